@@ -43,16 +43,16 @@ def trained(images: Tensor, target: np.ndarray, seed: int, options: argparse.Nam
     """The network after the whole schedule."""
     network = small_cnn(ArchitectureContext(1, options.size, 2, seed), width=8)
     steps = len(images) // options.batch
-    optimiser = torch.optim.AdamW(network.parameters(), lr=options.rate)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, options.rate, total_steps=options.epochs * steps)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=options.rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, options.rate, total_steps=options.epochs * steps)
     draws, labels = generator(seed, "order"), torch.as_tensor(target)
     for _ in range(options.epochs):
         order = torch.as_tensor(draws.permutation(len(images))[: steps * options.batch])
         for rows in order.view(steps, -1):
             loss = cross_entropy(network(moved(images[rows], draws)), labels[rows])
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
             schedule.step()
     return network.eval()
 

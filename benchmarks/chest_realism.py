@@ -28,7 +28,7 @@ BANDS = ((0.01, 0.03), (0.03, 0.06), (0.06, 0.12), (0.12, 0.25), (0.25, 0.5))  #
 BINS = 64
 
 Images = np.ndarray
-"""Grey levels 0 to 1, [n, 128, 128]."""
+"""Gray levels 0 to 1, [n, 128, 128]."""
 
 
 def real_images(root: Path, view: str, count: int) -> Images:
@@ -36,10 +36,10 @@ def real_images(root: Path, view: str, count: int) -> Images:
     table = pd.read_csv(root / "data.csv")
     names = table.image[table.view == view].to_numpy()
     chosen = generator(0, "real", view).permutation(names)[:count]
-    return np.stack([grey(Image.open(root / name)) for name in chosen])
+    return np.stack([gray(Image.open(root / name)) for name in chosen])
 
 
-def grey(image: Image.Image) -> np.ndarray:
+def gray(image: Image.Image) -> np.ndarray:
     """One image at 128 px, 0 to 1."""
     return np.asarray(image.convert("L").resize((SIZE, SIZE), Image.Resampling.BOX), dtype=np.float64) / 255
 
@@ -58,7 +58,7 @@ def window(image: np.ndarray, top: float, bottom: float, left: float, right: flo
 
 
 def lungs(image: np.ndarray) -> float:
-    """Median grey of the two windows that hold lung in almost every radiograph."""
+    """Median gray of the two windows that hold lung in almost every radiograph."""
     sides = [window(image, 0.28, 0.58, left, left + 0.16) for left in (0.2, 0.64)]
     return float(np.median(np.concatenate(sides)))
 
@@ -109,8 +109,8 @@ def band(low: float, high: float) -> Callable[[np.ndarray], float]:
 _AXES = ((slice(None), None), (None, slice(None)))
 
 MEASURES: dict[str, Callable[[np.ndarray], float]] = {
-    **{f"grey, {round(100 * q)}th percentile": quantile(q) for q in (0.05, 0.25, 0.5, 0.75, 0.95)},
-    "lungs, median grey": lungs,
+    **{f"gray, {round(100 * q)}th percentile": quantile(q) for q in (0.05, 0.25, 0.5, 0.75, 0.95)},
+    "lungs, median gray": lungs,
     "mediastinum over lungs": middle_over_lungs,
     "belly over lungs": belly_over_lungs,
     "dark lung, % of the chest": dark_lung,
@@ -127,12 +127,12 @@ def summary(images: Images) -> dict[str, np.ndarray]:
 
 
 def histogram(images: Images) -> np.ndarray:
-    """Share of all pixels per grey level."""
+    """Share of all pixels per gray level."""
     return np.histogram(images, BINS, (0, 1))[0] / images.size
 
 
 def distance(first: Images, second: Images) -> float:
-    """Earth mover's distance between the pooled grey levels, in grey levels of 1."""
+    """Earth mover's distance between the pooled gray levels, in gray levels of 1."""
     return float(np.abs(np.cumsum(histogram(first) - histogram(second))).sum() / BINS)
 
 
@@ -150,7 +150,7 @@ def contact_sheet(columns: int = 9, random_rows: int = 4, size: int = 112) -> Im
     drawn = phantom.render(values, draws.integers(0, 2**31, count), size, {}).images[:, 0].numpy()
     rows.extend(drawn.reshape(random_rows, columns, size, size))
     sheet = np.concatenate([np.concatenate(list(row), axis=1) for row in rows], axis=0)
-    return Image.fromarray(np.round(sheet * 63).astype(np.uint8) * 4)  # 64 greys: half the file
+    return Image.fromarray(np.round(sheet * 63).astype(np.uint8) * 4)  # 64 grays: half the file
 
 
 def line(cells: list[str], bar: str) -> str:
@@ -187,7 +187,7 @@ def main() -> None:
         ]
         print(line([name, *cells], bar))
     if apart:
-        print(f"\nEarth mover's distance between all grey levels, phantom to real: {', '.join(apart)}")
+        print(f"\nEarth mover's distance between all gray levels, phantom to real: {', '.join(apart)}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The confounders as people write them: one image at a time, with NumPy, SciPy and Pillow, each in its fastest way.
 
-Every function takes one grey image, float32 [h, w] in 0..1, the intervention's arguments, and the numbers that Assay
+Every function takes one gray image, float32 [h, w] in 0..1, the intervention's arguments, and the numbers that Assay
 drew for the row, and gives the changed image, float32 [h, w] in 0..1. Marks are drawn by Pillow's ImageDraw four times
 as large, which is how its lines get smooth edges, within the rectangle that holds them; text by its own fonts.
 """
@@ -22,7 +22,7 @@ Points = Sequence[tuple[float, float]]
 Peer = Callable[[np.ndarray, Any, Row], np.ndarray]
 
 FINER = 4
-VIOLET, GREEN, DARK_GREEN, BROWN = 0.243, 0.454, 0.126, 0.093  # luminances of the marks' colours
+VIOLET, GREEN, DARK_GREEN, BROWN = 0.243, 0.454, 0.126, 0.093  # luminances of the marks' colors
 RNG = np.random.default_rng(0)
 LETTER = ("####.", "#...#", "#...#", "####.", "#.#..", "#..#.", "#...#")
 
@@ -53,10 +53,10 @@ class Canvas:
     def coverage(self) -> np.ndarray:
         return np.asarray(self.mask.reduce(FINER), dtype=np.float32) / 255
 
-    def onto(self, image: np.ndarray, strength: float, colour: float = 1.0) -> None:
+    def onto(self, image: np.ndarray, strength: float, color: float = 1.0) -> None:
         """Blend with a part of the image, in place."""
         part = image[self.top : self.bottom, self.left : self.right]
-        part += (strength * self.coverage()) * (colour - part)
+        part += (strength * self.coverage()) * (color - part)
 
 
 def everywhere(image: np.ndarray) -> Canvas:
@@ -148,7 +148,7 @@ def ruler(image: np.ndarray, made: Any, row: Row) -> np.ndarray:
     return out
 
 
-def calliper(image: np.ndarray, made: Any, row: Row) -> np.ndarray:
+def caliper(image: np.ndarray, made: Any, row: Row) -> np.ndarray:
     short, x, y, half = min(image.shape), row["x"], row["y"], row["length"] / 2
     thin, arm = 0.004 * short, 0.03 * short
     across, down = half * row["turn cosine"], half * row["turn sine"]
@@ -242,7 +242,7 @@ def pacemaker(image: np.ndarray, made: Any, row: Row) -> np.ndarray:
     points = [(x + size * 0.35 * sine, y - size * 0.35 * cosine), (width / 2, 0.12 * height), tip]
     lead.line(bent(points), 0.008 * short)
     lead.onto(out, 0.85 * made.opacity)
-    for along, down, wide, tall, corner, strength, colour in (
+    for along, down, wide, tall, corner, strength, color in (
         (0.0, 0.08, 1.0, 0.84, 0.34, 0.92, 1.0), (-0.18, 0.12, 0.42, 0.5, 0.08, 0.35, 0.45),
         (0.24, 0.14, 0.26, 0.4, 0.03, 0.3, 0.55), (0.0, -0.42, 0.62, 0.22, 0.09, 0.7, 1.0),
     ):  # fmt: skip
@@ -251,7 +251,7 @@ def pacemaker(image: np.ndarray, made: Any, row: Row) -> np.ndarray:
         canvas = Canvas(image, part_x - reach, part_y - reach, part_x + reach, part_y + reach)
         outline = rounded(wide * size, tall * size, corner * size)
         canvas.polygon([(part_x + px * cosine - py * sine, part_y + px * sine + py * cosine) for px, py in outline])
-        canvas.onto(out, strength * made.opacity, colour)
+        canvas.onto(out, strength * made.opacity, color)
     return out
 
 
@@ -384,7 +384,7 @@ def scanner_histogram(image: np.ndarray, made: Any, row: Row) -> np.ndarray:
 PEERS: dict[str, Peer] = {
     peer.__name__.replace("_", "-"): peer
     for peer in (
-        tag, laterality_marker, text_line, ruler, calliper, surgical_pen, hair, chest_drain, pacemaker, electrode,
+        tag, laterality_marker, text_line, ruler, caliper, surgical_pen, hair, chest_drain, pacemaker, electrode,
         collimation_border, vignette, scope_inset, low_pass, blur, resample, poisson_noise, gaussian_noise, bias_field,
         gamma, contrast, jpeg, scanner_histogram,
     )

@@ -2,7 +2,7 @@
 
     python benchmarks/confounders.py [--images 32] [--size 256] [--repetitions 15] [--only NAME ...] [--out FILE]
 
-Both in one thread, on the same grey images with the same drawn numbers, at default arguments; reading, decoding and
+Both in one thread, on the same gray images with the same drawn numbers, at default arguments; reading, decoding and
 drawing of parameters are counted for neither. Times are the processor's, the least of all repetitions, in which the two
 take turns; of each turn the second run counts, so that neither finds the caches full of the other's work. The peers
 stand in `benchmarks/confounder_peers.py`: float32 in, float32 out, as fast as they can be written for one image. The
@@ -73,7 +73,7 @@ def main() -> None:
     torch.set_num_threads(1)
     page = Page(
         ("intervention", "PIL/NumPy, ms an image", "Assay, ms an image", "ratio"), given.out,
-        f"{given.images} grey images of {given.size} px, one thread, least of {given.repetitions} processor times",
+        f"{given.images} gray images of {given.size} px, one thread, least of {given.repetitions} processor times",
     )  # fmt: skip
     images = pictures(given.images, given.size)
     times: list[tuple[float, float]] = []

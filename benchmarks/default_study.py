@@ -4,7 +4,7 @@
 
 The usual way (`usual_way.py`): a `Dataset` with per-sample transforms, a `DataLoader` at its best of 0 to 2 workers,
 one trial after another in one process with torch's default threads. Same images, augmentation, network, loss,
-optimiser, schedule, epochs, and evaluation on the same test environments. Assay: its executor with two one-thread
+optimizer, schedule, epochs, and evaluation on the same test environments. Assay: its executor with two one-thread
 workers. With the probe `performance` alone it does the work that the usual way does (and refits a head and looks for
 collapse besides); with all probes also `reliance` and `decodability`, of which the usual way has nothing.
 

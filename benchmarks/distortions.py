@@ -1,4 +1,4 @@
-"""Every family of distortions on a batch of colour images against imagecorruptions-imaug, one image after another.
+"""Every family of distortions on a batch of color images against imagecorruptions-imaug, one image after another.
 
     python benchmarks/distortions.py --reference PYTHON [--images 8] [--size 224] [--repetitions 5] [--out FILE]
     python benchmarks/distortions.py --device cuda [--images 256]
@@ -71,7 +71,7 @@ def main() -> None:
     page = Page(
         ("family", "reference, ms an image", "Assay, ms an image", "ratio"),
         asked.out,
-        f"{asked.images} colour images of {asked.size} px on {asked.device}, one thread.",
+        f"{asked.images} color images of {asked.size} px on {asked.device}, one thread.",
     )
     ours = {}
     for name in (name for names in GROUPS.values() for name in names):

@@ -33,7 +33,7 @@ BANDS = ((0.02, 0.06), (0.06, 0.12), (0.12, 0.25), (0.25, 0.5))  # cycles per pi
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame at 96 px: colours 0 to 1 [96, 96, 3], the lesion's mask, and the pixels in view [96, 96]."""
+    """One frame at 96 px: colors 0 to 1 [96, 96, 3], the lesion's mask, and the pixels in view [96, 96]."""
 
     image: np.ndarray
     mask: np.ndarray
@@ -44,7 +44,7 @@ class Frame:
 
     @property
     def seen(self) -> np.ndarray:
-        """Colours of the pixels in view [n, 3]."""
+        """Colors of the pixels in view [n, 3]."""
         return self.image[self.view]
 
     @property
@@ -83,11 +83,11 @@ def phantom_frames(count: int, lesion: bool) -> list[Frame]:
     return [Frame(image, mask) for image, mask in zip(images, rendered.masks[:, 0].numpy(), strict=True)]
 
 
-def grey(q: float) -> Callable[[Frame], float]:
+def gray(q: float) -> Callable[[Frame], float]:
     return lambda frame: float(np.quantile(frame.seen.mean(1), q))
 
 
-def colour(channel: int) -> Callable[[Frame], float]:
+def color(channel: int) -> Callable[[Frame], float]:
     return lambda frame: float(np.median(frame.seen[:, channel]))
 
 
@@ -97,7 +97,7 @@ def ratio(channel: int) -> Callable[[Frame], float]:
 
 
 def over_rim(channel: int) -> Callable[[Frame], float]:
-    """Mean colour of the lesion less that of its rim, NaN where there is none."""
+    """Mean color of the lesion less that of its rim, NaN where there is none."""
 
     def difference(frame: Frame) -> float:
         if not (frame.mask.any() and frame.rim.any()):
@@ -128,8 +128,8 @@ def band(low: float, high: float) -> Callable[[Frame], float]:
 
 MEASURES: dict[str, Callable[[Frame], float]] = {
     "in view, share of the image": lambda frame: float(frame.view.mean()),
-    **{f"grey in view, {round(100 * q)}th percentile": grey(q) for q in (0.05, 0.25, 0.5, 0.75, 0.95)},
-    **{f"median {name}": colour(channel) for channel, name in enumerate(("red", "green", "blue"))},
+    **{f"gray in view, {round(100 * q)}th percentile": gray(q) for q in (0.05, 0.25, 0.5, 0.75, 0.95)},
+    **{f"median {name}": color(channel) for channel, name in enumerate(("red", "green", "blue"))},
     "red over green": ratio(0),
     "blue over green": ratio(2),
     "white pixels, %": white,

@@ -31,7 +31,7 @@ BANDS = ((0.02, 0.06), (0.06, 0.12), (0.12, 0.25), (0.25, 0.5))  # cycles per pi
 BINS = 64
 
 Photo = tuple[np.ndarray, np.ndarray]
-"""Colours 0 to 1 [h, w, 3] and the ulcers' mask [h, w], without padding."""
+"""Colors 0 to 1 [h, w, 3] and the ulcers' mask [h, w], without padding."""
 
 
 def real_photos(root: Path, count: int) -> list[Photo]:
@@ -65,7 +65,7 @@ def unpadded(image: np.ndarray, mask: np.ndarray) -> Photo:
     return image[part], mask[part]
 
 
-def grey(image: np.ndarray) -> np.ndarray:
+def gray(image: np.ndarray) -> np.ndarray:
     """Luma of Rec. 601."""
     return image @ np.array([0.299, 0.587, 0.114])
 
@@ -76,7 +76,7 @@ def around(mask: np.ndarray) -> np.ndarray:
 
 
 def level(q: float) -> Callable[[np.ndarray, np.ndarray], float]:
-    return lambda image, mask: float(np.quantile(grey(image), q))
+    return lambda image, mask: float(np.quantile(gray(image), q))
 
 
 def area(image: np.ndarray, mask: np.ndarray) -> float:
@@ -116,7 +116,7 @@ def skin(channel: int) -> Callable[[np.ndarray, np.ndarray], float]:
     return value
 
 
-def colourful(image: np.ndarray, mask: np.ndarray) -> float:
+def colorful(image: np.ndarray, mask: np.ndarray) -> float:
     """Mean difference of the greatest and the smallest channel."""
     return float((image.max(axis=2) - image.min(axis=2)).mean())
 
@@ -125,7 +125,7 @@ def band(low: float, high: float) -> Callable[[np.ndarray, np.ndarray], float]:
     """Log10 of the mean power per frequency in a radial band, against that of all frequencies over 0.02."""
 
     def share(image: np.ndarray, mask: np.ndarray) -> float:
-        shade = grey(image)
+        shade = gray(image)
         taper = np.hanning(shade.shape[0])[:, None] * np.hanning(shade.shape[1])[None]
         power = np.abs(np.fft.fft2((shade - shade.mean()) * taper)) ** 2
         down, across = (np.fft.fftfreq(n) for n in shade.shape)
@@ -142,8 +142,8 @@ MEASURES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
     "ulcers, perimeter over a circle's": ragged,
     **{f"ulcer over skin around, {name}": bed_over_skin(k) for k, name in enumerate(("red", "green", "blue"))},
     **{f"skin around, {name}": skin(k) for k, name in enumerate(("red", "green", "blue"))},
-    **{f"grey, {round(100 * q)}th percentile": level(q) for q in (0.05, 0.25, 0.5, 0.75, 0.95)},
-    "colourfulness": colourful,
+    **{f"gray, {round(100 * q)}th percentile": level(q) for q in (0.05, 0.25, 0.5, 0.75, 0.95)},
+    "colorfulness": colorful,
     **{f"log10 power, {low:g}-{high:g} cycles/px": band(low, high) for low, high in BANDS},
 }
 
@@ -185,7 +185,7 @@ def contact_sheet(columns: int = 8, random_rows: int = 4, size: int = 96) -> Ima
 
 
 def pictures(phantom: FootPhantom, values: dict[str, np.ndarray], nuisance: np.ndarray, size: int) -> np.ndarray:
-    """Colours 0 to 1, [n, size, size, 3]."""
+    """Colors 0 to 1, [n, size, size, 3]."""
     return phantom.render(values, nuisance, size, {}).images.permute(0, 2, 3, 1).numpy()
 
 

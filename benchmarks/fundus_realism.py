@@ -30,8 +30,8 @@ from assay.data.phantoms.fundus import FundusPhantom
 SIZE = 128
 DARK = 0.08
 BINS = 64
-BOXED = {"haemorrhages": "haemorrhage", "exudates": "hard_exudates"}
-Picture = np.ndarray  # colours 0 to 1 [128, 128, 3]
+BOXED = {"hemorrhages": "hemorrhage", "exudates": "hard_exudates"}
+Picture = np.ndarray  # colors 0 to 1 [128, 128, 3]
 
 
 def real(root: Path, table: pd.DataFrame) -> list[Picture]:
@@ -57,11 +57,11 @@ def pictures(grades: np.ndarray, camera: int) -> list[Picture]:
 
 
 def seen(picture: Picture) -> np.ndarray:
-    """Colours of the pixels in view [n, 3]."""
+    """Colors of the pixels in view [n, 3]."""
     return picture[picture.max(2) > DARK]
 
 
-def colour(channel: int, q: float = 0.5) -> Callable[[Picture], float]:
+def color(channel: int, q: float = 0.5) -> Callable[[Picture], float]:
     return lambda picture: float(np.quantile(seen(picture)[:, channel], q))
 
 
@@ -103,9 +103,9 @@ def unevenness(picture: Picture) -> float:
 
 MEASURES: dict[str, Callable[[Picture], float]] = {
     "in view, share of the image": lambda picture: float((picture.max(2) > DARK).mean()),
-    **{f"median {name}": colour(channel) for channel, name in enumerate(("red", "green", "blue"))},
-    "green, 5th percentile": colour(1, 0.05),
-    "green, 95th percentile": colour(1, 0.95),
+    **{f"median {name}": color(channel) for channel, name in enumerate(("red", "green", "blue"))},
+    "green, 5th percentile": color(1, 0.05),
+    "green, 95th percentile": color(1, 0.95),
     "green, deviation over mean": unevenness,
     "vessels, % of the view": share,
     "vessels, width in % of the side": width,
@@ -140,7 +140,7 @@ def lesion_rows(table: pd.DataFrame, boxes: pd.DataFrame, count: int) -> list[li
     """Counts by grade and widths of lesions: the phantom's, the same as a reader would box them, and boxes."""
     rows: list[list[str]] = []
     for kind, name in BOXED.items():
-        column = "haemorrhages" if kind == "haemorrhages" else "hard_exudates"
+        column = "hemorrhages" if kind == "hemorrhages" else "hard_exudates"
         widths: list[float] = []
         for grade in (2, 3, 4):
             phantom, values, nuisance = drawn(np.full(count, grade), 1)

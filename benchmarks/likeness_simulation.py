@@ -3,7 +3,7 @@
     python benchmarks/likeness_simulation.py [--studies 2000] [--seeds 3 5 10] [--dimensions 1 3 20] [--shifts 0 1 3]
         [--out FILE]
 
-A model stands for a unit vector, as a centred Gram matrix of length 1 does in CKA; likeness is the inner product. The
+A model stands for a unit vector, as a centered Gram matrix of length 1 does in CKA; likeness is the inner product. The
 models of a recipe lie around its mean, 2 in one direction, with normal noise of variance 1 in so many others; the mean
 of the second recipe lies `shift` away in one more. Told are the share of made-up studies with p < .05, and the share
 whose 95 % interval holds the mean over all of them.

@@ -11,8 +11,8 @@ Surfaces: MONAI's three functions, image by image, against `surfaces`. Asked for
 Calibration and all columns stand beside, without a peer. One thread for both; times are the processor's, and a ratio is
 of one repetition, in which both took turns.
 
-Maps: `smooth` are what networks answer (a lesion, waves, fine texture), `noise` has no two neighbours alike. Below the
-table: the most anonymous memory while `--stream` maps of 512 px are summarised in batches of 16, against 2 GB, and with
+Maps: `smooth` are what networks answer (a lesion, waves, fine texture), `noise` has no two neighbors alike. Below the
+table: the most anonymous memory while `--stream` maps of 512 px are summarized in batches of 16, against 2 GB, and with
 `--compiling` what compiling costs.
 """
 
@@ -39,22 +39,22 @@ from skimage import measure
 
 from assay.core.map_grid import MapGrid, pixels_of
 from assay.maps.components import count_components
-from assay.maps.summary import Streamed, calibration_bins, exact_scores, summarise
+from assay.maps.summary import Streamed, calibration_bins, exact_scores, summarize
 from assay.maps.surfaces import surfaces
 
 GRID = MapGrid()
 EIGHT = np.ones((3, 3), bool)
 BATCH, STREAMED_SIZE, BOUND = 16, 512, 2.0
 FIRST_CALL = (
-    "import time, torch; from assay.maps.summary import summarise; start = time.process_time(); "
-    "summarise(torch.zeros(1, 4, 4), torch.zeros(1, 4, 4)); print(time.process_time() - start)"
+    "import time, torch; from assay.maps.summary import summarize; start = time.process_time(); "
+    "summarize(torch.zeros(1, 4, 4), torch.zeros(1, 4, 4)); print(time.process_time() - start)"
 )
 IMPORT = (
     "import time, torch, scipy.ndimage; start = time.process_time(); import numba; print(time.process_time() - start)"
 )
 
 
-# --- what is summarised ---------------------------------------------------------------------------------------------
+# --- what is summarized ---------------------------------------------------------------------------------------------
 
 
 def ellipses(rng: np.random.Generator, images: int, size: int, scale: float) -> np.ndarray:
@@ -87,27 +87,27 @@ KINDS = {"smooth": smooth, "noise": noise}
 # --- peers ----------------------------------------------------------------------------------------------------------
 
 
-def by_labelling(label: Callable[[np.ndarray], tuple[np.ndarray, int]]) -> Callable[..., None]:
-    """A loop over images and thresholds, with what a labelling of one mask takes."""
+def by_labeling(label: Callable[[np.ndarray], tuple[np.ndarray, int]]) -> Callable[..., None]:
+    """A loop over images and thresholds, with what a labeling of one mask takes."""
 
-    def summarised(logits: np.ndarray, lesion: np.ndarray) -> None:
+    def summarized(logits: np.ndarray, lesion: np.ndarray) -> None:
         for image, truth in zip(logits, lesion, strict=True):
             rows = []
             for threshold in GRID.thresholds:
                 mask = image >= threshold
-                labelled, count = label(mask)
-                areas = np.bincount(labelled.ravel(), minlength=count + 1)[1:]
-                touched = np.bincount(labelled[truth], minlength=count + 1)
+                labeled, count = label(mask)
+                areas = np.bincount(labeled.ravel(), minlength=count + 1)[1:]
+                touched = np.bincount(labeled[truth], minlength=count + 1)
                 rows.append((areas.sum(), touched[1:].sum(), count, (touched[1:] == 0).sum(), areas.max(initial=0)))
             largest = max(1, int(np.ceil(GRID.top * image.size)))
             np.partition(image.ravel(), -largest)[-largest:].mean()
             image.max()
 
-    return summarised
+    return summarized
 
 
-SCIPY = by_labelling(lambda mask: ndimage.label(mask, EIGHT))
-SCIKIT_IMAGE = by_labelling(lambda mask: measure.label(mask, connectivity=2, return_num=True))
+SCIPY = by_labeling(lambda mask: ndimage.label(mask, EIGHT))
+SCIKIT_IMAGE = by_labeling(lambda mask: measure.label(mask, connectivity=2, return_num=True))
 
 
 def monai(predicted: torch.Tensor, lesion: torch.Tensor) -> list[np.ndarray]:
@@ -167,7 +167,7 @@ def measure_maps(page: Page, kind: str, size: int, images: int, times: int) -> f
     bins = lambda: calibration_bins(logits, lesion, GRID.bins, GRID.boundary)  # noqa: E731
     compare(page, ("calibration", kind, size), bins, {}, images, times)
     tensors = torch.from_numpy(logits), torch.from_numpy(lesion)
-    compare(page, ("all columns", kind, size), lambda: summarise(*tensors), {}, images, times)
+    compare(page, ("all columns", kind, size), lambda: summarize(*tensors), {}, images, times)
     return max(float(np.abs(a / np.where(b == 0, 1, b) - (b != 0)).max()) for a, b in zip(found, theirs, strict=False))
 
 
@@ -211,7 +211,7 @@ def options() -> argparse.Namespace:
     made.add_argument("--sizes", type=int, nargs="+", default=[128, 512], help="px")
     made.add_argument("--images", type=int, default=8, help="in a batch")
     made.add_argument("--repetitions", type=int, default=7)
-    made.add_argument("--stream", type=int, default=10_000, help="maps of 512 px to summarise in one stream")
+    made.add_argument("--stream", type=int, default=10_000, help="maps of 512 px to summarize in one stream")
     made.add_argument("--compiling", action="store_true", help="also what compiling costs a process")
     return made.parse_args()
 

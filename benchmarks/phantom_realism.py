@@ -42,8 +42,8 @@ def real_crops(root: Path) -> tuple[np.ndarray, np.ndarray]:
 def resample(path: Path, pixel_mm: float) -> np.ndarray:
     """The middle 48 mm of a crop at 64 px, 0..1."""
     image = Image.open(path).convert("L")
-    centre, half = image.width / 2, FIELD / pixel_mm / 2
-    box = (max(centre - half, 0), max(centre - half, 0), min(centre + half, 71), min(centre + half, 71))
+    center, half = image.width / 2, FIELD / pixel_mm / 2
+    box = (max(center - half, 0), max(center - half, 0), min(center + half, 71), min(center + half, 71))
     resized = image.resize((SIZE, SIZE), Image.Resampling.BILINEAR, box=box)
     return np.asarray(resized, dtype=np.float64) / 255
 
@@ -185,7 +185,7 @@ def contact_sheet(columns: int = 10, random_rows: int = 4) -> Image.Image:
     drawn = phantom.render(values, draws.integers(0, 2**31, count), 96, {}).images[:, 0].numpy()
     rows.extend(drawn.reshape(random_rows, columns, 96, 96))
     sheet = np.concatenate([np.concatenate(list(row), axis=1) for row in rows], axis=0)
-    return Image.fromarray(np.round(sheet * 63).astype(np.uint8) * 4)  # 64 greys: half the file
+    return Image.fromarray(np.round(sheet * 63).astype(np.uint8) * 4)  # 64 grays: half the file
 
 
 def main() -> None:

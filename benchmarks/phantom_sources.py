@@ -55,7 +55,7 @@ def speed() -> None:
 
 
 def statistics() -> None:
-    """Slope of the power spectrum image by image, and kurtosis of differences of neighbours, by family."""
+    """Slope of the power spectrum image by image, and kurtosis of differences of neighbors, by family."""
     phantom: Phantom = build("phantom", "natural", {})
     for size in (64, 128):
         images, kind = drawn(phantom, 600, 0, size)
@@ -83,8 +83,8 @@ def slope(image: torch.Tensor) -> float:
 
 def kurtosis(values: np.ndarray) -> float:
     """3 for a Gaussian."""
-    centred = values - values.mean()
-    return float((centred**4).mean() / (centred**2).mean() ** 2)
+    centered = values - values.mean()
+    return float((centered**4).mean() / (centered**2).mean() ** 2)
 
 
 def learning(width: int) -> None:
@@ -111,16 +111,16 @@ def trained(images: torch.Tensor, target: torch.Tensor, classes: int, width: int
     """The network after all steps: AdamW, one cycle up to 4e-3, mirrored batches."""
     context = ArchitectureContext(channels=1, size=64, classes=classes, seed=0)
     network: torch.nn.Module = build("architecture", "small-cnn", {"width": width}, context)
-    optimiser = torch.optim.AdamW(network.parameters(), 4e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 4e-3, total_steps=STEPS)
+    optimizer = torch.optim.AdamW(network.parameters(), 4e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=STEPS)
     draw = generator(0, "batches")
     for _ in range(STEPS):
         chosen = torch.as_tensor(draw.choice(len(images), BATCH, replace=False))
         batch = images[chosen].flip(3) if draw.random() < 0.5 else images[chosen]
         loss = torch.nn.functional.cross_entropy(network(batch), target[chosen])
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         schedule.step()
     return network.eval()
 
@@ -143,7 +143,7 @@ def sheet(path: Path, columns: int = 4) -> None:
         padded = torch.nn.functional.pad(images, (1, 1, 1, 1), value=1.0).view(len(kinds), columns, 66, 66)
         blocks += [padded.permute(0, 2, 1, 3).reshape(len(kinds) * 66, columns * 66), torch.ones(len(kinds) * 66, 12)]
     picture = torch.cat(blocks[:-1], dim=1).numpy()
-    Image.fromarray(np.round(picture * 31).astype(np.uint8) * 8).save(path, optimize=True)  # 32 greys: half the file
+    Image.fromarray(np.round(picture * 31).astype(np.uint8) * 8).save(path, optimize=True)  # 32 grays: half the file
 
 
 def main() -> None:

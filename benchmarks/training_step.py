@@ -1,4 +1,4 @@
-"""Assay's training step against a bare PyTorch loop: same network, images, batch, optimiser and thread.
+"""Assay's training step against a bare PyTorch loop: same network, images, batch, optimizer and thread.
 
     python benchmarks/training_step.py [--rounds 15] [--steps 10] [--size 64] [--batch 128] [--task segmentation]
 
@@ -109,12 +109,12 @@ def changed_plainly(training: Environment) -> Callable[[Tensor], Tensor]:
 def bare(
     recipe: RecipeSpec, training: Environment, batch: int, size: int, *, changes: bool = False
 ) -> Callable[[], None]:
-    """The usual loop, with its best-known switches: channels last and a fused optimiser.
+    """The usual loop, with its best-known switches: channels last and a fused optimizer.
 
     changes: whether it reads and changes each batch itself, instead of having all images ready.
     """
     network = build_network(recipe, channels=1, size=size, classes=2, seed=0).to(memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=2e-3, fused=True)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=2e-3, fused=True)
     every = np.arange(len(training))
     pixels, target = training.images.read(every), torch.from_numpy(training.table.target)
     if recipe.task == "segmentation":
@@ -129,9 +129,9 @@ def bare(
         if augmented:
             images = augment_plainly(images)
         loss = loss_of(network(images), target[chosen])
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        optimiser.step()
+        optimizer.step()
 
     return step
 

@@ -2,7 +2,7 @@
 
 A `Dataset` that transforms one sample at a time, a `DataLoader`, one trial after another in one process with torch's
 default threads. Images lie decoded in memory, which is kinder than the usual reading of files. Network with its initial
-weights, loss (Assay's own code, which mines triplets faster than the usual library), optimiser, learning rates, epochs
+weights, loss (Assay's own code, which mines triplets faster than the usual library), optimizer, learning rates, epochs
 and batch are the trial's.
 """
 
@@ -85,20 +85,20 @@ def run_trial(
     context = LossContext(as_network(network).width, 2, counts)
     objective = cast(Objective, registry.build("loss", recipe.loss.name, recipe.loss.params, context))
     parameters = list(dict.fromkeys([*network.parameters(), *objective.parameters()]))
-    optimiser = registry.build("optimiser", recipe.optimiser.name, recipe.optimiser.params, parameters)
+    optimizer = registry.build("optimizer", recipe.optimizer.name, recipe.optimizer.params, parameters)
     batches = loader(Samples(training, augmentation(size)), recipe.batch_size, workers, shuffled=True)
     beside = loader(Samples(validation), recipe.batch_size, workers, shuffled=False)
     steps = recipe.epochs * len(batches)
-    highest = optimiser.defaults["lr"]
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, highest, total_steps=steps, cycle_momentum=False)
+    highest = optimizer.defaults["lr"]
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, highest, total_steps=steps, cycle_momentum=False)
     for epoch in range(recipe.epochs):
         network.train()
         for number, (images, target) in enumerate(batches):
             now = Progress(epoch * len(batches) + number, steps, epoch, recipe.epochs)
             loss = objective.loss(as_network(network).read(images), _batch(images, target), now)
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
             schedule.step()
         network.eval()
         with torch.no_grad():

@@ -3,7 +3,7 @@
     ASSAY_ASSETS=<folder> python benchmarks/xray_brightness.py [--out FILE]
 
 The baseline beside `docs/results/finding-loss-xray.md`: no network, one number an image. AUROC of darkness (1 - mean
-grey level at 96 px), with the 95 % interval over patients that Assay gives a single model: all rows, and within a view.
+gray level at 96 px), with the 95 % interval over patients that Assay gives a single model: all rows, and within a view.
 """
 
 from __future__ import annotations

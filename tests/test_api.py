@@ -266,13 +266,13 @@ def test_what_cannot_be_probed_is_said(tmp_path: Path, asked: dict[str, Any], sa
 
 def test_a_model_that_cannot_take_the_images_is_told_with_their_shape(tmp_path: Path) -> None:
     folder = small_set(tmp_path, 8)
-    coloured = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 16), torch.nn.Flatten())
+    colored = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 16), torch.nn.Flatten())
     with pytest.raises(ReadingError) as error:
-        assay.probe(coloured, {"folder": str(folder), "target": "label", "size": 16}, progress=False)
+        assay.probe(colored, {"folder": str(folder), "target": "label", "size": 16}, progress=False)
     assert str(error.value).startswith(
         "the model cannot read images [1, 1, 16, 16]: they are gray, and its first layer"
     )
-    assert "`channels: colour`" in str(error.value)
+    assert "`channels: color`" in str(error.value)
     larger = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(8, 2))
     with pytest.raises(ReadingError, match=r"cannot read images \[1, 1, 16, 16\], float32 in 0..1: .*data.size"):
         assay.probe(larger, {"folder": str(folder), "target": "label", "size": 16}, progress=False)

@@ -26,7 +26,7 @@ SUITES_DEEPER = {
 }
 DEEP_SUITES = {"store.py"}  # it tests the files of a run folder, no plug-in
 SUITES = [file for file in files("testing") if file.name not in DEEP_SUITES]
-CATALOGUE = """
+CATALOG = """
 from typing import Annotated
 
 from pydantic import Field
@@ -66,10 +66,10 @@ def typed_imports() -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("program", ["import assay.plugin", CATALOGUE], ids=["module", "catalogue"])
-def test_nothing_heavy_is_imported_for_a_catalogue(program: str, tmp_path: Path) -> None:
-    (tmp_path / "my_catalogue.py").write_text(program, encoding="utf-8")
-    asked = f"import my_catalogue, sys; print(sorted({HEAVY!r} & set(sys.modules)), 'assay.plugin' in sys.modules)"
+@pytest.mark.parametrize("program", ["import assay.plugin", CATALOG], ids=["module", "catalog"])
+def test_nothing_heavy_is_imported_for_a_catalog(program: str, tmp_path: Path) -> None:
+    (tmp_path / "my_catalog.py").write_text(program, encoding="utf-8")
+    asked = f"import my_catalog, sys; print(sorted({HEAVY!r} & set(sys.modules)), 'assay.plugin' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", asked], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[] True"
 

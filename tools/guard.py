@@ -130,7 +130,7 @@ probes:
   - performance
   - {"guard_plugin:ShareOfPositives": {threshold: 0.5}}
   - {representation: {images: 64}}
-  - {reinitialisation: {images: 64}}
+  - {reinitialization: {images: 64}}
   - {attribution: {explainers: [gradient, grad-cam], images: 8, sanity_images: 4}}
 contrasts: [{axis: loss, against: cross-entropy, measure: auroc, environment: reversed}]
 """
@@ -182,7 +182,7 @@ SMALL = {  # study -> what is shrunk or added, so that all six take a few minute
         "sources.pictures.data.train=400", "sources.pictures.recipe.epochs=4", "sources.own.recipe.epochs=3",
         "sources.pictures-own.recipe.epochs=3",
         "probes=[performance, representation, {robustness: {environment: same, families: [retinal], severities: [3]}}]",
-        "contrasts=[{axis: initialisation, against: random, measure: quadratic-weighted-kappa, environment: same}]",
+        "contrasts=[{axis: initialization, against: random, measure: quadratic-weighted-kappa, environment: same}]",
     ),
     "nodule-loss": ("data.test=250",),
     "lesion-loss-ood": (

@@ -81,9 +81,9 @@ if TYPE_CHECKING:
         as_network,
         build_network,
         empty_network,
-        initialise_by_name,
+        initialize_by_name,
     )
-    from assay.models.initialisation import FineTuning
+    from assay.models.initialization import FineTuning
     from assay.models.ref import Model
     from assay.models.segmenter import EncoderDecoder, Segmenter, reach, tiled
     from assay.models.weight_files import read_weights
@@ -228,7 +228,7 @@ __all__ = [
     "from_files",
     "generator",
     "groups_in",
-    "initialise_by_name",
+    "initialize_by_name",
     "library_draws",
     "load_dataset",
     "load_weights",
@@ -284,7 +284,7 @@ _WHERE: dict[str, str] = {
     "ExplainerError": "assay.probes.explainers",
     "Factor": "assay.core.types",
     "FactorTable": "assay.core.types",
-    "FineTuning": "assay.models.initialisation",
+    "FineTuning": "assay.models.initialization",
     "FineTuningTraits": "assay.core.traits",
     "Fitted": "assay.training.loop",
     "Grid": "assay.data.phantoms.drawing",
@@ -365,7 +365,7 @@ _WHERE: dict[str, str] = {
     "from_files": "assay.data.files.build",
     "generator": "assay.core.seeds",
     "groups_in": "assay.training.mitigations",
-    "initialise_by_name": "assay.models.classifier",
+    "initialize_by_name": "assay.models.classifier",
     "library_draws": "assay.models.checkpoint",
     "load_dataset": "assay.data.files.load",
     "load_weights": "assay.models.checkpoint",

@@ -26,7 +26,7 @@ TAGGED = 12
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Grey images: `reader` is the target under another name, `site` C has every tenth patient, and every tenth image
+    """Gray images: `reader` is the target under another name, `site` C has every tenth patient, and every tenth image
     is white where the tag would stand.
     """
     folder = tmp_path_factory.mktemp("images")

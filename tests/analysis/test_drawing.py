@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from assay.analysis.pictures import LEAST_SIDE, TRUTH, coloured, outlined
+from assay.analysis.pictures import LEAST_SIDE, TRUTH, colored, outlined
 
 RED = (255, 0, 0)
 
@@ -21,7 +21,7 @@ def test_an_outline_is_the_border_of_the_mask_and_the_last_lies_on_top() -> None
     assert not drawn[6:10, 8:10].any()
 
 
-def test_a_large_image_keeps_its_size_and_grey_becomes_colour() -> None:
-    image = coloured(np.full((1, LEAST_SIDE, LEAST_SIDE), 0.5, np.float32))
+def test_a_large_image_keeps_its_size_and_gray_becomes_color() -> None:
+    image = colored(np.full((1, LEAST_SIDE, LEAST_SIDE), 0.5, np.float32))
     assert outlined(image, {}).shape == (LEAST_SIDE, LEAST_SIDE, 3)
     assert (image == 128).all()

@@ -18,7 +18,7 @@ STUDY: dict[str, Any] = {
              "test": 24},
     "environments": {"train": {}, "same": {}},
     "recipe": {"loss": ["cross-entropy", "label-smoothing"], "epochs": 6, "batch_size": 8,
-               "optimiser": {"adamw": {"lr": 0.01}}},
+               "optimizer": {"adamw": {"lr": 0.01}}},
     "seeds": 2,
     "probes": [{"attribution": {"explainers": ["gradient", "grad-cam"], "images": 12, "sanity_images": 4}}],
     "contrasts": [{"axis": "loss", "against": "cross-entropy", "measure": "mass-accuracy", "factor": "gradient"}],
@@ -34,7 +34,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, study_cache: Path) -> RunFolde
 
 def test_scores_reach_the_tables_with_chance_and_the_contrast(run: RunFolder) -> None:
     rows = [row for row in run.table("estimates") if row["measure"] == "mass-accuracy" and not row["level"]]
-    assert {row["factor"] for row in rows} == {"centre-prior", "gradient", "grad-cam"}
+    assert {row["factor"] for row in rows} == {"center-prior", "gradient", "grad-cam"}
     assert all(0 < row["chance"] < 1 and row["images"] == 12 for row in rows)
     (contrast,) = run.table("contrasts")
     assert (contrast["measure"], contrast["factor"], contrast["environment"]) == (

@@ -14,7 +14,7 @@ import pytest
 from assay.analysis.similarity import recipe_pairs, similarity_rows
 from assay.report.sentences.reasons import reason_words
 from assay.stats.panel import Panel
-from assay.stats.similarity import cka, mutual_neighbours, procrustes, rsa
+from assay.stats.similarity import cka, mutual_neighbors, procrustes, rsa
 from assay.store import schema
 from assay.store.files import Row
 from assay.store.folder import RunFolder
@@ -100,7 +100,7 @@ def test_every_number_is_the_mean_over_pairs_of_different_seeds(tmp_path: Path) 
     for measure, likeness in {
         "cka": cka,
         "rsa": rsa,
-        "neighbours": mutual_neighbours,
+        "neighbors": mutual_neighbors,
         "procrustes": procrustes,
     }.items():
         row = found(rows, "b", "a", measure)

@@ -25,7 +25,7 @@ from assay.study.records import stored_study
 
 LARGE: dict[str, Any] = {
     "data": {"phantom": "nodule", "size": 32, "train": 64, "validation": 32, "target": "large", "core": "size"},
-    "recipe": {"epochs": 4, "batch_size": 8, "optimiser": {"adamw": {"lr": 0.01}}},
+    "recipe": {"epochs": 4, "batch_size": 8, "optimizer": {"adamw": {"lr": 0.01}}},
 }
 STUDY: dict[str, Any] = {
     "sources": {"large": LARGE},
@@ -34,10 +34,10 @@ STUDY: dict[str, Any] = {
         "reversed": {"like": "train", "dose": {"p": 1, "on": "negative"}},
     },
     "recipe": {
-        "initialisation": ["random", "large"],
+        "initialization": ["random", "large"],
         "epochs": 3,
         "batch_size": 16,
-        "optimiser": {"adamw": {"lr": 0.01}},
+        "optimizer": {"adamw": {"lr": 0.01}},
     },
     "seeds": 3,
 }
@@ -82,7 +82,7 @@ def test_a_sources_own_auroc_is_that_of_its_weights_on_its_validation_images(
 
 
 def test_what_the_dose_changes_is_the_difference_of_the_estimates(run: RunFolder) -> None:
-    changes = {json.loads(row["coordinates"])["initialisation"]: row for row in run.table("dose_changes")}
+    changes = {json.loads(row["coordinates"])["initialization"]: row for row in run.table("dose_changes")}
     assert set(changes) == {"random", "large"}
     for start, row in changes.items():
         dosed, bare = (values(run, start, p) for p in ("1", "0"))
@@ -94,7 +94,7 @@ def test_what_the_dose_changes_is_the_difference_of_the_estimates(run: RunFolder
 def values(run: RunFolder, start: str, p: str) -> dict[str, float]:
     rows = [row for row in run.table("seeds") if row["measure"] == "auroc" and row["environment"] == "reversed"]
     plain = [row for row in rows if not (row["factor"] or row["group"] or row["level"])]
-    wanted = {"initialisation": start, "p": p}
+    wanted = {"initialization": start, "p": p}
     return {str(row["seed"]): row["value"] for row in plain if json.loads(row["coordinates"]) == wanted}
 
 

@@ -75,7 +75,7 @@ def test_another_test_after_results_is_another_comparison(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "changes",
     [
-        {"recipe": {**SMALL["recipe"], "optimiser": {"adamw": {"lr": 0.5}}}},
+        {"recipe": {**SMALL["recipe"], "optimizer": {"adamw": {"lr": 0.5}}}},
         {"environments": {**SMALL["environments"], "train": {"association": {"texture": 0.1}}}},
         {"data": {**SMALL["data"], "train": 7}},
         {"first_seed": 40},

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from assay.analysis.segmentation import trade_rows
-from assay.maps.summary import summarise
+from assay.maps.summary import summarize
 from assay.stats.estimate import estimate
 from assay.stats.panel import Panel
 
@@ -29,7 +29,7 @@ def panel(ill: bool, bias: float, draw: int) -> Panel:
     for _ in range(SEEDS):
         louder = bias + rng.normal()
         logits = 2 * (radius - distance) + louder + 1.5 * rng.normal(size=(IMAGES, 16, 16))
-        found.append(summarise(torch.from_numpy(logits.astype(np.float32)), torch.from_numpy(truth)))
+        found.append(summarize(torch.from_numpy(logits.astype(np.float32)), torch.from_numpy(truth)))
         found[-1]["operating"] = np.zeros((IMAGES, 3))
     scores = np.stack([np.stack([np.zeros(IMAGES), one["peak"]], axis=1) for one in found])
     maps = {name: np.stack([one[name] for one in found]) for name in KEPT}

@@ -31,7 +31,7 @@ EXACT = {
     "scanner-histogram": 1e-5,
 }
 DRAWN_AT_ONE_PLACE = (
-    "laterality-marker", "text-line", "ruler", "calliper", "surgical-pen", "chest-drain", "pacemaker", "scope-inset",
+    "laterality-marker", "text-line", "ruler", "caliper", "surgical-pen", "chest-drain", "pacemaker", "scope-inset",
 )  # fmt: skip
 SCATTERED = ("hair", "electrode")
 

@@ -283,7 +283,7 @@ def test_in_print_everything_is_open_and_no_control_is_left(browser: Browser, re
     page.context.close()
 
 
-def test_one_colour_scheme_for_each_wish(browser: Browser, report: Path) -> None:
+def test_one_color_scheme_for_each_wish(browser: Browser, report: Path) -> None:
     grounds = set()
     for dark in (False, True):
         page = opened(browser, report, dark=dark)

@@ -299,9 +299,9 @@ def test_interrupted_ends_with_130(
 def test_a_study_names_modules_of_the_working_directory_as_an_installed_command_too(tmp_path: Path) -> None:
     """`-P` keeps Python from adding the directory itself, as it does for a console script."""
     (tmp_path / "my_marks.py").write_text(
-        "import assay\n\n\n@assay.intervention\ndef grey(images):\n    return images / 2\n"
+        "import assay\n\n\n@assay.intervention\ndef gray(images):\n    return images / 2\n"
     )
-    environments = {"train": {"dose": {"confounder": "my_marks:grey", "p": [0, 1]}}, "clean": {"dose": {"p": 0}}}
+    environments = {"train": {"dose": {"confounder": "my_marks:gray", "p": [0, 1]}}, "clean": {"dose": {"p": 0}}}
     study = {"name": "mine", "data": {"phantom": "nodule", "core": "margin"}, "environments": environments}
     (tmp_path / "mine.yaml").write_text(json.dumps(study))
     (tmp_path / "yaml.py").write_text("raise SystemExit('a file of the directory stands for a library')\n")
@@ -311,4 +311,4 @@ def test_a_study_names_modules_of_the_working_directory_as_an_installed_command_
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "my_marks:grey" in done.stdout
+    assert "my_marks:gray" in done.stdout

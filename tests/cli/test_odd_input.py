@@ -162,12 +162,12 @@ def test_own_code_can_be_refused(
         assert "loss 'unread_module:Loss' is code of your own, which --no-own-code refuses" in capsys.readouterr().err
 
 
-def test_catalogues_of_other_packages_are_named_and_can_be_refused(tmp_path: Path) -> None:
+def test_catalogs_of_other_packages_are_named_and_can_be_refused(tmp_path: Path) -> None:
     info = tmp_path / "other-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[assay.catalogue]\nother = other_catalogue\n")
-    (tmp_path / "other_catalogue.py").write_text("print('it runs')\n")
+    (info / "entry_points.txt").write_text("[assay.catalog]\nother = other_catalog\n")
+    (tmp_path / "other_catalog.py").write_text("print('it runs')\n")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
     command = [sys.executable, "-m", "assay", "show", "nodule-loss", "--json"]
     other = ["--set", "recipe.loss=other-loss"]  # no name of Assay's own: one of the other package, perhaps
@@ -176,11 +176,11 @@ def test_catalogues_of_other_packages_are_named_and_can_be_refused(tmp_path: Pat
         for more in (other, [*other, "--no-own-code"], [])
     )
     assert own.returncode == 0
-    assert "other_catalogue" not in own.stderr + own.stdout
-    assert "importing other_catalogue, which the entry point 'other' of an installed package names" in with_it.stderr
+    assert "other_catalog" not in own.stderr + own.stdout
+    assert "importing other_catalog, which the entry point 'other' of an installed package names" in with_it.stderr
     assert "it runs" in with_it.stdout
     assert "it runs" not in without.stdout
-    assert "other_catalogue" not in without.stderr
+    assert "other_catalog" not in without.stderr
     assert "unknown loss 'other-loss'" in without.stderr
 
 

@@ -208,7 +208,7 @@ def test_what_sources_are_trained_on_is_shown(ask: Asking, spec: Path) -> None:
         "shapes": {"data": {**data, "core": "kind"}, "recipe": {"epochs": 3}},
         "own": {"data": "own", "recipe": {"epochs": 2}},
     }
-    study["recipe"]["initialisation"] = ["random", "shapes", "own"]
+    study["recipe"]["initialization"] = ["random", "shapes", "own"]
     spec.write_text(json.dumps(study))
     text = ask("preview", spec)
     told = "shapes: 40 images of 10 classes, 3 epochs; one image each of 10."

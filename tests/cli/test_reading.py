@@ -39,7 +39,7 @@ def test_the_line_tells_what_is_left() -> None:
     told.hear("reading images", 1001, 4999)
     assert told.line() == "reading images: 1,001 of 4,999, about 40 s left"
     clock[0] += 5
-    told.hear("reading images", 1, 4999)  # begun again, in colour
+    told.hear("reading images", 1, 4999)  # begun again, in color
     clock[0] += 1
     told.hear("reading images", 2, 4999)
     assert told.line() == "reading images: 2 of 4,999, about 1 h 23 min left"

@@ -1,4 +1,4 @@
-"""The grid on which maps are summarised."""
+"""The grid on which maps are summarized."""
 
 from __future__ import annotations
 

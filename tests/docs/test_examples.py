@@ -259,11 +259,11 @@ def outlining_network(folder: Path) -> torch.nn.Module:
     masks = torch.from_numpy(np.stack([read(one, "L") for one in files]))[:, None]
     network = smp.Unet("resnet18", encoder_weights=None, classes=1)
     loss = torch.nn.BCEWithLogitsLoss(pos_weight=torch.tensor(4.0))
-    optimiser = torch.optim.Adam(network.parameters(), 1e-3)
+    optimizer = torch.optim.Adam(network.parameters(), 1e-3)
     for _ in range(25):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss(network(images), masks).backward()
-        optimiser.step()
+        optimizer.step()
     return network
 
 

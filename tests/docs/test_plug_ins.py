@@ -102,8 +102,8 @@ BROKEN = [
     ),
     (
         "add-an-architecture.md",
-        "initialise_by_name(network, context.seed)",
-        "initialise_by_name(network, 0)",
+        "initialize_by_name(network, context.seed)",
+        "initialize_by_name(network, 0)",
         (
             "test_the_same_seed_gives_the_same_weights_and_another_seed_others",
             "the same under another seed: head.weight, trunk.embed.weight, trunk.mix.1.weight",

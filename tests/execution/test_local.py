@@ -113,16 +113,16 @@ BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["
 
 @BOTH
 def test_an_interrupt_while_a_worker_starts_does_not_kill_it(tmp_path: Path, number: int) -> None:
-    """It is sent to the whole group: the child is signalled as soon as there is one."""
+    """It is sent to the whole group: the child is signaled as soon as there is one."""
     done = threading.Event()
 
     def interrupt_children() -> None:
-        signalled: set[int] = set()
-        while not done.is_set() and not signalled:
+        signaled: set[int] = set()
+        while not done.is_set() and not signaled:
             for child in multiprocessing.active_children():
                 if child.pid is not None:
                     os.kill(child.pid, number)
-                    signalled.add(child.pid)
+                    signaled.add(child.pid)
 
     threading.Thread(target=interrupt_children).start()
     outcome = Workers(1).run([Task("a", Touch(tmp_path / "a"), "a")], lambda _: None)

@@ -28,7 +28,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_source_that_collapsed_is_an_outcome_of_what_starts_from_it(tmp_path: Path):
-    contrast = {"axis": "initialisation", "against": "random", "measure": "auroc", "environment": "reversed"}
+    contrast = {"axis": "initialization", "against": "random", "measure": "auroc", "environment": "reversed"}
     root = run(tmp_path, sources=source(**HOPELESS), contrasts=[contrast])
     folder = RunFolder(root)
     assert folder.failures() == {}
@@ -108,7 +108,7 @@ def test_who_waited_for_a_source_takes_what_was_left_of_it(tmp_path: Path, monke
 
 
 def test_a_source_of_a_source_that_collapsed_has_collapsed_with_it(tmp_path: Path):
-    recipe = {**STUDY["recipe"], "initialisation": "further"}
+    recipe = {**STUDY["recipe"], "initialization": "further"}
     root = run(tmp_path, sources={**source(**HOPELESS), "further": FURTHER}, recipe=recipe)
     first, second = RunFolder(root).table("sources")
     (trial,) = RunFolder(root).table("trials")
@@ -124,7 +124,7 @@ def test_what_needs_a_source_that_failed_has_failed(tmp_path: Path, monkeypatch:
         raise OSError("no space left on device")
 
     monkeypatch.setattr("assay.execution.jobs.fit", fail)
-    recipe = {**STUDY["recipe"], "initialisation": "further"}
+    recipe = {**STUDY["recipe"], "initialization": "further"}
     root = run(tmp_path, sources={"large": LARGE, "further": FURTHER}, recipe=recipe)
     first, second = RunFolder(root).table("sources")
     (trial,) = RunFolder(root).table("trials")

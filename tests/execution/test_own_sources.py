@@ -29,7 +29,7 @@ OWN: dict[str, Any] = {
     "data": "own",
     "recipe": {"epochs": 2, "batch_size": 16, "loss": {"vicreg": {"embedding": 16}}, "augmentation": ["resized-crop"]},
 }
-RECIPE = {"initialisation": ["random", "own"], "epochs": 1, "batch_size": 16}
+RECIPE = {"initialization": ["random", "own"], "epochs": 1, "batch_size": 16}
 
 
 @pytest.fixture(autouse=True)
@@ -107,16 +107,16 @@ def test_one_that_dies_is_stopped_and_what_starts_from_it_ends_alike(tmp_path: P
     )
 
 
-def test_a_start_on_grey_images_serves_colour_ones_where_the_network_repeats_them(tmp_path: Path) -> None:
-    colour = {"phantom": "fundus", "size": 64, "train": 16, "validation": 8, "test": 8, "target": "grade",
+def test_a_start_on_gray_images_serves_color_ones_where_the_network_repeats_them(tmp_path: Path) -> None:
+    color = {"phantom": "fundus", "size": 64, "train": 16, "validation": 8, "test": 8, "target": "grade",
               "core": "grade"}  # fmt: skip
     changes: dict[str, Any] = {
-        "data": colour,
+        "data": color,
         "environments": {"train": {}, "same": {}},
         "sources": {"own": {"data": {"phantom": {"natural": {"classes": 2}}, "size": 64, "train": 16, "validation": 8,
                                      "target": "kind", "core": "kind"}, "recipe": {"epochs": 1}}},
     }  # fmt: skip
-    with pytest.raises(SpecError, match=r"source 'own' has grey images .* set in_chans: 3 for it, which repeats grey"):
+    with pytest.raises(SpecError, match=r"source 'own' has gray images .* set in_chans: 3 for it, which repeats gray"):
         prepared(tmp_path / "a", recipe=RECIPE, **changes)
     recipe = {**RECIPE, "architecture": {"small-cnn": {"in_chans": 3}}}
     assert prepared(tmp_path / "b", recipe=recipe, **changes).new_sources == 1
@@ -126,9 +126,9 @@ def test_a_start_is_exported_for_others_and_taken_up_as_a_file(tmp_path: Path) -
     opened = assay.open_run(run(tmp_path, sources={"own": OWN}, recipe=RECIPE))
     written = opened.export("own", tmp_path / "own.safetensors")
     started = next(trial for trial in stored_study(opened.folder).plan.trials if start_id(trial.training.recipe))
-    as_file = Component(kind="initialisation", name="file", params={"path": str(written)})
+    as_file = Component(kind="initialization", name="file", params={"path": str(written)})
     other = started.training.model_copy(
-        update={"recipe": started.training.recipe.model_copy(update={"initialisation": as_file})}
+        update={"recipe": started.training.recipe.model_copy(update={"initialization": as_file})}
     )
     ours, theirs = (
         network_of(one.recipe, one.seed, Inputs(1, 32, 2)).state_dict() for one in (started.training, other)

@@ -105,13 +105,13 @@ def test_trials_begin_with_the_trunk_of_their_source_and_a_head_of_their_own(tmp
 
 def test_of_a_source_a_start_can_take_the_means_and_variances_alone(tmp_path: Path):
     statistics = {"random-statistics": {"source": "large"}}
-    folder = run(tmp_path, recipe={**STUDY["recipe"], "initialisation": ["large", statistics]})
+    folder = run(tmp_path, recipe={**STUDY["recipe"], "initialization": ["large", statistics]})
     plan = stored_study(folder).plan
     (source,) = plan.sources
     assert {start_id(trial.training.recipe) for trial in plan.trials} == {source.id}
     assert len({trial.id for trial in plan.trials}) == 2
-    assert {trial.point.coordinates["initialisation"] for trial in plan.trials} == {"large", label(statistics)}
-    own, drawn = sorted(plan.trials, key=lambda trial: "statistics" in trial.training.recipe.initialisation.params)
+    assert {trial.point.coordinates["initialization"] for trial in plan.trials} == {"large", label(statistics)}
+    own, drawn = sorted(plan.trials, key=lambda trial: "statistics" in trial.training.recipe.initialization.params)
     taken, redrawn = (
         network_of(trial.training.recipe, trial.training.seed, Inputs(1, 32, 2)).state_dict() for trial in (own, drawn)
     )
@@ -143,12 +143,12 @@ def test_a_sources_name_covers_all_that_decides_it_and_a_trials_name_its_source(
     assert len(set(names)) == len(names)
     trials = {trial.id for one in (plain, *changed[:3]) for trial in one.plan.trials}
     assert len(trials) == 1 + 4  # the one from random weights is the same in all
-    called = parse_study(study(sources={"other": LARGE}, recipe={**STUDY["recipe"], "initialisation": "other"}))
+    called = parse_study(study(sources={"other": LARGE}, recipe={**STUDY["recipe"], "initialization": "other"}))
     assert ids(prepare(called, tmp_path)) == ids(plain)  # what it is called decides nothing
 
 
 def test_a_source_may_start_from_a_source(tmp_path: Path):
-    recipe = {**STUDY["recipe"], "initialisation": "further"}
+    recipe = {**STUDY["recipe"], "initialization": "further"}
     folder = run(tmp_path, sources={"large": LARGE, "further": FURTHER}, recipe=recipe)
     first, second = stored_study(folder).plan.sources
     assert (first.name, second.name, second.start) == ("large", "further", first.id)
@@ -297,24 +297,24 @@ def _train_and_tell(place: Place, source: Source, begun: Any) -> None:
 
 WRONG: Mapping[str, tuple[dict[str, Any], str]] = {
     "a start that is no source": (
-        {"recipe": {"initialisation": "larg"}},
-        "unknown initialisation 'larg': did you mean the source 'large'?",
+        {"recipe": {"initialization": "larg"}},
+        "unknown initialization 'larg': did you mean the source 'large'?",
     ),
     "the registered name": (
-        {"recipe": {"initialisation": {"source": {"name": "large"}}}},
+        {"recipe": {"initialization": {"source": {"name": "large"}}}},
         "a source is named like any other start: large",
     ),
     "the statistics of no source": (
-        {"recipe": {"initialisation": {"random-statistics": {"source": "larg"}}}},
+        {"recipe": {"initialization": {"random-statistics": {"source": "larg"}}}},
         "unknown source 'larg': did you mean 'large'?",
     ),
     "the statistics of a source and of a file": (
-        {"recipe": {"initialisation": {"random-statistics": {"source": "large", "prefix": "model."}}}},
+        {"recipe": {"initialization": {"random-statistics": {"source": "large", "prefix": "model."}}}},
         "a source defines prefix itself; leave it out, or `source`",
     ),
-    "the name of an initialisation": (
+    "the name of an initialization": (
         {"sources": {"random": LARGE}},
-        "'random' is the name of an initialisation already; call the source something else",
+        "'random' is the name of an initialization already; call the source something else",
     ),
     "an architecture of its own": (
         {"sources": source(architecture="resnet18")},
@@ -323,7 +323,7 @@ WRONG: Mapping[str, tuple[dict[str, Any], str]] = {
     "unknown key": ({"sources": {"large": {**LARGE, "seeds": 3}}}, "unknown key 'seeds' in sources.large"),
     "no images": ({"sources": {"large": {"recipe": {}}}}, "nothing says where images come from"),
     "a circle": (
-        {"sources": source(initialisation="large")},
+        {"sources": source(initialization="large")},
         "sources start from each other in a circle: large -> large",
     ),
     "an axis": ({"sources": source(epochs=[1, 2])}, "a list is an axis only in recipe and environments.train"),

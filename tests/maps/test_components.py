@@ -1,4 +1,4 @@
-"""Counts and component areas at every threshold, and the exact scores, against labelling threshold by threshold."""
+"""Counts and component areas at every threshold, and the exact scores, against labeling threshold by threshold."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from assay.core.map_grid import MapGrid
 GRID = MapGrid(thresholds=(-16.0, -2.0, -1.5, 0.0, 2.0, 2.5, 7.0), areas=(0.0, 0.01, 0.1, 0.5, 1.0))
 
 
-def by_labelling(logits: np.ndarray, lesion: np.ndarray, threshold: float) -> tuple[int, ...]:
+def by_labeling(logits: np.ndarray, lesion: np.ndarray, threshold: float) -> tuple[int, ...]:
     """predicted, hit, components, stray, largest, with SciPy."""
     mask = logits >= np.float32(threshold)
-    labelled, count = ndimage.label(mask, np.ones((3, 3)))
-    areas = np.bincount(labelled.ravel(), minlength=count + 1)[1:]
-    touched = set(labelled[mask & lesion].tolist())
+    labeled, count = ndimage.label(mask, np.ones((3, 3)))
+    areas = np.bincount(labeled.ravel(), minlength=count + 1)[1:]
+    touched = set(labeled[mask & lesion].tolist())
     return int(mask.sum()), int((mask & lesion).sum()), count, count - len(touched), int(areas.max(initial=0))
 
 
 @pytest.mark.parametrize(("logits", "labels"), PAIRS)
-def test_counts_are_those_of_labelling_at_every_threshold(logits: str, labels: str) -> None:
+def test_counts_are_those_of_labeling_at_every_threshold(logits: str, labels: str) -> None:
     drawn, kinds = world(logits, labels)
     columns = summary(drawn, kinds, grid=GRID)
     for place, threshold in enumerate(GRID.thresholds):
         found = tuple(int(columns[name][0, place]) for name in ("predicted", "hit", "components", "stray", "largest"))
-        assert found == by_labelling(drawn, kinds > 0, threshold), threshold
+        assert found == by_labeling(drawn, kinds > 0, threshold), threshold
 
 
 @pytest.mark.parametrize("logits", MAPS)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from assay.maps.summary import at_native, label_probabilities, summarise
+from assay.maps.summary import at_native, label_probabilities, summarize
 
 
 def disc(height: int, width: int, y: float, x: float, radius: float) -> np.ndarray:
@@ -23,11 +23,11 @@ def probabilities_of(called: np.ndarray) -> torch.Tensor:
     return torch.stack([1 - said, said])
 
 
-@pytest.mark.parametrize("millimetres", [1.0, 0.3])
-def test_it_says_what_is_said_of_maps_of_that_size(millimetres: float) -> None:
-    found = at_native(probabilities_of(CALLED), torch.as_tensor(LESION.astype(np.uint8)), millimetres)
+@pytest.mark.parametrize("millimeters", [1.0, 0.3])
+def test_it_says_what_is_said_of_maps_of_that_size(millimeters: float) -> None:
+    found = at_native(probabilities_of(CALLED), torch.as_tensor(LESION.astype(np.uint8)), millimeters)
     logits = torch.as_tensor(np.where(CALLED, 1.0, -1.0))[None]
-    there = summarise(logits, torch.as_tensor(LESION)[None], pixel_size=np.full((1, 2), millimetres))
+    there = summarize(logits, torch.as_tensor(LESION)[None], pixel_size=np.full((1, 2), millimeters))
     assert found["native_truth"].tolist() == [LESION.sum()]
     assert found["native_predicted"].tolist() == [CALLED.sum()]
     assert found["native_hit"].tolist() == [(LESION & CALLED).sum()]

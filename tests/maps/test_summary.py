@@ -10,7 +10,7 @@ import torch
 from tests.worlds.maps import PAIRS, summary, world
 
 from assay.core.map_grid import MapGrid
-from assay.maps.summary import Streamed, joined, summarise
+from assay.maps.summary import Streamed, joined, summarize
 
 SHAPES = "give both as [images, height, width], with at least one pixel"
 
@@ -24,7 +24,7 @@ def everything() -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("size", [1, 7, 16])
 def test_columns_do_not_depend_on_batches(everything: tuple[torch.Tensor, torch.Tensor], size: int) -> None:
     logits, labels = everything
-    whole, streamed = summarise(logits, labels), Streamed()
+    whole, streamed = summarize(logits, labels), Streamed()
     for start in range(0, len(logits), size):
         streamed.append(logits[start : start + size], labels[start : start + size])
     found = streamed.columns()
@@ -38,7 +38,7 @@ def test_columns_do_not_depend_on_batches(everything: tuple[torch.Tensor, torch.
 def test_columns_follow_their_images(everything: tuple[torch.Tensor, torch.Tensor]) -> None:
     logits, labels = everything
     order = torch.randperm(len(logits), generator=torch.Generator().manual_seed(0))
-    whole, shuffled = summarise(logits, labels), summarise(logits[order], labels[order])
+    whole, shuffled = summarize(logits, labels), summarize(logits[order], labels[order])
     for name, column in whole.items():
         np.testing.assert_array_equal(shuffled[name], column[order.numpy()], err_msg=name)
 
@@ -58,7 +58,7 @@ def test_batches_may_differ_in_size_and_areas_are_shares() -> None:
 def test_masks_of_booleans_and_maps_of_half_precision_serve_too() -> None:
     drawn, labels = world("ties", "blobs")
     straight = summary(drawn, labels)
-    other = summarise(torch.from_numpy(drawn)[None].bfloat16(), torch.from_numpy(labels > 0)[None])
+    other = summarize(torch.from_numpy(drawn)[None].bfloat16(), torch.from_numpy(labels > 0)[None])
     for name, column in straight.items():
         np.testing.assert_array_equal(other[name], column, err_msg=name)
 
@@ -67,7 +67,7 @@ def test_maps_that_carry_gradients_or_are_views_are_read() -> None:
     drawn, labels = world("noise", "blobs")
     turned = torch.from_numpy(drawn.T.copy()).requires_grad_().T[None]
     for name, column in summary(drawn, labels).items():
-        np.testing.assert_array_equal(summarise(turned, torch.from_numpy(labels)[None])[name], column, err_msg=name)
+        np.testing.assert_array_equal(summarize(turned, torch.from_numpy(labels)[None])[name], column, err_msg=name)
 
 
 def test_what_a_perfect_an_empty_and_a_full_map_say() -> None:
@@ -102,11 +102,11 @@ def test_what_a_perfect_an_empty_and_a_full_map_say() -> None:
 )  # fmt: skip
 def test_what_is_refused(logits: torch.Tensor, labels: torch.Tensor, given: dict[str, np.ndarray], says: str) -> None:
     with pytest.raises(ValueError, match=f"^{re.escape(says)}$"):
-        summarise(logits, labels.to(torch.uint8), **given)
+        summarize(logits, labels.to(torch.uint8), **given)
 
 
 def test_no_batch_has_no_columns() -> None:
-    with pytest.raises(ValueError, match="no maps were summarised: give at least one batch"):
+    with pytest.raises(ValueError, match="no maps were summarized: give at least one batch"):
         Streamed().columns()
-    with pytest.raises(ValueError, match="no maps were summarised"):
+    with pytest.raises(ValueError, match="no maps were summarized"):
         joined([])

@@ -11,7 +11,7 @@ from tests.worlds.environments import part, recipe
 from torch.nn import functional
 
 from assay.models.classifier import as_network, build_network, fit_head
-from assay.models.initialisation import depths, to_training
+from assay.models.initialization import depths, to_training
 from assay.spec.schema import RecipeSpec
 from assay.testing.data import squares
 from assay.testing.models import same_state
@@ -61,11 +61,11 @@ def test_what_is_frozen_stays_as_it_was_to_the_bit(chosen: RecipeSpec, parts: se
 def test_rates_fall_by_layer_and_the_curve_tells_the_heads(tmp_path) -> None:
     chosen = tuned("discriminative-rates", decay=0.5)
     run = begin(chosen, TRAINING, VALIDATION, 2, 0, torch.device("cpu"), tmp_path)
-    of_parameter = {p: group["initial_lr"] for group in run.optimiser.param_groups for p in group["params"]}
+    of_parameter = {p: group["initial_lr"] for group in run.optimizer.param_groups for p in group["params"]}
     rates = [{of_parameter[parameter] for parameter in layer} for layer in depths(run.network)]
     top = of_parameter[as_network(run.network).head.weight]
     assert rates == [{top * 0.5**4}, {top * 0.5**3}, {top * 0.5**2}, {top * 0.5}]
-    assert run.optimiser.param_groups[0]["initial_lr"] == top
+    assert run.optimizer.param_groups[0]["initial_lr"] == top
 
 
 def test_a_network_of_timm_is_parted_at_its_stages() -> None:

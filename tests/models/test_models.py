@@ -11,7 +11,7 @@ from torch import nn
 from assay.core.errors import SpecError
 from assay.core.registry import lookup
 from assay.models.checkpoint import deterministic, library_draws
-from assay.models.classifier import InputScaling, as_network, build_network, initialise_by_name, small_cnn
+from assay.models.classifier import InputScaling, as_network, build_network, initialize_by_name, small_cnn
 
 ARCHITECTURES = [
     part("architecture", "small-cnn"),
@@ -61,17 +61,17 @@ def test_deterministic_block_restores_what_it_found():
 def test_initial_weights_follow_torchs_own_law():
     """Uniform within 1 / sqrt(fan in), as `nn.Conv2d` draws them: its bound is reached and its variance is b^2 / 3."""
     layer = nn.Conv2d(32, 64, 3)
-    initialise_by_name(layer, seed=0, prefix="layer")
+    initialize_by_name(layer, seed=0, prefix="layer")
     bound = 1 / (32 * 9) ** 0.5
     assert layer.weight.abs().max() <= bound
     assert float(layer.weight.detach().var()) == pytest.approx(bound**2 / 3, rel=0.05)
 
 
-def test_grey_images_fill_three_channels():
+def test_gray_images_fill_three_channels():
     scaling = InputScaling(3, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    grey = torch.rand(2, 1, 4, 4)
-    expected = (grey.repeat(1, 3, 1, 1) - scaling.mean) / scaling.sd
-    assert torch.equal(scaling(grey), expected)
+    gray = torch.rand(2, 1, 4, 4)
+    expected = (gray.repeat(1, 3, 1, 1) - scaling.mean) / scaling.sd
+    assert torch.equal(scaling(gray), expected)
 
 
 def test_small_stem_keeps_the_resolution():

@@ -12,7 +12,7 @@ from tests.worlds.environments import part, recipe
 from torch import nn
 
 from assay.core.errors import WeightsError
-from assay.models import initialisation, weight_files
+from assay.models import initialization, weight_files
 from assay.models.checkpoint import load_weights, save_weights
 from assay.models.classifier import build_network, empty_network
 from assay.models.weight_files import read_weights
@@ -24,13 +24,13 @@ ASSETS = Path(os.environ.get("ASSAY_ASSETS", HERE.parent / "shared" / "assets"))
 TIMM = part("architecture", "timm", model="resnet10t")
 
 
-def network(initialisation=None, architecture=TIMM, seed=0):
-    fields = {} if initialisation is None else {"initialisation": initialisation}
+def network(initialization=None, architecture=TIMM, seed=0):
+    fields = {} if initialization is None else {"initialization": initialization}
     return build_network(recipe(architecture=architecture, **fields), channels=1, size=32, classes=2, seed=seed)
 
 
 def start(path, **params):
-    return part("initialisation", "file", path=str(path), **params)
+    return part("initialization", "file", path=str(path), **params)
 
 
 @pytest.fixture
@@ -213,25 +213,25 @@ def test_input_that_nobody_knows_is_refused(tmp_path, source):
 
 
 def test_published_weights_are_refused_at_once_without_a_connection(monkeypatch):
-    monkeypatch.setattr(initialisation, "_cached", lambda configuration: False)
-    monkeypatch.setattr(initialisation, "reachable", lambda url: False)
+    monkeypatch.setattr(initialization, "_cached", lambda configuration: False)
+    monkeypatch.setattr(initialization, "reachable", lambda url: False)
     with pytest.raises(WeightsError, match="are not in the local cache and the model hub cannot be reached"):
-        network(part("initialisation", "timm"))
+        network(part("initialization", "timm"))
 
 
 def test_published_weights_are_loaded_and_must_fit(monkeypatch):
     theirs = network(seed=1).trunk.state_dict()
-    monkeypatch.setattr(initialisation, "_cached", lambda configuration: True)
-    monkeypatch.setattr(initialisation, "published", lambda trunk, channels: theirs)
-    loaded = network(part("initialisation", "timm")).trunk.state_dict()
+    monkeypatch.setattr(initialization, "_cached", lambda configuration: True)
+    monkeypatch.setattr(initialization, "published", lambda trunk, channels: theirs)
+    loaded = network(part("initialization", "timm")).trunk.state_dict()
     assert all(torch.equal(loaded[key], theirs[key]) for key in theirs)
     with pytest.raises(WeightsError, match="weights file 'timm/resnet18' does not fit the architecture; "):
-        network(part("initialisation", "timm"), part("architecture", "resnet18", stem="small"))
+        network(part("initialization", "timm"), part("architecture", "resnet18", stem="small"))
 
 
 def test_an_architecture_of_ours_has_no_published_weights():
-    with pytest.raises(WeightsError, match="timm publishes no weights for this architecture; use initialisation:"):
-        network(part("initialisation", "timm"), part("architecture", "small-cnn"))
+    with pytest.raises(WeightsError, match="timm publishes no weights for this architecture; use initialization:"):
+        network(part("initialization", "timm"), part("architecture", "small-cnn"))
 
 
 def test_a_name_that_never_resolves_is_not_waited_for(monkeypatch):
@@ -247,7 +247,7 @@ def test_a_name_that_never_resolves_is_not_waited_for(monkeypatch):
 
 def test_a_network_without_a_trunk_takes_no_published_weights(tmp_path):
     with pytest.raises(WeightsError, match="pretrained weights need a network with a trunk; Linear has none"):
-        initialisation.with_trunk(nn.Linear(1, 1))
+        initialization.with_trunk(nn.Linear(1, 1))
 
 
 def test_missing_batch_counters_are_no_fault(tmp_path):

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from assay.core.registry import build
 from assay.core.types import Measurement
 from assay.models.ref import Model
-from assay.probes.attribution import CENTRE, Attribution
-from assay.probes.faithfulness import centre_prior
+from assay.probes.attribution import CENTER, Attribution
+from assay.probes.faithfulness import center_prior
 from assay.probes.lesion_maps import MEASURES
 from assay.probes.reader import BATCH, run_probes
 from assay.report.sentences.reasons import reason_words
@@ -108,14 +108,14 @@ def test_a_model_that_looks_at_nothing_scores_chance_and_says_so() -> None:
         )
 
 
-def test_the_centre_prior_stands_beside_and_knows_no_image() -> None:
+def test_the_center_prior_stands_beside_and_knows_no_image() -> None:
     values = found(PatchReader(), Patches(n=30), Attribution(explainers=["gradient"]))
-    prior = centre_prior((1, SIDE, SIDE))[0]
+    prior = center_prior((1, SIDE, SIDE))[0]
     wanted = prior[PATCH, PATCH].sum() / prior.sum()
-    assert values["mass-accuracy", CENTRE, "", ""].value == pytest.approx(wanted, rel=1e-5)
-    assert values["pointing-game", CENTRE, "", ""].value == 0
+    assert values["mass-accuracy", CENTER, "", ""].value == pytest.approx(wanted, rel=1e-5)
+    assert values["pointing-game", CENTER, "", ""].value == 0
     assert prior[SIDE // 2, SIDE // 2] == prior.max()
-    assert centre_prior((2, 6, 10)).shape == (2, 6, 10)
+    assert center_prior((2, 6, 10)).shape == (2, 6, 10)
 
 
 def test_kinds_and_sizes_are_scored_each_by_itself() -> None:
@@ -182,7 +182,7 @@ def test_what_cannot_be_scored_is_no_number_with_the_reason() -> None:
             key[1]: reason_words(one.reason) for key, one in values.items() if key[0] == "rank-accuracy" and not key[3]
         }
 
-    every = {CENTRE, "grad-cam", "gradient"}
+    every = {CENTER, "grad-cam", "gradient"}
     assert reasons(PatchReader(), World(n=30)) == dict.fromkeys(every, "the images have no masks")
     none = Patches(n=30)
     none.masks = torch.zeros((30, 1, SIDE, SIDE), dtype=torch.uint8)
@@ -192,7 +192,7 @@ def test_what_cannot_be_scored_is_no_number_with_the_reason() -> None:
     assert reasons(pixels, Patches(n=30)) == dict.fromkeys(every, said)
     flat = nn.Sequential(nn.Flatten(), nn.Linear(SIDE**2, 2))
     assert reasons(flat, Patches(n=30)) == {
-        CENTRE: "",
+        CENTER: "",
         "grad-cam": "no convolution of this network gives maps of several places: use gradient, integrated-gradients, "
         "smoothgrad or occlusion",
         "gradient": "",
@@ -211,7 +211,7 @@ def test_the_same_images_are_explained_for_every_model_and_no_more_than_asked() 
     found(Counting(), Patches(n=50), Attribution(explainers=["gradient"], images=10))
     told = 2 * 2 + 2 * BATCH  # whether answers are apart, then batches of 50 and of 10, filled up
     steps, gradients, drawn_anew = 1, 10, 1 + 10
-    curves, cells, painted = 3 * 2 * 13 * 10, (1 + 3 * 24) * 10, 2 * 2 * 10  # of nothing, the centre and the gradient
+    curves, cells, painted = 3 * 2 * 13 * 10, (1 + 3 * 24) * 10, 2 * 2 * 10  # of nothing, the center and the gradient
     assert Counting.seen == told + steps + gradients + drawn_anew + curves + cells + painted
 
 

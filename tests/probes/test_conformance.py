@@ -1,4 +1,4 @@
-"""Every probe of the catalogue keeps what the protocol promises."""
+"""Every probe of the catalog keeps what the protocol promises."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class TestRepresentation(ProbeConformance):
     name = "representation"
 
 
-class TestReinitialisation(ProbeConformance):
-    name = "reinitialisation"
+class TestReinitialization(ProbeConformance):
+    name = "reinitialization"
 
 
 class TestSegmentation(ProbeConformance):
@@ -68,7 +68,7 @@ class TestAttribution(ProbeConformance):
     design_passes = (
         1  # a look at the steps
         + (1 + (1 + 4))  # the gradient; the whole and four windows
-        + 4 * 2 * 13  # deletion and insertion of both, of the centre prior and of a map that knows nothing
+        + 4 * 2 * 13  # deletion and insertion of both, of the center prior and of a map that knows nothing
         + (1 + 3 * 24)  # the whole, and three times 24 subsets of cells
         + 2 * 2  # before and after painting over, there and elsewhere
     )
@@ -78,8 +78,8 @@ class TestAttribution(ProbeConformance):
         return Masked(n=n, missing=missing or {})
 
 
-def test_none_of_the_catalogue_is_left_out() -> None:
+def test_none_of_the_catalog_is_left_out() -> None:
     cases: tuple[type[ProbeConformance], ...] = (TestPerformance, TestReliance, TestDecodability, TestRepresentation)
-    cases += (TestSegmentation, TestLesionFree, TestPainting, TestRobustness, TestAttribution, TestReinitialisation)
+    cases += (TestSegmentation, TestLesionFree, TestPainting, TestRobustness, TestAttribution, TestReinitialization)
     tested = {case.name for case in cases}
     assert {entry.name for entry in entries("probe")} == tested

@@ -235,7 +235,7 @@ def test_folds_hold_whole_patients_in_equal_numbers_and_follow_the_seed() -> Non
     assert len(np.unique(folds_by_patient(patient[part], 5, 0))) == 5
 
 
-# --- errors, speed, pixels, catalogue -------------------------------------------------------------------------------
+# --- errors, speed, pixels, catalog -------------------------------------------------------------------------------
 
 
 def test_errors_are_those_of_repetition() -> None:
@@ -270,7 +270,7 @@ def test_pixels_are_block_means() -> None:
     assert low_resolution(Pictures(rows.columns, rows.row)).shape == (3, 64)
 
 
-def test_the_catalogue_checks_its_arguments() -> None:
+def test_the_catalog_checks_its_arguments() -> None:
     assert build("probe", "decodability", {"folds": 3}).folds == 3
     with pytest.raises(ValueError, match="greater than or equal to 2"):
         build("probe", "decodability", {"folds": 1})

@@ -183,7 +183,7 @@ def test_steps_in_place_change_nothing_and_nothing_is_left_on_the_network(name: 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_map_is_the_images_own_whatever_else_is_in_the_batch(name: str) -> None:
-    """Grey or colour, wide or tall, of few classes or many; of the size of the image."""
+    """Gray or color, wide or tall, of few classes or many; of the size of the image."""
     for shape, outputs in (((2, 1, 12, 16), 1), ((2, 3, 20, 9), 2), ((2, 3, 9, 9), 4)):
         images = torch.rand(shape, generator=torch.Generator().manual_seed(4))
         network = small(channels=shape[1], outputs=outputs)

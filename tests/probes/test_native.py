@@ -140,7 +140,7 @@ def test_surfaces_are_those_of_monai_in_mm_where_pixels_are_known(
 ) -> None:
     """A pixel of the file is `spacing` mm; what the environment knows is of the square's pixels."""
     if spacing is not None:
-        environment = replace(environment, millimetres=spacing * files.sizes.max(axis=1) / SIZE)
+        environment = replace(environment, millimeters=spacing * files.sizes.max(axis=1) / SIZE)
     found = by_name(found_in(environment, Segmentation(native=True)))
     distances: list[tuple[float, float]] = []
     for called, labels in zip(called_at_native(environment, files), files.labels, strict=True):

@@ -225,7 +225,7 @@ def _column(factor: Factor, values: np.ndarray) -> FactorTable:
     return FactorTable(rows, rows % 2, rows, ("no", "yes"), (factor,), {factor.name: values})
 
 
-def test_the_catalogue_builds_it() -> None:
+def test_the_catalog_builds_it() -> None:
     assert build("probe", "performance", {"smallest_group": 7}).smallest_group == 7
 
 

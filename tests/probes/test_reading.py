@@ -189,7 +189,7 @@ def test_answers_are_the_same_bits_whatever_was_read_before(world: World, kept: 
         np.testing.assert_array_equal(found.logits, read.logits)
 
 
-class Normalising(nn.Module):
+class Normalizing(nn.Module):
     """Its answer to an image depends on the batch that it comes in."""
 
     def __init__(self) -> None:
@@ -209,7 +209,7 @@ class Wavering(nn.Module):
         return images.flatten(1)[:, :2] + torch.rand(len(images), 1)
 
 
-@pytest.mark.parametrize("network", [Normalising, Wavering])
+@pytest.mark.parametrize("network", [Normalizing, Wavering])
 def test_a_network_whose_answers_are_not_apart_is_read_in_batches_as_they_come(
     network: type[nn.Module], world: World
 ) -> None:
@@ -448,7 +448,7 @@ def test_a_map_of_logits_is_read_as_its_peak_and_its_columns() -> None:
     assert bare.maps == {}
 
 
-def test_surfaces_are_measured_in_millimetres_where_the_pixels_have_a_size() -> None:
+def test_surfaces_are_measured_in_millimeters_where_the_pixels_have_a_size() -> None:
     environment = squares(80, seed=3)  # more than a batch
 
     def shifted(images: Tensor) -> Tensor:
@@ -461,7 +461,7 @@ def test_surfaces_are_measured_in_millimetres_where_the_pixels_have_a_size() -> 
     sizes = np.where(np.arange(80) % 3 == 0, np.nan, 0.25 + 0.01 * np.arange(80))
     expected = lengths(environment) * sizes
     assert np.isfinite(expected).sum() > 20
-    np.testing.assert_allclose(lengths(replace(environment, millimetres=sizes)), expected)
+    np.testing.assert_allclose(lengths(replace(environment, millimeters=sizes)), expected)
 
 
 @pytest.mark.parametrize(("side", "images"), [(64, 64), (224, 64), (512, 12), (2048, 1)])

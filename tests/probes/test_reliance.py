@@ -315,7 +315,7 @@ def test_default_samples_converge() -> None:
     assert not any(m.reason for m in measurements)
 
 
-def test_the_catalogue_checks_its_arguments() -> None:
+def test_the_catalog_checks_its_arguments() -> None:
     assert build("probe", "reliance", {"samples": 256}).samples == 256
     assert Component(kind="probe", name="reliance", params={"samples": 1024}).canonical() is not None
     with pytest.raises(ValueError, match=r"1000 samples: .* 512 or 1024"):

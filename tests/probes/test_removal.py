@@ -102,13 +102,13 @@ class TwoKinds(Drawn):
         return replace(made, masks=masks, lesions=lesions) if self.drawn else replace(made, masks=kinds)
 
 
-class Labelled(TwoKinds):
+class Labeled(TwoKinds):
     """The same of which the phantom cannot leave out a kind: it is cut out of the images without any."""
 
     drawn = False
 
 
-@pytest.mark.parametrize("world", [TwoKinds, Labelled])
+@pytest.mark.parametrize("world", [TwoKinds, Labeled])
 def test_what_each_kind_and_size_costs_is_told_apart(world: type[TwoKinds]) -> None:
     """A model that reads the patch alone loses all with it, which is the large lesion, and nothing with the dots."""
     rows = run_probes(Model(PatchReader()), world(n=40), {"it": Attribution(explainers=NAMES)}).measurements["it"]

@@ -18,8 +18,8 @@ def problem(n: int, d: int, seed: int = 0, c: int = 3) -> tuple[np.ndarray, np.n
 
 
 @pytest.mark.parametrize(("n", "d"), [(80, 5), (40, 60), (20, 300)])
-def test_is_the_best_of_sklearns_ridges_by_generalised_cross_validation(n: int, d: int) -> None:
-    """Each fold by hand: standardise, fit a ridge per penalty, form its hat matrix, keep the least GCV."""
+def test_is_the_best_of_sklearns_ridges_by_generalized_cross_validation(n: int, d: int) -> None:
+    """Each fold by hand: standardize, fit a ridge per penalty, form its hat matrix, keep the least GCV."""
     features, wanted, fold = problem(n, d)
     ours = held_out(features, wanted, fold)
     for number in range(4):

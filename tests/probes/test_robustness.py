@@ -31,7 +31,7 @@ BOARD = (torch.arange(SIDE)[:, None] + torch.arange(SIDE)) % 2 * 2.0 - 1
 
 
 class Boards(World):
-    """Images of one grey with a faint chequerboard, one way round for one class and the other for the other."""
+    """Images of one gray with a faint chequerboard, one way round for one class and the other for the other."""
 
     def environment(self, name: str) -> Environment:
         made = super().environment(name)
@@ -137,11 +137,11 @@ def redrawn(seed: int) -> World:
     return world
 
 
-def test_families_that_grey_images_cannot_carry_are_undefined_in_words() -> None:
+def test_families_that_gray_images_cannot_carry_are_undefined_in_words() -> None:
     values = found(FineDetail(), Boards(n=50), Robustness(families=("microscopy", "brightness"), severities=(1, 2)))
     undefined = Counter(reason_words(m.reason) for m in values.values() if m.factor == "microscopy-stain")
     assert undefined == {
-        "distortion 'microscopy-stain' changes colours, and the images have 1 channel: leave it out of the families": 6
+        "distortion 'microscopy-stain' changes colors, and the images have 1 channel: leave it out of the families": 6
     }
     assert not any(m.reason for m in values.values() if m.factor == "brightness")
 

@@ -126,7 +126,7 @@ def test_images_of_one_activation_count_once() -> None:
 
 
 def test_a_collapsed_layer_has_no_shape() -> None:
-    """rankme, which does not centre, counts the one direction in which all images lie."""
+    """rankme, which does not center, counts the one direction in which all images lie."""
     collapsed = np.full((50, 6), 0.3, np.float32)
     values = representation.eigenvalues(collapsed)
     assert not values.any()

@@ -1,4 +1,4 @@
-"""What the page says of heat-maps: scores beside chance and centre, the sanity mark, what is used by size."""
+"""What the page says of heat-maps: scores beside chance and center, the sanity mark, what is used by size."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ def evidence(tmp_path: Path) -> Evidence:
     return evidence_of(tmp_path, Made(probes=("attribution",), pictures=False))
 
 
-def test_each_explainer_has_a_panel_with_chance_and_centre(evidence: Evidence) -> None:
+def test_each_explainer_has_a_panel_with_chance_and_center(evidence: Evidence) -> None:
     made = reliance.by_explainer(evidence)
     assert made is not None
     assert "guided-backprop (fails sanity)" in made.wide
     assert "gradient (fails" not in made.wide
     assert "grad-cam" not in made.wide  # it has no value, and the table of reasons says why
-    assert ">chance, centre<" in made.wide
-    assert made.title == "Maps of gradient lie on lesions beyond chance and the centre"
+    assert ">chance, center<" in made.wide
+    assert made.title == "Maps of gradient lie on lesions beyond chance and the center"
     assert {row["factor"] for row in made.rows} == {"gradient", "guided-backprop", "grad-cam"}
 
 
 def test_references_that_lie_apart_have_a_name_each() -> None:
     near = reliance._beside((reliance.Reference.level("chance", 0.05),), [{"value": 0.1}])
-    assert [one.name for one in near] == ["chance, centre", ""]
+    assert [one.name for one in near] == ["chance, center", ""]
     far = reliance._beside((reliance.Reference.level("chance", 0.05),), [{"value": 0.5}])
-    assert [one.name for one in far] == ["chance", "centre"]
+    assert [one.name for one in far] == ["chance", "center"]
     alone = reliance._beside((), [{"value": 0.5}])
-    assert [(one.name, one.values[0][1]) for one in alone] == [("centre", 0.5)]
+    assert [(one.name, one.values[0][1]) for one in alone] == [("center", 0.5)]
 
 
 def test_what_is_used_stands_beside_by_size(evidence: Evidence) -> None:

@@ -31,7 +31,7 @@ def test_each_family_has_a_panel_over_severities(evidence: Evidence) -> None:
     made = performance.by_severity(evidence)
     assert made is not None
     assert made.title == "Errors on distorted images of same, by severity"
-    assert [word in made.wide for word in (">retinal-defocus<", ">retinal-artefacts<", ">fog<")] == [True, True, False]
+    assert [word in made.wide for word in (">retinal-defocus<", ">retinal-artifacts<", ">fog<")] == [True, True, False]
     assert {row["level"] for row in made.rows} == {"3", "5"}
     assert "Severities as published, 1 least to 5 most." in made.note
 
@@ -70,7 +70,7 @@ def test_the_table_names_the_baseline_and_what_is_undefined(tmp_path: Path) -> N
 def test_the_baseline_has_a_corruption_error_of_one(evidence: Evidence) -> None:
     rows = evidence.estimates(CORRUPTION, lambda row: evidence.outline.level(row) == "cross-entropy")
     assert [row["value"] for row in rows] == [1.0, 1.0, 1.0]
-    assert [row["factor"] for row in rows] == ["retinal-defocus", "retinal-artefacts", EVERY]
+    assert [row["factor"] for row in rows] == ["retinal-defocus", "retinal-artifacts", EVERY]
 
 
 def test_a_study_without_distortions_has_no_such_part(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Scales, ticks, colours and the words of marks."""
+"""Scales, ticks, colors and the words of marks."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from assay.report.drawing import (
 values = st.floats(-100, 100, allow_nan=False)
 
 
-def luminance(colour: str) -> float:
+def luminance(color: str) -> float:
     """Relative luminance of WCAG 2."""
-    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
@@ -48,22 +48,22 @@ def test_the_measure_of_contrast_is_that_of_wcag() -> None:
     assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
 
 
-@pytest.mark.parametrize("colours", [LIGHT, DARK], ids=["light", "dark"])
-def test_marks_and_text_stand_out_from_the_paper(colours: dict[str, str]) -> None:
-    for name, colour in colours.items():
+@pytest.mark.parametrize("colors", [LIGHT, DARK], ids=["light", "dark"])
+def test_marks_and_text_stand_out_from_the_paper(colors: dict[str, str]) -> None:
+    for name, color in colors.items():
         if name in ("ink", "soft", "ok", "warn", "bad"):
-            assert contrast(colour, colours["paper"]) >= 4.5, name
+            assert contrast(color, colors["paper"]) >= 4.5, name
         elif re.fullmatch(r"s\d|reference", name):
-            assert contrast(colour, colours["paper"]) >= 3, name
+            assert contrast(color, colors["paper"]) >= 3, name
 
 
-def test_light_and_dark_name_the_same_colours() -> None:
+def test_light_and_dark_name_the_same_colors() -> None:
     assert set(LIGHT) == set(DARK)
 
 
 def test_no_two_of_56_levels_are_drawn_alike() -> None:
     found = styles([f"level {i}" for i in range(56)])
-    assert len({(style.colour, style.marker) for style in found.values()}) == 56
+    assert len({(style.color, style.marker) for style in found.values()}) == 56
 
 
 TITLES = (
@@ -89,7 +89,7 @@ def test_a_title_is_broken_after_a_comma_where_it_can_be() -> None:
     assert lines_of(TITLES[0], 800, BOLD) == [TITLES[0]]
 
 
-def test_colours_are_put_in_for_white_paper() -> None:
+def test_colors_are_put_in_for_white_paper() -> None:
     assert on_paper('fill="var(--s0)" stroke="var(--ink)"') == f'fill="{LIGHT["s0"]}" stroke="{LIGHT["ink"]}"'
 
 

@@ -354,8 +354,8 @@ def test_a_picture_is_shown_at_whole_multiples_of_its_pixels(page: str) -> None:
         assert int(width) // own[0] == int(height) // own[1]
 
 
-def test_levels_keep_their_colour_through_the_page(page: str) -> None:
-    """Every seed of a level is drawn in one colour, whichever the figure."""
+def test_levels_keep_their_color_through_the_page(page: str) -> None:
+    """Every seed of a level is drawn in one color, whichever the figure."""
     for level in LEVELS:
         marks = re.findall(rf'fill="(var\(--s\d\))"[^>]*><title>{level}, seed', page)
         marks += re.findall(rf'<title>[^<]*{level} -?\d?\.\d[^<]*</title><path [^>]*stroke="(var\(--s\d\))"', page)

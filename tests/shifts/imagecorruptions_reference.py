@@ -3,7 +3,7 @@
     python -m venv reference && reference/bin/pip install imagecorruptions-imaug==1.1.5
     reference/bin/python tests/shifts/imagecorruptions_reference.py
 
-One colour image under every family and severity but `frost`, every second row kept. Each call begins with NumPy's
+One color image under every family and severity but `frost`, every second row kept. Each call begins with NumPy's
 global generator seeded with 0, so that a test can draw again what the reference drew: its stream never changes.
 """
 

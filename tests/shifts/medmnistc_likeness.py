@@ -28,7 +28,7 @@ SIDE, DRAWS = 224, 20
 NEAREST = (
     ("retinal-defocus", "fundus", "retinamnist defocus_blur"),
     ("retinal-illumination", "fundus", "retinamnist brightness_down"),
-    ("retinal-artefacts", "fundus", "pathmnist bubble"),
+    ("retinal-artifacts", "fundus", "pathmnist bubble"),
     ("endoscopy-bubbles", "endoscopy", "pathmnist bubble"),
     ("dermoscopy-hair", "skin", "dermamnist characters"),
     ("dermoscopy-ruler", "skin", "dermamnist characters"),
@@ -67,8 +67,8 @@ def theirs(python: str, pictures: dict[str, np.ndarray]) -> dict[str, list[float
 
 def main(python: str, fundus: str, endoscopy: str, skin: str, chest: str) -> None:
     """Print the table."""
-    colour = {"fundus": fundus, "endoscopy": endoscopy, "skin": skin}
-    shown = {name: square(Image.open(path).convert("RGB")) for name, path in colour.items()}
+    color = {"fundus": fundus, "endoscopy": endoscopy, "skin": skin}
+    shown = {name: square(Image.open(path).convert("RGB")) for name, path in color.items()}
     shown["chest"] = square(Image.open(chest).convert("L"))
     shown["tissue"] = square(Image.fromarray(data.immunohistochemistry()))
     found = theirs(python, {f"{family}, {named}": shown[what] for family, what, named in NEAREST})

@@ -6,7 +6,7 @@
     apt-get install libmagickwand-6.q16-6   # ImageMagick, which Wand calls for the motion blur
     reference/bin/python tests/shifts/medmnistc_reference.py
 
-One square colour image, or its grey one where the image set is grey, under what MedMNIST-C shares with Assay; every
+One square color image, or its gray one where the image set is gray, under what MedMNIST-C shares with Assay; every
 second row kept. Each call begins with NumPy's global generator seeded with 0, so that a test can draw again what the
 reference drew. With a file of pictures after it, it says how much it changes these: see `medmnistc_likeness.py`.
 """
@@ -54,12 +54,12 @@ BY_CONSTANT = (
 )
 """Confounder of Assay, which takes any constant, and what it is compared with at all severities."""
 
-GREY = {"contrast", "xray-under-exposure", "gamma"}
-"""What is compared on the grey image, as the image sets have it that MedMNIST-C gives these to."""
+GRAY = {"contrast", "xray-under-exposure", "gamma"}
+"""What is compared on the gray image, as the image sets have it that MedMNIST-C gives these to."""
 
 
 def corrupted(image: Image.Image, named: str, severity: int, seed: int = 0) -> np.ndarray:
-    """One image under a corruption of one image set at its severity 1 to 5, grey where the set is; uint8."""
+    """One image under a corruption of one image set at its severity 1 to 5, gray where the set is; uint8."""
     of, name = named.split()
     made = CORRUPTIONS_DS[of][name]
     np.random.seed(seed)  # noqa: NPY002 - what the reference draws from, and for places of marks the next
@@ -71,16 +71,16 @@ def corrupted(image: Image.Image, named: str, severity: int, seed: int = 0) -> n
 
 def main() -> None:
     """Write the arrays beside this file."""
-    colour = Image.fromarray(picture(SIDE, SIDE))
-    images = {True: colour.convert("L"), False: colour}
-    made = {"picture": np.asarray(colour), "grey": np.asarray(images[True])}
+    color = Image.fromarray(picture(SIDE, SIDE))
+    images = {True: color.convert("L"), False: color}
+    made = {"picture": np.asarray(color), "gray": np.asarray(images[True])}
     for family, named, severities in SAME:
         for ours, theirs in severities.items():
-            made[f"{family} {ours}"] = corrupted(images[family in GREY], named, theirs)[::2]
+            made[f"{family} {ours}"] = corrupted(images[family in GRAY], named, theirs)[::2]
     for confounder, named in BY_CONSTANT:
         of, name = named.split()
         for at, constant in enumerate(CORRUPTIONS_DS[of][name].severity_params):
-            made[f"{confounder} {constant:g}"] = corrupted(images[confounder in GREY], named, at + 1)[::2]
+            made[f"{confounder} {constant:g}"] = corrupted(images[confounder in GRAY], named, at + 1)[::2]
     np.savez_compressed(Path(__file__).with_name("reference_medmnistc.npz"), **made)
 
 

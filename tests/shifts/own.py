@@ -7,7 +7,7 @@ import assay
 
 @assay.intervention
 def fog(images, amount, *, most: float = 0.5):
-    """Grey fog, thicker in some images than in others."""
+    """Gray fog, thicker in some images than in others."""
     return images + most * amount * (0.7 - images)
 
 

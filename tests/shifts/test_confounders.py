@@ -38,8 +38,8 @@ def marked(count=1):
     return np.ones(count, dtype=bool), np.arange(count, dtype=np.int64)
 
 
-def test_a_box_lies_where_it_was_put_and_moves_pixels_towards_white():
-    # 0.1 of 70 px is 7 px tall and 5 wide; centred at (35, 14) it starts at row 10.5 -> 10 and column 32.5 -> 32.
+def test_a_box_lies_where_it_was_put_and_moves_pixels_toward_white():
+    # 0.1 of 70 px is 7 px tall and 5 wide; centered at (35, 14) it starts at row 10.5 -> 10 and column 32.5 -> 32.
     drawn = draw("t", tag(shape="rectangle", size=0.1, x=0.5, y=0.2, contrast=0.25), *marked(), 0, (1, 70, 70))
     out = drawn.apply(torch.full((1, 1, 70, 70), 0.4), np.array([0]))
     expected = torch.full((70, 70), 0.4)
@@ -58,10 +58,10 @@ def test_the_letter_is_an_r():
 def test_jitter_stays_within_its_reach_and_fills_it():
     drawn = draw("t", tag(size=0.1, x=0.5, y=0.5, jitter=0.1), *marked(4000), 0, (1, 100, 200))
     left, top = drawn.parameters["left"].double(), drawn.parameters["top"].double()
-    for place, centre in ((left, 200 * 0.5 - 3.5), (top, 100 * 0.5 - 5)):
-        assert float((place - centre).abs().max()) <= 10.5
-        assert float((place - centre).abs().max()) >= 9.5
-        assert abs(float((place - centre).mean())) < 0.3
+    for place, center in ((left, 200 * 0.5 - 3.5), (top, 100 * 0.5 - 5)):
+        assert float((place - center).abs().max()) <= 10.5
+        assert float((place - center).abs().max()) >= 9.5
+        assert abs(float((place - center).mean())) < 0.3
     assert abs(float(torch.corrcoef(torch.stack([left, top]))[0, 1])) < 0.05
 
 

@@ -55,7 +55,7 @@ def test_no_larger_window_is_free_and_none_of_its_size_lies_nearer_to_the_middle
 
 
 def files(folder: Path, lesions: dict[int, tuple[int, int, int, int]], n: int = 24) -> Path:
-    """Photographs of noise, 96 x 72 px, with lesions (top, left, bottom, right) of their own colour; none elsewhere."""
+    """Photographs of noise, 96 x 72 px, with lesions (top, left, bottom, right) of their own color; none elsewhere."""
     for part in ("images", "masks"):
         (folder / part).mkdir(parents=True)
     for at in range(n):

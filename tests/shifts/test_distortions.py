@@ -24,7 +24,7 @@ DISTORTIONS = tuple(name for names in GROUPS.values() for name in names)
 
 ROWS = np.array([3, 0, 2**31 + 5], dtype=np.int64)
 ALL = np.ones(len(ROWS), dtype=bool)
-COLOURED = {"saturate", "microscopy-stain"}
+COLORED = {"saturate", "microscopy-stain"}
 TONES = {"brightness", "contrast", "saturate", "microscopy-stain", "retinal-illumination", "xray-grid"}
 
 
@@ -38,13 +38,13 @@ def distorted(name: str, severity: int, images: torch.Tensor, rows: np.ndarray =
 
 
 def scene(side: int = 64, rows: int = 3, channels: int = 3) -> torch.Tensor:
-    """Smooth colours with an edge, within .1 .. .9."""
+    """Smooth colors with an edge, within .1 .. .9."""
     y, x = torch.meshgrid(torch.linspace(0, 3, side), torch.linspace(0, 3, side), indexing="ij")
     planes = [0.5 + 0.2 * torch.sin(x * a + y) + 0.15 * (x > 1.4) * b for a, b in ((2, 1), (3, -1), (1, 0.5))]
     return torch.stack(planes)[None, :channels].repeat(rows, 1, 1, 1).clamp(0.1, 0.9)
 
 
-def test_the_catalogue_holds_every_family() -> None:
+def test_the_catalog_holds_every_family() -> None:
     assert {entry.name for entry in entries("distortion")} == set(DISTORTIONS)
     assert len(DISTORTIONS) == 19 + 13
 
@@ -55,7 +55,7 @@ def test_any_image_is_distorted_the_same_in_any_batch_or_is_refused(name: str, s
     images = pictures(shape, 3)
     before = images.clone()
     for severity in (1, 5):
-        if (name in COLOURED and shape[0] == 1) or (name == "dermoscopy-ruler" and shape[1] < 25):
+        if (name in COLORED and shape[0] == 1) or (name == "dermoscopy-ruler" and shape[1] < 25):
             with pytest.raises(SpecError, match="leave it out of the families"):
                 distorted(name, severity, images)
             continue
@@ -78,18 +78,18 @@ def test_strength_zero_is_the_identity_and_six_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(DISTORTIONS) - {"saturate"}))
 def test_the_fifth_severity_changes_more_than_the_first(name: str) -> None:
-    """Of `saturate` the first two take colour away and the others add it, as published."""
+    """Of `saturate` the first two take color away and the others add it, as published."""
     images = scene()
     weak, strong = (float((distorted(name, severity, images) - images).abs().mean()) for severity in (1, 5))
     assert 0 < weak < strong
 
 
 @pytest.mark.parametrize("name", ["saturate", "microscopy-stain"])
-def test_colours_of_grey_images_are_refused_in_words(name: str) -> None:
+def test_colors_of_gray_images_are_refused_in_words(name: str) -> None:
     with pytest.raises(SpecError) as refused:
         made(name, 3).check((1, 32, 32))
     assert str(refused.value) == (
-        f"distortion '{name}' changes colours, and the images have 1 channel: leave it out of the families"
+        f"distortion '{name}' changes colors, and the images have 1 channel: leave it out of the families"
     )
 
 
@@ -138,7 +138,7 @@ def test_an_image_without_drops_stays_as_it_is() -> None:
 @pytest.mark.parametrize("severity", SEVERITIES)
 def test_medical_families_change_what_they_say_and_that_way(severity: int) -> None:
     images = scene(96)
-    for name in ("retinal-artefacts", "endoscopy-specular"):
+    for name in ("retinal-artifacts", "endoscopy-specular"):
         assert (distorted(name, severity, images) >= images - 1e-6).all(), name
     for name in ("dermoscopy-hair", "dermoscopy-ruler"):
         assert (distorted(name, severity, images) <= images + 1e-6).all(), name

@@ -16,7 +16,7 @@ from assay.shifts.confounders.pixels import Contrast, Gamma, gaussian
 from assay.shifts.distortions.medical import UnderExposure
 
 REFERENCE = np.load(Path(__file__).with_name("reference_medmnistc.npz"))
-IMAGES, GREY = (planes(REFERENCE[name]) / 255 for name in ("picture", "grey"))
+IMAGES, GRAY = (planes(REFERENCE[name]) / 255 for name in ("picture", "gray"))
 SIDE = IMAGES.shape[2]
 
 WITHIN = {"shot-noise": 0, "impulse-noise": 0, "jpeg-compression": 0}
@@ -31,7 +31,7 @@ def cases(*names: str) -> list[tuple[str, str]]:
 
 
 def differences(name: str, severity: str) -> np.ndarray:
-    images = GREY if name == "contrast" else IMAGES
+    images = GRAY if name == "contrast" else IMAGES
     return levels_apart(MADE[name](images, int(severity), np.random.RandomState(0)), REFERENCE[f"{name} {severity}"])
 
 
@@ -51,17 +51,17 @@ def test_gaussian_blur_of_one_sigma_agrees_given_where_its_kernel_ends() -> None
 @pytest.mark.parametrize(("name", "severity"), cases("xray-under-exposure"))
 def test_under_exposure_is_as_much_darker_on_average_over_its_noise(name: str, severity: str) -> None:
     seeds = {"seed": torch.arange(DRAWS) * 7919 + 1, "dither": torch.arange(DRAWS)}
-    made = UnderExposure(severity=int(severity)).changed(GREY.expand(DRAWS, -1, -1, -1).contiguous(), seeds)
+    made = UnderExposure(severity=int(severity)).changed(GRAY.expand(DRAWS, -1, -1, -1).contiguous(), seeds)
     apart = levels_apart(made.double().mean(dim=0, keepdim=True).float(), REFERENCE[f"{name} {severity}"])
-    grey = REFERENCE["grey"][::2]
-    uncut = (grey >= 30) & (grey <= 225)  # there noise meets neither black nor white
+    gray = REFERENCE["gray"][::2]
+    uncut = (gray >= 30) & (gray <= 225)  # there noise meets neither black nor white
     assert apart[uncut].max() <= 2
     assert apart[uncut].mean() < 0.5
 
 
 def confounded(name: str, constant: float) -> Tensor:
     if name == "gamma":
-        return Gamma(gamma=constant).changed(GREY, NOTHING)
+        return Gamma(gamma=constant).changed(GRAY, NOTHING)
     pivot = (luminance(IMAGES).mean() * 255).round().item() / 255  # of whole levels, as Pillow takes it
     return Contrast(factor=constant, pivot=pivot).changed(IMAGES, NOTHING)
 

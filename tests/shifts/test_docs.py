@@ -1,4 +1,4 @@
-"""The page on interventions says what the catalogue has."""
+"""The page on interventions says what the catalog has."""
 
 import re
 from pathlib import Path

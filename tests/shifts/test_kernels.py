@@ -21,7 +21,7 @@ from assay.shifts.intervention import Drawn, draw
 
 NAMES = sorted(entry.name for entry in entries("intervention"))
 ROUNDED = {
-    "bias-field", "calliper", "chest-drain", "electrode", "hair", "laterality-marker", "pacemaker", "ruler",
+    "bias-field", "caliper", "chest-drain", "electrode", "hair", "laterality-marker", "pacemaker", "ruler",
     "scope-inset", "surgical-pen", "text-line", "vignette",
 }  # fmt: skip
 """Those with a square root, of which PyTorch may miss the last bit, or an exponential; others are the same bits."""

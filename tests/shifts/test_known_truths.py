@@ -31,7 +31,7 @@ def picture(channels=1, height=40, width=56, seed=0):
     return torch.rand(1, channels, height, width, generator=torch.Generator().manual_seed(seed))
 
 
-def grey(value, size=64, channels=1, count=1):
+def gray(value, size=64, channels=1, count=1):
     return torch.full((count, channels, size, size), value)
 
 
@@ -61,7 +61,7 @@ def test_poisson_counts_are_the_quantiles_that_scipy_finds():
 
 
 def published(image, photons, rng):
-    """The published artefact on one 8-bit image, written from its formula, with NumPy's own Poisson numbers."""
+    """The published artifact on one 8-bit image, written from its formula, with NumPy's own Poisson numbers."""
     x = image.astype(np.float64) + rng.uniform(0, 1, image.shape)
     hu = x / 255 * 2000 - 1200
     attenuation = hu * (0.1837 - 0.1662) / 1000 + 0.1837
@@ -76,7 +76,7 @@ def test_poisson_noise_is_distributed_as_the_published_formula_has_it(photons):
     rng = np.random.default_rng(1)
     for level in (0, 128, 255):
         theirs = published(np.full((200, 200), level), photons, rng).astype(float).ravel()
-        ours = applied("poisson-noise", grey(level / 255, 200), {"photons": photons}).flatten().double() * 255
+        ours = applied("poisson-noise", gray(level / 255, 200), {"photons": photons}).flatten().double() * 255
         assert np.abs(ours.numpy() - ours.numpy().round()).max() < 1e-4
         ours = ours.numpy().round()
         assert abs(ours.mean() - theirs.mean()) < 5 * theirs.std() * math.sqrt(2 / 40_000) + 1e-9
@@ -93,12 +93,12 @@ def test_poisson_noise_of_ever_more_photons_leaves_the_image():
 
 
 def test_noise_of_poisson_has_the_size_that_its_page_says():
-    out = applied("poisson-noise", grey(0.5, 200), {"photons": 1e6, "levels": 0})
+    out = applied("poisson-noise", gray(0.5, 200), {"photons": 1e6, "levels": 0})
     assert float(out.std()) == pytest.approx(31 / math.sqrt(1e6), rel=0.03)
 
 
 def test_gaussian_noise_has_its_standard_deviation_and_differs_by_row_and_channel():
-    out = applied("gaussian-noise", grey(0.5, 100, channels=3, count=2), {"sigma": 0.05}) - 0.5
+    out = applied("gaussian-noise", gray(0.5, 100, channels=3, count=2), {"sigma": 0.05}) - 0.5
     assert float(out.std()) == pytest.approx(0.05, rel=0.02)
     apart = torch.corrcoef(out.flatten(0, 1).flatten(1)) - torch.eye(6)
     assert float(apart.abs().max()) < 0.05
@@ -146,29 +146,29 @@ def test_blur_is_what_scipy_computes():
 def test_blur_wider_than_the_image_still_mirrors():
     out = applied("blur", picture(height=64, width=16), {"sigma": 0.2})
     assert bool(torch.isfinite(out).all())
-    assert torch.allclose(applied("blur", grey(0.3), {"sigma": 0.2}), grey(0.3), atol=1e-6)
+    assert torch.allclose(applied("blur", gray(0.3), {"sigma": 0.2}), gray(0.3), atol=1e-6)
 
 
 def test_resampling_a_fine_board_by_a_large_factor_leaves_its_mean():
     board = ((torch.arange(64)[:, None] + torch.arange(64)) % 2).float()[None, None]
-    assert torch.allclose(applied("resample", board, {"factor": 64}), grey(0.5), atol=1e-6)
-    assert torch.allclose(applied("resample", grey(0.3), {"factor": 3}), grey(0.3), atol=1e-6)
+    assert torch.allclose(applied("resample", board, {"factor": 64}), gray(0.5), atol=1e-6)
+    assert torch.allclose(applied("resample", gray(0.3), {"factor": 3}), gray(0.3), atol=1e-6)
 
 
 # tone
 
 
 def test_tone_by_hand():
-    assert torch.allclose(applied("gamma", grey(0.25), {"gamma": 0.5}), grey(0.5), atol=1e-6)
-    assert torch.allclose(applied("contrast", grey(0.3), {"factor": 2, "pivot": 0.4}), grey(0.2), atol=1e-6)
-    assert torch.equal(applied("contrast", grey(0.1), {"factor": 3}), grey(0.0))
+    assert torch.allclose(applied("gamma", gray(0.25), {"gamma": 0.5}), gray(0.5), atol=1e-6)
+    assert torch.allclose(applied("contrast", gray(0.3), {"factor": 2, "pivot": 0.4}), gray(0.2), atol=1e-6)
+    assert torch.equal(applied("contrast", gray(0.1), {"factor": 3}), gray(0.0))
     assert torch.equal(
-        applied("gamma", torch.cat([grey(0.0), grey(1.0)]), {"gamma": 2}), torch.cat([grey(0.0), grey(1.0)])
+        applied("gamma", torch.cat([gray(0.0), gray(1.0)]), {"gamma": 2}), torch.cat([gray(0.0), gray(1.0)])
     )
 
 
 def test_a_bias_field_is_smooth_bounded_the_same_in_all_channels_and_of_the_rows_own():
-    out = applied("bias-field", grey(0.3, 64, channels=3, count=40), {"amplitude": 1.0})
+    out = applied("bias-field", gray(0.3, 64, channels=3, count=40), {"amplitude": 1.0})
     field = (out / 0.3).log()
     assert float(field.abs().max()) <= 1 + 1e-5
     assert torch.allclose(field[:, 0], field[:, 2])
@@ -195,7 +195,7 @@ def test_half_strength_is_half_way_and_a_flat_image_has_no_ranks():
     image = picture(seed=3)
     full = applied("scanner-histogram", image, {"strength": 1.0})
     assert torch.allclose(applied("scanner-histogram", image, {"strength": 0.5}), (image + full) / 2, atol=1e-6)
-    assert torch.equal(applied("scanner-histogram", grey(0.4)), grey(0.4))
+    assert torch.equal(applied("scanner-histogram", gray(0.4)), gray(0.4))
 
 
 def test_the_histogram_moves_the_channels_of_a_pixel_alike():
@@ -205,7 +205,7 @@ def test_the_histogram_moves_the_channels_of_a_pixel_alike():
     assert torch.allclose(step[:, 0], step[:, 2], atol=1e-6)
 
 
-def test_jpeg_is_pillows_for_grey_and_colour():
+def test_jpeg_is_pillows_for_gray_and_color():
     for channels, mode in ((1, "L"), (3, "RGB")):
         image = (picture(channels) * 255).round() / 255
         pixels = (image[0] * 255).byte().permute(1, 2, 0).numpy()
@@ -277,13 +277,13 @@ def test_a_ruler_has_its_marks():
     assert int((longest[1:] & ~longest[:-1]).sum()) == 2
 
 
-def test_callipers_lie_at_the_ends_of_their_length():
+def test_calipers_lie_at_the_ends_of_their_length():
     for row in range(5):
-        callipers = drawn("calliper", (1, 200, 200), {"length": 0.5, "jitter": 0}, count=5)
-        mask = callipers.mask(np.array([row]))[0, 0]
+        calipers = drawn("caliper", (1, 200, 200), {"length": 0.5, "jitter": 0}, count=5)
+        mask = calipers.mask(np.array([row]))[0, 0]
         y, x = mask.nonzero().double().T + 0.5
         far = float(torch.sqrt((x - 100) ** 2 + (y - 100) ** 2).max())
-        half = float(callipers.parameters["length"][row]) / 2
+        half = float(calipers.parameters["length"][row]) / 2
         assert 35 <= half <= 50
         assert half < far < half + 0.03 * 200 + 2
 
@@ -306,11 +306,11 @@ def test_the_widest_pen_ring_lies_within_the_image():
     assert 254 < float(low.max()) < 256 + 1e-3
 
 
-def test_colours_of_marks_and_what_they_are_on_grey_images():
+def test_colors_of_marks_and_what_they_are_on_gray_images():
     at = {"opacity": 1, "corner": "upper left", "size": 0.5}
-    colour, lone = (applied("scope-inset", grey(0.5, 100, channels=c), at) for c in (3, 1))
+    color, lone = (applied("scope-inset", gray(0.5, 100, channels=c), at) for c in (3, 1))
     corner = (slice(None), slice(None), 5, 5)
-    assert torch.allclose(colour[corner], torch.tensor([[0.06, 0.64, 0.53]]))
+    assert torch.allclose(color[corner], torch.tensor([[0.06, 0.64, 0.53]]))
     assert float(lone[corner]) == pytest.approx(0.299 * 0.06 + 0.587 * 0.64 + 0.114 * 0.53)
 
 
@@ -325,7 +325,7 @@ def test_a_collimator_leaves_the_middle_and_blackens_the_rim():
 
 
 def test_a_vignette_is_black_far_out_and_nothing_within():
-    out = applied("vignette", grey(0.8, 101), {"radius": 0.4, "softness": 0.1, "jitter": 0, "opacity": 1})[0, 0]
+    out = applied("vignette", gray(0.8, 101), {"radius": 0.4, "softness": 0.1, "jitter": 0, "opacity": 1})[0, 0]
     y, x = (torch.arange(101) - 50)[:, None], (torch.arange(101) - 50)[None, :]
     away = torch.sqrt((x * x + y * y).float()) / 101
     assert bool((out[away < 0.345] == 0.8).all())
@@ -392,7 +392,7 @@ def test_what_cannot_be_is_refused_in_one_sentence():
     )
     with pytest.raises(SpecError) as channels:
         drawn("jpeg", (2, 16, 16))
-    assert str(channels.value) == "JPEG knows grey and RGB images, not 2 channels: set `channels` to grey or colour"
+    assert str(channels.value) == "JPEG knows gray and RGB images, not 2 channels: set `channels` to gray or color"
 
 
 @pytest.mark.parametrize(

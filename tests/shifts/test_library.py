@@ -19,7 +19,7 @@ DOSES = {
     **{
         name: ("opacity", [0.0, 0.2, 0.6, 1.0])
         for name in (
-            "laterality-marker", "text-line", "ruler", "calliper", "surgical-pen", "hair", "chest-drain", "pacemaker",
+            "laterality-marker", "text-line", "ruler", "caliper", "surgical-pen", "hair", "chest-drain", "pacemaker",
             "electrode", "collimation-border", "vignette", "scope-inset",
         )
     },
@@ -57,8 +57,8 @@ class TestRulerAtTheBottom(InterventionConformance):
     params: ClassVar = {"side": "bottom", "ink": "black", "length": 0.5, "marks": 10, "jitter": 0.2}
 
 
-class TestCalliper(InterventionConformance):
-    name = "calliper"
+class TestCaliper(InterventionConformance):
+    name = "caliper"
 
 
 class TestSurgicalPen(InterventionConformance):

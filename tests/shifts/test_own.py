@@ -56,7 +56,7 @@ def test_the_mask_of_a_local_one_is_what_it_paints():
 def test_its_arguments_are_checked_and_its_first_line_is_its_summary():
     with pytest.raises(ValueError, match="unable to parse string as a number"):
         build("intervention", "tests.shifts.own:fog", {"most": "much"})
-    assert lookup("intervention", "tests.shifts.own:fog").summary == "Grey fog, thicker in some images than in others."
+    assert lookup("intervention", "tests.shifts.own:fog").summary == "Gray fog, thicker in some images than in others."
 
 
 @pytest.mark.parametrize(

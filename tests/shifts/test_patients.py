@@ -22,7 +22,7 @@ def test_both_eyes_are_of_one_patient_and_of_one_camera(tmp_path):
     left, right = table.take(np.arange(0, 200, 2)), table.take(np.arange(1, 200, 2))
     assert np.array_equal(left.patient, right.patient)
     assert len(np.unique(table.patient)) == 100
-    for name in ("camera", "pigment", "cup", "calibre"):
+    for name in ("camera", "pigment", "cup", "caliber"):
         assert np.array_equal(left.columns[name], right.columns[name]), name
     assert (left.columns["side"] + right.columns["side"] == 1).all()
     assert (left.columns["illumination"] != right.columns["illumination"]).all()

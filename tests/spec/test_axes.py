@@ -95,7 +95,7 @@ def test_strengths_difficulties_and_shares_are_axes(study: Study) -> None:
 
 
 def test_names_are_as_short_as_can_be_told_apart(study: Study) -> None:
-    spec = with_recipe(study, loss={"triplet": {"margin": [0.1, 0.2]}}, optimiser={"sgd": {"lr": [0.1, 0.2]}})
+    spec = with_recipe(study, loss={"triplet": {"margin": [0.1, 0.2]}}, optimizer={"sgd": {"lr": [0.1, 0.2]}})
     assert list(spec.axes) == ["margin", "lr"]
     study["environments"]["train"] = {"association": {"size": [0, 0.5]}, "interventions": {"tag": {"size": [0.1, 0.2]}}}
     spec = parse_study(study)

@@ -52,7 +52,7 @@ DEFAULTS: list[tuple[tuple[str, ...], Any]] = [
     (("recipe", "architecture"), "small-cnn"),
     (("recipe", "architecture"), {"small-cnn": {}}),
     (("recipe", "architecture"), {"small-cnn": None}),
-    (("recipe", "optimiser"), {"adamw": {"weight_decay": 0.01}}),
+    (("recipe", "optimizer"), {"adamw": {"weight_decay": 0.01}}),
     (("recipe", "augmentation"), ["flip", {"shift": {}}]),
     (("recipe", "batch_size"), 128),
     (("recipe", "selection"), "last"),
@@ -115,7 +115,7 @@ def test_tests_and_further_seeds_name_no_trial(study: Study) -> None:
     [
         (("recipe", "epochs"), 6),
         (("recipe", "batch_size"), 64),
-        (("recipe", "optimiser"), {"adamw": {"lr": 0.5}}),
+        (("recipe", "optimizer"), {"adamw": {"lr": 0.5}}),
         (("recipe", "augmentation"), ["shift", "flip"]),
         (("data", "train"), 201),
         (("data", "validation"), 501),

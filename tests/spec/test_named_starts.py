@@ -1,4 +1,4 @@
-"""`sources: {name: {initialisation: ...}}`: a short name for a start that is given, not trained here."""
+"""`sources: {name: {initialization: ...}}`: a short name for a start that is given, not trained here."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ data: {{phantom: nodule, core: margin, size: 32}}
 environments: {{train: {{}}, same: {{like: train}}}}
 sources:
   natural: {sources}
-recipe: {{initialisation: [random, natural]}}
+recipe: {{initialization: [random, natural]}}
 """
-FILE = "{initialisation: {file: {path: weights/natural.pt}}}"
+FILE = "{initialization: {file: {path: weights/natural.pt}}}"
 
 
 def study(folder: Path, sources: str) -> Path:
@@ -30,8 +30,8 @@ def study(folder: Path, sources: str) -> Path:
 
 def test_the_axis_says_the_name_and_the_trial_holds_the_file(tmp_path: Path) -> None:
     spec = parse_study(study(tmp_path, FILE))
-    assert spec.axes["initialisation"] == ("random", "natural")
-    start = spec.points[1].recipe.initialisation
+    assert spec.axes["initialization"] == ("random", "natural")
+    start = spec.points[1].recipe.initialization
     assert (start.name, start.params["path"]) == ("file", str(tmp_path / "weights" / "natural.pt"))
     assert spec.sources == {}, "nothing is trained for it"
 
@@ -42,7 +42,7 @@ def test_the_name_decides_no_trial(tmp_path: Path) -> None:
         "name": "study",
         "data": {"phantom": "nodule", "core": "margin", "size": 32},
         "environments": {"train": {}, "same": {"like": "train"}},
-        "recipe": {"initialisation": ["random", {"file": {"path": str(tmp_path / "weights" / "natural.pt")}}]},
+        "recipe": {"initialization": ["random", {"file": {"path": str(tmp_path / "weights" / "natural.pt")}}]},
     }
     assert named.trained == parse_study(written).trained
 
@@ -52,11 +52,11 @@ TRAINED = "{data: {phantom: natural, size: 32, target: kind, core: kind}, recipe
 
 def test_a_name_for_the_means_and_variances_of_a_source_that_is_trained(tmp_path: Path) -> None:
     path = tmp_path / "study.yaml"
-    statistics = "{initialisation: {random-statistics: {source: shapes}}}"
+    statistics = "{initialization: {random-statistics: {source: shapes}}}"
     path.write_text(STUDY.format(sources=f"{statistics}\n  shapes: {TRAINED}"))
     spec = parse_study(path)
-    assert spec.axes["initialisation"] == ("random", "natural")
-    start = spec.points[1].recipe.initialisation
+    assert spec.axes["initialization"] == ("random", "natural")
+    start = spec.points[1].recipe.initialization
     assert (start.name, dict(start.params)) == ("source", {"name": "shapes", "statistics": True})
     path.write_text(STUDY.format(sources=f"{statistics}\n  forms: {TRAINED}"))
     with pytest.raises(SpecError, match=r"unknown source 'shapes'"):
@@ -67,12 +67,12 @@ def test_a_name_for_the_means_and_variances_of_a_source_that_is_trained(tmp_path
     ("sources", "told"),
     [
         (
-            "{initialisation: random, data: {phantom: nodule, core: margin}}",
-            "a source is either given (`initialisation`) or trained here (`data` and `recipe`); keep one",
+            "{initialization: random, data: {phantom: nodule, core: margin}}",
+            "a source is either given (`initialization`) or trained here (`data` and `recipe`); keep one",
         ),
-        ("{initialisation: {fil: {path: weights/natural.pt}}}", "unknown initialisation 'fil': did you mean 'file'?"),
-        ("{initialisation: {file: {path: weights/natura.pt}}}", "did you mean 'natural.pt'?"),
-        ("{initialisation: source}", "expected a start that is not trained here"),
+        ("{initialization: {fil: {path: weights/natural.pt}}}", "unknown initialization 'fil': did you mean 'file'?"),
+        ("{initialization: {file: {path: weights/natura.pt}}}", "did you mean 'natural.pt'?"),
+        ("{initialization: source}", "expected a start that is not trained here"),
     ],
 )
 def test_what_is_wrong_is_told_once_at_its_place(tmp_path: Path, sources: str, told: str) -> None:

@@ -13,9 +13,9 @@ Study = dict[str, Any]
 
 
 def test_set_replaces_adds_and_reads_yaml(study: Study) -> None:
-    spec = parse_study(study, overrides=["recipe.epochs=[5, 10]", "recipe.optimiser.sgd.lr=1e-3"])
+    spec = parse_study(study, overrides=["recipe.epochs=[5, 10]", "recipe.optimizer.sgd.lr=1e-3"])
     assert spec.axes["epochs"] == ("5", "10")
-    assert spec.points[0].recipe.optimiser.label == "sgd(lr=0.001)"
+    assert spec.points[0].recipe.optimizer.label == "sgd(lr=0.001)"
 
 
 def test_later_settings_win_and_seeds_come_last(study: Study) -> None:

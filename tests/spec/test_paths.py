@@ -20,7 +20,7 @@ from assay.spec.schema import Component, StudySpec
 def study_file(folder: Path, path: str, **more: str) -> Path:
     """A study beside whose file the weights are looked for."""
     study: dict[str, Any] = copy.deepcopy(STUDY)
-    study["recipe"]["initialisation"] = {"file": {"path": path, **more}}
+    study["recipe"]["initialization"] = {"file": {"path": path, **more}}
     folder.mkdir(exist_ok=True)
     (folder / "study.yaml").write_text(pyyaml.safe_dump(study))
     return folder / "study.yaml"
@@ -63,7 +63,7 @@ def test_a_stored_study_keeps_the_content_that_it_was_planned_with(tmp_path: Pat
     (tmp_path / "weights.pt").unlink()
     read = StudySpec.model_validate(stored)
     assert trial_ids(read) == trial_ids(spec)
-    assert read.points[0].recipe.initialisation.params == {
+    assert read.points[0].recipe.initialization.params == {
         "path": str(tmp_path / "weights.pt"),
         "sha256": hashlib.sha256(b"one").hexdigest(),
     }
@@ -72,7 +72,7 @@ def test_a_stored_study_keeps_the_content_that_it_was_planned_with(tmp_path: Pat
 @pytest.mark.parametrize(
     ("path", "text"),
     [
-        ("weihgts.pt", "recipe.initialisation.file.path = 'weihgts.pt'\n  there is no such file or folder\n"
+        ("weihgts.pt", "recipe.initialization.file.path = 'weihgts.pt'\n  there is no such file or folder\n"
                        "  did you mean 'weights.pt'?"),
         ("${NO_SUCH_PLACE}/w.pt", "the variable NO_SUCH_PLACE is not set"),
         ("folder", "cannot be read: Is a directory; give the path of a file"),
@@ -112,8 +112,8 @@ def of_files(*paths: str | Path) -> dict[str, Any]:
     """A study of weights from these files, compared with those of the first."""
     study: dict[str, Any] = copy.deepcopy(STUDY)
     files = [{"file": {"path": str(path)}} for path in paths]
-    study["recipe"]["initialisation"] = files
-    study["contrasts"] = [{"axis": "initialisation", "against": files[0], "measure": "auroc", "environment": "same"}]
+    study["recipe"]["initialization"] = files
+    study["contrasts"] = [{"axis": "initialization", "against": files[0], "measure": "auroc", "environment": "same"}]
     return study
 
 
@@ -121,9 +121,9 @@ def test_no_label_names_the_folders_of_who_runs_it(tmp_path: Path) -> None:
     for name in ("a.pt", "b.pt"):
         (tmp_path / name).write_text(name)
     spec = parse_study(of_files(tmp_path / "a.pt", tmp_path / "b.pt"))
-    assert spec.axes["initialisation"] == ("file(path=a.pt)", "file(path=b.pt)")
+    assert spec.axes["initialization"] == ("file(path=a.pt)", "file(path=b.pt)")
     assert spec.contrasts[0].against == "file(path=a.pt)"
-    made = [spec.points[0].recipe.initialisation, spec.points[1].recipe.initialisation]
+    made = [spec.points[0].recipe.initialization, spec.points[1].recipe.initialization]
     assert [one.params["path"] for one in made] == [str(tmp_path / "a.pt"), str(tmp_path / "b.pt")]
     assert made[0].label.startswith("file(path=a.pt, sha256=")
     nih = Component(kind="dataset", name="nih", params={"folder": "/home/jane/nih", "finding": "Mass"})
@@ -149,7 +149,7 @@ def test_files_of_one_name_on_an_axis_are_told_apart_or_refused(
     ) in str(caught.value)
     monkeypatch.chdir(tmp_path)
     spec = parse_study(of_files("one/best.pt", "two/best.pt"))
-    assert spec.axes["initialisation"] == ("file(path=one/best.pt)", "file(path=two/best.pt)")
+    assert spec.axes["initialization"] == ("file(path=one/best.pt)", "file(path=two/best.pt)")
     with pytest.raises(SpecError, match=r"'file\(path=best.pt\)' stands twice on this axis; keep one"):
         parse_study(of_files(tmp_path / "one" / "best.pt", tmp_path / "one" / "best.pt"))
 

@@ -12,9 +12,9 @@ from assay.spec.parse import locate_errors
 
 STUDY = """\
 scales:
-  quick: {recipe.initialisation: {file: {path: weights.pt}}}
+  quick: {recipe.initialization: {file: {path: weights.pt}}}
 recipe:
-  initialisation:
+  initialization:
     - random
     - file: {path: weights.pt}
     - download: {url: "https://a.org/w.pt"}
@@ -31,7 +31,7 @@ def test_the_line_is_that_which_names_the_weights(tmp_path: Path) -> None:
     study = tmp_path / "study.yaml"
     study.write_text(STUDY)
     path = str(tmp_path / "weights.pt")
-    at = "recipe.initialisation"
+    at = "recipe.initialization"
     told = "path = 'weights.pt'\n  it is of another network"
     assert said(study, path) == f"{study}:6: {at}[1].file.{told}"
     assert said(study, path, scale="quick") == f"{study}:2: {at}.file.{told}"
@@ -40,8 +40,8 @@ def test_the_line_is_that_which_names_the_weights(tmp_path: Path) -> None:
 
 
 def test_what_has_no_line_is_told_by_its_keys_or_as_it_is(tmp_path: Path) -> None:
-    study = {"recipe": {"initialisation": {"file": {"path": "/w.pt"}}}}
-    assert said(study, "/w.pt") == "recipe.initialisation.file.path = '/w.pt'\n  it is of another network"
+    study = {"recipe": {"initialization": {"file": {"path": "/w.pt"}}}}
+    assert said(study, "/w.pt") == "recipe.initialization.file.path = '/w.pt'\n  it is of another network"
     assert said(study, "") == said(study, "/other.pt") == "it is of another network"
 
 

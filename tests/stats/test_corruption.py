@@ -13,7 +13,7 @@ from assay.stats.outcomes import CORRUPTION, EVERY, RELATIVE, corruption_rows
 
 
 def row(start: str, family: str, level: str, value: float, **more: Any) -> dict[str, Any]:
-    at = {"initialisation": start, "finetuning": more.pop("finetuning", "full")}
+    at = {"initialization": start, "finetuning": more.pop("finetuning", "full")}
     return {
         "recipe": " · ".join(at.values()), "coordinates": json.dumps(at), "measure": "distorted-error",
         "environment": "same", "factor": family, "level": level, "group": "", "unit": "", "direction": "lower",
@@ -37,7 +37,7 @@ def values(rows: list[dict[str, Any]]) -> dict[tuple[str, str], float]:
 def test_a_ratio_is_of_sums_over_severities_and_the_mean_is_over_families() -> None:
     found = corruption_rows(
         [*errors("random", (0.2, 0.6), (0.1, 0.1)), *errors("pictures", (0.1, 0.1), (0.1, 0.2))],
-        "initialisation",
+        "initialization",
         "random",
     )
     own = {family: value for (recipe, family), value in values(found).items() if recipe == "pictures · full"}
@@ -54,7 +54,7 @@ def test_the_relative_one_is_of_the_increase_over_clean_images() -> None:
         {**one, "measure": "distorted-error-increase", "value": one["value"] - clean[one["recipe"].split(" ")[0]]}
         for one in given
     ]
-    found = corruption_rows([*given, *increase], "initialisation", "random")
+    found = corruption_rows([*given, *increase], "initialization", "random")
     relative = [one for one in found if one["measure"] == RELATIVE and one["recipe"] == "pictures · full"]
     own = {one["factor"]: one["value"] for one in relative}
     assert own == pytest.approx({"fog": 0.1 / 0.4, "snow": 0.2 / 0.2, EVERY: (0.25 + 1) / 2})
@@ -69,7 +69,7 @@ def test_a_baseline_whose_errors_may_not_increase_at_all_has_no_relative_one(low
         for start, value in (("random", 0.001), ("pictures", 0.2))
         for level in ("3", "5", "")
     ]
-    found = [one for one in corruption_rows(rows, "initialisation", "random") if one["recipe"] == "pictures · full"]
+    found = [one for one in corruption_rows(rows, "initialization", "random") if one["recipe"] == "pictures · full"]
     assert [one["factor"] for one in found] == ["fog", EVERY]
     for one in found:
         assert one["value"] == pytest.approx(200) if defined else math.isnan(one["value"])
@@ -82,7 +82,7 @@ def test_a_baseline_whose_errors_may_not_increase_at_all_has_no_relative_one(low
 def test_a_family_without_a_baseline_leaves_no_mean_over_all() -> None:
     given = [*errors("random", (0.2, 0.6), (0.1, 0.1)), *errors("pictures", (0.1, 0.1), (0.1, 0.2))]
     given = [one for one in given if (one["recipe"], one["factor"]) != ("random · full", "snow")]
-    found = {(one["recipe"], one["factor"]): one for one in corruption_rows(given, "initialisation", "random")}
+    found = {(one["recipe"], one["factor"]): one for one in corruption_rows(given, "initialization", "random")}
     assert found["pictures · full", "fog"]["value"] == pytest.approx(0.25)
     whole = found["pictures · full", EVERY]
     assert (math.isnan(whole["value"]), reason_words(whole["reason"])) == (
@@ -98,25 +98,25 @@ def test_each_recipe_is_held_against_the_one_that_shares_all_else() -> None:
         *errors("random", (0.4, 0.4), (0.4, 0.4), finetuning="linear-probe"),
         *errors("pictures", (0.1, 0.1), (0.1, 0.1), finetuning="linear-probe"),
     ]
-    found = values(corruption_rows(rows, "initialisation", "random"))
+    found = values(corruption_rows(rows, "initialization", "random"))
     assert found["pictures · linear-probe", "fog"] == pytest.approx(0.25)
 
 
 def test_a_row_has_no_interval_and_names_its_baseline() -> None:
-    found = corruption_rows(errors("random", (0.2, 0.6), (0.1, 0.1)), "initialisation", "random")
+    found = corruption_rows(errors("random", (0.2, 0.6), (0.1, 0.1)), "initialization", "random")
     for one in found:
-        assert (one["measure"], one["level"], one["group"]) == (CORRUPTION, "", "initialisation random")
+        assert (one["measure"], one["level"], one["group"]) == (CORRUPTION, "", "initialization random")
         assert all(math.isnan(one[name]) for name in ("low", "high", "standard_error", "df", "chance"))
         assert one["seeds"] == 3
 
 
 def test_without_a_baseline_there_is_no_row() -> None:
     rows = errors("pictures", (0.1, 0.1), (0.1, 0.1))
-    assert corruption_rows(rows, "initialisation", "random") == []
+    assert corruption_rows(rows, "initialization", "random") == []
     assert corruption_rows(rows, "loss", "cross-entropy") == []
     lacking = [one for one in errors("random", (0.1, 0.1), (0.1, 0.1)) if one["level"] != "5"]
     assert all(
-        one["recipe"] == "random · full" for one in corruption_rows([*rows, *lacking], "initialisation", "random")
+        one["recipe"] == "random · full" for one in corruption_rows([*rows, *lacking], "initialization", "random")
     )
 
 
@@ -126,7 +126,7 @@ def test_without_a_baseline_there_is_no_row() -> None:
 def test_an_undefined_family_leaves_no_mean(fog: tuple[float, float], said: str) -> None:
     rows = [*errors("random", fog, (0.2, 0.2)), *errors("pictures", (0.1, 0.1), (0.1, 0.1))]
     found = {
-        one["factor"]: one for one in corruption_rows(rows, "initialisation", "random") if "pictures" in one["recipe"]
+        one["factor"]: one for one in corruption_rows(rows, "initialization", "random") if "pictures" in one["recipe"]
     }
     assert [math.isnan(found[name]["value"]) for name in ("fog", "snow", EVERY)] == [True, False, True]
     assert [reason_words(found[name]["reason"]) for name in ("fog", "snow", EVERY)] == [said, "", said]

@@ -23,7 +23,7 @@ def steady(*means: float) -> tuple[np.ndarray, np.ndarray]:
     return values, np.zeros((len(means), 3, 40))
 
 
-def test_the_value_is_interpolated_between_neighbouring_doses():
+def test_the_value_is_interpolated_between_neighboring_doses():
     doses = np.array([0.0, 0.2, 1.0])
     value, _, _ = crossings(doses, *steady(0.9, 0.8, 0.4), 0.5)  # half of the margin is left at .7
     assert value == pytest.approx(0.2 + 0.8 * (0.8 - 0.7) / (0.8 - 0.4))

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from assay.report.sentences.reasons import reason_words
-from assay.stats.estimate import covariance, interval, moved, summarise, two_way, uncertainty
+from assay.stats.estimate import covariance, interval, moved, summarize, two_way, uncertainty
 from assay.stats.outcomes import correlated, joint
 from assay.stats.panel import Evaluated
 
@@ -83,8 +83,8 @@ def test_it_never_leaves_what_is_possible() -> None:
     found = joint(high, low)
     assert (found.outline > 0).all()
     assert (found.outline < 1).all()
-    assert found.outline[:, 0].max() > summarise(high).high
-    assert found.outline[:, 1].min() < summarise(low).low
+    assert found.outline[:, 0].max() > summarize(high).high
+    assert found.outline[:, 1].min() < summarize(low).low
 
 
 @pytest.mark.parametrize("bounds", [(0.0, 1.0), (-1.0, 1.0), (0.0, np.inf), (-np.inf, 2.0), PLAIN])

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from assay.core.reasons import Code
-from assay.maps.summary import summarise
+from assay.maps.summary import summarize
 from assay.report.sentences.reasons import reason_words
 from assay.stats.compare import contrast
 from assay.stats.influence import Answers, Computed
@@ -20,7 +20,7 @@ HIGH, LOW = 4.0, -4.0
 
 
 def answers_of(maps: np.ndarray, truth: np.ndarray, operating: tuple[float, ...] = (0.0, 0.0, 0.0)) -> Answers:
-    kept = summarise(torch.from_numpy(maps.astype(np.float32)), torch.from_numpy(truth))
+    kept = summarize(torch.from_numpy(maps.astype(np.float32)), torch.from_numpy(truth))
     kept["operating"] = np.tile(operating, (len(maps), 1))
     kept |= at_files(kept)
     target = truth.any((1, 2)).astype(np.int64)
@@ -159,9 +159,9 @@ def made_up(n: int = 120, shift: float = 0.0) -> tuple[Answers, np.ndarray]:
     """Noisy maps of discs, two images a patient, a third healthy. shift: of all logits of every third patient."""
     rng = np.random.default_rng(3)
     y, x = np.mgrid[:16, :16]
-    centre = rng.uniform(5, 11, (n, 2, 1, 1))
+    center = rng.uniform(5, 11, (n, 2, 1, 1))
     radius = np.where(np.arange(n) % 3 == 0, 0.0, rng.uniform(2, 4, n))[:, None, None]
-    distance = np.hypot(y - centre[:, 0], x - centre[:, 1])
+    distance = np.hypot(y - center[:, 0], x - center[:, 1])
     truth = distance < radius
     maps = 1.5 * (radius - distance) + rng.normal(size=(n, 1, 1)) + 1.5 * rng.normal(size=(n, 16, 16))
     maps += shift * (np.arange(n) // 2 % 3 == 1)[:, None, None]

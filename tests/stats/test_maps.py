@@ -1,4 +1,4 @@
-"""Scores from columns of summarised maps: hand-derived values, the conventions side by side, and references."""
+"""Scores from columns of summarized maps: hand-derived values, the conventions side by side, and references."""
 
 from __future__ import annotations
 

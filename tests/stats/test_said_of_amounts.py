@@ -9,7 +9,7 @@ from typing import Any
 from tests.stats.sentences import DOSED, texts
 
 EQUAL = {"level": 0.842, "a": 640.0, "b": 123.4, "clean": "clean", "trained": [50.0, 640.0]}
-STARTS = {**DOSED, "axis": "initialisation", "a": "random", "b": "natural", "where": '{"confounder": "tag"}'}
+STARTS = {**DOSED, "axis": "initialization", "a": "random", "b": "natural", "where": '{"confounder": "tag"}'}
 OPENS = (
     "Where both are equally good without a dose (AUROC .84 in clean: random with 640 rows, natural with about 123 "
     "rows; confounder tag), "
@@ -24,7 +24,7 @@ def changed(at: str, conclusion: str, **more: Any) -> dict[str, Any]:
 
 def test_a_comparison_at_equal_performance_says_at_which_amounts() -> None:
     (said,) = texts("answer", [changed("matched-clean", "not shown")], [])
-    assert said.startswith(f"{OPENS}a difference in the change in AUROC from p = 0 between initialisation random and ")
+    assert said.startswith(f"{OPENS}a difference in the change in AUROC from p = 0 between initialization random and ")
     (lost,) = texts("answer", [changed("matched-clean", "undefined", equal="", value=math.nan, reason="never")], [])
     assert lost.startswith("Where both are equally good without a dose (confounder tag), the comparison of ")
 

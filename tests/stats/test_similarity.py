@@ -20,8 +20,8 @@ from assay.stats.similarity import (
     cka_matrix,
     cka_vector,
     hsic,
-    mutual_neighbours,
-    neighbour_vector,
+    mutual_neighbors,
+    neighbor_vector,
     procrustes,
     rsa,
     rsa_vector,
@@ -29,7 +29,7 @@ from assay.stats.similarity import (
 )
 
 Measure = Callable[[np.ndarray, np.ndarray], float]
-MEASURES = [cka, procrustes, rsa, mutual_neighbours]
+MEASURES = [cka, procrustes, rsa, mutual_neighbors]
 
 
 def pair(n: int, d: int, e: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -98,14 +98,14 @@ def test_rsa_equals_scipys() -> None:
     assert rsa(x, y) == pytest.approx(spearmanr(pdist(x), pdist(y)).statistic, abs=1e-9)
 
 
-def test_mutual_neighbours_by_hand() -> None:
+def test_mutual_neighbors_by_hand() -> None:
     """Points on a line; in the other the last two have changed places: each of the six keeps what is listed."""
     x = np.array([0.0, 1.0, 3.1, 6.3, 10.6, 16.0])[:, None]
     y = x[[0, 1, 2, 3, 5, 4]]
     near = [{1, 2}, {0, 2}, {1, 0}, {2, 4}, {3, 5}, {4, 3}]
     after = [{1, 2}, {0, 2}, {1, 0}, {2, 5}, {5, 3}, {3, 4}]
     expected = sum(len(a & b) for a, b in zip(near, after, strict=True)) / 12
-    assert mutual_neighbours(x, y, k=2) == pytest.approx(expected)
+    assert mutual_neighbors(x, y, k=2) == pytest.approx(expected)
 
 
 # --- known truths ---------------------------------------------------------------------------------------------------
@@ -139,8 +139,8 @@ def test_terms_are_without_bias_on_small_samples() -> None:
         x, y = (shared @ m + draw.normal(size=(6, m.shape[1])) for m in mixing)
         tied.append(hsic(x, y))
         apart.append(hsic(x, draw.normal(size=(6, 8))))
-        centre = x - x.mean(0), y - y.mean(0)
-        biased.append(((centre[0].T @ centre[1]) ** 2).sum() / 25)
+        center = x - x.mean(0), y - y.mean(0)
+        biased.append(((center[0].T @ center[1]) ** 2).sum() / 25)
     assert abs(np.mean(tied) - truth) < 4 * np.std(tied) / math.sqrt(1500)
     assert abs(np.mean(apart)) < 4 * np.std(apart) / math.sqrt(1500)
     assert np.mean(biased) - truth > 20 * np.std(biased) / math.sqrt(1500)
@@ -175,7 +175,7 @@ def test_says_why_it_is_undefined(features: np.ndarray, reason: Reason) -> None:
     assert math.isnan(cka(features, other))
     assert math.isnan(cka(other, features))
     assert math.isnan(rsa(features, other))
-    assert math.isnan(mutual_neighbours(features, other))
+    assert math.isnan(mutual_neighbors(features, other))
 
 
 def test_dead_and_constant_units_change_nothing() -> None:
@@ -193,10 +193,10 @@ def test_one_undefined_layer_leaves_the_others() -> None:
     np.testing.assert_allclose(found[0], [cka(x, y), 1.0])
 
 
-def test_too_few_images_for_neighbours() -> None:
+def test_too_few_images_for_neighbors() -> None:
     x, y = pair(11, 4, 4)
-    assert math.isnan(mutual_neighbours(x, y, k=10))
-    assert not math.isnan(mutual_neighbours(x, y, k=9))
+    assert math.isnan(mutual_neighbors(x, y, k=10))
+    assert not math.isnan(mutual_neighbors(x, y, k=9))
 
 
 def test_other_images_are_refused() -> None:
@@ -209,16 +209,16 @@ def test_other_images_are_refused() -> None:
 
 @pytest.mark.parametrize(("n", "d", "e"), [(60, 5, 8), (30, 90, 120), (4, 3, 30), (200, 1, 3)])
 def test_the_inner_product_of_vectors_is_the_likeness(n: int, d: int, e: int) -> None:
-    """Centring without bias is another road to the HSIC of Song et al. than the sums that `cka` goes by."""
+    """Centering without bias is another road to the HSIC of Song et al. than the sums that `cka` goes by."""
     x, y = pair(n, d, e)
     assert cka_vector(x) @ cka_vector(y) == pytest.approx(cka(x, y), abs=1e-9)
     assert cka_vector(x) @ cka_vector(x) == pytest.approx(1)
     assert rsa_vector(x) @ rsa_vector(y) == pytest.approx(spearmanr(pdist(x), pdist(y)).statistic, abs=1e-9)
     if n > 11:
-        assert neighbour_vector(x) @ neighbour_vector(y) == pytest.approx(mutual_neighbours(x, y))
+        assert neighbor_vector(x) @ neighbor_vector(y) == pytest.approx(mutual_neighbors(x, y))
 
 
-@pytest.mark.parametrize("vector", [cka_vector, rsa_vector, neighbour_vector])
+@pytest.mark.parametrize("vector", [cka_vector, rsa_vector, neighbor_vector])
 def test_a_vector_of_what_cannot_be_likened_is_not_a_number(vector: Callable[[np.ndarray], np.ndarray]) -> None:
     for features in (np.ones((20, 3)), np.random.default_rng(0).normal(size=(3, 2)), np.zeros((0, 2))):
         assert np.isnan(vector(features)).all()

@@ -45,7 +45,7 @@ DOSED: dict[str, Any] = {
         "none": {"like": "train", "dose": {"p": 0.5, "on": "both"}},
         "reversed": {"like": "train", "dose": {"p": 1, "on": "negative"}},
     },
-    "recipe": {"loss": ["cross-entropy", "focal"], "epochs": 4, "batch_size": 32, "optimiser": {"adamw": {"lr": 0.01}}},
+    "recipe": {"loss": ["cross-entropy", "focal"], "epochs": 4, "batch_size": 32, "optimizer": {"adamw": {"lr": 0.01}}},
     "seeds": 3,
     "probes": ["performance", {"reliance": {"samples": 64}}, {"decodability": {"environment": "none"}}],
     "contrasts": [

@@ -16,7 +16,7 @@ from assay.data import near_copies
 from assay.execution.jobs import TrainJob
 from assay.execution.plan import Plan, Source, SourceJob, StartedJob
 from assay.execution.tasks import Context, Stopped
-from assay.models import initialisation
+from assay.models import initialization
 from assay.spec.load import apply_scale, load_study_mapping, read_yaml, study_files
 from assay.spec.parse import parse_study
 from assay.study import run as study_run
@@ -82,8 +82,8 @@ def workplace(assets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setenv("ASSAY_ASSETS", str(assets))
     monkeypatch.setenv("ASSAY_CACHE", str(assets.parent / "cache"))
-    monkeypatch.setattr(initialisation, "_cached", lambda _: True)
-    monkeypatch.setattr(initialisation, "published", published)
+    monkeypatch.setattr(initialization, "_cached", lambda _: True)
+    monkeypatch.setattr(initialization, "published", published)
     monkeypatch.setattr(near_copies, "near_pairs", lambda *_: [])
     monkeypatch.setattr(study_run, "unit_seconds", no_time)
     monkeypatch.setattr(study_run, "source_seconds", no_time_of_sources)

@@ -24,7 +24,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
 
 
-class Grey(nn.Module):
+class Gray(nn.Module):
     """Its logit of a pixel is twenty times the pixel above .3; of an image, that of its mean."""
 
     def __init__(self, *, dense: bool) -> None:
@@ -35,16 +35,16 @@ class Grey(nn.Module):
         return 20 * ((images if self.dense else images.mean((1, 2, 3))) - 0.3)
 
 
-def squares(folder: Path, greys: list[int]) -> dict[str, Any]:
-    """Black images of which each shows a lesion, a square of one grey; the last one none, with a square of 200. A
+def squares(folder: Path, grays: list[int]) -> dict[str, Any]:
+    """Black images of which each shows a lesion, a square of one gray; the last one none, with a square of 200. A
     corner tells those of one folder from those of another.
     """
     rows: list[list[object]] = [["image", "mask"]]
-    for at, grey in enumerate([*greys, 200]):
+    for at, gray in enumerate([*grays, 200]):
         pixels, mask = np.zeros((SIDE, SIDE), np.uint8), np.zeros((SIDE, SIDE), np.uint8)
-        pixels[4:10, 4:10] = grey
+        pixels[4:10, 4:10] = gray
         pixels[0, 0] = len(folder.name)
-        mask[4:10, 4:10] = 255 * (at < len(greys))
+        mask[4:10, 4:10] = 255 * (at < len(grays))
         save(folder / f"{at}.png", pixels)
         save(folder / f"m{at}.png", mask)
         rows.append([f"{at}.png", f"m{at}.png"])
@@ -52,11 +52,11 @@ def squares(folder: Path, greys: list[int]) -> dict[str, Any]:
     return {"folder": str(folder), "target": "lesion", "mask": "mask", "size": SIDE}
 
 
-def plain(folder: Path, greys: dict[int, int]) -> dict[str, Any]:
-    """Images of one grey each, with their class; the same in no two folders of other names."""
+def plain(folder: Path, grays: dict[int, int]) -> dict[str, Any]:
+    """Images of one gray each, with their class; the same in no two folders of other names."""
     rows: list[list[object]] = [["image", "label"]]
-    for at, (grey, label) in enumerate(greys.items()):
-        pixels = np.full((SIDE, SIDE), grey, np.uint8)
+    for at, (gray, label) in enumerate(grays.items()):
+        pixels = np.full((SIDE, SIDE), gray, np.uint8)
         pixels[0, 0] = len(folder.name)
         save(folder / f"{at}.png", pixels)
         rows.append([f"{at}.png", label])
@@ -71,9 +71,9 @@ def measured(measure: str, **asked: Any) -> float:
 
 
 def test_lesions_of_the_validation_set_the_thresholds_of_a_segmentation(tmp_path: Path) -> None:
-    """Nine of the ten are found down to a grey of 110, eight down to 120; the healthy image's square is greyer."""
+    """Nine of the ten are found down to a gray of 110, eight down to 120; the healthy image's square is grayer."""
     given: dict[str, Any] = {
-        "model": Grey(dense=True),
+        "model": Gray(dense=True),
         "data": squares(tmp_path / "tested", [105, 115, 125, 150]),
         "validation": squares(tmp_path / "validation", [100, 110, 120, 130, 140, 150, 160, 170, 180, 190]),
         "probes": ["segmentation", "lesion-free"],
@@ -87,9 +87,9 @@ def test_lesions_of_the_validation_set_the_thresholds_of_a_segmentation(tmp_path
 
 
 def test_between_two_classes_they_set_the_one_that_parts_them_best(tmp_path: Path) -> None:
-    """Validation parts at a grey of 45, far below p = .5; there one of the two diseased test images is called."""
+    """Validation parts at a gray of 45, far below p = .5; there one of the two diseased test images is called."""
     given: dict[str, Any] = {
-        "model": Grey(dense=False),
+        "model": Gray(dense=False),
         "data": plain(tmp_path / "tested", {10: 0, 20: 0, 50: 0, 30: 1, 60: 1}),
         "validation": plain(tmp_path / "validation", {20: 0, 30: 0, 40: 0, 50: 1, 60: 1}),
     }
@@ -99,14 +99,14 @@ def test_between_two_classes_they_set_the_one_that_parts_them_best(tmp_path: Pat
 
 
 class Grades(nn.Module):
-    """Five logits of an image of one grey: the nearest multiple of 50 is the likeliest grade."""
+    """Five logits of an image of one gray: the nearest multiple of 50 is the likeliest grade."""
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return -((255 * images.mean((1, 2, 3))[:, None] / 50 - torch.arange(5)) ** 2)
 
 
 def test_a_model_of_grades_gets_their_measures(tmp_path: Path) -> None:
-    """Of six, the grade 3 is called 1. Below the cut lie greys of 0, 1 and 60, above 50, 100 and 200; validation parts
+    """Of six, the grade 3 is called 1. Below the cut lie grays of 0, 1 and 60, above 50, 100 and 200; validation parts
     between 70 and 90.
     """
     given: dict[str, Any] = {
@@ -172,7 +172,7 @@ def test_images_that_are_tested_set_no_threshold(tmp_path: Path) -> None:
     (tmp_path / "some" / "1.png").write_bytes((tmp_path / "tested" / "1.png").read_bytes())
     for validation, said in ((dict(data), "2 of its 2"), (some, "1 of its 3")):
         with pytest.raises(SpecError) as refused:
-            assay.probe(Grey(dense=False), data, validation=validation, progress=False)
+            assay.probe(Gray(dense=False), data, validation=validation, progress=False)
         assert str(refused.value) == f"validation: {said} images are tested too; a threshold is set on others"
 
 
@@ -180,7 +180,7 @@ def test_a_phantom_draws_validation_images_that_are_none_of_those_tested() -> No
     data = {"phantom": "nodule", "size": 32, "train": 20, "validation": 30, "test": 40, "core": "margin"}
     seen: list[torch.Tensor] = []
 
-    class Watching(Grey):
+    class Watching(Gray):
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             seen.append(images.clone())
             return super().forward(images)
@@ -195,7 +195,7 @@ def test_a_phantom_draws_validation_images_that_are_none_of_those_tested() -> No
 def test_a_classifier_has_no_thresholds_of_a_segmentation(tmp_path: Path) -> None:
     with pytest.raises(ReadingError, match=r"validation: the model gives no logits of pixels \[b, k, h, w\]"):
         assay.probe(
-            Grey(dense=False),
+            Gray(dense=False),
             squares(tmp_path / "tested", [120]),
             ["segmentation"],
             validation=squares(tmp_path / "set", [120, 130]),

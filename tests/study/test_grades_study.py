@@ -23,7 +23,7 @@ def test_grades_are_called_as_their_head_calls_them_and_cut_where_the_study_says
         tmp_path,
         data=DENSITY,
         environments={"train": {}, "same": {}},
-        recipe={"epochs": 6, "batch_size": 8, "loss": ["cross-entropy", "coral"], "optimiser": {"adamw": {"lr": 0.01}}},
+        recipe={"epochs": 6, "batch_size": 8, "loss": ["cross-entropy", "coral"], "optimizer": {"adamw": {"lr": 0.01}}},
     )
     folder = RunFolder(tmp_path)
     rows = {(row["recipe"], row["measure"]): row for row in folder.table("seeds") if row["environment"] == "same"

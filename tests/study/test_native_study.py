@@ -16,7 +16,7 @@ from assay.report.page import write_page
 from assay.store.files import Row
 from assay.store.folder import RunFolder
 
-MILLIMETRES = 0.5
+MILLIMETERS = 0.5
 KINDS = ("polyp", "tool")
 
 
@@ -27,15 +27,15 @@ def written(folder: Path) -> Path:
     for at in range(48):
         height, width = rng.integers(40, 90, 2)
         pixels, mask = rng.integers(90, 130, (height, width)), np.zeros((height, width), np.uint8)
-        for kind, (shown, grey) in enumerate((((at % 4) in (0, 2), 250), ((at % 4) in (1, 2), 5)), start=1):
+        for kind, (shown, gray) in enumerate((((at % 4) in (0, 2), 250), ((at % 4) in (1, 2), 5)), start=1):
             if shown:
                 y = int(rng.integers(0, height // 2 - 10)) + (height // 2) * (kind - 1)
                 x = int(rng.integers(0, width - 12))
                 mask[y : y + 10, x : x + 12] = kind
-                pixels[y : y + 10, x : x + 12] = grey
+                pixels[y : y + 10, x : x + 12] = gray
         save(folder / f"{at}.png", pixels.astype(np.uint8))
         save(folder / f"m{at}.png", mask)
-        rows.append([f"{at}.png", f"m{at}.png", MILLIMETRES])
+        rows.append([f"{at}.png", f"m{at}.png", MILLIMETERS])
     write_table(folder / "data.csv", rows)
     return folder
 
@@ -46,7 +46,7 @@ def study(folder: Path, **changes: Any) -> dict[str, Any]:
                  "pixel_size": "mm", "size": 32},
         "environments": {"train": {}, "same": {}, "crops": {"crop": "lesion-free"}},
         "recipe": {"task": "segmentation", "loss": ["cross-entropy", "dice"], "epochs": 12, "batch_size": 8,
-                   "optimiser": {"adamw": {"lr": 0.01}}},
+                   "optimizer": {"adamw": {"lr": 0.01}}},
         "seeds": 3,
         "probes": ["performance", {"segmentation": {"native": True}}],
         "contrasts": [{"axis": "loss", "against": "cross-entropy", "measure": "dice-native", "environment": "same"}],

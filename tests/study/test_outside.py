@@ -125,7 +125,7 @@ def test_preprocessing_of_a_timm_model_is_taken_from_its_config_and_said(tmp_pat
     model = Timm()
     (said, *_) = said_of(model, data)
     assert said.startswith(
-        "taken from the config of this timm model: data.size: 16, data.channels: colour, data.fit: crop, scaling by "
+        "taken from the config of this timm model: data.size: 16, data.channels: color, data.fit: crop, scaling by "
         "mean (0.5, 0.4, 0.3) and std (0.2, 0.2, 0.1)"
     )
     assert model.seen.shape[1:] == (3, 16, 16)
@@ -135,7 +135,7 @@ def test_preprocessing_of_a_timm_model_is_taken_from_its_config_and_said(tmp_pat
 
 
 def test_what_data_say_is_kept_and_none_takes_nothing(tmp_path: Path) -> None:
-    data = {**wide_set(tmp_path), "fit": "squash", "channels": "colour"}
+    data = {**wide_set(tmp_path), "fit": "squash", "channels": "color"}
     assert "data." not in said_of(Timm(), data)[0].split("scaling")[0]
     assert not any("config" in one for one in said_of(Timm(), data, preprocessing="config"))
     plain = Timm()

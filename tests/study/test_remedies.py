@@ -18,7 +18,7 @@ from assay.stats.findings import from_row
 from assay.store.folder import RunFolder
 from assay.study.run import rebuild
 
-CONTRAST = {"axis": "initialisation", "against": "random", "measure": "auroc", "environment": "reversed"}
+CONTRAST = {"axis": "initialization", "against": "random", "measure": "auroc", "environment": "reversed"}
 STUDY = study(contrasts=[CONTRAST], probes=["performance", "representation"], seeds=2)
 
 

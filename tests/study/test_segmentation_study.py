@@ -25,7 +25,7 @@ STUDY: dict[str, Any] = {
              "test": 40},
     "environments": {"train": {}, "same": {}, "faint": {"where": {"contrast": {"max": 650}}}},
     "recipe": {"task": "segmentation", "loss": ["cross-entropy", "dice"], "epochs": 5, "batch_size": 16,
-               "optimiser": {"adamw": {"lr": 0.01}}},
+               "optimizer": {"adamw": {"lr": 0.01}}},
     "seeds": 3,
     "probes": ["performance", "segmentation", "lesion-free"],
     "contrasts": [{"axis": "loss", "against": "cross-entropy", "measure": "dice", "environment": "same"}],

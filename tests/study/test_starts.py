@@ -33,7 +33,7 @@ def recipe(**changes: Any) -> dict[str, Any]:
 
 def test_a_source_of_another_size_is_refused_where_the_network_hangs_on_it(tmp_path: Path) -> None:
     with pytest.raises(SpecError) as refused:
-        run_tiny(tmp_path, sources={"large": LARGE}, recipe=recipe(architecture=VIT, initialisation="large"))
+        run_tiny(tmp_path, sources={"large": LARGE}, recipe=recipe(architecture=VIT, initialization="large"))
     assert str(refused.value) == (
         "source 'large' has images of 64 px and what starts from it of 32 px, and the architecture "
         "'test_vit' hangs on the size (pos_embed: 1x17x64 and 1x5x64): set sources.large.data.size: 32"
@@ -43,17 +43,17 @@ def test_a_source_of_another_size_is_refused_where_the_network_hangs_on_it(tmp_p
 
 
 def test_a_source_of_another_size_is_taken_where_the_network_does_not(tmp_path: Path) -> None:
-    prepared = plan_tiny(tmp_path, sources={"large": LARGE}, recipe=recipe(initialisation="large"))
+    prepared = plan_tiny(tmp_path, sources={"large": LARGE}, recipe=recipe(initialization="large"))
     assert prepared.new_sources == 1
 
 
 def test_a_source_that_starts_from_one_of_another_size_is_refused(tmp_path: Path) -> None:
-    further = {"data": {**LARGE["data"], "size": 32}, "recipe": {**LARGE["recipe"], "initialisation": "large"}}
+    further = {"data": {**LARGE["data"], "size": 32}, "recipe": {**LARGE["recipe"], "initialization": "large"}}
     with pytest.raises(SpecError, match=r"^source 'large' has images of 64 px and what starts from it of 32 px"):
         plan_tiny(
             tmp_path,
             sources={"large": LARGE, "further": further},
-            recipe=recipe(architecture=VIT, initialisation="further"),
+            recipe=recipe(architecture=VIT, initialization="further"),
         )
 
 
@@ -64,7 +64,7 @@ def test_every_start_is_tried_however_little_time_there_is(tmp_path: Path, monke
     starts = ["random", {"file": {"path": str(path)}}]
     said = f"weights file '{re.escape(str(path))}' does not fit the architecture 'small-cnn'; "
     with pytest.raises(WeightsError, match=said) as refused:
-        plan_tiny(tmp_path, recipe=recipe(initialisation=starts))
+        plan_tiny(tmp_path, recipe=recipe(initialization=starts))
     assert refused.value.given == str(path)
 
 
@@ -93,5 +93,5 @@ def test_an_explainer_that_can_explain_no_network_is_told_before_training(tmp_pa
 
 def test_a_queue_longer_than_a_batch_and_than_the_set_is_planned(tmp_path: Path) -> None:
     own = {"data": "own", "recipe": {"loss": {"moco": {"queue": 5000}}, "epochs": 1, "batch_size": 8}}
-    prepared = plan_tiny(tmp_path, sources={"own": own}, recipe=recipe(initialisation=["random", "own"]))
+    prepared = plan_tiny(tmp_path, sources={"own": own}, recipe=recipe(initialization=["random", "own"]))
     assert prepared.new_sources == 1

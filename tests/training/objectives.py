@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from assay.data.dataset import Batch
-from assay.models.classifier import ArchitectureContext, InputScaling, Outputs, initialise_by_name
+from assay.models.classifier import ArchitectureContext, InputScaling, Outputs, initialize_by_name
 from assay.training.objective import LossContext, Objective, Progress
 
 
@@ -42,7 +42,7 @@ class DenseNetwork(nn.Module):
 def dense_network(context: ArchitectureContext) -> DenseNetwork:
     """A dense network."""
     network = DenseNetwork(context)
-    initialise_by_name(network, context.seed)
+    initialize_by_name(network, context.seed)
     return network
 
 
@@ -79,7 +79,7 @@ class MovingTeacher(Objective):
     def __init__(self, context: LossContext) -> None:
         super().__init__()
         self.predictor = nn.Linear(context.width, context.width)
-        self.register_buffer("centre", torch.zeros(context.width))
+        self.register_buffer("center", torch.zeros(context.width))
         self.teacher: nn.Module = nn.Identity()
 
     def start(self, network: nn.Module) -> None:
@@ -91,9 +91,9 @@ class MovingTeacher(Objective):
         with torch.no_grad():
             goal = self.teacher.read(batch.images).features  # type: ignore[operator]
             if self.training:
-                self.centre.lerp_(goal.mean(0), 0.1)
+                self.center.lerp_(goal.mean(0), 0.1)
         half = len(goal) // 2
-        swapped = torch.cat([goal[half:], goal[:half]]) - self.centre
+        swapped = torch.cat([goal[half:], goal[:half]]) - self.center
         return functional.cross_entropy(outputs.logits, batch.target) + functional.mse_loss(
             self.predictor(outputs.features), swapped
         )

@@ -74,7 +74,7 @@ def test_affine_of_half_a_turn_is_both_flips(shape):
 
 
 def test_affine_turns_a_long_image_without_shearing_it():
-    """A dot 3 px right of the centre of a 21 x 41 image lies 3 px above it after a quarter turn, or below."""
+    """A dot 3 px right of the center of a 21 x 41 image lies 3 px above it after a quarter turn, or below."""
     images = torch.zeros(1, 1, 21, 41)
     images[0, 0, 10, 23] = 1
     zero = np.array([0.0])

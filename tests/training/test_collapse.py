@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from assay.core.reasons import NOTHING
 from assay.data.dataset import Batch
-from assay.models.classifier import ArchitectureContext, Classifier, InputScaling, Outputs, initialise_by_name
+from assay.models.classifier import ArchitectureContext, Classifier, InputScaling, Outputs, initialize_by_name
 from assay.report.sentences.reasons import reason_words
 from assay.testing.data import squares
 from assay.training.collapse import (
@@ -68,7 +68,7 @@ def test_all_distances_equal():
 
 @pytest.mark.parametrize("rank", [1, 2, 5])
 def test_effective_rank_of_equal_directions_is_their_number(rank):
-    """Orthonormal columns, each with its negative so that they are centred, in equal shares."""
+    """Orthonormal columns, each with its negative so that they are centered, in equal shares."""
     basis = torch.linalg.qr(normal(12, 12).double()).Q[:, :rank].T
     assert effective_rank(torch.cat([basis, -basis])) == pytest.approx(rank)
 
@@ -107,7 +107,7 @@ CLASSES = torch.arange(200) % 2
     [
         (1.0, 0.45, True),
         (1.0, 0.69, False),  # ln 2 = .6931: the head knows no more than the shares
-        (0.02, 0.45, False),  # the head standardises what is left of the embedding
+        (0.02, 0.45, False),  # the head standardizes what is left of the embedding
     ],
 )
 def test_a_stuck_loss_is_only_slow_where_features_tell_the_classes_and_have_not_shrunk(width, yardstick, slow):
@@ -152,7 +152,7 @@ def linear(context: ArchitectureContext) -> Classifier:
     """Features linear in 16 means of pixels: nothing keeps them apart, and little can be learned by heart."""
     trunk = nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(16, 4))
     network = Classifier(trunk, 4, (), InputScaling(1), context.classes)
-    initialise_by_name(network, context.seed)
+    initialize_by_name(network, context.seed)
     return network
 
 
@@ -162,7 +162,7 @@ def test_a_training_that_has_hardly_begun_is_not_called_collapsed(tmp_path, loss
     chosen = recipe(
         loss,
         architecture=part("architecture", "tests.training.test_collapse:linear"),
-        optimiser=part("optimiser", "adamw", lr=1e-6),
+        optimizer=part("optimizer", "adamw", lr=1e-6),
         epochs=1,
         batch_size=64,
         augmentation=(),
@@ -179,7 +179,7 @@ def test_a_training_that_has_hardly_begun_is_not_called_collapsed(tmp_path, loss
 @pytest.mark.parametrize("loss", ["nt-xent", "moco", "byol", "dino", "swav"])
 def test_a_training_without_labels_that_has_hardly_begun_has_not_collapsed(tmp_path, loss, monkeypatch):
     """Labels have no say: what the classes are cannot be told from these features by any head."""
-    chosen = recipe(loss, optimiser=part("optimiser", "adamw", lr=1e-6), epochs=1, batch_size=32, augmentation=())
+    chosen = recipe(loss, optimizer=part("optimizer", "adamw", lr=1e-6), epochs=1, batch_size=32, augmentation=())
     training, validation = squares(96), squares(40, seed=1)
     shuffled = replace(validation, table=replace(validation.table, target=np.arange(40) % 2))
     fitted = fit(chosen, training, shuffled, classes=2, seed=0, folder=tmp_path / "slow")
@@ -215,7 +215,7 @@ def test_a_triplet_loss_at_ln_2_is_called_collapsed(tmp_path):
     chosen = recipe(
         "tests.training.test_collapse:SoftMarginHard",
         architecture=part("architecture", "tests.training.test_collapse:linear"),
-        optimiser=part("optimiser", "adamw", lr=0.01),
+        optimizer=part("optimizer", "adamw", lr=0.01),
         epochs=20,
         batch_size=32,
         augmentation=(),

@@ -11,19 +11,19 @@ from assay.core.errors import SpecError
 from assay.core.registry import build, entries, lookup
 
 SCHEDULES = [entry.name for entry in entries("schedule")]
-OPTIMISERS = [entry.name for entry in entries("optimiser")]
+OPTIMIZERS = [entry.name for entry in entries("optimizer")]
 
 
 @pytest.mark.parametrize("steps", [30, 100, 937])
 def test_one_cycle_is_torchs(steps):
     """torch's OneCycleLR at its default shape: rises for 30 % of the steps, from a 25th, to a 25e4th."""
     weight = torch.nn.Parameter(torch.zeros(1))
-    optimiser = torch.optim.SGD([weight], lr=1.0)
-    theirs = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=1.0, total_steps=steps)
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+    theirs = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1.0, total_steps=steps)
     ours = build("schedule", "one-cycle", {})
     for step in range(steps):
         assert ours(step, steps) == pytest.approx(theirs.get_last_lr()[0], abs=1e-9)
-        optimiser.step()
+        optimizer.step()
         theirs.step() if step + 1 < steps else None
 
 
@@ -49,45 +49,45 @@ def test_a_share_of_the_peak_at_every_step(name, steps, data):
     assert 0 <= build("schedule", name, {})(step, steps) <= 1
 
 
-@pytest.mark.parametrize("name", OPTIMISERS)
-def test_optimisers_go_downhill(name):
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizers_go_downhill(name):
     weight = torch.nn.Parameter(torch.tensor([3.0, -2.0]))
-    optimiser = build("optimiser", name, {"lr": 0.05}, [weight])
+    optimizer = build("optimizer", name, {"lr": 0.05}, [weight])
     for _ in range(400):
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         weight.square().sum().backward()
-        optimiser.step()
+        optimizer.step()
     assert weight.detach().abs().max() < 0.05
 
 
 def test_adamw_is_the_paper_by_hand():
     """First step: moments are corrected to the gradient itself, so the step is lr * sign, after the decay."""
     weight = torch.nn.Parameter(torch.tensor([2.0], dtype=torch.float64))
-    optimiser = build("optimiser", "adamw", {"lr": 0.1, "weight_decay": 0.5, "eps": 1e-12}, [weight])
+    optimizer = build("optimizer", "adamw", {"lr": 0.1, "weight_decay": 0.5, "eps": 1e-12}, [weight])
     (3 * weight).sum().backward()
-    optimiser.step()
+    optimizer.step()
     assert float(weight.detach()) == pytest.approx(2.0 * (1 - 0.1 * 0.5) - 0.1)
 
 
 def test_nesterov_without_momentum_is_refused():
-    with pytest.raises(SpecError, match="optimiser sgd: nesterov needs momentum above 0, and momentum is 0"):
-        build("optimiser", "sgd", {"nesterov": True, "momentum": 0}, [torch.nn.Parameter(torch.zeros(1))])
+    with pytest.raises(SpecError, match="optimizer sgd: nesterov needs momentum above 0, and momentum is 0"):
+        build("optimizer", "sgd", {"nesterov": True, "momentum": 0}, [torch.nn.Parameter(torch.zeros(1))])
 
 
 @pytest.mark.parametrize(
     ("kind", "name", "params"),
     [
-        ("optimiser", "adamw", {"lr": 0}),
-        ("optimiser", "adamw", {"lr": 11}),
-        ("optimiser", "sgd", {"beta1": 0.9}),
-        ("optimiser", "adam", {"beta2": 1.0}),
+        ("optimizer", "adamw", {"lr": 0}),
+        ("optimizer", "adamw", {"lr": 11}),
+        ("optimizer", "sgd", {"beta1": 0.9}),
+        ("optimizer", "adam", {"beta2": 1.0}),
         ("schedule", "one-cycle", {"warmup": 1.0}),
         ("schedule", "step", {"at": [0.5, 1.5]}),
         ("augmentation", "flip", {"horizontal": 1.5}),
         ("augmentation", "shift", {"pixels": -1}),
         ("architecture", "small-cnn", {"width": 3}),
         ("architecture", "timm", {}),
-        ("initialisation", "file", {"path": ""}),
+        ("initialization", "file", {"path": ""}),
     ],
 )
 def test_arguments_are_checked(kind, name, params):
@@ -96,7 +96,7 @@ def test_arguments_are_checked(kind, name, params):
 
 
 def test_every_argument_says_what_it_is():
-    for kind in ("architecture", "initialisation", "optimiser", "schedule", "augmentation"):
+    for kind in ("architecture", "initialization", "optimizer", "schedule", "augmentation"):
         for entry in entries(kind):
             assert lookup(kind, entry.name).summary
             assert all(field.description for field in entry.params.model_fields.values()), entry.name

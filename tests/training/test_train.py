@@ -188,7 +188,7 @@ def test_a_rate_out_of_bounds_diverges(tmp_path):
     chosen = recipe(
         "tests.training.test_train:Runaway",
         epochs=20,
-        optimiser=part("optimiser", "sgd", lr=10.0),
+        optimizer=part("optimizer", "sgd", lr=10.0),
         schedule=part("schedule", "constant"),
     )
     with pytest.raises(Diverged, match="try a lower learning rate"):

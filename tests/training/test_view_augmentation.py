@@ -1,4 +1,4 @@
-"""Crops, colours and blurs by hand, and against SciPy."""
+"""Crops, colors and blurs by hand, and against SciPy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from assay.core.registry import build
 
-CROP, COLOUR, BLUR = (build("augmentation", name, {}) for name in ("resized-crop", "colour", "blur"))
+CROP, COLOR, BLUR = (build("augmentation", name, {}) for name in ("resized-crop", "color", "blur"))
 
 
 def pixels(channels: int = 3, side: int = 24) -> torch.Tensor:
@@ -45,24 +45,24 @@ def test_labels_keep_their_values_in_a_window() -> None:
     assert set(CROP.apply(masks, one(height=0.6, width=0.7, down=0.1, right=0.2)).unique().tolist()) <= {0, 1, 2, 3}
 
 
-def test_colours_by_hand() -> None:
+def test_colors_by_hand() -> None:
     images = pixels() * 0.5 + 0.25
-    same = COLOUR.apply(images, one(gain=1, contrast=1, saturation=1, hue=0))
+    same = COLOR.apply(images, one(gain=1, contrast=1, saturation=1, hue=0))
     torch.testing.assert_close(same, images, atol=1e-5, rtol=0)
-    turned = COLOUR.apply(images, one(gain=1, contrast=1, saturation=1, hue=2 * np.pi))
+    turned = COLOR.apply(images, one(gain=1, contrast=1, saturation=1, hue=2 * np.pi))
     torch.testing.assert_close(turned, images, atol=1e-5, rtol=0)
     luminance = (images * torch.tensor([0.299, 0.587, 0.114]).reshape(1, 3, 1, 1)).sum(1, keepdim=True)
-    grey = COLOUR.apply(images, one(gain=1, contrast=1, saturation=0, hue=0))
-    torch.testing.assert_close(grey, luminance.expand(-1, 3, -1, -1), atol=1e-5, rtol=0)
-    flat = COLOUR.apply(images, one(gain=1.1, contrast=0, saturation=0, hue=0))
+    gray = COLOR.apply(images, one(gain=1, contrast=1, saturation=0, hue=0))
+    torch.testing.assert_close(gray, luminance.expand(-1, 3, -1, -1), atol=1e-5, rtol=0)
+    flat = COLOR.apply(images, one(gain=1.1, contrast=0, saturation=0, hue=0))
     torch.testing.assert_close(flat, 1.1 * luminance.mean((2, 3), keepdim=True).expand_as(flat), atol=1e-5, rtol=0)
     alone = pixels(1)
-    torch.testing.assert_close(COLOUR.apply(alone, one(gain=0.5, contrast=1, saturation=0, hue=1)), alone / 2)
+    torch.testing.assert_close(COLOR.apply(alone, one(gain=0.5, contrast=1, saturation=0, hue=1)), alone / 2)
 
 
-def test_hue_keeps_luminance_and_length_of_the_colour_difference() -> None:
+def test_hue_keeps_luminance_and_length_of_the_color_difference() -> None:
     images = torch.tensor([0.5, 0.45, 0.4]).reshape(1, 3, 1, 1).repeat(2, 1, 2, 2)
-    turned = COLOUR.apply(images, one(gain=1, contrast=1, saturation=1, hue=1.0))
+    turned = COLOR.apply(images, one(gain=1, contrast=1, saturation=1, hue=1.0))
     before, after = (colorsys.rgb_to_yiq(*image[0, :, 0, 0].tolist()) for image in (images, turned))
     assert after[0] == pytest.approx(before[0], abs=2e-3)
     assert np.hypot(*after[1:]) == pytest.approx(np.hypot(*before[1:]), rel=0.1)

@@ -21,7 +21,7 @@ class Dies(Objective):
     """Looks at no label, and from its tenth step on at nothing: the last batch norm is set to a constant."""
 
     fits_head = False
-    unlabelled = True
+    unlabeled = True
 
     def __init__(self, context: LossContext) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ def test_one_dead_epoch_may_pass() -> None:
     assert collapse_of([dead, one_point]) == because(Code.COLLAPSED_FEATURES, epoch=3, rank=5.0, spread=1e-4)
 
 
-def test_neighbours_vote_by_their_cosines() -> None:
+def test_neighbors_vote_by_their_cosines() -> None:
     rng = np.random.default_rng(0)
     features, others = rng.normal(size=(25, 6)), rng.normal(size=(60, 6))
     theirs = rng.integers(0, 3, 60)
@@ -71,7 +71,7 @@ def test_neighbours_vote_by_their_cosines() -> None:
     assert got == pytest.approx((np.array(called) == target).mean())
 
 
-def test_with_few_neighbours_all_vote() -> None:
+def test_with_few_neighbors_all_vote() -> None:
     one = torch.eye(2)
     assert knn_accuracy(one, torch.tensor([0, 1]), one, torch.tensor([0, 1])) == 1.0
 

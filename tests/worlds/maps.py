@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from assay.maps.summary import summarise
+from assay.maps.summary import summarize
 
 Map = np.ndarray
 HEIGHT, WIDTH = 21, 34
@@ -19,7 +19,7 @@ def summary(logits: np.ndarray, labels: np.ndarray, **given: object) -> dict[str
     one = logits.ndim == 2
     logits, labels = (logits[None], labels[None]) if one else (logits, labels)
     tensors = torch.from_numpy(np.float32(logits)), torch.from_numpy(np.ascontiguousarray(labels))
-    return summarise(*tensors, **given)  # pyright: ignore[reportArgumentType]
+    return summarize(*tensors, **given)  # pyright: ignore[reportArgumentType]
 
 
 def noise(rng: np.random.Generator) -> Map:
@@ -36,7 +36,7 @@ def ties(rng: np.random.Generator) -> Map:
 
 
 def checkers(rng: np.random.Generator) -> Map:
-    """Pixels of one colour meet at corners alone."""
+    """Pixels of one color meet at corners alone."""
     return np.where(np.indices((HEIGHT, WIDTH)).sum(axis=0) % 2, 5.0, -5.0)
 
 

@@ -50,19 +50,19 @@ def records(root: Path) -> dict[str, str]:
 
 LARGE: dict[str, Any] = {
     "data": {"phantom": "nodule", "size": 32, "train": 64, "validation": 32, "target": "large", "core": "size"},
-    "recipe": {"epochs": 6, "batch_size": 8, "optimiser": {"adamw": {"lr": 0.01}}},
+    "recipe": {"epochs": 6, "batch_size": 8, "optimizer": {"adamw": {"lr": 0.01}}},
 }
 """Easy enough to be learned from 64 images."""
 STUDY: dict[str, Any] = {
     **SMALL,
     "sources": {"large": LARGE},
-    "recipe": {"initialisation": ["random", "large"], "epochs": 1, "batch_size": 16},
+    "recipe": {"initialization": ["random", "large"], "epochs": 1, "batch_size": 16},
     "seeds": 1,
     "contrasts": [],
 }
 BRIGHT: dict[str, Any] = {**LARGE, "data": {**LARGE["data"], "target": "bright", "core": "contrast"}}
-FURTHER = {**BRIGHT, "recipe": {**BRIGHT["recipe"], "initialisation": "large"}}
-HOPELESS: dict[str, Any] = {"optimiser": {"adamw": {"lr": 1e-9}}, "epochs": 1}
+FURTHER = {**BRIGHT, "recipe": {**BRIGHT["recipe"], "initialization": "large"}}
+HOPELESS: dict[str, Any] = {"optimizer": {"adamw": {"lr": 1e-9}}, "epochs": 1}
 """Too little to learn anything from."""
 TRAIN: dict[str, Any] = SMALL["environments"]["train"]
 WORKING = Context(report=lambda share, word: None, should_stop=lambda: False)

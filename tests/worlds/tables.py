@@ -135,7 +135,7 @@ def dose_counts(made: Made) -> Iterator[Row]:
                 }  # fmt: skip
 
 
-# Tables of the probes `representation` and `reinitialisation`, and likenesses beside seeds; numbers are drawn.
+# Tables of the probes `representation` and `reinitialization`, and likenesses beside seeds; numbers are drawn.
 
 GEOMETRY_LAYERS = ("trunk.block1", "trunk.block2", "trunk.block3", "trunk.block4", "trunk")
 SEEDS = 4
@@ -225,7 +225,7 @@ def _similarities(made: Made) -> list[Row]:
     return rows
 
 
-# Pictures of a made-up study, grey squares with a disc each, and how visible its confounders are.
+# Pictures of a made-up study, gray squares with a disc each, and how visible its confounders are.
 
 
 def pictures(root: Path, made: Made) -> Iterator[Row]:
@@ -241,7 +241,7 @@ def pictures(root: Path, made: Made) -> Iterator[Row]:
         yield {**common, "file": f"confounder-{confounder}.png", "kind": "confounder", "caption": text, "alt": text,
                "scale": scale, "factor": confounder}  # fmt: skip
     for factor, i in itertools.product(("margin", "texture", "size"), range(3)):
-        text = f"{factor}: 0.1, 0.9, and the difference (grey: none). All else is the same."
+        text = f"{factor}: 0.1, 0.9, and the difference (gray: none). All else is the same."
         logits = {recipe: [-1.2 - n / 3, 2.1 - n / 5] for n, (recipe, _) in enumerate(made.recipes)}
         scale = _picture(root / "pictures" / f"pair-{factor}-{i}.png", [[64] * 3], 4)
         yield {**common, "file": f"pair-{factor}-{i}.png", "kind": "pair", "caption": text, "alt": text,
@@ -258,7 +258,7 @@ def visibility() -> Iterator[Row]:
 
 
 def _picture(path: Path, tiles: list[list[int]], scale: int) -> int:
-    """A grid of grey squares with a disc each, enlarged."""
+    """A grid of gray squares with a disc each, enlarged."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = [np.concatenate([_disc(size, r * 8 + c) for c, size in enumerate(row)], 1) for r, row in enumerate(tiles)]
     image = np.concatenate(rows).repeat(scale, 0).repeat(scale, 1)
@@ -349,13 +349,13 @@ def _measured(made: Made, trials: Sequence[Row]) -> tuple[list[Row], list[Row]]:
         kept = [row["seed"] for row in trials if row["recipe"] == recipe and row["status"] == "done"]
         if not kept:
             continue
-        for centre, spread, row in _places(made, at):
+        for center, spread, row in _places(made, at):
             draw = generator(7, "made", recipe, *map(str, row.values()))
-            values = centre + spread * draw.standard_normal(len(kept))
+            values = center + spread * draw.standard_normal(len(kept))
             where = {"recipe": recipe, "coordinates": json.dumps(at), **_blank(), **row}
             reason = row.get("reason", "")
             seeds += [{**where, "seed": s, "value": v} for s, v in zip(kept, values.tolist(), strict=True)]
-            estimates.append({**where, **_summary(values, centre, reason, where["group"])})
+            estimates.append({**where, **_summary(values, center, reason, where["group"])})
     return seeds, estimates
 
 
@@ -364,9 +364,9 @@ def _blank() -> Row:
     return {**dict.fromkeys(names, ""), "chance": NAN}
 
 
-def _summary(values: np.ndarray, centre: float, reason: str, group: str) -> Row:
+def _summary(values: np.ndarray, center: float, reason: str, group: str) -> Row:
     found = {"seeds": len(values), "patients": 1000, "images": 1000, "df": 6.0}
-    if math.isnan(centre):
+    if math.isnan(center):
         return {**found, "value": NAN, "low": NAN, "high": NAN, "standard_error": NAN, "reason": reason}
     error = float(values.std(ddof=1)) / math.sqrt(len(values)) + 0.006 if len(values) > 2 else NAN
     mean = float(values.mean())
@@ -384,7 +384,7 @@ def _few(seeds: int) -> str:
 
 
 def _places(made: Made, at: dict[str, str]) -> Iterator[tuple[float, float, Row]]:
-    """(centre, spread over seeds, where) of everything measured for a recipe."""
+    """(center, spread over seeds, where) of everything measured for a recipe."""
     loss = at.get("loss", made.losses[0])
     level = LEVELS.get(loss, 0.4 + 0.4 * (made.losses.index(loss) / len(made.losses)))
     level -= 0.5 * float(at.get("p", 0)) * (at.get("confounder") == "tag")  # the other one harms nothing
@@ -450,20 +450,20 @@ def _decodability(level: float) -> Iterator[tuple[float, float, Row]]:
 
 
 def _robustness(level: float) -> Iterator[tuple[float, float, Row]]:
-    for family, harm in (("retinal-defocus", 0.1), ("retinal-artefacts", 0.03)):
+    for family, harm in (("retinal-defocus", 0.1), ("retinal-artifacts", 0.03)):
         place = {"environment": "same", "factor": family, "direction": "lower"}
         for severity in (3, 5):
             yield 0.9 - level + harm * severity, 0.01, {**place, "measure": "distorted-error", "level": str(severity)}
         yield 0.9 - level + harm * 4, 0.01, {**place, "measure": "distorted-error"}
         yield harm * 4, 0.01, {**place, "measure": "distorted-error-increase"}
-    fog = {"environment": "same", "factor": "fog", "reason": "fog takes colour images"}
+    fog = {"environment": "same", "factor": "fog", "reason": "fog takes color images"}
     yield NAN, 0.0, {**fog, "measure": "distorted-error", "direction": "lower"}
 
 
 def _attribution(level: float) -> Iterator[tuple[float, float, Row]]:
     said = str(because(Code.FAILS_SANITY, correlation=0.81))
     place = {"environment": "(neutral)", "unit": "share", "chance": 0.05}
-    yield 0.11, 0.0, {**place, "measure": "mass-accuracy", "factor": "centre-prior"}
+    yield 0.11, 0.0, {**place, "measure": "mass-accuracy", "factor": "center-prior"}
     for factor, gain in (("gradient", 0.1), ("guided-backprop", 0.2), ("grad-cam", NAN)):
         reason = {"guided-backprop": said, "grad-cam": "no convolution of this network gives maps"}.get(factor, "")
         for measure in ("mass-accuracy", "pointing-game"):
@@ -569,7 +569,7 @@ def _environments(made: Made) -> Iterator[Row]:
 def _provenance(made: Made) -> list[Row]:
     facts = {
         "study": "nodule-loss", "question": made.question, "seeds": str(made.seeds), "data": "nodule phantom",
-        "data summary": "lung nodules drawn by a phantom", "licence": "Apache-2.0",
+        "data summary": "lung nodules drawn by a phantom", "license": "Apache-2.0",
         "known faults": "vessels are straighter than in patients", "rows left out": "row 17: no label",
         "hash of what is trained": "0123456789abcdef", "machine": "x86_64 made-up processor", "python": "3.11.9",
         "torch": "2.15.0", "spec": json.dumps({"name": "nodule-loss", "seeds": made.seeds}, indent=1),

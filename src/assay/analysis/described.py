@@ -218,7 +218,7 @@ def facts_of(card: Card) -> dict[str, str]:
     return {
         "data": card.name,
         "data summary": card.summary,
-        "licence": card.licence,
+        "license": card.license,
         "known faults": "; ".join(card.known_faults),
         "rows left out": "; ".join(card.left_out),
     }

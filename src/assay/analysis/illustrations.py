@@ -16,7 +16,7 @@ from scipy import ndimage
 from torch import nn
 
 from assay.analysis.data_checks import Confounder, Looked, confounders
-from assay.analysis.pictures import TRUTH, Gallery, coloured, enlarged, outlined
+from assay.analysis.pictures import TRUTH, Gallery, colored, enlarged, outlined
 from assay.analysis.preview import distinct_environments, headed
 from assay.analysis.results import KEY_FIELDS, OF_ONE_IMAGE, Gathered
 from assay.core.map_grid import MapGrid
@@ -28,7 +28,7 @@ from assay.execution.plan import Trial
 from assay.maps.summary import lesion_logits
 from assay.probes.attribution import Attribution
 from assay.probes.faithfulness import Method
-from assay.probes.lesion_maps import Sample, Shown, localised, shown
+from assay.probes.lesion_maps import Sample, Shown, localized, shown
 from assay.probes.reader import evaluating
 from assay.shifts.environment import Environment
 from assay.shifts.population import Population
@@ -158,7 +158,7 @@ def _outline_picture(recipes: Sequence[Recipe], environment: Environment, positi
     assert environment.masks is not None
     pixels = environment.images.read(index)
     truth = environment.masks.read(index)[0, 0].numpy() > 0
-    plain = coloured(pixels[0].numpy())
+    plain = colored(pixels[0].numpy())
     shown, said = [enlarged(plain)], list[str]()
     for recipe in recipes:
         predicted = _predicted(recipe.network, pixels)
@@ -181,7 +181,7 @@ def _predicted(network: nn.Module, pixels: torch.Tensor) -> Bool[np.ndarray, "h 
     return (lesion_logits(network(pixels))[0] >= 0).numpy()
 
 
-# Heat-maps of recipes on the same images: the image, then the map of each recipe, all on one scale of colour.
+# Heat-maps of recipes on the same images: the image, then the map of each recipe, all on one scale of color.
 #
 # Few images are explained again, by the first seed's models, to be drawn.
 
@@ -189,10 +189,10 @@ PROBE = "attribution"
 IMAGES = 2
 """Drawn of each explainer."""
 BRIGHTEST = 99.5
-"""Percentile of all values of a picture that has the last colour; what lies above has it too."""
+"""Percentile of all values of a picture that has the last color; what lies above has it too."""
 _EDGE = (255, 255, 255)
-_COLOURS = np.array([(0, 0, 0), (66, 10, 104), (147, 38, 103), (221, 81, 58), (252, 165, 10), (252, 255, 164)])
-"""From 0 up: each lighter than the one before, so that they are told apart without colour."""
+_COLORS = np.array([(0, 0, 0), (66, 10, 104), (147, 38, 103), (221, 81, 58), (252, 165, 10), (252, 255, 164)])
+"""From 0 up: each lighter than the one before, so that they are told apart without color."""
 
 
 def heat_map_rows(gathered: Gathered, population: Population, gallery: Gallery) -> list[Row]:
@@ -242,7 +242,7 @@ def _heat_map_caption(
     name = recipe.point.label
     if one is None:
         return f"{name} without a map"
-    scores = localised(one[None], sample.lesion[i : i + 1])
+    scores = localized(one[None], sample.lesion[i : i + 1])
     failed = "; fails the sanity check" if _fails(gathered, name, method.name) else ""
     return (
         f"{name} {number(float(scores.mass[0]))} of it on the lesion (chance {number(float(scores.area[0]))}{failed})"
@@ -261,10 +261,10 @@ def _fails(gathered: Gathered, recipe: str, explainer: str) -> bool:
 def _heat_map_picture(
     found: Shown, sample: Sample, i: int, maps: Sequence[np.ndarray | None]
 ) -> tuple[UInt8[np.ndarray, "h w 3"], float]:
-    """The image with the lesion's outline, then each map as times its mean; and what the last colour is."""
+    """The image with the lesion's outline, then each map as times its mean; and what the last color is."""
     lesion = enlarged(found.lesion[i])
     edge = lesion & ~ndimage.binary_erosion(lesion)
-    plain = enlarged(coloured(sample.images.read(np.array([i]))[0].numpy())).copy()
+    plain = enlarged(colored(sample.images.read(np.array([i]))[0].numpy())).copy()
     plain[edge] = _EDGE
     relative = [None if one is None else one / one.mean() if one.any() else one for one in maps]
     values = np.concatenate([one.ravel() for one in relative if one is not None])
@@ -279,10 +279,10 @@ def _heat_map_picture(
 
 
 def _heat(shares: Float[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
-    """Colours of values from 0 to 1."""
-    at, made = np.linspace(0, 1, len(_COLOURS)), np.empty((*shares.shape, 3), dtype=np.uint8)
+    """Colors of values from 0 to 1."""
+    at, made = np.linspace(0, 1, len(_COLORS)), np.empty((*shares.shape, 3), dtype=np.uint8)
     for channel in range(3):
-        made[..., channel] = np.interp(shares.clip(0, 1), at, _COLOURS[:, channel])
+        made[..., channel] = np.interp(shares.clip(0, 1), at, _COLORS[:, channel])
     return made
 
 

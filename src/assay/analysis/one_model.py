@@ -54,7 +54,7 @@ class DataDescription:
     cautions: tuple[Reason, ...]
 
 
-def analyse_model(folder: RunFolder, plan: ModelPlan, population: Callable[[], Population]) -> None:
+def analyze_model(folder: RunFolder, plan: ModelPlan, population: Callable[[], Population]) -> None:
     """Make every table of a probed model from its records, and keep what they need of the data.
 
     Args:

@@ -22,16 +22,16 @@ from assay.shifts.intervention import mark_factor
 from assay.stats.format import in_words, listed
 from assay.store.files import Row
 
-# Images as they are drawn: as colours, enlarged, with the outlines of masks upon them.
+# Images as they are drawn: as colors, enlarged, with the outlines of masks upon them.
 
-Colour = tuple[int, int, int]
-TRUTH: Colour = (255, 255, 255)
+Color = tuple[int, int, int]
+TRUTH: Color = (255, 255, 255)
 LEAST_SIDE = 160
 """Images of fewer pixels a side are doubled, so that an outline hides little of them."""
 
 
-def coloured(pixels: Float[np.ndarray, "c h w"]) -> UInt8[np.ndarray, "h w 3"]:
-    """An image in 0..1 as colours."""
+def colored(pixels: Float[np.ndarray, "c h w"]) -> UInt8[np.ndarray, "h w 3"]:
+    """An image in 0..1 as colors."""
     image = np.round(255 * pixels).astype(np.uint8).transpose(1, 2, 0)
     return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
 
@@ -43,13 +43,13 @@ def enlarged(image: np.ndarray) -> np.ndarray:
 
 
 def outlined(
-    image: UInt8[np.ndarray, "h w 3"], masks: Mapping[Colour, Bool[np.ndarray, "h w"]]
+    image: UInt8[np.ndarray, "h w 3"], masks: Mapping[Color, Bool[np.ndarray, "h w"]]
 ) -> UInt8[np.ndarray, "h2 w2 3"]:
-    """The image, enlarged, with the outline of each mask in its colour, one pixel wide; the last lies on top."""
+    """The image, enlarged, with the outline of each mask in its color, one pixel wide; the last lies on top."""
     canvas = enlarged(image).copy()
-    for colour, mask in masks.items():
+    for color, mask in masks.items():
         whole = enlarged(mask)
-        canvas[whole & ~ndimage.binary_erosion(whole)] = colour
+        canvas[whole & ~ndimage.binary_erosion(whole)] = color
     return canvas
 
 
@@ -59,7 +59,7 @@ COLUMNS = 8  # images a row of a sheet, one row per class
 LEAST_COLUMNS = 3
 SHOWN_PAIRS, LOOKED_AT = 3, 24
 MOST_COPIES = 24
-CONTRADICTING: Colour = (213, 94, 0)
+CONTRADICTING: Color = (213, 94, 0)
 FACTORS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)  # that differences are multiplied by; at 0.5 any of them can be shown
 SHEET_WIDTH = 1100  # screen pixels that a sheet may take
 GAP = 2
@@ -128,7 +128,7 @@ class Gallery:
             some = order[start : min(start + COLUMNS, MOST_COPIES)]
             framed = contradict[some]
             rows = [
-                [_framed(coloured(image), on) for image, on in zip(images, framed.tolist(), strict=True)]
+                [_framed(colored(image), on) for image, on in zip(images, framed.tolist(), strict=True)]
                 for images in (dataset.images.read(places[some, side]).numpy() for side in (0, 1))
             ]
             text = f"{start + 1} to {start + len(some)} of {of}: one image above the other"
@@ -237,7 +237,7 @@ def _with_masks(environment: Environment, index: np.ndarray) -> list[np.ndarray]
     """Images at these positions as uint8 [h, w, 3], with the outlines of their masks."""
     assert environment.masks is not None
     images, masks = environment.images.read(index).numpy(), environment.masks.read(index)[:, 0].numpy() > 0
-    return [outlined(coloured(image), {TRUTH: mask}) for image, mask in zip(images, masks, strict=True)]
+    return [outlined(colored(image), {TRUTH: mask}) for image, mask in zip(images, masks, strict=True)]
 
 
 def amplification(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> float:
@@ -250,14 +250,14 @@ def amplification(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> 
 
 
 def _difference(before: np.ndarray, after: np.ndarray, factor: float) -> np.ndarray:
-    """What was added, times a factor, around mid-grey; cut at black and white."""
+    """What was added, times a factor, around mid-gray; cut at black and white."""
     change = after.astype(np.float64) - before.astype(np.float64)
     return (127.5 + factor * change).round().clip(0, 255).astype(np.uint8)
 
 
 def _said(factor: float) -> str:
-    """`the difference x 5 (mid-grey: none, lighter: brighter)`."""
-    return f"the difference × {factor:g} (mid-grey: none, lighter: brighter)"
+    """`the difference x 5 (mid-gray: none, lighter: brighter)`."""
+    return f"the difference × {factor:g} (mid-gray: none, lighter: brighter)"
 
 
 def _grid(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:

@@ -237,19 +237,19 @@ def _looked_at(
 
 
 def _properties(pictures: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, " b"]]:
-    grey = pictures.mean(dim=1)
-    flat = grey.flatten(1)
-    steps = [side.abs().flatten(1).mean(dim=1) for axis in (1, 2) if (side := grey.diff(dim=axis)).numel()]
+    gray = pictures.mean(dim=1)
+    flat = gray.flatten(1)
+    steps = [side.abs().flatten(1).mean(dim=1) for axis in (1, 2) if (side := gray.diff(dim=axis)).numel()]
     contrast = flat.std(dim=1, correction=0)
-    inner = _inner(grey.shape[1], grey.shape[2])
-    border = (flat.sum(dim=1) - grey[:, *inner].flatten(1).sum(dim=1)) / max(1, flat.shape[1] - _size(inner))
+    inner = _inner(gray.shape[1], gray.shape[2])
+    border = (flat.sum(dim=1) - gray[:, *inner].flatten(1).sum(dim=1)) / max(1, flat.shape[1] - _size(inner))
     found = {
         "mean brightness": flat.mean(dim=1),
         "contrast": contrast,
         "share of black pixels": (flat <= _BLACK).double().mean(dim=1),
         "share of white pixels": (flat >= _WHITE).double().mean(dim=1),
         "brightness of the border": border,
-        "sharpness": sum(steps, torch.zeros(len(grey))) / contrast.clamp(min=_BLACK),
+        "sharpness": sum(steps, torch.zeros(len(gray))) / contrast.clamp(min=_BLACK),
     }
     if pictures.shape[1] > 1:
         found["color saturation"] = (pictures.amax(dim=1) - pictures.amin(dim=1)).flatten(1).mean(dim=1)

@@ -28,7 +28,7 @@ from assay.stats.similarity import (
     cohen_kappa,
     conclusions,
     narrowed,
-    neighbour_vector,
+    neighbor_vector,
     procrustes,
     rsa_vector,
 )
@@ -39,7 +39,7 @@ CKA, PROCRUSTES, KAPPA = "cka", "procrustes", "kappa"
 BY_VECTOR: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
     CKA: cka_vector,
     "rsa": rsa_vector,
-    "neighbours": neighbour_vector,
+    "neighbors": neighbor_vector,
 }
 """Measures that are inner products of vectors. CKA is taken of all pairs of layers, second opinions of the same one."""
 OVERLAID = 250

@@ -105,12 +105,12 @@ WHAT = {
     "download": "weights from a public address",
     "source": "trained by this study",
 }
-"""Initialisation -> what it is; one of the user's own is called by its name."""
-AXIS = "initialisation"
+"""Initialization -> what it is; one of the user's own is called by its name."""
+AXIS = "initialization"
 
 
 def start_rows(gathered: Gathered) -> list[Row]:
-    """Rows of `schema.STARTS`, one per initialisation and architecture, in the order of the spec."""
+    """Rows of `schema.STARTS`, one per initialization and architecture, in the order of the spec."""
     by_start: dict[tuple[str, str], list[RecipePoint]] = {}
     for point in gathered.plan.spec.points:
         by_start.setdefault((_called(point), point.recipe.architecture.label), []).append(point)
@@ -138,7 +138,7 @@ def recipe_rows(points: Sequence[RecipePoint]) -> list[Row]:
 
 def _called(point: RecipePoint) -> str:
     """As on its axis; without one, a source by its name."""
-    own = point.recipe.initialisation
+    own = point.recipe.initialization
     named = "" if own.params.get("statistics") else start_of(point.recipe)
     return point.coordinates.get(AXIS) or named or own.label
 
@@ -150,7 +150,7 @@ def _what(component: Component, source: str) -> str:
 
 
 def _start(called: str, points: Sequence[RecipePoint], gathered: Gathered) -> Row:
-    component = points[0].recipe.initialisation
+    component = points[0].recipe.initialization
     labels = {point.label for point in points}
     trials = [trial.id for trial in gathered.plan.trials if trial.point.label in labels]
     records = [gathered.records[id] for id in trials if id in gathered.records]
@@ -173,7 +173,7 @@ def _stage(source: str, gathered: Gathered) -> str:
     if not source:
         return ""
     recipe = gathered.plan.spec.sources[source].recipe
-    below = start_of(recipe) or recipe.initialisation.label
+    below = start_of(recipe) or recipe.initialization.label
     return "" if below == "random" else f", starting from {below}"
 
 
@@ -279,7 +279,7 @@ def _statuses(gathered: Gathered, point: RecipePoint, seed: int) -> Iterator[str
 # From records to the tables that the page shows: estimates, contrasts, associations, findings. Reads no model.
 
 
-def analyse(plan: Plan, place: Place, population: Population, stage: Stage) -> None:
+def analyze(plan: Plan, place: Place, population: Population, stage: Stage) -> None:
     """Make every table under `tables/` and every picture under `pictures/` anew; keep what they need of the data.
 
     stage: hears what is done next.
@@ -292,7 +292,7 @@ def analyse(plan: Plan, place: Place, population: Population, stage: Stage) -> N
     _tabulate(gathered, place, described)
 
 
-def analyse_records(plan: Plan, place: Place) -> None:
+def analyze_records(plan: Plan, place: Place) -> None:
     """Make every table under `tables/` anew from records and what the last run kept of the data. Draws no picture.
 
     Raises StoreError when no run ended there.

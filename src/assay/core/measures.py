@@ -464,8 +464,8 @@ register_measures(
            reference="Kornblith et al. 2019; Song et al. 2012"),
     _alike("procrustes-to-untrained", meaning="similarity to the same layer before training, by the best rotation and "
            "scale", display="Procrustes similarity with the layer before training", reference="Williams et al. 2021"),
-    _alike("neighbours-to-untrained", meaning="share of 10 nearest neighbors in common with the layer before training",
-           display="nearest neighbours shared with the layer before training", chance="10 / (images - 1)",
+    _alike("neighbors-to-untrained", meaning="share of 10 nearest neighbors in common with the layer before training",
+           display="nearest neighbors shared with the layer before training", chance="10 / (images - 1)",
            reference="Huh et al. 2024"),
     _alike("rsa-to-untrained", meaning="similarity to the same layer before training, by distances between images",
            display="RSA with the layer before training", low=-1.0, chance=0.0, reference="Kriegeskorte et al. 2008"),
@@ -478,7 +478,7 @@ register_measures(
 # --- Reinitialization -----------------------------------------------------------------------------------------------
 
 _lost = partial(
-    Measure, probe="reinitialisation", needs=("layer",), environment=NEUTRAL, low=-1.0, high=1.0,
+    Measure, probe="reinitialization", needs=("layer",), environment=NEUTRAL, low=-1.0, high=1.0,
     reference="Zhang, Bengio and Singer 2022",
 )  # fmt: skip
 

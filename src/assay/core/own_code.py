@@ -12,7 +12,7 @@ from assay.core.traits import ComponentKind
 POSITIONAL: Mapping[str, tuple[str, ...]] = {
     "loss": ("context",),
     "architecture": ("context",),
-    "optimiser": ("parameters",),
+    "optimizer": ("parameters",),
     "dataset": ("spec", "cache", "skip_bad_rows"),
 }
 """What components of a kind are called with besides their keyword-only arguments; other kinds with nothing."""
@@ -22,7 +22,7 @@ METHODS: Mapping[str, tuple[str, ...]] = {
     "distortion": ("check", "draw", "apply"),
     "loss": ("loss", "read"),
     "schedule": ("__call__",),
-    "initialisation": ("__call__",),
+    "initialization": ("__call__",),
     "augmentation": ("draw", "apply"),
     "mitigation": ("phases", "objective"),
     "probe": ("scope", "requests", "measure"),

@@ -289,7 +289,7 @@ _own_code_allowed = ContextVar("own_code_allowed", default=True)
 
 @contextmanager
 def own_code_refused(refused: bool = True) -> Generator[None]:
-    """Refuse dotted paths and catalogues of other packages within this context.
+    """Refuse dotted paths and catalogs of other packages within this context.
 
     Args:
         refused: False changes nothing.
@@ -302,8 +302,8 @@ def own_code_refused(refused: bool = True) -> Generator[None]:
 
 
 @cache
-def _import_catalogues(own_code: bool) -> None:
-    for point in entry_points(group="assay.catalogue"):
+def _import_catalogs(own_code: bool) -> None:
+    for point in entry_points(group="assay.catalog"):
         if own_code and not point.value.startswith("assay."):
             _name_own_code(point.value, f"the entry point '{point.name}' of an installed package")
             importlib.import_module(point.value)
@@ -311,7 +311,7 @@ def _import_catalogues(own_code: bool) -> None:
 
 def _known() -> Mapping[tuple[str, str], Entry]:
     """Components by kind and name: those of the index, and those of plug-ins."""
-    _import_catalogues(_own_code_allowed.get())
+    _import_catalogs(_own_code_allowed.get())
     return {**_declared, **_indexed()}
 
 

@@ -14,9 +14,9 @@ ComponentKind = Literal[
     "intervention",
     "distortion",
     "architecture",
-    "initialisation",
+    "initialization",
     "loss",
-    "optimiser",
+    "optimizer",
     "schedule",
     "augmentation",
     "mitigation",
@@ -73,7 +73,7 @@ class LossTraits(Traits):
         readout: The head that it needs; all but a linear one take the classes for grades, in their order.
         architectures: Those whose networks it can train; any where it is empty.
         trains_head: Whether the network's own logits are trained, so that predictions exist before the last step.
-        unlabelled: Whether it ignores targets.
+        unlabeled: Whether it ignores targets.
         changes: Whether it is another function in another epoch, so that its values cannot be compared over epochs.
     """
 
@@ -82,7 +82,7 @@ class LossTraits(Traits):
     readout: Readout = "linear"
     architectures: tuple[str, ...] = ()
     trains_head: bool = True
-    unlabelled: bool = False
+    unlabeled: bool = False
     changes: bool = False
 
 

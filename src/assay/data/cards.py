@@ -19,7 +19,7 @@ class KnownSet:
 
     columns: tuple[str, ...]
     summary: str
-    licence: str
+    license: str
     source: str
     faults: tuple[str, ...]
     scale: PixelScale = _PLAIN
@@ -40,7 +40,7 @@ KNOWN: dict[str, KnownSet] = {
     ),
     "chest-xray": KnownSet(
         ("finding", "view", "origin"),
-        "chest radiographs from NIH ChestX-ray14, 256 px grey",
+        "chest radiographs from NIH ChestX-ray14, 256 px gray",
         "free use with attribution",
         "NIH ChestX-ray14 (Wang et al. 2017)",
         (
@@ -131,7 +131,7 @@ def card_of(
     return Card(
         name=title,
         summary=summary,
-        licence=known.licence if known else "not stated",
+        license=known.license if known else "not stated",
         source=known.source if known else "the user's own",
         known_faults=faults,
         left_out=left_out,
@@ -160,8 +160,8 @@ def _sizes(native: np.ndarray) -> str:
 
 
 def _shape(shape: tuple[int, int, int], deep: bool) -> str:
-    colour = "colour" if shape[0] == 3 else "grey"
-    return f"{shape[2]} x {shape[1]} px {colour}, {16 if deep else 8} bit"
+    color = "color" if shape[0] == 3 else "gray"
+    return f"{shape[2]} x {shape[1]} px {color}, {16 if deep else 8} bit"
 
 
 def _missing(table: FactorTable) -> list[str]:

@@ -37,7 +37,7 @@ class Card:
 
     name: str
     summary: str
-    licence: str = ""
+    license: str = ""
     source: str = ""
     known_faults: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()  # rows that were skipped, with the reason; identifiers stay out
@@ -189,7 +189,7 @@ class Dataset:
         near_copies: The same pairs, and with `split.together` those that were put together, the most alike first.
         native: int64 [n, 2], width and height in px of every image before it was decoded; None where files do not say.
         crops: Native masks, and where windows can be cut from; None without masks, or where images are no files.
-        millimetres: How many a pixel is wide and high at study resolution, by image, NaN where unknown; None where no
+        millimeters: How many a pixel is wide and high at study resolution, by image, NaN where unknown; None where no
             column says so.
         lesions: Boxes of lesions by kind; None where none are named.
         boxes: Top, left, height and width of every picture in its square; None where each fills it.
@@ -205,7 +205,7 @@ class Dataset:
     leakage: tuple[Reason, ...] = ()
     native: Int[np.ndarray, "n 2"] | None = None
     crops: Crops | None = None
-    millimetres: Float[np.ndarray, " n"] | None = None
+    millimeters: Float[np.ndarray, " n"] | None = None
     lesions: BoxedLesions | None = None
     boxes: Int[np.ndarray, "n 4"] | None = None
     formats: tuple[str, ...] = ()

@@ -24,7 +24,7 @@ from assay.execution.local import keeping_memory
 from assay.execution.plan import Plan, Source, start_id
 from assay.models.checkpoint import deterministic, library_draws
 from assay.models.classifier import as_network
-from assay.models.initialisation import build_finetuning
+from assay.models.initialization import build_finetuning
 from assay.models.ref import Inputs, Model
 from assay.models.untyped import channels_last
 from assay.probes.probe import Probe
@@ -194,8 +194,8 @@ def _before_sources(training: TrainingSpec) -> TrainingSpec:
     """Return the same training from random weights where it starts from a source, which is not trained yet."""
     if not start_id(training.recipe):
         return training
-    random = Component(kind="initialisation", name="random")
-    return training.model_copy(update={"recipe": training.recipe.model_copy(update={"initialisation": random})})
+    random = Component(kind="initialization", name="random")
+    return training.model_copy(update={"recipe": training.recipe.model_copy(update={"initialization": random})})
 
 
 def _time_recipe(training: TrainingSpec, inputs: Inputs, images: int, device: str) -> Speed:

@@ -71,7 +71,7 @@ class Source:
 
 def start_id(recipe: RecipeSpec) -> str:
     """Return the id of the source that a recipe starts from, once `settled`; empty where it starts otherwise."""
-    start = recipe.initialisation
+    start = recipe.initialization
     return str(start.params["id"]) if start.name == "source" else ""
 
 
@@ -101,9 +101,9 @@ def settled(
 
 def started_from(recipe: RecipeSpec, id: str) -> RecipeSpec:
     """Return the recipe with a start that is named by its id."""
-    given = recipe.initialisation.params
-    start = Component(kind="initialisation", name="source", params={**given, "name": "", "id": id})
-    return recipe.model_copy(update={"initialisation": start})
+    given = recipe.initialization.params
+    start = Component(kind="initialization", name="source", params={**given, "name": "", "id": id})
+    return recipe.model_copy(update={"initialization": start})
 
 
 def check_sources(spec: StudySpec, population: Population, sources: Mapping[str, Population]) -> None:

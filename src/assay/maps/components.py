@@ -181,7 +181,7 @@ def _note_run(runs: Runs, run: int, level: int, start: int, end: int, hit: int) 
 
 @compiled
 def find_contacts(runs: Runs, contacts: Int[np.ndarray, "3 c"]) -> int:
-    """Write the pairs of runs that are 8-neighbours into `contacts`, and return how many there are.
+    """Write the pairs of runs that are 8-neighbors into `contacts`, and return how many there are.
 
     A pair is written with its level, the lower of the two runs'; pairs of level 0 are left out. So are those that other
     pairs join already at every threshold that predicts both: a run that reaches from one to the other along their rows.

@@ -1,6 +1,6 @@
 """Turn segmentation logits into columns per image: areas, calibration, lesions and kinds.
 
-Logits are not kept. `summarise` turns a batch of them into columns, `Streamed` does so batch by batch.
+Logits are not kept. `summarize` turns a batch of them into columns, `Streamed` does so batch by batch.
 docs/reference/maps.md lists the columns.
 """
 
@@ -94,7 +94,7 @@ def _reach_areas(
     reached = 0
     for k in range(len(values)):
         parent[places[k]] = -1
-        largest = -parent[_join_neighbours(parent, places[k], row)]
+        largest = -parent[_join_neighbors(parent, places[k], row)]
         while reached < len(smallest) and largest >= smallest[reached]:
             area_score[reached] = values[k]
             reached += 1
@@ -103,7 +103,7 @@ def _reach_areas(
 
 
 @compiled
-def _join_neighbours(parent: Int[np.ndarray, " m"], place: int, row: int) -> int:
+def _join_neighbors(parent: Int[np.ndarray, " m"], place: int, row: int) -> int:
     """Return the root of a new pixel once it is joined with those of its 8 neighbors that were added before.
 
     A neighbor at a corner is looked at only where none at an edge lies beside it: it would be of that one's component.
@@ -131,10 +131,10 @@ def _join_neighbours(parent: Int[np.ndarray, " m"], place: int, row: int) -> int
 
 
 @compiled
-def _join(parent: Int[np.ndarray, " m"], root: int, neighbour: int) -> int:
-    if parent[neighbour] == 0:
+def _join(parent: Int[np.ndarray, " m"], root: int, neighbor: int) -> int:
+    if parent[neighbor] == 0:
         return root
-    other = root_of(parent, neighbour)
+    other = root_of(parent, neighbor)
     return root if other == root else united(parent, root, other)[0]
 
 
@@ -244,9 +244,9 @@ def lesions(logits: Float[np.ndarray, "b h w"], lesion: Bool[np.ndarray, "b h w"
     Its score is the highest threshold at which at least the share `covered` of its pixels is predicted. So it is found
     at every threshold up to its score and at none above: the rule is monotone.
     """
-    labelled, count = ndimage.label(lesion, EIGHT_WITHIN_AN_IMAGE)
-    where = np.flatnonzero(labelled)
-    number, values = labelled.ravel()[where] - 1, logits.ravel()[where]
+    labeled, count = ndimage.label(lesion, EIGHT_WITHIN_AN_IMAGE)
+    where = np.flatnonzero(labeled)
+    number, values = labeled.ravel()[where] - 1, logits.ravel()[where]
     area = np.bincount(number, minlength=count)
     sorted_within = values[np.lexsort((-values, number))]
     needed = np.maximum(np.ceil(covered * area - ROUNDING).astype(np.int64), 1)
@@ -278,7 +278,7 @@ PADDING: Mapping[str, float] = {"lesion_score": np.nan, "lesion_area": 0}
 """Columns with one entry per lesion -> padding for images with fewer lesions."""
 
 
-def summarise(
+def summarize(
     logits: Float[Tensor, "b h w"],
     labels: Integer[Tensor, "b h w"] | Bool[Tensor, "b h w"],
     grid: MapGrid = DEFAULT_GRID,
@@ -341,8 +341,8 @@ class Streamed:
         labels: Integer[Tensor, "b h w"] | Bool[Tensor, "b h w"],
         pixel_size: Float[np.ndarray, "b 2"] | None = None,
     ) -> None:
-        """Summarize one more batch (see `summarise`) and keep its columns; the maps are not kept."""
-        self._parts.append(summarise(logits, labels, self.grid, pixel_size))
+        """Summarize one more batch (see `summarize`) and keep its columns; the maps are not kept."""
+        self._parts.append(summarize(logits, labels, self.grid, pixel_size))
 
     def __len__(self) -> int:
         return sum(len(part["pixels"]) for part in self._parts)
@@ -363,7 +363,7 @@ def joined(parts: Sequence[Mapping[str, np.ndarray]]) -> Columns:
         ValueError: Without a part.
     """
     if not parts:
-        raise ValueError("no maps were summarised: give at least one batch")
+        raise ValueError("no maps were summarized: give at least one batch")
     return {name: np.concatenate(of_one_width(name, [part[name] for part in parts])) for name in parts[0]}
 
 
@@ -437,9 +437,9 @@ def _components(
     mask: Bool[np.ndarray, "b h w"], among: Bool[np.ndarray, "b h w"]
 ) -> tuple[Int[np.ndarray, " c"], Int[np.ndarray, " c"], Int[np.ndarray, " c"]]:
     """Of every component of a mask: its pixels, those of them that are also of another mask, and its image."""
-    labelled, count = ndimage.label(mask, EIGHT_WITHIN_AN_IMAGE)
-    where = np.flatnonzero(labelled)
-    number = labelled.ravel()[where] - 1
+    labeled, count = ndimage.label(mask, EIGHT_WITHIN_AN_IMAGE)
+    where = np.flatnonzero(labeled)
+    number = labeled.ravel()[where] - 1
     area = np.bincount(number, minlength=count)
     shared = np.bincount(number[among.ravel()[where]], minlength=count)
     first = where[np.unique(number, return_index=True)[1]]
@@ -474,7 +474,7 @@ def label_probabilities(logits: Float[Tensor, "b k h w"]) -> Float[Tensor, "b l 
 def at_native(
     probabilities: Float[Tensor, "k h w"],
     labels: UInt8[Tensor, "h w"],
-    millimetres: float = 1.0,
+    millimeters: float = 1.0,
     grid: MapGrid = DEFAULT_GRID,
 ) -> dict[str, np.ndarray]:
     """Return the `native_` columns of docs/reference/maps.md, each with a first axis of one image.
@@ -482,11 +482,11 @@ def at_native(
     Args:
         probabilities: Of background and k - 1 kinds of lesion, at the size of the labels. A pixel is called lesion
             where they leave at most half to the background, and of several kinds the likeliest is assigned.
-        millimetres: How many a pixel is wide and high, NaN where that is unknown; 1 to measure surfaces in px.
+        millimeters: How many a pixel is wide and high, NaN where that is unknown; 1 to measure surfaces in px.
     """
     called: Bool[np.ndarray, "h w"] = (probabilities[0] <= 0.5).cpu().numpy()
     lesion: Bool[np.ndarray, "h w"] = (labels != 0).cpu().numpy()
-    apart = surfaces(called[None], lesion[None], np.full((1, 2), millimetres), grid.tolerance)
+    apart = surfaces(called[None], lesion[None], np.full((1, 2), millimeters), grid.tolerance)
     pixels = {"pixels": lesion.size, "truth": lesion.sum(), "predicted": called.sum(), "hit": (lesion & called).sum()}
     found = {
         **{name: np.array([count], dtype=np.int32) for name, count in pixels.items()},

@@ -1,6 +1,6 @@
 """How far apart the surfaces of a predicted and a true mask lie.
 
-The surface of a mask is its pixels with a 4-neighbour that is not of the mask; beyond the image nothing is. Distances
+The surface of a mask is its pixels with a 4-neighbor that is not of the mask; beyond the image nothing is. Distances
 go from each surface pixel of one mask to the nearest of the other, center to center. They are exact: the nearest pixel
 in every row first (Meijster, Roerdink and Hesselink 2000), and then only for the pixels that ask.
 """

@@ -274,7 +274,7 @@ def learned_cuts(
 
     The sum over images and cuts of the log-loss, plus half of the squared slope per standard deviation of the score,
     and of each cut half an image above and half below at the mean score: a grade without images has a cut too, which is
-    its neighbour's. Cuts never fall. A constant score keeps slope 1 and cuts halfway between the grades.
+    its neighbor's. Cuts never fall. A constant score keeps slope 1 and cuts halfway between the grades.
     """
     spread = float(score.std())
     if not spread > 0:
@@ -447,9 +447,9 @@ def build_network(recipe: RecipeSpec, *, channels: int, size: int, classes: int,
         SpecError: If the architecture cannot take these images, WeightsError when the weights do not fit.
     """
     network = empty_network(recipe, channels=channels, size=size, classes=classes, seed=seed)
-    initialisation = recipe.initialisation
-    with library_draws(seed, WEIGHTS, "initialisation"):
-        registry.build("initialisation", initialisation.name, initialisation.params)(network)
+    initialization = recipe.initialization
+    with library_draws(seed, WEIGHTS, "initialization"):
+        registry.build("initialization", initialization.name, initialization.params)(network)
     return network
 
 
@@ -477,12 +477,12 @@ def with_readout(network: nn.Module, readout: Readout, seed: int) -> nn.Module:
             f"{type(seen.head).__name__}: use cross-entropy, or an architecture whose head is linear"
         )
     head = GradeHead(readout, seen.width, seen.head.out_features)
-    initialise_by_name(head, seed, "head")
+    initialize_by_name(head, seed, "head")
     network.add_module("head", head)
     return network
 
 
-def initialise_by_name(
+def initialize_by_name(
     module: nn.Module, seed: int, prefix: str = "", law: Callable[[nn.Module], object] | None = None
 ) -> None:
     """Redraw every layer's weights by torch's own law, from a generator keyed by the layer's name.
@@ -546,7 +546,7 @@ def small_cnn(
         int, Field(ge=4, le=128, multiple_of=4, description="channels of the first block (8: 8-16-32-64)")
     ] = 8,
     in_chans: Annotated[
-        Literal[1, 3] | None, Field(description="input channels, the images' if not said; 3: grey repeated")
+        Literal[1, 3] | None, Field(description="input channels, the images' if not said; 3: gray repeated")
     ] = None,
 ) -> Classifier:
     """Four blocks of a 3x3 convolution with stride 2, batch norm and ReLU; then the mean over places.
@@ -577,7 +577,7 @@ def small_cnn(
     trunk.add_module("flat", nn.Flatten())
     layers = ("block1", "block2", "block3", "block4")
     network = Classifier(trunk, widths[-1], layers, InputScaling(channels), context.classes)
-    initialise_by_name(network, context.seed)
+    initialize_by_name(network, context.seed)
     return network
 
 

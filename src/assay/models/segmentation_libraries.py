@@ -24,7 +24,7 @@ from assay.core.errors import SpecError, WeightsError, unknown_name
 from assay.core.registry import component
 from assay.core.traits import ArchitectureTraits
 from assay.models.checkpoint import library_draws
-from assay.models.classifier import WEIGHTS, ArchitectureContext, InputScaling, initialise_by_name
+from assay.models.classifier import WEIGHTS, ArchitectureContext, InputScaling, initialize_by_name
 from assay.models.segmenter import EncoderDecoder, Maps, Seen, Segmenter, Stages, refuse_smaller, widths_of
 from assay.models.timm import InputChannels, classifier_names, configuration_of, default_configuration
 from assay.models.untyped import named_layers
@@ -179,7 +179,7 @@ def published_names(encoder: nn.Module, whole: nn.Module) -> dict[str, str]:
         if found is None:
             raise WeightsError(
                 f"the encoder's tensor '{key}' is none of the network that its weights are published for: use "
-                "initialisation: random, or another encoder"
+                "initialization: random, or another encoder"
             )
         names[key] = found
     return names
@@ -299,8 +299,8 @@ class _Parts:
                 f"of {context.size} x {context.size} pixels: {first_line(error)}"
             ) from error
         own = network not in _LIBRARY_LAW
-        initialise_by_name(parts.decoder, context.seed, f"{name}.decoder", _LAWS.initialize_decoder if own else None)
-        initialise_by_name(parts.head, context.seed, f"{name}.head", _LAWS.initialize_head if own else None)
+        initialize_by_name(parts.decoder, context.seed, f"{name}.decoder", _LAWS.initialize_decoder if own else None)
+        initialize_by_name(parts.head, context.seed, f"{name}.head", _LAWS.initialize_head if own else None)
         return parts
 
 
@@ -402,7 +402,7 @@ def monai_network(
     refuse_smaller(f"monai(network={network})", context, smallest, "its deepest map would be a single place")
     made = make(context)
     law = cast(Any, DynUNet).initialize_weights if network == "dynunet" else None
-    initialise_by_name(made, context.seed, law=law)
+    initialize_by_name(made, context.seed, law=law)
     return made
 
 

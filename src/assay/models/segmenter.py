@@ -17,7 +17,7 @@ from torch.nn import functional
 from assay.core.errors import SpecError
 from assay.core.registry import component
 from assay.core.traits import ArchitectureTraits
-from assay.models.classifier import ArchitectureContext, InputScaling, Outputs, WithTrunk, initialise_by_name
+from assay.models.classifier import ArchitectureContext, InputScaling, Outputs, WithTrunk, initialize_by_name
 
 # Segmentation networks: input scaling, an encoder, a decoder, and a head that makes logits for every pixel.
 
@@ -194,7 +194,7 @@ def small_unet(
         widths=widths,
         stride=STRIDE,
     )
-    initialise_by_name(network, context.seed)
+    initialize_by_name(network, context.seed)
     return network
 
 

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from assay.core.errors import SpecError, unknown_name
 from assay.core.registry import component
 from assay.models.checkpoint import library_draws
-from assay.models.classifier import WEIGHTS, ArchitectureContext, Classifier, InputScaling, initialise_by_name
+from assay.models.classifier import WEIGHTS, ArchitectureContext, Classifier, InputScaling, initialize_by_name
 from assay.models.untyped import named_layers
 
-InputChannels = Annotated[Literal[1, 3], Field(description="input channels; grey images are repeated to fill 3")]
+InputChannels = Annotated[Literal[1, 3], Field(description="input channels; gray images are repeated to fill 3")]
 
 # The adapter to timm: networks by name, as trunks without a classifier. Nothing is downloaded here.
 
@@ -58,7 +58,7 @@ def resnet18(
     trunk = _trunk("resnet18", in_chans, context)
     if stem == "small":
         convolution = nn.Conv2d(in_chans, 64, kernel_size=3, stride=1, padding=1, bias=False)
-        initialise_by_name(convolution, context.seed, "trunk.conv1")
+        initialize_by_name(convolution, context.seed, "trunk.conv1")
         trunk.conv1 = convolution
         trunk.maxpool = nn.Identity()
     return _classifier(trunk, in_chans, context)
@@ -123,7 +123,7 @@ def _classifier(trunk: nn.Module, in_chans: int, context: ArchitectureContext) -
         context.classes,
         classifier_names(configuration),
     )
-    initialise_by_name(network.head, context.seed, "head")
+    initialize_by_name(network.head, context.seed, "head")
     return network
 
 

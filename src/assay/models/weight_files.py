@@ -192,7 +192,7 @@ class WeightsFile:
     """Tensors by key, floating ones as float32, and the file's own metadata (empty but for safetensors).
 
     Attributes:
-        beside: Entries of the file other than weights, not read, such as an optimiser's state.
+        beside: Entries of the file other than weights, not read, such as an optimizer's state.
     """
 
     path: Path
@@ -405,7 +405,7 @@ def _connect(url: str, sha256: str, path: Path, there: str) -> None:
 
 def _put(path: Path, sha256: str) -> str:
     """Advice for a file that was fetched by hand."""
-    return f"put it at {path} (SHA-256 {sha256}); or give its path with initialisation: {{file: {{path: ...}}}}"
+    return f"put it at {path} (SHA-256 {sha256}); or give its path with initialization: {{file: {{path: ...}}}}"
 
 
 def _is_address(url: str) -> bool:
@@ -453,7 +453,7 @@ def _beyond(error: Exception) -> bool:
 _INPUTS = {((0.5,), (0.5,)): "x*2-1", ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)): (
     "(x - [0.485,0.456,0.406]) / [0.229,0.224,0.225]"
 )}  # fmt: skip
-"""(mean, sd) per channel -> entry of the file's metadata, which `initialisation: file` understands."""
+"""(mean, sd) per channel -> entry of the file's metadata, which `initialization: file` understands."""
 
 
 def export_trunk(kept: Path, path: Path, about: Mapping[str, str]) -> None:
@@ -518,7 +518,7 @@ class KnownWeights:
 
 
 _ASSETS = "part of the example images and weights; put it into the folder weights/ of ASSAY_ASSETS"
-_BY_HAND = f"fetch it from the authors ({RADIMAGENET}) and name its path: initialisation: {{file: {{path: ...}}}}"
+_BY_HAND = f"fetch it from the authors ({RADIMAGENET}) and name its path: initialization: {{file: {{path: ...}}}}"
 
 KNOWN: tuple[KnownWeights, ...] = (
     KnownWeights("tf_efficientnet_lite0.imagenet.safetensors", "EfficientNet-Lite0, ImageNet", _ASSETS),

@@ -25,7 +25,7 @@ from assay.probes.faithfulness import (
     Asked,
     Method,
     attributed,
-    centre_prior,
+    center_prior,
     checked,
     erasures,
     lesion_effects,
@@ -42,7 +42,7 @@ from assay.spec.grid import label
 
 OF_EXPLAINERS = (*MEASURES, *FAITHFUL, AGREEMENT, RANK, STRUCTURE)
 """Measures of every explainer."""
-CENTRE = "centre-prior"
+CENTER = "center-prior"
 """The name of a map that says: in the middle."""
 
 
@@ -75,7 +75,7 @@ def each_once(explainers: tuple[Mapping[str, Any], ...]) -> tuple[Mapping[str, A
 @component(
     "probe",
     "attribution",
-    summary="where heat-maps lie beside lesion masks, chance and a centre prior (attended, not used)",
+    summary="where heat-maps lie beside lesion masks, chance and a center prior (attended, not used)",
     version=2,
 )
 class Attribution:
@@ -83,10 +83,10 @@ class Attribution:
 
     Of up to `images` images that show a lesion, each explainer maps the log-odds of the image's own class (the class of
     its target, whatever the model calls it). Each map is scored against the lesion's mask by `mass-accuracy`,
-    `rank-accuracy`, `pointing-game` and `pixel-average-precision` (see `localised`), all from 0 to 1 and all, of a map
+    `rank-accuracy`, `pointing-game` and `pixel-average-precision` (see `localized`), all from 0 to 1 and all, of a map
     that knows nothing, the lesion's share of the image: `chance` is its mean over the same images.
 
-    factor: the explainer, or `centre-prior`, a bell in the middle that has seen no image. group: the kind of lesion
+    factor: the explainer, or `center-prior`, a bell in the middle that has seen no image. group: the kind of lesion
     where there are several. level: small, medium or large, the thirds of all lesions shown by area; `lesion-pixels` is
     their mean area. Where one kind or size is asked about, pixels of other lesions do not count.
 
@@ -138,7 +138,7 @@ class Attribution:
         ] = 16,
         replacement: Annotated[
             Replacement,
-            Field(description="what stands in place of deleted pixels: a blur, the image's mean colour, or black"),
+            Field(description="what stands in place of deleted pixels: a blur, the image's mean color, or black"),
         ] = "blur",
         faithfulness: Annotated[
             bool,
@@ -194,7 +194,7 @@ class Attribution:
         found = [replace(place, measure="lesion-pixels", level=size, value=a, unit="px") for size, a in sizes.items()]
         found += erasures(asked.parts, asked.subject, asked.sample, asked.deviation, place)
         found += lesion_effects(asked, place)
-        found += of_maps(centre_prior(asked.sample.lesion.shape), asked, replace(place, factor=CENTRE))
+        found += of_maps(center_prior(asked.sample.lesion.shape), asked, replace(place, factor=CENTER))
         refused = {method.name: method.explainer.refusal(asked.subject) for method in self.methods}
         able = [method for method in self.methods if not refused[method.name]]
         few = asked.sample.first(self.sanity_images)
@@ -219,6 +219,6 @@ class Attribution:
         return scene.neutral() if self.environment == NEUTRAL else scene.environment(self.environment)
 
     def _undefined(self, reason: Reason, place: Measurement) -> list[Measurement]:
-        names = (CENTRE, *(method.name for method in self.methods))
+        names = (CENTER, *(method.name for method in self.methods))
         rows = [without(replace(place, factor=name), measure, reason) for name in names for measure in MEASURES]
         return [without(place, EFFECT, reason), without(place, ERASED, reason), *rows]

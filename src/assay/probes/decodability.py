@@ -178,9 +178,9 @@ def _fitted(fitting: np.ndarray, wanted: np.ndarray, tested: np.ndarray) -> np.n
     """Predictions [m, c] of ridge regressions from `fitting` [n, d] to `wanted` [n, c], at `tested` [m, d]."""
     if not len(fitting):
         return np.zeros((len(tested), wanted.shape[1]))
-    centre, deviation = fitting.mean(axis=0, dtype=np.float64), fitting.std(axis=0, dtype=np.float64)
+    center, deviation = fitting.mean(axis=0, dtype=np.float64), fitting.std(axis=0, dtype=np.float64)
     alive = varying(fitting)
-    z, t = ((x[:, alive] - centre[alive]) / deviation[alive] for x in (fitting, tested))
+    z, t = ((x[:, alive] - center[alive]) / deviation[alive] for x in (fitting, tested))
     level = wanted.mean(axis=0)
     if not alive.any():
         return np.tile(level, (len(tested), 1))

@@ -23,7 +23,7 @@ from assay.shifts.confounders.pixels import gaussian
 Replacement = Literal["blur", "mean", "black"]
 _ReplacementArgument = Annotated[
     Replacement,
-    Field(description="blur: of a Gaussian, sd an eighth of the shorter side; mean: the image's mean colour; black: 0"),
+    Field(description="blur: of a Gaussian, sd an eighth of the shorter side; mean: the image's mean color; black: 0"),
 ]
 
 

@@ -20,7 +20,7 @@ from assay.core.types import Measurement, undefined
 from assay.data.dataset import DrawnLesions, Images, Lesions
 from assay.models.untyped import tensor_of
 from assay.probes.explainers import Explainer, Replacement, Subject, replaced
-from assay.probes.lesion_maps import MEASURES, SIZES, Part, Sample, Shown, localised
+from assay.probes.lesion_maps import MEASURES, SIZES, Part, Sample, Shown, localized
 from assay.probes.probe import Reading, clustered_error, mean_with_error, patients
 from assay.probes.reader import log_odds
 from assay.probes.reliance import UNIT, within_class_spread
@@ -263,7 +263,7 @@ def rank_correlations(ones: Float[np.ndarray, "n h w"], others: Float[np.ndarray
 
     NaN where the first is the same everywhere; 0 where the second alone is: nothing of the first is left in it.
     """
-    first, second = (_centred_ranks(maps) for maps in (ones, others))
+    first, second = (_centered_ranks(maps) for maps in (ones, others))
     spread, other = ((ranks**2).sum(axis=1) for ranks in (first, second))
     with np.errstate(invalid="ignore", divide="ignore"):
         found = (first * second).sum(axis=1) / np.sqrt(spread * other)
@@ -295,7 +295,7 @@ def structural_similarities(
     return likeness.mean(dim=(1, 2, 3)).numpy()
 
 
-def _centred_ranks(maps: Float[np.ndarray, "n h w"]) -> Float[np.ndarray, "n p"]:
+def _centered_ranks(maps: Float[np.ndarray, "n h w"]) -> Float[np.ndarray, "n p"]:
     ranks = rankdata(np.abs(maps).reshape(len(maps), -1), axis=1)
     return ranks - ranks.mean(axis=1, keepdims=True)
 
@@ -340,7 +340,7 @@ class Sanity:
     said: Reason
 
 
-def centre_prior(shape: tuple[int, ...]) -> Float[np.ndarray, "n h w"]:
+def center_prior(shape: tuple[int, ...]) -> Float[np.ndarray, "n h w"]:
     """Return a bell around the middle of every image, as wide and as high as the image is."""
     n, height, width = shape
     down, along = (np.exp(-0.5 * (((np.arange(side) + 0.5) / side - 0.5) / SPREAD) ** 2) for side in (height, width))
@@ -361,7 +361,7 @@ def scored(
             yield from (without(here, name, reason) for name in MEASURES)
             continue
         whole = not (part.kind or part.size)
-        scores = localised(maps, part.masks, None if whole else sample.lesion & ~part.masks)
+        scores = localized(maps, part.masks, None if whole else sample.lesion & ~part.masks)
         for name, values in zip(MEASURES, scores, strict=False):
             known = ~np.isnan(values)
             chance = float(scores.area[known].mean()) if known.any() else np.nan

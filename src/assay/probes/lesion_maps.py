@@ -220,7 +220,7 @@ class Sample:
 MEASURES = ("mass-accuracy", "rank-accuracy", "pointing-game", "pixel-average-precision")
 
 
-class Localised(NamedTuple):
+class Localized(NamedTuple):
     """Scores of each image, 0 to 1, NaN where undefined; `area` is the chance level of each.
 
     Attributes:
@@ -238,11 +238,11 @@ class Localised(NamedTuple):
     area: Float[np.ndarray, " n"]
 
 
-def localised(
+def localized(
     maps: Float[np.ndarray, "n h w"],
     masks: Bool[np.ndarray, "n h w"],
     ignored: Bool[np.ndarray, "n h w"] | None = None,
-) -> Localised:
+) -> Localized:
     """Return the scores of heat-maps, by the size of their values whatever the sign.
 
     Args:
@@ -256,12 +256,12 @@ def localised(
     part = masks.reshape(flat).astype(np.int8)  # 1 in the mask, 0 beside it, -1 where it does not count
     if ignored is not None:
         part[ignored.reshape(flat)] = -1
-    return Localised(*_scored(size, part).T)
+    return Localized(*_scored(size, part).T)
 
 
 @compiled
 def _scored(size: Float[np.ndarray, "n p"], part: Int[np.ndarray, "n p"]) -> Float[np.ndarray, "n 5"]:
-    """Return the scores of each image in the order of `Localised`."""
+    """Return the scores of each image in the order of `Localized`."""
     found = np.zeros((len(size), 5))
     for i in range(len(size)):
         whole, inside, lesion, pixels = 0.0, 0.0, 0, 0

@@ -358,10 +358,10 @@ def _of_one(
     labels = torch.as_tensor(masks.read_one(at))
     height, width = labels.shape
     probabilities = unfitted(label_probabilities(logits)[0], height, width)
-    known = environment.millimetres
+    known = environment.millimeters
     # What is known is of pixels at study resolution, to which the longer side was brought.
-    millimetres = 1.0 if known is None else float(known[at]) * logits.shape[-1] / max(height, width)
-    return at_native(probabilities, labels, millimetres)
+    millimeters = 1.0 if known is None else float(known[at]) * logits.shape[-1] / max(height, width)
+    return at_native(probabilities, labels, millimeters)
 
 
 # One model's answers: every environment is read once per network, however many probes ask.
@@ -583,7 +583,7 @@ def batch_of(device: str, shape: tuple[int, int, int]) -> int:
 
 def _pixel_size(environment: Environment, index: np.ndarray) -> Float[np.ndarray, "b 2"] | None:
     """Height and width of the images' pixels in mm, where the data say them."""
-    known = environment.millimetres
+    known = environment.millimeters
     return None if known is None else np.repeat(known[index, None], 2, axis=1)
 
 

@@ -246,8 +246,8 @@ Estimate = tuple[np.ndarray, np.ndarray]
 
 def _with_influence(a: np.ndarray, b: np.ndarray, ab: np.ndarray) -> tuple[Estimate, Estimate]:
     """First and total order."""
-    centre = (a.mean() + b.mean()) / 2
-    a, b, ab = a - centre, b - centre, ab - centre
+    center = (a.mean() + b.mean()) / 2
+    a, b, ab = a - center, b - center, ab - center
     square = (a**2 + b**2) / 2
     return _ratio(b * (ab - a), square), _ratio((a - ab) ** 2 / 2, square)
 

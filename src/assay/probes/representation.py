@@ -22,10 +22,10 @@ from assay.probes.probe import Reading, Request, Sampled, Scope, SourceOfImages,
 from assay.probes.reader import Gram, standardized_grams
 from assay.shifts.environment import Environment, PickedImages, Scene
 from assay.stats.similarity import (
-    centred,
+    centered,
     cka_matrix,
     hsic,
-    mutual_neighbours,
+    mutual_neighbors,
     procrustes,
     rsa,
     squared_distances,
@@ -89,7 +89,7 @@ def effective_rank(values: Float[np.ndarray, " d"]) -> float:
 
 def rankme(features: Float[np.ndarray, "n d"]) -> float:
     """RankMe as published (Garrido et al. 2023): as `effective_rank`, of the singular values of the activations without
-    centring, 1e-7 being added to each share. Units that answer all images alike count there, as one dimension.
+    centering, 1e-7 being added to each share. Units that answer all images alike count there, as one dimension.
     """
     x = features.astype(np.float64)
     values = np.linalg.eigvalsh(x.T @ x if x.shape[1] <= len(x) else x @ x.T)
@@ -111,9 +111,9 @@ def participation_ratio(features: Float[np.ndarray, "n d"]) -> float:
     is estimated without bias (`similarity.hsic` of the representation with itself). NaN where all images lie equally
     far apart, or are fewer than 4.
     """
-    if len(features) < 4 or not centred(features).size:
+    if len(features) < 4 or not centered(features).size:
         return math.nan
-    x = centred(features)
+    x = centered(features)
     squares = hsic(x, x)
     trace = len(x) / (len(x) - 1)  # of the covariance: rows have a mean square of 1
     return trace**2 / squares if squares > RESOLUTION * trace**2 else math.nan
@@ -175,7 +175,7 @@ def kurtosis(features: Float[np.ndarray, "n d"]) -> float:
     units that answer few images. The estimator G2, without bias for normal units. NaN under 4 images or if none varies.
     """
     n = len(features)
-    x = centred(features)
+    x = centered(features)
     if n < 4 or not x.size:
         return math.nan
     excess = n * (x**4).sum(axis=0) / (x**2).sum(axis=0) ** 2 - 3
@@ -196,7 +196,7 @@ def intrinsic_dimension(features: Float[np.ndarray, "n d"]) -> Scalar:
     """
     distinct = np.unique(features, axis=0)
     n = len(distinct)
-    x = centred(distinct)
+    x = centered(distinct)
     if n < FEWEST_DISTINCT or not x.size:
         return Scalar(math.nan, because(Code.FEW_DISTINCT_IMAGES, images=n, least=FEWEST_DISTINCT), n=n)
     near = _two_nearest(x)
@@ -244,7 +244,7 @@ def separation(
     n, groups = int(rows.sum()), len(counts)
     if groups < 2:
         return Scalar(math.nan, because(Code.FEW_GROUPS), n=n)
-    x = centred(features[rows])
+    x = centered(features[rows])
     if not x.size:
         return Scalar(math.nan, because(Code.CONSTANT_LAYER), n=n)
     means = np.zeros((groups, x.shape[1]))
@@ -259,7 +259,7 @@ def separation(
 # What a model's layers look like as geometry: how many dimensions they use, and how far training moved them.
 
 TRAINED, UNTRAINED = "trained", "untrained"
-NEIGHBOURS = 10
+NEIGHBORS = 10
 """Of the mutual nearest neighbors."""
 Layers = Mapping[str, np.ndarray]
 
@@ -297,7 +297,7 @@ class Representation:
 
     Between layers: `cka` of a layer and another (`level`) of the same network, and under the group `untrained` of every
     layer and every layer before training; and how far training moved a layer: `cka-to-untrained`, with
-    `procrustes-to-untrained`, `rsa-to-untrained` and `neighbours-to-untrained` as second opinions. See `similarity`.
+    `procrustes-to-untrained`, `rsa-to-untrained` and `neighbors-to-untrained` as second opinions. See `similarity`.
 
     environment: `(neutral)`, test rows in which no factor that a test environment ties is tied to the target (of files
     without ties all of them, whatever they are mixed of); `(independent)`, where on phantoms the target is a coin's, so
@@ -475,7 +475,7 @@ def _moved(x: np.ndarray, y: np.ndarray, layer: str, rows: _Rows) -> Iterator[Me
         ("cka-to-untrained", float(cka_matrix([x], [y])[0, 0]), 0.0),
         ("procrustes-to-untrained", procrustes(x, y), math.nan),
         ("rsa-to-untrained", rsa(x, y), 0.0),
-        ("neighbours-to-untrained", mutual_neighbours(x, y, NEIGHBOURS), NEIGHBOURS / (n - 1) if n > 1 else math.nan),
+        ("neighbors-to-untrained", mutual_neighbors(x, y, NEIGHBORS), NEIGHBORS / (n - 1) if n > 1 else math.nan),
     ):
         yield _one(measure, _compared(value, x, y), layer, TRAINED, rows, chance=chance)
 
@@ -483,7 +483,7 @@ def _moved(x: np.ndarray, y: np.ndarray, layer: str, rows: _Rows) -> Iterator[Me
 def _compared(value: float, x: np.ndarray, y: np.ndarray) -> Scalar:
     if not math.isnan(value):
         return Scalar(value)
-    few = because(Code.FEW_NEIGHBORS, images=len(x), neighbors=NEIGHBOURS)
+    few = because(Code.FEW_NEIGHBORS, images=len(x), neighbors=NEIGHBORS)
     return Scalar(value, undefined_for(x) or undefined_for(y) or few)
 
 

@@ -62,7 +62,7 @@ class OfMaps:
                 continue
             table, place = environment.table, Measurement("", 0.0, environment=name)
             found += [
-                _in_millimetres(measured(one, answers, table.patient, place), environment) for one in self.overall
+                _in_millimeters(measured(one, answers, table.patient, place), environment) for one in self.overall
             ]
             answered[name] = answers, table
             kinds = environment.masks.kinds if environment.masks is not None else kinds
@@ -116,9 +116,9 @@ def _told_apart(found: Int[np.ndarray, " n"], lesions: Int[np.ndarray, " n"]) ->
     return np.where(place < found[:, None], 1.0, np.where(place < lesions[:, None], -1.0, np.nan))
 
 
-def _in_millimetres(found: Measurement, environment: Environment) -> Measurement:
+def _in_millimeters(found: Measurement, environment: Environment) -> Measurement:
     """Return a measurement of lengths has the unit in which they were taken."""
-    return replace(found, unit="mm") if found.unit == "px" and environment.millimetres is not None else found
+    return replace(found, unit="mm") if found.unit == "px" and environment.millimeters is not None else found
 
 
 @component(

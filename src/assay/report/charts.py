@@ -77,7 +77,7 @@ def draw_strips(plot: Plot, width: float) -> Drawing:
     bottom = rows * (head + height + 34)
     axis = lines_of(plot.axis, width, most=2)
     left = max(0.0, min(label, width - max(map(breadth, axis))))
-    body += [text(left, bottom + 6 + 15 * i, words, colour="var(--soft)", full=plot.axis)
+    body += [text(left, bottom + 6 + 15 * i, words, color="var(--soft)", full=plot.axis)
              for i, words in enumerate(axis)]  # fmt: skip
     return Drawing(width, bottom + 15 * len(axis), "".join(body))
 
@@ -99,7 +99,7 @@ def _labels(plot: Plot, width: float, top: float, row: float) -> str:
     for i, level in enumerate(plot.levels):
         y, style = top + row * (i + 0.5), plot.styles[level]
         words = shortened(level, width - 22)
-        found += [marker(style.marker, 6, y, 4.2, style.colour), text(16, y + 4, words, full=level)]
+        found += [marker(style.marker, 6, y, 4.2, style.color), text(16, y + 4, words, full=level)]
     return "".join(found)
 
 
@@ -126,7 +126,7 @@ def _strip_frame(panel: Panel, box: _Box, scale: Scale, head: float) -> str:
         x = scale(value)
         parts += [
             line(x, box.y, x, base, "var(--grid)"),
-            text(x, base + 14, tick_text(value), size=NARROW, anchor="middle", colour="var(--soft)"),
+            text(x, base + 14, tick_text(value), size=NARROW, anchor="middle", color="var(--soft)"),
         ]
     parts.append(line(box.x, base, box.x + box.width, base, "var(--line)"))
     for reference in panel.references:
@@ -135,7 +135,7 @@ def _strip_frame(panel: Panel, box: _Box, scale: Scale, head: float) -> str:
         at = min(max(x, box.x + half), box.x + box.width - half)
         parts += [
             line(x, box.y - 2, x, base, "var(--reference)"),
-            text(at, box.y - 6, reference.name, size=10.5, anchor="middle", colour="var(--soft)"),
+            text(at, box.y - 6, reference.name, size=10.5, anchor="middle", color="var(--soft)"),
         ]
     return "".join(parts)
 
@@ -144,25 +144,25 @@ def _strip_mark(plot: Plot, mark: Mark, scale: Scale, y: float, row: float) -> s
     style = plot.styles[mark.level]
     if math.isnan(mark.value):
         words = MISSING if mark.reason == MISSING else "undefined"
-        return text(scale.start + 2, y + 4, words, size=NARROW, colour="var(--soft)", full=mark.said, halo=True)
+        return text(scale.start + 2, y + 4, words, size=NARROW, color="var(--soft)", full=mark.said, halo=True)
     above, below, radius = (-4.5, 5.5, 2.7) if row > 20 else (-3.0, 4.0, 2.2)
     parts: list[str] = []
     if not math.isnan(mark.low):
         cut = (scale.beyond(mark.low), scale.beyond(mark.high))
         high = scale(min(mark.high, mark.known_to))
-        parts.append(bar(scale(mark.low), high, y + above, style.colour, 2.0, cut, flat=True))
+        parts.append(bar(scale(mark.low), high, y + above, style.color, 2.0, cut, flat=True))
     seeds = [(seed, value) for seed, value in mark.seeds if not math.isnan(value)]
     if len(plot.levels) > MANY:
-        parts.append(dots([(scale(value), y + below) for _, value in seeds], style.colour, 4.0))
+        parts.append(dots([(scale(value), y + below) for _, value in seeds], style.color, 4.0))
     for seed, value in seeds if len(plot.levels) <= MANY else ():
         said = seed_words(mark.level, seed, value) if plot.hover else ""
-        parts.append(marker(style.marker, scale(value), y + below, radius, style.colour, said, 0.6))
+        parts.append(marker(style.marker, scale(value), y + below, radius, style.color, said, 0.6))
     x = scale(min(mark.value, mark.known_to))
     if scale.beyond(mark.value):  # censored: the bar's arrow, or words where even that lies beyond
         at, anchor = (x, "end") if math.isinf(mark.known_to) else (x + 3, "start")
-        beyond = text(at, y + 4, mark.text, size=NARROW, anchor=anchor, colour="var(--soft)", halo=True)
+        beyond = text(at, y + 4, mark.text, size=NARROW, anchor=anchor, color="var(--soft)", halo=True)
         return group(mark.said if plot.hover else "", "".join([*parts, *([] if any(parts) else [beyond])]))
-    tick = line(x, y + above - 5, x, y + above + 5, style.colour, 3.0)
+    tick = line(x, y + above - 5, x, y + above + 5, style.color, 3.0)
     return group(mark.said if plot.hover else "", "".join([*parts, tick]))
 
 
@@ -176,7 +176,7 @@ CURVE_GAP = 40.0
 EDGE = 12.0
 """How far the first and the last of numbered positions stand from the panel's sides."""
 DIRECT = 6
-"""Up to so many curves are labelled where they end, if the last panel of a row has all of its row's; else in a key."""
+"""Up to so many curves are labeled where they end, if the last panel of a row has all of its row's; else in a key."""
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ def draw_curves(plot: Plot, width: float) -> Drawing:
         body.append(_ends(plot, panel, place, room if last else 0.0, direct))
     bottom = top + 24 + rows * (CURVE_HEIGHT + 62)
     axis = f"{plot.axis}, by {plot.position_name}"
-    body.append(text(max(0.0, min(left, width - breadth(axis))), bottom - 8, axis, colour="var(--soft)"))
+    body.append(text(max(0.0, min(left, width - breadth(axis))), bottom - 8, axis, color="var(--soft)"))
     return Drawing(width, bottom, "".join(body))
 
 
@@ -247,7 +247,7 @@ def _curve_frame(plot: Plot, panel: Panel, place: _Place) -> str:
         y = place.scale(value)
         parts += [
             line(place.left, y, place.right, y, "var(--grid)"),
-            text(place.left - 6, y + 4, tick_text(value), size=NARROW, anchor="end", colour="var(--soft)"),
+            text(place.left - 6, y + 4, tick_text(value), size=NARROW, anchor="end", color="var(--soft)"),
         ]
     stands = list(place.across.values())
     step = min((b - a for a, b in pairwise(stands)), default=place.right - place.left)
@@ -256,7 +256,7 @@ def _curve_frame(plot: Plot, panel: Panel, place: _Place) -> str:
     for i, ((position, x), name) in enumerate(zip(place.across.items(), names, strict=True)):
         words = shortened(name, step * (2 if tight else 1), NARROW)
         y = base + (27 if tight and i % 2 else 15)
-        parts.append(text(x, y, words, size=NARROW, anchor="middle", colour="var(--soft)", full=position))
+        parts.append(text(x, y, words, size=NARROW, anchor="middle", color="var(--soft)", full=position))
     parts.append(line(place.left, base, place.right, base, "var(--line)"))
     return "".join(parts + [_reference(reference, place) for reference in panel.references])
 
@@ -266,7 +266,7 @@ def _reference(reference: Reference, place: _Place) -> str:
         y = place.scale(reference.values[0][1])
         return line(place.left, y, place.right, y, "var(--reference)")
     points = [(place.across[at], place.scale(value)) for at, value in reference.values if not math.isnan(value)]
-    return polyline(points, reference.colour, dash=reference.dash)
+    return polyline(points, reference.color, dash=reference.dash)
 
 
 def _marks(plot: Plot, panel: Panel, place: _Place) -> str:
@@ -277,19 +277,19 @@ def _marks(plot: Plot, panel: Panel, place: _Place) -> str:
         aside = 0.0 if plot.scaled else shift
         points = [(place.across[mark.at] + aside, place.scale(mark.value)) for mark in marks]
         if plot.scaled:
-            parts.append(_band(marks, place, plot.styles[level].colour))
-        parts.append(polyline(points, plot.styles[level].colour, 1.8 if plot.scaled else 1.2))
+            parts.append(_band(marks, place, plot.styles[level].color))
+        parts.append(polyline(points, plot.styles[level].color, 1.8 if plot.scaled else 1.2))
         parts += [_curve_mark(plot, mark, place, x, shift - aside) for mark, (x, _) in zip(marks, points, strict=True)]
     return "".join(parts)
 
 
-def _band(marks: Sequence[Mark], place: _Place, colour: str) -> str:
+def _band(marks: Sequence[Mark], place: _Place, color: str) -> str:
     """The intervals of a curve as one shape."""
     known = [mark for mark in marks if not math.isnan(mark.low)]
     edge = [(place.across[mark.at], place.scale(mark.high)) for mark in known]
     edge += [(place.across[mark.at], place.scale(mark.low)) for mark in reversed(known)]
     path = "L".join(f"{x:.1f} {y:.1f}" for x, y in edge)
-    return element("path", d=f"M{path}Z", fill=colour, fill_opacity="0.16") if len(known) > 1 else ""
+    return element("path", d=f"M{path}Z", fill=color, fill_opacity="0.16") if len(known) > 1 else ""
 
 
 def _curve_mark(plot: Plot, mark: Mark, place: _Place, x: float, aside: float) -> str:
@@ -298,12 +298,12 @@ def _curve_mark(plot: Plot, mark: Mark, place: _Place, x: float, aside: float) -
     parts: list[str] = []
     if not math.isnan(mark.low) and not plot.scaled:
         cut = (scale.beyond(mark.low), scale.beyond(mark.high))
-        parts.append(bar(scale(mark.low), scale(mark.high), x, style.colour, 1.4, cut, flat=False))
+        parts.append(bar(scale(mark.low), scale(mark.high), x, style.color, 1.4, cut, flat=False))
     seeds = [(x + aside, scale(value)) for _, value in mark.seeds if not math.isnan(value)]
-    parts.append(dots(seeds, style.colour, 4.0))
+    parts.append(dots(seeds, style.color, 4.0))
     size = min(3.4, max(2.2, place.spread / len(plot.levels) * 0.5))
     said = f"{mark.at}: {mark.said}" if plot.hover else ""
-    return group(said, "".join([*parts, marker(style.marker, x, scale(mark.value), size, style.colour)]))
+    return group(said, "".join([*parts, marker(style.marker, x, scale(mark.value), size, style.color)]))
 
 
 def _ends(plot: Plot, panel: Panel, place: _Place, room: float, direct: bool) -> str:
@@ -324,9 +324,9 @@ def _ends(plot: Plot, panel: Panel, place: _Place, room: float, direct: bool) ->
         x = place.right + 6
         words = shortened(name, room - 16, NARROW)
         if level:
-            parts.append(marker(plot.styles[level].marker, x + 3, y, 3.4, plot.styles[level].colour))
-        colour = "var(--ink)" if level else "var(--soft)"
-        parts.append(text(x + 10, y + 4, words, size=NARROW, colour=colour, full=name))
+            parts.append(marker(plot.styles[level].marker, x + 3, y, 3.4, plot.styles[level].color))
+        color = "var(--ink)" if level else "var(--soft)"
+        parts.append(text(x + 10, y + 4, words, size=NARROW, color=color, full=name))
     return "".join(parts)
 
 
@@ -435,44 +435,44 @@ def _rooted(field: Field) -> tuple[float, float]:
 
 
 def _field_frame(field: Field, x: _Across, y: Scale, width: float) -> str:
-    parts = [text(0, y.end - 8, shortened(field.up, width, NARROW), size=NARROW, colour="var(--soft)", full=field.up)]
+    parts = [text(0, y.end - 8, shortened(field.up, width, NARROW), size=NARROW, color="var(--soft)", full=field.up)]
     for value in ticks(*field.up_limits, 6):
         parts += [
             line(FIELD_LEFT, y(value), width - RIGHT, y(value), "var(--grid)"),
-            text(FIELD_LEFT - 6, y(value) + 4, tick_text(value), size=NARROW, anchor="end", colour="var(--soft)"),
+            text(FIELD_LEFT - 6, y(value) + 4, tick_text(value), size=NARROW, anchor="end", color="var(--soft)"),
         ]
     for value in ticks(*field.across_limits, max(3, int(width // 110))):
         parts += [
             line(x(value), y.end, x(value), y.start, "var(--grid)"),
-            text(x(value), y.start + 15, tick_text(value), size=NARROW, anchor="middle", colour="var(--soft)"),
+            text(x(value), y.start + 15, tick_text(value), size=NARROW, anchor="middle", color="var(--soft)"),
         ]
     parts.append(line(FIELD_LEFT, y.start, width - RIGHT, y.start, "var(--line)"))
-    parts.append(text(width - RIGHT, y.start + 32, field.across, size=NARROW, anchor="end", colour="var(--soft)"))
+    parts.append(text(width - RIGHT, y.start + 32, field.across, size=NARROW, anchor="end", color="var(--soft)"))
     return "".join(parts)
 
 
 def _trace(trace: Trace, style: Style, x: _Across, y: Scale) -> str:
     points = [(x(a), y(b)) for a, b in trace.points]
-    ends = "".join(marker(style.marker, *points[i], 3.4, style.colour) for i in (0, -1)) if points else ""
-    return group(trace.level, polyline(points, style.colour, 1.8) + ends)
+    ends = "".join(marker(style.marker, *points[i], 3.4, style.color) for i in (0, -1)) if points else ""
+    return group(trace.level, polyline(points, style.color, 1.8) + ends)
 
 
 def _region(spot: Spot, style: Style, x: _Across, y: Scale) -> str:
     """A shade with a thin edge, held at the ends of the axes."""
-    return polygon([(x(across), y(up)) for across, up in spot.region], style.colour, 0.1)
+    return polygon([(x(across), y(up)) for across, up in spot.region], style.color, 0.1)
 
 
 def _spot(spot: Spot, style: Style, x: _Across, y: Scale) -> str:
     (across, low, high), (up, bottom, top) = spot.across, spot.up
     if math.isnan(across) or math.isnan(up):
         return ""
-    parts = [dots([(x(a), y(b)) for a, b in spot.seeds], style.colour, 4.0)]
+    parts = [dots([(x(a), y(b)) for a, b in spot.seeds], style.color, 4.0)]
     if not math.isnan(low):
-        parts.append(bar(x(low), x(high), y(up), style.colour, 1.4, (x.beyond(low), x.beyond(high)), flat=True))
+        parts.append(bar(x(low), x(high), y(up), style.color, 1.4, (x.beyond(low), x.beyond(high)), flat=True))
     if not math.isnan(bottom):
         cut = (y.beyond(bottom), y.beyond(top))
-        parts.append(bar(y(bottom), y(top), x(across), style.colour, 1.4, cut, flat=False))
-    parts.append(marker(style.marker, x(across), y(up), 5.0, style.colour))
+        parts.append(bar(y(bottom), y(top), x(across), style.color, 1.4, cut, flat=False))
+    parts.append(marker(style.marker, x(across), y(up), 5.0, style.color))
     return group(f"{spot.level}: {with_interval(*spot.across)}; {with_interval(*spot.up)}", "".join(parts))
 
 
@@ -535,7 +535,7 @@ def _map(planes: Planes, level: str, left: float, top: float, width: float) -> s
         y = top + TOP + CELL * r
         name = shortened(row, PLANE_LEFT, NARROW)
         parts.append(
-            text(left + PLANE_LEFT - 5, y + 13, name, size=NARROW, anchor="end", colour="var(--soft)", full=row)
+            text(left + PLANE_LEFT - 5, y + 13, name, size=NARROW, anchor="end", color="var(--soft)", full=row)
         )
         for c, column in enumerate(planes.columns):
             value = planes.values[level].get((row, column), math.nan)
@@ -544,7 +544,7 @@ def _map(planes: Planes, level: str, left: float, top: float, width: float) -> s
     for c, column in enumerate(planes.columns):
         x = left + PLANE_LEFT + across * (c + 0.5)
         parts.append(text(x, base + 13, shortened(column, across, NARROW), size=NARROW, anchor="middle",
-                          colour="var(--soft)", full=column))  # fmt: skip
+                          color="var(--soft)", full=column))  # fmt: skip
     return "".join(parts)
 
 

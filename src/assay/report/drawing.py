@@ -74,9 +74,9 @@ def tick_text(value: float) -> str:
     return number(value, places)
 
 
-# One colour and one marker per level of the axis that is compared, the same through the whole page.
+# One color and one marker per level of the axis that is compared, the same through the whole page.
 #
-# Colours follow Okabe and Ito (2008), safe for colour-blind eyes, darkened for light paper and lightened for dark so
+# Colors follow Okabe and Ito (2008), safe for color-blind eyes, darkened for light paper and lightened for dark so
 # that each stands out from its ground by at least 3 : 1 (WCAG 1.4.11; a test computes it). Text is never set in them.
 
 SERIES_LIGHT = ("#0072b2", "#d55e00", "#008a65", "#b5578f", "#b07400", "#2a8fc7", "#1d1d1b", "#7d7500")
@@ -93,7 +93,7 @@ LIGHT = {
     "ok": "#00684a",
     "warn": "#8a5200",
     "bad": "#b3261e",
-    **{f"s{i}": colour for i, colour in enumerate(SERIES_LIGHT)},
+    **{f"s{i}": color for i, color in enumerate(SERIES_LIGHT)},
 }
 DARK = {
     "paper": "#15181b",
@@ -105,32 +105,32 @@ DARK = {
     "ok": "#4fd1a5",
     "warn": "#f0b429",
     "bad": "#ff8a80",
-    **{f"s{i}": colour for i, colour in enumerate(SERIES_DARK)},
+    **{f"s{i}": color for i, color in enumerate(SERIES_DARK)},
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How one level is drawn: a CSS colour (a variable, so that it follows light and dark) and a marker."""
+    """How one level is drawn: a CSS color (a variable, so that it follows light and dark) and a marker."""
 
-    colour: str
+    color: str
     marker: str
 
 
 def styles(levels: Sequence[str]) -> dict[str, Style]:
-    """A style per level. Eight colours and seven markers give 56 levels of which no two are drawn alike."""
+    """A style per level. Eight colors and seven markers give 56 levels of which no two are drawn alike."""
     return {
         level: Style(f"var(--s{i % len(SERIES_LIGHT)})", MARKERS[i % len(MARKERS)]) for i, level in enumerate(levels)
     }
 
 
-def declarations(colours: Mapping[str, str]) -> str:
-    """The colours as CSS custom properties."""
-    return "".join(f"--{name}:{colour};" for name, colour in colours.items())
+def declarations(colors: Mapping[str, str]) -> str:
+    """The colors as CSS custom properties."""
+    return "".join(f"--{name}:{color};" for name, color in colors.items())
 
 
 def on_paper(svg: str) -> str:
-    """A drawing with the variables put in as colours for white paper, for programs that know no CSS variables."""
+    """A drawing with the variables put in as colors for white paper, for programs that know no CSS variables."""
     return re.sub(r"var\(--([a-z0-9]+)\)", lambda found: LIGHT[found[1]], svg)
 
 
@@ -143,14 +143,14 @@ WIDE, NARROW, BOLD = 12.0, 11.0, 15.0
 
 @dataclass(frozen=True)
 class Drawing:
-    """Shapes on a canvas of width x height pixels. Colours are CSS variables of `palette`."""
+    """Shapes on a canvas of width x height pixels. Colors are CSS variables of `palette`."""
 
     width: float
     height: float
     body: str
 
     def inline(self, alternative: str, kind: str) -> str:
-        """For a page: takes its colours from it. kind is a CSS class."""
+        """For a page: takes its colors from it. kind is a CSS class."""
         return (
             f'<svg class="{kind}" role="img" aria-label="{escape(alternative)}" {self._box(0)} '
             f'width="{_n(self.width)}" height="{_n(self.height)}">{self.body}</svg>'
@@ -188,7 +188,7 @@ def text(
     *,
     size: float = WIDE,
     anchor: str = "start",
-    colour: str = "var(--ink)",
+    color: str = "var(--ink)",
     weight: str = "",
     full: str = "",
     halo: bool = False,
@@ -198,45 +198,43 @@ def text(
     if halo:
         more |= {"stroke": "var(--paper)", "stroke_width": 4, "stroke_linejoin": "round", "paint_order": "stroke"}
     inside = escape(words) + (element("title", escape(full)) if full and full != words else "")
-    return element("text", inside, x=x, y=y, font_size=size, text_anchor=anchor, fill=colour, **more)
+    return element("text", inside, x=x, y=y, font_size=size, text_anchor=anchor, fill=color, **more)
 
 
-def line(x1: float, y1: float, x2: float, y2: float, colour: str, width: float = 1.0, dash: str = "") -> str:
+def line(x1: float, y1: float, x2: float, y2: float, color: str, width: float = 1.0, dash: str = "") -> str:
     """A straight line."""
     more = {"stroke_dasharray": dash} if dash else {}
-    return element("path", d=f"M{_n(x1)} {_n(y1)}L{_n(x2)} {_n(y2)}", stroke=colour, stroke_width=width, **more)
+    return element("path", d=f"M{_n(x1)} {_n(y1)}L{_n(x2)} {_n(y2)}", stroke=color, stroke_width=width, **more)
 
 
-def polyline(points: Iterable[tuple[float, float]], colour: str, width: float = 1.0, dash: str = "") -> str:
+def polyline(points: Iterable[tuple[float, float]], color: str, width: float = 1.0, dash: str = "") -> str:
     """A line through points, without fill."""
     path = "L".join(f"{_n(x)} {_n(y)}" for x, y in points)
     more = {"stroke_dasharray": dash} if dash else {}
-    return element("path", d=f"M{path}", stroke=colour, stroke_width=width, fill="none", **more) if path else ""
+    return element("path", d=f"M{path}", stroke=color, stroke_width=width, fill="none", **more) if path else ""
 
 
-def polygon(points: Iterable[tuple[float, float]], colour: str, opacity: float) -> str:
+def polygon(points: Iterable[tuple[float, float]], color: str, opacity: float) -> str:
     """A closed shape, shaded, with a thin edge."""
     path = "M" + "L".join(f"{_n(x)} {_n(y)}" for x, y in points) + "Z"
-    return element(
-        "path", d=path, fill=colour, fill_opacity=opacity, stroke=colour, stroke_width=0.8, stroke_opacity=0.5
-    )
+    return element("path", d=path, fill=color, fill_opacity=opacity, stroke=color, stroke_width=0.8, stroke_opacity=0.5)
 
 
-def marker(shape: str, x: float, y: float, radius: float, colour: str, said: str = "", opacity: float = 1.0) -> str:
+def marker(shape: str, x: float, y: float, radius: float, color: str, said: str = "", opacity: float = 1.0) -> str:
     """A mark of one of the shapes of `palette.MARKERS`; what it says is shown on hovering."""
     title = element("title", escape(said)) if said else ""
     more = {"fill_opacity": opacity} if opacity < 1 else {}
     if shape == "circle":
-        return element("circle", title, cx=x, cy=y, r=radius, fill=colour, **more)
+        return element("circle", title, cx=x, cy=y, r=radius, fill=color, **more)
     points = [(x + radius * dx, y + radius * dy) for dx, dy in _SHAPES[shape]]
     path = "M" + "L".join(f"{_n(px)} {_n(py)}" for px, py in points) + "Z"
-    return element("path", title, d=path, fill=colour, **more)
+    return element("path", title, d=path, fill=color, **more)
 
 
-def dots(points: Iterable[tuple[float, float]], colour: str, size: float) -> str:
+def dots(points: Iterable[tuple[float, float]], color: str, size: float) -> str:
     """Small round dots as one shape, for drawings that hold many."""
     path = "".join(f"M{_n(x)} {_n(y)}h0" for x, y in points)
-    shape = element("path", d=path, stroke=colour, stroke_width=size, stroke_linecap="round", stroke_opacity=0.6)
+    shape = element("path", d=path, stroke=color, stroke_width=size, stroke_linecap="round", stroke_opacity=0.6)
     return shape if path else ""
 
 
@@ -346,12 +344,12 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A thin grey level with its name: a value, or one value per position along a curve's axis."""
+    """A thin gray level with its name: a value, or one value per position along a curve's axis."""
 
     name: str
     values: tuple[tuple[str, float], ...]
     dash: str = "5 3"
-    colour: str = "var(--reference)"
+    color: str = "var(--reference)"
 
     @staticmethod
     def level(name: str, value: float) -> Reference:
@@ -415,7 +413,7 @@ def panel_grid(count: int, room: float, least: float) -> tuple[int, int]:
 
 
 def key(levels: Sequence[str], styles: dict[str, Style], width: float) -> tuple[str, float]:
-    """A key of levels that wraps, and its height; for what cannot be labelled where it lies."""
+    """A key of levels that wraps, and its height; for what cannot be labeled where it lies."""
     shapes: list[str] = []
     x, y = 4.0, 12.0
     for level in levels:
@@ -423,21 +421,21 @@ def key(levels: Sequence[str], styles: dict[str, Style], width: float) -> tuple[
         if x > 4 and x + 16 + breadth(words) > width:
             x, y = 4.0, y + 18
         style = styles[level]
-        shapes += [marker(style.marker, x + 4, y - 4, 4, style.colour), text(x + 13, y, words, full=level)]
+        shapes += [marker(style.marker, x + 4, y - 4, 4, style.color), text(x + 13, y, words, full=level)]
         x += 13 + breadth(words) + 16
     return "".join(shapes), y + 10
 
 
-def bar(low: float, high: float, at: float, colour: str, width: float, cut: tuple[bool, bool], flat: bool) -> str:
+def bar(low: float, high: float, at: float, color: str, width: float, cut: tuple[bool, bool], flat: bool) -> str:
     """An interval from low to high at a place across, with an arrow at an end that lies beyond the drawing."""
     points = [(low, at), (high, at)] if flat else [(at, low), (at, high)]
-    found = line(*points[0], *points[1], colour, width)
+    found = line(*points[0], *points[1], color, width)
     signs = ((-1, 0), (1, 0)) if flat else ((0, 1), (0, -1))
     for (x, y), is_cut, (dx, dy) in zip(points, cut, signs, strict=True):
         if is_cut:
             tail = 4.0
             for side in (-3, 3):
-                found += line(x, y, x - dx * tail + dy * side, y - dy * tail + dx * side, colour, 1.5)
+                found += line(x, y, x - dx * tail + dy * side, y - dy * tail + dx * side, color, 1.5)
     return found
 
 

@@ -111,7 +111,7 @@ def plot_of(
 ) -> Plot:
     """Panels of estimates of one measure that share their limits.
 
-    along: name, positions and where a row stands, for curves. references: the grey levels of a panel's rows.
+    along: name, positions and where a row stands, for curves. references: the gray levels of a panel's rows.
     """
     where = along[2] if along else _nowhere
     panels = tuple(

@@ -70,16 +70,16 @@ def logit_drawing(values: Ends, styles: Mapping[str, Style], width: float) -> Dr
     scale = Scale(low, high, label + aside + 8, width - SAID - 8)
     zero, bottom = scale(0.0), TOP + ROW * len(each) + APART * (len(values) - 1)
     parts = [
-        text(0, 11, "logit, in sd", size=NARROW, colour="var(--soft)"),
-        text(zero, 11, "0", size=NARROW, anchor="middle", colour="var(--soft)"),
-        text(width, 11, "first → second", size=NARROW, anchor="end", colour="var(--soft)"),
+        text(0, 11, "logit, in sd", size=NARROW, color="var(--soft)"),
+        text(zero, 11, "0", size=NARROW, anchor="middle", color="var(--soft)"),
+        text(width, 11, "first → second", size=NARROW, anchor="end", color="var(--soft)"),
         line(zero, 15, zero, bottom, "var(--reference)"),
     ]
     y = TOP + ROW / 2
     for level, own in values.items():
         parts.append(text(0, y + 4, shortened(level, label, NARROW), size=NARROW, full=level))
         for dose, ends in own.items():
-            parts.append(text(label, y + 4, dose, size=NARROW, colour="var(--soft)"))
+            parts.append(text(label, y + 4, dose, size=NARROW, color="var(--soft)"))
             parts.append(_ends(ends, scale, y, styles[level]))
             words = f"{number(ends[0], 1)} → {number(ends[1], 1)}"
             parts.append(text(width, y + 4, words, size=NARROW, anchor="end"))
@@ -92,8 +92,8 @@ def _ends(ends: Both, scale: Scale, y: float, style: Style) -> str:
     if not all(map(math.isfinite, ends)):
         return ""
     before, after = map(scale, ends)
-    shaft = line(before, y, after, y, style.colour, 2.0) + line(before, y - 4, before, y + 4, style.colour, 2.0)
-    return shaft + marker(style.marker, after, y, 4.2, style.colour)
+    shaft = line(before, y, after, y, style.color, 2.0) + line(before, y - 4, before, y + 4, style.color, 2.0)
+    return shaft + marker(style.marker, after, y, 4.2, style.color)
 
 
 def logit_words(values: Ends) -> str:

@@ -437,7 +437,7 @@ MARGIN = 2_000
 
 
 def write_page(root: Path) -> Path:
-    """Write `report.html` of an analysed run folder and return its path. Computes no statistic.
+    """Write `report.html` of an analyzed run folder and return its path. Computes no statistic.
 
     Whole tables are carried as far as there is room, the small ones first; then, if need be, no table and no drawing
     is, and the page says where they lie. Raises StoreError when a table or picture is missing, or when the page would
@@ -490,8 +490,8 @@ def render(content: Content) -> str:
     )
 
 
-def _variables(colours: Mapping[str, str]) -> str:
-    return "{" + declarations(colours) + "}"
+def _variables(colors: Mapping[str, str]) -> str:
+    return "{" + declarations(colors) + "}"
 
 
 def template_text(name: str) -> str:

@@ -397,12 +397,12 @@ def _weighted(
     return stretched, halves
 
 
-# The one linear programme of this package, behind plain arrays.
+# The one linear program of this package, behind plain arrays.
 
 _EVENNESS = 0.01
 
 
-def maximise(
+def maximize(
     capacity: Float[np.ndarray, "cells"], balance: Float[np.ndarray, "equations cells"]
 ) -> Float[np.ndarray, "cells"]:
     """Return the largest total of 0 <= mass <= capacity with balance @ mass = 0.
@@ -583,7 +583,7 @@ def largest_mass(cells: Cells) -> Float[np.ndarray, "cells"]:
         kept = min(half for half, wanted in zip((low, high), asked, strict=True) if wanted)
         thinned: np.ndarray = np.where(upper, kept / max(high, 1e-300), kept / max(low, 1e-300))
         return cells.capacity * thinned
-    return maximise(cells.capacity, _balance(cells))
+    return maximize(cells.capacity, _balance(cells))
 
 
 def quotas(cells: Cells, mass: Float[np.ndarray, "cells"]) -> Int[np.ndarray, "k cells"]:

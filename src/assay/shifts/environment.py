@@ -51,7 +51,7 @@ class Environment:
     Attributes:
         notes: Sentences on how it came about that a reader should know.
         native: Its masks at the size of the files; None for phantoms, crops, and images without masks.
-        millimetres: How many a pixel is wide and high, by image, NaN where unknown; None where no column of the data
+        millimeters: How many a pixel is wide and high, by image, NaN where unknown; None where no column of the data
             says so, and of crops.
         lesions: Where lesions of several kinds lie, for heat-maps alone; None where the masks tell all that is known.
         boxes: Top, left, height and width of every picture in its square; None where each fills it.
@@ -64,7 +64,7 @@ class Environment:
     achieved: tuple[Achieved, ...]
     notes: tuple[str, ...] = ()
     native: NativeMasks | None = None
-    millimetres: Float[np.ndarray, " n"] | None = None
+    millimeters: Float[np.ndarray, " n"] | None = None
     lesions: Lesions | None = None
     boxes: Int[np.ndarray, "n 4"] | None = None
 

@@ -327,7 +327,7 @@ class FileRows:
             None if made.masks is None else PickedMasks(made.masks, row),
             lesions=None if made.lesions is None else PickedLesions(made.lesions, row),
             native=None if made.crops is None else PickedNative(made.crops, row),
-            millimetres=None if made.millimetres is None else made.millimetres[row],
+            millimeters=None if made.millimeters is None else made.millimeters[row],
             boxes=boxes,
         )
 

@@ -160,7 +160,7 @@ class Population:
             _achieved(rows, table),
             notes=rows.notes,
             native=found.native,
-            millimetres=found.millimetres,
+            millimeters=found.millimeters,
             lesions=lesions,
             boxes=found.boxes,
         )

@@ -53,7 +53,7 @@ class Pixels:
     masks: Masks | None
     lesions: Lesions | None = None
     native: NativeMasks | None = None
-    millimetres: Float[np.ndarray, " n"] | None = None
+    millimeters: Float[np.ndarray, " n"] | None = None
     boxes: Int[np.ndarray, "n 4"] | None = None
 
 

@@ -576,16 +576,16 @@ def marked(points: Sequence[RecipePoint]) -> list[str]:
 #   natural:
 #     data: {phantom: natural, size: 64, train: 4000, validation: 500, target: kind, core: kind}
 #     recipe: {epochs: 16, batch_size: 64}
-#   unlabelled:
+#   unlabeled:
 #     data: own                                            # the study's own training images
 #     recipe: {epochs: 50, loss: barlow-twins}
 #   radiology:
-#     initialisation: {file: {path: radimagenet.pt}}     # a short name for tables and pages
+#     initialization: {file: {path: radimagenet.pt}}     # a short name for tables and pages
 # recipe:
-#   initialisation: [random, natural, radiology]         # a source is named like any other start
+#   initialization: [random, natural, radiology]         # a source is named like any other start
 
 SECTION: Keys = ("sources",)
-SOURCE_KEYS = ("data", "environment", "recipe", "initialisation")
+SOURCE_KEYS = ("data", "environment", "recipe", "initialization")
 OWN = "own"
 """What a source that is trained on the study's own training images has in the place of data."""
 
@@ -593,7 +593,7 @@ OWN = "own"
 class GivenSource(Frozen):
     """A source that is given, not trained."""
 
-    initialisation: Annotated[Component, GivenStart]
+    initialization: Annotated[Component, GivenStart]
 
 
 def sources_section(value: Any, issues: Issues) -> dict[str, SourceSpec]:
@@ -608,7 +608,7 @@ def sources_section(value: Any, issues: Issues) -> dict[str, SourceSpec]:
 
 def start_of(recipe: RecipeSpec) -> str:
     """Return the name of the source that a recipe starts from, or "" where it starts otherwise."""
-    start = recipe.initialisation
+    start = recipe.initialization
     return str(start.params.get("name", "")) if start.name == "source" else ""
 
 
@@ -630,9 +630,9 @@ def _source(name: str, value: Any, keys: Keys, issues: Issues) -> SourceSpec | N
     for key in fields:
         if key not in SOURCE_KEYS:
             issues.note(unknown_key((*keys, key), SOURCE_KEYS))
-    if name in [entry.name for entry in entries("initialisation")]:
-        issues.add(keys, "", f"'{name}' is the name of an initialisation already; call the source something else")
-    if "initialisation" in fields:
+    if name in [entry.name for entry in entries("initialization")]:
+        issues.add(keys, "", f"'{name}' is the name of an initialization already; call the source something else")
+    if "initialization" in fields:
         _named(fields, keys, issues)
         return None
     own = fields.get("data") == OWN
@@ -651,11 +651,11 @@ def _own(issues: Issues) -> DataSpec | None:
 
 def _named(fields: Mapping[str, Any], keys: Keys, issues: Issues) -> None:
     """Check a source that is given, not trained."""
-    beside = [key for key in SOURCE_KEYS if key in fields and key != "initialisation"]
+    beside = [key for key in SOURCE_KEYS if key in fields and key != "initialization"]
     if beside:
-        what = "a source is either given (`initialisation`) or trained here (`data` and `recipe`); keep one"
+        what = "a source is either given (`initialization`) or trained here (`data` and `recipe`); keep one"
         issues.add((*keys, beside[0]), fields[beside[0]], what)
-    validated(GivenSource, {"initialisation": fields["initialisation"]}, keys, issues)
+    validated(GivenSource, {"initialization": fields["initialization"]}, keys, issues)
 
 
 def _training(drawn: EnvironmentSpec) -> EnvironmentSpec:
@@ -676,7 +676,7 @@ def _refuse_circle(name: str, sources: Mapping[str, SourceSpec], issues: Issues)
     while (start := start_of(sources[chain[-1]].recipe)) in sources:
         if start in chain:
             if start == name == min(chain):  # told once, not by every source of the circle
-                keys = (*SECTION, name, "recipe", "initialisation")
+                keys = (*SECTION, name, "recipe", "initialization")
                 issues.add(keys, start, f"sources start from each other in a circle: {' -> '.join([*chain, start])}")
             return
         chain.append(start)

@@ -163,29 +163,29 @@ def _with_paths(params: type[Params], arguments: Mapping[str, Any], context: Stu
     return made
 
 
-# Initialisations, which may be the name of one of the study's `sources`.
+# Initializations, which may be the name of one of the study's `sources`.
 
 
 def _start(value: Any, info: ValidationInfo) -> Any:
-    """Read a registered initialisation, or the name of a source that is trained or named by the study."""
+    """Read a registered initialization, or the name of a source that is trained or named by the study."""
     context: StudyContext | None = info.context
     if context is None or isinstance(value, BaseModel):
-        return read_component("initialisation", value, info)
+        return read_component("initialization", value, info)
     sources = mapping_of(context.document.values.get("sources")) or {}
     if isinstance(value, str) and value in sources:
         named = mapping_of(sources[value]) or {}
-        if "initialisation" not in named:
-            return {"kind": "initialisation", "name": "source", "params": {"name": value}}
+        if "initialization" not in named:
+            return {"kind": "initialization", "name": "source", "params": {"name": value}}
         try:
-            return given_start(named["initialisation"], info)
+            return given_start(named["initialization"], info)
         except ValidationError as error:  # the mistake is where the name is given
-            keys = ("sources", value, "initialisation")
+            keys = ("sources", value, "initialization")
             raise invalid(*(replace(one, keys=absolute((*keys, *one.keys))) for one in issues_of(error))) from None
     near = nearest(value, sources) if isinstance(value, str) else None
-    if near and value not in [entry.name for entry in entries("initialisation")]:
-        unknown = issue((), value, f"unknown initialisation '{cut(value)}'")
+    if near and value not in [entry.name for entry in entries("initialization")]:
+        unknown = issue((), value, f"unknown initialization '{cut(value)}'")
         raise invalid(replace(unknown, meant=f"did you mean the source '{near}'?"))
-    made = read_component("initialisation", value, info)
+    made = read_component("initialization", value, info)
     if made["name"] == "source":
         what = f"a source is named like any other start: {shorten(list(sources)) or 'this study has no `sources`'}"
         raise invalid(issue((), value, what))
@@ -193,8 +193,8 @@ def _start(value: Any, info: ValidationInfo) -> Any:
 
 
 def given_start(value: Any, info: ValidationInfo) -> Any:
-    """Read the initialisation that `sources: {name: {initialisation: ...}}` gives a name to."""
-    made = read_component("initialisation", value, info)
+    """Read the initialization that `sources: {name: {initialization: ...}}` gives a name to."""
+    made = read_component("initialization", value, info)
     if made["name"] == "source":
         expected = "expected a start that is not trained here, such as {file: {path: weights.pt}}"
         raise invalid(issue((), value, expected))
@@ -208,7 +208,7 @@ def _with_statistics(made: dict[str, Any], sources: Mapping[str, Any]) -> dict[s
     of = str(made["params"].get("source", "")) if made["name"] == "random-statistics" else ""
     if not of:
         return made
-    trained = [name for name, item in sources.items() if "initialisation" not in (mapping_of(item) or {})]
+    trained = [name for name, item in sources.items() if "initialization" not in (mapping_of(item) or {})]
     others = sorted(set(made["params"]) - {"source"})
     if of not in trained:
         what = unknown_name("source", of, trained) if trained else "this study trains no source; give a file's `path`"
@@ -216,7 +216,7 @@ def _with_statistics(made: dict[str, Any], sources: Mapping[str, Any]) -> dict[s
     if others:
         what = f"a source defines {others[0]} itself; leave it out, or `source`"
         raise invalid(issue(("random-statistics", others[0]), made["params"][others[0]], what))
-    return {"kind": "initialisation", "name": "source", "params": {"name": of, "statistics": True}}
+    return {"kind": "initialization", "name": "source", "params": {"name": of, "statistics": True}}
 
 
 Start = BeforeValidator(_start)

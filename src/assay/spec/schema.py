@@ -81,7 +81,7 @@ class Component(Frozen):
         return self
 
     @model_serializer
-    def _serialise(self, info: SerializationInfo) -> Any:
+    def _serialize(self, info: SerializationInfo) -> Any:
         """Return `{name: arguments}` for hashes, or with the context `{"complete": True}` a form that validates."""
         if info.context and info.context.get("complete"):
             return {"kind": self.kind, "name": self.name, "params": dict(self.params)}
@@ -250,7 +250,7 @@ class DataSpec(Frozen):
     positive: Annotated[
         tuple[str, ...], Texts
     ] = ()  # which values of the target column are the positive class, when it is not 0/1
-    channels: Literal["auto", "grey", "colour"] = "auto"
+    channels: Literal["auto", "gray", "color"] = "auto"
     factors: Mapping[str, FactorSpec] = {}
     where: Annotated[
         Mapping[str, Any], Conditions
@@ -465,7 +465,7 @@ def readout_of(loss: Component) -> Readout:
 def looks_at_labels(loss: Component) -> bool:
     """Return whether a loss uses targets; a user's own is taken to do so."""
     made = _traits(loss)
-    return not (isinstance(made, LossTraits) and made.unlabelled)
+    return not (isinstance(made, LossTraits) and made.unlabeled)
 
 
 def training_labels(mitigation: Component) -> Rows:
@@ -618,9 +618,9 @@ class RecipeSpec(Frozen):
     model_config = ConfigDict(json_schema_extra={"examples": ["{loss: cross-entropy, epochs: 20}"]})
     task: Task = "classification"
     architecture: Component = Field(default_factory=lambda: _component("architecture", "small-cnn"))
-    initialisation: Annotated[Component, Start] = Field(default_factory=lambda: _component("initialisation", "random"))
+    initialization: Annotated[Component, Start] = Field(default_factory=lambda: _component("initialization", "random"))
     loss: Component = Field(default_factory=lambda: _component("loss", "cross-entropy"))
-    optimiser: Component = Field(default_factory=lambda: _component("optimiser", "adamw"))
+    optimizer: Component = Field(default_factory=lambda: _component("optimizer", "adamw"))
     schedule: Component = Field(default_factory=lambda: _component("schedule", "one-cycle"))
     augmentation: Annotated[tuple[Component, ...], components_of("augmentation")] = Field(
         default_factory=lambda: (_component("augmentation", "flip"), _component("augmentation", "shift"))
@@ -634,7 +634,7 @@ class RecipeSpec(Frozen):
     precision: Literal["float32", "bfloat16"] = "float32"
     threads: Annotated[int, Field(ge=1)] = 1
 
-    @field_validator("architecture", "loss", "optimiser", "schedule", "mitigation", "finetuning", mode="before")
+    @field_validator("architecture", "loss", "optimizer", "schedule", "mitigation", "finetuning", mode="before")
     @classmethod
     def _of_its_kind(cls, given: Any, info: ValidationInfo) -> Any:
         return read_component(cast(ComponentKind, info.field_name), given, info)

@@ -375,7 +375,7 @@ def _conclusion(one: Contrast, p: float, equivalence_p: float, depends: bool, al
 #
 # Each recipe was trained at several budgets, each with its own full schedule, and each model has a yardstick: the
 # log-loss of a refitted logistic head on validation rows of the training distribution. Seed by seed the measure is read
-# off at one level of the yardstick, by linear interpolation between the two neighbouring budgets, and compared there.
+# off at one level of the yardstick, by linear interpolation between the two neighboring budgets, and compared there.
 #
 # The level is set for each seed: the lowest log-loss that both recipes come down to with it. Seeds draw training rows
 # of their own, some of which are harder than others, so that one level for all may be reached by none of a study's

@@ -26,7 +26,7 @@ from assay.stats.compare import (
     only,
     untested,
 )
-from assay.stats.estimate import CONFIDENCE, Estimate, summarise, two_way
+from assay.stats.estimate import CONFIDENCE, Estimate, summarize, two_way
 from assay.stats.format import listed, number
 from assay.stats.panel import Evaluated, Panel, combine, evaluate, on_probit, probit
 from assay.stats.rows import CONFOUNDER
@@ -138,14 +138,14 @@ def on_both_scales(plain: Contrast, other: Contrast) -> Contrast:
 
 # Half-dose: the smallest p at which half of the margin over chance that a recipe had at p = 0 is gone.
 #
-# With the mean over seeds m(p), linear between neighbouring doses, and the level c of chance, it is the first p at
+# With the mean over seeds m(p), linear between neighboring doses, and the level c of chance, it is the first p at
 # which excess(p) = (m(p) - c) - (m(0) - c) / 2 comes down to 0. Its interval holds every p at which the excess could be
 # 0, as Fieller's (1954) does: it begins where the lower 95 % limit of the excess first comes down to 0 and ends where
 # the upper one does, with the variance over crossed seeds and patients of every interval of Assay (`variance`). What is
 # not reached by the greatest dose lies beyond it: the value is censored then, or an end of the interval.
 
 STEPS = 20
-"""Points between neighbouring doses at which the limits of the excess are taken."""
+"""Points between neighboring doses at which the limits of the excess are taken."""
 Beyond = Literal["", "high", "value", "low"]
 
 
@@ -192,7 +192,7 @@ def half_dose(curve: Curve, name: str, chance: float) -> HalfDose:
     doses = np.array([dose.p for dose in curve])
     whole = [combine(parts, row) for row in np.eye(len(parts))]
     reason = next((part.reason for part in whole if part.reason), NOTHING)
-    start = summarise(replace(whole[0], bounds=parts[0].bounds))
+    start = summarize(replace(whole[0], bounds=parts[0].bounds))
     margin = start.value - chance
     known = (float(doses[-1]), margin, len(whole[0].seeds), len(whole[0].patients))
     if reason := reason or unclear(start, chance):
@@ -259,7 +259,7 @@ def first_zero(points: Float[np.ndarray, " g"], line: Float[np.ndarray, " g"]) -
 # A recipe that has little to lose loses little, so a small fall may be want of skill and not robustness. Each recipe
 # was trained on several amounts of data, at every dose. Its clean performance is the measure at p = 0 on images that
 # bear no confounder; the level is the best that both recipes reach, and each stands at the amount, between two
-# neighbouring ones, where it first comes up to that level. There the mean changes over the doses (`dose_response`) are
+# neighboring ones, where it first comes up to that level. There the mean changes over the doses (`dose_response`) are
 # compared.
 #
 # Amounts are matched on the mean over seeds: seed by seed, those that were lucky on the clean images would be chosen.

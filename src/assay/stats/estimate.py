@@ -94,7 +94,7 @@ def moderated(
 ) -> tuple[Float[np.ndarray, "*w m"], Float[np.ndarray, "*w m"]]:
     """Compute the seeds' part of the variances of a pooling group of m contrasts, and its degrees of freedom.
 
-    A variance that is small by chance is drawn towards the mean of its group, which counts as `PRIOR` degrees of
+    A variance that is small by chance is drawn toward the mean of its group, which counts as `PRIOR` degrees of
     freedom. One that is larger than what comes out stays as it is, with its own degrees of freedom.
 
     Args:
@@ -194,10 +194,10 @@ def estimate(panel: Panel, name: str) -> Estimate:
 
     No interval under 3 seeds, nor where nothing varied, nor from a single patient (or a single one of a class).
     """
-    return summarise(evaluate(panel, name))
+    return summarize(evaluate(panel, name))
 
 
-def summarise(part: Evaluated) -> Estimate:
+def summarize(part: Evaluated) -> Estimate:
     """The estimate of what was evaluated per seed and patient."""
     sure = uncertainty(part)
     value = float("nan") if part.reason else float(part.values.mean())

@@ -1,4 +1,4 @@
-"""What columns of summarised maps (docs/reference/maps.md) are worth: pure functions, most of them per image.
+"""What columns of summarized maps (docs/reference/maps.md) are worth: pure functions, most of them per image.
 
 Overlap is told under a named convention for empty masks (`EMPTY`), because the choice reorders models: an image without
 a lesion has a Dice of 0/0 when nothing is predicted and of 0 as soon as one pixel is.

@@ -28,7 +28,7 @@ FEWEST = 4
 BLOCK = 2**21
 """Numbers held at once while Gram matrices are gone through: 16 MB."""
 EQUIDISTANT = 1e-10
-"""Share of the squared Gram matrix below which what is left of it, once centred without bias, is rounding."""
+"""Share of the squared Gram matrix below which what is left of it, once centered without bias, is rounding."""
 
 
 def varying(features: Float[np.ndarray, "n d"]) -> Bool[np.ndarray, " d"]:
@@ -36,11 +36,11 @@ def varying(features: Float[np.ndarray, "n d"]) -> Bool[np.ndarray, " d"]:
     finite everywhere is not called constant.
     """
     with np.errstate(invalid="ignore"):
-        centre, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
-        return ~(deviation <= 1e-6 * np.abs(centre))
+        center, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
+        return ~(deviation <= 1e-6 * np.abs(center))
 
 
-def centred(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n r"]:
+def centered(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n r"]:
     """The r units that vary over the images, in float64, without their mean and scaled to a mean square of 1 a row.
 
     r is 0 where none does; all are NaN where any activation is not finite. None of the measures here depends on mean or
@@ -59,7 +59,7 @@ def undefined_for(features: Float[np.ndarray, "n d"]) -> Reason:
         return because(Code.FEW_IMAGES, images=len(features), least=FEWEST)
     if not np.isfinite(features).all():
         return because(Code.NOT_FINITE_ACTIVATIONS)
-    x = centred(features)
+    x = centered(features)
     if not x.size:
         return because(Code.CONSTANT_LAYER)
     usable = bool(np.isfinite(_usable(_own([x]), _rows([x])))[0])
@@ -82,7 +82,7 @@ def hsic(one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "n e"]) -> floa
 
 
 def cka(one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "n e"]) -> float:
-    """Linear centred kernel alignment of two representations, see `cka_matrix`."""
+    """Linear centered kernel alignment of two representations, see `cka_matrix`."""
     return float(cka_matrix([one], [other])[0, 0])
 
 
@@ -102,7 +102,7 @@ def cka_matrix(
     shape = (len(ones), len(others))
     if not all(shape) or len(ones[0]) < FEWEST:
         return np.full(shape, math.nan)
-    xs, ys = [centred(x) for x in ones], [centred(y) for y in others]
+    xs, ys = [centered(x) for x in ones], [centered(y) for y in others]
     rows_x, rows_y = _rows(xs), _rows(ys)
     products, own_x, own_y = _squared_products(xs, ys)
     across = _unbiased(products, rows_x, rows_y)
@@ -110,8 +110,8 @@ def cka_matrix(
 
 
 def narrowed(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n r"]:
-    """`centred`, and up to a rotation, so that there are no more columns than rows. Done twice it changes nothing."""
-    x = centred(features)
+    """`centered`, and up to a rotation, so that there are no more columns than rows. Done twice it changes nothing."""
+    x = centered(features)
     if x.shape[1] <= len(x):
         return x
     _, triangle = np.linalg.qr(x.T)
@@ -139,28 +139,28 @@ def rsa(one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "n e"]) -> float
     return float(rsa_vector(one) @ rsa_vector(other))
 
 
-def mutual_neighbours(one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "n e"], k: int = 10) -> float:
-    """The share, from 0 to 1, of an image's k nearest neighbours in one that are among those in the other (Huh et al.
+def mutual_neighbors(one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "n e"], k: int = 10) -> float:
+    """The share, from 0 to 1, of an image's k nearest neighbors in one that are among those in the other (Huh et al.
     2024), by Euclidean distance, mean over images. Chance is k / (n - 1). NaN where there are no more than k others.
     """
     _same_images([one], [other])
-    return float(neighbour_vector(one, k) @ neighbour_vector(other, k))
+    return float(neighbor_vector(one, k) @ neighbor_vector(other, k))
 
 
 # --- for many pairs of the same representations: vectors of length 1 whose inner product is the likeness ------------
 
 
 def cka_vector(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " m"]:
-    """The upper triangle of the Gram matrix, centred without bias (Székely and Rizzo 2014) and scaled to length 1.
+    """The upper triangle of the Gram matrix, centered without bias (Székely and Rizzo 2014) and scaled to length 1.
 
     m is n (n - 1) / 2. The inner product of two is `cka`: with sums of rows and of all over the entries off the
-    diagonal, that of the centred matrices is n (n - 3) times the unbiased HSIC. NaN where undefined.
+    diagonal, that of the centered matrices is n (n - 3) times the unbiased HSIC. NaN where undefined.
     """
     n = len(features)
     above = np.triu_indices(n, 1)
     if undefined_for(features):
         return np.full(len(above[0]), math.nan)
-    x = centred(features)
+    x = centered(features)
     gram = x @ x.T
     np.fill_diagonal(gram, 0.0)
     rows = gram.sum(axis=1) / (n - 2)
@@ -170,23 +170,23 @@ def cka_vector(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " m"]:
 
 
 def rsa_vector(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " m"]:
-    """The ranks of the distances between all pairs of images, centred and scaled to length 1; see `rsa`."""
+    """The ranks of the distances between all pairs of images, centered and scaled to length 1; see `rsa`."""
     n = len(features)
     above = np.triu_indices(n, 1)
     if undefined_for(features):
         return np.full(len(above[0]), math.nan)
-    ranks = rankdata(squared_distances(centred(features))[above])
+    ranks = rankdata(squared_distances(centered(features))[above])
     ranks -= ranks.mean()
     length = float(np.linalg.norm(ranks))
     return ranks / length if length else np.full(len(ranks), math.nan)
 
 
-def neighbour_vector(features: Float[np.ndarray, "n d"], k: int = 10) -> Float[np.ndarray, " m"]:
-    """Whether image j is among the k nearest of image i, row by row, scaled to length 1; see `mutual_neighbours`."""
+def neighbor_vector(features: Float[np.ndarray, "n d"], k: int = 10) -> Float[np.ndarray, " m"]:
+    """Whether image j is among the k nearest of image i, row by row, scaled to length 1; see `mutual_neighbors`."""
     n = len(features)
     if n <= k + 1 or undefined_for(features):
         return np.full(n * n, math.nan)
-    return _neighbours(squared_distances(centred(features)), k).ravel() / math.sqrt(k * n)
+    return _neighbors(squared_distances(centered(features)), k).ravel() / math.sqrt(k * n)
 
 
 def squared_distances(x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n n"]:
@@ -197,7 +197,7 @@ def squared_distances(x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n n"]:
     return found
 
 
-def _neighbours(distances: Float[np.ndarray, "n n"], k: int) -> np.ndarray:
+def _neighbors(distances: Float[np.ndarray, "n n"], k: int) -> np.ndarray:
     """Whether image j is among the k nearest of image i, booleans [n, n]."""
     np.fill_diagonal(distances, np.inf)
     near = np.zeros(distances.shape, dtype=bool)
@@ -213,9 +213,9 @@ def _rows(xs: Sequence[np.ndarray]) -> Float[np.ndarray, "layers n"]:
 def _unbiased(
     products: Float[np.ndarray, "a b"], rows_x: Float[np.ndarray, "a n"], rows_y: Float[np.ndarray, "b n"]
 ) -> Float[np.ndarray, "a b"]:
-    """HSIC_1 of every pair, from the squared products and the diagonals of the Gram matrices of centred features.
+    """HSIC_1 of every pair, from the squared products and the diagonals of the Gram matrices of centered features.
 
-    With features centred every row of a Gram matrix sums to 0, so that without its diagonal k it sums to -k_i, and the
+    With features centered every row of a Gram matrix sums to 0, so that without its diagonal k it sums to -k_i, and the
     three terms of Song et al.'s equation 5 come down to these.
     """
     n = rows_x.shape[1]
@@ -323,7 +323,7 @@ def beyond_seeds(
 
     `below` is the mean over pairs of seeds i < j of half of (own_ij + others_ij - across_ij - across_ji). It is 0 for
     every pair where both recipes give the same models, and 0 in expectation where they give models of the same law. For
-    a measure that is an inner product, as CKA is of centred Gram matrices of length 1, it is half the squared distance
+    a measure that is an inner product, as CKA is of centered Gram matrices of length 1, it is half the squared distance
     between the mean matrices of the recipes, without bias (the MMD of Gretton et al. 2012, paired by seed).
 
     The standard error is the jackknife's over seeds, with s - 1 degrees of freedom; under 3 seeds there is none. On

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from assay.analysis.one_model import analyse_model
+from assay.analysis.one_model import analyze_model
 from assay.core.errors import SpecError, StoreError, unknown_name
 from assay.core.files import content_hash
 from assay.core.registry import own_code
@@ -182,7 +182,7 @@ class Probed:
     def report(self) -> Path:
         """Make tables and page from the records; return the path of the page."""
         with working_in(self.folder.root):
-            analyse_model(self.folder, self.plan, self._population)
+            analyze_model(self.folder, self.plan, self._population)
             return write_model_page(self.folder.root)
 
 
@@ -442,7 +442,7 @@ def _require_fit(model: Model, image: torch.Tensor) -> None:
         first = next(iter(str(error).splitlines()), type(error).__name__)
         wanted = channels_of(model.network)
         if wanted and (image.shape[1], wanted) in ((1, 3), (3, 1)):
-            what, key = ("gray", "colour") if wanted == 3 else ("in color", "grey")
+            what, key = ("gray", "color") if wanted == 3 else ("in color", "gray")
             raise ReadingError(
                 f"the model cannot read images {list(image.shape)}: they are {what}, and its first layer takes "
                 f"{count(wanted, 'channel')}; give `channels: {key}` in data"

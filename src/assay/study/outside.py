@@ -65,7 +65,7 @@ def config_of(network: nn.Module) -> Config | None:
     shape = tuple(int(side) for side in given.get("input_size") or ())
     if not mean or len(mean) != len(std) or len(shape) != 3 or channels_of(network) not in (None, len(mean)):
         return None
-    data: dict[str, Any] = {"size": shape[1], "channels": "grey" if len(mean) == 1 else "colour"}
+    data: dict[str, Any] = {"size": shape[1], "channels": "gray" if len(mean) == 1 else "color"}
     fit = _FITS.get(str(given.get("crop_mode") or "center"), "crop")
     share = float(given.get("crop_pct") or 1)
     return Config({**data, "fit": fit, **({"crop_share": share} if fit != "pad" and share < 1 else {})}, mean, std)

@@ -20,7 +20,7 @@ from assay.execution.jobs import network_of, nothing_to_read, weights_path
 from assay.execution.plan import Plan, ProbeUnit, start_id
 from assay.models.checkpoint import remove_checkpoint
 from assay.models.classifier import as_network, empty_network
-from assay.models.initialisation import with_trunk
+from assay.models.initialization import with_trunk
 from assay.models.ref import Inputs
 from assay.models.weight_files import shape
 from assay.probes.attribution import Attribution
@@ -170,7 +170,7 @@ def check_starts(plan: Plan, inputs: Inputs, of_sources: Mapping[str, Inputs]) -
 
     inputs: of the study's networks. of_sources: of the networks of its sources, by name.
     Raises SpecError and WeightsError as `build_network` does, and SpecError for a source whose trunk has tensors of
-    another shape because its images are of another size, or grey.
+    another shape because its images are of another size, or gray.
     """
     sources = {source.id: source for source in plan.sources}
     trainings = [(source.training, of_sources[source.name]) for source in plan.sources]
@@ -178,8 +178,8 @@ def check_starts(plan: Plan, inputs: Inputs, of_sources: Mapping[str, Inputs]) -
     seen: set[str] = set()
     for training, own in trainings:
         start = sources.get(start_id(training.recipe))
-        initialisation = start.name if start else training.recipe.initialisation.model_dump(mode="json")
-        key = canonical_json([training.recipe.architecture.model_dump(mode="json"), initialisation, own.size])
+        initialization = start.name if start else training.recipe.initialization.model_dump(mode="json")
+        key = canonical_json([training.recipe.architecture.model_dump(mode="json"), initialization, own.size])
         if key in seen:
             continue
         seen.add(key)
@@ -194,7 +194,7 @@ def _try(training: TrainingSpec, own: Inputs) -> None:
     try:
         network_of(training.recipe, training.seed, own)
     except WeightsError as error:
-        start = training.recipe.initialisation.params
+        start = training.recipe.initialization.params
         raise WeightsError(str(error), str(start.get("path") or start.get("url") or "")) from error
 
 
@@ -254,9 +254,9 @@ def _check_source(name: str, training: TrainingSpec, own: Inputs, of_source: Inp
             continue
         if own.channels != of_source.channels:
             raise SpecError(
-                f"source '{name}' has grey images and what starts from it colour ones, and the architecture "
+                f"source '{name}' has gray images and what starts from it color ones, and the architecture "
                 f"'{training.recipe.architecture.label}' has as many input channels as its images ({key}: "
-                f"{shape(theirs[key])} and {shape(value)}): set in_chans: 3 for it, which repeats grey images"
+                f"{shape(theirs[key])} and {shape(value)}): set in_chans: 3 for it, which repeats gray images"
             )
         raise SpecError(
             f"source '{name}' has images of {of_source.size} px and what starts from it of {own.size} px, and the "

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.analysis.prespecified import state
-from assay.analysis.tables import analyse, analyse_records
+from assay.analysis.tables import analyze, analyze_records
 from assay.core.registry import own_code
 from assay.data.cache import Told, default_cache_root, untold
 from assay.execution.device import PROCESSOR
@@ -178,7 +178,7 @@ def _run(prepared: Prepared, watch: Watch, executor: Executor, stage: Stage) -> 
     page = None
     if not outcome.stopped:
         with folder.tables_made_of(stamp(plan)):
-            analyse(plan, place, population, stage)
+            analyze(plan, place, population, stage)
         stage("writing the page")
         page = write_page(folder.root)
     return Result(
@@ -314,5 +314,5 @@ def rebuild(root: Path) -> Path:
     place = Place(root, default_cache_root(), study.skip_bad_rows)
     with working_in(root):
         with place.folder.tables_made_of(study.stamp):
-            analyse_records(study.plan, place)
+            analyze_records(study.plan, place)
         return write_page(root)

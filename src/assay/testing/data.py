@@ -146,7 +146,7 @@ class DatasetConformance:
         for code, name in enumerate(dataset.table.classes):
             assert f"{name} {int((dataset.table.target == code).sum()):,}" in card.summary
         assert card.name
-        assert card.licence
+        assert card.license
         assert card.source
 
 
@@ -205,8 +205,8 @@ class PhantomConformance:
     ) -> Tensor:
         """Pixels that a change of this factor may alter, bool [n, 1, h, w]. Override where it is more than lesions."""
         size = before.images.shape[-1]
-        millimetres = phantom.scale(size).mm_per_pixel or 1.0
-        return grow(before.masks | after.masks, int(np.ceil(self.reach_mm / millimetres)))
+        millimeters = phantom.scale(size).mm_per_pixel or 1.0
+        return grow(before.masks | after.masks, int(np.ceil(self.reach_mm / millimeters)))
 
     def test_keeps_the_protocol(self, phantom: Phantom) -> None:
         assert isinstance(phantom, Phantom)
@@ -503,7 +503,7 @@ class InterventionConformance(NamedComponent):
         assert torch.equal(first, again), "it draws from a global generator: take draws.uniform or draws.seeds in draw"
 
     @shapes
-    def test_a_rows_pixels_depend_neither_on_its_batch_nor_on_its_neighbours(self, shape: Shape) -> None:
+    def test_a_rows_pixels_depend_neither_on_its_batch_nor_on_its_neighbors(self, shape: Shape) -> None:
         images = pictures(shape)
         together = self.drawn(shape).apply(images, np.arange(len(ROWS)))
         order = np.array([4, 2, 0, 5, 3, 1])

@@ -242,7 +242,7 @@ class LossConformance(NamedComponent):
         assert loss.dtype == torch.float32, "widen bfloat16 outputs with .float() before anything else"
         assert torch.equal(loss, expected), "part of it was computed in bfloat16: widen outputs with .float() first"
 
-    def test_every_parameter_can_be_initialised_anew(self) -> None:
+    def test_every_parameter_can_be_initialized_anew(self) -> None:
         for path, module in named_layers(self.make()):
             if any(True for _ in module.parameters(recurse=False)):
                 assert callable(getattr(module, "reset_parameters", None)), f"'{path}' has no reset_parameters()"
@@ -258,14 +258,14 @@ class LossConformance(NamedComponent):
         objective = self.make()
         network = Tiny()
         before = network.accuracy(by_head=objective.fits_head, dense=self.dense)
-        optimiser = torch.optim.Adam([*network.parameters(), *objective.parameters()], lr=0.01)
+        optimizer = torch.optim.Adam([*network.parameters(), *objective.parameters()], lr=0.01)
         draws = torch.Generator().manual_seed(1)
         for step in range(self.steps):
             x, target = blobs(16 if self.dense else 64, objective.views, draws, dense=self.dense)
             loss = objective.loss(network.read(x), batch_of(target), Progress(step, self.steps, 0, 1))
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             go_back(loss)
-            optimiser.step()  # pyright: ignore[reportUnknownMemberType]
+            optimizer.step()  # pyright: ignore[reportUnknownMemberType]
             objective.after_step(network, Progress(step, self.steps, 0, 1))
         after = network.accuracy(by_head=objective.fits_head, dense=self.dense)
         assert before < 0.9
@@ -317,8 +317,8 @@ class Tiny(nn.Module):
         if by_head:
             return (outputs.logits.argmax(dim=1) == target).double().mean().item()
         z = nn.functional.normalize(outputs.features)
-        centres = torch.stack([z[target == k].mean(dim=0) for k in range(CLASSES)])
-        return (torch.cdist(z, centres).argmin(dim=1) == target).double().mean().item()
+        centers = torch.stack([z[target == k].mean(dim=0) for k in range(CLASSES)])
+        return (torch.cdist(z, centers).argmin(dim=1) == target).double().mean().item()
 
 
 # What every loss for segmentation must do, beyond what every loss must.

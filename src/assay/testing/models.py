@@ -50,7 +50,7 @@ from assay.testing.losses import NamedComponent
 EPOCHS, ROWS, BATCH = 4, 50, 8
 STEPS = EPOCHS * (ROWS // BATCH)
 # torch._dynamo: torch imports it with the first optimizer, which takes longer than these trainings.
-PRELOADED = ["assay.training.loop", "assay.models.classifier", "assay.models.initialisation", "torch._dynamo"]
+PRELOADED = ["assay.training.loop", "assay.models.classifier", "assay.models.initialization", "torch._dynamo"]
 
 
 def train(recipe: RecipeSpec, folder: Path, **options: Any) -> Fitted:
@@ -343,12 +343,12 @@ class ArchitectureConformance(NamedComponent):
     def test_gradients_reach_every_parameter_and_it_learns(self) -> None:
         network = self.make(classes=2)
         images, target = spots(16, self.channels[0], self.sizes[0], self.per_pixel)
-        optimiser = torch.optim.Adam(network.parameters(), lr=self.rate)
+        optimizer = torch.optim.Adam(network.parameters(), lr=self.rate)
         missed = {name for name, value in network.named_parameters() if value.requires_grad}
         share, loss = target.double().mean().item(), np.inf
         chance = -share * np.log(share) - (1 - share) * np.log(1 - share)
         for _ in range(MOST_STEPS):
-            loss = self.step(network, optimiser, images, target)
+            loss = self.step(network, optimizer, images, target)
             assert np.isfinite(loss), f"the loss became {loss}"
             named = network.named_parameters()
             missed -= {name for name, value in named if value.grad is not None and bool(value.grad.any())}
@@ -360,12 +360,12 @@ class ArchitectureConformance(NamedComponent):
             f"the loss is {loss:.2f}, by chance {chance:.2f}"
         )
 
-    def step(self, network: nn.Module, optimiser: torch.optim.Optimizer, images: Tensor, target: Tensor) -> float:
+    def step(self, network: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, target: Tensor) -> float:
         """One step on the cross-entropy of the logits; the loss before it."""
         loss = nn.functional.cross_entropy(read(network, images).logits, target)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         go_back(loss)
-        optimiser.step()  # pyright: ignore[reportUnknownMemberType]
+        optimizer.step()  # pyright: ignore[reportUnknownMemberType]
         return loss.item()
 
     def test_a_step_repeated_is_the_same_bit_for_bit(self) -> None:
@@ -395,7 +395,7 @@ class ArchitectureConformance(NamedComponent):
                 )
 
     def empty(self, size: int = 0) -> nn.Module:
-        """Return the network before its initialisation: the target for loading kept weights."""
+        """Return the network before its initialization: the target for loading kept weights."""
         size = size or self.sizes[0]
         return empty_network(self.recipe, channels=self.channels[0], size=size, classes=CLASSES, seed=2)
 

@@ -284,9 +284,9 @@ class ResizedCrop:
         )
 
 
-@component("augmentation", "colour", summary="change brightness, contrast, saturation and hue, or take the colour out")
+@component("augmentation", "color", summary="change brightness, contrast, saturation and hue, or take the color out")
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Colour:
+class Color:
     """Change brightness (a factor), contrast about the mean luminance, saturation and hue, of a share of the images;
     take the color out of another share; clipped to [0, 1].
 
@@ -302,16 +302,16 @@ class Colour:
     ] = 0.4
     hue: Annotated[float, Field(ge=0, le=0.5, description="largest turn of the hue either way, in turns")] = 0.1
     share: Annotated[_Share, Field(description="share of the images that are changed")] = 0.8
-    grey: Annotated[_Share, Field(description="share of the images whose colour is taken out")] = 0.2
+    gray: Annotated[_Share, Field(description="share of the images whose color is taken out")] = 0.2
     geometric: ClassVar[bool] = False
 
     def draw(self, rng: np.random.Generator, count: int) -> Draws:
         """gain, contrast, saturation: factors; hue: radians; all 1 and 0 where an image is not changed."""
-        u, changed, grey = rng.uniform(-1, 1, (4, count)), rng.random(count) < self.share, rng.random(count) < self.grey
+        u, changed, gray = rng.uniform(-1, 1, (4, count)), rng.random(count) < self.share, rng.random(count) < self.gray
         return {
             "gain": 1 + changed * u[0] * self.brightness,
             "contrast": 1 + changed * u[1] * self.contrast,
-            "saturation": (1 + changed * u[2] * self.saturation) * ~grey,
+            "saturation": (1 + changed * u[2] * self.saturation) * ~gray,
             "hue": changed * u[3] * self.hue * 2 * math.pi,
         }
 

@@ -137,7 +137,7 @@ def _stuck(losses: Sequence[LossBeside]) -> Reason:
 
 # Watching a training that looks at no label: what its features are like from epoch to epoch, and when to stop.
 
-NEIGHBOURS, TEMPERATURE = 20, 0.07
+NEIGHBORS, TEMPERATURE = 20, 0.07
 """How many neighbors vote, and what divides their cosines: those of Wu, Xiong, Yu and Lin (CVPR 2018)."""
 MOST = 2000
 """Training images that are looked at as neighbors, the first of them."""
@@ -165,38 +165,38 @@ class Collapsed(Exception):
 def figures(
     features: Float[Tensor, "n d"],
     targets: Int[Tensor, "n"],
-    neighbours: Float[Tensor, "m d"],
+    neighbors: Float[Tensor, "m d"],
     their_targets: Int[Tensor, "m"],
 ) -> Figures:
     """Entries of an epoch's row of the curve about the validation images' features: `rank` (effective rank, 1 to d; 0
     where nothing varies), `spread` (distance from the mean over the mean's length) and `knn_accuracy`.
 
     Args:
-        neighbours: Features of training images. Labels are looked at here, and nothing is decided by them. NaN where a
+        neighbors: Features of training images. Labels are looked at here, and nothing is decided by them. NaN where a
             feature is not finite (later weights may be better, and the last are judged in the end), and `rank` of under
             4 images.
     """
-    if not bool(features.isfinite().all() and neighbours.isfinite().all()):
+    if not bool(features.isfinite().all() and neighbors.isfinite().all()):
         return dict.fromkeys(("rank", "spread", "knn_accuracy"), math.nan)
     return {
         "rank": effective_rank(features) if len(features) >= FEWEST else math.nan,
         "spread": spread_of(features),
-        "knn_accuracy": knn_accuracy(features, targets, neighbours, their_targets),
+        "knn_accuracy": knn_accuracy(features, targets, neighbors, their_targets),
     }
 
 
 def knn_accuracy(
     features: Float[Tensor, "n d"],
     targets: Int[Tensor, "n"],
-    neighbours: Float[Tensor, "m d"],
+    neighbors: Float[Tensor, "m d"],
     their_targets: Int[Tensor, "m"],
-    count: int = NEIGHBOURS,
+    count: int = NEIGHBORS,
 ) -> float:
     """Share of images whose class is that of their nearest neighbors by cosine, each voting with exp(cosine / .07).
 
     Of equal votes the first class wins; with fewer neighbors than `count` all vote.
     """
-    own, other = (functional.normalize(one.double(), dim=1) for one in (features, neighbours))
+    own, other = (functional.normalize(one.double(), dim=1) for one in (features, neighbors))
     nearest = (own @ other.T).topk(min(count, len(other)), dim=1)
     classes = int(max(targets.max(), their_targets.max())) + 1
     votes = (

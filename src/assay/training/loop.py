@@ -24,7 +24,7 @@ from assay.data.dataset import Batch
 from assay.maps.summary import Streamed, lesion_logits
 from assay.models.checkpoint import deterministic, library_draws, load_checkpoint, reseed, save_checkpoint
 from assay.models.classifier import GradeHead, Outputs, as_network, build_network, fit_head
-from assay.models.initialisation import build_finetuning, to_training
+from assay.models.initialization import build_finetuning, to_training
 from assay.models.untyped import channels_last, go_back
 from assay.shifts.environment import Environment
 from assay.spec.schema import WORST_GROUP, RecipeSpec
@@ -145,7 +145,7 @@ class Learner:
 
     network: nn.Module
     objective: Objective
-    optimiser: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer
 
 
 def make_learner(
@@ -165,7 +165,7 @@ def make_learner(
     objective = _objective(recipe, mitigation, setting, context).to(device).train()
     with library_draws(setting.seed, "objective-start"):
         objective.start(network)
-    return Learner(network, objective, _optimiser(recipe, network, objective, rates))
+    return Learner(network, objective, _optimizer(recipe, network, objective, rates))
 
 
 def with_fitted_head(learner: Learner, training: Environment, batch: int, seed: int, device: torch.device) -> Learner:
@@ -222,7 +222,7 @@ def _objective(recipe: RecipeSpec, mitigation: Mitigation, setting: Setting, con
         return mitigation.objective(own, context, setting)
 
 
-def _optimiser(
+def _optimizer(
     recipe: RecipeSpec, network: nn.Module, objective: Objective, rates: Mapping[nn.Parameter, float]
 ) -> torch.optim.Optimizer:
     """One optimizer over the network and what the objective learns; an objective may hold the network's own parts.
@@ -236,14 +236,14 @@ def _optimiser(
             groups.setdefault(rates.get(parameter, 1.0), []).append(parameter)
     shares = sorted(groups, reverse=True)
     trained = [{"params": groups[share]} for share in shares]
-    optimiser = cast(
+    optimizer = cast(
         torch.optim.Optimizer,
-        registry.build("optimiser", recipe.optimiser.name, recipe.optimiser.params, trained),
+        registry.build("optimizer", recipe.optimizer.name, recipe.optimizer.params, trained),
     )
-    for share, group in zip(shares, optimiser.param_groups, strict=True):
+    for share, group in zip(shares, optimizer.param_groups, strict=True):
         group["lr"] *= share
         group["initial_lr"] = group["lr"]
-    return optimiser
+    return optimizer
 
 
 # A training under way: what it consists of, one step, the end of an epoch, and its state on disk.
@@ -267,7 +267,7 @@ class Run:
     device: torch.device
     network: nn.Module
     objective: Objective
-    optimiser: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer
     afresh: Callable[[], Learner]
     schedule: Schedule
     augmenter: Augmenter
@@ -315,13 +315,13 @@ class Run:
         progress = self.plan.progress(self.step)
         reseed(self.seed, "step", self.step)
         batch = self.views(self._next_batch(), "augmentation", self.step)
-        for group in self.optimiser.param_groups:
+        for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * self.schedule(self.step, self.plan.steps)
         outputs = self.outputs(batch)
         loss = self.objective.supervised(outputs, batch, progress)
         go_back(loss)
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
         self.objective.after_step(self.network, progress)
         self.losses[self.step % self.plan.per_epoch] = loss.detach()
         self.step += 1
@@ -339,17 +339,17 @@ class Run:
     def close_epoch(self) -> None:
         """A row of the curve, and the weights when they are the best so far."""
         validation_loss = self._validation_loss()
-        rate = cast(float, self.optimiser.param_groups[0]["lr"])
+        rate = cast(float, self.optimizer.param_groups[0]["lr"])
         row = {
             "epoch": self.epoch + 1,
             "train_loss": float(self.losses.double().mean()),
             "validation_loss": validation_loss,
             "lr": rate,
         }
-        if self.objective.unlabelled:
+        if self.objective.unlabeled:
             row |= self._watched()
         self.curve.append(row)
-        if self.objective.unlabelled and (reason := collapse_of(self.curve)):
+        if self.objective.unlabeled and (reason := collapse_of(self.curve)):
             raise Collapsed(reason, self.curve)
         score = self._score(validation_loss)
         if score is None or not all(map(math.isfinite, score)):
@@ -376,7 +376,7 @@ class Run:
             self,
             network=learner.network,
             objective=learner.objective,
-            optimiser=learner.optimiser,
+            optimizer=learner.optimizer,
             losses=torch.zeros_like(self.losses),
             phase=self.phase + 1,
             found=self.mitigation.find(seen.logits, self.training.target.cpu()),
@@ -394,7 +394,7 @@ class Run:
             "step": self.step,
             "network": self.network.state_dict(),
             "objective": self.objective.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
             "losses": self.losses,
             "curve": self.curve,
             "best": self.best,
@@ -405,7 +405,7 @@ class Run:
         """Stand where a checkpoint stood."""
         self.network.load_state_dict(state["network"])
         self.objective.load_state_dict(state["objective"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        self.optimizer.load_state_dict(state["optimizer"])
         self.losses.copy_(state["losses"])
         self.phase, self.found = state["phase"], tuple(state["found"])
         self.step, self.curve, self.best = state["step"], state["curve"], state["best"]
@@ -485,7 +485,7 @@ def begin(
         device=device,
         network=learner.network,
         objective=learner.objective,
-        optimiser=learner.optimiser,
+        optimizer=learner.optimizer,
         afresh=afresh,
         schedule=cast(Schedule, registry.build("schedule", recipe.schedule.name, recipe.schedule.params)),
         augmenter=build_augmenter(recipe.augmentation, mitigation.augmentations()),
@@ -564,8 +564,8 @@ def _judge(run: Run, seen: Outputs, selected: int) -> Verdict:
         run.curve.append({"epoch": 0, "train_loss": loss, "validation_loss": yardstick, "lr": 0.0})
 
     def slow() -> bool:
-        unlabelled = run.objective.unlabelled
-        tells = tells_images(collapsed_by_loss) if unlabelled else tells_classes(yardstick, targets)
+        unlabeled = run.objective.unlabeled
+        tells = tells_images(collapsed_by_loss) if unlabeled else tells_classes(yardstick, targets)
         return only_slow(seen.features, _features_before(run), tells=tells)
 
     return Verdict(

@@ -21,7 +21,7 @@ from assay.core.traits import MitigationTraits, Rows
 from assay.core.types import FactorTable
 from assay.data.dataset import Batch, Levels, levels_of
 from assay.models.classifier import LinearHead, Network, Outputs, fit_head
-from assay.models.initialisation import build_finetuning
+from assay.models.initialization import build_finetuning
 from assay.models.untyped import tensor_of
 from assay.shifts.environment import Environment
 from assay.shifts.intervention import Intervention, draw
@@ -205,7 +205,7 @@ class MitigatedObjective(Objective):
         super().__init__()
         self.inner = inner
         self.views, self.fits_head, self.needs_masks = inner.views, inner.fits_head, inner.needs_masks
-        self.unlabelled = inner.unlabelled
+        self.unlabeled = inner.unlabeled
 
     def start(self, network: nn.Module) -> None:
         """The inner loss's."""
@@ -734,7 +734,7 @@ class WorstGroups(MitigatedObjective):
     "mitigation",
     "group-dro",
     MitigationTraits(weighs_images=True, group_labels="training"),
-    summary="groups weighted by exponentiated gradient towards the one with the largest loss (Sagawa et al. 2020)",
+    summary="groups weighted by exponentiated gradient toward the one with the largest loss (Sagawa et al. 2020)",
 )
 class GroupDro(Mitigation):
     """Sagawa, Koh, Hashimoto and Liang, *Distributionally Robust Neural Networks for Group Shifts*, ICLR 2020.

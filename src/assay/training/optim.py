@@ -29,7 +29,7 @@ Parameters = Sequence[dict[str, Any]]
 """Groups of parameters, as torch takes them: `{"params": [...]}`."""
 
 
-@component("optimiser", "adamw", summary="Adam with decoupled weight decay (Loshchilov and Hutter 2019)")
+@component("optimizer", "adamw", summary="Adam with decoupled weight decay (Loshchilov and Hutter 2019)")
 def adamw(
     parameters: Parameters,
     *,
@@ -45,7 +45,7 @@ def adamw(
     return AdamW(parameters, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay, fused=True)
 
 
-@component("optimiser", "adam", summary="Adam (Kingma and Ba 2015)")
+@component("optimizer", "adam", summary="Adam (Kingma and Ba 2015)")
 def adam(
     parameters: Parameters,
     *,
@@ -59,7 +59,7 @@ def adam(
     return Adam(parameters, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay, fused=True)
 
 
-@component("optimiser", "nadam", summary="Adam with Nesterov's momentum (Dozat 2016)")
+@component("optimizer", "nadam", summary="Adam with Nesterov's momentum (Dozat 2016)")
 def nadam(
     parameters: Parameters,
     *,
@@ -73,7 +73,7 @@ def nadam(
     return NAdam(parameters, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay)
 
 
-@component("optimiser", "sgd", summary="stochastic gradient descent with momentum")
+@component("optimizer", "sgd", summary="stochastic gradient descent with momentum")
 def sgd(
     parameters: Parameters,
     *,
@@ -88,11 +88,11 @@ def sgd(
         SpecError: For Nesterov's variant without momentum.
     """
     if nesterov and momentum == 0:
-        raise SpecError("optimiser sgd: nesterov needs momentum above 0, and momentum is 0; set momentum: 0.9")
+        raise SpecError("optimizer sgd: nesterov needs momentum above 0, and momentum is 0; set momentum: 0.9")
     return SGD(parameters, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, fused=True)
 
 
-@component("optimiser", "rmsprop", summary="RMSprop (Tieleman and Hinton 2012)")
+@component("optimizer", "rmsprop", summary="RMSprop (Tieleman and Hinton 2012)")
 def rmsprop(
     parameters: Parameters,
     *,
@@ -105,7 +105,7 @@ def rmsprop(
     return RMSprop(parameters, lr=lr, alpha=alpha, momentum=momentum, weight_decay=weight_decay)
 
 
-# Learning rates as pure functions of the step: a share of the optimiser's own rate, which is the peak.
+# Learning rates as pure functions of the step: a share of the optimizer's own rate, which is the peak.
 #
 # A schedule holds no state, so a resumed training has nothing to restore. Step counts from 0 to steps - 1.
 

@@ -398,7 +398,7 @@ def test_stems_without_a_partner_are_refused(tmp_path: Path) -> None:
         load(folder, table="")
     text = str(caught.value)
     assert (
-        "file 2 'images/1.png': no mask has its stem: lesion-free, or not labelled?; name one, or write data.unmasked: "
+        "file 2 'images/1.png': no mask has its stem: lesion-free, or not labeled?; name one, or write data.unmasked: "
         "lesion-free or leave-out"
     ) in text
     assert "file 3 'images/2.png': 2 masks have its stem" in text

@@ -36,7 +36,7 @@ class TestTable(DatasetConformance):
 
 
 class TestStems(DatasetConformance):
-    """Colour images and masks with equal stems, two without a lesion."""
+    """Color images and masks with equal stems, two without a lesion."""
 
     def make(self, folder: Path, cache: ArrayCache) -> Dataset:
         if not folder.exists():
@@ -57,7 +57,7 @@ class TestClasses(DatasetConformance):
 
 
 class TestMedmnist(DatasetConformance):
-    """A 2-D colour `.npz`."""
+    """A 2-D color `.npz`."""
 
     def make(self, folder: Path, cache: ArrayCache) -> Dataset:
         path = folder / "toymnist.npz"

@@ -1,4 +1,4 @@
-"""Decoding: geometry, depth, colour, masks that never vanish, and a cache that is used."""
+"""Decoding: geometry, depth, color, masks that never vanish, and a cache that is used."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from assay.data.files.fitting import Box, fit_image, fit_labels, placed, touched
 from assay.data.files.load import load_dataset
 
 U8, U16 = np.dtype(np.uint8), np.dtype(np.uint16)
-GREYS = {"r": (255, 0, 0), "g": (0, 255, 0), "b": (0, 0, 255)}
+GRAYS = {"r": (255, 0, 0), "g": (0, 255, 0), "b": (0, 0, 255)}
 
 
 def test_an_image_of_study_size_is_untouched() -> None:
@@ -36,7 +36,7 @@ def test_aspect_is_kept_and_the_rest_is_black(height: int, width: int, size: int
     assert (len(rows), len(columns)) == (round(height * size / longer), round(width * size / longer))
     assert (out[np.ix_(rows, columns)] == 200).all()  # a flat image stays flat to its edges
     for found in (rows, columns):
-        assert abs(found[0] - (size - 1 - found[-1])) <= 1  # centred
+        assert abs(found[0] - (size - 1 - found[-1])) <= 1  # centered
 
 
 def test_shrinking_averages_instead_of_picking() -> None:
@@ -52,14 +52,14 @@ def test_sixteen_bit_shrinks_like_eight_bit() -> None:
     assert np.abs(eight - sixteen).max() <= 1
 
 
-@pytest.mark.parametrize(("colour", "level"), [("r", 76), ("g", 150), ("b", 29)])
-def test_grey_of_a_colour_is_its_luminance(colour: str, level: int) -> None:
+@pytest.mark.parametrize(("color", "level"), [("r", 76), ("g", 150), ("b", 29)])
+def test_gray_of_a_color_is_its_luminance(color: str, level: int) -> None:
     # Rec. 601: .299, .587 and .114 of 255.
-    pixels = np.tile(np.array(GREYS[colour], dtype=np.uint8), (16, 16, 1))
+    pixels = np.tile(np.array(GRAYS[color], dtype=np.uint8), (16, 16, 1))
     assert (fit_image(pixels, 16, 1, U8) == level).all()
 
 
-def test_colour_of_a_grey_is_the_same_thrice() -> None:
+def test_color_of_a_gray_is_the_same_thrice() -> None:
     out = fit_image(noise(0), 16, 3, U8)
     assert all((plane == noise(0)).all() for plane in out)
 
@@ -129,18 +129,18 @@ def test_mask_and_image_share_their_geometry() -> None:
     np.testing.assert_array_equal(fit_labels(mask, 25), image)
 
 
-def test_channels_are_colour_only_where_some_image_has_differing_ones(tmp_path: Path) -> None:
+def test_channels_are_color_only_where_some_image_has_differing_ones(tmp_path: Path) -> None:
     folder = small_set(tmp_path / "set")
-    for at in range(8):  # grey pictures stored as RGB
+    for at in range(8):  # gray pictures stored as RGB
         save(folder / f"{at}.png", np.repeat(noise(at)[..., None], 3, axis=2))
-    grey = load(folder)
-    assert grey.images.shape == (1, 16, 16)
-    assert load(folder, channels="colour").images.shape == (3, 16, 16)
+    gray = load(folder)
+    assert gray.images.shape == (1, 16, 16)
+    assert load(folder, channels="color").images.shape == (3, 16, 16)
     one = np.repeat(noise(5)[..., None], 3, axis=2)
     one[0, 0] = (9, 9, 10)
     save(folder / "5.png", one)
     assert load(folder).images.shape == (3, 16, 16)
-    assert load(folder, channels="grey").images.shape == (1, 16, 16)
+    assert load(folder, channels="gray").images.shape == (1, 16, 16)
 
 
 def test_one_deep_image_makes_the_set_deep_and_keeps_the_others_levels(tmp_path: Path) -> None:
@@ -262,8 +262,8 @@ def test_where_images_lie_is_told_of_what_was_decoded(tmp_path: Path) -> None:
     save(tmp_path / "eye.png", fundus(284, 428, 130, 142, 214))
     sources = [(tmp_path / name).read_bytes for name in ("large.jpg", "eye.png")]
     native = np.array([[2696, 1797], [428, 284]])
-    plain = decode_images(sources, ["a", "b"], 224, False, "grey", ArrayCache(tmp_path), (), native)
-    cut = decode_images(sources[1:], ["b"], 224, False, "grey", ArrayCache(tmp_path), ("circle-crop",), native[1:])
+    plain = decode_images(sources, ["a", "b"], 224, False, "gray", ArrayCache(tmp_path), (), native)
+    cut = decode_images(sources[1:], ["b"], 224, False, "gray", ArrayCache(tmp_path), ("circle-crop",), native[1:])
     assert plain.boxes is not None
     for (top, left, height, width), (wide, high) in zip(plain.boxes.tolist(), native.tolist(), strict=True):
         assert placed(high, wide, 224) == Box(top, left, height, width)
@@ -272,6 +272,6 @@ def test_where_images_lie_is_told_of_what_was_decoded(tmp_path: Path) -> None:
     assert not plain.array[0, 0, :top].any()
     assert not plain.array[0, 0, top + height :].any()
     assert cut.boxes is None  # the disc fills the square
-    again = decode_images(sources, ["a", "b"], 224, False, "grey", ArrayCache(tmp_path), (), native)
+    again = decode_images(sources, ["a", "b"], 224, False, "gray", ArrayCache(tmp_path), (), native)
     assert again.boxes is not None
     assert again.boxes.tolist() == plain.boxes.tolist()  # kept beside the pixels

@@ -16,14 +16,14 @@ from assay.spec.parse import parse_study
 HIGH, WIDE, SIZE = 24, 48, 16
 
 
-def picture(at: int, colour: bool = False) -> np.ndarray:
-    shape = (HIGH, WIDE, 3) if colour else (HIGH, WIDE)
+def picture(at: int, color: bool = False) -> np.ndarray:
+    shape = (HIGH, WIDE, 3) if color else (HIGH, WIDE)
     return np.random.default_rng(at).integers(0, 256, shape, dtype=np.uint8)
 
 
-def wide_set(folder: Path, colour: bool = False) -> Path:
+def wide_set(folder: Path, color: bool = False) -> Path:
     for at in range(6):
-        save(folder / f"{at}.png", picture(at, colour))
+        save(folder / f"{at}.png", picture(at, color))
     write_table(folder / "data.csv", [["image", "label"], *([f"{at}.png", at % 2] for at in range(6))])
     return folder
 
@@ -36,10 +36,10 @@ def first(folder: Path, **data: Any) -> np.ndarray:
     return np.round(255 * load(folder, **data).images.read(np.arange(1))[0].numpy()).astype(np.uint8)
 
 
-@pytest.mark.parametrize("colour", [False, True])
-def test_squash_scales_each_side_and_crop_keeps_the_central_square(tmp_path: Path, colour: bool) -> None:
-    folder = wide_set(tmp_path / "set", colour)
-    given = picture(0, colour)
+@pytest.mark.parametrize("color", [False, True])
+def test_squash_scales_each_side_and_crop_keeps_the_central_square(tmp_path: Path, color: bool) -> None:
+    folder = wide_set(tmp_path / "set", color)
+    given = picture(0, color)
     for fit, kept in (("squash", given), ("crop", given[:, 12:36])):
         np.testing.assert_array_equal(np.squeeze(np.moveaxis(first(folder, fit=fit), 0, -1)), small(kept))
     padded = first(folder)

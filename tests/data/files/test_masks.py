@@ -164,9 +164,9 @@ def _bytes(image: Image.Image, kind: str = "PNG") -> bytes:
     return buffer.getvalue()
 
 
-def _palette(values: np.ndarray, colours: list[int]) -> bytes:
+def _palette(values: np.ndarray, colors: list[int]) -> bytes:
     image = Image.fromarray(values, mode="P")
-    image.putpalette(colours)
+    image.putpalette(colors)
     return _bytes(image)
 
 
@@ -177,7 +177,7 @@ WAYS: dict[str, Callable[[], bytes]] = {
     "1 bit": lambda: _bytes(Image.fromarray(blob() > 0)),
     "16 bit": lambda: _bytes(Image.fromarray((blob() > 0).astype(np.uint16) * 65535)),
     "palette of 0 and 1": lambda: _palette(blob() // 255, [0, 0, 0, 128, 0, 0]),
-    "palette of grey": lambda: _palette(blob() // 255 * 7, [value for at in range(8) for value in [at // 7 * 255] * 3]),
+    "palette of gray": lambda: _palette(blob() // 255 * 7, [value for at in range(8) for value in [at // 7 * 255] * 3]),
     "TIFF": lambda: _bytes(Image.fromarray(blob()), "TIFF"),
     "NIfTI": lambda: nibabel.Nifti1Image((blob()[::-1].T // 255).astype(np.int16), np.eye(4)).to_bytes(),
 }
@@ -328,11 +328,11 @@ SEVERAL: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "palette of three": (
         lambda: _palette(kinds(), [0, 0, 0, 255, 0, 0, 0, 255, 0]),
-        "it shows lesions in 2 colours; export it as PNG with one number per kind",
+        "it shows lesions in 2 colors; export it as PNG with one number per kind",
     ),
-    "two colours": (
+    "two colors": (
         lambda: _bytes(Image.fromarray(np.array([[0] * 3, [255, 0, 0], [255, 255, 0]], dtype=np.uint8)[kinds()])),
-        "it shows lesions in 2 colours; export it as PNG with one number per kind",
+        "it shows lesions in 2 colors; export it as PNG with one number per kind",
     ),
 }
 
@@ -354,9 +354,9 @@ NUMBERED: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: _bytes(Image.fromarray(kinds()), "JPEG"),
         "it is a lossy file, in which the numbers of kinds are smeared; export it as PNG with one number per kind",
     ),
-    "colours": (
+    "colors": (
         lambda: _bytes(Image.fromarray(np.stack([kinds(), 0 * kinds(), 0 * kinds()], axis=2))),
-        "it is in colours, and data.mask_values names numbers; export it as PNG with one number per kind",
+        "it is in colors, and data.mask_values names numbers; export it as PNG with one number per kind",
     ),
 }
 
@@ -395,9 +395,9 @@ def test_an_image_without_a_mask_is_never_guessed_at(tmp_path: Path) -> None:
     folder = masked(tmp_path / "set", {2: None, 5: None})
     assert refused(folder, target="lesion").splitlines()[:3] == [
         "2 bad lines in data.csv:",
-        "  line 4 '2.png': mask: it names none: lesion-free, or not labelled?; name one, or write data.unmasked: "
+        "  line 4 '2.png': mask: it names none: lesion-free, or not labeled?; name one, or write data.unmasked: "
         "lesion-free or leave-out",
-        "  line 7 '5.png': mask: it names none: lesion-free, or not labelled?; name one, or write data.unmasked: "
+        "  line 7 '5.png': mask: it names none: lesion-free, or not labeled?; name one, or write data.unmasked: "
         "lesion-free or leave-out",
     ]
     free = load(folder, target="lesion", mask="mask", unmasked="lesion-free")

@@ -1,4 +1,4 @@
-"""MedMNIST files: the given split, colour, resizing, and what is refused by name."""
+"""MedMNIST files: the given split, color, resizing, and what is refused by name."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_pixels_labels_and_split_are_those_of_the_file(tmp_path: Path) -> None:
     assert found.test.tolist() == list(range(14, 20))
 
 
-def test_colour_is_kept_and_size_is_followed(tmp_path: Path) -> None:
+def test_color_is_kept_and_size_is_followed(tmp_path: Path) -> None:
     assert load(write(tmp_path / "a.npz", (28, 28, 3)), size=16).images.shape == (3, 16, 16)
 
 

@@ -1,4 +1,4 @@
-"""Masks as text: run lengths by their published definitions, polygons by pixel centres, COCO files as they come."""
+"""Masks as text: run lengths by their published definitions, polygons by pixel centers, COCO files as they come."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_runs_in_a_table_are_masks(tmp_path: Path) -> None:
     np.testing.assert_array_equal(labels(dataset)[0], LESION)
     cells[3] = ""
     folder = small_set(tmp_path / "unsaid", extra={"runs": cells})
-    with pytest.raises(DataError, match=r"line 5 '3\.png': mask: it names none: lesion-free, or not labelled"):
+    with pytest.raises(DataError, match=r"line 5 '3\.png': mask: it names none: lesion-free, or not labeled"):
         load(folder, target="lesion", mask="runs", mask_format="kaggle-rle")
 
 
@@ -151,7 +151,7 @@ def inside(points: np.ndarray, x: float, y: float) -> bool:
 
 
 @given(st.integers(0, 10_000), st.integers(3, 7))
-def test_a_pixel_is_inside_where_its_centre_is(seed: int, corners: int) -> None:
+def test_a_pixel_is_inside_where_its_center_is(seed: int, corners: int) -> None:
     rng = np.random.default_rng(seed)
     points = rng.uniform(-3, 13, (corners, 2))
     expected = np.array([[inside(points, j + 0.5, i + 0.5) for j in range(9)] for i in range(8)])
@@ -235,7 +235,7 @@ def test_an_image_without_annotations_is_never_guessed_at(tmp_path: Path) -> Non
     with pytest.raises(DataError) as caught:
         loaded(folder, unmasked="refuse")
     assert (
-        "image 6 '5.png': mask: no annotation outlines anything: lesion-free, or not labelled?; name one, or write "
+        "image 6 '5.png': mask: no annotation outlines anything: lesion-free, or not labeled?; name one, or write "
         "data.unmasked: lesion-free or leave-out"
     ) in str(caught.value)
     assert len(loaded(folder, unmasked="leave-out").table) == 5

@@ -67,36 +67,36 @@ def dicom(values: np.ndarray, **tags: Any) -> bytes:
     return buffer.getvalue()
 
 
-GREY, RGB = noise(1), noise(2, channels=3)
+GRAY, RGB = noise(1), noise(2, channels=3)
 DEEP = (noise(3).astype(np.uint16) << 8) | noise(4)
 ALPHA = np.dstack([RGB, np.full(RGB.shape[:2], 128, dtype=np.uint8)])
 
 EXACT: dict[str, tuple[bytes, np.ndarray]] = {
-    "grey PNG": (_encoded(Image.fromarray(GREY), "PNG"), GREY),
-    "grey BMP": (_encoded(Image.fromarray(GREY), "BMP"), GREY),
-    "single GIF": (_encoded(Image.fromarray(GREY), "GIF"), np.repeat(GREY[..., None], 3, axis=2)),
+    "gray PNG": (_encoded(Image.fromarray(GRAY), "PNG"), GRAY),
+    "gray BMP": (_encoded(Image.fromarray(GRAY), "BMP"), GRAY),
+    "single GIF": (_encoded(Image.fromarray(GRAY), "GIF"), np.repeat(GRAY[..., None], 3, axis=2)),
     "lossless WebP": (_encoded(Image.fromarray(RGB), "WEBP", lossless=True), RGB),
-    "colour PNG": (_encoded(Image.fromarray(RGB), "PNG"), RGB),
+    "color PNG": (_encoded(Image.fromarray(RGB), "PNG"), RGB),
     "16-bit PNG": (_encoded(Image.fromarray(DEEP), "PNG"), DEEP),
-    "1-bit PNG": (_encoded(Image.fromarray(GREY > 127), "PNG"), (GREY > 127) * np.uint8(255)),
-    "grey TIFF": (_tiff(GREY), GREY),
+    "1-bit PNG": (_encoded(Image.fromarray(GRAY > 127), "PNG"), (GRAY > 127) * np.uint8(255)),
+    "gray TIFF": (_tiff(GRAY), GRAY),
     "LZW TIFF": (_encoded(Image.fromarray(RGB), "TIFF", compression="tiff_lzw"), RGB),
     "16-bit TIFF": (_tiff(DEEP), DEEP),
     "big-endian 16-bit TIFF": (_tiff(DEEP, byteorder=">"), DEEP),
-    "16-bit colour TIFF": (_tiff(RGB.astype(np.uint16) * 257, photometric="rgb"), RGB.astype(np.uint16) * 257),
-    "planar 16-bit colour TIFF": (
+    "16-bit color TIFF": (_tiff(RGB.astype(np.uint16) * 257, photometric="rgb"), RGB.astype(np.uint16) * 257),
+    "planar 16-bit color TIFF": (
         _tiff(np.moveaxis(RGB.astype(np.uint16), -1, 0), photometric="rgb", planarconfig="separate"),
         RGB.astype(np.uint16),
     ),
     "white-is-zero 16-bit TIFF": (_tiff(DEEP, photometric="miniswhite"), 65535 - DEEP),
-    "float TIFF": (_tiff(GREY.astype(np.float32) / 255), GREY.astype(np.uint16) * 257),
+    "float TIFF": (_tiff(GRAY.astype(np.float32) / 255), GRAY.astype(np.uint16) * 257),
     "32-bit integer TIFF": (_tiff(DEEP.astype(np.int32)), DEEP),
-    "8-bit NIfTI": (nibabel.Nifti1Image(GREY, np.eye(4)).to_bytes(), GREY.T[::-1]),
+    "8-bit NIfTI": (nibabel.Nifti1Image(GRAY, np.eye(4)).to_bytes(), GRAY.T[::-1]),
     "NIfTI-2 with an axis of one, gzip": (
-        gzip.compress(nibabel.Nifti2Image(GREY[:, :, None], np.eye(4)).to_bytes()),
-        GREY.T[::-1],
+        gzip.compress(nibabel.Nifti2Image(GRAY[:, :, None], np.eye(4)).to_bytes()),
+        GRAY.T[::-1],
     ),
-    "colour DICOM": (dicom(RGB), RGB),
+    "color DICOM": (dicom(RGB), RGB),
     "16-bit DICOM, whole range": (dicom(DEEP), DEEP),
 }  # fmt: skip
 
@@ -114,16 +114,16 @@ def test_lossless_formats_come_back_level_for_level(kind: str) -> None:
 
 def test_jpeg_is_near_and_its_mode_is_kept() -> None:
     smooth = np.add.outer(np.arange(32), np.arange(32)).astype(np.uint8) * 4
-    grey = read_picture(_encoded(Image.fromarray(smooth), "JPEG", quality=95), SIZE).pixels
-    assert grey.ndim == 2
-    assert np.abs(grey.astype(int) - smooth).max() <= 4
+    gray = read_picture(_encoded(Image.fromarray(smooth), "JPEG", quality=95), SIZE).pixels
+    assert gray.ndim == 2
+    assert np.abs(gray.astype(int) - smooth).max() <= 4
 
 
-def test_a_palette_becomes_its_colours() -> None:
-    image = Image.fromarray(GREY % 3, mode="P")
-    colours = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], dtype=np.uint8)
-    image.putpalette(colours.tobytes())
-    np.testing.assert_array_equal(read_picture(_encoded(image, "PNG"), SIZE).pixels, colours[GREY % 3])
+def test_a_palette_becomes_its_colors() -> None:
+    image = Image.fromarray(GRAY % 3, mode="P")
+    colors = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], dtype=np.uint8)
+    image.putpalette(colors.tobytes())
+    np.testing.assert_array_equal(read_picture(_encoded(image, "PNG"), SIZE).pixels, colors[GRAY % 3])
 
 
 def test_cmyk_becomes_rgb() -> None:
@@ -140,9 +140,9 @@ def test_cmyk_becomes_rgb() -> None:
 def test_transparency_lies_over_black() -> None:
     pixels = read_picture(_encoded(Image.fromarray(ALPHA), "PNG"), SIZE).pixels
     np.testing.assert_allclose(pixels, RGB * (128 / 255), atol=1)
-    grey = Image.merge("LA", (Image.fromarray(GREY), Image.fromarray(np.zeros_like(GREY))))
-    assert not read_picture(_encoded(grey, "PNG"), SIZE).pixels.any()
-    assert read_picture(_encoded(grey, "PNG"), SIZE).pixels.ndim == 2
+    gray = Image.merge("LA", (Image.fromarray(GRAY), Image.fromarray(np.zeros_like(GRAY))))
+    assert not read_picture(_encoded(gray, "PNG"), SIZE).pixels.any()
+    assert read_picture(_encoded(gray, "PNG"), SIZE).pixels.ndim == 2
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -165,8 +165,8 @@ def test_orientation_is_applied(kind: str, orientation: int) -> None:
     np.testing.assert_array_equal(pixels > largest // 2, expected > 127)
 
 
-def test_sixteen_bit_colour_png_is_noted() -> None:
-    # Pillow cannot write one: an IHDR of depth 16 and colour type 2 with stored rows.
+def test_sixteen_bit_color_png_is_noted() -> None:
+    # Pillow cannot write one: an IHDR of depth 16 and color type 2 with stored rows.
 
     rows = b"".join(b"\0" + (RGB[row].astype(">u2") * 257).tobytes() for row in range(16))
     chunks = [
@@ -179,14 +179,14 @@ def test_sixteen_bit_colour_png_is_noted() -> None:
     )
     picture = read_picture(data, SIZE)
     np.testing.assert_array_equal(picture.pixels, RGB)
-    assert picture.notes == ("16-bit colour was read as 8 bit",)
+    assert picture.notes == ("16-bit color was read as 8 bit",)
 
 
 CT = np.linspace(0, 4095, 256).round().astype(np.uint16).reshape(16, 16)
 
 
 def test_dicom_window_after_rescale_by_hand() -> None:
-    # Stored 0..4095, HU = stored - 1024; a lung window, centre -600, width 1500, spans -1350 to 149 (PS3.3 C.11.2.1.2).
+    # Stored 0..4095, HU = stored - 1024; a lung window, center -600, width 1500, spans -1350 to 149 (PS3.3 C.11.2.1.2).
     data = dicom(
         CT, RescaleSlope=1, RescaleIntercept=-1024, WindowCenter=-600, WindowWidth=1500, BitsStored=12, HighBit=11
     )
@@ -253,7 +253,7 @@ def _tiff_bomb() -> bytes:
 
 
 def _nifti_bomb() -> bytes:
-    image = nibabel.Nifti1Image(GREY, np.eye(4)).to_bytes()
+    image = nibabel.Nifti1Image(GRAY, np.eye(4)).to_bytes()
     return gzip.compress(image) + _zeros(1 << 26, 31)
 
 
@@ -286,7 +286,7 @@ def test_a_file_that_unpacks_to_more_than_its_header_says_is_refused(bomb: Calla
 
 
 def test_a_tiff_that_points_back_to_itself_is_refused() -> None:
-    data = bytearray(_tiff(GREY))
+    data = bytearray(_tiff(GRAY))
     start = struct.unpack_from("<I", data, 4)[0]
     struct.pack_into("<I", data, start + 2 + 12 * struct.unpack_from("<H", data, start)[0], start)
     with pytest.raises(Unreadable, match="it has over 1000 pages, or one that points back to an earlier one"):
@@ -294,7 +294,7 @@ def test_a_tiff_that_points_back_to_itself_is_refused() -> None:
 
 
 def test_a_volume_is_refused_before_it_is_unpacked() -> None:
-    header = nibabel.Nifti1Image(GREY, np.eye(4)).header
+    header = nibabel.Nifti1Image(GRAY, np.eye(4)).header
     header.set_data_shape((512, 512, 512))
     header["magic"] = b"n+1"
     with pytest.raises(Unreadable, match="it is a volume of 512 x 512 x 512"):
@@ -314,7 +314,7 @@ def test_nifti_spans_its_display_range_or_its_own_with_a_note() -> None:
 
 
 def test_nifti_rescale_is_applied() -> None:
-    image = nibabel.Nifti1Image(GREY.astype(np.float32), np.eye(4))
+    image = nibabel.Nifti1Image(GRAY.astype(np.float32), np.eye(4))
     image.set_data_dtype(np.uint8)
     image.header.set_slope_inter(2.0, 10.0)
     image.header["cal_min"], image.header["cal_max"] = 0, 510
@@ -323,21 +323,21 @@ def test_nifti_rescale_is_applied() -> None:
     np.testing.assert_allclose(again, np.clip(reference / 510, 0, 1) * 65535, atol=1)
 
 
-LESION = GREY > 200
+LESION = GRAY > 200
 MASKS: dict[str, Callable[[], bytes]] = {
     "0 and 255": lambda: _encoded(Image.fromarray(LESION * np.uint8(255)), "PNG"),
     "0 and 1": lambda: _encoded(Image.fromarray(LESION * np.uint8(1)), "PNG"),
     "1 bit": lambda: _encoded(Image.fromarray(LESION), "PNG"),
     "RGB": lambda: _encoded(Image.fromarray(np.repeat((LESION * np.uint8(255))[..., None], 3, 2)), "PNG"),
     "16 bit": lambda: _encoded(Image.fromarray(LESION.astype(np.uint16) * 65535), "PNG"),
-    "palette of a label tool": lambda: _encoded(_labelled(), "PNG"),
+    "palette of a label tool": lambda: _encoded(_labeled(), "PNG"),
     "DICOM 0 and 1": lambda: dicom(LESION.astype(np.uint8)),
     "NIfTI 0 and 1": lambda: nibabel.Nifti1Image(LESION[::-1].T.astype(np.int16), np.eye(4)).to_bytes(),
     "NIfTI float": lambda: nibabel.Nifti1Image(LESION[::-1].T.astype(np.float64), np.eye(4)).to_bytes(),
 }
 
 
-def _labelled() -> Image.Image:
+def _labeled() -> Image.Image:
     image = Image.fromarray(LESION.astype(np.uint8), mode="P")
     image.putpalette([0, 0, 0, 128, 0, 0])
     return image
@@ -382,7 +382,7 @@ def test_any_bytes_are_read_or_called_unreadable(tail: bytes, head: bytes) -> No
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @example(4161, "16-bit TIFF")  # a header that says 21 billion values
-@given(st.integers(0, 2**32 - 1), st.sampled_from(["16-bit TIFF", "colour DICOM", "8-bit NIfTI", "grey PNG"]))
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["16-bit TIFF", "color DICOM", "8-bit NIfTI", "gray PNG"]))
 def test_a_file_with_some_bytes_changed_is_read_or_called_unreadable(seed: int, kind: str) -> None:
     rng = np.random.default_rng(seed)
     data = bytearray(EXACT[kind][0])

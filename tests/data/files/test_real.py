@@ -53,7 +53,7 @@ def load(name: str, cache: ArrayCache, **fields: object) -> Dataset:
 def test_a_real_set_is_what_its_card_says(name: str, cache: ArrayCache) -> None:
     dataset = load(name, cache)
     assert SETS[name][1] in dataset.card.summary
-    assert dataset.card.licence == KNOWN[name].licence
+    assert dataset.card.license == KNOWN[name].license
     assert set(KNOWN[name].faults) <= set(dataset.card.known_faults)
     assert dataset.card.left_out == ()
 

@@ -1,4 +1,4 @@
-"""Circle crop and Graham's normalisation, by hand and by what they leave as it is."""
+"""Circle crop and Graham's normalization, by hand and by what they leave as it is."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from assay.data.files.pictures import ben_graham, circle_crop
 
 
 def fundus(height: int, width: int, radius: float, down: float, across: float) -> np.ndarray:
-    """A disc of noise on a background of 3 grey levels."""
+    """A disc of noise on a background of 3 gray levels."""
     y, x = np.mgrid[:height, :width]
     inside = np.hypot(y - down, x - across) <= radius
     pixels = np.random.default_rng(0).integers(60, 200, (height, width, 3))
@@ -58,7 +58,7 @@ def test_grahams_formula() -> None:
     assert (found[:, 0, 0] == round(127.5)).all()
 
 
-def test_a_slope_of_light_is_taken_out_and_a_flat_image_is_grey() -> None:
+def test_a_slope_of_light_is_taken_out_and_a_flat_image_is_gray() -> None:
     flat = np.full((1, 80, 80), 90, dtype=np.uint8)
     assert set(np.unique(ben_graham(flat)).tolist()) == {128}
     slope = np.tile(np.linspace(60, 180, 80), (80, 1))[None].astype(np.uint8)

@@ -196,14 +196,14 @@ def test_an_undeclared_column_is_no_factor_but_split_and_pixel_size_are_when_nam
     assert dataset.table.factor("pixel_size").unit == "mm"
     # 16 px of 0.5 mm shown on 8 px: 1 mm each.
     assert dataset.scale.mm_per_pixel == pytest.approx(1.0)
-    assert dataset.millimetres is not None
-    assert dataset.millimetres.tolist() == [1.0] * 8
-    assert load(folder).millimetres is None
+    assert dataset.millimeters is not None
+    assert dataset.millimeters.tolist() == [1.0] * 8
+    assert load(folder).millimeters is None
 
 
 def test_a_pixel_size_that_is_missing_or_none_is_unknown_and_the_others_stand(tmp_path: Path) -> None:
     folder = small_set(tmp_path / "set", extra={"mm": [0.5, "", 0, -1, 2, 1, 1, 1]})
-    found = load(folder, pixel_size="mm", size=8).millimetres
+    found = load(folder, pixel_size="mm", size=8).millimeters
     assert found is not None
     assert np.array_equal(found, [1, np.nan, np.nan, np.nan, 4, 2, 2, 2], equal_nan=True)
 

@@ -115,7 +115,7 @@ def test_the_mass_lies_in_the_stated_lung_and_zone() -> None:
     assert heights[1] < heights[3] < heights[5]
 
 
-def test_contrast_is_what_the_mass_adds_at_its_centre() -> None:
+def test_contrast_is_what_the_mass_adds_at_its_center() -> None:
     """Where the tone curve is all but straight, twice the contrast is twice the step."""
     steps = []
     for contrast in (0.0, 0.2, 0.4):
@@ -135,7 +135,7 @@ def test_it_is_built_by_name_with_checked_arguments() -> None:
         build("phantom", "chest", {"grain": -1})
 
 
-def test_grey_levels_use_the_range_without_clipping_the_lungs() -> None:
+def test_gray_levels_use_the_range_without_clipping_the_lungs() -> None:
     phantom = ChestPhantom()
     values, nuisance = draw_phantom(phantom, 64, 5)
     images = phantom.render(values, nuisance, 64, {}).images

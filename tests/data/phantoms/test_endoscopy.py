@@ -24,7 +24,7 @@ NAMES = [factor.name for factor in ENDOSCOPY]
 OF_THE_LESION = ("lesion", "size", "shape", "contrast", "texture", "position_x", "position_y", "count")
 OF_THE_PICTURE = tuple(name for name in NAMES if name not in OF_THE_LESION)
 LONGEST = 0.5 * np.sqrt(1.5) * (1 + SHADOW)
-"""How far from its centre the roundest shadow of a polyp of diameter 1 can reach: its long half axis, and beyond."""
+"""How far from its center the roundest shadow of a polyp of diameter 1 can reach: its long half axis, and beyond."""
 
 
 def fixed(rows: int, **values: float) -> dict[str, np.ndarray]:
@@ -163,7 +163,7 @@ def test_glints_and_bubbles_only_add_light(factor: str) -> None:
     assert float((many - none).amax((1, 2, 3)).median()) > 0.2
 
 
-def test_outside_the_scopes_view_all_is_one_dark_grey_and_nothing_is_marked() -> None:
+def test_outside_the_scopes_view_all_is_one_dark_gray_and_nothing_is_marked() -> None:
     phantom = EndoscopyPhantom()
     values, nuisance = draw_phantom(phantom, 60, 3)
     values |= {"lesion": np.ones(60, dtype=np.int64), "size": np.full(60, 0.62)}

@@ -124,7 +124,7 @@ def centroid(masks: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def test_position_x_runs_from_left_to_right_over_half_of_the_foot() -> None:
-    """From -1 to 1 an ulcer's centre moves by .55 of the width that the foot has there."""
+    """From -1 to 1 an ulcer's center moves by .55 of the width that the foot has there."""
     values = fixed(20, size=0.06, irregularity=0)
     seeds = upright(values, 20)
     left, right = (

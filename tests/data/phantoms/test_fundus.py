@@ -22,7 +22,7 @@ from assay.testing.data import PhantomConformance, Values, draw_phantom, grow
 
 NAMES = [factor.name for factor in FUNDUS]
 OF_LESIONS = ("grade", *KINDS, "lesion_size", "lesion_contrast", "centrality")
-OF_THE_PICTURE = ("camera", "pigment", "cup", "calibre", "illumination")
+OF_THE_PICTURE = ("camera", "pigment", "cup", "caliber", "illumination")
 REACH = 0.025
 """How far outside its mask a lesion may be seen: half of the widest edge, in sides of the image."""
 CLEAR = {"scars": 0.0, "flaws": 0.0, "blur": 0.0, "texture": 0.0, "grain": 0.0}
@@ -31,13 +31,13 @@ CLEAR = {"scars": 0.0, "flaws": 0.0, "blur": 0.0, "texture": 0.0, "grain": 0.0}
 def fixed(rows: int, **values: float) -> dict[str, np.ndarray]:
     """A right eye of middling looks before the round camera, grade 0 and the fewest lesions but for what is given."""
     plain = dict.fromkeys(KINDS, 0.0) | {"grade": 0, "lesion_size": 1, "lesion_contrast": 1, "centrality": 0.5}
-    plain |= {"side": 1, "camera": 0, "pigment": 0.5, "cup": 0.4, "calibre": 1, "illumination": 0}
+    plain |= {"side": 1, "camera": 0, "pigment": 0.5, "cup": 0.4, "caliber": 1, "illumination": 0}
     return {name: np.full(rows, value) for name, value in (plain | values).items()}
 
 
-def counts(haemorrhages: tuple[int, int, int, int] = (0, 0, 0, 0), **others: int) -> Counts:
+def counts(hemorrhages: tuple[int, int, int, int] = (0, 0, 0, 0), **others: int) -> Counts:
     plain = dict.fromkeys(("microaneurysms", "exudates", "cotton_wool", "new_vessels"), 0) | others
-    return Counts(haemorrhages=np.array([haemorrhages]), **{kind: np.array([number]) for kind, number in plain.items()})
+    return Counts(hemorrhages=np.array([hemorrhages]), **{kind: np.array([number]) for kind, number in plain.items()})
 
 
 def spots_of(masks: Tensor) -> np.ndarray:
@@ -48,7 +48,7 @@ def spots_of(masks: Tensor) -> np.ndarray:
 class TestFundus(PhantomConformance):
     sizes = (64, 65)
     wrong_sizes = (0, 63, 513)
-    held = MappingProxyType({"grade": 4, "lesion_contrast": 1.0, "haemorrhages": 0.8})
+    held = MappingProxyType({"grade": 4, "lesion_contrast": 1.0, "hemorrhages": 0.8})
 
     def make(self) -> FundusPhantom:
         return FundusPhantom()
@@ -136,10 +136,10 @@ def test_counts_run_from_the_fewest_to_the_most_that_a_grade_allows(grade: int) 
     for kind in KINDS:
         few, many = (getattr(end, kind).reshape(40, -1).sum(1) for end in ends)
         assert set(many) == {MOST[kind][grade]}
-        either = grade == 2 and kind in ("haemorrhages", "exudates")
+        either = grade == 2 and kind in ("hemorrhages", "exudates")
         assert set(few) == ({0, 1} if either else {FEWEST[kind][grade]})
-    if grade == 2:  # a haemorrhage or an exudate, never both, where nothing more was asked for
-        assert bool((ends[0].haemorrhages.sum(1) + ends[0].exudates == 1).all())
+    if grade == 2:  # a hemorrhage or an exudate, never both, where nothing more was asked for
+        assert bool((ends[0].hemorrhages.sum(1) + ends[0].exudates == 1).all())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -154,11 +154,11 @@ def test_each_mask_holds_as_many_spots_as_were_counted(kind: str) -> None:
     assert bool((found > 0).all())
 
 
-def test_haemorrhages_lie_in_the_quadrants_that_they_are_counted_in() -> None:
+def test_hemorrhages_lie_in_the_quadrants_that_they_are_counted_in() -> None:
     phantom, seeds = FundusPhantom(), np.arange(12)
-    values = fixed(12, grade=3, lesion_size=0.7, haemorrhages=0.5)
-    stated = phantom.counts(values, seeds).haemorrhages
-    found = phantom.masks_by_kind(values, seeds, 320, {})[:, KINDS.index("haemorrhages")]
+    values = fixed(12, grade=3, lesion_size=0.7, hemorrhages=0.5)
+    stated = phantom.counts(values, seeds).hemorrhages
+    found = phantom.masks_by_kind(values, seeds, 320, {})[:, KINDS.index("hemorrhages")]
     # A spot may reach over the middle line: its middle counts.
     for index, row in enumerate(found.numpy()):
         labels, count = ndimage.label(row, np.ones((3, 3)))
@@ -184,7 +184,7 @@ def test_masks_by_kind_make_the_union_and_show_where_the_picture_changed() -> No
 
 
 @pytest.mark.parametrize(
-    ("kind", "channel", "sign"), [("haemorrhages", 1, -1), ("exudates", 1, 1), ("cotton_wool", 2, 1)]
+    ("kind", "channel", "sign"), [("hemorrhages", 1, -1), ("exudates", 1, 1), ("cotton_wool", 2, 1)]
 )
 def test_lesions_are_dark_or_bright_by_their_kind(kind: str, channel: int, sign: int) -> None:
     phantom, seeds = FundusPhantom(**CLEAR), np.arange(20)
@@ -231,18 +231,18 @@ def test_eyes_of_a_patient_share_what_strangers_do_not() -> None:
     tint = [
         phantom.render(values, 2 * np.arange(60) + eye, 64, {}).images[:, :, 24:40, 8:24].mean((2, 3)) for eye in (0, 1)
     ]
-    tint = [colours[:, 2] / colours[:, 1] for colours in tint]
+    tint = [colors[:, 2] / colors[:, 1] for colors in tint]
     within, between = tint[0] - tint[1], tint[0] - tint[1].roll(1)
     assert float(within.abs().mean()) < 0.75 * float(between.abs().mean())
 
 
-def test_pigment_darkens_light_brightens_and_calibre_widens() -> None:
+def test_pigment_darkens_light_brightens_and_caliber_widens() -> None:
     def mean(**values: float) -> Tensor:
         return FundusPhantom(**CLEAR).render(fixed(20, **values), np.arange(20), 96, {}).images.mean((1, 2, 3))
 
     assert bool((mean(pigment=0) > mean(pigment=1)).all())
     assert bool((mean(illumination=-1) < mean(illumination=1)).all())
-    assert bool((mean(calibre=0.8) > mean(calibre=1.25)).all())
+    assert bool((mean(caliber=0.8) > mean(caliber=1.25)).all())
 
 
 def test_a_larger_image_shows_the_same_scene() -> None:
@@ -298,5 +298,5 @@ def test_a_kind_of_lesion_is_left_out_and_all_else_is_the_same_to_the_bit(kind: 
 
 def test_a_kind_that_the_fundus_lacks_is_refused() -> None:
     phantom = FundusPhantom()
-    with pytest.raises(DataError, match="has no lesions 'drusen'; expected one of microaneurysms, haemorrhages"):
+    with pytest.raises(DataError, match="has no lesions 'drusen'; expected one of microaneurysms, hemorrhages"):
         phantom.without("drusen", *draw_phantom(phantom, 1, 0), 96, {})

@@ -59,8 +59,8 @@ def spectrum(images: Tensor, least: int = 3, part: int = 4) -> tuple[np.ndarray,
     """Cycles an image, from `least` to that part of the sampling rate, and their mean power under a Hann window."""
     size = images.shape[-1]
     window = torch.hann_window(size, dtype=torch.float64)
-    centred = images.double() - images.double().mean((1, 2), keepdim=True)
-    power = (torch.fft.fft2(centred * window * window[:, None]).abs() ** 2).mean(0).numpy()
+    centered = images.double() - images.double().mean((1, 2), keepdim=True)
+    power = (torch.fft.fft2(centered * window * window[:, None]).abs() ** 2).mean(0).numpy()
     line = np.fft.fftfreq(size) * size
     ring = np.rint(np.hypot(line, line[:, None])).astype(int)
     cycles = np.arange(least, size // part + 1)
@@ -73,8 +73,8 @@ def slope(images: Tensor, least: int = 3, part: int = 4) -> float:
 
 
 def kurtosis(values: np.ndarray) -> float:
-    centred = values - values.mean()
-    return float((centred**4).mean() / (centred**2).mean() ** 2)
+    centered = values - values.mean()
+    return float((centered**4).mean() / (centered**2).mean() ** 2)
 
 
 def test_kinds_have_sixty_names_of_three_families_in_turn() -> None:
@@ -121,22 +121,22 @@ def test_outlines_have_the_area_of_the_unit_disc_and_reach_no_further_than_state
 
 
 def test_leaves_hide_each_other_as_a_painter_would_lay_them() -> None:
-    """Every pixel shows the leaf of the highest order among those over its centre: one by one, in NumPy."""
+    """Every pixel shows the leaf of the highest order among those over its center: one by one, in NumPy."""
     law = Law("leaves", 0, "disc", 2.0)
     leaves = fallen(law, np.ones(2), np.arange(2))
     drawn = draw_leaves(law, np.ones(2), np.arange(2), Grid(48, 1.0, "cpu")).numpy()
-    centres = (np.arange(48) + 0.5) / 48 - 0.5
+    centers = (np.arange(48) + 0.5) / 48 - 0.5
     wrong = 0
     for row in range(2):
         own = leaves.take(leaves.row == row)
         top = np.zeros((48, 48), dtype=np.int64)
         for x, y, radius, code in zip(own.x, own.y, own.radius, own.code, strict=True):
-            over = np.hypot(centres - x, (centres - y)[:, None]) < radius
+            over = np.hypot(centers - x, (centers - y)[:, None]) < radius
             top = np.where(over, np.maximum(top, code), top)
         expected = (top & 0xFFFF) / 65535
         wrong += int((np.abs(expected - drawn[row]) > 1e-6)[top > 0].sum())
         assert (top > 0).mean() > 0.8
-    assert wrong <= 4  # a pixel's centre that lies on an edge may fall on either side in 32 bits
+    assert wrong <= 4  # a pixel's center that lies on an edge may fall on either side in 32 bits
 
 
 def test_few_pixels_show_the_ground() -> None:
@@ -176,7 +176,7 @@ def test_systems_contract_and_fill_a_picture(number: int) -> None:
 
 
 def test_statistics_are_those_of_natural_images() -> None:
-    """Power falls with an exponent near 2 (Field 1987: 1.8 to 2.4), differences of neighbours have heavy tails."""
+    """Power falls with an exponent near 2 (Field 1987: 1.8 to 2.4), differences of neighbors have heavy tails."""
     phantom = NaturalPhantom()
     values, nuisance = draw_phantom(phantom, 240, 9)
     images = phantom.render(values, nuisance, 64, {}).images[:, 0]

@@ -87,7 +87,7 @@ def test_the_mask_has_the_area_of_the_stated_diameter(size: float, elongation: f
     assert float(area) == pytest.approx(np.pi * size**2 / 4, rel=0.03)
 
 
-def test_the_mask_has_its_centre_where_it_is_put() -> None:
+def test_the_mask_has_its_center_where_it_is_put() -> None:
     masks = NodulePhantom().render(fixed(60, position_x=5, position_y=-3), np.arange(60), 64, {}).masks[:, 0].double()
     line = (torch.arange(64, dtype=torch.float64) + 0.5 - 32) * (FIELD / 64)
     area = masks.sum((1, 2))

@@ -18,7 +18,7 @@ from assay.data.phantoms.drawing import (
     Windows,
     along,
     blend,
-    colours,
+    colors,
     column,
     dab,
     draw_capsules,
@@ -228,7 +228,7 @@ def test_paint_covers_by_its_weight_and_exactly_at_the_ends() -> None:
     before, grid = planes.clone(), Grid(8, 8.0, "cpu")
     windows = Windows.around(np.array([1]), np.zeros(1), np.zeros(1), 1.0, grid)
     weight = torch.tensor([0.0, 0.5, 1.0]).expand(1, windows.index.shape[1], 3)
-    dab(planes, windows, weight, colours(np.array([[0.2, 0.3, 0.9]]), "cpu"))
+    dab(planes, windows, weight, colors(np.array([[0.2, 0.3, 0.9]]), "cpu"))
     assert torch.equal(planes[:, 0], before[:, 0])
     changed = (planes != before)[:, 1].any(0)
     first = int(changed.nonzero()[:, 1].min())  # the column of the window's middle
@@ -241,7 +241,7 @@ def test_paint_covers_by_its_weight_and_exactly_at_the_ends() -> None:
     assert bool((mixed[:, 1] == torch.tensor(0.7)).all())
 
 
-def test_colours_lie_on_the_line_through_their_anchors() -> None:
+def test_colors_lie_on_the_line_through_their_anchors() -> None:
     anchors = np.array([[0.0, 1.0, 0.5], [1.0, 0.0, 0.5], [1.0, 1.0, 0.0]])
     found = along(anchors, np.array([-1.0, 0.0, 0.25, 0.5, 0.75, 1.0, 2.0]))
     expected = [anchors[0], anchors[0], [0.5, 0.5, 0.5], anchors[1], [1.0, 0.5, 0.25], anchors[2], anchors[2]]

@@ -24,7 +24,7 @@ from assay.spec.parse import parse_study
 from assay.testing.data import DatasetConformance
 
 A = "A. Segmentation"
-KINDS = ("microaneurysms", "haemorrhages", "exudates", "cotton_wool")
+KINDS = ("microaneurysms", "hemorrhages", "exudates", "cotton_wool")
 FOLDERS = {
     "MA": "1. Microaneurysms",
     "HE": "2. Haemorrhages",
@@ -35,7 +35,7 @@ FOLDERS = {
 PLACES: Mapping[str, tuple[slice, slice]] = {
     "MA": np.s_[0:2, 0:2],
     "HE": np.s_[4:9, 4:9],
-    "EX": np.s_[7:10, 7:10],  # 4 of its 9 pixels are haemorrhage too
+    "EX": np.s_[7:10, 7:10],  # 4 of its 9 pixels are hemorrhage too
     "SE": np.s_[12:16, 0:4],
     "OD": np.s_[10:16, 10:16],
 }
@@ -91,21 +91,21 @@ def test_the_kinds_are_told_apart_and_the_smaller_one_is_seen_where_they_overlap
             if kind != "SE" or number in (2, 55):
                 expected[PLACES[kind]] = label
         np.testing.assert_array_equal(found, expected, err_msg=f"IDRiD_{number:02d}")
-    told = "microaneurysms in 6 images, haemorrhages in 6 images, exudates in 6 images, cotton_wool in 2 images"
+    told = "microaneurysms in 6 images, hemorrhages in 6 images, exudates in 6 images, cotton_wool in 2 images"
     assert told in dataset.card.summary
-    assert dataset.card.licence == "CC BY 4.0"
+    assert dataset.card.license == "CC BY 4.0"
     assert "Porwal et al. 2018" in dataset.card.source
     assert any("no grade is joined" in fault for fault in dataset.card.known_faults)
 
 
 def test_taken_together_the_mask_is_the_union_of_the_chosen_kinds(tmp_path: Path) -> None:
     folder = idrid_seg(tmp_path / "IDRiD")
-    dataset = load("idrid-seg", folder, kinds=["haemorrhages", "exudates"], together=True)
+    dataset = load("idrid-seg", folder, kinds=["hemorrhages", "exudates"], together=True)
     assert dataset.masks is not None
     assert dataset.masks.kinds == ("lesion",)
     union = (lesion("HE") > 0) | (lesion("EX") > 0)
     assert (labels(dataset) == union).all()
-    apart = load("idrid-seg", folder, kinds=["exudates", "haemorrhages"])
+    apart = load("idrid-seg", folder, kinds=["exudates", "hemorrhages"])
     assert ((labels(apart) > 0) == union).all()
     assert (labels(apart)[0] == 1).sum() == 9
 
@@ -160,7 +160,7 @@ def test_a_lossy_mask_is_cut_at_half(tmp_path: Path) -> None:
     save(path.with_suffix(".jpg"), large, format="JPEG", quality=90)
     stored = np.asarray(Image.open(path.with_suffix(".jpg")))
     assert len(np.unique(stored)) > 2
-    assert (labels(load("idrid-seg", folder, kinds=["haemorrhages"])) == lesion("HE", 1)).all()
+    assert (labels(load("idrid-seg", folder, kinds=["hemorrhages"])) == lesion("HE", 1)).all()
 
 
 def study(place: Path, arguments: str = "") -> Path:
@@ -235,7 +235,7 @@ def unnamed(folder: Path) -> None:
             lambda folder: save(where(folder, 4, "HE"), lesion("HE")[:12]),
             {},
             DataError,
-            "file 4 '1. Original Images/a. Training Set/IDRiD_04.jpg': the mask of haemorrhages is 16 x 12 px, the "
+            "file 4 '1. Original Images/a. Training Set/IDRiD_04.jpg': the mask of hemorrhages is 16 x 12 px, the "
             "image 16 x 16; export the mask at the image's size",
         ),
         (
@@ -287,7 +287,7 @@ def test_bad_masks_can_be_left_out(tmp_path: Path) -> None:
     [
         (
             "[hard_exudates]",
-            "data.dataset.idrid-seg.kinds[0] = 'hard_exudates'\n  expected one of microaneurysms, haemorrhages, "
+            "data.dataset.idrid-seg.kinds[0] = 'hard_exudates'\n  expected one of microaneurysms, hemorrhages, "
             "exudates, cotton_wool, optic_disc",
         ),
         ("[exudates, exudates]", "kinds names exudates more than once; name each once"),

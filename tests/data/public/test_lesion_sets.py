@@ -104,7 +104,7 @@ def test_a_set_is_read_as_it_is_published(tmp_path: Path, name: str) -> None:
     assert 4 <= len(columns) <= 6
     assert (shown.reshape(len(expected), -1).any(axis=1) == expected).all()
     assert len(dataset.card.known_faults) >= 3
-    assert dataset.card.licence
+    assert dataset.card.license
     assert any("every image counts as a patient of its own" in fault for fault in dataset.card.known_faults)
 
 
@@ -164,7 +164,7 @@ def test_the_study_of_the_docs_parses_and_holds_lesion_free_images_for_tests(
 def test_an_image_without_a_mask_is_a_bad_file(tmp_path: Path) -> None:
     folder = fuseg(tmp_path / "set")
     (folder / "validation" / "labels" / "0001.png").unlink()
-    text = "file 8 'validation/images/0001.png': no mask has its stem: lesion-free, or not labelled?"
+    text = "file 8 'validation/images/0001.png': no mask has its stem: lesion-free, or not labeled?"
     with pytest.raises(DataError, match=re.escape(text)):
         load("fuseg", folder)
     assert len(load("fuseg", folder, skip_bad_rows=True).table) == 8

@@ -133,7 +133,7 @@ def test_ratings_are_means_of_those_who_gave_them() -> None:
 
 
 @pytest.mark.parametrize("namespace", ["http://www.nih.gov", "http://www.nih.gov/other", ""])
-def test_marks_of_three_millimetres_and_more_are_read(tmp_path: Path, namespace: str) -> None:
+def test_marks_of_three_millimeters_and_more_are_read(tmp_path: Path, namespace: str) -> None:
     small = Drawn({1: [([(30, 30)], True)]})  # a single point: under 3 mm
     unrated = Drawn({1: [(ring(40, 40, 4), True)]}, rated=False)
     zeros = nodule(50, 50, 4, **dict.fromkeys(("margin", "texture"), 0))
@@ -248,7 +248,7 @@ def test_nodules_become_rows(tmp_path: Path) -> None:
 
 
 def test_image_and_mask_are_those_of_the_slice(tmp_path: Path) -> None:
-    """Entry 2 lies on slice 1, its agreed box at 20..25; centred on 23.0 the patch is rows and columns 7 to 38."""
+    """Entry 2 lies on slice 1, its agreed box at 20..25; centered on 23.0 the patch is rows and columns 7 to 38."""
     dataset = load("lidc", tree(tmp_path / "set"), **WHOLE)
     assert dataset.masks is not None
     expected = np.clip((hu(101)[7:39, 7:39] + 1000) / 1400, 0, 1)
@@ -269,7 +269,7 @@ def test_the_rules_are_stated_and_counted(tmp_path: Path) -> None:
     assert "3 images of 2 patients: benign 1, malignant 2" in card.summary
     assert "2 nodules rest on a single reader" in card.known_faults
     assert "kernel is missing in 1 of 3 rows" in card.known_faults
-    assert card.licence == "CC BY 3.0"
+    assert card.license == "CC BY 3.0"
     assert "LIDC-IDRI-0" not in repr(card)
     assert targets(load("lidc", folder, indeterminate="malignant", **WHOLE)) == [0, 1, 1, 1]
     middle = load("lidc", folder, indeterminate="benign", **WHOLE)

@@ -132,7 +132,7 @@ def test_bad_rows_can_be_left_out_and_no_identifier_stays(tmp_path: Path) -> Non
 def test_what_is_known_to_be_wrong_stands_on_the_card(tmp_path: Path) -> None:
     card = load("nih", nih(tmp_path / "set"), finding="Effusion").card
     assert card.name == "NIH ChestX-ray14"
-    assert card.licence == "free use with attribution"
+    assert card.license == "free use with attribution"
     assert "5 images of 5 patients: No Finding 3, Effusion 2" in card.summary
     assert any("mined from reports" in fault for fault in card.known_faults)
     assert "1 ages below 0 or over 120 years stand in the table; they count as missing" in card.known_faults

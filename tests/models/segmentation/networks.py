@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from assay.models.classifier import build_network
 
 
-def built(name, initialisation=None, *, size=64, channels=3, classes=2, seed=0, **params):
-    fields = {} if initialisation is None else {"initialisation": initialisation}
+def built(name, initialization=None, *, size=64, channels=3, classes=2, seed=0, **params):
+    fields = {} if initialization is None else {"initialization": initialization}
     asked = recipe(task="segmentation", architecture=part("architecture", name, **params), **fields)
     return build_network(asked, channels=channels, size=size, classes=classes, seed=seed)
 

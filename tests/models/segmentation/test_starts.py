@@ -23,7 +23,7 @@ LITE = ASSETS / "tf_efficientnet_lite0.imagenet.safetensors"
 
 
 def start(path, **params):
-    return part("initialisation", "file", path=str(path), **params)
+    return part("initialization", "file", path=str(path), **params)
 
 
 def deepest(network, given, encoder=None):
@@ -127,7 +127,7 @@ def test_a_stem_of_another_stride_is_refused(tmp_path):
 def test_random_statistics_keep_mean_and_variance_of_every_tensor_of_the_encoder(tmp_path):
     whole = timm_network("test_resnet")
     path = saved(whole, tmp_path / "w.safetensors")
-    made = built("smp", part("initialisation", "random-statistics", path=path), network="fpn", encoder="tu-test_resnet")
+    made = built("smp", part("initialization", "random-statistics", path=path), network="fpn", encoder="tu-test_resnet")
     drawn, given = made.trunk.model.layer4[0].conv1.weight, whole.layer4[0].conv1.weight
     assert not torch.equal(drawn, given)
     assert float(drawn.detach().std()) == pytest.approx(float(given.detach().std()), rel=0.05)
@@ -146,7 +146,7 @@ def test_both_encoders_of_a_w_net_start_from_the_file(tmp_path):
     assert made.start.drawn == ("first_decoder", "first_head", "decoder", "head")
 
 
-def test_a_kernel_for_more_channels_repeats_them_and_keeps_the_sum_of_a_grey_image():
+def test_a_kernel_for_more_channels_repeats_them_and_keeps_the_sum_of_a_gray_image():
     kernel = torch.tensor([1.0, 2.0, 6.0]).reshape(1, 3, 1, 1)
     assert repeated(kernel, 3).flatten().tolist() == [1, 2, 6]
     assert repeated(kernel, 6).flatten().tolist() == [0.5, 1, 3, 0.5, 1, 3]
@@ -159,7 +159,7 @@ def test_a_source_gives_its_encoder(tmp_path, monkeypatch):
     folder = tmp_path / "sources" / "abc"
     folder.mkdir(parents=True)
     save_weights(source, folder / WEIGHTS_FILE)
-    asked = part("initialisation", "source", id="abc")
+    asked = part("initialization", "source", id="abc")
     made, fresh = (
         built("smp", asked, network="fpn", encoder="tu-test_resnet"),
         built("smp", network="fpn", encoder="tu-test_resnet"),

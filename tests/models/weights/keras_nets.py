@@ -101,7 +101,7 @@ def caffe(images: np.ndarray) -> np.ndarray:
 
 
 def write_h5(path, weights: Weights, whole_model: bool = False, keras3: bool = False) -> None:
-    """As `save_weights` or, nested under model_weights with an optimiser beside, as `save` of Keras 2 does."""
+    """As `save_weights` or, nested under model_weights with an optimizer beside, as `save` of Keras 2 does."""
     with h5py.File(path, "w") as file:
         group = file.create_group("model_weights") if whole_model else file
         if whole_model:

@@ -9,17 +9,17 @@ from torch import nn
 from assay.models.classifier import build_network
 
 
-def recipe_of(model="resnet18", initialisation=None):
-    fields = {} if initialisation is None else {"initialisation": initialisation}
+def recipe_of(model="resnet18", initialization=None):
+    fields = {} if initialization is None else {"initialization": initialization}
     return recipe(architecture=part("architecture", "timm", model=model), **fields)
 
 
-def network(model="resnet18", initialisation=None, size=32, seed=0):
-    return build_network(recipe_of(model, initialisation), channels=3, size=size, classes=2, seed=seed)
+def network(model="resnet18", initialization=None, size=32, seed=0):
+    return build_network(recipe_of(model, initialization), channels=3, size=size, classes=2, seed=seed)
 
 
 def start(path, **params):
-    return part("initialisation", "file", path=str(path), **params)
+    return part("initialization", "file", path=str(path), **params)
 
 
 def filled(module: nn.Module, seed: int = 0) -> nn.Module:

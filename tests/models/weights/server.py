@@ -10,10 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 @dataclass
-class Behaviour:
+class Behavior:
     """What the server does, and what it was asked.
 
-    cut: bytes after which the connection is closed, for the first `cuts` answers. ranges: whether it honours them.
+    cut: bytes after which the connection is closed, for the first `cuts` answers. ranges: whether it honors them.
     stall: place in the content from which on nothing comes. requests: the Range header of each request. served: bytes.
     """
 
@@ -31,41 +31,39 @@ class Behaviour:
 
 
 @contextmanager
-def serving(behaviour: Behaviour) -> Generator[str]:
+def serving(behavior: Behavior) -> Generator[str]:
     """The address of the file."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             wanted = self.headers.get("Range")
-            behaviour.requests.append(wanted)
-            if behaviour.status != 200:
-                self.send_error(behaviour.status)
+            behavior.requests.append(wanted)
+            if behavior.status != 200:
+                self.send_error(behavior.status)
                 return
-            begin = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and behaviour.ranges else 0
-            if begin >= len(behaviour.content):
+            begin = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted and behavior.ranges else 0
+            if begin >= len(behavior.content):
                 self.send_error(416)
                 return
             self.send_response(206 if begin else 200)
             if begin:
-                self.send_header(
-                    "Content-Range", f"bytes {begin}-{len(behaviour.content) - 1}/{len(behaviour.content)}"
-                )
-            if behaviour.length:
-                self.send_header("Content-Length", str(len(behaviour.content) - begin))
-            self.send_header("Content-Type", behaviour.kind)
+                self.send_header("Content-Range", f"bytes {begin}-{len(behavior.content) - 1}/{len(behavior.content)}")
+            if behavior.length:
+                self.send_header("Content-Length", str(len(behavior.content) - begin))
+            self.send_header("Content-Type", behavior.kind)
             self.end_headers()
-            self.send(behaviour.content[begin:], begin)
+            self.send(behavior.content[begin:], begin)
 
         def send(self, body: bytes, begin: int) -> None:
-            if behaviour.stall is not None:
-                self.wfile.write(body[: max(0, behaviour.stall - begin)])
+            if behavior.stall is not None:
+                self.wfile.write(body[: max(0, behavior.stall - begin)])
                 self.wfile.flush()
-                behaviour.released.wait(20)
+                behavior.released.wait(20)
                 return
-            if behaviour.cuts > 0:
-                behaviour.cuts -= 1
-                body = body[: behaviour.cut]
-            behaviour.served += len(body)
+            if behavior.cuts > 0:
+                behavior.cuts -= 1
+                body = body[: behavior.cut]
+            behavior.served += len(body)
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
@@ -77,7 +75,7 @@ def serving(behaviour: Behaviour) -> Generator[str]:
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}/files/weights%20v1.pth"
     finally:
-        behaviour.released.set()
+        behavior.released.set()
         server.shutdown()
         server.server_close()
         thread.join()

@@ -10,7 +10,7 @@ import pytest
 import torch
 from huggingface_hub import constants, file_download
 from tests.models.weights.networks import network, recipe_of
-from tests.models.weights.server import Behaviour, serving
+from tests.models.weights.server import Behavior, serving
 from tests.worlds.environments import part
 
 from assay.core.errors import WeightsError
@@ -42,59 +42,59 @@ def only(folder, path):
 
 
 def test_a_file_is_fetched_once(tmp_path):
-    behaviour = Behaviour(CONTENT)
-    with serving(behaviour) as url:
+    behavior = Behavior(CONTENT)
+    with serving(behavior) as url:
         path = fetch(url, SUM, tmp_path, size=len(CONTENT))
         assert fetch(url, SUM, tmp_path) == path
     assert fetch(url, SUM, tmp_path) == path  # the server is gone
     assert path == cached_path(url, SUM, tmp_path) == tmp_path / f"{SUM[:12]}-weights_v1.pth"
     assert path.read_bytes() == CONTENT
     assert only(tmp_path, path)
-    assert behaviour.requests == [None]
+    assert behavior.requests == [None]
 
 
 def test_a_cut_download_goes_on_where_it_stopped(tmp_path):
-    behaviour = Behaviour(CONTENT, cut=700_000, cuts=2)
-    with serving(behaviour) as url:
+    behavior = Behavior(CONTENT, cut=700_000, cuts=2)
+    with serving(behavior) as url:
         path = fetch(url, SUM, tmp_path)
     assert path.read_bytes() == CONTENT
-    assert behaviour.requests == [None, "bytes=700000-", "bytes=1400000-"]
-    assert behaviour.served == len(CONTENT)
+    assert behavior.requests == [None, "bytes=700000-", "bytes=1400000-"]
+    assert behavior.served == len(CONTENT)
 
 
 def test_a_server_without_ranges_is_asked_for_all_again(tmp_path):
-    behaviour = Behaviour(CONTENT, cut=700_000, cuts=1, ranges=False)
-    with serving(behaviour) as url:
+    behavior = Behavior(CONTENT, cut=700_000, cuts=1, ranges=False)
+    with serving(behavior) as url:
         assert fetch(url, SUM, tmp_path).read_bytes() == CONTENT
-    assert behaviour.requests == [None, "bytes=700000-"]
+    assert behavior.requests == [None, "bytes=700000-"]
 
 
 def test_a_server_that_only_ever_cuts_is_given_up(tmp_path):
-    behaviour = Behaviour(CONTENT, cut=0, cuts=100)
+    behavior = Behavior(CONTENT, cut=0, cuts=100)
     with (
-        serving(behaviour) as url,
+        serving(behavior) as url,
         pytest.raises(WeightsError, match=r"stopped: peer closed connection .*\. Or fetch it by hand and put it at "),
     ):
         fetch(url, SUM, tmp_path)
-    assert len(behaviour.requests) == 6
+    assert len(behavior.requests) == 6
 
 
 def test_a_server_that_stalls_is_given_up_and_what_came_is_kept(tmp_path):
-    behaviour = Behaviour(CONTENT, stall=300_000)
+    behavior = Behavior(CONTENT, stall=300_000)
     begun = time.monotonic()
-    with serving(behaviour) as url:
+    with serving(behavior) as url:
         with pytest.raises(WeightsError) as error:
             fetch(url, SUM, tmp_path)
         assert time.monotonic() - begun < 5
         assert str(error.value) == (
             f"download of {url} stopped: timed out. 300,000 bytes are kept, and the same command "
             f"goes on from there. Or fetch it by hand and put it at {cached_path(url, SUM, tmp_path)} (SHA-256 {SUM}); "
-            "or give its path with initialisation: {file: {path: ...}}"
+            "or give its path with initialization: {file: {path: ...}}"
         )
-        behaviour.stall = None
+        behavior.stall = None
         assert fetch(url, SUM, tmp_path).read_bytes() == CONTENT
-    assert behaviour.requests[0] is None
-    assert behaviour.requests[-1] == "bytes=300000-"
+    assert behavior.requests[0] is None
+    assert behavior.requests[-1] == "bytes=300000-"
 
 
 def test_a_server_that_never_answers_is_given_up(tmp_path):
@@ -108,7 +108,7 @@ def test_a_server_that_never_answers_is_given_up(tmp_path):
 
 def test_other_content_is_refused_and_removed(tmp_path):
     other = CONTENT[:-1] + b"!"
-    with serving(Behaviour(other)) as url:
+    with serving(Behavior(other)) as url:
         with pytest.raises(WeightsError) as error:
             fetch(url, SUM, tmp_path)
         assert str(error.value) == (
@@ -121,7 +121,7 @@ def test_other_content_is_refused_and_removed(tmp_path):
 
 
 def test_a_part_of_another_file_is_not_built_upon(tmp_path):
-    with serving(Behaviour(CONTENT)) as url:
+    with serving(Behavior(CONTENT)) as url:
         part = tmp_path / f"{cached_path(url, SUM, tmp_path).name}.part"
         part.write_bytes(b"x" * (len(CONTENT) + 5))  # longer than the file: the server answers 416
         assert fetch(url, SUM, tmp_path).read_bytes() == CONTENT
@@ -133,19 +133,19 @@ def test_a_part_of_another_file_is_not_built_upon(tmp_path):
 
 
 def test_a_damaged_file_in_the_cache_is_fetched_again(tmp_path):
-    with serving(Behaviour(CONTENT)) as url:
+    with serving(Behavior(CONTENT)) as url:
         path = fetch(url, SUM, tmp_path)
         path.write_bytes(CONTENT[:1000])
         assert fetch(url, SUM, tmp_path).read_bytes() == CONTENT
 
 
 def test_a_file_of_unknown_length_is_judged_by_its_checksum(tmp_path):
-    with serving(Behaviour(CONTENT, length=False)) as url:
+    with serving(Behavior(CONTENT, length=False)) as url:
         assert fetch(url, SUM, tmp_path).read_bytes() == CONTENT
 
 
 def test_an_answer_that_is_no_file_is_said(tmp_path):
-    with serving(Behaviour(b"", status=404)) as url, pytest.raises(WeightsError) as error:
+    with serving(Behavior(b"", status=404)) as url, pytest.raises(WeightsError) as error:
         fetch(url, SUM, tmp_path)
     assert f"stopped: Client error '404 Not Found' for url '{url}'. Or fetch it by hand" in str(error.value)
 
@@ -163,7 +163,7 @@ def test_without_a_connection_it_is_said_at_once_what_to_do(tmp_path, monkeypatc
     assert str(error.value) == (
         "cannot reach example.org. Fetch https://example.org/models/net.pth by hand on a machine that can, and put it "
         f"at {tmp_path / f'{SUM[:12]}-net.pth'} (SHA-256 {SUM}); or give its path with "
-        "initialisation: {file: {path: ...}}"
+        "initialization: {file: {path: ...}}"
     )
 
 
@@ -187,12 +187,12 @@ def test_a_file_put_there_by_hand_needs_no_connection(tmp_path, monkeypatch):
 
 
 def test_a_cut_is_seen_where_the_study_alone_knows_the_length(tmp_path):
-    behaviour = Behaviour(CONTENT, cut=700_000, cuts=1, length=False)
-    with serving(behaviour) as url:
+    behavior = Behavior(CONTENT, cut=700_000, cuts=1, length=False)
+    with serving(behavior) as url:
         with pytest.raises(WeightsError, match=r"has size 700000.* 700,000 bytes are kept, and the same command"):
             fetch(url, SUM, tmp_path, size=len(CONTENT))
         assert fetch(url, SUM, tmp_path, size=len(CONTENT)).read_bytes() == CONTENT
-    assert behaviour.requests == [None, "bytes=700000-"]
+    assert behavior.requests == [None, "bytes=700000-"]
 
 
 def test_a_line_that_is_lost_keeps_what_came(tmp_path, monkeypatch):
@@ -239,17 +239,17 @@ def _fetch(url, folder, queue):
 
 
 def test_two_processes_fetch_it_once(tmp_path):
-    behaviour = Behaviour(CONTENT)
+    behavior = Behavior(CONTENT)
     context = multiprocessing.get_context("fork")
     queue = context.Queue()
-    with serving(behaviour) as url:
+    with serving(behavior) as url:
         workers = [context.Process(target=_fetch, args=(url, tmp_path, queue)) for _ in range(2)]
         for worker in workers:
             worker.start()
         assert [queue.get(timeout=30) for _ in workers] == [True, True]
         for worker in workers:
             worker.join()
-    assert behaviour.requests == [None]
+    assert behavior.requests == [None]
 
 
 def test_a_network_starts_from_an_address(tmp_path, monkeypatch):
@@ -257,9 +257,9 @@ def test_a_network_starts_from_an_address(tmp_path, monkeypatch):
     theirs = network(seed=1).trunk.state_dict()
     torch.save(theirs, tmp_path / "file.pth")
     content = (tmp_path / "file.pth").read_bytes()
-    with serving(Behaviour(content)) as url:
+    with serving(Behavior(content)) as url:
         begun = part(
-            "initialisation", "download", url=url, sha256=hashlib.sha256(content).hexdigest(), size=len(content)
+            "initialization", "download", url=url, sha256=hashlib.sha256(content).hexdigest(), size=len(content)
         )
         loaded = build_network(recipe_of("resnet18", begun), channels=3, size=32, classes=2, seed=0)
     assert all(torch.equal(value, theirs[key]) for key, value in loaded.trunk.state_dict().items())

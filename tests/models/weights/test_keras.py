@@ -15,7 +15,7 @@ from torch import nn
 from assay.core.errors import WeightsError
 from assay.models.checkpoint import load_weights, save_weights
 from assay.models.classifier import empty_network
-from assay.models.initialisation import FromFile
+from assay.models.initialization import FromFile
 from assay.models.weight_files import fold_biases
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (1, 48, 48, 3)).astype("f8")

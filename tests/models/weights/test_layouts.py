@@ -186,7 +186,7 @@ def test_a_copy_without_a_prefix_can_be_chosen_and_accounts_for_its_own_keys_alo
         loaded_from(tmp_path, "resnet18", state, prefix="ema.")
 
 
-def test_quantised_weights_are_refused(tmp_path):
+def test_quantized_weights_are_refused(tmp_path):
     state = {key: value.to(torch.int8) for key, value in torchvision_net("resnet18").state_dict().items()}
     with pytest.raises(
         WeightsError, match=r"holds whole numbers where weights are: conv1\.weight, .*; save them as fl"

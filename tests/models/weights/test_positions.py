@@ -10,7 +10,7 @@ from tests.worlds.environments import part
 from torch.nn import functional
 
 from assay.core.errors import WeightsError
-from assay.models import initialisation
+from assay.models import initialization
 from assay.models.weights import start_of
 
 VIT = "test_vit"  # timm's own smallest: patches of 16 px, a class token
@@ -57,9 +57,9 @@ def test_embeddings_of_the_same_size_are_taken_as_they_are(tmp_path):
 
 def test_published_weights_are_resampled_and_say_so(monkeypatch):
     theirs = network(VIT, size=64, seed=1).trunk.state_dict()
-    monkeypatch.setattr(initialisation, "_cached", lambda configuration: True)
-    monkeypatch.setattr(initialisation, "published", lambda trunk, channels: theirs)
-    assert start_of(network(VIT, part("initialisation", "timm"), size=32)).positions == "4x4 to 2x2"
+    monkeypatch.setattr(initialization, "_cached", lambda configuration: True)
+    monkeypatch.setattr(initialization, "published", lambda trunk, channels: theirs)
+    assert start_of(network(VIT, part("initialization", "timm"), size=32)).positions == "4x4 to 2x2"
 
 
 def test_embeddings_of_no_square_grid_are_refused(tmp_path):

@@ -7,7 +7,7 @@ from tests.worlds.environments import part
 from torch import nn
 
 from assay.core.errors import WeightsError
-from assay.models import initialisation
+from assay.models import initialization
 from assay.models.classifier import build_network
 from assay.testing.models import same_state
 
@@ -24,7 +24,7 @@ def source(tmp_path_factory):
 
 
 def drawn(path, seed=0, model="resnet18", classes=2):
-    begun = part("initialisation", "random-statistics", path=str(path), input="symmetric")
+    begun = part("initialization", "random-statistics", path=str(path), input="symmetric")
     return build_network(recipe_of(model, begun), channels=3, size=32, classes=classes, seed=seed)
 
 
@@ -81,9 +81,9 @@ def test_a_constant_tensor_stays_what_it_is(tmp_path):
 
 def test_without_a_file_the_model_is_what_timm_publishes(monkeypatch, source):
     trunk, _ = source
-    monkeypatch.setattr(initialisation, "_cached", lambda configuration: True)
-    monkeypatch.setattr(initialisation, "published", lambda trunk, channels: source[0].state_dict())
-    begun = part("initialisation", "random-statistics")
+    monkeypatch.setattr(initialization, "_cached", lambda configuration: True)
+    monkeypatch.setattr(initialization, "published", lambda trunk, channels: source[0].state_dict())
+    begun = part("initialization", "random-statistics")
     loaded = build_network(recipe_of("resnet18", begun), channels=3, size=32, classes=2, seed=0)
     assert float(loaded.trunk.conv1.weight.detach().mean()) == pytest.approx(
         float(trunk.conv1.weight.detach().mean()), abs=0.1

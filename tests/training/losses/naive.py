@@ -61,13 +61,13 @@ def lifted_structure(z: Rows, y: Sequence[int], margin: float) -> float:
     return mean(losses)
 
 
-def n_pair(z: Rows, y: Sequence[int], regularisation: float) -> float:
+def n_pair(z: Rows, y: Sequence[int], regularization: float) -> float:
     losses = []
     for i, p in permutations(range(len(y)), 2):
         others = [math.exp(dot(z[i], z[n]) - dot(z[i], z[p])) for n in range(len(y)) if y[n] != y[i]]
         if y[i] == y[p] and others:
             losses.append(math.log(1 + sum(others)))
-    return mean(losses) + regularisation * mean([dot(a, a) for a in z]) if losses else 0.0
+    return mean(losses) + regularization * mean([dot(a, a) for a in z]) if losses else 0.0
 
 
 def supcon(z: Rows, y: Sequence[int], temperature: float) -> float:

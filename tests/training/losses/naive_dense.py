@@ -61,7 +61,7 @@ def tversky(smoothing: float, alpha: float, beta: float) -> Callable[[np.ndarray
     return of
 
 
-def generalised_dice(smoothing: float) -> Callable[[list[Region]], float]:
+def generalized_dice(smoothing: float) -> Callable[[list[Region]], float]:
     def of(found: list[Region]) -> float:
         weights = [1 / max(g.sum(), 1) ** 2 for _, g in found]
         above = sum(w * (2 * (p * g).sum() + smoothing) for w, (p, g) in zip(weights, found, strict=True))

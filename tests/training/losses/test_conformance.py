@@ -35,7 +35,7 @@ class TestPairwiseContrastive(LossConformance):
 
 class TestPairwiseContrastiveOnFeatures(LossConformance):
     name = "pairwise-contrastive"
-    params: ClassVar[dict[str, Any]] = {"normalise": False}
+    params: ClassVar[dict[str, Any]] = {"normalize": False}
 
 
 class TestTripletSemiHard(LossConformance):
@@ -51,7 +51,7 @@ class TestTripletHard(LossConformance):
 
 class TestTripletHardSoft(LossConformance):
     name = "triplet"
-    params: ClassVar[dict[str, Any]] = {"mining": "hard", "soft": True, "normalise": False}
+    params: ClassVar[dict[str, Any]] = {"mining": "hard", "soft": True, "normalize": False}
     needs_positive = needs_negative = True
 
 
@@ -90,7 +90,7 @@ class TestArcFace(LossConformance):
 
 
 class TestNormalisedSoftmax(LossConformance):
-    name = "normalised-softmax"
+    name = "normalized-softmax"
     params: ClassVar[dict[str, Any]] = {"projection": "linear", "embedding": 3}
 
 

@@ -15,11 +15,11 @@ from assay.spec.schema import Component
 
 NAMES = (
     "arcface", "circle", "coral", "corn", "cross-entropy", "cross-entropy-supcon", "focal", "grade-regression",
-    "label-smoothing", "lifted-structure", "n-pair", "normalised-softmax", "nt-xent", "pairwise-contrastive", "supcon",
+    "label-smoothing", "lifted-structure", "n-pair", "normalized-softmax", "nt-xent", "pairwise-contrastive", "supcon",
     "triplet", "weighted-cross-entropy",
 )  # fmt: skip
 FOR_SEGMENTATION = (
-    "boundary", "cross-entropy-dice", "dice", "focal-tversky", "generalised-dice", "hausdorff", "log-cosh-dice",
+    "boundary", "cross-entropy-dice", "dice", "focal-tversky", "generalized-dice", "hausdorff", "log-cosh-dice",
     "lovasz", "mcc", "top-k-cross-entropy", "tversky", "weighted-sum",
 )  # fmt: skip
 """Those that serve segmentation alone."""

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from assay.core.registry import build
-from assay.models.classifier import initialise_by_name
+from assay.models.classifier import initialize_by_name
 from assay.testing.losses import PROGRESS, batch_of, random_outputs
 from assay.training.losses.classification import cross_entropy
 from assay.training.losses.embedding import EmbeddingObjective
@@ -21,7 +21,7 @@ from assay.training.objective import LossContext
 CONTEXT = LossContext(width=6, classes=2, counts=(10, 10))
 EMBEDDING = (
     "pairwise-contrastive", "triplet", "n-pair", "lifted-structure", "supcon", "nt-xent", "arcface",
-    "normalised-softmax", "circle",
+    "normalized-softmax", "circle",
 )  # fmt: skip
 Y = torch.arange(8) % 2
 
@@ -83,9 +83,9 @@ def test_projection(params: dict[str, Any], kinds: list[tuple[int, int]], out: i
 
 
 def test_the_loss_sees_the_projected_features() -> None:
-    objective = make("pairwise-contrastive", projection="linear", embedding=2, normalise=False)
+    objective = make("pairwise-contrastive", projection="linear", embedding=2, normalize=False)
     z = objective.projection(random_outputs(len(Y)).features)
-    expected = pairwise_contrastive(margin=1.0, normalise=False)(z, Y).item()
+    expected = pairwise_contrastive(margin=1.0, normalize=False)(z, Y).item()
     assert value(objective) == pytest.approx(expected, rel=1e-6)
 
 
@@ -95,7 +95,7 @@ def test_nt_xent_does_not_look_at_labels() -> None:
     assert torch.equal(first, second)
 
 
-@pytest.mark.parametrize("name", ["arcface", "normalised-softmax"])
+@pytest.mark.parametrize("name", ["arcface", "normalized-softmax"])
 def test_class_directions_belong_to_the_objective(name: str) -> None:
     objective = make(name, projection="linear", embedding=3)
     assert {key: tuple(t.shape) for key, t in objective.state_dict().items()} == {
@@ -105,11 +105,11 @@ def test_class_directions_belong_to_the_objective(name: str) -> None:
     }
 
 
-@pytest.mark.parametrize("name", ["arcface", "normalised-softmax"])
+@pytest.mark.parametrize("name", ["arcface", "normalized-softmax"])
 def test_class_directions_are_drawn_from_the_seed_alone(name: str) -> None:
     def drawn(seed: int) -> torch.Tensor:
         objective = make(name)
-        initialise_by_name(objective, seed)
+        initialize_by_name(objective, seed)
         return objective.state_dict()["criterion.loss.W"]
 
     assert torch.equal(drawn(1), drawn(1))

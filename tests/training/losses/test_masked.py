@@ -19,14 +19,14 @@ from assay.core.registry import build
 from assay.data.dataset import Batch
 from assay.models.checkpoint import WEIGHTS_FILE, library_draws, save_weights
 from assay.models.classifier import ArchitectureContext, Classifier, InputScaling, Outputs, build_network
-from assay.models.initialisation import FromSource
+from assay.models.initialization import FromSource
 from assay.models.timm import transformer_of
 from assay.spec.schema import RecipeSpec
 from assay.testing.data import squares
 from assay.testing.models import same_state
 from assay.training.collapse import Collapsed
 from assay.training.loop import Interrupted, begin, fit
-from assay.training.losses.masked import Masked, MaskedAutoencoder, patches, positions, standardised
+from assay.training.losses.masked import Masked, MaskedAutoencoder, patches, positions, standardized
 from assay.training.objective import LossContext, Progress
 
 NOW = Progress(step=0, steps=5, epoch=0, epochs=1)
@@ -121,8 +121,8 @@ def test_hidden_pixels_never_reach_the_network(name: str) -> None:
     assert not torch.equal(first.tokens, read(objective, network, replace(batch, images=other)).tokens)
 
 
-def test_a_decoder_that_says_grey_everywhere_is_wrong_by_the_variance() -> None:
-    """Standardised by n - 1, the mean square of 16 pixels is 15 / 16."""
+def test_a_decoder_that_says_gray_everywhere_is_wrong_by_the_variance() -> None:
+    """Standardized by n - 1, the mean square of 16 pixels is 15 / 16."""
     network, batch = network_of(), batch_of()
     objective = objective_for(network)
     nn.init.zeros_(cast(nn.Linear, objective.decoder["predict"]).weight)
@@ -133,7 +133,7 @@ def test_a_decoder_that_says_grey_everywhere_is_wrong_by_the_variance() -> None:
 
 
 def test_patches_are_those_of_the_transformers_own_convolution() -> None:
-    """The weights of its first step, laid over them, give its tokens; also where an edge fills no patch, or is grey."""
+    """The weights of its first step, laid over them, give its tokens; also where an edge fills no patch, or is gray."""
     for size, channels, of_images in ((16, 3, 3), (18, 1, 1), (16, 3, 1)):
         trunk = cast(VisionTransformer, network_of(size, channels).trunk)
         images = batch_of(size, of_images).images
@@ -146,7 +146,7 @@ def test_patches_are_those_of_the_transformers_own_convolution() -> None:
 
 
 def test_a_patch_that_is_the_same_everywhere_is_0() -> None:
-    assert not standardised(torch.full((1, 2, 16), 0.7)).abs().gt(1e-3).any()
+    assert not standardized(torch.full((1, 2, 16), 0.7)).abs().gt(1e-3).any()
 
 
 # --- what is hidden --------------------------------------------------------------------------------------------------
@@ -235,7 +235,7 @@ TRAINING, VALIDATION = squares(40, seed=1, size=64), squares(20, seed=2, size=64
 
 def of_transformer(loss: str = "masked-autoencoder", **fields: Any) -> RecipeSpec:
     """timm's smallest transformer, of 16 patches of 16 px."""
-    given: dict[str, Any] = {"epochs": 4, "optimiser": part("optimiser", "adamw", lr=3e-3), **fields}
+    given: dict[str, Any] = {"epochs": 4, "optimizer": part("optimizer", "adamw", lr=3e-3), **fields}
     given["architecture"] = part("architecture", "timm", model="test_vit", in_chans=1)
     return recipe(**given).model_copy(update={"loss": part("loss", loss, **(SMALL if "masked" in loss else {}))})
 
@@ -271,7 +271,7 @@ def test_features_that_die_end_the_training(tmp_path) -> None:
     run = begin(of_transformer(), TRAINING, VALIDATION, 2, 0, torch.device("cpu"), tmp_path)
     norm = cast(nn.LayerNorm, run.network.trunk.norm)
     nn.init.zeros_(norm.weight)
-    for group in run.optimiser.param_groups:
+    for group in run.optimizer.param_groups:
         group["initial_lr"] = 0.0
     run.train_step()
     run.close_epoch()

@@ -39,22 +39,22 @@ def on_directions(z: list[list[float]], y: list[int], *, of: Callable[..., float
 
 LOSSES: dict[str, tuple[Loss, Naive]] = {
     "pairwise": (
-        pairwise_contrastive(margin=1.5, normalise=False),
+        pairwise_contrastive(margin=1.5, normalize=False),
         partial(naive.pairwise_contrastive, margin=1.5),
     ),
     "pairwise-directions": (
-        pairwise_contrastive(margin=1.0, normalise=True),
+        pairwise_contrastive(margin=1.0, normalize=True),
         partial(on_directions, of=naive.pairwise_contrastive, margin=1.0),
     ),
     "lifted": (
-        partial(pairs.lifted_structure, margin=1.0, normalise=False),
+        partial(pairs.lifted_structure, margin=1.0, normalize=False),
         partial(naive.lifted_structure, margin=1.0),
     ),
     "lifted-directions": (
-        partial(pairs.lifted_structure, margin=0.5, normalise=True),
+        partial(pairs.lifted_structure, margin=0.5, normalize=True),
         partial(on_directions, of=naive.lifted_structure, margin=0.5),
     ),
-    "n-pair": (partial(pairs.n_pair, regularisation=0.01), partial(naive.n_pair, regularisation=0.01)),
+    "n-pair": (partial(pairs.n_pair, regularization=0.01), partial(naive.n_pair, regularization=0.01)),
     "supcon": (supcon(temperature=0.3), partial(naive.supcon, temperature=0.3)),
     "nt-xent": (nt_xent, naive_nt_xent),
     "circle": (circle(margin=0.3, scale=8.0), partial(naive.circle, margin=0.3, scale=8.0)),
@@ -92,8 +92,8 @@ def test_lengths_do_not_matter_to_losses_on_directions(name: str, e: Example) ->
 @quickly
 @given(e=examples())
 def test_pairwise_scales_with_the_square_of_embedding_and_margin(e: Example) -> None:
-    big = pairwise_contrastive(margin=4.5, normalise=False)(3 * e.z, e.y)
-    torch.testing.assert_close(big, 9 * pairwise_contrastive(margin=1.5, normalise=False)(e.z, e.y))
+    big = pairwise_contrastive(margin=4.5, normalize=False)(3 * e.z, e.y)
+    torch.testing.assert_close(big, 9 * pairwise_contrastive(margin=1.5, normalize=False)(e.z, e.y))
 
 
 def line(*points: float) -> Tensor:
@@ -104,17 +104,17 @@ PAIR_AND_ONE = torch.tensor([0, 0, 1])
 
 
 def test_pairwise_by_hand() -> None:
-    value = pairwise_contrastive(margin=2.5, normalise=False)(line(0, 1, 3), PAIR_AND_ONE)
+    value = pairwise_contrastive(margin=2.5, normalize=False)(line(0, 1, 3), PAIR_AND_ONE)
     assert value.item() == pytest.approx((1 / 2 + 0 + 0.5**2 / 2) / 3)
 
 
 def test_lifted_by_hand() -> None:
-    value = pairs.lifted_structure(line(0, 1, 3), PAIR_AND_ONE, margin=1.0, normalise=False)
+    value = pairs.lifted_structure(line(0, 1, 3), PAIR_AND_ONE, margin=1.0, normalize=False)
     assert value.item() == pytest.approx((math.log(math.exp(-2) + math.exp(-1)) + 1) ** 2 / 2)
 
 
 def test_n_pair_by_hand() -> None:
-    value = pairs.n_pair(line(1, 2, -1), PAIR_AND_ONE, regularisation=0.1)
+    value = pairs.n_pair(line(1, 2, -1), PAIR_AND_ONE, regularization=0.1)
     expected = (math.log1p(math.exp(-1 - 2)) + math.log1p(math.exp(-2 - 2))) / 2 + 0.1 * (1 + 4 + 1) / 3
     assert value.item() == pytest.approx(expected)
 
@@ -156,9 +156,9 @@ def two_poles(each: int) -> tuple[Tensor, Tensor]:
 
 def test_perfect_separation() -> None:
     z, y = two_poles(4)
-    assert pairwise_contrastive(margin=2.0, normalise=False)(z, y).item() == 0
-    assert pairs.lifted_structure(20 * z, y, margin=1.0, normalise=False).item() == 0
-    assert pairs.n_pair(9 * z, y, regularisation=0.0).item() == pytest.approx(0, abs=1e-12)
+    assert pairwise_contrastive(margin=2.0, normalize=False)(z, y).item() == 0
+    assert pairs.lifted_structure(20 * z, y, margin=1.0, normalize=False).item() == 0
+    assert pairs.n_pair(9 * z, y, regularization=0.0).item() == pytest.approx(0, abs=1e-12)
     assert supcon(temperature=0.02)(z, y).item() == pytest.approx(math.log(3))  # 3 equal positives an anchor
     # negatives past their optimum weigh nothing, 4 of them; 3 positives are a margin beyond theirs, weighted by it
     assert circle(margin=0.25, scale=80.0)(z, y).item() == pytest.approx(math.log1p(4 * 3 * math.exp(-5)))

@@ -1,4 +1,4 @@
-"""ArcFace and the normalised softmax: against loops, hand-derived values, limits and invariances."""
+"""ArcFace and the normalized softmax: against loops, hand-derived values, limits and invariances."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.training.losses import naive
 from tests.training.losses.batches import Example, examples, quickly, rotation
 from torch import Tensor
 
-from assay.training.losses.metric_learning import LibraryLoss, arcface, normalised_softmax
+from assay.training.losses.metric_learning import LibraryLoss, arcface, normalized_softmax
 
 DIRECTIONS = torch.tensor([[1.0, 0.2, 0.0], [-0.3, 2.0, 0.1], [0.0, -0.5, -0.7], [0.4, 0.4, 3.0]], dtype=torch.float64)
 
@@ -29,7 +29,7 @@ def softmax_of(directions: Tensor, *, scale: float = 16.0, margin: float = 0.2) 
 
 def without_margin(directions: Tensor, *, scale: float = 16.0) -> LibraryLoss:
     classes, dimensions = directions.shape
-    return with_directions(normalised_softmax(dimensions, classes, scale=scale), directions)
+    return with_directions(normalized_softmax(dimensions, classes, scale=scale), directions)
 
 
 @quickly

@@ -56,8 +56,8 @@ def test_the_family_of_dice_equals_the_loops(at: Maps, reduce: str, background: 
     assert value("dice", at, **options).item() == pytest.approx(expected, rel=1e-9, abs=1e-12)
     expected = naive.over_groups(*arrays(at), reduce, background, lambda found: math.log(math.cosh(of(found))))
     assert value("log-cosh-dice", at, **options).item() == pytest.approx(expected, rel=1e-9, abs=1e-12)
-    expected = naive.over_groups(*arrays(at), reduce, background, naive.generalised_dice(smoothing))
-    assert value("generalised-dice", at, **options).item() == pytest.approx(expected, rel=1e-9, abs=1e-12)
+    expected = naive.over_groups(*arrays(at), reduce, background, naive.generalized_dice(smoothing))
+    assert value("generalized-dice", at, **options).item() == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
 @quickly
@@ -116,7 +116,7 @@ def test_other_libraries_agree_where_they_compute_the_same(at: Maps) -> None:
             "dice": smp.DiceLoss("multiclass", smooth=0.0)(logits, labels),
             "tversky": smp.TverskyLoss("multiclass", alpha=0.3, beta=0.7)(logits, labels),
             "lovasz": smp.LovaszLoss("multiclass")(logits.float(), labels),
-            "generalised-dice": monai.losses.GeneralizedDiceLoss(
+            "generalized-dice": monai.losses.GeneralizedDiceLoss(
                 softmax=True, to_onehot_y=True, batch=True, smooth_nr=0, smooth_dr=0
             )(logits, labels[:, None]),
         }
@@ -157,7 +157,7 @@ def test_limits(at: Maps, reduce: str, background: bool, smoothing: float) -> No
     close(value("focal-tversky", at, **options, **halves, exponent=1.0), overlap, rtol=1e-6, atol=1e-12)
     one = at[0][:, :2], at[1].clamp_max(1)
     single = {**options, "background": False}
-    close(value("generalised-dice", one, **single), value("dice", one, **single))
+    close(value("generalized-dice", one, **single), value("dice", one, **single))
     alone = at[0][:1], at[1][:1]
     for name in ("dice", "lovasz", "mcc"):
         close(value(name, alone, reduce="batch"), value(name, alone, reduce="image"))

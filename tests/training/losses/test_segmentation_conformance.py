@@ -17,7 +17,7 @@ from assay.testing.losses import PROGRESS, DenseLossConformance, batch_of, lesio
 from assay.training.objective import LossContext
 
 CONTEXT = LossContext(6, 2, (30, 20), dense=True)
-TERMS = [{"loss": "generalised-dice"}, {"loss": "boundary", "schedule": "linear", "start": 0.01, "end": 1}]
+TERMS = [{"loss": "generalized-dice"}, {"loss": "boundary", "schedule": "linear", "start": 0.01, "end": 1}]
 
 
 class TestCrossEntropy(DenseLossConformance):
@@ -55,11 +55,11 @@ class TestDicePerBatchWithoutSmoothing(DenseLossConformance):
 
 
 class TestGeneralisedDice(DenseLossConformance):
-    name = "generalised-dice"
+    name = "generalized-dice"
 
 
 class TestGeneralisedDicePerBatchWithoutSmoothing(DenseLossConformance):
-    name = "generalised-dice"
+    name = "generalized-dice"
     params: ClassVar[dict[str, Any]] = {"reduce": "batch", "smoothing": 0}
 
 
@@ -168,7 +168,7 @@ def test_cross_entropy_of_pixels_needs_no_other_library() -> None:
     code = (
         "import sys\nfrom assay.core.registry import build\nfrom assay.training.objective import LossContext\n"
         "context = LossContext(4, 2, (5, 5), dense=True)\n"
-        "for name in ('cross-entropy', 'lovasz', 'generalised-dice', 'top-k-cross-entropy'):\n"
+        "for name in ('cross-entropy', 'lovasz', 'generalized-dice', 'top-k-cross-entropy'):\n"
         "    build('loss', name, {}, context)\n"
         "assert 'monai' not in sys.modules\n"
         "build('loss', 'dice', {}, context)\n"

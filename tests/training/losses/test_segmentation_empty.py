@@ -39,12 +39,12 @@ VALUES: list[tuple[str, dict[str, Any], float]] = [
     ("log-cosh-dice", {}, math.log(math.cosh(OVERLAP))),
     ("log-cosh-dice", {"smoothing": 0.0}, math.log(math.cosh(1))),
     (
-        "generalised-dice",
+        "generalized-dice",
         {},
         1 - (1 + (2 * (PIXELS - SUM) + 1) / PIXELS**2) / (SUM + 1 + (2 * PIXELS - SUM + 1) / PIXELS**2),
     ),
-    ("generalised-dice", {"background": False}, OVERLAP),
-    ("generalised-dice", {"background": False, "smoothing": 0.0}, 1.0),
+    ("generalized-dice", {"background": False}, OVERLAP),
+    ("generalized-dice", {"background": False, "smoothing": 0.0}, 1.0),
     ("tversky", {}, 1 - 0.5 / (0.3 * SUM + 0.5)),
     ("tversky", {"smoothing": 0.0}, 1.0),
     ("focal-tversky", {}, (1 - 0.5 / (0.3 * SUM + 0.5)) ** 0.75),
@@ -59,7 +59,7 @@ VALUES: list[tuple[str, dict[str, Any], float]] = [
     ("cross-entropy-dice", {}, (OVERLAP - math.log(1 - P)) / 2),
 ]
 SILENT = {
-    ("dice", 0.0), ("log-cosh-dice", 0.0), ("generalised-dice", 0.0), ("tversky", 0.0), ("lovasz", "present"),
+    ("dice", 0.0), ("log-cosh-dice", 0.0), ("generalized-dice", 0.0), ("tversky", 0.0), ("lovasz", "present"),
     ("boundary", None), ("hausdorff", None), ("mcc", None),
 }  # fmt: skip
 """Loss, and the smoothing or the choice of classes, that give a lesion-free image no gradient."""
@@ -113,7 +113,7 @@ def test_per_batch_an_empty_image_pushes_even_without_smoothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "params"), [("dice", {}), ("tversky", {}), ("generalised-dice", {}), ("lovasz", {}), ("mcc", {})]
+    ("name", "params"), [("dice", {}), ("tversky", {}), ("generalized-dice", {}), ("lovasz", {}), ("mcc", {})]
 )
 def test_a_kind_of_lesion_that_no_image_shows_counts_as_an_empty_target(name: str, params: dict[str, Any]) -> None:
     """Three classes, the last in no image: its term is that of a mask without lesion."""

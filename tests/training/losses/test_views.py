@@ -32,7 +32,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "moco": {"embedding": 8, "queue": 20},
     "dino": {"hidden": 32, "outputs": 12},
 }
-UNLABELLED = sorted(SMALL)
+UNLABELED = sorted(SMALL)
 """The names of the losses without labels, and arguments under which they take no time."""
 NOW = Progress(step=0, steps=5, epoch=0, epochs=1)
 
@@ -124,23 +124,23 @@ def test_codes_are_shares_that_fill_prototypes_evenly(seed: int) -> None:
 
 def test_no_loss_without_labels_is_left_out() -> None:
     here = {entry.name for entry in entries("loss") if ".self_supervised:" in entry.target}
-    assert here == set(UNLABELLED)
-    assert not any(looks_at_labels(part("loss", name)) for name in [*UNLABELLED, "nt-xent"])
+    assert here == set(UNLABELED)
+    assert not any(looks_at_labels(part("loss", name)) for name in [*UNLABELED, "nt-xent"])
     assert looks_at_labels(part("loss", "nt-xent", head="joint"))
     assert looks_at_labels(part("loss", "supcon"))
 
 
-@pytest.mark.parametrize("name", UNLABELLED)
+@pytest.mark.parametrize("name", UNLABELED)
 def test_targets_decide_nothing_and_gradients_are_finite(name: str, tmp_path) -> None:
     run = begun(name, tmp_path)
-    run.objective.eval()  # queue and centre stay
+    run.objective.eval()  # queue and center stay
     run.network.eval()
     batch = run.views(run.training.batch(np.arange(16)), "augmentation", 0)
     outputs = run.outputs(batch)
     first = run.objective.loss(outputs, batch, NOW)
     other = batch_of(1 - batch.target)
-    relabelled = run.objective.loss(outputs, type(batch)(batch.images, other.target, batch.row), NOW)
-    assert torch.equal(first, relabelled)
+    relabeled = run.objective.loss(outputs, type(batch)(batch.images, other.target, batch.row), NOW)
+    assert torch.equal(first, relabeled)
     assert first.shape == ()
     first.backward()
     trained = [*run.network.trunk.parameters(), *run.objective.parameters()]
@@ -161,9 +161,9 @@ def test_targets_decide_nothing_and_gradients_are_finite(name: str, tmp_path) ->
     assert float(lower.detach()) < float(first.detach())
 
 
-@pytest.mark.parametrize("name", UNLABELLED)
+@pytest.mark.parametrize("name", UNLABELED)
 def test_it_is_resumed_to_the_bit(name: str, tmp_path) -> None:
-    chosen = recipe("cross-entropy", epochs=3, optimiser=part("optimiser", "adamw", lr=3e-3)).model_copy(
+    chosen = recipe("cross-entropy", epochs=3, optimizer=part("optimizer", "adamw", lr=3e-3)).model_copy(
         update={"loss": part("loss", name, **SMALL[name])}
     )
     options: dict[str, Any] = {"classes": 2, "seed": 0}
@@ -193,7 +193,7 @@ def test_a_teacher_begins_as_the_network_follows_it_and_gets_no_gradient(name: s
     kept = 1 - (1 - kept) * (math.cos(math.pi * share) + 1) / 2 if objective.rising else kept
     for old, now, new in zip(before, teacher.parameters(), run.network.parameters(), strict=True):
         torch.testing.assert_close(now, kept * old + (1 - kept) * new)
-    given = {id(parameter) for group in run.optimiser.param_groups for parameter in group["params"]}
+    given = {id(parameter) for group in run.optimizer.param_groups for parameter in group["params"]}
     assert not given & {id(parameter) for parameter in objective.averaged.parameters()}
 
 

@@ -185,6 +185,6 @@ def test_every_mitigation_works_with_halves_of_a_continuous_factor(tmp_path):
     assert list(said.mitigation["rows"]["trained"])[:2] == ["no square, low half", "no square, high half"]
 
 
-def test_their_names_are_those_of_the_catalogue():
+def test_their_names_are_those_of_the_catalog():
     assert cast(MitigationTraits, lookup("mitigation", "none").traits).group_labels == "none"
     assert len(NAMES) == 8

@@ -142,7 +142,7 @@ class Cut:
     @property
     def shape(self) -> tuple[int, int, int]:
         """(channels, height, width)."""
-        return (1 if self.crops.channels == "grey" else 3), self.crops.size, self.crops.size
+        return (1 if self.crops.channels == "gray" else 3), self.crops.size, self.crops.size
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -268,8 +268,8 @@ def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache
         left_out=left_out(listing.problems, listing.word),
         doubts=unequally_lost(listing),
     )
-    millimetres = _millimetres(spec, table, pixels.native[kept])
-    scale = _scale(known.scale if known else PixelScale(), millimetres)
+    millimeters = _millimeters(spec, table, pixels.native[kept])
+    scale = _scale(known.scale if known else PixelScale(), millimeters)
     crops = None if pixels.crops is None else pixels.crops.take(kept.tolist())
     native = pixels.native[kept]
     lesions = None if listing.boxes is None else listing.boxes.fitted(native, spec.size)
@@ -286,7 +286,7 @@ def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache
         told,
         native,
         crops,
-        millimetres,
+        millimeters,
         lesions,
         boxes,
         formats,
@@ -352,7 +352,7 @@ def _decoded(
         native=native,
         meaning=listing.meaning,
         size=spec.size,
-        channels="grey" if images.array.shape[1] == 1 else "colour",
+        channels="gray" if images.array.shape[1] == 1 else "color",
         deep=deep,
         cache=cache,
         bits=images.bits,
@@ -525,7 +525,7 @@ def _put_together(pairs: Sequence[Pair]) -> str:
     )
 
 
-def _millimetres(spec: DataSpec, table: FactorTable, native: np.ndarray) -> np.ndarray | None:
+def _millimeters(spec: DataSpec, table: FactorTable, native: np.ndarray) -> np.ndarray | None:
     """Millimeters per pixel at study resolution, to which the longer side was brought; NaN where a row says none."""
     if not spec.pixel_size or "pixel_size" not in table.columns:
         return None
@@ -533,9 +533,9 @@ def _millimetres(spec: DataSpec, table: FactorTable, native: np.ndarray) -> np.n
     return np.where(np.isfinite(size) & (size > 0), size, np.nan)
 
 
-def _scale(known: PixelScale, millimetres: np.ndarray | None) -> PixelScale:
+def _scale(known: PixelScale, millimeters: np.ndarray | None) -> PixelScale:
     """Return the median over images that say theirs."""
-    if millimetres is None:
+    if millimeters is None:
         return known
-    present = millimetres[np.isfinite(millimetres)]
+    present = millimeters[np.isfinite(millimeters)]
     return replace(known, mm_per_pixel=float(np.median(present)) if len(present) else None)

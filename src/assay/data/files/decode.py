@@ -17,7 +17,7 @@ from jaxtyping import Int, UInt8
 from assay.core.files import content_hash, file_state
 from assay.data.cache import ArrayCache
 from assay.data.dataset import ONE_KIND
-from assay.data.files.fitting import PAD, Box, Framing, fit_image, fit_labels, is_coloured, vanished
+from assay.data.files.fitting import PAD, Box, Framing, fit_image, fit_labels, is_colored, vanished
 from assay.data.files.pictures import Header, Picture, at_full_range, ben_graham, bits_of, circle_crop
 from assay.data.files.readers import examine, read_picture
 from assay.data.files.table import Unreadable
@@ -102,7 +102,7 @@ def _by_number(stored: Picture, labels: Mapping[int, int]) -> np.ndarray:
         raise Unreadable("it is a lossy file, in which the numbers of kinds are smeared", _EXPORT)
     if pixels.ndim == 3:
         if (pixels != pixels[..., :1]).any():
-            raise Unreadable("it is in colours, and data.mask_values names numbers", _EXPORT)
+            raise Unreadable("it is in colors, and data.mask_values names numbers", _EXPORT)
         pixels = pixels[..., 0]
     found = np.unique(pixels).astype(np.int64)
     unnamed = [int(value) for value in found if value and int(value) not in labels]
@@ -120,70 +120,70 @@ def _by_brightness(stored: Picture) -> tuple[np.ndarray, tuple[str, ...]]:
     if pixels.dtype == np.bool_:
         return pixels, ()
     if stored.palette is not None and int(pixels.max()) > 1:
-        pixels = stored.palette  # a label tool writes 0 and 1 with any colours; other indices say nothing by themselves
-    grey = pixels if pixels.ndim == 2 else pixels.max(axis=2)
-    largest, range_ = int(grey.max()), int(np.iinfo(grey.dtype).max)
+        pixels = stored.palette  # a label tool writes 0 and 1 with any colors; other indices say nothing by themselves
+    gray = pixels if pixels.ndim == 2 else pixels.max(axis=2)
+    largest, range_ = int(gray.max()), int(np.iinfo(gray.dtype).max)
     if stored.lossy:
-        return _of_lossy(grey, range_), ()
+        return _of_lossy(gray, range_), ()
     if largest <= 1:
-        return grey > 0, (UNIT,) if largest and stored.palette is None else ()
-    values = _several(pixels, grey, range_)
+        return gray > 0, (UNIT,) if largest and stored.palette is None else ()
+    values = _several(pixels, gray, range_)
     if values:
-        raise Unreadable(values, _EXPORT if pixels.ndim == 3 and _coloured(pixels) else _name(grey))
-    return grey > range_ // 2, ()
+        raise Unreadable(values, _EXPORT if pixels.ndim == 3 and _colored(pixels) else _name(gray))
+    return gray > range_ // 2, ()
 
 
-def _of_lossy(grey: np.ndarray, range_: int) -> np.ndarray:
+def _of_lossy(gray: np.ndarray, range_: int) -> np.ndarray:
     """Lesion is what is above half. Up to a sixteenth of the range is black; values between that and half are refused,
     and so is a value between, where it fills more of the mask than an edge can: a fiftieth.
     """
-    low, high, largest = range_ // 16, range_ - range_ // 16, int(grey.max())
+    low, high, largest = range_ // 16, range_ - range_ // 16, int(gray.max())
     if low < largest <= range_ // 2:
         what = f"it is a lossy file of values up to {largest}, none above half of the range"
         raise Unreadable(what, "export it as PNG, black and white")
-    counts = np.bincount(grey.ravel().astype(np.int64), minlength=range_ + 1)
-    plain = [int(value) for value in np.flatnonzero(counts > grey.size // 50) if low < value < high]
+    counts = np.bincount(gray.ravel().astype(np.int64), minlength=range_ + 1)
+    plain = [int(value) for value in np.flatnonzero(counts > gray.size // 50) if low < value < high]
     if plain:
         raise Unreadable(f"it holds {_listed([*plain, largest])}, as if these were several kinds", _EXPORT)
-    return grey > range_ // 2
+    return gray > range_ // 2
 
 
-def _several(pixels: np.ndarray, grey: np.ndarray, range_: int) -> str:
+def _several(pixels: np.ndarray, gray: np.ndarray, range_: int) -> str:
     """Evidence that a lossless mask holds several kinds, or another one than 0 and the range's end; else empty.
 
     Edges may be smooth, and values near both ends come from a JPEG that was saved again: a value in between counts only
     where it fills a square of 3 x 3 px.
     """
-    if int(grey.max()) <= range_ // 2:
-        return f"its values are 0 and {_listed(np.unique(grey[grey > 0]).tolist())}, none above half of the range"
-    if pixels.ndim == 3 and _coloured(pixels):
+    if int(gray.max()) <= range_ // 2:
+        return f"its values are 0 and {_listed(np.unique(gray[gray > 0]).tolist())}, none above half of the range"
+    if pixels.ndim == 3 and _colored(pixels):
         bright = (pixels > range_ // 2) @ np.array([1, 2, 4])
-        colours = [value for value in _flat(bright) if value]
-        return f"it shows lesions in {len(colours)} colours" if len(colours) > 1 else ""
+        colors = [value for value in _flat(bright) if value]
+        return f"it shows lesions in {len(colors)} colors" if len(colors) > 1 else ""
     low, high = range_ // 16, range_ - range_ // 16
-    if not ((grey > low) & (grey < high)).any():
+    if not ((gray > low) & (gray < high)).any():
         return ""
-    between = [value for value in _flat(grey) if low < value < high]
-    return f"it holds {_listed([*between, int(grey.max())])}, as if these were several kinds" if between else ""
+    between = [value for value in _flat(gray) if low < value < high]
+    return f"it holds {_listed([*between, int(gray.max())])}, as if these were several kinds" if between else ""
 
 
-def _coloured(pixels: np.ndarray) -> bool:
+def _colored(pixels: np.ndarray) -> bool:
     return bool((pixels != pixels[..., :1]).any())
 
 
 def _flat(values: np.ndarray) -> list[int]:
     """Return the values that fill a square of 3 x 3 px somewhere, ascending."""
-    centre = values[1:-1, 1:-1]
-    same = np.ones(centre.shape, dtype=np.bool_)
+    center = values[1:-1, 1:-1]
+    same = np.ones(center.shape, dtype=np.bool_)
     height, width = values.shape
     for down in range(3):
         for across in range(3):
-            same &= values[down : height - 2 + down, across : width - 2 + across] == centre
-    return [int(value) for value in np.unique(centre[same])]
+            same &= values[down : height - 2 + down, across : width - 2 + across] == center
+    return [int(value) for value in np.unique(center[same])]
 
 
-def _name(grey: np.ndarray) -> str:
-    found = [int(value) for value in np.unique(grey) if value][:2]
+def _name(gray: np.ndarray) -> str:
+    found = [int(value) for value in np.unique(gray) if value][:2]
     example = ", ".join(f"{value}: {name}" for value, name in zip(found, ("lesion", "other"), strict=False))
     return f"say what each value is, such as data.mask_values: {{{example}}}"
 
@@ -204,7 +204,7 @@ _AHEAD = 256
 VANISHED = "vanished"
 """The note of a mask with lesions that are too small to be seen at study resolution."""
 
-Channels = Literal["auto", "grey", "colour"]
+Channels = Literal["auto", "gray", "color"]
 Failures = dict[int, tuple[str, str]]
 """Position -> error of the file, and its remedy."""
 
@@ -236,7 +236,7 @@ class _Filled(NamedTuple):
     peak: int | None = None
 
 
-class _ColourFound(Exception):
+class _ColorFound(Exception):
     """An image with differing channels turned up where gray was hoped for."""
 
 
@@ -256,7 +256,7 @@ def decode_images(
     Args:
         sources: Per image, a call that gives the file's bytes or pixels [h, w] or [h, w, 3].
         digests: Names of their content.
-        channels: `grey` takes the luminance (Rec. 601) of color images, `colour` repeats gray ones; `auto` is color if
+        channels: `gray` takes the luminance (Rec. 601) of color images, `color` repeats gray ones; `auto` is color if
             any image has differing channels.
         changes: `DataSpec.preprocessing`.
         native: Width and height of the files, where some may be decoded at a part of that. Files that fail are listed,
@@ -265,11 +265,11 @@ def decode_images(
     """
     if channels != "auto":
         return _decode(
-            sources, digests, size, deep, 1 if channels == "grey" else 3, False, cache, changes, native, framing
+            sources, digests, size, deep, 1 if channels == "gray" else 3, False, cache, changes, native, framing
         )
     try:
         return _decode(sources, digests, size, deep, 1, True, cache, changes, native, framing)
-    except _ColourFound:
+    except _ColorFound:
         return _decode(sources, digests, size, deep, 3, False, cache, changes, native, framing)
 
 
@@ -297,7 +297,7 @@ def _decode(
     size: int,
     deep: bool,
     channels: int,
-    only_grey: bool,
+    only_gray: bool,
     cache: ArrayCache,
     changes: Sequence[str],
     native: Int[np.ndarray, "n 2"] | None,
@@ -306,22 +306,22 @@ def _decode(
     """One attempt.
 
     Args:
-        only_grey: Stop at the first colored image, and remember that for the next time.
+        only_gray: Stop at the first colored image, and remember that for the next time.
     """
     dtype = np.dtype(np.uint16 if deep else np.uint8)
     told = (*(("+".join(changes),) if changes else ()), *((framing.label,) if framing.label else ()))
     told = (*told, "peaks") if deep else told
-    name = name_of("images", digests, size, dtype.name, channels, only_grey, *told)
-    coloured = f"{name}.coloured.json"
-    if only_grey and cache.read_notes(coloured):
-        raise _ColourFound
+    name = name_of("images", digests, size, dtype.name, channels, only_gray, *told)
+    colored = f"{name}.colored.json"
+    if only_gray and cache.read_notes(colored):
+        raise _ColorFound
 
     def one(at: int, out: np.ndarray) -> _Filled:
         given = sources[at]()
         picture = Picture(given) if isinstance(given, np.ndarray) else read_picture(given, size)
         pixels = picture.pixels
-        if only_grey and is_coloured(pixels):
-            raise _ColourFound
+        if only_gray and is_colored(pixels):
+            raise _ColorFound
         if "circle-crop" in changes:
             pixels = circle_crop(pixels)
             height, width = pixels.shape[:2]
@@ -336,8 +336,8 @@ def _decode(
     try:
         decoded = _fill(name, (len(sources), channels, size, size), dtype, one, cache)
         return _at_true_range(name, decoded, cache)
-    except _ColourFound:
-        cache.write_notes(coloured, True)
+    except _ColorFound:
+        cache.write_notes(colored, True)
         raise
 
 

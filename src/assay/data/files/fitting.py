@@ -89,7 +89,7 @@ PAD = Framing()
 """The default: the whole image, its aspect kept, padded with black."""
 
 
-def is_coloured(pixels: np.ndarray) -> bool:
+def is_colored(pixels: np.ndarray) -> bool:
     """Return whether the channels differ anywhere.
 
     Args:

@@ -58,16 +58,16 @@ def dicom_header(data: bytes) -> Header:
     dataset = pydicom.dcmread(io.BytesIO(_inflated(data, _SPARE)[0]), stop_before_pixels=True)
     if "Rows" not in dataset or "Columns" not in dataset:
         raise Unreadable("this DICOM file holds no image", "name the image object, not a report or a presentation")
-    colour = int(dataset.get("SamplesPerPixel", 1)) > 1 or "PALETTE" in str(dataset.PhotometricInterpretation)
+    color = int(dataset.get("SamplesPerPixel", 1)) > 1 or "PALETTE" in str(dataset.PhotometricInterpretation)
     frames = int(dataset.get("NumberOfFrames", 1) or 1)
-    return Header(int(dataset.Columns), int(dataset.Rows), not colour, frames)
+    return Header(int(dataset.Columns), int(dataset.Rows), not color, frames)
 
 
 def dicom_pixels(data: bytes, mask: bool, size: int) -> Picture:
     """Pixels of a DICOM image as a radiologist first sees it; a mask as its stored values.
 
-    Grey: rescale slope and intercept (or modality LUT), then the first VOI window or LUT, else the whole range that the
-    stored bits can take; MONOCHROME1 is inverted; 16 bit. Colour: RGB, 8 bit.
+    Gray: rescale slope and intercept (or modality LUT), then the first VOI window or LUT, else the whole range that the
+    stored bits can take; MONOCHROME1 is inverted; 16 bit. Color: RGB, 8 bit.
     """
     dataset = pydicom.dcmread(io.BytesIO(_bounded(data)))
     values = pixel_array(dataset)  # YBR comes as RGB
@@ -81,8 +81,8 @@ def dicom_pixels(data: bytes, mask: bool, size: int) -> Picture:
         return Picture(stored(values))
     if mask:
         return Picture(values > 0 if int(values.max()) <= 1 else stored(values))
-    grey = _windowed(values, dataset)
-    return Picture(np.uint16(65535) - grey if photometric == "MONOCHROME1" else grey)
+    gray = _windowed(values, dataset)
+    return Picture(np.uint16(65535) - gray if photometric == "MONOCHROME1" else gray)
 
 
 def _bounded(data: bytes) -> bytes:
@@ -141,15 +141,15 @@ def _windowed(values: np.ndarray, dataset: Any) -> np.ndarray:
 
 def _window(values: np.ndarray, dataset: Any) -> np.ndarray:
     """Return the first window as 0..1 (PS3.3 C.11.2.1.2 and C.11.2.1.3)."""
-    centre, width = _first(dataset.WindowCenter), _first(dataset.WindowWidth)
+    center, width = _first(dataset.WindowCenter), _first(dataset.WindowWidth)
     function = str(dataset.get("VOILUTFunction", "LINEAR") or "LINEAR").upper()
     if function == "SIGMOID":
-        return 1 / (1 + np.exp(-4 * (values - centre) / width))
+        return 1 / (1 + np.exp(-4 * (values - center) / width))
     if function == "LINEAR_EXACT":
-        return (values - centre) / width + 0.5
+        return (values - center) / width + 0.5
     if width <= 1:
-        return (values > centre - 0.5).astype(np.float64)
-    return (values - (centre - 0.5)) / (width - 1) + 0.5
+        return (values > center - 0.5).astype(np.float64)
+    return (values - (center - 0.5)) / (width - 1) + 0.5
 
 
 def _first(value: Any) -> float:
@@ -251,7 +251,7 @@ _UNPACKERS: dict[int, Callable[[], Any]] = {
     34925: lambda: lzma.LZMADecompressor(memlimit=1 << 28),
 }
 """TIFF compressions that can unpack to a thousand times their size."""
-_GREY = (tifffile.PHOTOMETRIC.MINISWHITE, tifffile.PHOTOMETRIC.MINISBLACK)
+_GRAY = (tifffile.PHOTOMETRIC.MINISWHITE, tifffile.PHOTOMETRIC.MINISBLACK)
 _CHANNELS = 4
 # EXIF orientation -> swap axes, then flip rows, then flip columns
 _TURNS = {
@@ -292,8 +292,8 @@ def tiff_pixels(data: bytes) -> Picture:
         axes = str(page.axes)
         if axes == "SYX":
             values = np.moveaxis(values, 0, -1)
-        if values.ndim == 3 and (page.photometric not in (*_GREY, tifffile.PHOTOMETRIC.RGB)):
-            raise Unreadable("it is a 16-bit TIFF in a colour space other than RGB", "export it as RGB or grey")
+        if values.ndim == 3 and (page.photometric not in (*_GRAY, tifffile.PHOTOMETRIC.RGB)):
+            raise Unreadable("it is a 16-bit TIFF in a color space other than RGB", "export it as RGB or gray")
         if values.ndim == 3:
             values = values[..., :3] if page.photometric == tifffile.PHOTOMETRIC.RGB else values[..., 0]
         pixels = stored(values)

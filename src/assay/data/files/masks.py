@@ -559,7 +559,7 @@ def paired(images: Path, masks: Path, root: Path, all_masked: bool, suffix: str 
             what = f"{len(found[stem])} masks have its stem in {masks.name}/"
             problems.append(Problem(number, names[at], what, "keep one of them"))
         elif stem not in found and all_masked:
-            problems.append(Problem(number, names[at], "no mask has its stem: lesion-free, or not labelled?", UNMASKED))
+            problems.append(Problem(number, names[at], "no mask has its stem: lesion-free, or not labeled?", UNMASKED))
     orphans = sorted([*strays, *(path.name for stem in found.keys() - set(stems) for path in found[stem])])
     lacking = [stem for stem in stems if stem not in found]
     if orphans and lacking and not all_masked:
@@ -785,7 +785,7 @@ def row_masks(
             mask = coco.masks[line - 1] if coco is not None else _of_cell(folder, spec, cell)
             if mask is None and spec.unmasked == "refuse":
                 what = "it names none" if coco is None else "no annotation outlines anything"
-                raise Unreadable(f"{what}: lesion-free, or not labelled?", UNMASKED)
+                raise Unreadable(f"{what}: lesion-free, or not labeled?", UNMASKED)
         except Unreadable as error:
             problems.append(Problem(line, name, f"mask: {error.what}", error.remedy))
         masks.append(mask)

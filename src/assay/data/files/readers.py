@@ -37,7 +37,7 @@ _DEEP = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
 class _Format:
     """A file format: how its content is recognized, and its two steps."""
 
-    recognise: Callable[[bytes], bool]
+    recognize: Callable[[bytes], bool]
     header: Callable[[bytes], Header]
     pixels: Callable[[bytes, bool, int], Picture]
 
@@ -78,7 +78,7 @@ def _format(data: bytes) -> _Format:
     if not data:
         raise Unreadable("the file is empty", "copy it again")
     for candidate in _KNOWN:
-        if candidate.recognise(data):
+        if candidate.recognize(data):
             return candidate
     raise Unreadable("it is no PNG, JPEG, TIFF, DICOM, NIfTI, GIF, BMP or WebP image", "export it as PNG")
 
@@ -123,7 +123,7 @@ def _raster_pixels(data: bytes, mask: bool, size: int) -> Picture:
         lossy = opened.format in ("JPEG", "MPO", "WEBP", "JPEG2000")
         if size:
             opened.draft(None, (2 * size, 2 * size))  # JPEG: whole factors are scaled while decoding
-        notes = ("16-bit colour was read as 8 bit",) if _loses_depth(opened) else ()
+        notes = ("16-bit color was read as 8 bit",) if _loses_depth(opened) else ()
         image = ImageOps.exif_transpose(opened)
         if image.mode in _DEEP:
             pixels = stored(np.asarray(image))

@@ -70,7 +70,7 @@ FACTORS = (
 )
 
 
-# From attenuation to grey levels: scatter, exposure, the scanner's tone curve and grain.
+# From attenuation to gray levels: scatter, exposure, the scanner's tone curve and grain.
 
 FINEST = 256
 """Cells of the finest lattice of grain over the field: some 1.6 mm."""
@@ -89,9 +89,9 @@ def exposed(
     grain: float,
     grid: Grid,
 ) -> Float[Tensor, "n size size"]:
-    """Grey levels 0 to 1, bright where much is absorbed.
+    """Gray levels 0 to 1, bright where much is absorbed.
 
-    grain: standard deviation of the noise in grey levels of 1 in the mediastinum on the computed scanner at 256 px.
+    grain: standard deviation of the noise in gray levels of 1 in the mediastinum on the computed scanner at 256 px.
     """
 
     def draw(name: str, low: float, high: float) -> Float[np.ndarray, "n"]:
@@ -111,20 +111,20 @@ def exposed(
 
 
 def _shading(seen: PhantomRows, nuisance: Int[np.ndarray, "n"], grid: Grid) -> Float[Tensor, "n size size"]:
-    """A slope of grey across the image: the beam is not quite straight upon the detector, least so at the bedside."""
+    """A slope of gray across the image: the beam is not quite straight upon the detector, least so at the bedside."""
     steep = (1 + 1.2 * seen["view"])[:, None] * spread(nuisance, "chest-shading", -0.07, 0.07, 2) * (2 / grid.field)
     x, y = grid.axes()
     return x * column(steep[:, 0], grid.device) + y * column(steep[:, 1], grid.device)
 
 
 def _loudness(seen: PhantomRows, grain: float) -> Float[np.ndarray, "n"]:
-    """Grain per grey level: the thicker the patient, the fewer the photons."""
+    """Grain per gray level: the thicker the patient, the fewer the photons."""
     scanner = (1 - 0.5 * seen["scanner"]).clip(0.2)
     return grain * scanner * (1 + 0.35 * seen["view"]) * (1 + 0.7 * (seen["habitus"] + 0.2))
 
 
 def _tone(z: Float[Tensor, "n size size"], lift: Float[Tensor, "n 1 1"]) -> Float[Tensor, "n size size"]:
-    """A curve that lifts (or deepens) the middle greys, is straight in the dark and saturates towards white."""
+    """A curve that lifts (or deepens) the middle grays, is straight in the dark and saturates toward white."""
     z = z.clamp_(min=0)
     fourth = (z * z).mul_(z * z)
     z = z.div_((fourth + 1).sqrt_().sqrt_()).mul_(1.12).clamp_(max=1)
@@ -154,7 +154,7 @@ _BULGE = 1 + 1.6 * 2 * _UNEVEN
 class Mass:
     """One mass an image; float64 [n] each. Place and size in mm on the image.
 
-    strength: attenuation added at its centre, 0 where there is no mass. fade: width of its edge in mm.
+    strength: attenuation added at its center, 0 where there is no mass. fade: width of its edge in mm.
     cosine, sine: direction of its long axis. stretch: root of long over short axis. uneven: harmonics [n, 4].
     """
 
@@ -189,7 +189,7 @@ def mass(seen: PhantomRows, build: Anatomy, nuisance: Int[np.ndarray, "n"]) -> M
 def _place(
     seen: PhantomRows, build: Anatomy, nuisance: Int[np.ndarray, "n"]
 ) -> tuple[Float[np.ndarray, "n 1"], Float[np.ndarray, "n 1"]]:
-    """The centre in the patient's coordinates."""
+    """The center in the patient's coordinates."""
     side = seen["side"][:, None]
     dome = (1 - seen["side"]) * build.dome_right + seen["side"] * build.dome_left
     share = 0.24 + 0.27 * seen["zone"] + spread(nuisance, "mass-height", -0.07, 0.07)[:, 0]
@@ -228,7 +228,7 @@ def _profile(own: Mass, depth: Tensor, edge: np.ndarray, device: str) -> Float[T
 
 
 def _depth(own: Mass, windows: Windows, device: str) -> Float[Tensor, "m w w"]:
-    """mm inside the outline, along the ray from the centre."""
+    """mm inside the outline, along the ray from the center."""
     x, y = windows.x - column(own.x, device), windows.y - column(own.y, device)
     along, across = own.radius * own.stretch, own.radius / own.stretch
     u = x * column(own.cosine / along, device) + y * column(own.sine / along, device)
@@ -352,7 +352,7 @@ def _hilum(draw: Draw, x: np.ndarray, y: np.ndarray, size: np.ndarray) -> list[n
 # The chest phantom: a frontal radiograph of known sex, age, view and scanner, with a mass in a lung or without.
 
 FIELD = 400.0
-"""Millimetres at the detector that an image shows a side, whatever its size in pixels."""
+"""Millimeters at the detector that an image shows a side, whatever its size in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,12 +376,12 @@ class _Patients:
 class ChestPhantom(DrawnPhantom[_Patients]):
     """Frontal chest radiographs of 400 mm a side, 64 to 512 px, bright where much is absorbed.
 
-    grain: standard deviation of the noise in the mediastinum on the computed scanner, in grey levels of 1.
+    grain: standard deviation of the noise in the mediastinum on the computed scanner, in gray levels of 1.
     vessels: attenuation of hila and vessels, 1 normal, 0 none.
     bones: attenuation of all bone, 1 normal, 0 none.
     texture: strength of the lung's own fine texture, 1 normal, 0 none.
 
-    Attenuations are summed, then turned into grey levels pixel by pixel, noise included: so a mass adds to what lies
+    Attenuations are summed, then turned into gray levels pixel by pixel, noise included: so a mass adds to what lies
     before and behind it, and a change of its factors leaves every pixel that it does not reach the same to the bit.
 
     At difficulty 0 of all factors every image shows a man of 50 years and middling habitus, PA, on the computed
@@ -422,7 +422,7 @@ class ChestPhantom(DrawnPhantom[_Patients]):
         self,
         *,
         grain: Annotated[
-            float, Field(ge=0, le=0.3, description="noise in the mediastinum on the computed scanner, of grey 1")
+            float, Field(ge=0, le=0.3, description="noise in the mediastinum on the computed scanner, of gray 1")
         ] = 0.014,
         vessels: Annotated[
             float, Field(ge=0, le=2, description="attenuation of hila and vessels, 1 normal, 0 none")

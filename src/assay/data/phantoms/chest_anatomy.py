@@ -16,7 +16,7 @@ from assay.data.phantoms.noise import spread
 
 # The build of a chest: where its parts lie, how large they are, and how the patient stands before the detector.
 #
-# Lengths are millimetres at the patient, from the middle of the chest: x to the image's right (the patient's left), y
+# Lengths are millimeters at the patient, from the middle of the chest: x to the image's right (the patient's left), y
 # down. Everything follows from the visible factors and the nuisance seed.
 
 Draw = Callable[[str, float, float], np.ndarray]
@@ -310,7 +310,7 @@ def frame(build: Anatomy, blur: Float[np.ndarray, "m"], grid: Grid) -> Frame:
 def on_image(
     pose: Pose, x: Float[np.ndarray, "n k"], y: Float[np.ndarray, "n k"]
 ) -> tuple[Float[np.ndarray, "n k"], Float[np.ndarray, "n k"]]:
-    """Points of the patient as millimetres on the image: the inverse of what `frame` does."""
+    """Points of the patient as millimeters on the image: the inverse of what `frame` does."""
     zoom = pose.zoom[:, None]
     return x * zoom + _midline(pose, y), y * zoom + pose.y[:, None]
 
@@ -530,7 +530,7 @@ def _air(build: Anatomy, at: Frame) -> tuple[Float[Tensor, "m size size"], Float
 
 
 def _mediastinum(at: Frame) -> Float[Tensor, "m size size"]:
-    """Share of the lung's depth that heart and vessels take: a step at their border, then more towards the middle."""
+    """Share of the lung's depth that heart and vessels take: a step at their border, then more toward the middle."""
     depth = at.sided(at.along(at.outlines.right), at.along(at.outlines.left)) - at.away
     t = (depth * (1 / 48)).clamp_(0, 1)
     inner = (2 - t).mul_(t).mul_(0.68)
@@ -538,7 +538,7 @@ def _mediastinum(at: Frame) -> Float[Tensor, "m size size"]:
 
 
 def _above_diaphragm(build: Anatomy, at: Frame) -> Float[Tensor, "m size size"]:
-    """mm above the dome of the side: flat in the middle, steep towards the angle with the ribs."""
+    """mm above the dome of the side: flat in the middle, steep toward the angle with the ribs."""
     t = (at.reach - 0.46).mul_(1 / 0.54)
     t.mul_(t)
     steep = (t * t).mul_(0.55).add_(t * 0.45).mul_(at.put(build.angle))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Square images of `size` px that show `field` mm a side; the origin of coordinates is the image's centre."""
+    """Square images of `size` px that show `field` mm a side; the origin of coordinates is the image's center."""
 
     size: int
     field: float
@@ -31,20 +31,20 @@ class Grid:
 
     @property
     def pixel(self) -> float:
-        """Millimetres per pixel."""
+        """Millimeters per pixel."""
         return self.field / self.size
 
     def blank(self, rows: int) -> Float[Tensor, "rows pixels"]:
         """An empty canvas, flat."""
         return torch.zeros(rows, self.size * self.size, device=self.device)
 
-    def millimetres(self, index: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    def millimeters(self, index: Int[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Coordinate of the center of the pixels of this column (or line)."""
         return (index.to(torch.float32) + (0.5 - 0.5 * self.size)) * self.pixel
 
     def axes(self) -> tuple[Float[Tensor, "1 1 size"], Float[Tensor, "1 size 1"]]:
         """x and y of all pixels, to be broadcast."""
-        line = self.millimetres(torch.arange(self.size, device=self.device))
+        line = self.millimeters(torch.arange(self.size, device=self.device))
         return line.view(1, 1, -1), line.view(1, -1, 1)
 
 
@@ -73,7 +73,7 @@ class Windows:
         columns = _first(x - radius, width, grid)[:, None, None] + steps
         lines = _first(y - radius, width, grid)[:, None, None] + steps[:, None]
         above = torch.as_tensor(row * grid.size, device=grid.device)[:, None, None]
-        return Windows(grid.millimetres(columns), grid.millimetres(lines), (lines + above) * grid.size + columns)
+        return Windows(grid.millimeters(columns), grid.millimeters(lines), (lines + above) * grid.size + columns)
 
     def read(self, canvas: Tensor) -> Float[Tensor, "m w w"]:
         """Read the windows from a contiguous canvas of all rows."""
@@ -132,25 +132,25 @@ def column(values: Float[np.ndarray, "*shape"], device: str) -> Float[Tensor, "*
 
 
 def ramp(depth: Float[Tensor, "*shape"], blur: Float[Tensor, "*other"]) -> Float[Tensor, "*shape"]:
-    """Coverage 0..1 of a pixel whose centre lies `depth` mm inside an edge that the scanner blurs over `blur` mm."""
+    """Coverage 0..1 of a pixel whose center lies `depth` mm inside an edge that the scanner blurs over `blur` mm."""
     t = (depth / blur).add_(0.5).clamp_(0, 1)
     return (t * -2).add_(3).mul_(t).mul_(t)
 
 
 def _first(edge: Float[np.ndarray, "m"], width: int, grid: Grid) -> Int[Tensor, "m"]:
-    """The first column (or line) whose centre is not before `edge` (mm), such that the window stays in the image."""
+    """The first column (or line) whose center is not before `edge` (mm), such that the window stays in the image."""
     first = np.ceil(edge / grid.pixel + 0.5 * (grid.size - 1))
     return torch.as_tensor(np.clip(first, 0, grid.size - width).astype(np.int64), device=grid.device)
 
 
-# Colour: three planes for a batch of images, painted in windows or blended whole; and colours between colours.
+# Color: three planes for a batch of images, painted in windows or blended whole; and colors between colors.
 
 Planes = Float[Tensor, "3 n size size"]
 """Red, green, blue of n images, contiguous: a channel is a canvas of its own."""
 
 
-def colours(values: Float[np.ndarray, "n 3"], device: str) -> Float[Tensor, "3 n 1 1"]:
-    """One colour per image, to be broadcast over planes."""
+def colors(values: Float[np.ndarray, "n 3"], device: str) -> Float[Tensor, "3 n 1 1"]:
+    """One color per image, to be broadcast over planes."""
     return torch.as_tensor(np.ascontiguousarray(values.T).astype(np.float32), device=device)[:, :, None, None]
 
 
@@ -161,21 +161,21 @@ def blend(under: Planes, over: Tensor, weight: Float[Tensor, "n size size"]) -> 
 
 def dab(planes: Planes, windows: Windows, weight: Float[Tensor, "m w w"], paint: Float[Tensor, "3 m *w *w"]) -> None:
     """Blend paint into windows of the planes. No image may have two of these windows: the last would win at random."""
-    for plane, colour in zip(planes, paint, strict=True):
-        windows.blend(plane, colour, weight)
+    for plane, color in zip(planes, paint, strict=True):
+        windows.blend(plane, color, weight)
 
 
 def along(anchors: Float[np.ndarray, "k 3"], t: Float[np.ndarray, "n"]) -> Float[np.ndarray, "n 3"]:
-    """The colour at t (0 to 1, clipped) on the line through k anchors at equal steps."""
+    """The color at t (0 to 1, clipped) on the line through k anchors at equal steps."""
     place = t.clip(0, 1) * (len(anchors) - 1)
     first = np.minimum(np.floor(place), len(anchors) - 2).astype(np.int64)
     rest = (place - first)[:, None]
     return anchors[first] + (anchors[first + 1] - anchors[first]) * rest
 
 
-def paint(colour: Float[np.ndarray, "3"], rows: int, device: str) -> Float[Tensor, "3 n 1 1"]:
-    """One colour for all images."""
-    return colours(np.tile(colour, (rows, 1)), device)
+def paint(color: Float[np.ndarray, "3"], rows: int, device: str) -> Float[Tensor, "3 n 1 1"]:
+    """One color for all images."""
+    return colors(np.tile(color, (rows, 1)), device)
 
 
 # Tapered tubes: vessels, their cross-sections, and spicules.
@@ -273,7 +273,7 @@ def _depth(tubes: Capsules, windows: Windows, device: str) -> tuple[Float[Tensor
     return depth, t
 
 
-# Uneven blobs: closed outlines about a centre, given by harmonics of the polar angle, whose area is known.
+# Uneven blobs: closed outlines about a center, given by harmonics of the polar angle, whose area is known.
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,7 +299,7 @@ class Blobs:
         return self.radius / np.sqrt(1 + 0.5 * power)
 
     def reach(self) -> Float[np.ndarray, "m"]:
-        """The outline lies nowhere farther from the centre."""
+        """The outline lies nowhere farther from the center."""
         swing = np.sqrt(self.even * self.even + self.odd * self.odd).sum(axis=1)
         return self.mean_radius() * self.stretch * (1 + swing)
 
@@ -307,10 +307,10 @@ class Blobs:
 def within(
     blobs: Blobs, windows: Windows, device: str
 ) -> tuple[Float[Tensor, "m w w"], Float[Tensor, "m w w"], Float[Tensor, "m w w"], Float[Tensor, "m w w"]]:
-    """Each pixel's share of the way from the centre (0) to the outline (1), its depth inside it, and u, v.
+    """Each pixel's share of the way from the center (0) to the outline (1), its depth inside it, and u, v.
 
-    depth: along the ray from the centre, negative outside. u, v: place along and across the long axis on the unit disc
-    that the blob becomes when every ray from the centre is as long as the outline is far.
+    depth: along the ray from the center, negative outside. u, v: place along and across the long axis on the unit disc
+    that the blob becomes when every ray from the center is as long as the outline is far.
     """
     mean = blobs.mean_radius()
     long, short = mean * blobs.stretch, mean / blobs.stretch

@@ -33,7 +33,7 @@ FACTORS = (
     Factor("lesion", "categorical", "core", levels=("absent", "present"), high=("present",), description="a polyp"),
     Factor("size", "continuous", range=(0.14, 0.62), description="diameter of the circle of equal area, image side 1"),
     Factor("shape", "continuous", range=(0.0, 1.0), description="0 flat over 0.5 sessile to 1 on a stalk"),
-    Factor("contrast", "continuous", range=(0.0, 1.0), description="colour against the mucosa, 0 none"),
+    Factor("contrast", "continuous", range=(0.0, 1.0), description="color against the mucosa, 0 none"),
     Factor("texture", "continuous", range=(0.0, 1.0), description="surface, 0 smooth to 1 lobulated"),
     Factor("position_x", "continuous", range=(-0.2, 0.2), description="to the right of the middle, image side 1"),
     Factor("position_y", "continuous", range=(-0.2, 0.2), description="below the middle, image side 1"),
@@ -47,7 +47,7 @@ FACTORS = (
 )
 
 
-# A video endoscope: a lamp beside the lens, colours that saturate, a view with its corners cut, and grain.
+# A video endoscope: a lamp beside the lens, colors that saturate, a view with its corners cut, and grain.
 
 _DIFFUSE = 0.2  # share of the light that comes from the walls around
 FINEST = 256
@@ -63,7 +63,7 @@ def lit(surface: Surface, nuisance: Int[np.ndarray, "n"], grid: Grid) -> Float[T
     return toward.mul_(surface.light).view(-1, grid.size, grid.size)
 
 
-def colours(
+def colors(
     light: Float[Tensor, "n size size"],
     blood: Float[Tensor, "n size size"],
     film: Float[Tensor, "n size size"],
@@ -97,7 +97,7 @@ def filmed(
 ) -> tuple[Float[Tensor, "n 3 size size"], Float[Tensor, "n size size"]]:
     """The picture with grain, within its view; and the view, 1 inside to 0 outside.
 
-    grain: standard deviation in grey levels of 1 at 256 px; larger pixels average it.
+    grain: standard deviation in gray levels of 1 at 256 px; larger pixels average it.
     """
     inside = view(nuisance, grid)
     picture.add_(_noise(nuisance, grain, grid)[:, None])
@@ -134,10 +134,10 @@ def _flat(values: Float[np.ndarray, "n"], grid: Grid) -> Float[Tensor, "n 1"]:
     return column(values, grid.device)[:, :, 0]
 
 
-# What colours a mucosa: blood in its tissue and its vessels, and what the bowel was not rinsed of.
+# What colors a mucosa: blood in its tissue and its vessels, and what the bowel was not rinsed of.
 
 _COARSE, _FINE = 6, 34
-"""Cells over the image of slow changes of colour and of fine ones."""
+"""Cells over the image of slow changes of color and of fine ones."""
 _TREES, _TRUNK, _TWIGS, _TWIG = 5, 6, 3, 3
 _STEP = 0.06  # length of a piece of a vessel at a middling distance, in sides of the image
 
@@ -297,7 +297,7 @@ def _bubble(
     return rim.mul_(put(0.4 * seen_as)).add_(spot).mul_(put(plain))
 
 
-# The endoscopy phantom: a bowel seen from within, with polyps of known size, shape, colour and place or without.
+# The endoscopy phantom: a bowel seen from within, with polyps of known size, shape, color and place or without.
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,12 +314,12 @@ class _Scenes:
     "phantom",
     "endoscopy",
     DataTraits(factors=FACTORS),
-    summary="colour frames of a bowel from within, 64 to 512 px, with one to three polyps or without",
+    summary="color frames of a bowel from within, 64 to 512 px, with one to three polyps or without",
 )
 class EndoscopyPhantom(DrawnPhantom[_Scenes]):
-    """Colour images of a bowel from within, 64 to 512 px, as a video endoscope shows it.
+    """Color images of a bowel from within, 64 to 512 px, as a video endoscope shows it.
 
-    grain: standard deviation of the camera's noise at 256 px, in grey levels of 1.
+    grain: standard deviation of the camera's noise at 256 px, in gray levels of 1.
     vessels: how plain the vessels under the mucosa are, 1 normal, 0 none.
     film: share of images in which yellow mucus or stool lies on the wall.
 
@@ -334,7 +334,7 @@ class EndoscopyPhantom(DrawnPhantom[_Scenes]):
     design = PhantomDesign(
         card=drawn_by_assay(
             "endoscopy phantom",
-            "a bowel from within, with polyps of known size, shape, colour, surface, place and number or none",
+            "a bowel from within, with polyps of known size, shape, color, surface, place and number or none",
             "a polyp is laid over the picture of the wall: it does not bend folds or vessels, and none hides it",
             "no blood, stool in lumps, instruments, retroflexion, narrow-band light, motion or chromatic fringes",
             "one still at a time: no sequence, no patient",
@@ -367,7 +367,7 @@ class EndoscopyPhantom(DrawnPhantom[_Scenes]):
     def __init__(
         self,
         *,
-        grain: Annotated[float, Field(ge=0, le=0.3, description="the camera's noise at 256 px, of grey 1")] = 0.015,
+        grain: Annotated[float, Field(ge=0, le=0.3, description="the camera's noise at 256 px, of gray 1")] = 0.015,
         vessels: Annotated[
             float, Field(ge=0, le=2, description="how plain vessels under the mucosa are, 1 normal, 0 none")
         ] = 1.0,
@@ -394,7 +394,7 @@ class EndoscopyPhantom(DrawnPhantom[_Scenes]):
         blood.add_(mottling(nuisance, grid).view(blood.shape))
         shape = (-1, grid.size, grid.size)
         yellow = film(nuisance, self._film, grid)
-        picture = colours(lit(surface, nuisance, grid), blood.view(shape), yellow, seen, nuisance, grid)
+        picture = colors(lit(surface, nuisance, grid), blood.view(shape), yellow, seen, nuisance, grid)
         white = torch.maximum(glints(surface, seen, nuisance, grid), bubbles(surface, seen, nuisance, grid).view(shape))
         picture.add_((1 - picture).mul_(white[:, None]))
         picture, inside = filmed(picture, nuisance, self._grain, grid)

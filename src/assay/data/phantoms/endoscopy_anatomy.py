@@ -18,7 +18,7 @@ from assay.data.phantoms.noise import lattice, spline_zoom, spread, uniforms
 #
 # Lengths are sides of the image, from its middle: x to the right, y down. A point of a straight tube that appears at
 # distance r from the lumen's middle lies at a depth in proportion to 1 / r, so folds at equal steps of depth crowd
-# towards the lumen.
+# toward the lumen.
 
 _TIP = 0.05
 """Added to distances from the lumen's middle, so that depth stays finite there."""
@@ -174,7 +174,7 @@ BULGE = 1 + 1.6 * 2 * _POLYP_UNEVEN
 LOBES = 12
 """Lobules of a polyp."""
 _GOLDEN = 0.3819660112501051  # of a turn: points at multiples of it, at radii as square roots, lie evenly on a disc
-_ROOM = 0.3  # the centre of a further polyp lies within this distance of the middle, across and down
+_ROOM = 0.3  # the center of a further polyp lies within this distance of the middle, across and down
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +182,9 @@ class Polyps:
     """Up to three polyps an image, float64 [n, 3] unless stated; lengths in sides of the image.
 
     opacity: 0 where there is none. cosine, sine: direction of the long axis. stretch: root of long over short axis.
-    uneven: harmonics of the outline [n, 3, 4]. height: 0.2 flat to 1 a half ball. redness: colour over the mucosa's.
+    uneven: harmonics of the outline [n, 3, 4]. height: 0.2 flat to 1 a half ball. redness: color over the mucosa's.
     stalk: length in radii, 0 none. stalk_x, stalk_y: direction from head to base. thickness: of the stalk, in radii.
-    lobes_x, lobes_y: centres of lobules in half axes [n, 3, 12]; lobes_weight: how far each gives way to the others, as
+    lobes_x, lobes_y: centers of lobules in half axes [n, 3, 12]; lobes_weight: how far each gives way to the others, as
     a squared distance. lobulated: 0 smooth to 1.
     shade_x, shade_y: direction in which the shadow falls.
     """
@@ -279,7 +279,7 @@ def _folded(start: Float[np.ndarray, "n 1"], step: Float[np.ndarray, "n 3"]) -> 
 
 
 def _lobes(nuisance: Int[np.ndarray, "n"]) -> tuple[Float[np.ndarray, "n 3 k"], Float[np.ndarray, "n 3 k"]]:
-    """Centres of lobules: even on the disc but for a jitter."""
+    """Centers of lobules: even on the disc but for a jitter."""
     count = MOST * LOBES
     shape = (len(nuisance), MOST, LOBES)
     order = np.arange(LOBES)
@@ -290,11 +290,11 @@ def _lobes(nuisance: Int[np.ndarray, "n"]) -> tuple[Float[np.ndarray, "n 3 k"], 
     return away * cosine, away * sine
 
 
-# Polyps on the wall: their outline, slope, shade and colour, laid over what the camera sees.
+# Polyps on the wall: their outline, slope, shade and color, laid over what the camera sees.
 
 SHADOW = 0.45
 """Reach of a polyp's shadow beyond its outline, in its radii."""
-_BUMP = 1.6  # slope of a lobule at one half axis from its centre
+_BUMP = 1.6  # slope of a lobule at one half axis from its center
 _EDGE = 1.3  # width of an edge in pixels
 _FLARE = 1.3  # half width of a stalk at its base, over that at its middle
 
@@ -313,15 +313,15 @@ class _Own:
         return column(values, self.grid.device)
 
     def windows(self, reach: Float[np.ndarray, "m"]) -> Windows:
-        """Windows about the polyps' centres that reach so far, in radii of each."""
+        """Windows about the polyps' centers that reach so far, in radii of each."""
         furthest = float((self.polyp.radius * reach).max()) + self.grid.pixel
         return Windows.around(self.rows, self.polyp.x, self.polyp.y, furthest, self.grid)
 
 
 @dataclass(frozen=True, slots=True)
 class _Head:
-    """A polyp's head in its window. inside: 0 at the centre, 1 on the outline, more beyond. cover: of the pixel.
-    u, v: place in half axes along the long and the short axis. away_x, away_y: direction from the centre.
+    """A polyp's head in its window. inside: 0 at the center, 1 on the outline, more beyond. cover: of the pixel.
+    u, v: place in half axes along the long and the short axis. away_x, away_y: direction from the center.
     """
 
     inside: Float[Tensor, "m w w"]
@@ -357,7 +357,7 @@ def _alike(opacity: Float[np.ndarray, "n"], radius: Float[np.ndarray, "n"]) -> I
 
 
 def _light(growths: Polyps, bowel: Tube, grid: Grid) -> Float[Tensor, "n 1 3"]:
-    """Light on polyps: that on the wall at their centres, and more, since they rise towards the camera."""
+    """Light on polyps: that on the wall at their centers, and more, since they rise toward the camera."""
 
     def put(values: Float[np.ndarray, "n 3"]) -> Float[Tensor, "n 1 3"]:
         return column(values, grid.device)[:, None, :, 0, 0]
@@ -455,7 +455,7 @@ def _lobule(own: _Own, head: _Head) -> tuple[Float[Tensor, "m w w"], Float[Tenso
 
 
 def _draw_stalk(surface: Surface, blood: Float[Tensor, "n pixels"], mask: Bool[Tensor, "n pixels"], own: _Own) -> None:
-    """Round strands from under the heads to the wall, which they meet flared, in the mucosa's colour."""
+    """Round strands from under the heads to the wall, which they meet flared, in the mucosa's color."""
     chosen = np.flatnonzero(own.polyp.stalk > 0)
     if len(chosen) == 0:
         return

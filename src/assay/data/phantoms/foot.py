@@ -32,7 +32,7 @@ from assay.data.phantoms.drawing import (
     Windows,
     along,
     blend,
-    colours,
+    colors,
     column,
     dab,
     draw_depth,
@@ -72,7 +72,7 @@ FACTORS = (
         range=(0.03, 0.24),
         description="diameter of the circle of equal area, of the largest ulcer, image side 1",
     ),
-    Factor("contrast", "continuous", range=(0.45, 1.0), description="0 the colour of the skin around to 1 of a wound"),
+    Factor("contrast", "continuous", range=(0.45, 1.0), description="0 the color of the skin around to 1 of a wound"),
     Factor("slough", "continuous", range=(0.0, 1.0), description="share of the bed under yellow slough"),
     Factor("rim", "continuous", range=(0.0, 1.0), description="0 no rim to 1 a broad pale one"),
     Factor("irregularity", "continuous", range=(0.0, 1.0), description="0 a smooth to 1 a ragged outline"),
@@ -83,8 +83,8 @@ FACTORS = (
     Factor(
         "background",
         "categorical",
-        levels=("white", "coloured", "none"),
-        high=("coloured", "none"),
+        levels=("white", "colored", "none"),
+        high=("colored", "none"),
         description="the cloth under the foot",
     ),
     Factor("illumination", "continuous", range=(-1.0, 1.0), description="-1 dim to 1 glaring"),
@@ -108,12 +108,12 @@ SHADOW = 9.0
 class Light:
     """Light of each image, float64.
 
-    towards: sideways part of the direction that light comes from [n, 2]. front: its part from the camera. ambient: from
+    toward: sideways part of the direction that light comes from [n, 2]. front: its part from the camera. ambient: from
     everywhere. gain: by channel [n, 3]. shine: strength of highlights. fall: of light across the image, [n, 2].
     round: how far a foot bulges, relative to its width.
     """
 
-    towards: Float[np.ndarray, "n 2"]
+    toward: Float[np.ndarray, "n 2"]
     front: np.ndarray
     ambient: np.ndarray
     gain: Float[np.ndarray, "n 3"]
@@ -133,15 +133,15 @@ def light(seen: PhantomRows, nuisance: Int[np.ndarray, "n"], roughness: float) -
     cosine, sine = direction(uniforms(nuisance, "foot-light", 1)[:, 0])
     aside = draw("aside", 0.1, 0.75)
     warm = draw("warm", -0.5, 1.0)
-    colour = 1 + warm * np.array([0.04, 0.0, -0.08]) + draw("green", -0.02, 0.03) * np.array([0.0, 1.0, 0.0])
+    color = 1 + warm * np.array([0.04, 0.0, -0.08]) + draw("green", -0.02, 0.03) * np.array([0.0, 1.0, 0.0])
     exposure = (
         1.09 + draw("exposure", -0.1, 0.1)[:, 0] + np.where(seen["illumination"] > 0, 0.24, 0.36) * seen["illumination"]
     )
     return Light(
-        towards=aside * np.stack([cosine, sine], axis=1),
+        toward=aside * np.stack([cosine, sine], axis=1),
         front=draw("front", 0.55, 0.75)[:, 0],
         ambient=draw("ambient", 0.34, 0.5)[:, 0],
-        gain=colour * exposure[:, None].clip(0.15),
+        gain=color * exposure[:, None].clip(0.15),
         shine=draw("shine", 0.02, 0.2)[:, 0] * (1 + 0.7 * seen["illumination"].clip(-1)),
         fall=draw("fall", -0.003, 0.003, 2),
         round=draw("round", 0.6, 1.0)[:, 0],
@@ -173,7 +173,7 @@ def lit(
     right, down = _slopes(height, grid)
     steep = (right * right).add_(down * down).add_(1).sqrt_()
     facing = (
-        (right.mul_(put(-how.towards[:, 0])).add_(down.mul_(put(-how.towards[:, 1])))).add_(put(how.front)).div_(steep)
+        (right.mul_(put(-how.toward[:, 0])).add_(down.mul_(put(-how.toward[:, 1])))).add_(put(how.front)).div_(steep)
     )
     facing.clamp_(min=0)
     shine = (facing * facing).square_().square_().mul_(put(how.shine)).mul_(cover)
@@ -181,8 +181,8 @@ def lit(
     level = facing.mul_(0.85).add_(put(how.ambient))
     level.mul_((x * put(how.fall[:, 0]) + y * put(how.fall[:, 1])).add_(1))
     near = (depth * (1 / SHADOW)).add_(1).clamp_(0, 1)
-    right, down = _slopes(depth, grid)  # into the foot: towards the light on the side where its shadow falls
-    turned = right.mul_(put(how.towards[:, 0])).add_(down.mul_(put(how.towards[:, 1]))).add_(0.3).clamp_(0, 1)
+    right, down = _slopes(depth, grid)  # into the foot: toward the light on the side where its shadow falls
+    turned = right.mul_(put(how.toward[:, 0])).add_(down.mul_(put(how.toward[:, 1]))).add_(0.3).clamp_(0, 1)
     return level.mul_(near.mul_(near).mul_(turned).mul_(put(-how.shadow)).mul_(1 - cover).add_(1)), shine
 
 
@@ -204,18 +204,18 @@ def exposed(
     grain: float,
     grid: Grid,
 ) -> Planes:
-    """The photograph: colours in their light through a camera, black around."""
+    """The photograph: colors in their light through a camera, black around."""
     noise = white_noise(nuisance, "foot-grain", grid.size, grid.size, grid.device).mul_(grain)
     inside = _inside(frame, grid)
-    planes.mul_(level).mul_(colours(how.gain, grid.device)).add_(shine.add_(noise))
+    planes.mul_(level).mul_(colors(how.gain, grid.device)).add_(shine.add_(noise))
     return planes.clamp_(0, 1).mul_(inside)
 
 
 def _inside(frame: Photo, grid: Grid) -> Float[Tensor, "n size size"]:
     line = (np.arange(grid.size) + (0.5 - 0.5 * grid.size)) * grid.pixel
 
-    def side(centre: np.ndarray, half: np.ndarray) -> Tensor:
-        within = np.abs(line - centre[:, None]) < half[:, None]
+    def side(center: np.ndarray, half: np.ndarray) -> Tensor:
+        within = np.abs(line - center[:, None]) < half[:, None]
         return torch.as_tensor(within.astype(np.float32), device=grid.device)
 
     return side(frame.x, frame.half_x)[:, None, :] * side(frame.y, frame.half_y)[:, :, None]
@@ -238,7 +238,7 @@ _THINGS = np.array(
     ]
 )
 _WHITE = np.array([[0.76, 0.76, 0.78], [0.90, 0.91, 0.92]])
-_COLOURED = np.array(
+_COLORED = np.array(
     [
         [0.62, 0.80, 0.90],
         [0.25, 0.45, 0.70],
@@ -255,8 +255,8 @@ _BOXES = 2
 class Scene:
     """The surroundings of each image, float64.
 
-    wall, floor, cloth: colours [n, 3]. horizon: height of their border and its slope, [n, 2]. boxes: [n, 2, 4] centre
-    and half sides; paint: their colours [n, 2, 3]. edge: the cloth's border, direction and place, [n, 3].
+    wall, floor, cloth: colors [n, 3]. horizon: height of their border and its slope, [n, 2]. boxes: [n, 2, 4] center
+    and half sides; paint: their colors [n, 2, 3]. edge: the cloth's border, direction and place, [n, 3].
     covered: how much of a cloth there is. weave: its strength; threads: its period in % of the side. crumpled: folds.
     """
 
@@ -292,7 +292,7 @@ def scene(seen: PhantomRows, frame: Photo, nuisance: Int[np.ndarray, "n"], clutt
     )
     thing = (uniforms(nuisance, "foot-box-kind", _BOXES) * len(_THINGS)).astype(np.int64)
     dim = draw("box-dim", 0.35, 1.0, _BOXES)[..., None]
-    hue = _COLOURED[(uniforms(nuisance, "foot-hue", 1)[:, 0] * len(_COLOURED)).astype(np.int64)]
+    hue = _COLORED[(uniforms(nuisance, "foot-hue", 1)[:, 0] * len(_COLORED)).astype(np.int64)]
     white = along(_WHITE, draw("white", 0, 1)[:, 0])
     turn_c, turn_s = direction(draw("cloth-turn", 0.08, 0.42)[:, 0])
     start = frame.x * turn_c + frame.y * turn_s + draw("cloth-start", -34, 8)[:, 0]
@@ -312,24 +312,24 @@ def scene(seen: PhantomRows, frame: Photo, nuisance: Int[np.ndarray, "n"], clutt
 
 
 def draw_scene(view: Scene, fields: Texture, grid: Grid) -> tuple[Planes, Float[Tensor, "n size size"]]:
-    """Colours without light, and how much of each pixel is cloth."""
+    """Colors without light, and how much of each pixel is cloth."""
     x, y = grid.axes()
 
     def put(values: np.ndarray) -> Tensor:
         return column(values, grid.device)
 
     below = (y - put(view.horizon[:, 0])) + x * put(view.horizon[:, 1])
-    wall = colours(view.wall, grid.device)
-    planes = ramp(below, put(np.full(len(view.wall), 2.0))) * (colours(view.floor, grid.device) - wall)
+    wall = colors(view.wall, grid.device)
+    planes = ramp(below, put(np.full(len(view.wall), 2.0))) * (colors(view.floor, grid.device) - wall)
     planes.add_(wall)
     for k in range(view.boxes.shape[1]):
-        blend(planes, colours(view.paint[:, k], grid.device), _box(view.boxes[:, k], grid))
+        blend(planes, colors(view.paint[:, k], grid.device), _box(view.boxes[:, k], grid))
     cover = (x * put(view.edge[:, 0]) + y * put(view.edge[:, 1])).sub_(put(view.edge[:, 2]))
     cover.add_(fields.coarse * 1.5)
     cover = ramp(cover, put(np.full(len(view.wall), 1.2 + grid.pixel))).mul_(put(view.covered))
     across, down = _threads(view, grid)
     shades = (across * down).mul_(cover).add_(1)
-    blend(planes, colours(view.cloth, grid.device), cover)
+    blend(planes, colors(view.cloth, grid.device), cover)
     return planes.mul_(shades), cover
 
 
@@ -338,8 +338,8 @@ def _box(box: Float[np.ndarray, "n 4"], grid: Grid) -> Float[Tensor, "n size siz
     line = (np.arange(grid.size) + (0.5 - 0.5 * grid.size)) * grid.pixel
     blur = 1.5 + grid.pixel
 
-    def side(centre: np.ndarray, half: np.ndarray) -> np.ndarray:
-        inside = (half[:, None] - np.abs(line - centre[:, None])) / blur + 0.5
+    def side(center: np.ndarray, half: np.ndarray) -> np.ndarray:
+        inside = (half[:, None] - np.abs(line - center[:, None])) / blur + 0.5
         t = inside.clip(0, 1) * (half[:, None] > 0)
         return (t * t * (3 - 2 * t)).astype(np.float32)
 
@@ -362,7 +362,7 @@ def torch_of(values: np.ndarray, grid: Grid) -> Tensor:
     return column(values, grid.device)[..., 0, 0]
 
 
-# Skin: its colour from tone and side of the foot, blotches, nails, and marks that are no ulcers.
+# Skin: its color from tone and side of the foot, blotches, nails, and marks that are no ulcers.
 
 _BACK = np.array([[0.95, 0.79, 0.73], [0.89, 0.70, 0.62], [0.77, 0.57, 0.48], [0.55, 0.40, 0.33], [0.34, 0.25, 0.21]])
 """Skin of leg and back of the foot, from the lightest tone to the darkest."""
@@ -379,7 +379,7 @@ class Mark:
 
     share: float
     radius: tuple[float, float]
-    colour: Float[np.ndarray, "k 3"]
+    color: Float[np.ndarray, "k 3"]
     strength: tuple[float, float]
     soft: float
 
@@ -398,16 +398,16 @@ class Marks:
     """One kind of mark on every image; strength 0 where there is none."""
 
     shape: Blobs
-    colour: Float[np.ndarray, "n 3"]
+    color: Float[np.ndarray, "n 3"]
     strength: np.ndarray
     soft: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
 class Skin:
-    """Every image's skin. blotch: change of colour per unit of the coarse field [n, 3]; grain: of the fine one."""
+    """Every image's skin. blotch: change of color per unit of the coarse field [n, 3]; grain: of the fine one."""
 
-    colour: Float[np.ndarray, "n 3"]
+    color: Float[np.ndarray, "n 3"]
     blotch: Float[np.ndarray, "n 3"]
     grain: np.ndarray
     nail: Float[np.ndarray, "n 3"]
@@ -415,25 +415,25 @@ class Skin:
 
 
 def skin(seen: PhantomRows, shape: Foot, nuisance: Int[np.ndarray, "n"], roughness: float) -> Skin:
-    """Colours of every foot's skin and nails."""
+    """Colors of every foot's skin and nails."""
 
     def draw(name: str, low: float, high: float) -> Float[np.ndarray, "n 1"]:
         return spread(nuisance, f"foot-{name}", low, high)
 
     back, sole = along(_BACK, seen["skin_tone"]), along(_SOLE, seen["skin_tone"])
-    colour = back + shape.plantar[:, None] * (sole - back)
+    color = back + shape.plantar[:, None] * (sole - back)
     blood = draw("blood", -0.6, 1.0) * np.array([0.05, -0.05, -0.045])
     yellow = draw("yellow", -0.5, 1.0) * np.array([0.01, 0.0, -0.05])
     blotch = (
         draw("blotch", 0.1, 0.8) * np.array([0.008, -0.03, -0.028])
         + draw("pigment", 0.0, 0.035) * seen["skin_tone"][:, None]
     )
-    own = along(_NAIL, draw("nail", 0, 1)[:, 0]) * (0.45 + 0.55 * colour)
+    own = along(_NAIL, draw("nail", 0, 1)[:, 0]) * (0.45 + 0.55 * color)
     painted = uniforms(nuisance, "foot-polish", 1) < 0.14
     polish = along(_POLISH, draw("polish", 0, 1)[:, 0])
     return Skin(
-        colour=(colour + blood + yellow).clip(0.05, 0.98),
-        blotch=blotch * (0.4 + 0.6 * colour[:, :1]),
+        color=(color + blood + yellow).clip(0.05, 0.98),
+        blotch=blotch * (0.4 + 0.6 * color[:, :1]),
         grain=roughness * draw("skin-grain", 0.01, 0.04)[:, 0],
         nail=np.where(painted, polish, own),
         nails=shape.nails,
@@ -465,13 +465,13 @@ def _mark(k: int, kind: Mark, shape: Foot, nuisance: Int[np.ndarray, "n"], amoun
         odd=draw("odd", -0.1, 0.1, 3),
     )
     strength = draw("strength", *kind.strength)[:, 0] * there
-    return Marks(blob, along(kind.colour, draw("colour", 0, 1)[:, 0]), strength, np.full(len(x), kind.soft))
+    return Marks(blob, along(kind.color, draw("color", 0, 1)[:, 0]), strength, np.full(len(x), kind.soft))
 
 
 def draw_skin(look: Skin, fields: Texture, grid: Grid) -> Planes:
-    """Colours of bare skin everywhere on the image, without light; what is foot is decided later."""
-    planes = fields.coarse * colours(look.blotch, grid.device)
-    planes.add_(colours(look.colour, grid.device))
+    """Colors of bare skin everywhere on the image, without light; what is foot is decided later."""
+    planes = fields.coarse * colors(look.blotch, grid.device)
+    planes.add_(colors(look.color, grid.device))
     return planes.mul_((fields.fine * column(look.grain, grid.device)).add_(1))
 
 
@@ -487,7 +487,7 @@ def draw_marks(planes: Planes, found: tuple[Marks, ...], fields: Texture, grid: 
             uneven = (windows.read(fields.fine) * 0.2).add_(1).clamp_(0.3, 1.4)
             weight = ramp(1 - share, column(own.soft, grid.device))
             weight.mul_(uneven).mul_(column(own.strength, grid.device))
-            dab(planes, windows, weight, colours(own.colour, grid.device))
+            dab(planes, windows, weight, colors(own.color, grid.device))
 
 
 def draw_nails(planes: Planes, look: Skin, shape: Foot, grid: Grid) -> None:
@@ -520,14 +520,14 @@ def draw_nails(planes: Planes, look: Skin, shape: Foot, grid: Grid) -> None:
     some = np.unique(row)
     index = torch.as_tensor(some, device=grid.device)
     painted = planes[:, index]
-    blend(painted, colours(look.nail[some], grid.device), weight.view(planes.shape[1:])[index])
+    blend(painted, colors(look.nail[some], grid.device), weight.view(planes.shape[1:])[index])
     planes[:, index] = painted
 
 
 # The foot phantom: photographs of feet of known skin, view and light, with ulcers of known looks and place or none.
 
 SIDE = 100.0
-"""Length of the image's side in the units of the phantom's geometry: photographs have no millimetres."""
+"""Length of the image's side in the units of the phantom's geometry: photographs have no millimeters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -551,13 +551,13 @@ class _Photographs:
     summary="photographs of feet, 64 to 512 px, of known skin, view and light, with one to three ulcers or none",
 )
 class FootPhantom(DrawnPhantom[_Photographs]):
-    """Colour photographs of feet, 64 to 512 px a side, with up to three ulcers whose every feature is a factor.
+    """Color photographs of feet, 64 to 512 px a side, with up to three ulcers whose every feature is a factor.
 
     padded: share of photographs of 3 to 4 that leave a quarter of the image black, as the real set's do.
     marks: how often there is callus, a pressure mark, a stain or a scab, 1 normal, 0 never; alike with an ulcer.
     clutter: how often things stand about in the room, 1 normal, 0 never.
     texture: strength of the skin's grain and wrinkles, 1 normal, 0 none.
-    grain: standard deviation of the camera's noise, in grey levels of 1.
+    grain: standard deviation of the camera's noise, in gray levels of 1.
 
     Skin, light and surroundings are drawn first, the ulcer is painted into windows of them, and what follows works
     pixel by pixel: so a change of its factors leaves every pixel that it does not reach the same to the bit.
@@ -619,7 +619,7 @@ class FootPhantom(DrawnPhantom[_Photographs]):
             float, Field(ge=0, le=3, description="strength of the skin's grain and wrinkles, 1 normal, 0 none")
         ] = 1.0,
         grain: Annotated[
-            float, Field(ge=0, le=0.3, description="standard deviation of the camera's noise, of grey 1")
+            float, Field(ge=0, le=0.3, description="standard deviation of the camera's noise, of gray 1")
         ] = 0.008,
     ) -> None:
         self._padded = padded
@@ -655,7 +655,7 @@ class FootPhantom(DrawnPhantom[_Photographs]):
         bare = draw_skin(plan.skin, fields, grid)
         draw_nails(bare, plan.skin, shape, grid)
         draw_marks(bare, plan.spots, fields, grid)
-        mask = draw_ulcers(bare, level, cover, plan.wounds, fields, plan.light.towards, grid)
+        mask = draw_ulcers(bare, level, cover, plan.wounds, fields, plan.light.toward, grid)
         picture = exposed(
             blend(around, bare, cover), level, shine, plan.light, plan.frame, plan.nuisance, self._grain, grid
         )

@@ -19,7 +19,7 @@ from assay.data.phantoms.drawing import (
     Windows,
     along,
     blend,
-    colours,
+    colors,
     column,
     dab,
     paint,
@@ -50,8 +50,8 @@ class Views:
     sideways: Float[np.ndarray, "n"]
 
 
-def _ellipse(centre: float, half_width: float, half_length: float) -> tuple[float, float, float]:
-    return centre, half_width**2, (half_width / half_length) ** 2
+def _ellipse(center: float, half_width: float, half_length: float) -> tuple[float, float, float]:
+    return center, half_width**2, (half_width / half_length) ** 2
 
 
 _NO_LIMB = (_GONE, _GONE, _GONE)
@@ -128,7 +128,7 @@ Draw = Callable[..., np.ndarray]
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """The part of each image that is a photograph, the rest being black: centre and half sides, float64 [n]."""
+    """The part of each image that is a photograph, the rest being black: center and half sides, float64 [n]."""
 
     x: np.ndarray
     y: np.ndarray
@@ -140,7 +140,7 @@ class Photo:
 class Foot:
     """A foot in an image, float64. Limb 0 runs along the lines (downwards), limb 1 along the columns (to the right).
 
-    ellipses: [n, 2, 3, 3], of each limb: centre along it, half width squared, the same over half length squared.
+    ellipses: [n, 2, 3, 3], of each limb: center along it, half width squared, the same over half length squared.
     middle: [n, 2, 3], of its middle line: offset, slope, bend. place: [n, 2, 2], where along it an ulcer may lie.
     toes: [n, 5, 6], x and y at root and tip, radius at either end. All in units of `zoom` from (x, y) on the image.
     nails: [n, 5], how much of a nail each toe shows. on: int64 [n], the limb that bears the ulcer. plantar: 0 to 1.
@@ -202,7 +202,7 @@ def _sign(flip: np.ndarray) -> np.ndarray:
 
 
 def _shown(seen: PhantomRows) -> Views:
-    """Each row's view; less than wholly turned towards it, something between it and the sole."""
+    """Each row's view; less than wholly turned toward it, something between it and the sole."""
     turned = min(1.0, seen.difficulty["view"])
 
     def between(table: np.ndarray) -> np.ndarray:
@@ -215,9 +215,9 @@ def _jittered(shape: Views, draw: Draw) -> Views:
     """Every foot has its own width, length, bend and toes."""
     wide, long = draw("wide", 0.88, 1.14)[:, :, None], draw("long", 0.94, 1.08)[:, :, None]
     own_wide, shift = draw("own-wide", 0.92, 1.08, 6).reshape(-1, 2, 3), draw("shift", -1.5, 1.5, 6).reshape(-1, 2, 3)
-    centre, squared, over = (shape.ellipses[..., k] for k in range(3))
+    center, squared, over = (shape.ellipses[..., k] for k in range(3))
     stretched = (wide * own_wide) ** 2
-    ellipses = np.stack([(centre + shift) * long, squared * stretched, over * stretched / (long * long)], axis=-1)
+    ellipses = np.stack([(center + shift) * long, squared * stretched, over * stretched / (long * long)], axis=-1)
     middle = shape.middle + np.stack(
         [draw("off", -1, 1, 2), draw("lean", -0.16, 0.16, 2), draw("bend", -1.5, 1.5, 2)], -1
     )
@@ -302,7 +302,7 @@ def _limb_depth(shape: Foot, limb: int, grid: Grid) -> Float[Tensor, "n size siz
     slope[:, 1:-1] = (squared[:, 2:] - squared[:, :-2]) / (along[:, 2:] - along[:, :-2])
     slope[:, 0], slope[:, -1] = slope[:, 1], slope[:, -2]
     steep = zoom / np.sqrt(4 * squared.clip(4) + slope * slope)
-    centre = middle_line(shape.middle[:, limb], along)
+    center = middle_line(shape.middle[:, limb], along)
     crossing = (line - across[:, None]) / zoom
 
     def put(values: np.ndarray, lines: bool) -> Tensor:
@@ -310,7 +310,7 @@ def _limb_depth(shape: Foot, limb: int, grid: Grid) -> Float[Tensor, "n size siz
         return flat[:, :, None] if lines else flat[:, None, :]
 
     upright = limb == 0
-    away = put(crossing, not upright) - put(centre, upright)
+    away = put(crossing, not upright) - put(center, upright)
     return (put(squared, upright) - away.mul_(away)).mul_(put(steep, upright))
 
 
@@ -394,7 +394,7 @@ _RED = np.array([0.72, 0.20, 0.18])
 class Ulcers:
     """The k-th ulcer of every image, [n] each.
 
-    presence: how much of it is there. bed, slough, pale: colours [n, 3]. contrast: how far they replace the skin's.
+    presence: how much of it is there. bed, slough, pale: colors [n, 3]. contrast: how far they replace the skin's.
     patch: place, share of half axes, and size of the slough, [n, 3]. rim: strength. redness: of the skin around.
     ragged: how far, in radii, fine texture moves the edge.
     """
@@ -435,15 +435,15 @@ def _first(seen: PhantomRows, shape: Foot) -> Spot:
 
 
 def _beside(k: int, first: Spot, shape: Foot, nuisance: Int[np.ndarray, "n"]) -> Spot:
-    """The second and third lie towards the limb's longer part, on either side of its middle."""
+    """The second and third lie toward the limb's longer part, on either side of its middle."""
     low, high = room(shape, shape.on)
     start = np.where(shape.on == 0, first.y - shape.y, first.x - shape.x) / shape.zoom
-    towards = np.where(start < 0.5 * (low + high), 1.0, -1.0)
+    toward = np.where(start < 0.5 * (low + high), 1.0, -1.0)
     radius = (first.radius * spread(nuisance, f"foot-satellite-{k}", 0.4, 0.6)[:, 0]).clip(1.5, 5.0)
     apart = (1.3 * (first.radius + radius) + 1.5) / shape.zoom + (k - 1) * spread(nuisance, "foot-apart", 0, 5)[:, 0]
     side = np.where(uniforms(nuisance, "foot-beside", 1)[:, 0] < 0.5, 1.0, -1.0) * (3 - 2 * k)
     across = side * spread(nuisance, f"foot-across-{k}", 0.4, 0.6)[:, 0]
-    return Spot(*on_limb(shape, shape.on, start + towards * apart, across), radius)
+    return Spot(*on_limb(shape, shape.on, start + toward * apart, across), radius)
 
 
 @dataclass(frozen=True, slots=True)
@@ -456,7 +456,7 @@ class Spot:
 
 
 def _inside(place: Spot, frame: Photo) -> Spot:
-    """The same, but with the centre in the photograph."""
+    """The same, but with the center in the photograph."""
     room_x, room_y = frame.half_x - 5, frame.half_y - 5
     x = np.minimum(np.maximum(place.x, frame.x - room_x), frame.x + room_x)
     y = np.minimum(np.maximum(place.y, frame.y - room_y), frame.y + room_y)
@@ -505,12 +505,12 @@ def draw_ulcers(
     cover: Float[Tensor, "n size size"],
     wounds: tuple[Ulcers, ...],
     texture: Texture,
-    towards: Float[np.ndarray, "n 2"],
+    toward: Float[np.ndarray, "n 2"],
     grid: Grid,
 ) -> Bool[Tensor, "n size size"]:
     """Paint the ulcers on the skin and sink them in its light; return their masks: at least half foot and half bed.
 
-    cover: how much of a pixel is foot. towards: the direction that light comes from.
+    cover: how much of a pixel is foot. toward: the direction that light comes from.
     """
     mask = torch.zeros(light.shape, dtype=torch.bool, device=grid.device)
     for each in wounds:
@@ -519,7 +519,7 @@ def draw_ulcers(
             own = take(each, rows)
             extent = float((own.shape.reach() + REACH * own.shape.radius).max()) + 3
             windows = Windows.around(rows, own.shape.x, own.shape.y, extent, grid)
-            bed = _paint(skin, light, cover, own, windows, texture, towards[rows], grid)
+            bed = _paint(skin, light, cover, own, windows, texture, toward[rows], grid)
             windows.mark(mask, bed)
     return mask.logical_and_(cover >= 0.5)
 
@@ -531,7 +531,7 @@ def _paint(
     own: Ulcers,
     windows: Windows,
     texture: Texture,
-    towards: Float[np.ndarray, "m 2"],
+    toward: Float[np.ndarray, "m 2"],
     grid: Grid,
 ) -> Bool[Tensor, "m w w"]:
     """One ulcer in each window, from the outside in: redness, rim, bed, slough. Returns where its bed lies."""
@@ -552,9 +552,9 @@ def _paint(
     rim = (depth * put(1 / (own.rim * (0.3 * radius + 1.2) + 0.1))).add_(1).clamp_(0, 1)
     rim = ramp(rim.sub_(0.5), put(np.full(len(radius), 0.9))).mul_(around)
     rim.mul_(put(np.minimum(1.6 * own.rim, 0.85) * strength.clip(0, 1)))
-    dab(skin, windows, rim, colours(own.pale, grid.device))
+    dab(skin, windows, rim, colors(own.pale, grid.device))
     dab(skin, windows, bed.mul_(put(strength)), _wound(own, u, v, coarse, fine, grid.device))
-    shade = _sunk(depth, own, towards, grid).mul_(windows.read(cover))
+    shade = _sunk(depth, own, toward, grid).mul_(windows.read(cover))
     windows.multiply(light, shade.add_(1))
     return depth >= 0
 
@@ -568,18 +568,18 @@ def _wound(own: Ulcers, u: Tensor, v: Tensor, coarse: Tensor, fine: Tensor, devi
     covered = ramp(
         (size - away).add_(coarse.clamp(-2, 2).mul_(0.14).mul_(uneven)), column(np.full(len(u), 0.3), device)
     )
-    colour = blend(colours(own.bed, device).expand(3, *u.shape).clone(), colours(own.slough, device), covered)
+    color = blend(colors(own.bed, device).expand(3, *u.shape).clone(), colors(own.slough, device), covered)
     bumps = (fine * 0.09).add_(coarse * 0.08).add_(1).clamp_(0.4, 1.5)
     wet = (fine - 1.3).clamp_(min=0).mul_(0.2)
-    return colour.mul_(bumps).add_(wet)
+    return color.mul_(bumps).add_(wet)
 
 
-def _sunk(depth: Tensor, own: Ulcers, towards: Float[np.ndarray, "m 2"], grid: Grid) -> Float[Tensor, "m w w"]:
+def _sunk(depth: Tensor, own: Ulcers, toward: Float[np.ndarray, "m 2"], grid: Grid) -> Float[Tensor, "m w w"]:
     """Brightness of the slope of an ulcer's wall relative to the level skin."""
     radius = own.shape.radius
     fall = (depth * column(1 / (0.3 * radius + 0.6), grid.device)).clamp_(0, 1)
     deep = own.presence * own.contrast * (0.18 * radius + 0.6) * (0.35 / grid.pixel)
     shade = torch.zeros_like(fall)
-    shade[:, :, 1:-1] = (fall[:, :, 2:] - fall[:, :, :-2]).mul_(column(deep * towards[:, 0], grid.device))
-    shade[:, 1:-1] += (fall[:, 2:] - fall[:, :-2]).mul_(column(deep * towards[:, 1], grid.device))
+    shade[:, :, 1:-1] = (fall[:, :, 2:] - fall[:, :, :-2]).mul_(column(deep * toward[:, 0], grid.device))
+    shade[:, 1:-1] += (fall[:, 2:] - fall[:, :-2]).mul_(column(deep * toward[:, 1], grid.device))
     return shade.clamp_(-0.45, 0.3)

@@ -27,7 +27,7 @@ from assay.data.phantoms.base import (
     drawn_by_assay,
     planned,
 )
-from assay.data.phantoms.drawing import Grid, Planes, blend, colours, column, paint, ramp
+from assay.data.phantoms.drawing import Grid, Planes, blend, colors, column, paint, ramp
 from assay.data.phantoms.fundus_anatomy import (
     KINDS,
     Counts,
@@ -56,7 +56,7 @@ FACTORS = (
         description="international scale: 0 none, 1 mild, 2 moderate, 3 severe, 4 proliferative",
     ),
     Factor("microaneurysms", "continuous", range=(0.0, 1.0), description="fewest to most that the grade allows"),
-    Factor("haemorrhages", "continuous", range=(0.0, 1.0), description="fewest to most that the grade allows"),
+    Factor("hemorrhages", "continuous", range=(0.0, 1.0), description="fewest to most that the grade allows"),
     Factor("exudates", "continuous", range=(0.0, 1.0), description="hard ones, fewest to most that the grade allows"),
     Factor("cotton_wool", "continuous", range=(0.0, 1.0), description="spots, fewest to most that the grade allows"),
     Factor("new_vessels", "continuous", range=(0.0, 1.0), description="tufts, fewest to most that the grade allows"),
@@ -64,15 +64,15 @@ FACTORS = (
     Factor("lesion_contrast", "continuous", range=(0.5, 1.0), description="of all lesions, 0 none"),
     Factor("centrality", "continuous", range=(0.0, 1.0), description="lesions 0 far from to 1 near the fovea"),
     Factor("side", "categorical", levels=("left", "right"), high=("right",), description="which eye"),
-    Factor("camera", "categorical", levels=("round", "cut"), high=("cut",), description="field of view and colours"),
+    Factor("camera", "categorical", levels=("round", "cut"), high=("cut",), description="field of view and colors"),
     Factor("pigment", "continuous", range=(0.0, 1.0), description="0 blond to 1 dark fundus"),
     Factor("cup", "continuous", range=(0.2, 0.8), description="diameter of the cup over the disc's"),
-    Factor("calibre", "continuous", range=(0.8, 1.25), description="width of all vessels, 1 usual"),
+    Factor("caliber", "continuous", range=(0.8, 1.25), description="width of all vessels, 1 usual"),
     Factor("illumination", "continuous", range=(-1.0, 1.0), description="-1 dark to 1 bright"),
 )
 
 
-# Two fundus cameras: uneven light, haze, stray light at the border, colours, grain and the mask of the field.
+# Two fundus cameras: uneven light, haze, stray light at the border, colors, grain and the mask of the field.
 
 RADIUS = 0.496
 """Radius of the field of view of both cameras."""
@@ -86,7 +86,7 @@ _STRAY = np.array([[0.30, 0.36, 0.20], [0.50, 0.42, 0.42]])
 class Shot:
     """Light and camera of each photograph, float64.
 
-    gain: by channel [n, 3]. fall: of light towards the border. middle: of the light [n, 2]. uneven: strength of slow
+    gain: by channel [n, 3]. fall: of light toward the border. middle: of the light [n, 2]. uneven: strength of slow
     changes of the light. haze: share of the picture that is veiled. stray: light at the border, by channel [n, 3], and
     on which side [n, 2]. contrast: of the tone curve. cut: share of the way to the cut field.
     """
@@ -130,7 +130,7 @@ def shot(seen: PhantomRows, nuisance: Int[np.ndarray, "n"], flaws: float) -> Sho
 
 
 def exposed(planes: Planes, how: Shot, nuisance: Int[np.ndarray, "n"], grain: float, grid: Grid) -> Planes:
-    """The photograph: colours in their light through a camera, black outside its field."""
+    """The photograph: colors in their light through a camera, black outside its field."""
 
     def put(values: np.ndarray) -> Tensor:
         return column(values, grid.device)
@@ -139,15 +139,13 @@ def exposed(planes: Planes, how: Shot, nuisance: Int[np.ndarray, "n"], grain: fl
     dx, dy = x - put(how.middle[:, 0]), y - put(how.middle[:, 1])
     level = 1 / (dx * dx + dy * dy).mul_(put(how.fall)).add_(1)
     level.mul_(spline_zoom(lattice(nuisance, "fundus-uneven", 3, how.uneven, grid).add_(1), grid.size))
-    planes.mul_(level).mul_(colours(how.gain, grid.device))
-    planes.mul_(1 - put(how.haze)).add_(
-        level * put(how.haze) * colours(np.tile(_HAZE, (len(nuisance), 1)), grid.device)
-    )
+    planes.mul_(level).mul_(colors(how.gain, grid.device))
+    planes.mul_(1 - put(how.haze)).add_(level * put(how.haze) * colors(np.tile(_HAZE, (len(nuisance), 1)), grid.device))
     apart = (x * x + y * y).sqrt_()
     border = (apart - 0.33).div_(0.165).clamp_(0, 1)
     side = (x * put(how.aside[:, 0]) + y * put(how.aside[:, 1])).add_(0.15).clamp_(0, 0.5).mul_(2)
     border = border * border * side
-    planes.add_(border * colours(how.stray, grid.device))
+    planes.add_(border * colors(how.stray, grid.device))
     _speck(planes, how, nuisance, grid)
     planes.clamp_(0, 1)
     # A tone curve through 0 and 1 that darkens the dark the more contrast it has.
@@ -207,13 +205,13 @@ class Photographs:
     summary="photographs of the back of the eye, 64 to 512 px, with counted lesions of five kinds and grade 0 to 4",
 )
 class FundusPhantom(DrawnPhantom[Photographs]):
-    """Colour photographs of the back of the eye, 64 to 512 px, of a known grade of diabetic retinopathy.
+    """Color photographs of the back of the eye, 64 to 512 px, of a known grade of diabetic retinopathy.
 
     scars: share of images with scars of laser, whatever the grade.
     flaws: how poor pictures are (haze, stray light at the border, smears on the lens), 1 normal, 0 never.
     blur: how far pictures are out of focus, 1 normal, 0 never.
     texture: strength of mottling and of the choroid's vessels, 1 normal, 0 none.
-    grain: standard deviation of the camera's noise, in grey levels of 1.
+    grain: standard deviation of the camera's noise, in gray levels of 1.
     eyes: how many a study's patient has, 1 or 2; with 2 both were taken by one camera.
 
     The grade is set, and how many lesions there are is drawn within what it allows, so that `grade_of(counts(...))` is
@@ -230,7 +228,7 @@ class FundusPhantom(DrawnPhantom[Photographs]):
 
     kinds = KINDS
     """The kinds of lesions, in the order of `masks_by_kind`."""
-    alike = frozenset({"camera", "pigment", "cup", "calibre"})
+    alike = frozenset({"camera", "pigment", "cup", "caliber"})
     """Factors that two eyes of a patient have in common, besides those drawn from their nuisance seeds."""
     opposite = frozenset({"side"})
     """One eye is the left one."""
@@ -251,7 +249,7 @@ class FundusPhantom(DrawnPhantom[Photographs]):
             float, Field(ge=0, le=3, description="mottling and vessels of the choroid, 1 normal, 0 none")
         ] = 1.0,
         grain: Annotated[
-            float, Field(ge=0, le=0.3, description="standard deviation of the camera's noise, of grey 1")
+            float, Field(ge=0, le=0.3, description="standard deviation of the camera's noise, of gray 1")
         ] = 0.008,
         eyes: Annotated[
             Literal[1, 2], Field(description="a patient's photographs: of one eye, or of both, of the same camera")
@@ -263,10 +261,10 @@ class FundusPhantom(DrawnPhantom[Photographs]):
             card=drawn_by_assay(
                 "fundus phantom",
                 "photographs of the back of the eye of known grade, lesions, side, pigment, vessels and camera",
-                "grade 3 is made of haemorrhages alone: no venous beading or intraretinal microvascular abnormality",
-                "the scale's more than 20 haemorrhages a quadrant are 4 in each quadrant of the photograph",
-                "grade 4 is made of new vessels alone: no vitreous or preretinal haemorrhage, no detachment",
-                "no macular oedema beside exudates; no drusen, naevi, scars of other diseases or reflexes",
+                "grade 3 is made of hemorrhages alone: no venous beading or intraretinal microvascular abnormality",
+                "the scale's more than 20 hemorrhages a quadrant are 4 in each quadrant of the photograph",
+                "grade 4 is made of new vessels alone: no vitreous or preretinal hemorrhage, no detachment",
+                "no macular edema beside exudates; no drusen, naevi, scars of other diseases or reflexes",
                 "vessels cross without nicking, and lesions neither follow nor push them aside",
                 *(alone if eyes == 1 else ()),
             ),
@@ -281,7 +279,7 @@ class FundusPhantom(DrawnPhantom[Photographs]):
                 "camera": Shown(0, 0, 1),
                 "pigment": Shown(0.45, 0, 1),
                 "cup": Shown(0.4, 0.05, 0.9),
-                "calibre": Shown(1, 0.5, 1.8),
+                "caliber": Shown(1, 0.5, 1.8),
                 "illumination": Shown(0, -1.6, 1.6),
             },
             rows=256,
@@ -302,7 +300,7 @@ class FundusPhantom(DrawnPhantom[Photographs]):
         """Count the lesions of each kind that an image shows. Raises as `render` does."""
         rows = self.design.request(values, nuisance, difficulty or {})
         counted = numbers(rows, nuisance)
-        return Counts(**{**counted, "haemorrhages": bleeding(rows, counted, nuisance)})
+        return Counts(**{**counted, "hemorrhages": bleeding(rows, counted, nuisance)})
 
     def masks_by_kind(
         self,

@@ -19,7 +19,7 @@ from assay.data.phantoms.drawing import (
     Planes,
     Windows,
     along,
-    colours,
+    colors,
     column,
     dab,
     draw_capsules,
@@ -31,28 +31,28 @@ from assay.data.phantoms.noise import lattice, spline_zoom, spread, uniforms
 # How many lesions a fundus has, and its grade: the international scale of retinopathy as far as counts can follow it.
 #
 # The scale (Wilkinson et al., Ophthalmology 2003, 110:1677): 0, no abnormality; 1, microaneurysms only; 2, more than
-# those but less than 3; 3, any of more than 20 haemorrhages in each of four quadrants, venous beading in two, prominent
-# intraretinal microvascular abnormalities in one; 4, new vessels or a vitreous or preretinal haemorrhage.
+# those but less than 3; 3, any of more than 20 hemorrhages in each of four quadrants, venous beading in two, prominent
+# intraretinal microvascular abnormalities in one; 4, new vessels or a vitreous or preretinal hemorrhage.
 
 SEVERE = 4
-"""Haemorrhages in each quadrant from which on the grade is 3. The scale's more than 20 are those of the whole retina;
+"""Hemorrhages in each quadrant from which on the grade is 3. The scale's more than 20 are those of the whole retina;
 a photograph of 45 degrees shows about a fifth of it.
 """
 QUADRANTS, IN_A_QUADRANT = 4, 9
 """Quadrants of the photograph about its middle (upper left, upper right, lower left, lower right), and the most
-haemorrhages in one.
+hemorrhages in one.
 """
 FEWEST: Mapping[str, tuple[int, ...]] = {
     "microaneurysms": (0, 1, 0, 2, 0),
-    "haemorrhages": (0, 0, 0, QUADRANTS * SEVERE, 0),
+    "hemorrhages": (0, 0, 0, QUADRANTS * SEVERE, 0),
     "exudates": (0, 0, 0, 0, 0),
     "cotton_wool": (0, 0, 0, 0, 0),
     "new_vessels": (0, 0, 0, 0, 1),
 }
-"""Numbers of each kind, by grade. Grade 2 always has a haemorrhage or an exudate, by the nuisance seed."""
+"""Numbers of each kind, by grade. Grade 2 always has a hemorrhage or an exudate, by the nuisance seed."""
 MOST: Mapping[str, tuple[int, ...]] = {
     "microaneurysms": (0, 12, 16, 20, 20),
-    "haemorrhages": (0, 0, 12, 30, 30),
+    "hemorrhages": (0, 0, 12, 30, 30),
     "exudates": (0, 0, 18, 30, 30),
     "cotton_wool": (0, 0, 4, 8, 8),
     "new_vessels": (0, 0, 0, 0, 3),
@@ -61,10 +61,10 @@ MOST: Mapping[str, tuple[int, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Lesions of each fundus, int64 [n]; haemorrhages by quadrant, [n, 4]."""
+    """Lesions of each fundus, int64 [n]; hemorrhages by quadrant, [n, 4]."""
 
     microaneurysms: Int[np.ndarray, "n"]
-    haemorrhages: Int[np.ndarray, "n 4"]
+    hemorrhages: Int[np.ndarray, "n 4"]
     exudates: Int[np.ndarray, "n"]
     cotton_wool: Int[np.ndarray, "n"]
     new_vessels: Int[np.ndarray, "n"]
@@ -73,11 +73,11 @@ class Counts:
 def grade_of(counts: Counts) -> Int[np.ndarray, "n"]:
     """The grade, 0 to 4, that these lesions make.
 
-    4 with new vessels; else 3 with at least `SEVERE` haemorrhages in each quadrant; else 2 with any haemorrhage,
+    4 with new vessels; else 3 with at least `SEVERE` hemorrhages in each quadrant; else 2 with any hemorrhage,
     exudate or cotton-wool spot; else 1 with any microaneurysm; else 0.
     """
-    further = (counts.haemorrhages.sum(axis=1) + counts.exudates + counts.cotton_wool) > 0
-    severe = (counts.haemorrhages >= SEVERE).all(axis=1)
+    further = (counts.hemorrhages.sum(axis=1) + counts.exudates + counts.cotton_wool) > 0
+    severe = (counts.hemorrhages >= SEVERE).all(axis=1)
     return np.select([counts.new_vessels > 0, severe, further, counts.microaneurysms > 0], [4, 3, 2, 1], 0)
 
 
@@ -90,7 +90,7 @@ def numbers(seen: PhantomRows, nuisance: Int[np.ndarray, "n"]) -> dict[str, Int[
     """Count each kind: from the fewest to the most that the grade allows, by the square of its factor."""
     grade = grades(seen)
     bleeds = uniforms(nuisance, "fundus-leads", 1)[:, 0] < 0.5
-    always = {"haemorrhages": (grade == 2) & bleeds, "exudates": (grade == 2) & ~bleeds}
+    always = {"hemorrhages": (grade == 2) & bleeds, "exudates": (grade == 2) & ~bleeds}
     counted: dict[str, Int[np.ndarray, "n"]] = {}
     for kind, fewest in FEWEST.items():
         low = np.maximum(np.array(fewest)[grade], always.get(kind, np.zeros(1, dtype=bool)))
@@ -116,7 +116,7 @@ def in_order(grade: Int[np.ndarray, "n"], nuisance: Int[np.ndarray, "n"]) -> Int
     return ranks.reshape(turn.shape)
 
 
-# Where disc and fovea of a fundus lie, its colour, and how disc, cup and macula look.
+# Where disc and fovea of a fundus lie, its color, and how disc, cup and macula look.
 #
 # Lengths are sides of the image, from its middle: x to the right, y down. Two eyes of a patient are the nuisance seeds
 # 2k and 2k + 1: what a patient's eyes share is drawn from k.
@@ -134,8 +134,8 @@ class Eye:
     """Anatomy of each image, float64 [n] unless stated.
 
     disc: its middle [n, 2]; radius: the disc's. fovea: [n, 2]. cup: radius over the disc's. nasal: 1 where the nose
-    lies to the right, -1 to the left. colour: of the fundus [n, 3]; paleness: of the disc; dim: light that the macula
-    takes; ring: brightness of the nerve fibres about the disc. choroid: how plain its vessels are.
+    lies to the right, -1 to the left. color: of the fundus [n, 3]; paleness: of the disc; dim: light that the macula
+    takes; ring: brightness of the nerve fibers about the disc. choroid: how plain its vessels are.
     mottled: strength of coarse and fine changes [n, 2].
     blur: width of every edge.
     """
@@ -146,7 +146,7 @@ class Eye:
     fovea: Float[np.ndarray, "n 2"]
     cup: np.ndarray
     nasal: np.ndarray
-    colour: Float[np.ndarray, "n 3"]
+    color: Float[np.ndarray, "n 3"]
     paleness: np.ndarray
     dim: np.ndarray
     ring: np.ndarray
@@ -180,7 +180,7 @@ def eye(seen: PhantomRows, nuisance: Int[np.ndarray, "n"], texture: float, blur:
         fovea=fovea,
         cup=seen["cup"],
         nasal=side,
-        colour=base * tint,
+        color=base * tint,
         paleness=own("paleness", 0.6, 1.0)[:, 0],
         dim=(0.32 + 0.25 * seen["pigment"]) * own("dim", 0.6, 1.3)[:, 0],
         ring=shared("ring", 0.05, 0.2)[:, 0],
@@ -191,7 +191,7 @@ def eye(seen: PhantomRows, nuisance: Int[np.ndarray, "n"], texture: float, blur:
 
 
 def draw_fundus(shape: Eye, nuisance: Int[np.ndarray, "n"], grid: Grid) -> Planes:
-    """The back of the eye without vessels: pigment, choroid, macula, disc and cup, as colours in even light."""
+    """The back of the eye without vessels: pigment, choroid, macula, disc and cup, as colors in even light."""
 
     def put(values: np.ndarray) -> Tensor:
         return column(values, grid.device)
@@ -213,7 +213,7 @@ def draw_fundus(shape: Eye, nuisance: Int[np.ndarray, "n"], grid: Grid) -> Plane
     for plane, (by_macula, by_mottling, by_choroid) in zip(planes, taken, strict=True):
         plane.copy_(macula).mul_(-by_macula).add_(1).add_(mottling * by_mottling).add_(streaks * by_choroid)
         plane.add_(halo * put(shape.ring))
-    planes.mul_(colours(shape.colour, grid.device))
+    planes.mul_(colors(shape.color, grid.device))
     _draw_disc(planes, shape, grid)
     return planes
 
@@ -234,15 +234,15 @@ def _draw_disc(planes: Planes, shape: Eye, grid: Grid) -> None:
         (column(shape.cup, grid.device) - from_cup).mul_(column(shape.radius, grid.device)),
         column(soft + 0.018, grid.device),
     )
-    under = shape.colour
-    rim = colours(under + shape.paleness[:, None] * (_PALE_DISC - under), grid.device)
-    pit = colours(under + shape.paleness[:, None] * (_PALE_CUP - under), grid.device)
+    under = shape.color
+    rim = colors(under + shape.paleness[:, None] * (_PALE_DISC - under), grid.device)
+    pit = colors(under + shape.paleness[:, None] * (_PALE_CUP - under), grid.device)
     shade = (share * share).mul_(-0.08).add_(1)
     dab(planes, windows, cover, (rim * shade).mul_(1 - cup).add_(pit * cup))
 
 
-def _squared(x: Tensor, y: Tensor, centre: Float[np.ndarray, "n 2"], grid: Grid) -> Float[Tensor, "n size size"]:
-    dx, dy = x - column(centre[:, 0], grid.device), y - column(centre[:, 1], grid.device)
+def _squared(x: Tensor, y: Tensor, center: Float[np.ndarray, "n 2"], grid: Grid) -> Float[Tensor, "n size size"]:
+    dx, dy = x - column(center[:, 0], grid.device), y - column(center[:, 1], grid.device)
     return dx * dx + dy * dy
 
 
@@ -315,7 +315,7 @@ def _trunks(kind: str, seen: PhantomRows, shape: Eye, nuisance: Int[np.ndarray, 
     u = start[:, :, None] + reach[:, :, None] * bow + 0.5 * wander
     x = shape.disc[:, 0, None, None] - shape.nasal[:, None, None] * u
     y = shape.disc[:, 1, None, None] + height[:, :, None] * arch + wander
-    radius = RADIUS[kind] * seen["calibre"][:, None] * (0.62 + 0.38 * temporal) * draw("radius", 0.85, 1.15)
+    radius = RADIUS[kind] * seen["caliber"][:, None] * (0.62 + 0.38 * temporal) * draw("radius", 0.85, 1.15)
     return _course(x, y, radius[:, :, None] * (1 - 0.55 * t))
 
 
@@ -361,7 +361,7 @@ def _course(x: np.ndarray, y: np.ndarray, radius: np.ndarray) -> _Course:
 
 
 def _tubes(course: _Course, shape: Eye) -> Capsules:
-    """Tubes that fade towards the fovea, which has no vessels."""
+    """Tubes that fade toward the fovea, which has no vessels."""
     n = len(shape.radius)
     dx, dy = course.x - shape.fovea[:, :1, None], course.y - shape.fovea[:, 1:, None]
     strength = ((np.sqrt(dx * dx + dy * dy) - 0.045) / 0.06).clip(0, 1)
@@ -376,7 +376,7 @@ def _tubes(course: _Course, shape: Eye) -> Capsules:
 # Places of one kind do not depend on how many are shown, nor on another kind, so that one lesion more is that one
 # alone.
 
-KINDS = ("microaneurysms", "haemorrhages", "exudates", "cotton_wool", "new_vessels")
+KINDS = ("microaneurysms", "hemorrhages", "exudates", "cotton_wool", "new_vessels")
 """The kinds of lesions, in the order of `FundusPhantom.masks_by_kind`."""
 FIELD, HEIGHT = 0.43, 0.36
 """Lesions lie within this distance of the middle and of the middle line: in the view of both cameras."""
@@ -384,12 +384,12 @@ _GOLDEN = 0.38196601125010515  # of a turn
 _FOCI, _CLUSTERS = 3, 0.33  # clusters of exudates, and how far from the image's middle theirs lie at the most
 _RADII = {  # smallest, and what is added at the most
     "microaneurysms": (0.0042, 0.0025),
-    "haemorrhages": (0.008, 0.028),
+    "hemorrhages": (0.008, 0.028),
     "exudates": (0.0045, 0.0125),
     "cotton_wool": (0.015, 0.014),
     "new_vessels": (0.035, 0.02),
 }
-_UNEVEN = {"microaneurysms": 0.0, "haemorrhages": 0.12, "exudates": 0.13, "cotton_wool": 0.08, "new_vessels": 0.1}
+_UNEVEN = {"microaneurysms": 0.0, "hemorrhages": 0.12, "exudates": 0.13, "cotton_wool": 0.08, "new_vessels": 0.1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -417,7 +417,7 @@ def lesions(seen: PhantomRows, shape: Eye, nuisance: Int[np.ndarray, "n"]) -> di
     counted = numbers(seen, nuisance)
     placed = {
         "microaneurysms": _scattered("microaneurysms", 14, 0.06, 0.02, seen, shape, nuisance),
-        "haemorrhages": _by_quadrant(seen, shape, nuisance),
+        "hemorrhages": _by_quadrant(seen, shape, nuisance),
         "exudates": _clustered(seen, shape, nuisance),
         "cotton_wool": _scattered("cotton_wool", 6, 0.125, 0.13, seen, shape, nuisance),
         "new_vessels": _at_disc(*_scattered("new_vessels", 4, 0.2, 0.15, seen, shape, nuisance), shape, nuisance),
@@ -425,15 +425,15 @@ def lesions(seen: PhantomRows, shape: Eye, nuisance: Int[np.ndarray, "n"]) -> di
     spots: dict[str, Spots] = {}
     for kind, (x, y) in placed.items():
         turn = np.broadcast_to(np.arange(len(x.T)), x.shape)
-        if kind == "haemorrhages":
+        if kind == "hemorrhages":
             turn = in_order(grades(seen), nuisance).reshape(x.shape)
         spots[kind] = _spots(kind, x, y, turn < counted[kind][:, None], seen, shape, nuisance)
     return spots
 
 
 def bleeding(seen: PhantomRows, counted: Mapping[str, np.ndarray], nuisance: Int[np.ndarray, "n"]) -> np.ndarray:
-    """Count the haemorrhages of each quadrant, int64 [n, 4]."""
-    return (in_order(grades(seen), nuisance) < counted["haemorrhages"][:, None, None]).sum(axis=2)
+    """Count the hemorrhages of each quadrant, int64 [n, 4]."""
+    return (in_order(grades(seen), nuisance) < counted["hemorrhages"][:, None, None]).sum(axis=2)
 
 
 def _spots(
@@ -455,8 +455,8 @@ def _spots(
     radius = (smallest + more * u * u * u) * seen["lesion_size"][:, None]
     cosine, sine = direction(draw("axis", 0, 1))
     stretch = draw("stretch", 1.0, 1.0 if kind == "microaneurysms" else 1.25)
-    if kind == "haemorrhages":  # flames lie along the nerve fibres, away from the disc
-        flame = uniforms(nuisance, "haemorrhages-flame", k) < 0.25
+    if kind == "hemorrhages":  # flames lie along the nerve fibers, away from the disc
+        flame = uniforms(nuisance, "hemorrhages-flame", k) < 0.25
         dx, dy = x - shape.disc[:, :1], y - shape.disc[:, 1:]
         away = np.sqrt(dx * dx + dy * dy) + 1e-9
         cosine, sine = np.where(flame, dx / away, cosine), np.where(flame, dy / away, sine)
@@ -483,7 +483,7 @@ def _scattered(
 
 def _by_quadrant(seen: PhantomRows, shape: Eye, nuisance: Int[np.ndarray, "n"]) -> tuple[np.ndarray, np.ndarray]:
     """The first places of each quadrant, all of one quadrant behind another."""
-    x, y, key = _places("haemorrhages", 10, 0.085, 0.04, seen, shape, nuisance)
+    x, y, key = _places("hemorrhages", 10, 0.085, 0.04, seen, shape, nuisance)
     quadrant = 2 * (y > 0) + (x > 0)
     order = np.argsort(key + 100 * quadrant, axis=1, kind="stable")
     per = x.shape[1] // QUADRANTS
@@ -550,7 +550,7 @@ def _at_disc(x: np.ndarray, y: np.ndarray, shape: Eye, nuisance: Int[np.ndarray,
 
 # Drawing the lesions of a fundus, and scars of laser that are none: what they add to the picture, and their masks.
 
-_SOFT = {"microaneurysms": 0.0, "haemorrhages": 0.007, "exudates": 0.002, "cotton_wool": 0.024, "new_vessels": 0.03}
+_SOFT = {"microaneurysms": 0.0, "hemorrhages": 0.007, "exudates": 0.002, "cotton_wool": 0.024, "new_vessels": 0.03}
 """Width of each kind's edge beside what the picture blurs."""
 _CLASSES = (0.0, 0.012, 0.022, np.inf)
 """Radii between which spots are drawn in windows of one width."""

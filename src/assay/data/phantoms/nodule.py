@@ -68,7 +68,7 @@ _BULGE = 1 + 1.6 * 2 * _UNEVEN  # the outline nowhere lies farther out than this
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """The ellipse: centre, direction and half lengths of its axes (mm), unevenness, core, HU, softness. [n, 1] each.
+    """The ellipse: center, direction and half lengths of its axes (mm), unevenness, core, HU, softness. [n, 1] each.
 
     The outline lies at 1 + the sum of harmonics 3 and 5 of the polar angle, in units of the half axes. Its edge is
     `softness` times as wide as the scanner's blur: ground glass fades out, solid tissue ends.
@@ -194,7 +194,7 @@ def _paint(
 def _rim(
     body: Body, turns: Float[np.ndarray, "n k"], depth: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Points at `depth` (1: on the outline, 0: centre) at these polar angles, and the outward normals. [n, k] each."""
+    """Points at `depth` (1: on the outline, 0: center) at these polar angles, and the outward normals. [n, k] each."""
     cosine, sine = direction(turns)
     reach = depth * uneven_outline(cosine, sine, body.cosine3, body.sine3, body.cosine5, body.sine5)
     along, across = reach * body.half_long * cosine, reach * body.half_short * sine
@@ -252,7 +252,7 @@ SOLID = 900.0
 def parenchyma(
     nuisance: Int[np.ndarray, "n"], texture: float, tissue: Float[Tensor, "n size size"], grid: Grid
 ) -> Float[Tensor, "n size size"]:
-    """HU of the lung with the tissue in it: a level per patch, slow changes over centimetres and fine ones over 2 mm.
+    """HU of the lung with the tissue in it: a level per patch, slow changes over centimeters and fine ones over 2 mm.
 
     texture: standard deviation of the fine changes in aerated lung, in HU; the slow ones have half of it. They are
     strongest where air and tissue mix, as in ground glass, and vanish in solid tissue.
@@ -274,7 +274,7 @@ def parenchyma(
 def scanner_noise(
     nuisance: Int[np.ndarray, "n"], deviation: float, dose_range: float, grid: Grid
 ) -> Float[Tensor, "n size size"]:
-    """Noise in HU, correlated over about a millimetre, by a reconstruction kernel that differs from patch to patch.
+    """Noise in HU, correlated over about a millimeter, by a reconstruction kernel that differs from patch to patch.
 
     deviation: standard deviation in HU at the middle dose; single patches have between 1 / (1 + dose_range) and
     (1 + dose_range) times that. Pixels wider than the finest lattice average its noise.
@@ -296,7 +296,7 @@ def scanner_noise(
 class Wall:
     """A stretch of chest wall: the lung lies inside a circle. All [n]; lengths in mm.
 
-    x, y: the circle's centre; radius: its radius. along_x, along_y: the direction along the wall.
+    x, y: the circle's center; radius: its radius. along_x, along_y: the direction along the wall.
     rib: place of a rib along the wall (a large number: none), its half length, half thickness and depth.
     """
 
@@ -441,7 +441,7 @@ def _path(
 # The nodule phantom: a CT-like patch of lung with one nodule whose every feature is a factor that we set.
 
 FIELD = 48.0
-"""Millimetres that an image shows a side, whatever its size in pixels."""
+"""Millimeters that an image shows a side, whatever its size in pixels."""
 LOW, HIGH = -1000.0, 400.0
 """HU of pixel values 0 and 1."""
 

@@ -20,7 +20,7 @@ from assay.data.phantoms.drawing import Grid, column
 def hash_lattice(
     keys: UInt32[np.ndarray, "n"], codes: UInt32[np.ndarray, "count"], out: UInt32[np.ndarray, "n count"]
 ) -> None:
-    """Write Wellons' `lowbias32` finaliser of every key with every code."""
+    """Write Wellons' `lowbias32` finalizer of every key with every code."""
     half, other = np.uint32(16), np.uint32(15)
     first, second = np.uint32(0x7FEB352D), np.uint32(0x846CA68B)
     for row in range(len(keys)):
@@ -34,7 +34,7 @@ def hash_lattice(
 
 # Random numbers that are a pure function of (row's nuisance seed, stream, position): nothing is ever drawn in turn.
 #
-# A row's numbers then depend neither on its batch nor on its neighbours nor on which other numbers were asked for. Only
+# A row's numbers then depend neither on its batch nor on its neighbors nor on which other numbers were asked for. Only
 # exactly defined operations are used (integers, and + - * / on floats), so that values are the same bits in any batch,
 # in any order and on any processor.
 
@@ -103,7 +103,7 @@ def _lattice_codes(count: int, device: str) -> Int[Tensor, "count"]:
 
 
 def _hash32_(x: Int[Tensor, "..."]) -> Int[Tensor, "..."]:
-    """Wellons' `lowbias32` finaliser in place on int32; products wrap, and shifts are made unsigned by masking."""
+    """Wellons' `lowbias32` finalizer in place on int32; products wrap, and shifts are made unsigned by masking."""
     x ^= (x >> 16) & 0xFFFF
     x *= 0x7FEB352D
     x ^= (x >> 15) & 0x1FFFF
@@ -113,7 +113,7 @@ def _hash32_(x: Int[Tensor, "..."]) -> Int[Tensor, "..."]:
 
 
 def _mix(x: np.ndarray) -> np.ndarray:
-    """The finaliser of SplitMix64 (Steele, Lea and Flood 2014)."""
+    """The finalizer of SplitMix64 (Steele, Lea and Flood 2014)."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
@@ -122,11 +122,11 @@ def _mix(x: np.ndarray) -> np.ndarray:
 # Smooth random fields on an image, batched, from lattices of white noise.
 #
 # Everything is written as element-wise steps with a fixed order, since library convolutions and interpolations choose
-# their routine by the shape of the batch and so change a row's last bits with its neighbours.
+# their routine by the shape of the batch and so change a row's last bits with its neighbors.
 
 
 def spline_zoom(lattice: Float[Tensor, "n a b"], size: int) -> Float[Tensor, "n size size"]:
-    """The quadratic B-spline surface over a lattice, read at the pixel centres of a size x size image.
+    """The quadratic B-spline surface over a lattice, read at the pixel centers of a size x size image.
 
     The lattice needs one extra point on every side: its inner part spans the image, as cells of equal width.
     """
@@ -155,9 +155,9 @@ def zoom_gain(
 def _axis_gain(cells: int, size: int, side: Float[np.ndarray, "n"] | float) -> Float[np.ndarray, "n"]:
     """The variance left along one axis: the spline's weights against the correlation at one and two steps."""
     a, b, c = _spline_weights(cells, size)[1]
-    centre = 1 - 2 * np.asarray(side)
-    variance = centre * centre + 2 * side * np.asarray(side)
-    next_one, next_two = 2 * side * centre / variance, side * np.asarray(side) / variance
+    center = 1 - 2 * np.asarray(side)
+    variance = center * center + 2 * side * np.asarray(side)
+    next_one, next_two = 2 * side * center / variance, side * np.asarray(side) / variance
     return (
         float((a * a + b * b + c * c).mean())
         + next_one * float(2 * (a * b + b * c).mean())
@@ -174,11 +174,11 @@ def soften(
     """
     for axis, strength in ((1, along_y), (2, along_x)):
         side = strength[:, None, None]
-        centre = 1 - 2 * side
-        gain = torch.sqrt(centre * centre + 2 * (side * side))
+        center = 1 - 2 * side
+        gain = torch.sqrt(center * center + 2 * (side * side))
         length = field.shape[axis] - 2
         outer = field.narrow(axis, 0, length) + field.narrow(axis, 2, length)
-        field = outer.mul_(side / gain).add_(field.narrow(axis, 1, length) * (centre / gain))
+        field = outer.mul_(side / gain).add_(field.narrow(axis, 1, length) * (center / gain))
     return field
 
 

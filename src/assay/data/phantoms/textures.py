@@ -79,7 +79,7 @@ def natural_factors(classes: int) -> tuple[Factor, ...]:
             description="the law that draws it",
         ),
         Factor("scale", "continuous", range=(0.7, 1.4), description="how near the scene is seen"),
-        Factor("contrast", "continuous", range=(0.4, 1.0), description="spread of grey levels"),
+        Factor("contrast", "continuous", range=(0.4, 1.0), description="spread of gray levels"),
         Factor("illumination", "continuous", range=(0.0, 1.0), description="how uneven the light is"),
     )
 
@@ -94,7 +94,7 @@ _COARSE = 3.0  # cycles an image below which power falls at scale 1: no picture 
 def draw_noise(
     law: Law, scale: Float[np.ndarray, "n"], nuisance: Int[np.ndarray, "n"], size: int, device: str
 ) -> Float[Tensor, "n size size"]:
-    """Pictures of one law, grey levels in 0..1. Every other one is turned by a quarter."""
+    """Pictures of one law, gray levels in 0..1. Every other one is turned by a quarter."""
     stretch = _STRETCH if law.form == "streaks" else 1
     field = power_field(law.exponent, scale, nuisance, size, device, stretch)
     turned = torch.as_tensor(uniforms(nuisance, "noise-turn", 1) < 0.5, device=device)[..., None]
@@ -157,7 +157,7 @@ _FORMS: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
 #
 # Lee, Mumford and Huang 2001, "Occlusion models for natural images: a statistical study of a scale-invariant dead
 # leaves model"; Ruderman 1997, "Origins of scaling in natural images". With r^-3 all sizes cover alike and the picture
-# has no scale; other exponents favour the large or the small.
+# has no scale; other exponents favor the large or the small.
 
 SMALLEST, LARGEST = 0.024, 0.34
 """Radii of the circles of equal area, in sides of the image at scale 1."""
@@ -202,7 +202,7 @@ OUTLINES: Mapping[str, tuple[Outline, float]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Leaves:
-    """Leaves that can be seen, one by one. row: the image, int64 [m]; code: order and grey, int32 [m]; the rest in
+    """Leaves that can be seen, one by one. row: the image, int64 [m]; code: order and gray, int32 [m]; the rest in
     sides of the image from its middle, float64 [m].
     """
 
@@ -221,7 +221,7 @@ class Leaves:
 def draw_leaves(
     law: Law, scale: Float[np.ndarray, "n"], nuisance: Int[np.ndarray, "n"], grid: Grid
 ) -> Float[Tensor, "n size size"]:
-    """Pictures of one law, grey levels uniform in 0..1 from leaf to leaf. grid: its field is 1."""
+    """Pictures of one law, gray levels uniform in 0..1 from leaf to leaf. grid: its field is 1."""
     leaves = fallen(law, scale, nuisance)
     outline, reach = OUTLINES[law.form]
     ground = (uniforms(nuisance, "leaf-ground", 1) * 65535).astype(np.int32)
@@ -271,7 +271,7 @@ def _cover(canvas: Int[Tensor, "n pixels"], leaves: Leaves, outline: Outline, re
 
 
 def ink(nuisance: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
-    """A grey level far from the middle, for what is drawn over a ground of middle grey."""
+    """A gray level far from the middle, for what is drawn over a ground of middle gray."""
     side, depth = uniforms(nuisance, "ink-side", 1)[:, 0], spread(nuisance, "ink", 0.3, 0.48)[:, 0]
     return 0.5 + np.where(side < 0.5, -depth, depth)
 
@@ -393,7 +393,7 @@ def _filled(maps: Float[np.ndarray, "maps 6"], chance: Float[np.ndarray, "maps"]
     return float((seen > 0).sum()) / 1024
 
 
-# The natural-like phantom: grey pictures of named laws that have the statistics of natural images and no anatomy.
+# The natural-like phantom: gray pictures of named laws that have the statistics of natural images and no anatomy.
 
 
 @component(
@@ -402,7 +402,7 @@ def _filled(maps: Float[np.ndarray, "maps 6"], chance: Float[np.ndarray, "maps"]
     summary="natural-like pictures, 32 to 256 px, of up to 60 kinds: dead leaves, power-law noise, fractals",
 )
 class NaturalPhantom(DrawnPhantom[PhantomRows]):
-    """Grey pictures, 32 to 256 px, of `classes` kinds: dead leaves, noise of power-law spectra, fractals.
+    """Gray pictures, 32 to 256 px, of `classes` kinds: dead leaves, noise of power-law spectra, fractals.
 
     classes: how many kinds; families take turns, so that every number holds all three from 3 on.
 
@@ -421,7 +421,7 @@ class NaturalPhantom(DrawnPhantom[PhantomRows]):
             card=drawn_by_assay(
                 "natural-like phantom",
                 "dead leaves, noise of power-law spectra and fractals, as classes of a source to pretrain on",
-                "spectra and occlusion are those of natural images; there are no objects, no colour, no depth",
+                "spectra and occlusion are those of natural images; there are no objects, no color, no depth",
                 "a class is a law and not a category that anyone would name",
             ),
             factors=natural_factors(classes),
@@ -476,12 +476,12 @@ def _exposed(picture: Float[Tensor, "n size size"], seen: PhantomRows, grid: Gri
     cosine, sine = direction(uniforms(nuisance, "light", 1)[:, 0])
     strength = seen["illumination"]
     light = x * column(cosine * strength, grid.device) + y * column(sine * strength, grid.device)
-    grey = blurred.sub_(0.5).mul_(column(seen["contrast"], grid.device)).add_(0.5)
-    return grey.mul_(light.add_(1)).clamp_(0, 1)
+    gray = blurred.sub_(0.5).mul_(column(seen["contrast"], grid.device)).add_(0.5)
+    return gray.mul_(light.add_(1)).clamp_(0, 1)
 
 
 def _softened(picture: Float[Tensor, "n a b"], side: Float[Tensor, "n 1 1"], axis: int) -> Float[Tensor, "n a b"]:
-    """The mean of each pixel and its two neighbours on this axis with weights 1 - 2 side and side; edges repeat."""
+    """The mean of each pixel and its two neighbors on this axis with weights 1 - 2 side and side; edges repeat."""
     last = picture.shape[axis] - 1
     before = torch.cat([picture.narrow(axis, 0, 1), picture.narrow(axis, 0, last)], dim=axis)
     after = torch.cat([picture.narrow(axis, 1, last), picture.narrow(axis, last, 1)], dim=axis)

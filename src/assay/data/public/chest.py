@@ -396,7 +396,7 @@ def _files(kind: str) -> tuple[str, ...]:
     return f"mimic-cxr-2.0.0-{kind}.csv.gz", f"mimic-cxr-*-{kind}.csv", f"mimic-cxr-*-{kind}.csv.gz"
 
 
-def _labelled(rows: Rows, root: Path, asked: MimicArguments, skip_bad_rows: bool) -> Rows:
+def _labeled(rows: Rows, root: Path, asked: MimicArguments, skip_bad_rows: bool) -> Rows:
     """Add the labels of each image's study, and the split where its table is there."""
     known, images = rows.table, rows.table.column("image", "data.dataset")
     patients, studies, names = (known.column(name, "data.dataset") for name in ("patient", "study", "dicom"))
@@ -445,7 +445,7 @@ MIMIC = TableSet(
     about=KnownSet(
         (),
         "chest radiographs of Beth Israel Deaconess Medical Center, all views; the whole set holds 377,110",
-        "PhysioNet credentialed health data licence: never to be passed on",
+        "PhysioNet credentialed health data license: never to be passed on",
         "MIMIC-CXR-JPG (Johnson et al. 2019)",
         (
             "labels were mined from reports, not read from the images, and all images of a study share them",
@@ -473,7 +473,7 @@ MIMIC = TableSet(
     hint="put it there as published",
     split_files="mimic-cxr-2.0.0-split.csv.gz",
     find=lambda root: partial(inside, root),
-    extend=_labelled,
+    extend=_labeled,
 )
 
 

@@ -87,7 +87,7 @@ HYPERKVASIR_SEG = Layout(
     KnownSet(
         (),
         "endoscopic frames with polyps and masks of them; the segmented part of HyperKvasir holds 1,000",
-        "see the set's own licence",
+        "see the set's own license",
         "HyperKvasir (Borgli et al. 2020)",
         (
             "every image shows a polyp: none is lesion-free",
@@ -170,7 +170,7 @@ IDRID_SEG = Layout(
     below=("A. Segmentation", "A.%20Segmentation", "A.%20Segmentation/A. Segmentation"),
     kinds={
         "microaneurysms": Kind("1. Microaneurysms", "_MA"),
-        "haemorrhages": Kind("2. Haemorrhages", "_HE"),
+        "hemorrhages": Kind("2. Haemorrhages", "_HE"),
         "exudates": Kind("3. Hard Exudates", "_EX"),
         "cotton_wool": Kind("4. Soft Exudates", "_SE"),
         "optic_disc": Kind("5. Optic Disc", "_OD"),
@@ -214,7 +214,7 @@ def load_endotect(
     return load_pairs(endotect(images, masks), "EndoTect 2020", spec, cache, skip_bad_rows, folder=folder)
 
 
-Outlined = Literal["microaneurysms", "haemorrhages", "exudates", "cotton_wool", "optic_disc"]
+Outlined = Literal["microaneurysms", "hemorrhages", "exudates", "cotton_wool", "optic_disc"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,7 +229,7 @@ class IdridSegArguments:
     kinds: Annotated[
         tuple[Outlined, ...],
         Field(min_length=1, description="what counts as a lesion; exudates are hard, cotton_wool is soft exudates"),
-    ] = ("microaneurysms", "haemorrhages", "exudates", "cotton_wool")
+    ] = ("microaneurysms", "hemorrhages", "exudates", "cotton_wool")
     together: Annotated[bool, Field(description="all of them are one kind, lesion")] = False
 
     def __post_init__(self) -> None:

@@ -503,9 +503,12 @@ class LidcArguments:
 def load_lidc(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, asked: LidcArguments) -> Dataset:
     """One row a nodule, malignant or benign by the mean of its readers' ratings; mask by at least half of its readers.
 
-    The rule that joins outlines of several readers stands in `lidc_consensus`.
-    The patch is cut from the slice with the largest agreed area, centred on it, `field_mm` wide, `spec.size` px. Raises
-    SpecError when there is no XML or no nodule, DataError with all entries that cannot be used.
+    `lidc_consensus` has the rule that joins the outlines of several readers.
+    The patch is cut from the slice with the largest agreed area, centered on it, `field_mm` wide, `spec.size` px.
+
+    Raises:
+        SpecError: When there is no XML or no nodule.
+        DataError: With all entries that cannot be used.
     """
     root = directory(asked.folder)
     found = entries_of(root, cache)

@@ -27,10 +27,10 @@ from assay.spec.schema import DataSpec
 
 GRADES = ("0", "1", "2", "3", "4")
 EYE = Factor("eye", "categorical", levels=("left", "right"), high=("right",), description="as the file's name says")
-OEDEMA = "macular_edema"
-IDRID_FACTORS = (Factor(OEDEMA, "ordinal", levels=("0", "1", "2"), description="risk of macular oedema"),)
+EDEMA = "macular_edema"
+IDRID_FACTORS = (Factor(EDEMA, "ordinal", levels=("0", "1", "2"), description="risk of macular edema"),)
 MESSIDOR2_FACTORS = (
-    Factor(OEDEMA, "categorical", levels=("0", "1"), high=("1",), description="adjudicated macular oedema"),
+    Factor(EDEMA, "categorical", levels=("0", "1"), high=("1",), description="adjudicated macular edema"),
 )
 
 
@@ -57,7 +57,7 @@ class DiaretdbArguments:
         Field(min_length=1, description="the folder that holds ddb1_fundusimages and ddb1_groundtruth"),
     ]
     finding: Annotated[
-        Literal["exudates", "cotton_wool", "haemorrhages", "microaneurysms"],
+        Literal["exudates", "cotton_wool", "hemorrhages", "microaneurysms"],
         Field(description="which kind of lesion makes the positive class"),
     ] = "exudates"
     agreement: Annotated[float, Field(gt=0, le=1, description="share of the four experts that any place needs")] = 0.75
@@ -94,8 +94,8 @@ def _span(first: int, last: int) -> str:
     return str(first) if first == last else f"{first}-{last}"
 
 
-def _about(summary: str, licence: str, source: str, *faults: str) -> KnownSet:
-    return KnownSet((), summary, licence, source, (_SCALE, *faults))
+def _about(summary: str, license: str, source: str, *faults: str) -> KnownSet:
+    return KnownSet((), summary, license, source, (_SCALE, *faults))
 
 
 def _eye(part: int) -> Callable[[str], str]:
@@ -149,7 +149,7 @@ IDRID: TableSet[GradedArguments] = TableSet(
         "image": Column("Image name"),
         "patient": Column("Image name"),
         "grade": Column("Retinopathy grade"),
-        OEDEMA: Column("Risk of macular edema"),
+        EDEMA: Column("Risk of macular edema"),
     },
     factors=IDRID_FACTORS,
     sides=_sides,
@@ -213,7 +213,7 @@ MESSIDOR2: TableSet[GradedArguments] = TableSet(
             "adjudicated_gradable",
             joined=lambda cells: cells[0] if number(cells[1]) == 1 else _UNGRADABLE,
         ),
-        OEDEMA: Column("adjudicated_dme"),
+        EDEMA: Column("adjudicated_dme"),
     },
     factors=MESSIDOR2_FACTORS,
     sides=_sides,
@@ -267,7 +267,7 @@ def load_aptos(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, asked:
     "dataset",
     "idrid",
     DataTraits(factors=IDRID_FACTORS, ordered=True),
-    summary="IDRiD, disease grading: grades 0 to 4 and macular oedema, the makers' split as a factor",
+    summary="IDRiD, disease grading: grades 0 to 4 and macular edema, the makers' split as a factor",
 )
 def load_idrid(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, asked: GradedArguments) -> Dataset:
     """Load the grades of IDRiD; see `load_tables`."""
@@ -301,7 +301,7 @@ def load_ddr(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, asked: G
 _FOUND: Mapping[str, str] = {
     "exudates": "hardexudates",
     "cotton_wool": "softexudates",
-    "haemorrhages": "hemorrhages",
+    "hemorrhages": "hemorrhages",
     "microaneurysms": "redsmalldots",
 }
 """Our word -> the folder of DIARETDB1's maps of it."""

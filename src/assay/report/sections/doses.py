@@ -164,7 +164,7 @@ def _response(evidence: Evidence, environment: str, width: float, id: str) -> Fi
     ends = [value for panel in panels for one in panel.references for _, value in one.values]
     low, high = min([plot.limits[0], *ends]), max([plot.limits[1], *ends])
     drawn = replace(plot, panels=panels, scaled=True, limits=(low, high), position_name="p in training")
-    said = f"Dotted, in a curve's colour: trained at p = 0 and tested in {clean}." if clean else ""
+    said = f"Dotted, in a curve's color: trained at p = 0 and tested in {clean}." if clean else ""
     held = {axis: value for axis, value in view.held.items() if axis not in (view.dosed, CONFOUNDER)}
     borne = where_borne(evidence, environment)
     name = measure_name(view.measure)
@@ -203,7 +203,7 @@ def _clean_levels(evidence: Evidence, clean: str, rows: Sequence[Row], levels: S
             "",
             tuple((dose, numeric(row, "value")) for dose in evidence.outline.doses),
             "2 4",
-            evidence.outline.styles[evidence.outline.level(row)].colour,
+            evidence.outline.styles[evidence.outline.level(row)].color,
         )
         for row in found
         if row["recipe"] in recipes and evidence.outline.level(row) in levels

@@ -179,7 +179,7 @@ def by_share(evidence: Evidence) -> Figure | None:
     drawn = replace(plot, scaled=True, logarithmic=True)
     held = {other: value for other, value in view.held.items() if other != axis}
     note = [f"At {held_words(held)}." if held else "", _tied(axis), "Bands: 95 % intervals; dots: seeds.", cut]
-    title = _labelled_title(evidence, decisive(evidence, names), rows, share, shares)
+    title = _labeled_title(evidence, decisive(evidence, names), rows, share, shares)
     return curves("labels", title, " ".join(part for part in note if part), drawn, rows)
 
 
@@ -194,7 +194,7 @@ def _tied(axis: str) -> str:
     return f"With the share of labels, {' and '.join(others)} change too." if others else ""
 
 
-def _labelled_title(
+def _labeled_title(
     evidence: Evidence, environment: str, rows: list[Row], share: Callable[[Row], str], shares: tuple[str, ...]
 ) -> str:
     """In how many curves the intervals at the least and the greatest share lie apart, as is said where not all do."""

@@ -142,11 +142,11 @@ def _nothing(_: Sequence[Row]) -> tuple[Reference, ...]:
     return (Reference.level(NO_EFFECT, 0.0),)
 
 
-# Where heat-maps lie, beside chance and a centre prior; and what painting lesions over costs, which is used.
+# Where heat-maps lie, beside chance and a center prior; and what painting lesions over costs, which is used.
 
 SHOWN = "mass-accuracy"
 """The score of the figure; the table has all."""
-CENTRE = "centre-prior"
+CENTER = "center-prior"
 FAILS = "fails the sanity check"
 """How a reason begins that marks an explainer's scores."""
 REMOVED = "lesion-effect"
@@ -161,8 +161,8 @@ _NEAR = 0.12
 def by_explainer(evidence: Evidence) -> Figure | None:
     """A panel per explainer: the part of each recipe's maps that lies on the lesion."""
     rows = [row for row in evidence.estimates(SHOWN, evidence.outline.shown) if not (row["group"] or row["level"])]
-    prior = [row for row in rows if row["factor"] == CENTRE]
-    rows = [row for row in rows if row["factor"] != CENTRE]
+    prior = [row for row in rows if row["factor"] == CENTER]
+    rows = [row for row in rows if row["factor"] != CENTER]
     known = [row for row in rows if not math.isnan(numeric(row, "value"))]
     if not known:
         return None
@@ -173,7 +173,7 @@ def by_explainer(evidence: Evidence) -> Figure | None:
         return _beside(chance(panel or known), prior)
 
     plot = plot_of(evidence, SHOWN, [(_called(name, own), own) for name, own in groups], levels, references=references)
-    first = "Grey: chance, which is the lesions' share of the image, and a map that says: in the middle."
+    first = "Gray: chance, which is the lesions' share of the image, and a map that says: in the middle."
     return strips("attends", _attribution_title(groups, prior), slice_note(evidence, first, note), plot, rows)
 
 
@@ -238,29 +238,29 @@ def _called(name: str, rows: Sequence[Row]) -> str:
 
 
 def _beside(blind: tuple[Reference, ...], prior: Sequence[Row]) -> tuple[Reference, ...]:
-    """Chance and the centre prior, each by its name; where they lie close, both by one."""
+    """Chance and the center prior, each by its name; where they lie close, both by one."""
     values = [value for row in prior[:1] if not math.isnan(value := numeric(row, "value"))]
     if not values or not blind:
-        return (*blind, *(Reference.level("centre", value) for value in values))
+        return (*blind, *(Reference.level("center", value) for value in values))
     at = blind[0].values[0][1]
     if abs(values[0] - at) < _NEAR:
-        return Reference.level("chance, centre", at), Reference.level("", values[0])
-    return (*blind, Reference.level("centre", values[0]))
+        return Reference.level("chance, center", at), Reference.level("", values[0])
+    return (*blind, Reference.level("center", values[0]))
 
 
 def _attribution_title(groups: Sequence[tuple[str, Sequence[Row]]], prior: Sequence[Row]) -> str:
-    """Which explainers' maps lie on lesions beyond chance and centre, as all intervals show; of those that pass."""
-    centre = max((numeric(row, "value") for row in prior), default=math.nan)
+    """Which explainers' maps lie on lesions beyond chance and center, as all intervals show; of those that pass."""
+    center = max((numeric(row, "value") for row in prior), default=math.nan)
     clear = [
         name
         for name, rows in groups
         if not any(Code.FAILS_SANITY in reason_of(row) for row in rows)
-        and all(numeric(row, "low") > numeric(row, "chance") and numeric(row, "low") > centre for row in rows)
+        and all(numeric(row, "low") > numeric(row, "chance") and numeric(row, "low") > center for row in rows)
     ]
     if not clear:
         return "How much of each map lies on the lesion"
     which = listed(clear) if len(clear) < len(groups) else "every explainer"
-    return f"Maps of {which} lie on lesions beyond chance and the centre"
+    return f"Maps of {which} lie on lesions beyond chance and the center"
 
 
 # The figure of what a model carries: decodability by layer against its references.
@@ -272,7 +272,7 @@ DASHES = {UNTRAINED: "5 3", SHUFFLED: "1 3"}
 
 
 def by_layer(evidence: Evidence) -> Figure | None:
-    """A panel per factor: the trained networks along their layers, and in grey what needs no training."""
+    """A panel per factor: the trained networks along their layers, and in gray what needs no training."""
     rows = evidence.estimates("decodability", evidence.outline.shown)
     trained = [row for row in rows if row["group"] == TRAINED]
     if not trained:
@@ -288,7 +288,7 @@ def by_layer(evidence: Evidence) -> Figure | None:
         return _references([row for row in rows if row["factor"] == factor], evidence)
 
     plot = plot_of(evidence, "decodability", groups, levels, along, references)
-    first = f"Grey: the references of {evidence.outline.level(trained[0])}."
+    first = f"Gray: the references of {evidence.outline.level(trained[0])}."
     return curves(
         "decodability", _decodability_title(evidence, rows, layers[-1]), slice_note(evidence, first, note), plot, rows
     )

@@ -22,7 +22,7 @@ SHAPES = ("effective-rank", "participation-ratio", "class-separation", "cka-to-u
 """The panel of each layer."""
 MORE = ("intrinsic-dimension", "condition-number-90-10", "condition-number-maps", "kurtosis", "constant-units")
 PUT_BACK = {"auroc-lost-to-start": "put back to its start", "auroc-lost-to-random": "dealt anew"}
-SECOND = ("procrustes", "rsa", "neighbours")
+SECOND = ("procrustes", "rsa", "neighbors")
 MAPS = 4
 """Pairs of recipes whose maps are drawn, at most."""
 TRAINED, UNTRAINED = "trained", "untrained"
@@ -32,20 +32,20 @@ TRAINED, UNTRAINED = "trained", "untrained"
 
 
 def shape(evidence: Evidence, measure: str) -> Figure | None:
-    """One number along the layers, a curve per level; in grey the first recipe's before training."""
+    """One number along the layers, a curve per level; in gray the first recipe's before training."""
     rows = [row for row in evidence.estimates(measure, evidence.outline.shown) if row["group"] in (TRAINED, UNTRAINED)]
     trained = [row for row in rows if row["group"] == TRAINED]
     if not trained:
         return None
     levels, cut = some_levels(evidence)
     first = [row for row in rows if row["group"] == UNTRAINED and row["recipe"] == trained[0]["recipe"]]
-    grey = tuple((row["layer"], numeric(row, "value")) for row in first)
-    known = any(not math.isnan(value) for _, value in grey)
-    references = (Reference(UNTRAINED, grey),) if known else ()
+    gray = tuple((row["layer"], numeric(row, "value")) for row in first)
+    known = any(not math.isnan(value) for _, value in gray)
+    references = (Reference(UNTRAINED, gray),) if known else ()
     layers = tuple(distinct(row["layer"] for row in trained))
     along = ("layer", layers, _layer)
     plot = plot_of(evidence, measure, [("", trained)], levels, along, lambda _: references)
-    said = f"Grey: {evidence.outline.level(trained[0])} before training." if references else ""
+    said = f"Gray: {evidence.outline.level(trained[0])} before training." if references else ""
     name = measure_name(measure)
     title = f"{name[:1].upper()}{name[1:]}, by layer"
     return curves(f"shape-{measure}", title, slice_note(evidence, said, cut), plot, rows, HALF)
@@ -74,7 +74,7 @@ def _layer(row: Row) -> str:
 
 
 def alike(evidence: Evidence) -> Figure | None:
-    """CKA of the same layer between recipes, a panel per pair; in grey what two seeds of one recipe have."""
+    """CKA of the same layer between recipes, a panel per pair; in gray what two seeds of one recipe have."""
     rows = _same_layer(evidence, "cka")
     pairs, cut = _pairs(evidence, rows)
     if not pairs:
@@ -96,8 +96,8 @@ def alike(evidence: Evidence) -> Figure | None:
     plot = Plot(panels, levels, evidence.outline.styles, "CKA between models of different seeds", span, names, "layer")
     note = slice_note(
         evidence,
-        "Grey: two seeds of one recipe, mean of both recipes. Bars: 95 % interval over seeds of the distance to the "
-        "grey line. Only a layer that lies below the grey line by more than seeds bring differs.",
+        "Gray: two seeds of one recipe, mean of both recipes. Bars: 95 % interval over seeds of the distance to the "
+        "gray line. Only a layer that lies below the gray line by more than seeds bring differs.",
         cut,
     )
     return curves("alike", _title(shown), note, plot, shown)
@@ -117,8 +117,8 @@ def _baseline(row: Row) -> float:
 
 def _across(level: str, row: Row) -> Mark:
     """CKA across recipes, with the interval of how far it lies below the seeds' own."""
-    grey = _baseline(row)
-    ends = (grey - numeric(row, "high"), grey - numeric(row, "low"))
+    gray = _baseline(row)
+    ends = (gray - numeric(row, "high"), gray - numeric(row, "low"))
     return Mark(level, numeric(row, "value"), *ends, at=row["layer"], reason=reason_words(row["reason"]))
 
 
@@ -176,7 +176,7 @@ def likeness(evidence: Evidence) -> Sheet | None:
         "Everything is between models of different seeds, so that recipes and seeds stand on one footing. Less alike "
         "than seeds: the mean of both recipes' seeds less the value, with the 95 % interval of this row alone. P: "
         "one-sided, corrected for all rows of its measure. Kappa: agreement of what they call beyond chance (Cohen), "
-        "at each one's threshold. Procrustes, RSA and the share of 10 nearest neighbours in common are second "
+        "at each one's threshold. Procrustes, RSA and the share of 10 nearest neighbors in common are second "
         "opinions; in brackets the mean of both recipes' seeds."
     )
     source = (every, schema.SIMILARITIES)

@@ -86,7 +86,7 @@ class Drawable(Protocol):
         ...
 
     def paint(
-        self, images: Float[Tensor, "b c h w"], within: Window, colour: Float[Tensor, "c 1 1"], strength: float
+        self, images: Float[Tensor, "b c h w"], within: Window, color: Float[Tensor, "c 1 1"], strength: float
     ) -> None:
         """What a layer of it does to images that are at hand, in place."""
         ...
@@ -94,14 +94,14 @@ class Drawable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """Paint: `strength` times a coverage in 0..1 says how far each pixel moves to `colour` (red, green, blue in 0..1).
+    """Paint: `strength` times a coverage in 0..1 says how far each pixel moves to `color` (red, green, blue in 0..1).
 
     within: the part of the image that `coverage` is about; nothing changes outside.
     """
 
     coverage: Float[Tensor, "b 1 h w"] | Drawable
     within: Window
-    colour: tuple[float, float, float] = WHITE
+    color: tuple[float, float, float] = WHITE
     strength: float = 1.0
 
     def drawn(self) -> Float[Tensor, "b 1 h w"]:
@@ -112,7 +112,7 @@ class Layer:
 class Mark(ABC):
     """A thing that lies over the image: layers of paint, all thinned by `opacity`.
 
-    opacity: 0 (nothing changes) to 1. On images that are not RGB a colour is its luminance (ITU-R BT.601). Gradients
+    opacity: 0 (nothing changes) to 1. On images that are not RGB a color is its luminance (ITU-R BT.601). Gradients
     flow from the changed images to the given ones.
     """
 
@@ -142,18 +142,18 @@ class Mark(ABC):
 
     def _put(self, layer: Layer, images: Float[Tensor, "b c h w"]) -> None:
         """Paint a layer over these images, in place."""
-        colour, strength = in_channels(layer.colour, images), self.opacity * layer.strength
+        color, strength = in_channels(layer.color, images), self.opacity * layer.strength
         if at_hand(images):
             if isinstance(layer.coverage, Tensor):
                 corner = layer.within.top, layer.within.left
                 coverage = layer.coverage.expand(len(images), -1, -1, -1).float().contiguous().numpy()
-                paint(images.numpy(), coverage, colour.flatten().numpy(), strength, corner)
+                paint(images.numpy(), coverage, color.flatten().numpy(), strength, corner)
             else:
-                layer.coverage.paint(images, layer.within, colour, strength)
+                layer.coverage.paint(images, layer.within, color, strength)
             return
         part = layer.within.of(images)
-        towards = (colour - part).mul_(strength * layer.drawn())
-        part.copy_(towards.add_(part).clamp_(0, 1))
+        toward = (color - part).mul_(strength * layer.drawn())
+        part.copy_(toward.add_(part).clamp_(0, 1))
 
     def mask(self, parameters: Parameters, shape: Shape) -> Bool[Tensor, "b 1 h w"]:
         """Every pixel that any layer touches."""
@@ -171,16 +171,16 @@ def pieces(images: Float[Tensor, "b c h w"], values: int = AT_ONCE) -> list[slic
     return [slice(start, start + step) for start in range(0, len(images), step)]
 
 
-def in_channels(colour: tuple[float, float, float], images: Float[Tensor, "b c h w"]) -> Float[Tensor, "c 1 1"]:
-    """A colour for images with this many channels: itself for three, else its luminance."""
+def in_channels(color: tuple[float, float, float], images: Float[Tensor, "b c h w"]) -> Float[Tensor, "c 1 1"]:
+    """A color for images with this many channels: itself for three, else its luminance."""
     channels = images.shape[1]
-    luminance = sum(weight * value for weight, value in zip(_LUMA, colour, strict=True))
-    values = colour if channels == 3 else (luminance,) * channels
+    luminance = sum(weight * value for weight, value in zip(_LUMA, color, strict=True))
+    values = color if channels == 3 else (luminance,) * channels
     return torch.tensor(values, dtype=images.dtype, device=images.device)[:, None, None]
 
 
 def luminance(images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
-    """What `in_channels` makes grey of colours: ITU-R BT.601 for three channels, else their mean."""
+    """What `in_channels` makes gray of colors: ITU-R BT.601 for three channels, else their mean."""
     channels = images.shape[1]
     weights = _LUMA if channels == 3 else (1 / channels,) * channels
     total = images[:, :1] * weights[0]
@@ -190,15 +190,15 @@ def luminance(images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
 
 
 def placed(
-    draws: Draws, parameter: str, centre: float, jitter: float, half: float, length: int, shape: Shape
+    draws: Draws, parameter: str, center: float, jitter: float, half: float, length: int, shape: Shape
 ) -> Float[Tensor, "n"]:
-    """A centre along one axis in px: drawn within `jitter` of `centre`, then moved into the image.
+    """A center along one axis in px: drawn within `jitter` of `center`, then moved into the image.
 
-    centre: share of `length`, the image's edge along that axis in px. jitter: share of the shorter side. half: how far
-    the thing reaches from its centre, in px.
+    center: share of `length`, the image's edge along that axis in px. jitter: share of the shorter side. half: how far
+    the thing reaches from its center, in px.
     """
     reach = 2 * jitter * min(shape[1:])
-    place = centre * length + reach * (draws.uniform(parameter) - 0.5)
+    place = center * length + reach * (draws.uniform(parameter) - 0.5)
     return place.clamp(min(half, length / 2), max(length - half, length / 2))
 
 
@@ -215,14 +215,14 @@ def per_pixel(values: Float[Tensor, "b"]) -> Float[Tensor, "b 1 1 1"]:
 
 
 def axes(within: Window, device: torch.device) -> tuple[Float[Tensor, "1 1 1 w"], Float[Tensor, "1 1 h 1"]]:
-    """x and y of a window's pixels' centres in px from the left and the top of the image, to be broadcast."""
+    """x and y of a window's pixels' centers in px from the left and the top of the image, to be broadcast."""
     x = torch.arange(within.left, within.left + within.width, device=device, dtype=torch.float32) + 0.5
     y = torch.arange(within.top, within.top + within.height, device=device, dtype=torch.float32) + 0.5
     return x.view(1, 1, 1, -1), y.view(1, 1, -1, 1)
 
 
 def edge(depth: Float[Tensor, "*shape"], softness: float = 1.0) -> Float[Tensor, "*shape"]:
-    """Coverage of a pixel whose centre lies `depth` px inside an edge that is `softness` px wide (smoothstep)."""
+    """Coverage of a pixel whose center lies `depth` px inside an edge that is `softness` px wide (smoothstep)."""
     t = (depth / softness).add_(0.5).clamp_(0, 1)
     rest = (-2 * t).add_(3)
     return t.mul_(t).mul_(rest)
@@ -236,7 +236,7 @@ def box(
     corner: float = 0.0,
     turn: tuple[Tensor, Tensor] | None = None,
 ) -> Float[Tensor, "b 1 h w"]:
-    """Coverage by a box with corners rounded by `corner` px, of `half` = (width, height) / 2 px around its centre.
+    """Coverage by a box with corners rounded by `corner` px, of `half` = (width, height) / 2 px around its center.
 
     turn: cosine and sine per row of the angle by which it is turned clockwise.
     """
@@ -275,11 +275,11 @@ class Surround:
         return edge((away_x * away_x + away_y * away_y).sqrt_().sub_(self.radius), self.softness)
 
     def paint(
-        self, images: Float[Tensor, "b c h w"], within: Window, colour: Float[Tensor, "c 1 1"], strength: float
+        self, images: Float[Tensor, "b c h w"], within: Window, color: Float[Tensor, "c 1 1"], strength: float
     ) -> None:
         """See `Drawable`."""
         place = self.x.float().numpy(), self.y.float().numpy()
-        paint_surround(images.numpy(), *place, self.radius, self.softness, within, colour.flatten().numpy(), strength)
+        paint_surround(images.numpy(), *place, self.radius, self.softness, within, color.flatten().numpy(), strength)
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,12 +297,12 @@ class Frame:
         return torch.maximum(*self._edges(within))
 
     def paint(
-        self, images: Float[Tensor, "b c h w"], within: Window, colour: Float[Tensor, "c 1 1"], strength: float
+        self, images: Float[Tensor, "b c h w"], within: Window, color: Float[Tensor, "c 1 1"], strength: float
     ) -> None:
         """See `Drawable`."""
         along, down = (part.flatten(1).contiguous().numpy() for part in self._edges(within))
         corner = within.top, within.left
-        paint_frame(images.numpy(), along, down, corner, colour.flatten().numpy(), strength)
+        paint_frame(images.numpy(), along, down, corner, color.flatten().numpy(), strength)
 
     def _edges(self, within: Window) -> tuple[Float[Tensor, "b 1 1 w"], Float[Tensor, "b 1 h 1"]]:
         """Coverage by what lies left and right of it, and by what lies above and below."""
@@ -366,10 +366,10 @@ class Stroke:
         return canvas
 
     def paint(
-        self, images: Float[Tensor, "b c h w"], within: Window, colour: Float[Tensor, "c 1 1"], strength: float
+        self, images: Float[Tensor, "b c h w"], within: Window, color: Float[Tensor, "c 1 1"], strength: float
     ) -> None:
         """What a layer of it does to images that are at hand, in place: the whole is never drawn."""
-        self._onto(images, (within.top, within.left), within, colour, strength)
+        self._onto(images, (within.top, within.left), within, color, strength)
 
     def __add__(self, other: Stroke) -> Stroke:
         """Both. Raises ValueError where they are not of one radius."""
@@ -377,10 +377,10 @@ class Stroke:
             raise ValueError("strokes of different radii cannot be one: put them in layers of their own")
         return Stroke(torch.cat([self.ends, other.ends], dim=2), self.radii)
 
-    def _onto(self, images: Tensor, at: tuple[int, int], within: Window, colour: Tensor, strength: float) -> None:
+    def _onto(self, images: Tensor, at: tuple[int, int], within: Window, color: Tensor, strength: float) -> None:
         """Paint a window that begins at a place of these images."""
         corner, shape = (within.top, within.left), (within.height, within.width)
-        ends, radii, target = (part.float().contiguous().numpy() for part in (self.ends, self.radii, colour.flatten()))
+        ends, radii, target = (part.float().contiguous().numpy() for part in (self.ends, self.radii, color.flatten()))
         paint_strokes(images.numpy(), at, ends, radii, corner, shape, _THINNEST, target, strength)
 
 

@@ -34,11 +34,11 @@ _LANES = 32  # pixels of a line that are worked through at once: of fewer, loops
 def paint(
     images: Float32[np.ndarray, "b c h w"],
     coverage: Float32[np.ndarray, "b 1 i j"],
-    colour: Float32[np.ndarray, "c"],
+    color: Float32[np.ndarray, "c"],
     strength: float,
     corner: tuple[int, int],
 ) -> None:
-    """Move pixels towards a colour by `strength` times their coverage, in place.
+    """Move pixels toward a color by `strength` times their coverage, in place.
 
     corner: y and x of the image's pixel that the first of the coverage is about.
     """
@@ -53,7 +53,7 @@ def paint(
                 continue
             covered = coverage[row, 0, i]
             for channel in range(images.shape[1]):
-                pixels, target = images[row, channel, corner[0] + i][corner[1] : corner[1] + wide], colour[channel]
+                pixels, target = images[row, channel, corner[0] + i][corner[1] : corner[1] + wide], color[channel]
                 for j in range(wide):
                     moved = (target - pixels[j]) * (full * covered[j]) + pixels[j]
                     pixels[j] = min(max(moved, zero), one)
@@ -68,7 +68,7 @@ def paint_strokes(
     corner: tuple[int, int],
     shape: tuple[int, int],
     thinnest: float,
-    colour: Float32[np.ndarray, "c"],
+    color: Float32[np.ndarray, "c"],
     strength: float,
 ) -> None:
     """`paint` with the greatest coverage by k straight pieces of line per row: only what they touch is looked at.
@@ -101,7 +101,7 @@ def paint_strokes(
                 first = at[1] + start
                 last = min(first + _LANES, at[1] + shape[1])
                 for channel in range(images.shape[1]):
-                    pixels, target = images[row, channel, at[0] + i][first:last], colour[channel]
+                    pixels, target = images[row, channel, at[0] + i][first:last], color[channel]
                     if last - first == _LANES:  # loops are faster where the compiler knows their length
                         for j in range(_LANES):
                             moved = (target - pixels[j]) * (full * weak[j]) + pixels[j]
@@ -274,7 +274,7 @@ def paint_surround(
     radius: float,
     softness: float,
     within: tuple[int, int, int, int],
-    colour: Float32[np.ndarray, "c"],
+    color: Float32[np.ndarray, "c"],
     strength: float,
 ) -> None:
     """`paint` with all that lies outside a circle per row. within: top, left, height and width of the window."""
@@ -286,7 +286,7 @@ def paint_surround(
             away = np.float32(i) + half - y[row]
             square = away * away
             for channel in range(images.shape[1]):
-                pixels, target = images[row, channel, i][left : left + width], colour[channel]
+                pixels, target = images[row, channel, i][left : left + width], color[channel]
                 for j in range(width):
                     across = np.float32(j + left) + half - x[row]
                     depth = np.sqrt(across * across + square) - reach
@@ -301,7 +301,7 @@ def paint_frame(
     along: Float32[np.ndarray, "b w2"],
     down: Float32[np.ndarray, "b h2"],
     corner: tuple[int, int],
-    colour: Float32[np.ndarray, "c"],
+    color: Float32[np.ndarray, "c"],
     strength: float,
 ) -> None:
     """`paint` with the greater of a coverage along x and one along y."""
@@ -311,7 +311,7 @@ def paint_frame(
         for i in range(down.shape[1]):
             across, above = along[row], down[row, i]
             for channel in range(images.shape[1]):
-                pixels, target = images[row, channel, corner[0] + i][corner[1] : corner[1] + wide], colour[channel]
+                pixels, target = images[row, channel, corner[0] + i][corner[1] : corner[1] + wide], color[channel]
                 for j in range(wide):
                     moved = (target - pixels[j]) * (full * max(across[j], above)) + pixels[j]
                     pixels[j] = min(max(moved, zero), one)

@@ -50,7 +50,7 @@ from assay.shifts.intervention import Draws, Parameters
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Opacity = Annotated[
-    float, Field(ge=0, le=1, description="how far pixels move to the mark's own colour: 0 (nothing changes) to 1")
+    float, Field(ge=0, le=1, description="how far pixels move to the mark's own color: 0 (nothing changes) to 1")
 ]
 X = Annotated[float, Field(ge=0, le=1, description="middle, as a share of the width from the left")]
 Y = Annotated[float, Field(ge=0, le=1, description="middle, as a share of the height from the top")]
@@ -87,18 +87,18 @@ _R = (
 class Tag:
     """A bright tag, the laterality marker of a radiograph: pixels x become x + contrast (1 - x).
 
-    The centre is drawn within `jitter` of (x, y) and then moved as little as needed for the
-    tag to lie within the image. Colour images get it in every channel. A tag is 7 : 5, at least one pixel each way.
+    The center is drawn within `jitter` of (x, y) and then moved as little as needed for the
+    tag to lie within the image. Color images get it in every channel. A tag is 7 : 5, at least one pixel each way.
     """
 
     size: Annotated[float, Field(gt=0, description="height of the tag, as a share of the image's shorter side")] = 0.11
-    x: Annotated[Share, Field(description="centre, as a share of the width from the left")] = 0.85
-    y: Annotated[Share, Field(description="centre, as a share of the height from the top")] = 0.12
+    x: Annotated[Share, Field(description="center, as a share of the width from the left")] = 0.85
+    y: Annotated[Share, Field(description="center, as a share of the height from the top")] = 0.12
     contrast: Annotated[
         float, Field(gt=0, le=1, description="how far its pixels move from what they are to white (0 to 1)")
     ] = 0.6
     jitter: Annotated[
-        Share, Field(description="largest shift of the centre along each axis, as a share of the shorter side")
+        Share, Field(description="largest shift of the center along each axis, as a share of the shorter side")
     ] = 0.04
     shape: Annotated[
         Literal["letter", "rectangle"], Field(description="`letter`, an R, or `rectangle`, a filled box of its outline")
@@ -236,7 +236,7 @@ class TextLine(Mark):
     x: X = 0.36
     y: Y = 0.95
     jitter: Jitter = 0.0
-    ink: Annotated[Ink, Field(description="colour of the letters")] = "white"
+    ink: Annotated[Ink, Field(description="color of the letters")] = "white"
 
     def check(self, shape: Shape) -> None:
         """Raises SpecError when the line is wider than the image."""
@@ -262,7 +262,7 @@ class TextLine(Mark):
         }
 
     def layers(self, parameters: Parameters, shape: Shape) -> Sequence[Layer]:
-        """Strokes of one colour."""
+        """Strokes of one color."""
         x, zero = parameters["x"], CHARACTERS.index("0")
         columns = [
             zero + parameters[f"digit {i}"] if character == "#" else torch.full_like(x, code(character)).long()
@@ -421,7 +421,7 @@ class Pacemaker(Mark):
         ]
 
     def _lead(self, parameters: Parameters, shape: Shape, x: Tensor, y: Tensor) -> Layer:
-        """A thin wire from the header towards the middle and down to the heart's apex."""
+        """A thin wire from the header toward the middle and down to the heart's apex."""
         thick = 0.004 * min(shape[1:])
         tip_x = mirrored(parameters["heart x"], parameters["side"], shape[2])
         bend_x = torch.full_like(x, 0.5 * shape[2])
@@ -476,14 +476,14 @@ class Electrode(Mark):
         ]
 
 
-# Things that somebody measured with: a graduated ruler at an edge, and a pair of callipers.
+# Things that somebody measured with: a graduated ruler at an edge, and a pair of calipers.
 
 Ink = Literal["white", "black"]
 
 _MARGIN = 0.03  # of the shorter side, between the ruler and the edge of the image
 _TICKS = {1: 0.45, 5: 0.7, 10: 1.0}  # every how many ticks -> length as a share of the longest
 _THIN = 0.004  # radius of a line, as a share of the shorter side
-_CROSS = 0.03  # half of a calliper's cross, as a share of the shorter side
+_CROSS = 0.03  # half of a caliper's cross, as a share of the shorter side
 
 
 @component("intervention", "ruler", summary="a graduated scale along one edge", version=2)
@@ -502,7 +502,7 @@ class Ruler(Mark):
     ink: Annotated[Ink, Field(description="white, as on a scan, or black, as on a photograph")] = "white"
 
     def check(self, shape: Shape) -> None:
-        """Raises SpecError when neighbouring marks would fall into one pixel."""
+        """Raises SpecError when neighboring marks would fall into one pixel."""
         apart = self.length * self._along(shape) / self.marks
         if apart < 1:
             raise SpecError(
@@ -554,9 +554,9 @@ class Ruler(Mark):
         }[self.side]
 
 
-@component("intervention", "calliper", summary="two crosses joined by a dotted line", version=2)
+@component("intervention", "caliper", summary="two crosses joined by a dotted line", version=2)
 @dataclass(frozen=True, kw_only=True)
-class Calliper(Mark):
+class Caliper(Mark):
     """Two crosses joined by a dotted line, as a reader measures a lesion on the screen."""
 
     opacity: Opacity = 0.9
@@ -566,7 +566,7 @@ class Calliper(Mark):
     x: X = 0.5
     y: Y = 0.5
     jitter: Jitter = 0.05
-    ink: Annotated[Ink, Field(description="colour of the lines")] = "white"
+    ink: Annotated[Ink, Field(description="color of the lines")] = "white"
 
     def check(self, shape: Shape) -> None:
         """Every image can carry it; one that is longer than the image is cut off at its edges."""
@@ -638,7 +638,7 @@ class SurgicalPen(Mark):
         }
 
     def layers(self, parameters: Parameters, shape: Shape) -> Sequence[Layer]:
-        """Arcs of three quarters of their share of the circle, swelling towards their middle."""
+        """Arcs of three quarters of their share of the circle, swelling toward their middle."""
         across, down, pressure = self._arcs(min(shape[1:]), parameters["x"].device)
         x, y, wide, tall, cosine, sine = (
             parameters[name][:, None, None] for name in ("x", "y", "wide", "tall", "turn cosine", "turn sine")

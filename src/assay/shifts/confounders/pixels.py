@@ -139,7 +139,7 @@ class BiasField(Change):
         return (images * field.exp_()).clamp_(0, 1)
 
 
-@component("intervention", "gamma", summary="a power of the grey value")
+@component("intervention", "gamma", summary="a power of the gray value")
 @dataclass(frozen=True, kw_only=True)
 class Gamma(Change):
     """Pixels x become x^gamma: above 1 darker, below 1 brighter, at 1 unchanged; black and white stay.
@@ -170,7 +170,7 @@ class Contrast(Change):
     """
 
     factor: Annotated[float, Field(ge=0, le=10, description="slope; below 1 flatter, 1 changes nothing")] = 0.7
-    pivot: Annotated[float, Field(ge=0, le=1, description="the grey value that stays, black to white being 0 to 1")] = (
+    pivot: Annotated[float, Field(ge=0, le=1, description="the gray value that stays, black to white being 0 to 1")] = (
         0.5
     )
 
@@ -188,16 +188,16 @@ class Contrast(Change):
         return (images - self.pivot).mul_(self.factor).add_(self.pivot).clamp_(0, 1)
 
 
-@component("intervention", "scanner-histogram", summary="grey values of another scanner")
+@component("intervention", "scanner-histogram", summary="gray values of another scanner")
 @dataclass(frozen=True, kw_only=True)
 class ScannerHistogram(Change):
-    """The grey values of another scanner: each image's histogram moved towards a stated one.
+    """The gray values of another scanner: each image's histogram moved toward a stated one.
 
     A pixel whose luminance has rank u (0 the darkest of the image, 1 the brightest) moves by `strength` of the way from
     there to the target's quantile at u, a polyline through `quantiles` at even steps of u; all channels move alike, so
-    that colours keep their hue. The order of grey values is kept, so at strength 1 two grey images with the same order
+    that colors keep their hue. The order of gray values is kept, so at strength 1 two gray images with the same order
     come out equal. Values within one 65,535th share a rank. An image of a single value has no ranks and stays as it
-    is. Ranks pass no gradient: that of a grey result is 1 - strength.
+    is. Ranks pass no gradient: that of a gray result is 1 - strength.
     """
 
     strength: Annotated[
@@ -208,7 +208,7 @@ class ScannerHistogram(Change):
         Field(
             min_length=2,
             max_length=101,
-            description="the target's grey values at even steps of rank, darkest to brightest",
+            description="the target's gray values at even steps of rank, darkest to brightest",
         ),
         AfterValidator(_rising),
     ] = (0.0, 0.15, 0.3, 0.5, 0.75, 1.0)
@@ -221,31 +221,31 @@ class ScannerHistogram(Change):
         return same(draws, "strength", self.strength)
 
     def changed(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
-        """The images in the other scanner's grey values."""
-        grey = luminance(images)
-        rank, ranked = _ranks(grey.detach())
+        """The images in the other scanner's gray values."""
+        gray = luminance(images)
+        rank, ranked = _ranks(gray.detach())
         position = rank.mul_(len(self.quantiles) - 1)
         knots = torch.tensor(self.quantiles, dtype=torch.float64, device=images.device)
         first = position.floor().clamp_(0, len(knots) - 2)
         at = first.long().flatten()
         low, rise = (values.gather(0, at).view_as(position) for values in (knots, knots.diff()))
         target = position.sub_(first).mul_(rise).add_(low).float()
-        moved = (images + self.strength * (target - grey)).clamp_(0, 1)
+        moved = (images + self.strength * (target - gray)).clamp_(0, 1)
         return torch.where(ranked[:, None, None, None], moved, images)
 
 
-def _ranks(grey: Float[Tensor, "b 1 h w"]) -> tuple[Float64[Tensor, "b 1 h w"], Bool[Tensor, "b"]]:
+def _ranks(gray: Float[Tensor, "b 1 h w"]) -> tuple[Float64[Tensor, "b 1 h w"], Bool[Tensor, "b"]]:
     """For each pixel the share of the pixels below the brightest that are darker; which images have ranks."""
-    level = (grey * (_LEVELS - 1)).round_().nan_to_num_(0.0).clamp_(0, _LEVELS - 1).long().flatten(1)
-    image = torch.arange(len(grey), device=grey.device)[:, None]
-    counts = torch.bincount((level + image * _LEVELS).flatten(), minlength=len(grey) * _LEVELS).view(-1, _LEVELS)
+    level = (gray * (_LEVELS - 1)).round_().nan_to_num_(0.0).clamp_(0, _LEVELS - 1).long().flatten(1)
+    image = torch.arange(len(gray), device=gray.device)[:, None]
+    counts = torch.bincount((level + image * _LEVELS).flatten(), minlength=len(gray) * _LEVELS).view(-1, _LEVELS)
     darker = counts.cumsum(dim=1).sub_(counts).gather(1, level)
     most = darker.amax(dim=1)
-    return darker.double().div_(most.clamp(min=1)[:, None]).view_as(grey), most > 0
+    return darker.double().div_(most.clamp(min=1)[:, None]).view_as(gray), most > 0
 
 
 def _legendre(length: int, device: torch.device) -> list[Float[Tensor, "length"]]:
-    """Legendre polynomials of degree 0 to 3 at the pixels' centres, the image spanning -1 to 1."""
+    """Legendre polynomials of degree 0 to 3 at the pixels' centers, the image spanning -1 to 1."""
     x = (torch.arange(length, device=device, dtype=torch.float64) + 0.5) * (2 / length) - 1
     square = x * x
     polynomials = [torch.ones_like(x), x, 1.5 * square - 0.5, (2.5 * square - 1.5) * x]
@@ -258,7 +258,7 @@ def _legendre(length: int, device: torch.device) -> list[Float[Tensor, "length"]
 @component("intervention", "jpeg", summary="the traces of JPEG compression")
 @dataclass(frozen=True, kw_only=True)
 class Jpeg(Change):
-    """The image saved as JPEG and read again, by Pillow's libjpeg; colours at half resolution (4:2:0).
+    """The image saved as JPEG and read again, by Pillow's libjpeg; colors at half resolution (4:2:0).
 
     Done on the processor, image by image and with 8 bits, as the format has it. quality: 1 to 100. No gradient flows.
     """
@@ -266,11 +266,9 @@ class Jpeg(Change):
     quality: Annotated[int, Field(ge=1, le=100, description="libjpeg's quality; lower is stronger")] = 30
 
     def check(self, shape: Shape) -> None:
-        """Raises SpecError for images that are neither grey nor RGB."""
+        """Raises SpecError for images that are neither gray nor RGB."""
         if shape[0] not in (1, 3):
-            raise SpecError(
-                f"JPEG knows grey and RGB images, not {shape[0]} channels: set `channels` to grey or colour"
-            )
+            raise SpecError(f"JPEG knows gray and RGB images, not {shape[0]} channels: set `channels` to gray or color")
 
     def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
         """`quality`, the same for all rows."""
@@ -284,8 +282,8 @@ class Jpeg(Change):
 
     def _through_a_file(self, pixels: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w c"]:
         file = BytesIO()
-        grey = pixels.shape[2] == 1
-        Image.fromarray(pixels[:, :, 0] if grey else pixels).save(
+        gray = pixels.shape[2] == 1
+        Image.fromarray(pixels[:, :, 0] if gray else pixels).save(
             file, "JPEG", quality=self.quality, subsampling="4:2:0"
         )
         with Image.open(file) as saved:
@@ -307,7 +305,7 @@ class PoissonNoise(Change):
 
     A pixel x of 0..1 is read as HU = 2000 x - 1200, attenuation a = HU (0.1837 - 0.1662) / 1000 + 0.1837 and expected
     count photons exp(-a); a Poisson count c is drawn and read back as a = -ln max(1e-8, c / photons). The published
-    code works on 8 bits: it adds a uniform number below one grey level first and cuts to whole levels at the end, which
+    code works on 8 bits: it adds a uniform number below one gray level first and cuts to whole levels at the end, which
     keeps the mean; `levels` = 256 does so, 0 leaves both out.
 
     photons: N0. The noise has a standard deviation of about 31 / sqrt(photons) in units of black to white. Counts are
@@ -320,7 +318,7 @@ class PoissonNoise(Change):
     ] = 1.5e7
     levels: Annotated[
         Literal[0, 256],
-        Field(description="grey levels to which the result is cut, as in the published code; 0: not at all"),
+        Field(description="gray levels to which the result is cut, as in the published code; 0: not at all"),
     ] = 256
 
     def check(self, shape: Shape) -> None:
@@ -387,7 +385,7 @@ _fft: Any = torch.fft
 
 
 def squared_frequency(height: int, width: int, device: torch.device) -> Float64[Tensor, "h k"]:
-    """How far each coefficient of a real image's spectrum lies from its centre, squared; 1 is the Nyquist frequency."""
+    """How far each coefficient of a real image's spectrum lies from its center, squared; 1 is the Nyquist frequency."""
     down: Tensor = _fft.fftfreq(height, 0.5, dtype=torch.float64, device=device)
     along: Tensor = _fft.rfftfreq(width, 0.5, dtype=torch.float64, device=device)
     return (down * down)[:, None] + (along * along)[None, :]
@@ -523,7 +521,7 @@ def _fast(length: int, reach: int) -> int:
 @component("intervention", "low-pass", summary="frequencies beyond a cutoff taken away, sharply or as a Gaussian")
 @dataclass(frozen=True, kw_only=True)
 class LowPass(Change):
-    """Frequencies beyond `cutoff` taken away in the Fourier plane: a centred disc, or a Gaussian.
+    """Frequencies beyond `cutoff` taken away in the Fourier plane: a centered disc, or a Gaussian.
 
     cutoff: share of the Nyquist frequency. `ideal`: all within is kept, all beyond is gone; from sqrt(2) on nothing
     changes. `gaussian`: the amplitude at the cutoff is exp(-1/2) of what it was. Like any product in the Fourier plane

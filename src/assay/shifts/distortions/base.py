@@ -50,7 +50,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "retinal": (
         "retinal-defocus",
         "retinal-illumination",
-        "retinal-artefacts",
+        "retinal-artifacts",
     ),
     "endoscopy": (
         "endoscopy-specular",
@@ -122,11 +122,11 @@ class Distortion(Change):
         return levels[self.severity - 1]
 
 
-def needs_colour(name: str, shape: Shape) -> None:
+def needs_color(name: str, shape: Shape) -> None:
     """Refuse images that are not RGB, by name."""
     if shape[0] != 3:
         raise SpecError(
-            f"distortion '{name}' changes colours, and the images have {shape[0]} channel{'s' * (shape[0] > 1)}: "
+            f"distortion '{name}' changes colors, and the images have {shape[0]} channel{'s' * (shape[0] > 1)}: "
             "leave it out of the families"
         )
 

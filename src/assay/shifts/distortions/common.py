@@ -16,10 +16,10 @@ from assay.core.registry import component
 from assay.data.phantoms.base import direction
 from assay.shifts.confounders.drawing import Shape, in_channels, luminance, normals, singles
 from assay.shifts.confounders.pixels import Jpeg, beyond, correlated, gaussian, same, settled, smooth, widened
-from assay.shifts.distortions.base import Distortion, greatest, needs_colour, stream, untied
+from assay.shifts.distortions.base import Distortion, greatest, needs_color, stream, untied
 from assay.shifts.intervention import Draws, Parameters
 
-# Blurs: Gaussian, out of focus, along a direction, and towards the middle.
+# Blurs: Gaussian, out of focus, along a direction, and toward the middle.
 
 _SIGMA = (1.0, 2.0, 3.0, 4.0, 6.0)
 _DISC = ((3, 0.1), (4, 0.5), (6, 0.5), (8, 0.5), (10, 0.5))
@@ -232,7 +232,7 @@ class JpegCompression(Distortion):
     """Saved as JPEG and read again, by the confounder `jpeg`; on the processor. Equal to the reference on RGB."""
 
     def check(self, shape: Shape) -> None:
-        """Raises SpecError for images that are neither grey nor RGB."""
+        """Raises SpecError for images that are neither gray nor RGB."""
         Jpeg(quality=_QUALITY[0]).check(shape)
 
     def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
@@ -255,8 +255,8 @@ _GLASS = ((0.7, 1, 2), (0.9, 2, 1), (1.0, 2, 3), (1.1, 3, 2), (1.5, 4, 2))
 class GlassBlur(Distortion):
     """Blurred, every pixel overwritten by a near one drawn at random, blurred again.
 
-    The published code means to swap two pixels, but on colours its second assignment reads what the first has written:
-    the near pixel is copied. So it is here, on grey images too. Each step sees what earlier ones left, from the lower
+    The published code means to swap two pixels, but on colors its second assignment reads what the first has written:
+    the near pixel is copied. So it is here, on gray images too. Each step sees what earlier ones left, from the lower
     right to the upper left, so the places are found on the processor and the pixels moved on the images' device.
     Against the reference, given its steps: within three levels of 8 bits, since it cuts to 8 bits in between.
     """
@@ -420,9 +420,9 @@ class Spatter(Distortion):
 
 
 def _relief(wet: Bool[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
-    """How brightly each place of a drop is lit, 0 to 255: distances to its edge, equalised, embossed, smoothed."""
+    """How brightly each place of a drop is lit, 0 to 255: distances to its edge, equalized, embossed, smoothed."""
     height = _mean3(_distance(_edges(wet))).floor_()
-    level = _equalised(height)
+    level = _equalized(height)
     wide = widened(level, 1, "mirror")
     lit = torch.zeros_like(level)
     for y, line in enumerate(((-2, -1, 0), (-1, 1, 1), (0, 1, 2))):
@@ -453,8 +453,8 @@ def _distance(edges: Bool[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
     return squared.clamp_(max=far).sqrt_()
 
 
-def _equalised(height: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
-    """Whole numbers 0 to 20 spread over 0 to 255 by how many pixels lie below, as OpenCV equalises a histogram."""
+def _equalized(height: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
+    """Whole numbers 0 to 20 spread over 0 to 255 by how many pixels lie below, as OpenCV equalizes a histogram."""
     flat = height.flatten(1).long()
     counts = torch.zeros(len(flat), _FAR + 1, dtype=torch.long, device=flat.device)
     counts.scatter_add_(1, flat, torch.ones_like(flat))
@@ -472,7 +472,7 @@ def _mean3(values: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
     return smooth(smooth(values, _THIRDS, 2, "mirror"), _THIRDS, 3, "mirror")
 
 
-# Tone and colour: brightness, contrast, saturation.
+# Tone and color: brightness, contrast, saturation.
 
 _BRIGHTER = (0.1, 0.2, 0.3, 0.4, 0.5)
 _CONTRAST = (0.4, 0.3, 0.2, 0.1, 0.05)
@@ -482,7 +482,7 @@ _SATURATION = ((0.3, 0.0), (0.1, 0.0), (2.0, 0.0), (5.0, 0.1), (20.0, 0.2))
 @component("distortion", "brightness", summary="a greater value of every pixel")
 @dataclass(frozen=True, kw_only=True)
 class Brightness(Distortion):
-    """A constant added to the value of HSV (the greatest channel), hue and saturation kept; grey images: added.
+    """A constant added to the value of HSV (the greatest channel), hue and saturation kept; gray images: added.
 
     Against the reference: within one level of 8 bits.
     """
@@ -515,24 +515,24 @@ class Contrast(Distortion):
         return images.mul(share).add_(mean, alpha=1 - share).clamp_(0, 1)
 
 
-@component("distortion", "saturate", summary="fainter, then stronger colours")
+@component("distortion", "saturate", summary="fainter, then stronger colors")
 @dataclass(frozen=True, kw_only=True)
 class Saturate(Distortion):
-    """The saturation of HSV multiplied and added to; a grey pixel, whose hue is 0, turns red from severity 4 on.
+    """The saturation of HSV multiplied and added to; a gray pixel, whose hue is 0, turns red from severity 4 on.
 
     Against the reference: within one level of 8 bits.
     """
 
     def check(self, shape: Shape) -> None:
         """Raises SpecError for images that are not RGB: they have no saturation."""
-        needs_colour("saturate", shape)
+        needs_color("saturate", shape)
 
     def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
         """Nothing is random: `severity`, the same for all rows."""
         return same(draws, "severity", self.severity)
 
     def changed(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
-        """The images with fainter or stronger colours."""
+        """The images with fainter or stronger colors."""
         times, plus = self.at(_SATURATION)
         value = images.amax(dim=1, keepdim=True)
         below = value - images
@@ -564,7 +564,7 @@ _ICE = (0.59, 0.11)  # mean and standard deviation of the reference's six photog
 @dataclass(frozen=True, kw_only=True)
 class Snow(Distortion):
     """Flakes, magnified noise above a threshold, drawn out along the fall, twice (turned by half a turn), over an image
-    that is moved towards white.
+    that is moved toward white.
 
     Against the reference, given its noise and angle: within two levels of 8 bits for 99 % of values; the others lie
     where noise meets the threshold.

@@ -15,7 +15,7 @@ from assay.core.registry import component
 from assay.shifts.confounders.drawing import Mark, Shape, in_channels, normals, singles
 from assay.shifts.confounders.marks import Hair, Ruler
 from assay.shifts.confounders.pixels import PoissonNoise, gaussian, settled
-from assay.shifts.distortions.base import Distortion, bubbles, column, drawn, needs_colour, spots
+from assay.shifts.distortions.base import Distortion, bubbles, column, drawn, needs_color, spots
 from assay.shifts.distortions.common import cloud_side, plasma
 from assay.shifts.intervention import Draws, Parameters
 
@@ -128,9 +128,9 @@ class Illumination(Distortion):
         return images.mul(region.mul_(way * self.at(_LIGHT)).add_(1)).clamp_(0, 1)
 
 
-@component("distortion", "retinal-artefacts", summary="bright, soft spots of dust on the lens")
+@component("distortion", "retinal-artifacts", summary="bright, soft spots of dust on the lens")
 @dataclass(frozen=True, kw_only=True)
-class Artefacts(Distortion):
+class Artifacts(Distortion):
     """Bright, soft spots of dust near the lens, added: x + sum of o_k G_k.
 
     Defined here; compared with no other implementation.
@@ -176,7 +176,7 @@ class Rulers(Distortion):
     """
 
     def check(self, shape: Shape) -> None:
-        """Raises SpecError when neighbouring marks would fall into one pixel."""
+        """Raises SpecError when neighboring marks would fall into one pixel."""
         if shape[1] < _SHORTEST:
             raise SpecError(
                 f"distortion 'dermoscopy-ruler' needs images of at least {_SHORTEST} px in height, these have "
@@ -213,26 +213,26 @@ class Gel(Distortion):
         return bubbled(wet, parameters, self.at(_GEL_BUBBLES))
 
 
-# Stain of tissue: haematoxylin and eosin of another strength.
+# Stain of tissue: hematoxylin and eosin of another strength.
 
 _STAINS = ((0.65, 0.70, 0.29), (0.07, 0.99, 0.11), (0.27, 0.57, 0.78))
-"""How haematoxylin, eosin and DAB absorb red, green and blue (Ruifrok and Johnston 2001)."""
+"""How hematoxylin, eosin and DAB absorb red, green and blue (Ruifrok and Johnston 2001)."""
 _STRENGTH = (0.05, 0.1, 0.2, 0.35, 0.5)
 _DARKEST = 1e-6
 
 
-@component("distortion", "microscopy-stain", summary="haematoxylin and eosin stained more or less than usual")
+@component("distortion", "microscopy-stain", summary="hematoxylin and eosin stained more or less than usual")
 @dataclass(frozen=True, kw_only=True)
 class Stain(Distortion):
     """Each stain's density times 1 + a and plus b, drawn between -strength and strength, b a tenth of it.
 
-    The scheme is that of Tellez et al. 2018, in the colours of Ruifrok and Johnston as scikit-image has them
+    The scheme is that of Tellez et al. 2018, in the colors of Ruifrok and Johnston as scikit-image has them
     (`rgb2hed`, whose densities this agrees with).
     """
 
     def check(self, shape: Shape) -> None:
         """Raises SpecError for images that are not RGB."""
-        needs_colour("microscopy-stain", shape)
+        needs_color("microscopy-stain", shape)
 
     def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
         """`times 0..2`, `plus 0..2`: of each stain, -1 to 1."""
@@ -255,7 +255,7 @@ def densities(images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
 
 
 def absorbed(stains: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
-    """The colours that these densities leave, float64 in 0..1."""
+    """The colors that these densities leave, float64 in 0..1."""
     matrix = torch.tensor(_STAINS, dtype=torch.float64, device=stains.device)
     optical = torch.stack([_mixed(stains, matrix[:, channel]) for channel in range(3)], dim=1)
     return (optical * float(np.log(_DARKEST))).exp().clamp_(0, 1)

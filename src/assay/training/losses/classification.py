@@ -240,7 +240,7 @@ class WeightedCrossEntropy(LogitObjective):
     "loss",
     "label-smoothing",
     LossTraits(tasks=("classification", "segmentation"), per_image=True),
-    summary="cross-entropy against a target softened towards the uniform (Szegedy et al. 2016)",
+    summary="cross-entropy against a target softened toward the uniform (Szegedy et al. 2016)",
 )
 class LabelSmoothing(LogitObjective):
     """`cross_entropy` against a softened target; 0 is plain. Defined on every batch; its least value is above 0, and

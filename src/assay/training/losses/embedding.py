@@ -37,7 +37,7 @@ Dimensions = Annotated[
     int | None, Field(ge=1, le=8192, description="dimensions of the projection; as many as features unless said")
 ]
 Margin = Annotated[float, Field(gt=0, description="Euclidean distance in the embedding")]
-Normalised = Annotated[bool, Field(description="scale embeddings to length 1 first (distances are then at most 2)")]
+Normalized = Annotated[bool, Field(description="scale embeddings to length 1 first (distances are then at most 2)")]
 BY_HEAD = {"trains_head": ("head", {"after": False, "joint": True})}
 """`Options.head` decides whether the network's own head is trained."""
 
@@ -91,7 +91,7 @@ class EmbeddingObjective(Objective):
     parameters of its own.
 
     Args:
-        unlabelled: Whether the criterion looks at no target; with cross-entropy the whole does. Projection and
+        unlabeled: Whether the criterion looks at no target; with cross-entropy the whole does. Projection and
             criterion are built of standard modules, so that the loop can initialize each of their parameters by name.
             All is computed in float32, the projection too, under autocast.
     """
@@ -104,10 +104,10 @@ class EmbeddingObjective(Objective):
         criterion_weight: float = 1.0,
         cross_entropy_weight: float | None = None,
         views: int = 1,
-        unlabelled: bool = False,
+        unlabeled: bool = False,
     ) -> None:
         super().__init__()
-        self.unlabelled = unlabelled and cross_entropy_weight is None
+        self.unlabeled = unlabeled and cross_entropy_weight is None
         self.projection = projection
         self.criterion: Criterion = criterion
         self.criterion_weight = criterion_weight
@@ -142,7 +142,7 @@ def projection_head(context: LossContext, projection: Projection, embedding: int
 
 
 def embedding_objective(
-    context: LossContext, criterion: Criterion, options: Options, views: int = 1, *, unlabelled: bool = False
+    context: LossContext, criterion: Criterion, options: Options, views: int = 1, *, unlabeled: bool = False
 ) -> EmbeddingObjective:
     """Return the criterion on projected features, with the head as the options say."""
     return EmbeddingObjective(
@@ -150,7 +150,7 @@ def embedding_objective(
         criterion,
         cross_entropy_weight=options.weight if options.head == "joint" else None,
         views=views,
-        unlabelled=unlabelled,
+        unlabeled=unlabeled,
     )
 
 
@@ -161,10 +161,10 @@ def embedding_objective(
     varies=BY_HEAD,
 )
 def lifted_structure(
-    context: LossContext, *, options: Options, margin: Margin = 1.0, normalise: Normalised = False
+    context: LossContext, *, options: Options, margin: Margin = 1.0, normalize: Normalized = False
 ) -> EmbeddingObjective:
     """See `pairs.lifted_structure`."""
-    criterion = partial(pairs.lifted_structure, margin=margin, normalise=normalise)
+    criterion = partial(pairs.lifted_structure, margin=margin, normalize=normalize)
     return embedding_objective(context, criterion, options)
 
 
@@ -178,9 +178,9 @@ def n_pair(
     context: LossContext,
     *,
     options: Options,
-    regularisation: Annotated[
+    regularization: Annotated[
         float, Field(ge=0, description="weight of the mean squared length of the embeddings")
     ] = 0.002,
 ) -> EmbeddingObjective:
     """See `pairs.n_pair`."""
-    return embedding_objective(context, partial(pairs.n_pair, regularisation=regularisation), options)
+    return embedding_objective(context, partial(pairs.n_pair, regularization=regularization), options)

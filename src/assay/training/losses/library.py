@@ -14,7 +14,7 @@ from assay.training.losses.embedding import (
     Dimensions,
     EmbeddingObjective,
     Margin,
-    Normalised,
+    Normalized,
     Options,
     Projection,
     ProjectionLayers,
@@ -35,13 +35,13 @@ Temperature = Annotated[float, Field(gt=0, le=10, description="divides cosine si
     varies=BY_HEAD,
 )
 def pairwise_contrastive(
-    context: LossContext, *, options: Options, margin: Margin = 1.0, normalise: Normalised = True
+    context: LossContext, *, options: Options, margin: Margin = 1.0, normalize: Normalized = True
 ) -> EmbeddingObjective:
     """See `metric_learning.pairwise_contrastive`.
 
     On directions unless said: on raw features a network with random weights tends to stop at equal distances for all.
     """
-    criterion = metric_learning.pairwise_contrastive(margin=margin, normalise=normalise)
+    criterion = metric_learning.pairwise_contrastive(margin=margin, normalize=normalize)
     return embedding_objective(context, criterion, options)
 
 
@@ -64,7 +64,7 @@ class TripletOptions(Options):
         ),
     ] = "semi-hard"
     soft: Annotated[bool, Field(description="softplus of the difference of distances in place of the margin")] = False
-    normalise: Normalised = True
+    normalize: Normalized = True
 
     def __post_init__(self) -> None:
         """Refuse arguments without effect."""
@@ -84,7 +84,7 @@ class TripletOptions(Options):
 def triplet(context: LossContext, *, options: TripletOptions) -> EmbeddingObjective:
     """See `metric_learning.triplet`."""
     criterion = metric_learning.triplet(
-        margin=options.margin, mining=options.mining, soft=options.soft, normalise=options.normalise
+        margin=options.margin, mining=options.mining, soft=options.soft, normalize=options.normalize
     )
     return embedding_objective(context, criterion, options)
 
@@ -111,11 +111,11 @@ class TwoLayers(Options):
     "loss",
     "nt-xent",
     summary="self-supervised: an image's second view among all other images (Chen et al. 2020)",
-    varies={**BY_HEAD, "unlabelled": ("head", {"after": True, "joint": False})},
+    varies={**BY_HEAD, "unlabeled": ("head", {"after": True, "joint": False})},
 )
 def nt_xent(context: LossContext, *, options: TwoLayers, temperature: Temperature = 0.5) -> EmbeddingObjective:
     """See `metric_learning.NTXent`. The target serves the cross-entropy of `head: joint` alone."""
-    return embedding_objective(context, metric_learning.NTXent(temperature=temperature), options, 2, unlabelled=True)
+    return embedding_objective(context, metric_learning.NTXent(temperature=temperature), options, 2, unlabeled=True)
 
 
 @component(
@@ -160,15 +160,15 @@ def arcface(
 
 @component(
     "loss",
-    "normalised-softmax",
+    "normalized-softmax",
     summary="softmax over cosines to class weights (Zhai and Wu 2019)",
     version=2,
     varies=BY_HEAD,
 )
-def normalised_softmax(context: LossContext, *, options: Options, scale: Scale = 16.0) -> EmbeddingObjective:
-    """See `metric_learning.normalised_softmax`. The class directions belong to the objective, as in `arcface`."""
+def normalized_softmax(context: LossContext, *, options: Options, scale: Scale = 16.0) -> EmbeddingObjective:
+    """See `metric_learning.normalized_softmax`. The class directions belong to the objective, as in `arcface`."""
     size = dimensions(context, options.projection, options.embedding)
-    return embedding_objective(context, metric_learning.normalised_softmax(size, context.classes, scale=scale), options)
+    return embedding_objective(context, metric_learning.normalized_softmax(size, context.classes, scale=scale), options)
 
 
 @dataclass(frozen=True, kw_only=True)

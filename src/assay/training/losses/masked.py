@@ -49,7 +49,7 @@ class Masked(Outputs):
 @component(
     "loss",
     "masked-autoencoder",
-    LossTraits(architectures=("timm",), trains_head=False, unlabelled=True),
+    LossTraits(architectures=("timm",), trains_head=False, unlabeled=True),
     summary="no labels, vision transformers: pixels of patches that were not shown (He et al. 2022)",
 )
 class MaskedAutoencoder(Objective):
@@ -63,7 +63,7 @@ class MaskedAutoencoder(Objective):
     """
 
     fits_head = False
-    unlabelled = True
+    unlabeled = True
 
     def __init__(
         self,
@@ -128,7 +128,7 @@ class MaskedAutoencoder(Objective):
             seen = self._seen(outputs.order.shape[1])
             told = self._told(outputs, seen)
             images = widened(batch.images).expand(-1, outputs.channels, -1, -1)
-            wanted = standardised(patches(images, outputs.grid, outputs.patch))
+            wanted = standardized(patches(images, outputs.grid, outputs.patch))
             at = outputs.order[:, seen:, None].expand(-1, -1, told.shape[2])
             return (told.gather(1, at) - wanted.gather(1, at)).square().mean()
 
@@ -168,7 +168,7 @@ def patches(images: Float[Tensor, "b c h w"], grid: tuple[int, int], patch: tupl
     return parts.permute(0, 2, 3, 4, 5, 1).reshape(len(images), down * across, -1)
 
 
-def standardised(values: Float[Tensor, "b p n"]) -> Float[Tensor, "b p n"]:
+def standardized(values: Float[Tensor, "b p n"]) -> Float[Tensor, "b p n"]:
     """Standardize each patch to mean 0 and variance 1 (n - 1 in the denominator, plus 1e-6); constant patches are 0."""
     return (values - values.mean(dim=-1, keepdim=True)) / (values.var(dim=-1, keepdim=True) + 1e-6).sqrt()
 

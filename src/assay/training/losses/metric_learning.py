@@ -27,34 +27,34 @@ Mining = Literal["semi-hard", "hard"]
 class LibraryLoss(nn.Module):
     """`loss`, which sums its terms, divided by how many `terms` the batch has.
 
-    `normalise` scales embeddings to length 1 first. The library could do so itself, but divides by 1e-12 where there is
+    `normalize` scales embeddings to length 1 first. The library could do so itself, but divides by 1e-12 where there is
     no length, which makes a gradient of 1e12 of the first dead feature.
     """
 
-    def __init__(self, loss: nn.Module, terms: Terms, *, normalise: bool = True) -> None:
+    def __init__(self, loss: nn.Module, terms: Terms, *, normalize: bool = True) -> None:
         super().__init__()
         self.loss = loss
         self.terms = terms
-        self.normalise = normalise
+        self.normalize = normalize
 
     def forward(self, z: Float[Tensor, "b d"], target: Int[Tensor, "b"]) -> Float[Tensor, ""]:
         """Return the mean of the terms; 0 where there are none."""
-        total: Tensor = self.loss(unit(z) if self.normalise else z, target)
+        total: Tensor = self.loss(unit(z) if self.normalize else z, target)
         return total / max(1, self.terms(target))
 
 
 class MinedTriplets(nn.Module):
-    """The mean of `loss` over the triplets that `miner` finds; 0 where it finds none. `normalise` as above."""
+    """The mean of `loss` over the triplets that `miner` finds; 0 where it finds none. `normalize` as above."""
 
-    def __init__(self, miner: nn.Module, loss: nn.Module, *, normalise: bool) -> None:
+    def __init__(self, miner: nn.Module, loss: nn.Module, *, normalize: bool) -> None:
         super().__init__()
         self.miner = miner
         self.loss = loss
-        self.normalise = normalise
+        self.normalize = normalize
 
     def forward(self, z: Float[Tensor, "b d"], target: Int[Tensor, "b"]) -> Float[Tensor, ""]:
         """Return the mean over triplets."""
-        seen = unit(z) if self.normalise else z
+        seen = unit(z) if self.normalize else z
         return self.loss(seen, target, self.miner(seen, target))
 
 
@@ -138,7 +138,7 @@ class NormalizedSoftmaxLoss(ClassDirections, losses.NormalizedSoftmaxLoss):
     """The library's, with directions that can be redrawn."""
 
 
-def pairwise_contrastive(*, margin: float, normalise: bool) -> LibraryLoss:
+def pairwise_contrastive(*, margin: float, normalize: bool) -> LibraryLoss:
     """Mean over all pairs of D^2 / 2 for two of a class and max(0, margin - D)^2 / 2 for others, D Euclidean.
 
     Undefined, hence 0, for fewer than 2 images; a batch of one class, or of all different classes, is defined. Two
@@ -146,10 +146,10 @@ def pairwise_contrastive(*, margin: float, normalise: bool) -> LibraryLoss:
     *Dimensionality Reduction by Learning an Invariant Mapping*, CVPR 2006.
     """
     loss = losses.ContrastiveLoss(neg_margin=margin, distance=Euclidean(), reducer=HalfSquares())  # pyright: ignore[reportArgumentType]
-    return LibraryLoss(loss, ordered_pairs, normalise=normalise)
+    return LibraryLoss(loss, ordered_pairs, normalize=normalize)
 
 
-def triplet(*, margin: float, mining: Mining, soft: bool, normalise: bool) -> MinedTriplets:
+def triplet(*, margin: float, mining: Mining, soft: bool, normalize: bool) -> MinedTriplets:
     """Mean over the mined triplets of max(0, gap + margin), or of log(1 + exp(gap)) when `soft`.
 
     The gap is the anchor's distance to the positive minus that to the negative, Euclidean (not squared).
@@ -171,7 +171,7 @@ def triplet(*, margin: float, mining: Mining, soft: bool, normalise: bool) -> Mi
     loss = losses.TripletMarginLoss(
         margin=0.0 if soft else margin, smooth_loss=soft, distance=distance, reducer=reducers.MeanReducer()
     )
-    return MinedTriplets(make[mining](), loss, normalise=normalise)
+    return MinedTriplets(make[mining](), loss, normalize=normalize)
 
 
 def supcon(*, temperature: float) -> LibraryLoss:
@@ -247,7 +247,7 @@ def arcface(dimensions: int, classes: int, *, scale: float, margin: float) -> Li
     return LibraryLoss(loss, len)
 
 
-def normalised_softmax(dimensions: int, classes: int, *, scale: float) -> LibraryLoss:
+def normalized_softmax(dimensions: int, classes: int, *, scale: float) -> LibraryLoss:
     """Mean cross-entropy of scale * cosines to learned class directions: `arcface` without a margin.
 
     Zhai and Wu, *Classification is a Strong Baseline for Deep Metric Learning*, BMVC 2019.

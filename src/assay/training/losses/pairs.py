@@ -66,7 +66,7 @@ def masked_logsumexp(values: Float[Tensor, "b k"], where: Bool[Tensor, "b k"]) -
 
 
 def lifted_structure(
-    z: Float[Tensor, "b d"], target: Int[Tensor, "b"], *, margin: float, normalise: bool
+    z: Float[Tensor, "b d"], target: Int[Tensor, "b"], *, margin: float, normalize: bool
 ) -> Float[Tensor, ""]:
     """Mean over positive pairs of max(0, J)^2 / 2, where for the pair (i, j)
 
@@ -75,7 +75,7 @@ def lifted_structure(
     Undefined, hence 0, without a positive pair or with a single class. Song, Xiang, Jegelka and Savarese, *Deep Metric
     Learning via Lifted Structured Feature Embedding*, CVPR 2016 (its smooth upper bound).
     """
-    seen = unit(z) if normalise else z
+    seen = unit(z) if normalize else z
     d = euclidean(seen, seen)
     apart = negatives(target)
     crowd = masked_logsumexp(margin - d, apart)
@@ -83,7 +83,7 @@ def lifted_structure(
     return masked_mean(j.relu().square() / 2, positives(target) & apart.any())
 
 
-def n_pair(z: Float[Tensor, "b d"], target: Int[Tensor, "b"], *, regularisation: float) -> Float[Tensor, ""]:
+def n_pair(z: Float[Tensor, "b d"], target: Int[Tensor, "b"], *, regularization: float) -> Float[Tensor, ""]:
     """Mean over ordered positive pairs (i, p) of log(1 + sum over negatives n of i: exp(z_i.z_n - z_i.z_p)).
 
     To it comes regularization * mean |z|^2, which holds the lengths that inner products leave free. The paper draws one
@@ -96,4 +96,4 @@ def n_pair(z: Float[Tensor, "b d"], target: Int[Tensor, "b"], *, regularisation:
     apart = negatives(target)
     pairs = positives(target) & apart.any()
     each = nn.functional.softplus(masked_logsumexp(similarity, apart)[:, None] - similarity)
-    return masked_mean(each, pairs) + regularisation * z.square().sum(dim=1).mean() * pairs.any()
+    return masked_mean(each, pairs) + regularization * z.square().sum(dim=1).mean() * pairs.any()

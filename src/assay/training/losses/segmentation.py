@@ -112,7 +112,7 @@ def top_k_cross_entropy(
     return SegmentationObjective(partial(hardest, share=share, reduce=reduce), reduce)
 
 
-def generalised_dices(
+def generalized_dices(
     logits: Float[Tensor, "b k h w"],
     labels: Int[Tensor, "b h w"],
     *,
@@ -142,11 +142,11 @@ def generalised_dices(
 
 @component(
     "loss",
-    "generalised-dice",
+    "generalized-dice",
     LossTraits(tasks=("segmentation",)),
     summary="Dice over classes weighted by the inverse square of their size (Sudre et al. 2017)",
 )
-def generalised_dice(
+def generalized_dice(
     context: LossContext,
     *,
     reduce: Reduction = "image",
@@ -155,8 +155,8 @@ def generalised_dice(
         float, Field(ge=0, le=1e8, description="pixels added above and below; what an empty target says hangs on it")
     ] = 1.0,
 ) -> SegmentationObjective:
-    """See `generalised_dices`."""
-    criterion = partial(generalised_dices, reduce=reduce, background=background, smoothing=smoothing)
+    """See `generalized_dices`."""
+    criterion = partial(generalized_dices, reduce=reduce, background=background, smoothing=smoothing)
     return SegmentationObjective(criterion, reduce)
 
 

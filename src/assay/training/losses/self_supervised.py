@@ -39,15 +39,15 @@ def barlow_twins(a: Float[Tensor, "n d"], b: Float[Tensor, "n d"], *, off_diagon
     A dimension that does not vary correlates with none. Zbontar, Jing, Misra, LeCun and Deny, *Barlow Twins*, ICML
     2021.
     """
-    correlation = _standardised(a).T @ _standardised(b) / len(a)
+    correlation = _standardized(a).T @ _standardized(b) / len(a)
     diagonal = correlation.diagonal()
     return (1 - diagonal).square().sum() + off_diagonal * (correlation.square().sum() - diagonal.square().sum())
 
 
-def _standardised(z: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+def _standardized(z: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
     """Mean 0 and variance 1 over the images, as a batch norm without parameters has it."""
-    centred = z - z.mean(0)
-    return centred / (centred.square().mean(0) + 1e-5).sqrt()
+    centered = z - z.mean(0)
+    return centered / (centered.square().mean(0) + 1e-5).sqrt()
 
 
 def vicreg(
@@ -61,8 +61,8 @@ def vicreg(
     """
     hinge = redundancy = a.new_zeros(())
     for z in (a, b):
-        centred = z - z.mean(0)
-        covariances = centred.T @ centred / max(1, len(z) - 1)
+        centered = z - z.mean(0)
+        covariances = centered.T @ centered / max(1, len(z) - 1)
         own = covariances.diagonal()
         hinge = hinge + functional.relu(1 - (own + _VARIANCE_FLOOR).sqrt()).mean() / 2
         redundancy = redundancy + (covariances.square().sum() - own.square().sum()) / z.shape[1]
@@ -120,7 +120,7 @@ class TwoViews(Objective):
 
     views = 2
     fits_head = False
-    unlabelled = True
+    unlabeled = True
 
     def __init__(self, projection: nn.Module) -> None:
         super().__init__()
@@ -151,7 +151,7 @@ def mlp(widths: Sequence[int]) -> nn.Sequential:
 @component(
     "loss",
     "barlow-twins",
-    LossTraits(trains_head=False, unlabelled=True),
+    LossTraits(trains_head=False, unlabeled=True),
     summary="no labels: correlations of two views (Zbontar et al. 2021)",
 )
 class BarlowTwins(TwoViews):
@@ -179,7 +179,7 @@ class BarlowTwins(TwoViews):
 @component(
     "loss",
     "vicreg",
-    LossTraits(trains_head=False, unlabelled=True),
+    LossTraits(trains_head=False, unlabeled=True),
     summary="no labels: variance, invariance, covariance of two views (Bardes et al. 2022)",
 )
 class VicReg(TwoViews):
@@ -209,7 +209,7 @@ class VicReg(TwoViews):
 @component(
     "loss",
     "swav",
-    LossTraits(trains_head=False, unlabelled=True),
+    LossTraits(trains_head=False, unlabeled=True),
     summary="no labels: each view's code from the other, on prototypes (Caron et al. 2020)",
 )
 class SwAV(TwoViews):
@@ -284,7 +284,7 @@ class Taught(TwoViews):
 @component(
     "loss",
     "byol",
-    LossTraits(trains_head=False, unlabelled=True),
+    LossTraits(trains_head=False, unlabeled=True),
     summary="no labels: one view predicts a teacher's other view (Grill et al. 2020)",
 )
 class Byol(Taught):
@@ -313,7 +313,7 @@ class Byol(Taught):
 @component(
     "loss",
     "moco",
-    LossTraits(trains_head=False, unlabelled=True),
+    LossTraits(trains_head=False, unlabeled=True),
     summary="no labels: a view's teacher key among a queue of keys (MoCo v2, Chen et al. 2020)",
 )
 class Moco(Taught):
@@ -364,8 +364,8 @@ class Moco(Taught):
 @component(
     "loss",
     "dino",
-    LossTraits(trains_head=False, unlabelled=True),
-    summary="no labels: a teacher's centred, sharpened scores of the other view (Caron et al. 2021)",
+    LossTraits(trains_head=False, unlabeled=True),
+    summary="no labels: a teacher's centered, sharpened scores of the other view (Caron et al. 2021)",
 )
 class Dino(Taught):
     """Each view's scores over learned outputs are to be the teacher's of the other view, centered and sharpened.
@@ -375,7 +375,7 @@ class Dino(Taught):
     the last layer. Caron et al., *Emerging Properties in Self-Supervised Vision Transformers*, ICCV 2021.
     """
 
-    centre: Tensor
+    center: Tensor
 
     def __init__(
         self,
@@ -388,22 +388,22 @@ class Dino(Taught):
         temperature: Annotated[_Temperature, Field(description="divides the network's cosines")] = 0.1,
         sharpness: Annotated[_Temperature, Field(description="divides the teacher's")] = 0.04,
         momentum: Annotated[_Momentum, Field(description="what a step keeps of the teacher, rising to 1")] = 0.996,
-        centring: Annotated[_Momentum, Field(description="what a step keeps of the teacher's mean scores")] = 0.9,
+        centering: Annotated[_Momentum, Field(description="what a step keeps of the teacher's mean scores")] = 0.9,
     ) -> None:
         projection = nn.Sequential(mlp([context.width, hidden, hidden // 4]), _Direction(hidden // 4, outputs))
         super().__init__(projection, momentum=momentum, rising=True)
-        self.temperature, self.sharpness, self.centring = temperature, sharpness, centring
-        self.register_buffer("centre", torch.zeros(outputs))
+        self.temperature, self.sharpness, self.centering = temperature, sharpness, centering
+        self.register_buffer("center", torch.zeros(outputs))
 
     def compared(self, one: Float[Tensor, "n d"], other: Float[Tensor, "n d"], batch: Batch) -> Float[Tensor, ""]:
         """See the class. In evaluation mode the center stays as it is."""
         taught = self.taught(batch)
-        target, beside = torch.softmax((taught - self.centre) / self.sharpness, dim=1).chunk(2)
+        target, beside = torch.softmax((taught - self.center) / self.sharpness, dim=1).chunk(2)
         total = one.new_zeros(())
         for told, scores in ((beside, one), (target, other)):
             total = total - (told * torch.log_softmax(scores / self.temperature, dim=1)).sum(1).mean() / 2
         if self.training:
-            self.centre.lerp_(taught.mean(0).to(self.centre.dtype), 1 - self.centring)
+            self.center.lerp_(taught.mean(0).to(self.center.dtype), 1 - self.centering)
         return total
 
 

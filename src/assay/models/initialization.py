@@ -43,7 +43,7 @@ from assay.spec.schema import RecipeSpec
 _log = logging.getLogger(__name__)
 
 
-@component("initialisation", "random", summary="the library's own random weights")
+@component("initialization", "random", summary="the library's own random weights")
 @dataclass(frozen=True, slots=True)
 class Random:
     """The library's own law, drawn when the network was built."""
@@ -100,7 +100,7 @@ FileHash = Annotated[
 
 
 @component(
-    "initialisation",
+    "initialization",
     "file",
     summary="a weights file (timm, torchvision, Keras, RadImageNet, MONAI, MoCo, lightly), every key accounted for",
 )
@@ -178,7 +178,7 @@ def _epsilon(file: WeightsFile) -> float:
     return found
 
 
-@component("initialisation", "download", summary="a weights file from a public address, fetched once and checked")
+@component("initialization", "download", summary="a weights file from a public address, fetched once and checked")
 @dataclass(frozen=True, kw_only=True)
 class Downloaded(Reading):
     """Weights from a public address, fetched once into the cache and checked, then loaded as `FromFile` does.
@@ -199,7 +199,7 @@ class Downloaded(Reading):
 
 
 @component(
-    "initialisation",
+    "initialization",
     "random-statistics",
     summary="random weights with the mean and variance of each pretrained layer (Raghu et al. 2019)",
 )
@@ -261,7 +261,7 @@ def with_trunk(network: nn.Module) -> WithTrunk:
 
 
 @component(
-    "initialisation", "source", summary="a start that the study trains itself: one of its `sources`, by its own name"
+    "initialization", "source", summary="a start that the study trains itself: one of its `sources`, by its own name"
 )
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FromSource:
@@ -309,7 +309,7 @@ class FromSource:
 # Weights that timm publishes: from the local cache, or downloaded once; refused at once where neither can be had.
 
 
-@component("initialisation", "timm", summary="the weights that timm publishes for the architecture (downloaded once)")
+@component("initialization", "timm", summary="the weights that timm publishes for the architecture (downloaded once)")
 @dataclass(frozen=True, slots=True)
 class PretrainedByTimm:
     """The weights that timm publishes for the network, from the local cache or downloaded once."""
@@ -320,11 +320,11 @@ class PretrainedByTimm:
         goal, beside = target.published()
         configuration = default_configuration(goal)
         if not configuration.get("hf_hub_id") and not configuration.get("url"):
-            raise WeightsError("timm publishes no weights for this architecture; use initialisation: random or file")
+            raise WeightsError("timm publishes no weights for this architecture; use initialization: random or file")
         if not _cached(configuration) and not _hub_answers():
             raise WeightsError(
                 f"the weights of '{configuration.get('architecture')}' are not in the local cache and the model hub "
-                "cannot be reached; connect once to fetch them, or give a file: initialisation: {file: {path: ...}}"
+                "cannot be reached; connect once to fetch them, or give a file: initialization: {file: {path: ...}}"
             )
         wanted = goal.state_dict().keys()
         whole = published(goal, target.scaling.channels)

@@ -48,10 +48,10 @@ class _Sample:
 
 @component(
     "probe",
-    "reinitialisation",
+    "reinitialization",
     summary="which layers' trained values matter: what is lost when a layer is put back to its start, or dealt anew",
 )
-class Reinitialisation:
+class Reinitialization:
     """Implements `Probe`. The claim is that the answers rest on values that training gave a layer.
 
     Per probed layer (and whatever of the network is in none, such as its head; layer "" is the whole network):
@@ -108,7 +108,7 @@ class Reinitialisation:
         return scene.independent() if self.environment == INDEPENDENT else scene.environment(self.environment)
 
     def _sample(self, reading: Reading, environment: Environment) -> _Sample:
-        drawn = row_uniform(0, "reinitialisation", environment.table.row)
+        drawn = row_uniform(0, "reinitialization", environment.table.row)
         rows = np.sort(np.argsort(drawn, kind="stable")[: self.images])
         table = environment.table.take(rows)
         trained = _answers(reading.model, reading.read(environment).logits[rows], table)

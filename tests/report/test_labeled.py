@@ -17,7 +17,7 @@ from assay.report.layout import Evidence
 from assay.report.sections import performance
 
 SHARES = ("0.01+90", "0.1+40", "1+10")
-LABELLED = Made(
+LABELED = Made(
     losses=("cross-entropy", "supcon", "triplet"),
     budgets=("10",),
     environments=("same", "reversed"),
@@ -29,7 +29,7 @@ LABELLED = Made(
 
 @pytest.fixture
 def evidence(tmp_path: Path) -> Evidence:
-    return evidence_of(tmp_path, LABELLED)
+    return evidence_of(tmp_path, LABELED)
 
 
 def test_each_environment_has_a_panel_of_all_shares_at_the_slice_shown(evidence: Evidence) -> None:
@@ -47,20 +47,20 @@ def test_the_title_says_in_how_many_curves_intervals_lie_apart(evidence: Evidenc
     made = performance.by_share(evidence)
     assert made is not None
     assert made.title == "In reversed, AUROC is higher with 100 % of the labels than with 1 % in every curve"
-    few = performance.by_share(evidence_of(tmp_path / "few", replace(LABELLED, seeds=2)))
+    few = performance.by_share(evidence_of(tmp_path / "few", replace(LABELED, seeds=2)))
     assert few is not None
     assert few.title == "AUROC in reversed by the share of the labels"  # two seeds have no interval
 
 
 def test_a_share_by_itself_is_an_axis_too(tmp_path: Path) -> None:
-    made = performance.by_share(evidence_of(tmp_path, replace(LABELLED, more=(("fraction", ("0.1", "1")),))))
+    made = performance.by_share(evidence_of(tmp_path, replace(LABELED, more=(("fraction", ("0.1", "1")),))))
     assert made is not None
     assert "change too" not in made.note
 
 
 def test_a_study_of_one_share_has_no_such_figure(tmp_path: Path) -> None:
-    assert performance.by_share(evidence_of(tmp_path, replace(LABELLED, more=()))) is None
-    assert 'id="figure-labels"' not in page_of(tmp_path / "page", replace(LABELLED, more=()))
+    assert performance.by_share(evidence_of(tmp_path, replace(LABELED, more=()))) is None
+    assert 'id="figure-labels"' not in page_of(tmp_path / "page", replace(LABELED, more=()))
 
 
 def test_shares_stand_at_their_logarithm() -> None:

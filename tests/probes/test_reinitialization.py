@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from assay.core.types import Measurement
 from assay.models.ref import Model
 from assay.probes.reader import run_probes
-from assay.probes.reinitialisation import Reinitialisation, parts_of, put_back
+from assay.probes.reinitialization import Reinitialization, parts_of, put_back
 from assay.report.sentences.reasons import reason_words
 from assay.testing.probe import PIXELS, World, pixel
 
@@ -55,7 +55,7 @@ def started(**changed: float) -> nn.Module:
 
 def found(start: nn.Module, trained: nn.Module | None = None) -> dict[tuple[str, str], Measurement]:
     model = Model(trained or Chain(), LAYERS, untrained=lambda: copy.deepcopy(start), threshold=0.5)
-    measured = run_probes(model, World(), {"r": Reinitialisation()}).measurements["r"]
+    measured = run_probes(model, World(), {"r": Reinitialization()}).measurements["r"]
     return {(m.measure, m.layer): m for m in measured}
 
 
