@@ -134,7 +134,7 @@ def test_only_a_stuck_loss_is_excused_by_being_slow():
 class SoftMarginHard(Objective):
     """Soft-margin batch-hard triplet (Hermans et al. 2017): ln 2 when the hardest distances are equal."""
 
-    fits_head = False
+    trains_head = False
 
     def __init__(self, context: LossContext) -> None:
         super().__init__()

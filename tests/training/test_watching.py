@@ -20,7 +20,7 @@ TRAINING, VALIDATION = squares(70, seed=1), squares(30, seed=2)
 class Dies(Objective):
     """Looks at no label, and from its tenth step on at nothing: the last batch norm is set to a constant."""
 
-    fits_head = False
+    trains_head = False
     unlabeled = True
 
     def __init__(self, context: LossContext) -> None:

@@ -259,7 +259,8 @@ def component(
     Args:
         kind: Its kind.
         name: Name in specs; unique within its kind.
-        traits: Facts about it that other parts need before it is built, of the kind's class of traits.
+        traits: Facts about it that other parts need before it is built, of the kind's class of traits. Those in
+            `by_class` are taken from a class's own attributes.
         summary: One line for `assay list`.
         version: Rises when its output changes; enters the names of trials.
         varies: Traits that an argument decides: trait -> (argument, {value of the argument: trait}).
@@ -269,7 +270,8 @@ def component(
     def declare(made: Made) -> Made:
         target = f"{made.__module__}:{made.__qualname__}"
         arguments = cache(partial(arguments_of, made))
-        entry = Entry(kind, name, target, arguments, summary, version, known, varies or {})
+        own = {trait: getattr(made, trait) for trait in known.by_class if hasattr(made, trait)}
+        entry = Entry(kind, name, target, arguments, summary, version, dataclasses.replace(known, **own), varies or {})
         before = _declared.setdefault((kind, name), entry)
         if before.target != target:
             raise ValueError(f"{kind} '{name}' is registered twice: {before.target} and {target}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 from assay.core.types import Factor
 
@@ -36,7 +36,13 @@ Readout = Literal["linear", "coral", "corn", "regression"]
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """No facts: of a kind that none are asked of."""
+    """No facts: of a kind that none are asked of.
+
+    Attributes:
+        by_class: Those that a component's class has as attributes of the same name, which are not declared again.
+    """
+
+    by_class: ClassVar[tuple[str, ...]] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +91,8 @@ class LossTraits(Traits):
     unlabeled: bool = False
     changes: bool = False
 
+    by_class: ClassVar[tuple[str, ...]] = ("trains_head", "unlabeled")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MitigationTraits(Traits):
@@ -102,6 +110,8 @@ class MitigationTraits(Traits):
     refits_head: bool = False
     group_labels: Rows = "none"
 
+    by_class: ClassVar[tuple[str, ...]] = ("group_labels",)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FineTuningTraits(Traits):
@@ -114,6 +124,8 @@ class FineTuningTraits(Traits):
 
     steps: bool = True
     fits_head: bool = False
+
+    by_class: ClassVar[tuple[str, ...]] = ("steps", "fits_head")
 
 
 TRAITS: Mapping[ComponentKind, type[Traits]] = {

@@ -20,7 +20,6 @@ from assay.core.errors import WeightsError
 from assay.core.files import filled
 from assay.core.registry import Role, component
 from assay.core.seeds import derive
-from assay.core.traits import FineTuningTraits
 from assay.data.cache import default_cache_root
 from assay.models.checkpoint import WEIGHTS_FILE, load_weights
 from assay.models.classifier import WithTrunk, as_network
@@ -380,7 +379,6 @@ class FineTuning:
 @component(
     "finetuning",
     "linear-probe",
-    FineTuningTraits(steps=False, fits_head=True),
     summary="a logistic head on the features of the start, no step",
 )
 class LinearProbe(FineTuning):
@@ -395,7 +393,6 @@ class LinearProbe(FineTuning):
 @component(
     "finetuning",
     "probe-then-full",
-    FineTuningTraits(fits_head=True),
     summary="a linear probe, then everything (Kumar et al. 2022)",
     version=2,
 )

@@ -101,8 +101,8 @@ class LossConformance(NamedComponent):
 
     Proven: one finite number and finite gradients on any batch (a single image, a single class, no two of a class, all
     features equal or zero); the gradient is that of the value; the order of a batch does not matter; it is computed in
-    float32 under autocast and draws nothing at random; it trains the head just when `fits_head` says so; its parameters
-    can be redrawn, and it is rebuilt from its spec and state; it teaches a tiny network two classes.
+    float32 under autocast and draws nothing at random; it trains the head just when `trains_head` says so; its
+    parameters can be redrawn, and it is rebuilt from its spec and state; it teaches a tiny network two classes.
     """
 
     kind: ClassVar[ComponentKind] = "loss"
@@ -143,7 +143,7 @@ class LossConformance(NamedComponent):
         objective = self.make()
         assert isinstance(objective, Objective), f"{self.name} must inherit assay.plugin.Objective"
         assert objective.views >= 1
-        assert isinstance(objective.fits_head, bool)
+        assert isinstance(objective.trains_head, bool)
 
     def test_gives_one_finite_number_and_finite_gradients(self) -> None:
         objective = self.make()
@@ -159,9 +159,9 @@ class LossConformance(NamedComponent):
         outputs, target = self.example(objective)
         go_back(self.value(objective, outputs, target))
         reached = outputs.logits.grad is not None and bool(outputs.logits.grad.any())
-        assert reached == objective.fits_head, (
-            f"fits_head is {objective.fits_head}, and logits {'get' if reached else 'get no'} gradient: "
-            f"set fits_head = {reached}"
+        assert reached == objective.trains_head, (
+            f"trains_head is {objective.trains_head}, and logits {'get' if reached else 'get no'} gradient: "
+            f"set trains_head = {reached}"
         )
 
     def test_draws_nothing_at_random(self) -> None:
@@ -257,7 +257,7 @@ class LossConformance(NamedComponent):
     def test_teaches_a_network_to_separate_two_blobs(self) -> None:
         objective = self.make()
         network = Tiny()
-        before = network.accuracy(by_head=objective.fits_head, dense=self.dense)
+        before = network.accuracy(by_head=objective.trains_head, dense=self.dense)
         optimizer = torch.optim.Adam([*network.parameters(), *objective.parameters()], lr=0.01)
         draws = torch.Generator().manual_seed(1)
         for step in range(self.steps):
@@ -267,7 +267,7 @@ class LossConformance(NamedComponent):
             go_back(loss)
             optimizer.step()  # pyright: ignore[reportUnknownMemberType]
             objective.after_step(network, Progress(step, self.steps, 0, 1))
-        after = network.accuracy(by_head=objective.fits_head, dense=self.dense)
+        after = network.accuracy(by_head=objective.trains_head, dense=self.dense)
         assert before < 0.9
         assert after > 0.95, (
             f"after {self.steps} steps of Adam {after:.2f} of two well separated classes are told apart"

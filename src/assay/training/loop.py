@@ -551,7 +551,7 @@ def _judge(run: Run, seen: Outputs, selected: int) -> Verdict:
     probed = not run.plan.steps
     collapsed_by_loss = [] if probed else _losses_beside(run)
     rows = Frozen(trained_on, run.training.target.cpu()), Frozen(seen.features, targets)
-    kept = run.mitigation.head(*rows, run.setting) or (head if probed or not run.objective.fits_head else None)
+    kept = run.mitigation.head(*rows, run.setting) or (head if probed or not run.objective.trains_head else None)
     if isinstance(own, GradeHead):
         own.settle(seen.features, targets)
     elif kept is not None:

@@ -204,7 +204,7 @@ class MitigatedObjective(Objective):
     def __init__(self, inner: Objective) -> None:
         super().__init__()
         self.inner = inner
-        self.views, self.fits_head, self.needs_masks = inner.views, inner.fits_head, inner.needs_masks
+        self.views, self.trains_head, self.needs_masks = inner.views, inner.trains_head, inner.needs_masks
         self.unlabeled = inner.unlabeled
 
     def start(self, network: nn.Module) -> None:
@@ -334,7 +334,6 @@ class Adversarial(MitigatedObjective):
 @component(
     "mitigation",
     "domain-adversarial",
-    MitigationTraits(group_labels="training"),
     summary="features from which the factor cannot be guessed, by a reversed gradient (Ganin et al. 2016)",
 )
 class DomainAdversarial(Mitigation):
@@ -587,7 +586,6 @@ def _repeated(rows: Int[np.ndarray, "n"], count: int, draw: np.random.Generator)
 @component(
     "mitigation",
     "group-balanced-sampling",
-    MitigationTraits(group_labels="training"),
     summary="each epoch draws equally many rows of every group",
 )
 class GroupBalancedSampling(Mitigation):
@@ -673,7 +671,7 @@ class WeightedByGroup(MitigatedObjective):
 @component(
     "mitigation",
     "reweighting",
-    MitigationTraits(weighs_images=True, group_labels="training"),
+    MitigationTraits(weighs_images=True),
     summary="each image weighted by the inverse size of its group",
 )
 class Reweighting(Mitigation):
@@ -733,7 +731,7 @@ class WorstGroups(MitigatedObjective):
 @component(
     "mitigation",
     "group-dro",
-    MitigationTraits(weighs_images=True, group_labels="training"),
+    MitigationTraits(weighs_images=True),
     summary="groups weighted by exponentiated gradient toward the one with the largest loss (Sagawa et al. 2020)",
 )
 class GroupDro(Mitigation):

@@ -47,7 +47,7 @@ class Progress:
 
 class Objective(nn.Module):
     """Abstract. `views` is how many augmented views of each image a step sees (stacked along the batch axis, view 1 of
-    all images first; `batch` is then repeated likewise). `fits_head` is False when the objective never trains the
+    all images first; `batch` is then repeated likewise). `trains_head` is False when the objective never trains the
     network's head: a linear head is then fitted on the frozen features after the last step. `needs_masks` asks for
     `batch.masks`, where the environment has them. `unlabeled` says that no target is looked at: the features are then
     watched from epoch to epoch, and a training whose features collapse is stopped. In evaluation mode `loss` changes no
@@ -55,7 +55,7 @@ class Objective(nn.Module):
     """
 
     views: int = 1
-    fits_head: bool = True
+    trains_head: bool = True
     needs_masks: bool = False
     unlabeled: bool = False
 

@@ -41,7 +41,7 @@ def test_joint_adds_the_weighted_cross_entropy(name: str) -> None:
     after = make(name)
     joint = make(name, head="joint", weight=0.25)
     joint.load_state_dict(after.state_dict())
-    assert (after.fits_head, joint.fits_head) == (False, True)
+    assert (after.trains_head, joint.trains_head) == (False, True)
     expected = value(after) + 0.25 * cross_entropy(random_outputs(len(Y)).logits, Y).item()
     assert value(joint) == pytest.approx(expected, rel=1e-6)
 
@@ -50,7 +50,7 @@ def test_cross_entropy_supcon_is_the_sum_of_its_parts() -> None:
     outputs = random_outputs(len(Y))
     parts = cross_entropy(outputs.logits, Y) + 0.3 * supcon(temperature=0.2)(outputs.features, Y)
     objective = make("cross-entropy-supcon", weight=0.3, temperature=0.2)
-    assert objective.fits_head
+    assert objective.trains_head
     assert value(objective) == pytest.approx(parts.item(), rel=1e-6)
     assert value(make("cross-entropy-supcon", weight=0)) == pytest.approx(cross_entropy(outputs.logits, Y).item())
 

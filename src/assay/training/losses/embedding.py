@@ -113,7 +113,7 @@ class EmbeddingObjective(Objective):
         self.criterion_weight = criterion_weight
         self.cross_entropy_weight = cross_entropy_weight
         self.views = views
-        self.fits_head = cross_entropy_weight is not None
+        self.trains_head = cross_entropy_weight is not None
 
     def loss(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
         """Return the weighted sum. A criterion that is undefined on the batch adds 0, connected to the graph."""

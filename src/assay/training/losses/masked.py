@@ -49,7 +49,7 @@ class Masked(Outputs):
 @component(
     "loss",
     "masked-autoencoder",
-    LossTraits(architectures=("timm",), trains_head=False, unlabeled=True),
+    LossTraits(architectures=("timm",)),
     summary="no labels, vision transformers: pixels of patches that were not shown (He et al. 2022)",
 )
 class MaskedAutoencoder(Objective):
@@ -62,7 +62,7 @@ class MaskedAutoencoder(Objective):
     reconstructed as 0. Raises SpecError at the start for a network that is no plain vision transformer of timm.
     """
 
-    fits_head = False
+    trains_head = False
     unlabeled = True
 
     def __init__(

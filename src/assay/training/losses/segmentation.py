@@ -314,7 +314,7 @@ class Sum(Objective):
         self.terms = nn.ModuleList([objective for objective, _ in terms])
         self.weights: tuple[Weight, ...] = tuple(weight for _, weight in terms)
         for objective, _ in terms:
-            if objective.views != 1 or not objective.fits_head:
+            if objective.views != 1 or not objective.trains_head:
                 raise SpecError(
                     f"{type(objective).__name__} cannot be a term of a sum: it sees {objective.views} views of an "
                     "image or leaves the head to be fitted afterwards; use it alone"

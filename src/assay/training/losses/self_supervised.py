@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from assay.core.registry import component
-from assay.core.traits import LossTraits
 from assay.data.dataset import Batch
 from assay.models.classifier import Outputs, as_network
 from assay.training.losses.classification import widened, without_autocast
@@ -119,7 +118,7 @@ class TwoViews(Objective):
     """Two views, no label. `compared` is the loss of the projections of both."""
 
     views = 2
-    fits_head = False
+    trains_head = False
     unlabeled = True
 
     def __init__(self, projection: nn.Module) -> None:
@@ -151,7 +150,6 @@ def mlp(widths: Sequence[int]) -> nn.Sequential:
 @component(
     "loss",
     "barlow-twins",
-    LossTraits(trains_head=False, unlabeled=True),
     summary="no labels: correlations of two views (Zbontar et al. 2021)",
 )
 class BarlowTwins(TwoViews):
@@ -179,7 +177,6 @@ class BarlowTwins(TwoViews):
 @component(
     "loss",
     "vicreg",
-    LossTraits(trains_head=False, unlabeled=True),
     summary="no labels: variance, invariance, covariance of two views (Bardes et al. 2022)",
 )
 class VicReg(TwoViews):
@@ -209,7 +206,6 @@ class VicReg(TwoViews):
 @component(
     "loss",
     "swav",
-    LossTraits(trains_head=False, unlabeled=True),
     summary="no labels: each view's code from the other, on prototypes (Caron et al. 2020)",
 )
 class SwAV(TwoViews):
@@ -284,7 +280,6 @@ class Taught(TwoViews):
 @component(
     "loss",
     "byol",
-    LossTraits(trains_head=False, unlabeled=True),
     summary="no labels: one view predicts a teacher's other view (Grill et al. 2020)",
 )
 class Byol(Taught):
@@ -313,7 +308,6 @@ class Byol(Taught):
 @component(
     "loss",
     "moco",
-    LossTraits(trains_head=False, unlabeled=True),
     summary="no labels: a view's teacher key among a queue of keys (MoCo v2, Chen et al. 2020)",
 )
 class Moco(Taught):
@@ -364,7 +358,6 @@ class Moco(Taught):
 @component(
     "loss",
     "dino",
-    LossTraits(trains_head=False, unlabeled=True),
     summary="no labels: a teacher's centered, sharpened scores of the other view (Caron et al. 2021)",
 )
 class Dino(Taught):
