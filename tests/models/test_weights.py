@@ -155,7 +155,7 @@ def test_weights_wrapped_twice_are_unwrapped(tmp_path):
     torch.save({"model": {"state_dict": {"layer": torch.ones(2)}, "step": 3}, "epoch": 1}, tmp_path / "weights.pt")
     read = read_weights(tmp_path / "weights.pt")
     assert list(read.tensors) == ["layer"]
-    assert read.beside == ("epoch", "step")
+    assert read.ignored == ("epoch", "step")
 
 
 def test_wherever_an_old_file_is_cut_it_is_said(tmp_path):

@@ -197,7 +197,7 @@ def _weights() -> Iterator[Finding]:
     here = weights_here(weights_cache())
     yield Finding("ok", "weights", ", ".join(path.name for path in here.found) or "none")
     for remedy in dict.fromkeys(known.obtain for known in here.missing):
-        names = (f"{known.what} ({known.file})" for known in here.missing if known.obtain == remedy)
+        names = (f"{known.content} ({known.file})" for known in here.missing if known.obtain == remedy)
         yield Finding("warn", "weights missing", "; ".join(names), remedy)
 
 

@@ -14,7 +14,10 @@ class AssayError(Exception):
 
 
 class SpecError(AssayError):
-    """A study spec is wrong. The text holds the place, what was given, what is allowed, and the nearest valid name."""
+    """A study spec is wrong.
+
+    The text gives the place, the given value, the allowed values, and the nearest valid name.
+    """
 
 
 class UnfitError(SpecError):

@@ -194,7 +194,10 @@ def unset(text: str) -> list[str]:
 
 
 def variable(name: str) -> str:
-    """Return the value of an environment variable, empty when there is none. See `ASSETS_BESIDE`."""
+    """Return the value of an environment variable, empty when there is none.
+
+    For assets the default is the neighboring folder if it exists.
+    """
     value = os.environ.get(name, "")
     return str(ASSETS_BESIDE) if not value and name == ASSETS and ASSETS_BESIDE.is_dir() else value
 

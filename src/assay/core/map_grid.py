@@ -19,19 +19,21 @@ AT_NATIVE = "native_"
 
 @dataclass(frozen=True, slots=True)
 class MapGrid:
-    """What decides the columns that a map of logits becomes; kept next to them, since they cannot be read without it.
+    """Settings of the columns that are computed from a map of logits. They are stored with the columns.
 
-    thresholds: logits, ascending. A pixel is predicted where its logit is at least the threshold. They are logits and
-        not probabilities, since a network trained with Dice answers with probabilities that are 0 and 1 in float32.
-    areas: minimum areas of a component, as shares of the image's pixels, ascending; 0 represents any pixel.
-    covered: share of a lesion's pixels that must be predicted for it to be found, above 0 and at most 1.
-    top: share of the image's pixels over which the score `top_mean` is the mean, above 0 and at most 1.
-    surface_threshold: the logit at which surfaces are compared.
-    tolerance: how far apart two surfaces may lie and agree, in the unit of the pixel size, or px where there is none.
-    bins: equal-width bins of the probability.
-    boundary: pixels this near to a pixel of the other kind (lesion or not) are the boundary, in px.
+    Attributes:
+        thresholds: Logits, ascending. A pixel is predicted where its logit is at least the threshold. Logits are used
+            rather than probabilities, since the probabilities of a network trained with Dice are 0 and 1 in float32.
+        areas: Minimum areas of a component, as shares of the image's pixels, ascending; 0 is any pixel.
+        covered: Share of a lesion's pixels that must be predicted for it to be found, above 0 and at most 1.
+        top: Share of the image's pixels over which the score `top_mean` is the mean, above 0 and at most 1.
+        surface_threshold: The logit at which surfaces are compared.
+        tolerance: The greatest distance at which two surfaces agree, in the unit of the pixel size, or px without one.
+        bins: Number of equal-width bins of the probability.
+        boundary: Pixels at most this far from a pixel of the other kind (lesion or not) are the boundary, in px.
 
-    Raises ValueError on values that are out of these ranges or out of order.
+    Raises:
+        ValueError: A value is out of range or out of order.
     """
 
     thresholds: tuple[float, ...] = (*(float(logit) for logit in range(-16, 17)), *_BEYOND)

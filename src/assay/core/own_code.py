@@ -32,7 +32,7 @@ METHODS: Mapping[str, tuple[str, ...]] = {
 
 
 def check_own(kind: ComponentKind, name: str, target: Any) -> None:
-    """Refuse what cannot be a component of this kind.
+    """Refuse an object that cannot be a component of this kind.
 
     Args:
         kind: The kind.

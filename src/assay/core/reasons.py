@@ -18,7 +18,7 @@ Field = str | int | float | tuple[str, ...]
 
 @unique
 class Code(StrEnum):
-    """What can be the matter. The fields of each code are those of its English, which a test compares."""
+    """Codes of reasons. The fields of each code are those of its English text, which a test compares."""
 
     # Of anyone's own words: a plug-in's, an error's, a record's of another version.
     STATED = "stated"
@@ -311,7 +311,7 @@ def stated(text: str) -> Reason:
 
 
 def read(value: object) -> Reason:
-    """A reason from what a row or a record holds: a reason, its stored form, or words of someone's own."""
+    """Read a reason from a row or a record, which holds a reason, its stored form, or a user's own words."""
     if isinstance(value, Reason):
         return value
     text = "" if value is None else str(value)

@@ -415,7 +415,11 @@ def own_code(document: str) -> tuple[tuple[str, str], ...]:
 
 
 def require_code(planned: Iterable[tuple[str, str]]) -> None:
-    """Raises SpecError where a module that this process imports is not the one that `own_code` told when planning."""
+    """Check that this process imports the module that planning named by `own_code`.
+
+    Raises:
+        SpecError: Another module is imported.
+    """
     for module, known in planned:
         importlib.import_module(module)
         if _imported.setdefault(module, _hash_of(module)) != known:

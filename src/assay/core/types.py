@@ -150,7 +150,7 @@ class Measurement:
         patients: How many patients.
         standard_error: Within this model, over patients or samples; NaN where it is not defined.
         chance: The value of a model that knows nothing, NaN where there is none.
-        reason: Why there is no value, or what to know about the value; see `assay.core.reasons`.
+        reason: Why there is no value, or a remark about the value; see `assay.core.reasons`.
     """
 
     measure: str

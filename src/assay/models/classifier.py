@@ -406,7 +406,7 @@ class Classifier(WithTrunk):
         layers: Names of modules within the trunk, from shallow to deep; the trunk itself, whose output is the pooled
             features, is added as the last.
         replaced: Names of the classifier layers that published weights of this architecture hold on top of the trunk,
-            and that the head stands in for.
+            and that the head replaces.
     """
 
     def __init__(

@@ -251,8 +251,9 @@ def w_net(
 ) -> WNet:
     """Two networks in a row (Galdran et al. 2021): the second sees the image and the logits of the first.
 
-    Both are trained: the first's logits are auxiliary ones, whose loss counts `auxiliary_weight` beside the second's 1
-    (deep supervision; the published study has 1). Published weights start both encoders. Draws as in `smp_network`.
+    Both are trained. The first's logits are auxiliary (deep supervision): their loss has weight `auxiliary_weight`, the
+    second's has weight 1 (in the published study both have 1). Published weights start both encoders. Draws as in
+    `smp_network`.
     """
     first = _Parts.of(context, network, encoder, in_chans, "trunk.0")
     second = _Parts.of(context, network, encoder, in_chans, "trunk.1")

@@ -192,13 +192,13 @@ class WeightsFile:
     """Tensors by key, floating ones as float32, and the file's own metadata (empty but for safetensors).
 
     Attributes:
-        beside: Entries of the file other than weights, not read, such as an optimizer's state.
+        ignored: Entries of the file other than weights, not read, such as an optimizer's state.
     """
 
     path: Path
     tensors: Mapping[str, Tensor]
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
-    beside: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
 
 
 def read_weights(path: Path, sha256: str = "") -> WeightsFile:
@@ -226,7 +226,7 @@ def read_weights(path: Path, sha256: str = "") -> WeightsFile:
         read = _read_pickle(path, start)
     _refuse_unusable(path, read.tensors)
     tensors = {key: _as_float32(value) for key, value in read.tensors.items()}
-    return WeightsFile(path, tensors, read.metadata, read.beside)
+    return WeightsFile(path, tensors, read.metadata, read.ignored)
 
 
 def _read_safetensors(path: Path) -> WeightsFile:
@@ -272,11 +272,11 @@ def _read_pickle(path: Path, start: bytes) -> WeightsFile:
     strange = [str(key) for key, value in tensors.items() if not (isinstance(key, str) and isinstance(value, Tensor))]
     if strange:
         raise WeightsError(f"weights file '{path}' holds entries that are no tensors: {some(strange)}")
-    return WeightsFile(path, cast(dict[str, Tensor], tensors), beside=tuple(beside))
+    return WeightsFile(path, cast(dict[str, Tensor], tensors), ignored=tuple(beside))
 
 
 def _holds_more(error: Exception) -> bool:
-    """Return whether torch refused what a whole file names: functions, classes, or a program (TorchScript)."""
+    """Return whether torch refused the contents of the file: functions, classes, or a program (TorchScript)."""
     if isinstance(error, pickle.UnpicklingError):
         return any(word in str(error) for word in _NAMED)
     return "TorchScript" in str(error)
@@ -462,8 +462,8 @@ def export_trunk(kept: Path, path: Path, about: Mapping[str, str]) -> None:
     Args:
         kept: Output of `save_weights`.
         path: A .safetensors file, replaced if it is there.
-        about: For its metadata, beside `input` (how images x in [0, 1] were scaled) and `bn_eps` where batch norms have
-            another epsilon than 1e-5.
+        about: Further metadata. `input` (how images x in [0, 1] were scaled) is always written, and `bn_eps` where
+            batch norms have another epsilon than 1e-5.
 
     Raises:
         WeightsError: For another ending, and where images were scaled, or batch norms built, as no file can say.
@@ -508,12 +508,12 @@ class KnownWeights:
 
     Attributes:
         file: Its usual name.
-        what: Architecture and training data.
+        content: Architecture and training data.
         obtain: How to get it.
     """
 
     file: str
-    what: str
+    content: str
     obtain: str
 
 

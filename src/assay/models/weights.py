@@ -298,9 +298,8 @@ class Match:
     """Tensors by the trunk's own keys.
 
     Attributes:
-        left_out: Names of what the file holds in addition to the trunk, each with its number of tensors when it is a
-            group.
-        positions: As `fitted_positions` says it.
+        left_out: Parts of the file that are not in the trunk, each with its number of tensors if it is a group.
+        positions: As `fitted_positions` returns it.
     """
 
     tensors: Mapping[str, Tensor]
@@ -361,7 +360,7 @@ def match(
     left_out, unexpected = _beside(file, chosen, state.keys() | folded, parts)
     tensors, positions = fitted_positions(trunk, {key: value for key, value in converted.items() if key in state})
     refuse_misfit(file, state, tensors, unexpected, architecture)
-    return Match(tensors, chosen.layout, chosen.prefix, (*left_out, *file.beside), positions)
+    return Match(tensors, chosen.layout, chosen.prefix, (*left_out, *file.ignored), positions)
 
 
 def _candidates(file: WeightsFile, wanted: Sequence[str], layout: str) -> list[_Candidate]:
@@ -670,12 +669,12 @@ SCALINGS: Mapping[str, Scaling] = {
 _METADATA = {"x*2-1": "symmetric", "(x - [0.485,0.456,0.406]) / [0.229,0.224,0.225]": "imagenet"}
 
 
-def scaling_of(name: str, file: WeightsFile, hint: str, what: str) -> Scaling | None:
+def scaling_of(name: str, file: WeightsFile, hint: str, layout: str) -> Scaling | None:
     """Return the scaling of that name; for `auto` that of the file's metadata, or None where the network's own holds.
 
     Args:
         hint: Setting to suggest if it is unknown; empty where the network's own scaling is that of such files.
-        what: The file's layout, as it is said in an error.
+        layout: The file's layout, as errors name it.
 
     Raises:
         WeightsError: If nothing says how the file's training scaled images.
@@ -687,7 +686,7 @@ def scaling_of(name: str, file: WeightsFile, hint: str, what: str) -> Scaling | 
         return None
     if not said:
         raise WeightsError(
-            f"weights file '{file.path}' ({what}) does not say how its images were scaled; set input: {hint}"
+            f"weights file '{file.path}' ({layout}) does not say how its images were scaled; set input: {hint}"
         )
     if said not in _METADATA:
         raise WeightsError(

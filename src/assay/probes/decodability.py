@@ -73,13 +73,13 @@ def folds_by_patient(patient: np.ndarray, folds: int, seed: int) -> np.ndarray:
 
 
 def tasks_of(table: FactorTable, folds: int, within_class: bool) -> list[Task]:
-    """One task per factor of the table, in its order.
+    """Return one task per factor of the table, in its order.
 
     Args:
-        within_class: Whether each is asked within each class, as it must be where a factor may be tied to the target: a
-            layer that knows the class alone would else seem to know the factor. It is the caller's to say, from how the
-            rows came about: a tie that is measured lies now above a limit and now below, fold by fold, and then
-            questions change.
+        within_class: Whether each factor is decoded within each class. This is needed where a factor may be associated
+            with the target: otherwise a layer that knows only the class would seem to know the factor. The caller
+            decides by the design of the rows. A measured association could be above a limit in one fold and below it in
+            the next, which would change the question.
     """
     return [_task(table, factor, folds, within_class) for factor in table.factors]
 
@@ -191,8 +191,12 @@ def _fitted(fitting: np.ndarray, wanted: np.ndarray, tested: np.ndarray) -> np.n
 
 
 def _decomposed(z: np.ndarray, y: np.ndarray, t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Eigenvalues e [r]; what y [n, c] leaves on the eigenvectors, such that basis @ (shadow / (e + penalty)) predicts;
-    and its energy, such that the fit explains the sum of energy x (2 / (e + p) - e / (e + p)^2).
+    """Decompose the rows for ridge regression with any penalty.
+
+    Returns:
+        Eigenvalues e [r]; the projection (`shadow`) of y [n, c] on the eigenvectors, such that basis @ (shadow / (e +
+        penalty)) predicts; and its energy, such that the fit explains the sum of energy x (2 / (e + p) - e / (e +
+        p)^2).
     """
     if z.shape[1] <= z.shape[0]:
         values, vectors = np.linalg.eigh(z.T @ z)

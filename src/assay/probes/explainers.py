@@ -78,12 +78,12 @@ class Subject:
 
 
 class Explainer(Protocol):
-    """Says where in an image the evidence for its class lies, as far as the method sees it.
+    """Locates the evidence for an image's class within the image.
 
     Attributes:
-        additive: A class attribute; whether a map's values are signed and in units of the log-odds, so that their sum
-            over a region is the part of the log-odds that is attributed to it. Of other maps only the order and the
-            proportions of the values mean something, and they are not negative.
+        additive: A class attribute: whether a map's values are signed and in units of the log-odds. The sum over a
+            region is then the part of the log-odds that is attributed to it. Other maps are not negative, and only the
+            order and the proportions of their values have a meaning.
     """
 
     additive: bool
@@ -190,11 +190,14 @@ class _OfALayer:
     summary="maps of the last convolution weighted by their mean gradient (Selvaraju et al. 2017)",
 )
 class GradCam(_OfALayer):
-    """Implements `Explainer`: a layer's maps, weighted by the mean over space of the gradient by them, summed, without
-    the negative part, brought to the image's size by linear interpolation (Selvaraju et al. 2017).
+    """Grad-CAM (Selvaraju et al. 2017), an `Explainer`.
 
-    layer: dotted module name; the last convolution where it is empty, with what is done to its map up to the last step
-    of the same shape (norm, rectifier, the block's sum). A coarse map favors large lesions, whatever the network sees.
+    The maps of a layer are weighted by the mean over space of their gradient, summed, cut at zero, and resized to the
+    image by linear interpolation. A coarse map favors large lesions, whatever the network sees.
+
+    Attributes:
+        layer: Dotted module name. Empty for the last convolution, including the following steps that keep its shape
+            (norm, rectifier, the block's sum).
     """
 
     def explain(

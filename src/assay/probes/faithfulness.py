@@ -43,12 +43,12 @@ _SUBSETS = 24
 def areas(
     maps: Float[np.ndarray, "n h w"], subject: Subject, sample: Sample, by: Replacement
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """Areas under the probability of each image's class, 0 to 1: as its pixels are taken away from the greatest value
-    of its map on (deletion, Petsiuk et al. 2018), and as they come back to the image of which all was taken
-    (insertion).
+    """Compute the areas under the probability of each image's class, 0 to 1, by deletion and by insertion.
 
-    Probabilities at 0, 1/12, 2/12 ... of the pixels, by the trapezoid rule. Values that tie go in an order that is the
-    same for all images and knows nothing, so that a map of one value gives what chance does.
+    Deletion removes pixels in descending order of the map (Petsiuk et al. 2018). Insertion restores them, in the same
+    order, to the image without any of them. The probability is computed at 0, 1/12, 2/12 ... of the pixels and
+    integrated by the trapezoid rule. Ties are broken in a fixed order that is the same for all images, so that a
+    constant map has the area of chance.
     """
     found = [_batch_areas(maps[rows], subject, pixels, own, by) for rows, pixels, own in sample.batches()]
     deletion, insertion = (torch.cat(parts).double().cpu().numpy() for parts in zip(*found, strict=True))
@@ -118,12 +118,11 @@ def _falls(
 
 
 def sensitivities(maps: Float[np.ndarray, "n h w"], found: Dropped) -> Float[np.ndarray, "n s"]:
-    """Sensitivity-n (Ancona et al. 2018): the correlation, over subsets of as many cells, of what a map gives to a
-    subset and how far the log-odds fall without it; per image and share of the cells, -1 to 1, 0 of a map that knows
-    nothing.
+    """Compute sensitivity-n (Ancona et al. 2018) per image and share of the cells, -1 to 1.
 
-    NaN where all subsets have the same, or take the same. What is taken away is cells, 8 down and 8 along, not single
-    pixels, which hardly any network would miss.
+    It is the correlation, over subsets of as many cells, of the map's sum over a subset with the fall of the log-odds
+    when the subset is removed; 0 for an uninformative map. NaN where either is the same for all subsets. The image is
+    divided into 8 by 8 cells, since hardly any network would miss single pixels.
     """
     down, along = _grid(maps.shape[1:])
     of_cell = _cell_of(maps.shape[1:], down, along).ravel()
@@ -135,7 +134,7 @@ def sensitivities(maps: Float[np.ndarray, "n h w"], found: Dropped) -> Float[np.
 
 
 def _cell_of(shape: tuple[int, ...], down: int, along: int) -> np.ndarray:
-    """Return the number of the cell that each pixel lies in."""
+    """Return the number of the cell of each pixel."""
     numbers = tensor_of(np.arange(down * along, dtype=np.float32).reshape(1, 1, down, along))
     size = (shape[0], shape[1])
     return nn.functional.interpolate(numbers, size=size, mode="nearest-exact")[0, 0].long().numpy()
@@ -180,13 +179,13 @@ _C1, _C2 = 0.01**2, 0.03**2
 
 @dataclass(frozen=True)
 class Redrawn:
-    """A network with some layers drawn anew.
+    """A network with the weights of some layers randomized.
 
     Attributes:
         order: Cascading or independent.
-        down_to: The earliest layer of them.
-        throughout: Whether none is as it was.
-        network: In the mode and on the device of the one it was made of.
+        down_to: The earliest randomized layer.
+        throughout: Whether all layers are randomized.
+        network: In the mode and on the device of the original.
     """
 
     order: str
@@ -196,10 +195,10 @@ class Redrawn:
 
 
 def redrawn(subject: Subject) -> Iterator[Redrawn]:
-    """Return the network with layers drawn anew from the last on, stage by stage; then with each earlier stage alone.
+    """Return the network with layers randomized from the last on, stage by stage; then with each earlier stage alone.
 
-    The values of each tensor of weights are dealt out anew among its places, the same way for every model: their
-    distribution stays, so that no layer dies of it, and nothing that was learned but that.
+    The values of each weight tensor are permuted, the same way for every model. Their distribution stays the same, so
+    that no layer dies, and only the learned arrangement is lost.
     """
     found = stages(subject)
     for last in range(len(found)):
@@ -212,7 +211,7 @@ def redrawn(subject: Subject) -> Iterator[Redrawn]:
 
 @dataclass(frozen=True)
 class Stage:
-    """Layers that are drawn anew together.
+    """Layers that are randomized together.
 
     Attributes:
         down_to: The earliest of them.
@@ -275,10 +274,10 @@ def rank_correlations(ones: Float[np.ndarray, "n h w"], others: Float[np.ndarray
 def structural_similarities(
     ones: Float[np.ndarray, "n h w"], others: Float[np.ndarray, "n h w"]
 ) -> Float[np.ndarray, " n"]:
-    """SSIM of the sizes of two maps' values, each map's greatest being 1, image by image, -1 to 1 (Wang et al. 2004).
+    """Compute the SSIM of the absolute values of two maps, image by image, -1 to 1 (Wang et al. 2004).
 
-    Means over windows of 7 x 7 px (of what there is, where an image is smaller) that lie within the image. Zeros in
-    most of both maps make it high whatever stands in the rest.
+    Each map is scaled to a maximum of 1. The mean is over windows of 7 x 7 px within the image (or of the image's side
+    if that is smaller). Where both maps are mostly zero, SSIM is high whatever the rest of the maps contains.
     """
     x, y = (_scaled(maps) for maps in (ones, others))
     side = min(_WINDOW, *ones.shape[1:])
@@ -334,7 +333,7 @@ class Method:
 
 @dataclass(frozen=True)
 class Sanity:
-    """What the checks of one explainer found, and what is said beside its scores: nothing where it passes."""
+    """Results of the sanity checks of one explainer, and the remark on its scores; no remark where it passes."""
 
     rows: Sequence[Measurement]
     said: Reason
@@ -391,10 +390,13 @@ def without(place: Measurement, measure: str, reason: Reason) -> Measurement:
 def checked(
     subject: Subject, methods: Sequence[Method], before: Mapping[str, np.ndarray], sample: Sample, place: Measurement
 ) -> Mapping[str, Sanity]:
-    """Explainer -> its sanity: every method on every network with layers drawn anew, which is made once for all.
+    """Check every method on every network with randomized layers, each of which is made once.
 
     Args:
-        before: The maps of the sample's images by the network as it is.
+        before: The maps of the sample's images by the unchanged network.
+
+    Returns:
+        Explainer -> its results.
     """
     rows: dict[str, list[Measurement]] = {method.name: [] for method in methods}
     said: dict[str, Reason] = {}
@@ -417,7 +419,7 @@ def checked(
 
 
 def marked(rows: Sequence[Measurement], said: Reason) -> list[Measurement]:
-    """The scores with what is to be said beside them; what has no value keeps its own reason alone."""
+    """Add the remark to the scores. A score without a value keeps its own reason alone."""
     return [row if np.isnan(row.value) else replace(row, reason=row.reason + said) for row in rows]
 
 
@@ -504,11 +506,11 @@ def unit(logits: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"]) -> flo
 def erasures(
     parts: list[Part], subject: Subject, sample: Sample, deviation: float, place: Measurement
 ) -> Iterator[Measurement]:
-    """By kind and size: what the log-odds lose when these lesions are painted over, and how much more their pixels are
-    worth than those on the other side of the middle, as far out, where there is no lesion.
+    """Measure, by kind and size, the effect of painting over lesions on the log-odds, and compare it with other pixels.
 
-    These are compared on as many pixels: those of the lesions whose opposite shows no lesion, at least half of them in
-    an image that counts. Then `erasure-effect-small-over-large`: the latter of small lesions less that of large ones.
+    The comparison is with the pixels mirrored about the image's center, where there is no lesion, of equal number. Only
+    lesions whose opposite side shows no lesion are compared, and an image counts if they are at least half of its
+    lesions. `erasure-effect-small-over-large` is this difference for small lesions less that for large ones.
     """
     by_size: dict[str, Float[np.ndarray, " n"]] = {}
     for part in parts:
@@ -540,8 +542,9 @@ def erasures(
 def small_over_large(
     by_size: Mapping[str, Float[np.ndarray, " n"]], patient: Int[np.ndarray, " n"], place: Measurement
 ) -> Measurement:
-    """What the small lesions of an image cost less what its large ones do, NaN where it shows none; 0 where size makes
-    no difference.
+    """Subtract the effect of an image's large lesions from that of its small ones; NaN where it shows none.
+
+    0 means that size makes no difference.
     """
     if not {SIZES[0], SIZES[-1]} <= by_size.keys():
         return without(place, place.measure, because(Code.ONE_LESION_SIZE))
@@ -567,8 +570,10 @@ def _removal_falls(where: Bool[np.ndarray, "n h w"], subject: Subject, sample: S
 def agreement(
     share: Float[np.ndarray, " n"], fall: Float[np.ndarray, " n"], patient: Int[np.ndarray, " n"], place: Measurement
 ) -> Measurement:
-    """`removal-agreement`: Spearman's correlation over images of the share of a map on the lesion and what the log-odds
-    lose without the lesion, -1 to 1. Its error takes the ranks as given.
+    """Compute `removal-agreement`: the rank correlation of a map's share on the lesion with the effect of its removal.
+
+    Spearman's correlation over images, -1 to 1, with the log-odds that are lost without the lesion. Its error treats
+    the ranks as given.
     """
     place = replace(place, measure=AGREEMENT, chance=0.0)
     known = ~np.isnan(share)
@@ -593,13 +598,14 @@ FAITHFUL = (DELETION, INSERTION, SENSITIVITY)
 
 @dataclass(frozen=True)
 class Asked:
-    """All that explainers are held against, made once for a model.
+    """References that explainers are compared with, made once for a model.
 
     Attributes:
-        falls: What each image's log-odds lose when its lesions are taken away, or why that is not known.
-        by_part: The same of the lesions of each part, NaN where the image shows none of them; empty where falls are not
-            known. blind: deletion and insertion of a map that knows nothing.
-        dropped: What subsets of cells take from the answer. Without faithfulness blind is NaN and dropped None.
+        falls: The fall of each image's log-odds when its lesions are removed, or why that is not known.
+        by_part: The same for the lesions of each part, NaN where the image shows none of them; empty where falls are
+            not known.
+        blind: Deletion and insertion of an uninformative map; NaN without faithfulness.
+        dropped: The falls of the log-odds when subsets of cells are removed; None without faithfulness.
         deviation: The unit of the log-odds, NaN where they have none.
     """
 
@@ -643,7 +649,7 @@ class Asked:
 
 
 def of_maps(maps: Float[np.ndarray, "n h w"], asked: Asked, place: Measurement) -> list[Measurement]:
-    """Scores against the lesions, faithfulness, and agreement with what is lost without the lesions."""
+    """Score maps against the lesions, for faithfulness, and for agreement with the effect of removing the lesions."""
     found = list(scored(maps, asked.parts, asked.sample, place))
     if broken := int((~np.isfinite(maps).all(axis=(1, 2))).sum()):
         reason = because(Code.BROKEN_MAPS, count=broken, maps=len(maps))
@@ -655,8 +661,9 @@ def of_maps(maps: Float[np.ndarray, "n h w"], asked: Asked, place: Measurement) 
 
 
 def lesion_effects(asked: Asked, place: Measurement) -> Iterator[Measurement]:
-    """`lesion-effect`: what the log-odds of the image's class lose without its lesions, in within-class deviations; of
-    all lesions, then by kind and size; and `lesion-effect-small-over-large`.
+    """Measure `lesion-effect`: the fall of the log-odds of the image's class without its lesions.
+
+    In within-class deviations; for all lesions, then by kind and size; and `lesion-effect-small-over-large`.
     """
     if isinstance(asked.falls, Reason):
         yield from (without(place, name, asked.falls) for name in (EFFECT, EFFECT_BY_SIZE))
@@ -676,8 +683,10 @@ def lesion_effects(asked: Asked, place: Measurement) -> Iterator[Measurement]:
 def _by_part(
     found: Shown, drawn: Lesions | None, gone: Images, falls: Float[np.ndarray, " n"], subject: Subject, sample: Sample
 ) -> Iterator[Float[np.ndarray, " n"]]:
-    """What the log-odds lose when the lesions of each part alone are taken away: by kind drawn again without, where the
-    phantom can; by size cut out of the images without any lesion (see `removed`).
+    """Measure the fall of the log-odds when the lesions of each part alone are removed.
+
+    A kind is removed by drawing the images again without it, where the phantom can; a size by cutting lesions out of
+    the images without any lesion (see `removed`).
     """
     every = np.arange(len(sample))
     take = removed(sample.images.read(every).numpy(), gone.read(every).numpy(), sample.lesion)

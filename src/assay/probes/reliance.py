@@ -76,10 +76,10 @@ def counterfactual_measurements(reading: Reading, scene: Scene) -> list[Measurem
 
 
 def _pairs(reading: Reading, scene: Scene, factor: str, deviation: float) -> list[Measurement]:
-    """Return the logits (of the last class, as associations are) of the first pairs, to stand beside their pictures.
+    """Return the logits (of the last class, as associations are) of the first pairs, to be shown with their pictures.
 
-    In units of the within-class deviation, so that models compare; 0 is still where both classes are as likely. None
-    where the logit has no unit, of which the effects tell. `group` names the row, `level` the end.
+    They are in units of the within-class deviation, so that models compare; 0 is still where both classes are as
+    likely. None where the logit has no unit, which the effects report. `group` names the row, `level` the end.
     """
     found: list[Measurement] = []
     for end in ("low", "high"):
@@ -190,7 +190,7 @@ def _effects(change: Change, spread: Spread, column: int, patient: np.ndarray, p
 
 
 def _varies(deviation: float, scores: np.ndarray) -> bool:
-    """Return whether a deviation is more than what rounding leaves of scores of this size."""
+    """Return whether a deviation is larger than the rounding error of scores of this size."""
     return deviation > 1e-6 * max(1.0, float(np.abs(scores).max()))
 
 
@@ -296,7 +296,7 @@ def power_of_two(samples: int) -> int:
     version=2,
 )
 class Reliance:
-    """Implements `Probe`. What is claimed is use: changing the factor changes the output.
+    """A `Probe` of use: whether changing the factor changes the output.
 
     `sobol-first` and `sobol-total` (phantoms only, and where `sobol` asks for them): shares of the variance of the
     logit over a Saltelli design of independent inputs, `factor` naming the input, the last being the nuisance seed; n
@@ -304,8 +304,8 @@ class Reliance:
     value and has a code `not-converged-...` in `reason`. See `sobol_indices`.
     `flip-rate`, `logit-effect`, `logit-effect-absolute`: see `counterfactual_measurements`.
 
-    A constant model gives NaN with the reason, and so do images of which nothing can be changed while all else is held.
-    Conflict environments are read from `performance`.
+    A constant model gives NaN with the reason, and so do images in which the factor cannot be changed alone. Conflict
+    environments are read from `performance`.
     """
 
     scope: ClassVar[Scope] = "neutral"

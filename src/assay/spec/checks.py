@@ -147,7 +147,7 @@ def asks_native(probes: Sequence[Component]) -> bool:
 def check_native(
     data: DataSpec | None, contrasts: Sequence[ContrastSpec | None], probes: Sequence[Component], issues: Issues
 ) -> None:
-    """Check that native size is that of files, and that what is compared at it is measured at it."""
+    """Check that native size is that of files, and that contrasts at native size have measures at native size."""
     asked = asks_native(probes)
     if asked and data is not None and data.phantom is not None:
         at = next(i for i, probe in enumerate(probes) if asks_native([probe]))
@@ -306,8 +306,8 @@ def per_confounder(contrast: ContrastSpec, parts: Parts) -> tuple[ContrastSpec, 
 
     Args:
         contrast: The contrast.
-        parts: The study. On images from files a factor cannot be changed, only what is put on images, so confounders
-            that are chosen by rows are left out where the measure changes them.
+        parts: The study. In images from files only applied interventions can be changed, so confounders that are chosen
+            by rows are left out where the measure changes them.
 
     Returns:
         A contrast for each confounder that is dosed, or the contrast itself where its factor is another.
@@ -395,7 +395,7 @@ class Claim:
 def _check_claim(claim: Claim) -> None:
     """Check that a contrast can be computed: its axis, values, measure, environment and factor exist.
 
-    What it holds constant is a value of an axis, or the value of a field that is no axis. A contrast never follows an
+    A contrast holds constant a value of an axis, or the value of a field that is no axis. A contrast never follows an
     axis that was changed, since it was pre-specified as it is.
     """
     contrast, tests, probes = claim.contrast, claim.parts.tests, claim.parts.probes
@@ -418,7 +418,7 @@ def _check_claim(claim: Claim) -> None:
 
 
 def _check_factor(claim: Claim) -> None:
-    """Check what the field `factor` names: a factor, a family of distortions, or an explainer."""
+    """Check the field `factor`, which names a factor, a family of distortions, or an explainer."""
     contrast, parts = claim.contrast, claim.parts
     measure = COMPARED.get(contrast.measure)
     probe = "" if measure is None else measure.probe
@@ -479,7 +479,7 @@ def settle_contrast(contrast: ContrastSpec, axes: Sequence[Axis], probes: Sequen
 
 
 def _check_axis(claim: Claim) -> None:
-    """Check the axis of a contrast, the values on it, and what is held constant along the others."""
+    """Check the axis of a contrast, its values, and the values held constant on the other axes."""
     contrast, axes = claim.contrast, claim.parts.axes
     axis = resolve(contrast.axis, axes)
     known = [other.name for other in axes]
@@ -509,7 +509,10 @@ def _check_axis(claim: Claim) -> None:
 
 
 def _held_on_axes(claim: Claim) -> dict[str, Any]:
-    """Return what a contrast holds constant along axes; a field that is no axis must have the value that is named."""
+    """Return the values that a contrast holds constant along axes.
+
+    A field that is no axis must have the named value.
+    """
     held: dict[str, Any] = {}
     issues, keys = claim.parts.issues, claim.keys
     for name, wanted in claim.contrast.where.items():
@@ -541,7 +544,7 @@ def _field_value(name: str, values: Mapping[str, Any]) -> tuple[str, str] | None
 
 
 def _check_measure(claim: Claim, probes: Sequence[Component]) -> None:
-    """Check that a probe yields the measure, and that the contrast names what the measure needs and no more."""
+    """Check that a probe yields the measure, and that the contrast gives exactly the fields that the measure needs."""
     contrast = claim.contrast
     measure = COMPARED.get(contrast.measure)
     listed = [probe.name for probe in probes]
@@ -574,7 +577,7 @@ Fixed = Mapping[str, set[str]]
 
 
 def _check_budgets(claim: Claim, fixed: Fixed) -> None:
-    """Check a contrast along `epochs`, by what is measured on all images."""
+    """Check a contrast along `epochs`, whose measure must use all images."""
     contrast = claim.contrast
     budget = resolve("epochs", claim.parts.axes)
     if budget is None or len(budget.labels) < 2 or len(fixed.get(budget.name, budget.labels)) < 2:

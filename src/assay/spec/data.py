@@ -103,7 +103,7 @@ def no_shares(factor: Factor) -> str:
 
 
 def grouped(factors: Iterable[str]) -> list[str]:
-    """Return what variance-based measures name besides factors: coordinates as one input, and the nuisance seed."""
+    """Return the inputs of variance-based measures that are no factors: joined coordinates, and the nuisance seed."""
     return [*(name.removesuffix("_x") for name in factors if name.endswith("_x")), "nuisance seed"]
 
 

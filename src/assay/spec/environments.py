@@ -386,7 +386,7 @@ def _bears(point: RecipePoint, p: str) -> bool:
 def dosed_factors(points: Sequence[RecipePoint], axis: str) -> dict[str, Borne]:
     """Find the confounder that each recipe is trained with a dose of.
 
-    It is what differs between training at the largest dose and at p = 0.
+    It is the factor that differs between training at the largest dose and at p = 0.
 
     Returns:
         Recipe -> the factor and its high levels.
@@ -645,7 +645,7 @@ def _source(name: str, value: Any, keys: Keys, issues: Issues) -> SourceSpec | N
 
 
 def _own(issues: Issues) -> DataSpec | None:
-    """Return the study's own data; what is wrong with them is reported where they are written."""
+    """Return the study's own data. Problems with them are reported where they are written."""
     return data_section(issues.document.values.get("data"), Issues(issues.document))
 
 

@@ -340,7 +340,7 @@ def selection(
         axes: The axes of the study.
         keys: Where the entry is written.
         issues: Where axes and values that the study does not have are added.
-        hint: What to do about a value that is on no axis.
+        hint: The remedy for a value that is on no axis.
 
     Returns:
         Axis name -> labels that are chosen.

@@ -1,4 +1,4 @@
-"""Issues of a study: gather what is wrong at which place, explain what Pydantic found, and render the text."""
+"""Issues of a study: collect problems with their places, explain errors of Pydantic, and render the text."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ MOST_SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """One thing that is wrong with a study.
+    """One problem of a study.
 
     Attributes:
         keys: Where the wrong value is written.
         given: The value on one short line. Empty where it is not shown.
-        expected: What is expected, or what is wrong.
-        remedy: What to write instead.
+        expected: The expected value, or the problem.
+        remedy: The change to make.
         allowed: The names that are allowed, the first of many.
-        meant: What was most likely meant, such as "did you mean 'supcon'?".
-        kind: `unknown key` where the key itself means nothing, whatever the rest of the study holds, and `missing`
+        meant: The most likely intention, such as "did you mean 'supcon'?".
+        kind: `unknown key` where the key itself has no meaning, whatever the rest of the study holds, and `missing`
             where a key must be added.
         changed_by: The change (`--set`) that made this wrong, where the value is written elsewhere.
     """
@@ -48,7 +48,7 @@ class Issue:
     changed_by: str = ""
 
     def text(self, document: Document) -> str:
-        """Render at most three lines: `place: key = given`, what is expected, what is allowed or what to do."""
+        """Render at most three lines: `place: key = given`, the expected value, the allowed values or the remedy."""
         place = document.place(self.keys)
         place += f", as {self.changed_by} changed the study" if place and self.changed_by else ""
         head = ": ".join(part for part in (place, cut(dotted(self.keys), 120)) if part) or "the study"
@@ -103,8 +103,8 @@ class Issues:
         Args:
             keys: Where the value is, in the grid point.
             given: The value, or "" to show none.
-            expected: What is expected, or what is wrong.
-            remedy: What to do.
+            expected: The expected value, or the problem.
+            remedy: The change to make.
             names: The names that are allowed. The nearest to `given` is named with them.
             most: How many of the names are shown.
         """
@@ -164,12 +164,12 @@ def issue(keys: Keys, given: Any, expected: str, remedy: str = "", names: Iterab
 
 
 def unknown_key(keys: Keys, names: Iterable[str], holder: str = "") -> Issue:
-    """Make the issue of a key that means nothing.
+    """Make the issue of an unknown key.
 
     Args:
         keys: The keys of the grid point, the unknown one last.
         names: The keys that are allowed.
-        holder: The name of what holds the key. Its dotted keys by default.
+        holder: The name of the mapping that has the key. Its dotted keys by default.
     """
     key, allowed = str(keys[-1]), sorted(names)
     made = replace(issue(keys, key, holder, names=allowed), given="", kind="unknown key")
@@ -233,11 +233,11 @@ def validated(
         value: The value. None is an empty mapping.
         keys: Where the value is, in the grid point.
         issues: The collection that issues are added to.
-        partial: Whether missing fields are no issue, since they may be inherited from what is not known.
+        partial: Whether missing fields are no issue, since they may be inherited from values that are not known here.
         compare: Whether the code of components compares their arguments. Otherwise this is left for later.
 
     Returns:
-        What was made of the value, or None where anything is wrong.
+        The validated value, or None where anything is wrong.
     """
     context = StudyContext(issues.document, compare)
     try:
@@ -254,7 +254,7 @@ def validated(
 
 
 def validate(kind: type[T], value: Any, context: StudyContext | None) -> T:
-    """Validate a value, and explain what is wrong with it.
+    """Validate a value, and explain its problems.
 
     Raises:
         ValidationError: The value is wrong. Each of its errors holds an `Issue`.
@@ -353,7 +353,7 @@ def _explain(kind: type[Any], error: str, loc: Keys, given: Any, message: str) -
 
 
 def _misread(kind: type[Any], value: Any) -> Iterator[Issue]:
-    """Find values that Pydantic would take for what nobody wrote: `true` for 1, or the text `1_0` for 10."""
+    """Find values that Pydantic would convert silently: `true` to 1, or the text `1_0` to 10."""
     for keys, item in nodes(value):
         if isinstance(item, bool) or (isinstance(item, str) and _PARTED.fullmatch(item)):
             root = _schema(kind)
@@ -394,7 +394,7 @@ def _step(schema: Schema, key: str | int) -> Schema | None:
 
 
 def _opened(schema: Schema, root: Schema) -> Schema:
-    """Follow a reference; what the field says of itself comes before what its model says."""
+    """Follow a reference. The field's own description takes precedence over that of its model."""
     if "$ref" not in schema:
         return schema
     target = root["$defs"][str(schema["$ref"]).rpartition("/")[2]]
@@ -410,7 +410,7 @@ def _branches(schema: Schema, root: Schema) -> list[Schema]:
 
 
 def describe(schema: Schema, root: Schema) -> str:
-    """Describe what a field takes: `a number above 0 (softmax temperature)`."""
+    """Describe the values that a field takes: `a number above 0 (softmax temperature)`."""
     text = " or ".join(_described(part, root) for part in _branches(schema, root))
     return f"{text} ({schema['description']})" if "description" in schema and schema is not root else text
 
@@ -450,7 +450,7 @@ def _range(schema: Schema) -> str:
 
 
 def hint(given: Any, schema: Schema | None = None, root: Schema | None = None) -> str:
-    """Find out what was meant by a wrong value, and tell how to write it; empty where that is not known."""
+    """Guess the intention behind a wrong value and explain how to write it; empty where there is no guess."""
     if isinstance(given, list):
         return AXES_ONLY
     if not isinstance(given, str):

@@ -67,7 +67,7 @@ def put(document: Document, key: str, value: Any, place: str, places: Mapping[Ke
             item of a list is named by its number or, for components, by its name.
         value: The new value. None removes a key of `data`.
         place: The place of the change.
-        places: The places of what is inside the value, relative to it.
+        places: The places within the value, relative to it.
 
     Returns:
         A changed copy.

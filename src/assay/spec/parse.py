@@ -127,7 +127,7 @@ def read_study(source: Path | str | Mapping[str, Any]) -> Document:
 
 
 def _of_folder(folder: Path) -> str:
-    """Explain what to give instead of a folder."""
+    """Explain which file to give instead of a folder."""
     if is_file(folder / "study.json"):
         return f"{folder} is a run folder, which `assay results` and `assay report` read; give the study's name or file"
     studies = sorted(path.name for path in folder.iterdir() if path.suffix in (".yaml", ".yml"))
@@ -259,7 +259,7 @@ def locate_errors(
     """Name the line of the study for errors that appear only when images and weights are read.
 
     These are weights that cannot be a start, and interventions that the images cannot carry. The study is read again,
-    since what was made of it holds no lines.
+    since the parsed study has no line numbers.
 
     Args:
         source: As for `parse_study`.

@@ -27,7 +27,7 @@ from assay.spec.schema import Component, DataSpec, EnvironmentSpec, Frozen
 
 
 class ProbeRequest(Frozen):
-    """What is asked of one model: every environment is tested on, and nothing is trained.
+    """A request to probe one model in every environment. Nothing is trained.
 
     Attributes:
         task: Classification of images, or segmentation.
@@ -122,7 +122,7 @@ def _check_together(
     task: Task,
     issues: Issues,
 ) -> None:
-    """Check what depends on the data's factors, and on the task. A phantom is imported for it."""
+    """Check the parts that depend on the data's factors and on the task. A phantom is imported for this."""
     _check_task(data, probes, task, issues)
     check_probes(probes, list(tests), issues)
     factors: Mapping[str, Factor] | None = declared_factors(data)
@@ -137,7 +137,7 @@ def _check_together(
 
 
 def _check_task(data: DataSpec, probes: Sequence[Component], task: Task, issues: Issues) -> None:
-    """Check that the model's answers and the images have what the probes ask for."""
+    """Check that the model's outputs and the images are of the kind that the probes need."""
     if task == "classification":
         for i, probe in enumerate(probes):
             if probe.name in PROBES_OF_MAPS:

@@ -213,7 +213,8 @@ class DataSpec(Frozen):
             none. Where empty, lesion is where a mask is above half of its range. Kinds are in the order of their least
         value. mask_inverted: Whether lesion is where masks are dark.
         fit: How images become squares. `pad` keeps the aspect and pads with black, `squash` scales height and width
-            each to `size`, `crop` keeps the central square. A model trained elsewhere needs what it was trained with.
+            each to `size`, `crop` keeps the central square. A model trained elsewhere needs the setting of its
+            training.
         crop_share: The share of height and width that `squash` and `crop` keep, around the middle; timm's `crop_pct`.
         preprocessing: Steps on photographs of the retina before they are kept: `circle-crop`, or that and `ben-graham`
             (`assay.data.files.pictures`).
@@ -436,7 +437,7 @@ class EnvironmentSpec(Frozen):
         return self
 
     def for_training(self) -> dict[str, Any]:
-        """Return the canonical form without what changes no image: interventions on no rows, difficulties of 1."""
+        """Return the canonical form without entries that change no image: interventions on no rows, difficulty 1."""
         marking = self.interventions.items()
         active = {name: item for name, item in marking if item.marks_rows or name in self.association}
         harder = {name: value for name, value in self.difficulty.items() if value != 1}
@@ -475,7 +476,7 @@ def training_labels(mitigation: Component) -> Rows:
 
 
 def refusal(recipe: RecipeSpec) -> str:
-    """Explain which parts of a recipe do not fit each other, and what to write instead; empty where all do."""
+    """Explain which parts of a recipe are incompatible, and suggest a remedy; empty where all are compatible."""
     if wrong := _of_another_task(recipe):
         return wrong
     if wrong := _of_the_head(recipe):
@@ -551,7 +552,10 @@ def _of_another_network(recipe: RecipeSpec) -> str:
 
 
 def _of_another_task(recipe: RecipeSpec) -> str:
-    """Explain what is not of the recipe's task, and what is; empty where all is. A user's own parts pass."""
+    """Explain which parts are not of the recipe's task, and name the alternatives; empty where all are.
+
+    A user's own parts are accepted.
+    """
     for component in (recipe.loss, recipe.architecture):
         made = _traits(component)
         if isinstance(made, LossTraits | ArchitectureTraits) and recipe.task not in made.tasks:
@@ -709,10 +713,10 @@ class ContrastSpec(Frozen):
 
 
 class TrainingSpec(Frozen):
-    """Exactly what decides a trial's weights. Its hash names the trial.
+    """Everything that determines a trial's weights, and nothing else. Its hash names the trial.
 
     Attributes:
-        data: Canonical `DataSpec` without what only tests use or, for files, the content hash of the rows.
+        data: Canonical `DataSpec` without the fields that only tests use or, for files, the content hash of the rows.
     """
 
     data: Mapping[str, Any]

@@ -92,7 +92,7 @@ def parse_yaml(text: str, source: str) -> tuple[Any, dict[Keys, str]]:
         The value, and the place (`source:line`) of everything in it.
 
     Raises:
-        SpecError: The text is not YAML, or holds what a study may not.
+        SpecError: The text is not YAML, or holds something that a study may not.
     """
     if len(text) > LONGEST:
         raise SpecError(f"{source}: {len(text)} characters; a study file has at most {LONGEST}")
@@ -180,7 +180,7 @@ def _refused_tag(tag: str, place: str) -> str:
 
 
 def _syntax(error: MarkedYAMLError, text: str, source: str) -> str:
-    """Explain what is not YAML, and what is written there instead."""
+    """Explain a syntax error, and show the correct form."""
     mark = error.problem_mark or error.context_mark
     line = mark.line if mark else 0
     place, problem = f"{source}:{line + 1}", error.problem or "not YAML"

@@ -76,7 +76,7 @@ class Plan:
         return self.epochs * self.per_epoch
 
     def progress(self, step: int) -> Progress:
-        """Where a step stands."""
+        """Return the progress of a step."""
         return Progress(step=step, steps=self.steps, epoch=step // self.per_epoch, epochs=self.epochs)
 
 
@@ -93,7 +93,7 @@ def identity(
     seed: int,
     groups: Sequence[np.ndarray | None],
 ) -> str:
-    """Names what decides this training, so that a checkpoint of another is never continued."""
+    """Return the identity of this training, so that a checkpoint of another training is never continued."""
     rows = hashlib.sha256()
     for table in (training.table, validation.table):
         rows.update(np.ascontiguousarray(table.row).tobytes())
@@ -141,7 +141,7 @@ _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 @dataclass(frozen=True)
 class Learner:
-    """What a phase trains, at its first step."""
+    """Network, objective and optimizer of a phase at its first step."""
 
     network: nn.Module
     objective: Objective
@@ -206,7 +206,7 @@ def _images(training: Environment, classes: int) -> np.ndarray:
 
 
 def _pixels(training: Environment, classes: int) -> np.ndarray:
-    """Pixels per label of the masks, counted in parts, so that no set of masks stands in memory."""
+    """Count the pixels per label of the masks, in parts, so that the whole set of masks is never in memory."""
     assert training.masks is not None
     counts = np.zeros(classes, dtype=np.int64)
     for start in range(0, len(training), _CHUNK):
@@ -225,10 +225,10 @@ def _objective(recipe: RecipeSpec, mitigation: Mitigation, setting: Setting, con
 def _optimizer(
     recipe: RecipeSpec, network: nn.Module, objective: Objective, rates: Mapping[nn.Parameter, float]
 ) -> torch.optim.Optimizer:
-    """One optimizer over the network and what the objective learns; an objective may hold the network's own parts.
+    """Make one optimizer over the network and the objective's parameters; an objective may hold parts of the network.
 
     Args:
-        rates: What multiplies the learning rate of a parameter, 1 where it is not named. The highest stands first.
+        rates: Multipliers of the learning rate by parameter, 1 where a parameter is not named. The highest comes first.
     """
     groups: dict[float, list[nn.Parameter]] = {}
     for parameter in dict.fromkeys([*network.parameters(), *objective.parameters()]):
@@ -251,13 +251,16 @@ def _optimizer(
 
 @dataclass
 class Run:
-    """The parts of one training and where it stands. `step` counts steps done in this phase; `losses` those of this
-    epoch; `curve` has a row for each epoch of all phases.
+    """State of one training.
 
-    plans: one for each phase; each begins with what `afresh` makes, and the last is the recipe's own.
-    found: what the phase before handed on.
-    best: epoch (from 1), score and weights of the best epoch so far of this phase, when weights are selected; None
-        while no score was finite.
+    Attributes:
+        plans: One for each phase; each begins with the result of `afresh`, and the last is the recipe's own.
+        losses: The losses of this epoch.
+        found: The rows that the phase before selected for this one.
+        step: The number of steps done in this phase.
+        curve: One row for each epoch of all phases.
+        best: Epoch (from 1), score and weights of the best epoch so far of this phase, when weights are selected; None
+            while no score was finite.
     """
 
     recipe: RecipeSpec
@@ -359,7 +362,7 @@ class Run:
             self.best = {"epoch": self.epoch + 1, "score": list(score), "network": weights}
 
     def _watched(self) -> Figures:
-        """What the epoch's features are like: of the validation images, beside the first training images."""
+        """Compute the epoch's figures of the features of the validation images and of the first training images."""
         self.network.eval()
         seen = read_all(self.network, self.validation, self.recipe.batch_size)
         beside = read_all(self.network, self.training, self.recipe.batch_size, MOST)
@@ -368,7 +371,7 @@ class Run:
         return figures(seen.features, self.validation.target.cpu(), beside.features, targets)
 
     def next_phase(self) -> Run:
-        """Return the training after this one, which knows what this one found."""
+        """Return the training of the next phase, which is given the findings of this one."""
         self.network.eval()
         seen = read_all(self.network, self.training, self.recipe.batch_size)
         learner = self.afresh()
@@ -428,7 +431,7 @@ class Run:
         return views[0] if len(views) == 1 else stack_views(views)
 
     def _score(self, validation_loss: float) -> tuple[float, ...] | None:
-        """What makes an epoch the best, more being better; None where the last is taken."""
+        """Return the score by which the best epoch is selected, more being better; None where the last is taken."""
         if self.recipe.selection == WORST_GROUP:
             assert self.labels.selected is not None
             self.network.eval()
@@ -509,7 +512,7 @@ _BATCHES_LOOKED_AT = 4
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a training comes to; see `Fitted`. finite is False when the network says NaN or infinity."""
+    """Outcome of a training; see `Fitted`. `finite` is False when an output of the network is NaN or infinite."""
 
     selected_epoch: int
     threshold: float | None
@@ -646,7 +649,7 @@ _CHECK_EVERY_ELSEWHERE = 50
 
 @dataclass(frozen=True, slots=True)
 class ProgressReport:
-    """Where a training stands: steps done of `steps`, epochs begun of `epochs`, and the last loss looked at."""
+    """Progress of a training: steps done of `steps`, epochs begun of `epochs`, and the last loss that was read."""
 
     step: int
     steps: int
@@ -656,7 +659,7 @@ class ProgressReport:
 
 
 class Diverged(Exception):
-    """The loss, or what the network says after the last step, is not a finite number."""
+    """The loss, or an output of the network after the last step, is not a finite number."""
 
     def __init__(self, step: int, value: float) -> None:
         super().__init__(step, value)
@@ -679,23 +682,23 @@ class Interrupted(Exception):
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained model and what the training says about it.
+    """A trained model and the results of its training.
 
     Attributes:
         network: In evaluation mode, with the selected weights.
-        curve: One row per epoch with epoch, train_loss, validation_loss, lr, and without labels what the features are
-            like (`watching.figures`); of all phases, where a mitigation has several; of a linear probe the one row of
-            epoch 0.
+        curve: One row per epoch with epoch, train_loss, validation_loss, lr, and without labels the figures of the
+            features (`watching.figures`); of all phases, where a mitigation has several; of a linear probe the one row
+            of epoch 0.
         threshold: On the positive probability, None unless there are two classes.
         yardstick: Validation log-loss of a logistic head refitted on the frozen features, NaN for dense outputs.
         collapsed: The reason, if it has.
         selected_epoch: Counted from 1.
-        mitigation: Whose group labels were used for training and for selection, and what the mitigation says of itself,
-            in plain values.
+        mitigation: Whose group labels were used for training and for selection, and the mitigation's own record, in
+            plain values.
         validated: Logits of the validation rows in the order of their table, on the CPU; None for dense outputs.
         operating: Of dense outputs the logit of lesion at which each share in `LEVELS` of the validation lesions is
             found, NaN where none does.
-        finding: What to know about a training that neither collapsed nor diverged.
+        finding: A remark on a training that neither collapsed nor diverged.
     """
 
     network: nn.Module

@@ -58,8 +58,8 @@ class Grouping:
         """Of the groups, such as `malignant, with`."""
         return tuple(f"{target}, {level}" for target in self.classes for level in self.levels)
 
-    def of(self, table: FactorTable, what: str) -> Int[np.ndarray, "n"]:
-        """Return the group of every row, int64. `what` names the rows in messages.
+    def of(self, table: FactorTable, which: str) -> Int[np.ndarray, "n"]:
+        """Return the group of every row, int64. `which` names the rows in messages.
 
         Raises:
             DataError: For rows without a value, or with a level that the rows behind the grouping do not have.
@@ -68,7 +68,7 @@ class Grouping:
         outside = int((level < 0).sum())
         if outside:
             raise DataError(
-                f"groups by '{self.factor}' need a value in every row, and {outside} of {len(table)} {what} rows have "
+                f"groups by '{self.factor}' need a value in every row, and {outside} of {len(table)} {which} rows have "
                 f"none of {', '.join(self.levels)}: leave them out with `where`"
             )
         return table.target * len(self.levels) + level
@@ -295,20 +295,20 @@ class Guesser(nn.Module):
 
 
 class Adversarial(MitigatedObjective):
-    """The recipe's loss + cross-entropy of guessing the factor from features whose gradient is reversed.
+    """The recipe's loss + cross-entropy of a classifier of the factor on features whose gradient is reversed.
 
-    Down the gradient the guesser learns to guess, and the encoder to leave it nothing to guess by.
+    By gradient descent the guesser learns to predict the factor, and the encoder to remove the information about it.
 
     Args:
-        told: The number of classes where the guesser receives the class, else 0.
+        conditioned: The number of classes where the guesser is given the class, else 0.
     """
 
     def __init__(
-        self, inner: Objective, guesser: Guesser, *, levels: int, told: int, strength: float, ramp: float
+        self, inner: Objective, guesser: Guesser, *, levels: int, conditioned: int, strength: float, ramp: float
     ) -> None:
         super().__init__(inner)
         self.guesser = guesser
-        self.levels, self.told, self.strength, self.ramp = levels, told, strength, ramp
+        self.levels, self.conditioned, self.strength, self.ramp = levels, conditioned, strength, ramp
 
     def strength_at(self, progress: Progress) -> float:
         """lambda at a step: strength * (2 / (1 + exp(-ramp * share)) - 1), or strength where there is no ramp."""
@@ -320,9 +320,9 @@ class Adversarial(MitigatedObjective):
         """Mean cross-entropy of the guesses, in float32, its gradient with regard to the features reversed."""
         with without_autocast(features.device):
             seen = reversed_gradient(widened(features), strength)
-            if self.told:
-                told = nn.functional.one_hot(batch.target, self.told).to(seen.dtype)
-                seen = torch.cat([seen, told], dim=1)
+            if self.conditioned:
+                conditioned = nn.functional.one_hot(batch.target, self.conditioned).to(seen.dtype)
+                seen = torch.cat([seen, conditioned], dim=1)
             return nn.functional.cross_entropy(self.guesser(seen), groups_in(batch) % self.levels)
 
     def mitigated(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
@@ -376,9 +376,11 @@ class DomainAdversarial(Mitigation):
     def objective(self, inner: Objective, context: LossContext, setting: Setting) -> Adversarial:
         """Return the recipe's loss and the adversary's."""
         grouping, _ = setting.grouped()
-        told, levels = context.classes if self.given_target else 0, len(grouping.levels)
-        guesser = Guesser(context.width + told, self.hidden, levels)
-        return Adversarial(inner, guesser, levels=levels, told=told, strength=self.strength, ramp=self.ramp)
+        conditioned, levels = context.classes if self.given_target else 0, len(grouping.levels)
+        guesser = Guesser(context.width + conditioned, self.hidden, levels)
+        return Adversarial(
+            inner, guesser, levels=levels, conditioned=conditioned, strength=self.strength, ramp=self.ramp
+        )
 
 
 # An intervention put on training images at random, so that it says nothing of their class.

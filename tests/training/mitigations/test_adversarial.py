@@ -29,23 +29,27 @@ def test_the_reversed_gradient_is_minus_strength_times_the_plain_one(strength):
     assert torch.allclose(back, -strength * plain)
 
 
-def setup(told=0):
+def setup(conditioned=0):
     generator = torch.Generator().manual_seed(1)
     features = torch.randn(12, 6, generator=generator, requires_grad=True)
     logits = torch.randn(12, 2, generator=generator)
     group = torch.arange(12) % 4
     batch = Batch(torch.zeros(12, 1, 1, 1), group // 2, torch.arange(12), group=group)
     inner = CrossEntropy(LossContext(6, 2, (6, 6)))
-    objective = Adversarial(inner, Guesser(6 + told, 5, 2), levels=2, told=told, strength=0.7, ramp=0)
+    objective = Adversarial(
+        inner, Guesser(6 + conditioned, 5, 2), levels=2, conditioned=conditioned, strength=0.7, ramp=0
+    )
     return objective, Outputs(features, logits), batch
 
 
-@pytest.mark.parametrize("told", [0, 2])
-def test_the_encoder_goes_up_where_the_guesser_goes_down(told):
+@pytest.mark.parametrize("conditioned", [0, 2])
+def test_the_encoder_goes_up_where_the_guesser_goes_down(conditioned):
     """One loss: the guesser's gradient is that of its cross-entropy, the features' is -0.7 times it."""
-    objective, outputs, batch = setup(told)
+    objective, outputs, batch = setup(conditioned)
     seen = outputs.features.detach().requires_grad_()
-    given = torch.cat([seen, torch.nn.functional.one_hot(batch.target, told).float()], 1) if told else seen
+    given = (
+        torch.cat([seen, torch.nn.functional.one_hot(batch.target, conditioned).float()], 1) if conditioned else seen
+    )
     own = torch.nn.functional.cross_entropy(objective.guesser(given), batch.group % 2)
     parameters = list(objective.guesser.parameters())
     expected = torch.autograd.grad(own, [seen, *parameters])

@@ -57,7 +57,7 @@ def check_projection(projection: Projection, embedding: int | None) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Arguments of every embedding loss: how the head is trained and what the loss is applied to.
+    """Arguments of every embedding loss: how the head is trained, and the features that the loss is applied to.
 
     Raises:
         ValueError: An argument has no effect given the others.

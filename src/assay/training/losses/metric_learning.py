@@ -120,7 +120,7 @@ class NearestSemiHardMiner(miners.BaseMiner):
 
 
 class ClassDirections:
-    """Lets the loop draw the class directions `W` [d, classes] anew, by the law of a linear layer's weights."""
+    """Initializes the class directions `W` [d, classes] as the weights of a linear layer are, at the loop's request."""
 
     W: nn.Parameter
 
