@@ -32,6 +32,30 @@ def test_small_cnn_has_the_parameters_it_says():
     assert f"{24_634 / 1000:.0f} thousand parameters" in lookup("architecture", "small-cnn").summary
 
 
+@pytest.mark.parametrize(
+    "architecture",
+    [part("architecture", "small-cnn", dropout=0.5), part("architecture", "resnet18", stem="small", dropout=0.5)],
+)
+def test_dropout_zeroes_features_before_the_head_in_training_alone(architecture):
+    """Half of the features are doubled, the others zeroed: logits differ from step to step, features do not."""
+    network = build(architecture)
+    plain = build(part("architecture", architecture.name, **{**architecture.params, "dropout": 0.0}))
+    assert all(torch.equal(one, plain.state_dict()[name]) for name, one in network.state_dict().items())
+    images = torch.rand(4, 1, 32, 32, generator=torch.Generator().manual_seed(1))
+    seen = network.eval().read(images)
+    assert torch.equal(seen.logits, plain.eval().read(images).logits)
+    network.train()
+    for layer in network.trunk.modules():
+        layer.eval()  # batch norms as they are, so that dropout alone is random
+    torch.manual_seed(0)
+    first, second = network.read(images), network.read(images)
+    assert torch.equal(first.features, seen.features)
+    assert not torch.equal(first.logits, second.logits)
+    torch.manual_seed(0)
+    zeroed = torch.nn.functional.dropout(first.features, 0.5)
+    assert torch.equal(first.logits, network.head(zeroed))
+
+
 def test_building_leaves_the_global_generators_alone():
     before = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
     build()

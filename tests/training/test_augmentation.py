@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
+import torchvision
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.worlds.environments import part
+from torch.nn import functional
 
 from assay.core.registry import build, entries
 from assay.data.dataset import Batch
@@ -65,10 +69,22 @@ def test_shift_is_a_roll_with_repeated_edges(down, right):
     assert np.array_equal(out.numpy(), expected)
 
 
+def drawn(**values: float) -> dict[str, np.ndarray]:
+    """Draws of `affine` for one image: nothing changes but these."""
+    plain = {"angle": 0.0, "scale": 1.0, "down": 0.0, "right": 0.0, "slant": 0.0}
+    return {name: np.array([value]) for name, value in {**plain, **values}.items()}
+
+
 @pytest.mark.parametrize("shape", [(9, 9), (8, 12)])
 def test_affine_of_half_a_turn_is_both_flips(shape):
     images = pixels(1, 1, *shape)
-    draws = {"angle": np.array([np.pi]), "scale": np.array([1.0]), "down": np.array([0.0]), "right": np.array([0.0])}
+    draws = {
+        "angle": np.array([np.pi]),
+        "scale": np.array([1.0]),
+        "down": np.array([0.0]),
+        "right": np.array([0.0]),
+        "slant": np.array([0.0]),
+    }
     out = build("augmentation", "affine", {}).apply(images, draws)
     assert torch.allclose(out, images.flip(-1, -2), atol=1e-5)
 
@@ -77,8 +93,7 @@ def test_affine_turns_a_long_image_without_shearing_it():
     """A dot 3 px right of the center of a 21 x 41 image lies 3 px above it after a quarter turn, or below."""
     images = torch.zeros(1, 1, 21, 41)
     images[0, 0, 10, 23] = 1
-    zero = np.array([0.0])
-    draws = {"angle": np.array([np.pi / 2]), "scale": np.array([1.0]), "down": zero, "right": zero}
+    draws = drawn(angle=np.pi / 2)
     out = build("augmentation", "affine", {}).apply(images, draws)[0, 0]
     row, column = divmod(int(out.argmax()), 41)
     assert column == 20
@@ -89,10 +104,32 @@ def test_affine_turns_a_long_image_without_shearing_it():
 def test_affine_shift_moves_by_the_share_it_says():
     images = torch.zeros(1, 1, 20, 40)
     images[0, 0, 10, 10] = 1
-    one = np.array([1.0])
-    draws = {"angle": 0 * one, "scale": one, "down": 0.1 * one, "right": 0.25 * one}
+    draws = drawn(down=0.1, right=0.25)
     out = build("augmentation", "affine", {}).apply(images, draws)[0, 0]
     assert divmod(int(out.argmax()), 40) == (12, 20)
+
+
+@pytest.mark.parametrize(("angle", "scale", "slant"), [(0, 1, 10), (0, 1, -25), (30, 0.9, 8)])
+@pytest.mark.parametrize("shape", [(33, 33), (21, 41)])
+def test_affine_with_a_shear_is_that_of_torchvision(shape, angle, scale, slant):
+    """Compared in the middle, since torchvision blackens edges."""
+    images = functional.avg_pool2d(pixels(1, 1, *shape), 5, stride=1, padding=2)
+    tangent = math.tan(math.radians(slant))
+    draws = drawn(angle=math.radians(angle), scale=scale, slant=tangent)
+    out = build("augmentation", "affine", {}).apply(images, draws)
+    how = torchvision.transforms.InterpolationMode.BILINEAR
+    expected = torchvision.transforms.functional.affine(images, angle, [0, 0], scale, [slant, 0.0], how)
+    middle = (..., slice(shape[0] // 2 - 5, shape[0] // 2 + 6), slice(shape[1] // 2 - 5, shape[1] // 2 + 6))
+    assert torch.allclose(out[middle], expected[middle], atol=1e-5)
+
+
+def test_without_a_shear_the_other_draws_are_the_same():
+    one, other = (build("augmentation", "affine", {"shear": shear}) for shear in (0.0, 20.0))
+    first, second = (how.draw(np.random.default_rng(3), 5) for how in (one, other))
+    assert all(np.array_equal(first[name], second[name]) for name in ("angle", "scale", "down", "right"))
+    assert not first["slant"].any()
+    assert (np.abs(second["slant"]) <= math.tan(math.radians(20))).all()
+    assert second["slant"].any()
 
 
 def test_intensity_by_hand():

@@ -407,6 +407,7 @@ class Classifier(WithTrunk):
             features, is added as the last.
         replaced: Names of the classifier layers that published weights of this architecture hold on top of the trunk,
             and that the head replaces.
+        dropout: Probability of a pooled feature to be zeroed before the head in training, 0 to 1 (excluded).
     """
 
     def __init__(
@@ -417,9 +418,11 @@ class Classifier(WithTrunk):
         scaling: InputScaling,
         classes: int,
         replaced: Sequence[str] = (),
+        dropout: float = 0.0,
     ) -> None:
         super().__init__(trunk, scaling, width)
         self.replaced = tuple(replaced)
+        self.dropout = dropout
         self.layers = (*(f"trunk.{layer}" for layer in layers), "trunk")
         self.head = nn.Linear(width, classes)
 
@@ -430,7 +433,8 @@ class Classifier(WithTrunk):
     def read(self, images: Float[Tensor, "b c h w"]) -> Outputs:
         """Features and logits in one pass."""
         features = self.trunk(self.scaling(images))
-        return Outputs(features=features, logits=self.head(features))
+        kept = functional.dropout(features, self.dropout, self.training) if self.dropout else features
+        return Outputs(features=features, logits=self.head(kept))
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k"]:
         """Logits."""
@@ -532,6 +536,10 @@ def scaling_words(network: nn.Module) -> str:
 
 SMALLEST_SIDE = 16
 
+Dropout = Annotated[
+    float, Field(ge=0, lt=1, description="share of the pooled features that are zeroed before the head in training")
+]
+
 
 @component(
     "architecture",
@@ -548,6 +556,7 @@ def small_cnn(
     in_chans: Annotated[
         Literal[1, 3] | None, Field(description="input channels, the images' if not said; 3: gray repeated")
     ] = None,
+    dropout: Dropout = 0.0,
 ) -> Classifier:
     """Four blocks of a 3x3 convolution with stride 2, batch norm and ReLU; then the mean over places.
 
@@ -576,7 +585,7 @@ def small_cnn(
     trunk.add_module("pool", nn.AdaptiveAvgPool2d(1))
     trunk.add_module("flat", nn.Flatten())
     layers = ("block1", "block2", "block3", "block4")
-    network = Classifier(trunk, widths[-1], layers, InputScaling(channels), context.classes)
+    network = Classifier(trunk, widths[-1], layers, InputScaling(channels), context.classes, dropout=dropout)
     initialize_by_name(network, context.seed)
     return network
 

@@ -18,7 +18,14 @@ from torch import Tensor, nn
 from assay.core.errors import SpecError, unknown_name
 from assay.core.registry import component
 from assay.models.checkpoint import library_draws
-from assay.models.classifier import WEIGHTS, ArchitectureContext, Classifier, InputScaling, initialize_by_name
+from assay.models.classifier import (
+    WEIGHTS,
+    ArchitectureContext,
+    Classifier,
+    Dropout,
+    InputScaling,
+    initialize_by_name,
+)
 from assay.models.untyped import named_layers
 
 InputChannels = Annotated[Literal[1, 3], Field(description="input channels; gray images are repeated to fill 3")]
@@ -32,6 +39,7 @@ def timm_network(
     *,
     model: Annotated[str, Field(description="timm's name of the network, such as tf_efficientnet_lite0")],
     in_chans: InputChannels = 3,
+    dropout: Dropout = 0.0,
 ) -> Classifier:
     """Return a timm network with its pooling, its classifier replaced by Assay's head. Input scaling is timm's for the
     name.
@@ -39,7 +47,7 @@ def timm_network(
     All of the trunk's weights are drawn by timm, in its own order, from one generator of the seed; the head's from one
     of its own, so that networks that differ in their number of classes share the trunk.
     """
-    return _classifier(_trunk(model, in_chans, context), in_chans, context)
+    return _classifier(_trunk(model, in_chans, context), in_chans, context, dropout)
 
 
 @component(
@@ -53,6 +61,7 @@ def resnet18(
         Field(description="7x7 stride 2 and max-pooling, or 3x3 stride 1 without pooling for small images"),
     ] = "imagenet",
     in_chans: InputChannels = 3,
+    dropout: Dropout = 0.0,
 ) -> Classifier:
     """ResNet-18 (He et al. 2016); the small stem, for images to 64 px, is a 3x3 convolution of stride 1, no pooling."""
     trunk = _trunk("resnet18", in_chans, context)
@@ -61,7 +70,7 @@ def resnet18(
         initialize_by_name(convolution, context.seed, "trunk.conv1")
         trunk.conv1 = convolution
         trunk.maxpool = nn.Identity()
-    return _classifier(trunk, in_chans, context)
+    return _classifier(trunk, in_chans, context, dropout)
 
 
 def default_configuration(trunk: nn.Module) -> Mapping[str, Any]:
@@ -112,7 +121,7 @@ def configuration_of(model: str) -> Mapping[str, Any]:
     return {} if configuration is None else cast(Mapping[str, Any], configuration.to_dict())
 
 
-def _classifier(trunk: nn.Module, in_chans: int, context: ArchitectureContext) -> Classifier:
+def _classifier(trunk: nn.Module, in_chans: int, context: ArchitectureContext, dropout: float) -> Classifier:
     configuration = default_configuration(trunk)
     scaling = InputScaling(in_chans, configuration.get("mean", (0.5,)), configuration.get("std", (0.5,)))
     network = Classifier(
@@ -122,6 +131,7 @@ def _classifier(trunk: nn.Module, in_chans: int, context: ArchitectureContext) -
         scaling,
         context.classes,
         classifier_names(configuration),
+        dropout,
     )
     initialize_by_name(network.head, context.seed, "head")
     return network

@@ -147,36 +147,43 @@ class Shift:
         return windows[torch.arange(len(images), device=images.device), :, down, right]
 
 
-@component("augmentation", "affine", summary="rotate, scale and move, edges repeated")
+@component("augmentation", "affine", summary="rotate, shear, scale and move, edges repeated")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Affine:
-    """Rotate, scale and move about the center, bilinear (label maps: nearest); revealed pixels repeat the edge."""
+    """Rotate, shear, scale and move about the center, bilinear (label maps: nearest); revealed pixels repeat the edge.
+
+    The shear slants vertical lines and comes before the rotation, as in torchvision's `RandomAffine`. Keras counts
+    `shear_range` in degrees too, so that a published 0.1 there is a tenth of a degree.
+    """
 
     degrees: Annotated[float, Field(ge=0, le=180, description="largest rotation either way, in degrees")] = 10.0
     scale: Annotated[float, Field(ge=0, lt=1, description="largest change of scale either way, as a share")] = 0.1
     shift: Annotated[float, Field(ge=0, lt=1, description="largest shift either way, as a share of the side")] = 0.05
+    shear: Annotated[float, Field(ge=0, lt=90, description="largest slant either way, in degrees")] = 0.0
     geometric: ClassVar[bool] = True
 
     def draw(self, rng: np.random.Generator, count: int) -> Draws:
-        """angle (radians), scale (factor), down and right (shares of the side): float64 [count]."""
-        u = rng.uniform(-1, 1, size=(4, count))
+        """angle (radians), scale (factor), down and right (shares of the side), slant (tangent): float64 [count]."""
+        u = rng.uniform(-1, 1, size=(5, count))
         return {
             "angle": u[0] * math.radians(self.degrees),
             "scale": 1 + u[1] * self.scale,
             "down": u[2] * self.shift,
             "right": u[3] * self.shift,
+            "slant": np.tan(u[4] * math.radians(self.shear)),
         }
 
     def apply(self, images: Float[Tensor, "b c h w"], draws: Draws) -> Float[Tensor, "b c h w"]:
-        """Return the inverse map of every image is sampled; sides of unequal length keep angles."""
+        """Sample the inverse map of every image; sides of unequal length keep angles."""
         height, width = images.shape[-2:]
         cosine = np.cos(draws["angle"]) / draws["scale"]
         sine = np.sin(draws["angle"]) / draws["scale"]
+        across, along = cosine - draws["slant"] * sine, sine + draws["slant"] * cosine
         right, down = 2 * draws["right"], 2 * draws["down"]
         ratio = height / width
         theta = np.stack(
             [
-                np.stack([cosine, sine * ratio, -cosine * right - sine * ratio * down], axis=1),
+                np.stack([across, along * ratio, -across * right - along * ratio * down], axis=1),
                 np.stack([-sine / ratio, cosine, sine / ratio * right - cosine * down], axis=1),
             ],
             axis=1,

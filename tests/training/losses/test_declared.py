@@ -20,7 +20,7 @@ NAMES = (
 )  # fmt: skip
 FOR_SEGMENTATION = (
     "boundary", "cross-entropy-dice", "dice", "focal-tversky", "generalized-dice", "hausdorff", "log-cosh-dice",
-    "lovasz", "mcc", "top-k-cross-entropy", "tversky", "weighted-sum",
+    "log-dice", "lovasz", "mcc", "top-k-cross-entropy", "tversky", "weighted-sum",
 )  # fmt: skip
 """Those that serve segmentation alone."""
 WITHOUT_LABELS = ("barlow-twins", "byol", "dino", "masked-autoencoder", "moco", "swav", "vicreg")

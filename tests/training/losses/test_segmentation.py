@@ -56,6 +56,10 @@ def test_the_family_of_dice_equals_the_loops(at: Maps, reduce: str, background: 
     assert value("dice", at, **options).item() == pytest.approx(expected, rel=1e-9, abs=1e-12)
     expected = naive.over_groups(*arrays(at), reduce, background, lambda found: math.log(math.cosh(of(found))))
     assert value("log-cosh-dice", at, **options).item() == pytest.approx(expected, rel=1e-9, abs=1e-12)
+    least, plain = np.finfo(np.float64).eps, naive.dice(smoothing)
+    of_class = naive.mean_over_classes(lambda p, g: -math.log(max(1 - plain(p, g), least)))
+    expected = naive.over_groups(*arrays(at), reduce, background, of_class)
+    assert value("log-dice", at, **options).item() == pytest.approx(expected, rel=1e-9, abs=1e-9)
     expected = naive.over_groups(*arrays(at), reduce, background, naive.generalized_dice(smoothing))
     assert value("generalized-dice", at, **options).item() == pytest.approx(expected, rel=1e-9, abs=1e-12)
 

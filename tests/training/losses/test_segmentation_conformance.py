@@ -63,6 +63,10 @@ class TestGeneralisedDicePerBatchWithoutSmoothing(DenseLossConformance):
     params: ClassVar[dict[str, Any]] = {"reduce": "batch", "smoothing": 0}
 
 
+class TestLogDice(DenseLossConformance):
+    name = "log-dice"
+
+
 class TestLogCoshDice(DenseLossConformance):
     name = "log-cosh-dice"
 

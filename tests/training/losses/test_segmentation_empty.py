@@ -36,6 +36,7 @@ VALUES: list[tuple[str, dict[str, Any], float]] = [
     ("dice", {"smoothing": 100.0}, 1 - 100 / (SUM + 100)),
     ("dice", {"background": True}, (OVERLAP + BACKGROUND) / 2),
     ("dice", {"reduce": "batch"}, OVERLAP),
+    ("log-dice", {}, math.log(SUM + 1)),
     ("log-cosh-dice", {}, math.log(math.cosh(OVERLAP))),
     ("log-cosh-dice", {"smoothing": 0.0}, math.log(math.cosh(1))),
     (

@@ -22,3 +22,7 @@ class TestJustTrainTwice(TrainingConformance):
 
 class TestDomainAdversarial(TrainingConformance):
     mitigation = "domain-adversarial"
+
+
+class TestMixup(TrainingConformance):
+    mitigation = "mixup"

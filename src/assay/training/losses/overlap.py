@@ -114,6 +114,34 @@ def log_cosh_dice(
     return SegmentationObjective(criterion, reduce)
 
 
+def _negative_log(values: Float[Tensor, "t c"]) -> Float[Tensor, "t"]:
+    """Kept off an overlap of 0, where the logarithm is infinite."""
+    return -(1 - values).clamp_min(torch.finfo(values.dtype).eps).log().mean(dim=1)
+
+
+@component(
+    "loss",
+    "log-dice",
+    LossTraits(tasks=("segmentation",)),
+    summary="-log of the overlap, steeper than Dice where little is found",
+)
+def log_dice(
+    context: LossContext,
+    *,
+    reduce: Reduction = "image",
+    background: Background = False,
+    smoothing: Smoothing = 1.0,
+) -> SegmentationObjective:
+    """Mean over classes of -log(1 - `dice`), of each image's or of the batch's; 0 to 15.9 (float32).
+
+    On a target without the class: -log(s / (sum p + s)), whose gradient on the probability of every pixel is
+    1 / (sum p + s); with s = 0 it is 15.9 with a gradient of 0. The `log_loss` of segmentation-models-pytorch's
+    DiceLoss, which takes the logarithm of the mean over classes of the batch and ignores an absent class.
+    """
+    criterion = _criterion(_dice(reduce, smoothing), background=background, of_classes=_negative_log)
+    return SegmentationObjective(criterion, reduce)
+
+
 def _tversky(reduce: Reduce, smoothing: float, false_positives: float, false_negatives: float) -> TverskyLoss:
     """Half of the smoothing, since Tversky's index is written with half of Dice's numbers."""
     return TverskyLoss(
