@@ -17,7 +17,7 @@ from assay.cli import main
 from assay.core.errors import DataError, SpecError, StoreError
 from assay.core.registry import lookup
 from assay.core.traits import ComponentKind
-from assay.data.files.masks import read_coco
+from assay.data.files.outlines import read_coco
 from assay.spec.parse import parse_study
 from assay.spec.schema import DataSpec
 from assay.store.migrations import migrated, unversioned

@@ -15,7 +15,7 @@ from tests.worlds.files import SIDE, blob, load, noise, save, small_set, write_t
 
 from assay.core.errors import DataError, SpecError
 from assay.data.dataset import Dataset
-from assay.data.files.masks import Format, filled, runs
+from assay.data.files.outlines import Format, filled, runs
 from assay.spec.parse import parse_study
 from assay.spec.schema import FactorSpec
 

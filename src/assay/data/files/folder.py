@@ -16,16 +16,15 @@ from assay.core.types import Factor, FactorTable
 from assay.data.cards import OWN_PATIENT
 from assay.data.files.decode import meaning_of
 from assay.data.files.masks import (
-    FILE_NAME,
     Listing,
     image_files,
     leave_out_unmasked,
     paired,
     read_boxes,
-    read_coco,
     row_masks,
     unmasked,
 )
+from assay.data.files.outlines import FILE_NAME, read_coco
 from assay.data.files.skipped import contradicting
 from assay.data.files.table import (
     Problem,

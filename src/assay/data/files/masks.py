@@ -1,16 +1,14 @@
-"""Masks of lesions: files, run lengths, COCO polygons, boxes, and masks paired with images."""
+"""Masks of lesions: of tables, paired with images by name, by kind, and boxes."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
@@ -32,31 +30,18 @@ from assay.data.files.decode import (
     decode_masks,
     facts_of,
     labels_of,
-    numbered,
     read_file,
 )
 from assay.data.files.fitting import placed
+from assay.data.files.outlines import Coco, Drawn, runs
 from assay.data.files.readers import read_stored
-from assay.data.files.table import Problem, Table, Unreadable, absent, inside, number, read_table, refuse, shown
+from assay.data.files.table import Problem, Table, Unreadable, absent, inside, number, read_table, refuse
 from assay.spec.data import has_masks
 from assay.spec.schema import BoxesSpec, DataSpec
 
 # The masks of a whole set: where each comes from, how they are decoded, and what only all of them together show.
 
 _MOST, _NEARLY_ALL, _LEAST = 0.5, 0.9, 5
-
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """A mask that is written as text.
-
-    Attributes:
-        draw: Height and width -> label map; raises Unreadable.
-        digest: Its content.
-    """
-
-    digest: str
-    draw: Callable[[int, int], UInt8[np.ndarray, "h w"]]
 
 
 MaskAt = Path | Drawn | None
@@ -161,282 +146,6 @@ def told_of(
         )
     several = [f"{kind} in {count:,} images" for kind, count in zip(meaning.kinds, counts[1:].tolist(), strict=True)]
     return ([", ".join(several)] if len(several) > 1 else []), warnings
-
-
-# Masks written as run lengths, as Kaggle and COCO do.
-#
-# kaggle-rle: pairs of start and length, the first pixel being 1, counted down the columns; kaggle-rle-rows: along the
-# rows. `-1` is a mask without a lesion. coco-rle: JSON with `size` ([height, width]) and `counts`, lengths of
-# background and lesion in turn down the columns, as numbers or in COCO's compressed text.
-
-Format = Literal["kaggle-rle", "kaggle-rle-rows", "coco-rle"]
-_NONE = "-1"
-_KAGGLE = "write pairs of start and length, the first pixel being 1"
-_COCO = 'write {"size": [height, width], "counts": [...]}'
-
-
-def runs(cell: str, how: Format) -> Drawn:
-    """Return the mask that a table's cell describes. Raises Unreadable for text that is no runs of this format."""
-    digest = hashlib.sha256(f"{how} {cell}".encode()).hexdigest()[:32]
-    if how == "coco-rle":
-        try:
-            given = json.loads(cell)
-        except ValueError:
-            raise Unreadable(f"{shown(cell)} is no JSON", _COCO) from None
-        return Drawn(digest, partial(_labels_of_coco, given))
-    return Drawn(digest, partial(_kaggle, _numbers(cell), how == "kaggle-rle"))
-
-
-def _numbers(cell: str) -> Int[np.ndarray, "n 2"]:
-    if cell.strip() == _NONE:
-        return np.empty((0, 2), dtype=np.int64)
-    try:
-        values = np.array([int(word) for word in cell.split()], dtype=np.int64)
-    except (ValueError, OverflowError):
-        raise Unreadable(f"{shown(cell)} is no run length", _KAGGLE) from None
-    if len(values) % 2:
-        raise Unreadable(f"it has {len(values)} numbers, an odd one without a length", _KAGGLE)
-    return values.reshape(-1, 2)
-
-
-def _kaggle(pairs: Int[np.ndarray, "n 2"], down: bool, height: int, width: int) -> UInt8[np.ndarray, "h w"]:
-    starts, ends = pairs[:, 0] - 1, pairs.sum(axis=1) - 1
-    if (starts < 0).any() or (pairs[:, 1] < 1).any():
-        raise Unreadable("a run starts before pixel 1 or has no length", _KAGGLE)
-    if len(ends) and int(ends.max()) > height * width:
-        what = f"its runs end at pixel {int(ends.max())}, the image has {height * width}"
-        raise Unreadable(what, "give the runs of an image of this size")
-    # How many runs are open at each pixel.
-    steps = np.bincount(starts, minlength=height * width + 1) - np.bincount(ends, minlength=height * width + 1)
-    lesion = (np.cumsum(steps)[:-1] > 0).astype(np.uint8)
-    return lesion.reshape(width, height).T if down else lesion.reshape(height, width)
-
-
-def _labels_of_coco(given: Any, height: int, width: int) -> UInt8[np.ndarray, "h w"]:
-    return coco_runs(given, height, width).astype(np.uint8)
-
-
-def coco_runs(given: Any, height: int, width: int) -> Bool[np.ndarray, "h w"]:
-    """Return the pixels of COCO run lengths. Raises Unreadable when they are of another size or are no run lengths."""
-    fields = cast("Mapping[str, Any]", given if isinstance(given, Mapping) else {})
-    size, counts = fields.get("size"), fields.get("counts")
-    if not isinstance(size, list) or not isinstance(counts, (list, str)):
-        raise Unreadable("its run lengths have no `size` and `counts`", _COCO)
-    if cast("list[Any]", size) != [height, width]:
-        what = f"its runs are of {shown(str(cast(object, size)))} (height, width), the image is {height} x {width}"
-        raise Unreadable(what, "give the runs of an image of this size")
-    lengths = _decompressed(counts) if isinstance(counts, str) else cast("Sequence[Any]", counts)
-    whole = all(isinstance(length, int) and length >= 0 for length in lengths)
-    if not whole or sum(lengths) != height * width:
-        raise Unreadable("its counts are no whole numbers that add up to the image's pixels", _COCO)
-    lesion = np.repeat(np.arange(len(lengths)) % 2 == 1, np.array(lengths, dtype=np.int64))
-    return lesion.reshape(width, height).T
-
-
-def _decompressed(text: str) -> list[int]:
-    """COCO's compressed counts: 5 bits a character, the sixth says that more follow, later counts are differences."""
-    counts: list[int] = []
-    value = shift = 0
-    for character in text:
-        code = ord(character) - 48
-        if not 0 <= code < 64:
-            raise Unreadable("its counts are no compressed run lengths", _COCO)
-        value |= (code & 31) << shift
-        shift += 5
-        if code & 32:
-            continue
-        if code & 16:
-            value -= 1 << shift
-        counts.append(value + (counts[-2] if len(counts) > 2 else 0))
-        value = shift = 0
-    return counts
-
-
-# Images and outlines of lesions in one COCO file: its images as a table, its annotations as masks.
-#
-# All annotations of an image make one mask. A pixel is inside a polygon where its center is (even-odd rule; of several
-# polygons any); a polygon around no pixel's center takes the pixel in its middle. Where annotations of several kinds
-# overlap, the smaller one is seen.
-
-FILE_NAME = "file_name"
-_POLYGON = "give `segmentation` as polygons [[x, y, x, y, ...]] or run lengths"
-
-
-@dataclass(frozen=True, slots=True)
-class Coco:
-    """A COCO file.
-
-    Attributes:
-        images: One row each, numbered from 1.
-        masks: Of each row, None for one without annotations.
-    """
-
-    images: Table
-    masks: tuple[Drawn | None, ...]
-    meaning: Meaning
-    problems: tuple[Problem, ...]
-    warnings: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Outline:
-    """An annotation: polygons or run lengths, and its label."""
-
-    segmentation: Any
-    label: int
-
-
-def read_coco(path: Path, spec: DataSpec) -> Coco:
-    """Return the images and masks of a file.
-
-    Raises:
-        DataError: If the file as a whole is not COCO.
-    """
-    whole = _parsed(path)
-    images, annotations, categories = (_entries(whole, name, path) for name in ("images", "annotations", "categories"))
-    meaning = _meaning(annotations, categories, spec, path)
-    _require_ids(images, path)
-    by_image: dict[Any, list[Mapping[str, Any]]] = {}
-    for entry in annotations:
-        by_image.setdefault(_id(entry.get("image_id"), "image_id of an annotation", path), []).append(entry)
-    table = _table(path, images)
-    masks: list[Drawn | None] = []
-    problems: list[Problem] = []
-    for line, image in enumerate(images, start=1):
-        entries = by_image.pop(image.get("id"), [])
-        if any(not entry.get("segmentation") for entry in entries):
-            what = "an annotation of it has no outline"
-            problems.append(Problem(line, str(image.get(FILE_NAME, "")), what, _POLYGON))
-        masks.append(_drawn(image, entries, meaning) if entries else None)
-    stray = sum(map(len, by_image.values()))
-    lacking = [str(image.get(FILE_NAME, "")) for image, mask in zip(images, masks, strict=True) if mask is None]
-    if stray and lacking and spec.unmasked != "refuse":
-        raise DataError(
-            f"{path.name}: {stray:,} annotations are of no image, first image_id {next(iter(by_image))!r:.40}, "
-            f"while {len(lacking):,} images have none, first {lacking[0]}: what is free of lesions cannot be told from "
-            "what is misnumbered; give annotations their images' ids, or take them out"
-        )
-    warnings = (f"{stray:,} annotations belong to no image",) if stray else ()
-    return Coco(table, tuple(masks), meaning, tuple(problems), warnings)
-
-
-def _require_ids(images: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Each image has an id of its own."""
-    seen: set[Any] = set()
-    for image in images:
-        own = _id(image.get("id"), f"id of image {shown(str(image.get(FILE_NAME, '')))}", path)
-        if own in seen:
-            raise DataError(f"{path.name}: id {own!r:.40} stands for several images; give each its own")
-        seen.add(own)
-
-
-def _id(value: Any, of: str, path: Path) -> int | str:
-    if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise DataError(f"{path.name}: {of} is {value!r:.40}, where COCO has a number; export it again")
-    return value
-
-
-def _parsed(path: Path) -> Mapping[str, Any]:
-    try:
-        whole = json.loads(path.read_bytes())
-    except RecursionError as error:
-        raise DataError(f"{path.name} is nested too deeply for COCO; export it again as COCO") from error
-    except (ValueError, UnicodeDecodeError) as error:
-        raise DataError(f"{path.name} is not JSON: {error}; export it again as COCO") from error
-    if not isinstance(whole, dict):
-        raise DataError(f"{path.name} is not COCO: expected images, annotations and categories; export it again")
-    return cast("Mapping[str, Any]", whole)
-
-
-def _entries(whole: Mapping[str, Any], name: str, path: Path) -> list[Mapping[str, Any]]:
-    given = whole.get(name)
-    if not isinstance(given, list) or not all(isinstance(entry, dict) for entry in cast("list[Any]", given)):
-        raise DataError(f"{path.name} has no list of {name}; export it as COCO, with images, annotations, categories")
-    return cast("list[Mapping[str, Any]]", given)
-
-
-def _meaning(
-    annotations: Sequence[Mapping[str, Any]], categories: Sequence[Mapping[str, Any]], spec: DataSpec, path: Path
-) -> Meaning:
-    """Categories that any annotation has, by their names, or as the spec names their numbers."""
-    numbers = [entry.get("category_id") for entry in annotations]
-    wrong = next((number for number in numbers if not isinstance(number, int) or isinstance(number, bool)), 0)
-    if wrong != 0:
-        raise DataError(
-            f"{path.name}: category_id {shown(str(wrong))} of an annotation is not a whole number, as COCO has it"
-        )
-    used = set(numbers)
-    told = {_id(entry.get("id"), "id of a category", path): str(entry.get("name")) for entry in categories}
-    names: Mapping[Any, str] = spec.mask_values or told
-    unnamed = sorted(str(number) for number in used if number not in names)
-    if unnamed:
-        where = "data.mask_values" if spec.mask_values else "its categories"
-        raise DataError(f"{path.name}: annotations are of category {', '.join(unnamed[:6])}, not in {where}; name it")
-    return numbered({number: name for number, name in names.items() if isinstance(number, int) and number in used})
-
-
-def _table(path: Path, images: Sequence[Mapping[str, Any]]) -> Table:
-    """Entries of the file on its images as text, so that `where`, factors and patients are read as of any table."""
-    header = tuple(dict.fromkeys([FILE_NAME, *(name for image in images for name in image)]))
-    rows = tuple(tuple(_cell(image.get(name)) for name in header) for image in images)
-    return Table(path.name, header, rows, tuple(range(1, len(rows) + 1)))
-
-
-def _cell(value: Any) -> str:
-    return str(value) if isinstance(value, (str, int, float)) else ""
-
-
-def _drawn(image: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], meaning: Meaning) -> Drawn:
-    outlines = [_Outline(entry.get("segmentation"), meaning.labels[entry["category_id"]]) for entry in entries]
-    size = (image.get("height"), image.get("width"))
-    digest = content_hash([[repr(outline.segmentation), outline.label] for outline in outlines] + [repr(size)], 32)
-    return Drawn(digest, partial(_filled, outlines, size))
-
-
-def _filled(outlines: Sequence[_Outline], stated: tuple[Any, Any], height: int, width: int) -> UInt8[np.ndarray, "h w"]:
-    if None not in stated and stated != (height, width):
-        what = f"its outlines are for {stated[1]} x {stated[0]} px, the image is {width} x {height}"
-        raise Unreadable(what, "give the image that was annotated, or export the outlines for this one")
-    masks = [(_pixels(outline.segmentation, height, width), outline.label) for outline in outlines]
-    labels = np.zeros((height, width), dtype=np.uint8)
-    for mask, label in sorted(masks, key=lambda drawn: -int(drawn[0].sum())):
-        labels[mask] = label
-    return labels
-
-
-def _pixels(segmentation: Any, height: int, width: int) -> Bool[np.ndarray, "h w"]:
-    if isinstance(segmentation, Mapping):
-        return coco_runs(cast("Mapping[str, Any]", segmentation), height, width)
-    mask = np.zeros((height, width), dtype=np.bool_)
-    for polygon in cast("Sequence[Any]", segmentation if isinstance(segmentation, list) else [segmentation]):
-        try:
-            points = np.array(polygon, dtype=np.float64).reshape(-1, 2)
-        except (TypeError, ValueError):
-            raise Unreadable("a polygon of it is no list of x and y in turn", _POLYGON) from None
-        if len(points) < 3 or not np.isfinite(points).all():
-            raise Unreadable(f"a polygon of it has {len(points)} points", "an outline needs three or more")
-        mask |= filled(points, height, width)
-    return mask
-
-
-def filled(points: Float[np.ndarray, "k 2"], height: int, width: int) -> Bool[np.ndarray, "h w"]:
-    """Return the pixels whose center is inside a polygon of points (x, y); the pixel of column j and row i has its
-    center at (j + .5, i + .5). A polygon around no center takes the pixel in its middle, if that is in the image.
-    """
-    mask = np.zeros((height, width), dtype=np.bool_)
-    x, y = points.T
-    x_next, y_next = np.roll(x, -1), np.roll(y, -1)
-    for row in range(max(0, int(np.floor(y.min()))), min(height, int(np.ceil(y.max())))):
-        at = row + 0.5
-        crosses = (y <= at) != (y_next <= at)
-        slope = (x_next[crosses] - x[crosses]) / (y_next[crosses] - y[crosses])
-        ends = np.clip(np.ceil(np.sort(x[crosses] + (at - y[crosses]) * slope) - 0.5), 0, width).astype(np.int64)
-        for start, end in zip(ends[::2].tolist(), ends[1::2].tolist(), strict=True):
-            mask[row, start:end] = True
-    column, row = (int(np.floor(middle)) for middle in points.mean(axis=0))
-    if not mask.any() and 0 <= row < height and 0 <= column < width:
-        mask[row, column] = True
-    return mask
 
 
 # Boxes of lesions by kind, from a table beside the images'. Heat-maps are held against them; nothing is trained on.
