@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import procrustes as scipy_procrustes
-from scipy.spatial.distance import pdist
+from scipy.spatial.distance import pdist, squareform
 from scipy.stats import spearmanr
 
 from assay.core.reasons import NOTHING, Code, Reason, because
@@ -23,6 +23,7 @@ from assay.stats.similarity import (
     mutual_neighbors,
     neighbor_vector,
     procrustes,
+    rbf_cka_vector,
     rsa,
     rsa_vector,
     undefined_for,
@@ -218,7 +219,36 @@ def test_the_inner_product_of_vectors_is_the_likeness(n: int, d: int, e: int) ->
         assert neighbor_vector(x) @ neighbor_vector(y) == pytest.approx(mutual_neighbors(x, y))
 
 
-@pytest.mark.parametrize("vector", [cka_vector, rsa_vector, neighbor_vector])
+def song(k: np.ndarray, m: np.ndarray) -> float:
+    """HSIC_1, Song et al. 2012, equation 5, of two kernel matrices."""
+    n, one = len(k), np.ones(len(k))
+    k, m = k - np.diag(np.diag(k)), m - np.diag(np.diag(m))
+    sums = (one @ k @ one) * (one @ m @ one) / ((n - 1) * (n - 2)) - 2 / (n - 2) * (one @ k @ m @ one)
+    return float((np.trace(k @ m) + sums) / (n * (n - 3)))
+
+
+def gaussian(x: np.ndarray) -> np.ndarray:
+    distances = pdist(x)
+    return np.exp(-squareform(distances**2) / (2 * np.median(distances) ** 2))
+
+
+@pytest.mark.parametrize(("n", "d", "e"), [(60, 5, 8), (30, 90, 120), (5, 3, 30)])
+def test_the_inner_product_of_rbf_vectors_is_the_alignment_of_gaussian_kernels(n: int, d: int, e: int) -> None:
+    x, y = pair(n, d, e)
+    k, m = gaussian(x), gaussian(y)
+    expected = song(k, m) / math.sqrt(song(k, k) * song(m, m))
+    assert rbf_cka_vector(x) @ rbf_cka_vector(y) == pytest.approx(expected, abs=1e-9)
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(d, d)))[0]
+    assert rbf_cka_vector(x) @ rbf_cka_vector(3 * x @ turn + 1) == pytest.approx(1)
+
+
+def test_rbf_cka_is_undefined_where_most_images_coincide() -> None:
+    x = np.zeros((20, 2))
+    x[:4] = np.random.default_rng(0).normal(size=(4, 2))
+    assert np.isnan(rbf_cka_vector(x)).all()
+
+
+@pytest.mark.parametrize("vector", [cka_vector, rbf_cka_vector, rsa_vector, neighbor_vector])
 def test_a_vector_of_what_cannot_be_likened_is_not_a_number(vector: Callable[[np.ndarray], np.ndarray]) -> None:
     for features in (np.ones((20, 3)), np.random.default_rng(0).normal(size=(3, 2)), np.zeros((0, 2))):
         assert np.isnan(vector(features)).all()

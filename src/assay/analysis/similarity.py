@@ -30,6 +30,7 @@ from assay.stats.similarity import (
     narrowed,
     neighbor_vector,
     procrustes,
+    rbf_cka_vector,
     rsa_vector,
 )
 from assay.store.files import Row
@@ -38,6 +39,7 @@ PROBE = "representation"
 CKA, PROCRUSTES, KAPPA = "cka", "procrustes", "kappa"
 BY_VECTOR: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
     CKA: cka_vector,
+    "cka-rbf": rbf_cka_vector,
     "rsa": rsa_vector,
     "neighbors": neighbor_vector,
 }

@@ -156,16 +156,36 @@ def cka_vector(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " m"]:
     m is n (n - 1) / 2. The inner product of two is `cka`: with sums of rows and of all over the entries off the
     diagonal, that of the centered matrices is n (n - 3) times the unbiased HSIC. NaN where undefined.
     """
-    n = len(features)
-    above = np.triu_indices(n, 1)
     if undefined_for(features):
-        return np.full(len(above[0]), math.nan)
+        return np.full(math.comb(len(features), 2), math.nan)
     x = centered(features)
-    gram = x @ x.T
+    return _centered_above(x @ x.T)
+
+
+def rbf_cka_vector(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " m"]:
+    """The same as `cka_vector` with a Gaussian kernel; the inner product of two is RBF CKA.
+
+    The kernel is exp(-distance^2 / (2 median distance^2)), as in the code of Kornblith et al. 2019 with its threshold
+    1; the median is over pairs of different images, where that code counts each image with itself. NaN where undefined,
+    and where more than half of the pairs coincide.
+    """
+    n = len(features)
+    if undefined_for(features):
+        return np.full(math.comb(n, 2), math.nan)
+    distances = squared_distances(centered(features))
+    median = float(np.median(distances[np.triu_indices(n, 1)]))
+    if median == 0:
+        return np.full(math.comb(n, 2), math.nan)
+    return _centered_above(np.exp(-distances / (2 * median)))
+
+
+def _centered_above(gram: Float[np.ndarray, "n n"]) -> Float[np.ndarray, " m"]:
+    """Center without bias and scale to length 1; the diagonal does not count. Overwrites its argument."""
+    n = len(gram)
     np.fill_diagonal(gram, 0.0)
     rows = gram.sum(axis=1) / (n - 2)
     gram += rows.sum() / (n - 1) - rows[:, None] - rows
-    found = gram[above]
+    found = gram[np.triu_indices(n, 1)]
     return found / np.linalg.norm(found)
 
 

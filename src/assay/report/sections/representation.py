@@ -22,7 +22,7 @@ SHAPES = ("effective-rank", "participation-ratio", "class-separation", "cka-to-u
 """The panel of each layer."""
 MORE = ("intrinsic-dimension", "condition-number-90-10", "condition-number-maps", "kurtosis", "constant-units")
 PUT_BACK = {"auroc-lost-to-start": "put back to its start", "auroc-lost-to-random": "dealt anew"}
-SECOND = ("procrustes", "rsa", "neighbors")
+SECOND = ("cka-rbf", "procrustes", "rsa", "neighbors")
 MAPS = 4
 """Pairs of recipes whose maps are drawn, at most."""
 TRAINED, UNTRAINED = "trained", "untrained"
@@ -176,7 +176,7 @@ def likeness(evidence: Evidence) -> Sheet | None:
         "Everything is between models of different seeds, so that recipes and seeds stand on one footing. Less alike "
         "than seeds: the mean of both recipes' seeds less the value, with the 95 % interval of this row alone. P: "
         "one-sided, corrected for all rows of its measure. Kappa: agreement of what they call beyond chance (Cohen), "
-        "at each one's threshold. Procrustes, RSA and the share of 10 nearest neighbors in common are second "
+        "at each one's threshold. RBF CKA, Procrustes, RSA and the share of 10 nearest neighbors in common are second "
         "opinions; in brackets the mean of both recipes' seeds."
     )
     source = (every, schema.SIMILARITIES)
