@@ -228,8 +228,8 @@ def song(k: np.ndarray, m: np.ndarray) -> float:
 
 
 def gaussian(x: np.ndarray) -> np.ndarray:
-    distances = pdist(x)
-    return np.exp(-squareform(distances**2) / (2 * np.median(distances) ** 2))
+    squared = pdist(x, "sqeuclidean")
+    return np.exp(-squareform(squared) / (2 * np.median(squared)))
 
 
 @pytest.mark.parametrize(("n", "d", "e"), [(60, 5, 8), (30, 90, 120), (5, 3, 30)])

@@ -165,7 +165,7 @@ def cka_vector(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " m"]:
 def rbf_cka_vector(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " m"]:
     """The same as `cka_vector` with a Gaussian kernel; the inner product of two is RBF CKA.
 
-    The kernel is exp(-distance^2 / (2 median distance^2)), as in the code of Kornblith et al. 2019 with its threshold
+    The kernel is exp(-d^2 / (2 median of d^2)), as in the code of Kornblith et al. 2019 with its threshold
     1; the median is over pairs of different images, where that code counts each image with itself. NaN where undefined,
     and where more than half of the pairs coincide.
     """
