@@ -1,4 +1,4 @@
-"""Assay finds out what a medical-imaging model has learned, and whether that holds elsewhere.
+"""Assay measures which features a medical-imaging model has learned, and whether they generalize.
 
 >>> import assay
 >>> study = assay.load("nodule-loss", scale="quick").set("recipe.epochs", [8, 16])

@@ -1,4 +1,4 @@
-"""What a Python user needs: load a study, change it, run it, get tables and models; probe a model that they have."""
+"""Python API: load a study, change it, run it, read tables and models; probe an existing model."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
 
 def load(source: str | Path | Mapping[str, Any], *, scale: str | None = None) -> Study:
-    """A study by built-in name, YAML file, or plain values, at one of its scales.
+    """Load a study by built-in name, YAML file, or plain values, at one of its scales.
 
-    Raises SpecError that names the place of what is wrong.
+    Raises:
+        SpecError: The study is wrong; the message names the place.
     """
     study = Study(source if isinstance(source, Mapping) else str(source), scale=scale)
     _ = study.spec
@@ -50,12 +51,16 @@ class Study:
         return parse_study(self._written(), overrides=self.changes, scale=self.scale)
 
     def set(self, place: str, value: Any) -> Study:
-        """The study with one field changed, for example `set("recipe.epochs", [8, 16])`.
+        """Return the study with one field changed, for example `set("recipe.epochs", [8, 16])`.
 
-        A value is what it could be in a mapping given to `load`: a path, a NumPy number or a class of your own too.
+        Args:
+            key: The dotted key of the field.
+            value: Any value that a mapping given to `load` may hold, including a path, a NumPy number or your own
+                class. Its consistency with the rest of the study is checked on use, since the next change may repair
+                it.
 
-        Raises SpecError with the nearest name where no study has such a field. Whether the value goes with the rest of
-        the study is told when it is used, since the next change may mend it.
+        Raises:
+            SpecError: No study has such a field; the message names the nearest one.
         """
         changed = Study(self.source, (*self.changes, (place, value)), self.scale)
         refuse_unknown_keys(changed._written(), changed.changes, self.scale)
@@ -74,7 +79,7 @@ class Study:
         skip_bad_rows: bool = False,
         progress: bool = True,
     ) -> Run:
-        """Train and probe what is missing, compare, write the page. Trials that fail are kept in the tables.
+        """Train and probe the missing units, compare, and write the page. Trials that fail are kept in the tables.
 
         workers: worker processes, one per core when None; 0 runs in this process, which suits notebooks.
         device: auto (the first GPU, else the processor), cpu, cuda or cuda:N; it is no part of the study.
@@ -93,8 +98,8 @@ class Study:
         require_writable(root)
         where = choose_device(device)
         executor, count = executor_for(workers, where)
-        with reading_shown(quietly=not progress) as told, locate_errors(self._written(), self.changes, self.scale):
-            prepared = prepare(spec, root, skip_bad_rows=skip_bad_rows, device=where, told=told)
+        with reading_shown(quietly=not progress) as notify, locate_errors(self._written(), self.changes, self.scale):
+            prepared = prepare(spec, root, skip_bad_rows=skip_bad_rows, device=where, notify=notify)
 
         def shown(tasks: Sequence[Task]) -> Display:
             return display_for(tasks, count, as_json=False)
@@ -136,7 +141,7 @@ class Run:
         return pd.DataFrame(rows)
 
     def report(self) -> Path:
-        """Statistics and page anew from the records; the path of the page."""
+        """Recompute the statistics and rewrite the page from the records; return the path of the page."""
         from assay.study.run import rebuild
 
         return rebuild(self.folder)
@@ -175,7 +180,7 @@ class Probed:
 
     Attributes:
         folder: The run folder: `models/`, `readings/` and `probes/` hold its records, as those of a trial.
-        doubts: Sentences on what was taken for granted or looks wrong.
+        doubts: Sentences on assumptions that were made and on results that look wrong.
     """
 
     folder: Path
@@ -269,8 +274,7 @@ def probe(
         progress: Whether reading is shown.
         preprocessing: For timm models, whose config says how their images were made. By default `data` takes from it
             the size, channels and framing (`fit`) that it does not give itself, and images are scaled by its mean and
-            standard deviation; a warning says what was taken. "config" does the same without the warning, "none" takes
-            nothing.
+            standard deviation; a warning lists these. "config" does the same without the warning, "none" takes nothing.
         expect: The AUROC that you know of this model on such images, of two classes. A value far from it is reported.
 
     Returns:
@@ -297,7 +301,7 @@ def probe(
         skip_bad_rows=skip_bad_rows,
         device=device,
     )
-    with reading_shown(quietly=not progress) as told:
+    with reading_shown(quietly=not progress) as notify:
         found = probe_model(
             origin_of(model, factory),
             data,
@@ -307,7 +311,7 @@ def probe(
             validation=validation,
             task=task,
             out=None if out is None else Path(out),
-            told=told,
+            notify=notify,
         )
     if out is not None:
         found.report()

@@ -9,7 +9,7 @@ import pytest
 from tests.cli.asking import Asking
 from tests.worlds.files import age, small_set, spec_of
 
-from assay.data.cache import ArrayCache, untold
+from assay.data.cache import ArrayCache, silent
 from assay.data.files.load import load_dataset
 from assay.execution import progress
 from assay.execution.progress import Reading, reading_shown
@@ -77,4 +77,4 @@ def test_elsewhere_a_preview_tells_now_and_then_and_nothing_beside_json(
 
 def test_whoever_is_to_be_quiet_tells_nobody() -> None:
     with reading_shown(quietly=True) as told:
-        assert told is untold
+        assert told is silent

@@ -353,7 +353,7 @@ def _illegible(change: Confounder, looked: Looked) -> Iterator[Reason]:
 
 
 def _there_already(change: Confounder, looked: Looked) -> Iterator[Reason]:
-    """Told by what it changes: nothing where it is there already, little where its place looks like it."""
+    """Judge a confounder by its change: none where it is there already, little where its place looks like it."""
     changed = _changes(change, looked)
     hardly = changed < HARDLY * np.median(changed)
     if hardly.any() and hardly.mean() >= SEVERAL:

@@ -131,7 +131,7 @@ def _on_a_study(act: Callable[[Request, Settled], None]) -> Callable[..., None]:
 @app.command(epilog="Example: assay run nodule-loss --scale quick --set recipe.batch_size=64")
 @_on_a_study
 def run(asked: Request, settled: Settled) -> None:
-    """Train what is missing, probe, compare, and write the report. Run again, it continues or says that all is done."""
+    """Train and probe whatever is missing, compare, and write the report. A second run continues the first."""
     from assay.cli.run import run_command
 
     run_command(asked, settled)
@@ -140,7 +140,7 @@ def run(asked: Request, settled: Settled) -> None:
 @app.command(epilog="Example: assay preview nodule-loss --scale quick --seeds 3")
 @_on_a_study
 def preview(asked: Request, settled: Settled) -> None:
-    """Show what a study will look at, before a second of training.
+    """Show the images, confounders and comparisons of a study before any training.
 
     Images, every confounder without and with it and how visible it is, counterfactual pairs, associations asked for
     and achieved, counts, number of trials, time, and the difference that each contrast can detect. Pictures and a page
@@ -174,7 +174,7 @@ def results(
 
 @app.command(epilog="Example: assay report nodule-loss")
 def report(run: Run, out: Out = RUNS, json: Json = False) -> None:
-    """Make statistics and page anew from the kept records."""
+    """Recompute statistics and rewrite the page from the stored records."""
     from assay.cli.results import report_command
 
     report_command(run, out, json)
@@ -187,7 +187,7 @@ def clean(
     out: Out = RUNS,
     json: Json = False,
 ) -> None:
-    """List what the spec no longer names. With --yes, delete it."""
+    """List records that the spec no longer names. With --yes, delete them."""
     from assay.cli.results import clean_command
 
     clean_command(run, yes, out, json)
@@ -229,7 +229,7 @@ def doctor(
     out: Out = RUNS,
     json: Json = False,
 ) -> None:
-    """Say what this machine has and lacks; with RUN, which files of a run and of the cache are damaged.
+    """Check the installation; with RUN, list the damaged files of a run and of the cache.
 
     Ends with 1 when something is missing that Assay needs, or a file is damaged.
     """
@@ -242,11 +242,15 @@ def doctor(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point. Ends with 0 done, 1 some trials failed, 2 the request was wrong, 70 a fault of Assay or of code that
-    the study names, 74 no room to write, 130 interrupted.
+    """Run the command line.
 
-    arguments: what stands after `assay`; those of the process when None. A study may name modules of the working
-    directory, which are looked for last, so that none of its files stands for a library.
+    Args:
+        arguments: The words after `assay`; those of the process when None. A study may name modules of the working
+            directory. They are looked up last, so that none of its files is imported instead of a library.
+
+    Returns:
+        0 done, 1 some trials failed, 2 the request was wrong, 70 a fault of Assay or of code that the study names, 74
+        no room to write, 130 interrupted.
     """
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)
@@ -254,7 +258,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _answer(arguments: list[str]) -> int:
-    """Do what was asked and return the exit code. Whatever is wrong with the request is told on standard error."""
+    """Do the request and return the exit code. Any problem with the request is reported on standard error."""
     from assay.core.errors import AssayError, FullError
 
     try:

@@ -126,8 +126,8 @@ def preview_command(asked: Request, settled: Settled) -> None:
 
     spec, root, device = settled.spec, settled.root, settled.device
     folder = root / PREVIEW
-    with reading_shown(asked.json) as told:
-        prepared = prepare(spec, root, skip_bad_rows=asked.skip_bad_rows, device=device, told=told)
+    with reading_shown(asked.json) as notify:
+        prepared = prepare(spec, root, skip_bad_rows=asked.skip_bad_rows, device=device, notify=notify)
     with working_in(folder):
         RunFolder(folder).remove_partial_files()
         preview = make_preview(spec, prepared.population, folder, prepared.starts)
@@ -162,7 +162,7 @@ def text_lines(found: Found) -> list[str]:
 
 
 def about_data(found: Found) -> list[str]:
-    """What to know of the images: what was doubted, what their card warns of, and rows that were left out."""
+    """Return remarks on the images: doubts, the warnings of their card, and rows that were left out."""
     card = found.prepared.population.card
     left = card.left_out[:LEFT_OUT]
     more = len(card.left_out) - len(left)
@@ -175,7 +175,7 @@ def about_data(found: Found) -> list[str]:
 
 
 def power_lines(found: Found) -> list[str]:
-    """What each comparison can detect, or why that cannot be said: once for many of one measure."""
+    """State the detectable difference of each comparison, or why it is unknown; once for several of one measure."""
     alike = Counter((row["measure"], row["reason"]) for row in found.power)
     lines: dict[str, None] = {}
     for row in found.power:
@@ -187,7 +187,7 @@ def power_lines(found: Found) -> list[str]:
 
 
 def rough(found: Found) -> list[str]:
-    """What the figures of power are made from and how far they go; nothing where there is no figure."""
+    """Explain the basis and the limits of the power figures; nothing where there are none."""
     if all(row["detectable"] is None for row in found.power):
         return []
     folds = found.prepared.population.folds
@@ -212,7 +212,7 @@ def size(found: Found) -> str:
 
 
 def core_line(found: Found) -> str:
-    """What the core factor is to the target where it defines it in every environment alike; else nothing."""
+    """State how the core factor defines the target, if it does so in every environment alike; else nothing."""
     core = found.prepared.spec.data.core
     ties = [tie for shown in found.preview.environments for tie in shown.achieved if tie.factor == core]
     if not ties or any(tie.strength != 1 for tie in ties):
@@ -221,7 +221,7 @@ def core_line(found: Found) -> str:
 
 
 def told_of(found: Found, shown: Shown) -> list[Achieved]:
-    """The associations that an environment is told of: not that of the core factor where one line says it for all."""
+    """Return the associations to show for an environment, without that of the core factor where one line covers it."""
     core = found.prepared.spec.data.core if core_line(found) else ""
     return [tie for tie in shown.achieved if not core or tie.factor != core]
 
@@ -323,7 +323,7 @@ th:first-child,td:first-child{text-align:left}
 
 
 def write_preview(found: Found) -> Path:
-    """Write `index.html` beside the pictures and return its path. Every text from data is escaped."""
+    """Write `index.html` into the folder of the pictures and return its path. Every text from data is escaped."""
     spec = found.prepared.spec
     sheets = {str(row["environment"]): row for row in found.preview.pictures if row["kind"] == "sheet"}
     parts = [f"<h1>{escape(spec.name)}</h1>", _paragraph(spec.question), _paragraph(size(found))]

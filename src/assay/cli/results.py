@@ -61,7 +61,7 @@ def results_command(run: str, table: str, out: Path, json: bool, csv: bool) -> N
 
 
 def report_command(run: str, out: Path, json: bool) -> None:
-    """Statistics and page anew, from records alone."""
+    """Recompute statistics and rewrite the page from records alone."""
     folder = find_run(run, out)
 
     from assay.study.run import rebuild
@@ -71,7 +71,7 @@ def report_command(run: str, out: Path, json: bool) -> None:
 
 
 def clean_command(run: str, yes: bool, out: Path, json: bool) -> None:
-    """List, and delete when told to, the units that the run's spec does not name."""
+    """List the units that the run's spec does not name, and delete them on request."""
     folder = find_run(run, out)
 
     from assay.study.records import unnamed

@@ -37,10 +37,11 @@ class Request:
     json: bool
 
     def settled(self) -> Settled:
-        """What is to be done and where, before anything slow is imported or read.
+        """Check the study, its run folder and its device before anything slow is imported or read.
 
-        Raises SpecError with all that is wrong with the study and for a device that is not there, StoreError when
-        nothing can be written to the run folder.
+        Raises:
+            SpecError: The study is wrong, with all of its problems, or the device does not exist.
+            StoreError: The run folder is not writable.
         """
         spec = parse_study(self.source, overrides=self.sets, seeds=self.seeds, scale=self.scale)
 
@@ -67,7 +68,7 @@ MOST_REASONS = 8
 
 
 def run_command(asked: Request, settled: Settled) -> None:
-    """Run, and end with the exit code that says how it went. Only what is wanted stands on standard output."""
+    """Run, and end with the exit code of the outcome. Only the requested output goes to standard output."""
     from assay.execution.local import executor_for
     from assay.execution.progress import display_for, reading_shown, telling
     from assay.study.run import prepare, run_study
@@ -75,8 +76,8 @@ def run_command(asked: Request, settled: Settled) -> None:
     json, device = asked.json, settled.device
     stopping = threading.Event()
     executor, count = executor_for(asked.workers, device, stopping.set)
-    with reading_shown(json) as told:
-        prepared = prepare(settled.spec, settled.root, skip_bad_rows=asked.skip_bad_rows, device=device, told=told)
+    with reading_shown(json) as notify:
+        prepared = prepare(settled.spec, settled.root, skip_bad_rows=asked.skip_bad_rows, device=device, notify=notify)
     if json:
         print(jsonlib.dumps(_planned(prepared, count)), flush=True)
     else:
@@ -93,7 +94,7 @@ def run_command(asked: Request, settled: Settled) -> None:
 
 
 def plan_lines(prepared: Prepared, workers: int) -> list[str]:
-    """What is to be done, how long it takes, and why each trial is new."""
+    """Describe the planned work, its duration, and why each trial is new."""
     from assay.execution.progress import duration, workers_text
 
     spec, plan = prepared.spec, prepared.plan

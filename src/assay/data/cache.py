@@ -44,11 +44,11 @@ def default_cache_root() -> Path:
     return (Path(home).expanduser() if home else Path.home() / ".cache") / "assay"
 
 
-Told = Callable[[str, int, int], None]
+Notify = Callable[[str, int, int], None]
 """Callback for the progress of something long: the step, how many of it are, and how many there will be."""
 
 
-def untold(what: str, done: int, of: int) -> None:
+def silent(what: str, done: int, of: int) -> None:
     """Nobody listens."""
 
 
@@ -56,16 +56,18 @@ def untold(what: str, done: int, of: int) -> None:
 class ArrayCache:
     """Arrays by key, one `.npy` file each under `root`.
 
-    A file appears under its name only when it is complete and flushed. Its key must hold all that decides its content:
-    an array under a key with the right shape and type is taken as it is. Its SHA-256 is stored next to it,
-    `<key>.sha256`, which `check_opened` and `damaged_arrays` compare.
+    A file appears under its name only when it is complete and flushed. Its key must cover everything that determines
+    its
+    content: an existing array of the right shape and type is used as it is. Its SHA-256 is stored next to it,
+    `<key>.sha256`, for `check_opened` and `damaged_arrays`.
 
     Attributes:
-        told: Callback for images while they are read into it.
+        root: The folder.
+        notify: Callback for images while they are read into it.
     """
 
     root: Path
-    told: Told = untold
+    notify: Notify = silent
 
     def get(
         self,
@@ -73,16 +75,20 @@ class ArrayCache:
         shape: tuple[int, ...],
         dtype: np.dtype[Any] | type,
         fill: Callable[[np.ndarray], None],
-        beside: str = "",
+        notes: str = "",
     ) -> np.ndarray:
         """Return the read-only, memory-mapped array of this key; `fill` writes it in place when it is not there yet.
 
+        When two processes ask at once, the second waits and reuses the array. A truncated file, or one of another shape
+        or type, is built again.
+
         Args:
             key: Letters, digits, `.`, `_`, `-`.
-            fill: Gets a zeroed array of `shape` and `dtype`; its errors are passed on and leaves nothing behind.
-            beside: A file of notes under `root` that `fill` leaves (see `write_notes`), without which the array does
-                not count as built. Two processes that ask at once: the second waits and reuses. A truncated file, or
-                one of another shape or type, is built again.
+            shape: Shape of the array.
+            dtype: Type of the array.
+            fill: Fills a zeroed array of `shape` and `dtype`; its errors are passed on, and no file is left then.
+            notes: A file of notes under `root` that `fill` writes (see `write_notes`), without which the array does not
+                count as built.
 
         Raises:
             StoreError: If it cannot be written.
@@ -91,14 +97,14 @@ class ArrayCache:
             raise ValueError(f"a cache key is up to 120 letters, digits, '.', '_' and '-'; given {key!r}")
         path = self.root / f"{key}.npy"
         wanted = np.dtype(dtype)
-        found = self._open(path, shape, wanted, beside)
+        found = self._open(path, shape, wanted, notes)
         if found is not None:
             return found
         with holding(path.with_suffix(".lock"), remedy=ELSEWHERE):
-            found = self._open(path, shape, wanted, beside)  # another process may have built it meanwhile
+            found = self._open(path, shape, wanted, notes)  # another process may have built it meanwhile
             if found is None:
                 _build(path, shape, wanted, fill)
-                found = self._open(path, shape, wanted, beside)
+                found = self._open(path, shape, wanted, notes)
         if found is None:
             raise StoreError(f"the cache file {path.name} in {self.root} was removed while it was built: run again")
         return found
@@ -107,8 +113,8 @@ class ArrayCache:
         """Return whether an array of this key was built; it may still be found broken when it is asked for."""
         return (self.root / f"{key}.npy").is_file()
 
-    def _open(self, path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], beside: str) -> np.ndarray | None:
-        if beside and self.read_notes(beside) is None:
+    def _open(self, path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], notes: str) -> np.ndarray | None:
+        if notes and self.read_notes(notes) is None:
             return None
         array = _open_complete(path, shape, dtype)
         if array is not None:

@@ -60,7 +60,7 @@ class Speed:
 
 
 def after_units(trials: int) -> float:
-    """Seconds of a study beside its units: workers start, and at the end its trials are compared."""
+    """Return the seconds of a study outside its units: starting workers, and comparing trials at the end."""
     return START + END_PER_TRIAL * trials
 
 
@@ -253,7 +253,10 @@ def _seconds(act: Callable[[], object], device: str, threads: int = 1) -> float:
 
 
 def _unless_broken(make: Callable[[], Any], otherwise: Any) -> Any:
-    """What it makes; something else where code of the user's own breaks, which a trial will tell with its traceback."""
+    """Return the result of a call, or a default where a user's own code fails.
+
+    The trial will then record the traceback.
+    """
     try:
         return make()
     except AssayError:

@@ -22,7 +22,7 @@ from assay.core.files import canonical_json
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.registry import build, require_code
 from assay.core.traits import Task
-from assay.data.cache import ArrayCache, Told, check_opened, untold
+from assay.data.cache import ArrayCache, Notify, check_opened, silent
 from assay.execution.device import computing_on, device_name
 from assay.execution.tasks import Context, Stopped
 from assay.models.checkpoint import WEIGHTS_FILE, load_weights, remove_checkpoint, save_weights
@@ -431,7 +431,7 @@ def population_of(
     *,
     all_tested: bool = False,
     fresh: bool = False,
-    told: Told = untold,
+    notify: Notify = silent,
 ) -> Population:
     """Return a population, opened once per process.
 
@@ -441,13 +441,13 @@ def population_of(
         device: Device that renders a phantom.
         all_tested: Make every row of files a test row.
         fresh: Open it again, since its files may have been edited; data opened before are dropped.
-        told: Callback for images while they are read.
+        notify: Callback for images while they are read.
     """
     if fresh:
         _populations.clear()
     key = (canonical_json(data.canonical()), place.cache, place.skip_bad_rows, device, all_tested)
     if key not in _populations:
-        cache = ArrayCache(place.cache, told)
+        cache = ArrayCache(place.cache, notify)
         _populations[key] = open_population(
             data, cache, skip_bad_rows=place.skip_bad_rows, device=device, all_tested=all_tested
         )

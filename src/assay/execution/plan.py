@@ -351,7 +351,7 @@ def make_plan(spec: StudySpec, population: Population, starts: Mapping[str, Popu
 
 
 def kept_columns(task: Task, probes: Sequence[Component], population: Population) -> dict[str, Any]:
-    """Return what decides the columns of a reading besides model and images; empty for a classification."""
+    """Return the settings of a reading's columns other than model and images; empty for a classification."""
     if task != "segmentation":
         return {}
     several = {"kinds": KINDS_VERSION} if len(population.kinds) > 1 else {}
@@ -382,7 +382,7 @@ def reading_id(model: Mapping[str, str], scene: PopulationScene, name: str, kept
     """Return the name of the outputs of a model in an environment.
 
     Args:
-        model: `trial` or `model`, with the hash of what determines its outputs.
+        model: `trial` or `model`, with the hash of everything that determines its outputs.
         scene: The scene of the environment.
         name: The environment.
         kept: See `kept_columns`.
@@ -399,7 +399,7 @@ def probe_units(
     are written by the probes that read, so other columns need the probes again.
 
     Args:
-        model: `trial` or `model`, with the hash of what determines its answers and calls.
+        model: `trial` or `model`, with the hash of everything that determines its outputs and calls.
         components: The probes.
         scene: The environments.
         kept: See `kept_columns`.
@@ -433,10 +433,10 @@ class ModelPlan:
 
     Attributes:
         model: Id of the model.
-        request: What is asked.
+        request: The request.
         readings: Reading ids by name of the environment.
         probes: Names of probe units with their probes.
-        doubts: Sentences on what was taken for granted or looks wrong.
+        doubts: Sentences on assumptions that were made and on results that look wrong.
     """
 
     model: str
@@ -447,7 +447,7 @@ class ModelPlan:
 
     @property
     def stamp(self) -> dict[str, str]:
-        """What tables made of it belong to."""
+        """Return the stamp of tables that are made of it."""
         units = content_hash([*sorted(self.readings.values()), *(id for id, _ in self.probes)])
         return {"model": self.model, "request": self.request.id, "units": units}
 

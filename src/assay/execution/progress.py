@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from assay.data.cache import Told, untold
+from assay.data.cache import Notify, silent
 from assay.execution.tasks import Event, Task
 
 # Live progress: a few lines that redraw themselves on a terminal, plain lines elsewhere, JSON lines for machines.
@@ -126,7 +126,9 @@ class Counter:
         return self.running[task.id][0] if task.id in self.running else 0.0
 
     def line(self) -> str:
-        """One line: done of all by what they are / running / failed, time left, or that an interrupt was heard."""
+        """One line of progress: done of all units by kind / running / failed, time left, or that an interrupt was
+        received.
+        """
         parts = [
             *(f"{done}/{of} {what}" for what, (done, of) in self._counts().items()),
             f"{len(self.running)} running",
@@ -278,7 +280,7 @@ class Reading:
     now: Callable[[], float] = field(default=time.monotonic)
 
     def hear(self, what: str, done: int, of: int) -> None:
-        """See `data.cache.Told`."""
+        """Receive the progress of a long step; see the callback in `data.cache`."""
         if what != self.what or done < self.done:
             self.began = self.now()
         self.what, self.done, self.of = what, done, of
@@ -296,10 +298,10 @@ class Reading:
 
 
 @contextmanager
-def reading_shown(quietly: bool) -> Generator[Told]:
+def reading_shown(quietly: bool) -> Generator[Notify]:
     """While it is entered, something that tells on standard error how far images are read; or that tells nothing."""
     if quietly:
-        yield untold
+        yield silent
         return
     display = _Live() if sys.stderr.isatty() else _Plain()
     try:

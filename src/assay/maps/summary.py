@@ -106,7 +106,7 @@ def _reach_areas(
 def _join_neighbors(parent: Int[np.ndarray, " m"], place: int, row: int) -> int:
     """Return the root of a new pixel once it is joined with those of its 8 neighbors that were added before.
 
-    A neighbor at a corner is looked at only where none at an edge lies beside it: it would be of that one's component.
+    A diagonal neighbor is skipped where one that shares an edge with it is present, which is in the same component.
     """
     above, below = parent[place - row] != 0, parent[place + row] != 0
     left, right = parent[place - 1] != 0, parent[place + 1] != 0
@@ -290,7 +290,8 @@ def summarize(
     pixel_size: height and width of each image's pixels in mm, after any resizing; surfaces are then measured in mm, and
         in px without. NaN where it is unknown, which leaves that image's surfaces undefined.
     An image's columns depend on that image alone, bit for bit, but for the width of those with one entry per lesion:
-    the most lesions of any image in the batch. Beside the batch it takes at most 100 bytes per pixel of one image.
+    the most lesions of any image in the batch. In addition to the batch it takes at most 100 bytes per pixel of one
+    image.
 
     Raises:
         ValueError: Unless there is at least one image with a pixel, a label and a finite logit for every pixel, and a

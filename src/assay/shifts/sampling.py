@@ -30,11 +30,11 @@ ROWS_VERSION = 3
 
 
 def parts(table: FactorTable, spec: SplitSpec, seed: int, fold: int) -> Split:
-    """Positions in the table. By patient always; raises as `split` does.
+    """Positions in the table, always divided by patient; raises as `split` does.
 
-    By folds, every seed assigns patients again, and each is tested once a seed. By a column, test rows are those that
-    it names. By shares, test patients are drawn once for all seeds, and each seed divides the others anew. Patients
-    with a row that `test_only` wants are test patients whatever divides the others.
+    By folds, every seed assigns patients again, and each is tested once a seed. By a column, the column names the test
+    rows. By shares, test patients are drawn once for all seeds, and each seed divides the others again. Patients with a
+    row that `test_only` wants are test patients whatever divides the others.
     """
     if spec.test_only:
         return _with_held(table, spec, seed, fold)
@@ -409,11 +409,11 @@ def draw_rows(
     Of K classes, patients kK to kK + K - 1 hold one of each, in an order that is drawn. A factor of strength s takes,
     with probability |s|, a value from its class's half of the marginal (the upper one for the last class when s > 0,
     the lower one for all others), else from all of it, which gives Somers' D = s of the last class against the rest;
-    where a level lies on both halves, D is nearer to 0. Draws are named by (seed, factor, row): environments of one
-    seed share target and every factor that they do not change, and the rows tied at one strength are among those tied
-    at a stronger one. Tied by shares, a row is in the upper half, which are the high levels, with the probability of
-    its class, else in the lower; the rows in it at one share are among those at a greater one. `given` ties a factor in
-    the rows that meet it; the factors it names are drawn before.
+    where a level is in both halves, D is nearer to 0. Draws are named by (seed, factor, row): environments of one seed
+    share target and every factor that they do not change, and the rows tied at one strength are among those tied at a
+    stronger one. Tied by shares, a row is in the upper half, which are the high levels, with the probability of its
+    class, else in the lower; the rows in it at one share are among those at a greater one. `given` ties a factor in the
+    rows that meet it; the factors it names are drawn before.
 
     Where the target is a core factor of several levels, or of two of which `where` leaves one out, its column says the
     class, and `where` may leave classes out; at strength 0 it is drawn like any other factor, so that the target is a

@@ -53,7 +53,7 @@ def run_folder(spec: StudySpec, scale: str | None, out: Path) -> Path:
 
 
 def require_writable(folder: Path) -> None:
-    """Found out by doing it, since permissions alone do not tell. What was made for it is taken away again.
+    """Check that a folder is writable by writing to it, since permissions alone are no proof. Traces are removed.
 
     Raises:
         StoreError: If a folder, with those above it, can neither be found nor made, or takes no file.
@@ -176,7 +176,7 @@ def require_table(name: str) -> None:
 
 
 def remove_unit(path: Path) -> None:
-    """Delete the folder of a unit, its record first: what is left of it if that is interrupted is no complete unit."""
+    """Delete the folder of a unit, its record first, so that an interrupted deletion leaves no complete unit."""
     if path.is_dir():
         (path / "record.json").unlink(missing_ok=True)
         shutil.rmtree(path)
@@ -275,7 +275,7 @@ class RunFolder:
         """Return the path of a file of a complete unit.
 
         Raises:
-            StoreError: If its content is not what the unit left.
+            StoreError: If its content has changed since the unit was completed.
         """
         path = self.unit(kind, id) / name
         return (
@@ -317,15 +317,15 @@ class RunFolder:
         self.failure_path(id).unlink(missing_ok=True)
 
     def failures(self) -> dict[str, dict[str, Any]]:
-        """Unit id -> what is known of its failure, without the version that it is written in."""
+        """Unit id -> record of its failure, without the schema version."""
         paths = sorted((self.root / "failures").glob("*.json"))
         read = {path.stem: migrated(unversioned(read_checked_json(path)), path) for path in paths}
         return {id: {key: value for key, value in known.items() if key != "schema"} for id, known in read.items()}
 
     def write_outputs(self, id: str, outputs: Mapping[str, np.ndarray], record: Mapping[str, Any]) -> None:
-        """Keep what one model said about one environment: columns row, patient, target, fold, and logits [n, k].
+        """Store the outputs of one model in one environment: columns row, patient, target, fold, and logits [n, k].
 
-        Others [n, ...] are what is kept of maps; their entries become columns of their own.
+        Others [n, ...] are the columns kept of maps; their entries become columns of their own.
         """
         columns = {name: outputs[name].astype(np.int64) for name in OF_ROWS}
         logits = outputs["logits"].astype(np.float32)
@@ -337,20 +337,20 @@ class RunFolder:
         self.write_record("readings", id, record)
 
     def outputs(self, id: str) -> dict[str, np.ndarray]:
-        """What `write_outputs` kept, with `logits` as float32 [n, k]."""
+        """Read the outputs stored by `write_outputs`, with `logits` as float32 [n, k]."""
         columns = read_parquet(self.checked("readings", id, "outputs.parquet"))
         classes = sum(name.startswith("logit_") for name in columns)
         logits = np.stack([columns.pop(f"logit_{k}") for k in range(classes)], axis=1)
         return {**unflattened(columns), "logits": logits}
 
     def write_measurements(self, id: str, measurements: Sequence[Measurement], record: Mapping[str, Any]) -> None:
-        """Keep what one probe found about one model."""
+        """Store the measurements of one probe on one model."""
         rows = [measurement_row(found) for found in measurements]
         write_rows(self.unit("probes", id) / "measurements.parquet", tuple(MEASUREMENTS), rows)
         self.write_record("probes", id, record)
 
     def measurements(self, id: str) -> list[Row]:
-        """What `write_measurements` kept."""
+        """Read the measurements stored by `write_measurements`."""
         return read_rows(self.checked("probes", id, "measurements.parquet"))
 
     def write_sampled(self, id: str, row: np.ndarray, layers: Mapping[str, np.ndarray]) -> None:
@@ -362,7 +362,7 @@ class RunFolder:
         write_sampled(self._sampled(id), row, layers)
 
     def sampled(self, id: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """What `write_sampled` kept: rows, and layers in their order.
+        """Read the activations stored by `write_sampled`: rows, and layers in their order.
 
         Raises:
             StoreError: If a probe kept nothing.
@@ -396,7 +396,7 @@ class RunFolder:
         return bool(stamp) and made_of == migrated(unversioned(read_checked_json(path)), path).get("stamp")
 
     def _stamp(self) -> dict[str, Any]:
-        """What was written after the tables; empty while they are made."""
+        """Read the stamp that is written after the tables; empty while they are made."""
         path = self.root / "tables" / STAMP
         return migrated(unversioned(read_json(path)), path) if path.is_file() else {}
 

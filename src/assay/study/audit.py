@@ -20,7 +20,7 @@ from assay.core.files import content_hash
 from assay.core.registry import own_code
 from assay.core.traits import Task
 from assay.core.types import FactorTable
-from assay.data.cache import Told, default_cache_root, untold
+from assay.data.cache import Notify, default_cache_root, silent
 from assay.data.leakage import row_hashes
 from assay.execution.device import computing_on
 from assay.execution.jobs import (
@@ -149,11 +149,11 @@ def origin_of(model: Given, factory: Callable[[], nn.Module] | None = None) -> O
 
 @dataclass(frozen=True)
 class Probed:
-    """A model that was probed: where its records lie.
+    """A probed model: the location of its records.
 
     Attributes:
         folder: The run folder.
-        plan: What was asked, and the names of its records.
+        plan: The request, and the names of its records.
     """
 
     folder: RunFolder
@@ -161,7 +161,7 @@ class Probed:
     _population: Callable[[], Population] = field(compare=False, repr=False)
 
     def measurements(self) -> list[Row]:
-        """Return what the probes measured: the label of the probe, then the fields of `Measurement`."""
+        """Return the measurements of the probes: the label of the probe, then the fields of `Measurement`."""
         return [
             {"probe": component.label, **row}
             for id, component in self.plan.probes
@@ -205,7 +205,7 @@ def probe_model(
     validation: Mapping[str, Any] | None = None,
     task: Task = "classification",
     out: Path | None = None,
-    told: Told = untold,
+    notify: Notify = silent,
 ) -> Probed:
     """Run probes on a model and keep the same records as of a trial. Records that are there are not made again.
 
@@ -218,7 +218,7 @@ def probe_model(
         validation: As `data`, images that set the model's thresholds.
         task: Classification of images, or segmentation.
         out: The run folder; by default a folder of this model in the cache.
-        told: Hears of images while they are read.
+        notify: Callback for images while they are read.
 
     Raises:
         SpecError: The request is wrong.
@@ -236,14 +236,14 @@ def probe_model(
     if config is not None:
         filled = config.filled(data, task)
         if settings.preprocessing is None:
-            doubts.append(config.told(data, filled))
+            doubts.append(config.describe(data, filled))
         data = filled
         validation = None if validation is None else config.filled(validation, task)
     request = parse_request(data, environments, probes, task)
     _require_able(origin, settings, request, device)
     code = own_code(request.model_dump_json(context={"complete": True}))
     nowhere = Place(Path(), default_cache_root(), settings.skip_bad_rows, code)
-    population = population_of(request.data, nowhere, device, all_tested=True, fresh=True, told=told)
+    population = population_of(request.data, nowhere, device, all_tested=True, fresh=True, notify=notify)
     scene = population.scene(request.tests, settings.seed)
     model = _model(origin, settings, config, population, request)
     model = _identified(model, scene, device)
@@ -253,7 +253,7 @@ def probe_model(
         keep = _Keeping(place.folder, model, kept_columns(task, request.probes, population), device)
         if validation is not None:
             asked = parse_request(validation, {VALIDATION: {}}, ("performance",), task)
-            images = population_of(asked.data, place, device, all_tested=True, told=told)
+            images = population_of(asked.data, place, device, all_tested=True, notify=notify)
             model = keep.with_thresholds(*_validation_images(images, asked, scene, settings.seed), task)
         began, plan = time.time(), _plan(model, request, scene, population)
         job = ProbeJob(
@@ -385,7 +385,9 @@ class _Keeping:
 def _validation_images(
     population: Population, asked: ProbeRequest, scene: PopulationScene, seed: int
 ) -> tuple[Environment, Mapping[str, Any]]:
-    """Return the images that set thresholds, and what determines them: a phantom's validation images, or all of files.
+    """Return the images that set thresholds, and the values that determine them.
+
+    They are a phantom's validation images, or all rows of files.
 
     Raises:
         SpecError: Files hold an image that is tested, pixel by pixel.

@@ -27,7 +27,13 @@ _FITS = {"center": "crop", "squash": "squash", "border": "pad"}
 
 @dataclass(frozen=True)
 class Config:
-    """What the config of a timm model says of its images. data: keys of `data:`. mean, std: per channel."""
+    """Image settings in the config of a timm model.
+
+    Attributes:
+        data: Keys of `data:`.
+        mean: Per channel.
+        std: Per channel.
+    """
 
     data: Mapping[str, Any]
     mean: tuple[float, ...]
@@ -48,8 +54,8 @@ class Config:
         taken = {key: item for key, item in self.data.items() if framed or key not in ("fit", "crop_share")}
         return {**taken, **given}
 
-    def told(self, data: Mapping[str, Any], filled: Mapping[str, Any]) -> str:
-        """Say what was taken from the config."""
+    def describe(self, data: Mapping[str, Any], filled: Mapping[str, Any]) -> str:
+        """Describe the settings that were taken from the config."""
         taken = [f"data.{key}: {item}" for key, item in filled.items() if key not in data]
         scaling = f"scaling by mean {_numbers(self.mean)} and std {_numbers(self.std)}"
         return (
@@ -59,7 +65,7 @@ class Config:
 
 
 def config_of(network: nn.Module) -> Config | None:
-    """Return what a timm model says of its images; None for other modules, and where it takes other channels."""
+    """Return the image settings of a timm model; None for other modules, and where it takes other channels."""
     given = mapping_of(getattr(network, "pretrained_cfg", None)) or {}
     mean, std = (tuple(float(part) for part in given.get(key) or ()) for key in ("mean", "std"))
     shape = tuple(int(side) for side in given.get("input_size") or ())
@@ -90,10 +96,11 @@ _NORMAL = 1.96
 
 
 def signs(logits: np.ndarray, table: FactorTable, threshold: float | None, expect: float | None) -> list[str]:
-    """Say what of a classifier's logits [n, k] shows that it is shown other images than it was trained on.
+    """Explain which properties of a classifier's logits [n, k] suggest that its images differ from those of training.
 
-    expect: the AUROC that the user knows of. It differs where it is outside the 95% interval over patients and more
-    than 0.05 away.
+    Args:
+        expect: The AUROC that the user knows of. It differs where it is outside the 95% interval over patients and more
+            than 0.05 away.
     """
     found = [_constant(logits, table, 0.5 if threshold is None else threshold)]
     if expect is not None:

@@ -1,4 +1,4 @@
-"""Check a study before training, and clean up what earlier runs left."""
+"""Check a study before training, and clean up after earlier runs."""
 
 from __future__ import annotations
 
@@ -190,7 +190,11 @@ def check_starts(plan: Plan, inputs: Inputs, of_sources: Mapping[str, Inputs]) -
 
 
 def _try(training: TrainingSpec, own: Inputs) -> None:
-    """Build the network with its start. Raises WeightsError that holds what the recipe calls the weights."""
+    """Build the network with its start.
+
+    Raises:
+        WeightsError: It names the weights as the recipe does.
+    """
     try:
         network_of(training.recipe, training.seed, own)
     except WeightsError as error:
@@ -218,8 +222,12 @@ def check_layers(spec: StudySpec, plan: Plan, inputs: Inputs) -> None:
 
 
 def check_explainers(spec: StudySpec, plan: Plan, inputs: Inputs) -> None:
-    """Every explainer that a probe names can explain one of the study's networks. Raises SpecError with why it cannot,
-    and what can. Of a network that says something of pixels nothing is explained.
+    """Check that every explainer named by a probe can explain one of the study's networks.
+
+    Segmentation networks are not explained.
+
+    Raises:
+        SpecError: With the reason, and the explainers that can.
     """
     asked = [(n, build("probe", probe.name, probe.params)) for n, probe in enumerate(spec.probes)]
     probes = [(n, probe) for n, probe in asked if isinstance(probe, Attribution)]
@@ -269,10 +277,12 @@ def _check_source(name: str, training: TrainingSpec, own: Inputs, of_source: Inp
 
 
 def reasons(new: Sequence[Mapping[str, Any]], known: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
-    """One sentence per reason with the number of new trials that have it, most frequent first.
+    """Return one sentence per reason with the number of new trials that have it, most frequent first.
 
-    new, known: canonical training specs. A trial's reason is what differs from the known one with the fewest
-    differences (the first of them, in the order of their seeds).
+    Args:
+        new: Canonical training specs. A trial's reason is its difference from the known one with the fewest differences
+            (the first of them, in the order of their seeds).
+        known: Canonical training specs.
     """
     flat_known = sorted(map(flatten, known), key=lambda spec: spec.get("seed", 0))
     return Counter(_reason(flatten(spec), flat_known) for spec in new).most_common()
@@ -364,8 +374,10 @@ def _named(folder: RunFolder, trials: Sequence[str], most: int = 3) -> str:
 
 
 def sweep(plan: Plan, folder: RunFolder) -> None:
-    """Remove what a killed run left: half-written files, checkpoints of finished trials, failures made good, and
-    weights that are not to be kept once all probes have read them.
+    """Remove the traces of a killed run.
+
+    These are half-written files, checkpoints of finished trials, failures made good, and weights that are not to be
+    kept once all probes have read them.
     """
     folder.remove_partial_files()
     unfinished = {trial.id for trial in plan.missing_trials(folder)}

@@ -1,4 +1,4 @@
-"""What a run folder keeps of its study, so that nothing but the folder is needed to read it: spec, plan, shape of data.
+"""Records of a study in its run folder: spec, plan, shape of data. Reading a study needs nothing but this folder.
 
 `study.json` holds the checked spec, `plan.json` the units that were planned when it was last run. Data and code may
 have changed since, or be gone: whoever reads a finished study goes by these files.
@@ -56,7 +56,7 @@ def store(folder: RunFolder, plan: Plan, inputs: Inputs, skip_bad_rows: bool) ->
 
 
 def stamp(plan: Plan) -> dict[str, str]:
-    """What tables belong to: the hashes of the spec's parts, and of all units, which the data decide too."""
+    """Return the stamp of tables: the hashes of the spec's parts, and of all units, which also depend on the data."""
     spec = plan.spec
     units = content_hash(sorted(set(plan.ids())))
     return {"trained": spec.trained, "probed": spec.probed, "compared": spec.compared, "units": units}
@@ -214,7 +214,7 @@ def _source(entry: dict[str, Any]) -> Source:
 
 
 def _read(path: Path, make: Callable[[], Value]) -> Value:
-    """What `make` makes of a file; whatever is wrong with the file is told in one sentence."""
+    """Return the result of `make` for a file; any problem with the file is reported in one sentence."""
     try:
         return make()
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""A study from spec to page: plan, train and probe what is missing, compare, write the report."""
+"""Run a study from spec to page: plan, train and probe the missing units, compare, write the report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from assay.analysis.prespecified import state
 from assay.analysis.tables import analyze, analyze_records
 from assay.core.registry import own_code
-from assay.data.cache import Told, default_cache_root, untold
+from assay.data.cache import Notify, default_cache_root, silent
 from assay.execution.device import PROCESSOR
 from assay.execution.estimate import after_units, source_seconds, unit_seconds
 from assay.execution.jobs import Place, ProbeJob, TrainedModel, TrainJob, inputs_of, population_of
@@ -59,7 +59,7 @@ SOURCE = "source-"
 
 @dataclass(frozen=True)
 class Prepared:
-    """A study ready to run: what there is to do, why it is new, and about how long it takes.
+    """A study ready to run: its tasks, why they are new, and their approximate duration.
 
     why, why_probes: reason -> number of new trials, and of new probes of trials that are not new. starts: where the
     images of each source come from.
@@ -102,22 +102,27 @@ class Result:
 
 
 def prepare(
-    spec: StudySpec, root: Path, *, skip_bad_rows: bool = False, device: str = PROCESSOR, told: Told = untold
+    spec: StudySpec, root: Path, *, skip_bad_rows: bool = False, device: str = PROCESSOR, notify: Notify = silent
 ) -> Prepared:
-    """Plan a study against what its run folder already holds. Reads data, trains nothing, writes nothing there.
+    """Plan a study against the contents of its run folder. Reads data, trains nothing, writes nothing there.
 
-    device: as `choose_device` gives it. told: hears of images while they are read.
+    Args:
+        device: As `choose_device` gives it.
+        notify: Callback for images while they are read.
 
-    Raises SpecError, DataError and AssociationError when an environment of the study cannot be had (`check_rows`),
-    SpecError when its images cannot define what a contrast compares in it (`check_measurable`),
-    WeightsError when a start cannot (`check_starts`), StoreError when weights that a new probe reads were not kept, and
-    SpecError for a layer that no network has (`check_layers`) and an explainer that can explain none
-    (`check_explainers`).
+    Raises:
+        SpecError: An environment cannot be made, its images cannot define what a contrast compares in it
+            (`check_measurable`), no network has a layer (`check_layers`), or an explainer can explain none
+            (`check_explainers`).
+        DataError: An environment cannot be read (`check_rows`).
+        AssociationError: An environment's associations cannot be had (`check_rows`).
+        WeightsError: A start cannot be had (`check_starts`).
+        StoreError: Weights that a new probe reads were not kept.
     """
     code = own_code(spec.model_dump_json(context={"complete": True}))
     place = Place(root, default_cache_root(), skip_bad_rows, code)
-    population = population_of(spec.data, place, device, fresh=True, told=told)
-    starts = {name: population_of(source.data, place, device, told=told) for name, source in spec.sources.items()}
+    population = population_of(spec.data, place, device, fresh=True, notify=notify)
+    starts = {name: population_of(source.data, place, device, notify=notify) for name, source in spec.sources.items()}
     check_sources(spec, population, starts)
     plan = make_plan(spec, population, starts)
     inputs = inputs_of(population, spec.data, spec.task)
@@ -149,10 +154,13 @@ def _inputs_of_sources(spec: StudySpec, starts: Mapping[str, Population]) -> dic
 
 
 def run_study(prepared: Prepared, watch: Watch, executor: Executor, stage: Stage | None = None) -> Result:
-    """Carry out a prepared study and write its tables and page. Failures are kept and the rest goes on.
+    """Carry out a prepared study and write its tables and page. Failures are recorded and the rest goes on.
 
-    stage: hears what is done after the last task.
-    Raises StoreError when another run works in the folder.
+    Args:
+        stage: Callback for the steps after the last task.
+
+    Raises:
+        StoreError: Another run works in the folder.
     """
     with working_in(prepared.place.root):
         return _run(prepared, watch, executor, stage or telling(quietly=True))
@@ -306,9 +314,10 @@ def _kept(place: Place, event: Event, display: Observer) -> None:
 
 
 def rebuild(root: Path) -> Path:
-    """Statistics and page anew from the records of a run folder. Trains nothing and needs no data.
+    """Recompute statistics and rewrite the page from the records of a run folder. Trains nothing and needs no data.
 
-    Raises StoreError when no run ended in the folder, or another run works in it.
+    Raises:
+        StoreError: No run ended in the folder, or another run works in it.
     """
     study = stored_study(root)
     place = Place(root, default_cache_root(), study.skip_bad_rows)

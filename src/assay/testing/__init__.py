@@ -1,4 +1,4 @@
-"""Suites that specify what a dataset, a phantom, an intervention, an architecture, a loss, a probe or a store must be.
+"""Conformance suites for datasets, phantoms, interventions, architectures, losses, probes and stores.
 
 Inherit one in a test file of your own, say which component it is about, and run pytest:
 

@@ -34,7 +34,7 @@ class NamedComponent:
 
     @property
     def component(self) -> Component:
-        """What a study would hold of it."""
+        """The component as a study names it."""
         return Component(kind=self.kind, name=self.name, params=self.params)
 
     def test_a_study_can_name_it(self) -> None:
@@ -283,7 +283,7 @@ def assert_finite(objective: Objective, outputs: Outputs, loss: Tensor) -> None:
 
 
 def blobs(images: int, views: int, draws: torch.Generator, *, dense: bool) -> tuple[Tensor, Tensor]:
-    """Points 5 standard deviations apart by class, beside a nuisance 10 times as wide, which each view draws anew.
+    """Points 5 standard deviations apart by class, plus a nuisance 10 times as wide that each view draws independently.
 
     A point is an image, [images * views, 2], or with `dense` each pixel of one, [images * views, 2, 8, 8].
     """

@@ -81,8 +81,8 @@ class TrainingConformance:
 
     For a part with a state of its own (a teacher, a schedule, running statistics, several phases). Proven: killed with
     SIGKILL at a random step and resumed in another process, or asked to stop within an epoch, training ends with the
-    same weights and the same curve, bit for bit, as when it was left alone; its progress is told to the end, and the
-    curve is finite. Training is 24 steps on 50 gray images of 16 pixels with masks.
+    same weights and the same curve, bit for bit, as when it was left alone; its progress is reported to the end, and
+    the curve is finite. Training is 24 steps on 50 gray images of 16 pixels with masks.
     """
 
     task: ClassVar[Task] = "classification"

@@ -191,7 +191,7 @@ class Reader(nn.Module):
     """A network whose logit is a known function of known pixels: weights x pixels, plus one product of two pixels.
 
     It passes through a convolution-shaped layer `copy` (the image, on as many channels as pixels are named), so that a
-    factor can be carried in a layer and ignored by the logit: `carried` names what stands in the layer `vector`.
+    factor can be carried in a layer and ignored by the logit: `carried` names the content of the layer `vector`.
     """
 
     def __init__(

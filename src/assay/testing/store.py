@@ -224,10 +224,10 @@ class StoreConformance:
     The layout on disk is the contract (`docs/reference/run-folder.md`), since a run folder is read without Assay; so a
     store of one's own is a `RunFolder` that writes otherwise. Proven, by stopping a writer before each of its file
     operations: the marker is last, so that a torn write is an absent unit and never a damaged one, other units are
-    untouched, and what is left can be cleaned up and written again to the same bytes; a full disk and a read-only
-    folder are one sentence. Further: written content comes back, the same content is the same bytes, writing twice is
-    writing the last, processes that write at once leave whole units, tables count only with their stamp, and records of
-    an unknown schema are refused in words.
+    untouched, and the remains can be cleaned up and written again to the same bytes; a full disk and a read-only folder
+    are one sentence. Further: written content comes back, the same content is the same bytes, writing twice is writing
+    the last, processes that write at once leave whole units, tables count only with their stamp, and records of an
+    unknown schema are refused in words.
     """
 
     store: ClassVar[Store] = RunFolder

@@ -480,7 +480,7 @@ def detail_of(
 
     def fill(array: np.ndarray) -> None:
         for at, _ in enumerate(in_threads(lambda at: one(at, array[at]), range(len(array)))):
-            cache.told("looking for near copies", at + 1, len(array))
+            cache.notify("looking for near copies", at + 1, len(array))
 
     name = name_of("detail", digests, near_copies.VERSION)
     return cache.get(name, (len(sources), side, side), np.int8, fill)

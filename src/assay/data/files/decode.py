@@ -134,8 +134,10 @@ def _by_brightness(stored: Picture) -> tuple[np.ndarray, tuple[str, ...]]:
 
 
 def _of_lossy(gray: np.ndarray, range_: int) -> np.ndarray:
-    """Lesion is what is above half. Up to a sixteenth of the range is black; values between that and half are refused,
-    and so is a value between, where it fills more of the mask than an edge can: a fiftieth.
+    """Threshold a lossy mask at half of its range.
+
+    Up to a sixteenth of the range is black. A value between a sixteenth and a half is refused if it fills more of the
+    mask than an edge can, a fiftieth.
     """
     low, high, largest = range_ // 16, range_ - range_ // 16, int(gray.max())
     if low < largest <= range_ // 2:
@@ -229,7 +231,7 @@ class Decoded:
 
 
 class _Filled(NamedTuple):
-    """What is to be known of one file: what was changed on the way, and where the image is in the square."""
+    """Notes on one file: changes made while reading it, and the position of the image in the square."""
 
     notes: tuple[str, ...]
     box: Box | None = None
@@ -372,7 +374,7 @@ def _fill(
     one: Callable[[int, np.ndarray], _Filled],
     cache: ArrayCache,
 ) -> Decoded:
-    """Get or build the array `name`; what failed, what was changed and where images lie is kept next to it."""
+    """Get or build the array `name`. Failures, changes and the positions of images are stored next to it."""
     beside = f"{name}.notes.json"
 
     def fill(array: np.ndarray) -> None:
@@ -390,7 +392,7 @@ def _fill(
                 return at, _Filled(()), error
 
         for at, filled, error in in_threads(attempt, range(len(array))):
-            cache.told(READING, at + 1, len(array))
+            cache.notify(READING, at + 1, len(array))
             if error is not None:
                 failures[str(at)] = [error.what, error.remedy]
             for note in filled.notes:
@@ -443,10 +445,10 @@ class Fact:
 
 
 def facts_of(paths: Sequence[Path], cache: ArrayCache) -> list[Fact]:
-    """One fact a file, in order. Files that were looked at before, unchanged since, are not read again.
+    """Return one fact per file, in order. Unchanged files that were read before are not read again.
 
     Args:
-        paths: Existing files. What is remembered is in the cache, one file of notes per folder; to lose it costs only
+        paths: Existing files. Facts are remembered in the cache, in one file of notes per folder. Losing it costs only
             time.
     """
     by_folder: dict[str, list[int]] = {}
@@ -467,7 +469,7 @@ def _in_folder(folder: Path, paths: Sequence[Path], cache: ArrayCache) -> list[F
     facts: dict[int, Fact] = {}
     for at, fact in zip(fresh, in_threads(lambda at: _examine(paths[at]), fresh), strict=True):
         facts[at] = fact
-        cache.told(LOOKING, len(facts), len(fresh))
+        cache.notify(LOOKING, len(facts), len(fresh))
     settled = [at for at in fresh if stamps[at][1] < before * 1e9]
     if settled:
         remembered |= {paths[at].name: [stamps[at], asdict(facts[at])] for at in settled}

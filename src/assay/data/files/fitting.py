@@ -253,7 +253,7 @@ class Patch:
 
 
 def cut(values: np.ndarray, patch: Patch, low: float, high: float) -> np.ndarray:
-    """Return the patch as uint16 [size, size]: `low` HU and below is 0, `high` 65535; what is beyond the slice is
+    """Return the patch as uint16 [size, size]: `low` HU and below is 0, `high` 65535, and outside of the slice is
     black.
 
     Resampled by an antialiasing triangle filter.

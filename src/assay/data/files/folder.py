@@ -375,7 +375,7 @@ def _suggested(spec: DataSpec, table: Table) -> str:
 
 
 def _with_own(spec: DataSpec, cells: Sequence[str], names: Sequence[str]) -> Sequence[str]:
-    """Return the patients' cells; with `unnamed: own` an empty one holds the image's name, after what no cell holds."""
+    """Return the patients' cells. With `unnamed: own` an empty cell becomes an unused prefix and the image's name."""
     if spec.unnamed == "refuse":
         return cells
     return [f"\0{name}" if absent(cell) else cell for cell, name in zip(cells, names, strict=True)]

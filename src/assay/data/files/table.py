@@ -40,7 +40,7 @@ class Problem:
         row: Its number as the file shows it (a table's header is line 1).
         name: The image as the row names it; it is shown to the user only and never kept, since a file name may hold an
             identifier.
-        what, remedy: Half a sentence each.
+        what: The problem, half a sentence.
     """
 
     row: int

@@ -278,10 +278,12 @@ class Draw(Protocol):
 
 
 def vessels(seen: PhantomRows, build: Anatomy, nuisance: Int[np.ndarray, "n"], amount: float) -> Capsules:
-    """Hila and vessels of both lungs as tubes on the image, with the attenuation that they add.
+    """Draw hila and vessels of both lungs as tubes on the image, with the attenuation that they add.
 
-    They grow thicker and denser with age; the lower ones are the larger, as in someone who stands.
-    amount: scales their attenuation, 1 normal.
+    They grow thicker and denser with age; the lower ones are larger, as in an upright patient.
+
+    Args:
+        amount: Scales their attenuation, 1 normal.
     """
     sides = [_side(seen, build, nuisance, sign) for sign in (-1, 1)]
     joined = [np.concatenate(pair, axis=1) for pair in zip(*sides, strict=True)]
@@ -381,8 +383,8 @@ class ChestPhantom(DrawnPhantom[_Patients]):
     bones: attenuation of all bone, 1 normal, 0 none.
     texture: strength of the lung's own fine texture, 1 normal, 0 none.
 
-    Attenuations are summed, then turned into gray levels pixel by pixel, noise included: so a mass adds to what lies
-    before and behind it, and a change of its factors leaves every pixel that it does not reach the same to the bit.
+    Attenuations are summed, then turned into gray levels pixel by pixel, noise included: so a mass adds to the tissue
+    before and behind it. A change of its factors leaves every pixel that it does not reach the same to the bit.
 
     At difficulty 0 of all factors every image shows a man of 50 years and middling habitus, PA, on the computed
     scanner, normally exposed, without a mass.

@@ -231,7 +231,7 @@ def _left(build: Anatomy, y: Lines) -> Lines:
 
 
 def left_heart(build: Anatomy, y: Lines) -> Lines:
-    """Pulmonary trunk and left ventricle: what of the left border does not change with age."""
+    """Pulmonary trunk and left ventricle: the part of the left border that does not change with age."""
     trunk = 21 + 12 * _bulge(y + 32, 34, 40)
     t = ((y - build.heart_y[:, None] - 8) / (92 * build.tall[:, None])).clip(-1, 0)
     upper = 0.75 * (1 - t * t) + 0.25 * np.sqrt((1 - t * t).clip(0))
@@ -284,7 +284,7 @@ class Frame:
     def sided(
         self, right: Float[Tensor, "m #size 1"], left: Float[Tensor, "m #size 1"]
     ) -> Float[Tensor, "m size size"]:
-        """The number of the side that a pixel lies on."""
+        """Return the number of each pixel's side."""
         return torch.where(self.left, left, right)
 
 
@@ -310,7 +310,7 @@ def frame(build: Anatomy, blur: Float[np.ndarray, "m"], grid: Grid) -> Frame:
 def on_image(
     pose: Pose, x: Float[np.ndarray, "n k"], y: Float[np.ndarray, "n k"]
 ) -> tuple[Float[np.ndarray, "n k"], Float[np.ndarray, "n k"]]:
-    """Points of the patient as millimeters on the image: the inverse of what `frame` does."""
+    """Convert points of the patient to millimeters on the image; the inverse of `frame`."""
     zoom = pose.zoom[:, None]
     return x * zoom + _midline(pose, y), y * zoom + pose.y[:, None]
 
@@ -398,7 +398,7 @@ def skeleton(
 def _ribs(
     b: Bones, above: Float[Tensor, "m size size"], speckle: Float[Tensor, "m size size"], at: Frame
 ) -> Float[Tensor, "m size size"]:
-    """Ribs counted along the height, bent by how far to the side a pixel lies."""
+    """Ribs counted along the height, bent by the lateral position of a pixel."""
     r2 = at.reach * at.reach
     r4 = r2 * r2
     count = at.along((at.lines - b.first[:, None]) / b.spacing[:, None])
@@ -508,7 +508,7 @@ def _trunk(at: Frame) -> Float[Tensor, "m size size"]:
 
 
 def _arms(build: Anatomy, at: Frame) -> Float[Tensor, "m size size"]:
-    """A tube beside the trunk with its bone, farther away the lower it is."""
+    """A tube next to the trunk with its bone, farther away the lower it is."""
     below = ((at.lines + 30) / 100).clip(0, 2.2)
     inner = (build.width + build.wall)[:, None] + build.arms[:, None] * below + 6 * below * below
     t = (at.away - at.along(inner + 44)).mul_(1 / 44)

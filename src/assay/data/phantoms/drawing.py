@@ -80,7 +80,7 @@ class Windows:
         return canvas.view(-1).index_select(0, self.index.view(-1)).view(self.index.shape)
 
     def write(self, canvas: Tensor, values: Float[Tensor, "m w w"]) -> None:
-        """Replace what stands in the windows. No row may have two of them: one would win at random."""
+        """Replace the content of the windows. No row may have two of them, since which of them wins would be random."""
         canvas.view(-1).scatter_(0, self.index.view(-1), values.reshape(-1))
 
     def draw(self, canvas: Float[Tensor, "n pixels"], values: Float[Tensor, "m w w"]) -> None:
@@ -132,7 +132,7 @@ def column(values: Float[np.ndarray, "*shape"], device: str) -> Float[Tensor, "*
 
 
 def ramp(depth: Float[Tensor, "*shape"], blur: Float[Tensor, "*other"]) -> Float[Tensor, "*shape"]:
-    """Coverage 0..1 of a pixel whose center lies `depth` mm inside an edge that the scanner blurs over `blur` mm."""
+    """Coverage 0..1 of a pixel whose center is `depth` mm inside an edge that the scanner blurs over `blur` mm."""
     t = (depth / blur).add_(0.5).clamp_(0, 1)
     return (t * -2).add_(3).mul_(t).mul_(t)
 
@@ -215,7 +215,7 @@ def draw_capsules(canvas: Float[Tensor, "n pixels"], tubes: Capsules, blur: Floa
 def draw_depth(canvas: Float[Tensor, "n pixels"], tubes: Capsules, beyond: float, grid: Grid) -> None:
     """Raise a canvas of depths inside an outline (negative outside) to each tube's, where its strength is not 0.
 
-    A tube raises no pixel that lies farther than `beyond` outside it.
+    A tube raises no pixel farther than `beyond` outside it.
     """
     radius = _reach(tubes) + beyond
     chosen = np.flatnonzero(_in_sight(tubes, radius, grid))
@@ -261,7 +261,7 @@ def _coverage(tubes: Capsules, blur: Float[np.ndarray, "m"], windows: Windows, d
 
 
 def _depth(tubes: Capsules, windows: Windows, device: str) -> tuple[Float[Tensor, "m w w"], Float[Tensor, "m w w"]]:
-    """mm inside each tube, negative outside; and how far along it each pixel lies, 0 to 1."""
+    """Return the depth in mm inside each tube, negative outside, and each pixel's position along it, 0 to 1."""
     along_x, along_y = tubes.x1 - tubes.x0, tubes.y1 - tubes.y0
     squared = np.maximum(along_x * along_x + along_y * along_y, 1e-6)
     x, y = windows.x - column(tubes.x0, device), windows.y - column(tubes.y0, device)
@@ -294,12 +294,12 @@ class Blobs:
     odd: Float[np.ndarray, "m k"]
 
     def mean_radius(self) -> Float[np.ndarray, "m"]:
-        """The radius about which the outline swings: smaller than `radius`, since what swings out covers more."""
+        """The mean radius of the outline: smaller than `radius`, since outward swings cover more."""
         power = (self.even * self.even + self.odd * self.odd).sum(axis=1)
         return self.radius / np.sqrt(1 + 0.5 * power)
 
     def reach(self) -> Float[np.ndarray, "m"]:
-        """The outline lies nowhere farther from the center."""
+        """The greatest distance of the outline from the center."""
         swing = np.sqrt(self.even * self.even + self.odd * self.odd).sum(axis=1)
         return self.mean_radius() * self.stretch * (1 + swing)
 

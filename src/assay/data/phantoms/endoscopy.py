@@ -71,9 +71,11 @@ def colors(
     nuisance: Int[np.ndarray, "n"],
     grid: Grid,
 ) -> Float[Tensor, "n 3 size size"]:
-    """Red, green and blue, 0 to 1: what mucosa of this hue returns, over a curve that saturates.
+    """Red, green and blue, 0 to 1, of the light that mucosa of this hue reflects, over a curve that saturates.
 
-    blood: over the mucosa's mean; it takes green most. film: yellow matter, which takes blue.
+    Args:
+        blood: Over the mucosa's mean; it absorbs mostly green.
+        film: Yellow matter, which absorbs blue.
     """
 
     def draw(name: str, low: float, high: float) -> Float[np.ndarray, "n"]:
@@ -282,7 +284,7 @@ def _bubble(
     plain: Float[np.ndarray, "m"],
     grid: Grid,
 ) -> Float[Tensor, "m w w"]:
-    """Brightness at these distances from the middles of bubbles, fainter where a pixel is wider than what shines."""
+    """Brightness at these distances from the middles of bubbles, fainter where a pixel is wider than the highlight."""
 
     def put(values: Float[np.ndarray, "m"]) -> Float[Tensor, "m 1 1"]:
         return column(values, grid.device)
@@ -321,7 +323,7 @@ class EndoscopyPhantom(DrawnPhantom[_Scenes]):
 
     grain: standard deviation of the camera's noise at 256 px, in gray levels of 1.
     vessels: how plain the vessels under the mucosa are, 1 normal, 0 none.
-    film: share of images in which yellow mucus or stool lies on the wall.
+    film: share of images in which yellow mucus or stool covers part of the wall.
 
     Light, slope and blood are put together pixel by pixel before the camera sees them, polyps laid over the bare wall;
     so a change of a polyp leaves every pixel that neither it nor its shadow reaches the same to the bit.

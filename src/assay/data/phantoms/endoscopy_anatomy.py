@@ -33,9 +33,9 @@ class Tube:
 
     x, y: the lumen's middle. uneven: harmonics two and three of its outline [n, 4]. radius: the tube's, as it appears
     at depth 1. reach: depth at which light has fallen to a quarter.
-    rate, phase: folds per depth, and where the first stands. depth: how dark it is behind a fold, 0 to 1.
+    rate, phase: folds per depth, and the position of the first. depth: how dark it is behind a fold, 0 to 1.
     warp: how far folds stray from rings, as a share of their depth.
-    waves: share by which light differs over what else is uneven. slant_x, slant_y: share by which light changes across
+    waves: relative variation of the light by further unevenness. slant_x, slant_y: share by which light changes across
     and down the image.
     """
 
@@ -72,7 +72,7 @@ class Around:
 
 
 def toward_lumen(nuisance: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n 1"]:
-    """On which side of the image's middle the lumen lies, in turns, whatever its distance."""
+    """The side of the image's middle on which the lumen is, in turns, whatever its distance."""
     return uniforms(nuisance, "tube-side", 1)
 
 
@@ -212,8 +212,9 @@ class Polyps:
 
 
 def polyps(seen: PhantomRows, nuisance: Int[np.ndarray, "n"]) -> Polyps:
-    """The polyps of each image: factors from `seen`, all else from the nuisance seed. The first has the stated place
-    and size; the further ones share its look, are smaller and lie beside it.
+    """Draw the polyps of each image: factors from `seen`, all else from the nuisance seed.
+
+    The first has the stated place and size. The further ones share its look, are smaller, and are placed next to it.
     """
 
     def draw(name: str, low: float, high: float) -> Float[np.ndarray, "n 3"]:
@@ -425,7 +426,7 @@ def _attached(own: _Own, head: _Head) -> Float[Tensor, "m w w"]:
 
 
 def _relief(own: _Own, head: _Head) -> tuple[Float[Tensor, "m w w"], Float[Tensor, "m w w"], Float[Tensor, "m w w"]]:
-    """Slope of the dome with its lobules, and how near a point lies to the crease between two of them, 0 to 1."""
+    """Slope of the dome with its lobules, and the closeness of a point to the crease between two of them, 0 to 1."""
     polyp, put = own.polyp, own.put
     square = head.inside * head.inside
     flank = (square * put(1 - polyp.height)).add_(put(polyp.height)).mul_(head.inside).mul_(put(polyp.height))

@@ -274,7 +274,11 @@ class Scene:
 
 
 def scene(seen: PhantomRows, frame: Photo, nuisance: Int[np.ndarray, "n"], clutter: float) -> Scene:
-    """Every image's surroundings. clutter: how much stands about, 1 normal, 0 nothing."""
+    """Draw every image's surroundings.
+
+    Args:
+        clutter: Amount of objects in the room, 1 normal, 0 none.
+    """
 
     def draw(name: str, low: float, high: float, count: int = 1) -> np.ndarray:
         return spread(nuisance, f"foot-{name}", low, high, count)
@@ -469,7 +473,7 @@ def _mark(k: int, kind: Mark, shape: Foot, nuisance: Int[np.ndarray, "n"], amoun
 
 
 def draw_skin(look: Skin, fields: Texture, grid: Grid) -> Planes:
-    """Colors of bare skin everywhere on the image, without light; what is foot is decided later."""
+    """Colors of bare skin everywhere on the image, without light; the foot's outline is applied later."""
     planes = fields.coarse * colors(look.blotch, grid.device)
     planes.add_(colors(look.color, grid.device))
     return planes.mul_((fields.fine * column(look.grain, grid.device)).add_(1))
@@ -555,12 +559,12 @@ class FootPhantom(DrawnPhantom[_Photographs]):
 
     padded: share of photographs of 3 to 4 that leave a quarter of the image black, as the real set's do.
     marks: how often there is callus, a pressure mark, a stain or a scab, 1 normal, 0 never; alike with an ulcer.
-    clutter: how often things stand about in the room, 1 normal, 0 never.
+    clutter: amount of objects in the room, 1 normal, 0 none.
     texture: strength of the skin's grain and wrinkles, 1 normal, 0 none.
     grain: standard deviation of the camera's noise, in gray levels of 1.
 
-    Skin, light and surroundings are drawn first, the ulcer is painted into windows of them, and what follows works
-    pixel by pixel: so a change of its factors leaves every pixel that it does not reach the same to the bit.
+    Skin, light and surroundings are drawn first and the ulcer is painted into windows of them. All later steps work
+    pixel by pixel, so a change of its factors leaves every pixel that it does not reach the same to the bit.
 
     At difficulty 0 of all factors there is no ulcer; that of its other factors makes it single, 10 % of the side wide,
     in the middle of the foot, with middling contrast, slough, rim and outline. Skin becomes light brown, cloth white,

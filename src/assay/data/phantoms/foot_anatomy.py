@@ -413,7 +413,7 @@ class Ulcers:
 
 
 def ulcers(seen: PhantomRows, shape: Foot, frame: Photo, nuisance: Int[np.ndarray, "n"]) -> tuple[Ulcers, ...]:
-    """Up to three ulcers an image: the first where the factors say, the others beside it and smaller."""
+    """Draw up to three ulcers an image: the first where the factors say, the others next to it and smaller."""
     first, count = _first(seen, shape), seen.difficulty["count"] * seen.values["count"][:, None]
     further = np.clip(count - np.array([0.0, 1.0]), 0, 1)
     places = [first, *(_beside(k, first, shape, nuisance) for k in range(1, MOST))]
@@ -534,7 +534,7 @@ def _paint(
     toward: Float[np.ndarray, "m 2"],
     grid: Grid,
 ) -> Bool[Tensor, "m w w"]:
-    """One ulcer in each window, from the outside in: redness, rim, bed, slough. Returns where its bed lies."""
+    """Paint one ulcer in each window, from the outside in: redness, rim, bed, slough. Return the mask of its bed."""
 
     def put(values: np.ndarray) -> Tensor:
         return column(values, grid.device)

@@ -214,12 +214,12 @@ class FundusPhantom(DrawnPhantom[Photographs]):
     grain: standard deviation of the camera's noise, in gray levels of 1.
     eyes: how many a study's patient has, 1 or 2; with 2 both were taken by one camera.
 
-    The grade is set, and how many lesions there are is drawn within what it allows, so that `grade_of(counts(...))` is
-    the grade always. Lesions are drawn on canvases of their own before the camera sees the picture, pixel by pixel: a
-    change of theirs leaves every pixel that it does not reach the same to the bit.
+    The grade is set, and the number of lesions is drawn from the range of that grade, so that `grade_of(counts(...))`
+    is always the grade. Lesions are drawn on canvases of their own before the camera sees the picture, pixel by pixel:
+    a change of theirs leaves every pixel that it does not reach the same to the bit.
 
-    What a patient's eyes share (disc, vessels' course, tint) is drawn from `nuisance // 2`: seeds 2k and 2k + 1 are two
-    eyes of a patient.
+    The shared features of a patient's eyes (disc, vessels' course, tint) are drawn from `nuisance // 2`: seeds 2k and
+    2k + 1 are two eyes of a patient.
 
     At difficulty 0 of all factors every image shows a right eye without lesions before the round camera, of middling
     pigment, cup, vessels and light. A grade has no half: its difficulty makes lesions fainter, and at 0 there are none.
@@ -388,5 +388,5 @@ class _Without(DrawnPhantom[Photographs]):
         return replace(taken, spots={**taken.spots, self._kind: hidden})
 
     def draw(self, plan: Photographs, grid: Grid) -> Rendered:
-        """Draw what is left."""
+        """Draw the remaining parts."""
         return self._phantom.draw(plan, grid)

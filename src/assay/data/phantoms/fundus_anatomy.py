@@ -133,9 +133,9 @@ _COARSE, _FINE, _CHOROID = 5, 44, 21
 class Eye:
     """Anatomy of each image, float64 [n] unless stated.
 
-    disc: its middle [n, 2]; radius: the disc's. fovea: [n, 2]. cup: radius over the disc's. nasal: 1 where the nose
-    lies to the right, -1 to the left. color: of the fundus [n, 3]; paleness: of the disc; dim: light that the macula
-    takes; ring: brightness of the nerve fibers about the disc. choroid: how plain its vessels are.
+    disc: its middle [n, 2]; radius: the disc's. fovea: [n, 2]. cup: radius over the disc's. nasal: 1 where the nose is
+    to the right, -1 to the left. color: of the fundus [n, 3]; paleness: of the disc; dim: light that the macula takes;
+    ring: brightness of the nerve fibers about the disc. choroid: how plain its vessels are.
     mottled: strength of coarse and fine changes [n, 2].
     blur: width of every edge.
     """
@@ -574,8 +574,10 @@ class Marks:
 
 
 def draw_lesions(spots: Mapping[str, Spots], shape: Eye, nuisance: Int[np.ndarray, "n"], grid: Grid) -> Marks:
-    """All lesions that are shown. A mask holds the pixels whose middle lies inside an outline, and of a lesion too
-    small for that the nearest.
+    """Draw all lesions that are shown.
+
+    A mask holds the pixels whose middle is inside an outline. For a lesion too small for that it holds the nearest
+    pixel.
     """
     n = len(nuisance)
     blood, exudates, cotton_wool, haze = (grid.blank(n) for _ in range(4))

@@ -70,7 +70,7 @@ _BULGE = 1 + 1.6 * 2 * _UNEVEN  # the outline nowhere lies farther out than this
 class Body:
     """The ellipse: center, direction and half lengths of its axes (mm), unevenness, core, HU, softness. [n, 1] each.
 
-    The outline lies at 1 + the sum of harmonics 3 and 5 of the polar angle, in units of the half axes. Its edge is
+    The outline is at 1 + the sum of harmonics 3 and 5 of the polar angle, in units of the half axes. Its edge is
     `softness` times as wide as the scanner's blur: ground glass fades out, solid tissue ends.
     """
 
@@ -256,7 +256,7 @@ def parenchyma(
 
     texture: standard deviation of the fine changes in aerated lung, in HU; the slow ones have half of it. They are
     strongest where air and tissue mix, as in ground glass, and vanish in solid tissue.
-    tissue: HU over parenchyma of what lies in the lung.
+    tissue: HU above parenchyma of the tissue in the lung.
     """
     coarse = white_noise(nuisance, "parenchyma-coarse", 8, 8, grid.device)
     fine = white_noise(nuisance, "parenchyma-fine", 26, 26, grid.device)
@@ -294,7 +294,7 @@ def scanner_noise(
 
 @dataclass(frozen=True, slots=True)
 class Wall:
-    """A stretch of chest wall: the lung lies inside a circle. All [n]; lengths in mm.
+    """A stretch of chest wall: the lung is inside a circle. All [n]; lengths in mm.
 
     x, y: the circle's center; radius: its radius. along_x, along_y: the direction along the wall.
     rib: place of a rib along the wall (a large number: none), its half length, half thickness and depth.

@@ -49,7 +49,13 @@ SIZES = 5
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A class. phantom: what draws it. finding: of a chest. within: factor -> the part of its marginal, as shares."""
+    """A class.
+
+    Attributes:
+        phantom: The phantom that draws it.
+        finding: Of a chest.
+        within: Factor -> the part of its marginal, as shares.
+    """
 
     phantom: Literal["chest", "ct"]
     name: str
@@ -170,7 +176,7 @@ def _phantom_of(task: Task) -> str:
 def _values(
     phantom: Phantom, tasks: tuple[Task, ...], kind: Int[np.ndarray, "m"], nuisance: Int[np.ndarray, "m"]
 ) -> dict[str, np.ndarray]:
-    """Every factor of the phantom: within what the class says, held, or from all of its marginal, by seed."""
+    """Draw every factor of the phantom by seed: within the class's range, held, or from all of its marginal."""
     given: dict[str, np.ndarray] = {}
     for factor in phantom.factors:
         held = _HELD.get(factor.name)

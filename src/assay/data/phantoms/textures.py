@@ -39,7 +39,13 @@ FORMS = ("plain", "streaks", "folds", "bands", "patches")
 
 @dataclass(frozen=True, slots=True)
 class Law:
-    """What draws a kind. number: its place in the family. form, exponent: of leaves and noise; empty for a fractal."""
+    """The generator of a kind.
+
+    Attributes:
+        number: Its place in the family.
+        form: Of leaves and noise; empty for a fractal.
+        exponent: As `form`.
+    """
 
     family: Family
     number: int
@@ -271,7 +277,7 @@ def _cover(canvas: Int[Tensor, "n pixels"], leaves: Leaves, outline: Outline, re
 
 
 def ink(nuisance: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
-    """A gray level far from the middle, for what is drawn over a ground of middle gray."""
+    """A gray level far from the middle, for drawing on a ground of middle gray."""
     side, depth = uniforms(nuisance, "ink-side", 1)[:, 0], spread(nuisance, "ink", 0.3, 0.48)[:, 0]
     return 0.5 + np.where(side < 0.5, -depth, depth)
 

@@ -176,7 +176,7 @@ def mined(params: MinedArguments, state: Callable[[str], np.ndarray]) -> Sides:
 
 
 def _settled(finding: str, state: np.ndarray, kind: int, policy: Policy, word: str) -> np.ndarray:
-    """The states with one kind of doubt replaced as the policy says; what is dropped stays, and no class uses it."""
+    """Replace states with one kind of doubt as the policy says. Dropped ones stay, and no class uses them."""
     doubtful = state == kind
     if policy == "refuse" and doubtful.any():
         written = "-1" if kind == UNCERTAIN else "an empty cell"
@@ -222,7 +222,7 @@ _AGE = re.compile(r"(\d{1,3})([YMWD])")
 
 
 def _years(cell: str) -> str:
-    """An age in years: `058Y` is 58, `018M` 1.5; what is no human age is missing; other text stays as it is."""
+    """Parse an age in years: `058Y` is 58, `018M` 1.5. An implausible age is missing; other text stays as it is."""
     found = _AGE.fullmatch(cell)
     years = float(found[1]) / _YEARS[found[2]] if found else number(cell)
     if years is None:

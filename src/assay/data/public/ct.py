@@ -45,7 +45,7 @@ class SliceHeader:
 
 
 def headers_of(folder: Path, names: Sequence[str], cache: ArrayCache) -> dict[str, SliceHeader]:
-    """File name -> header, for the DICOM files of a folder. What was read before and is unchanged is not read again."""
+    """Return file name -> header, for the DICOM files of a folder. Unchanged files are not read again."""
     notes = f"ct-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:24]}.json"
     remembered = _memory(cache.read_notes(notes))
     stamps = {name: _stamp(folder / name) for name in names}

@@ -1,4 +1,4 @@
-"""Public sets of images with masks of lesions, as their makers publish them: folders of images beside folders of masks.
+"""Public sets of images with masks of lesions as published: folders of images next to folders of masks.
 
 The target is whether the mask shows a lesion. Patients are not named, so every image counts as one of its own.
 """

@@ -60,9 +60,10 @@ class Region:
 class Mark:
     """Outlines and ratings of one nodule by one reader.
 
-    slices: SOP instance UID -> region. heights: the same -> z in mm.
-
-    ratings: name -> 1 to 5 (calcification to 6); what the reader left out or gave as 0 is not there.
+    Attributes:
+        slices: SOP instance UID -> region.
+        heights: SOP instance UID -> z in mm.
+        ratings: Name -> 1 to 5 (calcification to 6), without those that the reader left out or gave as 0.
     """
 
     reader: int
@@ -80,9 +81,10 @@ class Reading:
 
 
 def read_xml(path: Path) -> Reading | None:
-    """The reading that a file holds; None for XML of another kind (chest radiographs of the same patients have some).
+    """Read the reading of a file; None for XML of another kind (chest radiographs of the same patients have some).
 
-    Raises Unreadable for a damaged file, or one that does not say what it must.
+    Raises:
+        Unreadable: The file is damaged or incomplete.
     """
     try:
         root = ElementTree.parse(path).getroot()
@@ -166,7 +168,10 @@ def region(drawn: list[tuple[bool, np.ndarray]]) -> Region:
 
 
 def _filled(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Codes of the pixels that an outline encloses, without and with its own: what no path from outside reaches."""
+    """Return the codes of the pixels that an outline encloses: those that no path from outside reaches.
+
+    Without and with the outline's own pixels.
+    """
     corner = points.min(axis=0) - 1
     width, height = (points.max(axis=0) - corner + 2).tolist()
     canvas = Image.new("L", (width, height), 0)
@@ -299,7 +304,11 @@ _NOWHERE = SliceHeader("", "", "", float("nan"), float("nan"), float("nan"), "",
 class Entry:
     """A nodule and the slice that shows it best.
 
-    codes: its agreed pixels there. digest: of the slice's file. what, remedy: why it cannot be used, if it cannot.
+    Attributes:
+        codes: Its agreed pixels there.
+        digest: Of the slice's file.
+        what: Why it cannot be used, if it cannot.
+        remedy: How to repair it.
     """
 
     number: int
@@ -323,9 +332,9 @@ class Found:
 
 
 def entries_of(root: Path, cache: ArrayCache) -> Found:
-    """Every nodule that the XML below a folder tells of, numbered from 1 in order of path, height, row and column.
+    """List every nodule in the XML files below a folder, numbered from 1 in order of path, height, row and column.
 
-    XML lies beside its DICOM series or in a tree of its own; the series is found by its UID.
+    XML files are next to their DICOM series or in a tree of their own; the series is found by its UID.
     """
     folders, papers = _walk(root)
     series = _series(folders, cache)

@@ -172,11 +172,17 @@ def _paired(rows: Rows, root: Path, asked: GradedArguments, skip_bad_rows: bool)
 
 
 def _pairs(root: Path, stems: Sequence[str]) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Stem of an image -> the stem of its patient's left one, or right one where there is no other, of
-    `messidor-2.csv`, empty without it; and what to doubt.
+    """Pair the eyes of patients by `messidor-2.csv`.
 
-    stems: of all photographs with a grade. Raises SpecError where the list names none of them: both eyes of every
-    patient could then fall into different parts.
+    Args:
+        stems: Of all photographs with a grade.
+
+    Returns:
+        Stem of an image -> the stem of its patient's left one, or right one where there is no other; empty without the
+        file. And the doubts about it.
+
+    Raises:
+        SpecError: The list names none of the stems: both eyes of every patient could then fall into different parts.
     """
     name = next((one for one in ("messidor-2.csv", "messidor-ground-truth.csv") if (root / one).is_file()), None)
     if name is None:

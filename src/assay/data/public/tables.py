@@ -140,7 +140,7 @@ class Sides:
         classes: Names of the classes.
         facts: Facts for the card.
         warnings: Faults for the card.
-        wrong: Position of a row whose label cannot be right -> what is wrong, and the remedy.
+        wrong: Position of a row whose label cannot be right -> the problem and the remedy.
     """
 
     codes: np.ndarray

@@ -53,7 +53,7 @@ class Window(NamedTuple):
     width: int
 
     def of(self, images: Tensor) -> Tensor:
-        """The part of [b, c, h, w] that lies in it, as a view."""
+        """The part of [b, c, h, w] inside it, as a view."""
         return images[:, :, self.top : self.top + self.height, self.left : self.left + self.width]
 
 
@@ -65,7 +65,7 @@ def whole(shape: Shape) -> Window:
 def around(
     shape: Shape, x: Float[Tensor, "b"], y: Float[Tensor, "b"], reach_x: float, reach_y: float | None = None
 ) -> Window:
-    """The least window that holds, for every row, what reaches so many px from a middle; one pixel at least."""
+    """The least window that holds, for every row, all within so many px of a middle; one pixel at least."""
     if len(x) == 0:
         return whole(shape)
     top, bottom = _span(y, reach_x if reach_y is None else reach_y, shape[1])
@@ -88,7 +88,7 @@ class Drawable(Protocol):
     def paint(
         self, images: Float[Tensor, "b c h w"], within: Window, color: Float[Tensor, "c 1 1"], strength: float
     ) -> None:
-        """What a layer of it does to images that are at hand, in place."""
+        """Apply a layer of it to images that are at hand, in place."""
         ...
 
 
@@ -110,7 +110,7 @@ class Layer:
 
 
 class Mark(ABC):
-    """A thing that lies over the image: layers of paint, all thinned by `opacity`.
+    """An object on the image: layers of paint, all thinned by `opacity`.
 
     opacity: 0 (nothing changes) to 1. On images that are not RGB a color is its luminance (ITU-R BT.601). Gradients
     flow from the changed images to the given ones.
@@ -180,7 +180,7 @@ def in_channels(color: tuple[float, float, float], images: Float[Tensor, "b c h 
 
 
 def luminance(images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
-    """What `in_channels` makes gray of colors: ITU-R BT.601 for three channels, else their mean."""
+    """The gray that `in_channels` makes of colors: ITU-R BT.601 for three channels, else their mean."""
     channels = images.shape[1]
     weights = _LUMA if channels == 3 else (1 / channels,) * channels
     total = images[:, :1] * weights[0]
@@ -222,7 +222,7 @@ def axes(within: Window, device: torch.device) -> tuple[Float[Tensor, "1 1 1 w"]
 
 
 def edge(depth: Float[Tensor, "*shape"], softness: float = 1.0) -> Float[Tensor, "*shape"]:
-    """Coverage of a pixel whose center lies `depth` px inside an edge that is `softness` px wide (smoothstep)."""
+    """Coverage of a pixel whose center is `depth` px inside an edge that is `softness` px wide (smoothstep)."""
     t = (depth / softness).add_(0.5).clamp_(0, 1)
     rest = (-2 * t).add_(3)
     return t.mul_(t).mul_(rest)
@@ -261,7 +261,7 @@ def box(
 
 @dataclass(frozen=True, slots=True)
 class Surround:
-    """All that lies outside a circle around a middle per row, [b] px; its edge is `softness` px wide."""
+    """The outside of a circle around a middle per row, [b] px; its edge is `softness` px wide."""
 
     x: Float[Tensor, "b"]
     y: Float[Tensor, "b"]
@@ -284,7 +284,7 @@ class Surround:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """All that lies outside a rectangle per row, [b] px from the left and the top; its edge is `softness` px wide."""
+    """The outside of a rectangle per row, [b] px from the left and the top; its edge is `softness` px wide."""
 
     left: Float[Tensor, "b"]
     right: Float[Tensor, "b"]
@@ -305,7 +305,7 @@ class Frame:
         paint_frame(images.numpy(), along, down, corner, color.flatten().numpy(), strength)
 
     def _edges(self, within: Window) -> tuple[Float[Tensor, "b 1 1 w"], Float[Tensor, "b 1 h 1"]]:
-        """Coverage by what lies left and right of it, and by what lies above and below."""
+        """Coverage by the parts to the left and right of it, and by the parts above and below."""
         x, y = axes(within, self.left.device)
         open_x = torch.minimum(x - per_pixel(self.left), per_pixel(self.right) - x)
         open_y = torch.minimum(y - per_pixel(self.top), per_pixel(self.bottom) - y)
@@ -329,11 +329,12 @@ Points = Sequence[tuple[Float[Tensor, "b k"], Float[Tensor, "b k"]]]
 
 @dataclass(frozen=True, slots=True)
 class Stroke:
-    """k straight pieces of line with round ends per row, of which the greatest coverage counts.
+    """k straight line segments with round ends per row, of which the greatest coverage counts.
 
-    ends: [4, b, k], x and y of where they start, x and y of where they end, px from the corner of the image; what lies
-    outside is cut off, and a piece that ends where it starts is a disc. radii: px, [2, b, k] at either end and linear
-    in between; or [1, 1, 1] of all.
+    Attributes:
+        ends: [4, b, k], x and y of the start, x and y of the end, px from the corner of the image. Parts outside are
+            cut off, and a segment that ends where it starts is a disc.
+        radii: px, [2, b, k] at either end and linear in between; or [1, 1, 1] of all.
     """
 
     ends: Float[Tensor, "4 b k"]
@@ -368,7 +369,7 @@ class Stroke:
     def paint(
         self, images: Float[Tensor, "b c h w"], within: Window, color: Float[Tensor, "c 1 1"], strength: float
     ) -> None:
-        """What a layer of it does to images that are at hand, in place: the whole is never drawn."""
+        """Apply a layer of it to images that are at hand, in place; the whole is never drawn."""
         self._onto(images, (within.top, within.left), within, color, strength)
 
     def __add__(self, other: Stroke) -> Stroke:

@@ -71,10 +71,14 @@ def paint_strokes(
     color: Float32[np.ndarray, "c"],
     strength: float,
 ) -> None:
-    """`paint` with the greatest coverage by k straight pieces of line per row: only what they touch is looked at.
+    """`paint` with the greatest coverage by k straight line segments per row. It visits only the pixels that they
+    touch.
 
-    at: where in the given images the canvas begins, y and x; its height and width are `shape`. ends, radii: of where
-    pieces start and end, x, y, x, y; or one radius [1, 1, 1] of all. thinnest: see `strokes`.
+    Args:
+        at: Where in the given images the canvas begins, y and x; its height and width are `shape`.
+        ends: Where segments start and end, x, y, x, y.
+        radii: At either end; or one radius [1, 1, 1] of all.
+        thinnest: See `strokes`.
     """
     half, one, zero, two, three = np.float32(0.5), np.float32(1), np.float32(0), np.float32(2), np.float32(3)
     full, alike = np.float32(strength), radii.size == 1
@@ -139,7 +143,7 @@ def _gather_alike(
     corner: tuple[int, int],
     shape: tuple[int, int],
 ) -> None:
-    """Write the square of each pixel's distance to the nearest piece, and what is touched."""
+    """Write the square of each pixel's distance to the nearest segment, and the touched area."""
     half, one, zero = np.float32(0.5), np.float32(1), np.float32(0)
     top, left = corner
     for piece in range(ends.shape[1]):
@@ -168,7 +172,7 @@ def _gather_each(
     shape: tuple[int, int],
     thinnest: float,
 ) -> None:
-    """Write how deep each pixel lies in some piece at most, and its coverage by those thin enough to be weakened."""
+    """Write each pixel's greatest depth in a segment, and its coverage by those thin enough to be weakened."""
     half, one, zero, two, three = np.float32(0.5), np.float32(1), np.float32(0), np.float32(2), np.float32(3)
     top, left = corner
     least = np.float32(thinnest)
@@ -225,7 +229,7 @@ def _touch(
 
 @compiled
 def _below(place: float, first: int) -> int:
-    """The pixel in which a place lies or the next, counted from a first one; far away for what is near no image."""
+    """Return the pixel of a coordinate or the next, counted from a first one; far away for those near no image."""
     if not abs(place) < np.float32(2.0**24):  # NaN too
         return 2**24 if place > 0 else -(2**24)
     return int(place) - first
@@ -277,7 +281,11 @@ def paint_surround(
     color: Float32[np.ndarray, "c"],
     strength: float,
 ) -> None:
-    """`paint` with all that lies outside a circle per row. within: top, left, height and width of the window."""
+    """`paint` with the outside of a circle per row.
+
+    Args:
+        within: Top, left, height and width of the window.
+    """
     half, one, zero, two, three = np.float32(0.5), np.float32(1), np.float32(0), np.float32(2), np.float32(3)
     reach, per_pixel, full = np.float32(radius), one / np.float32(softness), np.float32(strength)
     top, left, height, width = within
@@ -345,7 +353,7 @@ def smooth_along(
 ) -> None:
     """Write the sum over shifts of 0, 1, ... px either way along each line.
 
-    beyond: for places from as many px before a line as there are shifts, the pixel that stands there.
+    beyond: for places from as many px before a line as there are shifts, the index of the pixel used there.
     """
     for row in range(len(images)):
         _along(images[row], out[row], weights, beyond)
@@ -434,9 +442,10 @@ def _down(
 def light(
     images: Float32[np.ndarray, "b c h w"], down: Float32[np.ndarray, "b k h"], along: Float32[np.ndarray, "k w"]
 ) -> None:
-    """Multiply in place by exp(f), cut at 0 and 1. f: the sum of k products of what varies along y and what along x.
+    """Multiply in place by exp(f), cut at 0 and 1. exp(f) is right to 2 units of the last bit.
 
-    exp(f) is 2^n exp(r) with |r| at most half of ln 2, and exp(r) its series to r^7: right to 2 units of the last bit.
+    f is the sum of k products of `down`, which varies along y, and `along`, which varies along x. exp(f) is 2^n exp(r)
+    with |r| at most half of ln 2, and exp(r) its series to r^7.
     """
     zero, one, half = np.float32(0), np.float32(1), np.float32(0.5)
     per_ln2, ln2_high, ln2_low = np.float32(1.44269504), np.float32(0.693359375), np.float32(-2.12194440e-4)

@@ -448,7 +448,7 @@ class Electrode(Mark):
     )
 
     def check(self, shape: Shape) -> None:
-        """Every image can carry it: what lies outside is cut off."""
+        """Accept every image: parts outside are cut off."""
 
     def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
         """`seed`: for the places of the row's electrodes and the ends of their wires."""
@@ -533,7 +533,7 @@ class Ruler(Mark):
         return [Layer(marks + stand, within, WHITE if self.ink == "white" else BLACK)]
 
     def _along(self, shape: Shape) -> int:
-        """The length in px of the edge at which it lies."""
+        """The length in px of the edge at which it is placed."""
         return shape[1] if self.side in ("left", "right") else shape[2]
 
     def _placed(self, place: Tensor, off: Tensor, shape: Shape) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b n"]]:
@@ -623,7 +623,7 @@ class SurgicalPen(Mark):
     jitter: Jitter = 0.05
 
     def check(self, shape: Shape) -> None:
-        """Every image can carry it: what lies outside is cut off."""
+        """Accept every image: parts outside are cut off."""
 
     def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
         """`x`, `y`: the ring's middle in px; `wide`, `tall`: its half axes in px; cosine and sine of its `turn`."""

@@ -325,7 +325,7 @@ class PoissonNoise(Change):
         """Every image can carry it."""
 
     def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
-        """`seed`: for counts; `dither`: for what is added below one level."""
+        """`seed`: for counts; `dither`: for the noise below one level."""
         return {"seed": draws.seeds("counts"), "dither": draws.seeds("dither")}
 
     def changed(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
@@ -385,7 +385,7 @@ _fft: Any = torch.fft
 
 
 def squared_frequency(height: int, width: int, device: torch.device) -> Float64[Tensor, "h k"]:
-    """How far each coefficient of a real image's spectrum lies from its center, squared; 1 is the Nyquist frequency."""
+    """Squared distance of each coefficient of a real image's spectrum from the center; 1 is the Nyquist frequency."""
     down: Tensor = _fft.fftfreq(height, 0.5, dtype=torch.float64, device=device)
     along: Tensor = _fft.rfftfreq(width, 0.5, dtype=torch.float64, device=device)
     return (down * down)[:, None] + (along * along)[None, :]
@@ -412,7 +412,7 @@ Edge = Literal["nearest", "reflect", "mirror"]
 
 
 def beyond(length: int, reach: int, edge: Edge, device: torch.device) -> Tensor:
-    """For places -reach .. length + reach - 1, the pixel that stands there."""
+    """Return the index of the pixel used at places -reach .. length + reach - 1."""
     place = torch.arange(-reach, length + reach, device=device)
     if edge == "nearest" or length == 1:
         return place.clamp(0, length - 1)
@@ -524,7 +524,7 @@ class LowPass(Change):
     """Frequencies beyond `cutoff` taken away in the Fourier plane: a centered disc, or a Gaussian.
 
     cutoff: share of the Nyquist frequency. `ideal`: all within is kept, all beyond is gone; from sqrt(2) on nothing
-    changes. `gaussian`: the amplitude at the cutoff is exp(-1/2) of what it was. Like any product in the Fourier plane
+    changes. `gaussian`: the amplitude at the cutoff is multiplied by exp(-1/2). Like any product in the Fourier plane
     it takes the image as periodic, so opposite edges run into each other. Differentiable.
     """
 

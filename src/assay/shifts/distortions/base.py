@@ -97,9 +97,9 @@ _NUDGE = 2.0**-34
 class Distortion(Change):
     """Implements `Intervention`: drawn by row first, then applied deterministically, on the images' device.
 
-    What is random is named by family and row and not by severity, so that the same drops fall, only harder. Published
-    families keep their constants, lengths in px for images of 224 px among them; results stay float32 where the
-    reference cuts them to 8 bits.
+    Random numbers depend on family and row, not on severity, so that for example the same drops fall at every severity,
+    only harder. Published families keep their constants, lengths in px for images of 224 px among them; results stay
+    float32 where the reference cuts them to 8 bits.
 
     severity: 0 to 5; at 0 the given images come back.
     """
@@ -189,8 +189,10 @@ class DistortedImages:
 def distorted(environment: Environment, family: str, severity: int, device: str = "cpu") -> Environment:
     """The same rows under a distortion, named `<environment>, <family> <severity>`, without masks.
 
-    What is random depends on family and row alone: every model and every seed sees the same images. Raises SpecError
-    when such images cannot carry it.
+    Random numbers depend on family and row alone: every model and every seed sees the same images.
+
+    Raises:
+        SpecError: Such images cannot carry it.
     """
     made = build("distortion", family, {"severity": severity})
     everyone = np.ones(len(environment), dtype=bool)

@@ -192,7 +192,7 @@ class Pixelate(Distortion):
     """Larger pixels: means over boxes of whole pixels, then the nearest. One pixel is left at least.
 
     Against the reference: within two levels of 8 bits, since it cuts to 8 bits along each axis. Where the middle of a
-    pixel lies on the border of two boxes (never at 224 px), rounding decides in Pillow, and it may give the other one.
+    pixel is on the border of two boxes (never at 224 px), rounding decides in Pillow, and it may give the other one.
     """
 
     def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
@@ -255,10 +255,11 @@ _GLASS = ((0.7, 1, 2), (0.9, 2, 1), (1.0, 2, 3), (1.1, 3, 2), (1.5, 4, 2))
 class GlassBlur(Distortion):
     """Blurred, every pixel overwritten by a near one drawn at random, blurred again.
 
-    The published code means to swap two pixels, but on colors its second assignment reads what the first has written:
-    the near pixel is copied. So it is here, on gray images too. Each step sees what earlier ones left, from the lower
-    right to the upper left, so the places are found on the processor and the pixels moved on the images' device.
-    Against the reference, given its steps: within three levels of 8 bits, since it cuts to 8 bits in between.
+    The published code means to swap two pixels, but on colors its second assignment reads the result of the first, so
+    that the near pixel is copied. Assay does the same, on gray images too. Each step works on the result of the earlier
+    ones, from the lower right to the upper left, so the places are found on the processor and the pixels moved on the
+    images' device. Against the reference, given its steps: within three levels of 8 bits, since it cuts to 8 bits in
+    between.
     """
 
     def changed(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:

@@ -198,7 +198,7 @@ class Rulers(Distortion):
 @component("distortion", "dermoscopy-gel", summary="bubbles and glare in the contact gel")
 @dataclass(frozen=True, kw_only=True)
 class Gel(Distortion):
-    """Bubbles in the gel and patches of glare where it lies thick.
+    """Bubbles in the gel and patches of glare where it is thick.
 
     Defined here; compared with no other implementation.
     """
@@ -298,10 +298,10 @@ class Noise(Distortion):
 @component("distortion", "xray-grid", summary="lines of an anti-scatter grid")
 @dataclass(frozen=True, kw_only=True)
 class Grid(Distortion):
-    """Lines of an anti-scatter grid that stands still: pixels times 1 + a cos, upright.
+    """Lines of a stationary anti-scatter grid: pixels times 1 + a cos, upright.
 
-    They lie 4.7 px apart at 224 px, as far in proportion at other sizes, 2.5 px at the least.
-    Defined here; compared with no other implementation.
+    They are 4.7 px apart at 224 px, as far in proportion at other sizes, 2.5 px at the least. Defined here; compared
+    with no other implementation.
     """
 
     def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
@@ -322,7 +322,7 @@ class Grid(Distortion):
 class UnderExposure(Distortion):
     """All values times the share of a full exposure, after the noise of as few photons.
 
-    The factor is what MedMNIST-C's `brightness_down` does: on average over the noise it agrees within two levels of 8
+    The factor is that of MedMNIST-C's `brightness_down`: on average over the noise it agrees within two levels of 8
     bits, where the noise is cut neither at black nor at white. The noise is defined here.
     """
 
