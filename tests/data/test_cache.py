@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import multiprocessing
 import os
 import signal
@@ -14,7 +15,7 @@ import pytest
 import torch
 
 from assay.core.errors import StoreError
-from assay.data.cache import ArrayCache, ArrayImages, ArrayMasks, default_cache_root
+from assay.data.cache import ArrayCache, ArrayImages, ArrayMasks, damaged_notes, default_cache_root
 from assay.data.dataset import Images, Masks
 
 SHAPE = (3, 1, 2, 2)
@@ -98,6 +99,51 @@ def test_a_key_is_a_file_name_and_never_a_path(tmp_path: Path) -> None:
     for key in ("../a", "a/b", "", "a\0", ".hidden"):
         with pytest.raises(ValueError, match="a cache key is up to 120 letters"):
             ArrayCache(tmp_path).get(key, SHAPE, np.uint8, _seven)
+
+
+NOTES = {"version": 1, "files": {"a.png": [[1, 2], {"digest": "00ff", "what": "è", "deep": False}]}, "no": None}
+
+
+def test_notes_come_back(tmp_path: Path) -> None:
+    cache = ArrayCache(tmp_path)
+    for value in (NOTES, [], True, [[0, 1, 0.1 + 0.2]]):
+        cache.write_notes("n.json", value)
+        assert cache.read_notes("n.json") == value
+        assert json.loads((tmp_path / "n.json").read_bytes())["value"] == value
+    assert damaged_notes(tmp_path) == (1, [])
+
+
+def test_notes_with_a_turned_bit_do_not_count(tmp_path: Path) -> None:
+    cache, path = ArrayCache(tmp_path), tmp_path / "n.json"
+    cache.write_notes("n.json", NOTES)
+    kept = path.read_bytes()
+    for at in range(8 * len(kept)):
+        content = bytearray(kept)
+        content[at // 8] ^= 1 << at % 8
+        path.write_bytes(content)
+        assert cache.read_notes("n.json") is None
+    count, (said,) = damaged_notes(tmp_path)
+    assert count == 1
+    assert said.startswith(f"cannot read {path}: it is damaged")
+    for content in (b"", b"{}", kept[:-1], kept + b"\n", b'{"version":1,"files":{}}'):
+        path.write_bytes(content)
+        assert cache.read_notes("n.json") is None
+
+
+def test_an_array_whose_notes_are_damaged_is_built_again(tmp_path: Path) -> None:
+    cache = ArrayCache(tmp_path)
+
+    def fill(array: np.ndarray) -> None:
+        array[:] = 7
+        cache.write_notes("a.notes.json", {"failures": {}})
+
+    cache.get("a", SHAPE, np.uint8, fill, "a.notes.json")
+    path = tmp_path / "a.notes.json"
+    path.write_bytes(path.read_bytes().replace(b"failures", b"nailures"))
+    with pytest.raises(AssertionError, match="built a second time"):
+        cache.get("a", SHAPE, np.uint8, _never, "a.notes.json")
+    cache.get("a", SHAPE, np.uint8, fill, "a.notes.json")
+    assert cache.read_notes("a.notes.json") == {"failures": {}}
 
 
 def _build_slowly(root: str, log: str) -> None:

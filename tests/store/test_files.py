@@ -14,6 +14,7 @@ from assay.core.errors import StoreError
 from assay.core.files import write_whole
 from assay.store import files
 from assay.store.files import connect, read_json, read_parquet, read_rows, write_json, write_parquet, write_rows
+from assay.store.folder import RunFolder
 from assay.store.migrations import migrated
 
 
@@ -153,3 +154,14 @@ def test_a_missing_whole_number_is_no_number(tmp_path: Path) -> None:
     with connect() as database:
         database.execute(f"COPY (SELECT * FROM (VALUES (1), (NULL), (3)) AS t(a)) TO '{path}' (FORMAT parquet)")
     assert np.array_equal(read_parquet(path)["a"], [1.0, np.nan, 3.0], equal_nan=True)
+
+
+def test_a_probe_whose_record_lists_no_readings_is_not_complete(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.write_measurements("old", [], {"probe": "performance"})
+    assert folder.complete("probes", "old")
+    assert not folder.probed("old")
+    folder.write_measurements("none-asked", [], {"probe": "performance", "readings": {}})
+    assert folder.probed("none-asked")
+    folder.write_measurements("lost", [], {"probe": "performance", "readings": {"clean": "away"}})
+    assert not folder.probed("lost")

@@ -152,6 +152,20 @@ def test_the_doctor_finds_what_nobody_reads_and_its_remedy_works(
     assert asked("doctor", run_copy).code == 0
 
 
+def test_the_doctor_finds_damaged_notes_of_the_cache(
+    run_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = Asking(capsys)
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path))
+    ArrayCache(tmp_path).write_notes("files-0.json", {"version": 1, "files": {}})
+    assert asked("doctor", run_copy).code == 0
+    path = flip(tmp_path / "files-0.json")
+    found = asked("doctor", run_copy)
+    assert found.code == 1
+    assert f"cannot read {path}: it is damaged" in found.out
+    assert ArrayCache(tmp_path).read_notes("files-0.json") is None
+
+
 def test_a_training_does_not_start_from_an_image_array_that_was_altered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -114,7 +114,7 @@ def _tell(findings: Sequence[Finding], json: bool) -> None:
 
 
 def _checksums(root: Path) -> Iterator[Finding]:
-    from assay.data.cache import damaged_arrays, default_cache_root
+    from assay.data.cache import damaged_arrays, damaged_notes, default_cache_root
     from assay.models.checkpoint import WEIGHTS_FILE
     from assay.store.folder import RunFolder
     from assay.study.records import KINDS_OF_UNITS
@@ -130,6 +130,7 @@ def _checksums(root: Path) -> Iterator[Finding]:
     starts = [id for id in folder.ids("sources") if shared.complete("sources", id)]
     yield from _sound("weights of sources", len(starts), [s for id in starts for s in shared.damage("sources", id)])
     yield from _sound("images in the cache", *damaged_arrays(cache))
+    yield from _sound("notes in the cache", *damaged_notes(cache))
 
 
 def _sound(what: str, checked: int, damaged: Sequence[str]) -> Iterator[Finding]:

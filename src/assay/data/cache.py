@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -21,6 +22,7 @@ from assay.core.errors import StoreError
 from assay.core.files import file_state, holding, not_written, sha256, write_bytes
 from assay.data.dataset import ONE_KIND
 
+_ALTERED = "it is damaged (its content is not that of its checksum)"
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
 _REASONS = {
     errno.ENOSPC: "the disk is full",
@@ -57,9 +59,8 @@ class ArrayCache:
     """Arrays by key, one `.npy` file each under `root`.
 
     A file appears under its name only when it is complete and flushed. Its key must cover everything that determines
-    its
-    content: an existing array of the right shape and type is used as it is. Its SHA-256 is stored next to it,
-    `<key>.sha256`, for `check_opened` and `damaged_arrays`.
+    its content: an existing array of the right shape and type is used as it is. Its SHA-256 is stored next to it,
+    `<key>.sha256`, for `check_opened` and `damaged_arrays`. Notes contain theirs, for `read_notes`.
 
     Attributes:
         root: The folder.
@@ -122,15 +123,32 @@ class ArrayCache:
         return array
 
     def read_notes(self, name: str) -> Any:
-        """Return the value kept under `name`, or None when there is none or it cannot be read."""
-        try:
-            return json.loads((self.root / name).read_bytes())
-        except (OSError, ValueError):
-            return None
+        """Return the value kept under `name`; None when there is none, or its content is not that of its checksum."""
+        body = _body(self.root / name)
+        return None if body is None else json.loads(body)
 
     def write_notes(self, name: str, value: Any) -> None:
-        """Keep a JSON value under `name`, whole or not at all; the last of several writers wins."""
-        write_bytes(self.root / name, json.dumps(value, separators=(",", ":")).encode())
+        """Keep a JSON value under `name` with its SHA-256, whole or not at all; the last of several writers wins."""
+        body = json.dumps(value, separators=(",", ":")).encode()
+        write_bytes(self.root / name, _sealed(body))
+
+
+def _sealed(body: bytes) -> bytes:
+    """Return a JSON object of a JSON text and its SHA-256, which are checked without parsing."""
+    return b'{"sha256":"' + hashlib.sha256(body).hexdigest().encode() + b'","value":' + body + b"}\n"
+
+
+_START = len(_sealed(b"")) - 2
+
+
+def _body(path: Path) -> bytes | None:
+    """Return the JSON text in a file of notes; None when there is none, or its content is not that of its checksum."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    body = content[_START:-2]
+    return body if content == _sealed(body) else None
 
 
 _opened: dict[Path, tuple[int, ...] | None] = {}
@@ -161,6 +179,13 @@ def damaged_arrays(root: Path) -> tuple[int, list[str]]:
     return len(arrays), [_damage(path) for path in arrays if _damaged(path)]
 
 
+def damaged_notes(root: Path) -> tuple[int, list[str]]:
+    """Return the number of files of notes of a cache, and a sentence for each that is damaged."""
+    notes = sorted(root.glob("*.json"))
+    again = "delete this file, which is written again when it is needed"
+    return len(notes), [f"cannot read {path}: {_ALTERED}; {again}" for path in notes if _body(path) is None]
+
+
 def _damaged(path: Path) -> bool:
     wanted = _wanted(path)
     return bool(wanted) and sha256(path) != wanted
@@ -175,8 +200,7 @@ def _wanted(path: Path) -> str:
 
 
 def _damage(path: Path) -> str:
-    what = "it is damaged (its content is not that of its checksum)"
-    return f"cannot read {path}: {what}; delete this file and run the study again"
+    return f"cannot read {path}: {_ALTERED}; delete this file and run the study again"
 
 
 @contextmanager

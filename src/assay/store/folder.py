@@ -238,11 +238,11 @@ class RunFolder:
         return (self.unit(kind, id) / "record.json").is_file()
 
     def probed(self, id: str) -> bool:
-        """Return whether a probe has its record, and every reading that the record names is complete."""
+        """Return whether a probe has a record that lists its readings, and every one of these is complete."""
         if not self.complete("probes", id):
             return False
-        readings: Mapping[str, str] = self.record("probes", id).get("readings", {})
-        return all(self.complete("readings", reading) for reading in readings.values())
+        readings: Mapping[str, str] | None = self.record("probes", id).get("readings")
+        return readings is not None and all(self.complete("readings", reading) for reading in readings.values())
 
     def ids(self, kind: UnitKind) -> Iterator[str]:
         """Return the complete units of a kind, sorted."""

@@ -301,6 +301,42 @@ def test_a_volume_is_refused_before_it_is_unpacked() -> None:
         examine(gzip.compress(header.binaryblock))
 
 
+def _nifti_extension_bomb(kind: type[nibabel.Nifti1Image], unpacked: int = 1 << 27) -> bytes:
+    """A slice whose pixels start behind one extension of zeros."""
+    image = kind(GRAY, np.eye(4))
+    image.header["vox_offset"] = unpacked
+    block = bytearray(image.header.binaryblock)
+    if kind is nibabel.Nifti1Image:
+        block[344:348] = b"n+1\0"
+    start = struct.pack("<BBBBii", 1, 0, 0, 0, unpacked - len(block) - 4, 4)
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    head = packer.compress(bytes(block) + start)
+    return head + b"".join(packer.compress(bytes(1 << 20)) for _ in range(unpacked >> 20)) + packer.flush()
+
+
+@pytest.mark.parametrize("read", [examine, read_stored, lambda data: read_picture(data, SIZE)])
+@pytest.mark.parametrize("kind", [nibabel.Nifti1Image, nibabel.Nifti2Image])
+def test_a_nifti_header_with_a_huge_extension_is_refused_unread(
+    kind: type[nibabel.Nifti1Image], read: Callable[[bytes], object]
+) -> None:
+    data = _nifti_extension_bomb(kind)
+    assert len(data) < 1 << 18
+    tracemalloc.start()
+    with pytest.raises(Unreadable, match="its header says that pixels start at byte 134,217,728; copy or export"):
+        read(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 22
+
+
+def test_a_nifti_with_an_extension_is_read() -> None:
+    image = nibabel.Nifti1Image(GRAY, np.eye(4))
+    image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"a note of the scanner"))
+    data = gzip.compress(image.to_bytes())
+    assert examine(data).width == GRAY.shape[0]
+    np.testing.assert_array_equal(read_picture(data, SIZE).pixels, GRAY.T[::-1])
+
+
 def test_nifti_spans_its_display_range_or_its_own_with_a_note() -> None:
     values = np.linspace(-1000, 400, 256).astype(np.float32).reshape(16, 16)
     image = nibabel.Nifti1Image(values, np.eye(4))

@@ -27,6 +27,8 @@ from assay.data.files.table import Unreadable
 
 _SPARE = 1 << 24
 """Bytes allowed for headers, and for padding behind pixels."""
+_NIFTI_HEADER = 540
+"""Bytes of the longest fixed header, that of NIfTI-2."""
 _PAGES = 1000
 _ONE_FRAME = "save the one frame that is meant as a file of its own"
 
@@ -161,7 +163,7 @@ def is_nifti(data: bytes) -> bool:
     head = data
     if data[:2] == b"\x1f\x8b":
         try:
-            head = zlib.decompressobj(31).decompress(data, 540)
+            head = zlib.decompressobj(31).decompress(data, _NIFTI_HEADER)
         except zlib.error:
             return False
     return head[344:348] == b"n+1\0" or head[4:8] == b"n+2\0"
@@ -173,7 +175,7 @@ def nifti_header(data: bytes) -> Header:
     Raises Unreadable for a volume: 3-D images are not built yet, and no slice is chosen for the user.
     """
     with _nifti_file(data) as file:
-        header = _nifti_kind(file).header_class.from_fileobj(file)
+        _, header = _nifti_start(file)
     shape = tuple(int(length) for length in header.get_data_shape() if length != 1)
     if len(shape) != 2:
         text = " x ".join(str(length) for length in header.get_data_shape())
@@ -208,8 +210,7 @@ def nifti_pixels(data: bytes, mask: bool, size: int) -> Picture:
 def _nifti(data: bytes) -> Any:
     """Return the image, unpacked no further than its header says."""
     with _nifti_file(data) as file:
-        kind = _nifti_kind(file)
-        header = kind.header_class.from_fileobj(file)
+        kind, header = _nifti_start(file)
         count = math.prod(int(length) for length in header.get_data_shape())
         _check_pixels(count)
         most = _SPARE + count * header.get_data_dtype().itemsize
@@ -225,11 +226,22 @@ def _nifti_file(data: bytes) -> Any:
     return gzip.GzipFile(fileobj=file) if data[:2] == b"\x1f\x8b" else file
 
 
-def _nifti_kind(file: Any) -> Any:
-    """NIfTI-1 or NIfTI-2; the file is back at its start."""
-    second = file.read(8)[4:8] == b"n+2\0"
-    file.seek(0)
-    return nibabel.Nifti2Image if second else nibabel.Nifti1Image
+def _nifti_start(file: Any) -> tuple[Any, Any]:
+    """Read the fixed part of a NIfTI header, and nothing behind it.
+
+    Returns:
+        The image class, NIfTI-1 or NIfTI-2, and the header without its extensions.
+
+    Raises:
+        Unreadable: If extensions would take more than `_SPARE` bytes.
+    """
+    block = file.read(_NIFTI_HEADER)
+    kind = nibabel.Nifti2Image if block[4:8] == b"n+2\0" else nibabel.Nifti1Image
+    header = kind.header_class(block[: kind.header_class.template_dtype.itemsize])
+    start = float(header["vox_offset"])
+    if not 0 <= start <= _SPARE:
+        raise Unreadable(f"its header says that pixels start at byte {start:,.0f}", "copy or export it again")
+    return kind, header
 
 
 def _rescaled(image: Any) -> bool:
