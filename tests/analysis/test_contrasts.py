@@ -167,7 +167,7 @@ def test_a_measurement_that_is_undefined_for_a_seed_is_not_compared_by_the_other
 @pytest.mark.parametrize(
     ("errors", "expected", "reason"),
     [
-        ({}, math.sqrt(0.01 / 3), ""),  # the seeds alone: .2, .3, .4
+        ({}, math.sqrt(0.01 / 3), ""),  # the seeds alone: 0.2, 0.3, 0.4
         ({0: 0.3, 1: 0.3, 2: 0.3}, math.sqrt(0.01 / 3 + 2 * 0.3**2), ""),
         ({0: 0.3, 1: 0.3}, math.nan, "the standard error of a seed is not known"),
     ],

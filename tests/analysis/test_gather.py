@@ -143,7 +143,7 @@ def test_what_folds_measured_in_two_ways_is_not_averaged() -> None:
 
 
 def test_the_worst_group_is_one_place_for_all_seeds() -> None:
-    """Two groups whose values cross: the mean of each seed's least is .5, and neither group is so bad."""
+    """Two groups whose values cross: the mean of each seed's least is 0.5, and neither group is so bad."""
     values = {"a": (0.5, 0.9, 0.8), "b": (0.9, 0.5, 0.5), "small": (0.1, 0.1, 0.1), "holed": (0.0, math.nan, 0.0)}
     images = {"a": 20, "b": 20, "small": 19, "holed": 20}
     every: dict[Key, dict[int, Row]] = {}

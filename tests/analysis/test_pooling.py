@@ -18,7 +18,7 @@ LUCKY = "loss 0"
 
 
 def study(own: dict[str, Any] | None = None, error: float = 0.008) -> Records:
-    """Eight losses against the plain one, of which one has seeds that happen to agree at a difference of .04."""
+    """Eight losses against the plain one, of which one has seeds that happen to agree at a difference of 0.04."""
     rng = np.random.default_rng(3)
     plain = dict.fromkeys(range(SEEDS), 0.3)
     drawn: list[list[float]] = (0.3 + 0.04 * rng.normal(size=(len(NAMES), SEEDS))).tolist()

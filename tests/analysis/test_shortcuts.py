@@ -27,7 +27,7 @@ N = 240
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two images a patient. Of the ill, `view` is AP in .9 and of the others in .2; `dose` is higher, `ward` is one of
+    """Two images a patient. Of the ill, `view` is AP in 0.9, of the others in 0.2; `dose` is higher, `ward` is one of
     three; their images are wider, brighter at the border and mostly JPEG. `shoe` and the middle tell nothing.
     """
     folder = tmp_path_factory.mktemp("images")
@@ -104,10 +104,10 @@ def test_strong_ones_are_doubts_of_the_preview(images: Path, rows: list[Row], tm
     assert list(preview.shortcuts) == rows
     assert set(shortcut_cautions(rows)) <= set(preview.doubts)
     columns, properties, fitted = map(reason_words, shortcut_cautions(rows))
-    assert columns.startswith("in plain sight, the target is told by column 'dose' (AUROC .8")
-    assert "factor 'view' (AUROC .8" in columns
-    assert "the image's width (AUROC .9" in properties
-    assert "the outer tenth of the image alone (AUROC .9" in fitted
+    assert columns.startswith("in plain sight, the target is told by column 'dose' (AUROC 0.8")
+    assert "factor 'view' (AUROC 0.8" in columns
+    assert "the image's width (AUROC 0.9" in properties
+    assert "the outer tenth of the image alone (AUROC 0.9" in fitted
     assert Looked.at(spec, population).sample.size  # the pictures are as they were
 
 

@@ -22,7 +22,7 @@ def script() -> ModuleType:
 
 
 def test_conventions_follow_from_the_mean_and_the_frames_left_empty(script: ModuleType) -> None:
-    """Cross-entropy: (220 x .8733 - 14) / 200 over polyps, and 200 of that over 206 frames, or over 220."""
+    """Cross-entropy: (220 x 0.8733 - 14) / 200 over polyps, and 200 of that over 206 frames, or over 220."""
     polyps = (220 * 0.8733 - 14) / 200
     counted = script.counted(0.8733, 14)
     assert counted == pytest.approx(

@@ -159,7 +159,7 @@ def test_a_factor_that_an_environment_holds_is_told_as_held(
 def test_a_dosed_confounder_is_counted_by_class(
     ask: Asking, study_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At p = .5 on the positive images: half of these have it, and none of the others."""
+    """At p = 0.5 on the positive images: half of these have it, and none of the others."""
     monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
     monkeypatch.chdir(tmp_path)
     dosed = {"train": {"dose": {"confounder": "tag", "p": 0.5, "on": "positive"}}, "clean": {}}
@@ -174,7 +174,7 @@ def test_a_dosed_confounder_is_counted_by_class(
     assert tie["strength"] == pytest.approx(marked["malignant"] / positives)
     assert all(tie["factor"] != "tag" for tie in clean["achieved"])
     text = ask("preview", tmp_path / "small.yaml").out
-    put_on = r"  tag: put on 0 % of [\w ]+ and 50 % of malignant, which ties it to malignant at \+0.50 \["
+    put_on = r"  tag: put on 0% of [\w ]+ and 50% of malignant, which ties it to malignant at \+0.50 \["
     assert re.search(put_on, text)
     assert "as found" not in text
     shown = Seen(Path(facts["preview"]).read_text()).images

@@ -9,7 +9,7 @@ from assay.core.map_grid import MapGrid
 
 def test_minimum_areas_are_whole_pixels_and_at_least_one() -> None:
     grid = MapGrid(areas=(0.0, 0.0001, 0.001, 0.07, 1.0))
-    assert grid.smallest(100).tolist() == [1, 1, 1, 7, 100]  # .07 x 100 is 7.000000000000001
+    assert grid.smallest(100).tolist() == [1, 1, 1, 7, 100]  # 0.07 x 100 is 7.000000000000001
     assert grid.smallest(512 * 512).tolist() == [1, 27, 263, 18351, 262144]
 
 

@@ -127,7 +127,7 @@ def test_the_seed_redraws_the_split_and_the_same_seed_repeats_it() -> None:
     draws = [tuple(split(table, SplitSpec(), seed).test.tolist()) for seed in range(20)]
     assert len(set(draws)) == 20
     assert draws[3] == tuple(split(table, SplitSpec(), 3).test.tolist())
-    # Over seeds each patient is tested about a fifth of the time: 20 draws of .2 stay within 0 and 14 (p < 1e-6 each).
+    # Over seeds each patient is tested about a fifth of the time: 20 draws of 0.2 stay within 0 and 14 (p < 1e-6 each).
     often = np.bincount(np.concatenate([np.array(draw) for draw in draws]), minlength=200)
     assert often.sum() == 20 * 40
     assert often.max() <= 14
@@ -170,7 +170,7 @@ def test_without_a_given_validation_it_is_drawn_from_training_by_patient() -> No
     table = with_column(("test", "train"), [1] * 40 + [0] * 10, [*(at // 2 for at in range(40)), *range(20, 30)])
     found = split(table, SplitSpec(column="side"), 0)
     assert found.test.tolist() == list(range(40, 50))
-    assert (len(found.train), len(found.validation)) == (30, 10)  # .6 to .2
+    assert (len(found.train), len(found.validation)) == (30, 10)  # 0.6 to 0.2
     assert_whole_patients(table, parts_of(table, found))
 
 

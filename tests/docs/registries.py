@@ -33,7 +33,7 @@ TABLES_HEAD = """\
 
 `tables/<name>.parquet` in the [run folder](run-folder.md). `assay results RUN --table NAME` prints one for reading, `--csv` and `--json` give all columns, `assay.open_run(RUN).table(NAME)` is a data frame. This page is made from the registry of tables, `assay.store.schema.TABLES`.
 
-Intervals are 95 % intervals over patients and seeds, over seeds alone where a value is one number per model, and over images where the data name no patients (`patients` is then 0). A value that is undefined is NaN and has a `reason`. A column in which no row has a value is text; a count that some row lacks is a DOUBLE.
+Intervals are 95% intervals over patients and seeds, over seeds alone where a value is one number per model, and over images where the data name no patients (`patients` is then 0). A value that is undefined is NaN and has a `reason`. A column in which no row has a value is text; a count that some row lacks is a DOUBLE.
 
 | table | one row for every |
 |---|---|

@@ -26,7 +26,7 @@ NAMES = [(kind, entry.name) for kind in ("phantom", "intervention") for entry in
 
 
 def drawn_by(phantom: Phantom) -> Tensor:
-    """Pictures of two rows whose factors lie at .15 and at .7 of their marginals."""
+    """Pictures of two rows whose factors lie at 0.15 and at 0.7 of their marginals."""
     u = np.array([0.15, 0.7])
     values = {factor.name: phantom.quantile(factor.name, u) for factor in phantom.factors}
     return phantom.render(values, ROWS, SIZE, {}).images

@@ -43,7 +43,7 @@ def test_a_straight_edge_by_hand() -> None:
     columns = summary(np.where(lesion, 30.0, 0.0), lesion.astype(np.uint8))
     assert columns["bin_count"][0].sum(axis=1).tolist() == [30, 15, 15]
     assert columns["bin_came"][0].sum(axis=1).tolist() == [15, 15, 0]
-    assert np.flatnonzero(columns["bin_count"][0, 2]).tolist() == [7]  # p = .5 lies in 7/15 .. 8/15
+    assert np.flatnonzero(columns["bin_count"][0, 2]).tolist() == [7]  # p = 0.5 lies in 7/15 .. 8/15
     assert np.flatnonzero(columns["bin_count"][0, 1]).tolist() == [14]  # p = 1 in the last
     assert columns["bin_claimed"][0, 2, 7] == 7.5
 

@@ -55,7 +55,7 @@ def test_image_scores_are_those_of_sorted_logits(logits: str) -> None:
     assert columns["peak"][0] == downwards[0] == columns["area_score"][0, 0]
     assert columns["floor"][0] == downwards[-1]
     assert columns["half_area"][0] == (drawn >= 0).sum()
-    assert columns["top_mean"][0] == pytest.approx(downwards[:15].mean(), rel=1e-12)  # 2 % of 714 pixels are 14.28
+    assert columns["top_mean"][0] == pytest.approx(downwards[:15].mean(), rel=1e-12)  # 2% of 714 pixels are 14.28
 
 
 def test_an_image_with_one_peak_by_hand() -> None:

@@ -30,7 +30,7 @@ def test_every_lesion_is_that_of_scikit_image(logits: str, labels: str) -> None:
 @pytest.mark.parametrize("covered", [0.01, 0.1, 0.3, 0.5, 0.9, 1.0])
 def test_a_lesion_is_found_up_to_its_score_and_not_above(logits: str, covered: float) -> None:
     drawn, kinds = world(logits, "corner")
-    kinds[2:12, 3:6] = 1  # 30 pixels, of which 30 x .1 and 30 x .3 are whole numbers that floats miss
+    kinds[2:12, 3:6] = 1  # 30 pixels, of which 30 x 0.1 and 30 x 0.3 are whole numbers that floats miss
     columns = summary(drawn, kinds, grid=MapGrid(covered=covered))
     inside, score = drawn[2:12, 3:6], columns["lesion_score"][0, 0]
     assert columns["lesion_area"][0].tolist() == [30, 1]

@@ -80,7 +80,7 @@ def test_a_mask_shifted_sideways() -> None:
     truth, predicted = np.zeros((2, 1, 9), np.uint8)
     truth[0, 2:5], predicted[0, 4:7] = 1, 1
     values, _ = compared(predicted, truth, grid=MapGrid(tolerance=1.0))
-    assert values == pytest.approx([1.9, 1.0, 4 / 6])  # 95 % of the way from rank 0 to rank 2
+    assert values == pytest.approx([1.9, 1.0, 4 / 6])  # 95% of the way from rank 0 to rank 2
 
 
 def test_two_pixels_apart() -> None:

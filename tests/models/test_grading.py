@@ -63,7 +63,7 @@ def test_corn_is_the_papers_mean_over_the_questions_asked(seed: int) -> None:
 
 
 def test_values_by_hand() -> None:
-    """Three grades, thresholds passed with .8 and .3: probabilities .2, .5, .3; under CORN .2, .8 * .7, .8 * .3."""
+    """Three grades, thresholds passed with 0.8 and 0.3: probabilities 0.2, 0.5, 0.3; CORN 0.2, 0.8 * 0.7, 0.8 * 0.3."""
     z = torch.tensor([[math.log(0.8 / 0.2), math.log(0.3 / 0.7)]], dtype=torch.float64)
     torch.testing.assert_close(between(z).exp(), torch.tensor([[0.2, 0.5, 0.3]], dtype=torch.float64))
     torch.testing.assert_close(chained(z).exp(), torch.tensor([[0.2, 0.56, 0.24]], dtype=torch.float64))
@@ -97,7 +97,7 @@ def test_a_regression_gives_its_score_back_and_calls_the_grade_between_its_cuts(
 
 
 def test_learned_cuts_are_those_that_drew_the_grades() -> None:
-    """Grades drawn from the model itself: slope 2 and cuts -1, 0, 2; standard errors at n = 20,000 are about .02."""
+    """Grades drawn from the model itself: slope 2 and cuts -1, 0, 2; standard errors at n = 20,000 are about 0.02."""
     rng = np.random.default_rng(0)
     score = rng.normal(size=20_000)
     u = rng.uniform(size=len(score))

@@ -107,7 +107,7 @@ def test_threshold_reaches_the_best_sum_that_a_roc_curve_has(seed, rows):
 
 
 def test_threshold_by_hand():
-    """Scores .1 .2 | .4 .9: perfect between .2 and .4, so .3."""
+    """Scores 0.1 0.2 | 0.4 0.9: perfect between 0.2 and 0.4, so 0.3."""
     p = torch.tensor([0.1, 0.2, 0.4, 0.9], dtype=torch.float64)
     logits = torch.stack([torch.zeros(4, dtype=torch.float64), (p / (1 - p)).log()], 1)
     assert youden_threshold(logits, torch.tensor([0, 0, 1, 1])) == pytest.approx(0.3)

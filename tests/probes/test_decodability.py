@@ -239,7 +239,7 @@ def test_folds_hold_whole_patients_in_equal_numbers_and_follow_the_seed() -> Non
 
 
 def test_errors_are_those_of_repetition() -> None:
-    """200 tables of 75 patients x 2 images with noisy features: the claimed error is the spread, within 25 %."""
+    """200 tables of 75 patients x 2 images with noisy features: the claimed error is the spread, within 25%."""
     values, errors = [], []
     for seed in range(200):
         rows = table(150, seed, per_patient=2, core=False)

@@ -58,7 +58,7 @@ def test_a_map_that_is_the_same_everywhere_scores_the_lesions_share_of_the_image
 
 
 def test_noise_scores_the_lesions_share_in_the_mean() -> None:
-    """3,000 maps of noise on one mask of 100 of 400 pixels: within four standard errors of .25."""
+    """3,000 maps of noise on one mask of 100 of 400 pixels: within four standard errors of 0.25."""
     maps = np.random.default_rng(1).random((3000, 20, 20), dtype=np.float32)
     masks = np.zeros(maps.shape, dtype=bool)
     masks[:, :10, :10] = True

@@ -35,7 +35,7 @@ def value_at(factor: str, u: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Discs:
-    """Images (or masks) of a disc of radius `size`, as bright as `DARK` + .8 x contrast, right of the middle."""
+    """Images (or masks) of a disc of radius `size`, as bright as `DARK` + 0.8 x contrast, right of the middle."""
 
     columns: Mapping[str, np.ndarray]
     masks: bool
@@ -82,7 +82,7 @@ class DiscScene(World):
 
 
 class Bright(nn.Module):
-    """Lesion where brightness exceeds .5."""
+    """Lesion where brightness exceeds 0.5."""
 
     def forward(self, images: Tensor) -> Tensor:
         return 20 * (images - 0.5)
@@ -120,7 +120,7 @@ def along(measurements: list[Measurement], measure: str, factor: str) -> list[fl
 
 
 def test_a_network_of_brightness_follows_the_contrast_alone() -> None:
-    """A disc is bright enough from a contrast of .375 on: between the quantiles .25 and .5."""
+    """A disc is bright enough from a contrast of 0.375 on: between the quantiles 0.25 and 0.5."""
     measurements = painted(Bright(), DiscScene())
     contrast = value_at("contrast", row_uniform(0, "contrast", np.arange(1, ROWS, 2)))
     assert along(measurements, "found", "contrast") == [0, 0, 1, 1, 1]
@@ -134,7 +134,7 @@ def test_a_network_of_brightness_follows_the_contrast_alone() -> None:
 
 
 def test_the_threshold_is_that_of_the_model() -> None:
-    """At the logit 20 x (.2 + .8 x .6 - .5) a disc needs a contrast of .6."""
+    """At the logit 20 x (0.2 + 0.8 x 0.6 - 0.5) a disc needs a contrast of 0.6."""
     measurements = painted(Bright(), DiscScene(), operating=20 * (DARK + 0.8 * 0.6 - 0.5))
     assert along(measurements, "found", "contrast") == [0, 0, 0, 1, 1]
 

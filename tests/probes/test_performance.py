@@ -85,7 +85,7 @@ def test_groups_too_small_to_count_are_measured_but_are_not_the_worst() -> None:
 
 
 def test_the_threshold_is_the_models_own() -> None:
-    """Tag absent: probability 1 / (1 + e^1.5) = .18; present: .82."""
+    """Tag absent: probability 1 / (1 + e^1.5) = 0.18; present: 0.82."""
     world = World()
     strict = performance(Reader({"tag": 3.0}), world, threshold=0.9)
     lenient = performance(Reader({"tag": 3.0}), world, threshold=0.1)
@@ -190,7 +190,7 @@ def test_copies_of_an_image_add_no_witness(copies: int, n: int, seed: int) -> No
 
 
 def test_clustered_error_covers_patients_with_effects_of_their_own() -> None:
-    """Means of 40 patients x 5 images with a patient effect: the average claimed error is the true one, within 10 %."""
+    """Means of 40 patients x 5 images with a patient effect: the average claimed error is the true one, within 10%."""
     draw = np.random.default_rng(3)
     patient = np.repeat(np.arange(40), 5)
     means, errors = zip(

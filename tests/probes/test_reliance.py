@@ -20,7 +20,7 @@ from assay.spec.schema import Component
 from assay.testing.probe import PIXELS, Reader, World, table
 
 EVERY = (*PIXELS, "nuisance")
-# Variances of the pixels in the design: two binary factors, thirds {0, .5, 1}, a uniform, the mean of 8 uniforms.
+# Variances of the pixels in the design: two binary factors, thirds {0, 0.5, 1}, a uniform, the mean of 8 uniforms.
 VARIANCE = {"margin": 1 / 4, "tag": 1 / 4, "texture": 1 / 6, "size": 1 / 12, "nuisance": 1 / 96}
 
 
@@ -268,7 +268,7 @@ def test_three_classes_are_explained_one_against_the_rest() -> None:
 
 
 def test_errors_of_effects_are_those_of_repetition() -> None:
-    """150 neutral tables of 100 patients x 2 images: the claimed error of each effect is its spread, within 25 %."""
+    """150 neutral tables of 100 patients x 2 images: the claimed error of each effect is its spread, within 25%."""
     runs: dict[str, list[Measurement]] = {}
     network = Reader({"tag": 1.0, "size": 2.0, "noise": 3.0}, product=("tag", "texture"))
     for seed in range(150):

@@ -206,7 +206,7 @@ def test_the_error_of_agreement_is_its_spread_over_repeated_data() -> None:
         share = draw.random(80)
         values.append(agreement(share, share + draw.normal(size=80), np.arange(80), Measurement("", 0.0)))
     said = np.mean([one.standard_error for one in values])
-    assert said == pytest.approx(np.std([one.value for one in values]), rel=0.15)  # the spread of 300: 4 %
+    assert said == pytest.approx(np.std([one.value for one in values]), rel=0.15)  # the spread of 300: 4%
 
 
 def test_what_is_painted_over_looks_like_what_is_beside_it() -> None:

@@ -124,7 +124,7 @@ def test_the_standard_error_of_accuracy_kept_is_its_spread_over_repeated_data() 
         one = found(Reader({"tag": 3.0, "noise": 4.0}), redrawn(first), probe)["accuracy-kept", "gaussian-noise", "3"]
         said.append(one.standard_error)
         values.append(one.value)
-    assert np.mean(said) == pytest.approx(np.std(values, ddof=1), rel=0.35)  # sd of 60 draws: 9 %, three of them
+    assert np.mean(said) == pytest.approx(np.std(values, ddof=1), rel=0.35)  # sd of 60 draws: 9%, three of them
 
 
 def redrawn(seed: int) -> World:

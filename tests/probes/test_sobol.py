@@ -33,7 +33,7 @@ def ishigami(u: np.ndarray) -> np.ndarray:
     return np.sin(x[:, 0]) + 7 * np.sin(x[:, 1]) ** 2 + 0.1 * x[:, 2] ** 4 * np.sin(x[:, 0])
 
 
-# Ishigami and Homma (1990), a = 7, b = .1: the variance and its parts in closed form.
+# Ishigami and Homma (1990), a = 7, b = 0.1: the variance and its parts in closed form.
 _V1, _V2, _V13 = 0.5 * (1 + 0.1 * np.pi**4 / 5) ** 2, 49 / 8, 0.01 * np.pi**8 * (1 / 18 - 1 / 50)
 ISHIGAMI_FIRST = np.array([_V1, _V2, 0]) / (_V1 + _V2 + _V13)
 ISHIGAMI_TOTAL = np.array([_V1 + _V13, _V2, _V13]) / (_V1 + _V2 + _V13)
@@ -78,7 +78,7 @@ def test_a_pure_interaction_has_totals_and_no_first_order() -> None:
 
 @pytest.mark.parametrize(("function", "first", "total"), [(ishigami, ISHIGAMI_FIRST, ISHIGAMI_TOTAL)])
 def test_standard_errors_are_those_of_repetition(function, first, total) -> None:
-    """400 designs of 512: 95 % intervals cover in 92 to 98 %, and the claimed error is the spread, within 15 %."""
+    """400 designs of 512: 95% intervals cover in 92 to 98%, and the claimed error is the spread, within 15%."""
     runs = [on(function, 512, 3, seed) for seed in range(400)]
     for name, truth in (("first", first), ("total", total)):
         estimates = np.array([getattr(r, name) for r in runs])

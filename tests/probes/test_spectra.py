@@ -74,7 +74,7 @@ def test_rankme_equals_its_definition() -> None:
 def test_the_participation_ratio_is_right_with_fewer_images_than_dimensions() -> None:
     """100 dimensions, 40 images: the plain ratio cannot pass 39."""
     found = [representation.participation_ratio(gaussian(40, 300, 100, seed)) for seed in range(60)]
-    assert abs(np.mean(found) - 100) < 4 * np.std(found) / math.sqrt(60) + 2  # a ratio of unbiased terms: 2 % off
+    assert abs(np.mean(found) - 100) < 4 * np.std(found) / math.sqrt(60) + 2  # a ratio of unbiased terms: 2% off
     values = representation.eigenvalues(gaussian(40, 300, 100))
     assert values.sum() ** 2 / (values**2).sum() < 32
 

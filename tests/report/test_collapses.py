@@ -22,7 +22,7 @@ def test_where_none_collapsed_one_line_says_how_often_they_might() -> None:
     )
     assert sheet is not None
     (line,) = sheet.lines
-    assert "none; of a recipe's seeds up to .52 might (upper 95 % limit)" in [cell.text for cell in line.cells]
+    assert "none; of a recipe's seeds up to 0.52 might (upper 95% limit)" in [cell.text for cell in line.cells]
 
 
 def test_rates_and_their_differences_stand_with_intervals() -> None:
@@ -30,9 +30,9 @@ def test_rates_and_their_differences_stand_with_intervals() -> None:
     sheet = collapses(tables_of(collapses=(rate("plain", 0), rate("metric", 3, low=0.147, high=0.947), difference)))
     assert sheet is not None
     texts = [[cell.text for cell in line.cells] for line in sheet.lines]
-    assert texts[1][-2:] == [".60 [.15, .95]", "–"]
+    assert texts[1][-2:] == ["0.60 [0.15, 0.95]", "–"]
     assert texts[2][:2] == ["metric", "plain"]
-    assert texts[2][-2:] == [".60 [.03, .88]", ".250 (.062)"]
+    assert texts[2][-2:] == ["0.60 [0.03, 0.88]", "0.250 (0.062)"]
 
 
 def test_without_trials_there_is_no_table() -> None:

@@ -46,7 +46,7 @@ def test_the_first_screen_shows_the_environment_compared(page: str) -> None:
     first = page[page.index('<div class="pair">') : page.index("<nav")]
     assert 'id="figure-first-dose-reversed"' in first
     assert "The doses lower AUROC in reversed in 3 of 6 cases" in first
-    assert "Cases are counted by the 95 % interval of each mean change, taken alone." in first
+    assert "Cases are counted by the 95% interval of each mean change, taken alone." in first
 
 
 def test_titles_of_all_figures_of_the_doses_go_by_the_interval_of_the_change(page: str) -> None:
@@ -78,7 +78,7 @@ def test_interactions_stand_in_words_with_both_p(page: str) -> None:
         "depends on the scale: shown on one, or with opposite signs",
         "not shown",
         "undefined: no run was trained to a sound end",
-        ".400",
+        "0.400",
     ):
         assert words in table
 
@@ -98,7 +98,7 @@ def test_only_what_is_better_when_higher_is_kept_or_lost(run: Path, measure: str
 
 def test_half_doses_are_told_with_what_is_beyond_and_why_there_is_none(page: str) -> None:
     table = page[page.index('id="half-doses"') :]
-    for words in (".43 [.31, .60]", "&gt; 1 [.91, &gt; 1]", "undefined", "is not clear of chance (.50)"):
+    for words in ("0.43 [0.31, 0.60]", "&gt; 1 [0.91, &gt; 1]", "undefined", "is not clear of chance (0.50)"):
         assert words in table
     forest = page[page.index('id="figure-half-doses-figure"') :]
     assert "is gone in reversed within the doses in" in forest[: forest.index("</figure>")]
@@ -110,7 +110,7 @@ def test_a_recipe_of_fewer_doses_is_neither_counted_nor_shown_beyond_its_own(run
         evidence.tables,
         dose_changes=[{**row, "doses": "[0.3]"} if of_triplet(row) else row for row in evidence.tables.dose_changes],
         half_doses=[{**row, "greatest": 0.3, "value": math.nan, "low": 0.2, "high": math.nan, "beyond": "value",
-                     "text": "> .3 [.2, > .3]", "reason": ""} if of_triplet(row) else row
+                     "text": "> 0.3 [0.2, > 0.3]", "reason": ""} if of_triplet(row) else row
                     for row in evidence.tables.half_doses],
     ))  # fmt: skip
     changes, fewer = changes_in(evidence, "reversed")
@@ -146,7 +146,7 @@ def test_a_confounder_is_told_of_recipes_that_were_trained_at_fewer_doses(run: P
 
 def test_the_images_that_each_dose_was_on_are_counted(page: str) -> None:
     table = words_of(page, "dose-counts")
-    assert "tag .3" not in table
+    assert "tag 0.3" not in table
     for words in ("benign 0 of 150, malignant 45 of 150", "malignant 41 to 45 of 150", "malignant 146 to 150 of 150"):
         assert words in table
 

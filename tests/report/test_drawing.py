@@ -138,7 +138,7 @@ def test_ticks_lie_within_and_are_not_too_many(low: float, span: float, most: in
     assert all(low - 1e-6 * span - 1e-9 <= value <= low + span + 1e-6 * span + 1e-9 for value in found)
 
 
-@pytest.mark.parametrize(("value", "expected"), [(0, "0"), (0.5, ".5"), (1, "1"), (-0.25, "-.25"), (20, "20")])
+@pytest.mark.parametrize(("value", "expected"), [(0, "0"), (0.5, "0.5"), (1, "1"), (-0.25, "-0.25"), (20, "20")])
 def test_tick_text(value: float, expected: str) -> None:
     assert tick_text(value) == expected
 
@@ -151,7 +151,7 @@ def test_a_grid_holds_all_its_panels(count: int, room: float, least: float) -> N
 
 
 def test_a_mark_in_words() -> None:
-    assert Mark("arcface", 0.48, 0.43, 0.53).said == "arcface .48 [.43, .53]"
+    assert Mark("arcface", 0.48, 0.43, 0.53).said == "arcface 0.48 [0.43, 0.53]"
     assert Mark("arcface", math.nan, reason="no image").said == "arcface undefined (no image)"
 
 

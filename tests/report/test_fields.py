@@ -18,7 +18,7 @@ TEXT = re.compile(r'<text x="([-\d.]+)" y="([-\d.]+)" font-size="([\d.]+)" text-
 
 TRADE = Field(
     "Dice in lesions (higher is better)",
-    "false-positive rate at 90 % sensitivity (lower is better), in lesion-free",
+    "false-positive rate at 90% sensitivity (lower is better), in lesion-free",
     (0.0, 1.0),
     (0.0, 0.5),
     LEVELS,
@@ -32,9 +32,9 @@ RESPONSE = replace(
     TRADE, spots=(), traces=(Trace("dice", ((0.0, 0.0), (0.25, 0.2), (1.0, 0.5))),), square=True
 )  # fmt: skip
 PLANES = Planes(
-    {"dice": {("p .88", "1 px"): 1.0, ("p .88", ".1 %"): 0.25, ("p .50", "1 px"): NAN}},
-    ("p .88", "p .50"),
-    ("1 px", ".1 %"),
+    {"dice": {("p 0.88", "1 px"): 1.0, ("p 0.88", "0.1%"): 0.25, ("p 0.50", "1 px"): NAN}},
+    ("p 0.88", "p 0.50"),
+    ("1 px", "0.1%"),
     "threshold",
     "minimum area",
     "share of lesion-free images called",
@@ -58,7 +58,7 @@ def test_what_is_undefined_is_no_spot_and_stands_in_the_words() -> None:
     drawn = draw_field(TRADE, SCREEN).body
     assert len(re.findall("<title>dice:", drawn)) == 0
     said = list(TRADE.words())
-    assert said[0] == "cross-entropy: .5 [.4, .6] across, .25 [.10, .70] up."
+    assert said[0] == "cross-entropy: 0.5 [0.4, 0.6] across, 0.25 [0.10, 0.70] up."
     assert said[1].startswith("dice: ")
 
 
@@ -68,7 +68,7 @@ def test_roots_give_room_to_what_lies_near_nought() -> None:
     assert path is not None
     places = [float(pair.split()[0]) for pair in path[1].split("L")]
     assert places == pytest.approx([across(0), across(0.5), across(1)], abs=0.06)
-    assert list(RESPONSE.words()) == ["dice: .00, .00; .25, .20; 1.00, .50."]
+    assert list(RESPONSE.words()) == ["dice: 0.00, 0.00; 0.25, 0.20; 1.00, 0.50."]
 
 
 @pytest.mark.parametrize("width", [PHONE, SCREEN])
@@ -86,9 +86,9 @@ def test_every_word_of_a_field_lies_within_the_drawing(width: float) -> None:
 def test_a_plane_is_darker_where_more_is_called_and_leaves_what_is_undefined_blank() -> None:
     svg = draw_planes(PLANES, SCREEN).body
     assert re.findall(r'fill-opacity="([\d.]+)"', svg) == ["0.450", "0.113"]
-    assert "<title>dice, p .88, .1 %: .250</title>" in svg
-    assert "p .50, .1 %" not in svg
-    assert next(iter(PLANES.words())).startswith("dice: p .88, 1 px: 1.00; p .88, .1 %: .25; p .50, 1 px: ")
+    assert "<title>dice, p 0.88, 0.1%: 0.250</title>" in svg
+    assert "p 0.50, 0.1%" not in svg
+    assert next(iter(PLANES.words())).startswith("dice: p 0.88, 1 px: 1.00; p 0.88, 0.1%: 0.25; p 0.50, 1 px: ")
 
 
 def test_a_title_too_long_for_a_map_goes_on_below() -> None:

@@ -47,7 +47,7 @@ def estimate(loss: str, measure: str, environment: str, value: float, epochs: st
 
 
 def both_budgets(measure: str, environment: str, values: Mapping[str, float]) -> list[Row]:
-    """Estimates of every loss; at the budget that is not shown all are .05 less."""
+    """Estimates of every loss; at the budget that is not shown all are 0.05 less."""
     return [
         estimate(loss, measure, environment, value - shift, epochs)
         for loss, value in values.items()
@@ -101,12 +101,12 @@ def test_the_trade_shows_each_loss_once_where_its_two_values_are() -> None:
     figure = trade(traded({}))
     assert figure is not None
     said = figure.alternative
-    assert "cross-entropy: .80 [.77, .83] across, .10 [.07, .13] up." in said
-    assert "dice: .84 [.81, .87] across, .30 [.27, .33] up." in said
+    assert "cross-entropy: 0.80 [0.77, 0.83] across, 0.10 [0.07, 0.13] up." in said
+    assert "dice: 0.84 [0.81, 0.87] across, 0.30 [0.27, 0.33] up." in said
     assert said.count(" across, ") == len(LOSSES)
     assert "Dice in lesions (higher is better)" in said
-    assert "False-positive rate at 90 % sensitivity (lower is better), in lesion-free" in said
-    assert figure.title == "False-positive rate at 90 % sensitivity against Dice"
+    assert "False-positive rate at 90% sensitivity (lower is better), in lesion-free" in said
+    assert figure.title == "False-positive rate at 90% sensitivity against Dice"
     assert [(row["measure"], row["value"]) for row in figure.rows][:2] == [("dice", 0.80), (MATCHED, 0.10)]
 
 
@@ -125,7 +125,7 @@ def test_the_front_holds_what_no_other_matches_both_ways() -> None:
     figure = trade(traded({}))
     assert figure is not None
     assert "By the points alone, not matched both ways by another: cross-entropy and dice." in figure.note
-    assert "Bars: 95 % intervals; dots: seeds." in figure.note
+    assert "Bars: 95% intervals; dots: seeds." in figure.note
 
 
 def test_the_region_of_both_is_shaded_and_the_caption_says_what_it_is() -> None:
@@ -137,7 +137,7 @@ def test_the_region_of_both_is_shaded_and_the_caption_says_what_it_is() -> None:
     assert len(corners) == 4
     assert corners[0][0] == corners[3][0] < corners[1][0] == corners[2][0]
     assert corners[0][1] == corners[1][1] > corners[2][1] == corners[3][1]
-    assert "95 % region of both together (Hotelling's, from the covariance" in figure.note
+    assert "95% region of both together (Hotelling's, from the covariance" in figure.note
 
 
 def test_regions_are_not_drawn_where_one_would_fill_the_figure() -> None:
@@ -145,7 +145,7 @@ def test_regions_are_not_drawn_where_one_would_fill_the_figure() -> None:
     figure = trade(traded({"cross-entropy": REGION, "dice": everywhere}))
     assert figure is not None
     assert "fill-opacity" not in figure.wide
-    told = f"Bars: 95 % intervals; dots: seeds. 95 % regions of both together are not drawn: 1 of {len(LOSSES)} fill"
+    told = f"Bars: 95% intervals; dots: seeds. 95% regions of both together are not drawn: 1 of {len(LOSSES)} fill"
     assert told in figure.note
 
 
@@ -163,7 +163,7 @@ def test_planes_are_of_the_images_compared_at_the_budget_shown() -> None:
     figure = planes(evidence(planes=rows))
     assert figure is not None
     assert figure.title == "False alarms in lesion-free by threshold and area"
-    assert "dice: p .50, 1 px: .50; p .50, .1 %: .25; p .88, 1 px: .12." in figure.alternative
+    assert "dice: p 0.50, 1 px: 0.50; p 0.50, 0.1%: 0.25; p 0.88, 1 px: 0.12." in figure.alternative
     assert {(row["environment"], row["value"]) for row in figure.rows} == {
         ("lesion-free", value) for value in rates.values()
     }
@@ -191,7 +191,8 @@ def test_conventions_stand_side_by_side_with_the_order_that_each_gives() -> None
     )  # fmt: skip
     cells = {line.cells[0].text: [cell.text for cell in line.cells[1:]] for line in found.lines}
     assert cells["dice · 20"] == [
-        ".84 [.81, .87]", ".60 [.57, .63]", ".60 [.57, .63]", ".61 [.58, .64]", ".42 [.39, .45]", "1, 3, 3, 3, 1",
+        "0.84 [0.81, 0.87]", "0.60 [0.57, 0.63]", "0.60 [0.57, 0.63]", "0.61 [0.58, 0.64]", "0.42 [0.39, 0.45]",
+        "1, 3, 3, 3, 1",
     ]  # fmt: skip
     assert cells["cross-entropy · 20"][-1] == "2, 1, 1, 1, 2"
     assert cells["focal · 20"][-1] == "3, 2, 2, 2, 3"
@@ -216,7 +217,7 @@ def test_an_environment_in_which_a_measure_can_have_no_value_is_not_drawn() -> N
     none = [{**row, "environment": "lesions", "value": math.nan, "low": math.nan, "high": math.nan} for row in alarms]
     drawn = cost(evidence(estimates=[*none, *alarms]))
     assert drawn is not None
-    assert drawn.title == "False-positive rate at 90 % sensitivity in lesion-free"
+    assert drawn.title == "False-positive rate at 90% sensitivity in lesion-free"
     assert "undefined" not in drawn.note
 
 
@@ -234,8 +235,8 @@ def test_each_kind_of_lesion_has_a_line_with_what_is_found_and_what_is_false() -
     lines = [[cell.text for cell in line.cells] for line in table.lines]
     assert [line[2] for line in lines] == ["polyp", "ulcer"]
     assert [[cell.split(" [")[0] for cell in line[3:6]] for line in lines] == [
-        [".81", ".91", "1.25"],
-        [".42", "undefined", ".50"],
+        ["0.81", "0.91", "1.25"],
+        ["0.42", "undefined", "0.50"],
     ]
     assert "at least half of its pixels" in table.note
 

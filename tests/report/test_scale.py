@@ -51,7 +51,7 @@ def test_figures_show_what_differs_and_both_ends(run: Path) -> None:
     rows = [row for row in figure.rows if row["environment"] == "reversed"]
     ranked = sorted((row for row in rows if not math.isnan(row["value"])), key=lambda row: row["value"])
     for row in (ranked[0], ranked[-1]):
-        assert f"{evidence.outline.level(row)} ." in figure.alternative
+        assert f"{evidence.outline.level(row)} 0." in figure.alternative
 
 
 def test_a_page_without_room_leaves_files_to_the_run_folder(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

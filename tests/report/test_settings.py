@@ -27,13 +27,13 @@ def said(spec: dict[str, Any], *environments: str) -> dict[str, str]:
         ({"interventions": {"tag": {"share": {"positive": 0.0, "negative": 1.0}}}}, "tag on 1.00 of negative"),
         (
             {"interventions": {"tag": {"share": {"positive": 0.5, "negative": 0.25}}}},
-            "tag on .50 of positive and .25 of negative",
+            "tag on 0.50 of positive and 0.25 of negative",
         ),
         ({"interventions": {"tag": {"share": {"positive": 0.0, "negative": 0.0}}}}, ""),
-        ({"interventions": {"hair": {"component": {"hair": {"count": 9}}}}}, "hair on .50 of images"),
+        ({"interventions": {"hair": {"component": {"hair": {"count": 9}}}}}, "hair on 0.50 of images"),
         (
             {"interventions": {"tag": {"share": 0.2}}, "difficulty": {"margin": 0.7}},
-            "tag on .20 of images; difficulty margin 0.7",
+            "tag on 0.20 of images; difficulty margin 0.7",
         ),
     ],
 )
@@ -51,5 +51,5 @@ def test_each_dose_says_what_its_training_images_bear() -> None:
         for p in ("0", "0.5")
     ]
     names = ("train (tag · 0)", "train (tag · 0.5)", "clean", "reversed")
-    assert said({"points": points}, *names) == {"train (tag · 0.5)": "tag on .50 of positive",
+    assert said({"points": points}, *names) == {"train (tag · 0.5)": "tag on 0.50 of positive",
                                                  "reversed": "tag on 1.00 of negative"}  # fmt: skip

@@ -29,7 +29,10 @@ def test_what_was_bought_stands_beside_what_each_confounder_took(evidence: Evide
     assert figure.title == "The doses lower AUROC in reversed in 2 of 4 cases"
     for panel in ("tag: change in reversed", "low-pass: change in reversed"):
         assert panel in figure.alternative
-    assert "tag: change in reversed: cross-entropy -.20 [-.30, -.10]; supcon -.20 [-.30, -.10]." in figure.alternative
+    assert (
+        "tag: change in reversed: cross-entropy -0.20 [-0.30, -0.10]; supcon -0.20 [-0.30, -0.10]."
+        in figure.alternative
+    )
     *before, tag, low_pass = scales(figure.wide)
     assert tag == low_pass not in before
 
@@ -86,7 +89,7 @@ def test_without_doses_there_is_no_such_figure(tmp_path: Path) -> None:
 def test_every_start_is_told_with_its_file_its_scaling_and_what_it_was_trained_on(tmp_path: Path) -> None:
     table = words_of(page_of(tmp_path, DOSED), "starts")
     for said in ("net.pt", "|0123456789ab|", "2 x - 1", "phantom natural, target kind, 64 px", "4,000", "1,250",
-                 ".91 [.85, .95]", "the architecture's own random weights"):  # fmt: skip
+                 "0.91 [0.85, 0.95]", "the architecture's own random weights"):  # fmt: skip
         assert said in table
 
 

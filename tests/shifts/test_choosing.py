@@ -59,8 +59,8 @@ def kept(rows, **strengths):
 
 
 def test_counts_by_hand():
-    # 100 a class. s = .5 asks of 'yes' 3 : 1 for b : a, of 'no' 1 : 3. 'yes' has 60 in b and 40 in a, 'no' 50 and 50.
-    # mass by half: b: min(60 / .75, 50 / .25) = 80, a: min(40 / .25, 50 / .75) = 66.7; equal halves of 66.7 give
+    # 100 a class. s = 0.5 asks of 'yes' 3 : 1 for b : a, of 'no' 1 : 3. 'yes' has 60 in b and 40 in a, 'no' 50 and 50.
+    # mass by half: b: min(60 / 0.75, 50 / 0.25) = 80, a: min(40 / 0.25, 50 / 0.75) = 66.7; equal halves of 66.7 give
     # 'yes' b 50, a 16.7; 'no' b 16.7, a 50: 133 rows, rounded without losing one.
     found = kept(crossed(yes_b=60, yes_a=40, no_b=50, no_a=50), site=0.5)
     counts = achieved(found, "site").counts

@@ -38,7 +38,7 @@ def distorted(name: str, severity: int, images: torch.Tensor, rows: np.ndarray =
 
 
 def scene(side: int = 64, rows: int = 3, channels: int = 3) -> torch.Tensor:
-    """Smooth colors with an edge, within .1 .. .9."""
+    """Smooth colors with an edge, within 0.1 .. 0.9."""
     y, x = torch.meshgrid(torch.linspace(0, 3, side), torch.linspace(0, 3, side), indexing="ij")
     planes = [0.5 + 0.2 * torch.sin(x * a + y) + 0.15 * (x > 1.4) * b for a, b in ((2, 1), (3, -1), (1, 0.5))]
     return torch.stack(planes)[None, :channels].repeat(rows, 1, 1, 1).clamp(0.1, 0.9)

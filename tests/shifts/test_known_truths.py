@@ -83,7 +83,7 @@ def test_poisson_noise_is_distributed_as_the_published_formula_has_it(photons):
         assert ours.std() == pytest.approx(theirs.std(), rel=0.03)
         levels = np.arange(256)
         gap = np.abs((ours[:, None] <= levels).mean(0) - (theirs[:, None] <= levels).mean(0)).max()
-        assert gap < 1.95 * math.sqrt(2 / 40_000)  # Kolmogorov and Smirnov at p = .001
+        assert gap < 1.95 * math.sqrt(2 / 40_000)  # Kolmogorov and Smirnov at p = 0.001
 
 
 def test_poisson_noise_of_ever_more_photons_leaves_the_image():

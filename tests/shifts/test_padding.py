@@ -138,7 +138,7 @@ def test_how_visible_a_change_is_is_told_of_pictures_without_their_padding(tmp_p
     wide, square = (
         Looked.at(spec, population(made)).visibility(change) for made in (padded(), replace(padded(), boxes=None))
     )
-    assert (wide.share == 1).all()  # gray of .3 darkens wherever there is a picture
+    assert (wide.share == 1).all()  # gray of 0.3 darkens wherever there is a picture
     assert square.share.min() == 0.5
 
 

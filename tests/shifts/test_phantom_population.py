@@ -238,7 +238,7 @@ def test_a_counterfactual_changes_its_factor_and_nothing_else(population, factor
     [("size", {0.05: 5.3, 0.5: 17.0}), ("x", {0.75: 0.5}), ("texture", {0.3: 2}), ("grade", {0.95: 3})],
 )
 def test_a_factor_is_set_to_a_quantile_and_nothing_else_changes(population, factor, at):
-    """Values by the toy's own marginals: uniform from 4 to 30 and from -1 to 1, `part` from .2 to .5, four grades."""
+    """Values by the toy's own marginals: uniform from 4 to 30 and from -1 to 1, `part` from 0.2 to 0.5, four grades."""
     scene = population.scene(TESTS, 0)
     neutral, pixel = scene.neutral(), NAMES.index(factor)
     for u, value in at.items():

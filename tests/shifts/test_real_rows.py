@@ -60,7 +60,7 @@ def check(table, least, **strengths):
 
 
 def test_nodules_as_found_are_told_by_their_diameter(nodules):
-    assert achieved(nodules, "diameter_mm").strength == pytest.approx(0.80, abs=0.01)  # AUROC .90
+    assert achieved(nodules, "diameter_mm").strength == pytest.approx(0.80, abs=0.01)  # AUROC 0.90
 
 
 @pytest.mark.parametrize(

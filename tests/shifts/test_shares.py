@@ -100,7 +100,7 @@ def test_a_factor_without_high_levels_has_no_shares(factor: str, kind: str):
     [
         # Classes are equal, so each keeps equally many rows. One side, p = 0: 'yes' has 40 in a, 'no' 50: 40 of each.
         (by_shares(0, 0), {("yes", "a"): 40, ("no", "a"): 40}),
-        # p = .25: of n rows of 'yes' 3 in 4 are in a, which has 40, and n rows of 'no' are, which has 50: n = 50.
+        # p = 0.25: of n rows of 'yes' 3 in 4 are in a, which has 40, and n rows of 'no' are, which has 50: n = 50.
         (by_shares(0.25, 0), {("yes", "b"): (12, 13), ("yes", "a"): (37, 38), ("no", "a"): 50}),
         # p = 1: 60 of 'yes' in b, 50 of 'no' in a: 50 of each.
         (by_shares(1, 0), {("yes", "b"): 50, ("no", "a"): 50}),
@@ -142,12 +142,12 @@ def test_shares_come_out_within_a_row_and_classes_keep_their_ratio(
 
 
 def test_rows_that_are_not_there_are_refused_with_the_cell_that_is_short():
-    # 3 of 'yes' are in b: at a share f they allow 3 / f rows of 'yes', 10 at f = .3.
+    # 3 of 'yes' are in b: at a share f they allow 3 / f rows of 'yes', 10 at f = 0.3.
     with pytest.raises(AssociationError) as refused:
         chosen(crossed(yes_b=3, yes_a=40, no_b=50, no_a=50), by_shares(1, 0))
     assert str(refused.value) == (
         "'site' high in 1 of 'yes' and 0 of the others cannot be tied to 'yes': rows of 'yes' with site b: 3 there, "
-        "10 needed to keep 10 a class; it can be had at 30 % of these shares"
+        "10 needed to keep 10 a class; it can be had at 30% of these shares"
     )
 
 

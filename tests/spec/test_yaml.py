@@ -26,7 +26,7 @@ from assay.spec.yaml import parse_yaml, read_yaml
         ("null", None),
         ("1e-3", 0.001),
         ("1E3", 1000.0),
-        (".5", 0.5),
+        ("0.5", 0.5),
         ("1.", 1.0),
         ("-0.25", -0.25),
         ("0o17", 15),

@@ -285,7 +285,7 @@ REQUESTS: dict[str, dict[str, object]] = {
     "an override of an unknown key": {"overrides": ["recipe.epoch=3"]},
     "an override of a wrong value": {"overrides": ["recipe.epochs=[5, ten]", "contrasts=[]"]},
     "an override of a whole number with a comma": {"overrides": ["recipe.batch_size=64,5"]},
-    "an override of a whole number in percent": {"overrides": ["recipe.batch_size=50 %"]},
+    "an override of a whole number in percent": {"overrides": ["recipe.batch_size=50%"]},
     "an override beside mistakes of the file": {
         "source": "eight.yaml",
         "overrides": ["seeds=3", "data.size=64", "environments.same.like=train"],

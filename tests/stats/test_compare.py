@@ -163,7 +163,7 @@ def test_equivalence_is_the_greater_of_two_one_sided_tests() -> None:
 
 
 def test_non_inferiority_looks_the_worse_way_alone() -> None:
-    """Dice may fall by less than .05, false alarms rise by less: the same test on the mirrored difference."""
+    """Dice may fall by less than 0.05, false alarms rise by less: the same test on the mirrored difference."""
     fallen = stats.ttest_1samp(np.array([-0.03, -0.01, 0.02, -0.02, 0.0]), -0.05, alternative="greater")
     error = np.std([-0.03, -0.01, 0.02, -0.02, 0.0], ddof=1) / np.sqrt(5)
     assert noninferiority(-0.008, error, 4, 0.05, "higher") == pytest.approx(fallen.pvalue)
@@ -195,7 +195,7 @@ def made(p: float, value: float = 0.1, margin: float = math.nan, equivalence_p: 
 def test_conclusions() -> None:
     family = [made(0.001), made(0.002, -0.2), made(0.6, 0.01, 0.1, 0.01), made(0.5), made(math.nan)]
     assert [one.conclusion for one in decide(family)] == ["higher", "lower", "equivalent", "not shown", "undefined"]
-    # .02 alone would do; as one of three it does not.
+    # 0.02 alone would do; as one of three it does not.
     assert decide([made(0.02), made(0.5), made(0.5)])[0].conclusion == "not shown"
     assert decide([made(0.02)])[0].conclusion == "higher"
 
@@ -326,7 +326,7 @@ def test_plans_improve_with_seeds_and_patients_and_state_their_assumptions() -> 
 
 
 def test_planned_variance_of_auroc_is_that_of_exponential_scores() -> None:
-    # Hanley and McNeil's formula is exact for exponential scores: positives of scale 4 against 1 have AUROC .8.
+    # Hanley and McNeil's formula is exact for exponential scores: positives of scale 4 against 1 have AUROC 0.8.
     rng, positive = np.random.default_rng(0), np.repeat([1, 0], [30, 50])
     scores = rng.exponential(size=(4000, 80)) * np.where(positive == 1, 4.0, 1.0)
     areas = (scores[:, :30, None] > scores[:, None, 30:]).mean(axis=(1, 2))

@@ -47,7 +47,7 @@ def test_a_ratio_is_of_sums_over_severities_and_the_mean_is_over_families() -> N
 
 
 def test_the_relative_one_is_of_the_increase_over_clean_images() -> None:
-    """Random makes .2 errors on clean images, pictures .05."""
+    """Random makes 0.2 errors on clean images, pictures 0.05."""
     given = [*errors("random", (0.2, 0.6), (0.3, 0.3)), *errors("pictures", (0.1, 0.1), (0.1, 0.2))]
     clean = {"random": 0.2, "pictures": 0.05}
     increase = [

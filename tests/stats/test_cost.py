@@ -36,7 +36,7 @@ def grid(values: np.ndarray, half: float = 0.02, **changes: Any) -> list[dict[st
 
 
 def shape(**falls: float) -> np.ndarray:
-    """Values of .9, less what each test costs with the view or with the sex: `view_turned=0.3`."""
+    """Values of 0.9, less what each test costs with the view or with the sex: `view_turned=0.3`."""
     values = np.full((3, 2, 2, 4), 0.9)
     values[1] += 0.02  # so that b is the best of the losses
     for name, fall in falls.items():
@@ -52,8 +52,8 @@ def told(rows: list[dict[str, Any]], main: dict[str, Any] = MAIN, compared: tupl
 def test_the_widest_fall_leads_and_not_that_of_the_surest_comparison() -> None:
     rows = grid(shape(view_turned=0.35, view_cut=0.2, sex_cut=0.05))
     assert told(rows) == [
-        "At epochs 10 and association view, AUROC was .90 [.88, .92] (a) to .92 [.90, .94] (b) in same; in turned it "
-        "was .55 [.53, .57] (a) to .57 [.55, .59] (b), where chance is .50: the widest of 6 falls, "
+        "At epochs 10 and association view, AUROC was 0.90 [0.88, 0.92] (a) to 0.92 [0.90, 0.94] (b) in same; in "
+        "turned it was 0.55 [0.53, 0.57] (a) to 0.57 [0.55, 0.59] (b), where chance is 0.50: the widest of 6 falls, "
         "each a median over recipes."
     ]
 
@@ -82,7 +82,7 @@ def test_where_every_recipe_is_at_chance_trainings_cannot_be_told_apart() -> Non
     assert "in turned it was" in first
     assert first.endswith(": the widest of 4 falls, each a median over recipes, elsewhere apart.")
     assert second == (
-        "In elsewhere every recipe's interval held chance (.50): .49 [.47, .51] (a · 5 · sex) to .52 [.50, .54] "
+        "In elsewhere every recipe's interval held chance (0.50): 0.49 [0.47, 0.51] (a · 5 · sex) to 0.52 [0.50, 0.54] "
         "(b · 5 · view)."
     )
 
@@ -104,7 +104,7 @@ def test_one_recipe_clear_of_chance_is_enough_to_compete() -> None:
 def test_a_study_at_chance_throughout_is_told_as_that() -> None:
     first, second = told(grid(shape() - 0.4))
     assert first.endswith("the median fall over recipes was above 0 in none of 2, turned and elsewhere apart.")
-    assert second.startswith("In same, turned, cut and elsewhere every recipe's interval held chance (.50): .50 ")
+    assert second.startswith("In same, turned, cut and elsewhere every recipe's interval held chance (0.50): 0.50 ")
 
 
 @pytest.mark.parametrize(
@@ -125,8 +125,8 @@ def test_a_fall_that_intervals_do_not_bear_out_is_said_to_be_none_they_show(half
 
 def test_without_intervals_values_and_recipes_are_told_all_the_same() -> None:
     assert told(grid(shape(view_turned=0.35), low=None, high=None)) == [
-        "At epochs 10 and association view, AUROC was .90 (a) to .92 (b) in same; in turned it was .55 (a) to .57 (b), "
-        "where chance is .50: the widest of 6 falls, each a median over recipes."
+        "At epochs 10 and association view, AUROC was 0.90 (a) to 0.92 (b) in same; in turned it was 0.55 (a) to "
+        "0.57 (b), where chance is 0.50: the widest of 6 falls, each a median over recipes."
     ]
 
 
@@ -139,7 +139,7 @@ def test_a_measure_that_is_better_low_rises() -> None:
 
 def test_chance_is_named_where_all_have_the_same() -> None:
     rows = [{**row, "chance": 0.5} for row in (*SAME, *ESTIMATES)]
-    assert texts("answer", [contrast()], rows)[1].endswith("(cross-entropy), where chance is .50.")
+    assert texts("answer", [contrast()], rows)[1].endswith("(cross-entropy), where chance is 0.50.")
 
 
 def test_chance_that_differs_between_environments_is_not_named_for_all() -> None:
@@ -151,7 +151,7 @@ def test_chance_that_differs_between_environments_is_not_named_for_all() -> None
 
 
 def test_the_median_that_did_not_fall_is_that_of_the_recipes_falls() -> None:
-    """Two of three recipes gained, and yet the median of their values came down, from .70 to .68."""
+    """Two of three recipes gained, and yet the median of their values came down, from 0.70 to 0.68."""
     before, after = (0.8, 0.7, 0.6), (0.68, 0.71, 0.61)
     values = np.full((3, 2, 2, 4), 0.0)
     values[..., 0], values[..., 1] = (np.reshape(ends, (3, 1, 1)) for ends in (before, after))
@@ -168,7 +168,7 @@ def test_the_ends_of_the_doses_are_told_in_one_environment() -> None:
     rows = [at_dose(loss, p, value) for loss in ("arcface", "cross-entropy") for p, value in (("0", 0.9), ("1", 0.3))]
     _, second = texts("answer", [DOSED], rows)
     assert second == (
-        "In reversed (confounder tag), AUROC was .90 [.88, .92] at p = 0; at p = 1 it was .30 [.28, .32]."
+        "In reversed (confounder tag), AUROC was 0.90 [0.88, 0.92] at p = 0; at p = 1 it was 0.30 [0.28, 0.32]."
     )
 
 
@@ -186,6 +186,6 @@ def test_of_the_doses_the_confounder_that_harms_most_leads() -> None:
     ]
     _, second = texts("answer", [DOSED], rows)
     assert second == (
-        "In reversed (confounder blur), AUROC was .90 [.88, .92] at p = 0; at p = 1 it was .40 [.38, .42]: the widest "
-        "of 4 falls, each a median over recipes."
+        "In reversed (confounder blur), AUROC was 0.90 [0.88, 0.92] at p = 0; at p = 1 it was 0.40 [0.38, 0.42]: "
+        "the widest of 4 falls, each a median over recipes."
     )

@@ -27,7 +27,7 @@ def test_lights_when_all_is_well() -> None:
     assert lights(trials, environments, []) == {
         "all 90 trials finished": "ok",
         "none collapsed or diverged": "ok",
-        "no exact copy and no near copy (turned, mirrored, cropped to 90 %, re-encoded) across patients": "ok",
+        "no exact copy and no near copy (turned, mirrored, cropped to 90%, re-encoded) across patients": "ok",
         "associations achieved as asked": "ok",
         "5 seeds: how they vary is known only roughly": "warn",
     }
@@ -77,7 +77,7 @@ def at_dose(p: str, low: float, measure: str = "auroc") -> dict[str, Any]:
 )
 def test_that_nothing_was_learned_is_told(rows: list[dict[str, Any]], dosed: str, told: str) -> None:
     said = [row["text"] for row in verdict([contrast()], rows, [], [], [], None, dosed)]
-    found = [text for text in said if text.startswith("no recipe is clear of chance (AUROC .50)")]
+    found = [text for text in said if text.startswith("no recipe is clear of chance (AUROC 0.50)")]
     assert len(found) == bool(told)
     assert all(text.endswith(told) for text in found)
 
@@ -86,7 +86,7 @@ def test_segmentations_that_say_lesion_nowhere_are_named_and_kept() -> None:
     finding = str(because(Code.PREDICTS_NOTHING, images=32))
     trials = [{"status": "done", "recipe": "dice", "reason": text} for text in (finding, finding, "")]
     assert lights(trials)[
-        "2 of 3 trials (dice): the network calls no pixel lesion in any validation image at p = .5; kept in means"
+        "2 of 3 trials (dice): the network calls no pixel lesion in any validation image at p = 0.5; kept in means"
     ] == ("warn")
     assert not any("calls no pixel" in text for text in lights([{"status": "done", "recipe": "dice", "reason": ""}]))
 
@@ -100,7 +100,7 @@ def test_lights_when_it_is_not() -> None:
         "2 failed and 1 pending of 5 trials: left out": "bad",
         "1 trial collapsed (triplet): left out of means": "warn",
         "1 pair of near copies: rows 3 and 9 show one image": "bad",
-        "1 of 1 association not achieved within .05: texture in train is .70, asked .90": "warn",
+        "1 of 1 association not achieved within 0.05: texture in train is 0.70, asked 0.90": "warn",
         "5 seeds: how they vary is known only roughly": "warn",
     }
     one = {"status": "done", "recipe": "arcface"}
@@ -181,13 +181,13 @@ FAR_OUT = contrast(seeds=3, p=1e-6, p_holm=1e-5, sign_flip_min_p=0.25)
 def test_a_far_tail_of_few_seeds_is_cautioned_about() -> None:
     (text,) = (text for text in doubts([FAR_OUT, contrast()]) if "simulation" in text)
     assert text == (
-        "1 difference with p < .001 on 3 seeds: the simulation behind p stops at .05; the sign-flip test beside it "
-        "cannot give less than p = .25"
+        "1 difference with p < 0.001 on 3 seeds: the simulation behind p stops at 0.05; the sign-flip test beside it "
+        "cannot give less than p = 0.25"
     )
     row = next(row for row in verdict([contrast(), {**FAR_OUT, "id": "far"}], []) if "simulation" in row["text"])
     assert (row["light"], row["evidence"]) == ("warn", "far")
     both = doubts([FAR_OUT, {**FAR_OUT, "seeds": 4, "sign_flip_min_p": 0.125}])
-    assert any(text.startswith("2 differences with p < .001 on as few as 3 seeds") for text in both)
+    assert any(text.startswith("2 differences with p < 0.001 on as few as 3 seeds") for text in both)
 
 
 def test_a_claim_whose_variance_nothing_moderates_is_doubted_in_a_large_family() -> None:
@@ -209,8 +209,8 @@ def test_what_is_not_both_few_and_far_is_not(changes: dict[str, Any]) -> None:
 def test_folds_say_that_their_p_is_too_small() -> None:
     trials = [{"status": "done", "recipe": "arcface", "fold": fold} for fold in range(5)]
     text = (
-        "5 folds share training rows, so that p is higher than stated: where nothing differed, p < .05 came in up to "
-        ".08 of simulated comparisons"
+        "5 folds share training rows, so that p is higher than stated: where nothing differed, p < 0.05 came in up to "
+        "0.08 of simulated comparisons"
     )
     assert doubts([contrast()], [], trials)[text] == "warn"
     assert text not in doubts([contrast()], [], trials[:1])
@@ -280,7 +280,7 @@ def test_a_seed_far_from_the_others_of_its_recipe_is_cautioned_about() -> None:
     (found,) = outlying_seeds(seed_rows({**NEAR, "triplet": [0.94, 0.95, 0.65]}), [contrast()])
     text = reason_words(found)
     assert text.startswith("1 value of single seeds over 4 robust standard deviations")
-    assert "(triplet with seed 2: auroc in reversed is .65, the median .94)" in text
+    assert "(triplet with seed 2: auroc in reversed is 0.65, the median 0.94)" in text
 
 
 @pytest.mark.parametrize(

@@ -26,9 +26,9 @@ def equal(measure: str, margin: float | None = 0.05, **changes: Any) -> dict[str
     ("row", "estimates", "where"),
     [
         # every image of the healthy raises an alarm, under any loss
-        (equal("false-positive-rate-at-90", 0.10), pair("false-positive-rate-at-90", 0.96, 0.99), "within .10 of 1"),
-        (equal("dice", 0.02), pair("dice", 0.03, 0.01), "within .05 of 0"),
-        (equal("auroc"), pair("auroc", 0.96, 0.97), "within .05 of 1"),
+        (equal("false-positive-rate-at-90", 0.10), pair("false-positive-rate-at-90", 0.96, 0.99), "within 0.10 of 1"),
+        (equal("dice", 0.02), pair("dice", 0.03, 0.01), "within 0.05 of 0"),
+        (equal("auroc"), pair("auroc", 0.96, 0.97), "within 0.05 of 1"),
         (equal("auroc"), pair("auroc", 0.52, 0.48, 0.05, 0.5), "at chance"),
         (equal("accuracy"), pair("accuracy", 0.81, 0.80, 0.02, 0.8), "at chance"),
     ],
@@ -65,7 +65,7 @@ def test_elsewhere_equivalence_stands(row: dict[str, Any], estimates: list[dict[
 def test_differences_at_an_end_stand_with_a_caution_and_chance_is_no_end_for_them() -> None:
     shown = contrast(measure="dice", margin=0.02, conclusion="lower", value=-0.02)
     (found,) = with_ends_of_scale([shown], pair("dice", 0.01, 0.03))
-    assert (found["conclusion"], reason_words(found["exhausted"])) == ("lower", "within .05 of 0")
+    assert (found["conclusion"], reason_words(found["exhausted"])) == ("lower", "within 0.05 of 0")
     open_ = contrast(measure="auroc", margin=0.05, conclusion="not shown")
     assert with_ends_of_scale([open_], pair("auroc", 0.5, 0.5, 0.2, 0.5))[0]["exhausted"] == ""
 

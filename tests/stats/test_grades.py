@@ -52,7 +52,7 @@ def test_a_threshold_reaches_its_specificity_and_no_lower_one_does(seed: int, cu
 
 
 def test_by_hand() -> None:
-    """Ten validation images below the cut score 0 to 9, 90 % of them under 8.5. Tested, 2 of 3 and 3 of 4 are right."""
+    """Ten validation images below the cut score 0 to 9, 90% of them under 8.5. Tested, 2 of 3 and 3 of 4 are right."""
     score = np.array([*range(10), 20], dtype=float)
     logits = np.stack([np.zeros(11), score], axis=1)
     target = np.array([0] * 10 + [1])
@@ -73,7 +73,7 @@ def test_without_validation_images_below_the_cut_no_threshold_is_chosen() -> Non
 
 
 def test_the_middle_grade_is_called_where_the_likeliest_is_another() -> None:
-    """.4 at grade 0, .3 at 1, .3 at 2: beyond 0 lies .6, beyond 1 .3."""
+    """0.4 at grade 0, 0.3 at 1, 0.3 at 2: beyond 0 lies 0.6, beyond 1 0.3."""
     probability = np.array([[0.4, 0.3, 0.3], [0.5, 0.1, 0.4], [0.1, 0.1, 0.8]])
     assert predictions(probability).tolist() == [0, 0, 2]
     assert predictions(probability, middle=True).tolist() == [1, 1, 2]

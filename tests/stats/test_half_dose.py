@@ -25,7 +25,7 @@ def steady(*means: float) -> tuple[np.ndarray, np.ndarray]:
 
 def test_the_value_is_interpolated_between_neighboring_doses():
     doses = np.array([0.0, 0.2, 1.0])
-    value, _, _ = crossings(doses, *steady(0.9, 0.8, 0.4), 0.5)  # half of the margin is left at .7
+    value, _, _ = crossings(doses, *steady(0.9, 0.8, 0.4), 0.5)  # half of the margin is left at 0.7
     assert value == pytest.approx(0.2 + 0.8 * (0.8 - 0.7) / (0.8 - 0.4))
     value, _, _ = crossings(doses, *steady(0.9, 0.7, 0.4), 0.5)
     assert value == pytest.approx(0.2)
@@ -84,7 +84,7 @@ def test_a_recipe_that_holds_has_none_up_to_the_greatest_dose():
 def test_a_margin_that_is_not_clear_of_chance_is_not_halved():
     found = half_dose(curve(0.05, -0.5), "auroc", 0.5)
     assert math.isnan(found.value)
-    assert "is not clear of chance (.50)" in reason_words(found.reason)
+    assert "is not clear of chance (0.50)" in reason_words(found.reason)
     assert found.text == "undefined"
     few = half_dose(curve(2.5, 0.5, seeds=2), "auroc", 0.5)
     assert few.reason.codes == (Code.UNKNOWN_AT_ZERO_DOSE, Code.FEW_SEEDS)
@@ -99,6 +99,6 @@ def test_only_seeds_of_every_dose_count():
 
 def test_its_words():
     nan = math.nan
-    assert HalfDose(0.43, 0.31, 0.6, "", 1.0, 0.4, 5, 100).text == ".43 [.31, .60]"
-    assert HalfDose(0.8, 0.62, nan, "high", 1.0, 0.4, 5, 100).text == ".80 [.62, > 1]"
-    assert HalfDose(nan, 0.91, nan, "value", 0.95, 0.4, 5, 100).text == "> 0.95 [.91, > 0.95]"
+    assert HalfDose(0.43, 0.31, 0.6, "", 1.0, 0.4, 5, 100).text == "0.43 [0.31, 0.60]"
+    assert HalfDose(0.8, 0.62, nan, "high", 1.0, 0.4, 5, 100).text == "0.80 [0.62, > 1]"
+    assert HalfDose(nan, 0.91, nan, "value", 0.95, 0.4, 5, 100).text == "> 0.95 [0.91, > 0.95]"

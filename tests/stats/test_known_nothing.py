@@ -33,4 +33,4 @@ def test_a_study_with_shuffled_targets_seldom_claims_anything() -> None:
         ]
         family = [interaction(curve, curves[0], "auroc") for curve in curves[1:]]
         claims += any(one.conclusion in ("higher", "lower") for one in decide(family))
-    assert claims <= 6  # at .05 a study more would come in 0.3 % of such tests
+    assert claims <= 6  # at 0.05 a study more would come in 0.3% of such tests

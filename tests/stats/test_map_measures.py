@@ -124,7 +124,7 @@ def test_what_is_undefined_says_why() -> None:
 
 
 def test_pixels_at_outlines_and_in_the_background_are_calibrated_apart() -> None:
-    """Lesion from the seventh of twelve columns, surely called, the rest at p = .5; and a healthy image at p = .1."""
+    """Lesion from the seventh of twelve columns, surely called, the rest at p = 0.5; and a healthy image at p = 0.1."""
     truth = np.zeros((2, 5, 12), dtype=bool)
     truth[0, :, 6:] = True
     maps = np.where(truth, 30.0, 0.0)

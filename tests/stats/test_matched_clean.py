@@ -99,7 +99,7 @@ def test_what_is_not_reached_by_both_is_told():
     slow, fast = recipe(1, 80.0, LOSES)[:2], recipe(2, 12.5, LOSES)[:2]
     found = matched_clean(slow, fast, "auroc")
     assert math.isnan(found.value)
-    ends = [f"{auroc(one.clean).mean():.2f}".removeprefix("0") for one in (slow[0], slow[1], fast[0], fast[1])]
+    ends = [f"{auroc(one.clean).mean():.2f}" for one in (slow[0], slow[1], fast[0], fast[1])]
     assert reason_words(found.reason) == (
         f"no clean performance is reached by both: with 100 to 200 rows it is {ends[0]} to {ends[1]} and "
         f"{ends[2]} to {ends[3]}; train on fewer or more rows"
@@ -133,6 +133,6 @@ def test_want_of_skill_is_seldom_called_robustness_and_the_error_is_that_of_repe
     """30 worlds of 5 seeds in which only skill differs."""
     worlds = [(recipe(10 * i + 1, SLOW, LOSES, 60), recipe(10 * i + 2, FAST, LOSES, 60)) for i in range(1, 31)]
     found = [matched_clean(slow, fast, "auroc") for slow, fast in worlds]
-    assert sum(one.p < 0.05 for one in found) <= 5  # more come in 0.3 % of binomial(30, .05)
+    assert sum(one.p < 0.05 for one in found) <= 5  # more come in 0.3% of binomial(30, 0.05)
     spread, error = np.std([one.value for one in found]), np.mean([one.standard_error for one in found])
-    assert 0.6 < spread / error < 1.4  # three Monte Carlo errors of 13 % either way
+    assert 0.6 < spread / error < 1.4  # three Monte Carlo errors of 13% either way

@@ -136,7 +136,7 @@ def test_limits() -> None:
 
 
 def test_calibration_error_by_hand() -> None:
-    # Two bins of two rows: claimed .1 and .2 with no positive (gap .15), .6 and .8 with one (gap .2).
+    # Two bins of two rows: claimed 0.1 and 0.2 with no positive (gap 0.15), 0.6 and 0.8 with one (gap 0.2).
     p, target = np.array([0.8, 0.1, 0.6, 0.2]), np.array([1, 0, 0, 0])
     assert metrics.calibration_error(np.log(np.stack([1 - p, p], 1)), target, bins=2).value == pytest.approx(0.175)
 

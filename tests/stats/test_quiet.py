@@ -43,8 +43,8 @@ STATED = [contrast("dice", "lesions"), contrast("false-positive-rate-at-90", "le
 def test_false_positives_and_overlap_stand_in_one_sentence() -> None:
     (said,) = quiet(STATED, ESTIMATES, STATED[0])
     assert sentence(said) == (
-        "At epochs 20, the false-positive rate at 90 % sensitivity was .12 [.07, .17] (focal) to .31 [.26, .36] (dice) "
-        "in lesion-free; Dice was .81 [.76, .86] (focal) to .85 [.80, .90] (dice) in lesions."
+        "At epochs 20, the false-positive rate at 90% sensitivity was 0.12 [0.07, 0.17] (focal) to 0.31 [0.26, "
+        "0.36] (dice) in lesion-free; Dice was 0.81 [0.76, 0.86] (focal) to 0.85 [0.80, 0.90] (dice) in lesions."
     )
 
 
@@ -54,14 +54,14 @@ def test_what_the_thresholds_found_in_test_stands_beside() -> None:
     ]
     (said,) = quiet(STATED, [*ESTIMATES, *found], STATED[0])
     assert sentence(said).endswith(
-        "Dice was .81 [.76, .86] (focal) to .85 [.80, .90] (dice) in lesions, where the same thresholds, which "
-        "validation lesions set, found .88 [.83, .93] (dice) to .92 [.87, .97] (focal) of the lesions."
+        "Dice was 0.81 [0.76, 0.86] (focal) to 0.85 [0.80, 0.90] (dice) in lesions, where the same thresholds, which "
+        "validation lesions set, found 0.88 [0.83, 0.93] (dice) to 0.92 [0.87, 0.97] (focal) of the lesions."
     )
     plain = [contrast("dice", "lesions"), contrast("false-positive-rate", "lesion-free")]
     alarms = [estimate(loss, "false-positive-rate", "lesion-free", 0.2) for loss in ("focal", "dice")]
     sensitivity = [estimate(loss, "lesion-sensitivity", "lesions", 0.9) for loss in ("focal", "dice")]
     (said,) = quiet(plain, [*ESTIMATES, *alarms, *sensitivity], plain[0])
-    assert "thresholds" not in sentence(said), "at p = .5 every recipe has the same"
+    assert "thresholds" not in sentence(said), "at p = 0.5 every recipe has the same"
 
 
 def test_nothing_is_said_without_a_comparison_of_false_positives_or_a_value() -> None:
@@ -72,13 +72,14 @@ def test_nothing_is_said_without_a_comparison_of_false_positives_or_a_value() ->
 def test_what_is_undefined_is_left_out() -> None:
     nothing = [{**row, "value": float("nan")} if row["measure"] != "dice" else row for row in ESTIMATES]
     (said,) = quiet(STATED, nothing, STATED[0])
-    assert sentence(said) == "At epochs 20, Dice was .81 [.76, .86] (focal) to .85 [.80, .90] (dice) in lesions."
+    assert sentence(said) == "At epochs 20, Dice was 0.81 [0.76, 0.86] (focal) to 0.85 [0.80, 0.90] (dice) in lesions."
 
 
 def test_a_recipe_that_finds_too_few_lesions_is_named() -> None:
     censored = [*ESTIMATES, estimate("ce", "false-positive-rate-at-90", "lesion-free", float("nan"))]
     (said,) = quiet(STATED, [*censored, estimate("ce", "dice", "lesions", 0.9)], STATED[0])
     assert sentence(said) == (
-        "At epochs 20, the false-positive rate at 90 % sensitivity was .12 [.07, .17] (focal) to .31 [.26, .36] (dice) "
-        "in lesion-free, and undefined with ce; Dice was .81 [.76, .86] (focal) to .90 [.85, .95] (ce) in lesions."
+        "At epochs 20, the false-positive rate at 90% sensitivity was 0.12 [0.07, 0.17] (focal) to 0.31 [0.26, "
+        "0.36] (dice) in lesion-free, and undefined with ce; Dice was 0.81 [0.76, 0.86] (focal) to 0.90 "
+        "[0.85, 0.95] (ce) in lesions."
     )

@@ -15,7 +15,7 @@ from assay.stats.answers import relied
 @pytest.mark.parametrize(
     ("several", "words"),
     [
-        (3, "At epochs 20, every loss relied most on texture (total Sobol' index .61 [.54, .68] (loss 1) to .63 ["),
+        (3, "At epochs 20, every loss relied most on texture (total Sobol' index 0.61 [0.54, 0.68] (loss 1) to 0.63 ["),
         (9, "which of margin and texture was relied on most could not be told"),
     ],
 )
@@ -49,7 +49,7 @@ def test_of_hundreds_of_recipes_the_answer_stays_short() -> None:
     ("recipes", "words"),
     [
         (1, "What arcface 0 relied on most could not be told "
-            "(flip rate: f5 .55 [.15, .95], f4 .54 [.14, .94], f3 .53 [.13, .93] and 3 lower)."),
+            "(flip rate: f5 0.55 [0.15, 0.95], f4 0.54 [0.14, 0.94], f3 0.53 [0.13, 0.93] and 3 lower)."),
         (2, "With arcface 0 and arcface 1, which of 6 inputs was relied on most could not be told."),
     ],
 )  # fmt: skip
@@ -67,7 +67,7 @@ def test_of_many_confounders_without_a_comparison_the_first_are_told() -> None:
     """As in a study of doses that states none: every recipe was asked about its own confounder alone."""
     rows = [estimate(f"arcface {name}", "flip-rate", 0.1, 0.05, factor=name) for name in "abcdefg"]
     (said,) = relied(rows, None)
-    alone = "flip rate for {0}, the one factor measured, was .10 [.05, .15] with arcface {0}; "
+    alone = "flip rate for {0}, the one factor measured, was 0.10 [0.05, 0.15] with arcface {0}; "
     told = "".join(map(alone.format, "abc"))
     assert sentence(said) == f"{told[:1].upper()}{told[1:]}4 more outcomes of other recipes stand below."
 
@@ -80,7 +80,7 @@ def test_a_design_that_leaves_out_the_confounder_ranks_nothing_beside_it() -> No
         estimate("arcface", "flip-rate", 0.9, 0.05, factor="tag"),
     ]
     (without,) = relied(rows, None, ("tag",), paired(rows))
-    assert "relied most on tag (flip rate .90" in sentence(without)
+    assert "relied most on tag (flip rate 0.90" in sentence(without)
     (phantoms,) = relied(rows, None)
     assert "Total Sobol' index for mass" in sentence(phantoms)
     assert "Sobol" in sentence(relied(rows[:2], None, ("tag",))[0])  # a tag that nothing was measured of hides nothing
@@ -103,7 +103,7 @@ def test_a_small_value_that_has_not_converged_leaves_the_largest_and_warns() -> 
     said = verdict([contrast()], rows, paired=paired(rows))[0]
     assert (said["light"], said["text"]) == (
         "warn",
-        "At epochs 20, arcface relied most on texture (total Sobol' index .68 [.61, .75]).",
+        "At epochs 20, arcface relied most on texture (total Sobol' index 0.68 [0.61, 0.75]).",
     )
 
 
@@ -112,7 +112,7 @@ def test_single_directions_are_not_ranked_beside_the_whole_effect() -> None:
     rows = [estimate("arcface", "flip-rate", 0.4, 0.05, factor="texture"), one_way]
     rows += [estimate("arcface", "flip-rate", 0.1, 0.05, factor="margin")]
     assert texts("answer", [contrast()], rows)[0] == (
-        "At epochs 20, arcface relied most on texture (flip rate .40 [.35, .45])."
+        "At epochs 20, arcface relied most on texture (flip rate 0.40 [0.35, 0.45])."
     )
 
 
@@ -121,11 +121,12 @@ def test_of_a_single_factor_nothing_is_called_the_most() -> None:
     rows = [estimate(name, "flip-rate", value, 0.05, factor="position_x") for name, value in values]
     said = "flip rate for position x, the one factor measured,"
     assert texts("answer", [contrast()], rows)[0] == (
-        f"At epochs 20, {said} was .02 [-.03, .07] (a) to .40 [.35, .45] (b)."
+        f"At epochs 20, {said} was 0.02 [-0.03, 0.07] (a) to 0.40 [0.35, 0.45] (b)."
     )
     unsure = {**rows[1], "reason": UNSURE}
     assert texts("answer", [contrast()], [rows[0], unsure, {**rows[2], **NONE}])[0] == (
-        f"At epochs 20, {said} was .02 [-.03, .07] with a; {said} has not converged with b; {said} is undefined with c."
+        f"At epochs 20, {said} was 0.02 [-0.03, 0.07] with a; {said} has not converged with b; "
+        f"{said} is undefined with c."
     )
 
 
@@ -135,8 +136,8 @@ NONE = {"value": math.nan, "low": math.nan, "high": math.nan}
 def test_a_factor_without_a_value_is_counted_where_one_is_called_the_greatest() -> None:
     unknown = {**estimate("arcface", "sobol-total", 0.0, 0.0, factor="size"), **NONE}
     assert texts("answer", [contrast()], [ESTIMATES[2], ESTIMATES[3], unknown])[0] == (
-        "At epochs 20, arcface relied most on texture (total Sobol' index .68 [.61, .75]; of 2 of 3 factors, no value "
-        "for size)."
+        "At epochs 20, arcface relied most on texture (total Sobol' index 0.68 [0.61, 0.75]; of 2 of 3 factors, "
+        "no value for size)."
     )
 
 
@@ -147,10 +148,10 @@ def test_recipes_are_told_together_only_where_the_same_factors_have_values() -> 
     ]
     (said,) = (text for text in texts("answer", [contrast()], rows) if "relied" in text)
     assert "every loss" not in said
-    assert "loss 0 relied most on texture (total Sobol' index .60 [.53, .67]); " in said
+    assert "loss 0 relied most on texture (total Sobol' index 0.60 [0.53, 0.67]); " in said
     assert said.endswith(
-        "loss 1 and loss 2 relied most on texture (total Sobol' index .60 [.53, .67]; of 1 of 2 factors, no value for "
-        "size)."
+        "loss 1 and loss 2 relied most on texture (total Sobol' index 0.60 [0.53, 0.67]; of 1 of 2 factors, no "
+        "value for size)."
     )
 
 
@@ -177,7 +178,7 @@ def test_values_without_intervals_are_told_and_claim_no_order() -> None:
     ]
     (said,) = (text for text in texts("answer", [contrast()], rows) if "Sobol" in text)
     assert said == (
-        "At epochs 20, total Sobol' index was largest for texture with every loss: .60 (loss 0) to .62 (loss 2)."
+        "At epochs 20, total Sobol' index was largest for texture with every loss: 0.60 (loss 0) to 0.62 (loss 2)."
     )
 
 
@@ -193,7 +194,7 @@ def test_recipes_that_come_out_in_many_ways_are_told_in_few_clauses() -> None:
     ]
     (said,) = (text for text in texts("answer", [contrast(a="loss 1", b="loss 2")], rows) if "relied" in text)
     assert said == (
-        "At epochs 20, loss 0 relied most on margin (total Sobol' index .70 [.65, .75]); with loss 1, loss 2 and "
+        "At epochs 20, loss 0 relied most on margin (total Sobol' index 0.70 [0.65, 0.75]); with loss 1, loss 2 and "
         "loss 3, what was relied on most could not be told by the total Sobol' index."
     )
 
@@ -210,7 +211,7 @@ def test_along_doses_what_the_greatest_made_of_them_is_told() -> None:
     ]
     compared, said = texts("answer", [DOSED], rows)
     assert compared.startswith("Over the doses (confounder tag)")  # the question of such a study comes first
-    assert said == ("Trained with tag at p = 1, arcface relied most on texture (total Sobol' index .80 [.75, .85]).")
+    assert said == ("Trained with tag at p = 1, arcface relied most on texture (total Sobol' index 0.80 [0.75, 0.85]).")
 
 
 def test_a_factor_may_be_relied_on_most_where_intervals_overlap_and_seeds_agree() -> None:
@@ -223,11 +224,11 @@ def test_a_factor_may_be_relied_on_most_where_intervals_overlap_and_seeds_agree(
     other = {"recipe": "plain", "measure": "flip-rate", "factor": "tag", "value": 0.2, "p_holm": 0.01, "reason": ""}
     shown = [{**other, "against": "size"}, {**other, "against": "mass"}]
     (said,) = relied(rows, None, (), shown)
-    assert sentence(said) == "plain relied most on tag (flip rate .40 [.05, .75])."
+    assert sentence(said) == "plain relied most on tag (flip rate 0.40 [0.05, 0.75])."
     for open_ in ({**shown[0], "p_holm": 0.2}, {**shown[0], "measure": "sobol-total"}, {**shown[0], "value": -0.2}):
         (said,) = relied(rows, None, (), [open_, shown[1]])
         assert sentence(said).startswith(
-            "What plain relied on most could not be told (flip rate: tag .40 [.05, .75] and size"
+            "What plain relied on most could not be told (flip rate: tag 0.40 [0.05, 0.75] and size"
         )
     (said,) = relied(rows, None)  # intervals alone claim nothing
     assert "could not be told" in sentence(said)
@@ -250,5 +251,5 @@ def test_a_factor_that_flips_no_image_under_any_seed_does_not_keep_the_greatest_
         },
     ]
     said = texts("answer", [contrast()], rows)[0]
-    assert "arcface relied most on tag (flip rate .98 [.97, .99])" in said
+    assert "arcface relied most on tag (flip rate 0.98 [0.97, 0.99])" in said
     assert "what cross-entropy relied on most could not be told" in said

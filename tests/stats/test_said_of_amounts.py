@@ -11,7 +11,7 @@ from tests.stats.sentences import DOSED, texts
 EQUAL = {"level": 0.842, "a": 640.0, "b": 123.4, "clean": "clean", "trained": [50.0, 640.0]}
 STARTS = {**DOSED, "axis": "initialization", "a": "random", "b": "natural", "where": '{"confounder": "tag"}'}
 OPENS = (
-    "Where both are equally good without a dose (AUROC .84 in clean: random with 640 rows, natural with about 123 "
+    "Where both are equally good without a dose (AUROC 0.84 in clean: random with 640 rows, natural with about 123 "
     "rows; confounder tag), "
 )
 

@@ -149,7 +149,7 @@ def test_terms_are_without_bias_on_small_samples() -> None:
 
 
 def test_independent_layers_of_more_units_than_images_are_not_alike() -> None:
-    """Negative values are kept: over many pairs the mean is 0. The biased form would say about .9."""
+    """Negative values are kept: over many pairs the mean is 0. The biased form would say about 0.9."""
     draw = np.random.default_rng(1)
     found = [cka(draw.normal(size=(20, 300)), draw.normal(size=(20, 300))) for _ in range(200)]
     assert abs(np.mean(found)) < 4 * np.std(found) / math.sqrt(200)

@@ -19,16 +19,16 @@ NO_POSITIVE = str(because(Code.ABSENT_CLASS, kind="positive"))
 
 def test_the_answer_in_four_sentences() -> None:
     assert texts("answer", [contrast(), MATCHED], [*SAME, *ESTIMATES]) == [
-        "At epochs 20, arcface relied most on texture (total Sobol' index .68 [.61, .75]); what "
-        "cross-entropy relied on most could not be told (total Sobol' index: margin .55 [.48, .62] and texture .50 "
-        "[.43, .57]).",
-        "At epochs 20, AUROC was .97 [.96, .98] (arcface) to .99 [.98, 1.00] (cross-entropy) in same; in reversed it "
-        "was .48 [.43, .53] (arcface) to .70 [.59, .81] (cross-entropy).",
+        "At epochs 20, arcface relied most on texture (total Sobol' index 0.68 [0.61, 0.75]); what "
+        "cross-entropy relied on most could not be told (total Sobol' index: margin 0.55 [0.48, 0.62] and texture 0.50 "
+        "[0.43, 0.57]).",
+        "At epochs 20, AUROC was 0.97 [0.96, 0.98] (arcface) to 0.99 [0.98, 1.00] (cross-entropy) in same; in "
+        "reversed it was 0.48 [0.43, 0.53] (arcface) to 0.70 [0.59, 0.81] (cross-entropy).",
         "Of 2 comparisons of loss with cross-entropy, 1 showed a difference: at equal budget (epochs 20), arcface had "
-        "a lower AUROC than cross-entropy in reversed: .48 [.43, .53] against .70 [.59, .81] (difference -.22 "
-        "[-.33, -.11], p = .01 after correction, 5 seeds).",
-        "At matched fit the difference in AUROC between arcface and cross-entropy was .03 [-.02, .08] "
-        "(p = .20 after correction): not shown.",
+        "a lower AUROC than cross-entropy in reversed: 0.48 [0.43, 0.53] against 0.70 [0.59, 0.81] (difference -0.22 "
+        "[-0.33, -0.11], p = 0.01 after correction, 5 seeds).",
+        "At matched fit the difference in AUROC between arcface and cross-entropy was 0.03 [-0.02, 0.08] "
+        "(p = 0.20 after correction): not shown.",
     ]
 
 
@@ -38,7 +38,7 @@ def test_what_a_shift_cost_is_told_beside_a_surer_comparison_of_something_else(o
     surer = contrast(id="c0", p=0.0001, p_holm=0.0005, **other)
     said = texts("answer", [contrast(), surer], [*SAME, *ESTIMATES])
     assert said[1] == cost
-    assert "difference -.22 [-.33, -.11], p < .001 after correction" in said[2], "the surest is led with"
+    assert "difference -0.22 [-0.33, -0.11], p < 0.001 after correction" in said[2], "the surest is led with"
     assert len(texts("answer", [surer], [*SAME, *ESTIMATES])) == 2, "nothing of the whole was compared"
 
 
@@ -128,9 +128,9 @@ def test_a_difference_shown_on_few_seeds_is_called_a_first_sign(seeds: int, said
         ),
         (
             {"conclusion": "not shown", "margin": 0.05, "noninferiority_p": 0.01},
-            "in reversed was not shown, but arcface was not worse by .05 or more (p = .01, one-sided): ",
+            "in reversed was not shown, but arcface was not worse by 0.05 or more (p = 0.01, one-sided): ",
         ),
-        # half of .05 is what one of the two sides of a 95 % interval leaves
+        # half of 0.05 is what one of the two sides of a 95% interval leaves
         ({"conclusion": "not shown", "margin": 0.05, "noninferiority_p": 0.03}, "in reversed was not shown: "),
         (
             {
@@ -158,12 +158,12 @@ SMALL = {
         # worse, and not by the margin: by either test, for they are one
         (
             {**SMALL, "noninferiority_p": 0.01},
-            "a lower AUROC than cross-entropy in reversed, but by less than .05 (p = .01, one-sided): ",
+            "a lower AUROC than cross-entropy in reversed, but by less than 0.05 (p = 0.01, one-sided): ",
         ),
         (
             {**SMALL, "equivalence_p": 0.01},
-            "a lower AUROC than cross-entropy in reversed, but by less than .05 (90 % interval [-.038, -.022], p = .01 "
-            "for equivalence after correction): ",
+            "a lower AUROC than cross-entropy in reversed, but by less than 0.05 (90% interval [-0.038, -0.022], "
+            "p = 0.01 for equivalence after correction): ",
         ),
         # worse, by how much is open
         ({**SMALL, "noninferiority_p": 0.03, "equivalence_p": 0.2}, "a lower AUROC than cross-entropy in reversed: "),
@@ -171,7 +171,7 @@ SMALL = {
         ({"conclusion": "higher", "margin": 0.05, "noninferiority_p": 0.001, "equivalence_p": 0.4}, "in reversed: "),
         (
             {"conclusion": "higher", "margin": 0.05, "noninferiority_p": 0.001, "equivalence_p": 0.01},
-            "a higher AUROC than cross-entropy in reversed, but by less than .05 (90 % interval ",
+            "a higher AUROC than cross-entropy in reversed, but by less than 0.05 (90% interval ",
         ),
         # of a measure that is better when lower, lower is the better way
         (
@@ -180,22 +180,22 @@ SMALL = {
         ),
         (
             {**SMALL, "measure": "brier", "conclusion": "higher", "noninferiority_p": 0.01},
-            "a higher Brier score than cross-entropy in reversed, but by less than .05 (p = .01, one-sided): ",
+            "a higher Brier score than cross-entropy in reversed, but by less than 0.05 (p = 0.01, one-sided): ",
         ),
     ],
 )
 def test_a_difference_that_is_shown_and_small_is_told_in_one_sentence(changes: dict[str, Any], words: str) -> None:
     (told,) = texts("answer", [contrast(**changes)], [])
     assert words in told
-    assert told.count("less than .05") == ("less than" in words)
+    assert told.count("less than 0.05") == ("less than" in words)
     assert "not worse" not in told
     matched = {**MATCHED, **SMALL, "conclusion": "lower", **changes}
     (*_, beside) = texts("answer", [contrast(measure=matched["measure"]), matched], ESTIMATES)
-    assert (", but by less than .05 (" in beside) == ("less than" in words)
+    assert (", but by less than 0.05 (" in beside) == ("less than" in words)
 
 
 def test_equivalence_is_told_with_the_interval_and_the_p_of_the_test_that_decided() -> None:
-    """The contrast of a trial: the 95 % interval is -.06 to .06, and equivalence within .05 is shown all the same."""
+    """The contrast of a trial: the 95% interval is -0.06 to 0.06, and equivalence within 0.05 is shown all the same."""
     made = replace(
         untested("", margin=0.05), value=0.0, low=-0.061, high=0.061, standard_error=0.022, df=4.0, p=1.0,
         equivalence_p=equivalence(0.0, 0.022, 4.0, 0.05),
@@ -209,12 +209,12 @@ def test_equivalence_is_told_with_the_interval_and_the_p_of_the_test_that_decide
     )  # fmt: skip
     (told,) = texts("answer", [row], [])
     assert told == (
-        "At equal budget (epochs 20), arcface and cross-entropy were equivalent in AUROC in reversed within .05: "
-        "difference .00, 90 % interval [-.05, .05], p = .04 for equivalence after correction, 5 seeds."
+        "At equal budget (epochs 20), arcface and cross-entropy were equivalent in AUROC in reversed within 0.05: "
+        "difference 0.00, 90% interval [-0.05, 0.05], p = 0.04 for equivalence after correction, 5 seeds."
     )
     (*_, beside) = texts("answer", [contrast(), {**row, "at": "matched-fit"}], ESTIMATES)
-    assert beside.endswith("was .00 (90 % interval [-.05, .05], p = .04 for equivalence after correction): equivalent "
-                           "within .05.")  # fmt: skip
+    assert beside.endswith("was 0.00 (90% interval [-0.05, 0.05], p = 0.04 for equivalence after "
+                           "correction): equivalent within 0.05.")  # fmt: skip
 
 
 def test_both_values_of_a_comparison_have_the_same_decimals() -> None:
@@ -224,7 +224,7 @@ def test_both_values_of_a_comparison_have_the_same_decimals() -> None:
         estimate("cross-entropy", "auroc", 0.9008, 0.0101, "reversed"),
     ]
     (*_, told) = texts("answer", [contrast(conclusion="higher")], pair)
-    assert ": .912 [.903, .921] against .901 [.891, .911] (" in told
+    assert ": 0.912 [0.903, 0.921] against 0.901 [0.891, 0.911] (" in told
 
 
 def without_interval(row: dict[str, Any], seeds: int) -> dict[str, Any]:
@@ -238,13 +238,13 @@ def test_under_three_seeds_values_and_recipes_are_told_and_the_lack_of_intervals
     rows = [without_interval({**row, **untested}, seeds) for row in (contrast(), MATCHED)]
     found = verdict(rows, [without_interval(row, seeds) for row in (*SAME, *ESTIMATES)])
     assert [row["text"] for row in found if row["part"] == "answer"] == [
-        "At epochs 20, total Sobol' index was largest for texture with arcface: .68; "
-        "total Sobol' index was largest for margin with cross-entropy: .55.",
-        "At epochs 20, AUROC was .97 (arcface) to .99 (cross-entropy) in same; in reversed it was .48 (arcface) to .70 "
-        "(cross-entropy).",
+        "At epochs 20, total Sobol' index was largest for texture with arcface: 0.68; "
+        "total Sobol' index was largest for margin with cross-entropy: 0.55.",
+        "At epochs 20, AUROC was 0.97 (arcface) to 0.99 (cross-entropy) in same; in reversed it was 0.48 "
+        "(arcface) to 0.70 (cross-entropy).",
         "Of 2 comparisons of loss with cross-entropy, none could be tested; the first: at equal budget (epochs 20), "
-        "AUROC of arcface against cross-entropy in reversed: .48 against .70, difference -.22, not tested.",
-        "At matched fit the difference in AUROC between arcface and cross-entropy was .03: not tested.",
+        "AUROC of arcface against cross-entropy in reversed: 0.48 against 0.70, difference -0.22, not tested.",
+        "At matched fit the difference in AUROC between arcface and cross-entropy was 0.03: not tested.",
     ]
     assert sum("seed" in row["text"] for row in found) == 1
 
@@ -253,7 +253,7 @@ def test_not_shown_is_never_called_no_difference() -> None:
     found = texts("limit", [MATCHED, contrast()], [])
     assert found[0] == (
         "What this does not show: that there is no difference where none was shown (1 of 2 comparisons); the design "
-        "would find, four times in five, a difference of .12 or more."
+        "would find, four times in five, a difference of 0.12 or more."
     )
     assert not any("no difference" in text for text in texts("answer", [MATCHED, contrast()], []))
 
@@ -261,8 +261,8 @@ def test_not_shown_is_never_called_no_difference() -> None:
 @pytest.mark.parametrize(
     ("detectable", "told"),
     [
-        ((0.12, 0.4), "a difference of .12 to .40 or more."),
-        ((0.12, 1.3), "a difference of .12 or more, and not even the greatest difference there can be in 1 of them."),
+        ((0.12, 0.4), "a difference of 0.12 to 0.40 or more."),
+        ((0.12, 1.3), "a difference of 0.12 or more, and not even the greatest difference there can be in 1 of them."),
         ((1.3, 1.7), "not even the greatest difference there can be in 2 of them."),
     ],
 )
@@ -272,12 +272,12 @@ def test_the_design_finds_nothing_greater_than_can_be(detectable: tuple[float, f
 
 
 def test_what_the_design_finds_is_told_of_each_measure() -> None:
-    """A rank of 86 directions and an AUROC of .40 are not two ends of one range."""
+    """A rank of 86 directions and an AUROC of 0.40 are not two ends of one range."""
     open_ = [{**contrast(), "conclusion": "not shown", "detectable": size} for size in (0.12, 0.4, 1.5)]
     open_.append({**contrast(measure="effective-rank"), "conclusion": "not shown", "detectable": 8.6})
     assert texts("limit", open_, [])[0].endswith(
-        "the design would find, four times in five, a difference in AUROC of .12 to .40 or more and in effective rank "
-        "of 8.60 or more, and not even the greatest difference there can be in 1 of them."
+        "the design would find, four times in five, a difference in AUROC of 0.12 to 0.40 or more and in "
+        "effective rank of 8.60 or more, and not even the greatest difference there can be in 1 of them."
     )
 
 
@@ -304,7 +304,7 @@ def test_contrasts_of_decodability_show_the_levels_of_trained_networks() -> None
         for group, value in groups
     ]
     main = contrast(measure="decodability", layer="pooled", **at)
-    assert ".90 [.88, .92] against .90 [.88, .92]" in texts("answer", [main], rows)[0]
+    assert "0.90 [0.88, 0.92] against 0.90 [0.88, 0.92]" in texts("answer", [main], rows)[0]
 
 
 # --- along doses ----------------------------------------------------------------------------------------------------
@@ -314,13 +314,13 @@ def test_a_dose_response_tells_changes_and_both_scales() -> None:
     (told,) = texts("answer", [DOSED], [])
     assert told == (
         "Over the doses (confounder tag), the change in AUROC from p = 0 in reversed was lower with arcface than with "
-        "cross-entropy: difference -.12 [-.20, -.04], p = .01 after correction (.002 plain, .003 probit, before it), "
-        "5 seeds."
+        "cross-entropy: difference -0.12 [-0.20, -0.04], p = 0.01 after correction (0.002 plain, 0.003 probit, "
+        "before it), 5 seeds."
     )
 
 
 def test_what_one_scale_shows_is_said_to_depend_on_it() -> None:
     unsure = {**DOSED, "conclusion": "depends on the scale", "p": 0.3, "p_holm": 0.3, "probit_p": 0.3}
     (told,) = texts("answer", [unsure], [])
-    assert "differs between arcface and cross-entropy or not, depending on the scale: difference -.12" in told
-    assert "(.002 plain, .30 probit, before it)" in told
+    assert "differs between arcface and cross-entropy or not, depending on the scale: difference -0.12" in told
+    assert "(0.002 plain, 0.30 probit, before it)" in told

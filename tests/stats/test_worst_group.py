@@ -25,8 +25,8 @@ def test_a_worst_group_at_chance_leads_the_answer() -> None:
     rows = [*SAME, *ESTIMATES, worst("arcface", 0.52, 0.08), worst("cross-entropy", 0.9, 0.05)]
     answer = texts("answer", [contrast()], rows)
     assert answer[0] == (
-        "The worst group of arcface in same (view AP) fell to chance (.50): AUROC .52 [.44, .60] there, "
-        ".97 [.96, .98] over all images."
+        "The worst group of arcface in same (view AP) fell to chance (0.50): AUROC 0.52 [0.44, 0.60] there, "
+        "0.97 [0.96, 0.98] over all images."
     )
     assert answer[1:] == texts("answer", [contrast()], [*SAME, *ESTIMATES])
 
@@ -39,8 +39,8 @@ def test_of_several_the_lowest_is_told_and_the_others_are_counted() -> None:
     rows = [*SAME, worst("arcface", 0.5, 0.08), worst("cross-entropy", 0.3, 0.1, reason=str(IN_SITE))]
     (said,) = at_chance_in_worst_group(rows)
     assert sentence(said) == (
-        "The worst group of cross-entropy in same (site C) fell below chance (.50): AUROC .30 [.20, .40] there, "
-        ".99 [.98, 1.00] over all images; so it did in 1 more of 2 recipes and environments."
+        "The worst group of cross-entropy in same (site C) fell below chance (0.50): AUROC 0.30 [0.20, 0.40] there, "
+        "0.99 [0.98, 1.00] over all images; so it did in 1 more of 2 recipes and environments."
     )
 
 
@@ -50,7 +50,7 @@ def test_of_several_the_lowest_is_told_and_the_others_are_counted() -> None:
         [worst("arcface", 0.7, 0.1)],  # clear of chance
         [worst("arcface", 0.6, 0.38)],  # too small to tell
         [worst("arcface", 0.52, float("nan"))],  # too few seeds
-        [{**worst("arcface", 0.52, 0.08), "measure": "accuracy"}],  # whose chance is not .50
+        [{**worst("arcface", 0.52, 0.08), "measure": "accuracy"}],  # whose chance is not 0.50
     ],
 )
 def test_no_other_group_is_told(rows: list[dict[str, Any]]) -> None:

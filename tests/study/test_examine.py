@@ -25,7 +25,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Gray(nn.Module):
-    """Its logit of a pixel is twenty times the pixel above .3; of an image, that of its mean."""
+    """Its logit of a pixel is twenty times the pixel above 0.3; of an image, that of its mean."""
 
     def __init__(self, *, dense: bool) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ def test_lesions_of_the_validation_set_the_thresholds_of_a_segmentation(tmp_path
 
 
 def test_between_two_classes_they_set_the_one_that_parts_them_best(tmp_path: Path) -> None:
-    """Validation parts at a gray of 45, far below p = .5; there one of the two diseased test images is called."""
+    """Validation parts at a gray of 45, far below p = 0.5; there one of the two diseased test images is called."""
     given: dict[str, Any] = {
         "model": Gray(dense=False),
         "data": plain(tmp_path / "tested", {10: 0, 20: 0, 50: 0, 30: 1, 60: 1}),

@@ -58,7 +58,7 @@ def test_a_model_of_squashed_images_is_told_apart_from_a_bad_one(tmp_path: Path)
     assert [str(one.message) for one in heard] == list(padded.doubts)
     said = " ".join(padded.doubts)
     assert "the same output" in said
-    assert "the AUROC is .50 where 1.00 was expected" in said
+    assert "the AUROC is 0.50 where 1.00 was expected" in said
     for cause in ("data.fit: pad, squash or crop", "mean and std", "RGB or BGR"):
         assert cause in said
     with warnings.catch_warnings():

@@ -57,7 +57,7 @@ def test_lesions_that_are_plain_to_see_are_outlined_better_than_by_any_mask_that
 
 
 def test_a_measure_is_that_of_the_kept_columns(run: RunFolder) -> None:
-    """Dice at p = .5 by hand, from the columns of each reading of one recipe."""
+    """Dice at p = 0.5 by hand, from the columns of each reading of one recipe."""
     plan = json.loads((run.root / "plan.json").read_text())
     ids = [one["id"] for one in plan["readings"] if one["point"] == "dice" and one["environment"] == "same"]
     assert len(ids) == 3

@@ -106,7 +106,7 @@ CLASSES = torch.arange(200) % 2
     ("width", "yardstick", "slow"),
     [
         (1.0, 0.45, True),
-        (1.0, 0.69, False),  # ln 2 = .6931: the head knows no more than the shares
+        (1.0, 0.69, False),  # ln 2 = 0.6931: the head knows no more than the shares
         (0.02, 0.45, False),  # the head standardizes what is left of the embedding
     ],
 )

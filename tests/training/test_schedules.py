@@ -16,7 +16,7 @@ OPTIMIZERS = [entry.name for entry in entries("optimizer")]
 
 @pytest.mark.parametrize("steps", [30, 100, 937])
 def test_one_cycle_is_torchs(steps):
-    """torch's OneCycleLR at its default shape: rises for 30 % of the steps, from a 25th, to a 25e4th."""
+    """torch's OneCycleLR at its default shape: rises for 30% of the steps, from a 25th, to a 25e4th."""
     weight = torch.nn.Parameter(torch.zeros(1))
     optimizer = torch.optim.SGD([weight], lr=1.0)
     theirs = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1.0, total_steps=steps)

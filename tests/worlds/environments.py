@@ -58,7 +58,7 @@ AGE = Factor("age", "continuous", "nuisance", unit="years")
 
 
 def tagged(rows: int, seed: int = 0, tied: float = 0.9, square: float = 0.35, tag: float = 0.5) -> Environment:
-    """Noise [0, .5]; class 1 has a square of 4 px somewhere, and a share (1 + tied) / 2 of it a tag in the corner,
+    """Noise [0, 0.5]; class 1 has a square of 4 px somewhere, and a share (1 + tied) / 2 of it a tag in the corner,
     which a share (1 - tied) / 2 of class 0 has.
     """
     rng = np.random.default_rng(seed)
@@ -105,7 +105,7 @@ class CornerTag:
         return {}
 
     def apply(self, images: Any, parameters: Any) -> Any:
-        """Brighter by .5 in the corner, at most 1."""
+        """Brighter by 0.5 in the corner, at most 1."""
         changed = images.clone()
         changed[:, :, :2, :2] = (changed[:, :, :2, :2] + 0.5).clamp(max=1)
         return changed
@@ -145,7 +145,7 @@ class Toy:
         return {"position": ("x", "y")}
 
     def quantile(self, factor: str, u: np.ndarray) -> np.ndarray:
-        if factor == "texture":  # glass .2, part .3, solid .5
+        if factor == "texture":  # glass 0.2, part 0.3, solid 0.5
             return np.select([u < 0.2, u < 0.5], [0, 2], 1)
         if factor == "grade":
             return np.floor(4 * u).astype(np.int64)

@@ -82,9 +82,9 @@ def dosed(made: Made) -> Iterator[Row]:
 
 
 HALF_DOSES = (
-    {"value": 0.43, "low": 0.31, "high": 0.6, "beyond": "", "text": ".43 [.31, .60]"},
-    {"value": 0.8, "low": 0.62, "high": NAN, "beyond": "high", "text": ".80 [.62, > 1]"},
-    {"value": NAN, "low": 0.91, "high": NAN, "beyond": "value", "text": "> 1 [.91, > 1]"},
+    {"value": 0.43, "low": 0.31, "high": 0.6, "beyond": "", "text": "0.43 [0.31, 0.60]"},
+    {"value": 0.8, "low": 0.62, "high": NAN, "beyond": "high", "text": "0.80 [0.62, > 1]"},
+    {"value": NAN, "low": 0.91, "high": NAN, "beyond": "value", "text": "> 1 [0.91, > 1]"},
     {"value": NAN, "low": NAN, "high": NAN, "beyond": "low", "text": "> 1"},
     {"value": NAN, "low": NAN, "high": NAN, "beyond": "", "text": "undefined",
      "reason": str(because(Code.CHANCE_AT_ZERO_DOSE, value=0.51, low=0.47, high=0.55, chance=0.5))},
@@ -106,7 +106,7 @@ def half_doses(made: Made) -> Iterator[Row]:
 
 
 def dose_changes(made: Made) -> Iterator[Row]:
-    """The tag takes .2, the other confounder nothing."""
+    """The tag takes 0.2, the other confounder nothing."""
     if "p" not in dict(made.more):
         return
     confounders = dict(made.more)["confounder"]

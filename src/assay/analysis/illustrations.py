@@ -170,10 +170,10 @@ def _outline_picture(recipes: Sequence[Recipe], environment: Environment, positi
 
 
 def _outline_caption(truth: np.ndarray, predicted: np.ndarray) -> str:
-    """`Dice .81` of a lesion; of none the share of the image that is called, or `nothing`."""
+    """`Dice 0.81` of a lesion; of none the share of the image that is called, or `nothing`."""
     if truth.any():
         return f"Dice {number(2 * float((truth & predicted).sum()) / float(truth.sum() + predicted.sum()))}"
-    return f"{number(100 * float(predicted.mean()), 1)} % called" if predicted.any() else "nothing"
+    return f"{number(100 * float(predicted.mean()), 1)}% called" if predicted.any() else "nothing"
 
 
 @torch.inference_mode()
@@ -238,7 +238,7 @@ def _maps(recipe: Recipe, method: Method, sample: Sample) -> Float[np.ndarray, "
 def _heat_map_caption(
     gathered: Gathered, recipe: Recipe, one: np.ndarray | None, method: Method, sample: Sample, i: int
 ) -> str:
-    """`supcon .43 of it on the lesion (chance .05; fails the sanity check)`."""
+    """`supcon 0.43 of it on the lesion (chance 0.05; fails the sanity check)`."""
     name = recipe.point.label
     if one is None:
         return f"{name} without a map"

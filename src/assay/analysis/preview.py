@@ -202,7 +202,7 @@ def distinct_environments(
 
 
 def detectable_differences(spec: StudySpec, population: Population) -> list[dict[str, str | float | None]]:
-    """One entry per comparison: its statement, its measure, and the difference that it finds with 80 % power.
+    """One entry per comparison: its statement, its measure, and the difference that it finds with 80% power.
 
     `detectable` is a number, or None with `reason` where the plan cannot say: a measure whose patients or range are not
     known beforehand, too few patients, fewer than 3 seeds. The assumptions are `stats.power.Assumptions`.

@@ -96,7 +96,7 @@ def _told(
     patient: Int[np.ndarray, " n"],
     fold: Int[np.ndarray, " n"] | None,
 ) -> _Told:
-    """The AUROC with its 95 % interval over patients (DeLong's components, summed by patient).
+    """The AUROC with its 95% interval over patients (DeLong's components, summed by patient).
 
     fold: that a score was fitted for: images are compared within a fold. None for a score as it is, which is taken
     whichever way it points.

@@ -94,7 +94,7 @@ def shortcut_table(rows: Sequence[Row]) -> str:
 
 # `assay preview`: pictures, associations, size, time and power of a study, before a second of training.
 
-POWER_HEAD = "What a contrast can detect with 80 % power"
+POWER_HEAD = "What a contrast can detect with 80% power"
 LEFT_OUT = 5
 """Rows that were left out and are named."""
 APART = 3
@@ -239,13 +239,13 @@ def association(tie: Achieved) -> str:
 
 
 def _shares(tie: Achieved) -> str:
-    """`0 % of absent and 50 % of present, which ties it to present at +0.50 [+0.42, +0.58]`."""
+    """`0% of absent and 50% of present, which ties it to present at +0.50 [+0.42, +0.58]`."""
     labels, rows = cross_table(tie)
     totals = [sum(counts) for counts in zip(*(counts for _, counts in rows), strict=True)]
     marked = dict(rows)["with"]
     if sum(marked) in (0, sum(totals)):
         return f"{'every' if sum(marked) else 'no'} image, so that nothing ties it to {tie.target}"
-    shares = [f"{100 * n / of:.3g} % of {label}" for label, n, of in zip(labels, marked, totals, strict=True) if of]
+    shares = [f"{100 * n / of:.3g}% of {label}" for label, n, of in zip(labels, marked, totals, strict=True) if of]
     return f"{listed(shares)}, which ties it to {tie.target} at {tie.strength:+.2f} [{tie.low:+.2f}, {tie.high:+.2f}]"
 
 

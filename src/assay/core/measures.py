@@ -128,7 +128,7 @@ OF_WORST_GROUP = {f"worst-group-{name}": name for name in ("accuracy", "auroc")}
 OF_MAPS = "condition-number-maps"
 """Shape of a layer's flattened activations, which `representation` measures where its `maps` is set."""
 QUIET = "false-positive-rate"
-"""False positives of a segmentation, at p = .5 and, with `-at-90` and the like, at matched sensitivity."""
+"""False positives of a segmentation, at p = 0.5 and, with `-at-90` and the like, at matched sensitivity."""
 MATCHED = f"{QUIET}-at-90"
 """False positives that are shown where a study compares none."""
 
@@ -173,17 +173,17 @@ for _level in LEVELS_IN_NAMES:
     register_measures(
         _share(
             f"sensitivity-at-specificity-{_level}",
-            meaning=f"share of images at or above the threshold grade predicted so, at {_level} % validation "
+            meaning=f"share of images at or above the threshold grade predicted so, at {_level}% validation "
             "specificity",
-            display=f"sensitivity at the cut, at the threshold of validation specificity {_level} %",
+            display=f"sensitivity at the cut, at the threshold of validation specificity {_level}%",
         ),
     )
 for _level in LEVELS_IN_NAMES:
     register_measures(
         _share(
             f"specificity-kept-{_level}",
-            meaning=f"share of images below the threshold grade predicted so, at {_level} % validation specificity",
-            display=f"specificity at the cut, at the threshold of validation specificity {_level} %",
+            meaning=f"share of images below the threshold grade predicted so, at {_level}% validation specificity",
+            display=f"specificity at the cut, at the threshold of validation specificity {_level}%",
             direction="none",
         ),
     )
@@ -211,7 +211,7 @@ _OUTLINED = (
     _outlined("pixel-recall", meaning="share of the lesion's pixels that are predicted"),
     _outlined("surface-dice", meaning="share of both outlines within the tolerance of each other",
               display="surface Dice", reference="Nikolov et al. 2021"),
-    _outlined("hd95", meaning="distance within which 95 % of the outlines are", display="HD95", unit="px",
+    _outlined("hd95", meaning="distance within which 95% of the outlines are", display="HD95", unit="px",
               high=math.inf, direction="lower", reference="Huttenlocher et al. 1993"),
     _outlined("surface-distance", meaning="mean distance between the outlines", unit="px", high=math.inf,
               direction="lower"),
@@ -270,21 +270,21 @@ for _level in LEVELS_IN_NAMES:
     register_measures(
         _free(
             f"lesion-sensitivity-at-{_level}",
-            meaning=f"share of test lesions found at the threshold that finds {_level} % of validation lesions",
-            display=f"sensitivity by lesion at {_level} % sensitivity",
+            meaning=f"share of test lesions found at the threshold that finds {_level}% of validation lesions",
+            display=f"sensitivity by lesion at {_level}% sensitivity",
             among="lesions",
         ),
         _free(
             f"false-positive-rate-at-{_level}",
-            meaning=f"share of lesion-free images with a predicted component, at the threshold that finds {_level} % "
+            meaning=f"share of lesion-free images with a predicted component, at the threshold that finds {_level}% "
             "of validation lesions",
-            display=f"false-positive rate at {_level} % sensitivity",
+            display=f"false-positive rate at {_level}% sensitivity",
             direction="lower",
             among="no lesions",
         ),
     )
 for _score, _by, _scored in (
-    ("top-mean", "by the mean of the top 1 %", "by the mean of the greatest 1 % of logits"),
+    ("top-mean", "by the mean of the top 1%", "by the mean of the greatest 1% of logits"),
     ("area", "by area", "by the predicted area"),
 ):
     register_measures(
@@ -445,8 +445,8 @@ register_measures(
                 reference="Garrido et al. 2023"),
     _dimensions("participation-ratio", meaning="number of directions with variance, by squares",
                 reference="Gao et al. 2017"),
-    _dimensions("components-90", meaning="number of directions with 90 % of the variance",
-                display="components for 90 % of the variance"),
+    _dimensions("components-90", meaning="number of directions with 90% of the variance",
+                display="components for 90% of the variance"),
     _layer("condition-number", meaning="greatest over least eigenvalue", unit="ratio", low=1.0),
     _layer("condition-number-90-10", meaning="90th over 10th percentile of the eigenvalues", unit="ratio", low=1.0,
            display="condition number, 90th over 10th percentile"),

@@ -33,7 +33,7 @@ KNOWN: dict[str, KnownSet] = {
         "LIDC-IDRI (Armato et al. 2011)",
         (
             "malignant is the readers' mean rating (under or over 3), not pathology; 459 rows have a single reader",
-            "diameter alone tells the label with AUROC .90, lobulation with .80: size is a shortcut in all of it",
+            "diameter alone tells the label with AUROC 0.90, lobulation with 0.80: size is a shortcut in all of it",
             "mask_exact 0: the contour is slightly off",
         ),
         PixelScale("HU", -1000.0, 400.0),

@@ -345,7 +345,7 @@ class Decodability:
     """Implements `Probe`. The claim is encoding: a factor that can be decoded need not be used.
 
     Measures `decodability` of each factor from each of the model's layers on held-out patients, as an AUROC in 0..1,
-    chance .5: the probability that the decoder ranks an image that has the quality above one that has not. The quality
+    chance 0.5: the probability that the decoder ranks an image that has the quality above one that has not. The quality
     of a continuous or ordinal factor is to lie in its upper half, of a categorical one to have the level (mean over
     levels). One scale for all kinds, so that factors compare; R2 would depend on each factor's spread.
 

@@ -35,7 +35,7 @@ class Performance:
     """Implements `Probe` on every test environment of a scene, from logits alone.
 
     Per environment, measures `auroc`, `average-precision`, `sensitivity`, `specificity`, `accuracy` (these three at the
-    model's threshold, .5 where it has none), `brier`, `log-loss` (nats) and `calibration-error` (15 bins of equal
+    model's threshold, 0.5 where it has none), `brier`, `log-loss` (nats) and `calibration-error` (15 bins of equal
     mass). With several classes `auroc-macro` (the unweighted mean over classes) replaces the first four, and `auroc`
     and `average-precision` are given for each class against the rest, named by `level`; of a model of grades
     (`Model.cut`) `quadratic-weighted-kappa` and the measures at the cut, see `stats.measures`. Per group of a factor

@@ -187,11 +187,11 @@ class Segmentation(OfMaps):
 @component(
     "probe",
     "lesion-free",
-    summary="false positives in images without a lesion, at p = .5 and at matched sensitivity by lesion",
+    summary="false positives in images without a lesion, at p = 0.5 and at matched sensitivity by lesion",
     version=2,
 )
 class LesionFree(OfMaps):
-    """Implements `Probe`: false positives in images without a lesion, at p = .5 and at matched sensitivity, and how
+    """Implements `Probe`: false positives in images without a lesion, at p = 0.5 and at matched sensitivity, and how
     well images with a lesion are distinguished from those without by several scores of the map.
     """
 
@@ -254,15 +254,15 @@ class Painted:
     summary="what a segmentation answers as a lesion fades, shrinks and moves, and where one is gone (phantoms)",
 )
 class Painting:
-    """Implements `Probe`, for phantoms. In neutral images with a lesion one factor is set to a quantile (.05 to .95) of
-    its neutral marginal and everything else is held; `factor` and `level` name which, and where.
+    """Implements `Probe`, for phantoms. In neutral images with a lesion one factor is set to a quantile (0.05 to 0.95)
+    of its neutral marginal and everything else is held; `factor` and `level` name which, and where.
 
-    `found`: the share of lesions of which at least half is called at the logit at which the model finds 90 % of its
+    `found`: the share of lesions of which at least half is called at the logit at which the model finds 90% of its
     validation lesions. Censored where no logit does. `lesion-logit`: how far the logit at which half of a lesion is
     called differs from that of the same image as it was, in units of the standard deviation of that logit over the
     images as they were (of several lesions, their mean). `place-called`: the same images without their lesion: the
-    share of the former lesion's pixels that are called lesion at p >= .5, mean over images. `place-found`: the share of
-    former lesions that would still count as found. A model that looks at the lesion gives 0; one that looks at where
+    share of the former lesion's pixels that are called lesion at p >= 0.5, mean over images. `place-found`: the share
+    of former lesions that would still count as found. A model that looks at the lesion gives 0; one that looks at where
     lesions usually are, or at associated features, does not.
 
     NaN with the reason for images from files, models without logits of pixels, a phantom without the factor.

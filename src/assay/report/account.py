@@ -58,7 +58,7 @@ def shifting(tables: Tables) -> list[str]:
 
 
 def associations(tables: Tables, names: Sequence[str]) -> str:
-    """`Texture with malignant (Somers' D): .90 in same, -.90 in reversed.`; empty where nothing shifts."""
+    """`Texture with malignant (Somers' D): 0.90 in same, -0.90 in reversed.`; empty where nothing shifts."""
     said: list[str] = []
     for factor in shifting(tables):
         rows = {row["environment"]: row for row in tables.environments if row["factor"] == factor}
@@ -72,7 +72,7 @@ def associations(tables: Tables, names: Sequence[str]) -> str:
 
 
 def described(tables: Tables) -> dict[str, str]:
-    """Environment -> `texture tied to malignant at -.90; difficulty margin 0.7`, `texture held at solid`; empty where
+    """Environment -> `texture tied to malignant at -0.90; difficulty margin 0.7`, `texture held at solid`; empty where
     nothing is known.
     """
     told = shifting(tables) or tied(tables)
@@ -229,7 +229,7 @@ def collapses(tables: Tables) -> Sheet | None:
     else:
         high = max((numeric(row, "high") for row in rows if not row["against"]), default=math.nan)
         least = min(whole(row, "seeds") for row in rows)
-        bound = f"none; of a recipe's seeds up to {number(high)} might (upper 95 % limit)"
+        bound = f"none; of a recipe's seeds up to {number(high)} might (upper 95% limit)"
         lines = [
             Line(
                 (
@@ -348,8 +348,8 @@ def _levels(counts: Mapping[str, int]) -> str:
 
 
 def _rounded(level: str) -> str:
-    """`0.000133 to 0.248` as `.00013 to .25`: the bounds of a bin with two digits."""
-    return re.sub(r"\d+\.\d+", lambda found: f"{float(found[0]):.2g}".removeprefix("0"), level)
+    """`0.000133 to 0.248` as `0.00013 to 0.25`: the bounds of a bin with two digits."""
+    return re.sub(r"\d+\.\d+", lambda found: f"{float(found[0]):.2g}", level)
 
 
 def _places(rows: Sequence[Row]) -> str:
@@ -388,16 +388,16 @@ def contrasts(tables: Tables, anchors: Mapping[str, str]) -> Sheet | None:
     unit = "patients" if any(whole(row, "patients") for row in order) else "images"
     note = (
         "A row is what the study says that it compares, and the conclusion what may be claimed of it. "
-        "Difference: the first less the second, with the 95 % interval of this comparison alone, over seeds and "
+        "Difference: the first less the second, with the 95% interval of this comparison alone, over seeds and "
         f"{unit}. p (Holm): corrected for all comparisons of its family; it decides what is shown. Detectable: the "
         "difference that this design would find four times in five, one figure for all rows of a measure. Sign-flip: a "
         "test over seeds alone, with the least p that so few seeds can give. Stated: before there were results."
     )
     if not all(math.isnan(numeric(row, "noninferiority_p")) for row in order):
         note += " P not worse: one-sided, of the first being worse than the second by the margin or more; shown under "
-        note += ".025."
+        note += "0.025."
     if not all(math.isnan(numeric(row, "equivalence_p")) for row in order):
-        note += " P equivalent: shown under .05, by the interval of the level that this test has after correction."
+        note += " P equivalent: shown under 0.05, by the interval of the level that this test has after correction."
     return sheet("contrasts", "Claim by claim", heads, lines, (order, schema.CONTRASTS), note)
 
 
@@ -427,10 +427,10 @@ def _conclusion(row: Row) -> str:
 
 
 def _equivalence(row: Row, places: int) -> Cell:
-    """P-value of equivalence, with the margin and the interval that decides: `.02 (.05; 90 % [-.04, .04])`."""
+    """P-value of equivalence, with the margin and the interval that decides: `0.02 (0.05; 90% [-0.04, 0.04])`."""
     p, margin = probability(numeric(row, "equivalence_p")), numeric(row, "margin")
     low, high = (number(numeric(row, f"equivalence_{end}"), places) for end in ("low", "high"))
-    level = f"{100 * numeric(row, 'equivalence_level'):.3g} %"
+    level = f"{100 * numeric(row, 'equivalence_level'):.3g}%"
     tested = f"{number(margin, places)}; {level} [{low}, {high}]"
     return p if p.text == NONE else Cell(f"{p.text} ({tested})", p.sort, True)
 

@@ -69,7 +69,7 @@ def ticks(low: float, high: float, most: int) -> list[float]:
 
 
 def tick_text(value: float) -> str:
-    """A tick as it is written: 0, .5, 1, -2."""
+    """Return a tick label: 0, 0.5, 1, -2."""
     places = next((places for places in range(5) if math.isclose(round(value, places), value, abs_tol=1e-9)), 5)
     return number(value, places)
 

@@ -194,7 +194,7 @@ def probability(p: float) -> Cell:
     """A cell with a p-value: three decimals, so that a column reads down; a dash where there is none."""
     if math.isnan(p):
         return Cell(NONE, "", True)
-    return Cell("< .001" if p < 0.001 else number(p, 3), sort_key(p), True)
+    return Cell("< 0.001" if p < 0.001 else number(p, 3), sort_key(p), True)
 
 
 def estimated(row: Row | None, places: int | None = None) -> Cell:

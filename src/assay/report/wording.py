@@ -74,7 +74,7 @@ def placed(row: Row, key: str) -> str:
 
 
 def held_words(held: Mapping[str, str]) -> str:
-    """`epochs 20, texture .9`: what is held while something else is compared."""
+    """`epochs 20, texture 0.9`: what is held while something else is compared."""
     return ", ".join(f"{in_words(axis)} {value}" for axis, value in held.items())
 
 

@@ -199,7 +199,7 @@ def achieved(
     given: Mapping[str, Any] | None = None,
     available: int | None = None,
 ) -> Achieved:
-    """Return the association of a factor with the target in these rows, with a 95 % interval over patients.
+    """Return the association of a factor with the target in these rows, with a 95% interval over patients.
 
     Rows with a missing value count in `counts` under "missing" and nowhere else.
 
@@ -631,7 +631,7 @@ def strength_to_be_had(
     for percent in range(95, -1, -5):
         if possible([column.scaled(percent / 100) for column in columns]):
             words = " and ".join(f"{word}s" for word in what)
-            return f"{'it' if alone else 'all of them'} can be had at {percent} % of these {words}"
+            return f"{'it' if alone else 'all of them'} can be had at {percent}% of these {words}"
     return f"{'it' if alone else 'together they'} can be had at no {' and no '.join(what)}"
 
 
@@ -719,7 +719,7 @@ def choose(table: FactorTable, associations: Mapping[str, AssociationSpec], seed
     altogether, classes are alike in their values, bin by bin, and tied factors are independent of each other within a
     class. Classes keep the ratio that they have among the available rows, so that an environment differs in its
     association and not in its prevalence. A continuous factor is cut into ever finer quantile bins until the achieved
-    strength is within .02 of the asked one, or as near as it gets.
+    strength is within 0.02 of the asked one, or as near as it gets.
 
     Which rows of a cell are taken is a named draw of (seed, purpose, row): it depends neither on the order of the table
     nor on the strengths. Rows with a missing value of a factor tied to them are left out. `given` splits the

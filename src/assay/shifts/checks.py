@@ -98,7 +98,7 @@ class Visibility:
     Attributes:
         share: Of the pixels that differ by at least `SEEN` in some channel, 0 to 1.
         difference: Mean absolute difference over all pixels and channels, black to white being 1.
-        ssim: Structural similarity (Wang et al. 2004: Gaussian window of 11 px with sigma 1.5, K1 = .01, K2 = .03), the
+        ssim: Structural similarity (Wang et al. 2004: Gaussian window of 11 px, sigma 1.5, K1 = 0.01, K2 = 0.03), the
             mean over windows that lie within the image and over channels, -1 to 1, 1 for equal images; NaN where an
             edge is shorter than 11 px. All three are NaN for an image with a value that is not finite; no images give
             empty figures.

@@ -161,8 +161,8 @@ def _spread(group: Int[np.ndarray, "n"], *order: np.ndarray) -> Float[np.ndarray
 # Whose a phantom's images are: of a patient each, or two of one patient.
 
 UNLIKE = 0.4
-"""How often two classes next to each other trade their second images. Of five classes, .68 of the patients have two
-images of one class then, as do grades of Messidor-2 where each is as frequent; of two classes, .80.
+"""How often two classes next to each other trade their second images. Of five classes, 0.68 of the patients have two
+images of one class then, as do grades of Messidor-2 where each is as frequent; of two classes, 0.80.
 """
 
 
@@ -251,7 +251,7 @@ def marked_rows(
     Of a class, its share of the rows is marked, to the nearest whole row: those with the smallest named draws, so the
     rows marked at one share are among those marked at a higher one. Tied at strength s, the shares are (1 + s) / 2 in
     the last class and (1 - s) / 2 in the others, which gives Somers' D = s at half of the rows; rows outside the
-    association's `given` get .5.
+    association's `given` get 0.5.
     """
     share = _shares(name, spec, table) if tie is None else _tied_share(tie, table)
     inside = np.ones(len(table), dtype=bool) if tie is None else satisfies(table, tie.given)

@@ -191,7 +191,7 @@ def _entry(inherited: Any, given: Any, opened: Callable[[Any], Any]) -> Any:
 
 # A confounder by sampling: a dose of a factor of the data ties it to the target, and no pixel is changed.
 #
-# dose: {confounder: sex, p: 0.5}                                           # Somers' D .5; half of all rows are high
+# dose: {confounder: sex, p: 0.5}                                           # Somers' D 0.5; half of all rows are high
 # dose: {confounder: {sex: {high: [F], scheme: one-sided}}, p: 0.5}         # F in half of the positives, M elsewhere
 #
 # balanced: D of the factor given the target is p on the positive class, -p on the negative, 0 on both, and the factor's

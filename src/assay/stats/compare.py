@@ -53,7 +53,7 @@ def _check(margin: float) -> None:
 ALPHA = 0.05
 """The level of a two-sided test of a difference, and of each of the two one-sided tests of equivalence."""
 NONINFERIORITY_ALPHA = 0.025
-"""The level of the one-sided test of non-inferiority: that of a 95 % interval, as regulators ask."""
+"""The level of the one-sided test of non-inferiority: that of a 95% interval, as regulators ask."""
 EXACT_FLIPS = 14
 """Up to so many seeds all sign flips are counted; beyond, 2^14 of them are drawn."""
 
@@ -135,8 +135,8 @@ class Contrast:
 class Decision:
     """Conclusion on a contrast within its family; all p-values are Holm's.
 
-    equivalence_low, equivalence_high: the interval that decides on equivalence, of the level that was tested: 90 % for
-    two one-sided tests at .05, more where Holm corrects them. It lies within the margin wherever equivalence is shown.
+    equivalence_low, equivalence_high: the interval that decides on equivalence, of the level that was tested: 90% for
+    two one-sided tests at 0.05, more where Holm corrects them. It lies within the margin wherever equivalence is shown.
     NaN without a margin.
     """
 
@@ -180,7 +180,7 @@ def combination(
 ) -> Contrast:
     """The linear combination sum_m weights[m] measure(panels[m]), such as a difference of differences (1, -1, -1, 1).
 
-    scale: `probit` puts the measure, held within .005 .. .995, on the probit scale first.
+    scale: `probit` puts the measure, held within 0.005 .. 0.995, on the probit scale first.
     """
     parts = [evaluate(panel, name) for panel in panels]
     return compare([probit(part) for part in parts] if scale == "probit" else parts, weights, margin)
@@ -273,7 +273,7 @@ def two_sided(value: float, standard_error: float, df: float) -> float:
 def sign_flip(differences: Float[np.ndarray, " s"]) -> tuple[float, float]:
     """The two-sided sign-flip test of the mean over seeds: its p, and the smallest p that so many seeds can reach.
 
-    All 2^S flips up to 14 seeds, then 2^14 random ones. Smallest: 2 / 2^S, .0625 for 5 seeds.
+    All 2^S flips up to 14 seeds, then 2^14 random ones. Smallest: 2 / 2^S, 0.0625 for 5 seeds.
     """
     seeds = len(differences)
     if seeds <= EXACT_FLIPS:

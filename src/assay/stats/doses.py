@@ -140,7 +140,7 @@ def on_both_scales(plain: Contrast, other: Contrast) -> Contrast:
 #
 # With the mean over seeds m(p), linear between neighboring doses, and the level c of chance, it is the first p at
 # which excess(p) = (m(p) - c) - (m(0) - c) / 2 comes down to 0. Its interval holds every p at which the excess could be
-# 0, as Fieller's (1954) does: it begins where the lower 95 % limit of the excess first comes down to 0 and ends where
+# 0, as Fieller's (1954) does: it begins where the lower 95% limit of the excess first comes down to 0 and ends where
 # the upper one does, with the variance over crossed seeds and patients of every interval of Assay (`variance`). What is
 # not reached by the greatest dose lies beyond it: the value is censored then, or an end of the interval.
 
@@ -151,7 +151,7 @@ Beyond = Literal["", "high", "value", "low"]
 
 @dataclass(frozen=True, slots=True)
 class HalfDose:
-    """A half-dose with its 95 % interval, in units of p.
+    """A half-dose with its 95% interval, in units of p.
 
     beyond: the first of high, value and low that lies beyond the greatest dose, and is NaN as those before it are:
     `high` where the interval alone is open, `value` where the half-dose is censored, `low` where even its lower end is.
@@ -170,7 +170,7 @@ class HalfDose:
 
     @property
     def text(self) -> str:
-        """`.43 [.31, .60]`, `.80 [.62, > 1]`, `> 1 [.91, > 1]`, `> 1`, or `undefined`."""
+        """`0.43 [0.31, 0.60]`, `0.80 [0.62, > 1]`, `> 1 [0.91, > 1]`, `> 1`, or `undefined`."""
         if self.reason:
             return "undefined"
         over = f"> {self.greatest:g}"

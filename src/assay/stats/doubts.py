@@ -16,7 +16,7 @@ from assay.stats.rows import FIRST_SIGN_UNDER, SHOWN, Row, ends, mapping, numeri
 
 WIDE_UNDER_SEEDS = 8
 FAR = 0.001
-"""A p-value under this lies beyond what was simulated: whether p = .05 holds is what docs/statistics.md shows."""
+"""A p-value under this lies beyond what was simulated: whether p = 0.05 holds is what docs/statistics.md shows."""
 FAR_UNDER_SEEDS = 5
 """Under so many seeds p may rest on a variance that is small by chance, and on many degrees of freedom for it."""
 LARGE_FAMILY = 8
@@ -28,14 +28,14 @@ NORMAL_QUARTILE = 0.6745
 FEWEST_DISTANCES = 8
 """Fewer distances than this give no robust standard deviation."""
 FOLDED = 0.0833
-"""The greatest share of true null hypotheses with p < .05 in simulated repeated k-fold (docs/statistics.md)."""
+"""The greatest share of true null hypotheses with p < 0.05 in simulated repeated k-fold (docs/statistics.md)."""
 Split = Literal["", "shares", "column"]
 """How training rows of all seeds come from one pool; empty where each seed has rows of its own, or folds."""
 ONE_POOL: dict[Split, float] = {"shares": 0.0612, "column": 0.0617}
 """The same share of such splits, simulated."""
 ASSOCIATION_TOLERANCE = 0.05
 AREAS = ("auroc", "auroc-macro", "auroc-referable")
-"""Measures of which chance is .5 whatever the data."""
+"""Measures of which chance is 0.5 whatever the data."""
 
 
 def doubts(
@@ -317,7 +317,7 @@ def outlying_seeds(seeds: Sequence[Row], contrasts: Sequence[Row]) -> list[Reaso
             distances += sorted(abs(value - middle) for value in values)[1:]
         if len(distances) < FEWEST_DISTANCES:
             continue
-        # Few distances give an uncertain median: normal seeds would be called outlying in .05 of groups instead of .03.
+        # Few distances give an uncertain median: normal seeds would be outlying in 0.05 of groups instead of 0.03.
         spread = median(distances) / NORMAL_QUARTILE * (1 + 2 / len(distances))
         found += [one for one in away if spread > 0 and one[0] > OUTLYING * spread]
     if not found:

@@ -149,7 +149,7 @@ def degrees(
 #
 # Intervals of a bounded measure are made on the logit of its place within its range (the log where only one end is
 # finite) and carried back, so that they cannot leave it: near an end the plain interval runs over the edge, and covers
-# .89 where it should cover .95 (docs/statistics.md).
+# 0.89 where it should cover 0.95 (docs/statistics.md).
 
 CONFIDENCE = 0.95
 MINIMUM_SEEDS = 3
@@ -159,7 +159,7 @@ ROUNDING = 1e-24
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds with its 95 % interval over seeds and patients.
+    """A mean over seeds with its 95% interval over seeds and patients.
 
     reason: why there is no value, or no interval; empty where there are both. per_seed: [seeds], the dots of a figure.
     """
@@ -231,13 +231,13 @@ def estimate_seeds(
     standard_errors: Float[np.ndarray, " s"] | None = None,
     bounds: tuple[float, float] = (-np.inf, np.inf),
 ) -> Estimate:
-    """A number per seed that has no patients behind it (a Sobol' index, a decodability), its mean and 95 % interval.
+    """A number per seed that has no patients behind it (a Sobol' index, a decodability), its mean and 95% interval.
 
     standard_errors: within each model. The models are read on the same samples, so their errors do not average out over
     seeds: the square of their mean is added to the variance between seeds. That is the most it can be (errors wholly
     shared), so that the interval errs on the wide side.
     bounds: what the true value cannot leave. The part of the interval that is between seeds is made on the logit scale,
-    as that of a measure is: Student's covers .76 to .90 where values are skewed or near an end (docs/statistics.md).
+    as that of a measure is: Student's covers 0.76 to 0.90 where values are skewed or near an end (docs/statistics.md).
     Where a seed's value lies beyond an end, by sampling (a Sobol' index of nearly 0), it is Student's, cut at an end
     that the mean is within.
     """
@@ -303,7 +303,7 @@ def sure_of(spread: Spread) -> Uncertainty:
 def interval(
     value: float, standard_error: float, df: float, bounds: tuple[float, float] = (-np.inf, np.inf)
 ) -> tuple[float, float]:
-    """The 95 % interval of a value within its bounds; NaN where the standard error is. It never leaves the bounds."""
+    """The 95% interval of a value within its bounds; NaN where the standard error is. It never leaves the bounds."""
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, df)) * standard_error
     if np.isnan(half):
         return float("nan"), float("nan")

@@ -1,4 +1,4 @@
-"""Numbers as a reader sees them: as many digits as the uncertainty allows, .84 for a share, p < .001."""
+"""Numbers as a reader sees them: as many digits as the uncertainty allows, 0.84 for a share, p < 0.001."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 
 def decimals(half_width: float) -> int:
-    """How many decimals a value with this uncertainty deserves: two significant digits of the uncertainty from .1 on,
-    one below, so that an AUROC reads .84 or .976. Two where the uncertainty is unknown or zero.
+    """How many decimals a value with this uncertainty deserves: two significant digits of the uncertainty from 0.1 on,
+    one below, so that an AUROC reads 0.84 or 0.976. Two where the uncertainty is unknown or zero.
     """
     if not math.isfinite(half_width) or half_width <= 0:
         return 2
@@ -23,16 +23,15 @@ def common_decimals(half_widths: Iterable[float]) -> int:
 
 
 def number(value: float, places: int = 2) -> str:
-    """A number with so many decimals and no leading zero: .84, -.02, 1.30, 12; an undefined one is `undefined`."""
+    """Return a number with so many decimals: 0.84, -0.02, 1.30, 12; an undefined one is `undefined`."""
     if not math.isfinite(value):
         return "undefined" if math.isnan(value) else ("-" if value < 0 else "") + "infinite"
     digits = f"{abs(value):.{places}f}"
-    sign = "-" if value < 0 and float(digits) != 0 else ""
-    return sign + (digits.removeprefix("0") if places else digits)
+    return f"-{digits}" if value < 0 and float(digits) != 0 else digits
 
 
 def with_interval(value: float, low: float, high: float, unit: str = "", places: int | None = None) -> str:
-    """A value with its 95 % interval, `.48 [.43, .53]`, or the value alone where there is none.
+    """A value with its 95% interval, `0.48 [0.43, 0.53]`, or the value alone where there is none.
 
     places: decimals that a column has in common; by default those that the value's own uncertainty deserves.
     """
@@ -44,11 +43,11 @@ def with_interval(value: float, low: float, high: float, unit: str = "", places:
 
 
 def p_value(p: float) -> str:
-    """`p = .03`, `p = .004`, `p < .001`; three decimals near .05, so that rounding decides nothing."""
+    """`p = 0.03`, `p = 0.004`, `p < 0.001`; three decimals near 0.05, so that rounding decides nothing."""
     if math.isnan(p):
         return "p undefined"
     if p < 0.001:
-        return "p < .001"
+        return "p < 0.001"
     return f"p = {number(p, 3 if p < 0.01 or 0.045 <= p < 0.055 else 2)}"
 
 

@@ -110,7 +110,7 @@ OF_GRADES = tuple(_grade_measures())
 
 # The measures of a segmentation: overlap, lesions found, surfaces, false positives, calibration of pixels.
 #
-# Most are ratios of sums over images, so that an image contributes what it adds to both. The threshold is p = .5 where
+# Most are ratios of sums over images, so that an image contributes what it adds to both. The threshold is p = 0.5 where
 # none is named; measures `-at-80`, `-at-90`, `-at-95` stand at the threshold at which the same model finds that share
 # of the lesions of its validation images (METHODS, matched sensitivity).
 
@@ -143,7 +143,7 @@ def _mean(values: Float[np.ndarray, " n"], among: np.ndarray, reason: Reason) ->
     return Terms(np.where(among, values, 0.0), among.astype(np.float64), reason)
 
 
-# --- overlap at p = .5 ----------------------------------------------------------------------------------------------
+# --- overlap at p = 0.5 ----------------------------------------------------------------------------------------------
 
 _NO_LESION = because(Code.NO_LESION_IMAGE)
 _NO_FREE = because(Code.NO_LESION_FREE_IMAGE)
@@ -232,7 +232,7 @@ def _calibration(regions: tuple[str, ...], reason: Reason, answers: Answers) -> 
 def _at_native(terms: Callable[[Answers], Terms], answers: Answers) -> Terms:
     """The same terms of the columns that were kept at native size; none where none were."""
     kept = {name.removeprefix(AT_NATIVE): column for name, column in answers.maps.items() if name.startswith(AT_NATIVE)}
-    # There p = .5 alone was looked at, which stands in the place of every threshold.
+    # There p = 0.5 alone was looked at, which stands in the place of every threshold.
     everywhere = {name: np.repeat(kept[name][:, None], len(_THRESHOLDS), axis=1) for name in ("predicted", "hit")}
     return terms(replace(answers, maps={**kept, **everywhere}))
 

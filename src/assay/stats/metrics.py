@@ -155,7 +155,7 @@ def auroc(
 ) -> Metric:
     """Area under the ROC curve: the share of (positive, negative) pairs in which the positive scores higher, ties half.
 
-    score: any order-preserving score. target: 0 or 1. Range 0..1, chance .5.
+    score: any order-preserving score. target: 0 or 1. Range 0..1, chance 0.5.
     fold: with it only pairs within a fold count, since the scores of two folds come from two models and share no scale;
     each pair counts once, so a fold weighs as many pairs as it has.
     Undefined when a class has no image, or when no fold holds both classes.
@@ -173,7 +173,7 @@ def auroc(
 def macro_auroc(
     logits: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"], fold: Int[np.ndarray, " n"] | None = None
 ) -> Metric:
-    """The unweighted mean over classes of the AUROC of that class against the rest. Range 0..1, chance .5.
+    """The unweighted mean over classes of the AUROC of that class against the rest. Range 0..1, chance 0.5.
 
     Undefined when one of the classes has no image (or no other has), or no fold holds it and another.
     """

@@ -208,7 +208,7 @@ def _alike(error: np.ndarray, baseline: np.ndarray) -> None:
 #
 # The region is Hotelling's: with standard errors s, correlation r and df, the lesser of the two degrees of freedom, it
 # holds the points whose squared distance from the estimate, in the metric of that covariance, is at most
-# 2 df / (df - 1) F(.95; 2, df - 1). Each measure is put on the scale on which its interval is made (see `estimate`).
+# 2 df / (df - 1) F(0.95; 2, df - 1). Each measure is put on the scale on which its interval is made (see `estimate`).
 
 POINTS = 72
 """Points of an outline: every 5 degrees."""
@@ -216,7 +216,7 @@ POINTS = 72
 
 @dataclass(frozen=True)
 class Joint:
-    """The 95 % region of two measures: its outline [points, 2], open, with their correlation and degrees of freedom.
+    """The 95% region of two measures: its outline [points, 2], open, with their correlation and degrees of freedom.
 
     reason: why there is no region, if so.
     """

@@ -23,7 +23,7 @@ class Panel:
     patient: int64 [n], codes that mean the same patient in every panel of a study.
     fold: int64 [s, n], which fold's model answered; pairs of an AUROC are then taken within a fold only.
     tested: bool [s, n], which rows a seed answered at all (all of them when None).
-    thresholds: [s], or [s, n] where folds have their own, on the positive probability (.5 when None).
+    thresholds: [s], or [s, n] where folds have their own, on the positive probability (0.5 when None).
     maps: of a segmentation, name -> [s, n, ...], what is kept of each image's map (see `Answers`).
     middle, cut: how calls of grades are made, and where grades are cut in two (see `Answers`).
     specific: [s, n, levels], the log-odds from which validation specificities are reached at the cut.
@@ -198,7 +198,7 @@ CLIP = 0.005
 
 
 def probit(part: Evaluated) -> Evaluated:
-    """The same measure on the probit scale, values in 0..1 held within .005 .. .995 first.
+    """The same measure on the probit scale, values in 0..1 held within 0.005 .. 0.995 first.
 
     A held value no longer moves with its patients.
     """
@@ -208,7 +208,7 @@ def probit(part: Evaluated) -> Evaluated:
 
 
 def on_probit(values: Float[np.ndarray, "*s"]) -> tuple[Float[np.ndarray, "*s"], Float[np.ndarray, "*s"]]:
-    """Values in 0..1 on the probit scale, held within .005 .. .995, and how fast they move there: 0 where held."""
+    """Values in 0..1 on the probit scale, held within 0.005 .. 0.995, and how fast they move there: 0 where held."""
     held = np.clip(values, CLIP, 1 - CLIP)
     z = ndtri(held)
     return z, np.where(held == values, np.sqrt(2 * np.pi) * np.exp(z**2 / 2), 0.0)

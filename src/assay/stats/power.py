@@ -147,7 +147,7 @@ def planned(
     folds: int = 1,
     group: int = 1,
 ) -> float:
-    """The difference that a contrast could detect at 80 % power with so many seeds and patients of either class.
+    """The difference that a contrast could detect at 80% power with so many seeds and patients of either class.
 
     For AUROC (binary or macro) the variance over patients is Hanley and McNeil's (1982); for shares and bounded means
     it is at most that of a share, which is what is taken. With folds a seed's value is the mean of as many trainings,

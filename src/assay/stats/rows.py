@@ -24,7 +24,7 @@ SHOWN = ("higher", "lower")
 """Conclusions that claim a difference."""
 FIRST_SIGN_UNDER = 5
 """A difference shown on fewer seeds is called a first sign: three may agree by chance, and their spread is all there is
-to tell by. A sign-flip test of four cannot fall under .125."""
+to tell by. A sign-flip test of four cannot fall under 0.125."""
 OF_THE_MODEL = ("", "trained")
 """Groups that say what the trained network does: the others are parts of its rows, or references beside it."""
 

@@ -306,7 +306,7 @@ class Likeness:
     """How alike models of two recipes are, beside how alike the seeds of each are.
 
     value: mean likeness of a model of a and one of b of another seed. within: of two seeds of a; against_within: of b.
-    below: the mean of the two, less the value: how much less alike the recipes are than seeds alone; with its 95 %
+    below: the mean of the two, less the value: how much less alike the recipes are than seeds alone; with its 95%
     interval, standard error, degrees of freedom and one-sided p. sign_flip_p, sign_flip_min_p: see `beyond_seeds`.
     reason: why there is no value, or no interval.
     """

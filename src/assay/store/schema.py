@@ -131,7 +131,7 @@ _PLACE = (
     Column("layer", "layer of the network; empty for its output"),
     Column("group", "class, direction, reference or worst place that the value is of; empty for the whole"),
 )
-_INTERVAL = (_number("low", "lower end of the 95 % interval"), _number("high", "upper end of the 95 % interval"))
+_INTERVAL = (_number("low", "lower end of the 95% interval"), _number("high", "upper end of the 95% interval"))
 _ERROR = (_number("standard_error", "standard error"), _number("df", "degrees of freedom of the interval"))
 _SEEDS = _count("seeds", "training seeds behind the value")
 _PATIENTS = _count("patients", "patients behind the value; 0 where the data name none")
@@ -182,16 +182,16 @@ CONTRASTS = Table(
         _count("paired_patients", "patients that both recipes have; 0 where the data name none"),
         *_SIGN_FLIPS,
         _number("margin", "greatest difference that counts as equivalent"),
-        _number("equivalence_p", "greater p value of two one-sided tests, after Holm; claimed under .05"),
+        _number("equivalence_p", "greater p value of two one-sided tests, after Holm; claimed under 0.05"),
         _number("equivalence_level", "level of the interval that decides on equivalence"),
         _number("equivalence_low", "lower end of the interval that decides on equivalence"),
         _number("equivalence_high", "upper end of the interval that decides on equivalence"),
-        _number("noninferiority_p", "p value of a being worse than b by the margin or more; claimed under .025"),
+        _number("noninferiority_p", "p value of a being worse than b by the margin or more; claimed under 0.025"),
         Column(
             "conclusion",
             "higher or lower (of a), depends on the scale, equivalent, scale exhausted, not shown or undefined",
         ),
-        _number("detectable", "difference that the design finds with 80 % power"),
+        _number("detectable", "difference that the design finds with 80% power"),
         Column("exploratory", "whether the comparison was added or changed after results existed", "BOOLEAN"),
         Column(
             "equal",
@@ -297,7 +297,7 @@ HALF_DOSES = Table(
         _number("value", "half-effect dose; NaN where no dose reaches it"),
         *_INTERVAL,
         Column("beyond", "first of high, value, low above the greatest dose trained; empty where none is"),
-        Column("text", "value and interval in words, such as > 1 [.91, > 1]"),
+        Column("text", "value and interval in words, such as > 1 [0.91, > 1]"),
         _number("greatest", "greatest dose trained"),
         _number("margin", "value at p = 0 less chance"),
         _number("chance", "value of a model that knows nothing"),
@@ -338,7 +338,7 @@ TRADES = Table(
         Column("up_environment", "its environment"),
         _number("correlation", "correlation of the errors of both estimates, over patients and seeds"),
         _number("df", "degrees of freedom of the joint region"),
-        Column("region", "JSON: outline of the joint 95 % region as pairs (across, up); empty where there is none"),
+        Column("region", "JSON: outline of the joint 95% region as pairs (across, up); empty where there is none"),
         _SEEDS,
         _REASON,
     ),
@@ -633,8 +633,8 @@ MODEL_MEASUREMENTS = Table(
         _number("standard_error", "standard error over patients"),
         _number("chance", "value of a model that knows nothing"),
         _REASON,
-        _number("low", "lower end of the 95 % interval over patients"),
-        _number("high", "upper end of the 95 % interval over patients"),
+        _number("low", "lower end of the 95% interval over patients"),
+        _number("high", "upper end of the 95% interval over patients"),
     ),
     ("probe", "measure", "environment", "factor", "level", "layer", "group", "value", "low", "high", "n"),
 )

@@ -60,7 +60,7 @@ def brightness(factor: str, values: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Pictures:
-    """`Images` [n, 1, 8, 8]: noise of amplitude .1 below the middle row, and one pixel per factor above it."""
+    """`Images` [n, 1, 8, 8]: noise of amplitude 0.1 below the middle row, and one pixel per factor above it."""
 
     columns: Mapping[str, np.ndarray]
     nuisance: np.ndarray

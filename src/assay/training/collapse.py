@@ -192,7 +192,7 @@ def knn_accuracy(
     their_targets: Int[Tensor, "m"],
     count: int = NEIGHBORS,
 ) -> float:
-    """Share of images whose class is that of their nearest neighbors by cosine, each voting with exp(cosine / .07).
+    """Share of images whose class is that of their nearest neighbors by cosine, each voting with exp(cosine / 0.07).
 
     Of equal votes the first class wins; with fewer neighbors than `count` all vote.
     """

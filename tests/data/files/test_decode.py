@@ -54,7 +54,7 @@ def test_sixteen_bit_shrinks_like_eight_bit() -> None:
 
 @pytest.mark.parametrize(("color", "level"), [("r", 76), ("g", 150), ("b", 29)])
 def test_gray_of_a_color_is_its_luminance(color: str, level: int) -> None:
-    # Rec. 601: .299, .587 and .114 of 255.
+    # Rec. 601: 0.299, 0.587 and 0.114 of 255.
     pixels = np.tile(np.array(GRAYS[color], dtype=np.uint8), (16, 16, 1))
     assert (fit_image(pixels, 16, 1, U8) == level).all()
 

@@ -97,7 +97,7 @@ class TestChest(PhantomConformance):
 def test_the_mask_has_the_area_of_the_stated_diameter(size: float) -> None:
     masks = ChestPhantom().render(fixed(40, size=size), np.arange(40), 128, {}).masks
     area = masks.sum((1, 2, 3)).double().mean() * (FIELD / 128) ** 2
-    # The uneven outline adds half the mean square of its harmonics, under 1 % here.
+    # The uneven outline adds half the mean square of its harmonics, under 1% here.
     assert float(area) == pytest.approx(np.pi * size**2 / 4, rel=0.03)
 
 

@@ -30,7 +30,7 @@ FURTHEST = 0.5 * LARGEST * (0.7 + 0.15) + 1.5
 
 
 def fixed(rows: int, **values: float) -> dict[str, np.ndarray]:
-    """A light sole on white cloth with one ulcer of 12 % in its middle, but for what is given."""
+    """A light sole on white cloth with one ulcer of 12% in its middle, but for what is given."""
     plain = {"lesion": 1, "size": 0.12, "contrast": 1, "slough": 0, "rim": 0, "irregularity": 0.5, "position_x": 0}
     plain |= {"position_y": 0, "count": 0, "skin_tone": 0.3, "background": 0, "illumination": -0.3, "view": 0, **values}
     return {name: np.full(rows, value) for name, value in plain.items()}
@@ -124,7 +124,7 @@ def centroid(masks: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def test_position_x_runs_from_left_to_right_over_half_of_the_foot() -> None:
-    """From -1 to 1 an ulcer's center moves by .55 of the width that the foot has there."""
+    """From -1 to 1 an ulcer's center moves by 0.55 of the width that the foot has there."""
     values = fixed(20, size=0.06, irregularity=0)
     seeds = upright(values, 20)
     left, right = (
@@ -190,7 +190,7 @@ def test_the_others_are_smaller_than_the_first() -> None:
     alone, all_three = (FootPhantom().render({**values, "count": np.full(30, c)}, seeds, 128, {}).masks for c in (0, 2))
     first, others = alone.sum((1, 2, 3)), (all_three & ~alone).sum((1, 2, 3))
     assert bool((alone & ~all_three).sum() == 0)
-    # Two more, of at most .6 of the first one's diameter.
+    # Two more, of at most 0.6 of the first one's diameter.
     assert bool((others < 2 * 0.6**2 * 1.15 * first).all())
 
 

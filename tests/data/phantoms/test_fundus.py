@@ -210,7 +210,7 @@ def test_no_lesion_lies_beyond_the_view_of_a_camera() -> None:
 
 
 def test_the_disc_lies_to_the_nose_and_has_its_size() -> None:
-    """With all else even, what a pale cup of .8 adds over one of .2 is a ring within the disc."""
+    """With all else even, what a pale cup of 0.8 adds over one of 0.2 is a ring within the disc."""
     phantom, seeds = FundusPhantom(**CLEAR), np.arange(30)
     place = (np.arange(256) + 0.5) / 256 - 0.5
     for side, sign in ((0, -1), (1, 1)):

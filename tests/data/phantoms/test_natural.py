@@ -140,7 +140,7 @@ def test_leaves_hide_each_other_as_a_painter_would_lay_them() -> None:
 
 
 def test_few_pixels_show_the_ground() -> None:
-    """Leaves of three times the scene's area leave exp(-3) of it bare, 5 %: bare pixels have the image's own ground."""
+    """Leaves of three times the scene's area leave exp(-3) of it bare, 5%: bare pixels have the image's own ground."""
     law = Law("leaves", 0, "disc", 3.3)
     pictures, same = even(law, 100), []
     for picture in pictures:

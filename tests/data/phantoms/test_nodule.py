@@ -83,7 +83,7 @@ def test_an_out_of_range_value_is_told_with_row_and_unit() -> None:
 def test_the_mask_has_the_area_of_the_stated_diameter(size: float, elongation: float) -> None:
     masks = NodulePhantom().render(fixed(40, size=size, elongation=elongation), np.arange(40), 128, {}).masks
     area = masks.sum((1, 2, 3)).double().mean() * (FIELD / 128) ** 2
-    # The uneven outline adds half the mean square of its harmonics, under 1 % here.
+    # The uneven outline adds half the mean square of its harmonics, under 1% here.
     assert float(area) == pytest.approx(np.pi * size**2 / 4, rel=0.03)
 
 

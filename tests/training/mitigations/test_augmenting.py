@@ -28,7 +28,7 @@ def put_on(images, method, step=0, view=0):
 
 
 def test_each_image_gets_it_with_the_stated_probability_whatever_its_class():
-    """4000 draws of probability .3, a fifth of them at each step: standard error .007; classes alternate."""
+    """4000 draws of probability 0.3, a fifth of them at each step: standard error 0.007; classes alternate."""
     images = torch.zeros(800, 1, 16, 16)
     got = torch.cat([put_on(images, method(0.3), step)[:, 0, 0, 0] > 0 for step in range(5)]).reshape(5, 800)
     assert abs(float(got.double().mean()) - 0.3) < 0.03
@@ -38,7 +38,7 @@ def test_each_image_gets_it_with_the_stated_probability_whatever_its_class():
 
 
 def test_the_tie_shrinks_by_the_share_that_is_left_alone():
-    """Shares .95 and .05 of the classes become .95 + .05 q and .05 + .95 q: they differ by (1 - q) of what they did."""
+    """Shares 0.95 and 0.05 of the classes become 0.95 + 0.05 q and 0.05 + 0.95 q: they differ by 1 - q of it."""
     world = tagged(2000, seed=3, tied=0.9)
     made = put_on(world.images.pixels, method(0.5))
     tagged_now = made[:, 0, :2, :2].mean((1, 2)).numpy() > 0.5

@@ -82,7 +82,7 @@ def test_errors_stand_as_often_as_they_are_upweighted():
     mean = np.mean(epochs, axis=0) * 62 / 50
     expected = np.ones(50)
     expected[list(errors)] = 5
-    assert np.abs(mean - expected).max() < 0.35  # the standard error of the largest is .08
+    assert np.abs(mean - expected).max() < 0.35  # the standard error of the largest is 0.08
 
 
 def test_phases_are_part_of_the_checkpoint(tmp_path):

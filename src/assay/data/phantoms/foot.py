@@ -566,7 +566,7 @@ class FootPhantom(DrawnPhantom[_Photographs]):
     Skin, light and surroundings are drawn first and the ulcer is painted into windows of them. All later steps work
     pixel by pixel, so a change of its factors leaves every pixel that it does not reach the same to the bit.
 
-    At difficulty 0 of all factors there is no ulcer; that of its other factors makes it single, 10 % of the side wide,
+    At difficulty 0 of all factors there is no ulcer; that of its other factors makes it single, 10% of the side wide,
     in the middle of the foot, with middling contrast, slough, rim and outline. Skin becomes light brown, cloth white,
     light even, and the sole is shown.
     """

@@ -356,7 +356,7 @@ _BROAD, _COARSE, _FINE, _FINEST = 5, 18, 60, 200
 
 @dataclass(frozen=True, slots=True)
 class Texture:
-    """Fields of mean 0 and variance near 1, [n, size, size]. coarse: spots of 5 to 20 % of a side; fine: of 1 to 2."""
+    """Fields of mean 0 and variance near 1, [n, size, size]. coarse: spots of 5 to 20% of a side; fine: of 1 to 2."""
 
     coarse: Float[Tensor, "n size size"]
     fine: Float[Tensor, "n size size"]
@@ -381,7 +381,7 @@ def texture(nuisance: Int[np.ndarray, "n"], grid: Grid) -> Texture:
 MOST = 3
 """Ulcers that an image can have."""
 REACH = 0.9
-"""Redness, rim and ragged edge end at this many radii outside of the outline, and 3 % of the side further."""
+"""Redness, rim and ragged edge end at this many radii outside of the outline, and 3% of the side further."""
 _WAVES = 5
 
 _BED = np.array([[0.24, 0.06, 0.07], [0.45, 0.09, 0.10], [0.63, 0.18, 0.18], [0.77, 0.37, 0.35]])

@@ -364,7 +364,7 @@ def _density(
     nuisance: Int[np.ndarray, "n"],
     size: int,
 ) -> Float[Tensor, "n size size"]:
-    """Points counted by pixel, the attractor's box filling .85 of the image at scale 1."""
+    """Points counted by pixel, the attractor's box filling 0.85 of the image at scale 1."""
     device = str(x.device)
     low_x, high_x, low_y, high_y = (each.unsqueeze(1) for each in (x.amin(1), x.amax(1), y.amin(1), y.amax(1)))
     zoom = column(0.85 * scale, device)[..., 0] * size / torch.maximum(high_x - low_x, high_y - low_y)

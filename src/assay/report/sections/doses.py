@@ -138,7 +138,7 @@ def responses(evidence: Evidence) -> list[Figure]:
     return [made for name in evidence.outline.environments if (made := _response(evidence, name, FULL, "dose"))]
 
 
-COUNTED = "Cases are counted by the 95 % interval of each mean change, taken alone."
+COUNTED = "Cases are counted by the 95% interval of each mean change, taken alone."
 """Beneath a figure whose title `lowered` makes."""
 
 
@@ -170,7 +170,7 @@ def _response(evidence: Evidence, environment: str, width: float, id: str) -> Fi
     name = measure_name(view.measure)
     changes, fewer = changes_in(evidence, environment)
     counted = lowered(name, environment, changes)
-    note = [f"At {held_words(held)}." if held else "", borne, "Bands: 95 % intervals; dots: seeds.",
+    note = [f"At {held_words(held)}." if held else "", borne, "Bands: 95% intervals; dots: seeds.",
             f"{COUNTED} {fewer}".strip() if counted else "", said, cut]  # fmt: skip
     title = counted or f"{name} in {environment} over the doses"
     return curves(f"{id}-{environment}", title, " ".join(part for part in note if part), drawn, rows, width)
@@ -370,7 +370,7 @@ def half_doses(evidence: Evidence) -> Sheet | None:
              "why there is none")  # fmt: skip
     note = (
         "The smallest p at which half of the margin over chance that the recipe had at p = 0 is gone, linear between "
-        "doses, with its 95 % interval; > what is beyond the greatest dose."
+        "doses, with its 95% interval; > what is beyond the greatest dose."
     )
     source = (rows, schema.HALF_DOSES)
     return sheet("half-doses", "Half-doses", heads, lines, source, note) if rows else None
@@ -425,7 +425,7 @@ def bought(evidence: Evidence, width: float = FULL) -> Figure | None:
     plot = Plot(panels, levels, view.styles, axis, panels[-1].limits or (0.0, 1.0))
     held = {axis: value for axis, value in view.held.items() if axis not in (view.dosed, CONFOUNDER)}
     counted = lowered(name, where, changes)
-    note = [f"At {held_words(held)}." if held else "", "Bars: 95 % intervals; dots: seeds.", COUNTED if counted else "",
+    note = [f"At {held_words(held)}." if held else "", "Bars: 95% intervals; dots: seeds.", COUNTED if counted else "",
             fewer, cut]  # fmt: skip
     rows = [*(row for own in before.values() for row in own), *changes]
     title = counted or f"{name} without a dose, and what the doses change in {where}"

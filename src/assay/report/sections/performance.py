@@ -178,7 +178,7 @@ def by_share(evidence: Evidence) -> Figure | None:
     plot = plot_of(evidence, view.measure, groups, levels, ("share of the labels", shares, share), chance)
     drawn = replace(plot, scaled=True, logarithmic=True)
     held = {other: value for other, value in view.held.items() if other != axis}
-    note = [f"At {held_words(held)}." if held else "", _tied(axis), "Bands: 95 % intervals; dots: seeds.", cut]
+    note = [f"At {held_words(held)}." if held else "", _tied(axis), "Bands: 95% intervals; dots: seeds.", cut]
     title = _labeled_title(evidence, decisive(evidence, names), rows, share, shares)
     return curves("labels", title, " ".join(part for part in note if part), drawn, rows)
 
@@ -214,7 +214,7 @@ def _labeled_title(
 
 
 def _percent(share: str) -> str:
-    return f"{100 * float(share):g} %"
+    return f"{100 * float(share):g}%"
 
 
 # How training went: losses by epoch, and what a schedule set beside them, a line per level of the compared axis.
@@ -417,7 +417,7 @@ def starts(tables: Tables) -> Sheet | None:
     judged = any(not math.isnan(numeric(row, "value")) for row in rows)
     note = (
         "AUROC of its own: on validation images of what the start itself was trained for, mean of its seeds with the "
-        "95 % interval over them; of several classes, the mean of each against the rest."
+        "95% interval over them; of several classes, the mean of each against the rest."
     )
     if any("without labels" in row["data"] for row in rows):
         note += " Of a start trained without labels: by a linear head that is fitted to its features with labels."

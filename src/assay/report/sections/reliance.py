@@ -224,7 +224,7 @@ def table(evidence: Evidence) -> Sheet | None:
     failed = f"By some recipe {listed(failing)} failed it." if failing else "None failed it."
     note = (
         "Scores against lesion masks are 0 to 1; a map that knows nothing scores the lesions' share of the image. An "
-        "explainer fails the sanity check where its maps correlate by .5 or more with those of weights drawn anew. "
+        "explainer fails the sanity check where its maps correlate by 0.5 or more with those of weights drawn anew. "
         f"{failed}"
     )
     source = (chosen, schema.ESTIMATES)

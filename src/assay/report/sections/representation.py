@@ -96,7 +96,7 @@ def alike(evidence: Evidence) -> Figure | None:
     plot = Plot(panels, levels, evidence.outline.styles, "CKA between models of different seeds", span, names, "layer")
     note = slice_note(
         evidence,
-        "Gray: two seeds of one recipe, mean of both recipes. Bars: 95 % interval over seeds of the distance to the "
+        "Gray: two seeds of one recipe, mean of both recipes. Bars: 95% interval over seeds of the distance to the "
         "gray line. Only a layer that lies below the gray line by more than seeds bring differs.",
         cut,
     )
@@ -174,7 +174,7 @@ def likeness(evidence: Evidence) -> Sheet | None:
              "p (Holm)", "conclusion", *SECOND, "seeds", "images")  # fmt: skip
     note = (
         "Everything is between models of different seeds, so that recipes and seeds stand on one footing. Less alike "
-        "than seeds: the mean of both recipes' seeds less the value, with the 95 % interval of this row alone. P: "
+        "than seeds: the mean of both recipes' seeds less the value, with the 95% interval of this row alone. P: "
         "one-sided, corrected for all rows of its measure. Kappa: agreement of what they call beyond chance (Cohen), "
         "at each one's threshold. RBF CKA, Procrustes, RSA and the share of 10 nearest neighbors in common are second "
         "opinions; in brackets the mean of both recipes' seeds."
@@ -204,7 +204,7 @@ def _line(recipe: str, against: str, where: str, found: dict[str, Row], places: 
 
 
 def _second(row: Row | None) -> Cell:
-    """`.81 (.90)`."""
+    """`0.81 (0.90)`."""
     if row is None or math.isnan(numeric(row, "value")):
         return Cell(NONE, "", True)
     value, seeds = figure(numeric(row, "value")), figure(_baseline(row))

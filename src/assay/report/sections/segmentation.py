@@ -55,7 +55,7 @@ def trade(evidence: Evidence, width: float = FULL) -> Figure | None:
         spots,
     )
     title = f"{measure_name(measure).capitalize()} against {measure_name(across)}"
-    of = f"95 % regions of both together are not drawn: {wide} of {len(spots)} fill the figure. " if wide else ""
+    of = f"95% regions of both together are not drawn: {wide} of {len(spots)} fill the figure. " if wide else ""
     around = _explained(spots, evidence.tables.unit)
     note = slice_note(evidence, f"Best is low and to the right. {around} {of}{_front(spots)}", cut)
     rows = [row for _, *both in pairs for row in both]
@@ -167,7 +167,7 @@ def by_kind(evidence: Evidence) -> Sheet | None:
 
 
 def _stated(evidence: Evidence) -> str:
-    """The measure of false alarms that the study compares, else the one at 90 % sensitivity."""
+    """The measure of false alarms that the study compares, else the one at 90% sensitivity."""
     return quiet_of(row["measure"] for row in evidence.tables.contrasts)
 
 
@@ -239,9 +239,9 @@ def _within(region: Sequence[tuple[float, float]], x: float, y: float) -> bool:
 def _explained(spots: Sequence[Spot], unit: str) -> str:
     """What is drawn around the points."""
     if not any(spot.region for spot in spots):
-        return "Bars: 95 % intervals; dots: seeds."
+        return "Bars: 95% intervals; dots: seeds."
     return (
-        "Bars: 95 % interval of each alone; shaded: 95 % region of both together (Hotelling's, from the covariance of "
+        "Bars: 95% interval of each alone; shaded: 95% region of both together (Hotelling's, from the covariance of "
         f"the two over {unit} and seeds); dots: seeds."
     )
 
@@ -279,10 +279,10 @@ def _rising(rows: Sequence[Row]) -> tuple[tuple[float, float], ...]:
 
 
 def _probability(logit: float) -> str:
-    """A threshold as readers know it: `p .73`."""
+    """A threshold as readers know it: `p 0.73`."""
     return f"p {number(1 / (1 + math.exp(-logit)), 2 if abs(logit) < 4 else 4 if abs(logit) > 4 else 3)}"
 
 
 def _share(area: float) -> str:
-    """`any px`, `.1 %`."""
-    return f"{number(100 * area, 2 if area < 0.001 else 1)} %" if area else "1 px"
+    """`any px`, `0.1%`."""
+    return f"{number(100 * area, 2 if area < 0.001 else 1)}%" if area else "1 px"

@@ -20,7 +20,7 @@ def meaning(rows: Sequence[Row]) -> str:
     """Explain the figures, for the page and the preview; rows that count no patients are over images."""
     unit = "patients" if any(whole(row, "patients") for row in rows) else "images"
     return (
-        f"AUROC of one column, property or fitted score for a class against the others, with its 95 % interval over "
+        f"AUROC of one column, property or fitted score for a class against the others, with its 95% interval over "
         f"{unit}, of the images as they are found; of several classes the one that it tells best. A number is taken "
         f"whichever way it points. Levels and baselines (ridge regressions) are fitted on other {unit} than they are "
         "judged on."

@@ -10,7 +10,7 @@ from assay.report.sentences.names import measure_words
 from assay.stats.format import count, in_words, listed, number, p_value, with_interval
 
 Fields = Mapping[str, Any]
-LOOKED_FOR = "turned, mirrored, cropped to 90 %, re-encoded"
+LOOKED_FOR = "turned, mirrored, cropped to 90%, re-encoded"
 """The near copies whose recall docs/reference/data.md states."""
 NAMED = 3
 """More recipes than this are counted in a caution instead of named."""
@@ -35,7 +35,7 @@ def _lost(fields: Fields) -> str:
 def _extreme(fields: Fields, what: str) -> str:
     return (
         f"{fields['count']} of {count(fields['of'], 'trial')} ({_recipes(fields)}): the network {what} validation "
-        "image at p = .5; kept in means"
+        "image at p = 0.5; kept in means"
     )
 
 
@@ -109,7 +109,7 @@ def _far(fields: Fields) -> str:
         beside = f"; the sign-flip test beside it cannot give less than {p_value(fields['flip'])}"
     return (
         f"{count(fields['count'], 'difference')} with p < {number(fields['limit'], 3)} on {at_least}"
-        f"{count(fields['fewest'], 'seed')}: the simulation behind p stops at .05{beside}"
+        f"{count(fields['fewest'], 'seed')}: the simulation behind p stops at 0.05{beside}"
     )
 
 
@@ -133,14 +133,14 @@ def _outlying(fields: Fields) -> str:
 def _folds(fields: Fields) -> str:
     return (
         f"{fields['folds']} folds share training rows, so that p is higher than stated: where nothing differed, "
-        f"p < .05 came in up to {number(fields['rate'])} of simulated comparisons"
+        f"p < 0.05 came in up to {number(fields['rate'])} of simulated comparisons"
     )
 
 
 def _pool(fields: Fields, redraws: str) -> str:
     return (
         f"seeds {redraws}, so that p is of this training set and may be higher than stated: where nothing differed, "
-        f"p < .05 came in up to {number(fields['rate'], 3)} of simulated comparisons"
+        f"p < 0.05 came in up to {number(fields['rate'], 3)} of simulated comparisons"
     )
 
 
@@ -174,7 +174,7 @@ def _empty_dose(fields: Fields) -> str:
 
 
 def _properties(fields: Fields) -> str:
-    """`factor 'view' (AUROC .84 [.80, .88]) and 2 more`."""
+    """`factor 'view' (AUROC 0.84 [0.80, 0.88]) and 2 more`."""
     parts = zip(*(fields[name] for name in ("kinds", "names", "values", "lows", "highs")), strict=True)
     named = [
         f"{_property(kind, name)} (AUROC {with_interval(float(value), float(low), float(high))})"
@@ -191,7 +191,7 @@ def _property(kind: str, name: str) -> str:
 
 
 def sizes(fields: Fields) -> str:
-    """Return `.06 or more`, or `.06 to .12 or more` where comparisons are made in several ways."""
+    """Return `0.06 or more`, or `0.06 to 0.12 or more` where comparisons are made in several ways."""
     ends = dict.fromkeys((number(fields["low"]), number(fields["high"])))
     return f"{' to '.join(ends)} or more"
 
@@ -250,9 +250,9 @@ CAUTIONS: Mapping[Code, str | Callable[[Fields], str]] = {
     Code.ASSOCIATIONS_ACHIEVED: "associations achieved as asked",
     Code.ASSOCIATIONS_OFF: _associations,
     Code.UNEVEN_ROWS: _uneven,
-    Code.ALL_AT_CHANCE: "no recipe is clear of chance (AUROC .50): differences say little",
+    Code.ALL_AT_CHANCE: "no recipe is clear of chance (AUROC 0.50): differences say little",
     Code.ALL_AT_CHANCE_WITHOUT_DOSE: (
-        "no recipe is clear of chance (AUROC .50) without a dose: a change from there says little"
+        "no recipe is clear of chance (AUROC 0.50) without a dose: a change from there says little"
     ),
     Code.SCALE_EXHAUSTED: lambda fields: (
         f"scale exhausted in {fields['count']} of {count(fields['of'], 'comparison')}: neither a difference nor its "

@@ -127,18 +127,18 @@ def _decided(row: Row) -> tuple[str, str]:
 
 
 def _both(sides: Sequence[Value]) -> str:
-    """`.912 [.902, .920] against .901 [.890, .911]`: both with the decimals that they have in common."""
+    """`0.912 [0.902, 0.920] against 0.901 [0.890, 0.911]`: both with the decimals that they have in common."""
     places = common_decimals(half_widths(sides))
     return " against ".join(shown(side, places) for side in sides)
 
 
 def _exhausted(row: Row) -> str:
-    """` (scale exhausted: all values lie within .10 of 1)`."""
+    """` (scale exhausted: all values lie within 0.10 of 1)`."""
     return f" ({EXHAUSTED}: all values lie {reason_words(row.get('exhausted'))})"
 
 
 def _within(found: Comparison) -> str:
-    """`, but by less than .02 (90 % interval ...)`: of a shown difference that is also shown to be under the margin."""
+    """`, but by less than 0.02 (90% interval ...)`: of a shown difference that is also shown to be under the margin."""
     row = found.row
     if not found.small:
         return ""
@@ -151,7 +151,7 @@ def _within(found: Comparison) -> str:
 
 
 def _not_worse(row: Row, a: str) -> str:
-    """`, but arcface was not worse by .05 or more (p = .01, one-sided)`, where the one-sided test shows it."""
+    """`, but arcface was not worse by 0.05 or more (p = 0.01, one-sided)`, where the one-sided test shows it."""
     p = numeric(row, "noninferiority_p")
     if not p < NONINFERIORITY_ALPHA:
         return ""
@@ -167,7 +167,7 @@ _OVER_DOSES: Mapping[str, str] = {
 
 
 def both_scales(row: Row) -> str:
-    """` (.02 plain, .30 probit)`: the p-values of the two scales of a dose-response, before correction."""
+    """` (0.02 plain, 0.30 probit)`: the p-values of the two scales of a dose-response, before correction."""
     if not over_doses(row) or math.isnan(numeric(row, "plain_p")):
         return ""
     plain, probit = (_bare_p(numeric(row, name)) for name in ("plain_p", "probit_p"))
@@ -175,7 +175,7 @@ def both_scales(row: Row) -> str:
 
 
 def _bare_p(p: float) -> str:
-    """A p-value without its letter: `.02`, `< .001`."""
+    """A p-value without its letter: `0.02`, `< 0.001`."""
     _, _, value = p_value(p).partition(" ")
     return value.removeprefix("= ")
 

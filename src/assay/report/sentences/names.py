@@ -59,7 +59,7 @@ def half_widths(values: Sequence[Value]) -> list[float]:
 
 
 def spread(values: Sequence[Value], axis: str = "") -> str:
-    """Return the least and the greatest value with their recipes: `.50 [.42, .58] (supcon) to .53 [.44, .62] (...)`."""
+    """Return the least and the greatest value with their recipes: `0.50 [0.42, 0.58] (supcon) to 0.53 (...)`."""
     low = min(values, key=lambda one: one.value)
     high = max(values, key=lambda one: one.value)
     places = common_decimals(half_widths([low, high]))
@@ -86,7 +86,7 @@ def sentence_case(text: str) -> str:
 
 
 def chance_words(level: float) -> str:
-    """Return `, where chance is .50`, or nothing where chance is not one level."""
+    """Return `, where chance is 0.50`, or nothing where chance is not one level."""
     return "" if math.isnan(level) else f", where chance is {number(level)}"
 
 
@@ -97,16 +97,16 @@ def value_of(row: Row, places: int | None = None) -> str:
 
 
 def equivalence_interval(row: Row) -> str:
-    """Return the interval and p-value that decide on equivalence: `90 % interval [-.04, .04], p = .02 for ...`."""
+    """Return the interval and p-value that decide on equivalence: `90% interval [-0.04, 0.04], p = 0.02 for ...`."""
     low, high = numeric(row, "equivalence_low"), numeric(row, "equivalence_high")
     places = decimals((high - low) / 2)
     ends = f"[{number(low, places)}, {number(high, places)}]"
-    level = f"{100 * numeric(row, 'equivalence_level'):.3g} %"
+    level = f"{100 * numeric(row, 'equivalence_level'):.3g}%"
     return f"{level} interval {ends}, {p_value(numeric(row, 'equivalence_p'))} for equivalence after correction"
 
 
 def amounts(row: Row) -> str:
-    """Return `AUROC .84 in clean: random with 640 rows, natural with about 120 rows`; empty where nothing was matched.
+    """Return `AUROC 0.84 in clean: random with 640 rows, natural with about 120 rows`; empty where nothing was matched.
 
     About: between two amounts that were trained.
     """

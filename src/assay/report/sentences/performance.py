@@ -58,7 +58,7 @@ def _apart(names: Sequence[str]) -> str:
 
 
 def at_chance(found: AtChance) -> str:
-    """Return `In other-origin every recipe's interval held chance (.50): .48 [.42, .54] (...) to ...`."""
+    """Return `In other-origin every recipe's interval held chance (0.50): 0.48 [0.42, 0.54] (...) to ...`."""
     level = "" if math.isnan(found.chance) else f" ({number(found.chance)})"
     return f"In {listed(list(found.environments))} every recipe's interval held chance{level}: {spread(found.values)}."
 

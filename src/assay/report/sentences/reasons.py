@@ -246,8 +246,8 @@ WORDS: Mapping[Code, str | Callable[[Fields], str]] = {
         "the features collapsed: after epoch {epoch} their effective rank is {rank:.3f} and they vary by {spread:.1e} "
         "of their length; stopped. Try a lower learning rate, or another loss"
     ),
-    Code.PREDICTS_NOTHING: "predicts no lesion in any of {images} validation images at p = .5",
-    Code.PREDICTS_EVERYTHING: "predicts over nine tenths of the pixels in each of {images} validation images at p = .5",
+    Code.PREDICTS_NOTHING: "predicts no lesion in any of {images} validation images at p = 0.5",
+    Code.PREDICTS_EVERYTHING: "predicts over 90% of the pixels in each of {images} validation images at p = 0.5",
     Code.DIVERGED_LOSS: "diverged: the loss is {loss} at step {step}; try a lower learning rate",
     Code.HEAD_NOT_FITTED: (
         "the linear head on frozen features did not converge: slope {slope:.1e} after {iterations} iterations "

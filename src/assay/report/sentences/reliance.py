@@ -60,7 +60,7 @@ def _clauses(found: Reliance, groups: list[list[Relied]], called: str) -> list[s
 
 
 def _single(own: Relied, called: str, recipe: str) -> str:
-    """`arcface relied most on texture (total Sobol' index .68 [.61, .75])`.
+    """`arcface relied most on texture (total Sobol' index 0.68 [0.61, 0.75])`.
 
     Values without intervals claim no order: the largest is named. Nothing is claimed where the largest value, or one
     that is not shown to be below it, has not converged. Of a single factor there is no most, only its value.

@@ -572,7 +572,7 @@ class Caliper(Mark):
         """Every image can carry it; one that is longer than the image is cut off at its edges."""
 
     def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
-        """`x`, `y`: its middle in px; cosine and sine of its `turn`; `length` in px, 70 to 100 % of the largest."""
+        """`x`, `y`: its middle in px; cosine and sine of its `turn`; `length` in px, 70 to 100% of the largest."""
         half = (self.length / 2 + _CROSS) * min(shape[1:])
         return {
             "x": placed(draws, "x", self.x, self.jitter, half, shape[2], shape),
@@ -614,7 +614,7 @@ class SurgicalPen(Mark):
 
     opacity: Opacity = 0.7
     radius: Annotated[
-        float, Field(gt=0, le=1, description="half axes of the ring, share of the shorter side, +-15 %")
+        float, Field(gt=0, le=1, description="half axes of the ring, share of the shorter side, +-15%")
     ] = 0.38
     width: Annotated[float, Field(gt=0, le=0.5, description="of the line, as a share of the shorter side")] = 0.025
     strokes: Annotated[int, Field(ge=1, le=60, description="number of arcs; a quarter of each is a gap")] = 4
@@ -708,7 +708,7 @@ class CollimationBorder(Mark):
 
     opacity: Opacity = 1.0
     width: Annotated[
-        float, Field(gt=0, lt=0.5, description="largest width, share of the shorter side; 30-100 % of it")
+        float, Field(gt=0, lt=0.5, description="largest width, share of the shorter side; 30-100% of it")
     ] = 0.1
     softness: Annotated[Share, Field(description="width of the penumbra, as a share of the shorter side")] = 0.015
 
@@ -716,7 +716,7 @@ class CollimationBorder(Mark):
         """Every image keeps something: `width` is below a half."""
 
     def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
-        """`left`, `right`, `top`, `bottom`: how far the border reaches in, px, 30 to 100 % of the largest."""
+        """`left`, `right`, `top`, `bottom`: how far the border reaches in, px, 30 to 100% of the largest."""
         largest = self.width * min(shape[1:])
         return {side: largest * (0.3 + 0.7 * draws.uniform(side)) for side in ("left", "right", "top", "bottom")}
 

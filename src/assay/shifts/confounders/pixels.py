@@ -538,7 +538,7 @@ class LowPass(Change):
     ] = 0.49
     filter: Annotated[
         Literal["ideal", "gaussian"],
-        Field(description="a disc in the Fourier plane, or a Gaussian that falls to 61 % at the cutoff"),
+        Field(description="a disc in the Fourier plane, or a Gaussian that falls to 61% at the cutoff"),
     ] = "ideal"
 
     def check(self, shape: Shape) -> None:

@@ -159,7 +159,7 @@ _QUALITY = (25, 18, 15, 10, 7)
 @component("distortion", "elastic-transform", summary="places shifted by a rough random field")
 @dataclass(frozen=True, kw_only=True)
 class ElasticTransform(Distortion):
-    """Every pixel read from a place a little away (bilinear), by a random field smoothed over 1 % of each side.
+    """Every pixel read from a place a little away (bilinear), by a random field smoothed over 1% of each side.
 
     Against the reference, given its field: within one level of 8 bits.
     """
@@ -215,7 +215,7 @@ class Pixelate(Distortion):
 def box_means(images: Float[Tensor, "b c h w"], axis: int, coarse: int) -> Float64[Tensor, "b c h2 w2"]:
     """Means along an axis over the pixels whose middles lie in each coarse pixel (Pillow's box filter)."""
     length = images.shape[axis]
-    # of pixel i the middle i + .5 lies in box ceil((i + .5) coarse / length) - 1: box k begins at the first such i
+    # of pixel i the middle i + 0.5 lies in box ceil((i + 0.5) coarse / length) - 1: box k begins at the first such i
     edges = (2 * torch.arange(coarse + 1, device=images.device) * length + coarse) // (2 * coarse)
     first, sizes = edges[:-1], edges.diff()
     shape = [-1 if at == axis else 1 for at in range(images.ndim)]
@@ -396,7 +396,7 @@ _THIRDS = [1 / 3, 1 / 3]
 class Spatter(Distortion):
     """Blurred noise above a threshold: drops of water with a lit relief up to severity 3, mud from 4 on.
 
-    Against the reference, given its noise: mud within one level of 8 bits for 99 % of values (the others lie where
+    Against the reference, given its noise: mud within one level of 8 bits for 99% of values (the others lie where
     noise meets the threshold); water by 3 levels on average, since the edges of drops are taken where the threshold
     cuts and not by Canny's rule, and distances to them are exact and not of a 5 x 5 mask.
     """
@@ -567,7 +567,7 @@ class Snow(Distortion):
     """Flakes, magnified noise above a threshold, drawn out along the fall, twice (turned by half a turn), over an image
     that is moved toward white.
 
-    Against the reference, given its noise and angle: within two levels of 8 bits for 99 % of values; the others lie
+    Against the reference, given its noise and angle: within two levels of 8 bits for 99% of values; the others lie
     where noise meets the threshold.
     """
 

@@ -58,7 +58,7 @@ class Bubbles(Distortion):
 
 
 def bubbled(images: Float[Tensor, "b c h w"], parameters: Parameters, count: int) -> Float[Tensor, "b c h w"]:
-    """The images with so many bubbles, of 2 to 8 % of the shorter side."""
+    """The images with so many bubbles, of 2 to 8% of the shorter side."""
     height, width = images.shape[2:]
     x, y = drawn(parameters, 0, count) * width, drawn(parameters, 1, count) * height
     radius = drawn(parameters, 2, count, 0.02, 0.08) * min(height, width)

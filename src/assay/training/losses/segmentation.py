@@ -89,7 +89,7 @@ def hardest(
 
     Share 1 is cross-entropy. On a target without lesion: the pixels most like a lesion are pushed down, all others get
     no gradient. Wu, Shen and van den Hengel, *Bridging Category-level and Instance-level Semantic Image Segmentation*,
-    arXiv 1605.06885; nnU-Net's TopKLoss with 10 % of the batch's pixels.
+    arXiv 1605.06885; nnU-Net's TopKLoss with 10% of the batch's pixels.
     """
     each = rows_of(cross_entropies(logits, labels)[:, None], by_image=reduce == "image")[:, 0]
     count = max(1, round(share * each.shape[1]))
