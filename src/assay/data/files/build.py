@@ -45,7 +45,7 @@ from assay.data.files.masks import (
 )
 from assay.data.files.pictures import at_full_range
 from assay.data.files.readers import read_picture
-from assay.data.files.skipped import contradiction, refuse_vanished, unequally_lost
+from assay.data.files.skipped import contradiction, labeled_by_masks, refuse_vanished, unequally_lost
 from assay.data.files.table import Problem, Unreadable, left_out, refuse
 from assay.data.leakage import exact_groups, row_hashes
 from assay.data.near_copies import Pair, together
@@ -240,6 +240,7 @@ def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache
         refuse(listing.where, listing.problems, listing.word)
     if not len(listing):
         _none_left(listing)
+    listing = labeled_by_masks(listing)
     refuse_vanished(listing)
     table = _table(listing)
     images = ArrayImages(pixels.images.array, kept)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -25,11 +25,12 @@ from assay.data.files.masks import (
     unmasked,
 )
 from assay.data.files.outlines import FILE_NAME, read_coco
-from assay.data.files.skipped import contradicting
+from assay.data.files.skipped import contradicting, torn_labels
 from assay.data.files.table import (
     Problem,
     Table,
     Target,
+    Torn,
     Unreadable,
     Wrong,
     absent,
@@ -99,7 +100,7 @@ def list_table(spec: DataSpec) -> Listing:
     problems += missing
     if coco is not None:
         problems += [problem for problem in coco.problems if problem.row in table.numbers]
-    target, classes, facts = _target(spec, table, names, problems)
+    target, classes, facts, lost = _target(spec, table, names, problems)
     patient = _patient(spec, table, names, problems)
     factors, columns = _factors(spec, table, names, problems)
     word = "line" if coco is None else "image"
@@ -118,6 +119,7 @@ def list_table(spec: DataSpec) -> Listing:
         factors=factors,
         columns=columns,
         problems=read.problems,
+        lost=lost,
         facts=facts,
         warnings=(
             *(() if spec.patient else (OWN_PATIENT + _suggested(spec, table),)),
@@ -161,18 +163,29 @@ def pasted(folder: Path, path: Path, spec: DataSpec) -> Table:
     rows: list[tuple[str, ...]] = []
     numbers: list[int] = []
     problems: list[Problem] = []
+    torn: list[Torn] = []
     for table in tables:
-        start = numbers[-1] - 1 if numbers else 0
+        start = max([1, *numbers[-1:], *(max(problem.row, problem.last) for problem in problems)]) - 1
         for line, row in zip(table.numbers, table.rows, strict=True):
-            cells = {**dict(zip(table.header, row, strict=True)), TABLE: table.name}
-            if spec.patient and spec.patient not in table.header:
-                cells[spec.patient] = f"{table.name} {line}"
-            rows.append(tuple(cells.get(name, "") for name in (*header, TABLE)))
+            own = {} if not spec.patient or spec.patient in table.header else {spec.patient: f"{table.name} {line}"}
+            rows.append(_under(header, table, row, own))
             numbers.append(start + line)
-        problems += [replace(problem, row=start + problem.row) for problem in table.problems]
+        problems += [
+            replace(problem, row=start + problem.row, last=problem.last and start + problem.last)
+            for problem in table.problems
+        ]
+        torn += [Torn(start + line.row, tuple(_under(header, table, row) for row in line.rows)) for line in table.torn]
     comma = any(table.comma for table in tables)
     return Table(" + ".join(table.name for table in tables), (*header, TABLE), tuple(rows), tuple(numbers),
-                 tuple(problems), comma)  # fmt: skip
+                 tuple(problems), comma, tuple(torn))  # fmt: skip
+
+
+def _under(
+    header: Sequence[str], table: Table, row: Sequence[str], more: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
+    """Return a row of one table under the header of all, and the table's name."""
+    cells = {**(more or {}), **dict(zip(table.header, row, strict=True)), TABLE: table.name}
+    return tuple(cells.get(name, "") for name in (*header, TABLE))
 
 
 def _further(folder: Path, name: str) -> Path:
@@ -318,14 +331,19 @@ def _same_image(
 
 def _target(
     spec: DataSpec, table: Table, names: Sequence[str], problems: list[Problem]
-) -> tuple[np.ndarray | None, tuple[str, ...], tuple[str, ...]]:
+) -> tuple[np.ndarray | None, tuple[str, ...], tuple[str, ...], dict[int, int]]:
+    """Return class codes, classes, facts for the card, and the class codes of lines with too few or too many cells."""
     if spec.target == LESION.name and has_masks(spec) and spec.target not in table.header:
         if LESION.name in spec.factors:
             raise SpecError("data.factors.lesion: that is what the masks say; give the factor another name")
-        return None, LESION.levels, (BY_MASK,)
+        return None, LESION.levels, (BY_MASK,), {line.row: -1 for line in table.torn}
     cells = table.column(spec.target, "data.target")
-    target = _graded(spec, cells) or target_column(spec.target, spec.positive, cells)
-    if len(set(target.codes[target.codes >= 0].tolist())) < 2 and len(table):
+    labels = torn_labels(table, spec)
+    everywhere = (*cells, *labels)
+    target = _graded(spec, everywhere) or target_column(spec.target, spec.positive, everywhere)
+    lost = {line.row: code for line, code in zip(table.torn, target.codes[len(cells) :].tolist(), strict=True)}
+    target = replace(target, codes=target.codes[: len(cells)])
+    if len({*target.codes.tolist(), *lost.values()} - {-1}) < 2 and len(table):
         found = ", ".join(sorted({cell for cell in cells if not absent(cell)})) or "none"
         raise SpecError(f"data.target: column '{spec.target}' needs at least two different labels; found: {found}")
     wrong: Wrong = {
@@ -335,7 +353,7 @@ def _target(
         for at in np.flatnonzero(target.codes < 0).tolist()
     }
     problems += problems_of(table, names, wrong)
-    return target.codes, target.classes, (target.rule,)
+    return target.codes, target.classes, (target.rule,), lost
 
 
 def _graded(spec: DataSpec, cells: Sequence[str]) -> Target | None:

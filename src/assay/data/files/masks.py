@@ -33,7 +33,7 @@ from assay.data.files.decode import (
     read_file,
 )
 from assay.data.files.fitting import placed
-from assay.data.files.outlines import Coco, Drawn, runs
+from assay.data.files.outlines import Coco, Drawn, runs, unknown
 from assay.data.files.readers import read_stored
 from assay.data.files.table import Problem, Table, Unreadable, absent, inside, number, read_table, refuse
 from assay.spec.data import has_masks
@@ -260,15 +260,13 @@ def paired(images: Path, masks: Path, root: Path, all_masked: bool, suffix: str 
     problems: list[Problem] = []
     stems = [stem_of(path) for path in files]
     count = Counter(stems)
+    chosen: list[MaskAt] = []
     for at, stem in enumerate(stems):
-        number = at + first
-        if count[stem] > 1:
-            problems.append(Problem(number, names[at], "another image has the same stem", "rename one of them"))
-        elif len(found.get(stem, ())) > 1:
-            what = f"{len(found[stem])} masks have its stem in {masks.name}/"
-            problems.append(Problem(number, names[at], what, "keep one of them"))
-        elif stem not in found and all_masked:
-            problems.append(Problem(number, names[at], "no mask has its stem: lesion-free, or not labeled?", UNMASKED))
+        try:
+            chosen.append(_of_stem(found.get(stem, ()), count[stem], masks, all_masked))
+        except Unreadable as error:
+            problems.append(Problem(at + first, names[at], error.what, error.remedy))
+            chosen.append(unknown(error))
     orphans = sorted([*strays, *(path.name for stem in found.keys() - set(stems) for path in found[stem])])
     lacking = [stem for stem in stems if stem not in found]
     if orphans and lacking and not all_masked:
@@ -278,8 +276,23 @@ def paired(images: Path, masks: Path, root: Path, all_masked: bool, suffix: str 
             f"mask its image's stem{suffix and f' and {suffix}'}, or take it away"
         )
     warnings = (f"{len(orphans):,} masks belong to no image, first {orphans[0]}",) if orphans else ()
-    chosen = tuple(found[stem][0] if stem in found else None for stem in stems)
-    return Pairs(tuple(files), names, chosen, problems, warnings, others)
+    return Pairs(tuple(files), names, tuple(chosen), problems, warnings, others)
+
+
+def _of_stem(found: Sequence[Path], images: int, masks: Path, all_masked: bool) -> Path | None:
+    """Return the mask of an image.
+
+    Args:
+        found: The masks of its stem.
+        images: How many images have this stem.
+    """
+    if images > 1:
+        raise Unreadable("another image has the same stem", "rename one of them")
+    if len(found) > 1:
+        raise Unreadable(f"{len(found)} masks have its stem in {masks.name}/", "keep one of them")
+    if not found and all_masked:
+        raise Unreadable("no mask has its stem: lesion-free, or not labeled?", UNMASKED)
+    return found[0] if found else None
 
 
 def image_files(folder: Path, deep: bool = False) -> tuple[list[Path], int]:
@@ -419,6 +432,7 @@ class Listing:
         about: Facts on a public set; without it the title and the header tell whether the set is a known one.
         boxes: Of lesions, where a table of them is named.
         lost: Number of a row that was left out as bad -> its class code, -1 where its label could not be read.
+        lost_masks: Number of such a row -> its mask, where masks decide the target.
     """
 
     title: str
@@ -441,6 +455,7 @@ class Listing:
     meaning: Meaning = ONE
     boxes: Boxes | None = None
     lost: Mapping[int, int] = field(default_factory=dict[int, int])
+    lost_masks: Mapping[int, MaskAt] = field(default_factory=dict[int, MaskAt])
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -453,10 +468,13 @@ class Listing:
         """Return the listing without these rows, with the problems added, and the positions that were kept."""
         bad = {problem.row for problem in problems}
         kept = [at for at, number in enumerate(self.numbers) if number not in bad]
-        codes: list[int] = [] if self.target is None else self.target.tolist()
-        gone = {number: code for number, code in zip(self.numbers, codes, strict=False) if number in bad}
-        lost = {**self.lost, **gone}
-        return replace(self.take(kept), problems=(*self.problems, *problems), lost=lost), kept
+        gone = {number: at for at, number in enumerate(self.numbers) if number in bad}
+        codes: list[int] = [-1] * len(self) if self.target is None else self.target.tolist()
+        lost = {**self.lost, **{number: codes[at] for number, at in gone.items()}}
+        masks = dict(self.lost_masks)
+        if self.target is None and self.masks is not None:
+            masks |= {number: self.masks[at] for number, at in gone.items()}
+        return replace(self.take(kept), problems=(*self.problems, *problems), lost=lost, lost_masks=masks), kept
 
     def take(self, kept: list[int]) -> Listing:
         """Return the rows at these positions."""
@@ -497,6 +515,7 @@ def row_masks(
                 raise Unreadable(f"{what}: lesion-free, or not labeled?", UNMASKED)
         except Unreadable as error:
             problems.append(Problem(line, name, f"mask: {error.what}", error.remedy))
+            mask = unknown(error)
         masks.append(mask)
     return masks, problems
 

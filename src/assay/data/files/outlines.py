@@ -27,10 +27,21 @@ class Drawn:
     Attributes:
         draw: Height and width -> label map; raises Unreadable.
         digest: Its content.
+        lesion: Whether the text describes any lesion; None where only the drawn map says so.
     """
 
     digest: str
     draw: Callable[[int, int], UInt8[np.ndarray, "h w"]]
+    lesion: bool | None = None
+
+
+def unknown(error: Unreadable) -> Drawn:
+    """Return the mask of a row whose own one cannot be found or read."""
+    return Drawn("", partial(_fail, error))
+
+
+def _fail(error: Unreadable, height: int, width: int) -> UInt8[np.ndarray, "h w"]:
+    raise error
 
 
 # Masks written as run lengths, as Kaggle and COCO do.
@@ -54,7 +65,8 @@ def runs(cell: str, how: Format) -> Drawn:
         except ValueError:
             raise Unreadable(f"{shown(cell)} is no JSON", _COCO) from None
         return Drawn(digest, partial(_labels_of_coco, given))
-    return Drawn(digest, partial(_kaggle, _numbers(cell), how == "kaggle-rle"))
+    pairs = _numbers(cell)
+    return Drawn(digest, partial(_kaggle, pairs, how == "kaggle-rle"), bool(len(pairs)))
 
 
 def _numbers(cell: str) -> Int[np.ndarray, "n 2"]:
@@ -260,7 +272,7 @@ def _drawn(image: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], meani
     outlines = [_Outline(entry.get("segmentation"), meaning.labels[entry["category_id"]]) for entry in entries]
     size = (image.get("height"), image.get("width"))
     digest = content_hash([[repr(outline.segmentation), outline.label] for outline in outlines] + [repr(size)], 32)
-    return Drawn(digest, partial(_filled, outlines, size))
+    return Drawn(digest, partial(_filled, outlines, size), any(outline.label for outline in outlines))
 
 
 def _filled(outlines: Sequence[_Outline], stated: tuple[Any, Any], height: int, width: int) -> UInt8[np.ndarray, "h w"]:

@@ -11,7 +11,7 @@ import unicodedata
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -41,12 +41,15 @@ class Problem:
         name: The image as the row names it; it is shown to the user only and never kept, since a file name may hold an
             identifier.
         what: The problem, half a sentence.
+        remedy: Half a sentence.
+        last: The last line that the row takes, where it takes several; else 0.
     """
 
     row: int
     name: str
     what: str
     remedy: str
+    last: int = 0
 
 
 class Unreadable(Exception):
@@ -77,22 +80,38 @@ def refuse(where: str, problems: Sequence[Problem], word: str = "line") -> None:
     """
     if not problems:
         return
-    rows = sorted({problem.row for problem in problems})
-    told = sorted((p for p in problems if p.row in rows[:SHOWN]), key=lambda problem: problem.row)
-    lines = [f"{len(rows)} bad {word}{'s' if len(rows) > 1 else ''} in {where}:"]
-    lines += [f"  {word} {p.row} {shown(p.name)}: {p.what}; {p.remedy}" for p in told]
+    taken = _lines(problems)
+    rows = sorted(taken)
+    listed = sorted((p for p in problems if p.row in rows[:SHOWN]), key=lambda problem: problem.row)
+    count = sum(taken.values())
+    lines = [f"{count} bad {word}{'s' if count > 1 else ''} in {where}:"]
+    lines += [f"  {_place(p, word)} {shown(p.name)}: {p.what}; {p.remedy}" for p in listed]
     if len(rows) > SHOWN:
         lines.append(f"  and {len(rows) - SHOWN} more")
     lines.append("mend them, or leave them out with --skip-bad-rows")
     raise DataError("\n".join(lines))
 
 
+def _lines(problems: Sequence[Problem]) -> dict[int, int]:
+    """Return how many lines each bad row takes, by its number."""
+    lines: dict[int, int] = {}
+    for problem in problems:
+        lines[problem.row] = max(lines.get(problem.row, 1), problem.last - problem.row + 1)
+    return lines
+
+
+def _place(problem: Problem, word: str) -> str:
+    return f"{word}s {problem.row} to {problem.last}" if problem.last else f"{word} {problem.row}"
+
+
 def left_out(problems: Sequence[Problem], word: str = "line") -> tuple[str, ...]:
     """Sentences for the card, one a row: its number and all reasons, without the name."""
     reasons: dict[int, list[str]] = {}
-    for problem in sorted(problems, key=lambda problem: problem.row):
+    places: dict[int, str] = {}
+    for problem in sorted(problems, key=lambda problem: (problem.row, -problem.last)):
         reasons.setdefault(problem.row, []).append(problem.what)
-    return tuple(f"{word} {row}: {' and '.join(what)}" for row, what in reasons.items())
+        places.setdefault(problem.row, _place(problem, word))
+    return tuple(f"{places[row]}: {' and '.join(what)}" for row, what in reasons.items())
 
 
 # Read a CSV as people save it: with a byte-order mark, semicolons or tabs, and mistakes in some rows.
@@ -105,6 +124,20 @@ _ABSENT = frozenset({"", "na", "n/a", "nan", "null"})
 
 
 @dataclass(frozen=True, slots=True)
+class Torn:
+    """A line with too few or too many cells.
+
+    Attributes:
+        row: Its number.
+        rows: Its cells under the header, counted from the left and from the right: one of them is right unless the line
+            is damaged on both sides of a cell.
+    """
+
+    row: int
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """A table of text. `numbers` are those of the lines that rows begin at, as a text editor shows them: the header is
     line 1.
@@ -113,6 +146,7 @@ class Table:
         rows: The usable rows, one text per header, stripped.
         problems: Rows with too few or too many cells, or that say the same as an earlier one.
         comma: Numbers may be written 3,5 (a table that is separated by semicolons).
+        torn: The lines among the problems that no row repeats.
     """
 
     name: str
@@ -121,6 +155,7 @@ class Table:
     numbers: tuple[int, ...]
     problems: tuple[Problem, ...] = ()
     comma: bool = False
+    torn: tuple[Torn, ...] = ()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -140,7 +175,7 @@ class Table:
         """Return the rows that are wanted."""
         rows = tuple(row for row, keep in zip(self.rows, wanted, strict=True) if keep)
         numbers = tuple(number for number, keep in zip(self.numbers, wanted, strict=True) if keep)
-        return Table(self.name, self.header, rows, numbers, self.problems, self.comma)
+        return replace(self, rows=rows, numbers=numbers)
 
 
 def absent(cell: str) -> bool:
@@ -183,8 +218,9 @@ def read_table(path: Path, image: str) -> Table:
     if not lines or not any(lines[0].cells):
         raise DataError(f"{path.name} has no header; its first line must name the columns, such as {image}")
     header = _header(path, lines[0].cells)
-    _refuse_swallowed(path, lines, physical, separator)
-    return _check_rows(path.name, header, lines[1:], header.index(image) if image in header else 0, separator == ";")
+    named = header.index(image) if image in header else 0
+    _refuse_swallowed(path, lines, physical, separator, len(lines[0].cells), named)
+    return _check_rows(path.name, header, lines[1:], named, separator == ";")
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,18 +239,49 @@ def _numbered(reader: Reader) -> Iterator[_Read]:
         begins = reader.line_num + 1
 
 
-def _refuse_swallowed(path: Path, rows: Sequence[_Read], physical: Sequence[str], separator: str) -> None:
-    """Raise DataError where a stray quotation mark joins rows into one cell: of the lines that a row takes after its
-    first, at least half have as many separators as the header.
+def _refuse_swallowed(
+    path: Path, rows: Sequence[_Read], physical: Sequence[str], separator: str, columns: int, named: int
+) -> None:
+    """Raise DataError where a stray quotation mark joins rows into one.
+
+    A row takes several lines where a cell in quotes holds a line break. That is a stray mark where at least half of the
+    lines after the first look like rows of their own, where the cell that names the image holds the break, or where the
+    quotes are never closed.
+
+    Args:
+        columns: Cells of the header.
+        named: Position of the cell that names a row.
     """
-    within = len(rows[0].cells) - 1
     for row in rows:
-        alike = sum(line.count(separator) == within for line in physical[row.first : row.last])
-        if within and alike and 2 * alike >= row.last - row.first:
+        if row.last == row.first:
+            continue
+        later = physical[row.first : row.last]
+        alike = sum(_like_header(line, separator, columns) for line in later)
+        name = row.cells[named] if named < len(row.cells) else ""
+        if 2 * alike >= len(later) or len(name.strip().splitlines()) > 1 or _unclosed(physical, row, separator):
+            seen = f", and {alike} of them look like rows of their own" if alike else ""
             raise DataError(
-                f"{path.name}: a quotation mark joins lines {row.first} to {row.last} into one row, and {alike} of "
-                "them look like rows of their own; remove the stray mark, or put a cell of several lines on one line"
+                f"{path.name}: a quotation mark joins lines {row.first} to {row.last} into one row{seen}; remove the "
+                "stray mark, or put a cell of several lines on one line"
             )
+
+
+def _like_header(line: str, separator: str, columns: int) -> bool:
+    """Return whether a line by itself has as many cells as the header; separators within quotes are counted or not."""
+    if columns == 1:
+        return True
+    return line.count(separator) == columns - 1 or len(next(csv.reader([line], delimiter=separator), ())) == columns
+
+
+def _unclosed(physical: Sequence[str], row: _Read, separator: str) -> bool:
+    """Return whether the file ends within the quotes of this row."""
+    if row.last < len(physical):
+        return False
+    try:
+        list(csv.reader(physical[row.first - 1 :], delimiter=separator, strict=True))
+    except csv.Error as error:
+        return "end of data" in str(error)
+    return False
 
 
 def _text(path: Path) -> str:
@@ -258,6 +325,7 @@ def _check_rows(name: str, header: tuple[str, ...], lines: Sequence[_Read], name
     rows: list[tuple[str, ...]] = []
     numbers: list[int] = []
     problems: list[Problem] = []
+    torn: list[Torn] = []
     seen: dict[tuple[str, ...], int] = {}
     for line in lines:
         at, cells = line.first, tuple(cell.strip() for cell in line.cells)
@@ -265,15 +333,10 @@ def _check_rows(name: str, header: tuple[str, ...], lines: Sequence[_Read], name
             continue
         label = cells[named] if named < len(cells) else ""
         if len(cells) < len(header) or any(cells[len(header) :]):
-            span = f"it runs to line {line.last} and" if line.last > line.first else "it"
-            problems.append(
-                Problem(
-                    at,
-                    label,
-                    f"{span} has {len(cells)} cells where the header has {len(header)}",
-                    "fill it up, or put text that holds the separator in double quotes",
-                )
-            )
+            what = f"it has {len(cells)} cells where the header has {len(header)}"
+            remedy = "fill it up, or put text that holds the separator in double quotes"
+            problems.append(Problem(at, label, what, remedy, line.last if line.last > at else 0))
+            torn.append(Torn(at, _aligned(cells, len(header))))
             continue
         row = cells[: len(header)]
         if row in seen:
@@ -282,7 +345,13 @@ def _check_rows(name: str, header: tuple[str, ...], lines: Sequence[_Read], name
         seen[row] = at
         rows.append(row)
         numbers.append(at)
-    return Table(name, header, tuple(rows), tuple(numbers), tuple(problems), comma)
+    return Table(name, header, tuple(rows), tuple(numbers), tuple(problems), comma, tuple(torn))
+
+
+def _aligned(cells: tuple[str, ...], width: int) -> tuple[tuple[str, ...], ...]:
+    """Return cells under a header of this width, counted from the left and from the right."""
+    lacking = ("",) * (width - len(cells))
+    return tuple(dict.fromkeys(((*cells, *lacking)[:width], (*lacking, *cells)[-width:])))
 
 
 # What the columns of a user's table mean: factors, target, patient, and which rows are used at all.
@@ -435,8 +504,15 @@ def chosen(table: Table, where: Mapping[str, Any]) -> Table:
         SpecError: For an unknown column or key.
     """
     for name, wanted in where.items():
-        cells = table.column(name, f"data.where.{name}")
-        table = table.keep([_fits(cell, wanted, f"data.where.{name}", table.comma) for cell in cells])
+        place, comma = f"data.where.{name}", table.comma
+        cells = table.column(name, place)
+        at = table.header.index(name)
+        torn = [
+            Torn(line.row, tuple(row for row in line.rows if _fits(row[at], wanted, place, comma)))
+            for line in table.torn
+        ]
+        table = table.keep([_fits(cell, wanted, place, comma) for cell in cells])
+        table = replace(table, torn=tuple(line for line in torn if line.rows))
     return table
 
 
