@@ -115,19 +115,25 @@ class Study:
 
 @dataclass(frozen=True)
 class Run:
-    """The records of a study that has been run. result: how the run ended, None where an earlier one was opened."""
+    """The records of a study that has been run, or of a model that was probed by itself.
+
+    Attributes:
+        folder: The run folder.
+        result: How the run of a study ended; None where an earlier one was opened.
+    """
 
     folder: Path
     result: Result | None = None
 
-    def table(self, name: str = "contrasts") -> pd.DataFrame:
+    def table(self, name: str = "") -> pd.DataFrame:
         """Load the rows of one table.
 
-        Warns when the tables are of an earlier study than the last begun here.
+        Warns when the tables are of an earlier study or request than the last begun here.
 
         Args:
-            name: Name of the table, such as `contrasts`, `estimates` or `trials`; `assay.store.schema.TABLES` describes
-                every table and column, as does docs/reference/tables.md.
+            name: Name of the table, by default `contrasts` of a study and `measurements` of a model.
+                `assay.store.schema.TABLES` and `MODEL_TABLES` describe every table and column, as does
+                docs/reference/tables.md.
 
         Raises:
             StoreError: With the nearest name, when there is no such table.
@@ -135,7 +141,7 @@ class Run:
         import pandas as pd
 
         folder = RunFolder(self.folder)
-        rows = folder.table(name)
+        rows = folder.table(name or ("measurements" if folder.of_model else "contrasts"))
         if not folder.tables_are_current():
             warnings.warn(f"{self.folder}: {EARLIER}", stacklevel=2)
         return pd.DataFrame(rows)
@@ -158,9 +164,19 @@ class Run:
 
 
 def open_run(folder: str | Path) -> Run:
-    """A run folder. Raises StoreError when it holds no study."""
-    RunFolder(Path(folder)).require_study()
-    return Run(Path(folder))
+    """Open the run folder of a study, or of a model that was probed by itself, which gives a `Probed`.
+
+    Raises:
+        StoreError: The folder holds neither.
+    """
+    run = RunFolder(Path(folder))
+    run.require_run()
+    if not run.of_model:
+        return Run(run.root)
+
+    from assay.study.audit import open_probed
+
+    return Probed(run.root, doubts=open_probed(run.root).plan.doubts)
 
 
 def load_model(trial: str | Path) -> Model:
@@ -175,46 +191,18 @@ def load_model(trial: str | Path) -> Model:
 
 
 @dataclass(frozen=True)
-class Probed:
-    """A model that was probed, and the records of it.
+class Probed(Run):
+    """A model that was probed by itself, and its records: `models/`, `readings/` and `probes/`, as those of a trial.
+
+    Its tables are `measurements`, with one row per number (`probe`, the fields of `core.types.Measurement` and the
+    interval; standard errors are over patients, of this one model), `findings`, `environments`, `pictures` and
+    `provenance`.
 
     Attributes:
-        folder: The run folder: `models/`, `readings/` and `probes/` hold its records, as those of a trial.
         doubts: Sentences on assumptions that were made and on results that look wrong.
     """
 
-    folder: Path
     doubts: tuple[str, ...] = ()
-
-    def table(self, name: str = "measurements") -> pd.DataFrame:
-        """Return the rows of one table.
-
-        Args:
-            name: `measurements`, with one row per number: `probe` and the fields of `core.types.Measurement`. Standard
-                errors are over patients, of this one model. Other tables are there once the page was made: `findings`,
-                `environments`, `pictures`, `cautions`, `provenance`.
-
-        Raises:
-            StoreError: There is no such table.
-        """
-        import pandas as pd
-
-        from assay.study.audit import open_probed
-
-        return pd.DataFrame(open_probed(self.folder).table(name))
-
-    def report(self) -> Path:
-        """Make tables and page from the records; return the path of the page."""
-        from assay.study.audit import open_probed
-
-        return open_probed(self.folder).report()
-
-
-def open_probed(folder: str | Path) -> Probed:
-    """Return the model last probed in a run folder. Raises StoreError where there is none."""
-    from assay.study.audit import open_probed as opened
-
-    return Probed(Path(folder), opened(Path(folder)).plan.doubts)
 
 
 def probe(
@@ -317,4 +305,4 @@ def probe(
         found.report()
     for sentence in found.plan.doubts:
         warnings.warn(sentence, stacklevel=2)
-    return Probed(found.folder.root, found.plan.doubts)
+    return Probed(found.folder.root, doubts=found.plan.doubts)

@@ -66,7 +66,7 @@ def _described(one: Measure) -> tuple[str, ...]:
 MODEL_HEAD = """
 ## Tables of a model
 
-The folder of a [model that you have](python.md#a-model-that-you-have) has these tables, and `environments`, `pictures` and `provenance` with the columns above. `assay.open_probed(FOLDER).table(NAME)` is a data frame. They are made from `assay.store.schema.MODEL_TABLES`.
+The folder of a [model that you have](python.md#a-model-that-you-have) has these tables, and `findings`, `environments`, `pictures` and `provenance` with the columns above. `assay.open_run(FOLDER).table(NAME)` is a data frame. They are made from `assay.store.schema.MODEL_TABLES`.
 """
 
 

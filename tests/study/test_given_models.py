@@ -11,13 +11,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from markupsafe import escape
 from safetensors.torch import save_file
 from tests.worlds.files import save, write_table
 from tests.worlds.studies import SMALL
 from torch import nn
 
 import assay
-from assay.core.errors import SpecError, WeightsError
+from assay.cli import main
+from assay.core.errors import SpecError, StoreError, WeightsError
+from assay.report.sentences.findings import sentence
+from assay.report.sentences.one_model import answer
+from assay.stats.findings import Finding, Kind, OfModel, Shown, from_row, to_row
+from assay.stats.format import with_interval
+from assay.store import schema
 from assay.store.folder import RunFolder
 
 SIDE = 16
@@ -48,6 +55,11 @@ def probable(images: np.ndarray) -> np.ndarray:
     """The same as probabilities of the two classes."""
     p = 1 / (1 + np.exp(-bright(images).astype(np.float64)))
     return np.stack([1 - p, p], axis=1)
+
+
+def nine(images: np.ndarray) -> np.ndarray:
+    """How bright nine pixels are."""
+    return np.asarray(20.0 * (images[:, 0, 7:10, 7:10].mean((1, 2)) - 0.34))
 
 
 def bright_pixels(images: np.ndarray) -> np.ndarray:
@@ -243,7 +255,7 @@ def test_a_page_is_made_again_from_the_folder_alone(tmp_path: Path) -> None:
     first = (tmp_path / "out" / "report.html").read_bytes()
     for path in (tmp_path / "set").iterdir():
         path.unlink()
-    assert assay.open_probed(found.folder).report().read_bytes() == first
+    assert assay.open_run(found.folder).report().read_bytes() == first
 
 
 def not_numbers(images: np.ndarray) -> object:
@@ -279,3 +291,117 @@ def test_what_cannot_be_probed_is_refused_with_the_remedy(
         assay.probe(**asked, data=grays(tmp_path / "set"), progress=False)
     assert said in str(refused.value)
     assert len(str(refused.value).splitlines()) <= 3
+
+
+@pytest.fixture(name="audited")
+def _audited(tmp_path: Path) -> Path:
+    """Return the run folder of a function that was probed, under `runs`."""
+    tag = {"tag": {"size": 0.6, "share": {"positive": 1.0, "negative": 0.0}}}
+    tests: dict[str, Any] = {"as-is": {}, "tagged": {"interventions": tag}}
+    out = tmp_path / "runs" / "m1"
+    assay.probe(
+        nine,
+        grays(tmp_path / "set"),
+        ["performance", "reliance"],
+        environments=tests,
+        out=out,
+        expect=0.5,
+        progress=False,
+    )
+    return out
+
+
+def test_findings_of_a_model_are_those_of_a_study_and_their_sentences_are_on_the_page(audited: Path) -> None:
+    rows = RunFolder(audited).table("findings")
+    assert tuple(rows[0]) == schema.FINDINGS.names
+    found = [from_row(row) for row in rows]
+    again = json.dumps([to_row(one) for one in found], sort_keys=True)
+    assert again == json.dumps(rows, sort_keys=True), "a finding survives its row"
+    assert len({one.id for one in found}) == len(found)
+    performed = [one for one in found if one.kind == Kind.PERFORMANCE]
+    assert [(one.measure, one.environment, one.part) for one in performed] == [
+        ("auroc", "as-is", "answer"),
+        ("auroc", "tagged", "answer"),
+    ]
+    measured = {(row["measure"], row["environment"], row["factor"], row["group"], row["level"]): row
+                for row in RunFolder(audited).table(performed[0].table)}  # fmt: skip
+    for one in performed:
+        row = measured["auroc", one.environment, "", "", ""]
+        np.testing.assert_equal((one.value, one.low, one.high), (row["value"], row["low"], row["high"]))
+    assert performed[0].low < performed[0].value < performed[0].high
+    (doubt,) = [one for one in found if one.part == "doubt"]
+    assert (doubt.kind, doubt.light) == (Kind.CAUTION, "warn")
+    assert "where 0.50 was expected" in sentence(doubt)
+    text = visible((audited / "report.html").read_text())
+    for one in found:
+        if one.kind != Kind.USED or one.decision == Shown.SHOWN:
+            assert str(escape(sentence(one))) in text
+
+
+def test_commands_and_open_run_read_the_folder_of_a_model(audited: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    opened = assay.open_run(audited)
+    assert isinstance(opened, assay.Probed)
+    assert len(opened.doubts) == 1
+    for name, table in schema.MODEL_TABLES.items():
+        assert tuple(opened.table(name).columns) == (table.names if len(opened.table(name)) else ())
+    assert opened.table().equals(opened.table("measurements"))
+
+    def asked(*words: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as end:
+            main([*words, "--out", str(audited.parent)])
+        return (int(str(end.value)), *capsys.readouterr())
+
+    code, out, _ = asked("results", "m1", "--json")
+    rows = json.loads(out)
+    assert (code, len(rows)) == (0, len(opened.table("findings")))
+    assert rows[0]["sentence"].startswith("AUROC is ")
+    code, out, _ = asked("results", "m1", "--table", "measurements", "--csv")
+    assert (code, len(out.splitlines())) == (0, 1 + len(opened.table()))
+    assert "standard_error" in out.splitlines()[0]
+    assert asked("results", "m1", "--table", "contrasts") == (
+        2,
+        "",
+        f"'contrasts' is a table of a study, and {audited} holds a model probed by itself: findings, measurements, "
+        "environments, pictures, provenance\n",
+    )
+    page = (audited / "report.html").read_bytes()
+    (audited / "report.html").unlink()
+    assert asked("report", "m1")[:2] == (0, f"{audited / 'report.html'}\n")
+    assert (audited / "report.html").read_bytes() == page
+    code, out, _ = asked("doctor", "m1", "--json")
+    assert code == 0
+    assert {one["what"]: one["found"] for one in json.loads(out)}["models"] == "1 checked, none damaged"
+    (kept,) = (audited / "models").glob("*/record.json")
+    kept.write_text(kept.read_text().replace('"nine"', '"Nine"'))
+    code, out, _ = asked("doctor", "m1", "--json")
+    assert (code, [one["what"] for one in json.loads(out) if one["light"] == "bad"]) == (1, ["models"])
+    code, _, error = asked("clean", "m1")
+    assert (code, error) == (2, f"{audited} holds a model that was probed by itself, and no study\n")
+
+
+def test_a_folder_of_a_study_takes_no_model_and_an_empty_one_is_refused(tmp_path: Path, run_copy: Path) -> None:
+    page = (run_copy / "report.html").read_bytes()
+    with pytest.raises(SpecError, match="holds the records of a study; give the model a folder of its own"):
+        assay.probe(bright, grays(tmp_path / "set"), out=run_copy, progress=False)
+    assert (run_copy / "report.html").read_bytes() == page
+    with pytest.raises(StoreError, match=r"is no run folder: it holds no study\.json of a study and no request"):
+        assay.open_run(tmp_path)
+
+
+def test_an_answer_names_at_most_six_used_factors_and_six_others() -> None:
+    def used(count: int, decision: Shown, first: int = 0) -> list[Finding]:
+        return [
+            Finding(Kind.USED, "answer", measure="flip-rate", factor=f"f{at}", value=0.2, low=0.1, high=0.3,
+                    decision=decision, details=OfModel("reliance", 0.0))
+            for at in range(first, first + count)
+        ]  # fmt: skip
+
+    value = with_interval(0.2, 0.1, 0.3)
+    six = list(answer([*used(6, Shown.SHOWN), *used(6, Shown.NONE, 6)]))
+    assert six[:6] == [f"Changing f{at} alone flips the class of {value} of the images." for at in range(6)]
+    assert six[6:] == ["Changing one of f6, f7, f8, f9, f10 and f11 alone changes no answer."]
+    more = list(answer([*used(9, Shown.SHOWN), *used(8, Shown.INCONCLUSIVE, 9)]))
+    assert more[6:] == [
+        "Changing one of 3 more factors alone changes answers too.",
+        "Changing one of f9, f10, f11, f12, f13, f14 and 2 more alone is not shown to matter.",
+    ]

@@ -13,7 +13,7 @@ import numpy as np
 from assay.analysis.described import DESCRIBED, environment_rows_of, facts_of
 from assay.analysis.pictures import Gallery
 from assay.analysis.tables import without_home
-from assay.core.measures import MEASURES, range_of
+from assay.core.measures import direction_of, range_of
 from assay.core.reasons import Reason, read, stated
 from assay.core.traits import Task
 from assay.execution.jobs import kept_provenance
@@ -21,9 +21,10 @@ from assay.execution.plan import ModelPlan
 from assay.shifts.association import also_achieved
 from assay.shifts.environment import Environment
 from assay.shifts.population import Population, PopulationScene
-from assay.stats.estimate import interval
+from assay.stats.estimate import CONFIDENCE, interval
+from assay.stats.findings import Finding, Kind, OfModel, Shown, to_row, with_ids
 from assay.store import schema
-from assay.store.files import Row, read_json, write_json
+from assay.store.files import Row, read_checked_json, write_checked_json
 from assay.store.folder import RunFolder
 
 _LEADING: Mapping[Task, tuple[str, ...]] = {
@@ -65,12 +66,12 @@ def analyze_model(folder: RunFolder, plan: ModelPlan, population: Callable[[], P
     described = _described(folder, plan, population)
     measured = measured_rows(folder, plan)
     record = folder.record("models", plan.model)
+    cautions = (*map(stated, plan.doubts), *described.cautions)
     rows: dict[str, Sequence[Row]] = {
         "measurements": measured,
-        "findings": list(finding_rows(measured, plan.request.task)),
+        "findings": list(map(to_row, findings_of_model(measured, plan.request.task, cautions))),
         "environments": described.environments,
         "pictures": described.pictures,
-        "cautions": [{"reason": str(one)} for one in (*map(stated, plan.doubts), *described.cautions)],
         "provenance": _provenance_rows(folder, plan, record, described),
     }
     with folder.tables_made_of(plan.stamp):
@@ -92,48 +93,58 @@ def measured_rows(folder: RunFolder, plan: ModelPlan) -> list[Row]:
     return rows
 
 
-# What one model's measurements show: a value beyond chance, a fall between environments, an answer that changes.
+# Findings of one model: a value beyond chance, a fall between environments, an answer that changes.
 
 
-def finding_rows(rows: Sequence[Row], task: Task) -> Iterator[Row]:
-    """Return the findings of one model, in the order in which a page tells them."""
+def findings_of_model(rows: Sequence[Row], task: Task, cautions: Sequence[Reason] = ()) -> list[Finding]:
+    """Return the findings of one model in the order of its page, then its cautions.
+
+    Args:
+        rows: Rows of `schema.MODEL_MEASUREMENTS`.
+        task: Classification of images, or segmentation.
+        cautions: Cautions about the model and its images.
+    """
+    doubts = [Finding(Kind.CAUTION, "doubt", light="warn", reason=one) for one in cautions]
+    return with_ids([*_measured_findings(rows, task), *doubts])
+
+
+def _measured_findings(rows: Sequence[Row], task: Task) -> Iterator[Finding]:
     overall = [row for row in rows if _is_overall(row)]
     measure = next((name for name in _LEADING[task] if _of(overall, name)), "")
     performed = _of(overall, measure)
     for row in performed:
-        yield _finding("performance", row, _against(row, row["chance"]))
-    yield from _falls(performed, measure)
+        yield _finding(Kind.PERFORMANCE, row, _against_chance(row))
+    yield from _worst(performed, measure)
     if task == "segmentation":
         for row in _of(overall, _FALSE_ALARMS):
-            yield _finding("false-alarms", row, "shown")
+            yield _finding(Kind.FALSE_ALARMS, row, Shown.SHOWN)
     yield from _used(rows)
     encoded = [row for row in rows if row["measure"] == "decodability" and row["group"] == "trained" and _known(row)]
     best = sorted(encoded, key=lambda row: row["value"] - row["chance"], reverse=True)[:MOST_ENCODED]
     for row in best:
-        yield _finding("encoded", row, _against(row, row["chance"]))
+        yield _finding(Kind.ENCODED, row, _against_chance(row))
 
 
-def _used(rows: Sequence[Row]) -> Iterator[Row]:
-    """Factors by how much their change alone changes the answers, the greatest change first."""
+def _used(rows: Sequence[Row]) -> Iterator[Finding]:
+    """Return factors by how much their change alone changes the answers, the greatest change first."""
     for name in _USED:
         known = [row for row in rows if row["measure"] == name and not (row["level"] or row["group"]) and _known(row)]
         for row in sorted(known, key=lambda row: -abs(row["value"])):
-            yield _finding("used", row, _changes(row))
+            yield _finding(Kind.USED, row, _changes(row))
         if known:
             return
 
 
-def _falls(performed: Sequence[Row], measure: str) -> Iterator[Row]:
-    """The widest difference between the first environment and another, where their intervals lie apart."""
+def _worst(performed: Sequence[Row], measure: str) -> Iterator[Finding]:
+    """Return the widest fall from the first environment to another whose interval is apart from it."""
     if len(performed) < 2:
         return
-    better = -1 if measure in MEASURES and MEASURES[measure].direction == "lower" else 1
+    better = -1 if direction_of(measure) == "lower" else 1
     first = performed[0]
     for row in sorted(performed[1:], key=lambda row: better * row["value"]):
         apart = row["high"] < first["low"] if better > 0 else row["low"] > first["high"]
         if apart:
-            found = _finding("fall", row, "shown")
-            yield {**found, "against": first["environment"], "reference": first["value"]}
+            yield _finding(Kind.WORST_ENVIRONMENT, row, Shown.SHOWN, first)
             return
 
 
@@ -149,26 +160,38 @@ def _known(row: Row) -> bool:
     return not math.isnan(row["value"])
 
 
-def _against(row: Row, chance: float) -> str:
-    """Whether the interval lies above or below a level; inconclusive where it holds it, or is lacking."""
-    if row["low"] > chance:
-        return "above"
-    return "below" if row["high"] < chance else "inconclusive"
+def _against_chance(row: Row) -> Shown:
+    """Return whether the interval is above or below chance; inconclusive where it holds chance, or is lacking."""
+    if row["low"] > row["chance"]:
+        return Shown.ABOVE
+    return Shown.BELOW if row["high"] < row["chance"] else Shown.INCONCLUSIVE
 
 
-def _changes(row: Row) -> str:
-    """Whether a change of a factor changes the answers: by the interval, or plainly where it never does."""
+def _changes(row: Row) -> Shown:
+    """Return whether a change of a factor changes the answers: by the interval, or plainly where it never does."""
     if row["value"] == 0:
-        return "none"
-    return "shown" if row["low"] > 0 or row["high"] < 0 else "inconclusive"
+        return Shown.NONE
+    return Shown.SHOWN if row["low"] > 0 or row["high"] < 0 else Shown.INCONCLUSIVE
 
 
-def _finding(kind: str, row: Row, decision: str) -> Row:
-    names = ("measure", "environment", "factor", "layer", "value", "low", "high", "probe")
-    place = " ".join(part for part in (row["measure"], row["environment"], row["factor"], row["layer"]) if part)
-    found = {name: row[name] for name in names}
-    return {"id": f"{kind}: {place}", "kind": kind, "against": "", **found, "reference": row["chance"],
-            "decision": decision}  # fmt: skip
+def _finding(kind: Kind, row: Row, decision: Shown, first: Row | None = None) -> Finding:
+    """Return a measurement as a finding. first: that of the environment that it is compared with."""
+    against = OfModel(row["probe"], row["chance"])
+    return Finding(
+        kind,
+        "answer",
+        measure=row["measure"],
+        environment=row["environment"],
+        factor=row["factor"],
+        layer=row["layer"],
+        value=row["value"],
+        low=row["low"],
+        high=row["high"],
+        level=CONFIDENCE,
+        decision=decision,
+        table=schema.MODEL_MEASUREMENTS.name,
+        details=against if first is None else OfModel(row["probe"], first["value"], first["environment"]),
+    )
 
 
 # What is kept of the images.
@@ -177,7 +200,7 @@ def _finding(kind: str, row: Row, decision: str) -> Row:
 def _described(folder: RunFolder, plan: ModelPlan, population: Callable[[], Population]) -> DataDescription:
     path = folder.root / DESCRIBED
     if path.is_file():
-        values = cast("dict[str, Any]", read_json(path))
+        values = cast("dict[str, Any]", read_checked_json(path))
         if values.get("request") == plan.request.id:
             return DataDescription(
                 tuple(_read(values["environments"])),
@@ -194,7 +217,7 @@ def _described(folder: RunFolder, plan: ModelPlan, population: Callable[[], Popu
         "facts": dict(found.facts),
         "cautions": [str(one) for one in found.cautions],
     }
-    write_json(path, values, sort_keys=False)
+    write_checked_json(path, values, sort_keys=False)
     return found
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.exceptions import TyperException
 
-from assay.store.schema import TABLES
+from assay.store.schema import MODEL_TABLES, TABLES
 
 if TYPE_CHECKING:
     from assay.cli.run import Request, Settled
@@ -56,7 +56,7 @@ def _whole(text: str, least: int, most: int) -> int:
 
 
 Spec = Annotated[str, typer.Argument(help="A built-in study's name or a YAML file.", metavar="SPEC")]
-Run = Annotated[str, typer.Argument(help="A run folder, or the name of a study under --out.", metavar="RUN")]
+Run = Annotated[str, typer.Argument(help="A run folder, or the name of one under --out.", metavar="RUN")]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change a field; repeatable.")]
 Seeds = Annotated[int | None, typer.Option("--seeds", parser=_seeds, metavar="N", help="How many seeds.")]
 Scale = Annotated[
@@ -159,14 +159,14 @@ def results(
         typer.Option(
             "--table",
             metavar="NAME",
-            help=f"{', '.join(TABLES)}.",
+            help=f"{', '.join(TABLES)}; of a probed model {', '.join(MODEL_TABLES)}. Default: contrasts, or findings.",
         ),
-    ] = "contrasts",
+    ] = "",
     out: Out = RUNS,
     json: Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
 ) -> None:
-    """Print a table of a finished study."""
+    """Print a table of a finished study, or of a model probed by itself."""
     from assay.cli.results import results_command
 
     results_command(run, table, out, json, csv)

@@ -120,8 +120,13 @@ def _checksums(root: Path) -> Iterator[Finding]:
     from assay.study.records import KINDS_OF_UNITS
 
     folder, cache = RunFolder(root), default_cache_root()
-    yield from _sound("study", len(list(root.glob("*.json"))), folder.damaged_documents())
+    others = ("sources", "trials") if folder.of_model else ("models",)
+    yield from _sound(
+        "request" if folder.of_model else "study", len(list(root.glob("*.json"))), folder.damaged_documents()
+    )
     for kind in KINDS_OF_UNITS:
+        if kind in others:
+            continue
         ids = list(folder.ids(kind))
         # weights are deleted after the probes where a study keeps none
         yield from _sound(kind, len(ids), [said for id in ids for said in folder.damage(kind, id, {WEIGHTS_FILE})])

@@ -10,11 +10,11 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from assay.core.errors import StoreError, nearest
+from assay.core.errors import StoreError, nearest, unknown_name
 from assay.core.files import is_file, is_folder
 from assay.store.files import Row
-from assay.store.folder import EARLIER, RunFolder, remove_unit, require_table, working_in
-from assay.store.schema import FINDINGS, TABLES, Table
+from assay.store.folder import EARLIER, REQUEST, STUDY, RunFolder, remove_unit, working_in
+from assay.store.schema import FINDINGS, MODEL_TABLES, TABLES, Table
 
 UNFOLDED = 10_000  # columns where nobody looks: a row of a table is one line
 
@@ -23,41 +23,60 @@ SENTENCE = "sentence"
 
 
 def find_run(run: str, out: Path) -> Path:
-    """The run folder that a path or a study's name means. Raises StoreError with the nearest that there is."""
+    """Return the run folder that a path or a name under `out` means: of a study, or of a model probed by itself.
+
+    Raises:
+        StoreError: There is none; the text gives the nearest that there is.
+    """
     places = tuple(dict.fromkeys((Path(run), out / run)))
     for folder in places:
-        if is_file(folder / "study.json"):
+        if is_file(folder / STUDY) or is_file(folder / REQUEST):
             return folder
-    known = sorted(path.parent.name for path in out.glob("*/study.json"))
+    known = sorted({path.parent.name for file in (STUDY, REQUEST) for path in out.glob(f"*/{file}")})
     near = nearest(run, known)
     there = f"in {out} there is: {', '.join(known)}" if known else f"{out} holds no run; --out says where runs lie"
     if Path(run).is_absolute():
         near, there = None, "give the folder of a run, or the name of a study that lies in --out"
     empty = [folder for folder in places if is_folder(folder)]
     missing = "no run folder " + ", nor ".join(f"'{folder}'" for folder in places)
-    what = f"'{empty[0]}' holds no study.json, so it is no run folder" if empty else missing
+    what = f"'{empty[0]}' holds no {STUDY} and no {REQUEST}, so it is no run folder" if empty else missing
     hint = f"did you mean '{near}'?" if near else there
     raise StoreError(f"{what}: {hint}")
 
 
 def results_command(run: str, table: str, out: Path, json: bool, csv: bool) -> None:
-    """Print a table for reading, as JSON, or as CSV."""
-    require_table(table)
+    """Print a table for reading, as JSON, or as CSV.
+
+    Args:
+        run: Run folder, or a name under `out`.
+        table: Name of the table; empty for the first of the run's, such as `contrasts` of a study.
+        out: Where run folders are.
+        json: Print JSON.
+        csv: Print CSV.
+
+    Raises:
+        StoreError: There is no such run or table.
+    """
+    known = {**TABLES, **MODEL_TABLES}
+    if table and table not in known:
+        raise StoreError(unknown_name("table", table, tuple(known)))
     if json and csv:
         raise StoreError("--json and --csv: choose one of them")
     folder = RunFolder(find_run(run, out))
+    table = table or next(iter(folder.tables))
     rows = folder.table(table)
+    described = folder.tables[table]
     if not folder.tables_are_current():
         print(f"{folder.root}: {EARLIER}", file=sys.stderr)
     if json:
         print(jsonlib.dumps([{**_plain(row), **_said(row, table)} for row in rows], indent=1))
     elif csv:
-        names = list(rows[0]) if rows else list(TABLES[table].shown)
+        names = list(rows[0]) if rows else list(described.shown)
         writer = csvlib.DictWriter(sys.stdout, names)
         writer.writeheader()
         writer.writerows({key: _harmless(value) for key, value in _plain(row).items()} for row in rows)
     else:
-        _print_table([{**row, **_said(row, table)} for row in rows], TABLES[table])
+        _print_table([{**row, **_said(row, table)} for row in rows], described)
 
 
 def report_command(run: str, out: Path, json: bool) -> None:

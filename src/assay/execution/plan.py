@@ -34,8 +34,8 @@ from assay.spec.checks import asks_native, environments_of
 from assay.spec.environments import start_of
 from assay.spec.request import ProbeRequest
 from assay.spec.schema import Component, DataSpec, RecipePoint, RecipeSpec, StudySpec, TrainingSpec
-from assay.store.files import read_json, write_json
-from assay.store.folder import RunFolder, UnitKind
+from assay.store.files import read_checked_json, write_checked_json, write_json
+from assay.store.folder import REQUEST, RunFolder, UnitKind
 from assay.store.migrations import migrated
 from assay.store.schema import SCHEMA_VERSION
 
@@ -423,9 +423,6 @@ def _scope(probe: str) -> Scope:
 
 # What is asked of one model that was trained elsewhere.
 
-REQUEST = "request.json"
-"""The file of a run folder that holds the request last made there of a model."""
-
 
 @dataclass(frozen=True)
 class ModelPlan:
@@ -466,7 +463,7 @@ class ModelPlan:
             ],
             "doubts": list(self.doubts),
         }
-        write_json(folder.root / REQUEST, values, sort_keys=False)
+        write_checked_json(folder.root / REQUEST, values, sort_keys=False)
 
     @classmethod
     def read(cls, folder: RunFolder) -> ModelPlan:
@@ -474,7 +471,7 @@ class ModelPlan:
         path = folder.root / REQUEST
         if not path.is_file():
             raise StoreError(f"{folder.root} holds no {REQUEST}: no model was probed there")
-        values = migrated(read_json(path), path)
+        values = migrated(read_checked_json(path), path)
         return cls(
             values["model"],
             ProbeRequest.model_validate(values["request"]),

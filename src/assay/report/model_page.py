@@ -19,12 +19,17 @@ from assay.report.images import Gallery, gallery
 from assay.report.layout import Evidence, outline
 from assay.report.page import SIZE_LIMIT, template_text, templates
 from assay.report.rows import Rows, Tables, distinct, numeric, whole
+from assay.report.sentences.findings import sentence
+from assay.report.sentences.names import sentence_case
+from assay.report.sentences.one_model import answer
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import NONE, Download, Line, Sheet, amount, as_csv, estimated, figure, sheet, words
 from assay.report.wording import axis_name, measure_name, plural
-from assay.stats.format import in_words, listed, with_interval
+from assay.stats.findings import Finding, Kind, from_row
+from assay.stats.format import in_words, listed
 from assay.store import schema
-from assay.store.files import Row, read_rows, write_text
+from assay.store.files import Row, write_text
+from assay.store.folder import RunFolder
 
 # What the page shows: sections by probe, each with generic figures and a table of everything that was measured.
 
@@ -67,7 +72,6 @@ class ModelTables:
     findings: Rows
     environments: Rows
     pictures: Rows
-    cautions: Rows
     provenance: Rows
 
     @property
@@ -112,11 +116,9 @@ def read_model_tables(root: Path) -> ModelTables:
     """Read the tables of a probed model. Raises StoreError for one that is missing."""
 
     def read(name: str) -> Rows:
-        path = root / "tables" / f"{name}.parquet"
-        if not path.is_file():
-            raise StoreError(f"{root} holds no table '{name}': probe the model again, which reads what is kept")
-        return tuple(read_rows(path))
+        return tuple(folder.table(name))
 
+    folder = RunFolder(root)
     return ModelTables(**{field.name: read(field.name) for field in fields(ModelTables)})
 
 
@@ -152,13 +154,14 @@ def collect_model(root: Path) -> ModelContent:
     facts = {**dict.fromkeys(("known faults", "rows left out", "spec"), ""), **found.facts}
     tables = _as_tables(found)
     sections = tuple(_sections(found))
+    findings = list(map(from_row, found.findings))
     return ModelContent(
         name=facts["model"],
         title=f"What has {facts['model']} learned?",
         meta=_meta(found),
-        answer=tuple(sentences(found.findings)),
-        cautions=tuple(reason_words(row["reason"]) for row in found.cautions),
-        first=_first(found),
+        answer=tuple(answer(findings)),
+        cautions=tuple(sentence(one) for one in findings if one.part == "doubt"),
+        first=_first(found, findings),
         gallery=gallery(root, Evidence(tables, outline(tables))),
         sections=sections,
         undefined=_undefined(found),
@@ -170,7 +173,7 @@ def collect_model(root: Path) -> ModelContent:
         files=tuple(
             (field.name, as_csv(field.name, tuple(rows[0]) if rows else (), rows))
             for field in fields(ModelTables)
-            if field.name not in ("pictures", "cautions") and (rows := getattr(found, field.name))
+            if field.name != "pictures" and (rows := getattr(found, field.name))
         ),
     )
 
@@ -214,55 +217,6 @@ def _methods(found: ModelTables) -> Iterator[str]:
         yield "The calibration error has 15 bins of equal mass."
 
 
-# The answer: one sentence for each finding that decides something, and for the first of the others.
-
-MOST_ENCODED = 3
-
-
-def sentences(findings: Sequence[Row]) -> Iterator[str]:
-    """Word findings as sentences, in their order; factors that are not shown to be used are gathered in one."""
-    encoded, without = 0, [row for row in findings if row["kind"] == "used" and row["decision"] != "shown"]
-    for row in findings:
-        if row in without:
-            continue
-        if row["kind"] == "encoded":
-            encoded += row["decision"] == "above"
-            if row["decision"] != "above" or encoded > MOST_ENCODED:
-                continue
-        yield _sentence(row)
-    if without:
-        names = [in_words(row["factor"]) for row in without]
-        what = "changes no answer" if all(row["decision"] == "none" for row in without) else "is not shown to matter"
-        yield f"Changing one of {listed(names)} alone {what}." if names[1:] else f"Changing {names[0]} alone {what}."
-
-
-def _sentence(row: Row) -> str:
-    value = with_interval(numeric(row, "value"), numeric(row, "low"), numeric(row, "high"))
-    name, factor, place = measure_name(row["measure"]), in_words(row["factor"]), row["environment"]
-    level = numeric(row, "reference")
-    by_chance = "" if math.isnan(level) else f" (chance {with_interval(level, math.nan, math.nan)})"
-    if row["kind"] == "performance":
-        unsure = ", which is not shown to be above chance" if by_chance and row["decision"] == "inconclusive" else ""
-        return f"{_capital(name)} is {value} in {place}{by_chance}{unsure}."
-    if row["kind"] == "fall":
-        before = with_interval(level, math.nan, math.nan)
-        return f"It is worst in {place}: {name} {value}, where {row['against']} has {before}."
-    if row["kind"] == "false-alarms":
-        return f"Without a lesion in the image, {value} of the images in {place} get a false alarm."
-    if row["kind"] == "used":
-        what = (
-            f"flips the class of {value} of the images"
-            if row["measure"] == "flip-rate"
-            else f"moves the logit by {value} sd"
-        )
-        return f"Changing {factor} alone {what}."
-    return f"Layer {row['layer']} encodes {factor}: AUROC {value} of a linear decoder{by_chance}. It need not be used."
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
 # Figures and tables of any probe.
 
 
@@ -277,13 +231,13 @@ def _sections(found: ModelTables) -> Iterator[ModelSection]:
         yield ModelSection(id, title, text, tuple(probe_figures(id, rows)), (measured_sheet(id, label, rows),))
 
 
-def _first(found: ModelTables) -> tuple[Figure, ...]:
+def _first(found: ModelTables, findings: Sequence[Finding]) -> tuple[Figure, ...]:
     """The figures of the first screen: performance by environment, and what changes the answers."""
     overall = [row for row in found.measurements if _is_overall(row) and row["probe"].partition("(")[0] in
                ("performance", "segmentation")]  # fmt: skip
-    led = next((row["measure"] for row in found.findings if row["kind"] == "performance"), "")
+    led = next((one.measure for one in findings if one.kind == Kind.PERFORMANCE), "")
     own = [row for row in overall if row["measure"] == led]
-    used = next((row["measure"] for row in found.findings if row["kind"] == "used"), "")
+    used = next((one.measure for one in findings if one.kind == Kind.USED), "")
     moved = [row for row in found.measurements if row["measure"] == used and not (row["level"] or row["group"])]
     made = [
         _strips("first-performance", "How well it does", own, lambda row: row["environment"], HALF),
@@ -305,7 +259,7 @@ def probe_figures(id: str, rows: Sequence[Row]) -> Iterator[Figure]:
         own = [row for row in rest if row["measure"] == measure]
         across = next((key for key in ("layer", "environment") if len({row[key] for row in own}) > 1), "environment")
         groups = [(place, [row for row in own if row[across] == place]) for place in _places(own, across)]
-        title = f"{_capital(measure_name(measure))} by {'group' if across == 'environment' else 'layer'}"
+        title = f"{sentence_case(measure_name(measure))} by {'group' if across == 'environment' else 'layer'}"
         if any(_level(row) for row in own):
             yield _panels(f"{id}-{number}", title, groups[:MOST_PANELS], _level)
 

@@ -1,4 +1,4 @@
-"""Findings: what a study found, as data with stable ids. `assay.report.sentences` makes English of them."""
+"""Findings of a study or of one model, as data with stable ids. `assay.report.sentences` makes English of them."""
 
 from __future__ import annotations
 
@@ -42,6 +42,11 @@ class Kind(StrEnum):
     LEAKAGE = "leakage"
     SHORTCUT = "shortcut"
     CAUTION = "caution"
+    PERFORMANCE = "performance"
+    WORST_ENVIRONMENT = "worst-environment"
+    FALSE_ALARMS = "false-alarms"
+    USED = "used"
+    ENCODED = "encoded"
 
 
 @unique
@@ -57,6 +62,17 @@ class Decided(StrEnum):
     SCALE_DEPENDENT = "scale-dependent"
     EXHAUSTED = "exhausted"
     UNDEFINED = "undefined"
+
+
+@unique
+class Shown(StrEnum):
+    """The decision on a measurement of one model, by its interval. NONE: no answer changed."""
+
+    ABOVE = "above"
+    BELOW = "below"
+    SHOWN = "shown"
+    NONE = "none"
+    INCONCLUSIVE = "inconclusive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +220,22 @@ class FalsePositives:
     found: tuple[Value, ...]
 
 
-Details = Comparison | Family | Matched | Reliance | Fall | AtChance | WorstGroup | FalsePositives
+@dataclass(frozen=True, slots=True)
+class OfModel:
+    """A measurement of one model.
+
+    Attributes:
+        probe: Label of the probe.
+        reference: Chance, or the value in the environment that it is compared with.
+        against: That environment; empty where there is none.
+    """
+
+    probe: str
+    reference: float
+    against: str = ""
+
+
+Details = OfModel | Comparison | Family | Matched | Reliance | Fall | AtChance | WorstGroup | FalsePositives
 DETAILS: Mapping[Kind, type[Details]] = {
     Kind.CONTRAST: Comparison,
     Kind.FAMILY: Family,
@@ -214,13 +245,17 @@ DETAILS: Mapping[Kind, type[Details]] = {
     Kind.CHANCE: AtChance,
     Kind.WORST_GROUP: WorstGroup,
     Kind.FALSE_POSITIVES: FalsePositives,
+    **dict.fromkeys(
+        (Kind.PERFORMANCE, Kind.WORST_ENVIRONMENT, Kind.FALSE_ALARMS, Kind.USED, Kind.ENCODED),
+        OfModel,
+    ),
 }
 """Kind -> what else its findings hold. Findings of the other kinds are a reason with fields."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that a study found; a row of `schema.FINDINGS`.
+    """One thing that a study found, or that was found of one model; a row of `schema.FINDINGS`.
 
     id: stable as long as the study asks the same: its kind and its subject. recipe, axis, a, b, environment, factor,
     layer: the subject, each empty where it is not part of it. value, low, high: the estimate with its interval of

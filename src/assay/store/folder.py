@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from assay.core.errors import StoreError, unknown_name
-from assay.core.files import holding, sha256, write_bytes
+from assay.core.files import holding, is_file, sha256, write_bytes
 from assay.core.types import Measurement
 from assay.spec.schema import StudySpec
 from assay.store.files import (
@@ -36,7 +36,7 @@ from assay.store.files import (
     write_rows,
 )
 from assay.store.migrations import migrated, unversioned
-from assay.store.schema import MEASUREMENTS, SCHEMA_VERSION, TABLES
+from assay.store.schema import MEASUREMENTS, MODEL_TABLES, SCHEMA_VERSION, TABLES, Table
 
 
 def measurement_row(found: Measurement) -> Row:
@@ -157,6 +157,9 @@ def unflattened(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 STAMP = "stamp.json"
 """What the tables were made of; written after them."""
 
+STUDY, REQUEST = "study.json", "request.json"
+"""The files of a run folder that hold the study last begun there, or the request last made there of one model."""
+
 PREVIEW = "preview"
 """The folder of a run folder that a preview writes, and holds by a lock of its own."""
 
@@ -167,12 +170,6 @@ EARLIER = (
 ACTIVATIONS = "activations.safetensors"
 OF_ROWS = ("row", "patient", "target", "fold")
 UnitKind = Literal["models", "sources", "trials", "readings", "probes"]
-
-
-def require_table(name: str) -> None:
-    """Raises StoreError, with the nearest name, when no table is called so."""
-    if name not in TABLES:
-        raise StoreError(unknown_name("table", name, tuple(TABLES)))
 
 
 def remove_unit(path: Path) -> None:
@@ -220,14 +217,41 @@ def _require(path: Path, wanted: str | None) -> Path:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where a study's records lie. See `store.schema` for the layout."""
+    """The records of a study, or of one model that was probed. See `store.schema` for the layout."""
 
     root: Path
 
+    @property
+    def of_model(self) -> bool:
+        """Whether it holds a model that was probed by itself, and no study."""
+        return is_file(self.root / REQUEST) and not is_file(self.root / STUDY)
+
+    @property
+    def tables(self) -> Mapping[str, Table]:
+        """Descriptions of its tables by name, the most requested first."""
+        return MODEL_TABLES if self.of_model else TABLES
+
+    def require_run(self) -> None:
+        """Raises StoreError when it holds neither a study nor a probed model."""
+        if not self.of_model and not is_file(self.root / STUDY):
+            raise StoreError(
+                f"{self.root} is no run folder: it holds no {STUDY} of a study and no {REQUEST} of a model"
+            )
+
     def require_study(self) -> None:
         """Raises StoreError when no study has been run here."""
-        if not (self.root / "study.json").is_file():
-            raise StoreError(f"{self.root} is no run folder: it holds no study.json")
+        self.require_run()
+        if self.of_model:
+            raise StoreError(f"{self.root} holds a model that was probed by itself, and no study")
+
+    def require_table(self, name: str) -> None:
+        """Raises StoreError, with the nearest name, when it has no table of that name."""
+        if name in self.tables:
+            return
+        if name in TABLES:
+            has = ", ".join(self.tables)
+            raise StoreError(f"'{name}' is a table of a study, and {self.root} holds a model probed by itself: {has}")
+        raise StoreError(unknown_name("table", name, tuple(self.tables)))
 
     def unit(self, kind: UnitKind, id: str) -> Path:
         """Return the folder of one unit."""
@@ -389,10 +413,10 @@ class RunFolder:
         write_json(path, {"schema": SCHEMA_VERSION, **stamp, FILES: _checksums(path.parent)})
 
     def tables_are_current(self) -> bool:
-        """Return whether the tables were made of the study that was last begun here, and not of an earlier one."""
+        """Return whether the tables were made of the study or request that was last begun here."""
         stamp = self._stamp()
         made_of = {key: value for key, value in stamp.items() if key not in ("schema", FILES)}
-        path = self.root / "study.json"
+        path = self.root / (REQUEST if self.of_model else STUDY)
         return bool(stamp) and made_of == migrated(unversioned(read_checked_json(path)), path).get("stamp")
 
     def _stamp(self) -> dict[str, Any]:
@@ -437,10 +461,11 @@ class RunFolder:
         """Return a table as rows.
 
         Raises:
-            StoreError: If there is none of that name, or the study has not been analyzed.
+            StoreError: If there is none of that name, or no analysis ended here.
         """
-        require_table(name)
+        self.require_table(name)
         path = self.root / "tables" / f"{name}.parquet"
         if not path.is_file():
-            raise StoreError(f"{self.root} holds no table '{name}': run the study, which trains only what is missing")
+            missing = "probe the model again, which reads only" if self.of_model else "run the study, which trains only"
+            raise StoreError(f"{self.root} holds no table '{name}': {missing} what is missing")
         return read_rows(_require(path, self._stamp().get(FILES, {}).get(path.name)))

@@ -227,7 +227,8 @@ FINDINGS = Table(
         Column(
             "decision",
             "of a comparison: higher, lower, higher-small, lower-small, equivalent, inconclusive, scale-dependent, "
-            "exhausted or undefined",
+            "exhausted or undefined; of a probed model: above or below (chance), shown, none (no answer changes) or "
+            "inconclusive, by the interval",
         ),
         _SEEDS,
         Column("reason", "JSON: codes with fields: why there is no value, or what a limit or a caution is"),
@@ -639,40 +640,5 @@ MODEL_MEASUREMENTS = Table(
     ("probe", "measure", "environment", "factor", "level", "layer", "group", "value", "low", "high", "n"),
 )
 
-MODEL_FINDINGS = Table(
-    "findings",
-    "finding about the model",
-    (
-        Column("id", "kind and place of the finding"),
-        Column(
-            "kind",
-            "performance (in an environment), fall (lower than in another environment), false-alarms (where there is "
-            "no lesion), used (a change of a factor changes the answers) or encoded (a layer tells a factor)",
-        ),
-        Column("measure", "name of the measure"),
-        Column("environment", "test environment"),
-        Column("against", "environment that it is compared with; empty where it is with none"),
-        Column("factor", "factor"),
-        Column("layer", "layer"),
-        _number("value", "value"),
-        *_INTERVAL,
-        _number("reference", "chance, no effect, or the value in the other environment"),
-        Column(
-            "decision", "above or below the reference, shown, none (no answer changes) or inconclusive, by the interval"
-        ),
-        Column("probe", "label of the probe"),
-    ),
-    ("kind", "measure", "environment", "factor", "layer", "value", "low", "high", "reference", "decision"),
-)
-
-CAUTIONS = Table(
-    "cautions",
-    "caution about the model, its preprocessing or its images",
-    (Column("reason", "caution as codes with fields, JSON"),),
-    ("reason",),
-)
-
-MODEL_TABLES = {
-    table.name: table for table in (MODEL_MEASUREMENTS, MODEL_FINDINGS, ENVIRONMENTS, PICTURES, CAUTIONS, PROVENANCE)
-}
-"""Every table of a probed model by name."""
+MODEL_TABLES = {table.name: table for table in (FINDINGS, MODEL_MEASUREMENTS, ENVIRONMENTS, PICTURES, PROVENANCE)}
+"""Every table of a probed model by name, the most requested first."""

@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from assay.analysis.one_model import analyze_model
-from assay.core.errors import SpecError, StoreError, unknown_name
-from assay.core.files import content_hash
+from assay.core.errors import SpecError
+from assay.core.files import content_hash, is_file
 from assay.core.registry import own_code
 from assay.core.traits import Task
 from assay.core.types import FactorTable
@@ -49,9 +49,8 @@ from assay.spec.schema import REFERABLE
 from assay.stats.format import count, listed
 from assay.stats.maps import threshold_at
 from assay.stats.measures import LEVELS, specific_thresholds
-from assay.store.files import Row, read_rows, write_json
-from assay.store.folder import RunFolder, working_in
-from assay.store.schema import MODEL_TABLES
+from assay.store.files import write_json
+from assay.store.folder import STUDY, RunFolder, working_in
 from assay.study.outside import Config, config_of, signs
 from assay.study.records import trained_model
 from assay.training.feed import youden_threshold
@@ -160,25 +159,6 @@ class Probed:
     plan: ModelPlan
     _population: Callable[[], Population] = field(compare=False, repr=False)
 
-    def measurements(self) -> list[Row]:
-        """Return the measurements of the probes: the label of the probe, then the fields of `Measurement`."""
-        return [
-            {"probe": component.label, **row}
-            for id, component in self.plan.probes
-            for row in self.folder.measurements(id)
-        ]
-
-    def table(self, name: str) -> list[Row]:
-        """Return `measurements`, or one of the tables that `report` makes. Raises StoreError where there is none."""
-        if name == "measurements":
-            return self.measurements()
-        if name not in MODEL_TABLES:
-            raise StoreError(unknown_name("table", name, list(MODEL_TABLES)))
-        path = self.folder.root / "tables" / f"{name}.parquet"
-        if not path.is_file():
-            raise StoreError(f"{self.folder.root} holds no table '{name}': make the page first, which makes its tables")
-        return read_rows(path)
-
     def report(self) -> Path:
         """Make tables and page from the records; return the path of the page."""
         with working_in(self.folder.root):
@@ -225,6 +205,8 @@ def probe_model(
         DataError: Rows cannot be read.
         ReadingError: The model cannot take the images, or gives no scores of the right shape.
     """
+    if out is not None and is_file(out / STUDY):
+        raise SpecError(f"out: {out} holds the records of a study; give the model a folder of its own")
     if settings.expect is not None and not 0 <= settings.expect <= 1:
         raise SpecError(f"expect is an AUROC in 0..1, not {settings.expect!r}")
     mappings: dict[str, object] = {"data": data, "validation": validation}
@@ -267,6 +249,7 @@ def probe_model(
         plan = replace(plan, doubts=tuple(doubts))
         _keep_model(place, model, population, began, device)
         plan.write(place.folder)
+        analyze_model(place.folder, plan, lambda: population)
     return Probed(place.folder, plan, lambda: population)
 
 

@@ -21,15 +21,14 @@ from assay.execution.plan import Plan, ProbeUnit, Source, Trial, start_id, start
 from assay.models.ref import Inputs, Model, Unit
 from assay.spec.schema import Component, DataSpec, RecipePoint, StudySpec, TrainingSpec
 from assay.store.files import read_checked_json, write_checked_json
-from assay.store.folder import RunFolder, UnitKind
+from assay.store.folder import STUDY, RunFolder, UnitKind
 from assay.store.migrations import migrated
 from assay.store.schema import SCHEMA_VERSION
 
-STUDY = "study.json"
 PLAN = "plan.json"
 Value = TypeVar("Value")
 
-KINDS_OF_UNITS: tuple[UnitKind, ...] = ("sources", "trials", "readings", "probes")
+KINDS_OF_UNITS: tuple[UnitKind, ...] = ("sources", "trials", "models", "readings", "probes")
 AGAIN = "run the study again with its spec"
 
 
@@ -96,7 +95,7 @@ def unnamed(root: Path) -> list[Path]:
     of the units here, so that nothing that took hours is deleted by mistake.
     """
     plan = plan_values(root)
-    named = {entry["id"] for kind in KINDS_OF_UNITS for entry in plan[kind]}
+    named = {entry["id"] for kind in KINDS_OF_UNITS for entry in plan.get(kind, ())}
     folders = [path for kind in KINDS_OF_UNITS for path in sorted((root / kind).glob("*"))]
     failures = sorted((root / "failures").glob("*.json"))
     if folders and not any(path.name in named for path in folders):

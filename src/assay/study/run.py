@@ -34,6 +34,7 @@ from assay.report.page import write_page
 from assay.shifts.population import Population
 from assay.spec.schema import StudySpec
 from assay.store.folder import RunFolder, working_in
+from assay.study.audit import open_probed
 from assay.study.preflight import (
     check_explainers,
     check_layers,
@@ -316,9 +317,14 @@ def _kept(place: Place, event: Event, display: Observer) -> None:
 def rebuild(root: Path) -> Path:
     """Recompute statistics and rewrite the page from the records of a run folder. Trains nothing and needs no data.
 
+    Args:
+        root: Folder of a study, or of a model that was probed by itself.
+
     Raises:
         StoreError: No run ended in the folder, or another run works in it.
     """
+    if RunFolder(root).of_model:
+        return open_probed(root).report()
     study = stored_study(root)
     place = Place(root, default_cache_root(), study.skip_bad_rows)
     with working_in(root):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from assay.core.reasons import Code, Reason
-from assay.report.sentences import comparisons, performance, reliance
+from assay.report.sentences import comparisons, one_model, performance, reliance
 from assay.report.sentences.cautions import sizes as detectable
 from assay.report.sentences.names import label, sentence_case, where
 from assay.report.sentences.reasons import cause_words, reason_words
@@ -16,6 +16,7 @@ from assay.stats.findings import (
     Finding,
     Kind,
     Matched,
+    OfModel,
     Reliance,
     WorstGroup,
 )
@@ -44,6 +45,8 @@ def sentence(one: Finding) -> str:
             return performance.worst_group(one, found)
         case FalsePositives() as found:
             return performance.false_positives(found)
+        case OfModel() as found:
+            return one_model.of_model(one, found)
         case None:
             return f"{LIMIT}{limit(one)}." if one.kind == Kind.LIMIT else _caution(one)
 
