@@ -154,13 +154,13 @@ class Pair:
 
     @property
     def id(self) -> str:
-        """The hash of the contrast's words, with the level and what is held."""
+        """The hash of the contrast's words, with the level and the held values."""
         words = content_hash(self.stated.canonical())
         return f"{words}-{self.level_a}" + "".join(f"-{value}" for _, value in self.where)
 
     @property
     def statement(self) -> str:
-        """What is compared, in words."""
+        """The compared quantities, in words."""
         measure = label_of(self.stated.measure)
         of = f"{measure} of {self.stated.factor}" if self.stated.factor else measure
         doses = f" to {self.doses}" if self.doses else ""
@@ -204,7 +204,7 @@ def pairs(stated: ContrastSpec, points: Sequence[RecipePoint], axes: Sequence[st
 
 
 def _along(stated: ContrastSpec, points: Sequence[RecipePoint]) -> tuple[str, ...]:
-    """The axes that each side of a comparison lies along."""
+    """Return the axis values of each side of a comparison."""
     if stated.at == FIT:
         return (BUDGET_AXIS,)
     amounts = (amount_axis(points),) if stated.at == MATCHED else ()
@@ -229,7 +229,7 @@ def contrast_rows(gathered: Gathered, beforehand: Collection[str]) -> list[Row]:
 
 
 def pooling_group(stated: ContrastSpec) -> tuple[str, ...]:
-    """What contrasts share whose seeds' variances are pooled: the measure, environment, reference and matching."""
+    """Return the key of contrasts whose seeds' variances are pooled: measure, environment, reference, matching."""
     measure = (stated.measure, stated.factor, stated.layer)
     return (*measure, stated.environment, stated.axis, str(stated.against), stated.at)
 
@@ -249,7 +249,7 @@ def _positions(keys: Sequence[tuple[str, ...]]) -> list[list[int]]:
 
 
 def family_rows(name: str, family: Sequence[tuple[Pair, Contrast]]) -> list[Row]:
-    """The rows of one family. What could not be tested counts in it, so that failing never helps the others."""
+    """Make the rows of one family. Untestable contrasts count in it, so that failing never helps the others."""
     decisions = decide([result for _, result in family])
     return [
         {
@@ -266,7 +266,7 @@ def family_rows(name: str, family: Sequence[tuple[Pair, Contrast]]) -> list[Row]
 
 
 def _reaches(family: Sequence[tuple[Pair, Contrast]]) -> list[float]:
-    """What each comparison could detect: one figure for all of a family that compare one measure in one way."""
+    """Return the detectable difference of each comparison: one figure for all of a family with the same measure."""
     groups = [pooling_group(pair.stated) for pair, _ in family]
     sizes = [groups.count(group) for group in groups]
     results, reaches = [result for _, result in family], [math.nan] * len(family)
@@ -283,7 +283,7 @@ def carry_out(gathered: Gathered, pair: Pair) -> Contrast:
 
 
 def _direction(gathered: Gathered, pair: Pair) -> Direction:
-    """Which way of what is compared is better: as the measure is defined, or as its probe says."""
+    """Return which direction is better: as the measure is defined, or as its probe declares."""
     name = measured(pair.stated)
     if name in COMPUTED:
         return direction_of(name)

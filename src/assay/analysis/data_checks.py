@@ -46,8 +46,10 @@ _PIXELS = 2**22  # values compared at a time: they are widened to float64 severa
 class Confounder:
     """A change to pixels that some environment of a study makes.
 
-    label: what pages call it, with its arguments, so that two strengths of one intervention have two. name: of the
-    intervention. spec: as the first environment that has it states it.
+    Attributes:
+        label: Its name on pages, with its arguments, so that two strengths of one intervention have two.
+        name: Of the intervention.
+        spec: As the first environment that has it states it.
     """
 
     label: str

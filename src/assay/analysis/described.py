@@ -1,4 +1,4 @@
-"""What tables and page need of a study's data, kept in the run folder, so that they can be made without the data."""
+"""Descriptions of a study's data that tables and page need, stored so that these can be made without the data."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ DESCRIBED = "described.json"
 
 @dataclass(frozen=True)
 class Described:
-    """What a study's data say of themselves.
+    """Description of a study's data.
 
-    environments, dose_counts, pictures, visibility, shortcuts: rows of these tables. facts: what the provenance says of
-    the data. leakage: as datasets have it. unnamed: what is said of a set whose patients are not named, else empty.
+    environments, dose_counts, pictures, visibility, shortcuts: rows of these tables. facts: the provenance of the data.
+    leakage: as datasets have it. unnamed: a remark on a set whose patients are not named, else empty.
     drawn: images come from a phantom, in which no copies are looked for.
     cautions: as `cautions` says them. folds: of every seed.
     pooled: (recipe label, seed) -> measurements of all folds together. worst: (recipe label, seed, environment, group)
@@ -64,7 +64,7 @@ class Described:
     drawn: bool = False
 
     def measurements(self, point: RecipePoint, seed: int, outputs: Mapping[str, Outputs]) -> list[Row]:
-        """What was measured of all folds together, as `Folds` measured it."""
+        """The measurements over all folds together, as `Folds` made them."""
         return self.pooled.get((point.label, seed), [])
 
     def members(self, point: RecipePoint, seed: int, environment: str, group: Group) -> Int[np.ndarray, "n"]:
@@ -79,7 +79,7 @@ class Described:
 
 
 def describe(gathered: Gathered, population: Population) -> Described:
-    """Draw the pictures of a finished study to `pictures/` and gather what else the tables need of its data."""
+    """Draw the pictures of a finished study to `pictures/`, and describe its data for the tables."""
     card, facts = population.card, facts_of(population.card)
     leakage = population.dataset.leakage if population.dataset else ()
     unnamed = without_patients(card.known_faults)
@@ -148,7 +148,11 @@ def keep(folder: RunFolder, described: Described) -> None:
 
 
 def kept(folder: RunFolder) -> Described:
-    """What the last finished run kept. Raises StoreError when none did."""
+    """Read the description that the last finished run stored.
+
+    Raises:
+        StoreError: There is none.
+    """
     path = folder.root / DESCRIBED
     if not path.is_file():
         raise StoreError(f"{folder.root} holds no {DESCRIBED}: no run ended here; run the study again with its spec")
@@ -185,7 +189,7 @@ def _drawn(folder: RunFolder, rows: Sequence[Row]) -> list[Path]:
 
 
 def environment_rows(plan: Plan, population: Population) -> list[Row]:
-    """What every distinct environment asked for and has; training ones as the first seed and fold drew them.
+    """Describe every distinct environment as requested and achieved; training ones as in the first seed and fold.
 
     A test environment of k-fold data is that of all folds, as its association is.
     """
@@ -200,10 +204,10 @@ def environment_rows(plan: Plan, population: Population) -> list[Row]:
 
 
 def environment_rows_of(name: str, recipe: str, environment: Environment, table: FactorTable) -> list[Row]:
-    """Return what one environment has: a row for each association that it reports, or one without.
+    """Describe one environment: a row for each association that it reports, or one without.
 
     Args:
-        name: What tables call the environment.
+        name: The environment's name in tables.
         recipe: The recipe that it belongs to; empty where it is common to all, or there is none.
         environment: The environment.
         table: Its rows, of all folds.
@@ -214,7 +218,7 @@ def environment_rows_of(name: str, recipe: str, environment: Environment, table:
 
 
 def facts_of(card: Card) -> dict[str, str]:
-    """Return what the provenance says of the data."""
+    """Return the provenance of the data."""
     return {
         "data": card.name,
         "data summary": card.summary,

@@ -107,13 +107,13 @@ def by_recipe(points: Sequence[RecipePoint], axis: str) -> list[ByDose]:
 
 
 def place(points: ByDose, axis: str) -> Row:
-    """What a recipe is called without its dose."""
+    """A recipe's label without its dose."""
     rest = {name: value for name, value in points[0.0].coordinates.items() if name != axis}
     return {"recipe": " · ".join(rest.values()) or points[0.0].recipe.loss.label, "coordinates": json.dumps(rest)}
 
 
 def _half_dose_rows(gathered: Gathered, points: ByDose, environment: str) -> Iterator[tuple[str, Row]]:
-    """Measure -> its half-dose, for AUROC and what the study's dose-responses compare."""
+    """Measure -> its half-dose, for AUROC and the measures that the study's dose-responses compare."""
     panels = {p: gathered.panel(point, environment) for p, point in points.items()}
     kept = [Dose(p, panel) for p, panel in panels.items() if panel is not None]
     if len(kept) < len(points):

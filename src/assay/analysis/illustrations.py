@@ -52,7 +52,7 @@ _HALF = MapGrid().thresholds.index(0.0)
 
 @dataclass(frozen=True)
 class Recipe:
-    """A recipe, what its first seed kept of the environment, and its network."""
+    """A recipe, the outputs of its first seed in the environment, and its network."""
 
     point: RecipePoint
     network: nn.Module
@@ -113,11 +113,13 @@ def _first(gathered: Gathered, point: RecipePoint) -> Trial | None:
 
 
 def _chosen(panels: Sequence[Panel], environment: Environment) -> dict[str, int]:
-    """What an image is an example of -> its position: by Dice where it shows a lesion, else by the area called; a
-    random one alone where all have the same value.
+    """Choose example images: kind of example -> position, by Dice with a lesion, else by the predicted area.
 
-    environment: the images that the recipes' models were not trained on, in the first fold of the first seed. Empty
-    in folds where recipes lost their first seed, so that these are others for each.
+    One random image alone where all have the same value.
+
+    Args:
+        environment: The images that the recipes' models were not trained on, in the first fold of the first seed. Empty
+            in folds where recipes lost their first seed, since each recipe then has other images.
     """
     panel = panels[0]
     if panel.tested is None or panel.fold is None:
@@ -261,7 +263,7 @@ def _fails(gathered: Gathered, recipe: str, explainer: str) -> bool:
 def _heat_map_picture(
     found: Shown, sample: Sample, i: int, maps: Sequence[np.ndarray | None]
 ) -> tuple[UInt8[np.ndarray, "h w 3"], float]:
-    """The image with the lesion's outline, then each map as times its mean; and what the last color is."""
+    """Draw the image with the lesion's outline, then each map as multiples of its mean, up to a returned greatest."""
     lesion = enlarged(found.lesion[i])
     edge = lesion & ~ndimage.binary_erosion(lesion)
     plain = enlarged(colored(sample.images.read(np.array([i]))[0].numpy())).copy()

@@ -40,12 +40,12 @@ MOST_ENCODED = 8
 
 @dataclass(frozen=True)
 class DataDescription:
-    """What the tables of a model keep of its images, so that they can be made without the data.
+    """Description of a model's images for its tables, which can then be made without the data.
 
     Attributes:
         environments: Rows of `schema.ENVIRONMENTS`.
         pictures: Rows of `schema.PICTURES`.
-        facts: What the provenance says of the data.
+        facts: The provenance of the data.
         cautions: Reasons: leakage, and properties that an environment could not have.
     """
 
@@ -56,11 +56,11 @@ class DataDescription:
 
 
 def analyze_model(folder: RunFolder, plan: ModelPlan, population: Callable[[], Population]) -> None:
-    """Make every table of a probed model from its records, and keep what they need of the data.
+    """Make every table of a probed model from its records, and store the description of the data that they need.
 
     Args:
         folder: The run folder.
-        plan: What was asked, and the names of its records.
+        plan: The request, and the names of its records.
         population: Opens the images; called only where nothing of them was kept for this request.
     """
     described = _described(folder, plan, population)
@@ -161,7 +161,7 @@ def _known(row: Row) -> bool:
 
 
 def _against_chance(row: Row) -> Shown:
-    """Return whether the interval is above or below chance; inconclusive where it holds chance, or is lacking."""
+    """Return whether the interval is above or below chance; inconclusive where it contains chance, or is missing."""
     if row["low"] > row["chance"]:
         return Shown.ABOVE
     return Shown.BELOW if row["high"] < row["chance"] else Shown.INCONCLUSIVE
@@ -257,7 +257,7 @@ def _read(rows: Sequence[Row]) -> list[Row]:
 def _provenance_rows(
     folder: RunFolder, plan: ModelPlan, record: Mapping[str, Any], described: DataDescription
 ) -> list[Row]:
-    """Return the model, its data, the request and versions: what a reviewer needs to find this again."""
+    """Return the model, its data, the request and versions, as needed to find this again."""
     made = kept_provenance(folder.unit("models", plan.model))
     threshold = record["threshold"]
     facts: dict[str, str] = {

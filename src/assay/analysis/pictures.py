@@ -45,7 +45,7 @@ def enlarged(image: np.ndarray) -> np.ndarray:
 def outlined(
     image: UInt8[np.ndarray, "h w 3"], masks: Mapping[Color, Bool[np.ndarray, "h w"]]
 ) -> UInt8[np.ndarray, "h2 w2 3"]:
-    """The image, enlarged, with the outline of each mask in its color, one pixel wide; the last lies on top."""
+    """The image, enlarged, with the outline of each mask in its color, one pixel wide; the last is on top."""
     canvas = enlarged(image).copy()
     for color, mask in masks.items():
         whole = enlarged(mask)
@@ -67,9 +67,7 @@ GAP = 2
 
 @dataclass(frozen=True)
 class Gallery:
-    """Where pictures go, what a pixel is worth, what is learned, in how many folds images are tested, and whether
-    sheets show masks.
-    """
+    """Settings of pictures: folder, value of a pixel, target, number of test folds, and whether sheets show masks."""
 
     folder: Path
     scale: PixelScale
@@ -78,11 +76,13 @@ class Gallery:
     masks: bool = False
 
     def sheet(self, environment: Environment, name: str, head: str) -> Row:
-        """A sheet of one environment: one row of images per class, chosen as the first of each class.
-
-        name: what tables call the environment. head: what a reader does.
+        """Draw a sheet of one environment: one row of images per class, the first of each class.
 
         Of many classes the most frequent have a row each, and the caption counts the rest (`tally.foremost`).
+
+        Args:
+            name: The environment's name in tables.
+            head: The reader's role.
         """
         target, classes = environment.table.target, environment.table.classes
         rows_of = {label: int(np.sum(target == k)) for k, label in enumerate(classes)}
@@ -153,11 +153,14 @@ class Gallery:
     def pairs(
         self, scene: Scene, factor: str, logits: Mapping[str, Mapping[int, tuple[float, float]]], called: str = ""
     ) -> list[Row]:
-        """Pairs of one factor: the same images with it low, with it high, and the difference; the first it changes,
-        since where there is no lesion, its size changes nothing.
+        """Draw pairs of one factor: the same images with it low, with it high, and the difference.
 
-        logits: recipe -> row -> (logit when low, logit when high), where models have been read. called: what the
-        captions call the factor, where not by its name.
+        The first images that it changes are taken, since for example lesion size changes nothing where there is no
+        lesion.
+
+        Args:
+            logits: Recipe -> row -> (logit when low, logit when high), where models have been read.
+            called: The factor's name in captions, where it is another.
         """
         called = called or factor
         low, high = scene.counterfactual(factor, "low"), scene.counterfactual(factor, "high")
@@ -177,7 +180,7 @@ class Gallery:
         return pairs
 
     def outlined(self, image: np.ndarray, caption: str, name: str, environment: str) -> Row:
-        """A picture of what recipes outline on one image, drawn at the pixels that it is to have."""
+        """Draw the outlines of recipes on one image, at its final pixel size."""
         return self._write(f"outline-{_safe(name)}.png", image, "outline", caption, environment=environment)
 
     def heat_map(self, image: np.ndarray, caption: str, name: str, environment: str, explainer: str) -> Row:
@@ -250,7 +253,7 @@ def amplification(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> 
 
 
 def _difference(before: np.ndarray, after: np.ndarray, factor: float) -> np.ndarray:
-    """What was added, times a factor, around mid-gray; cut at black and white."""
+    """Return the difference, times a factor, around mid-gray; cut at black and white."""
     change = after.astype(np.float64) - before.astype(np.float64)
     return (127.5 + factor * change).round().clip(0, 255).astype(np.uint8)
 

@@ -1,7 +1,7 @@
-"""Which comparisons were stated before results existed. One that was added or changed later is exploratory, for ever.
+"""Record which comparisons were pre-specified. Comparisons added or changed after results exist stay exploratory.
 
-What is compared is more than a contrast's words: a level added to its axis makes a comparison, and another association
-in its environment, another recipe, other images to train on or other seeds make another one.
+The identity of a comparison covers more than a contrast's words. A level added to its axis makes a new comparison, as
+do another association in its environment, another recipe, other training images or other seeds.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ _PLACES = ("folder", "table", "classes", "medmnist", "dataset")
 
 @dataclass(frozen=True)
 class Stated:
-    """What was planned before results existed: the comparisons, by `Pair.id`, and the number of seeds."""
+    """The plan before results existed: the comparisons, by `Pair.id`, and the number of seeds."""
 
     pairs: frozenset[str]
     seeds: int
 
 
 def state(root: Path, spec: StudySpec, results_exist: bool) -> None:
-    """Note comparisons that were not noted before, as stated beforehand or as exploratory when results exist.
+    """Record new comparisons, as pre-specified, or as exploratory when results exist.
 
-    The file holds for each comparison the content that it has `now`, and whether each it ever had was exploratory; of
-    each content, by its hash, what was hashed, as names of `parts`; and the seeds that were planned when results first
-    existed. It cannot be made anew from anything else.
+    The file holds for each comparison its content `now`, and whether each content that it ever had was exploratory.
+    Each content is stored by its hash, with the hashed names of `parts`. The file also holds the number of seeds that
+    were planned when results first existed. It cannot be reconstructed from anything else.
     """
     known = _known(root)
     noted, hashed, parts = (dict[str, Any](known.get(name, {})) for name in ("pairs", "hashed", "parts"))
@@ -60,7 +60,7 @@ def state(root: Path, spec: StudySpec, results_exist: bool) -> None:
 
 
 def stated(root: Path, spec: StudySpec) -> Stated:
-    """What was noted of a study. It goes by the content at the last run: code that was edited since changes nothing."""
+    """Read the record of a study. It uses the content at the last run: code that was edited since changes nothing."""
     known = _known(root)
     noted: Mapping[str, Any] = known.get("pairs", {})
     beforehand = {id for id, entry in noted.items() if not entry["exploratory"][entry["now"]]}
@@ -69,8 +69,9 @@ def stated(root: Path, spec: StudySpec) -> Stated:
 
 
 def _content(spec: StudySpec, pair: Pair) -> tuple[list[list[dict[str, Any]]], list[Any]]:
-    """How the recipes of either side are trained and tested, along budgets and doses at every one; and what both share:
-    data, first seed and sources.
+    """Return the training and testing of the recipes of either side, along budgets and doses at every one.
+
+    With the shared parts: data, first seed and sources.
     """
     sides = [[_made(pair, point) for point in side] for side in (pair.a, pair.b)]
     sources = {name: source.canonical() for name, source in spec.sources.items()}
@@ -86,7 +87,11 @@ def _made(pair: Pair, point: RecipePoint) -> dict[str, Any]:
 
 
 def _known(root: Path) -> dict[str, Any]:
-    """What the file holds; empty without one. Raises StoreError when a later Assay wrote it."""
+    """Read the file; empty without one.
+
+    Raises:
+        StoreError: A later version of Assay wrote it.
+    """
     path = root / FILE
     if not path.is_file():
         return {}

@@ -34,9 +34,13 @@ from assay.store.files import Row
 
 @dataclass(frozen=True)
 class Preview:
-    """Pictures of a study's environments and confounders, what each environment holds, how visible each confounder is,
-    and what tells the target without a network: rows of these tables. doubts: what to doubt of the data and of the
-    training environments.
+    """Rows of the tables of a preview.
+
+    They are pictures of a study's environments and confounders, the properties of each environment, the visibility of
+    each confounder, and predictors of the target that need no network.
+
+    Attributes:
+        doubts: Doubts about the data and the training environments.
     """
 
     pictures: tuple[Row, ...]
@@ -48,10 +52,11 @@ class Preview:
 
 @dataclass(frozen=True)
 class Shown:
-    """What an environment holds, and the associations that it has, both of the same rows.
+    """Properties of an environment and its associations, both of the same rows.
 
-    of: whose rows these are, where the data are tested in folds: a test environment is told of all of them together, as
-    its associations are and as it is compared; a training environment is that of the first.
+    Attributes:
+        of: Whose rows these are, where the data are tested in folds. A test environment is described over all folds
+            together, as its associations are and as it is compared; a training environment by the first.
     """
 
     name: str
@@ -68,8 +73,7 @@ class Shown:
 def make_preview(
     spec: StudySpec, population: Population, folder: Path, starts: Mapping[str, Population] | None = None
 ) -> Preview:
-    """Draw every environment of the study, the training ones as the first seed sees them, and what sources are trained
-    on (`starts`: their populations by name).
+    """Draw every environment of the study, training ones as the first seed sees them, and the images of sources.
 
     Pictures go to `folder`. Raises as the run would when an association cannot be had.
     """
@@ -119,7 +123,7 @@ def _doubts(spec: StudySpec, environments: Sequence[tuple[str, str, Environment]
 
 
 def _trained_on(point: RecipePoint) -> str:
-    """What tells its training environment from others: confounders share that of p = 0."""
+    """Return the properties that distinguish a training environment from others: confounders share that of p = 0."""
     return canonical_json(point.train.for_training())
 
 
@@ -131,7 +135,11 @@ def _shown(
     environment: Environment,
     marks: Mapping[str, tuple[str, ...]],
 ) -> Shown:
-    """marks: the study's interventions, of which is told which rows have them also where a share alone says so."""
+    """Describe an environment.
+
+    Args:
+        marks: The study's interventions, whose rows are described even where a share alone selects them.
+    """
     environment = also_achieved(environment, marks)
     if population.folds == 1:
         return Shown(name, len(environment), "", environment.achieved)
@@ -143,8 +151,9 @@ def _shown(
 
 
 def headed(found: Sequence[tuple[str, str, Environment]], points: Sequence[RecipePoint]) -> list[str]:
-    """What a reader is to call the environments of `distinct_environments`: those of one name are told apart by the
-    axes along which their rows change, not by all that a recipe is.
+    """Name the environments of `distinct_environments` for readers.
+
+    Those of one name are distinguished by the axes along which their rows change, not by the whole recipe.
     """
     coordinates = {point.label: point.coordinates for point in points}
     heads: list[str] = []

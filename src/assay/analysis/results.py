@@ -53,7 +53,7 @@ Group = tuple[str, str, str]
 
 
 class Pooled(Protocol):
-    """What can be said of all folds of a seed together."""
+    """Measurements of all folds of a seed together."""
 
     @property
     def folds(self) -> int:
@@ -85,10 +85,10 @@ class Folds:
         return self.population.folds
 
     def measurements(self, point: RecipePoint, seed: int, outputs: Mapping[str, Outputs]) -> list[Row]:
-        """What each probe of `POOLED` says of one seed, all folds together, as rows of MEASUREMENTS.
+        """Compute the measurements of each probe of `POOLED` on one seed, all folds together, as rows of MEASUREMENTS.
 
-        outputs: environment -> what the seed's models said of it, for environments that every fold has read. Without
-        all of the environments there is no worst one, so that none is given.
+        outputs: environment -> the outputs of the seed's models, for environments that every fold has read. Without all
+        of the environments there is no worst one, so that none is given.
         """
         components = [component for component in self.probes if component.name in POOLED]
         if not components or set(outputs) != set(point.tests):
@@ -183,8 +183,8 @@ BySeed = Mapping[int, Row]
 def with_one_worst(every: Mapping[Key, BySeed], smallest_group: int) -> dict[Key, BySeed]:
     """The measurements of a recipe, the worst of each measure being those of one place, the same for every seed.
 
-    every: measurement key -> seed -> measurement, among them what is to be chosen from. smallest_group: images that a
-    group needs in every seed. Where no place has a value for every seed there is none, and a reason.
+    every: measurement key -> seed -> measurement, among them the candidates. smallest_group: images that a group needs
+    in every seed. Where no place has a value for every seed there is none, and a reason.
     """
     return {key: _worst(key, rows, every, smallest_group) if _is_worst(key) else rows for key, rows in every.items()}
 
@@ -262,11 +262,11 @@ def of_one_unit(rows: Mapping[int, Row]) -> Mapping[int, Row]:
 
 
 def over_folds(key: Key, folds: Sequence[Mapping[Key, Row]]) -> Row:
-    """One row for the folds of a seed: the mean of their values, NaN where one of them is NaN or absent.
+    """Average the rows of the folds of a seed: the mean of their values, NaN where one of them is NaN or absent.
 
-    NaN too where folds did not measure the same thing, as their units tell.
-    Every reason is kept. What is said of single images (a pair's logits) belongs to one fold and is left as it is, and
-    images without a value are counted, so that a fold without such images counts none.
+    NaN too where folds did not measure the same thing, as their units show. Every reason is kept. Measurements of
+    single images (a pair's logits) belong to one fold and are left as they are, and images without a value are counted,
+    so that a fold without such images counts none.
     """
     rows = [fold[key] for fold in folds if key in fold]
     if len(folds) == 1 or rows[0]["group"].startswith(OF_ONE_IMAGE):
@@ -289,7 +289,7 @@ def over_folds(key: Key, folds: Sequence[Mapping[Key, Row]]) -> Row:
 
 
 def _units(rows: Iterable[Row]) -> list[str]:
-    """The units of what has a value; what is undefined may have none."""
+    """The units of the measurements with a value; undefined ones may have none."""
     return sorted({row["unit"] for row in rows if not math.isnan(row["value"])})
 
 
@@ -318,7 +318,7 @@ class Gathered:
 
     @cached_property
     def failures(self) -> Mapping[str, dict[str, Any]]:
-        """Trial id -> what is known of its failure or that of its probes."""
+        """Trial id -> record of its failure or that of its probes."""
         return self.folder.failures()
 
     @cached_property
@@ -342,7 +342,7 @@ class Gathered:
         return [seed for seed, status in statuses.items() if status & {"collapsed", "diverged"}]
 
     def panel(self, point: RecipePoint, environment: str) -> Panel | None:
-        """What the kept seeds of a recipe said about an environment; None when no seed has been read there."""
+        """Return the outputs of a recipe's kept seeds in an environment; None when no seed has been read there."""
         return self._panels(point.label, environment)
 
     @cached_property
@@ -364,8 +364,9 @@ class Gathered:
         return replace(panel, middle=readout_of(point.recipe.loss) != "linear", cut=cut)
 
     def worst_group(self, point: RecipePoint, environment: str, measure: str) -> Panel | None:
-        """What the kept seeds of a recipe said about its worst group by a measure, which is one for all of them; None
-        where no group has it for every seed (`why_no_worst`).
+        """Return the outputs of a recipe's kept seeds on its worst group by a measure, the same group for all seeds.
+
+        None where no group has the measure for every seed (`why_no_worst`).
         """
         return self._worst_panels(point.label, environment, measure)
 
@@ -448,9 +449,9 @@ class Gathered:
     def scalars(self) -> Mapping[str, Mapping[Key, Mapping[int, Row]]]:
         """Recipe label -> measurement key -> seed -> the measurement, averaged over folds.
 
-        A value that a fold lacks makes that of its seed NaN. What can be had from kept outputs with an interval over
-        patients is left to `panel`; groups of k-fold rows are made of all folds together (see `pooled`), and the worst
-        of them is one for all seeds (see `worst`).
+        A value that a fold lacks makes that of its seed NaN. Measures that can be computed from kept outputs with an
+        interval over patients are left to `panel`; groups of k-fold rows are made of all folds together (see `pooled`),
+        and the worst of them is one for all seeds (see `worst`).
         """
         found: dict[str, dict[Key, Mapping[int, Row]]] = {}
         for point in self.plan.spec.points:
@@ -472,7 +473,7 @@ class Gathered:
         return int(params.model_dump()["smallest_group"])
 
     def _measured(self, trial: Trial) -> dict[Key, Row]:
-        """What the probes of one trial found, by key; where two probes of a study measure the same, the first's."""
+        """Return the measurements of one trial by key; where two probes of a study measure the same, the first's."""
         found: dict[Key, Row] = {}
         for unit in self._probes.get((trial.point.label, trial.id), []):
             for row in self.folder.measurements(unit.id):
@@ -505,7 +506,7 @@ class Gathered:
         return self.folds.measurements(point, seed, {name: found for name, found in read.items() if found is not None})
 
     def unfinished(self, trial: Trial) -> Reason:
-        """Return what a trained trial lacks that was planned and has not failed."""
+        """Return the planned units of a trained trial that are missing and have not failed."""
         start = start_id(trial.training.recipe)
         if start and not self.folder.complete("sources", start):
             return because(Code.NO_RECORD_OF_SOURCE)
@@ -548,8 +549,7 @@ def joined_columns(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.nd
 
 
 def panel_of(outputs: Mapping[int, Mapping[str, np.ndarray]], where: str) -> Panel:
-    """The panel of what seeds said: seed -> columns row, patient, target, fold, threshold, logits [n, k], and of a
-    segmentation what is kept of maps [n, ...].
+    """Make the panel of outputs by seed: columns row, patient, target, fold, threshold, logits [n, k], columns of maps.
 
     Raises StoreError where a seed answered a row twice, or seeds disagree about the target or patient of a row.
     """
@@ -577,7 +577,7 @@ def panel_of(outputs: Mapping[int, Mapping[str, np.ndarray]], where: str) -> Pan
 
 
 def _maps(found: Sequence[Mapping[str, np.ndarray]], rows: np.ndarray) -> dict[str, np.ndarray]:
-    """What is kept of maps as [seeds, rows, ...]; zero where a seed did not answer a row, which is never looked at."""
+    """Stack the columns of maps as [seeds, rows, ...]. Rows without an output are zero and are never read."""
     made: dict[str, np.ndarray] = {}
     for name in found[0].keys() - {*OF_ROWS, "threshold", "logits"}:
         columns = of_one_width(name, [one[name] for one in found])
@@ -600,17 +600,17 @@ def _require_same(earlier: np.ndarray, found: np.ndarray, who: str, name: str) -
 
 
 def measured(stated: ContrastSpec) -> str:
-    """The measure that a contrast names; of the worst group, what is measured of that."""
+    """Return the measure that a contrast names; of the worst group, the measure within that group."""
     return OF_WORST_GROUP.get(stated.measure, stated.measure)
 
 
 def is_of_panels(stated: ContrastSpec) -> bool:
-    """Whether what a contrast compares can be had from the outputs for each image, paired by patient and seed."""
+    """Return whether a contrast's values can be computed from outputs, paired by patient and seed."""
     return measured(stated) in COMPUTED and not stated.factor
 
 
 def panel_for(gathered: Gathered, stated: ContrastSpec, point: RecipePoint) -> Panel | None:
-    """What a recipe's kept seeds said about the environment that a contrast names, or about its worst group there."""
+    """Return the outputs of a recipe's kept seeds in the environment of a contrast, or in its worst group there."""
     if stated.measure in OF_WORST_GROUP:
         return gathered.worst_group(point, stated.environment, measured(stated))
     return gathered.panel(point, stated.environment)

@@ -39,7 +39,8 @@ def plane_rows(gathered: Gathered) -> list[Row]:
 def free_response_rows(gathered: Gathered) -> list[Row]:
     """Rows of `schema.FREE_RESPONSE`, of environments that hold lesions; means over seeds at equal false positives.
 
-    Logits are no common scale of seeds, nor of folds, so that each stands where it has as many as the others.
+    Logits are no common scale of seeds, nor of folds, so each seed's threshold is the one with as many false positives
+    as the others.
     """
     rows: list[Row] = []
     for point, environment, panel in _panels(gathered):

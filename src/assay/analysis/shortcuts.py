@@ -1,4 +1,4 @@
-"""List what tells the target of a set of images without a network: columns, image properties and plain baselines."""
+"""List predictors of the target that need no network: columns, image properties and plain baselines."""
 
 from __future__ import annotations
 
@@ -44,8 +44,7 @@ def shortcut_rows(spec: StudySpec, population: Population) -> list[Row]:
     """Rows of `schema.SHORTCUTS`, the greatest AUROC first; none for a phantom, whose factors the study draws itself.
 
     Every factor (but one of the role *core*, which defines the target), every column that the study does not name,
-    properties of the images, and what ridge regressions say of patients that they were not fitted to. Where patients
-    are not named, rows count none.
+    properties of the images, and ridge regressions on held-out patients. Where patients are not named, rows count none.
     """
     dataset = population.dataset
     if dataset is None:
@@ -60,7 +59,7 @@ def shortcut_rows(spec: StudySpec, population: Population) -> list[Row]:
 
 
 def shortcut_cautions(rows: Sequence[Row]) -> Iterator[Reason]:
-    """Return cautions on what predicts the target strongly; factors and columns from `PROXY` on are proxies instead."""
+    """Return cautions on strong predictors of the target; factors and columns from `PROXY` on are proxies instead."""
     strong = [row for row in rows if row["strong"]]
     columns = [row for row in strong if row["kind"] in ("factor", "column") and row["value"] < PROXY]
     for plain in (columns, [row for row in strong if row["kind"] == "image"]):
@@ -118,7 +117,7 @@ def _told(
 
 
 def _row(kind: str, name: str, table: FactorTable, scores: Mapping[int, np.ndarray], fold: np.ndarray | None) -> Row:
-    """scores: class code -> a number per row, NaN where there is none. Of several classes the one told best."""
+    """scores: class code -> a number per row, NaN where there is none. Of several classes the best predicted one."""
     best, of, images, patients = None, "", 0, 0
     for code, score in scores.items():
         known = np.isfinite(score)
@@ -138,7 +137,7 @@ def _row(kind: str, name: str, table: FactorTable, scores: Mapping[int, np.ndarr
 
 
 def _codes(table: FactorTable) -> Sequence[int]:
-    """The classes that are told from the others: the last of two, each of several."""
+    """The classes that are compared with the others: the last of two, each of several."""
     return (1,) if len(table.classes) == 2 else range(len(table.classes))
 
 
@@ -257,7 +256,7 @@ def _properties(pictures: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, "
 
 
 def _inner(height: int, width: int) -> tuple[slice, slice]:
-    """What lies within the outer tenth."""
+    """Return the image without its outer tenth."""
     down, across = (max(1, round(side / 10)) if side > 2 else 0 for side in (height, width))
     return slice(down, height - down), slice(across, width - across)
 
@@ -279,7 +278,7 @@ def _features(pictures: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, "b 
 
 
 def _padding(boxes: Int[np.ndarray, "n 4"], shape: tuple[int, int, int]) -> Float[np.ndarray, "n d"]:
-    """Where the padding of each square lies, in `THUMBNAIL` squares a side."""
+    """Mask of the padding of each square, in `THUMBNAIL` squares a side."""
     found, which = np.unique(boxes, axis=0, return_inverse=True)
     masks = torch.zeros(len(found), 1, *shape[1:])
     for mask, (top, left, height, width) in zip(masks, found.tolist(), strict=True):

@@ -1,4 +1,4 @@
-"""How alike the models of two recipes are, layer by layer and in their answers, beside how alike seeds alone are.
+"""Similarity of the models of two recipes, by layer and in their answers, compared with the similarity of seeds alone.
 
 Made of the activations that the probe `representation` kept and of kept answers: no model is read. Recipes are paired
 as contrasts pair them, each level of an axis with the one that it is compared against, all else being equal.
@@ -73,7 +73,7 @@ class Models:
 
 @dataclass(frozen=True)
 class Comparable:
-    """What a recipe's models are likened by: made once, since it takes longer than likening does.
+    """Representations of a recipe's models for comparison: made once, since this takes longer than comparing them.
 
     vectors: measure -> per fold [layers, s, m], see `BY_VECTOR`. laid: per fold, layer and seed the images that
     `procrustes` is taken on, `narrowed`.
@@ -112,7 +112,7 @@ def similarity_rows(gathered: Gathered) -> list[Row]:
 
 
 class _Compared:
-    """What is likened, no more than three recipes' activations held: pairs with one other in common come together."""
+    """Pairs to compare. Pairs with a recipe in common follow each other, so that at most three are in memory."""
 
     def __init__(self, gathered: Gathered) -> None:
         self._gathered = gathered
@@ -140,7 +140,7 @@ class _Compared:
                 yield {**_row("", point, point, CKA, layer, other), **_images(models), **found}
 
     def between(self, pair: Pair) -> Iterator[Row]:
-        """CKA of all pairs of layers; all measures of layers that both have by one name; kappa of what they call."""
+        """Compute CKA of all pairs of layers, all measures of layers with the same name, and kappa of the calls."""
         a, b = self._models(pair.a.label), self._models(pair.b.label)
         seeds = [seed for seed in a.seeds if seed in b.seeds]
         if reason := self._incomparable(pair, a, b, seeds):

@@ -178,7 +178,7 @@ def _stage(source: str, gathered: Gathered) -> str:
 
 
 def _trained(name: str, architecture: Component, gathered: Gathered) -> Row:
-    """What the study trained itself, of a source; NaN and empty for every other start."""
+    """Describe the training of a source by the study; NaN and empty for every other start."""
     nothing: Row = {"data": "", "reason": ""}
     nothing |= dict.fromkeys(("steps", "images", "seeds", "value", "low", "high"), math.nan)
     if not name:
@@ -200,7 +200,7 @@ def _trained(name: str, architecture: Component, gathered: Gathered) -> Row:
 
 
 def _records(name: str, architecture: Component, gathered: Gathered) -> list[Mapping[str, Any]]:
-    """Those of a source's seeds that were trained to a sound end, with the network of what starts from them."""
+    """The soundly trained seeds of a source, with the network of the recipes that start from them."""
     recipes = {source.id: source.training.recipe for source in gathered.plan.sources if source.name == name}
     own = [id for id, recipe in recipes.items() if recipe.architecture == architecture]
     done = [id for id in own if gathered.folder.complete("sources", id)]
@@ -280,9 +280,10 @@ def _statuses(gathered: Gathered, point: RecipePoint, seed: int) -> Iterator[str
 
 
 def analyze(plan: Plan, place: Place, population: Population, stage: Stage) -> None:
-    """Make every table under `tables/` and every picture under `pictures/` anew; keep what they need of the data.
+    """Make every table under `tables/` and every picture under `pictures/`, and store the description of the data.
 
-    stage: hears what is done next.
+    Args:
+        stage: Callback for the next step.
     """
     stage("looking at the images once more, for pictures and cautions")
     gathered = Gathered(plan, place.folder, Folds(population, plan.spec.probes))
@@ -293,9 +294,10 @@ def analyze(plan: Plan, place: Place, population: Population, stage: Stage) -> N
 
 
 def analyze_records(plan: Plan, place: Place) -> None:
-    """Make every table under `tables/` anew from records and what the last run kept of the data. Draws no picture.
+    """Make every table under `tables/` from records and the stored description of the data. Draws no picture.
 
-    Raises StoreError when no run ended there.
+    Raises:
+        StoreError: No run ended there.
     """
     described = kept(place.folder)
     _tabulate(Gathered(plan, place.folder, described), place, described)
@@ -303,7 +305,7 @@ def analyze_records(plan: Plan, place: Place) -> None:
 
 @dataclass(frozen=True)
 class Made:
-    """What the tables of a study are made of: its records, what is kept of its data, and tables that others need."""
+    """Inputs of a study's tables: its records, the description of its data, and tables that others need."""
 
     gathered: Gathered
     described: Described
@@ -407,7 +409,7 @@ def _tabulate(gathered: Gathered, place: Place, described: Described) -> None:
 
 
 def split_of(spec: StudySpec) -> Split:
-    """How the training rows of all seeds come from one pool; empty of phantoms, which draw rows anew, and of folds."""
+    """Return how the training rows of all seeds come from one pool; empty of phantoms and of folds."""
     if spec.data.phantom or spec.data.split.folds:
         return ""
     return "column" if spec.data.split.column else "shares"
@@ -482,7 +484,7 @@ def _estimates(gathered: Gathered) -> tuple[list[Row], list[Row]]:
 
 
 def _corruption(spec: StudySpec, estimates: Sequence[Row]) -> list[Row]:
-    """Corruption errors against what the first comparison of distorted images is against, or else the first of all."""
+    """Corruption errors relative to the reference of the first comparison of distorted images, or else the first."""
     of_distorted = (
         item for item in spec.contrasts if item.measure in MEASURES and MEASURES[item.measure].probe == "robustness"
     )
@@ -496,9 +498,10 @@ def _unit(of_measure: str, gathered: Gathered) -> str:
 
 
 def measures_of(spec: StudySpec, panel: Panel) -> list[str]:
-    """The measures that kept outputs give: those of maps of a segmentation only, at native size only where that is
-    asked, a weighted kappa and what is asked at
-    a cut only where classes are known to have an order, the latter only where there is more than one cut.
+    """Return the measures that kept outputs give.
+
+    Those of maps of a segmentation only, at native size only where that is asked. A weighted kappa and measures at a
+    cut only where classes are known to have an order, the latter only where there is more than one cut.
     """
     several = panel.scores.shape[2] > 2
     ordered = not several or _has_ordered_classes(spec)
@@ -519,7 +522,7 @@ def _has_ordered_classes(spec: StudySpec) -> bool:
 def scalar_row(where: Row, rows: Sequence[Row]) -> Row:
     """One probe's measurement over seeds, undefined where it is for one of them (see `panel.evaluate`).
 
-    What the probe says of single seeds (why undefined, not converged) is kept.
+    The probe's remarks on single seeds (why undefined, not converged) are kept.
     """
     errors = errors_within([row["standard_error"] for row in rows])
     values = np.array([row["value"] for row in rows], dtype=np.float64)
@@ -553,7 +556,7 @@ def _row(where: Row, found: Estimate, unit: str, direction: str, chance: float) 
 
 
 def _provenance_rows(gathered: Gathered, described: Described) -> list[Row]:
-    """Spec, hashes, versions and kinds of machine: what a reviewer needs to find this again."""
+    """Spec, hashes, versions and kinds of machine, as needed to find this again."""
     spec = gathered.plan.spec
     found = [kept_provenance(gathered.folder.unit("trials", id)) for id in gathered.records]
     records = [record for record in found if record]

@@ -92,7 +92,10 @@ def described(tables: Tables) -> dict[str, str]:
 
 
 def settings(tables: Tables) -> dict[str, str]:
-    """Environment -> what the spec sets there beside associations, `difficulty margin 0.7`; only where it sets any."""
+    """Environment -> its settings in the spec other than associations, such as `difficulty margin 0.7`.
+
+    Only environments with such settings.
+    """
     found = {name: _words(more) for name, more in _spec(tables)}
     return {name: words for name, words in found.items() if words}
 
@@ -119,8 +122,9 @@ def _strength(row: Row) -> float:
 
 
 def _spec(tables: Tables) -> list[tuple[str, Mapping[str, Any]]]:
-    """What the spec sets in each environment beside associations, training among them: by its name for the first
-    recipe, and with the recipe for each, as where a dose is an axis.
+    """Settings of each environment in the spec other than associations, training among them.
+
+    By its name for the first recipe, and with the recipe for each, as where a dose is an axis.
     """
     try:
         spec: Any = json.loads(tables.facts.get("spec", "") or "{}")
@@ -153,7 +157,7 @@ def _compact(value: Any) -> str:
 
 
 def environments(tables: Tables) -> Sheet | None:
-    """What was asked of each environment and what it has."""
+    """Requested and achieved properties of each environment."""
     several = any(row["recipe"] for row in tables.environments)
     said = settings(tables)
     places = column_places(tables.environments)
@@ -193,7 +197,7 @@ def _achieved(row: Row, places: int) -> Cell:
 
 
 def statuses(tables: Tables) -> Sheet | None:
-    """How many trials of each recipe came to what end."""
+    """Count the trials of each recipe by outcome."""
     there = {row["status"] for row in tables.trials}
     kinds = [kind for kind in ("done", "collapsed", "diverged", "failed", "pending") if kind in there]
     kinds += sorted(there - set(kinds))
@@ -285,9 +289,9 @@ def lost(tables: Tables) -> Sheet | None:
 
 
 def undefined(tables: Tables) -> Sheet | None:
-    """What was said of estimates beside their value, by reason: undefined, no interval, not converged.
+    """Remarks on estimates, by reason: undefined, no interval, not converged.
 
-    What no recipe has a value of stands last: a measure that a place cannot define, which is no failure.
+    Measures without a value for any recipe come last: a place cannot define them, which is no failure.
     """
     defined = {_place(row) for row in tables.estimates if not math.isnan(numeric(row, "value"))}
     found: dict[tuple[str, str, str], list[Row]] = {}
@@ -312,7 +316,7 @@ def undefined(tables: Tables) -> Sheet | None:
 
 
 def _place(row: Row) -> tuple[str, ...]:
-    """What an estimate is of, whatever the recipe."""
+    """Return the subject of an estimate, whatever the recipe."""
     return tuple(row[key] for key in ("measure", "environment", "factor", "level", "layer", "group"))
 
 
@@ -376,7 +380,7 @@ _REPEATED = ("somers-d", "auroc-macro", "quadratic-weighted-kappa")
 
 
 def contrasts(tables: Tables, anchors: Mapping[str, str]) -> Sheet | None:
-    """Every comparison: the difference, its interval, p after Holm, what it amounts to."""
+    """Table of every comparison: the difference, its interval, p after Holm, and the conclusion."""
     if not tables.contrasts:
         return None
     heads = ("comparison", "difference", "p (Holm)", "conclusion", "p equivalent (margin; interval)", "p not worse",
@@ -436,7 +440,7 @@ def _equivalence(row: Row, places: int) -> Cell:
 
 
 def _less(row: Row, name: str, other: int, word: str, usual: int = 0) -> Cell:
-    """A count, and beside it another one that says how it came about, unless that is as usual: `9 (1 left out)`.
+    """Format a count with a second one that explains it, unless that is as usual: `9 (1 left out)`.
 
     A dash where neither is any, as of patients where a seed is one number.
     """
@@ -570,7 +574,7 @@ COUNTS = ("seeds", "patients", "images")
 def by_place(
     evidence: Evidence, rows: Sequence[Row], place: tuple[str, ...], across: str, columns: Sequence[str]
 ) -> tuple[list[Line], int]:
-    """One line per place, the estimates of the columns beside each other, and what they rest on; and how many places.
+    """One line per place, with the estimates of the columns and their counts; and the number of places.
 
     Of more than a page shows, lines are made of the slice of the figures alone.
     """

@@ -51,7 +51,7 @@ MISSING = "no value"
 
 @dataclass(frozen=True)
 class _Box:
-    """Where one panel lies."""
+    """Position of one panel."""
 
     x: float
     y: float
@@ -216,7 +216,7 @@ def draw_curves(plot: Plot, width: float) -> Drawing:
 
 
 def _all_end_last(panels: Sequence[Panel], columns: int) -> bool:
-    """Whether every curve of a row of panels has an end in its last one, beside which names stand."""
+    """Return whether every curve of a row of panels ends in its last one, where the names are written."""
     rows = [panels[start : start + columns] for start in range(0, len(panels), columns)]
     return all(_drawn(panel) <= _drawn(row[-1]) for row in rows for panel in row)
 
@@ -293,7 +293,7 @@ def _band(marks: Sequence[Mark], place: _Place, color: str) -> str:
 
 
 def _curve_mark(plot: Plot, mark: Mark, place: _Place, x: float, aside: float) -> str:
-    """An estimate at a place across; its seeds stand as far aside as curves have to be told apart."""
+    """An estimate at a place across. Its seeds are moved aside to keep curves distinguishable."""
     style, scale = plot.styles[mark.level], place.scale
     parts: list[str] = []
     if not math.isnan(mark.low) and not plot.scaled:
@@ -307,7 +307,7 @@ def _curve_mark(plot: Plot, mark: Mark, place: _Place, x: float, aside: float) -
 
 
 def _ends(plot: Plot, panel: Panel, place: _Place, room: float, direct: bool) -> str:
-    """Names at the right: of every curve beside its last value, and of the references; moved apart where they touch."""
+    """Names at the right: of every curve at its last value, and of the references; moved apart where they touch."""
     if not room:
         return ""
     ends: list[tuple[float, str, str]] = []
@@ -375,7 +375,7 @@ class Trace:
 
 @dataclass(frozen=True)
 class Field:
-    """Spots and traces over two named axes. square: a scale of square roots across, where most lies near 0."""
+    """Spots and traces over two named axes. square: a scale of square roots across, where most values are near 0."""
 
     across: str
     up: str
@@ -424,7 +424,7 @@ class _Across:
         return self.scale(math.sqrt(max(value, 0.0)) if self.field.square else value)
 
     def beyond(self, value: float) -> bool:
-        """Whether a value lies outside what is drawn."""
+        """Return whether a value is outside of the drawing."""
         low, high = self.field.across_limits
         return value < low or value > high
 
@@ -499,7 +499,7 @@ class Planes:
 
     @property
     def axis(self) -> str:
-        """What is shown over what."""
+        """The quantities that are shown, one over the other."""
         return f"{self.measure}, over {self.column_name} (across) and {self.row_name} (down)"
 
     def words(self) -> Iterator[str]:

@@ -31,16 +31,16 @@ class Scale:
         return self.start + share * (self.end - self.start)
 
     def beyond(self, value: float) -> bool:
-        """Whether a value lies outside what is drawn."""
+        """Return whether a value is outside of the drawing."""
         slack = 1e-9 * (self.high - self.low)
         return value < self.low - slack or value > self.high + slack
 
 
 def limits(points: Iterable[float], ends: Iterable[float], bounds: tuple[float, float]) -> tuple[float, float]:
-    """The range of an axis: all points, and ends of intervals as far beyond them as half a range, or as twice what is
-    usual of these ends; within bounds, which an estimate may leave.
+    """The range of an axis, of all points and of ends of intervals, within bounds that an estimate may leave.
 
-    A wild interval (three seeds that disagree) would otherwise press all else together; it is drawn with an arrow.
+    Ends count as far beyond the points as half a range, or as twice their usual distance. A wild interval (three seeds
+    that disagree) would otherwise press all else together; it is drawn with an arrow.
     """
     known = [value for value in points if math.isfinite(value)]
     if not known:
@@ -221,7 +221,7 @@ def polygon(points: Iterable[tuple[float, float]], color: str, opacity: float) -
 
 
 def marker(shape: str, x: float, y: float, radius: float, color: str, said: str = "", opacity: float = 1.0) -> str:
-    """A mark of one of the shapes of `palette.MARKERS`; what it says is shown on hovering."""
+    """A mark of one of the shapes of `palette.MARKERS`; its text is shown on hovering."""
     title = element("title", escape(said)) if said else ""
     more = {"fill_opacity": opacity} if opacity < 1 else {}
     if shape == "circle":
@@ -250,7 +250,7 @@ def shortened(words: str, width: float, size: float = WIDE) -> str:
 def lines_of(words: str, width: float, size: float = WIDE, most: int = 3) -> list[str]:
     """Words on up to so many lines of a width, broken after commas or, where that is not enough, at spaces.
 
-    What does not fit even so stands on the last line, shortened.
+    The last line holds the rest, shortened.
     """
     lines: list[str] = []
     for mark in (", ", " "):
@@ -312,8 +312,8 @@ def _n(value: float) -> str:
 class Mark:
     """One estimate. at: where on a curve's axis, unused in strips. seeds: (seed, value). reason: why undefined.
 
-    text: its value in words where the numbers alone would mislead, such as of a censored value. known_to: where what is
-    infinite is shown to go on, beyond which nothing is known; the edge of the panel if that is infinite.
+    text: its value in words where the numbers alone would mislead, such as of a censored value. known_to: where an
+    infinite value is shown to go on, beyond which nothing is known; the edge of the panel if that is infinite.
     """
 
     level: str
@@ -361,7 +361,7 @@ class Reference:
 class Panel:
     """Marks that share a place, under a title. band: a range that is shaded, such as a margin of equivalence.
 
-    limits: its own, where it shows another measure than the panels beside it.
+    limits: its own, where it shows another measure than the other panels.
     """
 
     title: str
@@ -413,7 +413,7 @@ def panel_grid(count: int, room: float, least: float) -> tuple[int, int]:
 
 
 def key(levels: Sequence[str], styles: dict[str, Style], width: float) -> tuple[str, float]:
-    """A key of levels that wraps, and its height; for what cannot be labeled where it lies."""
+    """A key of levels that wraps, and its height; for levels that cannot be labeled in place."""
     shapes: list[str] = []
     x, y = 4.0, 12.0
     for level in levels:
@@ -427,7 +427,7 @@ def key(levels: Sequence[str], styles: dict[str, Style], width: float) -> tuple[
 
 
 def bar(low: float, high: float, at: float, color: str, width: float, cut: tuple[bool, bool], flat: bool) -> str:
-    """An interval from low to high at a place across, with an arrow at an end that lies beyond the drawing."""
+    """An interval from low to high at a place across, with an arrow at an end beyond the drawing."""
     points = [(low, at), (high, at)] if flat else [(at, low), (at, high)]
     found = line(*points[0], *points[1], color, width)
     signs = ((-1, 0), (1, 0)) if flat else ((0, 1), (0, -1))
@@ -445,5 +445,5 @@ def group(said: str, shapes: str) -> str:
 
 
 def seed_words(level: str, seed: int, value: float) -> str:
-    """What a dot says on hovering."""
+    """Text of a dot, shown on hovering."""
     return f"{level}, seed {seed}: {number(value)}"

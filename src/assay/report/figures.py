@@ -53,11 +53,11 @@ def curves(id: str, title: str, note: str, plot: Plot, rows: Sequence[Row], widt
 
 
 class Shown(Protocol):
-    """What can be drawn and told in words."""
+    """Names and units for figures and texts."""
 
     @property
     def axis(self) -> str:
-        """What is measured."""
+        """The measured quantity."""
         ...
 
     def words(self) -> Iterator[str]:
@@ -82,7 +82,7 @@ def drawn(
     width: float,
     still: Callable[[Drawn], Drawn] = lambda plot: plot,
 ) -> Figure:
-    """A figure of any kind. still: the plot without what it says on hovering, for a phone and for the file."""
+    """A figure of any kind. still: the plot without its texts on hovering, for a phone and for the file."""
     alternative = f"{title}. {plot.axis[:1].upper()}{plot.axis[1:]}. " + " ".join(plot.words())
     note = " ".join(part for part in (note, counted(rows), doubted(rows)) if part)
     wide, quiet = draw(plot, width), still(plot)
@@ -111,7 +111,7 @@ def plot_of(
 ) -> Plot:
     """Panels of estimates of one measure that share their limits.
 
-    along: name, positions and where a row stands, for curves. references: the gray levels of a panel's rows.
+    along: name, positions and the position of a row, for curves. references: the gray levels of a panel's rows.
     """
     where = along[2] if along else _nowhere
     panels = tuple(
@@ -133,7 +133,7 @@ def _nowhere(_: Row) -> str:
 
 
 def chance(rows: Sequence[Row]) -> tuple[Reference, ...]:
-    """The level of a model that knows nothing, where it is the same for all rows, by what the measure calls it."""
+    """The level of a model that knows nothing, where it is the same for all rows, with the measure's name for it."""
     values = {round(value, 6) for row in rows if not math.isnan(value := numeric(row, "chance"))}
     return (Reference.level(knows_nothing(rows[0]["measure"]), values.pop()),) if len(values) == 1 else ()
 
@@ -163,7 +163,7 @@ def _range(found: Sequence[int], name: str) -> str:
 
 
 def slice_note(evidence: Evidence, *more: str, budget: bool = True) -> str:
-    """What is held in a figure, and whatever else is to be said, as sentences."""
+    """State the values held in a figure, and further remarks, as sentences."""
     held = evidence.outline.held if budget else evidence.outline.held_elsewhere
     words = f"At {held_words(dict(held))}." if held else ""
     return " ".join(part for part in (words, *more) if part)

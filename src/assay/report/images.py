@@ -147,7 +147,7 @@ SHEET_ROOM, PAIR_ROOM, ALONE_ROOM, PHONE, LOGIT_WIDTH = 1120, 620, 540, 350, 350
 
 @dataclass(frozen=True)
 class Picture:
-    """width, height: its own pixels. scale, small: CSS pixels for each; on a phone. logits: what levels made of it."""
+    """width, height: its own pixels. scale, small: CSS pixels for each; on a phone. logits: by level."""
 
     uri: str
     width: int
@@ -161,10 +161,18 @@ class Picture:
 
 @dataclass(frozen=True)
 class Gallery:
-    """sheets: one per environment. copies: pairs of near copies. outlines: what recipes outline on the same images.
-    heat_maps: where their maps lie on the same images. confounders: one of each, without and with it. visible: how
-    visible these are.
-    pairs: factor -> its pictures. said: scale and losses in words. drawn: what stands beside pairs.
+    """Pictures of a run.
+
+    Attributes:
+        sheets: One per environment.
+        copies: Pairs of near copies.
+        outlines: The outlines of recipes on the same images.
+        heat_maps: Their maps on the same images.
+        confounders: One of each, without and with it.
+        visible: How visible these are.
+        pairs: Factor -> its pictures.
+        said: Scale and losses in words.
+        drawn: The drawings next to pairs.
     """
 
     sheets: tuple[Picture, ...]
@@ -208,7 +216,7 @@ def gallery(root: Path, evidence: Evidence) -> Gallery:
 
 
 def _drawn(made: Sequence[Picture], evidence: Evidence) -> str:
-    """What the drawings beside pairs show; empty where there are none."""
+    """Explain the drawings next to pairs; empty where there are none."""
     if not any(picture.logits for picture in made):
         return ""
     view = evidence.outline
@@ -225,7 +233,7 @@ def _drawn(made: Sequence[Picture], evidence: Evidence) -> str:
 
 
 def _caption(row: Row, said: Mapping[str, str]) -> str:
-    """The caption, with what the environment is where the picture is of one."""
+    """The caption, with the environment's description where the picture is of one."""
     more = said.get(row["environment"], "") if row["kind"] == "sheet" else ""
     return f"{row['caption']} {more[:1].upper()}{more[1:]}." if more else row["caption"]
 
@@ -261,7 +269,7 @@ def _picture(row: Row, image: Image.Image, uri: str, evidence: Evidence) -> Pict
 
 
 def _logits(row: Row, evidence: Evidence) -> Markup:
-    """What the levels of the shown slice made of a pair, drawn; empty where nothing is known."""
+    """Draw the logits of a pair at the levels of the shown slice; empty where none are known."""
     view = evidence.outline
     found = cast("dict[str, tuple[float, float]]", json.loads(row["logits"] or "{}"))
     ends = {place: found[recipe] for place, recipe in asked(evidence, row["factor"], found).items()}
@@ -277,7 +285,7 @@ def _logits(row: Row, evidence: Evidence) -> Markup:
 
 
 def _scales(rows: Sequence[Row], loss: bool) -> str:
-    """What a pixel is worth, and whether any was lost."""
+    """Return the value of a pixel, and whether any was lost."""
     sizes = sorted({numeric(row, "pixel_size") for row in rows if numeric(row, "pixel_size") > 0})
     known = " or ".join(f"{number(size)} mm" for size in sizes)
     worth = f"One image pixel is {known}." if known else "The size of a pixel in mm is not known."

@@ -1,4 +1,4 @@
-"""What a page shows: its scope, chosen levels, evidence and claims."""
+"""Layout of a page: its scope, chosen levels, evidence and claims."""
 
 from __future__ import annotations
 
@@ -27,10 +27,17 @@ SHOWN = 8
 
 @dataclass(frozen=True)
 class Outline:
-    """axis: what is compared, empty for a single recipe. levels: its values in the spec's order. held: the other axes
-    and the value at which figures show them. budgets: the values of the budget's axis, empty where there is none.
-    measure: the performance that the study is about. environments: those it was measured in, in order.
-    dosed, doses: the axis of the doses of a dose-response and its values, ascending; empty where there is none.
+    """Scope of a page.
+
+    Attributes:
+        axis: The compared axis, empty for a single recipe.
+        levels: Its values in the spec's order.
+        held: The other axes and the value at which figures show them.
+        budgets: The values of the budget's axis, empty where there is none.
+        measure: The performance that the study is about.
+        environments: Those it was measured in, in order.
+        dosed: The axis of the doses of a dose-response; empty where there is none.
+        doses: Its values, ascending.
     """
 
     axis: str
@@ -52,13 +59,13 @@ class Outline:
         return coordinates(row).get(self.axis) or str(row["recipe"])
 
     def shown(self, row: Row, *but: str) -> bool:
-        """Whether a row's recipe lies in the slice that figures show; `but` names axes that are left free."""
+        """Return whether a row's recipe is in the slice that figures show; `but` names axes that are left free."""
         at = coordinates(row)
         return all(at.get(axis, value) == value for axis, value in self.held.items() if axis not in but)
 
     @property
     def held_elsewhere(self) -> dict[str, str]:
-        """What is held beside the budget."""
+        """The held values other than the budget."""
         return {axis: value for axis, value in self.held.items() if axis != BUDGET}
 
 
@@ -119,7 +126,7 @@ Place = tuple[str, str, str, str, str, str]
 
 
 def place_of(row: Row) -> Place:
-    """What, beside the recipe, tells one estimate from another."""
+    """Return the fields that distinguish estimates other than the recipe."""
     return row["measure"], row["environment"], row["factor"], row["level"], row["layer"], row["group"]
 
 
@@ -163,7 +170,7 @@ class Evidence:
         return found
 
     def marks(self, rows: Sequence[Row], along: Callable[[Row], str] = lambda _: "") -> Iterator[Mark]:
-        """One mark per estimate; `along` says where it stands on a curve's axis."""
+        """One mark per estimate; `along` gives its position on a curve's axis."""
         for row in rows:
             yield Mark(
                 self.outline.level(row),
@@ -264,12 +271,12 @@ def is_overall(row: Row) -> bool:
 
 
 def below(lower: Row, upper: Row) -> bool:
-    """Whether one interval lies wholly beneath another. Never where an interval is lacking."""
+    """Return whether one interval is wholly beneath another. Never where an interval is missing."""
     return numeric(lower, "high") < numeric(upper, "low")
 
 
 def side(a: Row, b: Row) -> str:
-    """`lower` or `higher` where the interval of `a` lies wholly beneath or above that of `b`, else empty."""
+    """`lower` or `higher` where the interval of `a` is wholly beneath or above that of `b`, else empty."""
     return "lower" if below(a, b) else "higher" if below(b, a) else ""
 
 
@@ -280,7 +287,7 @@ def sides(pairs: Sequence[tuple[Row, Row]]) -> tuple[str, int]:
 
 
 def greatest(rows: Mapping[str, Row]) -> str:
-    """The name whose value is the greatest in size, beyond doubt: its interval lies above all others.
+    """The name whose value is the greatest in size, beyond doubt: its interval is above all others.
 
     Empty where intervals overlap or lack, where one has no value, or where the first has not converged.
     """
@@ -295,8 +302,9 @@ def greatest(rows: Mapping[str, Row]) -> str:
 
 
 def _size(row: Row) -> tuple[float, float]:
-    """The interval of the absolute value; infinite where there is none, so that nothing is clear beside it, but for a
-    value that was the same for every seed and patient.
+    """The interval of the absolute value; infinite where there is none, so that nothing compares clearly with it.
+
+    A value that was the same for every seed and patient is its own interval.
     """
     low, high = ends(row)
     if low != low or high != high:

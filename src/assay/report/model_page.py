@@ -82,7 +82,7 @@ class ModelTables:
 
 @dataclass(frozen=True)
 class ModelSection:
-    """A part of the page: what one probe measured."""
+    """A part of the page: the measurements of one probe."""
 
     id: str
     title: str
@@ -149,7 +149,11 @@ def write_model_page(root: Path) -> Path:
 
 
 def collect_model(root: Path) -> ModelContent:
-    """Return what the page shows. Raises StoreError when a table or picture is missing."""
+    """Collect the content of the page.
+
+    Raises:
+        StoreError: A table or picture is missing.
+    """
     found = read_model_tables(root)
     facts = {**dict.fromkeys(("known faults", "rows left out", "spec"), ""), **found.facts}
     tables = _as_tables(found)
@@ -232,7 +236,7 @@ def _sections(found: ModelTables) -> Iterator[ModelSection]:
 
 
 def _first(found: ModelTables, findings: Sequence[Finding]) -> tuple[Figure, ...]:
-    """The figures of the first screen: performance by environment, and what changes the answers."""
+    """The figures of the first screen: performance by environment, and effects of changes."""
     overall = [row for row in found.measurements if _is_overall(row) and row["probe"].partition("(")[0] in
                ("performance", "segmentation")]  # fmt: skip
     led = next((one.measure for one in findings if one.kind == Kind.PERFORMANCE), "")
@@ -273,7 +277,7 @@ def _is_overall(row: Row) -> bool:
 
 
 def _level(row: Row) -> str:
-    """Where within a panel a measurement stands: `texture solid, benign`."""
+    """Position of a measurement within a panel: `texture solid, benign`."""
     place = f"{in_words(row['factor'])} {row['level']}".strip()
     return ", ".join(part for part in (place, row["group"]) if part)
 

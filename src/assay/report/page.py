@@ -102,7 +102,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page: its title, what its word means, its figures, its tables, what is said when it has none.
+    """A part of the page: its title, an explanation of its word, its figures, its tables, and a text when it has none.
 
     folded: whether its figures are closed until a reader opens them.
     """
@@ -118,10 +118,17 @@ class Section:
 
 @dataclass(frozen=True)
 class Content:
-    """All that the template shows. facts: the provenance. first: the figures of the first screen. measures: those there
-    are estimates of. folds: whether images were tested in folds. dosed: whether there are doses. files: every
-    table whole. chosen_widest: `fall` or `rise` where the answer tells of the widest of several, else empty. unit: over
-    what intervals are, beside seeds: patients, or images where patients are not named.
+    """Everything that the template shows.
+
+    Attributes:
+        facts: The provenance.
+        first: The figures of the first screen.
+        measures: Those there are estimates of.
+        folds: Whether images were tested in folds.
+        dosed: Whether there are doses.
+        files: Every table whole.
+        chosen_widest: `fall` or `rise` where the answer describes the widest of several, else empty.
+        unit: The unit of intervals in addition to seeds: patients, or images where patients are not named.
     """
 
     name: str
@@ -144,7 +151,11 @@ class Content:
 
 
 def collect(root: Path) -> Content:
-    """What the page shows. Raises StoreError when a table, a column or a picture is missing."""
+    """Collect the content of the page.
+
+    Raises:
+        StoreError: A table, a column or a picture is missing.
+    """
     tables = read_tables(root)
     evidence = Evidence(tables, outline(tables))
     anchors = anchors_of(tables)
@@ -211,7 +222,7 @@ _USED = ("sobol-total", "flip-rate", "logit-effect")
 
 
 def _sections(evidence: Evidence, anchors: dict[str, str]) -> tuple[Section, ...]:
-    """Comparisons always; what a probe measured where it has."""
+    """Sections of the page: always comparisons, and one for the measurements of each probe that has some."""
     asked = (*_stated(evidence, anchors), _healthy(evidence), *_performed(evidence), *_learned(evidence))
     seen = there(shortcuts.table(evidence.tables))
     plain = Section("plain-sight", "What tells the target in plain sight", "", (), seen)
@@ -229,7 +240,7 @@ def _further(evidence: Evidence, sections: Sequence[Section]) -> Section:
 
 
 def _stated(evidence: Evidence, anchors: dict[str, str]) -> tuple[Section, ...]:
-    """What the study asked: comparisons, doses, and the starts that they are of."""
+    """Questions of the study: comparisons, doses, and the starts that they are of."""
     return (
         Section(
             "comparisons",
@@ -284,7 +295,7 @@ def _performed(evidence: Evidence) -> tuple[Section, ...]:
 
 
 def _learned(evidence: Evidence) -> tuple[Section, ...]:
-    """What a network learned: used, encoded, its geometry, attended."""
+    """Findings on a network's features: used, encoded, their geometry, attended."""
     return (
         Section(
             "relies",
@@ -329,7 +340,7 @@ def _learned(evidence: Evidence) -> tuple[Section, ...]:
 
 
 def _healthy(evidence: Evidence) -> Section:
-    """What a segmentation does where there is no lesion, and how it was trained."""
+    """False positives of a segmentation where there is no lesion, and its training."""
     return Section(
         "healthy",
         "Where there is no lesion",
@@ -353,7 +364,7 @@ def _meta(name: str, tables: Tables) -> str:
 
 
 def _first(evidence: Evidence) -> tuple[Figure, ...]:
-    """The two figures of the first screen: false alarms, doses, what is relied on, what it costs, as far as there."""
+    """The two figures of the first screen, of those that there are: false alarms, doses, reliance, cost of shift."""
     return there(
         segmentation.trade(evidence, HALF),
         doses.response(evidence, HALF),

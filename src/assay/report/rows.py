@@ -1,4 +1,4 @@
-"""What a page is made of: the tables of a run folder, read once and checked for their columns."""
+"""Input of a page: the tables of a run folder, read once and checked for their columns."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Tables:
 
     @property
     def unit(self) -> str:
-        """The unit of intervals beside seeds: `patients`, or `images` where no patient is counted anywhere."""
+        """The unit of intervals in addition to seeds: `patients`, or `images` where no patient is counted anywhere."""
         named = any(whole(row, "patients") for row in self.environments) or not self.environments
         return "patients" if named else "images"
 

@@ -91,7 +91,13 @@ SHORT = 36
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """text: what is read. sort: what it is sorted by, the text where empty. hint: more, shown on hovering."""
+    """Cell of a table.
+
+    Attributes:
+        text: The visible text.
+        sort: The sort key, the text where empty.
+        hint: Further text, shown on hovering.
+    """
 
     text: str
     sort: str = ""
@@ -118,7 +124,7 @@ class Sheet:
     """A table: heads, the lines shown, a note beneath, its file (None where it is too long to be carried).
 
     of: the measures of the rows that it was made from.
-    folded: whether it is closed until it is asked for, since what a reader needs first stands elsewhere.
+    folded: whether it is closed until it is asked for, since a reader needs other tables first.
     """
 
     id: str

@@ -63,7 +63,7 @@ def column_places(rows: Iterable[Row]) -> int:
 
 
 def recipe_head(tables: Tables) -> str:
-    """What heads a column of recipes: `recipe: loss · epochs`, the axes in the order in which a label names them."""
+    """Heading of a column of recipes: `recipe: loss · epochs`, the axes in the order in which a label names them."""
     axes = [in_words(axis) for axis in coordinates(tables.trials[0])] if tables.trials else []
     return f"recipe: {' · '.join(axes)}" if axes else "recipe"
 
@@ -74,7 +74,7 @@ def placed(row: Row, key: str) -> str:
 
 
 def held_words(held: Mapping[str, str]) -> str:
-    """`epochs 20, texture 0.9`: what is held while something else is compared."""
+    """`epochs 20, texture .9`: the values held in a comparison."""
     return ", ".join(f"{in_words(axis)} {value}" for axis, value in held.items())
 
 

@@ -1,4 +1,4 @@
-"""What a study answers, as findings: what recipes rely on, what a shift cost, what comparisons found, and limits."""
+"""Answers of a study, as findings: the factors that recipes rely on, the cost of a shift, comparisons, and limits."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def of_slice(rows: Sequence[Row], main: Row | None) -> Recipes:
 
 
 def held_by(main: Row | None) -> Held:
-    """Return what a contrast holds, and the axis that it compares; nothing without one."""
+    """Return the values that a contrast holds, and the axis that it compares; nothing without one."""
     if main is None:
         return Held()
     where = mapping(main.get("where"))
@@ -195,7 +195,7 @@ def _over_doses(rows: Sequence[Row], names: Sequence[str], main: Row) -> list[Ch
 
 
 def _trainings(rows: Sequence[Row], main: Row, free: Collection[str]) -> list[tuple[Training, list[Row]]]:
-    """What is held on the axes that are neither compared nor free -> its rows; of budgets one."""
+    """Values held on the axes that are neither compared nor free -> rows; of budgets one."""
     axis = text_of(main, "axis")
     budget = _budget(rows, main)
     found: dict[tuple[tuple[str, str], ...], list[Row]] = {}
@@ -415,7 +415,7 @@ def _ranked(rows: Sequence[Row]) -> list[Row]:
 
 
 def _outcome(recipe: str, rows: Sequence[Row], above: Above) -> Relied:
-    """Return what the rows of one recipe show. Only factors whose paired difference is shown are ordered."""
+    """Summarize the rows of one recipe. Only factors whose paired difference is shown are ordered."""
     ranked = _ranked(rows)
     of = tuple(dict.fromkeys(text_of(row, "factor") for row in rows))
     if not ranked:
@@ -541,12 +541,12 @@ def findings_of(
         estimates: See contrasts.
         trials: See contrasts.
         environments: See contrasts.
-        leakage: What the leakage check found; None when none was made.
+        leakage: The result of the leakage check; None when none was made.
         seeds: How many were planned when results first existed, and how many now.
         dosed: The axis of the doses, or empty.
-        cautions: What else to know about the data.
+        cautions: Further remarks on the data.
         interventions: The study's changes to pixels.
-        unnamed: What the data say where no column names patients, else empty.
+        unnamed: A remark of the data where no column names patients, else empty.
         paired: Rows of `schema.RELIANCE_CONTRASTS`.
         drawn: Whether images come from a phantom, each drawn for itself.
         split: How the training rows of all seeds come from one pool.
@@ -569,8 +569,9 @@ def answers(
     interventions: Collection[str] = (),
     paired: Sequence[Row] = (),
 ) -> list[Finding]:
-    """Return what the recipes relied on, what the shift cost, what the comparisons of each axis found, and whether it
-    held at equal fit. Of a dose-response the comparisons come first: they are its question.
+    """Return the findings on reliance, on the cost of the shift, on the comparisons of each axis, and on equal fit.
+
+    Of a dose-response the comparisons come first: they are its question.
     """
     stated = [row for row in contrasts if not row.get("exploratory")]
     if not stated:
@@ -620,7 +621,7 @@ def _rank(p: float) -> float:
 
 
 def _family(contrasts: Sequence[Row], main: Row, estimates: Sequence[Row]) -> Family:
-    """Return how many comparisons of an axis showed what, and the leading one."""
+    """Count the conclusions on the comparisons of an axis, and return the leading one."""
     conclusions = [text_of(row, "conclusion") for row in contrasts]
     shown, equal = sum(kind in SHOWN for kind in conclusions), conclusions.count("equivalent")
     against = list(dict.fromkeys(text_of(row, "b") for row in contrasts))
@@ -649,7 +650,7 @@ def _family(contrasts: Sequence[Row], main: Row, estimates: Sequence[Row]) -> Fa
 
 
 def _matched(contrasts: Sequence[Row], main: Row, how: str) -> Row | None:
-    """The comparison of the same two matched so, which holds all that the leading one holds but what it runs along."""
+    """The matched comparison of the same two, which otherwise holds everything that the leading one holds."""
     keys = ("a", "b", "measure", "environment", "factor", "layer")
     held = mapping(main.get("where"))
     same = [
@@ -667,7 +668,7 @@ def _matched(contrasts: Sequence[Row], main: Row, how: str) -> Row | None:
 
 
 def limits(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Finding]:
-    """Return what a study does not show, a finding each."""
+    """Return the limits of a study, a finding each."""
     stated = [row for row in contrasts if not row.get("exploratory")]
     open_ = [row for row in stated if row.get("conclusion") in ("not shown", "depends on the scale")]
     measures = {text_of(row, "measure") for row in estimates}
@@ -687,7 +688,7 @@ def limits(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Finding]:
 
 
 def _reach(open_: Sequence[Row]) -> Reason:
-    """Return what the design could detect in comparisons that showed nothing, measure by measure, where it is known."""
+    """Return the difference that the design could detect in inconclusive comparisons, by measure, where it is known."""
     found: dict[str, list[float]] = {}
     beyond = 0
     for row in open_:

@@ -136,7 +136,7 @@ class Decision:
     """Conclusion on a contrast within its family; all p-values are Holm's.
 
     equivalence_low, equivalence_high: the interval that decides on equivalence, of the level that was tested: 90% for
-    two one-sided tests at 0.05, more where Holm corrects them. It lies within the margin wherever equivalence is shown.
+    two one-sided tests at 0.05, more where Holm corrects them. It is within the margin wherever equivalence is shown.
     NaN without a margin.
     """
 
@@ -163,7 +163,7 @@ class SeedValues:
 
 
 def contrast(a: Panel, b: Panel, name: str, margin: float | None = None) -> Contrast:
-    """How far recipe a lies above recipe b by a measure: a - b.
+    """Estimate the difference of two recipes by a measure: a - b.
 
     Paired by seed number and by patient code. Where the panels show different patients (two environments) these stand
     alone and only the seeds are paired. Under 3 common seeds nothing is tested.
@@ -187,7 +187,7 @@ def combination(
 
 
 def compare(parts: Sequence[Evaluated], weights: Float[np.ndarray, "m *s"], margin: float | None = None) -> Contrast:
-    """The contrast of what has been evaluated already; weights [m], or [m, s] where they differ by seed."""
+    """The contrast of evaluated panels; weights [m], or [m, s] where they differ by seed."""
     whole = combine(parts, weights)
     seeds = {int(seed) for part in parts for seed in part.seeds}
     shared = reduce(np.intersect1d, [part.patients for part in parts])
@@ -289,7 +289,7 @@ def sign_flip(differences: Float[np.ndarray, " s"]) -> tuple[float, float]:
 def holm(p: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
     """Holm's (1979) adjusted p-values of a family.
 
-    NaN stays NaN, but counts: the family is what was stated, not what could be computed.
+    NaN stays NaN, but counts: the family is that of the stated comparisons, not of those that could be computed.
     """
     order = np.argsort(np.where(np.isnan(p), np.inf, p), kind="stable")
     stepped = np.minimum(1.0, np.maximum.accumulate(p[order] * holm_factors(p)[order]))
@@ -307,13 +307,12 @@ def holm_factors(p: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
 
 
 def decide(family: Sequence[Contrast], alpha: float = ALPHA) -> list[Decision]:
-    """What each contrast of a stated family amounts to; differences, equivalences and non-inferiorities are each
-    corrected by Holm.
+    """Decide on each contrast of a stated family.
 
-    A difference that is shown is called one even where it also lies within the margin. One that needs two scales and is
-    shown on one of them, or on both with opposite signs, `depends on the scale`; the other scale's p-values are
-    corrected as a family too. What is neither shown to differ nor shown to be equivalent is `not shown`; what could not
-    be tested is `undefined`.
+    Differences, equivalences and non-inferiorities are each corrected by Holm. A difference that is shown is called one
+    even where it is also within the margin. One that needs two scales and is shown on one of them, or on both with
+    opposite signs, `depends on the scale`; the other scale's p-values are corrected as a family too. Contrasts that are
+    neither shown to differ nor shown to be equivalent are `not shown`; those that could not be tested are `undefined`.
     """
     p: list[float] = holm(np.array([one.p for one in family])).tolist()
     depends = _on_one_scale(family, alpha)
@@ -336,7 +335,7 @@ def decide(family: Sequence[Contrast], alpha: float = ALPHA) -> list[Decision]:
 
 
 def _tested_for_equivalence(one: Contrast, alpha: float) -> tuple[float, float, float]:
-    """Level and ends of the interval that lies within the margin just where both one-sided tests reject at alpha."""
+    """Level and ends of the interval that is within the margin just where both one-sided tests reject at alpha."""
     half = float(stats.t.ppf(1 - alpha, one.df)) * one.standard_error
     return 1 - 2 * alpha, one.value - half, one.value + half
 

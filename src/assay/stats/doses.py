@@ -41,7 +41,7 @@ from assay.stats.rows import CONFOUNDER
 
 @dataclass(frozen=True)
 class Dose:
-    """What a recipe said when p of a class bore the confounder in training."""
+    """Outputs of a recipe when a share p of a class had the confounder in training."""
 
     p: float
     panel: Panel
@@ -70,7 +70,7 @@ def interaction(a: Curve, b: Curve, name: str, margin: float | None = None) -> C
 
 
 def outcome(curve: Curve, name: str) -> Contrast:
-    """What the doses change: the mean over p > 0 of a measure less that at p = 0, over the seeds kept at every dose.
+    """The effect of the doses: the mean over p > 0 of a measure less that at p = 0, over the seeds kept at every dose.
 
     Raises ValueError unless the first dose is 0 and there is another.
     """
@@ -84,11 +84,11 @@ def interaction_seeds(
 ) -> Contrast:
     """The same of a number per seed that has no patients behind it, such as a flip rate; p = 0 first.
 
-    Over the seeds that have a number at every dose. bounded: whether it lies within 0 and 1, so that there are two
+    Over the seeds that have a number at every dose. bounded: whether it is within 0 and 1, so that there are two
     scales; an effect on the logit has its own alone, and `scales` is then None. Errors within models are taken as one
     at all p > 0, whose models meet the same samples, and as independent of those at p = 0 and of the other recipe's:
-    that errs on the wide side wherever samples move these alike. Raises ValueError unless both have equally many
-    doses, at least 2.
+    that errs on the wide side wherever samples move these alike. Raises ValueError unless both have equally many doses,
+    at least 2.
     """
     if len(a) != len(b) or len(a) < 2:
         raise ValueError(f"{len(a)} and {len(b)} doses: give both recipes the same ones, 0 and at least another")
@@ -153,8 +153,8 @@ Beyond = Literal["", "high", "value", "low"]
 class HalfDose:
     """A half-dose with its 95% interval, in units of p.
 
-    beyond: the first of high, value and low that lies beyond the greatest dose, and is NaN as those before it are:
-    `high` where the interval alone is open, `value` where the half-dose is censored, `low` where even its lower end is.
+    beyond: the first of high, value and low beyond the greatest dose, and is NaN as those before it are: `high` where
+    the interval alone is open, `value` where the half-dose is censored, `low` where even its lower end is.
     margin: m(0) less chance. reason: why there is none, if so.
     """
 
@@ -184,9 +184,9 @@ def half_dose(curve: Curve, name: str, chance: float) -> HalfDose:
     """The half-dose of a recipe's doses, p = 0 first and ascending, by a measure of which more is better.
 
     Over the seeds that were kept at every dose. NaN with a reason where the interval at p = 0 reaches chance.
-    chance: that of the test rows at p = 0, whose margin is halved, so that what is crossed is one level for all doses.
-    It is that of every dose where the classes keep their ratio, as test environments do; an average precision, whose
-    chance is the share of positives, would else be held against the share at p = 0.
+    chance: that of the test rows at p = 0, whose margin is halved, so that the level to cross is the same for all
+    doses. It is that of every dose where the classes keep their ratio, as test environments do; an average precision,
+    whose chance is the share of positives, would else be held against the share at p = 0.
     """
     parts = [evaluate(dose.panel, name) for dose in curve]
     doses = np.array([dose.p for dose in curve])
@@ -273,7 +273,7 @@ def first_zero(points: Float[np.ndarray, " g"], line: Float[np.ndarray, " g"]) -
 
 @dataclass(frozen=True)
 class Amount:
-    """A recipe trained on so many rows: its doses, p = 0 first, and what it said at p = 0 about clean images."""
+    """A recipe trained on so many rows: its doses, p = 0 first, and its outputs at p = 0 on clean images."""
 
     rows: float
     clean: Panel
@@ -379,7 +379,7 @@ def _changes(doses: Sequence[Evaluated], scale: Scale) -> list[Term]:
 
 
 def _slope(side: _Side, weight: Float[np.ndarray, " n"], changes: Sequence[float]) -> float:
-    """How the change moves with clean performance, between the two amounts that the level lies between."""
+    """Slope of the change over clean performance, between the two amounts that enclose the level."""
     j = max(int(np.flatnonzero(weight)[-1]), 1)
     step = float(side.values[j] - side.values[j - 1])
     return (changes[j] - changes[j - 1]) / step if step else 0.0
@@ -398,7 +398,7 @@ def _unreached(sides: Sequence[_Side]) -> Reason:
 def uneven_rows(trained: Iterable[tuple[Mapping[str, str], int]], axis: str) -> Reason:
     """Return a caution where training rows differ along the doses; nothing where they do not.
 
-    trained: where each training environment lies on the axes of the study, and its rows. axis: that of the doses.
+    trained: the values of each training environment on the axes of the study, and its rows. axis: that of the doses.
     """
     counts: dict[tuple[tuple[str, str], ...], dict[str, int]] = {}
     for coordinates, rows in trained:

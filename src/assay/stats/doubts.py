@@ -186,7 +186,7 @@ def _uneven_rows(environments: Sequence[Row], trials: Sequence[Row], dosed: str)
 
 
 def _at_chance(estimates: Sequence[Row], dosed: str) -> list[Finding]:
-    """Whether nothing was learned that any test sees: of a dose-response, of what was trained without a dose."""
+    """Whether nothing was learned that any test sees: of a dose-response, by the trials without a dose."""
     rows = [
         row
         for row in estimates
@@ -291,7 +291,7 @@ def _pooling_group(row: Row) -> tuple[str, ...]:
 
 
 def outlying_seeds(seeds: Sequence[Row], contrasts: Sequence[Row]) -> list[Reason]:
-    """Caution about seeds that lie far from the others of their recipe, in what is compared.
+    """Caution about seeds that are far from the others of their recipe, in the compared measures.
 
     A recipe that fails with one seed in five looks better than it is in most sets of 3 to 5 seeds, and one that did
     fail is not described by a mean. The spread is robust and of all recipes together, since 3 seeds have none to speak
@@ -347,7 +347,7 @@ def _folds(contrasts: Sequence[Row], trials: Sequence[Row]) -> list[Finding]:
 
 
 def _one_pool(contrasts: Sequence[Row], trials: Sequence[Row], split: Split) -> list[Finding]:
-    """Seeds that redraw little of the training rows show little of what another training set would change."""
+    """Caution that seeds which redraw little of the training rows hardly show the effect of another training set."""
     if not split or all(math.isnan(numeric(row, "p")) for row in contrasts):
         return []
     code = {"shares": Code.ONE_POOL, "column": Code.FIXED_TRAINING_ROWS}[split]

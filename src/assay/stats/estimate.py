@@ -95,7 +95,7 @@ def moderated(
     """Compute the seeds' part of the variances of a pooling group of m contrasts, and its degrees of freedom.
 
     A variance that is small by chance is drawn toward the mean of its group, which counts as `PRIOR` degrees of
-    freedom. One that is larger than what comes out stays as it is, with its own degrees of freedom.
+    freedom. One that is larger than the result stays as it is, with its own degrees of freedom.
 
     Args:
         own: The variance of one seed's value in each contrast.
@@ -180,7 +180,8 @@ class Estimate:
 class Uncertainty:
     """The standard error of a mean over seeds and its degrees of freedom, or NaN and why there is none.
 
-    spread: what they are made of, where there is a variance.
+    Attributes:
+        spread: Its components, where there is a variance.
     """
 
     standard_error: float
@@ -198,7 +199,7 @@ def estimate(panel: Panel, name: str) -> Estimate:
 
 
 def summarize(part: Evaluated) -> Estimate:
-    """The estimate of what was evaluated per seed and patient."""
+    """Summarize a measure that was evaluated per seed and patient."""
     sure = uncertainty(part)
     value = float("nan") if part.reason else float(part.values.mean())
     low, high = interval(value, sure.standard_error, sure.df, part.bounds)
@@ -236,10 +237,10 @@ def estimate_seeds(
     standard_errors: within each model. The models are read on the same samples, so their errors do not average out over
     seeds: the square of their mean is added to the variance between seeds. That is the most it can be (errors wholly
     shared), so that the interval errs on the wide side.
-    bounds: what the true value cannot leave. The part of the interval that is between seeds is made on the logit scale,
-    as that of a measure is: Student's covers 0.76 to 0.90 where values are skewed or near an end (docs/statistics.md).
-    Where a seed's value lies beyond an end, by sampling (a Sobol' index of nearly 0), it is Student's, cut at an end
-    that the mean is within.
+    bounds: the range of the true value. The part of the interval that is between seeds is made on the logit scale, as
+    that of a measure is: Student's covers 0.76 to 0.90 where values are skewed or near an end (docs/statistics.md).
+    Where a seed's value is beyond an end, by sampling (a Sobol' index of nearly 0), it is Student's, cut at an end that
+    the mean is within.
     """
     sure = uncertainty_seeds(values, standard_errors)
     value = float(values.mean()) if len(values) else float("nan")
@@ -311,10 +312,10 @@ def interval(
 
 
 def moved(value: float, by: float, bounds: tuple[float, float]) -> float:
-    """Where a value comes to by a step on its scale, as long as `by` is on the plain one. It never leaves the bounds.
+    """Return a value after a step on its scale, as long as `by` is on the plain one. It never leaves the bounds.
 
     The scale is the logit of the value's place within its bounds, the log of its distance from a single one, or the
-    plain one without bounds, and where the value lies on a bound.
+    plain one without bounds, and where the value is on a bound.
     """
     low, high = bounds
     if not low < value < high or (np.isinf(low) and np.isinf(high)):

@@ -33,8 +33,8 @@ def with_ends_of_scale(contrasts: Sequence[Row], estimates: Sequence[Row]) -> li
 def end_of_scale(contrast: Row, estimates: Sequence[Row]) -> Reason:
     """Return the end of the scale at which every value behind a contrast is, as a code; nothing elsewhere.
 
-    The values are those of both recipes, at every budget or dose that is compared. Chance is an end for what is
-    equivalent alone: an interval may also hold chance for want of data.
+    The values are those of both recipes, at every budget or dose that is compared. Chance is an end for equivalent
+    values alone: an interval may also hold chance for want of data.
     """
     sides = [_values(contrast, estimates, side) for side in ("a", "b")]
     rows = [row for side in sides for row in side]

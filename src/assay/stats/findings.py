@@ -26,7 +26,7 @@ Light = Literal["ok", "warn", "bad", "none"]
 
 @unique
 class Kind(StrEnum):
-    """What a finding is about."""
+    """Kinds of findings."""
 
     CONTRAST = "contrast"
     FAMILY = "family"
@@ -102,8 +102,8 @@ class Comparison:
 class Family:
     """The comparisons of one axis, counted, and the one that leads.
 
-    against: the common reference, if there is one. ways: how those with a difference were made. link: what the leading
-    comparison is of the family.
+    against: the common reference, if there is one. ways: how those with a difference were made. link: the role of the
+    leading comparison in the family.
     """
 
     axis: str
@@ -128,7 +128,7 @@ class Matched:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What is held while something is compared: axis and level, and the axis that is compared, if one is."""
+    """Values that are held in a comparison: axis and level, and the axis that is compared, if one is."""
 
     levels: tuple[tuple[str, str], ...] = ()
     axis: str = ""
@@ -136,7 +136,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Relied:
-    """What one recipe relies on.
+    """Reliance of one recipe on factors.
 
     kind: `most` and `unclear` by paired contrasts between factors, `doubtful` where values have not converged,
     `largest` where there are values without intervals, which claim no order, and `undefined` without a value.
@@ -153,7 +153,7 @@ class Relied:
 
 @dataclass(frozen=True, slots=True)
 class Reliance:
-    """What recipes rely on, by one measure."""
+    """Reliance of recipes on factors, by one measure."""
 
     held: Held
     recipes: tuple[Relied, ...]
@@ -259,8 +259,8 @@ class Finding:
 
     id: stable as long as the study asks the same: its kind and its subject. recipe, axis, a, b, environment, factor,
     layer: the subject, each empty where it is not part of it. value, low, high: the estimate with its interval of
-    `level`. reason: why there is no value, or what a caution or a limit is. table, row: the evidence, a table of the
-    run folder and, of contrasts, the id of its row. details: what else a sentence needs.
+    `level`. reason: why there is no value, or the content of a caution or a limit. table, row: the evidence, a table of
+    the run folder and, of contrasts, the id of its row. details: further values that a sentence needs.
     """
 
     kind: Kind
@@ -412,7 +412,7 @@ def comparison_of(row: Row, estimates: Sequence[Row]) -> Comparison:
 
 
 def value_of_row(row: Row, name: str = "") -> Value:
-    """Return the value of an estimate with its interval. A measure that says what it is a share of needs no unit."""
+    """Return the value of an estimate with its interval. A Sobol' index needs no unit."""
     unit = "" if text_of(row, "measure") == "sobol-total" else text_of(row, "unit")
     return Value(name, numeric(row, "value"), numeric(row, "low"), numeric(row, "high"), unit)
 

@@ -39,14 +39,14 @@ from assay.stats.metrics import (
 
 @dataclass(frozen=True)
 class Answers:
-    """What one model said about n images: logits [n, k], class codes [n], and how its calls are made.
+    """Outputs of one model on n images: logits [n, k], class codes [n], and the rules of its calls.
 
     threshold: on the positive probability, one for all rows or one per row. fold: which fold's model answered, if any.
-    maps: of a segmentation what is kept of each image's map (docs/reference/maps.md), and `operating` [n, levels], the
+    maps: of a segmentation the columns of each image's map (docs/reference/maps.md), and `operating` [n, levels], the
     logits at which its model reaches each level of sensitivity on validation lesions; empty otherwise.
-    middle: of several classes that are grades the one is called beyond which less than half of the probability lies,
-    as ordinal models do; else the likeliest. cut: the first class that counts as positive where classes are cut in two.
-    specific: [n, levels], the log-odds of lying at or above the cut from which validation specificities are reached.
+    middle: of several classes that are grades the one is called beyond which the probability is less than a half, as
+    ordinal models do; else the likeliest. cut: the first class that counts as positive where classes are cut in two.
+    specific: [n, levels], the log-odds of being at or above the cut from which validation specificities are reached.
     """
 
     logits: Float[np.ndarray, "n k"]
@@ -84,7 +84,7 @@ Patients = Int[np.ndarray, " n"]
 
 
 def auroc(answers: Answers, value: float, patient: Patients) -> Rows:
-    """AUROC: how far the row's share of rightly ordered partners lies from the mean, over the pairs (Hajek, DeLong)."""
+    """AUROC: deviation of the row's share of rightly ordered partners from the mean, over the pairs (Hajek, DeLong)."""
     return _auroc(answers.score, answers.target, answers.fold, value, patient)
 
 

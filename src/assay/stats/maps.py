@@ -1,7 +1,7 @@
-"""What columns of summarized maps (docs/reference/maps.md) are worth: pure functions, most of them per image.
+"""Measures from columns of summarized maps (docs/reference/maps.md): pure functions, most of them per image.
 
-Overlap is told under a named convention for empty masks (`EMPTY`), because the choice reorders models: an image without
-a lesion has a Dice of 0/0 when nothing is predicted and of 0 as soon as one pixel is.
+Overlap is computed under a named convention for empty masks (`EMPTY`), because the choice reorders models: an image
+without a lesion has a Dice of 0/0 when nothing is predicted and of 0 as soon as one pixel is.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def dice(truth: Counts, predicted: Counts, hit: Counts, empty: Empty) -> Scores:
     """2 hit / (truth + predicted), 0..1, per image; pixels of the truth, of the prediction and of both. Dice (1945).
 
     The arrays broadcast, so that `truth[:, None]` goes with counts at several thresholds. The denominator is 0 where
-    both masks are empty; see `EMPTY` for what is said then.
+    both masks are empty; see `EMPTY` for the value then.
     """
     return _under(empty, 2 * np.asarray(hit, np.float64), truth + predicted.astype(np.int64), truth, predicted)
 
@@ -98,7 +98,7 @@ def _ratio(over: Scores, under: Counts, otherwise: float | Scores) -> Scores:
 def false_positives(
     area_score: Float[np.ndarray, "n a"], thresholds: Float[np.ndarray, " t"]
 ) -> Bool[np.ndarray, "n t a"]:
-    """Whether an image is called positive at each threshold and minimum area: a component of that area stands there.
+    """Whether an image is called positive at each threshold and minimum area: whether it has a component of that area.
 
     The mean over lesion-free images is their false-positive rate over the plane. Exact at any threshold, on the grid or
     not. It falls as either grows.
@@ -121,9 +121,9 @@ def lesion_hits(
 def threshold_at(lesion_score: Float[np.ndarray, "n l"], floor: Float[np.ndarray, " n"], level: float) -> Metric:
     """The highest threshold at which at least the share `level` of all lesions is found: a logit.
 
-    floor: as in `lesion_hits`, so that what is found need not grow as the threshold falls. Undefined without a lesion,
-    and censored (NaN with a reason) where no threshold finds so many without predicting whole images. Raises ValueError
-    unless 0 < level <= 1.
+    floor: as in `lesion_hits`, so that the number of found lesions need not grow as the threshold falls. Undefined
+    without a lesion, and censored (NaN with a reason) where no threshold finds so many without predicting whole images.
+    Raises ValueError unless 0 < level <= 1.
     """
     if not 0 < level <= 1:
         raise ValueError(f"a level of sensitivity of {level}: give a share above 0 and at most 1")
@@ -244,8 +244,8 @@ def partial_area(curve: FreeResponse, most: float) -> Metric:
     """The mean of `sensitivity_within` over 0 to `most` false positives per image. Range 0..1.
 
     The area under the steps of the curve, divided by `most`: nothing is interpolated between thresholds. Undefined
-    without a lesion, without an image to count false positives on, and where more than a hundredth of what it is the
-    mean over lies above the highest threshold (less counts as 0). Raises ValueError unless `most` is above 0.
+    without a lesion, without an image to count false positives on, and where more than a hundredth of its range is
+    above the highest threshold (less counts as 0). Raises ValueError unless `most` is above 0.
     """
     if not most > 0:
         raise ValueError(f"a partial area up to {most} false positives per image: give a number above 0")

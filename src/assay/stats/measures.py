@@ -44,7 +44,7 @@ def specific_thresholds(logits: Float[np.ndarray, "n k"], target: Int[np.ndarray
 
 
 def at_cut(answers: Answers) -> Answers:
-    """The two-class question whether an image lies at or above the cut, with its log-odds as the logit."""
+    """The two-class question whether an image is at or above the cut, with its log-odds as the logit."""
     target = (answers.target >= answers.cut).astype(np.int64)
     return replace(answers, logits=beyond(answers.logits, answers.cut)[:, None], target=target, cut=1)
 
@@ -186,7 +186,7 @@ def _stray(answers: Answers) -> Terms:
 
 
 def _lesion_free_called(level: float | None, answers: Answers) -> Terms:
-    """The share of lesion-free images in which a component of the smallest area stands."""
+    """The share of lesion-free images with a component of the smallest area."""
     threshold = _threshold(answers, level)
     called = answers.maps["area_score"][:, _AREA] >= threshold
     terms = _mean(called * 1.0, answers.maps["truth"] == 0, _NO_FREE)

@@ -311,7 +311,7 @@ def log_loss(logits: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"]) ->
 
 
 def calibration_pairs(logits: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"]) -> tuple[np.ndarray, np.ndarray]:
-    """What is claimed and what came.
+    """Return predicted probabilities and outcomes.
 
     With two classes the positive probability and the outcome; with several the highest probability and whether its
     class was right.
@@ -332,9 +332,9 @@ def calibration_error(
 ) -> Metric:
     """Expected calibration error, l1, over 15 bins of equal mass: the mean over rows of |claimed - came| of their bin.
 
-    See `calibration_pairs` for what is compared. Range 0..1. Even a calibrated model has a positive value, the greater
-    the fewer images a bin has: compare it at equal n. Naeini, Cooper and Hauskrecht (2015); equal mass: Nguyen and
-    O'Connor (2015). Undefined without images.
+    See `calibration_pairs` for the compared values. Range 0..1. Even a calibrated model has a positive value, the
+    greater the fewer images a bin has: compare it at equal n. Naeini, Cooper and Hauskrecht (2015); equal mass: Nguyen
+    and O'Connor (2015). Undefined without images.
     """
     if reason := class_fault(logits, target):
         return undefined(reason)

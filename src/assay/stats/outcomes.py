@@ -93,14 +93,16 @@ _ERROR, _INCREASE = "distorted-error", "distorted-error-increase"
 
 
 def corruption_rows(estimates: Sequence[Mapping[str, Any]], axis: str, against: str) -> list[dict[str, Any]]:
-    """`corruption-error` and `relative-corruption-error` of every recipe by family, and their means over families: rows
-    as those of estimates.
+    """Make the rows of `corruption-error` and `relative-corruption-error` of every recipe, as those of estimates.
 
-    estimates: rows that hold `distorted-error` and `distorted-error-increase` by severity (`level`) and as the mean
-    over severities, means over seeds. The baseline of a recipe is the one that has `against` on this axis and all else
-    alike; `group` names it. There is no interval. A recipe without a baseline, or one that lacks a severity, gets no
-    row; where a family is undefined or has none the mean is undefined too. So is the relative one where the interval of
-    what the baseline's errors increase by holds 0: a ratio to what may be nothing says nothing.
+    By family, and their means over families. There is no interval. A recipe without a baseline, or one that lacks a
+    severity, gets no row; where a family is undefined or has none the mean is undefined too. So is the relative one
+    where the interval of the increase of the baseline's errors contains 0, since the denominator may be 0.
+
+    Args:
+        estimates: Rows that hold `distorted-error` and `distorted-error-increase` by severity (`level`) and as the mean
+            over severities, means over seeds.
+        against: The baseline of a recipe has this value on the axis and all else alike; `group` names it.
     """
     absolute = _ratios(estimates, axis, against, _ERROR, CORRUPTION, corruption_error)
     return absolute + _ratios(estimates, axis, against, _INCREASE, RELATIVE, relative_corruption_error)

@@ -1,4 +1,4 @@
-"""What one recipe's seeds said about one environment, and a measure of it per seed and patient."""
+"""Outputs of one recipe's seeds in one environment, and a measure of them per seed and patient."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Panel:
     fold: int64 [s, n], which fold's model answered; pairs of an AUROC are then taken within a fold only.
     tested: bool [s, n], which rows a seed answered at all (all of them when None).
     thresholds: [s], or [s, n] where folds have their own, on the positive probability (0.5 when None).
-    maps: of a segmentation, name -> [s, n, ...], what is kept of each image's map (see `Answers`).
+    maps: of a segmentation, name -> [s, n, ...], the columns of each image's map (see `Answers`).
     middle, cut: how calls of grades are made, and where grades are cut in two (see `Answers`).
     specific: [s, n, levels], the log-odds from which validation specificities are reached at the cut.
     seeds: int64 [s], their numbers, by which panels are paired (0 .. s-1 when None); a collapsed seed is left out.
@@ -83,7 +83,7 @@ class Panel:
         )
 
     def answers(self, position: int) -> tuple[Answers, Int[np.ndarray, " m"]]:
-        """What the seed at this position said about the rows it answered, and their patients."""
+        """Outputs of the seed at this position on the rows it answered, and their patients."""
         here = np.ones(len(self.target), dtype=bool) if self.tested is None else self.tested[position]
         threshold: float | np.ndarray = 0.5
         if self.thresholds is not None:
@@ -103,7 +103,7 @@ class Evaluated:
     """A measure per seed, with the contribution of each patient to each.
 
     values: [s]. contributions: [s, p], zero where a seed did not see a patient. patients: [p] codes, sorted.
-    bounds: what the values cannot leave. reason: why the measure is undefined, if it is.
+    bounds: the range of the values. reason: why the measure is undefined, if it is.
     """
 
     values: Float[np.ndarray, " s"]

@@ -1,4 +1,4 @@
-"""What a contrast can detect: from a standard error that was found, or from assumptions before anything has run."""
+"""Detectable differences of a contrast: from a measured standard error, or from assumptions before anything has run."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def reachable(
 
 
 def found_reachable(family: Sequence[Contrast], groups: Sequence[int], size: int) -> float:
-    """What contrasts of one kind can detect: one figure for all, from the mean of their variances.
+    """Return the detectable difference of contrasts of one kind: one figure for all, from the mean of their variances.
 
     The least of several noisy standard errors would promise too much. NaN where none has a variance.
 
@@ -107,7 +107,7 @@ def found_reachable(family: Sequence[Contrast], groups: Sequence[int], size: int
 
 @dataclass(frozen=True, slots=True)
 class Assumptions:
-    """What is taken for granted when nothing has run yet. Defaults are what small trials of the phantom study showed.
+    """Assumptions about power before anything has run. Defaults come from small trials of the phantom study.
 
     value: AUROC or share expected. seed_sd: standard deviation of the paired difference over seeds of one training
     each. correlation: of two recipes' contributions of the same patient.
@@ -118,7 +118,7 @@ class Assumptions:
     correlation: float = 0.5
 
     def sentence(self, folds: int = 1) -> str:
-        """The assumptions in words, to stand beside the number."""
+        """The assumptions in words, to be shown with the number."""
         independent = f"between trainings ({folds} folds of a seed taken for independent)"
         between = "between seeds" if folds == 1 else independent
         return (
@@ -150,10 +150,9 @@ def planned(
     """The difference that a contrast could detect at 80% power with so many seeds and patients of either class.
 
     For AUROC (binary or macro) the variance over patients is Hanley and McNeil's (1982); for shares and bounded means
-    it is at most that of a share, which is what is taken. With folds a seed's value is the mean of as many trainings,
-    taken for independent. group: contrasts of its pooling group.
-    NaN under 3 seeds, under 2 patients of a class where the measure ranks one above the other,
-    under 2 patients behind it otherwise, and where `rests_on` says None.
+    it is at most that of a share, which is used. With folds a seed's value is the mean of as many trainings, taken for
+    independent. group: contrasts of its pooling group. NaN under 3 seeds, under 2 patients of a class where the measure
+    ranks one above the other, under 2 patients behind it otherwise, and where `rests_on` says None.
     """
     patients = rests_on(name, positives, negatives)
     fewest = min(positives, negatives) if name in OF_RANKS else patients

@@ -89,7 +89,7 @@ def belongs(estimate: Row, contrast: Row, side: str) -> bool:
 
 
 def find(estimates: Sequence[Row], contrast: Row, side: str) -> Row | None:
-    """The estimate of one side of a contrast, of the trained network where references stand beside it.
+    """Return the estimate of one side of a contrast, of the trained network where there are references too.
 
     None when none, or more than one, fits.
     """

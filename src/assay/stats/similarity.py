@@ -70,8 +70,8 @@ def hsic(one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "n e"]) -> floa
     """The Hilbert-Schmidt independence criterion with linear kernels, without bias (Song et al. 2012, their HSIC_1).
 
     Its expectation is the sum of the squared covariances of the units of both, whatever n (at least 4) and however many
-    units there are: 0 for what is independent, so that it may be negative. In the squared units of both. NaN with fewer
-    images.
+    units there are: 0 for independent representations, so that it may be negative. In the squared units of both. NaN
+    with fewer images.
     """
     _same_images([one], [other])
     if len(one) < FEWEST:
@@ -91,12 +91,12 @@ def cka_matrix(
 ) -> Float[np.ndarray, "a b"]:
     """Linear CKA (Kornblith et al. 2019) of every pair of representations, each HSIC term being unbiased.
 
-    HSIC(x, y) / sqrt(HSIC(x, x) HSIC(y, y)), from -1 to 1: 0 in expectation for what is independent, and slightly
-    negative as often as not, which is kept. The biased form nears 1 for any two layers of more units than images.
-    NaN where either is undefined.
+    HSIC(x, y) / sqrt(HSIC(x, x) HSIC(y, y)), from -1 to 1: 0 in expectation for independent representations, and
+    slightly negative as often as not, which is kept. The biased form nears 1 for any two layers of more units than
+    images. NaN where either is undefined.
 
     Goes through the images' Gram matrices block by block, or through the units' covariances, whichever is cheaper, and
-    holds a copy of what is given in float64 and 16 MB beside.
+    holds a copy of the input in float64 and another 16 MB.
     """
     _same_images(ones, others)
     shape = (len(ones), len(others))
@@ -274,7 +274,7 @@ def _squared_products(xs: Sequence[np.ndarray], ys: Sequence[np.ndarray]) -> tup
 
 
 def _gram_rows(xs: Sequence[np.ndarray], start: int, step: int) -> Float[np.ndarray, "layers m"]:
-    """Some rows of every Gram matrix from the diagonal on. What lies right of them counts for its mirror image too."""
+    """Some rows of every Gram matrix from the diagonal on. Entries right of the diagonal count twice, by symmetry."""
     found = np.stack([x[start : start + step] @ x[start:].T for x in xs])
     found[:, :, found.shape[1] :] *= math.sqrt(2)
     return found.reshape(len(xs), -1)
@@ -303,7 +303,7 @@ Conclusion = Literal["beyond seeds", "not shown", "undefined"]
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
-    """How alike models of two recipes are, beside how alike the seeds of each are.
+    """Similarity of the models of two recipes, compared with that of the seeds of each.
 
     value: mean likeness of a model of a and one of b of another seed. within: of two seeds of a; against_within: of b.
     below: the mean of the two, less the value: how much less alike the recipes are than seeds alone; with its 95%
@@ -379,7 +379,7 @@ def beyond_seeds(
 
 
 def conclusions(family: Sequence[Likeness]) -> list[tuple[float, Conclusion]]:
-    """Of each likeness of a family its p after Holm, and what it amounts to."""
+    """Return the p after Holm of each similarity of a family, and the conclusion."""
     adjusted: list[float] = holm(np.array([one.p for one in family])).tolist()
     return [(p, "undefined" if math.isnan(p) else "beyond seeds" if p < ALPHA else "not shown") for p in adjusted]
 

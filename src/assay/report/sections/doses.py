@@ -64,11 +64,12 @@ def _ties(tie: Mapping[str, Any]) -> bool:
 
 
 def where_borne(evidence: Evidence, environment: str) -> str:
-    """`p: the share of present images that bear the confounder in training. In reversed it is on no
-    present image and on all others.`; empty where no confounder is a marking, or markings lie on other classes each.
+    """Explain which images have the confounder; empty where none is a marking, or markings are on different classes.
 
-    What all images bear alike, as the noise of every scan, is no confounder where there is another. An environment
-    whose images bear it as those trained on do, dose by dose, is said to do so; of one that changes otherwise, nothing.
+    `p: the share of present images that bear the confounder in training. In reversed it is on no present image and on
+    all others.` A property of all images alike, as the noise of every scan, is no confounder where there is another. An
+    environment whose images bear it as those trained on do, dose by dose, is said to do so; of one that changes
+    otherwise, nothing.
     """
     dosed, points = evidence.outline.dosed, _points(evidence)
     most = max((float(point["coordinates"].get(dosed, 0)) for point in points), default=0.0)
@@ -182,7 +183,7 @@ def _kept(evidence: Evidence, environment: str) -> Callable[[Row], bool]:
 
 
 def _by_confounder(evidence: Evidence, rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
-    """Panels: the confounders, where they are not what is compared; rows in the order of their doses."""
+    """Panels: the confounders, where they are not compared; rows in the order of their doses."""
     apart = evidence.outline.axis != CONFOUNDER
     of = [coordinates(row).get(CONFOUNDER, "") if apart else "" for row in rows]
     order = sorted(zip(of, rows, strict=True), key=lambda pair: float(dose_of(evidence)(pair[1])))
@@ -195,7 +196,7 @@ def dose_of(evidence: Evidence) -> Callable[[Row], str]:
 
 
 def _clean_levels(evidence: Evidence, clean: str, rows: Sequence[Row], levels: Sequence[str]) -> list[Reference]:
-    """A dashed level for each curve of a panel: what its recipe reaches at p = 0 where no image is marked."""
+    """A dashed level for each curve of a panel: its recipe's value at p = 0 where no image is marked."""
     recipes = {row["recipe"] for row in rows if dose_of(evidence)(row) == "0"}
     found = evidence.estimates(evidence.outline.measure, _kept(evidence, clean)) if clean else []
     return [
@@ -211,8 +212,10 @@ def _clean_levels(evidence: Evidence, clean: str, rows: Sequence[Row], levels: S
 
 
 def changes_in(evidence: Evidence, environment: str) -> tuple[list[Row], str]:
-    """The mean changes over the doses that figures show there, of the study's performance: one per curve, but for
-    those of fewer doses than others under the same confounder, which are means of something else. What was left out.
+    """The mean changes over the doses that figures show there, of the study's performance: one per curve.
+
+    Curves with fewer doses than others under the same confounder are means of something else, and are left out. The
+    second value lists them.
     """
     view = evidence.outline
     rows = [
@@ -297,7 +300,7 @@ def _half_dose(evidence: Evidence, row: Row, greatest: float) -> Mark:
 
 
 def interactions(tables: Tables) -> Sheet | None:
-    """Every dose-response that was compared: the difference, its p on either scale, what it amounts to."""
+    """Table of every compared dose-response: the difference, its p on either scale, and the conclusion."""
     rows = [row for row in tables.contrasts if over_doses(row)]
     places = column_places(rows)
     lines = [
@@ -331,7 +334,7 @@ def interactions(tables: Tables) -> Sheet | None:
 
 
 def _in_words(row: Row) -> str:
-    """`triplet loses more, or gains less, than supcon, on both scales`; what was equal without a dose in brackets."""
+    """`triplet loses more, or gains less, than supcon, on both scales`; equal values without a dose in brackets."""
     more, less = ("keeps more, or loses less", "loses more, or gains less")
     if not is_performance(row["measure"]) or not higher_is_better(row["measure"]):
         more, less = ("rises more, or falls less", "falls more, or rises less")
@@ -466,7 +469,7 @@ def _clean_panels(
 
 
 def _changes(evidence: Evidence, rows: Sequence[Row], levels: Sequence[str], where: str) -> list[Panel]:
-    """A panel per confounder, where these are not what is compared; all with the same limits."""
+    """A panel per confounder, where these are not compared; all with the same limits."""
     apart = evidence.outline.axis != CONFOUNDER
     of = [coordinates(row).get(CONFOUNDER, "") if apart else "" for row in rows]
     marks = {
@@ -527,7 +530,7 @@ def probed(evidence: Evidence) -> list[Figure]:
 
 
 def in_training(evidence: Evidence) -> str:
-    """What a dose p was in training, of confounders that are put on images and of factors that these have."""
+    """Explain a dose p in training, of confounders that are put on images and of factors that these have."""
     dosed = dict(_dosed(evidence).values())
     put_on = [made for made in dosed.values() if "component" in made]
     said = [f"In training a confounder was put on a share p of {_class(put_on[0]['share'])}."] if put_on else []
@@ -560,8 +563,9 @@ def dosed_factors(evidence: Evidence) -> dict[Rest, str]:
 
 
 def _dosed(evidence: Evidence) -> dict[Rest, tuple[str, Mapping[str, Any]]]:
-    """Recipe without its dose -> what its training at the greatest of its doses has otherwise than that at p = 0: a
-    name, and the intervention or the association that the spec has under it.
+    """Recipe without its dose -> the difference between its training at the greatest dose and at p = 0.
+
+    The difference is a name, and the intervention or the association that the spec has under it.
     """
     view = evidence.outline
     if not view.doses:

@@ -119,7 +119,7 @@ def _budget(row: Row) -> str:
 
 
 def _shift(evidence: Evidence, rows: Sequence[Row], names: Sequence[str], main: str) -> str:
-    """With how many levels the main environment's interval lies apart from the first one's; neutral where none does."""
+    """Count the levels at which the main environment's interval is apart from the first one's; neutral if none."""
     name, first = measure_name(evidence.outline.measure), names[0]
     by_level = _by_level(evidence, rows)
     both = [(found[main], found[first]) for found in by_level.values() if main in found and first in found]
@@ -130,7 +130,7 @@ def _shift(evidence: Evidence, rows: Sequence[Row], names: Sequence[str], main: 
 
 
 def _worst(evidence: Evidence, rows: Sequence[Row]) -> str:
-    """The environment whose interval lies on the bad side of all others with every level; empty where none does."""
+    """The environment whose interval is on the bad side of all others with every level; empty where none does."""
     by_level = _by_level(evidence, rows)
     names = distinct(row["environment"] for row in rows)
 
@@ -160,7 +160,7 @@ FRACTION = "fraction"
 
 
 def by_share(evidence: Evidence) -> Figure | None:
-    """A panel per environment; None where no axis is the share of labels, or it is what is compared."""
+    """A panel per environment; None where no axis is the share of labels, or where it is compared."""
     view = evidence.outline
     axis = next((name for name in view.held if FRACTION in name.split("+")), "")
     if not axis:
@@ -286,7 +286,7 @@ def by_severity(evidence: Evidence) -> Figure | None:
 
 
 def _errors_of_clean(evidence: Evidence, environment: str) -> list[Row]:
-    """What the accuracy on the same images leaves, undistorted: the curves begin there. Chance is its, too."""
+    """The error on the same images, undistorted: the curves begin there. Chance is its, too."""
     whole = ("factor", "level", "group", "layer")
     rows = evidence.estimates("accuracy", evidence.outline.shown)
     return [
@@ -472,13 +472,13 @@ def _figure(evidence: Evidence, key: tuple[str, str, str], every: Sequence[Row],
 
 
 def _called(row: Row) -> str:
-    """`AUROC`, or what of it a dose-response compares."""
+    """The name of the compared measure: `AUROC`, or a dose-response of it."""
     name = measure_name(row["measure"])
     return f"the change in {name}" if over_doses(row) else name
 
 
 def _by_place(rows: Sequence[Row]) -> tuple[str, Groups]:
-    """What all places have in common, and place -> its rows by what tells it apart."""
+    """The fields that all places have in common, and place -> its rows by the fields that differ."""
     parts = [_parts(row) for row in rows]
     common = [part for part in parts[0] if all(part in own for own in parts)]
     groups: dict[str, list[Row]] = {}
@@ -539,7 +539,7 @@ def _axis(called: str, axis: str, against: str) -> str:
 
 
 def _shown(rows: Sequence[Row]) -> str:
-    """Which differences are shown, up to three by name, and why an interval beside zero need not be one."""
+    """Which differences are shown, up to three by name, and why an interval next to zero need not be one."""
     shown = [row for row in rows if row["conclusion"] in DIFFERS]
     unproven = [row for row in rows if row["conclusion"] == "not shown"]
     beside = any(numeric(row, "low") * numeric(row, "high") > 0 for row in unproven)

@@ -159,7 +159,7 @@ _NEAR = 0.12
 
 
 def by_explainer(evidence: Evidence) -> Figure | None:
-    """A panel per explainer: the part of each recipe's maps that lies on the lesion."""
+    """A panel per explainer: the share of each recipe's maps on the lesion."""
     rows = [row for row in evidence.estimates(SHOWN, evidence.outline.shown) if not (row["group"] or row["level"])]
     prior = [row for row in rows if row["factor"] == CENTER]
     rows = [row for row in rows if row["factor"] != CENTER]
@@ -178,7 +178,7 @@ def by_explainer(evidence: Evidence) -> Figure | None:
 
 
 def by_size(evidence: Evidence) -> Figure | None:
-    """A panel per size of lesions: what painting them over costs beyond painting over as much elsewhere."""
+    """A panel per size of lesions: the effect of painting them over beyond that of an equal area elsewhere."""
     rows = [row for row in evidence.estimates(OVER, evidence.outline.shown) if not row["group"]]
     groups = [(f"{size} lesions", [row for row in rows if row["level"] == size]) for size in SIZES]
     groups = [(name, own) for name, own in groups if any(not math.isnan(numeric(row, "value")) for row in own)]
@@ -193,8 +193,9 @@ def by_size(evidence: Evidence) -> Figure | None:
 
 
 def by_kind(evidence: Evidence) -> Figure | None:
-    """A panel per kind of lesion: what the answer loses when the image is drawn without them, or they are painted over
-    where it was not drawn.
+    """A panel per kind of lesion: the effect on the answer of drawing the images without them.
+
+    They are painted over in images that were not drawn.
     """
     for measure in (REMOVED, OVER):
         rows = [row for row in evidence.estimates(measure, evidence.outline.shown) if row["group"] and not row["level"]]
@@ -272,7 +273,7 @@ DASHES = {UNTRAINED: "5 3", SHUFFLED: "1 3"}
 
 
 def by_layer(evidence: Evidence) -> Figure | None:
-    """A panel per factor: the trained networks along their layers, and in gray what needs no training."""
+    """A panel per factor: the trained networks along their layers, and in gray the references without training."""
     rows = evidence.estimates("decodability", evidence.outline.shown)
     trained = [row for row in rows if row["group"] == TRAINED]
     if not trained:

@@ -1,4 +1,4 @@
-"""What layers look like: their dimensions, how alike recipes are beside their seeds, and which layers matter."""
+"""Properties of layers: dimensions, similarity of recipes compared with seeds, effects of resetting layers."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _layer(row: Row) -> str:
 
 
 def alike(evidence: Evidence) -> Figure | None:
-    """CKA of the same layer between recipes, a panel per pair; in gray what two seeds of one recipe have."""
+    """CKA of the same layer between recipes, a panel per pair; in gray between two seeds of one recipe."""
     rows = _same_layer(evidence, "cka")
     pairs, cut = _pairs(evidence, rows)
     if not pairs:
@@ -104,7 +104,7 @@ def alike(evidence: Evidence) -> Figure | None:
 
 
 def _title(rows: Sequence[Row]) -> str:
-    """Which layers lie below what seeds alone do, after correction."""
+    """State which layers are below the similarity of seeds alone, after correction."""
     beyond = distinct(short for row in rows if row["conclusion"] == "beyond seeds" for short in [str(row["layer"])])
     if not any(row["conclusion"] for row in rows) or not beyond:
         return "How alike recipes are, layer by layer, beside their seeds"
@@ -116,14 +116,14 @@ def _baseline(row: Row) -> float:
 
 
 def _across(level: str, row: Row) -> Mark:
-    """CKA across recipes, with the interval of how far it lies below the seeds' own."""
+    """CKA across recipes, with the interval of its distance below the seeds' own."""
     gray = _baseline(row)
     ends = (gray - numeric(row, "high"), gray - numeric(row, "low"))
     return Mark(level, numeric(row, "value"), *ends, at=row["layer"], reason=reason_words(row["reason"]))
 
 
 def maps(evidence: Evidence) -> Figure | None:
-    """CKA of all layers and all layers: between two recipes, and beside it between the seeds of each."""
+    """CKA of all layers and all layers: between two recipes, and between the seeds of each."""
     rows = [row for row in evidence.tables.similarities if row["measure"] == "cka" and row["layer"]]
     pairs, cut = _pairs(evidence, [row for row in rows if row["recipe"] != row["against"] and _drawn(evidence, row)])
     pairs = dict(list(pairs.items())[:MAPS])
@@ -155,7 +155,7 @@ def maps(evidence: Evidence) -> Figure | None:
 
 
 def likeness(evidence: Evidence) -> Sheet | None:
-    """A row per pair of recipes and layer: CKA, what the seeds of each have, the distance, and second opinions."""
+    """A row per pair of recipes and layer: CKA, CKA of the seeds of each, the distance, and second opinions."""
     every = [row for row in evidence.tables.similarities if row["recipe"] != row["against"]]
     rows = [row for row in every if row["layer"] == row["against_layer"]]
     places: dict[tuple[str, str, str], dict[str, Row]] = {}
@@ -223,7 +223,7 @@ def _same_layer(evidence: Evidence, measure: str) -> list[Row]:
 
 
 def _drawn(evidence: Evidence, row: Row) -> bool:
-    """Whether a pair differs along the axis of the page and lies in the slice that figures show, with a value."""
+    """Return whether a pair differs along the axis of the page, is in the slice that figures show, and has a value."""
     there = evidence.outline.shown(row) and evidence.outline.shown(_other(row))
     return row["axis"] == evidence.outline.axis and there and not math.isnan(numeric(row, "value"))
 
@@ -247,7 +247,7 @@ def _pairs(evidence: Evidence, rows: Sequence[Row]) -> tuple[dict[tuple[str, str
 
 
 def put_back(evidence: Evidence) -> Figure | None:
-    """AUROC lost when a layer is put back, by layer; a panel for each of what it is put back to."""
+    """AUROC lost when a layer is reset, by layer; a panel for each state that it is reset to."""
     rows = [row for name in PUT_BACK for row in evidence.estimates(name, evidence.outline.shown) if row["layer"]]
     if not rows:
         return None
@@ -266,7 +266,7 @@ def put_back(evidence: Evidence) -> Figure | None:
 
 
 def put_back_table(evidence: Evidence) -> Sheet | None:
-    """A row per recipe and layer: what putting it back costs, and how far training moved its weights."""
+    """A row per recipe and layer: the cost of resetting it, and how far training moved its weights."""
     names = ("auroc-lost-to-start", "accuracy-lost-to-start", "auroc-lost-to-random", "accuracy-lost-to-random",
              "weight-change")  # fmt: skip
     chosen = [row for name in names for row in evidence.estimates(name, lambda _: True)]

@@ -1,4 +1,4 @@
-"""What a segmentation does where there is no lesion: the trade against overlap, the plane, the free response."""
+"""Segmentation without lesions: the trade against overlap, the plane, the free response."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def _by_recipe(evidence: Evidence, measure: str) -> dict[str, Row]:
 
 
 def _ranks(rows: dict[str, Row]) -> dict[str, int]:
-    """The greatest is first; equal values share the better rank, and what has no value has none."""
+    """Rank values, the greatest first. Equal values share the better rank, and missing values have none."""
     values = {recipe: value for recipe, row in rows.items() if not math.isnan(value := numeric(row, "value"))}
     return {recipe: 1 + sum(other > value for other in values.values()) for recipe, value in values.items()}
 
@@ -237,7 +237,7 @@ def _within(region: Sequence[tuple[float, float]], x: float, y: float) -> bool:
 
 
 def _explained(spots: Sequence[Spot], unit: str) -> str:
-    """What is drawn around the points."""
+    """Explain the marks around the points."""
     if not any(spot.region for spot in spots):
         return "Bars: 95% intervals; dots: seeds."
     return (

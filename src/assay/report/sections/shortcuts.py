@@ -1,4 +1,4 @@
-"""The page's table of what tells the target without a network."""
+"""The page's table of predictors of the target that need no network."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def table(tables: Tables) -> Sheet | None:
 
 
 def texts(row: Row) -> tuple[str, ...]:
-    """What, kind, class, AUROC and direction of a row; a dash where there is none."""
+    """Name, kind, class, AUROC and direction of a row; a dash where there is none."""
     value, low, high = (numeric(row, name) for name in ("value", "low", "high"))
     auroc = with_interval(value, low, high) if value == value else NONE
     return str(row["name"]), KINDS[str(row["kind"])], str(row["of"]) or NONE, auroc, str(row["direction"]) or NONE

@@ -37,7 +37,7 @@ MATCHING = {"matched-fit": "at matched fit", MATCHED: "where both are equally go
 
 
 def family(found: Family) -> str:
-    """Return how many comparisons of an axis showed what, and the leading one."""
+    """Count the comparisons of an axis by conclusion, and name the leading one."""
     main = found.leading.row
     told = f"{place(main)}, {difference(found.leading)}"
     if found.link == "alone":
@@ -64,7 +64,7 @@ def matched(found: Matched) -> str:
 
 
 def difference(found: Comparison) -> str:
-    """Return what a comparison found, with both recipes' values, its interval, its p and the seeds it rests on."""
+    """State the result of a comparison, with both recipes' values, its interval, its p and its seeds."""
     row = found.row
     called, there = label(row), where(text_of(row, "environment"))
     a, b = _sides(row)
@@ -91,7 +91,7 @@ def difference(found: Comparison) -> str:
 
 
 def _short(found: Comparison, *, same: bool) -> str:
-    """Return what a comparison found, next to the leading one: `still` where both found the same."""
+    """State the result of a comparison after the leading one: `still` where both agree."""
     row = found.row
     a, b = _sides(row)
     still = "still " if same else ""

@@ -1,4 +1,4 @@
-"""English of findings: the one place where what was found becomes a sentence."""
+"""English of findings: the one place where findings become sentences."""
 
 from __future__ import annotations
 

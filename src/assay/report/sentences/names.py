@@ -1,4 +1,4 @@
-"""English of what sentences have in common: recipes, places, values with intervals."""
+"""English shared by sentences: recipes, places, values with intervals."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def measure_words(name: str) -> str:
 
 
 def label(row: Row) -> str:
-    """Return what a comparison is of: its measure, of a factor; of a dose-response, the change in it."""
+    """Return the subject of a comparison: its measure, of a factor; of a dose-response, the change in it."""
     called, factor = measure_words(text_of(row, "measure")), text_of(row, "factor")
     of = f" of {in_words(factor)}" if factor else ""
     if over_doses(row):
@@ -70,7 +70,7 @@ def spread(values: Sequence[Value], axis: str = "") -> str:
 
 
 def opening(held: Held, text: str) -> str:
-    """Return a text after what is held: `At epochs 16, every loss ...`; `Trained with tag at p = 1, ...`."""
+    """Return a text that opens with the held values: `At epochs 16, every ...`; `Trained with tag at p = 1, ...`."""
     levels = dict(held.levels)
     dose = (CONFOUNDER, "p") if "p" in levels else ()
     others = [f"{in_words(axis)} {value}" for axis, value in levels.items() if axis not in dose]
@@ -91,7 +91,7 @@ def chance_words(level: float) -> str:
 
 
 def value_of(row: Row, places: int | None = None) -> str:
-    """Return the value of a row with its interval. A measure that says what it is a share of needs no unit."""
+    """Return the value of a row with its interval. A measure that names its whole needs no unit."""
     unit = "" if text_of(row, "measure") == "sobol-total" else text_of(row, "unit")
     return with_interval(numeric(row, "value"), numeric(row, "low"), numeric(row, "high"), unit, places)
 
@@ -122,7 +122,7 @@ def amounts(row: Row) -> str:
 
 
 def place(row: Row) -> str:
-    """Return what a comparison held equal, to open a sentence."""
+    """Return the values that a comparison holds equal, to open a sentence."""
     if row.get("at") == "matched-fit":
         return "At matched fit"
     fixed = [f"{in_words(axis)} {value}" for axis, value in mapping(row.get("where")).items()]

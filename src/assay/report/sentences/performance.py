@@ -49,7 +49,7 @@ def widest(found: Fall) -> bool:
 
 
 def worse(found: Fall) -> str:
-    """Return what becoming worse is called."""
+    """Return the verb for becoming worse."""
     return "rise" if found.lower else "fall"
 
 

@@ -266,7 +266,11 @@ WORDS: Mapping[Code, str | Callable[[Fields], str]] = {
 
 
 def reason_words(reason: object) -> str:
-    """Return a reason in English, empty for no reason. reason: a `Reason`, or what a row or a record holds as one."""
+    """Return a reason in English, empty for no reason.
+
+    Args:
+        reason: A `Reason`, or its form in a row or a record.
+    """
     found = _without_noise(read(reason))
     text = ""
     for cause, before in zip(found.causes, (None, *found.causes), strict=False):

@@ -1,4 +1,4 @@
-"""English of what recipes rely on."""
+"""English of reliance."""
 
 from __future__ import annotations
 
