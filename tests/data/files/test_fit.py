@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
+from tests.data.files.test_readers import dicom
 from tests.worlds.files import load, save, write_table
 
 from assay.core.errors import DataError, SpecError
+from assay.data.dataset import Dataset
 from assay.spec.parse import parse_study
 
 HIGH, WIDE, SIZE = 24, 48, 16
@@ -132,3 +136,136 @@ def test_8_bit_images_among_them_keep_their_levels(tmp_path: Path) -> None:
     folder = deep_set(tmp_path / "set", 4095)
     save(folder / "0.png", np.full((SIZE, SIZE), 51, dtype=np.uint8))
     assert float(load(folder).images.read(np.arange(1)).max()) == pytest.approx(0.2, abs=1e-4)
+
+
+# --- the range of a set -----------------------------------------------------------------------------------------------
+
+
+def ranged_set(folder: Path, images: Sequence[np.ndarray | bytes], ending: str = "png", **options: Any) -> Path:
+    for at, image in enumerate(images):
+        path = folder / f"{at}.{ending}"
+        if isinstance(image, bytes):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(image)
+        elif ending == "tif":
+            path.parent.mkdir(parents=True, exist_ok=True)
+            tifffile.imwrite(path, image, **options)
+        else:
+            save(path, image)
+    write_table(folder / "data.csv", [["image", "label"], *([f"{at}.{ending}", at % 2] for at in range(len(images)))])
+    return folder
+
+
+def twelve_bit(n: int = 6, low: int = 0, high: int = 4096) -> list[np.ndarray]:
+    return [np.random.default_rng(at).integers(low, high, (SIZE, SIZE)).astype(np.uint16) for at in range(n)]
+
+
+def raw(dataset: Dataset) -> np.ndarray:
+    images = dataset.images.read(np.arange(len(dataset.images)))
+    return np.round(65535 * images.numpy()[:, 0]).astype(np.int64)
+
+
+def as_12_bit(image: np.ndarray) -> np.ndarray:
+    return np.round(np.minimum(image, 4095) * (65535 / 4095)).astype(np.int64)
+
+
+@pytest.mark.parametrize("bright", [np.full((SIZE, SIZE), 60_000), [(0, 0, 65_535)]], ids=["image", "hot pixel"])
+def test_one_bright_file_or_pixel_does_not_decide_the_range_of_all(tmp_path: Path, bright: Any) -> None:
+    images = twelve_bit()
+    if isinstance(bright, np.ndarray):
+        images[3] = bright.astype(np.uint16)
+    else:
+        images[3][bright[0][:2]] = bright[0][2]
+    dataset = load(ranged_set(tmp_path / "set", images))
+    np.testing.assert_array_equal(raw(dataset), [as_12_bit(image) for image in images])
+    said = "they were read as 12 bit, of 0 to 4,095 (6 images)"
+    assert any(fault.startswith("16-bit files hold values up to 4,09") and said in fault for fault in
+               dataset.card.known_faults)  # fmt: skip
+    assert dataset.card.doubts == (
+        "16-bit images with values far beyond those of the others are clipped to 0 to 4,095, the range of the set: 1 "
+        "of 6 images, line 5; check them",
+    )
+
+
+def test_two_of_six_bright_files_are_no_outliers_and_the_others_are_called_flat(tmp_path: Path) -> None:
+    images = [*twelve_bit(4), *[image * 15 for image in twelve_bit(2)]]
+    dataset = load(ranged_set(tmp_path / "set", images))
+    np.testing.assert_array_equal(raw(dataset), images)
+    (doubt,) = dataset.card.doubts
+    assert doubt.startswith(
+        "most images are nearly of one gray level: in 4 of 6 images of more than 8 bit, 98% of the pixels span less "
+        "than an eighth of the range shown, 0 to 65,535; "
+    )
+
+
+def test_usual_differences_between_files_clip_nothing(tmp_path: Path) -> None:
+    images = [np.minimum(image, most) for image, most in zip(twelve_bit(), (600, 900, 1200, 2000, 1000, 4095),
+                                                            strict=True)]  # fmt: skip
+    dataset = load(ranged_set(tmp_path / "set", images))
+    np.testing.assert_array_equal(raw(dataset), [as_12_bit(image) for image in images])
+    assert dataset.card.doubts == ()
+
+
+def test_white_is_zero_is_inverted_after_stretching(tmp_path: Path) -> None:
+    images = [np.pad(image, ((0, 0), (0, SIZE))) for image in twelve_bit()]
+    inverted = load(ranged_set(tmp_path / "white", images, "tif", photometric="miniswhite"))
+    plain = load(ranged_set(tmp_path / "black", [4095 - image for image in images], "tif"))
+    np.testing.assert_allclose(raw(inverted), raw(plain), atol=1)
+    assert not raw(inverted)[:, : SIZE // 4].any()  # the padding of a wide image
+    assert any("read as 12 bit, of 0 to 4,095 (6 images)" in fault for fault in inverted.card.known_faults)
+    assert np.ptp(raw(inverted)) > 60_000
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME2", "MONOCHROME1"])
+def test_signed_dicom_of_16_bits_takes_the_range_of_its_set(tmp_path: Path, photometric: str) -> None:
+    images = [image.astype(np.int16) - 1024 for image in twelve_bit()]
+    files = [
+        dicom(image, PhotometricInterpretation=photometric, RescaleSlope=1, RescaleIntercept=0) for image in images
+    ]
+    dataset = load(ranged_set(tmp_path / "set", files, "dcm"))
+    shown = np.round((np.stack(images).astype(np.float64) + 4096) * (65535 / 8191)).astype(np.int64)
+    np.testing.assert_array_equal(raw(dataset), 65535 - shown if photometric == "MONOCHROME1" else shown)
+    low, high = int(np.min(images)), int(np.max(images))
+    said = f"signed 16-bit files hold values of {low:,} to {high:,}: they were read as 13 bit, of -4,096 to 4,095"
+    assert f"{said} (6 images)" in dataset.card.known_faults
+    assert dataset.card.doubts == ()
+
+
+def test_declared_padding_does_not_widen_the_range_of_dicom(tmp_path: Path) -> None:
+    images = [image.astype(np.int16) - 1024 for image in twelve_bit()]
+    for image in images:
+        image[0] = -32768
+    dataset = load(ranged_set(tmp_path / "set", [dicom(image, PixelPaddingValue=-32768) for image in images], "dcm"))
+    shown = np.round((np.stack(images)[:, 1:].astype(np.float64) + 4096) * (65535 / 8191)).astype(np.int64)
+    np.testing.assert_array_equal(raw(dataset)[:, 1:], shown)
+    assert not raw(dataset)[:, 0].any()
+
+
+def test_dicom_that_declares_its_bits_or_window_does_not_change(tmp_path: Path) -> None:
+    images = [image // 4 for image in twelve_bit()]
+    for name, tags, top in (("bits", {"BitsStored": 12, "HighBit": 11}, 4095),
+                            ("window", {"WindowCenter": 1000, "WindowWidth": 2000,
+                                        "VOILUTFunction": "LINEAR_EXACT"}, 2000)):  # fmt: skip
+        dataset = load(ranged_set(tmp_path / name, [dicom(image, **tags) for image in images], "dcm"))
+        np.testing.assert_allclose(raw(dataset), np.stack(images) * (65535 / top), atol=1)
+        assert not any("16-bit" in fault for fault in dataset.card.known_faults)
+        assert dataset.card.doubts == ()
+
+
+def test_flat_images_are_doubted_with_the_range_that_was_used(tmp_path: Path) -> None:
+    flat = twelve_bit(low=1000, high=1200)
+    window = {"WindowCenter": 1000, "WindowWidth": 4000}
+    for name, images, ending, used in (
+        ("png", [np.where(np.eye(SIZE, dtype=bool) & (np.arange(SIZE) < 2), 60_000, image) for image in flat], "png",
+         "0 to 65,535"),
+        ("dcm", [dicom(image, **window) for image in flat], "dcm", "-1,000 to 3,000"),
+    ):  # fmt: skip
+        made = [image if isinstance(image, bytes) else image.astype(np.uint16) for image in images]
+        (doubt,) = load(ranged_set(tmp_path / name, made, ending)).card.doubts
+        assert "in 6 of 6 images of more than 8 bit, 98% of the pixels span less than an eighth of the range" in doubt
+        assert f"of the range shown, {used}; scale their values" in doubt
+
+
+def test_dark_images_of_8_bit_are_not_doubted(tmp_path: Path) -> None:
+    folder = ranged_set(tmp_path / "set", [(image // 256).astype(np.uint8) for image in twelve_bit()])
+    assert load(folder).card.doubts == ()

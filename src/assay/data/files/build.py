@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -20,13 +20,16 @@ from assay.data.cache import ArrayCache, ArrayImages, ArrayMasks
 from assay.data.cards import card_of, known_set, without_patients
 from assay.data.dataset import Dataset, Images, PixelScale
 from assay.data.files.decode import (
+    WHOLE,
     Channels,
     Decoded,
     Fact,
     Meaning,
+    Stretch,
     decode_images,
     facts_of,
     file_source,
+    flatness,
     in_threads,
     name_of,
     read_file,
@@ -43,7 +46,6 @@ from assay.data.files.masks import (
     refuse_empty,
     told_of,
 )
-from assay.data.files.pictures import at_full_range
 from assay.data.files.readers import read_picture
 from assay.data.files.skipped import contradiction, labeled_by_masks, refuse_vanished, unequally_lost
 from assay.data.files.table import Problem, Unreadable, left_out, refuse
@@ -73,7 +75,7 @@ class FileCrops:
     channels: Channels
     deep: bool
     cache: ArrayCache
-    bits: int = 16
+    stretch: Stretch = WHOLE
 
     def take(self, kept: Sequence[int]) -> FileCrops:
         """Return the rows at these positions."""
@@ -160,7 +162,7 @@ class Cut:
         crops = self.crops
         asked: list[list[int]] = np.column_stack([self.rows, self.windows, self.places]).tolist()
         sources = [partial(self._window, row, where[:4], where[4:]) for row, *where in asked]
-        stretched = f" {crops.bits} bit" if crops.bits < 16 else ""
+        stretched = "" if crops.stretch == WHOLE else f" {crops.stretch.unsigned} {crops.stretch.signed} bit"
         digests = [f"{crops.digests[row]} crop {where}{stretched}" for row, *where in asked]
         decoded = decode_images(sources, digests, crops.size, crops.deep, crops.channels, crops.cache)
         if decoded.failures:
@@ -171,8 +173,7 @@ class Cut:
     def _window(self, row: int, window: Sequence[int], place: Sequence[int]) -> np.ndarray:
         """Return the native pixels of a window, scaled to their place in the square."""
         picture = read_picture(read_file(self.crops.images[row]), 0)
-        stretched = picture.peak is not None and self.crops.bits < 16
-        pixels = at_full_range(picture.pixels, self.crops.bits) if stretched else picture.pixels
+        pixels = self.crops.stretch.shown(picture.pixels, picture.used)
         height, width = pixels.shape[:2]
         box = placed(height, width, self.crops.size)
         top, bottom = ((at - box.top) * height // box.height for at in (window[0], window[2]))
@@ -224,8 +225,53 @@ def from_files(listing: Listing, spec: DataSpec, cache: ArrayCache, skip_bad_row
 
 
 def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool) -> Dataset:
-    """Return the dataset of decoded images. Position i is row i of the table, in the order of the listing."""
+    """Return the dataset of decoded images. Position i is row i of the table, in the order of the listing.
+
+    Raises:
+        DataError: For bad rows, unless they are to be left out; for a class, or a whole set, of which none is left.
+    """
     hashes = _hashes(pixels.images, cache)
+    depth = _doubts_of_depth(listing, pixels.images)
+    listing, kept = _usable(listing, pixels, hashes, skip_bad_rows)
+    table, native = _table(listing), pixels.native[kept]
+    images = ArrayImages(pixels.images.array, kept)
+    masks, about_masks, warnings = _masks(listing, pixels, kept)
+    mask_hashes = None if pixels.masks is None else _hashes(pixels.masks, cache)[kept]
+    pairs = _near_copies(table, pixels.detail(), kept, cache)
+    if spec.split.together and pairs:
+        table = replace(table, patient=together(table.patient, pairs))
+        warnings = (*warnings, _put_together(pairs))
+    known = listing.about or known_set(listing.title, listing.header)
+    card = card_of(
+        listing.title,
+        known,
+        table,
+        native=native,
+        shape=images.shape,
+        deep=pixels.images.array.dtype == np.uint16,
+        facts=(*listing.facts, *about_masks),
+        warnings=(*listing.warnings, *_noted(pixels.images), *warnings, *_bounded(kept)),
+        left_out=left_out(listing.problems, listing.word),
+        doubts=(*unequally_lost(listing), *depth),
+    )
+    millimeters = _millimeters(spec, table, native)
+    scale = _scale(known.scale if known else PixelScale(), millimeters)
+    content = _content(table, hashes[kept], mask_hashes)
+    dataset = Dataset(table, images, masks, card, scale, content, _told_copies(listing, table, pairs))
+    return replace(
+        dataset,
+        native=native,
+        crops=None if pixels.crops is None else pixels.crops.take(kept.tolist()),
+        millimeters=millimeters,
+        lesions=None if listing.boxes is None else listing.boxes.fitted(native, spec.size),
+        boxes=None if pixels.images.boxes is None else pixels.images.boxes[kept],
+        formats=tuple(path.suffix.lstrip(".").lower() for path in listing.images),
+        near_copies=tuple(pairs),
+    )
+
+
+def _usable(listing: Listing, pixels: Pixels, hashes: np.ndarray, skip_bad_rows: bool) -> tuple[Listing, np.ndarray]:
+    """Return the listing without rows that cannot be used, with a target, and the positions of those kept."""
     listing, decoded = listing.drop(_undecoded(listing, pixels))
     kept = rows_of(decoded)
     if len(listing) and pixels.masks is not None:
@@ -235,69 +281,47 @@ def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache
         if listing.target is None:
             listing = _target_from_masks(listing, pixels.masks.array[kept])
     listing, again = listing.drop(_copies(listing, hashes[kept]))
-    kept = kept[rows_of(again)]
     if not skip_bad_rows:
         refuse(listing.where, listing.problems, listing.word)
     if not len(listing):
         _none_left(listing)
     listing = labeled_by_masks(listing)
     refuse_vanished(listing)
-    table = _table(listing)
-    images = ArrayImages(pixels.images.array, kept)
-    masks, about_masks, doubts = _masks(listing, pixels, kept)
-    mask_hashes = None if pixels.masks is None else _hashes(pixels.masks, cache)[kept]
-    pairs = _near_copies(table, pixels.detail(), kept, cache)
-    if spec.split.together and pairs:
-        table, doubts = replace(table, patient=together(table.patient, pairs)), (*doubts, _put_together(pairs))
+    return listing, kept[rows_of(again)]
+
+
+def _noted(images: Decoded) -> list[str]:
+    """Return changes made while reading, with the number of images."""
+    return [f"{note} ({len(noted)} images)" for note, noted in sorted(images.notes.items())]
+
+
+def _bounded(kept: np.ndarray) -> Iterator[str]:
     if bounded := near_copies.not_looked_for(len(kept)):
-        doubts = (*doubts, bounded)
-    content = _content(table, hashes[kept], mask_hashes)
-    known = listing.about or known_set(listing.title, listing.header)
-    card = card_of(
-        listing.title,
-        known,
-        table,
-        native=pixels.native[kept],
-        shape=images.shape,
-        deep=pixels.images.array.dtype == np.uint16,
-        facts=(*listing.facts, *about_masks),
-        warnings=(
-            *listing.warnings,
-            *(f"{note} ({len(noted)} images)" for note, noted in sorted(pixels.images.notes.items())),
-            *doubts,
-        ),
-        left_out=left_out(listing.problems, listing.word),
-        doubts=unequally_lost(listing),
-    )
-    millimeters = _millimeters(spec, table, pixels.native[kept])
-    scale = _scale(known.scale if known else PixelScale(), millimeters)
-    crops = None if pixels.crops is None else pixels.crops.take(kept.tolist())
-    native = pixels.native[kept]
-    lesions = None if listing.boxes is None else listing.boxes.fitted(native, spec.size)
-    boxes = None if pixels.images.boxes is None else pixels.images.boxes[kept]
-    formats = tuple(path.suffix.lstrip(".").lower() for path in listing.images)
-    told = _told_copies(listing, table, pairs)
-    return Dataset(
-        table,
-        images,
-        masks,
-        card,
-        scale,
-        content,
-        told,
-        native,
-        crops,
-        millimeters,
-        lesions,
-        boxes,
-        formats,
-        tuple(pairs),
-    )
+        yield bounded
+
+
+def _doubts_of_depth(listing: Listing, images: Decoded) -> Iterator[str]:
+    """Doubts about the range of images of more than 8 bit: values that were clipped, and images that are flat."""
+    by_range: dict[tuple[float, float], list[int]] = {}
+    for at in images.clipped:
+        by_range.setdefault(images.depths[at].range, []).append(listing.numbers[at])
+    for (low, high), numbers in by_range.items():
+        named = ", ".join(map(str, numbers[:_NAMED])) + (" and others" if len(numbers) > _NAMED else "")
+        yield (
+            f"16-bit images with values far beyond those of the others are clipped to {low:,} to {high:,}, the range "
+            f"of the set: {len(numbers):,} of {len(images.depths):,} images, {listing.word} {named}; check them"
+        )
+    if flat := flatness(images):
+        yield flat
 
 
 def _none_left(listing: Listing) -> None:
     refuse(listing.where, listing.problems, listing.word)
     raise DataError(f"{listing.where} gives no images")
+
+
+_NAMED = 5
+"""Rows that a doubt names."""
 
 
 def _masks(
@@ -356,7 +380,7 @@ def _decoded(
         channels="gray" if images.array.shape[1] == 1 else "color",
         deep=deep,
         cache=cache,
-        bits=images.bits,
+        stretch=images.stretch,
     )
     return Pixels(images, decoded, native, detail, crops)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -18,7 +19,7 @@ from assay.core.files import content_hash, file_state
 from assay.data.cache import ArrayCache
 from assay.data.dataset import ONE_KIND
 from assay.data.files.fitting import PAD, Box, Framing, fit_image, fit_labels, is_colored, vanished
-from assay.data.files.pictures import Header, Picture, at_full_range, ben_graham, bits_of, circle_crop
+from assay.data.files.pictures import Header, Picture, Used, at_full_range, ben_graham, circle_crop, limits
 from assay.data.files.readers import examine, read_picture
 from assay.data.files.table import Unreadable
 from assay.spec.schema import BACKGROUND, DataSpec
@@ -211,6 +212,47 @@ Failures = dict[int, tuple[str, str]]
 """Position -> error of the file, and its remedy."""
 
 
+class Stretch(NamedTuple):
+    """Bits that the values of a set's files take, of unsigned and of signed ones."""
+
+    unsigned: int = 16
+    signed: int = 16
+
+    def of(self, used: Used) -> int:
+        """Return those of such a file."""
+        return self.signed if used.signed else self.unsigned
+
+    def shown(self, pixels: np.ndarray, used: Used | None) -> np.ndarray:
+        """Return the pixels of a file at full range; without `used` they are already."""
+        return pixels if used is None or self.of(used) == 16 else at_full_range(pixels, self.of(used), used)
+
+
+WHOLE = Stretch()
+"""No stretch."""
+
+
+class Depth(NamedTuple):
+    """Values of one file of more than 8 bit.
+
+    Attributes:
+        dark, bright: 1st and 99th percentile of the decoded image, without padding, of 0 to 65,535.
+        range: Values that appear black and white.
+        used: As in `Picture`.
+    """
+
+    dark: int
+    bright: int
+    range: tuple[float, float]
+    used: Used | None
+
+    def stretched(self, stretch: Stretch) -> Depth:
+        """Return the same after this stretch."""
+        if self.used is None:
+            return self
+        dark, bright = stretch.shown(np.array([self.dark, self.bright], dtype=np.uint16), self.used).tolist()
+        return Depth(dark, bright, limits(stretch.of(self.used), self.used.signed), self.used)
+
+
 @dataclass(frozen=True, slots=True)
 class Decoded:
     """An array of all files, with zeros where one failed.
@@ -218,16 +260,21 @@ class Decoded:
     Attributes:
         notes: Change made while reading -> positions of files.
         boxes: Top, left, height and width in the square of every image; None where each fills it, and for masks.
-        peaks: Position -> greatest value that its file stores, of those whose header says no range.
-        bits: How many of 16 bits these values take in all files together; they were stretched to all 16.
+        depths: Position -> values of a file of more than 8 bit.
+        stretch: Bits that were stretched to all 16, in files whose header declares no range.
     """
 
     array: np.ndarray
     failures: Failures
     notes: dict[str, list[int]]
     boxes: Int[np.ndarray, "n 4"] | None = None
-    peaks: Mapping[int, int] = field(default_factory=dict[int, int])
-    bits: int = 16
+    depths: Mapping[int, Depth] = field(default_factory=dict[int, "Depth"])
+    stretch: Stretch = WHOLE
+
+    @property
+    def clipped(self) -> list[int]:
+        """Positions of images whose values go beyond the range of the set."""
+        return [at for at, depth in self.depths.items() if depth.used and depth.used.bits > self.stretch.of(depth.used)]
 
 
 class _Filled(NamedTuple):
@@ -235,7 +282,7 @@ class _Filled(NamedTuple):
 
     notes: tuple[str, ...]
     box: Box | None = None
-    peak: int | None = None
+    depth: Depth | None = None
 
 
 class _ColorFound(Exception):
@@ -312,7 +359,7 @@ def _decode(
     """
     dtype = np.dtype(np.uint16 if deep else np.uint8)
     told = (*(("+".join(changes),) if changes else ()), *((framing.label,) if framing.label else ()))
-    told = (*told, "peaks") if deep else told
+    told = (*told, "depths") if deep else told
     name = name_of("images", digests, size, dtype.name, channels, only_gray, *told)
     colored = f"{name}.colored.json"
     if only_gray and cache.read_notes(colored):
@@ -333,7 +380,7 @@ def _decode(
         fitted = fit_image(framing.kept(pixels), size, channels, dtype, box)
         out[:] = ben_graham(fitted) if "ben-graham" in changes else fitted
         # Graham's differences are spread over 16 bits already.
-        return _Filled(picture.notes, box, None if "ben-graham" in changes else picture.peak)
+        return _Filled(picture.notes, box, None if "ben-graham" in changes else _depth(picture, out, box))
 
     try:
         decoded = _fill(name, (len(sources), channels, size, size), dtype, one, cache)
@@ -343,28 +390,81 @@ def _decode(
         raise
 
 
-def _at_true_range(name: str, decoded: Decoded, cache: ArrayCache) -> Decoded:
-    """Stretch 16-bit files to the whole range where none of the set uses it, such as 12-bit content.
+_SPARED, _FEW = 100, 5
+"""One file in so many, at least one in a set of `_FEW` files, may go beyond the range of its set."""
+_FAR = 3
+"""Bits that a file must take more than the others to be clipped: 8 times their range."""
+_FLAT = 8
+"""An image that spans less than one part in so many of the range counts as flat."""
 
-    The number of bits is that of the greatest value in any such file, so that images stay comparable. Files whose
-    header declares the displayed range, and 8-bit ones, stay as they are.
+
+def _depth(picture: Picture, fitted: np.ndarray, box: Box) -> Depth | None:
+    if picture.range is None:
+        return None
+    inside = fitted[:, box.top : box.top + box.height, box.left : box.left + box.width]
+    dark, bright = np.quantile(inside, (0.01, 0.99), method="nearest").tolist()
+    return Depth(int(dark), int(bright), picture.range, picture.used)
+
+
+def _at_true_range(name: str, decoded: Decoded, cache: ArrayCache) -> Decoded:
+    """Stretch 16-bit files to the whole range where their set does not use it, such as 12-bit content.
+
+    All files of a set have one number of bits, so that images stay comparable: that of the greatest value in any of
+    them, except in a few that go far beyond the others (`_bits_of`), whose values are clipped. Files whose header
+    declares the displayed range, and 8-bit ones, do not change.
     """
-    if not decoded.peaks:
+    used = {at: depth.used for at, depth in decoded.depths.items() if depth.used is not None}
+    unsigned, signed = ([one for one in used.values() if one.signed == kind] for kind in (False, True))
+    stretch = Stretch(_bits_of(unsigned), _bits_of(signed))
+    if stretch == WHOLE:
         return decoded
-    peak = max(decoded.peaks.values())
-    bits = bits_of(peak)
-    if bits == 16:
-        return decoded
-    rows = np.array(sorted(decoded.peaks), dtype=np.int64)
 
     def fill(array: np.ndarray) -> None:
         array[:] = decoded.array
-        for row in rows.tolist():
-            array[row] = at_full_range(array[row], bits)
+        for row, one in used.items():
+            array[row] = stretch.shown(array[row], one)
 
-    array = cache.get(f"{name}-{bits}bit", decoded.array.shape, decoded.array.dtype, fill)
-    note = f"16-bit files hold values up to {peak:,}: they were read as {bits} bit, of 0 to {2**bits - 1:,}"
-    return replace(decoded, array=array, notes={**decoded.notes, note: rows.tolist()}, bits=bits)
+    array = cache.get(f"{name}-{stretch.unsigned}-{stretch.signed}bit", decoded.array.shape, decoded.array.dtype, fill)
+    notes = {
+        _read_as(group, stretch.of(group[0])): [at for at, one in used.items() if one.signed == group[0].signed]
+        for group in (unsigned, signed)
+        if group and stretch.of(group[0]) < 16
+    }
+    depths = {at: depth.stretched(stretch) for at, depth in decoded.depths.items()}
+    return replace(decoded, array=array, notes={**decoded.notes, **notes}, depths=depths, stretch=stretch)
+
+
+def _bits_of(files: Sequence[Used]) -> int:
+    """Return the bits that the values of a set's files take, without those of a few files that go far beyond."""
+    bits = sorted(file.bits for file in files)
+    for spared in range(max(1, len(bits) // _SPARED) if len(bits) >= _FEW else 0, 0, -1):
+        if bits[-spared] - bits[-spared - 1] >= _FAR:
+            return bits[-spared - 1]
+    return bits[-1] if bits else 16
+
+
+def _read_as(files: Sequence[Used], bits: int) -> str:
+    within = [file for file in files if file.bits <= bits]
+    signed = files[0].signed
+    (low, high), most = limits(bits, signed), max(file.high for file in within)
+    held = f"values of {min(file.low for file in within):,} to {most:,}" if signed else f"values up to {most:,}"
+    return (
+        f"{'signed ' if signed else ''}16-bit files hold {held}: they were read as {bits} bit, of {low:,} to {high:,}"
+    )
+
+
+def flatness(decoded: Decoded) -> str:
+    """Return a doubt where most images of more than 8 bit use little of the range that is shown; else empty."""
+    flat = [depth for depth in decoded.depths.values() if _FLAT * (depth.bright - depth.dark) < 65535]
+    if 2 * len(flat) <= len(decoded.depths):
+        return ""
+    ranges = Counter(f"{depth.range[0]:,.6g} to {depth.range[1]:,.6g}" for depth in flat)
+    (most, _), several = ranges.most_common(1)[0], len(ranges) > 1
+    return (
+        f"most images are nearly of one gray level: in {len(flat):,} of {len(decoded.depths):,} images of more than 8 "
+        f"bit, 98% of the pixels span less than an eighth of the range shown, {most}{' in most' if several else ''}; "
+        "scale their values, or set the range in the files (the window of DICOM, cal_min and cal_max of NIfTI)"
+    )
 
 
 def _fill(
@@ -382,7 +482,7 @@ def _fill(
         noted: dict[str, list[int]] = {}
         whole = Box(0, 0, *shape[2:])
         boxes: list[Box] = []
-        peaks: dict[str, int] = {}
+        depths: dict[str, Depth] = {}
 
         def attempt(at: int) -> tuple[int, _Filled, Unreadable | None]:
             try:
@@ -398,18 +498,22 @@ def _fill(
             for note in filled.notes:
                 noted.setdefault(note, []).append(at)
             boxes.append(filled.box or whole)
-            if filled.peak is not None:
-                peaks[str(at)] = filled.peak
+            if filled.depth is not None:
+                depths[str(at)] = filled.depth
         padded = any(box != whole for box in boxes)
         edges = [[box.top, box.left, box.height, box.width] for box in boxes] if padded else None
-        cache.write_notes(beside, {"failures": failures, "notes": noted, "boxes": edges, "peaks": peaks})
+        kept = {at: [*depth[:3], depth.used and astuple(depth.used)] for at, depth in depths.items()}
+        cache.write_notes(beside, {"failures": failures, "notes": noted, "boxes": edges, "depths": kept})
 
     array = cache.get(name, shape, dtype, fill, beside)
     kept = cache.read_notes(beside)
     failures = {int(at): (what, remedy) for at, (what, remedy) in kept["failures"].items()}
     boxes = None if kept["boxes"] is None else np.array(kept["boxes"], dtype=np.int64)
-    peaks = {int(at): int(peak) for at, peak in kept.get("peaks", {}).items()}
-    return Decoded(array, failures, kept["notes"], boxes, peaks)
+    depths = {
+        int(at): Depth(dark, bright, tuple(range_), used and Used(*used))
+        for at, (dark, bright, range_, used) in kept["depths"].items()
+    }
+    return Decoded(array, failures, kept["notes"], boxes, depths)
 
 
 def in_threads(step: Callable[[int], Any], positions: Iterable[int]) -> Iterable[Any]:

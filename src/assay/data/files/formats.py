@@ -8,6 +8,7 @@ import lzma
 import math
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import nibabel
@@ -20,7 +21,7 @@ from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
-from assay.data.files.pictures import Header, Picture, finite, scaled, stored
+from assay.data.files.pictures import Header, Picture, Used, finite, limits, scaled, stored
 from assay.data.files.table import Unreadable
 
 # Packed data is unpacked no further than the size that the file's own header gives.
@@ -69,7 +70,8 @@ def dicom_pixels(data: bytes, mask: bool, size: int) -> Picture:
     """Pixels of a DICOM image as a radiologist first sees it; a mask as its stored values.
 
     Gray: rescale slope and intercept (or modality LUT), then the first VOI window or LUT, else the whole range that the
-    stored bits can take; MONOCHROME1 is inverted; 16 bit. Color: RGB, 8 bit.
+    stored bits can take, or a set's common range where these are 16; MONOCHROME1 is inverted; 16 bit. Color: RGB, 8
+    bit.
     """
     dataset = pydicom.dcmread(io.BytesIO(_bounded(data)))
     values = pixel_array(dataset)  # YBR comes as RGB
@@ -84,7 +86,10 @@ def dicom_pixels(data: bytes, mask: bool, size: int) -> Picture:
     if mask:
         return Picture(values > 0 if int(values.max()) <= 1 else stored(values))
     gray = _windowed(values, dataset)
-    return Picture(np.uint16(65535) - gray if photometric == "MONOCHROME1" else gray)
+    if photometric != "MONOCHROME1":
+        return gray
+    used = gray.used and replace(gray.used, inverted=not gray.used.inverted)
+    return replace(gray, pixels=np.uint16(65535) - gray.pixels, used=used)
 
 
 def _bounded(data: bytes) -> bytes:
@@ -123,22 +128,37 @@ def _inflated(data: bytes, most: int) -> tuple[bytes, bool]:
     return head + content, not unpacker.unconsumed_tail
 
 
-def _windowed(values: np.ndarray, dataset: Any) -> np.ndarray:
+def _windowed(values: np.ndarray, dataset: Any) -> Picture:
     """Gray values as uint16 over the range that the display transform can give."""
     rescaled = np.asarray(apply_modality_lut(values, dataset), dtype=np.float64)
-    bits, signed = int(dataset.BitsStored), bool(dataset.PixelRepresentation)
-    ends = np.array([-(2 ** (bits - 1)), 2 ** (bits - 1) - 1] if signed else [0, 2**bits - 1], dtype=np.float64)
-    low, high = (
-        float(end) for end in ends * float(dataset.get("RescaleSlope", 1)) + float(dataset.get("RescaleIntercept", 0))
-    )
-    if "ModalityLUTSequence" in dataset:
-        low, high = 0.0, 2.0 ** int(dataset.ModalityLUTSequence[0].LUTDescriptor[2]) - 1
     if "VOILUTSequence" in dataset:
         shown = np.asarray(apply_voi_lut(rescaled.astype(np.int64), dataset), dtype=np.float64)
-        return scaled(shown, 0.0, 2.0 ** int(dataset.VOILUTSequence[0].LUTDescriptor[2]) - 1)
+        return _over(shown, 0.0, 2.0 ** int(dataset.VOILUTSequence[0].LUTDescriptor[2]) - 1)
     if "WindowCenter" in dataset and dataset.WindowCenter not in (None, ""):
-        return scaled(_window(rescaled, dataset), 0.0, 1.0)
-    return scaled(rescaled, min(low, high), max(low, high))
+        center, width = _first(dataset.WindowCenter), _first(dataset.WindowWidth)
+        return Picture(scaled(_window(rescaled, dataset), 0.0, 1.0), range=(center - width / 2, center + width / 2))
+    if "ModalityLUTSequence" in dataset:
+        return _over(rescaled, 0.0, 2.0 ** int(dataset.ModalityLUTSequence[0].LUTDescriptor[2]) - 1)
+    bits, slope = int(dataset.BitsStored), float(dataset.get("RescaleSlope", 1))
+    ends = np.array(limits(bits, bool(dataset.PixelRepresentation)), dtype=np.float64)
+    low, high = sorted((ends * slope + float(dataset.get("RescaleIntercept", 0))).tolist())
+    shown = _over(rescaled, low, high)
+    return replace(shown, used=_used(values, slope, dataset)) if bits == 16 and slope else shown
+
+
+def _over(values: np.ndarray, low: float, high: float) -> Picture:
+    return Picture(scaled(values, low, high), range=(low, high))
+
+
+def _used(values: np.ndarray, slope: float, dataset: Any) -> Used:
+    """Stored values of a DICOM image, without those that its header declares as padding (PS3.3, C.7.5.1.1.2)."""
+    padding = dataset.get("PixelPaddingValue")
+    if padding is not None:
+        first, last = sorted((int(padding), int(dataset.get("PixelPaddingRangeLimit", padding))))
+        inside = values[(values < first) | (values > last)]
+        values = inside if inside.size else values
+    signed = bool(dataset.PixelRepresentation)
+    return Used(int(values.min()) if signed else 0, int(values.max()), signed, slope < 0)
 
 
 def _window(values: np.ndarray, dataset: Any) -> np.ndarray:
@@ -202,9 +222,9 @@ def nifti_pixels(data: bytes, mask: bool, size: int) -> Picture:
         return Picture(stored(np.clip(values, -1, 65536).astype(np.int64)))  # what lies beyond is refused as such
     low, high = float(image.header["cal_min"]), float(image.header["cal_max"])
     if high > low:
-        return Picture(scaled(values, low, high))
+        return _over(values, low, high)
     note = "a NIfTI slice without cal_min and cal_max was scaled from its own minimum to its maximum"
-    return Picture(scaled(values, float(values.min()), float(values.max())), (note,))
+    return replace(_over(values, float(values.min()), float(values.max())), notes=(note,))
 
 
 def _nifti(data: bytes) -> Any:
@@ -309,11 +329,12 @@ def tiff_pixels(data: bytes) -> Picture:
         if values.ndim == 3:
             values = values[..., :3] if page.photometric == tifffile.PHOTOMETRIC.RGB else values[..., 0]
         pixels = stored(values)
-        known = pixels.dtype == np.uint8 or not np.issubdtype(values.dtype, np.integer)
-        peak = None if known else int(pixels.max())
-        if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
-            pixels, peak = np.iinfo(pixels.dtype).max - pixels, None
-        return Picture(_upright(pixels, _orientation(page)), peak=peak)
+        inverted = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
+        whole = np.issubdtype(values.dtype, np.integer)
+        used = Used(0, int(pixels.max()), inverted=inverted) if whole and pixels.dtype == np.uint16 else None
+        if inverted:
+            pixels = np.iinfo(pixels.dtype).max - pixels
+        return Picture(_upright(pixels, _orientation(page)), range=(0, 65535 if whole else 1), used=used)
 
 
 def _check_segments(page: Any, data: bytes) -> None:

@@ -27,20 +27,44 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True)
+class Used:
+    """Smallest and largest value that a 16-bit file stores.
+
+    Attributes:
+        low: Smallest value; 0 of unsigned files.
+        high: Largest value.
+        signed: Pixels are the stored values plus 32,768.
+        inverted: Pixels are 65,535 less these; small values are bright.
+    """
+
+    low: int
+    high: int
+    signed: bool = False
+    inverted: bool = False
+
+    @property
+    def bits(self) -> int:
+        """Bits that the values take, at least 8."""
+        reach = max(self.high, -self.low - 1) if self.signed else self.high
+        return max(8, reach.bit_length() + self.signed)
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
     """Decoded pixels, uint8 or uint16, [h, w] or [h, w, 3], or a mask as bool; changes made while reading; lossy.
 
     Attributes:
         palette: Of a mask whose pixels are indices into a palette, the colors that they show.
-        peak: The greatest value that a 16-bit file stores, where no header declares the displayed range; None where the
-            range is known.
+        range: Of more than 8 bit, the values of the file that appear black and white.
+        used: Values that a 16-bit file stores, where no header declares the displayed range; None where it is known.
     """
 
     pixels: np.ndarray
     notes: tuple[str, ...] = ()
     lossy: bool = False
     palette: np.ndarray | None = None
-    peak: int | None = None
+    range: tuple[float, float] | None = None
+    used: Used | None = None
 
 
 def stored(values: np.ndarray) -> np.ndarray:
@@ -66,14 +90,20 @@ def stored(values: np.ndarray) -> np.ndarray:
     )
 
 
-def bits_of(peak: int) -> int:
-    """Return how many bits values up to this one take, at least 8."""
-    return max(8, peak.bit_length())
+def limits(bits: int, signed: bool) -> tuple[int, int]:
+    """Return the smallest and the largest number of so many bits."""
+    return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
 
 
-def at_full_range(pixels: np.ndarray, bits: int) -> np.ndarray:
-    """Return uint16 pixels of so many bits stretched to 16."""
-    return np.asarray(np.round(pixels * (65535 / (2**bits - 1))), dtype=np.uint16)
+def at_full_range(pixels: np.ndarray, bits: int, used: Used) -> np.ndarray:
+    """Return uint16 pixels of a file whose values take so many bits, stretched to 16; values beyond are clipped.
+
+    Black padding stays black, in inverted images too.
+    """
+    low, high = limits(bits, used.signed)
+    values = (65535 - pixels if used.inverted else pixels) - (low + 32768.0 * used.signed)
+    out = np.clip(np.round(values * (65535 / (high - low))), 0, 65535).astype(np.uint16)
+    return 65535 - out if used.inverted else out
 
 
 def scaled(values: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -25,7 +25,7 @@ from assay.data.files.formats import (
     tiff_header,
     tiff_pixels,
 )
-from assay.data.files.pictures import SMALLEST, Header, Picture, stored
+from assay.data.files.pictures import SMALLEST, Header, Picture, Used, stored
 from assay.data.files.table import Unreadable
 
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "JPEG2000")
@@ -127,7 +127,7 @@ def _raster_pixels(data: bytes, mask: bool, size: int) -> Picture:
         image = ImageOps.exif_transpose(opened)
         if image.mode in _DEEP:
             pixels = stored(np.asarray(image))
-            return Picture(pixels, lossy=lossy, peak=int(pixels.max()))
+            return Picture(pixels, lossy=lossy, range=(0, 65535), used=Used(0, int(pixels.max())))
         if mask and image.mode == "P":
             return Picture(np.asarray(image), palette=np.asarray(image.convert("RGB")))
         if image.mode in ("LA", "PA", "RGBA", "RGBa", "La") or "transparency" in image.info:
