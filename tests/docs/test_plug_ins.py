@@ -17,6 +17,7 @@ from tests.docs.reading import ROOT, blocks
 PAGES = [*sorted((ROOT / "docs/how-to").glob("add-a*.md")), ROOT / "docs/tutorials/own-confounder.md"]
 SUITES = {
     "add-a-dataset.md": "TestEyes",
+    "add-a-distortion.md": "TestBanding",
     "add-a-phantom.md": "TestDisc",
     "add-a-loss.md": "TestLogitAdjusted",
     "add-a-measure.md": "TestMargins",
