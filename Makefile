@@ -2,6 +2,8 @@
 .PHONY: demo test tests acceptance environment docs index clean anew
 SHELL := /bin/bash
 BIN := .venv/bin
+# Compiled modules and rewritten tests are kept, or every worker and every subprocess compiles them.
+export PYTHONDONTWRITEBYTECODE :=
 
 demo: environment
 	$(BIN)/assay run nodule-loss

@@ -27,11 +27,15 @@ from assay.spec.load import builtin_studies, study_yaml
 
 
 def show_command(name: str, sets: Sequence[str], seeds: int | None, scale: str | None, json: bool) -> None:
-    """Print a study's YAML as it is written, or with --json its grid as it would run."""
+    """Print a study's YAML as it is written, or with --json its grid as it would run.
+
+    Names, types and ranges are checked from the index. Checks that compare arguments need the code of components, and
+    are left to planning.
+    """
     from assay.spec.parse import parse_study, read_study
 
     if json:
-        spec = parse_study(name, overrides=sets, seeds=seeds, scale=scale)
+        spec = parse_study(name, overrides=sets, seeds=seeds, scale=scale, compare=False)
         values = spec.model_dump(mode="json", exclude_defaults=True)
         print(jsonlib.dumps({**values, "seeds": spec.seeds, "trials": len(spec.points) * spec.seeds}, indent=1))
         return

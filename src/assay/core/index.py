@@ -10,6 +10,7 @@ import dataclasses
 import importlib
 import json
 import pkgutil
+import sys
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -116,4 +117,8 @@ def _lines(value: Any, depth: int, indent: str = "") -> str:
 
 
 if __name__ == "__main__":
-    INDEX.write_text(index_text(), encoding="utf-8")
+    text = index_text()
+    if "--check" not in sys.argv[1:]:
+        INDEX.write_text(text, encoding="utf-8")
+    elif text != INDEX.read_text(encoding="utf-8"):
+        sys.exit(f"{INDEX.name} differs from the components: run `make index`")

@@ -28,7 +28,7 @@ from assay.spec.fields import components_of
 from assay.spec.grid import expand
 from assay.spec.issues import Issue, Issues, SpecIssues, issue, shorten, unknown_key, validated
 from assay.spec.load import Override, apply_scale, apply_sets, put, study_files
-from assay.spec.schema import Component, ContrastSpec, DataSpec, Frozen, StudySpec
+from assay.spec.schema import Component, ContrastSpec, DataSpec, Frozen, SourceSpec, StudySpec
 from assay.spec.yaml import read_yaml
 
 # From a built-in study's name, a YAML file or a Python mapping to a checked `StudySpec`.
@@ -47,6 +47,7 @@ def parse_study(
     overrides: Sequence[Override] = (),
     scale: str | None = None,
     seeds: int | None = None,
+    compare: bool = True,
 ) -> StudySpec:
     """Parse a study and check all of it.
 
@@ -55,6 +56,8 @@ def parse_study(
         overrides: Changes (`a.b=c`, or key and value) that are made after the scale.
         scale: One of the study's `scales`.
         seeds: The number of seeds, set last.
+        compare: Whether the code of components compares their arguments, which imports it. Names, types and ranges are
+            checked without.
 
     Raises:
         SpecError: Anything is wrong. The text names the first five issues by line, each in at most three lines, and
@@ -65,7 +68,7 @@ def parse_study(
     if seeds is not None:
         document = put(document, "seeds", seeds, "--seeds")
     try:
-        return check_study(document)
+        return check_study(document, compare)
     except SpecIssues as wrong:
         if overrides:
             change = "--set" if isinstance(overrides[0], str) else "set"
@@ -134,8 +137,12 @@ def _of_folder(folder: Path) -> str:
     return f"{folder} is a folder; give the YAML file of a study: {shorten(studies) or 'there is none in it'}"
 
 
-def check_study(document: Document) -> StudySpec:
+def check_study(document: Document, compare: bool = True) -> StudySpec:
     """Check a document and expand its axes.
+
+    Args:
+        document: The study.
+        compare: Whether the code of components compares their arguments.
 
     Raises:
         SpecIssues: Anything is wrong.
@@ -163,19 +170,9 @@ def check_study(document: Document) -> StudySpec:
     parts = Parts(points, axes, data, _factors(data, issues) if points else None, probes, contrasts, issues)
     if points:
         check_parts(parts)
-    issues.raise_found()  # what follows imports phantoms
-    of_sources = {("sources", name, "data"): one.data for name, one in sources.items() if not one.own}
-    for keys, drawn_from in {("data",): data, **of_sources}.items():
-        if drawn_from is None or drawn_from.phantom is None:
-            continue
-        if why := refused_size(drawn_from.phantom, drawn_from.size):
-            issues.add((*keys, "size"), "", why)
-        if keys != ("data",):
-            check_core(drawn_from, imported_factors(drawn_from.phantom), keys, issues)
     issues.raise_found()
-    for check in issues.later:
-        check()
-    issues.raise_found()
+    if compare:
+        _check_with_code(data, sources, issues)
     if header is None or data is None or probes is None:
         raise AssertionError("a part of the study is missing, and no issue was noted")
     each = [per_confounder(contrast, parts) for contrast in contrasts if contrast is not None]
@@ -192,6 +189,26 @@ def check_study(document: Document) -> StudySpec:
         contrasts=tuple(settle_contrast(one, axes, probes) for item in each for one in item),
         keep=header.keep,
     )
+
+
+def _check_with_code(data: DataSpec | None, sources: Mapping[str, SourceSpec], issues: Issues) -> None:
+    """Check what only the code of components knows: the sizes that phantoms draw, and arguments against each other.
+
+    Raises:
+        SpecIssues: Anything is wrong.
+    """
+    of_sources = {("sources", name, "data"): one.data for name, one in sources.items() if not one.own}
+    for keys, drawn_from in {("data",): data, **of_sources}.items():
+        if drawn_from is None or drawn_from.phantom is None:
+            continue
+        if why := refused_size(drawn_from.phantom, drawn_from.size):
+            issues.add((*keys, "size"), "", why)
+        if keys != ("data",):
+            check_core(drawn_from, imported_factors(drawn_from.phantom), keys, issues)
+    issues.raise_found()
+    for check in issues.later:
+        check()
+    issues.raise_found()
 
 
 def _factors(data: DataSpec | None, issues: Issues) -> Mapping[str, Factor] | None:
