@@ -9,10 +9,14 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 from tests.docs.reading import ROOT, blocks
+from tests.worlds.studies import LARGE, write_spec
+
+from assay.store.folder import RunFolder
 
 PAGES = [*sorted((ROOT / "docs/how-to").glob("add-a*.md")), ROOT / "docs/tutorials/own-confounder.md"]
 SUITES = {
@@ -153,3 +157,38 @@ def test_without_pytest_the_package_says_what_to_install() -> None:
     assert done.stderr.splitlines()[-1] == (
         "ImportError: assay.testing needs pytest; install it with: pip install 'assay[testing]'"
     )
+
+
+def test_a_measure_of_a_plug_in_is_compared_from_the_study_file_to_the_page(tmp_path: Path) -> None:
+    """Its contrast has a value and a decision, its row among the claims, and its figure under further measures."""
+    for file, text in modules(ROOT / "docs/how-to/add-a-measure.md").items():
+        (tmp_path / file).write_text(text, encoding="utf-8")
+    contrast = {"axis": "loss", "against": "cross-entropy", "measure": "mean-margin", "environment": "reversed"}
+    data = {"phantom": "nodule", "size": 32, "train": 128, "validation": 48, "test": 64, "core": "margin"}
+    changes: dict[str, Any] = {
+        "data": {**data, "target": "large", "core": "size"},
+        "recipe": {**LARGE["recipe"], "loss": ["cross-entropy", "focal"], "epochs": 3},
+        "probes": ["performance", "my_measures:Margins"],
+        "contrasts": [contrast],
+    }
+    write_spec(tmp_path, **changes)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(tmp_path)])}
+    command = [sys.executable, "-m", "assay", "run", "small.yaml", "--workers", "0"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    folder = RunFolder(tmp_path / "runs" / "small")
+    (row,) = folder.table("contrasts")
+    assert (row["measure"], row["seeds"], row["reason"]) == ("mean-margin", 3, "")
+    assert row["low"] < row["value"] < row["high"]
+    means = {found["recipe"]: found for found in folder.table("estimates") if found["measure"] == "mean-margin"
+             and found["environment"] == "reversed"}  # fmt: skip
+    difference = next(one["value"] for name, one in means.items() if "focal" in name) - next(
+        one["value"] for name, one in means.items() if "cross-entropy" in name
+    )
+    assert row["value"] == pytest.approx(difference)
+    (claim,) = [one for one in folder.table("findings") if one["part"] == "comparison"]
+    assert (claim["measure"], claim["row"]) == ("mean-margin", row["id"])
+    page = (folder.root / "report.html").read_text(encoding="utf-8")
+    sections = {part.partition('"')[0]: part for part in page.split('<section aria-labelledby="')[1:]}
+    assert "mean margin" in sections["comparisons"]
+    assert "mean margin" in sections["further"], "the value of each recipe"

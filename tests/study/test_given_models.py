@@ -176,8 +176,19 @@ def test_a_segmentation_is_measured_by_maps_and_without_lesions(tmp_path: Path, 
     found = assay.probe(model, data, probes, task="segmentation", out=tmp_path / "out", progress=False)
     assert overall(found, "dice") == pytest.approx(1.0)
     assert overall(found, "false-positive-rate") == 1
-    (reading,) = RunFolder(found.folder).ids("readings")
-    assert "area_score" in RunFolder(found.folder).outputs(reading)
+    folder = RunFolder(found.folder)
+    (kept,), (reading,), probed = (list(folder.ids(unit)) for unit in ("models", "readings", "probes"))
+    assert (folder.record("models", kept)["task"], folder.record("models", kept)["classes"]) == ("segmentation", 2)
+    assert {folder.record("probes", id)["probe"] for id in probed} == set(probes)
+    assert {
+        folder.record(unit, id)["model"] for unit, id in [("readings", reading), *(("probes", id) for id in probed)]
+    } == {kept}
+    assert not any(folder.damage(unit, id) for unit in ("models", "readings", "probes") for id in folder.ids(unit))
+    assert "area_score" in folder.outputs(reading)
+    assert [row["kind"] for row in folder.table("findings") if row["part"] == "answer"] == [
+        "performance",
+        "false-alarms",
+    ]
     set_by = assay.probe(
         model, data, probes, task="segmentation", validation=lesions_of_validation(tmp_path), progress=False
     )

@@ -123,7 +123,7 @@ class Line:
 class Sheet:
     """A table: heads, the lines shown, a note beneath, its file (None where it is too long to be carried).
 
-    of: the measures of the rows that it was made from.
+    of: the measures of the rows that it was made from; none of comparisons, which do not show a recipe's own value.
     folded: whether it is closed until it is asked for, since a reader needs other tables first.
     """
 
@@ -177,7 +177,7 @@ def sheet(
     filled = [i for i in range(len(heads)) if any(line.cells[i].text != NONE for line in shown)]
     kept = tuple(replace(line, cells=tuple(line.cells[i] for i in filled)) for line in shown)
     words = " ".join(part for part in (note, cut) if part)
-    of = frozenset(str(row["measure"]) for row in source[0] if "measure" in row)
+    of = frozenset(str(row["measure"]) for row in source[0] if "measure" in row and "statement" not in row)
     return Sheet(id, caption, tuple(heads[i] for i in filled), kept, file, words, of=of)
 
 
