@@ -16,7 +16,8 @@ from assay.spec.schema import RecipeSpec
 from assay.testing.data import squares
 from assay.testing.models import same_state
 from assay.training.feed import read_all
-from assay.training.loop import Interrupted, begin, fit
+from assay.training.loop import Interrupted, fit
+from assay.training.run import begin
 
 TRAINING, VALIDATION = squares(70, seed=1), squares(30, seed=2)
 BLOCKS = ("trunk.block1", "trunk.block2", "trunk.block3", "trunk.block4")

@@ -33,8 +33,8 @@ from assay.shifts.environment import Environment
 from assay.shifts.intervention import mark_factor
 from assay.shifts.population import Population
 from assay.spec.schema import Component, DataSpec, EnvironmentSpec, TrainingSpec
-from assay.training.loop import begin
 from assay.training.mitigations import phases_of
+from assay.training.run import begin
 
 BESIDE = 1.1  # workers share caches and memory, read images and tell their progress
 TRIAL = 0.3  # seconds of a trial beside steps: a head, weights, records

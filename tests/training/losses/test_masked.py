@@ -25,9 +25,10 @@ from assay.spec.schema import RecipeSpec
 from assay.testing.data import squares
 from assay.testing.models import same_state
 from assay.training.collapse import Collapsed
-from assay.training.loop import Interrupted, begin, fit
+from assay.training.loop import Interrupted, fit
 from assay.training.losses.masked import Masked, MaskedAutoencoder, patches, positions, standardized
 from assay.training.objective import LossContext, Progress
+from assay.training.run import begin
 
 NOW = Progress(step=0, steps=5, epoch=0, epochs=1)
 SMALL = {"depth": 1, "width": 32}

@@ -15,7 +15,8 @@ from assay.core.reasons import Code, because
 from assay.data.cache import ArrayCache
 from assay.shifts.population import open_population
 from assay.spec.parse import parse_study
-from assay.training.loop import Verdict, _extreme, begin, finish
+from assay.training.loop import Verdict, _extreme, finish
+from assay.training.run import begin
 
 STUDY: dict[str, Any] = {
     "name": "finished",
