@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from assay.core.types import Measurement
-from assay.data.files.fitting import fit_labels, placed
+from assay.data.files.fitting import PAD, Framing, fit_labels, placed
 from assay.models.ref import Model
 from assay.probes.probe import Read, Request
 from assay.probes.reader import ModelReading
@@ -32,6 +32,7 @@ class Files:
     """Masks of many sizes. Remembers what it gave, and how many of them someone still held when the next was asked."""
 
     labels: list[np.ndarray]
+    framing: Framing = PAD
     held: list[int] = field(default_factory=list[int])
     asked: list[int] = field(default_factory=list[int])
     _given: list[Any] = field(default_factory=list[Any])

@@ -16,6 +16,7 @@ from assay.core.reasons import Reason
 from assay.core.types import Factor, FactorTable
 
 if TYPE_CHECKING:
+    from assay.data.files.fitting import Framing
     from assay.data.near_copies import Pair
 
 # The dataset protocol: images that can be read by row, a factor table, masks where there are any, and a card.
@@ -108,17 +109,20 @@ class DrawnLesions(Lesions, Protocol):
 
 
 class NativeMasks(Protocol):
-    """Label maps at the size of the files, for metrics at native size. `assay.data.files.fitting.placed` says where an
-    image of a native size is in the square.
-    """
+    """Label maps at the size of the files, for metrics at native size: of the part of each image that is shown."""
+
+    @property
+    def framing(self) -> Framing:
+        """How images become squares: where each part of a file is in the square."""
+        ...
 
     @property
     def sizes(self) -> Int[np.ndarray, "n 2"]:
-        """Width and height of every image in px."""
+        """Width and height of the shown part of every image in px."""
         ...
 
     def read_one(self, position: int) -> UInt8[np.ndarray, "h w"]:
-        """Return the label map of one image, read again from its file."""
+        """Return the label map of the shown part of one image, read again from its file."""
         ...
 
 

@@ -357,7 +357,7 @@ def _of_one(
 ) -> dict[str, np.ndarray]:
     labels = torch.as_tensor(masks.read_one(at))
     height, width = labels.shape
-    probabilities = unfitted(label_probabilities(logits)[0], height, width)
+    probabilities = unfitted(label_probabilities(logits)[0], height, width, masks.framing)
     known = environment.millimeters
     # What is known is of pixels at study resolution, to which the longer side was brought.
     millimeters = 1.0 if known is None else float(known[at]) * logits.shape[-1] / max(height, width)

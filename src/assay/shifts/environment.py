@@ -11,6 +11,7 @@ from torch import Tensor
 
 from assay.core.types import FactorTable
 from assay.data.dataset import Images, Lesions, Masks, NativeMasks
+from assay.data.files.fitting import Framing
 
 # An environment made real: rows with their factors, images that can be read, and the association achieved.
 
@@ -209,10 +210,15 @@ class PickedNative:
     positions: Int[np.ndarray, "n"]
 
     @property
+    def framing(self) -> Framing:
+        """How images become squares."""
+        return self.masks.framing
+
+    @property
     def sizes(self) -> Int[np.ndarray, "n 2"]:
-        """Width and height of every image in px."""
+        """Width and height of the shown part of every image in px."""
         return self.masks.sizes[self.positions]
 
     def read_one(self, position: int) -> UInt8[np.ndarray, "h w"]:
-        """Return the label map of one image, read again from its file."""
+        """Return the label map of the shown part of one image, read again from its file."""
         return self.masks.read_one(int(self.positions[position]))

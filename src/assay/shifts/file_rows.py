@@ -19,7 +19,7 @@ from assay.core.files import content_hash
 from assay.core.seeds import derive
 from assay.core.types import Factor, FactorTable
 from assay.data.dataset import Card, Crops, Dataset, Images, Masks, PixelScale
-from assay.data.files.fitting import Box, placed
+from assay.data.files.fitting import Box
 from assay.data.leakage import check_disjoint
 from assay.data.splits import Split, assign_folds
 from assay.shifts.association import satisfies
@@ -145,9 +145,8 @@ class LesionFreeCrops:
 
     def _frame(self, row: int) -> Box:
         """Where the photograph is in the square, without black padding of its own."""
-        assert self.dataset.native is not None
-        width, height = self.dataset.native[row].tolist()
-        box = placed(height, width, self.dataset.images.shape[1])
+        size = self.dataset.images.shape[1]
+        box = Box(0, 0, size, size) if self.dataset.boxes is None else Box(*self.dataset.boxes[row].tolist())
         bright = (self.dataset.images.read(np.array([row]))[0].amax(dim=0) > BLACK).numpy()[box.rows, box.columns]
         down, across = np.flatnonzero(bright.any(axis=1)), np.flatnonzero(bright.any(axis=0))
         if not len(down):

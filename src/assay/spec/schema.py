@@ -273,13 +273,13 @@ class DataSpec(Frozen):
         return self
 
     @model_validator(mode="after")
-    def _fit_of_images_alone(self) -> DataSpec:
-        if self.fit != "pad" and (
-            self.mask or self.boxes or self.pixel_size or self.masked_set or self.table.casefold().endswith(".json")
-        ):
+    def _fit_that_can_be(self) -> DataSpec:
+        if self.fit != "pad" and self.dataset and self.dataset.name == "lidc":
+            raise ValueError(f"fit: {self.fit} is for whole images, and lidc cuts squares from scans; leave it out")
+        if self.fit == "squash" and self.pixel_size:
             raise ValueError(
-                f"fit: {self.fit} is for images alone: masks, boxes and mm per pixel follow `pad` only; save images "
-                "and masks as squares beforehand and leave `fit` out"
+                "fit: squash scales height and width each, so that a pixel is not as high as wide in mm; write fit: "
+                "pad or crop, or leave pixel_size out"
             )
         if self.fit == "pad" and self.crop_share < 1:
             raise ValueError("crop_share is for `fit: crop` and `fit: squash`; `pad` keeps the whole image")

@@ -42,7 +42,7 @@ class Config:
     def filled(self, data: Mapping[str, Any], task: Task) -> dict[str, Any]:
         """Return `data` with the keys that it does not say: size, and of images from files channels and framing.
 
-        Framing is left to data with masks, which follow `fit: pad` only.
+        Framing is left to data with masks, boxes or mm per pixel.
         """
         given = dict(data)
         if "phantom" in given:

@@ -88,9 +88,7 @@ def test_the_default_leaves_the_name_of_a_study_and_another_fit_changes_it(tmp_p
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        ({"fit": "squash", "mask": "mask"}, "fit: squash is for images alone"),
-        ({"fit": "squash", "mask": "mask"}, "save images and masks as squares beforehand and leave `fit` out"),
-        ({"fit": "crop", "pixel_size": "mm"}, "fit: crop is for images alone"),
+        ({"fit": "squash", "pixel_size": "mm"}, "a pixel is not as high as wide in mm; write fit: pad or crop"),
         ({"crop_share": 0.9}, "crop_share is for `fit: crop` and `fit: squash`"),
         ({"fit": "stretch"}, "pad"),
     ],

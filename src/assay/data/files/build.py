@@ -34,7 +34,7 @@ from assay.data.files.decode import (
     name_of,
     read_file,
 )
-from assay.data.files.fitting import Framing, placed, resized, touched
+from assay.data.files.fitting import Framing, framing_of, resized, touched
 from assay.data.files.masks import (
     Listing,
     MaskAt,
@@ -64,6 +64,7 @@ class FileCrops:
     Attributes:
         digests: Digests of the content of every image and mask.
         native: Width and height of each.
+        framing: How images and masks become squares.
     """
 
     images: tuple[Path, ...]
@@ -75,6 +76,7 @@ class FileCrops:
     channels: Channels
     deep: bool
     cache: ArrayCache
+    framing: Framing
     stretch: Stretch = WHOLE
 
     def take(self, kept: Sequence[int]) -> FileCrops:
@@ -99,22 +101,28 @@ class FileCrops:
                 array[at] = found
 
         shape = (len(self.masks), self.size, self.size)
-        return self.cache.get(name_of("touched", self.digests, self.meaning.digest, self.size), shape, np.bool_, fill)
+        framed = (self.framing.label,) if self.framing.label else ()
+        name = name_of("touched", self.digests, self.meaning.digest, self.size, *framed)
+        return self.cache.get(name, shape, np.bool_, fill)
 
     def _touched_in(self, at: int) -> Bool[np.ndarray, "h w"]:
-        return touched(self.read_one(at), self.size)
+        return touched(self._whole(at), self.size, self.framing)
 
     @property
     def sizes(self) -> Int[np.ndarray, "n 2"]:
-        """Width and height of every image in px."""
-        return self.native
+        """Width and height of the shown part of every image in px."""
+        shown = [self.framing.window(height, width) for width, height in self.native.tolist()]
+        return np.array([(window.width, window.height) for window in shown], dtype=np.int64).reshape(-1, 2)
 
     def read_one(self, position: int) -> UInt8[np.ndarray, "h w"]:
-        """Return the label map of one image at native size.
+        """Return the label map of the shown part of one image at native size.
 
         Raises:
             DataError: If its file was changed or lost meanwhile.
         """
+        return self.framing.kept(self._whole(position))
+
+    def _whole(self, position: int) -> UInt8[np.ndarray, "h w"]:
         width, height = self.native[position].tolist()
         try:
             return mask_source(self.masks[position], width, height, self.meaning)().values
@@ -163,6 +171,7 @@ class Cut:
         asked: list[list[int]] = np.column_stack([self.rows, self.windows, self.places]).tolist()
         sources = [partial(self._window, row, where[:4], where[4:]) for row, *where in asked]
         stretched = "" if crops.stretch == WHOLE else f" {crops.stretch.unsigned} {crops.stretch.signed} bit"
+        stretched += crops.framing.label and f" {crops.framing.label}"
         digests = [f"{crops.digests[row]} crop {where}{stretched}" for row, *where in asked]
         decoded = decode_images(sources, digests, crops.size, crops.deep, crops.channels, crops.cache)
         if decoded.failures:
@@ -174,8 +183,10 @@ class Cut:
         """Return the native pixels of a window, scaled to their place in the square."""
         picture = read_picture(read_file(self.crops.images[row]), 0)
         pixels = self.crops.stretch.shown(picture.pixels, picture.used)
+        framing = self.crops.framing
+        box = framing.placed(pixels.shape[0], pixels.shape[1], self.crops.size)
+        pixels = framing.kept(pixels)
         height, width = pixels.shape[:2]
-        box = placed(height, width, self.crops.size)
         top, bottom = ((at - box.top) * height // box.height for at in (window[0], window[2]))
         left, right = ((at - box.left) * width // box.width for at in (window[1], window[3]))
         inside = np.ascontiguousarray(pixels[top:bottom, left:right])
@@ -208,11 +219,6 @@ def from_files(listing: Listing, spec: DataSpec, cache: ArrayCache, skip_bad_row
     """Return the dataset of a listing of files. Raises DataError with all bad rows unless they are to be left out."""
     if spec.preprocessing and listing.masks is not None:
         raise SpecError("data.preprocessing cuts images, and the masks of these would not follow; leave it out")
-    if spec.fit != "pad" and listing.masks is not None:
-        raise SpecError(
-            f"data.fit: {spec.fit} is for images alone, and the masks of these follow `pad` only; save images and "
-            "masks as squares beforehand and leave `fit` out"
-        )
     facts = facts_of(listing.images, cache)
     masks = None if listing.masks is None else mask_facts(listing.masks, cache)
     whole, kept = listing.drop(_unusable(listing, facts, masks))
@@ -235,7 +241,7 @@ def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache
     listing, kept = _usable(listing, pixels, hashes, skip_bad_rows)
     table, native = _table(listing), pixels.native[kept]
     images = ArrayImages(pixels.images.array, kept)
-    masks, about_masks, warnings = _masks(listing, pixels, kept)
+    masks, about_masks, warnings = _masks(listing, pixels, kept, framing_of(spec))
     mask_hashes = None if pixels.masks is None else _hashes(pixels.masks, cache)[kept]
     pairs = _near_copies(table, pixels.detail(), kept, cache)
     if spec.split.together and pairs:
@@ -263,7 +269,7 @@ def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache
         native=native,
         crops=None if pixels.crops is None else pixels.crops.take(kept.tolist()),
         millimeters=millimeters,
-        lesions=None if listing.boxes is None else listing.boxes.fitted(native, spec.size),
+        lesions=None if listing.boxes is None else listing.boxes.fitted(native, spec.size, framing_of(spec)),
         boxes=None if pixels.images.boxes is None else pixels.images.boxes[kept],
         formats=tuple(path.suffix.lstrip(".").lower() for path in listing.images),
         near_copies=tuple(pairs),
@@ -325,7 +331,7 @@ _NAMED = 5
 
 
 def _masks(
-    listing: Listing, pixels: Pixels, kept: np.ndarray
+    listing: Listing, pixels: Pixels, kept: np.ndarray, framing: Framing
 ) -> tuple[ArrayMasks | None, Sequence[str], Sequence[str]]:
     """Return the masks, and their notes and warnings on the card.
 
@@ -335,7 +341,7 @@ def _masks(
     if pixels.masks is None:
         return None, (), ()
     refuse_empty(pixels.masks, kept, listing.where)
-    facts, warnings = told_of(pixels.masks, kept, pixels.native[kept], listing.meaning)
+    facts, warnings = told_of(pixels.masks, kept, pixels.native[kept], listing.meaning, framing)
     return ArrayMasks(pixels.masks.array, kept, listing.meaning.kinds), facts, warnings
 
 
@@ -365,11 +371,11 @@ def _decoded(
     deep = any(header.deep for header in headers)
     sources = _sources(listing.images)
     images = decode_images(sources, digests, spec.size, deep, spec.channels, cache,
-                           spec.preprocessing, native, Framing(spec.fit, spec.crop_share))  # fmt: skip
+                           spec.preprocessing, native, framing_of(spec))  # fmt: skip
     detail = partial(detail_of, sources, digests, cache)
     if masks is None or listing.masks is None:
         return Pixels(images, None, native, detail)
-    decoded = decoded_masks(listing.masks, masks, native, listing.meaning, spec.size, cache)
+    decoded = decoded_masks(listing.masks, masks, native, listing.meaning, spec.size, cache, framing_of(spec))
     crops = FileCrops(
         images=listing.images,
         masks=listing.masks,
@@ -380,6 +386,7 @@ def _decoded(
         channels="gray" if images.array.shape[1] == 1 else "color",
         deep=deep,
         cache=cache,
+        framing=framing_of(spec),
         stretch=images.stretch,
     )
     return Pixels(images, decoded, native, detail, crops)
@@ -551,10 +558,15 @@ def _put_together(pairs: Sequence[Pair]) -> str:
 
 
 def _millimeters(spec: DataSpec, table: FactorTable, native: np.ndarray) -> np.ndarray | None:
-    """Millimeters per pixel at study resolution, to which the longer side was brought; NaN where a row says none."""
+    """Millimeters per pixel at study resolution, to which the longer side of the shown part was brought; NaN where a
+    row says none. Squashed pixels have none: `DataSpec` refuses that.
+    """
     if not spec.pixel_size or "pixel_size" not in table.columns:
         return None
-    size = table.numbers("pixel_size") * native.max(axis=1) / spec.size
+    framing = framing_of(spec)
+    shown = [framing.window(height, width) for width, height in native.tolist()]
+    longer = np.array([max(window.height, window.width) for window in shown], dtype=np.int64)
+    size = table.numbers("pixel_size") * longer / spec.size
     return np.where(np.isfinite(size) & (size > 0), size, np.nan)
 
 

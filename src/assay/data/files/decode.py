@@ -18,7 +18,7 @@ from jaxtyping import Int, UInt8
 from assay.core.files import content_hash, file_state
 from assay.data.cache import ArrayCache
 from assay.data.dataset import ONE_KIND
-from assay.data.files.fitting import PAD, Box, Framing, fit_image, fit_labels, is_colored, vanished
+from assay.data.files.fitting import PAD, Box, Framing, cut_off, fit_image, fit_labels, is_colored, vanished
 from assay.data.files.pictures import Header, Picture, Used, at_full_range, ben_graham, circle_crop, limits
 from assay.data.files.readers import examine, read_picture
 from assay.data.files.table import Unreadable
@@ -206,6 +206,8 @@ READING = "reading images"
 _AHEAD = 256
 VANISHED = "vanished"
 """The note of a mask with lesions that are too small to be seen at study resolution."""
+CUT_OFF = "cut off"
+"""The note of a mask with lesions outside the part of the image that is shown."""
 
 Channels = Literal["auto", "gray", "color"]
 Failures = dict[int, tuple[str, str]]
@@ -323,9 +325,13 @@ def decode_images(
 
 
 def decode_masks(
-    sources: Sequence[Callable[[], Labels]], digests: Sequence[str], size: int, cache: ArrayCache
+    sources: Sequence[Callable[[], Labels]],
+    digests: Sequence[str],
+    size: int,
+    cache: ArrayCache,
+    framing: Framing = PAD,
 ) -> Decoded:
-    """Return all masks as label maps, uint8 [n, 1, size, size]; notes as in `Labels`, and `VANISHED`.
+    """Return all masks as label maps, uint8 [n, 1, size, size]; notes as in `Labels`, `VANISHED` and `CUT_OFF`.
 
     Args:
         digests: Names of the masks' content and of the meaning of their values.
@@ -333,10 +339,12 @@ def decode_masks(
 
     def one(at: int, out: np.ndarray) -> _Filled:
         labels = sources[at]()
-        out[0] = fit_labels(labels.values, size)
-        return _Filled((*labels.notes, *((VANISHED,) if vanished(labels.values, out[0]) else ())))
+        out[0] = fit_labels(labels.values, size, framing)
+        small = (VANISHED,) if vanished(labels.values, out[0], framing) else ()
+        outside = (CUT_OFF,) if cut_off(labels.values, framing) else ()
+        return _Filled((*labels.notes, *small, *outside))
 
-    name = name_of("labels", digests, size)
+    name = name_of("labels", digests, size, *((framing.label,) if framing.label else ()))
     return _fill(name, (len(sources), 1, size, size), np.dtype(np.uint8), one, cache)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from assay.data.files.pictures import scaled
-from assay.spec.schema import Fit
+from assay.spec.schema import DataSpec, Fit
 
 # How images and masks of any size become squares of the study's size.
 #
@@ -23,8 +23,8 @@ from assay.spec.schema import Fit
 # lesions too small for that keep the pixels that they cover most where the image has no other, so that no image loses
 # its last.
 #
-# `data.fit` states another rule for images without masks: `squash` stretches the image over the whole square, `crop`
-# keeps its central square.
+# `data.fit` states another rule for images and masks alike: `squash` stretches the image over the whole square, `crop`
+# keeps its central square. A lesion beyond that part is not in the fitted mask.
 
 _LUMINANCE = np.array([0.299, 0.587, 0.114])
 _TOUCHING = np.ones((3, 3), dtype=np.int64)
@@ -70,15 +70,18 @@ class Framing:
         """Its name in a cache; empty for the default."""
         return "" if self == PAD else f"fit {self.fit} {self.share:g}"
 
-    def kept(self, pixels: np.ndarray) -> np.ndarray:
-        """Return the part of pixels [h, w] or [h, w, 3] that is shown: for `crop` the central square."""
-        if self.fit == "pad":
-            return pixels
-        height, width = pixels.shape[:2]
+    def window(self, height: int, width: int) -> Box:
+        """Return the part of an image of this native height and width that is shown: for `crop` the central square."""
         whole = (min(height, width),) * 2 if self.fit == "crop" else (height, width)
         tall, wide = (max(1, round(side * self.share)) for side in whole)
-        top, left = (height - tall) // 2, (width - wide) // 2
-        return np.ascontiguousarray(pixels[top : top + tall, left : left + wide])
+        return Box((height - tall) // 2, (width - wide) // 2, tall, wide)
+
+    def kept(self, pixels: np.ndarray) -> np.ndarray:
+        """Return the part of pixels [h, w] or [h, w, 3] that is shown."""
+        if self.fit == "pad":
+            return pixels
+        window = self.window(pixels.shape[0], pixels.shape[1])
+        return np.ascontiguousarray(pixels[window.rows, window.columns])
 
     def placed(self, height: int, width: int, size: int) -> Box:
         """Return where an image of this native height and width is in a square of `size` px."""
@@ -87,6 +90,11 @@ class Framing:
 
 PAD = Framing()
 """The default: the whole image, its aspect kept, padded with black."""
+
+
+def framing_of(spec: DataSpec) -> Framing:
+    """Return the framing that a spec asks for."""
+    return Framing(spec.fit, spec.crop_share)
 
 
 def is_colored(pixels: np.ndarray) -> bool:
@@ -117,11 +125,12 @@ def fit_image(pixels: np.ndarray, size: int, channels: int, dtype: np.dtype[Any]
     return out
 
 
-def fit_labels(labels: UInt8[np.ndarray, "h w"], size: int) -> UInt8[np.ndarray, "size size"]:
+def fit_labels(labels: UInt8[np.ndarray, "h w"], size: int, framing: Framing = PAD) -> UInt8[np.ndarray, "size size"]:
     """Return a label map (0 background, i the i-th kind) in the square, by the rule above. Of equal shares the first
     kind.
     """
-    box = placed(labels.shape[0], labels.shape[1], size)
+    box = framing.placed(labels.shape[0], labels.shape[1], size)
+    labels = framing.kept(labels)
     out = np.zeros((size, size), dtype=np.uint8)
     lesion = labels > 0
     if not lesion.any():
@@ -137,13 +146,26 @@ def fit_labels(labels: UInt8[np.ndarray, "h w"], size: int) -> UInt8[np.ndarray,
     return out
 
 
-def vanished(labels: UInt8[np.ndarray, "h w"], fitted: UInt8[np.ndarray, "size size"]) -> int:
+def cut_off(labels: UInt8[np.ndarray, "h w"], framing: Framing) -> bool:
+    """Return whether a lesion lies wholly outside the part that is shown."""
+    window = framing.window(labels.shape[0], labels.shape[1])
+    if framing.fit == "pad" or (window.height, window.width) == labels.shape or not labels.any():
+        return False
+    return any(
+        count > len(np.unique(numbers[window.rows, window.columns][labels[window.rows, window.columns] == kind]))
+        for kind in np.unique(labels[labels > 0])
+        for numbers, count in (_lesions(labels == kind),)
+    )
+
+
+def vanished(labels: UInt8[np.ndarray, "h w"], fitted: UInt8[np.ndarray, "size size"], framing: Framing = PAD) -> int:
     """How many lesions of a label map have no pixel of their kind left where they were, once fitted into the square.
 
-    A lesion is a set of pixels of one kind that touch, also at corners.
+    A lesion is a set of pixels of one kind that touch, also at corners. Only the part that is shown counts.
     """
+    box = framing.placed(labels.shape[0], labels.shape[1], len(fitted))
+    labels = framing.kept(labels)
     height, width = labels.shape
-    box = placed(height, width, len(fitted))
     if max(height, width) <= len(fitted) or not labels.any():
         return 0
     shown = fitted[box.rows, box.columns]
@@ -160,12 +182,13 @@ def vanished(labels: UInt8[np.ndarray, "h w"], fitted: UInt8[np.ndarray, "size s
     return lost
 
 
-def touched(labels: UInt8[np.ndarray, "h w"], size: int) -> Bool[np.ndarray, "size size"]:
+def touched(labels: UInt8[np.ndarray, "h w"], size: int, framing: Framing = PAD) -> Bool[np.ndarray, "size size"]:
     """Pixels of the square into whose part of the image any lesion reaches, however little.
 
     The part of row i of the box is native rows i * h // H up to (i + 1) * h // H, h native and H fitted; columns alike.
     """
-    box = placed(labels.shape[0], labels.shape[1], size)
+    box = framing.placed(labels.shape[0], labels.shape[1], size)
+    labels = framing.kept(labels)
     down = np.arange(box.height) * labels.shape[0] // box.height
     across = np.arange(box.width) * labels.shape[1] // box.width
     lesion = (labels > 0).astype(np.uint8)
@@ -208,16 +231,18 @@ def resized(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
 # Maps of the study's square back at an image's own size: the rule of `fitting` undone.
 
 
-def unfitted(maps: Float[Tensor, "k size size"], height: int, width: int) -> Float[Tensor, "k height width"]:
-    """Maps over the square as maps over an image of this native height and width.
+def unfitted(
+    maps: Float[Tensor, "k size size"], height: int, width: int, framing: Framing = PAD
+) -> Float[Tensor, "k height width"]:
+    """Maps over the square as maps over the shown part of an image, of this native height and width.
 
-    The padding is cut off, at the box that `placed` says, and the box scaled to the image, pixel areas on pixel areas,
-    rows and columns each by their own factor. Between the middles of pixels values are linear, beyond the outermost
-    ones those of the edge; where the image is smaller than its box, which an enlarged one is, they are averaged by the
-    triangle filter of `fit_image`. Values stay within those of the maps, and a box of the image's size is taken as it
-    is.
+    The padding is cut off, at the box that `Framing.placed` says, and the box scaled to the image, pixel areas on
+    pixel areas, rows and columns each by their own factor. Between the middles of pixels values are linear, beyond the
+    outermost ones those of the edge; where the image is smaller than its box, which an enlarged one is, they are
+    averaged by the triangle filter of `fit_image`. Values stay within those of the maps, and a box of the image's size
+    is taken as it is.
     """
-    box = placed(height, width, maps.shape[-1])
+    box = framing.placed(height, width, maps.shape[-1])
     inside = maps[:, box.rows, box.columns]
     if inside.shape[1:] == (height, width):
         return inside

@@ -21,7 +21,7 @@ from assay.data.cards import OWN_PATIENT
 from assay.data.dataset import Dataset
 from assay.data.files.build import Pixels, assemble, detail_of, from_files
 from assay.data.files.decode import decode_images
-from assay.data.files.fitting import Framing
+from assay.data.files.fitting import framing_of
 from assay.data.files.folder import list_classes, list_stems, list_table
 from assay.data.files.masks import Listing
 from assay.data.files.table import SHOWN, expand, target_column
@@ -48,9 +48,7 @@ def load_medmnist(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool) -> Dat
     sources: list[Callable[[], np.ndarray | bytes]] = [_row(array, at) for array in arrays for at in range(len(array))]
     listing = _listing(spec, path, np.concatenate(labels), counts)
     digests = [f"{digest}:{at}" for at in range(len(sources))]
-    images = decode_images(
-        sources, digests, spec.size, False, spec.channels, cache, framing=Framing(spec.fit, spec.crop_share)
-    )
+    images = decode_images(sources, digests, spec.size, False, spec.channels, cache, framing=framing_of(spec))
     height, width = arrays[0].shape[1:3]
     native = np.tile(np.array([[width, height]], dtype=np.int64), (len(sources), 1))
     detail = partial(detail_of, sources, digests, cache)

@@ -20,6 +20,7 @@ from assay.data.cache import ArrayCache
 from assay.data.cards import KnownSet
 from assay.data.dataset import BoxedLesions
 from assay.data.files.decode import (
+    CUT_OFF,
     ONE,
     UNIT,
     VANISHED,
@@ -32,7 +33,7 @@ from assay.data.files.decode import (
     labels_of,
     read_file,
 )
-from assay.data.files.fitting import placed
+from assay.data.files.fitting import PAD, Framing
 from assay.data.files.outlines import Coco, Drawn, runs, unknown
 from assay.data.files.readers import read_stored
 from assay.data.files.table import Problem, Table, Unreadable, absent, inside, number, read_table, refuse
@@ -82,6 +83,7 @@ def decoded_masks(
     meaning: Meaning,
     size: int,
     cache: ArrayCache,
+    framing: Framing,
 ) -> Decoded:
     """Return all masks as label maps.
 
@@ -92,7 +94,7 @@ def decoded_masks(
         mask_source(mask, width, height, meaning) for mask, (width, height) in zip(masks, native.tolist(), strict=True)
     ]
     digests = [f"{meaning.digest} {digest}" for digest in mask_digests(masks, facts, native)]
-    return decode_masks(sources, digests, size, cache)
+    return decode_masks(sources, digests, size, cache, framing)
 
 
 def _text(mask: MaskAt) -> str:
@@ -120,7 +122,7 @@ def refuse_empty(decoded: Decoded, rows: Int[np.ndarray, "n"], where: str) -> No
 
 
 def told_of(
-    decoded: Decoded, rows: Int[np.ndarray, "n"], native: Int[np.ndarray, "n 2"], meaning: Meaning
+    decoded: Decoded, rows: Int[np.ndarray, "n"], native: Int[np.ndarray, "n 2"], meaning: Meaning, framing: Framing
 ) -> tuple[list[str], list[str]]:
     """Half-sentences for the card, and warnings.
 
@@ -131,12 +133,14 @@ def told_of(
     size = array.shape[-1]
     lost = len(set(decoded.notes.get(VANISHED, ())) & set(rows.tolist()))
     warnings = [f"{lost:,} images have lesions too small to be seen at {size} px: raise data.size"] if lost else []
+    if outside := len(set(decoded.notes.get(CUT_OFF, ())) & set(rows.tolist())):
+        warnings.append(f"{outside:,} images have lesions outside the part that data.fit: {framing.fit} shows")
     counts = np.zeros(len(meaning.kinds) + 1, dtype=np.int64)
     shown = large = 0
     for at, (width, height) in zip(rows.tolist(), native.tolist(), strict=True):
         pixels = np.bincount(array[at].ravel(), minlength=len(counts))
         counts += pixels > 0
-        box = placed(height, width, size)
+        box = framing.placed(height, width, size)
         shown += bool(pixels[1:].any())
         large += int(pixels[1:].sum() > _MOST * box.height * box.width)
     if shown >= _LEAST and large >= _NEARLY_ALL * shown:
@@ -165,8 +169,8 @@ class Boxes:
         """Return those of the images at these positions."""
         return Boxes(self.kinds, tuple(self.of_image[at] for at in kept))
 
-    def fitted(self, native: Int[np.ndarray, "n 2"], size: int) -> BoxedLesions:
-        """Return the same at study resolution.
+    def fitted(self, native: Int[np.ndarray, "n 2"], size: int, framing: Framing = PAD) -> BoxedLesions:
+        """Return the same at study resolution. Boxes outside the part that is shown are left out, others cut to it.
 
         Args:
             native: Width and height of every image in px.
@@ -174,10 +178,15 @@ class Boxes:
         found: list[Float[np.ndarray, "b 5"]] = []
         digest = hashlib.sha256("\n".join(self.kinds).encode())
         for boxes, (width, height) in zip(self.of_image, native.tolist(), strict=True):
-            place = placed(height, width, size)
-            across, down = place.width / width, place.height / height
+            place, window = framing.placed(height, width, size), framing.window(height, width)
+            across, down = place.width / window.width, place.height / window.height
             scale = np.array([1, across, down, across, down])
-            found.append(boxes * scale + np.array([0, place.left, place.top, place.left, place.top]))
+            moved = boxes - np.array([0, window.left, window.top, window.left, window.top])
+            moved = moved * scale + np.array([0, place.left, place.top, place.left, place.top])
+            if framing.fit != "pad":
+                moved[:, 1:] = moved[:, 1:].clip(0, size)
+                moved = moved[(moved[:, 1] < moved[:, 3]) & (moved[:, 2] < moved[:, 4])]
+            found.append(moved)
             digest.update(np.ascontiguousarray(found[-1]).tobytes() + b"|")
         return BoxedLesions(self.kinds, size, tuple(found), digest.hexdigest()[:16])
 
