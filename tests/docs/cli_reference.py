@@ -13,7 +13,7 @@ from assay.cli import app
 HEAD = """\
 # The command line
 
-Every command answers `--help`. On standard output stands what was asked for, and nothing else; progress and what goes wrong are told on standard error. With `--json` it is one JSON value, for `run` one JSON object a line.
+Every command answers `--help`. Standard output holds the requested output only. Progress and errors go to standard error. With `--json` it is one JSON value, for `run` one JSON object a line.
 
 | exit code | |
 |---|---|
