@@ -31,6 +31,7 @@ def test_arguments_from_the_index_are_those_of_the_code(entry) -> None:
     assert (indexed.environments, indexed.codes) == (complete.environments, complete.codes)
 
 
+@pytest.mark.slow
 def test_wrong_arguments_are_refused_without_code_and_contradictions_with_it() -> None:
     program = (
         "import sys\nfrom assay.core.registry import lookup\nentry = lookup('loss', 'triplet')\n"

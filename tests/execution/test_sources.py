@@ -211,6 +211,7 @@ def _train(place: Place, source: Source) -> None:
     SourceJob(place, source)(WORKING)
 
 
+@pytest.mark.acceptance
 def test_two_processes_that_want_one_source_train_it_once(tmp_path: Path):
     ready = [prepared(tmp_path / name) for name in ("one", "two")]
     spawn = multiprocessing.get_context("spawn")
@@ -261,6 +262,7 @@ def test_a_stopped_pretraining_goes_on_to_the_same_weights(tmp_path: Path, monke
     assert weights_of(wanted).read_bytes() == continued
 
 
+@pytest.mark.acceptance
 def test_a_pretraining_that_is_killed_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """By SIGKILL, after a few steps: nothing in it can tidy up."""
     killed = prepared(tmp_path, sources=source(epochs=7))

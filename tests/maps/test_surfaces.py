@@ -31,6 +31,7 @@ def monai(predicted: np.ndarray, lesion: np.ndarray, spacing: tuple[float, float
         ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spacing", [(1.0, 1.0), (0.7, 2.3)])
 @pytest.mark.parametrize("labels", ["scattered", "blobs", "full", "corner"])
 @pytest.mark.parametrize("logits", MAPS)
@@ -47,6 +48,7 @@ def test_agrees_with_monai(logits: str, labels: str, spacing: tuple[float, float
         assert columns["surface_code"][0] == 2
 
 
+@pytest.mark.slow
 def test_agrees_with_monai_on_random_masks() -> None:
     rng = np.random.default_rng(3)
     for seed in range(40):

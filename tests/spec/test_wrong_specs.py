@@ -90,6 +90,7 @@ def test_every_case_has_a_text() -> None:
     assert len(texts()) >= 40
 
 
+@pytest.mark.slow
 def test_a_mistake_that_needs_no_images_imports_no_heavy_library(folder: Path) -> None:
     Path("study.yaml").write_text(RIGHT.replace("supcon]", "supcn]").replace("seeds: 3", "seeds: 0"))
     program = (

@@ -78,6 +78,7 @@ def test_contributions_are_derivatives_of_scikit_learns_weighted_metrics(name: s
     np.testing.assert_allclose(rows, derivative * np.sqrt(patients / (patients - 1)), atol=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SEVERAL)
 def test_several_classes_agree_with_the_jackknife(name: str) -> None:
     model = answers(2, n=400, k=4)

@@ -64,6 +64,7 @@ def test_measures_of_different_patients_share_seeds_alone() -> None:
     assert abs(expected) < correlated(across, up, (sure[0], uncertainty(up)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shared", [0.0, 0.8])
 def test_it_holds_what_is_true_as_often_as_it_says(shared: float) -> None:
     rng, worlds = np.random.default_rng(3), 600

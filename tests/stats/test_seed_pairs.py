@@ -70,6 +70,7 @@ def test_a_swap_of_a_seed_turns_the_sign_of_its_pairs() -> None:
     assert found.sign_flip_min_p == 1 / 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [3, 5])
 @pytest.mark.parametrize("spread", [1, 3, 20])
 def test_it_seldom_cries_wolf_and_covers_what_is_there(seeds: int, spread: int) -> None:

@@ -57,6 +57,7 @@ def test_a_holm_family_of_true_null_hypotheses_seldom_finds_anything(seeds: int)
     assert row["met"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", ["probit", "plain"])
 def test_a_world_that_is_additive_on_one_scale_is_not_called_an_interaction(scale: str) -> None:
     assert doses.simulate("interaction", scale, 1.0, 5, 500)["met"]
@@ -78,6 +79,7 @@ def test_the_batch_of_a_simulation_is_the_contrast_of_a_study() -> None:
         assert (p[0], value[0]) == pytest.approx((found.p, found.value))
 
 
+@pytest.mark.slow
 def test_half_dose_intervals_cover() -> None:
     assert doses.simulate("coverage", "plain", 1.0, 5, 500)["met"]
 
@@ -100,6 +102,7 @@ def test_a_simulated_worst_group_is_compared_as_that_of_a_study(world: str) -> N
     assert worst.p_values(right)[0] == pytest.approx(compare(chosen, np.array([1.0, -1.0])).p)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["equal", "reference 3 times as spread", "one in five falls"])
 def test_a_family_of_eight_keeps_its_error_where_seeds_outweigh_patients(kind: str) -> None:
     assert families.simulate(kind, 8, 8, 6.0, 3, 1000)["met"]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from assay.testing.store import StoreConformance
+
+pytestmark = pytest.mark.slow
 
 
 class TestRunFolder(StoreConformance):

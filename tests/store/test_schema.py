@@ -23,6 +23,7 @@ def test_every_table_has_a_maker() -> None:
     assert set(MAKERS) == set(TABLES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TABLES)
 def test_files_hold_the_columns_and_types_that_are_described(name: str, finished_run: Path) -> None:
     file = finished_run / "tables" / f"{name}.parquet"

@@ -80,6 +80,7 @@ def kill_after(event: str, count: int, pause: float, *arguments: str | Path) -> 
     process.communicate()
 
 
+@pytest.mark.acceptance
 def test_killed_at_random_and_resumed_the_records_are_the_same_bytes(finished_run: Path, tmp_path: Path) -> None:
     """Two workers, killed with their parent, then one worker: as one process in one go, from Python instead of YAML."""
     spec, seed = write_spec(tmp_path), random.randrange(2**32)
@@ -196,7 +197,13 @@ def test_weights_that_are_not_kept_go_after_the_probes(tmp_path: Path) -> None:
         assay.load_model(trial)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["interrupt", "terminate"])
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGINT, id="interrupt"),
+        pytest.param(signal.SIGTERM, id="terminate", marks=pytest.mark.acceptance),
+    ],
+)
 def test_an_interrupt_stops_cleanly_with_130_and_the_same_command_goes_on(tmp_path: Path, number: int) -> None:
     """Sent to the whole group, as a terminal and a scheduler do."""
     spec = write_spec(tmp_path, recipe={**SMALL["recipe"], "epochs": 2000}, contrasts=[], seeds=1)

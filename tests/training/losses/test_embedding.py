@@ -117,12 +117,12 @@ def test_class_directions_are_drawn_from_the_seed_alone(name: str) -> None:
     assert drawn(1).abs().max() <= 6**-0.5
 
 
-@pytest.mark.parametrize(("name", "imported"), [("n-pair", False), ("cross-entropy", False), ("supcon", True)])
-def test_the_library_is_imported_for_its_own_losses_only(name: str, imported: bool) -> None:
+def test_the_library_is_imported_for_its_own_losses_only() -> None:
     code = (
         "import sys\nfrom assay.core.registry import build\nfrom assay.training.objective import LossContext\n"
-        f"build('loss', {name!r}, {{}}, LossContext(4, 2, (5, 5)))\n"
-        "print('pytorch_metric_learning' in sys.modules)"
+        "for name in ('n-pair', 'cross-entropy', 'supcon'):\n"
+        "    build('loss', name, {}, LossContext(4, 2, (5, 5)))\n"
+        "    print(name, 'pytorch_metric_learning' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == str(imported)
+    assert done.stdout.splitlines() == ["n-pair False", "cross-entropy False", "supcon True"]
