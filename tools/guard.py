@@ -85,6 +85,7 @@ MASKED = (
     Mask("*/provenance.json", ("started", "seconds"), "time of training and its duration, of trials and sources"),
     Mask("*/provenance.json", ("machine", "processor", "device"), "the machine"),
     Mask("*/provenance.json", ("python", "libraries"), "versions"),
+    Mask("*/finished.json", ("causes", "effects", "sha256"), "times and inodes of files"),
     Mask("*/tables/trials.parquet", ("seconds",), "duration of training"),
     Mask("*/report.html/trials*.csv", ("seconds",), "duration of training"),
     *everywhere("*", MADE, "times, machine and versions of all trials"),

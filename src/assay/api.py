@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from assay.models.ref import Model
     from assay.spec import schema
-    from assay.study.run import Result
+    from assay.study.finished import Result
 
 
 def load(source: str | Path | Mapping[str, Any], *, scale: str | None = None) -> Study:

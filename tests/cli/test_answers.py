@@ -20,7 +20,7 @@ from assay.core.errors import StoreError
 from assay.store.files import read_rows
 from assay.store.folder import RunFolder, working_in
 from assay.store.schema import TABLES
-from assay.study.run import Result
+from assay.study.finished import Result
 
 COMMANDS = ("run", "preview", "results", "report", "clean", "show", "list", "doctor")
 SPEC_OPTIONS = {"--set", "--seeds", "--scale", "--json", "--no-own-code"}

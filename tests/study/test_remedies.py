@@ -49,7 +49,7 @@ def of_every_kind(root: Path) -> list[Path]:
     for path in sorted(path for path in root.rglob("*") if path.is_file() and path.name != ".lock"):
         kind = path.parts[len(root.parts)] if path.parent != root else path.name
         found[kind if kind == "pictures" else f"{kind}/{path.name}"] = path
-    unread = {"weights.safetensors", "activations.safetensors", "curve.parquet"}
+    unread = {"weights.safetensors", "activations.safetensors", "curve.parquet", "finished.json"}
     return [path for path in found.values() if path.name not in unread]
 
 

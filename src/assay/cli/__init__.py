@@ -15,7 +15,7 @@ from typer.exceptions import TyperException
 from assay.store.schema import MODEL_TABLES, TABLES
 
 if TYPE_CHECKING:
-    from assay.cli.run import Request, Settled
+    from assay.cli.run import Request
 
 app = typer.Typer(
     name="assay",
@@ -99,10 +99,8 @@ def _assay(
 ) -> None: ...
 
 
-def _on_a_study(act: Callable[[Request, Settled], None]) -> Callable[..., None]:
-    """Return a command that takes a study with all that can be asked of a run, and hands that to `act` once nothing is
-    wrong with it, which is found out before anything slow is imported.
-    """
+def _on_a_study(act: Callable[[Request], None]) -> Callable[..., None]:
+    """Return a command that takes a study with all that can be asked of a run, and hands that to `act`."""
 
     def command(
         spec: Spec,
@@ -122,7 +120,7 @@ def _on_a_study(act: Callable[[Request, Settled], None]) -> Callable[..., None]:
 
         asked = Request(spec, tuple(set_ or ()), seeds, scale, workers, device, out, skip_bad_rows, json)
         with own_code_refused(no_own_code), locate_errors(asked.source, asked.sets, asked.scale):
-            act(asked, asked.settled())
+            act(asked)
 
     command.__name__, command.__doc__ = act.__name__, act.__doc__
     return command
@@ -130,16 +128,16 @@ def _on_a_study(act: Callable[[Request, Settled], None]) -> Callable[..., None]:
 
 @app.command(epilog="Example: assay run nodule-loss --scale quick --set recipe.batch_size=64")
 @_on_a_study
-def run(asked: Request, settled: Settled) -> None:
+def run(asked: Request) -> None:
     """Train and probe whatever is missing, compare, and write the report. A second run continues the first."""
     from assay.cli.run import run_command
 
-    run_command(asked, settled)
+    run_command(asked)
 
 
 @app.command(epilog="Example: assay preview nodule-loss --scale quick --seeds 3")
 @_on_a_study
-def preview(asked: Request, settled: Settled) -> None:
+def preview(asked: Request) -> None:
     """Show the images, confounders and comparisons of a study before any training.
 
     Images, every confounder without and with it and how visible it is, counterfactual pairs, associations asked for
@@ -148,7 +146,7 @@ def preview(asked: Request, settled: Settled) -> None:
     """
     from assay.cli.preview import preview_command
 
-    preview_command(asked, settled)
+    preview_command(asked)
 
 
 @app.command(epilog="Example: assay results nodule-loss --table contrasts --csv > contrasts.csv")

@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assay.cli.run import Request, Settled
+from assay.cli.run import Request
 from assay.core.errors import foremost, others
 from assay.report.images import FIGURES, MEANING
 from assay.report.sections import shortcuts
@@ -116,15 +116,17 @@ class Found:
     folder: Path
 
 
-def preview_command(asked: Request, settled: Settled) -> None:
+def preview_command(asked: Request) -> None:
     """Print the tables, and write the pictures and a page of both to `<run folder>/preview/`."""
     from assay.analysis.preview import detectable_differences, make_preview
+    from assay.execution.device import choose_device
     from assay.execution.local import executor_for
     from assay.execution.progress import reading_shown
     from assay.store.folder import PREVIEW, RunFolder, working_in
     from assay.study.run import prepare
 
-    spec, root, device = settled.spec, settled.root, settled.device
+    settled = asked.settled()
+    spec, root, device = settled.spec, settled.root, choose_device(asked.device)
     folder = root / PREVIEW
     with reading_shown(asked.json) as notify:
         prepared = prepare(spec, root, skip_bad_rows=asked.skip_bad_rows, device=device, notify=notify)

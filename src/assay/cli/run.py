@@ -16,7 +16,8 @@ from assay.spec.schema import StudySpec
 from assay.stats.format import count
 
 if TYPE_CHECKING:
-    from assay.study.run import Prepared, Result
+    from assay.study.finished import Finished, Result
+    from assay.study.run import Prepared
 
 
 # What a user asks of a study on the command line: the same for every command that runs or looks ahead at one.
@@ -36,30 +37,31 @@ class Request:
     skip_bad_rows: bool
     json: bool
 
-    def settled(self) -> Settled:
-        """Check the study, its run folder and its device before anything slow is imported or read.
+    def settled(self, compare: bool = True) -> Settled:
+        """Check the study and its run folder before anything slow is imported or read.
+
+        Args:
+            compare: Whether the code of components compares their arguments, which imports it.
 
         Raises:
-            SpecError: The study is wrong, with all of its problems, or the device does not exist.
+            SpecError: The study is wrong, with all of its problems.
             StoreError: The run folder is not writable.
         """
-        spec = parse_study(self.source, overrides=self.sets, seeds=self.seeds, scale=self.scale)
+        spec = parse_study(self.source, overrides=self.sets, seeds=self.seeds, scale=self.scale, compare=compare)
 
-        from assay.execution.device import choose_device
         from assay.store.folder import require_writable, run_folder
 
         root = run_folder(spec, self.scale, self.out)
         require_writable(root)
-        return Settled(spec, root, choose_device(self.device))
+        return Settled(spec, root)
 
 
 @dataclass(frozen=True)
 class Settled:
-    """The checked study, its run folder, and the device as `choose_device` gives it."""
+    """The checked study and its run folder."""
 
     spec: StudySpec
     root: Path
-    device: str
 
 
 # `assay run`: a study from its spec to its page.
@@ -67,13 +69,22 @@ class Settled:
 MOST_REASONS = 8
 
 
-def run_command(asked: Request, settled: Settled) -> None:
+def run_command(asked: Request) -> None:
     """Run, and end with the exit code of the outcome. Only the requested output goes to standard output."""
+    from assay.study.finished import unchanged
+
+    settled = asked.settled(compare=False)
+    if (found := unchanged(settled.root, settled.spec, asked.skip_bad_rows)) is not None:
+        _tell_unchanged(found, settled, asked.json)
+        return
+    settled = asked.settled()
+
+    from assay.execution.device import choose_device
     from assay.execution.local import executor_for
     from assay.execution.progress import display_for, reading_shown, telling
     from assay.study.run import prepare, run_study
 
-    json, device = asked.json, settled.device
+    json, device = asked.json, choose_device(asked.device)
     stopping = threading.Event()
     executor, count = executor_for(asked.workers, device, stopping.set)
     with reading_shown(json) as notify:
@@ -91,6 +102,16 @@ def run_command(asked: Request, settled: Settled) -> None:
     else:
         _tell(result)
     raise typer.Exit(130 if result.stopped else 1 if result.failed else 0)
+
+
+def _tell_unchanged(found: Finished, settled: Settled, json: bool) -> None:
+    if json:
+        print(jsonlib.dumps(_finished(found.result)), flush=True)
+        return
+    trials = count(found.trials, "trial")
+    print(f"{settled.spec.name}: all {trials} are done and nothing has changed since", file=sys.stderr)
+    print(f"`assay doctor {settled.root}` checks the contents of the records", file=sys.stderr, flush=True)
+    _tell(found.result)
 
 
 def plan_lines(prepared: Prepared, workers: int) -> list[str]:

@@ -34,7 +34,9 @@ from assay.report.page import write_page
 from assay.shifts.population import Population
 from assay.spec.schema import StudySpec
 from assay.store.folder import RunFolder, working_in
+from assay.study import finished
 from assay.study.audit import open_probed
+from assay.study.finished import Result
 from assay.study.preflight import (
     check_explainers,
     check_layers,
@@ -63,7 +65,7 @@ class Prepared:
     """A study ready to run: its tasks, why they are new, and their approximate duration.
 
     why, why_probes: reason -> number of new trials, and of new probes of trials that are not new. starts: where the
-    images of each source come from.
+    images of each source come from. causes: as `finished.causes` gives them before anything is read.
     """
 
     spec: StudySpec
@@ -78,28 +80,12 @@ class Prepared:
     why: tuple[tuple[str, int], ...]
     why_probes: tuple[tuple[str, int], ...]
     device: str
+    causes: str
 
     def seconds(self, workers: int) -> float:
         """Expected seconds with that many workers, from the start of the first one to the page."""
         at_once = min(max(1, workers), len(self.tasks) or 1)
         return sum(task.cost for task in self.tasks) / at_once + after_units(len(self.plan.trials))
-
-
-@dataclass(frozen=True)
-class Result:
-    """How a run ended. `page` is None when there is nothing to show yet.
-
-    trained: trainings of this run; several trials can share one, as those of all confounders do at p = 0.
-    unlearned: trials of the study that collapsed or diverged, in this run or before, each counted as on the page.
-    """
-
-    folder: Path
-    trained: int
-    probed: int
-    failed: int
-    unlearned: int
-    stopped: bool
-    page: Path | None
 
 
 def prepare(
@@ -120,6 +106,7 @@ def prepare(
         WeightsError: A start cannot be had (`check_starts`).
         StoreError: Weights that a new probe reads were not kept.
     """
+    causes = finished.causes(spec, skip_bad_rows)
     code = own_code(spec.model_dump_json(context={"complete": True}))
     place = Place(root, default_cache_root(), skip_bad_rows, code)
     population = population_of(spec.data, place, device, fresh=True, notify=notify)
@@ -133,7 +120,7 @@ def prepare(
     starting = [*trials, *(unit.trial for unit in probes)]  # a probe looks at the network before its training too
     sources = missing_sources(plan.sources, {start_id(trial.training.recipe) for trial in starting}, place)
     if not trials and not probes and not sources:
-        return Prepared(spec, place, population, starts, plan, (), 0, 0, 0, (), (), device)
+        return Prepared(spec, place, population, starts, plan, (), 0, 0, 0, (), (), device, causes)
     check_weights(probes, place.folder)
     check_rows(spec, population, starts)
     check_measurable(spec, population)
@@ -147,7 +134,8 @@ def prepare(
     later = sum(unit.id in begun and place.folder.complete("trials", unit.trial.id) for unit in probes)
     why_probes += [(UNFINISHED, later)] if later else []
     counts = len(sources), len(trials), len(probes)
-    return Prepared(spec, place, population, starts, plan, tasks, *counts, tuple(why), tuple(why_probes), device)
+    told = tuple(why), tuple(why_probes)
+    return Prepared(spec, place, population, starts, plan, tasks, *counts, *told, device, causes)
 
 
 def _inputs_of_sources(spec: StudySpec, starts: Mapping[str, Population]) -> dict[str, Inputs]:
@@ -177,6 +165,7 @@ def unlearned(trials: Sequence[Trial], folder: RunFolder) -> int:
 def _run(prepared: Prepared, watch: Watch, executor: Executor, stage: Stage) -> Result:
     plan, place, population = prepared.plan, prepared.place, prepared.population
     folder = place.folder
+    finished.forget(place.root)
     state(place.root, plan.spec, results_exist=any(folder.ids("probes")))
     store(folder, plan, inputs_of(population, plan.spec.data, plan.spec.task), place.skip_bad_rows)
     sweep(plan, folder)
@@ -190,7 +179,7 @@ def _run(prepared: Prepared, watch: Watch, executor: Executor, stage: Stage) -> 
             analyze(plan, place, population, stage)
         stage("writing the page")
         page = write_page(folder.root)
-    return Result(
+    result = Result(
         folder=folder.root,
         trained=trained,
         probed=len(outcome.done) - trained,
@@ -199,6 +188,10 @@ def _run(prepared: Prepared, watch: Watch, executor: Executor, stage: Stage) -> 
         stopped=outcome.stopped,
         page=page,
     )
+    if page is not None and not result.failed:
+        now = finished.causes(plan.spec, place.skip_bad_rows)
+        finished.remember(place.root, len(plan.trials), result.unlearned, prepared.causes, now)
+    return result
 
 
 def _known(folder: RunFolder) -> list[Mapping[str, Any]]:

@@ -1,0 +1,177 @@
+"""Recognize a finished study that nothing has changed since, before anything heavy is imported.
+
+A run that ends without failures leaves `finished.json`: a hash of the study, of the versions and files of the code, of
+the state (size, times, inode) of the files that it read and wrote. The next run compares it. Contents are not read
+again: `assay doctor RUN` does that.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, cast
+
+import assay
+from assay.core.errors import StoreError
+from assay.core.files import content_hash, file_state, filled
+from assay.core.registry import own_code
+from assay.spec.schema import StudySpec
+from assay.store.files import read_checked_json, write_checked_json
+from assay.store.folder import LOCK, PREVIEW
+from assay.store.schema import SCHEMA_VERSION
+
+FINISHED = "finished.json"
+LIBRARIES = ("torch", "numpy", "scipy", "timm", "pandas", "pyarrow")
+"""Libraries whose versions can change a number or the page."""
+MOST_FILES = 500_000
+"""Files whose state is compared, at most; with more, the next run looks closer."""
+BESIDE = (PREVIEW, LOCK)
+"""Names in a run folder that no result depends on."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended. `page` is None when there is nothing to show yet.
+
+    trained: trainings of this run; several trials can share one, as those of all confounders do at p = 0.
+    unlearned: trials of the study that collapsed or diverged, in this run or before, each counted as on the page.
+    """
+
+    folder: Path
+    trained: int
+    probed: int
+    failed: int
+    unlearned: int
+    stopped: bool
+    page: Path | None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished study of so many trials, and the result of a run that does nothing."""
+
+    trials: int
+    result: Result
+
+
+def causes(spec: StudySpec, skip_bad_rows: bool) -> str:
+    """Hash what decides a study's results: itself, the code, and the state of the files that it reads.
+
+    Returns:
+        Empty where files cannot be named before they are read, as those of links or of a download.
+    """
+    complete = spec.model_dump(mode="json", context={"complete": True})
+    roots = _inputs(spec, complete)
+    read = None if roots is None else _files(roots)
+    if read is None:
+        return ""
+    return content_hash(
+        {
+            "study": complete,
+            "skip_bad_rows": skip_bad_rows,
+            "own_code": own_code(spec.model_dump_json(context={"complete": True})),
+            "code": _files([Path(assay.__file__).parent], suffixes=(".py", ".json", ".html", ".css")),
+            "python": [sys.version, platform.machine(), *map(_version, LIBRARIES)],
+            "inputs": read,
+        }
+    )
+
+
+def remember(root: Path, trials: int, unlearned: int, before: str, now: str) -> None:
+    """Note that a study is finished, unless something that decides its results changed while it ran.
+
+    Args:
+        trials: Number of trials.
+        unlearned: Of these, how many collapsed or diverged.
+        before: Its `causes` before it was planned.
+        now: The same after its page was written.
+    """
+    if before and before == now:
+        counts = {"trials": trials, "unlearned": unlearned}
+        hashes = {"causes": now, "effects": _effects(root)}
+        write_checked_json(root / FINISHED, {"schema": SCHEMA_VERSION, **hashes, **counts})
+
+
+def forget(root: Path) -> None:
+    """Remove the note, before anything in the folder changes."""
+    (root / FINISHED).unlink(missing_ok=True)
+
+
+def unchanged(root: Path, spec: StudySpec, skip_bad_rows: bool) -> Finished | None:
+    """Return a finished study that nothing has changed since; None where a run has to look closer."""
+    if not (root / FINISHED).is_file():
+        return None
+    try:
+        note: Mapping[str, Any] = read_checked_json(root / FINISHED)
+    except StoreError:
+        return None
+    same = note.get("schema") == SCHEMA_VERSION and note.get("causes") == causes(spec, skip_bad_rows)
+    effects = _effects(root)
+    if not same or effects is None or note.get("effects") != effects:
+        return None
+    result = Result(
+        root, trained=0, probed=0, failed=0, unlearned=note["unlearned"], stopped=False, page=root / "report.html"
+    )
+    return Finished(note["trials"], result)
+
+
+def _effects(root: Path) -> str | None:
+    """Hash the state of all files of a run folder but the note itself and what previews leave."""
+    return _files([path for path in sorted(root.iterdir()) if path.name not in (FINISHED, *BESIDE)])
+
+
+def _inputs(spec: StudySpec, complete: Mapping[str, Any]) -> list[Path] | None:
+    """Files and folders that the study reads; None where some lie elsewhere."""
+    sets = (spec.data, *(source.data for source in spec.sources.values()))
+    if any(data.links != "refuse" for data in sets):
+        return None
+    texts = list(_texts(complete, inside=False))
+    for data in sets:
+        named = [data.folder, data.classes, data.medmnist, *_texts(dict(data.dataset.params) if data.dataset else {})]
+        if data.phantom is None and not any(filled(text).exists() for text in named if text):
+            return None
+    if any("/" in text and not filled(text).exists() for text in texts):
+        return None
+    return sorted({path for text in texts if (path := filled(text)).exists()})
+
+
+def _texts(values: object, *, inside: bool = True) -> Iterator[str]:
+    """Texts below the keys `data` and `initialization`, where paths are."""
+    if isinstance(values, str):
+        if inside and values:
+            yield values
+    elif isinstance(values, Mapping):
+        for key, value in cast("Mapping[str, object]", values).items():
+            yield from _texts(value, inside=inside or key in ("data", "initialization"))
+    elif isinstance(values, Sequence):
+        for value in cast("Sequence[object]", values):
+            yield from _texts(value, inside=inside)
+
+
+def _files(roots: Sequence[Path], suffixes: tuple[str, ...] = ("",)) -> str | None:
+    """Hash the paths and states of all files below; None for more than `MOST_FILES`."""
+    states: list[tuple[str, tuple[int, ...]]] = []
+    for path in (path for root in roots for path in _below(root) if path.endswith(suffixes)):
+        states.append((path, file_state(Path(path))))
+        if len(states) > MOST_FILES:
+            return None
+    return content_hash(sorted(states))
+
+
+def _below(root: Path) -> Iterator[str]:
+    if root.is_file():
+        yield str(root)
+    for folder, _, names in os.walk(root):
+        yield from (f"{folder}{os.sep}{name}" for name in names)
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return ""

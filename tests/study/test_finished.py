@@ -1,0 +1,177 @@
+"""A finished study is recognized without planning it again, unless anything that it depends on has changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.worlds.studies import TINY, run_tiny
+
+from assay.core.errors import StoreError
+from assay.spec.parse import parse_study
+from assay.spec.schema import StudySpec
+from assay.study import finished
+from assay.study.finished import FINISHED, causes, unchanged
+
+
+def spec(**changes: Any) -> StudySpec:
+    return parse_study({**TINY, **changes})
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("finished") / "tiny"
+    run_tiny(root)
+    return root
+
+
+@pytest.fixture
+def root(reference: Path) -> Path:
+    """The same run for each test, which must leave it as it was."""
+    assert unchanged(reference, spec(), False) is not None
+    return reference
+
+
+def test_the_answer_is_that_of_a_run_with_nothing_to_do(root: Path) -> None:
+    found = unchanged(root, spec(), False)
+    assert found is not None
+    assert (found.trials, found.result.page) == (1, root / "report.html")
+    assert (found.result.trained, found.result.probed, found.result.failed, found.result.stopped) == (0, 0, 0, False)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seeds": 2},
+        {"probes": ["performance", "reliance"]},
+        {"question": "Does it run?"},
+        {"recipe": {"epochs": 3, "batch_size": 8}},
+    ],
+)
+def test_another_study_is_not_finished(root: Path, changes: dict[str, Any]) -> None:
+    assert unchanged(root, spec(**changes), False) is None
+
+
+def test_bad_rows_are_part_of_the_study(root: Path) -> None:
+    assert unchanged(root, spec(), True) is None
+
+
+def test_another_version_of_a_library_or_of_the_code_is_a_change(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(finished, "version", lambda name: "99")
+        assert unchanged(root, spec(), False) is None
+    with monkeypatch.context() as patch:
+        patch.setattr(finished.assay, "__file__", __file__)
+        assert unchanged(root, spec(), False) is None
+
+
+@pytest.mark.parametrize("pattern", ["trials/*/record.json", "readings/*/outputs.parquet", "tables/contrasts.parquet",
+                                     "report.html", "described.json"])  # fmt: skip
+@pytest.mark.parametrize("how", ["removed", "altered"])
+def test_a_file_of_the_folder_that_changed_is_looked_at(root: Path, tmp_path: Path, pattern: str, how: str) -> None:
+    copy = tmp_path / "tiny"
+    shutil.copytree(root, copy)
+    finished.remember(copy, 1, 0, causes(spec(), False), causes(spec(), False))
+    assert unchanged(copy, spec(), False) is not None
+    path = min(copy.glob(pattern))
+    if how == "removed":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes() + b" ")
+    assert unchanged(copy, spec(), False) is None
+
+
+def test_a_damaged_note_and_a_note_of_a_study_that_changed_while_it_ran_count_for_nothing(tmp_path: Path) -> None:
+    root = tmp_path / "tiny"
+    run_tiny(root)
+    note = root / FINISHED
+    note.write_text(note.read_text().replace('"trials": 1', '"trials": 7'))
+    assert unchanged(root, spec(), False) is None
+    finished.forget(root)
+    finished.remember(root, 1, 0, "before", "after")
+    assert not note.exists()
+
+
+def test_a_run_with_failures_leaves_no_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise StoreError("broken")
+
+    monkeypatch.setattr("assay.execution.jobs.fit", fails)
+    result = run_tiny(tmp_path / "tiny")
+    assert result.failed
+    assert not (tmp_path / "tiny" / FINISHED).exists()
+
+
+def folder_of_images(folder: Path) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    for level, name in ((60, "healthy"), (160, "ill")):
+        (folder / name).mkdir(parents=True)
+        for n in range(24):
+            pixels = rng.normal(level, 30, (32, 32)).clip(0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{n}.png")
+    return {
+        **TINY,
+        "data": {"classes": str(folder), "size": 32},
+        "environments": {"train": {}, "same": {"like": "train"}},
+    }
+
+
+def test_an_image_that_is_edited_replaced_added_or_removed_is_a_change(tmp_path: Path) -> None:
+    study = parse_study(folder_of_images(tmp_path / "images"))
+    before = causes(study, False)
+    assert before == causes(study, False) != ""
+    seen = {before}
+    image = tmp_path / "images" / "ill" / "3.png"
+    other = tmp_path / "images" / "ill" / "4.png"
+    state = image.stat()
+    content = other.read_bytes()
+
+    def now() -> str:
+        found = causes(study, False)
+        assert found not in seen
+        seen.add(found)
+        return found
+
+    image.write_bytes(content)
+    os.utime(image, ns=(state.st_atime_ns, state.st_mtime_ns))  # a copy that keeps its date
+    now()
+    shutil.copy(image, tmp_path / "images" / "ill" / "new.png")
+    now()
+    other.unlink()
+    now()
+
+
+def test_files_that_cannot_be_named_beforehand_are_never_taken_for_unchanged(tmp_path: Path) -> None:
+    study = folder_of_images(tmp_path / "images")
+    followed = parse_study({**study, "data": {**study["data"], "links": "follow"}})
+    assert causes(followed, False) == ""
+
+
+def test_the_command_answers_before_torch_is_imported(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(json.dumps(TINY))
+    command = (
+        "import sys\nfrom assay.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as ended:\n    code = ended.code\n"
+        "print('torch' in sys.modules, code)\n"
+    )
+    arguments = ["run", str(path), "--workers", "0"]
+
+    def run() -> list[str]:
+        done = subprocess.run(
+            [sys.executable, "-c", command, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        return done.stdout.splitlines()
+
+    first, second = run(), run()
+    assert first[0] == second[0] == f"report: {Path('runs/tiny/report.html')}"
+    assert first[1].startswith("True")
+    assert second[1] in ("False 0", "False None")
