@@ -56,6 +56,7 @@ DEFAULTS: list[tuple[tuple[str, ...], Any]] = [
     (("recipe", "augmentation"), ["flip", {"shift": {}}]),
     (("recipe", "batch_size"), 128),
     (("recipe", "selection"), "last"),
+    (("recipe", "patience"), None),
     (("recipe", "loss"), [{"cross-entropy": {}}, {"supcon": {"temperature": 0.1}}]),
     (("data", "size"), 64.0),
     (("data", "validation"), 500),

@@ -71,6 +71,8 @@ EDITS: dict[str, tuple[str, str]] = {
     "unknown intervention": ("{association: {texture: 0.9}}", "{interventions: {tga: {size: 0.1}}}"),
     "unknown optimizer": ("batch_size: 64", "optimizer: adamm"),
     "unknown choice": ("batch_size: 64", "selection: best"),
+    "patience without a score": ("batch_size: 64", "patience: 3"),
+    "no patience at all": ("batch_size: 64", "selection: best-validation-loss\n  patience: 0"),
     "unknown mitigation": ("batch_size: 64", "mitigation: [none, reweight]"),
     "a mitigation without groups": ("batch_size: 64", "mitigation: [none, group-balanced-sampling]"),
     "a mitigation that weighs images with a loss of pairs": (

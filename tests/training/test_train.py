@@ -145,6 +145,79 @@ def test_a_validation_loss_that_is_no_number_is_never_the_best(tmp_path, monkeyp
     assert train(tmp_path, recipe(epochs=4, selection="best-validation-loss")).selected_epoch == selected
 
 
+EARLY = [0.9, 0.8, 0.85, 0.7, 0.75, 0.7, 0.1, 0.1]
+"""With patience 2: best in epochs 1, 2 and 4; epochs 5 and 6 (equal, not better) are the two without a better one."""
+
+
+def early(patience: int, epochs: int = 8, **fields):
+    return recipe(epochs=epochs, selection="best-validation-loss", patience=patience, **fields)
+
+
+@pytest.mark.parametrize(
+    ("losses", "patience", "epochs", "selected"),
+    [
+        (EARLY, 1, 3, 2),
+        (EARLY, 2, 6, 4),
+        (EARLY, 3, 8, 7),
+        ([np.nan, np.nan, 0.1, 0.1], 2, 2, 2),
+        ([0.5, np.nan, np.nan, 0.1], 2, 3, 1),
+        ([0.4, 0.3, 0.2, 0.1], 1, 4, 4),
+    ],
+)
+def test_patience_ends_training_after_epochs_without_a_better_score(
+    tmp_path, monkeypatch, losses, patience, epochs, selected
+):
+    monkeypatch.setattr(Run, "_validation_loss", lambda run: losses[run.epoch])
+    reports = []
+    fitted = train(tmp_path, early(patience, len(losses)), on_progress=reports.append)
+    assert [row["epoch"] for row in fitted.curve] == [*range(1, epochs + 1)]
+    assert (fitted.selected_epoch, fitted.steps) == (selected, 4 * epochs)
+    assert reports[-1].step == fitted.steps
+
+
+def test_patience_changes_neither_the_steps_before_the_end_nor_the_schedule(tmp_path, monkeypatch):
+    monkeypatch.setattr(Run, "_validation_loss", lambda run: EARLY[run.epoch])
+    rated = {"schedule": part("schedule", "cosine")}
+    short = train(tmp_path / "a", early(2, **rated))
+    whole = train(tmp_path / "b", recipe(epochs=8, selection="best-validation-loss", **rated))
+    assert short.curve == whole.curve[:6]
+    assert short.curve[-1]["lr"] > whole.curve[-1]["lr"]
+
+
+def test_early_stopping_resumed_after_any_step_ends_the_same(tmp_path, monkeypatch):
+    """Stopped after each step in turn, also after the one that ends training, whose checkpoint is then all there is."""
+    monkeypatch.setattr(Run, "_validation_loss", lambda run: EARLY[run.epoch])
+    whole = train(tmp_path / "whole", early(2), checkpoint_every=0)
+    again = train(tmp_path / "whole", early(2))
+    interruptions = 0
+    while True:
+        try:
+            resumed = train(tmp_path / "resumed", early(2), should_stop=lambda: True)
+            break
+        except Interrupted:
+            interruptions += 1
+    assert interruptions == 23
+    for other in (again, resumed):
+        assert same_state(other.network, whole.network)
+        assert (other.curve, other.steps, other.selected_epoch) == (whole.curve, 24, 4)
+
+
+def test_patience_counts_by_the_worst_group_too(tmp_path, monkeypatch):
+    scores = iter([(0.5, -1.0), (0.5, -0.9), (0.4, -0.1), (0.5, -1.2)])
+    monkeypatch.setattr(Run, "_score", lambda run, loss: next(scores))
+    fitted = train(tmp_path, recipe(epochs=6, patience=2, selection="best-validation-loss"))
+    assert (len(fitted.curve), fitted.selected_epoch) == (4, 2)
+
+
+def test_patience_is_of_the_last_phase(tmp_path, monkeypatch):
+    """Just Train Twice finds its rows with all epochs of its first training, whatever the validation loss does."""
+    monkeypatch.setattr(Run, "_validation_loss", lambda run: float(run.epoch))
+    twice = part("mitigation", "just-train-twice", epochs=3, upweight=2)
+    fitted = train(tmp_path, early(1, epochs=5, mitigation=twice))
+    assert [row["epoch"] for row in fitted.curve] == [1, 2, 3, 4, 5]
+    assert (fitted.selected_epoch, fitted.steps) == (4, 20)
+
+
 def test_curve_has_a_row_per_epoch(tmp_path):
     fitted = train(tmp_path, recipe(epochs=3, schedule=part("schedule", "constant")))
     assert [row["epoch"] for row in fitted.curve] == [1, 2, 3]

@@ -174,7 +174,9 @@ class _Timer:
         """Return the speed of a recipe; that of one with the same network and batch when there was no time for more."""
         training = _before_sources(training)
         recipe = training.recipe
-        whole = canonical_json(recipe.model_copy(update={"epochs": 1, "selection": "last"}).canonical())
+        whole = canonical_json(
+            recipe.model_copy(update={"epochs": 1, "selection": "last", "patience": None}).canonical()
+        )
         network = canonical_json([recipe.architecture.label, recipe.batch_size, recipe.precision, recipe.threads])
         if whole not in self.timed:
             rushed = self.spent > MOST_SECONDS and network in self.alike

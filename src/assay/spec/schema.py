@@ -497,6 +497,11 @@ def refusal(recipe: RecipeSpec) -> str:
             )
         if mitigation.needs_head and not loss.trains_head:
             return f"mitigation '{recipe.mitigation.name}' {_without_head(recipe)}"
+    if recipe.patience is not None and recipe.selection == "last":
+        return (
+            "`patience` counts epochs without a better validation score, and selection 'last' scores none: add "
+            "selection: best-validation-loss or best-worst-group, or leave patience out"
+        )
     if recipe.selection == "best-validation-loss" and _changes(recipe.loss):
         return (
             f"selection 'best-validation-loss' compares epochs, and loss '{recipe.loss.name}' weighs its terms "
@@ -617,6 +622,8 @@ class RecipeSpec(Frozen):
         architecture). finetuning: How far training changes the network that it starts from.
         groups: A factor whose levels, with the classes of the target, make groups for the mitigation and the selection.
             Empty where neither uses them, so that such a recipe keeps its hash.
+        patience: Epochs in a row without a better validation score after which training stops (early stopping). The
+            learning-rate schedule stays that of all `epochs`.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": ["{loss: cross-entropy, epochs: 20}"]})
@@ -635,6 +642,7 @@ class RecipeSpec(Frozen):
     epochs: Annotated[int, Field(ge=1)] = 20
     batch_size: Annotated[int, Field(ge=2)] = 128
     selection: Literal["last", "best-validation-loss", "best-worst-group"] = "last"
+    patience: Annotated[int, Field(ge=1)] | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
     threads: Annotated[int, Field(ge=1)] = 1
 

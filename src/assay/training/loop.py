@@ -58,7 +58,7 @@ def finish(run: Run) -> Verdict:
     """Select weights, fit the head where the objective trained none or the mitigation asks for another, and judge by
     validation rows alone.
     """
-    selected = run.epochs
+    selected = len(run.curve)
     if run.best is not None:
         run.network.load_state_dict(run.best["network"])
         selected = cast(int, run.best["epoch"])
@@ -111,7 +111,7 @@ def _judge(run: Run, seen: Outputs, selected: int) -> Verdict:
 
 def _losses_beside(run: Run) -> list[LossBeside]:
     """Training batches' losses, and those of the same batches with their mean in every image's place."""
-    progress = run.plan.progress(run.plan.steps - 1)
+    progress = run.plan.progress(run.step - 1)
     pairs: list[LossBeside] = []
     for index in run.batches_beside(run.training, "training", _BATCHES_LOOKED_AT):
         batch = run.training.batch(index)
@@ -222,6 +222,7 @@ class Fitted:
         yardstick: Validation log-loss of a logistic head refitted on the frozen features, NaN for dense outputs.
         collapsed: The reason, if it has.
         selected_epoch: Counted from 1.
+        steps: The steps done: fewer than planned where `patience` ended the training.
         mitigation: Whose group labels were used for training and for selection, and the mitigation's own record, in
             plain values.
         validated: Logits of the validation rows in the order of their table, on the CPU; None for dense outputs.
@@ -288,7 +289,7 @@ def _steps(
     check_every = _CHECK_EVERY.get(run.device.type, _CHECK_EVERY_ELSEWHERE)
     saved = reported = time.monotonic()
     loss = math.nan
-    while run.step < run.plan.steps:
+    while not run.phase_ended:
         run.train_step()
         ends_epoch = run.step % run.plan.per_epoch == 0
         if ends_epoch or run.step % check_every == 0:
@@ -296,10 +297,10 @@ def _steps(
         if ends_epoch:
             run.close_epoch()
         now = time.monotonic()
-        if on_progress and (now - reported >= _REPORT_EVERY or run.steps_done == run.steps):
+        if on_progress and (now - reported >= _REPORT_EVERY or run.ended):
             reported = now
             on_progress(ProgressReport(run.steps_done, run.steps, run.epoch + 1, run.epochs, loss))
-        stop = should_stop is not None and run.steps_done < run.steps and should_stop()
+        stop = should_stop is not None and not run.ended and should_stop()
         if stop or now - saved >= checkpoint_every:
             _finite(run)
             run.save(folder)
@@ -320,7 +321,7 @@ def _finite(run: Run) -> float:
 
 def _fitted(run: Run, verdict: Verdict) -> Fitted:
     if not verdict.finite:
-        raise Diverged(run.steps, math.nan)
+        raise Diverged(run.steps_done, math.nan)
     return Fitted(
         network=run.network,
         curve=tuple(run.curve),
@@ -328,7 +329,7 @@ def _fitted(run: Run, verdict: Verdict) -> Fitted:
         yardstick=verdict.yardstick,
         collapsed=verdict.collapsed,
         selected_epoch=verdict.selected_epoch,
-        steps=run.steps,
+        steps=run.steps_done,
         mitigation={
             "name": run.recipe.mitigation.name,
             **run.labels.account(),

@@ -297,6 +297,26 @@ class Run:
         return sum(plan.steps for plan in self.plans)
 
     @property
+    def phase_ended(self) -> bool:
+        """Whether all steps of this phase are done, or the recipe's own training ran out of patience.
+
+        It does after `patience` epochs in a row without a better validation score. This rests on the step and the best
+        epoch, so that a resumed training ends at the same step.
+        """
+        if self.step >= self.plan.steps:
+            return True
+        if self.recipe.patience is None or self.phase + 1 < len(self.plans):
+            return False
+        before = sum(plan.epochs for plan in self.plans[: self.phase])
+        best = before if self.best is None else cast(int, self.best["epoch"])
+        return before + self.step // self.plan.per_epoch - best >= self.recipe.patience
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last phase ended."""
+        return self.phase + 1 == len(self.plans) and self.phase_ended
+
+    @property
     def epochs(self) -> int:
         """Epochs of all phases."""
         return sum(plan.epochs for plan in self.plans)
