@@ -158,9 +158,9 @@ def test_bad_rows_are_left_out_where_that_is_asked_and_the_page_lists_them(
         study.run(tmp_path / "runs", workers=0, progress=False)
     run = study.run(tmp_path / "runs", workers=0, progress=False, skip_bad_rows=True)
     page = html.unescape(run.report().read_text(encoding="utf-8"))
-    left_out = "Rows of the data that were left out: line 8: the file is damaged or cut short"
+    left_out = "Excluded rows of the data: line 8: the file is damaged or cut short"
     assert left_out in page
-    assert "No row of the data was left out" not in page
+    assert "No row of the data was excluded" not in page
     assert set(run.table("trials").status) <= {"done", "collapsed"}
 
 

@@ -77,8 +77,8 @@ def test_all_four_are_told_with_their_figures(images: Path, tmp_path: Path) -> N
     assert strange > 0
     found = told(tmp_path, **asked)
     assert found[:4] == (
-        "factor 'reader' is a proxy for the target: alone it tells 'ill' with AUROC 1.000 (120 rows), so what is said "
-        "of the one cannot be told from what is said of the other",
+        "factor 'reader' is a proxy for the target: alone it predicts 'ill' with AUROC 1.000 "
+        "(120 rows), so findings about the two cannot be separated",
         f"'elsewhere' has levels of 'site' that no training image has: C ({strange}) of {len(table)} images",
         f"'tagged' has levels of 'site' that no training image has: C ({also}) of {len(everywhere)} images",
         "the table has a column 'tag', as the intervention is called: where images bear it already, declare the column "
@@ -88,8 +88,8 @@ def test_all_four_are_told_with_their_figures(images: Path, tmp_path: Path) -> N
     assert found[4].endswith("they are spots rather than letters")
     assert found[5].startswith("confounder 'tag' hardly changes ")
     assert found[5].endswith(
-        "images (less than a quarter of what it changes the median one): it is there already, or its place looks like "
-        "it"
+        "images (less than a quarter of what it changes the median one): it is already there, or its background looks "
+        "like it"
     )
 
 
@@ -97,8 +97,8 @@ def test_a_column_that_is_not_declared_is_told_too(images: Path, tmp_path: Path)
     asked = study(images)
     del asked["data"]["factors"]["reader"]
     assert told(tmp_path, **asked)[0] == (
-        "column 'reader' is a proxy for the target: alone it tells 'ill' with AUROC 1.000 (120 rows), so what is said "
-        "of the one cannot be told from what is said of the other"
+        "column 'reader' is a proxy for the target: alone it predicts 'ill' with AUROC 1.000 "
+        "(120 rows), so findings about the two cannot be separated"
     )
 
 

@@ -334,7 +334,7 @@ def test_what_a_probe_did_not_measure_under_another_confounder_is_told() -> None
     assert reason_words(found.reason) == "flip-rate of tag was not measured of metric blur 0"
 
 
-# --- where both are equally good without a dose ----------------------------------------------------------------------
+# --- matched on performance at p = 0 ----------------------------------------------------------------------
 
 EQUAL = DOSED.model_copy(update={"at": "matched-clean", "clean": "clean"})
 ROWS = ("50", "200")

@@ -104,7 +104,7 @@ def test_strong_ones_are_doubts_of_the_preview(images: Path, rows: list[Row], tm
     assert list(preview.shortcuts) == rows
     assert set(shortcut_cautions(rows)) <= set(preview.doubts)
     columns, properties, fitted = map(reason_words, shortcut_cautions(rows))
-    assert columns.startswith("in plain sight, the target is told by column 'dose' (AUROC 0.8")
+    assert columns.startswith("simple cues predict the target: column 'dose' (AUROC 0.8")
     assert "factor 'view' (AUROC 0.8" in columns
     assert "the image's width (AUROC 0.9" in properties
     assert "the outer tenth of the image alone (AUROC 0.9" in fitted

@@ -91,10 +91,10 @@ def test_what_no_plan_can_say_of_many_comparisons_is_said_once(ask: Asking, spec
     sets = [word for key, value in unplanned.items() for word in ("--set", f"{key}={value}")]
     sets += ["--set", f"probes={probes}"]
     many = ask("preview", spec, *sets, "--set", f"recipe.loss={losses}").out
-    assert many.count("not known before it has run") == 1
-    assert "  logit-effect, 4 comparisons: how far it varies is not known before it has run\n" in many
+    assert many.count("unknown until the study has run") == 1
+    assert "  logit-effect, 4 comparisons: its variance is unknown until the study has run\n" in many
     two = ask("preview", spec, *sets, "--set", "recipe.loss=[cross-entropy, supcon, focal]").out
-    assert two.count("not known before it has run") == 2
+    assert two.count("unknown until the study has run") == 2
 
 
 KINDS = 16

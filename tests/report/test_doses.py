@@ -76,7 +76,7 @@ def test_interactions_stand_in_words_with_both_p(page: str) -> None:
     for words in (
         "supcon loses more, or gains less, than cross-entropy, on both scales",
         "depends on the scale: shown on one, or with opposite signs",
-        "not shown",
+        "inconclusive",
         "undefined: no run was trained to a sound end",
         "0.400",
     ):
@@ -153,7 +153,7 @@ def test_the_images_that_each_dose_was_on_are_counted(page: str) -> None:
 
 def test_a_study_without_doses_has_no_such_part(tmp_path: Path) -> None:
     page = page_of(tmp_path, Made(losses=("cross-entropy", "supcon"), pictures=False))
-    assert "What the dose does" not in page
+    assert "Dose-response" not in page
 
 
 def test_every_line_has_its_name_where_the_last_panel_lacks_one() -> None:

@@ -234,7 +234,7 @@ def test_the_figure_of_comparisons_counts_as_the_answer_does(tmp_path: Path) -> 
     assert (str(answer.shown), str(answer.count)) == drawn.groups()
     assert answer.count == len(stated)
     assert "1 comparison without a value: the table says why." in figure.note
-    assert "1 comparison more, added after results were known, not counted above." in figure.note
+    assert "1 comparison more, added after results existed, not counted above." in figure.note
 
 
 def test_comparisons_that_were_all_added_later_are_called_exploratory(tmp_path: Path) -> None:

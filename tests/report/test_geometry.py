@@ -65,7 +65,7 @@ def test_the_table_has_what_the_seeds_of_each_have(evidence: Evidence) -> None:
     assert table is not None
     assert {"seeds of the first", "seeds of the second", "less alike than seeds", "conclusion"} <= set(table.heads)
     said = {cell.text for line in table.lines for cell in line.cells}
-    assert {"beyond seeds", "not shown"} <= said
+    assert {"beyond seeds", "inconclusive"} <= said
 
 
 def test_layers_put_back_have_a_panel_each_way(evidence: Evidence) -> None:
@@ -80,7 +80,7 @@ def test_layers_put_back_have_a_panel_each_way(evidence: Evidence) -> None:
 
 def test_the_page_says_that_it_is_geometry(root: Path) -> None:
     page = write_page(root).read_text()
-    assert "What its layers look like" in page
+    assert "How similar layers are" in page
     assert "neither encoded nor used" in page
 
 

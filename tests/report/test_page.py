@@ -187,7 +187,7 @@ def test_what_went_wrong_is_shown(page: str) -> None:
         "no image is of class 'malignant'",
         "not converged: standard error 0.061 exceeds 0.05",
         "undefined: the two recipes reach no common fit",
-        "Rows of the data that were left out: row 17: no label",
+        "Excluded rows of the data: row 17: no label",
         "vessels are straighter than in patients",
     ):
         assert words in text
@@ -248,18 +248,18 @@ def test_formulas_are_harmless_in_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("made", "words"),
     [
-        (Made(contrasts=False, seeds=3), "No comparison was stated in this study"),
+        (Made(contrasts=False, seeds=3), "No comparison was pre-specified in this study"),
         (Made(losses=("cross-entropy",), budgets=("20",), contrasts=False), "AUROC is lower in reversed than in same"),
-        (Made(probes=(), contrasts=False), "No comparison was stated"),
+        (Made(probes=(), contrasts=False), "No comparison was pre-specified"),
         (Made(all_failed=True, contrasts=False), "75 failed of 75 trials"),
-        (Made(seeds=1), "no interval is drawn under 3"),
-        (Made(seeds=2, budgets=("10",)), "2 seeds in 7 of 8 comparisons: under 3 no interval is drawn"),
-        (Made(probes=("decodability",), contrasts=False), "What it encodes"),
-        (Made(probes=("attribution",), contrasts=False), "What it attends to"),
+        (Made(seeds=1), "with fewer than 3 there are no intervals"),
+        (Made(seeds=2, budgets=("10",)), "2 seeds in 7 of 8 comparisons: with fewer than 3 there are no intervals"),
+        (Made(probes=("decodability",), contrasts=False), "What recipes encode"),
+        (Made(probes=("attribution",), contrasts=False), "What recipes attend to"),
         (Made(probes=("reliance",), classes=("mild", "severe"), contrasts=False), "margin (severe)"),
         (Made(losses=tuple(f"loss {i}" for i in range(40)), budgets=("10",), seeds=3), "8 of 40 shown"),
         (Made(losses=("交叉エントロピー", "Größe", "потеря"), budgets=("10",)), "交叉エントロピー"),
-        (Made(pictures=False), "Claim by claim: every comparison"),
+        (Made(pictures=False), "Every comparison"),
     ],
     ids=["no contrasts", "one recipe", "no probes", "all failed", "one seed", "two seeds", "decodability alone",
          "attribution alone", "several classes", "forty recipes", "unicode", "no pictures"],
@@ -276,7 +276,7 @@ def test_facts_that_are_not_known_are_not_needed(tmp_path: Path) -> None:
     RunFolder(root).write_table("provenance", schema.PROVENANCE.names, [{"key": "study", "value": "bare"}])
     page = write_page(root).read_text(encoding="utf-8")
     assert "<h1>bare</h1>" in page
-    assert "No row of the data was left out." in page
+    assert "No row of the data was excluded." in page
 
 
 def test_levels_without_a_value_keep_their_row(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ ESTIMATES = [
     estimate("cross-entropy", "sobol-total", 0.55, 0.07, factor="margin"),
     estimate("cross-entropy", "sobol-total", 0.50, 0.07, factor="texture"),
 ]
-MATCHED = contrast(id="c2", at="matched-fit", value=0.03, low=-0.02, high=0.08, p_holm=0.2, conclusion="not shown")
+MATCHED = contrast(id="c2", at="matched-fit", value=0.03, low=-0.02, high=0.08, p_holm=0.2, conclusion="inconclusive")
 DOSED = contrast(
     at="dose-response", where='{"confounder": "tag"}', plain_p=0.002, probit_p=0.003, p=0.003, value=-0.12, low=-0.2,
     high=-0.04,

@@ -119,15 +119,15 @@ def test_what_one_scale_shows_depends_on_the_scale():
     opposite = on_both_scales(made(0.1, 0.001), made(-0.4, 0.001))
     neither = on_both_scales(made(0.1, 0.2), made(0.4, 0.6))
     family = [both, one, opposite, neither]
-    words = ["higher", "depends on the scale", "depends on the scale", "not shown"]
+    words = ["higher", "depends on the scale", "depends on the scale", "inconclusive"]
     assert [decision.conclusion for decision in decide(family)] == words
-    assert [decision.conclusion for decision in decide([neither, made(0.1, 0.001)])] == ["not shown", "higher"]
+    assert [decision.conclusion for decision in decide([neither, made(0.1, 0.001)])] == ["inconclusive", "higher"]
 
 
 def test_a_scale_is_corrected_within_its_family_too():
     one = on_both_scales(made(0.1, 0.03), made(0.4, 0.6))
     assert decide([one])[0].conclusion == "depends on the scale"
-    assert decide([one, one])[0].conclusion == "not shown"
+    assert decide([one, one])[0].conclusion == "inconclusive"
 
 
 def test_an_undefined_scale_leaves_it_undefined():

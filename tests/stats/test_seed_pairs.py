@@ -111,7 +111,7 @@ def test_a_family_is_corrected_together() -> None:
     ps = [0.01, 0.03, math.nan, 0.2]
     family = [Likeness(0.5, 0.6, 0.6, 0.1, p=p) for p in ps]
     found = conclusions(family)
-    assert [c for _, c in found] == ["beyond seeds", "not shown", "undefined", "not shown"]
+    assert [c for _, c in found] == ["beyond seeds", "inconclusive", "undefined", "inconclusive"]
     assert found[0][0] == pytest.approx(0.04)
 
 

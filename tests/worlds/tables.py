@@ -60,7 +60,7 @@ class Made:
 
 def dosed(made: Made) -> Iterator[Row]:
     """A dose-response of every loss and confounder; each conclusion once at least."""
-    conclusions = itertools.cycle(("lower", "depends on the scale", "not shown", "undefined"))
+    conclusions = itertools.cycle(("lower", "depends on the scale", "inconclusive", "undefined"))
     for confounder, loss in itertools.product(dict(made.more)["confounder"], made.losses[1:]):
         conclusion, where = next(conclusions), {"confounder": confounder}
         lost = conclusion == "undefined"
@@ -494,7 +494,7 @@ def _contrasts(made: Made) -> Iterator[Row]:
             held = "".join(f", {axis} {value}" for axis, value in where.items())
             held += ", at matched fit" if at == "matched-fit" else ""
             p = min(1.0, math.exp(-abs(value) * 30))
-            verdict = "lower" if p < 0.05 else "equivalent" if abs(value) < 0.02 else "not shown"
+            verdict = "lower" if p < 0.05 else "equivalent" if abs(value) < 0.02 else "inconclusive"
             yield {
                 "id": f"c0ffee-{at}-{loss}",
                 "statement": f"{loss} against {made.losses[0]} auroc in reversed{held}",

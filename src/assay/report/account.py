@@ -391,17 +391,17 @@ def contrasts(tables: Tables, anchors: Mapping[str, str]) -> Sheet | None:
     lines = [Line(_compared(row, places[row["measure"]]), anchors[row["id"]]) for row in order]
     unit = "patients" if any(whole(row, "patients") for row in order) else "images"
     note = (
-        "A row is what the study says that it compares, and the conclusion what may be claimed of it. "
-        "Difference: the first less the second, with the 95% interval of this comparison alone, over seeds and "
-        f"{unit}. p (Holm): corrected for all comparisons of its family; it decides what is shown. Detectable: the "
-        "difference that this design would find four times in five, one figure for all rows of a measure. Sign-flip: a "
-        "test over seeds alone, with the least p that so few seeds can give. Stated: before there were results."
+        "Each row is one comparison of the study with its conclusion. "
+        "Difference: the first minus the second, with the 95% interval of this comparison alone, over seeds and "
+        f"{unit}. p (Holm): corrected for all comparisons of its family; it decides the conclusion. Detectable: the "
+        "difference that this design detects with 80% power, one value for each measure. Sign-flip: a test over seeds "
+        "alone, with the least p that so few seeds can give. Pre-specified: before results existed."
     )
     if not all(math.isnan(numeric(row, "noninferiority_p")) for row in order):
-        note += " P not worse: one-sided, of the first being worse than the second by the margin or more; shown under "
-        note += "0.025."
+        note += " P not worse: one-sided, of the first being worse than the second by the margin or more; claimed "
+        note += "below 0.025."
     if not all(math.isnan(numeric(row, "equivalence_p")) for row in order):
-        note += " P equivalent: shown under 0.05, by the interval of the level that this test has after correction."
+        note += " P equivalent: claimed below 0.05, with the interval of the level that this test has after correction."
     return sheet("contrasts", "Claim by claim", heads, lines, (order, schema.CONTRASTS), note)
 
 
@@ -417,12 +417,12 @@ def _compared(row: Row, places: int) -> tuple[Cell, ...]:
         _flips(row),
         _less(row, "seeds", whole(row, "left_out"), "left out"),
         _less(row, "patients", whole(row, "paired_patients"), "paired", whole(row, "patients")),
-        words("exploratory" if row["exploratory"] else "stated"),
+        words("exploratory" if row["exploratory"] else "pre-specified"),
     )
 
 
 def _conclusion(row: Row) -> str:
-    """`arcface lower`, `not shown`, `undefined: why`."""
+    """`arcface lower`, `inconclusive`, `undefined: why`."""
     if row["conclusion"] == "undefined" and row["reason"]:
         return f"undefined: {reason_words(row['reason'])}"
     if row["conclusion"] == EXHAUSTED:

@@ -225,7 +225,7 @@ def _sections(evidence: Evidence, anchors: dict[str, str]) -> tuple[Section, ...
     """Sections of the page: always comparisons, and one for the measurements of each probe that has some."""
     asked = (*_stated(evidence, anchors), _healthy(evidence), *_performed(evidence), *_learned(evidence))
     seen = there(shortcuts.table(evidence.tables))
-    plain = Section("plain-sight", "What tells the target in plain sight", "", (), seen)
+    plain = Section("plain-sight", "Simple cues that predict the target", "", (), seen)
     parts = (*asked, _further(evidence, asked), plain)
     return tuple(part for part in parts if part.figures or part.sheets or part.otherwise)
 
@@ -245,23 +245,23 @@ def _stated(evidence: Evidence, anchors: dict[str, str]) -> tuple[Section, ...]:
     return (
         Section(
             "comparisons",
-            "Claim by claim: every comparison",
+            "Every comparison",
             "",
             tuple(performance.differences(evidence)),
             there(account.contrasts(evidence.tables, anchors)),
-            "No comparison was stated in this study, so nothing is claimed about differences.",
+            "No comparison was pre-specified in this study, so no difference is claimed.",
         ),
         Section(
             "doses",
-            "What the dose does",
+            "Dose-response",
             f"{in_training(evidence)} Claims are of the change from p = 0.".strip(),
             there(bought(evidence), *doses.responses(evidence), doses.forest(evidence), *probed(evidence)),
             there(doses.interactions(evidence.tables), doses.half_doses(evidence), doses.counts(evidence.tables)),
         ),
         Section(
             "start-weights",
-            "Where each network starts",
-            "A start is the weights that training begins with. Every start scales images as its own training did.",
+            "Initial weights",
+            "Training begins with these weights. Images are scaled as in the training of the weights.",
             (),
             there(starts(evidence.tables)),
         ),
@@ -273,7 +273,7 @@ def _performed(evidence: Evidence) -> tuple[Section, ...]:
     return (
         Section(
             "how-well",
-            "How well it does, and where",
+            "Performance by environment",
             "",
             there(
                 performance.by_environment(evidence), performance.by_share(evidence), performance.by_budget(evidence)
@@ -287,8 +287,8 @@ def _performed(evidence: Evidence) -> tuple[Section, ...]:
         ),
         Section(
             "distorted",
-            "How well it holds when images are distorted",
-            "Distortions are changes that no lesion makes. Confounders, which tell the class, are another matter.",
+            "Performance on distorted images",
+            "Distortions change image quality and are independent of the class; confounders are tied to it.",
             there(performance.by_severity(evidence)),
             there(performance.table(evidence)),
         ),
@@ -300,21 +300,21 @@ def _learned(evidence: Evidence) -> tuple[Section, ...]:
     return (
         Section(
             "relies",
-            "What it relies on",
-            "A recipe relies on a factor when changing that factor, and nothing else, changes the output.",
+            "What recipes rely on",
+            "A recipe relies on a factor if changing this factor alone changes the output.",
             there(*(reliance.by_factor(evidence, measure) for measure in _USED)),
             there(account.reliance(evidence)),
         ),
         Section(
             "encodes",
-            "What it encodes",
-            "A layer encodes a factor when a linear decoder can read it there. What is encoded need not be used.",
+            "What recipes encode",
+            "A layer encodes a factor if a linear decoder can predict it. What is encoded need not be used.",
             there(reliance.by_layer(evidence)),
             there(account.decodability(evidence)),
         ),
         Section(
             "geometry",
-            "What its layers look like",
+            "How similar layers are",
             "Alike is not of the same use: this is geometry, of what is neither encoded nor used. Recipes are called "
             "different only where they differ by more than their own seeds do.",
             there(
@@ -331,7 +331,7 @@ def _learned(evidence: Evidence) -> tuple[Section, ...]:
         ),
         Section(
             "attends",
-            "What it attends to",
+            "What recipes attend to",
             "A recipe attends to a lesion as far as an explainer's map lies on it. What is attended need not be used: "
             "that is told by what taking the lesion away, or painting it over, costs.",
             there(reliance.by_explainer(evidence), reliance.by_size(evidence), reliance.by_kind(evidence)),
@@ -344,7 +344,7 @@ def _healthy(evidence: Evidence) -> Section:
     """False positives of a segmentation where there is no lesion, and its training."""
     return Section(
         "healthy",
-        "Where there is no lesion",
+        "Images without a lesion",
         "A network that predicts nothing is quiet too: false alarms are compared at the threshold at which each "
         "finds the same share of the lesions of its validation images.",
         there(

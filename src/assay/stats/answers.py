@@ -670,7 +670,7 @@ def _matched(contrasts: Sequence[Row], main: Row, how: str) -> Row | None:
 def limits(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Finding]:
     """Return the limits of a study, a finding each."""
     stated = [row for row in contrasts if not row.get("exploratory")]
-    open_ = [row for row in stated if row.get("conclusion") in ("not shown", "depends on the scale")]
+    open_ = [row for row in stated if row.get("conclusion") in ("inconclusive", "depends on the scale")]
     measures = {text_of(row, "measure") for row in estimates}
     found: list[Reason] = []
     if open_:

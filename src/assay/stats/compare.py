@@ -59,7 +59,7 @@ EXACT_FLIPS = 14
 
 NO_BOUNDS = (-np.inf, np.inf)
 
-Conclusion = Literal["higher", "lower", "depends on the scale", "equivalent", "not shown", "undefined"]
+Conclusion = Literal["higher", "lower", "depends on the scale", "equivalent", "inconclusive", "undefined"]
 Scale = Literal["plain", "probit"]
 
 
@@ -312,7 +312,8 @@ def decide(family: Sequence[Contrast], alpha: float = ALPHA) -> list[Decision]:
     Differences, equivalences and non-inferiorities are each corrected by Holm. A difference that is shown is called one
     even where it is also within the margin. One that needs two scales and is shown on one of them, or on both with
     opposite signs, `depends on the scale`; the other scale's p-values are corrected as a family too. Contrasts that are
-    neither shown to differ nor shown to be equivalent are `not shown`; those that could not be tested are `undefined`.
+    neither shown to differ nor shown to be equivalent are `inconclusive`; those that could not be tested are
+    `undefined`.
     """
     p: list[float] = holm(np.array([one.p for one in family])).tolist()
     depends = _on_one_scale(family, alpha)
@@ -367,7 +368,7 @@ def _conclusion(one: Contrast, p: float, equivalence_p: float, depends: bool, al
         return "higher" if one.value > 0 else "lower"
     if depends:
         return "depends on the scale"
-    return "equivalent" if equivalence_p < alpha else "not shown"
+    return "equivalent" if equivalence_p < alpha else "inconclusive"
 
 
 # Matched fit: two recipes compared where they fit the training distribution equally well.

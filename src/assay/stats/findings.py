@@ -383,7 +383,7 @@ def decided(row: Row) -> Decided:
         return Decided(f"{conclusion}-small") if small_by(row) else Decided(conclusion)
     named = {
         "equivalent": Decided.EQUIVALENT,
-        "not shown": Decided.INCONCLUSIVE,
+        "inconclusive": Decided.INCONCLUSIVE,
         "depends on the scale": Decided.SCALE_DEPENDENT,
         EXHAUSTED: Decided.EXHAUSTED,
     }

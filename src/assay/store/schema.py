@@ -189,7 +189,7 @@ CONTRASTS = Table(
         _number("noninferiority_p", "p value of a being worse than b by the margin or more; claimed under 0.025"),
         Column(
             "conclusion",
-            "higher or lower (of a), depends on the scale, equivalent, scale exhausted, not shown or undefined",
+            "higher or lower (of a), depends on the scale, equivalent, scale exhausted, inconclusive or undefined",
         ),
         _number("detectable", "difference that the design finds with 80% power"),
         Column("exploratory", "whether the comparison was added or changed after results existed", "BOOLEAN"),
@@ -501,7 +501,7 @@ SIMILARITIES = Table(
         _number("p", "one-sided p value of below > 0"),
         _number("p_holm", "p value after Holm's correction within the measure", head="p (Holm)"),
         *_SIGN_FLIPS,
-        Column("conclusion", "beyond seeds, not shown or undefined"),
+        Column("conclusion", "beyond seeds, inconclusive or undefined"),
         _SEEDS,
         _IMAGES,
         _REASON,

@@ -541,7 +541,7 @@ def _axis(called: str, axis: str, against: str) -> str:
 def _shown(rows: Sequence[Row]) -> str:
     """Which differences are shown, up to three by name, and why an interval next to zero need not be one."""
     shown = [row for row in rows if row["conclusion"] in DIFFERS]
-    unproven = [row for row in rows if row["conclusion"] == "not shown"]
+    unproven = [row for row in rows if row["conclusion"] == "inconclusive"]
     beside = any(numeric(row, "low") * numeric(row, "high") > 0 for row in unproven)
     named = "; ".join(f"{row['a']} {row['conclusion']} ({', '.join(_parts(row))})" for row in shown)
     words = [f"Shown: {named}."] if 0 < len(shown) <= 3 else []
@@ -558,7 +558,7 @@ def _uncounted(rows: Sequence[Row]) -> str:
     extra = sum(bool(row["exploratory"]) for row in rows)
     words = [f"{count(lost, 'comparison')} without a value: the table says why."] if lost else []
     if 0 < extra < len(rows):
-        words.append(f"{count(extra, 'comparison')} more, added after results were known, not counted above.")
+        words.append(f"{count(extra, 'comparison')} more, added after results existed, not counted above.")
     if extra == len(rows):
         words.append("Added after results were known: to be stated beforehand and seen again.")
     return " ".join(words)

@@ -10,7 +10,7 @@ from assay.report.sentences.names import measure_words
 from assay.stats.format import count, in_words, listed, number, p_value, with_interval
 
 Fields = Mapping[str, Any]
-LOOKED_FOR = "turned, mirrored, cropped to 90%, re-encoded"
+LOOKED_FOR = "rotated, mirrored, cropped to 90%, re-encoded"
 """The near copies whose recall docs/reference/data.md states."""
 NAMED = 3
 """More recipes than this are counted in a caution instead of named."""
@@ -71,7 +71,7 @@ def _uneven(fields: Fields) -> str:
     most = f"{fields['most_rows']} at p = {fields['most']}"
     fewest = f"{fields['fewest_rows']} at p = {fields['fewest']}"
     return (
-        f"training rows differ over the doses{of}: {most}, {fewest}, so that fewer rows may do what p seems to; "
+        f"training rows differ over the doses{of}: {most}, {fewest}, so an effect of p may come from fewer rows; "
         f"`rows: {fields['least']}` in environments.train makes them equal"
     )
 
@@ -81,15 +81,15 @@ def _under(fields: Fields) -> str:
     seeds = count(most, "seed") if fewest == most else f"{fewest} to {most} seeds"
     few = fields["count"] < fields["of"]
     some = f" in {fields['count']:,} of {count(fields['of'], fields['thing'])}" if few else ""
-    why = "; the others reach no fit that both recipes come to, which more budgets or more seeds mend"
-    text = f"{seeds}{some}: under {fields['least']} no interval is drawn and nothing is ranked"
+    why = "; the other seeds never reached the same fit with both recipes; more epochs or seeds would help"
+    text = f"{seeds}{some}: with fewer than {fields['least']} there are no intervals and no ranking"
     return text + (why if fields["unmatched"] else "")
 
 
 def _rough(fields: Fields) -> str:
     at_least = "" if fields["fewest"] == fields["most"] else "as few as "
-    first = ": a difference shown with so few is a first sign, to be seen again with more"
-    text = f"{at_least}{fields['fewest']} seeds: how they vary is known only roughly"
+    first = "; a difference shown with so few is a first sign, to be confirmed with more"
+    text = f"{at_least}{fields['fewest']} seeds: the variation between seeds is only roughly known"
     return text + (first if fields["first_sign"] else "")
 
 
@@ -106,7 +106,7 @@ def _far(fields: Fields) -> str:
     at_least = "" if fields["fewest"] == fields["most"] else "as few as "
     beside = ""
     if "flip" in fields:
-        beside = f"; the sign-flip test beside it cannot give less than {p_value(fields['flip'])}"
+        beside = f"; the sign-flip test cannot give less than {p_value(fields['flip'])}"
     return (
         f"{count(fields['count'], 'difference')} with p < {number(fields['limit'], 3)} on {at_least}"
         f"{count(fields['fewest'], 'seed')}: the simulation behind p stops at 0.05{beside}"
@@ -116,7 +116,7 @@ def _far(fields: Fields) -> str:
 def _unpooled(fields: Fields) -> str:
     return (
         f"{count(fields['count'], 'claim')} of {fields['of']} comparisons with under {fields['under']} seeds: no other "
-        "comparison has the same measure, environment and reference, so that a small variance may be chance"
+        "comparison has the same measure, environment and reference, so a small variance may be chance"
     )
 
 
@@ -132,14 +132,14 @@ def _outlying(fields: Fields) -> str:
 
 def _folds(fields: Fields) -> str:
     return (
-        f"{fields['folds']} folds share training rows, so that p is higher than stated: where nothing differed, "
+        f"{fields['folds']} folds share training rows, so the true p is higher than reported: where nothing differed, "
         f"p < 0.05 came in up to {number(fields['rate'])} of simulated comparisons"
     )
 
 
 def _pool(fields: Fields, redraws: str) -> str:
     return (
-        f"seeds {redraws}, so that p is of this training set and may be higher than stated: where nothing differed, "
+        f"seeds {redraws}, so p holds for this training set and may be too low for others: where nothing differed, "
         f"p < 0.05 came in up to {number(fields['rate'], 3)} of simulated comparisons"
     )
 
@@ -150,9 +150,9 @@ def _undefined(fields: Fields) -> str:
 
 def _proxy(fields: Fields) -> str:
     return (
-        f"{fields['kind']} '{fields['name']}' is a proxy for the target: alone it tells '{fields['of']}' with AUROC "
-        f"{fields['auroc']:.3f} ({fields['rows']:,} rows), so what is said of the one cannot be told from what is said "
-        "of the other"
+        f"{fields['kind']} '{fields['name']}' is a proxy for the target: alone it predicts '{fields['of']}' with AUROC "
+        f"{fields['auroc']:.3f} ({fields['rows']:,} rows), so findings about the two cannot be "
+        "separated"
     )
 
 
@@ -197,66 +197,66 @@ def sizes(fields: Fields) -> str:
 
 
 CAUTIONS: Mapping[Code, str | Callable[[Fields], str]] = {
-    Code.NO_CONTRAST: "No comparison was stated, so nothing is claimed about differences.",
+    Code.NO_CONTRAST: "No comparison was pre-specified, so no difference is claimed.",
     Code.LATE_CONTRASTS: lambda fields: (
-        f"{count(fields['count'], 'comparison')}, added or changed after results were known, can claim nothing: stated "
-        "before results, in a folder of their own, they could."
+        f"{count(fields['count'], 'comparison')}, added or changed after results existed, are exploratory and claim "
+        "nothing. To confirm them, pre-specify them in a new run folder."
     ),
     Code.NEAR_END_OF_SCALE: lambda fields: f"within {number(fields['margin'])} of {fields['end']:g}",
     Code.AT_CHANCE: "at chance",
     Code.LIMIT_INCONCLUSIVE: lambda fields: (
-        f"that there is no difference where none was shown ({fields['count']} of {count(fields['of'], 'comparison')})"
+        f"that recipes are equal where the result is inconclusive ({fields['count']} of "
+        f"{count(fields['of'], 'comparison')})"
     ),
     Code.DETECTABLE: lambda fields: f"in {measure_words(fields['measure'])} of {sizes(fields)}",
-    Code.NOTHING_DETECTABLE: "not even the greatest difference there can be in {count} of them",
-    Code.UNKNOWN_SPREAD: "how far it varies is not known before it has run",
-    Code.UNPLANNED_VARIANCE: "a measure whose variance no plan knows: known once it has run",
+    Code.NOTHING_DETECTABLE: "not even the largest possible difference in {count} of them",
+    Code.UNKNOWN_SPREAD: "its variance is unknown until the study has run",
+    Code.UNPLANNED_VARIANCE: "the variance of this measure is unknown until the study has run",
     Code.TOO_FEW_PLANNED: lambda fields: (
         f"{count(fields['seeds'], 'seed')}, {listed(list(fields['patients']))} patients by class: too few for an "
         "interval"
     ),
-    Code.BEYOND_RANGE: "not even the greatest difference there can be: too few patients or seeds",
+    Code.BEYOND_RANGE: "not even the largest possible difference: too few patients or seeds",
     Code.LIMIT_CLEAN_UNMATCHED: (
-        "whether a recipe keeps more or only had less to lose: performance without a dose was not matched"
+        "whether a recipe is more robust or only started lower: performance at p = 0 was not matched"
     ),
-    Code.LIMIT_FIT_UNMATCHED: (
-        "whether recipes differ in what they prefer or only in how fast they learn: fit was not matched"
-    ),
-    Code.LIMIT_DECODING: "that a factor is used because a layer encodes it: decoding is not use",
+    Code.LIMIT_FIT_UNMATCHED: ("whether recipes differ in more than training speed: they were not matched on fit"),
+    Code.LIMIT_DECODING: "that a model uses a factor which a layer encodes",
     Code.LIMIT_ENVIRONMENTS: lambda fields: (
-        f"anything about distributions other than those compared ({listed(list(fields['names']))})"
+        f"how recipes compare on other distributions than these ({listed(list(fields['names']))})"
     ),
     Code.LIMIT_EXPLORATORY: lambda fields: (
-        f"a confirmed finding in {count(fields['count'], 'comparison')} added after results were known"
+        f"confirmation of {count(fields['count'], 'comparison')} added after results existed"
     ),
     Code.MISSING_TRIALS: _missing,
     Code.ALL_FINISHED: lambda fields: f"all {count(fields['count'], 'trial')} finished",
     Code.NONE_COLLAPSED: "none collapsed or diverged",
     Code.NO_SEED_LEFT: lambda fields: (
-        f"no seed is left of {_recipes(fields)}, so that nothing is said of what they learned"
+        f"all runs of {_recipes(fields)} collapsed or failed; no results are reported for them"
     ),
     Code.LOST_TRIALS: _lost,
-    Code.SILENT_TRIALS: lambda fields: _extreme(fields, "calls no pixel lesion in any"),
-    Code.LOUD_TRIALS: lambda fields: _extreme(fields, "calls over nine tenths of the pixels lesion in every"),
+    Code.SILENT_TRIALS: lambda fields: _extreme(fields, "predicts no lesion pixel in any"),
+    Code.LOUD_TRIALS: lambda fields: _extreme(fields, "predicts over 90% of the pixels as lesion in every"),
     Code.PATIENTS_UNKNOWN: (
-        "intervals are over images, too narrow where a patient has several, and leakage was not checked: {text}"
+        "intervals are over images, so they are too narrow where a patient has several images, and leakage was not "
+        "checked: {text}"
     ),
-    Code.DRAWN_IMAGES: "every image is drawn for itself, so that no copies were looked for",
-    Code.LEAKAGE_UNCHECKED: "leakage between patients was not checked: no column names them",
-    Code.NO_COPIES: f"no exact copy and no near copy ({LOOKED_FOR}) across patients",
+    Code.DRAWN_IMAGES: "every image is generated independently, so no copies were searched for",
+    Code.LEAKAGE_UNCHECKED: "leakage between patients was not checked: no column identifies patients",
+    Code.NO_COPIES: f"no exact or near copy ({LOOKED_FOR}) of an image across patients",
     Code.COPIES_FOUND: _copies_found,
     Code.NEAR_COPIES: _near_copies,
     Code.CONTRADICTING_COPIES: _contradicting,
     Code.ASSOCIATIONS_ACHIEVED: "associations achieved as asked",
     Code.ASSOCIATIONS_OFF: _associations,
     Code.UNEVEN_ROWS: _uneven,
-    Code.ALL_AT_CHANCE: "no recipe is clear of chance (AUROC 0.50): differences say little",
+    Code.ALL_AT_CHANCE: "no recipe is above chance (AUROC 0.50): differences mean little",
     Code.ALL_AT_CHANCE_WITHOUT_DOSE: (
-        "no recipe is clear of chance (AUROC 0.50) without a dose: a change from there says little"
+        "no recipe is above chance (AUROC 0.50) at p = 0: a change from there means little"
     ),
     Code.SCALE_EXHAUSTED: lambda fields: (
         f"scale exhausted in {fields['count']} of {count(fields['of'], 'comparison')}: neither a difference nor its "
-        "absence says much there"
+        "absence means much there"
     ),
     Code.UNDER_SEEDS: _under,
     Code.ROUGH_SEEDS: _rough,
@@ -289,14 +289,14 @@ CAUTIONS: Mapping[Code, str | Callable[[Fields], str]] = {
     ),
     Code.HARDLY_CHANGED: (
         "confounder '{confounder}' hardly changes {count} of {images} images (less than a quarter of what it changes "
-        "the median one): it is there already, or its place looks like it"
+        "the median one): it is already there, or its background looks like it"
     ),
     Code.PLAIN_SIGHT: lambda fields: (
-        f"in plain sight, the target is told by {_properties(fields)}: a network may learn this instead"
+        f"simple cues predict the target: {_properties(fields)}; a network may learn these instead"
     ),
     Code.RIDGE_BASELINE: lambda fields: (
-        f"without a network, a ridge regression tells the target of other {fields['others']} from "
-        f"{_properties(fields)}: a result that is no better needs no more than that"
+        f"without a network, a ridge regression predicts the target of other {fields['others']} from "
+        f"{_properties(fields)}: a model that is no better needs no more than that"
     ),
 }
 """Code -> its English, as in `reasons.WORDS`."""

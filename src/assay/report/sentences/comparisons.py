@@ -32,7 +32,7 @@ from assay.stats.rows import (
     under_seeds,
 )
 
-MATCHING = {"matched-fit": "at matched fit", MATCHED: "where both are equally good without a dose"}
+MATCHING = {"matched-fit": "at matched fit", MATCHED: "matched on performance at p = 0"}
 """How comparisons are made that accompany one at equal budget or of all amounts -> its words."""
 
 
@@ -52,7 +52,7 @@ def family(found: Family) -> str:
     alike += f", {found.undefined} could not be tested" if found.undefined and not found.shown else ""
     sure = main.get("conclusion") in SHOWN
     ways = f", {listed([MATCHING[way] for way in found.ways])} alone" if found.shown and not sure else ""
-    links = {"only": ": ", "surest": "; the surest: ", "one": "; one of them: ", "nearest": "; the nearest to it: "}
+    links = {"only": ": ", "surest": "; the clearest: ", "one": "; one of them: ", "nearest": "; the closest to one: "}
     return f"{of}, {found.shown or 'none'} showed a difference{ways}{alike}{links[found.link]}{led}"
 
 
@@ -85,9 +85,9 @@ def difference(found: Comparison) -> str:
         return f"{a} and {b} were equivalent in {called}{there} within {margin}: {numbers}."
     if conclusion == EXHAUSTED:
         return f"{called} of {a} and {b}{there} leaves no room for a difference{_exhausted(row)}: {numbers}."
-    if conclusion == "not shown":
-        return f"a difference in {called} between {a} and {b}{there} was not shown{_not_worse(row, a)}: {numbers}."
-    return f"the comparison of {a} with {b} in {called}{there} is undefined: {_why(row)}."
+    if conclusion == "inconclusive":
+        return f"whether {a} and {b} differ in {called}{there} is inconclusive{_not_worse(row, a)}: {numbers}."
+    return f"the comparison of {a} with {b} in {called}{there} has no result: {_why(row)}."
 
 
 def _short(found: Comparison, *, same: bool) -> str:
@@ -98,14 +98,14 @@ def _short(found: Comparison, *, same: bool) -> str:
     if under_seeds(row):
         return f"the difference in {label(row)} between {a} and {b} was {value_of(row)}: not tested."
     if row.get("conclusion") == "undefined":
-        return f"the comparison of {a} with {b} is undefined: {_why(row)}."
+        return f"the comparison of {a} with {b} has no result: {_why(row)}."
     verdicts = {
         "higher": f"{a} {still}higher{_within(found)}",
         "lower": f"{a} {still}lower{_within(found)}",
         "equivalent": f"equivalent within {number(numeric(row, 'margin'))}",
         EXHAUSTED: f"no room for a difference{_exhausted(row)}",
     }
-    ending = verdicts.get(text_of(row, "conclusion"), f"not shown{_not_worse(row, a)}")
+    ending = verdicts.get(text_of(row, "conclusion"), f"inconclusive{_not_worse(row, a)}")
     value, tested = _decided(row)
     return f"the difference in {label(row)} between {a} and {b} was {value} ({tested}): {ending}."
 
@@ -138,7 +138,7 @@ def _exhausted(row: Row) -> str:
 
 
 def _within(found: Comparison) -> str:
-    """`, but by less than 0.02 (90% interval ...)`: of a shown difference that is also shown to be under the margin."""
+    """`, but by less than 0.02 (90% CI ...)`: of a shown difference that is also shown to be under the margin."""
     row = found.row
     if not found.small:
         return ""
@@ -186,9 +186,9 @@ def seeds_of(row: Row) -> str:
 
 
 def first_sign(row: Row) -> str:
-    """` With 3 seeds this is a first sign, ...`, after a difference that is shown on so few; else empty."""
+    """`With 3 seeds this is a first sign; ...`, after a difference that is shown on so few; else empty."""
     few = row.get("conclusion") in SHOWN and numeric(row, "seeds") < FIRST_SIGN_UNDER
-    return f" With {seeds_of(row)} this is a first sign: see it again with more before building on it." if few else ""
+    return f" With {seeds_of(row)} this is a first sign; confirm it with more seeds." if few else ""
 
 
 def _sides(row: Row) -> tuple[str, str]:

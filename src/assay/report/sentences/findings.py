@@ -62,7 +62,7 @@ def limit(one: Finding) -> str:
         parts.insert(0, f"a difference of {detectable(dict(sizes[0].fields))}")
     elif sizes:
         parts.insert(0, f"a difference {listed(list(map(cause_words, sizes)))}")
-    reach = f"; the design would find, four times in five, {', and '.join(parts)}" if parts else ""
+    reach = f"; with 80% power this design detects {', and '.join(parts)}" if parts else ""
     return cause_words(first) + reach
 
 

@@ -97,12 +97,12 @@ def value_of(row: Row, places: int | None = None) -> str:
 
 
 def equivalence_interval(row: Row) -> str:
-    """Return the interval and p-value that decide on equivalence: `90% interval [-0.04, 0.04], p = 0.02 for ...`."""
+    """Return the interval and p-value that decide on equivalence: `90% CI [-0.04, 0.04], p = 0.02 for ...`."""
     low, high = numeric(row, "equivalence_low"), numeric(row, "equivalence_high")
     places = decimals((high - low) / 2)
     ends = f"[{number(low, places)}, {number(high, places)}]"
     level = f"{100 * numeric(row, 'equivalence_level'):.3g}%"
-    return f"{level} interval {ends}, {p_value(numeric(row, 'equivalence_p'))} for equivalence after correction"
+    return f"{level} CI {ends}, {p_value(numeric(row, 'equivalence_p'))} for equivalence after correction"
 
 
 def amounts(row: Row) -> str:
@@ -128,6 +128,6 @@ def place(row: Row) -> str:
     fixed = [f"{in_words(axis)} {value}" for axis, value in mapping(row.get("where")).items()]
     if row.get("at") == MATCHED:
         parts = [part for part in (amounts(row), listed(fixed)) if part]
-        return "Where both are equally good without a dose" + (f" ({'; '.join(parts)})" if parts else "")
+        return "Matched on performance at p = 0" + (f" ({'; '.join(parts)})" if parts else "")
     opens = "Over the doses" if row.get("at") == DOSES else "At equal budget"
     return opens + (f" ({listed(fixed)})" if fixed else "")

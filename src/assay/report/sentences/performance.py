@@ -21,7 +21,7 @@ from assay.stats.format import in_words, listed, number, with_interval
 
 
 def fall(one: Finding, found: Fall) -> str:
-    """Return the widest fall: `AUROC was ... in same; in reversed it was ...: the widest of 9 falls, ...`."""
+    """Return the largest fall: `AUROC was ... in same; in reversed it was ...: the largest of 9 falls, ...`."""
     called, axis = measure_words(one.measure), found.held.axis
     before, after = spread(found.before, axis), spread(found.after, axis)
     if not found.dose and found.size <= 0:
@@ -36,8 +36,8 @@ def fall(one: Finding, found: Fall) -> str:
 
 
 def _widest(found: Fall) -> str:
-    """How many falls this is the widest of, and whose intervals overlap."""
-    many = f"the widest of {found.falls} {worse(found)}s, each a median over recipes{_apart(found.apart)}"
+    """How many falls this is the largest of, and whose intervals overlap."""
+    many = f"the largest of {found.falls} {worse(found)}s, each a median over recipes{_apart(found.apart)}"
     chosen = f": {many}" if widest(found) else ""
     who = several(found.overlapping, len(found.after), found.held.axis)
     return chosen + (f"; the intervals before and after overlap with {who}" if found.overlapping else "")
@@ -58,14 +58,15 @@ def _apart(names: Sequence[str]) -> str:
 
 
 def at_chance(found: AtChance) -> str:
-    """Return `In other-origin every recipe's interval held chance (0.50): 0.48 [0.42, 0.54] (...) to ...`."""
+    """Return `In other-origin, every recipe's interval includes chance (0.50): 0.48 [0.42, 0.54] (...) to ...`."""
     level = "" if math.isnan(found.chance) else f" ({number(found.chance)})"
-    return f"In {listed(list(found.environments))} every recipe's interval held chance{level}: {spread(found.values)}."
+    where = listed(list(found.environments))
+    return f"In {where}, every recipe's interval includes chance{level}: {spread(found.values)}."
 
 
 def worst_group(one: Finding, found: WorstGroup) -> str:
     """Return the worst group that falls to chance though its recipe is good over all images."""
-    more = f"; so it did in {found.others} more of {found.of} recipes and environments" if found.others else ""
+    more = f"; the same holds for {found.others} more of {found.of} recipes and environments" if found.others else ""
     place = f" ({where})" if (where := place_words(one.reason)) else ""
     overall = found.overall
     return (

@@ -50,12 +50,12 @@ def _clauses(found: Reliance, groups: list[list[Relied]], called: str) -> list[s
         for group in groups
     ]
     if len(told) > 2 * MOST_CLAUSES - 1:
-        return [*told[:MOST_CLAUSES], f"{len(told) - MOST_CLAUSES} more outcomes of other recipes stand below"]
+        return [*told[:MOST_CLAUSES], f"{len(told) - MOST_CLAUSES} more outcomes in the tables below"]
     if rest:
         who = several([own.recipe for own in rest], of, axis)
         factors = {factor for own in found.recipes for factor in own.of}
         what = "what was relied on most" if len(factors) > 1 else f"how much {_listed(factors)} was relied on"
-        told.append(f"with {who}, {what} could not be told by the {called}")
+        told.append(f"with {who}, {what} is inconclusive by {called}")
     return told
 
 
@@ -71,11 +71,11 @@ def _single(own: Relied, called: str, recipe: str) -> str:
         values = [f"{in_words(value.name)} {shown(value)}" for value in own.values if value.name in own.factors]
         if len(values) > MOST_NAMED:
             values = [*values[: MOST_NAMED - 1], f"{len(values) - MOST_NAMED + 1} lower"]
-        return f"what {recipe} relied on most could not be told ({called}: {listed(values)})"
+        return f"what {recipe} relied on most is inconclusive ({called}: {listed(values)})"
     if own.kind == "doubtful":
-        return f"what {recipe} relied on most could not be told: {called} has not converged for {_listed(own.factors)}"
+        return f"what {recipe} relied on most is inconclusive: {called} has not converged for {_listed(own.factors)}"
     if own.kind == "undefined":
-        return f"what {recipe} relied on most could not be told: {called} is undefined"
+        return f"what {recipe} relied on most is inconclusive: {called} is undefined"
     return _said(own, recipe, called, shown(own.values[0]))
 
 
@@ -87,12 +87,12 @@ def _together(group: Sequence[Relied], called: str, who: str, axis: str) -> str:
         whose = bool(known) and min(known, key=_value).name != max(known, key=_value).name
         return _alone(own, who, called, spread(known, axis) if known else "", names_them=whose)
     if own.kind == "doubtful":
-        return f"with {who}, what was relied on most could not be told: {called} has not converged for {which}"
+        return f"with {who}, what was relied on most is inconclusive: {called} has not converged for {which}"
     if own.kind == "undefined":
-        return f"with {who}, what was relied on most could not be told: {called} is undefined"
+        return f"with {who}, what was relied on most is inconclusive: {called} is undefined"
     if own.kind == "unclear":
         some = which if len(own.factors) <= MOST_NAMED else f"{len(own.factors)} inputs"
-        return f"with {who}, which of {some} was relied on most could not be told"
+        return f"with {who}, which of {some} was relied on most is inconclusive"
     return _said(own, who, called, spread(known, axis))
 
 
