@@ -20,7 +20,6 @@ from assay.spec.data import has_grades
 from assay.testing.data import DatasetConformance
 
 GRADES = (0, 2, 4, 1, 0, 2)  # no 3: it is a class all the same
-TREES: dict[str, Callable[[Path], Path]] = {}
 
 
 def picture(path: Path, number: int) -> None:
@@ -72,6 +71,23 @@ def messidor2(folder: Path, pairs: bool = True) -> Path:
     return folder
 
 
+ERRATUM = "20051020_64007_0100_PP.tif"
+
+
+def messidor(folder: Path) -> Path:
+    """Two of the twelve bases, one with a folder of its own; a grade that the makers corrected from 1 to 3."""
+    head = ["Image name", "Ophthalmologic department", "Retinopathy grade", "Risk of macular edema "]
+    hospitals = ("Service Ophtalmologie Lariboisière", "LaTIM - CHU de BREST")
+    names = [f"2005101{at}_38557_0100_PP.tif" for at in range(5)] + [ERRATUM]
+    rows = [[name, hospitals[at % 2], (0, 2, 3, 1, 0, 1)[at], at % 3] for at, name in enumerate(names)]
+    for base, part in (("Base12", rows[:3]), ("Base11", rows[3:])):
+        for number, row in enumerate(part):
+            picture(folder / base / str(row[0]), number + 10 * len(base) + 50 * (base == "Base11"))
+        place = folder if base == "Base11" else folder / base
+        write_csv(place / f"Annotation_{base}.csv", [head, *part])
+    return folder
+
+
 def ddr(folder: Path) -> Path:
     """Names that repeat between parts, and a grade 5."""
     parts = {"train": ["0", "2", "4", "5"], "valid": ["1"], "test": ["0", "2"]}
@@ -94,7 +110,10 @@ def diaretdb1(folder: Path) -> Path:
     return folder
 
 
-TREES = {"eyepacs": eyepacs, "aptos": aptos, "idrid": idrid, "messidor2": messidor2, "ddr": ddr, "diaretdb1": diaretdb1}
+TREES: dict[str, Callable[[Path], Path]] = {
+    "eyepacs": eyepacs, "aptos": aptos, "idrid": idrid, "messidor": messidor, "messidor2": messidor2, "ddr": ddr,
+    "diaretdb1": diaretdb1,
+}  # fmt: skip
 
 
 class _OfRetinas(DatasetConformance):
@@ -122,6 +141,11 @@ class TestMessidor2(_OfRetinas):
     name = "messidor2"
 
 
+class TestMessidor(_OfRetinas):
+    __test__ = True
+    name = "messidor"
+
+
 class TestDiaretdb1(_OfRetinas):
     __test__ = True
     name = "diaretdb1"
@@ -139,6 +163,48 @@ def test_grades_are_five_classes_in_order_or_two_at_a_cut(name: str, tmp_path: P
     assert two.table.classes == ("0-1", "2-4")
     assert has_grades(spec_of(name, folder))
     assert not has_grades(spec_of("diaretdb1", folder))
+
+
+def test_messidor_has_four_grades_of_its_own_and_the_makers_errata(tmp_path: Path) -> None:
+    """Base11 comes first. Its last grade, 1 in the first annotations, is 3 by the errata."""
+    dataset = load("messidor", messidor(tmp_path / "messidor"))
+    assert targets(dataset) == [1, 0, 3, 0, 2, 3]
+    assert dataset.table.classes == ("0", "1", "2", "3")
+    assert targets(load("messidor", tmp_path / "messidor", cut=2)) == [0, 0, 1, 0, 1, 1]
+    assert load("messidor", tmp_path / "messidor", cut=2).table.classes == ("0-1", "2-3")
+    brest, paris = "LaTIM - CHU de BREST", "Service Ophtalmologie Lariboisière"
+    assert values(dataset, "department") == [brest, paris, brest, paris, brest, paris]
+    assert values(dataset, "macular_edema") == ["0", "1", "2", "0", "1", "2"]
+    faults = dataset.card.known_faults
+    for fault in (
+        "1 of 4 grades were corrected as in the makers' errata of 2016",
+        "the annotations of 2 of the 12 bases are there",
+        "makers' errata: 13 photographs of Base33 are in it twice, two of them with two grades",
+    ):
+        assert fault in faults
+    with pytest.raises(ValueError, match="cut"):
+        spec_of("messidor", tmp_path / "messidor", cut=4)
+
+
+def test_corrected_annotations_of_messidor_are_not_corrected_again(tmp_path: Path) -> None:
+    folder = messidor(tmp_path / "messidor")
+    table = folder / "Annotation_Base11.csv"
+    text = table.read_text(encoding="utf-8")
+    table.write_text(text.replace("BREST,1,2", "BREST,3,2").replace("Lariboisière,1,2", "Lariboisière,3,2"), "utf-8")
+    dataset = load("messidor", folder)
+    assert targets(dataset) == [1, 0, 3, 0, 2, 3]
+    assert not any("were corrected as in" in fault for fault in dataset.card.known_faults)
+
+
+def test_annotations_of_messidor_that_are_xls_alone_are_refused_with_the_way_out(tmp_path: Path) -> None:
+    folder = messidor(tmp_path / "messidor")
+    (folder / "Annotation_Base11.xls").write_bytes(b"beside its CSV")
+    assert len(load("messidor", folder).table) == 6
+    (folder / "Base34").mkdir()
+    for name in ("Annotation_Base13.xls", "Base34/Annotation Base34.xls"):
+        (folder / name).write_bytes(b"xls")
+    with pytest.raises(SpecError, match=r"has Annotation_Base13\.xls and 1 more without a CSV .* save it as CSV"):
+        load("messidor", folder)
 
 
 def test_the_two_eyes_of_a_patient_are_one_patient(tmp_path: Path) -> None:
@@ -197,6 +263,7 @@ def test_what_four_experts_marked_is_positive_from_three_on(tmp_path: Path) -> N
     [
         ("eyepacs", "has no file 'trainLabels.csv'; give the folder that holds it"),
         ("idrid", "has no folder '2. Groundtruths'; give 'B. Disease Grading' as published"),
+        ("messidor", "has no file 'Annotation_Base11.csv'; give the folder that holds the annotations of Base11"),
         ("ddr", "has no file 'train.txt'; give the folder DR_grading"),
         ("diaretdb1", "has no folder 'ddb1_fundusimages'; give the one that has it"),
     ],

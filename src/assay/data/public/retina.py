@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,7 +20,18 @@ from assay.data.cache import ArrayCache
 from assay.data.cards import OWN_PATIENT, KnownSet
 from assay.data.dataset import Dataset
 from assay.data.files.table import Table, Unreadable, number, read_table, shown
-from assay.data.public.tables import Column, Part, Rows, Sides, TableSet, directory, finder, load_tables, place_of
+from assay.data.public.tables import (
+    Column,
+    Part,
+    Rows,
+    Sides,
+    TableSet,
+    directory,
+    finder,
+    found_in,
+    load_tables,
+    place_of,
+)
 from assay.spec.schema import DataSpec
 
 # Arguments and factors.
@@ -28,9 +39,15 @@ from assay.spec.schema import DataSpec
 GRADES = ("0", "1", "2", "3", "4")
 EYE = Factor("eye", "categorical", levels=("left", "right"), high=("right",), description="as the file's name says")
 EDEMA = "macular_edema"
+MESSIDOR_GRADES = GRADES[:4]
+DEPARTMENT = "department"
 IDRID_FACTORS = (Factor(EDEMA, "ordinal", levels=("0", "1", "2"), description="risk of macular edema"),)
 MESSIDOR2_FACTORS = (
     Factor(EDEMA, "categorical", levels=("0", "1"), high=("1",), description="adjudicated macular edema"),
+)
+MESSIDOR_FACTORS = (
+    Factor(DEPARTMENT, "categorical", description="the hospital that took the photograph"),
+    Factor(EDEMA, "ordinal", levels=("0", "1", "2"), description="risk of macular edema"),
 )
 
 
@@ -44,6 +61,21 @@ class GradedArguments:
     cut: Annotated[
         Annotated[int, Field(ge=1, le=4)] | None,
         Field(description="two classes in the place of five: grades below it, and from it on (2: referable)"),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MessidorArguments:
+    """Arguments of `messidor`, whose grades are 0 to 3."""
+
+    folder: Annotated[
+        str,
+        Role("folder"),
+        Field(min_length=1, description="the folder that holds the images and Annotation_BaseNN.xls, saved as CSV"),
+    ]
+    cut: Annotated[
+        Annotated[int, Field(ge=1, le=3)] | None,
+        Field(description="two classes in the place of four: grades below it, and from it on (2: referable)"),
     ] = None
 
 
@@ -63,30 +95,32 @@ class DiaretdbArguments:
     agreement: Annotated[float, Field(gt=0, le=1, description="share of the four experts that any place needs")] = 0.75
 
 
-# Photographs with a grade of diabetic retinopathy, 0 to 4: classes are all five, or two at a cut.
+# Photographs with a grade of diabetic retinopathy: classes are all grades, or two at a cut.
 
 _EYE = re.compile(r"(.+)_(left|right)")
 _UNGRADABLE = "ungradable"
 _SCALE = "grades follow the international scale, by readers whose agreement is limited: see the makers' own figures"
 
 
-def _sides(asked: GradedArguments, table: Table) -> Sides:
-    """The grades as classes, whether or not they occur. Ungradable photographs are left out and counted."""
+def _sides(asked: GradedArguments | MessidorArguments, table: Table) -> Sides:
+    """Return the grades as classes, whether or not they occur. Ungradable photographs are left out and counted."""
+    grades = MESSIDOR_GRADES if isinstance(asked, MessidorArguments) else GRADES
+    last = len(grades) - 1
     cells = table.column("grade", "data.dataset")
     numbers = [number(cell) for cell in cells]
-    codes = np.array([int(one) if one is not None and str(int(one)) in GRADES and one == int(one) else -1
+    codes = np.array([int(one) if one is not None and str(int(one)) in grades and one == int(one) else -1
                       for one in numbers], dtype=np.int64)  # fmt: skip
     wrong = {
-        at: (f"its grade is {shown(cell)}", "grades are 0, 1, 2, 3 and 4")
+        at: (f"its grade is {shown(cell)}", f"grades are {', '.join(grades[:-1])} and {last}")
         for at, cell in enumerate(cells)
         if codes[at] < 0 and cell != _UNGRADABLE
     }
     out = cells.count(_UNGRADABLE)
     warnings = (f"{out} photographs that are ungradable are left out",) if out else ()
     if asked.cut is None:
-        return Sides(codes, GRADES, ("classes are the grades 0 to 4",), warnings, wrong)
+        return Sides(codes, grades, (f"classes are the grades 0 to {last}",), warnings, wrong)
     two = np.where(codes < 0, -1, codes >= asked.cut).astype(np.int64)
-    classes = (_span(0, asked.cut - 1), _span(asked.cut, 4))
+    classes = (_span(0, asked.cut - 1), _span(asked.cut, last))
     return Sides(two, classes, (f"grades {classes[1]} are positive, {classes[0]} negative",), warnings, wrong)
 
 
@@ -225,6 +259,88 @@ MESSIDOR2: TableSet[GradedArguments] = TableSet(
     sides=_sides,
     extend=_paired,
 )  # fmt: skip
+
+
+# Messidor (the first): twelve bases of three hospitals, whose annotations are published as .xls.
+
+_BASES = tuple(f"Base{hospital}{part}" for hospital in (1, 2, 3) for part in (1, 2, 3, 4))
+_CORRECTED: Mapping[str, tuple[str, str]] = {
+    "20051020_63045_0100_pp": ("3", "0"),
+    "20051020_64007_0100_pp": ("1", "3"),
+    "20051020_63936_0100_pp": ("3", "1"),
+    "20060523_48477_0100_pp": ("2", "3"),
+}
+"""Image -> its grade in the first annotations, and the one of the makers' errata of 2016."""
+
+
+def _annotations(base: str, ending: str) -> tuple[str, ...]:
+    """Return names of the table of a base, whether or not each base has a folder of its own."""
+    names = f"Annotation_{base}.{ending}", f"Annotation {base}.{ending}"
+    return *names, *(f"{base}/{name}" for name in names)
+
+
+def _saved_as_csv(asked: MessidorArguments) -> None:
+    """Refuse annotations that are there as .xls alone.
+
+    Raises:
+        SpecError: At least one is.
+    """
+    root = directory(asked.folder)
+    tables = [(found_in(root, _annotations(base, "xls")), found_in(root, _annotations(base, "csv"))) for base in _BASES]
+    unread = [xls.name for xls, csv in tables if xls and not csv]
+    if unread:
+        more = f" and {len(unread) - 1} more" if len(unread) > 1 else ""
+        raise SpecError(
+            f"data.dataset.folder: Assay reads no .xls, and {root.name}/ has {unread[0]}{more} without a CSV of that "
+            "name: open each in a spreadsheet program and save it as CSV (UTF-8) where it is, or run "
+            "`libreoffice --headless --convert-to csv` on it there"
+        )
+
+
+def _corrected(rows: Rows, root: Path, asked: MessidorArguments, skip_bad_rows: bool) -> Rows:
+    """Correct the four grades of the makers' errata where the first ones still stand, and count the bases."""
+    names, grades = (rows.table.column(name, "data.dataset") for name in ("image", "grade"))
+    errata = [_CORRECTED.get(Path(name).stem.casefold(), ("", "")) for name in names]
+    corrected = [new if new and grade == old else grade for grade, (old, new) in zip(grades, errata, strict=True)]
+    count = sum(before != after for before, after in zip(grades, corrected, strict=True))
+    there = sum(found_in(root, _annotations(base, "csv")) is not None for base in _BASES)
+    notes = (
+        *([f"{count} of 4 grades were corrected as in the makers' errata of 2016"] if count else []),
+        *([f"the annotations of {there} of the 12 bases are there"] if there < len(_BASES) else []),
+    )
+    named = replace(rows, table=replace(rows.table, name="the annotations, numbered on from base to base"))
+    return named.with_column("grade", corrected, *notes)
+
+
+MESSIDOR: TableSet[MessidorArguments] = TableSet(
+    title="Messidor",
+    about=KnownSet(
+        (),
+        "1,200 photographs of three ophthalmologic departments, in twelve bases of 100",
+        "for research and education",
+        "Messidor (Decenciere et al. 2014)",
+        (
+            "grades 0 to 3 are the makers' own, by counts of microaneurysms and hemorrhages and by new vessels: not "
+            "the international scale of 0 to 4",
+            "makers' errata: four grades of Base11 and Base13 were corrected in 2016",
+            "makers' errata: 13 photographs of Base33 are in it twice, two of them with two grades",
+        ),
+    ),
+    parts=tuple(Part(_annotations(base, "csv")) for base in _BASES),
+    columns={
+        "image": Column("Image name"),
+        "patient": Column("Image name"),
+        "grade": Column("Retinopathy grade"),
+        DEPARTMENT: Column("Ophthalmologic department"),
+        EDEMA: Column("Risk of macular edema"),
+    },
+    factors=MESSIDOR_FACTORS,
+    sides=_sides,
+    check=_saved_as_csv,
+    hint="give the folder that holds the annotations of Base11 to Base34, saved as CSV, and the images",
+    extend=_corrected,
+    warnings=(OWN_PATIENT,),
+)
 DDR: TableSet[GradedArguments] = TableSet(
     title="DDR",
     about=_about(
@@ -289,6 +405,17 @@ def load_idrid(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, asked:
 def load_messidor2(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, asked: GradedArguments) -> Dataset:
     """Load Messidor-2; see `load_tables`."""
     return load_tables(MESSIDOR2, spec, cache, skip_bad_rows, asked)
+
+
+@component(
+    "dataset",
+    "messidor",
+    DataTraits(factors=MESSIDOR_FACTORS, ordered=True),
+    summary="Messidor-1, Annotation_BaseNN saved as CSV: the makers' grades 0 to 3",
+)
+def load_messidor(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, asked: MessidorArguments) -> Dataset:
+    """Load Messidor-1; see `load_tables`."""
+    return load_tables(MESSIDOR, spec, cache, skip_bad_rows, asked)
 
 
 @component(
