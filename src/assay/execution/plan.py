@@ -340,13 +340,18 @@ def make_plan(spec: StudySpec, population: Population, starts: Mapping[str, Popu
     probes: list[ProbeUnit] = []
     readings: dict[tuple[str, str, str], str] = {}
     kept = kept_columns(spec.task, spec.probes, population)
+    keys = {
+        point.label: tuple((name, one.model_dump_json()) for name, one in point.tests.items()) for point in spec.points
+    }
+    seen: dict[tuple[object, ...], Looked] = {}  # many recipes share their environments
     for trial in trials:
-        scene = population.scene(trial.point.tests, trial.training.seed, trial.training.fold)
-        found = probe_units({"trial": trial.id}, spec.probes, scene, kept)
+        at = keys[trial.point.label], trial.training.seed, trial.training.fold
+        if at not in seen:
+            seen[at] = looked_at(population.scene(trial.point.tests, trial.training.seed, trial.training.fold))
+        found = probe_units({"trial": trial.id}, spec.probes, seen[at], kept)
         probes += [ProbeUnit(id, trial, component) for id, component in found]
-        for name in scene.names:
-            id = reading_id({"trial": trial.id}, scene, name, kept)
-            readings[trial.point.label, trial.id, name] = id
+        for name in seen[at].tests:
+            readings[trial.point.label, trial.id, name] = reading_id({"trial": trial.id}, seen[at], name, kept)
     return Plan(spec, tuple(trials), tuple(probes), readings, tuple(sources.values()))
 
 
@@ -378,20 +383,33 @@ def _trial(point: RecipePoint, recipe: RecipeSpec, seed: int, fold: int, data: M
     return Trial(training.id, training, point)
 
 
-def reading_id(model: Mapping[str, str], scene: PopulationScene, name: str, kept: Mapping[str, Any]) -> str:
+@dataclass(frozen=True)
+class Looked:
+    """What probes look at: the parts of data and spec that determine each test environment, and the neutral one."""
+
+    tests: Mapping[str, Mapping[str, Any]]
+    neutral: Mapping[str, Any]
+
+
+def looked_at(scene: PopulationScene) -> Looked:
+    """Return the identities of the environments of a scene."""
+    return Looked({name: scene.identity(name) for name in scene.names}, scene.identity(NEUTRAL))
+
+
+def reading_id(model: Mapping[str, str], looked: Looked, name: str, kept: Mapping[str, Any]) -> str:
     """Return the name of the outputs of a model in an environment.
 
     Args:
         model: `trial` or `model`, with the hash of everything that determines its outputs.
-        scene: The scene of the environment.
+        looked: The environments of its scene.
         name: The environment.
         kept: See `kept_columns`.
     """
-    return content_hash({**model, "environment": scene.identity(name), **kept})
+    return content_hash({**model, "environment": looked.tests[name], **kept})
 
 
 def probe_units(
-    model: Mapping[str, str], components: Sequence[Component], scene: PopulationScene, kept: Mapping[str, Any]
+    model: Mapping[str, str], components: Sequence[Component], looked: Looked, kept: Mapping[str, Any]
 ) -> list[tuple[str, Component]]:
     """Return the probes of a model with their names.
 
@@ -401,18 +419,17 @@ def probe_units(
     Args:
         model: `trial` or `model`, with the hash of everything that determines its outputs and calls.
         components: The probes.
-        scene: The environments.
+        looked: The environments.
         kept: See `kept_columns`.
     """
-    tests = {name: scene.identity(name) for name in scene.names}
-    looked_at = {"tests": tests, "neutral": scene.identity(NEUTRAL)}
+    images = {"tests": looked.tests, "neutral": looked.neutral}
     units: list[tuple[str, Component]] = []
     for component in components:
-        made: dict[str, Any] = {**model, "probe": component.model_dump(), "images": looked_at[_scope(component.name)]}
+        made: dict[str, Any] = {**model, "probe": component.model_dump(), "images": images[_scope(component.name)]}
         if kept:
             made["kept"] = kept
         if _scope(component.name) == "neutral" and (named := environments_of(component)):
-            made["named"] = {name: tests[name] for name in named.values()}
+            made["named"] = {name: looked.tests[name] for name in named.values()}
         units.append((content_hash(made), component))
     return units
 

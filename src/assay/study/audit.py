@@ -33,7 +33,7 @@ from assay.execution.jobs import (
     population_of,
     provenance,
 )
-from assay.execution.plan import ModelPlan, kept_columns, probe_units, reading_id
+from assay.execution.plan import ModelPlan, kept_columns, looked_at, probe_units, reading_id
 from assay.execution.tasks import Context
 from assay.models.ref import GivenModel, InMemory, Model, Origin, Scaling, Scores, channels_of, given_origin
 from assay.models.untyped import named_layers, tensor_of
@@ -301,8 +301,9 @@ def _identified(model: GivenModel, scene: PopulationScene, device: str) -> Given
 
 def _plan(model: GivenModel, request: ProbeRequest, scene: PopulationScene, population: Population) -> ModelPlan:
     kept = kept_columns(request.task, request.probes, population)
-    readings = {name: reading_id({"model": model.content}, scene, name, kept) for name in scene.names}
-    return ModelPlan(model.id, request, readings, tuple(probe_units({"model": model.id}, request.probes, scene, kept)))
+    looked = looked_at(scene)
+    readings = {name: reading_id({"model": model.content}, looked, name, kept) for name in looked.tests}
+    return ModelPlan(model.id, request, readings, tuple(probe_units({"model": model.id}, request.probes, looked, kept)))
 
 
 def _keep_model(place: Place, model: GivenModel, population: Population, began: float, device: str) -> None:
