@@ -21,7 +21,7 @@ from _shared import Page, Peak, gigabytes, parser
 from assay.core.types import FactorTable
 from assay.data.cache import ArrayCache, ArrayImages
 from assay.shifts.environment import Environment
-from assay.spec.schema import RecipeSpec
+from assay.spec.recipe import RecipeSpec
 from assay.training.loop import ProgressReport, fit
 
 BOUND = 3.0

@@ -39,7 +39,7 @@ from assay.shifts.confounders.marks import Tag
 from assay.shifts.confounders.pixels import LowPass
 from assay.shifts.environment import Environment
 from assay.shifts.intervention import ChangedImages, draw
-from assay.spec.schema import Component, RecipeSpec
+from assay.spec.recipe import Component, RecipeSpec
 from assay.training import feed
 from assay.training.run import begin
 

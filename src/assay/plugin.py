@@ -105,11 +105,8 @@ if TYPE_CHECKING:
     from assay.shifts.distortions.base import Distortion, distorted
     from assay.shifts.environment import Environment, Scene, SobolDesign
     from assay.shifts.intervention import ChangedImages, Drawn, Draws, Intervention, Parameters, draw, mark_factor
-    from assay.spec.schema import (
-        Component,
-        DataSpec,
-        RecipeSpec,
-    )
+    from assay.spec.recipe import Component, RecipeSpec
+    from assay.spec.schema import DataSpec
     from assay.store.folder import RunFolder
     from assay.training.augmentation import Augmentation
     from assay.training.loop import Fitted, Interrupted, ProgressReport, fit
@@ -267,7 +264,7 @@ _WHERE: dict[str, str] = {
     "Card": "assay.data.dataset",
     "ChangedImages": "assay.shifts.intervention",
     "Classifier": "assay.models.classifier",
-    "Component": "assay.spec.schema",
+    "Component": "assay.spec.recipe",
     "ComponentKind": "assay.core.traits",
     "DataError": "assay.core.errors",
     "DataSpec": "assay.spec.schema",
@@ -327,7 +324,7 @@ _WHERE: dict[str, str] = {
     "Read": "assay.probes.probe",
     "Reading": "assay.probes.probe",
     "ReadingError": "assay.probes.reader",
-    "RecipeSpec": "assay.spec.schema",
+    "RecipeSpec": "assay.spec.recipe",
     "Recorder": "assay.probes.reader",
     "Rendered": "assay.data.dataset",
     "Request": "assay.probes.probe",

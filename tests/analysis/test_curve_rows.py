@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from assay.analysis.tables import weight_of
-from assay.spec.schema import Component
+from assay.spec.recipe import Component
 
 
 @pytest.mark.parametrize(

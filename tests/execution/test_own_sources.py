@@ -20,7 +20,8 @@ from assay.execution.plan import start_id
 from assay.models.ref import Inputs
 from assay.report.sentences.reasons import reason_words
 from assay.shifts.population import Population
-from assay.spec.schema import Component, EnvironmentSpec
+from assay.spec.recipe import Component
+from assay.spec.schema import EnvironmentSpec
 from assay.store.files import read_rows
 from assay.store.folder import RunFolder
 from assay.study.records import stored_study

@@ -30,7 +30,8 @@ from assay.shifts.population import open_population
 from assay.spec.environments import images_seed
 from assay.spec.grid import label
 from assay.spec.parse import parse_study
-from assay.spec.schema import Component, DataSpec, EnvironmentSpec, StudySpec
+from assay.spec.recipe import Component
+from assay.spec.schema import DataSpec, EnvironmentSpec, StudySpec
 from assay.store.folder import RunFolder
 from assay.study.records import stored_study, unnamed
 from assay.study.run import Prepared, prepare

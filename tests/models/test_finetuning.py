@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from assay.models.classifier import as_network, build_network, fit_head
 from assay.models.initialization import depths, to_training
-from assay.spec.schema import RecipeSpec
+from assay.spec.recipe import RecipeSpec
 from assay.testing.data import squares
 from assay.testing.models import same_state
 from assay.training.feed import read_all

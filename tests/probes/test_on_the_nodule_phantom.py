@@ -15,7 +15,8 @@ from assay.data.cache import ArrayCache
 from assay.models.ref import Model
 from assay.probes.reader import run_probes
 from assay.shifts.population import open_population
-from assay.spec.schema import AssociationSpec, Component, DataSpec, EnvironmentSpec
+from assay.spec.recipe import Component
+from assay.spec.schema import AssociationSpec, DataSpec, EnvironmentSpec
 
 PROBES = {name: {"samples": 256} if name == "reliance" else {} for name in ("performance", "reliance", "decodability")}
 

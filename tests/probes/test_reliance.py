@@ -16,7 +16,7 @@ from assay.models.ref import Model
 from assay.probes.reader import run_probes
 from assay.probes.reliance import HIGH_TO_LOW, LOW_TO_HIGH, Reliance
 from assay.report.sentences.reasons import reason_words
-from assay.spec.schema import Component
+from assay.spec.recipe import Component
 from assay.testing.probe import PIXELS, Reader, World, table
 
 EVERY = (*PIXELS, "nuisance")

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from assay.core.errors import SpecError
 from assay.core.registry import build
 from assay.shifts.intervention import Draws, draw
-from assay.spec.schema import Component
+from assay.spec.recipe import Component
 from assay.testing.data import InterventionConformance
 
 

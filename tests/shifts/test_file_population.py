@@ -14,7 +14,8 @@ from assay.data.dataset import Card, Dataset, PixelScale
 from assay.shifts.association import somers_d
 from assay.shifts.file_rows import FileRows
 from assay.shifts.population import Population
-from assay.spec.schema import AssociationSpec, Component, DataSpec, EnvironmentSpec, InterventionSpec, SplitSpec
+from assay.spec.recipe import Component
+from assay.spec.schema import AssociationSpec, DataSpec, EnvironmentSpec, InterventionSpec, SplitSpec
 
 COUNT = 900
 FACTORS = (

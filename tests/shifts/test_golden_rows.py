@@ -8,7 +8,8 @@ from tests.worlds.environments import Toy
 from assay.core.types import Factor, FactorTable
 from assay.shifts.choosing import choose
 from assay.shifts.sampling import ROWS_VERSION, Question, draw_rows, drawn
-from assay.spec.schema import AssociationSpec, Component, EnvironmentSpec, InterventionSpec
+from assay.spec.recipe import Component
+from assay.spec.schema import AssociationSpec, EnvironmentSpec, InterventionSpec
 
 EXPECTED = {3: {"drawn": "4c31f2981a78", "chosen": "be0c7bfceab5", "marked": "de4354584c9a"}}
 

@@ -10,7 +10,8 @@ from assay.core.errors import SpecError
 from assay.core.seeds import row_uniform
 from assay.core.types import Factor, FactorTable
 from assay.shifts.sampling import drawn, marked_rows
-from assay.spec.schema import AssociationSpec, Component, EnvironmentSpec, InterventionSpec
+from assay.spec.recipe import Component
+from assay.spec.schema import AssociationSpec, EnvironmentSpec, InterventionSpec
 
 
 def table(count=4000, seed=0):

@@ -8,7 +8,8 @@ import numpy as np
 
 from assay.core.types import FactorTable
 from assay.shifts.sampling import marked_rows
-from assay.spec.schema import Component, InterventionSpec
+from assay.spec.recipe import Component
+from assay.spec.schema import InterventionSpec
 
 ROWS = np.arange(4000)
 TABLE = FactorTable(row=ROWS, target=ROWS % 3, patient=ROWS, classes=("healthy", "benign", "malignant"))

@@ -18,7 +18,8 @@ from assay.shifts.checks import visibility
 from assay.shifts.distortions.base import distorted
 from assay.shifts.intervention import draw
 from assay.spec.parse import parse_study
-from assay.spec.schema import Component, EnvironmentSpec, InterventionSpec
+from assay.spec.recipe import Component
+from assay.spec.schema import EnvironmentSpec, InterventionSpec
 from assay.training.augmentation import build_augmenter
 
 SIZE = 48

@@ -8,7 +8,8 @@ from assay.data.cache import ArrayCache
 from assay.shifts.phantom_rows import PhantomRows
 from assay.shifts.population import Population
 from assay.shifts.sampling import Patients
-from assay.spec.schema import AssociationSpec, Component, DataSpec, EnvironmentSpec
+from assay.spec.recipe import Component
+from assay.spec.schema import AssociationSpec, DataSpec, EnvironmentSpec
 
 
 def population(tmp_path, eyes=2, train=200, target="grade"):

@@ -11,7 +11,8 @@ from assay.data.cache import ArrayCache
 from assay.shifts.environment import Scene
 from assay.shifts.phantom_rows import NUISANCE
 from assay.shifts.population import open_population
-from assay.spec.schema import AssociationSpec, Component, DataSpec, EnvironmentSpec, InterventionSpec
+from assay.spec.recipe import Component
+from assay.spec.schema import AssociationSpec, DataSpec, EnvironmentSpec, InterventionSpec
 
 NAMES = [factor.name for factor in FACTORS]
 ONE = 1  # image that tells the number of channels, once in a process

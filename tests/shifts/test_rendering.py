@@ -9,7 +9,7 @@ import torch
 
 from assay.data.cache import ArrayCache
 from assay.shifts.phantom_rows import RenderedImages, Renderer
-from assay.spec.schema import Component
+from assay.spec.recipe import Component
 
 ROWS = 200
 

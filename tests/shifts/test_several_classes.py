@@ -12,7 +12,8 @@ from assay.data.cache import ArrayCache
 from assay.shifts.association import achieved
 from assay.shifts.population import open_population
 from assay.shifts.sampling import Question, draw_rows, drawn
-from assay.spec.schema import AssociationSpec, Component, DataSpec, EnvironmentSpec, InterventionSpec
+from assay.spec.recipe import Component
+from assay.spec.schema import AssociationSpec, DataSpec, EnvironmentSpec, InterventionSpec
 
 GRADE = Question.of("grade", next(factor for factor in Toy.factors if factor.name == "grade"))
 

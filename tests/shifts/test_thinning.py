@@ -19,7 +19,8 @@ from assay.shifts.choosing import preference
 from assay.shifts.phantom_rows import PhantomRows
 from assay.shifts.population import Population
 from assay.shifts.sampling import first_patients, first_rows
-from assay.spec.schema import AssociationSpec, Component, DataSpec, EnvironmentSpec
+from assay.spec.recipe import Component
+from assay.spec.schema import AssociationSpec, DataSpec, EnvironmentSpec
 
 SPLIT = {"train": 0.6, "validation": 0.2, "test": 0.2}
 

@@ -14,7 +14,8 @@ from tests.spec.conftest import STUDY, trial_ids
 from assay.core.errors import SpecError
 from assay.core.files import assets_folder, file_hash, filled, told, unset
 from assay.spec.parse import parse_study
-from assay.spec.schema import Component, StudySpec
+from assay.spec.recipe import Component
+from assay.spec.schema import StudySpec
 
 
 def study_file(folder: Path, path: str, **more: str) -> Path:

@@ -11,7 +11,8 @@ from assay.core.errors import SpecError
 from assay.spec import load
 from assay.spec.load import STUDIES, builtin_studies, load_study_mapping, study_yaml
 from assay.spec.parse import parse_study
-from assay.spec.schema import RecipeSpec, StudySpec
+from assay.spec.recipe import RecipeSpec
+from assay.spec.schema import StudySpec
 from assay.spec.yaml import parse_yaml, read_yaml
 
 COLUMNS = {

@@ -15,7 +15,7 @@ from assay.data.dataset import Card, Images, PixelScale, Rendered
 from assay.models.untyped import tensor_of
 from assay.shifts.environment import Environment
 from assay.shifts.intervention import mark_factor
-from assay.spec.schema import Component, RecipeSpec
+from assay.spec.recipe import Component, RecipeSpec
 from assay.testing.data import ImagesInMemory
 
 # Recipes in few words, and images that count what was read of them.

@@ -19,7 +19,8 @@ from tests.worlds.files import noise, save
 from assay.data.cache import ArrayCache
 from assay.data.dataset import Dataset
 from assay.data.files.load import load_dataset
-from assay.spec.schema import Component, DataSpec
+from assay.spec.recipe import Component
+from assay.spec.schema import DataSpec
 
 # Small trees in the layout of the public sets, which the tests write.
 

@@ -26,7 +26,8 @@ from assay.probes.probe import groups_of, worst_group_place
 from assay.probes.segmentation import OfMaps
 from assay.shifts.environment import Environment
 from assay.shifts.population import Population, PopulationScene
-from assay.spec.schema import REFERABLE, Component, ContrastSpec, EnvironmentSpec, RecipePoint, readout_of
+from assay.spec.recipe import Component, readout_of
+from assay.spec.schema import REFERABLE, ContrastSpec, EnvironmentSpec, RecipePoint
 from assay.stats.compare import SeedValues
 from assay.stats.estimate import errors_within
 from assay.stats.influence import Answers

@@ -31,16 +31,8 @@ from assay.spec.checks import asks_native
 from assay.spec.data import has_order
 from assay.spec.environments import dose_axis, marked, start_of
 from assay.spec.grid import label
-from assay.spec.schema import (
-    WORST_GROUP,
-    Component,
-    RecipePoint,
-    SourceSpec,
-    StudySpec,
-    looks_at_labels,
-    readout_of,
-    training_labels,
-)
+from assay.spec.recipe import WORST_GROUP, Component, looks_at_labels, readout_of, training_labels
+from assay.spec.schema import RecipePoint, SourceSpec, StudySpec
 from assay.stats.answers import findings_of
 from assay.stats.doubts import Split, outlying_seeds
 from assay.stats.estimate import Estimate, errors_within, estimate, estimate_seeds

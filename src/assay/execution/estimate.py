@@ -32,7 +32,8 @@ from assay.probes.reader import batch_of
 from assay.shifts.environment import Environment
 from assay.shifts.intervention import mark_factor
 from assay.shifts.population import Population
-from assay.spec.schema import Component, DataSpec, EnvironmentSpec, TrainingSpec
+from assay.spec.recipe import Component
+from assay.spec.schema import DataSpec, EnvironmentSpec, TrainingSpec
 from assay.training.mitigations import phases_of
 from assay.training.run import begin
 

@@ -34,7 +34,8 @@ from assay.probes.probe import Read
 from assay.probes.reader import run_probes
 from assay.shifts.population import Population, PopulationScene, open_population
 from assay.spec.environments import images_seed
-from assay.spec.schema import Component, DataSpec, EnvironmentSpec, RecipeSpec, TrainingSpec, readout_of
+from assay.spec.recipe import Component, RecipeSpec, readout_of
+from assay.spec.schema import DataSpec, EnvironmentSpec, TrainingSpec
 from assay.stats.measures import specific_thresholds
 from assay.stats.metrics import macro_auroc
 from assay.store.files import write_json, write_rows

@@ -32,8 +32,9 @@ from assay.shifts.population import Population, PopulationScene
 from assay.shifts.scene import NEUTRAL
 from assay.spec.checks import asks_native, environments_of
 from assay.spec.environments import start_of
+from assay.spec.recipe import Component, RecipeSpec
 from assay.spec.request import ProbeRequest
-from assay.spec.schema import Component, DataSpec, RecipePoint, RecipeSpec, StudySpec, TrainingSpec
+from assay.spec.schema import DataSpec, RecipePoint, StudySpec, TrainingSpec
 from assay.store.files import read_checked_json, write_checked_json, write_json
 from assay.store.folder import REQUEST, RunFolder, UnitKind
 from assay.store.migrations import migrated

@@ -23,7 +23,7 @@ from assay.core.traits import Readout
 from assay.models.checkpoint import library_draws
 from assay.models.untyped import named_layers, tensor_of
 from assay.models.weights import Start
-from assay.spec.schema import RecipeSpec, readout_of
+from assay.spec.recipe import RecipeSpec, readout_of
 
 # What the training loop and the probes need of a network.
 

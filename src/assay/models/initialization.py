@@ -35,7 +35,7 @@ from assay.models.weights import (
     set_epsilon,
     take_rgb,
 )
-from assay.spec.schema import RecipeSpec
+from assay.spec.recipe import RecipeSpec
 
 # Where initial weights come from. An initialization is called with a freshly built network and changes its trunk.
 

@@ -34,7 +34,8 @@ from assay.shifts.sampling import (
     ties,
 )
 from assay.shifts.scene import Tests, saltelli
-from assay.spec.schema import AssociationSpec, Component, DataSpec, EnvironmentSpec
+from assay.spec.recipe import Component
+from assay.spec.schema import AssociationSpec, DataSpec, EnvironmentSpec
 
 NUISANCE = "nuisance seed"
 """The name of the last Sobol' input."""

@@ -36,7 +36,8 @@ from assay.spec.environments import (
 )
 from assay.spec.grid import Axis, label, resolve, selection
 from assay.spec.issues import Issues, shorten
-from assay.spec.schema import AssociationSpec, Component, ContrastSpec, DataSpec, EnvironmentSpec, RecipePoint
+from assay.spec.recipe import Component
+from assay.spec.schema import AssociationSpec, ContrastSpec, DataSpec, EnvironmentSpec, RecipePoint
 
 
 @dataclass(frozen=True, slots=True)

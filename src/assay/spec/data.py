@@ -14,7 +14,8 @@ from assay.core.traits import DataTraits
 from assay.core.types import Factor
 from assay.spec.document import Keys, mapping_of
 from assay.spec.issues import Issues, validated
-from assay.spec.schema import Component, DataSpec
+from assay.spec.recipe import Component
+from assay.spec.schema import DataSpec
 
 # What is known about a study's factors before any image is read: from the phantom's declaration or the `factors:`.
 

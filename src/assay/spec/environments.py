@@ -17,15 +17,8 @@ from assay.spec.document import Keys, dotted, mapping_of
 from assay.spec.fields import GivenStart, as_number
 from assay.spec.grid import Axis, Point, label, settle
 from assay.spec.issues import Issues, hint, invalid, issue, shorten, unknown_key, validated
-from assay.spec.schema import (
-    Component,
-    DataSpec,
-    EnvironmentSpec,
-    Frozen,
-    RecipePoint,
-    RecipeSpec,
-    SourceSpec,
-)
+from assay.spec.recipe import Component, Frozen, RecipeSpec
+from assay.spec.schema import DataSpec, EnvironmentSpec, RecipePoint, SourceSpec
 
 # One environment, as it is written with `like` and `dose` or without.
 

@@ -28,7 +28,8 @@ from assay.spec.fields import components_of
 from assay.spec.grid import expand
 from assay.spec.issues import Issue, Issues, SpecIssues, issue, shorten, unknown_key, validated
 from assay.spec.load import Override, apply_scale, apply_sets, put, study_files
-from assay.spec.schema import Component, ContrastSpec, DataSpec, Frozen, SourceSpec, StudySpec
+from assay.spec.recipe import Component, Frozen
+from assay.spec.schema import ContrastSpec, DataSpec, SourceSpec, StudySpec
 from assay.spec.yaml import read_yaml
 
 # From a built-in study's name, a YAML file or a Python mapping to a checked `StudySpec`.

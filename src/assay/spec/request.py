@@ -23,7 +23,8 @@ from assay.spec.document import Document, leaves, mapping_of, plain
 from assay.spec.environments import Factors, environment, not_inherited, resolve_environments, written_out
 from assay.spec.issues import Issues, validated
 from assay.spec.parse import Probes
-from assay.spec.schema import Component, DataSpec, EnvironmentSpec, Frozen
+from assay.spec.recipe import Component, Frozen
+from assay.spec.schema import DataSpec, EnvironmentSpec
 
 
 class ProbeRequest(Frozen):

@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     SerializationInfo,
     ValidationError,
-    ValidationInfo,
     field_serializer,
     field_validator,
-    model_serializer,
     model_validator,
 )
 
 from assay.core.files import content_hash
-from assay.core.registry import entries, lookup
-from assay.core.traits import (
-    ArchitectureTraits,
-    ComponentKind,
-    FineTuningTraits,
-    LossTraits,
-    MitigationTraits,
-    Readout,
-    Rows,
-    Task,
-    Traits,
-)
+from assay.core.traits import Task
 from assay.spec.document import Keys
 from assay.spec.fields import (
     Conditions,
@@ -39,73 +25,16 @@ from assay.spec.fields import (
     Label,
     Labels,
     PathText,
-    Start,
     Texts,
     as_number,
     component_of,
-    components_of,
-    read_component,
 )
-from assay.spec.grid import label
 from assay.spec.issues import hint, invalid, issue
-
-# What every part of a spec is made of: frozen values without unknown keys, whose defaults leave the hash.
-
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Frozen(BaseModel):
-    """Base of all parts of a spec: frozen, no unknown keys, no NaN."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    def canonical(self) -> dict[str, Any]:
-        """Return plain values without those equal to their default, so that a new field renames nothing."""
-        return self.model_dump(mode="json", exclude_defaults=True)
-
-
-# A registered thing and its arguments, as a spec holds it.
-
-
-class Component(Frozen):
-    """A registered component and its arguments: `supcon`, `{supcon: {temperature: 0.1}}`, or a dotted path."""
-
-    kind: ComponentKind
-    name: str
-    params: Mapping[str, Any] = {}
-
-    @model_validator(mode="after")
-    def _check(self) -> Component:
-        checked = lookup(self.kind, self.name).params.model_validate(dict(self.params))
-        object.__setattr__(self, "params", checked.model_dump(mode="json", exclude_defaults=True))
-        return self
-
-    @model_serializer
-    def _serialize(self, info: SerializationInfo) -> Any:
-        """Return `{name: arguments}` for hashes, or with the context `{"complete": True}` a form that validates."""
-        if info.context and info.context.get("complete"):
-            return {"kind": self.kind, "name": self.name, "params": dict(self.params)}
-        entry = lookup(self.kind, self.name)
-        body = {name: value for name, value in self.params.items() if name not in entry.params.file_hashes}
-        if entry.version != 1:
-            body[_beside("version", entry.params.model_fields)] = entry.version
-        if entry.source_hash:
-            body[_beside("source", body)] = entry.source_hash
-        return {self.name: body} if body else self.name
-
-    @property
-    def label(self) -> str:
-        """Return the name on an axis: `supcon`, `supcon(temperature=0.05)`; files by their names alone."""
-        return label({self.name: dict(self.params)})
-
-
-def _beside(key: str, arguments: Container[str]) -> str:
-    """Return a key for the version or source, in parentheses where an argument has its name."""
-    return f"({key})" if key in arguments else key
-
+from assay.spec.recipe import Component, Frozen, RecipeSpec
 
 # Where a study's images come from and how patients are divided: the `data` part of a spec.
 
+Share = Annotated[float, Field(ge=0, le=1)]
 Part = Literal["train", "validation", "test"]
 Fit = Literal["pad", "squash", "crop"]
 """How an image that is not square becomes one: padded with black, stretched, or cut to its central square."""
@@ -445,230 +374,11 @@ class EnvironmentSpec(Frozen):
         return self.model_copy(update={"interventions": active, "difficulty": harder, "fraction": part}).canonical()
 
 
-# Traits of a recipe's parts: those that do not go together are refused early.
-#
-# Nothing is known of a dotted path to a user's own part; what it lacks is refused when its training begins.
-
-WORST_GROUP = "best-worst-group"
-
-
-def uses_groups(recipe: RecipeSpec) -> bool:
-    """Return whether group labels decide a weight: by the mitigation, or by the choice of an epoch."""
-    return training_labels(recipe.mitigation) != "none" or recipe.selection == WORST_GROUP
-
-
-def readout_of(loss: Component) -> Readout:
-    """Return the head that a loss needs; a user's own is taken to need a linear one."""
-    made = _traits(loss)
-    return made.readout if isinstance(made, LossTraits) else "linear"
-
-
-def looks_at_labels(loss: Component) -> bool:
-    """Return whether a loss uses targets; a user's own is taken to do so."""
-    made = _traits(loss)
-    return not (isinstance(made, LossTraits) and made.unlabeled)
-
-
-def training_labels(mitigation: Component) -> Rows:
-    """Return the rows whose group labels a mitigation trains with; training rows for a user's own."""
-    made = _traits(mitigation)
-    return made.group_labels if isinstance(made, MitigationTraits) else "training"
-
-
-def refusal(recipe: RecipeSpec) -> str:
-    """Explain which parts of a recipe are incompatible, and suggest a remedy; empty where all are compatible."""
-    if wrong := _of_another_task(recipe):
-        return wrong
-    if wrong := _of_the_head(recipe):
-        return wrong
-    if wrong := _of_another_network(recipe):
-        return wrong
-    loss, mitigation = _traits(recipe.loss), _traits(recipe.mitigation)
-    if isinstance(loss, LossTraits) and isinstance(mitigation, MitigationTraits):
-        if mitigation.weighs_images and not loss.per_image:
-            return (
-                f"mitigation '{recipe.mitigation.name}' weighs images, and loss '{recipe.loss.name}' has no term for a "
-                f"single image: use one of {', '.join(_per_image())}, or the mitigation 'group-balanced-sampling'"
-            )
-        if mitigation.refits_head and loss.readout != "linear":
-            return (
-                f"mitigation '{recipe.mitigation.name}' fits a linear head, and loss '{recipe.loss.name}' has one of "
-                "its own for grades: use cross-entropy, or another mitigation"
-            )
-        if mitigation.needs_head and not loss.trains_head:
-            return f"mitigation '{recipe.mitigation.name}' {_without_head(recipe)}"
-    if recipe.patience is not None and recipe.selection == "last":
-        return (
-            "`patience` counts epochs without a better validation score, and selection 'last' scores none: add "
-            "selection: best-validation-loss or best-worst-group, or leave patience out"
-        )
-    if recipe.selection == "best-validation-loss" and _changes(recipe.loss):
-        return (
-            f"selection 'best-validation-loss' compares epochs, and loss '{recipe.loss.name}' weighs its terms "
-            "otherwise in each: use selection: last, or constant weights"
-        )
-    if recipe.selection == WORST_GROUP and isinstance(loss, LossTraits) and not loss.trains_head:
-        return f"selection '{WORST_GROUP}' {_without_head(recipe)}"
-    if uses_groups(recipe) and not recipe.groups:
-        who = (
-            f"selection '{WORST_GROUP}'"
-            if recipe.selection == WORST_GROUP
-            else f"mitigation '{recipe.mitigation.name}'"
-        )
-        return f"{who} needs `groups`, the factor that makes groups together with the target, such as groups: tag"
-    return ""
-
-
-def _of_the_head(recipe: RecipeSpec) -> str:
-    """Explain why a linear head cannot be fitted on the features that training starts with; empty where it can."""
-    tuning = _traits(recipe.finetuning)
-    if not isinstance(tuning, FineTuningTraits) or not tuning.fits_head:
-        return ""
-    named = f"finetuning '{recipe.finetuning.name}' fits a linear head by the log-loss of images"
-    if recipe.task == "segmentation":
-        return f"{named}, and the recipe's task is segmentation: use full, last-layers or discriminative-rates"
-    if readout_of(recipe.loss) != "linear":
-        return f"{named}, and loss '{recipe.loss.name}' has a head of its own for grades: use cross-entropy"
-    if not tuning.steps:
-        others = {
-            "loss": ("cross-entropy",),
-            "mitigation": ("none", "last-layer-retraining"),
-            "selection": ("last",),
-        }
-        for field, allowed in others.items():
-            given = getattr(recipe, field)
-            name = given if isinstance(given, str) else given.name
-            if name not in allowed:
-                return (
-                    f"{named} and takes no step, so {field} '{name}' would have no effect: use {' or '.join(allowed)}"
-                )
-    return ""
-
-
-def _of_another_network(recipe: RecipeSpec) -> str:
-    """Explain why a loss cannot train a registered architecture; empty where it can."""
-    loss, name = _traits(recipe.loss), recipe.architecture.name
-    if not isinstance(loss, LossTraits) or not loss.architectures or name in loss.architectures or ":" in name:
-        return ""
-    return (
-        f"loss '{recipe.loss.name}' trains plain vision transformers of timm, and the architecture is '{name}': use "
-        "architecture: {timm: {model: vit_tiny_patch16_224}}, or another loss"
-    )
-
-
-def _of_another_task(recipe: RecipeSpec) -> str:
-    """Explain which parts are not of the recipe's task, and name the alternatives; empty where all are.
-
-    A user's own parts are accepted.
-    """
-    for component in (recipe.loss, recipe.architecture):
-        made = _traits(component)
-        if isinstance(made, LossTraits | ArchitectureTraits) and recipe.task not in made.tasks:
-            return (
-                f"{component.kind} '{component.name}' is for {' and '.join(made.tasks)}, and the recipe's task is "
-                f"{recipe.task}: use one of {', '.join(_of_task(component.kind, recipe.task))}, or set task"
-            )
-    if recipe.task == "segmentation" and (recipe.mitigation.name != "none" or recipe.selection == WORST_GROUP):
-        return "mitigations and selection by the worst group look at one label per image: task segmentation has neither"
-    return ""
-
-
-def _of_task(kind: ComponentKind, task: Task) -> list[str]:
-    return [entry.name for entry in entries(kind) if task in getattr(entry.traits, "tasks", ())]
-
-
-def _without_head(recipe: RecipeSpec) -> str:
-    return (
-        f"looks at predictions during training, and loss '{recipe.loss.name}' has its head fitted afterwards: "
-        "give the loss `head: joint`"
-    )
-
-
-def _per_image() -> list[str]:
-    return [entry.name for entry in entries("loss") if isinstance(entry.traits, LossTraits) and entry.traits.per_image]
-
-
-def _traits(component: Component) -> Traits | None:
-    return lookup(component.kind, component.name).traits_with(component.params)
-
-
-def _changes(loss: Component) -> bool:
-    """Return whether a loss is another function in another epoch: by itself or as a sum."""
-    made = _traits(loss)
-    terms = cast("list[Mapping[str, Any]]", loss.params.get("terms", []) if isinstance(made, LossTraits) else [])
-    return (isinstance(made, LossTraits) and made.changes) or any(
-        term.get("schedule", "constant") != "constant" or _changes(_component("loss", name, **arguments))
-        for term in terms
-        for name, arguments in term["loss"].items()
-    )
-
-
 # What a study is: a frozen, validated description in three parts, each with a hash of its own.
 #
 # What is trained (`data`, `environments.train`, `recipe`, `seeds`), what is probed (`environments`, `probes`) and what
 # is compared (`contrasts`). `assay.spec.parse` turns YAML or Python values into these, `assay.spec.grid` and `grid`
 # expand lists into the points of the grid. Every field here is concrete: axes are gone by the time these are built.
-
-
-def _component(kind: ComponentKind, name: str, **params: Any) -> Component:
-    return Component(kind=kind, name=name, params=params)
-
-
-class RecipeSpec(Frozen):
-    """How a model is made: all that decides the weights but data and seed.
-
-    Attributes:
-        task: Whether a class is found for each image, or for each pixel (`small-unet` is then the default
-        architecture). finetuning: How far training changes the network that it starts from.
-        groups: A factor whose levels, with the classes of the target, make groups for the mitigation and the selection.
-            Empty where neither uses them, so that such a recipe keeps its hash.
-        patience: Epochs in a row without a better validation score after which training stops (early stopping). The
-            learning-rate schedule stays that of all `epochs`.
-    """
-
-    model_config = ConfigDict(json_schema_extra={"examples": ["{loss: cross-entropy, epochs: 20}"]})
-    task: Task = "classification"
-    architecture: Component = Field(default_factory=lambda: _component("architecture", "small-cnn"))
-    initialization: Annotated[Component, Start] = Field(default_factory=lambda: _component("initialization", "random"))
-    loss: Component = Field(default_factory=lambda: _component("loss", "cross-entropy"))
-    optimizer: Component = Field(default_factory=lambda: _component("optimizer", "adamw"))
-    schedule: Component = Field(default_factory=lambda: _component("schedule", "one-cycle"))
-    augmentation: Annotated[tuple[Component, ...], components_of("augmentation")] = Field(
-        default_factory=lambda: (_component("augmentation", "flip"), _component("augmentation", "shift"))
-    )
-    mitigation: Component = Field(default_factory=lambda: _component("mitigation", "none"))
-    finetuning: Component = Field(default_factory=lambda: _component("finetuning", "full"))
-    groups: str = ""
-    epochs: Annotated[int, Field(ge=1)] = 20
-    batch_size: Annotated[int, Field(ge=2)] = 128
-    selection: Literal["last", "best-validation-loss", "best-worst-group"] = "last"
-    patience: Annotated[int, Field(ge=1)] | None = None
-    precision: Literal["float32", "bfloat16"] = "float32"
-    threads: Annotated[int, Field(ge=1)] = 1
-
-    @field_validator("architecture", "loss", "optimizer", "schedule", "mitigation", "finetuning", mode="before")
-    @classmethod
-    def _of_its_kind(cls, given: Any, info: ValidationInfo) -> Any:
-        return read_component(cast(ComponentKind, info.field_name), given, info)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _network_of_the_task(cls, given: Any) -> Any:
-        if not isinstance(given, Mapping):
-            return given
-        fields = dict(cast("Mapping[str, Any]", given))
-        if fields.get("task") == "segmentation" and "architecture" not in fields:
-            fields["architecture"] = _component("architecture", "small-unet")
-        return fields
-
-    @model_validator(mode="after")
-    def _parts_go_together(self) -> RecipeSpec:
-        wrong = refusal(self)
-        if wrong:
-            raise ValueError(wrong)
-        if not uses_groups(self):
-            object.__setattr__(self, "groups", "")
-        return self
 
 
 class SourceSpec(Frozen):

@@ -19,7 +19,8 @@ from assay.data.cache import default_cache_root
 from assay.execution.jobs import Place, TrainedModel, inputs_of, population_of
 from assay.execution.plan import Plan, ProbeUnit, Source, Trial, start_id, started_from
 from assay.models.ref import Inputs, Model, Unit
-from assay.spec.schema import Component, DataSpec, RecipePoint, StudySpec, TrainingSpec
+from assay.spec.recipe import Component
+from assay.spec.schema import DataSpec, RecipePoint, StudySpec, TrainingSpec
 from assay.store.files import read_checked_json, write_checked_json
 from assay.store.folder import STUDY, RunFolder, UnitKind
 from assay.store.migrations import migrated

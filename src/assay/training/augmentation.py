@@ -19,7 +19,7 @@ from assay.core.registry import component
 from assay.core.seeds import generator
 from assay.data.dataset import Batch
 from assay.models.untyped import tensor_of
-from assay.spec.schema import Component
+from assay.spec.recipe import Component
 
 _Share = Annotated[float, Field(ge=0, le=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]

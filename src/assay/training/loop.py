@@ -19,7 +19,7 @@ from assay.maps.summary import Streamed, lesion_logits
 from assay.models.checkpoint import deterministic, library_draws
 from assay.models.classifier import GradeHead, Outputs, as_network, fit_head
 from assay.shifts.environment import Environment
-from assay.spec.schema import RecipeSpec
+from assay.spec.recipe import RecipeSpec
 from assay.stats.maps import threshold_at
 from assay.stats.measures import LEVELS
 from assay.training.collapse import (

@@ -23,7 +23,7 @@ from assay.models.classifier import Outputs, as_network, build_network, fit_head
 from assay.models.initialization import build_finetuning, to_training
 from assay.models.untyped import channels_last, go_back
 from assay.shifts.environment import Environment
-from assay.spec.schema import WORST_GROUP, RecipeSpec
+from assay.spec.recipe import WORST_GROUP, RecipeSpec
 from assay.training.augmentation import Augmenter, build_augmenter, stack_views
 from assay.training.collapse import (
     MOST,

@@ -18,7 +18,8 @@ from assay.data.dataset import Dataset
 from assay.data.files.load import load_dataset
 from assay.shifts.population import open_population
 from assay.spec.parse import parse_study
-from assay.spec.schema import Component, DataSpec
+from assay.spec.recipe import Component
+from assay.spec.schema import DataSpec
 
 PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "data.md").read_text(encoding="utf-8")
 BLOCKS = {yaml.safe_load(block)["name"]: block for block in re.findall(r"```yaml\n(name:.*?)```", PAGE, re.DOTALL)}

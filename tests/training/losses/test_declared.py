@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from assay.core.errors import SpecError
 from assay.core.registry import entries, lookup
-from assay.spec.schema import Component
+from assay.spec.recipe import Component
 
 NAMES = (
     "arcface", "circle", "coral", "corn", "cross-entropy", "cross-entropy-supcon", "focal", "grade-regression",

@@ -21,7 +21,7 @@ from assay.models.checkpoint import WEIGHTS_FILE, library_draws, save_weights
 from assay.models.classifier import ArchitectureContext, Classifier, InputScaling, Outputs, build_network
 from assay.models.initialization import FromSource
 from assay.models.timm import transformer_of
-from assay.spec.schema import RecipeSpec
+from assay.spec.recipe import RecipeSpec
 from assay.testing.data import squares
 from assay.testing.models import same_state
 from assay.training.collapse import Collapsed

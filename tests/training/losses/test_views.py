@@ -14,7 +14,7 @@ from tests.worlds.environments import part, recipe
 from torch import Tensor
 
 from assay.core.registry import build, entries
-from assay.spec.schema import looks_at_labels
+from assay.spec.recipe import looks_at_labels
 from assay.testing.data import squares
 from assay.testing.losses import batch_of, random_outputs
 from assay.testing.models import same_state

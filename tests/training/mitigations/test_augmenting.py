@@ -10,9 +10,10 @@ from assay.core.registry import build, lookup
 from assay.core.seeds import generator
 from assay.data.dataset import Batch
 from assay.shifts.intervention import draw
-from assay.spec.schema import Component
+from assay.spec.recipe import Component
 from assay.training.augmentation import build_augmenter
-from assay.training.mitigations import ConfounderAugmentation, build_mitigation
+from assay.training.invariance import ConfounderAugmentation
+from assay.training.mitigations import build_mitigation
 
 CORNER = {"tests.worlds.environments:CornerTag": {}}
 

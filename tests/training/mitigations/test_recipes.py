@@ -14,7 +14,7 @@ from tests.worlds.environments import AGE, mitigated, part, tagged, with_column
 from assay.core.errors import DataError
 from assay.core.registry import build, entries, lookup
 from assay.core.traits import LossTraits, MitigationTraits
-from assay.spec.schema import RecipeSpec, training_labels
+from assay.spec.recipe import RecipeSpec, training_labels
 from assay.testing.models import same_state, stopping
 from assay.training.feed import worst_group
 from assay.training.loop import Interrupted
@@ -188,4 +188,4 @@ def test_every_mitigation_works_with_halves_of_a_continuous_factor(tmp_path):
 
 def test_their_names_are_those_of_the_catalog():
     assert cast(MitigationTraits, lookup("mitigation", "none").traits).group_labels == "none"
-    assert len(NAMES) == 8
+    assert len(NAMES) == 9
