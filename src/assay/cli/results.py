@@ -16,7 +16,7 @@ from assay.store.files import Row
 from assay.store.folder import EARLIER, REQUEST, STUDY, RunFolder, remove_unit, working_in
 from assay.store.schema import FINDINGS, MODEL_TABLES, TABLES, Table
 
-MOST_FOLDED = 200
+MOST_FOLDED = 2_000
 """Rows that are folded to the width of a terminal; of longer tables each row is a line."""
 
 SENTENCE = "sentence"
