@@ -278,6 +278,10 @@ _MATCHED = (
     "contrasts.0.clean=same",
 )
 """And one where both are equally good without a dose."""
+_PRIMARY = ["contrasts.0.role=primary", "contrasts.0.margin=0.05"]
+_FIRST = "{axis: loss, against: cross-entropy, environment: reversed, where: {epochs: 20},"
+_OTHER = "{axis: loss, against: cross-entropy, environment: same, where: {epochs: 20},"
+_ORDERED = "family: {name: main, correction: fixed-order, order: 1}"
 REQUESTS: dict[str, dict[str, object]] = {
     "a built-in study that is not there": {"source": "nodul-loss"},
     "a file that is not there": {"source": "stude.yaml"},
@@ -301,6 +305,39 @@ REQUESTS: dict[str, dict[str, object]] = {
     },
     "an override of an axis that a contrast does not follow": {"overrides": ["recipe.epochs=[5, 10]"]},
     "an override that takes a contrast its axis": {"overrides": ["recipe.loss=supcon"]},
+    "a primary contrast without a margin": {"overrides": ["contrasts.0.role=primary"]},
+    "more than four primary comparisons": {
+        "overrides": [
+            "recipe.loss=[cross-entropy, supcon, triplet, arcface, focal, n-pair]",
+            *_PRIMARY,
+        ]
+    },
+    "a family with two roles": {
+        "overrides": [f"contrasts=[{_FIRST} role: primary, margin: 0.05, family: main}}, {_OTHER} family: main}}]"],
+    },
+    "a family with two corrections": {
+        "overrides": [f"contrasts=[{_FIRST} family: main}}, {_OTHER} {_ORDERED}}}]"],
+    },
+    "a fixed order without a place": {"overrides": ["contrasts.0.family={name: main, correction: fixed-order}"]},
+    "a place in no fixed order": {"overrides": ["contrasts.0.family={name: main, order: 1}"]},
+    "two contrasts with one place in a fixed order": {
+        "overrides": [f"contrasts=[{_FIRST} {_ORDERED}}}, {_OTHER} {_ORDERED}}}]"],
+    },
+    "a family of Assay's own name": {"overrides": ["contrasts.0.family=stated"]},
+    "a positive control without a sign": {"overrides": ["contrasts.0.role=positive-control"]},
+    "a sign of no control": {"overrides": ["contrasts.0.expected=lower"]},
+    "a control with a family": {
+        "overrides": ["contrasts.0.role=positive-control", "contrasts.0.expected=lower", "contrasts.0.family=main"]
+    },
+    "an A/A comparison of two recipes": {"overrides": ["contrasts.0.role=a-a"]},
+    "a mean over no axis": {"overrides": ["contrasts.0.mean_over=[los]"]},
+    "a mean over one value": {"overrides": ["contrasts.0.mean_over={loss: [supcon]}"]},
+    "a mean over a value that is not there": {"overrides": ["contrasts.0.mean_over={loss: [supcon, supcn]}"]},
+    "a mean over an axis that is held": {"overrides": ["contrasts.0.mean_over=[epochs]"]},
+    "a mean over environments besides one": {"overrides": ["contrasts.0.mean_over={environment: [same, reversed]}"]},
+    "a mean over an environment that is not there": {
+        "overrides": ["contrasts.0.environment=''", "contrasts.0.mean_over={environment: [same, reverse]}"]
+    },
     "an override of no item": {"overrides": ["probes.reliance.samples=64"]},
     "an override inside a number": {"overrides": ["seeds.many=3"]},
     "an override that is no YAML": {"overrides": ["recipe.epochs=[3"]},

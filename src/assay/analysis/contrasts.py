@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import get_args
 
 import numpy as np
 
@@ -18,16 +19,18 @@ from assay.analysis.results import (
     values_of_seeds,
     why_nothing,
 )
-from assay.core.files import content_hash
+from assay.core.files import canonical_json, content_hash
 from assay.core.measures import EFFECTS, direction_of, label_of
 from assay.core.reasons import Code, Reason, because
 from assay.core.types import Direction
-from assay.spec.checks import CONFOUNDER
+from assay.spec.comparisons import CONFOUNDER, FIT, Sides, sides_of
 from assay.spec.environments import amount_axis, dose_axis
-from assay.spec.schema import ContrastSpec, RecipePoint, StudySpec
+from assay.spec.schema import ContrastSpec, RecipePoint, Role, StudySpec
 from assay.stats.compare import (
+    ALPHA,
     Budget,
     Contrast,
+    Correction,
     Decision,
     SeedValues,
     contrast,
@@ -37,11 +40,12 @@ from assay.stats.compare import (
     matched_fit,
     untested,
 )
+from assay.stats.decisions import Ruling, alone, rulings, settled
 from assay.stats.doses import Amount, Dose, interaction, interaction_seeds, matched_clean
 from assay.stats.format import listed
 from assay.stats.measures import COMPUTED
-from assay.stats.pooling import pooled
-from assay.stats.power import found_reachable
+from assay.stats.pooling import mean_of, pooled, with_own_seeds
+from assay.stats.power import detectable, found_reachable
 from assay.stats.rows import DOSES, MATCHED, RELIANCE
 from assay.store.files import Row
 
@@ -135,13 +139,10 @@ def _values(gathered: Gathered, stated: ContrastSpec, point: RecipePoint) -> See
 
 # The stated contrasts of a study, carried out on what was gathered.
 
-BUDGET_AXIS = "epochs"
-FIT = "matched-fit"
-
 
 @dataclass(frozen=True)
 class Pair:
-    """One comparison: recipes a and b, which differ along one axis.
+    """One comparison: recipes a and b, which differ along one axis, or the mean of several such comparisons.
 
     Each side is several recipes, along the budgets or the doses, at matched fit or where the dose-response is compared.
     """
@@ -151,6 +152,12 @@ class Pair:
     b: tuple[RecipePoint, ...]
     level_a: str
     where: tuple[tuple[str, str], ...]
+    members: tuple[Pair, ...] = ()
+
+    @property
+    def single(self) -> tuple[Pair, ...]:
+        """The comparisons that it is the mean of, or itself."""
+        return self.members or (self,)
 
     @property
     def id(self) -> str:
@@ -172,12 +179,20 @@ class Pair:
         held = ", ".join(f"{axis} {value}" for axis, value in self.where if (axis, value) != said)
         matched = {FIT: "at matched fit", MATCHED: f"at equal {measure} in {self.stated.clean}"}
         at = matched.get(self.stated.at, "")
-        return ", ".join(part for part in (" ".join(parts), held, at) if part)
+        return ", ".join(part for part in (" ".join(parts), held, at, self._averaged) if part)
+
+    @property
+    def _averaged(self) -> str:
+        """`mean over confounder tag and low-pass`; empty where nothing but the compared axis is averaged over."""
+        over = {name: values for name, values in self.stated.mean_over.items() if name != self.stated.axis}
+        return (
+            f"mean over {listed([f'{name} {listed(list(values))}' for name, values in over.items()])}" if over else ""
+        )
 
     @property
     def doses(self) -> str:
         """Which doses were trained at everywhere, where somewhere there were more; empty elsewhere."""
-        if self.stated.at not in (DOSES, MATCHED):
+        if self.stated.at not in (DOSES, MATCHED) or self.members:
             return ""
         sides = [recipes for side in (self.a, self.b) for recipes in by_amount(side).values()]
         doses = common_doses(sides)
@@ -186,29 +201,12 @@ class Pair:
 
 
 def pairs(stated: ContrastSpec, points: Sequence[RecipePoint], axes: Sequence[str]) -> Iterator[Pair]:
-    """Every comparison that a stated contrast means: each level of its axis, or those it names, against one, per other
-    axes.
-    """
-    along = _along(stated, points)
-    others = [axis for axis in axes if axis != stated.axis and axis not in along]
-    held = [point for point in points if all(point.coordinates[axis] == str(v) for axis, v in stated.where.items())]
-    groups: dict[tuple[tuple[str, str], ...], dict[str, list[RecipePoint]]] = {}
-    for point in held:
-        where = tuple((axis, point.coordinates[axis]) for axis in others if axis in point.coordinates)
-        groups.setdefault(where, {}).setdefault(point.coordinates[stated.axis], []).append(point)
-    for where, by_level in groups.items():
-        for level, recipes in by_level.items():
-            asked = level in stated.levels if stated.levels else level != stated.against
-            if asked and stated.against in by_level:
-                yield Pair(stated, tuple(recipes), tuple(by_level[stated.against]), level, where)
+    """Yield every comparison that a contrast means (see `spec.comparisons`)."""
+    yield from map(_pair, sides_of(stated, points, axes))
 
 
-def _along(stated: ContrastSpec, points: Sequence[RecipePoint]) -> tuple[str, ...]:
-    """Return the axis values of each side of a comparison."""
-    if stated.at == FIT:
-        return (BUDGET_AXIS,)
-    amounts = (amount_axis(points),) if stated.at == MATCHED else ()
-    return (dose_axis(points), *amounts) if stated.at in (DOSES, MATCHED) else ()
+def _pair(sides: Sides) -> Pair:
+    return Pair(sides.stated, sides.a, sides.b, sides.level, sides.where, tuple(map(_pair, sides.members)))
 
 
 def spec_pairs(spec: StudySpec) -> list[Pair]:
@@ -217,21 +215,62 @@ def spec_pairs(spec: StudySpec) -> list[Pair]:
 
 
 def contrast_rows(gathered: Gathered, beforehand: Collection[str]) -> list[Row]:
-    """One row per comparison, corrected by Holm within its family.
+    """One row per comparison, corrected within its family: primary families first, then secondary ones and controls.
 
-    Those that were stated beforehand (by `Pair.id`) are one family, the exploratory ones another.
+    Only comparisons that were stated beforehand (by `Pair.id`) are in families of the study. Exploratory ones form one
+    of their own.
     """
     found = [(pair, carry_out(gathered, pair)) for pair in spec_pairs(gathered.plan.spec)]
     stated = pooled_pairs([one for one in found if one[0].id in beforehand])
     # What is exploratory is moderated by all contrasts and changes the variance of no stated one.
     exploratory = [one for one in pooled_pairs(found) if one[0].id not in beforehand]
-    return [*family_rows("stated", stated), *family_rows("exploratory", exploratory)]
+    rows = [row for name, family in families(stated) for row in family_rows(name, family)]
+    return [*rows, *family_rows("exploratory", exploratory)]
+
+
+def families(
+    stated: Sequence[tuple[Pair, Contrast]],
+) -> list[tuple[str, list[tuple[Pair, Contrast]]]]:
+    """Group comparisons by family, primary families first; in a fixed order those of a family are in that order.
+
+    A positive control is a family of its own. Comparisons of a named family that are alone in their pooling group have
+    the degrees of freedom of few seeds.
+    """
+    keys = [(pair.stated.family_name, pair.id if pair.stated.role == "positive-control" else "") for pair, _ in stated]
+    found = [[stated[i] for i in members] for members in _positions(keys)]
+    groups = [pooling_group(pair.stated) for pair, _ in stated]
+    made = [
+        (
+            family[0][0].stated.family_name,
+            [_guarded(pair, result, groups.count(pooling_group(pair.stated)), len(family)) for pair, result in family],
+        )
+        for family in found
+    ]
+    ordered = [(name, sorted(family, key=_place)) for name, family in made]
+    roles = get_args(Role)
+    return sorted(ordered, key=lambda family: roles.index(family[1][0][0].stated.role))
+
+
+def _place(one: tuple[Pair, Contrast]) -> int:
+    family = one[0].stated.family
+    return family.order or 0 if family else 0
+
+
+def _guarded(pair: Pair, result: Contrast, group: int, size: int) -> tuple[Pair, Contrast]:
+    return (pair, with_own_seeds(result) if _guards(pair, result, group, size) else result)
+
+
+def _guards(pair: Pair, result: Contrast, group: int, size: int) -> bool:
+    """Return whether a comparison of a named family needs the degrees of freedom of its seeds."""
+    named = pair.stated.family is not None or pair.stated.role == "primary"
+    return named and alone(result, group, size)
 
 
 def pooling_group(stated: ContrastSpec) -> tuple[str, ...]:
     """Return the key of contrasts whose seeds' variances are pooled: measure, environment, reference, matching."""
     measure = (stated.measure, stated.factor, stated.layer)
-    return (*measure, stated.environment, stated.axis, str(stated.against), stated.at)
+    averaged = canonical_json(dict(stated.mean_over)) if stated.mean_over else ""
+    return (*measure, stated.environment, stated.axis, str(stated.against), stated.at, averaged)
 
 
 def pooled_pairs(found: Sequence[tuple[Pair, Contrast]]) -> list[tuple[Pair, Contrast]]:
@@ -250,28 +289,57 @@ def _positions(keys: Sequence[tuple[str, ...]]) -> list[list[int]]:
 
 def family_rows(name: str, family: Sequence[tuple[Pair, Contrast]]) -> list[Row]:
     """Make the rows of one family. Untestable contrasts count in it, so that failing never helps the others."""
-    decisions = decide([result for _, result in family])
-    return [
+    if not family:
+        return []
+    results = [result for _, result in family]
+    rule = family[0][0].stated.family
+    correction = "holm" if rule is None or name == "exploratory" else rule.correction
+    decisions = decide(results, correction=correction)
+    of = zip(family, decisions, rulings(results, decisions, correction), _reaches(family, correction), strict=True)
+    rows = [
         {
             **_base(pair),
             **_tested(result, decision, reach),
+            **_ruled(ruling),
             "family": name,
+            "role": pair.stated.role,
+            "correction": correction,
+            "expected": pair.stated.expected,
+            "pooled": json.dumps(dict(pair.stated.mean_over)) if pair.stated.mean_over else "",
             "exploratory": name == "exploratory",
             "equal": _equal(pair, result),
             "exhausted": "",
             "reason": str(result.reason),
         }
-        for (pair, result), decision, reach in zip(family, decisions, _reaches(family), strict=True)
+        for (pair, result), decision, ruling, reach in of
     ]
+    return [{**row, "decision": settled(row)} for row in rows]
 
 
-def _reaches(family: Sequence[tuple[Pair, Contrast]]) -> list[float]:
-    """Return the detectable difference of each comparison: one figure for all of a family with the same measure."""
+def _ruled(ruling: Ruling) -> Row:
+    return {
+        "decision_level": ruling.level,
+        "decision_low": ruling.low,
+        "decision_high": ruling.high,
+        "decision_p": ruling.p,
+        "least_margin": ruling.least_margin,
+        "seeds_needed": ruling.seeds_needed,
+        "patients_needed": ruling.patients_needed,
+    }
+
+
+def _reaches(family: Sequence[tuple[Pair, Contrast]], correction: Correction) -> list[float]:
+    """Compute the detectable difference: one figure for all of a family that compare one measure in one way."""
+    tested = len(family) if correction == "holm" else 1
     groups = [pooling_group(pair.stated) for pair, _ in family]
     sizes = [groups.count(group) for group in groups]
     results, reaches = [result for _, result in family], [math.nan] * len(family)
     for alike in _positions([(pair.stated.measure, pair.stated.factor, pair.stated.at) for pair, _ in family]):
-        figure = found_reachable([results[i] for i in alike], [sizes[i] for i in alike], len(family))
+        own = [results[i] for i in alike]
+        figure = found_reachable(own, [sizes[i] for i in alike], tested)
+        if all(_guards(family[i][0], results[i], sizes[i], len(family)) for i in alike):
+            error = math.sqrt(float(np.nanmean([one.standard_error**2 for one in own])))
+            figure = detectable(error, own[0].seeds - 1, alpha=ALPHA / tested)
         for i in alike:
             reaches[i] = math.nan if results[i].spread is None else figure
     return reaches
@@ -299,6 +367,8 @@ def _direction(gathered: Gathered, pair: Pair) -> Direction:
 
 def _carried_out(gathered: Gathered, pair: Pair) -> Contrast:
     stated = pair.stated
+    if pair.members:
+        return mean_of([_carried_out(gathered, member) for member in pair.members], stated.margin)
     if stated.at == DOSES:
         return dose_response(gathered, stated, pair.a, pair.b)
     if stated.at == MATCHED:

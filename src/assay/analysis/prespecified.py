@@ -73,7 +73,7 @@ def _content(spec: StudySpec, pair: Pair) -> tuple[list[list[dict[str, Any]]], l
 
     With the shared parts: data, first seed and sources.
     """
-    sides = [[_made(pair, point) for point in side] for side in (pair.a, pair.b)]
+    sides = [[_made(one, point) for one in pair.single for point in getattr(one, side)] for side in ("a", "b")]
     sources = {name: source.canonical() for name, source in spec.sources.items()}
     data = {key: value for key, value in spec.data.for_training().items() if key not in _PLACES}
     return sides, [data, spec.first_seed, sources]

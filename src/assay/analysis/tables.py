@@ -34,6 +34,7 @@ from assay.spec.grid import label
 from assay.spec.recipe import WORST_GROUP, Component, looks_at_labels, readout_of, training_labels
 from assay.spec.schema import RecipePoint, SourceSpec, StudySpec
 from assay.stats.answers import findings_of
+from assay.stats.decisions import with_decisions
 from assay.stats.doubts import Split, outlying_seeds
 from assay.stats.estimate import Estimate, errors_within, estimate, estimate_seeds
 from assay.stats.exhausted import with_ends_of_scale
@@ -221,10 +222,11 @@ def collapse_rows(gathered: Gathered) -> list[Row]:
     spec = gathered.plan.spec
     rows = [_rate(gathered, point) for point in spec.points]
     compared = dict.fromkeys(
-        (pair.a[0].label, pair.b[0].label)
+        (one.a[0].label, one.b[0].label)
         for stated in spec.contrasts
         if stated.at == "equal-budget"
         for pair in pairs(stated, spec.points, tuple(spec.axes))
+        for one in pair.single
     )
     by_label = {point.label: point for point in spec.points}
     return [*rows, *(_difference(gathered, by_label[a], by_label[b]) for a, b in compared)]
@@ -337,7 +339,7 @@ class Made:
     def contrasts(self) -> list[Row]:
         """Rows of `schema.CONTRASTS`."""
         found = contrast_rows(self.gathered, self.before.pairs)
-        return with_outcomes(with_ends_of_scale(found, self.estimates), self.trials)
+        return with_outcomes(with_decisions(with_ends_of_scale(found, self.estimates)), self.trials)
 
     @cached_property
     def reliance_contrasts(self) -> list[Row]:

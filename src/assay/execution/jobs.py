@@ -33,7 +33,7 @@ from assay.models.weights import start_of
 from assay.probes.probe import Read
 from assay.probes.reader import run_probes
 from assay.shifts.population import Population, PopulationScene, open_population
-from assay.spec.environments import images_seed
+from assay.spec.environments import images_seed, stream_seed
 from assay.spec.recipe import Component, RecipeSpec, readout_of
 from assay.spec.schema import DataSpec, EnvironmentSpec, TrainingSpec
 from assay.stats.measures import specific_thresholds
@@ -210,7 +210,7 @@ class TrainJob:
             training,
             validation,
             classes=inputs_of(population, self.data, self.training.recipe.task).classes,
-            seed=seed,
+            seed=stream_seed(self.training.recipe, seed),
             folder=unit,
             device=self.device,
             on_progress=on_progress,
@@ -470,4 +470,5 @@ def network_of(
     recipe: RecipeSpec, seed: int, inputs: Inputs, make: Callable[..., nn.Module] = build_network
 ) -> nn.Module:
     """Return the network of a recipe before training; with `empty_network`, before its start was loaded too."""
-    return make(recipe, seed=seed, channels=inputs.channels, size=inputs.size, classes=inputs.classes)
+    drawn = stream_seed(recipe, seed)
+    return make(recipe, seed=drawn, channels=inputs.channels, size=inputs.size, classes=inputs.classes)

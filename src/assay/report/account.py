@@ -32,6 +32,7 @@ from assay.report.wording import column_places, measure_name, placed, recipe_hea
 from assay.stats.exhausted import EXHAUSTED
 from assay.stats.format import in_words, listed, number, with_interval
 from assay.stats.measures import COMPUTED
+from assay.stats.rows import CONTROLS, PRIMARY
 from assay.store import schema
 from assay.store.files import Row
 
@@ -384,8 +385,17 @@ def contrasts(tables: Tables, anchors: Mapping[str, str]) -> Sheet | None:
     if not tables.contrasts:
         return None
     heads = ("comparison", "difference", "p (Holm)", "conclusion", "p equivalent (margin; interval)", "p not worse",
-             "detectable", "sign-flip p (least)", "seeds", "patients", "status")  # fmt: skip
-    order = sorted(tables.contrasts, key=lambda row: (bool(row["exploratory"]), _nan_last(numeric(row, "p_holm"))))
+             "equivalent from", "seeds to settle", "detectable", "sign-flip p (least)", "seeds", "patients",
+             "role")  # fmt: skip
+    roles = {role: number for number, role in enumerate((PRIMARY, *CONTROLS))}
+    order = sorted(
+        tables.contrasts,
+        key=lambda row: (
+            bool(row["exploratory"]),
+            roles.get(row["role"], len(roles)),
+            _nan_last(numeric(row, "p_holm")),
+        ),
+    )
     measures = distinct(row["measure"] for row in order)
     places = {name: column_places(row for row in order if row["measure"] == name) for name in measures}
     lines = [Line(_compared(row, places[row["measure"]]), anchors[row["id"]]) for row in order]
@@ -395,7 +405,9 @@ def contrasts(tables: Tables, anchors: Mapping[str, str]) -> Sheet | None:
         "Difference: the first minus the second, with the 95% interval of this comparison alone, over seeds and "
         f"{unit}. p (Holm): corrected for all comparisons of its family; it decides the conclusion. Detectable: the "
         "difference that this design detects with 80% power, one value for each measure. Sign-flip: a test over seeds "
-        "alone, with the least p that so few seeds can give. Pre-specified: before results existed."
+        "alone, with the least p that so few seeds can give. Equivalent from: the smallest margin at which it would be "
+        "equivalent. Seeds to settle: with so many, every true difference would be decided. Role: primary or secondary "
+        "comparisons and controls, pre-specified before results existed, or exploratory ones."
     )
     if not all(math.isnan(numeric(row, "noninferiority_p")) for row in order):
         note += " P not worse: one-sided, of the first being worse than the second by the margin or more; claimed "
@@ -413,12 +425,20 @@ def _compared(row: Row, places: int) -> tuple[Cell, ...]:
         words(_conclusion(row)),
         _equivalence(row, places),
         probability(numeric(row, "noninferiority_p")),
+        figure(numeric(row, "least_margin"), places),
+        amount(int(numeric(row, "seeds_needed"))) if numeric(row, "seeds_needed") > 0 else words(NONE),
         figure(numeric(row, "detectable"), places),
         _flips(row),
         _less(row, "seeds", whole(row, "left_out"), "left out"),
         _less(row, "patients", whole(row, "paired_patients"), "paired", whole(row, "patients")),
-        words("exploratory" if row["exploratory"] else "pre-specified"),
+        words("exploratory" if row["exploratory"] else _role(row)),
     )
+
+
+def _role(row: Row) -> str:
+    """`primary (features)`: its role, and the family that it is corrected in where the study names one."""
+    own = f" ({row['family']})" if row["family"] not in ("stated", row["role"]) else ""
+    return f"{row['role'] or 'secondary'}{own}"
 
 
 def _conclusion(row: Row) -> str:

@@ -15,7 +15,7 @@ from assay.report.sentences.reasons import reason_words
 from assay.report.wording import is_performance, most_common
 from assay.stats.answers import leading
 from assay.stats.format import in_words
-from assay.stats.rows import ends
+from assay.stats.rows import CONTROLS, ends
 from assay.store.files import Row
 
 # What the page is about: the axis that is compared, its levels, and the slice of the grid that figures show.
@@ -105,7 +105,8 @@ def _held(tables: Tables, axis: str, levels: tuple[str, ...]) -> str:
     """Where the contrast that the answer leads with holds another axis; else where most do, the last of its values
     where they hold several as often, or none.
     """
-    tested = [row for row in tables.contrasts if not row.get("exploratory") and numeric(row, "p_holm") >= 0]
+    asked = [row for row in tables.contrasts if not row.get("exploratory") and row.get("role") not in CONTROLS]
+    tested = [row for row in asked if numeric(row, "p_holm") >= 0]
     lead = mapping(leading(tested)["where"]).get(axis, "") if tested else ""
     stated = [mapping(row["where"]).get(axis, "") for row in tables.contrasts]
     return lead if lead in levels else max(reversed(levels), key=stated.count)

@@ -23,6 +23,7 @@ from assay.core.measures import (
 )
 from assay.core.registry import entries, lookup
 from assay.core.types import Factor
+from assay.spec.comparisons import CONFOUNDER, OVER_DOSES, Sides, sides_of
 from assay.spec.data import LESION, grouped, has_masks, no_shares, undeclared, undeclared_columns
 from assay.spec.document import Keys, dotted, mapping_of
 from assay.spec.environments import (
@@ -37,7 +38,7 @@ from assay.spec.environments import (
 from assay.spec.grid import Axis, label, resolve, selection
 from assay.spec.issues import Issues, shorten
 from assay.spec.recipe import Component
-from assay.spec.schema import AssociationSpec, ContrastSpec, DataSpec, EnvironmentSpec, RecipePoint
+from assay.spec.schema import ENVIRONMENT, AssociationSpec, ContrastSpec, DataSpec, EnvironmentSpec, RecipePoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,8 @@ def check_parts(parts: Parts) -> None:
         _check_claim(claim)
         if claim.contrast in [other.contrast for other in claims[:i]]:
             claim.wrong("", "this contrast appears twice; keep one")
+    if not issues.found:
+        _check_families(parts, claims)
 
 
 # The task: a class for each image, or for each pixel.
@@ -298,9 +301,6 @@ def check_probes(probes: Sequence[Component], tests: Sequence[str], issues: Issu
 
 # Contrasts with `factor: confounder`, which hold for each confounder that is dosed.
 
-CONFOUNDER = "confounder"
-"""As the `factor` of a contrast: the confounder that a recipe is trained with a dose of, whichever it is."""
-
 
 def per_confounder(contrast: ContrastSpec, parts: Parts) -> tuple[ContrastSpec, ...]:
     """Write out a contrast with `factor: confounder`.
@@ -314,6 +314,9 @@ def per_confounder(contrast: ContrastSpec, parts: Parts) -> tuple[ContrastSpec, 
         A contrast for each confounder that is dosed, or the contrast itself where its factor is another.
     """
     each = _each_confounder(contrast, parts)
+    confounders = resolve(dotted(CONFOUNDER_PATH), parts.axes)
+    if confounders and any(resolve(name, parts.axes) == confounders for name in contrast.mean_over):
+        return (contrast,)
     if contrast.measure in BY_MOVING and not parts.drawn:
         each = [one for one in each if one.factor in marked(parts.points)]
     return tuple(each) or (contrast,)
@@ -355,6 +358,8 @@ def _of_one_confounder(claim: Claim) -> Claim | None:
     if contrast.factor != CONFOUNDER or (measure is not None and "factor" not in measure.needs):
         return claim
     short_for = per_confounder(contrast, parts)
+    if contrast.mean_over and dose_axis(parts.points) and short_for == (contrast,):
+        return claim
     if short_for != (contrast,):
         return replace(claim, contrast=short_for[0])
     if not dose_axis(parts.points):
@@ -399,8 +404,17 @@ def _check_claim(claim: Claim) -> None:
     A contrast holds constant a value of an axis, or the value of a field that is no axis. A contrast never follows an
     axis that was changed, since it was pre-specified as it is.
     """
-    contrast, tests, probes = claim.contrast, claim.parts.tests, claim.parts.probes
     _check_axis(claim)
+    _check_mean(claim)
+    averaged = claim.contrast.mean_over.get(ENVIRONMENT, ())
+    for name in averaged or (claim.contrast.environment,):
+        _check_measured(replace(claim, contrast=claim.contrast.model_copy(update={"environment": name})))
+    _check_factor(claim)
+
+
+def _check_measured(claim: Claim) -> None:
+    """Check that a probe measures what is compared in the environment of a contrast."""
+    contrast, tests, probes = claim.contrast, claim.parts.tests, claim.parts.probes
     if probes is not None:
         _check_measure(claim, probes)
     environments = _measured_in(contrast.measure, tests, probes)
@@ -415,7 +429,6 @@ def _check_claim(claim: Claim) -> None:
         given = getattr(contrast, field)
         if given and given not in known:
             claim.wrong(field, "no such environment", names=known)
-    _check_factor(claim)
 
 
 def _check_factor(claim: Claim) -> None:
@@ -466,7 +479,8 @@ def _chosen(measure: Measure, probes: Sequence[Component]) -> list[str]:
 
 def settle_contrast(contrast: ContrastSpec, axes: Sequence[Axis], probes: Sequence[Component]) -> ContrastSpec:
     """Name axes by their short names, and fill in the environment of the probe where none is named."""
-    names = {name: axis.name for name in (contrast.axis, *contrast.where) if (axis := resolve(name, axes))}
+    written = (contrast.axis, *contrast.where, *contrast.mean_over)
+    names = {name: axis.name for name in written if (axis := resolve(name, axes))}
     measure = COMPARED.get(contrast.measure)
     own = measure.environment if measure else ""
     chosen = _chosen(measure, probes) if measure else []
@@ -474,9 +488,24 @@ def settle_contrast(contrast: ContrastSpec, axes: Sequence[Axis], probes: Sequen
         update={
             "axis": names[contrast.axis],
             "where": {names[name]: value for name, value in contrast.where.items() if name in names},
-            "environment": contrast.environment or (chosen[0] if chosen else own),
+            "environment": contrast.environment
+            or ("" if ENVIRONMENT in contrast.mean_over else chosen[0] if chosen else own),
+            "mean_over": {
+                names.get(name, name): values or _all_of(contrast, name, axes)
+                for name, values in contrast.mean_over.items()
+            },
         }
     )
+
+
+def _all_of(contrast: ContrastSpec, name: str, axes: Sequence[Axis]) -> tuple[str, ...]:
+    """Return all values of an axis that a mean is taken over: not the reference, and not p = 0 of changes from it."""
+    axis = resolve(name, axes)
+    if axis is None:
+        return ()
+    doses = resolve(dotted(P_PATH), axes) if contrast.at in OVER_DOSES else None
+    left_out = contrast.against if axis == resolve(contrast.axis, axes) else "0" if axis == doses else None
+    return tuple(value for value in axis.labels if value != left_out)
 
 
 def _check_axis(claim: Claim) -> None:
@@ -526,6 +555,85 @@ def _held_on_axes(claim: Claim) -> dict[str, Any]:
             what = f"{place} is {value} in this study, and no axis"
             issues.add((*keys, "where", name), wanted, what, f"{asked}{claim.left_out}")
     return held
+
+
+def _check_mean(claim: Claim) -> None:
+    """Check that a mean is taken over values of other axes, of the compared axis, or over test environments."""
+    contrast, axes, at = claim.contrast, claim.parts.axes, (*claim.keys, "mean_over")
+    held = {axis.name for name in contrast.where if (axis := resolve(name, axes))}
+    for name, values in contrast.mean_over.items():
+        axis = resolve(name, axes)
+        if name == ENVIRONMENT:
+            if not values:
+                claim.wrong("mean_over", "name the test environments", names=claim.parts.tests, given=name)
+            if contrast.environment:
+                claim.wrong("environment", "the environments are those of `mean_over`", "leave it out")
+        elif axis is None:
+            claim.wrong("mean_over", "no such axis", names=[*(one.name for one in axes), ENVIRONMENT], given=name)
+        elif axis.name in held:
+            claim.wrong("mean_over", "`where` holds this axis at one value", "leave it out of `where`", given=name)
+        elif axis.name == contrast.axis and contrast.levels:
+            claim.wrong("levels", "`mean_over` names the values of this axis", "leave `levels` out")
+        else:
+            allowed = _all_of(contrast, name, axes)
+            for value in values:
+                if value not in allowed:
+                    claim.parts.issues.add((*at, name), value, "no mean can be taken over it", names=allowed)
+
+
+# Roles and families of contrasts.
+
+MOST_PRIMARY = 4
+STREAMS_PATH: Keys = ("recipe", "streams")
+
+
+def _check_families(parts: Parts, claims: Sequence[Claim]) -> None:
+    """Check roles: at most four primary comparisons, families of one role and correction, complete means."""
+    compared = [(claim, _sides(claim)) for claim in claims]
+    _check_primary(compared)
+    first: dict[str, Claim] = {}
+    orders: dict[tuple[str, int], Claim] = {}
+    for claim, sides in compared:
+        contrast, family = claim.contrast, claim.contrast.family
+        if contrast.role == "a-a" and resolve(contrast.axis, parts.axes) != resolve(dotted(STREAMS_PATH), parts.axes):
+            claim.wrong("axis", "an A/A comparison is of a recipe with itself", "list recipe.streams: [0, 1], and "
+                        "write axis: streams, against: 0")  # fmt: skip
+        if any(not one.complete for one in sides):
+            claim.wrong("mean_over", "the grid lacks some of these combinations", "take fewer values", given="")
+        if family is None:
+            continue
+        known = first.setdefault(family.name, claim).contrast
+        assert known.family is not None
+        if known.role != contrast.role:
+            claim.wrong("role", f"family '{family.name}' has role {known.role} elsewhere", "name another family")
+        if known.family.correction != family.correction:
+            what = f"family '{family.name}' has correction {known.family.correction} elsewhere"
+            claim.wrong("family", what, "give all of its contrasts the same one", given=family.correction)
+        if family.order is None:
+            continue
+        if len(sides) != 1:
+            what = f"an order is of one comparison, and this contrast is {len(sides)}"
+            claim.wrong("family", what, "name one value in `levels`, or take `mean_over`", given=family.order)
+        if orders.setdefault((family.name, family.order), claim) is not claim:
+            claim.wrong("family", f"two contrasts of '{family.name}' have this order", given=family.order)
+
+
+def _sides(claim: Claim) -> list[Sides]:
+    """Return the comparisons of a contrast, of each confounder that it holds for."""
+    parts, axes = claim.parts, claim.parts.axes
+    names = [axis.name for axis in axes]
+    each = [settle_contrast(one, axes, parts.probes or ()) for one in per_confounder(claim.contrast, parts)]
+    return [sides for one in each for sides in sides_of(one, parts.points, names)]
+
+
+def _check_primary(compared: Sequence[tuple[Claim, Sequence[Sides]]]) -> None:
+    primary = [(claim, len(sides)) for claim, sides in compared if claim.contrast.role == "primary"]
+    count = sum(size for _, size in primary)
+    if count > MOST_PRIMARY:
+        claim = primary[-1][0]
+        what = f"the primary contrasts of this study are {count} comparisons; at most {MOST_PRIMARY}"
+        remedy = "name `levels`, take a mean (`mean_over`), or make some secondary"
+        claim.wrong("role", what, remedy)
 
 
 def _field_value(name: str, values: Mapping[str, Any]) -> tuple[str, str] | None:

@@ -605,6 +605,11 @@ def start_of(recipe: RecipeSpec) -> str:
     return str(start.params.get("name", "")) if start.name == "source" else ""
 
 
+def stream_seed(recipe: RecipeSpec, seed: int) -> int:
+    """Return the seed of a training's own draws: the trial's, unless the recipe has streams of its own."""
+    return derive(seed, "streams", recipe.streams) % 2**30 if recipe.streams else seed
+
+
 def images_seed(seed: int) -> int:
     """Return the seed of the images of a source: different from any that a study counts up to.
 

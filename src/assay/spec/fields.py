@@ -352,6 +352,31 @@ def _held(value: Any) -> Any:
     return {name: label(item) for name, item in where.items()}
 
 
+def _mean_over(value: Any) -> Any:
+    """Read `[axis]` and `{axis: [values]}` as axis -> labels, of which none means all values of the axis."""
+    if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in cast(list[Any], value)):
+        return {str(item): () for item in cast(list[Any], value)}
+    axes = mapping_of(value)
+    if axes is None:
+        raise invalid(issue((), value, "expected a list of axes, or {axis: [values]}", hint(value)))
+    single = "expected a list of at least two values; give the list of axes alone to average over all of them"
+    found = [issue((name,), item, single) for name, item in axes.items() if not _several(item)]
+    if found:
+        raise invalid(*found)
+    return {name: tuple(label(one) for one in item) for name, item in axes.items()}
+
+
+def _several(item: Any) -> bool:
+    """Return whether it is a list of values, or the empty one of all values in a complete form."""
+    return isinstance(item, (list, tuple)) and len(cast(list[Any], item)) != 1
+
+
+def _named_family(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
 Label = BeforeValidator(_label)
 Labels = BeforeValidator(_labels)
 HeldLabels = BeforeValidator(_held)
+MeanOver = BeforeValidator(_mean_over)
+NamedFamily = BeforeValidator(_named_family)

@@ -261,6 +261,8 @@ class RecipeSpec(Frozen):
         architecture). finetuning: How far training changes the network that it starts from.
         groups: A factor whose levels, with the classes of the target, make groups for the mitigation and the selection.
             Empty where neither uses them, so that such a recipe keeps its hash.
+        streams: Random streams of training: initial weights of new layers, batch order and augmentation. Recipes that
+            differ in nothing else are an A/A comparison; images and sources stay those of the seed.
         patience: Epochs in a row without a better validation score after which training stops (early stopping). The
             learning-rate schedule stays that of all `epochs`.
     """
@@ -284,6 +286,7 @@ class RecipeSpec(Frozen):
     patience: Annotated[int, Field(ge=1)] | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
     threads: Annotated[int, Field(ge=1)] = 1
+    streams: Annotated[int, Field(ge=0, le=99)] = 0
 
     @field_validator("architecture", "loss", "optimizer", "schedule", "mitigation", "finetuning", mode="before")
     @classmethod

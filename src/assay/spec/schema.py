@@ -24,6 +24,8 @@ from assay.spec.fields import (
     HeldLabels,
     Label,
     Labels,
+    MeanOver,
+    NamedFamily,
     PathText,
     Texts,
     as_number,
@@ -400,6 +402,43 @@ class SourceSpec(Frozen):
     recipe: RecipeSpec = Field(default_factory=RecipeSpec)
 
 
+Correction = Literal["holm", "fixed-order"]
+Role = Literal["primary", "secondary", "positive-control", "a-a"]
+CONTROLS: tuple[Role, ...] = ("positive-control", "a-a")
+"""Roles of comparisons that test the study itself and decide no question."""
+ENVIRONMENT = "environment"
+"""In `mean_over`: the test environments, which are no axis."""
+
+
+class FamilySpec(Frozen):
+    """The family in which p-values of a contrast are corrected; `family: features` is short for its name.
+
+    Attributes:
+        name: The name. Contrasts of one name are corrected together and share role and correction.
+        correction: Holm's method, or a fixed order: each comparison is tested without correction as long as the same
+            (a difference, or equivalence) was shown of all earlier ones of the family.
+        order: The place of this contrast in a fixed order, from 1.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"examples": ["{name: features, correction: holm}"]})
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,39}$")]
+    correction: Correction = "holm"
+    order: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> FamilySpec:
+        if self.correction == "fixed-order" and self.order is None:
+            raise ValueError("a fixed order needs `order`, the place of this contrast in it: 1, 2, ...")
+        if self.correction == "holm" and self.order is not None:
+            raise ValueError("`order` is for `correction: fixed-order`; Holm's method takes the smallest p first")
+        if self.name in RESERVED_FAMILIES:
+            raise ValueError(f"the family '{self.name}' is Assay's own; give it another name")
+        return self
+
+
+RESERVED_FAMILIES = ("stated", "exploratory", *CONTROLS)
+
+
 class ContrastSpec(Frozen):
     """A pre-specified comparison along `axis`: every value against `against`, by `measure` in `environment`.
 
@@ -413,6 +452,15 @@ class ContrastSpec(Frozen):
         clean: The test environment without the confounder, for `matched-clean` alone.
         margin: With it, equivalence within +- margin is tested as well, and whether a is worse than b by as much.
         exploratory: Whether it was added after results existed.
+        role: `primary` contrasts are the question of the study, at most four comparisons, each with a margin.
+            `positive-control` is a difference that must be found, in the direction `expected`. `a-a` compares a recipe
+            with itself along `recipe.streams` and must show no difference.
+        family: The family in which p-values are corrected. By default all primary contrasts are one family, and all
+            secondary ones another; a control is never corrected with others.
+        expected: Of a positive control, whether the compared value must be higher or lower than `against`.
+        mean_over: Axis -> values over which the difference is averaged within each seed and patient: confounders,
+            doses, recipes (the compared axis itself), or `environment` for test environments. Without values, all of
+            the axis.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": ["{axis: loss, against: cross-entropy, measure: auroc}"]})
@@ -428,6 +476,34 @@ class ContrastSpec(Frozen):
     clean: str = ""
     margin: Annotated[float, Field(gt=0)] | None = None
     exploratory: bool = False
+    role: Role = "secondary"
+    family: Annotated[FamilySpec, NamedFamily] | None = None
+    expected: Literal["", "higher", "lower"] = ""
+    mean_over: Annotated[Mapping[str, tuple[str, ...]], MeanOver] = {}
+
+    @property
+    def control(self) -> bool:
+        """Return whether the comparison tests the study itself."""
+        return self.role in CONTROLS
+
+    @property
+    def family_name(self) -> str:
+        """Return the name of its family; that of controls and of contrasts without one is their role's."""
+        default = {"secondary": "stated"}.get(self.role, self.role)
+        return self.family.name if self.family else default
+
+    @model_validator(mode="after")
+    def _of_its_role(self) -> ContrastSpec:
+        if self.role == "primary" and self.margin is None:
+            what = "a primary comparison needs `margin`, the greatest difference that would not matter"
+            raise invalid(issue((), "", what, "such as margin: 0.05 of AUROC; or leave `role` out"))
+        if self.role == "positive-control" and not self.expected:
+            raise invalid(issue((), "", "a positive control needs `expected`: higher or lower"))
+        if self.role != "positive-control" and self.expected:
+            raise invalid(issue(("expected",), self.expected, "is for `role: positive-control`", "leave it out"))
+        if self.control and self.family:
+            raise invalid(issue(("family",), self.family.name, "a control has no family", "leave it out"))
+        return self
 
 
 class TrainingSpec(Frozen):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any, Literal
 
@@ -16,6 +16,8 @@ from assay.stats.estimate import CONFIDENCE
 from assay.stats.exhausted import EXHAUSTED
 from assay.stats.findings import (
     AtChance,
+    Decided,
+    Decisions,
     Fall,
     FalsePositives,
     Family,
@@ -26,6 +28,7 @@ from assay.stats.findings import (
     OneMeasure,
     Reliance,
     Relied,
+    Tally,
     Value,
     WorstGroup,
     comparison_of,
@@ -35,8 +38,11 @@ from assay.stats.findings import (
 )
 from assay.stats.measures import COMPUTED
 from assay.stats.rows import (
+    CONTROLS,
     MATCHED,
     OF_THE_MODEL,
+    PASSED,
+    PRIMARY,
     RELIANCE,
     SHOWN,
     Row,
@@ -573,18 +579,27 @@ def answers(
 
     Of a dose-response the comparisons come first: they are its question.
     """
-    stated = [row for row in contrasts if not row.get("exploratory")]
+    opening = decided_first(contrasts, estimates)
+    asked = [row for row in contrasts if text_of(row, "role") not in CONTROLS]
+    stated = [row for row in asked if not row.get("exploratory")]
     if not stated:
-        why = because(Code.LATE_CONTRASTS, count=len(contrasts)) if contrasts else because(Code.NO_CONTRAST)
-        return [*relied(estimates, None, interventions, paired), Finding(Kind.UNCOMPARED, "answer", reason=why)]
-    axes = [text_of(row, "axis") for row in stated]
+        why = because(Code.LATE_CONTRASTS, count=len(asked)) if asked else because(Code.NO_CONTRAST)
+        return [
+            *opening,
+            *relied(estimates, None, interventions, paired),
+            Finding(Kind.UNCOMPARED, "answer", reason=why),
+        ]
+    primary = [row for row in stated if row.get("role") == PRIMARY]
+    others = [row for row in stated if row not in primary]
+    axes = [text_of(row, "axis") for row in others]
     families = [
-        [row for row in stated if text_of(row, "axis") == axis]
+        [row for row in others if text_of(row, "axis") == axis]
         for axis in sorted(dict.fromkeys(axes), key=lambda axis: -axes.count(axis))
     ]
-    first = leading(families[0])
+    main = primary or families[0]
+    first = leading(main)
     compared = {text_of(row, "environment") for row in stated}
-    performances = [row for row in families[0] if _of_all_images(row)]
+    performances = [row for row in main if _of_all_images(row)]
     fell = leading(performances) if performances else None
     before = [
         *relied(estimates, first, interventions, paired),
@@ -600,7 +615,43 @@ def answers(
                 same = matched.get("conclusion") == main.get("conclusion")
                 details = Matched(comparison_of(matched, estimates), same)
                 found.append(of_comparison(matched, Kind.MATCHED, "answer", details))
-    return [*found, *reversed(before)] if over_doses(first) else [*before, *found]
+    after = [*found, *reversed(before)] if over_doses(first) else [*before, *found]
+    return [*opening, *after]
+
+
+def decided_first(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Finding]:
+    """Return controls, primary comparisons and counts of decisions; nothing of a study without any of these roles.
+
+    Exploratory comparisons are not counted. A control that was added late is reported all the same: it may have failed.
+    """
+    controls = [row for row in contrasts if text_of(row, "role") in CONTROLS]
+    stated = [row for row in contrasts if not row.get("exploratory") and row not in controls]
+    primary = [row for row in stated if row.get("role") == PRIMARY]
+    if not (controls or primary):
+        return []
+    found = [
+        replace(
+            of_comparison(row, Kind.CONTROL, "answer", comparison_of(row, estimates)),
+            light="ok" if row["decision"] in PASSED else "warn" if row["decision"] == "untested" else "bad",
+        )
+        for row in controls
+    ]
+    found += [of_comparison(row, Kind.PRIMARY, "answer", comparison_of(row, estimates)) for row in primary]
+    tallies = tuple(_tally(role, [row for row in stated if row.get("role") == role]) for role in (PRIMARY, "secondary"))
+    passed = sum(row["decision"] in PASSED for row in controls)
+    counts = Decisions(tuple(one for one in tallies if one.count), len(controls), passed)
+    return [*found, Finding(Kind.DECISIONS, "answer", table="contrasts", details=counts)]
+
+
+def _tally(role: str, rows: Sequence[Row]) -> Tally:
+    decisions = [text_of(row, "decision") for row in rows]
+    return Tally(
+        role,
+        len(rows),
+        sum(one in (Decided.HIGHER, Decided.LOWER) for one in decisions),
+        sum(one in (Decided.HIGHER_SMALL, Decided.LOWER_SMALL) for one in decisions),
+        decisions.count(Decided.EQUIVALENT),
+    )
 
 
 def _of_all_images(row: Row) -> bool:
@@ -609,10 +660,11 @@ def _of_all_images(row: Row) -> bool:
 
 
 def leading(contrasts: Sequence[Row]) -> Row:
-    """Return the contrast that an answer leads with: at equal budget if there is one, the least p after and before
-    Holm.
+    """Return the contrast that an answer leads with: a primary one if there is one, then at equal budget, then with the
+    least p after and before Holm.
     """
-    budget = [row for row in contrasts if row.get("at") not in MATCHING] or list(contrasts)
+    first = [row for row in contrasts if row.get("role") == PRIMARY] or list(contrasts)
+    budget = [row for row in first if row.get("at") not in MATCHING] or first
     return min(budget, key=lambda row: (_rank(numeric(row, "p_holm")), _rank(numeric(row, "p"))))
 
 
@@ -669,6 +721,7 @@ def _matched(contrasts: Sequence[Row], main: Row, how: str) -> Row | None:
 
 def limits(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Finding]:
     """Return the limits of a study, a finding each."""
+    contrasts = [row for row in contrasts if text_of(row, "role") not in CONTROLS]
     stated = [row for row in contrasts if not row.get("exploratory")]
     open_ = [row for row in stated if row.get("conclusion") in ("inconclusive", "depends on the scale")]
     measures = {text_of(row, "measure") for row in estimates}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Literal
@@ -59,6 +59,7 @@ EXACT_FLIPS = 14
 
 NO_BOUNDS = (-np.inf, np.inf)
 
+Correction = Literal["holm", "fixed-order"]
 Conclusion = Literal["higher", "lower", "depends on the scale", "equivalent", "inconclusive", "undefined"]
 Scale = Literal["plain", "probit"]
 
@@ -306,23 +307,42 @@ def holm_factors(p: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
     return factors
 
 
-def decide(family: Sequence[Contrast], alpha: float = ALPHA) -> list[Decision]:
-    """Decide on each contrast of a stated family.
+def fixed_order(p: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
+    """Return adjusted p-values of tests in a fixed order: none is smaller than that of an earlier test.
 
-    Differences, equivalences and non-inferiorities are each corrected by Holm. A difference that is shown is called one
-    even where it is also within the margin. One that needs two scales and is shown on one of them, or on both with
-    opposite signs, `depends on the scale`; the other scale's p-values are corrected as a family too. Contrasts that are
-    neither shown to differ nor shown to be equivalent are `inconclusive`; those that could not be tested are
-    `undefined`.
+    NaN stays NaN, and nothing after it is shown.
     """
-    p: list[float] = holm(np.array([one.p for one in family])).tolist()
-    depends = _on_one_scale(family, alpha)
+    adjusted = np.maximum.accumulate(np.where(np.isnan(p), 1.0, p))
+    return np.where(np.isnan(p), np.nan, adjusted)
+
+
+ADJUSTMENTS: Mapping[Correction, Callable[[Float[np.ndarray, " m"]], Float[np.ndarray, " m"]]] = {
+    "holm": holm,
+    "fixed-order": fixed_order,
+}
+"""Correction of a family -> its adjusted p-values."""
+
+
+def decide(family: Sequence[Contrast], alpha: float = ALPHA, correction: Correction = "holm") -> list[Decision]:
+    """Decide on each contrast of a family.
+
+    Differences, equivalences and non-inferiorities are each corrected; a fixed order is that of the contrasts. A
+    difference that is shown is called one even where it is also within the margin. One that needs two scales and is
+    shown on one of them, or on both with opposite signs, `depends on the scale`; the other scale's p-values are
+    corrected as a family too. Contrasts that are neither shown to differ nor shown to be equivalent are `inconclusive`;
+    those that could not be tested are `undefined`.
+    """
+    adjust = ADJUSTMENTS[correction]
+    p: list[float] = adjust(np.array([one.p for one in family])).tolist()
+    depends = _on_one_scale(family, alpha, adjust)
     # A family's tests against a margin are those that were stated with one, and the worse way needs a direction.
     margins = [not np.isnan(one.margin) for one in family]
-    equal = _among(holm, [one.equivalence_p for one in family], margins)
-    factors = _among(holm_factors, [one.equivalence_p for one in family], margins)
+    equal = _among(adjust, [one.equivalence_p for one in family], margins)
+    factors = _among(
+        holm_factors if correction == "holm" else np.ones_like, [one.equivalence_p for one in family], margins
+    )
     directed = [margin and one.direction != "none" for one, margin in zip(family, margins, strict=True)]
-    not_worse = _among(holm, [one.noninferiority_p for one in family], directed)
+    not_worse = _among(adjust, [one.noninferiority_p for one in family], directed)
     return [
         Decision(
             p[i],
@@ -350,10 +370,10 @@ def _among(
     return adjusted.tolist()
 
 
-def _on_one_scale(family: Sequence[Contrast], alpha: float) -> list[bool]:
-    """Which contrasts of two scales are shown, after Holm, on one of them alone or on both with opposite signs."""
-    plain = holm(np.array([one.scales.plain_p if one.scales else one.p for one in family]))
-    other = holm(np.array([one.scales.probit_p if one.scales else one.p for one in family]))
+def _on_one_scale(family: Sequence[Contrast], alpha: float, adjust: Callable[[np.ndarray], np.ndarray]) -> list[bool]:
+    """Find contrasts of two scales that are shown on one of them alone, or on both with opposite signs."""
+    plain = adjust(np.array([one.scales.plain_p if one.scales else one.p for one in family]))
+    other = adjust(np.array([one.scales.probit_p if one.scales else one.p for one in family]))
     shown = zip(plain < alpha, other < alpha, strict=True)  # NaN is never shown
     return [
         one.scales is not None and bool(first != second or (first and not one.scales.agree))

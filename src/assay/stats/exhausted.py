@@ -13,7 +13,7 @@ from typing import Any
 
 from assay.core.measures import better, range_of
 from assay.core.reasons import NOTHING, Code, Reason, because
-from assay.stats.rows import OF_THE_MODEL, Row, belongs, ends, numeric, text_of
+from assay.stats.rows import OF_THE_MODEL, Row, belongs, ends, mapping, numeric, text_of
 
 EXHAUSTED = "scale exhausted"
 NEAR_WORST = 0.05
@@ -55,11 +55,13 @@ def end_of_scale(contrast: Row, estimates: Sequence[Row]) -> Reason:
 
 def _values(contrast: Row, estimates: Sequence[Row], side: str) -> list[Row]:
     """Estimates of the measure of one recipe that a contrast rests on."""
-    keys = ("measure", "environment", "factor", "layer")
+    keys = ("measure", "factor", "layer")
+    environments = mapping(contrast.get("pooled")).get("environment", [text_of(contrast, "environment")])
     return [
         row
         for row in estimates
-        if all(text_of(row, key) == text_of(contrast, key) for key in keys)
+        if text_of(row, "environment") in environments
+        and all(text_of(row, key) == text_of(contrast, key) for key in keys)
         and text_of(row, "group") in OF_THE_MODEL
         and not text_of(row, "level")
         and not math.isnan(numeric(row, "value"))

@@ -17,7 +17,7 @@ from assay.core.reasons import NOTHING, Reason, read
 from assay.stats.compare import ALPHA, NONINFERIORITY_ALPHA
 from assay.stats.estimate import CONFIDENCE
 from assay.stats.exhausted import EXHAUSTED
-from assay.stats.rows import SHOWN, Row, find, mapping, numeric, text_of
+from assay.stats.rows import SHOWN, UNCLAIMED, Row, find, mapping, numeric, text_of
 
 Part = Literal["answer", "limit", "doubt", "comparison"]
 """Where a page has it: in the answer, among the limits or the cautions, or as one comparison of the table."""
@@ -29,6 +29,9 @@ class Kind(StrEnum):
     """Kinds of findings."""
 
     CONTRAST = "contrast"
+    CONTROL = "control"
+    PRIMARY = "primary"
+    DECISIONS = "decisions"
     FAMILY = "family"
     MATCHED = "matched"
     UNCOMPARED = "uncompared"
@@ -62,6 +65,7 @@ class Decided(StrEnum):
     SCALE_DEPENDENT = "scale-dependent"
     EXHAUSTED = "exhausted"
     UNDEFINED = "undefined"
+    UNCLAIMED = "unclaimed"
 
 
 @unique
@@ -116,6 +120,31 @@ class Family:
     ways: tuple[str, ...]
     link: Literal["alone", "only", "surest", "one", "nearest", "first"]
     leading: Comparison
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Comparisons of one role, counted by what was decided."""
+
+    role: str
+    count: int
+    different: int
+    small: int
+    equivalent: int
+
+    @property
+    def decided(self) -> int:
+        """The number of comparisons with a decision."""
+        return self.different + self.small + self.equivalent
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """Decisions of a study, primary comparisons first; controls are counted apart. passed: of the controls."""
+
+    tallies: tuple[Tally, ...]
+    controls: int
+    passed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,9 +264,12 @@ class OfModel:
     against: str = ""
 
 
-Details = OfModel | Comparison | Family | Matched | Reliance | Fall | AtChance | WorstGroup | FalsePositives
+Details = OfModel | Comparison | Family | Decisions | Matched | Reliance | Fall | AtChance | WorstGroup | FalsePositives
 DETAILS: Mapping[Kind, type[Details]] = {
     Kind.CONTRAST: Comparison,
+    Kind.CONTROL: Comparison,
+    Kind.PRIMARY: Comparison,
+    Kind.DECISIONS: Decisions,
     Kind.FAMILY: Family,
     Kind.MATCHED: Matched,
     Kind.RELIANCE: Reliance,
@@ -260,7 +292,9 @@ class Finding:
     id: stable as long as the study asks the same: its kind and its subject. recipe, axis, a, b, environment, factor,
     layer: the subject, each empty where it is not part of it. value, low, high: the estimate with its interval of
     `level`. reason: why there is no value, or the content of a caution or a limit. table, row: the evidence, a table of
-    the run folder and, of contrasts, the id of its row. details: further values that a sentence needs.
+    the run folder and, of contrasts, the id of its row. role, family: those of a comparison. seeds_needed: seeds that
+    would decide an inconclusive one. least_margin: the smallest margin at which it would be equivalent. details:
+    further values that a sentence needs.
     """
 
     kind: Kind
@@ -285,6 +319,10 @@ class Finding:
     reason: Reason = NOTHING
     table: str = ""
     row: str = ""
+    role: str = ""
+    family: str = ""
+    seeds_needed: float = math.nan
+    least_margin: float = math.nan
     details: Details | None = None
 
 
@@ -342,8 +380,9 @@ def from_row(row: Row) -> Finding:
     text = text_of(row, "details")
     details = TypeAdapter(DETAILS[kind]).validate_python(_with_nan(json.loads(text))) if text else None
     texts = ("id", "recipe", "axis", "a", "b", "measure", "environment", "factor", "layer", "decision", "table", "row")
-    flat: dict[str, Any] = {name: text_of(row, name) for name in texts}
-    flat |= {name: numeric(row, name) for name in ("value", "low", "high", "level", "p")}
+    flat: dict[str, Any] = {name: text_of(row, name) for name in (*texts, "role", "family")}
+    numbers = ("value", "low", "high", "level", "p", "seeds_needed", "least_margin")
+    flat |= {name: numeric(row, name) for name in numbers}
     return Finding(
         kind,
         cast("Part", text_of(row, "part")),
@@ -386,6 +425,7 @@ def decided(row: Row) -> Decided:
         "inconclusive": Decided.INCONCLUSIVE,
         "depends on the scale": Decided.SCALE_DEPENDENT,
         EXHAUSTED: Decided.EXHAUSTED,
+        UNCLAIMED: Decided.UNCLAIMED,
     }
     return named.get(conclusion, Decided.UNDEFINED)
 
@@ -417,17 +457,24 @@ def value_of_row(row: Row, name: str = "") -> Value:
     return Value(name, numeric(row, "value"), numeric(row, "low"), numeric(row, "high"), unit)
 
 
+def named(row: Row) -> bool:
+    """Return whether a comparison has a family or a role of its own, and is reported by what decided it."""
+    return text_of(row, "role") not in ("", "secondary") or text_of(row, "family") not in ("", "stated", "exploratory")
+
+
 def of_comparison(row: Row, kind: Kind, part: Part, details: Details) -> Finding:
     """Return a finding with the flat columns of a comparison."""
-    names = ("axis", "a", "b", "measure", "environment", "factor", "layer")
+    names = ("axis", "a", "b", "measure", "environment", "factor", "layer", "role", "family")
     flat: dict[str, Any] = {name: text_of(row, name) for name in names}
-    flat |= {name: numeric(row, name) for name in ("value", "low", "high")}
+    flat |= {name: numeric(row, name) for name in ("value", "seeds_needed", "least_margin")}
+    deciding = named(row)
+    flat |= {end: numeric(row, f"decision_{end}" if deciding else end) for end in ("low", "high")}
     return Finding(
         kind,
         part,
-        level=CONFIDENCE,
-        p=numeric(row, "p_holm"),
-        decision=decided(row),
+        level=numeric(row, "decision_level") if deciding else CONFIDENCE,
+        p=numeric(row, "decision_p" if deciding else "p_holm"),
+        decision=text_of(row, "decision") if deciding else decided(row),
         seeds=0 if math.isnan(numeric(row, "seeds")) else int(numeric(row, "seeds")),
         reason=read(row.get("reason")),
         table="contrasts",

@@ -1,4 +1,4 @@
-"""Pool the seeds' part of the variance over contrasts that measure nearly the same thing."""
+"""Pool contrasts: moderate the seeds' part of their variance, or average them into one."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from functools import reduce
 
 import numpy as np
 
-from assay.stats.compare import Contrast, tested
+from assay.stats.compare import Contrast, tested, untested
 from assay.stats.doses import on_both_scales
-from assay.stats.estimate import moderated, recombined, sure_of
-from assay.stats.panel import Evaluated
+from assay.stats.estimate import moderated, recombined, sure_of, uncertainty, uncertainty_seeds
+from assay.stats.panel import Evaluated, combine
 
 
 def pooled(group: Sequence[Contrast]) -> list[Contrast]:
@@ -52,3 +52,46 @@ def _again(one: Contrast, whole: Evaluated, seeds: np.ndarray, df: np.ndarray) -
     sure = sure_of(recombined(one.spread, seeds, df))
     again = tested(whole, sure, margin, left_out=one.left_out, paired_patients=one.paired_patients)
     return replace(again, equal=one.equal, direction=one.direction)
+
+
+def with_own_seeds(one: Contrast) -> Contrast:
+    """Test a contrast again with no more degrees of freedom than its seeds have."""
+    if one.whole is None or one.spread is None:
+        return one
+    own = one.seeds - 1.0
+    again = _limited(one, own)
+    if one.scales is None or one.scales.probit is None:
+        return again
+    return on_both_scales(again, _limited(one.scales.probit, own))
+
+
+def _limited(one: Contrast, df: float) -> Contrast:
+    if one.whole is None or one.spread is None:
+        return one
+    margin = None if np.isnan(one.margin) else one.margin
+    sure = sure_of(replace(one.spread, df=np.minimum(one.spread.df, df)))
+    again = tested(one.whole, sure, margin, left_out=one.left_out, paired_patients=one.paired_patients)
+    return replace(again, equal=one.equal, direction=one.direction)
+
+
+def mean_of(members: Sequence[Contrast], margin: float | None = None) -> Contrast:
+    """Return the mean of several contrasts, each seed and patient averaged first.
+
+    Its variance is that of the averaged differences, over the seeds that all members have. It is undefined where one
+    of them is. Errors within models are taken as shared, which errs on the wide side. Where members are tested on two
+    scales, so is the mean.
+    """
+    parts = [one.whole for one in members if one.whole is not None]
+    if lost := next((one for one in members if np.isnan(one.value)), None):
+        return untested(lost.reason, margin)
+    whole = combine(parts, np.full(len(parts), 1 / len(parts)))
+    if len(whole.patients):
+        sure = uncertainty(whole)
+    else:
+        errors = [0.0 if one.spread is None else float(np.sqrt(one.spread.patients)) for one in members]
+        sure = uncertainty_seeds(whole.values, np.full(len(whole.seeds), np.mean(errors)))
+    most = max(one.seeds + one.left_out for one in members)
+    patients = min(one.paired_patients for one in members)
+    plain = tested(whole, sure, margin, left_out=most - len(whole.seeds), paired_patients=patients)
+    others = [one.scales.probit for one in members if one.scales and one.scales.probit]
+    return on_both_scales(plain, mean_of(others)) if len(others) == len(members) else plain

@@ -22,6 +22,14 @@ RELIANCE = ("sobol-total", "flip-rate")
 """Measures that carry the words *relies on*, in the order in which an answer looks for them."""
 SHOWN = ("higher", "lower")
 """Conclusions that claim a difference."""
+UNCLAIMED = "not claimed"
+"""Conclusion of every other comparison where a control failed."""
+CONTROLS = ("positive-control", "a-a")
+"""Roles of comparisons that test the study itself."""
+PRIMARY = "primary"
+"""Role of the comparisons that are the question of a study."""
+PASSED = ("detected", "no difference")
+"""Decisions of controls that let the study claim anything."""
 FIRST_SIGN_UNDER = 5
 """A difference shown on fewer seeds is called a first sign: three may agree by chance, and their spread is all there is
 to tell by. A sign-flip test of four cannot fall under 0.125."""
@@ -83,9 +91,13 @@ def along_amounts(contrast: Row, row: Row) -> str:
 
 def belongs(estimate: Row, contrast: Row, side: str) -> bool:
     """Whether an estimate belongs to the recipe on that side of a contrast."""
+    pooled = mapping(contrast.get("pooled"))
     wanted = {text_of(contrast, "axis"): text_of(contrast, side), **mapping(contrast.get("where"))}
+    several = {axis: values for axis, values in pooled.items() if axis != text_of(contrast, "axis") or side == "a"}
     at = mapping(estimate.get("coordinates"))
-    return all(str(at.get(axis)) == str(value) for axis, value in wanted.items())
+    single = all(str(at.get(axis)) == str(value) for axis, value in wanted.items() if axis not in several)
+    zero = ["0"] if over_doses(contrast) else []
+    return single and all(str(at.get(axis)) in [*values, *zero] for axis, values in several.items() if axis in at)
 
 
 def find(estimates: Sequence[Row], contrast: Row, side: str) -> Row | None:

@@ -176,6 +176,10 @@ CONTRASTS = Table(
         _number("probit_p", "of a dose-response, p value on the probit scale"),
         _HOLM,
         Column("family", "comparisons that are corrected together"),
+        Column("role", "primary, secondary, positive-control or a-a"),
+        Column("correction", "correction of the family: holm or fixed-order"),
+        Column("expected", "of a positive control, the direction that must be found: higher or lower"),
+        Column("pooled", "JSON: axis or environment -> values that the difference is averaged over; or empty"),
         _SEEDS,
         _count("left_out", "seeds that either recipe kept and the comparison does not rest on"),
         _PATIENTS,
@@ -191,6 +195,18 @@ CONTRASTS = Table(
             "conclusion",
             "higher or lower (of a), depends on the scale, equivalent, scale exhausted, inconclusive or undefined",
         ),
+        Column(
+            "decision",
+            "higher, lower, higher-small or lower-small (by less than the margin), equivalent, or inconclusive; of a "
+            "control detected, undetected, no difference, differs or untested",
+        ),
+        _number("decision_level", "level of the interval that decided, after correction"),
+        _number("decision_low", "lower end of the interval that decided"),
+        _number("decision_high", "upper end of the interval that decided"),
+        _number("decision_p", "p value of the test that decided, after correction"),
+        _number("least_margin", "smallest margin at which the comparison would be equivalent"),
+        _number("seeds_needed", "of an inconclusive comparison, seeds that would decide it whatever the truth"),
+        _number("patients_needed", "where seeds alone would not decide it, patients that would with 40 seeds"),
         _number("detectable", "difference that the design finds with 80% power"),
         Column("exploratory", "whether the comparison was added or changed after results existed", "BOOLEAN"),
         Column(
@@ -227,13 +243,17 @@ FINDINGS = Table(
         Column(
             "decision",
             "of a comparison: higher, lower, higher-small, lower-small, equivalent, inconclusive, scale-dependent, "
-            "exhausted or undefined; of a probed model: above or below (chance), shown, none (no answer changes) or "
-            "inconclusive, by the interval",
+            "exhausted, undefined or unclaimed (a control failed); of a control see contrasts; of a "
+            "probed model: above or below (chance), shown, none (no answer changes) or inconclusive, by the interval",
         ),
         _SEEDS,
         Column("reason", "JSON: codes with fields: why there is no value, or what a limit or a caution is"),
         Column("table", "evidence: table of the run folder"),
         Column("row", "evidence: id of the row of contrasts"),
+        Column("role", "of a comparison, primary, secondary, positive-control or a-a"),
+        Column("family", "of a comparison, the family in which it is corrected"),
+        _number("seeds_needed", "of an inconclusive comparison, seeds that would decide it whatever the truth"),
+        _number("least_margin", "smallest margin at which a comparison would be equivalent"),
         Column("details", "JSON: what else a sentence of it needs, by kind"),
     ),
     ("part", "light", "id", "decision"),

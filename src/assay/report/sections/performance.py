@@ -33,7 +33,7 @@ from assay.report.wording import column_places, held_words, higher_is_better, me
 from assay.stats.exhausted import EXHAUSTED
 from assay.stats.format import count, in_words, listed
 from assay.stats.outcomes import CORRUPTION, RELATIVE
-from assay.stats.rows import CONFOUNDER, DOSES, MATCHED, over_doses
+from assay.stats.rows import CONFOUNDER, CONTROLS, DOSES, MATCHED, over_doses
 from assay.store import schema
 from assay.store.files import Row
 
@@ -440,6 +440,8 @@ def differences(evidence: Evidence) -> list[Figure]:
     """One figure per measure, axis and level compared against; a panel per place and way of matching."""
     found: dict[tuple[str, str, str], list[Row]] = {}
     for row in evidence.tables.contrasts:
+        if row["role"] in CONTROLS:
+            continue
         found.setdefault((_called(row), row["axis"], row["b"]), []).append(row)
     drawn = {key: rows for key, rows in found.items() if not all(math.isnan(numeric(row, "value")) for row in rows)}
     return [_figure(evidence, key, rows, i) for i, (key, rows) in enumerate(drawn.items())]
@@ -451,7 +453,7 @@ def _figure(evidence: Evidence, key: tuple[str, str, str], every: Sequence[Row],
     rows = [row for row in every if not math.isnan(numeric(row, "value"))]
     common, groups = _by_place(rows)
     levels = [level for level in evidence.outline.levels if any(row["a"] == level for row in rows)]
-    levels = levels or distinct(row["a"] for row in rows)
+    levels += [level for level in distinct(row["a"] for row in rows) if level not in levels]
     styles = {**{level: next(iter(evidence.outline.styles.values())) for level in levels}, **evidence.outline.styles}
     notes = [f"In all panels: {common}." if common else "", _shown(rows), _fewer_doses(rows), _uncounted(every)]
     if len(levels) == 1 and len(groups) > 1:
@@ -496,7 +498,9 @@ def _parts(row: Row) -> list[str]:
     where = mapping(row["where"])
     held = [held_words({axis: value}) for axis, value in where.items()]
     factor = "" if where.get(CONFOUNDER, "").partition("(")[0] == row["factor"] else in_words(row["factor"])
-    return [part for part in (factor, row["layer"], row["environment"], *held, how) if part]
+    pooled = {axis: values for axis, values in mapping(row["pooled"]).items() if axis != row["axis"]}
+    means = [f"mean over {axis} {listed(list(values))}" for axis, values in pooled.items()]
+    return [part for part in (factor, row["layer"], row["environment"], *held, *means, how) if part]
 
 
 def _fewer_doses(rows: Sequence[Row]) -> str:

@@ -202,6 +202,10 @@ CAUTIONS: Mapping[Code, str | Callable[[Fields], str]] = {
         f"{count(fields['count'], 'comparison')}, added or changed after results existed, are exploratory and claim "
         "nothing. To confirm them, pre-specify them in a new run folder."
     ),
+    Code.CONTROL_FAILED: lambda fields: (
+        f"the {'A/A control differs' if fields['role'] == 'a-a' else 'positive control was not detected'} "
+        f"({fields['statement']})"
+    ),
     Code.NEAR_END_OF_SCALE: lambda fields: f"within {number(fields['margin'])} of {fields['end']:g}",
     Code.AT_CHANCE: "at chance",
     Code.LIMIT_INCONCLUSIVE: lambda fields: (

@@ -12,6 +12,7 @@ from assay.report.sentences.names import (
     label,
     named,
     place,
+    sentence_case,
     shown,
     value_of,
     where,
@@ -19,12 +20,13 @@ from assay.report.sentences.names import (
 from assay.report.sentences.reasons import reason_words
 from assay.stats.compare import NONINFERIORITY_ALPHA
 from assay.stats.exhausted import EXHAUSTED
-from assay.stats.findings import Comparison, Family, Matched, Value
+from assay.stats.findings import Comparison, Decisions, Family, Matched, Tally, Value
 from assay.stats.format import common_decimals, count, decimals, in_words, listed, number, p_value
 from assay.stats.rows import (
     FIRST_SIGN_UNDER,
     MATCHED,
     SHOWN,
+    UNCLAIMED,
     Row,
     numeric,
     over_doses,
@@ -63,6 +65,93 @@ def matched(found: Matched) -> str:
     return f"{opens} {_short(found.comparison, same=found.same)}"
 
 
+CONTROL_WORDS: Mapping[str, tuple[str, str]] = {
+    "detected": ("detected", ""),
+    "undetected": ("not detected", ". Nothing else is claimed"),
+    "no difference": ("shows no difference", ""),
+    "differs": ("differs", ". Nothing else is claimed"),
+    "untested": ("could not be tested", ""),
+}
+"""Decision on a control -> its verdict, and what follows."""
+
+
+def control(row: Row) -> str:
+    """Return what a control showed, and what follows where it failed."""
+    role = "A/A control" if text_of(row, "role") == "a-a" else "Positive control"
+    verdict, follows = CONTROL_WORDS[text_of(row, "decision")]
+    return f"{role} {verdict} ({text_of(row, 'statement')}): {_deciding(row)}{follows}."
+
+
+def primary(found: Comparison) -> str:
+    """Return the decision on a primary comparison, the interval and p that decided, and what would settle it."""
+    row, (a, b) = found.row, _sides(found.row)
+    what = f"{label(row)}{where(text_of(row, 'environment'))}"
+    margin = number(numeric(row, "margin"))
+    decision = text_of(row, "decision")
+    way, _, small = decision.partition("-")
+    verdicts = {
+        "equivalent": f"{a} and {b} are equivalent in {what} within {margin}",
+        "inconclusive": f"{what} of {a} against {b} is inconclusive{_why_open(row)}",
+    }
+    shown_way = f"{a} has a {way} {what} than {b}" + (f", but by less than {margin}" if small else "")
+    verdict = verdicts.get(decision, shown_way)
+    return f"Primary comparison. {place(row)}, {verdict}: {_deciding(row)}.{_settling(row)}"
+
+
+def _deciding(row: Row) -> str:
+    """Return `difference -0.04 [-0.07, -0.01] (97.5% interval), p = 0.01 after correction, 10 seeds`."""
+    value, low, high = (numeric(row, name) for name in ("value", "decision_low", "decision_high"))
+    if math.isnan(value):
+        return _why(row)
+    if math.isnan(low):
+        return f"difference {number(value)}, not tested ({_why(row)})"
+    places = decimals((high - low) / 2)
+    ends = f"[{number(low, places)}, {number(high, places)}]"
+    level = f"{100 * numeric(row, 'decision_level'):.3g}% interval"
+    equal = " for equivalence" if text_of(row, "decision") == "equivalent" else ""
+    tested = f"{p_value(numeric(row, 'decision_p'))}{equal} after correction"
+    return f"difference {number(value, places)} {ends} ({level}), {tested}, {seeds_of(row)}"
+
+
+def _why_open(row: Row) -> str:
+    reasons = {
+        EXHAUSTED: f" ({EXHAUSTED}: all values lie {reason_words(row.get('exhausted'))})",
+        "depends on the scale": ", since it depends on the scale",
+        UNCLAIMED: ", since a control failed",
+    }
+    return reasons.get(text_of(row, "conclusion"), "")
+
+
+def _settling(row: Row) -> str:
+    """Return the smallest margin of equivalence, and the seeds or patients that would settle an open comparison."""
+    least, seeds, patients = (numeric(row, name) for name in ("least_margin", "seeds_needed", "patients_needed"))
+    margin = "" if math.isnan(least) else f" It would be equivalent within {math.ceil(1000 * least) / 1000:.3f}."
+    if not math.isnan(seeds):
+        return f"{margin} {seeds:,.0f} seeds would settle it."
+    if not math.isnan(patients):
+        return f"{margin} More seeds alone cannot settle it; {patients:,.0f} test patients with 40 seeds would."
+    return margin
+
+
+def decisions(found: Decisions) -> str:
+    """Return how many comparisons of each role are decided, and how; controls apart."""
+    parts = [_tallied(tally) for tally in found.tallies]
+    if found.controls:
+        parts.append(f"{found.passed} of {count(found.controls, 'control')} passed")
+    return f"{sentence_case('; '.join(parts))}."
+
+
+def _tallied(tally: Tally) -> str:
+    kinds = {
+        "different": tally.different,
+        "different by less than the margin": tally.small,
+        "equivalent": tally.equivalent,
+        "inconclusive": tally.count - tally.decided,
+    }
+    counts = ", ".join(f"{number} {kind}" for kind, number in kinds.items() if number)
+    return f"{tally.decided} of {count(tally.count, f'{tally.role} comparison')} decided ({counts})"
+
+
 def difference(found: Comparison) -> str:
     """State the result of a comparison, with both recipes' values, its interval, its p and its seeds."""
     row = found.row
@@ -87,6 +176,8 @@ def difference(found: Comparison) -> str:
         return f"{called} of {a} and {b}{there} leaves no room for a difference{_exhausted(row)}: {numbers}."
     if conclusion == "inconclusive":
         return f"whether {a} and {b} differ in {called}{there} is inconclusive{_not_worse(row, a)}: {numbers}."
+    if conclusion == UNCLAIMED:
+        return f"no difference in {called} between {a} and {b}{there} is claimed: {_why(row)}."
     return f"the comparison of {a} with {b} in {called}{there} has no result: {_why(row)}."
 
 

@@ -10,6 +10,7 @@ from assay.report.sentences.reasons import cause_words, reason_words
 from assay.stats.findings import (
     AtChance,
     Comparison,
+    Decisions,
     Fall,
     FalsePositives,
     Family,
@@ -29,6 +30,12 @@ LIMIT = "What this does not show: "
 def sentence(one: Finding) -> str:
     """Return a finding as one sentence of a page or a terminal."""
     match one.details:
+        case Comparison() as found if one.kind == Kind.CONTROL:
+            return comparisons.control(found.row)
+        case Comparison() as found if one.kind == Kind.PRIMARY:
+            return comparisons.primary(found)
+        case Decisions() as found:
+            return comparisons.decisions(found)
         case Comparison() as found:
             return sentence_case(comparisons.difference(found))
         case Family() as found:

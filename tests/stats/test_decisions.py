@@ -1,0 +1,148 @@
+"""Decisions in families: corrections, deciding intervals, seeds that settle a question, controls."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from assay.core.reasons import Code, reason_of
+from assay.stats.compare import Contrast, SeedValues, contrast_seeds, decide, fixed_order, untested
+from assay.stats.decisions import alone, deciding_factors, rulings, settling, with_decisions
+from assay.stats.pooling import mean_of, with_own_seeds
+
+
+def measured(mean: float, sd: float = 0.02, seeds: int = 10, margin: float | None = 0.05) -> Contrast:
+    """A contrast over seeds alone whose differences have exactly this mean and standard deviation."""
+    drawn = np.random.default_rng(seeds).normal(size=seeds)
+    values = mean + sd * (drawn - drawn.mean()) / drawn.std(ddof=1)
+    numbers = np.arange(seeds)
+    return contrast_seeds(SeedValues(values, numbers), SeedValues(np.zeros(seeds), numbers), margin)
+
+
+def test_a_fixed_order_stops_at_the_first_comparison_that_is_not_shown() -> None:
+    found = fixed_order(np.array([0.01, 0.2, 0.001, math.nan, 0.0001]))
+    np.testing.assert_array_equal(found, [0.01, 0.2, 0.2, math.nan, 1.0])
+    family = [measured(0.06), measured(0.003), measured(0.06)]
+    conclusions = [one.conclusion for one in decide(family, correction="fixed-order")]
+    assert conclusions == [
+        "higher",
+        "inconclusive",
+        "inconclusive",
+    ]  # differences and equivalences each stop where one fails
+    assert [one.conclusion for one in decide(family)] == ["higher", "equivalent", "higher"]
+
+
+def test_the_interval_that_decided_excludes_zero_just_where_a_difference_is_shown() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        family = [measured(float(mean), 0.03) for mean in rng.normal(0, 0.03, size=4)]
+        decisions = decide(family)
+        for one, decision, ruling in zip(family, decisions, rulings(family, decisions), strict=True):
+            if decision.conclusion in ("higher", "lower"):
+                assert ruling.low * ruling.high > 0
+            elif decision.conclusion == "inconclusive":
+                assert ruling.low <= 0 <= ruling.high
+                assert ruling.least_margin > one.margin
+            else:
+                assert max(abs(ruling.low), abs(ruling.high)) < one.margin
+
+
+def test_all_that_follow_the_first_failure_of_holm_are_decided_at_its_step() -> None:
+    np.testing.assert_array_equal(deciding_factors(np.array([0.001, 0.03, 0.04, 0.02])), [4, 3, 3, 3])
+    np.testing.assert_array_equal(deciding_factors(np.array([0.001, 0.3]), "fixed-order"), [1, 1])
+
+
+def test_the_least_margin_is_where_equivalence_begins() -> None:
+    (ruling,) = rulings([measured(0.01)], decide([measured(0.01)]))
+    for factor, conclusion in ((1.001, "equivalent"), (0.999, "inconclusive")):
+        (decision,) = decide([measured(0.01, margin=factor * ruling.least_margin)])
+        assert decision.conclusion == conclusion
+
+
+def test_so_many_seeds_settle_a_question_whatever_the_truth() -> None:
+    """About 20 (sd / margin)^2 for a family of 3."""
+    found, patients = settling(measured(0.02, sd=0.05), 3)
+    assert 20 <= found <= 24
+    assert math.isnan(patients)
+    for truth in np.linspace(-0.1, 0.1, 41):
+        one = measured(float(truth), sd=0.05, seeds=int(found))
+        assert decide([one, untested(one.reason, 0.05), untested(one.reason, 0.05)])[0].conclusion != "inconclusive"
+    assert decide([measured(0.025, sd=0.05, seeds=int(found) - 4)] * 3)[0].conclusion == "inconclusive"
+
+
+def test_a_comparison_alone_in_its_group_has_the_degrees_of_freedom_of_few_seeds() -> None:
+    few = measured(0.03, seeds=3)
+    assert alone(few, others=1, size=4)
+    assert not any((alone(few, 2, 4), alone(few, 1, 1), alone(measured(0.03, seeds=5), 1, 4)))
+    assert with_own_seeds(few).p == pytest.approx(few.p)  # seeds are all of its variance here
+
+
+def test_a_mean_is_taken_within_each_seed() -> None:
+    """Differences that cancel within a seed leave no variance, which a mean of intervals would not see."""
+    rng, numbers = np.random.default_rng(3), np.arange(8)
+    moved = rng.normal(size=8)
+    zero = SeedValues(np.zeros(8), numbers)
+    first, second = (
+        contrast_seeds(SeedValues(0.1 + sign * moved + 0.01 * rng.normal(size=8), numbers), zero) for sign in (1, -1)
+    )
+    found = mean_of([first, second], 0.2)
+    both = (first.per_seed + second.per_seed) / 2
+    expected = stats.ttest_1samp(both, 0)
+    assert (found.value, found.p) == (pytest.approx(both.mean()), pytest.approx(expected.pvalue))
+    assert found.margin == 0.2
+    lost = untested(first.reason)
+    assert math.isnan(mean_of([first, lost]).value)
+
+
+# --- controls ---------------------------------------------------------------------------------------------------------
+
+
+def row(role: str, conclusion: str, **more: Any) -> dict[str, Any]:
+    expected = "lower" if role == "positive-control" else ""
+    given = {"role": role, "conclusion": conclusion, "expected": expected, "statement": role, "reason": ""}
+    return {**given, "equivalence_p": math.nan, "measure": "auroc", "value": 0.1, **more}
+
+
+@pytest.mark.parametrize(
+    ("control", "decision", "claimed"),
+    [
+        (row("positive-control", "lower"), "detected", True),
+        (row("positive-control", "higher"), "undetected", False),
+        (row("positive-control", "inconclusive"), "undetected", False),
+        (row("positive-control", "undefined"), "undetected", False),
+        (row("a-a", "inconclusive"), "no difference", True),
+        (row("a-a", "equivalent"), "no difference", True),
+        (row("a-a", "higher"), "differs", False),
+        (row("a-a", "undefined"), "untested", True),
+    ],
+)
+def test_nothing_is_claimed_where_a_control_failed(control: dict[str, Any], decision: str, claimed: bool) -> None:
+    primary, found = with_decisions([row("primary", "higher"), control])
+    assert found["decision"] == decision
+    assert (primary["decision"], primary["conclusion"]) == (
+        ("higher", "higher") if claimed else ("inconclusive", "not claimed")
+    )
+    assert (Code.CONTROL_FAILED in reason_of(primary)) is not claimed
+    json.loads(primary["reason"] or "[]")
+
+
+@pytest.mark.parametrize(
+    ("conclusion", "equivalence_p", "decision"),
+    [
+        ("higher", 0.5, "higher"),
+        ("lower", 0.01, "lower-small"),
+        ("equivalent", 0.01, "equivalent"),
+        ("inconclusive", 0.5, "inconclusive"),
+        ("depends on the scale", 0.5, "inconclusive"),
+        ("scale exhausted", 0.01, "inconclusive"),
+        ("undefined", math.nan, "inconclusive"),
+    ],
+)
+def test_a_decision_is_one_of_four_words(conclusion: str, equivalence_p: float, decision: str) -> None:
+    (found,) = with_decisions([row("primary", conclusion, equivalence_p=equivalence_p)])
+    assert found["decision"] == decision
