@@ -1,6 +1,6 @@
 """Do primary and secondary families claim what they promise, and does a settled question end in a decision?
 
-    python benchmarks/decision_simulation.py --worlds 4000 --out docs/results/decision-simulation.csv
+    python benchmarks/decision_simulation.py --worlds 2000 --out docs/results/decision-simulation.csv
 
 Families as a study names them: primary families of 1, 2 and 4 whose contrasts are of several measures (each alone in
 its pooling group) or of one, and secondary families of 8. A mean over recipes has its own variance, as a family of 1.

@@ -20,7 +20,7 @@ from assay.report.sentences.names import (
 from assay.report.sentences.reasons import reason_words
 from assay.stats.compare import NONINFERIORITY_ALPHA
 from assay.stats.exhausted import EXHAUSTED
-from assay.stats.findings import Comparison, Decisions, Family, Matched, Tally, Value
+from assay.stats.findings import Comparison, Decided, Decisions, Family, Matched, Tally, Value
 from assay.stats.format import common_decimals, count, decimals, in_words, listed, number, p_value
 from assay.stats.rows import (
     FIRST_SIGN_UNDER,
@@ -28,6 +28,7 @@ from assay.stats.rows import (
     SHOWN,
     UNCLAIMED,
     Row,
+    mapping,
     numeric,
     over_doses,
     text_of,
@@ -82,13 +83,26 @@ def control(row: Row) -> str:
     return f"{role} {verdict} ({text_of(row, 'statement')}): {_deciding(row)}{follows}."
 
 
+WAYS: Mapping[str, tuple[str, bool]] = {
+    Decided.HIGHER: ("higher", False),
+    Decided.LOWER: ("lower", False),
+    Decided.HIGHER_SMALL: ("higher", True),
+    Decided.LOWER_SMALL: ("lower", True),
+}
+"""Decision on a difference -> its direction, and whether it is less than the margin."""
+
+
 def primary(found: Comparison) -> str:
     """Return the decision on a primary comparison, the interval and p that decided, and what would settle it."""
     row, (a, b) = found.row, _sides(found.row)
-    what = f"{label(row)}{where(text_of(row, 'environment'))}"
+    means = [
+        f"{axis} {listed(list(values))}" for axis, values in mapping(row.get("pooled")).items() if axis != row["axis"]
+    ]
+    over = f" (mean over {listed(means)})" if means else ""
+    what = f"{label(row)}{where(text_of(row, 'environment'))}{over}"
     margin = number(numeric(row, "margin"))
     decision = text_of(row, "decision")
-    way, _, small = decision.partition("-")
+    way, small = WAYS.get(decision, ("", False))
     verdicts = {
         "equivalent": f"{a} and {b} are equivalent in {what} within {margin}",
         "inconclusive": f"{what} of {a} against {b} is inconclusive{_why_open(row)}",
