@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import timm
+import torch
 from safetensors.torch import save_file
 from tests.worlds.files import blob, noise, save, write_table
+from tests.worlds.public import nih, nodule, write_series
 
 LITE0 = ("tf_efficientnet_lite0.imagenet",)
 XCEPTION = ("legacy_xception.imagenet", "legacy_xception.dermoscopy-ft")
@@ -17,7 +19,10 @@ XCEPTION = ("legacy_xception.imagenet", "legacy_xception.dermoscopy-ft")
 
 def write_assets(root: Path) -> Path:
     """Write every set and every file of weights. Factors are crossed with the target, so that any tie can be chosen."""
-    for write in (_chest_xray, _dermoscopy, _foot_ulcer, _fundus, _lung_nodule, _polyp, _weights):
+    for write in (
+        *(_chest_xray, _dermoscopy, _foot_ulcer, _fundus, _lung_nodule, _polyp, _weights),
+        *(_chest_xray14, _dfuc2022, _endoscopy, _lidc_idri, _radimagenet, _retinopathy),
+    ):
         write(root)
     return root
 
@@ -102,3 +107,77 @@ def _weights(root: Path) -> None:
         for number, name in enumerate(names):
             tensors = {key: (tensor + number).half() for key, tensor in network.state_dict().items()}
             save_file(tensors, root / "weights" / f"{name}.safetensors")
+
+
+# Sets of the studies for whoever has them, which ASSETS does not hold.
+
+
+def _chest_xray14(root: Path) -> None:
+    """NIH ChestX-ray14 as published, an image per patient."""
+    labels = ("Mass", "Atelectasis", "No Finding", "No Finding")
+    cells = [*product(labels, "FM", ("PA", "AP"))] * 48
+    rows = [
+        (f"{at:08}_000.png", label, 0, at, f"{20 + at % 60:03}Y", sex, view)
+        for at, (label, sex, view) in enumerate(cells, start=1)
+    ]
+    folder = nih(root / "ChestX-ray14", rows=rows)
+    for name, part in (("train_val_list", rows[: 3 * len(rows) // 4]), ("test_list", rows[3 * len(rows) // 4 :])):
+        (folder / f"{name}.txt").write_text("\n".join(row[0] for row in part), encoding="utf-8")
+
+
+def _lidc_idri(root: Path) -> None:
+    """Twenty patients with two benign and two malignant nodules each, on one slice."""
+    corners = [(8, 8, 1), (44, 8, 5), (8, 44, 5), (44, 44, 1)]
+    for patient in range(1, 21):
+        drawn = [nodule(x, y, 4 + patient % 3, (0,), malignancy=rating) for x, y, rating in corners]
+        write_series(root / "LIDC-IDRI", patient, [drawn], slices=1)
+
+
+def _endoscopy(root: Path) -> None:
+    """HyperKvasir's polyps and EndoTect's frames, of which every third is lesion-free."""
+    for name, count in (("hyperkvasir", 40), ("endotect", 12)):
+        rows: list[Sequence[object]] = [["image", "mask"]]
+        for at in range(count):
+            files = [f"{name}/{kind}/{at}.png" for kind in ("images", "masks")]
+            empty = name == "endotect" and at % 3 == 0
+            save(root / "endoscopy" / files[0], noise(at + 1000 * (name == "endotect"), side=64, channels=3)[:48])
+            save(root / "endoscopy" / files[1], _wide(np.zeros_like(blob()) if empty else blob(width=4 + at % 5)))
+            rows.append(files)
+        write_table(root / "endoscopy" / f"{name}.csv", rows)
+
+
+def _dfuc2022(root: Path) -> None:
+    for at in range(30):
+        place = root / "DFUC2022" / "DFUC2022_train_release"
+        save(place / "DFUC2022_train_images" / f"{100000 + at}.jpg", noise(at, side=64, channels=3)[:48])
+        save(place / "DFUC2022_train_masks" / f"{100000 + at}.png", _wide(blob(width=4 + at % 5)))
+
+
+def _wide(mask: np.ndarray) -> np.ndarray:
+    """A mask of 16 px as one of 64 x 48."""
+    return np.kron(mask, np.ones((4, 4), dtype=np.uint8))[:48]
+
+
+def _retinopathy(root: Path) -> None:
+    """EyePACS with both eyes of 100 patients, and the two tables of Messidor without patients."""
+    folder = root / "diabetic-retinopathy"
+    eyes = [(f"eyepacs/{at // 2}_{('left', 'right')[at % 2]}.jpeg", at // 2 % 2, at // 2) for at in range(200)]
+    write_table(folder / "eyepacs.csv", [["image", "referable", "patient"], *eyes])
+    for name in ("messidor", "messidor2"):
+        rows = [[f"{name}/{at}.tif", at % 2] for at in range(20)]
+        write_table(folder / f"{name}.csv", [["image", "referable"], *rows])
+        eyes += [(str(image), 0, 0) for image, _ in rows]
+    for at, (image, *_) in enumerate(eyes):
+        save(folder / image, noise(at, side=24, channels=3))
+
+
+def _radimagenet(root: Path) -> None:
+    """A ResNet-50 under the names of RadImageNet's PyTorch file: the children of a network by number."""
+    network = timm.create_model("resnet50", num_classes=0)
+    numbers = {name: str(at) for at, (name, _) in enumerate(network.named_children())}
+    tensors = {
+        f"backbone.{numbers[key.partition('.')[0]]}.{key.partition('.')[2]}": tensor.half()
+        for key, tensor in network.state_dict().items()
+    }
+    (root / "weights" / "RadImageNet").mkdir(parents=True)
+    torch.save(tensors, root / "weights" / "RadImageNet" / "ResNet50.pt")
