@@ -28,7 +28,7 @@ from assay.data.dataset import Card
 from assay.execution.plan import Plan
 from assay.shifts.environment import Achieved, Environment
 from assay.shifts.population import Population
-from assay.spec.schema import RecipePoint
+from assay.spec.schema import ENVIRONMENT, RecipePoint
 from assay.store.files import ALTERED, REMADE, Row, read_checked_json, write_checked_json
 from assay.store.folder import RunFolder
 from assay.store.migrations import migrated
@@ -112,7 +112,12 @@ def describe(gathered: Gathered, population: Population) -> Described:
 
 def _worst_groups(gathered: Gathered) -> dict[tuple[str, int, str, Group], list[int]]:
     spec = gathered.plan.spec
-    stated = {(one.environment, OF_WORST_GROUP[one.measure]) for one in spec.contrasts if one.measure in OF_WORST_GROUP}
+    stated = {
+        (environment, OF_WORST_GROUP[one.measure])
+        for one in spec.contrasts
+        if one.measure in OF_WORST_GROUP
+        for environment in one.mean_over.get(ENVIRONMENT, (one.environment,))
+    }
     return {
         (point.label, seed, environment, place): gathered.folds.members(point, seed, environment, place).tolist()
         for environment, measure in sorted(stated)

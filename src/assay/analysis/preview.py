@@ -219,17 +219,25 @@ def detectable_differences(spec: StudySpec, population: Population) -> list[dict
     family = [pair for stated in spec.contrasts for pair in pairs(stated, spec.points, tuple(spec.axes))]
     groups = [pooling_group(pair.stated) for pair in family]
     return [
-        _entry(pair, spec, population, len(family), groups.count(group))
+        _entry(pair.single[0], pair.statement, spec, population, _corrected(pair, family), groups.count(group))
         for pair, group in zip(family, groups, strict=True)
     ]
 
 
+def _corrected(pair: Pair, every: Sequence[Pair]) -> int:
+    """Count the comparisons that a comparison is corrected with, itself included."""
+    rule = pair.stated.family
+    if pair.stated.role == "positive-control" or (rule is not None and rule.correction == "fixed-order"):
+        return 1
+    return sum(other.stated.family_name == pair.stated.family_name for other in every)
+
+
 def _entry(
-    pair: Pair, spec: StudySpec, population: Population, family: int, group: int
+    pair: Pair, statement: str, spec: StudySpec, population: Population, family: int, group: int
 ) -> dict[str, str | float | None]:
     stated = pair.stated
     entry: dict[str, str | float | None] = {
-        "statement": pair.statement,
+        "statement": statement,
         "measure": stated.measure,
         "detectable": None,
         "reason": "",

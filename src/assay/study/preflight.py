@@ -136,7 +136,9 @@ def check_measurable(spec: StudySpec, population: Population) -> None:
     fold of the first seed. Which images show a lesion is known where that is the target.
     """
     point, found = spec.points[0], dict[str, tuple[int, ...]]()
-    for stated in spec.contrasts:
+    each = [one.stated for stated in spec.contrasts for pair in pairs(stated, spec.points, tuple(spec.axes))
+            for one in pair.single]  # fmt: skip
+    for stated in each:
         among = COMPARED[stated.measure].among if stated.measure in COMPARED else ""
         name = stated.environment
         unknown = among != "both" and population.classes != LESION.levels
