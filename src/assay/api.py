@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
 
+    from assay.analysis.predictions import Compared
     from assay.models.ref import Model
     from assay.spec import schema
     from assay.study.finished import Result
@@ -32,6 +33,62 @@ def load(source: str | Path | Mapping[str, Any], *, scale: str | None = None) ->
     study = Study(source if isinstance(source, Mapping) else str(source), scale=scale)
     _ = study.spec
     return study
+
+
+def compare(
+    y_true: Sequence[object],
+    y_score: Sequence[float],
+    *,
+    groups: Sequence[object],
+    images: Sequence[object],
+    seeds: Sequence[object],
+    patients: Sequence[object] | None = None,
+    folds: Sequence[object] | None = None,
+    against: str = "",
+    measure: str = "auroc",
+    margin: float | None = None,
+    positive: str = "",
+    threshold: float = 0.5,
+) -> Compared:
+    """Compare predictions that were made elsewhere, as the contrasts of a study are.
+
+    All sequences have one entry per image, recipe and seed.
+
+    Args:
+        y_true: Class of the image; two classes.
+        y_score: Probability of the positive class, or log-odds.
+        groups: Recipe, such as the loss.
+        images: Image, by which seeds and recipes are paired.
+        seeds: Seed of the training, by which recipes are paired.
+        patients: Patient; each image is one where None.
+        folds: Fold whose model answered.
+        against: The reference; the first recipe if empty.
+        measure: A measure of classification, see `assay list measure`.
+        margin: Largest difference that does not matter, in units of the measure.
+        positive: Name of the positive class; not needed where the classes are 0 and 1.
+        threshold: Probability from which an image is called positive.
+
+    Returns:
+        Estimates and comparisons, as tuples of rows.
+
+    Raises:
+        DataError: Entries contradict each other.
+        SpecError: A name is unknown.
+    """
+    from assay.analysis.predictions import compare_panels, from_arrays
+
+    made = from_arrays(
+        list(y_true),
+        list(y_score),
+        list(groups),
+        list(images),
+        list(seeds),
+        None if patients is None else list(patients),
+        None if folds is None else list(folds),
+        positive=positive,
+        threshold=threshold,
+    )
+    return compare_panels(made.panels, str(against) or next(iter(made.panels)), measure, margin, made.notes)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,375 @@
+"""Compare predictions of models that were made elsewhere: a row per image, recipe and seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.special import logit
+
+from assay.core.errors import DataError, SpecError, unknown_name
+from assay.core.files import is_file
+from assay.core.measures import label_of
+from assay.data.files.table import Table, read_table
+from assay.stats.compare import contrast, decide
+from assay.stats.decisions import rulings
+from assay.stats.estimate import estimate
+from assay.stats.measures import COMPUTED
+from assay.stats.panel import Panel
+from assay.stats.pooling import pooled
+from assay.store.files import Row
+
+LEAST = 1e-12
+"""Probabilities are held this far from 0 and 1, where log-odds are infinite."""
+_MOST_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Names of the columns of a file of predictions.
+
+    Attributes:
+        by: Compared recipes, such as `loss`.
+        score: Probability of the positive class, or any number that rises with it.
+        target: The class.
+        seed: The seed of the training.
+        image: The image, by which seeds and recipes are paired.
+        patient: The patient; each image is one where the file has no such column.
+        fold: The fold whose model answered; the file need not have it.
+    """
+
+    by: str
+    score: str = "score"
+    target: str = "target"
+    seed: str = "seed"
+    image: str = "image"
+    patient: str = "patient"
+    fold: str = "fold"
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Predictions of several recipes on the same images.
+
+    Attributes:
+        panels: Recipe -> its outputs.
+        positive: Name of the positive class.
+        notes: What was assumed of the file.
+    """
+
+    panels: Mapping[str, Panel]
+    positive: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Estimates of every recipe and its comparisons with a reference.
+
+    Attributes:
+        estimates: A row per recipe: `recipe`, `value`, `low`, `high`, `seeds`, `images`, `patients`, `reason`.
+        contrasts: A row per comparison, corrected by Holm over all; see `compare_panels`.
+        notes: What was assumed of the data.
+    """
+
+    measure: str
+    against: str
+    estimates: tuple[Row, ...]
+    contrasts: tuple[Row, ...]
+    notes: tuple[str, ...] = field(default=())
+
+
+def compare_panels(
+    panels: Mapping[str, Panel], against: str, measure: str, margin: float | None = None, notes: Sequence[str] = ()
+) -> Compared:
+    """Estimate a measure of every recipe and compare each with a reference, as a study's contrasts are.
+
+    Differences are paired by seed and by patient. The seeds' part of their variance is moderated over all of them, and
+    p-values are corrected by Holm (docs/statistics.md).
+
+    Args:
+        panels: Recipe -> its outputs.
+        against: The reference.
+        measure: A measure of classification, such as `auroc`.
+        margin: Largest difference that does not matter, in units of the measure; None tests no equivalence.
+        notes: What was assumed of the data.
+
+    Returns:
+        Contrasts have `a`, `b`, `value` (a - b), `low`, `high` (95%), `p`, `p_holm`, `margin`, `equivalence_p`,
+        `conclusion`, the interval that decided with its level and p-value (`decided_low` and so on), `least_margin` (at
+        which it would be equivalent), `seeds_needed` (to settle it), `seeds`, `patients` and `reason`.
+
+    Raises:
+        SpecError: There is no such recipe or measure, or nothing to compare.
+    """
+    allowed = [name for name, one in COMPUTED.items() if not one.maps]
+    if measure not in allowed:
+        raise SpecError(unknown_name("measure of classification", measure, allowed))
+    if against not in panels:
+        raise SpecError(unknown_name("reference", against, tuple(panels)))
+    if len(panels) < 2:
+        raise SpecError(f"there is one recipe, '{against}', and nothing to compare it with")
+    if margin is not None and not margin > 0:
+        raise SpecError(f"margin {margin}: expected a number above 0")
+    names = [name for name in panels if name != against]
+    family = pooled([contrast(panels[name], panels[against], measure, margin) for name in names])
+    decisions = decide(family)
+    rows = [
+        {
+            "a": name,
+            "b": against,
+            "measure": measure,
+            "value": one.value,
+            "low": one.low,
+            "high": one.high,
+            "p": one.p,
+            "p_holm": decision.p_holm,
+            "margin": one.margin,
+            "equivalence_p": decision.equivalence_p_holm,
+            "decided_level": ruling.level,
+            "decided_low": ruling.low,
+            "decided_high": ruling.high,
+            "decided_p": ruling.p,
+            "conclusion": decision.conclusion,
+            "least_margin": ruling.least_margin,
+            "seeds_needed": ruling.seeds_needed,
+            "seeds": one.seeds,
+            "patients": one.paired_patients,
+            "reason": str(one.reason),
+        }
+        for name, one, decision, ruling in zip(names, family, decisions, rulings(family, decisions), strict=True)
+    ]
+    return Compared(
+        measure, against, tuple(_estimate(*one, measure) for one in panels.items()), tuple(rows), tuple(notes)
+    )
+
+
+def _estimate(recipe: str, panel: Panel, measure: str) -> Row:
+    found = estimate(panel, measure)
+    return {
+        "recipe": recipe,
+        "measure": measure,
+        "value": found.value,
+        "low": found.low,
+        "high": found.high,
+        "seeds": len(panel.scores),
+        "images": len(panel.target),
+        "patients": len(np.unique(panel.patient)),
+        "reason": str(found.reason),
+    }
+
+
+def read_predictions(path: Path, columns: Columns, *, positive: str = "", threshold: float = 0.5) -> Predictions:
+    """Read a CSV with a row per image, recipe and seed.
+
+    Args:
+        path: The file.
+        columns: Names of its columns.
+        positive: Name of the positive class; found where the classes are 0 and 1.
+        threshold: Probability from which an image is called positive.
+
+    Raises:
+        DataError: The file cannot be read, or holds a row twice, an image of two targets, or a score that is no number.
+        SpecError: A column is missing, or the positive class is not known.
+    """
+    if not is_file(path):
+        raise DataError(f"there is no file {path}")
+    table = read_table(path, columns.image)
+    if table.problems:
+        named = "; ".join(str(one) for one in table.problems[:_MOST_NAMED])
+        raise DataError(f"{path.name}: {len(table.problems)} lines cannot be read: {named}")
+    given = {name: table.column(name, "predictions") for name in (columns.by, columns.score, columns.target)}
+    header = set(table.header)
+    notes: list[str] = []
+
+    def optional(name: str, default: Sequence[str], note: str) -> Sequence[str]:
+        if name in header:
+            return table.column(name, "predictions")
+        notes.append(note)
+        return default
+
+    count = len(given[columns.by])
+    images = table.column(columns.image, "predictions")
+    return from_arrays(
+        y_true=given[columns.target],
+        y_score=[_number(text, table, line) for text, line in zip(given[columns.score], table.numbers, strict=True)],
+        groups=given[columns.by],
+        images=images,
+        seeds=optional(columns.seed, ["0"] * count, f"no column '{columns.seed}': one seed each"),
+        patients=optional(columns.patient, images, f"no column '{columns.patient}': each image counts as a patient"),
+        folds=table.column(columns.fold, "predictions") if columns.fold in header else None,
+        positive=positive,
+        threshold=threshold,
+        notes=notes,
+    )
+
+
+def _number(text: str, table: Table, line: int) -> float:
+    try:
+        value = float(text.replace(",", ".") if table.comma else text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise DataError(f"{table.name}:{line}: score '{text[:40]}' is not a finite number")
+    return value
+
+
+def from_arrays(
+    y_true: Sequence[object],
+    y_score: Sequence[float],
+    groups: Sequence[object],
+    images: Sequence[object],
+    seeds: Sequence[object],
+    patients: Sequence[object] | None = None,
+    folds: Sequence[object] | None = None,
+    *,
+    positive: str = "",
+    threshold: float = 0.5,
+    notes: Sequence[str] = (),
+) -> Predictions:
+    """Return predictions from one entry per image, recipe and seed.
+
+    Args:
+        y_true: Class of the image; two classes.
+        y_score: Probability of the positive class, or any number that rises with it, such as log-odds.
+        groups: Recipe.
+        images: Image, by which seeds and recipes are paired.
+        seeds: Seed of the training.
+        patients: Patient; each image is one where None.
+        folds: Fold whose model answered. Pairs of an AUROC are then taken within folds.
+        positive: Name of the positive class; found where the classes are 0 and 1.
+        threshold: Probability from which an image is called positive.
+        notes: Assumptions that were made before.
+
+    Raises:
+        DataError: Entries contradict each other.
+        SpecError: The positive class is not known, or there are not two classes.
+    """
+    arrays = {"y_true": y_true, "y_score": y_score, "groups": groups, "images": images, "seeds": seeds}
+    arrays |= {"patients": patients} if patients is not None else {}
+    arrays |= {"folds": folds} if folds is not None else {}
+    lengths = {name: len(one) for name, one in arrays.items()}
+    if len(set(lengths.values())) > 1 or not lengths["groups"]:
+        raise DataError(f"expected one entry per prediction everywhere, and there are {lengths}")
+    classes, class_of = _codes(y_true)
+    named = _positive(classes, positive)
+    image_names, image = _codes(images)
+    _, patient = _codes(images if patients is None else patients)
+    group_names, group = _codes(groups)
+    seed_names, seed = _codes(seeds)
+    target = (class_of == classes.index(named)).astype(np.int64)
+    of_image = {
+        "target": _same(image, target, image_names, "targets"),
+        "patient": _same(image, patient, image_names, "patients"),
+    }
+    score = np.asarray(y_score, dtype=np.float64)
+    if not np.isfinite(score).all():
+        raise DataError(f"{int((~np.isfinite(score)).sum())} scores are not finite numbers")
+    said = list(notes)
+    if score.min() >= 0 and score.max() <= 1:
+        odds = logit(np.clip(score, LEAST, 1 - LEAST))
+    else:
+        odds = score
+        said.append("scores are not all between 0 and 1: taken as log-odds")
+    fold = None if folds is None else _codes(folds)[1]
+    panels: dict[str, Panel] = {}
+    for code, name in enumerate(group_names):
+        here = group == code
+        panels[name], lost = _panel(here, odds, image, seed, fold, of_image, seed_names, image_names, name, threshold)
+        if lost:
+            said.append(f"{name}: {lost} predictions are missing, of images that other seeds or recipes have")
+    return Predictions(panels, named, tuple(said))
+
+
+def _panel(
+    here: Bool[np.ndarray, " n"],
+    odds: Float[np.ndarray, " n"],
+    image: Int[np.ndarray, " n"],
+    seed: Int[np.ndarray, " n"],
+    fold: Int[np.ndarray, " n"] | None,
+    of_image: Mapping[str, Int[np.ndarray, " i"]],
+    seed_names: Sequence[str],
+    image_names: Sequence[str],
+    name: str,
+    threshold: float,
+) -> tuple[Panel, int]:
+    """Return the panel of one recipe, and how many predictions it lacks."""
+    own = np.unique(seed[here])
+    shape = len(own), len(image_names)
+    at = np.searchsorted(own, seed[here]), image[here]
+    counted = np.zeros(shape, dtype=np.int64)
+    np.add.at(counted, at, 1)
+    if (counted > 1).any():
+        s, i = (int(place) for place in np.argwhere(counted > 1)[0])
+        raise DataError(
+            f"{int((counted > 1).sum())} predictions are there twice, such as image '{image_names[i]}' of '{name}', "
+            f"seed {seed_names[own[s]]}: give one row per image, recipe and seed"
+        )
+    scores, folds = np.zeros((*shape, 1)), np.zeros(shape, dtype=np.int64)
+    scores[at] = odds[here][:, None]
+    if fold is not None:
+        folds[at] = fold[here]
+    tested = counted == 1
+    panel = Panel(
+        scores,
+        of_image["target"],
+        of_image["patient"],
+        fold=None if fold is None else folds,
+        tested=None if tested.all() else tested,
+        thresholds=np.full(shape[0], threshold),
+        seeds=own,
+    )
+    return panel, int((~tested).sum())
+
+
+def _codes(values: Sequence[object]) -> tuple[list[str], Int[np.ndarray, " n"]]:
+    """Return the distinct values as text, in the order in which they come first, and the place of each entry."""
+    places: dict[str, int] = {}
+    codes = np.array([places.setdefault(_text(value), len(places)) for value in values], dtype=np.int64)
+    return list(places), codes
+
+
+def _text(value: object) -> str:
+    """Return 1, 1.0 and True as `1`."""
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, float) and value.is_integer():  # a NumPy float64 is one
+        return str(int(value))
+    return str(value).strip()
+
+
+def _positive(classes: Sequence[str], positive: str) -> str:
+    if len(classes) != 2:
+        shown = ", ".join(sorted(classes)[:_MOST_NAMED])
+        raise SpecError(
+            f"the target has {len(classes)} classes ({shown}): give two, such as one class against the rest"
+        )
+    if positive:
+        if positive not in classes:
+            raise SpecError(unknown_name("positive class", positive, sorted(classes)))
+        return positive
+    if set(classes) == {"0", "1"}:
+        return "1"
+    raise SpecError(f"the target is {' or '.join(sorted(classes))}: say which is positive")
+
+
+def _same(
+    image: Int[np.ndarray, " n"], value: Int[np.ndarray, " n"], names: Sequence[str], what: str
+) -> Int[np.ndarray, " i"]:
+    """Return the value of each image, which all of its rows must share."""
+    found = np.full(len(names), -1)
+    found[image] = value
+    differing = np.unique(image[found[image] != value])
+    if len(differing):
+        shown = ", ".join(f"'{names[i]}'" for i in differing[:_MOST_NAMED])
+        raise DataError(f"{len(differing)} images have several {what}, such as {shown}")
+    return found
+
+
+def title(found: Compared) -> str:
+    """Return the heading of a comparison: `AUROC against cross-entropy`."""
+    return f"{label_of(found.measure)} against {found.against}"

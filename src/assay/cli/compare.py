@@ -1,0 +1,83 @@
+"""`assay compare`: predictions of models that were made elsewhere."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from assay.analysis.predictions import Columns, Compared, compare_panels, read_predictions, title
+from assay.report.sentences.reasons import reason_words
+from assay.stats.format import p_value, with_interval
+from assay.store.files import Row
+
+
+def compare_command(
+    path: Path,
+    columns: Columns,
+    *,
+    against: str,
+    measure: str,
+    margin: float | None,
+    positive: str,
+    threshold: float,
+    json: bool,
+) -> None:
+    """Print estimates and comparisons of a file of predictions.
+
+    Args:
+        path: The file.
+        columns: Names of its columns.
+        against: The reference; the first recipe of the file if empty.
+        measure: What is compared.
+        margin: Largest difference that does not matter.
+        positive: Name of the positive class.
+        threshold: Probability from which an image is called positive.
+        json: Print JSON.
+
+    Raises:
+        DataError: The file cannot be used.
+        SpecError: A name is unknown.
+    """
+    read = read_predictions(path, columns, positive=positive, threshold=threshold)
+    found = compare_panels(read.panels, against or next(iter(read.panels)), measure, margin, read.notes)
+    if json:
+        rows = {"estimates": _plain(found.estimates), "contrasts": _plain(found.contrasts)}
+        print(jsonlib.dumps({**rows, "notes": list(found.notes)}, indent=1))
+        return
+    for note in found.notes:
+        print(note, file=sys.stderr)
+    for line in lines(found):
+        print(line)
+
+
+def lines(found: Compared) -> list[str]:
+    """Return the comparison as lines of text: the decisions first, then the values of every recipe."""
+    width = max(len(str(row["recipe"])) for row in found.estimates)
+    made = [title(found)]
+    for row in found.contrasts:
+        made.append(f"  {row['a']:<{width}}  {_decision(row)}")
+    made.append("values")
+    for row in found.estimates:
+        value = with_interval(row["value"], row["low"], row["high"])
+        counted = f"{row['seeds']} seeds, {row['images']:,} images of {row['patients']:,} patients"
+        made.append(f"  {row['recipe']:<{width}}  {value}, {counted}")
+    return made
+
+
+def _decision(row: Row) -> str:
+    """Return the decision in words, with the interval and the p-value that decided."""
+    if row["conclusion"] == "undefined":
+        return f"not tested: {reason_words(row['reason'])}"
+    value = with_interval(row["value"], row["decided_low"], row["decided_high"])
+    within = f" within {row['margin']:g}" if row["conclusion"] == "equivalent" else ""
+    said = f"{row['conclusion']}{within}: {value}, {100 * row['decided_level']:.3g}% CI, {p_value(row['decided_p'])}"
+    if row["conclusion"] == "inconclusive" and not math.isnan(row["seeds_needed"]):
+        return f"{said}; about {row['seeds_needed']:.0f} seeds would settle it"
+    return said
+
+
+def _plain(rows: Sequence[Row]) -> list[Row]:
+    return [{key: None if value != value else value for key, value in row.items()} for row in rows]

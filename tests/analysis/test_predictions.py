@@ -1,0 +1,167 @@
+"""Predictions made elsewhere are compared as a study's contrasts are."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+import assay
+from assay.analysis.predictions import Columns, compare_panels, from_arrays, read_predictions
+from assay.core.errors import DataError, SpecError
+from assay.stats.compare import contrast, decide
+from assay.stats.panel import Panel
+from assay.stats.pooling import pooled
+
+IMAGES, SEEDS = 120, 5
+BY = Columns(by="loss")
+
+
+def odds(seed: int = 0) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """Log-odds [seeds, images] of three recipes; `copy` is the reference with noise, `worse` knows less."""
+    rng = np.random.default_rng(seed)
+    target = np.repeat(rng.integers(0, 2, IMAGES // 2), 2)
+    patient = np.repeat(np.arange(IMAGES // 2), 2)
+    base = 2 * target + rng.normal(size=IMAGES)
+    made = {
+        name: base * share + rng.normal(scale=0.3, size=(SEEDS, IMAGES))
+        for name, share in (("reference", 1.0), ("copy", 1.0), ("worse", 0.1))
+    }
+    return made, target, patient
+
+
+def entries() -> dict[str, list[Any]]:
+    made, target, patient = odds()
+    rows = [
+        (name, seed, image, target[image], patient[image], made[name][seed, image])
+        for name in made
+        for seed in range(SEEDS)
+        for image in range(IMAGES)
+    ]
+    names = ("groups", "seeds", "images", "y_true", "patients", "y_score")
+    return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def rows_of_file() -> list[dict[str, Any]]:
+    given = entries()
+    names = {"groups": "loss", "seeds": "seed", "images": "image", "y_true": "target", "patients": "patient"}
+    columns = {names[key]: value for key, value in given.items() if key in names}
+    columns["score"] = [1 / (1 + np.exp(-value)) for value in given["y_score"]]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def test_the_rows_are_those_of_the_contrasts_of_a_study() -> None:
+    made, target, patient = odds()
+    panels = {name: Panel(one[:, :, None], target, patient) for name, one in made.items()}
+    family = pooled([contrast(panels[name], panels["reference"], "auroc", 0.05) for name in ("copy", "worse")])
+    decisions = decide(family)
+    found = assay.compare(**entries(), measure="auroc", margin=0.05)
+    for row, one, decision in zip(found.contrasts, family, decisions, strict=True):
+        assert (row["value"], row["low"], row["high"]) == pytest.approx((one.value, one.low, one.high), abs=1e-12)
+        assert row["p_holm"] == pytest.approx(decision.p_holm, abs=1e-12)
+        assert row["conclusion"] == decision.conclusion
+    assert [row["conclusion"] for row in found.contrasts] == ["equivalent", "lower"]
+    for row in found.estimates:
+        expected = np.mean([roc_auc_score(target, scores) for scores in made[row["recipe"]]])
+        assert row["value"] == pytest.approx(expected, abs=1e-12)
+        assert (row["seeds"], row["images"], row["patients"]) == (SEEDS, IMAGES, IMAGES // 2)
+
+
+def test_a_file_gives_what_arrays_give_in_any_order_of_its_rows(tmp_path: Path) -> None:
+    rows = rows_of_file()
+    rows = [rows[i] for i in np.random.default_rng(1).permutation(len(rows))]
+    read = read_predictions(write(tmp_path / "p.csv", rows), BY)
+    found = compare_panels(read.panels, "reference", "auroc")
+    expected = assay.compare(**entries(), against="reference")
+    values = {row["a"]: (row["value"], row["p_holm"]) for row in expected.contrasts}
+    assert {row["a"]: (row["value"], row["p_holm"]) for row in found.contrasts} == {
+        name: pytest.approx(value, abs=1e-9) for name, value in values.items()
+    }
+    assert found.notes == ()
+
+
+def test_folds_are_kept_apart() -> None:
+    """Scores of the second fold are shifted: across folds the ranks are wrong, within each they are right."""
+    given = entries()
+    folds = [image % 2 for image in given["images"]]
+    shifted = [score + 100 * fold for score, fold in zip(given["y_score"], folds, strict=True)]
+    plain = assay.compare(**{**given, "y_score": shifted})
+    apart = assay.compare(**{**given, "y_score": shifted}, folds=folds)
+    assert apart.estimates[0]["value"] > plain.estimates[0]["value"] + 0.1
+
+
+def test_without_patients_each_image_is_one_and_a_file_says_so(tmp_path: Path) -> None:
+    rows = [{key: value for key, value in row.items() if key != "patient"} for row in rows_of_file()]
+    read = read_predictions(write(tmp_path / "p.csv", rows), BY)
+    assert len(np.unique(read.panels["copy"].patient)) == IMAGES
+    assert any("each image counts as a patient" in note for note in read.notes)
+
+
+def test_predictions_that_are_missing_are_counted() -> None:
+    given = entries()
+    cut = {name: values[:-7] for name, values in given.items()}
+    found = assay.compare(**cut)
+    assert any("worse: 7 predictions are missing" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"groups": lambda g: ["only"] * len(g)}, DataError, "predictions are there twice"),
+        ({"seeds": lambda g: g[:-1]}, DataError, "one entry per prediction"),
+        ({"y_true": lambda g: [1 - g[0], *g[1:]]}, DataError, "1 images have several targets, such as '0'"),
+        ({"patients": lambda g: [99, *g[1:]]}, DataError, "1 images have several patients"),
+        ({"y_score": lambda g: [float("nan"), *g[1:]]}, DataError, "1 scores are not finite"),
+        (
+            {"y_true": lambda g: ["ill" if one else "well" for one in g]},
+            SpecError,
+            "ill or well: say which is positive",
+        ),
+        ({"y_true": lambda g: [1] * len(g)}, SpecError, "the target has 1 classes"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(change: dict[str, Any], error: type[Exception], message: str) -> None:
+    given = entries()
+    with pytest.raises(error, match=message):
+        assay.compare(**{**given, **{name: make(given[name]) for name, make in change.items()}})
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"against": "refrence"}, "did you mean 'reference'"),
+        ({"measure": "aurok"}, "did you mean 'auroc'"),
+        ({"measure": "dice"}, "unknown measure of classification"),
+        ({"margin": -1.0}, "expected a number above 0"),
+        ({"positive": "2"}, "unknown positive class '2'"),
+    ],
+)
+def test_unknown_names_are_refused(asked: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        assay.compare(**entries(), **asked)
+
+
+def test_the_positive_class_turns_the_measure_around() -> None:
+    given = entries()
+    found = from_arrays(**{**given, "y_true": ["ill" if one else "well" for one in given["y_true"]]}, positive="well")
+    value = compare_panels(found.panels, "reference", "auroc").estimates[0]["value"]
+    assert value == pytest.approx(1 - assay.compare(**given).estimates[0]["value"])
+
+
+def test_a_score_that_is_no_number_is_named_by_line(tmp_path: Path) -> None:
+    rows = rows_of_file()
+    rows[2]["score"] = "high"
+    with pytest.raises(DataError, match=r"p\.csv:4: score 'high' is not a finite number"):
+        read_predictions(write(tmp_path / "p.csv", rows), BY)
