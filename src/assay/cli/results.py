@@ -10,11 +10,11 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from assay.core.errors import StoreError, nearest, unknown_name
+from assay.core.errors import StoreError, nearest
 from assay.core.files import is_file, is_folder
 from assay.store.files import Row
 from assay.store.folder import EARLIER, REQUEST, STUDY, RunFolder, remove_unit, working_in
-from assay.store.schema import FINDINGS, MODEL_TABLES, TABLES, Table
+from assay.store.schema import FINDINGS, Table
 
 MOST_FOLDED = 2_000
 """Rows that are folded to the width of a terminal; of longer tables each row is a line."""
@@ -58,9 +58,6 @@ def results_command(run: str, table: str, out: Path, json: bool, csv: bool) -> N
     Raises:
         StoreError: There is no such run or table.
     """
-    known = {**TABLES, **MODEL_TABLES}
-    if table and table not in known:
-        raise StoreError(unknown_name("table", table, tuple(known)))
     if json and csv:
         raise StoreError("--json and --csv: choose one of them")
     folder = RunFolder(find_run(run, out))
