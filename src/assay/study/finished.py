@@ -130,14 +130,14 @@ def _inputs(spec: StudySpec, complete: Mapping[str, Any]) -> list[Path] | None:
     sets = (spec.data, *(source.data for source in spec.sources.values()))
     if any(data.links != "refuse" for data in sets):
         return None
-    texts = list(_texts(complete, inside=False))
+    written = list(_texts(complete, inside=False))
     for data in sets:
         named = [data.folder, data.classes, data.medmnist, *_texts(dict(data.dataset.params) if data.dataset else {})]
-        if data.phantom is None and not any(filled(text).exists() for text in named if text):
+        if data.phantom is None and not any(filled(one).exists() for one in named if one):
             return None
-    if any("/" in text and not filled(text).exists() for text in texts):
+    if any("/" in one and not filled(one).exists() for one in written):
         return None
-    return sorted({path for text in texts if (path := filled(text)).exists()})
+    return sorted({path for one in written if (path := filled(one)).exists()})
 
 
 def _texts(values: object, *, inside: bool = True) -> Iterator[str]:
