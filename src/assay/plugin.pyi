@@ -18,6 +18,7 @@ from assay.core.seeds import generator as generator
 from assay.core.seeds import row_seed as row_seed
 from assay.core.seeds import row_uniform as row_uniform
 from assay.core.traits import ArchitectureTraits as ArchitectureTraits
+from assay.core.traits import ChangeTraits as ChangeTraits
 from assay.core.traits import ComponentKind as ComponentKind
 from assay.core.traits import DataTraits as DataTraits
 from assay.core.traits import FineTuningTraits as FineTuningTraits

@@ -46,6 +46,34 @@ def test_the_page_has_every_intervention_once():
     assert sorted(re.findall(r"^### `([\w-]+)`$", PAGE, flags=re.MULTILINE)) == NAMES
 
 
+def test_the_table_of_the_taxonomy_is_that_of_the_traits():
+    section = PAGE.split("## Local or global, patient or environment\n", 1)[1].split("\n## ", 1)[0]
+    rows = dict(re.findall(r"^\| (patient|environment) \| (.+) \|$", section, flags=re.MULTILINE))
+    written = {
+        (extent, origin): re.findall(r"`([\w-]+)`", cell)
+        for origin, row in rows.items()
+        for extent, cell in zip(("local", "global"), row.split(" | "), strict=True)
+    }
+    held = {places: [] for places in written}
+    for entry in entries("intervention"):
+        held[entry.traits.extent, entry.traits.origin].append(entry.name)
+    assert written == held
+    assert sum(map(len, written.values())) == len(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_global_intervention_may_change_every_pixel_and_a_local_one_may_not(name):
+    drawn = draw(name, build("intervention", name, {}), MARKED, np.arange(3), 0, (3, 96, 96))
+    everywhere = bool(drawn.mask(np.arange(3)).all())
+    assert everywhere == (lookup("intervention", name).traits.extent == "global")
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in entries("distortion")])
+def test_every_distortion_has_its_place_in_the_taxonomy(name):
+    traits = lookup("distortion", name).traits
+    assert (traits.extent in ("local", "global"), traits.origin in ("patient", "environment")) == (True, True)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_argument_stands_with_its_default_what_it_takes_and_what_it_means(name):
     section = PAGE.split(f"### `{name}`\n", 1)[1].split("\n### ", 1)[0].split("\n## ", 1)[0]

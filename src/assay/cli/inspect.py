@@ -69,7 +69,9 @@ def list_command(kind: str | None, json: bool) -> None:
 def _everything() -> Iterator[tuple[str, str, str]]:
     """(kind, name, one line) of all that a spec can name."""
     yield from (("study", name, summary) for name, summary in builtin_studies().items())
-    yield from ((entry.kind, entry.name, entry.summary) for entry in entries())
+    for entry in entries():
+        label = entry.traits.label if entry.traits else ""
+        yield entry.kind, entry.name, f"{entry.summary} ({label})" if label else entry.summary
     for name, measure in COMPARED.items():
         way = f"; {direction} is better" if (direction := better(name)) else ""
         needs = f", a contrast says its {' and '.join(measure.needs)}" if measure.needs else ""

@@ -30,6 +30,10 @@ Rows = Literal["none", "training", "validation"]
 """Whose group labels are used: of no rows, of the training rows, of the validation rows."""
 Task = Literal["classification", "segmentation"]
 """A class for each image, or a class for each pixel."""
+Extent = Literal["", "local", "global"]
+"""Whether a change of images is confined to places, or of the whole image; empty where it is not declared."""
+Origin = Literal["", "patient", "environment"]
+"""Whether a change comes from the patient, or from acquisition, staff and software; empty where it is not declared."""
 Readout = Literal["linear", "coral", "corn", "regression"]
 """Makes class logits of features: a linear head, or one of those whose classes are grades."""
 
@@ -43,6 +47,32 @@ class Traits:
     """
 
     by_class: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def label(self) -> str:
+        """Words after the summary in `assay list`."""
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeTraits(Traits):
+    """Traits of an intervention or a distortion: its place among confounders in MICCAT.
+
+    Attributes:
+        extent: Local or global.
+        origin: Patient or environment.
+
+    References:
+        Juodelyte et al., Source matters: source dataset impact on model robustness in medical imaging, 2024.
+    """
+
+    extent: Extent = ""
+    origin: Origin = ""
+
+    @property
+    def label(self) -> str:
+        """Extent and origin."""
+        return ", ".join(filter(None, (self.extent, self.origin)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +161,8 @@ class FineTuningTraits(Traits):
 TRAITS: Mapping[ComponentKind, type[Traits]] = {
     "phantom": DataTraits,
     "dataset": DataTraits,
+    "intervention": ChangeTraits,
+    "distortion": ChangeTraits,
     "architecture": ArchitectureTraits,
     "loss": LossTraits,
     "mitigation": MitigationTraits,

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from assay.core.errors import SpecError
 from assay.core.registry import component
+from assay.core.traits import ChangeTraits
 from assay.shifts.confounders.drawing import (
     ADVANCE,
     BLACK,
@@ -81,7 +82,10 @@ _R = (
 
 
 @component(
-    "intervention", "tag", summary="a bright letter or box at a stated place, the laterality marker of a radiograph"
+    "intervention",
+    "tag",
+    ChangeTraits("local", "environment"),
+    summary="a bright letter or box at a stated place, the laterality marker of a radiograph",
 )
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tag:
@@ -170,7 +174,13 @@ class Tag:
 _BOLD = 0.75  # half the width of a lead letter's strokes, in units of the glyphs' grid
 
 
-@component("intervention", "laterality-marker", summary="a lead letter L or R, smooth, turned", version=2)
+@component(
+    "intervention",
+    "laterality-marker",
+    ChangeTraits("local", "environment"),
+    summary="a lead letter L or R, smooth, turned",
+    version=2,
+)
 @dataclass(frozen=True, kw_only=True)
 class LateralityMarker(Mark):
     """A lead letter, L or R, slightly turned, as it is laid on the detector."""
@@ -216,7 +226,11 @@ class LateralityMarker(Mark):
 
 
 @component(
-    "intervention", "text-line", summary="a line of text burnt into the pixels, with digits drawn by row", version=3
+    "intervention",
+    "text-line",
+    ChangeTraits("local", "environment"),
+    summary="a line of text burnt into the pixels, with digits drawn by row",
+    version=3,
 )
 @dataclass(frozen=True, kw_only=True)
 class TextLine(Mark):
@@ -328,7 +342,13 @@ def mirrored(x: Tensor, side: Tensor, width: int) -> Tensor:
     return torch.where(side.view(-1, *[1] * (x.ndim - 1)) == 1, width - x, x)
 
 
-@component("intervention", "chest-drain", summary="a tube with a radio-opaque stripe", version=2)
+@component(
+    "intervention",
+    "chest-drain",
+    ChangeTraits("local", "patient"),
+    summary="a tube with a radio-opaque stripe",
+    version=2,
+)
 @dataclass(frozen=True, kw_only=True)
 class ChestDrain(Mark):
     """A tube that enters from one edge and climbs, with its radio-opaque stripe and the gap of its side hole."""
@@ -373,7 +393,13 @@ class ChestDrain(Mark):
         ]
 
 
-@component("intervention", "pacemaker", summary="a metal case with a lead to the heart", version=2)
+@component(
+    "intervention",
+    "pacemaker",
+    ChangeTraits("local", "patient"),
+    summary="a metal case with a lead to the heart",
+    version=2,
+)
 @dataclass(frozen=True, kw_only=True)
 class Pacemaker(Mark):
     """A metal case below a collar bone, with its header and a lead to the heart."""
@@ -436,7 +462,13 @@ class Pacemaker(Mark):
         return Layer(curve(points, thick), within, strength=0.85)
 
 
-@component("intervention", "electrode", summary="electrodes on the chest, with their wires", version=2)
+@component(
+    "intervention",
+    "electrode",
+    ChangeTraits("local", "patient"),
+    summary="electrodes on the chest, with their wires",
+    version=2,
+)
 @dataclass(frozen=True, kw_only=True)
 class Electrode(Mark):
     """Adhesive electrodes on the chest, each with its snap and a wire out of the image."""
@@ -486,7 +518,9 @@ _THIN = 0.004  # radius of a line, as a share of the shorter side
 _CROSS = 0.03  # half of a caliper's cross, as a share of the shorter side
 
 
-@component("intervention", "ruler", summary="a graduated scale along one edge", version=2)
+@component(
+    "intervention", "ruler", ChangeTraits("local", "environment"), summary="a graduated scale along one edge", version=2
+)
 @dataclass(frozen=True, kw_only=True)
 class Ruler(Mark):
     """A graduated scale along one edge of the image; every fifth and tenth mark is longer."""
@@ -554,7 +588,13 @@ class Ruler(Mark):
         }[self.side]
 
 
-@component("intervention", "caliper", summary="two crosses joined by a dotted line", version=2)
+@component(
+    "intervention",
+    "caliper",
+    ChangeTraits("local", "environment"),
+    summary="two crosses joined by a dotted line",
+    version=2,
+)
 @dataclass(frozen=True, kw_only=True)
 class Caliper(Mark):
     """Two crosses joined by a dotted line, as a reader measures a lesion on the screen."""
@@ -607,7 +647,13 @@ _LEAST, _MOST = 0.85, 1.15  # half axis of a pen's ring, in units of its radius
 _WOBBLE = 0.03  # of the ring, as a share of its half axes
 
 
-@component("intervention", "surgical-pen", summary="strokes of a violet skin marker around the lesion", version=3)
+@component(
+    "intervention",
+    "surgical-pen",
+    ChangeTraits("local", "environment"),
+    summary="strokes of a violet skin marker around the lesion",
+    version=3,
+)
 @dataclass(frozen=True, kw_only=True)
 class SurgicalPen(Mark):
     """Strokes of a violet skin marker around the lesion, with gaps."""
@@ -660,7 +706,9 @@ class SurgicalPen(Mark):
         return (wobble * angle.cos()).to(device), (wobble * angle.sin()).to(device), pressure.to(device)
 
 
-@component("intervention", "hair", summary="dark, bent hairs over the image", version=2)
+@component(
+    "intervention", "hair", ChangeTraits("local", "patient"), summary="dark, bent hairs over the image", version=2
+)
 @dataclass(frozen=True, kw_only=True)
 class Hair(Mark):
     """Dark, bent, tapering hairs scattered over the image."""
@@ -701,7 +749,9 @@ _GREEN = (0.06, 0.64, 0.53)
 _DARK_GREEN = (0.05, 0.16, 0.15)
 
 
-@component("intervention", "collimation-border", summary="black outside a rectangle")
+@component(
+    "intervention", "collimation-border", ChangeTraits("local", "environment"), summary="black outside a rectangle"
+)
 @dataclass(frozen=True, kw_only=True)
 class CollimationBorder(Mark):
     """Black outside a rectangle that the collimator left, each side at a width of its own."""
@@ -727,7 +777,9 @@ class CollimationBorder(Mark):
         return [Layer(Frame(parameters["left"], right, parameters["top"], bottom, softness), whole(shape), BLACK)]
 
 
-@component("intervention", "vignette", summary="darkness outside a round field of view")
+@component(
+    "intervention", "vignette", ChangeTraits("local", "environment"), summary="darkness outside a round field of view"
+)
 @dataclass(frozen=True, kw_only=True)
 class Vignette(Mark):
     """Darkness outside a round field of view, as a dermatoscope or a fundus camera leaves it."""
@@ -759,7 +811,13 @@ class Vignette(Mark):
         return [Layer(outside, whole(shape), BLACK)]
 
 
-@component("intervention", "scope-inset", summary="the green panel of an endoscope's position", version=2)
+@component(
+    "intervention",
+    "scope-inset",
+    ChangeTraits("local", "environment"),
+    summary="the green panel of an endoscope's position",
+    version=2,
+)
 @dataclass(frozen=True, kw_only=True)
 class ScopeInset(Mark):
     """The green panel in a corner of an endoscopy frame on which the scope's shape is drawn."""

@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from assay.core.errors import SpecError
 from assay.core.registry import component
+from assay.core.traits import ChangeTraits
 from assay.shifts.confounders import kernels
 from assay.shifts.confounders.drawing import AT_ONCE, COMPILED, Shape, luminance, normals, pieces, uniforms
 from assay.shifts.confounders.kernels import at_hand
@@ -94,7 +95,12 @@ _ORDER = 3
 _TERMS = tuple((i, j) for i in range(_ORDER + 1) for j in range(_ORDER + 1) if 1 <= i + j <= _ORDER)
 
 
-@component("intervention", "bias-field", summary="smoothly uneven brightness, as of an MR coil")
+@component(
+    "intervention",
+    "bias-field",
+    ChangeTraits("global", "environment"),
+    summary="smoothly uneven brightness, as of an MR coil",
+)
 @dataclass(frozen=True, kw_only=True)
 class BiasField(Change):
     """Smoothly uneven brightness: pixels times exp(amplitude f), with f a polynomial of degree 3 that stays in -1..1.
@@ -139,7 +145,7 @@ class BiasField(Change):
         return (images * field.exp_()).clamp_(0, 1)
 
 
-@component("intervention", "gamma", summary="a power of the gray value")
+@component("intervention", "gamma", ChangeTraits("global", "environment"), summary="a power of the gray value")
 @dataclass(frozen=True, kw_only=True)
 class Gamma(Change):
     """Pixels x become x^gamma: above 1 darker, below 1 brighter, at 1 unchanged; black and white stay.
@@ -161,7 +167,7 @@ class Gamma(Change):
         return images if self.gamma == 1 else settled(images.double() ** self.gamma)
 
 
-@component("intervention", "contrast", summary="a flatter or steeper tone curve")
+@component("intervention", "contrast", ChangeTraits("global", "environment"), summary="a flatter or steeper tone curve")
 @dataclass(frozen=True, kw_only=True)
 class Contrast(Change):
     """Pixels x become pivot + factor (x - pivot), cut at black and white; a factor of 1 changes nothing.
@@ -188,7 +194,9 @@ class Contrast(Change):
         return (images - self.pivot).mul_(self.factor).add_(self.pivot).clamp_(0, 1)
 
 
-@component("intervention", "scanner-histogram", summary="gray values of another scanner")
+@component(
+    "intervention", "scanner-histogram", ChangeTraits("global", "environment"), summary="gray values of another scanner"
+)
 @dataclass(frozen=True, kw_only=True)
 class ScannerHistogram(Change):
     """The gray values of another scanner: each image's histogram moved toward a stated one.
@@ -255,7 +263,7 @@ def _legendre(length: int, device: torch.device) -> list[Float[Tensor, "length"]
 # Lossy compression.
 
 
-@component("intervention", "jpeg", summary="the traces of JPEG compression")
+@component("intervention", "jpeg", ChangeTraits("global", "environment"), summary="the traces of JPEG compression")
 @dataclass(frozen=True, kw_only=True)
 class Jpeg(Change):
     """The image saved as JPEG and read again, by Pillow's libjpeg; colors at half resolution (4:2:0).
@@ -298,7 +306,12 @@ _BLACK = _HU_LOW * (_WATER - _LESS) / 1000 + _WATER
 _SPAN = _HU_SPAN * (_WATER - _LESS) / 1000  # from the attenuation of black to that of white
 
 
-@component("intervention", "poisson-noise", summary="the noise of a scan with fewer photons")
+@component(
+    "intervention",
+    "poisson-noise",
+    ChangeTraits("global", "environment"),
+    summary="the noise of a scan with fewer photons",
+)
 @dataclass(frozen=True, kw_only=True)
 class PoissonNoise(Change):
     """The noise of a scan with fewer photons, as the published study of confounders made it.
@@ -341,7 +354,12 @@ class PoissonNoise(Change):
         return noisy.clamp_(0, 1).mul_(top).floor_().float().div_(top) if self.levels else settled(noisy)
 
 
-@component("intervention", "gaussian-noise", summary="independent Gaussian noise in every pixel")
+@component(
+    "intervention",
+    "gaussian-noise",
+    ChangeTraits("global", "environment"),
+    summary="independent Gaussian noise in every pixel",
+)
 @dataclass(frozen=True, kw_only=True)
 class GaussianNoise(Change):
     """Independent Gaussian noise in every pixel and channel, cut at black and white.
@@ -518,7 +536,12 @@ def _fast(length: int, reach: int) -> int:
 # Loss of fine detail: low-pass filters, blur, a coarser grid.
 
 
-@component("intervention", "low-pass", summary="frequencies beyond a cutoff taken away, sharply or as a Gaussian")
+@component(
+    "intervention",
+    "low-pass",
+    ChangeTraits("global", "environment"),
+    summary="frequencies beyond a cutoff taken away, sharply or as a Gaussian",
+)
 @dataclass(frozen=True, kw_only=True)
 class LowPass(Change):
     """Frequencies beyond `cutoff` taken away in the Fourier plane: a centered disc, or a Gaussian.
@@ -558,7 +581,7 @@ class LowPass(Change):
         return settled(filtered(images.double(), kept))
 
 
-@component("intervention", "blur", summary="a Gaussian blur")
+@component("intervention", "blur", ChangeTraits("global", "environment"), summary="a Gaussian blur")
 @dataclass(frozen=True, kw_only=True)
 class Blur(Change):
     """A Gaussian blur in space; the image is mirrored at its edges.
@@ -590,7 +613,12 @@ class Blur(Change):
         return smoothed(images, [weight / total for weight in weights], "reflect").clamp_(0, 1)
 
 
-@component("intervention", "resample", summary="a coarser resolution, brought back to size")
+@component(
+    "intervention",
+    "resample",
+    ChangeTraits("global", "environment"),
+    summary="a coarser resolution, brought back to size",
+)
 @dataclass(frozen=True, kw_only=True)
 class Resample(Change):
     """The image at a coarser resolution, brought back to its size: antialiased bilinear down, bilinear up.

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from assay.core.compiled import compiled
 from assay.core.registry import component
+from assay.core.traits import ChangeTraits
 from assay.data.phantoms.base import direction
 from assay.shifts.confounders.drawing import Shape, in_channels, luminance, normals, singles
 from assay.shifts.confounders.pixels import Jpeg, beyond, correlated, gaussian, same, settled, smooth, widened
@@ -28,7 +29,7 @@ _ZOOM = ((1.11, 0.01), (1.16, 0.01), (1.21, 0.02), (1.26, 0.02), (1.31, 0.03))
 _WIDEST = 45.0
 
 
-@component("distortion", "gaussian-blur", summary="a Gaussian blur")
+@component("distortion", "gaussian-blur", ChangeTraits("global", "environment"), summary="a Gaussian blur")
 @dataclass(frozen=True, kw_only=True)
 class GaussianBlur(Distortion):
     """A Gaussian blur of sigma px, cut at four sigma; the edge goes on outside.
@@ -45,7 +46,7 @@ class GaussianBlur(Distortion):
         return gaussian(images, self.at(_SIGMA)).clamp_(0, 1)
 
 
-@component("distortion", "defocus-blur", summary="every point becomes a disc")
+@component("distortion", "defocus-blur", ChangeTraits("global", "environment"), summary="every point becomes a disc")
 @dataclass(frozen=True, kw_only=True)
 class DefocusBlur(Distortion):
     """Every point becomes a disc with a soft rim; the image is mirrored beyond its edge pixels.
@@ -75,7 +76,7 @@ def disc(radius: int, softness: float) -> Float64[Tensor, "k k"]:
     return soft[0, 0]
 
 
-@component("distortion", "motion-blur", summary="a blur along one direction")
+@component("distortion", "motion-blur", ChangeTraits("global", "environment"), summary="a blur along one direction")
 @dataclass(frozen=True, kw_only=True)
 class MotionBlur(Distortion):
     """A mean along a line through the pixel and to one side, half a Gaussian its weights; the edge goes on outside.
@@ -116,7 +117,12 @@ def moved(
     return out
 
 
-@component("distortion", "zoom-blur", summary="the mean of the image at growing magnifications")
+@component(
+    "distortion",
+    "zoom-blur",
+    ChangeTraits("global", "environment"),
+    summary="the mean of the image at growing magnifications",
+)
 @dataclass(frozen=True, kw_only=True)
 class ZoomBlur(Distortion):
     """The mean of the image and of the image at magnifications from 1 up, each cut to size from its top left corner.
@@ -156,7 +162,12 @@ _PIXELS = (0.6, 0.5, 0.4, 0.3, 0.25)
 _QUALITY = (25, 18, 15, 10, 7)
 
 
-@component("distortion", "elastic-transform", summary="places shifted by a rough random field")
+@component(
+    "distortion",
+    "elastic-transform",
+    ChangeTraits("global", "environment"),
+    summary="places shifted by a rough random field",
+)
 @dataclass(frozen=True, kw_only=True)
 class ElasticTransform(Distortion):
     """Every pixel read from a place a little away (bilinear), by a random field smoothed over 1% of each side.
@@ -186,7 +197,7 @@ class ElasticTransform(Distortion):
         return settled(read.double())
 
 
-@component("distortion", "pixelate", summary="fewer, larger pixels")
+@component("distortion", "pixelate", ChangeTraits("global", "environment"), summary="fewer, larger pixels")
 @dataclass(frozen=True, kw_only=True)
 class Pixelate(Distortion):
     """Larger pixels: means over boxes of whole pixels, then the nearest. One pixel is left at least.
@@ -226,7 +237,9 @@ def box_means(images: Float[Tensor, "b c h w"], axis: int, coarse: int) -> Float
     return total / sizes.view(shape)
 
 
-@component("distortion", "jpeg-compression", summary="the traces of JPEG compression")
+@component(
+    "distortion", "jpeg-compression", ChangeTraits("global", "environment"), summary="the traces of JPEG compression"
+)
 @dataclass(frozen=True, kw_only=True)
 class JpegCompression(Distortion):
     """Saved as JPEG and read again, by the confounder `jpeg`; on the processor. Equal to the reference on RGB."""
@@ -250,7 +263,12 @@ _GLASS = ((0.7, 1, 2), (0.9, 2, 1), (1.0, 2, 3), (1.1, 3, 2), (1.5, 4, 2))
 """Standard deviation in px, farthest step in px, and how often all pixels are gone through."""
 
 
-@component("distortion", "glass-blur", summary="pixels overwritten by near ones, as behind frosted glass")
+@component(
+    "distortion",
+    "glass-blur",
+    ChangeTraits("global", "environment"),
+    summary="pixels overwritten by near ones, as behind frosted glass",
+)
 @dataclass(frozen=True, kw_only=True)
 class GlassBlur(Distortion):
     """Blurred, every pixel overwritten by a near one drawn at random, blurred again.
@@ -302,7 +320,12 @@ _IMPULSES = (0.03, 0.06, 0.09, 0.17, 0.27)
 _SPECKLE = (0.15, 0.2, 0.35, 0.45, 0.6)
 
 
-@component("distortion", "gaussian-noise", summary="independent Gaussian noise, as of a dark sensor")
+@component(
+    "distortion",
+    "gaussian-noise",
+    ChangeTraits("global", "environment"),
+    summary="independent Gaussian noise, as of a dark sensor",
+)
 @dataclass(frozen=True, kw_only=True)
 class GaussianNoise(Distortion):
     """x + sigma z, cut at black and white; z independent in every pixel and channel.
@@ -319,7 +342,7 @@ class GaussianNoise(Distortion):
         return torch.add(images, z, alpha=self.at(_GAUSSIAN)).clamp_(0, 1)
 
 
-@component("distortion", "shot-noise", summary="the noise of counted photons")
+@component("distortion", "shot-noise", ChangeTraits("global", "environment"), summary="the noise of counted photons")
 @dataclass(frozen=True, kw_only=True)
 class ShotNoise(Distortion):
     """Poisson counts of mean photons x, over photons, cut at white.
@@ -344,7 +367,12 @@ class ShotNoise(Distortion):
         return counts.div(self.at(_PHOTONS)).clamp_(max=1)
 
 
-@component("distortion", "impulse-noise", summary="single values that are black or white")
+@component(
+    "distortion",
+    "impulse-noise",
+    ChangeTraits("global", "environment"),
+    summary="single values that are black or white",
+)
 @dataclass(frozen=True, kw_only=True)
 class ImpulseNoise(Distortion):
     """A share of all values, by channel, is black or white, each as likely.
@@ -362,7 +390,12 @@ class ImpulseNoise(Distortion):
         return images.masked_fill(u < share, 0.0).masked_fill_(u < share / 2, 1.0)
 
 
-@component("distortion", "speckle-noise", summary="Gaussian noise in proportion to the pixel")
+@component(
+    "distortion",
+    "speckle-noise",
+    ChangeTraits("global", "environment"),
+    summary="Gaussian noise in proportion to the pixel",
+)
 @dataclass(frozen=True, kw_only=True)
 class SpeckleNoise(Distortion):
     """x + sigma x z, cut at black and white. Against the reference, given its z: within one level of 8 bits."""
@@ -391,7 +424,9 @@ _FAR = 20
 _THIRDS = [1 / 3, 1 / 3]
 
 
-@component("distortion", "spatter", summary="drops of water, then of mud, on the lens")
+@component(
+    "distortion", "spatter", ChangeTraits("local", "environment"), summary="drops of water, then of mud, on the lens"
+)
 @dataclass(frozen=True, kw_only=True)
 class Spatter(Distortion):
     """Blurred noise above a threshold: drops of water with a lit relief up to severity 3, mud from 4 on.
@@ -480,7 +515,7 @@ _CONTRAST = (0.4, 0.3, 0.2, 0.1, 0.05)
 _SATURATION = ((0.3, 0.0), (0.1, 0.0), (2.0, 0.0), (5.0, 0.1), (20.0, 0.2))
 
 
-@component("distortion", "brightness", summary="a greater value of every pixel")
+@component("distortion", "brightness", ChangeTraits("global", "environment"), summary="a greater value of every pixel")
 @dataclass(frozen=True, kw_only=True)
 class Brightness(Distortion):
     """A constant added to the value of HSV (the greatest channel), hue and saturation kept; gray images: added.
@@ -499,7 +534,7 @@ class Brightness(Distortion):
         return torch.where(value > 0, images * (brighter / value.clamp(min=1e-12)), brighter).clamp_(0, 1)
 
 
-@component("distortion", "contrast", summary="values nearer to their mean")
+@component("distortion", "contrast", ChangeTraits("global", "environment"), summary="values nearer to their mean")
 @dataclass(frozen=True, kw_only=True)
 class Contrast(Distortion):
     """Every channel nearer to its mean over the image. Against the reference: within one level of 8 bits."""
@@ -516,7 +551,7 @@ class Contrast(Distortion):
         return images.mul(share).add_(mean, alpha=1 - share).clamp_(0, 1)
 
 
-@component("distortion", "saturate", summary="fainter, then stronger colors")
+@component("distortion", "saturate", ChangeTraits("global", "environment"), summary="fainter, then stronger colors")
 @dataclass(frozen=True, kw_only=True)
 class Saturate(Distortion):
     """The saturation of HSV multiplied and added to; a gray pixel, whose hue is 0, turns red from severity 4 on.
@@ -561,7 +596,7 @@ _ROUGHEST = 100.0
 _ICE = (0.59, 0.11)  # mean and standard deviation of the reference's six photographs of ice, on average
 
 
-@component("distortion", "snow", summary="bright streaks over a whitened image")
+@component("distortion", "snow", ChangeTraits("global", "environment"), summary="bright streaks over a whitened image")
 @dataclass(frozen=True, kw_only=True)
 class Snow(Distortion):
     """Flakes, magnified noise above a threshold, drawn out along the fall, twice (turned by half a turn), over an image
@@ -595,7 +630,9 @@ class Snow(Distortion):
         return images.mul(kept).add_(white, alpha=1 - kept).add_(flakes).add_(flakes.flip(2, 3)).clamp_(0, 1)
 
 
-@component("distortion", "frost", summary="bright crystals over a darkened image")
+@component(
+    "distortion", "frost", ChangeTraits("global", "environment"), summary="bright crystals over a darkened image"
+)
 @dataclass(frozen=True, kw_only=True)
 class Frost(Distortion):
     """a x + b ice, with the published a and b.
@@ -621,7 +658,9 @@ class Frost(Distortion):
         return images.mul(share).add_(ice, alpha=frost).clamp_(0, 1)
 
 
-@component("distortion", "fog", summary="a bright cloud that takes contrast away")
+@component(
+    "distortion", "fog", ChangeTraits("global", "environment"), summary="a bright cloud that takes contrast away"
+)
 @dataclass(frozen=True, kw_only=True)
 class Fog(Distortion):
     """A cloud of the diamond-square kind is added, and the whole brought back to the image's greatest value.

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from assay.core.errors import SpecError
 from assay.core.registry import component
+from assay.core.traits import ChangeTraits
 from assay.shifts.confounders.drawing import Mark, Shape, in_channels, normals, singles
 from assay.shifts.confounders.marks import Hair, Ruler
 from assay.shifts.confounders.pixels import PoissonNoise, gaussian, settled
@@ -27,7 +28,9 @@ _SMOKE = (0.2, 0.35, 0.5, 0.65, 0.8)
 _PALE = (0.86, 0.88, 0.9)
 
 
-@component("distortion", "endoscopy-specular", summary="glare of the lamp on wet mucosa")
+@component(
+    "distortion", "endoscopy-specular", ChangeTraits("local", "environment"), summary="glare of the lamp on wet mucosa"
+)
 @dataclass(frozen=True, kw_only=True)
 class Specular(Distortion):
     """Saturated highlights: spots that go over into white.
@@ -44,7 +47,9 @@ class Specular(Distortion):
         return torch.lerp(images, torch.ones_like(images), glare.expand_as(images)).clamp_(0, 1)
 
 
-@component("distortion", "endoscopy-bubbles", summary="bubbles of fluid on the mucosa")
+@component(
+    "distortion", "endoscopy-bubbles", ChangeTraits("local", "patient"), summary="bubbles of fluid on the mucosa"
+)
 @dataclass(frozen=True, kw_only=True)
 class Bubbles(Distortion):
     """Bubbles with a bright rim and a white glint.
@@ -68,7 +73,7 @@ def bubbled(images: Float[Tensor, "b c h w"], parameters: Parameters, count: int
     return (rimmed + (1 - rimmed) * glints).clamp_(0, 1)
 
 
-@component("distortion", "endoscopy-smoke", summary="smoke of the diathermy")
+@component("distortion", "endoscopy-smoke", ChangeTraits("global", "environment"), summary="smoke of the diathermy")
 @dataclass(frozen=True, kw_only=True)
 class Smoke(Distortion):
     """A pale veil of uneven thickness: x (1 - t) + pale t, t from half of the strength to all of it.
@@ -94,7 +99,12 @@ _LIGHT = (0.15, 0.3, 0.45, 0.6, 0.8)
 _DUST = ((3, 0.15), (5, 0.2), (8, 0.3), (12, 0.35), (18, 0.4))  # spots, brightness of each
 
 
-@component("distortion", "retinal-defocus", summary="a fundus camera out of focus, with its noise")
+@component(
+    "distortion",
+    "retinal-defocus",
+    ChangeTraits("global", "environment"),
+    summary="a fundus camera out of focus, with its noise",
+)
 @dataclass(frozen=True, kw_only=True)
 class Defocus(Distortion):
     """A Gaussian blur, then a little Gaussian noise: x * G + n.
@@ -109,7 +119,12 @@ class Defocus(Distortion):
         return blurred.add_(noise, alpha=_GRAIN).clamp_(0, 1)
 
 
-@component("distortion", "retinal-illumination", summary="part of the fundus lit too much or too little")
+@component(
+    "distortion",
+    "retinal-illumination",
+    ChangeTraits("global", "environment"),
+    summary="part of the fundus lit too much or too little",
+)
 @dataclass(frozen=True, kw_only=True)
 class Illumination(Distortion):
     """A round, soft region lit too much or too little, each as likely: x (1 + a J), J from 1 in its middle to 0.
@@ -128,7 +143,12 @@ class Illumination(Distortion):
         return images.mul(region.mul_(way * self.at(_LIGHT)).add_(1)).clamp_(0, 1)
 
 
-@component("distortion", "retinal-artifacts", summary="bright, soft spots of dust on the lens")
+@component(
+    "distortion",
+    "retinal-artifacts",
+    ChangeTraits("local", "environment"),
+    summary="bright, soft spots of dust on the lens",
+)
 @dataclass(frozen=True, kw_only=True)
 class Artifacts(Distortion):
     """Bright, soft spots of dust near the lens, added: x + sum of o_k G_k.
@@ -154,7 +174,9 @@ _SHORTEST = 25
 _WET = (0.1, 0.15, 0.2, 0.3, 0.4)
 
 
-@component("distortion", "dermoscopy-hair", summary="dark hairs over the lesion", version=2)
+@component(
+    "distortion", "dermoscopy-hair", ChangeTraits("local", "patient"), summary="dark hairs over the lesion", version=2
+)
 @dataclass(frozen=True, kw_only=True)
 class Hairs(Distortion):
     """The confounder `hair`, with 4 to 60 of them.
@@ -167,7 +189,13 @@ class Hairs(Distortion):
         return Hair(opacity=0.85, count=self.at(_HAIRS), width=0.009, length=0.6).apply(images, parameters)
 
 
-@component("distortion", "dermoscopy-ruler", summary="the black scale of a dermatoscope", version=2)
+@component(
+    "distortion",
+    "dermoscopy-ruler",
+    ChangeTraits("local", "environment"),
+    summary="the black scale of a dermatoscope",
+    version=2,
+)
 @dataclass(frozen=True, kw_only=True)
 class Rulers(Distortion):
     """The confounder `ruler` in black at the right edge, fainter to full.
@@ -195,7 +223,9 @@ class Rulers(Distortion):
         return Ruler(opacity=opacity, side="right", length=0.8, marks=20, size=0.12, jitter=0.05, ink="black")
 
 
-@component("distortion", "dermoscopy-gel", summary="bubbles and glare in the contact gel")
+@component(
+    "distortion", "dermoscopy-gel", ChangeTraits("local", "environment"), summary="bubbles and glare in the contact gel"
+)
 @dataclass(frozen=True, kw_only=True)
 class Gel(Distortion):
     """Bubbles in the gel and patches of glare where it is thick.
@@ -221,7 +251,12 @@ _STRENGTH = (0.05, 0.1, 0.2, 0.35, 0.5)
 _DARKEST = 1e-6
 
 
-@component("distortion", "microscopy-stain", summary="hematoxylin and eosin stained more or less than usual")
+@component(
+    "distortion",
+    "microscopy-stain",
+    ChangeTraits("global", "environment"),
+    summary="hematoxylin and eosin stained more or less than usual",
+)
 @dataclass(frozen=True, kw_only=True)
 class Stain(Distortion):
     """Each stain's density times 1 + a and plus b, drawn between -strength and strength, b a tenth of it.
@@ -278,7 +313,7 @@ def _counted(photons: float) -> PoissonNoise:
     return PoissonNoise(photons=photons, levels=0)
 
 
-@component("distortion", "xray-noise", summary="fewer photons at the detector")
+@component("distortion", "xray-noise", ChangeTraits("global", "environment"), summary="fewer photons at the detector")
 @dataclass(frozen=True, kw_only=True)
 class Noise(Distortion):
     """The confounder `poisson-noise` (a scan's counts), with 4e5 down to 1.5e4 photons, and no cut to whole levels.
@@ -295,7 +330,7 @@ class Noise(Distortion):
         return _counted(self.at(_PHOTONS)).changed(images, parameters)
 
 
-@component("distortion", "xray-grid", summary="lines of an anti-scatter grid")
+@component("distortion", "xray-grid", ChangeTraits("global", "environment"), summary="lines of an anti-scatter grid")
 @dataclass(frozen=True, kw_only=True)
 class Grid(Distortion):
     """Lines of a stationary anti-scatter grid: pixels times 1 + a cos, upright.
@@ -317,7 +352,12 @@ class Grid(Distortion):
         return images.mul(lines.float()[:, None, None, :].mul_(self.at(_GRID)).add_(1)).clamp_(0, 1)
 
 
-@component("distortion", "xray-under-exposure", summary="too short an exposure: darker, and noisier with it")
+@component(
+    "distortion",
+    "xray-under-exposure",
+    ChangeTraits("global", "environment"),
+    summary="too short an exposure: darker, and noisier with it",
+)
 @dataclass(frozen=True, kw_only=True)
 class UnderExposure(Distortion):
     """All values times the share of a full exposure, after the noise of as few photons.
