@@ -186,6 +186,20 @@ def test_a_claim_whose_variance_nothing_moderates_is_doubted_in_a_large_family(s
         assert not any("no other comparison" in text for text in doubts(fine))
 
 
+def test_what_has_no_test_or_is_exploratory_neither_moderates_a_claim_nor_enlarges_its_family() -> None:
+    def alone(*rows: dict[str, Any]) -> list[str]:
+        return [text for text in doubts(list(rows)) if "no other comparison" in text]
+
+    shown = contrast(seeds=3, environment="same", b="plain", conclusion="lower")
+    others = [contrast(seeds=3, measure="dice", environment="same", b="plain") for _ in range(7)]
+    lost = {**shown, "p": math.nan, "p_holm": math.nan, "conclusion": "undefined"}
+    late = {**shown, "exploratory": True, "conclusion": "not shown"}
+    assert alone(shown, *others, lost)[0].startswith("1 claim of 8 comparisons")
+    assert alone(shown, *others, late)[0].startswith("1 claim of 8 comparisons")
+    for more in (lost, {**late, "measure": "accuracy"}):
+        assert alone(shown, *others[:6], more) == []
+
+
 @pytest.mark.parametrize(
     "changes", [{"seeds": 5}, {"p_holm": FAR}, {"conclusion": "inconclusive"}, {"conclusion": "undefined"}]
 )
@@ -277,17 +291,51 @@ def test_a_seed_far_from_the_others_of_its_recipe_is_cautioned_about(snapshot: S
         seed_rows(NEAR),
         seed_rows({**NEAR, "triplet": [0.94, 0.95, 0.65]}, environment="same"),  # not compared
         seed_rows({**NEAR, "triplet": [0.94, 0.95, 0.65]}, group="untrained"),
-        seed_rows({"triplet": [0.94, 0.95, 0.65]}),  # too few to know how seeds vary
+        seed_rows({"triplet": [0.94, 0.95, 0.80]}),  # too few to know how seeds vary, and no fifth of the range
         seed_rows({**NEAR, "triplet": [0.94, 0.95, math.nan]}),
         seed_rows({name: [0.5] * 3 for name in NEAR}),
+        seed_rows({**{name: [0.5] * 3 for name in NEAR}, "triplet": [0.5, 0.5, 0.515]}),
     ],
 )
 def test_other_seeds_are_not(rows: list[dict[str, Any]]) -> None:
     assert outlying_seeds(rows, [contrast()]) == []
 
 
+def test_a_seed_far_from_seeds_that_are_all_equal_is_cautioned_about() -> None:
+    equal = {name: [1.0] * 3 for name in NEAR}
+    (found,) = outlying_seeds(seed_rows({**equal, "triplet": [1.0, 1.0, 0.6]}), [contrast()])
+    assert "(triplet with seed 2: auroc in reversed is .60, the median 1.00)" in reason_words(found)
+
+
+def test_few_seeds_are_compared_with_a_fifth_of_the_range() -> None:
+    (found,) = outlying_seeds(seed_rows({"triplet": [0.94, 0.95, 0.65]}), [contrast()])
+    text = reason_words(found)
+    assert text.startswith("1 value of single seeds over .20 of the range from the other seeds of the recipe (triplet")
+
+
+def test_few_seeds_of_a_measure_without_a_range_are_said_not_to_be_checked() -> None:
+    rows = seed_rows({"triplet": [0.3, 0.31, 2.0]}, measure="log-loss")
+    (found,) = outlying_seeds(rows, [contrast(measure="log-loss")])
+    assert reason_words(found).startswith("whether a seed fell far from the others was not checked for log-loss: ")
+    many = seed_rows({**NEAR, "triplet": [0.3, 0.31, 2.0]}, measure="log-loss")
+    (found,) = outlying_seeds(many, [contrast(measure="log-loss")])
+    assert "triplet with seed 2" in reason_words(found)
+    assert outlying_seeds(seed_rows({"triplet": [0.3, 2.0]}, measure="log-loss"), [contrast(measure="log-loss")]) == []
+
+
+@pytest.mark.parametrize("measure", ["auroc", "dice"])
+def test_without_comparisons_the_leading_measure_is_checked(measure: str) -> None:
+    values = {**NEAR, "triplet": [0.94, 0.95, 0.65]}
+    others = seed_rows(values, measure="accuracy") + seed_rows(values, measure="flip-rate", factor="tag")
+    (found,) = outlying_seeds([*seed_rows(values, measure=measure), *others], [])
+    assert f"({'triplet'} with seed 2: {measure} in reversed" in reason_words(found)
+    assert reason_words(found).startswith("1 value ")
+    assert outlying_seeds(seed_rows(values, measure="flip-rate", factor="tag"), []) == []
+
+
+@pytest.mark.parametrize(("count", "rate"), [(5, 0.05), (1, 0.01)])
 @pytest.mark.parametrize("seeds", [3, 5])
-def test_normal_seeds_are_seldom_called_outlying(seeds: int) -> None:
+def test_normal_seeds_are_seldom_called_outlying(seeds: int, count: int, rate: float) -> None:
     rng = np.random.default_rng(0)
-    drawn = [{f"loss {k}": rng.normal(size=seeds).tolist() for k in range(5)} for _ in range(500)]
-    assert np.mean([bool(outlying_seeds(seed_rows(values), [contrast()])) for values in drawn]) < 0.05
+    drawn = [{f"loss {k}": rng.normal(0.7, 0.05, seeds).tolist() for k in range(count)} for _ in range(500)]
+    assert np.mean([bool(outlying_seeds(seed_rows(values), [contrast()])) for values in drawn]) < rate

@@ -228,6 +228,7 @@ class Code(StrEnum):
     FAR_P = "far-p"
     UNPOOLED = "unpooled"
     OUTLYING_SEEDS = "outlying-seeds"
+    SEEDS_UNCHECKED = "seeds-unchecked"
     SHARED_FOLDS = "shared-folds"
     ONE_POOL = "one-pool"
     FIXED_TRAINING_ROWS = "fixed-training-rows"

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import median
 from typing import Any, Literal
 
+from assay.core.measures import range_of
 from assay.core.reasons import Code, Reason, because, read, reason_of
 from assay.stats.doses import uneven_rows
 from assay.stats.estimate import MINIMUM_SEEDS
 from assay.stats.findings import Finding, Kind, Light
-from assay.stats.rows import FIRST_SIGN_UNDER, SHOWN, Row, ends, mapping, numeric, text_of, under_seeds
+from assay.stats.measures import COMPUTED
+from assay.stats.rows import FIRST_SIGN_UNDER, OF_THE_MODEL, SHOWN, Row, ends, mapping, numeric, text_of, under_seeds
 
 WIDE_UNDER_SEEDS = 8
 FAR = 0.001
@@ -27,6 +30,11 @@ NORMAL_QUARTILE = 0.6745
 """The median distance of normal values from their median, in standard deviations."""
 FEWEST_DISTANCES = 8
 """Fewer distances than this give no robust standard deviation."""
+LEAST_SPREAD = 0.005
+"""Share of a measure's range that counts as a robust standard deviation at least. Seeds that agree to the last digit
+have none, and four times this, 0.02, is the least difference that values with two decimals surely show."""
+FAR_GAP = 0.2
+"""Share of a measure's range beyond which a seed is doubted where too few distances give a standard deviation."""
 FOLDED = 0.0833
 """The greatest share of true null hypotheses with p < 0.05 in simulated repeated k-fold (docs/statistics.md)."""
 Split = Literal["", "shares", "column"]
@@ -271,71 +279,138 @@ def _far(contrasts: Sequence[Row]) -> list[Finding]:
 
 
 def _alone(contrasts: Sequence[Row]) -> list[Finding]:
-    """Report claims of large families on few seeds by a variance that no other comparison moderates."""
-    groups = Counter(map(_pooling_group, contrasts))
-    found = [
+    """Report claims of large families on few seeds by a variance that no other comparison moderates.
+
+    Only comparisons with a test count, in the family and in the pooling group. Exploratory comparisons form a family of
+    their own; they are moderated by all, and moderate no pre-specified one.
+    """
+    tested = [row for row in contrasts if not math.isnan(numeric(row, "p"))]
+    stated, late = ([row for row in tested if bool(row.get("exploratory")) is kind] for kind in (False, True))
+    found: list[Row] = []
+    of = 0
+    for family, pool in ((stated, stated), (late, tested)):
+        claims = _unpooled(family, pool) if len(family) >= LARGE_FAMILY else []
+        found += claims
+        of += len(family) if claims else 0
+    if not found:
+        return []
+    reason = because(Code.UNPOOLED, count=len(found), of=of, under=FAR_UNDER_SEEDS)
+    return [_doubt(reason, "warn", row=found[0])]
+
+
+def _unpooled(family: Sequence[Row], pool: Sequence[Row]) -> list[Row]:
+    """Claims of a family on few seeds that are alone in their pooling group."""
+    groups = Counter(map(_pooling_group, pool))
+    return [
         row
-        for row in contrasts
+        for row in family
         if row.get("conclusion") in (*SHOWN, "equivalent")
         and MINIMUM_SEEDS <= numeric(row, "seeds") < FAR_UNDER_SEEDS
         and groups[_pooling_group(row)] == 1
     ]
-    if not found or len(contrasts) < LARGE_FAMILY:
-        return []
-    reason = because(Code.UNPOOLED, count=len(found), of=len(contrasts), under=FAR_UNDER_SEEDS)
-    return [_doubt(reason, "warn", row=found[0])]
 
 
 def _pooling_group(row: Row) -> tuple[str, ...]:
     return tuple(text_of(row, key) for key in ("measure", "factor", "layer", "environment", "axis", "b", "at"))
 
 
+_Place = tuple[str, str, str, str]
+_PLACE = ("measure", "environment", "factor", "layer")
+
+
 def outlying_seeds(seeds: Sequence[Row], contrasts: Sequence[Row]) -> list[Reason]:
     """Caution about seeds that are far from the others of their recipe, in the compared measures.
 
     A recipe that fails with one seed in five looks better than it is in most sets of 3 to 5 seeds, and one that did
-    fail is not described by a mean. The spread is robust and of all recipes together, since 3 seeds have none to speak
-    of: the median distance from the recipe's median, without one distance of 0 per recipe.
+    fail is not described by a mean. A study without comparisons is checked in the measure that its page leads with.
     """
-    keys = ("measure", "environment", "factor", "layer")
-    asked = {tuple(text_of(row, key) for key in keys) for row in contrasts}
-    groups: dict[tuple[str, ...], dict[str, list[Row]]] = {}
-    for row in seeds:
-        key = tuple(text_of(row, name) for name in keys)
-        if key in asked and not text_of(row, "level") and text_of(row, "group") in ("", "trained"):
-            groups.setdefault(key, {}).setdefault(text_of(row, "recipe"), []).append(row)
-    found: list[tuple[float, Row, float]] = []
-    for by_recipe in groups.values():
-        away: list[tuple[float, Row, float]] = []
-        distances: list[float] = []
-        for rows in by_recipe.values():
-            values = [numeric(row, "value") for row in rows]
-            if len(rows) < MINIMUM_SEEDS or any(map(math.isnan, values)):
-                continue
-            middle = median(values)
-            away += [(abs(value - middle), row, middle) for value, row in zip(values, rows, strict=True)]
-            distances += sorted(abs(value - middle) for value in values)[1:]
-        if len(distances) < FEWEST_DISTANCES:
-            continue
-        # Few distances give an uncertain median: normal seeds would be outlying in 0.05 of groups instead of 0.03.
+    far: list[_Far] = []
+    unchecked: list[str] = []
+    for (measure, *_), by_recipe in _by_place(seeds, contrasts).items():
+        kept = [rows for rows in by_recipe if not any(math.isnan(numeric(row, "value")) for row in rows)]
+        found = _far_seeds(measure, [rows for rows in kept if len(rows) >= MINIMUM_SEEDS])
+        if found is None:
+            unchecked.append(measure)
+        else:
+            far += found
+    reasons = [_outlying(far)] if far else []
+    names = tuple(dict.fromkeys(unchecked))
+    return [*reasons, because(Code.SEEDS_UNCHECKED, measures=names, least=FEWEST_DISTANCES)] if names else reasons
+
+
+def _by_place(seeds: Sequence[Row], contrasts: Sequence[Row]) -> dict[_Place, list[list[Row]]]:
+    """Rows of the recipes with a value, in every place that is compared."""
+    places = {tuple(text_of(row, key) for key in _PLACE) for row in contrasts}
+    whole = [row for row in seeds if not text_of(row, "level") and text_of(row, "group") in OF_THE_MODEL]
+    lead = "" if contrasts else _leading(whole)
+    found: dict[_Place, dict[str, list[Row]]] = {}
+    for row in whole:
+        measure, environment, factor, layer = place = tuple(text_of(row, name) for name in _PLACE)
+        if place in places or (measure == lead and environment and not factor and not layer):
+            found.setdefault((measure, environment, factor, layer), {}).setdefault(text_of(row, "recipe"), []).append(
+                row
+            )
+    return {place: list(by_recipe.values()) for place, by_recipe in found.items()}
+
+
+def _leading(seeds: Sequence[Row]) -> str:
+    """The measure that a page without comparisons leads with."""
+    names = list(dict.fromkeys(text_of(row, "measure") for row in seeds if text_of(row, "measure") in COMPUTED))
+    return next((name for name in (*AREAS, *names) if name in names), "")
+
+
+@dataclass(frozen=True, slots=True)
+class _Far:
+    """A value of one seed that is far from its recipe's median. robust: by the spread of the seeds."""
+
+    distance: float
+    row: Row
+    median: float
+    robust: bool
+
+
+def _far_seeds(measure: str, recipes: Sequence[Sequence[Row]]) -> list[_Far] | None:
+    """Return the values that are far from the median of their recipe; None where that cannot be known.
+
+    The spread is robust and of all recipes together, since 3 seeds have none to speak of: the median distance from the
+    recipe's median, without one distance of 0 per recipe, and at least `LEAST_SPREAD`. Too few distances are compared
+    with `FAR_GAP`, in measures whose range has two ends.
+    """
+    away: list[tuple[float, Row, float]] = []
+    distances: list[float] = []
+    for rows in recipes:
+        values = [numeric(row, "value") for row in rows]
+        middle = median(values)
+        away += [(abs(value - middle), row, middle) for value, row in zip(values, rows, strict=True)]
+        distances += sorted(abs(value - middle) for value in values)[1:]
+    low, high = range_of(measure)
+    robust = len(distances) >= FEWEST_DISTANCES
+    if not robust and not math.isfinite(high - low):
+        return None if distances else []
+    if robust:
+        length = high - low if math.isfinite(high - low) else max(abs(numeric(row, "value")) for _, row, _ in away)
+        # Few distances give an uncertain median: normal seeds would be outlying in 0.05 of groups, not 0.03.
         spread = median(distances) / NORMAL_QUARTILE * (1 + 2 / len(distances))
-        found += [one for one in away if spread > 0 and one[0] > OUTLYING * spread]
-    if not found:
-        return []
-    _, worst, middle = max(found, key=lambda one: one[0])
-    return [
-        because(
-            Code.OUTLYING_SEEDS,
-            count=len(found),
-            limit=OUTLYING,
-            recipe=text_of(worst, "recipe"),
-            seed=int(numeric(worst, "seed")),
-            measure=text_of(worst, "measure"),
-            environment=text_of(worst, "environment"),
-            value=numeric(worst, "value"),
-            median=middle,
-        )
-    ]
+        limit = OUTLYING * max(spread, LEAST_SPREAD * length)
+    else:
+        limit = FAR_GAP * (high - low)
+    return [_Far(*one, robust) for one in away if one[0] > limit]
+
+
+def _outlying(found: Sequence[_Far]) -> Reason:
+    worst = max(found, key=lambda one: one.distance)
+    return because(
+        Code.OUTLYING_SEEDS,
+        count=len(found),
+        limit=OUTLYING if any(one.robust for one in found) else 0,
+        gap=0.0 if all(one.robust for one in found) else FAR_GAP,
+        recipe=text_of(worst.row, "recipe"),
+        seed=int(numeric(worst.row, "seed")),
+        measure=text_of(worst.row, "measure"),
+        environment=text_of(worst.row, "environment"),
+        value=numeric(worst.row, "value"),
+        median=worst.median,
+    )
 
 
 def _folds(contrasts: Sequence[Row], trials: Sequence[Row]) -> list[Finding]:

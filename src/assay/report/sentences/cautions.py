@@ -123,8 +123,10 @@ def _unpooled(fields: Fields) -> str:
 def _outlying(fields: Fields) -> str:
     place = f" in {fields['environment']}" if fields["environment"] else ""
     named = f"{fields['recipe']} with seed {fields['seed']}: {fields['measure']}{place}"
+    limits = [f"{fields['limit']} robust standard deviations"] if fields["limit"] else []
+    limits += [f"{number(fields['gap'])} of the range"] if fields["gap"] else []
     return (
-        f"{count(fields['count'], 'value')} of single seeds over {fields['limit']} robust standard deviations from the "
+        f"{count(fields['count'], 'value')} of single seeds over {' or '.join(limits)} from the "
         f"other seeds of the recipe ({named} is {number(fields['value'])}, the median {number(fields['median'])}): a "
         "mean over few seeds flatters recipes that sometimes fail"
     )
@@ -269,6 +271,10 @@ CAUTIONS: Mapping[Code, str | Callable[[Fields], str]] = {
     Code.FAR_P: _far,
     Code.UNPOOLED: _unpooled,
     Code.OUTLYING_SEEDS: _outlying,
+    Code.SEEDS_UNCHECKED: lambda fields: (
+        f"whether a seed fell far from the others was not checked for {listed(list(fields['measures']))}: the measure "
+        f"has no range, and fewer than {fields['least']} distances between seeds give no spread"
+    ),
     Code.SHARED_FOLDS: _folds,
     Code.ONE_POOL: lambda fields: _pool(fields, "draw their training rows from one pool, most of which they share"),
     Code.FIXED_TRAINING_ROWS: lambda fields: _pool(
