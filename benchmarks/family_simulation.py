@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
 
 import numpy as np
+import numpy.typing as npt
 from _simulation import CHUNK, effects, tabulate, target
 from scipy import stats
 
 from assay.core.seeds import generator
 from assay.stats.estimate import Spread, moderated, recombined, two_way
-from assay.stats.power import detectable, reachable
+from assay.stats.power import detectable, df_of_group, reachable
 
 FAMILIES = (1, 4, 8, 20, 32)
 RATIOS = (1.0, 3.0, 6.0, 10.0)
@@ -106,10 +107,14 @@ def draws(kind: str, seeds: int, worlds: int) -> tuple[np.ndarray, np.ndarray, S
 
 
 @cache
-def reaches(seeds: int, group: int, family: int) -> tuple[np.ndarray, np.ndarray]:
-    """Shares of the seeds in a variance of 1, and the difference that is detectable with each."""
+def reaches(seeds: int, group: int, family: int, df: float = np.inf) -> tuple[np.ndarray, np.ndarray]:
+    """Shares of the seeds in a variance of 1, and the difference that is detectable with each.
+
+    df: degrees of freedom of the seeds' part; infinite where it is known.
+    """
     shares = np.linspace(0.0, 1.0, 21)
-    found = [reachable(share, 1 - share, seeds, PATIENTS - 1, group, family) for share in shares.tolist()]
+    rest = (seeds, PATIENTS - 1, group, family)
+    found = [reachable(share, 1 - share, *rest, df_between=df) for share in shares.tolist()]
     return shares, np.array(found)
 
 
@@ -151,14 +156,16 @@ def simulate(kind: str, size: int, family: int, ratio: float, seeds: int, worlds
     # A true difference of just the margin, which is large: equivalence is claimed where the lower tail is.
     false_equivalence = float((tails(-mean, pooled).min(axis=1) < 0.05 / family).mean())
     between, rest = a.mean(axis=1), np.maximum(own.patients - own.residual, 0.0).mean(axis=1)
-    figure: np.ndarray = np.sqrt(between + rest) * np.interp(between / (between + rest), *reaches(seeds, size, family))
+    multiples = np.interp(between / (between + rest), *reaches(seeds, size, family, df_of_group(seeds, size)))
+    figure = np.sqrt(between + rest) * np.asarray(multiples)
     least = critical_table(family)
     each = np.sqrt(own.variance) * np.interp(own.df, *least)
     shares = ratio**2 / seeds, 1.0  # of seeds and patients in squared units of `error`, as `power.planned` takes them
     plan = error * np.sqrt(sum(shares)) * np.interp(shares[0] / sum(shares), *reaches(seeds, size, family))
 
-    def power(difference: np.ndarray | float, spread: Spread) -> float:
-        shift = np.broadcast_to(np.reshape(difference, (-1, 1)), mean.shape)
+    def power(difference: npt.NDArray[np.float64] | float, spread: Spread) -> float:
+        """Of a figure that one world gives, in the next world: one that meets its own noise would seem right."""
+        shift = np.broadcast_to(np.reshape(np.roll(difference, 1), (-1, 1)), mean.shape)
         return float((2 * tails(np.abs(mean + shift), spread) < 0.05 / family).mean())
 
     half = [np.median(np.sqrt(one.variance) * stats.t.isf(0.025, one.df)) for one in (pooled, own)]

@@ -24,7 +24,7 @@ from assay.spec.schema import ContrastSpec
 from assay.stats.compare import Contrast, SeedValues, contrast_seeds, untested
 from assay.stats.doses import Dose, interaction
 from assay.stats.outcomes import collapse_rate
-from assay.stats.power import detectable
+from assay.stats.power import detectable, reachable
 from assay.store.schema import COLLAPSES, CONTRASTS, RELIANCE_CONTRASTS
 
 
@@ -99,7 +99,9 @@ def test_what_could_not_be_tested_counts_in_holms_family() -> None:
     beside, lost = family_rows("stated", [(pair("metric"), found), (pair("triplet"), untested(because(Code.NO_SEED)))])
     assert alone["p_holm"] == found.p
     assert beside["p_holm"] == pytest.approx(2 * found.p)
-    assert beside["detectable"] == pytest.approx(detectable(found.standard_error, found.df, alpha=0.025), rel=0.02)
+    known = detectable(found.standard_error, found.df, alpha=0.025)
+    figure = reachable(found.standard_error**2, 0.0, 5, math.inf, group=1, family=2, df_between=4.0)
+    assert known < beside["detectable"] == pytest.approx(figure, rel=0.02)
     assert (lost["conclusion"], lost["reason"], lost["seeds"]) == ("undefined", str(because(Code.NO_SEED)), 0)
     assert math.isnan(lost["p_holm"])
     assert set(CONTRASTS.names) == set(beside)

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 from tests.analysis.test_contrasts import FLIPS, Records
 
 from assay.analysis.contrasts import contrast_rows, pooling_group, spec_pairs
-from assay.stats.power import reachable
+from assay.stats.power import df_of_group, reachable
 from assay.store.files import Row
 
 SEEDS = 3
@@ -99,6 +100,23 @@ def test_one_figure_says_what_a_family_detects_whatever_the_chance_of_single_var
     found = rows(study())
     (figure,) = {row["detectable"] for row in found.values()}
     assert figure > 2 * found[LUCKY]["standard_error"]
+
+
+@pytest.mark.parametrize(("seeds", "known"), [(3, 0.63), (5, 0.70), (10, 0.75)])
+def test_the_power_at_the_figure_of_a_single_contrast_allows_for_a_variance_that_is_known_roughly(
+    seeds: int, known: float
+) -> None:
+    """The figure of one study is applied to another one; only seeds vary, so that t has seeds - 1 degrees."""
+    df = seeds - 1
+    estimated = stats.chi2.ppf((np.arange(2000) + 0.5) / 2000, df) / df
+    assert df_of_group(seeds, 1) == df
+
+    def power(**more: float) -> float:
+        figures = reachable(1.0, 0.0, seeds, 99, **more) * np.sqrt(estimated)
+        return float(stats.nct.sf(stats.t.isf(0.025, df), df, figures).mean())
+
+    assert power(df_between=df) == pytest.approx(0.8, abs=0.02)
+    assert power() == pytest.approx(known, abs=0.02)
 
 
 @pytest.mark.parametrize(("group", "family"), [(1, 1), (1, 4), (4, 4), (8, 20)])

@@ -129,6 +129,8 @@ def test_pythons_own_library_is_no_component(name: str, tmp_path: Path, capsys: 
         ("loss", "torch.nn.functional:cross_entropy", "it takes input, target, weight, "),
         ("loss", "pandas:DataFrame", "the class has no loss and no read"),
         ("loss", "PIL.Image:open", "it takes fp, mode, formats, and a loss takes"),
+        ("loss", "torch.nn.utils:parameters_to_vector", "its parameter parameters is not the context that a loss is"),
+        ("loss", "torch.nn:ReLU", "the class has no loss and no read"),
         ("loss", "numpy:pi", "it is a float, not a class or a function"),
         ("loss", "torch:relu", "Python cannot read which arguments it takes"),
         ("probe", "torch.nn:Linear", "the class has no scope and no requests and no measure"),
@@ -141,6 +143,25 @@ def test_a_path_to_another_thing_is_no_component(kind: ComponentKind, name: str,
         lookup(kind, name)
     assert str(refused.value).startswith(f"{kind} '{name}' is no {kind}: {why}")
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "fits"),
+    [("context", True), ("_", True), ("_context", True), ("given: LossContext", True), ("logits", False)],
+)
+def test_a_function_of_one_thing_is_a_loss_only_if_that_is_the_context(
+    parameters: str, fits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = f"one_parameter_{parameters.partition(':')[0]}"
+    (tmp_path / f"{module}.py").write_text(
+        f"from assay.plugin import LossContext\ndef make({parameters}, *, weight: float = 1.0): ...\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    if fits:
+        assert lookup("loss", f"{module}:make").name == f"{module}:make"
+        return
+    with pytest.raises(SpecError, match="its parameter logits is not the context that a loss is made from; name it"):
+        lookup("loss", f"{module}:make")
 
 
 def test_types_that_cannot_be_read_are_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -304,13 +304,13 @@ def test_other_seeds_are_not(rows: list[dict[str, Any]]) -> None:
 def test_a_seed_far_from_seeds_that_are_all_equal_is_cautioned_about() -> None:
     equal = {name: [1.0] * 3 for name in NEAR}
     (found,) = outlying_seeds(seed_rows({**equal, "triplet": [1.0, 1.0, 0.6]}), [contrast()])
-    assert "(triplet with seed 2: auroc in reversed is .60, the median 1.00)" in reason_words(found)
+    assert "(triplet with seed 2: auroc in reversed is 0.60, the median 1.00)" in reason_words(found)
 
 
 def test_few_seeds_are_compared_with_a_fifth_of_the_range() -> None:
     (found,) = outlying_seeds(seed_rows({"triplet": [0.94, 0.95, 0.65]}), [contrast()])
     text = reason_words(found)
-    assert text.startswith("1 value of single seeds over .20 of the range from the other seeds of the recipe (triplet")
+    assert text.startswith("1 value of single seeds over 0.20 of the range from the other seeds of the recipe (triplet")
 
 
 def test_few_seeds_of_a_measure_without_a_range_are_said_not_to_be_checked() -> None:

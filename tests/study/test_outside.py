@@ -14,7 +14,9 @@ from torch import nn
 
 import assay
 from assay.core.errors import SpecError
+from assay.core.types import FactorTable
 from assay.probes.reader import ReadingError
+from assay.study.outside import signs
 
 HIGH, WIDE, SIZE = 16, 48, 16
 
@@ -77,6 +79,19 @@ def test_an_output_that_calls_nearly_all_images_alike_is_reported(tmp_path: Path
         UserWarning, match="nearly constant: the model calls 40 of 40 images 'not label' at its threshold, and 20 are"
     ):
         assay.probe(Low(), {**wide_set(tmp_path), "fit": "squash"}, progress=False)
+
+
+def test_an_output_that_calls_all_images_the_commonest_class_is_reported() -> None:
+    """Of 100 images 92 are negative; a model that finds half of the others is no sign of anything."""
+    target = np.array([1] * 8 + [0] * 92)
+    table = FactorTable(row=np.arange(100), target=target, patient=np.arange(100), classes=("no", "yes"))
+    varied = np.linspace(-4.2, -3.8, 100)[:, None]
+    (found,) = signs(varied, table, None, None)
+    assert found.startswith("the output is nearly constant: the model calls 100 of 100 images 'no' at its threshold")
+    some = np.where(np.arange(100) < 2, 4.0, -4.0)[:, None] + varied / 100
+    assert signs(some, table, None, None) == []
+    alone = FactorTable(row=np.arange(100), target=0 * target, patient=np.arange(100), classes=("no", "yes"))
+    assert signs(varied, alone, None, None) == []
 
 
 def test_an_expectation_is_met_within_its_interval(tmp_path: Path) -> None:

@@ -331,7 +331,7 @@ def _ruled(ruling: Ruling) -> Row:
 def _reaches(family: Sequence[tuple[Pair, Contrast]], correction: Correction) -> list[float]:
     """Compute the detectable difference: one figure for all of a family that compare one measure in one way."""
     tested = len(family) if correction == "holm" else 1
-    groups = [pooling_group(pair.stated) for pair, _ in family]
+    groups = [pooling_group(pair.stated) if result.spread else () for pair, result in family]
     sizes = [groups.count(group) for group in groups]
     results, reaches = [result for _, result in family], [math.nan] * len(family)
     for alike in _positions([(pair.stated.measure, pair.stated.factor, pair.stated.at) for pair, _ in family]):

@@ -33,8 +33,14 @@ STRONG, CLEAR = 0.8, 0.65
 MOST_IMAGES = 4000
 """Image properties and baselines are taken of so many images at most, all images of patients drawn at random."""
 FOLDS, SEED = 5, 0
+BINS = 8
+"""Bins of equal size into which a number is cut to see whether it tells the target other than by being high or low."""
+CLEARER = 0.05
+"""By so much greater must the AUROC of the bins be to be given in place of that of the number."""
 THUMBNAIL, RING = 16, 20
 """Pixels a side of the thumbnail, and of the image whose outer tenth is the frame of two pixels."""
+MIXED = "mixed"
+"""Direction of a number that tells the target, and not by being high or low."""
 _BLACK, _WHITE = 1 / 255, 254 / 255
 _BATCH = 64
 _SUFFIXES = {"jpeg": "jpg", "jpe": "jpg", "tif": "tiff", "dicom": "dcm"}
@@ -61,7 +67,8 @@ def shortcut_rows(spec: StudySpec, population: Population) -> list[Row]:
 def shortcut_cautions(rows: Sequence[Row]) -> Iterator[Reason]:
     """Return cautions on strong predictors of the target; factors and columns from `PROXY` on are proxies instead."""
     strong = [row for row in rows if row["strong"]]
-    columns = [row for row in strong if row["kind"] in ("factor", "column") and row["value"] < PROXY]
+    named = [row for row in strong if row["kind"] in ("factor", "column")]
+    columns = [row for row in named if row["value"] < PROXY or row["direction"] == MIXED]  # no proxy, which is monotone
     for plain in (columns, [row for row in strong if row["kind"] == "image"]):
         if plain:
             yield because(Code.PLAIN_SIGHT, **_properties_of(plain))
@@ -136,6 +143,30 @@ def _row(kind: str, name: str, table: FactorTable, scores: Mapping[int, np.ndarr
             "reason": reason}  # fmt: skip
 
 
+def _number_row(kind: str, name: str, values: Float[np.ndarray, " n"], table: FactorTable) -> Row:
+    """The number as it is, or cut into bins where those tell the target more clearly.
+
+    A number may be high for two classes and low for a third, or tell positives by middle values. A bin's score is the
+    share of the class among patients of the other folds, so that a number that tells nothing gains nothing by it.
+    """
+    plain = _row(kind, name, table, dict.fromkeys(_codes(table), values), None)
+    known = np.isfinite(values)
+    if len(np.unique(values[known])) <= 2:
+        return plain
+    fold = folds_by_patient(table.patient, FOLDS, SEED)
+    scores = {code: np.full(len(values), np.nan) for code in _codes(table)}
+    for part in np.unique(fold):
+        fitted, tested = known & (fold != part), known & (fold == part)
+        if not fitted.any() or not tested.any():
+            continue
+        edges = np.unique(np.quantile(values[fitted], np.arange(1, BINS) / BINS))
+        bins = [np.searchsorted(edges, values[rows], side="right") for rows in (fitted, tested)]
+        for code, score in scores.items():
+            score[tested] = _shares(bins[0], table.target[fitted] == code, bins[1])
+    binned = _row(kind, name, table, scores, fold)
+    return {**binned, "direction": MIXED} if binned["value"] > plain["value"] + CLEARER else plain
+
+
 def _codes(table: FactorTable) -> Sequence[int]:
     """The classes that are compared with the others: the last of two, each of several."""
     return (1,) if len(table.classes) == 2 else range(len(table.classes))
@@ -148,7 +179,7 @@ def _factor_row(kind: str, factor: Factor, table: FactorTable) -> Row:
     if factor.kind != "categorical" or len(factor.levels) in (0, 2):  # a blank column has no levels
         values = table.columns[factor.name].astype(np.float64)
         score = np.where(values < 0, np.nan, values) if factor.levels else values
-        return _row(kind, factor.name, table, dict.fromkeys(_codes(table), score), None)
+        return _number_row(kind, factor.name, score, table)
     level = table.columns[factor.name].astype(np.int64)
     return _level_row(kind, factor.name, level, table)
 
@@ -184,7 +215,7 @@ def _image_rows(dataset: Dataset) -> Iterator[Row]:
     measured, pictures = _looked_at(dataset, rows)
     for name, values in {**_native(dataset, rows), **measured}.items():
         if np.ptp(values) > 0:
-            yield _row("image", name, table, dict.fromkeys(_codes(table), values), None)
+            yield _number_row("image", name, values, table)
     ends: list[str] = [dataset.formats[at] for at in rows.tolist()] if dataset.formats else []
     formats = [_SUFFIXES.get(end, end) for end in ends]
     found = sorted(set(formats))

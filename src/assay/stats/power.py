@@ -48,42 +48,67 @@ def detectable(standard_error: float, df: float, power: float = POWER, alpha: fl
 
 @cache
 def reachable(
-    between: float, within: float, seeds: int, df_patients: float, group: int = 1, family: int = 1, power: float = POWER
+    between: float,
+    within: float,
+    seeds: int,
+    df_patients: float,
+    group: int = 1,
+    family: int = 1,
+    power: float = POWER,
+    df_between: float = float("inf"),
 ) -> float:
     """The difference that contrasts of a design find with this power, on average, at Holm's first step.
 
     The rule of the tests (`estimate.moderated`) has no closed form, so that it is applied to drawn values of seeds: of
     recipes with a common reference, all of one spread. NaN where nothing varies.
 
+    A `between` that was estimated is too small as often as too large, and what is too small costs more power than what
+    is too large gains. With `df_between`, the power is the mean over true values that could have given the estimate.
+
     Args:
-        between: The seeds' part of the variance of a contrast, as it is without error.
+        between: The seeds' part of the variance of a contrast.
         within: The rest of it, estimated with `df_patients`.
         seeds: How many there are, at least 2.
         group: Contrasts of a pooling group. Beyond 8 they count as 8, which changes the result by little.
         family: Contrasts that Holm corrects together.
+        power: Power on average.
+        df_between: Degrees of freedom of `between`; infinite where it is known or assumed.
     """
     if not between + within > 0:
         return float("nan")
     size = min(group, 8)
     rng = generator(0, "reachable", seeds, size)
     drawn = rng.normal(size=(-(-DRAWS // size), size + 1, seeds))
-    values = (drawn[:, 1:] - drawn[:, :1]) * np.sqrt(between * seeds / 2)
+    true = np.full(len(drawn), between)
+    if np.isfinite(df_between):
+        true = between * df_between / stats.chi2.ppf((np.arange(len(drawn)) + 0.5) / len(drawn), df_between)
+    values = (drawn[:, 1:] - drawn[:, :1]) * np.sqrt(true * seeds / 2)[:, None, None]
     part, df_seeds = moderated(values.var(axis=-1, ddof=1), np.full(size, seeds), values)
     rest = within if np.isinf(df_patients) else within * rng.chisquare(df_patients, size=part.shape) / df_patients
     df = degrees(part, part + rest, df_seeds, df_patients)
     critical = stats.t.isf(0.025 / family, df) * np.sqrt(part + rest)
-    spread = float(np.sqrt(between + within))
+    spread = np.sqrt(true + within)[:, None]
 
     def shortfall(difference: float) -> float:
         return float(stats.norm.sf((critical - difference) / spread).mean()) - power
 
-    return float(optimize.brentq(shortfall, 0.0, float(critical.max()) + 10 * spread))
+    return float(optimize.brentq(shortfall, 0.0, float((critical + 10 * spread).max())))
+
+
+def df_of_group(seeds: int, group: int) -> float:
+    """Degrees of freedom of the mean variance over seeds of contrasts with a common reference, all of one spread.
+
+    (S - 1) tr(C)^2 / tr(C^2), where C has 2 on its diagonal and 1 elsewhere.
+    """
+    return (seeds - 1) * 4 * group / (group + 3)
 
 
 def found_reachable(family: Sequence[Contrast], groups: Sequence[int], size: int) -> float:
     """Return the detectable difference of contrasts of one kind: one figure for all, from the mean of their variances.
 
-    The least of several noisy standard errors would promise too much. NaN where none has a variance.
+    The least of several noisy standard errors would promise too much, and so would a variance over few seeds that is
+    taken as known. Other pooling groups count for nothing in its degrees of freedom: their values may be of the same
+    models. NaN where none has a variance.
 
     Args:
         family: The contrasts; the seeds' part of their variance is taken without moderation.
@@ -102,7 +127,7 @@ def found_reachable(family: Sequence[Contrast], groups: Sequence[int], size: int
     seeds = round(float(np.median([len(whole.values) for whole, _, _ in known])))
     group = round(float(np.median([size for _, _, size in known])))
     df_patients = float(np.median([float(spread.df_patients) for _, spread, _ in known]))
-    return reachable(between, within, seeds, df_patients, group, size)
+    return reachable(between, within, seeds, df_patients, group, size, df_between=df_of_group(seeds, group))
 
 
 @dataclass(frozen=True, slots=True)

@@ -594,7 +594,7 @@ SHORTCUTS = Table(
         Column("of", "class that it tells"),
         _number("value", "AUROC for that class"),
         *_INTERVAL,
-        Column("direction", "higher or lower, of a number; empty otherwise"),
+        Column("direction", "higher or lower, of a number; mixed where it is neither; empty otherwise"),
         Column("strong", "whether it is a caution", "BOOLEAN"),
         _IMAGES,
         _PATIENTS,

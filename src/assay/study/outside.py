@@ -90,7 +90,7 @@ CAUSES = (
 _ONE_CLASS = 0.98
 """The share of images called one class from which an output counts as nearly constant."""
 _TRUE = 0.9
-"""Up to this share of images may be of that class for the calls to be a sign of anything."""
+"""Where a greater share of images is of that class, the calls are a sign if as great a share of others gets them."""
 _FAR = 0.05
 _NORMAL = 1.96
 
@@ -115,8 +115,11 @@ def _constant(logits: np.ndarray, table: FactorTable, threshold: float) -> str:
     called = predictions(probabilities(logits), threshold)
     counts = np.bincount(called, minlength=len(table.classes))
     most = int(counts.argmax())
-    true = int((table.target == most).sum())
-    if counts[most] < _ONE_CLASS * len(called) or true > _TRUE * len(called):
+    others = table.target != most
+    true, missed = int((~others).sum()), int((called[others] == most).sum())
+    if counts[most] < _ONE_CLASS * len(called) or not missed:
+        return ""
+    if true > _TRUE * len(called) and missed < _TRUE * int(others.sum()):
         return ""
     return (
         f"the output is nearly constant: the model calls {counts[most]:,} of {count(len(called), 'image')} "
