@@ -156,8 +156,8 @@ def simulate(kind: str, size: int, family: int, ratio: float, seeds: int, worlds
     # A true difference of just the margin, which is large: equivalence is claimed where the lower tail is.
     false_equivalence = float((tails(-mean, pooled).min(axis=1) < 0.05 / family).mean())
     between, rest = a.mean(axis=1), np.maximum(own.patients - own.residual, 0.0).mean(axis=1)
-    multiples = np.interp(between / (between + rest), *reaches(seeds, size, family, df_of_group(seeds, size)))
-    figure = np.sqrt(between + rest) * np.asarray(multiples)
+    table = reaches(seeds, size, family, df_of_group(seeds, size))
+    figure = np.sqrt(between + rest) * np.interp(between / (between + rest), table[0], table[1])
     least = critical_table(family)
     each = np.sqrt(own.variance) * np.interp(own.df, *least)
     shares = ratio**2 / seeds, 1.0  # of seeds and patients in squared units of `error`, as `power.planned` takes them
