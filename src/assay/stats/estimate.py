@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy import stats
+from scipy import special
 
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.stats.panel import Evaluated, Panel, evaluate
@@ -256,7 +256,7 @@ def _interval_seeds(
     if not bounds[0] <= values.min() <= values.max() <= bounds[1]:
         ends = interval(value, sure.standard_error, sure.df)
         return ends if not bounds[0] <= value <= bounds[1] else (max(bounds[0], ends[0]), min(bounds[1], ends[1]))
-    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, sure.df))
+    reach = float(special.stdtrit(sure.df, (1 + CONFIDENCE) / 2))
     between, within = reach * math.sqrt(float(sure.spread.seeds)), reach * math.sqrt(float(sure.spread.patients))
     low, high = (math.hypot(value - moved(value, by, bounds), within) for by in (-between, between))
     return max(bounds[0], value - low), min(bounds[1], value + high)
@@ -305,7 +305,7 @@ def interval(
     value: float, standard_error: float, df: float, bounds: tuple[float, float] = (-np.inf, np.inf)
 ) -> tuple[float, float]:
     """The 95% interval of a value within its bounds; NaN where the standard error is. It never leaves the bounds."""
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, df)) * standard_error
+    half = float(special.stdtrit(df, (1 + CONFIDENCE) / 2)) * standard_error
     if np.isnan(half):
         return float("nan"), float("nan")
     return moved(value, -half, bounds), moved(value, half, bounds)
