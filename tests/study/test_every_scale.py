@@ -17,7 +17,7 @@ from assay.execution.jobs import TrainJob
 from assay.execution.plan import Plan, Source, SourceJob, StartedJob
 from assay.execution.tasks import Context, Stopped
 from assay.models import initialization
-from assay.spec.load import apply_scale, load_study_mapping, read_yaml, study_files
+from assay.spec.load import apply_scale, read_yaml, study_files
 from assay.spec.parse import parse_study
 from assay.study import run as study_run
 from assay.study.run import prepare
@@ -30,7 +30,9 @@ STOPPING = Context(report=lambda share, word: None, should_stop=lambda: True)
 
 def _scales() -> list[tuple[str, str]]:
     return [
-        (name, scale) for name in study_files() for scale in ("default", *load_study_mapping(name).get("scales", {}))
+        (name, scale)
+        for name in study_files()
+        for scale in ("default", *read_yaml(study_files()[name]).values.get("scales", {}))
     ]
 
 

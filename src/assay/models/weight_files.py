@@ -225,7 +225,7 @@ def read_weights(path: Path, sha256: str = "") -> WeightsFile:
     else:
         read = _read_pickle(path, start)
     _refuse_unusable(path, read.tensors)
-    tensors = {key: _as_float32(value) for key, value in read.tensors.items()}
+    tensors = {key: value.float() if value.is_floating_point() else value for key, value in read.tensors.items()}
     return WeightsFile(path, tensors, read.metadata, read.ignored)
 
 
@@ -295,10 +295,6 @@ def _refuse_unusable(path: Path, tensors: Mapping[str, Tensor]) -> None:
 
 def _finite(value: Tensor) -> bool:
     return value.is_meta or not value.is_floating_point() or bool(value.isfinite().all())
-
-
-def _as_float32(value: Tensor) -> Tensor:
-    return value.float() if value.is_floating_point() else value
 
 
 # Files from public addresses: downloaded once by the hub's client, which resumes, retries and bounds a stall.

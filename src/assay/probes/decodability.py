@@ -392,7 +392,7 @@ class Decodability:
         if not model.layers:
             return [undefined("decodability", Code.NO_LAYERS, environment=environment.name)]
         table = environment.table
-        within_class = self._within_class(scene)
+        within_class = not (self.environment == INDEPENDENT and scene.has_phantom)
         tasks = tasks_of(table, self.folds, within_class)
         fold = folds_by_patient(table.patient, self.folds, model.seed)
         scores = scored(_spaces(reading, environment), tasks, fold, table.patient, model.seed)
@@ -401,9 +401,6 @@ class Decodability:
             found += [_measured(task, score, environment, within_class) for score in scores[task.factor]]
             found += _missing(task, environment)
         return found
-
-    def _within_class(self, scene: Scene) -> bool:
-        return not (self.environment == INDEPENDENT and scene.has_phantom)
 
     def _environment(self, scene: Scene) -> Environment:
         return scene.independent() if self.environment == INDEPENDENT else scene.environment(self.environment)

@@ -105,8 +105,8 @@ class Lrp:
 
     def refusal(self, subject: Subject) -> str:
         """It needs a rule for every step; those of attention, of gates and of other activations do not keep the sum."""
-        what = _without_rule(subject)
-        return f"LRP has rules for {WHICH}; {what}: {INSTEAD}" if what else ""
+        fault = next(_faults(subject), "")
+        return f"LRP has rules for {WHICH}; {fault}: {INSTEAD}" if fault else ""
 
     def explain(
         self, subject: Subject, images: Float[Tensor, "b c h w"], own: Int[Tensor, " b"]
@@ -206,11 +206,6 @@ def _convolutions(subject: Subject) -> list[Convolution]:
         for step, follows in zip(leaves, after, strict=True)
         if isinstance(step.module, nn.Conv2d)
     ]
-
-
-def _without_rule(subject: Subject) -> str:
-    """Modules of a network without a rule; empty if all have one."""
-    return next(_faults(subject), "")
 
 
 def _faults(subject: Subject) -> Iterator[str]:

@@ -50,11 +50,6 @@ class Said:
     id: str = ""
 
 
-def anchors_of(tables: Tables) -> dict[str, str]:
-    """Contrast -> the id of its row in the page."""
-    return {row["id"]: f"contrast-{i}" for i, row in enumerate(tables.contrasts, start=1)}
-
-
 def sentences(
     findings: Sequence[Finding], anchors: Mapping[str, str], sections: Mapping[str, str]
 ) -> dict[str, list[Said]]:
@@ -158,7 +153,7 @@ def collect(root: Path) -> Content:
     """
     tables = read_tables(root)
     evidence = Evidence(tables, outline(tables))
-    anchors = anchors_of(tables)
+    anchors = {row["id"]: f"contrast-{i}" for i, row in enumerate(tables.contrasts, start=1)}
     sections = _sections(evidence, anchors)
     lost = there(account.statuses(tables), account.collapses(tables), account.lost(tables), account.undefined(tables))
     environments = account.environments(tables)

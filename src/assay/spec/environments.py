@@ -390,16 +390,12 @@ def dosed_factors(points: Sequence[RecipePoint], axis: str) -> dict[str, Borne]:
         at.setdefault(canonical_json(rest), {})[float(point.coordinates[axis])] = point
     found: dict[str, Borne] = {}
     for doses in at.values():
-        none, most = (_borne(doses[p].train) for p in (min(doses), max(doses)))
+        none, most = ({**doses[p].train.association, **doses[p].train.interventions} for p in (min(doses), max(doses)))
         differing = [name for name in most if none.get(name) != most[name]]
         if len(differing) == 1:
             tie = doses[max(doses)].train.association.get(differing[0])
             found |= dict.fromkeys((one.label for one in doses.values()), (differing[0], tie.high if tie else ()))
     return found
-
-
-def _borne(train: EnvironmentSpec) -> Mapping[str, Any]:
-    return {**train.association, **train.interventions}
 
 
 class Written(NamedTuple):

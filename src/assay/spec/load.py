@@ -9,7 +9,7 @@ from typing import Any, cast
 from assay.core.errors import SpecError, unknown_name, unknown_of_few
 from assay.spec.document import Document, Keys, dotted, mapping_of, plain
 from assay.spec.issues import shorten, show
-from assay.spec.yaml import parse_yaml, read_yaml
+from assay.spec.yaml import parse_yaml
 
 # Dotted overrides: what `--set a.b=c`, a `scales:` entry and `--seeds` change in a study before it is checked.
 
@@ -167,13 +167,3 @@ def study_yaml(name: str) -> str:
     if name not in files:
         raise SpecError(unknown_name("study", name, list(files)))
     return files[name].read_text(encoding="utf-8")
-
-
-def load_study_mapping(name: str) -> dict[str, Any]:
-    """Return a built-in study as plain values, to change and give to `parse_study`.
-
-    >>> study = load_study_mapping("nodule-loss")
-    >>> study["recipe"]["epochs"] = 5
-    """
-    study_yaml(name)  # refuses an unknown name
-    return read_yaml(study_files()[name]).values

@@ -81,11 +81,6 @@ def hsic(one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "n e"]) -> floa
     return float(_unbiased(products, _rows([x]), _rows([y]))[0, 0])
 
 
-def cka(one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "n e"]) -> float:
-    """Linear centered kernel alignment of two representations, see `cka_matrix`."""
-    return float(cka_matrix([one], [other])[0, 0])
-
-
 def cka_matrix(
     ones: Sequence[Float[np.ndarray, "n _"]], others: Sequence[Float[np.ndarray, "n _"]]
 ) -> Float[np.ndarray, "a b"]:
@@ -153,8 +148,8 @@ def mutual_neighbors(one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "n 
 def cka_vector(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " m"]:
     """The upper triangle of the Gram matrix, centered without bias (Székely and Rizzo 2014) and scaled to length 1.
 
-    m is n (n - 1) / 2. The inner product of two is `cka`: with sums of rows and of all over the entries off the
-    diagonal, that of the centered matrices is n (n - 3) times the unbiased HSIC. NaN where undefined.
+    m is n (n - 1) / 2. The inner product of two is the entry of `cka_matrix`: with sums of rows and of all over the
+    entries off the diagonal, that of the centered matrices is n (n - 3) times the unbiased HSIC. NaN where undefined.
     """
     if undefined_for(features):
         return np.full(math.comb(len(features), 2), math.nan)

@@ -158,7 +158,7 @@ class RadiologyPhantom(DrawnPhantom[PhantomRows]):
     ) -> Float[Tensor, "n 1 size size"]:
         tasks = TASKS[self._anatomy]
         images = torch.empty(len(kind), 1, grid.size, grid.size, device=grid.device)
-        drawn_by = np.array([_phantom_of(task) for task in tasks])[kind]
+        drawn_by = np.array([task.finding or task.phantom for task in tasks])[kind]
         for name in np.unique(drawn_by):
             rows = np.flatnonzero(drawn_by == name)
             phantom = self._chests.get(str(name), self._nodule)
@@ -166,11 +166,6 @@ class RadiologyPhantom(DrawnPhantom[PhantomRows]):
             drawn = phantom.render(given, nuisance[rows], grid.size, {}, grid.device)
             images[torch.as_tensor(rows, device=grid.device)] = drawn.images
         return images
-
-
-def _phantom_of(task: Task) -> str:
-    """Name of the phantom that draws a task: the finding, or CT."""
-    return task.finding or task.phantom
 
 
 def _values(

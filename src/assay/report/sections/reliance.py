@@ -147,8 +147,6 @@ def _nothing(_: Sequence[Row]) -> tuple[Reference, ...]:
 SHOWN = "mass-accuracy"
 """The score of the figure; the table has all."""
 CENTER = "center-prior"
-FAILS = "fails the sanity check"
-"""How a reason begins that marks an explainer's scores."""
 REMOVED = "lesion-effect"
 OVER = "erasure-effect-over-elsewhere"
 SIZES = ("small", "medium", "large")
