@@ -25,7 +25,7 @@ Every measure that a probe yields, by probe. `assay list measure` prints those t
 - **range**: what the true value cannot leave; an estimate may, by sampling. A share, a correlation or a ratio has no unit.
 - **better**: the direction that is better; empty for a measure that describes and does not rank.
 - **chance**: the value of a model that knows nothing.
-- **contrast names**: the fields without which a contrast by the measure is ambiguous; a dash for a measure that stands in the table of estimates and cannot be compared.
+- **contrast names**: the fields without which a contrast by the measure is ambiguous; a dash for a measure in the table of estimates that cannot be compared.
 """
 
 TABLES_HEAD = """\

@@ -17,8 +17,9 @@ from assay.execution.jobs import TrainJob
 from assay.execution.plan import Plan, Source, SourceJob, StartedJob
 from assay.execution.tasks import Context, Stopped
 from assay.models import initialization
-from assay.spec.load import apply_scale, read_yaml, study_files
+from assay.spec.load import apply_scale, study_files
 from assay.spec.parse import parse_study
+from assay.spec.yaml import read_yaml
 from assay.study import run as study_run
 from assay.study.run import prepare
 

@@ -36,7 +36,7 @@ def balanced_subset(groups: Int[np.ndarray, "n"], seed: int, number: int) -> Int
     "mitigation",
     "last-layer-retraining",
     MitigationTraits(refits_head=True),
-    summary="the head fitted anew on rows balanced by group (Kirichenko et al. 2023)",
+    summary="the head refitted on rows balanced by group (Kirichenko et al. 2023)",
     varies={"group_labels": ("rows", {"validation": "validation", "training": "training"})},
 )
 class LastLayerRetraining(Mitigation):
@@ -58,7 +58,7 @@ class LastLayerRetraining(Mitigation):
             int, Field(ge=1, le=1000, description="balanced subsets, over which the head is averaged")
         ] = 10,
         l2: Annotated[
-            float, Field(gt=0, le=1e6, description="l2 / 2 times the squared norm, beside the summed log-loss")
+            float, Field(gt=0, le=1e6, description="l2 / 2 times the squared norm, added to the summed log-loss")
         ] = 1.0,
     ) -> None:
         self.group_labels: Rows = rows
@@ -143,7 +143,7 @@ class JustTrainTwice(Mitigation):
         epochs: Annotated[
             int, Field(ge=1, le=1000, description="epochs T of the identification model, a training before")
         ] = 2,
-        upweight: Annotated[int, Field(ge=1, le=1000, description="how often an error stands in the training set")] = 5,
+        upweight: Annotated[int, Field(ge=1, le=1000, description="copies of each error in the training set")] = 5,
     ) -> None:
         self.epochs, self.upweight = epochs, upweight
 

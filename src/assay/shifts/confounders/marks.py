@@ -406,7 +406,9 @@ class Pacemaker(Mark):
 
     opacity: Opacity = 0.95
     size: Annotated[float, Field(gt=0, le=0.5, description="width of the case, as a share of the shorter side")] = 0.15
-    side: Annotated[Side, Field(description="the side of the image on which it lies; `either`: drawn by row")] = "right"
+    side: Annotated[Side, Field(description="the side of the image on which it is drawn; `either`: drawn by row")] = (
+        "right"
+    )
     jitter: Jitter = 0.04
 
     def check(self, shape: Shape) -> None:
@@ -526,7 +528,9 @@ class Ruler(Mark):
     """A graduated scale along one edge of the image; every fifth and tenth mark is longer."""
 
     opacity: Opacity = 0.9
-    side: Annotated[Literal["left", "right", "top", "bottom"], Field(description="the edge at which it lies")] = "right"
+    side: Annotated[Literal["left", "right", "top", "bottom"], Field(description="the edge at which it is drawn")] = (
+        "right"
+    )
     length: Annotated[
         float, Field(gt=0, le=1, description="from the first mark to the last, as a share of the edge")
     ] = 0.8
@@ -825,7 +829,7 @@ class ScopeInset(Mark):
     opacity: Opacity = 1.0
     size: Annotated[float, Field(gt=0, le=0.5, description="edge of the panel, as a share of the shorter side")] = 0.28
     corner: Annotated[
-        Literal["lower left", "lower right", "upper left", "upper right"], Field(description="where it lies")
+        Literal["lower left", "lower right", "upper left", "upper right"], Field(description="its place")
     ] = "lower left"
 
     def check(self, shape: Shape) -> None:
