@@ -22,12 +22,27 @@ from assay.store.folder import RunFolder, working_in
 from assay.store.schema import TABLES
 from assay.study.finished import Result
 
-COMMANDS = ("run", "preview", "results", "report", "clean", "show", "list", "doctor")
+COMMANDS = ("run", "preview", "results", "compare", "report", "clean", "show", "list", "doctor")
 SPEC_OPTIONS = {"--set", "--seeds", "--scale", "--json", "--no-own-code"}
 OPTIONS = {
     "run": SPEC_OPTIONS | {"--workers", "--device", "--out", "--skip-bad-rows"},
     "preview": SPEC_OPTIONS | {"--workers", "--device", "--out", "--skip-bad-rows"},
     "results": {"--table", "--out", "--json", "--csv"},
+    "compare": {
+        "--by",
+        "--against",
+        "--measure",
+        "--margin",
+        "--score",
+        "--target",
+        "--positive",
+        "--seed",
+        "--image",
+        "--patient",
+        "--fold",
+        "--threshold",
+        "--json",
+    },
     "report": {"--out", "--json"},
     "clean": {"--yes", "--out", "--json"},
     "show": SPEC_OPTIONS,

@@ -133,11 +133,15 @@ def _inputs(spec: StudySpec, complete: Mapping[str, Any]) -> list[Path] | None:
     written = list(_texts(complete, inside=False))
     for data in sets:
         named = [data.folder, data.classes, data.medmnist, *_texts(dict(data.dataset.params) if data.dataset else {})]
-        if data.phantom is None and not any(filled(one).exists() for one in named if one):
+        if data.phantom is None and not any(_is_there(one) for one in named if one):
             return None
-    if any("/" in one and not filled(one).exists() for one in written):
+    if any("/" in one and not _is_there(one) for one in written):
         return None
-    return sorted({path for one in written if (path := filled(one)).exists()})
+    return sorted({filled(one) for one in written if _is_there(one)})
+
+
+def _is_there(path: str) -> bool:
+    return os.path.exists(filled(path))  # noqa: PTH110  pathlib's own raises OSError for names over 255 bytes
 
 
 def _texts(values: object, *, inside: bool = True) -> Iterator[str]:
