@@ -47,7 +47,7 @@ def test_a_source_that_collapsed_is_an_outcome_of_what_starts_from_it(tmp_path: 
     lost = because(Code.NO_SEED_OF, recipe="large", collapsed=1)
     assert folder.table("contrasts")[0]["reason"] == str(lost)
     said = [sentence(from_row(row)) for row in folder.table("findings")]
-    assert any("all 1 trial of large collapsed" in text for text in said)
+    assert any("all 1 training run of large collapsed" in text for text in said)
     again = prepared(root, sources=source(**HOPELESS), contrasts=[contrast])
     assert (again.new_sources, again.new_trials, again.new_probes) == (0, 0, 0)  # it would only collapse again
 

@@ -251,7 +251,7 @@ def test_formulas_are_harmless_in_files(tmp_path: Path) -> None:
         (Made(contrasts=False, seeds=3), "No comparison was pre-specified in this study"),
         (Made(losses=("cross-entropy",), budgets=("20",), contrasts=False), "AUROC is lower in reversed than in same"),
         (Made(probes=(), contrasts=False), "No comparison was pre-specified"),
-        (Made(all_failed=True, contrasts=False), "75 failed of 75 trials"),
+        (Made(all_failed=True, contrasts=False), "75 failed of 75 training runs"),
         (Made(seeds=1), "with fewer than 3 there are no intervals"),
         (Made(seeds=2, budgets=("10",)), "2 seeds in 7 of 8 comparisons: with fewer than 3 there are no intervals"),
         (Made(probes=("decodability",), contrasts=False), "What recipes encode"),

@@ -27,7 +27,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_page_of_180_recipes_fits_and_says_what_it_chose(run: Path) -> None:
     page = html.unescape(write_page(run).read_text(encoding="utf-8"))
-    assert "180 recipes · 540 trials" in page
+    assert "180 recipes · 540 training runs" in page
     assert len(page.encode()) < SIZE_LIMIT
     assert f"{ROWS} of 30 shown: what is compared against" in page
     assert "rows are shown; the file has all." in page

@@ -92,8 +92,8 @@ def test_lights_when_it_is_not(snapshot: SnapshotAssertion) -> None:
     ]
     environments = [{"asked": 0.9, "strength": 0.7, "factor": "texture", "environment": "train"}]
     assert lights(trials, environments, [stated("rows 3 and 9 show one image")]) == {
-        "2 failed and 1 pending of 5 trials: left out": "bad",
-        "1 trial collapsed (triplet): left out of means": "warn",
+        "2 failed and 1 pending of 5 training runs: left out": "bad",
+        "1 training run collapsed (triplet): left out of means": "warn",
         "1 pair of near copies: rows 3 and 9 show one image": "bad",
         "1 of 1 association not achieved within 0.05: texture in train is 0.70, asked 0.90": "warn",
         "5 seeds: the variation between seeds is only roughly known": "warn",

@@ -106,7 +106,7 @@ def test_a_report_without_a_planned_unit_says_so_in_red(kind: Any, damaged: Path
     assert rows
     assert all("run the study again" in reason_words(row["reason"]) for row in rows)
     said = [sentence(from_row(row)) for row in RunFolder(damaged).table("findings") if row["light"] == "bad"]
-    assert f"{len(rows)} pending of 4 trials: left out" in said
+    assert f"{len(rows)} pending of 4 training runs: left out" in said
 
 
 @pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"seconds": "long"}'])

@@ -217,7 +217,7 @@ def statuses(tables: Tables) -> Sheet | None:
     source = (tables.trials, schema.TRIALS)
     heads = (recipe_head(tables), *kinds, "all")
     shared = len({row["trial"] for row in tables.trials}) < len(tables.trials)
-    note = "Recipes that are trained alike, as at p = 0, share a training; each counts it as a trial." if shared else ""
+    note = "Recipes that are trained alike, as at p = 0, share a training run; each counts it." if shared else ""
     return sheet("trials", "Trials of each recipe", heads, lines, source, note) if lines else None
 
 
@@ -286,7 +286,7 @@ def lost(tables: Tables) -> Sheet | None:
         for row in chosen
     ]
     heads = ("recipe", "seed", "status", "why")
-    return sheet("lost", "Trials that were left out", heads, lines, (chosen, schema.TRIALS)) if lines else None
+    return sheet("lost", "Training runs that were left out", heads, lines, (chosen, schema.TRIALS)) if lines else None
 
 
 def undefined(tables: Tables) -> Sheet | None:

@@ -353,10 +353,12 @@ def _healthy(evidence: Evidence) -> Section:
 
 
 def _meta(name: str, tables: Tables) -> str:
-    """`nodule-loss-quick · 6 recipes · 18 trials · 3 seeds`: of a scale, the run folder's name tells it."""
+    """`nodule-loss-quick · 6 recipes · 18 training runs · 3 seeds`: of a scale, the run folder's name tells it."""
     seeds = len({row["seed"] for row in tables.trials})
     recipes = len(distinct(row["recipe"] for row in tables.trials))
-    return f"{name} · {plural(recipes, 'recipe')} · {plural(len(tables.trials), 'trial')} · {plural(seeds, 'seed')}"
+    return (
+        f"{name} · {plural(recipes, 'recipe')} · {plural(len(tables.trials), 'training run')} · {plural(seeds, 'seed')}"
+    )
 
 
 def _first(evidence: Evidence) -> tuple[Figure, ...]:

@@ -200,7 +200,7 @@ def _listed(values: list[int]) -> str:
 #
 # `data.files.fitting` fits an image and its mask into a square.
 
-IMAGE_VERSION = 2
+IMAGE_VERSION = 3
 """Rises when the same files decode to other pixels."""
 READING = "reading images"
 _AHEAD = 256

@@ -25,17 +25,17 @@ def _recipes(fields: Fields) -> str:
 
 def _missing(fields: Fields) -> str:
     missing = [f"{fields[status]} {status}" for status in ("failed", "pending") if fields[status]]
-    return f"{listed(missing)} of {count(fields['of'], 'trial')}: left out"
+    return f"{listed(missing)} of {count(fields['of'], 'training run')}: left out"
 
 
 def _lost(fields: Fields) -> str:
-    return f"{count(fields['count'], 'trial')} {fields['status']} ({_recipes(fields)}): left out of means"
+    return f"{count(fields['count'], 'training run')} {fields['status']} ({_recipes(fields)}): left out of means"
 
 
 def _extreme(fields: Fields, what: str) -> str:
     return (
-        f"{fields['count']} of {count(fields['of'], 'trial')} ({_recipes(fields)}): the network {what} validation "
-        "image at p = 0.5; kept in means"
+        f"{fields['count']} of {count(fields['of'], 'training run')} ({_recipes(fields)}): the network {what} "
+        "validation image at p = 0.5; kept in means"
     )
 
 
@@ -235,7 +235,7 @@ CAUTIONS: Mapping[Code, str | Callable[[Fields], str]] = {
         f"confirmation of {count(fields['count'], 'comparison')} added after results existed"
     ),
     Code.MISSING_TRIALS: _missing,
-    Code.ALL_FINISHED: lambda fields: f"all {count(fields['count'], 'trial')} finished",
+    Code.ALL_FINISHED: lambda fields: f"all {count(fields['count'], 'training run')} finished",
     Code.NONE_COLLAPSED: "none collapsed or diverged",
     Code.NO_SEED_LEFT: lambda fields: (
         f"all runs of {_recipes(fields)} collapsed or failed; no results are reported for them"

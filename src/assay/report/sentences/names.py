@@ -90,10 +90,21 @@ def chance_words(level: float) -> str:
     return "" if math.isnan(level) else f", where chance is {number(level)}"
 
 
-def value_of(row: Row, places: int | None = None) -> str:
-    """Return the value of a row with its interval. A measure that names its whole needs no unit."""
+def signed(difference: float, places: int) -> str:
+    """Return a difference with its sign, and with more decimals where it would read 0.00: `+0.04`, `-0.003`."""
+    while 1e-6 <= abs(difference) < 0.5 * 10**-places:
+        places += 1
+    return ("+" if difference >= 1e-6 else "") + number(difference, places)
+
+
+def value_of(row: Row) -> str:
+    """Return the difference in a row with its interval. A measure that names its whole needs no unit."""
     unit = "" if text_of(row, "measure") == "sobol-total" else text_of(row, "unit")
-    return with_interval(numeric(row, "value"), numeric(row, "low"), numeric(row, "high"), unit, places)
+    value, low, high = (numeric(row, name) for name in ("value", "low", "high"))
+    places = decimals((high - low) / 2)
+    known = not (math.isnan(low) or math.isnan(high))
+    ends = f" [{number(low, places)}, {number(high, places)}]" if known else ""
+    return signed(value, places) + ends + (f" {unit}" if unit else "")
 
 
 def equivalence_interval(row: Row) -> str:

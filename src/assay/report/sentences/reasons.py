@@ -58,9 +58,9 @@ def _became(fields: Fields) -> str:
         return f"no seed of {recipe} was kept"
     if len(counts) == 1:
         (kind, number_of) = next(iter(counts.items()))
-        return f"all {count(number_of, 'trial')} of {recipe} {_ENDS[kind]}"
+        return f"all {count(number_of, 'training run')} of {recipe} {_ENDS[kind]}"
     parts = [f"{number_of} {_ENDS[kind]}" for kind, number_of in counts.items()]
-    return f"no trial of {recipe} counts: {listed(parts)}"
+    return f"no training run of {recipe} counts: {listed(parts)}"
 
 
 _ENDS = {
