@@ -157,7 +157,9 @@ def simulate(kind: str, size: int, family: int, ratio: float, seeds: int, worlds
     false_equivalence = float((tails(-mean, pooled).min(axis=1) < 0.05 / family).mean())
     between, rest = a.mean(axis=1), np.maximum(own.patients - own.residual, 0.0).mean(axis=1)
     table = reaches(seeds, size, family, df_of_group(seeds, size))
-    figure = np.sqrt(between + rest) * np.interp(between / (between + rest), table[0], table[1])
+    figure: npt.NDArray[np.float64] = np.sqrt(between + rest) * np.interp(
+        between / (between + rest), table[0], table[1]
+    )
     least = critical_table(family)
     each = np.sqrt(own.variance) * np.interp(own.df, *least)
     shares = ratio**2 / seeds, 1.0  # of seeds and patients in squared units of `error`, as `power.planned` takes them

@@ -113,6 +113,21 @@ def test_that_patients_are_not_named_is_a_problem_told_once(snapshot: SnapshotAs
         assert told["text"].endswith(unnamed)
 
 
+@pytest.mark.parametrize(
+    ("unnamed", "bounded", "text"),
+    [
+        ("", False, "(rotated, mirrored, cropped to 90%, re-encoded) of an image across patients"),
+        ("", True, "(rotated, mirrored, re-encoded) of an image across patients"),
+        ("no patient column is named", False, "(rotated, mirrored, cropped to 90%, re-encoded) among the images"),
+    ],
+)
+def test_no_copies_reports_the_copies_that_were_searched(unnamed: str, bounded: bool, text: str) -> None:
+    found = verdict([contrast()], ESTIMATES, [], [], [], unnamed=unnamed, bounded=bounded)
+    (row,) = (row for row in found if row["text"].startswith("no exact or near copy"))
+    assert row["text"] == f"no exact or near copy {text}"
+    assert row["light"] == "ok"
+
+
 def doubts(rows: list[dict[str, Any]], estimates: Any = (), trials: Any = ()) -> dict[str, str]:
     """Text -> light, of these contrasts."""
     return {row["text"]: row["light"] for row in verdict(rows, estimates, trials) if row["part"] == "doubt"}

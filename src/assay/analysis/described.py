@@ -25,6 +25,7 @@ from assay.core.reasons import Reason, read
 from assay.core.types import FactorTable
 from assay.data.cards import without_patients
 from assay.data.dataset import Card
+from assay.data.near_copies import not_looked_for
 from assay.execution.plan import Plan
 from assay.shifts.environment import Achieved, Environment
 from assay.shifts.population import Population
@@ -44,6 +45,7 @@ class Described:
     environments, dose_counts, pictures, visibility, shortcuts: rows of these tables. facts: the provenance of the data.
     leakage: as datasets have it. unnamed: a remark on a set whose patients are not named, else empty.
     drawn: images come from a phantom, in which no copies are looked for.
+    bounded: the set is too large to search it for cropped copies.
     cautions: as `cautions` says them. folds: of every seed.
     pooled: (recipe label, seed) -> measurements of all folds together. worst: (recipe label, seed, environment, group)
     -> the rows of the groups that are the worst where a comparison of the worst is stated.
@@ -62,6 +64,7 @@ class Described:
     worst: Mapping[tuple[str, int, str, Group], list[int]]
     unnamed: str = ""
     drawn: bool = False
+    bounded: bool = False
 
     def measurements(self, point: RecipePoint, seed: int, outputs: Mapping[str, Outputs]) -> list[Row]:
         """The measurements over all folds together, as `Folds` made them."""
@@ -83,7 +86,6 @@ def describe(gathered: Gathered, population: Population) -> Described:
     card, facts = population.card, facts_of(population.card)
     leakage = population.dataset.leakage if population.dataset else ()
     unnamed = without_patients(card.known_faults)
-    checked = None if unnamed and not leakage else leakage
     environments = tuple(environment_rows(gathered.plan, population))
     doses = tuple(dose_count_rows(gathered.plan.spec, population))
     pictures = tuple(illustrate(gathered, population))
@@ -93,6 +95,7 @@ def describe(gathered: Gathered, population: Population) -> Described:
     told = (*cautions(spec, population, looked), *shortcut_cautions(shortcuts))
     pooled, worst = gathered.pooled, _worst_groups(gathered)
     drawn = population.dataset is None
+    bounded = population.dataset is not None and bool(not_looked_for(len(population.dataset.table)))
     return Described(
         environments,
         doses,
@@ -100,13 +103,14 @@ def describe(gathered: Gathered, population: Population) -> Described:
         visibility,
         shortcuts,
         facts,
-        checked,
+        leakage,
         told,
         population.folds,
         pooled,
         worst,
         unnamed,
         drawn,
+        bounded,
     )
 
 
@@ -141,6 +145,7 @@ def keep(folder: RunFolder, described: Described) -> None:
         "cautions": [str(one) for one in described.cautions],
         "unnamed": described.unnamed,
         "drawn": described.drawn,
+        "bounded": described.bounded,
         "folds": described.folds,
         "pooled": [
             {"recipe": recipe, "seed": seed, "rows": _written(rows)}
@@ -178,6 +183,7 @@ def kept(folder: RunFolder) -> Described:
         unnamed=values.get("unnamed", ""),
         folds=values["folds"],
         drawn=bool(values.get("drawn", False)),
+        bounded=bool(values.get("bounded", False)),
         pooled={(entry["recipe"], entry["seed"]): _read(entry["rows"]) for entry in values["pooled"]},
         worst={
             (recipe, seed, entry["environment"], tuple(entry["group"])): entry["rows"]

@@ -17,6 +17,7 @@ from assay.analysis.shortcuts import shortcut_cautions, shortcut_rows
 from assay.core.files import canonical_json
 from assay.core.measures import range_of
 from assay.core.reasons import Code, Reason, because
+from assay.data.cards import without_patients
 from assay.shifts.association import also_achieved
 from assay.shifts.environment import Achieved, Environment
 from assay.shifts.population import Population
@@ -95,8 +96,10 @@ def make_preview(
     pictures += gallery.near_copies(population.dataset) if population.dataset else []
     leakage = population.dataset.leakage if population.dataset else ()
     shortcuts = tuple(shortcut_rows(spec, population))
+    unnamed = without_patients(population.card.known_faults)
     doubted = (
         *leakage,
+        *((because(Code.PATIENTS_UNKNOWN, text=unnamed),) if unnamed else ()),
         *_doubts(spec, environments),
         *cautions(spec, population, looked),
         *shortcut_cautions(shortcuts),

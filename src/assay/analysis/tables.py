@@ -363,6 +363,7 @@ def _findings(made: Made) -> Sequence[Row]:
         paired=made.reliance_contrasts,
         drawn=described.drawn,
         split=split_of(spec),
+        bounded=described.bounded,
     )
     return list(map(to_row, found))
 

@@ -165,12 +165,15 @@ def text_lines(found: Found) -> list[str]:
 
 def about_data(found: Found) -> list[str]:
     """Return remarks on the images: doubts, the warnings of their card, and rows that were left out."""
+    from assay.data.cards import without_patients
+
     card = found.prepared.population.card
+    unnamed = without_patients(card.known_faults)  # one of the doubts
     left = card.left_out[:LEFT_OUT]
     more = len(card.left_out) - len(left)
     return [
         *(f"doubt: {reason_words(reason)}" for reason in found.preview.doubts),
-        *(f"data: {text}" for text in card.known_faults),
+        *(f"data: {text}" for text in card.known_faults if text != unnamed),
         *(f"left out: {text}" for text in left),
         *([f"left out: and {more:,} more, which the report lists"] if more else []),
     ]

@@ -539,6 +539,7 @@ def findings_of(
     paired: Sequence[Row] = (),
     drawn: bool = False,
     split: Split = "",
+    bounded: bool = False,
 ) -> list[Finding]:
     """Return every finding of a study: answers, limits, cautions, and each comparison.
 
@@ -556,6 +557,7 @@ def findings_of(
         paired: Rows of `schema.RELIANCE_CONTRASTS`.
         drawn: Whether images come from a phantom, each drawn for itself.
         split: How the training rows of all seeds come from one pool.
+        bounded: Whether the set is too large to search it for cropped copies.
     """
     contrasts = with_outcomes(contrasts, trials)
     return with_ids(
@@ -563,7 +565,20 @@ def findings_of(
             *at_chance_in_worst_group(estimates),
             *answers(contrasts, estimates, interventions, paired),
             *limits(contrasts, estimates),
-            *doubts(contrasts, estimates, trials, environments, leakage, seeds, dosed, cautions, unnamed, drawn, split),
+            *doubts(
+                contrasts,
+                estimates,
+                trials,
+                environments,
+                leakage,
+                seeds,
+                dosed,
+                cautions,
+                unnamed,
+                drawn,
+                split,
+                bounded,
+            ),
             *(of_comparison(row, Kind.CONTRAST, "comparison", comparison_of(row, estimates)) for row in contrasts),
         ]
     )

@@ -58,12 +58,13 @@ def doubts(
     unnamed: str = "",
     drawn: bool = False,
     split: Split = "",
+    bounded: bool = False,
 ) -> list[Finding]:
     """Return the cautions of the first screen, in the order in which they are read. See `answers.findings_of`."""
     return [
         *_trials(trials),
         *_unnamed(unnamed),
-        *_leakage(leakage, unnamed, drawn),
+        *_leakage(leakage, unnamed, drawn, bounded),
         *(_doubt(reason, "warn", kind=_kind_of(reason)) for reason in cautions),
         *_associations(environments),
         *_uneven_rows(environments, trials, dosed),
@@ -143,13 +144,14 @@ def _unnamed(unnamed: str) -> list[Finding]:
     return [_doubt(because(Code.PATIENTS_UNKNOWN, text=unnamed), "bad", kind=Kind.LEAKAGE)] if unnamed else []
 
 
-def _leakage(leakage: Sequence[Reason] | None, unnamed: str, drawn: bool) -> list[Finding]:
+def _leakage(leakage: Sequence[Reason] | None, unnamed: str, drawn: bool, bounded: bool) -> list[Finding]:
     if drawn:
         return [_doubt(because(Code.DRAWN_IMAGES), "ok", kind=Kind.LEAKAGE)]
     if leakage is None:
         return [] if unnamed else [_doubt(because(Code.LEAKAGE_UNCHECKED), "bad", kind=Kind.LEAKAGE)]
     if not leakage:
-        return [_doubt(because(Code.NO_COPIES), "ok", kind=Kind.LEAKAGE)]
+        none = because(Code.NO_COPIES, bounded=bounded, patients=not unnamed)
+        return [_doubt(none, "ok", kind=Kind.LEAKAGE)]
     contradicting = sum(Code.CONTRADICTING_COPIES in reason for reason in leakage)
     found = because(Code.COPIES_FOUND, count=len(leakage), contradicting=contradicting) + leakage[0]
     return [_doubt(found, "bad", kind=Kind.LEAKAGE)]

@@ -10,7 +10,7 @@ from assay.report.sentences.names import measure_words
 from assay.stats.format import count, in_words, listed, number, p_value, with_interval
 
 Fields = Mapping[str, Any]
-LOOKED_FOR = "rotated, mirrored, cropped to 90%, re-encoded"
+LOOKED_FOR = ("rotated", "mirrored", "cropped to 90%", "re-encoded")
 """The near copies whose recall docs/reference/data.md states."""
 NAMED = 3
 """More recipes than this are counted in a caution instead of named."""
@@ -37,6 +37,12 @@ def _extreme(fields: Fields, what: str) -> str:
         f"{fields['count']} of {count(fields['of'], 'training run')} ({_recipes(fields)}): the network {what} "
         "validation image at p = 0.5; kept in means"
     )
+
+
+def _no_copies(fields: Fields) -> str:
+    kinds = [kind for kind in LOOKED_FOR if not (fields["bounded"] and kind.startswith("cropped"))]
+    place = "of an image across patients" if fields["patients"] else "among the images"
+    return f"no exact or near copy ({', '.join(kinds)}) {place}"
 
 
 def _copies_found(fields: Fields) -> str:
@@ -244,12 +250,11 @@ CAUTIONS: Mapping[Code, str | Callable[[Fields], str]] = {
     Code.SILENT_TRIALS: lambda fields: _extreme(fields, "predicts no lesion pixel in any"),
     Code.LOUD_TRIALS: lambda fields: _extreme(fields, "predicts over 90% of the pixels as lesion in every"),
     Code.PATIENTS_UNKNOWN: (
-        "intervals are over images, so they are too narrow where a patient has several images, and leakage was not "
-        "checked: {text}"
+        "intervals are over images, so they are too narrow where a patient has several images: {text}"
     ),
     Code.DRAWN_IMAGES: "every image is generated independently, so no copies were searched for",
     Code.LEAKAGE_UNCHECKED: "leakage between patients was not checked: no column identifies patients",
-    Code.NO_COPIES: f"no exact or near copy ({LOOKED_FOR}) of an image across patients",
+    Code.NO_COPIES: _no_copies,
     Code.COPIES_FOUND: _copies_found,
     Code.NEAR_COPIES: _near_copies,
     Code.CONTRADICTING_COPIES: _contradicting,
