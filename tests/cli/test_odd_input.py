@@ -73,8 +73,9 @@ def test_a_number_of_thousands_of_digits(number: str, tmp_path: Path, capsys: py
     (tmp_path / "odd.yaml").write_text(f"name: odd\nseeds: {number}\n")
     assert answer("show", str(tmp_path / "odd.yaml"), "--json") == 2
     assert "digits; no field takes one of over 300" in capsys.readouterr().err
-    assert answer("show", "nodule-loss", "--json", "--set", f"seeds={number}") == 2
-    assert len(capsys.readouterr().err) < 500
+    for option in (("--set", f"seeds={number}"), ("--seeds", number), ("--device", number)):
+        assert answer("preview", "nodule-loss", *option) == 2
+        assert len(capsys.readouterr().err) < 500
 
 
 def test_deeply_nested_coco(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.exceptions import TyperException
 
+from assay.core.errors import cut
 from assay.store.schema import MODEL_TABLES, TABLES
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def _device(text: str) -> str:
     from assay.execution.device import DEVICES, is_device
 
     if not is_device(text):
-        raise typer.BadParameter(f"expected {DEVICES}, not {text}")
+        raise typer.BadParameter(f"expected {DEVICES}, not {cut(text)}")
     return text
 
 
@@ -51,7 +52,7 @@ def _whole(text: str, least: int, most: int) -> int:
     except ValueError:
         number = least - 1
     if not least <= number <= most:
-        raise typer.BadParameter(f"expected a whole number from {least} to {most}, not {text}")
+        raise typer.BadParameter(f"expected a whole number from {least} to {most}, not {cut(text)}")
     return number
 
 

@@ -114,6 +114,7 @@ def card_of(
     warnings: Sequence[str] = (),
     left_out: tuple[str, ...] = (),
     doubts: tuple[str, ...] = (),
+    fit: str = "pad",
 ) -> Card:
     """Return the card of a set from files.
 
@@ -127,7 +128,7 @@ def card_of(
     computed = f"{_counts(table, warnings)}; {_sizes(native)}, decoded to {_shape(shape, deep)}"
     about = [known.summary] if known else []
     summary = ". ".join([*about, computed, *facts])
-    faults = (*(known.faults if known else ()), *warnings, *_missing(table), *_aspects(native, table))
+    faults = (*(known.faults if known else ()), *warnings, *_missing(table), *_aspects(native, table, fit))
     return Card(
         name=title,
         summary=summary,
@@ -173,8 +174,12 @@ def _absent(factor: Factor, values: np.ndarray) -> int:
     return int((values < 0).sum() if factor.levels else np.isnan(values).sum())
 
 
-def _aspects(native: np.ndarray, table: FactorTable) -> list[str]:
-    """Return a network can read the black padding: where its amount differs between images, say so, by class."""
+_ASPECT = {"pad": "in black padding", "squash": "in how much they are stretched", "crop": "in how much is cut off"}
+"""Trace that the aspect ratio leaves in the square, by `data.fit`. A network can read it."""
+
+
+def _aspects(native: np.ndarray, table: FactorTable, fit: str) -> list[str]:
+    """Return a warning with the mean aspect ratio by class where images differ in it."""
     aspect = native[:, 0] / native[:, 1]
     if np.ptp(aspect) < 0.02:
         return []
@@ -183,4 +188,4 @@ def _aspects(native: np.ndarray, table: FactorTable) -> list[str]:
         for code, name in enumerate(table.classes)
         if (table.target == code).any()
     ]
-    return [f"images differ in aspect, so in black padding: mean width / height {', '.join(means)}"]
+    return [f"images differ in aspect, so {_ASPECT[fit]}: mean width / height {', '.join(means)}"]

@@ -216,11 +216,11 @@ def probe_model(
     device = origin.device if isinstance(origin, InMemory) else settings.device
     config, doubts = _config(origin, settings, device), list[str]()
     if config is not None:
-        filled = config.filled(data, task)
+        filled = config.filled(data)
         if settings.preprocessing is None:
             doubts.append(config.describe(data, filled))
         data = filled
-        validation = None if validation is None else config.filled(validation, task)
+        validation = None if validation is None else config.filled(validation)
     request = parse_request(data, environments, probes, task)
     _require_able(origin, settings, request, device)
     code = own_code(request.model_dump_json(context={"complete": True}))

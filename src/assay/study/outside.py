@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from assay.core.traits import Task
 from assay.core.types import FactorTable
 from assay.models.ref import channels_of
 from assay.probes.reader import log_odds
@@ -39,28 +38,35 @@ class Config:
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
-    def filled(self, data: Mapping[str, Any], task: Task) -> dict[str, Any]:
-        """Return `data` with the keys that it does not say: size, and of images from files channels and framing.
+    def filled(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """Return `data` with the keys that it lacks: size, and for images from files channels and framing.
 
-        Framing is left to data with masks, boxes or mm per pixel.
+        Data that cannot be framed as the config says, and datasets from outside Assay, keep their own framing.
         """
         given = dict(data)
         if "phantom" in given:
             return {"size": self.data["size"], **given}
-        alone = task == "classification" and not any(given.get(key) for key in ("mask", "boxes", "pixel_size"))
-        table = str(given.get("table", "data.csv"))
-        whole = bool(given.get("classes") or given.get("medmnist") or (table and not table.endswith(".json")))
-        framed = alone and whole and "fit" not in given and "dataset" not in given
+        framed = "fit" not in given and not self._unframed(given)
         taken = {key: item for key, item in self.data.items() if framed or key not in ("fit", "crop_share")}
         return {**taken, **given}
+
+    def _unframed(self, data: Mapping[str, Any]) -> str:
+        """Return the key that rules out the framing of the config; empty where none does."""
+        if self.data["fit"] == "squash" and data.get("pixel_size"):
+            return "pixel_size"
+        dataset = data.get("dataset") or ""
+        (name, *_) = mapping_of(dataset) or (str(dataset),)
+        return "dataset" if name == "lidc" or ":" in name else ""
 
     def describe(self, data: Mapping[str, Any], filled: Mapping[str, Any]) -> str:
         """Describe the settings that were taken from the config."""
         taken = [f"data.{key}: {item}" for key, item in filled.items() if key not in data]
         scaling = f"scaling by mean {_numbers(self.mean)} and std {_numbers(self.std)}"
+        key = "" if "phantom" in data or "fit" in data else self._unframed(data)
+        left = f", but not data.fit: {self.data['fit']}, which data.{key} rules out" if key else ""
         return (
-            f"taken from the config of this timm model: {', '.join([*taken, scaling])}; if it was trained otherwise, "
-            "say so in `data`, or give preprocessing='none' and images stay in 0..1"
+            f"taken from the config of this timm model: {', '.join([*taken, scaling])}{left}; if it was trained "
+            "otherwise, say so in `data`, or give preprocessing='none' and images stay in 0..1"
         )
 
 

@@ -153,14 +153,16 @@ def test_one_deep_image_makes_the_set_deep_and_keeps_the_others_levels(tmp_path:
     assert "16 bit" in dataset.card.summary
 
 
-def test_aspects_that_differ_are_warned_of_by_class(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("fit", "trace"),
+    [("pad", "in black padding"), ("squash", "in how much they are stretched"), ("crop", "in how much is cut off")],
+)
+def test_aspects_that_differ_are_warned_of_by_class(tmp_path: Path, fit: str, trace: str) -> None:
     folder = small_set(tmp_path / "set")
     for at in (1, 3, 5, 7):
         save(folder / f"{at}.png", noise(at, side=32)[:16])
-    warned = [fault for fault in load(folder).card.known_faults if "aspect" in fault]
-    assert warned == [
-        "images differ in aspect, so in black padding: mean width / height not label 1.00, label 2.00",
-    ]
+    warned = [fault for fault in load(folder, fit=fit).card.known_faults if "aspect" in fault]
+    assert warned == [f"images differ in aspect, so {trace}: mean width / height not label 1.00, label 2.00"]
 
 
 class _Counter:

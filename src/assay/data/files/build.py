@@ -259,6 +259,7 @@ def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache
         warnings=(*listing.warnings, *_noted(pixels.images), *warnings, *_bounded(kept)),
         left_out=left_out(listing.problems, listing.word),
         doubts=(*unequally_lost(listing), *depth),
+        fit=framing_of(spec).fit,
     )
     millimeters = _millimeters(spec, table, native)
     scale = _scale(known.scale if known else PixelScale(), millimeters)

@@ -120,7 +120,9 @@ _MARKS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff",
 _LARGEST = 1 << 28
 """Bytes that a packed table may unpack to."""
 _MOST_COLUMNS = 10_000
-_ABSENT = frozenset({"", "na", "n/a", "nan", "null"})
+LACKING = "\0"
+"""A cell that a line with too few cells does not have. It is absent, and no empty cell, which can be a label."""
+_ABSENT = frozenset({"", LACKING, "na", "n/a", "nan", "null"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +131,8 @@ class Torn:
 
     Attributes:
         row: Its number.
-        rows: Its cells under the header, counted from the left and from the right: one of them is right unless the line
-            is damaged on both sides of a cell.
+        rows: Its cells under the header, counted from the left and from the right, with `LACKING` for the rest: one of
+            them is right unless the line is damaged on both sides of a cell.
     """
 
     row: int
@@ -350,7 +352,7 @@ def _check_rows(name: str, header: tuple[str, ...], lines: Sequence[_Read], name
 
 def _aligned(cells: tuple[str, ...], width: int) -> tuple[tuple[str, ...], ...]:
     """Return cells under a header of this width, counted from the left and from the right."""
-    lacking = ("",) * (width - len(cells))
+    lacking = (LACKING,) * (width - len(cells))
     return tuple(dict.fromkeys(((*cells, *lacking)[:width], (*lacking, *cells)[-width:])))
 
 

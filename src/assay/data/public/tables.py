@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -19,8 +19,10 @@ from assay.data.dataset import Dataset
 from assay.data.files.build import from_files
 from assay.data.files.masks import Listing
 from assay.data.files.table import (
+    LACKING,
     Problem,
     Table,
+    Torn,
     Unreadable,
     absent,
     chosen,
@@ -272,6 +274,15 @@ def _fits(known: TableSet[Any], root: Path) -> bool:
 
 def _common(known: TableSet[Any], part: Part, path: Path, divided: bool) -> Table:
     read = _listed(path, part.header) if part.header else read_table(path, known.columns["image"].sources[0][0])
+    common = _table_of(read, _cells(known, part, read, divided))
+    if not read.torn:
+        return common
+    rows = tuple(row for line in read.torn for row in line.rows)
+    made = iter(_table_of(read, _cells(known, part, replace(read, rows=rows), divided)).rows)
+    return replace(common, torn=tuple(Torn(line.row, tuple(next(made) for _ in line.rows)) for line in read.torn))
+
+
+def _cells(known: TableSet[Any], part: Part, read: Table, divided: bool) -> dict[str, tuple[str, ...]]:
     cells = {name: column.read(read) for name, column in known.columns.items()}
     cells |= {name: read.column(name, _PLACE) for name in known.findings if name in read.header}
     if part.images:
@@ -279,7 +290,7 @@ def _common(known: TableSet[Any], part: Part, path: Path, divided: bool) -> Tabl
         cells |= {"image": named, "patient": named}
     if divided and part.split:
         cells[SPLIT.name] = (part.split,) * len(read)
-    return _table_of(read, cells)
+    return cells
 
 
 def _listed(path: Path, header: tuple[str, ...]) -> Table:
@@ -295,7 +306,14 @@ def _listed(path: Path, header: tuple[str, ...]) -> Table:
 
 def _table_of(read: Table, cells: Mapping[str, Sequence[str]]) -> Table:
     rows = tuple(zip(*cells.values(), strict=True))
-    return replace(read, header=tuple(cells), rows=rows)
+    torn = tuple(Torn(line.row, tuple(_under(cells, read.header, row) for row in line.rows)) for line in read.torn)
+    return replace(read, header=tuple(cells), rows=rows, torn=torn)
+
+
+def _under(header: Iterable[str], before: Sequence[str], row: Sequence[str]) -> tuple[str, ...]:
+    """Return a row under another header; a column that it did not have is `LACKING`."""
+    cells = dict(zip(before, row, strict=True))
+    return tuple(cells.get(name, LACKING) for name in header)
 
 
 def _joined(tables: Sequence[Table]) -> Table:
@@ -304,13 +322,15 @@ def _joined(tables: Sequence[Table]) -> Table:
     for number, table in enumerate(tables[1:]):
         if whole.header != table.header:
             raise DataError(f"{whole.name} and {table.name} have different columns; give both as they are published")
-        last = max((*whole.numbers, *(problem.row for problem in whole.problems)), default=1)
+        last = max((*whole.numbers, *(max(problem.row, problem.last) for problem in whole.problems)), default=1)
+        problems = [replace(one, row=one.row + last, last=one.last and one.last + last) for one in table.problems]
         whole = Table(
             f"{whole.name} and{'' if number else ', numbered on,'} {table.name}",
             whole.header,
             (*whole.rows, *table.rows),
             (*whole.numbers, *(row + last for row in table.numbers)),
-            (*whole.problems, *(replace(problem, row=problem.row + last) for problem in table.problems)),
+            (*whole.problems, *problems),
+            torn=(*whole.torn, *(replace(line, row=line.row + last) for line in table.torn)),
         )
     return whole
 
@@ -359,7 +379,7 @@ def listing_of(known: TableSet[Any], rows: Rows, spec: DataSpec, sides: Callable
     table = chosen(rows.table, spec.where)
     if not len(table) and not table.problems:
         raise SpecError(f"data.where: no row of {table.name} fits")
-    found = sides(table)
+    found, lost = _sides_and_lost(table, sides)
     names = table.column("image", _PLACE)
     problems = problems_of(table, names, dict(found.wrong))
     used = [code >= 0 or at in found.wrong for at, code in enumerate(found.codes.tolist())]
@@ -390,8 +410,39 @@ def listing_of(known: TableSet[Any], rows: Rows, spec: DataSpec, sides: Callable
         facts=found.facts,
         warnings=(*rows.warnings, *found.warnings),
         about=known.about,
+        lost=lost,
     )
     return listing.drop(problems)[0]
+
+
+def _sides_and_lost(table: Table, sides: Callable[[Table], Sides]) -> tuple[Sides, dict[int, int]]:
+    """Return the classes of the rows, and of the lines with too few or too many cells: line -> class, -1 if unknown.
+
+    A line that can be read as a row of no class is not counted.
+    """
+    rows = tuple(row for line in table.torn for row in line.rows)
+    numbers = tuple(line.row for line in table.torn for _ in line.rows)
+    if not rows:
+        return sides(table), {}
+    try:
+        whole = sides(replace(table, rows=(*table.rows, *rows), numbers=(*table.numbers, *numbers), torn=()))
+    except (DataError, SpecError):
+        return sides(table), dict.fromkeys(numbers, -1)
+    codes: dict[int, list[int]] = {number: [] for number in numbers}
+    for at, number in enumerate(numbers, start=len(table)):
+        if at not in whole.wrong:
+            codes[number].append(int(whole.codes[at]))
+    read = {number: next((code for code in found if code >= 0), None) for number, found in codes.items()}
+    lost = {
+        number: -1 if code is None else code for number, code in read.items() if code is not None or not codes[number]
+    }
+    try:
+        return sides(table), lost
+    except DataError:
+        kept = whole.codes[: len(table)]
+        if set(lost.values()) <= {-1, *kept.tolist()}:
+            raise
+        return replace(whole, codes=kept, wrong={at: one for at, one in whole.wrong.items() if at < len(table)}), lost
 
 
 def _factors(

@@ -1,0 +1,82 @@
+"""Bad lines of a public set's table: the classes that they take with them, and their numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.worlds.files import noise, save
+from tests.worlds.public import NIH_ROWS, chexpert, load, nih, targets, write_csv
+
+from assay.core.errors import DataError
+
+
+def aptos(folder: Path, rows: list[list[object]]) -> Path:
+    for number, row in enumerate(rows):
+        save(folder / "train_images" / f"{row[0]}.png", noise(number, channels=3))
+    write_csv(folder / "train.csv", [["id_code", "diagnosis"], *rows])
+    return folder
+
+
+def test_a_grade_that_only_lines_with_too_many_cells_have_is_refused(tmp_path: Path) -> None:
+    rows: list[list[object]] = [[f"a{at}", 4, "", "x"] if at % 2 else [f"a{at}", 0] for at in range(12)]
+    folder = aptos(tmp_path / "set", [*rows, ["a12", 1]])
+    message = r"leaving out bad lines would leave no image of class '4' \(6 of 6 left out\): it has 4 cells where"
+    with pytest.raises(DataError, match=message):
+        load("aptos", folder, skip_bad_rows=True)
+
+
+def test_grades_that_are_left_out_unequally_are_a_caution(tmp_path: Path) -> None:
+    rows: list[list[object]] = [
+        [f"a{at}", 4, *(["", "x"] if at < 24 else [])] if at % 2 else [f"a{at}", 0] for at in range(40)
+    ]
+    dataset = load("aptos", aptos(tmp_path / "set", rows), skip_bad_rows=True)
+    assert targets(dataset).count(4) == 8
+    assert any("are all of one class (0 of 20 '0', 12 of 20 '4')" in doubt for doubt in dataset.card.doubts)
+
+
+def test_a_finding_that_only_such_lines_have_is_named_with_its_cause(tmp_path: Path) -> None:
+    folder = nih(tmp_path / "set", rows=[row for row in NIH_ROWS if row[1] in ("Mass", "No Finding")])
+    table = folder / "Data_Entry_2017.csv"
+    table.write_text(table.read_text().replace(",Mass,", ",Mass,,x,y,"))
+    with pytest.raises(DataError, match=r"(?s)2 bad lines in Data_Entry_2017\.csv:.* it has \d+ cells where"):
+        load("nih", folder, finding="Mass")
+    with pytest.raises(DataError, match=r"would leave no image of class 'Mass' \(2 of 2 left out\): it has"):
+        load("nih", folder, finding="Mass", skip_bad_rows=True)
+
+
+def test_a_finding_that_no_line_has_is_named_as_before(tmp_path: Path) -> None:
+    folder = nih(tmp_path / "set")
+    table = folder / "Data_Entry_2017.csv"
+    table.write_text(table.read_text().replace(",No Finding,", ",No Finding,,x,y,"))
+    with pytest.raises(DataError, match=r"^no image is Hernia;"):
+        load("nih", folder, finding="Hernia", skip_bad_rows=True)
+
+
+def test_a_cut_line_is_of_unknown_class_and_no_blank_label(tmp_path: Path) -> None:
+    """Edema is the sixth finding. A line that ends before it has no label; a blank one would be negative."""
+    rows = [
+        {"path": f"train/patient{at:05d}/study1/view1_frontal.jpg", "Edema": 1 if at > 6 else 0} for at in range(1, 13)
+    ]
+    folder = chexpert(tmp_path / "set", rows)
+    table = folder / "train.csv"
+    lines = table.read_text().splitlines()
+    lines[1:6] = [",".join(line.split(",")[:6]) for line in lines[1:6]]
+    table.write_text("\n".join(lines) + "\n")
+    dataset = load("chexpert", folder, finding="Edema", blank="negative", skip_bad_rows=True)
+    assert targets(dataset) == [0] + [1] * 6
+    assert not any("left out" in doubt for doubt in dataset.card.doubts)
+
+
+def test_bad_lines_of_a_second_table_are_numbered_on(tmp_path: Path) -> None:
+    """The first table ends with a bad line of two lines, 4 and 5; the header of the second is line 6."""
+    path = "train/patient{:05d}/study1/view1_frontal.jpg"
+    folder = chexpert(tmp_path / "set", [{"path": path.format(at), "Edema": at % 2} for at in range(1, 3)])
+    chexpert(folder, [{"path": path.format(at), "Edema": at % 2} for at in range(3, 5)], "valid.csv")
+    for name in ("train.csv", "valid.csv"):
+        table = folder / name
+        table.write_text(table.read_text() + 'x,"a\nb"\n')
+    with pytest.raises(DataError) as caught:
+        load("chexpert", folder, finding="Edema", blank="negative")
+    places = [line.split(" '")[0].strip() for line in str(caught.value).splitlines()[1:3]]
+    assert places == ["lines 4 to 5", "lines 9 to 10"]
