@@ -43,8 +43,14 @@ def test_nothing_heavy_is_imported_to_answer(arguments: list[str], says: str) ->
 
 @pytest.mark.parametrize(
     ("arguments", "most"),
-    [(["--help"], 0.3), (["list"], 0.5), (["run", "refused.yaml"], 0.5), (["show", "nodule-loss", "--json"], 0.5)],
-    ids=["help", "list", "refused", "grid"],
+    [
+        (["--help"], 0.3),
+        (["list"], 0.5),
+        (["run", "refused.yaml"], 0.5),
+        (["show", "nodule-loss", "--json"], 0.5),
+        (["run", "nodule-loss", "--set", "recipe.lossy=3"], 0.5),
+    ],
+    ids=["help", "list", "refused", "grid", "refused-change"],
 )
 def test_an_answer_takes_little_processor_time(arguments: list[str], most: float, tmp_path: Path) -> None:
     """The least of five runs, in seconds, beside the time that an empty interpreter takes on this machine."""

@@ -77,12 +77,14 @@ class Issues:
         found: Every issue, each once however many grid points share it.
         origins: Keys of a grid point -> keys at which the value was written in the document.
         later: Checks that import code, for a study in which nothing else is wrong.
+        with_code: Whether the checks that import code have begun.
     """
 
     document: Document
     found: list[Issue] = field(default_factory=list[Issue])
     origins: Mapping[Keys, Keys] = field(default_factory=dict[Keys, Keys])
     later: list[Callable[[], object]] = field(default_factory=list[Callable[[], object]])
+    with_code: bool = False
 
     def at(self, origins: Mapping[Keys, Keys]) -> Issues:
         """Return the same collection for one point of the grid."""

@@ -73,14 +73,14 @@ def parse_study(
     except SpecIssues as wrong:
         if overrides:
             change = "--set" if isinstance(overrides[0], str) else "set"
-            wrong.issues.changed_by(change, _found_in(written)).raise_found()
+            wrong.issues.changed_by(change, _found_in(written, wrong.issues.with_code)).raise_found()
         raise
 
 
-def _found_in(document: Document) -> Sequence[Issue]:
+def _found_in(document: Document, compare: bool) -> Sequence[Issue]:
     """Return the issues of a study without its overrides."""
     try:
-        check_study(document)
+        check_study(document, compare)
     except SpecIssues as wrong:
         return wrong.issues.found
     except AssayError:  # told of values, before anything is gathered
@@ -198,6 +198,7 @@ def _check_with_code(data: DataSpec | None, sources: Mapping[str, SourceSpec], i
     Raises:
         SpecIssues: Anything is wrong.
     """
+    issues.with_code = True
     of_sources = {("sources", name, "data"): one.data for name, one in sources.items() if not one.own}
     for keys, drawn_from in {("data",): data, **of_sources}.items():
         if drawn_from is None or drawn_from.phantom is None:
