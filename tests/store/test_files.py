@@ -165,3 +165,10 @@ def test_a_probe_whose_record_lists_no_readings_is_not_complete(tmp_path: Path) 
     assert folder.probed("none-asked")
     folder.write_measurements("lost", [], {"probe": "performance", "readings": {"clean": "away"}})
     assert not folder.probed("lost")
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", "null", "3"])
+def test_a_document_of_another_kind_is_damaged(text: str, tmp_path: Path) -> None:
+    (tmp_path / "stated.json").write_text(text)
+    (said,) = RunFolder(tmp_path).damaged_documents()
+    assert said.endswith("stated.json: it is damaged (it holds no record); restore it from a copy")

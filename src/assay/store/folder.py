@@ -428,8 +428,11 @@ class RunFolder:
         """Return a sentence for every damaged JSON file of the study and of failures."""
         found: list[str] = []
         for path in sorted((*self.root.glob("*.json"), *(self.root / "failures").glob("*.json"))):
+            remedy = "restore it from a copy" if path.name == "stated.json" else REMADE
             try:
-                read_checked_json(path, damaged="restore it from a copy" if path.name == "stated.json" else REMADE)
+                document = read_checked_json(path, damaged=remedy)
+                if not isinstance(document, dict) or not document:
+                    raise StoreError(f"cannot read {path}: it is damaged (it holds no record); {remedy}")
             except StoreError as error:
                 found.append(str(error))
         return found
