@@ -68,7 +68,7 @@ class Issue:
         return "\n".join(line for line in lines if line.strip())
 
 
-@dataclass(frozen=True)
+@dataclass
 class Issues:
     """The issues of one document.
 
