@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from assay.spec.parse import locate_errors, parse_study, refuse_unknown_keys
 from assay.spec.schema import StudySpec
+from assay.stats.format import count
 from assay.store.folder import EARLIER, RunFolder
 
 if TYPE_CHECKING:
@@ -154,18 +155,19 @@ class Study:
         root = run_folder(spec, self.scale, Path(out))
         require_writable(root)
         where = choose_device(device)
-        executor, count = executor_for(workers, where)
+        executor, hired = executor_for(workers, where)
         with reading_shown(quietly=not progress) as notify, locate_errors(self._written(), self.changes, self.scale):
             prepared = prepare(spec, root, skip_bad_rows=skip_bad_rows, device=where, notify=notify)
 
         def shown(tasks: Sequence[Task]) -> Display:
-            return display_for(tasks, count, as_json=False)
+            return display_for(tasks, hired, as_json=False)
 
         result = run_study(prepared, shown if progress else quietly, executor, telling(not progress))
         if result.stopped:
             raise KeyboardInterrupt
         if result.failed:
-            text = f"{result.failed} tasks failed: table('trials') and the page say why, and running again tries again"
+            failed = count(result.failed, "task")
+            text = f"{failed} failed: table('trials') and the page say why, and running again tries again"
             warnings.warn(text, stacklevel=2)
         return Run(root, result)
 

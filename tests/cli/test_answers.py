@@ -275,7 +275,7 @@ def test_a_trial_that_fails_ends_with_1_and_the_rest_goes_on(
     answer = ask("run", spec, "--workers", "0")
     assert (answer.code, answer.out) == (1, "report: runs/small/report.html\n")
     assert "this loss is broken" in answer.err
-    assert answer.err.splitlines()[-1] == "1 tasks failed; the report shows why, and the same command tries them again"
+    assert answer.err.splitlines()[-1] == "1 task failed; the report shows why, and the same command tries again"
     trials = json.loads(ask("results", "small", "--table", "trials", "--json").out)
     assert sorted(row["status"] for row in trials) == ["done", "failed"]
 

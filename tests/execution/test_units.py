@@ -108,7 +108,7 @@ def test_a_probe_that_failed_once_and_then_succeeded_leaves_no_failure(
     folder = RunFolder(tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(jobs, "run_probes", broken)
-        with pytest.warns(UserWarning, match="1 tasks failed"):
+        with pytest.warns(UserWarning, match="1 task failed"):
             run = assay.load(TINY).run(tmp_path.parent, workers=0, progress=False)
         assert run.result is not None
         assert run.result.failed == 1

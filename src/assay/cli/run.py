@@ -109,7 +109,7 @@ def _tell_unchanged(found: Finished, settled: Settled, json: bool) -> None:
         print(jsonlib.dumps(_finished(found.result)), flush=True)
         return
     trials = count(found.trials, "trial")
-    print(f"{settled.spec.name}: all {trials} are done and nothing has changed since", file=sys.stderr)
+    print(f"{settled.spec.name}: {trials} done before, and nothing has changed since", file=sys.stderr)
     print(f"`assay doctor {settled.root}` checks the contents of the records", file=sys.stderr, flush=True)
     _tell(found.result)
 
@@ -125,10 +125,11 @@ def plan_lines(prepared: Prepared, workers: int) -> list[str]:
     if not prepared.tasks:
         return [*lines, "every trial and probe is done: nothing to train, comparisons are made anew"]
     time = f"about {duration(prepared.seconds(workers))} with {workers_text(workers)}{on_device(prepared)}"
-    sources = f"{prepared.new_sources} sources and " if prepared.new_sources else ""
-    lines.append(f"{sources}{prepared.new_trials} trials to train, {prepared.new_probes} probes to read: {time}")
-    why = [f"  {count} new: {reason}" for reason, count in prepared.why]
-    why += [f"  {count} probes new: {reason}" for reason, count in prepared.why_probes]
+    sources = f"{count(prepared.new_sources, 'source')} and " if prepared.new_sources else ""
+    trials, probes = count(prepared.new_trials, "trial"), count(prepared.new_probes, "probe")
+    lines.append(f"{sources}{trials} to train, {probes} to read: {time}")
+    why = [f"  {new} new: {reason}" for reason, new in prepared.why]
+    why += [f"  {count(new, 'probe')} new: {reason}" for reason, new in prepared.why_probes]
     lines += why[:MOST_REASONS]
     more = len(why) - MOST_REASONS
     return [*lines, f"  and {more} further reasons"] if more > 0 else lines
@@ -180,7 +181,7 @@ def _tell(result: Result) -> None:
         )
     if result.failed:
         print(
-            f"{result.failed} tasks failed; the report shows why, and the same command tries them again",
+            f"{count(result.failed, 'task')} failed; the report shows why, and the same command tries again",
             file=sys.stderr,
         )
     print(f"report: {result.page}", flush=True)
