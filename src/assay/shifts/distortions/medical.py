@@ -14,7 +14,8 @@ from assay.core.errors import SpecError
 from assay.core.registry import component
 from assay.core.traits import ChangeTraits
 from assay.shifts.confounders.drawing import Mark, Shape, in_channels, normals, singles
-from assay.shifts.confounders.marks import Hair, Ruler
+from assay.shifts.confounders.marks import Ruler
+from assay.shifts.confounders.objects import Hair
 from assay.shifts.confounders.pixels import PoissonNoise, gaussian, settled
 from assay.shifts.distortions.base import Distortion, bubbles, column, drawn, needs_color, spots
 from assay.shifts.distortions.common import cloud_side, plasma
