@@ -105,7 +105,7 @@ def run_trial(
             for images, target in beside:
                 objective.loss(as_network(network).read(images), _batch(images, target), now)
     network.eval()
-    if not objective.fits_head:
+    if not objective.trains_head:
         _fit_head(network, training, recipe.batch_size)
     return {name: _auroc(network, images, recipe.batch_size, workers) for name, images in tests.items()}
 

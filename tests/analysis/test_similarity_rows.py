@@ -14,7 +14,7 @@ import pytest
 from assay.analysis.similarity import recipe_pairs, similarity_rows
 from assay.report.sentences.reasons import reason_words
 from assay.stats.panel import Panel
-from assay.stats.similarity import cka, mutual_neighbors, procrustes, rsa
+from assay.stats.similarity import cka_matrix, mutual_neighbors, procrustes, rsa
 from assay.store import schema
 from assay.store.files import Row
 from assay.store.folder import RunFolder
@@ -66,6 +66,10 @@ def models(of: int, seeds: int = 4, own: float = 0.7) -> list[Layers]:
     return [
         {name: x + own * draw.normal(size=x.shape) @ np.eye(UNITS) for name, x in common.items()} for _ in range(seeds)
     ]
+
+
+def cka(one: np.ndarray, other: np.ndarray) -> float:
+    return float(cka_matrix([one], [other])[0, 0])
 
 
 def found(

@@ -14,7 +14,7 @@ from tests.worlds.tables import Made
 from assay.report.layout import Evidence
 from assay.report.sections.doses import bought
 from assay.report.sections.performance import starts
-from assay.report.sentences.names import value_of
+from assay.stats.format import with_interval
 from assay.store.files import Row
 
 
@@ -45,7 +45,7 @@ def test_what_confounders_share_at_p_0_is_drawn_once_and_what_they_do_not_for_ea
     for name in ("tag", "low-pass"):
         (row,) = (row for row in evidence.tables.estimates if at_0(row, name) and row["recipe"].startswith("supcon"))
         values = apart.alternative.partition(f"{name}: AUROC in reversed at p = 0: ")[2].partition(": ")[0]
-        assert f"supcon {value_of(row)}." in values
+        assert f"supcon {with_interval(row['value'], row['low'], row['high'])}." in values
     assert shared.alternative.count("AUROC in reversed at p = 0: ") == 1
     assert "tag: AUROC" not in shared.alternative
 

@@ -23,8 +23,8 @@ ROWS = [
     (at("sex", "1"), 240),
 ]
 TEXT = (
-    "training rows differ over the doses of sex: 480 at p = 0, 240 at p = 1, so that fewer rows may do what p seems "
-    "to; `rows: 240` in environments.train makes them equal"
+    "training rows differ over the doses of sex: 480 at p = 0, 240 at p = 1, so an effect of p may come from "
+    "fewer rows; `rows: 240` in environments.train makes them equal"
 )
 
 

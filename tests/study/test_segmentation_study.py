@@ -99,7 +99,7 @@ def test_the_page_shows_what_each_loss_outlines_on_the_same_images(run: RunFolde
     assert sheets
     assert all(row["caption"].endswith(" White: the outline of the mask.") for row in sheets)
     page = write_page(run.root).read_text()
-    assert "What each outlines, on the same images" in page
+    assert "Predicted outlines on the same images" in page
     assert "Lesions found against false positives" in page
     assert "Dice by what empty masks count" in page
 

@@ -122,11 +122,13 @@ def _strip_frame(panel: Panel, box: _Box, scale: Scale, head: float) -> str:
     if panel.band:
         low, high = (scale(end) for end in panel.band)
         parts.append(element("rect", x=low, y=box.y, width=high - low, height=box.height, fill="var(--grid)"))
-    for value in ticks(scale.low, scale.high, min(7, max(3, int(box.width // 27)))):
-        x = scale(value)
+    for value in ticks(scale.low, scale.high, min(7, max(3, int(box.width // 30)))):
+        x, words = scale(value), tick_text(value)
+        half = breadth(words, NARROW) / 2 - 6  # at an edge a label stays clear of the next panel's
+        at = min(max(x, box.x + half), box.x + box.width - half)
         parts += [
             line(x, box.y, x, base, "var(--grid)"),
-            text(x, base + 14, tick_text(value), size=NARROW, anchor="middle", color="var(--soft)"),
+            text(at, base + 14, words, size=NARROW, anchor="middle", color="var(--soft)"),
         ]
     parts.append(line(box.x, base, box.x + box.width, base, "var(--line)"))
     for reference in panel.references:

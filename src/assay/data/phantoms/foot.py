@@ -553,6 +553,7 @@ class _Photographs:
     "foot",
     DataTraits(factors=FACTORS),
     summary="photographs of feet, 64 to 512 px, of known skin, view and light, with one to three ulcers or none",
+    version=2,
 )
 class FootPhantom(DrawnPhantom[_Photographs]):
     """Color photographs of feet, 64 to 512 px a side, with up to three ulcers whose every feature is a factor.

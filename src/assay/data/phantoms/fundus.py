@@ -203,6 +203,7 @@ class Photographs:
     "fundus",
     DataTraits(factors=FACTORS),
     summary="photographs of the back of the eye, 64 to 512 px, with counted lesions of five kinds and grade 0 to 4",
+    version=2,
 )
 class FundusPhantom(DrawnPhantom[Photographs]):
     """Color photographs of the back of the eye, 64 to 512 px, of a known grade of diabetic retinopathy.

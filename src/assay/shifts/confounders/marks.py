@@ -407,7 +407,7 @@ class Ruler(Mark):
     "caliper",
     ChangeTraits("local", "environment"),
     summary="two crosses joined by a dotted line",
-    version=2,
+    version=3,
 )
 @dataclass(frozen=True, kw_only=True)
 class Caliper(Mark):
