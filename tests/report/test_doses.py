@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
 from tests.report.reading import DOSED, evidence_in, page_of, words_of
 from tests.worlds.tables import Made, make_run
 
@@ -19,7 +20,16 @@ from assay.report.figures import FULL, NARROW, chance
 from assay.report.layout import outline
 from assay.report.page import write_page
 from assay.report.rows import read_tables
-from assay.report.sections.doses import changes_in, dosed_factors, forest, in_training, interactions, lowered, response
+from assay.report.sections.doses import (
+    COUNTED,
+    changes_in,
+    dosed_factors,
+    forest,
+    in_training,
+    interactions,
+    lowered,
+    response,
+)
 from assay.store.files import Row
 
 THREE = replace(DOSED, losses=("cross-entropy", "supcon", "triplet"))
@@ -42,11 +52,13 @@ def test_every_environment_has_a_figure_with_a_panel_per_confounder(page: str) -
         assert [word in figure for word in (">tag<", ">low-pass<", "by p in training", "chance")] == [True] * 4
 
 
-def test_the_first_screen_shows_the_environment_compared(page: str) -> None:
+def test_the_first_screen_shows_the_environment_compared(run: Path, page: str) -> None:
     first = page[page.index('<div class="pair">') : page.index("<nav")]
+    changes, _ = changes_in(evidence_in(run), "reversed")
     assert 'id="figure-first-dose-reversed"' in first
-    assert "The doses lower AUROC in reversed in 3 of 6 cases" in first
-    assert "Cases are counted by the 95% interval of each mean change, taken alone." in first
+    assert (sum(row["high"] < 0 for row in changes), len(changes)) == (3, 6)
+    assert lowered("AUROC", "reversed", changes) in first
+    assert COUNTED in first
 
 
 def test_titles_of_all_figures_of_the_doses_go_by_the_interval_of_the_change(page: str) -> None:
@@ -57,54 +69,57 @@ def test_titles_of_all_figures_of_the_doses_go_by_the_interval_of_the_change(pag
 
 
 @pytest.mark.parametrize(
-    ("ends", "said"),
+    "ends",
     [
-        ([(-0.3, -0.1), (-0.2, 0.1)], "The doses lower AUROC in same in 1 of 2 cases"),
-        ([(-0.3, -0.1), (-0.2, -0.1)], "The doses lower AUROC in same in every case"),
-        ([(-0.3, -0.1)], "The doses lower AUROC in same in 1 of 1 case"),
-        ([(-0.3, -0.1), (0.1, 0.2), (0.1, 0.3)],
-         "The doses lower AUROC in same in 1 of 3 cases and raise AUROC in same in 2 of 3 cases"),
-        ([(-0.2, 0.1), (math.nan, math.nan)], ""),
+        [(-0.3, -0.1), (-0.2, 0.1)],
+        [(-0.3, -0.1), (-0.2, -0.1)],
+        [(-0.3, -0.1)],
+        [(-0.3, -0.1), (0.1, 0.2), (0.1, 0.3)],
     ],
-)  # fmt: skip
-def test_what_the_doses_change_is_said_where_intervals_hold_no_0(ends: list[tuple[float, float]], said: str) -> None:
-    assert lowered("AUROC", "same", [{"low": low, "high": high} for low, high in ends]) == said
+    ids=["some", "every", "one", "both ways"],
+)
+def test_titles_count_changes_whose_intervals_exclude_zero(
+    ends: list[tuple[float, float]], snapshot: SnapshotAssertion
+) -> None:
+    assert lowered("AUROC", "same", [{"low": low, "high": high} for low, high in ends]) == snapshot
 
 
-def test_interactions_stand_in_words_with_both_p(page: str) -> None:
-    table = words_of(page, "interactions")
-    for words in (
-        "supcon loses more, or gains less, than cross-entropy, on both scales",
-        "depends on the scale: shown on one, or with opposite signs",
-        "inconclusive",
-        "undefined: no run was trained to a sound end",
-        "0.400",
-    ):
-        assert words in table
+def test_without_a_change_whose_interval_excludes_zero_there_is_no_title() -> None:
+    ends = [(-0.2, 0.1), (math.nan, math.nan)]
+    assert lowered("AUROC", "same", [{"low": low, "high": high} for low, high in ends]) == ""
 
 
-@pytest.mark.parametrize(
-    ("measure", "words"),
-    [("auroc", "a keeps more, or loses less, than b"), ("calibration-error", "a rises more, or falls less, than b"),
-     ("flip-rate", "a rises more, or falls less, than b")],
-)  # fmt: skip
-def test_only_what_is_better_when_higher_is_kept_or_lost(run: Path, measure: str, words: str) -> None:
+def test_interactions_have_words_and_both_p(run: Path, page: str, snapshot: SnapshotAssertion) -> None:
+    sheet = interactions(read_tables(run))
+    assert sheet is not None
+    assert sorted({line.cells[1].text for line in sheet.lines}) == snapshot
+    assert "0.400" in words_of(page, "interactions")
+
+
+@pytest.mark.parametrize("measure", ["auroc", "calibration-error", "flip-rate"])
+def test_only_what_is_better_when_higher_is_kept_or_lost(run: Path, measure: str, snapshot: SnapshotAssertion) -> None:
     tables = read_tables(run)
     row = {**tables.contrasts[0], "at": "dose-response", "conclusion": "higher", "measure": measure, "a": "a", "b": "b"}
     sheet = interactions(replace(tables, contrasts=[row]))
     assert sheet is not None
-    assert words in sheet.lines[0].cells[1].text
+    assert sheet.lines[0].cells[1].text == snapshot
 
 
-def test_half_doses_are_told_with_what_is_beyond_and_why_there_is_none(page: str) -> None:
+def test_half_doses_are_given_with_limits_beyond_the_doses_and_reasons(
+    run: Path, page: str, snapshot: SnapshotAssertion
+) -> None:
     table = page[page.index('id="half-doses"') :]
     for words in ("0.43 [0.31, 0.60]", "&gt; 1 [0.91, &gt; 1]", "undefined", "is not clear of chance (0.50)"):
         assert words in table
-    forest = page[page.index('id="figure-half-doses-figure"') :]
-    assert "is gone in reversed within the doses in" in forest[: forest.index("</figure>")]
+    drawn = forest(evidence_in(run))
+    assert drawn is not None
+    assert drawn.title in page
+    assert (drawn.title, drawn.note) == snapshot
 
 
-def test_a_recipe_of_fewer_doses_is_neither_counted_nor_shown_beyond_its_own(run: Path) -> None:
+def test_a_recipe_of_fewer_doses_is_neither_counted_nor_shown_beyond_its_own(
+    run: Path, snapshot: SnapshotAssertion
+) -> None:
     evidence = evidence_in(run)
     evidence = replace(evidence, tables=replace(
         evidence.tables,
@@ -116,13 +131,12 @@ def test_a_recipe_of_fewer_doses_is_neither_counted_nor_shown_beyond_its_own(run
     changes, fewer = changes_in(evidence, "reversed")
     assert len(changes) == 4
     assert not any(map(of_triplet, changes))
-    assert fewer == "No mean change for triplet: trained at other doses than the rest."
     first, apart = response(evidence, FULL), forest(evidence)
     assert first is not None
     assert apart is not None
     assert "in 2 of 4 cases" in first.title
     assert fewer in first.note
-    assert apart.note.startswith("An arrow or > lies beyond the greatest dose that a recipe was trained at, of some a")
+    assert (fewer, apart.note) == snapshot
     assert "greatest of some" in apart.wide
 
 
@@ -179,10 +193,10 @@ def test_the_level_of_knowing_nothing_is_called_what_the_measure_calls_it(measur
     assert reference.name == name
 
 
-def test_what_a_dose_was_in_training_is_said_of_marks_and_of_factors(run: Path) -> None:
+def test_a_dose_in_training_is_explained_for_marks_and_for_factors(run: Path, snapshot: SnapshotAssertion) -> None:
     evidence = evidence_in(run)
 
-    def said(**trained: dict[str, Any]) -> str:
+    def explained(**trained: dict[str, Any]) -> str:
         points = [
             {"coordinates": {"confounder": name, "p": p}, "train": made if p == "1" else {}}
             for name, made in trained.items()
@@ -192,18 +206,17 @@ def test_what_a_dose_was_in_training_is_said_of_marks_and_of_factors(run: Path) 
         return in_training(replace(evidence, tables=replace(evidence.tables, provenance=(spec,))))
 
     tag = {"interventions": {"tag": {"component": "tag", "share": {"positive": 1, "negative": 0}}}}
-    put_on = "In training a confounder was put on a share p of the positive class."
-    assert said(tag=tag) == put_on
-    evidence = replace(evidence, outline=replace(evidence.outline, dosed="", doses=()))
-    assert said(tag=tag) == ""
-    evidence = evidence_in(run)
     sex, view = ({"association": {name: {"strength": 1.0}}} for name in ("sex", "view"))
-    drawn = "Sex is put on no image: images were drawn or chosen so that Somers' D given the target is p."
-    assert said(tag=tag, sex=sex) == f"{put_on} {drawn}"
-    assert said(sex=sex) == drawn
-    assert said(sex=sex, view=view).startswith("Sex and view are put on no image: images were drawn or chosen so that")
     alone = {"association": {"sex": {"strength": 1.0, "share": {"positive": 1, "negative": 0}}}}
-    assert said(sex=alone).endswith("a share p of the positive class, and no other image, has the high level.")
+    assert explained(tag=tag, sex=sex) == f"{explained(tag=tag)} {explained(sex=sex)}"
+    assert {
+        "a mark": explained(tag=tag),
+        "a factor": explained(sex=sex),
+        "two factors": explained(sex=sex, view=view),
+        "a factor of one class": explained(sex=alone),
+    } == snapshot
+    evidence = replace(evidence, outline=replace(evidence.outline, dosed="", doses=()))
+    assert explained(tag=tag) == ""
 
 
 def test_doses_stand_where_they_are_numbers() -> None:
