@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
 from tests.report.reading import evidence_of, page_of, words_of
 from tests.worlds.tables import Made
 
@@ -27,13 +29,12 @@ def evidence(tmp_path: Path) -> Evidence:
     return evidence_of(tmp_path, DISTORTED)
 
 
-def test_each_family_has_a_panel_over_severities(evidence: Evidence) -> None:
+def test_each_family_has_a_panel_over_severities(evidence: Evidence, snapshot: SnapshotAssertion) -> None:
     made = performance.by_severity(evidence)
     assert made is not None
-    assert made.title == "Errors on distorted images of same, by severity"
     assert [word in made.wide for word in (">retinal-defocus<", ">retinal-artifacts<", ">fog<")] == [True, True, False]
     assert {row["level"] for row in made.rows} == {"3", "5"}
-    assert "Severities as published, 1 least to 5 most." in made.note
+    assert (made.title, made.note) == snapshot
 
 
 def test_curves_begin_at_the_error_on_clean_images_and_guessing_is_drawn(evidence: Evidence) -> None:
@@ -58,13 +59,17 @@ def test_families_of_several_environments_are_told_apart(evidence: Evidence) -> 
     assert ">retinal-defocus, reversed<" in made.wide
 
 
-def test_the_table_names_the_baseline_and_what_is_undefined(tmp_path: Path) -> None:
-    page = page_of(tmp_path, DISTORTED)
+def test_the_table_names_the_baseline_and_what_is_undefined(
+    evidence: Evidence, tmp_path: Path, snapshot: SnapshotAssertion
+) -> None:
+    page = page_of(tmp_path / "page", DISTORTED)
     table = words_of(page, "distortions")
     for words in ("corruption error", "retinal-defocus", EVERY, "fog", "undefined"):
         assert words in table
-    note = page[page.index("What each family of distortions costs") :]
-    assert "those of the baseline, loss cross-entropy and all else alike" in note
+    made = performance.table(evidence)
+    assert made is not None
+    assert made.note == snapshot
+    assert made.note in html.unescape(page)
 
 
 def test_the_baseline_has_a_corruption_error_of_one(evidence: Evidence) -> None:
@@ -75,4 +80,5 @@ def test_the_baseline_has_a_corruption_error_of_one(evidence: Evidence) -> None:
 
 def test_a_study_without_distortions_has_no_such_part(tmp_path: Path) -> None:
     page = page_of(tmp_path, replace(DISTORTED, probes=("performance",)))
-    assert "when images are distorted" not in page
+    assert 'id="distorted"' not in page
+    assert 'id="distortions"' not in page

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
 from tests.report.reading import evidence_of
 from tests.worlds.tables import GEOMETRY_LAYERS, SHAPES, Made, add_geometry, make_run
 
@@ -12,6 +13,7 @@ from assay.report.layout import Evidence, outline
 from assay.report.page import write_page
 from assay.report.rows import read_tables
 from assay.report.sections import representation
+from assay.report.wording import measure_name
 
 MADE = Made(budgets=("20",), probes=("performance",), pictures=False)
 
@@ -37,13 +39,13 @@ def test_every_layer_has_a_panel_of_its_shape(evidence: Evidence) -> None:
         assert all(f"at {layer}:" in made.alternative for layer in GEOMETRY_LAYERS)
     table = representation.layers(evidence)
     assert table is not None
-    assert "CKA with the layer before training" in table.heads
+    assert measure_name("cka-to-untrained") in table.heads
 
 
-def test_recipes_stand_beside_their_seeds(evidence: Evidence) -> None:
+def test_recipes_are_compared_with_their_seeds(evidence: Evidence, snapshot: SnapshotAssertion) -> None:
     made = representation.alike(evidence)
     assert made is not None
-    assert made.title.startswith("Recipes differ beyond their seeds in ")
+    assert made.title == snapshot
     assert "block1" not in made.title  # drawn of one law there
     assert ">seeds alone<" in made.wide
     assert all(row["layer"] == row["against_layer"] for row in made.rows)

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
 from tests.report.reading import tables_of
 
 from assay.report.account import settings
@@ -22,23 +23,18 @@ def said(spec: dict[str, Any], *environments: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("test", "words"),
+    "test",
     [
-        ({"interventions": {"tag": {"share": {"positive": 0.0, "negative": 1.0}}}}, "tag on 1.00 of negative"),
-        (
-            {"interventions": {"tag": {"share": {"positive": 0.5, "negative": 0.25}}}},
-            "tag on 0.50 of positive and 0.25 of negative",
-        ),
-        ({"interventions": {"tag": {"share": {"positive": 0.0, "negative": 0.0}}}}, ""),
-        ({"interventions": {"hair": {"component": {"hair": {"count": 9}}}}}, "hair on 0.50 of images"),
-        (
-            {"interventions": {"tag": {"share": 0.2}}, "difficulty": {"margin": 0.7}},
-            "tag on 0.20 of images; difficulty margin 0.7",
-        ),
+        {"interventions": {"tag": {"share": {"positive": 0.0, "negative": 1.0}}}},
+        {"interventions": {"tag": {"share": {"positive": 0.5, "negative": 0.25}}}},
+        {"interventions": {"tag": {"share": {"positive": 0.0, "negative": 0.0}}}},
+        {"interventions": {"hair": {"component": {"hair": {"count": 9}}}}},
+        {"interventions": {"tag": {"share": 0.2}}, "difficulty": {"margin": 0.7}},
     ],
+    ids=["one class", "both classes", "no image", "all images", "with a difficulty"],
 )
-def test_marks_are_told_by_the_share_of_each_class(test: dict[str, Any], words: str) -> None:
-    assert told(test) == words
+def test_marks_are_given_with_the_share_of_each_class(test: dict[str, Any], snapshot: SnapshotAssertion) -> None:
+    assert told(test) == snapshot
 
 
 def test_each_dose_says_what_its_training_images_bear() -> None:
