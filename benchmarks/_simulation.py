@@ -68,6 +68,7 @@ def tabulate(
     out: str,
     cells: Callable[[], Iterable[tuple[object, ...]]],
     simulate: Callable[..., dict[str, object]],
+    numbers: Sequence[int] = SEEDS,
 ) -> None:
     """The script: simulate every cell at every number of seeds, print each row, and keep the table as it grows.
 
@@ -80,7 +81,7 @@ def tabulate(
     rows: list[dict[str, object]] = []
     started = time.monotonic()
     for cell in cells():
-        for seeds in SEEDS:
+        for seeds in numbers:
             row = simulate(*cell, seeds, given.worlds)
             rows.append({key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()})
             print(f"{time.monotonic() - started:5.0f} s", *(rows[-1].get(key, "") for key in columns), flush=True)

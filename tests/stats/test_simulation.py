@@ -29,6 +29,7 @@ def load(name: str) -> ModuleType:
 
 _, simulation, doses = load("_simulation"), load("interval_simulation"), load("dose_simulation")
 worst, families = load("worst_group_simulation"), load("family_simulation")
+_, looks = load("decision_simulation"), load("look_simulation")
 
 
 @pytest.mark.parametrize("world", [simulation.auroc_world(0.8, 60, 20), simulation.accuracy_world(0.8, 60)])
@@ -114,3 +115,14 @@ def test_what_the_design_detects_it_does_detect_four_times_in_five() -> None:
     assert 0.75 < found["power_planned"] < 0.85
     assert found["claims_own"] > 0.08, "variances of their own break the promise"
     assert found["power_least"] < 0.5, "the least of eight noisy figures is not what is found"
+
+
+def test_three_looks_claim_as_little_as_one_test() -> None:
+    row = looks.simulate("primary of 2, alone in their groups", "equal", 6.0, 40, 500)
+    assert row["met"]
+    assert row["claims"] > 0.01, "a rule that never claims would pass"
+
+
+def test_three_looks_at_the_full_level_claim_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(looks, "LOOK_ALPHA", 0.05)
+    assert looks.simulate("primary of 1", "equal", 6.0, 40, 500)["claims"] > 0.085

@@ -10,6 +10,9 @@ import hashlib
 
 import numpy as np
 
+LOOKS = (10, 20, 40)
+"""Numbers of seeds at which the primary comparisons of a sequential study are looked at."""
+
 
 def derive(seed: int, *purpose: str | int) -> int:
     """Return a 63-bit integer from a seed and a purpose, for example `derive(3, "batch-order", epoch)`."""

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from scipy import stats
 
 from assay.core.reasons import Code, because, reason_of
+from assay.core.seeds import LOOKS
 from assay.stats.compare import ALPHA, Contrast, Correction, Decision, holm_factors
 from assay.stats.estimate import degrees
 from assay.stats.findings import Decided, decided
@@ -21,8 +22,8 @@ MOST_SEEDS = 1000
 """A question that more seeds than this would leave open is one of patients."""
 FEW_SEEDS = 5
 """With fewer seeds, a contrast that is alone in its pooling group has no more degrees of freedom than its seeds."""
-LAST_LOOK = 40
-"""Seeds with which patients are counted that would settle a question."""
+LOOK_ALPHA = 0.02
+"""Nominal level of a primary family at each look; together the looks keep `ALPHA` (docs/statistics.md)."""
 SETTLED = (Decided.HIGHER, Decided.LOWER, Decided.HIGHER_SMALL, Decided.LOWER_SMALL, Decided.EQUIVALENT)
 """Decisions that answer a question; all others are inconclusive."""
 
@@ -39,7 +40,7 @@ class Ruling:
         least_margin: The smallest margin at which the contrast would be equivalent, the other contrasts as they are.
         seeds_needed: Seeds with which every true difference would be decided; NaN where it is decided, or where no
             number up to `MOST_SEEDS` suffices.
-        patients_needed: Patients that would settle it with `LAST_LOOK` seeds, where seeds alone cannot.
+        patients_needed: Patients that would settle it with the seeds of the last look, where seeds alone cannot.
     """
 
     level: float
@@ -113,7 +114,7 @@ def settling(one: Contrast, size: int, alpha: float = ALPHA) -> tuple[float, flo
     enough = np.flatnonzero(tested * np.sqrt(between + rest) <= one.margin)
     if len(enough):
         return float(max(seeds[enough[0]], one.seeds + 1)), math.nan
-    at = LAST_LOOK - 3
+    at = LOOKS[-1] - 3
     allowed = (one.margin / float(tested[at])) ** 2 - float(between[at])
     return math.nan, float(math.ceil(one.patients * rest / allowed)) if allowed > 0 else math.nan
 
