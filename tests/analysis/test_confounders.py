@@ -14,8 +14,8 @@ from tests.worlds.studies import TINY, run_tiny
 from assay.analysis.data_checks import SAMPLE, Looked, confounders, in_turn, sampled, visibility_rows
 from assay.analysis.pictures import GAP, amplification
 from assay.analysis.preview import make_preview
+from assay.core.reasons import Code, read
 from assay.data.cache import ArrayCache
-from assay.report.sentences.reasons import reason_words
 from assay.shifts.population import Population, open_population
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
@@ -65,7 +65,7 @@ def test_what_chooses_rows_is_told_without_figures_and_the_core_factor_is_no_con
     assert sampled(spec.points, "margin") == ("texture",)
     rows = visibility_rows(spec, Looked.at(spec, population))
     assert [row["kind"] for row in rows] == ["intervention"] * 3 + ["sampled"]
-    assert reason_words(rows[-1]["reason"]) == "by sampling: no pixel is changed"
+    assert read(rows[-1]["reason"]).codes == (Code.TIED_BY_SAMPLING,)
     plain = parse_study(TINY)
     assert visibility_rows(plain, Looked.at(plain, population)) == []
     dosed = {"train": {"dose": {"confounder": "texture", "p": [0, 1]}}, "same": {"like": "train"}}
@@ -181,7 +181,7 @@ def test_a_factors_pairs_are_shared_by_recipes_of_all_confounders(run: RunFolder
 def test_the_page_shows_them_with_their_figures(run: RunFolder) -> None:
     page = (run.root / "report.html").read_text()
     assert [row["confounder"] for row in run.table("visibility")] == ["tag", "low-pass"]
-    section = page[page.index("Each confounder, without and with it") : page.index("Pairs that differ")]
+    section = page[page.index("<h3>Each confounder") : page.index("<h3>Pairs")]
     assert section.count("<img ") == 2
     assert 'id="visibility"' in section
     assert "trained at p = 0 and at p = 1" in page

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from scipy import stats
 from scipy.stats import norm, ttest_1samp
+from syrupy.assertion import SnapshotAssertion
 from tests.worlds.panels import panel
 
 from assay.analysis.contrasts import Pair, carry_out, family_rows, pairs, reliance_rows, spec_pairs
 from assay.analysis.tables import collapse_rows
-from assay.core.reasons import Code, because
-from assay.report.sentences.reasons import reason_words
+from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.spec.parse import parse_study
 from assay.spec.schema import ContrastSpec
 from assay.stats.compare import Contrast, SeedValues, contrast_seeds, untested
@@ -152,7 +152,8 @@ def test_what_no_probe_measured_is_not_laid_on_the_seeds() -> None:
     gathered = Records({"metric": done, "plain": done}, values)
     elsewhere = FLIPS.model_copy(update={"layer": "trunkk"})
     found = carry_out(gathered, pair("metric", elsewhere))  # type: ignore[arg-type]
-    assert (reason_words(found.reason), found.seeds) == ("flip-rate of texture was not measured of metric", 0)
+    (cause,) = found.reason.causes
+    assert (cause.code, cause["recipe"], found.seeds) == (Code.NOT_MEASURED, "metric", 0)
     lost = Records({"metric": dict.fromkeys(range(3), "collapsed"), "plain": done}, {**values, "metric": {}})
     assert carry_out(lost, pair("metric")).reason == because(Code.NO_SEED_OF, recipe="metric")  # type: ignore[arg-type]
 
@@ -163,23 +164,25 @@ def test_a_measurement_that_is_undefined_for_a_seed_is_not_compared_by_the_other
     found = carry_out(Records({"metric": done, "plain": done}, values), pair("metric"))  # type: ignore[arg-type]
     assert math.isnan(found.value)
     assert math.isnan(found.p)
-    assert reason_words(found.reason) == "undefined for 1 of 4 seeds: no pair has both"
+    assert found.reason.causes[0] == because(Code.UNDEFINED_SEEDS, count=1, seeds=4).causes[0]
 
 
 @pytest.mark.parametrize(
     ("errors", "expected", "reason"),
     [
-        ({}, math.sqrt(0.01 / 3), ""),  # the seeds alone: 0.2, 0.3, 0.4
-        ({0: 0.3, 1: 0.3, 2: 0.3}, math.sqrt(0.01 / 3 + 2 * 0.3**2), ""),
-        ({0: 0.3, 1: 0.3}, math.nan, "the standard error of a seed is not known"),
+        ({}, math.sqrt(0.01 / 3), NOTHING),  # the seeds alone: 0.2, 0.3, 0.4
+        ({0: 0.3, 1: 0.3, 2: 0.3}, math.sqrt(0.01 / 3 + 2 * 0.3**2), NOTHING),
+        ({0: 0.3, 1: 0.3}, math.nan, because(Code.UNKNOWN_ERROR)),
     ],
 )
-def test_the_error_within_models_counts_or_is_told(errors: dict[int, float], expected: float, reason: str) -> None:
+def test_the_error_within_models_counts_or_is_a_reason(
+    errors: dict[int, float], expected: float, reason: Reason
+) -> None:
     done = dict.fromkeys(range(3), "done")
     values = {"metric": {0: 0.3, 1: 0.4, 2: 0.5}, "plain": dict.fromkeys(range(3), 0.1)}
     found = carry_out(Records({"metric": done, "plain": done}, values, errors=errors), pair("metric"))  # type: ignore[arg-type]
     assert found.standard_error == pytest.approx(expected, nan_ok=True)
-    assert (found.value, reason_words(found.reason)) == (pytest.approx(0.3), reason)
+    assert (found.value, found.reason) == (pytest.approx(0.3), reason)
 
 
 def test_collapses_are_an_outcome_with_an_interval_and_a_contrast() -> None:
@@ -223,10 +226,10 @@ def of_panels(lost: str = "") -> Any:
     return SimpleNamespace(panel=read, kept_seeds=lambda point: [] if point.label == lost else [0, 1, 2])
 
 
-def test_doses_are_one_comparison_for_each_confounder() -> None:
+def test_doses_are_one_comparison_for_each_confounder(snapshot: SnapshotAssertion) -> None:
     tag, blur = pairs(DOSED, grid("1", "0", "0.5"), ("loss", "confounder", "p"))
     assert (tag.where, blur.where) == ((("confounder", "tag"),), (("confounder", "blur"),))
-    assert tag.statement == "metric against plain: change in AUROC from p = 0 in reversed, confounder tag"
+    assert tag.statement == snapshot
 
 
 def test_a_comparison_along_doses_is_the_interaction() -> None:
@@ -287,7 +290,7 @@ def along_tag(measure: str) -> list[Pair]:
     return list(pairs(stated, grid("0", "0.5", "1"), ("loss", "confounder", "p")))
 
 
-def test_flip_rates_along_the_doses_are_compared_on_both_scales_by_hand() -> None:
+def test_flip_rates_along_the_doses_are_compared_on_both_scales_by_hand(snapshot: SnapshotAssertion) -> None:
     tag, _ = along_tag("flip-rate")
     found = carry_out(of_probe("flip-rate", FLIPPED), tag)
     assert found.per_seed == pytest.approx([0 - 0.3, 0.05 - 0.4, 0 - 0.5])
@@ -297,7 +300,7 @@ def test_flip_rates_along_the_doses_are_compared_on_both_scales_by_hand() -> Non
     sides = [(z[f"{loss} tag 0.5"] + z[f"{loss} tag 1"]) / 2 - z[f"{loss} tag 0"] for loss in ("metric", "plain")]
     assert found.scales.probit_p == pytest.approx(ttest_1samp(np.asarray(sides[0] - sides[1]), 0).pvalue)
     assert found.scales.plain_p == pytest.approx(ttest_1samp(found.per_seed, 0).pvalue)
-    assert tag.statement == "metric against plain: change in flip rate of tag from p = 0 in (neutral)"
+    assert tag.statement == snapshot
 
 
 def test_an_effect_on_the_logit_is_judged_on_its_one_scale() -> None:
@@ -327,13 +330,15 @@ def test_a_number_that_is_undefined_at_one_dose_is_not_compared_by_the_other_see
     lacking = {**FLIPPED, "plain tag 1": {0: 0.5, 1: math.nan, 2: 0.7}}
     found = carry_out(of_probe("flip-rate", lacking), tag)
     assert math.isnan(found.value)
-    assert (found.seeds, reason_words(found.reason)) == (3, "undefined for 1 of 3 seeds: no pair has both")
+    assert found.seeds == 3
+    assert found.reason.causes[0] == because(Code.UNDEFINED_SEEDS, count=1, seeds=3).causes[0]
 
 
 def test_what_a_probe_did_not_measure_under_another_confounder_is_told() -> None:
     _, blur = along_tag("flip-rate")
     found = carry_out(of_probe("flip-rate", FLIPPED), blur)
-    assert reason_words(found.reason) == "flip-rate of tag was not measured of metric blur 0"
+    (cause,) = found.reason.causes
+    assert (cause.code, cause["recipe"]) == (Code.NOT_MEASURED, "metric blur 0")
 
 
 # --- matched on performance at p = 0 ----------------------------------------------------------------------
@@ -363,13 +368,11 @@ def of_amounts(*, lost: str = "", doses: tuple[str, ...] = ("0", "1")) -> tuple[
     return points, SimpleNamespace(panel=read, kept_seeds=lambda point: [] if point.label == lost else [0, 1, 2])
 
 
-def test_amounts_of_data_are_one_comparison_that_says_which_it_rests_on() -> None:
+def test_amounts_of_data_are_one_comparison_that_says_which_it_rests_on(snapshot: SnapshotAssertion) -> None:
     points, gathered = of_amounts()
     (only,) = pairs(EQUAL, points, ("loss", "confounder", "p", "rows"))
     assert (len(only.a), len(only.b), only.where) == (4, 4, (("confounder", "tag"),))
-    assert only.statement == (
-        "metric against plain: change in AUROC from p = 0 in reversed, confounder tag, at equal AUROC in clean"
-    )
+    assert only.statement == snapshot
     found = carry_out(gathered, only)
     assert found.equal is not None
     assert found.equal.a == 200  # the less able one, at its best
@@ -383,13 +386,13 @@ def test_amounts_of_data_are_one_comparison_that_says_which_it_rests_on() -> Non
 def test_an_amount_that_kept_no_seed_is_told() -> None:
     points, gathered = of_amounts(lost="plain 50 1")
     (only,) = pairs(EQUAL, points, ("loss", "confounder", "p", "rows"))
-    assert reason_words(carry_out(gathered, only).reason) == "no seed of plain 50 1 was kept"
+    assert carry_out(gathered, only).reason == because(Code.NO_SEED_OF, recipe="plain 50 1")
     points = [point for point in points if point.label != "metric 200 1"]
     (only,) = pairs(EQUAL, points, ("loss", "confounder", "p", "rows"))
-    assert reason_words(carry_out(gathered, only).reason) == "p = 0 and another dose were not trained on both sides"
+    assert carry_out(gathered, only).reason == because(Code.ONE_DOSE)
 
 
-def test_a_dose_that_one_amount_of_one_side_lacks_is_left_out_of_all() -> None:
+def test_a_dose_that_one_amount_of_one_side_lacks_is_left_out_of_all(snapshot: SnapshotAssertion) -> None:
     points, gathered = of_amounts(doses=("0", "0.5", "1"))
     lacking = [point for point in points if point.label != "plain 50 0.5"]
     without = [point for point in points if not point.label.endswith("0.5")]
@@ -397,8 +400,7 @@ def test_a_dose_that_one_amount_of_one_side_lacks_is_left_out_of_all() -> None:
     for some in (lacking, without):
         (only,) = pairs(EQUAL, some, ("loss", "confounder", "p", "rows"))
         found.append((only.statement, carry_out(gathered, only)))
-    assert "change in AUROC from p = 0 to 1 in reversed" in found[0][0]
-    assert "change in AUROC from p = 0 in reversed" in found[1][0]
+    assert {"one dose lacks": found[0][0], "all doses": found[1][0]} == snapshot
     assert found[0][1].value == found[1][1].value
     assert not math.isnan(found[0][1].value)
 

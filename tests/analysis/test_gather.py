@@ -23,7 +23,7 @@ from assay.analysis.results import (
 )
 from assay.analysis.tables import scalar_row, without_home
 from assay.core.errors import StoreError
-from assay.core.reasons import Code, because, stated
+from assay.core.reasons import NOTHING, Code, Reason, because, read, stated
 from assay.core.types import Measurement
 from assay.probes.performance import Performance
 from assay.report.sentences.reasons import reason_words
@@ -103,15 +103,15 @@ def test_folds_are_averaged_with_their_errors_and_counts() -> None:
 @pytest.mark.parametrize(
     ("errors", "half", "reason"),
     [
-        ((0.4, math.nan, 0.4), math.nan, "the standard error of a seed is not known"),
-        ((math.nan,) * 3, 4.302653 * math.sqrt(0.01 / 3), ""),  # Student's t of 2 degrees of freedom
+        ((0.4, math.nan, 0.4), math.nan, because(Code.UNKNOWN_ERROR)),
+        ((math.nan,) * 3, 4.302653 * math.sqrt(0.01 / 3), NOTHING),  # Student's t of 2 degrees of freedom
     ],
 )
-def test_an_error_that_one_seed_lacks_is_told(errors: tuple[float, ...], half: float, reason: str) -> None:
+def test_an_error_that_one_seed_lacks_is_a_reason(errors: tuple[float, ...], half: float, reason: Reason) -> None:
     values = zip((0.5, 0.6, 0.7), errors, strict=True)
     rows = [measured(value, standard_error=error, measure="flip-rate", reason="") for value, error in values]
     row = scalar_row({}, rows)
-    assert (row["value"], reason_words(row["reason"])) == (pytest.approx(0.6), reason)
+    assert (row["value"], read(row["reason"])) == (pytest.approx(0.6), reason)
     assert row["high"] == pytest.approx(expit(logit(0.6) + half / (0.6 * 0.4)), nan_ok=True)  # on the logit scale
 
 
@@ -122,7 +122,8 @@ def test_a_value_that_one_seed_lacks_is_not_averaged_over_the_others() -> None:
     row = scalar_row({}, rows)
     assert math.isnan(row["value"])
     assert math.isnan(row["low"])
-    assert (row["seeds"], reason_words(row["reason"])) == (4, "undefined for 1 of 4 seeds: constant layer")
+    expected = because(Code.UNDEFINED_SEEDS, count=1, seeds=4) + stated("constant layer")
+    assert (row["seeds"], read(row["reason"])) == (4, expected)
 
 
 def test_a_fold_that_lacks_a_value_is_not_averaged_away() -> None:
@@ -136,7 +137,9 @@ def test_what_folds_measured_in_two_ways_is_not_averaged() -> None:
     within, over = measured(0.6, unit="AUROC within class"), measured(0.8, unit="AUROC")
     for row in (together(within, over, over), of_one_unit({0: within, 1: over})[1]):
         assert math.isnan(row["value"])
-        assert "AUROC and some AUROC within class, which are not averaged" in reason_words(row["reason"])
+        cause = read(row["reason"]).first(Code.MIXED_UNITS)
+        assert cause is not None
+        assert cause["units"] == "AUROC and some AUROC within class"
     assert of_one_unit({0: over, 1: over})[1]["value"] == 0.8
     lost = measured(math.nan, unit="")  # what is undefined may have no unit
     assert of_one_unit({0: over, 1: lost})[1] == lost

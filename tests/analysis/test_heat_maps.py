@@ -56,5 +56,5 @@ def test_each_explainer_is_drawn_by_recipe_on_the_same_images(run: RunFolder) ->
         assert edges[1].any()
         np.testing.assert_array_equal(edges[1], edges[2])  # the lesion's outline is the same in all
     page = write_page(run.root).read_text()
-    assert "Heat maps on the same images" in page
-    assert "What recipes attend to" in page
+    assert "<h3>Heat maps" in page
+    assert 'id="attends"' in page

@@ -40,7 +40,7 @@ def test_seeds_that_agree_by_chance_claim_nothing_in_a_family() -> None:
     found = rows(study())
     assert found[LUCKY]["p_holm"] > 0.05
     assert found[LUCKY]["conclusion"] == "inconclusive"
-    assert found[LUCKY]["low"] < 0 < found[LUCKY]["high"], "the interval is by the same variance as the test"
+    assert found[LUCKY]["low"] < 0 < found[LUCKY]["high"]  # by the same variance as the test
 
 
 def test_a_variance_that_is_larger_than_its_group_stays_as_it_is() -> None:

@@ -8,6 +8,7 @@ import string
 from pathlib import Path
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
 
 import assay
 from assay.core.reasons import NOTHING, Cause, Code, Reason, because, read, stated, together
@@ -163,11 +164,12 @@ def test_reasons_together_are_each_there_once() -> None:
     assert Reason((Cause(Code.NO_LESION),)).first(Code.NO_LESION) is not None
 
 
-def test_what_explains_follows_a_colon_and_what_is_apart_a_semicolon() -> None:
-    undefined = because(Code.UNDEFINED_SEEDS, count=1, seeds=4) + because(Code.CONSTANT_LAYER)
-    assert reason_words(undefined) == "undefined for 1 of 4 seeds: the layer is constant"
-    apart = because(Code.CONSTANT_LAYER) + because(Code.NO_LESION)
-    assert reason_words(apart) == "the layer is constant; no lesion"
+def test_an_explanation_follows_a_colon_and_another_reason_a_semicolon(snapshot: SnapshotAssertion) -> None:
+    undefined = because(Code.UNDEFINED_SEEDS, count=1, seeds=4)
+    constant, none = because(Code.CONSTANT_LAYER), because(Code.NO_LESION)
+    assert reason_words(undefined + constant) == f"{reason_words(undefined)}: {reason_words(constant)}"
+    assert reason_words(constant + none) == f"{reason_words(constant)}; {reason_words(none)}"
+    assert reason_words(undefined + constant + none) == snapshot
 
 
 LITERALS = {
