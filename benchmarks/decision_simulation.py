@@ -18,10 +18,10 @@ import numpy as np
 from _simulation import tabulate
 from family_simulation import PATIENTS, SEED_EFFECTS, draws, grouped, reaches, tails
 
-from assay.stats.compare import ALPHA
 from assay.stats.decisions import FEW_SEEDS
 from assay.stats.estimate import Spread, recombined
 from assay.stats.power import detectable
+from assay.stats.rows import ALPHA
 
 RATIOS = (1.0, 3.0, 6.0)
 DESIGNS = {

@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.worlds.tables import Made, make_run
+
+from assay.store.folder import STUDY
 
 HEAVY = {"pytest", "torch", "timm", "torchmetrics", "monai", "pandas", "scipy", "segmentation_models_pytorch"}
 REFUSED = "name: refused\ndata: {phantom: nodul}\n"
@@ -77,6 +80,17 @@ def test_nothing_heavy_is_imported_to_refuse_a_spec(tmp_path: Path) -> None:
     assert "assay.spec.parse" in modules
     assert modules & HEAVY == set()
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("table", ["contrasts", "findings"])
+def test_nothing_heavy_is_imported_to_print_results(table: str, tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "run", Made(budgets=("10",), seeds=3, pictures=False, probes=()))
+    (folder / STUDY).write_text("{}")
+    code, modules, text = imports_of("results", str(folder), "--table", table)
+    assert code == 0
+    assert "supcon" in text
+    assert "assay.report.sentences.reasons" in modules
+    assert modules & HEAVY == set()
 
 
 @pytest.mark.parametrize("command", ["report", "clean", "results"])

@@ -10,8 +10,9 @@ from tests.stats.sentences import contrast, estimate, verdict
 
 from assay.core.reasons import Code, because
 from assay.report.sentences.reasons import reason_words
-from assay.stats.exhausted import EXHAUSTED, with_ends_of_scale
+from assay.stats.exhausted import with_ends_of_scale
 from assay.stats.findings import decided, small_by
+from assay.stats.rows import EXHAUSTED
 
 
 def pair(measure: str, a: float, b: float, half: float = 0.01, chance: float | None = None) -> list[dict[str, Any]]:

@@ -27,7 +27,6 @@ from assay.spec.comparisons import CONFOUNDER, FIT, Sides, sides_of
 from assay.spec.environments import amount_axis, dose_axis
 from assay.spec.schema import ContrastSpec, RecipePoint, Role, StudySpec
 from assay.stats.compare import (
-    ALPHA,
     Budget,
     Contrast,
     Correction,
@@ -46,7 +45,7 @@ from assay.stats.format import listed
 from assay.stats.measures import COMPUTED
 from assay.stats.pooling import mean_of, pooled, with_own_seeds
 from assay.stats.power import detectable, found_reachable
-from assay.stats.rows import DOSES, MATCHED, RELIANCE
+from assay.stats.rows import ALPHA, DOSES, MATCHED, RELIANCE
 from assay.store.files import Row
 
 # Comparisons along the doses, from the records of every dose: at any amount of data, or at matched performance.

@@ -21,8 +21,9 @@ from assay.execution.plan import ModelPlan
 from assay.shifts.association import also_achieved
 from assay.shifts.environment import Environment
 from assay.shifts.population import Population, PopulationScene
-from assay.stats.estimate import CONFIDENCE, interval
+from assay.stats.estimate import interval
 from assay.stats.findings import Finding, Kind, OfModel, Shown, to_row, with_ids
+from assay.stats.rows import CONFIDENCE
 from assay.store import schema
 from assay.store.files import Row, read_checked_json, write_checked_json
 from assay.store.folder import RunFolder

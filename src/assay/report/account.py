@@ -29,10 +29,9 @@ from assay.report.sheets import (
     words,
 )
 from assay.report.wording import column_places, measure_name, placed, recipe_head
-from assay.stats.exhausted import EXHAUSTED
 from assay.stats.format import in_words, listed, number, with_interval
 from assay.stats.measures import COMPUTED
-from assay.stats.rows import CONTROLS, PRIMARY
+from assay.stats.rows import CONTROLS, EXHAUSTED, PRIMARY
 from assay.store import schema
 from assay.store.files import Row
 

@@ -10,10 +10,7 @@ from typing import Any, Literal
 
 from assay.core.measures import QUIET, WORST_GROUP, range_of
 from assay.core.reasons import NOT_CONVERGED, NOTHING, Code, Reason, because, reason_of
-from assay.stats.compare import ALPHA
 from assay.stats.doubts import AREAS, Split, doubts
-from assay.stats.estimate import CONFIDENCE
-from assay.stats.exhausted import EXHAUSTED
 from assay.stats.findings import (
     AtChance,
     Decided,
@@ -38,7 +35,11 @@ from assay.stats.findings import (
 )
 from assay.stats.measures import COMPUTED
 from assay.stats.rows import (
+    ALPHA,
+    CHANCE,
+    CONFIDENCE,
     CONTROLS,
+    EXHAUSTED,
     MATCHED,
     OF_THE_MODEL,
     PASSED,
@@ -281,9 +282,6 @@ def _common_chance(rows: Iterable[Row]) -> float:
 
 
 # Where the worst group of a recipe falls to chance though the recipe is good over all images.
-
-CHANCE = 0.5
-"""Of all measures in `AREAS`."""
 
 
 def at_chance_in_worst_group(estimates: Sequence[Row]) -> list[Finding]:

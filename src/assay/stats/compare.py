@@ -17,6 +17,7 @@ from assay.core.seeds import generator
 from assay.core.types import Direction
 from assay.stats.estimate import Spread, Uncertainty, interval, uncertainty, uncertainty_seeds
 from assay.stats.panel import Evaluated, Panel, combine, evaluate, probit
+from assay.stats.rows import ALPHA
 
 # Tests against a margin stated beforehand: a difference that would not matter, in either direction or in the worse.
 
@@ -50,10 +51,6 @@ def _check(margin: float) -> None:
 # A difference is judged on the plain scale with Student's t, by the same variance as an estimate. The sign-flip test
 # over seeds stands beside with the smallest p it could have reached, and decides nothing.
 
-ALPHA = 0.05
-"""The level of a two-sided test of a difference, and of each of the two one-sided tests of equivalence."""
-NONINFERIORITY_ALPHA = 0.025
-"""The level of the one-sided test of non-inferiority: that of a 95% interval, as regulators ask."""
 EXACT_FLIPS = 14
 """Up to so many seeds all sign flips are counted; beyond, 2^14 of them are drawn."""
 

@@ -13,10 +13,10 @@ from scipy import stats
 
 from assay.core.reasons import Code, because, reason_of
 from assay.core.seeds import LOOKS
-from assay.stats.compare import ALPHA, Contrast, Correction, Decision, holm_factors
+from assay.stats.compare import Contrast, Correction, Decision, holm_factors
 from assay.stats.estimate import degrees
 from assay.stats.findings import Decided, decided
-from assay.stats.rows import CONTROLS, SHOWN, UNCLAIMED, Row, text_of
+from assay.stats.rows import ALPHA, CONTROLS, SHOWN, UNCLAIMED, Row, text_of
 
 MOST_SEEDS = 1000
 """A question that more seeds than this would leave open is one of patients."""

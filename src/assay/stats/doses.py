@@ -26,10 +26,10 @@ from assay.stats.compare import (
     only,
     untested,
 )
-from assay.stats.estimate import CONFIDENCE, Estimate, summarize, two_way
+from assay.stats.estimate import Estimate, summarize, two_way
 from assay.stats.format import listed, number
 from assay.stats.panel import Evaluated, Panel, combine, evaluate, on_probit, probit
-from assay.stats.rows import CONFOUNDER
+from assay.stats.rows import CONFIDENCE, CONFOUNDER
 
 # Dose-response: how a measure changes from p = 0 over the doses, compared between two recipes on two scales.
 #

@@ -12,10 +12,20 @@ from typing import Any, Literal
 from assay.core.measures import range_of
 from assay.core.reasons import Code, Reason, because, read, reason_of
 from assay.stats.doses import uneven_rows
-from assay.stats.estimate import MINIMUM_SEEDS
 from assay.stats.findings import Finding, Kind, Light
 from assay.stats.measures import COMPUTED
-from assay.stats.rows import FIRST_SIGN_UNDER, OF_THE_MODEL, SHOWN, Row, ends, mapping, numeric, text_of, under_seeds
+from assay.stats.rows import (
+    FIRST_SIGN_UNDER,
+    MINIMUM_SEEDS,
+    OF_THE_MODEL,
+    SHOWN,
+    Row,
+    ends,
+    mapping,
+    numeric,
+    text_of,
+    under_seeds,
+)
 
 WIDE_UNDER_SEEDS = 8
 FAR = 0.001

@@ -12,6 +12,7 @@ from scipy import special
 
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.stats.panel import Evaluated, Panel, evaluate
+from assay.stats.rows import CONFIDENCE, MINIMUM_SEEDS
 
 # One variance over crossed patients and seeds, its degrees of freedom, and the interval made of them.
 #
@@ -151,8 +152,6 @@ def degrees(
 # finite) and carried back, so that they cannot leave it: near an end the plain interval runs over the edge, and covers
 # 0.89 where it should cover 0.95 (docs/statistics.md).
 
-CONFIDENCE = 0.95
-MINIMUM_SEEDS = 3
 ROUNDING = 1e-24
 """A variance up to this is what sums of equal numbers leave: nothing varied."""
 

@@ -13,9 +13,8 @@ from typing import Any
 
 from assay.core.measures import better, range_of
 from assay.core.reasons import NOTHING, Code, Reason, because
-from assay.stats.rows import OF_THE_MODEL, Row, belongs, ends, mapping, numeric, text_of
+from assay.stats.rows import EXHAUSTED, OF_THE_MODEL, Row, belongs, ends, mapping, numeric, text_of
 
-EXHAUSTED = "scale exhausted"
 NEAR_WORST = 0.05
 """Share of the range next to its worst end within which recipes are at that end, whatever the margin."""
 

@@ -14,10 +14,19 @@ from pydantic import TypeAdapter
 
 from assay.core.measures import better
 from assay.core.reasons import NOTHING, Reason, read
-from assay.stats.compare import ALPHA, NONINFERIORITY_ALPHA
-from assay.stats.estimate import CONFIDENCE
-from assay.stats.exhausted import EXHAUSTED
-from assay.stats.rows import SHOWN, UNCLAIMED, Row, find, mapping, numeric, text_of
+from assay.stats.rows import (
+    ALPHA,
+    CONFIDENCE,
+    EXHAUSTED,
+    NONINFERIORITY_ALPHA,
+    SHOWN,
+    UNCLAIMED,
+    Row,
+    find,
+    mapping,
+    numeric,
+    text_of,
+)
 
 Part = Literal["answer", "limit", "doubt", "comparison"]
 """Where a page has it: in the answer, among the limits or the cautions, or as one comparison of the table."""

@@ -13,9 +13,10 @@ from jaxtyping import Bool, Float
 from scipy import stats
 
 from assay.core.reasons import NOTHING, Code, Reason, because, reason_of
-from assay.stats.estimate import CONFIDENCE, Uncertainty, covariance, moved, uncertainty
+from assay.stats.estimate import Uncertainty, covariance, moved, uncertainty
 from assay.stats.metrics import Metric, undefined
 from assay.stats.panel import Evaluated
+from assay.stats.rows import CONFIDENCE
 
 # How often a recipe collapses: an outcome of its own, which no mean over the seeds that were kept may hide.
 

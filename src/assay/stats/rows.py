@@ -8,9 +8,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from assay.core.reasons import Cause, Code, Reason, reason_of
-from assay.stats.estimate import MINIMUM_SEEDS
 
 Row = Mapping[str, Any]
+
+ALPHA = 0.05
+"""Level of a two-sided test of a difference, and of each of the two one-sided tests of equivalence."""
+NONINFERIORITY_ALPHA = 0.025
+"""Level of the one-sided test of non-inferiority: that of a 95% interval, as regulators ask."""
+CONFIDENCE = 0.95
+"""Level of an interval."""
+MINIMUM_SEEDS = 3
+"""Least number of seeds with an interval."""
 
 DOSES, MATCHED = "dose-response", "matched-clean"
 """How contrasts are made that compare along the doses, the second where clean performance is equal."""
@@ -22,6 +30,10 @@ RELIANCE = ("sobol-total", "flip-rate")
 """Measures that carry the words *relies on*, in the order in which an answer looks for them."""
 SHOWN = ("higher", "lower")
 """Conclusions that claim a difference."""
+CHANCE = 0.5
+"""Chance level of the measures of a worst group."""
+EXHAUSTED = "scale exhausted"
+"""Conclusion in place of `equivalent` where every value is at one end of the scale."""
 UNCLAIMED = "not claimed"
 """Conclusion of every other comparison where a control failed."""
 CONTROLS = ("positive-control", "a-a")

@@ -14,7 +14,7 @@ from scipy.stats import rankdata
 
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.stats.compare import holm
-from assay.stats.estimate import CONFIDENCE, MINIMUM_SEEDS
+from assay.stats.rows import CONFIDENCE, MINIMUM_SEEDS
 
 # How alike two representations of the same images are: CKA without bias, and second opinions.
 #

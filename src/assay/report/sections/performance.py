@@ -30,10 +30,9 @@ from assay.report.sentences.names import named
 from assay.report.sentences.reasons import place_words
 from assay.report.sheets import NONE, Cell, Line, Sheet, amount, estimated, sheet, words
 from assay.report.wording import column_places, held_words, higher_is_better, measure_name, recipe_head
-from assay.stats.exhausted import EXHAUSTED
 from assay.stats.format import count, in_words, listed
 from assay.stats.outcomes import CORRUPTION, RELATIVE
-from assay.stats.rows import CONFOUNDER, CONTROLS, DOSES, MATCHED, over_doses
+from assay.stats.rows import CONFOUNDER, CONTROLS, DOSES, EXHAUSTED, MATCHED, over_doses
 from assay.store import schema
 from assay.store.files import Row
 

@@ -18,13 +18,13 @@ from assay.report.sentences.names import (
     where,
 )
 from assay.report.sentences.reasons import reason_words
-from assay.stats.compare import NONINFERIORITY_ALPHA
-from assay.stats.exhausted import EXHAUSTED
 from assay.stats.findings import Comparison, Decided, Decisions, Family, Matched, Tally, Value
 from assay.stats.format import common_decimals, count, decimals, in_words, listed, number, p_value
 from assay.stats.rows import (
+    EXHAUSTED,
     FIRST_SIGN_UNDER,
     MATCHED,
+    NONINFERIORITY_ALPHA,
     SHOWN,
     UNCLAIMED,
     Row,

@@ -15,9 +15,9 @@ from assay.report.sentences.names import (
     spread,
 )
 from assay.report.sentences.reasons import place_words
-from assay.stats.answers import CHANCE
 from assay.stats.findings import AtChance, Fall, FalsePositives, Finding, OneMeasure, WorstGroup
 from assay.stats.format import in_words, listed, number, with_interval
+from assay.stats.rows import CHANCE
 
 
 def fall(one: Finding, found: Fall) -> str:
