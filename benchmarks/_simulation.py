@@ -54,6 +54,15 @@ def target(quantity: str, seeds: int) -> tuple[float, float]:
     return (0.0, 0.08) if seeds == 3 else (0.0, 0.07)
 
 
+def promised_claims(alike: bool, worlds: int) -> float:
+    """Return the largest share of families with a false claim: 0.055, or 0.07 where seeds are not alike, and noise.
+
+    The noise is two Monte Carlo errors.
+    """
+    promised = 0.055 if alike else 0.07
+    return promised + 2 * float(np.sqrt(promised * (1 - promised) / worlds))
+
+
 def judged(result: Mapping[str, float], promised: tuple[float, float], worlds: int) -> dict[str, object]:
     """A cell's result beside its target, which is met within two Monte Carlo errors of it."""
     (low, high), done, rate = promised, worlds // CHUNK * CHUNK, result["rate"]

@@ -7,7 +7,7 @@ its pooling group) or of one, and secondary families of 8. A mean over recipes h
 Rules are those of records (`assay.stats.compare`, `assay.stats.decisions`), worlds those of `family_simulation`.
 `claims`: some true null hypothesis is called a difference. `false_equivalence`: some true difference of just the margin
 is called equivalent. `any_false`: either, where half of the contrasts differ by just a large margin and the others do
-not differ at all. `power`: of the difference that `power.reachable` gives.
+not differ at all. `power`: of the difference that `power.reachable` gives in one world, found in the next.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from _simulation import tabulate
+from _simulation import promised_claims, tabulate
 from family_simulation import PATIENTS, SEED_EFFECTS, draws, grouped, reaches, tails
 
-from assay.stats.decisions import FEW_SEEDS
+from assay.stats.compare import Correction
 from assay.stats.estimate import Spread, recombined
-from assay.stats.power import detectable
+from assay.stats.power import df_of_group
 from assay.stats.rows import ALPHA
 
 RATIOS = (1.0, 3.0, 6.0)
-DESIGNS = {
+DESIGNS: dict[str, tuple[int, int, Correction]] = {
     "primary of 1": (1, 1, "holm"),
     "primary of 2, alone in their groups": (2, 1, "holm"),
     "primary of 4, alone in their groups": (4, 1, "holm"),
@@ -69,9 +69,6 @@ def simulate(design: str, kind: str, ratio: float, seeds: int, worlds: int) -> d
     a = values.var(axis=-1, ddof=1) / seeds
     own = recombined(Spread(**kept), a, np.full_like(a, seeds - 1))
     spread = grouped(values, own, group)
-    if group == 1 and family > 1 and seeds < FEW_SEEDS:
-        limited = {name: getattr(spread, name) for name in Spread.__dataclass_fields__}
-        spread = Spread(**{**limited, "df": np.minimum(spread.df, seeds - 1)})
     mean = values.mean(axis=-1)
     margin = 12 * float(np.median(np.sqrt(spread.variance)))
 
@@ -88,16 +85,13 @@ def simulate(design: str, kind: str, ratio: float, seeds: int, worlds: int) -> d
     any_false = float(((different & (half == 0)) | (equal & (half > 0))).any(axis=1).mean())
     between, rest = a.mean(axis=1), np.maximum(own.patients - own.residual, 0.0).mean(axis=1)
     size = family if correction == "holm" else 1
-    figure: np.ndarray = np.sqrt(between + rest) * np.interp(between / (between + rest), *reaches(seeds, group, size))
-    if group == 1 and family > 1 and seeds < FEW_SEEDS:
-        figure = np.sqrt(between + rest) * detectable(1.0, seeds - 1, alpha=ALPHA / size)
-    found = 2 * tails(np.abs(mean + figure[:, None]), spread) < ALPHA / size
-    promised = 0.055 if kind == "equal" else 0.07
-    noise = 2 * float(np.sqrt(promised * (1 - promised) / worlds))
+    table = reaches(seeds, group, family, df_of_group(seeds, group), correction)
+    figure: np.ndarray = np.sqrt(between + rest) * np.interp(between / (between + rest), *table)
+    found = 2 * tails(np.abs(mean + np.roll(figure, 1)[:, None]), spread) < ALPHA / size
     return {
         "design": design, "seed_effects": kind, "ratio": ratio, "seeds": seeds, "worlds": worlds, "claims": claims,
         "false_equivalence": false_equivalence, "any_false": any_false, "power": float(found.mean()),
-        "met": max(claims, false_equivalence) <= promised + noise,
+        "met": max(claims, false_equivalence) <= promised_claims(kind == "equal", worlds),
     }  # fmt: skip
 
 

@@ -31,6 +31,30 @@ def study(own: dict[str, Any] | None = None, error: float = 0.008) -> Records:
     return Records(done, {**values, "plain": plain}, stated, errors)
 
 
+class Places(Records):
+    """The same values in eight environments, each contrast alone in its pooling group."""
+
+    @property
+    def scalars(self) -> dict[str, Any]:
+        return {
+            label: {
+                (measure, f"place {k}", *rest): by_seed
+                for (measure, _, *rest), by_seed in values.items()
+                for k in range(8)
+            }
+            for label, values in super().scalars.items()
+        }
+
+
+def alone(seeds: int = SEEDS, places: int = 8) -> Records:
+    """Contrasts in as many places, of seeds that happen to agree; 0.04 is 3.5 standard errors."""
+    values = {LUCKY: {seed: 0.34 + (0.001, -0.001)[seed % 2] * (seed > 0) for seed in range(seeds)}}
+    values["plain"] = dict.fromkeys(range(seeds), 0.3)
+    done = {name: dict.fromkeys(range(seeds), "done") for name in values}
+    stated = tuple(FLIPS.model_copy(update={"environment": f"place {k}"}) for k in range(places))
+    return Places(done, values, stated, dict.fromkeys(range(seeds), 0.008))
+
+
 def rows(gathered: Records, beforehand: list[str] | None = None) -> dict[str, Row]:
     stated = [pair.id for pair in spec_pairs(gathered.plan.spec)] if beforehand is None else beforehand  # type: ignore[arg-type]
     return {row["a"]: row for row in contrast_rows(gathered, stated)}  # type: ignore[arg-type]
@@ -77,6 +101,28 @@ def test_an_exploratory_comparison_changes_no_stated_one() -> None:
 def test_a_comparison_by_itself_keeps_its_own_variance() -> None:
     alone = rows(study({"levels": (LUCKY,)}))[LUCKY]
     assert alone["standard_error"] == pytest.approx(np.sqrt(0.001**2 / SEEDS + 2 * 0.008**2))
+
+
+@pytest.mark.parametrize(("beforehand", "family"), [(None, "stated"), ([], "exploratory")])
+def test_comparisons_of_an_unnamed_family_that_are_alone_have_the_degrees_of_freedom_of_few_seeds(
+    beforehand: list[str] | None, family: str
+) -> None:
+    gathered = alone()
+    ids = [pair.id for pair in spec_pairs(gathered.plan.spec)] if beforehand is None else beforehand  # type: ignore[arg-type]
+    found = contrast_rows(gathered, ids)  # type: ignore[arg-type]
+    error = np.sqrt(0.001**2 / SEEDS + 2 * 0.008**2)
+    for row in found:
+        assert (row["family"], row["df"], row["conclusion"]) == (family, SEEDS - 1, "inconclusive")
+        assert row["p"] == pytest.approx(2 * stats.t.sf(0.04 / error, SEEDS - 1), rel=1e-3)
+        assert row["detectable"] > stats.t.isf(0.025 / 8, SEEDS - 1) * error
+    assert len(found) == 8
+
+
+@pytest.mark.parametrize(("seeds", "places"), [(SEEDS, 1), (5, 8)])
+def test_a_family_of_one_and_five_seeds_keep_the_degrees_of_freedom_of_the_patients(seeds: int, places: int) -> None:
+    gathered = alone(seeds, places)
+    found = contrast_rows(gathered, [pair.id for pair in spec_pairs(gathered.plan.spec)])  # type: ignore[arg-type]
+    assert {row["conclusion"] for row in found} == {"higher"}
 
 
 def test_a_group_that_shares_no_seed_is_pooled_with_the_degrees_of_freedom_of_one() -> None:

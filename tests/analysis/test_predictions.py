@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 import assay
@@ -77,6 +78,16 @@ def test_the_rows_are_those_of_the_contrasts_of_a_study() -> None:
         expected = np.mean([roc_auc_score(target, scores) for scores in made[row["recipe"]]])
         assert row["value"] == pytest.approx(expected, abs=1e-12)
         assert (row["seeds"], row["images"], row["patients"]) == (SEEDS, IMAGES, IMAGES // 2)
+
+
+def test_few_seeds_are_not_protected_by_a_recipe_without_a_test() -> None:
+    """The one comparison that can be made has the degrees of freedom of its 3 seeds, since two are corrected."""
+    made, target, patient = odds()
+    panels = {name: Panel(one[: 2 if name == "copy" else 3, :, None], target, patient) for name, one in made.items()}
+    lost, found = compare_panels(panels, against="reference", measure="auroc").contrasts
+    of = contrast(panels["worse"], panels["reference"], "auroc")
+    assert (lost["conclusion"], of.df > 2.01) == ("undefined", True)
+    assert found["p"] == pytest.approx(2 * stats.t.sf(abs(of.value) / of.standard_error, 2))
 
 
 def test_a_file_gives_what_arrays_give_in_any_order_of_its_rows(tmp_path: Path) -> None:

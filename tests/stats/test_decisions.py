@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from assay.core.reasons import Code, reason_of
+from assay.core.reasons import Code, because, reason_of
 from assay.stats.compare import Contrast, SeedValues, contrast_seeds, decide, fixed_order, untested
-from assay.stats.decisions import alone, deciding_factors, rulings, settling, with_decisions
-from assay.stats.pooling import mean_of, with_own_seeds
+from assay.stats.decisions import deciding_factors, rulings, settling, with_decisions
+from assay.stats.estimate import limited
+from assay.stats.pooling import guarded, mean_of, pooled
 
 
 def measured(mean: float, sd: float = 0.02, seeds: int = 10, margin: float | None = 0.05) -> Contrast:
@@ -76,10 +77,28 @@ def test_so_many_seeds_settle_a_question_whatever_the_truth() -> None:
 
 
 def test_a_comparison_alone_in_its_group_has_the_degrees_of_freedom_of_few_seeds() -> None:
+    df = np.array([1.5, 40.0])
+    np.testing.assert_array_equal(limited(df, 3, group=1, family=4), [1.5, 2.0])
+    for seeds, group, family in ((3, 2, 4), (3, 1, 1), (5, 1, 4)):
+        np.testing.assert_array_equal(limited(df, seeds, group, family), df)
+    np.testing.assert_array_equal(limited(np.full(3, 40.0), np.array([3, 4, 5]), 1, 4), [2.0, 3.0, 40.0])
     few = measured(0.03, seeds=3)
-    assert alone(few, others=1, size=4)
-    assert not any((alone(few, 2, 4), alone(few, 1, 1), alone(measured(0.03, seeds=5), 1, 4)))
-    assert with_own_seeds(few).p == pytest.approx(few.p)  # seeds are all of its variance here
+    assert guarded(few, 4).p == few.p  # seeds are all of its variance here
+
+
+def test_a_comparison_without_a_test_protects_no_other_one() -> None:
+    first, second = pooled([measured(0.03, seeds=3), untested(because(Code.NO_SEED))])
+    assert (first.group, second.group) == (1, 1)
+    assert [one.group for one in pooled([measured(0.03, seeds=3), measured(0.01, seeds=3)])] == [2, 2]
+
+
+def test_seeds_needed_allow_for_few_degrees_of_freedom() -> None:
+    """With 4 seeds the test of a comparison that is alone has 3 degrees of freedom, whatever the patients have."""
+    numbers, errors = np.arange(3), np.full(3, 0.005)
+    sides = SeedValues(np.array([-1e-4, 0.0, 1e-4]), numbers, errors), SeedValues(np.zeros(3), numbers, errors)
+    one = contrast_seeds(*sides, 0.05)
+    assert settling(one, 1)[0] == 4
+    assert settling(one, 4)[0] == 5
 
 
 def test_a_mean_is_taken_within_each_seed() -> None:

@@ -192,29 +192,6 @@ def test_a_far_tail_of_few_seeds_is_cautioned_about(snapshot: SnapshotAssertion)
     assert any(text.startswith("2 differences with p < 0.001 on as few as 3 seeds") for text in both)
 
 
-def test_a_claim_whose_variance_nothing_moderates_is_doubted_in_a_large_family(snapshot: SnapshotAssertion) -> None:
-    shown = contrast(seeds=3, measure="auroc", environment="same", b="plain", conclusion="lower")
-    others = [contrast(seeds=3, measure="dice", environment="same", b="plain") for _ in range(7)]
-    (text,) = (text for text in doubts([shown, *others]) if "no other comparison has the same measure" in text)
-    assert text == snapshot
-    for fine in ([shown, *others[:6]], [shown, shown, *others], [{**shown, "seeds": 5}, *others]):
-        assert not any("no other comparison" in text for text in doubts(fine))
-
-
-def test_what_has_no_test_or_is_exploratory_neither_moderates_a_claim_nor_enlarges_its_family() -> None:
-    def alone(*rows: dict[str, Any]) -> list[str]:
-        return [text for text in doubts(list(rows)) if "no other comparison" in text]
-
-    shown = contrast(seeds=3, environment="same", b="plain", conclusion="lower")
-    others = [contrast(seeds=3, measure="dice", environment="same", b="plain") for _ in range(7)]
-    lost = {**shown, "p": math.nan, "p_holm": math.nan, "conclusion": "undefined"}
-    late = {**shown, "exploratory": True, "conclusion": "not shown"}
-    assert alone(shown, *others, lost)[0].startswith("1 claim of 8 comparisons")
-    assert alone(shown, *others, late)[0].startswith("1 claim of 8 comparisons")
-    for more in (lost, {**late, "measure": "accuracy"}):
-        assert alone(shown, *others[:6], more) == []
-
-
 @pytest.mark.parametrize(
     "changes", [{"seeds": 5}, {"p_holm": FAR}, {"conclusion": "inconclusive"}, {"conclusion": "undefined"}]
 )

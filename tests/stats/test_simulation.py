@@ -109,6 +109,12 @@ def test_a_family_of_eight_keeps_its_error_where_seeds_outweigh_patients(kind: s
     assert families.simulate(kind, 8, 8, 6.0, 3, 1000)["met"]
 
 
+def test_a_family_whose_comparisons_are_each_alone_keeps_its_error_with_three_seeds() -> None:
+    found = families.simulate("equal", 1, 8, 6.0, 3, 1000)
+    assert found["met"]
+    assert found["claims"] < 0.055 < 0.08 < found["claims_own"]
+
+
 def test_what_the_design_detects_it_does_detect_four_times_in_five() -> None:
     found = families.simulate("equal", 8, 8, 6.0, 3, 1000)
     assert 0.75 < found["power"] < 0.85

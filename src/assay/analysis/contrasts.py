@@ -39,13 +39,13 @@ from assay.stats.compare import (
     matched_fit,
     untested,
 )
-from assay.stats.decisions import Ruling, alone, rulings, settled
+from assay.stats.decisions import Ruling, rulings, settled
 from assay.stats.doses import Amount, Dose, interaction, interaction_seeds, matched_clean
 from assay.stats.format import listed
 from assay.stats.measures import COMPUTED
-from assay.stats.pooling import mean_of, pooled, with_own_seeds
-from assay.stats.power import detectable, found_reachable
-from assay.stats.rows import ALPHA, DOSES, MATCHED, RELIANCE
+from assay.stats.pooling import guarded, mean_of, pooled
+from assay.stats.power import found_reachable
+from assay.stats.rows import DOSES, MATCHED, RELIANCE
 from assay.store.files import Row
 
 # Comparisons along the doses, from the records of every dose: at any amount of data, or at matched performance.
@@ -232,20 +232,11 @@ def families(
 ) -> list[tuple[str, list[tuple[Pair, Contrast]]]]:
     """Group comparisons by family, primary families first; in a fixed order those of a family are in that order.
 
-    A positive control is a family of its own. Comparisons of a named family that are alone in their pooling group have
-    the degrees of freedom of few seeds.
+    A positive control is a family of its own.
     """
     keys = [(pair.stated.family_name, pair.id if pair.stated.role == "positive-control" else "") for pair, _ in stated]
     found = [[stated[i] for i in members] for members in _positions(keys)]
-    groups = [pooling_group(pair.stated) for pair, _ in stated]
-    made = [
-        (
-            family[0][0].stated.family_name,
-            [_guarded(pair, result, groups.count(pooling_group(pair.stated)), len(family)) for pair, result in family],
-        )
-        for family in found
-    ]
-    ordered = [(name, sorted(family, key=_place)) for name, family in made]
+    ordered = [(family[0][0].stated.family_name, sorted(family, key=_place)) for family in found]
     roles = get_args(Role)
     return sorted(ordered, key=lambda family: roles.index(family[1][0][0].stated.role))
 
@@ -253,16 +244,6 @@ def families(
 def _place(one: tuple[Pair, Contrast]) -> int:
     family = one[0].stated.family
     return family.order or 0 if family else 0
-
-
-def _guarded(pair: Pair, result: Contrast, group: int, size: int) -> tuple[Pair, Contrast]:
-    return (pair, with_own_seeds(result) if _guards(pair, result, group, size) else result)
-
-
-def _guards(pair: Pair, result: Contrast, group: int, size: int) -> bool:
-    """Return whether a comparison of a named family needs the degrees of freedom of its seeds."""
-    named = pair.stated.family is not None or pair.stated.role == "primary"
-    return named and alone(result, group, size)
 
 
 def pooling_group(stated: ContrastSpec) -> tuple[str, ...]:
@@ -287,14 +268,19 @@ def _positions(keys: Sequence[tuple[str, ...]]) -> list[list[int]]:
 
 
 def family_rows(name: str, family: Sequence[tuple[Pair, Contrast]]) -> list[Row]:
-    """Make the rows of one family. Untestable contrasts count in it, so that failing never helps the others."""
+    """Make the rows of one family. Untestable contrasts count in it, so that failing never helps the others.
+
+    Comparisons that are alone in their pooling group have the degrees of freedom of few seeds.
+    """
     if not family:
         return []
-    results = [result for _, result in family]
-    rule = family[0][0].stated.family
+    pairs_of = [pair for pair, _ in family]
+    results = [guarded(result, len(family)) for _, result in family]
+    rule = pairs_of[0].stated.family
     correction = "holm" if rule is None or name == "exploratory" else rule.correction
     decisions = decide(results, correction=correction)
-    of = zip(family, decisions, rulings(results, decisions, correction), _reaches(family, correction), strict=True)
+    reaches = _reaches(pairs_of, results, correction)
+    of = zip(pairs_of, results, decisions, rulings(results, decisions, correction), reaches, strict=True)
     rows = [
         {
             **_base(pair),
@@ -310,7 +296,7 @@ def family_rows(name: str, family: Sequence[tuple[Pair, Contrast]]) -> list[Row]
             "exhausted": "",
             "reason": str(result.reason),
         }
-        for (pair, result), decision, ruling, reach in of
+        for pair, result, decision, ruling, reach in of
     ]
     return [{**row, "decision": settled(row)} for row in rows]
 
@@ -327,18 +313,11 @@ def _ruled(ruling: Ruling) -> Row:
     }
 
 
-def _reaches(family: Sequence[tuple[Pair, Contrast]], correction: Correction) -> list[float]:
+def _reaches(family: Sequence[Pair], results: Sequence[Contrast], correction: Correction) -> list[float]:
     """Compute the detectable difference: one figure for all of a family that compare one measure in one way."""
-    tested = len(family) if correction == "holm" else 1
-    groups = [pooling_group(pair.stated) if result.spread else () for pair, result in family]
-    sizes = [groups.count(group) for group in groups]
-    results, reaches = [result for _, result in family], [math.nan] * len(family)
-    for alike in _positions([(pair.stated.measure, pair.stated.factor, pair.stated.at) for pair, _ in family]):
-        own = [results[i] for i in alike]
-        figure = found_reachable(own, [sizes[i] for i in alike], tested)
-        if all(_guards(family[i][0], results[i], sizes[i], len(family)) for i in alike):
-            error = math.sqrt(float(np.nanmean([one.standard_error**2 for one in own])))
-            figure = detectable(error, own[0].seeds - 1, alpha=ALPHA / tested)
+    reaches = [math.nan] * len(family)
+    for alike in _positions([(pair.stated.measure, pair.stated.factor, pair.stated.at) for pair in family]):
+        figure = found_reachable([results[i] for i in alike], len(family), correction)
         for i in alike:
             reaches[i] = math.nan if results[i].spread is None else figure
     return reaches

@@ -20,7 +20,7 @@ from assay.stats.decisions import rulings
 from assay.stats.estimate import estimate
 from assay.stats.measures import COMPUTED
 from assay.stats.panel import Panel
-from assay.stats.pooling import pooled
+from assay.stats.pooling import guarded, pooled
 from assay.store.files import Row
 
 LEAST = 1e-12
@@ -116,7 +116,8 @@ def compare_panels(
     if margin is not None and not margin > 0:
         raise SpecError(f"margin {margin}: expected a number above 0")
     names = [name for name in panels if name != against]
-    family = pooled([contrast(panels[name], panels[against], measure, margin) for name in names])
+    tested = pooled([contrast(panels[name], panels[against], measure, margin) for name in names])
+    family = [guarded(one, len(names)) for one in tested]
     decisions = decide(family)
     rows = [
         {

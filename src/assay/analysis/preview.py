@@ -222,15 +222,14 @@ def detectable_differences(spec: StudySpec, population: Population) -> list[dict
     family = [pair for stated in spec.contrasts for pair in pairs(stated, spec.points, tuple(spec.axes))]
     groups = [pooling_group(pair.stated) for pair in family]
     return [
-        _entry(pair.single[0], pair.statement, spec, population, _corrected(pair, family), groups.count(group))
+        _entry(pair.single[0], pair.statement, spec, population, _of_family(pair, family), groups.count(group))
         for pair, group in zip(family, groups, strict=True)
     ]
 
 
-def _corrected(pair: Pair, every: Sequence[Pair]) -> int:
-    """Count the comparisons that a comparison is corrected with, itself included."""
-    rule = pair.stated.family
-    if pair.stated.role == "positive-control" or (rule is not None and rule.correction == "fixed-order"):
+def _of_family(pair: Pair, every: Sequence[Pair]) -> int:
+    """Count the comparisons of the family of a comparison, itself included."""
+    if pair.stated.role == "positive-control":
         return 1
     return sum(other.stated.family_name == pair.stated.family_name for other in every)
 
@@ -251,8 +250,9 @@ def _entry(
     positives, negatives = counts[-1], sum(counts[:-1])
     if rests_on(stated.measure, positives, negatives) is None:
         return {**entry, "reason": str(because(Code.UNPLANNED_VARIANCE))}
+    correction = stated.family.correction if stated.family else "holm"
     difference = planned(
-        spec.seeds, positives, negatives, stated.measure, Assumptions(), family, population.folds, group
+        spec.seeds, positives, negatives, stated.measure, Assumptions(), family, population.folds, group, correction
     )
     if stated.at in (DOSES, MATCHED):
         doses = len({point.coordinates[dose_axis(pair.a)] for point in pair.a})

@@ -226,7 +226,6 @@ class Code(StrEnum):
     ENOUGH_SEEDS = "enough-seeds"
     CHANGED_SEEDS = "changed-seeds"
     FAR_P = "far-p"
-    UNPOOLED = "unpooled"
     OUTLYING_SEEDS = "outlying-seeds"
     SEEDS_UNCHECKED = "seeds-unchecked"
     SHARED_FOLDS = "shared-folds"

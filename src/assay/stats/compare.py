@@ -96,6 +96,7 @@ class Contrast:
     and others did not. paired_patients: those that all panels share. per_seed: [seeds]. reason: why there is no value
     or no test; empty where there are both. direction: which way of the measure is better, where that is known.
     whole, spread: the combination and the parts of its variance, from which `pooling.pooled` makes the tests again.
+    group: contrasts of its pooling group that have a variance, itself included.
     """
 
     value: float
@@ -120,6 +121,7 @@ class Contrast:
     direction: Direction = "none"
     whole: Evaluated | None = field(default=None, compare=False, repr=False)
     spread: Spread | None = field(default=None, compare=False, repr=False)
+    group: int = field(default=1, compare=False, repr=False)
 
     @property
     def noninferiority_p(self) -> float:

@@ -14,14 +14,12 @@ from scipy import stats
 from assay.core.reasons import Code, because, reason_of
 from assay.core.seeds import LOOKS
 from assay.stats.compare import Contrast, Correction, Decision, holm_factors
-from assay.stats.estimate import degrees
+from assay.stats.estimate import degrees, limited
 from assay.stats.findings import Decided, decided
 from assay.stats.rows import ALPHA, CONTROLS, SHOWN, UNCLAIMED, Row, text_of
 
 MOST_SEEDS = 1000
 """A question that more seeds than this would leave open is one of patients."""
-FEW_SEEDS = 5
-"""With fewer seeds, a contrast that is alone in its pooling group has no more degrees of freedom than its seeds."""
 LOOK_ALPHA = 0.02
 """Nominal level of a primary family at each look; together the looks keep `ALPHA` (docs/statistics.md)."""
 SETTLED = (Decided.HIGHER, Decided.LOWER, Decided.HIGHER_SMALL, Decided.LOWER_SMALL, Decided.EQUIVALENT)
@@ -109,7 +107,7 @@ def settling(one: Contrast, size: int, alpha: float = ALPHA) -> tuple[float, flo
     seeds = np.arange(3, MOST_SEEDS + 1)
     between: Float[np.ndarray, " s"] = float(one.spread.seeds) * one.seeds / seeds
     rest = max(0.0, float(one.spread.patients - one.spread.residual))
-    df = degrees(between, between + rest, seeds - 1, one.spread.df_patients)
+    df = limited(degrees(between, between + rest, seeds - 1, one.spread.df_patients), seeds, one.group, size)
     tested = np.asarray(stats.t.isf(alpha / size, df) + stats.t.isf(alpha / size / 2, df))
     enough = np.flatnonzero(tested * np.sqrt(between + rest) <= one.margin)
     if len(enough):
@@ -117,14 +115,6 @@ def settling(one: Contrast, size: int, alpha: float = ALPHA) -> tuple[float, flo
     at = LOOKS[-1] - 3
     allowed = (one.margin / float(tested[at])) ** 2 - float(between[at])
     return math.nan, float(math.ceil(one.patients * rest / allowed)) if allowed > 0 else math.nan
-
-
-def alone(one: Contrast, others: int, size: int) -> bool:
-    """Return whether a contrast needs its seeds' own degrees of freedom: few seeds, and no pooling group.
-
-    With 3 seeds, a family of 4 that each are alone in their group claims .07 to .09 otherwise (docs/statistics.md).
-    """
-    return others == 1 and size > 1 and 0 < one.seeds < FEW_SEEDS
 
 
 # Controls, and what may be claimed without them.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -32,8 +31,6 @@ FAR = 0.001
 """A p-value under this lies beyond what was simulated: whether p = 0.05 holds is what docs/statistics.md shows."""
 FAR_UNDER_SEEDS = 5
 """Under so many seeds p may rest on a variance that is small by chance, and on many degrees of freedom for it."""
-LARGE_FAMILY = 8
-"""From so many comparisons on, one that is not pooled is doubted (docs/statistics.md, families)."""
 OUTLYING = 4
 """Robust standard deviations from the other seeds of its recipe from which on a seed is doubted."""
 NORMAL_QUARTILE = 0.6745
@@ -83,7 +80,6 @@ def doubts(
         *_few_seeds(contrasts, estimates),
         *_other_seeds(seeds),
         *_far(contrasts),
-        *_alone(contrasts),
         *_folds(contrasts, trials),
         *_one_pool(contrasts, trials, split),
         *_undefined(contrasts),
@@ -288,42 +284,6 @@ def _far(contrasts: Sequence[Row]) -> list[Finding]:
     beside = {"flip": max(flips)} if flips else {}
     reason = because(Code.FAR_P, count=len(far), limit=FAR, fewest=min(seeds), most=max(seeds), **beside)
     return [_doubt(reason, "warn", row=far[0])]
-
-
-def _alone(contrasts: Sequence[Row]) -> list[Finding]:
-    """Report claims of large families on few seeds by a variance that no other comparison moderates.
-
-    Only comparisons with a test count, in the family and in the pooling group. Exploratory comparisons form a family of
-    their own; they are moderated by all, and moderate no pre-specified one.
-    """
-    tested = [row for row in contrasts if not math.isnan(numeric(row, "p"))]
-    stated, late = ([row for row in tested if bool(row.get("exploratory")) is kind] for kind in (False, True))
-    found: list[Row] = []
-    of = 0
-    for family, pool in ((stated, stated), (late, tested)):
-        claims = _unpooled(family, pool) if len(family) >= LARGE_FAMILY else []
-        found += claims
-        of += len(family) if claims else 0
-    if not found:
-        return []
-    reason = because(Code.UNPOOLED, count=len(found), of=of, under=FAR_UNDER_SEEDS)
-    return [_doubt(reason, "warn", row=found[0])]
-
-
-def _unpooled(family: Sequence[Row], pool: Sequence[Row]) -> list[Row]:
-    """Claims of a family on few seeds that are alone in their pooling group."""
-    groups = Counter(map(_pooling_group, pool))
-    return [
-        row
-        for row in family
-        if row.get("conclusion") in (*SHOWN, "equivalent")
-        and MINIMUM_SEEDS <= numeric(row, "seeds") < FAR_UNDER_SEEDS
-        and groups[_pooling_group(row)] == 1
-    ]
-
-
-def _pooling_group(row: Row) -> tuple[str, ...]:
-    return tuple(text_of(row, key) for key in ("measure", "factor", "layer", "environment", "axis", "b", "at"))
 
 
 _Place = tuple[str, str, str, str]

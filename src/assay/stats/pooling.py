@@ -10,8 +10,8 @@ import numpy as np
 
 from assay.stats.compare import Contrast, tested, untested
 from assay.stats.doses import on_both_scales
-from assay.stats.estimate import moderated, recombined, sure_of, uncertainty, uncertainty_seeds
-from assay.stats.panel import Evaluated, combine
+from assay.stats.estimate import Spread, limited, moderated, recombined, sure_of, uncertainty, uncertainty_seeds
+from assay.stats.panel import combine
 
 
 def pooled(group: Sequence[Contrast]) -> list[Contrast]:
@@ -31,47 +31,49 @@ def pooled(group: Sequence[Contrast]) -> list[Contrast]:
 
 def _pooled(group: Sequence[Contrast]) -> list[Contrast]:
     results = list(group)
-    members = [i for i, one in enumerate(group) if one.whole is not None and one.spread is not None]
-    if not members:
+    known = [
+        (i, one.whole, one.spread) for i, one in enumerate(group) if one.whole is not None and one.spread is not None
+    ]
+    if not known:
         return results
-    parts = [whole for i in members if (whole := group[i].whole)]
+    parts = [whole for _, whole, _ in known]
     common = reduce(np.intersect1d, [part.seeds for part in parts])
     together = np.zeros((len(parts), 1))  # without a common seed: no more degrees of freedom than one contrast has
     if len(common):
         together = np.stack([part.values[np.isin(part.seeds, common)] for part in parts])
     own = np.array([part.values.var(ddof=1) for part in parts])
     seeds, df = moderated(own, np.array([len(part.seeds) for part in parts]), together)
-    for k, i in enumerate(members):
-        results[i] = _again(group[i], parts[k], seeds[k], df[k])
+    for k, (i, _, spread) in enumerate(known):
+        results[i] = _again(group[i], recombined(spread, seeds[k], df[k]), len(known))
     return results
 
 
-def _again(one: Contrast, whole: Evaluated, seeds: np.ndarray, df: np.ndarray) -> Contrast:
-    assert one.spread is not None
-    margin = None if np.isnan(one.margin) else one.margin
-    sure = sure_of(recombined(one.spread, seeds, df))
-    again = tested(whole, sure, margin, left_out=one.left_out, paired_patients=one.paired_patients)
-    return replace(again, equal=one.equal, direction=one.direction)
+def guarded(one: Contrast, family: int) -> Contrast:
+    """Test a contrast again with the degrees of freedom of few seeds, if it is alone in its pooling group.
 
-
-def with_own_seeds(one: Contrast) -> Contrast:
-    """Test a contrast again with no more degrees of freedom than its seeds have."""
-    if one.whole is None or one.spread is None:
-        return one
-    own = one.seeds - 1.0
-    again = _limited(one, own)
-    if one.scales is None or one.scales.probit is None:
+    Args:
+        one: The contrast, tested with the variance of its pooling group.
+        family: Contrasts of its family, those without a test included.
+    """
+    again = _limited(one, family)
+    if again is one or one.scales is None or one.scales.probit is None:
         return again
-    return on_both_scales(again, _limited(one.scales.probit, own))
+    return on_both_scales(again, _limited(one.scales.probit, family))
 
 
-def _limited(one: Contrast, df: float) -> Contrast:
-    if one.whole is None or one.spread is None:
+def _limited(one: Contrast, family: int) -> Contrast:
+    if one.spread is None:
         return one
+    df = limited(one.spread.df, one.seeds, one.group, family)
+    return _again(one, replace(one.spread, df=df), one.group) if df < one.spread.df else one
+
+
+def _again(one: Contrast, spread: Spread, group: int) -> Contrast:
+    """Test a contrast with another variance."""
+    assert one.whole is not None
     margin = None if np.isnan(one.margin) else one.margin
-    sure = sure_of(replace(one.spread, df=np.minimum(one.spread.df, df)))
-    again = tested(one.whole, sure, margin, left_out=one.left_out, paired_patients=one.paired_patients)
-    return replace(again, equal=one.equal, direction=one.direction)
+    again = tested(one.whole, sure_of(spread), margin, left_out=one.left_out, paired_patients=one.paired_patients)
+    return replace(again, equal=one.equal, direction=one.direction, group=group)
 
 
 def mean_of(members: Sequence[Contrast], margin: float | None = None) -> Contrast:

@@ -10,8 +10,9 @@ import numpy as np
 from scipy import optimize, stats
 
 from assay.core.seeds import generator
-from assay.stats.compare import Contrast
-from assay.stats.estimate import degrees, moderated
+from assay.stats.compare import Contrast, Correction
+from assay.stats.estimate import degrees, limited, moderated
+from assay.stats.rows import ALPHA
 
 POWER = 0.8
 DRAWS = 4000
@@ -54,13 +55,14 @@ def reachable(
     df_patients: float,
     group: int = 1,
     family: int = 1,
+    correction: Correction = "holm",
     power: float = POWER,
     df_between: float = float("inf"),
 ) -> float:
-    """The difference that contrasts of a design find with this power, on average, at Holm's first step.
+    """Compute the difference that contrasts of a design find with this power, on average, at Holm's first step.
 
-    The rule of the tests (`estimate.moderated`) has no closed form, so that it is applied to drawn values of seeds: of
-    recipes with a common reference, all of one spread. NaN where nothing varies.
+    The rule of the tests (`estimate.moderated`, `estimate.limited`) has no closed form. It is applied to drawn values
+    of seeds, of recipes with a common reference and all of one spread. NaN where nothing varies.
 
     A `between` that was estimated is too small as often as too large, and what is too small costs more power than what
     is too large gains. With `df_between`, the power is the mean over true values that could have given the estimate.
@@ -70,7 +72,8 @@ def reachable(
         within: The rest of it, estimated with `df_patients`.
         seeds: How many there are, at least 2.
         group: Contrasts of a pooling group. Beyond 8 they count as 8, which changes the result by little.
-        family: Contrasts that Holm corrects together.
+        family: Contrasts of the family.
+        correction: How the family is corrected; in a fixed order, each at the full level.
         power: Power on average.
         df_between: Degrees of freedom of `between`; infinite where it is known or assumed.
     """
@@ -85,8 +88,9 @@ def reachable(
     values = (drawn[:, 1:] - drawn[:, :1]) * np.sqrt(true * seeds / 2)[:, None, None]
     part, df_seeds = moderated(values.var(axis=-1, ddof=1), np.full(size, seeds), values)
     rest = within if np.isinf(df_patients) else within * rng.chisquare(df_patients, size=part.shape) / df_patients
-    df = degrees(part, part + rest, df_seeds, df_patients)
-    critical = stats.t.isf(0.025 / family, df) * np.sqrt(part + rest)
+    df = limited(degrees(part, part + rest, df_seeds, df_patients), seeds, group, family)
+    alpha = ALPHA / family if correction == "holm" else ALPHA
+    critical = stats.t.isf(alpha / 2, df) * np.sqrt(part + rest)
     spread = np.sqrt(true + within)[:, None]
 
     def shortfall(difference: float) -> float:
@@ -103,7 +107,7 @@ def df_of_group(seeds: int, group: int) -> float:
     return (seeds - 1) * 4 * group / (group + 3)
 
 
-def found_reachable(family: Sequence[Contrast], groups: Sequence[int], size: int) -> float:
+def found_reachable(alike: Sequence[Contrast], family: int, correction: Correction = "holm") -> float:
     """Return the detectable difference of contrasts of one kind: one figure for all, from the mean of their variances.
 
     The least of several noisy standard errors would promise too much, and so would a variance over few seeds that is
@@ -111,15 +115,11 @@ def found_reachable(family: Sequence[Contrast], groups: Sequence[int], size: int
     models. NaN where none has a variance.
 
     Args:
-        family: The contrasts; the seeds' part of their variance is taken without moderation.
-        groups: How many contrasts are in the pooling group of each.
-        size: Contrasts that Holm corrects together, of this kind or another.
+        alike: The contrasts; the seeds' part of their variance is taken without moderation.
+        family: Contrasts of their family, of this kind or another.
+        correction: How the family is corrected.
     """
-    known = [
-        (one.whole, one.spread, group)
-        for one, group in zip(family, groups, strict=True)
-        if one.whole is not None and one.spread is not None
-    ]
+    known = [(one.whole, one.spread, one.group) for one in alike if one.whole is not None and one.spread is not None]
     if not known:
         return float("nan")
     between = float(np.mean([whole.values.var(ddof=1) / len(whole.values) for whole, _, _ in known]))
@@ -127,7 +127,8 @@ def found_reachable(family: Sequence[Contrast], groups: Sequence[int], size: int
     seeds = round(float(np.median([len(whole.values) for whole, _, _ in known])))
     group = round(float(np.median([size for _, _, size in known])))
     df_patients = float(np.median([float(spread.df_patients) for _, spread, _ in known]))
-    return reachable(between, within, seeds, df_patients, group, size, df_between=df_of_group(seeds, group))
+    df = df_of_group(seeds, group)
+    return reachable(between, within, seeds, df_patients, group, family, correction, df_between=df)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,12 +172,14 @@ def planned(
     family: int = 1,
     folds: int = 1,
     group: int = 1,
+    correction: Correction = "holm",
 ) -> float:
-    """The difference that a contrast could detect at 80% power with so many seeds and patients of either class.
+    """Compute the difference that a contrast could detect at 80% power with so many seeds and patients of either class.
 
     For AUROC (binary or macro) the variance over patients is Hanley and McNeil's (1982); for shares and bounded means
     it is at most that of a share, which is used. With folds a seed's value is the mean of as many trainings, taken for
-    independent. group: contrasts of its pooling group. NaN under 3 seeds, under 2 patients of a class where the measure
+    independent. family, correction: contrasts of its family, and how it is corrected. group: contrasts of its pooling
+    group. NaN under 3 seeds, under 2 patients of a class where the measure
     ranks one above the other, under 2 patients behind it otherwise, and where `rests_on` says None.
     """
     patients = rests_on(name, positives, negatives)
@@ -186,7 +189,7 @@ def planned(
     given = assumed or Assumptions()
     single = patient_variance(given.value, positives, negatives, name)
     between, within = given.seed_sd**2 / (seeds * folds), 2 * single * (1 - given.correlation)
-    return reachable(between, within, seeds, patients - 1, group, family)
+    return reachable(between, within, seeds, patients - 1, group, family, correction)
 
 
 def patient_variance(value: float, positives: int, negatives: int, name: str) -> float:

@@ -119,13 +119,6 @@ def _far(fields: Fields) -> str:
     )
 
 
-def _unpooled(fields: Fields) -> str:
-    return (
-        f"{count(fields['count'], 'claim')} of {fields['of']} comparisons with under {fields['under']} seeds: no other "
-        "comparison has the same measure, environment and reference, so a small variance may be chance"
-    )
-
-
 def _outlying(fields: Fields) -> str:
     place = f" in {fields['environment']}" if fields["environment"] else ""
     named = f"{fields['recipe']} with seed {fields['seed']}: {fields['measure']}{place}"
@@ -274,7 +267,6 @@ CAUTIONS: Mapping[Code, str | Callable[[Fields], str]] = {
     Code.ENOUGH_SEEDS: _enough,
     Code.CHANGED_SEEDS: _changed,
     Code.FAR_P: _far,
-    Code.UNPOOLED: _unpooled,
     Code.OUTLYING_SEEDS: _outlying,
     Code.SEEDS_UNCHECKED: lambda fields: (
         f"whether a seed fell far from the others was not checked for {listed(list(fields['measures']))}: the measure "
