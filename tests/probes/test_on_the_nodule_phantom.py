@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.probes.test_performance import found
+from tests.probes.test_performance import found, of_all_images
 from torch import Tensor, nn
 
 from assay.core.registry import build
@@ -45,9 +45,8 @@ def measurements(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Mea
     }
     scene = open_population(data, ArrayCache(cache)).scene(tests, 0, 0)
     model = Model(Brightness(), ("grid",), Brightness, 0.5)
-    return run_probes(
-        model, scene, {name: build("probe", name, params) for name, params in PROBES.items()}
-    ).measurements
+    result = run_probes(model, scene, {name: build("probe", name, params) for name, params in PROBES.items()})
+    return {**result.measurements, "performance": of_all_images(result.reads, scene)}
 
 
 def test_it_relies_on_size_and_contrast_and_hardly_on_the_rest(measurements: dict[str, list[Measurement]]) -> None:

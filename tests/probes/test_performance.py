@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -11,10 +12,12 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from assay.core.registry import build
 from assay.core.types import Factor, FactorTable, Measurement
 from assay.models.ref import Model
-from assay.probes.performance import Performance
+from assay.probes.performance import Performance, overall
 from assay.probes.probe import Read, clustered_error, groups_of, mean_with_error, worst_group_place
 from assay.probes.reader import run_probes
 from assay.report.sentences.reasons import place_words, reason_words
+from assay.shifts.environment import Scene
+from assay.stats.influence import Answers
 from assay.testing.probe import Reader, World
 
 
@@ -25,9 +28,19 @@ def found(measurements: list[Measurement], measure: str, **where: str) -> Measur
     return matches[0]
 
 
-def performance(network: Reader, world: World, **settings_: object) -> list[Measurement]:
-    model = Model(network, **settings_)  # type: ignore[arg-type]
-    return run_probes(model, world, {"p": Performance()}).measurements["p"]
+def performance(
+    network: Reader, world: World, known: dict[str, Read] | None = None, threshold: float = 0.5
+) -> list[Measurement]:
+    """The measurements of the probe, and those that are made of the outputs that it read."""
+    result = run_probes(Model(network, threshold=threshold), world, {"p": Performance()}, known or {})
+    return of_all_images(result.reads, world, threshold) + result.measurements["p"]
+
+
+def of_all_images(reads: Mapping[str, Read], scene: Scene, threshold: float = 0.5) -> list[Measurement]:
+    tables = {name: scene.environment(name).table for name in scene.names}
+    return overall(
+        {name: (Answers(reads[name].logits, one.target, threshold), one.patient) for name, one in tables.items()}
+    )
 
 
 def test_a_model_of_the_core_factor_is_perfect_everywhere() -> None:
@@ -114,7 +127,7 @@ def test_several_classes_stand_each_and_as_stated_mean() -> None:
         rows = world.tables[name]
         world.tables[name] = replace(rows, target=rows.row % 3, classes=("a", "b", "c"))
         known[name] = Read(draw.normal(size=(len(rows), 3)).astype(np.float32), {})
-    measurements = run_probes(Model(Reader()), world, {"p": Performance()}, known).measurements["p"]
+    measurements = performance(Reader(), world, known)
     logits = known["same"].logits.astype(float)
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     target = world.tables["same"].target
@@ -143,7 +156,7 @@ def test_auroc_error_is_delongs_where_a_patient_has_one_image() -> None:
     target = world.tables["same"].target
     score = draw.normal(size=80) + target
     known = {"same": Read(np.stack([np.zeros(80), score], axis=1), {})}
-    measurements = run_probes(Model(Reader()), world, {"p": Performance()}, known).measurements["p"]
+    measurements = performance(Reader(), world, known)
     pairs = (score[target == 1][:, None] > score[target == 0][None]).astype(float)
     by_hand = np.sqrt(sum(pairs.mean(axis).var(ddof=1) / pairs.shape[1 - axis] for axis in (0, 1)))
     assert found(measurements, "auroc", environment="same").standard_error == pytest.approx(by_hand)
@@ -156,16 +169,11 @@ def test_errors_are_over_patients() -> None:
     logits = {name: draw.normal(size=(100, 2)) for name in once.names}
     often = World(tables={name: rows.take(np.repeat(np.arange(100), 4)) for name, rows in once.tables.items()})
     results = [
-        run_probes(
-            Model(Reader()),
-            world,
-            {"p": Performance()},
-            {k: Read(np.repeat(v, copies, axis=0), {}) for k, v in logits.items()},
-        )
+        performance(Reader(), world, {k: Read(np.repeat(v, copies, axis=0), {}) for k, v in logits.items()})
         for world, copies in ((once, 1), (often, 4))
     ]
     for measure in ("auroc", "accuracy", "brier", "log-loss", "sensitivity"):
-        one, four = (found(r.measurements["p"], measure, environment="same") for r in results)
+        one, four = (found(each, measure, environment="same") for each in results)
         assert four.value == pytest.approx(one.value)
         assert four.standard_error == pytest.approx(one.standard_error, rel=1e-6)
         assert (one.patients, four.patients, four.n) == (100, 100, 400)

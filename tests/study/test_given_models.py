@@ -20,6 +20,7 @@ from torch import nn
 import assay
 from assay.cli import main
 from assay.core.errors import SpecError, StoreError, WeightsError
+from assay.core.measures import direction_of
 from assay.report.sentences.findings import sentence
 from assay.report.sentences.one_model import answer
 from assay.stats.findings import Finding, Kind, OfModel, Shown, from_row, to_row
@@ -208,7 +209,8 @@ def lesions_of_validation(folder: Path) -> dict[str, Any]:
 
 
 def test_a_trial_of_a_run_folder_measures_what_its_own_probes_measured(tmp_path: Path, run_copy: Path) -> None:
-    trial = assay.open_run(run_copy).table("trials").iloc[0]["trial"]
+    run = assay.open_run(run_copy)
+    trial, recipe, seed = run.table("trials").iloc[0][["trial", "recipe", "seed"]]
     tests = {name: {"association": {"texture": strength}} for name, strength in (("same", 0.9), ("reversed", -0.9))}
     own = run_copy / "trials" / trial
     found = assay.probe(own, SMALL["data"], environments=tests, seed=0, out=tmp_path / "out", progress=False).table()
@@ -216,8 +218,20 @@ def test_a_trial_of_a_run_folder_measures_what_its_own_probes_measured(tmp_path:
     (id,) = [id for id in kept.ids("probes") if kept.record("probes", id)["trial"] == trial]
     then = {tuple(row[key] for key in KEYS): row["value"] for row in kept.measurements(id)}
     now = {tuple(row[key] for key in KEYS): row["value"] for row in found.to_dict("records")}
-    assert now.keys() == then.keys()
-    np.testing.assert_array_equal(list(now.values()), [then[key] for key in now])
+    of_images = {key: value for key, value in now.items() if key not in then}
+    assert then.keys() <= now.keys()
+    np.testing.assert_array_equal([now[key] for key in then], list(then.values()))
+    made = run.table("seeds").query(f"recipe == {recipe!r} and seed == {seed}")
+    of_seed = {tuple(row[key] for key in KEYS): row["value"] for row in made.to_dict("records")}
+    by_environment = {key: value for key, value in of_images.items() if key[KEYS.index("environment")]}
+    assert len(by_environment) == 2 * 8
+    np.testing.assert_array_equal(list(by_environment.values()), [of_seed[key] for key in by_environment])
+    for (measure, *_), worst in ((key, now[key]) for key in of_images.keys() - by_environment.keys()):
+        each = [value for key, value in by_environment.items() if key[0] == measure]
+        assert worst == (max if direction_of(measure) == "lower" else min)(each)
+    estimates = run.table("estimates").query(f"recipe == {recipe!r} and measure == 'auroc' and factor == ''")
+    place = estimates.query("group == 'worst environment'").iloc[0]
+    assert place.value == pytest.approx(estimates.query("group == ''").value.min())
     layers = assay.probe(own, SMALL["data"], ["representation"], environments=tests, progress=False).table()
     assert set(layers.layer) > {"trunk"}
 

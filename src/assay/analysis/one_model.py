@@ -12,21 +12,24 @@ import numpy as np
 
 from assay.analysis.described import DESCRIBED, environment_rows_of, facts_of
 from assay.analysis.pictures import Gallery
+from assay.analysis.results import PERFORMANCE, with_overall
 from assay.analysis.tables import without_home
 from assay.core.measures import direction_of, range_of
 from assay.core.reasons import Reason, read, stated
 from assay.core.traits import Task
 from assay.execution.jobs import kept_provenance
 from assay.execution.plan import ModelPlan
+from assay.probes.performance import overall
 from assay.shifts.association import also_achieved
 from assay.shifts.environment import Environment
 from assay.shifts.population import Population, PopulationScene
 from assay.stats.estimate import interval
 from assay.stats.findings import Finding, Kind, OfModel, Shown, to_row, with_ids
+from assay.stats.influence import Answers
 from assay.stats.rows import CONFIDENCE
 from assay.store import schema
 from assay.store.files import Row, read_checked_json, write_checked_json
-from assay.store.folder import RunFolder
+from assay.store.folder import RunFolder, measurement_row
 
 _LEADING: Mapping[Task, tuple[str, ...]] = {
     "classification": ("auroc", "auroc-macro", "accuracy"),
@@ -81,10 +84,16 @@ def analyze_model(folder: RunFolder, plan: ModelPlan, population: Callable[[], P
 
 
 def measured_rows(folder: RunFolder, plan: ModelPlan) -> list[Row]:
-    """Return all measurements with their intervals over patients, on the logit scale of bounded measures."""
+    """Return all measurements with their intervals over patients, on the logit scale of bounded measures.
+
+    Performance on all images is computed here, from kept outputs, as it is of trials.
+    """
     rows: list[Row] = []
     for id, component in plan.probes:
-        for row in folder.measurements(id):
+        found = folder.measurements(id)
+        if component.name == PERFORMANCE:
+            found = with_overall(found, _overall(folder, plan))
+        for row in found:
             bounds, patients = range_of(row["measure"]), int(row["patients"])
             value, error = float(row["value"]), float(row["standard_error"])
             known = not math.isnan(value) and error > 0 and bounds[0] <= value <= bounds[1]
@@ -92,6 +101,24 @@ def measured_rows(folder: RunFolder, plan: ModelPlan) -> list[Row]:
             low, high = interval(value, error, df, bounds) if known else (math.nan, math.nan)
             rows.append({"probe": component.label, **row, "low": low, "high": high})
     return rows
+
+
+def _overall(folder: RunFolder, plan: ModelPlan) -> list[Row]:
+    record = folder.record("models", plan.model)
+    answered: dict[str, tuple[Answers, np.ndarray]] = {}
+    for environment, id in plan.readings.items():
+        outputs = folder.outputs(id)
+        specific = [math.nan if odds is None else float(odds) for odds in record["specific"]]
+        answers = Answers(
+            outputs["logits"],
+            outputs["target"],
+            0.5 if record["threshold"] is None else record["threshold"],
+            middle=record["middle"],
+            cut=record["cut"] or 1,
+            specific=np.tile(specific, (len(outputs["target"]), 1)) if specific else None,
+        )
+        answered[environment] = answers, outputs["patient"]
+    return [measurement_row(one) for one in overall(answered, graded=record["cut"] is not None)]
 
 
 # Findings of one model: a value beyond chance, a fall between environments, an answer that changes.

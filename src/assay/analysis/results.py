@@ -21,7 +21,7 @@ from assay.core.types import FactorTable
 from assay.execution.jobs import operating_of, specific_of
 from assay.execution.plan import Plan, ProbeUnit, Trial, start_id
 from assay.maps.summary import of_one_width
-from assay.probes.performance import Performance
+from assay.probes.performance import Performance, overall
 from assay.probes.probe import groups_of, worst_group_place
 from assay.probes.segmentation import OfMaps
 from assay.shifts.environment import Environment
@@ -446,9 +446,9 @@ class Gathered:
     def scalars(self) -> Mapping[str, Mapping[Key, Mapping[int, Row]]]:
         """Recipe label -> measurement key -> seed -> the measurement, averaged over folds.
 
-        A value that a fold lacks makes that of its seed NaN. Measures that can be computed from kept outputs with an
-        interval over patients are left to `panel`; groups of k-fold rows are made of all folds together (see `pooled`),
-        and the worst of them is one for all seeds (see `worst`).
+        A value that a fold lacks makes that of its seed NaN. Measures of all images, computed from kept outputs, only
+        give the worst environment here, since `panel` has them with intervals over patients. Groups of k-fold rows are
+        made of all folds together (`pooled`). The worst of them is one for all seeds.
         """
         found: dict[str, dict[Key, Mapping[int, Row]]] = {}
         for point in self.plan.spec.points:
@@ -456,7 +456,7 @@ class Gathered:
             for seed in self.kept_seeds(point):
                 folds = [self._measured(trial) for trial in self.by_point[point.label][seed]]
                 rows = [over_folds(key, folds) for key in dict.fromkeys(key for fold in folds for key in fold)]
-                for row in (*rows, *self.pooled.get((point.label, seed), [])):
+                for row in (*rows, *self._of_all_folds(point, seed)):
                     recipe.setdefault(_key(row), {})[seed] = row
             settled = with_one_worst({key: of_one_unit(rows) for key, rows in recipe.items()}, self._smallest_group)
             found[point.label] = {key: rows for key, rows in settled.items() if not _from_outputs(key)}
@@ -473,9 +473,22 @@ class Gathered:
         """Return the measurements of one trial by key; where two probes of a study measure the same, the first's."""
         found: dict[Key, Row] = {}
         for unit in self._probes.get((trial.point.label, trial.id), []):
-            for row in self.folder.measurements(unit.id):
+            rows = self.folder.measurements(unit.id)
+            if unit.component.name == PERFORMANCE:
+                rows = with_overall(rows, self._overall(trial.point, trial.training.seed))
+            for row in rows:
                 found.setdefault(_key(row), row)
         return found
+
+    def _overall(self, point: RecipePoint, seed: int) -> list[Row]:
+        """Compute the performance of one seed on all images; nothing while an environment has not been read."""
+        answered: dict[str, tuple[Answers, Int[np.ndarray, " n"]]] = {}
+        for environment in point.tests:
+            panel = self.panel(point, environment)
+            if panel is None or seed not in panel.numbers:
+                return []
+            answered[environment] = panel.answers(int(np.flatnonzero(panel.numbers == seed)[0]))
+        return [measurement_row(one) for one in overall(answered)]
 
     @cached_property
     def _probes(self) -> Mapping[tuple[str, str], list[ProbeUnit]]:
@@ -497,6 +510,11 @@ class Gathered:
             for point in self.plan.spec.points
             for seed in self.kept_seeds(point)
         }
+
+    def _of_all_folds(self, point: RecipePoint, seed: int) -> list[Row]:
+        rows = self.pooled.get((point.label, seed), [])
+        here = self.folds.folds > 1 and any(probe.name == PERFORMANCE for probe in self.plan.spec.probes)
+        return with_overall(rows, self._overall(point, seed)) if here else rows
 
     def _pooled(self, point: RecipePoint, seed: int) -> list[Row]:
         read = {name: self._read(seed, point.label, name) for name in point.tests}
@@ -521,6 +539,12 @@ class Gathered:
 
     def _kept(self, trial: Trial) -> bool:
         return self.records.get(trial.id, {}).get("status") == "done"
+
+
+def with_overall(rows: Sequence[Row], of_all: Sequence[Row]) -> list[Row]:
+    """Return the rows of the performance probe with those of all images, which come after classes and before groups."""
+    place = next((i for i, row in enumerate(rows) if row["factor"] or row["group"]), len(rows))
+    return [*rows[:place], *of_all, *rows[place:]]
 
 
 def _from_outputs(key: Key) -> bool:

@@ -30,22 +30,24 @@ _ONE_AGAINST_REST = ("auroc", "average-precision")
     "probe",
     "performance",
     summary="AUROC, accuracy, calibration and their like per environment, worst environment and worst group",
+    version=2,
 )
 class Performance:
     """Implements `Probe` on every test environment of a scene, from logits alone.
 
-    Per environment, measures `auroc`, `average-precision`, `sensitivity`, `specificity`, `accuracy` (these three at the
-    model's threshold, 0.5 where it has none), `brier`, `log-loss` (nats) and `calibration-error` (15 bins of equal
-    mass). With several classes `auroc-macro` (the unweighted mean over classes) replaces the first four, and `auroc`
-    and `average-precision` are given for each class against the rest, named by `level`; of a model of grades
-    (`Model.cut`) `quadratic-weighted-kappa` and the measures at the cut, see `stats.measures`. Per group of a factor
-    (its levels, or the halves below and above the median of the neutral rows) AUROC, with `factor` and `level`; per
-    group x class `accuracy`, with the class in `group`. `group="worst environment"`: the worst of each measure over
-    environments. `group="worst group"`: per environment, the lowest accuracy over group x class and the lowest AUROC
-    over groups, among those of at least `smallest_group` images. `reason` then says which one it was.
+    It measures what outputs alone cannot give: groups need the factors of the images, and one class against the rest
+    needs the names of the classes. Measures of all images of an environment are made by the analysis, from the outputs
+    that are kept (`overall`).
 
-    Standard errors are over patients. An environment in which a class has no image gives NaN with the reason for
-    measures that need both; such values are left out of the worst.
+    With several classes, `auroc` and `average-precision` are given for each class against the rest, named by `level`,
+    and `group="worst environment"` is the worst of each over environments. Per group of a factor (its levels, or the
+    halves below and above the median of the neutral rows) AUROC, with `factor` and `level`; with several classes
+    `auroc-macro`. Per group x class `accuracy`, with the class in `group`. `group="worst group"`: per environment, the
+    lowest accuracy over group x class and the lowest AUROC over groups, among those of at least `smallest_group`
+    images. `reason` then names the place.
+
+    Standard errors are over patients. A group in which a class has no image gives NaN with the reason for measures that
+    need both; such values are left out of the worst.
     """
 
     scope: ClassVar[Scope] = "tests"
@@ -64,15 +66,12 @@ class Performance:
         return tuple(Request(scene.environment(name)) for name in scene.names)
 
     def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
-        """Overall, worst environment, groups, worst group."""
+        """Return the measurements of single classes, groups and the worst group."""
         answered: dict[str, tuple[Answers, FactorTable]] = {}
         for name in scene.names:
             environment = scene.environment(name)
             answered[name] = answers_of(reading, environment), environment.table
-        graded = reading.model.cut is not None
-        return self.describe(answered, scene.neutral().table) + [
-            one for name, (answers, table) in answered.items() if graded for one in _of_grades(answers, table, name)
-        ]
+        return self.describe(answered, scene.neutral().table)
 
     def describe(
         self, answered: Mapping[str, tuple[Answers, FactorTable]], reference: FactorTable
@@ -86,13 +85,13 @@ class Performance:
         Args:
             reference: The neutral rows, whose medians cut the halves.
         """
-        overall: list[Measurement] = []
+        by_class: list[Measurement] = []
         grouped: list[Measurement] = []
         for name, (answers, table) in answered.items():
-            overall += _overall(answers, table, name)
+            by_class += _by_class(answers, table, name)
             within = _by_group(answers, table, groups_of(table, reference), name)
             grouped += within + self._worst_groups(within, name)
-        return overall + _worst_environments(overall) + grouped
+        return by_class + _worst_environments(by_class) + grouped
 
     def _worst_groups(self, within: list[Measurement], environment: str) -> list[Measurement]:
         found: list[Measurement] = []
@@ -133,24 +132,38 @@ def _place(environment: str, factor: str = "", level: str = "", group: str = "")
     return Measurement("", 0.0, environment=environment, factor=factor, level=level, group=group)
 
 
-def _overall(answers: Answers, table: FactorTable, environment: str) -> list[Measurement]:
-    names = (*_TWO_CLASSES, *_ANY_CLASSES) if answers.classes == 2 else ("auroc-macro", *_ANY_CLASSES)
-    found = [measured(name, answers, table.patient, _place(environment)) for name in names]
-    if answers.classes > 2:
-        for label, level in enumerate(table.classes):
-            one = _one_against_rest(answers, label)
-            place = _place(environment, level=level)
-            found += [measured(name, one, table.patient, place) for name in _ONE_AGAINST_REST]
+def overall(answered: Mapping[str, tuple[Answers, np.ndarray]], *, graded: bool = False) -> list[Measurement]:
+    """Compute the performance of one model on all images of each environment, and its worst environment.
+
+    Measures are `auroc`, `average-precision`, `sensitivity`, `specificity`, `accuracy` (these three at the model's
+    threshold, 0.5 where it has none), `brier`, `log-loss` (nats) and `calibration-error` (15 bins of equal mass). With
+    several classes `auroc-macro` (the unweighted mean over classes) replaces the first four.
+
+    Args:
+        answered: Environment -> outputs and their patients.
+        graded: Whether several classes are grades, which adds `quadratic-weighted-kappa` and the measures at the cut
+            (`stats.measures`); those at validation thresholds only for a model that has them.
+    """
+    every: list[Measurement] = []
+    of_grades: list[Measurement] = []
+    for environment, (answers, patient) in answered.items():
+        several, place = answers.classes > 2, _place(environment)
+        names = ("auroc-macro", *_ANY_CLASSES) if several else (*_TWO_CLASSES, *_ANY_CLASSES)
+        every += [measured(name, answers, patient, place) for name in names]
+        if graded and several:
+            at_cut = [one.name for one in OF_GRADES if one.name == "auroc-referable" or answers.specific is not None]
+            names = ("quadratic-weighted-kappa", *at_cut)
+            of_grades += [measured(name, answers, patient, place) for name in names]
+    return every + _worst_environments(every) + of_grades
+
+
+def _by_class(answers: Answers, table: FactorTable, environment: str) -> list[Measurement]:
+    """Return the measures of each of several classes against the rest."""
+    found: list[Measurement] = []
+    for label, level in enumerate(table.classes if answers.classes > 2 else ()):
+        one, place = _one_against_rest(answers, label), _place(environment, level=level)
+        found += [measured(name, one, table.patient, place) for name in _ONE_AGAINST_REST]
     return found
-
-
-def _of_grades(answers: Answers, table: FactorTable, environment: str) -> list[Measurement]:
-    """Measures of grades only; of thresholds at the cut, only those chosen on validation."""
-    if answers.classes == 2:
-        return []
-    at_cut = [one.name for one in OF_GRADES if one.name == "auroc-referable" or answers.specific is not None]
-    names = ("quadratic-weighted-kappa", *at_cut)
-    return [measured(name, answers, table.patient, _place(environment)) for name in names]
 
 
 def _one_against_rest(answers: Answers, label: int) -> Answers:
@@ -190,7 +203,7 @@ def taken(answers: Answers, rows: np.ndarray) -> Answers:
 
 
 def _worst_environments(overall: list[Measurement]) -> list[Measurement]:
-    """Of every measure, its worst value over the environments in which it is defined."""
+    """Return the worst value of every measure over the environments in which it is defined."""
     found: list[Measurement] = []
     for name, level in dict.fromkeys((m.measure, m.level) for m in overall):
         able = [m for m in overall if (m.measure, m.level) == (name, level) and not np.isnan(m.value)]
