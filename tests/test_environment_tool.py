@@ -70,7 +70,7 @@ class Machine:
             write(self.bin / "uv", UV)
 
     def add(self, name: str, version: str, whole: bool = WHOLE) -> None:
-        misfit = int(version not in ("3.11", "3.12"))
+        misfit = int(version not in ("3.11", "3.12", "3.13"))
         write(self.bin / name, PYTHON.format(name=name, version=version, misfit=misfit, bare=int(not whole)))
 
     def build(self, *arguments: str, python: str = "", pip_exit: int = 0) -> subprocess.CompletedProcess[str]:
@@ -91,12 +91,12 @@ REFUSALS: dict[str, tuple[Pythons, str, str]] = {
     "no Python": (
         {},
         "",
-        "Assay needs Python 3.11 or 3.12; found: none.\n" + REMEDY,
+        "Assay needs Python 3.11 to 3.13; found: none.\n" + REMEDY,
     ),
     "another Python": (
-        {"python3": ("3.13", WHOLE), "python": ("2.7", BARE)},
+        {"python3": ("3.14", WHOLE), "python": ("2.7", BARE)},
         "",
-        "Assay needs Python 3.11 or 3.12; found: Python 3.13.1.\n" + REMEDY,
+        "Assay needs Python 3.11 to 3.13; found: Python 3.14.1.\n" + REMEDY,
     ),
     "no venv": (
         {"python3": ("3.11", BARE)},
@@ -105,15 +105,15 @@ REFUSALS: dict[str, tuple[Pythons, str, str]] = {
         "Install it (apt install python3.11-venv) and run the same command again.\n",
     ),
     "the one named does not fit": (
-        {"python3": ("3.12", WHOLE), "python3.13": ("3.13", WHOLE)},
-        "python3.13",
-        "PYTHON=python3.13 is Python 3.13.1; Assay needs 3.11 or 3.12.\n"
+        {"python3": ("3.12", WHOLE), "python3.14": ("3.14", WHOLE)},
+        "python3.14",
+        "PYTHON=python3.14 is Python 3.14.1; Assay needs 3.11 to 3.13.\n"
         "Name another, or none: then the first that fits is taken.\n",
     ),
     "the one named is not there": (
         {"python3": ("3.12", WHOLE)},
         "/opt/python3.12",
-        "PYTHON=/opt/python3.12 is no Python that runs; Assay needs 3.11 or 3.12.\n"
+        "PYTHON=/opt/python3.12 is no Python that runs; Assay needs 3.11 to 3.13.\n"
         "Name another, or none: then the first that fits is taken.\n",
     ),
 }
@@ -128,7 +128,7 @@ def test_what_is_missing_is_said(tmp_path: Path, pythons: Pythons, named: str, s
     assert machine.told() == []
 
 
-def pip(extra: str = "") -> str:
+def pip(extra: str = "[all]") -> str:
     return f"-m pip install --disable-pip-version-check --constraint constraints.txt --editable .{extra}"
 
 
@@ -136,7 +136,7 @@ def pip(extra: str = "") -> str:
     ("pythons", "named", "chosen"),
     [
         ({"python3": ("3.11", WHOLE)}, "", "python3"),
-        ({"python3": ("3.13", WHOLE), "python3.11": ("3.11", WHOLE)}, "", "python3.11"),
+        ({"python3": ("3.14", WHOLE), "python3.11": ("3.11", WHOLE)}, "", "python3.11"),
         ({"python3.12": ("3.12", BARE), "python3.11": ("3.11", WHOLE)}, "", "python3.11"),
         ({"python3.12": ("3.12", WHOLE), "python3.11": ("3.11", WHOLE)}, "python3.11", "python3.11"),
     ],
@@ -200,12 +200,13 @@ def test_make_builds_anew_where_another_python_is_named_or_its_own_has_changed(t
     assert built() == ["python3.12 -m venv .venv", f"python3.12 {pip()}"]
 
 
-@pytest.mark.parametrize(("here", "asked"), [("3.11", "BIN/python3"), ("3.13", "3.12")], ids=["its own", "uv's"])
+@pytest.mark.parametrize(("here", "asked"), [("3.11", "BIN/python3"), ("3.14", "3.12")], ids=["its own", "uv's"])
 def test_uv_is_used_where_it_is_and_brings_a_python_where_none_fits(tmp_path: Path, here: str, asked: str) -> None:
     machine = Machine(tmp_path, {"python3": (here, BARE)}, uv=True)
     done = machine.build()
     assert (done.returncode, done.stderr) == (0, "")
     assert machine.told() == [
         f"uv venv --quiet --clear --python {asked.replace('BIN', str(machine.bin))} .venv",
-        "uv pip install --quiet --compile-bytecode --python .venv/bin/python --constraint constraints.txt --editable .",
+        "uv pip install --quiet --compile-bytecode --python .venv/bin/python "
+        "--constraint constraints.txt --editable .[all]",
     ]

@@ -88,7 +88,9 @@ def _print_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        print(f"assay {version('assay')}")
+        from assay.core.errors import DISTRIBUTION
+
+        print(f"assay {version(DISTRIBUTION)}")
         raise typer.Exit
 
 

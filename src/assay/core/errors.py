@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 # What Assay says when something given to it cannot be right: what was given, what is allowed, what to do.
@@ -55,6 +56,32 @@ class WeightsError(AssayError):
 
 class StoreError(AssayError):
     """A run folder cannot be read or written. Earlier content is undamaged."""
+
+
+class ExtraError(AssayError, ImportError):
+    """A library of an optional extra is not installed. The text has the line that installs it."""
+
+
+DISTRIBUTION = "assay-imaging"
+"""Name on package indexes; `assay` is another project there."""
+
+
+@contextmanager
+def extra(name: str) -> Generator[None]:
+    """Import libraries of an optional extra of the distribution in this block.
+
+    Args:
+        name: The extra, as in pyproject.toml.
+
+    Raises:
+        ExtraError: If one of them is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ExtraError(
+            f"this needs the library '{error.name}', which is not installed: pip install '{DISTRIBUTION}[{name}]'"
+        ) from error
 
 
 class FullError(StoreError):

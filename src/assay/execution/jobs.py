@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from assay.core.errors import DataError, StoreError
+from assay.core.errors import DISTRIBUTION, DataError, StoreError
 from assay.core.files import canonical_json
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.registry import build, require_code
@@ -82,7 +82,7 @@ def write_curve(unit: Path, curve: Sequence[Mapping[str, float | int]]) -> None:
 # When, where and by what a unit was made. Never part of a result, so that results are the same bytes everywhere.
 
 PROVENANCE = "provenance.json"
-LIBRARIES = ("assay", "torch", "numpy", "scipy", "timm", "pytorch-metric-learning", "duckdb")
+LIBRARIES = (DISTRIBUTION, "torch", "numpy", "scipy", "timm", "pytorch-metric-learning", "duckdb")
 
 
 def provenance(start: float, device: str) -> dict[str, Any]:

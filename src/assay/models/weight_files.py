@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor
 
-from assay.core.errors import StoreError, WeightsError
+from assay.core.errors import StoreError, WeightsError, extra
 from assay.core.files import assets_folder, file_hash, holding, write_bytes
 from assay.data.cache import ELSEWHERE, default_cache_root, writing
 from assay.models.untyped import safetensors_of
@@ -154,7 +154,8 @@ def keras_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str], tuple[
 
 
 def _opened(path: Path) -> Any:
-    import h5py  # pyright: ignore[reportMissingTypeStubs]
+    with extra("keras"):
+        import h5py  # pyright: ignore[reportMissingTypeStubs]
 
     return h5py.File(path, "r")
 

@@ -26,7 +26,9 @@ from assay.store.folder import LOCK, PREVIEW
 from assay.store.schema import SCHEMA_VERSION
 
 FINISHED = "finished.json"
-LIBRARIES = ("torch", "torchvision", "numpy", "scipy", "scikit-learn", "timm", "pytorch-metric-learning", "duckdb")
+LIBRARIES = (
+    "torch", "torchvision", "numpy", "scipy", "scikit-learn", "timm", "pytorch-metric-learning", "monai", "duckdb",
+)  # fmt: skip
 """Libraries whose versions can change a number or the page."""
 MOST_FILES = 500_000
 """Files whose state is compared, at most; with more, the next run looks closer."""

@@ -8,7 +8,7 @@ import torch
 from tests.models.segmentation.networks import built, images
 
 from assay.core.errors import SpecError
-from assay.models.segmentation_libraries import SmpNetwork
+from assay.models.smp_networks import SmpNetwork
 
 NETWORKS = get_args(SmpNetwork)
 SMALL = {"deeplabv3": "tu-test_efficientnet", "deeplabv3plus": "tu-test_efficientnet", "pan": "tu-test_efficientnet"}

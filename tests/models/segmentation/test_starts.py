@@ -15,7 +15,7 @@ from torch import nn
 
 from assay.core.errors import WeightsError
 from assay.models.checkpoint import WEIGHTS_FILE, load_weights, save_weights
-from assay.models.segmentation_libraries import repeated
+from assay.models.smp_networks import repeated
 from assay.models.weights import IMAGENET_MEAN, IMAGENET_SD
 
 ASSETS = Path(os.environ.get("ASSAY_ASSETS", Path(__file__).parents[4] / "shared" / "assets")) / "weights"

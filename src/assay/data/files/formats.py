@@ -11,18 +11,21 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import nibabel
 import numpy as np
-import pydicom
-import tifffile
 from PIL import Image
-from pydicom.filereader import read_dataset
-from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
-from pydicom.pixels.utils import pixel_array
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
+from assay.core.errors import extra
 from assay.data.files.pictures import Header, Picture, Used, finite, limits, scaled, stored
 from assay.data.files.table import Unreadable
+
+with extra("medical"):
+    import nibabel
+    import pydicom
+    import tifffile
+    from pydicom.filereader import read_dataset
+    from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
+    from pydicom.pixels.utils import pixel_array
+    from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 # Packed data is unpacked no further than the size that the file's own header gives.
 
@@ -49,11 +52,6 @@ def _too_long() -> Unreadable:
 # Both are partly untyped: unknown types are let through in this adapter alone.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 # pyright: reportAttributeAccessIssue=false
-
-
-def is_dicom(data: bytes) -> bool:
-    """Return whether a file has DICOM's preamble and prefix (PS3.10, 7.1)."""
-    return data[128:132] == b"DICM"
 
 
 def dicom_header(data: bytes) -> Header:
@@ -176,17 +174,6 @@ def _window(values: np.ndarray, dataset: Any) -> np.ndarray:
 
 def _first(value: Any) -> float:
     return float(value[0]) if isinstance(value, (list, tuple, pydicom.multival.MultiValue)) else float(value)
-
-
-def is_nifti(data: bytes) -> bool:
-    """Return whether a file, or its content in gzip, has the magic of a one-file NIfTI-1 or NIfTI-2 header."""
-    head = data
-    if data[:2] == b"\x1f\x8b":
-        try:
-            head = zlib.decompressobj(31).decompress(data, _NIFTI_HEADER)
-        except zlib.error:
-            return False
-    return head[344:348] == b"n+1\0" or head[4:8] == b"n+2\0"
 
 
 def nifti_header(data: bytes) -> Header:

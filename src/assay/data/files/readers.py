@@ -8,28 +8,23 @@ Two steps, so that 50,000 files can be planned before one is decoded: `examine` 
 from __future__ import annotations
 
 import io
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TypeVar
 
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from assay.data.files.formats import (
-    dicom_header,
-    dicom_pixels,
-    is_dicom,
-    is_nifti,
-    nifti_header,
-    nifti_pixels,
-    tiff_header,
-    tiff_pixels,
-)
+from assay.core.errors import ExtraError
 from assay.data.files.pictures import SMALLEST, Header, Picture, Used, stored
 from assay.data.files.table import Unreadable
 
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "JPEG2000")
 T = TypeVar("T")
+_LONGEST_HEADER = 540
+"""Bytes of the header of NIfTI-2."""
 _DEEP = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
 
 
@@ -87,7 +82,7 @@ def _attempt(step: Callable[[bytes], T], data: bytes) -> T:
     """Run a decoder. Decoders raise almost anything on a damaged file; whatever it is, it is about this file."""
     try:
         return step(data)
-    except (Unreadable, MemoryError):
+    except (Unreadable, ExtraError, MemoryError):
         raise
     except Image.DecompressionBombError as error:
         raise Unreadable(
@@ -147,14 +142,46 @@ def _is_tiff(data: bytes) -> bool:
     return data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
+def _is_dicom(data: bytes) -> bool:
+    """Return whether a file has DICOM's preamble and prefix (PS3.10, 7.1)."""
+    return data[128:132] == b"DICM"
+
+
+def _is_nifti(data: bytes) -> bool:
+    """Return whether a file, or its content in gzip, has the magic of a one-file NIfTI-1 or NIfTI-2 header."""
+    head = data
+    if data[:2] == b"\x1f\x8b":
+        try:
+            head = zlib.decompressobj(31).decompress(data, _LONGEST_HEADER)
+        except zlib.error:
+            return False
+    return head[344:348] == b"n+1\0" or head[4:8] == b"n+2\0"
+
+
+def _formats() -> ModuleType:
+    """Return the module that needs the libraries of the extra `medical`; imported for the first file that it reads."""
+    from assay.data.files import formats
+
+    return formats
+
+
 def _tiff_pixels(data: bytes, mask: bool, size: int) -> Picture:
     """Pillow reads every compression at 8 bit; more than 8 bit comes from tifffile."""
-    return tiff_pixels(data) if tiff_header(data).deep else _raster_pixels(data, mask, size)
+    deep = _formats().tiff_header(data).deep
+    return _formats().tiff_pixels(data) if deep else _raster_pixels(data, mask, size)
 
 
 _KNOWN = (
-    _Format(is_dicom, dicom_header, dicom_pixels),
-    _Format(is_nifti, nifti_header, nifti_pixels),
-    _Format(_is_tiff, tiff_header, _tiff_pixels),
+    _Format(
+        _is_dicom,
+        lambda data: _formats().dicom_header(data),
+        lambda data, mask, size: _formats().dicom_pixels(data, mask, size),
+    ),
+    _Format(
+        _is_nifti,
+        lambda data: _formats().nifti_header(data),
+        lambda data, mask, size: _formats().nifti_pixels(data, mask, size),
+    ),
+    _Format(_is_tiff, lambda data: _formats().tiff_header(data), _tiff_pixels),
     _Format(_is_raster, _raster_header, _raster_pixels),
 )

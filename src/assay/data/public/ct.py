@@ -12,15 +12,18 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import pydicom
-from pydicom.multival import MultiValue
-from pydicom.pixels.processing import apply_modality_lut
-from pydicom.pixels.utils import pixel_array
 
+from assay.core.errors import extra
 from assay.core.files import file_state
 from assay.data.cache import ArrayCache
 from assay.data.files.decode import in_threads
 from assay.data.files.table import Unreadable
+
+with extra("medical"):
+    import pydicom
+    from pydicom.multival import MultiValue
+    from pydicom.pixels.processing import apply_modality_lut
+    from pydicom.pixels.utils import pixel_array
 
 VERSION = 1
 """Rises when the same file yields another header."""

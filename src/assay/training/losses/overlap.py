@@ -12,14 +12,10 @@ from typing import Annotated, cast
 
 import torch
 from jaxtyping import Float, Int
-from monai.losses.boundary_loss import BoundaryLoss
-from monai.losses.dice import DiceLoss
-from monai.losses.hausdorff_loss import HausdorffDTLoss
-from monai.losses.mcc_loss import MCCLoss
-from monai.losses.tversky import TverskyLoss
 from pydantic import Field
 from torch import Tensor, nn
 
+from assay.core.errors import extra
 from assay.core.registry import component
 from assay.core.traits import LossTraits
 from assay.training.losses.classification import regions
@@ -32,6 +28,13 @@ from assay.training.losses.segmentation import (
     Smoothing,
 )
 from assay.training.objective import LossContext
+
+with extra("monai"):
+    from monai.losses.boundary_loss import BoundaryLoss
+    from monai.losses.dice import DiceLoss
+    from monai.losses.hausdorff_loss import HausdorffDTLoss
+    from monai.losses.mcc_loss import MCCLoss
+    from monai.losses.tversky import TverskyLoss
 
 _LEAST_SMOOTHING = 1e-8
 """Pixels in a denominator without smoothing: 0 / 0 would be NaN where every probability of a class is 0."""

@@ -1,35 +1,34 @@
-"""Segmentation networks of segmentation-models-pytorch and MONAI."""
+"""Segmentation networks of segmentation-models-pytorch, with its own and timm's encoders."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, cast
 
-import segmentation_models_pytorch as smp  # pyright: ignore[reportMissingTypeStubs]
 import timm
 import torch
-from monai.networks.nets.basic_unet import BasicUNet
-from monai.networks.nets.dynunet import DynUNet
-from monai.networks.nets.segresnet import SegResNet
 from pydantic import Field
-from segmentation_models_pytorch.base import initialization  # pyright: ignore[reportMissingTypeStubs]
-from segmentation_models_pytorch.encoders import (  # pyright: ignore[reportMissingTypeStubs]
-    TimmUniversalEncoder,
-    get_encoder_names,
-)
 from torch import Tensor, nn
 
-from assay.core.errors import SpecError, WeightsError, unknown_name
+from assay.core.errors import SpecError, WeightsError, extra, unknown_name
 from assay.core.registry import component
 from assay.core.traits import ArchitectureTraits
 from assay.models.checkpoint import library_draws
 from assay.models.classifier import WEIGHTS, ArchitectureContext, InputScaling, initialize_by_name
-from assay.models.segmenter import EncoderDecoder, Maps, Seen, Segmenter, Stages, refuse_smaller, widths_of
+from assay.models.segmenter import EncoderDecoder, Seen, Segmenter, Stages, widths_of
 from assay.models.timm import InputChannels, classifier_names, configuration_of, default_configuration
 from assay.models.untyped import named_layers
 from assay.models.weight_files import first_line
 from assay.models.weights import IMAGENET_MEAN, IMAGENET_SD, first_convolution, set_strides
+
+with extra("smp"):
+    import segmentation_models_pytorch as smp  # pyright: ignore[reportMissingTypeStubs]
+    from segmentation_models_pytorch.base import initialization  # pyright: ignore[reportMissingTypeStubs]
+    from segmentation_models_pytorch.encoders import (  # pyright: ignore[reportMissingTypeStubs]
+        TimmUniversalEncoder,
+        get_encoder_names,
+    )
 
 SmpNetwork = Literal[
     "unet",
@@ -373,122 +372,3 @@ class WNet(Segmenter):
 
     def _encoders(self) -> nn.ModuleList:
         return cast(nn.ModuleList, self.trunk)
-
-
-# The adapter to MONAI: its two-dimensional segmentation networks that are an encoder, a decoder and a convolution.
-
-_DEEP = 16
-"""Stride of the deepest map of the U-Nets."""
-
-
-@component(
-    "architecture",
-    "monai",
-    ArchitectureTraits(tasks=("segmentation",)),
-    summary="a two-dimensional segmentation network of MONAI: basic-unet, dynunet or segresnet",
-)
-def monai_network(
-    context: ArchitectureContext,
-    *,
-    network: Annotated[Literal["basic-unet", "dynunet", "segresnet"], Field(description="which of them")],
-) -> EncoderDecoder:
-    """Return a two-dimensional network of MONAI, with the widths that are its defaults.
-
-    `basic-unet`: BasicUNet, instance norm (Falk et al. 2019). `dynunet`: DynUNet, the U-Net of nnU-Net (Isensee et al.
-    2021), five levels from 32 to 512 channels, instance norm, without deep supervision. `segresnet`: SegResNet, a
-    residual encoder and a smaller decoder, group norm (Myronenko 2018). Each layer's weights are drawn by the network's
-    own law from (seed, its name). Instance norm needs two places: the U-Nets refuse images of 16 pixels or less.
-    """
-    make, smallest = _NETWORKS[network]
-    refuse_smaller(f"monai(network={network})", context, smallest, "its deepest map would be a single place")
-    made = make(context)
-    law = cast(Any, DynUNet).initialize_weights if network == "dynunet" else None
-    initialize_by_name(made, context.seed, law=law)
-    return made
-
-
-class Descent(nn.Module):
-    """Steps in a row, each from the map of the one before; all their maps."""
-
-    def __init__(self, steps: Iterable[nn.Module]) -> None:
-        super().__init__()
-        self.steps = nn.ModuleList(steps)
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """From shallow to deep."""
-        maps = [images]
-        for step in self.steps:
-            maps.append(step(maps[-1]))
-        return maps[1:]
-
-
-class Ascent(nn.Module):
-    """Steps that take the map from below and the encoder's own at that level; `last` follows them."""
-
-    def __init__(self, steps: Iterable[nn.Module], last: nn.Module) -> None:
-        super().__init__()
-        self.steps = nn.ModuleList(steps)
-        self.last = last
-
-    def forward(self, maps: Maps) -> Tensor:
-        """From deep to shallow."""
-        *shallow, deep = maps
-        for step, beside in zip(self.steps, reversed(shallow), strict=True):
-            deep = step(deep, beside)
-        return self.last(deep)
-
-
-class Added(nn.Module):
-    """The map from below, enlarged, plus the encoder's own, then convolved."""
-
-    def __init__(self, enlarge: nn.Module, convolve: nn.Module) -> None:
-        super().__init__()
-        self.enlarge = enlarge
-        self.convolve = convolve
-
-    def forward(self, deep: Tensor, beside: Tensor) -> Tensor:
-        """Return a step of `Ascent`."""
-        return self.convolve(self.enlarge(deep) + beside)
-
-
-def _basic_unet(context: ArchitectureContext) -> EncoderDecoder:
-    own: Any = BasicUNet(spatial_dims=2, in_channels=context.channels, out_channels=context.classes)
-    down = (own.conv_0, own.down_1, own.down_2, own.down_3, own.down_4)
-    up = (own.upcat_4, own.upcat_3, own.upcat_2, own.upcat_1)
-    return _joined(context, Descent(down), Ascent(up, nn.Identity()), own.final_conv, _DEEP)
-
-
-def _dynunet(context: ArchitectureContext) -> EncoderDecoder:
-    own: Any = DynUNet(
-        spatial_dims=2,
-        in_channels=context.channels,
-        out_channels=context.classes,
-        kernel_size=(3, 3, 3, 3, 3),
-        strides=(1, 2, 2, 2, 2),
-        upsample_kernel_size=(2, 2, 2, 2),
-    )
-    down = (own.input_block, *own.downsamples, own.bottleneck)
-    return _joined(context, Descent(down), Ascent(own.upsamples, nn.Identity()), own.output_block.conv.conv, _DEEP)
-
-
-def _segresnet(context: ArchitectureContext) -> EncoderDecoder:
-    own: Any = SegResNet(spatial_dims=2, in_channels=context.channels, out_channels=context.classes)
-    first, *deeper = own.down_layers
-    up = (Added(*pair) for pair in zip(own.up_samples, own.up_layers, strict=True))
-    norm, activation, head = own.conv_final
-    ascent = Ascent(up, nn.Sequential(norm, activation))
-    return _joined(context, Descent((nn.Sequential(own.convInit, first), *deeper)), ascent, head.conv, 8)
-
-
-def _joined(
-    context: ArchitectureContext, down: nn.Module, up: nn.Module, head: nn.Conv2d, stride: int
-) -> EncoderDecoder:
-    widths = widths_of(down, context.channels, 2 * stride)
-    return EncoderDecoder(down, up, head, nn.Identity(), InputScaling(context.channels), widths, stride)
-
-
-_NETWORKS: dict[str, tuple[Callable[[ArchitectureContext], EncoderDecoder], int]] = {
-    "basic-unet": (_basic_unet, _DEEP + 1),
-    "dynunet": (_dynunet, _DEEP + 1),
-    "segresnet": (_segresnet, 1),
-}
