@@ -32,15 +32,15 @@ def test_each_explainer_has_a_panel_with_chance_and_center(evidence: Evidence, s
 
 
 def test_references_that_lie_apart_have_a_name_each() -> None:
-    near = reliance._beside((reliance.Reference.level("chance", 0.05),), [{"value": 0.1}])
+    near = reliance._with_center((reliance.Reference.level("chance", 0.05),), [{"value": 0.1}])
     assert [one.name for one in near] == ["chance, center", ""]
-    far = reliance._beside((reliance.Reference.level("chance", 0.05),), [{"value": 0.5}])
+    far = reliance._with_center((reliance.Reference.level("chance", 0.05),), [{"value": 0.5}])
     assert [one.name for one in far] == ["chance", "center"]
-    alone = reliance._beside((), [{"value": 0.5}])
+    alone = reliance._with_center((), [{"value": 0.5}])
     assert [(one.name, one.values[0][1]) for one in alone] == [("center", 0.5)]
 
 
-def test_what_is_used_stands_beside_by_size(evidence: Evidence) -> None:
+def test_use_is_shown_by_size_of_lesions(evidence: Evidence) -> None:
     made = reliance.by_size(evidence)
     assert made is not None
     assert [made.wide.index(f"{size} lesions") for size in reliance.SIZES] == sorted(

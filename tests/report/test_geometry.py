@@ -1,4 +1,4 @@
-"""What the page says of layers: their shape, recipes beside their seeds, layers put back."""
+"""What the page says of layers: their shape, recipes compared with their seeds, layers reset."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.report.reading import evidence_of
 from tests.worlds.tables import GEOMETRY_LAYERS, SHAPES, Made, add_geometry, make_run
 
 from assay.report.layout import Evidence, outline
-from assay.report.page import write_page
+from assay.report.page import collect
 from assay.report.rows import read_tables
 from assay.report.sections import representation
 from assay.report.wording import measure_name
@@ -73,17 +73,16 @@ def test_the_table_has_what_the_seeds_of_each_have(evidence: Evidence) -> None:
 def test_layers_put_back_have_a_panel_each_way(evidence: Evidence) -> None:
     made = representation.put_back(evidence)
     assert made is not None
-    assert ">put back to its start<" in made.wide
-    assert ">dealt anew<" in made.wide
+    assert ">reset to its start<" in made.wide
+    assert ">permuted<" in made.wide
     table = representation.put_back_table(evidence)
     assert table is not None
     assert any(cell.text == "whole network" for line in table.lines for cell in line.cells)
 
 
-def test_the_page_says_that_it_is_geometry(root: Path) -> None:
-    page = write_page(root).read_text()
-    assert "How similar layers are" in page
-    assert "neither encoded nor used" in page
+def test_the_page_says_that_it_is_geometry(root: Path, snapshot: SnapshotAssertion) -> None:
+    (section,) = (one for one in collect(root).sections if one.id == "geometry")
+    assert section.words == snapshot
 
 
 def test_without_the_probes_there_is_no_section(tmp_path: Path) -> None:

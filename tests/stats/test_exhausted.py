@@ -43,7 +43,7 @@ def test_what_lies_at_an_end_of_the_scale_is_not_equivalent(
     said = verdict([found], estimates)
     answers = [one["text"] for one in said if one["part"] == "answer"]
     assert not any("equivalen" in text for text in answers)
-    assert any(f"leaves no room for a difference (scale exhausted: all values lie {where})" in text for text in answers)
+    assert any(f"leaves no room for a difference (scale exhausted: all values are {where})" in text for text in answers)
     (doubt,) = (one for one in said if one["part"] == "doubt" and one["text"].startswith("scale exhausted in 1 of 1"))
     assert doubt["light"] == "warn"
 

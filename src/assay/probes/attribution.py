@@ -75,7 +75,7 @@ def each_once(explainers: tuple[Mapping[str, Any], ...]) -> tuple[Mapping[str, A
 @component(
     "probe",
     "attribution",
-    summary="where heat-maps lie beside lesion masks, chance and a center prior (attended, not used)",
+    summary="agreement of heat maps with lesion masks, chance and a center prior (attended, not used)",
     version=2,
 )
 class Attribution:
@@ -133,7 +133,7 @@ class Attribution:
             Field(
                 ge=1,
                 le=4096,
-                description="of these, how many are explained again with layers whose weights are dealt anew",
+                description="of these, how many are explained again with layers whose weights are permuted",
             ),
         ] = 16,
         replacement: Annotated[

@@ -49,7 +49,7 @@ class _Sample:
 @component(
     "probe",
     "reinitialization",
-    summary="which layers' trained values matter: what is lost when a layer is put back to its start, or dealt anew",
+    summary="which layers' trained values matter: the loss when a layer is reset to its start, or permuted",
 )
 class Reinitialization:
     """Implements `Probe`. The claim is that the answers rest on values that training gave a layer.

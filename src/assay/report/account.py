@@ -445,7 +445,7 @@ def _conclusion(row: Row) -> str:
     if row["conclusion"] == "undefined" and row["reason"]:
         return f"undefined: {reason_words(row['reason'])}"
     if row["conclusion"] == EXHAUSTED:
-        return f"{EXHAUSTED}: all values lie {reason_words(row['exhausted'])}"
+        return f"{EXHAUSTED}: all values are {reason_words(row['exhausted'])}"
     return f"{row['a']} {row['conclusion']}" if row["conclusion"] in DIFFERS else row["conclusion"]
 
 
@@ -568,7 +568,7 @@ def decodability(evidence: Evidence) -> Sheet | None:
     lines, total = by_place(evidence, _beside_layers(chosen), ("recipe", "factor", "layer"), "group", groups)
     heads = (recipe_head(evidence.tables), "factor", "layer", *groups, *COUNTS)
     unit = evidence.tables.unit
-    note = f"AUROC of a linear decoder on held-out {unit}. The bare pixels have no layer: theirs stands beside each."
+    note = f"AUROC of a linear decoder on held-out {unit}. Pixels have no layer: their value is repeated with each."
     source = (chosen, schema.ESTIMATES)
     caption = "What each layer encodes"
     return sheet("decodability", caption, heads, lines, source, note, total) if lines else None

@@ -151,7 +151,7 @@ def counted(rows: Sequence[Row]) -> str:
 def doubted(rows: Sequence[Row]) -> str:
     """How many values of a figure something was said against: `2 of 40 values undefined or doubtful: ...`"""
     found = sum(bool(row.get("reason")) for row in rows)
-    return f"{found} of {plural(len(rows), 'value')} undefined or doubtful: see what failed." if found else ""
+    return f"{found} of {plural(len(rows), 'value')} undefined or doubtful: see the table of reasons." if found else ""
 
 
 def _range(found: Sequence[int], name: str) -> str:

@@ -245,7 +245,7 @@ def _natural(root: Path, row: Row) -> Image.Image:
         with Image.open(path) as opened:
             image = opened.copy()
     except OSError as error:
-        raise StoreError(f"cannot read {path}: {error}; run the study again to make the pictures anew") from error
+        raise StoreError(f"cannot read {path}: {error}; run the study again to make the pictures again") from error
     scale = max(1, whole(row, "scale"))
     return image.resize((max(1, image.width // scale), max(1, image.height // scale)), Image.Resampling.NEAREST)
 

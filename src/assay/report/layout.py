@@ -207,7 +207,7 @@ def some_levels(evidence: Evidence, most: int = SHOWN) -> tuple[tuple[str, ...],
     ends = _outside_in(evidence)
     chosen = set(distinct([*against, *differ, *lost, *ends, *levels])[:most])
     kinds = (
-        (against, "what is compared against"),
+        (against, "the reference"),
         (differ, "differences that are shown"),
         (lost, "some that collapsed or diverged"),
         (ends, "both ends of the ranking"),
@@ -315,9 +315,9 @@ def _size(row: Row) -> tuple[float, float]:
 
 
 def with_levels(some: int, of: int, axis: str) -> str:
-    """` with every loss`, ` with 4 of 5 recipes, whose intervals lie apart`; nothing where there is but one."""
+    """` with every loss`, ` with 4 of 5 recipes, whose intervals do not overlap`; nothing where there is but one."""
     if of <= 1:
         return ""
     if some == of:
         return f" with every {in_words(axis) or 'recipe'}"
-    return f" with {some} of {of} recipes, whose intervals lie apart"
+    return f" with {some} of {of} recipes, whose intervals do not overlap"

@@ -49,12 +49,12 @@ _SECTIONS: Mapping[str, tuple[str, str]] = {
     ),
     "decodability": (
         "What it encodes",
-        "A layer encodes a factor when a linear decoder can read it there. What is encoded need not be used.",
+        "A layer encodes a factor when a linear decoder can read it there. An encoded factor need not be used.",
     ),
-    "representation": ("What its layers look like", "This is geometry: it shows neither what is encoded nor used."),
+    "representation": ("Geometry of its layers", "Geometry shows neither encoding nor use."),
     "attribution": (
-        "Where its heat maps lie",
-        "A model attends to a lesion as far as an explainer's map lies on it. What is attended need not be used.",
+        "Regions that it attends to",
+        "Attention to a lesion is the share of an explainer's map on it. An attended lesion need not be used.",
     ),
 }
 Level = Callable[[Row], str]

@@ -303,15 +303,15 @@ def _learned(evidence: Evidence) -> tuple[Section, ...]:
         Section(
             "encodes",
             "What recipes encode",
-            "A layer encodes a factor if a linear decoder can predict it. What is encoded need not be used.",
+            "A layer encodes a factor if a linear decoder can predict it. An encoded factor need not be used.",
             there(reliance.by_layer(evidence)),
             there(account.decodability(evidence)),
         ),
         Section(
             "geometry",
             "How similar layers are",
-            "Alike is not of the same use: this is geometry, of what is neither encoded nor used. Recipes are called "
-            "different only where they differ by more than their own seeds do.",
+            "Similarity is geometry: it shows neither encoding nor use. Recipes are called different only if they "
+            "differ by more than their own seeds do.",
             there(
                 *(representation.shape(evidence, measure) for measure in representation.SHAPES),
                 representation.alike(evidence),
@@ -327,8 +327,8 @@ def _learned(evidence: Evidence) -> tuple[Section, ...]:
         Section(
             "attends",
             "What recipes attend to",
-            "A recipe attends to a lesion as far as an explainer's map lies on it. What is attended need not be used: "
-            "that is told by what taking the lesion away, or painting it over, costs.",
+            "Attention to a lesion is the share of an explainer's map on it. An attended lesion need not be used: "
+            "removing it, or painting over it, shows use.",
             there(reliance.by_explainer(evidence), reliance.by_size(evidence), reliance.by_kind(evidence)),
             there(reliance.table(evidence)),
         ),

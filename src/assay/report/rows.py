@@ -79,7 +79,7 @@ def _checked(folder: RunFolder, table: Table) -> Rows:
     if missing:
         raise StoreError(
             f"table '{name}' of {folder.root} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}: "
-            f"run `assay report {folder.root}` to make the tables anew"
+            f"run `assay report {folder.root}` to make the tables again"
         )
     return tuple(rows)
 

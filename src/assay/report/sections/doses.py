@@ -84,7 +84,7 @@ def where_borne(evidence: Evidence, environment: str) -> str:
         return ""
     of = {(True, False): f"{target} images", (False, True): "the other images", (True, True): "the images"}
     positive, negative = next(iter(trained))
-    told = f"{dosed}: the share of {of[positive > 0, negative > 0]} that bear the confounder in training"
+    told = f"{dosed}: the share of {of[positive > 0, negative > 0]} with the confounder in training"
     if by_sampling := _sampled(points, dosed, most):
         told += f" (of {listed(by_sampling)}, which no image is given: Somers' D given the target)"
     told += "."
@@ -278,9 +278,9 @@ def forest(evidence: Evidence) -> Figure | None:
     reached = sum(not math.isnan(numeric(row, "value")) for row in told)
     title = f"Half of the margin over chance is gone in {where} within the doses in {reached} of {len(told)} curves"
     title = title if told else f"No half-dose in {where} is defined"
-    note = f"An arrow or > {greatest:g} lies beyond the greatest dose."
+    note = f"Arrows and > {greatest:g}: not reached at the greatest dose."
     if smaller:
-        note = "An arrow or > lies beyond the greatest dose that a recipe was trained at, of some a smaller one."
+        note = "Arrows and >: not reached at the greatest dose of the recipe, which is smaller for some."
     note = f"{note} {cut}".strip()
     return strips("half-doses-figure", title, note, plot, rows)
 
@@ -326,8 +326,8 @@ def interactions(tables: Tables) -> Sheet | None:
     )
     if any(row["equal"] for row in rows):
         note += (
-            " Where both are equally good without a dose, each recipe stands at the amount of training data at which "
-            "it is as good as the other, so that a small fall is not mere want of something to lose."
+            " Where recipes are compared at equal clean performance, each has the amount of training data that gives "
+            "it. Otherwise a recipe may fall less only because it has less to lose."
         )
     source = (rows, schema.CONTRASTS)
     return sheet("interactions", "Does the dose act differently?", heads, lines, source, note) if rows else None
@@ -373,7 +373,7 @@ def half_doses(evidence: Evidence) -> Sheet | None:
              "why there is none")  # fmt: skip
     note = (
         "The smallest p at which half of the margin over chance that the recipe had at p = 0 is gone, linear between "
-        "doses, with its 95% interval; > what is beyond the greatest dose."
+        "doses, with its 95% interval. Values after > are beyond the greatest dose."
     )
     source = (rows, schema.HALF_DOSES)
     return sheet("half-doses", "Half-doses", heads, lines, source, note) if rows else None
@@ -397,9 +397,9 @@ def counts(tables: Tables) -> Sheet | None:
         )
         for key, own in of.items()
     ]
-    heads = (*map(in_words, axes), "what they bear", "images that bear it, by class")
-    note = "From the least to the most over seeds, where these differ. A factor is borne where its level is high."
-    caption = "What came of the doses in training"
+    heads = (*map(in_words, axes), "confounder", "images with it, by class")
+    note = "From the least to the most over seeds, where these differ. Of a factor: images with its high level."
+    caption = "Marked images in training, by dose"
     return sheet("dose-counts", caption, heads, lines, (rows, schema.DOSE_COUNTS), note) if rows else None
 
 
@@ -431,7 +431,7 @@ def bought(evidence: Evidence, width: float = FULL) -> Figure | None:
     note = [f"At {held_words(held)}." if held else "", "Bars: 95% intervals; dots: seeds.", COUNTED if counted else "",
             fewer, cut]  # fmt: skip
     rows = [*(row for own in before.values() for row in own), *changes]
-    title = counted or f"{name} without a dose, and what the doses change in {where}"
+    title = counted or f"{name} without a dose, and its change over the doses in {where}"
     return strips("bought", title, " ".join(filter(None, note)), plot, _alike(rows), width)
 
 

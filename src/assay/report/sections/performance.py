@@ -207,7 +207,7 @@ def _labeled_title(
     word, count = sides(pairs)
     if not word:
         return f"{name} in {environment} by the share of the labels"
-    of = "every curve" if count == len(pairs) > 1 else f"{count} of {len(pairs)} curves, whose intervals lie apart"
+    of = "every curve" if count == len(pairs) > 1 else f"{count} of {len(pairs)} curves, whose intervals do not overlap"
     amounts = f"with {_percent(most)} of the labels than with {_percent(least)}"
     return f"In {environment}, {name} is {word} {amounts} in {of}"
 
@@ -320,10 +320,10 @@ def table(evidence: Evidence) -> Sheet | None:
     if baseline:
         note += (
             f" Corruption error: a recipe's errors over those of the baseline, {baseline} and all else alike: 1 is as "
-            "good, 0 without error; the relative one is that of what errors increase by over clean images. Both are "
+            "good, 0 without error. The relative one compares the increase of errors over clean images. Both are "
             "ratios of means over seeds and have no interval; comparisons are of the errors themselves."
         )
-    caption = "What each family of distortions costs"
+    caption = "Performance by family of distortions"
     return sheet("distortions", caption, heads, lines, (rows, schema.ESTIMATES), note, total) if lines else None
 
 
@@ -358,12 +358,12 @@ def mitigations(evidence: Evidence) -> Sheet | None:
     heads = (recipe_head(evidence.tables), "labels that train", "labels that select", "worst group: accuracy",
              *(f"{measure} in {name}" for name in names))  # fmt: skip
     note = (
-        "Labels: of which rows the group of each image was known, beside its class. The worst group is that of least "
+        "Labels: the rows whose group was known in addition to the class. The worst group is that of least "
         "accuracy in any environment; hovering says where. Recipes whose labels differ are not on equal terms."
     )
     recipes = {row["recipe"] for row in shown}
     source = [row for row in (*worst.values(), *found) if row["recipe"] in recipes]
-    return sheet("mitigations", "What each mitigation keeps", heads, lines, (source, schema.ESTIMATES), note)
+    return sheet("mitigations", "Performance by mitigation", heads, lines, (source, schema.ESTIMATES), note)
 
 
 def _labels(row: Row) -> tuple[Cell, Cell]:
@@ -411,16 +411,16 @@ def starts(tables: Tables) -> Sheet | None:
         )
         for row in rows
     ]
-    heads = ("start", "what it is", "trained on", "images", "steps", "seeds", "AUROC of its own", "file", "SHA-256",
+    heads = ("start", "weights", "trained on", "images", "steps", "seeds", "AUROC of its own", "file", "SHA-256",
              "image x is scaled to")  # fmt: skip
     judged = any(not math.isnan(numeric(row, "value")) for row in rows)
     note = (
-        "AUROC of its own: on validation images of what the start itself was trained for, mean of its seeds with the "
+        "AUROC of its own: on validation images of the start's own task, mean of its seeds with the "
         "95% interval over them; of several classes, the mean of each against the rest."
     )
     if any("without labels" in row["data"] for row in rows):
         note += " Of a start trained without labels: by a linear head that is fitted to its features with labels."
-    return sheet("starts", "What each start is", heads, lines, (rows, schema.STARTS), note if judged else "")
+    return sheet("starts", "Initial weights", heads, lines, (rows, schema.STARTS), note if judged else "")
 
 
 def _count(row: Row, name: str) -> Cell:
@@ -549,7 +549,7 @@ def _shown(rows: Sequence[Row]) -> str:
     named = "; ".join(f"{row['a']} {row['conclusion']} ({', '.join(_parts(row))})" for row in shown)
     words = [f"Shown: {named}."] if 0 < len(shown) <= 3 else []
     if beside:
-        words.append("An interval is of one comparison alone; what is shown is decided after correction for all.")
+        words.append("An interval is of one comparison alone; differences are decided after correction for all.")
     if any(row["conclusion"] == "equivalent" for row in rows):
         words.append("Equivalence is decided by another interval, of the level tested: the table has it.")
     return " ".join(words)
@@ -563,7 +563,7 @@ def _uncounted(rows: Sequence[Row]) -> str:
     if 0 < extra < len(rows):
         words.append(f"{count(extra, 'comparison')} more, added after results existed, not counted above.")
     if extra == len(rows):
-        words.append("Added after results were known: to be stated beforehand and seen again.")
+        words.append("Added after results were known: exploratory until pre-specified and confirmed.")
     return " ".join(words)
 
 

@@ -142,7 +142,7 @@ def _nothing(_: Sequence[Row]) -> tuple[Reference, ...]:
     return (Reference.level(NO_EFFECT, 0.0),)
 
 
-# Where heat-maps lie, beside chance and a center prior; and what painting lesions over costs, which is used.
+# Attention: heat maps against chance and a center prior. Use: the cost of painting lesions over.
 
 SHOWN = "mass-accuracy"
 """The score of the figure; the table has all."""
@@ -153,7 +153,7 @@ SIZES = ("small", "medium", "large")
 ATTENDED = ("mass-accuracy", "rank-accuracy", "pointing-game", "pixel-average-precision", "deletion", "insertion",
             "sensitivity-n", "removal-agreement", "sanity-rank-correlation")  # fmt: skip
 _NEAR = 0.12
-"""References nearer than this share one name, so that names do not lie on each other."""
+"""References nearer than this share one name, so names do not overlap."""
 
 
 def by_explainer(evidence: Evidence) -> Figure | None:
@@ -168,7 +168,7 @@ def by_explainer(evidence: Evidence) -> Figure | None:
     levels, note = some_levels(evidence, ROWS)
 
     def references(panel: Sequence[Row]) -> tuple[Reference, ...]:
-        return _beside(chance(panel or known), prior)
+        return _with_center(chance(panel or known), prior)
 
     plot = plot_of(evidence, SHOWN, [(_called(name, own), own) for name, own in groups], levels, references=references)
     first = "Gray: chance, which is the lesions' share of the image, and a map that says: in the middle."
@@ -185,7 +185,7 @@ def by_size(evidence: Evidence) -> Figure | None:
     levels, note = some_levels(evidence, ROWS)
     plot = plot_of(evidence, OVER, groups, levels, references=lambda _: (Reference.level(NO_EFFECT, 0.0),))
     shown = [row for _, own in groups for row in own]
-    first = "Sizes are thirds of the lesions shown, by area. This is of what is used, whatever maps lie on."
+    first = "Sizes are thirds of the lesions shown, by area. The effect measures use, not attention."
     title = "What painting over lesions of each size costs"
     return strips("erased", title, slice_note(evidence, first, note), plot, shown)
 
@@ -207,7 +207,7 @@ def by_kind(evidence: Evidence) -> Figure | None:
     levels, note = some_levels(evidence, ROWS)
     plot = plot_of(evidence, measure, groups, levels, references=lambda _: (Reference.level(NO_EFFECT, 0.0),))
     how = "The image is drawn again without lesions of the kind" if measure == REMOVED else "Lesions are painted over"
-    first = f"{how}, in images that show them. This is of what is used, whatever maps lie on."
+    first = f"{how}, in images that show them. The effect measures use, not attention."
     return strips("kinds", "What each kind of lesion adds to the answer", slice_note(evidence, first, note), plot,
                   [row for _, own in groups for row in own])  # fmt: skip
 
@@ -223,11 +223,11 @@ def table(evidence: Evidence) -> Sheet | None:
     failed = f"By some recipe {listed(failing)} failed it." if failing else "None failed it."
     note = (
         "Scores against lesion masks are 0 to 1; a map that knows nothing scores the lesions' share of the image. An "
-        "explainer fails the sanity check where its maps correlate by 0.5 or more with those of weights drawn anew. "
+        "explainer fails the sanity check where its maps correlate by 0.5 or more with those of redrawn weights. "
         f"{failed}"
     )
     source = (chosen, schema.ESTIMATES)
-    made = sheet("attribution", "Where each recipe's maps lie", heads, lines, source, note, total)
+    made = sheet("attribution", "Attention to lesions, by recipe", heads, lines, source, note, total)
     return made if lines else None
 
 
@@ -236,8 +236,8 @@ def _called(name: str, rows: Sequence[Row]) -> str:
     return f"{name} (fails sanity)" if any(Code.FAILS_SANITY in reason_of(row) for row in rows) else name
 
 
-def _beside(blind: tuple[Reference, ...], prior: Sequence[Row]) -> tuple[Reference, ...]:
-    """Chance and the center prior, each by its name; where they lie close, both by one."""
+def _with_center(blind: tuple[Reference, ...], prior: Sequence[Row]) -> tuple[Reference, ...]:
+    """Return chance and the center prior, each with its name; one name for both where they are close."""
     values = [value for row in prior[:1] if not math.isnan(value := numeric(row, "value"))]
     if not values or not blind:
         return (*blind, *(Reference.level("center", value) for value in values))
@@ -248,7 +248,7 @@ def _beside(blind: tuple[Reference, ...], prior: Sequence[Row]) -> tuple[Referen
 
 
 def _attribution_title(groups: Sequence[tuple[str, Sequence[Row]]], prior: Sequence[Row]) -> str:
-    """Which explainers' maps lie on lesions beyond chance and center, as all intervals show; of those that pass."""
+    """State which explainers localize lesions better than chance and center by all intervals; of those that pass."""
     center = max((numeric(row, "value") for row in prior), default=math.nan)
     clear = [
         name
@@ -257,9 +257,9 @@ def _attribution_title(groups: Sequence[tuple[str, Sequence[Row]]], prior: Seque
         and all(numeric(row, "low") > numeric(row, "chance") and numeric(row, "low") > center for row in rows)
     ]
     if not clear:
-        return "How much of each map lies on the lesion"
+        return "Share of each map on the lesion"
     which = listed(clear) if len(clear) < len(groups) else "every explainer"
-    return f"Maps of {which} lie on lesions beyond chance and the center"
+    return f"Maps of {which} localize lesions better than chance and the center"
 
 
 # The figure of what a model carries: decodability by layer against its references.

@@ -21,7 +21,7 @@ from assay.store.files import Row
 SHAPES = ("effective-rank", "participation-ratio", "class-separation", "cka-to-untrained")
 """The panel of each layer."""
 MORE = ("intrinsic-dimension", "condition-number-90-10", "condition-number-maps", "kurtosis", "constant-units")
-PUT_BACK = {"auroc-lost-to-start": "put back to its start", "auroc-lost-to-random": "dealt anew"}
+PUT_BACK = {"auroc-lost-to-start": "reset to its start", "auroc-lost-to-random": "permuted"}
 SECOND = ("cka-rbf", "procrustes", "rsa", "neighbors")
 MAPS = 4
 """Pairs of recipes whose maps are drawn, at most."""
@@ -97,7 +97,7 @@ def alike(evidence: Evidence) -> Figure | None:
     note = slice_note(
         evidence,
         "Gray: two seeds of one recipe, mean of both recipes. Bars: 95% interval over seeds of the distance to the "
-        "gray line. Only a layer that lies below the gray line by more than seeds bring differs.",
+        "gray line. A layer differs only if it is below the gray line by more than seeds explain.",
         cut,
     )
     return curves("alike", _title(shown), note, plot, shown)
@@ -107,7 +107,7 @@ def _title(rows: Sequence[Row]) -> str:
     """State which layers are below the similarity of seeds alone, after correction."""
     beyond = distinct(short for row in rows if row["conclusion"] == "beyond seeds" for short in [str(row["layer"])])
     if not any(row["conclusion"] for row in rows) or not beyond:
-        return "How alike recipes are, layer by layer, beside their seeds"
+        return "Similarity of recipes by layer, compared with their seeds"
     return f"Recipes differ beyond their seeds in {listed(short_names(beyond))}"
 
 
@@ -145,7 +145,7 @@ def maps(evidence: Evidence) -> Figure | None:
             (f"{level} (down) and {against} (across)", own),
             (f"seeds of {against}", alone[against]),
         ):
-            place = title if title not in values else f"{title}, beside {level}"
+            place = title if title not in values else f"{title}, next to {level}"
             values[place] = {(short[row["layer"]], short[row["against_layer"]]): numeric(row, "value") for row in shown}
             used |= {id(row): row for row in shown}
     down, across = (tuple(short[name] for name in side) for side in (both, both))
@@ -173,14 +173,14 @@ def likeness(evidence: Evidence) -> Sheet | None:
     heads = (head, "and", "where", "CKA or kappa", "seeds of the first", "seeds of the second", "less alike than seeds",
              "p (Holm)", "conclusion", *SECOND, "seeds", "images")  # fmt: skip
     note = (
-        "Everything is between models of different seeds, so that recipes and seeds stand on one footing. Less alike "
-        "than seeds: the mean of both recipes' seeds less the value, with the 95% interval of this row alone. P: "
-        "one-sided, corrected for all rows of its measure. Kappa: agreement of what they call beyond chance (Cohen), "
-        "at each one's threshold. RBF CKA, Procrustes, RSA and the share of 10 nearest neighbors in common are second "
+        "All values are between models of different seeds, of one recipe or of two. Less alike than seeds: the mean of "
+        "both recipes' seeds less the value, with the 95% interval of this row alone. P: one-sided, corrected for all "
+        "rows of its measure. Kappa: agreement of predictions beyond chance (Cohen), at each one's threshold. RBF CKA, "
+        "Procrustes, RSA and the share of 10 nearest neighbors in common are second "
         "opinions; in brackets the mean of both recipes' seeds."
     )
     source = (every, schema.SIMILARITIES)
-    return sheet("likeness", "How alike recipes are, beside their seeds", heads, lines, source, note)
+    return sheet("likeness", "Similarity of recipes, compared with their seeds", heads, lines, source, note)
 
 
 def _line(recipe: str, against: str, where: str, found: dict[str, Row], places: int) -> tuple[Cell, ...]:
@@ -258,11 +258,11 @@ def put_back(evidence: Evidence) -> Figure | None:
     plot = plot_of(evidence, rows[0]["measure"], groups, levels, along, lambda _: (Reference.level("nothing", 0.0),))
     note = slice_note(
         evidence,
-        "One layer at a time, the others as trained. Near 0 at its start: what it started from would have done. "
-        "Dealt anew: its trained values in other places.",
+        "One layer at a time, the others as trained. Near 0 when reset: its initial values serve as well. Permuted: "
+        "its trained values in other places.",
         cut,
     )
-    return curves("put-back", "What each layer's trained values are worth", note, plot, rows)
+    return curves("put-back", "Value of each layer's trained weights", note, plot, rows)
 
 
 def put_back_table(evidence: Evidence) -> Sheet | None:
@@ -278,8 +278,8 @@ def put_back_table(evidence: Evidence) -> Sheet | None:
     heads = (recipe_head(evidence.tables), "layer", *(in_words(name).replace("auroc", "AUROC") for name in there),
              *COUNTS)  # fmt: skip
     note = (
-        "Weight change: length of the difference to the weights before training over their length. Two layers may "
-        "stand in for each other: each is put back alone."
+        "Weight change: length of the difference to the weights before training over their length. Each layer is reset "
+        "alone, so two layers may substitute for each other."
     )
-    caption = "Layers put back to their start, or dealt anew"
+    caption = "Layers reset to their start, or permuted"
     return sheet("put-back-table", caption, heads, lines, (chosen, schema.ESTIMATES), note, total)

@@ -114,7 +114,7 @@ def planes(evidence: Evidence, width: float = FULL) -> Figure | None:
     areas = tuple(distinct(_share(numeric(row, "area")) for row in rows))
     shown = tuple(_probability(threshold) for threshold in SHOWN_THRESHOLDS)
     plot = Planes(values, shown, areas, "threshold", "minimum area", "share of lesion-free images called")
-    note = slice_note(evidence, "A component of that area stands at that threshold; means over seeds.", cut)
+    note = slice_note(evidence, "Images with a component of that area at that threshold; means over seeds.", cut)
     return drawn("planes", f"False alarms in {where} by threshold and area", note, plot, rows, draw_planes, width)
 
 
@@ -138,12 +138,12 @@ def conventions(evidence: Evidence) -> Sheet | None:
     ]
     heads = (recipe_head(evidence.tables), *map(measure_name, found), "rank under each")
     note = (
-        f"Dice is of images with a lesion; the others are of the images of {_mixed_name(evidence)}, and differ in what "
-        "an image counts for that shows no lesion and where none is called (`skip` leaves it out): they can put the "
-        "same recipes in another order."
+        f"Dice is of images with a lesion. The others are of the images of {_mixed_name(evidence)}, and differ in the "
+        "score of an image without a lesion and without a prediction (`skip` leaves it out). They can change the order "
+        "of the same recipes."
     )
     rows = [row for own in found.values() for row in own.values()]
-    return sheet("conventions", "Dice by what empty masks count", heads, lines, (rows, schema.ESTIMATES), note)
+    return sheet("conventions", "Dice by the convention for empty masks", heads, lines, (rows, schema.ESTIMATES), note)
 
 
 def by_kind(evidence: Evidence) -> Sheet | None:
@@ -156,8 +156,8 @@ def by_kind(evidence: Evidence) -> Sheet | None:
     lines, total = by_place(evidence, rows, ("recipe", "environment", "level"), "measure", OF_A_KIND)
     heads = (recipe_head(evidence.tables), "environment", "kind", *map(measure_name, OF_A_KIND), *COUNTS)
     note = (
-        "A pixel is called what has its greatest logit. A lesion of a kind is found where at least half of its pixels "
-        "are called that kind; a component called it that holds no pixel of it is a false positive, in whatever image."
+        "A pixel is predicted as the kind with its greatest logit. A lesion is found if at least half of its pixels "
+        "are predicted as its kind. A predicted component without a pixel of its kind is a false positive in any image."
     )
     made = sheet("kinds", "By kind of lesion", heads, lines, (rows, schema.ESTIMATES), note, total)
     return replace(made, folded=True) if lines else None

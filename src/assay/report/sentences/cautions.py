@@ -295,8 +295,8 @@ CAUTIONS: Mapping[Code, str | Callable[[Fields], str]] = {
         "letters"
     ),
     Code.HARDLY_CHANGED: (
-        "confounder '{confounder}' hardly changes {count} of {images} images (less than a quarter of what it changes "
-        "the median one): it is already there, or its background looks like it"
+        "confounder '{confounder}' hardly changes {count} of {images} images (less than a quarter of the change "
+        "of the median image): it is already there, or its background looks like it"
     ),
     Code.PLAIN_SIGHT: lambda fields: (
         f"simple cues predict the target: {_properties(fields)}; a network may learn these instead"

@@ -129,7 +129,7 @@ def _deciding(row: Row) -> str:
 
 def _why_open(row: Row) -> str:
     reasons = {
-        EXHAUSTED: f" ({EXHAUSTED}: all values lie {reason_words(row.get('exhausted'))})",
+        EXHAUSTED: f" ({EXHAUSTED}: all values are {reason_words(row.get('exhausted'))})",
         "depends on the scale": ", since it depends on the scale",
         UNCLAIMED: ", since a control failed",
     }
@@ -238,8 +238,8 @@ def _both(sides: Sequence[Value]) -> str:
 
 
 def _exhausted(row: Row) -> str:
-    """` (scale exhausted: all values lie within 0.10 of 1)`."""
-    return f" ({EXHAUSTED}: all values lie {reason_words(row.get('exhausted'))})"
+    """` (scale exhausted: all values are within 0.10 of 1)`."""
+    return f" ({EXHAUSTED}: all values are {reason_words(row.get('exhausted'))})"
 
 
 def _within(found: Comparison) -> str:
