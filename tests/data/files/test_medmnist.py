@@ -113,14 +113,15 @@ def test_copies_are_refused_by_row(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("labels", "said"),
     [
-        ([0.2, 1.7, 1.0, 0.0], "2 of val_labels are no whole numbers (row from 0, value: 0: 0.2, 1: 1.7); store"),
-        ([0.0, np.nan, 1.0, 0.0], "1 of val_labels are no whole numbers (row from 0, value: 1: nan); store class"),
+        ([0.2, 1.7, 1.0, 0.0], "2 of val_labels are no class numbers (row from 0, value: 0: 0.2, 1: 1.7); store"),
+        ([0.0, np.nan, 1.0, 0.0], "1 of val_labels are no class numbers (row from 0, value: 1: nan); store whole"),
+        ([0, 1, -1, 2], "1 of val_labels are no class numbers (row from 0, value: 2: -1); store whole numbers from 0"),
         (["a", "b", "a", "b"], "val_labels are of type <U1; store them as whole numbers"),
         (np.array(["2020-01-01"] * 4, dtype="datetime64[D]"), "val_labels are of type datetime64[D]; store them as"),
         ([1j, 0, 1, 0], "val_labels are of type complex128; store them as whole numbers"),
     ],
 )
-def test_labels_that_are_no_whole_numbers_are_refused(tmp_path: Path, labels: object, said: str) -> None:
+def test_labels_that_are_no_class_numbers_are_refused(tmp_path: Path, labels: object, said: str) -> None:
     path = write(tmp_path / "toymnist.npz", val_labels=np.asarray(labels).reshape(-1, 1))
     with pytest.raises(DataError) as caught:
         load(path)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.worlds.files import noise, save
-from tests.worlds.public import NIH_ROWS, chexpert, load, nih, targets, write_csv
+from tests.worlds.public import NIH_ROWS, chexpert, load, mimic, nih, targets, write_csv
 
 from assay.core.errors import DataError
 
@@ -66,6 +68,46 @@ def test_a_cut_line_is_of_unknown_class_and_no_blank_label(tmp_path: Path) -> No
     dataset = load("chexpert", folder, finding="Edema", blank="negative", skip_bad_rows=True)
     assert targets(dataset) == [0] + [1] * 6
     assert not any("left out" in doubt for doubt in dataset.card.doubts)
+
+
+def torn_mimic(folder: Path, torn: list[int], table: str) -> Path:
+    """MIMIC-CXR-JPG of 12 studies with one image each, every second with edema; lines of these studies are cut."""
+    studies = [(f"{50000000 + at}", 10000000 + at, at % 2) for at in range(12)]
+    images: list[dict[str, Any]] = [
+        {"dicom": f"a{at}", "patient": patient, "study": int(study), "view": "PA", "split": "train"}
+        for at, (study, patient, _) in enumerate(studies)
+    ]
+    mimic(folder, images, {study: {"patient": patient, "Edema": f"{edema}.0"} for study, patient, edema in studies})
+    path = folder / f"mimic-cxr-2.0.0-{table}.csv.gz"
+    lines = gzip.decompress(path.read_bytes()).decode().splitlines()
+    for at in torn:
+        lines[at + 1] += ",x"
+    path.write_bytes(gzip.compress("\n".join(lines).encode()))
+    return folder
+
+
+def test_a_class_that_torn_lines_of_the_labels_take_is_refused(tmp_path: Path) -> None:
+    folder = torn_mimic(tmp_path / "set", [1, 3, 5, 7, 9, 11], "chexpert")
+    message = r"would leave no image of class 'Edema' \(6 of 6 left out\): the line of its study in mimic-cxr-2\.0\.0-"
+    with pytest.raises(DataError, match=message):
+        load("mimic", folder, finding="Edema", uncertain="drop", blank="negative", skip_bad_rows=True)
+
+
+def test_torn_lines_of_the_labels_are_counted_as_bad_lines(tmp_path: Path) -> None:
+    folder = torn_mimic(tmp_path / "set", [1, 3, 5, 7, 9], "chexpert")
+    dataset = load("mimic", folder, finding="Edema", uncertain="drop", blank="negative", skip_bad_rows=True)
+    assert targets(dataset) == [0] * 6 + [1]
+    assert len(dataset.card.left_out) == 5
+    assert not any("without labels" in fault for fault in dataset.card.known_faults)
+    assert any("are all of one class (0 of 6 'not Edema', 5 of 6 'Edema')" in doubt for doubt in dataset.card.doubts)
+
+
+def test_torn_lines_of_the_split_are_counted_where_the_split_is_used(tmp_path: Path) -> None:
+    folder = torn_mimic(tmp_path / "set", [1, 3], "split")
+    asked = {"finding": "Edema", "uncertain": "drop", "blank": "negative", "skip_bad_rows": True}
+    assert load("mimic", folder, **asked).card.left_out == ()
+    used = load("mimic", folder, data={"split": {"column": "split"}}, **asked)
+    assert (len(used.table), len(used.card.left_out)) == (10, 2)
 
 
 def test_bad_lines_of_a_second_table_are_numbered_on(tmp_path: Path) -> None:

@@ -121,10 +121,10 @@ def _check_images(name: str, array: np.ndarray) -> None:
 
 
 def _check_labels(name: str, which: str, array: np.ndarray) -> np.ndarray:
-    """Labels as int64 [n].
+    """Return labels as int64 [n].
 
     Raises:
-        DataError: For labels that are no whole numbers, with the first of them.
+        DataError: For labels that are no whole numbers from 0, with the first of them.
     """
     labels = np.asarray(array)
     if labels.dtype.kind not in "biuf":
@@ -135,15 +135,14 @@ def _check_labels(name: str, which: str, array: np.ndarray) -> np.ndarray:
             "choose a set with one label, such as pneumoniamnist"
         )
     flat = labels.reshape(-1)
-    whole = (np.isfinite(flat) & (flat == np.trunc(flat)) & (np.abs(flat) < 2**53)) if flat.dtype.kind == "f" else None
-    if flat.dtype.kind == "u":
-        whole = flat < 2**63
-    if whole is not None and not whole.all():
-        wrong = np.flatnonzero(~whole)
+    numbers = flat.astype(np.float64)
+    right = (numbers == np.trunc(numbers)) & (numbers >= 0) & (numbers < 2**53)
+    if not right.all():
+        wrong = np.flatnonzero(~right)
         shown = ", ".join(f"{at}: {flat[at]}" for at in wrong[:SHOWN].tolist())
         more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
-        what = f"{len(wrong)} of {which} are no whole numbers (row from 0, value: {shown}{more})"
-        raise DataError(f"{name}: {what}; store class numbers")
+        what = f"{len(wrong)} of {which} are no class numbers (row from 0, value: {shown}{more})"
+        raise DataError(f"{name}: {what}; store whole numbers from 0")
     return flat.astype(np.int64)
 
 

@@ -19,7 +19,7 @@ from assay.core.types import Factor
 from assay.data.cache import ArrayCache
 from assay.data.cards import KnownSet
 from assay.data.dataset import Dataset
-from assay.data.files.table import Problem, Table, Unreadable, inside, number, read_table, refuse
+from assay.data.files.table import Problem, Table, Torn, Unreadable, inside, number, read_table, refuse
 from assay.data.public.tables import SPLIT, Column, Finder, Part, Rows, Sides, TableSet, file_of, found_in, load_tables
 from assay.spec.schema import DataSpec
 
@@ -392,27 +392,30 @@ MIMIC_FINDINGS = (
 _SIDES = {"train": "train", "validate": "validation", "test": "test"}
 
 
+Cells = tuple[str, ...]
+
+
 def _files(kind: str) -> tuple[str, ...]:
     return f"mimic-cxr-2.0.0-{kind}.csv.gz", f"mimic-cxr-*-{kind}.csv", f"mimic-cxr-*-{kind}.csv.gz"
 
 
 def _labeled(rows: Rows, root: Path, asked: MimicArguments, skip_bad_rows: bool) -> Rows:
-    """Add the labels of each image's study, and the split where its table is there."""
+    """Add the labels of each image's study, and the split where its table is there.
+
+    Images of a study whose labels are in a line with too few or too many cells are bad lines of the table of images.
+    """
     known, images = rows.table, rows.table.column("image", "data.dataset")
     patients, studies, names = (known.column(name, "data.dataset") for name in ("patient", "study", "dicom"))
     wanted = [name for name in (asked.finding, asked.against) if name]
-    stated = _lookup(
-        file_of(root, _files(asked.labels), "put it there as published"),
-        "study_id",
-        ["subject_id", *wanted],
-        skip_bad_rows,
-    )
+    source = file_of(root, _files(asked.labels), "put it there as published")
+    stated, unsure = _lookup(source, "study_id", ["subject_id", *wanted], skip_bad_rows)
     labels = [stated.get(study) for study in studies]
+    torn = [unsure.get(study, ()) if found is None else () for found, study in zip(labels, studies, strict=True)]
     for at, name in enumerate(wanted, 1):
         rows = rows.with_column(name, [found[at] if found else "" for found in labels])
     divided = found_in(root, _files("split"))
     if divided:
-        sides = _lookup(divided, "dicom_id", ["split"], skip_bad_rows)
+        sides, _ = _lookup(divided, "dicom_id", ["split"], skip_bad_rows)
         rows = rows.with_column(SPLIT.name, [_side(sides.get(name)) for name in names])
     strange = [found is not None and found[0] != patient for found, patient in zip(labels, patients, strict=True)]
     problems = [
@@ -420,9 +423,21 @@ def _labeled(rows: Rows, root: Path, asked: MimicArguments, skip_bad_rows: bool)
         for row, image, wrong in zip(known.numbers, images, strange, strict=True)
         if wrong
     ]
-    whole = replace(rows.table, problems=(*known.problems, *problems))
+    what = f"the line of its study in {source.name} has too few or too many cells"
+    problems += [
+        Problem(row, image, what, "copy that table again")
+        for row, image, lines in zip(known.numbers, images, torn, strict=True)
+        if lines
+    ]
+    header = rows.table.header
+    guessed = [
+        Torn(number, tuple(_with_labels(header, row, wanted, line[1:]) for line in lines))
+        for number, row, lines in zip(rows.table.numbers, rows.table.rows, torn, strict=True)
+        if lines
+    ]
+    whole = replace(rows.table, problems=(*known.problems, *problems), torn=(*rows.table.torn, *guessed))
     table = whole.keep([found is not None and not wrong for found, wrong in zip(labels, strange, strict=True)])
-    bare = labels.count(None)
+    bare = sum(found is None and not lines for found, lines in zip(labels, torn, strict=True))
     told = (f"{bare:,} images belong to a study without labels and were left out",)
     return Rows(table, rows.find, told if bare else ())
 
@@ -431,13 +446,30 @@ def _side(found: Sequence[str] | None) -> str:
     return _SIDES.get(found[0], found[0]) if found else ""
 
 
-def _lookup(path: Path, key: str, names: Sequence[str], skip_bad_rows: bool) -> dict[str, tuple[str, ...]]:
-    """Value of the key column -> its cells of these columns. Raises DataError for bad rows unless they are left out."""
+def _with_labels(header: Sequence[str], row: Sequence[str], names: Sequence[str], cells: Sequence[str]) -> Cells:
+    found = dict(zip(header, row, strict=True)) | dict(zip(names, cells, strict=True))
+    return tuple(found[name] for name in header)
+
+
+def _lookup(
+    path: Path, key: str, names: Sequence[str], skip_bad_rows: bool
+) -> tuple[dict[str, Cells], dict[str, tuple[Cells, ...]]]:
+    """Return the cells of these columns by the value of the key column, and those of lines that could be read two ways.
+
+    Raises DataError for bad rows unless they are left out.
+    """
     table = read_table(path, key)
     if not skip_bad_rows:
         refuse(table.name, table.problems)
-    columns = [table.column(name, "data.dataset") for name in names]
-    return dict(zip(table.column(key, "data.dataset"), zip(*columns, strict=True), strict=True))
+
+    def cells(rows: Table) -> list[tuple[str, Cells]]:
+        columns = [rows.column(name, "data.dataset") for name in names]
+        return list(zip(rows.column(key, "data.dataset"), zip(*columns, strict=True), strict=True))
+
+    torn: dict[str, tuple[Cells, ...]] = {}
+    for value, found in cells(replace(table, rows=tuple(row for line in table.torn for row in line.rows))):
+        torn[value] = (*torn.get(value, ()), found)
+    return dict(cells(table)), torn
 
 
 MIMIC = TableSet(
