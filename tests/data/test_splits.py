@@ -199,8 +199,12 @@ def test_a_patient_across_a_given_column_is_refused_by_rows() -> None:
 def test_too_few_images_without_a_lesion_are_refused_with_the_cure() -> None:
     table = table_of(list(range(12)), [1] * 10 + [0] * 2)
     lesions = replace(table, classes=("absent", "present"))
-    with pytest.raises(DataError, match=r"would hold no 'absent'.*test_only: \{lesion: absent\}\}"):
+    cure = r"in a study of segmentation, test on all of them .*test_only: \{lesion: absent\}\}"
+    with pytest.raises(DataError, match=rf"would hold no 'absent', which 2 patients have in all.*{cure}"):
         split(lesions, SplitSpec(), 0)
+    one = replace(table_of(list(range(12)), [1] * 11 + [0]), classes=("absent", "present"))
+    with pytest.raises(DataError, match="would hold no 'absent', which 1 patient has in all"):
+        split(one, SplitSpec(), 0)
 
 
 def test_rows_are_named_as_their_file_counts_them() -> None:

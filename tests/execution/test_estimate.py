@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.worlds.studies import plan_tiny
+from tests.worlds.studies import LARGE, SMALL, plan_tiny
 
 from assay.execution import estimate
 from assay.execution.estimate import BESIDE, END_PER_TRIAL, PROBES, START, TRIAL, Speed
-from assay.study.run import Prepared
+from assay.spec.parse import parse_study
+from assay.spec.schema import TrainingSpec
+from assay.study.run import Prepared, prepare
 
 
 @pytest.fixture
@@ -75,3 +77,27 @@ def test_a_step_is_timed_with_the_loss_and_a_broken_one_is_left_to_its_trial(
     assert training > TRIAL
     monkeypatch.setattr("assay.training.run.Run.train_step", lambda _: 1 / 0)
     assert costs(plan_tiny(tmp_path))[False][0] < training
+
+
+def test_sources_of_the_network_and_batch_of_a_timed_recipe_are_not_timed_when_time_is_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a slow machine, minutes would pass before a study says what it will do; progress is shown meanwhile."""
+    timed: list[str] = []
+    heard: list[tuple[str, int, int]] = []
+
+    def time_it(training: TrainingSpec, *_: object) -> Speed:
+        timed.append(training.recipe.loss.label)
+        return Speed(1.0, 0.0)
+
+    monkeypatch.setattr(estimate, "_time_recipe", time_it)
+    monkeypatch.setattr(estimate, "MOST_SECONDS", -1.0)
+    start = {"initialization": ["random", "large"], "epochs": 1, "batch_size": 8}
+    study = parse_study({**SMALL, "sources": {"large": LARGE}, "recipe": start, "seeds": 1, "contrasts": []})
+    prepare(study, tmp_path / "run", notify=lambda what, done, of: heard.append((what, done, of)))
+    assert timed == ["cross-entropy"]
+    assert {step for step in heard if step[0].startswith("timing")} == {
+        ("timing recipes", 0, 2),
+        ("timing recipes", 1, 2),
+        ("timing sources", 0, 1),
+    }

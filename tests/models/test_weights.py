@@ -215,7 +215,8 @@ def test_input_that_nobody_knows_is_refused(tmp_path, source):
 def test_published_weights_are_refused_at_once_without_a_connection(monkeypatch):
     monkeypatch.setattr(initialization, "_cached", lambda configuration: False)
     monkeypatch.setattr(initialization, "reachable", lambda url: False)
-    with pytest.raises(WeightsError, match="are not in the local cache and the model hub cannot be reached"):
+    missing = "the weights 'timm/resnet10t.c3_in1k' are not in the local cache and the model hub cannot be reached"
+    with pytest.raises(WeightsError, match=rf"{missing}.*\(initialization: random\)"):
         network(part("initialization", "timm"))
 
 

@@ -46,6 +46,7 @@ EDITS: dict[str, tuple[str, str]] = {
         "recepie:\n  loss: [cross-entropy, supcn]",
     ),
     "unknown key in recipe": ("batch_size: 64", "batchsize: 64"),
+    "a dotted key": ("seeds: 3\n", "seeds: 3\nrecipe.optimizer.sgd: {lr: 0.1}\n"),
     "unknown key in data": ("core: margin", "cor: margin"),
     "unknown key in an environment": ("{like: train}", "{lik: train}"),
     "unknown key in a contrast": ("measure: auroc", "metric: auroc"),

@@ -57,3 +57,18 @@ def test_what_these_images_can_define_is_planned(tmp_path: Path) -> None:
         ("dice", "lesions"), ("false-positive-rate", "lesion-free"), ("auroc", "both"), ("dice-one", "lesion-free")
     )
     assert plan_tiny(tmp_path / "run", **SEGMENTED, contrasts=asked).plan.trials
+
+
+def test_a_classifier_that_is_trained_on_one_class_is_refused(tmp_path: Path) -> None:
+    """A network of segmentation may be trained on lesions alone."""
+    train = {**SEGMENTED["environments"], "train": {"where": {"lesion": "present"}}}
+    asked = contrasts(("auroc", "both"))
+    recipe = {"loss": ["cross-entropy", "focal"], "epochs": 1, "batch_size": 8}
+    of_lesions = {**SEGMENTED, "environments": train, "contrasts": asked}
+    assert plan_tiny(tmp_path / "maps", **of_lesions).plan.trials
+    with pytest.raises(SpecError) as refused:
+        plan_tiny(tmp_path / "run", **{**of_lesions, "recipe": recipe, "probes": ["performance"]})
+    assert str(refused.value) == (
+        "environment 'train': all 24 training images are of class 'present', and a classifier needs images of two "
+        "classes: check `where` of train and data.split.test_only"
+    )

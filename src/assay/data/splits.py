@@ -82,7 +82,8 @@ def _complete(table: FactorTable, part: np.ndarray, names: Sequence[str], remedy
         for at, where in enumerate(names):
             if where and of_class.any() and not (of_class & (part == at)).any():
                 patients = len(np.unique(table.patient[of_class]))
-                what = f"{where} would hold no '{name}', which {patients} patients have in all"
+                have = "1 patient has" if patients == 1 else f"{patients} patients have"
+                what = f"{where} would hold no '{name}', which {have} in all"
                 raise DataError(f"{what}; {remedy}{_cure(table, name)}")
 
 
@@ -91,8 +92,8 @@ def _cure(table: FactorTable, name: str) -> str:
     if table.classes != LESION.levels or name != LESION.levels[0]:
         return ""
     return (
-        ", or test on all of them and train on lesions alone: data.split: {train: 0.6, validation: 0.2, test: 0.2, "
-        "test_only: {lesion: absent}}"
+        ", or, in a study of segmentation, test on all of them and train on lesions alone: data.split: {train: 0.6, "
+        "validation: 0.2, test: 0.2, test_only: {lesion: absent}}"
     )
 
 

@@ -17,7 +17,7 @@ from assay.core.errors import AssayError
 from assay.core.files import canonical_json
 from assay.core.registry import build
 from assay.core.types import FactorTable
-from assay.data.cache import ArrayImages, ArrayMasks
+from assay.data.cache import ArrayImages, ArrayMasks, Notify, silent
 from assay.execution.device import PROCESSOR, computing_on
 from assay.execution.jobs import inputs_of, network_of
 from assay.execution.local import keeping_memory
@@ -65,21 +65,25 @@ def after_units(trials: int) -> float:
     return START + END_PER_TRIAL * trials
 
 
-def unit_seconds(plan: Plan, population: Population, device: str = PROCESSOR) -> Mapping[str, tuple[float, float]]:
+def unit_seconds(plan: Plan, population: Population, timer: Timer) -> Mapping[str, tuple[float, float]]:
     """Trial id -> expected seconds of one worker to train it, and to probe it.
 
     Each recipe is timed on made-up images, with its own loss, augmentation and optimizer, as a worker would run it. An
     error in a user's own part is left to the trial that fails by it, whose time is then not known.
     """
     trained_on, validated_on = _training_images(plan.spec.data, population)
-    timer = _Timer(inputs_of(population, plan.spec.data, plan.spec.task), trained_on, device)
-    read = _unless_broken(lambda: _probed_images(plan, population, timer.inputs), 0)
-    image = _unless_broken(lambda: _render_seconds(population, plan.spec.data.size, device), 0.0)
+    inputs = inputs_of(population, plan.spec.data, plan.spec.task)
+    read = _unless_broken(lambda: _probed_images(plan, population, inputs), 0)
+    image = _unless_broken(lambda: _render_seconds(population, plan.spec.data.size, timer.device), 0.0)
     environments = len({canonical_json(trial.training.environment.for_training()) for trial in plan.trials})
     drawn_for_each = environments * plan.spec.seeds / len(plan.trials) * (trained_on + validated_on) * image
     costs: dict[str, tuple[float, float]] = {}
+    recipes = {trial.point.label: trial.training for trial in plan.trials}
+    for i, training in enumerate(recipes.values()):
+        timer.notify("timing recipes", i, len(recipes))
+        timer.speed(training, inputs, trained_on)
     for trial in plan.trials:
-        recipe, speed = trial.training.recipe, timer.speed(trial.training)
+        recipe, speed = trial.training.recipe, timer.speed(trial.training, inputs, trained_on)
         epochs = sum(phases_of(recipe))
         images = _taken(trial.training.environment, trained_on)
         steps = epochs * max(1, images // recipe.batch_size) * speed.step
@@ -90,7 +94,7 @@ def unit_seconds(plan: Plan, population: Population, device: str = PROCESSOR) ->
 
 
 def source_seconds(
-    sources: Sequence[Source], populations: Mapping[str, Population], device: str = PROCESSOR
+    sources: Sequence[Source], populations: Mapping[str, Population], timer: Timer
 ) -> Mapping[str, float]:
     """Source id -> expected seconds of one worker to train it.
 
@@ -98,18 +102,16 @@ def source_seconds(
         populations: Of the sources, by name.
     """
     costs: dict[str, float] = {}
-    timers: dict[str, _Timer] = {}
     drawing: dict[str, float] = {}  # by name: each seed draws images of the same kind
-    for source in sources:
+    for i, source in enumerate(sources):
+        timer.notify("timing sources", i, len(sources))
         population = populations[source.name]
         trained_on, validated_on = _training_images(source.data, population)
         trained_on = _taken(source.training.environment, trained_on)
-        timer = timers.setdefault(
-            source.name, _Timer(inputs_of(population, source.data, source.training.recipe.task), trained_on, device)
-        )
-        speed = timer.speed(source.training)
+        inputs = inputs_of(population, source.data, source.training.recipe.task)
+        speed = timer.speed(source.training, inputs, trained_on)
         if source.name not in drawing:
-            drawn = partial(_render_seconds, population, source.data.size, device)
+            drawn = partial(_render_seconds, population, source.data.size, timer.device)
             drawing[source.name] = _unless_broken(drawn, 0.0)
         epochs = source.training.recipe.epochs
         steps = epochs * max(1, trained_on // source.training.recipe.batch_size) * speed.step
@@ -161,34 +163,47 @@ def _render_seconds(population: Population, size: int, device: str) -> float:
 
 
 @dataclass
-class _Timer:
-    """Times recipes of one study, each once."""
+class Timer:
+    """Times the recipes of a study and of its sources, each once.
 
-    inputs: Inputs
-    images: int
-    device: str
+    Attributes:
+        device: The device.
+        notify: Callback with the number of recipes, and of sources, that were timed.
+        timed: The speed of each recipe on images of one shape.
+        alike: The speed of the first recipe of each network and batch.
+        spent: Seconds of timing so far.
+    """
+
+    device: str = PROCESSOR
+    notify: Notify = silent
     timed: dict[str, Speed] = field(default_factory=dict[str, Speed])
     alike: dict[str, Speed] = field(default_factory=dict[str, Speed])
     spent: float = 0.0
 
-    def speed(self, training: TrainingSpec) -> Speed:
-        """Return the speed of a recipe; that of one with the same network and batch when there was no time for more."""
+    def speed(self, training: TrainingSpec, inputs: Inputs, images: int) -> Speed:
+        """Return the speed of a recipe, or that of one with the same network and batch if there is no time for more.
+
+        Args:
+            training: The training.
+            inputs: The inputs of its network.
+            images: The number of its training images.
+        """
         training = _before_sources(training)
         recipe = training.recipe
-        whole = canonical_json(
-            recipe.model_copy(update={"epochs": 1, "selection": "last", "patience": None}).canonical()
-        )
-        network = canonical_json([recipe.architecture.label, recipe.batch_size, recipe.precision, recipe.threads])
+        shape = [inputs.size, min(recipe.batch_size, images)]
+        plain = recipe.model_copy(update={"epochs": 1, "selection": "last", "patience": None})
+        whole = canonical_json([plain.canonical(), inputs.channels, inputs.classes, *shape])
+        network = canonical_json([recipe.architecture.label, recipe.precision, recipe.threads, *shape])
         if whole not in self.timed:
             rushed = self.spent > MOST_SECONDS and network in self.alike
-            self.timed[whole] = self.alike[network] if rushed else self._time(training)
+            self.timed[whole] = self.alike[network] if rushed else self._time(training, inputs, images)
             self.alike.setdefault(network, self.timed[whole])
         return self.timed[whole]
 
-    def _time(self, training: TrainingSpec) -> Speed:
+    def _time(self, training: TrainingSpec, inputs: Inputs, images: int) -> Speed:
         start = time.perf_counter()
         try:
-            return _unless_broken(lambda: _time_recipe(training, self.inputs, self.images, self.device), Speed())
+            return _unless_broken(lambda: _time_recipe(training, inputs, images, self.device), Speed())
         finally:
             self.spent += time.perf_counter() - start
 

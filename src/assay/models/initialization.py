@@ -322,8 +322,9 @@ class PretrainedByTimm:
             raise WeightsError("timm publishes no weights for this architecture; use initialization: random or file")
         if not _cached(configuration) and not _hub_answers():
             raise WeightsError(
-                f"the weights of '{configuration.get('architecture')}' are not in the local cache and the model hub "
-                "cannot be reached; connect once to fetch them, or give a file: initialization: {file: {path: ...}}"
+                f"the weights '{configuration.get('hf_hub_id') or configuration.get('architecture')}' are not in the "
+                "local cache and the model hub cannot be reached; connect once to fetch them, give a file "
+                "(initialization: {file: {path: ...}}), or train without them (initialization: random)"
             )
         wanted = goal.state_dict().keys()
         whole = published(goal, target.scaling.channels)

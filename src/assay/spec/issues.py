@@ -178,6 +178,10 @@ def unknown_key(keys: Keys, names: Iterable[str], holder: str = "") -> Issue:
     if key == "true" and "on" in allowed:
         boolean = "YAML 1.1 reads the key `on` as true: write 'on' in quotes, or give the text itself or its path"
         return replace(made, meant=boolean)
+    parts = key.split(".")
+    if len(parts) > 1 and parts[0] in allowed:
+        nested = ": {".join(parts) + ": ..." + "}" * (len(parts) - 1)
+        return replace(made, meant=f"dotted keys are for --set and scales; write {nested}")
     return made
 
 

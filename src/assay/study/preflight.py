@@ -16,6 +16,7 @@ from assay.core.errors import SpecError, StoreError, UnfitError, WeightsError, u
 from assay.core.files import canonical_json
 from assay.core.measures import COMPARED, Among
 from assay.core.registry import build
+from assay.core.types import FactorTable
 from assay.execution.jobs import network_of, nothing_to_read, weights_path
 from assay.execution.plan import Plan, ProbeUnit, start_id
 from assay.models.checkpoint import remove_checkpoint
@@ -95,16 +96,28 @@ def _checks(spec: StudySpec, population: Population) -> Iterator[Check]:
 
 
 def _training(population: Population, points: Sequence[RecipePoint], fold: int) -> Check:
-    """The rows of a training environment, and of each group that a recipe trained on it needs."""
+    """Check the rows of a training environment: its classes, and each group that a recipe trained on it needs."""
     grouped = [point.recipe for point in points if point.recipe.groups]
     ways = {(one.groups, one.mitigation.label, one.selection): one for one in grouped}
+    classifies = any(point.recipe.task == "classification" for point in points)
 
     def check(seed: int) -> None:
         training, validation = population.training(points[0].train, seed, fold)
+        if classifies:
+            _refuse_one_class(training.table)
         for recipe in ways.values():
             labels_for(recipe, build_mitigation(recipe), training, validation)
 
     return check
+
+
+def _refuse_one_class(training: FactorTable) -> None:
+    there = np.unique(training.target)
+    if len(there) == 1:
+        raise SpecError(
+            f"environment 'train': all {len(training)} training images are of class '{training.classes[there[0]]}', "
+            "and a classifier needs images of two classes: check `where` of train and data.split.test_only"
+        )
 
 
 def _testing(population: Population, point: RecipePoint, fold: int, *, neutral: bool) -> Check:

@@ -13,7 +13,7 @@ from assay.analysis.tables import analyze, analyze_records
 from assay.core.registry import own_code
 from assay.data.cache import Notify, default_cache_root, silent
 from assay.execution.device import PROCESSOR
-from assay.execution.estimate import after_units, source_seconds, unit_seconds
+from assay.execution.estimate import Timer, after_units, source_seconds, unit_seconds
 from assay.execution.jobs import Place, ProbeJob, TrainedModel, TrainJob, inputs_of, population_of
 from assay.execution.plan import (
     Plan,
@@ -125,7 +125,7 @@ def prepare(
     check_rows(spec, population, starts)
     check_measurable(spec, population)
     check_starts(plan, inputs, _inputs_of_sources(spec, starts))
-    tasks = _tasks(plan, sources, trials, probes, place, population, starts, device)
+    tasks = _tasks(plan, sources, trials, probes, place, population, starts, Timer(device, notify))
     begun = planned_before(root)
     new = [trial for trial in trials if trial.id not in begun]
     why = reasons([trial.training.canonical() for trial in new], _known(place.folder)) if new else []
@@ -212,10 +212,11 @@ def _tasks(
     place: Place,
     population: Population,
     starts: Mapping[str, Population],
-    device: str,
+    timer: Timer,
 ) -> tuple[Task, ...]:
-    costs = unit_seconds(plan, population, device)
-    first = source_seconds(sources, starts, device)
+    device = timer.device
+    costs = unit_seconds(plan, population, timer)
+    first = source_seconds(sources, starts, timer)
     by_id = {source.id: source for source in plan.sources}
     pretrain = [
         Task(
