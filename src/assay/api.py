@@ -136,12 +136,15 @@ class Study:
         device: str = "auto",
         skip_bad_rows: bool = False,
         progress: bool = True,
+        looks: Sequence[int] = (),
     ) -> Run:
         """Train and probe the missing units, compare, and write the page. Trials that fail are kept in the tables.
 
         workers: worker processes, one per core when None; 0 runs in this process, which suits notebooks.
         device: auto (the first GPU, else the processor), cpu, cuda or cuda:N; it is no part of the study.
         skip_bad_rows: leave rows that cannot be read out, and list them on the page, in place of raising DataError.
+        looks: numbers of seeds, such as (10, 20, 40), at which the primary comparisons are looked at until they are
+        decided; they replace the study's number of seeds.
         Warns when tasks failed. An interrupt raises KeyboardInterrupt once all records are safe; run again, it goes on.
         """
         from assay.execution.device import choose_device
@@ -149,20 +152,24 @@ class Study:
         from assay.execution.progress import Display, display_for, reading_shown, telling
         from assay.execution.tasks import Task
         from assay.store.folder import require_writable, run_folder
-        from assay.study.run import prepare, quietly, run_study
+        from assay.study.run import Prepared, prepare, quietly, run_until_decided
 
-        spec = self.spec
+        spec = parse_study(self._written(), overrides=self.changes, scale=self.scale, looks=tuple(looks))
         root = run_folder(spec, self.scale, Path(out))
         require_writable(root)
         where = choose_device(device)
         executor, hired = executor_for(workers, where)
-        with reading_shown(quietly=not progress) as notify, locate_errors(self._written(), self.changes, self.scale):
-            prepared = prepare(spec, root, skip_bad_rows=skip_bad_rows, device=where, notify=notify)
+
+        def prepared() -> Prepared:
+            located = locate_errors(self._written(), self.changes, self.scale)
+            with reading_shown(quietly=not progress) as notify, located:
+                return prepare(spec, root, skip_bad_rows=skip_bad_rows, device=where, notify=notify)
 
         def shown(tasks: Sequence[Task]) -> Display:
             return display_for(tasks, hired, as_json=False)
 
-        result = run_study(prepared, shown if progress else quietly, executor, telling(not progress))
+        watch = shown if progress else quietly
+        result = run_until_decided(prepared(), prepared, watch, executor, telling(not progress))
         if result.stopped:
             raise KeyboardInterrupt
         if result.failed:

@@ -39,13 +39,13 @@ from assay.stats.compare import (
     matched_fit,
     untested,
 )
-from assay.stats.decisions import Ruling, rulings, settled
+from assay.stats.decisions import LOOK_ALPHA, Ruling, rulings, settled
 from assay.stats.doses import Amount, Dose, interaction, interaction_seeds, matched_clean
 from assay.stats.format import listed
 from assay.stats.measures import COMPUTED
 from assay.stats.pooling import guarded, mean_of, pooled
 from assay.stats.power import found_reachable
-from assay.stats.rows import DOSES, MATCHED, RELIANCE
+from assay.stats.rows import ALPHA, DOSES, MATCHED, RELIANCE, SHOWN
 from assay.store.files import Row
 
 # Comparisons along the doses, from the records of every dose: at any amount of data, or at matched performance.
@@ -217,13 +217,18 @@ def contrast_rows(gathered: Gathered, beforehand: Collection[str]) -> list[Row]:
     """One row per comparison, corrected within its family: primary families first, then secondary ones and controls.
 
     Only comparisons that were stated beforehand (by `Pair.id`) are in families of the study. Exploratory ones form one
-    of their own.
+    of their own. Primary families of a study with looks are tested at the level of a look.
     """
+    alpha = LOOK_ALPHA if gathered.plan.spec.looks else ALPHA
     found = [(pair, carry_out(gathered, pair)) for pair in spec_pairs(gathered.plan.spec)]
     stated = pooled_pairs([one for one in found if one[0].id in beforehand])
     # What is exploratory is moderated by all contrasts and changes the variance of no stated one.
     exploratory = [one for one in pooled_pairs(found) if one[0].id not in beforehand]
-    rows = [row for name, family in families(stated) for row in family_rows(name, family)]
+    rows = [
+        row
+        for name, family in families(stated)
+        for row in family_rows(name, family, alpha if family[0][0].stated.role == "primary" else ALPHA)
+    ]
     return [*rows, *family_rows("exploratory", exploratory)]
 
 
@@ -267,20 +272,34 @@ def _positions(keys: Sequence[tuple[str, ...]]) -> list[list[int]]:
     return [[i for i, one in enumerate(keys) if one == key] for key in dict.fromkeys(keys)]
 
 
-def family_rows(name: str, family: Sequence[tuple[Pair, Contrast]]) -> list[Row]:
+def family_rows(
+    name: str,
+    family: Sequence[tuple[Pair, Contrast]],
+    alpha: float = ALPHA,
+    earlier: Mapping[str, Row] | None = None,
+) -> list[Row]:
     """Make the rows of one family. Untestable contrasts count in it, so that failing never helps the others.
 
     Comparisons that are alone in their pooling group have the degrees of freedom of few seeds.
+
+    Args:
+        name: Name of the family.
+        family: Its comparisons with their results.
+        alpha: Level of the family.
+        earlier: Row of each comparison that was closed at an earlier look, by `Pair.id`.
     """
     if not family:
         return []
     pairs_of = [pair for pair, _ in family]
     results = [guarded(result, len(family)) for _, result in family]
+    known = [
+        with_earlier(one, (earlier or {}).get(pair.id), alpha) for pair, one in zip(pairs_of, results, strict=True)
+    ]
     rule = pairs_of[0].stated.family
     correction = "holm" if rule is None or name == "exploratory" else rule.correction
-    decisions = decide(results, correction=correction)
+    decisions = decide(known, alpha, correction)
     reaches = _reaches(pairs_of, results, correction)
-    of = zip(pairs_of, results, decisions, rulings(results, decisions, correction), reaches, strict=True)
+    of = zip(pairs_of, results, decisions, rulings(known, decisions, correction, alpha), reaches, strict=True)
     rows = [
         {
             **_base(pair),
@@ -299,6 +318,18 @@ def family_rows(name: str, family: Sequence[tuple[Pair, Contrast]]) -> list[Row]
         for pair, result, decision, ruling, reach in of
     ]
     return [{**row, "decision": settled(row)} for row in rows]
+
+
+def with_earlier(result: Contrast, row: Row | None, alpha: float) -> Contrast:
+    """Return a result whose tests are those of the earlier look that closed it: rejected, or never to be.
+
+    Holm's correction of the comparisons that are still open then counts it as it was decided.
+    """
+    if row is None:
+        return result
+    differs, equal = row["conclusion"] in SHOWN, row["conclusion"] in (*SHOWN, "equivalent")
+    equal = equal and row["equivalence_p"] < alpha
+    return replace(result, p=0.0 if differs else math.nan, equivalence_p=0.0 if equal else math.nan, scales=None)
 
 
 def _ruled(ruling: Ruling) -> Row:

@@ -30,7 +30,7 @@ _PLACES = ("folder", "table", "classes", "medmnist", "dataset")
 
 @dataclass(frozen=True)
 class Stated:
-    """The plan before results existed: the comparisons, by `Pair.id`, and the number of seeds."""
+    """The plan before results existed: the comparisons, by `Pair.id`, and the number of seeds (of the last look)."""
 
     pairs: frozenset[str]
     seeds: int
@@ -53,7 +53,7 @@ def state(root: Path, spec: StudySpec, results_exist: bool) -> None:
         parts |= {content_hash(part): part for part in (shared, *(part for side in sides for part in side))}
         names = [[content_hash(part) for part in side] for side in sides]
         hashed[made] = {"sides": names, "shared": content_hash(shared)}
-    seeds = known.get("seeds", spec.seeds) if results_exist else spec.seeds
+    seeds = known.get("seeds", spec.most_seeds) if results_exist else spec.most_seeds
     new = {"schema": SCHEMA_VERSION, "pairs": noted, "hashed": hashed, "parts": parts, "seeds": seeds}
     if new != known:
         write_checked_json(root / FILE, new)
@@ -65,7 +65,7 @@ def stated(root: Path, spec: StudySpec) -> Stated:
     noted: Mapping[str, Any] = known.get("pairs", {})
     beforehand = {id for id, entry in noted.items() if not entry["exploratory"][entry["now"]]}
     own = {pair.id for pair in spec_pairs(spec) if not pair.stated.exploratory}
-    return Stated(frozenset(beforehand & own), known.get("seeds", spec.seeds))
+    return Stated(frozenset(beforehand & own), known.get("seeds", spec.most_seeds))
 
 
 def _content(spec: StudySpec, pair: Pair) -> tuple[list[list[dict[str, Any]]], list[Any]]:

@@ -15,8 +15,9 @@ import numpy as np
 from assay.analysis.contrasts import contrast_rows, pairs, reliance_rows
 from assay.analysis.described import Described, describe, keep, kept
 from assay.analysis.doses import dose_change_rows, half_dose_rows
+from assay.analysis.looks import Look, contrasts_of, look_rows, looks_at
 from assay.analysis.prespecified import Stated, stated
-from assay.analysis.results import KEY_FIELDS, Folds, Gathered
+from assay.analysis.results import KEY_FIELDS, Folds, Gathered, Pooled
 from assay.analysis.segmentation import free_response_rows, plane_rows, trade_rows
 from assay.analysis.similarity import similarity_rows
 from assay.core.measures import MEASURES, range_of
@@ -46,6 +47,7 @@ from assay.stats.panel import Panel
 from assay.stats.rows import with_outcomes
 from assay.store import schema
 from assay.store.files import Row, read_rows
+from assay.store.folder import RunFolder
 from assay.training.losses.segmentation import Schedule, weight_at
 from assay.training.objective import Progress
 
@@ -336,8 +338,15 @@ class Made:
         return [_trial_row(trial, self.gathered) for trial in self.gathered.plan.trials]
 
     @cached_property
+    def looks(self) -> list[Look]:
+        """Looks at the primary comparisons; none of a study without, nor before the first is complete."""
+        return carried_looks(self.gathered.plan, self.root, self.gathered.folds)
+
+    @cached_property
     def contrasts(self) -> list[Row]:
         """Rows of `schema.CONTRASTS`."""
+        if self.looks:
+            return with_outcomes(contrasts_of(self.looks, self.spec.most_seeds), self.trials)
         found = contrast_rows(self.gathered, self.before.pairs)
         return with_outcomes(with_decisions(with_ends_of_scale(found, self.estimates)), self.trials)
 
@@ -345,6 +354,17 @@ class Made:
     def reliance_contrasts(self) -> list[Row]:
         """Rows of `schema.RELIANCE_CONTRASTS`."""
         return reliance_rows(self.gathered)
+
+
+def carried_looks(plan: Plan, root: Path, folds: Pooled, known: Sequence[Look] = ()) -> list[Look]:
+    """Carry out the looks of a study that its records suffice for (see `looks_at`)."""
+    folder = RunFolder(root)
+
+    def read(part: Plan) -> tuple[Gathered, Sequence[Row]]:
+        gathered = Gathered(part, folder, folds)
+        return gathered, _estimates(gathered)[1]
+
+    return looks_at(plan, folder, stated(root, plan.spec).pairs, read, known) if plan.spec.looks else []
 
 
 def _findings(made: Made) -> Sequence[Row]:
@@ -355,7 +375,7 @@ def _findings(made: Made) -> Sequence[Row]:
         made.trials,
         described.environments,
         described.leakage,
-        (made.before.seeds, spec.seeds),
+        (made.before.seeds, spec.most_seeds),
         dose_axis(spec.points),
         (*described.cautions, *outlying_seeds(made.seeds, made.contrasts)),
         marked(spec.points),
@@ -381,6 +401,7 @@ MAKERS: Mapping[str, Callable[[Made], Sequence[Row]]] = {
     "planes": lambda made: plane_rows(made.gathered),
     "free_response": lambda made: free_response_rows(made.gathered),
     "curves": lambda made: curve_rows(made.gathered),
+    "looks": lambda made: look_rows(made.looks),
     "starts": lambda made: start_rows(made.gathered),
     "recipes": lambda made: recipe_rows(made.spec.points),
     "collapses": lambda made: collapse_rows(made.gathered),
@@ -559,7 +580,7 @@ def _provenance_rows(gathered: Gathered, described: Described) -> list[Row]:
     facts: dict[str, str] = {
         "study": spec.name,
         "question": spec.question,
-        "seeds": str(spec.seeds),
+        "seeds": " to ".join(dict.fromkeys((str(spec.seeds), str(spec.most_seeds)))),
         **described.facts,
         "hash of what is trained": spec.trained,
         "hash of what is probed": spec.probed,

@@ -33,6 +33,35 @@ def _seeds(text: str) -> int:
     return _whole(text, 1, 1000)
 
 
+def _until(text: str) -> str:
+    if text != "decided":
+        raise typer.BadParameter(f"expected decided, not {cut(text)}")
+    return text
+
+
+def _max_seeds(text: str) -> int:
+    from assay.core.seeds import LOOKS
+
+    known = [str(seeds) for seeds in LOOKS]
+    if text not in known:
+        raise typer.BadParameter(f"expected {', '.join(known[:-1])} or {known[-1]}, not {cut(text)}")
+    return int(text)
+
+
+def _looks(until: str | None, most: int | None, seeds: int | None) -> tuple[int, ...]:
+    """Return the looks of a run. Raises typer.BadParameter for options that exclude each other."""
+    if most is not None and until is None:
+        raise typer.BadParameter("--max-seeds is the last look of --until decided; give both, or --seeds")
+    if until is not None and seeds is not None:
+        raise typer.BadParameter("--seeds and --until exclude each other: give --max-seeds for fewer looks")
+    if until is None:
+        return ()
+
+    from assay.core.seeds import LOOKS
+
+    return tuple(number for number in LOOKS if number <= (most or LOOKS[-1]))
+
+
 def _workers(text: str) -> int:
     return _whole(text, 0, 1000)
 
@@ -60,6 +89,19 @@ Spec = Annotated[str, typer.Argument(help="A built-in study's name or a YAML fil
 Run = Annotated[str, typer.Argument(help="A run folder, or the name of one under --out.", metavar="RUN")]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change a field; repeatable.")]
 Seeds = Annotated[int | None, typer.Option("--seeds", parser=_seeds, metavar="N", help="How many seeds.")]
+Until = Annotated[
+    str | None,
+    typer.Option(
+        "--until",
+        parser=_until,
+        metavar="decided",
+        help="Look at 10, 20 and 40 seeds, in place of the study's, until every primary comparison is decided.",
+    ),
+]
+MaxSeeds = Annotated[
+    int | None,
+    typer.Option("--max-seeds", parser=_max_seeds, metavar="N", help="The last look of --until: 10, 20 or 40."),
+]
 Scale = Annotated[
     str | None, typer.Option("--scale", metavar="NAME", help="A scale of the study, such as quick or paper.")
 ]
@@ -109,6 +151,8 @@ def _on_a_study(act: Callable[[Request], None]) -> Callable[..., None]:
         spec: Spec,
         set_: Sets = None,
         seeds: Seeds = None,
+        until: Until = None,
+        max_seeds: MaxSeeds = None,
         scale: Scale = None,
         workers: NumberOfWorkers = None,
         device: Device = "auto",
@@ -121,7 +165,8 @@ def _on_a_study(act: Callable[[Request], None]) -> Callable[..., None]:
         from assay.core.registry import own_code_refused
         from assay.spec.parse import locate_errors
 
-        asked = Request(spec, tuple(set_ or ()), seeds, scale, workers, device, out, skip_bad_rows, json)
+        looks = _looks(until, max_seeds, seeds)
+        asked = Request(spec, tuple(set_ or ()), seeds, looks, scale, workers, device, out, skip_bad_rows, json)
         with own_code_refused(no_own_code), locate_errors(asked.source, asked.sets, asked.scale):
             act(asked)
 

@@ -206,14 +206,16 @@ def rough(found: Found) -> list[str]:
 
 def size(found: Found) -> str:
     """How many trials there are, how many are new, and about how long they take."""
-    from assay.cli.run import on_device
+    from assay.cli.run import on_device, worst_lines
     from assay.execution.progress import duration, workers_text
 
     prepared = found.prepared
+    worst = worst_lines(prepared)
     if not prepared.tasks:
-        return f"{len(prepared.plan.trials)} trials, all done: nothing to train"
+        return "; ".join([f"{len(prepared.plan.trials)} trials, all done: nothing to train", *worst])
     time = f"about {duration(prepared.seconds(found.workers))} with {workers_text(found.workers)}{on_device(prepared)}"
-    return f"{len(prepared.plan.trials)} trials, of which {prepared.new_trials} are to be trained: {time}"
+    now = f"{len(prepared.plan.trials)} trials, of which {prepared.new_trials} are to be trained: {time}"
+    return "; ".join([now, *worst])
 
 
 def core_line(found: Found) -> str:

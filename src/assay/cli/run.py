@@ -13,7 +13,7 @@ import typer
 
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
-from assay.stats.format import count
+from assay.stats.format import count, listed
 
 if TYPE_CHECKING:
     from assay.study.finished import Finished, Result
@@ -25,11 +25,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """source: a built-in name or a YAML file. workers: None for as many as suit. device: see `choose_device`."""
+    """source: a built-in name or a YAML file. workers: None for as many as suit. device: see `choose_device`.
+
+    looks: numbers of seeds at which primary comparisons are looked at, in place of `seeds`.
+    """
 
     source: str
     sets: tuple[str, ...]
     seeds: int | None
+    looks: tuple[int, ...]
     scale: str | None
     workers: int | None
     device: str
@@ -47,7 +51,9 @@ class Request:
             SpecError: The study is wrong, with all of its problems.
             StoreError: The run folder is not writable.
         """
-        spec = parse_study(self.source, overrides=self.sets, seeds=self.seeds, scale=self.scale, compare=compare)
+        spec = parse_study(
+            self.source, overrides=self.sets, seeds=self.seeds, looks=self.looks, scale=self.scale, compare=compare
+        )
 
         from assay.store.folder import require_writable, run_folder
 
@@ -82,20 +88,24 @@ def run_command(asked: Request) -> None:
     from assay.execution.device import choose_device
     from assay.execution.local import executor_for
     from assay.execution.progress import display_for, reading_shown, telling
-    from assay.study.run import prepare, run_study
+    from assay.study.run import prepare, run_until_decided
 
     json, device = asked.json, choose_device(asked.device)
     stopping = threading.Event()
     executor, count = executor_for(asked.workers, device, stopping.set)
-    with reading_shown(json) as notify:
-        prepared = prepare(settled.spec, settled.root, skip_bad_rows=asked.skip_bad_rows, device=device, notify=notify)
-    if json:
-        print(jsonlib.dumps(_planned(prepared, count)), flush=True)
-    else:
-        for line in plan_lines(prepared, count):
-            print(line, file=sys.stderr, flush=True)
-    result = run_study(
-        prepared, lambda tasks: display_for(tasks, count, json, stopping.is_set), executor, telling(json)
+
+    def planned() -> Prepared:
+        with reading_shown(json) as notify:
+            found = prepare(settled.spec, settled.root, skip_bad_rows=asked.skip_bad_rows, device=device, notify=notify)
+        if json:
+            print(jsonlib.dumps(_planned(found, count)), flush=True)
+        else:
+            for line in plan_lines(found, count):
+                print(line, file=sys.stderr, flush=True)
+        return found
+
+    result = run_until_decided(
+        planned(), planned, lambda tasks: display_for(tasks, count, json, stopping.is_set), executor, telling(json)
     )
     if json:
         print(jsonlib.dumps(_finished(result)), flush=True)
@@ -119,9 +129,10 @@ def plan_lines(prepared: Prepared, workers: int) -> list[str]:
     from assay.execution.progress import duration, workers_text
 
     spec, plan = prepared.spec, prepared.plan
-    kinds = ((len(plan.trials), "trial"), (len(spec.points), "recipe"), (spec.seeds, "seed"))
+    seeds = len({trial.training.seed for trial in plan.trials})
+    kinds = ((len(plan.trials), "trial"), (len(spec.points), "recipe"), (seeds, "seed"))
     size = ", ".join(count(number, kind) for number, kind in kinds)
-    lines = [f"{spec.name}: {size}; records in {prepared.place.root}"]
+    lines = [f"{spec.name}: {size}; records in {prepared.place.root}", *worst_lines(prepared)]
     if not prepared.tasks:
         return [*lines, "every trial and probe is done: nothing to train, comparisons are made anew"]
     time = f"about {duration(prepared.seconds(workers))} with {workers_text(workers)}{on_device(prepared)}"
@@ -133,6 +144,19 @@ def plan_lines(prepared: Prepared, workers: int) -> list[str]:
     lines += why[:MOST_REASONS]
     more = len(why) - MOST_REASONS
     return [*lines, f"  and {more} further reasons"] if more > 0 else lines
+
+
+def worst_lines(prepared: Prepared) -> list[str]:
+    """State the looks and the most trials that they can take; nothing of a study with a fixed number of seeds."""
+    spec = prepared.spec
+    if not spec.looks:
+        return []
+    most, now = prepared.most_trials, len(prepared.plan.trials)
+    looks = listed([str(seeds) for seeds in spec.looks])
+    return [
+        f"looks at {looks} seeds until every primary comparison is decided: at most {count(most, 'trial')}, "
+        f"{most - now} more than are planned now"
+    ]
 
 
 def on_device(prepared: Prepared) -> str:

@@ -182,6 +182,8 @@ class Code(StrEnum):
     # Comparisons, limits and ends of the scale.
     NO_CONTRAST = "no-contrast"
     LATE_CONTRASTS = "late-contrasts"
+    DECIDED_EARLY = "decided-early"
+    LATER_ESTIMATE = "later-estimate"
     CONTROL_FAILED = "control-failed"
     NEAR_END_OF_SCALE = "near-end-of-scale"
     AT_CHANCE = "at-chance"

@@ -315,6 +315,12 @@ class Plan:
         """Probe units that lack their record or a reading that they made, each id once."""
         return [unit for unit in _distinct(self.probes) if not folder.probed(unit.id)]
 
+    def first(self, seeds: int) -> Plan:
+        """Return the plan of the first seeds alone."""
+        end = self.spec.first_seed + seeds
+        trials = tuple(trial for trial in self.trials if trial.training.seed < end)
+        return replace(self, trials=trials, probes=tuple(u for u in self.probes if u.trial.training.seed < end))
+
     def ids(self) -> Iterator[str]:
         """Return the names of all trials, readings and probe units; a trial's name covers its sources."""
         yield from (trial.id for trial in self.trials)
@@ -330,14 +336,20 @@ def _distinct(units: Sequence[Unit]) -> list[Unit]:
     return list(found.values())
 
 
-def make_plan(spec: StudySpec, population: Population, starts: Mapping[str, Population] | None = None) -> Plan:
+def make_plan(
+    spec: StudySpec,
+    population: Population,
+    starts: Mapping[str, Population] | None = None,
+    seeds: Mapping[str, int] | None = None,
+) -> Plan:
     """Enumerate the units of a study: seed by seed, so that every recipe has a first result early.
 
     Args:
         starts: The populations of the study's `sources`, by name.
+        seeds: Label of a recipe -> its number of seeds, where it has more than the study's.
     """
     sources: dict[str, Source] = {}
-    trials = _trials(spec, population, starts or {}, sources)
+    trials = _trials(spec, population, starts or {}, sources, seeds or {})
     probes: list[ProbeUnit] = []
     readings: dict[tuple[str, str, str], str] = {}
     kept = kept_columns(spec.task, spec.probes, population)
@@ -365,12 +377,17 @@ def kept_columns(task: Task, probes: Sequence[Component], population: Population
 
 
 def _trials(
-    spec: StudySpec, population: Population, starts: Mapping[str, Population], sources: dict[str, Source]
+    spec: StudySpec,
+    population: Population,
+    starts: Mapping[str, Population],
+    sources: dict[str, Source],
+    seeds: Mapping[str, int],
 ) -> list[Trial]:
     """Return all trials; the sources that they start from are added to `sources` by id."""
     trials: list[Trial] = []
-    for seed in range(spec.first_seed, spec.first_seed + spec.seeds):
-        for point in spec.points:
+    for number in range(max([spec.seeds, *seeds.values()])):
+        seed = spec.first_seed + number
+        for point in (one for one in spec.points if number < seeds.get(one.label, spec.seeds)):
             data = population.identity(point.train, point.recipe.groups)
             for fold in range(population.folds):
                 recipe, needed = settled(point.recipe, seed, fold, spec, starts)

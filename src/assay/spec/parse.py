@@ -7,6 +7,7 @@ import re
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -14,6 +15,7 @@ from pydantic import Field
 
 from assay.core.errors import AssayError, SpecError, UnfitError, WeightsError, nearest, or_else, unknown_name
 from assay.core.files import at_home, filled, is_file, is_folder
+from assay.core.seeds import LOOKS
 from assay.core.types import Factor
 from assay.spec.checks import Parts, check_core, check_parts, per_confounder, settle_contrast, usual_probes
 from assay.spec.data import (
@@ -36,6 +38,8 @@ from assay.spec.yaml import read_yaml
 #
 # Everything that can be wrong is told before anything runs: place, what was given, what is allowed, the nearest name.
 
+FEWEST_SEEDS = 3
+"""Seeds of the first look: with fewer, nothing is tested."""
 SECTIONS = (
     "name", "question", "data", "sources", "environments", "recipe", "grid", "seeds", "first_seed", "probes",
     "contrasts", "keep", "scales",
@@ -48,6 +52,7 @@ def parse_study(
     overrides: Sequence[Override] = (),
     scale: str | None = None,
     seeds: int | None = None,
+    looks: Sequence[int] = (),
     compare: bool = True,
 ) -> StudySpec:
     """Parse a study and check all of it.
@@ -57,6 +62,7 @@ def parse_study(
         overrides: Changes (`a.b=c`, or key and value) that are made after the scale.
         scale: One of the study's `scales`.
         seeds: The number of seeds, set last.
+        looks: Numbers of seeds at which the primary comparisons are looked at; the first replaces `seeds`.
         compare: Whether the code of components compares their arguments, which imports it. Names, types and ranges are
             checked without.
 
@@ -66,15 +72,38 @@ def parse_study(
     """
     written = apply_scale(read_study(source), scale)
     document = apply_sets(written, overrides)
-    if seeds is not None:
+    if looks:
+        check_looks(looks)
+        document = put(document, "seeds", looks[0], "--until")
+    elif seeds is not None:
         document = put(document, "seeds", seeds, "--seeds")
     try:
-        return check_study(document, compare)
+        return _with_looks(check_study(document, compare), looks)
     except SpecIssues as wrong:
         if overrides:
             change = "--set" if isinstance(overrides[0], str) else "set"
             wrong.issues.changed_by(change, _found_in(written, wrong.issues.with_code)).raise_found()
         raise
+
+
+def check_looks(looks: Sequence[int]) -> None:
+    """Refuse looks that are not one to three rising numbers of seeds, each enough for a test. Raises SpecError."""
+    rising = all(before < after for before, after in pairwise(looks))
+    if not rising or len(looks) > len(LOOKS) or looks[0] < FEWEST_SEEDS:
+        raise SpecError(
+            f"looks at {', '.join(map(str, looks))} seeds: give one to {len(LOOKS)} rising numbers from {FEWEST_SEEDS} "
+            f"on, such as {', '.join(map(str, LOOKS))}"
+        )
+
+
+def _with_looks(spec: StudySpec, looks: Sequence[int]) -> StudySpec:
+    """Return the study with looks. Raises SpecError where it has no primary comparison to look at."""
+    if looks and not any(one.role == "primary" and not one.exploratory for one in spec.contrasts):
+        raise SpecError(
+            f"study '{spec.name}' has no primary comparison that more seeds could decide: give a contrast "
+            "`role: primary` and a margin, or choose the number of seeds yourself"
+        )
+    return spec.model_copy(update={"looks": tuple(looks)}) if looks else spec
 
 
 def _found_in(document: Document, compare: bool) -> Sequence[Issue]:

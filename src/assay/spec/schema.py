@@ -557,7 +557,12 @@ class RecipePoint(Frozen):
 
 
 class StudySpec(Frozen):
-    """A whole study, its axes expanded into points."""
+    """A whole study, its axes expanded into points.
+
+    Attributes:
+        looks: Numbers of seeds at which primary comparisons are looked at until they are decided, the first of them
+            `seeds`; empty where all recipes have `seeds` seeds.
+    """
 
     name: str
     question: str = ""
@@ -570,6 +575,7 @@ class StudySpec(Frozen):
     probes: tuple[Component, ...] = ()
     contrasts: tuple[ContrastSpec, ...] = ()
     keep: Literal["all", "none"] = "all"
+    looks: Annotated[tuple[int, ...], Field(exclude_if=lambda looks: not looks)] = ()
 
     @model_validator(mode="after")
     def _one_task(self) -> StudySpec:
@@ -583,6 +589,11 @@ class StudySpec(Frozen):
     def task(self) -> Task:
         """Return the task of all recipes."""
         return self.points[0].recipe.task if self.points else "classification"
+
+    @property
+    def most_seeds(self) -> int:
+        """Return the seeds that a recipe has at most."""
+        return self.looks[-1] if self.looks else self.seeds
 
     @property
     def trained(self) -> str:
@@ -603,5 +614,6 @@ class StudySpec(Frozen):
 
     @property
     def compared(self) -> str:
-        """Return the hash of the contrasts, in any order; they are Holm's family."""
-        return content_hash(sorted(content_hash(contrast.canonical()) for contrast in self.contrasts))
+        """Return the hash of the contrasts, in any order, which are Holm's family, and of the looks at them."""
+        contrasts = sorted(content_hash(contrast.canonical()) for contrast in self.contrasts)
+        return content_hash({"contrasts": contrasts, "looks": self.looks} if self.looks else contrasts)

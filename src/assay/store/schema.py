@@ -220,6 +220,32 @@ CONTRASTS = Table(
     ("statement", "value", "low", "high", "p_holm", "seeds", "conclusion", "reason"),
 )
 
+LOOKS = Table(
+    "looks",
+    "primary comparison × look of a study that is run until it is decided",
+    (
+        Column("id", "identifier of the comparison, as in `contrasts`"),
+        Column("statement", "the comparison in words"),
+        Column("family", "comparisons that are corrected together"),
+        _count("look", "seeds at which it was looked at"),
+        _count("seeds", "seeds of the look that both recipes kept"),
+        _number("alpha", "nominal level of the family at each look"),
+        _number("value", "difference a - b, mean over the seeds of the look"),
+        *_INTERVAL,
+        _number("p", "p value, uncorrected; of a dose-response the greater of both scales, 1 where signs differ"),
+        Column("decision", "decision at this look, or at the earlier one that closed it: see contrasts"),
+        Column("conclusion", "conclusion at the same look: see contrasts"),
+        _number("decision_level", "level of the interval that decided, after correction"),
+        _number("decision_low", "lower end of the interval that decided"),
+        _number("decision_high", "upper end of the interval that decided"),
+        _number("decision_p", "p value of the test that decided, after correction"),
+        _number("seeds_needed", "of an inconclusive comparison, seeds that would decide it whatever the truth"),
+        _number("closed_at", "seeds of the look that closed it, after which no seed is spent on it; NaN while open"),
+    ),
+    ("statement", "look", "value", "low", "high", "decision", "closed_at"),
+    note="Empty for a run with a fixed number of seeds.",
+)
+
 FINDINGS = Table(
     "findings",
     "finding: an answer, a limit, a caution or one comparison",
@@ -631,8 +657,8 @@ TABLES = {
     table.name: table
     for table in (
         CONTRASTS, FINDINGS, ESTIMATES, SEEDS, RELIANCE_CONTRASTS, HALF_DOSES, DOSE_CHANGES, TRADES, PLANES,
-        FREE_RESPONSE, CURVES, TRIALS, SOURCES, STARTS, RECIPES, COLLAPSES, SIMILARITIES, ENVIRONMENTS, DOSE_COUNTS,
-        VISIBILITY, SHORTCUTS, PICTURES, PROVENANCE,
+        FREE_RESPONSE, CURVES, LOOKS, TRIALS, SOURCES, STARTS, RECIPES, COLLAPSES, SIMILARITIES, ENVIRONMENTS,
+        DOSE_COUNTS, VISIBILITY, SHORTCUTS, PICTURES, PROVENANCE,
     )
 }  # fmt: skip
 """Every table by name, the most requested first."""

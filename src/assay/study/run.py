@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from assay.analysis.looks import Look, goes_on, next_seeds, worst_case
 from assay.analysis.prespecified import state
-from assay.analysis.tables import analyze, analyze_records
+from assay.analysis.results import Folds
+from assay.analysis.tables import analyze, analyze_records, carried_looks
 from assay.core.registry import own_code
 from assay.data.cache import Notify, default_cache_root, silent
 from assay.execution.device import PROCESSOR
@@ -33,6 +36,9 @@ from assay.models.ref import Inputs
 from assay.report.page import write_page
 from assay.shifts.population import Population
 from assay.spec.schema import StudySpec
+from assay.stats.decisions import SETTLED
+from assay.stats.format import count
+from assay.store.files import Row
 from assay.store.folder import RunFolder, working_in
 from assay.study import finished
 from assay.study.audit import open_probed
@@ -82,6 +88,11 @@ class Prepared:
     device: str
     causes: str
 
+    @property
+    def most_trials(self) -> int:
+        """Return the number of trials if no primary comparison is decided before the last look."""
+        return len(make_plan(self.spec, self.population, self.starts, worst_case(self.spec)).trials)
+
     def seconds(self, workers: int) -> float:
         """Expected seconds with that many workers, from the start of the first one to the page."""
         at_once = min(max(1, workers), len(self.tasks) or 1)
@@ -112,7 +123,7 @@ def prepare(
     population = population_of(spec.data, place, device, fresh=True, notify=notify)
     starts = {name: population_of(source.data, place, device, notify=notify) for name, source in spec.sources.items()}
     check_sources(spec, population, starts)
-    plan = make_plan(spec, population, starts)
+    plan = _plan(spec, population, starts, place)
     inputs = inputs_of(population, spec.data, spec.task)
     check_layers(spec, plan, inputs)
     check_explainers(spec, plan, inputs)
@@ -138,6 +149,19 @@ def prepare(
     return Prepared(spec, place, population, starts, plan, tasks, *counts, *told, device, causes)
 
 
+def _plan(spec: StudySpec, population: Population, starts: Mapping[str, Population], place: Place) -> Plan:
+    """Plan a study; of one with looks, up to the first look that records do not suffice for."""
+    plan, seeds, looks = make_plan(spec, population, starts), dict[str, int](), list[Look]()
+    while spec.looks:
+        looks = carried_looks(plan, place.root, Folds(population, spec.probes), looks)
+        needed = next_seeds(spec, looks)
+        if needed == seeds:
+            break
+        seeds = needed
+        plan = make_plan(spec, population, starts, seeds)
+    return plan
+
+
 def _inputs_of_sources(spec: StudySpec, starts: Mapping[str, Population]) -> dict[str, Inputs]:
     return {name: inputs_of(starts[name], source.data, source.recipe.task) for name, source in spec.sources.items()}
 
@@ -153,6 +177,46 @@ def run_study(prepared: Prepared, watch: Watch, executor: Executor, stage: Stage
     """
     with working_in(prepared.place.root):
         return _run(prepared, watch, executor, stage or telling(quietly=True))
+
+
+def run_until_decided(
+    prepared: Prepared, again: Callable[[], Prepared], watch: Watch, executor: Executor, stage: Stage | None = None
+) -> Result:
+    """Carry out a prepared study, and as long as looks leave primary comparisons open, the seeds that these need.
+
+    Args:
+        prepared: The study as it was planned first.
+        again: Prepares it again, with the seeds that the records of the last look ask for.
+        watch: See `run_study`.
+        executor: See `run_study`.
+        stage: See `run_study`.
+
+    Raises:
+        StoreError: Another run works in the folder.
+    """
+    result = run_study(prepared, watch, executor, stage)
+    while result.goes_on:
+        more = run_study(again(), watch, executor, stage)
+        result = replace(more, trained=result.trained + more.trained, probed=result.probed + more.probed)
+    return result
+
+
+def look_lines(rows: Sequence[Row]) -> list[str]:
+    """Describe the last of the looks at the primary comparisons: which are decided, and which are open."""
+    last = max((row["look"] for row in rows), default=0)
+    latest = {row["id"]: row for row in rows}
+    closed = [row for row in latest.values() if not math.isnan(row["closed_at"])]
+    decided = [row for row in closed if row["decision"] in SETTLED]
+    kinds = {
+        "decided": decided,
+        "not decidable by seeds": [row for row in closed if row not in decided],
+        "open": [row for row in latest.values() if row not in closed],
+    }
+    words = {"decided": "decision", "not decidable by seeds": "conclusion"}
+    lines = [f"look at {last} seeds: {len(decided)} of {count(len(latest), 'primary comparison')} decided"]
+    for kind, those in kinds.items():
+        lines += [f"  {kind}: {row['statement']}" + (f": {row[words[kind]]}" if kind in words else "") for row in those]
+    return lines if rows else []
 
 
 def unlearned(trials: Sequence[Trial], folder: RunFolder) -> int:
@@ -179,6 +243,9 @@ def _run(prepared: Prepared, watch: Watch, executor: Executor, stage: Stage) -> 
             analyze(plan, place, population, stage)
         stage("writing the page")
         page = write_page(folder.root)
+    looked = folder.table("looks") if page is not None and plan.spec.looks else []
+    for line in look_lines(looked):
+        stage(line)
     result = Result(
         folder=folder.root,
         trained=trained,
@@ -187,8 +254,9 @@ def _run(prepared: Prepared, watch: Watch, executor: Executor, stage: Stage) -> 
         unlearned=unlearned(plan.trials, folder),
         stopped=outcome.stopped,
         page=page,
+        goes_on=not outcome.failed and goes_on(plan.spec, looked),
     )
-    if page is not None and not result.failed:
+    if page is not None and not result.failed and not result.goes_on:
         now = finished.causes(plan.spec, place.skip_bad_rows)
         finished.remember(place.root, len(plan.trials), result.unlearned, prepared.causes, now)
     return result

@@ -50,6 +50,16 @@ def _seeds(fields: Mapping[str, Any], rest: str) -> str:
     return f"{count(int(fields['seeds']), 'seed')}{rest}"
 
 
+def _decided_early(fields: Fields) -> str:
+    large = ": an estimate after early stopping is likely too large" if fields["differs"] else ""
+    return f"decided at {fields['seeds']} of at most {fields['most']} seeds{large}"
+
+
+def _later(fields: Fields) -> str:
+    value, low, high = (float(fields[name]) for name in ("value", "low", "high"))
+    return _seeds(fields, f" later gave {with_interval(value, low, high)}")
+
+
 def _became(fields: Fields) -> str:
     """`all 10 trials of triplet collapsed`."""
     recipe = fields["recipe"]
@@ -95,6 +105,8 @@ WORDS: Mapping[Code, str | Callable[[Fields], str]] = {
     Code.NO_SEED_AT_EVERY_BUDGET: "no seed was kept by both recipes at every budget",
     Code.NO_SEED_AT_EVERY_DOSE: "no seed was kept at every dose",
     Code.NO_SEED_AT_EVERY_AMOUNT: "no seed was kept by both recipes at every amount and dose",
+    Code.DECIDED_EARLY: _decided_early,
+    Code.LATER_ESTIMATE: _later,
     Code.FEW_SEEDS: lambda fields: _seeds(fields, f": no interval is drawn under {fields['least']}"),
     Code.FEW_SEEDS_TO_COMPARE: lambda fields: _seeds(fields, f": at least {fields['least']} are needed"),
     Code.FEW_SEEDS_WITH_ACTIVATIONS: lambda fields: _seeds(fields, " with activations: at least 2 are needed"),
