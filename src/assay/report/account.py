@@ -416,6 +416,36 @@ def contrasts(tables: Tables, anchors: Mapping[str, str]) -> Sheet | None:
     return sheet("contrasts", "Claim by claim", heads, lines, (order, schema.CONTRASTS), note)
 
 
+def looks(tables: Tables) -> Sheet | None:
+    """Table of the looks at primary comparisons: the estimate at each, and the decision with the look that made it."""
+    rows = tables.looks
+    measured = {row["id"]: row["measure"] for row in tables.contrasts}
+    places = {name: column_places(row for row in rows if measured[row["id"]] == name) for name in measured.values()}
+    lines = [
+        Line(
+            (
+                words(row["statement"]),
+                amount(whole(row, "look")),
+                estimated({**row, "reason": ""}, places[measured[row["id"]]]),
+                probability(numeric(row, "p")),
+                words(row["decision"] if row["conclusion"] != "undefined" else "undefined"),
+                words("open" if math.isnan(numeric(row, "closed_at")) else f"{numeric(row, 'closed_at'):g} seeds"),
+                amount(whole(row, "seeds")),
+            )
+        )
+        for row in rows
+    ]
+    heads = ("comparison", "look", "difference", "p", "decision", "closed at", "seeds")
+    note = (
+        "Difference: with the 95% interval and the uncorrected p of the seeds of the look. Decision: at this look, or "
+        "at the earlier one that closed it; it remains, and no more seeds are spent on it. An estimate after early "
+        "stopping is likely too large."
+    )
+    return (
+        sheet("looks", "Looks at the primary comparisons", heads, lines, (rows, schema.LOOKS), note) if rows else None
+    )
+
+
 def _compared(row: Row, places: int) -> tuple[Cell, ...]:
     return (
         words(row["statement"]),

@@ -243,7 +243,7 @@ def _stated(evidence: Evidence, anchors: dict[str, str]) -> tuple[Section, ...]:
             "Every comparison",
             "",
             tuple(performance.differences(evidence)),
-            there(account.contrasts(evidence.tables, anchors)),
+            there(account.contrasts(evidence.tables, anchors), account.looks(evidence.tables)),
             "No comparison was pre-specified in this study, so no difference is claimed.",
         ),
         Section(

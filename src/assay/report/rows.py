@@ -36,6 +36,7 @@ class Tables:
     planes: Rows
     free_response: Rows
     curves: Rows
+    looks: Rows
     starts: Rows
     recipes: Rows
     collapses: Rows

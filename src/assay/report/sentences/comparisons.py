@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from assay.core.reasons import reason_of
+from assay.core.reasons import Code, Reason, reason_of
 from assay.report.sentences.names import (
     equivalence_interval,
     half_widths,
@@ -109,7 +109,14 @@ def primary(found: Comparison) -> str:
     }
     shown_way = f"{a} has a {way} {what} than {b}" + (f", but by less than {margin}" if small else "")
     verdict = verdicts.get(decision, shown_way)
-    return f"Primary comparison. {place(row)}, {verdict}: {_deciding(row)}.{_settling(row)}"
+    return f"Primary comparison. {place(row)}, {verdict}: {_deciding(row)}.{_settling(row)}{_looked(row)}"
+
+
+def _looked(row: Row) -> str:
+    """Return at which look it was decided, and the estimate of later seeds; empty where there was no early look."""
+    about = (Code.DECIDED_EARLY, Code.LATER_ESTIMATE)
+    causes = tuple(cause for cause in reason_of(row).causes if cause.code in about)
+    return f" {sentence_case(reason_words(Reason(causes)))}." if causes else ""
 
 
 def _deciding(row: Row) -> str:

@@ -57,7 +57,7 @@ def _decided_early(fields: Fields) -> str:
 
 def _later(fields: Fields) -> str:
     value, low, high = (float(fields[name]) for name in ("value", "low", "high"))
-    return _seeds(fields, f" later gave {with_interval(value, low, high)}")
+    return f"with {_seeds(fields, '')} the difference is {with_interval(value, low, high)}"
 
 
 def _became(fields: Fields) -> str:

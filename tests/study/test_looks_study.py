@@ -1,0 +1,93 @@
+"""A study that is run until its primary comparisons are decided, as a whole."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.worlds.studies import SMALL, records
+
+import assay
+from assay.execution.local import InProcess
+from assay.spec.parse import parse_study
+from assay.study.finished import unchanged
+from assay.study.run import prepare, quietly, rebuild, run_study
+
+PRIMARY = {"axis": "loss", "against": "cross-entropy", "measure": "auroc", "role": "primary", "margin": 0.02}
+STUDY: dict[str, Any] = {
+    **SMALL,
+    "name": "looked",
+    "recipe": {"loss": ["cross-entropy", "focal", "supcon"], "epochs": 2, "batch_size": 8},
+    "contrasts": [
+        {**PRIMARY, "levels": ["focal"], "environment": "same"},
+        {"axis": "loss", "against": "cross-entropy", "environment": "reversed"},
+    ],
+}
+LOOKS = (3, 4)
+
+
+@pytest.fixture(autouse=True)
+def _use_cache(study_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
+
+
+@pytest.fixture(scope="module")
+def looked(study_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The study in one go."""
+    folder = tmp_path_factory.mktemp("looks")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASSAY_CACHE", str(study_cache))
+        return assay.load(STUDY).run(folder, workers=0, progress=False, looks=LOOKS).folder
+
+
+def test_seeds_are_spent_on_the_open_comparison_alone(looked: Path) -> None:
+    trials = assay.open_run(looked).table("trials")
+    assert trials.groupby("recipe")["seed"].nunique().to_dict() == {"cross-entropy": 4, "focal": 4, "supcon": 3}
+    looks = assay.open_run(looked).table("looks")
+    assert looks[["look", "seeds", "decision"]].to_numpy().tolist() == [[3, 3, "inconclusive"], [4, 4, "inconclusive"]]
+    contrasts = assay.open_run(looked).table("contrasts")
+    assert contrasts.groupby("role")["seeds"].max().to_dict() == {"primary": 4, "secondary": 3}
+    assert "Looks at the primary comparisons" in (looked / "report.html").read_text()
+
+
+def test_a_study_that_was_killed_between_and_within_looks_ends_with_the_same_records(
+    looked: Path, tmp_path: Path
+) -> None:
+    spec, root = parse_study(STUDY, looks=LOOKS), tmp_path / "looked"
+    shutil.copytree(looked, root)
+    first = prepare(spec, root)
+    assert not first.tasks, "records of all looks are found again"
+    for trial in first.plan.trials:
+        if trial.training.seed == 3:
+            shutil.rmtree(root / "trials" / trial.id)
+    for unit in first.plan.probes:
+        if unit.trial.training.seed == 3:
+            shutil.rmtree(root / "probes" / unit.id)
+    assert run_of_one_look(root).goes_on is False
+    assert records(root) == records(looked)
+
+
+def run_of_one_look(root: Path) -> Any:
+    return run_study(prepare(parse_study(STUDY, looks=LOOKS), root), quietly, InProcess())
+
+
+def test_the_first_look_alone_is_not_finished(looked: Path, tmp_path: Path) -> None:
+    spec, root = parse_study(STUDY, looks=LOOKS), tmp_path / "looked"
+    result = run_of_one_look(root)
+    assert result.goes_on
+    assert unchanged(root, spec, False) is None
+    again = assay.load(STUDY).run(tmp_path, workers=0, progress=False, looks=LOOKS)
+    assert again.result is not None
+    assert (again.result.trained, again.result.goes_on) == (2, False)
+    assert records(root) == records(looked)
+    assert unchanged(root, spec, False) is not None
+    assert unchanged(root, parse_study(STUDY, seeds=3), False) is None
+
+
+def test_a_report_is_made_again_from_the_records(looked: Path, tmp_path: Path) -> None:
+    root = tmp_path / "looked"
+    shutil.copytree(looked, root)
+    rebuild(root)
+    assert records(root) == records(looked)
