@@ -24,9 +24,10 @@ from assay.study.finished import Result
 
 COMMANDS = ("run", "preview", "results", "compare", "report", "clean", "show", "list", "doctor")
 SPEC_OPTIONS = {"--set", "--seeds", "--scale", "--json", "--no-own-code"}
+OF_A_RUN = {"--until", "--max-seeds", "--workers", "--device", "--out", "--skip-bad-rows"}
 OPTIONS = {
-    "run": SPEC_OPTIONS | {"--workers", "--device", "--out", "--skip-bad-rows"},
-    "preview": SPEC_OPTIONS | {"--workers", "--device", "--out", "--skip-bad-rows"},
+    "run": SPEC_OPTIONS | OF_A_RUN,
+    "preview": SPEC_OPTIONS | OF_A_RUN,
     "results": {"--table", "--out", "--json", "--csv"},
     "compare": {
         "--by",

@@ -240,7 +240,7 @@ LOOKS = Table(
         _number("decision_high", "upper end of the interval that decided"),
         _number("decision_p", "p value of the test that decided, after correction"),
         _number("seeds_needed", "of an inconclusive comparison, seeds that would decide it whatever the truth"),
-        _number("closed_at", "seeds of the look that closed it, after which no seed is spent on it; NaN while open"),
+        _number("closed_at", "seeds of the look that closed it, after which it gets none; NaN while open", "closed at"),
     ),
     ("statement", "look", "value", "low", "high", "decision", "closed_at"),
     note="Empty for a run with a fixed number of seeds.",
