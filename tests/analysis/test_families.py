@@ -49,6 +49,19 @@ def test_a_mean_over_environments_has_a_member_in_each(snapshot: SnapshotAsserti
     assert pair.statement == snapshot
 
 
+def test_a_mean_over_factors_has_a_member_for_each() -> None:
+    words = {**AXIS, "levels": ["supcon"], "measure": "decodability", "layer": "trunk"}
+    probes = ["performance", "decodability"]
+    spec = study({**words, "mean_over": {"factor": ["position_x", "position_y"]}}, probes=probes)
+    (pair,) = spec_pairs(spec)
+    assert [one.stated.factor for one in pair.members] == ["position_x", "position_y"]
+    assert "mean over factor position_x and position_y" in pair.statement
+    with pytest.raises(SpecError, match="no such factor"):
+        study({**words, "mean_over": {"factor": ["position_x", "position_z"]}}, probes=probes)
+    with pytest.raises(SpecError, match="the factors are those of `mean_over`"):
+        study({**words, "factor": "size", "mean_over": {"factor": ["position_x", "position_y"]}}, probes=probes)
+
+
 DOSED: dict[str, Any] = {
     "environments": {
         "train": {"dose": {"confounder": ["tag", "low-pass", "sex"], "p": [0, 0.2, 0.5, 1]}},

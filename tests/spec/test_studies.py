@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from assay.analysis.contrasts import spec_pairs
 from assay.core.errors import SpecError
 from assay.spec.load import STUDIES, builtin_studies, study_files, study_yaml
 from assay.spec.parse import parse_study
@@ -69,14 +71,29 @@ def test_every_built_in_study_is_right_at_every_scale(name: str, scale: str) -> 
     assert spec.points
 
 
-def test_the_default_study_compares_losses_at_equal_budget_and_at_matched_fit() -> None:
-    spec = parse_study("nodule-loss")
-    assert len(spec.points) == 15
-    assert spec.seeds == 5
-    assert [(contrast.at, contrast.environment) for contrast in spec.contrasts] == [
-        ("equal-budget", "reversed"),
-        ("matched-fit", "reversed"),
-    ]
+@pytest.mark.parametrize(("name", "recipes"), [("nodule-loss", 11), ("lesion-loss-ood", 5)])
+def test_a_study_of_losses_has_four_primary_comparisons_and_two_controls(name: str, recipes: int) -> None:
+    spec = parse_study(name)
+    roles = Counter(pair.stated.role for pair in spec_pairs(spec))
+    assert (roles["primary"], roles["positive-control"], roles["a-a"]) == (4, 1, 1)
+    assert (spec.seeds, len(spec.points)) == (10, recipes)
+    used = {point.label for pair in spec_pairs(spec) for point in (*pair.a, *pair.b)}
+    assert used == {point.label for point in spec.points}  # no arm is trained that no comparison needs
+
+
+@pytest.mark.parametrize("name", ["nodule-loss", "lesion-loss-ood"])
+def test_the_quick_scale_has_a_primary_comparison_its_controls_and_five_seeds(name: str) -> None:
+    spec = parse_study(name, scale="quick")
+    assert sorted(contrast.role for contrast in spec.contrasts) == ["a-a", "positive-control", "primary"]
+    assert spec.seeds >= 5
+
+
+@pytest.mark.parametrize("name", ["nodule-loss", "lesion-loss-ood"])
+def test_a_pilot_uses_its_own_seeds_and_compares_no_losses_of_the_study(name: str) -> None:
+    spec, pilot = parse_study(name), parse_study(f"{name}-pilot")
+    assert (pilot.first_seed, pilot.seeds) == (900, 3)
+    assert pilot.data == spec.data
+    assert {*pilot.axes.get("loss", ())} & {*spec.axes["loss"]} <= {"cross-entropy"}
 
 
 @pytest.mark.parametrize("scale", ["default", "controls", "attribution", "paper"])
@@ -96,7 +113,7 @@ def test_each_study_has_one_line_and_fits_a_screen_or_two() -> None:
     for name, line in builtin_studies().items():
         assert 20 < len(line) < 120, name
         assert line.endswith("."), name
-        assert len(study_yaml(name).splitlines()) <= 85, name
+        assert len(study_yaml(name).splitlines()) <= 105, name
         assert max(map(len, study_yaml(name).splitlines())) <= 125, name
 
 
@@ -105,7 +122,7 @@ def test_a_study_can_be_changed_and_parsed_again() -> None:
     study["recipe"]["epochs"] = [1, 2]
     study["contrasts"] = []
     assert parse_study(study).axes["epochs"] == ("1", "2")
-    assert read_yaml(study_files()["nodule-loss"]).values["recipe"]["epochs"] == [5, 10, 20]
+    assert read_yaml(study_files()["nodule-loss"]).values["recipe"]["epochs"] == [10, 20, 40]
 
 
 def test_name_file_and_mapping_are_the_same_study(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from assay.core.measures import (
 )
 from assay.core.registry import entries, lookup
 from assay.core.types import Factor
-from assay.spec.comparisons import CONFOUNDER, OVER_DOSES, Sides, sides_of
+from assay.spec.comparisons import CONFOUNDER, OVER_DOSES, Sides, measured_as, sides_of
 from assay.spec.data import LESION, grouped, has_masks, no_shares, undeclared, undeclared_columns
 from assay.spec.document import Keys, dotted, mapping_of
 from assay.spec.environments import (
@@ -38,7 +38,15 @@ from assay.spec.environments import (
 from assay.spec.grid import Axis, label, resolve, selection
 from assay.spec.issues import Issues, shorten
 from assay.spec.recipe import Component
-from assay.spec.schema import ENVIRONMENT, AssociationSpec, ContrastSpec, DataSpec, EnvironmentSpec, RecipePoint
+from assay.spec.schema import (
+    ENVIRONMENT,
+    FACTOR,
+    AssociationSpec,
+    ContrastSpec,
+    DataSpec,
+    EnvironmentSpec,
+    RecipePoint,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -406,10 +414,9 @@ def _check_claim(claim: Claim) -> None:
     """
     _check_axis(claim)
     _check_mean(claim)
-    averaged = claim.contrast.mean_over.get(ENVIRONMENT, ())
-    for name in averaged or (claim.contrast.environment,):
-        _check_measured(replace(claim, contrast=claim.contrast.model_copy(update={"environment": name})))
-    _check_factor(claim)
+    for one in measured_as(claim.contrast, claim.contrast.mean_over):
+        _check_measured(replace(claim, contrast=one))
+        _check_factor(replace(claim, contrast=one))
 
 
 def _check_measured(claim: Claim) -> None:
@@ -557,19 +564,23 @@ def _held_on_axes(claim: Claim) -> dict[str, Any]:
     return held
 
 
+_PLACES = {ENVIRONMENT: "test environments", FACTOR: "factors"}
+
+
 def _check_mean(claim: Claim) -> None:
-    """Check that a mean is taken over values of other axes, of the compared axis, or over test environments."""
+    """Check that a mean is taken over values of other axes, of the compared axis, over test environments or factors."""
     contrast, axes, at = claim.contrast, claim.parts.axes, (*claim.keys, "mean_over")
     held = {axis.name for name in contrast.where if (axis := resolve(name, axes))}
     for name, values in contrast.mean_over.items():
         axis = resolve(name, axes)
-        if name == ENVIRONMENT:
+        if name in (ENVIRONMENT, FACTOR):
             if not values:
-                claim.wrong("mean_over", "name the test environments", names=claim.parts.tests, given=name)
-            if contrast.environment:
-                claim.wrong("environment", "the environments are those of `mean_over`", "leave it out")
+                known = claim.parts.tests if name == ENVIRONMENT else claim.parts.factors or ()
+                claim.wrong("mean_over", f"name the {_PLACES[name]}", names=known, given=name)
+            if getattr(contrast, name):
+                claim.wrong(name, f"the {_PLACES[name]} are those of `mean_over`", "leave it out")
         elif axis is None:
-            claim.wrong("mean_over", "no such axis", names=[*(one.name for one in axes), ENVIRONMENT], given=name)
+            claim.wrong("mean_over", "no such axis", names=[*(one.name for one in axes), *_PLACES], given=name)
         elif axis.name in held:
             claim.wrong("mean_over", "`where` holds this axis at one value", "leave it out of `where`", given=name)
         elif axis.name == contrast.axis and contrast.levels:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, product
 
 from assay.spec.environments import amount_axis, dose_axis, dosed_factors
-from assay.spec.schema import ENVIRONMENT, ContrastSpec, RecipePoint
+from assay.spec.schema import ENVIRONMENT, FACTOR, ContrastSpec, RecipePoint
 
 BUDGET_AXIS = "epochs"
 FIT = "matched-fit"
@@ -57,7 +57,7 @@ def sides_of(stated: ContrastSpec, points: Sequence[RecipePoint], axes: Sequence
     members = [
         member
         for one in _single(alone, [point for point in points if _taken(point, stated, points)], axes)
-        for member in _in_environments(_with_factor(one, points), over.get(ENVIRONMENT, ()))
+        for member in _measured(_with_factor(one, points), over)
     ]
     groups: dict[tuple[str, Where], list[Sides]] = {}
     for one in members:
@@ -100,7 +100,7 @@ def _taken(point: RecipePoint, stated: ContrastSpec, points: Sequence[RecipePoin
         or (axis == stated.axis and value == stated.against)
         or (axis == doses and value == "0")
         for axis, values in stated.mean_over.items()
-        if axis != ENVIRONMENT
+        if axis not in (ENVIRONMENT, FACTOR)
     )
 
 
@@ -118,10 +118,15 @@ def _with_factor(one: Sides, points: Sequence[RecipePoint]) -> Sides:
     return replace(one, stated=one.stated.model_copy(update={"factor": factor}))
 
 
-def _in_environments(one: Sides, names: Sequence[str]) -> list[Sides]:
-    if not names:
-        return [one]
-    return [replace(one, stated=one.stated.model_copy(update={"environment": name})) for name in names]
+def measured_as(stated: ContrastSpec, over: Mapping[str, tuple[str, ...]]) -> list[ContrastSpec]:
+    """Return a contrast once for each environment and factor of a mean, or the contrast itself."""
+    environments, factors = over.get(ENVIRONMENT) or (stated.environment,), over.get(FACTOR) or (stated.factor,)
+    places = product(environments, factors)
+    return [stated.model_copy(update={ENVIRONMENT: environment, FACTOR: factor}) for environment, factor in places]
+
+
+def _measured(one: Sides, over: Mapping[str, tuple[str, ...]]) -> list[Sides]:
+    return [replace(one, stated=stated) for stated in measured_as(one.stated, over)]
 
 
 def _distinct(points: Iterator[RecipePoint]) -> list[RecipePoint]:

@@ -408,6 +408,8 @@ CONTROLS: tuple[Role, ...] = ("positive-control", "a-a")
 """Roles of comparisons that test the study itself and decide no question."""
 ENVIRONMENT = "environment"
 """In `mean_over`: the test environments, which are no axis."""
+FACTOR = "factor"
+"""In `mean_over`: the factors that are measured, which are no axis either."""
 
 
 class FamilySpec(Frozen):
@@ -459,8 +461,8 @@ class ContrastSpec(Frozen):
             secondary ones another; a control is never corrected with others.
         expected: Of a positive control, whether the compared value must be higher or lower than `against`.
         mean_over: Axis -> values over which the difference is averaged within each seed and patient: confounders,
-            doses, recipes (the compared axis itself), or `environment` for test environments. Without values, all of
-            the axis.
+            doses, recipes (the compared axis itself), `environment` for test environments, or `factor` for measured
+            factors. Without values, all of the axis.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": ["{axis: loss, against: cross-entropy, measure: auroc}"]})
