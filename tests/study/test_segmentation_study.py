@@ -101,7 +101,7 @@ def test_the_page_shows_what_each_loss_outlines_on_the_same_images(run: RunFolde
     page = write_page(run.root).read_text()
     assert "Predicted outlines on the same images" in page
     assert "Lesions found against false positives" in page
-    assert "Dice by what empty masks count" in page
+    assert "Dice by the convention for empty masks" in page
 
 
 def test_the_course_of_training_is_the_mean_of_the_kept_curves(run: RunFolder) -> None:
