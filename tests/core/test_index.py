@@ -9,7 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from assay.core.index import index_text
-from assay.core.registry import INDEX, entries, lookup
+from assay.core.measures import INDEX
+from assay.core.registry import entries, lookup
 
 
 def test_the_index_is_that_of_the_code() -> None:

@@ -1,7 +1,7 @@
 """Write the index of Assay's own components from their declarations (`make index`).
 
 `assay.core.registry` reads it in place of the code: names, summaries, versions, traits, and every argument with its
-type, range and default.
+type, range and default. `assay.core.measures` reads the measures that are declared with their code.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from typing import Any, cast
 
 from pydantic.json_schema import GenerateJsonSchema
 
-from assay.core.registry import INDEX, Entry, Params, declared
+from assay.core.measures import INDEX, indexed_measures
+from assay.core.registry import Entry, Params, declared
 from assay.core.traits import KINDS
 
-ROOMS = ("data", "shifts", "models", "training", "probes")
-"""The packages that hold components."""
+ROOMS = ("data", "shifts", "models", "training", "stats", "probes")
+"""The packages that hold components and measures."""
 
 
 class _Written(GenerateJsonSchema):
@@ -102,7 +103,10 @@ def index_text() -> str:
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)
     own = {key: entry for key, entry in declared().items() if entry.target.startswith("assay.")}
-    return _lines(index_of(own), 4) + "\n"
+    measures = {
+        one.name: {key: value for key, value in _given(one).items() if key != "name"} for one in indexed_measures()
+    }
+    return _lines({**index_of(own), "measure": measures}, 4) + "\n"
 
 
 def _lines(value: Any, depth: int, indent: str = "") -> str:

@@ -1,18 +1,20 @@
 """Measures: one entry describes each, wherever it is computed, compared, printed or drawn.
 
-Entries are declared here, apart from the code that computes them, so that a study file is checked and `assay list`
-answers without importing NumPy or PyTorch. Code takes units, ranges, directions and chance levels from the entry.
-A plug-in declares the measures of its probe in its own module (`register_measures`).
+Entries are declared here or with the code that computes them (`register_measures`). The generated index repeats the
+latter, so a study file is checked and `assay list` answers without importing NumPy or PyTorch. Code takes units,
+ranges, directions and chance levels from the entry.
 """
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 Better = Literal["higher", "lower", "none"]
 """Direction of a measure that is better; `none` for one that describes and does not rank."""
@@ -67,9 +69,20 @@ class Measure:
         return self.display or self.name.replace("-", " ")
 
 
+INDEX = Path(__file__).parent.parent / "index.json"
+"""Generated index of components and of measures that are declared with their code."""
+
+
+@cache
+def index() -> dict[str, dict[str, Any]]:
+    """Return the index: kind -> name -> content."""
+    return json.loads(INDEX.read_text(encoding="utf-8"))
+
+
 _declared: dict[str, Measure] = {}
+_known: dict[str, Measure] = {}
 _compared: dict[str, Measure] = {}
-MEASURES: Mapping[str, Measure] = MappingProxyType(_declared)
+MEASURES: Mapping[str, Measure] = MappingProxyType(_known)
 """Every measure by name."""
 COMPARED: Mapping[str, Measure] = MappingProxyType(_compared)
 """Measures that a contrast can name."""
@@ -87,8 +100,23 @@ def register_measures(*measures: Measure) -> None:
         if not one.meaning or not one.low <= one.high:
             raise ValueError(f"measure '{one.name}': give its meaning, and a range from low to high")
         _declared[one.name] = one
-        if one.compared:
-            _compared[one.name] = one
+        _know(one)
+
+
+def _know(one: Measure) -> None:
+    _known[one.name] = one
+    if one.compared:
+        _compared[one.name] = one
+    else:
+        _compared.pop(one.name, None)
+
+
+def indexed_measures() -> tuple[Measure, ...]:
+    """Return the measures of Assay's own probes that imported code has declared elsewhere than here, by probe."""
+    found = (
+        one for name, one in _declared.items() if name not in _DECLARED_HERE and one.probe and ":" not in one.probe
+    )
+    return tuple(sorted(found, key=lambda one: one.probe))
 
 
 def label_of(name: str) -> str:
@@ -312,33 +340,6 @@ register_measures(
           reference="Bunch et al. 1978; Chakraborty 2013"),
 )  # fmt: skip
 
-# --- Robustness -----------------------------------------------------------------------------------------------------
-
-_distorted = partial(
-    Measure, probe="robustness", low=0.0, high=1.0, direction=_HIGHER, needs=("environment", "factor"),
-    reference="Hendrycks and Dietterich 2019",
-)  # fmt: skip
-
-register_measures(
-    _distorted("distorted-error", meaning="share of distorted images classified wrongly", direction="lower",
-               chance="1 less the share of the commonest class"),
-    _distorted("distorted-auroc", meaning="AUROC on distorted images", display="AUROC on distorted images",
-               chance=0.5),
-    _distorted("distorted-auroc-macro", meaning="macro AUROC on distorted images",
-               display="macro AUROC on distorted images", chance=0.5),
-    _distorted("stability", meaning="share of distorted images classified as when clean"),
-    _distorted("distorted-calibration-error", meaning="calibration error on distorted images", direction="lower",
-               display="calibration error on distorted images", chance=0.0),
-    _distorted("distorted-error-increase", meaning="error on distorted images less that on the same images clean",
-               direction="lower", low=-1.0),
-    _distorted("accuracy-kept", meaning="accuracy on distorted images over that on the same images clean",
-               high=math.inf),
-    _distorted("corruption-error", meaning="sum over severities of the error over that of a baseline recipe",
-               direction="lower", high=math.inf, compared=False),
-    _distorted("relative-corruption-error", meaning="sum over severities of the error increase over that of a baseline "
-               "recipe", direction="lower", low=-math.inf, high=math.inf, compared=False),
-)  # fmt: skip
-
 # --- Reliance -------------------------------------------------------------------------------------------------------
 
 _used = partial(Measure, probe="reliance", needs=("factor",), dosed=True, chance=0.0)
@@ -473,28 +474,15 @@ register_measures(
            low=-math.inf, high=math.inf, compared=False, reference="Kornblith et al. 2019; Song et al. 2012"),
     _layer("eigenvalue-share", meaning="share of the layer's variance of the eigenvalue at a rank",
            unit="share of variance", compared=False),
-)  # fmt: skip
-
-# --- Reinitialization -----------------------------------------------------------------------------------------------
-
-_lost = partial(
-    Measure, probe="reinitialization", needs=("layer",), environment=NEUTRAL, low=-1.0, high=1.0,
-    reference="Zhang, Bengio and Singer 2022",
-)  # fmt: skip
-
-register_measures(
-    _lost("auroc-lost-to-start", meaning="AUROC lost when the layer is reset to its start",
-          display="AUROC lost to start"),
-    _lost("auroc-lost-to-random", meaning="AUROC lost when the layer's trained values are permuted",
-          display="AUROC lost to random"),
-    _lost("accuracy-lost-to-start", meaning="accuracy lost when the layer is reset to its start"),
-    _lost("accuracy-lost-to-random", meaning="accuracy lost when the layer's trained values are permuted"),
-    _lost("weight-change", meaning="distance of the layer's weights from their start, over their length there",
-          unit="share of length", low=0.0, high=math.inf),
     Measure("factor-separation", "representation", "share of the layer's variance between levels of a factor",
             unit="share of variance", low=0.0, high=1.0, needs=("factor", "layer"), environment=NEUTRAL, chance=0.0,
             reference="Kelley 1935"),
 )  # fmt: skip
+
+_DECLARED_HERE = frozenset(_declared)
+for _name, _body in index()["measure"].items():
+    _made = Measure(_name, **_body)
+    _know(replace(_made, needs=tuple(_made.needs)))  # a list in the index
 
 DOSED = tuple(one.name for one in COMPARED.values() if one.dosed)
 """Measures whose change over the doses can be compared."""

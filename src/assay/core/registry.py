@@ -11,7 +11,6 @@ import dataclasses
 import hashlib
 import importlib
 import inspect
-import json
 import sys
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
@@ -39,11 +38,11 @@ from pydantic_core import CoreSchema, core_schema
 
 from assay.core.errors import SpecError, unknown_name
 from assay.core.files import file_hash, filled
+from assay.core.measures import index
 from assay.core.own_code import check_own
-from assay.core.traits import TRAITS, ComponentKind, Traits
+from assay.core.traits import KINDS, TRAITS, ComponentKind, Traits
 
 Made = TypeVar("Made", bound=Callable[..., Any])
-INDEX = Path(__file__).parent.parent / "index.json"
 
 # Arguments: their roles, and the model that checks them.
 
@@ -544,8 +543,7 @@ def code_of(kind: ComponentKind, component: Mapping[str, Any]) -> str:
 
 @cache
 def _indexed() -> Mapping[tuple[str, str], Entry]:
-    kinds = json.loads(INDEX.read_text(encoding="utf-8"))
-    made = (_entry(kind, name, body) for kind, named in kinds.items() for name, body in named.items())
+    made = (_entry(cast(ComponentKind, kind), name, body) for kind in KINDS for name, body in index()[kind].items())
     return {(entry.kind, entry.name): entry for entry in made}
 
 

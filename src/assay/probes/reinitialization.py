@@ -9,6 +9,7 @@ import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -16,7 +17,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from assay.core.measures import INDEPENDENT, MEASURES, NEUTRAL
+from assay.core.measures import INDEPENDENT, MEASURES, NEUTRAL, Measure, register_measures
 from assay.core.reasons import Code, because, stated
 from assay.core.registry import component
 from assay.core.seeds import row_uniform
@@ -29,6 +30,22 @@ from assay.probes.reader import ModelReading, ReadingError
 from assay.shifts.environment import Environment, PickedImages, Scene
 from assay.stats.influence import Answers
 from assay.stats.measures import influence_of
+
+_cost_of = partial(
+    Measure, probe="reinitialization", needs=("layer",), environment=NEUTRAL, low=-1.0, high=1.0,
+    reference="Zhang, Bengio and Singer 2022",
+)  # fmt: skip
+
+register_measures(
+    _cost_of("auroc-lost-to-start", meaning="AUROC lost when the layer is reset to its start",
+          display="AUROC lost to start"),
+    _cost_of("auroc-lost-to-random", meaning="AUROC lost when the layer's trained values are permuted",
+          display="AUROC lost to random"),
+    _cost_of("accuracy-lost-to-start", meaning="accuracy lost when the layer is reset to its start"),
+    _cost_of("accuracy-lost-to-random", meaning="accuracy lost when the layer's trained values are permuted"),
+    _cost_of("weight-change", meaning="distance of the layer's weights from their start, over their length there",
+          unit="share of length", low=0.0, high=math.inf),
+)  # fmt: skip
 
 CHANGE = "weight-change"
 START, RANDOM = "start", "random"
