@@ -21,11 +21,13 @@ IMAGES = np.linspace(20, 1, 40).round().astype(int)
 COLUMNS = ("world", "seed_sd", "seeds", "worlds", "coverage", "coverage_before", "width", "met")
 PATIENTS: dict[str, tuple[float, np.ndarray, np.ndarray]] = {
     "10 positives of 200, AUROC .90": (0.9, np.arange(200), np.arange(200) < 10),
+    "10 positives of 200, AUROC .90, answers alike": (0.9, np.arange(200), np.arange(200) < 10),
     "20 positives of 400, AUROC .80": (0.8, np.arange(400), np.arange(400) < 20),
     "40 patients of 20 to 1 images": (0.8, np.repeat(np.arange(40), IMAGES), np.arange(40) % 5 < 2),
     "80 positives of 200, AUROC .80": (0.8, np.arange(200), np.arange(200) < 80),
 }  # fmt: skip
-"""World -> AUROC, the patient of each image, whether each patient is positive."""
+"""World -> AUROC, the patient of each image, whether each patient is positive. Where answers are alike, the models of
+all seeds rank patients equally but for the effect of the seed."""
 
 
 def _two_points(rng: np.random.Generator, size: tuple[int, int]) -> np.ndarray:
@@ -61,6 +63,7 @@ def of_patients(world: str, ratio: float, seeds: int, worlds: int) -> np.ndarray
 
     def draw(count: int, seeds: int, seed_sd: float) -> tuple[np.ndarray, np.ndarray]:
         between, noise = effects(rng, (count, 1, seeds, len(positive)), seed_sd)
+        noise = noise[:, :, :1] if world.endswith("answers alike") else noise
         noise = noise[..., patient]
         if len(patient) > len(positive):
             noise = np.sqrt(0.5) * (noise + np.sqrt(2.0) * rng.normal(size=(count, 1, 1, len(patient))))
