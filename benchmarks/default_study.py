@@ -8,12 +8,12 @@ optimizer, schedule, epochs, and evaluation on the same test environments. Assay
 workers. With the probe `performance` alone it does the work that the usual way does (and refits a head and looks for
 collapse besides); with all probes also `reliance` and `decodability`, of which the usual way has nothing.
 
-Trials are taken from the study's grid so that losses and budgets are mixed as they are in all 75. Images are rendered
-beforehand and counted for neither. Assay's clock runs from when both workers have imported PyTorch to the last record,
-the idle end of one worker included: a study has one start whatever its number of trials. Planning, comparisons and page
-are left out likewise. Rounds alternate, and a ratio is taken within each. `--whole` then runs all of `assay run
-nodule-loss` from an empty cache, start, rendering, comparisons and page included, and compares it with the usual way's
-rate for as many trials, its rendering not counted.
+Trials are taken from a grid of its losses and budgets (`GRID`) so that both are mixed as they are in all 75. Images are
+rendered beforehand and counted for neither. Assay's clock runs from when both workers have imported PyTorch to the last
+record, the idle end of one worker included: a study has one start whatever its number of trials. Planning, comparisons
+and page are left out likewise. Rounds alternate, and a ratio is taken within each. `--whole` then runs all of `assay
+run nodule-loss` from an empty cache, start, rendering, comparisons and page included, and compares it with the usual
+way's rate for as many trials, its rendering not counted.
 """
 
 from __future__ import annotations
@@ -48,9 +48,14 @@ COLUMNS = (
     "way", "trials/hour, median", "least", "most", "ratio to the usual way, median", "least", "most",
     "training s a trial", "evaluation s a trial",
 )  # fmt: skip
+GRID = {
+    "grid.only": None, "contrasts": [], "seeds": 5, "recipe.epochs": [5, 10, 20], "recipe.streams": 0,
+    "environments.train.association.texture": 0.9,
+}  # fmt: skip
+"""Every loss with every budget, 75 trials, as in all rounds of docs/benchmarks.md; controls are left out."""
 QUICK = {
     "data.size": 32, "data.train": 128, "data.validation": 64, "data.test": 64, "recipe.epochs": [1, 2, 3],
-    "contrasts": [], "probes": ["performance", {"reliance": {"samples": 64}}, "decodability"],
+    "probes": ["performance", {"reliance": {"samples": 64}}, "decodability"],
 }  # fmt: skip
 """A study too small to tell anything, which shows that the script runs."""
 
@@ -173,7 +178,7 @@ def whole(page: Page, study: assay.Study, rate: float, workers: int) -> None:
 
 def options() -> argparse.Namespace:
     made = parser(__doc__)
-    made.add_argument("--trials", type=int, default=4, help="of the study's 75, by each way in each round")
+    made.add_argument("--trials", type=int, default=4, help="of the 75, by each way in each round")
     made.add_argument("--rounds", type=int, default=3)
     made.add_argument("--workers", type=int, default=2, help="of Assay")
     made.add_argument("--whole", action="store_true", help="run the whole study too: some ten minutes more")
@@ -184,7 +189,7 @@ def options() -> argparse.Namespace:
 def main() -> None:
     given = options()
     study = assay.load("nodule-loss")
-    for place, value in QUICK.items() if given.quick else ():
+    for place, value in (GRID | (QUICK if given.quick else {})).items():
         study = study.set(place, value)
     ways = {"Assay, performance": performance_alone(study), "Assay, all probes": study}
     with tempfile.TemporaryDirectory() as name:

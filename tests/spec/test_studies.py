@@ -120,7 +120,7 @@ def test_each_study_has_one_line_and_fits_a_screen_or_two() -> None:
 def test_a_study_can_be_changed_and_parsed_again() -> None:
     study = read_yaml(study_files()["nodule-loss"]).values
     study["recipe"]["epochs"] = [1, 2]
-    study["contrasts"] = []
+    study["contrasts"], study["grid"] = [], {}
     assert parse_study(study).axes["epochs"] == ("1", "2")
     assert read_yaml(study_files()["nodule-loss"]).values["recipe"]["epochs"] == [10, 20, 40]
 
