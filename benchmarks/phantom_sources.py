@@ -31,6 +31,8 @@ SOURCES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("natural", {"classes": 30}),
     ("radiology", {}),
     ("radiology", {"anatomy": "chest"}),
+    ("radiology", {"anatomy": "chest", "findings": "local"}),
+    ("radiology", {"anatomy": "chest", "findings": "both"}),
     ("radiology", {"anatomy": "ct"}),
 )
 STEPS, BATCH, TRAIN, TEST = 1000, 64, 4000, 1000

@@ -176,12 +176,12 @@ FILES: Mapping[str, Mapping[str, str]] = {
 SMALL = {  # study -> what is shrunk or added, so that all six take a few minutes and use most parts of Assay
     "source-matters": (
         "data.train=150", "data.test=150", "recipe.epochs=16", "sources.natural.data.train=400",
-        "sources.radiology.data.train=400", "sources.natural.recipe.epochs=6", "sources.radiology.recipe.epochs=6",
+        "sources.local.data.train=400", "sources.natural.recipe.epochs=6", "sources.local.recipe.epochs=6",
     ),
     "dr-pretraining": (
-        "data.train=160", "data.validation=80", "data.test=100", "recipe.epochs=4",
-        "sources.pictures.data.train=400", "sources.pictures.recipe.epochs=4", "sources.own.recipe.epochs=3",
-        "sources.pictures-own.recipe.epochs=3",
+        "data.train=160", "data.validation=80", "data.test=100", "recipe.epochs=[4, 8]",
+        "recipe.initialization=[random, pictures, pictures-own]", "grid={zip: [[fraction, epochs]]}",
+        "sources.pictures.data.train=400", "sources.pictures.recipe.epochs=4", "sources.pictures-own.recipe.epochs=3",
         "probes=[performance, representation, {robustness: {environment: same, families: [retinal], severities: [3]}}]",
         "contrasts=[{axis: initialization, against: random, measure: quadratic-weighted-kappa, environment: same}]",
     ),

@@ -96,7 +96,7 @@ def test_a_pilot_uses_its_own_seeds_and_compares_no_losses_of_the_study(name: st
     assert {*pilot.axes.get("loss", ())} & {*spec.axes["loss"]} <= {"cross-entropy"}
 
 
-@pytest.mark.parametrize("scale", ["default", "controls", "attribution", "paper"])
+@pytest.mark.parametrize("scale", ["default", "labels", "paper"])
 def test_the_supervised_control_takes_the_steps_of_the_stage_without_labels(scale: str) -> None:
     """Pictures after pictures, against own photographs after pictures: within a twentieth."""
     spec = parse_study("dr-pretraining", scale=scale)
@@ -182,8 +182,21 @@ def test_the_examples_of_the_reference_are_right(tmp_path: Path, monkeypatch: py
 
 
 def test_studies_of_one_question_start_from_the_same_sources() -> None:
-    main, *others = (
-        parse_study(name).sources for name in ("source-matters", "source-matters-amount", "source-matters-rate")
-    )
+    names = ("source-matters", "source-matters-amount", "source-matters-rate", "source-matters-pilot")
+    main, *others = (parse_study(name).sources for name in names)
     for sources in others:
         assert sources == {name: main[name] for name in sources}
+
+
+@pytest.mark.parametrize("name", ["source-matters", "dr-pretraining"])
+def test_studies_of_starts_state_primaries_with_margins_and_controls_on_seeds_of_their_own(name: str) -> None:
+    spec, pilot = parse_study(name), parse_study(f"{name}-pilot")
+    roles = [contrast.role for contrast in spec.contrasts]
+    assert (roles.count("primary"), roles.count("positive-control"), roles.count("a-a")) == (4, 1, 1)
+    assert spec.seeds == 10
+    assert not set(range(spec.first_seed, spec.first_seed + spec.seeds)) & set(
+        range(pilot.first_seed, pilot.first_seed + pilot.seeds)
+    )
+    quick = parse_study(name, scale="quick")
+    assert [contrast.role for contrast in quick.contrasts] == ["primary", "positive-control"]
+    assert quick.seeds >= 5

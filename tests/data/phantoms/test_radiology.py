@@ -13,7 +13,17 @@ from assay.data.phantoms.chest import FACTORS as CHEST
 from assay.data.phantoms.chest import ChestPhantom
 from assay.data.phantoms.nodule import FACTORS as NODULE
 from assay.data.phantoms.nodule import NodulePhantom
-from assay.data.phantoms.radiology import FINDINGS, TASKS, Anatomy, RadiologyPhantom, radiology_factors
+from assay.data.phantoms.radiology import (
+    DIFFUSE,
+    LOCAL,
+    ZONES,
+    Anatomy,
+    Findings,
+    RadiologyPhantom,
+    draw_values,
+    radiology_factors,
+    tasks,
+)
 from assay.testing.data import PhantomConformance, Values
 
 
@@ -21,9 +31,10 @@ class TestRadiology(PhantomConformance):
     sizes = (64, 65)
     wrong_sizes = (0, 63, 257)
     anatomy: Anatomy = "both"
+    findings: Findings = "diffuse"
 
     def make(self) -> RadiologyPhantom:
-        return RadiologyPhantom(anatomy=self.anatomy)
+        return RadiologyPhantom(anatomy=self.anatomy, findings=self.findings)
 
     def may_touch(
         self, phantom: Phantom, factor: str, values: Values, nuisance: np.ndarray, before: Rendered, after: Rendered
@@ -34,6 +45,12 @@ class TestRadiology(PhantomConformance):
 class TestChestAlone(TestRadiology):
     sizes = (64,)
     anatomy = "chest"
+
+
+class TestLocalFindings(TestRadiology):
+    sizes = (64,)
+    anatomy = "chest"
+    findings = "local"
 
 
 class TestCtAlone(TestRadiology):
@@ -53,10 +70,10 @@ def test_its_factors_are_those_of_its_arguments(anatomy: Anatomy, count: int) ->
 
 def test_what_tasks_say_are_factors_and_arguments_of_the_phantoms() -> None:
     known = {"chest": {factor.name for factor in CHEST}, "ct": {factor.name for factor in NODULE}}
-    for task in TASKS["both"]:
+    for task in tasks("both"):
         assert set(task.within) <= known[task.phantom]
         assert not set(task.within) & {"mass", "margin", "sex", "view", "scanner"}
-    for arguments in FINDINGS.values():
+    for arguments in DIFFUSE.values():
         build("phantom", "chest", arguments)  # within the ranges that the chest phantom checks
 
 
@@ -91,7 +108,7 @@ def test_no_mass_no_spicules_and_all_else_varies(monkeypatch: pytest.MonkeyPatch
 def test_classes_are_what_their_names_say(monkeypatch: pytest.MonkeyPatch) -> None:
     for anatomy in ("chest", "ct"):
         seen = Seen(ChestPhantom() if anatomy == "chest" else NodulePhantom(), monkeypatch)
-        for code, task in enumerate(TASKS[anatomy]):
+        for code, task in enumerate(tasks(anatomy)):
             seen.asked.clear()
             RadiologyPhantom(anatomy=anatomy).render({"kind": np.full(6, code)}, np.arange(6), 64, {})
             if anatomy == "chest":
@@ -117,14 +134,40 @@ def test_the_same_class_is_the_same_image_with_other_anatomy_beside_it_or_withou
 
 def test_images_are_those_of_the_chest_phantom() -> None:
     """A clear chest is what the phantom itself draws of the same values; a finding changes it."""
-    kinds = {task.name: code for code, task in enumerate(TASKS["both"])}
+    kinds = {task.name: code for code, task in enumerate(tasks("both"))}
     nuisance = np.arange(8)
     images = {
         finding: RadiologyPhantom()
         .render({"kind": np.full(8, kinds[f"chest-{finding}-middle-slender"])}, nuisance, 64, {})
         .images
-        for finding in FINDINGS
+        for finding in DIFFUSE
     }
     for finding, shown in images.items():
         if finding != "clear":
             assert float((shown - images["clear"]).abs().amax((1, 2, 3)).min()) > 0.05
+
+
+def test_a_local_finding_changes_its_place_and_nothing_else() -> None:
+    """Against the chest without it: a small part of the image, in the named lung and zone."""
+    nuisance, names = np.arange(12), [task.name for task in tasks("chest", "local")]
+    for finding in LOCAL:
+        middles: dict[str, float] = {}
+        for zone in ZONES:
+            code = names.index(f"chest-{finding}-left-{zone}")
+            phantom = RadiologyPhantom(anatomy="chest", findings="local")
+            values = draw_values(ChestPhantom(), tasks("chest", "local"), np.full(12, code), nuisance)
+            shown = phantom.render({"kind": np.full(12, code)}, nuisance, 64, {}).images[:, 0]
+            added = shown - ChestPhantom().render(values, nuisance, 64, {}).images[:, 0]
+            changed = added.abs() > 1e-6
+            assert bool(changed.any((1, 2)).all())
+            assert float(changed.float().mean((1, 2)).max()) < 0.15
+            weight = added.clamp(min=0)
+            rows, columns = torch.arange(64.0)[:, None], torch.arange(64.0)
+            middles[zone] = float((weight * rows).sum() / weight.sum())
+            assert float((weight * columns).sum() / weight.sum()) > 32  # the patient's left is on the right
+        assert middles["upper"] < middles["middle"] < middles["lower"]
+
+
+def test_half_of_the_classes_are_of_each_kind_of_findings() -> None:
+    names = [task.finding for task in tasks("chest", "both")]
+    assert [names.count(finding) for finding in (*DIFFUSE, *LOCAL)] == [3] * 10

@@ -358,8 +358,8 @@ FIELD = 400.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Patients:
-    """All that is drawn of some images, before there are pixels."""
+class Patients:
+    """All that is drawn of some images, before there are pixels. `mass` has a place even where it has no strength."""
 
     seen: PhantomRows
     build: Anatomy
@@ -375,7 +375,7 @@ class _Patients:
     DataTraits(factors=FACTORS),
     summary="frontal chest radiographs, 64 to 512 px, of known sex, age, view and scanner, with a mass or without",
 )
-class ChestPhantom(DrawnPhantom[_Patients]):
+class ChestPhantom(DrawnPhantom[Patients]):
     """Frontal chest radiographs of 400 mm a side, 64 to 512 px, bright where much is absorbed.
 
     grain: standard deviation of the noise in the mediastinum on the computed scanner, in gray levels of 1.
@@ -439,10 +439,10 @@ class ChestPhantom(DrawnPhantom[_Patients]):
         self._bones = bones
         self._texture = texture
 
-    def plan(self, rows: PhantomRows, grid: Grid) -> _Patients:
+    def plan(self, rows: PhantomRows, grid: Grid) -> Patients:
         """Compute build, bones, vessels and mass of each patient."""
         nuisance, build = rows.nuisance, anatomy(rows, rows.nuisance)
-        return _Patients(
+        return Patients(
             rows,
             build,
             bones(rows, build, nuisance, self._bones),
@@ -451,8 +451,15 @@ class ChestPhantom(DrawnPhantom[_Patients]):
             sharp_edge(rows, nuisance, grid),
         )
 
-    def draw(self, plan: _Patients, grid: Grid) -> Rendered:
+    def draw(self, plan: Patients, grid: Grid) -> Rendered:
         """Draw radiographs and masks of the mass."""
+        total, mask = self.attenuation(plan, grid)
+        return Rendered(exposed(total, plan.seen, plan.seen.nuisance, self._grain, grid)[:, None], mask[:, None])
+
+    def attenuation(
+        self, plan: Patients, grid: Grid
+    ) -> tuple[Float[Tensor, "n size size"], Bool[Tensor, "n size size"]]:
+        """Draw the attenuation along the beam, and the mask of the mass."""
         nuisance, at = plan.seen.nuisance, frame(plan.build, plan.blur, grid)
         soft = soft_tissue(plan.build, at)
         marks, speckle = lung_texture(plan.seen, nuisance, self._texture, grid)
@@ -462,4 +469,4 @@ class ChestPhantom(DrawnPhantom[_Patients]):
         marks.add_(tubes.view(total.shape)).mul_((soft.air * 1.25).clamp_(max=1))
         total.add_(marks).add_(skeleton(plan.skeleton, soft.above, speckle, at))
         mask = draw_mass(total, plan.mass, plan.blur, grid)
-        return Rendered(exposed(total, plan.seen, nuisance, self._grain, grid)[:, None], mask[:, None])
+        return total, mask

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -412,8 +412,8 @@ class Spots:
     shown: Bool[np.ndarray, "n k"]
 
 
-def lesions(seen: PhantomRows, shape: Eye, nuisance: Int[np.ndarray, "n"]) -> dict[str, Spots]:
-    """Every fundus's lesions by kind."""
+def lesions(seen: PhantomRows, shape: Eye, nuisance: Int[np.ndarray, "n"], scale: float) -> dict[str, Spots]:
+    """Return every fundus's lesions by kind, their radii times `scale`."""
     counted = numbers(seen, nuisance)
     placed = {
         "microaneurysms": _scattered("microaneurysms", 14, 0.06, 0.02, seen, shape, nuisance),
@@ -427,7 +427,8 @@ def lesions(seen: PhantomRows, shape: Eye, nuisance: Int[np.ndarray, "n"]) -> di
         turn = np.broadcast_to(np.arange(len(x.T)), x.shape)
         if kind == "hemorrhages":
             turn = in_order(grades(seen), nuisance).reshape(x.shape)
-        spots[kind] = _spots(kind, x, y, turn < counted[kind][:, None], seen, shape, nuisance)
+        spot = _spots(kind, x, y, turn < counted[kind][:, None], seen, shape, nuisance)
+        spots[kind] = replace(spot, radius=scale * spot.radius)
     return spots
 
 

@@ -10,18 +10,18 @@ from typing import Annotated, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from torch import Tensor
 
 from assay.core.registry import component
 from assay.core.types import Factor
 from assay.data.dataset import Phantom, Rendered
-from assay.data.phantoms.base import DrawnPhantom, PhantomDesign, PhantomRows, drawn_by_assay
-from assay.data.phantoms.chest import ChestPhantom
-from assay.data.phantoms.drawing import Grid
+from assay.data.phantoms.base import DrawnPhantom, PhantomDesign, PhantomRows, direction, drawn_by_assay
+from assay.data.phantoms.chest import ChestPhantom, Mass, Patients
+from assay.data.phantoms.drawing import Capsules, Grid, draw_capsules
 from assay.data.phantoms.nodule import NodulePhantom
-from assay.data.phantoms.noise import uniforms
+from assay.data.phantoms.noise import spread, uniforms
 
 # The classes of the radiology-like phantom: tasks on chest radiographs and on CT patches.
 #
@@ -29,8 +29,9 @@ from assay.data.phantoms.noise import uniforms
 # Neither are sex, view and scanner among them, which studies tie to a target: they vary freely within every class.
 
 Anatomy = Literal["both", "chest", "ct"]
+Findings = Literal["diffuse", "local", "both"]
 
-FINDINGS: Mapping[str, Mapping[str, float]] = MappingProxyType(
+DIFFUSE: Mapping[str, Mapping[str, float]] = MappingProxyType(
     {
         "clear": {},
         "congested": {"vessels": 2.0},
@@ -40,6 +41,10 @@ FINDINGS: Mapping[str, Mapping[str, float]] = MappingProxyType(
     }
 )
 """Diffuse findings of a chest, as arguments of the chest phantom."""
+LOCAL = ("nodule", "cavity", "band", "line", "calcifications")
+"""Local findings of a chest, drawn at a place in a lung."""
+SIDES = {"right": (0.0, 0.5), "left": (0.5, 1.0)}
+ZONES = {"upper": (0.0, 0.25), "middle": (0.25, 0.625), "lower": (0.625, 1.0)}
 AGES = {"young": (0.0, 0.3), "middle": (0.35, 0.65), "old": (0.7, 1.0)}
 HABITUS = {"slender": (0.0, 0.45), "heavy": (0.55, 1.0)}
 TEXTURES = {"solid": (0.0, 0.5), "part-solid": (0.5, 0.75), "ground-glass": (0.75, 1.0)}
@@ -63,11 +68,21 @@ class Task:
     within: Mapping[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
 
 
-def _chest() -> tuple[Task, ...]:
-    return tuple(
-        Task("chest", f"chest-{finding}-{age}-{habitus}", finding, {"age": AGES[age], "habitus": HABITUS[habitus]})
-        for finding, age, habitus in product(FINDINGS, AGES, HABITUS)
-    )
+def _chest(findings: Findings) -> tuple[Task, ...]:
+    """Thirty classes: those of one kind of findings, or fifteen broader ones of each."""
+    if findings == "diffuse":
+        return tuple(
+            Task("chest", f"chest-{finding}-{age}-{habitus}", finding, {"age": AGES[age], "habitus": HABITUS[habitus]})
+            for finding, age, habitus in product(DIFFUSE, AGES, HABITUS)
+        )
+    if findings == "local":
+        return tuple(
+            Task("chest", f"chest-{finding}-{side}-{zone}", finding, {"side": SIDES[side], "zone": ZONES[zone]})
+            for finding, side, zone in product(LOCAL, SIDES, ZONES)
+        )
+    diffuse = (Task("chest", f"chest-{name}-{age}", name, {"age": AGES[age]}) for name, age in product(DIFFUSE, AGES))
+    local = (Task("chest", f"chest-{name}-{zone}", name, {"zone": ZONES[zone]}) for name, zone in product(LOCAL, ZONES))
+    return (*diffuse, *local)
 
 
 def _ct() -> tuple[Task, ...]:
@@ -85,21 +100,96 @@ def _ct() -> tuple[Task, ...]:
     )
 
 
-TASKS: Mapping[Anatomy, tuple[Task, ...]] = MappingProxyType(
-    {"both": (*_chest(), *_ct()), "chest": _chest(), "ct": _ct()}
-)
-"""The classes by what is shown: thirty of the chest, thirty of CT, or all sixty."""
+def tasks(anatomy: Anatomy, findings: Findings = "diffuse") -> tuple[Task, ...]:
+    """Return the classes by what is shown: thirty of the chest, thirty of CT, or all sixty."""
+    return (*(_chest(findings) if anatomy != "ct" else ()), *(_ct() if anatomy != "chest" else ()))
 
 
-def radiology_factors(anatomy: Anatomy) -> tuple[Factor, ...]:
-    """The phantom's one factor."""
-    levels = tuple(task.name for task in TASKS[anatomy])
+def radiology_factors(anatomy: Anatomy, findings: Findings = "diffuse") -> tuple[Factor, ...]:
+    """Return the phantom's one factor."""
+    levels = tuple(task.name for task in tasks(anatomy, findings))
     high = levels[len(levels) // 2 :]
     return (
         Factor("kind", "categorical", "core", levels=levels, high=high, description="finding, build and age; nodule"),
     )
 
 
+class LocalChest(ChestPhantom):
+    """The chest phantom with one of `LOCAL` where its mass would be.
+
+    Args:
+        finding: nodule, 18 to 28 mm; cavity, a ring of 30 to 48 mm; band, a flat streak of 60 to 100 mm; line, a thin
+            catheter of 110 to 180 mm; or calcifications, six dense dots.
+    """
+
+    def __init__(self, finding: str) -> None:
+        super().__init__()
+        self._finding = finding
+
+    def attenuation(
+        self, plan: Patients, grid: Grid
+    ) -> tuple[Float[Tensor, "n size size"], Bool[Tensor, "n size size"]]:
+        """Add the finding to the attenuation of the chest."""
+        total, mask = super().attenuation(plan, grid)
+        canvas = grid.blank(total.shape[0])
+        draw_capsules(canvas, _SHAPES[self._finding](plan.mass, plan.seen.nuisance), plan.blur, grid)
+        return total.add_(canvas.view(total.shape)), mask
+
+
+def _tubes(
+    x0: np.ndarray,
+    y0: np.ndarray,
+    x1: np.ndarray,
+    y1: np.ndarray,
+    radius: np.ndarray,
+    strength: np.ndarray,
+) -> Capsules:
+    wide, strong = (np.broadcast_to(values, x0.shape) for values in (radius, strength))
+    return Capsules(x0, y0, x1, y1, wide, wide, strong, strong)
+
+
+def _nodule(at: Mass, nuisance: Int[np.ndarray, "n"]) -> Capsules:
+    x, y = at.x[:, None], at.y[:, None]
+    radius, strength = _draw(nuisance, "nodule", (9, 14), (0.5, 0.8))
+    return _tubes(x, y, x, y, radius, strength)
+
+
+def _cavity(at: Mass, nuisance: Int[np.ndarray, "n"]) -> Capsules:
+    ring, wall, strength = _draw(nuisance, "cavity", (15, 24), (4, 6), (0.4, 0.6))
+    cosine, sine = direction(np.arange(13) / 12)
+    x, y = at.x[:, None] + ring * cosine, at.y[:, None] + ring * sine
+    return _tubes(x[:, :-1], y[:, :-1], x[:, 1:], y[:, 1:], wall, strength)
+
+
+def _band(at: Mass, nuisance: Int[np.ndarray, "n"]) -> Capsules:
+    half, turn, radius, strength = _draw(nuisance, "band", (30, 50), (-0.07, 0.07), (5, 8), (0.35, 0.55))
+    return _straight(at, half, turn, radius, strength)
+
+
+def _line(at: Mass, nuisance: Int[np.ndarray, "n"]) -> Capsules:
+    half, turn, radius, strength = _draw(nuisance, "line", (55, 90), (0, 0.5), (2, 3), (1.0, 1.4))
+    return _straight(at, half, turn, radius, strength)
+
+
+def _calcifications(at: Mass, nuisance: Int[np.ndarray, "n"]) -> Capsules:
+    radius, strength = _draw(nuisance, "calcifications", (3.5, 6), (0.8, 1.2))
+    away = spread(nuisance, "radiology-calcifications-away", -16, 16, 12)
+    x, y = at.x[:, None] + away[:, :6], at.y[:, None] + away[:, 6:]
+    return _tubes(x, y, x, y, radius, strength)
+
+
+def _straight(at: Mass, half: np.ndarray, turn: np.ndarray, radius: np.ndarray, strength: np.ndarray) -> Capsules:
+    cosine, sine = direction(turn)
+    x, y = at.x[:, None], at.y[:, None]
+    return _tubes(x - half * cosine, y - half * sine, x + half * cosine, y + half * sine, radius, strength)
+
+
+def _draw(nuisance: Int[np.ndarray, "n"], finding: str, *ranges: tuple[float, float]) -> list[Float[np.ndarray, "n 1"]]:
+    """Draw a number per row from each range."""
+    return [spread(nuisance, f"radiology-{finding}-{k}", low, high) for k, (low, high) in enumerate(ranges)]
+
+
+_SHAPES = {"nodule": _nodule, "cavity": _cavity, "band": _band, "line": _line, "calcifications": _calcifications}
 _HELD = {"mass": 0.0, "margin": 0.0}
 """Factors that studies ask for, as shares of their marginals: no mass, no spicules."""
 
@@ -112,7 +202,9 @@ _HELD = {"mass": 0.0, "margin": 0.0}
 class RadiologyPhantom(DrawnPhantom[PhantomRows]):
     """Chest radiographs without a mass and CT patches with smooth nodules, 64 to 256 px (32 to 256 for CT alone).
 
-    anatomy: `chest` (30 classes: diffuse finding x age x habitus), `ct` (30: texture x vessel x size), or `both`.
+    anatomy: `chest` (30 classes), `ct` (30: texture x vessel x size), or `both`.
+    findings: of the chest, `diffuse` (finding x age x habitus), `local` (finding x side x zone), or `both` (fifteen
+    broader classes of each).
 
     All else about an image follows from its nuisance seed: the other factors of the phantom that draws it too. Masks
     are empty: the classes are of whole images. Less difficulty fades every kind toward the first one of the same seed.
@@ -124,20 +216,24 @@ class RadiologyPhantom(DrawnPhantom[PhantomRows]):
         anatomy: Annotated[
             Anatomy, Field(description="chest radiographs, ct patches, or both: 30, 30 or 60 classes")
         ] = "both",
+        findings: Annotated[
+            Findings, Field(description="of the chest: diffuse changes, local ones at a place, or half of each")
+        ] = "diffuse",
     ) -> None:
-        self._anatomy: Anatomy = anatomy
+        self._tasks = tasks(anatomy, findings)
         self.design = PhantomDesign(
             card=drawn_by_assay(
                 "radiology-like phantom",
                 "chest radiographs without a mass and CT patches with smooth nodules, as classes of a source",
                 "the anatomy is that of the phantoms which studies are made of: only the tasks differ",
-                "findings are diffuse changes of vessels, lung texture and bone: no focal disease but the nodule",
+                "diffuse findings are changes of vessels, lung texture and bone; local ones simple shapes in a lung",
             ),
-            factors=radiology_factors(anatomy),
+            factors=radiology_factors(anatomy, findings),
             sizes=(32 if anatomy == "ct" else 64, 256),
             pixels=2**24,  # the phantoms that draw divide them further
         )
-        self._chests = {name: ChestPhantom(**arguments) for name, arguments in FINDINGS.items()}
+        self._chests = {name: ChestPhantom(**arguments) for name, arguments in DIFFUSE.items()}
+        self._chests |= {name: LocalChest(name) for name in LOCAL}
         self._nodule = NodulePhantom()
 
     def plan(self, rows: PhantomRows, grid: Grid) -> PhantomRows:
@@ -156,27 +252,26 @@ class RadiologyPhantom(DrawnPhantom[PhantomRows]):
     def _images(
         self, kind: Int[np.ndarray, "n"], nuisance: Int[np.ndarray, "n"], grid: Grid
     ) -> Float[Tensor, "n 1 size size"]:
-        tasks = TASKS[self._anatomy]
         images = torch.empty(len(kind), 1, grid.size, grid.size, device=grid.device)
-        drawn_by = np.array([task.finding or task.phantom for task in tasks])[kind]
+        drawn_by = np.array([task.finding or task.phantom for task in self._tasks])[kind]
         for name in np.unique(drawn_by):
             rows = np.flatnonzero(drawn_by == name)
             phantom = self._chests.get(str(name), self._nodule)
-            given = _values(phantom, tasks, kind[rows], nuisance[rows])
+            given = draw_values(phantom, self._tasks, kind[rows], nuisance[rows])
             drawn = phantom.render(given, nuisance[rows], grid.size, {}, grid.device)
             images[torch.as_tensor(rows, device=grid.device)] = drawn.images
         return images
 
 
-def _values(
-    phantom: Phantom, tasks: tuple[Task, ...], kind: Int[np.ndarray, "m"], nuisance: Int[np.ndarray, "m"]
+def draw_values(
+    phantom: Phantom, classes: tuple[Task, ...], kind: Int[np.ndarray, "m"], nuisance: Int[np.ndarray, "m"]
 ) -> dict[str, np.ndarray]:
     """Draw every factor of the phantom by seed: within the class's range, held, or from all of its marginal."""
     given: dict[str, np.ndarray] = {}
     for factor in phantom.factors:
         held = _HELD.get(factor.name)
         whole = (0.0, 1.0) if held is None else (held, held)
-        ends = np.array([task.within.get(factor.name, whole) for task in tasks])[kind]
+        ends = np.array([task.within.get(factor.name, whole) for task in classes])[kind]
         u = uniforms(nuisance, f"radiology-{factor.name}", 1)[:, 0]
         share = ends[:, 0] + (ends[:, 1] - ends[:, 0]) * u
         given[factor.name] = phantom.quantile(factor.name, np.minimum(share, np.nextafter(ends[:, 1], 0.0)).clip(0))
