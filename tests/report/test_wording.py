@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 import string
 from pathlib import Path
@@ -12,7 +13,9 @@ from syrupy.assertion import SnapshotAssertion
 
 import assay
 from assay.core.reasons import NOTHING, Cause, Code, Reason, because, read, stated, together
+from assay.report.sentences.comparisons import primary
 from assay.report.sentences.reasons import WORDS, reason_words
+from assay.stats.findings import Comparison
 
 SOURCE = Path(assay.__file__).parent
 ROOMS = ("stats", "analysis", "report", "training", "execution", "probes", "store", "study", "cli")
@@ -250,3 +253,23 @@ def test_rooms_of_results_hold_no_english() -> None:
 )
 def test_the_search_for_phrases_finds_them(code: str, holds: bool) -> None:
     assert bool(phrases(ast.parse(code))) == holds
+
+
+def test_an_early_decision_names_its_look_and_the_estimate_of_later_seeds() -> None:
+    early = because(Code.DECIDED_EARLY, seeds=10, most=40, differs=1)
+    later = because(Code.LATER_ESTIMATE, value=0.1, low=0.05, high=0.15, seeds=20)
+    assert reason_words(early + later) == (
+        "decided at 10 of at most 40 seeds: an estimate after early stopping is likely too large; with 20 seeds the "
+        "difference is 0.10 [0.05, 0.15]"
+    )
+    equivalent = because(Code.DECIDED_EARLY, seeds=10, most=40, differs=0)
+    assert reason_words(equivalent) == "decided at 10 of at most 40 seeds"
+    row = {
+        "axis": "loss", "a": "supcon", "b": "cross-entropy", "measure": "auroc", "environment": "reversed",
+        "where": "{}", "pooled": "", "margin": 0.05, "decision": "higher", "conclusion": "higher", "value": 0.2,
+        "decision_low": 0.1, "decision_high": 0.3, "decision_level": 0.98, "decision_p": 0.001, "seeds": 10,
+        "least_margin": 0.3, "seeds_needed": math.nan, "patients_needed": math.nan,
+    }  # fmt: skip
+    text = primary(Comparison(row={**row, "reason": str(early)}))
+    assert text.endswith("Decided at 10 of at most 40 seeds: an estimate after early stopping is likely too large.")
+    assert "Decided at" not in primary(Comparison(row={**row, "reason": ""}))
