@@ -199,7 +199,7 @@ def rough(found: Found) -> list[str]:
     each = f" of {folds} folds" if folds > 1 else ""
     return [
         f"a rough plan from {count(found.prepared.spec.seeds, 'seed')}{each}, the test patients and Holm's first step "
-        f"of {count(len(found.power), 'comparison')}, {Assumptions().sentence(folds)} (docs/statistics.md)",
+        f"in each family, {Assumptions().sentence(folds)} (docs/statistics.md)",
         "differences that studies find are mostly smaller: what the run itself could detect stands in its report",
     ]
 
