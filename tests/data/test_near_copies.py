@@ -115,6 +115,23 @@ def test_any_size_and_flat_images(shape: tuple[int, ...], dtype: str) -> None:
     assert near_pairs(np.stack([details(one) for one in made]), np.arange(23)) == []  # flat images are no copies
 
 
+def test_16_bit_images_are_reduced_at_the_range_of_their_set(tmp_path: Path) -> None:
+    """The noise of a nearly flat image is no detail, and a set of 12 bit has the detail of the same images of 8 bit."""
+    rng = np.random.default_rng(0)
+    for seed in range(6):
+        values = np.asarray(scene(seed)).astype(np.uint16) * 16
+        if seed == 5:
+            values = rng.integers(1000, 1020, values.shape).astype(np.uint16)
+        path = tmp_path / "set" / "ab"[seed % 2] / f"{seed}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(values).save(path)
+    load_dataset(DataSpec.model_validate({"classes": str(tmp_path / "set"), "size": 32}), ArrayCache(tmp_path / "c"))
+    (kept,) = (tmp_path / "c").rglob("detail-*.npy")
+    found = np.load(kept).astype(int)
+    assert [np.abs(one).max() > 20 for one in found] == [True] * 5 + [False]
+    assert np.abs(found[0] - details(np.asarray(scene(0)))).max() <= 2
+
+
 def test_images_of_linked_pairs_are_put_together() -> None:
     patients = np.array([5, 7, 9, 7, 11, 13])
     pairs = [Pair(0, 1, 0.9), Pair(3, 2, 0.9)]

@@ -46,6 +46,7 @@ from assay.data.files.masks import (
     refuse_empty,
     told_of,
 )
+from assay.data.files.pictures import Picture
 from assay.data.files.readers import read_picture
 from assay.data.files.skipped import contradiction, labeled_by_masks, refuse_vanished, unequally_lost
 from assay.data.files.table import Problem, Unreadable, left_out, refuse
@@ -373,7 +374,7 @@ def _decoded(
     sources = _sources(listing.images)
     images = decode_images(sources, digests, spec.size, deep, spec.channels, cache,
                            spec.preprocessing, native, framing_of(spec))  # fmt: skip
-    detail = partial(detail_of, sources, digests, cache)
+    detail = partial(detail_of, sources, digests, cache, images.stretch)
     if masks is None or listing.masks is None:
         return Pixels(images, None, native, detail)
     decoded = decoded_masks(listing.masks, masks, native, listing.meaning, spec.size, cache, framing_of(spec))
@@ -496,18 +497,28 @@ def _content(table: FactorTable, images: np.ndarray, masks: np.ndarray | None) -
 
 
 def detail_of(
-    sources: Sequence[Callable[[], np.ndarray | bytes]], digests: Sequence[str], cache: ArrayCache
+    sources: Sequence[Callable[[], np.ndarray | bytes]],
+    digests: Sequence[str],
+    cache: ArrayCache,
+    stretch: Stretch = WHOLE,
 ) -> np.ndarray:
     """Return the local detail of every image as its file has it, int8 [n, g, g]; 0 for a file that cannot be read.
 
     It does not depend on the size at which a study looks, and is kept in the cache.
+
+    Args:
+        sources: Per image, a call that gives the file's bytes or pixels [h, w] or [h, w, 3].
+        digests: Names of their content.
+        cache: The cache of decoded images.
+        stretch: Bits that the values of the set's 16-bit files take.
     """
     side = near_copies.GRID
 
     def one(at: int, out: np.ndarray) -> None:
         try:
             given = sources[at]()
-            out[:] = near_copies.details(given if isinstance(given, np.ndarray) else read_picture(given, side).pixels)
+            picture = Picture(given) if isinstance(given, np.ndarray) else read_picture(given, side)
+            out[:] = near_copies.details(stretch.shown(picture.pixels, picture.used))
         except Unreadable:
             out[:] = 0
 
@@ -515,7 +526,7 @@ def detail_of(
         for at, _ in enumerate(in_threads(lambda at: one(at, array[at]), range(len(array)))):
             cache.notify("looking for near copies", at + 1, len(array))
 
-    name = name_of("detail", digests, near_copies.VERSION)
+    name = name_of("detail", digests, near_copies.VERSION, *stretch)
     return cache.get(name, (len(sources), side, side), np.int8, fill)
 
 
