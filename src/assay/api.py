@@ -89,7 +89,7 @@ def compare(
         positive=positive,
         threshold=threshold,
     )
-    return compare_panels(made.panels, str(against) or next(iter(made.panels)), measure, margin, made.notes)
+    return compare_panels(made.panels, str(against) or next(iter(made.panels)), measure, margin, made.notes, made.seeds)
 
 
 @dataclass(frozen=True)

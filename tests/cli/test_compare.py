@@ -20,6 +20,20 @@ def test_the_command_prints_decisions_and_json(tmp_path: Path, ask: Asking) -> N
     found = json.loads(ask("compare", path, "--by", "loss", "--margin", "0.05", "--json").out)
     assert [row["conclusion"] for row in found["contrasts"]] == ["equivalent", "lower"]
     assert found["notes"] == []
+    assert found["cautions"] == []
     refused = ask("compare", tmp_path / "none.csv", "--by", "loss")
     assert refused.code == 2
     assert "there is no file" in refused.err
+
+
+def test_a_seed_that_failed_is_a_caution(tmp_path: Path, ask: Asking) -> None:
+    rows = rows_of_file()
+    for row in rows:
+        row["seed"] = f"run {row['seed']}"
+        if row["loss"] == "copy" and row["seed"] == "run 3":
+            row["score"] = 1 - row["score"]
+    path = write(tmp_path / "p.csv", rows)
+    (caution,) = json.loads(ask("compare", path, "--by", "loss", "--json").out)["cautions"]
+    assert caution.startswith("1 value of single seeds over 4 robust standard deviations from the other seeds")
+    assert "(copy with seed run 3: auroc is 0." in caution
+    assert ask("compare", path, "--by", "loss").out.splitlines()[-1] == f"caution: {caution}"

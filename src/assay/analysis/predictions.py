@@ -14,10 +14,12 @@ from scipy.special import logit
 from assay.core.errors import DataError, SpecError, unknown_name
 from assay.core.files import is_file
 from assay.core.measures import label_of
+from assay.core.reasons import Reason
 from assay.data.files.table import Table, read_table
 from assay.stats.compare import contrast, decide
 from assay.stats.decisions import rulings
-from assay.stats.estimate import estimate
+from assay.stats.doubts import outlying_seeds
+from assay.stats.estimate import Estimate, estimate
 from assay.stats.measures import COMPUTED
 from assay.stats.panel import Panel
 from assay.stats.pooling import guarded, pooled
@@ -59,11 +61,13 @@ class Predictions:
         panels: Recipe -> its outputs.
         positive: Name of the positive class.
         notes: What was assumed of the file.
+        seeds: Names of the seeds, by their numbers in the panels.
     """
 
     panels: Mapping[str, Panel]
     positive: str
     notes: tuple[str, ...] = ()
+    seeds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ class Compared:
         estimates: A row per recipe: `recipe`, `value`, `low`, `high`, `seeds`, `images`, `patients`, `reason`.
         contrasts: A row per comparison, corrected by Holm over all; see `compare_panels`.
         notes: What was assumed of the data.
+        cautions: Seeds that are far from the others of their recipe.
     """
 
     measure: str
@@ -81,10 +86,16 @@ class Compared:
     estimates: tuple[Row, ...]
     contrasts: tuple[Row, ...]
     notes: tuple[str, ...] = field(default=())
+    cautions: tuple[Reason, ...] = ()
 
 
 def compare_panels(
-    panels: Mapping[str, Panel], against: str, measure: str, margin: float | None = None, notes: Sequence[str] = ()
+    panels: Mapping[str, Panel],
+    against: str,
+    measure: str,
+    margin: float | None = None,
+    notes: Sequence[str] = (),
+    seeds: Sequence[str] = (),
 ) -> Compared:
     """Estimate a measure of every recipe and compare each with a reference, as a study's contrasts are.
 
@@ -97,6 +108,7 @@ def compare_panels(
         measure: A measure of classification, such as `auroc`.
         margin: Largest difference that does not matter, in units of the measure; None tests no equivalence.
         notes: What was assumed of the data.
+        seeds: Names of the seeds, by their numbers in the panels; these numbers if empty.
 
     Returns:
         Contrasts have `a`, `b`, `value` (a - b), `low`, `high` (95%), `p`, `p_holm`, `margin`, `equivalence_p`,
@@ -144,13 +156,28 @@ def compare_panels(
         }
         for name, one, decision, ruling in zip(names, family, decisions, rulings(family, decisions), strict=True)
     ]
+    estimates = {name: estimate(panel, measure) for name, panel in panels.items()}
+    by_seed = [row for name, found in estimates.items() for row in _of_seeds(name, panels[name], found, measure, seeds)]
     return Compared(
-        measure, against, tuple(_estimate(*one, measure) for one in panels.items()), tuple(rows), tuple(notes)
+        measure,
+        against,
+        tuple(_estimate(name, panels[name], found, measure) for name, found in estimates.items()),
+        tuple(rows),
+        tuple(notes),
+        tuple(outlying_seeds(by_seed, rows)),
     )
 
 
-def _estimate(recipe: str, panel: Panel, measure: str) -> Row:
-    found = estimate(panel, measure)
+def _of_seeds(recipe: str, panel: Panel, found: Estimate, measure: str, names: Sequence[str]) -> list[Row]:
+    """Return a row for the value of each seed."""
+    numbers = range(len(found.per_seed)) if panel.seeds is None else panel.seeds.tolist()
+    return [
+        {"recipe": recipe, "measure": measure, "seed": names[number] if names else number, "value": value}
+        for number, value in zip(numbers, found.per_seed.tolist(), strict=True)
+    ]
+
+
+def _estimate(recipe: str, panel: Panel, found: Estimate, measure: str) -> Row:
     return {
         "recipe": recipe,
         "measure": measure,
@@ -283,7 +310,7 @@ def from_arrays(
         panels[name], lost = _panel(here, odds, image, seed, fold, of_image, seed_names, image_names, name, threshold)
         if lost:
             said.append(f"{name}: {lost} predictions are missing, of images that other seeds or recipes have")
-    return Predictions(panels, named, tuple(said))
+    return Predictions(panels, named, tuple(said), tuple(seed_names))
 
 
 def _panel(

@@ -42,10 +42,12 @@ def compare_command(
         SpecError: A name is unknown.
     """
     read = read_predictions(path, columns, positive=positive, threshold=threshold)
-    found = compare_panels(read.panels, against or next(iter(read.panels)), measure, margin, read.notes)
+    reference = against or next(iter(read.panels))
+    found = compare_panels(read.panels, reference, measure, margin, read.notes, read.seeds)
     if json:
         rows = {"estimates": _plain(found.estimates), "contrasts": _plain(found.contrasts)}
-        print(jsonlib.dumps({**rows, "notes": list(found.notes)}, indent=1))
+        cautions = [reason_words(caution) for caution in found.cautions]
+        print(jsonlib.dumps({**rows, "notes": list(found.notes), "cautions": cautions}, indent=1))
         return
     for note in found.notes:
         print(note, file=sys.stderr)
@@ -64,7 +66,7 @@ def lines(found: Compared) -> list[str]:
         value = with_interval(row["value"], row["low"], row["high"])
         counted = f"{row['seeds']} seeds, {row['images']:,} images of {row['patients']:,} patients"
         made.append(f"  {row['recipe']:<{width}}  {value}, {counted}")
-    return made
+    return [*made, *(f"caution: {reason_words(caution)}" for caution in found.cautions)]
 
 
 def _decision(row: Row) -> str:

@@ -371,13 +371,14 @@ def _far_seeds(measure: str, recipes: Sequence[Sequence[Row]]) -> list[_Far] | N
 
 def _outlying(found: Sequence[_Far]) -> Reason:
     worst = max(found, key=lambda one: one.distance)
+    seed = worst.row["seed"]
     return because(
         Code.OUTLYING_SEEDS,
         count=len(found),
         limit=OUTLYING if any(one.robust for one in found) else 0,
         gap=0.0 if all(one.robust for one in found) else FAR_GAP,
         recipe=text_of(worst.row, "recipe"),
-        seed=int(numeric(worst.row, "seed")),
+        seed=seed if isinstance(seed, str) else int(seed),
         measure=text_of(worst.row, "measure"),
         environment=text_of(worst.row, "environment"),
         value=numeric(worst.row, "value"),
