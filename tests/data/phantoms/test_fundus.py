@@ -267,6 +267,19 @@ def test_scars_of_laser_are_no_lesions_and_leave_the_masks() -> None:
     assert bool(((with_scars.images - without.images).abs().amax((1, 2, 3)) > 0.05).all())
 
 
+def test_the_least_radius_enlarges_small_lesions_and_leaves_large_ones() -> None:
+    """A microaneurysm covers the disc of that radius; a hemorrhage that is larger stays as it is."""
+    nuisance = np.arange(40)
+    micro = fixed(40, grade=1, microaneurysms=0)  # one each
+    usual, larger = (FundusPhantom(**CLEAR, smallest=least).render(micro, nuisance, 256, {}) for least in (0, 0.016))
+    area = np.pi * (0.016 * 256) ** 2
+    assert float(larger.masks.sum((1, 2, 3)).float().mean()) == pytest.approx(area, rel=0.1)
+    assert float(usual.masks.sum((1, 2, 3)).float().mean()) < 0.2 * area
+    tufts = fixed(40, grade=4)
+    usual, larger = (FundusPhantom(**CLEAR, smallest=least).render(tufts, nuisance, 128, {}) for least in (0, 0.016))
+    assert torch.equal(usual.images, larger.images)  # tufts are larger than that
+
+
 def test_at_no_difficulty_there_is_no_lesion_and_at_half_it_is_half_seen() -> None:
     phantom, there, seeds = FundusPhantom(), fixed(8, grade=3), np.arange(8)
     without = phantom.render({**there, "grade": np.zeros(8)}, seeds, 64, {})

@@ -213,7 +213,7 @@ class FundusPhantom(DrawnPhantom[Photographs]):
     blur: how far pictures are out of focus, 1 normal, 0 never.
     texture: strength of mottling and of the choroid's vessels, 1 normal, 0 none.
     grain: standard deviation of the camera's noise, in gray levels of 1.
-    lesions: radii of all lesions, 1 usual: larger ones keep the smallest visible on small images.
+    smallest: least radius of a lesion at the usual size, the image's side being 1: minute lesions of small images.
     eyes: how many a study's patient has, 1 or 2; with 2 both were taken by one camera.
 
     The grade is set, and the number of lesions is drawn from the range of that grade, so that `grade_of(counts(...))`
@@ -253,7 +253,9 @@ class FundusPhantom(DrawnPhantom[Photographs]):
         grain: Annotated[
             float, Field(ge=0, le=0.3, description="standard deviation of the camera's noise, of gray 1")
         ] = 0.008,
-        lesions: Annotated[float, Field(ge=0.5, le=3, description="radii of all lesions, 1 usual")] = 1.0,
+        smallest: Annotated[
+            float, Field(ge=0, le=0.03, description="least radius of a lesion at the usual size, the side being 1")
+        ] = 0.0,
         eyes: Annotated[
             Literal[1, 2], Field(description="a patient's photographs: of one eye, or of both, of the same camera")
         ] = 1,
@@ -293,7 +295,7 @@ class FundusPhantom(DrawnPhantom[Photographs]):
         self._blur = blur
         self._texture = texture
         self._grain = grain
-        self._lesions = lesions
+        self._smallest = smallest
 
     def counts(
         self,
@@ -347,7 +349,7 @@ class FundusPhantom(DrawnPhantom[Photographs]):
         nuisance, shape = rows.nuisance, eye(rows, rows.nuisance, self._texture, self._blur)
         arteries, veins = (tree(kind, rows, shape, nuisance) for kind in ("artery", "vein"))
         how = shot(rows, nuisance, self._flaws)
-        return Photographs(shape, arteries, veins, how, lesions(rows, shape, nuisance, self._lesions), nuisance)
+        return Photographs(shape, arteries, veins, how, lesions(rows, shape, nuisance, self._smallest), nuisance)
 
     def draw(self, plan: Photographs, grid: Grid) -> Rendered:
         """Draw photographs and masks of all lesions together."""

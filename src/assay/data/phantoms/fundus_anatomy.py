@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -412,8 +412,8 @@ class Spots:
     shown: Bool[np.ndarray, "n k"]
 
 
-def lesions(seen: PhantomRows, shape: Eye, nuisance: Int[np.ndarray, "n"], scale: float) -> dict[str, Spots]:
-    """Return every fundus's lesions by kind, their radii times `scale`."""
+def lesions(seen: PhantomRows, shape: Eye, nuisance: Int[np.ndarray, "n"], least: float) -> dict[str, Spots]:
+    """Return every fundus's lesions by kind, none with a radius below `least` at the usual size."""
     counted = numbers(seen, nuisance)
     placed = {
         "microaneurysms": _scattered("microaneurysms", 14, 0.06, 0.02, seen, shape, nuisance),
@@ -427,8 +427,7 @@ def lesions(seen: PhantomRows, shape: Eye, nuisance: Int[np.ndarray, "n"], scale
         turn = np.broadcast_to(np.arange(len(x.T)), x.shape)
         if kind == "hemorrhages":
             turn = in_order(grades(seen), nuisance).reshape(x.shape)
-        spot = _spots(kind, x, y, turn < counted[kind][:, None], seen, shape, nuisance)
-        spots[kind] = replace(spot, radius=scale * spot.radius)
+        spots[kind] = _spots(kind, x, y, turn < counted[kind][:, None], least, seen, shape, nuisance)
     return spots
 
 
@@ -442,6 +441,7 @@ def _spots(
     x: np.ndarray,
     y: np.ndarray,
     shown: np.ndarray,
+    least: float,
     seen: PhantomRows,
     shape: Eye,
     nuisance: Int[np.ndarray, "n"],
@@ -453,7 +453,7 @@ def _spots(
 
     smallest, more = _RADII[kind]
     u = draw("radius", 0, 1)
-    radius = (smallest + more * u * u * u) * seen["lesion_size"][:, None]
+    radius = np.maximum(smallest + more * u * u * u, least) * seen["lesion_size"][:, None]
     cosine, sine = direction(draw("axis", 0, 1))
     stretch = draw("stretch", 1.0, 1.0 if kind == "microaneurysms" else 1.25)
     if kind == "hemorrhages":  # flames lie along the nerve fibers, away from the disc
