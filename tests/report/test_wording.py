@@ -207,7 +207,7 @@ def phrases(tree: ast.Module) -> list[tuple[int, str]]:
         match node:
             case ast.Raise() | ast.Assert() | ast.Expr(value=ast.Constant()):
                 apart = [node]
-            case ast.Call() if named(node.func) == "Field" or named(node.func).endswith("Error"):
+            case ast.Call() if named(node.func) in ("Field", "register_measures") or named(node.func).endswith("Error"):
                 apart = [node]
             case ast.ClassDef() | ast.FunctionDef():
                 apart = list(node.decorator_list)
