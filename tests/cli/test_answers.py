@@ -22,9 +22,9 @@ from assay.store.folder import RunFolder, working_in
 from assay.store.schema import TABLES
 from assay.study.finished import Result
 
-COMMANDS = ("run", "preview", "results", "compare", "report", "clean", "show", "list", "doctor")
+COMMANDS = ("run", "preview", "results", "compare", "report", "open", "clean", "show", "list", "doctor")
 SPEC_OPTIONS = {"--set", "--seeds", "--scale", "--json", "--no-own-code"}
-OF_A_RUN = {"--until", "--max-seeds", "--workers", "--device", "--out", "--skip-bad-rows"}
+OF_A_RUN = {"--until", "--max-seeds", "--workers", "--device", "--out", "--skip-bad-rows", "--open"}
 OPTIONS = {
     "run": SPEC_OPTIONS | OF_A_RUN,
     "preview": SPEC_OPTIONS | OF_A_RUN,
@@ -45,6 +45,7 @@ OPTIONS = {
         "--json",
     },
     "report": {"--out", "--json"},
+    "open": {"--out"},
     "clean": {"--yes", "--out", "--json"},
     "show": SPEC_OPTIONS,
     "list": {"--json"},
@@ -210,7 +211,7 @@ def test_clean_lists_what_it_deletes_while_no_run_can_begin(
 
 def test_a_finished_study_runs_nothing_and_says_so(ask: Asking, run_copy: Path, tmp_path: Path) -> None:
     answer = ask("run", write_spec(tmp_path))
-    assert (answer.code, answer.out) == (0, "report: runs/small/report.html\n")
+    assert (answer.code, answer.out.splitlines()[-1]) == (0, "report: runs/small/report.html")
     assert answer.err.splitlines() == [
         "small: 6 trials, 2 recipes, 3 seeds; records in runs/small",
         "every trial and probe is done: nothing to train, comparisons are made anew",
@@ -234,6 +235,8 @@ def test_what_is_new_is_said_before_it_is_trained(ask: Asking, run_copy: Path, t
     assert why["trials"] == 1
     assert "recipe.loss is focal" in why["reason"]
     assert [event["event"] for event in between] == ["started", "done", "started", "done"]
+    assert finished.pop("verdict")
+    assert finished.pop("primary") == []
     assert finished == {"event": "finished", "folder": "runs/small", "trained": 1, "probed": 1, "failed": 0,
                         "unlearned": 0, "stopped": False, "report": "runs/small/report.html"}  # fmt: skip
 
@@ -274,7 +277,7 @@ def test_a_trial_that_fails_ends_with_1_and_the_rest_goes_on(
     recipe = {**SMALL["recipe"], "loss": ["cross-entropy", "broken_loss:Broken"]}
     spec = write_spec(tmp_path, recipe=recipe, seeds=1, contrasts=[])
     answer = ask("run", spec, "--workers", "0")
-    assert (answer.code, answer.out) == (1, "report: runs/small/report.html\n")
+    assert (answer.code, answer.out.splitlines()[-1]) == (1, "report: runs/small/report.html")
     assert "this loss is broken" in answer.err
     assert answer.err.splitlines()[-1] == "1 task failed; the report shows why, and the same command tries again"
     trials = json.loads(ask("results", "small", "--table", "trials", "--json").out)

@@ -115,6 +115,7 @@ Device = Annotated[
 ]
 Out = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where run folders lie.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
 SkipBadRows = Annotated[bool, typer.Option("--skip-bad-rows", help="Leave bad rows out; the report lists them.")]
 
 NoOwnCode = Annotated[bool, typer.Option("--no-own-code", help="Refuse code from outside Assay that a study names.")]
@@ -159,6 +160,7 @@ def _on_a_study(act: Callable[[Request], None]) -> Callable[..., None]:
         out: Out = RUNS,
         skip_bad_rows: SkipBadRows = False,
         no_own_code: NoOwnCode = False,
+        open_: Open = False,
         json: Json = False,
     ) -> None:
         from assay.cli.run import Request
@@ -166,7 +168,7 @@ def _on_a_study(act: Callable[[Request], None]) -> Callable[..., None]:
         from assay.spec.parse import locate_errors
 
         looks = _looks(until, max_seeds, seeds)
-        asked = Request(spec, tuple(set_ or ()), seeds, looks, scale, workers, device, out, skip_bad_rows, json)
+        asked = Request(spec, tuple(set_ or ()), seeds, looks, scale, workers, device, out, skip_bad_rows, json, open_)
         with own_code_refused(no_own_code), locate_errors(asked.source, asked.sets, asked.scale):
             act(asked)
 
@@ -272,6 +274,14 @@ def report(run: Run, out: Out = RUNS, json: Json = False) -> None:
     from assay.cli.results import report_command
 
     report_command(run, out, json)
+
+
+@app.command("open", epilog="Example: assay open nodule-loss")
+def open_(run: Run, out: Out = RUNS) -> None:
+    """Open the page of a run in the browser. Over SSH, print its path and the command that copies it."""
+    from assay.cli.results import open_command
+
+    open_command(run, out)
 
 
 @app.command(epilog="Example: assay clean nodule-loss --yes")

@@ -12,6 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from assay.cli.results import open_page
 from assay.cli.run import Request
 from assay.core.errors import foremost, others
 from assay.report.images import FIGURES, MEANING
@@ -138,10 +139,12 @@ def preview_command(asked: Request) -> None:
         page = write_preview(found)
     if asked.json:
         print(jsonlib.dumps(_facts(found, page), indent=1))
-        return
-    print("\n".join(text_lines(found)))
-    print(f"pictures: {folder} ({len(preview.pictures)} files)")
-    print(f"preview: {page}")
+    else:
+        print("\n".join(text_lines(found)))
+        print(f"pictures: {folder} ({len(preview.pictures)} files)")
+        print(f"preview: {page}")
+    if asked.open:
+        open_page(page)
 
 
 def text_lines(found: Found) -> list[str]:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import csv as csvlib
 import json as jsonlib
 import math
+import os
+import shlex
 import sys
+import webbrowser
 from contextlib import nullcontext
+from getpass import getuser
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,7 @@ from assay.store.schema import FINDINGS, Table
 MOST_FOLDED = 2_000
 """Rows that are folded to the width of a terminal; of longer tables each row is a line."""
 
+PAGE = "report.html"
 SENTENCE = "sentence"
 """What a finding is in words: printed, and in its JSON."""
 
@@ -85,6 +90,32 @@ def report_command(run: str, out: Path, json: bool) -> None:
 
     page = rebuild(folder)
     print(jsonlib.dumps({"report": str(page)}) if json else page)
+
+
+def open_command(run: str, out: Path) -> None:
+    """Open the page of a run.
+
+    Raises:
+        StoreError: There is no such run, or it has no page.
+    """
+    page = find_run(run, out) / PAGE
+    if not is_file(page):
+        raise StoreError(f"{page} does not exist: `assay report {shlex.quote(run)}` writes it from the records")
+    print(page, flush=True)
+    open_page(page)
+
+
+def open_page(page: Path) -> None:
+    """Open a page in the browser; over SSH, or without a screen, say on standard error how to copy it."""
+    page = page.absolute()
+    client = os.environ.get("SSH_CONNECTION", "").split()
+    if len(client) == 4:  # addresses and ports of the client and of this machine
+        target = f"{getuser()}@{f'[{client[2]}]' if ':' in client[2] else client[2]}:{page}"
+        print(f"on your own machine: scp {shlex.quote(target)} .", file=sys.stderr)
+        return
+    screen = sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if not screen or not webbrowser.open(page.as_uri()):
+        print(f"no browser here: copy {page}, which needs no other file", file=sys.stderr)
 
 
 def clean_command(run: str, yes: bool, out: Path, json: bool) -> None:

@@ -40,6 +40,7 @@ class Request:
     out: Path
     skip_bad_rows: bool
     json: bool
+    open: bool
 
     def settled(self, compare: bool = True) -> Settled:
         """Check the study and its run folder before anything slow is imported or read.
@@ -81,7 +82,7 @@ def run_command(asked: Request) -> None:
 
     settled = asked.settled(compare=False)
     if (found := unchanged(settled.root, settled.spec, asked.skip_bad_rows)) is not None:
-        _tell_unchanged(found, settled, asked.json)
+        _tell_unchanged(found, settled, asked)
         return
     settled = asked.settled()
 
@@ -111,17 +112,26 @@ def run_command(asked: Request) -> None:
         print(jsonlib.dumps(_finished(result)), flush=True)
     else:
         _tell(result)
+    _open_page(asked, result)
     raise typer.Exit(130 if result.stopped else 1 if result.failed else 0)
 
 
-def _tell_unchanged(found: Finished, settled: Settled, json: bool) -> None:
-    if json:
+def _tell_unchanged(found: Finished, settled: Settled, asked: Request) -> None:
+    if asked.json:
         print(jsonlib.dumps(_finished(found.result)), flush=True)
-        return
-    trials = count(found.trials, "trial")
-    print(f"{settled.spec.name}: {trials} done before, and nothing has changed since", file=sys.stderr)
-    print(f"`assay doctor {settled.root}` checks the contents of the records", file=sys.stderr, flush=True)
-    _tell(found.result)
+    else:
+        trials = count(found.trials, "trial")
+        print(f"{settled.spec.name}: {trials} done before, and nothing has changed since", file=sys.stderr)
+        print(f"`assay doctor {settled.root}` checks the contents of the records", file=sys.stderr, flush=True)
+        _tell(found.result)
+    _open_page(asked, found.result)
+
+
+def _open_page(asked: Request, result: Result) -> None:
+    if asked.open and result.page:
+        from assay.cli.results import open_page
+
+        open_page(result.page)
 
 
 def plan_lines(prepared: Prepared, workers: int) -> list[str]:
@@ -181,6 +191,7 @@ def _planned(prepared: Prepared, workers: int) -> dict[str, object]:
 
 
 def _finished(result: Result) -> dict[str, object]:
+    said, lines = _answer(result)
     return {
         "event": "finished",
         "folder": str(result.folder),
@@ -189,8 +200,24 @@ def _finished(result: Result) -> dict[str, object]:
         "failed": result.failed,
         "unlearned": result.unlearned,
         "stopped": result.stopped,
+        "verdict": said,
+        "primary": lines,
         "report": str(result.page) if result.page else None,
     }
+
+
+def _answer(result: Result) -> tuple[str, list[str]]:
+    """Return the verdict and a line per primary comparison; empty of a run without a page."""
+    if result.page is None:
+        return "", []
+
+    from assay.report.sentences.comparisons import primary_line
+    from assay.report.sentences.findings import primary_rows, verdict
+    from assay.stats.findings import from_row
+    from assay.store.folder import RunFolder
+
+    findings = list(map(from_row, RunFolder(result.folder).table("findings")))
+    return verdict(findings), list(map(primary_line, primary_rows(findings)))
 
 
 def _tell(result: Result) -> None:
@@ -208,4 +235,6 @@ def _tell(result: Result) -> None:
             f"{count(result.failed, 'task')} failed; the report shows why, and the same command tries again",
             file=sys.stderr,
         )
-    print(f"report: {result.page}", flush=True)
+    said, lines = _answer(result)
+    for line in [*([said] if said else []), *(f"  {line}" for line in lines), f"report: {result.page}"]:
+        print(line, flush=True)

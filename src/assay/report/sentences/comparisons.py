@@ -94,7 +94,18 @@ WAYS: Mapping[str, tuple[str, bool]] = {
 
 def primary(found: Comparison) -> str:
     """Return the decision on a primary comparison, the interval and p that decided, and what would settle it."""
-    row, (a, b) = found.row, _sides(found.row)
+    row = found.row
+    return f"Primary comparison. {decided(row)}: {_deciding(row)}.{_settling(row)}{_looked(row)}"
+
+
+def primary_line(row: Row) -> str:
+    """Return the decision on a primary comparison with its difference, interval and p: one line of a terminal."""
+    return f"{decided(row)}: {_deciding(row)}"
+
+
+def decided(row: Row) -> str:
+    """Return the decision on a primary comparison without numbers but a margin, and without a stop."""
+    a, b = _sides(row)
     means = [
         f"{axis} {listed(list(values))}" for axis, values in mapping(row.get("pooled")).items() if axis != row["axis"]
     ]
@@ -109,7 +120,7 @@ def primary(found: Comparison) -> str:
     }
     shown_way = f"{a} has a {way} {what} than {b}" + (f", but by less than {margin}" if small else "")
     verdict = verdicts.get(decision, shown_way)
-    return f"Primary comparison. {place(row)}, {verdict}: {_deciding(row)}.{_settling(row)}{_looked(row)}"
+    return f"{place(row)}, {verdict}"
 
 
 def _looked(row: Row) -> str:

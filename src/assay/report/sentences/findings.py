@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from assay.core.reasons import Code, Reason
 from assay.report.sentences import comparisons, one_model, performance, reliance
 from assay.report.sentences.cautions import sizes as detectable
@@ -22,7 +24,10 @@ from assay.stats.findings import (
     WorstGroup,
 )
 from assay.stats.format import listed
+from assay.stats.rows import Row
 
+LEADING = (Kind.DECISIONS, Kind.FAMILY, Kind.CONTRAST)
+"""Kinds of findings that can be the verdict, before any other of the answer."""
 LIMIT = "What this does not show: "
 """How every limit begins."""
 
@@ -56,6 +61,21 @@ def sentence(one: Finding) -> str:
             return one_model.of_model(one, found)
         case None:
             return f"{LIMIT}{limit(one)}." if one.kind == Kind.LIMIT else _caution(one)
+
+
+def verdict(findings: Sequence[Finding]) -> str:
+    """Return the one sentence that answers a study: its primary comparison, the tally of several, or what leads."""
+    rows = primary_rows(findings)
+    if len(rows) == 1:
+        return f"{comparisons.decided(rows[0])}."
+    answer = [one for one in findings if one.part == "answer" and one.kind not in (Kind.PRIMARY, Kind.CONTROL)]
+    first = min(answer, key=lambda one: LEADING.index(one.kind) if one.kind in LEADING else len(LEADING), default=None)
+    return "" if first is None else sentence(first)
+
+
+def primary_rows(findings: Sequence[Finding]) -> list[Row]:
+    """Return the rows of the primary comparisons, in their order."""
+    return [one.details.row for one in findings if one.kind == Kind.PRIMARY and isinstance(one.details, Comparison)]
 
 
 def limit(one: Finding) -> str:

@@ -1,0 +1,124 @@
+"""A run ends with its answer, and its page can be opened from the terminal."""
+
+from __future__ import annotations
+
+import json
+import math
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from tests.cli.asking import Asking
+
+from assay.core.reasons import Code, because
+from assay.stats.findings import Comparison, Decisions, Finding, Kind, Tally, to_row
+from assay.store.folder import STUDY, RunFolder
+from assay.store.schema import FINDINGS
+from assay.study.finished import Finished, Result
+
+
+def primary(environment: str, decision: str, value: float) -> Finding:
+    """A primary comparison that was tested."""
+    row = {
+        "id": f"c-{environment}", "axis": "loss", "a": "supcon", "b": "cross-entropy", "at": "equal-budget",
+        "measure": "auroc", "environment": environment, "factor": "", "layer": "", "where": "{}", "pooled": "",
+        "margin": 0.05, "decision": decision, "conclusion": decision, "value": value, "seeds": 10,
+        "decision_low": value - 0.03, "decision_high": value + 0.03, "decision_level": 0.975, "decision_p": 0.012,
+        "least_margin": 0.07, "seeds_needed": math.nan, "patients_needed": math.nan, "exhausted": "", "reason": "",
+    }  # fmt: skip
+    return Finding(Kind.PRIMARY, "answer", f"primary:{environment}", details=Comparison(row))
+
+
+LOWER, OPEN = primary("reversed", "lower", -0.04), primary("same", "inconclusive", 0.01)
+TALLY = Finding(Kind.DECISIONS, "answer", "decisions", details=Decisions((Tally("primary", 2, 1, 0, 0),), 0, 0))
+UNCOMPARED = Finding(Kind.UNCOMPARED, "answer", "uncompared", reason=because(Code.NO_CONTRAST))
+VERDICTS = {
+    "several": ([LOWER, OPEN, TALLY], "1 of 2 primary comparisons decided (1 different, 1 inconclusive)."),
+    "one": ([LOWER, TALLY], "At equal budget, supcon has a lower AUROC in reversed than cross-entropy."),
+    "none": ([UNCOMPARED], "No comparison was pre-specified, so no difference is claimed."),
+}
+
+
+@pytest.fixture
+def browser(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The pages that were opened, on a machine with a screen."""
+    opened: list[str] = []
+    monkeypatch.delenv("SSH_CONNECTION", raising=False)
+    monkeypatch.setenv("DISPLAY", ":0")
+
+    def shown(url: str) -> bool:
+        opened.append(url)
+        return True
+
+    monkeypatch.setattr(webbrowser, "open", shown)
+    return opened
+
+
+def finish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, findings: Sequence[Finding]) -> Path:
+    """Make the folder of a finished run that nothing has changed since, in the working folder; return its page."""
+    monkeypatch.chdir(tmp_path)
+    root = Path("runs/small")
+    folder = RunFolder(root)
+    folder.write_table(FINDINGS.name, FINDINGS.names, [to_row(one) for one in findings])
+    (root / STUDY).write_text("{}")
+    page = root / "report.html"
+    page.write_text("<!doctype html>")
+    result = Result(root, trained=0, probed=0, failed=0, unlearned=0, stopped=False, page=page)
+    monkeypatch.setattr("assay.study.finished.unchanged", lambda *_: Finished(6, result))
+    return page.absolute()
+
+
+@pytest.mark.parametrize(("findings", "opening"), VERDICTS.values(), ids=VERDICTS)
+def test_a_run_ends_with_the_verdict_the_primary_comparisons_and_the_page(
+    findings: list[Finding],
+    opening: str,
+    ask: Asking,
+    tmp_path: Path,
+    browser: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = finish(tmp_path, monkeypatch, findings)
+    verdict, *lines, page = ask("run", "nodule-loss", "--open").out.splitlines()
+    assert (verdict, page) == (opening, "report: runs/small/report.html")
+    assert (
+        lines
+        == [
+            "  At equal budget, supcon has a lower AUROC in reversed than cross-entropy: "
+            "difference -0.04 [-0.07, -0.01] (97.5% interval), p = 0.01 after correction, 10 seeds",
+            "  At equal budget, AUROC in same of supcon against cross-entropy is inconclusive: "
+            "difference 0.01 [-0.02, 0.04] (97.5% interval), p = 0.01 after correction, 10 seeds",
+        ][: sum(one.kind == Kind.PRIMARY for one in findings)]
+    )
+    assert browser == [path.as_uri()]
+    finished = json.loads(ask("run", "nodule-loss", "--json").out.splitlines()[-1])
+    assert (finished["verdict"], finished["primary"]) == (verdict, [line.strip() for line in lines])
+    assert len(browser) == 1
+
+
+def test_a_page_opens_in_the_browser_and_over_ssh_is_copied(
+    ask: Asking, tmp_path: Path, browser: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = finish(tmp_path, monkeypatch, [UNCOMPARED])
+    assert ask("open", "small").out == "runs/small/report.html\n"
+    assert browser == [page.as_uri()]
+    monkeypatch.setenv("SSH_CONNECTION", "10.0.0.2 51234 10.0.0.1 22")
+    monkeypatch.setenv("LOGNAME", "ana")
+    answer = ask("open", "small")
+    assert (answer.out, answer.err) == ("runs/small/report.html\n", f"on your own machine: scp ana@10.0.0.1:{page} .\n")
+    assert len(browser) == 1
+
+
+def test_without_a_screen_or_a_page_the_next_step_is_named(
+    ask: Asking, tmp_path: Path, browser: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = finish(tmp_path, monkeypatch, [UNCOMPARED])
+    monkeypatch.setattr("sys.platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    assert ask("open", "small").err == f"no browser here: copy {page}, which needs no other file\n"
+    assert browser == []
+    page.unlink()
+    answer = ask("open", "small")
+    assert (answer.code, answer.out) == (2, "")
+    assert "`assay report small` writes it" in answer.err
