@@ -46,7 +46,11 @@ def _few(study: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield from _few_of(source["data"], f"sources.{name}.data")
     train = study["environments"]["train"]
     if "rows" in train:
-        yield "environments.train.rows", _spread(train["rows"], 48)
+        rows = _spread(train["rows"], 48)
+        yield "environments.train.rows", rows
+        if isinstance(rows, list):
+            named = dict(zip(train["rows"], rows, strict=True))
+            yield from ((part, _at_rows(study[part], named)) for part in ("grid", "contrasts") if part in study)
     if "fraction" in train and "phantom" in study["data"]:
         yield "environments.train.fraction", _spread(train["fraction"], 1.0)
 
@@ -55,6 +59,18 @@ def _spread(asked: object, most: float) -> object:
     """As many values as were asked for, up to `most`."""
     values = np.linspace(most / 2, most, len(asked)) if isinstance(asked, Sequence) else None
     return most if values is None else [type(most)(value) for value in values]
+
+
+def _at_rows(part: Any, named: Mapping[Any, Any]) -> Any:
+    """A part of a study with other numbers on the axis of rows."""
+    if isinstance(part, Mapping):
+        own = {"rows", *(("against", "levels") if part.get("axis") == "rows" else ())}
+        return {key: _renamed(value, named) if key in own else _at_rows(value, named) for key, value in part.items()}
+    return [_at_rows(item, named) for item in part] if isinstance(part, list) else part
+
+
+def _renamed(value: Any, named: Mapping[Any, Any]) -> Any:
+    return [named[item] for item in value] if isinstance(value, list) else named[value]
 
 
 def _few_of(data: Mapping[str, Any], key: str) -> Iterator[tuple[str, Any]]:
