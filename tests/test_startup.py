@@ -31,7 +31,8 @@ def imports_of(*arguments: str) -> tuple[int, set[str], str]:
     ("arguments", "says"),
     [
         (["--help"], "assay run nodule-loss"),
-        (["list"], "cross-entropy"),
+        (["list"], "assay list losses"),
+        (["list", "losses"], "cross-entropy"),
         (["show", "nodule-loss"], "name: nodule-loss"),
         (["show", "nodule-loss", "--json"], '"name": "nodule-loss"'),
     ],

@@ -28,7 +28,7 @@ OF_A_RUN = {"--until", "--max-seeds", "--workers", "--device", "--out", "--skip-
 OPTIONS = {
     "run": SPEC_OPTIONS | OF_A_RUN,
     "preview": SPEC_OPTIONS | OF_A_RUN,
-    "results": {"--table", "--out", "--json", "--csv"},
+    "results": {"--table", "--out", "--json", "--csv", "--markdown", "--columns", "--rows"},
     "compare": {
         "--by",
         "--against",
@@ -49,7 +49,7 @@ OPTIONS = {
     "clean": {"--yes", "--out", "--json"},
     "show": SPEC_OPTIONS,
     "list": {"--json"},
-    "doctor": {"--out", "--json"},
+    "doctor": {"--out", "--dev", "--json"},
 }
 
 

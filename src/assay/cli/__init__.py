@@ -213,11 +213,16 @@ def results(
     out: Out = RUNS,
     json: Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a table of Markdown.")] = False,
+    columns: Annotated[str, typer.Option("--columns", metavar="A,B", help="Print these columns only.")] = "",
+    rows: Annotated[
+        list[str] | None, typer.Option("--rows", metavar="A=B", help="Print rows with this value only; repeatable.")
+    ] = None,
 ) -> None:
-    """Print a table of a finished study, or of a model probed by itself."""
-    from assay.cli.results import results_command
+    """Print a table of a finished study, or of a model probed by itself. `assay list tables` describes the tables."""
+    from assay.cli.results import Form, results_command
 
-    results_command(run, table, out, json, csv)
+    results_command(run, table, out, Form(json, csv, markdown, columns, tuple(rows or ())))
 
 
 @app.command(epilog="Example: assay compare predictions.csv --by loss --against cross-entropy --margin 0.05")
@@ -314,12 +319,15 @@ def show(
         show_command(name, set_ or [], seeds, scale, json)
 
 
-@app.command("list", epilog="Example: assay list loss")
+@app.command("list", epilog="Example: assay list losses")
 def list_(
     kind: Annotated[str | None, typer.Argument(help="study, loss, probe, measure, ...", metavar="KIND")] = None,
     json: Json = False,
 ) -> None:
-    """List everything a spec can name, by kind."""
+    """List what a spec can name of one kind; without KIND, the kinds with their counts.
+
+    A study is listed with the images and weights that it needs.
+    """
     from assay.cli.inspect import list_command
 
     list_command(kind, json)
@@ -331,6 +339,7 @@ def doctor(
         str | None, typer.Argument(help="Check the files of this run folder, or study under --out.", metavar="RUN")
     ] = None,
     out: Out = RUNS,
+    dev: Annotated[bool, typer.Option("--dev", help="Check what the tests of Assay need, too.")] = False,
     json: Json = False,
 ) -> None:
     """Check the installation; with RUN, list the damaged files of a run and of the cache.
@@ -340,7 +349,7 @@ def doctor(
     from assay.cli.inspect import check_command, doctor_command
 
     if run is None:
-        doctor_command(out, json)
+        doctor_command(out, json, dev)
     else:
         check_command(run, out, json)
 

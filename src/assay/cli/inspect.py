@@ -5,8 +5,10 @@ from __future__ import annotations
 import json as jsonlib
 import os
 import platform
+import re
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -22,6 +24,7 @@ from assay.core.measures import COMPARED, better
 from assay.core.registry import entries
 from assay.core.traits import KINDS
 from assay.spec.load import builtin_studies, study_yaml
+from assay.store.schema import MODEL_TABLES, TABLES
 
 # `assay show` and `assay list`: what there is, without importing what it needs.
 
@@ -49,26 +52,49 @@ def show_command(name: str, sets: Sequence[str], seeds: int | None, scale: str |
 
 
 def list_command(kind: str | None, json: bool) -> None:
-    """Print built-in studies, registered components and measures, one line each."""
-    kinds = ("study", *KINDS, "measure")
-    if kind is not None and kind not in kinds:
-        raise SpecError(unknown_of_few("kind", kind, kinds))
-    chosen = [row for row in _everything() if kind in (None, row[0])]
+    """Print one kind, a line each: built-in studies, registered components or measures; without a kind, count them."""
+    kinds = ("study", *KINDS, "measure", "table")
+    wanted = {plural(one): one for one in kinds}.get(kind, kind) if kind else None
+    if wanted is not None and wanted not in kinds:
+        raise SpecError(unknown_of_few("kind", wanted, kinds))
+    chosen = [row for row in _everything() if wanted in (None, row[0])]
     if json:
         print(jsonlib.dumps([dict(zip(("kind", "name", "summary"), row, strict=True)) for row in chosen], indent=1))
         return
+    if wanted is None:
+        counts = Counter(of for of, _, _ in chosen)
+        width = max(map(len, kinds))
+        print("\n".join(f"  {one:<{width}}  {counts[one]:>3}" for one in kinds))
+        print("`assay list KIND` prints those of a kind, such as `assay list losses`")
+        return
     width = max(len(name) for _, name, _ in chosen)
-    for heading in dict.fromkeys(of for of, _, _ in chosen):
-        if kind is None:
-            print(heading)
-        for of, name, summary in chosen:
-            if of == heading:
-                print(f"  {name:<{width}}  {summary}")
+    print("\n".join(f"  {name:<{width}}  {summary}" for _, name, summary in chosen))
+
+
+def plural(kind: str) -> str:
+    """Return `losses`, `studies`, `probes`."""
+    return f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}es" if kind.endswith("s") else f"{kind}s"
+
+
+ASSET = re.compile(r"\$\{ASSAY_ASSETS\}/(weights/)?([\w.-]+)")
+"""A file or folder of ASSAY_ASSETS in a study file: weights, or images."""
+
+
+def needs_of(text: str) -> str:
+    """Return `needs images chest-xray, weights ResNet50.pt` of a study file; empty of one that needs none."""
+    named = dict.fromkeys(("weights" if weights else "images", name) for weights, name in ASSET.findall(text))
+    kinds = {kind: [name for of, name in named if of == kind] for kind in ("images", "weights")}
+    listed = [f"{kind} {', '.join(names)}" for kind, names in kinds.items() if names]
+    return f"needs {'; '.join(listed)}" if listed else ""
 
 
 def _everything() -> Iterator[tuple[str, str, str]]:
     """(kind, name, one line) of all that a spec can name."""
-    yield from (("study", name, summary) for name, summary in builtin_studies().items())
+    for name, summary in builtin_studies().items():
+        needed = needs_of(study_yaml(name))
+        yield "study", name, f"{summary} ({needed})" if needed else summary
+    for table in {**TABLES, **MODEL_TABLES}.values():
+        yield "table", table.name, f"a row for every {table.row}"
     for entry in entries():
         label = entry.traits.label if entry.traits else ""
         yield entry.kind, entry.name, f"{entry.summary} ({label})" if label else entry.summary
@@ -94,9 +120,16 @@ class Finding:
     remedy: str = ""
 
 
-def doctor_command(out: Path, json: bool) -> None:
-    """Print the findings; the exit code is 1 when something that Assay needs is missing."""
-    _tell([*_python(), *_torch(), *_disk(out), *_cache(), *_assets(), *_weights(), *_extras()], json)
+def doctor_command(out: Path, json: bool, dev: bool) -> None:
+    """Print the findings; the exit code is 1 when something that Assay needs is missing.
+
+    Args:
+        out: Folder of runs.
+        json: Print JSON.
+        dev: Check what only the tests of Assay need, too.
+    """
+    found = [*_python(), *_torch(), *_disk(out), *_cache(), *_assets(), *_weights()]
+    _tell([*found, *(_browser() if dev else ())], json)
 
 
 def check_command(run: str, out: Path, json: bool) -> None:
@@ -213,12 +246,12 @@ def _weights() -> Iterator[Finding]:
         yield Finding("warn", "weights missing", "; ".join(names), remedy)
 
 
-def _extras() -> Iterator[Finding]:
+def _browser() -> Iterator[Finding]:
     browser = next((name for name in ("chromium", "chromium-browser", "google-chrome") if shutil.which(name)), None)
     has_playwright = find_spec("playwright") is not None
     found = f"{browser or 'no Chromium'}, playwright {_installed('playwright') if has_playwright else 'not installed'}"
     whole = browser is not None and has_playwright
-    remedy = "" if whole else "for developers: apt install chromium; tools/environment dev"
+    remedy = "" if whole else "apt install chromium; tools/environment dev"
     yield Finding("ok" if whole else "warn", "page tests", found, remedy)
 
 

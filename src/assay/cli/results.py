@@ -9,12 +9,14 @@ import os
 import shlex
 import sys
 import webbrowser
+from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from getpass import getuser
 from pathlib import Path
 from typing import Any
 
-from assay.core.errors import StoreError, nearest
+from assay.core.errors import StoreError, nearest, unknown_of_few
 from assay.core.files import is_file, is_folder
 from assay.store.files import Row
 from assay.store.folder import EARLIER, REQUEST, STUDY, RunFolder, remove_unit, working_in
@@ -50,36 +52,79 @@ def find_run(run: str, out: Path) -> Path:
     raise StoreError(f"{what}: {hint}")
 
 
-def results_command(run: str, table: str, out: Path, json: bool, csv: bool) -> None:
-    """Print a table for reading, as JSON, or as CSV.
+@dataclass(frozen=True)
+class Form:
+    """How a table is printed: for reading, or in one of three formats, and which part of it.
+
+    columns: names, comma-separated; empty for all. rows: `column=value`, each of which a row must have.
+    """
+
+    json: bool = False
+    csv: bool = False
+    markdown: bool = False
+    columns: str = ""
+    rows: tuple[str, ...] = ()
+
+
+def results_command(run: str, table: str, out: Path, form: Form) -> None:
+    """Print a table, or a part of it.
 
     Args:
         run: Run folder, or a name under `out`.
         table: Name of the table; empty for the first of the run's, such as `contrasts` of a study.
         out: Where run folders are.
-        json: Print JSON.
-        csv: Print CSV.
+        form: The format and the part.
 
     Raises:
-        StoreError: There is no such run or table.
+        StoreError: There is no such run, table or column.
     """
-    if json and csv:
-        raise StoreError("--json and --csv: choose one of them")
+    if form.json + form.csv + form.markdown > 1:
+        raise StoreError("--json, --csv and --markdown: choose one of them")
     folder = RunFolder(find_run(run, out))
     table = table or next(iter(folder.tables))
-    rows = folder.table(table)
+    stored = folder.table(table)
     described = folder.tables[table]
+    every = [*described.names, *([SENTENCE] if table == FINDINGS.name and not form.csv else [])]
+    columns = [_column(name.strip(), every) for name in form.columns.split(",")] if form.columns else []
+    wanted = [_condition(text, every) for text in form.rows]
+    whole = ({**row, **({} if form.csv else _said(row, table))} for row in stored)
+    rows = [row for row in whole if all(_is(row[name], value) for name, value in wanted)]
     if not folder.tables_are_current():
         print(f"{folder.root}: {EARLIER}", file=sys.stderr)
-    if json:
-        print(jsonlib.dumps([{**_plain(row), **_said(row, table)} for row in rows], indent=1))
-    elif csv:
-        names = list(rows[0]) if rows else list(described.shown)
+    if form.json:
+        print(jsonlib.dumps([_part(_plain(row), columns) for row in rows], indent=1))
+    elif form.csv:
+        names = columns or (list(rows[0]) if rows else list(described.shown))
         writer = csvlib.DictWriter(sys.stdout, names)
         writer.writeheader()
-        writer.writerows({key: _harmless(value) for key, value in _plain(row).items()} for row in rows)
+        writer.writerows(_part({key: _harmless(value) for key, value in _plain(row).items()}, names) for row in rows)
     else:
-        _print_table([{**row, **_said(row, table)} for row in rows], described)
+        _print_table(rows, described, columns, form.markdown)
+
+
+def _column(name: str, known: Sequence[str]) -> str:
+    if name not in known:
+        raise StoreError(unknown_of_few("column", name, known))
+    return name
+
+
+def _condition(text: str, known: Sequence[str]) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise StoreError(f"--rows {text}: expected a column, `=` and a value, such as --rows environment=reversed")
+    return _column(name.strip(), known), value.strip()
+
+
+def _is(value: Any, wanted: str) -> bool:
+    """Return whether a cell has the value, as printed in full or as a number."""
+    try:
+        return str(value) == wanted or (not isinstance(value, str) and float(value) == float(wanted))
+    except ValueError:
+        return False
+
+
+def _part(row: Row, columns: Sequence[str]) -> Row:
+    return {name: row[name] for name in columns or row}
 
 
 def report_command(run: str, out: Path, json: bool) -> None:
@@ -138,21 +183,31 @@ def clean_command(run: str, yes: bool, out: Path, json: bool) -> None:
     print(f"{len(paths)} units, {size / 1e6:.1f} MB: {verb}" if paths else "everything here is named by the spec")
 
 
-def _print_table(rows: list[Row], described: Table) -> None:
-    """Print the columns for reading that have a value in some row, on a terminal folded to its width."""
+def _print_table(rows: list[Row], described: Table, columns: Sequence[str], markdown: bool) -> None:
+    """Print the given columns, or those for reading that have a value in some row, folded on a terminal."""
     from assay.report.sentences.reasons import reason_words
 
     names = [*described.shown, *([SENTENCE] if rows and SENTENCE in rows[0] else [])]
-    said = [name for name in names if any(_text(row[name]) for row in rows)] or names
+    said = columns or [name for name in names if any(_text(row[name]) for row in rows)] or names
     heads = {column.name: column.head for column in described.columns}
     cells = [[_text(reason_words(row[name]) if name == "reason" else row[name]) for name in said] for row in rows]
-    columns = [
+    printed = [
         (heads.get(name) or name, bool(rows) and all(not isinstance(row[name], str) for row in rows)) for name in said
     ]
-    if sys.stdout.isatty() and len(rows) <= MOST_FOLDED:
-        _print_folded(columns, cells)
+    if markdown:
+        _print_markdown(printed, cells)
+    elif sys.stdout.isatty() and len(rows) <= MOST_FOLDED:
+        _print_folded(printed, cells)
     else:
-        _print_lines(columns, cells)
+        _print_lines(printed, cells)
+
+
+def _print_markdown(columns: list[tuple[str, bool]], cells: list[list[str]]) -> None:
+    """Print a table of GitHub's Markdown, numbers on the right."""
+    rule = ["--:" if is_number else "---" for _, is_number in columns]
+    body = [[cell.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ") for cell in row] for row in cells]
+    for row in [[head for head, _ in columns], rule, *body]:
+        print(f"| {' | '.join(row)} |")
 
 
 def _print_folded(columns: list[tuple[str, bool]], cells: list[list[str]]) -> None:

@@ -1,0 +1,49 @@
+"""`assay list`, and the checks of `assay doctor` for users and for developers."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from tests.cli.asking import Asking
+
+from assay.cli import inspect
+from assay.cli.inspect import Finding
+
+
+def test_without_a_kind_the_kinds_are_counted(ask: Asking) -> None:
+    *lines, hint = ask("list").out.splitlines()
+    counts = {kind: int(count) for kind, count in map(str.split, lines)}
+    rows = json.loads(ask("list", "--json").out)
+    assert counts == {kind: sum(row["kind"] == kind for row in rows) for kind in counts}
+    assert set(counts) == {row["kind"] for row in rows}
+    assert "assay list losses" in hint
+
+
+@pytest.mark.parametrize(
+    ("plural", "kind"), [("losses", "loss"), ("studies", "study"), ("probes", "probe"), ("measures", "measure")]
+)
+def test_plurals_are_understood(plural: str, kind: str, ask: Asking) -> None:
+    assert ask("list", plural).out == ask("list", kind).out != ""
+
+
+def test_a_kind_that_is_none_is_refused_with_the_nearest(ask: Asking) -> None:
+    answer = ask("list", "lossess")
+    assert (answer.code, answer.out) == (2, "")
+    assert "loss" in answer.err
+
+
+def test_studies_are_listed_with_what_they_need(ask: Asking) -> None:
+    lines = {line.split()[0]: line for line in ask("list", "studies").out.splitlines()}
+    assert "needs" not in lines["nodule-loss"]
+    assert lines["dermoscopy"].endswith("(needs images dermoscopy)")
+    assert "weights" in lines["source-matters-xray"].partition("(needs images chest-xray; ")[2]
+
+
+def test_what_developers_need_is_checked_on_request_only(ask: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_python", "_torch", "_cache", "_assets", "_weights"):
+        monkeypatch.setattr(inspect, name, lambda: [Finding("ok", "here", "fine")])
+    plain, whole = (ask("doctor", *more).out for more in ([], ["--dev"]))
+    assert "playwright" not in plain
+    assert "playwright" in whole
+    assert "run folder" in plain
