@@ -42,7 +42,8 @@ class Records:
     errors: Mapping[int, float] = field(default_factory=dict[int, float])
 
     def __post_init__(self) -> None:
-        spec = SimpleNamespace(points=tuple(map(point, self.statuses)), axes=("loss",), contrasts=self.contrasts)
+        points = tuple(map(point, self.statuses))
+        spec = SimpleNamespace(points=points, axes=("loss",), contrasts=self.contrasts, looks=())
         self.plan = SimpleNamespace(spec=spec)
         self.by_point = {
             label: {seed: [SimpleNamespace(id=f"{label}{seed}")] for seed in seeds}
