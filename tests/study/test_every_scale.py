@@ -51,8 +51,9 @@ def _few(study: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         if isinstance(rows, list):
             named = dict(zip(train["rows"], rows, strict=True))
             yield from ((part, _at_rows(study[part], named)) for part in ("grid", "contrasts") if part in study)
-    if "fraction" in train and "phantom" in study["data"]:
-        yield "environments.train.fraction", _spread(train["fraction"], 1.0)
+    if "fraction" in train and "phantom" in study["data"]:  # as written, since the grid and the contrasts name it
+        fractions = train["fraction"] if isinstance(train["fraction"], list) else [train["fraction"]]
+        yield "data.train", max(round(FEW["train"] / fraction) for fraction in fractions)
 
 
 def _spread(asked: object, most: float) -> object:
