@@ -87,7 +87,7 @@ def _whole(text: str, least: int, most: int) -> int:
 
 Spec = Annotated[str, typer.Argument(help="A built-in study's name or a YAML file.", metavar="SPEC")]
 Run = Annotated[str, typer.Argument(help="A run folder, or the name of one under --out.", metavar="RUN")]
-Sets = Annotated[list[str] | None, typer.Option("--set", metavar="A.B=C", help="Change a field; repeatable.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", "-s", metavar="A.B=C", help="Change a field; repeatable.")]
 Seeds = Annotated[int | None, typer.Option("--seeds", parser=_seeds, metavar="N", help="How many seeds.")]
 Until = Annotated[
     str | None,
@@ -107,13 +107,15 @@ Scale = Annotated[
 ]
 NumberOfWorkers = Annotated[
     int | None,
-    typer.Option("--workers", parser=_workers, metavar="N", help="Worker processes; default: one per core; 0: none."),
+    typer.Option(
+        "--workers", "-w", parser=_workers, metavar="N", help="Worker processes; default: one per core; 0: none."
+    ),
 ]
 Device = Annotated[
     str,
     typer.Option("--device", parser=_device, metavar="NAME", help="auto (a GPU if there is one), cpu, cuda or cuda:N."),
 ]
-Out = Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where run folders lie.")]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where run folders lie.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
 SkipBadRows = Annotated[bool, typer.Option("--skip-bad-rows", help="Leave bad rows out; the report lists them.")]
