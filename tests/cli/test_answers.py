@@ -26,7 +26,7 @@ COMMANDS = ("run", "preview", "results", "compare", "report", "open", "clean", "
 SPEC_OPTIONS = {"--set", "--seeds", "--scale", "--json", "--no-own-code"}
 OF_A_RUN = {"--until", "--max-seeds", "--workers", "--device", "--out", "--skip-bad-rows", "--open"}
 OPTIONS = {
-    "run": SPEC_OPTIONS | OF_A_RUN,
+    "run": SPEC_OPTIONS | OF_A_RUN | {"--dry-run", "--quiet", "--verbose"},
     "preview": SPEC_OPTIONS | OF_A_RUN,
     "results": {"--table", "--out", "--json", "--csv", "--markdown", "--columns", "--rows"},
     "compare": {

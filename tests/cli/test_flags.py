@@ -1,17 +1,23 @@
-"""Short flags."""
+"""Short flags, how much is printed, and runs that only plan."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import typer
 from tests.cli.asking import Asking
+from tests.worlds.studies import write_spec
 
 from assay.cli import app
+from assay.execution.progress import display_for
+from assay.execution.tasks import Context, Event, Task
 
 
-@pytest.mark.parametrize(("flag", "meaning"), [("-s", "--set"), ("-w", "--workers"), ("-o", "--out")])
+@pytest.mark.parametrize(
+    ("flag", "meaning"), [("-s", "--set"), ("-w", "--workers"), ("-o", "--out"), ("-q", "--quiet"), ("-v", "--verbose")]
+)
 def test_short_flags_mean_the_same_in_every_command(flag: str, meaning: str) -> None:
     commands = typer.main.get_command(app).commands.values()
     options = [parameter.opts for command in commands for parameter in command.params]
@@ -22,3 +28,53 @@ def test_short_flags_mean_the_same_in_every_command(flag: str, meaning: str) -> 
 def test_a_short_flag_changes_a_field(ask: Asking) -> None:
     changed = json.loads(ask("show", "nodule-loss", "--json", "-s", "data.train=40").out)
     assert changed["data"]["train"] == 40
+
+
+def test_quiet_and_verbose_exclude_each_other(ask: Asking) -> None:
+    answer = ask("run", "nodule-loss", "-q", "-v")
+    assert (answer.code, answer.out) == (2, "")
+    assert "--quiet and --verbose exclude each other" in answer.err
+
+
+def _nothing(context: Context) -> None:
+    """A job that does nothing."""
+
+
+@pytest.mark.parametrize(
+    ("quiet", "verbose", "lines"),
+    [
+        (True, False, ["failed: supcon: no memory"]),
+        (False, False, ["failed: supcon: no memory", "1 of 2 trials, 1 failed in"]),
+        (False, True, ["done in 3 s: focal", "failed: supcon: no memory", "1 of 2 trials, 1 failed in"]),
+    ],
+    ids=["quiet", "plain", "verbose"],
+)
+def test_failures_are_always_printed_and_finished_tasks_on_request(
+    quiet: bool, verbose: bool, lines: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two = (Task(name, _nothing, name, counted="trials") for name in ("focal", "supcon"))
+    with display_for([one, two], 1, False, quiet=quiet, verbose=verbose) as display:
+        display(Event("done", one, seconds=3.0))
+        display(Event("failed", two, text="Traceback\nno memory"))
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == len(lines)
+    assert all(line.startswith(start) for line, start in zip(told, lines, strict=True))
+
+
+@pytest.mark.acceptance
+def test_a_dry_run_states_units_time_and_disk_and_leaves_nothing(
+    ask: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    answer = ask("run", write_spec(tmp_path), "-w", "0", "-o", "elsewhere", "--dry-run")
+    assert answer.code == 0
+    first, second, *_, disk, last = answer.out.splitlines()
+    assert first == "small: 6 trials, 2 recipes, 3 seeds; records in elsewhere/small"
+    assert "6 trials to train, 6 probes to read: about " in second
+    assert disk.startswith("disk: about ")
+    assert last == "dry run: nothing was trained"
+    assert not list((tmp_path / "elsewhere").glob("*/trials/*"))
+    planned = json.loads(ask("run", write_spec(tmp_path), "-w", "0", "--dry-run", "--json").out)
+    assert planned["to_train"] == 6
+    assert planned["weight_bytes"] > 6 * 4_000

@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -117,6 +118,9 @@ Device = Annotated[
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where run folders lie.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the planned work, time and disk space; train nothing.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print failures and the answer only.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print a line per task, and every reason for new work.")]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
 SkipBadRows = Annotated[bool, typer.Option("--skip-bad-rows", help="Leave bad rows out; the report lists them.")]
 
@@ -127,6 +131,10 @@ FULL = 74
 """The exit code of a run that found no room to write: EX_IOERR of sysexits.h."""
 FAULT = 70
 """Exit code of unforeseen errors: EX_SOFTWARE of sysexits.h."""
+
+
+OF_TRAINING = ("dry_run", "quiet", "verbose")
+"""Options of `run` that mean nothing to a preview."""
 
 
 def _print_version(wanted: bool) -> None:
@@ -148,7 +156,7 @@ def _assay(
 
 
 def _on_a_study(act: Callable[[Request], None]) -> Callable[..., None]:
-    """Return a command that takes a study with all that can be asked of a run, and hands that to `act`."""
+    """Return a command that takes a study with every option of a run that `act` has a use for."""
 
     def command(
         spec: Spec,
@@ -162,6 +170,9 @@ def _on_a_study(act: Callable[[Request], None]) -> Callable[..., None]:
         out: Out = RUNS,
         skip_bad_rows: SkipBadRows = False,
         no_own_code: NoOwnCode = False,
+        dry_run: DryRun = False,
+        quiet: Quiet = False,
+        verbose: Verbose = False,
         open_: Open = False,
         json: Json = False,
     ) -> None:
@@ -169,12 +180,21 @@ def _on_a_study(act: Callable[[Request], None]) -> Callable[..., None]:
         from assay.core.registry import own_code_refused
         from assay.spec.parse import locate_errors
 
+        if quiet and verbose:
+            raise typer.BadParameter("--quiet and --verbose exclude each other")
         looks = _looks(until, max_seeds, seeds)
-        asked = Request(spec, tuple(set_ or ()), seeds, looks, scale, workers, device, out, skip_bad_rows, json, open_)
+        asked = Request(
+            spec, tuple(set_ or ()), seeds, looks, scale, workers, device, out, skip_bad_rows, json, open_,
+            dry_run=dry_run, quiet=quiet, verbose=verbose,
+        )  # fmt: skip
         with own_code_refused(no_own_code), locate_errors(asked.source, asked.sets, asked.scale):
             act(asked)
 
     command.__name__, command.__doc__ = act.__name__, act.__doc__
+    taken = signature(command, eval_str=True)
+    unused = OF_TRAINING if act.__name__ == "preview" else ()
+    kept = [parameter for name, parameter in taken.parameters.items() if name not in unused]
+    command.__dict__["__signature__"] = taken.replace(parameters=kept)
     return command
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json as jsonlib
+import shutil
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +18,8 @@ from assay.spec.schema import StudySpec
 from assay.stats.format import count, listed
 
 if TYPE_CHECKING:
+    from assay.execution.progress import Display
+    from assay.execution.tasks import Task
     from assay.study.finished import Finished, Result
     from assay.study.run import Prepared
 
@@ -27,7 +31,8 @@ if TYPE_CHECKING:
 class Request:
     """source: a built-in name or a YAML file. workers: None for as many as suit. device: see `choose_device`.
 
-    looks: numbers of seeds at which primary comparisons are looked at, in place of `seeds`.
+    looks: numbers of seeds at which primary comparisons are looked at, in place of `seeds`. open: whether to open the
+    page. dry_run: whether to plan only. quiet, verbose: how much to print on standard error.
     """
 
     source: str
@@ -41,6 +46,9 @@ class Request:
     skip_bad_rows: bool
     json: bool
     open: bool
+    dry_run: bool
+    quiet: bool
+    verbose: bool
 
     def settled(self, compare: bool = True) -> Settled:
         """Check the study and its run folder before anything slow is imported or read.
@@ -91,23 +99,30 @@ def run_command(asked: Request) -> None:
     from assay.execution.progress import display_for, reading_shown, telling
     from assay.study.run import prepare, run_until_decided
 
-    json, device = asked.json, choose_device(asked.device)
+    json, quiet, device = asked.json, asked.json or asked.quiet, choose_device(asked.device)
     stopping = threading.Event()
     executor, count = executor_for(asked.workers, device, stopping.set)
 
     def planned() -> Prepared:
-        with reading_shown(json) as notify:
+        with reading_shown(quiet) as notify:
             found = prepare(settled.spec, settled.root, skip_bad_rows=asked.skip_bad_rows, device=device, notify=notify)
         if json:
-            print(jsonlib.dumps(_planned(found, count)), flush=True)
-        else:
-            for line in plan_lines(found, count):
+            disk = {"weight_bytes": found.weight_bytes()} if asked.dry_run else {}
+            print(jsonlib.dumps({**_planned(found, count), **disk}), flush=True)
+        elif asked.dry_run:
+            print("\n".join([*plan_lines(found, count, asked.verbose), *disk_lines(found)]))
+        elif not quiet:
+            for line in plan_lines(found, count, asked.verbose):
                 print(line, file=sys.stderr, flush=True)
         return found
 
-    result = run_until_decided(
-        planned(), planned, lambda tasks: display_for(tasks, count, json, stopping.is_set), executor, telling(json)
-    )
+    def display(tasks: Sequence[Task]) -> Display:
+        return display_for(tasks, count, json, stopping.is_set, quiet=quiet, verbose=asked.verbose)
+
+    prepared = planned()
+    if asked.dry_run:
+        return
+    result = run_until_decided(prepared, planned, display, executor, telling(quiet))
     if json:
         print(jsonlib.dumps(_finished(result)), flush=True)
     else:
@@ -119,6 +134,8 @@ def run_command(asked: Request) -> None:
 def _tell_unchanged(found: Finished, settled: Settled, asked: Request) -> None:
     if asked.json:
         print(jsonlib.dumps(_finished(found.result)), flush=True)
+    elif asked.quiet:
+        _tell(found.result)
     else:
         trials = count(found.trials, "trial")
         print(f"{settled.spec.name}: {trials} done before, and nothing has changed since", file=sys.stderr)
@@ -134,7 +151,7 @@ def _open_page(asked: Request, result: Result) -> None:
         open_page(result.page)
 
 
-def plan_lines(prepared: Prepared, workers: int) -> list[str]:
+def plan_lines(prepared: Prepared, workers: int, every_reason: bool = False) -> list[str]:
     """Describe the planned work, its duration, and why each trial is new."""
     from assay.execution.progress import duration, workers_text
 
@@ -151,9 +168,19 @@ def plan_lines(prepared: Prepared, workers: int) -> list[str]:
     lines.append(f"{sources}{trials} to train, {probes} to read: {time}")
     why = [f"  {new} new: {reason}" for reason, new in prepared.why]
     why += [f"  {count(new, 'probe')} new: {reason}" for reason, new in prepared.why_probes]
-    lines += why[:MOST_REASONS]
-    more = len(why) - MOST_REASONS
+    most = len(why) if every_reason else MOST_REASONS
+    lines += why[:most]
+    more = len(why) - most
     return [*lines, f"  and {more} further reasons"] if more > 0 else lines
+
+
+def disk_lines(prepared: Prepared) -> list[str]:
+    """State the size of the weights that new trials leave, and the free space where they go."""
+    root = prepared.place.root.absolute()
+    free = shutil.disk_usage(next(folder for folder in (root, *root.parents) if folder.is_dir())).free
+    weights = prepared.weight_bytes()
+    kept = f"about {weights / 1e6:,.0f} MB of weights, and the outputs" if weights else "outputs; no weights are kept"
+    return [f"disk: {kept}; {free / 1e9:,.0f} GB free", "dry run: nothing was trained"]
 
 
 def worst_lines(prepared: Prepared) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -49,17 +50,30 @@ class Display(Protocol):
 
 
 def display_for(
-    tasks: Sequence[Task], workers: int, as_json: bool, stopping: Callable[[], bool] = lambda: False
+    tasks: Sequence[Task],
+    workers: int,
+    as_json: bool,
+    stopping: Callable[[], bool] = lambda: False,
+    *,
+    quiet: bool = False,
+    verbose: bool = False,
 ) -> Display:
     """Return the display that fits where the output goes.
 
     Args:
+        tasks: Tasks of the run.
+        workers: Number of workers.
+        as_json: Print JSON lines on standard output.
         stopping: Whether an interrupt was heard.
+        quiet: Print failures only.
+        verbose: Print a line per finished task.
     """
     counter = Counter(tasks={task.id: task for task in tasks}, workers=workers, stopping=stopping)
     if as_json:
         return JsonDisplay(counter)
-    return LiveDisplay(counter) if sys.stderr.isatty() else PlainDisplay(counter)
+    if quiet:
+        return PlainDisplay(counter, every=math.inf)
+    return LiveDisplay(counter, verbose) if sys.stderr.isatty() else PlainDisplay(counter, verbose=verbose)
 
 
 @dataclass
@@ -200,10 +214,12 @@ class JsonDisplay:
 
 
 class PlainDisplay:
-    """A line now and then, and one for every failure."""
+    """A line every so many seconds (none for infinity), one for every failure, and if verbose one per finished task."""
 
-    def __init__(self, counter: Counter) -> None:
+    def __init__(self, counter: Counter, every: float | None = None, verbose: bool = False) -> None:
         self.counter = counter
+        self.every = PLAIN_EVERY if every is None else every
+        self.verbose = verbose
         self.last = time.monotonic()
         self.told = False  # that it is stopping
 
@@ -213,15 +229,16 @@ class PlainDisplay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        tell_end(self.counter)
+        if self.every < math.inf:
+            tell_end(self.counter)
 
     def __call__(self, event: Event) -> None:
         """See `Display`."""
         self.counter.see(event)
-        if event.status == "failed":
-            print(failure_line(event), file=sys.stderr, flush=True)
+        if line := event_line(event, self.verbose):
+            print(line, file=sys.stderr, flush=True)
         told, self.told = self.told, self.counter.stopping()
-        if self.told > told or time.monotonic() - self.last >= PLAIN_EVERY:
+        if self.told > told or time.monotonic() - self.last >= self.every:
             self.last = time.monotonic()
             print(self.counter.line(), file=sys.stderr, flush=True)
 
@@ -229,8 +246,9 @@ class PlainDisplay:
 class LiveDisplay:
     """The counts and the task of each worker, redrawn in place."""
 
-    def __init__(self, counter: Counter) -> None:
+    def __init__(self, counter: Counter, verbose: bool = False) -> None:
         self.counter = counter
+        self.verbose = verbose
         self.live = Live(console=Console(stderr=True), refresh_per_second=4, transient=True, get_renderable=self._draw)
 
     def __enter__(self) -> Self:
@@ -246,8 +264,9 @@ class LiveDisplay:
     def __call__(self, event: Event) -> None:
         """See `Display`."""
         self.counter.see(event)
-        if event.status == "failed":
-            self.live.console.print(failure_line(event), markup=False, highlight=False)
+        if line := event_line(event, self.verbose):
+            style = "red" if event.status == "failed" else ""
+            self.live.console.print(line, markup=False, highlight=False, style=style)
 
     def _draw(self) -> Table:
         table = Table.grid(padding=(0, 2))
@@ -255,6 +274,13 @@ class LiveDisplay:
         for id, (share, text) in self.counter.running.items():
             table.add_row(f"  {share:4.0%}  {self.counter.tasks[id].label}  {text}")
         return table
+
+
+def event_line(event: Event, verbose: bool) -> str:
+    """Return the line of a failed task, and if verbose that of a finished one; empty of other events."""
+    if event.status == "failed":
+        return failure_line(event)
+    return f"done in {duration(event.seconds)}: {event.task.label}" if verbose and event.status == "done" else ""
 
 
 def failure_line(event: Event) -> str:

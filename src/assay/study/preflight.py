@@ -18,7 +18,7 @@ from assay.core.measures import COMPARED, Among
 from assay.core.registry import build
 from assay.core.types import FactorTable
 from assay.execution.jobs import network_of, nothing_to_read, weights_path
-from assay.execution.plan import Plan, ProbeUnit, start_id
+from assay.execution.plan import Plan, ProbeUnit, Trial, start_id
 from assay.models.checkpoint import remove_checkpoint
 from assay.models.classifier import as_network, empty_network
 from assay.models.initialization import with_trunk
@@ -215,6 +215,20 @@ def _try(training: TrainingSpec, own: Inputs) -> None:
     except WeightsError as error:
         start = training.recipe.initialization.params
         raise WeightsError(str(error), str(start.get("path") or start.get("url") or "")) from error
+
+
+def weight_bytes(trials: Sequence[Trial], inputs: Inputs) -> int:
+    """Return the bytes of the parameters and buffers of all trials' networks, each distinct one built once."""
+    sizes: dict[str, int] = {}
+    total = 0
+    for trial in trials:
+        recipe = trial.training.recipe
+        key = canonical_json([recipe.architecture.canonical(), recipe.loss.canonical()])
+        if key not in sizes:
+            state = network_of(recipe, trial.training.seed, inputs, empty_network).state_dict()
+            sizes[key] = sum(tensor.nbytes for tensor in state.values())
+        total += sizes[key]
+    return total
 
 
 def check_layers(spec: StudySpec, plan: Plan, inputs: Inputs) -> None:

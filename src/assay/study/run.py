@@ -53,6 +53,7 @@ from assay.study.preflight import (
     probe_reasons,
     reasons,
     sweep,
+    weight_bytes,
 )
 from assay.study.records import planned_before, stamp, store, stored_study
 
@@ -97,6 +98,13 @@ class Prepared:
         """Expected seconds with that many workers, from the start of the first one to the page."""
         at_once = min(max(1, workers), len(self.tasks) or 1)
         return sum(task.cost for task in self.tasks) / at_once + after_units(len(self.plan.trials))
+
+    def weight_bytes(self) -> int:
+        """Bytes of the weights that new trials leave."""
+        if self.plan.spec.keep != "all":
+            return 0
+        new = self.plan.missing_trials(self.place.folder)
+        return weight_bytes(new, inputs_of(self.population, self.plan.spec.data, self.plan.spec.task))
 
 
 def prepare(
