@@ -273,3 +273,17 @@ def test_an_early_decision_names_its_look_and_the_estimate_of_later_seeds() -> N
     text = primary(Comparison(row={**row, "reason": str(early)}))
     assert text.endswith("Decided at 10 of at most 40 seeds: an estimate after early stopping is likely too large.")
     assert "Decided at" not in primary(Comparison(row={**row, "reason": ""}))
+
+
+def test_a_measure_without_patients_asks_for_none() -> None:
+    row = {
+        "axis": "loss", "a": "supcon", "b": "cross-entropy", "measure": "sobol-total", "environment": "",
+        "factor": "texture", "where": "{}", "pooled": "", "margin": 0.05, "decision": "inconclusive",
+        "conclusion": "inconclusive", "value": 0.02, "decision_low": -0.08, "decision_high": 0.12,
+        "decision_level": 0.975, "decision_p": 0.7, "seeds": 10, "least_margin": 0.1, "seeds_needed": math.nan,
+        "patients_needed": 0.0, "reason": "",
+    }  # fmt: skip
+    text = primary(Comparison(row=row))
+    assert "More seeds alone cannot settle it: the probe's own error" in text
+    assert "patients" not in text
+    assert "80 test patients with 40 seeds" in primary(Comparison(row={**row, "patients_needed": 80.0}))

@@ -206,7 +206,11 @@ CONTRASTS = Table(
         _number("decision_p", "p value of the test that decided, after correction"),
         _number("least_margin", "smallest margin at which the comparison would be equivalent"),
         _number("seeds_needed", "of an inconclusive comparison, seeds that would decide it whatever the truth"),
-        _number("patients_needed", "where seeds alone would not decide it, patients that would with 40 seeds"),
+        _number(
+            "patients_needed",
+            "where seeds alone would not decide it, patients that would with 40 seeds; "
+            "0 for a measure without patients, which the error of its probe limits",
+        ),
         _number("detectable", "difference that the design finds with 80% power"),
         Column("exploratory", "whether the comparison was added or changed after results existed", "BOOLEAN"),
         Column(

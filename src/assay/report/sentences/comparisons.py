@@ -160,6 +160,8 @@ def _settling(row: Row) -> str:
     margin = "" if math.isnan(least) else f" It would be equivalent within {math.ceil(1000 * least) / 1000:.3f}."
     if not math.isnan(seeds):
         return f"{margin} {seeds:,.0f} seeds would settle it."
+    if patients == 0:
+        return f"{margin} More seeds alone cannot settle it: the probe's own error within each model is too large."
     if not math.isnan(patients):
         return f"{margin} More seeds alone cannot settle it; {patients:,.0f} test patients with 40 seeds would."
     return margin
