@@ -86,9 +86,10 @@ MOST_REASONS = 8
 
 def run_command(asked: Request) -> None:
     """Run, and end with the exit code of the outcome. Only the requested output goes to standard output."""
+    settled = asked.settled(compare=False)
+
     from assay.study.finished import unchanged
 
-    settled = asked.settled(compare=False)
     if (found := unchanged(settled.root, settled.spec, asked.skip_bad_rows)) is not None:
         _tell_unchanged(found, settled, asked)
         return
