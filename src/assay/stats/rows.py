@@ -89,10 +89,11 @@ def mapping(value: Any) -> Mapping[str, Any]:
 
 
 def along(contrast: Row, row: Row) -> str:
-    """The axis that a dose-response runs along: the one that its contrast neither compares nor holds."""
+    """Return the axis of a dose-response: `p` of those that its contrast neither compares nor holds, else the first."""
     held = {text_of(contrast, "axis"), *mapping(contrast.get("where"))}
     matched = along_amounts(contrast, row)
-    return next((axis for axis in mapping(row.get("coordinates")) if axis not in held and axis != matched), "")
+    free = [axis for axis in mapping(row.get("coordinates")) if axis not in held and axis != matched]
+    return next((axis for axis in free if axis.split(".")[-1] == "p"), free[0] if free else "")
 
 
 def along_amounts(contrast: Row, row: Row) -> str:
