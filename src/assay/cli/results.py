@@ -108,10 +108,10 @@ def _column(name: str, known: Sequence[str]) -> str:
     return name
 
 
-def _condition(text: str, known: Sequence[str]) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
+def _condition(given: str, known: Sequence[str]) -> tuple[str, str]:
+    name, equals, value = given.partition("=")
     if not equals:
-        raise StoreError(f"--rows {text}: expected a column, `=` and a value, such as --rows environment=reversed")
+        raise StoreError(f"--rows {given}: expected a column, `=` and a value, such as --rows environment=reversed")
     return _column(name.strip(), known), value.strip()
 
 
