@@ -8,6 +8,7 @@ from tests.stats.sentences import verdict
 
 from assay.report.sentences.reasons import reason_words
 from assay.stats.doses import uneven_rows
+from assay.stats.rows import along
 
 
 def at(confounder: str, p: str) -> dict[str, str]:
@@ -73,3 +74,12 @@ def test_it_is_a_doubt_of_the_page():
     (told,) = [row for row in said if row["text"].startswith("training rows")]
     assert (told["text"], told["light"], told["evidence"]) == (TEXT, "warn", "environments")
     assert not [row for row in verdict([], [], trials, environments) if row["text"].startswith("training rows")]
+
+
+def test_a_response_averaged_over_confounders_runs_along_its_doses() -> None:
+    row = {"coordinates": '{"confounder": "tag", "p": 0.2, "initialization": "natural"}'}
+    pooled = '{"confounder": ["tag", "low-pass"], "p": [0.2, 0.5]}'
+    assert along({"axis": "initialization", "where": "{}", "pooled": pooled}, row) == "p"
+    assert along({"axis": "initialization", "where": '{"confounder": "tag"}', "pooled": ""}, row) == "p"
+    two = {"coordinates": '{"train.dose.confounder": "tag", "train.dose.p": 0.2}'}
+    assert along({"axis": "initialization", "where": "{}"}, two) == "train.dose.p"
