@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from assay.report.sentences.names import half_dose_words, statement
 from assay.stats.format import number, p_value, with_interval
 from assay.store.files import Row
 from assay.store.folder import RunFolder
@@ -105,7 +106,7 @@ def segmentation(estimates: Sequence[Row]) -> str:
 def contrasts(rows: Sequence[Row]) -> str:
     """Every stated comparison."""
     body = [
-        [row["statement"], cell(row), p_value(row["p_holm"]), str(int(row["seeds"])), row["conclusion"], row["reason"]]
+        [statement(row), cell(row), p_value(row["p_holm"]), str(int(row["seeds"])), row["conclusion"], row["reason"]]
         for row in rows
     ]
     return table(["comparison", "difference", "p (Holm)", "seeds", "conclusion", "note"], body)
@@ -130,7 +131,7 @@ def doses(estimates: Sequence[Row], environment: str) -> str:
 def half_doses(rows: Sequence[Row], environment: str) -> str:
     """The dose that takes half of the margin over chance, or why it cannot be told."""
     own = [row for row in rows if row["environment"] == environment and row["measure"] == "auroc"]
-    return table(["half-dose", "", "note"], [[row["recipe"], row["text"], row["reason"]] for row in own])
+    return table(["half-dose", "", "note"], [[row["recipe"], half_dose_words(row), row["reason"]] for row in own])
 
 
 def by_factor(estimates: Sequence[Row], measure: str) -> str:

@@ -16,9 +16,10 @@ from scipy.stats import norm, ttest_1samp
 from syrupy.assertion import SnapshotAssertion
 from tests.worlds.panels import panel
 
-from assay.analysis.contrasts import Pair, carry_out, family_rows, pairs, reliance_rows, spec_pairs
+from assay.analysis.contrasts import Pair, carry_out, compared, family_rows, pairs, reliance_rows, spec_pairs
 from assay.analysis.tables import collapse_rows
 from assay.core.reasons import NOTHING, Code, Reason, because
+from assay.report.sentences.names import statement
 from assay.spec.parse import parse_study
 from assay.spec.schema import ContrastSpec
 from assay.stats.compare import Contrast, SeedValues, contrast_seeds, untested
@@ -230,7 +231,7 @@ def of_panels(lost: str = "") -> Any:
 def test_doses_are_one_comparison_for_each_confounder(snapshot: SnapshotAssertion) -> None:
     tag, blur = pairs(DOSED, grid("1", "0", "0.5"), ("loss", "confounder", "p"))
     assert (tag.where, blur.where) == ((("confounder", "tag"),), (("confounder", "blur"),))
-    assert tag.statement == snapshot
+    assert statement(compared(tag)) == snapshot
 
 
 def test_a_comparison_along_doses_is_the_interaction() -> None:
@@ -301,7 +302,7 @@ def test_flip_rates_along_the_doses_are_compared_on_both_scales_by_hand(snapshot
     sides = [(z[f"{loss} tag 0.5"] + z[f"{loss} tag 1"]) / 2 - z[f"{loss} tag 0"] for loss in ("metric", "plain")]
     assert found.scales.probit_p == pytest.approx(ttest_1samp(np.asarray(sides[0] - sides[1]), 0).pvalue)
     assert found.scales.plain_p == pytest.approx(ttest_1samp(found.per_seed, 0).pvalue)
-    assert tag.statement == snapshot
+    assert statement(compared(tag)) == snapshot
 
 
 def test_an_effect_on_the_logit_is_judged_on_its_one_scale() -> None:
@@ -373,7 +374,7 @@ def test_amounts_of_data_are_one_comparison_that_says_which_it_rests_on(snapshot
     points, gathered = of_amounts()
     (only,) = pairs(EQUAL, points, ("loss", "confounder", "p", "rows"))
     assert (len(only.a), len(only.b), only.where) == (4, 4, (("confounder", "tag"),))
-    assert only.statement == snapshot
+    assert statement(compared(only)) == snapshot
     found = carry_out(gathered, only)
     assert found.equal is not None
     assert found.equal.a == 200  # the less able one, at its best
@@ -400,7 +401,7 @@ def test_a_dose_that_one_amount_of_one_side_lacks_is_left_out_of_all(snapshot: S
     found = []
     for some in (lacking, without):
         (only,) = pairs(EQUAL, some, ("loss", "confounder", "p", "rows"))
-        found.append((only.statement, carry_out(gathered, only)))
+        found.append((statement(compared(only)), carry_out(gathered, only)))
     assert {"one dose lacks": found[0][0], "all doses": found[1][0]} == snapshot
     assert found[0][1].value == found[1][1].value
     assert not math.isnan(found[0][1].value)

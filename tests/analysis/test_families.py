@@ -10,10 +10,11 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from tests.worlds.studies import SMALL
 
-from assay.analysis.contrasts import contrast_rows, families, spec_pairs
+from assay.analysis.contrasts import compared, contrast_rows, families, spec_pairs
 from assay.analysis.prespecified import state, stated
 from assay.core.errors import SpecError
 from assay.core.reasons import NOTHING
+from assay.report.sentences.names import statement
 from assay.spec.environments import stream_seed
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
@@ -38,7 +39,7 @@ def test_a_mean_over_recipes_is_one_comparison(snapshot: SnapshotAssertion) -> N
     spec = study(of("reversed", mean_over=["loss"]), of("same", mean_over={"loss": ["supcon", "triplet"]}))
     first, second = spec_pairs(spec)
     assert [len(pair.members) for pair in (first, second)] == [3, 2]
-    assert second.statement == snapshot
+    assert statement(compared(second)) == snapshot
     assert {point.coordinates["loss"] for point in second.b} == {"cross-entropy"}
 
 
@@ -46,7 +47,7 @@ def test_a_mean_over_environments_has_a_member_in_each(snapshot: SnapshotAsserti
     spec = study({**AXIS, "levels": ["supcon"], "mean_over": {"environment": ["reversed", "neutral"]}})
     (pair,) = spec_pairs(spec)
     assert [one.stated.environment for one in pair.members] == ["reversed", "neutral"]
-    assert pair.statement == snapshot
+    assert statement(compared(pair)) == snapshot
 
 
 def test_a_mean_over_factors_has_a_member_for_each() -> None:

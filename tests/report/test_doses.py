@@ -125,7 +125,7 @@ def test_a_recipe_of_fewer_doses_is_neither_counted_nor_shown_beyond_its_own(
         evidence.tables,
         dose_changes=[{**row, "doses": "[0.3]"} if of_triplet(row) else row for row in evidence.tables.dose_changes],
         half_doses=[{**row, "greatest": 0.3, "value": math.nan, "low": 0.2, "high": math.nan, "beyond": "value",
-                     "text": "> 0.3 [0.2, > 0.3]", "reason": ""} if of_triplet(row) else row
+                     "reason": ""} if of_triplet(row) else row
                     for row in evidence.tables.half_doses],
     ))  # fmt: skip
     changes, fewer = changes_in(evidence, "reversed")

@@ -22,6 +22,7 @@ from assay.analysis.tables import over_images
 from assay.core.errors import StoreError
 from assay.report.page import SIZE_LIMIT, write_page
 from assay.report.sentences.findings import limit, sentence
+from assay.report.sentences.names import statement
 from assay.report.sentences.reasons import reason_words
 from assay.stats.findings import from_row
 from assay.store import schema
@@ -172,7 +173,7 @@ def test_no_name_of_a_column_stands_where_words_should(tmp_path: Path) -> None:
     assert "lung texture" in seen
     columns = {name for table in (schema.CONTRASTS, schema.ESTIMATES, schema.COLLAPSES) for name in table.names}
     of_ours = {"vessel_kind", "lung_texture", "batch_size", *columns}
-    statements = {row["statement"] for row in folder.table("contrasts")} | {
+    statements = {statement(row) for row in folder.table("contrasts")} | {
         sentence(from_row(row)) for row in folder.table("findings")
     }
     for text in statements:  # these are made by the statistics

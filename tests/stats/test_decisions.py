@@ -123,7 +123,7 @@ def test_a_mean_is_taken_within_each_seed() -> None:
 
 def row(role: str, conclusion: str, **more: Any) -> dict[str, Any]:
     expected = "lower" if role == "positive-control" else ""
-    given = {"role": role, "conclusion": conclusion, "expected": expected, "statement": role, "reason": ""}
+    given = {"role": role, "conclusion": conclusion, "expected": expected, "reason": ""}
     return {**given, "equivalence_p": math.nan, "measure": "auroc", "value": 0.1, **more}
 
 

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 from scipy import stats
 from tests.worlds.panels import panel
 
-from assay.core.reasons import NOTHING, Code
+from assay.core.reasons import NOTHING, Code, because
+from assay.report.sentences.names import half_dose_words
 from assay.report.sentences.reasons import reason_words
 from assay.stats.doses import Dose, HalfDose, crossings, first_zero, half_dose
+
+
+def in_words(found: HalfDose) -> str:
+    """The half-dose as the page has it, from its row."""
+    return half_dose_words({**asdict(found), "reason": str(found.reason)})
+
 
 SPREAD = np.array([-0.02, 0.0, 0.02])
 
@@ -76,7 +83,7 @@ def test_a_recipe_that_falls_has_one_within_its_interval():
 
 def test_a_recipe_that_holds_has_none_up_to_the_greatest_dose():
     found = half_dose(curve(2.5, 2.5, 2.4), "auroc", 0.5)
-    assert (found.beyond, found.text) == ("low", "> 1")
+    assert (found.beyond, in_words(found)) == ("low", "> 1")
     assert math.isnan(found.value)
     assert not found.reason
 
@@ -85,7 +92,7 @@ def test_a_margin_that_is_not_clear_of_chance_is_not_halved():
     found = half_dose(curve(0.05, -0.5), "auroc", 0.5)
     assert math.isnan(found.value)
     assert "is not clear of chance (0.50)" in reason_words(found.reason)
-    assert found.text == "undefined"
+    assert in_words(found) == "undefined"
     few = half_dose(curve(2.5, 0.5, seeds=2), "auroc", 0.5)
     assert few.reason.codes == (Code.UNKNOWN_AT_ZERO_DOSE, Code.FEW_SEEDS)
 
@@ -99,6 +106,11 @@ def test_only_seeds_of_every_dose_count():
 
 def test_its_words():
     nan = math.nan
-    assert HalfDose(0.43, 0.31, 0.6, "", 1.0, 0.4, 5, 100).text == "0.43 [0.31, 0.60]"
-    assert HalfDose(0.8, 0.62, nan, "high", 1.0, 0.4, 5, 100).text == "0.80 [0.62, > 1]"
-    assert HalfDose(nan, 0.91, nan, "value", 0.95, 0.4, 5, 100).text == "> 0.95 [0.91, > 0.95]"
+    for found, expected in (
+        (HalfDose(0.43, 0.31, 0.6, "", 1.0, 0.4, 5, 100), "0.43 [0.31, 0.60]"),
+        (HalfDose(0.8, 0.62, nan, "high", 1.0, 0.4, 5, 100), "0.80 [0.62, > 1]"),
+        (HalfDose(nan, 0.91, nan, "value", 0.95, 0.4, 5, 100), "> 0.95 [0.91, > 0.95]"),
+        (HalfDose(nan, nan, nan, "low", 1.0, 0.4, 5, 100), "> 1"),
+        (HalfDose(nan, nan, nan, "", 1.0, 0.4, 5, 100, because(Code.NO_SEED)), "undefined"),
+    ):
+        assert in_words(found) == expected

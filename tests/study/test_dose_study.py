@@ -15,6 +15,7 @@ from assay.analysis.described import kept
 from assay.analysis.doses import dose_change_rows, half_dose_rows
 from assay.analysis.results import Gathered
 from assay.core.reasons import Code, read
+from assay.report.sentences.names import statement
 from assay.report.sentences.reasons import reason_words
 from assay.spec.schema import RecipePoint
 from assay.stats.panel import Panel
@@ -142,7 +143,7 @@ def test_the_worst_group_is_compared_along_the_doses(run: RunFolder) -> None:
     assert rows["tag"]["value"] == pytest.approx(focal - plain)
     assert 20 <= rows["tag"]["patients"] <= 128
     assert rows["tag"]["paired_patients"] <= rows["tag"]["patients"], "each of them may have another group"
-    assert rows["tag"]["statement"].startswith(
+    assert statement(rows["tag"]).startswith(
         "focal against cross-entropy: change in accuracy of the worst group from p"
     )
 

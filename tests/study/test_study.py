@@ -25,6 +25,7 @@ from assay.core.files import content_hash
 from assay.execution.local import InProcess
 from assay.execution.tasks import Observer, Task, turn
 from assay.report.sentences.findings import sentence
+from assay.report.sentences.names import statement
 from assay.spec.parse import parse_study
 from assay.stats.findings import from_row
 from assay.store.folder import RunFolder
@@ -63,7 +64,7 @@ def test_a_study_ends_with_a_page_and_tables(finished_run: Path) -> None:
     trials = RunFolder(finished_run).table("trials")
     assert [row["status"] for row in trials] == ["done"] * 6
     (contrast,) = RunFolder(finished_run).table("contrasts")
-    assert contrast["statement"] == "supcon against cross-entropy: AUROC in reversed"
+    assert statement(contrast) == "supcon against cross-entropy: AUROC in reversed"
     assert contrast["low"] < contrast["value"] < contrast["high"]
 
 

@@ -68,8 +68,6 @@ def dosed(made: Made) -> Iterator[Row]:
         plain, probit = (NAN, NAN) if lost else p
         yield {
             "id": f"d05e-{confounder}-{loss}", "axis": "loss", "a": loss, "b": made.losses[0], "at": "dose-response",
-            "statement": f"{loss} against {made.losses[0]}: change in AUROC from p = 0 in reversed, "
-            f"confounder {confounder}",
             "measure": "auroc", "environment": "reversed", "factor": "", "layer": "", "where": json.dumps(where),
             "value": NAN if lost else -0.1, "low": NAN if lost else -0.16, "high": NAN if lost else -0.04,
             "standard_error": 0.02, "df": 5.0, "p": max(plain, probit), "plain_p": plain, "probit_p": probit,
@@ -82,11 +80,11 @@ def dosed(made: Made) -> Iterator[Row]:
 
 
 HALF_DOSES = (
-    {"value": 0.43, "low": 0.31, "high": 0.6, "beyond": "", "text": "0.43 [0.31, 0.60]"},
-    {"value": 0.8, "low": 0.62, "high": NAN, "beyond": "high", "text": "0.80 [0.62, > 1]"},
-    {"value": NAN, "low": 0.91, "high": NAN, "beyond": "value", "text": "> 1 [0.91, > 1]"},
-    {"value": NAN, "low": NAN, "high": NAN, "beyond": "low", "text": "> 1"},
-    {"value": NAN, "low": NAN, "high": NAN, "beyond": "", "text": "undefined",
+    {"value": 0.43, "low": 0.31, "high": 0.6, "beyond": ""},
+    {"value": 0.8, "low": 0.62, "high": NAN, "beyond": "high"},
+    {"value": NAN, "low": 0.91, "high": NAN, "beyond": "value"},
+    {"value": NAN, "low": NAN, "high": NAN, "beyond": "low"},
+    {"value": NAN, "low": NAN, "high": NAN, "beyond": "",
      "reason": str(because(Code.CHANCE_AT_ZERO_DOSE, value=0.51, low=0.47, high=0.55, chance=0.5))},
 )  # fmt: skip
 
@@ -491,13 +489,10 @@ def _contrasts(made: Made) -> Iterator[Row]:
             value = share * (LEVELS.get(loss, 0.5) - 0.78)
             lost, few = at == "matched-fit" and number == 1, made.seeds < 3
             undefined = lost or few
-            held = "".join(f", {axis} {value}" for axis, value in where.items())
-            held += ", at matched fit" if at == "matched-fit" else ""
             p = min(1.0, math.exp(-abs(value) * 30))
             verdict = "lower" if p < 0.05 else "equivalent" if abs(value) < 0.02 else "inconclusive"
             yield {
                 "id": f"c0ffee-{at}-{loss}",
-                "statement": f"{loss} against {made.losses[0]} auroc in reversed{held}",
                 "axis": "loss", "a": loss, "b": made.losses[0], "at": at, "measure": "auroc",
                 "environment": "reversed", "factor": "", "layer": "", "where": json.dumps(where),
                 "value": NAN if lost else value, "low": NAN if undefined else value - 0.07,

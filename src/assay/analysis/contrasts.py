@@ -20,10 +20,10 @@ from assay.analysis.results import (
     why_nothing,
 )
 from assay.core.files import canonical_json, content_hash
-from assay.core.measures import EFFECTS, direction_of, label_of
+from assay.core.measures import EFFECTS, direction_of
 from assay.core.reasons import Code, Reason, because
 from assay.core.types import Direction
-from assay.spec.comparisons import CONFOUNDER, FIT, Sides, sides_of
+from assay.spec.comparisons import FIT, Sides, sides_of
 from assay.spec.environments import amount_axis, dose_axis
 from assay.spec.schema import ContrastSpec, RecipePoint, Role, StudySpec
 from assay.stats.compare import (
@@ -165,30 +165,6 @@ class Pair:
         return f"{words}-{self.level_a}" + "".join(f"-{value}" for _, value in self.where)
 
     @property
-    def statement(self) -> str:
-        """The compared quantities, in words."""
-        measure = label_of(self.stated.measure)
-        of = f"{measure} of {self.stated.factor}" if self.stated.factor else measure
-        doses = f" to {self.doses}" if self.doses else ""
-        changed = f"change in {of} from p = 0{doses}" if self.stated.at in (DOSES, MATCHED) else of
-        parts = [f"{self.level_a} against {self.stated.against}:", changed]
-        parts += [f"in {self.stated.environment}"] if self.stated.environment else []
-        parts += [f"at {self.stated.layer}"] if self.stated.layer else []
-        said = (CONFOUNDER, self.stated.factor)  # of a tag, where the confounder is a tag
-        held = ", ".join(f"{axis} {value}" for axis, value in self.where if (axis, value) != said)
-        matched = {FIT: "at matched fit", MATCHED: f"at equal {measure} in {self.stated.clean}"}
-        at = matched.get(self.stated.at, "")
-        return ", ".join(part for part in (" ".join(parts), held, at, self._averaged) if part)
-
-    @property
-    def _averaged(self) -> str:
-        """`mean over confounder tag and low-pass`; empty where nothing but the compared axis is averaged over."""
-        over = {name: values for name, values in self.stated.mean_over.items() if name != self.stated.axis}
-        return (
-            f"mean over {listed([f'{name} {listed(list(values))}' for name, values in over.items()])}" if over else ""
-        )
-
-    @property
     def doses(self) -> str:
         """Which doses were trained at everywhere, where somewhere there were more; empty elsewhere."""
         if self.stated.at not in (DOSES, MATCHED) or self.members:
@@ -302,14 +278,13 @@ def family_rows(
     of = zip(pairs_of, results, decisions, rulings(known, decisions, correction, alpha), reaches, strict=True)
     rows = [
         {
-            **_base(pair),
+            **compared(pair),
             **_tested(result, decision, reach),
             **_ruled(ruling),
             "family": name,
             "role": pair.stated.role,
             "correction": correction,
             "expected": pair.stated.expected,
-            "pooled": json.dumps(dict(pair.stated.mean_over)) if pair.stated.mean_over else "",
             "exploratory": name == "exploratory",
             "equal": _equal(pair, result),
             "exhausted": "",
@@ -414,11 +389,11 @@ def _curve(gathered: Gathered, recipes: Sequence[RecipePoint], environment: str)
     return budgets
 
 
-def _base(pair: Pair) -> Row:
+def compared(pair: Pair) -> Row:
+    """Return the columns that name a comparison."""
     stated = pair.stated
     return {
         "id": pair.id,
-        "statement": pair.statement,
         "axis": stated.axis,
         "a": pair.level_a,
         "b": stated.against,
@@ -426,9 +401,11 @@ def _base(pair: Pair) -> Row:
         "doses": pair.doses,
         "measure": stated.measure,
         "environment": stated.environment,
+        "clean": stated.clean if stated.at == MATCHED else "",
         "factor": stated.factor,
         "layer": stated.layer,
         "where": json.dumps(dict(pair.where)),
+        "pooled": json.dumps(dict(stated.mean_over)) if stated.mean_over else "",
     }
 
 

@@ -122,7 +122,6 @@ def _half_dose_rows(gathered: Gathered, points: ByDose, environment: str) -> Ite
         undefined = {
             **nothing,
             "greatest": max(points),
-            "text": "undefined",
             "reason": str(because(Code.NO_SEED_OF, recipe=lost)),
         }
         yield from ((measure, undefined) for measure in measures(gathered))
@@ -132,7 +131,7 @@ def _half_dose_rows(gathered: Gathered, points: ByDose, environment: str) -> Ite
         chance = COMPUTED[measure].chance(target, classes)
         if not math.isnan(chance):
             found = half_dose(kept, measure, chance)
-            yield measure, {**asdict(found), "text": found.text, "chance": chance, "reason": str(found.reason)}
+            yield measure, {**asdict(found), "chance": chance, "reason": str(found.reason)}
 
 
 def measures(gathered: Gathered) -> list[str]:

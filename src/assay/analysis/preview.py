@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from assay.analysis.contrasts import Pair, pairs, pooling_group
+from assay.analysis.contrasts import Pair, compared, pairs, pooling_group
 from assay.analysis.data_checks import Looked, cautions, confounders, visibility_rows
 from assay.analysis.pictures import Gallery
 from assay.analysis.results import Folds
@@ -214,7 +214,7 @@ def distinct_environments(
 
 
 def detectable_differences(spec: StudySpec, population: Population) -> list[dict[str, str | float | None]]:
-    """One entry per comparison: its statement, its measure, and the difference that it finds with 80% power.
+    """Return one entry per comparison: the columns that name it, and the difference that it finds with 80% power.
 
     `detectable` is a number, or None with `reason` where the plan cannot say: a measure whose patients or range are not
     known beforehand, too few patients, fewer than 3 seeds. The assumptions are `stats.power.Assumptions`.
@@ -222,7 +222,7 @@ def detectable_differences(spec: StudySpec, population: Population) -> list[dict
     family = [pair for stated in spec.contrasts for pair in pairs(stated, spec.points, tuple(spec.axes))]
     groups = [pooling_group(pair.stated) for pair in family]
     return [
-        _entry(pair.single[0], pair.statement, spec, population, _of_family(pair, family), groups.count(group))
+        _entry(pair, spec, population, _of_family(pair, family), groups.count(group))
         for pair, group in zip(family, groups, strict=True)
     ]
 
@@ -235,15 +235,11 @@ def _of_family(pair: Pair, every: Sequence[Pair]) -> int:
 
 
 def _entry(
-    pair: Pair, statement: str, spec: StudySpec, population: Population, family: int, group: int
+    whole: Pair, spec: StudySpec, population: Population, family: int, group: int
 ) -> dict[str, str | float | None]:
+    pair = whole.single[0]
     stated = pair.stated
-    entry: dict[str, str | float | None] = {
-        "statement": statement,
-        "measure": stated.measure,
-        "detectable": None,
-        "reason": "",
-    }
+    entry: dict[str, str | float | None] = {**compared(whole), "detectable": None, "reason": ""}
     if stated.measure not in COMPUTED:
         return {**entry, "reason": str(because(Code.UNKNOWN_SPREAD))}
     counts = _test_patients(pair, population, stated.environment)

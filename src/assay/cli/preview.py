@@ -17,6 +17,7 @@ from assay.cli.run import Request
 from assay.core.errors import foremost, others
 from assay.report.images import FIGURES, MEANING
 from assay.report.sections import shortcuts
+from assay.report.sentences.names import statement
 from assay.report.sentences.reasons import reason_words
 from assay.shifts.environment import Achieved
 from assay.stats.format import count, listed, number
@@ -189,7 +190,7 @@ def power_lines(found: Found) -> list[str]:
     for row in found.power:
         many = alike[row["measure"], row["reason"]]
         together = row["reason"] and many > APART
-        of = f"{row['measure']}, {many} comparisons" if together else row["statement"]
+        of = f"{row['measure']}, {many} comparisons" if together else statement(row)
         lines[f"{of}: {reason_words(row['reason']) or row['detectable']}"] = None
     return list(lines)
 

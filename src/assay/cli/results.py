@@ -20,14 +20,14 @@ from assay.core.errors import StoreError, nearest, unknown_of_few
 from assay.core.files import is_file, is_folder
 from assay.store.files import Row
 from assay.store.folder import EARLIER, REQUEST, STUDY, RunFolder, remove_unit, working_in
-from assay.store.schema import FINDINGS, Table
+from assay.store.schema import CONTRASTS, FINDINGS, Table
 
 MOST_FOLDED = 2_000
 """Rows that are folded to the width of a terminal; of longer tables each row is a line."""
 
 PAGE = "report.html"
-SENTENCE = "sentence"
-"""What a finding is in words: printed, and in its JSON."""
+COMPARISON, SENTENCE = "comparison", "sentence"
+"""A row of `contrasts` and of `findings` in words: printed, and in its JSON."""
 
 
 def find_run(run: str, out: Path) -> Path:
@@ -187,7 +187,8 @@ def _print_table(rows: list[Row], described: Table, columns: Sequence[str], mark
     """Print the given columns, or those for reading that have a value in some row, folded on a terminal."""
     from assay.report.sentences.reasons import reason_words
 
-    names = [*described.shown, *([SENTENCE] if rows and SENTENCE in rows[0] else [])]
+    first, last = ([name] if rows and name in rows[0] else [] for name in (COMPARISON, SENTENCE))
+    names = [*first, *described.shown, *last]
     said = columns or [name for name in names if any(_text(row[name]) for row in rows)] or names
     heads = {column.name: column.head for column in described.columns}
     cells = [[_text(reason_words(row[name]) if name == "reason" else row[name]) for name in said] for row in rows]
@@ -232,14 +233,17 @@ def _print_lines(columns: list[tuple[str, bool]], cells: list[list[str]]) -> Non
 
 
 def _said(row: Row, table: str) -> Row:
-    """The sentence of a finding; nothing of other tables."""
-    if table != FINDINGS.name:
-        return {}
+    """Return the words of a comparison or a finding; nothing of other tables."""
+    if table == CONTRASTS.name:
+        from assay.report.sentences.names import statement
 
-    from assay.report.sentences.findings import sentence
-    from assay.stats.findings import from_row
+        return {COMPARISON: statement(row)}
+    if table == FINDINGS.name:
+        from assay.report.sentences.findings import sentence
+        from assay.stats.findings import from_row
 
-    return {SENTENCE: sentence(from_row(row))}
+        return {SENTENCE: sentence(from_row(row))}
+    return {}
 
 
 def _text(value: Any) -> str:

@@ -13,6 +13,7 @@ from assay.core.errors import foremost, others
 from assay.core.measures import MEASURES, WORST
 from assay.report.layout import DIFFERS, Evidence, is_overall, worst_groups
 from assay.report.rows import Tables, distinct, numeric, whole
+from assay.report.sentences.names import statement
 from assay.report.sentences.reasons import place_words, reason_words
 from assay.report.sheets import (
     NONE,
@@ -448,7 +449,7 @@ def looks(tables: Tables) -> Sheet | None:
 
 def _compared(row: Row, places: int) -> tuple[Cell, ...]:
     return (
-        words(row["statement"]),
+        words(statement(row)),
         estimated(row, places),
         probability(numeric(row, "p_holm")),
         words(_conclusion(row)),

@@ -228,7 +228,7 @@ def _sections(evidence: Evidence, anchors: dict[str, str]) -> tuple[Section, ...
 def _further(evidence: Evidence, sections: Sequence[Section]) -> Section:
     """Return every measure of the estimates that no other section shows; a difference of recipes does not show it."""
     rows = [row for part in sections for one in part.figures for row in one.rows]
-    figures = {row["measure"] for row in rows if "measure" in row and "statement" not in row}
+    figures = {row["measure"] for row in rows if "measure" in row and "conclusion" not in row}
     names = further.measures(evidence, figures | {name for part in sections for one in part.sheets for name in one.of})
     drawn = there(*(further.figure(evidence, name) for name in names))
     words = "Measures that no section above shows, each with its meaning." if names else ""

@@ -177,7 +177,7 @@ def sheet(
     filled = [i for i in range(len(heads)) if any(line.cells[i].text != NONE for line in shown)]
     kept = tuple(replace(line, cells=tuple(line.cells[i] for i in filled)) for line in shown)
     words = " ".join(part for part in (note, cut) if part)
-    of = frozenset(str(row["measure"]) for row in source[0] if "measure" in row and "statement" not in row)
+    of = frozenset(str(row["measure"]) for row in source[0] if "measure" in row and "conclusion" not in row)
     return Sheet(id, caption, tuple(heads[i] for i in filled), kept, file, words, of=of)
 
 

@@ -16,7 +16,7 @@ from assay.core.seeds import LOOKS
 from assay.stats.compare import Contrast, Correction, Decision, holm_factors
 from assay.stats.estimate import degrees, limited
 from assay.stats.findings import Decided, decided
-from assay.stats.rows import ALPHA, CONTROLS, SHOWN, UNCLAIMED, Row, text_of
+from assay.stats.rows import ALPHA, COMPARED, CONTROLS, SHOWN, UNCLAIMED, Row, text_of
 
 MOST_SEEDS = 1000
 """A question that more seeds than this would leave open is one of patients."""
@@ -146,7 +146,7 @@ def _verdict(row: Row) -> str:
 
 
 def _unclaimed(row: Row, control: Row) -> dict[str, Any]:
-    reason = because(Code.CONTROL_FAILED, role=text_of(control, "role"), statement=text_of(control, "statement"))
+    reason = because(Code.CONTROL_FAILED, **{name: text_of(control, name) for name in ("role", *COMPARED)})
     if row.get("conclusion") == "undefined":
         return dict(row)
     return {**row, "conclusion": UNCLAIMED, "reason": str(reason_of(row) + reason), "seeds_needed": math.nan}

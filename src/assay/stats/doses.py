@@ -27,7 +27,7 @@ from assay.stats.compare import (
     untested,
 )
 from assay.stats.estimate import Estimate, summarize, two_way
-from assay.stats.format import listed, number
+from assay.stats.format import listed
 from assay.stats.panel import Evaluated, Panel, combine, evaluate, on_probit, probit
 from assay.stats.rows import CONFIDENCE, CONFOUNDER
 
@@ -167,17 +167,6 @@ class HalfDose:
     seeds: int
     patients: int
     reason: Reason = NOTHING
-
-    @property
-    def text(self) -> str:
-        """`0.43 [0.31, 0.60]`, `0.80 [0.62, > 1]`, `> 1 [0.91, > 1]`, `> 1`, or `undefined`."""
-        if self.reason:
-            return "undefined"
-        over = f"> {self.greatest:g}"
-        if self.beyond == "low":
-            return over
-        value, high = (over if np.isnan(end) else number(end) for end in (self.value, self.high))
-        return f"{value} [{number(self.low)}, {high}]"
 
 
 def half_dose(curve: Curve, name: str, chance: float) -> HalfDose:

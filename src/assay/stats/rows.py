@@ -42,6 +42,10 @@ PRIMARY = "primary"
 """Role of the comparisons that are the question of a study."""
 PASSED = ("detected", "no difference")
 """Decisions of controls that let the study claim anything."""
+COMPARED = (
+    "axis", "a", "b", "at", "doses", "measure", "environment", "clean", "factor", "layer", "where", "pooled",
+)  # fmt: skip
+"""Columns that name a comparison."""
 FIRST_SIGN_UNDER = 5
 """A difference shown on fewer seeds is called a first sign: three may agree by chance, and their spread is all there is
 to tell by. A sign-flip test of four cannot fall under 0.125."""

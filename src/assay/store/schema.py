@@ -157,7 +157,6 @@ CONTRASTS = Table(
     "pre-specified comparison of two recipes; the value is a - b",
     (
         Column("id", "identifier of the comparison"),
-        Column("statement", "the comparison in words"),
         Column("axis", "axis along which the recipes differ"),
         Column("a", "level of the recipe that is compared"),
         Column("b", "level of the recipe that it is compared against"),
@@ -165,6 +164,7 @@ CONTRASTS = Table(
         Column("doses", "doses above 0 that the comparison rests on, where more were trained; empty otherwise"),
         Column("measure", "measure that is compared"),
         Column("environment", "test environment"),
+        Column("clean", "at matched clean performance, environment in which it is matched; empty otherwise"),
         Column("factor", "factor that the measure is of"),
         Column("layer", "layer that the measure is of"),
         Column("where", "JSON: axis -> value held while the recipes are compared"),
@@ -221,7 +221,7 @@ CONTRASTS = Table(
         Column("exhausted", "end of the scale at which all values behind the comparison are, a code as JSON; or empty"),
         _REASON,
     ),
-    ("statement", "value", "low", "high", "p_holm", "seeds", "conclusion", "reason"),
+    ("value", "low", "high", "p_holm", "seeds", "conclusion", "reason"),
 )
 
 LOOKS = Table(
@@ -348,7 +348,6 @@ HALF_DOSES = Table(
         _number("value", "half-effect dose; NaN where no dose reaches it"),
         *_INTERVAL,
         Column("beyond", "first of high, value, low above the greatest dose trained; empty where none is"),
-        Column("text", "value and interval in words, such as > 1 [0.91, > 1]"),
         _number("greatest", "greatest dose trained"),
         _number("margin", "value at p = 0 less chance"),
         _number("chance", "value of a model that knows nothing"),
@@ -356,7 +355,7 @@ HALF_DOSES = Table(
         _PATIENTS,
         _REASON,
     ),
-    ("recipe", "measure", "environment", "text", "margin", "seeds", "reason"),
+    ("recipe", "measure", "environment", "value", "low", "high", "beyond", "greatest", "margin", "seeds", "reason"),
 )
 
 DOSE_CHANGES = Table(

@@ -14,7 +14,7 @@ from assay.report.figures import FULL, Figure, chance, curves, plot_of, strips
 from assay.report.layout import ROWS, Evidence, decisive, is_overall, some_levels
 from assay.report.rows import Tables, coordinates, distinct, mapping, numeric, whole
 from assay.report.sections.reliance import TRAINED
-from assay.report.sentences.names import amounts, equivalence_interval
+from assay.report.sentences.names import amounts, equivalence_interval, half_dose_words, statement
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import Line, Sheet, amount, estimated, figure, probability, sheet, words
 from assay.report.wording import (
@@ -296,7 +296,7 @@ def _half_dose(evidence: Evidence, row: Row, greatest: float) -> Mark:
     value, low, high = (math.inf if math.isnan(end := numeric(row, name)) else end for name in ("value", "low", "high"))
     ends = (math.nan, math.nan) if row["beyond"] == "low" else (low, high)
     own = numeric(row, "greatest")
-    return Mark(level, value, *ends, text=row["text"], known_to=math.inf if own == greatest else own)
+    return Mark(level, value, *ends, text=half_dose_words(row), known_to=math.inf if own == greatest else own)
 
 
 def interactions(tables: Tables) -> Sheet | None:
@@ -306,7 +306,7 @@ def interactions(tables: Tables) -> Sheet | None:
     lines = [
         Line(
             (
-                words(row["statement"]),
+                words(statement(row)),
                 words(_in_words(row)),
                 estimated(row, places),
                 probability(numeric(row, "plain_p")),
@@ -359,7 +359,7 @@ def half_doses(evidence: Evidence) -> Sheet | None:
                 words(row["recipe"]),
                 words(row["environment"]),
                 words(measure_name(row["measure"])),
-                words(row["text"], reason_words(row["reason"])),
+                words(half_dose_words(row), reason_words(row["reason"])),
                 figure(numeric(row, "margin")),
                 amount(whole(row, "seeds")),
                 words(reason_words(row["reason"]) or "–"),

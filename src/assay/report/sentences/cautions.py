@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from assay.core.reasons import Code
-from assay.report.sentences.names import measure_words
+from assay.report.sentences.names import measure_words, statement
 from assay.stats.format import count, in_words, listed, number, p_value, with_interval
 
 Fields = Mapping[str, Any]
@@ -205,7 +205,7 @@ CAUTIONS: Mapping[Code, str | Callable[[Fields], str]] = {
     ),
     Code.CONTROL_FAILED: lambda fields: (
         f"the {'A/A control differs' if fields['role'] == 'a-a' else 'positive control was not detected'} "
-        f"({fields['statement']})"
+        f"({statement(fields)})"
     ),
     Code.NEAR_END_OF_SCALE: lambda fields: f"within {number(fields['margin'])} of {fields['end']:g}",
     Code.AT_CHANCE: "at chance",

@@ -14,6 +14,7 @@ from assay.report.sentences.names import (
     place,
     sentence_case,
     shown,
+    statement,
     value_of,
     where,
 )
@@ -80,7 +81,7 @@ def control(row: Row) -> str:
     """Return what a control showed, and what follows where it failed."""
     role = "A/A control" if text_of(row, "role") == "a-a" else "Positive control"
     verdict, follows = CONTROL_WORDS[text_of(row, "decision")]
-    return f"{role} {verdict} ({text_of(row, 'statement')}): {_deciding(row)}{follows}."
+    return f"{role} {verdict} ({statement(row)}): {_deciding(row)}{follows}."
 
 
 WAYS: Mapping[str, tuple[str, bool]] = {

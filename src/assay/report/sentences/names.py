@@ -21,12 +21,30 @@ def measure_words(name: str) -> str:
 
 def label(row: Row) -> str:
     """Return the subject of a comparison: its measure, of a factor; of a dose-response, the change in it."""
+    return f"the {_subject(row)}" if over_doses(row) else _subject(row)
+
+
+def _subject(row: Row) -> str:
     called, factor = measure_words(text_of(row, "measure")), text_of(row, "factor")
     of = f" of {in_words(factor)}" if factor else ""
     if over_doses(row):
         doses = text_of(row, "doses")
-        return f"the change in {called}{of} from p = 0" + (f" to {doses}" if doses else "")
+        return f"change in {called}{of} from p = 0" + (f" to {doses}" if doses else "")
     return called + of
+
+
+def statement(row: Row) -> str:
+    """Name a comparison by its columns (`COMPARED`): `supcon against cross-entropy: AUROC in reversed, epochs 16`."""
+    layer, at = text_of(row, "layer"), text_of(row, "at")
+    main = f"{text_of(row, 'a')} against {text_of(row, 'b')}: {_subject(row)}{where(text_of(row, 'environment'))}"
+    tag = (CONFOUNDER, text_of(row, "factor"))  # a tag's reliance, where the confounder is the tag
+    held = [f"{axis} {value}" for axis, value in mapping(row.get("where")).items() if (axis, value) != tag]
+    equal = f"at equal {measure_words(text_of(row, 'measure'))}{where(text_of(row, 'clean'))}"
+    matched = {"matched-fit": "at matched fit", MATCHED: equal}.get(at, "")
+    pooled = mapping(row.get("pooled")).items()
+    over = [f"{name} {listed(list(values))}" for name, values in pooled if name != text_of(row, "axis")]
+    mean = f"mean over {listed(over)}" if over else ""
+    return ", ".join(part for part in (f"{main} at {layer}" if layer else main, *held, matched, mean) if part)
 
 
 def where(environment: str) -> str:
@@ -105,6 +123,17 @@ def value_of(row: Row) -> str:
     known = not (math.isnan(low) or math.isnan(high))
     ends = f" [{number(low, places)}, {number(high, places)}]" if known else ""
     return signed(value, places) + ends + (f" {unit}" if unit else "")
+
+
+def half_dose_words(row: Row) -> str:
+    """Return `0.43 [0.31, 0.60]`, `0.80 [0.62, > 1]`, `> 1 [0.91, > 1]`, `> 1`, or `undefined`."""
+    if row["reason"]:
+        return "undefined"
+    over = f"> {row['greatest']:g}"
+    if row["beyond"] == "low":
+        return over
+    value, high = (over if math.isnan(end) else number(end) for end in (numeric(row, "value"), numeric(row, "high")))
+    return f"{value} [{number(numeric(row, 'low'))}, {high}]"
 
 
 def equivalence_interval(row: Row) -> str:
