@@ -11,6 +11,7 @@ from PIL import Image
 from tests.worlds.studies import run_tiny
 
 from assay.report.page import write_page
+from assay.report.sentences.captions import caption
 from assay.store.folder import RunFolder
 
 STUDY: dict[str, Any] = {
@@ -47,7 +48,7 @@ def test_each_explainer_is_drawn_by_recipe_on_the_same_images(run: RunFolder) ->
     pictures = [row for row in run.table("pictures") if row["kind"] == "heat-map"]
     assert [row["factor"] for row in pictures] == ["gradient"] * 2 + ["grad-cam"] * 2
     for row in pictures:
-        assert all(f"{loss} 0." in row["caption"] for loss in ("cross-entropy", "label-smoothing"))
+        assert all(f"{loss} 0." in caption(row) for loss in ("cross-entropy", "label-smoothing"))
         image = np.asarray(Image.open(run.root / "pictures" / row["file"]).convert("RGB"))[
             :: row["scale"], :: row["scale"]
         ]

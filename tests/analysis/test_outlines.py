@@ -11,6 +11,7 @@ import pytest
 from tests.study.test_native_study import study, written
 from tests.worlds.studies import plan_tiny, run_tiny
 
+from assay.report.sentences.captions import caption
 from assay.stats.format import number
 from assay.store.folder import RunFolder
 
@@ -23,7 +24,7 @@ def test_in_folds_the_first_ones_images_are_outlined_by_its_models(
     asked["data"]["split"] = {"folds": 3}
     asked["recipe"]["epochs"] = 4
     run = RunFolder(run_tiny(tmp_path / "run", **asked).folder)
-    captions = [row["caption"] for row in run.table("pictures") if row["kind"] == "outline"]
+    captions = [caption(row) for row in run.table("pictures") if row["kind"] == "outline"]
     assert len([text for text in captions if text.startswith("same, lesion")]) == 4
 
     plan = json.loads((run.root / "plan.json").read_text())

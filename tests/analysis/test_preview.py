@@ -10,6 +10,7 @@ from PIL import Image
 
 from assay.analysis.preview import make_preview
 from assay.data.cache import ArrayCache
+from assay.report.sentences.captions import caption
 from assay.shifts.population import open_population
 from assay.spec.parse import parse_study
 
@@ -56,4 +57,4 @@ def test_the_count_is_that_of_the_associations_and_says_of_which_folds(spec: dic
     assert of == {"train": ", the first of 3 folds", "same": ", all 3 folds together"}
     for shown in preview.environments:
         assert [sum(tie.counts.values()) for tie in shown.achieved] == [shown.images]
-    assert all("This is the first of 3 folds." in row["caption"] for row in preview.pictures)
+    assert all("This is the first of 3 folds." in caption(row) for row in preview.pictures)

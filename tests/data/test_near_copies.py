@@ -17,6 +17,7 @@ from assay.data.dataset import Dataset, PixelScale
 from assay.data.files.load import load_dataset
 from assay.data.near_copies import Pair, details, near_pairs, not_looked_for, together
 from assay.data.splits import split
+from assay.report.sentences.captions import caption
 from assay.report.sentences.reasons import reason_words
 from assay.spec.schema import DataSpec
 
@@ -214,8 +215,8 @@ def test_pairs_are_drawn_one_above_the_other_and_those_that_contradict_come_firs
     (tmp_path / "out").mkdir()
     first, second = Gallery(tmp_path / "out", PixelScale(), "sick").near_copies(dataset)
     of = "of 11 pairs of near copies (2 with contradicting labels): one image above the other"
-    assert first["caption"] == f"1 to 8 {of}; from the left, labels contradict in 1 and 2 (framed)."
-    assert second["caption"] == f"9 to 11 {of}."
+    assert caption(first) == f"1 to 8 {of}; from the left, labels contradict in 1 and 2 (framed)."
+    assert caption(second) == f"9 to 11 {of}."
     shapes = [Image.open(tmp_path / "out" / str(row["file"])) for row in (first, second)]
     assert [round(image.width / image.height * 2) for image in shapes] == [8, 3]  # columns over two rows
     frame, scale = np.asarray(shapes[0]), int(first["scale"])
@@ -228,7 +229,7 @@ def test_all_pairs_are_counted_and_a_few_are_drawn(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     rows = Gallery(tmp_path / "out", PixelScale(), "sick").near_copies(dataset)
     assert len(dataset.near_copies) == 29
-    assert [str(row["caption"]).split(" pairs")[0] for row in rows] == [
+    assert [caption(row).split(" pairs")[0] for row in rows] == [
         "1 to 8 of 29",
         "9 to 16 of 29",
         "17 to 24 of 29",

@@ -316,18 +316,18 @@ def test_a_missing_column_is_named(run: Path, tmp_path: Path) -> None:
 def test_near_copies_are_shown_without_names(run: Path, page: str, tmp_path: Path) -> None:
     root = Path(shutil.copytree(run, tmp_path / "copied"))
     folder = RunFolder(root)
-    caption = "1 to 8 of 9 pairs of near copies."
+    facts = {"first": 1, "pairs": 9, "contradicting": 0, "framed": [False] * 8}
+    text = "1 to 8 of 9 pairs of near copies: one image above the other."
     rows = list(folder.table("pictures"))
     copies = [
-        {**rows[0], "file": f"near-copies-{at}.png", "kind": "copies", "caption": caption, "alt": caption}
-        for at in (1, 2)
+        {**rows[0], "file": f"near-copies-{at}.png", "kind": "copies", "facts": json.dumps(facts)} for at in (1, 2)
     ]
     for row in copies:
         shutil.copy(root / "pictures" / rows[0]["file"], root / "pictures" / row["file"])
     folder.write_table("pictures", schema.PICTURES.names, [*rows, *copies])
     write_page(root)
     changed = (root / "report.html").read_text(encoding="utf-8")
-    assert changed.count(caption) >= 2
+    assert changed.count(text) >= 2
     assert "<h3>Near copies</h3>" in changed
     assert "1 further sheet" in changed
     assert "Near copies" not in page

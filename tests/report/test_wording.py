@@ -176,12 +176,9 @@ def test_an_explanation_follows_a_colon_and_another_reason_a_semicolon(snapshot:
 
 
 LITERALS = {
-    "analysis/illustrations.py": "captions of pictures",
     "analysis/one_model.py": "facts of provenance",
-    "analysis/pictures.py": "captions of pictures",
     "analysis/predictions.py": "notes on a file of predictions",
     "analysis/prespecified.py": "remedy of an error",
-    "analysis/preview.py": "what counts of a fold are of",
     "analysis/shortcuts.py": "names of properties of images",
     "analysis/tables.py": "names of starts and facts of provenance",
     "probes/explainers.py": "refusals of explainers, stored as stated",

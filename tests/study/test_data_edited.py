@@ -24,9 +24,9 @@ def test_a_population_is_opened_anew_when_asked(tmp_path: Path) -> None:
 def test_environments_are_those_of_the_first_seed(tmp_path: Path) -> None:
     spec = parse_study({**TINY, "first_seed": 7})
     population = jobs.population_of(spec.data, Place(tmp_path, tmp_path))
-    (_, _, shown), _ = distinct_environments(spec.points, population, spec.first_seed)
+    found, _ = distinct_environments(spec.points, population, spec.first_seed)
     trained, _ = population.training(spec.points[0].train, 7)
-    assert shown.table.patient.tolist() == trained.table.patient.tolist()
+    assert found.environment.table.patient.tolist() == trained.table.patient.tolist()
 
 
 def test_pairs_show_logits_of_recipes_that_saw_these_images(tmp_path: Path) -> None:

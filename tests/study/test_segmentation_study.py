@@ -17,6 +17,7 @@ from assay.core.reasons import Code, because
 from assay.report.page import write_page
 from assay.report.sections.performance import course
 from assay.report.sections.segmentation import free_response
+from assay.report.sentences.captions import caption
 from assay.store.files import Row, read_rows
 from assay.store.folder import RunFolder
 
@@ -94,10 +95,10 @@ def test_the_operating_thresholds_stand_in_the_record_of_a_trial(run: RunFolder)
 def test_the_page_shows_what_each_loss_outlines_on_the_same_images(run: RunFolder) -> None:
     pictures = [row for row in run.table("pictures") if row["kind"] == "outline"]
     assert {row["environment"] for row in pictures} == {"same", "faint"}
-    assert all("White: truth; orange: called." in row["caption"] for row in pictures)
+    assert all("White: truth; orange: called." in caption(row) for row in pictures)
     sheets = [row for row in run.table("pictures") if row["kind"] == "sheet"]
     assert sheets
-    assert all(row["caption"].endswith(" White: the outline of the mask.") for row in sheets)
+    assert all(caption(row).endswith(" White: the outline of the mask.") for row in sheets)
     page = write_page(run.root).read_text()
     assert "Predicted outlines on the same images" in page
     assert "Lesions found against false positives" in page

@@ -229,20 +229,22 @@ def _similarities(made: Made) -> list[Row]:
 def pictures(root: Path, made: Made) -> Iterator[Row]:
     common = {"pixel_size": 0.7, "environment": "", "factor": "", "logits": "{}"}
     for name in ("train", *made.environments):
-        text = f"{name}: rows are benign, then malignant. 1000 images (500 benign, 500 malignant)."
+        facts = {"head": name, "target": "malignancy", "rows": ["benign", "malignant"], "images": 1000,
+                 "counts": {"benign": 500, "malignant": 500}, "rest": {}, "marks": {}, "folds": 1,
+                 "masks": False}  # fmt: skip
         scale = _picture(root / "pictures" / f"sheet-{name}.png", [[64] * 8] * 2, 2)
-        yield {**common, "file": f"sheet-{name}.png", "kind": "sheet", "caption": text, "alt": text, "scale": scale,
+        yield {**common, "file": f"sheet-{name}.png", "kind": "sheet", "facts": json.dumps(facts), "scale": scale,
                "environment": name}  # fmt: skip
     for confounder in ("tag", "low-pass"):
-        text = f"{confounder}: the same 8 test images without it, with it, and the difference × 5."
+        facts = {"images": 8, "times": 5}
         scale = _picture(root / "pictures" / f"confounder-{confounder}.png", [[64] * 8] * 3, 2)
-        yield {**common, "file": f"confounder-{confounder}.png", "kind": "confounder", "caption": text, "alt": text,
+        yield {**common, "file": f"confounder-{confounder}.png", "kind": "confounder", "facts": json.dumps(facts),
                "scale": scale, "factor": confounder}  # fmt: skip
     for factor, i in itertools.product(("margin", "texture", "size"), range(3)):
-        text = f"{factor}: 0.1, 0.9, and the difference (gray: none). All else is the same."
+        facts = {"low": "0.1", "high": "0.9", "times": 5}
         logits = {recipe: [-1.2 - n / 3, 2.1 - n / 5] for n, (recipe, _) in enumerate(made.recipes)}
         scale = _picture(root / "pictures" / f"pair-{factor}-{i}.png", [[64] * 3], 4)
-        yield {**common, "file": f"pair-{factor}-{i}.png", "kind": "pair", "caption": text, "alt": text,
+        yield {**common, "file": f"pair-{factor}-{i}.png", "kind": "pair", "facts": json.dumps(facts),
                "scale": scale, "factor": factor, "logits": json.dumps(logits)}  # fmt: skip
 
 

@@ -207,10 +207,10 @@ def environment_rows(plan: Plan, population: Population) -> list[Row]:
     rows: list[Row] = []
     spec = plan.spec
     folds, points = Folds(population, spec.probes), {point.label: point for point in spec.points}
-    for name, recipe, environment in distinct_environments(spec.points, population, spec.first_seed):
-        tests = points.get(recipe, spec.points[0]).tests
-        table = folds.whole(tests, name.removesuffix(f" ({recipe})"), environment)
-        rows += environment_rows_of(name, recipe, environment, table)
+    for found in distinct_environments(spec.points, population, spec.first_seed):
+        tests = points.get(found.recipe, spec.points[0]).tests
+        table = folds.whole(tests, found.name, found.environment)
+        rows += environment_rows_of(found.label, found.recipe, found.environment, table)
     return rows
 
 

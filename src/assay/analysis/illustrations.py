@@ -16,7 +16,7 @@ from scipy import ndimage
 from torch import nn
 
 from assay.analysis.data_checks import Confounder, Looked, confounders
-from assay.analysis.pictures import TRUTH, Gallery, colored, enlarged, outlined
+from assay.analysis.pictures import TRUTH, Facts, Gallery, colored, enlarged, outlined
 from assay.analysis.preview import distinct_environments, headed
 from assay.analysis.results import KEY_FIELDS, OF_ONE_IMAGE, Gathered
 from assay.core.map_grid import MapGrid
@@ -35,7 +35,6 @@ from assay.shifts.population import Population
 from assay.shifts.scene import NEUTRAL, Tests
 from assay.spec.schema import RecipePoint, StudySpec
 from assay.stats import maps
-from assay.stats.format import number
 from assay.stats.panel import Panel
 from assay.store.files import Row
 
@@ -74,10 +73,10 @@ def outline_rows(gathered: Gathered, population: Population, gallery: Gallery) -
         panels = [gathered.panel(recipe.point, name) for recipe in recipes]
         known = [panel for panel in panels if panel is not None and panel.maps]
         if len(known) == len(recipes) and environment.masks is not None:
-            for called, position in _chosen(known, environment).items():
-                image, caption = _outline_picture(recipes, environment, position)
-                text = f"{name}, {called}: {caption}"
-                rows.append(gallery.outlined(image, text, f"{name}-{called}", name))
+            for (of, example), position in _chosen(known, environment).items():
+                image, found = _outline_picture(recipes, environment, position)
+                facts = {"lesion": of == "lesion", "example": example, "recipes": found}
+                rows.append(gallery.outlined(image, facts, f"{name}-{of}, {example}", name))
     return rows
 
 
@@ -112,10 +111,11 @@ def _first(gathered: Gathered, point: RecipePoint) -> Trial | None:
 # --- which images ---------------------------------------------------------------------------------------------------
 
 
-def _chosen(panels: Sequence[Panel], environment: Environment) -> dict[str, int]:
-    """Choose example images: kind of example -> position, by Dice with a lesion, else by the predicted area.
+def _chosen(panels: Sequence[Panel], environment: Environment) -> dict[tuple[str, str], int]:
+    """Choose example images: (lesion or not, kind of example) -> position.
 
-    One random image alone where all have the same value.
+    They are ranked by Dice with a lesion, else by the predicted area. One random image alone where
+    all have the same value.
 
     Args:
         environment: The images that the recipes' models were not trained on, in the first fold of the first seed. Empty
@@ -132,7 +132,7 @@ def _chosen(panels: Sequence[Panel], environment: Environment) -> dict[str, int]
     dice = np.mean([_dice(one)[mine] for one in panels], axis=0)
     area = np.mean([(one.maps["predicted"][0, :, _HALF] / one.maps["pixels"][0])[mine] for one in panels], axis=0)
     place = np.argsort(environment.table.row, kind="stable")  # a panel's rows are in the order of their numbers
-    found: dict[str, int] = {}
+    found: dict[tuple[str, str], int] = {}
     for of, score, among in (("lesion", dice, lesion), ("no lesion", -area, ~lesion)):
         order = np.flatnonzero(among)[np.argsort(score[among], kind="stable")]
         if len(order):
@@ -140,7 +140,7 @@ def _chosen(panels: Sequence[Panel], environment: Environment) -> dict[str, int]
             picks = {"best": order[-1], "median": order[len(order) // 2], "worst": order[0], "random": order[random]}
             if score[order[0]] == score[order[-1]]:  # none is better than another
                 picks = {"random": order[random]}
-            found |= {f"{of}, {called}": int(place[position]) for called, position in picks.items()}
+            found |= {(of, example): int(place[position]) for example, position in picks.items()}
     return found
 
 
@@ -154,28 +154,33 @@ def _dice(panel: Panel) -> Float[np.ndarray, " n"]:
 # --- what is drawn --------------------------------------------------------------------------------------------------
 
 
-def _outline_picture(recipes: Sequence[Recipe], environment: Environment, position: int) -> tuple[np.ndarray, str]:
-    """The image, then the same with the outlines of truth and prediction for each recipe; and the caption."""
+def _outline_picture(
+    recipes: Sequence[Recipe], environment: Environment, position: int
+) -> tuple[np.ndarray, dict[str, Facts]]:
+    """Draw the image, then the same with the outlines of truth and prediction for each recipe.
+
+    Returns:
+        The picture, and for each recipe its Dice on a lesion, or the called share of an image without one.
+    """
     index = np.array([position])
     assert environment.masks is not None
     pixels = environment.images.read(index)
     truth = environment.masks.read(index)[0, 0].numpy() > 0
     plain = colored(pixels[0].numpy())
-    shown, said = [enlarged(plain)], list[str]()
+    shown, found = [enlarged(plain)], dict[str, Facts]()
     for recipe in recipes:
         predicted = _predicted(recipe.network, pixels)
         shown.append(outlined(plain, {TRUTH: truth, PREDICTED: predicted}))
-        said.append(f"{recipe.point.label} {_outline_caption(truth, predicted)}")
+        found[recipe.point.label] = _agreement(truth, predicted)
     white = np.full((shown[0].shape[0], 3, 3), 255, np.uint8)
     parts = [part for image in shown for part in (image, white)][:-1]
-    return np.concatenate(parts, axis=1), f"the image, then {'; '.join(said)}. White: truth; orange: called."
+    return np.concatenate(parts, axis=1), found
 
 
-def _outline_caption(truth: np.ndarray, predicted: np.ndarray) -> str:
-    """`Dice 0.81` of a lesion; of none the share of the image that is called, or `nothing`."""
+def _agreement(truth: np.ndarray, predicted: np.ndarray) -> Facts:
     if truth.any():
-        return f"Dice {number(2 * float((truth & predicted).sum()) / float(truth.sum() + predicted.sum()))}"
-    return f"{number(100 * float(predicted.mean()), 1)}% called" if predicted.any() else "nothing"
+        return {"dice": 2 * float((truth & predicted).sum()) / float(truth.sum() + predicted.sum())}
+    return {"called": float(predicted.mean())}
 
 
 @torch.inference_mode()
@@ -215,15 +220,15 @@ def heat_map_rows(gathered: Gathered, population: Population, gallery: Gallery) 
             of_image = [None if own is None else own[i] for own in maps]
             if any(one is not None for one in of_image):
                 image, scale = _heat_map_picture(found, sample, i, of_image)
-                said = "; ".join(
-                    _heat_map_caption(gathered, *pair, method, sample, i)
-                    for pair in zip(recipes, of_image, strict=True)
-                )
-                text = (
-                    f"{method.name}, {found.name}, image {i + 1}: with the lesion's outline, then {said}. Black is 0, "
-                    f"the lightest {number(scale, 0)} times the map's mean, for all alike."
-                )
-                rows.append(gallery.heat_map(image, text, f"{method.name}-{i}", found.name, method.name))
+                facts = {
+                    "image": i + 1,
+                    "recipes": {
+                        recipe.point.label: _on_lesion(gathered, recipe, one, method, sample, i)
+                        for recipe, one in zip(recipes, of_image, strict=True)
+                    },
+                    "times": scale,
+                }
+                rows.append(gallery.heat_map(image, facts, f"{method.name}-{i}", found.name, method.name))
     return rows
 
 
@@ -237,18 +242,15 @@ def _maps(recipe: Recipe, method: Method, sample: Sample) -> Float[np.ndarray, "
     return maps if np.isfinite(maps).all() else None
 
 
-def _heat_map_caption(
+def _on_lesion(
     gathered: Gathered, recipe: Recipe, one: np.ndarray | None, method: Method, sample: Sample, i: int
-) -> str:
-    """`supcon 0.43 of it on the lesion (chance 0.05; fails the sanity check)`."""
-    name = recipe.point.label
+) -> Facts:
+    """Return the share of a map on the lesion, the lesion's share of the image, and whether the method fails sanity."""
     if one is None:
-        return f"{name} without a map"
+        return {}
     scores = localized(one[None], sample.lesion[i : i + 1])
-    failed = "; fails the sanity check" if _fails(gathered, name, method.name) else ""
-    return (
-        f"{name} {number(float(scores.mass[0]))} of it on the lesion (chance {number(float(scores.area[0]))}{failed})"
-    )
+    fails = _fails(gathered, recipe.point.label, method.name)
+    return {"mass": float(scores.mass[0]), "area": float(scores.area[0]), "fails": fails}
 
 
 def _fails(gathered: Gathered, recipe: str, explainer: str) -> bool:
@@ -306,7 +308,7 @@ def illustrate(gathered: Gathered, population: Population) -> list[Row]:
     gallery = Gallery(gathered.folder.root / "pictures", population.scale, spec.data.target, population.folds, masks)
     environments = distinct_environments(spec.points, population, spec.first_seed)
     heads = headed(environments, spec.points)
-    rows = [gallery.sheet(found, name, head) for (name, _, found), head in zip(environments, heads, strict=True)]
+    rows = [gallery.sheet(one.environment, one.label, head) for one, head in zip(environments, heads, strict=True)]
     rows += outline_rows(gathered, population, gallery)
     rows += heat_map_rows(gathered, population, gallery)
     rows += gallery.near_copies(population.dataset) if population.dataset else []

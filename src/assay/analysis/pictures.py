@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,17 +14,18 @@ from PIL import Image
 from scipy import ndimage
 
 from assay.analysis.data_checks import Confounder, Looked
-from assay.core.errors import foremost, others
+from assay.core.errors import foremost
 from assay.core.files import write_whole
 from assay.data.dataset import Dataset, PixelScale
 from assay.shifts.environment import Environment, Scene
 from assay.shifts.intervention import mark_factor
-from assay.stats.format import in_words, listed
 from assay.store.files import Row
 
 # Images as they are drawn: as colors, enlarged, with the outlines of masks upon them.
 
 Color = tuple[int, int, int]
+Facts = Mapping[str, Any]
+"""Facts of a picture by name, from which `report` makes its caption."""
 TRUTH: Color = (255, 255, 255)
 LEAST_SIDE = 160
 """Images of fewer pixels a side are doubled, so that an outline hides little of them."""
@@ -78,7 +79,7 @@ class Gallery:
     def sheet(self, environment: Environment, name: str, head: str) -> Row:
         """Draw a sheet of one environment: one row of images per class, the first of each class.
 
-        Of many classes the most frequent have a row each, and the caption counts the rest (`tally.foremost`).
+        Of many classes the most frequent have a row each, and the others are counted together (`foremost`).
 
         Args:
             name: The environment's name in tables.
@@ -90,39 +91,42 @@ class Gallery:
         shown = [label for label in named if rows_of[label]]
         chosen = [np.flatnonzero(target == classes.index(label))[:COLUMNS] for label in shown]
         drawn = _with_masks if self.masks and environment.masks is not None else _pixels
+        facts = {
+            "head": head,
+            "target": self.target,
+            "rows": shown,
+            "images": len(environment),
+            "counts": {label: rows_of[label] for label in named},
+            "rest": {label: rows_of[label] for label in rest},
+            "marks": _marked(environment, dict(zip(shown, chosen, strict=True))),
+            "folds": self.folds,
+            "masks": drawn is _with_masks,
+        }
         rows = [drawn(environment, index) for index in chosen]
-        more = [f"{sum(rows_of[label] for label in rest)} of {others(rest)}"] if rest else []
-        counts = ", ".join([*(_counted(rows_of[label], label) for label in named), *more])
-        of = f"{in_words(self.target)} " if all(label.isdigit() for label in shown) else ""
-        text = f"{head}: rows are {of}{', then '.join(shown)}. {len(environment)} images ({counts})."
-        text += "".join(_bearing(environment, dict(zip(shown, chosen, strict=True))))
-        text += f" This is the first of {self.folds} folds." if self.folds > 1 else ""
-        text += " White: the outline of the mask." if drawn is _with_masks else ""
-        return self._write(f"sheet-{_safe(name)}.png", _grid(rows), "sheet", text, environment=name)
+        return self._write(f"sheet-{_safe(name)}.png", _grid(rows), "sheet", facts, environment=name)
 
-    def source(self, environment: Environment, name: str, budget: str) -> Row:
-        """Images that a source is trained on: the first of each of its classes, as many as two rows hold."""
-        target = environment.table.target
-        _, first = np.unique(target, return_index=True)
+    def source(self, environment: Environment, name: str, epochs: int) -> Row:
+        """Draw images that a source is trained on: the first of each of its classes, as many as two rows hold."""
+        _, first = np.unique(environment.table.target, return_index=True)
         chosen = np.array_split(first[: 2 * COLUMNS], 2) if len(first) > COLUMNS else [first]
-        count, classes = len(environment), len(environment.table.classes)
-        text = (
-            f"{name}: {count:,} images of {classes} classes, {budget}; one image each of {len(first[: 2 * COLUMNS])}."
-        )
+        facts = {
+            "images": len(environment),
+            "classes": len(environment.table.classes),
+            "epochs": epochs,
+            "shown": len(first[: 2 * COLUMNS]),
+        }
         rows = [_pixels(environment, index) for index in chosen]
-        return self._write(f"source-{_safe(name)}.png", _grid(rows), "source", text, environment=name)
+        return self._write(f"source-{_safe(name)}.png", _grid(rows), "source", facts, environment=name)
 
     def near_copies(self, dataset: Dataset) -> list[Row]:
         """Draw pairs of near copies, eight a sheet: the first image of each pair above the second.
 
         Pairs with contradicting labels are framed and come first, then the most alike. At most `MOST_COPIES` pairs are
-        drawn; captions count all of them.
+        drawn; facts count all of them.
         """
         places = np.array([(pair.first, pair.second) for pair in dataset.near_copies], dtype=np.int64).reshape(-1, 2)
         contradict = np.ptp(dataset.table.target[places], axis=1) > 0
         order = np.argsort(~contradict, kind="stable")
-        of = f"{len(places):,} {'pair' if len(places) == 1 else 'pairs'} of near copies"
-        of += f" ({contradict.sum():,} with contradicting labels)" if contradict.any() else ""
         made: list[Row] = []
         for start in range(0, min(len(places), MOST_COPIES), COLUMNS):
             some = order[start : min(start + COLUMNS, MOST_COPIES)]
@@ -131,24 +135,29 @@ class Gallery:
                 [_framed(colored(image), on) for image, on in zip(images, framed.tolist(), strict=True)]
                 for images in (dataset.images.read(places[some, side]).numpy() for side in (0, 1))
             ]
-            text = f"{start + 1} to {start + len(some)} of {of}: one image above the other"
-            text += f"; from the left, labels contradict in {_which(framed)} (framed)." if framed.any() else "."
-            made.append(self._write(f"near-copies-{start // COLUMNS + 1}.png", _grid(rows), "copies", text))
+            facts = {
+                "first": start + 1,
+                "pairs": len(places),
+                "contradicting": int(contradict.sum()),
+                "framed": framed.tolist(),
+            }
+            made.append(self._write(f"near-copies-{start // COLUMNS + 1}.png", _grid(rows), "copies", facts))
         return made
 
     def contact(self, number: int, confounder: Confounder, looked: Looked) -> Row:
-        """A sheet of one confounder: the same images without it, with it, and the difference.
+        """Draw a sheet of one confounder: the same images without it, with it, and the difference.
 
-        number: of the confounder within its study, since two labels may be alike but for signs.
+        Args:
+            number: Number of the confounder within its study, since two labels may be alike but for signs.
         """
         columns = max(LEAST_COLUMNS, min(COLUMNS, SHEET_WIDTH // (looked.clean.images.shape[2] + GAP)))
         index = np.argsort(looked.clean.table.target[:columns], kind="stable")
         before, after = _pixels(looked.clean, index), _pixels(looked.changed(confounder), index)
         factor = amplification(before, after)
         rows = [before, after, [_difference(a, b, factor) for a, b in zip(before, after, strict=True)]]
-        text = f"{confounder.label}: the same {len(index)} test images without it, with it, and {_said(factor)}."
+        facts = {"images": len(index), "times": factor}
         name = f"confounder-{number}-{_safe(confounder.label)}.png"
-        return self._write(name, _grid(rows), "confounder", text, factor=confounder.label)
+        return self._write(name, _grid(rows), "confounder", facts, factor=confounder.label)
 
     def pairs(
         self, scene: Scene, factor: str, logits: Mapping[str, Mapping[int, tuple[float, float]]], called: str = ""
@@ -160,7 +169,7 @@ class Gallery:
 
         Args:
             logits: Recipe -> row -> (logit when low, logit when high), where models have been read.
-            called: The factor's name in captions, where it is another.
+            called: The factor's name for readers, where it is another.
         """
         called = called or factor
         low, high = scene.counterfactual(factor, "low"), scene.counterfactual(factor, "high")
@@ -172,31 +181,30 @@ class Gallery:
             by = amplification([before[i]], [after[i]])
             images = [before[i], after[i], _difference(before[i], after[i], by)]
             ends = [_value(environment, factor, i) for environment in (low, high)]
-            text = f"{in_words(called)}: {ends[0]}, {ends[1]}, and {_said(by)}. All else is the same."
+            facts = {"low": ends[0], "high": ends[1], "times": by}
             row = int(low.table.row[i])
-            said = {recipe: list(by_row[row]) for recipe, by_row in logits.items() if row in by_row}
+            known = {recipe: list(by_row[row]) for recipe, by_row in logits.items() if row in by_row}
             name = f"pair-{_safe(called)}-{i}.png"
-            pairs.append(self._write(name, _grid([images]), "pair", text, factor=called, logits=said))
+            pairs.append(self._write(name, _grid([images]), "pair", facts, factor=called, logits=known))
         return pairs
 
-    def outlined(self, image: np.ndarray, caption: str, name: str, environment: str) -> Row:
-        """Draw the outlines of recipes on one image, at its final pixel size."""
-        return self._write(f"outline-{_safe(name)}.png", image, "outline", caption, environment=environment)
+    def outlined(self, image: np.ndarray, facts: Facts, name: str, environment: str) -> Row:
+        """Write the outlines of recipes on one image, at its final pixel size."""
+        return self._write(f"outline-{_safe(name)}.png", image, "outline", facts, environment=environment)
 
-    def heat_map(self, image: np.ndarray, caption: str, name: str, environment: str, explainer: str) -> Row:
-        """A picture of recipes' heat-maps of one image, drawn at the pixels that it is to have."""
+    def heat_map(self, image: np.ndarray, facts: Facts, name: str, environment: str, explainer: str) -> Row:
+        """Write recipes' heat maps of one image, at its final pixel size."""
         file = f"heat-map-{_safe(name)}.png"
-        return self._write(file, image, "heat-map", caption, environment=environment, factor=explainer)
+        return self._write(file, image, "heat-map", facts, environment=environment, factor=explainer)
 
-    def _write(self, name: str, image: np.ndarray, kind: str, caption: str, **more: Any) -> Row:
+    def _write(self, name: str, image: np.ndarray, kind: str, facts: Facts, **more: Any) -> Row:
         scale = max(1, min(4, SHEET_WIDTH // image.shape[1]))
         big = image.repeat(scale, axis=0).repeat(scale, axis=1)
         write_whole(self.folder / name, lambda path: Image.fromarray(big).save(path, format="PNG", optimize=True))
         return {
             "file": name,
             "kind": kind,
-            "caption": caption,
-            "alt": caption,
+            "facts": json.dumps(facts),
             "environment": more.get("environment", ""),
             "factor": more.get("factor", ""),
             "logits": json.dumps(more.get("logits", {}), sort_keys=True),
@@ -205,35 +213,25 @@ class Gallery:
         }
 
 
-def _bearing(environment: Environment, shown: Mapping[str, np.ndarray]) -> Iterator[str]:
-    """Which of the images shown bear each mark: ` From the left, tag is on none of absent and on 1 and 3 of present.`
+def _marked(environment: Environment, shown: Mapping[str, np.ndarray]) -> dict[str, dict[str, list[bool]]]:
+    """Return mark -> class -> whether each of its shown images has the mark.
 
-    shown: class -> positions of its images, in the order of the sheet.
+    Args:
+        environment: The environment of the images.
+        shown: Class -> positions of its images, in the order of the sheet.
     """
     table = environment.table
-    for factor in table.factors:
-        if factor == mark_factor(factor.name):
-            marked = {label: table.columns[factor.name][index] == 1 for label, index in shown.items()}
-            said = [f"{_which(on)} of {label}" for label, on in marked.items()]
-            every = "every image" if all(on.all() for on in marked.values()) else "no image"
-            alike = len({bool(one) for on in marked.values() for one in on}) == 1
-            yield f" From the left, {factor.name} is on {every if alike else ', '.join(said)}."
-
-
-def _which(on: np.ndarray) -> str:
-    """`none`, `all`, `1, 3 and 4`."""
-    return "none" if not on.any() else "all" if on.all() else listed([str(i + 1) for i in np.flatnonzero(on)])
+    return {
+        factor.name: {label: (table.columns[factor.name][index] == 1).tolist() for label, index in shown.items()}
+        for factor in table.factors
+        if factor == mark_factor(factor.name)
+    }
 
 
 def _pixels(environment: Environment, index: np.ndarray) -> list[np.ndarray]:
     """Images at these positions as uint8 [h, w] or [h, w, 3]."""
     images = environment.images.read(index).mul(255).round().byte().numpy().transpose(0, 2, 3, 1)
     return [image[..., 0] if image.shape[-1] == 1 else image for image in images]
-
-
-def _counted(rows: int, label: str) -> str:
-    """`66 present`, `2 of 0`: a class that is a number is kept apart from the count."""
-    return f"{rows} of {label}" if label.isdigit() else f"{rows} {label}"
 
 
 def _with_masks(environment: Environment, index: np.ndarray) -> list[np.ndarray]:
@@ -256,11 +254,6 @@ def _difference(before: np.ndarray, after: np.ndarray, factor: float) -> np.ndar
     """Return the difference, times a factor, around mid-gray; cut at black and white."""
     change = after.astype(np.float64) - before.astype(np.float64)
     return (127.5 + factor * change).round().clip(0, 255).astype(np.uint8)
-
-
-def _said(factor: float) -> str:
-    """`the difference x 5 (mid-gray: none, lighter: brighter)`."""
-    return f"the difference × {factor:g} (mid-gray: none, lighter: brighter)"
 
 
 def _grid(rows: Sequence[Sequence[np.ndarray]]) -> np.ndarray:

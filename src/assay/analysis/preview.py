@@ -56,19 +56,15 @@ class Shown:
     """Properties of an environment and its associations, both of the same rows.
 
     Attributes:
-        of: Whose rows these are, where the data are tested in folds. A test environment is described over all folds
-            together, as its associations are and as it is compared; a training environment by the first.
+        folds: Number of folds in which the data are tested.
+        together: Whether the rows are those of all folds, as those of a test environment are, or of the first fold.
     """
 
     name: str
     images: int
-    of: str
+    folds: int
+    together: bool
     achieved: tuple[Achieved, ...]
-
-    @property
-    def size(self) -> str:
-        """How many images, and of which folds."""
-        return f"{self.images} images{self.of}"
 
 
 def make_preview(
@@ -81,7 +77,7 @@ def make_preview(
     gallery = Gallery(folder, population.scale, spec.data.target, population.folds, spec.task == "segmentation")
     environments = distinct_environments(spec.points, population, spec.first_seed)
     heads = headed(environments, spec.points)
-    pictures = [gallery.sheet(found[-1], head, head) for found, head in zip(environments, heads, strict=True)]
+    pictures = [gallery.sheet(found.environment, head, head) for found, head in zip(environments, heads, strict=True)]
     pictures += _sources(spec, starts or {}, folder)
     looked, changes = Looked.at(spec, population), confounders(spec.points)
     pictures += [gallery.contact(number, change, looked) for number, change in enumerate(changes, start=1)]
@@ -90,7 +86,7 @@ def make_preview(
         pictures += gallery.pairs(scene, factor, {})
     marks = dict.fromkeys((change.name for change in changes), ())
     shown = tuple(
-        replace(_shown(spec, population, *found, marks), name=head)
+        replace(_shown(spec, population, found, marks), name=head)
         for found, head in zip(environments, heads, strict=True)
     )
     pictures += gallery.near_copies(population.dataset) if population.dataset else []
@@ -112,12 +108,11 @@ def _sources(spec: StudySpec, starts: Mapping[str, Population], folder: Path) ->
     for name, source in spec.sources.items():
         if name in starts and not source.own:
             training, _ = starts[name].training(source.environment, images_seed(spec.first_seed))
-            budget = f"{source.recipe.epochs} epochs"
-            yield Gallery(folder, starts[name].scale, source.data.target).source(training, name, budget)
+            yield Gallery(folder, starts[name].scale, source.data.target).source(training, name, source.recipe.epochs)
 
 
-def _doubts(spec: StudySpec, environments: Sequence[tuple[str, str, Environment]]) -> Iterator[Reason]:
-    images = {recipe: len(made) for name, recipe, made in environments if name == f"train ({recipe})"}
+def _doubts(spec: StudySpec, environments: Sequence[Distinct]) -> Iterator[Reason]:
+    images = {one.recipe: len(one.environment) for one in environments if one.recipe and one.name == "train"}
     first = {_trained_on(point): images[point.label] for point in spec.points if point.label in images}
     trained = [(point.coordinates, first[_trained_on(point)]) for point in spec.points if _trained_on(point) in first]
     reason = uneven_rows(trained, dose_axis(spec.points))
@@ -133,9 +128,7 @@ def _trained_on(point: RecipePoint) -> str:
 def _shown(
     spec: StudySpec,
     population: Population,
-    name: str,
-    recipe: str,
-    environment: Environment,
+    found: Distinct,
     marks: Mapping[str, tuple[str, ...]],
 ) -> Shown:
     """Describe an environment.
@@ -143,27 +136,25 @@ def _shown(
     Args:
         marks: The study's interventions, whose rows are described even where a share alone selects them.
     """
-    environment = also_achieved(environment, marks)
+    environment = also_achieved(found.environment, marks)
     if population.folds == 1:
-        return Shown(name, len(environment), "", environment.achieved)
-    point = next((point for point in spec.points if point.label == recipe), spec.points[0])
-    own, count = name.removesuffix(f" ({recipe})"), population.folds
-    whole = Folds(population, spec.probes).whole(point.tests, own, environment)
-    of = f", all {count} folds together" if own in point.tests else f", the first of {count} folds"
-    return Shown(name, len(whole), of, environment.achieved)
+        return Shown(found.label, len(environment), 1, True, environment.achieved)
+    point = next((point for point in spec.points if point.label == found.recipe), spec.points[0])
+    whole = Folds(population, spec.probes).whole(point.tests, found.name, environment)
+    return Shown(found.label, len(whole), population.folds, found.name in point.tests, environment.achieved)
 
 
-def headed(found: Sequence[tuple[str, str, Environment]], points: Sequence[RecipePoint]) -> list[str]:
+def headed(found: Sequence[Distinct], points: Sequence[RecipePoint]) -> list[str]:
     """Name the environments of `distinct_environments` for readers.
 
     Those of one name are distinguished by the axes along which their rows change, not by the whole recipe.
     """
     coordinates = {point.label: point.coordinates for point in points}
     heads: list[str] = []
-    for name, recipe, _ in found:
-        own = name.removesuffix(f" ({recipe})")
-        axes = _telling(own, points) if recipe else ()
-        heads.append(f"{own} ({' · '.join(coordinates[recipe][axis] for axis in axes)})" if axes else name)
+    for one in found:
+        axes = _telling(one.name, points) if one.recipe else ()
+        values = " · ".join(coordinates[one.recipe][axis] for axis in axes)
+        heads.append(f"{one.name} ({values})" if axes else one.label)
     return heads
 
 
@@ -186,27 +177,42 @@ def _tell(axes: Sequence[str], points: Sequence[RecipePoint], rows: Sequence[str
     return len(set(zip(values, rows, strict=True))) == len(set(values))
 
 
-def distinct_environments(
-    points: Sequence[RecipePoint], population: Population, seed: int
-) -> list[tuple[str, str, Environment]]:
-    """Every training and test environment of the grid once: (name, recipe, environment).
+@dataclass(frozen=True)
+class Distinct:
+    """A training or test environment of the grid.
 
-    An intervention on no rows makes no other environment. Where one name means several environments along an axis, the
-    first recipe that has each is named, and the name says which; else the recipe is empty. Environments are those of
-    this seed and the first fold.
+    Attributes:
+        name: Its name in the study.
+        recipe: The first recipe that has it, where one name means several environments along an axis; else empty.
+        environment: That of one seed and the first fold.
+    """
+
+    name: str
+    recipe: str
+    environment: Environment
+
+    @property
+    def label(self) -> str:
+        """The name that distinguishes it in tables: `train`, or `train (recipe)`."""
+        return f"{self.name} ({self.recipe})" if self.recipe else self.name
+
+
+def distinct_environments(points: Sequence[RecipePoint], population: Population, seed: int) -> list[Distinct]:
+    """Return every training and test environment of the grid once.
+
+    An intervention on no rows makes no other environment. Environments are those of this seed and the first fold.
     """
     wanted: dict[str, tuple[str, RecipePoint]] = {}
     for point in points:
         for name, environment in {"train": point.train, **point.tests}.items():
             wanted.setdefault(f"{name} {canonical_json(environment.for_training())}", (name, point))
     names = [name for name, _ in wanted.values()]
-    found: list[tuple[str, str, Environment]] = []
+    found: list[Distinct] = []
     for name, point in wanted.values():
-        several = names.count(name) > 1
         scene = population.scene(point.tests, seed)
         made = population.training(point.train, seed)[0] if name == "train" else scene.environment(name)
         made = also_achieved(made, Tests(point.tests).ties)
-        found.append((f"{name} ({point.label})" if several else name, point.label if several else "", made))
+        found.append(Distinct(name, point.label if names.count(name) > 1 else "", made))
     return found
 
 

@@ -17,6 +17,7 @@ from assay.cli.run import Request
 from assay.core.errors import foremost, others
 from assay.report.images import FIGURES, MEANING
 from assay.report.sections import shortcuts
+from assay.report.sentences.captions import caption
 from assay.report.sentences.names import statement
 from assay.report.sentences.reasons import reason_words
 from assay.shifts.environment import Achieved
@@ -154,10 +155,10 @@ def text_lines(found: Found) -> list[str]:
     lines = [f"{spec.name}: {spec.question}" if spec.question else spec.name, ""]
     lines += [core, ""] if (core := core_line(found)) else []
     for shown in found.preview.environments:
-        lines.append(f"{shown.name}: {shown.size}")
+        lines.append(f"{shown.name}: {images_of(shown)}")
         for tie in told_of(found, shown):
             lines += [f"  {association(tie)}", *_counts(tie)]
-    lines += [f"source {row['caption']}" for row in found.preview.pictures if row["kind"] == "source"]
+    lines += [f"source {caption(row)}" for row in found.preview.pictures if row["kind"] == "source"]
     lines += visibility_lines(found.preview.visibility)
     lines += shortcut_lines(found.preview.shortcuts)
     lines += [line for text in about_data(found) for line in ("", text)]
@@ -220,6 +221,12 @@ def size(found: Found) -> str:
     time = f"about {duration(prepared.seconds(found.workers))} with {workers_text(found.workers)}{on_device(prepared)}"
     now = f"{len(prepared.plan.trials)} trials, of which {prepared.new_trials} are to be trained: {time}"
     return "; ".join([now, *worst])
+
+
+def images_of(shown: Shown) -> str:
+    """Count the images of an environment, and name their folds."""
+    of = f", all {shown.folds} folds together" if shown.together else f", the first of {shown.folds} folds"
+    return f"{shown.images} images{of if shown.folds > 1 else ''}"
 
 
 def core_line(found: Found) -> str:
@@ -353,8 +360,8 @@ def write_preview(found: Found) -> Path:
         parts += [_side_by_side([visibility_table(found.preview.visibility)]), _paragraph(MEANING)]
     for shown in found.preview.environments:
         sheet = _picture(found.folder, sheets[shown.name]) if shown.name in sheets else ""
-        counted = sheet and not shown.of  # its caption counts the images, of the first fold where there are folds
-        parts += [f"<h2>{escape(shown.name)}</h2>", sheet, "" if counted else _paragraph(shown.size)]
+        counted = sheet and shown.folds == 1  # its caption counts the images, of the first fold where there are folds
+        parts += [f"<h2>{escape(shown.name)}</h2>", sheet, "" if counted else _paragraph(images_of(shown))]
         parts += [_side_by_side([_association(tie) for tie in told_of(found, shown)])]
     pairs = [row for row in found.preview.pictures if row["kind"] == "pair"]
     parts += ["<h2>One factor changed, all else the same</h2>"] if pairs else []
@@ -386,8 +393,8 @@ def _paragraph(text: str) -> str:
 
 def _picture(folder: Path, row: Row) -> str:
     data = base64.b64encode((folder / str(row["file"])).read_bytes()).decode()
-    alt, caption = escape(str(row["alt"])), escape(str(row["caption"]))
-    return f'<figure><img src="data:image/png;base64,{data}" alt="{alt}"><figcaption>{caption}</figcaption></figure>'
+    text = escape(caption(row))
+    return f'<figure><img src="data:image/png;base64,{data}" alt="{text}"><figcaption>{text}</figcaption></figure>'
 
 
 def _side_by_side(tables: Sequence[str]) -> str:
@@ -402,5 +409,5 @@ def _association(tie: Achieved) -> str:
         f'<tr><th scope="row">{escape(level)}</th>{"".join(f"<td>{n}</td>" for n in counts)}</tr>'
         for level, counts in rows
     )
-    caption = f"<caption>{escape(association(tie))}</caption>"
-    return f'<table>{caption}<tr><th scope="col">{escape(tie.factor)}</th>{head}</tr>{body}</table>'
+    head_line = f"<caption>{escape(association(tie))}</caption>"
+    return f'<table>{head_line}<tr><th scope="col">{escape(tie.factor)}</th>{head}</tr>{body}</table>'

@@ -19,6 +19,7 @@ from assay.report.account import described
 from assay.report.drawing import NARROW, Drawing, Scale, Style, breadth, line, marker, shortened, text
 from assay.report.layout import SHOWN, Evidence
 from assay.report.rows import Tables, coordinates, numeric, whole
+from assay.report.sentences.captions import caption
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import NONE, Line, Sheet, amount, figure, sheet, words
 from assay.report.wording import held_words
@@ -195,8 +196,7 @@ def gallery(root: Path, evidence: Evidence) -> Gallery:
     if loss:
         encoded = [_encoded(image, lossless=False) for image in natural]
     named = described(evidence.tables)
-    rows = tuple({**row, "caption": _caption(row, named)} for row in rows)
-    made = [_picture(row, image, uri, evidence) for row, image, uri in zip(rows, natural, encoded, strict=True)]
+    made = [_picture(row, image, uri, evidence, named) for row, image, uri in zip(rows, natural, encoded, strict=True)]
     of_kind: dict[str, list[tuple[Row, Picture]]] = {
         kind: [] for kind in ("sheet", "copies", "outline", "heat-map", "confounder", "pair")
     }
@@ -232,12 +232,6 @@ def _drawn(made: Sequence[Picture], evidence: Evidence) -> str:
     )
 
 
-def _caption(row: Row, said: Mapping[str, str]) -> str:
-    """The caption, with the environment's description where the picture is of one."""
-    more = said.get(row["environment"], "") if row["kind"] == "sheet" else ""
-    return f"{row['caption']} {more[:1].upper()}{more[1:]}." if more else row["caption"]
-
-
 def _natural(root: Path, row: Row) -> Image.Image:
     """The picture with one pixel per pixel."""
     path = root / "pictures" / Path(row["file"]).name
@@ -260,12 +254,14 @@ def _encoded(image: Image.Image, *, lossless: bool) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _picture(row: Row, image: Image.Image, uri: str, evidence: Evidence) -> Picture:
+def _picture(row: Row, image: Image.Image, uri: str, evidence: Evidence, named: Mapping[str, str]) -> Picture:
+    """Make a picture; the caption of a sheet ends with the description of its environment, from `named`."""
     logits = _logits(row, evidence)
     room = (PAIR_ROOM if logits else ALONE_ROOM) if row["kind"] == "pair" else SHEET_ROOM
     scale, small = (max(1, min(4, wide // image.width)) for wide in (room, PHONE))
-    alt = row["alt"] or row["caption"]
-    return Picture(uri, image.width, image.height, scale, small, row["caption"], alt, logits)
+    text, more = caption(row), named.get(row["environment"], "") if row["kind"] == "sheet" else ""
+    whole_text = f"{text} {more[:1].upper()}{more[1:]}." if more else text
+    return Picture(uri, image.width, image.height, scale, small, whole_text, text, logits)
 
 
 def _logits(row: Row, evidence: Evidence) -> Markup:

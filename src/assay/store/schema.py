@@ -637,16 +637,15 @@ PICTURES = Table(
     "picture of the page",
     (
         Column("file", "file under pictures/"),
-        Column("kind", "sheet, copies, outline, heat-map, confounder or pair"),
-        Column("caption", "caption"),
-        Column("alt", "description for those who do not see it"),
+        Column("kind", "sheet, source, copies, outline, heat-map, confounder or pair"),
         Column("environment", "test environment"),
         Column("factor", "factor; of a confounder its label, of a heat-map its explainer"),
+        Column("facts", "JSON: facts of the caption, such as images, classes, marks or Dice of each recipe, by kind"),
         Column("logits", "JSON: recipe -> [logit low, logit high], means over seeds in within-class deviations"),
         _number("pixel_size", "mm per pixel; 0 where unknown"),
         _count("scale", "screen pixels per pixel"),
     ),
-    ("file", "kind", "environment", "factor", "caption"),
+    ("file", "kind", "environment", "factor"),
 )
 
 PROVENANCE = Table(

@@ -1,0 +1,113 @@
+"""English of pictures: captions made from the facts in a row of `schema.PICTURES`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from assay.core.errors import others
+from assay.stats.format import in_words, listed, number
+from assay.stats.rows import Row, mapping
+
+Facts = Mapping[str, Any]
+
+
+def caption(row: Row) -> str:
+    """Return the caption of a picture, also its description for readers who do not see it."""
+    return CAPTIONS[row["kind"]](row, mapping(row["facts"]))
+
+
+def _sheet(row: Row, facts: Facts) -> str:
+    shown, images = facts["rows"], facts["images"]
+    of = f"{in_words(facts['target'])} " if all(label.isdigit() for label in shown) else ""
+    counts = [f"{n} of {label}" if label.isdigit() else f"{n} {label}" for label, n in facts["counts"].items()]
+    if facts["rest"]:
+        counts.append(f"{sum(facts['rest'].values())} of {others(tuple(facts['rest']))}")
+    text = f"{facts['head']}: rows are {of}{', then '.join(shown)}. {images} images ({', '.join(counts)})."
+    text += "".join(_marked(facts["marks"]))
+    text += f" This is the first of {facts['folds']} folds." if facts["folds"] > 1 else ""
+    return text + (" White: the outline of the mask." if facts["masks"] else "")
+
+
+def _marked(marks: Mapping[str, Mapping[str, Sequence[bool]]]) -> Iterator[str]:
+    """Return for each mark ` From the left, tag is on none of absent and on 1 and 3 of present.`"""
+    for name, by_class in marks.items():
+        every = [one for on in by_class.values() for one in on]
+        alike = "every image" if all(every) else "no image"
+        of_each = ", ".join(f"{_which(on)} of {label}" for label, on in by_class.items())
+        yield f" From the left, {name} is on {alike if len(set(every)) == 1 else of_each}."
+
+
+def _which(on: Sequence[bool]) -> str:
+    """Return `none`, `all`, `1, 3 and 4`."""
+    there = [str(i) for i, one in enumerate(on, start=1) if one]
+    return "none" if not there else "all" if len(there) == len(on) else listed(there)
+
+
+def _source(row: Row, facts: Facts) -> str:
+    return (
+        f"{row['environment']}: {facts['images']:,} images of {facts['classes']} classes, {facts['epochs']} epochs; "
+        f"one image each of {facts['shown']}."
+    )
+
+
+def _copies(row: Row, facts: Facts) -> str:
+    pairs, contradicting, framed = facts["pairs"], facts["contradicting"], facts["framed"]
+    of = f"{pairs:,} {'pair' if pairs == 1 else 'pairs'} of near copies"
+    of += f" ({contradicting:,} with contradicting labels)" if contradicting else ""
+    text = f"{facts['first']} to {facts['first'] + len(framed) - 1} of {of}: one image above the other"
+    return text + (f"; from the left, labels contradict in {_which(framed)} (framed)." if any(framed) else ".")
+
+
+def _confounder(row: Row, facts: Facts) -> str:
+    return f"{row['factor']}: the same {facts['images']} test images without it, with it, and {_difference(facts)}."
+
+
+def _pair(row: Row, facts: Facts) -> str:
+    ends = f"{facts['low']}, {facts['high']}"
+    return f"{in_words(row['factor'])}: {ends}, and {_difference(facts)}. All else is the same."
+
+
+def _difference(facts: Facts) -> str:
+    return f"the difference × {facts['times']:g} (mid-gray: none, lighter: brighter)"
+
+
+def _outline(row: Row, facts: Facts) -> str:
+    example = f"{'lesion' if facts['lesion'] else 'no lesion'}, {facts['example']}"
+    recipes = "; ".join(f"{recipe} {_found(found)}" for recipe, found in facts["recipes"].items())
+    return f"{row['environment']}, {example}: the image, then {recipes}. White: truth; orange: called."
+
+
+def _found(found: Facts) -> str:
+    """Return `Dice 0.81` of a lesion; of none the share of the image that is called, or `nothing`."""
+    if "dice" in found:
+        return f"Dice {number(found['dice'])}"
+    return f"{number(100 * found['called'], 1)}% called" if found["called"] else "nothing"
+
+
+def _heat_map(row: Row, facts: Facts) -> str:
+    recipes = "; ".join(f"{recipe} {_on_lesion(found)}" for recipe, found in facts["recipes"].items())
+    return (
+        f"{row['factor']}, {row['environment']}, image {facts['image']}: with the lesion's outline, then {recipes}. "
+        f"Black is 0, the lightest {number(facts['times'], 0)} times the map's mean, for all alike."
+    )
+
+
+def _on_lesion(found: Facts) -> str:
+    """Return `0.43 of it on the lesion (chance 0.05; fails the sanity check)`."""
+    if not found:
+        return "without a map"
+    failed = "; fails the sanity check" if found["fails"] else ""
+    return f"{number(found['mass'])} of it on the lesion (chance {number(found['area'])}{failed})"
+
+
+CAPTIONS: Mapping[str, Callable[[Row, Facts], str]] = {
+    "sheet": _sheet,
+    "source": _source,
+    "copies": _copies,
+    "confounder": _confounder,
+    "pair": _pair,
+    "outline": _outline,
+    "heat-map": _heat_map,
+}
+"""Kind of picture -> its caption from its row and facts."""
