@@ -14,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 import assay
 from assay.analysis.predictions import Columns, compare_panels, from_arrays, read_predictions
 from assay.core.errors import DataError, SpecError
+from assay.core.reasons import Code, because
 from assay.stats.compare import contrast, decide
 from assay.stats.panel import Panel
 from assay.stats.pooling import pooled
@@ -117,14 +118,14 @@ def test_without_patients_each_image_is_one_and_a_file_says_so(tmp_path: Path) -
     rows = [{key: value for key, value in row.items() if key != "patient"} for row in rows_of_file()]
     read = read_predictions(write(tmp_path / "p.csv", rows), BY)
     assert len(np.unique(read.panels["copy"].patient)) == IMAGES
-    assert any("each image counts as a patient" in note for note in read.notes)
+    assert because(Code.NO_PATIENT_COLUMN, column="patient") in read.notes
 
 
 def test_predictions_that_are_missing_are_counted() -> None:
     given = entries()
     cut = {name: values[:-7] for name, values in given.items()}
     found = assay.compare(**cut)
-    assert any("worse: 7 predictions are missing" in note for note in found.notes)
+    assert because(Code.MISSING_PREDICTIONS, recipe="worse", count=7) in found.notes
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,8 @@ PASSED_ON = (
     Code.LEAST_EIGENVALUE_ZERO,
     Code.PERCENTILE_EIGENVALUE_ZERO,
     Code.UPPER_PERCENTILE_EIGENVALUE_ZERO,
+    Code.NO_SEED_COLUMN,
+    Code.NO_PATIENT_COLUMN,
 )
 """Codes that reach `because` through a variable."""
 ALLOWED = {
@@ -177,15 +179,12 @@ def test_an_explanation_follows_a_colon_and_another_reason_a_semicolon(snapshot:
 
 LITERALS = {
     "analysis/one_model.py": "facts of provenance",
-    "analysis/predictions.py": "notes on a file of predictions",
     "analysis/prespecified.py": "remedy of an error",
     "analysis/shortcuts.py": "names of properties of images",
     "analysis/tables.py": "names of starts and facts of provenance",
     "probes/explainers.py": "refusals of explainers, stored as stated",
     "probes/reader.py": "names of images for errors",
     "probes/relevance.py": "refusals of explainers, stored as stated",
-    "stats/maps.py": "rules for empty masks",
-    "stats/power.py": "assumptions of the plan",
     "training/loop.py": "ends of a training, stored as stated",
 }
 """Files of rooms without English that still hold phrases: what these are."""

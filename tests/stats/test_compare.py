@@ -17,6 +17,7 @@ from statsmodels.stats.proportion import confint_proportions_2indep, proportion_
 from syrupy.assertion import SnapshotAssertion
 from tests.worlds.panels import panel
 
+from assay.cli.preview import assumed
 from assay.core.reasons import Code, because
 from assay.report.sentences.reasons import reason_words
 from assay.stats.compare import (
@@ -322,9 +323,9 @@ def test_plans_improve_with_seeds_and_patients_and_state_their_assumptions(snaps
     spread = Assumptions(seed_sd=0.05 / 2)  # a mean of four trainings varies half as much as one
     assert planned(3, 100, 100, "auroc", folds=4) == pytest.approx(planned(3, 100, 100, "auroc", spread))
     assert math.isnan(planned(2, 100, 100, "auroc"))
-    assert Assumptions().sentence() == snapshot
-    assert "vary by 0.05 between seeds, and" in Assumptions().sentence()
-    assert "vary by 0.05 between trainings (4 folds of a seed taken for independent)" in Assumptions().sentence(4)
+    assert assumed(Assumptions(), 1) == snapshot
+    assert "vary by 0.05 between seeds, and" in assumed(Assumptions(), 1)
+    assert "vary by 0.05 between trainings (4 folds of a seed taken for independent)" in assumed(Assumptions(), 4)
 
 
 def test_planned_variance_of_auroc_is_that_of_exponential_scores() -> None:

@@ -14,6 +14,7 @@ from tests.worlds.studies import TINY, WORKING, plan_tiny, run_tiny
 
 import assay
 from assay.core.errors import SpecError, StoreError
+from assay.core.reasons import Code, because
 from assay.execution import jobs
 from assay.execution.tasks import Event, Observer, Outcome, Task
 from assay.store.files import read_checked_json, write_checked_json
@@ -222,10 +223,10 @@ def test_why_probes_are_new_names_the_environment_or_the_probe(
     root = Path(shutil.copytree(tiny_run, tmp_path / "tiny"))
     turned = {**TINY["environments"], "turned": {"association": {"texture": -0.5}}}
     assert plan_tiny(root, environments=turned).why_probes == (
-        ("probe performance: environment turned is new or changed", 1),
+        (because(Code.PROBE_ENVIRONMENTS, probe="performance", environments=("turned",)), 1),
     )
     asked = plan_tiny(root, probes=["performance", "decodability"])
-    assert asked.why_probes == (("probe decodability was not asked before", 1),)
+    assert asked.why_probes == ((because(Code.NEW_PROBE, probe="decodability"), 1),)
     assert plan_tiny(root, seeds=2).why_probes == ()
 
 

@@ -14,7 +14,7 @@ from scipy.special import logit
 from assay.core.errors import DataError, SpecError, unknown_name
 from assay.core.files import is_file
 from assay.core.measures import label_of
-from assay.core.reasons import Reason
+from assay.core.reasons import Code, Reason, because
 from assay.data.files.table import Table, read_table
 from assay.stats.compare import contrast, decide
 from assay.stats.decisions import rulings
@@ -66,7 +66,7 @@ class Predictions:
 
     panels: Mapping[str, Panel]
     positive: str
-    notes: tuple[str, ...] = ()
+    notes: tuple[Reason, ...] = ()
     seeds: tuple[str, ...] = ()
 
 
@@ -85,7 +85,7 @@ class Compared:
     against: str
     estimates: tuple[Row, ...]
     contrasts: tuple[Row, ...]
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[Reason, ...] = field(default=())
     cautions: tuple[Reason, ...] = ()
 
 
@@ -94,7 +94,7 @@ def compare_panels(
     against: str,
     measure: str,
     margin: float | None = None,
-    notes: Sequence[str] = (),
+    notes: Sequence[Reason] = (),
     seeds: Sequence[str] = (),
 ) -> Compared:
     """Estimate a measure of every recipe and compare each with a reference, as a study's contrasts are.
@@ -212,12 +212,12 @@ def read_predictions(path: Path, columns: Columns, *, positive: str = "", thresh
         raise DataError(f"{path.name}: {len(table.problems)} lines cannot be read: {named}")
     given = {name: table.column(name, "predictions") for name in (columns.by, columns.score, columns.target)}
     header = set(table.header)
-    notes: list[str] = []
+    notes: list[Reason] = []
 
-    def optional(name: str, default: Sequence[str], note: str) -> Sequence[str]:
+    def optional(name: str, default: Sequence[str], note: Code) -> Sequence[str]:
         if name in header:
             return table.column(name, "predictions")
-        notes.append(note)
+        notes.append(because(note, column=name))
         return default
 
     count = len(given[columns.by])
@@ -227,8 +227,8 @@ def read_predictions(path: Path, columns: Columns, *, positive: str = "", thresh
         y_score=[_number(text, table, line) for text, line in zip(given[columns.score], table.numbers, strict=True)],
         groups=given[columns.by],
         images=images,
-        seeds=optional(columns.seed, ["0"] * count, f"no column '{columns.seed}': one seed each"),
-        patients=optional(columns.patient, images, f"no column '{columns.patient}': each image counts as a patient"),
+        seeds=optional(columns.seed, ["0"] * count, Code.NO_SEED_COLUMN),
+        patients=optional(columns.patient, images, Code.NO_PATIENT_COLUMN),
         folds=table.column(columns.fold, "predictions") if columns.fold in header else None,
         positive=positive,
         threshold=threshold,
@@ -257,7 +257,7 @@ def from_arrays(
     *,
     positive: str = "",
     threshold: float = 0.5,
-    notes: Sequence[str] = (),
+    notes: Sequence[Reason] = (),
 ) -> Predictions:
     """Return predictions from one entry per image, recipe and seed.
 
@@ -297,20 +297,20 @@ def from_arrays(
     score = np.asarray(y_score, dtype=np.float64)
     if not np.isfinite(score).all():
         raise DataError(f"{int((~np.isfinite(score)).sum())} scores are not finite numbers")
-    said = list(notes)
+    assumed = list(notes)
     if score.min() >= 0 and score.max() <= 1:
         odds = logit(np.clip(score, LEAST, 1 - LEAST))
     else:
         odds = score
-        said.append("scores are not all between 0 and 1: taken as log-odds")
+        assumed.append(because(Code.LOG_ODDS))
     fold = None if folds is None else _codes(folds)[1]
     panels: dict[str, Panel] = {}
     for code, name in enumerate(group_names):
         here = group == code
         panels[name], lost = _panel(here, odds, image, seed, fold, of_image, seed_names, image_names, name, threshold)
         if lost:
-            said.append(f"{name}: {lost} predictions are missing, of images that other seeds or recipes have")
-    return Predictions(panels, named, tuple(said), tuple(seed_names))
+            assumed.append(because(Code.MISSING_PREDICTIONS, recipe=name, count=lost))
+    return Predictions(panels, named, tuple(assumed), tuple(seed_names))
 
 
 def _panel(

@@ -47,10 +47,10 @@ def compare_command(
     if json:
         rows = {"estimates": _plain(found.estimates), "contrasts": _plain(found.contrasts)}
         cautions = [reason_words(caution) for caution in found.cautions]
-        print(jsonlib.dumps({**rows, "notes": list(found.notes), "cautions": cautions}, indent=1))
+        print(jsonlib.dumps({**rows, "notes": list(map(reason_words, found.notes)), "cautions": cautions}, indent=1))
         return
     for note in found.notes:
-        print(note, file=sys.stderr)
+        print(reason_words(note), file=sys.stderr)
     for line in lines(found):
         print(line)
 

@@ -204,9 +204,19 @@ def rough(found: Found) -> list[str]:
     each = f" of {folds} folds" if folds > 1 else ""
     return [
         f"a rough plan from {count(found.prepared.spec.seeds, 'seed')}{each}, the test patients and Holm's first step "
-        f"in each family, {Assumptions().sentence(folds)} (docs/statistics.md)",
+        f"in each family, {assumed(Assumptions(), folds)} (docs/statistics.md)",
         "differences that studies find are mostly smaller: what the run itself could detect stands in its report",
     ]
+
+
+def assumed(found: Assumptions, folds: int) -> str:
+    """State the assumptions behind the power figures."""
+    independent = f"between trainings ({folds} folds of a seed taken for independent)"
+    between = "between seeds" if folds == 1 else independent
+    return (
+        f"assuming a value near {found.value:.2g}, paired differences that vary by {found.seed_sd:.2g} {between}, "
+        f"and a correlation of {found.correlation:.2g} between the recipes' answers about a patient"
+    )
 
 
 def size(found: Found) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from assay.report.sentences.reasons import reason_words
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
 from assay.stats.format import count, listed
@@ -167,8 +168,8 @@ def plan_lines(prepared: Prepared, workers: int, every_reason: bool = False) -> 
     sources = f"{count(prepared.new_sources, 'source')} and " if prepared.new_sources else ""
     trials, probes = count(prepared.new_trials, "trial"), count(prepared.new_probes, "probe")
     lines.append(f"{sources}{trials} to train, {probes} to read: {time}")
-    why = [f"  {new} new: {reason}" for reason, new in prepared.why]
-    why += [f"  {count(new, 'probe')} new: {reason}" for reason, new in prepared.why_probes]
+    why = [f"  {new} new: {reason_words(reason)}" for reason, new in prepared.why]
+    why += [f"  {count(new, 'probe')} new: {reason_words(reason)}" for reason, new in prepared.why_probes]
     most = len(why) if every_reason else MOST_REASONS
     lines += why[:most]
     more = len(why) - most
@@ -213,8 +214,8 @@ def _planned(prepared: Prepared, workers: int) -> dict[str, object]:
         "seconds": round(prepared.seconds(workers), 1),
         "workers": workers,
         "device": prepared.device,
-        "why": [{"reason": reason, "trials": count} for reason, count in prepared.why],
-        "why_probes": [{"reason": reason, "probes": count} for reason, count in prepared.why_probes],
+        "why": [{"reason": reason_words(reason), "trials": count} for reason, count in prepared.why],
+        "why_probes": [{"reason": reason_words(reason), "probes": count} for reason, count in prepared.why_probes],
     }
 
 

@@ -252,6 +252,23 @@ class Code(StrEnum):
     TIED_BY_SAMPLING = "tied-by-sampling"
     FEW_VALUES = "few-values"
 
+    # Why a trial or a probe is new in a plan.
+    NOTHING_TRAINED = "nothing-trained"
+    NO_RECORD = "no-record"
+    FIELD_CHANGED = "field-changed"
+    FIELD_ADDED = "field-added"
+    FIELD_REMOVED = "field-removed"
+    NEW_PROBE = "new-probe"
+    PROBE_ENVIRONMENTS = "probe-environments"
+    PROBE_IMAGES = "probe-images"
+    PLANNED_BEFORE = "planned-before"
+
+    # Assumptions on a file of predictions.
+    NO_SEED_COLUMN = "no-seed-column"
+    NO_PATIENT_COLUMN = "no-patient-column"
+    LOG_ODDS = "log-odds"
+    MISSING_PREDICTIONS = "missing-predictions"
+
 
 @dataclass(frozen=True, slots=True)
 class Cause:

@@ -1,13 +1,13 @@
 """Measures from columns of summarized maps (docs/reference/maps.md): pure functions, most of them per image.
 
-Overlap is computed under a named convention for empty masks (`EMPTY`), because the choice reorders models: an image
+Overlap is computed under a named convention for empty masks (`Empty`), because the choice reorders models: an image
 without a lesion has a Dice of 0/0 when nothing is predicted and of 0 as soon as one pixel is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -16,14 +16,14 @@ from assay.core.reasons import Code, because
 from assay.stats.metrics import Metric, undefined
 
 Empty = Literal["skip", "lesions", "one", "zero", "smoothed"]
-EMPTY: Mapping[Empty, str] = {
-    "skip": "left out where the denominator is 0",
-    "lesions": "left out where the truth is empty, whatever is predicted",
-    "one": "1 where truth and prediction are both empty, 0 where the denominator alone is 0",
-    "zero": "0 where the denominator is 0",
-    "smoothed": "1 added to numerator and denominator of every image",
-}
-"""Every convention for empty masks, and what it does."""
+"""A convention for empty masks.
+
+- skip: left out where the denominator is 0
+- lesions: left out where the truth is empty, whatever is predicted
+- one: 1 where truth and prediction are both empty, 0 where the denominator alone is 0
+- zero: 0 where the denominator is 0
+- smoothed: 1 added to numerator and denominator of every image
+"""
 SMOOTHING = 1.0
 
 Counts = Int[np.ndarray, "*n"]
@@ -38,7 +38,7 @@ def dice(truth: Counts, predicted: Counts, hit: Counts, empty: Empty) -> Scores:
     """2 hit / (truth + predicted), 0..1, per image; pixels of the truth, of the prediction and of both. Dice (1945).
 
     The arrays broadcast, so that `truth[:, None]` goes with counts at several thresholds. The denominator is 0 where
-    both masks are empty; see `EMPTY` for the value then.
+    both masks are empty; see `Empty` for the value then.
     """
     return _under(empty, 2 * np.asarray(hit, np.float64), truth + predicted.astype(np.int64), truth, predicted)
 
@@ -84,7 +84,7 @@ def _under(empty: Empty, over: Scores, under: Counts, truth: Counts, predicted: 
             return _ratio(over, under, 0.0)
         case "smoothed":
             return (over + SMOOTHING) / (under + SMOOTHING)
-    raise ValueError(f"unknown convention for empty masks {empty!r}: give one of {', '.join(EMPTY)}")
+    raise ValueError(f"unknown convention for empty masks {empty!r}: give one of {', '.join(get_args(Empty))}")
 
 
 def _ratio(over: Scores, under: Counts, otherwise: float | Scores) -> Scores:

@@ -143,15 +143,6 @@ class Assumptions:
     seed_sd: float = 0.05
     correlation: float = 0.5
 
-    def sentence(self, folds: int = 1) -> str:
-        """The assumptions in words, to be shown with the number."""
-        independent = f"between trainings ({folds} folds of a seed taken for independent)"
-        between = "between seeds" if folds == 1 else independent
-        return (
-            f"assuming a value near {self.value:.2g}, paired differences that vary by {self.seed_sd:.2g} {between}, "
-            f"and a correlation of {self.correlation:.2g} between the recipes' answers about a patient"
-        )
-
 
 def rests_on(name: str, positives: int, negatives: int) -> int | None:
     """The patients behind a measure, given those of either class; 0 where it has none, and None where a plan cannot

@@ -15,6 +15,7 @@ from assay.analysis.data_checks import reads_neutral
 from assay.core.errors import SpecError, StoreError, UnfitError, WeightsError, unknown_name
 from assay.core.files import canonical_json
 from assay.core.measures import COMPARED, Among
+from assay.core.reasons import Code, Reason, because, together
 from assay.core.registry import build
 from assay.core.types import FactorTable
 from assay.execution.jobs import network_of, nothing_to_read, weights_path
@@ -305,8 +306,8 @@ def _check_source(name: str, training: TrainingSpec, own: Inputs, of_source: Inp
 # Why a trial is new, by the fields that differ from the nearest trial that has a record, and why a probe is.
 
 
-def reasons(new: Sequence[Mapping[str, Any]], known: Sequence[Mapping[str, Any]]) -> list[tuple[str, int]]:
-    """Return one sentence per reason with the number of new trials that have it, most frequent first.
+def reasons(new: Sequence[Mapping[str, Any]], known: Sequence[Mapping[str, Any]]) -> list[tuple[Reason, int]]:
+    """Return every reason with the number of new trials that have it, most frequent first.
 
     Args:
         new: Canonical training specs. A trial's reason is its difference from the known one with the fewest differences
@@ -317,8 +318,8 @@ def reasons(new: Sequence[Mapping[str, Any]], known: Sequence[Mapping[str, Any]]
     return Counter(_reason(flatten(spec), flat_known) for spec in new).most_common()
 
 
-def probe_reasons(plan: Plan, new: Sequence[ProbeUnit], folder: RunFolder) -> list[tuple[str, int]]:
-    """One sentence per reason why probes of trials that have a record are new, most frequent first.
+def probe_reasons(plan: Plan, new: Sequence[ProbeUnit], folder: RunFolder) -> list[tuple[Reason, int]]:
+    """Return why probes of trials that have a record are new, with their number, most frequent first.
 
     A probe is new where its trial was never asked it, or because the images that it looks at are others.
     """
@@ -327,16 +328,17 @@ def probe_reasons(plan: Plan, new: Sequence[ProbeUnit], folder: RunFolder) -> li
     return Counter(_probe_reason(unit, plan, folder, asked) for unit in units).most_common()
 
 
-def _probe_reason(unit: ProbeUnit, plan: Plan, folder: RunFolder, asked: set[str]) -> str:
+def _probe_reason(unit: ProbeUnit, plan: Plan, folder: RunFolder, asked: set[str]) -> Reason:
     question = {"trial": unit.trial.id, "probe": unit.component.name, "params": dict(unit.component.params)}
     if _question(question) not in asked:
-        return f"probe {unit.component.label} was not asked before"
+        return because(Code.NEW_PROBE, probe=unit.component.label)
     label, id = unit.trial.point.label, unit.trial.id
     unread = [
         name for name in unit.trial.point.tests if not folder.complete("readings", plan.readings[label, id, name])
     ]
-    looked_at = f"environment {', '.join(unread)} is new or changed" if unread else "its images or environments changed"
-    return f"probe {unit.component.label}: {looked_at}"
+    if unread:
+        return because(Code.PROBE_ENVIRONMENTS, probe=unit.component.label, environments=tuple(unread))
+    return because(Code.PROBE_IMAGES, probe=unit.component.label)
 
 
 def _question(record: Mapping[str, Any]) -> str:
@@ -353,24 +355,24 @@ def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _reason(new: Mapping[str, Any], known: Sequence[Mapping[str, Any]]) -> str:
+def _reason(new: Mapping[str, Any], known: Sequence[Mapping[str, Any]]) -> Reason:
     if not known:
-        return "nothing was trained here before"
+        return because(Code.NOTHING_TRAINED)
     differing = min((_differences(new, old) for old in known), key=len)
-    return "; ".join(differing) or "its record was removed"
+    return together(differing) or because(Code.NO_RECORD)
 
 
-def _differences(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[str]:
+def _differences(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[Reason]:
     keys = sorted(new.keys() | old.keys())
     return [_change(key, new, old) for key in keys if new.get(key) != old.get(key)]
 
 
-def _change(key: str, new: Mapping[str, Any], old: Mapping[str, Any]) -> str:
+def _change(key: str, new: Mapping[str, Any], old: Mapping[str, Any]) -> Reason:
     if key not in old:
-        return f"{key} is {_short(new[key])} (not set before)"
+        return because(Code.FIELD_ADDED, field=key, value=_short(new[key]))
     if key not in new:
-        return f"{key} is not set (was {_short(old[key])})"
-    return f"{key} is {_short(new[key])} (was {_short(old[key])})"
+        return because(Code.FIELD_REMOVED, field=key, before=_short(old[key]))
+    return because(Code.FIELD_CHANGED, field=key, value=_short(new[key]), before=_short(old[key]))
 
 
 def _short(value: Any) -> str:

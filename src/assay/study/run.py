@@ -13,6 +13,7 @@ from assay.analysis.looks import Look, goes_on, next_seeds, worst_case
 from assay.analysis.prespecified import state
 from assay.analysis.results import Folds
 from assay.analysis.tables import analyze, analyze_records, carried_looks
+from assay.core.reasons import Code, Reason, because
 from assay.core.registry import own_code
 from assay.data.cache import Notify, default_cache_root, silent
 from assay.execution.device import PROCESSOR
@@ -60,7 +61,7 @@ from assay.study.records import planned_before, stamp, store, stored_study
 Watch = Callable[[Sequence[Task]], AbstractContextManager[Observer]]
 """Given the tasks of a run, something to enter that then sees every event."""
 
-UNFINISHED = "planned before, not finished yet"
+UNFINISHED = because(Code.PLANNED_BEFORE)
 PROBE = "probe-"
 """Stands before a trial's id in the names of its probe tasks."""
 SOURCE = "source-"
@@ -84,8 +85,8 @@ class Prepared:
     new_sources: int
     new_trials: int
     new_probes: int
-    why: tuple[tuple[str, int], ...]
-    why_probes: tuple[tuple[str, int], ...]
+    why: tuple[tuple[Reason, int], ...]
+    why_probes: tuple[tuple[Reason, int], ...]
     device: str
     causes: str
 

@@ -274,6 +274,21 @@ WORDS: Mapping[Code, str | Callable[[Fields], str]] = {
     Code.NO_SSIM: "an edge is shorter than the window of 11 px",
     Code.TIED_BY_SAMPLING: "by sampling: no pixel is changed",
     Code.FEW_VALUES: "fewer than {least} images with a value on either side",
+    Code.NOTHING_TRAINED: "nothing was trained here before",
+    Code.NO_RECORD: "its record was removed",
+    Code.FIELD_CHANGED: "{field} is {value} (was {before})",
+    Code.FIELD_ADDED: "{field} is {value} (not set before)",
+    Code.FIELD_REMOVED: "{field} is not set (was {before})",
+    Code.NEW_PROBE: "probe {probe} was not asked before",
+    Code.PROBE_ENVIRONMENTS: lambda fields: (
+        f"probe {fields['probe']}: environment {', '.join(fields['environments'])} is new or changed"
+    ),
+    Code.PROBE_IMAGES: "probe {probe}: its images or environments changed",
+    Code.PLANNED_BEFORE: "planned before, not finished yet",
+    Code.NO_SEED_COLUMN: "no column '{column}': one seed each",
+    Code.NO_PATIENT_COLUMN: "no column '{column}': each image counts as a patient",
+    Code.LOG_ODDS: "scores are not all between 0 and 1: taken as log-odds",
+    Code.MISSING_PREDICTIONS: "{recipe}: {count} predictions are missing, of images that other seeds or recipes have",
 }
 
 
