@@ -59,8 +59,8 @@ def test_it_sees_all_training_images_of_the_seed_and_its_record_tells_how_it_wen
     curve = read_rows(folder.unit("sources", row["source"]) / CURVE)
     assert [one["epoch"] for one in curve] == [1, 2]
     assert all(one["rank"] > 1 and one["spread"] > 0 and 0 <= one["knn_accuracy"] <= 1 for one in curve)
-    told = {one["start"]: one["data"] for one in folder.table("starts")}
-    assert told["own"] == "the study's own training images, without labels, 32 px"
+    starts = {one["start"]: (one["data"], one["target"], one["size"]) for one in folder.table("starts")}
+    assert starts["own"] == ("own", "", 32)
 
 
 def test_on_files_each_fold_has_a_source_of_its_own_training_patients(tmp_path: Path) -> None:

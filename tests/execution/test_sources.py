@@ -127,7 +127,7 @@ def test_of_a_source_a_start_can_take_the_means_and_variances_alone(tmp_path: Pa
     told = {row["start"]: row for row in RunFolder(folder).table("starts")}
     assert told["large"]["steps"] > 0
     anew = told[label(statistics)]  # learned nothing, so that no AUROC is its own
-    assert (anew["data"], anew["what"]) == ("", "random weights with the mean and variance of every tensor of large")
+    assert (anew["data"], anew["statistics"]) == ("", "large")
     assert np.isnan([anew["value"], anew["steps"]]).all()
 
 

@@ -181,7 +181,7 @@ LITERALS = {
     "analysis/one_model.py": "facts of provenance",
     "analysis/prespecified.py": "remedy of an error",
     "analysis/shortcuts.py": "names of properties of images",
-    "analysis/tables.py": "names of starts and facts of provenance",
+    "analysis/tables.py": "facts of provenance",
     "probes/explainers.py": "refusals of explainers, stored as stated",
     "probes/reader.py": "names of images for errors",
     "probes/relevance.py": "refusals of explainers, stored as stated",

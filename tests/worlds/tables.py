@@ -512,14 +512,14 @@ def _contrasts(made: Made) -> Iterator[Row]:
 
 def _starts() -> Iterator[Row]:
     """One of each sort that a study can have."""
-    own: Row = {"data": "", "reason": "", "file": "", "sha256": ""}
-    own |= dict.fromkeys(("steps", "images", "seeds", "value", "low", "high"), NAN)
+    own: Row = dict.fromkeys(("data", "phantom", "target", "statistics", "below", "reason", "file", "sha256"), "")
+    own |= dict.fromkeys(("size", "steps", "images", "seeds", "value", "low", "high"), NAN)
     own["scaling"] = "(x - (0.5)) / (0.5)"
-    yield {**own, "start": "random", "kind": "random", "what": "the architecture's own random weights"}
-    yield {**own, "start": "file(path=net.pt)", "kind": "file", "what": "weights from a file", "file": "net.pt",
+    yield {**own, "start": "random", "kind": "random", "component": "random"}
+    yield {**own, "start": "file(path=net.pt)", "kind": "file", "component": "file(path=net.pt)", "file": "net.pt",
            "sha256": "0123456789abcdef" * 4, "scaling": "2 x - 1"}  # fmt: skip
-    yield {**own, "start": "natural", "kind": "source", "what": "trained by this study on other images",
-           "data": "phantom natural, target kind, 64 px", "steps": 1250.0, "images": 4000.0, "seeds": 3,
+    yield {**own, "start": "natural", "kind": "source", "component": "source",
+           "data": "phantom", "phantom": "natural", "target": "kind", "size": 64.0, "steps": 1250.0, "images": 4000.0, "seeds": 3,
            "value": 0.91, "low": 0.85, "high": 0.95}  # fmt: skip
 
 

@@ -92,15 +92,6 @@ def weight_of(loss: Component, epoch: int, epochs: int) -> float:
 
 # What each start of a study is, and whose group labels each recipe used: from the spec and the records.
 
-WHAT = {
-    "random": "the architecture's own random weights",
-    "random-statistics": "random weights with the mean and variance of every tensor of the file",
-    "timm": "the weights that timm publishes for the architecture",
-    "file": "weights from a file",
-    "download": "weights from a public address",
-    "source": "trained by this study",
-}
-"""Initialization -> what it is; one of the user's own is called by its name."""
 AXIS = "initialization"
 
 
@@ -138,12 +129,6 @@ def _called(point: RecipePoint) -> str:
     return point.coordinates.get(AXIS) or named or own.label
 
 
-def _what(component: Component, source: str) -> str:
-    if component.params.get("statistics"):
-        return f"random weights with the mean and variance of every tensor of {source}"
-    return WHAT.get(component.name, component.label)
-
-
 def _start(called: str, points: Sequence[RecipePoint], gathered: Gathered) -> Row:
     component = points[0].recipe.initialization
     labels = {point.label for point in points}
@@ -155,7 +140,9 @@ def _start(called: str, points: Sequence[RecipePoint], gathered: Gathered) -> Ro
     return {
         "start": called,
         "kind": component.name,
-        "what": _what(component, source) + _stage(learned, gathered),
+        "component": component.label,
+        "statistics": source if component.params.get("statistics") else "",
+        "below": _below(learned, gathered),
         "file": "" if source else record.get("start", {}).get("file", ""),
         "sha256": component.params.get("sha256", ""),
         "scaling": record.get("scaling", ""),
@@ -163,19 +150,19 @@ def _start(called: str, points: Sequence[RecipePoint], gathered: Gathered) -> Ro
     }
 
 
-def _stage(source: str, gathered: Gathered) -> str:
-    """`, starting from natural`: of a source that adds a stage to another start; empty of others."""
+def _below(source: str, gathered: Gathered) -> str:
+    """Return the start that a source adds a stage to; empty where it begins with random weights, or for no source."""
     if not source:
         return ""
     recipe = gathered.plan.spec.sources[source].recipe
     below = start_of(recipe) or recipe.initialization.label
-    return "" if below == "random" else f", starting from {below}"
+    return "" if below == "random" else below
 
 
 def _trained(name: str, architecture: Component, gathered: Gathered) -> Row:
     """Describe the training of a source by the study; NaN and empty for every other start."""
-    nothing: Row = {"data": "", "reason": ""}
-    nothing |= dict.fromkeys(("steps", "images", "seeds", "value", "low", "high"), math.nan)
+    nothing: Row = {"data": "", "phantom": "", "target": "", "reason": ""}
+    nothing |= dict.fromkeys(("size", "steps", "images", "seeds", "value", "low", "high"), math.nan)
     if not name:
         return nothing
     records = _records(name, architecture, gathered)
@@ -184,7 +171,7 @@ def _trained(name: str, architecture: Component, gathered: Gathered) -> Row:
     trained = {key: float(records[0][key]) for key in ("steps", "images")} if records else {}
     return {
         **nothing,
-        "data": _data(gathered.plan.spec.sources[name]),
+        **_data(gathered.plan.spec.sources[name]),
         **trained,
         "seeds": len(records),
         "value": found.value,
@@ -203,14 +190,14 @@ def _records(name: str, architecture: Component, gathered: Gathered) -> list[Map
     return [record for record in records if record["status"] == "done"]
 
 
-def _data(source: SourceSpec) -> str:
-    """`phantom natural(kinds=8), target kind, 64 px`, or `without labels` in the place of the target."""
+def _data(source: SourceSpec) -> Row:
     data = source.data
-    target = f"target {data.target}" if looks_at_labels(source.recipe.loss) else "without labels"
-    if source.own:
-        return f"the study's own training images, {target}, {data.size} px"
-    phantom = label({data.phantom.name: dict(data.phantom.params)}) if data.phantom else "images from files"
-    return f"phantom {phantom}, {target}, {data.size} px"
+    return {
+        "data": "own" if source.own else "phantom" if data.phantom else "files",
+        "phantom": label({data.phantom.name: dict(data.phantom.params)}) if data.phantom and not source.own else "",
+        "target": data.target if looks_at_labels(source.recipe.loss) else "",
+        "size": float(data.size),
+    }
 
 
 # How often each recipe collapsed: an outcome with its own interval, and its stated contrasts.

@@ -384,6 +384,15 @@ def _of_group(row: Row | None, places: int) -> Cell:
 
 # What each start is, as a table: where its weights come from, how it scales images, what it was trained on.
 
+WEIGHTS = {
+    "random": "the architecture's own random weights",
+    "random-statistics": "random weights with the mean and variance of every tensor of the file",
+    "timm": "the weights that timm publishes for the architecture",
+    "file": "weights from a file",
+    "download": "weights from a public address",
+    "source": "trained by this study",
+}
+"""Initialization -> its words; a user's own is named by its component."""
 SHOWN_HASH = 12
 """Digits of a checksum that are shown; the file of the table has all."""
 
@@ -398,8 +407,8 @@ def starts(tables: Tables) -> Sheet | None:
         Line(
             (
                 words(row["start"]),
-                words(row["what"]),
-                words(row["data"] or NONE),
+                words(_weights(row)),
+                words(_trained_on(row)),
                 _count(row, "images"),
                 _count(row, "steps"),
                 _count(row, "seeds"),
@@ -418,9 +427,25 @@ def starts(tables: Tables) -> Sheet | None:
         "AUROC of its own: on validation images of the start's own task, mean of its seeds with the "
         "95% interval over them; of several classes, the mean of each against the rest."
     )
-    if any("without labels" in row["data"] for row in rows):
+    if any(row["data"] and not row["target"] for row in rows):
         note += " Of a start trained without labels: by a linear head that is fitted to its features with labels."
     return sheet("starts", "Initial weights", heads, lines, (rows, schema.STARTS), note if judged else "")
+
+
+def _weights(row: Row) -> str:
+    if row["statistics"]:
+        return f"random weights with the mean and variance of every tensor of {row['statistics']}"
+    below = f", starting from {row['below']}" if row["below"] else ""
+    return WEIGHTS.get(row["kind"], row["component"]) + below
+
+
+def _trained_on(row: Row) -> str:
+    """Return `phantom natural(kinds=8), target kind, 64 px`, or `without labels` in the place of the target."""
+    if not row["data"]:
+        return NONE
+    target = f"target {row['target']}" if row["target"] else "without labels"
+    own = {"own": "the study's own training images", "files": "images from files"}
+    return f"{own.get(row['data']) or 'phantom ' + row['phantom']}, {target}, {numeric(row, 'size'):.0f} px"
 
 
 def _count(row: Row, name: str) -> Cell:
