@@ -22,6 +22,7 @@ from tests.worlds.studies import SMALL, TINY, records, write_spec
 import assay
 from assay.core.errors import StoreError
 from assay.core.files import content_hash
+from assay.core.reasons import Code, because
 from assay.execution.local import InProcess
 from assay.execution.tasks import Observer, Task, turn
 from assay.report.sentences.findings import sentence

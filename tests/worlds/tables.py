@@ -519,8 +519,8 @@ def _starts() -> Iterator[Row]:
     yield {**own, "start": "file(path=net.pt)", "kind": "file", "component": "file(path=net.pt)", "file": "net.pt",
            "sha256": "0123456789abcdef" * 4, "scaling": "2 x - 1"}  # fmt: skip
     yield {**own, "start": "natural", "kind": "source", "component": "source",
-           "data": "phantom", "phantom": "natural", "target": "kind", "size": 64.0, "steps": 1250.0, "images": 4000.0, "seeds": 3,
-           "value": 0.91, "low": 0.85, "high": 0.95}  # fmt: skip
+           "data": "phantom", "phantom": "natural", "target": "kind", "size": 64.0, "steps": 1250.0, "images": 4000.0,
+           "seeds": 3, "value": 0.91, "low": 0.85, "high": 0.95}  # fmt: skip
 
 
 def _recipes(made: Made) -> Iterator[Row]:
