@@ -128,7 +128,7 @@ def test_results_are_the_tables_of_the_run_folder(table: str, ask: Asking, run_c
     rows = read_rows(run_copy / "tables" / f"{table}.parquet")
     assert rows
     told = json.loads(ask("results", "small", "--table", table, "--json").out, parse_constant=_refused)
-    for named, words in (("contrasts", "comparison"), ("findings", "sentence")):
+    for named, words in (("contrasts", "comparison"), ("looks", "comparison"), ("findings", "sentence")):
         assert all(row.pop(words) for row in told if table == named)  # English, which the table has not
     assert [list(row) for row in told] == [list(row) for row in rows]
     assert all(

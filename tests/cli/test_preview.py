@@ -14,6 +14,7 @@ from tests.cli.asking import Asking
 from tests.worlds.files import noise, save, write_table
 from tests.worlds.studies import SMALL, write_spec
 
+from assay.report.sentences.names import statement
 from assay.store.folder import working_in
 
 
@@ -62,7 +63,7 @@ def test_text_json_and_page_tell_the_same(ask: Asking, spec: Path) -> None:
     for tie in ties:
         assert f"asked {tie['asked']:+.2f}, achieved {tie['strength']:+.2f}" in text.out
     (power,) = facts["power"]
-    assert f"  {power['statement']}: {power['detectable']}" in text.out
+    assert f"  {statement(power)}: {power['detectable']}" in text.out
     rough = "a rough plan from 3 seeds, the test patients and Holm&#x27;s first step in each family, assuming a value "
     assert "  " + unescape(rough) in text.out
     assert re.search(r"6 trials, of which 6 are to be trained: about .+ with \d+ workers?", text.out)

@@ -26,7 +26,7 @@ from assay.spec.schema import StudySpec
 from assay.stats.compare import untested
 from assay.stats.decisions import LOOK_ALPHA, SETTLED, with_decisions
 from assay.stats.exhausted import with_ends_of_scale
-from assay.stats.rows import PRIMARY, SHOWN
+from assay.stats.rows import COMPARED, PRIMARY, SHOWN
 from assay.store.files import Row
 from assay.store.folder import RunFolder
 
@@ -160,7 +160,7 @@ def look_rows(looks: Sequence[Look]) -> list[Row]:
             decision = decided[row["id"], at]
             rows.append(
                 {
-                    **{name: row[name] for name in ("id", "statement", "family", "seeds", "value", "low", "high", "p")},
+                    **{name: row[name] for name in ("id", *COMPARED, *KEPT)},
                     "look": look.seeds,
                     "alpha": LOOK_ALPHA,
                     **{name: decision[name] for name in DECIDED},
@@ -170,6 +170,8 @@ def look_rows(looks: Sequence[Look]) -> list[Row]:
     return rows
 
 
+KEPT = ("family", "seeds", "value", "low", "high", "p")
+"""Columns of contrasts that are of the look itself."""
 DECIDED = ("decision", "conclusion", "decision_level", "decision_low", "decision_high", "decision_p", "seeds_needed")
 """Columns of contrasts that are of the look that closed a comparison, else of the last one."""
 

@@ -20,14 +20,14 @@ from assay.core.errors import StoreError, nearest, unknown_of_few
 from assay.core.files import is_file, is_folder
 from assay.store.files import Row
 from assay.store.folder import EARLIER, REQUEST, STUDY, RunFolder, remove_unit, working_in
-from assay.store.schema import CONTRASTS, FINDINGS, Table
+from assay.store.schema import CONTRASTS, FINDINGS, LOOKS, Table
 
 MOST_FOLDED = 2_000
 """Rows that are folded to the width of a terminal; of longer tables each row is a line."""
 
 PAGE = "report.html"
 COMPARISON, SENTENCE = "comparison", "sentence"
-"""A row of `contrasts` and of `findings` in words: printed, and in its JSON."""
+"""A row of `contrasts` or `looks`, and one of `findings`, in words: printed, and in its JSON."""
 
 
 def find_run(run: str, out: Path) -> Path:
@@ -234,7 +234,7 @@ def _print_lines(columns: list[tuple[str, bool]], cells: list[list[str]]) -> Non
 
 def _said(row: Row, table: str) -> Row:
     """Return the words of a comparison or a finding; nothing of other tables."""
-    if table == CONTRASTS.name:
+    if table in (CONTRASTS.name, LOOKS.name):
         from assay.report.sentences.names import statement
 
         return {COMPARISON: statement(row)}

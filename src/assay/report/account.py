@@ -420,14 +420,14 @@ def contrasts(tables: Tables, anchors: Mapping[str, str]) -> Sheet | None:
 def looks(tables: Tables) -> Sheet | None:
     """Table of the looks at primary comparisons: the estimate at each, and the decision with the look that made it."""
     rows = tables.looks
-    measured = {row["id"]: row["measure"] for row in tables.contrasts}
-    places = {name: column_places(row for row in rows if measured[row["id"]] == name) for name in measured.values()}
+    measures = {row["measure"] for row in rows}
+    places = {name: column_places(row for row in rows if row["measure"] == name) for name in measures}
     lines = [
         Line(
             (
-                words(row["statement"]),
+                words(statement(row)),
                 amount(whole(row, "look")),
-                estimated({**row, "reason": ""}, places[measured[row["id"]]]),
+                estimated({**row, "reason": ""}, places[row["measure"]]),
                 probability(numeric(row, "p")),
                 words(row["decision"] if row["conclusion"] != "undefined" else "undefined"),
                 words("open" if math.isnan(numeric(row, "closed_at")) else f"{numeric(row, 'closed_at'):g} seeds"),

@@ -149,6 +149,21 @@ _LOSSES = (
     _number("train_loss", "loss on training images", head="training loss"),
     _number("validation_loss", "loss on validation images", head="validation loss"),
 )
+_COMPARED = (
+    Column("axis", "axis along which the recipes differ"),
+    Column("a", "level of the recipe that is compared"),
+    Column("b", "level of the recipe that it is compared against"),
+    Column("at", "whether recipes are compared as trained, at matched fit, over doses or at matched performance"),
+    Column("doses", "doses above 0 that the comparison rests on, where more were trained; empty otherwise"),
+    Column("measure", "measure that is compared"),
+    Column("environment", "test environment"),
+    Column("clean", "at matched clean performance, environment in which it is matched; empty otherwise"),
+    Column("factor", "factor that the measure is of"),
+    Column("layer", "layer that the measure is of"),
+    Column("where", "JSON: axis -> value held while the recipes are compared"),
+    Column("pooled", "JSON: axis or environment -> values that the difference is averaged over; or empty"),
+)
+"""Columns that name a comparison, as `stats.rows.COMPARED`."""
 
 # --- Tables -----------------------------------------------------------------------------------------------------------
 
@@ -157,17 +172,7 @@ CONTRASTS = Table(
     "pre-specified comparison of two recipes; the value is a - b",
     (
         Column("id", "identifier of the comparison"),
-        Column("axis", "axis along which the recipes differ"),
-        Column("a", "level of the recipe that is compared"),
-        Column("b", "level of the recipe that it is compared against"),
-        Column("at", "whether recipes are compared as trained, at matched fit, over doses or at matched performance"),
-        Column("doses", "doses above 0 that the comparison rests on, where more were trained; empty otherwise"),
-        Column("measure", "measure that is compared"),
-        Column("environment", "test environment"),
-        Column("clean", "at matched clean performance, environment in which it is matched; empty otherwise"),
-        Column("factor", "factor that the measure is of"),
-        Column("layer", "layer that the measure is of"),
-        Column("where", "JSON: axis -> value held while the recipes are compared"),
+        *_COMPARED,
         _number("value", "difference a - b, mean over seeds"),
         *_INTERVAL,
         *_ERROR,
@@ -179,7 +184,6 @@ CONTRASTS = Table(
         Column("role", "primary, secondary, positive-control or a-a"),
         Column("correction", "correction of the family: holm or fixed-order"),
         Column("expected", "of a positive control, the direction that must be found: higher or lower"),
-        Column("pooled", "JSON: axis or environment -> values that the difference is averaged over; or empty"),
         _SEEDS,
         _count("left_out", "seeds that either recipe kept and the comparison does not rest on"),
         _PATIENTS,
@@ -229,7 +233,7 @@ LOOKS = Table(
     "primary comparison × look of a study that is run until it is decided",
     (
         Column("id", "identifier of the comparison, as in `contrasts`"),
-        Column("statement", "the comparison in words"),
+        *_COMPARED,
         Column("family", "comparisons that are corrected together"),
         _count("look", "seeds at which it was looked at"),
         _count("seeds", "seeds of the look that both recipes kept"),
@@ -246,7 +250,7 @@ LOOKS = Table(
         _number("seeds_needed", "of an inconclusive comparison, seeds that would decide it whatever the truth"),
         _number("closed_at", "seeds of the look that closed it, after which it gets none; NaN while open", "closed at"),
     ),
-    ("statement", "look", "value", "low", "high", "decision", "closed_at"),
+    ("look", "value", "low", "high", "decision", "closed_at"),
     note="Empty for a run with a fixed number of seeds.",
 )
 

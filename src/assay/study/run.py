@@ -35,6 +35,7 @@ from assay.execution.progress import Stage, telling
 from assay.execution.tasks import Event, Executor, Job, Observer, Task
 from assay.models.ref import Inputs
 from assay.report.page import write_page
+from assay.report.sentences.names import statement
 from assay.shifts.population import Population
 from assay.spec.schema import StudySpec
 from assay.stats.decisions import SETTLED
@@ -224,7 +225,7 @@ def look_lines(rows: Sequence[Row]) -> list[str]:
     words = {"decided": "decision", "not decidable by seeds": "conclusion"}
     lines = [f"look at {last} seeds: {len(decided)} of {count(len(latest), 'primary comparison')} decided"]
     for kind, those in kinds.items():
-        lines += [f"  {kind}: {row['statement']}" + (f": {row[words[kind]]}" if kind in words else "") for row in those]
+        lines += [f"  {kind}: {statement(row)}" + (f": {row[words[kind]]}" if kind in words else "") for row in those]
     return lines if rows else []
 
 

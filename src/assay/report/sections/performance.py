@@ -436,7 +436,7 @@ def _weights(row: Row) -> str:
     if row["statistics"]:
         return f"random weights with the mean and variance of every tensor of {row['statistics']}"
     below = f", starting from {row['below']}" if row["below"] else ""
-    return WEIGHTS.get(row["kind"], row["component"]) + below
+    return str(WEIGHTS.get(row["kind"], row["component"])) + below
 
 
 def _trained_on(row: Row) -> str:
