@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from assay.analysis.preview import make_preview
+from assay.cli.preview import images_of
 from assay.data.cache import ArrayCache
 from assay.report.sentences.captions import caption
 from assay.shifts.population import open_population
@@ -46,14 +47,15 @@ def test_environments_are_told_apart_by_the_axes_that_change_their_rows(
     assert sorted(shown.name for shown in preview.environments) == sorted(heads)
     sheets = [row for row in preview.pictures if row["kind"] == "sheet"]
     assert sorted(str(row["environment"]) for row in sheets) == sorted(heads)
-    assert {shown.name: shown.of for shown in preview.environments}["same (0.2)"] == ", all 3 folds together"
+    (last,) = (shown for shown in preview.environments if shown.name == "same (0.2)")
+    assert (last.folds, last.together) == (3, True)
 
 
 def test_the_count_is_that_of_the_associations_and_says_of_which_folds(spec: dict[str, object], tmp_path: Path) -> None:
     study = parse_study(spec)
     population = open_population(study.data, ArrayCache(tmp_path / "cache"))
     preview = make_preview(study, population, tmp_path / "preview")
-    of = {shown.name: shown.size.partition(" images")[2] for shown in preview.environments}
+    of = {shown.name: images_of(shown).partition(" images")[2] for shown in preview.environments}
     assert of == {"train": ", the first of 3 folds", "same": ", all 3 folds together"}
     for shown in preview.environments:
         assert [sum(tie.counts.values()) for tie in shown.achieved] == [shown.images]
