@@ -7,6 +7,7 @@ import csv
 import gzip
 import html
 import io
+import json
 import re
 import shutil
 from html.parser import HTMLParser
