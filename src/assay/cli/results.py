@@ -84,7 +84,8 @@ def results_command(run: str, table: str, out: Path, form: Form) -> None:
     table = table or next(iter(folder.tables))
     stored = folder.table(table)
     described = folder.tables[table]
-    every = [*described.names, *([SENTENCE] if table == FINDINGS.name and not form.csv else [])]
+    worded = {CONTRASTS.name: [COMPARISON], LOOKS.name: [COMPARISON], FINDINGS.name: [SENTENCE]}
+    every = [*described.names, *([] if form.csv else worded.get(table, []))]
     columns = [_column(name.strip(), every) for name in form.columns.split(",")] if form.columns else []
     wanted = [_condition(text, every) for text in form.rows]
     whole = ({**row, **({} if form.csv else _said(row, table))} for row in stored)
