@@ -164,7 +164,7 @@ def test_seeds_raised_after_results_are_told_for_ever(run_copy: Path) -> None:
 
 def test_why_a_trial_is_new_names_the_field(run_copy: Path) -> None:
     ((reason, count),) = prepared(run_copy, seeds=4).why
-    assert (reason, count) == (because(Code.FIELD_CHANGED, field="seed", value="3", before="2"), 2)
+    assert (reason, count) == (because(Code.FIELD_CHANGED, field="seed", value="3", before="0"), 2)
 
 
 def test_a_contrast_added_later_is_exploratory_for_ever(run_copy: Path) -> None:
