@@ -155,7 +155,7 @@ def test_without_pytest_the_package_says_what_to_install() -> None:
     program = "import sys; sys.modules['pytest'] = None\nimport assay.testing"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.stderr.splitlines()[-1] == (
-        "this needs the library 'pytest', which is not installed: pip install 'assay-imaging[testing]'"
+        "ImportError: assay.testing needs pytest; install it with: pip install 'assay-imaging[testing]'"
     )
 
 

@@ -18,7 +18,7 @@ from typing import Literal
 
 import typer
 
-from assay.core.errors import SpecError, unknown_of_few
+from assay.core.errors import DISTRIBUTION, SpecError, unknown_of_few
 from assay.core.files import at_home
 from assay.core.measures import COMPARED, better
 from assay.core.registry import entries
@@ -189,7 +189,7 @@ def _python() -> Iterator[Finding]:
     right = (3, 11) <= sys.version_info[:2] <= (3, 12)
     yield Finding("ok" if right else "bad", "python", platform.python_version(),
                   "" if right else "use Python 3.11 or 3.12")  # fmt: skip
-    yield Finding("ok", "assay", version("assay"))
+    yield Finding("ok", "assay", version(DISTRIBUTION))
 
 
 def _torch() -> Iterator[Finding]:

@@ -15,10 +15,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from assay.core.errors import extra
-
-with extra("testing"):
+try:
     import pytest
+except ImportError as error:
+    raise ImportError("assay.testing needs pytest; install it with: pip install 'assay-imaging[testing]'") from error
 
 if TYPE_CHECKING:
     from assay.testing.data import DatasetConformance, InterventionConformance, PhantomConformance
