@@ -55,7 +55,7 @@ def test_every_start_is_told_once(run: RunFolder) -> None:
     assert (random["start"], random["kind"], random["data"]) == ("random", "random", "")
     assert random["scaling"] == large["scaling"] == "(x - (0.5)) / (0.5)"
     assert (large["start"], large["kind"]) == ("large", "source")
-    assert large["data"] == "phantom nodule, target large, 32 px"
+    assert (large["data"], large["phantom"], large["target"], large["size"]) == ("phantom", "nodule", "large", 32)
     assert (large["images"], large["steps"], large["seeds"]) == (64, 32, 3)
 
 

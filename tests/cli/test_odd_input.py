@@ -192,7 +192,8 @@ def test_catalogs_of_other_packages_are_named_and_can_be_refused(tmp_path: Path)
     (tmp_path / "other_catalog.py").write_text("print('it runs')\n")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
     command = [sys.executable, "-m", "assay", "show", "nodule-loss", "--json"]
-    other = ["--set", "recipe.loss=other-loss", "--set", "grid.only=[]"]  # no name of Assay's own: one of the other package, perhaps
+    # No name of Assay's own: one of the other package, perhaps.
+    other = ["--set", "recipe.loss=other-loss", "--set", "grid.only=[]"]
     with_it, without, own = (
         subprocess.run([*command, *more], env=environment, capture_output=True, text=True, check=False)
         for more in (other, [*other, "--no-own-code"], [])
