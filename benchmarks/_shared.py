@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-LIBRARIES = ("assay", "torch", "numpy")
+LIBRARIES = ("assay-imaging", "torch", "numpy")
 LOOK_EVERY = 0.02
 """Seconds between two looks at the memory."""
 

@@ -53,7 +53,7 @@ SHOWN_FILES = 20  # missing and extra files shown for one study
 
 # --- What may differ -------------------------------------------------------------------------------------------------
 
-VERSIONS = ("python", "assay", "duckdb", "numpy", "pytorch-metric-learning", "scipy", "timm", "torch")
+VERSIONS = ("python", "assay-imaging", "duckdb", "numpy", "pytorch-metric-learning", "scipy", "timm", "torch")
 MADE = ("trained from", "trained to", "machine", "device", *VERSIONS)
 HASHES = ("hash of what is trained", "hash of what is probed")
 
