@@ -20,6 +20,7 @@ from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
 from assay.stats.compare import Contrast, SeedValues, contrast_seeds
 from assay.stats.decisions import LOOK_ALPHA
+from assay.stats.power import reachable
 from assay.store.folder import RunFolder
 
 LOSSES = ["cross-entropy", "supcon", "triplet", "arcface"]
@@ -123,6 +124,15 @@ def test_a_comparison_that_was_decided_leaves_the_correction_of_the_others(monke
     for look, others in ((looks[0], 2), (looks[1], 2)):
         levels = {row["a"]: row["decision_level"] for row in look.open}
         assert levels["triplet"] == pytest.approx(1 - LOOK_ALPHA / others), "one of three is rejected"
+
+
+def test_the_detectable_difference_is_that_of_the_level_of_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {"triplet": ZERO * 2}
+    (look, *_), _ = carry_out_all(monkeypatch, study(primary("triplet")), values)
+    own = values["triplet"][:4]
+    levels = [reachable(own.var(ddof=1) / 4, 0.0, 4, np.inf, alpha=alpha, df_between=3) for alpha in (LOOK_ALPHA, 0.05)]
+    assert look.primary[0]["detectable"] == pytest.approx(levels[0])
+    assert levels[0] > levels[1]
 
 
 def test_one_that_is_equivalent_still_counts_among_differences(monkeypatch: pytest.MonkeyPatch) -> None:

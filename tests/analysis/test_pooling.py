@@ -10,7 +10,9 @@ from scipy import stats
 from tests.analysis.test_contrasts import FLIPS, Records
 
 from assay.analysis.contrasts import contrast_rows, pooling_group, spec_pairs
+from assay.stats.decisions import LOOK_ALPHA
 from assay.stats.power import df_of_group, reachable
+from assay.stats.rows import ALPHA
 from assay.store.files import Row
 
 SEEDS = 3
@@ -169,3 +171,9 @@ def test_the_power_at_the_figure_of_a_single_contrast_allows_for_a_variance_that
 def test_what_is_reachable_grows_with_the_family_and_shrinks_with_the_seeds(group: int, family: int) -> None:
     few, many = (reachable(0.01 / seeds, 0.001, seeds, 99, group, family) for seeds in (3, 10))
     assert many < few < reachable(0.01 / 3, 0.001, 3, 99, group, 2 * family)
+
+
+def test_a_lower_level_of_a_look_is_part_of_the_detectable_difference() -> None:
+    plain, look = (reachable(0.01, 0.001, 10, 99, family=3, alpha=alpha) for alpha in (ALPHA, LOOK_ALPHA))
+    as_large = reachable(0.01, 0.001, 10, 99, family=1, alpha=LOOK_ALPHA / 3)
+    assert plain < look == pytest.approx(as_large)

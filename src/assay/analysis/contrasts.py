@@ -274,7 +274,7 @@ def family_rows(
     rule = pairs_of[0].stated.family
     correction = "holm" if rule is None or name == "exploratory" else rule.correction
     decisions = decide(known, alpha, correction)
-    reaches = _reaches(pairs_of, results, correction)
+    reaches = _reaches(pairs_of, results, correction, alpha)
     of = zip(pairs_of, results, decisions, rulings(known, decisions, correction, alpha), reaches, strict=True)
     rows = [
         {
@@ -319,11 +319,11 @@ def _ruled(ruling: Ruling) -> Row:
     }
 
 
-def _reaches(family: Sequence[Pair], results: Sequence[Contrast], correction: Correction) -> list[float]:
+def _reaches(family: Sequence[Pair], results: Sequence[Contrast], correction: Correction, alpha: float) -> list[float]:
     """Compute the detectable difference: one figure for all of a family that compare one measure in one way."""
     reaches = [math.nan] * len(family)
     for alike in _positions([(pair.stated.measure, pair.stated.factor, pair.stated.at) for pair in family]):
-        figure = found_reachable([results[i] for i in alike], len(family), correction)
+        figure = found_reachable([results[i] for i in alike], len(family), correction, alpha)
         for i in alike:
             reaches[i] = math.nan if results[i].spread is None else figure
     return reaches

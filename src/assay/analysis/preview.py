@@ -24,10 +24,11 @@ from assay.shifts.population import Population
 from assay.shifts.scene import Tests
 from assay.spec.environments import dose_axis, images_seed
 from assay.spec.schema import RecipePoint, StudySpec
+from assay.stats.decisions import LOOK_ALPHA
 from assay.stats.doses import uneven_rows
 from assay.stats.measures import COMPUTED
 from assay.stats.power import Assumptions, planned, rests_on
-from assay.stats.rows import DOSES, MATCHED
+from assay.stats.rows import ALPHA, DOSES, MATCHED, PRIMARY
 from assay.store.files import Row
 
 # What a study will look at, before a second of training.
@@ -254,7 +255,16 @@ def _entry(
         return {**entry, "reason": str(because(Code.UNPLANNED_VARIANCE))}
     correction = stated.family.correction if stated.family else "holm"
     difference = planned(
-        spec.seeds, positives, negatives, stated.measure, Assumptions(), family, population.folds, group, correction
+        spec.seeds,
+        positives,
+        negatives,
+        stated.measure,
+        Assumptions(),
+        family,
+        population.folds,
+        group,
+        correction,
+        LOOK_ALPHA if spec.looks and stated.role == PRIMARY else ALPHA,
     )
     if stated.at in (DOSES, MATCHED):
         doses = len({point.coordinates[dose_axis(pair.a)] for point in pair.a})

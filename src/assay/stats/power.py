@@ -58,6 +58,7 @@ def reachable(
     correction: Correction = "holm",
     power: float = POWER,
     df_between: float = float("inf"),
+    alpha: float = ALPHA,
 ) -> float:
     """Compute the difference that contrasts of a design find with this power, on average, at Holm's first step.
 
@@ -76,6 +77,7 @@ def reachable(
         correction: How the family is corrected; in a fixed order, each at the full level.
         power: Power on average.
         df_between: Degrees of freedom of `between`; infinite where it is known or assumed.
+        alpha: Level of the family.
     """
     if not between + within > 0:
         return float("nan")
@@ -89,8 +91,8 @@ def reachable(
     part, df_seeds = moderated(values.var(axis=-1, ddof=1), np.full(size, seeds), values)
     rest = within if np.isinf(df_patients) else within * rng.chisquare(df_patients, size=part.shape) / df_patients
     df = limited(degrees(part, part + rest, df_seeds, df_patients), seeds, group, family)
-    alpha = ALPHA / family if correction == "holm" else ALPHA
-    critical = stats.t.isf(alpha / 2, df) * np.sqrt(part + rest)
+    level = alpha / family if correction == "holm" else alpha
+    critical = stats.t.isf(level / 2, df) * np.sqrt(part + rest)
     spread = np.sqrt(true + within)[:, None]
 
     def shortfall(difference: float) -> float:
@@ -107,7 +109,9 @@ def df_of_group(seeds: int, group: int) -> float:
     return (seeds - 1) * 4 * group / (group + 3)
 
 
-def found_reachable(alike: Sequence[Contrast], family: int, correction: Correction = "holm") -> float:
+def found_reachable(
+    alike: Sequence[Contrast], family: int, correction: Correction = "holm", alpha: float = ALPHA
+) -> float:
     """Return the detectable difference of contrasts of one kind: one figure for all, from the mean of their variances.
 
     The least of several noisy standard errors would promise too much, and so would a variance over few seeds that is
@@ -118,6 +122,7 @@ def found_reachable(alike: Sequence[Contrast], family: int, correction: Correcti
         alike: The contrasts; the seeds' part of their variance is taken without moderation.
         family: Contrasts of their family, of this kind or another.
         correction: How the family is corrected.
+        alpha: Level of the family.
     """
     known = [(one.whole, one.spread, one.group) for one in alike if one.whole is not None and one.spread is not None]
     if not known:
@@ -128,7 +133,7 @@ def found_reachable(alike: Sequence[Contrast], family: int, correction: Correcti
     group = round(float(np.median([size for _, _, size in known])))
     df_patients = float(np.median([float(spread.df_patients) for _, spread, _ in known]))
     df = df_of_group(seeds, group)
-    return reachable(between, within, seeds, df_patients, group, family, correction, df_between=df)
+    return reachable(between, within, seeds, df_patients, group, family, correction, df_between=df, alpha=alpha)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,14 +169,15 @@ def planned(
     folds: int = 1,
     group: int = 1,
     correction: Correction = "holm",
+    alpha: float = ALPHA,
 ) -> float:
     """Compute the difference that a contrast could detect at 80% power with so many seeds and patients of either class.
 
     For AUROC (binary or macro) the variance over patients is Hanley and McNeil's (1982); for shares and bounded means
     it is at most that of a share, which is used. With folds a seed's value is the mean of as many trainings, taken for
-    independent. family, correction: contrasts of its family, and how it is corrected. group: contrasts of its pooling
-    group. NaN under 3 seeds, under 2 patients of a class where the measure
-    ranks one above the other, under 2 patients behind it otherwise, and where `rests_on` says None.
+    independent. family, correction, alpha: contrasts of its family, its correction and level. group: contrasts of its
+    pooling group. NaN under 3 seeds, under 2 patients of a class where the measure ranks one above the other,
+    under 2 patients behind it otherwise, and where `rests_on` says None.
     """
     patients = rests_on(name, positives, negatives)
     fewest = min(positives, negatives) if name in OF_RANKS else patients
@@ -180,7 +186,7 @@ def planned(
     given = assumed or Assumptions()
     single = patient_variance(given.value, positives, negatives, name)
     between, within = given.seed_sd**2 / (seeds * folds), 2 * single * (1 - given.correlation)
-    return reachable(between, within, seeds, patients - 1, group, family, correction)
+    return reachable(between, within, seeds, patients - 1, group, family, correction, alpha=alpha)
 
 
 def patient_variance(value: float, positives: int, negatives: int, name: str) -> float:
