@@ -173,6 +173,33 @@ def test_a_grid_without_a_point_is_refused(study: Study) -> None:
         with_recipe(study, epochs=[5, 10], loss=["cross-entropy", "supcon"])
 
 
+def test_entries_of_only_that_contradict_a_fixed_axis_drop_out(study: Study) -> None:
+    study["grid"] = {"only": [{"loss": "cross-entropy", "epochs": 5}, {"loss": ["triplet", "supcon"], "epochs": 20}]}
+    spec = with_recipe(study, loss="supcon", epochs=[5, 10, 20])
+    assert [dict(point.coordinates) for point in spec.points] == [{"epochs": "20"}]
+    study["grid"] = {"only": [{"recipe.loss": "supcon"}, {"loss": "triplet", "epochs": 5}]}
+    assert len(with_recipe(study, loss="supcon", epochs=[5, 10]).points) == 2
+    study["grid"] = {"only": [{"loss": "supcon"}, {"loss": "triplet", "epochs": 7}]}
+    with pytest.raises(SpecError, match=r"not a value of axis 'epochs'"):  # an entry that drops out is checked too
+        with_recipe(study, loss="supcon", epochs=[5, 10])
+
+
+def test_only_knows_a_fixed_strength_by_the_name_of_its_axis(study: Study) -> None:
+    study["environments"]["train"] = {"association": {"texture": {"strength": 0.9}}}
+    study["grid"] = {"only": [{"texture": 0.9, "epochs": 5}, {"texture": 0.8}]}
+    assert [point.recipe.epochs for point in with_recipe(study, epochs=[5, 10]).points] == [5]
+
+
+def test_only_that_a_fixed_axis_leaves_no_entry_of_is_refused(study: Study) -> None:
+    study["grid"] = {"only": [{"loss": "triplet"}, {"loss": "supcon", "epochs": 5}]}
+    wrong = (
+        r"grid\.only\n  recipe\.loss is cross-entropy in this study, and every entry asks for another value\n"
+        r"  --set grid\.only=null keeps every point of the grid"
+    )
+    with pytest.raises(SpecError, match=wrong):
+        with_recipe(study, loss="cross-entropy", epochs=[5, 10])
+
+
 def test_a_grid_beyond_measure_is_refused_before_it_is_made(study: Study) -> None:
     with pytest.raises(
         SpecError,

@@ -35,7 +35,7 @@ from assay.spec.environments import (
     marked,
     not_inherited,
 )
-from assay.spec.grid import Axis, label, resolve, selection
+from assay.spec.grid import Axis, fixed_field, label, resolve, selection
 from assay.spec.issues import Issues, shorten
 from assay.spec.recipe import Component
 from assay.spec.schema import (
@@ -553,7 +553,7 @@ def _held_on_axes(claim: Claim) -> dict[str, Any]:
     held: dict[str, Any] = {}
     issues, keys = claim.parts.issues, claim.keys
     for name, wanted in claim.contrast.where.items():
-        found = _field_value(name, issues.document.values) if resolve(name, claim.parts.axes) is None else None
+        found = fixed_field(name, issues.document.values) if resolve(name, claim.parts.axes) is None else None
         if found is None:
             held[name] = wanted
         elif found[1] != wanted:
@@ -645,22 +645,6 @@ def _check_primary(compared: Sequence[tuple[Claim, Sequence[Sides]]]) -> None:
         what = f"the primary contrasts of this study are {count} comparisons; at most {MOST_PRIMARY}"
         remedy = "name `levels`, take a mean (`mean_over`), or make some secondary"
         claim.wrong("role", what, remedy)
-
-
-def _field_value(name: str, values: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Find a field that is no axis by its dotted place, or by the name that its axis would have.
-
-    Returns:
-        The dotted place and the label of the value.
-    """
-    train = "environments.train"
-    for place in (name, f"recipe.{name}", f"{train}.{name}", f"{train}.association.{name}"):
-        here: Any = values
-        for key in place.split("."):
-            here = (mapping_of(here) or {}).get(key)
-        if here is not None and "." in place:
-            return place, label(here)
-    return None
 
 
 def _check_measure(claim: Claim, probes: Sequence[Component]) -> None:

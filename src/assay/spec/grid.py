@@ -11,7 +11,7 @@ from typing import Any, cast, get_args, get_origin
 from assay.core.files import told
 from assay.core.registry import lookup
 from assay.core.traits import KINDS, ComponentKind
-from assay.spec.document import Keys, dotted, mapping_of
+from assay.spec.document import Keys, dotted, mapping_of, nodes
 from assay.spec.issues import Issues, unknown_key
 
 # Lists that are axes: found in a study's values, and named.
@@ -118,10 +118,7 @@ def find_axes(values: Mapping[str, Any], issues: Issues) -> list[Axis]:
     """Find the axes in a study's values, in the order written, with unambiguous names."""
     found: list[tuple[Keys, tuple[Choice, ...]]] = []
     for region in REGIONS:
-        value: Any = values
-        for key in region:
-            value = (mapping_of(value) or {}).get(str(key))
-        found += list(_outer(value, region, issues))
+        found += list(_outer(_at(values, region), region, issues))
     names = _names([keys for keys, _ in found])
     return [
         Axis(name, (keys,), tuple((choice,) for choice in choices))
@@ -217,6 +214,7 @@ def resolve(name: str, axes: Sequence[Axis]) -> Axis | None:
 #   only: [{loss: cross-entropy}, {epochs: 20}]    # points that match at least one entry are kept
 
 MOST_POINTS = 20_000
+_EVERY_POINT = "--set grid.only=null keeps every point of the grid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +292,7 @@ def expand(values: Mapping[str, Any], issues: Issues) -> tuple[list[Axis], list[
             longest.paths[0], "", f"the grid has {count} points ({sizes}); at most {MOST_POINTS}", "shorten or zip axes"
         )
         issues.raise_found()
-    keep = _only(options.get("only"), axes, issues)
+    keep = _only(options.get("only"), axes, values, issues)
     points = [
         point
         for chosen in itertools.product(*(axis.choices for axis in axes))
@@ -318,16 +316,56 @@ def _point(axes: Sequence[Axis], chosen: Sequence[tuple[Choice, ...]]) -> Point:
     return Point(coordinates, settings, origins)
 
 
-def _only(value: Any, axes: Sequence[Axis], issues: Issues) -> list[dict[str, set[str]]]:
+def _only(value: Any, axes: Sequence[Axis], values: Mapping[str, Any], issues: Issues) -> list[dict[str, set[str]]]:
+    """Read the entries of `grid.only`. A field with one value is no axis: entries that name another value drop out."""
     if value is None:
         return []
     keys: Keys = ("grid", "only")
     if not isinstance(value, list) or not all(isinstance(entry, dict) for entry in cast(list[Any], value)):
         issues.add(keys, value, "expected a list of entries such as {loss: supcon, epochs: [10, 20]}")
         return []
-    entries = cast(list[dict[str, Any]], value)
-    hint = "--set grid.only=null keeps every point of the grid"
-    return [selection(entry, axes, (*keys, i), issues, hint) for i, entry in enumerate(entries)]
+    kept: list[dict[str, set[str]]] = []
+    against: dict[str, str] = {}
+    for i, entry in enumerate(cast(list[dict[str, Any]], value)):
+        single = {name: found for name in entry if resolve(name, axes) is None and (found := fixed_field(name, values))}
+        other = {place: own for name, (place, own) in single.items() if own not in _labels(entry[name])}
+        on_axes = {name: given for name, given in entry.items() if name not in single}
+        chosen = selection(on_axes, axes, (*keys, i), issues, _EVERY_POINT)
+        against |= other
+        kept += [] if other else [chosen]
+    if value and not kept:
+        fixed = ", ".join(f"{place} is {own}" for place, own in against.items())
+        issues.add(keys, "", f"{fixed} in this study, and every entry asks for another value", _EVERY_POINT)
+    return kept
+
+
+def fixed_field(name: str, values: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Find a field that is no axis by its dotted path, or by the end of it as an axis is named.
+
+    Returns:
+        The dotted path and the label of the value. Of several fields of that name the outermost is returned.
+    """
+    parts = tuple(name.split("."))
+    found = [
+        (keys, value)
+        for region in REGIONS
+        for keys, value in nodes(_at(values, region), region)
+        if value is not None and not isinstance(keys[-1], int) and not is_axis(value, keys)
+        if name == dotted(keys) or parts == _naming(keys)[-len(parts) :]
+    ]
+    keys, value = min(found, key=lambda one: (len(_naming(one[0])), -len(one[0])), default=((), None))
+    return (dotted(keys), label(value)) if keys else None
+
+
+def _at(values: Mapping[str, Any], keys: Keys) -> Any:
+    here: Any = values
+    for key in keys:
+        here = (mapping_of(here) or {}).get(str(key))
+    return here
+
+
+def _labels(given: Any) -> list[str]:
+    return [label(item) for item in (cast(list[Any], given) if isinstance(given, list) else [given])]
 
 
 def selection(
@@ -351,7 +389,7 @@ def selection(
         if axis is None:
             issues.note(unknown_key((*keys, name), [other.name for other in axes], "the axes of this study"))
             continue
-        wanted = [label(item) for item in (cast(list[Any], given) if isinstance(given, list) else [given])]
+        wanted = _labels(given)
         for text in wanted:
             if text not in axis.labels:
                 issues.add((*keys, name), text, f"not a value of axis '{axis.name}'", hint, axis.labels)
