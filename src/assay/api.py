@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from assay.core.errors import SpecError
 from assay.spec.parse import locate_errors, parse_study, refuse_unknown_keys
 from assay.spec.schema import StudySpec
 from assay.stats.format import count
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from assay.analysis.predictions import Compared
     from assay.models.ref import Model
+    from assay.report.notebook import Chart
     from assay.spec import schema
     from assay.study.finished import Result
 
@@ -124,6 +126,23 @@ class Study:
         refuse_unknown_keys(changed._written(), changed.changes, self.scale)
         return changed
 
+    def _repr_html_(self) -> str:
+        """Return the question and the design, for a notebook."""
+        from assay.report.notebook import block
+
+        try:
+            spec = self.spec
+        except SpecError as error:
+            return block("study", "The study is wrong.", str(error).splitlines())
+        runs = count(len(spec.points) * spec.seeds, "training run")
+        facts = [
+            f"{count(len(spec.points), 'recipe')} × {count(spec.seeds, 'seed')}: {runs}",
+            *(f"{axis}: {', '.join(levels)}" for axis, levels in spec.axes.items()),
+            f"Tested on {', '.join(dict.fromkeys(name for point in spec.points for name in point.tests))}",
+            f"Probes: {', '.join(one.label for one in spec.probes)}",
+        ]
+        return block(spec.name, spec.question or spec.name, facts)
+
     def _written(self) -> str | Mapping[str, Any]:
         """The source, which whoever reads it may change."""
         return copy.deepcopy(dict(self.source)) if isinstance(self.source, Mapping) else self.source
@@ -211,6 +230,28 @@ class Run:
         if not folder.tables_are_current():
             warnings.warn(f"{self.folder}: {EARLIER}", stacklevel=2)
         return pd.DataFrame(rows)
+
+    def figure(self, measure: str) -> Chart:
+        """Draw one measure: of a study every recipe by environment, of a probed model every environment.
+
+        Args:
+            measure: Name of a measure of the table `estimates`, of a probed model of `measurements`.
+
+        Returns:
+            A chart that notebooks show; `save("auroc.svg")` writes it, or .png and .pdf with the extra `figures`.
+
+        Raises:
+            StoreError: The run has no such measure (the text gives the nearest), or no value of it.
+        """
+        from assay.report.notebook import chart
+
+        return chart(self.folder, measure)
+
+    def _repr_html_(self) -> str:
+        """Return the verdict and the two first figures, for a notebook."""
+        from assay.report.notebook import run_html
+
+        return run_html(self.folder)
 
     def report(self) -> Path:
         """Recompute the statistics and rewrite the page from the records; return the path of the page."""

@@ -165,7 +165,7 @@ def collect_model(root: Path) -> ModelContent:
         meta=_meta(found),
         answer=tuple(answer(findings)),
         cautions=tuple(sentence(one) for one in findings if one.part == "doubt"),
-        first=_first(found, findings),
+        first=first_model_figures(found, findings),
         gallery=gallery(root, Evidence(tables, outline(tables))),
         sections=sections,
         undefined=_undefined(found),
@@ -235,8 +235,8 @@ def _sections(found: ModelTables) -> Iterator[ModelSection]:
         yield ModelSection(id, title, text, tuple(probe_figures(id, rows)), (measured_sheet(id, label, rows),))
 
 
-def _first(found: ModelTables, findings: Sequence[Finding]) -> tuple[Figure, ...]:
-    """The figures of the first screen: performance by environment, and effects of changes."""
+def first_model_figures(found: ModelTables, findings: Sequence[Finding]) -> tuple[Figure, ...]:
+    """Return the figures of the first screen: performance by environment, and effects of changes."""
     overall = [row for row in found.measurements if _is_overall(row) and row["probe"].partition("(")[0] in
                ("performance", "segmentation")]  # fmt: skip
     led = next((one.measure for one in findings if one.kind == Kind.PERFORMANCE), "")

@@ -171,7 +171,7 @@ def collect(root: Path) -> Content:
         meta=_meta(root.name if root.name.startswith(f"{name}-") else name, tables),
         facts=facts,
         said=said,
-        first=_first(evidence),
+        first=first_figures(evidence),
         gallery=gallery(root, evidence),
         sections=sections,
         lost=lost,
@@ -361,8 +361,8 @@ def _meta(name: str, tables: Tables) -> str:
     )
 
 
-def _first(evidence: Evidence) -> tuple[Figure, ...]:
-    """The two figures of the first screen, of those that there are: false alarms, doses, reliance, cost of shift."""
+def first_figures(evidence: Evidence) -> tuple[Figure, ...]:
+    """Return the first two figures: false alarms, doses, reliance, cost of shift."""
     return there(
         segmentation.trade(evidence, HALF),
         doses.response(evidence, HALF),

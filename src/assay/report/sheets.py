@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 from assay.core.measures import WORST
 from assay.report.rows import numeric
@@ -34,6 +34,12 @@ class Download:
 
     name: str
     uri: str
+
+    @property
+    def content(self) -> bytes:
+        """Bytes of the file."""
+        head, _, rest = self.uri.partition(",")
+        return base64.b64decode(rest) if head.endswith(";base64") else unquote_to_bytes(rest)
 
 
 def as_csv(name: str, columns: Sequence[str], rows: Sequence[Row]) -> Download | None:

@@ -1,0 +1,179 @@
+"""Figures and summaries of a run outside its page: in notebooks and in files of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from html import escape
+from pathlib import Path
+from typing import Literal
+
+from assay.core.errors import StoreError, extra, unknown_of_few
+from assay.core.measures import MEASURES
+from assay.report.figures import Figure
+from assay.report.layout import Evidence, is_overall, outline
+from assay.report.model_page import first_model_figures, probe_figures, read_model_tables
+from assay.report.page import first_figures
+from assay.report.rows import distinct, read_tables
+from assay.report.sections import further
+from assay.report.sections.performance import differences
+from assay.report.sentences.findings import verdict
+from assay.report.sentences.one_model import answer
+from assay.stats.findings import from_row
+from assay.store.files import Row, write_bytes
+from assay.store.folder import RunFolder
+
+_PIXELS = 2.0
+"""Pixels of a PNG per unit of the drawing."""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure on white paper, shown by notebooks and saved as a file.
+
+    Attributes:
+        name: Name of a file for it.
+        title: Its title, which the drawing has too.
+        note: Sentences beneath it.
+        svg: The drawing.
+    """
+
+    name: str
+    title: str
+    note: str
+    svg: str
+
+    def _repr_svg_(self) -> str:
+        return self.svg
+
+    def _repr_html_(self) -> str:
+        style = "margin:0;max-width:56em;background:#fff;color:#1c1e21"
+        note = f'<figcaption style="font:13px system-ui,sans-serif">{escape(self.note)}</figcaption>'
+        return f'<figure style="{style}">{self.svg}{note if self.note else ""}</figure>'
+
+    def save(self, path: str | Path) -> Path:
+        """Write the drawing as SVG, PNG or PDF, by the ending of the path.
+
+        Args:
+            path: Path of the file, whose folder is made if needed.
+
+        Returns:
+            The path.
+
+        Raises:
+            StoreError: The path has another ending.
+            ExtraError: PNG and PDF need the extra `figures`.
+        """
+        target = Path(path).expanduser()
+        match target.suffix.lower():
+            case ".svg":
+                content = self.svg.encode()
+            case ".png":
+                content = _converted(self.svg, "png")
+            case ".pdf":
+                content = _converted(self.svg, "pdf")
+            case _:
+                raise StoreError(f"cannot save a figure as '{target.name}': use a name that ends in .svg, .png or .pdf")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(target, content)
+        return target
+
+
+def _converted(svg: str, wanted: Literal["png", "pdf"]) -> bytes:
+    """Return a drawing as PNG or PDF, set by typst as a page of the drawing's size."""
+    with extra("figures"):
+        import typst
+
+    source = '#set page(width: auto, height: auto, margin: 0pt)\n#image(bytes(sys.inputs.svg), format: "svg")'
+    named = svg.replace("sans-serif", "Liberation Sans, DejaVu Sans, sans-serif", 1)
+    return typst.compile(source.encode(), format=wanted, ppi=96 * _PIXELS, sys_inputs={"svg": named})
+
+
+def chart(root: Path, measure: str) -> Chart:
+    """Draw one measure of a run: of a study every recipe by environment, of one model every environment.
+
+    Args:
+        root: The run folder.
+        measure: Name of a measure of the table `estimates`, of one model of `measurements`.
+
+    Raises:
+        StoreError: The run has no such measure, or no value of it.
+    """
+    of_model = RunFolder(root).of_model
+    if of_model:
+        rows = read_model_tables(root).measurements
+        _require(measure, rows, root)
+        own = [row for row in rows if row["measure"] == measure]
+        made = next(iter(probe_figures(measure, own)), None)
+    else:
+        tables = read_tables(root)
+        _require(measure, tables.estimates, root)
+        whole = tuple(row for row in tables.estimates if row["measure"] == measure and is_overall(row))
+        shown = replace(tables, estimates=whole) if whole else tables
+        made = further.figure(Evidence(shown, outline(tables)), measure)
+    if made is None:
+        raise StoreError(f"{root} has no value of {measure}: the column `reason` of its table tells why")
+    return _chart(made, measure)
+
+
+def _require(measure: str, rows: Sequence[Row], root: Path) -> None:
+    """Refuse a measure that the run lacks, with the nearest name or the probe that measures it."""
+    there = distinct(row["measure"] for row in rows)
+    if measure in there:
+        return
+    if measure in MEASURES and MEASURES[measure].probe:
+        raise StoreError(
+            f"{root} has no {measure}: the probe {MEASURES[measure].probe} measures it; here are {', '.join(there)}"
+        )
+    raise StoreError(unknown_of_few("measure", measure, there))
+
+
+def _chart(made: Figure, name: str) -> Chart:
+    svg = made.svg.content.decode() if made.svg else made.wide
+    return Chart(name, made.title, made.note, svg)
+
+
+def run_html(root: Path) -> str:
+    """Return the verdict of a run and its two first figures as HTML that needs nothing else."""
+    try:
+        folder = RunFolder(root)
+        if folder.of_model:
+            found = read_model_tables(root)
+            findings = list(map(from_row, found.findings))
+            said = next(iter(answer(findings)), "")
+            figures = first_model_figures(found, findings)
+        else:
+            tables = read_tables(root)
+            said = verdict(list(map(from_row, tables.findings)))
+            evidence = Evidence(tables, outline(tables))
+            figures = (*first_figures(evidence), *differences(evidence))
+    except StoreError as error:
+        return block(root.name, "No results yet.", [str(error)])
+    drawings = [_chart(one, one.id).svg for one in figures[:2]]
+    return block(
+        root.name, said or "No answer is possible from these results.", [f"Page: {root / 'report.html'}"], drawings
+    )
+
+
+def block(head: str, said: str, facts: Iterable[str], drawings: Sequence[str] = ()) -> str:
+    """Return a block for a notebook.
+
+    Args:
+        head: Small line on top.
+        said: The sentence that matters most.
+        facts: Lines beneath the drawings.
+        drawings: SVG.
+    """
+    small = "margin:.2em 0;font-size:13px;color:#565b62"
+    lines = "".join(f'<p style="{small}">{escape(one)}</p>' for one in facts)
+    row = "".join(f'<div style="flex:1 1 24em;max-width:40em">{_fluid(one)}</div>' for one in drawings)
+    pair = f'<div style="display:flex;flex-wrap:wrap;gap:1em">{row}</div>' if row else ""
+    return (
+        '<div style="background:#fff;color:#1c1e21;font:15px system-ui,sans-serif;padding:.5em">'
+        f'<p style="{small}">{escape(head)}</p>'
+        f'<p style="margin:.2em 0 .6em;font-size:18px;font-weight:600">{escape(said)}</p>{pair}{lines}</div>'
+    )
+
+
+def _fluid(svg: str) -> str:
+    return svg.replace("<svg ", '<svg style="max-width:100%;height:auto" ', 1)
