@@ -42,6 +42,7 @@ def test_five_lines(run_copy: Path) -> None:
     (row,) = table.to_dict("records")
     assert (row["a"], row["b"], row["seeds"]) == ("supcon", "cross-entropy", 3)
     assert math.isfinite(row["value"])
+    assert run.table("estimates")["coordinates.loss"].unique().tolist() == ["cross-entropy", "supcon"]
     assert page == run_copy / "report.html"
 
 

@@ -216,7 +216,8 @@ class Run:
         Warns when the tables are of an earlier study or request than the last begun here.
 
         Args:
-            name: Name of the table, by default `contrasts` of a study and `measurements` of a model.
+            name: Name of the table, by default `contrasts` of a study and `measurements` of a model. Columns that hold
+                JSON objects in the file are a column per key, such as `coordinates.loss`.
                 `assay.store.schema.TABLES` and `MODEL_TABLES` describe every table and column, as does
                 docs/reference/tables.md.
 
@@ -226,10 +227,12 @@ class Run:
         import pandas as pd
 
         folder = RunFolder(self.folder)
-        rows = folder.table(name or ("measurements" if folder.of_model else "contrasts"))
+        name = name or ("measurements" if folder.of_model else "contrasts")
+        stored = folder.table(name)
+        columns, rows = folder.tables[name].spread(stored)
         if not folder.tables_are_current():
             warnings.warn(f"{self.folder}: {EARLIER}", stacklevel=2)
-        return pd.DataFrame(rows)
+        return pd.DataFrame(rows, columns=columns)
 
     def figure(self, measure: str) -> Chart:
         """Draw one measure: of a study every recipe by environment, of a probed model every environment.

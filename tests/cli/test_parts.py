@@ -70,3 +70,14 @@ def test_wrong_parts_are_refused(arguments: list[str], says: str, ask: Asking, r
 def test_tables_are_listed_with_their_rows(ask: Asking) -> None:
     lines = {line.split()[0]: line for line in ask("list", "tables").out.splitlines()}
     assert lines["contrasts"].endswith("a row for every pre-specified comparison of two recipes; the value is a - b")
+
+
+def test_axes_are_columns_that_can_be_chosen_and_selected_by(ask: Asking, run: str) -> None:
+    trials = RunFolder(Path("runs/small"))
+    rows = trials.table("trials")
+    at = [{**row, "coordinates": json.dumps({"loss": row["recipe"], "epochs": "2"})} for row in rows]
+    trials.write_table("trials", TRIALS.names, at)
+    part = ("results", run, "--table", "trials", "--columns", "coordinates.loss,seed", "--rows", "coordinates.epochs=2")
+    written = list(csv.DictReader(io.StringIO(ask(*part, "--csv").out)))
+    assert [row["coordinates.loss"] for row in written] == [row["recipe"] for row in rows]
+    assert json.loads(ask(*part, "--json").out)[0] == {"coordinates.loss": rows[0]["recipe"], "seed": rows[0]["seed"]}

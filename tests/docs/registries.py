@@ -33,6 +33,8 @@ TABLES_HEAD = """\
 
 `tables/<name>.parquet` in the [run folder](run-folder.md). `assay results RUN --table NAME` prints one for reading, `--csv` and `--json` give all columns, `assay.open_run(RUN).table(NAME)` is a data frame. This page is made from the registry of tables, `assay.store.schema.TABLES`.
 
+A column marked *keyed* holds a JSON object in the file, since its keys (the axes of the study, or the seeds) differ between studies. Data frames, CSV and JSON have a plain column per key instead, such as `coordinates.loss` and `where.epochs`: `run.table("estimates")["coordinates.loss"]`, or `assay results RUN --table estimates --rows coordinates.loss=supcon`. A key that a row lacks is empty.
+
 Intervals are 95% intervals over patients and seeds, over seeds alone where a value is one number per model, and over images where the data name no patients (`patients` is then 0). A value that is undefined is NaN and has a `reason`. A column in which no row has a value is text; a count that some row lacks is a DOUBLE.
 
 | table | one row for every |
@@ -79,7 +81,10 @@ def tables_page() -> str:
 
 def _table(table: Table, sign: str = "##") -> str:
     head = f"\n{sign} {table.name}\n\nOne row for every {table.row}.{f' {table.note}' if table.note else ''}\n\n"
-    rows = "".join(f"| `{one.name}` | {one.type} | {_cell(one.meaning)} |\n" for one in table.columns)
+    rows = "".join(
+        f"| `{one.name}` | {one.type}{', keyed' if one.keyed else ''} | {_cell(one.meaning)} |\n"
+        for one in table.columns
+    )
     return f"{head}| column | type | |\n|---|---|---|\n{rows}"
 
 

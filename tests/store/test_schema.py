@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import duckdb
 import pytest
 
 from assay.analysis.tables import MAKERS
-from assay.store.schema import TABLES, Table
+from assay.store.schema import TABLES, Column, Table
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
@@ -39,3 +40,31 @@ def test_files_hold_the_columns_and_types_that_are_described(name: str, finished
             text = kind == "VARCHAR" and found[0] == rows[0]
             count = kind == "DOUBLE" and wanted == "BIGINT" and found[0] > 0
             assert text or count, f"{column}: {kind} in the file, {wanted} as described"
+
+
+def test_objects_become_a_column_per_key() -> None:
+    table = Table(
+        "made",
+        "row",
+        (Column("recipe", "r"), Column("at", "axis", keyed=True), Column("each", "seed", keyed=True), Column("n", "n")),
+        (),
+    )
+    rows = [
+        {"recipe": "a", "at": '{"loss": "focal", "p": "0"}', "each": '{"0": 1, "1": 0.5}', "n": 1},
+        {"recipe": "b", "at": '{"p": ["0.1", "0.5"]}', "each": '{"1": 0.25}', "n": 2},
+        {"recipe": "c", "at": "", "each": "", "n": 3},
+    ]
+    names, plain = table.spread(rows)
+    assert names == ["recipe", "at.loss", "at.p", "each.0", "each.1", "n"]
+    assert [list(row) for row in plain] == [names] * 3
+    assert [row["at.loss"] for row in plain] == ["focal", "", ""]
+    assert [row["at.p"] for row in plain] == ["0", "0.1, 0.5", ""]
+    assert [row["each.1"] for row in plain][:2] == [0.5, 0.25]
+    assert math.isnan(plain[1]["each.0"])
+    assert math.isnan(plain[2]["each.1"])
+    assert table.spread([]) == (["recipe", "n"], [])
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+def test_columns_of_axes_are_keyed(table: Table) -> None:
+    assert [one.name for one in table.columns if one.meaning.startswith("JSON: axis") and not one.keyed] == []

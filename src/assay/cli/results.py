@@ -85,17 +85,18 @@ def results_command(run: str, table: str, out: Path, form: Form) -> None:
     stored = folder.table(table)
     described = folder.tables[table]
     worded = {CONTRASTS.name: [COMPARISON], LOOKS.name: [COMPARISON], FINDINGS.name: [SENTENCE]}
-    every = [*described.names, *([] if form.csv else worded.get(table, []))]
+    plain, spread = described.spread(stored)
+    every = [*plain, *([] if form.csv else worded.get(table, []))]
     columns = [_column(name.strip(), every) for name in form.columns.split(",")] if form.columns else []
     wanted = [_condition(text, every) for text in form.rows]
-    whole = ({**row, **({} if form.csv else _said(row, table))} for row in stored)
+    whole = ({**row, **({} if form.csv else _said(of, table))} for row, of in zip(spread, stored, strict=True))
     rows = [row for row in whole if all(_is(row[name], value) for name, value in wanted)]
     if not folder.tables_are_current():
         print(f"{folder.root}: {EARLIER}", file=sys.stderr)
     if form.json:
         print(jsonlib.dumps([_part(_plain(row), columns) for row in rows], indent=1))
     elif form.csv:
-        names = columns or (list(rows[0]) if rows else list(described.shown))
+        names = columns or every
         writer = csvlib.DictWriter(sys.stdout, names)
         writer.writeheader()
         writer.writerows(_part({key: _harmless(value) for key, value in _plain(row).items()}, names) for row in rows)

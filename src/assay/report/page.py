@@ -182,7 +182,7 @@ def collect(root: Path) -> Content:
         chosen_widest=chosen,
         unit=tables.unit,
         folds=any(row["fold"] for row in tables.trials),
-        files=tuple((one.name, as_csv(one.name, one.names, tables.of(one))) for one in _FILES),
+        files=tuple((one.name, as_csv(one.name, *one.spread(tables.of(one)))) for one in _FILES),
     )
 
 

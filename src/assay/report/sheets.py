@@ -177,7 +177,7 @@ def sheet(
     """
     shown = lines if len(lines) <= SHOWN_ROWS else [line for line in lines if line.first][:SHOWN_ROWS]
     total = max(total, len(lines))
-    file = as_csv(id, source[1].names, source[0])
+    file = as_csv(id, *source[1].spread(source[0]))
     place = "the file has all" if file else "the tables in the run folder have all"
     cut = f"{len(shown):,} of {total:,} rows are shown; {place}." if len(shown) < total else ""
     filled = [i for i in range(len(heads)) if any(line.cells[i].text != NONE for line in shown)]

@@ -30,8 +30,12 @@ Times, hosts and versions are in provenance.json alone: all other files are byte
 
 from __future__ import annotations
 
+import json
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import cache
+from typing import Any, Literal, cast
 
 SCHEMA_VERSION = 1
 
@@ -73,12 +77,14 @@ class Column:
         meaning: Meaning of a value, in a few words.
         type: Type in the file. A column without any value is written as text, one that lacks a count as DOUBLE.
         head: Heading where the table is printed; the name where empty.
+        keyed: Whether it holds a JSON object, whose keys are columns of their own outside the file (`Table.spread`).
     """
 
     name: str
     meaning: str
     type: ColumnType = "VARCHAR"
     head: str = ""
+    keyed: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,6 +114,52 @@ class Table:
         """Return the column of that name. Raises KeyError."""
         return {column.name: column for column in self.columns}[name]
 
+    def spread(self, rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[dict[str, Any]]]:
+        """Replace columns of JSON objects by plain columns, one per key: `coordinates` by `coordinates.loss`.
+
+        A key that a row lacks is an empty text, or NaN where its values are numbers. Lists become text.
+
+        Args:
+            rows: Rows of the table as in its file.
+
+        Returns:
+            The names of the columns in order, and the rows.
+        """
+        names: list[str] = []
+        plain: list[dict[str, Any]] = [{} for _ in rows]
+        for column in self.columns:
+            if rows and column.name not in rows[0]:
+                continue
+            if not column.keyed:
+                names.append(column.name)
+                for row, made in zip(rows, plain, strict=True):
+                    made[column.name] = row.get(column.name, "")
+                continue
+            found = [_object(row.get(column.name, "")) for row in rows]
+            for key in dict.fromkeys(key for values in found for key in values):
+                names.append(f"{column.name}.{key}")
+                numbers = any(isinstance(values.get(key), float) for values in found)
+                for values, made in zip(found, plain, strict=True):
+                    made[names[-1]] = values.get(key, math.nan if numbers else "")
+        return names, plain
+
+
+@cache
+def _object(text: str) -> Mapping[str, str | float]:
+    """Return the JSON object of a cell, empty where there is none. Cached: thousands of rows hold few texts."""
+    found: dict[str, Any] = json.loads(text) if text else {}
+    return {key: _plain(value) for key, value in found.items()}
+
+
+def _plain(value: Any) -> str | float:
+    match value:
+        case list():
+            return ", ".join(map(str, cast("list[object]", value)))
+        case int() | float():
+            return float(value)
+        case _:
+            return str(value)
+
 
 def _number(name: str, meaning: str, head: str = "") -> Column:
     return Column(name, meaning, "DOUBLE", head)
@@ -117,11 +169,15 @@ def _count(name: str, meaning: str, head: str = "") -> Column:
     return Column(name, meaning, "BIGINT", head)
 
 
+def _keyed(name: str, meaning: str) -> Column:
+    return Column(name, meaning, keyed=True)
+
+
 # --- Columns that several tables have ---------------------------------------------------------------------------------
 
 _RECIPE = (
     Column("recipe", "label of the recipe"),
-    Column("coordinates", "JSON: axis -> the recipe's value on it"),
+    _keyed("coordinates", "JSON: axis -> the recipe's value on it"),
 )
 _PLACE = (
     Column("measure", "name of the measure, see the list of measures"),
@@ -160,8 +216,8 @@ _COMPARED = (
     Column("clean", "at matched clean performance, environment in which it is matched; empty otherwise"),
     Column("factor", "factor that the measure is of"),
     Column("layer", "layer that the measure is of"),
-    Column("where", "JSON: axis -> value held while the recipes are compared"),
-    Column("pooled", "JSON: axis or environment -> values that the difference is averaged over; or empty"),
+    _keyed("where", "JSON: axis -> value held while the recipes are compared"),
+    _keyed("pooled", "JSON: axis or environment -> values that the difference is averaged over; or empty"),
 )
 """Columns that name a comparison, as `stats.rows.COMPARED`."""
 
@@ -375,7 +431,7 @@ DOSE_CHANGES = Table(
         *_INTERVAL,
         _SEEDS,
         _PATIENTS,
-        Column("per_seed", "JSON: seed -> change"),
+        _keyed("per_seed", "JSON: seed -> change"),
         _REASON,
     ),
     ("recipe", "measure", "environment", "value", "low", "high", "seeds", "reason"),
@@ -560,7 +616,7 @@ SIMILARITIES = Table(
     (
         *_RECIPE,
         Column("against", "label of the other recipe"),
-        Column("against_coordinates", "JSON: axis -> the other recipe's value on it"),
+        _keyed("against_coordinates", "JSON: axis -> the other recipe's value on it"),
         Column("axis", "axis along which they differ"),
         Column("measure", "cka, cka-rbf, procrustes, rsa, neighbors or kappa (of predictions)"),
         Column("environment", "test environment"),
