@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from assay.core.errors import SpecError
 from assay.spec.parse import locate_errors, parse_study, refuse_unknown_keys
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from assay.analysis.predictions import Compared
+    from assay.data.files.in_memory import Rows
     from assay.models.ref import Model
     from assay.report.notebook import Chart
     from assay.spec import schema
@@ -36,6 +37,16 @@ def load(source: str | Path | Mapping[str, Any], *, scale: str | None = None) ->
     study = Study(source if isinstance(source, Mapping) else str(source), scale=scale)
     _ = study.spec
     return study
+
+
+def _with_files(study: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a study whose `data` is kept as files where it is in memory."""
+    data = study.get("data")
+    if isinstance(data, Mapping) and isinstance(cast("Mapping[str, Any]", data).get("table", ""), str):
+        return dict(study)  # the usual case, without the libraries that read images
+    from assay.data.files.in_memory import on_disk
+
+    return {**study, "data": on_disk(data)}
 
 
 def compare(
@@ -98,12 +109,18 @@ def compare(
 class Study:
     """A study that can be changed, looked at and run. Changing it gives a new one.
 
-    source: as for `load`. changes: dotted places with their values, in order.
+    source: as for `load`; `data` may be in memory: a data frame, a dataset of PyTorch or a list of dicts, alone or as
+    the `table` of a mapping. changes: dotted places with their values, in order.
     """
 
     source: str | Mapping[str, Any]
     changes: tuple[tuple[str, Any], ...] = ()
     scale: str | None = None
+
+    def __post_init__(self) -> None:
+        """Replace tables and images in memory by folders, once."""
+        if isinstance(self.source, Mapping):
+            object.__setattr__(self, "source", _with_files(self.source))
 
     @property
     def spec(self) -> StudySpec:
@@ -122,7 +139,8 @@ class Study:
         Raises:
             SpecError: No study has such a field; the message names the nearest one.
         """
-        changed = Study(self.source, (*self.changes, (place, value)), self.scale)
+        made = _with_files({place: value})[place]
+        changed = Study(self.source, (*self.changes, (place, made)), self.scale)
         refuse_unknown_keys(changed._written(), changed.changes, self.scale)
         return changed
 
@@ -317,11 +335,11 @@ class Probed(Run):
 
 def probe(
     model: nn.Module | Callable[[np.ndarray], object] | str | Path,
-    data: Mapping[str, Any],
+    data: Mapping[str, Any] | Rows | pd.DataFrame,
     probes: Sequence[str | Mapping[str, Any]] = ("performance",),
     *,
     environments: Mapping[str, Any] | None = None,
-    validation: Mapping[str, Any] | None = None,
+    validation: Mapping[str, Any] | Rows | pd.DataFrame | None = None,
     layers: Sequence[str] = (),
     task: schema.Task = "classification",
     factory: Callable[[], nn.Module] | None = None,
@@ -350,8 +368,9 @@ def probe(
             - the path of a file of weights (safetensors, or a PyTorch file without code in it), with `factory`;
             - the folder of a trial or source in a run folder, `runs/<study>/trials/<id>`. Its thresholds and layers are
               known.
-        data: As `data` of a study. All rows of files are tested, whatever `split` says: leave out those that the model
-            was trained on.
+        data: As `data` of a study, or images in memory: a data frame, a dataset of PyTorch or a list of dicts, alone or
+            as the `table` of a mapping. All rows of files are tested, whatever `split` says: leave out those that the
+            model was trained on.
         probes: As `probes` of a study. Probes of layers and gradients need a module.
         environments: As those of a study to test on; by default all rows, as `all`.
         validation: As `data`, images that the model was neither trained on nor is tested on. They set the threshold
@@ -402,11 +421,11 @@ def probe(
     with reading_shown(quietly=not progress) as notify:
         found = probe_model(
             origin_of(model, factory),
-            data,
+            _with_files({"data": data})["data"],
             probes,
             environments or {"all": {}},
             settings,
-            validation=validation,
+            validation=_with_files({"data": validation})["data"],
             task=task,
             out=None if out is None else Path(out),
             notify=notify,

@@ -9,7 +9,6 @@ import zlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
 
 import numpy as np
 
@@ -24,6 +23,7 @@ from assay.data.files.decode import decode_images
 from assay.data.files.fitting import framing_of
 from assay.data.files.folder import list_classes, list_stems, list_table
 from assay.data.files.masks import Listing
+from assay.data.files.readers import array_header
 from assay.data.files.table import SHOWN, expand, target_column
 from assay.spec.schema import DataSpec
 
@@ -165,7 +165,7 @@ def _digest(path: Path) -> str:
 def _mapped(archive: zipfile.ZipFile, name: str, digest: str, cache: ArrayCache) -> np.ndarray:
     """One array of the archive, unpacked into the cache piece by piece, so that it never is in memory whole."""
     with archive.open(f"{name}.npy") as stream:
-        shape, dtype = _array_header(stream)
+        shape, dtype = array_header(stream)
         size = math.prod(shape) * dtype.itemsize
         if min(shape, default=0) < 0 or stream.tell() + size != archive.getinfo(f"{name}.npy").file_size:
             raise ValueError(f"{name} is not of the size that its header says")
@@ -181,15 +181,6 @@ def _mapped(archive: zipfile.ZipFile, name: str, digest: str, cache: ArrayCache)
                 done += len(piece)
 
         return cache.get(f"medmnist-{digest}-{name}", shape, dtype, fill)
-
-
-def _array_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    major, _ = np.lib.format.read_magic(stream)
-    read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(stream)
-    if fortran or dtype.hasobject:
-        raise ValueError("its arrays are not plain numbers in C order")
-    return shape, dtype
 
 
 # Images from files: a folder with a CSV, images beside masks, one folder per class, MedMNIST, or a public set.

@@ -3,6 +3,7 @@
 Two steps, so that 50,000 files can be planned before one is decoded: `examine` reads the header, `read_picture` and
 `read_stored` the pixels. Gray stays gray, 8 bit stays 8 bit and more becomes 16 bit; a palette, CMYK or transparency
 (over black) becomes RGB; EXIF orientation is applied. Files with several frames are refused by name.
+Arrays of NumPy (.npy) are read as TIFF files of the same values.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
-from typing import TypeVar
+from typing import IO, Any, TypeVar
 
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
@@ -138,6 +139,50 @@ def _loses_depth(image: ImageFile.ImageFile) -> bool:
     return image.mode in ("RGB", "RGBA", "LA") and any(";16" in str(tile.args) for tile in image.tile)
 
 
+def _is_array(data: bytes) -> bool:
+    return data.startswith(b"\x93NUMPY")
+
+
+def array_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Return the shape and type of an .npy file of plain numbers. Raises ValueError for another."""
+    major, _ = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read(stream)
+    if fortran or dtype.hasobject:
+        raise ValueError("its arrays are not plain numbers in C order")
+    return shape, dtype
+
+
+def _array_side(shape: tuple[int, ...]) -> int:
+    """Return the axis of an array's rows: 1 where channels come first. Raises Unreadable for what is no image."""
+    first = len(shape) == 3 and shape[0] in (1, 3, 4) and shape[2] not in (1, 3, 4)
+    if len(shape) == 2 or first or (len(shape) == 3 and shape[2] in (1, 3, 4)):
+        return int(first)
+    raise Unreadable(f"it is an array {list(shape)}", "give one image [h, w], [h, w, 3] or [3, h, w]")
+
+
+def _array_header(data: bytes) -> Header:
+    shape, dtype = array_header(io.BytesIO(data))
+    rows = _array_side(shape)
+    return Header(shape[rows + 1], shape[rows], dtype.name not in ("bool", "uint8"), 1)
+
+
+def _array_pixels(data: bytes, mask: bool, size: int) -> Picture:
+    """Pixels of an array; of a mask of 0 and 1 whether they are 1."""
+    stream = io.BytesIO(data)
+    shape, dtype = array_header(stream)
+    values = np.frombuffer(data, dtype, offset=stream.tell()).reshape(shape)
+    if _array_side(shape):
+        values = np.moveaxis(values, 0, -1)
+    if values.ndim == 3:
+        values = values[..., 0] if values.shape[2] == 1 else values[..., :3]
+    if mask and float(values.max()) <= 1 and float(values.min()) >= 0:
+        return Picture(values > 0)
+    whole, pixels = np.issubdtype(dtype, np.integer), np.ascontiguousarray(stored(values))
+    used = Used(0, int(pixels.max())) if whole and pixels.dtype == np.uint16 else None
+    return Picture(pixels, range=None if pixels.dtype == np.uint8 else (0, 65535 if whole else 1), used=used)
+
+
 def _is_tiff(data: bytes) -> bool:
     return data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -184,4 +229,5 @@ _KNOWN = (
     ),
     _Format(_is_tiff, lambda data: _formats().tiff_header(data), _tiff_pixels),
     _Format(_is_raster, _raster_header, _raster_pixels),
+    _Format(_is_array, _array_header, _array_pixels),
 )

@@ -1,0 +1,175 @@
+"""Tables and images in memory as `data` of a study: data frames, datasets of PyTorch and lists of dicts."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any, Protocol, cast
+from uuid import uuid4
+
+import numpy as np
+import pandas as pd
+import torch
+
+from assay.core.errors import SpecError
+from assay.core.files import filled, is_file
+from assay.data.cache import default_cache_root, writing
+
+# They are kept as a folder of the cache, named by its content: a CSV, arrays as .npy files, and a link to the folder of
+# files that rows name. Everything after that is as with any folder: the same content has the same trials, worker
+# processes read it, and bad rows are refused by the same sentences.
+
+TABLE = "data.csv"
+_LINK = "files"
+_KINDS = "a mapping as `data:` of a study, a pandas DataFrame, a dataset of PyTorch, or a list of dicts"
+
+
+class Rows(Protocol):
+    """A list of rows, or a dataset of PyTorch."""
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        ...
+
+    def __getitem__(self, index: int, /) -> Any:
+        """Return a row: a mapping, or an image and its label."""
+        ...
+
+
+def on_disk(data: Any, place: str = "data") -> Any:
+    """Return `data` of a study, with a table or images in memory replaced by a folder of the cache.
+
+    Args:
+        data: A data frame, a dataset of PyTorch, a list of dicts, or a mapping whose `table` is one. Cells of the
+            columns of images and masks are paths (relative ones from `folder`, or the working directory) or pixels:
+            arrays and tensors [h, w], [h, w, 3] or [c, h, w], or images of Pillow. Items (image, label) of a dataset
+            become the columns `image` and `label`. Other values are returned as they are.
+        place: The key, for errors.
+
+    Raises:
+        SpecError: The value is of another kind, or has no row.
+    """
+    if isinstance(data, Mapping):
+        given = {**cast(Mapping[str, Any], data)}
+        return _kept(given["table"], given, f"{place}.table") if _in_memory(given.get("table")) else given
+    if _in_memory(data):
+        return _kept(data, {}, place)
+    if data is None or isinstance(data, str):
+        return data
+    raise SpecError(f"{place} is {type(data).__name__}; give {_KINDS}")
+
+
+def _in_memory(value: object) -> bool:
+    return not isinstance(value, str | bytes | Mapping) and hasattr(value, "__len__") and hasattr(value, "__getitem__")
+
+
+def _kept(given: Any, keys: dict[str, Any], place: str) -> dict[str, Any]:
+    if not len(given):
+        raise SpecError(f"{place} has no rows; give {_KINDS}")
+    rows = _rows(given, place)
+    first = next(rows)
+    if "label" in first and not {"mask", "target"} & set(keys):
+        keys["mask" if _shows_pixels(first.get("label"), str(keys.get("folder", ""))) else "target"] = "label"
+        if "mask" in keys:
+            keys["target"] = "lesion"
+    root = default_cache_root() / "in-memory"
+    partial = root / f"partial-{uuid4().hex}"
+    with writing(partial):
+        partial.mkdir(parents=True)
+        try:
+            name = _write(partial, chain([first], rows), keys)
+            if not (root / name).exists():
+                partial.rename(root / name)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return {**keys, "folder": str(root / name), "table": TABLE, "links": "follow"}
+
+
+def _rows(given: Any, place: str) -> Iterator[dict[str, Any]]:
+    """Yield a mapping for each row; of a dataset one is in memory at a time."""
+    if isinstance(given, pd.DataFrame):
+        return ({str(name): cell for name, cell in row.items()} for row in given.to_dict("records"))
+    classes = getattr(given, "classes", None)
+    names = list(cast("list[object]", classes)) if isinstance(classes, list | tuple) else []
+
+    def row(at: int, item: Any) -> dict[str, Any]:
+        if isinstance(item, Mapping):
+            return {str(name): cell for name, cell in cast(Mapping[Any, Any], item).items()}
+        parts = [*cast("list[Any]", item)] if isinstance(item, tuple | list) else []
+        if len(parts) != 2:
+            raise SpecError(f"{place}[{at}] is {type(item).__name__}; expected a dict, or an image and its label")
+        image, label = parts
+        code = _text(label)
+        named = code.isdigit() and int(code) < len(names)
+        return {"image": image, "label": names[int(code)] if named else label}
+
+    rows = cast(Rows, given)
+    return (row(at, rows[at]) for at in range(len(rows)))
+
+
+def _write(folder: Path, rows: Iterable[dict[str, Any]], keys: Mapping[str, Any]) -> str:
+    """Write CSV, arrays and the link; return a hash of them."""
+    shown = {str(keys.get("image", "image")), str(keys.get("mask", ""))}
+    base, digest, table = str(keys.get("folder", "")), hashlib.sha256(), list[dict[str, str]]()
+    for at, row in enumerate(rows):
+        cells = {name: _text(cell) for name, cell in row.items()}
+        for name in sorted(shown & row.keys()):
+            if (pixels := _pixels(row[name])) is not None:
+                content = io.BytesIO()
+                np.save(content, pixels, allow_pickle=False)
+                digest.update(content.getvalue())
+                cells[name] = f"{name}-{at:06d}.npy".replace("/", "-")
+                (folder / cells[name]).write_bytes(content.getvalue())
+            elif cells[name]:
+                cells[name] = str(filled(cells[name], base))
+        table.append(cells)
+    paths = [Path(row[name]) for row in table for name in shown if Path(row.get(name, "")).is_absolute()]
+    if paths:
+        common = os.path.commonpath([path.parent for path in paths])
+        (folder / _LINK).symlink_to(common, target_is_directory=True)
+        digest.update(common.encode())
+        for row in table:
+            named = [name for name in shown if Path(row.get(name, "")).is_absolute()]
+            row.update({name: f"{_LINK}/{Path(row[name]).relative_to(common).as_posix()}" for name in named})
+    header = dict.fromkeys(name for row in table for name in row)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, header, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(table)
+    (folder / TABLE).write_text(text.getvalue(), encoding="utf-8")
+    digest.update(text.getvalue().encode())
+    return digest.hexdigest()[:16]
+
+
+def _text(cell: Any) -> str:
+    """Return a cell of the table; empty for no value, and for one that no cell holds."""
+    if isinstance(cell, str | os.PathLike):
+        return os.fspath(cast("os.PathLike[str] | str", cell))
+    values = np.asarray(cell) if np.isscalar(cell) else _array(cell)
+    if values is None or values.size != 1:
+        return ""
+    return "" if pd.isna(values.item()) else str(values.item())
+
+
+def _array(cell: Any) -> np.ndarray | None:
+    """Return an array, a tensor or an image of Pillow as an array; None for another value."""
+    if isinstance(cell, torch.Tensor):
+        return cell.detach().cpu().numpy()
+    known = hasattr(cell, "__array__") or hasattr(cell, "__array_interface__")
+    return np.asarray(cell) if known else None
+
+
+def _pixels(cell: Any) -> np.ndarray | None:
+    values = _array(cell)
+    return None if values is None or values.ndim < 2 else np.ascontiguousarray(values)
+
+
+def _shows_pixels(cell: Any, base: str) -> bool:
+    """Return whether a label is a mask: pixels, or a file."""
+    return _pixels(cell) is not None or (isinstance(cell, str | Path) and is_file(filled(str(cell), base)))
