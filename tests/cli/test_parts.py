@@ -12,7 +12,7 @@ import pytest
 from tests.cli.asking import Asking
 
 from assay.store.folder import STUDY, RunFolder
-from assay.store.schema import TRIALS
+from assay.store.schema import CONTRASTS, ESTIMATES, TRIALS
 
 
 @pytest.fixture
@@ -81,3 +81,51 @@ def test_axes_are_columns_that_can_be_chosen_and_selected_by(ask: Asking, run: s
     written = list(csv.DictReader(io.StringIO(ask(*part, "--csv").out)))
     assert [row["coordinates.loss"] for row in written] == [row["recipe"] for row in rows]
     assert json.loads(ask(*part, "--json").out)[0] == {"coordinates.loss": rows[0]["recipe"], "seed": rows[0]["seed"]}
+
+
+def test_latex_has_booktabs_escapes_text_and_merges_intervals(ask: Asking, run: str) -> None:
+    folder = RunFolder(Path("runs/small"))
+    blank = {one.name: "" if one.type == "VARCHAR" else math.nan for one in ESTIMATES.columns}
+    rows = [
+        {**blank, "recipe": r"[a_b] & 50% \x{y}", "value": 0.8401, "low": 0.811, "high": 0.869, "seeds": 3},
+        {**blank, "recipe": "x<y", "value": -0.002, "low": -0.031, "high": 0.027, "seeds": 3},
+        {**blank, "recipe": "none", "seeds": 3},
+    ]
+    folder.write_table("estimates", ESTIMATES.names, rows)
+    columns = "recipe,low,value,high,seeds"
+    shown = ask("results", run, "--table", "estimates", "--columns", columns, "--latex").out.splitlines()
+    assert shown == [
+        r"% needs \usepackage{booktabs}",
+        r"\begin{tabular}{lrr}",
+        r"\toprule",
+        r"recipe & value {[}95\% CI] & seeds \\",
+        r"\midrule",
+        r"{[}a\_b] \& 50\% \textbackslash{}x\{y\} & 0.84 [0.81, 0.87] & 3 \\",
+        r"x$<$y & 0.00 [$-$0.03, 0.03] & 3 \\",
+        r"none &  & 3 \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    plain = ask("results", run, "--table", "estimates", "--columns", "recipe,low", "--latex").out
+    assert r"x$<$y & $-$0.031 \\" in plain
+
+
+def test_differences_in_latex_have_a_sign(ask: Asking, run: str) -> None:
+    folder = RunFolder(Path("runs/small"))
+    blank = {one.name: "" if one.type == "VARCHAR" else math.nan for one in CONTRASTS.columns}
+    row = {**blank, "exploratory": False, "value": 0.002, "low": -0.11, "high": 0.114, "measure": "auroc"}
+    folder.write_table("contrasts", CONTRASTS.names, [row, {**row, "value": 0.2, "low": 0.1, "high": 0.3}])
+    shown = ask("results", run, "--columns", "value,low,high", "--latex").out
+    assert r"+0.002 [$-$0.11, 0.11] \\" in shown
+    assert r"+0.20 [0.10, 0.30] \\" in shown
+
+
+def test_a_figure_is_written_to_a_file(ask: Asking, run_copy: Path, tmp_path: Path) -> None:
+    assert ask("figure", "small", "auroc").out.splitlines() == ["auroc.svg"]
+    assert (tmp_path / "auroc.svg").read_text(encoding="utf-8").startswith("<svg ")
+    assert ask("figure", "small", "auroc", "made/a.png").out.splitlines() == ["made/a.png"]
+    assert (tmp_path / "made" / "a.png").read_bytes().startswith(b"\x89PNG")
+    refused = ask("figure", "small", "aurco")
+    assert refused.code == 2
+    assert "did you mean 'auroc'" in refused.err
+    assert "ends in .svg" in ask("figure", "small", "auroc", "a.gif").err

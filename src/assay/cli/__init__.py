@@ -236,6 +236,7 @@ def results(
     json: Json = False,
     csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a table of Markdown.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="Print a table of LaTeX with booktabs.")] = False,
     columns: Annotated[str, typer.Option("--columns", metavar="A,B", help="Print these columns only.")] = "",
     rows: Annotated[
         list[str] | None, typer.Option("--rows", metavar="A=B", help="Print rows with this value only; repeatable.")
@@ -244,7 +245,23 @@ def results(
     """Print a table of a finished study, or of a model probed by itself. `assay list tables` describes the tables."""
     from assay.cli.results import Form, results_command
 
-    results_command(run, table, out, Form(json, csv, markdown, columns, tuple(rows or ())))
+    results_command(run, table, out, Form(json, csv, markdown, latex, columns, tuple(rows or ())))
+
+
+@app.command(epilog="Example: assay figure nodule-loss auroc auroc.pdf")
+def figure(
+    run: Run,
+    measure: Annotated[str, typer.Argument(help="A measure, see `assay list measures`.", metavar="MEASURE")],
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="A name that ends in .svg, .png or .pdf; default: MEASURE.svg.", metavar="FILE"),
+    ] = None,
+    out: Out = RUNS,
+) -> None:
+    """Draw one measure of a run, every recipe by environment, into a file. PNG and PDF need the extra `figures`."""
+    from assay.cli.results import figure_command
+
+    figure_command(run, measure, file, out)
 
 
 @app.command(epilog="Example: assay compare predictions.csv --by loss --against cross-entropy --margin 0.05")

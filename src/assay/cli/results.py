@@ -6,6 +6,7 @@ import csv as csvlib
 import json as jsonlib
 import math
 import os
+import re
 import shlex
 import sys
 import webbrowser
@@ -54,7 +55,7 @@ def find_run(run: str, out: Path) -> Path:
 
 @dataclass(frozen=True)
 class Form:
-    """How a table is printed: for reading, or in one of three formats, and which part of it.
+    """How a table is printed: for reading, or in one of four formats, and which part of it.
 
     columns: names, comma-separated; empty for all. rows: `column=value`, each of which a row must have.
     """
@@ -62,6 +63,7 @@ class Form:
     json: bool = False
     csv: bool = False
     markdown: bool = False
+    latex: bool = False
     columns: str = ""
     rows: tuple[str, ...] = ()
 
@@ -78,8 +80,8 @@ def results_command(run: str, table: str, out: Path, form: Form) -> None:
     Raises:
         StoreError: There is no such run, table or column.
     """
-    if form.json + form.csv + form.markdown > 1:
-        raise StoreError("--json, --csv and --markdown: choose one of them")
+    if form.json + form.csv + form.markdown + form.latex > 1:
+        raise StoreError("--json, --csv, --markdown and --latex: choose one of them")
     folder = RunFolder(find_run(run, out))
     table = table or next(iter(folder.tables))
     stored = folder.table(table)
@@ -101,7 +103,7 @@ def results_command(run: str, table: str, out: Path, form: Form) -> None:
         writer.writeheader()
         writer.writerows(_part({key: _harmless(value) for key, value in _plain(row).items()}, names) for row in rows)
     else:
-        _print_table(rows, described, columns, form.markdown)
+        _print_table(rows, described, columns, form)
 
 
 def _column(name: str, known: Sequence[str]) -> str:
@@ -127,6 +129,25 @@ def _is(value: Any, wanted: str) -> bool:
 
 def _part(row: Row, columns: Sequence[str]) -> Row:
     return {name: row[name] for name in columns or row}
+
+
+def figure_command(run: str, measure: str, file: Path | None, out: Path) -> None:
+    """Draw one measure of a run into a file and print its path.
+
+    Args:
+        run: Run folder, or a name under `out`.
+        measure: Name of a measure.
+        file: Path that ends in .svg, .png or .pdf; None for the name of the measure as SVG.
+        out: Where run folders are.
+
+    Raises:
+        StoreError: There is no such run or measure, or the path has another ending.
+    """
+    folder = find_run(run, out)
+
+    from assay.report.notebook import chart
+
+    print(chart(folder, measure).save(file or f"{measure}.svg"))
 
 
 def report_command(run: str, out: Path, json: bool) -> None:
@@ -185,7 +206,7 @@ def clean_command(run: str, yes: bool, out: Path, json: bool) -> None:
     print(f"{len(paths)} units, {size / 1e6:.1f} MB: {verb}" if paths else "everything here is named by the spec")
 
 
-def _print_table(rows: list[Row], described: Table, columns: Sequence[str], markdown: bool) -> None:
+def _print_table(rows: list[Row], described: Table, columns: Sequence[str], form: Form) -> None:
     """Print the given columns, or those for reading that have a value in some row, folded on a terminal."""
     from assay.report.sentences.reasons import reason_words
 
@@ -193,11 +214,14 @@ def _print_table(rows: list[Row], described: Table, columns: Sequence[str], mark
     names = [*first, *described.shown, *last]
     said = columns or [name for name in names if any(_text(row[name]) for row in rows)] or names
     heads = {column.name: column.head for column in described.columns}
+    if form.latex:
+        _print_latex(rows, [(name, heads.get(name) or name) for name in said], {"a", "b"} <= set(described.names))
+        return
     cells = [[_text(reason_words(row[name]) if name == "reason" else row[name]) for name in said] for row in rows]
     printed = [
         (heads.get(name) or name, bool(rows) and all(not isinstance(row[name], str) for row in rows)) for name in said
     ]
-    if markdown:
+    if form.markdown:
         _print_markdown(printed, cells)
     elif sys.stdout.isatty() and len(rows) <= MOST_FOLDED:
         _print_folded(printed, cells)
@@ -211,6 +235,57 @@ def _print_markdown(columns: list[tuple[str, bool]], cells: list[list[str]]) -> 
     body = [[cell.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ") for cell in row] for row in cells]
     for row in [[head for head, _ in columns], rule, *body]:
         print(f"| {' | '.join(row)} |")
+
+
+_LATEX = str.maketrans({
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": "$<$", ">": "$>$", "|": "$|$", "[": "{[}", "\n": " ",
+})  # fmt: skip
+
+_MINUS = re.compile(r"-(?=\d)")
+
+
+def _print_latex(rows: list[Row], columns: Sequence[tuple[str, str]], differences: bool) -> None:
+    """Print a tabular of booktabs; value, low and high share a column where all three are there.
+
+    Args:
+        rows: Rows of the table.
+        columns: Names and headings of the columns.
+        differences: Whether values are differences, which have a sign.
+    """
+    from assay.report.sentences.names import signed
+    from assay.report.sentences.reasons import reason_words
+    from assay.stats.format import common_decimals, number, with_interval
+
+    names = [name for name, _ in columns]
+    merged = {"value", "low", "high"} <= set(names)
+    kept = [(name, head) for name, head in columns if not (merged and name in ("low", "high"))]
+    bounds = [(_real(row["value"]), _real(row["low"]), _real(row["high"])) for row in rows] if merged else []
+    places = common_decimals((high - low) / 2 for _, low, high in bounds)
+
+    def cell(row: Row, i: int, name: str) -> str:
+        if merged and name == "value":
+            value, low, high = bounds[i]
+            found = with_interval(value, low, high, places=places)
+            shown = found.replace(number(value, places), signed(value, places), 1) if differences else found
+            return "" if math.isnan(value) else _MINUS.sub("$-$", shown)
+        if isinstance(row[name], str):
+            return (reason_words(row[name]) if name == "reason" else row[name]).translate(_LATEX)
+        return _MINUS.sub("$-$", _text(row[name]))
+
+    heads = [f"{head} [95% CI]" if merged and name == "value" else head for name, head in kept]
+    numbers = [bool(rows) and all(not isinstance(row[name], str) for row in rows) for name, _ in kept]
+    print("% needs \\usepackage{booktabs}")
+    print(f"\\begin{{tabular}}{{{''.join('r' if is_number else 'l' for is_number in numbers)}}}")
+    print("\\toprule", f"{' & '.join(head.translate(_LATEX) for head in heads)} \\\\", "\\midrule", sep="\n")
+    for i, row in enumerate(rows):
+        print(f"{' & '.join(cell(row, i, name) for name, _ in kept)} \\\\")
+    print("\\bottomrule", "\\end{tabular}", sep="\n")
+
+
+def _real(value: Any) -> float:
+    """Return a number; NaN where a column was written without any value."""
+    return value if isinstance(value, float) else math.nan
 
 
 def _print_folded(columns: list[tuple[str, bool]], cells: list[list[str]]) -> None:
