@@ -366,6 +366,7 @@ def probe(
               which it is, and left as it was found;
             - a function that does the same with NumPy arrays;
             - the path of a file of weights (safetensors, or a PyTorch file without code in it), with `factory`;
+            - the path of an `.onnx` file (extra `onnx`), which has neither layers nor gradients;
             - the folder of a trial or source in a run folder, `runs/<study>/trials/<id>`. Its thresholds and layers are
               known.
         data: As `data` of a study, or images in memory: a data frame, a dataset of PyTorch or a list of dicts, alone or

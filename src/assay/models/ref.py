@@ -160,6 +160,33 @@ class Scaling:
 
 
 @dataclass(frozen=True)
+class Output:
+    """One of several outputs that are read as one classifier of two classes.
+
+    Attributes:
+        column: Its position.
+        head: Whether outputs are independent (`sigmoid`) or exclude each other (`softmax`).
+    """
+
+    column: int
+    head: Literal["sigmoid", "softmax"] = "sigmoid"
+
+    def __call__(self, found: Float[Tensor, "b k"], scores: Scores) -> Float[Tensor, "b 1"]:
+        """Return the log-odds of the output, or its probability where scores are probabilities.
+
+        Raises:
+            SpecError: There are fewer outputs.
+        """
+        if found.ndim != 2 or not 0 <= self.column < found.shape[1]:
+            raise SpecError(f"output {self.column}: the model gives scores {list(found.shape)}; outputs count from 0")
+        own = found[:, [self.column]]
+        if self.head == "sigmoid" or scores == "probabilities":
+            return own
+        others = [at for at in range(found.shape[1]) if at != self.column]
+        return own - found[:, others].logsumexp(dim=1, keepdim=True)
+
+
+@dataclass(frozen=True)
 class GivenModel:
     """Implements `ModelRef` for a model that the user has.
 
@@ -171,6 +198,7 @@ class GivenModel:
         layers: Dotted names of the modules to read activations from.
         scaling: Scaling to apply before the network; None where the network takes images in [0, 1].
         scores: Whether the network gives logits or probabilities.
+        output: The output that is read; None where all are those of one softmax or there is one.
         answers: Hash of its answers to a few images, where its content cannot be hashed.
         seed: Seed of probes' own draws.
         threshold: See `Model`.
@@ -188,6 +216,7 @@ class GivenModel:
     layers: tuple[str, ...] = ()
     scaling: Scaling | None = None
     scores: Scores = "logits"
+    output: Output | None = None
     answers: str = ""
     seed: int = 0
     threshold: float | None = None
@@ -218,6 +247,7 @@ class GivenModel:
                 "scaling": None if self.scaling is None else [self.scaling.mean, self.scaling.sd],
                 "scores": self.scores,
                 "task": self.task,
+                **({} if self.output is None else {"output": [self.output.column, self.output.head]}),
             }
         )
 
@@ -261,6 +291,8 @@ class GivenModel:
         with ExitStack() as stack:
             if self.scaling is not None:
                 stack.callback(network.register_forward_pre_hook(_before(self.scaling)).remove)
+            if self.output is not None:
+                stack.callback(network.register_forward_hook(_picked(self.output, self.scores)).remove)
             if self.scores == "probabilities":
                 stack.callback(network.register_forward_hook(_after).remove)
             yield Model(
@@ -302,6 +334,13 @@ def _before(scaling: Scaling) -> Callable[[nn.Module, tuple[Any, ...]], tuple[An
 
 def _after(_: nn.Module, given: tuple[Any, ...], output: object) -> object:
     return log_odds_of(output) if isinstance(output, Tensor) else output
+
+
+def _picked(output: Output, scores: Scores) -> Callable[[nn.Module, object, object], object]:
+    def picked(_: nn.Module, given: object, found: object) -> object:
+        return output(found, scores) if isinstance(found, Tensor) else found
+
+    return picked
 
 
 def log_odds_of(probabilities: Float[Tensor, "b *rest"]) -> Float[Tensor, "b *rest"]:
@@ -513,7 +552,7 @@ def given_origin(
         if factory is None:
             raise SpecError(
                 f"model '{model}' is a file of weights, which says nothing of the network: give factory=, a function "
-                "without arguments that returns it"
+                "without arguments that returns it, or an .onnx file"
             )
         return OfFile(Path(model).expanduser(), factory)
     if factory is not None:

@@ -35,6 +35,7 @@ from assay.execution.jobs import (
 )
 from assay.execution.plan import ModelPlan, kept_columns, looked_at, probe_units, reading_id
 from assay.execution.tasks import Context
+from assay.models.external import OfOnnx
 from assay.models.ref import GivenModel, InMemory, Model, Origin, Scaling, Scores, channels_of, given_origin
 from assay.models.untyped import named_layers, tensor_of
 from assay.probes.probe import Read, Request
@@ -65,10 +66,12 @@ OF_LAYERS = ("decodability", "representation")
 """Probes that read layers."""
 OF_GRADIENTS = ("attribution",)
 """Probes that differentiate."""
+WITHOUT_LAYERS = {"function": "a function of images", "ONNX file": "an ONNX file", "command": "a command"}
+"""Kinds of origin whose networks have neither layers nor gradients."""
 
 Preprocessing = Literal["config", "none"]
 Given = nn.Module | Callable[[np.ndarray], object] | str | Path
-"""A model as a user names it: a module, a function, a file of weights, or the folder of a training run."""
+"""A model as a user names it: a module, a function, a file of weights or of ONNX, or the folder of a training run."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,8 @@ def origin_of(model: Given, factory: Callable[[], nn.Module] | None = None) -> O
     """
     if factory is None and isinstance(model, str | Path) and Path(model).expanduser().is_dir():
         return OfTraining(trained_model(Path(model)))
+    if factory is None and isinstance(model, str | Path) and Path(model).suffix.lower() == ".onnx":
+        return OfOnnx(Path(model).expanduser())
     return given_origin(model, factory)
 
 
@@ -407,9 +412,11 @@ def _require_able(origin: Origin, settings: Settings, request: ProbeRequest, dev
         return
     asked = [probe.name for probe in request.probes]
     inner = [name for name in asked if name in (*OF_LAYERS, *OF_GRADIENTS)]
-    if origin.kind == "function" and (inner or settings.layers):
+    if origin.kind in WITHOUT_LAYERS and (inner or settings.layers):
         what = f"probe '{inner[0]}' looks into the network" if inner else "layers name modules of the network"
-        raise SpecError(f"{what}, and a function of images shows none: give the module, or weights with a factory")
+        raise SpecError(
+            f"{what}, and {WITHOUT_LAYERS[origin.kind]} shows none: give the module, or weights with a factory"
+        )
     layered = [name for name in asked if name in OF_LAYERS]
     if layered and not settings.layers:
         network = origin.network(device)

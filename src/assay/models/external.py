@@ -1,0 +1,362 @@
+"""Models that do not run in torch: ONNX files, and commands that read images and write scores."""
+
+from __future__ import annotations
+
+import csv
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor, nn
+
+from assay.core.errors import SpecError, WeightsError, cut, extra
+from assay.core.files import content_hash, sha256
+
+# ONNX files. Their graph is data: no code of theirs runs. What could reach beyond the file is refused: tensors in files
+# outside its folder, and operators that only a library of somebody else's could run.
+
+_DOMAINS = (
+    "",
+    "ai.onnx",
+    "ai.onnx.ml",
+    "com.microsoft",
+    "com.microsoft.nchwc",
+    "ai.onnx.training",
+    "com.ms.internal.nhwc",
+)
+"""Domains of operators that onnxruntime has itself."""
+_EXTERNAL = 1
+"""`TensorProto.EXTERNAL`."""
+_TYPES: Mapping[str, type] = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(uint8)": np.uint8,
+}
+"""Types of input images."""
+
+
+@dataclass(frozen=True)
+class OfOnnx:
+    """A network in an ONNX file, run by onnxruntime on the CPU.
+
+    Attributes:
+        path: The file. Tensors may be in other files of its folder.
+    """
+
+    path: Path
+
+    @property
+    def kind(self) -> str:
+        """`ONNX file`."""
+        return "ONNX file"
+
+    @property
+    def name(self) -> str:
+        """Name of the file without its ending."""
+        return self.path.stem
+
+    @property
+    def content(self) -> str:
+        """Hash of the file and of the files with its tensors. Raises WeightsError as `network` does."""
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> str:
+        return content_hash([sha256(path) for path in (self.path, *_tensor_files(self.path))])
+
+    @property
+    def complete(self) -> bool:
+        """True: the files determine its answers."""
+        return True
+
+    def network(self, device: str) -> nn.Module:
+        """Return the network. It stays on the CPU.
+
+        Raises:
+            ExtraError: onnxruntime is not installed.
+            WeightsError: The file is missing, damaged, or reaches beyond its folder.
+        """
+        return self._loaded
+
+    @cached_property
+    def _loaded(self) -> OnnxNetwork:
+        _tensor_files(self.path)
+        return OnnxNetwork(self.path)
+
+
+class OnnxNetwork(nn.Module):
+    """A session of onnxruntime as a module that maps images to scores. It has no layers and no gradients.
+
+    Args:
+        path: The file.
+        output: Name of the output to return; the first of floating-point numbers where empty.
+    """
+
+    def __init__(self, path: Path, output: str = "") -> None:
+        super().__init__()
+        with extra("onnx"):
+            import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
+        options: Any = onnxruntime.SessionOptions()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 3
+        try:
+            self.session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise WeightsError(f"{path}: onnxruntime cannot load it: {_first_line(error)}") from error
+        inputs: list[Any] = self.session.get_inputs()
+        if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in _TYPES:
+            shown = ", ".join(f"{one.name} {one.type} {one.shape}" for one in inputs)
+            raise WeightsError(f"{path}: expected one input of images [b, c, h, w], not {cut(shown, 120)}")
+        outputs = [one for one in self.session.get_outputs() if "float" in one.type or "double" in one.type]
+        if not outputs or (output and output not in [one.name for one in outputs]):
+            shown = ", ".join(one.name for one in self.session.get_outputs())
+            raise WeightsError(f"{path}: no output of scores{f' named {output}' if output else ''}; it has {shown}")
+        self.path = path
+        self.input: Any = inputs[0]
+        self.output: str = output or outputs[0].name
+        fixed = [side if isinstance(side, int) and side > 0 else None for side in self.input.shape]
+        self.channels_last = fixed[3] in (1, 3) and fixed[1] not in (1, 3)
+        self.batch = fixed[0]
+        self.shape = tuple(fixed[at] for at in ((3, 1, 2) if self.channels_last else (1, 2, 3)))
+        """Channels, height and width; None where any will do."""
+
+    def forward(self, images: Float[Tensor, "b c h w"]) -> Tensor:
+        """Return the output for the images, as float32.
+
+        Raises:
+            SpecError: The images are of another size or have other channels.
+        """
+        self._require(tuple(images.shape[1:]))
+        values = images.detach().float().cpu().numpy()
+        if self.channels_last:
+            values = values.transpose(0, 2, 3, 1)
+        kind = _TYPES[self.input.type]
+        values = np.ascontiguousarray(values.round() if kind is np.uint8 else values).astype(kind)
+        answers = [self._run(part) for part in self._batches(values)]
+        return torch.as_tensor(np.concatenate(answers).astype(np.float32))
+
+    def _require(self, shape: tuple[int, ...]) -> None:
+        channels, *sides = self.shape
+        if channels is not None and channels != shape[0]:
+            key = "gray" if channels == 1 else "color"
+            raise SpecError(
+                f"{self.path.name} takes images with {channels} channels, and these have {shape[0]}: give "
+                f"channels: {key}"
+            )
+        if any(side is not None and side != own for side, own in zip(sides, shape[1:], strict=True)):
+            if len(set(sides)) > 1:
+                raise SpecError(f"{self.path.name} takes images of {sides[0]} x {sides[1]} px, and Assay reads squares")
+            raise SpecError(
+                f"{self.path.name} takes images of {sides[0]} px, and these have {shape[1]}: give that size"
+            )
+
+    def _batches(self, values: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
+        """Yield arrays of the batch size that the network takes, the last filled up, each with its number of images."""
+        step = self.batch or len(values)
+        for start in range(0, len(values), step):
+            part = values[start : start + step]
+            missing = step - len(part)
+            yield (np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part), len(part)
+
+    def _run(self, part: tuple[np.ndarray, int]) -> np.ndarray:
+        values, count = part
+        try:
+            (found,) = self.session.run([self.output], {self.input.name: values})
+        except Exception as error:
+            raise SpecError(f"{self.path.name} failed on images {list(values.shape)}: {_first_line(error)}") from error
+        return np.asarray(found)[:count]
+
+
+def _tensor_files(path: Path) -> tuple[Path, ...]:
+    """Return the files that hold tensors of a graph.
+
+    Raises:
+        ExtraError: onnx is not installed.
+        WeightsError: The file is missing or damaged, names a file outside its folder, or has foreign operators.
+    """
+    with extra("onnx"):
+        import onnx
+    if not path.is_file():
+        raise WeightsError(f"there is no file {path}")
+    try:
+        model: Any = onnx.load(str(path), load_external_data=False)  # pyright: ignore[reportUnknownMemberType]
+    except Exception as error:
+        raise WeightsError(f"{path} is damaged, or no ONNX file: {_first_line(error)}") from error
+    own = {function.domain for function in model.functions}
+    folder, found = path.parent.resolve(), dict[Path, None]()
+    for graph in (model.graph, *model.functions):
+        for node, tensors in _nodes(graph):
+            if node is not None and node.domain not in (*_DOMAINS, *own):
+                raise WeightsError(
+                    f"{path.name} needs the operator '{cut(node.op_type)}' of '{cut(node.domain)}', which is a library "
+                    "of its own and could run any code; export the model with standard operators"
+                )
+            for tensor in tensors:
+                if tensor.data_location == _EXTERNAL:
+                    found[_inside(folder, path, tensor)] = None
+    return tuple(found)
+
+
+def _inside(folder: Path, path: Path, tensor: Any) -> Path:
+    """Return the file of a tensor, which must be in the folder of the graph, links resolved."""
+    location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
+    file = (folder / location).resolve()
+    if not location or not file.is_relative_to(folder):
+        raise WeightsError(
+            f"{path.name} keeps tensors in '{cut(location)}', which is outside its folder; put that file beside it"
+        )
+    if not file.is_file():
+        raise WeightsError(f"{path.name} keeps tensors in '{cut(location)}', which is missing; copy it to {folder}")
+    return file
+
+
+def _nodes(graph: Any) -> Iterator[tuple[Any, list[Any]]]:
+    """Yield every node with its tensors, of subgraphs too, and None with the tensors of the graph itself."""
+    sparse = [part for one in getattr(graph, "sparse_initializer", ()) for part in (one.values, one.indices)]
+    yield None, [*getattr(graph, "initializer", ()), *sparse]
+    for node in graph.node:
+        tensors = [one for attribute in node.attribute for one in (attribute.t, *attribute.tensors)]
+        yield node, tensors
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _nodes(inner)
+
+
+def _first_line(error: Exception) -> str:
+    return cut(next(iter(str(error).splitlines()), type(error).__name__), 200)
+
+
+# Commands: a folder of pictures in, a CSV of scores out.
+
+AT_ONCE = 512
+"""Images of one call: each starts the user's program anew."""
+_SECONDS = 60.0
+"""Time limit of a call, and per image."""
+
+
+@dataclass(frozen=True)
+class OfCommand:
+    """A command line of the user's, such as `python predict.py {images} {scores}`.
+
+    It is called with a folder of PNG files and the path of a CSV to write: one row per file, with its name in the
+    column `image` and one column per score. No shell reads it.
+
+    Attributes:
+        command: The command line, with `{images}` and `{scores}`.
+    """
+
+    command: str
+
+    @property
+    def kind(self) -> str:
+        """`command`."""
+        return "command"
+
+    @property
+    def name(self) -> str:
+        """The first file that it names, else its first word."""
+        words = shlex.split(self.command)
+        return next((Path(word).stem for word in words[1:] if Path(word).is_file()), Path(words[0]).stem)
+
+    @property
+    def content(self) -> str:
+        """Hash of the command and of the files that it names."""
+        words = shlex.split(self.command)
+        return content_hash([self.command, [sha256(Path(word)) for word in words if Path(word).is_file()]])
+
+    @property
+    def complete(self) -> bool:
+        """False: a program can read anything."""
+        return False
+
+    def network(self, device: str) -> nn.Module:
+        """Return a module that calls the command."""
+        return CommandNetwork(self.command)
+
+
+class CommandNetwork(nn.Module):
+    """A command as a module. It has no layers, and nothing can be differentiated through it.
+
+    Args:
+        command: See `OfCommand`.
+
+    Raises:
+        SpecError: The command lacks `{images}` or `{scores}`.
+    """
+
+    def __init__(self, command: str) -> None:
+        super().__init__()
+        try:
+            self.words = shlex.split(command)
+        except ValueError as error:
+            raise SpecError(f"command '{cut(command)}' cannot be read: {error}") from error
+        missing = [name for name in ("{images}", "{scores}") if not any(name in word for word in self.words)]
+        if missing:
+            raise SpecError(
+                f"command '{cut(command)}' lacks {' and '.join(missing)}: expected such as "
+                "'python predict.py {images} {scores}'"
+            )
+
+    def forward(self, images: Float[Tensor, "b c h w"]) -> Tensor:
+        """Return the scores that the command gives these images.
+
+        Raises:
+            SpecError: It fails, takes too long, or writes no score for an image.
+        """
+        with tempfile.TemporaryDirectory(prefix="assay-") as name:
+            folder = Path(name)
+            (folder / "images").mkdir()
+            files = [f"{at:06d}.png" for at in range(len(images))]
+            for file, image in zip(files, images, strict=True):
+                _picture(image).save(folder / "images" / file)
+            scores = folder / "scores.csv"
+            self._call(folder / "images", scores, len(files))
+            return torch.as_tensor(np.array(_scores(scores, files), dtype=np.float32))
+
+    def _call(self, images: Path, scores: Path, count: int) -> None:
+        words = [word.replace("{images}", str(images)).replace("{scores}", str(scores)) for word in self.words]
+        try:
+            done = subprocess.run(words, capture_output=True, text=True, timeout=_SECONDS * (1 + count), check=False)
+        except OSError as error:
+            raise SpecError(f"command '{cut(self.words[0])}' cannot be run: {error.strerror}") from error
+        except subprocess.TimeoutExpired as error:
+            raise SpecError(f"the command took more than {error.timeout:.0f} s for {count} images") from error
+        if done.returncode:
+            ended = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
+            last = next(reversed(done.stderr.strip().splitlines()), "")
+            raise SpecError(f"the command ended with {ended}{': ' + cut(last, 200) if last else ''}")
+
+
+def _picture(image: Tensor) -> Image.Image:
+    pixels = (image.clamp(0, 1) * 255).round().byte().numpy()
+    return Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
+
+
+def _scores(path: Path, files: Sequence[str]) -> list[list[float]]:
+    """Return one row of scores per file."""
+    try:
+        with path.open(newline="") as opened:
+            rows = list(csv.DictReader(opened))
+    except OSError as error:
+        raise SpecError(f"the command wrote no {path.name}: {error.strerror}") from error
+    columns = [name for name in (rows[0] if rows else {}) if name and name != "image"]
+    if not rows or "image" not in rows[0] or not columns:
+        raise SpecError(f"{path.name} needs a column `image` and at least one of scores")
+    found = {Path(row["image"]).name: row for row in rows}
+    missing = [file for file in files if file not in found]
+    if missing:
+        raise SpecError(f"{path.name} has no row for {len(missing)} of {len(files)} images, such as {missing[0]}")
+    try:
+        return [[float(cast(str, found[file][name])) for name in columns] for file in files]
+    except (TypeError, ValueError) as error:
+        raise SpecError(f"{path.name}: a score is no number: {error}") from error

@@ -1,0 +1,262 @@
+"""Models from ONNX files and commands: the same answers as in torch, and nothing that reaches beyond the file."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper
+from tests.study.test_given_models import grays
+from torch import nn
+
+import assay
+from assay.core.errors import AssayError, ExtraError, SpecError, WeightsError
+from assay.models.external import CommandNetwork, OfCommand, OfOnnx, OnnxNetwork
+from assay.models.ref import AFunction, GivenModel, Inputs, Output
+
+
+def network(channels: int = 1) -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(channels, 6, 3, 2),
+        nn.BatchNorm2d(6),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(6, 2),
+    ).eval()
+
+
+def exported(path: Path, model: nn.Module, shape: tuple[int, ...], **more: Any) -> Path:
+    torch.onnx.export(model, (torch.rand(shape),), path, verbose=False, **more)
+    return path
+
+
+def by_hand(path: Path, nodes: list[Any], shape: list[Any], initial: list[Any] = [], **more: Any) -> Path:  # noqa: B006
+    given = helper.make_tensor_value_info("x", more.pop("kind", TensorProto.FLOAT), shape)
+    out = helper.make_tensor_value_info("y", TensorProto.FLOAT, more.pop("out", None))
+    model = helper.make_model(
+        helper.make_graph(nodes, "g", [given], [out], initial),
+        opset_imports=[helper.make_opsetid("", 18), *more.get("sets", [])],
+    )
+    model.ir_version = 10
+    onnx.save(model, str(path))
+    return path
+
+
+def mean(path: Path, shape: list[Any], **more: Any) -> Path:
+    """The mean of an image, as one score."""
+    nodes = [helper.make_node("ReduceMean", ["x"], ["y"], keepdims=0, noop_with_empty_axes=0)]
+    axes = helper.make_tensor("axes", TensorProto.INT64, [3], [1, 2, 3])
+    nodes[0].input.append("axes")
+    return by_hand(path, nodes, shape, [axes], **more)
+
+
+@pytest.mark.parametrize(("fixed", "shape"), [(False, (5, 1, 16, 16)), (True, (1, 1, 16, 16)), (True, (4, 1, 16, 16))])
+def test_an_exported_network_gives_the_answers_of_torch(tmp_path: Path, fixed: bool, shape: tuple[int, ...]) -> None:
+    model = network()
+    more = {} if fixed else {"dynamic_shapes": ({0: torch.export.Dim("b", min=1, max=512)},)}
+    origin = OfOnnx(exported(tmp_path / "m.onnx", model, shape, **more))
+    images = torch.rand(7, 1, 16, 16)
+    with torch.inference_mode():
+        found, expected = origin.network("cpu")(images), model(images)
+    assert found.dtype == torch.float32
+    assert torch.allclose(found, expected, atol=2e-5)
+    first = origin.content
+    exported(tmp_path / "m.onnx", nn.Sequential(network(), nn.Linear(2, 2)), shape)
+    assert OfOnnx(tmp_path / "m.onnx").content != first
+
+
+def test_assay_probe_measures_an_onnx_file_as_the_module_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    data, model = grays(tmp_path / "set"), network()
+    path = exported(tmp_path / "m.onnx", model, (1, 1, 16, 16))
+    found, expected = (
+        assay.probe(one, data, out=tmp_path / name, progress=False).table().query("measure == 'log-loss'")
+        for name, one in {"onnx": path, "torch": model}.items()
+    )
+    assert found.value.to_numpy() == pytest.approx(expected.value.to_numpy(), abs=1e-4)
+    with pytest.raises(SpecError, match="an ONNX file shows none"):
+        assay.probe(path, data, probes=["decodability"], layers=["0"], progress=False)
+
+
+def test_channels_last_half_precision_and_bytes_are_taken(tmp_path: Path) -> None:
+    images = torch.rand(3, 1, 8, 8)
+    last = OnnxNetwork(mean(tmp_path / "last.onnx", ["b", 8, 8, 1]))
+    assert torch.allclose(last(images), images.mean((1, 2, 3)), atol=1e-6)
+    cast = [helper.make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT)]
+    for kind, scale in ((TensorProto.FLOAT16, 1), (TensorProto.UINT8, 255)):
+        nodes = [*cast, helper.make_node("GlobalAveragePool", ["f"], ["p"]), helper.make_node("Flatten", ["p"], ["y"])]
+        path = by_hand(tmp_path / f"{kind}.onnx", nodes, ["b", 1, 8, 8], kind=kind)
+        assert torch.allclose(OnnxNetwork(path)(images * scale)[:, 0], images.mean((1, 2, 3)) * scale, atol=0.5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "images", "text"),
+    [
+        ([1, 1, 8, 8], (2, 1, 16, 16), "takes images of 8 px, and these have 16"),
+        ([1, 3, 8, 8], (2, 1, 8, 8), "3 channels, and these have 1: give channels: color"),
+        ([1, 1, 8, 4], (2, 1, 8, 8), "8 x 4 px, and Assay reads squares"),
+    ],
+)
+def test_images_of_another_shape_are_refused_with_the_remedy(
+    tmp_path: Path, shape: list[int], images: tuple[int, ...], text: str
+) -> None:
+    model = OnnxNetwork(mean(tmp_path / "m.onnx", shape))
+    with pytest.raises(SpecError, match=text):
+        model(torch.zeros(images))
+
+
+def outside(folder: Path, location: str, weight: float = 2.0) -> Path:
+    """The weighted mean of an image, whose weight is in another file."""
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["x"], ["p"]),
+        helper.make_node("Flatten", ["p"], ["f"]),
+        helper.make_node("Mul", ["f", "w"], ["y"]),
+    ]
+    tensor = helper.make_tensor("w", TensorProto.FLOAT, [1], [weight])
+    tensor.ClearField("float_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in {"location": location, "offset": "0", "length": "4"}.items():
+        entry = tensor.external_data.add()
+        entry.key, entry.value = key, value
+    (folder / "w.bin").write_bytes(np.float32(weight).tobytes())
+    path = folder / "m.onnx"
+    given, out = (helper.make_tensor_value_info(name, 1, shape) for name, shape in (("x", [1, 1, 8, 8]), ("y", [1, 1])))
+    graph = helper.make_graph(nodes, "g", [given], [out], [tensor])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_tensors_beside_the_file_are_read_and_hashed(tmp_path: Path) -> None:
+    origin = OfOnnx(outside(tmp_path, "w.bin"))
+    assert origin.network("cpu")(torch.full((1, 1, 8, 8), 0.25)).tolist() == [[0.5]]
+    before = origin.content
+    assert OfOnnx(outside(tmp_path, "w.bin", 3.0)).content != before
+
+
+@pytest.mark.parametrize("location", ["../w.bin", "/etc/passwd", "link.bin", ""])
+def test_tensors_outside_the_folder_are_refused(tmp_path: Path, location: str) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    path = outside(folder, location)
+    (folder / "w.bin").rename(tmp_path / "w.bin")
+    (folder / "link.bin").symlink_to(tmp_path / "w.bin")
+    with pytest.raises(WeightsError, match="outside its folder"):
+        OfOnnx(path).network("cpu")
+
+
+def test_foreign_operators_missing_and_damaged_files_are_refused(tmp_path: Path) -> None:
+    foreign = by_hand(
+        tmp_path / "f.onnx",
+        [helper.make_node("Run", ["x"], ["y"], domain="evil")],
+        [1, 1, 8, 8],
+        sets=[helper.make_opsetid("evil", 1)],
+    )
+    inner = helper.make_graph(
+        [helper.make_node("Run", ["x"], ["z"], domain="evil")], "i", [], [helper.make_tensor_value_info("z", 1, None)]
+    )
+    yes = helper.make_tensor("yes", TensorProto.BOOL, [], [True])
+    hidden = by_hand(
+        tmp_path / "h.onnx",
+        [helper.make_node("If", ["yes"], ["y"], then_branch=inner, else_branch=inner)],
+        [1, 1, 8, 8],
+        [yes],
+        sets=[helper.make_opsetid("evil", 1)],
+    )
+    for path in (foreign, hidden):
+        with pytest.raises(WeightsError, match="the operator 'Run' of 'evil'"):
+            OfOnnx(path).network("cpu")
+    (tmp_path / "bad.onnx").write_bytes(b"\x80\x04nothing")
+    for name, text in (("bad.onnx", "damaged, or no ONNX file"), ("none.onnx", "there is no file")):
+        with pytest.raises(WeightsError, match=text):
+            OfOnnx(tmp_path / name).network("cpu")
+
+
+def test_without_the_extra_the_error_has_the_line_that_installs_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = mean(tmp_path / "m.onnx", [1, 1, 8, 8])
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ExtraError, match=r"pip install 'assay-imaging\[onnx\]'"):
+        OfOnnx(path).network("cpu")
+
+
+PROGRAM = """
+import csv, sys
+from pathlib import Path
+import numpy as np
+from PIL import Image
+with open(sys.argv[2], "w", newline="") as file:
+    writer = csv.writer(file)
+    writer.writerow(["image", "malignant"])
+    for path in sorted(Path(sys.argv[1]).iterdir(), reverse=True):
+        writer.writerow([path.name, np.asarray(Image.open(path)).mean() / 255])
+"""
+
+
+def command(folder: Path, program: str = PROGRAM) -> str:
+    (folder / "predict.py").write_text(program)
+    return f"{sys.executable} '{folder / 'predict.py'}' {{images}} {{scores}}"
+
+
+def test_a_command_reads_a_folder_and_writes_scores(tmp_path: Path) -> None:
+    images = torch.rand(5, 3, 8, 8)
+    origin = OfCommand(command(tmp_path))
+    found = origin.network("cpu")(images)
+    assert torch.allclose(found[:, 0], images.mean((1, 2, 3)), atol=2e-3)
+    before = origin.content
+    assert OfCommand(command(tmp_path, PROGRAM + "#")).content != before
+    assert origin.name == "predict"
+
+
+@pytest.mark.parametrize(
+    ("program", "text"),
+    [
+        ("import sys; sys.exit('no weights')", "ended with exit code 1: no weights"),
+        ("import os; os.kill(os.getpid(), 11)", "ended with signal 11"),
+        ("pass", "wrote no scores.csv"),
+        (
+            "import sys; open(sys.argv[2], 'w').write('image,p\\n000000.png,0.5\\n')",
+            "no row for 1 of 2 images, such as 000001.png",
+        ),
+        ("import sys; open(sys.argv[2], 'w').write('image,p\\n000000.png,x\\n000001.png,1')", "a score is no number"),
+        ("import sys; open(sys.argv[2], 'w').write('a,p\\n0,1')", "needs a column `image`"),
+    ],
+)
+def test_a_command_that_fails_is_explained(tmp_path: Path, program: str, text: str) -> None:
+    with pytest.raises(SpecError, match=text):
+        CommandNetwork(command(tmp_path, program))(torch.zeros(2, 1, 8, 8))
+
+
+@pytest.mark.parametrize(
+    "words", ["python predict.py {images}", "no-such-program {images} {scores}", "a '{images} {scores}"]
+)
+def test_a_command_that_cannot_be_run_is_refused(words: str) -> None:
+    with pytest.raises(AssayError):
+        CommandNetwork(words)(torch.zeros(1, 1, 8, 8))
+
+
+@pytest.mark.parametrize("head", ["sigmoid", "softmax"])
+@pytest.mark.parametrize("scores", ["logits", "probabilities"])
+def test_one_of_several_outputs_is_read_as_its_log_odds(scores: Any, head: Any) -> None:
+    logits = np.array([[0.5, -1.0, 2.0], [3.0, 0.0, -2.0]])
+    p = 1 / (1 + np.exp(-logits)) if head == "sigmoid" else np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    given = AFunction(lambda images: logits if scores == "logits" else p)
+    model = GivenModel(given, "m", "classification", Inputs(1, 8, 2), scores=scores, output=Output(2, head))
+    with model.opened() as opened:
+        found = opened.network(torch.zeros(2, 1, 8, 8)).numpy()
+    assert found == pytest.approx(np.log(p / (1 - p))[:, [2]], abs=1e-5)
+    with (
+        GivenModel(given, "m", "classification", Inputs(1, 8, 2), output=Output(3)).opened() as opened,
+        pytest.raises(SpecError, match="outputs count from 0"),
+    ):
+        opened.network(torch.zeros(2, 1, 8, 8))
