@@ -7,25 +7,28 @@ python -m tests.docs.registries
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from assay.core.measures import COMPARED, MEASURES, Measure
 from assay.core.registry import entries
 from assay.store import schema
-from assay.store.schema import Table
+from assay.store.schema import Column, Table
 
 ROOT = Path(__file__).resolve().parents[2]
+LEAST = 3
+"""Tables from which on a column is described once for all of them."""
 
 MEASURES_HEAD = """\
 # Measures
 
-Every measure that a probe yields, by probe. `assay list measure` prints those that a contrast can name. This page is made from the registry of measures, `assay.core.measures`; [probes](probes.md) says how each is computed, and [add a measure](../how-to/add-a-measure.md) how to register one of your own.
+Look up here what a measure means, between which values it is, and which of its values is better. `assay list measure` prints those that a contrast can name; [probes](probes.md) explains how each is computed. This page is made from the registry `assay.core.measures`.
 
-- **range**: what the true value cannot leave; an estimate may, by sampling. A share, a correlation or a ratio has no unit.
-- **better**: the direction that is better; empty for a measure that describes and does not rank.
-- **chance**: the value of a model that knows nothing.
-- **contrast names**: the fields without which a contrast by the measure is ambiguous; a dash for a measure in the table of estimates that cannot be compared.
+- **measure**: its name in files, and its display name where that differs.
+- **values**: limits of the true value (an estimate may leave them), the unit where it has one, which direction is better, and the value of a model that knows nothing (chance).
+- **names**: fields without which a contrast by the measure is ambiguous; a dash for a measure that cannot be compared.
 """
 
 TABLES_HEAD = """\
@@ -37,8 +40,6 @@ A column marked *keyed* holds a JSON object in the file, since its keys (the axe
 
 Intervals are 95% intervals over patients and seeds, over seeds alone where a value is one number per model, and over images where the data name no patients (`patients` is then 0). A value that is undefined is NaN and has a `reason`. A column in which no row has a value is text; a count that some row lacks is a DOUBLE.
 
-| table | one row for every |
-|---|---|
 """
 
 
@@ -50,7 +51,7 @@ def measures_page() -> str:
 
 
 def _of_probe(probe: str) -> str:
-    heads = ("measure", "display name", "meaning", "range", "unit", "better", "chance", "contrast names", "reference")
+    heads = ("measure", "meaning", "values", "names", "reference")
     own = [one for one in MEASURES.values() if one.probe == probe]
     lines = [heads, ("---",) * len(heads), *(_described(one) for one in own)]
     return f"\n## {probe}\n\n" + "".join(f"| {' | '.join(map(_cell, line))} |\n" for line in lines)
@@ -58,11 +59,20 @@ def _of_probe(probe: str) -> str:
 
 def _described(one: Measure) -> tuple[str, ...]:
     low, high = ("" if math.isinf(end) else f"{end:g}" for end in (one.low, one.high))
-    ends = f"{low or 'any'} to {high or 'any'}" if low or high else "any"
-    better = "" if one.direction == "none" else one.direction
-    chance = "" if one.chance is None else one.chance if isinstance(one.chance, str) else f"{one.chance:g}"
+    ends = f"{low or 'any'} to {high or 'any'}" if low or high else ""
+    better = "" if one.direction == "none" else f"{one.direction} is better"
+    chance = (
+        ""
+        if one.chance is None
+        else f"chance: {one.chance}"
+        if isinstance(one.chance, str)
+        else f"chance {one.chance:g}"
+    )
+    unit = "" if one.unit == "share" else one.unit
+    values = "; ".join(part for part in (" ".join(part for part in (ends, unit) if part), better, chance) if part)
+    name = f"`{one.name}`" if one.label == one.name.replace("-", " ") else f"`{one.name}`, {one.label}"
     needs = ", ".join(one.needs) if one.name in COMPARED else "–"
-    return (f"`{one.name}`", one.label, one.meaning, ends, one.unit, better, chance, needs, one.reference)
+    return (name, one.meaning, values, needs, one.reference)
 
 
 MODEL_HEAD = """
@@ -72,20 +82,49 @@ The folder of a [model that you have](python.md#a-model-that-you-have) has these
 """
 
 
+COMMON_HEAD = """
+## Columns of many tables
+
+Each table below names those that it has.
+
+"""
+
+
 def tables_page() -> str:
-    """Return the page of tables as Markdown."""
-    listed = "".join(f"| [`{name}`](#{name}) | {table.row} |\n" for name, table in schema.TABLES.items())
-    own = "".join(_table(table, "###") for name, table in schema.MODEL_TABLES.items() if name not in schema.TABLES)
-    return TABLES_HEAD + listed + "".join(_table(table) for table in schema.TABLES.values()) + MODEL_HEAD + own
-
-
-def _table(table: Table, sign: str = "##") -> str:
-    head = f"\n{sign} {table.name}\n\nOne row for every {table.row}.{f' {table.note}' if table.note else ''}\n\n"
-    rows = "".join(
-        f"| `{one.name}` | {one.type}{', keyed' if one.keyed else ''} | {_cell(one.meaning)} |\n"
-        for one in table.columns
+    """Return the page of tables as Markdown. Columns of three and more tables are described once."""
+    listed = f"Tables: {', '.join(f'[`{name}`](#{name})' for name in schema.TABLES)}.\n"
+    models = [table for name, table in schema.MODEL_TABLES.items() if name not in schema.TABLES]
+    common = _common([*schema.TABLES.values(), *models])
+    once = COMMON_HEAD + _columns(sorted(common, key=lambda one: one.name))
+    own = "".join(_table(table, common, "###") for table in models)
+    return (
+        TABLES_HEAD + listed + once + "".join(_table(one, common) for one in schema.TABLES.values()) + MODEL_HEAD + own
     )
-    return f"{head}| column | type | |\n|---|---|---|\n{rows}"
+
+
+def _common(tables: Sequence[Table]) -> set[Column]:
+    """Return the columns that three tables or more have with one meaning, the most frequent meaning of each name."""
+    counts = Counter(replace(column, head="") for table in tables for column in table.columns)
+    names = dict[str, Column]()
+    for column, count in counts.most_common():
+        if count >= LEAST:
+            names.setdefault(column.name, column)
+    return set(names.values())
+
+
+def _table(table: Table, common: set[Column], sign: str = "##") -> str:
+    head = f"\n{sign} {table.name}\n\nOne row for every {table.row}.{f' {table.note}' if table.note else ''}"
+    own = [one for one in table.columns if replace(one, head="") not in common]
+    shared = ", ".join(f"`{one.name}`" for one in table.columns if replace(one, head="") in common)
+    also = f" Columns of many tables: {shared}." if shared else ""
+    return f"{head}{also}\n\n{_columns(own)}" if own else f"{head}{also}\n"
+
+
+def _columns(columns: Iterable[Column]) -> str:
+    rows = (
+        f"| `{one.name}` | {one.type}{', keyed' if one.keyed else ''} | {_cell(one.meaning)} |\n" for one in columns
+    )
+    return f"| column | type | |\n|---|---|---|\n{''.join(rows)}"
 
 
 def _cell(text: str) -> str:
