@@ -16,6 +16,7 @@ from scipy import stats
 
 from assay.core.seeds import generator
 from assay.stats.estimate import degrees, estimate_seeds, interval, two_way
+from assay.stats.panel import of_seeds as seed_values
 
 IMAGES = np.linspace(20, 1, 40).round().astype(int)
 COLUMNS = ("world", "seed_sd", "seeds", "worlds", "coverage", "coverage_before", "width", "met")
@@ -92,7 +93,10 @@ def of_seeds(world: str, seeds: int, worlds: int) -> np.ndarray:
     draw, truth = SHARES[world]
     found: list[tuple[bool, bool, float]] = []
     for values in draw(generator(0, "coverage-simulation", world, seeds), (worlds, seeds)):
-        new, old = estimate_seeds(values, bounds=(0.0, 1.0)), estimate_seeds(values)
+        new, old = (
+            estimate_seeds(seed_values(values, np.arange(seeds), bounds=ends))
+            for ends in ((0.0, 1.0), (-np.inf, np.inf))
+        )
         if new.reason:  # nothing varied: no interval
             continue
         low, high = max(old.low, 0.0), min(old.high, 1.0)

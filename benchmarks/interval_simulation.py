@@ -18,6 +18,7 @@ from _simulation import CHUNK, RATIOS, aurocs, effects, judged, tabulate, target
 from scipy import stats
 
 from assay.core.seeds import generator
+from assay.probes.reliance import contributions_of, with_influence
 from assay.stats.estimate import Spread, interval, two_way
 from assay.stats.influence import widened
 
@@ -100,6 +101,33 @@ def _means(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean, patients = values.mean(axis=-1), values.shape[-1]
     everyone, each = np.zeros(patients, dtype=np.int64), np.arange(patients)
     return mean, widened((values - mean[..., None]) / patients, everyone, each)
+
+
+def sobol_world(samples: int, inputs: int = 6) -> World:
+    """Total Sobol' index of the first input of linear models that are read on one design of independent samples.
+
+    A seed moves the weight w of the first input, 1 on average. The other weights have the length 1, so that the index
+    is w^2 / (w^2 + 1). Half of the variance of their direction is everyone's, the rest of a recipe, a seed or a model.
+    """
+
+    def draw(rng: np.random.Generator, worlds: int, recipes: int, seeds: int, seed_sd: float):
+        shape = (worlds, recipes, seeds)
+        between, _ = effects(rng, (*shape, 1), seed_sd)
+        others = np.stack([effects(rng, (*shape, 1), 0.0)[1][..., 0] for _ in range(inputs - 1)], axis=-1)
+        others /= np.linalg.norm(others, axis=-1, keepdims=True)
+        weights = np.concatenate([1 + between, others], axis=-1)
+        x = np.sqrt(12) * (rng.random((2, worlds, samples, inputs)) - 0.5)
+        a, b = (np.einsum("wnd,wrsd->wrsn", block, weights) for block in x)
+        moved = (x[1, :, :, 0] - x[0, :, :, 0])[:, None, None] * weights[..., :1]
+        _, (value, influence) = with_influence(a, b, (a + moved)[..., None, :])
+        return value[..., 0], contributions_of(influence[..., 0, :])
+
+    def truth(seed_sd: float) -> float:
+        points, mass = np.polynomial.hermite_e.hermegauss(80)
+        square = (1 + seed_sd * points) ** 2
+        return float((mass * square / (square + 1)).sum() / mass.sum())
+
+    return World("sobol-total", f"one design of {samples}", draw, truth, 0.5, UNBOUNDED, samples, 0)
 
 
 def kfold_world(patients: int, positives: int, noise: float, folds: int = 5, features: int = 8) -> World:
@@ -217,8 +245,32 @@ def false_positives(world: World, worlds: int, seeds: int, seed_sd: float, famil
     return {"truth": 0.0, "rate": rate, "rate_satterthwaite": rate_satterthwaite, "seeds_share": share, "mean_df": df}
 
 
+def differences(world: World, worlds: int, seeds: int, seed_sd: float) -> dict[str, float]:
+    """Coverage of the interval of a difference of two recipes of equal value, which share samples and seeds.
+
+    `rate_plain`: with the errors within models taken as independent of each other, as before.
+    """
+    rng = generator(0, "interval-simulation", world.name, world.design, seeds, int(seed_sd * 1e6), "difference")
+    hits: list[np.ndarray] = []
+    widths: list[float] = []
+    for _ in range(worlds // CHUNK):
+        values, contributions = world.draw(rng, CHUNK, 2, seeds, seed_sd)
+        difference = values[:, 0] - values[:, 1]
+        spread = two_way(difference, contributions[:, 0] - contributions[:, 1])
+        alone = (np.sqrt((contributions**2).sum(axis=-1)).mean(axis=-1) ** 2).sum(axis=-1)
+        value = np.abs(difference.mean(axis=-1))
+        half = stats.t.ppf(0.975, spread.df) * np.sqrt(spread.variance)
+        before = 1.96 * np.sqrt(difference.var(axis=-1, ddof=1) / seeds + alone)
+        hits.append(np.stack([value <= half, value <= before], axis=1))
+        widths.append(float(2 * half.mean()))
+    rate, rate_plain = np.concatenate(hits).mean(axis=0).tolist()
+    return {"truth": 0.0, "rate": rate, "rate_plain": rate_plain, "mean_width": float(np.mean(widths))}
+
+
+DIFFERENCE = "coverage of a difference"
 QUANTITIES: dict[str, tuple[int, Callable[[World, int, int, float], dict[str, float]]]] = {
     "coverage": (1, estimates),
+    DIFFERENCE: (2, differences),
     "false positives, 1 contrast": (2, lambda *cell: false_positives(*cell, family=1)),
     "false positives, Holm of 4": (2, lambda *cell: false_positives(*cell, family=4)),
 }
@@ -231,12 +283,17 @@ def cells() -> Iterator[tuple[World, str, float]]:
     for world in (*single, small, clustered, mean_world(200), accuracy_world(0.8, 200)):
         for ratio in RATIOS:
             yield world, "coverage", ratio
+    shared, tests = sobol_world(256), list(QUANTITIES)[2:]
     for world in (single[1], single[2], mean_world(200)):
-        for quantity in list(QUANTITIES)[1:]:
+        for quantity in tests:
+            for ratio in RATIOS:
+                yield world, quantity, ratio
+    for world, quantities in ((single[1], [DIFFERENCE]), (shared, [DIFFERENCE, *tests])):
+        for quantity in quantities:
             for ratio in RATIOS:
                 yield world, quantity, ratio
     for world in [kfold_world(200, 80, noise) for noise in (0.0, 0.5, 1.5)]:
-        for quantity in list(QUANTITIES)[:2]:
+        for quantity in ("coverage", "false positives, 1 contrast"):
             yield world, quantity, float("nan")
 
 

@@ -95,8 +95,8 @@ from assay.probes.probe import Reading as Reading
 from assay.probes.probe import Request as Request
 from assay.probes.probe import Sampled as Sampled
 from assay.probes.probe import Scope as Scope
-from assay.probes.probe import clustered_error as clustered_error
-from assay.probes.probe import mean_with_error as mean_with_error
+from assay.probes.probe import estimated as estimated
+from assay.probes.probe import estimated_mean as estimated_mean
 from assay.probes.reader import ModelReading as ModelReading
 from assay.probes.reader import ProbeResult as ProbeResult
 from assay.probes.reader import ReadingError as ReadingError

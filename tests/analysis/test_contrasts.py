@@ -22,9 +22,10 @@ from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.report.sentences.names import statement
 from assay.spec.parse import parse_study
 from assay.spec.schema import ContrastSpec
-from assay.stats.compare import Contrast, SeedValues, contrast_seeds, untested
+from assay.stats.compare import Contrast, compare, untested
 from assay.stats.doses import Dose, interaction
 from assay.stats.outcomes import collapse_rate
+from assay.stats.panel import of_seeds
 from assay.stats.power import detectable, reachable
 from assay.store.schema import COLLAPSES, CONTRASTS, RELIANCE_CONTRASTS
 
@@ -92,7 +93,7 @@ def pair(level: str, stated: ContrastSpec = FLIPS) -> Pair:
 def sure(difference: float) -> Contrast:
     seeds = np.arange(5)
     spread = np.array([-0.02, -0.01, 0.0, 0.01, 0.02])
-    return contrast_seeds(SeedValues(difference + spread, seeds), SeedValues(0 * spread, seeds))
+    return compare([of_seeds(difference + spread, seeds)], np.ones(1))
 
 
 def test_what_could_not_be_tested_counts_in_holms_family() -> None:

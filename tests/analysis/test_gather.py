@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 
 from assay.analysis.results import (
+    CONTRIBUTIONS,
     KEY_FIELDS,
     Folds,
     Key,
@@ -19,12 +20,13 @@ from assay.analysis.results import (
     of_one_unit,
     over_folds,
     panel_of,
+    values_of_seeds,
     with_one_worst,
 )
 from assay.analysis.tables import scalar_row, without_home
 from assay.core.errors import StoreError
 from assay.core.reasons import NOTHING, Code, Reason, because, read, stated
-from assay.core.types import Measurement
+from assay.core.types import Contributions, Measurement
 from assay.probes.performance import Performance
 from assay.report.sentences.reasons import reason_words
 from assay.shifts.environment import Environment
@@ -100,6 +102,32 @@ def test_folds_are_averaged_with_their_errors_and_counts() -> None:
     assert row["standard_error"] == pytest.approx(0.3 / math.sqrt(2))
 
 
+def rests_on(samples: list[int], values: list[float]) -> dict[str, object]:
+    found = Contributions(np.array(samples), np.array(values))
+    return {CONTRIBUTIONS: lambda: found, "standard_error": found.standard_error}
+
+
+def test_contributions_of_folds_are_averaged_as_their_values_are() -> None:
+    first, second = ({**measured(0.6), **rests_on(*of)} for of in (([1, 2], [0.2, -0.2]), ([2, 3], [0.4, -0.4])))
+    found = together(first, second)[CONTRIBUTIONS]()
+    assert (found.samples.tolist(), found.values.tolist()) == ([1, 2, 3], pytest.approx([0.1, 0.1, -0.2]))
+    assert together(first, measured(0.8))[CONTRIBUTIONS]() is None
+
+
+def test_seeds_are_laid_together_by_their_samples() -> None:
+    rows = {
+        4: {**measured(0.6), **rests_on([1, 2], [0.2, -0.2])},
+        7: {**measured(0.8), **rests_on([2, 5], [0.3, -0.3])},
+    }
+    found = values_of_seeds(rows, "plain")
+    assert (found.seeds.tolist(), found.patients.tolist()) == ([4, 7], [1, 2, 5])
+    np.testing.assert_array_equal(found.contributions, [[0.2, -0.2, 0.0], [0.0, 0.3, -0.3]])
+    lacking = values_of_seeds({**rows, 9: measured(0.7)}, "plain")  # one seed has none: all count by their errors
+    np.testing.assert_allclose((lacking.contributions**2).sum(axis=1), [0.08, 0.18, 0.09])
+    assert (lacking.patients < 0).all()
+    assert not set(lacking.patients) & set(values_of_seeds({9: measured(0.7)}, "supcon").patients)
+
+
 @pytest.mark.parametrize(
     ("errors", "half", "reason"),
     [
@@ -110,7 +138,7 @@ def test_folds_are_averaged_with_their_errors_and_counts() -> None:
 def test_an_error_that_one_seed_lacks_is_a_reason(errors: tuple[float, ...], half: float, reason: Reason) -> None:
     values = zip((0.5, 0.6, 0.7), errors, strict=True)
     rows = [measured(value, standard_error=error, measure="flip-rate", reason="") for value, error in values]
-    row = scalar_row({}, rows)
+    row = scalar_row({}, dict(enumerate(rows)))
     assert (row["value"], read(row["reason"])) == (pytest.approx(0.6), reason)
     assert row["high"] == pytest.approx(expit(logit(0.6) + half / (0.6 * 0.4)), nan_ok=True)  # on the logit scale
 
@@ -119,7 +147,7 @@ def test_a_value_that_one_seed_lacks_is_not_averaged_over_the_others() -> None:
     rows = [measured(value, reason="") for value in (0.5, 0.6, 0.7)] + [
         measured(math.nan, reason=str(stated("constant layer")))
     ]
-    row = scalar_row({}, rows)
+    row = scalar_row({}, dict(enumerate(rows)))
     assert math.isnan(row["value"])
     assert math.isnan(row["low"])
     expected = because(Code.UNDEFINED_SEEDS, count=1, seeds=4) + stated("constant layer")

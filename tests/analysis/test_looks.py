@@ -18,8 +18,9 @@ from assay.core.reasons import Code, reason_of
 from assay.execution.plan import Plan
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
-from assay.stats.compare import Contrast, SeedValues, contrast_seeds
+from assay.stats.compare import Contrast, compare
 from assay.stats.decisions import LOOK_ALPHA
+from assay.stats.panel import of_seeds
 from assay.stats.power import reachable
 from assay.store.folder import RunFolder
 
@@ -67,7 +68,7 @@ def carry_out_all(
         number = min(plan.seeds[pair.a[0].label], plan.seeds[pair.b[0].label])
         where = f" {pair.stated.environment}" if pair.stated.environment != AXIS["environment"] else ""
         own, seeds = values[f"{pair.level_a}{where}"][:number], np.arange(number)
-        return contrast_seeds(SeedValues(own, seeds), SeedValues(np.zeros(number), seeds), pair.stated.margin)
+        return compare([of_seeds(own, seeds)], np.ones(1), pair.stated.margin)
 
     def read(plan: Plan) -> tuple[Gathered, list[Any]]:
         records = cast(Records, plan)

@@ -13,7 +13,7 @@ from assay.core.registry import build
 from assay.core.types import Factor, FactorTable, Measurement
 from assay.models.ref import Model
 from assay.probes.performance import Performance, overall
-from assay.probes.probe import Read, clustered_error, groups_of, mean_with_error, worst_group_place
+from assay.probes.probe import Read, clustered, estimated_mean, groups_of, worst_group_place
 from assay.probes.reader import run_probes
 from assay.report.sentences.reasons import place_words, reason_words
 from assay.shifts.environment import Scene
@@ -179,6 +179,11 @@ def test_errors_are_over_patients() -> None:
         assert (one.patients, four.patients, four.n) == (100, 100, 400)
 
 
+def mean_with_error(values: np.ndarray, patient: np.ndarray) -> tuple[float, float]:
+    found = estimated_mean(Measurement("flip-rate", 0.0), values, patient)
+    return found.value, found.standard_error
+
+
 def test_a_mean_with_one_image_per_patient_has_the_usual_error() -> None:
     values = np.random.default_rng(2).normal(size=50)
     assert mean_with_error(values, np.arange(50))[1] == pytest.approx(values.std(ddof=1) / np.sqrt(50))
@@ -197,7 +202,7 @@ def test_copies_of_an_image_add_no_witness(copies: int, n: int, seed: int) -> No
     assert often == pytest.approx(once)
 
 
-def test_clustered_error_covers_patients_with_effects_of_their_own() -> None:
+def test_the_error_over_patients_covers_patients_with_effects_of_their_own() -> None:
     """Means of 40 patients x 5 images with a patient effect: the average claimed error is the true one, within 10%."""
     draw = np.random.default_rng(3)
     patient = np.repeat(np.arange(40), 5)
@@ -209,7 +214,7 @@ def test_clustered_error_covers_patients_with_effects_of_their_own() -> None:
 
 
 def test_one_patient_has_no_error() -> None:
-    assert np.isnan(clustered_error(np.ones(3), np.zeros(3, np.int64)))
+    assert np.isnan(clustered(np.ones(3), np.zeros(3, np.int64)).standard_error)
 
 
 # --- groups ---------------------------------------------------------------------------------------------------------

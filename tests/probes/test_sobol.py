@@ -103,6 +103,18 @@ def test_a_scrambled_sequence_of_1024_is_within_003_and_within_what_it_claims(fu
         assert np.all(error <= claimed + 1e-9)
 
 
+def test_contributions_sum_to_the_error_and_are_those_of_the_same_samples() -> None:
+    """Two models that differ by a factor have one index, by which each sample moves them alike."""
+    design = saltelli(256, [[0], [1], [2]], 0)
+    one, other = sobol_indices(ishigami(design), 256), sobol_indices(3 * ishigami(design) + 1, 256)
+    assert one is not None
+    assert other is not None
+    for moved, error in ((one.first_moved, one.first_error), (one.total_moved, one.total_error)):
+        np.testing.assert_allclose(np.sqrt((moved**2).sum(axis=1)), error)
+        np.testing.assert_allclose(moved.sum(axis=1), 0, atol=1e-12)
+    np.testing.assert_allclose(other.total_moved, one.total_moved, atol=1e-12)
+
+
 def test_halves_of_independent_samples_agree() -> None:
     gaps = np.concatenate([on(ishigami, 512, 3, seed).gap for seed in range(100)])
     assert (gaps > 4).mean() < 0.01

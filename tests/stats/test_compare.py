@@ -19,14 +19,14 @@ from tests.worlds.panels import panel
 
 from assay.cli.preview import assumed
 from assay.core.reasons import Code, because
+from assay.core.types import Contributions
 from assay.report.sentences.reasons import reason_words
 from assay.stats.compare import (
     Budget,
     Contrast,
-    SeedValues,
     combination,
+    compare,
     contrast,
-    contrast_seeds,
     crossing,
     decide,
     equivalence,
@@ -38,8 +38,10 @@ from assay.stats.compare import (
 )
 from assay.stats.estimate import estimate
 from assay.stats.outcomes import collapse_rate, contrast_collapse
-from assay.stats.panel import evaluate, probit
+from assay.stats.panel import evaluate, of_seeds, own_samples, probit
 from assay.stats.power import Assumptions, detectable, patient_variance, planned, rests_on
+
+DIFFERENCE = np.array([1.0, -1.0])
 
 
 def test_a_contrast_is_the_difference_of_the_estimates_and_changes_sign() -> None:
@@ -117,22 +119,37 @@ def test_probit_scale_of_a_binormal_auroc_is_its_separation() -> None:
 def test_numbers_per_seed_are_compared_by_the_paired_t_test() -> None:
     a, b = np.array([0.5, 0.6, 0.7, 0.55]), np.array([0.4, 0.55, 0.5, 0.5])
     seeds = np.arange(4)
-    found = contrast_seeds(SeedValues(a, seeds), SeedValues(b[::-1], seeds[::-1]))
+    found = compare([of_seeds(a, seeds), of_seeds(b[::-1], seeds[::-1])], DIFFERENCE)
     assert found.p == pytest.approx(stats.ttest_rel(a, b).pvalue)
 
 
 def test_a_standard_error_that_is_not_known_on_one_side_leaves_numbers_per_seed_untested() -> None:
-    seeds, known, unknown = np.arange(3), np.full(3, 0.3), np.array([0.3, np.nan, 0.3])
+    seeds, known = np.arange(3), [own_samples(0.3, "a")] * 3
+    unknown = [own_samples(error, "b") for error in (0.3, np.nan, 0.3)]
     a, b = np.array([0.9, 1.0, 1.1]), np.array([0.4, 0.4, 0.4])
-    found = contrast_seeds(SeedValues(a, seeds, known), SeedValues(b, seeds, np.full(3, 0.4)))
+    found = compare([of_seeds(a, seeds, known), of_seeds(b, seeds, [own_samples(0.4, "b")] * 3)], DIFFERENCE)
     assert found.standard_error == pytest.approx(math.sqrt(0.01 / 3 + 0.3**2 + 0.4**2))
-    for side in (SeedValues(b, seeds), SeedValues(b, seeds, unknown)):
-        found = contrast_seeds(SeedValues(a, seeds, known), side)
+    for side in (of_seeds(b, seeds), of_seeds(b, seeds, unknown)):
+        found = compare([of_seeds(a, seeds, known), side], DIFFERENCE)
         assert (found.value, found.reason) == (pytest.approx(0.6), because(Code.UNKNOWN_ERROR))
         assert math.isnan(found.p)
-    elsewhere = SeedValues(a[[0, 2, 1]], np.array([0, 2, 7]), unknown[[0, 2, 1]])  # seed 7 is not compared
-    few = contrast_seeds(elsewhere, SeedValues(b, seeds, known))
+    elsewhere = of_seeds(a, np.array([0, 7, 2]), unknown)  # seed 7 is not compared
+    few = compare([elsewhere, of_seeds(b, seeds, known)], DIFFERENCE)
     assert few.reason == because(Code.FEW_SEEDS, seeds=2, least=3)
+
+
+def test_an_error_that_two_recipes_share_is_no_error_of_their_difference() -> None:
+    """Models that err by the same samples: their difference varies with the seeds alone, as A1 and A4 of the claims."""
+    rng, seeds = np.random.default_rng(5), np.arange(6)
+    design = Contributions(np.arange(-64, 0), rng.normal(size=64) / 200)
+    a, b = 0.4 + 0.006 * rng.normal(size=6), 0.4 + 0.006 * rng.normal(size=6)
+    found = compare([of_seeds(a, seeds, [design] * 6), of_seeds(b, seeds, [design] * 6)], DIFFERENCE)
+    assert found.standard_error == pytest.approx(stats.sem(a - b))
+    assert found.df == pytest.approx(5)
+    elsewhere = replace(design, samples=np.arange(1000, 1064))
+    apart = compare([of_seeds(a, seeds, [design] * 6), of_seeds(b, seeds, [elsewhere] * 6)], DIFFERENCE)
+    assert apart.standard_error == pytest.approx(math.hypot(stats.sem(a - b), np.sqrt(2) * design.standard_error))
+    assert (found.patients, apart.patients, apart.paired_patients) == (0, 64, 0)  # of a design are no patients
 
 
 @pytest.mark.slow

@@ -11,9 +11,10 @@ import pytest
 from scipy import stats
 
 from assay.core.reasons import Code, because, reason_of
-from assay.stats.compare import Contrast, SeedValues, contrast_seeds, decide, fixed_order, untested
+from assay.stats.compare import Contrast, compare, decide, fixed_order, untested
 from assay.stats.decisions import deciding_factors, rulings, settling, with_decisions
 from assay.stats.estimate import limited
+from assay.stats.panel import of_seeds, own_samples
 from assay.stats.pooling import guarded, mean_of, pooled
 
 
@@ -22,7 +23,7 @@ def measured(mean: float, sd: float = 0.02, seeds: int = 10, margin: float | Non
     drawn = np.random.default_rng(seeds).normal(size=seeds)
     values = mean + sd * (drawn - drawn.mean()) / drawn.std(ddof=1)
     numbers = np.arange(seeds)
-    return contrast_seeds(SeedValues(values, numbers), SeedValues(np.zeros(seeds), numbers), margin)
+    return compare([of_seeds(values, numbers)], np.ones(1), margin)
 
 
 def test_a_fixed_order_stops_at_the_first_comparison_that_is_not_shown() -> None:
@@ -94,9 +95,8 @@ def test_a_comparison_without_a_test_protects_no_other_one() -> None:
 
 def test_seeds_needed_allow_for_few_degrees_of_freedom() -> None:
     """With 4 seeds the test of a comparison that is alone has 3 degrees of freedom, whatever the patients have."""
-    numbers, errors = np.arange(3), np.full(3, 0.005)
-    sides = SeedValues(np.array([-1e-4, 0.0, 1e-4]), numbers, errors), SeedValues(np.zeros(3), numbers, errors)
-    one = contrast_seeds(*sides, 0.05)
+    numbers, error = np.arange(3), [own_samples(0.005 * math.sqrt(2), "design")] * 3
+    one = compare([of_seeds(np.array([-1e-4, 0.0, 1e-4]), numbers, error)], np.ones(1), 0.05)
     assert settling(one, 1)[0] == 4
     assert settling(one, 4)[0] == 5
 
@@ -105,9 +105,8 @@ def test_a_mean_is_taken_within_each_seed() -> None:
     """Differences that cancel within a seed leave no variance, which a mean of intervals would not see."""
     rng, numbers = np.random.default_rng(3), np.arange(8)
     moved = rng.normal(size=8)
-    zero = SeedValues(np.zeros(8), numbers)
     first, second = (
-        contrast_seeds(SeedValues(0.1 + sign * moved + 0.01 * rng.normal(size=8), numbers), zero) for sign in (1, -1)
+        compare([of_seeds(0.1 + sign * moved + 0.01 * rng.normal(size=8), numbers)], np.ones(1)) for sign in (1, -1)
     )
     found = mean_of([first, second], 0.2)
     both = (first.per_seed + second.per_seed) / 2

@@ -12,10 +12,10 @@ from tests.worlds.panels import panel
 
 from assay.core.reasons import stated
 from assay.report.sentences.reasons import reason_words
-from assay.stats.compare import Contrast, Scales, SeedValues, contrast, decide
+from assay.stats.compare import Contrast, Scales, contrast, decide
 from assay.stats.doses import Dose, interaction, interaction_seeds, on_both_scales, outcome, outcome_weights
 from assay.stats.estimate import estimate
-from assay.stats.panel import Panel, evaluate, probit
+from assay.stats.panel import Panel, evaluate, of_seeds, own_samples, probit
 
 DOSES = (0.0, 0.5, 1.0)
 
@@ -140,7 +140,10 @@ def test_an_undefined_scale_leaves_it_undefined():
 def test_models_of_all_doses_meet_the_same_samples_and_err_together():
     """Half of 100 patients flip at every p > 0 and none at p = 0: the mean over the doses errs as each of them."""
     seeds = np.arange(4)
-    none, half = (SeedValues(np.full(4, rate), seeds, np.full(4, error)) for rate, error in ((0.0, 0.0), (0.5, 0.05)))
+    none, half = (
+        of_seeds(np.full(4, rate), seeds, [own_samples(error, "images")] * 4)
+        for rate, error in ((0.0, 0.0), (0.5, 0.05))
+    )
     flipping = interaction_seeds([none, half, half, half], [none, none, none, none], bounded=False)
     single = interaction_seeds([none, half], [none, none], bounded=False)
     assert flipping.standard_error == pytest.approx(single.standard_error)

@@ -52,6 +52,15 @@ def test_coverage(world, ratio: float, seeds: int) -> None:
     assert simulation.simulate(world, "coverage", ratio, seeds, 500)["met"]
 
 
+@pytest.mark.parametrize("ratio", [1.0, 3.0])
+def test_a_difference_on_a_shared_design_is_covered_by_a_narrow_interval(ratio: float) -> None:
+    world = simulation.sobol_world(256)
+    row = simulation.simulate(world, "coverage of a difference", ratio, 10, 1000)
+    assert row["met"]
+    assert row["rate_plain"] > 0.99  # with the errors of both models taken as independent
+    assert simulation.simulate(world, "false positives, Holm of 4", ratio, 5, 500)["met"]
+
+
 @pytest.mark.parametrize("seeds", [3, 5])
 def test_a_holm_family_of_true_null_hypotheses_seldom_finds_anything(seeds: int) -> None:
     row = simulation.simulate(simulation.mean_world(100), "false positives, Holm of 4", 3.0, seeds, 500)

@@ -31,9 +31,8 @@ from assay.stats.compare import (
     Contrast,
     Correction,
     Decision,
-    SeedValues,
+    compare,
     contrast,
-    contrast_seeds,
     decide,
     holm,
     matched_fit,
@@ -43,6 +42,7 @@ from assay.stats.decisions import LOOK_ALPHA, Ruling, rulings, settled
 from assay.stats.doses import Amount, Dose, interaction, interaction_seeds, matched_clean
 from assay.stats.format import listed
 from assay.stats.measures import COMPUTED
+from assay.stats.panel import Evaluated
 from assay.stats.pooling import guarded, mean_of, pooled
 from assay.stats.power import found_reachable
 from assay.stats.rows import ALPHA, DOSES, MATCHED, RELIANCE, SHOWN
@@ -70,7 +70,11 @@ def dose_response(gathered: Gathered, stated: ContrastSpec, a: Recipes, b: Recip
             first, second = ([_dose(gathered, stated, p, point) for p, point in side.items()] for side in sides)
             result = interaction(first, second, measured(stated), stated.margin)
         else:
-            values = [[_values(gathered, stated, point) for point in side.values()] for side in sides]
+            values = [
+                # without contributions, errors are one at all p > 0, whose models meet the same samples
+                [_values(gathered, stated, point, f"{k} {p > 0}") for p, point in side.items()]
+                for k, side in enumerate(sides)
+            ]
             bounded = stated.measure not in EFFECTS
             result = interaction_seeds(values[0], values[1], stated.margin, bounded=bounded)
     except _Lost as lost:
@@ -129,9 +133,9 @@ def _dose(gathered: Gathered, stated: ContrastSpec, p: float, point: RecipePoint
     return Dose(p, panel)
 
 
-def _values(gathered: Gathered, stated: ContrastSpec, point: RecipePoint) -> SeedValues:
-    found = seed_values(gathered, point, stated)
-    if not len(found.seeds):
+def _values(gathered: Gathered, stated: ContrastSpec, point: RecipePoint, own: str = "") -> Evaluated:
+    found = seed_values(gathered, point, stated, own)
+    if found is None:
         raise _Lost(why_nothing(gathered, stated, point))
     return found
 
@@ -370,11 +374,11 @@ def _carried_out(gathered: Gathered, pair: Pair) -> Contrast:
             return untested(why_nothing(gathered, stated, a if panels[0] is None else b), stated.margin)
         result = contrast(panels[0], panels[1], measured(stated), stated.margin)
     else:
-        sides = [seed_values(gathered, point, stated) for point in (a, b)]
-        for point, side in zip((a, b), sides, strict=True):
-            if not len(side.seeds):
-                return untested(why_nothing(gathered, stated, point), stated.margin)
-        result = contrast_seeds(sides[0], sides[1], stated.margin)
+        try:
+            sides = [_values(gathered, stated, point) for point in (a, b)]
+        except _Lost as lost:
+            return untested(lost.reason, stated.margin)
+        result = compare(sides, np.array([1.0, -1.0]), stated.margin)
     kept = {seed for point in (a, b) for seed in gathered.kept_seeds(point)}
     return replace(result, left_out=len(kept) - result.seeds)
 
@@ -462,23 +466,25 @@ def reliance_rows(gathered: Gathered) -> list[Row]:
     ]
 
 
-def _by_factor(gathered: Gathered, point: RecipePoint, measure: str) -> dict[str, SeedValues]:
+def _by_factor(gathered: Gathered, point: RecipePoint, measure: str) -> dict[str, Evaluated]:
     """Values per seed of every factor where its mean is greatest, the strongest factor first."""
-    strongest: dict[str, SeedValues] = {}
+    strongest: dict[str, Evaluated] = {}
     for (name, _, factor, _, _, group), by_seed in gathered.scalars[point.label].items():
-        found = values_of_seeds(by_seed)
-        if name != measure or group or np.isnan(found.values).any() or not len(found.values):
+        if name != measure or group or not by_seed:
+            continue
+        found = values_of_seeds(by_seed, factor)
+        if found.reason:
             continue
         if factor not in strongest or found.values.mean() > strongest[factor].values.mean():
             strongest[factor] = found
     return dict(sorted(strongest.items(), key=lambda item: -item[1].values.mean()))
 
 
-def _against_greatest(point: RecipePoint, measure: str, by_factor: Mapping[str, SeedValues]) -> list[Row]:
+def _against_greatest(point: RecipePoint, measure: str, by_factor: Mapping[str, Evaluated]) -> list[Row]:
     if len(by_factor) < 2:
         return []
     (factor, first), *others = by_factor.items()
-    results = [contrast_seeds(first, other) for _, other in others]
+    results = [compare([first, other], np.array([1.0, -1.0])) for _, other in others]
     adjusted = holm(np.array([result.p for result in results]))
     return [
         {

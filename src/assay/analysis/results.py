@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,7 +17,7 @@ from assay.core.map_grid import AT_NATIVE
 from assay.core.measures import OF_WORST_GROUP, WORST, WORST_ENVIRONMENT, WORST_GROUP
 from assay.core.reasons import NOTHING, Code, Reason, because, reason_of, together
 from assay.core.registry import build, lookup
-from assay.core.types import FactorTable
+from assay.core.types import TRAINED_GROUPS, Contributions, FactorTable
 from assay.execution.jobs import operating_of, specific_of
 from assay.execution.plan import Plan, ProbeUnit, Trial, start_id
 from assay.maps.summary import of_one_width
@@ -28,11 +28,9 @@ from assay.shifts.environment import Environment
 from assay.shifts.population import Population, PopulationScene
 from assay.spec.recipe import Component, readout_of
 from assay.spec.schema import REFERABLE, ContrastSpec, EnvironmentSpec, RecipePoint
-from assay.stats.compare import SeedValues
-from assay.stats.estimate import errors_within
 from assay.stats.influence import Answers
 from assay.stats.measures import COMPUTED
-from assay.stats.panel import Panel
+from assay.stats.panel import Evaluated, Panel, of_seeds, own_samples
 from assay.store.files import Row
 from assay.store.folder import OF_ROWS, RunFolder, measurement_row
 
@@ -42,6 +40,9 @@ from assay.store.folder import OF_ROWS, RunFolder, measurement_row
 # is lower for their smallness alone; and a mean over folds weighs one image with a kind like forty. So both are made
 # anew, of the outputs that are kept per image.
 
+CONTRIBUTIONS = "contributions"
+"""The entry of a measurement's row that reads its contributions when they are needed; none in tables."""
+Reader = Callable[[], Contributions | None]
 PERFORMANCE = "performance"
 POOLED = (PERFORMANCE, "segmentation", "lesion-free")
 """Probes whose groups and kinds are of all folds together."""
@@ -105,7 +106,7 @@ class Folds:
                 found = probe.describe(of_maps, tables[""], self.population.kinds)
             else:
                 found = probe.describe(answered, tables[""])
-            rows += [measurement_row(one) for one in found]
+            rows += [{**measurement_row(one), CONTRIBUTIONS: partial(_same, one.contributions)} for one in found]
         return rows
 
     def members(self, point: RecipePoint, seed: int, environment: str, group: Group) -> Int[np.ndarray, "n"]:
@@ -263,14 +264,15 @@ def over_folds(key: Key, folds: Sequence[Mapping[Key, Row]]) -> Row:
 
     NaN too where folds did not measure the same thing, as their units show. Every reason is kept. Measurements of
     single images (a pair's logits) belong to one fold and are left as they are, and images without a value are counted,
-    so that a fold without such images counts none.
+    so that a fold without such images counts none. Contributions are averaged as values are.
     """
     rows = [fold[key] for fold in folds if key in fold]
     if len(folds) == 1 or rows[0]["group"].startswith(OF_ONE_IMAGE):
         return rows[0]
     reasons = together(map(reason_of, rows))
     images, patients = (sum(row[name] for row in rows) for name in ("n", "patients"))
-    total = {**rows[0], "n": images, "patients": patients}
+    readers: list[Reader | None] = [row.get(CONTRIBUTIONS) for row in rows]
+    total = {**rows[0], "n": images, "patients": patients, CONTRIBUTIONS: partial(_averaged, readers)}
     values = np.array([row["value"] for row in rows], dtype=np.float64)
     if rows[0]["measure"] == MISSING:
         return {**total, "value": float(values.sum()), "reason": str(reasons)}
@@ -285,6 +287,21 @@ def over_folds(key: Key, folds: Sequence[Mapping[Key, Row]]) -> Row:
     return {**total, "value": float(values.mean()), "standard_error": error, "reason": str(reasons)}
 
 
+def _same(found: Contributions | None) -> Contributions | None:
+    return found
+
+
+def _averaged(readers: Sequence[Reader | None]) -> Contributions | None:
+    """The contributions to a mean of values; None where one of them has none."""
+    found = [read() if read else None for read in readers]
+    known = [one for one in found if one is not None]
+    if len(known) < len(found):
+        return None
+    samples, place = np.unique(np.concatenate([one.samples for one in known]), return_inverse=True)
+    total = np.bincount(place, np.concatenate([one.values for one in known]), len(samples))
+    return Contributions(samples, total / len(known))
+
+
 def _units(rows: Iterable[Row]) -> list[str]:
     """The units of the measurements with a value; undefined ones may have none."""
     return sorted({row["unit"] for row in rows if not math.isnan(row["value"])})
@@ -295,6 +312,8 @@ def _units(rows: Iterable[Row]) -> list[str]:
 KEY_FIELDS = ("measure", "environment", "factor", "level", "layer", "group")
 SURFACES = {"surface_code": "shared", f"{AT_NATIVE}surface_code": f"{AT_NATIVE}shared"}
 """Columns that are 0 where truth and prediction both have a surface -> those that say where all recipes have both."""
+READ_AT_ONCE = 256
+"""Probe units whose contributions are held at once: about 0.2 MB each."""
 SPECIFIC = "specific"
 """The column of log-odds from which specificities are reached on validation rows."""
 
@@ -474,11 +493,21 @@ class Gathered:
         found: dict[Key, Row] = {}
         for unit in self._probes.get((trial.point.label, trial.id), []):
             rows = self.folder.measurements(unit.id)
+            if self.folder.has_contributions(unit.id):
+                rows = [{**row, CONTRIBUTIONS: partial(self._contribution, unit.id, i)} for i, row in enumerate(rows)]
             if unit.component.name == PERFORMANCE:
                 rows = with_overall(rows, self._overall(trial.point, trial.training.seed))
             for row in rows:
                 found.setdefault(_key(row), row)
         return found
+
+    def _contribution(self, unit: str, place: int) -> Contributions | None:
+        """Contributions to the measurement of a probe unit at this place; None where the probe kept none."""
+        return self._contributions(unit).get(place)
+
+    @cached_property
+    def _contributions(self) -> Callable[[str], Mapping[int, Contributions]]:
+        return lru_cache(maxsize=READ_AT_ONCE)(self.folder.contributions)
 
     def _overall(self, point: RecipePoint, seed: int) -> list[Row]:
         """Compute the performance of one seed on all images; nothing while an environment has not been read."""
@@ -649,23 +678,48 @@ def why_nothing(gathered: Gathered, stated: ContrastSpec, point: RecipePoint) ->
     return because(Code.NOT_MEASURED, **of)
 
 
-def seed_values(gathered: Gathered, point: RecipePoint, stated: ContrastSpec) -> SeedValues:
-    """The measurement that a contrast names. Where a probe measures in groups, the trained network's is meant.
+def seed_values(gathered: Gathered, point: RecipePoint, stated: ContrastSpec, own: str = "") -> Evaluated | None:
+    """Return the values of the measurement that a contrast names; None where no seed has it.
 
-    A seed of which the measurement is undefined has NaN, so that the comparison is undefined as well.
+    Where a probe measures in groups, the trained network's is meant. A seed of which the measurement is undefined makes
+    the comparison undefined.
+
+    Args:
+        gathered: Records of the study.
+        point: The recipe.
+        stated: The contrast.
+        own: Name of the recipe's own samples (see `values_of_seeds`), its label by default.
     """
     wanted = (stated.measure, stated.environment, stated.factor, stated.layer)
     for (measure, environment, factor, level, layer, group), by_seed in gathered.scalars[point.label].items():
-        if (measure, environment, factor, layer) == wanted and level == "" and group in ("", "trained"):
-            return values_of_seeds(by_seed)
-    return SeedValues(np.zeros(0), np.zeros(0, dtype=np.int64))
+        if (measure, environment, factor, layer) == wanted and not level and group in TRAINED_GROUPS and by_seed:
+            return values_of_seeds(by_seed, own or point.label)
+    return None
 
 
-def values_of_seeds(by_seed: Mapping[int, Row]) -> SeedValues:
-    """The rows of one measurement, by seed, as values with their errors within models."""
-    return SeedValues(
-        np.array([row["value"] for row in by_seed.values()], dtype=np.float64),
-        np.array(list(by_seed), dtype=np.int64),
-        errors_within([row["standard_error"] for row in by_seed.values()]),
-        next((reason_of(row) for row in by_seed.values() if math.isnan(row["value"])), NOTHING),
-    )
+def values_of_seeds(
+    by_seed: Mapping[int, Row], own: str, bounds: tuple[float, float] = (-math.inf, math.inf)
+) -> Evaluated:
+    """Return the rows of one measurement, by seed, as values with the contributions of their samples.
+
+    Contributions are read only where every seed has a value. Without them, the standard errors within models are taken
+    as those of samples that the seeds share and no other recipe does.
+
+    Args:
+        by_seed: Rows of the measurement.
+        own: Name of the samples of the recipe where it has no contributions (see `own_samples`).
+        bounds: Range of the true value.
+    """
+    rows = list(by_seed.values())
+    values = np.array([row["value"] for row in rows], dtype=np.float64)
+    errors = np.array([row["standard_error"] for row in rows], dtype=np.float64)
+    seeds = np.array(list(by_seed), dtype=np.int64)
+    if np.isnan(values).any():
+        return of_seeds(values, seeds, reason=next(reason_of(row) for row in rows if math.isnan(row["value"])))
+    if np.isnan(errors).all():
+        return of_seeds(values, seeds, bounds=bounds)
+    found = [read() if (read := row.get(CONTRIBUTIONS)) else None for row in rows]
+    kept = [one for one in found if one is not None]
+    if len(kept) < len(found):
+        kept = [own_samples(error, own) for error in errors.tolist()]
+    return of_seeds(values, seeds, kept, bounds=bounds)

@@ -18,7 +18,7 @@ from assay.data.cards import without_patients
 from assay.data.dataset import Dataset
 from assay.data.files.folder import undeclared_table
 from assay.probes.decodability import folds_by_patient, held_out
-from assay.probes.probe import clustered_error
+from assay.probes.probe import clustered
 from assay.shifts.checks import LEAST_ROWS, PROXY
 from assay.shifts.intervention import by_box
 from assay.shifts.population import Population
@@ -110,7 +110,7 @@ def _told(
     answer = of.astype(np.int64)
     right, opposite = placements(score, answer, fold)
     value = float(right[of].sum() / opposite[of].sum())
-    error = clustered_error(auroc_rows(right, opposite, answer), patient)
+    error = clustered(auroc_rows(right, opposite, answer), patient).standard_error
     direction = ""
     if fold is None:
         direction = "higher" if value >= 0.5 else "lower"

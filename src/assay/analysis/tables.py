@@ -17,11 +17,11 @@ from assay.analysis.described import Described, describe, keep, kept
 from assay.analysis.doses import dose_change_rows, half_dose_rows
 from assay.analysis.looks import Look, contrasts_of, look_rows, looks_at
 from assay.analysis.prespecified import Stated, stated
-from assay.analysis.results import KEY_FIELDS, Folds, Gathered, Pooled
+from assay.analysis.results import KEY_FIELDS, Folds, Gathered, Pooled, values_of_seeds
 from assay.analysis.segmentation import free_response_rows, plane_rows, trade_rows
 from assay.analysis.similarity import similarity_rows
 from assay.core.measures import MEASURES, range_of
-from assay.core.reasons import NOTHING, reason_of, together
+from assay.core.reasons import NOTHING, Reason, reason_of, together
 from assay.core.reasons import stated as stated_words
 from assay.core.registry import lookup
 from assay.execution.jobs import CURVE, Place, kept_provenance
@@ -37,13 +37,13 @@ from assay.spec.schema import RecipePoint, SourceSpec, StudySpec
 from assay.stats.answers import findings_of
 from assay.stats.decisions import with_decisions
 from assay.stats.doubts import Split, outlying_seeds
-from assay.stats.estimate import Estimate, errors_within, estimate, estimate_seeds
+from assay.stats.estimate import Estimate, estimate, estimate_seeds
 from assay.stats.exhausted import with_ends_of_scale
 from assay.stats.findings import to_row
 from assay.stats.format import count
 from assay.stats.measures import COMPUTED
 from assay.stats.outcomes import collapse_rate, contrast_collapse, corruption_rows
-from assay.stats.panel import Panel
+from assay.stats.panel import Panel, of_seeds
 from assay.stats.rows import with_outcomes
 from assay.store import schema
 from assay.store.files import Row, read_rows
@@ -167,7 +167,7 @@ def _trained(name: str, architecture: Component, gathered: Gathered) -> Row:
         return nothing
     records = _records(name, architecture, gathered)
     values = np.array([record.get("validation_auroc") for record in records], dtype=np.float64)
-    found = estimate_seeds(values, bounds=(0.0, 1.0))
+    found = estimate_seeds(of_seeds(values, np.arange(len(values)), bounds=(0.0, 1.0)))
     trained = {key: float(records[0][key]) for key in ("steps", "images")} if records else {}
     return {
         **nothing,
@@ -482,7 +482,7 @@ def _estimates(gathered: Gathered) -> tuple[list[Row], list[Row]]:
             seeds += [
                 {**where, "seed": seed, "value": row["value"], "reason": row["reason"]} for seed, row in by_seed.items()
             ]
-            estimates.append(scalar_row(where, list(by_seed.values())))
+            estimates.append(scalar_row(where, by_seed))
     return seeds, estimates
 
 
@@ -522,16 +522,16 @@ def _has_ordered_classes(spec: StudySpec) -> bool:
     return has_order(spec.data) or named or graded
 
 
-def scalar_row(where: Row, rows: Sequence[Row]) -> Row:
+def scalar_row(where: Row, by_seed: Mapping[int, Row]) -> Row:
     """One probe's measurement over seeds, undefined where it is for one of them (see `panel.evaluate`).
 
     The probe's remarks on single seeds (why undefined, not converged) are kept.
     """
-    errors = errors_within([row["standard_error"] for row in rows])
-    values = np.array([row["value"] for row in rows], dtype=np.float64)
-    found = estimate_seeds(values, errors, range_of(rows[0]["measure"]))
+    rows = list(by_seed.values())
+    found = estimate_seeds(values_of_seeds(by_seed, "", range_of(rows[0]["measure"])))
     row = _row(where, found, rows[0]["unit"], rows[0]["direction"], rows[0]["chance"])
-    reasons = together(map(reason_of, (row, *rows)))
+    # where a seed has no value, its own reason follows with those of the others
+    reasons = together([Reason(found.reason.causes[:1]), *map(reason_of, rows)])
     return {**row, "reason": str(reasons), "patients": rows[0]["patients"], "images": rows[0]["n"]}
 
 

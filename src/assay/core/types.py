@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from assay.core.reasons import NOTHING, Code, Reason, because, read
 
@@ -140,6 +141,30 @@ class FactorTable:
         return replace(self, factors=tuple(f for f in self.factors if f.name != name), columns=columns)
 
 
+TRAINED_GROUPS = ("", "trained")
+"""Groups of measurements of the trained network as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contributions:
+    """How much each sample moves a value: its error is nearly the sum of them (see `assay.stats.influence`).
+
+    Samples that two models share have the same code, so that the error of their difference is that of the differences.
+
+    Attributes:
+        samples: Sorted codes [p] of patients (0 or more), or of samples that are no patients (below 0).
+        values: Contributions [p], widened for small samples; NaN where no variance can be computed.
+    """
+
+    samples: Int[np.ndarray, " p"]
+    values: Float[np.ndarray, " p"]
+
+    @property
+    def standard_error(self) -> float:
+        """Standard error of the value within its model: the root of the sum of squares."""
+        return float(np.sqrt((self.values**2).sum())) if len(self.samples) else float("nan")
+
+
 @dataclass(frozen=True, slots=True)
 class Measurement:
     """One number that a probe found, or NaN with the reason why there is none.
@@ -149,6 +174,8 @@ class Measurement:
         n: How many images (or pairs) it rests on.
         patients: How many patients.
         standard_error: Within this model, over patients or samples; NaN where it is not defined.
+        contributions: Those of patients or samples, by which models are compared that were read on the same ones. A
+            value without them is compared as if its samples were its own.
         chance: The value of a model that knows nothing, NaN where there is none.
         reason: Why there is no value, or a remark about the value; see `assay.core.reasons`.
     """
@@ -167,6 +194,12 @@ class Measurement:
     standard_error: float = float("nan")
     chance: float = float("nan")
     reason: Reason = NOTHING
+    contributions: Contributions | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def compared(self) -> bool:
+        """Whether a contrast of a study can name it: of no level, and of no network but the trained one."""
+        return not self.level and self.group in TRAINED_GROUPS
 
     def __post_init__(self) -> None:
         if np.isnan(self.value) and not self.reason:

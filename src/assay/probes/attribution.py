@@ -76,7 +76,7 @@ def each_once(explainers: tuple[Mapping[str, Any], ...]) -> tuple[Mapping[str, A
     "probe",
     "attribution",
     summary="agreement of heat maps with lesion masks, chance and a center prior (attended, not used)",
-    version=2,
+    version=3,
 )
 class Attribution:
     """Implements `Probe`. The claim is the position of a map (*attended*), not use.

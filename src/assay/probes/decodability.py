@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Annotated, ClassVar
 
@@ -16,10 +16,10 @@ from scipy.stats import rankdata
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.registry import Role, component
 from assay.core.seeds import generator, row_uniform
-from assay.core.types import Factor, FactorTable, Measurement, undefined
+from assay.core.types import Contributions, Factor, FactorTable, Measurement, undefined
 from assay.data.dataset import Images
 from assay.models.ref import Model
-from assay.probes.probe import Reading, Request, Scope, clustered_error
+from assay.probes.probe import Reading, Request, Scope, clustered
 from assay.shifts.environment import Environment, Scene
 from assay.stats.influence import auroc_rows
 from assay.stats.metrics import placements
@@ -248,6 +248,7 @@ class Score:
     layer: str
     value: float
     error: float = float("nan")
+    contributions: Contributions | None = field(default=None, compare=False)
     reason: Reason = NOTHING
 
 
@@ -324,7 +325,8 @@ def _combined(space: Space, group: str, task: Task, answers: list[_Answered], pa
     if np.isnan(value):
         return Score(group, space.layer, nothing, reason=because(Code.NO_FOLD_WITH_BOTH_SIDES))
     contribution = np.concatenate([answer.contribution / len(answers) for answer in answers])
-    return Score(group, space.layer, value, clustered_error(contribution, patient[task.rows]))
+    found = clustered(contribution, patient[task.rows])
+    return Score(group, space.layer, value, found.standard_error, found)
 
 
 # What a model carries: which factors a linear decoder can read from each of its layers.
@@ -339,7 +341,7 @@ SIDE = 8
     "probe",
     "decodability",
     summary="which factors a linear decoder reads from each layer, beside the untrained network, chance and raw pixels",
-    version=2,
+    version=3,
 )
 class Decodability:
     """Implements `Probe`. The claim is encoding: a factor that can be decoded need not be used.
@@ -437,6 +439,7 @@ def _measured(task: Task, score: Score, environment: Environment, within_class: 
         n=len(task.rows),
         patients=len(np.unique(environment.table.patient[task.rows])),
         standard_error=score.error,
+        contributions=score.contributions,
         chance=0.5,
         reason=score.reason,
     )

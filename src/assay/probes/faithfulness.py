@@ -21,7 +21,7 @@ from assay.data.dataset import DrawnLesions, Images, Lesions
 from assay.models.untyped import tensor_of
 from assay.probes.explainers import Explainer, Replacement, Subject, replaced
 from assay.probes.lesion_maps import MEASURES, SIZES, Part, Sample, Shown, localized
-from assay.probes.probe import Reading, clustered_error, mean_with_error, patients
+from assay.probes.probe import Reading, estimated, estimated_mean, patients
 from assay.probes.reader import log_odds
 from assay.probes.reliance import UNIT, within_class_spread
 from assay.shifts.confounders.pixels import gaussian
@@ -377,8 +377,8 @@ def averaged(
     known = ~np.isnan(values)
     if not known.any():
         return without(place, place.measure, otherwise)
-    value, error = mean_with_error(values[known], patient[known])
-    return replace(place, value=value, standard_error=error, n=int(known.sum()), patients=patients(patient[known]))
+    place = replace(place, n=int(known.sum()), patients=patients(patient[known]))
+    return estimated_mean(place, values[known], patient[known])
 
 
 def without(place: Measurement, measure: str, reason: Reason) -> Measurement:
@@ -585,9 +585,8 @@ def agreement(
     x, y = ((values - values.mean()) / values.std() for values in (x, y))
     value = float((x * y).mean())
     influence = (x * y - value * (x**2 + y**2) / 2) / len(x)
-    error = clustered_error(influence, patient[known])
-    n = int(known.sum())
-    return replace(place, value=value, standard_error=error, n=n, patients=patients(patient[known]))
+    place = replace(place, n=int(known.sum()), patients=patients(patient[known]))
+    return estimated(place, value, influence, patient[known])
 
 
 # What is said of an explainer's maps beside where they lie: whether the network's answer follows them.

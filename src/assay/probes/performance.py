@@ -12,7 +12,7 @@ from pydantic import Field
 from assay.core.measures import WORST_ENVIRONMENT, WORST_GROUP
 from assay.core.reasons import Code, because
 from assay.core.registry import component
-from assay.core.types import FactorTable, Measurement, undefined
+from assay.core.types import Contributions, FactorTable, Measurement, undefined
 from assay.models.ref import Model
 from assay.probes.probe import Group, Reading, Request, Scope, groups_of, worst_group_place
 from assay.probes.reader import answers_of
@@ -124,6 +124,7 @@ def measured(name: str, answers: Answers, patient: np.ndarray, place: Measuremen
         n=described.images(answers) if described.maps and metric.defined else len(patient),
         patients=len(contributions),
         standard_error=float(np.sqrt((contributions**2).sum())),
+        contributions=Contributions(np.unique(patient), contributions),
         chance=described.chance(answers.target, answers.classes),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -11,7 +11,7 @@ from pydantic import Field
 
 from assay.core.reasons import Code, Reason, because
 from assay.core.registry import Role
-from assay.core.types import Factor, FactorTable, Measurement
+from assay.core.types import Contributions, Factor, FactorTable, Measurement
 from assay.data.dataset import levels_of
 from assay.models.ref import Model
 from assay.shifts.environment import Environment, Scene
@@ -157,21 +157,28 @@ def patients(patient: Int[np.ndarray, "n"]) -> int:
     return len(np.unique(patient))
 
 
-def clustered_error(influence: Float[np.ndarray, "n"], patient: Int[np.ndarray, "n"]) -> float:
-    """Return the standard error of an estimate whose error is the sum of `influence` over images.
+def clustered(influence: Float[np.ndarray, "n"], patient: Int[np.ndarray, "n"]) -> Contributions:
+    """Return the contributions of patients to an estimate whose error is the sum of `influence` over images.
 
-    sqrt(P / (P - 1) x the sum over P patients of their squared influence), an image's influence being already divided
-    by the number of images. With one image per patient and a mean this is s / sqrt(n). NaN under two patients.
+    The sum of a patient's influence times sqrt(P / (P - 1)), an image's influence being already divided by the number
+    of images. With one image per patient and a mean the standard error is s / sqrt(n). NaN under two patients.
     """
-    _, code = np.unique(patient, return_inverse=True)
-    count = int(code.max()) + 1 if len(code) else 0
+    samples, code = np.unique(patient, return_inverse=True)
+    count = len(samples)
     if count < 2:
-        return float("nan")
-    total = np.bincount(code, influence)
-    return float(np.sqrt(count / (count - 1) * (total**2).sum()))
+        return Contributions(samples, np.full(count, np.nan))
+    return Contributions(samples, np.sqrt(count / (count - 1)) * np.bincount(code, influence))
 
 
-def mean_with_error(values: Float[np.ndarray, "n"], patient: Int[np.ndarray, "n"]) -> tuple[float, float]:
-    """Return a mean over images and its standard error over patients (a ratio estimate: patients differ in size)."""
+def estimated(
+    place: Measurement, value: float, influence: Float[np.ndarray, "n"], patient: Int[np.ndarray, "n"]
+) -> Measurement:
+    """Return a measurement with its value, the contributions of patients and the standard error they give."""
+    found = clustered(influence, patient)
+    return replace(place, value=value, standard_error=found.standard_error, contributions=found)
+
+
+def estimated_mean(place: Measurement, values: Float[np.ndarray, "n"], patient: Int[np.ndarray, "n"]) -> Measurement:
+    """Return the mean over images with its error over patients (a ratio estimate: patients differ in size)."""
     mean = float(values.mean())
-    return mean, clustered_error((values - mean) / len(values), patient)
+    return estimated(place, mean, (values - mean) / len(values), patient)

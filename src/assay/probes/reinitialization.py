@@ -21,7 +21,7 @@ from assay.core.measures import INDEPENDENT, MEASURES, NEUTRAL, Measure, registe
 from assay.core.reasons import Code, because, stated
 from assay.core.registry import component
 from assay.core.seeds import row_uniform
-from assay.core.types import FactorTable, Measurement, undefined
+from assay.core.types import Contributions, FactorTable, Measurement, undefined
 from assay.models.ref import Model
 from assay.probes.faithfulness import dealt_anew
 from assay.probes.performance import measured
@@ -67,6 +67,7 @@ class _Sample:
     "probe",
     "reinitialization",
     summary="which layers' trained values matter: the loss when a layer is reset to its start, or permuted",
+    version=2,
 )
 class Reinitialization:
     """Implements `Probe`. The claim is that the answers rest on values that training gave a layer.
@@ -207,6 +208,7 @@ def _lost(
             value=before.value - after.value,
             direction="none",
             standard_error=float(np.sqrt(((ours - theirs) ** 2).sum())),
+            contributions=Contributions(np.unique(patient), ours - theirs),
             chance=math.nan,
             reason=before.reason or after.reason,
         )

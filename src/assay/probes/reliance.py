@@ -13,9 +13,9 @@ from pydantic import AfterValidator, Field
 from assay.core.measures import MEASURES
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.registry import component
-from assay.core.types import FactorTable, Measurement, undefined
+from assay.core.types import Contributions, FactorTable, Measurement, undefined
 from assay.models.ref import Model
-from assay.probes.probe import Reading, Request, Scope, clustered_error, mean_with_error, patients
+from assay.probes.probe import Reading, Request, Scope, estimated, estimated_mean, patients
 from assay.probes.reader import log_odds, score_names
 from assay.shifts.environment import Environment, Scene, SobolDesign
 from assay.stats.metrics import predictions, probabilities
@@ -148,9 +148,8 @@ def _measured(change: Change, spread: Spread, neutral: Environment, classes: tup
     )
     if not len(patient):
         return [_undefined(place, name, because(Code.EMPTY_SIDE)) for name in _NAMES]
-    rate, error = mean_with_error(change.flipped.astype(np.float64), patient)
-    found = [replace(place, value=rate, standard_error=error)]
-    if not rate and _near_threshold(change, spread) < BORDER:
+    found = [estimated_mean(place, change.flipped.astype(np.float64), patient)]
+    if not change.flipped.any() and _near_threshold(change, spread) < BORDER:
         found = [_undefined(place, "flip-rate", because(Code.FAR_FROM_THRESHOLD, border=BORDER))]
     for column, level in enumerate(score_names(classes)):
         found += _effects(change, spread, column, neutral.table.patient, replace(place, level=level, unit=UNIT))
@@ -185,7 +184,7 @@ def _effects(change: Change, spread: Spread, column: int, patient: np.ndarray, p
         effect = float(values.mean() / deviation)
         influence = -effect * by_unit
         influence[change.rows] += (values / deviation - effect) / len(values)
-        found.append(replace(place, measure=name, value=effect, standard_error=clustered_error(influence, patient)))
+        found.append(estimated(replace(place, measure=name), effect, influence, patient))
     return found
 
 
@@ -209,6 +208,8 @@ class SobolIndices:
     Attributes:
         first: Share of the variance that an input brings by itself, in 0..1 (an estimate may lie slightly below 0).
         total: Share that it brings by itself and in interactions; total - first is interaction.
+        first_moved: Contributions [d, n] of the samples to each first order, whose squares sum to that of its error.
+        total_moved: The same of the total order.
         gap: |half - other half| in units of its standard error, the larger of the two indices.
     """
 
@@ -216,6 +217,8 @@ class SobolIndices:
     first_error: Float[np.ndarray, " d"]
     total: Float[np.ndarray, " d"]
     total_error: Float[np.ndarray, " d"]
+    first_moved: Float[np.ndarray, "d n"]
+    total_moved: Float[np.ndarray, "d n"]
     gap: Float[np.ndarray, " d"]
 
 
@@ -235,27 +238,38 @@ def sobol_indices(values: Float[np.ndarray, " rows"], samples: int) -> SobolIndi
     spread = np.concatenate([a, b]).std()
     if spread <= 1e-6 * max(1.0, float(np.abs(values).max())):
         return None
-    first, total = _with_influence(a, b, ab)
+    first, total = with_influence(a, b, ab)
     gap = np.maximum(*(_gap(a, b, ab, order) for order in (0, 1)))
-    return SobolIndices(first[0], _error(first[1]), total[0], _error(total[1]), gap)
+    moved = [contributions_of(influence) for _, influence in (first, total)]
+    errors = [np.sqrt((one**2).sum(axis=-1)) for one in moved]
+    return SobolIndices(first[0], errors[0], total[0], errors[1], moved[0], moved[1], gap)
 
 
 Estimate = tuple[np.ndarray, np.ndarray]
-"""Values [d] and each sample's influence [d, n] on them, of which the value's error is the mean."""
+"""Values [..., d] and each sample's influence [..., d, n] on them, of which the value's error is the mean."""
 
 
-def _with_influence(a: np.ndarray, b: np.ndarray, ab: np.ndarray) -> tuple[Estimate, Estimate]:
-    """First and total order."""
-    center = (a.mean() + b.mean()) / 2
-    a, b, ab = a - center, b - center, ab - center
+def with_influence(
+    a: Float[np.ndarray, "*m n"], b: Float[np.ndarray, "*m n"], ab: Float[np.ndarray, "*m d n"]
+) -> tuple[Estimate, Estimate]:
+    """Compute first and total order from the values of the blocks of a design. Leading axes are models."""
+    center = (a.mean(axis=-1) + b.mean(axis=-1))[..., None, None] / 2
+    a, b, ab = a[..., None, :] - center, b[..., None, :] - center, ab - center
     square = (a**2 + b**2) / 2
     return _ratio(b * (ab - a), square), _ratio((a - ab) ** 2 / 2, square)
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> Estimate:
     """Return the ratio of two means, and its first-order expansion per sample."""
-    value = part.mean(axis=-1) / whole.mean()
-    return value, (part - value[:, None] * whole) / whole.mean()
+    mean = whole.mean(axis=-1)
+    value = part.mean(axis=-1) / mean
+    return value, (part - value[..., None] * whole) / mean[..., None]
+
+
+def contributions_of(influence: Float[np.ndarray, "*m n"]) -> Float[np.ndarray, "*m n"]:
+    """Return the contributions of samples: their influence over their number n, times sqrt(n / (n - 1))."""
+    n = influence.shape[-1]
+    return (influence - influence.mean(axis=-1, keepdims=True)) / np.sqrt(n * (n - 1))
 
 
 def _error(influence: np.ndarray) -> np.ndarray:
@@ -266,7 +280,7 @@ def _gap(a: np.ndarray, b: np.ndarray, ab: np.ndarray, order: int) -> np.ndarray
     """How many standard errors the index of the first half of the samples differs from that of the second."""
     middle = len(a) // 2
     halves = (slice(None, middle), slice(middle, None))
-    (one, one_influence), (two, two_influence) = (_with_influence(a[h], b[h], ab[:, h])[order] for h in halves)
+    (one, one_influence), (two, two_influence) = (with_influence(a[h], b[h], ab[:, h])[order] for h in halves)
     error = np.hypot(_error(one_influence), _error(two_influence))
     return np.abs(one - two) / np.maximum(error, 1e-9)
 
@@ -293,7 +307,7 @@ def power_of_two(samples: int) -> int:
     "probe",
     "reliance",
     summary="what the output depends on: Sobol' indices on phantoms, flips and effects of changing one factor",
-    version=2,
+    version=3,
 )
 class Reliance:
     """A `Probe` of use: whether changing the factor changes the output.
@@ -357,6 +371,7 @@ class Reliance:
         if indices is None:
             return [undefined(measure, Code.CONSTANT_OUTPUT, factor=name, level=level) for measure in measures]
         values, errors = (indices.first, indices.total), (indices.first_error, indices.total_error)
+        moved = (indices.first_moved, indices.total_moved)
         return [
             Measurement(
                 measure,
@@ -368,8 +383,10 @@ class Reliance:
                 standard_error=float(error[position]),
                 chance=0.0,
                 reason=self._doubt(float(error[position]), float(indices.gap[position])),
+                # Models share the design, whose sample i is called -1 - i: patients have codes from 0 on.
+                contributions=Contributions(np.arange(-samples, 0), by_sample[position][::-1].copy()),
             )
-            for measure, value, error in zip(measures, values, errors, strict=True)
+            for measure, value, error, by_sample in zip(measures, values, errors, moved, strict=True)
         ]
 
     def _doubt(self, error: float, gap: float) -> Reason:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -15,10 +15,10 @@ from assay.core.measures import INDEPENDENT, MEASURES, NEUTRAL, OF_MAPS
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.registry import component
 from assay.core.seeds import row_uniform
-from assay.core.types import Factor, FactorTable, Measurement, undefined
+from assay.core.types import Contributions, Factor, FactorTable, Measurement, undefined
 from assay.data.dataset import levels_of
 from assay.models.ref import Model
-from assay.probes.probe import Reading, Request, Sampled, Scope, SourceOfImages, clustered_error
+from assay.probes.probe import Reading, Request, Sampled, Scope, SourceOfImages, clustered
 from assay.probes.reader import Gram, standardized_grams
 from assay.shifts.environment import Environment, PickedImages, Scene
 from assay.stats.similarity import (
@@ -55,12 +55,14 @@ class Scalar:
 
     Attributes:
         n: The images that it rests on, where not all do.
+        contributions: Those of patients, where it has an error over patients.
     """
 
     value: float
     reason: Reason = NOTHING
     error: float = math.nan
     n: int | None = None
+    contributions: Contributions | None = field(default=None, compare=False)
 
 
 def eigenvalues(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " d"]:
@@ -253,7 +255,8 @@ def separation(
     own, total = ((x - means[place]) ** 2).sum(axis=1), (x**2).sum(axis=1)
     within, correction = float(own.sum() / total.sum()), (n - 1) / (n - groups)
     influence = -correction * (own - within * total) / total.sum()
-    return Scalar(1 - correction * within, NOTHING, clustered_error(influence, patient[rows]), n)
+    found = clustered(influence, patient[rows])
+    return Scalar(1 - correction * within, NOTHING, found.standard_error, n, found)
 
 
 # What a model's layers look like as geometry: how many dimensions they use, and how far training moved them.
@@ -282,7 +285,7 @@ class _Rows:
     "probe",
     "representation",
     summary="the geometry of each layer: spectrum, dimensions, separation, and how far training moved it (CKA)",
-    version=2,
+    version=3,
 )
 class Representation:
     """Implements `Probe`. The claim is geometry, not encoding or use.
@@ -499,6 +502,7 @@ def _one(measure: str, scalar: Scalar, layer: str, group: str, rows: _Rows, **mo
         n=len(rows.index) if scalar.n is None else scalar.n,
         patients=len(np.unique(rows.table.patient)),
         standard_error=scalar.error,
+        contributions=scalar.contributions,
         reason=scalar.reason,
         **more,  # pyright: ignore[reportArgumentType]
     )

@@ -16,7 +16,7 @@ from assay.core.errors import SpecError
 from assay.core.measures import Measure, direction_of, register_measures
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.registry import Role, component
-from assay.core.types import Measurement, undefined
+from assay.core.types import Contributions, Measurement, undefined
 from assay.models.ref import Model
 from assay.probes.probe import Reading, Request, Scope
 from assay.probes.reader import answers_of
@@ -91,6 +91,7 @@ def each_once(severities: tuple[int, ...]) -> tuple[int, ...]:
     "probe",
     "robustness",
     summary="what is left under each family of distortions and severity: errors, accuracy kept, calibration, stability",
+    version=2,
 )
 class Robustness:
     """Implements `Probe` on one test environment, under each family of distortions at each severity.
@@ -156,6 +157,7 @@ class Robustness:
         clean = self._clean(scene)
         before = answers_of(reading, clean)
         patient = clean.table.patient
+        samples = np.unique(patient)
         found: list[Measurement] = []
         for family in self.families:
             place = Measurement("", 0.0, environment=clean.name, factor=family, n=len(clean))
@@ -166,8 +168,8 @@ class Robustness:
             under = self._under(clean, family, reading.model.device)
             values = [_values(before, answers_of(reading, environment), patient) for environment in under]
             for severity, here in zip(self.severities, values, strict=True):
-                found += [_said(name, one, replace(place, level=str(severity))) for name, one in here.items()]
-            found += [_said(name, _mean([here[name] for here in values]), place) for name in values[0]]
+                found += [_said(name, one, samples, replace(place, level=str(severity))) for name, one in here.items()]
+            found += [_said(name, _mean([here[name] for here in values]), samples, place) for name in values[0]]
         return found
 
     def _clean(self, scene: Scene) -> Environment:
@@ -227,7 +229,7 @@ def _mean(of: Sequence[_Found]) -> _Found:
     return _Found(value, contributions, of[0].chance, next((one.reason for one in of if one.reason), NOTHING))
 
 
-def _said(name: str, found: _Found, place: Measurement) -> Measurement:
+def _said(name: str, found: _Found, samples: np.ndarray, place: Measurement) -> Measurement:
     return replace(
         place,
         measure=name,
@@ -236,5 +238,6 @@ def _said(name: str, found: _Found, place: Measurement) -> Measurement:
         direction=direction_of(name),
         patients=len(found.contributions),
         standard_error=float(np.sqrt((found.contributions**2).sum())),
+        contributions=Contributions(samples, found.contributions),
         chance=found.chance,
     )

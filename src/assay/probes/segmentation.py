@@ -18,7 +18,7 @@ from assay.core.types import FactorTable, Measurement, undefined
 from assay.maps.summary import OF_KINDS
 from assay.models.ref import Model
 from assay.probes.performance import measured, taken
-from assay.probes.probe import Reading, Request, Scope, clustered_error, groups_of, patients
+from assay.probes.probe import Reading, Request, Scope, estimated, groups_of, patients
 from assay.shifts.environment import Environment, PickedImages, PickedMasks, Scene
 from assay.spec.data import LESION
 from assay.stats.influence import Answers
@@ -62,7 +62,9 @@ class OfMaps:
                 continue
             table, place = environment.table, Measurement("", 0.0, environment=name)
             found += [
-                _in_millimeters(measured(one, answers, table.patient, place), environment) for one in self.overall
+                # contrasts take their contributions from kept outputs
+                replace(_in_millimeters(measured(one, answers, table.patient, place), environment), contributions=None)
+                for one in self.overall
             ]
             answered[name] = answers, table
             kinds = environment.masks.kinds if environment.masks is not None else kinds
@@ -252,6 +254,7 @@ class Painted:
     "probe",
     "painting",
     summary="what a segmentation answers as a lesion fades, shrinks and moves, and where one is gone (phantoms)",
+    version=2,
 )
 class Painting:
     """Implements `Probe`, for phantoms. In neutral images with a lesion one factor is set to a quantile (0.05 to 0.95)
@@ -363,8 +366,7 @@ def score_change(own: Answers, moved: Answers, patient: Int[np.ndarray, " n"], p
     by_unit = np.where(there, (residual**2 - deviation**2) / deviation**2 / 2 / there.sum(), 0.0)
     influence = -effect * by_unit
     influence[both] += ((after - before)[both] / deviation - effect) / n
-    error = clustered_error(influence, patient)
-    return replace(place, value=effect, standard_error=error, n=n, patients=patients(patient[both]))
+    return estimated(replace(place, n=n, patients=patients(patient[both])), effect, influence, patient)
 
 
 def _scores(answers: Answers) -> Float[np.ndarray, " n"]:

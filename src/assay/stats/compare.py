@@ -15,7 +15,7 @@ from scipy import stats
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.seeds import generator
 from assay.core.types import Direction
-from assay.stats.estimate import Spread, Uncertainty, interval, uncertainty, uncertainty_seeds
+from assay.stats.estimate import Spread, Uncertainty, interval, uncertainty
 from assay.stats.panel import Evaluated, Panel, combine, evaluate, probit
 from assay.stats.rows import ALPHA
 
@@ -149,19 +149,6 @@ class Decision:
     conclusion: Conclusion
 
 
-@dataclass(frozen=True)
-class SeedValues:
-    """One number per seed of a recipe, with its standard error within the model where there is one.
-
-    A seed whose number is undefined has NaN; reason: why, for the first such seed.
-    """
-
-    values: Float[np.ndarray, " s"]
-    seeds: Int[np.ndarray, " s"]
-    standard_errors: Float[np.ndarray, " s"] | None = None
-    reason: Reason = NOTHING
-
-
 def contrast(a: Panel, b: Panel, name: str, margin: float | None = None) -> Contrast:
     """Estimate the difference of two recipes by a measure: a - b.
 
@@ -190,7 +177,7 @@ def compare(parts: Sequence[Evaluated], weights: Float[np.ndarray, "m *s"], marg
     """The contrast of evaluated panels; weights [m], or [m, s] where they differ by seed."""
     whole = combine(parts, weights)
     seeds = {int(seed) for part in parts for seed in part.seeds}
-    shared = reduce(np.intersect1d, [part.patients for part in parts])
+    shared = reduce(np.intersect1d, [part.named for part in parts])
     return tested(
         whole,
         uncertainty(whole),
@@ -205,32 +192,6 @@ def untested(reason: Reason, margin: float | None = None) -> Contrast:
     nothing = Evaluated(np.zeros(0), np.zeros((0, 0)), np.zeros(0, np.int64), np.zeros(0, np.int64), 0, NO_BOUNDS)
     nan = float("nan")
     return tested(nothing, Uncertainty(nan, nan, reason), margin, left_out=0, paired_patients=0)
-
-
-def contrast_seeds(a: SeedValues, b: SeedValues, margin: float | None = None) -> Contrast:
-    """The contrast a - b of a number per seed that has no patients behind it, paired by seed.
-
-    Undefined where one of the common seeds has no value (see `panel.evaluate`). Within-model standard errors are taken
-    as independent between a and b: on shared samples that errs on the wide side. Where one of them is not known, or
-    only one side has any, nothing is tested.
-    """
-    seeds = np.intersect1d(a.seeds, b.seeds)
-    rows = [np.array([np.flatnonzero(side.seeds == seed)[0] for seed in seeds], dtype=np.int64) for side in (a, b)]
-    difference = a.values[rows[0]] - b.values[rows[1]]
-    within = None
-    if a.standard_errors is not None or b.standard_errors is not None:
-        errors = [
-            np.full(len(side.values), np.nan) if side.standard_errors is None else side.standard_errors
-            for side in (a, b)
-        ]
-        within = np.hypot(errors[0][rows[0]], errors[1][rows[1]])
-    empty = np.zeros((len(seeds), 0))
-    whole = Evaluated(difference, empty, np.zeros(0, dtype=np.int64), seeds, 0, NO_BOUNDS)
-    left_out = len(np.union1d(a.seeds, b.seeds)) - len(seeds)
-    sure = uncertainty_seeds(difference, within)
-    if np.isnan(difference).any() and (why := a.reason or b.reason):
-        sure = replace(sure, reason=sure.reason + why)
-    return tested(whole, sure, margin, left_out=left_out, paired_patients=0)
 
 
 def tested(
@@ -255,7 +216,7 @@ def tested(
         float("nan") if margin is None else equivalence(value, error, df, margin),
         len(whole.values),
         left_out,
-        len(whole.patients),
+        len(whole.named),
         paired_patients,
         whole.images,
         whole.values,

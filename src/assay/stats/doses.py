@@ -18,17 +18,15 @@ from assay.stats.compare import (
     EqualClean,
     Scale,
     Scales,
-    SeedValues,
     combination,
     compare,
-    contrast_seeds,
     crossing,
     only,
     untested,
 )
 from assay.stats.estimate import Estimate, summarize, two_way
 from assay.stats.format import listed
-from assay.stats.panel import Evaluated, Panel, combine, evaluate, on_probit, probit
+from assay.stats.panel import Evaluated, Panel, combine, evaluate, probit
 from assay.stats.rows import CONFIDENCE, CONFOUNDER
 
 # Dose-response: how a measure changes from p = 0 over the doses, compared between two recipes on two scales.
@@ -62,11 +60,8 @@ def interaction(a: Curve, b: Curve, name: str, margin: float | None = None) -> C
         raise ValueError(
             f"doses are {doses[0]} and {doses[1]}: give both recipes the same ones, 0 and at least another"
         )
-    panels = [dose.panel for dose in (*a, *b)]
-    weights = np.concatenate([outcome_weights(len(a)), -outcome_weights(len(b))])
-    plain = combination(panels, weights, name, margin)
-    other = combination(panels, weights, name, scale="probit")
-    return on_both_scales(plain, other)
+    sides = [[evaluate(dose.panel, name) for dose in curve] for curve in (a, b)]
+    return interaction_seeds(sides[0], sides[1], margin)
 
 
 def outcome(curve: Curve, name: str) -> Contrast:
@@ -80,47 +75,27 @@ def outcome(curve: Curve, name: str) -> Contrast:
 
 
 def interaction_seeds(
-    a: Sequence[SeedValues], b: Sequence[SeedValues], margin: float | None = None, *, bounded: bool = True
+    a: Sequence[Evaluated], b: Sequence[Evaluated], margin: float | None = None, *, bounded: bool = True
 ) -> Contrast:
-    """The same of a number per seed that has no patients behind it, such as a flip rate; p = 0 first.
+    """The same of values that are evaluated already, such as a flip rate; p = 0 first.
 
-    Over the seeds that have a number at every dose. bounded: whether it is within 0 and 1, so that there are two
-    scales; an effect on the logit has its own alone, and `scales` is then None. Errors within models are taken as one
-    at all p > 0, whose models meet the same samples, and as independent of those at p = 0 and of the other recipe's:
-    that errs on the wide side wherever samples move these alike. Raises ValueError unless both have equally many doses,
-    at least 2.
+    Over the seeds that have a number at every dose.
+
+    Args:
+        a: Values of one recipe at each dose.
+        b: Values of the other.
+        margin: Margin of equivalence, on the plain scale.
+        bounded: Whether values are within 0 and 1, so that there are two scales; an effect on the logit has its own
+            alone, and `scales` is then None.
+
+    Raises:
+        ValueError: Unless both have equally many doses, at least 2.
     """
     if len(a) != len(b) or len(a) < 2:
         raise ValueError(f"{len(a)} and {len(b)} doses: give both recipes the same ones, 0 and at least another")
-    plain = contrast_seeds(_change(a), _change(b), margin)
-    every = {int(seed) for values in (*a, *b) for seed in values.seeds}
-    plain = replace(plain, left_out=len(every) - plain.seeds)
-    if not bounded:
-        return plain
-    first, second = (_change([_probit(values) for values in side]) for side in (a, b))
-    return on_both_scales(plain, contrast_seeds(first, second))
-
-
-def _change(doses: Sequence[SeedValues]) -> SeedValues:
-    """The outcome of each seed that has a number at every dose."""
-    seeds = reduce(np.intersect1d, [one.seeds for one in doses])
-    weights = outcome_weights(len(doses))
-    rows = [np.array([np.flatnonzero(one.seeds == seed)[0] for seed in seeds], dtype=np.int64) for one in doses]
-    values = weights @ np.stack([one.values[row] for one, row in zip(doses, rows, strict=True)])
-    reason = next((one.reason for one in doses if one.reason), NOTHING)
-    if all(one.standard_errors is None for one in doses):
-        return SeedValues(values, seeds, reason=reason)
-    within = [
-        np.full(len(seeds), np.nan) if one.standard_errors is None else one.standard_errors[row]
-        for one, row in zip(doses, rows, strict=True)
-    ]
-    first, *others = within
-    return SeedValues(values, seeds, np.hypot(first, np.mean(others, axis=0)), reason)
-
-
-def _probit(one: SeedValues) -> SeedValues:
-    z, slope = on_probit(one.values)
-    return replace(one, values=z, standard_errors=None if one.standard_errors is None else slope * one.standard_errors)
+    parts, weights = [*a, *b], np.concatenate([outcome_weights(len(a)), -outcome_weights(len(b))])
+    plain = compare(parts, weights, margin)
+    return on_both_scales(plain, compare([probit(part) for part in parts], weights)) if bounded else plain
 
 
 def outcome_weights(doses: int) -> Float[np.ndarray, " d"]:

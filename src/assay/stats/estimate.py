@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,7 +57,7 @@ class Spread:
 
 
 def two_way(values: Float[np.ndarray, "*w s"], contributions: Float[np.ndarray, "*w s p"]) -> Spread:
-    """The variance of the mean over seeds of `values`. Leading axes are a batch. At least 2 seeds and 2 patients.
+    """Compute the variance of the mean over seeds of `values`. Leading axes are a batch. At least 2 seeds.
 
     Where nothing varies the variance is 0 and the degrees of freedom are NaN.
     """
@@ -238,34 +237,34 @@ def summarize(part: Evaluated) -> Estimate:
 
 
 def uncertainty(part: Evaluated) -> Uncertainty:
-    """How sure the mean over seeds is, by the two-way variance."""
+    """Compute the standard error of the mean over seeds by the two-way variance.
+
+    Without samples it is the spread over seeds alone.
+    """
     if reason := part.reason or _too_few(len(part.values)):
         return Uncertainty(float("nan"), float("nan"), reason)
     spread = two_way(part.values, part.contributions)
-    if np.isnan(spread.variance) or len(part.patients) < 2:
-        return Uncertainty(float("nan"), float("nan"), because(Code.SINGLE_PATIENT))
+    if np.isnan(spread.variance) or len(part.patients) == 1:
+        unknown = Code.SINGLE_PATIENT if len(part.named) == len(part.patients) else Code.UNKNOWN_ERROR
+        return Uncertainty(float("nan"), float("nan"), because(unknown))
     return sure_of(spread)
 
 
-def estimate_seeds(
-    values: Float[np.ndarray, " s"],
-    standard_errors: Float[np.ndarray, " s"] | None = None,
-    bounds: tuple[float, float] = (-np.inf, np.inf),
-) -> Estimate:
-    """A number per seed that has no patients behind it (a Sobol' index, a decodability), its mean and 95% interval.
+def estimate_seeds(part: Evaluated) -> Estimate:
+    """Summarize a number per seed that a probe measured (a Sobol' index, a decodability): its mean and 95% interval.
 
-    standard_errors: within each model. The models are read on the same samples, so their errors do not average out over
-    seeds: the square of their mean is added to the variance between seeds. That is the most it can be (errors wholly
-    shared), so that the interval errs on the wide side.
-    bounds: the range of the true value. The part of the interval that is between seeds is made on the logit scale, as
-    that of a measure is: Student's covers 0.76 to 0.90 where values are skewed or near an end (docs/statistics.md).
-    Where a seed's value is beyond an end, by sampling (a Sobol' index of nearly 0), it is Student's, cut at an end that
-    the mean is within.
+    The part of the interval that is between seeds is made on the logit scale, as that of a measure is: Student's covers
+    0.76 to 0.90 where values are skewed or near an end (docs/statistics.md). The part within models is added on the
+    plain scale. Where a seed's value is beyond an end, by sampling (a Sobol' index of nearly 0), the interval is
+    Student's, cut at an end that the mean is within.
     """
-    sure = uncertainty_seeds(values, standard_errors)
-    value = float(values.mean()) if len(values) else float("nan")
-    low, high = _interval_seeds(values, value, sure, bounds)
-    return Estimate(value, low, high, sure.standard_error, sure.df, len(values), 0, 0, values, sure.reason)
+    sure = uncertainty(part)
+    value = float(part.values.mean()) if len(part.values) else float("nan")
+    low, high = _interval_seeds(part.values, value, sure, part.bounds)
+    patients = len(part.named)
+    return Estimate(
+        value, low, high, sure.standard_error, sure.df, len(part.values), patients, 0, part.values, sure.reason
+    )
 
 
 def _interval_seeds(
@@ -277,35 +276,10 @@ def _interval_seeds(
         ends = interval(value, sure.standard_error, sure.df)
         return ends if not bounds[0] <= value <= bounds[1] else (max(bounds[0], ends[0]), min(bounds[1], ends[1]))
     reach = float(special.stdtrit(sure.df, (1 + CONFIDENCE) / 2))
-    between, within = reach * math.sqrt(float(sure.spread.seeds)), reach * math.sqrt(float(sure.spread.patients))
+    between = reach * math.sqrt(float(sure.spread.seeds))
+    within = reach * math.sqrt(float(sure.spread.variance - sure.spread.seeds))
     low, high = (math.hypot(value - moved(value, by, bounds), within) for by in (-between, between))
     return max(bounds[0], value - low), min(bounds[1], value + high)
-
-
-def errors_within(rows: Sequence[float]) -> Float[np.ndarray, " s"] | None:
-    """The standard errors within models, one per seed; None where no seed has one, as where a measure is exact.
-
-    One that is missing among others stays NaN: a mean without it would pass for surer than it is.
-    """
-    errors = np.array(rows, dtype=np.float64)
-    return None if np.isnan(errors).all() else errors
-
-
-def uncertainty_seeds(
-    values: Float[np.ndarray, " s"], standard_errors: Float[np.ndarray, " s"] | None = None
-) -> Uncertainty:
-    """How sure the mean of one number per seed is (see `estimate_seeds`)."""
-    missing = int(np.isnan(values).sum())
-    few = _too_few(len(values))
-    reason = because(Code.UNDEFINED_SEEDS, count=missing, seeds=len(values)) if missing else few
-    if reason:
-        return Uncertainty(float("nan"), float("nan"), reason)
-    between = values.var(ddof=1) / len(values)
-    within = 0.0 if standard_errors is None else float(standard_errors.mean()) ** 2
-    if np.isnan(within):
-        return Uncertainty(float("nan"), float("nan"), because(Code.UNKNOWN_ERROR))
-    nothing = np.array(0.0)
-    return sure_of(_joined(np.array(between), np.array(within), nothing, len(values) - 1, np.array(np.inf)))
 
 
 def _too_few(seeds: int) -> Reason:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
@@ -11,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.special import ndtri
 
 from assay.core.reasons import NOTHING, Code, Reason, because
+from assay.core.types import Contributions
 from assay.stats.influence import Answers
 from assay.stats.measures import influence_of, measure
 
@@ -102,7 +104,8 @@ class Panel:
 class Evaluated:
     """A measure per seed, with the contribution of each patient to each.
 
-    values: [s]. contributions: [s, p], zero where a seed did not see a patient. patients: [p] codes, sorted.
+    values: [s]. contributions: [s, p], zero where a seed did not see a patient. patients: [p] codes, sorted; below 0 of
+    samples that are no patients, such as those of a Sobol' design; none where a value is exact within its model.
     bounds: the range of the values. reason: why the measure is undefined, if it is.
     """
 
@@ -113,6 +116,53 @@ class Evaluated:
     images: int
     bounds: tuple[float, float]
     reason: Reason = NOTHING
+
+    @property
+    def named(self) -> Int[np.ndarray, " m"]:
+        """Codes of the samples that are patients."""
+        return self.patients[self.patients >= 0]
+
+
+OWN = 100
+"""Samples of its own by which a recipe counts that has standard errors and no contributions."""
+
+
+def of_seeds(
+    values: Float[np.ndarray, " s"],
+    seeds: Int[np.ndarray, " s"],
+    found: Sequence[Contributions] | None = None,
+    *,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
+    reason: Reason = NOTHING,
+) -> Evaluated:
+    """Return the values of a probe, one number per seed, with the contributions of its samples.
+
+    Undefined for one seed is undefined for all (see `evaluate`).
+
+    Args:
+        values: Value of each seed, NaN where it is undefined.
+        seeds: Numbers of the seeds.
+        found: Contributions to each value; none where values are exact within their models.
+        bounds: Range of the true value.
+        reason: Why the first undefined value is.
+    """
+    missing = int(np.isnan(values).sum())
+    why = because(Code.UNDEFINED_SEEDS, count=missing, seeds=len(values)) + reason if missing else NOTHING
+    samples = np.unique(np.concatenate([np.zeros(0, np.int64), *(one.samples for one in found or ())]))
+    contributions = np.zeros((len(values), len(samples)))
+    for row, one in zip(contributions, found or (), strict=False):
+        row[np.searchsorted(samples, one.samples)] = one.values
+    return Evaluated(values, contributions, samples, seeds, 0, bounds, why)
+
+
+def own_samples(standard_error: float, name: str) -> Contributions:
+    """Return contributions that give a standard error, of samples that belong to `name` alone.
+
+    Values of one name share them, so that their errors do not average out over seeds; those of another name do not, so
+    that their errors are independent. That is the widest that both can be.
+    """
+    first = -(zlib.crc32(name.encode()) + 1) * 2**20
+    return Contributions(np.arange(first - OWN, first), np.full(OWN, standard_error / np.sqrt(OWN)))
 
 
 def evaluate(panel: Panel, name: str) -> Evaluated:
@@ -157,7 +207,7 @@ def combine(parts: Sequence[Evaluated], weights: Float[np.ndarray, "m *s"]) -> E
     """The linear combination sum_m weights[m] part[m], per seed, over the seeds that all parts have.
 
     weights: [m], or [m, s] where they differ by seed, seeds in ascending order of their numbers. Patients are matched
-    by code: those in common are paired, the others stand alone.
+    by code: those in common are paired, the others are not.
     """
     seeds = common_seeds(parts)
     patients = np.unique(np.concatenate([part.patients for part in parts]))
@@ -166,7 +216,11 @@ def combine(parts: Sequence[Evaluated], weights: Float[np.ndarray, "m *s"]) -> E
     for part, weight in zip(parts, spread, strict=True):
         rows = np.array([np.flatnonzero(part.seeds == seed)[0] for seed in seeds], dtype=np.int64)
         values += weight * part.values[rows]
-        contributions[:, np.searchsorted(patients, part.patients)] += weight[:, None] * part.contributions[rows]
+        moved = weight[:, None] * part.contributions[rows]
+        # A part without samples among parts with some: its error within models is not known, rather than none.
+        known = len(part.patients) or not len(patients)
+        contributions[:, np.searchsorted(patients, part.patients)] += moved
+        contributions += 0.0 if known else np.nan
     reasons = [part.reason for part in parts if part.reason]
     return Evaluated(
         values,

@@ -10,7 +10,7 @@ import numpy as np
 
 from assay.stats.compare import Contrast, tested, untested
 from assay.stats.doses import on_both_scales
-from assay.stats.estimate import Spread, limited, moderated, recombined, sure_of, uncertainty, uncertainty_seeds
+from assay.stats.estimate import Spread, limited, moderated, recombined, sure_of, uncertainty
 from assay.stats.panel import combine
 
 
@@ -80,20 +80,14 @@ def mean_of(members: Sequence[Contrast], margin: float | None = None) -> Contras
     """Return the mean of several contrasts, each seed and patient averaged first.
 
     Its variance is that of the averaged differences, over the seeds that all members have. It is undefined where one
-    of them is. Errors within models are taken as shared, which errs on the wide side. Where members are tested on two
-    scales, so is the mean.
+    of them is. Where members are tested on two scales, so is the mean.
     """
     parts = [one.whole for one in members if one.whole is not None]
     if lost := next((one for one in members if np.isnan(one.value)), None):
         return untested(lost.reason, margin)
     whole = combine(parts, np.full(len(parts), 1 / len(parts)))
-    if len(whole.patients):
-        sure = uncertainty(whole)
-    else:
-        errors = [0.0 if one.spread is None else float(np.sqrt(one.spread.patients)) for one in members]
-        sure = uncertainty_seeds(whole.values, np.full(len(whole.seeds), np.mean(errors)))
     most = max(one.seeds + one.left_out for one in members)
     patients = min(one.paired_patients for one in members)
-    plain = tested(whole, sure, margin, left_out=most - len(whole.seeds), paired_patients=patients)
+    plain = tested(whole, uncertainty(whole), margin, left_out=most - len(whole.seeds), paired_patients=patients)
     others = [one.scales.probit for one in members if one.scales and one.scales.probit]
     return on_both_scales(plain, mean_of(others)) if len(others) == len(members) else plain

@@ -15,11 +15,11 @@ from typing import Any, Literal, cast
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors.numpy import load, save
 
 from assay.core.errors import StoreError, unknown_name
 from assay.core.files import holding, is_file, sha256, write_bytes
-from assay.core.types import Measurement
+from assay.core.types import Contributions, Measurement
 from assay.spec.schema import StudySpec
 from assay.store.files import (
     ALTERED,
@@ -123,6 +123,46 @@ def read_sampled(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         raise StoreError(f"cannot read {path}: it is damaged ({error}); {_REMADE}") from error
 
 
+# Contributions of samples to measurements: matrices of the measurements that rest on the same samples.
+
+
+def write_contributions(path: Path, measurements: Sequence[Measurement]) -> None:
+    """Write the contributions to the measurements that contrasts can name, float32, by their place in the sequence.
+
+    The rounding is 6e-8 of a contribution.
+    """
+    groups: dict[bytes, list[tuple[int, Contributions]]] = {}
+    for place, one in enumerate(measurements):
+        if one.contributions is not None and one.compared:
+            groups.setdefault(one.contributions.samples.tobytes(), []).append((place, one.contributions))
+    arrays: dict[str, np.ndarray] = {}
+    for k, group in enumerate(groups.values()):
+        arrays[f"{k}.samples"] = np.ascontiguousarray(group[0][1].samples, dtype=np.int64)
+        arrays[f"{k}.rows"] = np.array([place for place, _ in group], dtype=np.int64)
+        arrays[f"{k}.values"] = np.stack([found.values for _, found in group]).astype(np.float32)
+    if arrays:
+        write_bytes(path, save(arrays))
+
+
+def read_contributions(path: Path) -> dict[int, Contributions]:
+    """Read the contributions by the place of their measurement.
+
+    Raises:
+        StoreError: The file is damaged or missing.
+    """
+    found: dict[int, Contributions] = {}
+    try:
+        arrays = load(path.read_bytes())
+        for name, samples in arrays.items():
+            k, kind = name.split(".")
+            if kind == "samples":
+                rows: list[int] = arrays[f"{k}.rows"].tolist()
+                found |= {row: Contributions(samples, arrays[f"{k}.values"][i]) for i, row in enumerate(rows)}
+    except (SafetensorError, OSError, KeyError, ValueError, IndexError) as error:
+        raise StoreError(f"cannot read {path}: it is damaged ({error}); {_REMADE}") from error
+    return found
+
+
 # Arrays of several axes as columns of a table, one for each entry: `hit[3]`, `bin_count[0,14]`.
 
 _ENTRY = re.compile(r"(?P<name>\w+)\[(?P<at>\d+(,\d+)*)\]")
@@ -168,6 +208,7 @@ EARLIER = (
 )
 
 ACTIVATIONS = "activations.safetensors"
+CONTRIBUTIONS = "contributions.safetensors"
 OF_ROWS = ("row", "patient", "target", "fold")
 UnitKind = Literal["models", "sources", "trials", "readings", "probes"]
 
@@ -368,7 +409,8 @@ class RunFolder:
         return {**unflattened(columns), "logits": logits}
 
     def write_measurements(self, id: str, measurements: Sequence[Measurement], record: Mapping[str, Any]) -> None:
-        """Store the measurements of one probe on one model."""
+        """Store the measurements of one probe on one model, and the contributions to those that are compared."""
+        write_contributions(self._contributions(id), measurements)
         rows = [measurement_row(found) for found in measurements]
         write_rows(self.unit("probes", id) / "measurements.parquet", tuple(MEASUREMENTS), rows)
         self.write_record("probes", id, record)
@@ -376,6 +418,17 @@ class RunFolder:
     def measurements(self, id: str) -> list[Row]:
         """Read the measurements stored by `write_measurements`."""
         return read_rows(self.checked("probes", id, "measurements.parquet"))
+
+    def contributions(self, id: str) -> dict[int, Contributions]:
+        """Read the contributions to the measurements of a probe, by the place of their rows."""
+        return read_contributions(self.checked("probes", id, CONTRIBUTIONS))
+
+    def has_contributions(self, id: str) -> bool:
+        """Return whether a probe kept contributions."""
+        return self._contributions(id).is_file()
+
+    def _contributions(self, id: str) -> Path:
+        return self.unit("probes", id) / CONTRIBUTIONS
 
     def write_sampled(self, id: str, row: np.ndarray, layers: Mapping[str, np.ndarray]) -> None:
         """Keep what layers of one model said of a sample of images: float32 [n, d] by layer. Before its probe's record.

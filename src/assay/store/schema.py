@@ -14,6 +14,7 @@
         outputs.parquet  record.json
       probes/<id>/                     one probe on one model
         measurements.parquet  record.json
+        contributions.safetensors      of samples to the values that contrasts compare
         activations.safetensors        where it keeps them: pooled, a layer's [images, units], and their rows
       request.json                     what was last asked of a model that was trained elsewhere, in place of study.json
       models/<id>/                     one such model: what it takes and gives, and its thresholds

@@ -20,7 +20,7 @@ import pytest
 
 from assay.core.errors import StoreError
 from assay.core.reasons import reason_of
-from assay.core.types import Measurement, undefined
+from assay.core.types import Contributions, Measurement, undefined
 from assay.store.files import write_json
 from assay.store.folder import RunFolder, UnitKind, remove_unit
 from assay.store.schema import SCHEMA_VERSION
@@ -159,7 +159,9 @@ def outputs_of(id: str) -> dict[str, np.ndarray]:
 
 def measurements_of(id: str) -> list[Measurement]:
     """Return a number and an undefined value."""
-    return [Measurement("auroc", 1 / len(id), n=10), undefined("auroc", "one class only — ça", environment="it's")]
+    rests_on = Contributions(np.array([-1, 4]), np.array([0.5, -0.25]))
+    known = Measurement("auroc", 1 / len(id), n=10, contributions=rests_on)
+    return [known, undefined("auroc", "one class only — ça", environment="it's")]
 
 
 def sampled_of(id: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -259,6 +261,8 @@ class StoreConformance:
             rows: list[dict[str, Any]] = [{**row, "reason": reason_of(row)} for row in folder.measurements(id)]
             found = [repr(Measurement(**row)) for row in rows]  # NaN is equal to NaN so
             assert found == [repr(expected) for expected in measurements_of(id)]
+            (kept,) = folder.contributions(id).items()
+            assert (kept[0], kept[1].samples.tolist(), kept[1].values.tolist()) == (0, [-1, 4], [0.5, -0.25])
             assert folder.has_sampled(id)
             sampled, (row, layers) = folder.sampled(id), sampled_of(id)
             np.testing.assert_array_equal(sampled[0], row)
