@@ -106,7 +106,7 @@ class Folds:
                 found = probe.describe(of_maps, tables[""], self.population.kinds)
             else:
                 found = probe.describe(answered, tables[""])
-            rows += [{**measurement_row(one), CONTRIBUTIONS: partial(_same, one.contributions)} for one in found]
+            rows += [measurement_row(one) for one in found]
         return rows
 
     def members(self, point: RecipePoint, seed: int, environment: str, group: Group) -> Int[np.ndarray, "n"]:
@@ -285,10 +285,6 @@ def over_folds(key: Key, folds: Sequence[Mapping[Key, Row]]) -> Row:
         return {**total, "value": math.nan, "standard_error": math.nan, "reason": str(reasons)}
     error = math.sqrt(sum(row["standard_error"] ** 2 for row in rows)) / len(rows)
     return {**total, "value": float(values.mean()), "standard_error": error, "reason": str(reasons)}
-
-
-def _same(found: Contributions | None) -> Contributions | None:
-    return found
 
 
 def _averaged(readers: Sequence[Reader | None]) -> Contributions | None:
