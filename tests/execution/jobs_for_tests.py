@@ -1,4 +1,4 @@
-"""Jobs that worker processes can import."""
+"""Jobs that worker processes can import, further to those of the suite of executors."""
 
 from __future__ import annotations
 
@@ -7,54 +7,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from assay.core.errors import DataError, FullError
-from assay.execution.tasks import Context, Stopped
-
-
-@dataclass(frozen=True)
-class Touch:
-    path: Path
-
-    def __call__(self, context: Context) -> None:
-        context.report(1.0, "writing")
-        self.path.write_text(os.environ.get("OMP_NUM_THREADS", ""))
-
-
-@dataclass(frozen=True)
-class Refuse:
-    def __call__(self, context: Context) -> None:
-        raise DataError("row 3 is wrong")
-
-
-@dataclass(frozen=True)
-class Exit:
-    def __call__(self, context: Context) -> None:
-        raise SystemExit(0)
-
-
-@dataclass(frozen=True)
-class Fill:
-    def __call__(self, context: Context) -> None:
-        raise FullError("cannot write x: the disk is full")
+from assay.execution.tasks import Context
 
 
 @dataclass(frozen=True)
 class Die:
     def __call__(self, context: Context) -> None:
         os._exit(9)
-
-
-@dataclass(frozen=True)
-class WaitForStop:
-    started: Path
-    left: Path
-
-    def __call__(self, context: Context) -> None:
-        self.started.touch()
-        while not context.should_stop():
-            time.sleep(0.01)
-        self.left.touch()
-        raise Stopped
 
 
 @dataclass(frozen=True)
@@ -80,3 +39,15 @@ class Unreadable:
 
 def _cannot_be_read() -> None:
     raise ModuleNotFoundError("No module named 'my_losses'")
+
+
+@dataclass(frozen=True)
+class Slow:
+    """Takes two seconds, and counts how often it was carried out."""
+
+    path: Path
+
+    def __call__(self, context: Context) -> None:
+        time.sleep(2)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write("once\n")

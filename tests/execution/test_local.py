@@ -9,16 +9,18 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tests.execution.jobs_for_tests import Die, DieAtRest, Exit, Fill, Refuse, Touch, Unreadable, WaitForStop
+from tests.execution.jobs_for_tests import Die, DieAtRest, Unreadable
 
 from assay.core.errors import FullError
 from assay.execution.local import InProcess, Workers
 from assay.execution.tasks import Event, Executor, Queue, Task
+from assay.testing.executor import Exit, Fill, Refuse, Touch, Wait
 
 
-@pytest.fixture(params=[InProcess(), Workers(2, threads=1)], ids=["in-process", "workers"])
-def executor(request: pytest.FixtureRequest) -> Executor:
-    return request.param
+@pytest.fixture
+def executor() -> Executor:
+    """Return the executor that is not a pool: pools pass the suite in `test_engines`."""
+    return InProcess()
 
 
 def chain(tmp_path: Path) -> list[Task]:
@@ -54,7 +56,7 @@ def test_a_job_that_calls_sys_exit_fails_alone_and_says_so(executor: Executor, t
 
 
 def test_a_full_disk_ends_a_run_before_any_other_task_is_lost(executor: Executor, tmp_path: Path) -> None:
-    others = [Task(str(n), WaitForStop(tmp_path / "began", tmp_path / "left"), "") for n in range(9)]
+    others = [Task(str(n), Wait(tmp_path / "began", tmp_path / "left"), "") for n in range(9)]
     tasks = [Task("fills", Fill(), "fills", first=True), *others]
     events: list[Event] = []
     with pytest.raises(FullError, match="the disk is full"):
@@ -135,7 +137,7 @@ def test_the_first_interrupt_lets_jobs_leave_a_checkpoint(tmp_path: Path, number
     """Sent to the worker too, as to all of the group."""
     started, left = tmp_path / "started", tmp_path / "left"
     tasks = [
-        Task("waits", WaitForStop(started, left), "waits", cost=9),
+        Task("waits", Wait(started, left), "waits", cost=9),
         Task("later", Touch(tmp_path / "later"), "later", needs=("waits",)),
     ]
 

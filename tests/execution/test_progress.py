@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.execution.jobs_for_tests import Refuse, Touch
 
 from assay.execution.local import InProcess
 from assay.execution.progress import DOUBT, Counter, JsonDisplay, LiveDisplay, PlainDisplay, display_for, duration
 from assay.execution.tasks import Event, Task
+from assay.testing.executor import Refuse, Touch
 
 
 @pytest.fixture

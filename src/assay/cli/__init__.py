@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.exceptions import TyperException
@@ -18,6 +19,7 @@ from assay.store.schema import MODEL_TABLES, TABLES
 
 if TYPE_CHECKING:
     from assay.cli.run import Request
+    from assay.execution.engines import Engine
 
 app = typer.Typer(
     name="assay",
@@ -75,6 +77,39 @@ def _device(text: str) -> str:
     return text
 
 
+def _engine(text: str) -> str:
+    if text not in ENGINES:
+        raise typer.BadParameter(f"expected {' or '.join(ENGINES)}, not {cut(text)}")
+    return text
+
+
+def _time(text: str) -> str:
+    if not re.fullmatch(r"(\d+-)?\d+(:\d+){0,2}|\d+[dhm]", text):
+        raise typer.BadParameter(f"expected a time such as 4h, 90m or 1-12:00:00, not {cut(text)}")
+    return text
+
+
+def _at_once(text: str) -> int:
+    return _whole(text, 1, 100_000)
+
+
+def _gpus(text: str) -> int:
+    return _whole(text, 0, 16)
+
+
+def _elsewhere(on: str | None, **options: Any) -> Engine | None:
+    """Return the engine that options ask for. Raises typer.BadParameter for options of an engine without one."""
+    given = {name: value for name, value in options.items() if value is not None}
+    if on is None:
+        if given:
+            raise typer.BadParameter(f"--{next(iter(given)).replace('_', '-')} is an option of --on ray or slurm")
+        return None
+
+    from assay.execution.engines import Engine
+
+    return Engine(on, **given)
+
+
 def _whole(text: str, least: int, most: int) -> int:
     """Return an option's whole number. Raises typer.BadParameter with the given and the allowed values."""
     try:
@@ -121,6 +156,14 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the planned work, time and disk space; train nothing.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print failures and the answer only.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print a line per task, and every reason for new work.")]
+On = Annotated[str | None, typer.Option("--on", parser=_engine, metavar="ENGINE", help="Run elsewhere: ray or slurm.")]
+Address = Annotated[str | None, typer.Option("--address", metavar="ADDRESS", help="Ray's cluster, such as auto.")]
+Partition = Annotated[str | None, typer.Option("--partition", metavar="NAME", help="Slurm's partition.")]
+Time = Annotated[str | None, typer.Option("--time", parser=_time, metavar="4h", help="Time limit of a Slurm job.")]
+AtOnce = Annotated[
+    int | None, typer.Option("--at-once", parser=_at_once, metavar="N", help="Slurm jobs at once; default 200.")
+]
+Gpus = Annotated[int | None, typer.Option("--gpus", parser=_gpus, metavar="N", help="GPUs of a Ray or Slurm job.")]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
 SkipBadRows = Annotated[bool, typer.Option("--skip-bad-rows", help="Leave bad rows out; the report lists them.")]
 
@@ -133,7 +176,8 @@ FAULT = 70
 """Exit code of unforeseen errors: EX_SOFTWARE of sysexits.h."""
 
 
-OF_TRAINING = ("dry_run", "quiet", "verbose")
+ENGINES = ("ray", "slurm")
+OF_TRAINING = ("dry_run", "quiet", "verbose", "on", "address", "partition", "time", "at_once", "gpus")
 """Options of `run` that mean nothing to a preview."""
 
 
@@ -175,6 +219,12 @@ def _on_a_study(act: Callable[[Request], None]) -> Callable[..., None]:
         verbose: Verbose = False,
         open_: Open = False,
         json: Json = False,
+        on: On = None,
+        address: Address = None,
+        partition: Partition = None,
+        time: Time = None,
+        at_once: AtOnce = None,
+        gpus: Gpus = None,
     ) -> None:
         from assay.cli.run import Request
         from assay.core.registry import own_code_refused
@@ -182,10 +232,13 @@ def _on_a_study(act: Callable[[Request], None]) -> Callable[..., None]:
 
         if quiet and verbose:
             raise typer.BadParameter("--quiet and --verbose exclude each other")
+        if on is not None and workers is not None:
+            raise typer.BadParameter("--workers are of this machine; --on has its own number")
         looks = _looks(until, max_seeds, seeds)
+        engine = _elsewhere(on, address=address, partition=partition, time=time, at_once=at_once, gpus=gpus)
         asked = Request(
             spec, tuple(set_ or ()), seeds, looks, scale, workers, device, out, skip_bad_rows, json, open_,
-            dry_run=dry_run, quiet=quiet, verbose=verbose,
+            dry_run=dry_run, quiet=quiet, verbose=verbose, engine=engine,
         )  # fmt: skip
         with own_code_refused(no_own_code), locate_errors(asked.source, asked.sets, asked.scale):
             act(asked)
@@ -326,6 +379,22 @@ def open_(run: Run, out: Out = RUNS) -> None:
     from assay.cli.results import open_command
 
     open_command(run, out)
+
+
+@app.command(epilog="Example: assay status nodule-loss")
+def status(run: Run, out: Out = RUNS, json: Json = False) -> None:
+    """Print how far a run is, from its records alone: from any machine, while it runs or after."""
+    from assay.cli.engines import status_command
+
+    status_command(run, out, json)
+
+
+@app.command(epilog="Example: assay cancel nodule-loss")
+def cancel(run: Run, out: Out = RUNS) -> None:
+    """Ask a run to stop, from any machine. Jobs at work leave a checkpoint; those that wait leave the queue."""
+    from assay.cli.engines import cancel_command
+
+    cancel_command(run, out)
 
 
 @app.command(epilog="Example: assay clean nodule-loss --yes")

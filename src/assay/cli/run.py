@@ -19,6 +19,7 @@ from assay.spec.schema import StudySpec
 from assay.stats.format import count, listed
 
 if TYPE_CHECKING:
+    from assay.execution.engines import Engine
     from assay.execution.progress import Display
     from assay.execution.tasks import Task
     from assay.study.finished import Finished, Result
@@ -33,7 +34,8 @@ class Request:
     """source: a built-in name or a YAML file. workers: None for as many as suit. device: see `choose_device`.
 
     looks: numbers of seeds at which primary comparisons are looked at, in place of `seeds`. open: whether to open the
-    page. dry_run: whether to plan only. quiet, verbose: how much to print on standard error.
+    page. dry_run: whether to plan only. quiet, verbose: how much to print on standard error. engine:
+    None for this machine.
     """
 
     source: str
@@ -50,6 +52,7 @@ class Request:
     dry_run: bool
     quiet: bool
     verbose: bool
+    engine: Engine | None
 
     def settled(self, compare: bool = True) -> Settled:
         """Check the study and its run folder before anything slow is imported or read.
@@ -103,7 +106,10 @@ def run_command(asked: Request) -> None:
 
     json, quiet, device = asked.json, asked.json or asked.quiet, choose_device(asked.device)
     stopping = threading.Event()
-    executor, count = executor_for(asked.workers, device, stopping.set)
+    if asked.engine is None or asked.dry_run:
+        executor, count = executor_for(asked.workers, device, stopping.set)
+    else:
+        executor, count = asked.engine.executor(settled.root, stopping.set)
 
     def planned() -> Prepared:
         with reading_shown(quiet) as notify:
@@ -112,7 +118,8 @@ def run_command(asked: Request) -> None:
             disk = {"weight_bytes": found.weight_bytes()} if asked.dry_run else {}
             print(jsonlib.dumps({**_planned(found, count), **disk}), flush=True)
         elif asked.dry_run:
-            print("\n".join([*plan_lines(found, count, asked.verbose), *disk_lines(found)]))
+            jobs = [] if asked.engine is None else [asked.engine.sized(found.tasks)]
+            print("\n".join([*plan_lines(found, count, asked.verbose), *jobs, *disk_lines(found)]))
         elif not quiet:
             for line in plan_lines(found, count, asked.verbose):
                 print(line, file=sys.stderr, flush=True)

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from multiprocessing.resource_tracker import ensure_running
@@ -20,7 +20,20 @@ from types import ModuleType
 
 from assay.core.errors import FullError
 from assay.execution.device import PROCESSOR, WORKERS_PER_GPU
-from assay.execution.tasks import Context, Event, Executor, Job, Observer, Outcome, Queue, Stopped, Task, describe
+from assay.execution.tasks import (
+    Context,
+    Event,
+    Executor,
+    Job,
+    Observer,
+    Outcome,
+    Queue,
+    Stopped,
+    Task,
+    describe,
+    failed,
+    finished,
+)
 
 # Keeping freed memory: a training step frees its activations and asks for them again.
 #
@@ -279,9 +292,9 @@ class InProcess:
             except FullError:
                 raise
             except (Exception, SystemExit) as error:
-                _failed(queue, outcome, observe, task, describe(error), time.monotonic() - start)
+                failed(queue, outcome, observe, task, describe(error), time.monotonic() - start)
                 continue
-            _finished(queue, outcome, observe, task, time.monotonic() - start)
+            finished(queue, outcome, observe, task, time.monotonic() - start)
         return outcome
 
 
@@ -290,7 +303,7 @@ class Workers:
     """Runs tasks in `count` worker processes with `threads` threads each.
 
     The first interrupt lets every job leave a checkpoint and stop, the second ends the workers at once. A worker that
-    dies fails its task alone and is replaced; workers end when this process dies.
+    dies is replaced and its task tried once more; workers end when this process dies.
 
     Attributes:
         heard: Is called at the first interrupt, within a signal handler.
@@ -299,9 +312,11 @@ class Workers:
     count: int
     threads: int = 1
     heard: Callable[[], None] | None = None
+    _died: set[str] = field(default_factory=set[str], init=False)
 
     def run(self, tasks: Sequence[Task], observe: Observer) -> Outcome:
         """See `Executor`."""
+        self._died.clear()
         queue, outcome = Queue.of(tasks), Outcome()
         stop = Stop()
         crew = Crew(self.threads, stop)
@@ -323,7 +338,7 @@ class Workers:
                 try:
                     job = pickle.dumps(task.job)
                 except Exception as error:
-                    _failed(queue, outcome, observe, task, f"this job cannot be sent: {describe(error)}", 0.0)
+                    failed(queue, outcome, observe, task, f"this job cannot be sent: {describe(error)}", 0.0)
                     continue
                 crew.give(task, job)
                 observe(Event("started", task))
@@ -342,34 +357,24 @@ class Workers:
                 observe(Event("progress", task, share, text))
                 return
             case ("done", float(seconds)):
-                _finished(queue, outcome, observe, task, seconds)
+                finished(queue, outcome, observe, task, seconds)
             case ("stopped",):
                 outcome.stopped = True
             case ("full", str(text)):
                 raise FullError(text)
             case ("failed", str(text), float(seconds)):
-                _failed(queue, outcome, observe, task, text, seconds)
+                failed(queue, outcome, observe, task, text, seconds)
             case _:
                 if crew.killed:
                     outcome.stopped = True
+                elif task.id not in self._died:
+                    self._died.add(task.id)
+                    queue.waiting.add(task.id)
                 else:
-                    text = f"the worker process ended with exit code {worker.exit_code()} (out of memory, or killed)"
-                    _failed(queue, outcome, observe, task, text, 0.0)
+                    code = worker.exit_code()
+                    text = f"the worker process ended twice, last with exit code {code} (out of memory, or killed)"
+                    failed(queue, outcome, observe, task, text, 0.0)
         crew.free(worker)
-
-
-def _finished(queue: Queue, outcome: Outcome, observe: Observer, task: Task, seconds: float) -> None:
-    queue.finish(task.id)
-    outcome.done.append(task.id)
-    observe(Event("done", task, 1.0, "", seconds))
-
-
-def _failed(queue: Queue, outcome: Outcome, observe: Observer, task: Task, text: str, seconds: float) -> None:
-    outcome.failed[task.id] = text
-    observe(Event("failed", task, 0.0, text, seconds))
-    for lost in queue.fail(task.id):
-        outcome.skipped.append(lost.id)
-        observe(Event("skipped", lost, 0.0, f"needs {task.label}, which failed"))
 
 
 def _reporter(task: Task, observe: Observer) -> Callable[[float, str], None]:

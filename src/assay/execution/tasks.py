@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -124,6 +124,28 @@ class Queue:
         self.waiting.discard(chosen.id)
         return chosen
 
+    def take_chunk(self, seconds: float) -> list[Task]:
+        """Take tasks that one process can carry out in order, worth at least so many seconds while there are any.
+
+        A task comes with those that need nothing else, as the probes of a trial do.
+        """
+        chunk: list[Task] = []
+        while not chunk or sum(task.cost for task in chunk) < seconds:
+            task = self.take()
+            if task is None:
+                break
+            chunk.append(task)
+            while after := self._next(chunk):
+                self.waiting.discard(after.id)
+                chunk.append(after)
+        return chunk
+
+    def _next(self, chunk: Sequence[Task]) -> Task | None:
+        """Return a waiting task that needs one of a chunk, and nothing that is neither there nor finished."""
+        there = {task.id for task in chunk}
+        waiting = (self.tasks[id] for id in sorted(self.waiting))
+        return next((one for one in waiting if there & set(one.needs) and self._met(one, there)), None)
+
     def finish(self, id: str) -> None:
         """Record a finished task; tasks that need it may start."""
         self.finished.add(id)
@@ -138,5 +160,21 @@ class Queue:
             lost += [self.tasks[t] for t in sorted(blocked)]
         return lost
 
-    def _met(self, task: Task) -> bool:
-        return all(need in self.finished or need not in self.tasks for need in task.needs)
+    def _met(self, task: Task, there: Collection[str] = ()) -> bool:
+        return all(need in self.finished or need in there or need not in self.tasks for need in task.needs)
+
+
+def finished(queue: Queue, outcome: Outcome, observe: Observer, task: Task, seconds: float) -> None:
+    """Enter a finished task; tasks that need it may start."""
+    queue.finish(task.id)
+    outcome.done.append(task.id)
+    observe(Event("done", task, 1.0, "", seconds))
+
+
+def failed(queue: Queue, outcome: Outcome, observe: Observer, task: Task, text: str, seconds: float) -> None:
+    """Enter a failed task, and skip those that need it, directly or not."""
+    outcome.failed[task.id] = text
+    observe(Event("failed", task, 0.0, text, seconds))
+    for lost in queue.fail(task.id):
+        outcome.skipped.append(lost.id)
+        observe(Event("skipped", lost, 0.0, f"needs {task.label}, which failed"))

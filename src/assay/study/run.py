@@ -17,8 +17,10 @@ from assay.core.reasons import Code, Reason, because
 from assay.core.registry import own_code
 from assay.data.cache import Notify, default_cache_root, silent
 from assay.execution.device import PROCESSOR
+from assay.execution.engines import LEASES
 from assay.execution.estimate import Timer, after_units, source_seconds, unit_seconds
 from assay.execution.jobs import Place, ProbeJob, TrainedModel, TrainJob, inputs_of, population_of
+from assay.execution.lease import OneWriter
 from assay.execution.plan import (
     Plan,
     ProbeUnit,
@@ -310,7 +312,10 @@ def _tasks(
     train = [
         Task(
             trial.id,
-            _train_job(TrainJob(place, plan.spec.data, trial.training, device), by_id),
+            OneWriter(
+                _train_job(TrainJob(place, plan.spec.data, trial.training, device), by_id),
+                place.root / LEASES / trial.id,
+            ),
             trial.label,
             _start(start_id(trial.training.recipe)),
             costs[trial.id][0],
@@ -357,7 +362,8 @@ def _probe_tasks(
             needs = (before, *_start(start_id(units[0].trial.training.recipe)))
             # Probes of a finished trial come before new trials: results early, and few weights at once.
             label = f"probes of {units[0].trial.label}"
-            yield Task(name, job, label, needs, costs[id][1], first=True, counted="trials probed")
+            alone = OneWriter(job, place.root / LEASES / name)
+            yield Task(name, alone, label, needs, costs[id][1], first=True, counted="trials probed")
             before = name
 
 

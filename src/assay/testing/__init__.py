@@ -1,4 +1,4 @@
-"""Conformance suites for datasets, phantoms, interventions, architectures, losses, probes and stores.
+"""Conformance suites for datasets, phantoms, interventions, architectures, losses, probes, stores and executors.
 
 Inherit one in a test file of your own, say which component it is about, and run pytest:
 
@@ -22,6 +22,7 @@ except ImportError as error:
 
 if TYPE_CHECKING:
     from assay.testing.data import DatasetConformance, InterventionConformance, PhantomConformance
+    from assay.testing.executor import ExecutorConformance
     from assay.testing.losses import DenseLossConformance, LossConformance
     from assay.testing.models import ArchitectureConformance, TrainingConformance
     from assay.testing.probe import ProbeConformance
@@ -31,6 +32,7 @@ __all__ = [
     "ArchitectureConformance",
     "DatasetConformance",
     "DenseLossConformance",
+    "ExecutorConformance",
     "InterventionConformance",
     "LossConformance",
     "PhantomConformance",
@@ -43,6 +45,7 @@ _MODULES = {
     "ArchitectureConformance": "assay.testing.models",
     "DatasetConformance": "assay.testing.data",
     "DenseLossConformance": "assay.testing.losses",
+    "ExecutorConformance": "assay.testing.executor",
     "InterventionConformance": "assay.testing.data",
     "LossConformance": "assay.testing.losses",
     "PhantomConformance": "assay.testing.data",

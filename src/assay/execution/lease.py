@@ -1,0 +1,158 @@
+"""Leases: one writer at a time for a unit of a run folder, on file systems with and without locks."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import secrets
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from assay.core.files import not_written
+from assay.execution.tasks import Context, Job, Stopped
+
+BEAT = 10.0
+"""Seconds between the heartbeats of a writer."""
+STALE = 60.0
+"""Seconds after its last heartbeat when a writer counts as dead."""
+_LOOK = 1.0
+"""Seconds between looks at the lease of another writer."""
+
+
+@contextmanager
+def lease(path: Path, wait: Callable[[], None], beat: float = BEAT, stale: float = STALE) -> Generator[threading.Event]:
+    """Hold a lease: a file that is made exclusively, touched while it is held, and removed.
+
+    A lease without a heartbeat for `stale` seconds, by the clock of the file system, is taken over. No lock and no
+    signal is needed.
+
+    Args:
+        path: The file. Its folder is made.
+        wait: Called between tries while another writer has it. It may raise to give up.
+        beat: Seconds between heartbeats.
+        stale: Seconds without a heartbeat after which it is taken over.
+
+    Yields:
+        An event that is set when another process has taken the lease over.
+
+    Raises:
+        StoreError: The file cannot be made.
+    """
+    token = secrets.token_hex(8)
+    while not _taken(path, token, stale):
+        wait()
+    lost, over = threading.Event(), threading.Event()
+    beats = threading.Thread(target=_beat, args=(path, token, beat, lost, over), daemon=True)
+    beats.start()
+    try:
+        yield lost
+    finally:
+        over.set()
+        beats.join()
+        if _token(path) == token:
+            path.unlink(missing_ok=True)
+
+
+def held(path: Path, stale: float = STALE) -> bool:
+    """Return whether a live writer has a lease."""
+    return path.exists() and not _is_stale(path, stale)
+
+
+def _taken(path: Path, token: str, stale: float) -> bool:
+    """Take a lease that is free or stale; return whether that succeeded."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and _is_stale(path, stale):
+            _take_away(path)
+        return _made(path, token)
+    except OSError as error:
+        raise not_written(f"cannot write {path}: {error.strerror}", error) from error
+
+
+def _made(path: Path, token: str) -> bool:
+    text = json.dumps({"host": platform.node(), "pid": os.getpid(), "token": token})
+    draft = path.with_name(f".{path.name}.{token}")
+    draft.write_text(text, encoding="utf-8")
+    try:
+        os.link(draft, path)  # unlike an exclusive open, it never shows an empty lease
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without links
+        return _opened(path, text)
+    finally:
+        draft.unlink()
+    return True
+
+
+def _opened(path: Path, text: str) -> bool:
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _token(path: Path) -> str:
+    try:
+        return str(json.loads(path.read_bytes())["token"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _is_stale(path: Path, stale: float) -> bool:
+    """Return whether the last heartbeat is long ago, by times of the file system: clocks of hosts differ."""
+    probe = path.with_name(f".{path.name}.{secrets.token_hex(8)}.now")
+    try:
+        probe.touch()
+        return probe.stat().st_mtime - path.stat().st_mtime > stale
+    except FileNotFoundError:  # it was let go meanwhile
+        return False
+    finally:
+        with suppress(OSError):
+            probe.unlink()
+
+
+def _take_away(path: Path) -> None:
+    """Remove a stale lease. Of several processes one succeeds; a lease that was renewed meanwhile is put back."""
+    token, away = _token(path), path.with_name(f".{path.name}.{secrets.token_hex(8)}.stale")
+    with suppress(FileNotFoundError):
+        path.rename(away)
+        if _token(away) != token:
+            with suppress(OSError):
+                os.link(away, path)
+        away.unlink()
+
+
+def _beat(path: Path, token: str, beat: float, lost: threading.Event, over: threading.Event) -> None:
+    while not over.wait(beat):
+        if _token(path) != token:
+            lost.set()
+            return
+        with suppress(OSError):  # one heartbeat that fails is made up for by the next
+            os.utime(path)
+
+
+@dataclass(frozen=True)
+class OneWriter:
+    """A job that holds a lease while it works. Another writer of the same unit waits, then finds its record."""
+
+    job: Job
+    path: Path
+
+    def __call__(self, context: Context) -> None:
+        """See `Job`."""
+
+        def wait() -> None:
+            if context.should_stop():
+                raise Stopped
+            context.report(0.0, "another process works on it")
+            time.sleep(_LOOK)
+
+        with lease(self.path, wait) as lost:
+            self.job(Context(context.report, lambda: lost.is_set() or context.should_stop()))

@@ -1,0 +1,79 @@
+"""Ray: tasks of a cluster, or of this machine. Each carries out a chunk of tasks in a warm worker process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+from assay.core.errors import extra
+from assay.execution.remote import variables, work
+
+
+class Ray:
+    """A `Backend` of remote functions. Its jobs end with their driver, so that none is adopted.
+
+    Attributes:
+        at_once: Twice the cores of the cluster, so that none waits for the driver.
+    """
+
+    name = "ray"
+    chunk_seconds = 0.0
+
+    def __init__(self, folder: Path, address: str | None = None, gpus: int = 0) -> None:
+        """Connect to a cluster.
+
+        Args:
+            folder: `remote.ENGINE` of the run folder, on a file system that nodes share.
+            address: Of the cluster: `auto` for one that runs on this machine; None starts one.
+            gpus: GPUs of a task.
+
+        Raises:
+            ExtraError: Ray is not installed.
+        """
+        os.environ.setdefault("RAY_worker_niceness", "0")  # else workers run at the lowest priority
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        with extra("ray"):
+            import ray
+        self._ray: Any = ray
+        if not self._ray.is_initialized():
+            paths = os.pathsep.join(path for path in (os.environ.get("PYTHONPATH", ""),) if path)
+            environment = {**variables(), **({"PYTHONPATH": paths} if paths else {})}
+            self._ray.init(
+                address=address,
+                include_dashboard=False if address is None else None,
+                log_to_driver=False,
+                logging_level="error",
+                runtime_env={"env_vars": environment},
+            )
+        self._folder = folder.absolute()
+        self._call = self._ray.remote(work).options(num_cpus=1, num_gpus=gpus, max_retries=0)
+        self._jobs: dict[str, Any] = {}
+        self.at_once = max(2, 2 * int(self._ray.cluster_resources().get("CPU", 1)))
+
+    def submit(self, chunks: Sequence[str]) -> list[str]:
+        """See `Backend`."""
+        made = {job.hex(): job for job in (self._call.remote(self._folder, chunk) for chunk in chunks)}
+        self._jobs |= made
+        return list(made)
+
+    def poll(self, handles: Collection[str]) -> set[str]:
+        """See `Backend`."""
+        known = [self._jobs[handle] for handle in handles if handle in self._jobs]
+        if not known:
+            return set()
+        over, alive = self._ray.wait(known, num_returns=len(known), timeout=0)
+        for job in over:
+            del self._jobs[job.hex()]
+        return {job.hex() for job in alive}
+
+    def cancel(self, handles: Collection[str]) -> None:
+        """See `Backend`."""
+        for handle in handles:
+            if handle in self._jobs:
+                self._ray.cancel(self._jobs[handle], force=True)
+
+    def log(self, handle: str) -> str:
+        """See `Backend`: Ray keeps logs by process, not by task."""
+        return ""

@@ -1,0 +1,401 @@
+"""Run tasks by an engine that starts processes elsewhere, over a folder that all of them share.
+
+Files of the folder decide, never the engine: a task is done when its worker has left a note. A task whose process is
+gone without a note is lost, and submitted again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import platform
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Collection, Generator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from assay.core.errors import DISTRIBUTION, FullError
+from assay.core.files import write_bytes
+from assay.execution.local import ASKS_TO_STOP, KEEP_MEMORY, THREAD_VARIABLES
+from assay.execution.tasks import Context, Event, Observer, Outcome, Queue, Stopped, Task, describe, failed, finished
+from assay.store.files import read_json, write_json
+
+ENGINE = "engine"
+"""Folder of a run folder that driver and workers share."""
+TRIES = 4
+"""A task is submitted so often before it counts as failed: it may be lost three times."""
+_REPORT_EVERY = 5.0
+_LOG_TAIL = 2000
+
+
+class Backend(Protocol):
+    """An engine. A handle names one of its jobs, which carries out a chunk of tasks in order."""
+
+    @property
+    def name(self) -> str:
+        """Its name, as `--on` has it."""
+        ...
+
+    @property
+    def chunk_seconds(self) -> float:
+        """Seconds of work that a job is worth, at least."""
+        ...
+
+    @property
+    def at_once(self) -> int:
+        """The most jobs that are submitted and not over."""
+        ...
+
+    def submit(self, chunks: Sequence[str]) -> list[str]:
+        """Submit one job per chunk, which calls `work(folder, chunk)`; return their handles."""
+        ...
+
+    def poll(self, handles: Collection[str]) -> set[str]:
+        """Return those that are queued or running; all of them while the engine does not answer."""
+        ...
+
+    def cancel(self, handles: Collection[str]) -> None:
+        """End jobs, queued or running."""
+        ...
+
+    def log(self, handle: str) -> str:
+        """Return the end of what a job printed; empty where nothing was kept."""
+        ...
+
+
+# The folder that driver and workers share.
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """Files between a driver and its workers."""
+
+    root: Path
+
+    @property
+    def stop(self) -> Path:
+        """Its presence asks all workers to leave a checkpoint and stop."""
+        return self.root / "stop"
+
+    @property
+    def environment(self) -> Path:
+        """Versions that workers must have."""
+        return self.root / "environment.json"
+
+    def of(self, task: str, kind: str) -> Path:
+        """Return a file of a task: its `job`, its `note` when it is over, its `sent` handle, or its `progress`."""
+        return self.root / kind / quote(task, safe="")
+
+    def chunk(self, name: str) -> Path:
+        """Return the file that lists the tasks of a job, each with the tasks that it needs."""
+        return self.root / "chunks" / name
+
+    def note(self, task: str) -> dict[str, Any] | None:
+        """Return how a task ended; None while it has not."""
+        path = self.of(task, "note")
+        return read_json(path) if path.is_file() else None
+
+    def sent(self, task: str) -> str:
+        """Return the handle of the job that a task was last submitted with; empty where it was not."""
+        with suppress(FileNotFoundError):
+            return self.of(task, "sent").read_text(encoding="utf-8")
+        return ""
+
+
+def required() -> dict[str, str]:
+    """Return what has to be equal on all machines for equal results."""
+    import torch  # `assay status` needs this module, and not PyTorch
+
+    return {
+        "python": platform.python_version(),
+        DISTRIBUTION: version(DISTRIBUTION),
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+        "processor": torch.backends.cpu.get_cpu_capability(),
+    }
+
+
+# The worker.
+
+
+def work(root: Path, chunk: str) -> None:
+    """Carry out the tasks of a chunk in order and leave a note of each. One whose need failed here is passed over."""
+    exchange = Exchange(root)
+    tasks: list[tuple[str, list[str]]] = json.loads(exchange.chunk(chunk).read_bytes())
+    difference = _difference(exchange)
+    ended: set[str] = set()
+    preempted = threading.Event()
+    with _heeding(preempted):
+        for id, needs in tasks:
+            if ended & set(needs):
+                ended.add(id)
+                continue
+            if preempted.is_set():
+                return
+            if not exchange.of(id, "note").is_file():
+                _carry_out(exchange, id, difference, preempted)
+            note = exchange.note(id)
+            if note is None or note["status"] != "done":
+                ended.add(id)
+
+
+def _difference(exchange: Exchange) -> str:
+    wanted, here = read_json(exchange.environment), required()
+    apart = [f"{name} {here.get(name)} in place of {wanted[name]}" for name in wanted if here.get(name) != wanted[name]]
+    return f"{platform.node()} has {', '.join(apart)}: results would not be equal" if apart else ""
+
+
+def _carry_out(exchange: Exchange, id: str, difference: str, preempted: threading.Event) -> None:
+    start, last = time.monotonic(), 0.0
+
+    def report(share: float, text: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _REPORT_EVERY:
+            last = time.monotonic()
+            with suppress(OSError):
+                write_json(exchange.of(id, "progress"), {"share": float(share), "text": text})
+
+    context = Context(report, _asked_to_stop(exchange, preempted))
+    text = difference
+    try:
+        if not difference:
+            pickle.loads(exchange.of(id, "job").read_bytes())(context)
+        status = "failed" if difference else "done"
+    except Stopped:
+        if preempted.is_set():  # no note: it is lost, and goes on from its checkpoint elsewhere
+            return
+        status = "stopped"
+    except FullError as error:
+        status, text = "full", str(error)
+    except (Exception, SystemExit) as error:
+        status, text = "failed", describe(error)
+    seconds = time.monotonic() - start
+    write_json(exchange.of(id, "note"), {"status": status, "text": text, "seconds": seconds, "host": platform.node()})
+
+
+def _asked_to_stop(exchange: Exchange, preempted: threading.Event) -> Callable[[], bool]:
+    """Return a check that looks into the shared folder once a second at most."""
+    looked, found = 0.0, False
+
+    def asked() -> bool:
+        nonlocal looked, found
+        if not found and time.monotonic() - looked >= 1.0:
+            looked, found = time.monotonic(), exchange.stop.exists()
+        return found or preempted.is_set()
+
+    return asked
+
+
+@contextmanager
+def _heeding(preempted: threading.Event) -> Generator[None]:
+    """Let signals that announce an end set the event, where they arrive."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def announced(_signal: int, _frame: object) -> None:
+        preempted.set()
+
+    before = {number: signal.signal(number, announced) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def variables(threads: int = 1) -> dict[str, str]:
+    """Return environment variables of a worker process, as local ones have them."""
+    return {**dict.fromkeys(THREAD_VARIABLES, str(threads)), **KEEP_MEMORY}
+
+
+# The driver: one loop for all engines.
+
+
+@dataclass
+class Remote:
+    """An `Executor` of an engine. A driver that died is continued by the same command, which adopts its jobs.
+
+    Attributes:
+        backend: The engine.
+        root: `ENGINE` of the run folder.
+        interval: Seconds between looks at notes and engine.
+        grace: Seconds that a shared file system may take to show a note after a job is gone.
+        heard: Called at the first interrupt, within a signal handler.
+    """
+
+    backend: Backend
+    root: Path
+    interval: float = 2.0
+    grace: float = 10.0
+    heard: Callable[[], None] | None = None
+    _sent: dict[str, str] = field(default_factory=dict[str, str], init=False)
+    _lost: dict[str, int] = field(default_factory=dict[str, int], init=False)
+    _gone: dict[str, float] = field(default_factory=dict[str, float], init=False)
+    _blamed: set[str] = field(default_factory=set[str], init=False)
+    _chunks: int = field(default=0, init=False)
+
+    def run(self, tasks: Sequence[Task], observe: Observer) -> Outcome:
+        """See `Executor`."""
+        exchange, queue, outcome = Exchange(self.root), Queue.of(tasks), Outcome()
+        exchange.stop.unlink(missing_ok=True)
+        write_json(exchange.environment, required())
+        write_json(self.root / "engine.json", {"engine": self.backend.name})
+        self._adopt(exchange, queue, observe)
+        killed = threading.Event()
+        with _interrupts(exchange, killed, self.heard):
+            while self._sent or (queue.waiting and not exchange.stop.exists()):
+                if not exchange.stop.exists():
+                    self._submit(exchange, queue, outcome, observe)
+                if killed.is_set():
+                    self.backend.cancel(set(self._sent.values()))
+                    break
+                self._look(exchange, queue, outcome, observe)
+                if self._sent:
+                    time.sleep(self.interval)
+        outcome.stopped = exchange.stop.exists() and bool(queue.waiting or self._sent or outcome.stopped)
+        return outcome
+
+    def _adopt(self, exchange: Exchange, queue: Queue, observe: Observer) -> None:
+        """Take over jobs of an earlier driver that the engine still has; forget all others."""
+        earlier = {id: handle for id in queue.tasks if (handle := exchange.sent(id))}
+        alive = self.backend.poll(set(earlier.values())) if earlier else set[str]()
+        for id in queue.tasks:
+            note = exchange.note(id)
+            if earlier.get(id) in alive and (note is None or note["status"] == "done"):
+                queue.waiting.discard(id)
+                self._sent[id] = earlier[id]
+                observe(Event("started", queue.tasks[id]))
+            else:
+                exchange.of(id, "note").unlink(missing_ok=True)
+
+    def _submit(self, exchange: Exchange, queue: Queue, outcome: Outcome, observe: Observer) -> None:
+        chunks: list[list[Task]] = []
+        room = self.backend.at_once - len(set(self._sent.values()))
+        while len(chunks) < room and (chunk := queue.take_chunk(self.backend.chunk_seconds)):
+            if sendable := [task for task in chunk if self._packed(exchange, queue, outcome, observe, task)]:
+                chunks.append(sendable)
+        if not chunks:
+            return
+        names = [self._written(exchange, chunk) for chunk in chunks]
+        for chunk, handle in zip(chunks, self.backend.submit(names), strict=True):
+            for task in chunk:
+                write_bytes(exchange.of(task.id, "sent"), handle.encode())
+                self._sent[task.id] = handle
+                observe(Event("started", task))
+
+    def _packed(self, exchange: Exchange, queue: Queue, outcome: Outcome, observe: Observer, task: Task) -> bool:
+        try:
+            write_bytes(exchange.of(task.id, "job"), pickle.dumps(task.job))
+        except FullError:
+            raise
+        except Exception as error:
+            failed(queue, outcome, observe, task, f"this job cannot be sent: {describe(error)}", 0.0)
+            return False
+        return True
+
+    def _written(self, exchange: Exchange, chunk: Sequence[Task]) -> str:
+        self._chunks += 1
+        name = f"{time.time_ns()}-{self._chunks}.json"
+        write_json(exchange.chunk(name), [[task.id, list(task.needs)] for task in chunk])
+        return name
+
+    def _look(self, exchange: Exchange, queue: Queue, outcome: Outcome, observe: Observer) -> None:
+        alive = self.backend.poll(set(self._sent.values()))
+        for id in list(self._sent):
+            task = queue.tasks[id]
+            if id not in self._sent:  # it was passed over, since it needs one that failed
+                continue
+            if note := exchange.note(id):
+                self._over(task, note, queue, outcome, observe)
+            elif self._sent[id] in alive:
+                self._gone.pop(id, None)
+                _progress(exchange, task, observe)
+            elif time.monotonic() - self._gone.setdefault(id, time.monotonic()) >= self.grace:
+                self._again(exchange, task, queue, outcome, observe)
+
+    def _over(self, task: Task, note: dict[str, Any], queue: Queue, outcome: Outcome, observe: Observer) -> None:
+        self._forget(task.id)
+        match note["status"]:
+            case "done":
+                finished(queue, outcome, observe, task, note["seconds"])
+            case "stopped":
+                outcome.stopped = True
+            case "full":
+                self.backend.cancel(set(self._sent.values()))
+                raise FullError(note["text"])
+            case _:
+                self._failed(task, note["text"], note["seconds"], queue, outcome, observe)
+
+    def _again(self, exchange: Exchange, task: Task, queue: Queue, outcome: Outcome, observe: Observer) -> None:
+        """Submit a lost task again, or give it up."""
+        handle = self._sent[task.id]
+        self._forget(task.id)
+        if exchange.stop.exists():
+            outcome.stopped = True
+            return
+        first = handle not in self._blamed  # its process ended in the first task of the chunk that has no note
+        self._blamed.add(handle)
+        self._lost[task.id] = self._lost.get(task.id, 0) + first
+        if self._lost[task.id] < TRIES:
+            queue.waiting.add(task.id)
+            return
+        end = self.backend.log(handle)[-_LOG_TAIL:].strip()
+        text = f"{self.backend.name} lost this task {TRIES} times (killed, out of memory or out of time)"
+        self._failed(task, f"{text}; its log ends with:\n{end}" if end else text, 0.0, queue, outcome, observe)
+
+    def _failed(self, task: Task, text: str, seconds: float, queue: Queue, outcome: Outcome, observe: Observer) -> None:
+        """Fail a task, and skip those that need it, sent along with it or not."""
+        gone = {task.id}
+        while along := {id for id in self._sent if id not in gone and gone & set(queue.tasks[id].needs)}:
+            gone |= along
+            for id in along:
+                self._forget(id)
+                queue.waiting.add(id)
+        failed(queue, outcome, observe, task, text, seconds)
+
+    def _forget(self, id: str) -> None:
+        self._sent.pop(id, None)
+        self._gone.pop(id, None)
+
+
+def _progress(exchange: Exchange, task: Task, observe: Observer) -> None:
+    with suppress(OSError, ValueError, KeyError):
+        found = json.loads(exchange.of(task.id, "progress").read_bytes())
+        observe(Event("progress", task, float(found["share"]), str(found["text"])))
+
+
+@contextmanager
+def _interrupts(exchange: Exchange, killed: threading.Event, heard: Callable[[], None] | None) -> Generator[None]:
+    """Let the first interrupt ask workers to stop, and the second end them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupted(_signal: int, _frame: object) -> None:
+        if exchange.stop.exists():
+            killed.set()
+            return
+        exchange.stop.touch()
+        if heard is not None:
+            heard()
+
+    before = {number: signal.signal(number, interrupted) for number in ASKS_TO_STOP}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONFAULTHANDLER", "1")
+    work(Path(sys.argv[1]), sys.argv[2])

@@ -1,0 +1,253 @@
+"""Every engine passes the suite of executors; and engine-specific ends."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Collection, Generator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.execution.jobs_for_tests import Slow
+from tests.execution.slurm_for_tests import REQUIRED, require_slurm, slurm
+from tests.worlds.studies import records, write_spec
+
+from assay.execution.engines import cancel, status_of
+from assay.execution.local import Workers
+from assay.execution.remote import TRIES, Remote
+from assay.execution.slurm import Slurm
+from assay.execution.tasks import Event, Executor, Queue, Task
+from assay.store.files import write_json
+from assay.testing.executor import Die, ExecutorConformance, Refuse, Touch, Wait, once
+
+SOURCE = str(Path(__file__).parents[2] / "src")
+
+
+class TestLocalPool(ExecutorConformance):
+    tries = 2
+
+    @pytest.fixture
+    def executor(self, tmp_path: Path) -> Executor:
+        return Workers(2)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
+    require_slurm()
+    with slurm(tmp_path_factory.mktemp("slurm")) as variables, pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        patch.setenv("PYTHONPATH", SOURCE)
+        yield
+
+
+@pytest.mark.acceptance
+@pytest.mark.usefixtures("cluster")
+class TestSlurm(ExecutorConformance):
+    tries = TRIES
+
+    @pytest.fixture
+    def executor(self, tmp_path: Path) -> Executor:
+        folder = tmp_path / "engine"
+        return Remote(Slurm(folder, partition="low", chunk_seconds=5), folder, interval=0.3, grace=1.0)
+
+
+@pytest.fixture(scope="module")
+def ray_cluster() -> Generator[None]:
+    if not os.environ.get(REQUIRED):
+        pytest.importorskip("ray")
+    ray: Any = importlib.import_module("ray")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", SOURCE)
+        yield
+    ray.shutdown()
+
+
+@pytest.mark.acceptance
+class TestRay(ExecutorConformance):
+    tries = TRIES
+
+    @pytest.fixture
+    def executor(self, tmp_path: Path, ray_cluster: None) -> Executor:
+        from assay.execution.ray import Ray
+
+        return Remote(Ray(tmp_path / "engine"), tmp_path / "engine", interval=0.1, grace=0.5)
+
+
+@dataclass
+class Processes:
+    """A backend of plain processes, as fast as tests need, which can be made to forget and to outlive its driver."""
+
+    root: Path
+    at_once: int = 4
+    chunk_seconds: float = 0.0
+    name: str = "processes"
+    calls: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
+    known: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict[str, subprocess.Popen[bytes]])
+
+    def submit(self, chunks: Sequence[str]) -> list[str]:
+        self.calls.append(("submit", len(chunks)))
+        return [self._begun(chunk) for chunk in chunks]
+
+    def _begun(self, chunk: str) -> str:
+        command = [sys.executable, "-m", "assay.execution.remote", str(self.root), chunk]
+        process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": SOURCE})
+        self.known[str(process.pid)] = process
+        return str(process.pid)
+
+    def poll(self, handles: Collection[str]) -> set[str]:
+        return {handle for handle in handles if handle in self.known and self.known[handle].poll() is None}
+
+    def cancel(self, handles: Collection[str]) -> None:
+        self.calls.append(("cancel", len(handles)))
+        for handle in handles:
+            self.known[handle].kill()
+
+    def log(self, handle: str) -> str:
+        return f"log of {handle}"
+
+
+@pytest.fixture
+def processes(tmp_path: Path) -> Processes:
+    return Processes(tmp_path / "engine")
+
+
+def driver(backend: Processes) -> Remote:
+    return Remote(backend, backend.root, interval=0.05, grace=0.3)
+
+
+def test_tasks_of_a_chunk_share_a_process_and_a_failure_skips_within_it(processes: Processes, tmp_path: Path) -> None:
+    processes.chunk_seconds = 1e9
+    tasks = [
+        Task("a", Refuse(), "a"),
+        Task("b", Touch(tmp_path / "b"), "b", needs=("a",)),
+        Task("c", Touch(tmp_path / "c"), "c", needs=("b",)),
+        Task("d", Touch(tmp_path / "d"), "d"),
+    ]
+    outcome = driver(processes).run(tasks, lambda _: None)
+    assert processes.calls == [("submit", 1)]
+    assert (outcome.done, list(outcome.failed), sorted(outcome.skipped)) == (["d"], ["a"], ["b", "c"])
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_chunk_holds_a_task_with_those_that_need_it() -> None:
+    def task(id: str, *needs: str) -> Task:
+        return Task(id, Refuse(), id, needs, cost=10, first=bool(needs))
+
+    queue = Queue.of([task("t1"), task("p1", "t1"), task("t2"), task("p2", "t2"), task("last", "p1", "p2")])
+    assert [one.id for one in queue.take_chunk(15)] == ["t1", "p1"]
+    assert [one.id for one in queue.take_chunk(0)] == ["t2", "p2"]
+    assert queue.take_chunk(15) == []
+    queue.finish("p1")
+    queue.finish("p2")
+    assert [one.id for one in queue.take_chunk(15)] == ["last"]
+
+
+def test_in_a_chunk_only_the_task_that_kills_its_process_is_given_up(processes: Processes, tmp_path: Path) -> None:
+    processes.chunk_seconds = 1e9
+    others = [Task(str(n), Touch(tmp_path / str(n)), str(n)) for n in range(3)]
+    dies = Task("dies", Die(tmp_path / "dies", 99), "dies", cost=9)
+    outcome = driver(processes).run([dies, *others], lambda _: None)
+    assert sorted(outcome.done) == ["0", "1", "2"]
+    text = outcome.failed["dies"]
+    assert text.startswith(f"processes lost this task {TRIES} times")
+    assert "log of" in text
+
+
+def test_a_driver_that_died_is_continued_and_its_jobs_are_adopted(processes: Processes, tmp_path: Path) -> None:
+    """The first driver is lost after it has submitted; the second submits nothing that is still at work."""
+    slow = Task("slow", Slow(tmp_path / "slow"), "slow")
+
+    class Lost(Exception):
+        pass
+
+    def lose(event: Event) -> None:
+        raise Lost
+
+    with pytest.raises(Lost):
+        driver(processes).run([slow], lose)
+    outcome = driver(processes).run([slow, Task("new", Touch(tmp_path / "new"), "new")], lambda _: None)
+    assert sorted(outcome.done) == ["new", "slow"]
+    assert processes.calls == [("submit", 1), ("submit", 1)]
+    assert (tmp_path / "slow").read_text(encoding="utf-8") == "once\n"
+
+
+def test_a_machine_of_another_kind_is_refused(processes: Processes, tmp_path: Path) -> None:
+    def change(_: Event) -> None:
+        path = processes.root / "environment.json"
+        write_json(path, {**json.loads(path.read_bytes()), "torch": "1.0"})
+
+    processes.chunk_seconds = 0.0
+    tasks = [Task("a", Touch(tmp_path / "a"), "a"), Task("b", Touch(tmp_path / "b"), "b", needs=("a",))]
+    outcome = driver(processes).run(tasks, lambda event: change(event) if event.status == "started" else None)
+    (text,) = outcome.failed.values()
+    assert "in place of 1.0: results would not be equal" in text
+
+
+def test_a_run_is_stopped_from_elsewhere(processes: Processes, tmp_path: Path) -> None:
+    started, left = tmp_path / "started", tmp_path / "left"
+    threading.Thread(target=once, args=(started.exists, lambda: cancel(tmp_path)), daemon=True).start()
+    outcome = driver(processes).run([Task("waits", Wait(started, left), "waits")], lambda _: None)
+    assert outcome.stopped
+    assert left.exists()
+
+
+def assay(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "assay", *arguments]
+    environment = {**os.environ, "PYTHONPATH": SOURCE}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize("engine", ["slurm", "ray"])
+def test_a_study_on_an_engine_leaves_the_records_of_one_on_this_machine(
+    engine: str, finished_run: Path, study_cache: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue("cluster" if engine == "slurm" else "ray_cluster")
+    write_spec(tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASSAY_CACHE", str(study_cache))
+        done = assay(tmp_path, "run", "small.yaml", "--on", engine)
+        assert done.returncode == 0, done.stdout + done.stderr
+        status = json.loads(assay(tmp_path, "status", "small", "--json").stdout)
+    assert records(tmp_path / "runs" / "small") == records(finished_run)
+    assert (status["done"], status["engine"], status["working"], status["submitted"]) == (True, engine, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--on", "kubernetes"], "expected ray or slurm, not kubernetes"),
+        (["--partition", "low"], "--partition is an option of --on ray or slurm"),
+        (["--on", "ray", "--partition", "low"], "--partition means nothing to --on ray"),
+        (["--on", "slurm", "--time", "soon"], "expected a time such as 4h"),
+        (["--on", "slurm", "--workers", "2"], "--workers are of this machine"),
+    ],
+)
+def test_options_of_engines_are_checked(arguments: list[str], text: str, tmp_path: Path) -> None:
+    write_spec(tmp_path)
+    done = assay(tmp_path, "run", "small.yaml", *arguments)
+    assert done.returncode == 2
+    assert text in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_plan_for_an_engine_counts_jobs_and_hours(tmp_path: Path) -> None:
+    write_spec(tmp_path)
+    done = assay(tmp_path, "run", "small.yaml", "--on", "slurm", "--dry-run")
+    assert "on slurm: 12 tasks in about 1 job, 0.0 processor hours" in done.stdout
+
+
+def test_the_status_of_a_run_is_that_of_its_records(run_copy: Path) -> None:
+    found = status_of(run_copy)
+    assert (found.trained, found.probed) == (found.trials, found.probes)
+    assert found.done
+    shutil.rmtree(next((run_copy / "trials").iterdir()))
+    assert (status_of(run_copy).trained, status_of(run_copy).done) == (found.trials - 1, False)

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from assay.core.errors import StoreError
+from assay.execution.lease import OneWriter, held, lease
+from assay.execution.tasks import Context, Stopped
+from assay.testing.executor import Touch
+
+
+def never() -> None:
+    raise AssertionError("a free lease needs no wait")
+
+
+def gives_up() -> None:
+    raise TimeoutError
+
+
+def old(path: Path, seconds: float = 100) -> None:
+    """Leave a lease of a writer that died."""
+    path.write_text(json.dumps({"host": "gone", "pid": 1, "token": "dead"}), encoding="utf-8")
+    os.utime(path, (time.time() - seconds,) * 2)
+
+
+def test_a_lease_names_its_writer_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = tmp_path / "leases" / "unit"
+    with lease(path, never):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        assert found["pid"] == os.getpid()
+        assert held(path)
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_second_writer_waits(tmp_path: Path) -> None:
+    with lease(tmp_path / "unit", never), pytest.raises(TimeoutError), lease(tmp_path / "unit", gives_up):
+        pass
+
+
+def test_a_lease_without_heartbeat_is_taken_over(tmp_path: Path) -> None:
+    old(tmp_path / "unit")
+    assert not held(tmp_path / "unit")
+    with lease(tmp_path / "unit", never):
+        assert held(tmp_path / "unit")
+
+
+def test_a_heartbeat_keeps_a_lease(tmp_path: Path) -> None:
+    with lease(tmp_path / "unit", never, beat=0.05):
+        old_time = (tmp_path / "unit").stat().st_mtime - 100
+        os.utime(tmp_path / "unit", (old_time, old_time))
+        end = time.monotonic() + 5
+        while not held(tmp_path / "unit") and time.monotonic() < end:
+            time.sleep(0.01)
+        assert held(tmp_path / "unit")
+
+
+def test_a_writer_that_slept_too_long_learns_that_it_lost_its_lease(tmp_path: Path) -> None:
+    with lease(tmp_path / "unit", never, beat=0.05) as lost:
+        old(tmp_path / "unit", 0)  # another token, as after a takeover
+        assert lost.wait(5)
+    assert (tmp_path / "unit").exists(), "that of the other writer stays"
+
+
+def test_of_many_that_find_a_stale_lease_one_has_it_at_a_time(tmp_path: Path) -> None:
+    old(tmp_path / "unit")
+    inside, most = [0], [0]
+    guard = threading.Lock()
+
+    def enter() -> None:
+        with lease(tmp_path / "unit", lambda: time.sleep(0.001)):
+            with guard:
+                inside[0] += 1
+                most[0] = max(most[0], inside[0])
+            time.sleep(0.005)
+            with guard:
+                inside[0] -= 1
+
+    threads = [threading.Thread(target=enter) for _ in range(8)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert most == [1]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_links_are_not_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*_: object) -> None:
+        raise PermissionError(1, "no links here")
+
+    monkeypatch.setattr(os, "link", refuses)
+    with lease(tmp_path / "unit", never), pytest.raises(TimeoutError), lease(tmp_path / "unit", gives_up):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_takes_no_lease_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="cannot write"), lease(tmp_path / "file" / "unit", never):
+        pass
+
+
+@pytest.mark.parametrize(("stops", "wrote"), [(True, False), (False, True)])
+def test_a_job_waits_for_the_other_writer_or_stops(stops: bool, wrote: bool, tmp_path: Path) -> None:
+    job = OneWriter(Touch(tmp_path / "made"), tmp_path / "unit")
+    ended = threading.Event()
+
+    def other() -> None:
+        with lease(tmp_path / "unit", never):
+            began.set()
+            ended.wait(1 if not stops else 10)
+
+    began = threading.Event()
+    thread = threading.Thread(target=other)
+    thread.start()
+    began.wait()
+    told: list[str] = []
+    report: Callable[[float, str], None] = lambda _, text: told.append(text)  # noqa: E731
+    context = Context(report, lambda: stops)
+    if stops:
+        with pytest.raises(Stopped):
+            job(context)
+    else:
+        job(context)
+        assert told[0] == "another process works on it"
+    ended.set()
+    thread.join()
+    assert (tmp_path / "made").exists() == wrote
