@@ -7,8 +7,10 @@ batch order and augmentation, so that they can be compared in pairs.
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np  # at run time it is imported on first use: a study is checked without it, in half the time
 
 LOOKS = (10, 20, 40)
 """Numbers of seeds at which the primary comparisons of a sequential study are looked at."""
@@ -22,6 +24,8 @@ def derive(seed: int, *purpose: str | int) -> int:
 
 def generator(seed: int, *purpose: str | int) -> np.random.Generator:
     """Return a NumPy generator of its own for one purpose."""
+    import numpy as np
+
     return np.random.Generator(np.random.Philox(key=derive(seed, *purpose)))
 
 
@@ -35,6 +39,8 @@ def row_uniform(seed: int, purpose: str, rows: np.ndarray) -> np.ndarray:
         float64 [n]. A row keeps its number regardless of other rows, so that the images marked at one dose are among
         those marked at a higher one.
     """
+    import numpy as np
+
     key = np.uint64(derive(seed, purpose))
     with np.errstate(over="ignore"):
         x = _mix(rows.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + key)
@@ -43,6 +49,8 @@ def row_uniform(seed: int, purpose: str, rows: np.ndarray) -> np.ndarray:
 
 def row_seed(seed: int, purpose: str, rows: np.ndarray) -> np.ndarray:
     """One non-negative 32-bit seed per row, int64 [n], for generators that are keyed by row and pixel."""
+    import numpy as np
+
     key = np.uint64(derive(seed, purpose))
     with np.errstate(over="ignore"):
         x = _mix(rows.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + key)
@@ -51,6 +59,8 @@ def row_seed(seed: int, purpose: str, rows: np.ndarray) -> np.ndarray:
 
 def _mix(x: np.ndarray) -> np.ndarray:
     """Return the finalizer of SplitMix64 (Steele, Lea and Flood 2014)."""
+    import numpy as np
+
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
