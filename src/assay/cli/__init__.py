@@ -165,6 +165,7 @@ AtOnce = Annotated[
 ]
 Gpus = Annotated[int | None, typer.Option("--gpus", parser=_gpus, metavar="N", help="GPUs of a Ray or Slurm job.")]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
+LogTo = Annotated[str, typer.Option("--log-to", metavar="TRACKER", help="Log the results to mlflow, too.")]
 SkipBadRows = Annotated[bool, typer.Option("--skip-bad-rows", help="Leave bad rows out; the report lists them.")]
 
 NoOwnCode = Annotated[bool, typer.Option("--no-own-code", help="Refuse code from outside Assay that a study names.")]
@@ -177,7 +178,7 @@ FAULT = 70
 
 
 ENGINES = ("ray", "slurm")
-OF_TRAINING = ("dry_run", "quiet", "verbose", "on", "address", "partition", "time", "at_once", "gpus")
+OF_TRAINING = ("dry_run", "quiet", "verbose", "on", "address", "partition", "time", "at_once", "gpus", "log_to")
 """Options of `run` that mean nothing to a preview."""
 
 
@@ -218,6 +219,7 @@ def _on_a_study(act: Callable[[Request], None]) -> Callable[..., None]:
         quiet: Quiet = False,
         verbose: Verbose = False,
         open_: Open = False,
+        log_to: LogTo = "",
         json: Json = False,
         on: On = None,
         address: Address = None,
@@ -238,7 +240,7 @@ def _on_a_study(act: Callable[[Request], None]) -> Callable[..., None]:
         engine = _elsewhere(on, address=address, partition=partition, time=time, at_once=at_once, gpus=gpus)
         asked = Request(
             spec, tuple(set_ or ()), seeds, looks, scale, workers, device, out, skip_bad_rows, json, open_,
-            dry_run=dry_run, quiet=quiet, verbose=verbose, engine=engine,
+            dry_run=dry_run, quiet=quiet, verbose=verbose, engine=engine, log_to=log_to,
         )  # fmt: skip
         with own_code_refused(no_own_code), locate_errors(asked.source, asked.sets, asked.scale):
             act(asked)

@@ -34,8 +34,8 @@ class Request:
     """source: a built-in name or a YAML file. workers: None for as many as suit. device: see `choose_device`.
 
     looks: numbers of seeds at which primary comparisons are looked at, in place of `seeds`. open: whether to open the
-    page. dry_run: whether to plan only. quiet, verbose: how much to print on standard error. engine:
-    None for this machine.
+    page. dry_run: whether to plan only. quiet, verbose: how much to print on standard error. engine: None for this
+    machine. log_to: a tracker for the results; empty for none.
     """
 
     source: str
@@ -53,6 +53,7 @@ class Request:
     quiet: bool
     verbose: bool
     engine: Engine | None
+    log_to: str
 
     def settled(self, compare: bool = True) -> Settled:
         """Check the study and its run folder before anything slow is imported or read.
@@ -91,6 +92,10 @@ MOST_REASONS = 8
 def run_command(asked: Request) -> None:
     """Run, and end with the exit code of the outcome. Only the requested output goes to standard output."""
     settled = asked.settled(compare=False)
+    if asked.log_to:
+        from assay.study.trackers import require_tracker
+
+        require_tracker(asked.log_to)
 
     from assay.study.finished import unchanged
 
@@ -136,7 +141,7 @@ def run_command(asked: Request) -> None:
         print(jsonlib.dumps(_finished(result)), flush=True)
     else:
         _tell(result)
-    _open_page(asked, result)
+    _show(asked, result)
     raise typer.Exit(130 if result.stopped else 1 if result.failed else 0)
 
 
@@ -150,10 +155,17 @@ def _tell_unchanged(found: Finished, settled: Settled, asked: Request) -> None:
         print(f"{settled.spec.name}: {trials} done before, and nothing has changed since", file=sys.stderr)
         print(f"`assay doctor {settled.root}` checks the contents of the records", file=sys.stderr, flush=True)
         _tell(found.result)
-    _open_page(asked, found.result)
+    _show(asked, found.result)
 
 
-def _open_page(asked: Request, result: Result) -> None:
+def _show(asked: Request, result: Result) -> None:
+    """Log the results and open the page, as far as asked."""
+    if asked.log_to and result.page:
+        from assay.study.trackers import log_to
+
+        id = log_to(result.folder, asked.log_to)
+        if not (asked.quiet or asked.json):
+            print(f"logged to {asked.log_to}: run {id}", file=sys.stderr)
     if asked.open and result.page:
         from assay.cli.results import open_page
 
