@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 from tests.training.losses.test_declared import FOR_SEGMENTATION, NAMES, WITHOUT_LABELS
 
 from assay.core import registry
@@ -69,12 +68,3 @@ def test_the_decorator_of_the_how_to_gives_the_loss_its_name(tmp_path: Path, mon
     importlib.import_module("my_losses")
     objective = registry.build("loss", "logit-adjusted", {}, LossContext(width=2, classes=2, counts=(3, 1)))
     assert objective.shift.tolist() == pytest.approx([math.log(3 / 4), math.log(1 / 4)])
-
-
-def test_the_timing_of_the_reference_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    threads = torch.get_num_threads()
-    try:
-        exec(blocks(REFERENCE)[0], {})
-    finally:
-        torch.set_num_threads(threads)
-    assert {line.split()[0] for line in capsys.readouterr().out.splitlines()} == set(NAMES)
