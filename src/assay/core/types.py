@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from assay.core.reasons import NOTHING, Code, Reason, because, read
 
@@ -156,8 +155,8 @@ class Contributions:
         values: Contributions [p], widened for small samples; NaN where no variance can be computed.
     """
 
-    samples: Int[np.ndarray, " p"]
-    values: Float[np.ndarray, " p"]
+    samples: np.ndarray
+    values: np.ndarray
 
     @property
     def standard_error(self) -> float:
