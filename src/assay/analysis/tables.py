@@ -65,6 +65,8 @@ def curve_rows(gathered: Gathered) -> list[Row]:
 
 def _rows(gathered: Gathered) -> Iterator[Row]:
     for point in gathered.plan.spec.points:
+        if point.recipe.given is not None:
+            continue
         seeds = gathered.kept_seeds(point)
         trials = [trial for seed in seeds for trial in gathered.by_point[point.label][seed]]
         found = [read_rows(gathered.folder.checked("trials", trial.id, CURVE)) for trial in trials]
@@ -577,6 +579,7 @@ def _provenance_rows(gathered: Gathered, described: Described) -> list[Row]:
         "machine": ", ".join(sorted({f"{record['machine']} {record['processor']}" for record in records})),
         "device": ", ".join(sorted({record["device"] for record in records})),
         "python": ", ".join(sorted({record["python"] for record in records})),
+        **({"models": str(len(spec.models))} if spec.models else {}),
     }
     if lost:
         facts["not known"] = f"time, machine and versions of {lost} of {count(len(found), 'trial')}"

@@ -186,7 +186,8 @@ def plan_lines(prepared: Prepared, workers: int, every_reason: bool = False) -> 
     time = f"about {duration(prepared.seconds(workers))} with {workers_text(workers)}{on_device(prepared)}"
     sources = f"{count(prepared.new_sources, 'source')} and " if prepared.new_sources else ""
     trials, probes = count(prepared.new_trials, "trial"), count(prepared.new_probes, "probe")
-    lines.append(f"{sources}{trials} to train, {probes} to read: {time}")
+    work = f"{count(prepared.new_trials, 'model')} to take" if spec.models else f"{sources}{trials} to train"
+    lines.append(f"{work}, {probes} to read: {time}")
     why = [f"  {new} new: {reason_words(reason)}" for reason, new in prepared.why]
     why += [f"  {count(new, 'probe')} new: {reason_words(reason)}" for reason, new in prepared.why_probes]
     most = len(why) if every_reason else MOST_REASONS

@@ -334,10 +334,6 @@ def lookup(kind: ComponentKind, name: str) -> Entry:
     if (kind, name) in known:
         return known[kind, name]
     if ":" in name:
-        if not _own_code_allowed.get():
-            raise SpecError(
-                f"{kind} '{name}' is code of your own, which --no-own-code refuses: read it, then run without"
-            )
         return _dotted(kind, name)
     raise SpecError(unknown_name(kind, name, [other for of, other in known if of == kind]))
 
@@ -359,8 +355,21 @@ def _name_own_code(module: str, named_by: str) -> None:
         print(f"importing {module}, which {named_by} names: its code runs", file=sys.stderr, flush=True)
 
 
-@cache
-def _dotted(kind: ComponentKind, name: str) -> Entry:
+def own_object(kind: str, name: str) -> tuple[Any, str]:
+    """Import an object of the user's by its dotted path.
+
+    Args:
+        kind: Its kind, for messages.
+        name: `package.module:attribute`.
+
+    Returns:
+        The object, and the hash of its module's file.
+
+    Raises:
+        SpecError: Code of the user's is refused, or it cannot be imported.
+    """
+    if not _own_code_allowed.get():
+        raise SpecError(f"{kind} '{name}' is code of your own, which --no-own-code refuses: read it, then run without")
     module_name, _, attribute = name.partition(":")
     if module_name == "__main__":
         raise SpecError(f"{kind} '{name}' is in the script that runs: move it to a module of its own and name that")
@@ -376,14 +385,20 @@ def _dotted(kind: ComponentKind, name: str) -> Entry:
         ) from error
     except (ImportError, AttributeError) as error:
         raise SpecError(f"{kind} '{name}' cannot be imported: {error}; expected package.module:attribute") from error
-    if kind == "intervention" and inspect.isfunction(target) and not hasattr(target, "__wrapped__"):
-        raise SpecError(
-            f"intervention '{name}' is a bare function: write @assay.intervention on the line above it, or name a class"
-        )
     if getattr(module, "__file__", None) is None:
         raise SpecError(
             f"{kind} '{name}': module '{module_name}' has no file that could be hashed; give a function or class of a "
             "module that is a Python file"
+        )
+    return target, _imported.setdefault(module_name, _hash_of(module_name))
+
+
+@cache
+def _dotted(kind: ComponentKind, name: str) -> Entry:
+    target, source = own_object(kind, name)
+    if kind == "intervention" and inspect.isfunction(target) and not hasattr(target, "__wrapped__"):
+        raise SpecError(
+            f"intervention '{name}' is a bare function: write @assay.intervention on the line above it, or name a class"
         )
     check_own(kind, name, target)
     arguments = cache(partial(arguments_of, target))
@@ -392,7 +407,6 @@ def _dotted(kind: ComponentKind, name: str) -> Entry:
     except Exception as error:  # annotations are code of the user's, and may name anything
         why = str(error).partition("\n")[0]
         raise SpecError(f"{kind} '{name}': the types of its arguments cannot be read: {why}") from error
-    source = _imported.setdefault(module_name, _hash_of(module_name))
     return Entry(kind, name, name, arguments, inspect.getdoc(target) or "", source_hash=source)
 
 

@@ -27,6 +27,7 @@ from assay.execution.device import computing_on, device_name
 from assay.execution.tasks import Context, Stopped
 from assay.models.checkpoint import WEIGHTS_FILE, load_weights, remove_checkpoint, save_weights
 from assay.models.classifier import HeadNotFitted, as_network, build_network, empty_network, scaling_words
+from assay.models.given import given_network
 from assay.models.ref import Inputs, Model, ModelRef, Unit
 from assay.models.untyped import channels_last
 from assay.models.weights import start_of
@@ -195,7 +196,7 @@ class TrainJob:
 
     def _train(self, unit: Path, context: Context) -> dict[str, Any]:
         population = population_of(self.data, self.place, self.device)
-        self._check_data(population)
+        check_data(population, self.training)
         seed = self.training.seed
         apart = OF_A_SOURCE.items() <= self.training.data.items()
         drawn = images_seed(seed) if apart else seed  # another split of own images would hold test images of the trials
@@ -220,17 +221,6 @@ class TrainJob:
         write_curve(unit, fitted.curve)
         return self._record(fitted, len(training), validation.table.target)
 
-    def _check_data(self, population: Population) -> None:
-        """Training data must match their name.
-
-        Raises:
-            DataError: If files were edited since.
-        """
-        recipe = self.training.recipe
-        found = dict(population.identity(self.training.environment, recipe.groups))
-        if found != {key: item for key, item in self.training.data.items() if key not in OF_A_SOURCE}:
-            raise DataError("the data changed since this run began: run the same command again, which plans it anew")
-
     def _record(self, fitted: Fitted, trained_on: int, validated_on: np.ndarray) -> dict[str, Any]:
         last, start = fitted.curve[-1], start_of(fitted.network)
         return {
@@ -250,6 +240,17 @@ class TrainJob:
             "validation_images": len(validated_on),
             **of_validation(fitted, validated_on),
         }
+
+
+def check_data(population: Population, training: TrainingSpec) -> None:
+    """Check that training data match their name.
+
+    Raises:
+        DataError: If files were edited since.
+    """
+    found = dict(population.identity(training.environment, training.recipe.groups))
+    if found != {key: item for key, item in training.data.items() if key not in OF_A_SOURCE}:
+        raise DataError("the data changed since this run began: run the same command again, which plans it again")
 
 
 @dataclass(frozen=True)
@@ -312,8 +313,8 @@ class TrainedModel:
         record = self.folder.record(self.unit, self.id)
         return Model(
             network=channels_last(network, torch.device(device)).eval(),
-            layers=as_network(network).layers,
-            untrained=untrained,
+            layers=layers_of(self.recipe, network),
+            untrained=None if self.recipe.given else untrained,
             threshold=record["threshold"],
             seed=self.seed,
             device=device,
@@ -469,6 +470,16 @@ def inputs_of(population: Population, data: DataSpec, task: Task) -> Inputs:
 def network_of(
     recipe: RecipeSpec, seed: int, inputs: Inputs, make: Callable[..., nn.Module] = build_network
 ) -> nn.Module:
-    """Return the network of a recipe before training; with `empty_network`, before its start was loaded too."""
+    """Return the network of a recipe before training; with `empty_network`, before its start was loaded too.
+
+    One that was trained elsewhere is returned without its weights.
+    """
+    if recipe.given is not None:
+        return given_network(recipe.given, inputs)
     drawn = stream_seed(recipe, seed)
     return make(recipe, seed=drawn, channels=inputs.channels, size=inputs.size, classes=inputs.classes)
+
+
+def layers_of(recipe: RecipeSpec, network: nn.Module) -> tuple[str, ...]:
+    """Return the dotted names of the layers that probes read."""
+    return recipe.given.layers if recipe.given is not None else as_network(network).layers

@@ -107,6 +107,15 @@ def started_from(recipe: RecipeSpec, id: str) -> RecipeSpec:
     return recipe.model_copy(update={"initialization": start})
 
 
+def with_weights(point: RecipePoint, seed: int, spec: StudySpec) -> RecipeSpec:
+    """Return the recipe of a point with the checksums of a seed's weights, where these were trained elsewhere."""
+    given = point.recipe.given
+    if given is None:
+        return point.recipe
+    weights = tuple(model.sha256 for model in spec.given(point, seed))
+    return point.recipe.model_copy(update={"given": given.model_copy(update={"weights": weights})})
+
+
 def check_sources(spec: StudySpec, population: Population, sources: Mapping[str, Population]) -> None:
     """Refuse a source that could not be taken up, or whose images could be the study's test images. Raises SpecError.
 
@@ -389,8 +398,10 @@ def _trials(
         seed = spec.first_seed + number
         for point in (one for one in spec.points if number < seeds.get(one.label, spec.seeds)):
             data = population.identity(point.train, point.recipe.groups)
+            if point.recipe.given is not None and not spec.given(point, seed):
+                continue  # the table of models has no such seed of this recipe
             for fold in range(population.folds):
-                recipe, needed = settled(point.recipe, seed, fold, spec, starts)
+                recipe, needed = settled(with_weights(point, seed, spec), seed, fold, spec, starts)
                 sources |= {source.id: source for source in needed}
                 trials.append(_trial(point, recipe, seed, fold, data))
     return trials

@@ -290,11 +290,11 @@ class GivenModel:
         network = self.origin.network(device)
         with ExitStack() as stack:
             if self.scaling is not None:
-                stack.callback(network.register_forward_pre_hook(_before(self.scaling)).remove)
+                stack.callback(network.register_forward_pre_hook(scaled_by(self.scaling)).remove)
             if self.output is not None:
                 stack.callback(network.register_forward_hook(_picked(self.output, self.scores)).remove)
             if self.scores == "probabilities":
-                stack.callback(network.register_forward_hook(_after).remove)
+                stack.callback(network.register_forward_hook(to_log_odds).remove)
             yield Model(
                 network,
                 self.layers,
@@ -325,14 +325,17 @@ class GivenModel:
         return replace(self, answers=digest.hexdigest())
 
 
-def _before(scaling: Scaling) -> Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...]]:
+def scaled_by(scaling: Scaling) -> Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...]]:
+    """Return a hook that scales images before a network sees them."""
+
     def scaled(_: nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
         return (scaling(cast(Tensor, given[0])), *given[1:])
 
     return scaled
 
 
-def _after(_: nn.Module, given: tuple[Any, ...], output: object) -> object:
+def to_log_odds(_: nn.Module, given: tuple[Any, ...], output: object) -> object:
+    """Replace probabilities by log-odds, as a hook after a network."""
     return log_odds_of(output) if isinstance(output, Tensor) else output
 
 

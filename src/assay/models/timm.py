@@ -102,17 +102,29 @@ def _trunk(model: str, in_chans: int, context: ArchitectureContext) -> nn.Module
             f"timm network '{model}' was asked to take {in_chans} channel(s) and the images have {context.channels}; "
             f"set in_chans: {context.channels}"
         )
+    return _created(model, in_chans, 0, context)
+
+
+def whole_model(model: str, channels: int, size: int, classes: int) -> nn.Module:
+    """Return a network of timm with its classifier, for weights that were trained elsewhere."""
+    if not timm.is_model(model):
+        raise SpecError(
+            f"{unknown_name('timm network', model, timm.list_models())}; or name a function, module:function"
+        )
+    return _created(model, channels, classes, ArchitectureContext(channels, size, classes, seed=0))
+
+
+def _created(model: str, in_chans: int, classes: int, context: ArchitectureContext) -> nn.Module:
     fixed = bool(configuration_of(model).get("fixed_input_size", False))
     extra: dict[str, Any] = {"img_size": context.size} if fixed else {}
     try:
         with library_draws(context.seed, WEIGHTS, "trunk"):
-            trunk = timm.create_model(model, pretrained=False, num_classes=0, in_chans=in_chans, **extra)  # pyright: ignore[reportUnknownMemberType]
+            return timm.create_model(model, pretrained=False, num_classes=classes, in_chans=in_chans, **extra)  # pyright: ignore[reportUnknownMemberType]
     except (AssertionError, RuntimeError, ValueError, TypeError) as error:
         raise SpecError(
             f"timm network '{model}' cannot be built for images of {context.size} x {context.size} pixels: "
             f"{str(error).splitlines()[0] if str(error) else type(error).__name__}"
         ) from error
-    return trunk
 
 
 def configuration_of(model: str) -> Mapping[str, Any]:

@@ -27,6 +27,7 @@ from assay.spec.data import (
 from assay.spec.document import Document, Keys, leaves, nodes, plain
 from assay.spec.environments import Factors, grid_points, sources_section
 from assay.spec.fields import components_of
+from assay.spec.given import take_models
 from assay.spec.grid import expand
 from assay.spec.issues import Issue, Issues, SpecIssues, issue, shorten, unknown_key, validated
 from assay.spec.load import Override, apply_scale, apply_sets, put, study_files
@@ -41,7 +42,7 @@ from assay.spec.yaml import read_yaml
 FEWEST_SEEDS = 3
 """Seeds of the first look: with fewer, nothing is tested."""
 SECTIONS = (
-    "name", "question", "data", "sources", "environments", "recipe", "grid", "seeds", "first_seed", "probes",
+    "name", "question", "data", "sources", "environments", "recipe", "models", "grid", "seeds", "first_seed", "probes",
     "contrasts", "keep", "scales",
 )  # fmt: skip
 
@@ -183,6 +184,7 @@ def check_study(document: Document, compare: bool = True) -> StudySpec:
             issues.add(keys, value, "expected a finite number")
     issues.raise_found()  # the rest would be told of values that no spec can hold
     document = _with_sections(document, issues)
+    document, models = take_models(document, issues)
     values, issues = document.values, Issues(document, issues.found)
     header = _header(document, issues)
     data = data_section(values.get("data"), issues)
@@ -218,6 +220,7 @@ def check_study(document: Document, compare: bool = True) -> StudySpec:
         probes=probes,
         contrasts=tuple(settle_contrast(one, axes, probes) for item in each for one in item),
         keep=header.keep,
+        models=models,
     )
 
 

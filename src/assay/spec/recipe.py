@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from assay.core.registry import entries, lookup
+from assay.core.registry import entries, lookup, own_object
 from assay.core.traits import (
     ArchitectureTraits,
     ComponentKind,
@@ -253,6 +253,38 @@ def _component(kind: ComponentKind, name: str, **params: Any) -> Component:
     return Component(kind=kind, name=name, params=params)
 
 
+class GivenSpec(Frozen):
+    """A network that was trained elsewhere, in place of a recipe: see `assay.spec.given`.
+
+    Attributes:
+        network: A model of timm, or the dotted path of a function without arguments that returns the network.
+        code: Hash of the module of such a function.
+        layers: Dotted names of the modules that probes read.
+        scores: Whether the network gives logits or probabilities.
+        preprocessing: Whether images are scaled by the mean and standard deviation in a timm model's config.
+        ensemble: Whether the models of the folds of a seed answer together, by the mean of their probabilities.
+        of: Values on the axes: the other columns of the table.
+        weights: SHA-256 of the files of weights; of a trial alone.
+    """
+
+    network: str
+    code: str = ""
+    layers: tuple[str, ...] = ()
+    scores: Literal["logits", "probabilities"] = "logits"
+    preprocessing: Literal["config", "none"] = "config"
+    ensemble: Literal["", "folds"] = ""
+    of: Mapping[str, str] = {}
+    weights: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _with_code(self) -> GivenSpec:
+        if ":" in self.network:
+            object.__setattr__(self, "code", own_object("network", self.network)[1])
+        if self.ensemble and self.layers:
+            raise ValueError("layers are of one network, and an ensemble has several; leave one out")
+        return self
+
+
 class RecipeSpec(Frozen):
     """How a model is made: all that decides the weights but data and seed.
 
@@ -265,6 +297,8 @@ class RecipeSpec(Frozen):
             differ in nothing else are an A/A comparison; images and sources stay those of the seed.
         patience: Epochs in a row without a better validation score after which training stops (early stopping). The
             learning-rate schedule stays that of all `epochs`.
+        given: The network of models that were trained elsewhere: nothing is trained, and the other fields but `task`
+            keep their defaults.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": ["{loss: cross-entropy, epochs: 20}"]})
@@ -287,6 +321,7 @@ class RecipeSpec(Frozen):
     precision: Literal["float32", "bfloat16"] = "float32"
     threads: Annotated[int, Field(ge=1)] = 1
     streams: Annotated[int, Field(ge=0, le=99)] = 0
+    given: Annotated[GivenSpec | None, Field(exclude_if=lambda given: given is None)] = None
 
     @field_validator("architecture", "loss", "optimizer", "schedule", "mitigation", "finetuning", mode="before")
     @classmethod

@@ -533,6 +533,26 @@ class TrainingSpec(Frozen):
         return content_hash(self.canonical())
 
 
+class GivenWeights(Frozen):
+    """A file of weights that were trained elsewhere.
+
+    Attributes:
+        path: The file.
+        sha256: Its content.
+        point: Values on the axes: those of its recipe.
+        network: Its network, where the table names it.
+        seed: Its seed, counted from 0 in the order of the seeds in the table.
+        fold: The fold that it was not trained on.
+    """
+
+    path: str
+    sha256: str
+    point: Mapping[str, str] = {}
+    network: str = ""
+    seed: int = 0
+    fold: str = ""
+
+
 class RecipePoint(Frozen):
     """One point of the grid: a recipe, a training environment, and its coordinates on the axes.
 
@@ -564,6 +584,7 @@ class StudySpec(Frozen):
     Attributes:
         looks: Numbers of seeds at which primary comparisons are looked at until they are decided, the first of them
             `seeds`; empty where all recipes have `seeds` seeds.
+        models: Models that were trained elsewhere, in place of training.
     """
 
     name: str
@@ -578,6 +599,7 @@ class StudySpec(Frozen):
     contrasts: tuple[ContrastSpec, ...] = ()
     keep: Literal["all", "none"] = "all"
     looks: Annotated[tuple[int, ...], Field(exclude_if=lambda looks: not looks)] = ()
+    models: Annotated[tuple[GivenWeights, ...], Field(exclude_if=lambda models: not models)] = ()
 
     @model_validator(mode="after")
     def _one_task(self) -> StudySpec:
@@ -604,7 +626,19 @@ class StudySpec(Frozen):
         seen = sorted(content_hash(point) for point in points)
         parts = {"data": self.data.for_training(), "points": seen, "seeds": self.seeds, "first_seed": self.first_seed}
         sources = {name: source.canonical() for name, source in self.sources.items()}
-        return content_hash({**parts, "sources": sources} if sources else parts)
+        models = [one.model_dump(exclude={"path"}) for one in self.models]
+        more = {"sources": sources} if sources else {}
+        return content_hash({**parts, **more, **({"models": models} if models else {})})
+
+    def given(self, point: RecipePoint, seed: int) -> tuple[GivenWeights, ...]:
+        """Return the files of one recipe and seed that were trained elsewhere, by fold."""
+        own = point.recipe.given
+        files = [
+            one
+            for one in self.models
+            if own is not None and one.point == own.of and one.network in ("", own.network) and one.seed == seed
+        ]
+        return tuple(sorted(files, key=lambda one: one.fold))
 
     @property
     def probed(self) -> str:

@@ -18,10 +18,11 @@ from assay.core.measures import COMPARED, Among
 from assay.core.reasons import Code, Reason, because, together
 from assay.core.registry import build
 from assay.core.types import FactorTable
-from assay.execution.jobs import network_of, nothing_to_read, weights_path
+from assay.execution.jobs import layers_of, network_of, nothing_to_read, weights_path
 from assay.execution.plan import Plan, ProbeUnit, Trial, start_id
 from assay.models.checkpoint import remove_checkpoint
-from assay.models.classifier import as_network, empty_network
+from assay.models.classifier import empty_network
+from assay.models.given import given_network
 from assay.models.initialization import with_trunk
 from assay.models.ref import Inputs
 from assay.models.weight_files import shape
@@ -193,6 +194,8 @@ def check_starts(plan: Plan, inputs: Inputs, of_sources: Mapping[str, Inputs]) -
     trainings += [(trial.training, inputs) for trial in plan.trials]
     seen: set[str] = set()
     for training, own in trainings:
+        if training.recipe.given is not None:
+            continue  # `check_given` builds them
         start = sources.get(start_id(training.recipe))
         initialization = start.name if start else training.recipe.initialization.model_dump(mode="json")
         key = canonical_json([training.recipe.architecture.model_dump(mode="json"), initialization, own.size])
@@ -203,6 +206,14 @@ def check_starts(plan: Plan, inputs: Inputs, of_sources: Mapping[str, Inputs]) -
             _try(training, own)
         else:
             _check_source(start.name, training, own, of_sources[start.name])
+
+
+def check_given(plan: Plan, trials: Sequence[Trial], inputs: Inputs) -> None:
+    """Check that weights that were trained elsewhere fit their network. Raises WeightsError and SpecError."""
+    for trial in trials:
+        files = plan.spec.given(trial.point, trial.training.seed)
+        if trial.training.recipe.given is not None:
+            given_network(trial.training.recipe.given, inputs, [model.path for model in files])
 
 
 def _try(training: TrainingSpec, own: Inputs) -> None:
@@ -224,7 +235,8 @@ def weight_bytes(trials: Sequence[Trial], inputs: Inputs) -> int:
     total = 0
     for trial in trials:
         recipe = trial.training.recipe
-        key = canonical_json([recipe.architecture.canonical(), recipe.loss.canonical()])
+        given = recipe.given and [recipe.given.network, len(recipe.given.weights)]
+        key = canonical_json([recipe.architecture.canonical(), recipe.loss.canonical(), given])
         if key not in sizes:
             state = network_of(recipe, trial.training.seed, inputs, empty_network).state_dict()
             sizes[key] = sum(tensor.nbytes for tensor in state.values())
@@ -243,9 +255,11 @@ def check_layers(spec: StudySpec, plan: Plan, inputs: Inputs) -> None:
         points = [point for pair in pairs(stated, spec.points, tuple(spec.axes)) for point in (*pair.a, *pair.b)]
         for point in points if stated.layer else ():
             training = trainings[point.label]
-            key = canonical_json(training.recipe.architecture.model_dump(mode="json"))
+            given = training.recipe.given
+            key = canonical_json([training.recipe.architecture.model_dump(mode="json"), given and given.network])
             if key not in layers:
-                layers[key] = as_network(network_of(training.recipe, training.seed, inputs, empty_network)).layers
+                network = network_of(training.recipe, training.seed, inputs, empty_network)
+                layers[key] = layers_of(training.recipe, network)
             if stated.layer not in layers[key]:
                 what = unknown_name("layer", stated.layer, layers[key])
                 raise SpecError(f"contrasts by {stated.measure}: {what} (of '{training.recipe.architecture.label}')")
@@ -266,7 +280,9 @@ def check_explainers(spec: StudySpec, plan: Plan, inputs: Inputs) -> None:
     trainings: dict[str, TrainingSpec] = {}
     for trial in plan.trials:
         recipe = trial.training.recipe
-        network = [recipe.architecture.canonical(), recipe.loss.canonical()]  # a loss may bring a head of its own
+        given = recipe.given and recipe.given.network
+        # a loss may bring a head of its own
+        network = [recipe.architecture.canonical(), recipe.loss.canonical(), given]
         trainings.setdefault(canonical_json(network), trial.training)
     subjects = [_subject(training, inputs) for training in trainings.values()]
     for number, probe in probes:

@@ -17,7 +17,7 @@ from assay.core.errors import SpecError, StoreError
 from assay.core.files import content_hash
 from assay.data.cache import default_cache_root
 from assay.execution.jobs import Place, TrainedModel, inputs_of, population_of
-from assay.execution.plan import Plan, ProbeUnit, Source, Trial, start_id, started_from
+from assay.execution.plan import Plan, ProbeUnit, Source, Trial, start_id, started_from, with_weights
 from assay.models.ref import Inputs, Model, Unit
 from assay.spec.recipe import Component
 from assay.spec.schema import DataSpec, RecipePoint, StudySpec, TrainingSpec
@@ -186,7 +186,7 @@ def _plan_values(plan: Plan, inputs: Inputs) -> dict[str, Any]:
 def _stored(spec: StudySpec, values: dict[str, Any], study: Mapping[str, Any]) -> Stored:
     points = {point.label: point for point in spec.points}
     trials = {
-        (entry["point"], entry["id"], entry["seed"], entry["fold"]): _trial(entry, points[entry["point"]])
+        (entry["point"], entry["id"], entry["seed"], entry["fold"]): _trial(entry, points[entry["point"]], spec)
         for entry in values["trials"]
     }
     by_id = {(label, id): trial for (label, id, _, _), trial in trials.items()}
@@ -200,8 +200,9 @@ def _stored(spec: StudySpec, values: dict[str, Any], study: Mapping[str, Any]) -
     return Stored(plan, Inputs(**values["inputs"]), study["skip_bad_rows"], study["stamp"])
 
 
-def _trial(entry: dict[str, Any], point: RecipePoint) -> Trial:
-    recipe = started_from(point.recipe, entry["start"]) if entry["start"] else point.recipe
+def _trial(entry: dict[str, Any], point: RecipePoint, spec: StudySpec) -> Trial:
+    recipe = with_weights(point, entry["seed"], spec)
+    recipe = started_from(recipe, entry["start"]) if entry["start"] else recipe
     training = TrainingSpec(
         data=entry["data"], environment=point.train, recipe=recipe, seed=entry["seed"], fold=entry["fold"]
     )

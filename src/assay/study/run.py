@@ -19,6 +19,7 @@ from assay.data.cache import Notify, default_cache_root, silent
 from assay.execution.device import PROCESSOR
 from assay.execution.engines import LEASES
 from assay.execution.estimate import Timer, after_units, source_seconds, unit_seconds
+from assay.execution.given import GivenJob
 from assay.execution.jobs import Place, ProbeJob, TrainedModel, TrainJob, inputs_of, population_of
 from assay.execution.lease import OneWriter
 from assay.execution.plan import (
@@ -49,6 +50,7 @@ from assay.study.audit import open_probed
 from assay.study.finished import Result
 from assay.study.preflight import (
     check_explainers,
+    check_given,
     check_layers,
     check_measurable,
     check_rows,
@@ -147,6 +149,7 @@ def prepare(
     check_weights(probes, place.folder)
     check_rows(spec, population, starts)
     check_measurable(spec, population)
+    check_given(plan, trials, inputs)
     check_starts(plan, inputs, _inputs_of_sources(spec, starts))
     tasks = _tasks(plan, sources, trials, probes, place, population, starts, Timer(device, notify))
     begun = planned_before(root)
@@ -313,13 +316,14 @@ def _tasks(
         Task(
             trial.id,
             OneWriter(
-                _train_job(TrainJob(place, plan.spec.data, trial.training, device), by_id),
+                _given_job(trial, plan.spec, place, device)
+                or _train_job(TrainJob(place, plan.spec.data, trial.training, device), by_id),
                 place.root / LEASES / trial.id,
             ),
             trial.label,
             _start(start_id(trial.training.recipe)),
             costs[trial.id][0],
-            counted="trials trained",
+            counted="models read" if plan.spec.models else "trials trained",
         )
         for trial in trials
     ]
@@ -328,6 +332,12 @@ def _tasks(
         *train,
         *_probe_tasks(plan, probes, place, inputs_of(population, plan.spec.data, plan.spec.task), device, costs),
     )
+
+
+def _given_job(trial: Trial, spec: StudySpec, place: Place, device: str) -> Job | None:
+    """Return the job that takes models that were trained elsewhere; None where a trial is trained."""
+    models = spec.given(trial.point, trial.training.seed)
+    return GivenJob(place, spec.data, trial.training, models, device) if models else None
 
 
 def _train_job(job: TrainJob, sources: Mapping[str, Source]) -> Job:

@@ -1,0 +1,162 @@
+"""Models that were trained elsewhere: the `models` section of a study, in place of `recipe`."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any, Literal
+
+from assay.core.files import file_hash, filled, is_file
+from assay.core.traits import Task
+from assay.spec.data import read_header
+from assay.spec.document import Document, Keys, mapping_of
+from assay.spec.issues import Issues, validated
+from assay.spec.recipe import Frozen
+from assay.spec.schema import GivenWeights
+
+# models: models.csv                       # columns path, network, seed, fold, and any others, which are axes
+# models: {table: models.csv, network: resnet18, layers: [layer3], scores: logits, preprocessing: config}
+#
+# The section is rewritten as a recipe whose axes are the columns of the table; the rest of a study is as ever.
+
+KEYS: Keys = ("models",)
+PATH, NETWORK, SEED, FOLD = "path", "network", "seed", "fold"
+_NOT_WITH = ("recipe", "sources", "grid", "seeds", "first_seed")
+
+
+class ModelsSpec(Frozen):
+    """Models that were trained elsewhere.
+
+    Attributes:
+        table: A CSV with a row for each file of weights: `path` (from the table's folder), `seed`, `network` unless it
+            is given here, `fold` with `ensemble`, and any other columns, which are the axes of the study.
+        network: See `GivenSpec`.
+        task: Classification of images, or segmentation.
+        layers: See `GivenSpec`.
+        scores: See `GivenSpec`.
+        preprocessing: See `GivenSpec`.
+        ensemble: See `GivenSpec`.
+    """
+
+    table: str
+    network: str = ""
+    task: Task = "classification"
+    layers: tuple[str, ...] = ()
+    scores: Literal["logits", "probabilities"] = "logits"
+    preprocessing: Literal["config", "none"] = "config"
+    ensemble: Literal["", "folds"] = ""
+
+
+@dataclass(frozen=True)
+class _Row:
+    line: int
+    cells: Mapping[str, str]
+
+
+def take_models(document: Document, issues: Issues) -> tuple[Document, tuple[GivenWeights, ...]]:
+    """Return a study with a recipe in place of its `models` section, and the files of weights.
+
+    Args:
+        document: The study; one without the section is returned as it is.
+        issues: The collection that issues are added to.
+    """
+    given = document.values.get("models")
+    if given is None:
+        return document, ()
+    for key in _NOT_WITH:
+        if key in document.values:
+            what = "models were trained elsewhere, and their table has recipes and seeds"
+            issues.add((key,), "", what, f"leave `{key}` out, or `models`")
+    data = mapping_of(document.values.get("data")) or {}
+    if (mapping_of(data.get("split")) or {}).get("folds"):
+        what = "models from elsewhere are tested on the same images, and folds are redrawn by seed"
+        issues.add(("data", "split", "folds"), "", what, "give a column or shares, such as split: {column: split}")
+    written = {"table": given} if isinstance(given, str) else given
+    asked = validated(ModelsSpec, written, KEYS, issues)
+    rows = None if asked is None else _rows(asked, document, issues)
+    if asked is None or not rows:
+        issues.raise_found()
+        return document, ()
+    own = {PATH, SEED, FOLD, NETWORK} & rows[0].cells.keys()
+    axes = [name for name in rows[0].cells if name not in own]
+    models = _models(asked, rows, axes, document, issues)
+    networks = _distinct(rows, NETWORK) if NETWORK in own else [asked.network]
+    if not all(networks):
+        what = "name the network that the weights belong to: a model of timm, or module:function"
+        issues.add((*KEYS, NETWORK), "", what, "add `network: resnet18` or `network: mymodels:make`, or such a column")
+    of = {name: {"axis": _distinct(rows, name)} for name in axes}
+    recipe: dict[str, Any] = {**asked.model_dump(exclude={"table", "task"}), "of": of}
+    recipe[NETWORK] = networks[0] if len(networks) == 1 else {"axis": networks}
+    kept = [name for name in (NETWORK, *axes) if name != NETWORK or len(networks) > 1]
+    points = [dict(cells) for cells in {tuple((name, row.cells[name]) for name in kept): 0 for row in rows}]
+    whole = len(points) == len(list(product(*(_distinct(rows, name) for name in kept))))
+    values: dict[str, Any] = {key: value for key, value in document.values.items() if key != "models"}
+    values |= {"recipe": {"task": asked.task, "given": recipe}, "seeds": len({one.seed for one in models})}
+    values |= {} if whole else {"grid": {"only": points}}
+    environments = mapping_of(values.get("environments"))
+    if environments is not None:
+        values["environments"] = {"train": {}, **environments}
+    places = {**document.places, ("recipe",): document.place(KEYS), ("grid",): document.place(KEYS)}
+    return replace(document, values=values, places=places), models
+
+
+def _rows(asked: ModelsSpec, document: Document, issues: Issues) -> list[_Row]:
+    path, keys = filled(asked.table, document.folder), (*KEYS, "table")
+    if not is_file(path):
+        issues.add(keys, asked.table, "there is no such file")
+        return []
+    header = read_header(path)
+    lacking = [name for name in (PATH, SEED) if name not in header]
+    if lacking or len(set(header)) < len(header):
+        what = f"{path.name} has no column '{lacking[0]}'" if lacking else f"{path.name} names a column twice"
+        issues.add(keys, asked.table, what, names=header)
+        return []
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        delimiter = max(",;\t", key=file.readline().count)
+        found = [(number, cells) for number, cells in enumerate(csv.reader(file, delimiter=delimiter), 2) if any(cells)]
+    rows: list[_Row] = []
+    for number, cells in found:
+        if len(cells) != len(header) or not all(cell.strip() for cell in cells):
+            issues.add(keys, asked.table, f"line {number} has an empty or a missing cell")
+        else:
+            rows.append(_Row(number, dict(zip(header, (cell.strip() for cell in cells), strict=True))))
+    if not found:
+        issues.add(keys, asked.table, "it has no rows")
+    return rows
+
+
+def _models(
+    asked: ModelsSpec, rows: Sequence[_Row], axes: Sequence[str], document: Document, issues: Issues
+) -> tuple[GivenWeights, ...]:
+    keys = (*KEYS, "table")
+    table = filled(asked.table, document.folder)
+    seeds = sorted({row.cells[SEED] for row in rows}, key=lambda text: (len(text), text))
+    folded = FOLD in rows[0].cells
+    if folded != bool(asked.ensemble):
+        what = f"{table.name} has {'a' if folded else 'no'} column `fold`"
+        remedy = "give `ensemble: folds`, or one model for each recipe and seed" if folded else "leave `ensemble` out"
+        issues.add((*KEYS, "ensemble"), asked.ensemble, what, remedy)
+    seen: dict[object, int] = {}
+    models: list[GivenWeights] = []
+    for row in rows:
+        file = filled(row.cells[PATH], str(table.parent))
+        if not is_file(file):
+            issues.add(keys, asked.table, f"line {row.line}: there is no file '{row.cells[PATH]}'")
+            continue
+        point = {name: row.cells[name] for name in axes}
+        fold = row.cells.get(FOLD, "")
+        key = (*point.values(), row.cells.get(NETWORK), row.cells[SEED], fold)
+        if key in seen:
+            what = f"lines {seen[key]} and {row.line} are of the same recipe and seed"
+            issues.add(keys, asked.table, what, "add the column in which they differ")
+        seen.setdefault(key, row.line)
+        seed, network = seeds.index(row.cells[SEED]), row.cells.get(NETWORK, "")
+        sha256 = file_hash(file)
+        models.append(GivenWeights(path=str(file), sha256=sha256, point=point, network=network, seed=seed, fold=fold))
+    return tuple(models)
+
+
+def _distinct(rows: Sequence[_Row], name: str) -> list[str]:
+    return list(dict.fromkeys(row.cells[name] for row in rows))
