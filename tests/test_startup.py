@@ -103,6 +103,14 @@ def test_nothing_heavy_is_imported_to_say_that_a_run_does_not_exist(command: str
     assert modules & HEAVY == set()
 
 
+def test_a_worker_imports_no_library_of_networks() -> None:
+    program = (
+        "import sys, assay.execution.jobs; print(sorted({'timm', 'torchvision', 'torch._dynamo'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_a_heavy_import_would_be_seen() -> None:
     """The same account of a process that imports one: otherwise the tests above could not fail."""
     done = subprocess.run(

@@ -223,7 +223,7 @@ def test_published_weights_are_refused_at_once_without_a_connection(monkeypatch)
 def test_published_weights_are_loaded_and_must_fit(monkeypatch):
     theirs = network(seed=1).trunk.state_dict()
     monkeypatch.setattr(initialization, "_cached", lambda configuration: True)
-    monkeypatch.setattr(initialization, "published", lambda trunk, channels: theirs)
+    monkeypatch.setattr("assay.models.timm.published", lambda trunk, channels: theirs)
     loaded = network(part("initialization", "timm")).trunk.state_dict()
     assert all(torch.equal(loaded[key], theirs[key]) for key in theirs)
     with pytest.raises(WeightsError, match="weights file 'timm/resnet18' does not fit the architecture; "):

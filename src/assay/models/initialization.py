@@ -23,7 +23,6 @@ from assay.core.seeds import derive
 from assay.data.cache import default_cache_root
 from assay.models.checkpoint import WEIGHTS_FILE, load_weights
 from assay.models.classifier import WithTrunk, as_network
-from assay.models.timm import default_configuration, published
 from assay.models.weight_files import WeightsFile, fetch, reachable, read_weights, weights_cache
 from assay.models.weights import (
     Start,
@@ -315,6 +314,8 @@ class PretrainedByTimm:
 
     def __call__(self, network: nn.Module) -> None:
         """Raises WeightsError within 2 seconds when they are neither in the cache nor to be had."""
+        from assay.models.timm import default_configuration, published  # no other start needs timm
+
         target = with_trunk(network)
         goal, beside = target.published()
         configuration = default_configuration(goal)

@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from assay.core.errors import WeightsError
@@ -136,6 +135,8 @@ def fitted_positions(trunk: nn.Module, tensors: Mapping[str, Tensor]) -> tuple[d
     fits = prefix + grid[0] * grid[1] == here.shape[1]
     if not fits or side == 0 or prefix + side**2 != given.shape[1] or given.shape[2] != here.shape[2]:
         return dict(tensors), ""
+    from timm.layers.pos_embed import resample_abs_pos_embed  # takes a second and 0.2 GB, which few networks need
+
     made = resample_abs_pos_embed(given, new_size=list(grid), num_prefix_tokens=prefix)
     return {**tensors, POSITIONS: made}, f"{side}x{side} to {grid[0]}x{grid[1]}"
 

@@ -58,7 +58,7 @@ def test_embeddings_of_the_same_size_are_taken_as_they_are(tmp_path):
 def test_published_weights_are_resampled_and_say_so(monkeypatch):
     theirs = network(VIT, size=64, seed=1).trunk.state_dict()
     monkeypatch.setattr(initialization, "_cached", lambda configuration: True)
-    monkeypatch.setattr(initialization, "published", lambda trunk, channels: theirs)
+    monkeypatch.setattr("assay.models.timm.published", lambda trunk, channels: theirs)
     assert start_of(network(VIT, part("initialization", "timm"), size=32)).positions == "4x4 to 2x2"
 
 
