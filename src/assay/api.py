@@ -31,6 +31,13 @@ if TYPE_CHECKING:
 def load(source: str | Path | Mapping[str, Any], *, scale: str | None = None) -> Study:
     """Load a study by built-in name, YAML file, or plain values, at one of its scales.
 
+    Args:
+        source: Name of a built-in study, path of a YAML file, or the same content as a mapping.
+        scale: Name of one of its scales, such as `quick`.
+
+    Returns:
+        The study, checked.
+
     Raises:
         SpecError: The study is wrong; the message names the place.
     """
@@ -109,8 +116,11 @@ def compare(
 class Study:
     """A study that can be changed, looked at and run. Changing it gives a new one.
 
-    source: as for `load`; `data` may be in memory: a data frame, a dataset of PyTorch or a list of dicts, alone or as
-    the `table` of a mapping. changes: dotted places with their values, in order.
+    Attributes:
+        source: As for `load`; `data` may be in memory: a data frame, a dataset of PyTorch or a list of dicts, alone or
+            as the `table` of a mapping.
+        changes: Dotted places with their values, in order.
+        scale: Name of the scale, if any.
     """
 
     source: str | Mapping[str, Any]
@@ -131,7 +141,7 @@ class Study:
         """Return the study with one field changed, for example `set("recipe.epochs", [8, 16])`.
 
         Args:
-            key: The dotted key of the field.
+            place: Dotted place of the field.
             value: Any value that a mapping given to `load` may hold, including a path, a NumPy number or your own
                 class. Its consistency with the rest of the study is checked on use, since the next change may repair
                 it.
@@ -177,12 +187,24 @@ class Study:
     ) -> Run:
         """Train and probe the missing units, compare, and write the page. Trials that fail are kept in the tables.
 
-        workers: worker processes, one per core when None; 0 runs in this process, which suits notebooks.
-        device: auto (the first GPU, else the processor), cpu, cuda or cuda:N; it is no part of the study.
-        skip_bad_rows: leave rows that cannot be read out, and list them on the page, in place of raising DataError.
-        looks: numbers of seeds, such as (10, 20, 40), at which the primary comparisons are looked at until they are
-        decided; they replace the study's number of seeds.
-        Warns when tasks failed. An interrupt raises KeyboardInterrupt once all records are safe; run again, it goes on.
+        A warning names failed tasks. After an interrupt, the same call goes on.
+
+        Args:
+            out: Folder that holds the run folder.
+            workers: Worker processes, one per core when None; 0 runs in this process, which suits notebooks.
+            device: `auto` (the first GPU, else the processor), `cpu`, `cuda` or `cuda:N`; no part of the study.
+            skip_bad_rows: Leave out rows that cannot be read, and list them on the page, instead of raising DataError.
+            progress: Show progress in the terminal.
+            looks: Numbers of seeds, such as (10, 20, 40), at which primary comparisons are tested until they are
+                decided; they replace the study's number of seeds.
+
+        Returns:
+            The finished run.
+
+        Raises:
+            SpecError: The study is wrong.
+            DataError: Rows cannot be read.
+            KeyboardInterrupt: The run was interrupted; all records are safe.
         """
         from assay.execution.device import choose_device
         from assay.execution.local import executor_for
@@ -297,16 +319,30 @@ class Run:
         return run_html(self.folder)
 
     def report(self) -> Path:
-        """Recompute the statistics and rewrite the page from the records; return the path of the page."""
+        """Recompute the statistics and rewrite the page from the records.
+
+        Returns:
+            The path of the page.
+        """
         from assay.study.run import rebuild
 
         return rebuild(self.folder)
 
     def export(self, start: str, path: str | Path, *, seed: int | None = None, fold: int = 0) -> Path:
-        """Write the weights of a start that the study trained itself as safetensors that timm reads; returns the path.
+        """Write the weights of a source that the study trained itself, as safetensors that timm reads.
 
-        start: the name of one of the study's `sources`. seed: the first unless said. Raises StoreError for a name, seed
-        or fold that the study lacks, or one that is of no use; WeightsError where its weights left the cache.
+        Args:
+            start: Name of one of the study's `sources`.
+            path: File to write.
+            seed: Seed of the source, by default the first.
+            fold: Fold of the source.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            StoreError: The study lacks this name, seed or fold, or the source collapsed or failed.
+            WeightsError: The weights are no longer in the cache.
         """
         from assay.study.export import export_start
 
@@ -314,7 +350,13 @@ class Run:
 
 
 def open_run(folder: str | Path) -> Run:
-    """Open the run folder of a study, or of a model that was probed by itself, which gives a `Probed`.
+    """Open the run folder of a study, or of a model that was probed by itself.
+
+    Args:
+        folder: The run folder.
+
+    Returns:
+        A `Run`, or a `Probed` for the folder of a probed model.
 
     Raises:
         StoreError: The folder holds neither.
@@ -330,10 +372,16 @@ def open_run(folder: str | Path) -> Run:
 
 
 def load_model(trial: str | Path) -> Model:
-    """A trained model with its preprocessing, from the folder of its trial (`runs/<study>/trials/<id>`).
+    """Load a trained model with its preprocessing.
 
-    `model.network` maps float32 images [b, c, h, w] in [0, 1] to logits; scaling is inside it.
-    Raises StoreError when the folder holds no complete trial.
+    Args:
+        trial: Folder of its trial, `runs/<study>/trials/<id>`.
+
+    Returns:
+        The model. `model.network` maps float32 images [b, c, h, w] in [0, 1] to logits; it scales them itself.
+
+    Raises:
+        StoreError: The folder holds no complete trial.
     """
     from assay.study.records import stored_model
 
