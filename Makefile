@@ -1,5 +1,5 @@
 # The two commands of a new user: `make demo` and `make test`. Both build the environment first, if it is not there.
-.PHONY: demo test tests acceptance environment docs index clean anew
+.PHONY: demo test tests acceptance environment docs gallery index clean anew
 SHELL := /bin/bash
 BIN := .venv/bin
 # Compiled modules and rewritten tests are kept, or every worker and every subprocess compiles them.
@@ -40,6 +40,10 @@ index: .venv/.ready-dev
 
 docs: .venv/.ready-dev
 	$(BIN)/mkdocs serve
+
+# One page per study on synthetic images, at quick scale, for the gallery of the docs: a quarter of an hour.
+gallery: environment
+	$(BIN)/python tools/gallery.py
 
 clean:
 	rm -rf .venv site
