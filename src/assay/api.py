@@ -328,21 +328,44 @@ class Run:
 
         return rebuild(self.folder)
 
-    def export(self, start: str, path: str | Path, *, seed: int | None = None, fold: int = 0) -> Path:
-        """Write the weights of a source that the study trained itself, as safetensors that timm reads.
+    def export(self, trial: str, folder: str | Path, format: Literal["safetensors", "onnx"] = "safetensors") -> Path:
+        """Write a trained network for others, with its preprocessing and a model card.
+
+        The folder gets `weights.safetensors` or `model.onnx`, `model.json` (size, framing, scaling, classes, threshold,
+        recipe) and `README.md`. `assay.load_model` and `assay.probe` take a folder with safetensors, and the ONNX file.
+
+        Args:
+            trial: Id of the training run, as in the table `trials`.
+            folder: A new folder, or one of an earlier export.
+            format: `safetensors`, or `onnx`, whose outputs are compared with those of the network.
+
+        Returns:
+            The folder.
+
+        Raises:
+            StoreError: There is no such training run, its weights were not kept, or the folder holds other files.
+            ExtraError: ONNX needs the extra `onnx`.
+            WeightsError: ONNX cannot hold the network, or gives other outputs.
+        """
+        from assay.study.export import export_model
+
+        return export_model(self.folder, trial, Path(folder), format)
+
+    def export_start(self, start: str, path: str | Path, *, seed: int | None = None, fold: int = 0) -> Path:
+        """Write the weights of a source that the study trained itself as safetensors that timm reads.
 
         Args:
             start: Name of one of the study's `sources`.
-            path: File to write.
-            seed: Seed of the source, by default the first.
-            fold: Fold of the source.
+            path: Path of the file.
+            seed: Seed of the start, by default its first.
+            fold: Fold of the start.
 
         Returns:
-            The path of the file.
+            The path.
 
         Raises:
-            StoreError: The study lacks this name, seed or fold, or the source collapsed or failed.
-            WeightsError: The weights are no longer in the cache.
+            StoreError: The study lacks the name, seed or fold, or the start is of no use.
+            WeightsError: Its weights left the cache.
         """
         from assay.study.export import export_start
 
@@ -375,10 +398,10 @@ def load_model(trial: str | Path) -> Model:
     """Load a trained model with its preprocessing.
 
     Args:
-        trial: Folder of its trial, `runs/<study>/trials/<id>`.
+        trial: The folder of its trial (`runs/<study>/trials/<id>`), or one that `Run.export` wrote.
 
     Returns:
-        The model. `model.network` maps float32 images [b, c, h, w] in [0, 1] to logits; it scales them itself.
+        The model; `model.network` maps float32 images [b, c, h, w] in [0, 1] to logits, and scaling is inside it.
 
     Raises:
         StoreError: The folder holds no complete trial.

@@ -125,7 +125,7 @@ def test_a_start_on_gray_images_serves_color_ones_where_the_network_repeats_them
 
 def test_a_start_is_exported_for_others_and_taken_up_as_a_file(tmp_path: Path) -> None:
     opened = assay.open_run(run(tmp_path, sources={"own": OWN}, recipe=RECIPE))
-    written = opened.export("own", tmp_path / "own.safetensors")
+    written = opened.export_start("own", tmp_path / "own.safetensors")
     started = next(trial for trial in stored_study(opened.folder).plan.trials if start_id(trial.training.recipe))
     as_file = Component(kind="initialization", name="file", params={"path": str(written)})
     other = started.training.model_copy(
@@ -136,8 +136,8 @@ def test_a_start_is_exported_for_others_and_taken_up_as_a_file(tmp_path: Path) -
     )
     assert all(torch.equal(value, theirs[key]) for key, value in ours.items() if key.startswith(("trunk", "scaling")))
     with pytest.raises(StoreError, match="trained no start 'owm': did you mean 'own'"):
-        opened.export("owm", written)
+        opened.export_start("owm", written)
     with pytest.raises(StoreError, match="has no seed 7, fold 0: its seeds are 0"):
-        opened.export("own", written, seed=7)
+        opened.export_start("own", written, seed=7)
     with pytest.raises(WeightsError, match=r"give a name that ends in \.safetensors"):
-        opened.export("own", tmp_path / "own.pt")
+        opened.export_start("own", tmp_path / "own.pt")

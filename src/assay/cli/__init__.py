@@ -319,6 +319,20 @@ def figure(
     figure_command(run, measure, file, out)
 
 
+@app.command(epilog="Example: assay export nodule-loss 33b730ff64bb58bb network --format onnx")
+def export(
+    run: Run,
+    trial: Annotated[str, typer.Argument(help="The id of a training run, see the table `trials`.", metavar="TRIAL")],
+    folder: Annotated[Path, typer.Argument(help="A new folder for the network.", metavar="FOLDER")],
+    format: Annotated[str, typer.Option("--format", metavar="NAME", help="safetensors or onnx.")] = "safetensors",
+    out: Out = RUNS,
+) -> None:
+    """Write a trained network with its preprocessing and a model card. ONNX needs the extra `onnx`."""
+    from assay.cli.results import export_command
+
+    export_command(run, trial, folder, format, out)
+
+
 @app.command(epilog="Example: assay compare predictions.csv --by loss --against cross-entropy --margin 0.05")
 def compare(
     file: Annotated[Path, typer.Argument(help="A CSV with a row per image, recipe and seed.", metavar="FILE")],

@@ -150,6 +150,15 @@ def figure_command(run: str, measure: str, file: Path | None, out: Path) -> None
     print(chart(folder, measure).save(file or f"{measure}.svg"))
 
 
+def export_command(run: str, trial: str, folder: Path, format: str, out: Path) -> None:
+    """Write a trained network into a folder and print its path. See `assay.Run.export`."""
+    root = find_run(run, out)
+
+    from assay.study.export import export_model
+
+    print(export_model(root, trial, folder, format))
+
+
 def report_command(run: str, out: Path, json: bool) -> None:
     """Recompute statistics and rewrite the page from records alone."""
     folder = find_run(run, out)

@@ -300,32 +300,50 @@ class TrainedModel:
         Raises:
             StoreError: The weights were not kept, or are damaged.
         """
-
-        def untrained() -> nn.Module:
-            return channels_last(network_of(self.recipe, self.seed, self.inputs), torch.device(device)).eval()
-
-        network = network_of(self.recipe, self.seed, self.inputs, empty_network)
         if not self.weights.is_file():
             raise StoreError(
                 f"the weights of {self.unit[:-1]} {self.id} were not kept: remove its folder to train it again"
             )
-        load_weights(network, self.folder.checked(self.unit, self.id, WEIGHTS_FILE))
-        record = self.folder.record(self.unit, self.id)
-        return Model(
-            network=channels_last(network, torch.device(device)).eval(),
-            layers=layers_of(self.recipe, network),
-            untrained=None if self.recipe.given else untrained,
-            threshold=record["threshold"],
-            seed=self.seed,
-            device=device,
-            operating=operating_of(record),
-            middle=readout_of(self.recipe.loss) != "linear",
+        weights = self.folder.checked(self.unit, self.id, WEIGHTS_FILE)
+        return load_trained(
+            self.recipe, self.inputs, self.seed, weights, self.folder.record(self.unit, self.id), device
         )
 
     @contextmanager
     def opened(self, device: str = "cpu") -> Generator[Model]:
         """Load the model for the duration of the context."""
         yield self.load(device)
+
+
+def load_trained(
+    recipe: RecipeSpec, inputs: Inputs, seed: int, weights: Path, record: Mapping[str, Any], device: str = "cpu"
+) -> Model:
+    """Return a trained network with its thresholds.
+
+    Args:
+        recipe: The recipe of the network.
+        inputs: The images that it takes and the number of classes that it gives.
+        seed: Seed of its training.
+        weights: Its weights file.
+        record: Its thresholds: `threshold` and `operating`.
+        device: Device of the network.
+    """
+
+    def untrained() -> nn.Module:
+        return channels_last(network_of(recipe, seed, inputs), torch.device(device)).eval()
+
+    network = network_of(recipe, seed, inputs, empty_network)
+    load_weights(network, weights)
+    return Model(
+        network=channels_last(network, torch.device(device)).eval(),
+        layers=as_network(network).layers,
+        untrained=untrained,
+        threshold=record["threshold"],
+        seed=seed,
+        device=device,
+        operating=operating_of(record),
+        middle=readout_of(recipe.loss) != "linear",
+    )
 
 
 @dataclass(frozen=True)

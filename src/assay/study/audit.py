@@ -53,7 +53,7 @@ from assay.stats.measures import LEVELS, specific_thresholds
 from assay.store.files import write_json
 from assay.store.folder import STUDY, RunFolder, working_in
 from assay.study.outside import Config, config_of, signs
-from assay.study.records import trained_model
+from assay.study.records import Exported, trained_model
 from assay.training.feed import youden_threshold
 
 VALIDATION = "(validation)"
@@ -76,9 +76,9 @@ Given = nn.Module | Callable[[np.ndarray], object] | str | Path
 
 @dataclass(frozen=True)
 class OfTraining:
-    """Implements `Origin` for a trial or a source of a run folder."""
+    """Implements `Origin` for a trial or a source of a run folder, or an exported one."""
 
-    trained: TrainedModel
+    trained: TrainedModel | Exported
 
     @property
     def kind(self) -> str:

@@ -1,19 +1,256 @@
-"""Starts that a study trained, written for others."""
+"""Networks that a study trained, written for others: trials with a model card, and starts."""
 
 from __future__ import annotations
 
+import json
+import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from assay.core.errors import StoreError, WeightsError, nearest
+import numpy as np
+import torch
+from torch import nn
+
+from assay.core.errors import DISTRIBUTION, StoreError, WeightsError, extra, nearest, unknown_name
+from assay.core.files import sha256
 from assay.data.cache import default_cache_root
+from assay.execution.jobs import TrainedModel
+from assay.execution.plan import Trial
 from assay.models.checkpoint import WEIGHTS_FILE
+from assay.models.ref import Inputs, Model
 from assay.models.weight_files import export_trunk
+from assay.report.sentences.findings import sentence, verdict
+from assay.report.sentences.reasons import reason_words
+from assay.report.wording import measure_name
+from assay.stats.findings import from_row
+from assay.stats.format import number
+from assay.store.files import Row, write_json, write_text
 from assay.store.folder import RunFolder
-from assay.study.records import stored_study
+from assay.study.records import MODEL, stored_study, trained_model
+
+FORMATS = ("safetensors", "onnx")
+ONNX_FILE, CARD = "model.onnx", "README.md"
+AGREEMENT = 1e-4
+"""Difference of outputs that ONNX may make, as a share of the largest output."""
+MOST_MEASURES = 6
+"""Measures of a card's table of results, without those that say the same as the AUROC of two classes."""
+
+
+def export_model(root: Path, trial: str, folder: Path, format: str) -> Path:
+    """See `assay.Run.export`."""
+    if format not in FORMATS:
+        raise StoreError(unknown_name("format", format, FORMATS))
+    study, run = stored_study(root), RunFolder(root)
+    planned = next((one for one in study.plan.trials if one.id == trial), None)
+    if planned is None:
+        text = unknown_name("trial", trial, [one.id for one in study.plan.trials][:20])
+        raise StoreError(f"{text} The table `trials` of {root} lists all")
+    trained = trained_model(run.unit("trials", trial))
+    if folder.exists() and not (folder / MODEL).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise StoreError(f"{folder} holds other files: name a new folder for the network")
+    if reason := reason_words(str(trained.unusable() if isinstance(trained, TrainedModel) else "")):
+        raise StoreError(f"training run {trial} left no network: {reason}")
+    model, weights = trained.load(), run.unit("trials", trial) / WEIGHTS_FILE
+    folder.mkdir(parents=True, exist_ok=True)
+    values = _description(run, planned, model, study.inputs, sha256(weights))
+    if format == "onnx":
+        _write_onnx(model.network, study.inputs, folder / ONNX_FILE)
+    else:
+        shutil.copyfile(weights, folder / WEIGHTS_FILE)
+    write_json(folder / MODEL, values)
+    write_text(folder / CARD, "\n".join(_card(run, planned, values, format)) + "\n")
+    return folder
+
+
+def _description(run: RunFolder, planned: Trial, model: Model, inputs: Inputs, digest: str) -> dict[str, Any]:
+    """Return all that is needed to use the network: what it takes, what it gives, and how it was trained."""
+    record, training, data = run.record("trials", planned.id), planned.training, stored_study(run.root).plan.spec.data
+    images = {"size": inputs.size, "channels": inputs.channels, "classes": inputs.classes}
+    framing = {"fit": data.fit, "crop_share": data.crop_share, "preprocessing": data.preprocessing}
+    return {
+        "id": planned.id,
+        "study": run.root.name,
+        "label": planned.point.label,
+        "task": training.recipe.task,
+        "sha256": digest,
+        "input": {
+            **images,
+            "values": "float32 [batch, channels, size, size] in [0, 1]",
+            **framing,
+            "scaling": record.get("scaling", ""),
+            "scaling_inside": True,
+        },
+        "output": {
+            "values": "logits; softmax over axis 1 gives probabilities, of a single column sigmoid does",
+            "classes": _classes(run, inputs, training.recipe.task),
+            "threshold": model.threshold,
+            "operating": [None if value != value else value for value in model.operating],
+        },
+        "recipe": training.recipe.model_dump(mode="json", context={"complete": True}),
+        "seed": training.seed,
+        "fold": training.fold,
+    }
+
+
+def _classes(run: RunFolder, inputs: Inputs, task: str) -> list[str]:
+    """Return the names of the classes in the order of the outputs; numbers where the tables do not have all."""
+    if task == "segmentation":
+        return ["background", "lesion"] if inputs.classes <= 2 else [str(i) for i in range(inputs.classes)]
+    for row in run.table("environments"):
+        names = list(dict.fromkeys(str(name) for name, _, _ in json.loads(row["counts"] or "[]")))
+        if len(names) == inputs.classes:
+            return names
+    return [str(i) for i in range(inputs.classes)]
+
+
+def _write_onnx(network: nn.Module, inputs: Inputs, path: Path) -> None:
+    """Write a network as ONNX, and compare its outputs with those of onnxruntime.
+
+    Raises:
+        ExtraError: The extra `onnx` is not installed.
+        WeightsError: The network has operations that ONNX lacks, or gives other outputs there.
+    """
+    with extra("onnx"):
+        import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
+        import onnxscript  # noqa: F401  # pyright: ignore[reportUnusedImport, reportMissingTypeStubs]
+
+    drawn = np.random.default_rng(0).random((2, inputs.channels, inputs.size, inputs.size), dtype=np.float32)
+    images = torch.as_tensor(drawn)
+    batch = torch.export.Dim("batch")
+    try:
+        torch.onnx.export(  # pyright: ignore[reportUnknownMemberType]
+            network, (images,), path, input_names=["images"], output_names=["logits"], verbose=False,
+            dynamo=True, external_data=False, dynamic_shapes=({0: batch},),
+        )  # fmt: skip
+    except torch.onnx.errors.OnnxExporterError as error:
+        raise WeightsError(f"torch cannot write this network as ONNX: {str(error).splitlines()[0]}") from error
+    session: Any = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    for count in (1, 2):
+        with torch.inference_mode():
+            wanted = network(images[:count]).numpy()
+        given = session.run(None, {"images": drawn[:count]})[0]
+        apart = float(np.abs(given - wanted).max() / max(1.0, float(np.abs(wanted).max())))
+        if not apart <= AGREEMENT:
+            path.unlink()
+            raise WeightsError(f"outputs of ONNX differ by {apart:.1e} of the largest one, more than {AGREEMENT:g}")
+
+
+# The model card, from facts of the run.
+
+
+def _card(run: RunFolder, planned: Trial, values: Mapping[str, Any], format: str) -> Iterator[str]:
+    facts = {row["key"]: str(row["value"]) for row in run.table("provenance")}
+    taken, given, training = values["input"], values["output"], planned.training
+    classes = ", ".join(map(_safe, given["classes"]))
+    yield from (f"# {_safe(facts.get('study', run.root.name))}: {_safe(planned.point.label)}, seed {training.seed}", "")
+    yield from (
+        f"A network for {training.recipe.task}, trained by Assay in a study of the question: "
+        f"{_safe(facts.get('question', '')) or 'none stated'}",
+        "",
+        "**Use.** Trained to compare design choices. It was not validated for clinical use.",
+        "",
+        "## Data",
+        "",
+    )
+    for name in ("data", "data summary", "license", "known faults"):
+        if facts.get(name):
+            yield f"- {name}: {_safe(facts[name])}"
+    yield from (*(f"- {line}" for line in _associations(run, planned)), "")
+    threshold = (
+        "" if given["threshold"] is None else f" Threshold on the probability of the last: {given['threshold']:.4f}."
+    )
+    crop = f", of which {taken['crop_share']:g} is kept" if taken["crop_share"] != 1 else ""
+    steps = f"; before that {', '.join(taken['preprocessing'])}" if taken["preprocessing"] else ""
+    yield from (
+        "## Input and output",
+        "",
+        f"- Input: {taken['values']}, {taken['channels']} x {taken['size']} x {taken['size']}. Images become squares "
+        f"by `{taken['fit']}`{crop}{steps}. The network scales by itself: {_safe(taken['scaling']) or 'no scaling'}.",
+        f"- Output: {given['values']}. Classes: {classes}.{threshold}",
+        "",
+        "## Results of this network",
+        "",
+        *_results(run, planned),
+        "",
+        "## Findings of the study",
+        "",
+    )
+    findings = list(map(from_row, run.table("findings")))
+    yield f"- {_safe(verdict(findings)) or 'No answer is possible.'}"
+    yield from (f"- Caution: {_safe(sentence(one))}" for one in findings if one.part == "doubt" and one.light != "ok")
+    load = (
+        "`assay.load_model(FOLDER)` loads the network, `assay.probe(FOLDER, data)` probes it."
+        if format == "safetensors"
+        else f"`onnxruntime` runs `{ONNX_FILE}`: input `images`, output `logits`, any batch size. "
+        "`assay.probe` reads it too."
+    )
+    yield from (
+        "",
+        "## Files",
+        "",
+        load,
+        f"`{MODEL}` holds the facts of this page for programs, and the whole recipe.",
+        "",
+    )
+    yield from ("## Provenance", "", f"- training run: {planned.id}", f"- SHA-256 of the weights: {values['sha256']}")
+    for name in ("trained to", "hash of what is trained", "device", DISTRIBUTION, "torch", "timm"):
+        if facts.get(name):
+            yield f"- {name}: {_safe(facts[name])}"
+
+
+def _associations(run: RunFolder, planned: Trial) -> Iterator[str]:
+    """Return the images of training, and what was tied to the classes there."""
+    rows = [row for row in run.table("environments") if row["environment"] == "train"
+            and row["recipe"] in ("", planned.point.label)]  # fmt: skip
+    if rows:
+        yield f"training images: {int(rows[0]['images']):,}"
+    for row in rows:
+        if row["strength"] == row["strength"] and row["strength"]:
+            tied = f"association in training: {_safe(row['factor'])} with {_safe(row['target'])}"
+            yield f"{tied}, Somers' D {number(float(row['strength']))}"
+
+
+def _results(run: RunFolder, planned: Trial) -> Iterator[str]:
+    """Return a table of Markdown: this seed's measures of all images, by test environment."""
+    own = [
+        row
+        for row in run.table("seeds")
+        if (row["recipe"], row["seed"]) == (planned.point.label, planned.training.seed) and _is_overall(row)
+    ]
+    known = dict.fromkeys(row["measure"] for row in own if row["value"] == row["value"])
+    same = ("auroc-macro", "somers-d") if "auroc" in known else ()
+    measures = [name for name in known if name not in same][:MOST_MEASURES]
+    if not measures:
+        yield "No measure of all images was made of it."
+        return
+    yield f"| environment | {' | '.join(map(measure_name, measures))} |"
+    yield f"|---|{'--:|' * len(measures)}"
+    for name in dict.fromkeys(row["environment"] for row in own):
+        at = {row["measure"]: float(row["value"]) for row in own if row["environment"] == name}
+        cells = [
+            number(at[measure]) if at.get(measure, np.nan) == at.get(measure, np.nan) else "–" for measure in measures
+        ]
+        yield f"| {_safe(name)} | {' | '.join(cells)} |"
+    if planned.training.fold or any(one.training.fold for one in stored_study(run.root).plan.trials):
+        yield "\nMeans over the folds of the seed; this network is of one fold."
+
+
+def _is_overall(row: Row) -> bool:
+    return bool(row["environment"]) and not (row["factor"] or row["level"] or row["layer"] or row["group"])
+
+
+def _safe(text: str) -> str:
+    """Return a text on one line in which Markdown and HTML find nothing to obey."""
+    plain = " ".join(str(text).split())
+    return "".join(f"\\{sign}" if sign in "\\`*_<>|[]#" else sign for sign in plain)
+
+
+# Starts.
 
 
 def export_start(root: Path, start: str, path: Path, seed: int | None = None, fold: int = 0) -> Path:
-    """See `assay.Run.export`."""
+    """See `assay.Run.export_start`."""
     sources = stored_study(root).plan.sources
     names = list(dict.fromkeys(source.name for source in sources))
     if start not in names:

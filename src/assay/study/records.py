@@ -14,19 +14,22 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from assay.core.errors import SpecError, StoreError
-from assay.core.files import content_hash
+from assay.core.files import content_hash, sha256
 from assay.data.cache import default_cache_root
-from assay.execution.jobs import Place, TrainedModel, inputs_of, population_of
+from assay.execution.jobs import Place, TrainedModel, inputs_of, load_trained, population_of
 from assay.execution.plan import Plan, ProbeUnit, Source, Trial, start_id, started_from, with_weights
+from assay.models.checkpoint import WEIGHTS_FILE
 from assay.models.ref import Inputs, Model, Unit
 from assay.spec.recipe import Component
-from assay.spec.schema import DataSpec, RecipePoint, StudySpec, TrainingSpec
-from assay.store.files import read_checked_json, write_checked_json
+from assay.spec.schema import DataSpec, RecipePoint, RecipeSpec, StudySpec, TrainingSpec
+from assay.store.files import read_checked_json, read_json, write_checked_json
 from assay.store.folder import STUDY, RunFolder, UnitKind
 from assay.store.migrations import migrated
 from assay.store.schema import SCHEMA_VERSION
 
 PLAN = "plan.json"
+MODEL = "model.json"
+"""File of an exported network that describes it."""
 Value = TypeVar("Value")
 
 KINDS_OF_UNITS: tuple[UnitKind, ...] = ("sources", "trials", "models", "readings", "probes")
@@ -112,13 +115,48 @@ def stored_model(unit: Path) -> Model:
     return trained_model(unit).load()
 
 
-def trained_model(unit: Path) -> TrainedModel:
-    """Return the model of a trial or source, from its folder in a run folder.
+@dataclass(frozen=True)
+class Exported:
+    """A trained network in a folder of its own, which `assay export` writes.
+
+    Attributes:
+        root: The folder.
+        values: Its `model.json`.
+    """
+
+    root: Path
+    values: Mapping[str, Any]
+
+    @property
+    def id(self) -> str:
+        """Id of the training, and of the weights."""
+        return f"{self.values['id']} {self.values['sha256'][:16]}"
+
+    def load(self, device: str = "cpu") -> Model:
+        """Load the network and its thresholds.
+
+        Raises:
+            StoreError: The weights are not there, or are others than those that were exported.
+        """
+        weights = self.root / WEIGHTS_FILE
+        recipe = _read(self.root / MODEL, lambda: RecipeSpec.model_validate(self.values["recipe"]))
+        if not weights.is_file():
+            raise StoreError(f"{self.root} holds no {WEIGHTS_FILE}: give its .onnx file, or export it as safetensors")
+        if sha256(weights) != self.values["sha256"]:
+            raise StoreError(f"{weights} is damaged or changed: export the network again")
+        inputs = Inputs(**{key: self.values["input"][key] for key in ("channels", "size", "classes")})
+        return load_trained(recipe, inputs, self.values["seed"], weights, self.values["output"], device)
+
+
+def trained_model(unit: Path) -> TrainedModel | Exported:
+    """Return the model of a trial or source from its folder in a run folder, or of a folder that was exported.
 
     Raises:
         StoreError: It holds no complete trial or source, or the run folder names none of that id.
     """
     path = unit.expanduser().resolve()
+    if (path / MODEL).is_file():
+        return Exported(path, read_json(path / MODEL))
     root, id = path.parent.parent, path.name
     folder = RunFolder(root)
     kind: Unit = "sources" if path.parent.name == "sources" else "trials"

@@ -1,0 +1,135 @@
+"""Trained networks written for others: the same outputs from the folder, from ONNX, and when they are probed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from tests.worlds.studies import SMALL
+
+import assay
+from assay.core.errors import ExtraError, StoreError
+from assay.models.ref import Inputs
+from assay.study import export
+from assay.study.export import CARD, ONNX_FILE
+from assay.study.records import MODEL
+
+
+def trial_of(run: Path, recipe: str = "supcon", seed: int = 1) -> str:
+    rows = assay.open_run(run).table("trials").to_dict("records")
+    return next(row["trial"] for row in rows if (row["recipe"], row["seed"]) == (recipe, seed))
+
+
+@pytest.mark.parametrize("recipe", ["cross-entropy", "supcon"])
+def test_the_folder_gives_the_same_outputs_and_thresholds(run_copy: Path, tmp_path: Path, recipe: str) -> None:
+    trial = trial_of(run_copy, recipe)
+    folder = assay.open_run(run_copy).export(trial, tmp_path / "net")
+    here, there = assay.load_model(run_copy / "trials" / trial), assay.load_model(folder)
+    images = torch.rand(3, 1, 32, 32)
+    with torch.inference_mode():
+        assert torch.equal(here.network(images), there.network(images))
+    assert (here.threshold, here.layers, here.middle) == (there.threshold, there.layers, there.middle)
+
+
+def test_a_probe_reads_the_folder_as_the_training_run(run_copy: Path, tmp_path: Path) -> None:
+    trial = trial_of(run_copy)
+    folder = assay.open_run(run_copy).export(trial, tmp_path / "net")
+    tables = [
+        assay.probe(model, SMALL["data"], out=tmp_path / name, progress=False).table()
+        for name, model in {"a": run_copy / "trials" / trial, "b": folder}.items()
+    ]
+    columns = ["measure", "environment", "level", "group", "value"]
+    assert tables[0][columns].equals(tables[1][columns])
+
+
+def test_onnx_gives_the_same_outputs_for_any_number_of_images(run_copy: Path, tmp_path: Path) -> None:
+    trial = trial_of(run_copy)
+    folder = assay.open_run(run_copy).export(trial, tmp_path / "net", "onnx")
+    session = onnxruntime.InferenceSession(str(folder / ONNX_FILE), providers=["CPUExecutionProvider"])
+    model = assay.load_model(run_copy / "trials" / trial)
+    for count in (1, 5):
+        images = torch.rand(count, 1, 32, 32)
+        (given,) = session.run(None, {"images": images.numpy()})
+        with torch.inference_mode():
+            wanted = model.network(images).numpy()
+        assert np.abs(given - wanted).max() <= 1e-4 * max(1.0, float(np.abs(wanted).max()))
+    probed = assay.probe(folder / ONNX_FILE, SMALL["data"], out=tmp_path / "probed", progress=False).table()
+    own = assay.probe(folder.parent / "runs/small/trials" / trial, SMALL["data"], out=tmp_path / "own", progress=False)
+    auroc = [
+        float(table[(table.measure == "auroc") & (table.level == "") & (table.group == "")].value.iloc[0])
+        for table in (probed, own.table())
+    ]
+    assert auroc[0] == pytest.approx(auroc[1], abs=1e-6)
+
+
+def test_an_onnx_file_with_other_outputs_is_refused(tmp_path: Path) -> None:
+    class Alters(torch.nn.Module):
+        """Gives other outputs outside the exporter."""
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            wrong = 0.0 if torch.compiler.is_exporting() else 1.0
+            return images.mean((1, 2, 3)).unsqueeze(1) + wrong
+
+    with pytest.raises(export.WeightsError, match="outputs of ONNX differ by"):
+        export._write_onnx(Alters().eval(), Inputs(1, 8, 2), tmp_path / "a.onnx")
+    assert not (tmp_path / "a.onnx").exists()
+
+
+def test_the_description_has_what_a_program_needs(run_copy: Path, tmp_path: Path) -> None:
+    trial = trial_of(run_copy)
+    values = json.loads((assay.open_run(run_copy).export(trial, tmp_path / "net") / MODEL).read_text())
+    record = json.loads((run_copy / "trials" / trial / "record.json").read_text())
+    assert (values["id"], values["label"], values["seed"]) == (trial, "supcon", 1)
+    assert values["input"].items() >= {"size": 32, "channels": 1, "fit": "pad", "scaling": record["scaling"]}.items()
+    assert values["output"]["classes"] == ["not malignant", "malignant"]
+    assert values["output"]["threshold"] == record["threshold"]
+    assert values["sha256"] == record["files"]["weights.safetensors"]
+
+
+def test_the_card_has_facts_of_the_run(run_copy: Path, tmp_path: Path) -> None:
+    trial, run = trial_of(run_copy), assay.open_run(run_copy)
+    card = (run.export(trial, tmp_path / "net") / CARD).read_text()
+    seeds = run.table("seeds")
+    chosen = (seeds.recipe == "supcon") & (seeds.seed == 1) & (seeds.environment == "reversed") & (seeds.group == "")
+    (value,) = seeds[chosen & (seeds.measure == "auroc") & (seeds.level == "")].value
+    assert card.startswith("# small: supcon, seed 1\n")
+    assert f"| reversed | {value:.2f} |" in card
+    assert "It was not validated for clinical use." in card
+    assert "association in training: texture with malignant, Somers' D 0.92" in card
+    assert "training images: 128" in card
+    assert f"training run: {trial}" in card
+    assert "inconclusive" in card
+
+
+def test_what_cannot_be_exported_is_refused(run_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial, run = trial_of(run_copy), assay.open_run(run_copy)
+    with pytest.raises(StoreError, match="unknown trial 'nosuch'"):
+        run.export("nosuch", tmp_path / "net")
+    with pytest.raises(StoreError, match="unknown format 'onx': did you mean 'onnx'"):
+        run.export(trial, tmp_path / "net", "onx")  # pyright: ignore[reportArgumentType]
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("")
+    with pytest.raises(StoreError, match="holds other files"):
+        run.export(trial, tmp_path / "full")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ExtraError, match=r"assay-imaging\[onnx\]"):
+        run.export(trial, tmp_path / "net", "onnx")
+    monkeypatch.undo()
+    folder = run.export(trial, tmp_path / "safe")
+    run.export(trial, folder)
+    content = bytearray((folder / "weights.safetensors").read_bytes())
+    content[-1] ^= 1
+    (folder / "weights.safetensors").write_bytes(bytes(content))
+    with pytest.raises(StoreError, match="is damaged or changed"):
+        assay.load_model(folder)
+    (folder / "weights.safetensors").unlink()
+    with pytest.raises(StoreError, match=r"give its \.onnx file"):
+        assay.load_model(folder)
+    (run_copy / "trials" / trial / "weights.safetensors").unlink()
+    with pytest.raises(StoreError, match="were not kept"):
+        run.export(trial, tmp_path / "gone")
