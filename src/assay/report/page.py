@@ -201,7 +201,7 @@ def without_files(content: Content) -> Content:
     return replace(content, first=drawn(content.first), gallery=bare, sections=sections, lost=plain(content.lost))
 
 
-_MAY_LACK = ("rows left out", "known faults", "spec")
+_MAY_LACK = ("rows left out", "known faults", "spec", "models")
 
 
 _FILES = tuple(table for table in TABLES.values() if table != PICTURES)
