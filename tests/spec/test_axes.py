@@ -230,3 +230,29 @@ def test_a_contrast_is_settled_to_the_short_names_and_to_the_rows_that_its_probe
     assert [contrast.axis for contrast in contrasts] == ["loss"] * 3
     assert contrasts[0].where == {"loss": "supcon"}
     assert [contrast.environment for contrast in contrasts] == ["(neutral)", "", "(independent)"]
+
+
+def test_set_gives_some_points_another_value_without_an_axis(study: Study) -> None:
+    study["grid"] = {"set": [{"where": {"loss": "supcon"}, "recipe.optimizer.adamw.lr": 0.2}]}
+    recipe = {"loss": ["cross-entropy", "supcon"], "epochs": [5, 10], "optimizer": {"adamw": {"lr": 0.1}}}
+    spec = with_recipe(study, **recipe)
+    assert set(spec.axes) == {"loss", "epochs"}
+    assert [point.recipe.optimizer.params["lr"] for point in spec.points] == [0.1, 0.1, 0.2, 0.2]
+
+
+@pytest.mark.parametrize(
+    ("entry", "why"),
+    [
+        ({"where": {"loss": "triplet"}, "recipe.batch_size": 8}, "not a value of axis 'loss'"),
+        ({"where": {"loss": "supcon"}, "recipe.patience": 8}, "no such value of the recipe to change"),
+        ({"where": {"loss": "supcon"}, "data.size": 32}, "no such value of the recipe to change"),
+        ({"where": {"loss": "supcon"}, "recipe.loss": "triplet"}, "is an axis"),
+        ({"where": {"loss": "supcon"}, "recipe.batch_size": [8, 16]}, "expected one value"),
+        ({"recipe.batch_size": 8}, "expected entries such as"),
+        ({"where": {"loss": "supcon"}, "recipe.batch_size": "many"}, "expected a whole number"),
+    ],
+)
+def test_a_wrong_entry_of_set_is_refused(study: Study, entry: dict[str, object], why: str) -> None:
+    study["grid"] = {"set": [entry]}
+    with pytest.raises(SpecError, match=why):
+        with_recipe(study, loss=["cross-entropy", "supcon"], batch_size=64)

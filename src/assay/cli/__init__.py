@@ -276,6 +276,53 @@ def preview(asked: Request) -> None:
     preview_command(asked)
 
 
+@app.command(epilog="Example: assay tune my.yaml --axis recipe.optimizer.adamw.lr --values 1e-4,3e-4,1e-3")
+def tune(
+    spec: Spec,
+    axis: Annotated[str, typer.Option("--axis", metavar="A.B", help="The field of the recipe that is tuned.")],
+    values: Annotated[str, typer.Option("--values", metavar="X,Y", help="The values that are tried.")],
+    by: Annotated[
+        list[str] | None,
+        typer.Option("--by", metavar="AXIS", help="Recipes with values of their own; default: as primary comparisons."),
+    ] = None,
+    set_: Sets = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            "--seeds", parser=_seeds, metavar="N", help="Seeds of each value, none of the study's. Default: 2."
+        ),
+    ] = None,
+    scale: Scale = None,
+    workers: NumberOfWorkers = None,
+    device: Device = "auto",
+    out: Out = RUNS,
+    write: Annotated[bool, typer.Option("--write", help="Write the study over its own file.")] = False,
+    skip_bad_rows: SkipBadRows = False,
+    no_own_code: NoOwnCode = False,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Try values of one field for every recipe alike, choose on validation images, and write the study.
+
+    Every recipe gets equally many trials, with seeds that the study does not use. Test images are not read. The study
+    is written under --out, with a table of what was tried; a second call goes on.
+    """
+    from assay.cli.tune import tune_command
+    from assay.core.registry import own_code_refused
+    from assay.spec.parse import locate_errors
+    from assay.spec.yaml import parse_yaml
+    from assay.study.tuning import plan_tuning
+
+    sets, given = tuple(set_ or ()), parse_yaml(f"[{values}]", "--values")[0]
+    with own_code_refused(no_own_code), locate_errors(spec, sets, scale):
+        tuning = plan_tuning(spec, axis, given, by=by or (), overrides=sets, scale=scale, seeds=seeds or 2)
+        tune_command(
+            tuning, out=out, workers=workers, device=device, dry_run=dry_run, write=write, quiet=quiet, json=json,
+            skip_bad_rows=skip_bad_rows,
+        )  # fmt: skip
+
+
 @app.command(epilog="Example: assay results nodule-loss --table contrasts --csv > contrasts.csv")
 def results(
     run: Run,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast, get_args, get_origin
 
 from assay.core.files import told
@@ -212,8 +212,10 @@ def resolve(name: str, axes: Sequence[Axis]) -> Axis | None:
 # grid:
 #   zip: [[epochs, batch_size]]                    # tied: first with first, second with second
 #   only: [{loss: cross-entropy}, {epochs: 20}]    # points that match at least one entry are kept
+#   set: [{where: {loss: supcon}, recipe.optimizer.adamw.lr: 0.003}]    # other values, which are no axis
 
 MOST_POINTS = 20_000
+_OPTIONS = ("zip", "only", "set")
 _EVERY_POINT = "--set grid.only=null keeps every point of the grid"
 
 
@@ -281,8 +283,8 @@ def expand(values: Mapping[str, Any], issues: Issues) -> tuple[list[Axis], list[
     if grid is not None and mapping_of(grid) is None:
         issues.add(("grid",), grid, "expected `zip` and `only`, such as grid: {zip: [[epochs, batch_size]]}")
     for key in options:
-        if key not in ("zip", "only"):
-            issues.note(unknown_key(("grid", key), ("zip", "only")))
+        if key not in _OPTIONS:
+            issues.note(unknown_key(("grid", key), _OPTIONS))
     axes = zip_axes(find_axes(values, issues), options.get("zip"), issues)
     count = math.prod(len(axis.choices) for axis in axes)
     if count > MOST_POINTS:
@@ -293,8 +295,9 @@ def expand(values: Mapping[str, Any], issues: Issues) -> tuple[list[Axis], list[
         )
         issues.raise_found()
     keep = _only(options.get("only"), axes, values, issues)
+    changes = _changes(options.get("set"), axes, values, issues)
     points = [
-        point
+        _changed(point, changes)
         for chosen in itertools.product(*(axis.choices for axis in axes))
         if _kept((point := _point(axes, chosen)).coordinates, keep)
     ]
@@ -337,6 +340,51 @@ def _only(value: Any, axes: Sequence[Axis], values: Mapping[str, Any], issues: I
         fixed = ", ".join(f"{place} is {own}" for place, own in against.items())
         issues.add(keys, "", f"{fixed} in this study, and every entry asks for another value", _EVERY_POINT)
     return kept
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """Values of the points that an entry of `grid.set` chooses: keys -> value and the keys at which it is written."""
+
+    where: Mapping[str, set[str]]
+    settings: Mapping[Keys, tuple[Any, Keys]]
+
+
+def _changes(value: Any, axes: Sequence[Axis], values: Mapping[str, Any], issues: Issues) -> list[_Change]:
+    """Read `grid.set`."""
+    entries = cast(list[Any], value) if isinstance(value, list) else [value] if value else []
+    found: list[_Change] = []
+    paths = {keys for axis in axes for keys in axis.paths}
+    for i, entry in enumerate(map(mapping_of, entries)):
+        at: Keys = ("grid", "set", i)
+        where = mapping_of((entry or {}).get("where"))
+        if entry is None or not where or len(entry) < 2:
+            issues.add(at, entry or "", "expected entries such as {where: {loss: supcon}, recipe.batch_size: 64}")
+            continue
+        settings: dict[Keys, tuple[Any, Keys]] = {}
+        for place, given in entry.items():
+            keys: Keys = tuple(place.split("."))
+            if place == "where":
+                continue
+            if keys[0] != "recipe" or _at(values, keys) is None:
+                what = "no such value of the recipe to change"
+                issues.add((*at, place), given, what, "write the value of the other recipes there first")
+            elif any(keys[: len(path)] == path or path[: len(keys)] == keys for path in paths):
+                issues.add((*at, place), given, "is an axis, whose values the grid sets")
+            elif is_axis(given, keys):
+                issues.add((*at, place), given, "expected one value")
+            else:
+                settings[keys] = given, (*at, place)
+        found.append(_Change(selection(where, axes, (*at, "where"), issues), settings))
+    return found
+
+
+def _changed(point: Point, changes: Sequence[_Change]) -> Point:
+    """Return a point with the values of every entry of `grid.set` that chooses it; later entries win."""
+    own = [change for change in changes if _kept(point.coordinates, [change.where])]
+    settings = {keys: value for change in own for keys, (value, _) in change.settings.items()}
+    origins = {keys: source for change in own for keys, (_, source) in change.settings.items()}
+    return replace(point, settings={**point.settings, **settings}, origins={**point.origins, **origins})
 
 
 def fixed_field(name: str, values: Mapping[str, Any]) -> tuple[str, str] | None:

@@ -35,7 +35,7 @@ from assay.execution.plan import (
     start_id,
 )
 from assay.execution.progress import Stage, telling
-from assay.execution.tasks import Event, Executor, Job, Observer, Task
+from assay.execution.tasks import Event, Executor, Job, Observer, Outcome, Task
 from assay.models.ref import Inputs
 from assay.report.page import write_page
 from assay.report.sentences.names import statement
@@ -239,6 +239,16 @@ def unlearned(trials: Sequence[Trial], folder: RunFolder) -> int:
     trained = {trial.id for trial in trials if folder.complete("trials", trial.id)}
     lost = {id for id in trained if folder.record("trials", id)["status"] != "done"}
     return sum(trial.id in lost for trial in trials)
+
+
+def train_only(prepared: Prepared, watch: Watch, executor: Executor) -> Outcome:
+    """Carry out the tasks of a prepared study, without tables and page. Failures are recorded and the rest goes on."""
+    plan, place = prepared.plan, prepared.place
+    with working_in(place.root):
+        store(place.folder, plan, inputs_of(prepared.population, plan.spec.data, plan.spec.task), place.skip_bad_rows)
+        sweep(plan, place.folder)
+        with watch(prepared.tasks) as display:
+            return executor.run(prepared.tasks, lambda event: _kept(place, event, display))
 
 
 def _run(prepared: Prepared, watch: Watch, executor: Executor, stage: Stage) -> Result:
