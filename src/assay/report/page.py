@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,26 +11,28 @@ from functools import cache
 from html import escape
 from importlib import resources
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jinja2
 from markupsafe import Markup
+from ruamel.yaml import YAML
 
 from assay.core.errors import StoreError
 from assay.report import account
 from assay.report.drawing import DARK, LIGHT, declarations
 from assay.report.figures import HALF, Figure
-from assay.report.images import Gallery, gallery
+from assay.report.images import Example, Gallery, examples, gallery
 from assay.report.layout import Evidence, outline
 from assay.report.rows import Tables, distinct, read_tables
 from assay.report.sections import doses, further, performance, reliance, representation, segmentation, shortcuts
 from assay.report.sections.doses import bought, in_training, probed
 from assay.report.sections.performance import mitigations, starts
-from assay.report.sentences.findings import LIMIT, limit, sentence
+from assay.report.sentences.comparisons import primary_line
+from assay.report.sentences.findings import LIMIT, headline, limit, primary_rows, sentence
 from assay.report.sentences.performance import widest, worse
 from assay.report.sheets import Download, Sheet, as_csv, as_markdown
 from assay.report.wording import plural
-from assay.stats.findings import Fall, Finding, from_row
+from assay.stats.findings import Fall, Finding, Kind, from_row
 from assay.store.files import write_text
 from assay.store.schema import PICTURES, TABLES
 
@@ -63,6 +67,8 @@ def sentences(
     found: dict[str, list[Said]] = {"answer": [], "doubt": [], "limit": []}
     limits = [one for one in findings if one.part == "limit"]
     for one in findings:
+        if one.kind in (Kind.PRIMARY, Kind.CONTROL):  # a line and a chip of the first screen
+            continue
         if one.part in ("answer", "doubt") or (one.part == "limit" and len(limits) == 1):
             target = anchors.get(one.row, "") if one.row else sections.get(one.table, "")
             found[one.part].append(_said(one, target))
@@ -88,6 +94,47 @@ def _linked(text: str, target: str) -> Markup:
         end = match.end()
     parts.append(escape(text[end:]))
     return Markup("".join(parts)) if end else Markup(f'<a href="#{target}">{escape(text)}</a>')
+
+
+def _primary(findings: Sequence[Finding], anchors: Mapping[str, str]) -> tuple[Said, ...]:
+    """Return each primary comparison in a line; of a study without one, the comparison that leads."""
+    rows = primary_rows(findings)
+    if rows:
+        lines = [(f"{primary_line(row)}.", anchors.get(row["id"], "")) for row in rows]
+        return tuple(Said(_linked(text, target), text) for text, target in lines)
+    return ()
+
+
+def _control(one: Finding, anchors: Mapping[str, str]) -> Said:
+    """Return the result of a control as a chip."""
+    text, passed = sentence(one), one.light != "bad"
+    short = text.partition(" (")[0]
+    sign, word = LIGHTS["ok" if passed else "bad"]
+    target = anchors.get(one.row, "")
+    html = Markup('<a href="#{}">{}</a>').format(target, short) if target else Markup(escape(short))
+    return Said(html, text, "ok" if passed else "bad", sign, word, one.id)
+
+
+def _study(text: str) -> str:
+    """Return the specification in provenance as YAML, without the recipes that its grid makes; as it is if damaged."""
+    try:
+        spec: dict[str, Any] = json.loads(text)
+    except ValueError:
+        return text
+    writer, out = YAML(typ="safe", pure=True), io.StringIO()
+    writer.sort_base_mapping_type_on_output = False  # pyright: ignore[reportAttributeAccessIssue]
+    writer.default_flow_style = None
+    writer.width = 100
+    writer.dump({key: value for key, value in spec.items() if key != "points"}, out)  # pyright: ignore[reportUnknownMemberType]
+    return out.getvalue()
+
+
+def _done(tables: Tables) -> str:
+    """State the work: networks, recipes, seeds, training images."""
+    seeds, recipes = ({row[name] for row in tables.trials} for name in ("seed", "recipe"))
+    trained = f"{plural(len(tables.trials), 'network')} {'was' if len(tables.trials) == 1 else 'were'} trained"
+    of = f"{plural(len(recipes), 'recipe')}, {plural(len(seeds), 'seed')} each"
+    return f"{trained}: {of}. Recipes are compared in pairs that share a seed."
 
 
 # Everything that the page shows, gathered from the tables and pictures of a run folder.
@@ -117,6 +164,12 @@ class Content:
 
     Attributes:
         facts: The provenance.
+        verdict: The answer in one sentence without numbers.
+        done: The work in two sentences.
+        examples: Small pictures of environments.
+        study: The study as YAML, without the recipes that its grid makes.
+        primary: Decisions on the primary comparisons, a line each; without one the sentences that lead.
+        controls: Results of controls, as chips.
         first: The figures of the first screen.
         measures: Those there are estimates of.
         folds: Whether images were tested in folds.
@@ -130,6 +183,12 @@ class Content:
     question: str
     meta: str
     facts: dict[str, str]
+    verdict: str
+    done: str
+    examples: tuple[Example, ...]
+    study: str
+    primary: tuple[Said, ...]
+    controls: tuple[Said, ...]
     said: dict[str, list[Said]]
     first: tuple[Figure, ...]
     gallery: Gallery
@@ -170,6 +229,12 @@ def collect(root: Path) -> Content:
         question=facts.get("question", "") or name,
         meta=_meta(root.name if root.name.startswith(f"{name}-") else name, tables),
         facts=facts,
+        verdict=headline(findings),
+        done=_done(tables),
+        examples=examples(root, evidence),
+        study=_study(facts["spec"]),
+        primary=_primary(findings, anchors),
+        controls=tuple(_control(one, anchors) for one in findings if one.kind == Kind.CONTROL),
         said=said,
         first=first_figures(evidence),
         gallery=gallery(root, evidence),
@@ -387,7 +452,10 @@ def as_text(content: Content) -> str:
 
 
 def _lines(content: Content) -> Iterator[str]:
-    yield from (f"# {_paragraph(content.question)}", "", _paragraph(content.meta), "")
+    yield from (f"# {_paragraph(content.question)}", "", f"**{_paragraph(content.verdict)}**", "")
+    yield from (_paragraph(content.meta), "")
+    for said in (*content.primary, *content.controls):
+        yield from (_paragraph(said.text), "")
     for said in (*content.said["answer"], *content.said["limit"]):
         yield from (_paragraph(said.text), "")
     if content.said["doubt"]:
@@ -439,8 +507,10 @@ def _paragraph(text: str) -> str:
 
 SIZE_LIMIT = 5_000_000
 """Bytes that a page may have."""
-MOST_SHEETS = 6
+MOST_SHEETS = 1
 """Environments whose images are seen at once; those of further ones are folded away."""
+MOST_FIGURES = 2
+"""Figures of a section that are seen at once."""
 MARGIN = 2_000
 """Bytes left for the links of files that are carried."""
 
@@ -490,6 +560,7 @@ def render(content: Content) -> str:
             markdown=as_markdown(content.name, words),
             plural=plural,
             most_sheets=MOST_SHEETS,
+            most_figures=MOST_FIGURES,
             light=Markup(_variables(LIGHT)),
             dark=Markup(_variables(DARK)),
             style=Markup(template_text("style.css")),

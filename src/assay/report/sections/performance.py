@@ -33,6 +33,7 @@ from assay.report.wording import column_places, held_words, higher_is_better, me
 from assay.stats.format import count, in_words, listed
 from assay.stats.outcomes import CORRUPTION, RELATIVE
 from assay.stats.rows import CONFOUNDER, CONTROLS, DOSES, EXHAUSTED, MATCHED, over_doses
+from assay.stats.rows import mapping as of_json
 from assay.store import schema
 from assay.store.files import Row
 
@@ -522,7 +523,7 @@ def _parts(row: Row) -> list[str]:
     where = mapping(row["where"])
     held = [held_words({axis: value}) for axis, value in where.items()]
     factor = "" if where.get(CONFOUNDER, "").partition("(")[0] == row["factor"] else in_words(row["factor"])
-    pooled = {axis: values for axis, values in mapping(row["pooled"]).items() if axis != row["axis"]}
+    pooled = {axis: values for axis, values in of_json(row["pooled"]).items() if axis != row["axis"]}
     means = [f"mean over {axis} {listed(list(values))}" for axis, values in pooled.items()]
     return [part for part in (factor, row["layer"], row["environment"], *held, *means, how) if part]
 

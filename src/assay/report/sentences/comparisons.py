@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 from assay.core.reasons import Code, Reason, reason_of
@@ -10,6 +11,7 @@ from assay.report.sentences.names import (
     equivalence_interval,
     half_widths,
     label,
+    measure_words,
     named,
     place,
     sentence_case,
@@ -56,8 +58,8 @@ def family(found: Family) -> str:
     alike += f", {found.undefined} could not be tested" if found.undefined and not found.shown else ""
     sure = main.get("conclusion") in SHOWN
     ways = f", {listed([MATCHING[way] for way in found.ways])} alone" if found.shown and not sure else ""
-    links = {"only": ": ", "surest": "; the clearest: ", "one": "; one of them: ", "nearest": "; the closest to one: "}
-    return f"{of}, {found.shown or 'none'} showed a difference{ways}{alike}{links[found.link]}{led}"
+    links = {"only": "It", "surest": "The clearest", "one": "One of them", "nearest": "The closest to one"}
+    return f"{of}, {found.shown or 'none'} showed a difference{ways}{alike}. {links[found.link]}: {led}"
 
 
 def matched(found: Matched) -> str:
@@ -119,9 +121,70 @@ def decided(row: Row) -> str:
         "equivalent": f"{a} and {b} are equivalent in {what} within {margin}",
         "inconclusive": f"{what} of {a} against {b} is inconclusive{_why_open(row)}",
     }
-    shown_way = f"{a} has a {way} {what} than {b}" + (f", but by less than {margin}" if small else "")
+    shown_way = f"{a} has a {way} {what.removeprefix('the ')} than {b}" + (
+        f", but by less than {margin}" if small else ""
+    )
     verdict = verdicts.get(decision, shown_way)
     return f"{place(row)}, {verdict}"
+
+
+def headline(rows: Sequence[Row]) -> str:
+    """Answer by the primary comparisons, without numbers: those alike in recipes and result in one clause."""
+    if any(row["conclusion"] == UNCLAIMED for row in rows):
+        return "A control failed, so no difference is claimed."
+    clauses: dict[str, list[str]] = {}
+    for row in rows:
+        clauses.setdefault(_clause(row), []).append(text_of(row, "environment"))
+    shown = [clause + _places(places) for clause, places in clauses.items() if clause]
+    decided = [row for row in rows if text_of(row, "decision") in (*WAYS, "equivalent")]
+    if not decided:
+        return "Inconclusive: none of the primary comparisons is decided." if len(rows) > 1 else "Inconclusive."
+    small = len(decided) - sum(len(places) for clause, places in clauses.items() if clause)
+    both = "they differ by less than matters, or not at all"
+    parts = shown[:MOST_CLAUSES]
+    parts += ["so do others, as listed below"] if len(shown) > MOST_CLAUSES else []
+    parts += [f"in the other measures {both}" if shown else f"as far as decided, {both}"] if small else []
+    parts += ["the rest is inconclusive"] if len(decided) < len(rows) else []
+    return sentence_case("; ".join(parts)) + "."
+
+
+MOST_CLAUSES = 2
+"""Differences that a headline names."""
+
+
+def of_family(found: Family) -> str:
+    """Answer by the comparisons of an axis without numbers."""
+    row = found.leading.row
+    if not found.shown:
+        return f"no difference between {in_words(found.axis)} levels is shown"
+    if row["conclusion"] not in SHOWN:
+        return "some differences are shown"
+    return _clause({**row, "decision": row["conclusion"]}) + _places([text_of(row, "environment")])
+
+
+def _clause(row: Row) -> str:
+    """Return a difference that may matter, up to its environment; an empty text for any other result."""
+    way, small = WAYS.get(text_of(row, "decision"), ("", True))
+    if small:
+        return ""
+    what = _LEVEL.sub("", measure_words(text_of(row, "measure")))
+    what += f" of {in_words(text_of(row, 'factor'))}" if text_of(row, "factor") else ""
+    what = f"change in {what} over doses" if over_doses(row) else what
+    a, b = (_bare(row, text_of(row, side)) for side in ("a", "b"))
+    return f"{a} has a {way} {what} than {b}"
+
+
+def _bare(row: Row, level: str) -> str:
+    """Return a level by itself; with its axis where it is a number."""
+    return named(text_of(row, "axis"), level) if level[:1].isdigit() else level
+
+
+def _places(environments: Sequence[str]) -> str:
+    return where(listed(list(dict.fromkeys(name for name in environments if name and not name.startswith("(")))))
+
+
+_LEVEL = re.compile(r" at \d+%.*")
+"""The level at which a measure is taken, which a headline leaves out."""
 
 
 def _looked(row: Row) -> str:

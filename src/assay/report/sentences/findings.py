@@ -73,6 +73,20 @@ def verdict(findings: Sequence[Finding]) -> str:
     return "" if first is None else sentence(first)
 
 
+def headline(findings: Sequence[Finding]) -> str:
+    """Return the answer of a study in one sentence without numbers."""
+    rows = primary_rows(findings)
+    if rows:
+        return comparisons.headline(rows)
+    found = {type(one.details): one for one in reversed(findings) if one.part == "answer"}
+    parts = [performance.falls(one, one.details) for one in found.values() if isinstance(one.details, Fall)]
+    family = [one.details for one in found.values() if isinstance(one.details, Family)]
+    parts += [comparisons.of_family(one) for one in family]
+    if not parts:
+        return "There are no results yet." if not found else "No comparison was pre-specified."
+    return f"{sentence_case('; '.join(part for part in parts if part))}."
+
+
 def primary_rows(findings: Sequence[Finding]) -> list[Row]:
     """Return the rows of the primary comparisons, in their order."""
     return [one.details.row for one in findings if one.kind == Kind.PRIMARY and isinstance(one.details, Comparison)]

@@ -70,3 +70,18 @@ copy.addEventListener("click", async () => {
   }
 });
 addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((part) => (part.open = true)));
+// A link to a cell opens what it is folded in, scrolls to it and marks it.
+function reveal() {
+  const cell = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (!cell) return;
+  for (let box = cell.closest("details"); box; box = box.parentElement.closest("details")) box.open = true;
+  cell.scrollIntoView({ block: "center" });
+}
+addEventListener("hashchange", reveal);
+reveal();
+// Pointing at a mark of a recipe fades those of all others, in every figure.
+document.addEventListener("pointerover", (event) => {
+  const level = event.target.closest?.("[data-level]")?.dataset.level;
+  document.documentElement.classList.toggle("faded", Boolean(level));
+  document.querySelectorAll("[data-level]").forEach((one) => one.classList.toggle("same", one.dataset.level === level));
+});
