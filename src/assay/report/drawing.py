@@ -172,8 +172,16 @@ class Drawing:
         return f'viewBox="0 0 {_n(self.width)} {_n(self.height + more)}"'
 
 
+_LEVEL = re.compile(r"var\(--s(\d+)\)")
+
+
 def element(name: str, content: str = "", **attributes: str | float) -> str:
-    """One SVG element. `content` is markup already; attribute values are escaped; `stroke_width` is stroke-width."""
+    """One SVG element. `content` is markup already; attribute values are escaped; `stroke_width` is stroke-width.
+
+    What is drawn in the color of a recipe has its number as `data-level`, by which the page highlights recipes.
+    """
+    level = next((found[1] for value in attributes.values() if (found := _LEVEL.fullmatch(str(value)))), "")
+    attributes |= {"data_level": level} if level else {}
     pairs = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{_n(value) if isinstance(value, int | float) else escape(value)}"'
         for key, value in attributes.items()

@@ -217,7 +217,7 @@ def _cut_out(root: Path, row: Row) -> Iterator[tuple[str, str]]:
         top = number_of * (side + SHEET_GAP)
         image = sheet_image.crop((0, top, min(side, sheet_image.width), top + side))
         image.thumbnail((EXAMPLE_SIDE, EXAMPLE_SIDE))
-        yield labels[number_of], _encoded(image, lossless=False)
+        yield labels[number_of], _encoded(image, lossless=True)
 
 
 def gallery(root: Path, evidence: Evidence) -> Gallery:

@@ -452,7 +452,7 @@ def as_text(content: Content) -> str:
 
 
 def _lines(content: Content) -> Iterator[str]:
-    yield from (f"# {_paragraph(content.question)}", "", f"**{_paragraph(content.verdict)}**", "")
+    yield from (f"# {_paragraph(content.question)}", "", _paragraph(content.verdict), "")
     yield from (_paragraph(content.meta), "")
     for said in (*content.primary, *content.controls):
         yield from (_paragraph(said.text), "")
