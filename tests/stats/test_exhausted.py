@@ -57,6 +57,8 @@ def test_what_lies_at_an_end_of_the_scale_is_not_equivalent(
         (equal("false-positive-rate", 0.10), pair("false-positive-rate", 0.96, 0.85)),
         (equal("hd95", 2.0), pair("hd95", 20.0, 21.0)),
         (equal("auroc"), []),
+        # an effect of 0 is a result: none of them relies on it
+        (equal("lesion-effect-small-over-large", 0.2), pair("lesion-effect-small-over-large", 0.02, -0.03, 0.2, 0.0)),
     ],
 )
 def test_elsewhere_equivalence_stands(row: dict[str, Any], estimates: list[dict[str, Any]]) -> None:

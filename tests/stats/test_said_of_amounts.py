@@ -40,7 +40,7 @@ def test_it_stands_beside_the_comparison_at_any_amount(snapshot: SnapshotAsserti
 def test_what_is_shown_there_alone_is_not_told_of_any_amount() -> None:
     rows = [changed("dose-response", "inconclusive", p_holm=0.4), changed("matched-clean", "higher")]
     first, _ = texts("answer", rows, [])
-    assert "1 showed a difference, matched on performance at p = 0 alone; the closest to one: over" in first
+    assert "1 showed a difference, matched on performance at p = 0 alone. The closest to one: over" in first
 
 
 def test_what_was_not_matched_is_a_limit(snapshot: SnapshotAssertion) -> None:

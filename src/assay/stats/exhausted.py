@@ -1,8 +1,9 @@
 """Find comparisons whose recipes all lie at one end of the scale, where equivalence says nothing.
 
 Two recipes within the margin of an end cannot differ by more than the margin, whatever they are, so that the test of
-equivalence shows only where they lie. The same holds at chance, such as the AUROC of a coin or the accuracy of naming
-the commonest class. The conclusion there is "scale exhausted" and never "equivalent".
+equivalence shows only where they lie. The same holds at chance for measures of skill, such as the AUROC of a coin or
+the accuracy of naming the commonest class. An effect of 0 is no end: that neither recipe has one is a result. The
+conclusion is "scale exhausted" and never "equivalent".
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ def end_of_scale(contrast: Row, estimates: Sequence[Row]) -> Reason:
         near = max(margin, NEAR_WORST * (high - low)) if end == worst and math.isfinite(high - low) else margin
         if math.isfinite(end) and all(abs(numeric(row, "value") - end) <= near for row in rows):
             return because(Code.NEAR_END_OF_SCALE, margin=near, end=end)
-    if contrast.get("conclusion") == "equivalent" and all(_at_chance(row) for row in rows):
+    skill = better(text_of(contrast, "measure")) in ("higher", "lower")  # an effect of 0 is a result, not a guess
+    if skill and contrast.get("conclusion") == "equivalent" and all(_at_chance(row) for row in rows):
         return because(Code.AT_CHANCE)
     return NOTHING
 

@@ -58,8 +58,8 @@ def family(found: Family) -> str:
     alike += f", {found.undefined} could not be tested" if found.undefined and not found.shown else ""
     sure = main.get("conclusion") in SHOWN
     ways = f", {listed([MATCHING[way] for way in found.ways])} alone" if found.shown and not sure else ""
-    links = {"only": "It", "surest": "The clearest", "one": "One of them", "nearest": "The closest to one"}
-    return f"{of}, {found.shown or 'none'} showed a difference{ways}{alike}. {links[found.link]}: {led}"
+    links = {"only": "", "surest": ". The clearest", "one": ". One of them", "nearest": ". The closest to one"}
+    return f"{of}, {found.shown or 'none'} showed a difference{ways}{alike}{links[found.link]}: {led}"
 
 
 def matched(found: Matched) -> str:
