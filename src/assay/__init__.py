@@ -13,10 +13,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from assay.api import Probed, Run, Study, compare, load, load_model, open_run, probe
+    from assay.api import Audit, Probed, Run, Study, audit, compare, load, load_model, open_run, probe
     from assay.shifts.intervention import intervention
 
-__all__ = ["Probed", "Run", "Study", "compare", "intervention", "load", "load_model", "open_run", "probe"]
+__all__ = [
+    "Audit",
+    "Probed",
+    "Run",
+    "Study",
+    "audit",
+    "compare",
+    "intervention",
+    "load",
+    "load_model",
+    "open_run",
+    "probe",
+]
 
 _ELSEWHERE = {"intervention": "assay.shifts.intervention"}
 

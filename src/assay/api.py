@@ -256,7 +256,8 @@ class Run:
         Warns when the tables are of an earlier study or request than the last begun here.
 
         Args:
-            name: Name of the table, by default `contrasts` of a study and `measurements` of a model. Columns that hold
+            name: Name of the table, by default `contrasts` of a study, `measurements` of a model and `verdicts` of
+                an audit. Columns that hold
                 JSON objects in the file are a column per key, such as `coordinates.loss`.
                 `assay.store.schema.TABLES` and `MODEL_TABLES` describe every table and column, as does
                 docs/reference/tables.md.
@@ -267,7 +268,7 @@ class Run:
         import pandas as pd
 
         folder = RunFolder(self.folder)
-        name = name or ("measurements" if folder.of_model else "contrasts")
+        name = name or ("measurements" if folder.of_model else next(iter(folder.tables)))
         stored = folder.table(name)
         columns, rows = folder.tables[name].spread(stored)
         if not folder.tables_are_current():
@@ -373,19 +374,21 @@ class Run:
 
 
 def open_run(folder: str | Path) -> Run:
-    """Open the run folder of a study, or of a model that was probed by itself.
+    """Open the run folder of a study, of a model that was probed by itself, or of an audit.
 
     Args:
         folder: The run folder.
 
     Returns:
-        A `Run`, or a `Probed` for the folder of a probed model.
+        A `Run`, a `Probed` for the folder of a probed model, or an `Audit`.
 
     Raises:
         StoreError: The folder holds neither.
     """
     run = RunFolder(Path(folder))
     run.require_run()
+    if run.of_audit:
+        return Audit(run.root)
     if not run.of_model:
         return Run(run.root)
 
@@ -529,3 +532,107 @@ def probe(
     for sentence in found.plan.doubts:
         warnings.warn(sentence, stacklevel=2)
     return Probed(found.folder.root, doubts=found.plan.doubts)
+
+
+@dataclass(frozen=True)
+class Audit(Run):
+    """An audit of a model, and its records.
+
+    Its tables are `verdicts`, `effects`, `distorted`, `groups`, `gaps`, `checks`, `shortcuts` and `provenance`.
+    """
+
+
+def audit(
+    model: nn.Module | Callable[[np.ndarray], object] | str | Path,
+    data: Mapping[str, Any],
+    *,
+    factory: Callable[[], nn.Module] | None = None,
+    command: str = "",
+    domain: str = "",
+    margin: float = 0.05,
+    budget: float = 600.0,
+    marks: Mapping[str, Sequence[Any]] | None = None,
+    distortions: Sequence[str] | None = None,
+    output: int | str = "",
+    head: Literal["sigmoid", "softmax"] = "sigmoid",
+    scores: Literal["auto", "logits", "probabilities"] = "auto",
+    scaling: str = "",
+    threshold: float | str | None = None,
+    as_given: bool = False,
+    expect: float | None = None,
+    seed: int = 0,
+    pictures: bool = True,
+    name: str = "",
+    out: str | Path | None = None,
+    device: str = "cpu",
+    skip_bad_rows: bool = False,
+    progress: bool = True,
+) -> Audit:
+    """Audit a model: find what its answers change with, with a verdict for every mark and column.
+
+    A second call with the same model and images reads the kept answers.
+
+    Args:
+        model: As for `probe`; empty where `command` is given.
+        data: As `data` of a study. All rows are tested; its factors are the columns that are audited.
+        factory: Returns the network that a file of weights belongs to.
+        command: A program that reads a folder of PNG files and writes a CSV, `python predict.py {images} {scores}`.
+        domain: Kind of image, which chooses the marks: chest-xray, dermoscopy, endoscopy, fundus, mr or ultrasound.
+        margin: The smallest effect that matters: of the swing, of AUROC lost, and of the share of changed calls.
+        budget: Seconds to plan for.
+        marks: Marks in place of the battery: name -> three interventions, from weak to strong.
+        distortions: Families of distortions in place of the battery's.
+        output: The output to audit, of several.
+        head: Whether several outputs are independent (sigmoid) or exclude each other (softmax).
+        scores: Whether the model gives logits or probabilities; by default outputs from 0 to 1 are probabilities.
+        scaling: 0..1, imagenet, -1..1, 0..255 or -1024..1024, by which images are scaled before the model.
+        threshold: On the probability of the second of two classes, or `sensitivity=0.95`; 0.5 by default.
+        as_given: Go on where the model seems to be read wrongly.
+        expect: The AUROC that you know of this model on such images.
+        seed: Seed of the choice of images.
+        pictures: Whether the page shows images.
+        name: Name of the model on the page.
+        out: The run folder; by default one in the cache.
+        device: Device of a model from a file.
+        skip_bad_rows: Leave out rows that cannot be read.
+        progress: Whether reading is shown.
+
+    Raises:
+        SpecError: The request is wrong, or the model seems to be read wrongly.
+        DataError: Rows cannot be read, or all are of one class.
+        ReadingError: The model cannot take the images, or gives no scores of the right shape.
+    """
+    from assay.execution.progress import reading_shown
+    from assay.models.external import OfCommand
+    from assay.study.audit import origin_of
+    from assay.study.auditing import Asked, run_audit
+
+    asked = Asked(
+        domain=domain,
+        margin=margin,
+        budget=budget,
+        marks=marks,
+        distortions=None if distortions is None else tuple(distortions),
+        output=str(output),
+        head=head,
+        scores=scores,
+        scaling=scaling,
+        threshold=threshold,
+        as_given=as_given,
+        expect=expect,
+        seed=seed,
+        pictures=pictures,
+    )
+    with reading_shown(quietly=not progress) as notify:
+        found = run_audit(
+            OfCommand(command) if command else origin_of(model, factory),
+            data,
+            asked,
+            name=name,
+            device=device,
+            skip_bad_rows=skip_bad_rows,
+            out=None if out is None else Path(out),
+            notify=notify,
+        )
+    assert isinstance(found, Path)
+    return Audit(found)

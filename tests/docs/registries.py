@@ -81,6 +81,12 @@ MODEL_HEAD = """
 The folder of a [model that you have](python.md#a-model-that-you-have) has these tables, and `findings`, `environments`, `pictures` and `provenance` with the columns above. `assay.open_run(FOLDER).table(NAME)` is a data frame. They are made from `assay.store.schema.MODEL_TABLES`.
 """
 
+AUDIT_HEAD = """
+## Tables of an audit
+
+The folder of an [audit](../how-to/audit-a-model.md) has these tables, and `shortcuts` and `provenance` with the columns above. They are made from `assay.store.schema.AUDIT_TABLES`.
+"""
+
 
 COMMON_HEAD = """
 ## Columns of many tables
@@ -94,12 +100,13 @@ def tables_page() -> str:
     """Return the page of tables as Markdown. Columns of three and more tables are described once."""
     listed = f"Tables: {', '.join(f'[`{name}`](#{name})' for name in schema.TABLES)}.\n"
     models = [table for name, table in schema.MODEL_TABLES.items() if name not in schema.TABLES]
+    audits = [table for name, table in schema.AUDIT_TABLES.items() if name not in schema.TABLES]
     common = _common([*schema.TABLES.values(), *models])
     once = COMMON_HEAD + _columns(sorted(common, key=lambda one: one.name))
     own = "".join(_table(table, common, "###") for table in models)
-    return (
-        TABLES_HEAD + listed + once + "".join(_table(one, common) for one in schema.TABLES.values()) + MODEL_HEAD + own
-    )
+    audited = AUDIT_HEAD + "".join(_table(table, common, "###") for table in audits)
+    studies = "".join(_table(one, common) for one in schema.TABLES.values())
+    return TABLES_HEAD + listed + once + studies + MODEL_HEAD + own + audited
 
 
 def _common(tables: Sequence[Table]) -> set[Column]:

@@ -22,6 +22,7 @@ from assay.probes.probe import clustered
 from assay.shifts.checks import LEAST_ROWS, PROXY
 from assay.shifts.intervention import by_box
 from assay.shifts.population import Population
+from assay.spec.request import ProbeRequest
 from assay.spec.schema import StudySpec
 from assay.stats.estimate import interval
 from assay.stats.influence import auroc_rows
@@ -46,7 +47,7 @@ _BATCH = 64
 _SUFFIXES = {"jpeg": "jpg", "jpe": "jpg", "tif": "tiff", "dicom": "dcm"}
 
 
-def shortcut_rows(spec: StudySpec, population: Population) -> list[Row]:
+def shortcut_rows(spec: StudySpec | ProbeRequest, population: Population) -> list[Row]:
     """Rows of `schema.SHORTCUTS`, the greatest AUROC first; none for a phantom, whose factors the study draws itself.
 
     Every factor (but one of the role *core*, which defines the target), every column that the study does not name,

@@ -428,6 +428,121 @@ def compare(
     )
 
 
+def _seconds(text: str) -> float:
+    from assay.cli.audit import seconds
+
+    return seconds(text)
+
+
+@app.command(
+    epilog="Example: assay audit model.onnx --images data.csv --target finding --patient patient --columns view,sex"
+)
+def audit(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="An .onnx file, the folder of a trial, timm:NAME or module:factory, or a CSV of predictions.",
+            metavar="MODEL",
+        ),
+    ] = "",
+    images: Annotated[str, typer.Option("--images", metavar="PATH", help="A CSV beside the images, or a folder.")] = "",
+    target: Annotated[str, typer.Option("--target", metavar="COLUMN", help="The class.")] = "target",
+    positive: Annotated[str, typer.Option("--positive", metavar="CLASS", help="The positive class.")] = "",
+    patient: Annotated[str, typer.Option("--patient", metavar="COLUMN", help="The patient.")] = "",
+    image: Annotated[str, typer.Option("--image", metavar="COLUMN", help="The image's file.")] = "image",
+    columns: Annotated[str, typer.Option("--columns", metavar="A,B", help="Columns to audit, such as view,sex.")] = "",
+    score: Annotated[str, typer.Option("--score", metavar="COLUMN", help="The score, of predictions.")] = "score",
+    weights: Annotated[str, typer.Option("--weights", metavar="FILE", help="Weights of a named network.")] = "",
+    command: Annotated[
+        str, typer.Option("--command", metavar="LINE", help="Any program: 'python predict.py {images} {scores}'.")
+    ] = "",
+    size: Annotated[int, typer.Option("--size", metavar="PX", help="Side of the images that the model takes.")] = 0,
+    fit: Annotated[str, typer.Option("--fit", metavar="HOW", help="Framing: pad, squash or crop.")] = "",
+    channels: Annotated[str, typer.Option("--channels", metavar="KIND", help="gray or color.")] = "",
+    scaling: Annotated[
+        str, typer.Option("--scaling", metavar="NAME", help="0..1, imagenet, -1..1, 0..255 or -1024..1024.")
+    ] = "",
+    scores: Annotated[
+        str,
+        typer.Option("--scores", metavar="KIND", help="logits or probabilities; found from the outputs by default."),
+    ] = "auto",
+    output: Annotated[str, typer.Option("--output", metavar="N", help="The output to audit, of several.")] = "",
+    head: Annotated[
+        str, typer.Option("--head", metavar="KIND", help="Of several outputs: sigmoid (independent) or softmax.")
+    ] = "sigmoid",
+    threshold: Annotated[
+        str, typer.Option("--threshold", metavar="P", help="A probability, or sensitivity=0.95; 0.5 by default.")
+    ] = "",
+    domain: Annotated[
+        str, typer.Option("--domain", metavar="NAME", help="Kind of image, such as chest-xray: it chooses the marks.")
+    ] = "",
+    margin: Annotated[float, typer.Option("--margin", metavar="M", help="The smallest effect that matters.")] = 0.05,
+    budget: Annotated[
+        float, typer.Option("--budget", parser=_seconds, metavar="TIME", help="Time to plan for, such as 10m or 1h.")
+    ] = "10m",  # pyright: ignore[reportArgumentType]
+    expect: Annotated[
+        float | None, typer.Option("--expect", metavar="AUROC", help="The AUROC that you know of this model.")
+    ] = None,
+    as_given: Annotated[
+        bool, typer.Option("--as-given", help="Go on where the model seems to be read wrongly.")
+    ] = False,
+    policy: Annotated[
+        Path | None,
+        typer.Option("--policy", metavar="FILE", help="Forbidden verdicts; exit code 3 where one is found."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FOLDER", help="The run folder.")] = None,
+    skip_bad_rows: SkipBadRows = False,
+    no_own_code: NoOwnCode = False,
+    no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Leave images out of the page.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Time a first batch and print the plan.")] = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Audit a model of your own: what its answers change with, on your images.
+
+    Marks are put on, columns and distortions compared, and the page has a verdict for each with its evidence.
+    """
+    from assay.cli.audit import Given, audit_command
+    from assay.core.registry import own_code_refused
+    from assay.study.auditing import Asked
+
+    for name, value, allowed in (
+        ("--fit", fit, ("", "pad", "squash", "crop")),
+        ("--channels", channels, ("", "gray", "color")),
+        ("--scores", scores, ("auto", "logits", "probabilities")),
+        ("--head", head, ("sigmoid", "softmax")),
+    ):
+        if value not in allowed:
+            raise typer.BadParameter(f"{name}: expected {' or '.join(filter(None, allowed))}, not {cut(value)}")
+    keys = {"size": size, "fit": fit, "channels": channels}
+    names = tuple(name.strip() for name in columns.split(",") if name.strip())
+    given = Given(model, weights, command, images, target, score, patient, positive, image, names, keys)
+    asked = Asked(
+        domain=domain,
+        margin=margin,
+        budget=budget,
+        output=output,
+        head="softmax" if head == "softmax" else "sigmoid",
+        scores="logits" if scores == "logits" else "probabilities" if scores == "probabilities" else "auto",
+        scaling=scaling,
+        threshold=threshold or None,
+        as_given=as_given,
+        expect=expect,
+        pictures=not no_pictures,
+    )
+    with own_code_refused(no_own_code):
+        audit_command(
+            given,
+            asked,
+            out=out,
+            policy=policy,
+            skip_bad_rows=skip_bad_rows,
+            dry_run=dry_run,
+            quiet=quiet,
+            json=json,
+        )
+
+
 @app.command(epilog="Example: assay report nodule-loss")
 def report(run: Run, out: Out = RUNS, json: Json = False) -> None:
     """Recompute statistics and rewrite the page from the stored records."""

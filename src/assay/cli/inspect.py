@@ -24,7 +24,7 @@ from assay.core.measures import COMPARED, better
 from assay.core.registry import entries
 from assay.core.traits import KINDS
 from assay.spec.load import builtin_studies, study_yaml
-from assay.store.schema import MODEL_TABLES, TABLES
+from assay.store.schema import AUDIT_TABLES, MODEL_TABLES, TABLES
 
 # `assay show` and `assay list`: what there is, without importing what it needs.
 
@@ -93,7 +93,7 @@ def _everything() -> Iterator[tuple[str, str, str]]:
     for name, summary in builtin_studies().items():
         needed = needs_of(study_yaml(name))
         yield "study", name, f"{summary} ({needed})" if needed else summary
-    for table in {**TABLES, **MODEL_TABLES}.values():
+    for table in {**TABLES, **MODEL_TABLES, **AUDIT_TABLES}.values():
         yield "table", table.name, f"a row for every {table.row}"
     for entry in entries():
         label = entry.traits.label if entry.traits else ""

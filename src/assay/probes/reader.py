@@ -23,6 +23,7 @@ from assay.data.dataset import Images, NativeMasks
 from assay.data.files.fitting import unfitted
 from assay.data.leakage import row_hashes
 from assay.maps.summary import Streamed, at_native, count_kinds, joined, label_probabilities, lesion_logits
+from assay.models.external import AT_ONCE, CommandNetwork
 from assay.models.ref import Model
 from assay.models.segmenter import Segmenter, by_tiles
 from assay.probes.probe import Keeping, Probe, Read, Reading, Request, Sampled
@@ -530,7 +531,7 @@ class ModelReading:
             raise ReadingError(f"{where} holds no image")
         logits: list[np.ndarray] = []
         maps, beside = Streamed(), list[dict[str, np.ndarray]]()
-        step = batch_of(self.model.device, images.shape)
+        step = AT_ONCE if isinstance(network, CommandNetwork) else batch_of(self.model.device, images.shape)
         forward = network if layers else by_tiles(network, images.shape)
         with evaluating(network), torch.inference_mode(), Recorder(network, layers, n) as recorder:
             places = np.arange(n) if rows is None else rows

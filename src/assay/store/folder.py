@@ -36,7 +36,7 @@ from assay.store.files import (
     write_rows,
 )
 from assay.store.migrations import migrated, unversioned
-from assay.store.schema import MEASUREMENTS, MODEL_TABLES, SCHEMA_VERSION, TABLES, Table
+from assay.store.schema import AUDIT_TABLES, MEASUREMENTS, MODEL_TABLES, SCHEMA_VERSION, TABLES, Table
 
 
 def measurement_row(found: Measurement) -> Row:
@@ -197,8 +197,8 @@ def unflattened(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 STAMP = "stamp.json"
 """What the tables were made of; written after them."""
 
-STUDY, REQUEST = "study.json", "request.json"
-"""The files of a run folder that hold the study last begun there, or the request last made there of one model."""
+STUDY, REQUEST, AUDIT = "study.json", "request.json", "audit.json"
+"""The files of a run folder that hold the study last begun there, the request last made of one model, or its audit."""
 
 PREVIEW = "preview"
 """The folder of a run folder that a preview writes, and holds by a lock of its own."""
@@ -268,13 +268,18 @@ class RunFolder:
         return is_file(self.root / REQUEST) and not is_file(self.root / STUDY)
 
     @property
+    def of_audit(self) -> bool:
+        """Whether it holds an audit."""
+        return is_file(self.root / AUDIT)
+
+    @property
     def tables(self) -> Mapping[str, Table]:
         """Descriptions of its tables by name, the most requested first."""
-        return MODEL_TABLES if self.of_model else TABLES
+        return AUDIT_TABLES if self.of_audit else MODEL_TABLES if self.of_model else TABLES
 
     def require_run(self) -> None:
         """Raises StoreError when it holds neither a study nor a probed model."""
-        if not self.of_model and not is_file(self.root / STUDY):
+        if not (self.of_model or self.of_audit or is_file(self.root / STUDY)):
             raise StoreError(
                 f"{self.root} is no run folder: it holds no {STUDY} of a study and no {REQUEST} of a model"
             )
@@ -469,7 +474,7 @@ class RunFolder:
         """Return whether the tables were made of the study or request that was last begun here."""
         stamp = self._stamp()
         made_of = {key: value for key, value in stamp.items() if key not in ("schema", FILES)}
-        path = self.root / (REQUEST if self.of_model else STUDY)
+        path = self.root / (AUDIT if self.of_audit else REQUEST if self.of_model else STUDY)
         return bool(stamp) and made_of == migrated(unversioned(read_checked_json(path)), path).get("stamp")
 
     def _stamp(self) -> dict[str, Any]:

@@ -36,7 +36,7 @@ from assay.execution.jobs import (
 from assay.execution.plan import ModelPlan, kept_columns, looked_at, probe_units, reading_id
 from assay.execution.tasks import Context
 from assay.models.external import OfOnnx
-from assay.models.ref import GivenModel, InMemory, Model, Origin, Scaling, Scores, channels_of, given_origin
+from assay.models.ref import GivenModel, InMemory, Model, Origin, Output, Scaling, Scores, channels_of, given_origin
 from assay.models.untyped import named_layers, tensor_of
 from assay.probes.probe import Read, Request
 from assay.probes.reader import ModelReading, ReadingError, evaluating
@@ -124,6 +124,8 @@ class Settings:
         expect: The AUROC that the user knows of this model.
         skip_bad_rows: Leave out rows that cannot be read.
         device: Device of a model from a file or function; a module stays where it is.
+        scaling: Scaling of images before the network, in place of that of a config.
+        output: The output that is read, where a network has several.
     """
 
     name: str = ""
@@ -135,6 +137,8 @@ class Settings:
     expect: float | None = None
     skip_bad_rows: bool = False
     device: str = "cpu"
+    scaling: Scaling | None = None
+    output: Output | None = None
 
 
 def origin_of(model: Given, factory: Callable[[], nn.Module] | None = None) -> Origin:
@@ -180,6 +184,77 @@ def open_probed(root: Path) -> Probed:
     return Probed(folder, plan, lambda: population_of(plan.request.data, place, all_tested=True))
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A model, and the images on which it is to be read.
+
+    Attributes:
+        model: The model, with its identity.
+        request: The checked request.
+        population: All images.
+        scene: The environments to test on.
+        place: The run folder and the cache.
+        device: Device of the model.
+        config: Image settings from the config of a timm model, where they were used.
+        doubts: Sentences on assumptions that were made.
+    """
+
+    model: GivenModel
+    request: ProbeRequest
+    population: Population
+    scene: PopulationScene
+    place: Place
+    device: str
+    config: Config | None
+    doubts: tuple[str, ...]
+
+
+def prepare_model(
+    origin: Origin,
+    data: Mapping[str, Any],
+    probes: Sequence[str | Mapping[str, Any]],
+    environments: Mapping[str, Any],
+    settings: Settings,
+    validation: Mapping[str, Any] | None = None,
+    *,
+    task: Task = "classification",
+    out: Path | None = None,
+    notify: Notify = silent,
+) -> Prepared:
+    """Check a request, open the images, and look whether the model takes them. Arguments are those of `probe_model`.
+
+    Raises:
+        SpecError: The request is wrong.
+        DataError: Rows cannot be read.
+        ReadingError: The model cannot take the images.
+    """
+    if out is not None and is_file(out / STUDY):
+        raise SpecError(f"out: {out} holds the records of a study; give the model a folder of its own")
+    if settings.expect is not None and not 0 <= settings.expect <= 1:
+        raise SpecError(f"expect is an AUROC in 0..1, not {settings.expect!r}")
+    mappings: dict[str, object] = {"data": data, "validation": validation}
+    for key, given in mappings.items():
+        if isinstance(given, str):
+            raise SpecError(f"{key} is {given[:60]!r}; give a mapping as `data:` of a study, such as dict(folder=...)")
+    device = origin.device if isinstance(origin, InMemory) else settings.device
+    config, doubts = _config(origin, settings, device), list[str]()
+    if config is not None:
+        filled = config.filled(data)
+        if settings.preprocessing is None:
+            doubts.append(config.describe(data, filled))
+        data = filled
+    request = parse_request(data, environments, probes, task)
+    _require_able(origin, settings, request, device)
+    code = own_code(request.model_dump_json(context={"complete": True}))
+    nowhere = Place(Path(), default_cache_root(), settings.skip_bad_rows, code)
+    population = population_of(request.data, nowhere, device, all_tested=True, fresh=True, notify=notify)
+    scene = population.scene(request.tests, settings.seed)
+    model = _model(origin, settings, config, population, request)
+    model = _identified(model, scene, device)
+    place = replace(nowhere, root=out or nowhere.cache / "models" / model.content)
+    return Prepared(model, request, population, scene, place, device, config, tuple(doubts))
+
+
 def probe_model(
     origin: Origin,
     data: Mapping[str, Any],
@@ -210,36 +285,15 @@ def probe_model(
         DataError: Rows cannot be read.
         ReadingError: The model cannot take the images, or gives no scores of the right shape.
     """
-    if out is not None and is_file(out / STUDY):
-        raise SpecError(f"out: {out} holds the records of a study; give the model a folder of its own")
-    if settings.expect is not None and not 0 <= settings.expect <= 1:
-        raise SpecError(f"expect is an AUROC in 0..1, not {settings.expect!r}")
-    mappings: dict[str, object] = {"data": data, "validation": validation}
-    for key, given in mappings.items():
-        if isinstance(given, str):
-            raise SpecError(f"{key} is {given[:60]!r}; give a mapping as `data:` of a study, such as dict(folder=...)")
-    device = origin.device if isinstance(origin, InMemory) else settings.device
-    config, doubts = _config(origin, settings, device), list[str]()
-    if config is not None:
-        filled = config.filled(data)
-        if settings.preprocessing is None:
-            doubts.append(config.describe(data, filled))
-        data = filled
-        validation = None if validation is None else config.filled(validation)
-    request = parse_request(data, environments, probes, task)
-    _require_able(origin, settings, request, device)
-    code = own_code(request.model_dump_json(context={"complete": True}))
-    nowhere = Place(Path(), default_cache_root(), settings.skip_bad_rows, code)
-    population = population_of(request.data, nowhere, device, all_tested=True, fresh=True, notify=notify)
-    scene = population.scene(request.tests, settings.seed)
-    model = _model(origin, settings, config, population, request)
-    model = _identified(model, scene, device)
-    place = replace(nowhere, root=out or nowhere.cache / "models" / model.content)
+    given = prepare_model(origin, data, probes, environments, settings, validation, task=task, out=out, notify=notify)
+    model, place, device, doubts = given.model, given.place, given.device, list(given.doubts)
+    request, population, scene = given.request, given.population, given.scene
     with working_in(place.root), computing_on(device):
         place.folder.remove_partial_files()
-        keep = _Keeping(place.folder, model, kept_columns(task, request.probes, population), device)
+        keep = KeptAnswers(place.folder, model, kept_columns(task, request.probes, population), device)
         if validation is not None:
-            asked = parse_request(validation, {VALIDATION: {}}, ("performance",), task)
+            filled = validation if given.config is None else given.config.filled(validation)
+            asked = parse_request(filled, {VALIDATION: {}}, ("performance",), task)
             images = population_of(asked.data, place, device, all_tested=True, notify=notify)
             model = keep.with_thresholds(*_validation_images(images, asked, scene, settings.seed), task)
         began, plan = time.time(), _plan(model, request, scene, population)
@@ -252,7 +306,7 @@ def probe_model(
             answers = keep.answers(first, plan.readings[first.name])
             doubts += signs(answers.logits, first.table, model.threshold, settings.expect)
         plan = replace(plan, doubts=tuple(doubts))
-        _keep_model(place, model, population, began, device)
+        keep_model(place, model, population, began, device)
         plan.write(place.folder)
         analyze_model(place.folder, plan, lambda: population)
     return Probed(place.folder, plan, lambda: population)
@@ -269,15 +323,16 @@ def _config(origin: Origin, settings: Settings, device: str) -> Config | None:
 def _model(
     origin: Origin, settings: Settings, config: Config | None, population: Population, request: ProbeRequest
 ) -> GivenModel:
-    scaling = None if config is None else Scaling(config.mean, config.std)
+    known = None if config is None else Scaling(config.mean, config.std)
     model = GivenModel(
         origin,
         settings.name or origin.name,
         request.task,
         inputs_of(population, request.data, request.task),
         layers=settings.layers,
-        scaling=scaling,
+        scaling=settings.scaling or known,
         scores=settings.scores,
+        output=settings.output,
         seed=settings.seed,
         threshold=settings.threshold,
         cut=(request.data.referable or REFERABLE) if has_order(request.data) else None,
@@ -311,7 +366,7 @@ def _plan(model: GivenModel, request: ProbeRequest, scene: PopulationScene, popu
     return ModelPlan(model.id, request, readings, tuple(probe_units({"model": model.id}, request.probes, looked, kept)))
 
 
-def _keep_model(place: Place, model: GivenModel, population: Population, began: float, device: str) -> None:
+def keep_model(place: Place, model: GivenModel, population: Population, began: float, device: str) -> None:
     """Write the record of the model, once."""
     folder = place.folder
     if folder.complete("models", model.id):
@@ -323,7 +378,7 @@ def _keep_model(place: Place, model: GivenModel, population: Population, began: 
 
 
 @dataclass(frozen=True)
-class _Keeping:
+class KeptAnswers:
     """Answers of a model that are kept as readings, and read only where they are not there."""
 
     folder: RunFolder

@@ -37,6 +37,7 @@ from assay.execution.plan import (
 from assay.execution.progress import Stage, telling
 from assay.execution.tasks import Event, Executor, Job, Observer, Outcome, Task
 from assay.models.ref import Inputs
+from assay.report.audit_page import write_audit_page
 from assay.report.page import write_page
 from assay.report.sentences.names import statement
 from assay.shifts.population import Population
@@ -421,6 +422,8 @@ def rebuild(root: Path) -> Path:
     Raises:
         StoreError: No run ended in the folder, or another run works in it.
     """
+    if RunFolder(root).of_audit:
+        return write_audit_page(root)
     if RunFolder(root).of_model:
         return open_probed(root).report()
     study = stored_study(root)

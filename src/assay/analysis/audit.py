@@ -1,0 +1,329 @@
+"""Tables of an audit, from the scores of a model on images without and with marks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.special import stdtrit
+
+from assay.core.types import Factor, FactorTable
+from assay.probes.reader import log_odds, score_names
+from assay.stats.estimate import moved
+from assay.stats.influence import Answers
+from assay.stats.measures import influence_of
+from assay.stats.metrics import predictions, probabilities
+from assay.stats.rows import CONFIDENCE
+from assay.stats.swing import Bounded, Effect, grouped, marked
+from assay.stats.verdicts import Decision, Verdict, decide_column
+from assay.store.files import Row
+
+# Groups of a column: its levels, or the halves of a number.
+
+MOST_LEVELS = 20
+"""A column with more levels is no attribute of groups, such as an identifier, a date or free text."""
+LEAST_IN_CLASS = 20
+"""Images of each class that a group needs."""
+_NAMED = 5
+"""Numbers with at most so many values are groups as they are."""
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """Groups of a column.
+
+    Attributes:
+        column: Its name.
+        groups: Level -> its rows; empty where the column has no groups.
+        known: Rows with a value.
+        reason: Why it is not tested, in words; empty where it is.
+    """
+
+    column: str
+    groups: Mapping[str, Bool[np.ndarray, " n"]]
+    known: Bool[np.ndarray, " n"]
+    reason: str = ""
+
+
+def groups_of(table: FactorTable, name: str) -> Grouped:
+    """Divide the rows of a table by a column, without groups of fewer than `LEAST_IN_CLASS` images of a class."""
+    factor, values = table.factor(name), table.columns[name]
+    known = values >= 0 if factor.levels else np.isfinite(values.astype(np.float64))
+    found = _levels(factor, values, known)
+    if len(found) > MOST_LEVELS:
+        return Grouped(name, {}, known, f"{len(found):,} levels are more than {MOST_LEVELS}")
+    if len(found) < 2:
+        return Grouped(name, {}, known, "all images have one value" if found else "no image has a value")
+    classes = range(len(table.classes))
+    large = {
+        level: rows
+        for level, rows in found.items()
+        if all(np.count_nonzero(rows & (table.target == code)) >= LEAST_IN_CLASS for code in classes)
+    }
+    if len(large) < 2:
+        return Grouped(name, {}, known, f"fewer than two groups have {LEAST_IN_CLASS} images of each class")
+    return Grouped(name, large, known)
+
+
+def _levels(factor: Factor, values: np.ndarray, known: np.ndarray) -> dict[str, np.ndarray]:
+    if factor.levels:
+        codes = [int(code) for code in np.unique(values[known])]
+        return {factor.levels[code]: values == code for code in codes}
+    numbers = values.astype(np.float64)
+    present = np.unique(numbers[known])
+    if len(present) <= _NAMED:
+        return {f"{one:g}": known & (numbers == one) for one in present}
+    middle = float(np.median(numbers[known]))
+    return {f"up to {middle:g}": known & (numbers <= middle), f"above {middle:g}": known & (numbers > middle)}
+
+
+# Marks and columns.
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Answers of one model to some images.
+
+    Attributes:
+        table: The images.
+        logits: As the model gave them.
+        threshold: On the probability of the second of two classes.
+    """
+
+    table: FactorTable
+    logits: Float[np.ndarray, "n k"]
+    threshold: float
+
+    @property
+    def scores(self) -> Float[np.ndarray, "n m"]:
+        """Log-odds in float64, of the positive class or of each class against the rest."""
+        return log_odds(self.logits.astype(np.float64))
+
+    @property
+    def called(self) -> Int[np.ndarray, " n"]:
+        """Class codes."""
+        return predictions(probabilities(self.logits), self.threshold)
+
+    def effect(self, after: Float[np.ndarray, "n k"], dose: str) -> Effect:
+        """Return the effect of a change, from the logits of the same images with it."""
+        changed = Scored(self.table, after, self.threshold)
+        labels = score_names(self.table.classes)
+        flipped = self.called != changed.called
+        return marked(self.scores, changed.scores, self.table.target, self.table.patient, flipped, labels, dose)
+
+
+def column_decision(scored: Scored, found: Grouped, margin: float) -> Decision | None:
+    """Decide whether answers differ with a column; None where no group can be compared with the others."""
+    known = np.flatnonzero(found.known)
+    table = scored.table.take(known)
+    groups = dict(list(found.groups.items())[1:] if len(found.groups) == 2 else found.groups.items())
+    labels = score_names(table.classes)
+    effects = [
+        grouped(scored.scores[known], table.target, rows[known], table.patient, labels, level)
+        for level, rows in groups.items()
+    ]
+    there = [one for one in effects if one is not None]
+    return decide_column(there, margin) if there else None
+
+
+def verdict_row(factor: str, kind: str, decided: Decision, component: str = "") -> Row:
+    """Return a row of `schema.VERDICTS`."""
+    effect = decided.effect
+    swing = effect.largest
+    return {
+        "factor": factor,
+        "kind": kind,
+        "verdict": str(decided.verdict),
+        "dose": effect.dose,
+        "class": swing.label,
+        "g": swing.g.value,
+        "low": swing.g.low,
+        "high": swing.g.high,
+        "at_least": effect.at_least,
+        "at_most": effect.at_most,
+        "limit": math.nan if decided.limit is None else decided.limit,
+        **_columns("loss_negatives", swing.on_negatives),
+        **_columns("loss_positives", swing.on_positives),
+        **_columns("loss", effect.loss),
+        **_columns("flips", effect.flips),
+        "images": effect.images,
+        "patients": effect.patients,
+        "open": " ".join(decided.open),
+        "needed": decided.needed,
+        "intervention": component,
+        "reason": "",
+    }
+
+
+def not_tested_row(factor: str, kind: str, reason: str, component: str = "") -> Row:
+    """Return a row of `schema.VERDICTS` for a factor that could not be tested, with the reason in words."""
+    return {"factor": factor, "kind": kind, "verdict": "not-tested", "intervention": component, "reason": reason,
+            "images": 0, "patients": 0}  # fmt: skip
+
+
+def effect_row(factor: str, effect: Effect) -> Row:
+    """Return a row of `schema.EFFECTS`."""
+    swing = effect.largest
+    return {
+        "factor": factor,
+        "dose": effect.dose,
+        "class": swing.label,
+        "g": swing.g.value,
+        "low": swing.g.low,
+        "high": swing.g.high,
+        **_columns("loss_negatives", swing.on_negatives),
+        **_columns("loss", effect.loss),
+        **_columns("flips", effect.flips),
+        "images": effect.images,
+        "patients": effect.patients,
+    }
+
+
+def distorted_row(family: str, severity: int, effect: Effect, margin: float) -> Row:
+    """Return a row of `schema.DISTORTED`: the loss of AUROC under a distortion against the margin."""
+    loss = effect.loss
+    assert loss is not None
+    return {
+        "factor": family,
+        "severity": severity,
+        **_columns("loss", loss),
+        **_columns("flips", effect.flips),
+        "decision": _within(loss.low, loss.high, margin),
+        "images": effect.images,
+        "patients": effect.patients,
+    }
+
+
+def _columns(name: str, found: Bounded | None) -> Row:
+    if found is None:
+        return {name: math.nan, f"{name}_low": math.nan, f"{name}_high": math.nan}
+    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+
+
+def _within(low: float, high: float, margin: float) -> str:
+    """Return whether a difference is within +- margin, beyond it, or neither is shown."""
+    if -margin < low and high < margin:
+        return "within"
+    return "beyond" if low >= margin or high <= -margin else "inconclusive"
+
+
+_SHARE = (0.0, 1.0)
+
+
+# Subgroups: performance by group and between groups, with intervals that hold together.
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A measure of a group: its value and the contributions of all patients."""
+
+    value: float
+    contributions: Float[np.ndarray, " p"]
+    images: int
+    patients: int
+
+
+def subgroup_rows(scored: Scored, columns: Sequence[Grouped], margin: float) -> tuple[list[Row], list[Row]]:
+    """Return rows of `schema.GROUPS` and of `schema.GAPS`.
+
+    All intervals of a table hold together at 95% (Bonferroni). Contributions are summed by patient, who may be in
+    several groups.
+    """
+    whole = np.ones(len(scored.table), dtype=bool)
+    parts = {("", "all"): _measured(scored, whole)}
+    parts |= {(one.column, level): _measured(scored, rows) for one in columns for level, rows in one.groups.items()}
+    cells = [(place, name, part) for place, found in parts.items() for name, part in found.items()]
+    groups = [
+        {"column": column, "level": level, "measure": name, **_interval(part, len(cells)), "images": part.images,
+         "patients": part.patients}
+        for (column, level), name, part in cells
+    ]  # fmt: skip
+    pairs = [
+        (one.column, a, b, name, parts[one.column, a][name], parts[one.column, b][name])
+        for one in columns
+        for a, b in combinations(one.groups, 2)
+        for name in parts[one.column, a]
+        if name in parts[one.column, b]
+    ]
+    return groups, [_gap(*pair, len(pairs), margin) for pair in pairs]
+
+
+def _measured(scored: Scored, rows: np.ndarray) -> dict[str, _Part]:
+    table = scored.table
+    answers = Answers(scored.logits[rows], table.target[rows], scored.threshold)
+    names = ("auroc", "sensitivity", "specificity") if answers.classes == 2 else ("auroc-macro", "accuracy")
+    everyone = np.unique(table.patient)
+    own, found = np.unique(table.patient[rows]), dict[str, _Part]()
+    for name in names:
+        metric, contributions = influence_of(name, answers, table.patient[rows])
+        if metric.defined:
+            spread = np.zeros(len(everyone))
+            spread[np.searchsorted(everyone, own)] = contributions
+            found[name] = _Part(metric.value, spread, int(rows.sum()), len(own))
+    return found
+
+
+def _interval(part: _Part, together: int) -> Row:
+    """Return a value with an interval that holds together with others, on the logit scale."""
+    error = float(np.sqrt((part.contributions**2).sum()))
+    if not 0 < error < math.inf:
+        return {"value": part.value, "low": math.nan, "high": math.nan}
+    reach = _quantile(part.patients - 1.0, together) * error
+    return {"value": part.value, "low": moved(part.value, -reach, _SHARE), "high": moved(part.value, reach, _SHARE)}
+
+
+def _quantile(df: float, together: int) -> float:
+    return -float(stdtrit(max(1.0, df), (1 - CONFIDENCE) / 2 / together))
+
+
+def _gap(column: str, a: str, b: str, name: str, first: _Part, second: _Part, together: int, margin: float) -> Row:
+    value = first.value - second.value
+    error = float(np.sqrt(((first.contributions - second.contributions) ** 2).sum()))
+    sure = 0 < error < math.inf
+    reach = _quantile(min(first.patients, second.patients) - 1.0, together) * error
+    decision = _within(value - reach, value + reach, margin) if sure else "inconclusive"
+    away = abs(abs(value) - margin)
+    images = first.images + second.images
+    open_ = decision == "inconclusive" and sure and away > margin / 50
+    return {
+        "column": column,
+        "a": a,
+        "b": b,
+        "measure": name,
+        "value": value,
+        "low": value - reach if sure else math.nan,
+        "high": value + reach if sure else math.nan,
+        "decision": decision,
+        "needed": math.ceil(images * (reach / away) ** 2) if open_ else math.nan,
+        "images": images,
+    }
+
+
+def of_columns(scored: Scored, margin: float) -> tuple[list[Row], list[Row], list[Row]]:
+    """Return rows of verdicts, groups and gaps by the columns of the images."""
+    columns = [groups_of(scored.table, factor.name) for factor in scored.table.factors if factor.role != "core"]
+    verdicts: list[Row] = []
+    for one in columns:
+        decided = column_decision(scored, one, margin) if one.groups else None
+        reason = one.reason or "no group can be compared with the others"
+        verdicts.append(
+            verdict_row(one.column, "column", decided) if decided else not_tested_row(one.column, "column", reason)
+        )
+    groups, gaps = subgroup_rows(scored, [one for one in columns if one.groups], margin)
+    untested = [one for one in columns if not one.groups]
+    groups += [{"column": one.column, "reason": one.reason, "images": 0, "patients": 0} for one in untested]
+    return verdicts, groups, gaps
+
+
+# The order of the page: harm first.
+
+_ORDER = (*map(str, Verdict), "not-tested")
+
+
+def by_harm(rows: Sequence[Row]) -> list[Row]:
+    """Return rows of `schema.VERDICTS`, the most harmful first, and of one verdict the largest |g| first."""
+    return sorted(rows, key=lambda row: (_ORDER.index(row["verdict"]), -abs(row.get("g", 0.0) or 0.0)))

@@ -1,0 +1,256 @@
+"""`assay audit`: what the answers of a model change with."""
+
+from __future__ import annotations
+
+import importlib
+import json as jsonlib
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import timm
+import typer
+from torch import nn
+
+from assay.core.errors import DataError, SpecError, cut
+from assay.core.files import is_file, is_folder
+from assay.core.registry import own_code_allowed
+from assay.data.files.table import read_table
+from assay.execution.progress import duration, reading_shown
+from assay.models.external import OfCommand
+from assay.models.ref import Origin
+from assay.models.timm import configuration_of
+from assay.models.weight_files import read_weights
+from assay.report.sentences.audit import check_words, evidence, headline, title
+from assay.store.folder import RunFolder
+from assay.study.audit import origin_of
+from assay.study.audit_scores import PredictionColumns, audit_predictions, factor_of
+from assay.study.auditing import Asked, Planned, run_audit
+from assay.study.policy import POLICY_FAILED, read_policy
+
+SHOWN = 15
+"""Verdicts that are printed; the page has all."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """The model and the images, as the command line names them.
+
+    Attributes:
+        model: A file, a folder of a training, `timm:NAME`, `module:factory`, or a CSV of predictions.
+        weights: File of weights of `timm:NAME` or `module:factory`.
+        command: A command line, in place of a model.
+        images: A CSV beside images, or a folder.
+        target: Column of the class.
+        score: Column of the score, of predictions.
+        patient: Column of the patient.
+        positive: The positive class.
+        image: Column of the image.
+        columns: Columns to audit.
+        keys: Further keys of `data`, such as size and fit.
+    """
+
+    model: str
+    weights: str
+    command: str
+    images: str
+    target: str
+    score: str
+    patient: str
+    positive: str
+    image: str
+    columns: tuple[str, ...]
+    keys: Mapping[str, Any]
+
+
+def audit_command(
+    given: Given,
+    asked: Asked,
+    *,
+    out: Path | None,
+    policy: Path | None,
+    skip_bad_rows: bool,
+    dry_run: bool,
+    quiet: bool,
+    json: bool,
+) -> None:
+    """Audit a model, print the verdicts, and end with 3 where a policy is not met.
+
+    Raises:
+        SpecError: The request is wrong.
+        DataError: Images or predictions cannot be read.
+    """
+    rules = None if policy is None else read_policy(policy)
+    if given.model.endswith(".csv"):
+        if dry_run:
+            raise SpecError("--dry-run is for models: of predictions nothing is read but the file")
+        columns = PredictionColumns(given.target, given.score, given.patient, given.columns, given.positive)
+        path = Path(given.model).expanduser()
+        if not is_file(path):
+            raise DataError(f"there is no file {path}")
+        found: Path | Planned = audit_predictions(path, columns, asked, out or Path("audits") / path.stem)
+    else:
+        origin = _origin(given)
+        with reading_shown(quietly=quiet) as notify:
+            found = run_audit(
+                origin,
+                data_of(given),
+                asked,
+                skip_bad_rows=skip_bad_rows,
+                out=out or Path("audits") / origin.name,
+                dry_run=dry_run,
+                notify=notify,
+                say=_quiet if quiet or json else _say,
+            )
+    if isinstance(found, Planned):
+        _print_plan(found, json)
+        return
+    _print(found, json)
+    if rules is not None:
+        folder = RunFolder(found)
+        broken = rules.broken(folder.table("verdicts"), folder.table("gaps"))
+        for line in broken:
+            print(f"policy: {line}", file=sys.stderr)
+        if broken:
+            raise typer.Exit(POLICY_FAILED)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _quiet(text: str) -> None:
+    pass
+
+
+def _print_plan(plan: Planned, json: bool) -> None:
+    if json:
+        print(
+            jsonlib.dumps({"images": plan.clean, "marked": plan.marked, "passes": plan.passes, "seconds": plan.seconds})
+        )
+        return
+    print(f"{plan.clean:,} of {plan.all:,} images, {plan.marked:,} of them under every mark and distortion")
+    print(f"{plan.marks} marks and {plan.distortions} distortions at three doses: {plan.passes:,} passes")
+    print(f"about {duration(plan.seconds)} ({1000 * plan.seconds_each:.3g} ms an image)")
+
+
+def _print(root: Path, json: bool) -> None:
+    if json:
+        print((root / "verdicts.json").read_text(), end="")
+        return
+    folder = RunFolder(root)
+    rows = folder.table("verdicts")
+    facts = {row["key"]: row["value"] for row in folder.table("provenance")}
+    for text in headline(rows, facts["model"]):
+        print(text)
+    for row in rows[:SHOWN]:
+        print(f"  {title(row, facts['margin'])}. {evidence(row)}")
+    for row in folder.table("checks"):
+        if row["status"] == "warn":
+            print(f"caution: {check_words(row)}")
+    print(root / "report.html")
+
+
+# The model.
+
+
+def _origin(given: Given) -> Origin:
+    if given.command:
+        if given.model:
+            raise SpecError("give a model or --command, not both")
+        return OfCommand(given.command)
+    if not given.model:
+        raise SpecError("name a model: an .onnx file, timm:NAME or module:factory with --weights, or --command")
+    if ":" not in given.model:
+        return origin_of(given.model)
+    if not given.weights:
+        raise SpecError(f"{cut(given.model)} names a network; give its weights with --weights FILE")
+    return origin_of(Path(given.weights), named_factory(given.model, Path(given.weights)))
+
+
+def named_factory(name: str, weights: Path) -> Callable[[], nn.Module]:
+    """Return the function that builds a network: `timm:NAME` with as many outputs as the weights have, or own code.
+
+    Raises:
+        SpecError: There is no such network.
+        WeightsError: The weights cannot be read.
+    """
+    library, _, attribute = name.partition(":")
+    if library != "timm":
+        return _own_factory(library, attribute)
+    if not timm.is_model(attribute):
+        raise SpecError(f"timm has no network '{cut(attribute)}'; see timm.list_models()")
+    classifier = configuration_of(attribute).get("classifier") or "fc"
+    tensors = read_weights(weights.expanduser()).tensors
+    head = tensors.get(f"{classifier if isinstance(classifier, str) else classifier[0]}.weight")
+    classes = 1000 if head is None else int(head.shape[0])
+    first = next((one for one in tensors.values() if one.ndim == 4), None)
+    channels = 1 if first is not None and first.shape[1] == 1 else 3
+    return lambda: timm.create_model(attribute, pretrained=False, num_classes=classes, in_chans=channels)  # pyright: ignore[reportUnknownMemberType]
+
+
+def _own_factory(module: str, attribute: str) -> Callable[[], nn.Module]:
+    if not own_code_allowed():
+        raise SpecError(f"'{cut(module)}:{cut(attribute)}' is code, which --no-own-code refuses")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise SpecError(f"'{cut(module)}:{cut(attribute)}' cannot be imported: {error}") from error
+    if not callable(found):
+        raise SpecError(f"'{cut(module)}:{cut(attribute)}' is no function or class")
+    return cast("Callable[[], nn.Module]", found)
+
+
+# The images.
+
+
+def data_of(given: Given) -> dict[str, Any]:
+    """Return `data` of a study from a table beside images, or a folder.
+
+    Raises:
+        SpecError: There is no such file or folder, or a column is missing.
+    """
+    if not given.images:
+        raise SpecError("name the images with --images: a CSV beside them, or a folder")
+    path = Path(given.images).expanduser()
+    keys = {name: value for name, value in given.keys.items() if value}
+    if is_folder(path) and not is_file(path / "data.csv"):
+        if given.columns or given.patient:
+            raise SpecError(f"{path} has no data.csv: columns and patients need a table")
+        return {"classes": str(path), **keys}
+    folder, table = (path, "data.csv") if is_folder(path) else (path.parent, path.name)
+    if not is_file(folder / table):
+        raise SpecError(f"--images: there is no file {folder / table}")
+    read = read_table(folder / table, given.image)
+    factors = {name: _factor(name, read.column(name, "--columns")) for name in given.columns}
+    data: dict[str, Any] = {
+        "folder": str(folder),
+        "table": table,
+        "image": given.image,
+        "target": given.target,
+        "factors": factors,
+    }
+    if given.patient:
+        data["patient"] = given.patient
+    if given.positive:
+        data["positive"] = [given.positive]
+    return {**data, **keys}
+
+
+def _factor(name: str, values: Sequence[str]) -> dict[str, Any]:
+    factor, _ = factor_of(name, values)
+    return {"kind": factor.kind, **({"levels": list(factor.levels)} if factor.levels else {})}
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+def seconds(text: str) -> float:
+    """Return a time such as `90s`, `10m` or `1h`. Raises typer.BadParameter for others."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
+    if found is None or not float(found[1]):
+        raise typer.BadParameter(f"expected a time such as 90s, 10m or 1h, not {cut(text)}")
+    return float(found[1]) * _UNITS[found[2]]

@@ -1,0 +1,136 @@
+"""Marks and distortions of an audit: a battery for each kind of image, at three doses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from assay.core.errors import SpecError, unknown_name
+from assay.spec.document import mapping_of
+from assay.spec.recipe import Component
+
+DOSES = ("weak", "middle", "strong")
+DECIDING = 1
+"""Position of the dose that a verdict is about, since nothing is matched to the images."""
+
+
+@dataclass(frozen=True)
+class AuditedMark:
+    """An intervention at each dose.
+
+    Attributes:
+        name: Its name in tables.
+        doses: One component per name in `DOSES`.
+    """
+
+    name: str
+    doses: tuple[Component, Component, Component]
+
+
+_Values = tuple[Any, Any, Any]
+_MARKS: Mapping[str, tuple[str, str, _Values, Mapping[str, Any]]] = {
+    "tag": ("tag", "size", (0.08, 0.12, 0.18), {}),
+    "laterality-marker": ("laterality-marker", "size", (0.07, 0.11, 0.16), {}),
+    "text-line": ("text-line", "size", (0.04, 0.055, 0.08), {"text": "ID ###", "x": 0.5}),
+    "ruler": ("ruler", "opacity", (0.4, 0.7, 1.0), {"marks": 10}),
+    "caliper": ("caliper", "opacity", (0.4, 0.7, 1.0), {}),
+    "collimation-border": ("collimation-border", "width", (0.06, 0.12, 0.2), {}),
+    "vignette": ("vignette", "radius", (0.65, 0.55, 0.45), {}),
+    "scope-inset": ("scope-inset", "size", (0.18, 0.28, 0.36), {}),
+    "surgical-pen": ("surgical-pen", "opacity", (0.4, 0.7, 1.0), {}),
+    "hair": ("hair", "count", (6, 15, 30), {}),
+    "electrode": ("electrode", "count", (2, 4, 8), {}),
+    "pacemaker": ("pacemaker", "size", (0.1, 0.15, 0.22), {}),
+    "chest-drain": ("chest-drain", "width", (0.02, 0.035, 0.05), {}),
+    "brighter": ("gamma", "gamma", (0.9, 0.8, 0.65), {}),
+    "darker": ("gamma", "gamma", (1.1, 1.25, 1.5), {}),
+    "flatter": ("contrast", "factor", (0.9, 0.75, 0.6), {}),
+    "low-pass": ("low-pass", "cutoff", (0.7, 0.5, 0.35), {}),
+    "jpeg": ("jpeg", "quality", (70, 40, 15), {}),
+    "gaussian-noise": ("gaussian-noise", "sigma", (0.01, 0.03, 0.06), {}),
+    "bias-field": ("bias-field", "amplitude", (0.15, 0.3, 0.6), {}),
+}
+"""Name -> intervention, the argument that is its dose with three values, and its other arguments."""
+_EVERY = ("brighter", "darker", "flatter", "low-pass", "jpeg")
+_BATTERIES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "chest-xray": (
+        ("tag", "laterality-marker", "text-line", "electrode", "pacemaker", "chest-drain", "collimation-border"),
+        ("xray-noise", "xray-grid", "xray-under-exposure"),
+    ),
+    "dermoscopy": (
+        ("hair", "ruler", "surgical-pen", "text-line", "vignette"),
+        ("dermoscopy-gel", "defocus-blur", "brightness"),
+    ),
+    "endoscopy": (
+        ("scope-inset", "text-line", "vignette"),
+        ("endoscopy-bubbles", "endoscopy-smoke", "endoscopy-specular"),
+    ),
+    "fundus": (
+        ("vignette", "text-line", "bias-field"),
+        ("retinal-artifacts", "retinal-defocus", "retinal-illumination"),
+    ),
+    "mr": (("text-line", "bias-field", "gaussian-noise"), ("gaussian-noise", "motion-blur", "contrast")),
+    "ultrasound": (("caliper", "text-line", "ruler"), ("speckle-noise", "gaussian-blur", "contrast")),
+    "gray": (
+        ("tag", "text-line", "ruler", "collimation-border", "gaussian-noise"),
+        ("gaussian-noise", "gaussian-blur", "contrast"),
+    ),
+    "color": (("tag", "text-line", "ruler", "vignette"), ("gaussian-noise", "gaussian-blur", "brightness")),
+}
+"""Kind of image -> marks, and distortions."""
+DOMAINS = tuple(_BATTERIES)
+SEVERITIES = (1, 3, 5)
+"""Severities of a distortion."""
+
+
+def battery(domain: str, channels: int) -> tuple[tuple[AuditedMark, ...], tuple[str, ...]]:
+    """Return the marks and distortions for a kind of image.
+
+    Args:
+        domain: One of `DOMAINS`; empty for `gray` or `color` by the channels.
+        channels: Channels of the images.
+
+    Raises:
+        SpecError: The domain is unknown.
+    """
+    name = domain or ("gray" if channels == 1 else "color")
+    if name not in _BATTERIES:
+        raise SpecError(unknown_name("domain", name, DOMAINS))
+    marks, distortions = _BATTERIES[name]
+    return tuple(_mark(one) for one in dict.fromkeys((*marks, *_EVERY))), distortions
+
+
+def marks_of(given: Mapping[str, Sequence[Any]]) -> tuple[AuditedMark, ...]:
+    """Return marks as a user writes them: name -> three interventions, from weak to strong.
+
+    Each is a name or `{name: {argument: value}}`, as in a study.
+
+    Raises:
+        SpecError: A mark has not three doses, or is no intervention.
+    """
+    made: list[AuditedMark] = []
+    for name, doses in given.items():
+        if len(doses) != len(DOSES):
+            raise SpecError(f"mark '{name}' has {len(doses)} doses; give three, from weak to strong")
+        made.append(AuditedMark(name, (_component(doses[0]), _component(doses[1]), _component(doses[2]))))
+    return tuple(made)
+
+
+def _mark(name: str) -> AuditedMark:
+    intervention, argument, values, more = _MARKS[name]
+    weak, middle, strong = (
+        Component(kind="intervention", name=intervention, params={**more, argument: value}) for value in values
+    )
+    return AuditedMark(name, (weak, middle, strong))
+
+
+def _component(given: Any) -> Component:
+    written = {given: None} if isinstance(given, str) else mapping_of(given) or {}
+    if len(written) != 1:
+        raise SpecError("a mark is the name of an intervention, or {name: {argument: value}}")
+    ((name, params),) = written.items()
+    try:
+        return Component(kind="intervention", name=str(name), params=params or {})
+    except ValueError as error:
+        raise SpecError(f"mark '{name}': {error}") from error

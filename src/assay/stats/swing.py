@@ -1,0 +1,402 @@
+"""Swing: how far a mark or a column moves the ranking of positives and negatives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.special import betaincinv, stdtr, stdtrit
+
+from assay.stats.influence import auroc_rows, widened
+from assay.stats.metrics import placements
+
+# The swing g of a mark compares the same images with (s1) and without it (s0):
+#
+#     g = 1/2 [ P(s1 of a positive > s0 of a negative) - P(s0 of a positive > s1 of a negative) ]
+#
+# with ties counting half. Of a column the images are different ones: s1 is the score of a row of the group, s0 that of
+# another row. g lies in -0.5 to 0.5; it is positive where the mark raises scores.
+#
+# Each image has a contribution to g (DeLong, as in `influence`). Contributions are summed by patient, and the variance
+# is the sum of their squares. Quantiles are Student's, with degrees of freedom by Welch and Satterthwaite from the
+# positives and the negatives. No upper bound of an effect is below that of an effect that no image shows: a share of
+# images may react of which the sample has none (see `unseen`).
+
+ALPHA = 0.05
+"""Level of every one-sided bound."""
+_NORMAL = 1e9
+"""Degrees of freedom at which Student's quantiles are the normal ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounded:
+    """An estimate with its one-sided bounds, each of confidence 1 - `ALPHA`.
+
+    Attributes:
+        value: The estimate.
+        error: Standard error over patients.
+        low: Lower bound.
+        high: Upper bound.
+        df: Degrees of freedom of the error.
+    """
+
+    value: float
+    error: float
+    low: float
+    high: float
+    df: float = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Swing:
+    """The swing of one class against the rest.
+
+    Attributes:
+        g: The swing.
+        label: The class that counts as positive.
+        on_negatives: AUROC lost when negatives alone have the mark; None for a column.
+        on_positives: AUROC lost when positives alone have the mark; None for a column.
+        on_all: AUROC lost when all images have the mark; None for a column.
+        least: An upper bound of |g| that no sample of this size can go below.
+    """
+
+    g: Bounded
+    label: str = ""
+    on_negatives: Bounded | None = None
+    on_positives: Bounded | None = None
+    on_all: Bounded | None = None
+    least: float = 0.0
+
+    def beyond(self, margin: float) -> float:
+        """Return the one-sided p-value of |g| <= margin."""
+        away, error = abs(self.g.value) - margin, self._inward / _quantile(self.g.df, ALPHA)
+        if error == 0:
+            return 0.0 if away > 0 else 1.0
+        return float(stdtr(min(self.g.df, _NORMAL), -away / error))
+
+    def at_least(self, alpha: float = ALPHA) -> float:
+        """Return the lower bound of |g|."""
+        if math.isinf(self.g.error):
+            return 0.0
+        wider = _quantile(self.g.df, alpha) / _quantile(self.g.df, ALPHA)
+        return max(0.0, abs(self.g.value) - wider * self._inward)
+
+    @property
+    def at_most(self) -> float:
+        """Upper bound of |g|."""
+        return max(abs(self.g.low), abs(self.g.high), self.least)
+
+    @property
+    def _inward(self) -> float:
+        """Distance from g to its bound on the side of 0."""
+        return self.g.value - self.g.low if self.g.value >= 0 else self.g.high - self.g.value
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """The effect of one factor on the answers to some images, with one swing per class that counts as positive.
+
+    Attributes:
+        swings: One of two classes, else one per class.
+        images: Images compared.
+        patients: Patients of these images.
+        flips: Share of images whose call changes at the model's threshold; None for a column.
+        dose: The dose of a mark, or the group of a column.
+    """
+
+    swings: tuple[Swing, ...]
+    images: int
+    patients: int
+    flips: Bounded | None = None
+    dose: str = ""
+    largest: Swing = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "largest", max(self.swings, key=lambda one: abs(one.g.value)))
+
+    @property
+    def at_least(self) -> float:
+        """Lower bound of the largest |g|, by Holm's first step over the classes."""
+        return max(one.at_least(ALPHA / len(self.swings)) for one in self.swings)
+
+    @property
+    def at_most(self) -> float:
+        """Upper bound of the largest |g|: all classes must be below a margin, which needs no correction."""
+        return max(one.at_most for one in self.swings)
+
+    @property
+    def loss(self) -> Bounded | None:
+        """The largest loss of AUROC with the mark on all images."""
+        losses = [one.on_all for one in self.swings if one.on_all is not None]
+        return max(losses, key=lambda one: one.high) if losses else None
+
+
+def marked(
+    before: Float[np.ndarray, "n m"],
+    after: Float[np.ndarray, "n m"],
+    target: Int[np.ndarray, " n"],
+    patient: Int[np.ndarray, " n"],
+    flipped: Bool[np.ndarray, " n"],
+    labels: Sequence[str] = ("",),
+    dose: str = "",
+) -> Effect:
+    """Compute the effect of a mark from log-odds of the same images without and with it.
+
+    Args:
+        before: Log-odds of the positive class without the mark, or of each class against the rest, float64.
+        after: The same with the mark.
+        target: Class codes; of one column 1 is positive.
+        patient: Patient of each image.
+        flipped: Whether the call of an image changes.
+        labels: Name of each column.
+        dose: Name of the dose.
+    """
+    swings = [
+        _swing_of_mark(before[:, k], after[:, k], _binary(target, k, len(labels)), patient, label)
+        for k, label in enumerate(labels)
+    ]
+    return Effect(tuple(swings), len(target), len(np.unique(patient)), share(flipped, patient), dose)
+
+
+def grouped(
+    score: Float[np.ndarray, "n m"],
+    target: Int[np.ndarray, " n"],
+    group: Bool[np.ndarray, " n"],
+    patient: Int[np.ndarray, " n"],
+    labels: Sequence[str] = ("",),
+    dose: str = "",
+) -> Effect | None:
+    """Compute the swing between images of a group and all others.
+
+    Args:
+        score: As `before` of `marked`.
+        target: Class codes.
+        group: Images of the group.
+        patient: Patient of each image.
+        labels: Name of each column of scores.
+        dose: Name of the group.
+
+    Returns:
+        None where no class has positives and negatives both in the group and outside it.
+    """
+    found: list[Swing] = []
+    for k, label in enumerate(labels):
+        positive = _binary(target, k, len(labels))
+        cells = [np.count_nonzero((positive == code) & (group == side)) for code in (0, 1) for side in (False, True)]
+        if min(cells) > 0:
+            found.append(_swing_of_group(score[:, k], positive, group, patient, label))
+    return Effect(tuple(found), len(target), len(np.unique(patient)), None, dose) if found else None
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Return p-values after Holm's correction, in the given order."""
+    adjusted, running = [0.0] * len(p), 0.0
+    for place, at in enumerate(sorted(range(len(p)), key=lambda at: p[at])):
+        running = max(running, min(1.0, (len(p) - place) * p[at]))
+        adjusted[at] = running
+    return adjusted
+
+
+def share(of: Bool[np.ndarray, " n"], patient: Int[np.ndarray, " n"]) -> Bounded:
+    """Compute a share with exact bounds (Clopper and Pearson) at the effective number of images.
+
+    Images of one patient count as fewer: their number is divided by the design effect. Where all images agree it is
+    the number of patients.
+    """
+    n, value = len(of), float(np.mean(of))
+    groups = np.unique(patient, return_inverse=True)[1]
+    people = int(groups.max()) + 1
+    if value in (0.0, 1.0) or people < 2:
+        error, size = 0.0, float(people)
+    else:
+        sums = np.bincount(groups, weights=of - value)
+        variance = float((sums**2).sum()) / n**2 * people / (people - 1)
+        error = math.sqrt(variance)
+        size = min(float(n), value * (1 - value) / variance) if variance else float(people)
+    hits = value * size
+    low = float(betaincinv(hits, size - hits + 1, ALPHA)) if hits > 0 else 0.0
+    high = float(betaincinv(hits + 1, size - hits, 1 - ALPHA)) if hits < size else 1.0
+    return Bounded(value, error, low, high)
+
+
+def unseen(positives: int, negatives: int, alpha: float = ALPHA) -> float:
+    """Return the largest mean over both classes of the share of images that may react where none of a sample does.
+
+    It maximizes (p + q) / 2 subject to (1 - p)^positives (1 - q)^negatives >= alpha.
+
+    Args:
+        positives: Patients with a positive image, at least 1.
+        negatives: Patients with a negative image, at least 1.
+        alpha: Level.
+    """
+    few, many = sorted((positives, negatives))
+    log_c = (math.log(alpha) - few * math.log(few) - many * math.log(many)) / (few + many)
+    kept = [math.exp(log_c) * few, math.exp(log_c) * many]
+    if kept[1] > 1:
+        kept = [alpha ** (1 / few), 1.0]
+    return 1 - sum(kept) / 2
+
+
+def area(score: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"], patient: Int[np.ndarray, " n"]) -> Bounded:
+    """Compute AUROC with its bounds on the logit scale; scores of both classes are needed."""
+    values, rows = _areas(score[None], target)
+    one = _Contributions.of(rows[0], target, patient)
+    low, high = _logit_ends(float(values[0]), one.error, _quantile(one.df, ALPHA))
+    return Bounded(float(values[0]), one.error, low, high, one.df)
+
+
+def gained(
+    before: Float[np.ndarray, " n"],
+    after: Float[np.ndarray, " n"],
+    target: Int[np.ndarray, " n"],
+    patient: Int[np.ndarray, " n"],
+    alpha: float = ALPHA,
+) -> Bounded:
+    """Compute the AUROC of one score less that of another on the same images.
+
+    Args:
+        before: The other score.
+        after: The one score.
+        target: 0 or 1.
+        patient: Patient of each image.
+        alpha: Level of each bound.
+    """
+    values, rows = _areas(np.stack([after, before]), target)
+    parts = [_Contributions.of(one, target, patient) for one in rows]
+    return _difference(values[0], values[1], parts[0], parts[1], 1.0, alpha=alpha)
+
+
+def _binary(target: np.ndarray, column: int, columns: int) -> np.ndarray:
+    return (target == (column if columns > 1 else 1)).astype(np.int64)
+
+
+def _swing_of_mark(before: np.ndarray, after: np.ndarray, target: np.ndarray, patient: np.ndarray, label: str) -> Swing:
+    positive = target == 1
+    on_positives, on_negatives = np.where(positive, after, before), np.where(positive, before, after)
+    values, rows = _areas(np.stack([before, on_positives, on_negatives, after]), target)
+    parts = [_Contributions.of(one, target, patient) for one in rows]
+    least = _unseen(target, patient)
+    negatives, positives, everyone = (
+        _difference(values[0], values[at], parts[0], parts[at], 1.0, least) for at in (2, 1, 3)
+    )
+    return Swing(
+        _difference(values[1], values[2], parts[1], parts[2], 0.5), label, negatives, positives, everyone, least
+    )
+
+
+def _swing_of_group(score: np.ndarray, target: np.ndarray, group: np.ndarray, patient: np.ndarray, label: str) -> Swing:
+    areas: list[float] = []
+    parts: list[_Contributions] = []
+    for of_positives in (group, ~group):
+        here = (target == 1) == of_positives
+        values, rows = _areas(score[None, here], target[here])
+        whole = np.zeros(len(score))
+        whole[here] = rows[0]
+        areas.append(float(values[0]))
+        parts.append(_Contributions.of(whole, target * 2 + group, patient))
+    least = max(_unseen(target[side], patient[side]) for side in (group, ~group))
+    return Swing(_difference(areas[0], areas[1], parts[0], parts[1], 0.5), label, least=least)
+
+
+def _areas(scores: Float[np.ndarray, "s n"], target: np.ndarray) -> tuple[Float[np.ndarray, " s"], np.ndarray]:
+    """Return the AUROC of each row of scores, and each image's contribution to it, in float64."""
+    right, opposite = placements(np.asarray(scores, dtype=np.float64), target)
+    positive = target == 1
+    values = right[:, positive].sum(axis=1) / opposite[:, positive].sum(axis=1)
+    return values, auroc_rows(right, opposite, target, values[:, None])
+
+
+def _unseen(target: np.ndarray, patient: np.ndarray) -> float:
+    return unseen(*(len(np.unique(patient[target == code])) for code in (1, 0)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Contributions:
+    """Contributions to an estimate by patient, whose squares sum to its variance.
+
+    Attributes:
+        sums: One per patient.
+        strata: The same from each stratum alone.
+        counts: Patients of each stratum, which number the degrees of freedom.
+    """
+
+    sums: Float[np.ndarray, " p"]
+    strata: Float[np.ndarray, "s p"]
+    counts: Int[np.ndarray, " s"]
+
+    @classmethod
+    def of(cls, rows: np.ndarray, stratum: np.ndarray, patient: np.ndarray) -> _Contributions:
+        """Sum the contributions of images, widened for small samples."""
+        wide = widened(rows, stratum, patient)
+        codes, groups = np.unique(patient, return_inverse=True)
+        sides = [stratum == code for code in np.unique(stratum)]
+        strata = [np.bincount(groups[side], weights=wide[side], minlength=len(codes)) for side in sides]
+        counts = [len(np.unique(groups[side])) for side in sides]
+        return cls(np.sum(strata, axis=0), np.stack(strata), np.array(counts))
+
+    def less(self, other: _Contributions) -> _Contributions:
+        """Return the contributions to the difference of two estimates."""
+        return _Contributions(self.sums - other.sums, self.strata - other.strata, self.counts)
+
+    @property
+    def error(self) -> float:
+        """Standard error; infinite where a stratum has a single patient."""
+        error = math.sqrt(float((self.sums**2).sum()))
+        return error if math.isfinite(error) else math.inf
+
+    @property
+    def df(self) -> float:
+        """Degrees of freedom by Welch and Satterthwaite."""
+        parts = (self.strata**2).sum(axis=1)
+        if not parts.any():
+            return math.inf
+        spread = float((parts**2 / np.maximum(self.counts - 1, 1)).sum())
+        return max(1.0, float(parts.sum()) ** 2 / spread)
+
+
+def _difference(
+    first: float,
+    second: float,
+    a: _Contributions,
+    b: _Contributions,
+    factor: float,
+    least: float = 0.0,
+    alpha: float = ALPHA,
+) -> Bounded:
+    """Return factor (first - second) of two AUROCs with bounds.
+
+    Each AUROC has an interval on the logit scale, since near 1 its distribution is skewed. The bounds of the
+    difference are made of these (method of variance estimates recovery, Zou and Donner 2008) and of the covariance.
+    """
+    both = a.less(b)
+    value, error, df = factor * float(first - second), factor * both.error, both.df
+    if not math.isfinite(error):
+        return Bounded(value, math.inf, -math.inf, math.inf, 1.0)
+    quantile = _quantile(df, alpha)
+    (low_a, high_a), (low_b, high_b) = (
+        _logit_ends(float(v), one.error, quantile) for v, one in ((first, a), (second, b))
+    )
+    product = a.error * b.error
+    r = float((a.sums * b.sums).sum()) / product if product else 0.0
+
+    def reach(x: float, y: float) -> float:
+        return factor * math.sqrt(max(0.0, x**2 + y**2 - 2 * r * x * y))
+
+    low = value - reach(first - low_a, high_b - second)
+    high = value + reach(high_a - first, second - low_b)
+    return Bounded(value, error, low, max(high, least) if least else high, df)
+
+
+def _logit_ends(value: float, error: float, quantile: float) -> tuple[float, float]:
+    inside = value * (1 - value)
+    if not inside or not math.isfinite(error):
+        return value, value
+    middle, reach = math.log(value / (1 - value)), quantile * error / inside
+    return 1 / (1 + math.exp(-(middle - reach))), 1 / (1 + math.exp(-(middle + reach)))
+
+
+def _quantile(df: float, alpha: float) -> float:
+    return -float(stdtrit(min(df, _NORMAL), alpha))

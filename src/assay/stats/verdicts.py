@@ -1,0 +1,190 @@
+"""Verdicts of an audit on one factor, from its effects, a margin and a reference."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum, unique
+
+import numpy as np
+
+from assay.stats.swing import ALPHA, Bounded, Effect
+
+MARGIN = 0.05
+"""The effect from which on one matters: of |g|, of AUROC lost, and of the share of calls that flip."""
+LEAST_MEDIAN = 0.005
+"""No median |g| of reference networks counts as smaller."""
+
+
+@unique
+class Verdict(StrEnum):
+    """Verdict on one factor, in order of harm."""
+
+    RELIES = "relies-on"
+    AFFECTED = "affected-by"
+    UNDIRECTED = "affected-without-direction"
+    DIFFERS = "answers-differ-with"
+    INCONCLUSIVE = "inconclusive"
+    NO_EFFECT = "no-effect"
+    NO_DIFFERENCE = "no-difference"
+
+
+@unique
+class Open(StrEnum):
+    """A quantity that keeps a verdict from being settled."""
+
+    SWING = "swing"
+    LOSS = "loss"
+    FLIPS = "flips"
+    OTHER_DOSE = "other-dose"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Clean networks of one domain: the largest effect of marks that they never saw in training.
+
+    Attributes:
+        domain: Name of the domain.
+        networks: Number of networks.
+        ratio: Largest over the networks of the maximum over marks and doses of |g| / the median |g|.
+        medians: (mark, dose) -> median |g| over the networks.
+    """
+
+    domain: str
+    networks: int
+    ratio: float
+    medians: Mapping[tuple[str, str], float]
+
+    def limit(self, mark: str, dose: str) -> float | None:
+        """Return the limit of |g| for a mark at a dose; None where the networks were not read under it."""
+        median = self.medians.get((mark, dose))
+        return None if median is None else self.ratio * max(median, LEAST_MEDIAN)
+
+
+def reference_of(domain: str, swings: Mapping[tuple[str, str], Sequence[float]]) -> Reference:
+    """Make a reference from the swings of clean networks.
+
+    Args:
+        domain: Name of the domain.
+        swings: (mark, dose) -> g of each network, the networks in the same order.
+
+    Raises:
+        ValueError: The marks have different numbers of networks, or there is none.
+    """
+    sizes = {key: np.abs(np.asarray(values, dtype=np.float64)) for key, values in swings.items()}
+    counts = {len(values) for values in sizes.values()}
+    if len(counts) != 1 or not min(counts):
+        raise ValueError(f"every mark needs the same networks, at least one, not {sorted(counts)}")
+    medians = {key: float(np.median(values)) for key, values in sizes.items()}
+    ratios = [values / max(medians[key], LEAST_MEDIAN) for key, values in sizes.items()]
+    return Reference(domain, counts.pop(), float(np.max(ratios)), medians)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A verdict with the numbers that decided it.
+
+    Attributes:
+        verdict: The verdict.
+        effect: The effect at the deciding dose or group.
+        limit: The reference limit of |g|; None without a reference.
+        open: The quantities that keep an inconclusive verdict from being settled.
+        needed: Images that would settle an inconclusive verdict if the estimates stay; NaN where no number would.
+    """
+
+    verdict: Verdict
+    effect: Effect
+    limit: float | None = None
+    open: tuple[Open, ...] = ()
+    needed: float = math.nan
+
+
+def decide_mark(
+    effects: Sequence[Effect], deciding: int, margin: float = MARGIN, limit: float | None = None
+) -> Decision:
+    """Decide on a mark.
+
+    Args:
+        effects: One per dose, in rising order.
+        deciding: Position of the dose that is matched to the images, else of the middle one.
+        margin: The smallest effect that matters.
+        limit: The reference limit of |g| at the deciding dose; None without a reference.
+
+    Returns:
+        `relies-on` where |g| is beyond margin and limit; `affected-by` where it is beyond the margin only;
+        `affected-without-direction` where |g| is below the margin but the loss of AUROC or the share of flips is not;
+        `no-effect` where all three are below it at every dose; else `inconclusive`.
+    """
+    effect = effects[deciding]
+    if effect.at_least > margin:
+        beyond = limit is not None and effect.at_least > limit
+        return Decision(Verdict.RELIES if beyond else Verdict.AFFECTED, effect, limit)
+    if effect.at_most < margin and any(one.low >= margin for one in _harms(effect)):
+        return Decision(Verdict.UNDIRECTED, effect, limit)
+    here = tuple(_open(effect, margin))
+    elsewhere = [one for at, one in enumerate(effects) if at != deciding and any(_open(one, margin))]
+    if not here and not elsewhere:
+        return Decision(Verdict.NO_EFFECT, effect, limit)
+    if here:
+        return Decision(Verdict.INCONCLUSIVE, effect, limit, here, _needed(effect, margin))
+    needed = max((_needed(one, margin) for one in elsewhere), key=lambda one: (one != one, one))
+    return Decision(Verdict.INCONCLUSIVE, effect, limit, (Open.OTHER_DOSE,), needed)
+
+
+def decide_column(effects: Sequence[Effect], margin: float = MARGIN) -> Decision:
+    """Decide on a column from the swing of each of its groups against the others.
+
+    The lower bound is corrected for the number of groups; all upper bounds must be below the margin.
+
+    Args:
+        effects: One per group, at least one.
+        margin: The smallest swing that matters.
+    """
+    swings = tuple(swing for effect in effects for swing in effect.swings)
+    leading = max(effects, key=lambda one: abs(one.largest.g.value))
+    whole = Effect(swings, leading.images, leading.patients, None, leading.dose)
+    if whole.at_least > margin:
+        return Decision(Verdict.DIFFERS, whole)
+    if whole.at_most < margin:
+        return Decision(Verdict.NO_DIFFERENCE, whole)
+    return Decision(Verdict.INCONCLUSIVE, whole, None, (Open.SWING,), _needed(whole, margin))
+
+
+def _harms(effect: Effect) -> Iterator[Bounded]:
+    yield from (one for one in (effect.loss, effect.flips) if one is not None)
+
+
+def _open(effect: Effect, margin: float) -> Iterator[Open]:
+    """Yield the quantities whose upper bounds are not below the margin."""
+    if effect.at_most >= margin:
+        yield Open.SWING
+    if effect.loss is not None and effect.loss.high >= margin:
+        yield Open.LOSS
+    if effect.flips is not None and effect.flips.high >= margin:
+        yield Open.FLIPS
+
+
+def _needed(effect: Effect, margin: float) -> float:
+    """Return how many images would settle all open quantities, were the estimates to stay as they are."""
+    found: list[float] = []
+    for one in _open(effect, margin):
+        if one == Open.SWING:
+            found.append(_images(effect, abs(effect.largest.g.value), effect.at_most, margin))
+        elif one == Open.LOSS and effect.loss is not None:
+            found.append(_images(effect, effect.loss.value, effect.loss.high, margin))
+        elif one == Open.FLIPS and effect.flips is not None:
+            found.append(_images(effect, effect.flips.value, effect.flips.high, margin))
+    return max(found, key=lambda one: (one != one, one)) if found else math.nan
+
+
+def _images(effect: Effect, value: float, high: float, margin: float) -> float:
+    """Return the images at which a bound reaches the margin: errors fall with the root of their number."""
+    if value <= 0:
+        whole = math.log(ALPHA) / math.log(1 - margin)
+        if effect.patients < whole:
+            return math.ceil(whole * effect.images / max(effect.patients, 1))
+    away = abs(value - margin)
+    if away < margin / 50 or not math.isfinite(high):
+        return math.nan
+    return math.ceil(effect.images * ((high - value) / away) ** 2)

@@ -1,0 +1,132 @@
+"""Audit scores that were made elsewhere, without images: answers by column."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.special import logit
+
+from assay.analysis.audit import Scored, by_harm, of_columns
+from assay.core.errors import DataError, SpecError, cut
+from assay.core.files import content_hash, sha256
+from assay.core.types import Factor, FactorTable
+from assay.data.files.table import Table, read_table
+from assay.stats.swing import area
+from assay.store import schema
+from assay.store.files import Row
+from assay.store.folder import RunFolder, working_in
+from assay.study.auditing import Asked, check, require_classes, write_audit
+
+
+@dataclass(frozen=True)
+class PredictionColumns:
+    """Names of the columns of a file of predictions.
+
+    Attributes:
+        target: The class.
+        score: Probability of the positive class, or log-odds.
+        patient: The patient; empty where each row is one.
+        others: Columns to audit.
+        positive: The positive class; 1 of 0 and 1 where empty.
+    """
+
+    target: str
+    score: str = "score"
+    patient: str = ""
+    others: tuple[str, ...] = ()
+    positive: str = ""
+
+
+def audit_predictions(path: Path, columns: PredictionColumns, asked: Asked, out: Path) -> Path:
+    """Audit scores in a CSV by its columns, and write tables, `verdicts.json` and page. Return the run folder.
+
+    Raises:
+        DataError: The file cannot be read, a score is no number, or all rows are of one class.
+        SpecError: A column is missing, or the positive class is not known.
+    """
+    read = read_table(path, columns.score)
+    if read.problems:
+        raise DataError(f"{path.name}: {len(read.problems)} lines cannot be read, such as {read.problems[0]}")
+    place = "predictions"
+    table = _rows_of(read, columns)
+    scores = np.array([_real(one) for one in read.column(columns.score, place)])
+    if not np.isfinite(scores).all():
+        raise DataError(f"{path.name}: {int((~np.isfinite(scores)).sum())} scores in '{columns.score}' are no numbers")
+    if scores.min() >= 0 and scores.max() <= 1:
+        scores = logit(np.clip(scores, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY))
+    require_classes(table)
+    threshold = 0.5 if asked.threshold is None else float(asked.threshold)
+    scored = Scored(table, np.stack([np.zeros(len(scores)), scores], axis=1), threshold)
+    verdicts, groups, gaps = of_columns(scored, asked.margin)
+    found = area(scored.scores[:, 0], table.target, table.patient)
+    checks = [
+        check("ranking", "ok" if found.high >= 0.5 else "warn", "AUROC on these rows", found.value),
+        check("pixels", "not-done", "predictions have no images: no mark was put on, and no distortion"),
+    ]
+    facts = {
+        "model": path.stem,
+        "kind": "predictions",
+        "hash of the model": sha256(path),
+        "images": f"{len(table):,}",
+        "patients": f"{len(np.unique(table.patient)):,}",
+        "patients named": "yes" if columns.patient else "",
+        "threshold": f"{threshold:g}",
+        "margin": f"{asked.margin:g}",
+        "domain": asked.domain,
+    }
+    rows = [{"key": key, "value": value} for key, value in facts.items() if value]
+    empty: dict[str, list[Row]] = {name: [] for name in schema.AUDIT_TABLES}
+    made = {"verdicts": by_harm(verdicts), "groups": groups, "gaps": gaps, "checks": checks, "provenance": rows}
+    with working_in(out):
+        stamp = {"audit": content_hash([sha256(path), asked.margin, list(columns.others)])}
+        write_audit(RunFolder(out), stamp, {**empty, **made})
+    return out
+
+
+LEAST_PROBABILITY = 1e-9
+"""Probabilities are brought to at least this far from 0 and 1 before their log-odds are taken."""
+
+
+def _rows_of(read: Table, columns: PredictionColumns) -> FactorTable:
+    targets = list(read.column(columns.target, "predictions"))
+    names = sorted(set(targets))
+    positive = columns.positive or ("1" if set(names) <= {"0", "1"} else "")
+    if len(names) != 2 or positive not in names:
+        raise SpecError(
+            f"target '{cut(columns.target)}' has the values {cut(', '.join(names))}; an audit of predictions needs two "
+            "classes, and the positive one named (--positive)"
+        )
+    patients = (
+        list(read.column(columns.patient, "predictions")) if columns.patient else list(map(str, range(len(targets))))
+    )
+    found = [factor_of(name, list(read.column(name, "predictions"))) for name in columns.others]
+    return FactorTable(
+        row=np.arange(len(targets)),
+        target=np.array([one == positive for one in targets], dtype=np.int64),
+        patient=np.unique(patients, return_inverse=True)[1].astype(np.int64),
+        classes=(next(name for name in names if name != positive), positive),
+        factors=tuple(factor for factor, _ in found),
+        columns={factor.name: values for factor, values in found},
+    )
+
+
+def factor_of(name: str, values: Sequence[str]) -> tuple[Factor, np.ndarray]:
+    """Return a column of texts as a factor: numbers with several values, else levels; blanks are missing."""
+    present = sorted({one for one in values if one.strip()})
+    numbers = [_real(one) for one in values]
+    if len(present) > 2 and all(math.isfinite(_real(one)) for one in present):
+        return Factor(name, "continuous"), np.array(numbers)
+    code = {level: at for at, level in enumerate(present)}
+    levels = np.array([code.get(one, -1) for one in values], dtype=np.int64)
+    return Factor(name, "categorical", levels=tuple(present), high=tuple(present[-1:])), levels
+
+
+def _real(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

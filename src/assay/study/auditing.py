@@ -1,0 +1,651 @@
+"""Audit a model: what its answers change with, on the user's own images."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from PIL import Image
+from torch import Tensor
+
+from assay.analysis.audit import (
+    Scored,
+    by_harm,
+    distorted_row,
+    effect_row,
+    not_tested_row,
+    of_columns,
+    verdict_row,
+)
+from assay.analysis.pictures import colored
+from assay.analysis.shortcuts import shortcut_rows
+from assay.core.errors import DataError, SpecError, cut
+from assay.core.files import content_hash, write_whole
+from assay.core.seeds import row_uniform
+from assay.core.types import FactorTable
+from assay.data.cache import Notify, silent
+from assay.data.dataset import Images
+from assay.data.leakage import row_hashes
+from assay.execution.device import computing_on
+from assay.execution.jobs import kept_provenance
+from assay.models.ref import GivenModel, Origin, Output, Scaling
+from assay.probes.probe import Request
+from assay.probes.reader import ModelReading, evaluating, log_odds
+from assay.report.audit_page import picture_name, write_audit_page
+from assay.shifts.battery import DECIDING, DOSES, SEVERITIES, AuditedMark, battery, marks_of
+from assay.shifts.distortions.base import distorted
+from assay.shifts.environment import Environment, PickedImages
+from assay.shifts.intervention import unchanged
+from assay.shifts.sampling import TEST_SEED
+from assay.shifts.scene import switched
+from assay.spec.schema import InterventionSpec
+from assay.stats.metrics import auroc, probabilities
+from assay.stats.swing import ALPHA, area, gained
+from assay.stats.verdicts import MARGIN, Reference, decide_mark
+from assay.store import schema
+from assay.store.files import Row, read_checked_json, write_checked_json, write_json
+from assay.store.folder import AUDIT, RunFolder, working_in
+from assay.study.audit import KeptAnswers, Prepared, Settings, keep_model, prepare_model
+from assay.study.outside import signs
+
+BUDGET = 600.0
+"""Seconds that an audit is planned for."""
+MOST_PASSES = 15_000
+"""Images that are put through the model at most within `BUDGET`."""
+LEAST = 30
+"""Images that are audited at least, however slow the model."""
+_TIMED, _LOOKED = 16, 32
+_COMPARED = 200
+"""Images on which other scalings are tried."""
+_GAIN = 0.03
+"""AUROC by which another scaling must be better to stop the audit."""
+SAME = 1e-4
+"""Two readings of one image may differ by so much of a log-odds."""
+EXAMPLES = 2
+"""Images that are shown without and with each mark."""
+
+SCALINGS: Mapping[str, Scaling | None] = {
+    "0..1": None,
+    "imagenet": Scaling((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "-1..1": Scaling((0.5,), (0.5,)),
+    "0..255": Scaling((0.0,), (1 / 255,)),
+    "-1024..1024": Scaling((0.5,), (1 / 2048,)),
+}
+"""Usual scalings of images in [0, 1], by name."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What an audit is to do.
+
+    Attributes:
+        domain: Kind of image, one of `battery.DOMAINS`; empty for gray or color.
+        margin: The smallest effect that matters.
+        budget: Seconds.
+        marks: Marks in place of the battery: name -> three doses.
+        distortions: Distortions in place of the battery's.
+        output: The output to read of several: its position, or the name of a class; empty for all.
+        head: Whether several outputs are independent of each other or exclude each other.
+        scores: Whether the model gives logits or probabilities; by default outputs from 0 to 1 are probabilities.
+        scaling: One of `SCALINGS`; empty for the config of a timm model, else `0..1`.
+        threshold: On the probability of the second of two classes, or `sensitivity=0.95`.
+        as_given: Go on where the model seems to be read wrongly.
+        expect: The AUROC that the user knows of this model.
+        seed: Seed of the choice of images.
+        reference: Clean networks of the domain.
+        pictures: Whether the page shows images.
+    """
+
+    domain: str = ""
+    margin: float = MARGIN
+    budget: float = BUDGET
+    marks: Mapping[str, Sequence[Any]] | None = None
+    distortions: tuple[str, ...] | None = None
+    output: str = ""
+    head: Literal["sigmoid", "softmax"] = "sigmoid"
+    scores: Literal["auto", "logits", "probabilities"] = "auto"
+    scaling: str = ""
+    threshold: float | str | None = None
+    as_given: bool = False
+    expect: float | None = None
+    seed: int = 0
+    reference: Reference | None = field(default=None, compare=False)
+    pictures: bool = True
+
+
+@dataclass(frozen=True)
+class Planned:
+    """How much is read, from a timed first batch.
+
+    Attributes:
+        all: Images in the data.
+        clean: Images that are read without changes.
+        marked: Images of these that are read under every mark and distortion.
+        marks: Number of marks.
+        distortions: Number of distortions.
+        seconds_each: Seconds that one image takes.
+    """
+
+    all: int
+    clean: int
+    marked: int
+    marks: int
+    distortions: int
+    seconds_each: float
+
+    @property
+    def passes(self) -> int:
+        """Images put through the model."""
+        return self.clean + self.marked * (self.marks * len(DOSES) + self.distortions * len(SEVERITIES))
+
+    @property
+    def seconds(self) -> float:
+        """Time that they take."""
+        return self.passes * self.seconds_each
+
+
+Say = Callable[[str], None]
+
+
+def run_audit(
+    origin: Origin,
+    data: Mapping[str, Any],
+    asked: Asked,
+    *,
+    name: str = "",
+    device: str = "cpu",
+    skip_bad_rows: bool = False,
+    out: Path | None = None,
+    dry_run: bool = False,
+    notify: Notify = silent,
+    say: Say = lambda text: None,
+) -> Path | Planned:
+    """Audit a model and write its tables, `verdicts.json` and page. Answers that are kept are not read again.
+
+    Args:
+        origin: The model.
+        data: As `data` of a study; all rows are tested.
+        asked: What to do.
+        name: Name of the model on the page.
+        device: Device of a model from a file.
+        skip_bad_rows: Leave out rows that cannot be read.
+        out: The run folder.
+        dry_run: Return the plan, and read no more than the first images.
+        notify: Callback for images while they are read.
+        say: Callback for each step.
+
+    Returns:
+        The run folder, or the plan of a dry run.
+
+    Raises:
+        SpecError: The request is wrong, or the model seems to be read wrongly.
+        DataError: Rows cannot be read, or all are of one class.
+        ReadingError: The model cannot take the images, or gives no scores of the right shape.
+    """
+    if asked.scaling and asked.scaling not in SCALINGS:
+        raise SpecError(f"scaling '{cut(asked.scaling)}': expected one of {', '.join(SCALINGS)}")
+    if not 0 < asked.margin < 0.5:
+        raise SpecError(f"margin {asked.margin:g}: expected a number between 0 and 0.5")
+    settings = Settings(
+        name=name, seed=asked.seed, skip_bad_rows=skip_bad_rows, device=device, scaling=SCALINGS.get(asked.scaling)
+    )
+    given = prepare_model(origin, data, ("performance",), {"all": {}}, settings, out=out, notify=notify)
+    whole = given.scene.environment("all")
+    require_classes(whole.table)
+    given = replace(given, model=_with_outputs(given, whole, asked))
+    with working_in(given.place.root), computing_on(given.device):
+        audit = _Audit(given, whole, asked, say)
+        if dry_run:
+            return audit.plan
+        given.place.folder.remove_partial_files()
+        audit.run()
+    return given.place.root
+
+
+def require_classes(table: FactorTable) -> None:
+    """Raise DataError unless there are two images of every class at least."""
+    counts = {table.classes[int(code)]: int((table.target == code).sum()) for code in np.unique(table.target)}
+    if len(counts) < 2:
+        raise DataError(f"all {len(table):,} images are '{next(iter(counts))}': an audit needs images of every class")
+    few = [f"{count} of '{one}'" for one, count in counts.items() if count < 2]
+    if few:
+        raise DataError(f"an audit needs at least 2 images of every class; there is {' and '.join(few)}")
+
+
+# The output that is read.
+
+
+def _with_outputs(given: Prepared, whole: Environment, asked: Asked) -> GivenModel:
+    """Return the model with its outputs told apart, from its answers to a few images."""
+    raw = _raw(replace(given.model, scores="logits", output=None), whole, given.device)
+    scores = asked.scores
+    if scores == "auto":
+        scores = "probabilities" if float(raw.min()) >= 0 and float(raw.max()) <= 1 and raw.std() > 0 else "logits"
+    classes, outputs = whole.table.classes, raw.shape[1]
+    if asked.output:
+        return replace(given.model, scores=scores, output=Output(_position(asked.output, classes, outputs), asked.head))
+    if outputs > 2 and len(classes) == 2:
+        raise SpecError(
+            f"the model gives {outputs} scores, and the target has two classes: name the one to audit as output, "
+            f"0 to {outputs - 1}"
+        )
+    return replace(given.model, scores=scores)
+
+
+def _raw(model: GivenModel, whole: Environment, device: str) -> Float[np.ndarray, "n k"]:
+    images = whole.images.read(np.arange(min(_LOOKED, len(whole)))).to(device)
+    with model.opened(device) as opened, evaluating(opened.network), torch.inference_mode():
+        found = cast(object, opened.network(images))
+    if not isinstance(found, Tensor) or found.ndim not in (1, 2):
+        shape = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        raise SpecError(f"the model gives {shape} for {len(images)} images; an audit needs scores [b] or [b, classes]")
+    values = found.detach().float().cpu().numpy().reshape(len(images), -1)
+    if not np.isfinite(values).all():
+        raise SpecError("the model gives NaN or infinite scores: check the scaling of images with --scaling")
+    return values
+
+
+def _position(text: str, classes: tuple[str, ...], outputs: int) -> int:
+    if text.isdigit() and int(text) < outputs:
+        return int(text)
+    if text in classes and len(classes) == outputs:
+        return classes.index(text)
+    raise SpecError(f"output '{cut(text)}': the model has outputs 0 to {outputs - 1}")
+
+
+# The audit itself.
+
+
+@dataclass(frozen=True)
+class _Audit:
+    given: Prepared
+    whole: Environment
+    asked: Asked
+    say: Say
+
+    @cached_property
+    def plan(self) -> Planned:
+        """Time a first batch, and choose how many images the budget allows."""
+        marks, distortions = self.battery
+        first = self._picked(np.arange(min(_TIMED, len(self.whole))))
+        with self.given.model.opened(self.given.device) as opened, evaluating(opened.network), torch.inference_mode():
+            images = first.images.read(np.arange(len(first))).to(self.given.device)
+            opened.network(images)
+            began = time.perf_counter()
+            opened.network(images)
+            each = (time.perf_counter() - began) / len(first)
+        most = int(min(self.asked.budget / max(each, 1e-9), MOST_PASSES * self.asked.budget / BUDGET))
+        n = len(self.whole)
+        clean = min(n, max(LEAST, most // 3))
+        times = max(1, len(marks) * len(DOSES) + len(distortions) * len(SEVERITIES))
+        return Planned(n, clean, min(clean, max(LEAST, (most - clean) // times)), len(marks), len(distortions), each)
+
+    @cached_property
+    def battery(self) -> tuple[tuple[AuditedMark, ...], tuple[str, ...]]:
+        """Marks and distortions."""
+        marks, distortions = battery(self.asked.domain, self.whole.images.shape[0])
+        if self.asked.marks is not None:
+            marks = marks_of(self.asked.marks)
+        return marks, distortions if self.asked.distortions is None else self.asked.distortions
+
+    @cached_property
+    def plan_kept(self) -> Planned:
+        """The plan, which a resumed audit takes from its folder: the machine's speed must not change results."""
+        folder, model = self.given.place.folder, self.given.model
+        identity = content_hash([model.content, self.given.scene.identity("all"), self.asked.budget, self.asked.seed,
+                                 [one.name for one in self.battery[0]], self.battery[1]])  # fmt: skip
+        path = folder.root / "plan" / f"{identity}.json"
+        if path.is_file():
+            return Planned(**read_checked_json(path))
+        write_checked_json(path, {name: getattr(self.plan, name) for name in Planned.__dataclass_fields__})
+        return self.plan
+
+    @cached_property
+    def clean(self) -> Environment:
+        """The images that are read without changes, classes in equal parts as far as there are images."""
+        return self._picked(balanced(self.whole.table, self.plan_kept.clean, self.asked.seed))
+
+    @cached_property
+    def sample(self) -> Int[np.ndarray, " m"]:
+        """Positions in `clean` of the images that get marks."""
+        return balanced(self.clean.table, self.plan_kept.marked, self.asked.seed)
+
+    @cached_property
+    def keep(self) -> KeptAnswers:
+        """Answers that are kept in the run folder."""
+        return KeptAnswers(self.given.place.folder, self.given.model, {}, self.given.device)
+
+    def run(self) -> None:
+        """Read, decide, and write everything."""
+        began, plan = time.time(), self.plan_kept
+        self.say(f"{plan.clean:,} images, {plan.marked:,} of them under {plan.marks} marks at {len(DOSES)} doses")
+        logits = self._read(self.clean, {})
+        scored = Scored(self.clean.table, logits, self._threshold(logits))
+        checks = list(self._checks(scored))
+        scored_sample = Scored(self.clean.table.take(self.sample), logits[self.sample], scored.threshold)
+        verdicts, effects = self._marks(scored_sample)
+        more, groups, gaps = of_columns(scored, self.asked.margin)
+        verdicts += more
+        shortcuts = shortcut_rows(self.given.request, self.given.population)
+        checks += list(_data_checks(self.whole, self.given))
+        keep_model(self.given.place, self.given.model, self.given.population, began, self.given.device)
+        stamp = {"audit": content_hash([self.given.model.id, self.given.request.id, self.asked.seed])}
+        write_audit(
+            self.given.place.folder,
+            stamp,
+            {
+                "verdicts": by_harm(verdicts),
+                "effects": effects,
+                "distorted": self._distortions(scored_sample),
+                "groups": groups,
+                "gaps": gaps,
+                "checks": checks,
+                "shortcuts": shortcuts,
+                "provenance": self._provenance(scored),
+            },
+        )
+
+    # Reading.
+
+    def _picked(self, rows: np.ndarray) -> Environment:
+        return picked(self.whole, rows)
+
+    def _read(self, environment: Environment, change: Mapping[str, Any]) -> Float[np.ndarray, "n k"]:
+        """Return logits, read where they are not kept."""
+        rows = content_hash(environment.table.row.tolist())
+        parts = {"model": self.given.model.content, "data": self.given.scene.identity("all"), "rows": rows, **change}
+        return self.keep.answers(environment, content_hash(parts)).logits
+
+    def _threshold(self, logits: np.ndarray) -> float:
+        wanted, table = self.asked.threshold, self.clean.table
+        if wanted is None:
+            return 0.5 if self.given.model.threshold is None else self.given.model.threshold
+        name, _, share = str(wanted).partition("=")
+        try:
+            if name == "sensitivity" and len(table.classes) == 2 and 0 < float(share) <= 1:
+                positive = np.sort(probabilities(logits)[table.target == 1, 1])
+                return float(positive[int((1 - float(share)) * len(positive) + 1e-9)])
+            number = float(wanted)
+        except ValueError:
+            number = math.nan
+        if not 0 < number < 1:
+            raise SpecError(f"threshold {cut(str(wanted))}: expected a probability such as 0.37, or sensitivity=0.95")
+        return number
+
+    # Marks and distortions.
+
+    def _marks(self, scored: Scored) -> tuple[list[Row], list[Row]]:
+        clean = picked(self.clean, self.sample)
+        verdicts: list[Row] = []
+        effects: list[Row] = []
+        for mark in self.battery[0]:
+            component = mark.doses[DECIDING]
+            self.say(f"mark {mark.name}")
+            try:
+                shown = [
+                    switched(clean, mark.name, InterventionSpec(component=one, share=0.5), "high", TEST_SEED)
+                    for one in mark.doses
+                ]
+            except SpecError as error:
+                verdicts.append(not_tested_row(mark.name, "mark", cut(str(error), 200), component.label))
+                continue
+            found = [
+                scored.effect(self._read(one, {"mark": mark.name, "change": at.canonical()}), dose)
+                for one, at, dose in zip(shown, mark.doses, DOSES, strict=True)
+            ]
+            limit = self.asked.reference and self.asked.reference.limit(mark.name, DOSES[DECIDING])
+            decided = decide_mark(found, DECIDING, self.asked.margin, limit)
+            verdicts.append(verdict_row(mark.name, "mark", decided, component.label))
+            effects += [effect_row(mark.name, one) for one in found]
+            self._picture(mark.name, clean, shown[DECIDING])
+        return verdicts, effects
+
+    def _distortions(self, scored: Scored) -> list[Row]:
+        clean = picked(self.clean, self.sample)
+        rows: list[Row] = []
+        for family in self.battery[1]:
+            self.say(f"distortion {family}")
+            for severity in SEVERITIES:
+                try:
+                    shown = distorted(clean, family, severity)
+                except SpecError as error:
+                    rows.append({"factor": family, "severity": severity, "decision": "not-tested",
+                                 "reason": cut(str(error), 200), "images": 0, "patients": 0})  # fmt: skip
+                    break
+                effect = scored.effect(self._read(shown, {"distortion": [family, severity]}), str(severity))
+                rows.append(distorted_row(family, severity, effect, self.asked.margin))
+        return rows
+
+    def _picture(self, name: str, clean: Environment, shown: Environment) -> None:
+        """Write images without (left) and with the mark, one pair below the other; the file's name is the mark's."""
+        path = self.given.place.root / "pictures" / f"{picture_name(name)}.png"
+        if not self.asked.pictures:
+            return
+        index = np.arange(min(EXAMPLES, len(clean)))
+        pairs = [np.concatenate([colored(a), colored(b)], axis=1) for a, b in
+                 zip(clean.images.read(index).numpy(), shown.images.read(index).numpy(), strict=True)]  # fmt: skip
+        image = Image.fromarray(np.concatenate(pairs, axis=0))
+        write_whole(path, partial(image.save, format="PNG"))
+
+    # Whether the model is read rightly.
+
+    def _checks(self, scored: Scored) -> Iterator[Row]:
+        table, logits = scored.table, scored.logits
+        for sentence in (*self.given.doubts, *signs(logits, table, scored.threshold, self.asked.expect)):
+            yield check("reading", "warn", sentence)
+        spread = float(np.ptp(log_odds(logits), axis=0).max())
+        if spread <= 1e-6 * max(1.0, float(np.abs(log_odds(logits)).max())):
+            raise SpecError("the model gives all images the same output; check size, framing and --scaling")
+        again = self._again(picked(self.clean, np.arange(min(_LOOKED, len(table)))))
+        moved = float(np.abs(log_odds(again) - log_odds(logits[: len(again)])).max())
+        if moved > SAME * max(1.0, spread):
+            yield check("repeatable", "warn", "the model answers the same images differently when asked again", moved)
+        else:
+            yield check("repeatable", "ok", "the model gives the same images the same answers", moved)
+        yield from self._ranking(scored)
+
+    def _again(self, environment: Environment) -> Float[np.ndarray, "n k"]:
+        with self.given.model.opened(self.given.device) as opened:
+            return ModelReading(opened, [Request(environment)]).read(environment).logits
+
+    def _ranking(self, scored: Scored) -> Iterator[Row]:
+        """Yield the AUROC, and compare the scaling with the other usual ones. Raises SpecError for a better one."""
+        table = scored.table
+        if len(table.classes) != 2:
+            yield check("scaling", "not-done", "other scalings are compared for two classes only")
+            return
+        found = area(scored.scores[:, 0], table.target, table.patient)
+        yield check("ranking", "ok" if found.high >= 0.5 else "warn", "AUROC on these images", found.value)
+        rows = balanced(table, _COMPARED, self.asked.seed)
+        small, before = picked(self.clean, rows), scored.scores[rows]
+        better: dict[str, float] = {}
+        others = alternatives(self.given.model.scaling, self.clean.images.shape[0])
+        for name, change in others.items():
+            other = replace(small, name=f"({name})", images=ReadAs(small.images, change))
+            after = log_odds(self._read(other, {"scaling": name}).astype(np.float64))
+            gain = gained(before[:, 0], after[:, 0], small.table.target, small.table.patient, ALPHA / len(others))
+            if gain.value >= _GAIN and gain.low > 0:
+                better[name] = auroc(after[:, 0], small.table.target).value
+        flipped = found.high < 0.5
+        if (better or flipped) and not self.asked.as_given:
+            given = auroc(before[:, 0], small.table.target).value
+            raise SpecError(_misread(given, better, flipped))
+        for name, value in better.items():
+            yield check("scaling", "warn", f"with images read as {name} the AUROC is higher", value)
+        if not better:
+            yield check("scaling", "ok", "no other usual scaling gives a higher AUROC")
+
+    # Results.
+
+    def _provenance(self, scored: Scored) -> list[Row]:
+        given, plan = self.given, self.plan_kept
+        record = given.place.folder.record("models", given.model.id)
+        made = kept_provenance(given.place.folder.unit("models", given.model.id))
+        counts = np.bincount(scored.table.target, minlength=len(scored.table.classes))
+        facts = {
+            "model": str(record["name"]),
+            "kind": str(record["kind"]),
+            "hash of the model": given.model.content,
+            "data": given.population.card.name,
+            "classes": ", ".join(f"{name} ({n:,})" for name, n in zip(scored.table.classes, counts, strict=True)),
+            "patients": f"{len(np.unique(scored.table.patient)):,}",
+            "patients named": "yes" if given.request.data.patient else "",
+            "images": f"{plan.clean:,} of {plan.all:,}",
+            "images under marks": f"{plan.marked:,}",
+            "size": f"{given.model.inputs.size} px, fit {given.request.data.fit}",
+            "scaling": self.asked.scaling or ("config" if given.config else "0..1"),
+            "scores": given.model.scores,
+            "output": "" if given.model.output is None else f"{given.model.output.column} ({given.model.output.head})",
+            "threshold": f"{scored.threshold:.6g}",
+            "margin": f"{self.asked.margin:g}",
+            "domain": self.asked.domain,
+            "references": "" if self.asked.reference is None else f"{self.asked.reference.networks} networks",
+            "probed": made.get("started", ""),
+            "python": made.get("python", ""),
+            **made.get("libraries", {}),
+        }
+        return [{"key": key, "value": value} for key, value in facts.items() if value]
+
+
+def write_audit(folder: RunFolder, stamp: Mapping[str, str], tables: Mapping[str, Sequence[Row]]) -> None:
+    """Write the tables of an audit, `verdicts.json` and the page."""
+    with folder.tables_made_of(stamp):
+        for name, table in schema.AUDIT_TABLES.items():
+            folder.write_table(name, table.names, tables[name])
+    write_checked_json(folder.root / AUDIT, {"schema": schema.SCHEMA_VERSION, "stamp": stamp})
+    facts = {str(row["key"]): row["value"] for row in tables["provenance"]}
+    write_json(folder.root / "verdicts.json", verdicts_document(tables, facts))
+    write_audit_page(folder.root)
+
+
+def verdicts_document(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of `verdicts.json`: the verdicts, gaps between groups, losses under distortions and checks."""
+    shown = ("verdicts", "gaps", "distorted", "checks")
+    stable = {key: value for key, value in facts.items() if key != "probed"}
+    return {"schema": schema.SCHEMA_VERSION, "audit": stable, **{name: list(tables[name]) for name in shown}}
+
+
+def balanced(table: FactorTable, most: int, seed: int) -> Int[np.ndarray, " m"]:
+    """Choose rows, classes in equal parts as far as there are images, in ascending order.
+
+    A smaller choice is part of a larger one.
+    """
+    if len(table) <= most:
+        return np.arange(len(table))
+    place = np.empty(len(table), dtype=np.int64)
+    drawn = row_uniform(seed, "audit", table.row)
+    for code in np.unique(table.target):
+        own = np.flatnonzero(table.target == code)
+        place[own[np.argsort(drawn[own], kind="stable")]] = np.arange(len(own))
+    return np.sort(np.lexsort((drawn, place))[:most])
+
+
+def picked(environment: Environment, rows: Int[np.ndarray, " m"]) -> Environment:
+    """Return some rows of an environment, without masks."""
+    boxes = None if environment.boxes is None else environment.boxes[rows]
+    images = PickedImages(unchanged(environment.images), rows)
+    return replace(environment, table=environment.table.take(rows), images=images, masks=None, native=None,
+                   lesions=None, millimeters=None, boxes=boxes)  # fmt: skip
+
+
+# The usual ways to read an image, in place of the one that was given.
+
+Change = Callable[[Float[Tensor, "b c h w"]], Float[Tensor, "b c h w"]]
+
+
+@dataclass(frozen=True)
+class ReadAs:
+    """`Images` that are changed on reading."""
+
+    images: Images
+    change: Change
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+        return self.images.shape
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def read(self, index: np.ndarray) -> Float[Tensor, "n c h w"]:
+        """Changed images at these positions."""
+        return self.change(self.images.read(index))
+
+
+def alternatives(scaling: Scaling | None, channels: int) -> dict[str, Change]:
+    """Return other ways to read images: name -> a change before the given scaling that amounts to it."""
+
+    def scaled(other: Scaling | None) -> Change:
+        def change(images: Tensor) -> Tensor:
+            wanted = images if other is None else other(images)
+            if scaling is None:
+                return wanted
+            mean, sd = (images.new_tensor(part).view(1, -1, 1, 1) for part in (scaling.mean, scaling.sd))
+            return wanted * sd + mean
+
+        return change
+
+    found = {
+        name: scaled(other)
+        for name, other in SCALINGS.items()
+        if other != scaling and (other is None or len(other.mean) in (1, channels))
+    }
+    found["inverted gray values"] = lambda images: 1 - images
+    if channels == 3:
+        found["BGR"] = lambda images: images.flip(1)
+    return found
+
+
+def _misread(given: float, better: Mapping[str, float], flipped: bool) -> str:
+    best = max(better, key=lambda one: better[one]) if better else ""
+    if flipped:
+        more = f", or images be read as {best} (AUROC {better[best]:.2f})" if better else ""
+        return (
+            f"the AUROC is {given:.2f}, below 0.5: the classes may be the other way round{more}; check target, "
+            "positive class and output, or give --as-given to go on"
+        )
+    key = f"--scaling {best}" if best in SCALINGS else f"images prepared as {best}"
+    return (
+        f"the AUROC is {given:.2f} as given and {better[best]:.2f} with images read as {best}: the model was probably "
+        f"trained so; give {key}, or --as-given to go on"
+    )
+
+
+def check(name: str, status: str, text: str, value: float = math.nan) -> Row:
+    """Return a row of `schema.AUDIT_CHECKS`."""
+    return {"check": name, "status": status, "value": value, "text": text}
+
+
+# The data.
+
+
+def _data_checks(whole: Environment, given: Prepared) -> Iterator[Row]:
+    table = whole.table
+    if not given.request.data.patient:
+        yield check("patients", "warn", "no column names patients: each image counts as one, and intervals are too "
+                     "narrow where a patient has several")  # fmt: skip
+    hashes = np.concatenate([row_hashes(whole.images.read(part).numpy()) for part in
+                             np.array_split(np.arange(len(whole)), max(1, len(whole) // 256))])  # fmt: skip
+    _, which, counts = np.unique(hashes, return_inverse=True, return_counts=True)
+    copies = int((counts - 1).sum())
+    yield check("copies", "warn" if copies else "ok", "images that are copies of another, pixel by pixel", copies)
+    least, most = (np.full(len(counts), start) for start in (len(table.classes), -1))
+    np.minimum.at(least, which, table.target)
+    np.maximum.at(most, which, table.target)
+    against = int((least < most).sum())
+    yield check("contradictions", "warn" if against else "ok", "sets of copies with different classes", against)
+    dataset = given.population.dataset
+    if dataset is not None:
+        near = len(dataset.leakage)
+        yield check("near-copies", "warn" if near else "ok", "near copies of images of different patients", near)
+    yield check("training-images", "not-done", "no training images were given: independence of these images from "
+                 "training is not established")  # fmt: skip

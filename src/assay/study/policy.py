@@ -1,0 +1,110 @@
+"""Policies: the verdicts that an audit must not have."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from assay.core.errors import SpecError, cut, unknown_name
+from assay.spec.document import mapping_of
+from assay.spec.yaml import read_yaml
+from assay.stats.verdicts import Verdict
+from assay.store.files import Row
+
+POLICY_FAILED = 3
+"""Exit code of an audit that does not meet its policy."""
+ANY = "any"
+_FORBIDDEN = (Verdict.RELIES, Verdict.AFFECTED, Verdict.UNDIRECTED, Verdict.DIFFERS)
+_REQUIRED = "subgroup-gap"
+_OPEN = (str(Verdict.INCONCLUSIVE), "not-tested")
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Verdicts that are forbidden, and the largest gap between groups.
+
+    Attributes:
+        forbid: (verdict, factor) pairs; the factor `any` is each.
+        gap: Largest gap of AUROC, sensitivity or specificity between two groups; None without a limit.
+        inconclusive: Whether a forbidden verdict or a gap that stays open fails.
+    """
+
+    forbid: tuple[tuple[str, str], ...] = ()
+    gap: float | None = None
+    inconclusive: Literal["fail", "pass"] = "fail"
+
+    def broken(self, verdicts: Sequence[Row], gaps: Sequence[Row]) -> list[str]:
+        """Return a sentence for everything that breaks the policy.
+
+        Without a reference `affected-by` breaks a rule against `relies-on`, since the two are not distinguished.
+
+        Raises:
+            SpecError: A rule names a factor that was not audited.
+        """
+        known = [row["factor"] for row in verdicts]
+        found: list[str] = []
+        for verdict, factor in self.forbid:
+            if factor != ANY and factor not in known:
+                raise SpecError(f"policy: forbid: {unknown_name('factor', factor, known)}")
+            for row in verdicts:
+                if factor in (ANY, row["factor"]) and (why := self._why(verdict, row)):
+                    found.append(f"{row['factor']}: {why}")
+        return [*dict.fromkeys(found), *(self._gaps(gaps))]
+
+    def _why(self, verdict: str, row: Row) -> str:
+        if (row["kind"] == "column") != (verdict == Verdict.DIFFERS):
+            return ""
+        unreferenced = verdict == Verdict.RELIES and row["verdict"] == Verdict.AFFECTED and math.isnan(row["limit"])
+        if row["verdict"] == verdict or unreferenced:
+            return f"{row['verdict']}, and {verdict} is forbidden"
+        return f"{row['verdict']}" if row["verdict"] in _OPEN and self.inconclusive == "fail" else ""
+
+    def _gaps(self, gaps: Sequence[Row]) -> list[str]:
+        if self.gap is None:
+            return []
+        found: list[str] = []
+        for row in gaps:
+            beyond = row["low"] >= self.gap or row["high"] <= -self.gap
+            within = -self.gap < row["low"] and row["high"] < self.gap
+            if beyond or (not within and self.inconclusive == "fail"):
+                what = "beyond" if beyond else "not shown to be within"
+                found.append(f"{row['measure']} of {row['column']} {row['a']} and {row['b']}: {what} {self.gap:g}")
+        return found
+
+
+def read_policy(path: Path) -> Policy:
+    """Read a policy: `forbid: [relies-on: tag]`, `require: {subgroup-gap: 0.05}`, `inconclusive: fail`.
+
+    Raises:
+        SpecError: The file cannot be read, or a rule is unknown.
+    """
+    values = read_yaml(path).values
+    unknown = [key for key in values if key not in ("forbid", "require", "inconclusive")]
+    if unknown:
+        raise SpecError(f"{path.name}: {unknown_name('key', str(unknown[0]), ('forbid', 'require', 'inconclusive'))}")
+    required = mapping_of(values.get("require") or {}) or {}
+    stray = [key for key in required if key != _REQUIRED]
+    gap = required.get(_REQUIRED)
+    if stray or (gap is not None and not (isinstance(gap, int | float) and 0 < gap < 1)):
+        raise SpecError(f"{path.name}: require: expected {_REQUIRED}: a number between 0 and 1")
+    inconclusive = values.get("inconclusive", "fail")
+    if inconclusive not in ("fail", "pass"):
+        raise SpecError(f"{path.name}: inconclusive: expected fail or pass, not {cut(str(inconclusive))}")
+    return Policy(_forbidden(path, values.get("forbid") or []), gap, inconclusive)
+
+
+def _forbidden(path: Path, given: Any) -> tuple[tuple[str, str], ...]:
+    entries = cast("list[Any]", given) if isinstance(given, list) else [given]
+    found: list[tuple[str, str]] = []
+    for entry in entries:
+        rules = {str(entry): ANY} if isinstance(entry, str) else mapping_of(entry)
+        if not rules:
+            raise SpecError(f"{path.name}: forbid: expected entries such as relies-on: tag")
+        for verdict, factor in rules.items():
+            if verdict not in _FORBIDDEN:
+                raise SpecError(f"{path.name}: forbid: {unknown_name('verdict', verdict, list(_FORBIDDEN))}")
+            found.append((verdict, str(factor)))
+    return tuple(found)

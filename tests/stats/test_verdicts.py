@@ -1,0 +1,135 @@
+"""Verdicts: the table of rules, and models whose truth is known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from assay.stats.swing import Bounded, Effect, Swing, grouped, marked
+from assay.stats.verdicts import Decision, Open, Verdict, decide_column, decide_mark, reference_of
+
+
+def flat(value: float, low: float, high: float) -> Bounded:
+    return Bounded(value, (high - low) / 3.29, low, high)
+
+
+NONE = flat(0.0, -0.01, 0.01)
+
+
+def dose(g: Bounded = NONE, loss: Bounded = NONE, flips: Bounded = NONE, images: int = 200) -> Effect:
+    return Effect((Swing(g, "", loss, loss, loss),), images, images, flips)
+
+
+STRONG, WEAK, WIDE = flat(0.2, 0.15, 0.25), flat(0.01, -0.02, 0.04), flat(0.03, -0.03, 0.09)
+HARM = flat(0.1, 0.06, 0.14)
+
+RULES: dict[str, tuple[list[Effect], float | None, Verdict]] = {
+    "beyond margin and reference": ([dose(), dose(STRONG), dose(STRONG)], 0.1, Verdict.RELIES),
+    "to the other side": ([dose(), dose(flat(-0.2, -0.25, -0.15)), dose()], 0.1, Verdict.RELIES),
+    "within the reference": ([dose(), dose(STRONG), dose(STRONG)], 0.16, Verdict.AFFECTED),
+    "no reference": ([dose(), dose(STRONG), dose(STRONG)], None, Verdict.AFFECTED),
+    "beyond the reference alone": ([dose(), dose(WEAK), dose(WEAK)], 0.001, Verdict.NO_EFFECT),
+    "a loss without direction": ([dose(), dose(WEAK, loss=HARM), dose()], None, Verdict.UNDIRECTED),
+    "flips without direction": ([dose(), dose(WEAK, flips=HARM), dose()], None, Verdict.UNDIRECTED),
+    "a loss, direction open": ([dose(), dose(WIDE, loss=HARM), dose()], None, Verdict.INCONCLUSIVE),
+    "a loss that may be": ([dose(), dose(WEAK, loss=WIDE), dose()], None, Verdict.INCONCLUSIVE),
+    "flips that may be": ([dose(), dose(WEAK, flips=WIDE), dose()], None, Verdict.INCONCLUSIVE),
+    "a swing that may be": ([dose(), dose(WIDE), dose()], None, Verdict.INCONCLUSIVE),
+    "nothing at any dose": ([dose(), dose(WEAK), dose(WEAK)], None, Verdict.NO_EFFECT),
+    "something at the strongest": ([dose(), dose(WEAK), dose(STRONG)], None, Verdict.INCONCLUSIVE),
+    "a loss at the weakest": ([dose(loss=HARM), dose(WEAK), dose()], None, Verdict.INCONCLUSIVE),
+}
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_the_table_of_rules(name: str) -> None:
+    doses, limit, expected = RULES[name]
+    assert decide_mark(doses, 1, limit=limit).verdict == expected
+
+
+def test_open_quantities_are_named_with_the_images_that_would_settle_them() -> None:
+    found = decide_mark([dose(), dose(WIDE, flips=WIDE), dose()], 1)
+    assert found.open == (Open.SWING, Open.FLIPS)
+    assert found.needed == math.ceil(200 * (0.06 / 0.02) ** 2)
+    assert math.isnan(decide_mark([dose(), dose(flat(0.05, 0.0, 0.1)), dose()], 1).needed), "on the margin itself"
+    other = decide_mark([dose(), dose(WEAK), dose(STRONG)], 1)
+    assert other.open == (Open.OTHER_DOSE,)
+
+
+def test_the_needed_images_settle_the_verdict_when_estimates_stay() -> None:
+    draws = np.random.default_rng(1)
+    target, before = np.arange(60) % 2, draws.normal(size=60)
+    after = before + 0.05 * draws.normal(size=60)
+
+    def decided(times: int) -> Decision:
+        x, y, t = (np.tile(one, times) for one in (before, after, target))
+        none = np.zeros(len(t), dtype=bool)
+        return decide_mark([marked(x[:, None], y[:, None], t, np.arange(len(t)), none)] * 3, 1)
+
+    few = decided(1)
+    times = math.ceil(few.needed / 60) if few.verdict == Verdict.INCONCLUSIVE else 1
+    assert times < 20
+    assert decided(times + 1).verdict == Verdict.NO_EFFECT
+
+
+def test_a_reference_limits_by_the_largest_ratio_to_the_median() -> None:
+    found = reference_of("chest", {("tag", "1"): [0.01, -0.02, 0.06], ("hair", "1"): [0.001, 0.0, 0.002]})
+    assert found.ratio == pytest.approx(3.0)
+    assert found.limit("tag", "1") == pytest.approx(0.06)
+    assert found.limit("hair", "1") == pytest.approx(0.015), "no median counts as less than 0.005"
+    assert found.limit("tag", "2") is None
+    with pytest.raises(ValueError, match="same networks"):
+        reference_of("chest", {("a", "1"): [0.1], ("b", "1"): [0.1, 0.2]})
+
+
+def audited(n: int, change: str, seed: int) -> Decision:
+    """A classifier with an AUROC of 0.9 whose mark does one known thing."""
+    draws = np.random.default_rng(seed)
+    target = (np.arange(n) % 2).astype(np.int64)
+    before = draws.normal(size=n) + 1.81 * (target - 0.5)
+    after = {
+        "random": before + draws.choice([-2.0, 2.0], n),
+        "wiped": np.zeros(n),
+        "tied": before + 0.8,
+        "nothing": before + 0.001 * draws.normal(size=n),
+    }[change]
+    flipped = (before > 0) != (after > 0)
+    one = marked(before[:, None], after[:, None], target, np.arange(n), flipped)
+    return decide_mark([one] * 3, 1)
+
+
+@pytest.mark.parametrize("n", [30, 100, 400])
+@pytest.mark.parametrize("change", ["random", "wiped"])
+def test_harm_without_direction_is_never_cleared(n: int, change: str) -> None:
+    found = [audited(n, change, seed) for seed in range(40)]
+    assert all(one.verdict != Verdict.NO_EFFECT for one in found)
+    if n == 400:
+        named = sum(one.verdict == Verdict.UNDIRECTED for one in found)
+        assert named >= 15
+
+
+@pytest.mark.parametrize("n", [100, 400])
+def test_a_mark_that_is_used_is_found_and_one_that_does_nothing_is_cleared(n: int) -> None:
+    tied, nothing = ([audited(n, change, seed).verdict for seed in range(40)] for change in ("tied", "nothing"))
+    assert sum(one == Verdict.AFFECTED for one in tied) >= 38
+    assert sum(one == Verdict.NO_EFFECT for one in nothing) >= 36
+    assert all(audited(30, "nothing", seed).verdict == Verdict.INCONCLUSIVE for seed in range(10))
+
+
+def test_columns_differ_or_not_or_stay_open() -> None:
+    draws = np.random.default_rng(2)
+    target, group = draws.integers(0, 2, 1200), draws.integers(0, 2, 1200) == 1
+    score = draws.normal(size=1200) + target
+
+    def decided(values: np.ndarray, n: int) -> Decision:
+        found = grouped(values[:n, None], target[:n], group[:n], np.arange(n), dose="f")
+        assert found is not None
+        return decide_column([found])
+
+    assert decided(score + 0.8 * group, 1200).verdict == Verdict.DIFFERS
+    assert decided(score, 1200).verdict == Verdict.NO_DIFFERENCE
+    few = decided(score, 100)
+    assert few.verdict == Verdict.INCONCLUSIVE
+    assert few.needed > 100

@@ -1,0 +1,232 @@
+"""Audits of models whose shortcut is known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.worlds.files import save, write_table
+from tests.worlds.studies import SMALL
+
+import assay
+from assay.cli import main
+from assay.core.errors import SpecError
+
+SIDE, COUNT = 24, 160
+MARKS: dict[str, Any] = {
+    "tag": [{"tag": {"size": size, "shape": "rectangle", "contrast": 1.0}} for size in (0.15, 0.2, 0.25)],
+    "left": [{"tag": {"size": 0.2, "x": 0.12, "y": 0.9, "shape": "rectangle"}}] * 3,
+    "wide": [{"text-line": {"size": 0.9}}] * 3,
+}
+CALLS: list[int] = []
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    CALLS.clear()
+
+
+def images(folder: Path, count: int = COUNT, one_class: bool = False) -> dict[str, Any]:
+    """Gray noise whose middle is brighter in class 1, with columns of several kinds."""
+    draws = np.random.default_rng(0)
+    rows: list[list[object]] = [["image", "label", "who", "sex", "age", "id"]]
+    for at in range(count):
+        label = 0 if one_class else at % 2
+        pixels = draws.integers(60, 140, (SIDE, SIDE))
+        pixels[8:16, 8:16] += int(draws.normal(14 * label, 12))
+        save(folder / f"{at}.png", pixels.clip(0, 255).astype(np.uint8))
+        rows.append([f"{at}.png", label, f"Smith{at}", "fm"[at // 2 % 2], draws.integers(20, 90), f"x{at}"])
+    write_table(folder / "data.csv", rows)
+    factors = {"sex": "categorical", "age": "continuous", "id": "categorical"}
+    return {"folder": str(folder), "target": "label", "patient": "who", "size": SIDE, "factors": factors}
+
+
+def middle(images: np.ndarray) -> np.ndarray:
+    CALLS.append(len(images))
+    return np.asarray(40 * (images[:, 0, 8:16, 8:16].mean((1, 2)) - 0.42))
+
+
+def shortcut(images: np.ndarray) -> np.ndarray:
+    """The middle, and how bright the upper right corner is, where the tag is."""
+    return middle(images) + 8 * images[:, 0, :5, 17:23].mean((1, 2))
+
+
+def audited(model: Any, data: dict[str, Any], out: Path | None = None, **more: Any) -> assay.Audit:
+    given = {"marks": MARKS, "distortions": ["gaussian-noise"], "progress": False, **more}
+    return assay.audit(model, data, out=out, **given)
+
+
+def verdicts(found: assay.Audit) -> dict[str, str]:
+    table = found.table("verdicts")
+    return dict(zip(table.factor, table.verdict, strict=True))
+
+
+def test_a_planted_shortcut_is_named_and_a_mark_elsewhere_is_cleared(tmp_path: Path) -> None:
+    data = images(tmp_path / "set")
+    found = audited(shortcut, data, tmp_path / "out", name="reader")
+    assert verdicts(found) == {
+        "tag": "affected-by",
+        "left": "no-effect",
+        "wide": "not-tested",
+        "sex": verdicts(found)["sex"],
+        "age": verdicts(found)["age"],
+        "id": "not-tested",
+    }
+    assert next(iter(verdicts(found))) == "tag", "harm first"
+    table = found.table("verdicts").set_index("factor")
+    assert table.loc["tag", "g"] > 0.1
+    assert table.loc["tag", "loss_negatives_low"] > 0
+    assert "wider than the image" in table.loc["wide", "reason"]
+    assert "levels are more than 20" in table.loc["id", "reason"]
+    everything = audited(middle, images(tmp_path / "few", 60), marks=None, distortions=None).table("verdicts")
+    assert len(everything) > 10
+    clean = verdicts(audited(middle, data, tmp_path / "clean"))
+    assert (clean["tag"], clean["left"]) == ("no-effect", "no-effect")
+    page = (tmp_path / "out" / "report.html").read_text()
+    for text in (
+        "The answers of reader change with tag",
+        "Affected by tag",
+        "No reference networks were read",
+        "data:image/png",
+    ):
+        assert text in page
+    assert "Smith" not in page, "no patient is named"
+    document = json.loads((tmp_path / "out" / "verdicts.json").read_text())
+    assert document["verdicts"][0]["factor"] == "tag"
+    assert {row["check"]: row["status"] for row in document["checks"]}["repeatable"] == "ok"
+
+
+def test_a_second_audit_reads_the_kept_answers_and_writes_the_same_bytes(tmp_path: Path) -> None:
+    data = images(tmp_path / "set", 80)
+    audited(shortcut, data, tmp_path / "out")
+    first, before = sum(CALLS), (tmp_path / "out" / "verdicts.json").read_bytes()
+    kept = sorted(path.parent for path in (tmp_path / "out" / "readings").glob("*/record.json"))
+    (kept[0] / "record.json").unlink()
+    CALLS.clear()
+    audited(shortcut, data, tmp_path / "out")
+    assert 0 < sum(CALLS) < first / 3
+    assert (tmp_path / "out" / "verdicts.json").read_bytes() == before
+
+
+def test_a_column_that_moves_scores_is_named_with_gaps_between_its_groups(tmp_path: Path) -> None:
+    rows: list[list[object]] = [["finding", "score", "patient", "view", "note"]]
+    draws = np.random.default_rng(1)
+    for at in range(600):
+        label, view = at % 2, at // 2 % 2
+        p = 1 / (1 + np.exp(-(draws.normal() + 1.5 * label + 1.2 * view - 1)))
+        rows.append([label, p, f"p{at // 2}", ["AP", "PA"][view], "<script>alert(1)</script>"])
+    write_table(tmp_path / "predictions.csv", rows)
+    path = tmp_path / "predictions.csv"
+    code = run(
+        [
+            "audit",
+            str(path),
+            "--target",
+            "finding",
+            "--patient",
+            "patient",
+            "--columns",
+            "view,note",
+            "--out",
+            str(tmp_path / "out"),
+        ]
+    )
+    assert code == 0
+    found = assay.open_run(tmp_path / "out")
+    table = found.table().set_index("factor")
+    assert table.loc["view", "verdict"] == "answers-differ-with"
+    assert table.loc["view", "g"] > 0.1
+    assert table.loc["note", "verdict"] == "not-tested"
+    groups = found.table("groups")
+    assert set(groups[groups.column == "view"].measure) == {"auroc", "sensitivity", "specificity"}
+    gap = found.table("gaps").set_index("measure").loc["sensitivity"]
+    assert gap.decision == "beyond"
+    assert "<script>alert(1)" not in (tmp_path / "out" / "report.html").read_text()
+    policy = tmp_path / "policy.yaml"
+    for text, expected in {
+        "forbid: [answers-differ-with: view]": 3,
+        "forbid: [relies-on: any]": 0,
+        "require: {subgroup-gap: 0.05}": 3,
+        "forbid: [answers-differ-with: note]": 3,
+        "forbid: [answers-differ-with: note]\ninconclusive: pass": 0,
+        "forbid: [answers-differ-with: vew]": 2,
+        "forbid: [lies: view]": 2,
+    }.items():
+        policy.write_text(text)
+        more = ["--policy", str(policy), "--out", str(tmp_path / "out")]
+        assert run(["audit", str(path), "--target", "finding", "--columns", "view,note", *more]) == expected, text
+
+
+def run(arguments: list[str]) -> int:
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    return int(end.value.code or 0)
+
+
+def test_a_model_that_is_read_wrongly_stops_the_audit(tmp_path: Path) -> None:
+    data = images(tmp_path / "set", 120)
+    with pytest.raises(SpecError, match="classes may be the other way round"):
+        audited(lambda images: -middle(images), data)
+
+    def of_bytes(images: np.ndarray) -> np.ndarray:
+        return np.asarray((middle(images) + 16.8).round(-1) - 16.8)
+
+    with pytest.raises(SpecError, match=r"with images read as 0..255.*give --scaling 0..255"):
+        audited(of_bytes, data)
+    found = audited(of_bytes, data, as_given=True)
+    warned = found.table("checks").query("status == 'warn'")
+    assert "with images read as 0..255" in " ".join(warned.text)
+    scaled = audited(of_bytes, data, scaling="0..255")
+    assert scaled.table("checks").query("check == 'scaling'").status.tolist() == ["ok"]
+    with pytest.raises(SpecError, match="same output"):
+        audited(lambda images: np.zeros(len(images)), data)
+    with pytest.raises(SpecError, match="NaN or infinite"):
+        audited(lambda images: np.full(len(images), np.nan), data)
+    with pytest.raises(SpecError, match="gives 3 scores, and the target has two classes"):
+        audited(lambda images: np.stack([middle(images)] * 3, axis=1), data)
+    picked = audited(lambda images: np.stack([-middle(images), middle(images)], axis=1), data, output=1)
+    assert picked.table("checks").query("check == 'ranking'").status.tolist() == ["ok"]
+    draws = np.random.default_rng(0)
+    moody = audited(lambda images: middle(images) + draws.normal(size=len(images)), data)
+    assert moody.table("checks").query("check == 'repeatable'").status.tolist() == ["warn"]
+    with pytest.raises(SpecError, match="at least two different labels"):
+        audited(middle, images(tmp_path / "one", 20, one_class=True))
+
+
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        ({"domain": "xray"}, "unknown domain"),
+        ({"scaling": "half"}, "scaling 'half'"),
+        ({"margin": 0.0}, "margin 0"),
+        ({"threshold": "high"}, "threshold high"),
+        ({"marks": {"tag": ["tag"]}}, "mark 'tag' has 1 doses"),
+        ({"marks": {"x": ["no-such"] * 3}}, "no-such"),
+    ],
+)
+def test_wrong_requests_are_refused(tmp_path: Path, more: dict[str, Any], text: str) -> None:
+    with pytest.raises(SpecError, match=text):
+        audited(middle, images(tmp_path / "set", 40), **more)
+
+
+def test_the_audit_of_a_trial_agrees_with_the_reliance_probe_of_that_trial(tmp_path: Path) -> None:
+    tag = {"tag": {"size": 0.2, "shape": "rectangle", "contrast": 1.0}}
+    tied = {"association": {"tag": 0.9}, "interventions": tag}
+    recipe = {"epochs": 3, "batch_size": 8}
+    spec = {**SMALL, "environments": {"train": tied, "same": {"like": "train"}}, "recipe": recipe, "seeds": 1}
+    study = assay.load({**spec, "probes": ["reliance"], "contrasts": []}).run(
+        tmp_path / "runs", workers=0, progress=False
+    )
+    probed = study.table("seeds").query("factor == 'tag' and group == '' and environment == '(neutral)'")
+    flips, effect = (float(probed.query("measure == @name").value.iloc[0]) for name in ("flip-rate", "logit-effect"))
+    (trial,) = (study.folder / "trials").iterdir()
+    found = assay.audit(trial, spec["data"], marks={"tag": [tag] * 3}, distortions=(), as_given=True, progress=False)
+    row = found.table("verdicts").set_index("factor").loc["tag"]
+    assert row.images == spec["data"]["test"]
+    assert row.flips == pytest.approx(flips, abs=1e-12)
+    assert np.sign(row.g) == np.sign(effect)
+    assert effect != 0
