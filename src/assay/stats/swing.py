@@ -133,6 +133,11 @@ class Effect:
         losses = [one.on_all for one in self.swings if one.on_all is not None]
         return max(losses, key=lambda one: one.high) if losses else None
 
+    @property
+    def loss_at_most(self) -> float:
+        """Upper bound of that loss, which no sample of this size can bring below that of an effect it does not show."""
+        return -math.inf if self.loss is None else max([self.loss.high, *(one.least for one in self.swings)])
+
 
 def marked(
     before: Float[np.ndarray, "n m"],
@@ -279,9 +284,7 @@ def _swing_of_mark(before: np.ndarray, after: np.ndarray, target: np.ndarray, pa
     values, rows = _areas(np.stack([before, on_positives, on_negatives, after]), target)
     parts = [_Contributions.of(one, target, patient) for one in rows]
     least = _unseen(target, patient)
-    negatives, positives, everyone = (
-        _difference(values[0], values[at], parts[0], parts[at], 1.0, least) for at in (2, 1, 3)
-    )
+    negatives, positives, everyone = (_difference(values[0], values[at], parts[0], parts[at], 1.0) for at in (2, 1, 3))
     return Swing(
         _difference(values[1], values[2], parts[1], parts[2], 0.5), label, negatives, positives, everyone, least
     )
@@ -363,7 +366,6 @@ def _difference(
     a: _Contributions,
     b: _Contributions,
     factor: float,
-    least: float = 0.0,
     alpha: float = ALPHA,
 ) -> Bounded:
     """Return factor (first - second) of two AUROCs with bounds.
@@ -387,7 +389,7 @@ def _difference(
 
     low = value - reach(first - low_a, high_b - second)
     high = value + reach(high_a - first, second - low_b)
-    return Bounded(value, error, low, max(high, least) if least else high, df)
+    return Bounded(value, error, low, high, df)
 
 
 def _logit_ends(value: float, error: float, quantile: float) -> tuple[float, float]:

@@ -159,7 +159,7 @@ def _open(effect: Effect, margin: float) -> Iterator[Open]:
     """Yield the quantities whose upper bounds are not below the margin."""
     if effect.at_most >= margin:
         yield Open.SWING
-    if effect.loss is not None and effect.loss.high >= margin:
+    if effect.loss_at_most >= margin:
         yield Open.LOSS
     if effect.flips is not None and effect.flips.high >= margin:
         yield Open.FLIPS
@@ -172,7 +172,7 @@ def _needed(effect: Effect, margin: float) -> float:
         if one == Open.SWING:
             found.append(_images(effect, abs(effect.largest.g.value), effect.at_most, margin))
         elif one == Open.LOSS and effect.loss is not None:
-            found.append(_images(effect, effect.loss.value, effect.loss.high, margin))
+            found.append(_images(effect, effect.loss.value, effect.loss_at_most, margin))
         elif one == Open.FLIPS and effect.flips is not None:
             found.append(_images(effect, effect.flips.value, effect.flips.high, margin))
     return max(found, key=lambda one: (one != one, one)) if found else math.nan

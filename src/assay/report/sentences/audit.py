@@ -44,11 +44,12 @@ def evidence(row: Row) -> str:
     """Return the numbers behind a verdict in one or two sentences; empty where nothing was measured."""
     if row["verdict"] == "not-tested":
         return f"Not tested: {row['reason']}."
-    side = f" ({row['class']} against the rest)" if row["class"] else ""
-    parts = [f"Swing {_bounded(row, 'g')}{side}, {count(int(row['images']), 'image')}."]
+    of = f" ({row['class']} against the rest)" if row["class"] else ""
+    parts = [f"Swing {_bounded(row, 'g')}{of}, {count(int(row['images']), 'image')}."]
     if row["kind"] == "mark":
+        side = "positives" if row["g"] < 0 else "negatives"
         parts.append(
-            f"AUROC lost with the mark on negatives alone: {_bounded(row, 'loss_negatives')}; on all images: "
+            f"AUROC lost with the mark on {side} alone: {_bounded(row, f'loss_{side}')}; on all images: "
             f"{_bounded(row, 'loss')}. Changed calls: {number(100 * row['flips'], 1)}%."
         )
     if row["open"]:
@@ -83,7 +84,7 @@ def headline(rows: Sequence[Row], name: str) -> list[str]:
     else:
         made.append(f"No tested factor changes the answers of {name} by as much as the margin.")
     if harmful and open_:
-        made.append(f"{count(len(open_), 'further factor')} stay inconclusive.")
+        made.append(f"Inconclusive: {listed([in_words(row['factor']) for row in open_])}.")
     return made
 
 
