@@ -14,12 +14,14 @@ from torch import nn
 
 from assay.core.errors import DISTRIBUTION, StoreError, WeightsError, extra, nearest, unknown_name
 from assay.core.files import sha256
+from assay.core.measures import MEASURES
 from assay.data.cache import default_cache_root
 from assay.execution.jobs import TrainedModel
 from assay.execution.plan import Trial
 from assay.models.checkpoint import WEIGHTS_FILE
 from assay.models.ref import Inputs, Model
 from assay.models.weight_files import export_trunk
+from assay.report.sections.segmentation import CONVENTIONS
 from assay.report.sentences.findings import sentence, verdict
 from assay.report.sentences.reasons import reason_words
 from assay.report.wording import measure_name
@@ -34,7 +36,7 @@ ONNX_FILE, CARD = "model.onnx", "README.md"
 AGREEMENT = 1e-4
 """Difference of outputs that ONNX may make, as a share of the largest output."""
 MOST_MEASURES = 6
-"""Measures of a card's table of results, without those that say the same as the AUROC of two classes."""
+"""Measures of a card's table of results, without those that say the same as another."""
 
 
 def export_model(root: Path, trial: str, folder: Path, format: str) -> Path:
@@ -212,15 +214,21 @@ def _associations(run: RunFolder, planned: Trial) -> Iterator[str]:
 
 
 def _results(run: RunFolder, planned: Trial) -> Iterator[str]:
-    """Return a table of Markdown: this seed's measures of all images, by test environment."""
+    """Return a table of Markdown: this seed's measures of all images, by test environment; compared ones first."""
     own = [
         row
         for row in run.table("seeds")
         if (row["recipe"], row["seed"]) == (planned.point.label, planned.training.seed) and _is_overall(row)
     ]
-    known = dict.fromkeys(row["measure"] for row in own if row["value"] == row["value"])
-    same = ("auroc-macro", "somers-d") if "auroc" in known else ()
-    measures = [name for name in known if name not in same][:MOST_MEASURES]
+    known = list(dict.fromkeys(row["measure"] for row in own if row["value"] == row["value"]))
+    same = CONVENTIONS[1:] + (("auroc-macro", "somers-d") if "auroc" in known else ())
+    compared = {row["measure"] for row in run.table("contrasts")}
+    of_images = planned.training.recipe.task == "segmentation"
+
+    def rank(name: str) -> tuple[bool, bool]:
+        return name not in compared, of_images and name in MEASURES and MEASURES[name].probe == "performance"
+
+    measures = sorted((name for name in known if name not in same), key=rank)[:MOST_MEASURES]
     if not measures:
         yield "No measure of all images was made of it."
         return
