@@ -65,7 +65,9 @@ def verdicts(found: assay.Audit) -> dict[str, str]:
     return dict(zip(table.factor, table.verdict, strict=True))
 
 
-def test_a_planted_shortcut_is_named_and_a_mark_elsewhere_is_cleared(tmp_path: Path) -> None:
+def test_a_planted_shortcut_is_named_and_a_mark_elsewhere_is_cleared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data = images(tmp_path / "set")
     found = audited(shortcut, data, tmp_path / "out", name="reader")
     assert verdicts(found) == {
@@ -95,6 +97,12 @@ def test_a_planted_shortcut_is_named_and_a_mark_elsewhere_is_cleared(tmp_path: P
     ):
         assert text in page
     assert "Smith" not in page, "no patient is named"
+    assert "The answers of reader change with tag" in assay.open_run(tmp_path / "out")._repr_html_()
+    assert "<svg" in found.figure("g").svg
+    assert found.report() == tmp_path / "out" / "report.html"
+    assert (tmp_path / "out" / "report.html").read_text() == page
+    assert run(["results", str(tmp_path / "out"), "--columns", "factor,verdict", "--csv"]) == 0
+    assert capsys.readouterr().out.splitlines()[:2] == ["factor,verdict", "tag,affected-by"]
     document = json.loads((tmp_path / "out" / "verdicts.json").read_text())
     assert document["verdicts"][0]["factor"] == "tag"
     assert {row["check"]: row["status"] for row in document["checks"]}["repeatable"] == "ok"

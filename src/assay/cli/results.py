@@ -20,7 +20,7 @@ from typing import Any
 from assay.core.errors import StoreError, nearest, unknown_of_few
 from assay.core.files import is_file, is_folder
 from assay.store.files import Row
-from assay.store.folder import EARLIER, REQUEST, STUDY, RunFolder, remove_unit, working_in
+from assay.store.folder import AUDIT, EARLIER, REQUEST, STUDY, RunFolder, remove_unit, working_in
 from assay.store.schema import CONTRASTS, FINDINGS, LOOKS, Table
 
 MOST_FOLDED = 2_000
@@ -32,16 +32,16 @@ COMPARISON, SENTENCE = "comparison", "sentence"
 
 
 def find_run(run: str, out: Path) -> Path:
-    """Return the run folder that a path or a name under `out` means: of a study, or of a model probed by itself.
+    """Return the run folder that a path or a name under `out` means: of a study, a model probed by itself, or an audit.
 
     Raises:
         StoreError: There is none; the text gives the nearest that there is.
     """
     places = tuple(dict.fromkeys((Path(run), out / run)))
     for folder in places:
-        if is_file(folder / STUDY) or is_file(folder / REQUEST):
+        if any(is_file(folder / name) for name in (STUDY, REQUEST, AUDIT)):
             return folder
-    known = sorted({path.parent.name for file in (STUDY, REQUEST) for path in out.glob(f"*/{file}")})
+    known = sorted({path.parent.name for file in (STUDY, REQUEST, AUDIT) for path in out.glob(f"*/{file}")})
     near = nearest(run, known)
     there = f"in {out} there is: {', '.join(known)}" if known else f"{out} holds no run; --out says where runs lie"
     if Path(run).is_absolute():

@@ -10,6 +10,7 @@ from typing import Literal
 
 from assay.core.errors import StoreError, extra, unknown_of_few
 from assay.core.measures import MEASURES
+from assay.report.audit_page import collect_audit
 from assay.report.figures import Figure
 from assay.report.layout import Evidence, is_overall, outline
 from assay.report.model_page import first_model_figures, probe_figures, read_model_tables
@@ -99,8 +100,12 @@ def chart(root: Path, measure: str) -> Chart:
     Raises:
         StoreError: The run has no such measure, or no value of it.
     """
-    of_model = RunFolder(root).of_model
-    if of_model:
+    folder = RunFolder(root)
+    if folder.of_audit:
+        if measure != "g":
+            raise StoreError(unknown_of_few("measure", measure, ["g"]))
+        made = collect_audit(root).figure
+    elif folder.of_model:
         rows = read_model_tables(root).measurements
         _require(measure, rows, root)
         own = [row for row in rows if row["measure"] == measure]
@@ -137,7 +142,10 @@ def run_html(root: Path) -> str:
     """Return the verdict of a run and its two first figures as HTML that needs nothing else."""
     try:
         folder = RunFolder(root)
-        if folder.of_model:
+        if folder.of_audit:
+            audit = collect_audit(root)
+            said, figures = audit.answer[0], () if audit.figure is None else (audit.figure,)
+        elif folder.of_model:
             found = read_model_tables(root)
             findings = list(map(from_row, found.findings))
             said = next(iter(answer(findings)), "")
