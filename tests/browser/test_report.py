@@ -98,7 +98,7 @@ def test_pairs_without_logits_do_not_overflow(browser: Browser, report: Path, wi
 
 def test_the_first_screen_holds_question_answer_and_figures(browser: Browser, report: Path) -> None:
     page = opened(browser, report)
-    for what in ("h1", ".answer", "#figure-relied-on", "#figure-cost", ".trust"):
+    for what in ("h1", ".chips", ".done", "#figure-cost"):
         box = page.locator(what).bounding_box()
         assert box is not None
         assert box["y"] + box["height"] <= 900, what

@@ -34,8 +34,11 @@ LOWER, OPEN = primary("reversed", "lower", -0.04), primary("same", "inconclusive
 TALLY = Finding(Kind.DECISIONS, "answer", "decisions", details=Decisions((Tally("primary", 2, 1, 0, 0),), 0, 0))
 UNCOMPARED = Finding(Kind.UNCOMPARED, "answer", "uncompared", reason=because(Code.NO_CONTRAST))
 VERDICTS = {
-    "several": ([LOWER, OPEN, TALLY], "1 of 2 primary comparisons decided (1 different, 1 inconclusive)."),
-    "one": ([LOWER, TALLY], "At equal budget, supcon has a lower AUROC in reversed than cross-entropy."),
+    "several": (
+        [LOWER, OPEN, TALLY],
+        "Supcon had a lower AUROC in reversed than cross-entropy; another one is inconclusive.",
+    ),
+    "one": ([LOWER, TALLY], "Supcon had a lower AUROC in reversed than cross-entropy."),
     "none": ([UNCOMPARED], "No comparison was pre-specified, so no difference is claimed."),
 }
 

@@ -16,8 +16,8 @@ from assay.report.sheets import Download, as_csv, as_svg
 from assay.report.wording import axis_name, held_words, knows_nothing, plural
 from assay.store.files import Row
 
-HALF, FULL, NARROW = 540.0, 800.0, 350.0
-"""Widths in pixels: beside another figure, alone, and on a phone."""
+HALF, FIRST, FULL, NARROW = 540.0, 680.0, 800.0, 350.0
+"""Widths in pixels: next to another figure, on the first screen, alone, and on a phone."""
 
 COLUMNS = (
     "recipe", "measure", "environment", "factor", "level", "layer", "group", "value", "low", "high", "seeds",

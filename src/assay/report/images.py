@@ -187,49 +187,16 @@ class Gallery:
     drawn: str
 
 
-@dataclass(frozen=True)
-class Example:
-    """Small pictures of one environment: a label and the first image of its first class and of its last."""
-
-    environment: str
-    note: str
-    images: tuple[tuple[str, str], ...]
-
-
-EXAMPLES, EXAMPLE_SIDE, SHEET_GAP = 3, 88, 2
-
-
-def examples(root: Path, evidence: Evidence) -> tuple[Example, ...]:
-    """Return small pictures of the training environment and of test environments, cut from their sheets."""
-    named = described(evidence.tables)
-    rows = [row for row in evidence.tables.pictures if row["kind"] == "sheet"]
-    return tuple(
-        Example(row["environment"].partition(" (")[0], named.get(row["environment"], ""), tuple(_cut_out(root, row)))
-        for row in rows[:EXAMPLES]
-    )
-
-
-def _cut_out(root: Path, row: Row) -> Iterator[tuple[str, str]]:
-    """Return label and address of the first image in the first and in the last row of a sheet."""
-    sheet_image, labels = _natural(root, row), list(json.loads(row["facts"])["rows"])
-    side = (sheet_image.height + SHEET_GAP) // max(1, len(labels)) - SHEET_GAP
-    for number_of in dict.fromkeys((0, len(labels) - 1)):
-        top = number_of * (side + SHEET_GAP)
-        image = sheet_image.crop((0, top, min(side, sheet_image.width), top + side))
-        image.thumbnail((EXAMPLE_SIDE, EXAMPLE_SIDE))
-        yield labels[number_of], _encoded(image, lossless=True)
-
-
 def gallery(root: Path, evidence: Evidence) -> Gallery:
     """Every picture of a run. Raises StoreError that names a file which is missing or no picture."""
     rows = evidence.tables.pictures
-    natural = [_natural(root, row) for row in rows]
-    encoded = [_encoded(image, lossless=True) for image in natural]
-    loss = sum(map(len, encoded)) > BUDGET
+    images = [natural(root, row) for row in rows]
+    uris = [encoded(image, lossless=True) for image in images]
+    loss = sum(map(len, uris)) > BUDGET
     if loss:
-        encoded = [_encoded(image, lossless=False) for image in natural]
+        uris = [encoded(image, lossless=False) for image in images]
     named = described(evidence.tables)
-    made = [_picture(row, image, uri, evidence, named) for row, image, uri in zip(rows, natural, encoded, strict=True)]
+    made = [_picture(row, image, uri, evidence, named) for row, image, uri in zip(rows, images, uris, strict=True)]
     of_kind: dict[str, list[tuple[Row, Picture]]] = {
         kind: [] for kind in ("sheet", "copies", "outline", "heat-map", "confounder", "pair")
     }
@@ -265,7 +232,7 @@ def _drawn(made: Sequence[Picture], evidence: Evidence) -> str:
     )
 
 
-def _natural(root: Path, row: Row) -> Image.Image:
+def natural(root: Path, row: Row) -> Image.Image:
     """The picture with one pixel per pixel."""
     path = root / "pictures" / Path(row["file"]).name
     try:
@@ -277,7 +244,8 @@ def _natural(root: Path, row: Row) -> Image.Image:
     return image.resize((max(1, image.width // scale), max(1, image.height // scale)), Image.Resampling.NEAREST)
 
 
-def _encoded(image: Image.Image, *, lossless: bool) -> str:
+def encoded(image: Image.Image, *, lossless: bool) -> str:
+    """Return an image as a data URI."""
     buffer = io.BytesIO()
     if lossless:
         image.save(buffer, format="PNG", optimize=True)

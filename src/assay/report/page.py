@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from html import escape
@@ -20,19 +20,19 @@ from ruamel.yaml import YAML
 from assay.core.errors import StoreError
 from assay.report import account
 from assay.report.drawing import DARK, LIGHT, declarations
-from assay.report.figures import HALF, Figure
-from assay.report.images import Example, Gallery, examples, gallery
+from assay.report.figures import FIRST, Figure
+from assay.report.images import Gallery, gallery
 from assay.report.layout import Evidence, outline
+from assay.report.opening import Opening, opening, secondary
 from assay.report.rows import Tables, distinct, read_tables
 from assay.report.sections import doses, further, performance, reliance, representation, segmentation, shortcuts
 from assay.report.sections.doses import bought, in_training, probed
 from assay.report.sections.performance import mitigations, starts
-from assay.report.sentences.comparisons import primary_line
-from assay.report.sentences.findings import LIMIT, headline, limit, primary_rows, sentence
+from assay.report.sentences.findings import LIMIT, limit, sentence, verdict
 from assay.report.sentences.performance import widest, worse
 from assay.report.sheets import Download, Sheet, as_csv, as_markdown
 from assay.report.wording import plural
-from assay.stats.findings import Fall, Finding, Kind, from_row
+from assay.stats.findings import Fall, Finding, from_row
 from assay.store.files import write_text
 from assay.store.schema import PICTURES, TABLES
 
@@ -67,8 +67,6 @@ def sentences(
     found: dict[str, list[Said]] = {"answer": [], "doubt": [], "limit": []}
     limits = [one for one in findings if one.part == "limit"]
     for one in findings:
-        if one.kind in (Kind.PRIMARY, Kind.CONTROL):  # a line and a chip of the first screen
-            continue
         if one.part in ("answer", "doubt") or (one.part == "limit" and len(limits) == 1):
             target = anchors.get(one.row, "") if one.row else sections.get(one.table, "")
             found[one.part].append(_said(one, target))
@@ -96,25 +94,6 @@ def _linked(text: str, target: str) -> Markup:
     return Markup("".join(parts)) if end else Markup(f'<a href="#{target}">{escape(text)}</a>')
 
 
-def _primary(findings: Sequence[Finding], anchors: Mapping[str, str]) -> tuple[Said, ...]:
-    """Return each primary comparison in a line; of a study without one, the comparison that leads."""
-    rows = primary_rows(findings)
-    if rows:
-        lines = [(f"{primary_line(row)}.", anchors.get(row["id"], "")) for row in rows]
-        return tuple(Said(_linked(text, target), text) for text, target in lines)
-    return ()
-
-
-def _control(one: Finding, anchors: Mapping[str, str]) -> Said:
-    """Return the result of a control as a chip."""
-    text, passed = sentence(one), one.light != "bad"
-    short = text.partition(" (")[0]
-    sign, word = LIGHTS["ok" if passed else "bad"]
-    target = anchors.get(one.row, "")
-    html = Markup('<a href="#{}">{}</a>').format(target, short) if target else Markup(escape(short))
-    return Said(html, text, "ok" if passed else "bad", sign, word, one.id)
-
-
 def _study(text: str) -> str:
     """Return the specification in provenance as YAML, without the recipes that its grid makes; as it is if damaged."""
     try:
@@ -127,14 +106,6 @@ def _study(text: str) -> str:
     writer.width = 100
     writer.dump({key: value for key, value in spec.items() if key != "points"}, out)  # pyright: ignore[reportUnknownMemberType]
     return out.getvalue()
-
-
-def _done(tables: Tables) -> str:
-    """State the work: networks, recipes, seeds, training images."""
-    seeds, recipes = ({row[name] for row in tables.trials} for name in ("seed", "recipe"))
-    trained = f"{plural(len(tables.trials), 'network')} {'was' if len(tables.trials) == 1 else 'were'} trained"
-    of = f"{plural(len(recipes), 'recipe')}, {plural(len(seeds), 'seed')} each"
-    return f"{trained}: {of}. Recipes are compared in pairs that share a seed."
 
 
 # Everything that the page shows, gathered from the tables and pictures of a run folder.
@@ -165,12 +136,10 @@ class Content:
     Attributes:
         facts: The provenance.
         verdict: The answer in one sentence without numbers.
-        done: The work in two sentences.
-        examples: Small pictures of environments.
+        opening: Chips, the account of the study and its primary comparisons.
         study: The study as YAML, without the recipes that its grid makes.
-        primary: Decisions on the primary comparisons, a line each; without one the sentences that lead.
-        controls: Results of controls, as chips.
-        first: The figures of the first screen.
+        said: The sentences of the text below the first screen.
+        first: The figure of the first screen.
         measures: Those there are estimates of.
         folds: Whether images were tested in folds.
         dosed: Whether there are doses.
@@ -184,11 +153,8 @@ class Content:
     meta: str
     facts: dict[str, str]
     verdict: str
-    done: str
-    examples: tuple[Example, ...]
+    opening: Opening
     study: str
-    primary: tuple[Said, ...]
-    controls: tuple[Said, ...]
     said: dict[str, list[Said]]
     first: tuple[Figure, ...]
     gallery: Gallery
@@ -213,7 +179,8 @@ def collect(root: Path) -> Content:
     tables = read_tables(root)
     evidence = Evidence(tables, outline(tables))
     anchors = {row["id"]: f"contrast-{i}" for i, row in enumerate(tables.contrasts, start=1)}
-    sections = _sections(evidence, anchors)
+    first = first_figures(evidence)[:1]
+    sections = _sections(evidence, anchors, {one.id for one in first})
     lost = there(account.statuses(tables), account.collapses(tables), account.lost(tables), account.undefined(tables))
     environments = account.environments(tables)
     ids = {sheet.id for section in sections for sheet in section.sheets} | {sheet.id for sheet in lost}
@@ -221,7 +188,8 @@ def collect(root: Path) -> Content:
     facts = {**dict.fromkeys(_MAY_LACK, ""), **tables.facts}
     name = facts.get("study", root.name)
     findings = list(map(from_row, tables.findings))
-    said = sentences(findings, anchors, {key: id for key, id in account.EVIDENCE.items() if id in ids})
+    ordered = [*secondary(findings), *(one for one in findings if one.part != "answer")]
+    said = sentences(ordered, anchors, {key: id for key, id in account.EVIDENCE.items() if id in ids})
     falls = (one.details for one in findings if isinstance(one.details, Fall))
     chosen = next((worse(fall) for fall in falls if widest(fall)), "")
     return Content(
@@ -229,14 +197,11 @@ def collect(root: Path) -> Content:
         question=facts.get("question", "") or name,
         meta=_meta(root.name if root.name.startswith(f"{name}-") else name, tables),
         facts=facts,
-        verdict=headline(findings),
-        done=_done(tables),
-        examples=examples(root, evidence),
+        verdict=verdict(findings),
+        opening=opening(root, evidence, findings, anchors),
         study=_study(facts["spec"]),
-        primary=_primary(findings, anchors),
-        controls=tuple(_control(one, anchors) for one in findings if one.kind == Kind.CONTROL),
         said=said,
-        first=first_figures(evidence),
+        first=first,
         gallery=gallery(root, evidence),
         sections=sections,
         lost=lost,
@@ -281,9 +246,13 @@ def there(*found: T | None) -> tuple[T, ...]:
 _USED = ("sobol-total", "flip-rate", "logit-effect")
 
 
-def _sections(evidence: Evidence, anchors: dict[str, str]) -> tuple[Section, ...]:
-    """Sections of the page: always comparisons, and one for the measurements of each probe that has some."""
+def _sections(evidence: Evidence, anchors: dict[str, str], shown: Collection[str]) -> tuple[Section, ...]:
+    """Return the sections of the page: always comparisons, and one for the measurements of each probe that has some.
+
+    shown: ids of the figures of the first screen, which no section repeats.
+    """
     asked = (*_stated(evidence, anchors), _healthy(evidence), *_performed(evidence), *_learned(evidence))
+    asked = tuple(replace(one, figures=tuple(f for f in one.figures if f.id not in shown)) for one in asked)
     seen = there(shortcuts.table(evidence.tables))
     plain = Section("plain-sight", "Simple cues that predict the target", "", (), seen)
     parts = (*asked, _further(evidence, asked), plain)
@@ -427,12 +396,12 @@ def _meta(name: str, tables: Tables) -> str:
 
 
 def first_figures(evidence: Evidence) -> tuple[Figure, ...]:
-    """Return the first two figures: false alarms, doses, reliance, cost of shift."""
+    """Return the first two figures: false alarms, doses, cost of shift, reliance. The page shows the first."""
     return there(
-        segmentation.trade(evidence, HALF),
-        doses.response(evidence, HALF),
+        segmentation.trade(evidence, FIRST),
+        doses.response(evidence, FIRST),
+        performance.cost(evidence, FIRST),
         reliance.relied_on(evidence),
-        performance.cost(evidence),
     )[:2]
 
 
@@ -454,8 +423,10 @@ def as_text(content: Content) -> str:
 def _lines(content: Content) -> Iterator[str]:
     yield from (f"# {_paragraph(content.question)}", "", _paragraph(content.verdict), "")
     yield from (_paragraph(content.meta), "")
-    for said in (*content.primary, *content.controls):
-        yield from (_paragraph(said.text), "")
+    for text in content.opening.done:
+        yield from (_paragraph(text), "")
+    yield from (f"- {_plain(line.decision)} {_plain(line.numbers)}" for line in content.opening.lines)
+    yield ""
     for said in (*content.said["answer"], *content.said["limit"]):
         yield from (_paragraph(said.text), "")
     if content.said["doubt"]:

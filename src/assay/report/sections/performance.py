@@ -42,7 +42,7 @@ from assay.store.files import Row
 FIRST_SCREEN = 3
 
 
-def cost(evidence: Evidence) -> Figure | None:
+def cost(evidence: Evidence, width: float = HALF) -> Figure | None:
     """For the first screen: performance in up to three environments, the compared ones among them."""
     rows = _told(overall(evidence))
     if not rows:
@@ -56,7 +56,7 @@ def cost(evidence: Evidence) -> Figure | None:
     plot = plot_of(evidence, evidence.outline.measure, groups, levels, references=chance)
     shown = [row for _, group in groups for row in group]
     title = _shift(evidence, rows, chosen, main)
-    return strips("cost", title, slice_note(evidence, associations(evidence.tables, chosen), note), plot, shown, HALF)
+    return strips("cost", title, slice_note(evidence, associations(evidence.tables, chosen), note), plot, shown, width)
 
 
 def by_environment(evidence: Evidence) -> Figure | None:

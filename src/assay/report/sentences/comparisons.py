@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 
 from assay.core.reasons import Code, Reason, reason_of
@@ -81,9 +80,14 @@ CONTROL_WORDS: Mapping[str, tuple[str, str]] = {
 
 def control(row: Row) -> str:
     """Return what a control showed, and what follows where it failed."""
+    _, follows = CONTROL_WORDS[text_of(row, "decision")]
+    return f"{control_result(row)} ({statement(row)}): {_deciding(row)}{follows}."
+
+
+def control_result(row: Row) -> str:
+    """Return the result of a control in a few words."""
     role = "A/A control" if text_of(row, "role") == "a-a" else "Positive control"
-    verdict, follows = CONTROL_WORDS[text_of(row, "decision")]
-    return f"{role} {verdict} ({statement(row)}): {_deciding(row)}{follows}."
+    return f"{role} {CONTROL_WORDS[text_of(row, 'decision')][0]}"
 
 
 WAYS: Mapping[str, tuple[str, bool]] = {
@@ -106,6 +110,59 @@ def primary_line(row: Row) -> str:
     return f"{decided(row)}: {_deciding(row)}"
 
 
+def numbers(row: Row) -> str:
+    """Return difference, interval and p of a comparison."""
+    return _deciding(row, short=True)
+
+
+def bare(row: Row) -> str:
+    """Return the decision on a comparison without any number but those in names."""
+    a, b = (_alone(row, text_of(row, side)) for side in ("a", "b"))
+    change = "change in " if over_doses(row) else ""
+    factor = f" of {in_words(text_of(row, 'factor'))}" if text_of(row, "factor") else ""
+    place = where(text_of(row, "environment")) + (" at matched fit" if row.get("at") == "matched-fit" else "")
+    what = f"{change}{measure_words(text_of(row, 'measure'))}{factor}{place}"
+    decision = text_of(row, "decision") or text_of(row, "conclusion")
+    if decision == "equivalent":
+        return f"{a} and {b} were equivalent in {what} within the margin"
+    if decision not in WAYS:
+        return f"whether {a} and {b} differ in {what} is inconclusive"
+    way, small = WAYS[decision]
+    less = ", but by less than the margin" if small else ""
+    if over_doses(row):
+        return f"the {what} was {way} with {a} than with {b}{less}"
+    return f"{a} had a {way} {what} than {b}{less}"
+
+
+def _alone(row: Row, level: str) -> str:
+    """Return a level by itself, or with its axis where it is a number."""
+    return named(text_of(row, "axis"), level) if level[:1].isdigit() else level
+
+
+def outcome(rows: Sequence[Row], called: str) -> str:
+    """Return the decisions on several comparisons in one clause without numbers: the first difference and the rest."""
+    if len(rows) == 1:
+        return bare(rows[0])
+    kinds = [text_of(row, "decision") for row in rows]
+    shown = [row for row, kind in zip(rows, kinds, strict=True) if kind in WAYS]
+    if len(set(kinds)) == 1 and not shown:
+        alike = "showed equivalence within the margin" if kinds[0] == "equivalent" else "is inconclusive"
+        return f"every {called} {alike}"
+    if not shown:
+        return f"no {called} showed a difference: some showed equivalence, others are inconclusive"
+    lead = min(shown, key=lambda row: numeric(row, "decision_p"))
+    more = len(shown) - 1
+    rest = (
+        [f"{'another' if more == 1 else 'other'} {called}{'' if more == 1 else 's'} showed a difference"]
+        if more
+        else []
+    )
+    if len(shown) < len(rows):
+        open_ones = "inconclusive" if "equivalent" not in kinds else "inconclusive or equivalent"
+        rest.append(f"the rest are {open_ones}" if len(rows) - len(shown) > 1 else f"another one is {open_ones}")
+    return f"{bare(lead)}; {' and '.join(rest)}" if rest else bare(lead)
+
+
 def decided(row: Row) -> str:
     """Return the decision on a primary comparison without numbers but a margin, and without a stop."""
     a, b = _sides(row)
@@ -121,70 +178,11 @@ def decided(row: Row) -> str:
         "equivalent": f"{a} and {b} are equivalent in {what} within {margin}",
         "inconclusive": f"{what} of {a} against {b} is inconclusive{_why_open(row)}",
     }
-    shown_way = f"{a} has a {way} {what.removeprefix('the ')} than {b}" + (
-        f", but by less than {margin}" if small else ""
-    )
+    small_words = f", but by less than {margin}" if small else ""
+    higher = f"{what} is {way} with {a} than with {b}" if over_doses(row) else f"{a} has a {way} {what} than {b}"
+    shown_way = higher + small_words
     verdict = verdicts.get(decision, shown_way)
     return f"{place(row)}, {verdict}"
-
-
-def headline(rows: Sequence[Row]) -> str:
-    """Answer by the primary comparisons, without numbers: those alike in recipes and result in one clause."""
-    if any(row["conclusion"] == UNCLAIMED for row in rows):
-        return "A control failed, so no difference is claimed."
-    clauses: dict[str, list[str]] = {}
-    for row in rows:
-        clauses.setdefault(_clause(row), []).append(text_of(row, "environment"))
-    shown = [clause + _places(places) for clause, places in clauses.items() if clause]
-    decided = [row for row in rows if text_of(row, "decision") in (*WAYS, "equivalent")]
-    if not decided:
-        return "Inconclusive: none of the primary comparisons is decided." if len(rows) > 1 else "Inconclusive."
-    small = len(decided) - sum(len(places) for clause, places in clauses.items() if clause)
-    both = "they differ by less than matters, or not at all"
-    parts = shown[:MOST_CLAUSES]
-    parts += ["so do others, as listed below"] if len(shown) > MOST_CLAUSES else []
-    parts += [f"in the other measures {both}" if shown else f"as far as decided, {both}"] if small else []
-    parts += ["the rest is inconclusive"] if len(decided) < len(rows) else []
-    return sentence_case("; ".join(parts)) + "."
-
-
-MOST_CLAUSES = 2
-"""Differences that a headline names."""
-
-
-def of_family(found: Family) -> str:
-    """Answer by the comparisons of an axis without numbers."""
-    row = found.leading.row
-    if not found.shown:
-        return f"no difference between {in_words(found.axis)} levels is shown"
-    if row["conclusion"] not in SHOWN:
-        return "some differences are shown"
-    return _clause({**row, "decision": row["conclusion"]}) + _places([text_of(row, "environment")])
-
-
-def _clause(row: Row) -> str:
-    """Return a difference that may matter, up to its environment; an empty text for any other result."""
-    way, small = WAYS.get(text_of(row, "decision"), ("", True))
-    if small:
-        return ""
-    what = _LEVEL.sub("", measure_words(text_of(row, "measure")))
-    what += f" of {in_words(text_of(row, 'factor'))}" if text_of(row, "factor") else ""
-    what = f"change in {what} over doses" if over_doses(row) else what
-    a, b = (_bare(row, text_of(row, side)) for side in ("a", "b"))
-    return f"{a} has a {way} {what} than {b}"
-
-
-def _bare(row: Row, level: str) -> str:
-    """Return a level by itself; with its axis where it is a number."""
-    return named(text_of(row, "axis"), level) if level[:1].isdigit() else level
-
-
-def _places(environments: Sequence[str]) -> str:
-    return where(listed(list(dict.fromkeys(name for name in environments if name and not name.startswith("(")))))
-
-
-_LEVEL = re.compile(r" at \d+%.*")
-"""The level at which a measure is taken, which a headline leaves out."""
 
 
 def _looked(row: Row) -> str:
@@ -194,7 +192,7 @@ def _looked(row: Row) -> str:
     return f" {sentence_case(reason_words(Reason(causes)))}." if causes else ""
 
 
-def _deciding(row: Row) -> str:
+def _deciding(row: Row, *, short: bool = False) -> str:
     """Return `difference -0.04 [-0.07, -0.01] (97.5% interval), p = 0.01 after correction, 10 seeds`."""
     value, low, high = (numeric(row, name) for name in ("value", "decision_low", "decision_high"))
     if math.isnan(value):
@@ -205,8 +203,9 @@ def _deciding(row: Row) -> str:
     ends = f"[{number(low, places)}, {number(high, places)}]"
     level = f"{100 * numeric(row, 'decision_level'):.3g}% interval"
     equal = " for equivalence" if text_of(row, "decision") == "equivalent" else ""
-    tested = f"{p_value(numeric(row, 'decision_p'))}{equal} after correction"
-    return f"difference {number(value, places)} {ends} ({level}), {tested}, {seeds_of(row)}"
+    tested = f"{p_value(numeric(row, 'decision_p'))}{equal}"
+    more = "" if short else f" after correction, {seeds_of(row)}"
+    return f"difference {number(value, places)} {ends} ({level}), {tested}{more}"
 
 
 def _why_open(row: Row) -> str:

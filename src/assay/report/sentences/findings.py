@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from assay.core.reasons import Code, Reason
 from assay.report.sentences import comparisons, one_model, performance, reliance
 from assay.report.sentences.cautions import sizes as detectable
-from assay.report.sentences.names import label, sentence_case, where
+from assay.report.sentences.names import label, measure_words, sentence_case, where
 from assay.report.sentences.reasons import cause_words, reason_words
 from assay.stats.findings import (
     AtChance,
@@ -23,11 +23,9 @@ from assay.stats.findings import (
     Reliance,
     WorstGroup,
 )
-from assay.stats.format import listed
-from assay.stats.rows import Row
+from assay.stats.format import in_words, listed
+from assay.stats.rows import SHOWN, Row
 
-LEADING = (Kind.DECISIONS, Kind.FAMILY, Kind.CONTRAST)
-"""Kinds of findings that can be the verdict, before any other of the answer."""
 LIMIT = "What this does not show: "
 """How every limit begins."""
 
@@ -64,27 +62,71 @@ def sentence(one: Finding) -> str:
 
 
 def verdict(findings: Sequence[Finding]) -> str:
-    """Return the one sentence that answers a study: its primary comparison, the tally of several, or what leads."""
-    rows = primary_rows(findings)
-    if len(rows) == 1:
-        return f"{comparisons.decided(rows[0])}."
-    answer = [one for one in findings if one.part == "answer" and one.kind not in (Kind.PRIMARY, Kind.CONTROL)]
-    first = min(answer, key=lambda one: LEADING.index(one.kind) if one.kind in LEADING else len(LEADING), default=None)
-    return "" if first is None else sentence(first)
+    """Return the one sentence that answers a study, without numbers: its pattern, and the outcome of comparisons."""
+    answer = [one for one in findings if one.part == "answer"]
+    found = [_pattern(answer), _outcome(answer)]
+    if any(found):
+        return f"{sentence_case('; '.join(part for part in found if part))}."
+    model = next((one for one in answer if isinstance(one.details, OfModel)), None)
+    return sentence(model) if model else ""
 
 
-def headline(findings: Sequence[Finding]) -> str:
-    """Return the answer of a study in one sentence without numbers."""
-    rows = primary_rows(findings)
+def _pattern(answer: Sequence[Finding]) -> str:
+    """Return the pattern that every recipe shares; empty where there is none beyond doubt."""
+    relied = next((one.details for one in answer if isinstance(one.details, Reliance)), None)
+    fall = next((one for one in answer if isinstance(one.details, Fall)), None)
+    chance = next((one.details for one in answer if isinstance(one.details, AtChance)), None)
+    shared = _shared(relied) if relied else ""
+    changed = _changed(fall, named_axis=not shared) if fall else ""
+    if shared or changed:
+        return f"{shared}, and {changed}" if shared and changed else shared or changed
+    return f"in {listed(list(chance.environments))}, no recipe was shown to be above chance" if chance else ""
+
+
+def _shared(found: Reliance) -> str:
+    """Return `every loss relied most on texture`, where every recipe does."""
+    first = {one.factors[0] for one in found.recipes if one.kind == "most" and len(one.factors) == 1}
+    if len(first) != 1 or any(one.kind != "most" or len(one.factors) != 1 for one in found.recipes):
+        return ""
+    return f"{_every(found.held.axis, len(found.recipes))} relied most on {in_words(first.pop())}"
+
+
+def _every(axis: str, recipes: int) -> str:
+    return f"every {in_words(axis) or 'recipe'}" if recipes > 1 else "the network"
+
+
+def _changed(one: Finding, *, named_axis: bool) -> str:
+    """Return how performance changed with every recipe; empty where intervals overlap with any."""
+    found = one.details
+    if not isinstance(found, Fall) or found.size <= 0 or found.overlapping:
+        return ""
+    who = f"with {_every(found.held.axis, len(found.after))}, " if named_axis and len(found.after) > 1 else ""
+    to = " below chance" if not found.lower and all(value.high < found.chance for value in found.after) else ""
+    when = " at the largest share of marked images" if found.dose else ""
+    return f"{who}{measure_words(one.measure)} {'rose' if found.lower else 'fell'}{to} in {one.environment}{when}"
+
+
+def _outcome(answer: Sequence[Finding]) -> str:
+    """Return the outcome of the primary comparisons, or of the leading family where there is none."""
+    if any(one.kind == Kind.CONTROL and one.light == "bad" for one in answer):
+        return "no difference is claimed, since a control failed"
+    rows = primary_rows(answer)
     if rows:
-        return comparisons.headline(rows)
-    found = {type(one.details): one for one in reversed(findings) if one.part == "answer"}
-    parts = [performance.falls(one, one.details) for one in found.values() if isinstance(one.details, Fall)]
-    family = [one.details for one in found.values() if isinstance(one.details, Family)]
-    parts += [comparisons.of_family(one) for one in family]
-    if not parts:
-        return "There are no results yet." if not found else "No comparison was pre-specified."
-    return f"{sentence_case('; '.join(part for part in parts if part))}."
+        return comparisons.outcome(rows, "primary comparison")
+    found = next((one.details for one in answer if one.kind in (Kind.FAMILY, Kind.CONTRAST)), None)
+    if isinstance(found, Comparison):
+        return comparisons.bare(found.row)
+    if not isinstance(found, Family):
+        return next((reason_words(one.reason).rstrip(".") for one in answer if one.kind == Kind.UNCOMPARED), "")
+    if found.count == 1:
+        return comparisons.bare(found.leading.row)
+    axis = in_words(found.axis)
+    if found.shown and found.leading.row.get("conclusion") in SHOWN:
+        rest = "" if found.shown == found.count else f"; other comparisons of {axis} were not decided"
+        return f"{comparisons.bare(found.leading.row)}{rest}"
+    if found.equivalent == found.count:
+        return f"every comparison of {axis} showed equivalence within the margin"
+    return f"no comparison of {axis} showed a difference{', some showed equivalence' if found.equivalent else ''}"
 
 
 def primary_rows(findings: Sequence[Finding]) -> list[Row]:

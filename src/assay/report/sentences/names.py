@@ -36,7 +36,8 @@ def _subject(row: Row) -> str:
 def statement(row: Row) -> str:
     """Name a comparison by its columns (`COMPARED`): `supcon against cross-entropy: AUROC in reversed, epochs 16`."""
     layer, at = text_of(row, "layer"), text_of(row, "at")
-    main = f"{text_of(row, 'a')} against {text_of(row, 'b')}: {_subject(row)}{where(text_of(row, 'environment'))}"
+    first = named(text_of(row, "axis"), text_of(row, "a"))
+    main = f"{first} against {text_of(row, 'b')}: {_subject(row)}{where(text_of(row, 'environment'))}"
     tag = (CONFOUNDER, text_of(row, "factor"))  # a tag's reliance, where the confounder is the tag
     held = [f"{axis} {value}" for axis, value in mapping(row.get("where")).items() if (axis, value) != tag]
     equal = f"at equal {measure_words(text_of(row, 'measure'))}{where(text_of(row, 'clean'))}"

@@ -35,13 +35,6 @@ def fall(one: Finding, found: Fall) -> str:
     return f"{place}, {called} was {before} at p = 0; at p = {found.dose} it was {ending}"
 
 
-def falls(one: Finding, found: Fall) -> str:
-    """Return whether performance became worse, without numbers."""
-    verb = f"{worse(found)}s" if found.dose or found.size > 0 else f"does not {worse(found)}"
-    over = " as the dose rises" if found.dose else ""
-    return f"{measure_words(one.measure)} {verb} in {one.environment}{over}"
-
-
 def _widest(found: Fall) -> str:
     """How many falls this is the largest of, and whose intervals overlap."""
     many = f"the largest of {found.falls} {worse(found)}s, each a median over recipes{_apart(found.apart)}"
