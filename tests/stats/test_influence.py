@@ -13,8 +13,10 @@ from syrupy.assertion import SnapshotAssertion
 from tests.worlds.panels import answers
 
 from assay.report.sentences.reasons import reason_words
-from assay.stats.influence import Answers
+from assay.stats import influence, metrics
+from assay.stats.influence import Answers, auroc_rows, widened
 from assay.stats.measures import COMPUTED, influence_of, measure, value
+from assay.stats.metrics import class_score, placements
 
 seeds = st.integers(0, 10_000)
 BINARY = [name for name, one in COMPUTED.items() if not one.maps]
@@ -178,6 +180,35 @@ def test_undefined_measures_carry_their_reason(snapshot: SnapshotAssertion) -> N
     broken = replace(model, logits=np.where(np.arange(30)[:, None] < 2, np.nan, model.logits))
     assert reason_words(value("accuracy", broken).reason) == snapshot
     assert np.isnan(influence_of("accuracy", broken, np.arange(30))[1]).all()
+
+
+@pytest.mark.parametrize("folds", [0, 4])
+def test_two_classes_are_ranked_once_and_each_class_against_the_rest_alike(
+    folds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, patient, ranked = answers(2, n=300, folds=folds, ties=True), np.arange(300) // 2, list[int]()
+
+    def counted(*given_: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        ranked.append(len(given_[0]))
+        return placements(*given_)
+
+    monkeypatch.setattr(influence, "placements", counted)
+    monkeypatch.setattr(metrics, "placements", counted)
+    found = {name: influence_of(name, model, patient) for name in ("auroc", "auroc-macro", "somers-d", "auroc")}
+    assert ranked == [300]
+    negative = placements(class_score(model.logits, 0), 1 - model.target, model.fold)
+    rows = widened(auroc_rows(*negative, 1 - model.target), model.target, patient)
+    assert found["auroc-macro"][0] == metrics.macro_auroc(model.logits, model.target, model.fold)
+    assert np.array_equal(found["auroc-macro"][1], np.bincount(patient, rows))
+
+
+def test_known_contributions_are_those_of_the_same_patients_and_answers() -> None:
+    model = answers(2, n=300)
+    first = influence_of("auroc", model, np.arange(300))[1]
+    assert len(first) == 300
+    assert len(influence_of("auroc", model, np.arange(300) // 2)[1]) == 150
+    turned = influence_of("auroc", replace(model, logits=-model.logits), np.arange(300))[0]
+    assert turned.value == pytest.approx(1 - influence_of("auroc", model, np.arange(300))[0].value)
 
 
 def test_unknown_measure_names_the_nearest() -> None:

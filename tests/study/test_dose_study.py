@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from tests.worlds.studies import TINY, run_tiny
 
+from assay.analysis import results
 from assay.analysis.described import kept
 from assay.analysis.doses import dose_change_rows, half_dose_rows
 from assay.analysis.results import Gathered
+from assay.analysis.tables import Made
 from assay.core.reasons import Code, read
 from assay.report.sentences.names import statement
 from assay.report.sentences.reasons import reason_words
@@ -211,6 +213,12 @@ def test_there_is_no_margin_to_halve_where_nothing_could_be_learned(run: RunFold
     assert all(
         any(why in reason_words(row["reason"]) for why in ("clear of chance", "below chance", "trial")) for row in rows
     )
+
+
+def test_tables_do_not_depend_on_the_panels_that_memory_keeps(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "PANELS", 1)
+    made = Made(Gathered(stored_study(run.root).plan, run, kept(run)), kept(run), run.root)
+    assert repr(made.estimates) == repr(run.table("estimates"))
 
 
 def test_what_lost_every_seed_is_undefined_in_every_measure_that_is_compared(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache, partial
 from typing import Any, Protocol
@@ -312,6 +312,8 @@ READ_AT_ONCE = 256
 """Probe units whose contributions are held at once: about 0.2 MB each."""
 SPECIFIC = "specific"
 """The column of log-odds from which specificities are reached on validation rows."""
+PANELS = 32
+"""Panels kept in memory with the measures computed of them. One of 10 seeds takes 2 MB and more."""
 
 
 @dataclass(frozen=True)
@@ -359,7 +361,7 @@ class Gathered:
 
     @cached_property
     def _panels(self) -> Any:
-        return lru_cache(maxsize=None)(self._panel)
+        return lru_cache(maxsize=PANELS)(self._panel)
 
     def _panel(self, label: str, environment: str) -> Panel | None:
         point = next(point for point in self.plan.spec.points if point.label == label)
@@ -384,7 +386,7 @@ class Gathered:
 
     @cached_property
     def _worst_panels(self) -> Any:
-        return lru_cache(maxsize=None)(self._worst_panel)
+        return lru_cache(maxsize=PANELS)(self._worst_panel)
 
     def _worst_panel(self, label: str, environment: str, measure: str) -> Panel | None:
         point = next(point for point in self.plan.spec.points if point.label == label)
@@ -465,17 +467,17 @@ class Gathered:
         give the worst environment here, since `panel` has them with intervals over patients. Groups of k-fold rows are
         made of all folds together (`pooled`). The worst of them is one for all seeds.
         """
-        found: dict[str, dict[Key, Mapping[int, Row]]] = {}
-        for point in self.plan.spec.points:
-            recipe: dict[Key, dict[int, Row]] = {}
-            for seed in self.kept_seeds(point):
-                folds = [self._measured(trial) for trial in self.by_point[point.label][seed]]
-                rows = [over_folds(key, folds) for key in dict.fromkeys(key for fold in folds for key in fold)]
-                for row in (*rows, *self._of_all_folds(point, seed)):
-                    recipe.setdefault(_key(row), {})[seed] = row
-            settled = with_one_worst({key: of_one_unit(rows) for key, rows in recipe.items()}, self._smallest_group)
-            found[point.label] = {key: rows for key, rows in settled.items() if not _from_outputs(key)}
-        return found
+        return _Lazily({point.label: point for point in self.plan.spec.points}, self._scalars_of)
+
+    def _scalars_of(self, point: RecipePoint) -> dict[Key, Mapping[int, Row]]:
+        recipe: dict[Key, dict[int, Row]] = {}
+        for seed in self.kept_seeds(point):
+            folds = [self._measured(trial) for trial in self.by_point[point.label][seed]]
+            rows = [over_folds(key, folds) for key in dict.fromkeys(key for fold in folds for key in fold)]
+            for row in (*rows, *self._of_all_folds(point, seed)):
+                recipe.setdefault(_key(row), {})[seed] = row
+        settled = with_one_worst({key: of_one_unit(rows) for key, rows in recipe.items()}, self._smallest_group)
+        return {key: rows for key, rows in settled.items() if not _from_outputs(key)}
 
     @cached_property
     def _smallest_group(self) -> int:
@@ -564,6 +566,26 @@ class Gathered:
 
     def _kept(self, trial: Trial) -> bool:
         return self.records.get(trial.id, {}).get("status") == "done"
+
+
+@dataclass(frozen=True)
+class _Lazily(Mapping[str, dict[Key, Mapping[int, Row]]]):
+    """Measurements of recipes by label, each made when it is first asked for, while its panels are in memory."""
+
+    points: Mapping[str, RecipePoint]
+    make: Callable[[RecipePoint], dict[Key, Mapping[int, Row]]]
+    made: dict[str, dict[Key, Mapping[int, Row]]] = field(default_factory=dict[str, dict[Key, Mapping[int, Row]]])
+
+    def __getitem__(self, label: str) -> dict[Key, Mapping[int, Row]]:
+        if label not in self.made:
+            self.made[label] = self.make(self.points[label])
+        return self.made[label]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.points)
+
+    def __len__(self) -> int:
+        return len(self.points)
 
 
 def with_overall(rows: Sequence[Row], of_all: Sequence[Row]) -> list[Row]:

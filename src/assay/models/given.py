@@ -13,7 +13,6 @@ from torch.nn import functional
 from assay.core.errors import SpecError
 from assay.core.registry import own_object
 from assay.models.ref import Inputs, Scaling, channels_of, log_odds_of, scaled_by, to_log_odds
-from assay.models.timm import whole_model
 from assay.models.weight_files import read_weights
 from assay.models.weights import load_into
 from assay.spec.document import mapping_of
@@ -68,6 +67,8 @@ def _member(given: GivenSpec, inputs: Inputs) -> nn.Module:
         if not isinstance(made, nn.Module):
             raise SpecError(f"network '{given.network}' returned {type(made).__name__}; expected a torch.nn.Module")
     else:
+        from assay.models.timm import whole_model  # a study that trains its models needs no timm
+
         made = whole_model(given.network, inputs.channels, inputs.size, inputs.classes)
     scaling = scaling_of(made) if given.preprocessing == "config" else None
     if scaling is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
@@ -57,26 +58,35 @@ class Answers:
     middle: bool = False
     cut: int = 1
     specific: Float[np.ndarray, "n levels"] | None = None
+    influences: dict[str, tuple[np.ndarray, tuple[Metric, np.ndarray]]] = field(
+        init=False, repr=False, compare=False, default_factory=dict[str, tuple[np.ndarray, tuple[Metric, np.ndarray]]]
+    )
+    """Known results of `measures.influence_of` by measure, each with its patients."""
 
     @property
     def classes(self) -> int:
         """How many classes the model tells apart."""
         return max(self.logits.shape[-1], 2)
 
-    @property
+    @cached_property
     def probability(self) -> Float[np.ndarray, "n c"]:
         """Class probabilities."""
         return probabilities(self.logits)
 
-    @property
+    @cached_property
     def score(self) -> Float[np.ndarray, " n"]:
         """Log-odds of the positive class."""
         return class_score(self.logits)
 
-    @property
+    @cached_property
     def predicted(self) -> Int[np.ndarray, " n"]:
         """Class codes as called."""
         return predictions(self.probability, self.threshold, middle=self.middle)
+
+    @cached_property
+    def placements(self) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+        """Placements of the rows of two classes by their score, see `metrics.placements`."""
+        return placements(self.score, self.target, self.fold)
 
 
 Rows = Float[np.ndarray, " n"]
@@ -85,27 +95,23 @@ Patients = Int[np.ndarray, " n"]
 
 def auroc(answers: Answers, value: float, patient: Patients) -> Rows:
     """AUROC: deviation of the row's share of rightly ordered partners from the mean, over the pairs (Hajek, DeLong)."""
-    return _auroc(answers.score, answers.target, answers.fold, value, patient)
+    return widened(auroc_rows(*answers.placements, answers.target, value), answers.target, patient)
 
 
 def macro_auroc(answers: Answers, value: float, patient: Patients) -> Rows:
-    """Macro AUROC: the mean of the classes' contributions."""
+    """Macro AUROC: the mean of the classes' contributions, which are the same of two classes."""
+    if answers.classes == 2:
+        return auroc(answers, value, patient)
     total = np.zeros(len(patient))
     for label in range(answers.classes):
         score, target = class_score(answers.logits, label), (answers.target == label).astype(np.int64)
-        total += _auroc(score, target, answers.fold, None, patient)
+        total += widened(auroc_rows(*placements(score, target, answers.fold), target), target, patient)
     return total / answers.classes
 
 
 def somers_d(answers: Answers, value: float, patient: Patients) -> Rows:
     """Somers' D: twice those of AUROC."""
     return 2 * auroc(answers, (value + 1) / 2, patient)
-
-
-def _auroc(
-    score: np.ndarray, target: np.ndarray, fold: np.ndarray | None, value: float | None, patient: np.ndarray
-) -> np.ndarray:
-    return widened(auroc_rows(*placements(score, target, fold), target, value), target, patient)
 
 
 def auroc_rows(

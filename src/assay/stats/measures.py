@@ -391,13 +391,30 @@ def _gini(target: np.ndarray, classes: int) -> float:
     return float(spread / 2 if classes == 2 else spread)
 
 
+def _ranking(answers: Answers) -> Metric:
+    """AUROC of two classes, which are ranked once for all measures."""
+    if reason := metrics.binary_fault(answers.score, answers.target):
+        return undefined(reason)
+    return metrics.area(*answers.placements, answers.target)
+
+
+def _macro_ranking(answers: Answers) -> Metric:
+    """AUROC of each class against the rest, on average: of two classes it is the same one twice."""
+    if answers.classes == 2 and (one := _ranking(answers)).defined:
+        return one
+    return metrics.macro_auroc(answers.logits, answers.target, answers.fold)
+
+
+def _somers_d(answers: Answers) -> Metric:
+    area = _ranking(answers)
+    return Metric(2 * area.value - 1, area.reason)
+
+
 def _of_images() -> Iterator[Computed]:
     of = registry.MEASURES
-    yield Computed(of["auroc"], lambda a: metrics.auroc(a.score, a.target, a.fold), influence.auroc, binary=True)
-    yield Computed(of["auroc-macro"], lambda a: metrics.macro_auroc(a.logits, a.target, a.fold), influence.macro_auroc)
-    yield Computed(
-        of["somers-d"], lambda a: metrics.somers_d(a.score, a.target, a.fold), influence.somers_d, binary=True
-    )
+    yield Computed(of["auroc"], _ranking, influence.auroc, binary=True)
+    yield Computed(of["auroc-macro"], _macro_ranking, influence.macro_auroc)
+    yield Computed(of["somers-d"], _somers_d, influence.somers_d, binary=True)
     yield Computed(
         of["average-precision"],
         lambda a: metrics.average_precision(a.score, a.target, a.fold),
@@ -459,6 +476,15 @@ def influence_of(name: str, answers: Answers, patient: Int[np.ndarray, " n"]) ->
     The squares of the contributions sum to the variance of the measure over patients. NaN where the measure is
     undefined or rests on a single patient.
     """
+    known = answers.influences.get(name)
+    if known is not None and known[0] is patient:
+        return known[1]
+    made = _influence_of(name, answers, patient)
+    answers.influences[name] = (patient, made)
+    return made
+
+
+def _influence_of(name: str, answers: Answers, patient: np.ndarray) -> tuple[Metric, np.ndarray]:
     result = value(name, answers)
     codes, position = np.unique(patient, return_inverse=True)
     if not result.defined:

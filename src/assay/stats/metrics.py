@@ -162,7 +162,11 @@ def auroc(
     """
     if reason := binary_fault(score, target):
         return undefined(reason)
-    right, opposite = placements(score, target, fold)
+    return area(*placements(score, target, fold), target)
+
+
+def area(right: Float[np.ndarray, " n"], opposite: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"]) -> Metric:
+    """Compute the AUROC from `placements`; undefined where no fold holds both classes."""
     positive = target == 1
     pairs = opposite[positive].sum()
     if pairs == 0:

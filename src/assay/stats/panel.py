@@ -43,6 +43,9 @@ class Panel:
     middle: bool = False
     cut: int = 1
     specific: Float[np.ndarray, "s n levels"] | None = None
+    _answers: dict[int, tuple[Answers, Int[np.ndarray, " m"]]] = field(
+        init=False, repr=False, compare=False, default_factory=dict[int, tuple[Answers, Int[np.ndarray, " m"]]]
+    )
 
     def __post_init__(self) -> None:
         if self.scores.ndim != 3:
@@ -86,6 +89,11 @@ class Panel:
 
     def answers(self, position: int) -> tuple[Answers, Int[np.ndarray, " m"]]:
         """Outputs of the seed at this position on the rows it answered, and their patients."""
+        if position not in self._answers:
+            self._answers[position] = self._answered(position)
+        return self._answers[position]
+
+    def _answered(self, position: int) -> tuple[Answers, Int[np.ndarray, " m"]]:
         here = np.ones(len(self.target), dtype=bool) if self.tested is None else self.tested[position]
         threshold: float | np.ndarray = 0.5
         if self.thresholds is not None:
