@@ -1,7 +1,7 @@
-"""Run the built-in studies at quick scale, and keep their pages for the gallery of the docs.
+"""Run the built-in studies, and keep their pages for the gallery of the docs.
 
-    python tools/gallery.py             # docs/gallery/STUDY.html, ignored by git
-    python tools/gallery.py --pictures  # also docs/images/gallery-STUDY.png; needs Chromium for playwright
+    python tools/gallery.py                        # docs/gallery/STUDY.html at quick scale, ignored by git
+    python tools/gallery.py --default --pictures   # also docs/images/gallery-STUDY.png; needs Chromium
 
 Finished training runs in `runs/` are used again.
 """
@@ -21,9 +21,9 @@ WIDTH, HEIGHT = 1280, 900
 LARGEST = 150_000  # bytes of a picture
 
 
-def made(study: str, out: Path) -> Path:
-    """Return the page of a study at quick scale, in the gallery's folder."""
-    page = assay.load(study, scale="quick").run(out).report()
+def made(study: str, scale: str | None, out: Path) -> Path:
+    """Return the page of a study in the gallery's folder, and run what is missing."""
+    page = assay.load(study, scale=scale).run(out).report()
     kept = ROOT / "docs" / "gallery" / f"{study}.html"
     kept.parent.mkdir(exist_ok=True)
     return Path(shutil.copyfile(page, kept))
@@ -43,7 +43,7 @@ def picture(page: Path, file: Path) -> None:
         browser.close()
     image = Image.open(io.BytesIO(shot)).convert("RGB")
     for colors in (256, 128, 64, 32):
-        image.quantize(colors).save(file, optimize=True)
+        image.quantize(colors, Image.Quantize.MAXCOVERAGE).save(file, optimize=True)
         if file.stat().st_size <= LARGEST:
             return
 
@@ -52,10 +52,11 @@ def main() -> None:
     """Make the gallery."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=ROOT / "runs", help="folder of the runs")
+    parser.add_argument("--default", action="store_true", help="default scale instead of quick")
     parser.add_argument("--pictures", action="store_true", help="also make docs/images/gallery-STUDY.png")
     asked = parser.parse_args()
     for study in STUDIES:
-        page = made(study, asked.out)
+        page = made(study, None if asked.default else "quick", asked.out)
         print(page)
         if asked.pictures:
             picture(page, ROOT / "docs" / "images" / f"gallery-{study}.png")
