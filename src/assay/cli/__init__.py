@@ -605,6 +605,16 @@ def show(
         show_command(name, set_ or [], seeds, scale, json)
 
 
+@app.command(epilog="Example: assay example my-images")
+def example(
+    folder: Annotated[Path, typer.Argument(help="A new folder.", metavar="DIR")],
+) -> None:
+    """Write a small folder of images, a CSV file and a study of them, to try a study of your own images on."""
+    from assay.cli.example import example_command
+
+    example_command(folder)
+
+
 @app.command("list", epilog="Example: assay list losses")
 def list_(
     kind: Annotated[str | None, typer.Argument(help="study, loss, probe, measure, ...", metavar="KIND")] = None,
