@@ -290,3 +290,20 @@ def test_one_color_scheme_for_each_wish(browser: Browser, report: Path) -> None:
         grounds.add(page.evaluate("getComputedStyle(document.documentElement).backgroundColor"))
         page.context.close()
     assert grounds == {"rgb(255, 255, 255)", "rgb(21, 24, 27)"}
+
+
+def test_a_page_takes_at_most_nine_screens_and_prints_on_at_most_ten_sheets(browser: Browser, short: Path) -> None:
+    page = opened(browser, short, 1440)
+    assert page.evaluate("document.documentElement.scrollHeight") <= 9 * 900
+    sheets = page.pdf(format="A4").count(b"/Type /Page\n")
+    assert 3 <= sheets <= 10
+    page.context.close()
+
+
+def test_pointing_at_a_recipe_fades_the_others_in_every_figure(browser: Browser, report: Path) -> None:
+    page = opened(browser, report)
+    page.locator("#figure-cost svg.wide [data-level]").first.hover(force=True)
+    assert page.evaluate("document.documentElement.classList.contains('faded')")
+    same = page.evaluate("new Set([...document.querySelectorAll('.same')].map((one) => one.dataset.level)).size")
+    assert same == 1
+    page.context.close()
