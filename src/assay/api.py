@@ -70,6 +70,7 @@ def compare(
     margin: float | None = None,
     positive: str = "",
     threshold: float = 0.5,
+    out: str | Path | None = None,
 ) -> Compared:
     """Compare predictions that were made elsewhere, as the contrasts of a study are.
 
@@ -88,9 +89,10 @@ def compare(
         margin: Largest difference that does not matter, in units of the measure.
         positive: Name of the positive class; not needed where the classes are 0 and 1.
         threshold: Probability from which an image is called positive.
+        out: The folder that gets a page and its tables.
 
     Returns:
-        Estimates and comparisons, as tuples of rows.
+        Estimates and comparisons, as tuples of rows of the tables of a study.
 
     Raises:
         DataError: Entries contradict each other.
@@ -109,7 +111,14 @@ def compare(
         positive=positive,
         threshold=threshold,
     )
-    return compare_panels(made.panels, str(against) or next(iter(made.panels)), measure, margin, made.notes, made.seeds)
+    first = str(against) or next(iter(made.panels))
+    found = compare_panels(made.panels, first, measure, margin, made.notes, made.seeds)
+    if out is not None:
+        from assay.report.page import write_page
+
+        found.keep(Path(out), Path(out).name)
+        write_page(Path(out))
+    return found
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from pathlib import Path
 from tests.analysis.test_predictions import rows_of_file, write
 from tests.cli.asking import Asking
 
+from assay.store.folder import RunFolder
+
 
 def test_the_command_prints_decisions_and_json(tmp_path: Path, ask: Asking) -> None:
     path = write(tmp_path / "p.csv", rows_of_file())
@@ -26,6 +28,30 @@ def test_the_command_prints_decisions_and_json(tmp_path: Path, ask: Asking) -> N
     assert "there is no file" in refused.err
 
 
+def test_a_page_has_the_decisions_and_no_claim_about_training(tmp_path: Path, ask: Asking) -> None:
+    path, out = write(tmp_path / "p.csv", rows_of_file()), tmp_path / "page"
+    command = ("compare", path, "--by", "loss", "--margin", "0.05", "--out", out)
+    assert ask(*command).out.splitlines()[-1] == f"report: {out / 'report.html'}"
+    page = (out / "report.html").read_text()
+    for text in (
+        "Primary comparisons",
+        "As given, copy and reference are equivalent",
+        "Predictions were made elsewhere",
+    ):
+        assert text in page
+    for text in ("At equal budget", "without collapse", "leakage", "order of batches"):
+        assert text not in page
+    found = json.loads(ask(*command, "--json").out)
+    kept = RunFolder(out).table("contrasts")
+    assert (
+        [row["decision"] for row in kept] == [row["decision"] for row in found["contrasts"]] == ["equivalent", "lower"]
+    )
+    assert {row["role"] for row in kept} == {"primary"}
+    assert kept[1]["decision_high"] == found["contrasts"][1]["decision_high"]
+    (out / "study.json").write_text("{}")
+    assert "give the comparison a folder of its own" in ask(*command).err
+
+
 def test_a_seed_that_failed_is_a_caution(tmp_path: Path, ask: Asking) -> None:
     rows = rows_of_file()
     for row in rows:
@@ -35,5 +61,5 @@ def test_a_seed_that_failed_is_a_caution(tmp_path: Path, ask: Asking) -> None:
     path = write(tmp_path / "p.csv", rows)
     (caution,) = json.loads(ask("compare", path, "--by", "loss", "--json").out)["cautions"]
     assert caution.startswith("1 value of single seeds over 4 robust standard deviations from the other seeds")
-    assert "(copy with seed run 3: auroc is 0." in caution
+    assert "(copy with seed run 3: auroc in these images is 0." in caution
     assert ask("compare", path, "--by", "loss").out.splitlines()[-1] == f"caution: {caution}"

@@ -4,29 +4,41 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import logit
 
+from assay.analysis.contrasts import Pair, family_rows
+from assay.analysis.tables import estimate_row, where_of
 from assay.core.errors import DataError, SpecError, unknown_name
 from assay.core.files import is_file
-from assay.core.measures import label_of
+from assay.core.measures import direction_of, label_of
 from assay.core.reasons import Code, Reason, because
 from assay.data.files.table import Table, read_table
-from assay.stats.compare import contrast, decide
-from assay.stats.decisions import rulings
+from assay.spec.checks import MOST_PRIMARY
+from assay.spec.recipe import RecipeSpec
+from assay.spec.schema import ContrastSpec, EnvironmentSpec, RecipePoint, Role
+from assay.stats.answers import findings_of
+from assay.stats.compare import contrast
+from assay.stats.decisions import with_decisions
 from assay.stats.doubts import outlying_seeds
 from assay.stats.estimate import Estimate, estimate
+from assay.stats.exhausted import with_ends_of_scale
+from assay.stats.findings import Kind, to_row
 from assay.stats.measures import COMPUTED
 from assay.stats.panel import Panel
-from assay.stats.pooling import guarded, pooled
+from assay.stats.pooling import pooled
 from assay.store.files import Row
+from assay.store.folder import REQUEST, STUDY, RunFolder
+from assay.store.schema import TABLES
 
 LEAST = 1e-12
 """Probabilities are held this far from 0 and 1, where log-odds are infinite."""
+IMAGES = "these images"
+"""Name of the images that were predicted, in the place of a test environment."""
 _MOST_NAMED = 5
 
 
@@ -75,8 +87,9 @@ class Compared:
     """Estimates of every recipe and its comparisons with a reference.
 
     Attributes:
-        estimates: A row per recipe: `recipe`, `value`, `low`, `high`, `seeds`, `images`, `patients`, `reason`.
-        contrasts: A row per comparison, corrected by Holm over all; see `compare_panels`.
+        estimates: Rows of the table `estimates`, one per recipe.
+        contrasts: Rows of the table `contrasts`, one per comparison, corrected by Holm over all.
+        seeds: Rows of the table `seeds`.
         notes: What was assumed of the data.
         cautions: Seeds that are far from the others of their recipe.
     """
@@ -85,8 +98,36 @@ class Compared:
     against: str
     estimates: tuple[Row, ...]
     contrasts: tuple[Row, ...]
+    seeds: tuple[Row, ...] = ()
     notes: tuple[Reason, ...] = field(default=())
     cautions: tuple[Reason, ...] = ()
+
+    def keep(self, root: Path, name: str) -> None:
+        """Write the tables of a page to a folder; those that predictions have nothing for are empty.
+
+        Raises:
+            SpecError: The folder holds the records of a study or a model.
+        """
+        if is_file(root / STUDY) or is_file(root / REQUEST):
+            raise SpecError(f"out: {root} holds records of a study or a model; give the comparison a folder of its own")
+        cautions = (*self.notes, *self.cautions)
+        all_found = findings_of(self.contrasts, self.estimates, cautions=cautions)
+        found = [one for one in all_found if one.kind != Kind.LEAKAGE]  # there are no images to look for copies in
+        none = dict.fromkeys(("seconds", "yardstick", "train_loss", "validation_loss"), math.nan)
+        same = {"trial": "", "fold": 0, "status": "done", "reason": "", **none}
+        facts = {"study": name, "question": title(self), "predictions": "yes"}
+        rows: dict[str, Sequence[Row]] = {
+            "contrasts": self.contrasts,
+            "estimates": self.estimates,
+            "seeds": self.seeds,
+            "trials": [{key: row[key] for key in ("recipe", "coordinates", "seed")} | same for row in self.seeds],
+            "findings": list(map(to_row, found)),
+            "provenance": [{"key": key, "value": value} for key, value in facts.items()],
+        }
+        folder = RunFolder(root)
+        with folder.tables_made_of({"predictions": name}):
+            for table in TABLES.values():
+                folder.write_table(table.name, table.names, rows.get(table.name, []))
 
 
 def compare_panels(
@@ -96,6 +137,7 @@ def compare_panels(
     margin: float | None = None,
     notes: Sequence[Reason] = (),
     seeds: Sequence[str] = (),
+    by: str = "recipe",
 ) -> Compared:
     """Estimate a measure of every recipe and compare each with a reference, as a study's contrasts are.
 
@@ -109,11 +151,10 @@ def compare_panels(
         margin: Largest difference that does not matter, in units of the measure; None tests no equivalence.
         notes: What was assumed of the data.
         seeds: Names of the seeds, by their numbers in the panels; these numbers if empty.
+        by: The axis of the recipes.
 
     Returns:
-        Contrasts have `a`, `b`, `value` (a - b), `low`, `high` (95%), `p`, `p_holm`, `margin`, `equivalence_p`,
-        `conclusion`, the interval that decided with its level and p-value (`decided_low` and so on), `least_margin` (at
-        which it would be equivalent), `seeds_needed` (to settle it), `seeds`, `patients` and `reason`.
+        Rows of the tables of a study. With a margin, up to four comparisons are primary.
 
     Raises:
         SpecError: There is no such recipe or measure, or nothing to compare.
@@ -128,67 +169,53 @@ def compare_panels(
     if margin is not None and not margin > 0:
         raise SpecError(f"margin {margin}: expected a number above 0")
     names = [name for name in panels if name != against]
+    role: Role = "primary" if margin is not None and len(names) <= MOST_PRIMARY else "secondary"
+    stated = ContrastSpec(
+        axis=by, against=against, measure=measure, margin=margin, role=role, at="as-given", environment=IMAGES
+    )
+    points = {name: _point(by, name) for name in panels}
     tested = pooled([contrast(panels[name], panels[against], measure, margin) for name in names])
-    family = [guarded(one, len(names)) for one in tested]
-    decisions = decide(family)
-    rows = [
-        {
-            "a": name,
-            "b": against,
-            "measure": measure,
-            "value": one.value,
-            "low": one.low,
-            "high": one.high,
-            "p": one.p,
-            "p_holm": decision.p_holm,
-            "margin": one.margin,
-            "equivalence_p": decision.equivalence_p_holm,
-            "decided_level": ruling.level,
-            "decided_low": ruling.low,
-            "decided_high": ruling.high,
-            "decided_p": ruling.p,
-            "conclusion": decision.conclusion,
-            "least_margin": ruling.least_margin,
-            "seeds_needed": ruling.seeds_needed,
-            "seeds": one.seeds,
-            "patients": one.paired_patients,
-            "reason": str(one.reason),
-        }
-        for name, one, decision, ruling in zip(names, family, decisions, rulings(family, decisions), strict=True)
+    family = [
+        (Pair(stated, (points[name],), (points[against],), name, ()), replace(one, direction=direction_of(measure)))
+        for name, one in zip(names, tested, strict=True)
     ]
     estimates = {name: estimate(panel, measure) for name, panel in panels.items()}
-    by_seed = [row for name, found in estimates.items() for row in _of_seeds(name, panels[name], found, measure, seeds)]
-    return Compared(
-        measure,
-        against,
-        tuple(_estimate(name, panels[name], found, measure) for name, found in estimates.items()),
-        tuple(rows),
-        tuple(notes),
-        tuple(outlying_seeds(by_seed, rows)),
-    )
-
-
-def _of_seeds(recipe: str, panel: Panel, found: Estimate, measure: str, names: Sequence[str]) -> list[Row]:
-    """Return a row for the value of each seed."""
-    numbers = range(len(found.per_seed)) if panel.seeds is None else panel.seeds.tolist()
-    return [
-        {"recipe": recipe, "measure": measure, "seed": names[number] if names else number, "value": value}
-        for number, value in zip(numbers, found.per_seed.tolist(), strict=True)
+    entry = COMPUTED[measure]
+    rows = [
+        estimate_row(
+            where_of(points[name], {"measure": measure, "environment": IMAGES}),
+            found,
+            entry.entry.unit,
+            entry.entry.direction,
+            entry.chance(panels[name].target, panels[name].scores.shape[2]),
+        )
+        for name, found in estimates.items()
     ]
+    by_seed = [
+        {
+            **where_of(points[name], {"measure": measure, "environment": IMAGES}),
+            "seed": seed,
+            "value": value,
+            "reason": "",
+        }
+        for name, found in estimates.items()
+        for seed, value in _seeds(panels[name], found, seeds)
+    ]
+    made = with_decisions(with_ends_of_scale(family_rows(stated.family_name, family), rows))
+    cautions = tuple(outlying_seeds(by_seed, made))
+    return Compared(measure, against, tuple(rows), tuple(made), tuple(by_seed), tuple(notes), cautions)
 
 
-def _estimate(recipe: str, panel: Panel, found: Estimate, measure: str) -> Row:
-    return {
-        "recipe": recipe,
-        "measure": measure,
-        "value": found.value,
-        "low": found.low,
-        "high": found.high,
-        "seeds": len(panel.scores),
-        "images": len(panel.target),
-        "patients": len(np.unique(panel.patient)),
-        "reason": str(found.reason),
-    }
+def _point(axis: str, name: str) -> RecipePoint:
+    """Return a recipe of which nothing but its name is known."""
+    return RecipePoint(coordinates={axis: name}, recipe=RecipeSpec(), train=EnvironmentSpec(split="train"), tests={})
+
+
+def _seeds(panel: Panel, found: Estimate, names: Sequence[str]) -> list[tuple[str, float]]:
+    """Return the value of each seed with its name."""
+    numbers = range(len(found.per_seed)) if panel.seeds is None else panel.seeds.tolist()
+    named = [names[number] if names else str(number) for number in numbers]
+    return list(zip(named, found.per_seed.tolist(), strict=True))
 
 
 def read_predictions(path: Path, columns: Columns, *, positive: str = "", threshold: float = 0.5) -> Predictions:

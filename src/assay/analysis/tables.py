@@ -472,15 +472,17 @@ def _estimates(gathered: Gathered) -> tuple[list[Row], list[Row]]:
                 continue
             for measure in measures_of(gathered.plan.spec, panel):
                 found = estimate(panel, measure)
-                where = _where(point, {"measure": measure, "environment": environment})
+                where = where_of(point, {"measure": measure, "environment": environment})
                 per_seed = zip(panel.numbers.tolist(), found.per_seed.tolist(), strict=True)
                 seeds += [{**where, "seed": seed, "value": value, "reason": ""} for seed, value in per_seed]
                 entry = COMPUTED[measure]
                 chance = entry.chance(panel.target, panel.scores.shape[2])
                 described = entry.entry
-                estimates.append(_row(where, found, _unit(described.unit, gathered), described.direction, chance))
+                estimates.append(
+                    estimate_row(where, found, _unit(described.unit, gathered), described.direction, chance)
+                )
         for key, by_seed in gathered.scalars[point.label].items():
-            where = _where(point, dict(zip(KEY_FIELDS, key, strict=True)))
+            where = where_of(point, dict(zip(KEY_FIELDS, key, strict=True)))
             seeds += [
                 {**where, "seed": seed, "value": row["value"], "reason": row["reason"]} for seed, row in by_seed.items()
             ]
@@ -531,18 +533,20 @@ def scalar_row(where: Row, by_seed: Mapping[int, Row]) -> Row:
     """
     rows = list(by_seed.values())
     found = estimate_seeds(values_of_seeds(by_seed, "", range_of(rows[0]["measure"])))
-    row = _row(where, found, rows[0]["unit"], rows[0]["direction"], rows[0]["chance"])
+    row = estimate_row(where, found, rows[0]["unit"], rows[0]["direction"], rows[0]["chance"])
     # where a seed has no value, its own reason follows with those of the others
     reasons = together([Reason(found.reason.causes[:1]), *map(reason_of, rows)])
     return {**row, "reason": str(reasons), "patients": rows[0]["patients"], "images": rows[0]["n"]}
 
 
-def _where(point: RecipePoint, key: Mapping[str, str]) -> Row:
+def where_of(point: RecipePoint, key: Mapping[str, str]) -> Row:
+    """Return the columns that name an estimate; those without a value are empty."""
     empty = dict.fromkeys(KEY_FIELDS, "")
     return {"recipe": point.label, "coordinates": json.dumps(dict(point.coordinates)), **empty, **key}
 
 
-def _row(where: Row, found: Estimate, unit: str, direction: str, chance: float) -> Row:
+def estimate_row(where: Row, found: Estimate, unit: str, direction: str, chance: float) -> Row:
+    """Return a row of `schema.ESTIMATES`."""
     return {
         **where,
         "unit": unit,

@@ -409,6 +409,9 @@ def compare(
     threshold: Annotated[
         float, typer.Option("--threshold", metavar="P", help="Probability from which an image is called positive.")
     ] = 0.5,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FOLDER", help="Write a page and its tables there.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Compare predictions that were made elsewhere, as the contrasts of a study are."""
@@ -425,6 +428,7 @@ def compare(
         positive=positive,
         threshold=threshold,
         json=json,
+        out=out,
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from assay.analysis.predictions import Columns, Compared, compare_panels, read_predictions, title
+from assay.report.page import write_page
 from assay.report.sentences.reasons import reason_words
 from assay.stats.format import p_value, with_interval
 from assay.store.files import Row
@@ -24,6 +25,7 @@ def compare_command(
     positive: str,
     threshold: float,
     json: bool,
+    out: Path | None = None,
 ) -> None:
     """Print estimates and comparisons of a file of predictions.
 
@@ -36,6 +38,7 @@ def compare_command(
         positive: Name of the positive class.
         threshold: Probability from which an image is called positive.
         json: Print JSON.
+        out: The folder that gets a page and its tables.
 
     Raises:
         DataError: The file cannot be used.
@@ -43,15 +46,23 @@ def compare_command(
     """
     read = read_predictions(path, columns, positive=positive, threshold=threshold)
     reference = against or next(iter(read.panels))
-    found = compare_panels(read.panels, reference, measure, margin, read.notes, read.seeds)
+    found = compare_panels(read.panels, reference, measure, margin, read.notes, read.seeds, columns.by)
+    if out is not None:
+        found.keep(out, path.stem)
+    page = None if out is None else write_page(out)
     if json:
         rows = {"estimates": _plain(found.estimates), "contrasts": _plain(found.contrasts)}
+        shown = {} if page is None else {"report": str(page)}
         cautions = [reason_words(caution) for caution in found.cautions]
-        print(jsonlib.dumps({**rows, "notes": list(map(reason_words, found.notes)), "cautions": cautions}, indent=1))
+        print(
+            jsonlib.dumps(
+                {**rows, "notes": list(map(reason_words, found.notes)), "cautions": cautions, **shown}, indent=1
+            )
+        )
         return
     for note in found.notes:
         print(reason_words(note), file=sys.stderr)
-    for line in lines(found):
+    for line in [*lines(found), *([] if page is None else [f"report: {page}"])]:
         print(line)
 
 
@@ -73,9 +84,9 @@ def _decision(row: Row) -> str:
     """Return the decision in words, with the interval and the p-value that decided."""
     if row["conclusion"] == "undefined":
         return f"not tested: {reason_words(row['reason'])}"
-    value = with_interval(row["value"], row["decided_low"], row["decided_high"])
+    value = with_interval(row["value"], row["decision_low"], row["decision_high"])
     within = f" within {row['margin']:g}" if row["conclusion"] == "equivalent" else ""
-    said = f"{row['conclusion']}{within}: {value}, {100 * row['decided_level']:.3g}% CI, {p_value(row['decided_p'])}"
+    said = f"{row['conclusion']}{within}: {value}, {100 * row['decision_level']:.3g}% CI, {p_value(row['decision_p'])}"
     if row["conclusion"] == "inconclusive" and not math.isnan(row["seeds_needed"]):
         return f"{said}; about {row['seeds_needed']:.0f} seeds would settle it"
     return said

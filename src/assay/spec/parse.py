@@ -208,6 +208,8 @@ def check_study(document: Document, compare: bool = True) -> StudySpec:
     if header is None or data is None or probes is None:
         raise AssertionError("a part of the study is missing, and no issue was noted")
     each = [per_confounder(contrast, parts) for contrast in contrasts if contrast is not None]
+    if models:
+        each = [[one.model_copy(update={"at": "as-given"}) for one in item] for item in each]
     return StudySpec(
         name=header.name,
         question=header.question,

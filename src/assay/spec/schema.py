@@ -450,7 +450,8 @@ class ContrastSpec(Frozen):
         at: `equal-budget` compares trials that share all other axes (one contrast per value of those not fixed by
             `where`). `matched-fit` compares along the budgets at equal log-loss of a refitted head. `dose-response`
             compares the mean change from p = 0 over the doses of the axis `p`. `matched-clean` compares that change
-            along the amounts of the axis `rows`, where both are equally good at p = 0 in `clean` (METHODS).
+            along the amounts of the axis `rows`, where both are equally good at p = 0 in `clean` (METHODS). Models that
+            were trained elsewhere are compared `as-given`: nothing is known of their budgets.
         clean: The test environment without the confounder, for `matched-clean` alone.
         margin: With it, equivalence within +- margin is tested as well, and whether a is worse than b by as much.
         exploratory: Whether it was added after results existed.
@@ -474,7 +475,7 @@ class ContrastSpec(Frozen):
     factor: str = ""
     layer: str = ""
     where: Annotated[Mapping[str, Any], HeldLabels] = {}
-    at: Literal["equal-budget", "matched-fit", "dose-response", "matched-clean"] = "equal-budget"
+    at: Literal["equal-budget", "matched-fit", "dose-response", "matched-clean", "as-given"] = "equal-budget"
     clean: str = ""
     margin: Annotated[float, Field(gt=0)] | None = None
     exploratory: bool = False

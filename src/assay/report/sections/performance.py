@@ -519,6 +519,7 @@ def _by_place(rows: Sequence[Row]) -> tuple[str, Groups]:
 def _parts(row: Row) -> list[str]:
     """`reversed`, `epochs 20`, `matched fit`: where and how a comparison was made."""
     ways = {"matched-fit": "matched fit", DOSES: "over the doses", MATCHED: "over the doses where equally good"}
+    ways["as-given"] = "as given"
     how = ways.get(row["at"], "equal budget")
     where = mapping(row["where"])
     held = [held_words({axis: value}) for axis, value in where.items()]

@@ -170,5 +170,5 @@ def place(row: Row) -> str:
     if row.get("at") == MATCHED:
         parts = [part for part in (amounts(row), listed(fixed)) if part]
         return "Matched on performance at p = 0" + (f" ({'; '.join(parts)})" if parts else "")
-    opens = "Over the doses" if row.get("at") == DOSES else "At equal budget"
+    opens = {DOSES: "Over the doses", "as-given": "As given"}.get(text_of(row, "at"), "At equal budget")
     return opens + (f" ({listed(fixed)})" if fixed else "")
