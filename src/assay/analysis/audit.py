@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import stdtrit
 
+from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.types import Factor, FactorTable
 from assay.probes.reader import log_odds, score_names
 from assay.stats.estimate import moved
@@ -40,13 +41,13 @@ class Grouped:
         column: Its name.
         groups: Level -> its rows; empty where the column has no groups.
         known: Rows with a value.
-        reason: Why it is not tested, in words; empty where it is.
+        reason: Why it is not tested; nothing where it is.
     """
 
     column: str
     groups: Mapping[str, Bool[np.ndarray, " n"]]
     known: Bool[np.ndarray, " n"]
-    reason: str = ""
+    reason: Reason = NOTHING
 
 
 def groups_of(table: FactorTable, name: str) -> Grouped:
@@ -55,9 +56,9 @@ def groups_of(table: FactorTable, name: str) -> Grouped:
     known = values >= 0 if factor.levels else np.isfinite(values.astype(np.float64))
     found = _levels(factor, values, known)
     if len(found) > MOST_LEVELS:
-        return Grouped(name, {}, known, f"{len(found):,} levels are more than {MOST_LEVELS}")
+        return Grouped(name, {}, known, because(Code.MANY_LEVELS, levels=len(found), most=MOST_LEVELS))
     if len(found) < 2:
-        return Grouped(name, {}, known, "all images have one value" if found else "no image has a value")
+        return Grouped(name, {}, known, because(Code.ONE_VALUE if found else Code.NO_VALUE))
     classes = range(len(table.classes))
     large = {
         level: rows
@@ -65,7 +66,7 @@ def groups_of(table: FactorTable, name: str) -> Grouped:
         if all(np.count_nonzero(rows & (table.target == code)) >= LEAST_IN_CLASS for code in classes)
     }
     if len(large) < 2:
-        return Grouped(name, {}, known, f"fewer than two groups have {LEAST_IN_CLASS} images of each class")
+        return Grouped(name, {}, known, because(Code.SMALL_GROUPS, least=LEAST_IN_CLASS))
     return Grouped(name, large, known)
 
 
@@ -159,9 +160,9 @@ def verdict_row(factor: str, kind: str, decided: Decision, component: str = "") 
     }
 
 
-def not_tested_row(factor: str, kind: str, reason: str, component: str = "") -> Row:
-    """Return a row of `schema.VERDICTS` for a factor that could not be tested, with the reason in words."""
-    return {"factor": factor, "kind": kind, "verdict": "not-tested", "intervention": component, "reason": reason,
+def not_tested_row(factor: str, kind: str, reason: Reason, component: str = "") -> Row:
+    """Return a row of `schema.VERDICTS` for a factor that could not be tested."""
+    return {"factor": factor, "kind": kind, "verdict": "not-tested", "intervention": component, "reason": str(reason),
             "images": 0, "patients": 0}  # fmt: skip
 
 
@@ -309,13 +310,13 @@ def of_columns(scored: Scored, margin: float) -> tuple[list[Row], list[Row], lis
     verdicts: list[Row] = []
     for one in columns:
         decided = column_decision(scored, one, margin) if one.groups else None
-        reason = one.reason or "no group can be compared with the others"
+        reason = one.reason or because(Code.NOTHING_TO_COMPARE)
         verdicts.append(
             verdict_row(one.column, "column", decided) if decided else not_tested_row(one.column, "column", reason)
         )
     groups, gaps = subgroup_rows(scored, [one for one in columns if one.groups], margin)
     untested = [one for one in columns if not one.groups]
-    groups += [{"column": one.column, "reason": one.reason, "images": 0, "patients": 0} for one in untested]
+    groups += [{"column": one.column, "reason": str(one.reason), "images": 0, "patients": 0} for one in untested]
     return verdicts, groups, gaps
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json as jsonlib
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -250,7 +249,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 def seconds(text: str) -> float:
     """Return a time such as `90s`, `10m` or `1h`. Raises typer.BadParameter for others."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
-    if found is None or not float(found[1]):
+    number, unit = text[:-1], _UNITS.get(text[-1:])
+    if unit is None or not number.replace(".", "", 1).isdecimal() or not float(number):
         raise typer.BadParameter(f"expected a time such as 90s, 10m or 1h, not {cut(text)}")
-    return float(found[1]) * _UNITS[found[2]]
+    return float(number) * unit

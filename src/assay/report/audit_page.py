@@ -26,6 +26,7 @@ from assay.report.sentences.audit import (
     headline,
     title,
 )
+from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import NONE, Cell, Line, Sheet, amount, figure, sheet, words
 from assay.report.wording import measure_name, plural
 from assay.stats.format import in_words
@@ -180,19 +181,24 @@ def _sheet(
     if not rows:
         return None
     counted = ["images"] if "images" in table.names else []
+    tested = "reason" in table.names and name != "shortcuts"
     lines = [
         Line(
             (
                 *(words(_text(row.get(one))) for one in texts),
                 *(_estimate(row, one) for one in numbers),
                 *(amount(whole(row, one)) for one in counted),
-                *([words(str(row["reason"]) or NONE)] if "reason" in table.names and name != "shortcuts" else []),
+                *(
+                    [words(reason_words(row["reason"]) or NONE)]
+                    if "reason" in table.names and name != "shortcuts"
+                    else []
+                ),
             )
         )
         for row in rows
     ]
     heads = [*texts, *(one.replace("_", " ") for one in numbers), *counted]
-    if "reason" in table.names and name != "shortcuts":
+    if tested:
         heads.append("not tested")
     return sheet(name, caption, heads, lines, (rows, table))
 

@@ -29,6 +29,7 @@ from assay.analysis.pictures import colored
 from assay.analysis.shortcuts import shortcut_rows
 from assay.core.errors import DataError, SpecError, cut
 from assay.core.files import content_hash, write_whole
+from assay.core.reasons import stated
 from assay.core.seeds import row_uniform
 from assay.core.types import FactorTable
 from assay.data.cache import Notify, silent
@@ -395,7 +396,7 @@ class _Audit:
                     for one in mark.doses
                 ]
             except SpecError as error:
-                verdicts.append(not_tested_row(mark.name, "mark", cut(str(error), 200), component.label))
+                verdicts.append(not_tested_row(mark.name, "mark", stated(cut(str(error), 200)), component.label))
                 continue
             found = [
                 scored.effect(self._read(one, {"mark": mark.name, "change": at.canonical()}), dose)
@@ -418,7 +419,7 @@ class _Audit:
                     shown = distorted(clean, family, severity)
                 except SpecError as error:
                     rows.append({"factor": family, "severity": severity, "decision": "not-tested",
-                                 "reason": cut(str(error), 200), "images": 0, "patients": 0})  # fmt: skip
+                                 "reason": str(stated(cut(str(error), 200))), "images": 0, "patients": 0})  # fmt: skip
                     break
                 effect = scored.effect(self._read(shown, {"distortion": [family, severity]}), str(severity))
                 rows.append(distorted_row(family, severity, effect, self.asked.margin))

@@ -7,7 +7,7 @@ import hashlib
 import io
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -101,9 +101,10 @@ def _rows(given: Any, place: str) -> Iterator[dict[str, Any]]:
     def row(at: int, item: Any) -> dict[str, Any]:
         if isinstance(item, Mapping):
             return {str(name): cell for name, cell in cast(Mapping[Any, Any], item).items()}
-        parts = [*cast("list[Any]", item)] if isinstance(item, tuple | list) else []
+        parts = cast("Sequence[Any]", item) if isinstance(item, tuple | list) else ()
         if len(parts) != 2:
-            raise SpecError(f"{place}[{at}] is {type(item).__name__}; expected a dict, or an image and its label")
+            kind = type(cast(object, item)).__name__
+            raise SpecError(f"{place}[{at}] is {kind}; expected a dict, or an image and its label")
         image, label = parts
         code = _text(label)
         named = code.isdigit() and int(code) < len(names)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from assay.report.sentences.reasons import reason_words
 from assay.stats.format import count, in_words, listed, number
 from assay.stats.verdicts import Verdict
 from assay.store.files import Row
@@ -43,7 +44,7 @@ def title(row: Row, margin: str) -> str:
 def evidence(row: Row) -> str:
     """Return the numbers behind a verdict in one or two sentences; empty where nothing was measured."""
     if row["verdict"] == "not-tested":
-        return f"Not tested: {row['reason']}."
+        return f"Not tested: {reason_words(row['reason'])}."
     of = f" ({row['class']} against the rest)" if row["class"] else ""
     parts = [f"Swing {_bounded(row, 'g')}{of}, {count(int(row['images']), 'image')}."]
     if row["kind"] == "mark":
