@@ -25,6 +25,7 @@ from assay.spec.load import apply_sets
 from assay.spec.parse import read_study
 from assay.store.files import read_rows
 from assay.store.folder import RunFolder
+from assay.store.schema import TABLES
 from assay.study.run import prepare
 
 
@@ -123,8 +124,8 @@ def test_a_change_that_the_next_one_mends_is_not_refused() -> None:
 )
 def test_every_table_is_a_frame(finished_run: Path, name: str) -> None:
     frame = assay.open_run(finished_run).table(name)
-    rows = read_rows(finished_run / "tables" / f"{name}.parquet")
-    assert (list(frame.columns), len(frame)) == (list(rows[0]), len(rows))
+    columns, rows = TABLES[name].spread(read_rows(finished_run / "tables" / f"{name}.parquet"))
+    assert (list(frame.columns), len(frame)) == (list(columns), len(rows))
 
 
 @pytest.mark.parametrize(

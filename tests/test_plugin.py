@@ -24,7 +24,7 @@ SUITES_DEEPER = {
     "assay.models.untyped",  # typed adapters of torch's functions, which a plug-in calls on torch itself
     "assay.data.leakage",  # row hashes, by which the suite of datasets looks for copies
 }
-DEEP_SUITES = {"store.py"}  # it tests the files of a run folder, no plug-in
+DEEP_SUITES = {"store.py", "executor.py"}  # they test the files of a run folder and what runs tasks, no plug-ins
 SUITES = [file for file in files("testing") if file.name not in DEEP_SUITES]
 CATALOG = """
 from typing import Annotated

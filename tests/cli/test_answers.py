@@ -22,13 +22,32 @@ from assay.store.folder import RunFolder, working_in
 from assay.store.schema import TABLES
 from assay.study.finished import Result
 
-COMMANDS = ("run", "preview", "results", "compare", "report", "open", "clean", "show", "list", "doctor")
+COMMANDS = (
+    "run",
+    "preview",
+    "tune",
+    "results",
+    "figure",
+    "export",
+    "compare",
+    "audit",
+    "report",
+    "open",
+    "status",
+    "cancel",
+    "clean",
+    "show",
+    "example",
+    "list",
+    "doctor",
+)
 SPEC_OPTIONS = {"--set", "--seeds", "--scale", "--json", "--no-own-code"}
 OF_A_RUN = {"--until", "--max-seeds", "--workers", "--device", "--out", "--skip-bad-rows", "--open"}
+OF_ENGINES = {"--on", "--address", "--partition", "--time", "--at-once", "--gpus"}
 OPTIONS = {
-    "run": SPEC_OPTIONS | OF_A_RUN | {"--dry-run", "--quiet", "--verbose"},
+    "run": SPEC_OPTIONS | OF_A_RUN | OF_ENGINES | {"--dry-run", "--quiet", "--verbose", "--log-to"},
     "preview": SPEC_OPTIONS | OF_A_RUN,
-    "results": {"--table", "--out", "--json", "--csv", "--markdown", "--columns", "--rows"},
+    "results": {"--table", "--out", "--json", "--csv", "--markdown", "--latex", "--columns", "--rows"},
     "compare": {
         "--by",
         "--against",
@@ -42,8 +61,21 @@ OPTIONS = {
         "--patient",
         "--fold",
         "--threshold",
+        "--out",
         "--json",
     },
+    "tune": SPEC_OPTIONS
+    | {"--axis", "--values", "--by", "--workers", "--device", "--out", "--write", "--skip-bad-rows"}
+    | {"--dry-run", "--quiet"},
+    "figure": {"--out"},
+    "export": {"--format", "--out"},
+    "audit": {"--images", "--target", "--positive", "--patient", "--image", "--columns", "--score", "--weights"}
+    | {"--command", "--size", "--fit", "--channels", "--scaling", "--scores", "--output", "--head", "--threshold"}
+    | {"--domain", "--margin", "--budget", "--expect", "--as-given", "--policy", "--out", "--skip-bad-rows"}
+    | {"--no-own-code", "--no-pictures", "--dry-run", "--quiet", "--json"},
+    "status": {"--out", "--json"},
+    "cancel": {"--out"},
+    "example": set(),
     "report": {"--out", "--json"},
     "open": {"--out"},
     "clean": {"--yes", "--out", "--json"},
@@ -125,12 +157,13 @@ def test_doctor_says_what_is_missing_and_how_to_get_it(
     "table", ["contrasts", "findings", "estimates", "seeds", "trials", "environments", "provenance"]
 )
 def test_results_are_the_tables_of_the_run_folder(table: str, ask: Asking, run_copy: Path) -> None:
-    rows = read_rows(run_copy / "tables" / f"{table}.parquet")
+    described = TABLES[table]
+    columns, rows = described.spread(read_rows(run_copy / "tables" / f"{table}.parquet"))
     assert rows
     told = json.loads(ask("results", "small", "--table", table, "--json").out, parse_constant=_refused)
     for named, words in (("contrasts", "comparison"), ("looks", "comparison"), ("findings", "sentence")):
         assert all(row.pop(words) for row in told if table == named)  # English, which the table has not
-    assert [list(row) for row in told] == [list(row) for row in rows]
+    assert [list(row) for row in told] == [list(columns)] * len(rows)
     assert all(
         value is None or value == there[key]
         for row, there in zip(told, rows, strict=True)

@@ -61,7 +61,7 @@ def test_every_job_and_the_phantom_get_the_device_and_no_name_holds_it(tmp_path:
     """That the jobs are not run shows that planning touches no GPU."""
     spec = parse_study(TINY)
     here, there = (prepare(spec, tmp_path, device=device) for device in ("cpu", "cuda:1"))
-    jobs = [pickle.loads(pickle.dumps(task.job)) for task in there.tasks]
+    jobs = [pickle.loads(pickle.dumps(task.job)).job for task in there.tasks]  # within their leases
     assert {type(job) for job in jobs} == {TrainJob, ProbeJob}
     assert {job.device for job in jobs} == {"cuda:1"}
     assert there.population.rows.renderer.device == "cuda:1"

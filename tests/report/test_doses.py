@@ -53,7 +53,7 @@ def test_every_environment_has_a_figure_with_a_panel_per_confounder(page: str) -
 
 
 def test_the_first_screen_shows_the_environment_compared(run: Path, page: str) -> None:
-    first = page[page.index('<div class="pair">') : page.index("<nav")]
+    first = page[page.index('<div class="first">') : page.index("<nav")]
     changes, _ = changes_in(evidence_in(run), "reversed")
     assert 'id="figure-first-dose-reversed"' in first
     assert (sum(row["high"] < 0 for row in changes), len(changes)) == (3, 6)

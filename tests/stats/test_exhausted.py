@@ -79,7 +79,7 @@ def test_of_several_comparisons_those_without_room_are_counted() -> None:
         [contrast(), equal("dice", 0.02, id="c2")], [*pair("auroc", 0.48, 0.7), *pair("dice", 0.99, 0.99)]
     )
     assert any(
-        "1 showed a difference, 1 had no room for one (scale exhausted). At equal budget" in one["text"]
+        "1 showed a difference, 1 had no room for one (scale exhausted): at equal budget" in one["text"]
         for one in verdict(rows, pair("auroc", 0.48, 0.7))
     )
 

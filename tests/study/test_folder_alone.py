@@ -121,7 +121,7 @@ def test_a_worker_that_finds_a_loss_edited_since_planning_does_not_run_it(own_lo
     ((module, code),) = prepared.place.code
     assert module == own_loss.stem
     for task in prepared.tasks:
-        job: Any = task.job
+        job: Any = task.job.job  # within its lease
         assert job.place.code == ((module, code),)
         with pytest.raises(SpecError, match="was edited since this run began: run the same command again"):
             replace(job, place=replace(job.place, code=((module, "another"),)))(WORKING)

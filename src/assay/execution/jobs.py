@@ -336,8 +336,8 @@ def load_trained(
     load_weights(network, weights)
     return Model(
         network=channels_last(network, torch.device(device)).eval(),
-        layers=as_network(network).layers,
-        untrained=untrained,
+        layers=layers_of(recipe, network),
+        untrained=None if recipe.given else untrained,
         threshold=record["threshold"],
         seed=seed,
         device=device,
