@@ -73,7 +73,9 @@ def chosen(spec: StudySpec, trials: Sequence[Trial], count: int) -> list[Trial]:
     losses, budgets = spec.axes["loss"], spec.axes["epochs"]
     by_place = {(t.point.coordinates["loss"], t.point.coordinates["epochs"], t.training.seed): t for t in trials}
     grid = len(losses) * len(budgets)
-    return [by_place[losses[i % len(losses)], budgets[i % len(budgets)], i // grid] for i in range(count)]
+    return [
+        by_place[losses[i % len(losses)], budgets[i % len(budgets)], spec.first_seed + i // grid] for i in range(count)
+    ]
 
 
 def read_images(population: Population, trials: Sequence[Trial]) -> dict[int, tuple[Images, Images]]:

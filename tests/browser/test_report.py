@@ -200,6 +200,7 @@ def test_files_can_be_saved(browser: Browser, report: Path, tmp_path: Path) -> N
 
 def test_a_table_is_sorted_by_a_click_and_by_the_keyboard(browser: Browser, report: Path) -> None:
     page = opened(browser, report)
+    page.locator("details:has(#contrasts) summary").click()
     head = page.locator("#contrasts th", has_text="difference").locator("button")
     column = "[...document.querySelectorAll('#contrasts tbody tr')].map((row) => row.cells[1].dataset.sort ?? '')"
     head.click()
@@ -226,6 +227,7 @@ def test_a_table_is_filtered(browser: Browser, report: Path) -> None:
 
 def test_a_table_that_is_wider_than_the_page_says_so_until_its_end(browser: Browser, report: Path) -> None:
     page = opened(browser, report, 390)
+    page.locator("details:has(#performance) summary").click()
     hint = page.locator("#performance .aside")
     assert hint.inner_text().startswith("More columns to the right")
     page.evaluate("document.querySelector('#performance .box').scrollLeft = 1e6")

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from assay.data import near_copies
 from assay.execution.jobs import TrainJob
+from assay.execution.lease import OneWriter
 from assay.execution.plan import Plan, Source, SourceJob, StartedJob
 from assay.execution.tasks import Context, Stopped
 from assay.models import initialization
@@ -113,7 +114,8 @@ def workplace(assets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_scale_is_planned_and_its_first_training_starts(name: str, scale: str, tmp_path: Path) -> None:
     study = apply_scale(read_yaml(study_files()[name]), scale).values
     prepared = prepare(parse_study(name, scale=scale, overrides=[*_few(study)]), tmp_path)
-    job, folder = prepared.tasks[0].job, prepared.place.folder
+    given, folder = prepared.tasks[0].job, prepared.place.folder
+    job = given.job if isinstance(given, OneWriter) else given
     assert isinstance(job, TrainJob | StartedJob | SourceJob)
     with suppress(Stopped):
         job(STOPPING)
