@@ -120,7 +120,10 @@ def bare(row: Row) -> str:
     a, b = (_alone(row, text_of(row, side)) for side in ("a", "b"))
     change = "change in " if over_doses(row) else ""
     factor = f" of {in_words(text_of(row, 'factor'))}" if text_of(row, "factor") else ""
-    place = where(text_of(row, "environment")) + (" at matched fit" if row.get("at") == "matched-fit" else "")
+    environment = text_of(row, "environment")
+    place = ("" if environment.startswith("(") else where(environment)) + (
+        " at matched fit" if row.get("at") == "matched-fit" else ""
+    )
     what = f"{change}{measure_words(text_of(row, 'measure'))}{factor}{place}"
     decision = text_of(row, "decision") or text_of(row, "conclusion")
     if decision == "equivalent":
@@ -158,7 +161,8 @@ def outcome(rows: Sequence[Row], called: str) -> str:
         else []
     )
     if len(shown) < len(rows):
-        open_ones = "inconclusive" if "equivalent" not in kinds else "inconclusive or equivalent"
+        others = {"equivalent" if kind == "equivalent" else "inconclusive" for kind in kinds if kind not in WAYS}
+        open_ones = " or ".join(sorted(others, reverse=True))
         rest.append(f"the rest are {open_ones}" if len(rows) - len(shown) > 1 else f"another one is {open_ones}")
     return f"{bare(lead)}; {' and '.join(rest)}" if rest else bare(lead)
 
