@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Collection, Generator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,10 +39,23 @@ class TestLocalPool(ExecutorConformance):
         return Workers(2)
 
 
+@contextmanager
+def starting(engine: str) -> Generator[None]:
+    """Skip the tests of an engine that does not start here, or fail them where it is required."""
+    try:
+        yield
+    except Exception as error:
+        text = f"{engine} does not start here: {error}"
+        (pytest.fail if os.environ.get(REQUIRED) else pytest.skip)(text)
+
+
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
     require_slurm()
-    with slurm(tmp_path_factory.mktemp("slurm")) as variables, pytest.MonkeyPatch.context() as patch:
+    with ExitStack() as stack:
+        with starting("Slurm"):
+            variables = stack.enter_context(slurm(tmp_path_factory.mktemp("slurm")))
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
         for name, value in variables.items():
             patch.setenv(name, value)
         patch.setenv("PYTHONPATH", SOURCE)
@@ -60,12 +74,16 @@ class TestSlurm(ExecutorConformance):
 
 
 @pytest.fixture(scope="module")
-def ray_cluster() -> Generator[None]:
+def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
     if not os.environ.get(REQUIRED):
         pytest.importorskip("ray")
+    from assay.execution.ray import Ray
+
     ray: Any = importlib.import_module("ray")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", SOURCE)
+        with starting("Ray"):
+            Ray(tmp_path_factory.mktemp("ray"))
         yield
     ray.shutdown()
 
