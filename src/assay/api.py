@@ -343,9 +343,10 @@ class Run:
 
         The folder gets `weights.safetensors` or `model.onnx`, `model.json` (size, framing, scaling, classes, threshold,
         recipe) and `README.md`. `assay.load_model` and `assay.probe` take a folder with safetensors, and the ONNX file.
+        With `all`, every network gets such a folder, and `models.csv` lists them for the `models` of another study.
 
         Args:
-            trial: Id of the training run, as in the table `trials`.
+            trial: Id of the training run, as in the table `trials`, or `all` (safetensors alone).
             folder: A new folder, or one of an earlier export.
             format: `safetensors`, or `onnx`, whose outputs are compared with those of the network.
 

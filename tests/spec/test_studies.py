@@ -71,11 +71,11 @@ def test_every_built_in_study_is_right_at_every_scale(name: str, scale: str) -> 
     assert spec.points
 
 
-@pytest.mark.parametrize(("name", "recipes"), [("nodule-loss", 11), ("lesion-loss-ood", 5)])
-def test_a_study_of_losses_has_four_primary_comparisons_and_two_controls(name: str, recipes: int) -> None:
+@pytest.mark.parametrize(("name", "recipes", "twins"), [("nodule-loss", 11, 1), ("lesion-loss-ood", 5, 2)])
+def test_a_study_of_losses_has_four_primary_comparisons_and_both_controls(name: str, recipes: int, twins: int) -> None:
     spec = parse_study(name)
     roles = Counter(pair.stated.role for pair in spec_pairs(spec))
-    assert (roles["primary"], roles["positive-control"], roles["a-a"]) == (4, 1, 1)
+    assert (roles["primary"], roles["positive-control"], roles["a-a"]) == (4, 1, twins)
     assert (spec.seeds, len(spec.points)) == (10, recipes)
     used = {point.label for pair in spec_pairs(spec) for point in (*pair.a, *pair.b)}
     assert used == {point.label for point in spec.points}  # no arm is trained that no comparison needs

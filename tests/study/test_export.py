@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
 import torch
+from tests.worlds.assets import write_assets
 from tests.worlds.studies import SMALL
 
 import assay
-from assay.core.errors import ExtraError, StoreError
+from assay.core.errors import ExtraError, SpecError, StoreError
 from assay.models.ref import Inputs
+from assay.spec.given import EXPORTED
 from assay.study import export
-from assay.study.export import CARD, ONNX_FILE
-from assay.study.records import MODEL
+from assay.study.export import CARD, MODELS, ONNX_FILE
 
 
 def trial_of(run: Path, recipe: str = "supcon", seed: int = 1) -> str:
@@ -82,7 +84,7 @@ def test_an_onnx_file_with_other_outputs_is_refused(tmp_path: Path) -> None:
 
 def test_the_description_has_what_a_program_needs(run_copy: Path, tmp_path: Path) -> None:
     trial = trial_of(run_copy)
-    values = json.loads((assay.open_run(run_copy).export(trial, tmp_path / "net") / MODEL).read_text())
+    values = json.loads((assay.open_run(run_copy).export(trial, tmp_path / "net") / EXPORTED).read_text())
     record = json.loads((run_copy / "trials" / trial / "record.json").read_text())
     assert (values["id"], values["label"], values["seed"]) == (trial, "supcon", 1)
     assert values["input"].items() >= {"size": 32, "channels": 1, "fit": "pad", "scaling": record["scaling"]}.items()
@@ -133,3 +135,80 @@ def test_what_cannot_be_exported_is_refused(run_copy: Path, tmp_path: Path, monk
     (run_copy / "trials" / trial / "weights.safetensors").unlink()
     with pytest.raises(StoreError, match="were not kept"):
         run.export(trial, tmp_path / "gone")
+
+
+def test_exported_models_of_a_run_are_tested_in_another_study_as_in_their_own(run_copy: Path, tmp_path: Path) -> None:
+    folder = assay.open_run(run_copy).export("all", tmp_path / "nets")
+    study: dict[str, Any] = {key: SMALL[key] for key in ("data", "environments", "probes")}
+    again = assay.Study({**study, "name": "again", "models": str(folder / MODELS)})
+    made = again.run(tmp_path / "runs", workers=0, progress=False)
+    columns = ["recipe", "seed", "measure", "environment", "factor", "group", "level", "layer", "value"]
+    first, second = (
+        rows[columns].sort_values(columns, ignore_index=True)
+        for rows in (assay.open_run(run_copy).table("seeds"), made.table("seeds"))
+    )
+    assert len(second) > 100
+    assert first.equals(second)
+
+
+def test_exported_models_answer_as_an_ensemble(run_copy: Path, tmp_path: Path) -> None:
+    table = assay.open_run(run_copy).export("all", tmp_path / "nets") / MODELS
+    rows = [line.split(",") for line in table.read_text().splitlines()]
+    assert rows[0] == ["path", "loss", "seed"]
+    table.write_text("path,loss,fold,seed\n" + "".join(",".join([*row, "0"]) + "\n" for row in rows[1:]))
+    study: dict[str, Any] = {"name": "mean", "models": {"table": str(table), "ensemble": "folds"}}
+    study |= {**{key: SMALL[key] for key in ("data", "environments")}, "probes": ["performance"]}
+    made = assay.Study(study).run(tmp_path / "runs", workers=0, progress=False)
+    id = next(row["trial"] for row in made.table("trials").to_dict("records") if row["recipe"] == "supcon")
+    members = [assay.load_model((table.parent / row[0]).parent).network for row in rows[1:] if row[1] == "supcon"]
+    images = torch.rand(3, 1, 32, 32)
+    with torch.inference_mode():
+        wanted = torch.stack([member(images).softmax(1) for member in members]).mean(0)
+        found = assay.load_model(made.folder / "trials" / id).network(images).softmax(1)
+    assert len(members) > 1
+    torch.testing.assert_close(found, wanted)
+
+
+def test_folds_trained_on_one_set_are_tested_on_another_as_an_ensemble(tmp_path: Path) -> None:
+    write_assets(tmp_path)
+    images = {
+        "folder": str(tmp_path / "endoscopy"),
+        "target": "lesion",
+        "mask": "mask",
+        "size": 32,
+        "channels": "color",
+    }
+    study: dict[str, Any] = {
+        "name": "trained",
+        "data": {**images, "table": "hyperkvasir.csv", "split": {"folds": 3}},
+        "environments": {"train": {}, "same": {}},
+        "recipe": {"task": "segmentation", "loss": ["cross-entropy", {"dice": {"reduce": "image"}}], "epochs": 1},
+        "seeds": 2,
+        "probes": ["segmentation"],
+    }
+    trained = assay.Study(study).run(tmp_path / "runs", workers=0, progress=False)
+    table = trained.export("all", tmp_path / "networks") / MODELS
+    assert len(table.read_text().splitlines()) == 1 + 2 * 2 * 3
+    outside = {**images, "table": "endotect.csv", "split": {"train": 0.2, "validation": 0.3, "test": 0.5}}
+    tested = assay.Study(
+        {
+            "name": "tested",
+            "models": {"table": str(table), "ensemble": "folds"},
+            "data": outside,
+            "environments": {"same": {}},
+            "probes": ["segmentation"],
+            "contrasts": [{"axis": "loss", "against": "cross-entropy", "measure": "dice", "environment": "same"}],
+        }
+    ).run(tmp_path / "runs", workers=0, progress=False)
+    assert sorted(tested.table("trials").recipe) == ["cross-entropy"] * 2 + ["dice(reduce=image)"] * 2
+    assert tested.table()["seeds"].tolist() == [2]
+
+
+def test_a_description_of_other_weights_is_refused(run_copy: Path, tmp_path: Path) -> None:
+    folder = assay.open_run(run_copy).export("all", tmp_path / "nets")
+    described = next(folder.glob(f"*/{EXPORTED}"))
+    values = json.loads(described.read_text())
+    described.write_text(json.dumps({**values, "sha256": "0" * 64}))
+    study = {"name": "again", "data": SMALL["data"], "models": str(folder / MODELS), "probes": ["performance"]}
+    with pytest.raises(SpecError, match="does not describe these weights"):
+        _ = assay.Study(study).spec

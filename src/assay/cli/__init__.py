@@ -369,12 +369,17 @@ def figure(
 @app.command(epilog="Example: assay export nodule-loss 33b730ff64bb58bb network --format onnx")
 def export(
     run: Run,
-    trial: Annotated[str, typer.Argument(help="The id of a training run, see the table `trials`.", metavar="TRIAL")],
+    trial: Annotated[
+        str, typer.Argument(help="The id of a training run, see the table `trials`, or `all`.", metavar="TRIAL")
+    ],
     folder: Annotated[Path, typer.Argument(help="A new folder for the network.", metavar="FOLDER")],
     format: Annotated[str, typer.Option("--format", metavar="NAME", help="safetensors or onnx.")] = "safetensors",
     out: Out = RUNS,
 ) -> None:
-    """Write a trained network with its preprocessing and a model card. ONNX needs the extra `onnx`."""
+    """Write a trained network with its preprocessing and a model card. ONNX needs the extra `onnx`.
+
+    With `all`, every network of the run, and `models.csv`, which `models:` of another study takes.
+    """
     from assay.cli.results import export_command
 
     export_command(run, trial, folder, format, out)

@@ -68,7 +68,9 @@ class GivenJob:
             if file_hash(Path(model.path)) != model.sha256:
                 raise WeightsError(f"{model.path} was changed since this run began: run the same command again")
         network = given_network(
-            given, inputs_of(population, self.data, self.training.recipe.task), [one.path for one in self.models]
+            self.training.recipe,
+            inputs_of(population, self.data, self.training.recipe.task),
+            [one.path for one in self.models],
         )
         context.report(0.5, "reading validation images")
         _, validation = population.training(self.training.environment, self.training.seed, self.training.fold)

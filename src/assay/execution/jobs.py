@@ -493,11 +493,13 @@ def network_of(
     One that was trained elsewhere is returned without its weights.
     """
     if recipe.given is not None:
-        return given_network(recipe.given, inputs)
+        return given_network(recipe, inputs)
     drawn = stream_seed(recipe, seed)
     return make(recipe, seed=drawn, channels=inputs.channels, size=inputs.size, classes=inputs.classes)
 
 
 def layers_of(recipe: RecipeSpec, network: nn.Module) -> tuple[str, ...]:
     """Return the dotted names of the layers that probes read."""
-    return recipe.given.layers if recipe.given is not None else as_network(network).layers
+    if recipe.given is not None and (recipe.given.network or recipe.given.ensemble):
+        return recipe.given.layers
+    return as_network(network).layers

@@ -108,12 +108,14 @@ def started_from(recipe: RecipeSpec, id: str) -> RecipeSpec:
 
 
 def with_weights(point: RecipePoint, seed: int, spec: StudySpec) -> RecipeSpec:
-    """Return the recipe of a point with the checksums of a seed's weights, where these were trained elsewhere."""
+    """Return the recipe of a point; with checksums of a seed's weights, where these were trained elsewhere."""
     given = point.recipe.given
     if given is None:
         return point.recipe
-    weights = tuple(model.sha256 for model in spec.given(point, seed))
-    return point.recipe.model_copy(update={"given": given.model_copy(update={"weights": weights})})
+    models = spec.given(point, seed)
+    own = next((model.recipe for model in models if model.recipe), None) or point.recipe
+    weights = tuple(model.sha256 for model in models)
+    return own.model_copy(update={"given": given.model_copy(update={"weights": weights})})
 
 
 def check_sources(spec: StudySpec, population: Population, sources: Mapping[str, Population]) -> None:

@@ -12,11 +12,12 @@ from torch.nn import functional
 
 from assay.core.errors import SpecError
 from assay.core.registry import own_object
+from assay.models.classifier import empty_network
 from assay.models.ref import Inputs, Scaling, channels_of, log_odds_of, scaled_by, to_log_odds
 from assay.models.weight_files import read_weights
 from assay.models.weights import load_into
 from assay.spec.document import mapping_of
-from assay.spec.recipe import GivenSpec
+from assay.spec.recipe import GivenSpec, RecipeSpec
 
 
 class Ensemble(nn.Module):
@@ -33,13 +34,13 @@ class Ensemble(nn.Module):
         return log_odds_of((logits.sigmoid() if single else functional.softmax(logits, dim=2)).mean(0))
 
 
-def given_network(given: GivenSpec, inputs: Inputs, files: Sequence[str] = ()) -> nn.Module:
+def given_network(recipe: RecipeSpec, inputs: Inputs, files: Sequence[str] = ()) -> nn.Module:
     """Return the network of a recipe that was trained elsewhere, in evaluation mode.
 
     It takes images in [0, 1] and gives logits; the dotted names of its layers are its own.
 
     Args:
-        given: The network.
+        recipe: The recipe, with `given`.
         inputs: The images that it takes and the number of classes.
         files: The weights, one file per member of an ensemble; without them those that its code sets.
 
@@ -47,7 +48,10 @@ def given_network(given: GivenSpec, inputs: Inputs, files: Sequence[str] = ()) -
         SpecError: The network cannot be built.
         WeightsError: A file does not fit the network.
     """
-    members = [_member(given, inputs) for _ in range(max(1, len(given.weights)))]
+    given = recipe.given
+    assert given is not None
+    count = max(1, len(given.weights))
+    members = [_member(given, inputs) if given.network else _exported(recipe, inputs) for _ in range(count)]
     for member, path in zip(members, files, strict=False):
         load_into(member, read_weights(Path(path)))
     return (Ensemble(members) if given.ensemble else members[0]).eval()
@@ -58,6 +62,10 @@ def scaling_of(network: nn.Module) -> Scaling | None:
     config = mapping_of(getattr(network, "pretrained_cfg", None)) or {}
     mean, sd = (tuple(float(part) for part in config.get(key) or ()) for key in ("mean", "std"))
     return Scaling(mean, sd) if mean and len(mean) == len(sd) and channels_of(network) in (None, len(mean)) else None
+
+
+def _exported(recipe: RecipeSpec, inputs: Inputs) -> nn.Module:
+    return empty_network(recipe, channels=inputs.channels, size=inputs.size, classes=inputs.classes)
 
 
 def _member(given: GivenSpec, inputs: Inputs) -> nn.Module:

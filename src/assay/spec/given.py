@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from pathlib import Path
 from typing import Any, Literal
+
+from pydantic import ValidationError
 
 from assay.core.files import file_hash, filled, is_file
 from assay.core.traits import Task
 from assay.spec.data import read_header
 from assay.spec.document import Document, Keys, mapping_of
 from assay.spec.issues import Issues, validated
-from assay.spec.recipe import Frozen
+from assay.spec.recipe import Frozen, RecipeSpec
 from assay.spec.schema import GivenWeights
 
 # models: models.csv                       # columns path, network, seed, fold, and any others, which are axes
@@ -23,6 +27,8 @@ from assay.spec.schema import GivenWeights
 
 KEYS: Keys = ("models",)
 PATH, NETWORK, SEED, FOLD = "path", "network", "seed", "fold"
+EXPORTED = "model.json"
+"""File beside the weights of an exported network that describes it."""
 _NOT_WITH = ("recipe", "sources", "grid", "seeds", "first_seed")
 
 
@@ -31,9 +37,10 @@ class ModelsSpec(Frozen):
 
     Attributes:
         table: A CSV with a row for each file of weights: `path` (from the table's folder), `seed`, `network` unless it
-            is given here, `fold` with `ensemble`, and any other columns, which are the axes of the study.
+            is given here or Assay exported the models, `fold` with `ensemble`, and any other columns, which are the
+            axes of the study.
         network: See `GivenSpec`.
-        task: Classification of images, or segmentation.
+        task: Classification of images, or segmentation. Exported models have their own.
         layers: See `GivenSpec`.
         scores: See `GivenSpec`.
         preprocessing: See `GivenSpec`.
@@ -83,7 +90,8 @@ def take_models(document: Document, issues: Issues) -> tuple[Document, tuple[Giv
     axes = [name for name in rows[0].cells if name not in own]
     models = _models(asked, rows, axes, document, issues)
     networks = _distinct(rows, NETWORK) if NETWORK in own else [asked.network]
-    if not all(networks):
+    recipes = [model.recipe for model in models if model.recipe]
+    if not all(networks) and len(recipes) < len(models):
         what = "name the network that the weights belong to: a model of timm, or module:function"
         issues.add((*KEYS, NETWORK), "", what, "add `network: resnet18` or `network: mymodels:make`, or such a column")
     of = {name: {"axis": _distinct(rows, name)} for name in axes}
@@ -93,7 +101,10 @@ def take_models(document: Document, issues: Issues) -> tuple[Document, tuple[Giv
     points = [dict(cells) for cells in {tuple((name, row.cells[name]) for name in kept): 0 for row in rows}]
     whole = len(points) == len(list(product(*(_distinct(rows, name) for name in kept))))
     values: dict[str, Any] = {key: value for key, value in document.values.items() if key != "models"}
-    values |= {"recipe": {"task": asked.task, "given": recipe}, "seeds": len({one.seed for one in models})}
+    values |= {
+        "recipe": {"task": recipes[0].task if recipes else asked.task, "given": recipe},
+        "seeds": len({one.seed for one in models}),
+    }
     values |= {} if whole else {"grid": {"only": points}}
     environments = mapping_of(values.get("environments"))
     if environments is not None:
@@ -154,8 +165,27 @@ def _models(
         seen.setdefault(key, row.line)
         seed, network = seeds.index(row.cells[SEED]), row.cells.get(NETWORK, "")
         sha256 = file_hash(file)
-        models.append(GivenWeights(path=str(file), sha256=sha256, point=point, network=network, seed=seed, fold=fold))
+        made = GivenWeights(path=str(file), sha256=sha256, point=point, network=network, seed=seed, fold=fold)
+        if not (network or asked.network) and (file.parent / EXPORTED).is_file():
+            recipe = _recipe(file.parent / EXPORTED, sha256)
+            if recipe is None:
+                what = (
+                    f"line {row.line}: {EXPORTED} in the folder of '{row.cells[PATH]}' does not describe these weights"
+                )
+                issues.add(keys, asked.table, what, "export the network again")
+            made = made.model_copy(update={"recipe": recipe})
+        models.append(made)
     return tuple(models)
+
+
+def _recipe(path: Path, sha256: str) -> RecipeSpec | None:
+    """Return the recipe of an exported network; None where its description is damaged or of other weights."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        recipe = RecipeSpec.model_validate(values["recipe"])
+        return recipe if values["sha256"].startswith(sha256) and recipe.given is None else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ValidationError):
+        return None
 
 
 def _distinct(rows: Sequence[_Row], name: str) -> list[str]:

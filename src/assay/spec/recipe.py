@@ -257,7 +257,8 @@ class GivenSpec(Frozen):
     """A network that was trained elsewhere, in place of a recipe: see `assay.spec.given`.
 
     Attributes:
-        network: A model of timm, or the dotted path of a function without arguments that returns the network.
+        network: A model of timm, or the dotted path of a function without arguments that returns the network. Empty
+            where `assay export` wrote the models, whose recipe names it.
         code: Hash of the module of such a function.
         layers: Dotted names of the modules that probes read.
         scores: Whether the network gives logits or probabilities.
@@ -267,7 +268,7 @@ class GivenSpec(Frozen):
         weights: SHA-256 of the files of weights; of a trial alone.
     """
 
-    network: str
+    network: str = ""
     code: str = ""
     layers: tuple[str, ...] = ()
     scores: Literal["logits", "probabilities"] = "logits"
@@ -297,8 +298,8 @@ class RecipeSpec(Frozen):
             differ in nothing else are an A/A comparison; images and sources stay those of the seed.
         patience: Epochs in a row without a better validation score after which training stops (early stopping). The
             learning-rate schedule stays that of all `epochs`.
-        given: The network of models that were trained elsewhere: nothing is trained, and the other fields but `task`
-            keep their defaults.
+        given: The network of models that were trained elsewhere: nothing is trained. The other fields but `task` keep
+            their defaults, or are those of the exported models.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": ["{loss: cross-entropy, epochs: 20}"]})

@@ -544,6 +544,7 @@ class GivenWeights(Frozen):
         network: Its network, where the table names it.
         seed: Its seed, counted from 0 in the order of the seeds in the table.
         fold: The fold that it was not trained on.
+        recipe: Its recipe, where `assay export` wrote it.
     """
 
     path: str
@@ -552,6 +553,7 @@ class GivenWeights(Frozen):
     network: str = ""
     seed: int = 0
     fold: str = ""
+    recipe: Annotated[RecipeSpec | None, Field(exclude_if=lambda recipe: recipe is None)] = None
 
 
 class RecipePoint(Frozen):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from assay.core.errors import DISTRIBUTION, StoreError, WeightsError, extra, nea
 from assay.core.files import sha256
 from assay.core.measures import MEASURES
 from assay.data.cache import default_cache_root
-from assay.execution.jobs import TrainedModel
+from assay.execution.jobs import TrainedModel, nothing_to_read
 from assay.execution.plan import Trial
 from assay.models.checkpoint import WEIGHTS_FILE
 from assay.models.ref import Inputs, Model
@@ -25,14 +27,17 @@ from assay.report.sections.segmentation import CONVENTIONS
 from assay.report.sentences.findings import sentence, verdict
 from assay.report.sentences.reasons import reason_words
 from assay.report.wording import measure_name
+from assay.spec.given import EXPORTED, FOLD, NETWORK, PATH, SEED
 from assay.stats.findings import from_row
 from assay.stats.format import number
 from assay.store.files import Row, write_json, write_text
 from assay.store.folder import RunFolder
-from assay.study.records import MODEL, stored_study, trained_model
+from assay.study.records import stored_study, trained_model
 
 FORMATS = ("safetensors", "onnx")
-ONNX_FILE, CARD = "model.onnx", "README.md"
+ONNX_FILE, CARD, MODELS = "model.onnx", "README.md", "models.csv"
+ALL = "all"
+"""In place of a trial: every network of a run."""
 AGREEMENT = 1e-4
 """Difference of outputs that ONNX may make, as a share of the largest output."""
 MOST_MEASURES = 6
@@ -43,13 +48,15 @@ def export_model(root: Path, trial: str, folder: Path, format: str) -> Path:
     """See `assay.Run.export`."""
     if format not in FORMATS:
         raise StoreError(unknown_name("format", format, FORMATS))
+    if trial == ALL and format == "safetensors":
+        return _export_models(root, folder)
     study, run = stored_study(root), RunFolder(root)
     planned = next((one for one in study.plan.trials if one.id == trial), None)
     if planned is None:
         text = unknown_name("trial", trial, [one.id for one in study.plan.trials][:20])
         raise StoreError(f"{text} The table `trials` of {root} lists all")
     trained = trained_model(run.unit("trials", trial))
-    if folder.exists() and not (folder / MODEL).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and not (folder / EXPORTED).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise StoreError(f"{folder} holds other files: name a new folder for the network")
     if reason := reason_words(str(trained.unusable() if isinstance(trained, TrainedModel) else "")):
         raise StoreError(f"training run {trial} left no network: {reason}")
@@ -60,8 +67,30 @@ def export_model(root: Path, trial: str, folder: Path, format: str) -> Path:
         _write_onnx(model.network, study.inputs, folder / ONNX_FILE)
     else:
         shutil.copyfile(weights, folder / WEIGHTS_FILE)
-    write_json(folder / MODEL, values)
+    write_json(folder / EXPORTED, values)
     write_text(folder / CARD, "\n".join(_card(run, planned, values, format)) + "\n")
+    return folder
+
+
+def _export_models(root: Path, folder: Path) -> Path:
+    """Write all networks, and the table that `models` of another study takes."""
+    study, run = stored_study(root), RunFolder(root)
+    folds = any(trial.training.fold for trial in study.plan.trials)
+    axes = [name for name, labels in study.plan.spec.axes.items() if len(labels) > 1]
+    taken = {PATH, SEED, FOLD, NETWORK}
+    columns = {name: f"{name}-of-recipe" if name in taken else name for name in axes}
+    rows: list[Sequence[object]] = [[PATH, *columns.values(), SEED, *([FOLD] if folds else [])]]
+    for trial in study.plan.trials:
+        if run.complete("trials", trial.id) and not nothing_to_read(run.record("trials", trial.id)):
+            export_model(root, trial.id, folder / trial.id, "safetensors")
+            own = [trial.point.coordinates[name] for name in axes]
+            fold = [trial.training.fold] if folds else []
+            rows.append([f"{trial.id}/{WEIGHTS_FILE}", *own, trial.training.seed, *fold])
+    if len(rows) == 1:
+        raise StoreError(f"{root} holds no trained network: run its study first")
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    write_text(folder / MODELS, text.getvalue())
     return folder
 
 
@@ -192,7 +221,7 @@ def _card(run: RunFolder, planned: Trial, values: Mapping[str, Any], format: str
         "## Files",
         "",
         load,
-        f"`{MODEL}` holds the facts of this page for programs, and the whole recipe.",
+        f"`{EXPORTED}` holds the facts of this page for programs, and the whole recipe.",
         "",
     )
     yield from ("## Provenance", "", f"- training run: {planned.id}", f"- SHA-256 of the weights: {values['sha256']}")

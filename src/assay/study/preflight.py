@@ -213,7 +213,7 @@ def check_given(plan: Plan, trials: Sequence[Trial], inputs: Inputs) -> None:
     for trial in trials:
         files = plan.spec.given(trial.point, trial.training.seed)
         if trial.training.recipe.given is not None:
-            given_network(trial.training.recipe.given, inputs, [model.path for model in files])
+            given_network(trial.training.recipe, inputs, [model.path for model in files])
 
 
 def _try(training: TrainingSpec, own: Inputs) -> None:

@@ -20,6 +20,7 @@ from assay.execution.jobs import Place, TrainedModel, inputs_of, load_trained, p
 from assay.execution.plan import Plan, ProbeUnit, Source, Trial, start_id, started_from, with_weights
 from assay.models.checkpoint import WEIGHTS_FILE
 from assay.models.ref import Inputs, Model, Unit
+from assay.spec.given import EXPORTED
 from assay.spec.recipe import Component
 from assay.spec.schema import DataSpec, RecipePoint, RecipeSpec, StudySpec, TrainingSpec
 from assay.store.files import read_checked_json, read_json, write_checked_json
@@ -28,8 +29,6 @@ from assay.store.migrations import migrated
 from assay.store.schema import SCHEMA_VERSION
 
 PLAN = "plan.json"
-MODEL = "model.json"
-"""File of an exported network that describes it."""
 Value = TypeVar("Value")
 
 KINDS_OF_UNITS: tuple[UnitKind, ...] = ("sources", "trials", "models", "readings", "probes")
@@ -139,7 +138,7 @@ class Exported:
             StoreError: The weights are not there, or are others than those that were exported.
         """
         weights = self.root / WEIGHTS_FILE
-        recipe = _read(self.root / MODEL, lambda: RecipeSpec.model_validate(self.values["recipe"]))
+        recipe = _read(self.root / EXPORTED, lambda: RecipeSpec.model_validate(self.values["recipe"]))
         if not weights.is_file():
             raise StoreError(f"{self.root} holds no {WEIGHTS_FILE}: give its .onnx file, or export it as safetensors")
         if sha256(weights) != self.values["sha256"]:
@@ -155,8 +154,8 @@ def trained_model(unit: Path) -> TrainedModel | Exported:
         StoreError: It holds no complete trial or source, or the run folder names none of that id.
     """
     path = unit.expanduser().resolve()
-    if (path / MODEL).is_file():
-        return Exported(path, read_json(path / MODEL))
+    if (path / EXPORTED).is_file():
+        return Exported(path, read_json(path / EXPORTED))
     root, id = path.parent.parent, path.name
     folder = RunFolder(root)
     kind: Unit = "sources" if path.parent.name == "sources" else "trials"
