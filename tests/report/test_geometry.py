@@ -65,7 +65,7 @@ def test_maps_have_the_seed_baseline_of_both_beside_them(evidence: Evidence) -> 
 def test_the_table_has_what_the_seeds_of_each_have(evidence: Evidence) -> None:
     table = representation.likeness(evidence)
     assert table is not None
-    assert {"seeds of the first", "seeds of the second", "less alike than seeds", "conclusion"} <= set(table.heads)
+    assert {"seeds of each", "less alike than seeds", "conclusion"} <= set(table.heads)
     said = {cell.text for line in table.lines for cell in line.cells}
     assert {"beyond seeds", "inconclusive"} <= said
 

@@ -16,15 +16,18 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import pytest
-from tests.report.reading import page_of
+from tests.report.reading import evidence_in, page_of
 from tests.worlds.tables import LEVELS, Made, make_run
 
 from assay.analysis.tables import over_images
 from assay.core.errors import StoreError
+from assay.report.account import by_place
+from assay.report.layout import is_overall
 from assay.report.page import SIZE_LIMIT, write_page
 from assay.report.sentences.findings import limit, sentence
 from assay.report.sentences.names import statement
 from assay.report.sentences.reasons import reason_words
+from assay.report.sheets import MOST_COLUMNS
 from assay.stats.findings import Kind, from_row
 from assay.store import schema
 from assay.store.folder import RunFolder
@@ -138,27 +141,45 @@ def test_every_recipe_has_one_row_with_its_worst_group_and_all_else_is_folded(ru
     rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r"<tr>(<td.*?)</tr>", shown)]
     heads = re.findall(r"<th [^>]*>(.*?)</th>", shown)
     environments = ["same", "neutral", "reversed", "conflict", "faint", "origin-b"]
-    assert heads == ["recipe: loss · epochs", *environments, "worst group, accuracy", "which"]
+    assert heads == ["recipe: loss · epochs", *environments, "worst group, accuracy"]
     assert [row[0] for row in rows] == list(dict.fromkeys(row["recipe"] for row in estimates))
-    for recipe, *values, worst, which in rows:
+    for recipe, *values, worst in rows:
         own = [row for row in estimates if row["recipe"] == recipe]
         of = {row["environment"]: row for row in own if row["measure"] == "auroc" and row["environment"]}
         assert [value.partition(" ")[0] for value in values] == [f"{of[e]['value']:.2f}" for e in environments]
         least = min((row for row in own if row["group"] == "worst group"), key=lambda row: row["value"])
         assert float(worst.partition(" ")[0]) == pytest.approx(least["value"], abs=0.005)
-        assert which == f"in {least['environment']}: texture part-solid benign"
+        assert worst.endswith(f", in {least['environment']}: texture part-solid benign")
     folded = re.findall(r"<details><summary>([^<]*)</summary>\s*<div class=\"sheet\" id=\"(\w+)\"", page)
     titles = {id: title for title, id in folded}
     assert {"measures", "worst"} <= set(titles)
-    assert titles["measures"] == f"Every measure in every environment ({len(rows) * len(environments)} rows)"
+    assert titles["measures"] == "Every measure in every environment (112 rows)"
     assert {"performance.csv", "measures.csv", "worst.csv"} <= {name.removesuffix(".gz") for name in files(page)}
 
 
 def test_a_factor_that_is_held_is_not_told_as_tied(page: str) -> None:
     row = page.partition('id="environments"')[2].partition(">conflict<")[2].partition("</tr>")[0]
-    assert ">held at solid<" in row
+    assert "texture held at solid" in row
     assert "Texture held at solid" in page.partition("conflict: rows are")[2].partition("</p>")[0]
     assert "tied to malignant at 0.00" not in page.partition("conflict: rows are")[2].partition("</p>")[0]
+
+
+def test_no_table_has_more_columns_than_the_page_takes(page: str) -> None:
+    tables = re.findall(r"<thead><tr>(.*?)</tr>", page)
+    assert len(tables) > 8
+    assert max(table.count("<th ") for table in tables) <= MOST_COLUMNS
+
+
+def test_every_estimate_has_a_line_where_columns_would_be_too_many(run: Path) -> None:
+    evidence = evidence_in(run)
+    rows = [row for row in evidence.tables.estimates if is_overall(row)]
+    wide = by_place(evidence, "wide", "", rows, ("measure", "recipe"), "environment")
+    long = by_place(evidence, "long", "", rows, ("recipe", "environment", "factor", "level"), "measure")
+    assert wide is not None
+    assert long is not None
+    assert wide.heads == ("measure", "recipe: loss · epochs", *evidence.outline.environments)
+    assert long.heads[:2] == ("recipe: loss · epochs", "environment")
+    assert max(len(line.cells) for made in (wide, long) for line in made.lines) <= MOST_COLUMNS
 
 
 def test_no_name_of_a_column_stands_where_words_should(tmp_path: Path) -> None:

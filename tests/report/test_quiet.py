@@ -227,8 +227,8 @@ def test_each_kind_of_lesion_has_a_line_with_what_is_found_and_what_is_false(sna
     table = by_kind(evidence(estimates=measured))
     assert table is not None
     lines = [[cell.text for cell in line.cells] for line in table.lines]
-    assert [line[2] for line in lines] == ["polyp", "ulcer"]
-    assert [[cell.split(" [")[0] for cell in line[3:6]] for line in lines] == [
+    assert [line[1] for line in lines] == ["polyp", "ulcer"]
+    assert [[cell.split(" [")[0] for cell in line[2:5]] for line in lines] == [
         ["0.81", "0.91", "1.25"],
         ["0.42", "undefined", "0.50"],
     ]

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, cast
 
 from assay.core.errors import foremost, others
 from assay.core.measures import MEASURES, WORST
+from assay.report.figures import counted
 from assay.report.layout import DIFFERS, Evidence, is_overall, worst_groups
 from assay.report.rows import Tables, distinct, numeric, whole
-from assay.report.sentences.names import statement
+from assay.report.sentences.names import sentence_case, statement
 from assay.report.sentences.reasons import place_words, reason_words
 from assay.report.sheets import (
+    MOST_COLUMNS,
     NONE,
     SHOWN_ROWS,
     Cell,
@@ -158,43 +160,45 @@ def _compact(value: Any) -> str:
 
 
 def environments(tables: Tables) -> Sheet | None:
-    """Requested and achieved properties of each environment."""
-    several = any(row["recipe"] for row in tables.environments)
-    said = settings(tables)
-    places = column_places(tables.environments)
+    """Return what each environment is and holds: a line for each, and for each recipe whose images differ."""
+    rows = tables.environments
+    several = any(row["recipe"] for row in rows)
+    said, places = settings(tables), column_places(rows)
+    of: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        of.setdefault((row["environment"], row["recipe"]), []).append(row)
     lines = [
         Line(
             (
-                words(row["environment"]),
-                words(said.get(row["environment"], NONE)),
-                *([words(row["recipe"] or "all")] if several else []),
-                words(f"{in_words(row['factor'])} with {row['target']}" if row["factor"] else "none"),
-                figure(numeric(row, "asked"), places),
-                _achieved(row, places),
-                words(_share(row)),
-                words(_cells(row["counts"])),
-                amount(whole(row, "images")),
-                amount(count) if (count := whole(row, "patients")) else Cell(NONE, "", True),
+                words(environment.removesuffix(f" ({recipe})")),
+                *([words(recipe or "all")] if several else []),
+                words(said.get(environment, NONE)),
+                words("; ".join(part for row in own if (part := _achieved(row, places))) or NONE),
+                words(_share(own[0])),
+                words(_classes(own[0]["counts"]) or NONE),
+                amount(whole(own[0], "images")),
+                amount(count) if (count := whole(own[0], "patients")) else Cell(NONE, "", True),
             )
         )
-        for row in tables.environments
+        for (environment, recipe), own in of.items()
     ]
-    heads = ("environment", "sets", *(["recipe"] if several else []), "association", "asked", "achieved", "rows kept",
-             "images per cell", "images", "patients")  # fmt: skip
+    heads = ("environment", *(["recipe"] if several else []), "settings", "association with the target", "rows kept",
+             "images by class", "images", "patients")  # fmt: skip
     note = (
-        "Associations are Somers' D of the factor given the target, from -1 to 1. A factor that is held at one value "
-        "can be tied to nothing."
+        "Associations are Somers' D of the factor given the target, from -1 to 1; a value that missed the requested "
+        "one by 0.05 or more is shown with it. The file has intervals, and counts by level."
     )
-    source = (tables.environments, schema.ENVIRONMENTS)
     caption = "Environments, as asked and as achieved"
-    return sheet("environments", caption, heads, lines, source, note) if lines else None
+    return sheet("environments", caption, heads, lines, (rows, schema.ENVIRONMENTS), note) if lines else None
 
 
-def _achieved(row: Row, places: int) -> Cell:
-    """The association that there is, or the value at which the factor is held."""
-    if row["held"]:
-        return words(f"held at {row['held']}")
-    return estimated({**row, "value": row["strength"], "reason": ""}, places) if row["factor"] else words(NONE)
+def _achieved(row: Row, places: int) -> str:
+    """`texture 0.90`, `texture 0.72 (asked: 0.90)`, `texture held at solid`; empty without a factor."""
+    factor, value, asked = in_words(row["factor"]), numeric(row, "strength"), numeric(row, "asked")
+    if row["held"] or not factor:
+        return f"{factor} held at {row['held']}" if row["held"] else ""
+    missed = abs(value - asked) >= SAME or (value != value and asked == asked)
+    return f"{factor} {number(value, places)}" + (f" (asked: {number(asked, places)})" if missed else "")
 
 
 def statuses(tables: Tables) -> Sheet | None:
@@ -333,28 +337,17 @@ def _share(row: Row) -> str:
     return f"{kept:,} of {available:,}" if available else NONE
 
 
-def _cells(counts: str) -> str:
-    """`benign (solid: 500, part-solid: 20), malignant (solid: 30)`; of many classes the rest stand together."""
+def _classes(counts: str) -> str:
+    """`benign 520, malignant 30`; the rarest of many classes are pooled."""
     cells: list[list[Any]] = json.loads(counts) if counts else []
     rows = dict.fromkeys((str(label) for label, _, _ in cells), 0)
     for label, _, count in cells:
         rows[str(label)] += count
     named, rest = foremost(rows)
-    by_label: dict[str, dict[str, int]] = {}
-    for label, level, count in cells:
-        own = by_label.setdefault(others(rest) if str(label) in rest else str(label), {})
-        own[str(level)] = own.get(str(level), 0) + count
-    order = [*named, *([others(rest)] if rest else [])]
-    return ", ".join(f"{label} ({_levels(by_label[label])})" for label in order)
-
-
-def _levels(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{_rounded(level)}: {count:,}" for level, count in counts.items())
-
-
-def _rounded(level: str) -> str:
-    """`0.000133 to 0.248` as `0.00013 to 0.25`: the bounds of a bin with two digits."""
-    return re.sub(r"\d+\.\d+", lambda found: f"{float(found[0]):.2g}", level)
+    pooled = {others(rest): sum(rows[label] for label in rest)} if rest else {}
+    return ", ".join(
+        f"{label} {count:,}" for label, count in ({label: rows[label] for label in named} | pooled).items()
+    )
 
 
 def _places(rows: Sequence[Row]) -> str:
@@ -384,9 +377,7 @@ def contrasts(tables: Tables, anchors: Mapping[str, str]) -> Sheet | None:
     """Table of every comparison: the difference, its interval, p after Holm, and the conclusion."""
     if not tables.contrasts:
         return None
-    heads = ("comparison", "difference", "p (Holm)", "conclusion", "p equivalent (margin; interval)", "p not worse",
-             "equivalent from", "seeds to settle", "detectable", "sign-flip p (least)", "seeds", "patients",
-             "role")  # fmt: skip
+    heads = ("comparison", "difference", "p (Holm)", "conclusion", "margin test", "detectable", "seeds", "role")
     roles = {role: number for number, role in enumerate((PRIMARY, *CONTROLS))}
     order = sorted(
         tables.contrasts,
@@ -401,19 +392,14 @@ def contrasts(tables: Tables, anchors: Mapping[str, str]) -> Sheet | None:
     lines = [Line(_compared(row, places[row["measure"]]), anchors[row["id"]]) for row in order]
     unit = "patients" if any(whole(row, "patients") for row in order) else "images"
     note = (
-        "Each row is one comparison of the study with its conclusion. "
         "Difference: the first minus the second, with the 95% interval of this comparison alone, over seeds and "
         f"{unit}. p (Holm): corrected for all comparisons of its family; it decides the conclusion. Detectable: the "
-        "difference that this design detects with 80% power, one value for each measure. Sign-flip: a test over seeds "
-        "alone, with the least p that so few seeds can give. Equivalent from: the smallest margin at which it would be "
-        "equivalent. Seeds to settle: with so many, every true difference would be decided. Role: primary or secondary "
-        "comparisons and controls, pre-specified before results existed, or exploratory ones."
+        "difference that this design detects with 80% power. Role: pre-specified before results existed, or "
+        "exploratory."
     )
-    if not all(math.isnan(numeric(row, "noninferiority_p")) for row in order):
-        note += " P not worse: one-sided, of the first being worse than the second by the margin or more; claimed "
-        note += "below 0.025."
-    if not all(math.isnan(numeric(row, "equivalence_p")) for row in order):
-        note += " P equivalent: claimed below 0.05, with the interval of the level that this test has after correction."
+    if not all(math.isnan(numeric(row, f"{test}_p")) for row in order for test in ("equivalence", "noninferiority")):
+        note += " Margin test: p of equivalence, claimed below 0.05, with the margin and the interval that decides; "
+        note += "or one-sided p that the first is not worse by the margin, claimed below 0.025."
     return sheet("contrasts", "Claim by claim", heads, lines, (order, schema.CONTRASTS), note)
 
 
@@ -453,14 +439,9 @@ def _compared(row: Row, places: int) -> tuple[Cell, ...]:
         estimated(row, places),
         probability(numeric(row, "p_holm")),
         words(_conclusion(row)),
-        _equivalence(row, places),
-        probability(numeric(row, "noninferiority_p")),
-        figure(numeric(row, "least_margin"), places),
-        amount(int(numeric(row, "seeds_needed"))) if numeric(row, "seeds_needed") > 0 else words(NONE),
+        _margin_test(row, places),
         figure(numeric(row, "detectable"), places),
-        _flips(row),
         _less(row, "seeds", whole(row, "left_out"), "left out"),
-        _less(row, "patients", whole(row, "paired_patients"), "paired", whole(row, "patients")),
         words("exploratory" if row["exploratory"] else _role(row)),
     )
 
@@ -480,58 +461,55 @@ def _conclusion(row: Row) -> str:
     return f"{row['a']} {row['conclusion']}" if row["conclusion"] in DIFFERS else row["conclusion"]
 
 
-def _equivalence(row: Row, places: int) -> Cell:
-    """P-value of equivalence, with the margin and the interval that decides: `0.02 (0.05; 90% [-0.04, 0.04])`."""
-    p, margin = probability(numeric(row, "equivalence_p")), numeric(row, "margin")
+def _margin_test(row: Row, places: int) -> Cell:
+    """Return p of equivalence with margin and interval, `0.02 (0.05; 90% [-0.04, 0.04])`; else that of not worse."""
+    p, margin = probability(numeric(row, "equivalence_p")), number(numeric(row, "margin"), places)
+    if p.text == NONE:
+        p = probability(numeric(row, "noninferiority_p"))
+        return p if p.text == NONE else Cell(f"{p.text} (not worse by {margin})", p.sort)
     low, high = (number(numeric(row, f"equivalence_{end}"), places) for end in ("low", "high"))
     level = f"{100 * numeric(row, 'equivalence_level'):.3g}%"
-    tested = f"{number(margin, places)}; {level} [{low}, {high}]"
-    return p if p.text == NONE else Cell(f"{p.text} ({tested})", p.sort, True)
+    return Cell(f"{p.text} ({margin}; {level} [{low}, {high}])", p.sort)
 
 
-def _less(row: Row, name: str, other: int, word: str, usual: int = 0) -> Cell:
-    """Format a count with a second one that explains it, unless that is as usual: `9 (1 left out)`.
-
-    A dash where neither is any, as of patients where a seed is one number.
-    """
+def _less(row: Row, name: str, other: int, word: str) -> Cell:
+    """Format a count with a second one that explains it, `9 (1 left out)`; a dash where there is neither."""
     if not (whole(row, name) or other):
         return Cell(NONE, "", True)
     count = amount(whole(row, name))
-    return count if other == usual else Cell(f"{count.text} ({other:,} {word})", count.sort, True)
+    return Cell(f"{count.text} ({other:,} {word})", count.sort, True) if other else count
 
 
 def performance(evidence: Evidence) -> Sheet | None:
     """A row per recipe: the study's measure in every environment, and in the group where it is worst."""
     measure = evidence.outline.measure
     rows = evidence.estimates(measure, is_overall)
-    names = distinct(row["environment"] for row in rows)
-    found: dict[str, dict[str, Row]] = {}
-    for row in rows:
-        found.setdefault(row["recipe"], {})[row["environment"]] = row
+    caption = f"{measure_name(measure)} of every recipe, by environment"
+    made = by_place(evidence, "performance", caption, rows, ("recipe",), "environment")
     worst = worst_groups(evidence, measure)
     if not worst and measure in MEASURES and MEASURES[measure].probe == "performance":
         worst = worst_groups(evidence, "accuracy")
-    places = [column_places(own[name] for own in found.values() if name in own) for name in names]
-    least = column_places(worst.values())
-    lines = [
-        Line(
-            (
-                words(recipe),
-                *(estimated(own.get(name), decimals) for name, decimals in zip(names, places, strict=True)),
-                estimated(worst.get(recipe), least),
-                words(_which(worst[recipe]) if recipe in worst else NONE),
-            ),
-            first=evidence.outline.shown(next(iter(own.values()))),
+    if made is not None and len(made.heads) == MOST_COLUMNS and made.heads[-1] == "seeds":
+        made = replace(
+            made, heads=made.heads[:-1], lines=tuple(replace(one, cells=one.cells[:-1]) for one in made.lines)
         )
-        for recipe, own in found.items()
-    ]
-    of = next((row["measure"] for row in worst.values()), measure)
-    group = "worst group" if of == measure else f"worst group, {measure_name(of)}"
-    heads = (recipe_head(evidence.tables), *names, group, "which")
-    note = "Worst group: of all environments the one with the lowest mean over seeds, one for all of them."
-    source = ([*rows, *worst.values()], schema.ESTIMATES)
-    caption = f"{measure_name(measure)} of every recipe, by environment"
-    return sheet("performance", caption, heads, lines, source, note if worst else "") if lines else None
+    if made is None or not worst or len(made.heads) == MOST_COLUMNS:
+        return made
+    of, least = next(row["measure"] for row in worst.values()), column_places(worst.values())
+    lines = tuple(
+        replace(line, cells=(*line.cells, _worst_cell(worst.get(line.cells[0].text), least))) for line in made.lines
+    )
+    head = "worst group" if of == measure else f"worst group, {measure_name(of)}"
+    note = f"{made.note} Worst group: of all environments the one with the lowest mean over seeds."
+    return replace(made, heads=(*made.heads, head), lines=lines, note=note.strip())
+
+
+def _worst_cell(row: Row | None, places: int) -> Cell:
+    """Return the value of a worst group and where it is."""
+    if row is None:
+        return words(NONE)
+    cell = estimated(row, places)
+    return Cell(f"{cell.text}, {_which(row)}", cell.sort)
 
 
 def _which(row: Row) -> str:
@@ -540,16 +518,15 @@ def _which(row: Row) -> str:
 
 
 def measures(evidence: Evidence) -> Sheet | None:
-    """A row per recipe and environment, a column per measure; folded."""
+    """A row per measure and recipe, a column per environment; folded."""
     chosen = [row for row in evidence.tables.estimates if row["measure"] in COMPUTED and is_overall(row)]
     names = [name for name in COMPUTED if any(row["measure"] == name and _defined(row) for row in chosen)]
     if "auroc" in names:
         names = [name for name in names if name not in _REPEATED]
-    lines, total = by_place(evidence, chosen, ("recipe", "environment"), "measure", names)
-    heads = (recipe_head(evidence.tables), "environment", *map(measure_name, names), *COUNTS)
-    source = (chosen, schema.ESTIMATES)
-    made = sheet("measures", "Every measure in every environment", heads, lines, source, "", total)
-    return replace(made, folded=True) if lines else None
+    shown = [row for name in names for row in chosen if row["measure"] == name]
+    caption = "Every measure in every environment"
+    made = by_place(evidence, "measures", caption, shown, ("measure", "recipe"), "environment", source=chosen)
+    return made and replace(made, folded=True)
 
 
 def worst(evidence: Evidence) -> Sheet | None:
@@ -581,28 +558,24 @@ def worst(evidence: Evidence) -> Sheet | None:
 def reliance(evidence: Evidence) -> Sheet | None:
     """A row per recipe and factor (and class, of several), a column per measure of use."""
     chosen = [row for row in evidence.tables.estimates if row["measure"] in USED]
-    pooled = [row for row in chosen if not row["group"]]
-    measures = [name for name in USED if any(row["measure"] == name for row in pooled)]
+    pooled = [row for name in USED for row in chosen if row["measure"] == name and not row["group"]]
     place = ("recipe", "factor", "level") if any(row["level"] for row in pooled) else ("recipe", "factor")
-    lines, total = by_place(evidence, pooled, place, "measure", measures)
-    places = (recipe_head(evidence.tables), *(name.replace("level", "class") for name in place[1:]))
-    heads = (*places, *map(measure_name, measures), *COUNTS)
     note = "Effects on the logit are in within-class standard deviations. The file also has each direction by itself."
-    source = (chosen, schema.ESTIMATES)
-    return sheet("reliance", "What each recipe relies on", heads, lines, source, note, total) if lines else None
+    caption = "What each recipe relies on"
+    heads = {"level": "class"}
+    return by_place(evidence, "reliance", caption, pooled, place, "measure", note, source=chosen, heads=heads)
 
 
 def decodability(evidence: Evidence) -> Sheet | None:
     """A row per recipe, factor and layer, a column for the trained network and for each reference."""
     chosen = [row for row in evidence.tables.estimates if row["measure"] == "decodability"]
-    groups = distinct(row["group"] for row in chosen)
-    lines, total = by_place(evidence, _beside_layers(chosen), ("recipe", "factor", "layer"), "group", groups)
-    heads = (recipe_head(evidence.tables), "factor", "layer", *groups, *COUNTS)
-    unit = evidence.tables.unit
-    note = f"AUROC of a linear decoder on held-out {unit}. Pixels have no layer: their value is repeated with each."
-    source = (chosen, schema.ESTIMATES)
-    caption = "What each layer encodes"
-    return sheet("decodability", caption, heads, lines, source, note, total) if lines else None
+    note = (
+        f"AUROC of a linear decoder on held-out {evidence.tables.unit}. Pixels have no layer: their value is repeated "
+        "with each."
+    )
+    place, caption = ("recipe", "factor", "layer"), "What each layer encodes"
+    rows = _beside_layers(chosen)
+    return by_place(evidence, "decodability", caption, rows, place, "group", note, source=chosen)
 
 
 def _beside_layers(rows: Sequence[Row]) -> list[Row]:
@@ -618,43 +591,89 @@ def _beside_layers(rows: Sequence[Row]) -> list[Row]:
     return found
 
 
-COUNTS = ("seeds", "patients", "images")
-
-
 def by_place(
-    evidence: Evidence, rows: Sequence[Row], place: tuple[str, ...], across: str, columns: Sequence[str]
-) -> tuple[list[Line], int]:
-    """One line per place, with the estimates of the columns and their counts; and the number of places.
+    evidence: Evidence,
+    id: str,
+    caption: str,
+    rows: Sequence[Row],
+    place: Sequence[str],
+    across: str,
+    note: str = "",
+    *,
+    source: Sequence[Row] = (),
+    heads: Mapping[str, str] = MappingProxyType({}),
+) -> Sheet | None:
+    """Make a table of estimates: a line per place, and a column per value of `across`.
 
-    Of more than a page shows, lines are made of the slice of the figures alone.
+    Where that makes more columns than a page takes, every estimate has a line of its own. A part of the place that is
+    the same everywhere moves into the note. Of more lines than a page shows, those of the slice of the figures stay.
+
+    Args:
+        evidence: The tables.
+        id: Anchor of the table, and name of its file.
+        caption: Caption.
+        rows: Estimates to show, in order.
+        place: Columns of estimates that lead a line.
+        across: Column of estimates whose values become columns.
+        note: Sentences beneath the table.
+        source: Rows of its file, where these are more.
+        heads: Headings of columns that readers call otherwise.
     """
+    if not rows:
+        return None
+    names = {"recipe": recipe_head(evidence.tables), **heads}
+    same = [key for key in place if key != "recipe" and len({row[key] for row in rows}) == 1]
+    keys = [key for key in place if key not in same]
+    columns = distinct(str(row[across]) for row in rows)
+    wide = len(keys) + len(columns) <= MOST_COLUMNS
+    keys += [] if wide else [across]
     found: dict[tuple[str, ...], dict[str, Row]] = {}
     for row in rows:
-        found.setdefault(tuple(placed(row, name) for name in place), {})[row[across]] = row
+        found.setdefault(tuple(_part(row, key) for key in keys), {})[str(row[across]) if wide else "value"] = row
     total = len(found)
     if total > SHOWN_ROWS:
         found = {where: own for where, own in found.items() if evidence.outline.shown(next(iter(own.values())))}
         found = dict(list(found.items())[:SHOWN_ROWS])
-    places = {column: column_places(own[column] for own in found.values() if column in own) for column in columns}
-    lines: list[Line] = []
-    for where, own in found.items():
-        cells = [words(name or NONE) for name in where]
-        cells += [estimated(own.get(column), places[column]) for column in columns]
-        for name in COUNTS:
-            count = max(whole(row, name) for row in own.values())
-            cells.append(amount(count) if count else estimated(None))
-        lines.append(Line(tuple(cells)))
-    return lines, total
+    columns = columns if wide else ["value"]
+    by_measure: dict[tuple[str, str], list[Row]] = {}
+    for own in found.values():
+        for column, row in own.items():
+            by_measure.setdefault((row["measure"], column), []).append(row)
+    decimals = {key: column_places(own) for key, own in by_measure.items() if any(map(_defined, own))}
+
+    def cell(row: Row | None, column: str) -> Cell:
+        """Return a dash where no recipe has a value of the measure, as where a place cannot define it."""
+        key = (row["measure"], column) if row else None
+        return estimated(row, decimals[key]) if key in decimals else estimated(None)
+
+    seeds = {where: max(whole(row, "seeds") for row in own.values()) for where, own in found.items()}
+    counted_lines = len(set(seeds.values())) > 1 and len(keys) + len(columns) < MOST_COLUMNS
+    lines = [
+        Line(
+            (
+                *(words(name or NONE) for name in where),
+                *(cell(own.get(column), column) for column in columns),
+                *([amount(seeds[where])] if counted_lines else []),
+            )
+        )
+        for where, own in found.items()
+    ]
+    titles = [names.get(key, key) for key in keys]
+    titles += [measure_name(column) if across == "measure" and wide else column for column in columns]
+    titles += ["seeds"] if counted_lines else []
+    fixed = [f"{names.get(key, key)}: {_part(rows[0], key)}." for key in same if rows[0][key]]
+    said = " ".join(part for part in (*map(sentence_case, fixed), note, counted(rows)) if part)
+    return sheet(id, caption, titles, lines, (source or rows, schema.ESTIMATES), said, total)
+
+
+def _part(row: Row, key: str) -> str:
+    """Return a part of the place of an estimate as a table has it."""
+    return measure_name(row[key]) if key == "measure" else placed(row, key)
 
 
 def _defined(row: Row) -> bool:
     value = numeric(row, "value")
     return value == value
-
-
-def _flips(row: Row) -> Cell:
-    p, least = probability(numeric(row, "sign_flip_p")), probability(numeric(row, "sign_flip_min_p"))
-    return p if p.text == NONE else Cell(f"{p.text} ({least.text})", p.sort, True)
 
 
 def _nan_last(value: float) -> float:

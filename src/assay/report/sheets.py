@@ -91,6 +91,8 @@ SHOWN_ROWS = 300
 """Rows that a page shows of one table; the file has all."""
 NONE = "–"
 """What stands where there is no value."""
+MOST_COLUMNS = 8
+"""Columns of a table on the page; its file has all."""
 SHORT = 36
 """Texts of up to so many letters are not broken."""
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from assay.report.account import COUNTS, associations, by_place
+from assay.report.account import associations, by_place
 from assay.report.charts import Field, Trace, draw_field
 from assay.report.drawing import Mark, Panel, Plot, Reference, limits
 from assay.report.figures import HALF, Figure, chance, curves, drawn, plot_of, slice_note, strips
@@ -28,7 +28,7 @@ from assay.report.layout import (
 from assay.report.rows import Tables, coordinates, distinct, mapping, numeric
 from assay.report.sentences.names import named
 from assay.report.sentences.reasons import place_words
-from assay.report.sheets import NONE, Cell, Line, Sheet, amount, estimated, sheet, words
+from assay.report.sheets import MOST_COLUMNS, NONE, Cell, Line, Sheet, amount, estimated, sheet, words
 from assay.report.wording import column_places, held_words, higher_is_better, measure_name, recipe_head
 from assay.stats.format import count, in_words, listed
 from assay.stats.outcomes import CORRUPTION, RELATIVE
@@ -313,9 +313,6 @@ def _of(rows: Sequence[Row], environment: str, family: str) -> list[Row]:
 def table(evidence: Evidence) -> Sheet | None:
     """A row per recipe, environment and family, a column per measure; the mean over severities."""
     rows = [row for name in TOLD for row in evidence.estimates(name, lambda row: not row["level"])]
-    names = [name for name in TOLD if any(row["measure"] == name for row in rows)]
-    lines, total = by_place(evidence, rows, ("recipe", "environment", "factor"), "measure", names)
-    heads = (recipe_head(evidence.tables), "environment", "family", *map(measure_name, names), *COUNTS)
     baseline = next((row["group"] for row in rows if row["measure"] == CORRUPTION), "")
     note = "Means over severities."
     if baseline:
@@ -324,8 +321,8 @@ def table(evidence: Evidence) -> Sheet | None:
             "good, 0 without error. The relative one compares the increase of errors over clean images. Both are "
             "ratios of means over seeds and have no interval; comparisons are of the errors themselves."
         )
-    caption = "Performance by family of distortions"
-    return sheet("distortions", caption, heads, lines, (rows, schema.ESTIMATES), note, total) if lines else None
+    caption, place = "Performance by family of distortions", ("recipe", "environment", "factor")
+    return by_place(evidence, "distortions", caption, rows, place, "measure", note, heads={"factor": "family"})
 
 
 # What each mitigation keeps: performance by environment and of the worst group, and whose group labels it used.
@@ -340,23 +337,23 @@ def mitigations(evidence: Evidence) -> Sheet | None:
         return None
     shown = [row for row in evidence.tables.recipes if view.shown(row, MITIGATION)]
     found = evidence.estimates(view.measure, is_overall)
-    names = distinct(row["environment"] for row in found)
-    by_place = {(row["recipe"], row["environment"]): row for row in found}
+    names = distinct(row["environment"] for row in found)[: MOST_COLUMNS - 3]
+    of_place = {(row["recipe"], row["environment"]): row for row in found}
     worst = worst_groups(evidence, "accuracy")
-    places = {name: column_places(row for (_, own), row in by_place.items() if own == name) for name in names}
+    places = {name: column_places(row for (_, own), row in of_place.items() if own == name) for name in names}
     lines = [
         Line(
             (
                 words(row["recipe"]),
-                *_labels(row),
+                words(_labels(row)),
                 _of_group(worst.get(row["recipe"]), column_places(worst.values())),
-                *(estimated(by_place.get((row["recipe"], name)), places[name]) for name in names),
+                *(estimated(of_place.get((row["recipe"], name)), places[name]) for name in names),
             )
         )
         for row in shown
     ]
     measure = measure_name(view.measure)
-    heads = (recipe_head(evidence.tables), "labels that train", "labels that select", "worst group: accuracy",
+    heads = (recipe_head(evidence.tables), "labels used", "worst group: accuracy",
              *(f"{measure} in {name}" for name in names))  # fmt: skip
     note = (
         "Labels: the rows whose group was known in addition to the class. The worst group is that of least "
@@ -367,12 +364,12 @@ def mitigations(evidence: Evidence) -> Sheet | None:
     return sheet("mitigations", "Performance by mitigation", heads, lines, (source, schema.ESTIMATES), note)
 
 
-def _labels(row: Row) -> tuple[Cell, Cell]:
-    """`of tag, training rows`; `none`."""
-    used = (row["training_labels"], row["selection_labels"])
-    said = (f"of {row['groups']}, {rows} rows" if rows != "none" else "none" for rows in used)
-    first, second = (words(text) for text in said)
-    return first, second
+def _labels(row: Row) -> str:
+    """`train: of tag, training rows; select: none`."""
+    used = {"train": row["training_labels"], "select": row["selection_labels"]}
+    return "; ".join(
+        f"{use}: of {row['groups']}, {rows} rows" if rows != "none" else f"{use}: none" for use, rows in used.items()
+    )
 
 
 def _of_group(row: Row | None, places: int) -> Cell:
@@ -408,20 +405,18 @@ def starts(tables: Tables) -> Sheet | None:
         Line(
             (
                 words(row["start"]),
-                words(_weights(row)),
+                words(_weights(row), row["sha256"]),
                 words(_trained_on(row)),
                 _count(row, "images"),
                 _count(row, "steps"),
                 _count(row, "seeds"),
                 estimated(row if row["data"] else None, places),
-                words(row["file"] or NONE),
-                words(row["sha256"][:SHOWN_HASH] or NONE, row["sha256"]),
                 words(row["scaling"] or NONE),
             )
         )
         for row in rows
     ]
-    heads = ("start", "weights", "trained on", "images", "steps", "seeds", "AUROC of its own", "file", "SHA-256",
+    heads = ("start", "weights", "trained on", "images", "steps", "seeds", "AUROC of its own",
              "image x is scaled to")  # fmt: skip
     judged = any(not math.isnan(numeric(row, "value")) for row in rows)
     note = (
@@ -437,7 +432,8 @@ def _weights(row: Row) -> str:
     if row["statistics"]:
         return f"random weights with the mean and variance of every tensor of {row['statistics']}"
     below = f", starting from {row['below']}" if row["below"] else ""
-    return str(WEIGHTS.get(row["kind"], row["component"])) + below
+    named = f"{row['file']}, SHA-256 {row['sha256'][:SHOWN_HASH]}" if row["sha256"] else row["file"]
+    return str(WEIGHTS.get(row["kind"], row["component"])) + below + (f" ({named})" if named else "")
 
 
 def _trained_on(row: Row) -> str:

@@ -11,10 +11,9 @@ from assay.report.drawing import Reference
 from assay.report.figures import HALF, Figure, chance, curves, plot_of, slice_note, strips
 from assay.report.layout import ROWS, Evidence, below, greatest, some_levels, with_levels
 from assay.report.rows import distinct, numeric
-from assay.report.sheets import Sheet, sheet
-from assay.report.wording import NO_EFFECT, measure_name, recipe_head
+from assay.report.sheets import Sheet
+from assay.report.wording import NO_EFFECT
 from assay.stats.format import in_words, listed
-from assay.store import schema
 from assay.store.files import Row
 
 # Figures of what a model uses: by variance, by flips, by effect on the logit.
@@ -213,12 +212,9 @@ def by_kind(evidence: Evidence) -> Figure | None:
 
 
 def table(evidence: Evidence) -> Sheet | None:
-    """A row per recipe and explainer, a column per score."""
+    """A row per recipe, explainer and score."""
     chosen = [row for name in ATTENDED for row in evidence.estimates(name, lambda row: not row["level"])]
     chosen = [row for row in chosen if not row["group"]]
-    names = [name for name in ATTENDED if any(row["measure"] == name for row in chosen)]
-    lines, total = by_place(evidence, chosen, ("recipe", "factor"), "measure", names)
-    heads = (recipe_head(evidence.tables), "explainer", *map(measure_name, names), "seeds", "patients", "images")
     failing = distinct(row["factor"] for row in chosen if Code.FAILS_SANITY in reason_of(row))
     failed = f"By some recipe {listed(failing)} failed it." if failing else "None failed it."
     note = (
@@ -226,9 +222,8 @@ def table(evidence: Evidence) -> Sheet | None:
         "explainer fails the sanity check where its maps correlate by 0.5 or more with those of redrawn weights. "
         f"{failed}"
     )
-    source = (chosen, schema.ESTIMATES)
-    made = sheet("attribution", "Attention to lesions, by recipe", heads, lines, source, note, total)
-    return made if lines else None
+    caption, place, heads = "Attention to lesions, by recipe", ("recipe", "factor"), {"factor": "explainer"}
+    return by_place(evidence, "attribution", caption, chosen, place, "measure", note, heads=heads)
 
 
 def _called(name: str, rows: Sequence[Row]) -> str:

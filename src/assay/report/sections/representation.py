@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from assay.report.account import COUNTS, by_place
+from assay.report.account import by_place
 from assay.report.charts import Planes, draw_planes
 from assay.report.drawing import Mark, Panel, Plot, Reference, limits, short_names
 from assay.report.figures import FULL, HALF, Figure, curves, drawn, plot_of, slice_note
@@ -14,7 +14,7 @@ from assay.report.rows import distinct, numeric
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import NONE, Cell, Line, Sheet, figure, probability, sheet, sort_key, words
 from assay.report.wording import column_places, measure_name, recipe_head
-from assay.stats.format import in_words, listed, with_interval
+from assay.stats.format import listed, with_interval
 from assay.store import schema
 from assay.store.files import Row
 
@@ -57,13 +57,11 @@ def layers(evidence: Evidence) -> Sheet | None:
     chosen = [row for name in names for row in evidence.estimates(name, lambda row: row["group"] == TRAINED)]
     if not chosen:
         return None
-    lines, total = by_place(evidence, chosen, ("recipe", "layer"), "measure", names)
-    heads = (recipe_head(evidence.tables), "layer", *map(measure_name, names), *COUNTS)
     note = (
         "Of activations pooled over space, on the same images for all. Ranks change with the number of images; "
         "those of a layer with more units than images cannot exceed it."
     )
-    return sheet("layers", "The shape of every layer", heads, lines, (chosen, schema.ESTIMATES), note, total)
+    return by_place(evidence, "layers", "The shape of every layer", chosen, ("recipe", "layer"), "measure", note)
 
 
 def _layer(row: Row) -> str:
@@ -170,14 +168,13 @@ def likeness(evidence: Evidence) -> Sheet | None:
         for (recipe, against, where), found in places.items()
     ]
     head = recipe_head(evidence.tables)
-    heads = (head, "and", "where", "CKA or kappa", "seeds of the first", "seeds of the second", "less alike than seeds",
-             "p (Holm)", "conclusion", *SECOND, "seeds", "images")  # fmt: skip
+    heads = (head, "and", "where", "CKA or kappa", "seeds of each", "less alike than seeds", "p (Holm)",
+             "conclusion")  # fmt: skip
     note = (
         "All values are between models of different seeds, of one recipe or of two. Less alike than seeds: the mean of "
         "both recipes' seeds less the value, with the 95% interval of this row alone. P: one-sided, corrected for all "
-        "rows of its measure. Kappa: agreement of predictions beyond chance (Cohen), at each one's threshold. RBF CKA, "
-        "Procrustes, RSA and the share of 10 nearest neighbors in common are second "
-        "opinions; in brackets the mean of both recipes' seeds."
+        "rows of its measure. Kappa: agreement of predictions beyond chance (Cohen), at each one's threshold. The "
+        "file also has RBF CKA, Procrustes, RSA and the share of 10 nearest neighbors in common."
     )
     source = (every, schema.SIMILARITIES)
     return sheet("likeness", "Similarity of recipes, compared with their seeds", heads, lines, source, note)
@@ -192,23 +189,11 @@ def _line(recipe: str, against: str, where: str, found: dict[str, Row], places: 
         words(against),
         words(where),
         figure(numeric(main, "value")),
-        figure(numeric(main, "within")),
-        figure(numeric(main, "against_within")),
+        words(f"{figure(numeric(main, 'within')).text}, {figure(numeric(main, 'against_within')).text}"),
         Cell(NONE if math.isnan(below) else apart, sort_key(below), True, reason_words(main["reason"])),
         probability(numeric(main, "p_holm")),
         words(main["conclusion"] or NONE, reason_words(main["reason"])),
-        *(_second(found.get(name)) for name in SECOND),
-        figure(numeric(main, "seeds"), 0),
-        figure(numeric(main, "images"), 0),
     )
-
-
-def _second(row: Row | None) -> Cell:
-    """`0.81 (0.90)`."""
-    if row is None or math.isnan(numeric(row, "value")):
-        return Cell(NONE, "", True)
-    value, seeds = figure(numeric(row, "value")), figure(_baseline(row))
-    return Cell(f"{value.text} ({seeds.text})", value.sort, True)
 
 
 def _same_layer(evidence: Evidence, measure: str) -> list[Row]:
@@ -274,12 +259,10 @@ def put_back_table(evidence: Evidence) -> Sheet | None:
     there = [name for name in names if any(row["measure"] == name for row in rows)]
     if not there:
         return None
-    lines, total = by_place(evidence, rows, ("recipe", "layer"), "measure", there)
-    heads = (recipe_head(evidence.tables), "layer", *(in_words(name).replace("auroc", "AUROC") for name in there),
-             *COUNTS)  # fmt: skip
     note = (
         "Weight change: length of the difference to the weights before training over their length. Each layer is reset "
         "alone, so two layers may substitute for each other."
     )
     caption = "Layers reset to their start, or permuted"
-    return sheet("put-back-table", caption, heads, lines, (chosen, schema.ESTIMATES), note, total)
+    place = ("recipe", "layer")
+    return by_place(evidence, "put-back-table", caption, rows, place, "measure", note, source=chosen)

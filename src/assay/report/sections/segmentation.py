@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from assay.core.measures import quiet_of, range_of
-from assay.report.account import COUNTS, by_place
+from assay.report.account import by_place
 from assay.report.charts import Field, Planes, Spot, Trace, draw_field, draw_planes
 from assay.report.drawing import limits
 from assay.report.figures import FULL, HALF, Figure, drawn, slice_note
@@ -153,14 +153,14 @@ def by_kind(evidence: Evidence) -> Sheet | None:
         for row in evidence.tables.estimates
         if row["measure"] in OF_A_KIND and row["level"] and not (row["factor"] or row["group"])
     ]
-    lines, total = by_place(evidence, rows, ("recipe", "environment", "level"), "measure", OF_A_KIND)
-    heads = (recipe_head(evidence.tables), "environment", "kind", *map(measure_name, OF_A_KIND), *COUNTS)
     note = (
         "A pixel is predicted as the kind with its greatest logit. A lesion is found if at least half of its pixels "
         "are predicted as its kind. A predicted component without a pixel of its kind is a false positive in any image."
     )
-    made = sheet("kinds", "By kind of lesion", heads, lines, (rows, schema.ESTIMATES), note, total)
-    return replace(made, folded=True) if lines else None
+    rows = [row for name in OF_A_KIND for row in rows if row["measure"] == name]
+    place, heads = ("recipe", "environment", "level"), {"level": "kind"}
+    made = by_place(evidence, "kinds", "By kind of lesion", rows, place, "measure", note, heads=heads)
+    return made and replace(made, folded=True)
 
 
 # --- what is shown, and where ----------------------------------------------------------------------------------------
