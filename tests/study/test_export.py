@@ -15,9 +15,12 @@ from tests.worlds.assets import write_assets
 from tests.worlds.studies import SMALL
 
 import assay
+from assay.cli import main
 from assay.core.errors import ExtraError, SpecError, StoreError
 from assay.models.ref import Inputs
 from assay.spec.given import EXPORTED
+from assay.spec.schema import DataSpec
+from assay.store.folder import RunFolder
 from assay.study import export
 from assay.study.export import CARD, MODELS, ONNX_FILE
 
@@ -212,3 +215,21 @@ def test_a_description_of_other_weights_is_refused(run_copy: Path, tmp_path: Pat
     study = {"name": "again", "data": SMALL["data"], "models": str(folder / MODELS), "probes": ["performance"]}
     with pytest.raises(SpecError, match="does not describe these weights"):
         _ = assay.Study(study).spec
+
+
+def test_a_network_is_probed_at_its_own_size_and_framing(run_copy: Path, tmp_path: Path) -> None:
+    folder = assay.open_run(run_copy).export(trial_of(run_copy), tmp_path / "net")
+    data = {key: value for key, value in SMALL["data"].items() if key != "size"}
+    for model in (folder, run_copy / "trials" / trial_of(run_copy)):
+        kept = RunFolder(assay.probe(model, data, out=tmp_path / f"of-{model.name}", progress=False).folder)
+        (id,) = kept.ids("models")
+        assert kept.record("models", id)["size"] == SMALL["data"]["size"] != DataSpec.model_fields["size"].default
+
+
+def test_a_program_does_not_tell_its_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_assets(tmp_path)
+    table = tmp_path / "dermoscopy" / "data.csv"
+    given = ["audit", "--command", "true {images} {scores}", "--images", str(table), "--target", "melanoma"]
+    with pytest.raises(SystemExit, match="2"):
+        main(given)
+    assert "does not tell the size of its images" in capsys.readouterr().err

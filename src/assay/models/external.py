@@ -79,6 +79,12 @@ class OfOnnx:
         """True: the files determine its answers."""
         return True
 
+    @property
+    def size(self) -> int | None:
+        """Side of the square images that the file takes, in pixels; None where it takes several sizes."""
+        high, wide = self._loaded.session.get_inputs()[0].shape[2:]
+        return int(high) if isinstance(high, int) and high == wide else None
+
     def network(self, device: str) -> nn.Module:
         """Return the network. It stays on the CPU.
 

@@ -53,7 +53,7 @@ from assay.stats.measures import LEVELS, specific_thresholds
 from assay.store.files import write_json
 from assay.store.folder import STUDY, RunFolder, working_in
 from assay.study.outside import Config, config_of, signs
-from assay.study.records import Exported, trained_model
+from assay.study.records import Exported, stored_study, trained_model
 from assay.training.feed import youden_threshold
 
 VALIDATION = "(validation)"
@@ -87,8 +87,9 @@ class OfTraining:
 
     @property
     def name(self) -> str:
-        """Name of the run folder and id of the training."""
-        return f"{self.trained.root.name} {self.trained.id}"
+        """Name of the run folder and id of the training; of an exported network, the name of its folder."""
+        root = self.trained.root.name
+        return root if isinstance(self.trained, Exported) else f"{root} {self.trained.id}"
 
     @property
     def content(self) -> str:
@@ -104,6 +105,21 @@ class OfTraining:
     def loaded(self) -> Model:
         """The model on the CPU, with its thresholds."""
         return self.trained.load()
+
+    @cached_property
+    def framing(self) -> Mapping[str, Any]:
+        """Size, channels and framing of the images that it was trained on, as keys of `data`."""
+        if isinstance(self.trained, Exported):
+            taken: Mapping[str, Any] = self.trained.values["input"]
+        elif self.trained.unit == "trials":
+            data, inputs = stored_study(self.trained.root).plan.spec.data, self.trained.inputs
+            taken = {"size": inputs.size, "channels": inputs.channels, "fit": data.fit, "crop_share": data.crop_share}
+            taken = {**taken, "preprocessing": list(data.preprocessing)}
+        else:
+            taken = {"size": self.trained.inputs.size, "channels": self.trained.inputs.channels, "fit": "pad"}
+        kept = ("size", "fit", "crop_share", "preprocessing")
+        channels = "gray" if taken["channels"] == 1 else "color"
+        return {"channels": channels, **{key: taken[key] for key in kept if taken.get(key)}}
 
     def network(self, device: str) -> nn.Module:
         """Return the trained network on a device."""
@@ -243,6 +259,7 @@ def prepare_model(
         if settings.preprocessing is None:
             doubts.append(config.describe(data, filled))
         data = filled
+    data = _framed(origin, data)
     request = parse_request(data, environments, probes, task)
     _require_able(origin, settings, request, device)
     code = own_code(request.model_dump_json(context={"complete": True}))
@@ -292,7 +309,7 @@ def probe_model(
         place.folder.remove_partial_files()
         keep = KeptAnswers(place.folder, model, kept_columns(task, request.probes, population), device)
         if validation is not None:
-            filled = validation if given.config is None else given.config.filled(validation)
+            filled = _framed(origin, validation if given.config is None else given.config.filled(validation))
             asked = parse_request(filled, {VALIDATION: {}}, ("performance",), task)
             images = population_of(asked.data, place, device, all_tested=True, notify=notify)
             model = keep.with_thresholds(*_validation_images(images, asked, scene, settings.seed), task)
@@ -318,6 +335,21 @@ def _config(origin: Origin, settings: Settings, device: str) -> Config | None:
     if settings.preprocessing == "config" and known is None:
         raise SpecError("preprocessing: this model has no config of timm; put what was done to images before it")
     return None if settings.preprocessing == "none" else known
+
+
+def _framed(origin: Origin, data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `data` with the size and framing that a model is known to take, where the user states none.
+
+    Raises:
+        SpecError: A model from a file or a program takes images of a size that nobody states.
+    """
+    if isinstance(origin, OfTraining):
+        return Config(origin.framing, (), ()).filled(data)
+    side = origin.size if isinstance(origin, OfOnnx) else None
+    framed = {**({} if side is None else {"size": side}), **data}
+    if "size" not in framed and not isinstance(origin, InMemory):
+        raise SpecError(f"size: {origin.name} does not tell the size of its images; give it in pixels, such as 224")
+    return framed
 
 
 def _model(

@@ -54,7 +54,7 @@ from assay.stats.verdicts import MARGIN, Reference, decide_mark
 from assay.store import schema
 from assay.store.files import Row, read_checked_json, write_checked_json, write_json
 from assay.store.folder import AUDIT, RunFolder, working_in
-from assay.study.audit import KeptAnswers, Prepared, Settings, keep_model, prepare_model
+from assay.study.audit import KeptAnswers, OfTraining, Prepared, Settings, keep_model, prepare_model
 from assay.study.outside import signs
 
 BUDGET = 600.0
@@ -468,7 +468,9 @@ class _Audit:
         rows = balanced(table, _COMPARED, self.asked.seed)
         small, before = picked(self.clean, rows), scored.scores[rows]
         better: dict[str, float] = {}
-        others = alternatives(self.given.model.scaling, self.clean.images.shape[0])
+        # A network that Assay trained scales its images itself.
+        known = isinstance(self.given.model.origin, OfTraining)
+        others = {} if known else alternatives(self.given.model.scaling, self.clean.images.shape[0])
         for name, change in others.items():
             other = replace(small, name=f"({name})", images=ReadAs(small.images, change))
             after = log_odds(self._read(other, {"scaling": name}).astype(np.float64))
@@ -481,7 +483,9 @@ class _Audit:
             raise SpecError(_misread(given, better, flipped))
         for name, value in better.items():
             yield check("scaling", "warn", f"with images read as {name} the AUROC is higher", value)
-        if not better:
+        if known:
+            yield check("scaling", "ok", "the network scales its images itself")
+        elif not better:
             yield check("scaling", "ok", "no other usual scaling gives a higher AUROC")
 
     # Results.
