@@ -39,7 +39,7 @@ def recipes(evidence: Evidence, confounder: str) -> list[str]:
 
 def test_the_figures_stand_beneath_the_sheets_with_their_meaning(run: Path) -> None:
     page = write_page(run).read_text()
-    part = page[page.index("<h3>Each confounder") : page.index("<h3>Pairs")]
+    part = page[page.index("Each confounder, without") : page.index("<h3>Pairs")]
     assert part.count("<img ") == 2
     table = words_of(part, "visibility")
     for words in ("low-pass(cutoff=0.2)", "0.014", "0.968", "an edge is shorter", WORDS[Code.TIED_BY_SAMPLING]):

@@ -19,6 +19,7 @@ from assay.report.layout import greatest, sides, some_levels
 from assay.report.sections import performance, reliance
 from assay.report.sheets import PLAIN, as_csv
 from assay.stats.findings import Family, Kind, from_row
+from assay.stats.format import in_words
 from assay.store import schema
 from assay.store.folder import RunFolder
 
@@ -77,10 +78,38 @@ def test_a_title_says_of_how_many_inputs_its_greatest_is(tmp_path: Path) -> None
     ]
     folder.write_table("estimates", schema.ESTIMATES.names, rows)
     evidence = evidence_in(root)
-    for figure in (reliance.relied_on(evidence), reliance.by_factor(evidence, "sobol-total")):
+    for figure in (reliance.relied_on(evidence), reliance.by_factor(evidence)):
         assert figure is not None
         assert figure.title == f"{known.title} (of 7 of 8 inputs)"
         assert "No value for size." in figure.note
+
+
+def test_factors_are_the_rows_of_one_figure_with_a_panel_per_measure(tmp_path: Path) -> None:
+    evidence = evidence_of(tmp_path, Made(pictures=False))
+    figure = reliance.by_factor(evidence)
+    assert figure is not None
+    assert {row["measure"] for row in figure.rows} == {"sobol-total", "flip-rate", "logit-effect"}
+    heads = re.findall(r'font-weight="600">([^<]*)<', figure.wide)
+    assert 3 <= len(heads) <= 9  # lines of three titles
+    rows: dict[str, list[float]] = {row["factor"]: [] for row in figure.rows}
+    for row in figure.rows:
+        if row["measure"] == "sobol-total" and row["value"] == row["value"]:
+            rows[row["factor"]].append(abs(row["value"]))
+    names = re.findall(r'<text x="0" y="([\d.]+)"[^>]*>([^<]+)<', figure.wide)
+    drawn = [name for _, name in names if name in {in_words(factor) for factor in rows}]
+    assert len(drawn) == len(set(drawn)) == len(rows)
+    most = max(rows, key=lambda factor: sum(rows[factor]) / max(len(rows[factor]), 1))
+    assert drawn[0] == in_words(most)
+
+
+def test_few_factors_are_encoded_at_first_sight_and_all_of_them_once(tmp_path: Path) -> None:
+    evidence = evidence_of(tmp_path, Made(pictures=False))
+    shown, rest = reliance.by_layer(evidence)
+    assert (shown.folded, rest.folded) == (False, True)
+    factors = [{row["factor"] for row in figure.rows} for figure in (shown, rest)]
+    assert len(factors[0]) == reliance.MOST_ENCODED
+    assert not factors[0] & factors[1]
+    assert factors[0] | factors[1] == {row["factor"] for row in evidence.estimates("decodability", lambda _: True)}
 
 
 def test_titles_claim_no_order_that_no_interval_shows(tmp_path: Path, snapshot: SnapshotAssertion) -> None:

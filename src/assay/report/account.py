@@ -428,9 +428,8 @@ def looks(tables: Tables) -> Sheet | None:
         "at the earlier one that closed it; it remains, and no more seeds are spent on it. An estimate after early "
         "stopping is likely too large."
     )
-    return (
-        sheet("looks", "Looks at the primary comparisons", heads, lines, (rows, schema.LOOKS), note) if rows else None
-    )
+    made = sheet("looks", "Looks at the primary comparisons", heads, lines, (rows, schema.LOOKS), note)
+    return replace(made, folded=True) if rows else None
 
 
 def _compared(row: Row, places: int) -> tuple[Cell, ...]:

@@ -168,6 +168,60 @@ def _strip_mark(plot: Plot, mark: Mark, scale: Scale, y: float, row: float) -> s
     return group(mark.said if plot.hover else "", "".join([*parts, tick]))
 
 
+# Rows: one row per factor, in it every level beneath the other in its color; panels side by side.
+
+ROW_STEP, ROW_ROOM = 7.5, 8.0
+"""Pixels of a level in a row, and between two rows."""
+
+
+def draw_rows(plot: Plot, width: float) -> Drawing:
+    """Draw the positions of a plot as rows, under a key of its levels; panels wrap where they would be too narrow."""
+    shapes, top = key(plot.levels, plot.styles, width) if len(plot.levels) > 1 else ("", 0.0)
+    label = min(max(map(breadth, plot.positions)) + 12, width * 0.34)
+    columns, lines = panel_grid(len(plot.panels), width - label + STRIP_GAP, CURVE_LEAST_PANEL + STRIP_GAP)
+    each = (width - label - 10 - STRIP_GAP * (columns - 1)) / columns
+    head, row = _head(plot, each), ROW_STEP * max(2, len(plot.levels)) + ROW_ROOM
+    height = row * len(plot.positions)
+    body = [shapes]
+    for r in range(lines):
+        y = top + r * (head + height + 34) + head
+        for i, position in enumerate(plot.positions):
+            middle = y + row * (i + 0.5)
+            body.append(text(0, middle + 4, shortened(position, label - 8), full=position))
+            body.append(line(0, y + row * i, width, y + row * i, "var(--grid)") if i else "")
+        for c, panel in enumerate(plot.panels[r * columns : (r + 1) * columns]):
+            body.append(_row_panel(plot, panel, _Box(label + c * (each + STRIP_GAP), y, each, height), row))
+    bottom = top + lines * (head + height + 34)
+    body.append(text(0, bottom, shortened(plot.axis, width, NARROW), size=NARROW, color="var(--soft)", full=plot.axis))
+    return Drawing(width, bottom + 6, "".join(body))
+
+
+def _row_panel(plot: Plot, panel: Panel, box: _Box, row: float) -> str:
+    scale = Scale(*(panel.limits or plot.limits), box.x, box.x + box.width)
+    parts = [_strip_frame(panel, box, scale, _head(plot, box.width))]
+    start = (row - ROW_STEP * len(plot.levels)) / 2
+    for r, position in enumerate(plot.positions):
+        there = [mark for mark in panel.marks if mark.at == position and not math.isnan(mark.value)]
+        top = box.y + row * r
+        if not there:
+            middle = top + row / 2 + 4
+            parts.append(text(scale.start + 2, middle, MISSING, size=NARROW, color="var(--soft)", halo=True))
+        for mark in there:
+            y = top + start + ROW_STEP * (plot.levels.index(mark.level) + 0.5)
+            parts.append(_row_mark(plot, mark, scale, y))
+    return "".join(parts)
+
+
+def _row_mark(plot: Plot, mark: Mark, scale: Scale, y: float) -> str:
+    style = plot.styles[mark.level]
+    parts = [dots([(scale(value), y) for _, value in mark.seeds if not math.isnan(value)], style.color, 2.4)]
+    if not math.isnan(mark.low):
+        cut = (scale.beyond(mark.low), scale.beyond(mark.high))
+        parts.append(bar(scale(mark.low), scale(mark.high), y, style.color, 1.6, cut, flat=True))
+    parts.append(marker(style.marker, scale(mark.value), y, 3.2, style.color))
+    return group(f"{mark.at}: {mark.said}" if plot.hover else "", "".join(parts))
+
+
 # Curves: a value along budgets, layers or doses, one curve per level, seeds as dots, means as ticks.
 #
 # Intervals are bars; along doses, which are numbers and stand at their place, they are bands.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from assay.core.measures import range_of
-from assay.report.charts import draw_curves, draw_strips
+from assay.report.charts import draw_curves, draw_rows, draw_strips
 from assay.report.drawing import Drawing, Panel, Plot, Reference, limits
 from assay.report.layout import Evidence
 from assay.report.rows import numeric, whole
@@ -27,7 +27,10 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure as the page shows it: two layouts, words for those who do not see it, its rows and its files."""
+    """A figure as the page shows it: two layouts, words for those who do not see it, its rows and its files.
+
+    folded: whether it is closed until a reader opens it.
+    """
 
     id: str
     title: str
@@ -38,6 +41,7 @@ class Figure:
     rows: tuple[Row, ...]
     csv: Download | None
     svg: Download | None
+    folded: bool = False
 
 
 def strips(id: str, title: str, note: str, plot: Plot, rows: Sequence[Row], width: float = FULL) -> Figure:
@@ -50,6 +54,11 @@ def strips(id: str, title: str, note: str, plot: Plot, rows: Sequence[Row], widt
 def curves(id: str, title: str, note: str, plot: Plot, rows: Sequence[Row], width: float = FULL) -> Figure:
     """A figure of curves."""
     return drawn(id, title, note, plot, rows, draw_curves, width, still=_still)
+
+
+def dot_rows(id: str, title: str, note: str, plot: Plot, rows: Sequence[Row], width: float = FULL) -> Figure:
+    """A figure with a row per position, such as a factor, and the levels in it."""
+    return drawn(id, title, note, plot, rows, draw_rows, width, still=_still)
 
 
 class Shown(Protocol):

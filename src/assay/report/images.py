@@ -7,7 +7,7 @@ import io
 import json
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -19,7 +19,7 @@ from assay.report.account import described
 from assay.report.drawing import NARROW, Drawing, Scale, Style, breadth, line, marker, shortened, text
 from assay.report.layout import SHOWN, Evidence
 from assay.report.rows import Tables, coordinates, numeric, whole
-from assay.report.sentences.captions import caption
+from assay.report.sentences.captions import caption, pair_ends
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import NONE, Line, Sheet, amount, figure, sheet, words
 from assay.report.wording import held_words
@@ -136,19 +136,22 @@ def visible(tables: Tables) -> Sheet | None:
     ]
     heads = ("confounder", *FIGURES, "images", "why there is none")
     caption = "How visible each confounder is"
-    return sheet("visibility", caption, heads, lines, (rows, schema.VISIBILITY), MEANING) if rows else None
+    made = sheet("visibility", caption, heads, lines, (rows, schema.VISIBILITY), MEANING)
+    return replace(made, folded=True) if rows else None
 
 
 # Pictures for the page: at their own pixels, enlarged by the browser by whole multiples, without smoothing.
 
+FIRST_PAIRS = 2
+"""Factors of which a pair is seen at once."""
 BUDGET = 1_800_000
 """Bytes that all pictures of a page may take; above that they are compressed with loss, and the page says so."""
-SHEET_ROOM, PAIR_ROOM, ALONE_ROOM, PHONE, LOGIT_WIDTH = 1120, 620, 540, 350, 350.0
+SHEET_ROOM, PAIR_ROOM, PHONE, LOGIT_WIDTH = 1120, 480, 350, 350.0
 
 
 @dataclass(frozen=True)
 class Picture:
-    """width, height: its own pixels. scale, small: CSS pixels for each; on a phone. logits: by level."""
+    """width, height: its own pixels. scale, small: CSS pixels for each; on a phone. short: the ends of a pair."""
 
     uri: str
     width: int
@@ -158,6 +161,7 @@ class Picture:
     caption: str
     alt: str
     logits: Markup
+    short: str = ""
 
 
 @dataclass(frozen=True)
@@ -185,6 +189,18 @@ class Gallery:
     pairs: Mapping[str, tuple[Picture, ...]]
     said: str
     drawn: str
+
+    @property
+    def first_pairs(self) -> tuple[tuple[str, Picture], ...]:
+        """The first pair of the first few factors."""
+        return tuple((factor, pictures[0]) for factor, pictures in list(self.pairs.items())[:FIRST_PAIRS])
+
+    @property
+    def further_pairs(self) -> tuple[tuple[str, Picture], ...]:
+        """All other pairs, a pair of every factor before a second one of any."""
+        turns = [(i, factor, picture) for factor, pictures in self.pairs.items() for i, picture in enumerate(pictures)]
+        ordered = tuple((factor, picture) for _, factor, picture in sorted(turns, key=lambda turn: turn[0]))
+        return ordered[len(self.first_pairs) :]
 
 
 def gallery(root: Path, evidence: Evidence) -> Gallery:
@@ -225,8 +241,8 @@ def _drawn(made: Sequence[Picture], evidence: Evidence) -> str:
     doses = f", trained at p = {view.doses[0]} and at p = {view.doses[-1]}" if view.doses else ""
     few = f" The first {SHOWN} of {len(view.levels)} are drawn." if len(view.levels) > SHOWN else ""
     return (
-        f"Beside a pair: the logit of each {in_words(view.axis) or 'recipe'}{held}{doses}, mean of the seeds that "
-        "tested the image, from the stroke (the first image, as its caption says) to the marker (the second), in units "
+        f"At the right: the logit of each {in_words(view.axis) or 'recipe'}{held}{doses}, mean of the seeds that "
+        "tested the image, from the stroke (first image) to the marker (second), in units "
         "of the model's standard deviation of the logit within a class. Above 0 the network holds the last class for "
         f"likelier than the rest.{few}"
     )
@@ -258,11 +274,12 @@ def encoded(image: Image.Image, *, lossless: bool) -> str:
 def _picture(row: Row, image: Image.Image, uri: str, evidence: Evidence, named: Mapping[str, str]) -> Picture:
     """Make a picture; the caption of a sheet ends with the description of its environment, from `named`."""
     logits = _logits(row, evidence)
-    room = (PAIR_ROOM if logits else ALONE_ROOM) if row["kind"] == "pair" else SHEET_ROOM
+    room = PAIR_ROOM if row["kind"] == "pair" else SHEET_ROOM
     scale, small = (max(1, min(4, wide // image.width)) for wide in (room, PHONE))
     text, more = caption(row), named.get(row["environment"], "") if row["kind"] == "sheet" else ""
     whole_text = f"{text} {more[:1].upper()}{more[1:]}." if more else text
-    return Picture(uri, image.width, image.height, scale, small, whole_text, text, logits)
+    short = pair_ends(row) if row["kind"] == "pair" else ""
+    return Picture(uri, image.width, image.height, scale, small, whole_text, text, logits, short)
 
 
 def _logits(row: Row, evidence: Evidence) -> Markup:

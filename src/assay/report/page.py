@@ -243,9 +243,6 @@ def there(*found: T | None) -> tuple[T, ...]:
     return tuple(one for one in found if one is not None)
 
 
-_USED = ("sobol-total", "flip-rate", "logit-effect")
-
-
 def _sections(evidence: Evidence, anchors: dict[str, str], shown: Collection[str]) -> tuple[Section, ...]:
     """Return the sections of the page: always comparisons, and one for the measurements of each probe that has some.
 
@@ -331,14 +328,14 @@ def _learned(evidence: Evidence) -> tuple[Section, ...]:
             "relies",
             "What recipes rely on",
             "A recipe relies on a factor if changing this factor alone changes the output.",
-            there(*(reliance.by_factor(evidence, measure) for measure in _USED)),
+            there(reliance.by_factor(evidence)),
             there(account.reliance(evidence)),
         ),
         Section(
             "encodes",
             "What recipes encode",
             "A layer encodes a factor if a linear decoder can predict it. An encoded factor need not be used.",
-            there(reliance.by_layer(evidence)),
+            reliance.by_layer(evidence),
             there(account.decodability(evidence)),
         ),
         Section(

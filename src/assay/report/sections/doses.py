@@ -400,7 +400,8 @@ def counts(tables: Tables) -> Sheet | None:
     heads = (*map(in_words, axes), "confounder", "images with it, by class")
     note = "From the least to the most over seeds, where these differ. Of a factor: images with its high level."
     caption = "Marked images in training, by dose"
-    return sheet("dose-counts", caption, heads, lines, (rows, schema.DOSE_COUNTS), note) if rows else None
+    made = sheet("dose-counts", caption, heads, lines, (rows, schema.DOSE_COUNTS), note)
+    return replace(made, folded=True) if rows else None
 
 
 def _between(row: Row) -> str:

@@ -223,7 +223,6 @@ _SCALES = "Each loss has its own scale: lines tell when training came to rest, n
 COURSES: Mapping[str, tuple[str, str, str]] = {
     "train_loss": ("Loss in training", "loss of the training images", _SCALES),
     "validation_loss": ("Loss on validation images", "loss of the validation images", _SCALES),
-    "lr": ("Schedule of the learning rate", "learning rate at the end of the epoch", ""),
     "weight": ("Schedule of the loss", "weight of the loss's first term", "Only losses with a weight have a line."),
 }
 """Column of `schema.CURVES` -> title, what stands along the axis, note."""
@@ -425,7 +424,9 @@ def starts(tables: Tables) -> Sheet | None:
     )
     if any(row["data"] and not row["target"] for row in rows):
         note += " Of a start trained without labels: by a linear head that is fitted to its features with labels."
-    return sheet("starts", "Initial weights", heads, lines, (rows, schema.STARTS), note if judged else "")
+    return replace(
+        sheet("starts", "Initial weights", heads, lines, (rows, schema.STARTS), note if judged else ""), folded=True
+    )
 
 
 def _weights(row: Row) -> str:

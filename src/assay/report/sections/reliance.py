@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from assay.core.reasons import Code, reason_of
 from assay.report.account import by_place, tied
-from assay.report.drawing import Reference
-from assay.report.figures import HALF, Figure, chance, curves, plot_of, slice_note, strips
+from assay.report.drawing import Panel, Plot, Reference
+from assay.report.figures import HALF, Figure, chance, curves, dot_rows, plot_of, slice_note, strips
 from assay.report.layout import ROWS, Evidence, below, greatest, some_levels, with_levels
 from assay.report.rows import distinct, numeric
 from assay.report.sheets import Sheet
@@ -21,6 +22,8 @@ from assay.store.files import Row
 FIRST_SCREEN, MOST_TIED = 3, 6
 """Panels of the first screen, and how many there may be where so many factors are tied to the target."""
 CHOICES = ("sobol-total", "flip-rate", "logit-effect-absolute")
+USED = ("sobol-total", "flip-rate", "logit-effect")
+"""The panels of the figure of all factors."""
 
 Group = tuple[str, list[Row]]
 
@@ -43,17 +46,32 @@ def relied_on(evidence: Evidence) -> Figure | None:
     return None
 
 
-def by_factor(evidence: Evidence, measure: str) -> Figure | None:
-    """Every factor by one measure, at the slice shown."""
-    groups, without = _groups(evidence, measure)
-    groups = _named(groups)
-    if not groups:
+def by_factor(evidence: Evidence) -> Figure | None:
+    """Every factor as a row, a panel per measure of use, at the slice shown; the factors of most effect come first."""
+    found = {measure: _groups(evidence, measure) for measure in USED}
+    found = {measure: (groups, without) for measure, (groups, without) in found.items() if groups}
+    if not found:
         return None
-    rows = [row for _, group in groups for row in group]
-    levels, note = some_levels(evidence, ROWS)
-    plot = plot_of(evidence, measure, groups, levels, references=_nothing)
-    title = _reliance_title(evidence, measure, groups, len(without))
-    return strips(measure, title, slice_note(evidence, _undefined(without), note), plot, rows)
+    levels, note = some_levels(evidence)
+    panels: list[Panel] = []
+    sizes: dict[str, list[float]] = {}
+    for measure, (groups, _) in found.items():
+        plot = plot_of(evidence, measure, _named(groups), levels, references=_nothing)
+        most = max(_largest(rows) for _, rows in groups) or 1.0
+        for panel in plot.panels:
+            own = [abs(mark.value) / most for mark in panel.marks if not math.isnan(mark.value)]
+            sizes.setdefault(panel.title, []).append(sum(own) / len(own) if own else 0.0)
+        marks = tuple(replace(mark, at=panel.title) for panel in plot.panels for mark in panel.marks)
+        panels.append(Panel(plot.axis, marks, plot.panels[0].references, limits=plot.limits))
+    order = tuple(sorted(sizes, key=lambda name: -max(sizes[name])))
+    titles = [_reliance_title(evidence, measure, groups, len(without)) for measure, (groups, without) in found.items()]
+    title, *more = sorted(titles, key=lambda text: text in _NEUTRAL)
+    more = [f"{text}." for text in more if text not in _NEUTRAL]
+    lost = distinct(name for _, without in found.values() for name in without)
+    rows = [row for groups, _ in found.values() for _, group in groups for row in group]
+    axis = "one row per factor, most effect first"
+    plot = Plot(tuple(panels), levels, evidence.outline.styles, axis, (0.0, 1.0), order, "factor")
+    return dot_rows("reliance-by-factor", title, slice_note(evidence, *more, _undefined(lost), note), plot, rows)
 
 
 def _named(groups: Sequence[Group]) -> list[Group]:
@@ -129,6 +147,7 @@ _VERBS = {
     "logit-effect-absolute": ("moves the logit", "How far each factor moves the logit"),
 }
 """What a title says where one factor is first, and where none is."""
+_NEUTRAL = frozenset(neutral for _, neutral in _VERBS.values())
 NAMED_LEVELS = 6
 """More levels than this are counted in a title instead of named."""
 
@@ -260,20 +279,25 @@ def _attribution_title(groups: Sequence[tuple[str, Sequence[Row]]], prior: Seque
 # The figure of what a model carries: decodability by layer against its references.
 
 TRAINED, UNTRAINED, SHUFFLED, PIXELS = "trained", "untrained", "shuffled", "pixels"
+MOST_ENCODED = 3
+"""Factors that are seen at once; those of further ones are folded away."""
 NAMED_FACTORS = 4
 """More factors than this are counted in a title instead of named."""
 DASHES = {UNTRAINED: "5 3", SHUFFLED: "1 3"}
 
 
-def by_layer(evidence: Evidence) -> Figure | None:
-    """A panel per factor: the trained networks along their layers, and in gray the references without training."""
+def by_layer(evidence: Evidence) -> tuple[Figure, ...]:
+    """A panel per factor: the trained networks along their layers, and in gray the references without training.
+
+    Factors that training made most readable come first; those beyond `MOST_ENCODED` are in a second, folded figure.
+    """
     rows = evidence.estimates("decodability", evidence.outline.shown)
     trained = [row for row in rows if row["group"] == TRAINED]
     if not trained:
-        return None
+        return ()
     layers = tuple(distinct(row["layer"] for row in trained))
     levels, note = some_levels(evidence)
-    factors = distinct(row["factor"] for row in trained)
+    factors = sorted(distinct(row["factor"] for row in trained), key=lambda factor: -_gain(rows, factor, layers[-1]))
     groups = [(in_words(factor), [row for row in trained if row["factor"] == factor]) for factor in factors]
     along = ("layer", layers, _layer)
 
@@ -281,11 +305,31 @@ def by_layer(evidence: Evidence) -> Figure | None:
         factor = panel[0]["factor"] if panel else ""
         return _references([row for row in rows if row["factor"] == factor], evidence)
 
-    plot = plot_of(evidence, "decodability", groups, levels, along, references)
     first = f"Gray: the references of {evidence.outline.level(trained[0])}."
-    return curves(
-        "decodability", _decodability_title(evidence, rows, layers[-1]), slice_note(evidence, first, note), plot, rows
-    )
+    said = slice_note(evidence, first, note)
+
+    def part(id: str, title: str, own: Sequence[Group]) -> Figure:
+        plot = plot_of(evidence, "decodability", own, levels, along, references)
+        names = {row["factor"] for _, group in own for row in group}
+        return curves(id, title, said, plot, [row for row in rows if row["factor"] in names])
+
+    title = _decodability_title(evidence, rows, layers[-1])
+    shown, rest = groups[:MOST_ENCODED], groups[MOST_ENCODED:]
+    figures = [part("decodability", title, shown)]
+    if rest:
+        figures.append(replace(part("decodability-rest", "What each layer encodes: other factors", rest), folded=True))
+    return tuple(figures)
+
+
+def _gain(rows: Sequence[Row], factor: str, layer: str) -> float:
+    """Mean over recipes of what a layer's decodability gained by training; lowest where it is not known."""
+    there = [row for row in rows if row["factor"] == factor and row["layer"] == layer]
+    known: dict[str, list[float]] = {TRAINED: [], UNTRAINED: []}
+    for row in there:
+        if row["group"] in known and not math.isnan(numeric(row, "value")):
+            known[row["group"]].append(numeric(row, "value"))
+    means = [sum(own) / len(own) for own in known.values() if own]
+    return means[0] - means[1] if len(means) == len(known) else -math.inf
 
 
 def _layer(row: Row) -> str:

@@ -68,6 +68,12 @@ def _pair(row: Row, facts: Facts) -> str:
     return f"{in_words(row['factor'])}: {ends}, and {_difference(facts)}. All else is the same."
 
 
+def pair_ends(row: Row) -> str:
+    """Return the two ends of a pair in short: `0.1 → 0.9; difference × 2`."""
+    facts = mapping(row["facts"])
+    return f"{facts['low']} → {facts['high']}; difference × {facts['times']:g}"
+
+
 def _difference(facts: Facts) -> str:
     return f"the difference × {facts['times']:g} (mid-gray: none, lighter: brighter)"
 
