@@ -15,7 +15,8 @@ from pathlib import Path
 from assay.core.measures import COMPARED, MEASURES, Measure
 from assay.core.registry import entries
 from assay.store import schema
-from assay.store.schema import Column, Table
+from assay.store.audit_tables import AUDIT_TABLES
+from assay.store.columns import Column, Table
 
 ROOT = Path(__file__).resolve().parents[2]
 LEAST = 3
@@ -84,7 +85,7 @@ The folder of a [model that you have](python.md#a-model-that-you-have) has these
 AUDIT_HEAD = """
 ## Tables of an audit
 
-The folder of an [audit](../how-to/audit-a-model.md) has these tables, and `shortcuts` and `provenance` with the columns above. They are made from `assay.store.schema.AUDIT_TABLES`.
+The folder of an [audit](../how-to/audit-a-model.md) has these tables, and `shortcuts` and `provenance` with the columns above. They are made from `assay.store.audit_tables.AUDIT_TABLES`.
 """
 
 
@@ -100,7 +101,7 @@ def tables_page() -> str:
     """Return the page of tables as Markdown. Columns of three and more tables are described once."""
     listed = f"Tables: {', '.join(f'[`{name}`](#{name})' for name in schema.TABLES)}.\n"
     models = [table for name, table in schema.MODEL_TABLES.items() if name not in schema.TABLES]
-    audits = [table for name, table in schema.AUDIT_TABLES.items() if name not in schema.TABLES]
+    audits = [table for name, table in AUDIT_TABLES.items() if name not in schema.TABLES]
     common = _common([*schema.TABLES.values(), *models])
     once = COMMON_HEAD + _columns(sorted(common, key=lambda one: one.name))
     own = "".join(_table(table, common, "###") for table in models)

@@ -9,7 +9,8 @@ import duckdb
 import pytest
 
 from assay.analysis.tables import MAKERS
-from assay.store.schema import TABLES, Column, Table
+from assay.store.columns import Column, Table
+from assay.store.schema import TABLES
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)

@@ -132,7 +132,7 @@ def column_decision(scored: Scored, found: Grouped, margin: float) -> Decision |
 
 
 def verdict_row(factor: str, kind: str, decided: Decision, component: str = "") -> Row:
-    """Return a row of `schema.VERDICTS`."""
+    """Return a row of `audit_tables.VERDICTS`."""
     effect = decided.effect
     swing = effect.largest
     return {
@@ -161,13 +161,13 @@ def verdict_row(factor: str, kind: str, decided: Decision, component: str = "") 
 
 
 def not_tested_row(factor: str, kind: str, reason: Reason, component: str = "") -> Row:
-    """Return a row of `schema.VERDICTS` for a factor that could not be tested."""
+    """Return a row of `audit_tables.VERDICTS` for a factor that could not be tested."""
     return {"factor": factor, "kind": kind, "verdict": "not-tested", "intervention": component, "reason": str(reason),
             "images": 0, "patients": 0}  # fmt: skip
 
 
 def effect_row(factor: str, effect: Effect) -> Row:
-    """Return a row of `schema.EFFECTS`."""
+    """Return a row of `audit_tables.EFFECTS`."""
     swing = effect.largest
     return {
         "factor": factor,
@@ -185,7 +185,7 @@ def effect_row(factor: str, effect: Effect) -> Row:
 
 
 def distorted_row(family: str, severity: int, effect: Effect, margin: float) -> Row:
-    """Return a row of `schema.DISTORTED`: the loss of AUROC under a distortion against the margin."""
+    """Return a row of `audit_tables.DISTORTED`: the loss of AUROC under a distortion against the margin."""
     loss = effect.loss
     assert loss is not None
     return {
@@ -229,7 +229,7 @@ class _Part:
 
 
 def subgroup_rows(scored: Scored, columns: Sequence[Grouped], margin: float) -> tuple[list[Row], list[Row]]:
-    """Return rows of `schema.GROUPS` and of `schema.GAPS`.
+    """Return rows of `audit_tables.GROUPS` and of `audit_tables.GAPS`.
 
     All intervals of a table hold together at 95% (Bonferroni). Contributions are summed by patient, who may be in
     several groups.
@@ -326,5 +326,5 @@ _ORDER = (*map(str, Verdict), "not-tested")
 
 
 def by_harm(rows: Sequence[Row]) -> list[Row]:
-    """Return rows of `schema.VERDICTS`, the most harmful first, and of one verdict the largest |g| first."""
+    """Return rows of `audit_tables.VERDICTS`, the most harmful first, and of one verdict the largest |g| first."""
     return sorted(rows, key=lambda row: (_ORDER.index(row["verdict"]), -abs(row.get("g", 0.0) or 0.0)))

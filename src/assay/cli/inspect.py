@@ -24,7 +24,8 @@ from assay.core.measures import COMPARED, better
 from assay.core.registry import entries
 from assay.core.traits import KINDS
 from assay.spec.load import builtin_studies, study_yaml
-from assay.store.schema import AUDIT_TABLES, MODEL_TABLES, TABLES
+from assay.store.audit_tables import AUDIT_TABLES
+from assay.store.schema import MODEL_TABLES, TABLES
 
 # `assay show` and `assay list`: what there is, without importing what it needs.
 

@@ -19,9 +19,10 @@ from typing import Any
 
 from assay.core.errors import StoreError, nearest, unknown_of_few
 from assay.core.files import is_file, is_folder
+from assay.store.columns import Table
 from assay.store.files import Row
 from assay.store.folder import AUDIT, EARLIER, REQUEST, STUDY, RunFolder, remove_unit, working_in
-from assay.store.schema import CONTRASTS, FINDINGS, LOOKS, Table
+from assay.store.schema import CONTRASTS, FINDINGS, LOOKS
 
 MOST_FOLDED = 2_000
 """Rows that are folded to the width of a terminal; of longer tables each row is a line."""

@@ -30,7 +30,7 @@ from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import NONE, Cell, Line, Sheet, amount, figure, sheet, words
 from assay.report.wording import measure_name, plural
 from assay.stats.format import in_words
-from assay.store import schema
+from assay.store.audit_tables import AUDIT_TABLES
 from assay.store.files import Row, write_text
 from assay.store.folder import RunFolder
 
@@ -101,7 +101,7 @@ def write_audit_page(root: Path) -> Path:
 def collect_audit(root: Path) -> AuditContent:
     """Collect the content of the page. Raises StoreError where a table is missing."""
     folder = RunFolder(root)
-    tables = {name: folder.table(name) for name in schema.AUDIT_TABLES}
+    tables = {name: folder.table(name) for name in AUDIT_TABLES}
     facts: Mapping[str, Any] = {row["key"]: row["value"] for row in tables["provenance"]}
     verdicts, margin = tables["verdicts"], facts["margin"]
     shown = [_shown(root, row, margin) for row in verdicts if row["verdict"] != "not-tested"][:MOST_SHOWN]
@@ -177,7 +177,7 @@ def _sheet(
     name: str, caption: str, tables: Mapping[str, Sequence[Row]], texts: Sequence[str], numbers: Sequence[str]
 ) -> Sheet | None:
     """Return a table of the page: columns of text, estimates with their bounds, and the number of images."""
-    rows, table = tables[name], schema.AUDIT_TABLES[name]
+    rows, table = tables[name], AUDIT_TABLES[name]
     if not rows:
         return None
     counted = ["images"] if "images" in table.names else []

@@ -12,9 +12,10 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from assay.core.errors import StoreError
+from assay.store.columns import Table
 from assay.store.files import Row
 from assay.store.folder import RunFolder
-from assay.store.schema import TABLES, Table
+from assay.store.schema import TABLES
 
 Rows = tuple[Row, ...]
 

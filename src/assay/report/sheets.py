@@ -17,8 +17,8 @@ from assay.report.rows import numeric
 from assay.report.sentences.reasons import reason_words
 from assay.report.wording import valued
 from assay.stats.format import number
+from assay.store.columns import Table
 from assay.store.files import Row
-from assay.store.schema import Table
 
 # Files that the page carries in itself: CSV, SVG and Markdown, as data URIs.
 

@@ -21,6 +21,8 @@ from assay.core.errors import StoreError, unknown_name
 from assay.core.files import holding, is_file, sha256, write_bytes
 from assay.core.types import Contributions, Measurement
 from assay.spec.schema import StudySpec
+from assay.store.audit_tables import AUDIT_TABLES
+from assay.store.columns import Table
 from assay.store.files import (
     ALTERED,
     REMADE,
@@ -36,7 +38,7 @@ from assay.store.files import (
     write_rows,
 )
 from assay.store.migrations import migrated, unversioned
-from assay.store.schema import AUDIT_TABLES, MEASUREMENTS, MODEL_TABLES, SCHEMA_VERSION, TABLES, Table
+from assay.store.schema import MEASUREMENTS, MODEL_TABLES, SCHEMA_VERSION, TABLES
 
 
 def measurement_row(found: Measurement) -> Row:

@@ -31,12 +31,7 @@ Times, hosts and versions are in provenance.json alone: all other files are byte
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
-from typing import Any, Literal, cast
+from assay.store.columns import IMAGES, PATIENTS, Column, Table, keyed, number, whole
 
 SCHEMA_VERSION = 1
 
@@ -66,119 +61,11 @@ MEASUREMENTS = {
     "reason": "VARCHAR",
 }
 
-ColumnType = Literal["VARCHAR", "BIGINT", "DOUBLE", "BOOLEAN"]
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column of a table.
-
-    Args:
-        name: Name in the file.
-        meaning: Meaning of a value, in a few words.
-        type: Type in the file. A column without any value is written as text, one that lacks a count as DOUBLE.
-        head: Heading where the table is printed; the name where empty.
-        keyed: Whether it holds a JSON object, whose keys are columns of their own outside the file (`Table.spread`).
-    """
-
-    name: str
-    meaning: str
-    type: ColumnType = "VARCHAR"
-    head: str = ""
-    keyed: bool = False
-
-
-@dataclass(frozen=True)
-class Table:
-    """One table of a run folder: the single place that describes it.
-
-    Args:
-        name: Name of its file under `tables/`, and of `assay results --table`.
-        row: Completion of "one row for every".
-        columns: Columns in the order of the file.
-        shown: Names of the columns that `assay results` prints for reading, in that order.
-        note: A sentence that applies to the whole table.
-    """
-
-    name: str
-    row: str
-    columns: tuple[Column, ...]
-    shown: tuple[str, ...]
-    note: str = ""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the columns in the order of the file."""
-        return tuple(column.name for column in self.columns)
-
-    def column(self, name: str) -> Column:
-        """Return the column of that name. Raises KeyError."""
-        return {column.name: column for column in self.columns}[name]
-
-    def spread(self, rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[dict[str, Any]]]:
-        """Replace columns of JSON objects by plain columns, one per key: `coordinates` by `coordinates.loss`.
-
-        A key that a row lacks is an empty text, or NaN where its values are numbers. Lists become text.
-
-        Args:
-            rows: Rows of the table as in its file.
-
-        Returns:
-            The names of the columns in order, and the rows.
-        """
-        names: list[str] = []
-        plain: list[dict[str, Any]] = [{} for _ in rows]
-        for column in self.columns:
-            if rows and column.name not in rows[0]:
-                continue
-            if not column.keyed:
-                names.append(column.name)
-                for row, made in zip(rows, plain, strict=True):
-                    made[column.name] = row.get(column.name, "")
-                continue
-            found = [_object(row.get(column.name, "")) for row in rows]
-            for key in dict.fromkeys(key for values in found for key in values):
-                names.append(f"{column.name}.{key}")
-                numbers = any(isinstance(values.get(key), float) for values in found)
-                for values, made in zip(found, plain, strict=True):
-                    made[names[-1]] = values.get(key, math.nan if numbers else "")
-        return names, plain
-
-
-@cache
-def _object(text: str) -> Mapping[str, str | float]:
-    """Return the JSON object of a cell, empty where there is none. Cached: thousands of rows hold few texts."""
-    found: dict[str, Any] = json.loads(text) if text else {}
-    return {key: _plain(value) for key, value in found.items()}
-
-
-def _plain(value: Any) -> str | float:
-    match value:
-        case list():
-            return ", ".join(map(str, cast("list[object]", value)))
-        case int() | float():
-            return float(value)
-        case _:
-            return str(value)
-
-
-def _number(name: str, meaning: str, head: str = "") -> Column:
-    return Column(name, meaning, "DOUBLE", head)
-
-
-def _count(name: str, meaning: str, head: str = "") -> Column:
-    return Column(name, meaning, "BIGINT", head)
-
-
-def _keyed(name: str, meaning: str) -> Column:
-    return Column(name, meaning, keyed=True)
-
-
 # --- Columns that several tables have ---------------------------------------------------------------------------------
 
 _RECIPE = (
     Column("recipe", "label of the recipe"),
-    _keyed("coordinates", "JSON: axis -> the recipe's value on it"),
+    keyed("coordinates", "JSON: axis -> the recipe's value on it"),
 )
 _PLACE = (
     Column("measure", "name of the measure, see the list of measures"),
@@ -188,23 +75,21 @@ _PLACE = (
     Column("layer", "layer of the network; empty for its output"),
     Column("group", "class, direction, reference or worst place that the value is of; empty for the whole"),
 )
-_INTERVAL = (_number("low", "lower end of the 95% interval"), _number("high", "upper end of the 95% interval"))
-_ERROR = (_number("standard_error", "standard error"), _number("df", "degrees of freedom of the interval"))
-_SEEDS = _count("seeds", "training seeds behind the value")
-_PATIENTS = _count("patients", "patients behind the value; 0 where the data name none")
-_IMAGES = _count("images", "images behind the value")
+_INTERVAL = (number("low", "lower end of the 95% interval"), number("high", "upper end of the 95% interval"))
+_ERROR = (number("standard_error", "standard error"), number("df", "degrees of freedom of the interval"))
+_SEEDS = whole("seeds", "training seeds behind the value")
 _REASON = Column("reason", "why the value is undefined or doubtful, codes with fields as JSON; empty otherwise")
-_P = _number("p", "p value, uncorrected")
-_HOLM = _number("p_holm", "p value after Holm's correction within its family", head="p (Holm)")
+_P = number("p", "p value, uncorrected")
+_HOLM = number("p_holm", "p value after Holm's correction within its family", head="p (Holm)")
 _SIGN_FLIPS = (
-    _number("sign_flip_p", "p value of a sign-flip test over seeds"),
-    _number("sign_flip_min_p", "least p value that a sign-flip test of so many seeds can give"),
+    number("sign_flip_p", "p value of a sign-flip test over seeds"),
+    number("sign_flip_min_p", "least p value that a sign-flip test of so many seeds can give"),
 )
 _STATUS = Column("status", "done, collapsed, diverged, failed or pending")
-_YARDSTICK = _number("yardstick", "validation log-loss of a refitted linear head: comparable between losses")
+_YARDSTICK = number("yardstick", "validation log-loss of a refitted linear head: comparable between losses")
 _LOSSES = (
-    _number("train_loss", "loss on training images", head="training loss"),
-    _number("validation_loss", "loss on validation images", head="validation loss"),
+    number("train_loss", "loss on training images", head="training loss"),
+    number("validation_loss", "loss on validation images", head="validation loss"),
 )
 _COMPARED = (
     Column("axis", "axis along which the recipes differ"),
@@ -217,8 +102,8 @@ _COMPARED = (
     Column("clean", "at matched clean performance, environment in which it is matched; empty otherwise"),
     Column("factor", "factor that the measure is of"),
     Column("layer", "layer that the measure is of"),
-    _keyed("where", "JSON: axis -> value held while the recipes are compared"),
-    _keyed("pooled", "JSON: axis or environment -> values that the difference is averaged over; or empty"),
+    keyed("where", "JSON: axis -> value held while the recipes are compared"),
+    keyed("pooled", "JSON: axis or environment -> values that the difference is averaged over; or empty"),
 )
 """Columns that name a comparison, as `stats.rows.COMPARED`."""
 
@@ -230,28 +115,28 @@ CONTRASTS = Table(
     (
         Column("id", "identifier of the comparison"),
         *_COMPARED,
-        _number("value", "difference a - b, mean over seeds"),
+        number("value", "difference a - b, mean over seeds"),
         *_INTERVAL,
         *_ERROR,
-        _number("p", "p value, uncorrected; of a dose-response the greater of both scales, 1 where signs differ"),
-        _number("plain_p", "of a dose-response, p value on the measure's own scale"),
-        _number("probit_p", "of a dose-response, p value on the probit scale"),
+        number("p", "p value, uncorrected; of a dose-response the greater of both scales, 1 where signs differ"),
+        number("plain_p", "of a dose-response, p value on the measure's own scale"),
+        number("probit_p", "of a dose-response, p value on the probit scale"),
         _HOLM,
         Column("family", "comparisons that are corrected together"),
         Column("role", "primary, secondary, positive-control or a-a"),
         Column("correction", "correction of the family: holm or fixed-order"),
         Column("expected", "of a positive control, the direction that must be found: higher or lower"),
         _SEEDS,
-        _count("left_out", "seeds that either recipe kept and the comparison does not rest on"),
-        _PATIENTS,
-        _count("paired_patients", "patients that both recipes have; 0 where the data name none"),
+        whole("left_out", "seeds that either recipe kept and the comparison does not rest on"),
+        PATIENTS,
+        whole("paired_patients", "patients that both recipes have; 0 where the data name none"),
         *_SIGN_FLIPS,
-        _number("margin", "greatest difference that counts as equivalent"),
-        _number("equivalence_p", "greater p value of two one-sided tests, after Holm; claimed under 0.05"),
-        _number("equivalence_level", "level of the interval that decides on equivalence"),
-        _number("equivalence_low", "lower end of the interval that decides on equivalence"),
-        _number("equivalence_high", "upper end of the interval that decides on equivalence"),
-        _number("noninferiority_p", "p value of a being worse than b by the margin or more; claimed under 0.025"),
+        number("margin", "greatest difference that counts as equivalent"),
+        number("equivalence_p", "greater p value of two one-sided tests, after Holm; claimed under 0.05"),
+        number("equivalence_level", "level of the interval that decides on equivalence"),
+        number("equivalence_low", "lower end of the interval that decides on equivalence"),
+        number("equivalence_high", "upper end of the interval that decides on equivalence"),
+        number("noninferiority_p", "p value of a being worse than b by the margin or more; claimed under 0.025"),
         Column(
             "conclusion",
             "higher or lower (of a), depends on the scale, equivalent, scale exhausted, inconclusive or undefined",
@@ -261,18 +146,18 @@ CONTRASTS = Table(
             "higher, lower, higher-small or lower-small (by less than the margin), equivalent, or inconclusive; of a "
             "control detected, undetected, no difference, differs or untested",
         ),
-        _number("decision_level", "level of the interval that decided, after correction"),
-        _number("decision_low", "lower end of the interval that decided"),
-        _number("decision_high", "upper end of the interval that decided"),
-        _number("decision_p", "p value of the test that decided, after correction"),
-        _number("least_margin", "smallest margin at which the comparison would be equivalent"),
-        _number("seeds_needed", "of an inconclusive comparison, seeds that would decide it whatever the truth"),
-        _number(
+        number("decision_level", "level of the interval that decided, after correction"),
+        number("decision_low", "lower end of the interval that decided"),
+        number("decision_high", "upper end of the interval that decided"),
+        number("decision_p", "p value of the test that decided, after correction"),
+        number("least_margin", "smallest margin at which the comparison would be equivalent"),
+        number("seeds_needed", "of an inconclusive comparison, seeds that would decide it whatever the truth"),
+        number(
             "patients_needed",
             "where seeds alone would not decide it, patients that would with 40 seeds; "
             "0 for a measure without patients, which the error of its probe limits",
         ),
-        _number("detectable", "difference that the design finds with 80% power"),
+        number("detectable", "difference that the design finds with 80% power"),
         Column("exploratory", "whether the comparison was added or changed after results existed", "BOOLEAN"),
         Column(
             "equal",
@@ -292,20 +177,20 @@ LOOKS = Table(
         Column("id", "identifier of the comparison, as in `contrasts`"),
         *_COMPARED,
         Column("family", "comparisons that are corrected together"),
-        _count("look", "seeds at which it was looked at"),
-        _count("seeds", "seeds of the look that both recipes kept"),
-        _number("alpha", "nominal level of the family at each look"),
-        _number("value", "difference a - b, mean over the seeds of the look"),
+        whole("look", "seeds at which it was looked at"),
+        whole("seeds", "seeds of the look that both recipes kept"),
+        number("alpha", "nominal level of the family at each look"),
+        number("value", "difference a - b, mean over the seeds of the look"),
         *_INTERVAL,
-        _number("p", "p value, uncorrected; of a dose-response the greater of both scales, 1 where signs differ"),
+        number("p", "p value, uncorrected; of a dose-response the greater of both scales, 1 where signs differ"),
         Column("decision", "decision at this look, or at the earlier one that closed it: see contrasts"),
         Column("conclusion", "conclusion at the same look: see contrasts"),
-        _number("decision_level", "level of the interval that decided, after correction"),
-        _number("decision_low", "lower end of the interval that decided"),
-        _number("decision_high", "upper end of the interval that decided"),
-        _number("decision_p", "p value of the test that decided, after correction"),
-        _number("seeds_needed", "of an inconclusive comparison, seeds that would decide it whatever the truth"),
-        _number("closed_at", "seeds of the look that closed it, after which it gets none; NaN while open", "closed at"),
+        number("decision_level", "level of the interval that decided, after correction"),
+        number("decision_low", "lower end of the interval that decided"),
+        number("decision_high", "upper end of the interval that decided"),
+        number("decision_p", "p value of the test that decided, after correction"),
+        number("seeds_needed", "of an inconclusive comparison, seeds that would decide it whatever the truth"),
+        number("closed_at", "seeds of the look that closed it, after which it gets none; NaN while open", "closed at"),
     ),
     ("look", "value", "low", "high", "decision", "closed_at"),
     note="Empty for a run with a fixed number of seeds.",
@@ -327,10 +212,10 @@ FINDINGS = Table(
         Column("environment", "test environment"),
         Column("factor", "factor that the measure is of"),
         Column("layer", "layer that the measure is of"),
-        _number("value", "estimate: a difference, a fall or a value"),
+        number("value", "estimate: a difference, a fall or a value"),
         *_INTERVAL,
-        _number("level", "level of the interval"),
-        _number("p", "p value after Holm's correction within its family"),
+        number("level", "level of the interval"),
+        number("p", "p value after Holm's correction within its family"),
         Column(
             "decision",
             "of a comparison: higher, lower, higher-small, lower-small, equivalent, inconclusive, scale-dependent, "
@@ -343,8 +228,8 @@ FINDINGS = Table(
         Column("row", "evidence: id of the row of contrasts"),
         Column("role", "of a comparison, primary, secondary, positive-control or a-a"),
         Column("family", "of a comparison, the family in which it is corrected"),
-        _number("seeds_needed", "of an inconclusive comparison, seeds that would decide it whatever the truth"),
-        _number("least_margin", "smallest margin at which a comparison would be equivalent"),
+        number("seeds_needed", "of an inconclusive comparison, seeds that would decide it whatever the truth"),
+        number("least_margin", "smallest margin at which a comparison would be equivalent"),
         Column("details", "JSON: what else a sentence of it needs, by kind"),
     ),
     ("part", "light", "id", "decision"),
@@ -358,13 +243,13 @@ ESTIMATES = Table(
         *_PLACE,
         Column("unit", "unit of the value; empty for a share or a correlation"),
         Column("direction", "higher or lower: which is better; none for a measure that does not rank"),
-        _number("value", "mean over seeds"),
+        number("value", "mean over seeds"),
         *_INTERVAL,
         *_ERROR,
         _SEEDS,
-        _PATIENTS,
-        _IMAGES,
-        _number("chance", "value of a model that knows nothing; NaN where there is none"),
+        PATIENTS,
+        IMAGES,
+        number("chance", "value of a model that knows nothing; NaN where there is none"),
         _REASON,
     ),
     ("recipe", "measure", "environment", "factor", "layer", "group", "value", "low", "high", "reason"),
@@ -373,7 +258,7 @@ ESTIMATES = Table(
 SEEDS = Table(
     "seeds",
     "recipe × seed × measure × place, folds pooled",
-    (*_RECIPE, _count("seed", "number of the seed"), *_PLACE, _number("value", "value of this seed"), _REASON),
+    (*_RECIPE, whole("seed", "number of the seed"), *_PLACE, number("value", "value of this seed"), _REASON),
     ("recipe", "seed", "measure", "environment", "factor", "layer", "group", "value", "reason"),
 )
 
@@ -386,11 +271,11 @@ RELIANCE_CONTRASTS = Table(
         Column("measure", "measure of reliance"),
         Column("factor", "factor with the greatest value"),
         Column("against", "factor that it is compared with"),
-        _number("value", "difference, mean over seeds"),
+        number("value", "difference, mean over seeds"),
         *_INTERVAL,
         *_ERROR,
         _P,
-        _number("p_holm", "p value after Holm's correction over the other factors", head="p (Holm)"),
+        number("p_holm", "p value after Holm's correction over the other factors", head="p (Holm)"),
         _SEEDS,
         _REASON,
     ),
@@ -406,14 +291,14 @@ HALF_DOSES = Table(
         Column("axis", "axis of the doses"),
         Column("measure", "measure that is lost"),
         Column("environment", "test environment"),
-        _number("value", "half-effect dose; NaN where no dose reaches it"),
+        number("value", "half-effect dose; NaN where no dose reaches it"),
         *_INTERVAL,
         Column("beyond", "first of high, value, low above the greatest dose trained; empty where none is"),
-        _number("greatest", "greatest dose trained"),
-        _number("margin", "value at p = 0 less chance"),
-        _number("chance", "value of a model that knows nothing"),
+        number("greatest", "greatest dose trained"),
+        number("margin", "value at p = 0 less chance"),
+        number("chance", "value of a model that knows nothing"),
         _SEEDS,
-        _PATIENTS,
+        PATIENTS,
         _REASON,
     ),
     ("recipe", "measure", "environment", "value", "low", "high", "beyond", "greatest", "margin", "seeds", "reason"),
@@ -428,11 +313,11 @@ DOSE_CHANGES = Table(
         Column("doses", "JSON: doses above 0 that were trained; means over other doses do not compare"),
         Column("measure", "measure that changes"),
         Column("environment", "test environment"),
-        _number("value", "mean change over the seeds kept at every dose"),
+        number("value", "mean change over the seeds kept at every dose"),
         *_INTERVAL,
         _SEEDS,
-        _PATIENTS,
-        _keyed("per_seed", "JSON: seed -> change"),
+        PATIENTS,
+        keyed("per_seed", "JSON: seed -> change"),
         _REASON,
     ),
     ("recipe", "measure", "environment", "value", "low", "high", "seeds", "reason"),
@@ -447,8 +332,8 @@ TRADES = Table(
         Column("across_environment", "its environment"),
         Column("up", "measure of false alarms"),
         Column("up_environment", "its environment"),
-        _number("correlation", "correlation of the errors of both estimates, over patients and seeds"),
-        _number("df", "degrees of freedom of the joint region"),
+        number("correlation", "correlation of the errors of both estimates, over patients and seeds"),
+        number("df", "degrees of freedom of the joint region"),
         Column("region", "JSON: outline of the joint 95% region as pairs (across, up); empty where there is none"),
         _SEEDS,
         _REASON,
@@ -462,12 +347,12 @@ PLANES = Table(
     (
         *_RECIPE,
         Column("environment", "test environment"),
-        _number("threshold", "logit from which a pixel is predicted"),
-        _number("area", "least area of a component, as a share of the image"),
-        _number("value", "share of lesion-free images with such a component, mean over seeds"),
+        number("threshold", "logit from which a pixel is predicted"),
+        number("area", "least area of a component, as a share of the image"),
+        number("value", "share of lesion-free images with such a component, mean over seeds"),
         _SEEDS,
-        _PATIENTS,
-        _IMAGES,
+        PATIENTS,
+        IMAGES,
     ),
     ("recipe", "environment", "threshold", "area", "value", "seeds", "images"),
 )
@@ -479,11 +364,11 @@ FREE_RESPONSE = Table(
     (
         *_RECIPE,
         Column("environment", "test environment"),
-        _number("false_positives", "components per image that touch no lesion", head="false positives per image"),
-        _number("sensitivity", "share of lesions found with at most so many, mean over seeds"),
+        number("false_positives", "components per image that touch no lesion", head="false positives per image"),
+        number("sensitivity", "share of lesions found with at most so many, mean over seeds"),
         _SEEDS,
-        _PATIENTS,
-        _IMAGES,
+        PATIENTS,
+        IMAGES,
     ),
     ("recipe", "environment", "false_positives", "sensitivity", "seeds", "images"),
 )
@@ -493,10 +378,10 @@ CURVES = Table(
     "recipe of a segmentation × epoch: means over the kept seeds and their folds",
     (
         *_RECIPE,
-        _count("epoch", "epoch, from 1"),
+        whole("epoch", "epoch, from 1"),
         *_LOSSES,
-        _number("lr", "learning rate at the end of the epoch"),
-        _number("weight", "weight of the loss's first term, where its schedule has one"),
+        number("lr", "learning rate at the end of the epoch"),
+        number("weight", "weight of the loss's first term, where its schedule has one"),
         _SEEDS,
     ),
     ("recipe", "epoch", "train_loss", "validation_loss", "lr", "weight", "seeds"),
@@ -508,12 +393,12 @@ TRIALS = Table(
     (
         Column("trial", "identifier of the trial: hash of what determines its weights"),
         *_RECIPE,
-        _count("seed", "number of the seed"),
-        _count("fold", "number of the fold; 0 where the split is fixed"),
+        whole("seed", "number of the seed"),
+        whole("fold", "number of the fold; 0 where the split is fixed"),
         _STATUS,
         Column("reason", "why the trial is not done; empty otherwise"),
         _YARDSTICK,
-        _number("seconds", "duration of the training"),
+        number("seconds", "duration of the training"),
         *_LOSSES,
     ),
     ("recipe", "seed", "fold", "status", "yardstick", "seconds", "reason"),
@@ -526,13 +411,13 @@ SOURCES = Table(
     (
         Column("source", "identifier of the source"),
         Column("name", "name in the study file"),
-        _count("seed", "number of the seed"),
+        whole("seed", "number of the seed"),
         _STATUS,
         Column("reason", "why the source is not done; empty otherwise"),
         _YARDSTICK,
-        _number("steps", "optimizer steps taken"),
-        _number("images", "images trained on"),
-        _number("validation_auroc", "AUROC on its own validation images", head="AUROC of its own"),
+        number("steps", "optimizer steps taken"),
+        number("images", "images trained on"),
+        number("validation_auroc", "AUROC on its own validation images", head="AUROC of its own"),
     ),
     ("name", "seed", "status", "yardstick", "steps", "images", "validation_auroc", "reason"),
 )
@@ -552,11 +437,11 @@ STARTS = Table(
         Column("data", "of a start trained here: phantom, files, or own for the study's own training images"),
         Column("phantom", "of a start trained on a phantom: its name with its arguments"),
         Column("target", "of a start trained here: target; empty where it learned without labels"),
-        _number("size", "of a start trained here: side of its images in px"),
-        _number("steps", "of a start trained here: optimizer steps"),
-        _number("images", "of a start trained here: images"),
-        _number("seeds", "of a start trained here: seeds trained to the end"),
-        _number("value", "of a start trained here: AUROC on its own validation images"),
+        number("size", "of a start trained here: side of its images in px"),
+        number("steps", "of a start trained here: optimizer steps"),
+        number("images", "of a start trained here: images"),
+        number("seeds", "of a start trained here: seeds trained to the end"),
+        number("value", "of a start trained here: AUROC on its own validation images"),
         *_INTERVAL,
         _REASON,
     ),
@@ -598,13 +483,13 @@ COLLAPSES = Table(
     (
         *_RECIPE,
         Column("against", "recipe that it is compared with; empty for the rate of one recipe"),
-        _count("collapsed", "seeds of the recipe that collapsed"),
-        _count("diverged", "seeds of the recipe that diverged"),
-        _count("seeds", "seeds trained to an end; of a pair, those of both"),
-        _number("rate", "share of seeds lost; of a pair, the difference"),
+        whole("collapsed", "seeds of the recipe that collapsed"),
+        whole("diverged", "seeds of the recipe that diverged"),
+        whole("seeds", "seeds trained to an end; of a pair, those of both"),
+        number("rate", "share of seeds lost; of a pair, the difference"),
         *_INTERVAL,
-        _number("p", "of a pair, McNemar's p value"),
-        _number("min_p", "of a pair, the least p value that so many seeds can give"),
+        number("p", "of a pair, McNemar's p value"),
+        number("min_p", "of a pair, the least p value that so many seeds can give"),
     ),
     ("recipe", "against", "collapsed", "diverged", "seeds", "rate", "low", "high", "p"),
     "Seeds that failed or are pending count in neither.",
@@ -617,24 +502,24 @@ SIMILARITIES = Table(
     (
         *_RECIPE,
         Column("against", "label of the other recipe"),
-        _keyed("against_coordinates", "JSON: axis -> the other recipe's value on it"),
+        keyed("against_coordinates", "JSON: axis -> the other recipe's value on it"),
         Column("axis", "axis along which they differ"),
         Column("measure", "cka, cka-rbf, procrustes, rsa, neighbors or kappa (of predictions)"),
         Column("environment", "test environment"),
         Column("layer", "layer of the recipe"),
         Column("against_layer", "layer of the other recipe", head="layer of the other"),
-        _number("value", "mean over pairs of models of different seeds"),
-        _number("within", "mean over two seeds of the recipe"),
-        _number("against_within", "mean over two seeds of the other recipe", head="within the other"),
-        _number("below", "mean of both within less the value; NaN for layers of other names"),
+        number("value", "mean over pairs of models of different seeds"),
+        number("within", "mean over two seeds of the recipe"),
+        number("against_within", "mean over two seeds of the other recipe", head="within the other"),
+        number("below", "mean of both within less the value; NaN for layers of other names"),
         *_INTERVAL,
         *_ERROR,
-        _number("p", "one-sided p value of below > 0"),
-        _number("p_holm", "p value after Holm's correction within the measure", head="p (Holm)"),
+        number("p", "one-sided p value of below > 0"),
+        number("p_holm", "p value after Holm's correction within the measure", head="p (Holm)"),
         *_SIGN_FLIPS,
         Column("conclusion", "beyond seeds, inconclusive or undefined"),
         _SEEDS,
-        _IMAGES,
+        IMAGES,
         _REASON,
     ),
     ("recipe", "against", "measure", "layer", "against_layer", "value", "within", "against_within", "below", "low",
@@ -649,15 +534,15 @@ ENVIRONMENTS = Table(
         Column("recipe", "recipe whose training environment it is; empty for tests"),
         Column("factor", "factor"),
         Column("target", "class that the factor is tied to"),
-        _number("asked", "strength requested"),
-        _number("strength", "strength achieved"),
+        number("asked", "strength requested"),
+        number("strength", "strength achieved"),
         *_INTERVAL,
-        _count("kept", "images used"),
-        _count("available", "images that could be used"),
+        whole("kept", "images used"),
+        whole("available", "images that could be used"),
         Column("counts", "JSON: triples of class, level and number of images"),
         Column("held", "value of all images, whose strength is then 0; empty where the factor varies"),
-        _count("images", "images of the environment"),
-        _count("patients", "patients of the environment; 0 where the data name none"),
+        whole("images", "images of the environment"),
+        whole("patients", "patients of the environment; 0 where the data name none"),
     ),
     ("environment", "recipe", "factor", "asked", "strength", "low", "high", "kept", "available"),
 )
@@ -669,10 +554,10 @@ DOSE_COUNTS = Table(
         *_RECIPE,
         Column("factor", "factor of the confounder"),
         Column("target", "class"),
-        _count("least", "images of the class with the confounder, least over seeds"),
-        _count("most", "images of the class with the confounder, most over seeds"),
-        _count("fewest_images", "images of the class, fewest over seeds", head="images, fewest"),
-        _count("most_images", "images of the class, most over seeds", head="images, most"),
+        whole("least", "images of the class with the confounder, least over seeds"),
+        whole("most", "images of the class with the confounder, most over seeds"),
+        whole("fewest_images", "images of the class, fewest over seeds", head="images, fewest"),
+        whole("most_images", "images of the class, most over seeds", head="images, most"),
     ),
     ("recipe", "factor", "target", "least", "most", "fewest_images", "most_images"),
 )
@@ -684,10 +569,10 @@ VISIBILITY = Table(
         Column("confounder", "intervention with its arguments, or factor"),
         Column("factor", "name of its factor"),
         Column("kind", "intervention, or sampled: a factor tied by sampling, which changes no pixel"),
-        _number("share", "share of pixels changed"),
-        _number("difference", "mean absolute difference, black to white being 1"),
-        _number("ssim", "structural similarity"),
-        _IMAGES,
+        number("share", "share of pixels changed"),
+        number("difference", "mean absolute difference, black to white being 1"),
+        number("ssim", "structural similarity"),
+        IMAGES,
         _REASON,
     ),
     ("confounder", "share", "difference", "ssim", "images", "reason"),
@@ -703,12 +588,12 @@ SHORTCUTS = Table(
             "factor, column (undeclared), image (a property) or baseline (a ridge regression on other patients)",
         ),
         Column("of", "class that it tells"),
-        _number("value", "AUROC for that class"),
+        number("value", "AUROC for that class"),
         *_INTERVAL,
         Column("direction", "higher or lower, of a number; mixed where it is neither; empty otherwise"),
         Column("strong", "whether it is a caution", "BOOLEAN"),
-        _IMAGES,
-        _PATIENTS,
+        IMAGES,
+        PATIENTS,
         _REASON,
     ),
     ("name", "kind", "of", "value", "low", "high", "direction", "images", "patients", "reason"),
@@ -724,8 +609,8 @@ PICTURES = Table(
         Column("factor", "factor; of a confounder its label, of a heat-map its explainer"),
         Column("facts", "JSON: facts of the caption, such as images, classes, marks or Dice of each recipe, by kind"),
         Column("logits", "JSON: recipe -> [logit low, logit high], means over seeds in within-class deviations"),
-        _number("pixel_size", "mm per pixel; 0 where unknown"),
-        _count("scale", "screen pixels per pixel"),
+        number("pixel_size", "mm per pixel; 0 where unknown"),
+        whole("scale", "screen pixels per pixel"),
     ),
     ("file", "kind", "environment", "factor"),
 )
@@ -755,144 +640,20 @@ MODEL_MEASUREMENTS = Table(
     (
         Column("probe", "label of the probe"),
         Column("measure", "name of the measure, see the list of measures"),
-        _number("value", "value; NaN where it is undefined"),
+        number("value", "value; NaN where it is undefined"),
         *_PLACE[1:],
         Column("unit", "unit of the value"),
         Column("direction", "whether higher or lower is better; none where neither is"),
-        _count("n", "images (or pairs) behind the value", head="images"),
-        _PATIENTS,
-        _number("standard_error", "standard error over patients"),
-        _number("chance", "value of a model that knows nothing"),
+        whole("n", "images (or pairs) behind the value", head="images"),
+        PATIENTS,
+        number("standard_error", "standard error over patients"),
+        number("chance", "value of a model that knows nothing"),
         _REASON,
-        _number("low", "lower end of the 95% interval over patients"),
-        _number("high", "upper end of the 95% interval over patients"),
+        number("low", "lower end of the 95% interval over patients"),
+        number("high", "upper end of the 95% interval over patients"),
     ),
     ("probe", "measure", "environment", "factor", "level", "layer", "group", "value", "low", "high", "n"),
 )
 
 MODEL_TABLES = {table.name: table for table in (FINDINGS, MODEL_MEASUREMENTS, ENVIRONMENTS, PICTURES, PROVENANCE)}
 """Every table of a probed model by name, the most requested first."""
-
-# --- Tables of an audit -----------------------------------------------------------------------------------------------
-
-
-def _bounded(name: str, meaning: str) -> tuple[Column, ...]:
-    """Columns of an estimate with its bounds."""
-    return (
-        _number(name, meaning),
-        _number(f"{name}_low", f"lower bound of {name}, one-sided 95%"),
-        _number(f"{name}_high", f"upper bound of {name}, one-sided 95%"),
-    )
-
-
-_SWING = (
-    Column("class", "class against the rest with the largest swing; empty of two classes"),
-    _number("g", "swing: half of the AUROC with the mark on positives alone less that with it on negatives alone"),
-    _number("low", "lower bound of g, one-sided 95%"),
-    _number("high", "upper bound of g, one-sided 95%"),
-)
-_LOST = _bounded("loss", "AUROC lost with the mark on all images")
-_ON_NEGATIVES = _bounded("loss_negatives", "AUROC lost with the mark on negatives alone")
-_FLIPS = _bounded("flips", "share of images that are called otherwise with the mark")
-_NEEDED = _number("needed", "images that would settle an inconclusive verdict, were the estimates to stay")
-
-VERDICTS = Table(
-    "verdicts",
-    "mark or column: the verdict, the most harmful first",
-    (
-        Column("factor", "name of the mark or column"),
-        Column("kind", "mark or column"),
-        Column(
-            "verdict",
-            "relies-on, affected-by, affected-without-direction, answers-differ-with, inconclusive, no-effect, "
-            "no-difference or not-tested",
-        ),
-        Column("dose", "dose of the mark, or group of the column, that decided"),
-        *_SWING,
-        _number("at_least", "lower bound of |g|, corrected for classes and groups"),
-        _number("at_most", "upper bound of |g|"),
-        _number("limit", "reference limit of |g|; NaN without a reference"),
-        *_ON_NEGATIVES,
-        *_bounded("loss_positives", "AUROC lost with the mark on positives alone"),
-        *_LOST,
-        *_FLIPS,
-        _IMAGES,
-        _PATIENTS,
-        Column("open", "quantities that keep an inconclusive verdict open: swing, loss, flips, other-dose"),
-        _NEEDED,
-        Column("intervention", "the mark with its arguments at the deciding dose"),
-        Column("reason", "why it is not tested, in words"),
-    ),
-    ("factor", "kind", "verdict", "dose", "g", "low", "high", "loss_negatives", "loss", "flips", "images", "needed"),
-)
-EFFECTS = Table(
-    "effects",
-    "mark and dose: the effect on answers",
-    (Column("factor", "name of the mark"), Column("dose", "weak, middle or strong"), *_SWING, *_ON_NEGATIVES, *_LOST,
-     *_FLIPS, _IMAGES, _PATIENTS),
-    ("factor", "dose", "g", "low", "high", "loss_negatives", "loss", "flips"),
-)  # fmt: skip
-DISTORTED = Table(
-    "distorted",
-    "distortion and severity: the loss of AUROC",
-    (
-        Column("factor", "family of distortions"),
-        _count("severity", "severity, 1 to 5"),
-        *_LOST,
-        *_FLIPS,
-        Column("decision", "loss within the margin, beyond it, or inconclusive; not-tested"),
-        _IMAGES,
-        _PATIENTS,
-        Column("reason", "why it is not tested, in words"),
-    ),
-    ("factor", "severity", "loss", "loss_low", "loss_high", "flips", "decision"),
-)
-GROUPS = Table(
-    "groups",
-    "group of images and measure",
-    (
-        Column("column", "column that divides the images; empty of all images"),
-        Column("level", "group"),
-        Column("measure", "auroc, sensitivity or specificity; of several classes auroc-macro or accuracy"),
-        _number("value", "value"),
-        _number("low", "lower end of the interval; all intervals of the table hold together at 95%"),
-        _number("high", "upper end of the interval"),
-        _IMAGES,
-        _PATIENTS,
-        Column("reason", "why a column is not tested, in words"),
-    ),
-    ("column", "level", "measure", "value", "low", "high", "images"),
-)
-GAPS = Table(
-    "gaps",
-    "pair of groups and measure",
-    (
-        Column("column", "column that divides the images"),
-        Column("a", "one group"),
-        Column("b", "the other group"),
-        Column("measure", "as in groups"),
-        _number("value", "value of a less that of b"),
-        _number("low", "lower end of the interval; all intervals of the table hold together at 95%"),
-        _number("high", "upper end of the interval"),
-        Column("decision", "within the margin, beyond it, or inconclusive"),
-        _NEEDED,
-        _IMAGES,
-    ),
-    ("column", "a", "b", "measure", "value", "low", "high", "decision"),
-)
-AUDIT_CHECKS = Table(
-    "checks",
-    "check of the model's reading or of the data",
-    (
-        Column("check", "name of the check"),
-        Column("status", "ok, warn, or not-done"),
-        _number("value", "the number that was found; NaN where there is none"),
-        Column("text", "what was found, or why it was not done"),
-    ),
-    ("check", "status", "value", "text"),
-)
-
-AUDIT_TABLES = {
-    table.name: table for table in (VERDICTS, EFFECTS, DISTORTED, GROUPS, GAPS, AUDIT_CHECKS, SHORTCUTS, PROVENANCE)
-}
-"""Every table of an audit by name, the most requested first."""

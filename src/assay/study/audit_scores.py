@@ -16,7 +16,7 @@ from assay.core.files import content_hash, sha256
 from assay.core.types import Factor, FactorTable
 from assay.data.files.table import Table, read_table
 from assay.stats.swing import area
-from assay.store import schema
+from assay.store.audit_tables import AUDIT_TABLES
 from assay.store.files import Row
 from assay.store.folder import RunFolder, working_in
 from assay.study.auditing import Asked, check, require_classes, write_audit
@@ -79,7 +79,7 @@ def audit_predictions(path: Path, columns: PredictionColumns, asked: Asked, out:
         "domain": asked.domain,
     }
     rows = [{"key": key, "value": value} for key, value in facts.items() if value]
-    empty: dict[str, list[Row]] = {name: [] for name in schema.AUDIT_TABLES}
+    empty: dict[str, list[Row]] = {name: [] for name in AUDIT_TABLES}
     made = {"verdicts": by_harm(verdicts), "groups": groups, "gaps": gaps, "checks": checks, "provenance": rows}
     with working_in(out):
         stamp = {"audit": content_hash([sha256(path), asked.margin, list(columns.others)])}

@@ -52,6 +52,7 @@ from assay.stats.metrics import auroc, probabilities
 from assay.stats.swing import ALPHA, area, gained
 from assay.stats.verdicts import MARGIN, Reference, decide_mark
 from assay.store import schema
+from assay.store.audit_tables import AUDIT_TABLES
 from assay.store.files import Row, read_checked_json, write_checked_json, write_json
 from assay.store.folder import AUDIT, RunFolder, working_in
 from assay.study.audit import KeptAnswers, OfTraining, Prepared, Settings, keep_model, prepare_model
@@ -523,7 +524,7 @@ class _Audit:
 def write_audit(folder: RunFolder, stamp: Mapping[str, str], tables: Mapping[str, Sequence[Row]]) -> None:
     """Write the tables of an audit, `verdicts.json` and the page."""
     with folder.tables_made_of(stamp):
-        for name, table in schema.AUDIT_TABLES.items():
+        for name, table in AUDIT_TABLES.items():
             folder.write_table(name, table.names, tables[name])
     write_checked_json(folder.root / AUDIT, {"schema": schema.SCHEMA_VERSION, "stamp": stamp})
     facts = {str(row["key"]): row["value"] for row in tables["provenance"]}
@@ -626,7 +627,7 @@ def _misread(given: float, better: Mapping[str, float], flipped: bool) -> str:
 
 
 def check(name: str, status: str, text: str, value: float = math.nan) -> Row:
-    """Return a row of `schema.AUDIT_CHECKS`."""
+    """Return a row of `audit_tables.AUDIT_CHECKS`."""
     return {"check": name, "status": status, "value": value, "text": text}
 
 

@@ -1,0 +1,130 @@
+"""Tables of the run folder of an audit."""
+
+from __future__ import annotations
+
+from assay.store.columns import IMAGES, PATIENTS, Column, Table, number, whole
+from assay.store.schema import PROVENANCE, SHORTCUTS
+
+
+def _bounded(name: str, meaning: str) -> tuple[Column, ...]:
+    """Columns of an estimate with its bounds."""
+    return (
+        number(name, meaning),
+        number(f"{name}_low", f"lower bound of {name}, one-sided 95%"),
+        number(f"{name}_high", f"upper bound of {name}, one-sided 95%"),
+    )
+
+
+_SWING = (
+    Column("class", "class against the rest with the largest swing; empty of two classes"),
+    number("g", "swing: half of the AUROC with the mark on positives alone less that with it on negatives alone"),
+    number("low", "lower bound of g, one-sided 95%"),
+    number("high", "upper bound of g, one-sided 95%"),
+)
+_LOST = _bounded("loss", "AUROC lost with the mark on all images")
+_ON_NEGATIVES = _bounded("loss_negatives", "AUROC lost with the mark on negatives alone")
+_FLIPS = _bounded("flips", "share of images that are called otherwise with the mark")
+_TOGETHER = (
+    number("low", "lower end of the interval; all intervals of the table hold together at 95%"),
+    number("high", "upper end of the interval"),
+)
+_NEEDED = number("needed", "images that would settle an inconclusive verdict, were the estimates to stay")
+
+VERDICTS = Table(
+    "verdicts",
+    "mark or column: the verdict, the most harmful first",
+    (
+        Column("factor", "name of the mark or column"),
+        Column("kind", "mark or column"),
+        Column(
+            "verdict",
+            "relies-on, affected-by, affected-without-direction, answers-differ-with, inconclusive, no-effect, "
+            "no-difference or not-tested",
+        ),
+        Column("dose", "dose of the mark, or group of the column, that decided"),
+        *_SWING,
+        number("at_least", "lower bound of |g|, corrected for classes and groups"),
+        number("at_most", "upper bound of |g|"),
+        number("limit", "reference limit of |g|; NaN without a reference"),
+        *_ON_NEGATIVES,
+        *_bounded("loss_positives", "AUROC lost with the mark on positives alone"),
+        *_LOST,
+        *_FLIPS,
+        IMAGES,
+        PATIENTS,
+        Column("open", "quantities that keep an inconclusive verdict open: swing, loss, flips, other-dose"),
+        _NEEDED,
+        Column("intervention", "the mark with its arguments at the deciding dose"),
+        Column("reason", "why it is not tested, in words"),
+    ),
+    ("factor", "kind", "verdict", "dose", "g", "low", "high", "loss_negatives", "loss", "flips", "images", "needed"),
+)
+EFFECTS = Table(
+    "effects",
+    "mark and dose: the effect on answers",
+    (Column("factor", "name of the mark"), Column("dose", "weak, middle or strong"), *_SWING, *_ON_NEGATIVES, *_LOST,
+     *_FLIPS, IMAGES, PATIENTS),
+    ("factor", "dose", "g", "low", "high", "loss_negatives", "loss", "flips"),
+)  # fmt: skip
+DISTORTED = Table(
+    "distorted",
+    "distortion and severity: the loss of AUROC",
+    (
+        Column("factor", "family of distortions"),
+        whole("severity", "severity, 1 to 5"),
+        *_LOST,
+        *_FLIPS,
+        Column("decision", "loss within the margin, beyond it, or inconclusive; not-tested"),
+        IMAGES,
+        PATIENTS,
+        Column("reason", "why it is not tested, in words"),
+    ),
+    ("factor", "severity", "loss", "loss_low", "loss_high", "flips", "decision"),
+)
+GROUPS = Table(
+    "groups",
+    "group of images and measure",
+    (
+        Column("column", "column that divides the images; empty of all images"),
+        Column("level", "group"),
+        Column("measure", "auroc, sensitivity or specificity; of several classes auroc-macro or accuracy"),
+        number("value", "value"),
+        *_TOGETHER,
+        IMAGES,
+        PATIENTS,
+        Column("reason", "why a column is not tested, in words"),
+    ),
+    ("column", "level", "measure", "value", "low", "high", "images"),
+)
+GAPS = Table(
+    "gaps",
+    "pair of groups and measure",
+    (
+        Column("column", "column that divides the images"),
+        Column("a", "one group"),
+        Column("b", "the other group"),
+        Column("measure", "as in groups"),
+        number("value", "value of a less that of b"),
+        *_TOGETHER,
+        Column("decision", "within the margin, beyond it, or inconclusive"),
+        _NEEDED,
+        IMAGES,
+    ),
+    ("column", "a", "b", "measure", "value", "low", "high", "decision"),
+)
+AUDIT_CHECKS = Table(
+    "checks",
+    "check of the model's reading or of the data",
+    (
+        Column("check", "name of the check"),
+        Column("status", "ok, warn, or not-done"),
+        number("value", "the number that was found; NaN where there is none"),
+        Column("text", "what was found, or why it was not done"),
+    ),
+    ("check", "status", "value", "text"),
+)
+
+AUDIT_TABLES = {
+    table.name: table for table in (VERDICTS, EFFECTS, DISTORTED, GROUPS, GAPS, AUDIT_CHECKS, SHORTCUTS, PROVENANCE)
+}
+"""Every table of an audit by name, the most requested first."""

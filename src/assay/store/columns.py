@@ -1,0 +1,124 @@
+"""Columns and tables of a run folder: names, types and meanings of values."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal, cast
+
+ColumnType = Literal["VARCHAR", "BIGINT", "DOUBLE", "BOOLEAN"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table.
+
+    Args:
+        name: Name in the file.
+        meaning: Meaning of a value, in a few words.
+        type: Type in the file. A column without any value is written as text, one that lacks a count as DOUBLE.
+        head: Heading where the table is printed; the name where empty.
+        keyed: Whether it holds a JSON object, whose keys are columns of their own outside the file (`Table.spread`).
+    """
+
+    name: str
+    meaning: str
+    type: ColumnType = "VARCHAR"
+    head: str = ""
+    keyed: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of a run folder: the single place that describes it.
+
+    Args:
+        name: Name of its file under `tables/`, and of `assay results --table`.
+        row: Completion of "one row for every".
+        columns: Columns in the order of the file.
+        shown: Names of the columns that `assay results` prints for reading, in that order.
+        note: A sentence that applies to the whole table.
+    """
+
+    name: str
+    row: str
+    columns: tuple[Column, ...]
+    shown: tuple[str, ...]
+    note: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the columns in the order of the file."""
+        return tuple(column.name for column in self.columns)
+
+    def column(self, name: str) -> Column:
+        """Return the column of that name. Raises KeyError."""
+        return {column.name: column for column in self.columns}[name]
+
+    def spread(self, rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[dict[str, Any]]]:
+        """Replace columns of JSON objects by plain columns, one per key: `coordinates` by `coordinates.loss`.
+
+        A key that a row lacks is an empty text, or NaN where its values are numbers. Lists become text.
+
+        Args:
+            rows: Rows of the table as in its file.
+
+        Returns:
+            The names of the columns in order, and the rows.
+        """
+        names: list[str] = []
+        plain: list[dict[str, Any]] = [{} for _ in rows]
+        for column in self.columns:
+            if rows and column.name not in rows[0]:
+                continue
+            if not column.keyed:
+                names.append(column.name)
+                for row, made in zip(rows, plain, strict=True):
+                    made[column.name] = row.get(column.name, "")
+                continue
+            found = [_object(row.get(column.name, "")) for row in rows]
+            for key in dict.fromkeys(key for values in found for key in values):
+                names.append(f"{column.name}.{key}")
+                numbers = any(isinstance(values.get(key), float) for values in found)
+                for values, made in zip(found, plain, strict=True):
+                    made[names[-1]] = values.get(key, math.nan if numbers else "")
+        return names, plain
+
+
+@cache
+def _object(text: str) -> Mapping[str, str | float]:
+    """Return the JSON object of a cell, empty where there is none. Cached: thousands of rows hold few texts."""
+    found: dict[str, Any] = json.loads(text) if text else {}
+    return {key: _plain(value) for key, value in found.items()}
+
+
+def _plain(value: Any) -> str | float:
+    match value:
+        case list():
+            return ", ".join(map(str, cast("list[object]", value)))
+        case int() | float():
+            return float(value)
+        case _:
+            return str(value)
+
+
+def number(name: str, meaning: str, head: str = "") -> Column:
+    """Return a column of numbers."""
+    return Column(name, meaning, "DOUBLE", head)
+
+
+def whole(name: str, meaning: str, head: str = "") -> Column:
+    """Return a column of whole numbers."""
+    return Column(name, meaning, "BIGINT", head)
+
+
+def keyed(name: str, meaning: str) -> Column:
+    """Return a column of JSON objects."""
+    return Column(name, meaning, keyed=True)
+
+
+PATIENTS = whole("patients", "patients behind the value; 0 where the data name none")
+IMAGES = whole("images", "images behind the value")
