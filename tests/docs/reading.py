@@ -21,7 +21,10 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def commands(page: Path) -> list[str]:
-    """Every `assay ...` in an indented or fenced block, without its comment and where its output goes."""
-    lines = re.findall(r"^(?:    |\$ )(assay .*)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    lines += [line for block in blocks(page, "(?:sh|bash)") for line in block.splitlines() if line.startswith("assay ")]
+    """Return every `assay ...` of indented blocks and fenced blocks of a shell, without comments and redirections."""
+    text = page.read_text(encoding="utf-8")
+    lines = re.findall(r"^(?:    |\$ )(assay .*)$", text, flags=re.MULTILINE)
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    shell = [block for language, block in fenced if language in ("", "sh", "bash", "console")]
+    lines += [line for block in shell for line in block.splitlines() if line.startswith("assay ")]
     return [re.split(r"\s+#|\s+>", line)[0].strip() for line in lines]

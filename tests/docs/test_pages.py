@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -53,7 +54,7 @@ COMMANDS = [(name(page), line) for page in PAGES for line in commands(page)]
 
 @pytest.mark.parametrize(("page", "line"), COMMANDS, ids=[f"{page}: {line}" for page, line in COMMANDS])
 def test_commands_of_the_pages_are_ones_that_there_are(page: str, line: str) -> None:
-    _, command, *rest = line.split()
+    _, command, *rest = shlex.split(line)
     asked = typer.main.get_command(app).commands[command].make_context(command, rest)
     study = asked.params.get("spec", "")
     if study and not study.endswith(".yaml") and study != "STUDY":
