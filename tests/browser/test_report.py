@@ -252,7 +252,7 @@ def test_it_reads_without_a_script(browser: Browser, report: Path) -> None:
     page = browser.new_context(java_script_enabled=False).new_page()
     page.goto(report.as_uri())
     assert page.locator("#contrasts tbody tr").count() > 3
-    assert page.locator("#copy").is_hidden()
+    assert page.locator("[data-copy=words]").is_hidden()
     assert page.locator("#words").is_visible()
     page.context.close()
 

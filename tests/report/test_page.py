@@ -23,7 +23,7 @@ from assay.analysis.tables import over_images
 from assay.core.errors import StoreError
 from assay.report.account import by_place
 from assay.report.layout import is_overall
-from assay.report.page import SIZE_LIMIT, write_page
+from assay.report.page import SIZE_LIMIT, script, write_page
 from assay.report.sentences.findings import limit, sentence
 from assay.report.sentences.names import statement
 from assay.report.sentences.reasons import reason_words
@@ -125,7 +125,17 @@ def test_the_numbers_of_an_answer_lead_to_its_row(run: Path, page: str) -> None:
     named = [row["row"] for row in RunFolder(run).table("findings") if row["part"] == "answer"]
     number = next(i for i, row in enumerate(RunFolder(run).table("contrasts"), 1) if row["id"] in named)
     assert re.search(rf'<a href="#contrast-{number}">-?0\.\d\d \[', page)
-    assert re.search(rf'<tr id="contrast-{number}"><td[^>]*>arcface against cross-entropy', page)
+    assert re.search(rf'<td[^>]*>arcface against cross-entropy[^<]*</td><td id="contrast-{number}"', page)
+
+
+def test_a_cited_number_leads_to_the_cell_that_holds_it(page: str) -> None:
+    answer = page.partition('aria-labelledby="findings"')[2].partition("</section>")[0]
+    cited = re.findall(r'<a href="#((?:performance|reliance|measures|worst)-[^"]+)">(-?[\d.]+) \[', answer)
+    assert len(cited) >= 4
+    for anchor, value in cited:
+        cell = re.search(rf'<td id="{anchor}"[^>]*>(-?[\d.]+) \[', page)
+        assert cell is not None
+        assert float(cell[1]) == pytest.approx(float(value), abs=0.0051)
 
 
 def test_every_sentence_is_said(run: Path, page: str) -> None:
@@ -383,3 +393,21 @@ def test_levels_keep_their_color_through_the_page(page: str) -> None:
         marks = re.findall(rf'fill="(var\(--s\d\))"[^>]*><title>{level}, seed', page)
         marks += re.findall(rf'<title>[^<]*{level} -?\d?\.\d[^<]*</title><path [^>]*stroke="(var\(--s\d\))"', page)
         assert len(set(marks)) == 1
+
+
+def test_the_script_is_small() -> None:
+    """Without comments and indents; half of it compressed."""
+    assert 1_000 < len(script()) < 3_300
+    assert len(gzip.compress(script().encode())) < 1_600
+
+
+def test_texts_for_a_paper_say_what_was_done_and_found_and_how_to_cite(page: str) -> None:
+    texts = {id: html.unescape(text) for id, text in re.findall(r'<pre id="paper-(\w+)"[^>]*>(.*?)</pre>', page, re.S)}
+    question, verdict = re.findall(r'<p class="question">(.*?)</p>\s*<h1>(.*?)</h1>', page)[0]
+    assert question
+    assert "learned to predict" in texts["methods"]
+    assert "95% confidence intervals over patients and seeds" in texts["methods"]
+    assert texts["results"].startswith(html.unescape(verdict))
+    assert texts["bibtex"].startswith("@software{assay,")
+    assert texts["bibtex"].count("{") == texts["bibtex"].count("}")
+    assert all(f'data-copy="paper-{id}"' in page for id in texts)

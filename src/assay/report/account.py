@@ -389,7 +389,7 @@ def contrasts(tables: Tables, anchors: Mapping[str, str]) -> Sheet | None:
     )
     measures = distinct(row["measure"] for row in order)
     places = {name: column_places(row for row in order if row["measure"] == name) for name in measures}
-    lines = [Line(_compared(row, places[row["measure"]]), anchors[row["id"]]) for row in order]
+    lines = [Line(_compared(row, places[row["measure"]], anchors[row["id"]])) for row in order]
     unit = "patients" if any(whole(row, "patients") for row in order) else "images"
     note = (
         "Difference: the first minus the second, with the 95% interval of this comparison alone, over seeds and "
@@ -432,10 +432,10 @@ def looks(tables: Tables) -> Sheet | None:
     return replace(made, folded=True) if rows else None
 
 
-def _compared(row: Row, places: int) -> tuple[Cell, ...]:
+def _compared(row: Row, places: int, anchor: str) -> tuple[Cell, ...]:
     return (
         words(statement(row)),
-        estimated(row, places),
+        replace(estimated(row, places), anchor=anchor),
         probability(numeric(row, "p_holm")),
         words(_conclusion(row)),
         _margin_test(row, places),
@@ -496,19 +496,20 @@ def performance(evidence: Evidence) -> Sheet | None:
         return made
     of, least = next(row["measure"] for row in worst.values()), column_places(worst.values())
     lines = tuple(
-        replace(line, cells=(*line.cells, _worst_cell(worst.get(line.cells[0].text), least))) for line in made.lines
+        replace(line, cells=(*line.cells, _worst_cell(worst.get(line.cells[0].text), least, f"performance-worst-{i}")))
+        for i, line in enumerate(made.lines)
     )
     head = "worst group" if of == measure else f"worst group, {measure_name(of)}"
     note = f"{made.note} Worst group: of all environments the one with the lowest mean over seeds."
     return replace(made, heads=(*made.heads, head), lines=lines, note=note.strip())
 
 
-def _worst_cell(row: Row | None, places: int) -> Cell:
+def _worst_cell(row: Row | None, places: int, anchor: str) -> Cell:
     """Return the value of a worst group and where it is."""
     if row is None:
         return words(NONE)
     cell = estimated(row, places)
-    return Cell(f"{cell.text}, {_which(row)}", cell.sort)
+    return Cell(f"{cell.text}, {_which(row)}", cell.sort, anchor=anchor, ends=cell.ends)
 
 
 def _which(row: Row) -> str:

@@ -9,12 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
-from assay.core.errors import StoreError
-from assay.report.drawing import DARK, LIGHT, Mark, Panel, Plot, Reference, declarations, styles
+from assay.report.drawing import Mark, Panel, Plot, Reference, styles
 from assay.report.figures import Figure, strips
-from assay.report.page import SIZE_LIMIT, template_text, templates
+from assay.report.page import rendered, written
 from assay.report.rows import numeric, whole
 from assay.report.sentences.audit import (
     HARMFUL,
@@ -28,10 +25,10 @@ from assay.report.sentences.audit import (
 )
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import NONE, Cell, Line, Sheet, amount, figure, sheet, words
-from assay.report.wording import measure_name, plural
+from assay.report.wording import measure_name
 from assay.stats.format import in_words
 from assay.store.audit_tables import AUDIT_TABLES
-from assay.store.files import Row, write_text
+from assay.store.files import Row
 from assay.store.folder import RunFolder
 
 MOST_SHOWN = 15
@@ -78,24 +75,7 @@ def write_audit_page(root: Path) -> Path:
     Raises:
         StoreError: A table is missing, or the page would exceed 5 MB.
     """
-    page = (
-        templates()
-        .get_template("audit.html")
-        .render(
-            page=collect_audit(root),
-            plural=plural,
-            light=Markup("{" + declarations(LIGHT) + "}"),
-            dark=Markup("{" + declarations(DARK) + "}"),
-            style=Markup(template_text("style.css")),
-            script=Markup(template_text("script.js")),
-            svg=Markup,
-        )
-    )
-    if len(page.encode()) > SIZE_LIMIT:
-        raise StoreError(f"the page of {root} would exceed 5 MB: leave the pictures out")
-    path = root / "report.html"
-    write_text(path, page)
-    return path
+    return written(root, rendered("audit.html", collect_audit(root)), "leave the pictures out")
 
 
 def collect_audit(root: Path) -> AuditContent:

@@ -8,16 +8,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
-from assay.core.errors import StoreError
 from assay.core.measures import WORST, range_of
 from assay.report import account
-from assay.report.drawing import DARK, LIGHT, Mark, Panel, Plot, Reference, declarations, limits, styles
+from assay.report.drawing import Mark, Panel, Plot, Reference, limits, styles
 from assay.report.figures import HALF, Figure, chance, strips
 from assay.report.images import Gallery, gallery
 from assay.report.layout import Evidence, outline
-from assay.report.page import SIZE_LIMIT, template_text, templates
+from assay.report.page import rendered, written
 from assay.report.rows import Rows, Tables, distinct, numeric, whole
 from assay.report.sentences.findings import sentence
 from assay.report.sentences.names import sentence_case
@@ -28,7 +25,7 @@ from assay.report.wording import axis_name, measure_name, plural
 from assay.stats.findings import Finding, Kind, from_row
 from assay.stats.format import in_words, listed
 from assay.store import schema
-from assay.store.files import Row, write_text
+from assay.store.files import Row
 from assay.store.folder import RunFolder
 
 # What the page shows: sections by probe, each with generic figures and a table of everything that was measured.
@@ -128,24 +125,7 @@ def write_model_page(root: Path) -> Path:
     Raises:
         StoreError: A table or picture is missing, or the page would exceed 5 MB.
     """
-    page = (
-        templates()
-        .get_template("model.html")
-        .render(
-            page=collect_model(root),
-            plural=plural,
-            light=Markup("{" + declarations(LIGHT) + "}"),
-            dark=Markup("{" + declarations(DARK) + "}"),
-            style=Markup(template_text("style.css")),
-            script=Markup(template_text("script.js")),
-            svg=Markup,
-        )
-    )
-    if len(page.encode()) > SIZE_LIMIT:
-        raise StoreError(f"the page of {root} would exceed 5 MB: ask for fewer environments or probes")
-    path = root / "report.html"
-    write_text(path, page)
-    return path
+    return written(root, rendered("model.html", collect_model(root)), "ask for fewer environments or probes")
 
 
 def collect_model(root: Path) -> ModelContent:

@@ -305,6 +305,44 @@ def _line(row: Mapping[str, Any], anchors: Mapping[str, str]) -> Line:
     return Line(decision, comparisons.numbers(row), anchors.get(row["id"], ""))
 
 
+def paper(evidence: Evidence, verdict: str, opening: Opening) -> tuple[tuple[str, str, str], ...]:
+    """Return texts to copy into a paper: methods, results and a citation, each with its heading and id.
+
+    Args:
+        evidence: The tables.
+        verdict: The answer in one sentence.
+        opening: The first screen.
+    """
+    tables = evidence.tables
+    facts, rows = tables.facts, tables.contrasts
+    unit = tables.unit
+    methods = list(opening.done)
+    if rows:
+        methods.append(
+            f"Comparisons were paired by seed and {unit[:-1]}. Intervals are 95% confidence intervals over {unit} and "
+            "seeds; p-values were corrected by Holm's method within each pre-specified family."
+        )
+    if any(not math.isnan(numeric(row, "equivalence_p")) for row in rows):
+        methods.append("Equivalence was tested by two one-sided tests against a margin fixed before the study ran.")
+    version, hash_of = facts.get("assay-imaging", ""), facts.get("hash of what is compared", "")
+    torch = f" and PyTorch {facts['torch']}" if facts.get("torch") else ""
+    methods.append(f"Analyses used Assay {version}{torch}.".replace("  ", " "))
+    results = [verdict, *(f"{line.decision} {line.numbers}." for line in opening.lines)]
+    fields = {
+        "title": "Assay",
+        "author": "{Assay developers}",
+        "year": facts.get("trained to", "")[:4],
+        "version": version,
+        "note": f"Study {facts.get('study', '')}" + (f", hash {hash_of}" if hash_of else ""),
+    }
+    inside = "".join(f"  {name} = {{{value}}},\n" for name, value in fields.items() if value)
+    return (
+        ("Methods", "paper-methods", " ".join(methods)),
+        ("Results", "paper-results", " ".join(filter(None, results))),
+        ("BibTeX", "paper-bibtex", f"@software{{assay,\n{inside}}}"),
+    )
+
+
 def secondary(findings: Sequence[Finding]) -> list[Finding]:
     """Return the findings of the answer that the first screen leaves to the text: controls first, groups last."""
     order = (Kind.CONTROL, Kind.DECISIONS, Kind.FAMILY, Kind.CONTRAST, Kind.MATCHED, Kind.UNCOMPARED)

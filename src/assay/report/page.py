@@ -23,14 +23,14 @@ from assay.report.drawing import DARK, LIGHT, declarations
 from assay.report.figures import FIRST, Figure
 from assay.report.images import Gallery, gallery
 from assay.report.layout import Evidence, outline
-from assay.report.opening import Opening, opening, secondary
+from assay.report.opening import Opening, opening, paper, secondary
 from assay.report.rows import Tables, distinct, read_tables
 from assay.report.sections import doses, further, performance, reliance, representation, segmentation, shortcuts
 from assay.report.sections.doses import bought, in_training, probed
 from assay.report.sections.performance import mitigations, starts
 from assay.report.sentences.findings import LIMIT, limit, sentence, verdict
 from assay.report.sentences.performance import widest, worse
-from assay.report.sheets import Download, Sheet, as_csv, as_markdown
+from assay.report.sheets import CITED, Download, Sheet, as_csv, as_markdown
 from assay.report.wording import plural
 from assay.stats.findings import Fall, Finding, from_row
 from assay.store.files import write_text
@@ -55,43 +55,46 @@ class Said:
 
 
 def sentences(
-    findings: Sequence[Finding], anchors: Mapping[str, str], sections: Mapping[str, str]
+    findings: Sequence[Finding], anchors: Mapping[str, str], sheets: Mapping[str, Sequence[Sheet]]
 ) -> dict[str, list[Said]]:
     """Return the sentences of each part (answer, doubt, limit) in order.
 
     Args:
         findings: Those of the study.
-        anchors: Contrast -> the id of its row in the page.
-        sections: Table that is evidence -> the id of its table in the page.
+        anchors: Contrast -> the id of its cell in the page.
+        sheets: Table that is evidence -> its table in the page, then others that have cells to cite.
     """
     found: dict[str, list[Said]] = {"answer": [], "doubt": [], "limit": []}
     limits = [one for one in findings if one.part == "limit"]
     for one in findings:
         if one.part in ("answer", "doubt") or (one.part == "limit" and len(limits) == 1):
-            target = anchors.get(one.row, "") if one.row else sections.get(one.table, "")
-            found[one.part].append(_said(one, target))
+            found[one.part].append(_said(one, anchors.get(one.row, "") if one.row else sheets.get(one.table, ())))
     if len(limits) > 1:
         text = f"{LIMIT}{'; '.join(map(limit, limits))}."
         found["limit"] = [Said(Markup(escape(text)), text, id=limits[0].id)]
     return found
 
 
-def _said(one: Finding, target: str) -> Said:
+def _said(one: Finding, target: str | Sequence[Sheet]) -> Said:
     light, text = one.light if one.light in LIGHTS else "", sentence(one)
     return Said(_linked(text, target), text, light, *LIGHTS.get(light, ("", "")), id=one.id)
 
 
-def _linked(text: str, target: str) -> Markup:
-    """Every value with an interval becomes a link; where there is none, the sentence does."""
+def _linked(text: str, target: str | Sequence[Sheet]) -> Markup:
+    """Every value with an interval becomes a link to its cell; where there is none, the sentence links to the table."""
     if not target:
         return Markup(escape(text))
+    whole = target if isinstance(target, str) else target[0].id
     parts: list[str] = []
     end = 0
     for match in NUMBER.finditer(text):
-        parts += [escape(text[end : match.start()]), f'<a href="#{target}">{escape(match[0])}</a>']
+        cell = (
+            whole if isinstance(target, str) else next(filter(None, (one.cell_of(match[0]) for one in target)), whole)
+        )
+        parts += [escape(text[end : match.start()]), f'<a href="#{cell}">{escape(match[0])}</a>']
         end = match.end()
     parts.append(escape(text[end:]))
-    return Markup("".join(parts)) if end else Markup(f'<a href="#{target}">{escape(text)}</a>')
+    return Markup("".join(parts)) if end else Markup(f'<a href="#{whole}">{escape(text)}</a>')
 
 
 def _study(text: str) -> str:
@@ -137,6 +140,7 @@ class Content:
         facts: The provenance.
         verdict: The answer in one sentence without numbers.
         opening: Chips, the account of the study and its primary comparisons.
+        paper: Texts to copy into a paper: heading, id, text.
         study: The study as YAML, without the recipes that its grid makes.
         said: The sentences of the text below the first screen.
         first: The figure of the first screen.
@@ -154,6 +158,7 @@ class Content:
     facts: dict[str, str]
     verdict: str
     opening: Opening
+    paper: tuple[tuple[str, str, str], ...]
     study: str
     said: dict[str, list[Said]]
     first: tuple[Figure, ...]
@@ -183,13 +188,14 @@ def collect(root: Path) -> Content:
     sections = _sections(evidence, anchors, {one.id for one in first})
     lost = there(account.statuses(tables), account.collapses(tables), account.lost(tables), account.undefined(tables))
     environments = account.environments(tables)
-    ids = {sheet.id for section in sections for sheet in section.sheets} | {sheet.id for sheet in lost}
-    ids |= {environments.id} if environments else set()
+    sheets = {one.id: one for one in (*(one for part in sections for one in part.sheets), *lost, *there(environments))}
     facts = {**dict.fromkeys(_MAY_LACK, ""), **tables.facts}
     name = facts.get("study", root.name)
     findings = list(map(from_row, tables.findings))
     ordered = [*secondary(findings), *(one for one in findings if one.part != "answer")]
-    said = sentences(ordered, anchors, {key: id for key, id in account.EVIDENCE.items() if id in ids})
+    cited = [sheets[id] for id in CITED if id in sheets]
+    evident = {key: [sheets[id], *cited] for key, id in account.EVIDENCE.items() if id in sheets}
+    said = sentences(ordered, anchors, evident)
     falls = (one.details for one in findings if isinstance(one.details, Fall))
     chosen = next((worse(fall) for fall in falls if widest(fall)), "")
     return Content(
@@ -198,7 +204,8 @@ def collect(root: Path) -> Content:
         meta=_meta(root.name if root.name.startswith(f"{name}-") else name, tables),
         facts=facts,
         verdict=verdict(findings),
-        opening=opening(root, evidence, findings, anchors),
+        opening=(first_screen := opening(root, evidence, findings, anchors)),
+        paper=paper(evidence, verdict(findings), first_screen),
         study=_study(facts["spec"]),
         said=said,
         first=first,
@@ -490,23 +497,16 @@ def write_page(root: Path) -> Path:
     is, and the page says where they lie. Raises StoreError when a table or picture is missing, or when the page would
     exceed 5 MB even so.
     """
-    content = collect(root)
-    page = _fitting(content)
-    if page is None:
-        raise StoreError(f"the page of {root} would exceed 5 MB: leave probes or environments out of the comparison")
-    path = root / "report.html"
-    write_text(path, page)
-    return path
+    return written(root, _fitting(collect(root)), "leave probes or environments out of the comparison")
 
 
-def _fitting(content: Content) -> str | None:
-    """The page with as much in it as there is room for; None where there is not even room for the bare page."""
+def _fitting(content: Content) -> str:
+    """The page with as much in it as there is room for, the bare page at least."""
     bare = replace(content, files=tuple((name, None) for name, _ in content.files))
     page = render(bare)
     room = SIZE_LIMIT - len(page.encode()) - MARGIN
     if room < 0:
-        page = render(without_files(bare))
-        return page if len(page.encode()) <= SIZE_LIMIT else None
+        return render(without_files(bare))
     carried: set[str] = set()
     for size, name in sorted((len(file.uri), name) for name, file in content.files if file):
         if size <= room:
@@ -519,27 +519,36 @@ def _fitting(content: Content) -> str | None:
 
 def render(content: Content) -> str:
     """The page as HTML."""
-    words = as_text(content)
-    return (
-        templates()
-        .get_template("page.html")
-        .render(
-            page=content,
-            markdown=as_markdown(content.name, words),
-            plural=plural,
-            most_sheets=MOST_SHEETS,
-            most_figures=MOST_FIGURES,
-            light=Markup(_variables(LIGHT)),
-            dark=Markup(_variables(DARK)),
-            style=Markup(template_text("style.css")),
-            script=Markup(template_text("script.js")),
-            svg=Markup,
-        )
-    )
+    words = as_markdown(content.name, as_text(content))
+    return rendered("page.html", content, markdown=words, most_sheets=MOST_SHEETS, most_figures=MOST_FIGURES)
 
 
-def _variables(colors: Mapping[str, str]) -> str:
-    return "{" + declarations(colors) + "}"
+def rendered(template: str, page: object, **more: object) -> str:
+    """Return a page as HTML, with the style, colors and script that all pages share."""
+    shared = {
+        "light": Markup("{" + declarations(LIGHT) + "}"),
+        "dark": Markup("{" + declarations(DARK) + "}"),
+        "style": Markup(template_text("style.css")),
+        "script": Markup(script()),
+        "svg": Markup,
+        "plural": plural,
+    }
+    return templates().get_template(template).render(page=page, **shared, **more)
+
+
+def written(root: Path, page: str, advice: str) -> Path:
+    """Write `report.html` of a run folder and return its path. Raises StoreError with advice where it exceeds 5 MB."""
+    if len(page.encode()) > SIZE_LIMIT:
+        raise StoreError(f"the page of {root} would exceed 5 MB: {advice}")
+    path = root / "report.html"
+    write_text(path, page)
+    return path
+
+
+def script() -> str:
+    """Return the script of all pages, without comments and indents."""
+    lines = map(str.strip, template_text("script.js").splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith("//"))
 
 
 def template_text(name: str) -> str:

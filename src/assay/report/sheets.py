@@ -16,7 +16,7 @@ from assay.core.measures import WORST
 from assay.report.rows import numeric
 from assay.report.sentences.reasons import reason_words
 from assay.report.wording import valued
-from assay.stats.format import number
+from assay.stats.format import number, with_interval
 from assay.store.columns import Table
 from assay.store.files import Row
 
@@ -93,6 +93,8 @@ NONE = "–"
 """What stands where there is no value."""
 MOST_COLUMNS = 8
 """Columns of a table on the page; its file has all."""
+CITED = ("performance", "reliance", "measures", "worst")
+"""Tables whose estimates sentences cite: each of their cells has an anchor."""
 SHORT = 36
 """Texts of up to so many letters are not broken."""
 
@@ -105,12 +107,16 @@ class Cell:
         text: The visible text.
         sort: The sort key, the text where empty.
         hint: Further text, shown on hovering.
+        anchor: Its id in the page, where text cites it.
+        ends: The estimate that it shows: value and interval.
     """
 
     text: str
     sort: str = ""
     numeric: bool = False
     hint: str = ""
+    anchor: str = ""
+    ends: tuple[float, float, float] | None = None
 
     @property
     def kind(self) -> str:
@@ -120,10 +126,9 @@ class Cell:
 
 @dataclass(frozen=True)
 class Line:
-    """A row of a table. anchor: its id in the page. first: whether it is among those kept when there are too many."""
+    """A row of a table. first: whether it is among those kept when there are too many."""
 
     cells: tuple[Cell, ...]
-    anchor: str = ""
     first: bool = True
 
 
@@ -148,6 +153,13 @@ class Sheet:
     def long(self) -> bool:
         """Whether it deserves a filter and a box to scroll in."""
         return len(self.lines) > 24
+
+    def cell_of(self, text: str) -> str:
+        """Return the anchor of the first cell whose estimate rounds to `0.41 [0.37, 0.46]`; empty without one."""
+        places = len(text.partition(" ")[0].partition(".")[2])
+        cells = (cell for line in self.lines for cell in line.cells if cell.anchor)
+        alike = (cell.anchor for cell in cells if cell.ends and with_interval(*cell.ends, places=places) == text)
+        return next(alike, "")
 
     @property
     def numbers(self) -> tuple[bool, ...]:
@@ -185,8 +197,15 @@ def sheet(
     filled = [i for i in range(len(heads)) if any(line.cells[i].text != NONE for line in shown)]
     kept = tuple(replace(line, cells=tuple(line.cells[i] for i in filled)) for line in shown)
     words = " ".join(part for part in (note, cut) if part)
+    kept = tuple(_anchored(id, i, line) for i, line in enumerate(kept)) if id in CITED else kept
     of = frozenset(str(row["measure"]) for row in source[0] if "measure" in row and "conclusion" not in row)
     return Sheet(id, caption, tuple(heads[i] for i in filled), kept, file, words, of=of)
+
+
+def _anchored(id: str, row: int, line: Line) -> Line:
+    """Return a line whose estimates have anchors."""
+    cells = (replace(cell, anchor=f"{id}-{row}-{i}") if cell.ends else cell for i, cell in enumerate(line.cells))
+    return replace(line, cells=tuple(cells))
 
 
 def words(text: str, hint: str = "") -> Cell:
@@ -216,7 +235,8 @@ def estimated(row: Row | None, places: int | None = None) -> Cell:
     if row is None:
         return Cell(NONE, "", True)
     reason = "" if row.get("group") in WORST else reason_words(row["reason"])
-    return Cell(valued(row, places), sort_key(numeric(row, "value")), True, reason)
+    ends = (numeric(row, "value"), numeric(row, "low"), numeric(row, "high"))
+    return Cell(valued(row, places), sort_key(ends[0]), True, reason, ends=ends)
 
 
 def sort_key(value: float) -> str:
