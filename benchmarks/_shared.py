@@ -6,8 +6,9 @@ import argparse
 import os
 import platform
 import re
+import statistics
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -32,6 +33,13 @@ def load() -> str:
 def cores() -> int:
     """How many this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+def summary(name: str, ratios: Mapping[str, float]) -> str:
+    """The geometric mean, and the ones for which the peer is faster."""
+    mean = statistics.geometric_mean(ratios.values())
+    slower = ", ".join(f"{one} {ratio:.2f}" for one, ratio in ratios.items() if ratio < 1) or "none"
+    return f"{name}: geometric mean {mean:.2f} over {len(ratios)}; faster than Assay: {slower}."
 
 
 class Page:

@@ -1,4 +1,6 @@
-"""The confounders as people write them: one image at a time, with NumPy, SciPy and Pillow, each in its fastest way.
+"""The confounders as people write them: one image at a time, each in its fastest way.
+
+`PEERS` are written with NumPy, SciPy and Pillow; `with_opencv` has those for which OpenCV has a call of its own.
 
 Every function takes one gray image, float32 [h, w] in 0..1, the intervention's arguments, and the numbers that Assay
 drew for the row, and gives the changed image, float32 [h, w] in 0..1. Marks are drawn by Pillow's ImageDraw four times
@@ -7,6 +9,7 @@ as large, which is how its lines get smooth edges, within the rectangle that hol
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -389,3 +392,90 @@ PEERS: dict[str, Peer] = {
         gamma, contrast, jpeg, scanner_histogram,
     )
 }  # fmt: skip
+
+
+def with_opencv() -> dict[str, Peer]:
+    """The confounders that OpenCV computes by calls of its own, in float32; none where it is not installed.
+
+    Parameters are those of Assay; pixels are not compared. Lines have smooth edges by OpenCV's own fixed filter.
+    """
+    if importlib.util.find_spec("cv2") is None:
+        return {}
+    import cv2
+
+    cv2.setNumThreads(1)
+
+    def blur(image: np.ndarray, made: Any, row: Row) -> np.ndarray:
+        return cv2.GaussianBlur(image, (0, 0), made.sigma * min(image.shape), borderType=cv2.BORDER_REFLECT)
+
+    def gamma(image: np.ndarray, made: Any, row: Row) -> np.ndarray:
+        return cv2.pow(image, made.gamma)
+
+    def contrast(image: np.ndarray, made: Any, row: Row) -> np.ndarray:
+        changed = cv2.addWeighted(image, made.factor, image, 0.0, made.pivot * (1 - made.factor))
+        return cv2.min(cv2.max(changed, 0.0), 1.0)
+
+    def jpeg(image: np.ndarray, made: Any, row: Row) -> np.ndarray:
+        coded = cv2.convertScaleAbs(image, alpha=255)
+        _, file = cv2.imencode(".jpg", coded, [cv2.IMWRITE_JPEG_QUALITY, made.quality])
+        return cv2.imdecode(file, cv2.IMREAD_GRAYSCALE).astype(np.float32) / 255
+
+    def resample(image: np.ndarray, made: Any, row: Row) -> np.ndarray:
+        height, width = image.shape
+        coarse = max(1, round(width / made.factor)), max(1, round(height / made.factor))
+        small = cv2.resize(image, coarse, interpolation=cv2.INTER_AREA)
+        return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+
+    def gaussian_noise(image: np.ndarray, made: Any, row: Row) -> np.ndarray:
+        noise = np.empty_like(image)
+        cv2.randn(noise, 0, made.sigma)
+        return cv2.min(cv2.max(cv2.add(image, noise), 0.0), 1.0)
+
+    def low_pass(image: np.ndarray, made: Any, row: Row) -> np.ndarray:
+        kept = both_sides_of_frequencies(*image.shape, made.cutoff)
+        spectrum = cv2.dft(image, flags=cv2.DFT_COMPLEX_OUTPUT)
+        found = cv2.dft(spectrum * kept, flags=cv2.DFT_INVERSE | cv2.DFT_SCALE | cv2.DFT_REAL_OUTPUT)
+        return cv2.min(cv2.max(found, 0.0), 1.0)
+
+    def line(mask: np.ndarray, points: Points, width: float) -> None:
+        places = np.round(16 * np.array(points)).astype(np.int32)
+        cv2.polylines(mask, [places], False, 255, max(1, round(width)), cv2.LINE_AA, 4)
+
+    def onto(image: np.ndarray, mask: np.ndarray, strength: float, color: float) -> None:
+        image += (strength / 255 * mask.astype(np.float32)) * (color - image)
+
+    def hair(image: np.ndarray, made: Any, row: Row) -> np.ndarray:
+        height, width = image.shape
+        reach, wide = made.length * min(image.shape), made.width * min(image.shape)
+        mask, out = np.zeros(image.shape, np.uint8), image.copy()
+        for u in RNG.random((made.count, 6)).tolist():
+            x0, y0 = u[0] * width, u[1] * height
+            x2, y2 = x0 + reach * (2 * u[2] - 1), y0 + reach * (2 * u[3] - 1)
+            x1, y1 = (x0 + x2) / 2 + reach * (u[4] - 0.5) * 0.4, (y0 + y2) / 2 + reach * (u[5] - 0.5) * 0.4
+            points = bent([(x0, y0), (x1, y1), (x2, y2)])
+            for i in range(0, 24, 3):
+                line(mask, points[i : i + 4], wide * (1 - 0.6 * (i + 1.5) / 24))
+        onto(out, mask, made.opacity, BROWN)
+        return out
+
+    def chest_drain(image: np.ndarray, made: Any, row: Row) -> np.ndarray:
+        wide = made.width * min(image.shape)
+        points = [(mirrored(row[f"{p} x"], row, image.shape[1]), row[f"{p} y"]) for p in ("entry", "bend", "tip")]
+        body, bore, stripe = (np.zeros(image.shape, np.uint8) for _ in range(3))
+        line(body, bent(points), wide)
+        line(bore, bent(points), 0.7 * wide)
+        line(stripe, bent(points, first=0.0, last=0.8), 0.25 * wide)
+        line(stripe, bent(points, steps=6, first=0.86, last=1.0), 0.25 * wide)
+        out = image.copy()
+        out += (made.opacity / 255 * (0.45 * body.astype(np.float32) - 0.2 * bore)) * (1 - out)
+        onto(out, stripe, 0.9 * made.opacity, 1.0)
+        return out
+
+    made = (blur, gamma, contrast, jpeg, resample, gaussian_noise, low_pass, hair, chest_drain)
+    return {peer.__name__.replace("_", "-"): peer for peer in made}
+
+
+@lru_cache
+def both_sides_of_frequencies(height: int, width: int, cutoff: float) -> np.ndarray:
+    down, along = fft.fftfreq(height, 0.5), fft.fftfreq(width, 0.5)
+    return ((down**2)[:, None] + (along**2)[None] <= cutoff**2).astype(np.float32)[:, :, None]

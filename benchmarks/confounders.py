@@ -2,31 +2,30 @@
 
     python benchmarks/confounders.py [--images 32] [--size 256] [--repetitions 15] [--only NAME ...] [--out FILE]
 
-Both in one thread, on the same gray images with the same drawn numbers, at default arguments; reading, decoding and
-drawing of parameters are counted for neither. Times are the processor's, the least of all repetitions, in which the two
-take turns; of each turn the second run counts, so that neither finds the caches full of the other's work. The peers
-stand in `benchmarks/confounder_peers.py`: float32 in, float32 out, as fast as they can be written for one image. The
-ratio is the peer's time over Assay's: above 1, Assay is faster.
+All in one thread, on the same gray images with the same drawn numbers, at default arguments; reading, decoding and
+drawing of parameters are not counted. Times are the processor's, the least of all repetitions, in which all take turns;
+of each turn the second run counts, so that none finds the caches full of another's work. The peers in
+`benchmarks/confounder_peers.py` take and give float32, as fast as they can be written for one image. OpenCV (pip
+install opencv-python-headless) has its own calls for some. A ratio is the peer's time over Assay's: above 1, Assay is
+faster.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
-from _shared import Page, parser
-from confounder_peers import PEERS
+from _shared import Page, parser, summary
+from confounder_peers import PEERS, Peer, with_opencv
 from torch import Tensor
 from torch.nn import functional
 
 from assay.core.registry import build, entries
 from assay.shifts.intervention import Drawn, draw
-
-ASKED = 5.0
 
 
 def pictures(count: int, size: int) -> Tensor:
@@ -44,17 +43,20 @@ def seconds(work: Callable[[], object]) -> float:
     return time.process_time() - begun
 
 
-def compared(name: str, images: Tensor, repetitions: int) -> tuple[float, float]:
-    """Seconds an image, the peer's and Assay's."""
+def compared(name: str, peers: Sequence[Peer], images: Tensor, repetitions: int) -> tuple[float, ...]:
+    """Seconds an image of Assay, then of each peer."""
     count, made = len(images), build("intervention", name, {})
     drawn: Drawn = draw(name, made, np.ones(count, dtype=bool), np.arange(count), 0, tuple(images.shape[1:]))
     rows = [{key: values[i].item() for key, values in drawn.parameters.items()} for i in range(count)]
-    arrays, peer, index = [image[0].numpy() for image in images], PEERS[name], np.arange(count)
-    theirs, ours = [], []
-    for _ in range(repetitions):
-        theirs.append(seconds(lambda: [peer(image, made, row) for image, row in zip(arrays, rows, strict=True)]))
-        ours.append(seconds(lambda: drawn.apply(images, index)))
-    return min(theirs) / count, min(ours) / count
+    arrays, index = [image[0].numpy() for image in images], np.arange(count)
+
+    def by(peer: Peer) -> None:
+        for image, row in zip(arrays, rows, strict=True):
+            peer(image, made, row)
+
+    ways = [lambda: drawn.apply(images, index), *(partial(by, peer) for peer in peers)]
+    times = [[seconds(way) for way in ways] for _ in range(repetitions)]
+    return tuple(min(of) / count for of in zip(*times, strict=True))
 
 
 def options() -> argparse.Namespace:
@@ -72,21 +74,25 @@ def main() -> None:
     given = options()
     torch.set_num_threads(1)
     page = Page(
-        ("intervention", "PIL/NumPy, ms an image", "Assay, ms an image", "ratio"), given.out,
+        ("intervention", "Assay, ms an image", "PIL/NumPy, ms", "ratio", "OpenCV, ms", "ratio"), given.out,
         f"{given.images} gray images of {given.size} px, one thread, least of {given.repetitions} processor times",
     )  # fmt: skip
-    images = pictures(given.images, given.size)
-    times: list[tuple[float, float]] = []
+    images, opencv = pictures(given.images, given.size), with_opencv()
+    ratios: dict[str, dict[str, float]] = {"PIL/NumPy": {}, "OpenCV": {}}
+    whole = np.zeros(2)
     for name in given.only:
-        theirs, ours = compared(name, images, given.repetitions)
-        times.append((theirs, ours))
-        page.row(name, f"{1e3 * theirs:.3f}", f"{1e3 * ours:.3f}", f"{theirs / ours:.1f}")
-    ratios = [theirs / ours for theirs, ours in times]
-    mean, geometric = sum(ratios) / len(ratios), math.exp(sum(map(math.log, ratios)) / len(ratios))
-    whole = sum(theirs for theirs, _ in times) / sum(ours for _, ours in times)
+        peers = {"PIL/NumPy": PEERS[name], **({"OpenCV": opencv[name]} if name in opencv else {})}
+        ours, *theirs = compared(name, list(peers.values()), images, given.repetitions)
+        whole += theirs[0], ours
+        cells = [f"{1e3 * ours:.3f}"]
+        for peer, its in zip(peers, theirs, strict=True):
+            ratios[peer][name] = its / ours
+            cells += [f"{1e3 * its:.3f}", f"{its / ours:.2f}"]
+        page.row(name, *cells, *[""] * (5 - len(cells)))
     page.close(
-        f"Mean of the ratios {mean:.2f} (asked {ASKED:g}), geometric mean {geometric:.2f}; all of them on one image, "
-        f"one after another: {whole:.2f}."
+        *(summary(peer, its) for peer, its in ratios.items() if its),
+        f"PIL/NumPy, all of them on one image, one after another: {whole[0] / whole[1]:.2f}.",
+        *([] if opencv else ["OpenCV is not installed."]),
     )
 
 

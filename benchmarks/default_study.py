@@ -1,222 +1,203 @@
-"""The default nodule-loss study with Assay against the usual way, in trials per hour, side by side in one run.
+"""The default nodule-loss study with Assay beside three other ways to train its trials, in processor time.
 
-    python benchmarks/default_study.py [--trials 4] [--rounds 3] [--whole] [--out FILE]
+    python benchmarks/default_study.py [--trials 4] [--epochs 5 10 20] [--rounds 3] [--processes 1 2] [--out FILE]
 
-The usual way (`usual_way.py`): a `Dataset` with per-sample transforms, a `DataLoader` at its best of 0 to 2 workers,
-one trial after another in one process with torch's default threads. Same images, augmentation, network, loss,
-optimizer, schedule, epochs, and evaluation on the same test environments. Assay: its executor with two one-thread
-workers. With the probe `performance` alone it does the work that the usual way does (and refits a head and looks for
-collapse besides); with all probes also `reliance` and `decodability`, of which the usual way has nothing.
+The other ways are in `training_peers.py`: the usual `Dataset` and `DataLoader`, a bare loop over tensors in memory, and
+Lightning with augmentation of whole batches (pip install lightning). Same images, augmentation, network, loss,
+optimizer, schedule, epochs, validation loss of each epoch, and evaluation on the same test environments. With the probe
+`performance` alone Assay does that work; it also refits a head, looks for collapse and writes records. With all probes
+it computes also `reliance` and `decodability`.
 
-Trials are taken from a grid of its losses and budgets (`GRID`) so that both are mixed as they are in all 75. Images are
-rendered beforehand and counted for neither. Assay's clock runs from when both workers have imported PyTorch to the last
-record, the idle end of one worker included: a study has one start whatever its number of trials. Planning, comparisons
-and page are left out likewise. Rounds alternate, and a ratio is taken within each. `--whole` then runs all of `assay
-run nodule-loss` from an empty cache, start, rendering, comparisons and page included, and compares it with the usual
-way's rate for as many trials, its rendering not counted.
+Every process has one thread and keeps freed memory as Assay's workers do. A block of trials is shared by one process,
+or by two at the same time. Each first trains one epoch, not counted; images are rendered beforehand. Counted is the
+processor time of all processes of a block: on idle cores two processes finish a block in half of the time of one. All
+ways take turns in each round, and a ratio is of one round: the usual script with as many processes over the way. Above
+1, the way is faster.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import multiprocessing
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
-from _ready import Ready
 from _shared import Page, parser
-from usual_way import Images, run_trial
+from training_peers import WAYS, Images
 
 import assay
 from assay.execution.jobs import population_of
-from assay.execution.local import Workers
+from assay.execution.local import KEEP_MEMORY, THREAD_VARIABLES, InProcess
 from assay.execution.plan import Trial
-from assay.execution.tasks import Event, Task
-from assay.shifts.population import Population
-from assay.spec.schema import StudySpec, TrainingSpec
-from assay.study.run import Prepared, prepare
+from assay.execution.tasks import Event, Outcome
+from assay.spec.schema import StudySpec
+from assay.study.run import prepare
 
 COLUMNS = (
-    "way", "trials/hour, median", "least", "most", "ratio to the usual way, median", "least", "most",
-    "training s a trial", "evaluation s a trial",
+    "way", "processes", "processor s a trial, median", "least", "most", "ratio, geometric mean", "least", "most",
 )  # fmt: skip
+ASSAY = {"Assay, performance": ["performance"], "Assay, all probes": None}
 GRID = {
-    "grid.only": None, "contrasts": [], "seeds": 5, "recipe.epochs": [5, 10, 20], "recipe.streams": 0,
-    "environments.train.association.texture": 0.9,
+    "grid.only": None, "contrasts": [], "seeds": 5, "recipe.streams": 0, "environments.train.association.texture": 0.9,
 }  # fmt: skip
-"""Every loss with every budget, 75 trials, as in all rounds of docs/benchmarks.md; controls are left out."""
+"""Every loss with every budget; controls are left out."""
 QUICK = {
-    "data.size": 32, "data.train": 128, "data.validation": 64, "data.test": 64, "recipe.epochs": [1, 2, 3],
+    "data.size": 32, "data.train": 128, "data.validation": 64, "data.test": 64,
     "probes": ["performance", {"reliance": {"samples": 64}}, "decodability"],
 }  # fmt: skip
-"""A study too small to tell anything, which shows that the script runs."""
-
-
-@dataclass(frozen=True)
-class Timed:
-    """Seconds of a block of trials, and per trial of training and of evaluation where they can be told apart."""
-
-    seconds: float
-    parts: tuple[float, float] = (0.0, 0.0)
+"""A study too small to show anything, to try the script."""
 
 
 def chosen(spec: StudySpec, trials: Sequence[Trial], count: int) -> list[Trial]:
     """The first trials of a walk that steps through losses and budgets at once: 15 hold every pair of them once."""
-    losses, budgets = spec.axes["loss"], spec.axes["epochs"]
-    by_place = {(t.point.coordinates["loss"], t.point.coordinates["epochs"], t.training.seed): t for t in trials}
+    losses, budgets = spec.axes["loss"], spec.axes.get("epochs", (spec.points[0].recipe.epochs,))
+    by_place = {(t.point.coordinates["loss"], t.training.recipe.epochs, t.training.seed): t for t in trials}
     grid = len(losses) * len(budgets)
     return [
-        by_place[losses[i % len(losses)], budgets[i % len(budgets)], spec.first_seed + i // grid] for i in range(count)
+        by_place[losses[i % len(losses)], int(budgets[i % len(budgets)]), spec.first_seed + i // grid]
+        for i in range(count)
     ]
 
 
-def read_images(population: Population, trials: Sequence[Trial]) -> dict[int, tuple[Images, Images]]:
-    """Seed -> training and validation images."""
-    first = {trial.training.seed: trial.training for trial in trials}
-    return {
-        seed: tuple(Images.of(part) for part in population.training(training.environment, seed))
-        for seed, training in first.items()
+@dataclass(frozen=True)
+class Block:
+    """The trials of one way, by place among the chosen ones, that one process trains and evaluates."""
+
+    way: str
+    quick: bool
+    epochs: tuple[int, ...]
+    trials: int
+    places: tuple[int, ...]
+
+    def study(self, epochs: Sequence[int]) -> assay.Study:
+        study = assay.load("nodule-loss")
+        for place, value in (GRID | (QUICK if self.quick else {}) | {"recipe.epochs": list(epochs)}).items():
+            study = study.set(place, value)
+        return study if ASSAY.get(self.way) is None else study.set("probes", ASSAY[self.way])
+
+
+def ready(block: Block, epochs: Sequence[int], places: Sequence[int], folder: Path) -> Callable[[], None]:
+    """Plan the study, open its images, and return the work on some of the trials."""
+    spec = block.study(epochs).spec
+    prepared = prepare(spec, folder)
+    trials = chosen(spec, prepared.plan.trials, block.trials)
+    population = population_of(spec.data, prepared.place)
+    seeds = {trials[at].training.seed: trials[at] for at in places}
+    if block.way in ASSAY:
+        for trial in seeds.values():
+            population.training(trial.training.environment, trial.training.seed)
+        ids = {id for at in places for id in (trials[at].id, f"probe-{trials[at].id}")}
+        tasks = [task for task in prepared.tasks if task.id in ids]
+        return lambda: _done(InProcess().run(tasks, _fails))
+    images = {
+        seed: tuple(Images.of(part) for part in population.training(trial.training.environment, seed))
+        for seed, trial in seeds.items()
     }
+    scene = population.scene(trials[0].point.tests, 0)
+    tests = {name: Images.of(scene.environment(name)) for name in scene.names}
+    way = WAYS[block.way]
+    assert way is not None
+
+    def work() -> None:
+        for at in places:
+            way(trials[at].training, *images[trials[at].training.seed], tests)
+
+    return work
 
 
-class Usual:
-    """The usual way on these trials."""
-
-    def __init__(self, population: Population, trials: Sequence[Trial]) -> None:
-        self.trials = [trial.training for trial in trials]
-        self.images = read_images(population, trials)
-        scene = population.scene(trials[0].point.tests, 0)
-        self.tests = {name: Images.of(scene.environment(name)) for name in scene.names}
-        self.found: dict[str, Mapping[str, float]] = {}
-
-    def run(self, workers: int, trials: Sequence[TrainingSpec]) -> Timed:
-        start = time.perf_counter()
-        for trial in trials:
-            self.found[trial.id] = run_trial(trial, *self.images[trial.seed], self.tests, workers)
-        return Timed(time.perf_counter() - start)
-
-    def best_workers(self, epochs: int) -> tuple[int, str]:
-        """The fastest number of loader workers on a short trial, and what each number took."""
-        short = [
-            self.trials[0].model_copy(update={"recipe": self.trials[0].recipe.model_copy(update={"epochs": epochs})})
-        ]
-        self.run(0, short)  # warms up
-        took = {workers: self.run(workers, short).seconds for workers in (0, 1, 2)}
-        said = ", ".join(f"{workers} workers {seconds:.1f} s" for workers, seconds in took.items())
-        return min(took, key=lambda workers: took[workers]), said
+def _fails(event: Event) -> None:
+    if event.status == "failed":
+        raise SystemExit(event.text)
 
 
-def with_assay(prepared: Prepared, trials: Sequence[Trial], workers: int) -> Timed:
-    """These trials and their probes by Assay's executor, from when its workers stand ready to the last record."""
-    ids = {trial.id for trial in trials} | {f"probe-{trial.id}" for trial in trials}
-    work = [task for task in prepared.tasks if task.id in ids]
-    seconds = {"ready": 0.0, "train": 0.0, "probe": 0.0}
-    begun = ended = 0.0
-
-    def observe(event: Event) -> None:
-        nonlocal begun, ended
-        if event.status == "failed":
-            raise SystemExit(event.text)
-        if event.status == "done":
-            kind = event.task.id.partition("-")[0]
-            seconds[kind if kind in seconds else "train"] += event.seconds
-            ended = time.perf_counter()
-            begun = ended if kind == "ready" else begun
-
-    with tempfile.TemporaryDirectory() as meeting:
-        first = [Task(f"ready-{i}", Ready(Path(meeting), workers), "", cost=float("inf")) for i in range(workers)]
-        Workers(workers).run([*first, *work], observe)
-    return Timed(ended - begun, (seconds["train"] / len(trials), seconds["probe"] / len(trials)))
+def _done(outcome: Outcome) -> None:
+    assert not outcome.failed
 
 
-def performance_alone(study: assay.Study) -> assay.Study:
-    return study.set("probes", ["performance"])
+def serve(pipe: Connection) -> None:
+    """Take blocks until the pipe closes; prepare each, wait for the other processes, and send the seconds it took."""
+    torch.set_num_threads(1)
+    warm = set[str]()
+    while (block := pipe.recv()) is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            if block.way not in warm:
+                ready(block, [1], block.places[:1], Path(folder) / "warm")()
+                warm.add(block.way)
+            trained = ready(block, block.epochs, block.places, Path(folder) / "block")
+            pipe.send("ready")
+            pipe.recv()
+            begun = time.process_time()
+            trained()
+            pipe.send(time.process_time() - begun)
 
 
-def rendered(study: assay.Study, trials: Sequence[Trial], folder: Path) -> Population:
-    """The study's population with every image that any way will read in the cache: one probed trial asks for all."""
-    prepared = prepare(study.set("recipe.epochs", 1).set("contrasts", []).spec, folder)
-    population = population_of(study.spec.data, prepared.place)
-    read_images(population, trials)
-    with_assay(prepared, prepared.plan.trials[:1], 1)
-    return population
+def seconds(way: str, given: argparse.Namespace, pipes: Sequence[Connection]) -> float:
+    """Processor seconds a trial of a way, its trials shared by the processes behind these pipes."""
+    for number, pipe in enumerate(pipes):
+        places = tuple(range(given.trials)[number :: len(pipes)])
+        pipe.send(Block(way, given.quick, tuple(given.epochs), given.trials, places))
+    for pipe in pipes:
+        pipe.recv()
+    for pipe in pipes:
+        pipe.send("start")
+    return sum(pipe.recv() for pipe in pipes) / given.trials
 
 
-def summary(page: Page, name: str, blocks: Sequence[Timed], usual: Sequence[Timed], trials: int) -> None:
-    rates = [3600 * trials / block.seconds for block in blocks]
-    ratios = [peer.seconds / block.seconds for peer, block in zip(usual, blocks, strict=True)]
-    parts = [statistics.median(seconds) for seconds in zip(*(block.parts for block in blocks), strict=True)]
-    page.row(
-        name, *(f"{of(rates):.0f}" for of in (statistics.median, min, max)),
-        *(f"{of(ratios):.2f}" for of in (statistics.median, min, max)),
-        *(f"{seconds:.1f}" if seconds else "" for seconds in parts),
-    )  # fmt: skip
-
-
-def whole(page: Page, study: assay.Study, rate: float, workers: int) -> None:
-    """The whole command from an empty cache, against the usual way's median rate for as many trials."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "assay", "run", "nodule-loss", "--out", folder, "--workers", str(workers)]
-        changes = [part for place, value in study.changes for part in ("--set", f"{place}={json.dumps(value)}")]
-        start = time.perf_counter()
-        subprocess.run([*command, *changes], check=True, env={**os.environ, "ASSAY_CACHE": f"{folder}/cache"})
-        seconds = time.perf_counter() - start
-    count = len(study.spec.points) * study.spec.seeds
-    usual = 3600 * count / rate
-    page.say("")
-    page.say(
-        f"The whole study, {count} trials with all probes, from an empty cache to its page: {seconds / 60:.1f} min. "
-        f"The usual way's rate gives {usual / 60:.1f} min for training and evaluation: ratio {usual / seconds:.2f}."
-    )
+def started(count: int) -> list[Connection]:
+    """Start processes of one thread; the pipes to them."""
+    context, pipes = multiprocessing.get_context("spawn"), []
+    for _ in range(count):
+        ours, theirs = context.Pipe()
+        context.Process(target=serve, args=(theirs,), daemon=True).start()
+        theirs.close()
+        pipes.append(ours)
+    return pipes
 
 
 def options() -> argparse.Namespace:
     made = parser(__doc__)
-    made.add_argument("--trials", type=int, default=4, help="of the 75, by each way in each round")
+    made.add_argument("--trials", type=int, default=4, help="by each way in each round")
+    made.add_argument("--epochs", type=int, nargs="+", default=[5, 10, 20])
     made.add_argument("--rounds", type=int, default=3)
-    made.add_argument("--workers", type=int, default=2, help="of Assay")
-    made.add_argument("--whole", action="store_true", help="run the whole study too: some ten minutes more")
-    made.add_argument("--quick", action="store_true", help="a study too small to tell anything, to try the script")
+    made.add_argument("--processes", type=int, nargs="+", default=[1, 2])
+    made.add_argument("--ways", nargs="+", choices=(*WAYS, *ASSAY), default=[*WAYS, *ASSAY])
+    made.add_argument("--quick", action="store_true", help="a study too small to show anything, to try the script")
     return made.parse_args()
 
 
 def main() -> None:
     given = options()
-    study = assay.load("nodule-loss")
-    for place, value in (GRID | (QUICK if given.quick else {})).items():
-        study = study.set(place, value)
-    ways = {"Assay, performance": performance_alone(study), "Assay, all probes": study}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        os.environ["ASSAY_CACHE"] = str(folder / "cache")
-        trials = chosen(study.spec, prepare(study.spec, folder / "plan").plan.trials, given.trials)
-        usual = Usual(rendered(study, trials, folder / "warm"), trials)
-        best, took = usual.best_workers(epochs=2)
-        said = ", ".join(f"{t.training.recipe.loss.name} {t.training.recipe.epochs} epochs" for t in trials)
+    os.environ.update({**dict.fromkeys(THREAD_VARIABLES, "1"), **KEEP_MEMORY})
+    installed = [way for way in given.ways if way in ASSAY or WAYS[way] is not None]
+    kept = {(way, processes): list[float]() for processes in given.processes for way in installed}
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["ASSAY_CACHE"] = cache
+        pipes = started(max(given.processes))
+        once = argparse.Namespace(**{**vars(given), "epochs": [1], "trials": 1})
+        seconds("Assay, all probes", once, pipes[:1])  # renders the images
         page = Page(
-            COLUMNS, given.out, f"{len(trials)} trials ({said}), {given.rounds} alternating rounds.",
-            f"The usual way: {torch.get_num_threads()} threads; a trial of 2 epochs took with {took}; {best} are used.",
+            COLUMNS, given.out, f"{given.trials} trials of {given.epochs} epochs in turn, {given.rounds} rounds."
+        )
+        for _ in range(given.rounds):
+            for (way, processes), times in kept.items():
+                times.append(seconds(way, given, pipes[:processes]))
+        for pipe in pipes:
+            pipe.send(None)
+    for (way, processes), times in kept.items():
+        ratios = [peer / its for peer, its in zip(kept[installed[0], processes], times, strict=True)]
+        page.row(
+            way, processes, *(f"{of(times):.2f}" for of in (statistics.median, min, max)),
+            *(f"{of(ratios):.2f}" for of in (statistics.geometric_mean, min, max)),
         )  # fmt: skip
-        blocks: dict[str, list[Timed]] = {"usual way": [], **{way: [] for way in ways}}
-        for number in range(given.rounds):
-            blocks["usual way"].append(usual.run(best, usual.trials))
-            for way, its in ways.items():
-                prepared = prepare(its.spec, folder / f"{way}-{number}")
-                blocks[way].append(with_assay(prepared, trials, given.workers))
-        for way, times in blocks.items():
-            summary(page, way, times, blocks["usual way"], len(trials))
-        if given.whole:
-            rate = 3600 * len(trials) / statistics.median(block.seconds for block in blocks["usual way"])
-            whole(page, study, rate, given.workers)
-        page.close("Seconds a trial are a worker's; asked for is a ratio of 3, aimed at is 5.")
+    missing = [f"{way} is not installed." for way in given.ways if way not in installed]
+    page.close(*missing)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Self, cast
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt64
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
@@ -21,7 +21,6 @@ from assay.core.map_grid import AT_NATIVE
 from assay.core.types import Measurement
 from assay.data.dataset import Images, NativeMasks
 from assay.data.files.fitting import unfitted
-from assay.data.leakage import row_hashes
 from assay.maps.summary import Streamed, at_native, count_kinds, joined, label_probabilities, lesion_logits
 from assay.models.external import AT_ONCE, CommandNetwork
 from assay.models.ref import Model
@@ -46,26 +45,26 @@ class SharedAnswers:
     of: set[str] = field(default_factory=set[str])
     _logits: dict[int, Float[np.ndarray, "k"]] = field(default_factory=dict[int, Float[np.ndarray, "k"]])
 
-    def new(self, hashes: UInt64[np.ndarray, "n"]) -> Int[np.ndarray, "m"]:
+    def new(self, hashes: Int[np.ndarray, "n"]) -> Int[np.ndarray, "m"]:
         """Positions of the images without an answer, each image once, in ascending order."""
         _, first = np.unique(hashes, return_index=True)
         return np.array([row for row in np.sort(first) if int(hashes[row]) not in self._logits], dtype=np.int64)
 
-    def keep(self, hashes: UInt64[np.ndarray, "n"], logits: Float[np.ndarray, "n k"]) -> None:
+    def keep(self, hashes: Int[np.ndarray, "n"], logits: Float[np.ndarray, "n k"]) -> None:
         """Take answers over; of an image that has one, the first stays."""
         for one, answer in zip(hashes.tolist(), logits, strict=True):
             self._logits.setdefault(one, answer)
 
-    def to(self, hashes: UInt64[np.ndarray, "n"]) -> Float[np.ndarray, "n k"]:
+    def to(self, hashes: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n k"]:
         """Return the answers to images, at least one, all of which have one."""
         return np.stack([self._logits[one] for one in hashes.tolist()])
 
 
-def hashes_of(images: Images, at_once: int) -> UInt64[np.ndarray, "n"]:
-    """Of the pixels of every image, `at_once` of which are held."""
+def hashes_of(images: Images, at_once: int) -> Int[np.ndarray, "n"]:
+    """Hash the pixels of every image, `at_once` of which are held, by Python's hash: for this process alone."""
     places = np.arange(len(images))
-    parts = [row_hashes(images.read(places[i : i + at_once]).numpy()) for i in range(0, len(images), at_once)]
-    return np.concatenate([np.empty(0, np.uint64), *parts])
+    parts = (images.read(places[i : i + at_once]).numpy() for i in range(0, len(images), at_once))
+    return np.array([hash(row.tobytes()) for part in parts for row in part], dtype=np.int64)
 
 
 def answers_apart(network: nn.Module, images: Images) -> bool:

@@ -121,6 +121,8 @@ def placements(
     and Clarke-Pearson (1988) before division.
     """
     positive = np.asarray(target) == 1
+    if fold is None and score.ndim == 1:
+        return _placed(score, positive)
     key = overall = np.asarray(rankdata(score, axis=-1))
     folds = np.zeros_like(key) if fold is None else np.broadcast_to(fold, key.shape)
     if fold is not None:
@@ -137,6 +139,18 @@ def placements(
         opposite[..., own] = within
         right[..., own] = below - earlier
     right[..., ~positive] = opposite[..., ~positive] - right[..., ~positive]
+    return right, opposite
+
+
+def _placed(score: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"]) -> tuple[np.ndarray, np.ndarray]:
+    """`placements` of one ranking: each class is looked up in the other, sorted once."""
+    right, opposite = np.empty(len(score)), np.empty(len(score))
+    for own, other in ((positive, ~positive), (~positive, positive)):
+        ordered = np.sort(score[other])
+        below, through = (np.searchsorted(ordered, score[own], side=side) for side in ("left", "right"))
+        opposite[own] = len(ordered)
+        right[own] = (below + through) / 2
+    right[~positive] = opposite[~positive] - right[~positive]
     return right, opposite
 
 

@@ -114,11 +114,13 @@ class Flip:
         return {"left_right": u[0] < self.horizontal, "up_down": u[1] < self.vertical}
 
     def apply(self, images: Float[Tensor, "b c h w"], draws: Draws) -> Float[Tensor, "b c h w"]:
-        """See the class."""
-        for name, axis in (("left_right", -1), ("up_down", -2)):
-            chosen = _to(np.flatnonzero(draws[name]), images)
-            images = images.index_copy(0, chosen, images.index_select(0, chosen).flip(axis))
-        return images
+        """Return a copy, in which every mirrored image is written once."""
+        right, down = draws["left_right"], draws["up_down"]
+        mirrored = images.clone()
+        for axes, some in (((-1,), right & ~down), ((-2,), down & ~right), ((-2, -1), right & down)):
+            chosen = _to(np.flatnonzero(some), images)
+            mirrored.index_copy_(0, chosen, images.index_select(0, chosen).flip(axes))
+        return mirrored
 
 
 @component("augmentation", "shift", summary="move by whole pixels, edges repeated")

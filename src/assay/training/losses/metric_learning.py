@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from assay.core.errors import DataError
 from assay.training.losses.pairs import euclidean, negatives, positives, unit
 
-Terms = Callable[[Int[Tensor, "b"]], int]
+Terms = Callable[[Int[Tensor, "b"]], int | Int[Tensor, ""]]
 Mining = Literal["semi-hard", "hard"]
 
 
@@ -40,7 +40,8 @@ class LibraryLoss(nn.Module):
     def forward(self, z: Float[Tensor, "b d"], target: Int[Tensor, "b"]) -> Float[Tensor, ""]:
         """Return the mean of the terms; 0 where there are none."""
         total: Tensor = self.loss(unit(z) if self.normalize else z, target)
-        return total / max(1, self.terms(target))
+        terms = self.terms(target)
+        return total / (terms.clamp_min(1) if isinstance(terms, Tensor) else max(1, terms))
 
 
 class MinedTriplets(nn.Module):
@@ -58,9 +59,9 @@ class MinedTriplets(nn.Module):
         return self.loss(seen, target, self.miner(seen, target))
 
 
-def anchors(target: Int[Tensor, "b"]) -> int:
-    """How many images have both a positive and a negative in the batch."""
-    return int((positives(target).any(dim=1) & negatives(target).any(dim=1)).sum())
+def anchors(target: Int[Tensor, "b"]) -> Int[Tensor, ""]:
+    """Count the images with both a positive and a negative in the batch, without waiting for a GPU."""
+    return (positives(target).any(dim=1) & negatives(target).any(dim=1)).sum()
 
 
 def ordered_pairs(target: Int[Tensor, "b"]) -> int:
