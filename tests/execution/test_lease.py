@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -48,6 +50,28 @@ def test_a_lease_without_heartbeat_is_taken_over(tmp_path: Path) -> None:
     assert not held(tmp_path / "unit")
     with lease(tmp_path / "unit", never):
         assert held(tmp_path / "unit")
+
+
+def test_a_lease_of_a_killed_process_of_this_machine_is_taken_over_at_once(tmp_path: Path) -> None:
+    process = multiprocessing.get_context("spawn").Process(target=_dies_with, args=(tmp_path / "unit",))
+    process.start()
+    process.join()
+    assert (tmp_path / "unit").exists()
+    assert not held(tmp_path / "unit")
+    with lease(tmp_path / "unit", never):
+        pass
+
+
+def test_a_process_id_of_another_machine_means_nothing_here(tmp_path: Path) -> None:
+    with lease(tmp_path / "unit", never):
+        found = json.loads((tmp_path / "unit").read_text(encoding="utf-8"))
+    (tmp_path / "unit").write_text(json.dumps({**found, "space": "elsewhere", "pid": 2**22 + 1}), encoding="utf-8")
+    assert held(tmp_path / "unit")
+
+
+def _dies_with(path: Path) -> None:
+    with lease(path, never):
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_heartbeat_keeps_a_lease(tmp_path: Path) -> None:

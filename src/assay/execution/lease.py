@@ -11,7 +11,9 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from assay.core.files import not_written
 from assay.execution.tasks import Context, Job, Stopped
@@ -28,8 +30,8 @@ _LOOK = 1.0
 def lease(path: Path, wait: Callable[[], None], beat: float = BEAT, stale: float = STALE) -> Generator[threading.Event]:
     """Hold a lease: a file that is made exclusively, touched while it is held, and removed.
 
-    A lease without a heartbeat for `stale` seconds, by the clock of the file system, is taken over. No lock and no
-    signal is needed.
+    A lease without a heartbeat for `stale` seconds, by the clock of the file system, is taken over; one of a dead
+    process of this machine at once. No lock and no signal is needed.
 
     Args:
         path: The file. Its folder is made.
@@ -60,14 +62,14 @@ def lease(path: Path, wait: Callable[[], None], beat: float = BEAT, stale: float
 
 def held(path: Path, stale: float = STALE) -> bool:
     """Return whether a live writer has a lease."""
-    return path.exists() and not _is_stale(path, stale)
+    return path.exists() and not _is_over(path, stale)
 
 
 def _taken(path: Path, token: str, stale: float) -> bool:
     """Take a lease that is free or stale; return whether that succeeded."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and _is_stale(path, stale):
+        if path.exists() and _is_over(path, stale):
             _take_away(path)
         return _made(path, token)
     except OSError as error:
@@ -75,7 +77,7 @@ def _taken(path: Path, token: str, stale: float) -> bool:
 
 
 def _made(path: Path, token: str) -> bool:
-    text = json.dumps({"host": platform.node(), "pid": os.getpid(), "token": token})
+    text = json.dumps({"host": platform.node(), "space": _space(), "pid": os.getpid(), "token": token})
     draft = path.with_name(f".{path.name}.{token}")
     draft.write_text(text, encoding="utf-8")
     try:
@@ -99,9 +101,45 @@ def _opened(path: Path, text: str) -> bool:
 
 
 def _token(path: Path) -> str:
+    return str(_read(path).get("token", ""))
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        return str(json.loads(path.read_bytes())["token"])
-    except (OSError, ValueError, KeyError, TypeError):
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _is_over(path: Path, stale: float) -> bool:
+    """Return whether the writer of a lease is dead: its process is gone, or its last heartbeat is long ago."""
+    writer = _read(path)
+    if _space() and writer.get("space") == _space() and not _is_alive(writer["pid"]):
+        return True
+    return _is_stale(path, stale)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # of another user
+        return True
+    return True
+
+
+@lru_cache(maxsize=1)
+def _space() -> str:
+    """Return a name of the processes that this one sees by their ids; empty where the system has none.
+
+    The name of a host is not enough: containers of one name do not see each other.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot}-{Path('/proc/self/ns/pid').stat().st_ino}"
+    except OSError:
         return ""
 
 
