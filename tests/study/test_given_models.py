@@ -430,3 +430,17 @@ def test_an_answer_names_at_most_six_used_factors_and_six_others() -> None:
         "Changing one of 3 more factors alone changes answers too.",
         "Changing one of f9, f10, f11, f12, f13, f14 and 2 more alone is not shown to matter.",
     ]
+
+
+def test_the_page_of_a_model_opens_with_a_verdict_without_numbers(audited: Path) -> None:
+    page = (audited / "report.html").read_text(encoding="utf-8")
+    first = page.partition('<div class="first">')[2].partition("<nav")[0]
+    verdict = re.findall(r"<h1>(.*?)</h1>", first)
+    assert len(verdict) == 1
+    assert verdict[0].endswith(".")
+    assert not re.search(r"\d\.\d", verdict[0])
+    assert "One model (" in first
+    assert "<img " in first
+    assert first.count("<figure id=") == 1
+    heads = re.findall(r"<thead><tr>(.*?)</tr>", page)
+    assert max(head.count("<th ") for head in heads) <= 8

@@ -14,11 +14,12 @@ from assay.report.drawing import Mark, Panel, Plot, Reference, limits, styles
 from assay.report.figures import HALF, Figure, chance, strips
 from assay.report.images import Gallery, gallery
 from assay.report.layout import Evidence, outline
+from assay.report.opening import Opening, doubts, places_of
 from assay.report.page import rendered, written
 from assay.report.rows import Rows, Tables, distinct, numeric, whole
 from assay.report.sentences.findings import sentence
 from assay.report.sentences.names import sentence_case
-from assay.report.sentences.one_model import answer
+from assay.report.sentences.one_model import answer, headline
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import NONE, Download, Line, Sheet, amount, as_csv, estimated, figure, sheet, words
 from assay.report.wording import axis_name, measure_name, plural
@@ -95,6 +96,8 @@ class ModelContent:
     name: str
     title: str
     meta: str
+    verdict: str
+    opening: Opening
     answer: tuple[str, ...]
     cautions: tuple[str, ...]
     first: tuple[Figure, ...]
@@ -143,9 +146,11 @@ def collect_model(root: Path) -> ModelContent:
         name=facts["model"],
         title=f"What has {facts['model']} learned?",
         meta=_meta(found),
+        verdict=headline(findings),
+        opening=Opening(tuple(doubts(findings)), _done(found), places_of(root, tables), ()),
         answer=tuple(answer(findings)),
         cautions=tuple(sentence(one) for one in findings if one.part == "doubt"),
-        first=first_model_figures(found, findings),
+        first=first_model_figures(found, findings)[-1:],
         gallery=gallery(root, Evidence(tables, outline(tables))),
         sections=sections,
         undefined=_undefined(found),
@@ -174,6 +179,20 @@ def _meta(found: ModelTables) -> str:
     parts = [facts["kind"], facts["task"], plural(len(images), "environment"), plural(max(images.values()), "image")]
     people = max(whole(row, "patients") for row in found.environments)
     return " · ".join([*parts, *([plural(people, "patient")] if people else [])])
+
+
+def _done(found: ModelTables) -> tuple[str, ...]:
+    """Return what was read on which images, in a sentence, and the names of test conditions."""
+    facts, counts = found.facts, {row["environment"]: row for row in found.environments}
+    most = max(counts.values(), key=lambda row: whole(row, "images"))
+    people = f" of {plural(whole(most, 'patients'), 'patient')}" if whole(most, "patients") else ""
+    target = next((in_words(row["target"]) for row in found.environments if row["target"]), "")
+    task = f"{facts['task']} of {target}" if target else facts["task"]
+    first = (
+        f"One model ({facts['kind']}; {task}) was read as it is on {plural(whole(most, 'images'), 'image')}{people}."
+    )
+    names = listed([in_words(name) for name in counts])
+    return (first, f"Test conditions: {names}.") if len(counts) > 1 else (first,)
 
 
 def _methods(found: ModelTables) -> Iterator[str]:
@@ -223,6 +242,7 @@ def first_model_figures(found: ModelTables, findings: Sequence[Finding]) -> tupl
     own = [row for row in overall if row["measure"] == led]
     used = next((one.measure for one in findings if one.kind == Kind.USED), "")
     moved = [row for row in found.measurements if row["measure"] == used and not (row["level"] or row["group"])]
+    moved.sort(key=lambda row: -abs(numeric(row, "value")) if not math.isnan(numeric(row, "value")) else 0.0)
     made = [
         _strips("first-performance", "How well it does", own, lambda row: row["environment"], HALF),
         _strips("first-used", "What its answers change with", moved, lambda row: in_words(row["factor"]), HALF),
@@ -308,23 +328,19 @@ def measured_sheet(id: str, label: str, rows: Sequence[Row]) -> Sheet:
     lines = [
         Line(
             (
-                words(measure_name(row["measure"])),
+                words(measure_name(row["measure"]) + (f" ({row['unit']})" if row["unit"] else "")),
                 words(row["environment"] or NONE),
-                words(in_words(row["factor"]) or NONE),
-                words(row["level"] or NONE),
+                words(_level(row) or NONE),
                 words(row["layer"] or NONE),
-                words(row["group"] or NONE),
                 estimated(row),
                 figure(numeric(row, "chance")),
-                words(row["unit"] or NONE),
                 amount(whole(row, "n")),
                 amount(people) if (people := whole(row, "patients")) else words(NONE),
             )
         )
         for row in rows
     ]
-    heads = ("measure", "environment", "factor", "level", "layer", "group", "value", "chance", "unit", "images",
-             "patients")  # fmt: skip
+    heads = ("measure", "environment", "of", "layer", "value", "chance", "images", "patients")
     return sheet(f"measured-{id}", f"All measurements of {label}", heads, lines, (rows, schema.MODEL_MEASUREMENTS))
 
 

@@ -98,14 +98,12 @@ def opening(root: Path, evidence: Evidence, findings: Sequence[Finding], anchors
     tables = evidence.tables
     quick = root.name.endswith(("-quick", "-pilot"))
     reach = detectable(evidence, quick=quick)
-    doubts = [one for one in findings if one.part == "doubt" and one.light in SIGNS]
-    doubts = [one for one in doubts if one.light != "ok" or one.reason.codes[:1] != (Code.ENOUGH_SEEDS,)]
     controls = [_control(one) for one in findings if one.kind == Kind.CONTROL]
-    chips = controls + list(map(_chip, sorted(doubts, key=lambda one: -list(SIGNS).index(one.light))))
+    chips = controls + doubts(findings)
     return Opening(
         tuple([*reach, *chips][:MOST_CHIPS] if quick else [*chips, *reach][:MOST_CHIPS]),
         done(evidence),
-        _places(root, tables),
+        places_of(root, tables),
         tuple(_line(row, anchors) for row in primary_rows(findings)),
     )
 
@@ -117,6 +115,13 @@ def _control(one: Finding) -> Chip:
     """Return the result of a control."""
     words = comparisons.control_result(one.details.row) if isinstance(one.details, Comparison) else ""
     return Chip(one.light, SIGNS.get(one.light, ""), words, sentence(one))
+
+
+def doubts(findings: Sequence[Finding]) -> list[Chip]:
+    """Return what to know of the results before trusting them, problems first."""
+    found = [one for one in findings if one.part == "doubt" and one.light in SIGNS]
+    found = [one for one in found if one.light != "ok" or one.reason.codes[:1] != (Code.ENOUGH_SEEDS,)]
+    return list(map(_chip, sorted(found, key=lambda one: -list(SIGNS).index(one.light))))
 
 
 def _chip(one: Finding) -> Chip:
@@ -249,7 +254,7 @@ def _tied(tables: Tables) -> str:
     return f"Tests: {listed([in_words(name) for name in names])}." if names else ""
 
 
-def _places(root: Path, tables: Tables) -> tuple[Place, ...]:
+def places_of(root: Path, tables: Tables) -> tuple[Place, ...]:
     """Return two small pictures of training and of the test environments that differ from it."""
     sheets: dict[str, Row] = {}
     for row in tables.pictures:

@@ -11,6 +11,8 @@ from assay.stats.format import in_words, listed, with_interval
 
 MOST_USED = 6
 """Factors that the answer names of those that a model uses, and of the others."""
+MOST_NAMED = 3
+"""Factors that the verdict names."""
 MOST_ENCODED = 3
 """Layers and factors that the answer names."""
 
@@ -60,6 +62,27 @@ def answer(findings: Sequence[Finding]) -> Iterator[str]:
     for one in encoded[:MOST_ENCODED]:
         if isinstance(one.details, OfModel):
             yield of_model(one, one.details)
+
+
+def headline(findings: Sequence[Finding]) -> str:
+    """Return the answer in one sentence without numbers: how well the model does, and its answers' main cause."""
+    used = [one for one in findings if one.kind == Kind.USED]
+    shown = [in_words(one.factor) for one in used if one.decision == Shown.SHOWN]
+    parts: list[str] = []
+    for one in findings:
+        if one.kind == Kind.PERFORMANCE and isinstance(one.details, OfModel):
+            judged = not math.isnan(one.details.reference)
+            unsure = judged and one.decision == Shown.INCONCLUSIVE
+            name, verb = measure_words(one.measure), "is not shown to be" if unsure else "is"
+            parts += [f"{sentence_case(name)} {verb} above chance in {one.environment}"] if judged else []
+        if one.kind == Kind.WORST_ENVIRONMENT:
+            parts.append(f"performance is worst in {one.environment}")
+    if shown:
+        more = [*shown[:MOST_NAMED], "other factors"] if len(shown) > MOST_NAMED else shown
+        parts.append(f"the answers change with {listed(more)}")
+    elif used:
+        parts.append("no change of a factor is shown to change the answers")
+    return f"{sentence_case('; '.join(parts))}." if parts else ""
 
 
 def _unchanged(used: Sequence[Finding]) -> Iterator[str]:
