@@ -330,8 +330,30 @@ def reasons(new: Sequence[Mapping[str, Any]], known: Sequence[Mapping[str, Any]]
             (the first of them, in the order of their seeds).
         known: Canonical training specs.
     """
-    flat_known = sorted(map(flatten, known), key=lambda spec: spec.get("seed", 0))
-    return Counter(_reason(flatten(spec), flat_known) for spec in new).most_common()
+    before = sorted(map(flatten, known), key=lambda spec: spec.get("seed", 0))
+    if not before:
+        return [(because(Code.NOTHING_TRAINED), len(new))] if new else []
+    after = [flatten(spec) for spec in new]
+    pairs = zip(after, _nearest(after, before), strict=True)
+    return Counter(together(_differences(one, old)) or because(Code.NO_RECORD) for one, old in pairs).most_common()
+
+
+def _nearest(new: Sequence[Mapping[str, Any]], known: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return for each new spec the first of the known ones with the fewest differing fields."""
+    numbers: list[list[int]] = []
+    for key in dict.fromkeys(key for spec in (*known, *new) for key in spec):
+        seen: dict[object, int] = {}
+        column = [seen.setdefault(_comparable(spec.get(key)), len(seen)) for spec in (*known, *new)]
+        if len(seen) > 1:
+            numbers.append(column)
+    coded = np.array(numbers, dtype=np.int64).reshape(len(numbers), len(known) + len(new))
+    old = coded[:, : len(known)]
+    return [known[int((old != one[:, None]).sum(axis=0).argmin())] for one in coded[:, len(known) :].T]
+
+
+def _comparable(value: Any) -> object:
+    """Return a value that can be looked up, and equals that of an equal value."""
+    return (canonical_json(value),) if isinstance(value, (list, dict)) else value
 
 
 def probe_reasons(plan: Plan, new: Sequence[ProbeUnit], folder: RunFolder) -> list[tuple[Reason, int]]:
@@ -369,13 +391,6 @@ def flatten(value: Any, prefix: str = "") -> dict[str, Any]:
     for key, item in cast("Mapping[str, Any]", value).items():
         flat |= flatten(item, f"{prefix}{key}.")
     return flat
-
-
-def _reason(new: Mapping[str, Any], known: Sequence[Mapping[str, Any]]) -> Reason:
-    if not known:
-        return because(Code.NOTHING_TRAINED)
-    differing = min((_differences(new, old) for old in known), key=len)
-    return together(differing) or because(Code.NO_RECORD)
 
 
 def _differences(new: Mapping[str, Any], old: Mapping[str, Any]) -> list[Reason]:
