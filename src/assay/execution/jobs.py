@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -99,8 +100,14 @@ def provenance(start: float, device: str) -> dict[str, Any]:
         "processor": torch.backends.cpu.get_cpu_capability(),
         "device": device_name(device),
         "python": platform.python_version(),
-        "libraries": {name: version(name) for name in LIBRARIES},
+        "libraries": _versions(),
     }
+
+
+@cache
+def _versions() -> Mapping[str, str]:
+    """Return the versions of `LIBRARIES`, looked up on disk once per process."""
+    return {name: version(name) for name in LIBRARIES}
 
 
 _FACTS: Mapping[str, type | tuple[type, ...]] = {

@@ -48,6 +48,8 @@ def probabilities(logits: Float[np.ndarray, "*s n k"]) -> Float[np.ndarray, "*s 
 def class_score(logits: Float[np.ndarray, "*s n k"], label: int = 1) -> Float[np.ndarray, "*s n"]:
     """The log-odds of one class against the rest, (-inf, inf): ranks as its probability does, and never saturates."""
     wide = two_columns(logits)
+    if wide.shape[-1] == 2:
+        return wide[..., label] - wide[..., 1 - label]
     return wide[..., label] - logsumexp(np.delete(wide, label, axis=-1), axis=-1)
 
 
