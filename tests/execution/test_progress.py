@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from assay.execution.local import InProcess
-from assay.execution.progress import DOUBT, Counter, JsonDisplay, LiveDisplay, PlainDisplay, display_for, duration
+from assay.execution.progress import DOUBT, Counter, JsonDisplay, LiveDisplay, PlainDisplay, display_for, duration, warn
 from assay.execution.tasks import Event, Task
 from assay.testing.executor import Refuse, Touch
 
@@ -42,7 +44,7 @@ def test_time_left_follows_from_costs_and_how_true_they_proved(tasks: list[Task]
     counter.see(Event("failed", tasks[1], text="no"))
     counter.see(Event("skipped", tasks[2]))
     assert counter.seconds_left() == 0
-    assert counter.line() == "1/3 tasks done, 0 running, 1 failed, about 0 s left"
+    assert counter.line() == "100%: 1/3 tasks done, 0 running, 1 failed, about 0 s left"
     assert counter.last_line() == "1 of 3 tasks done, 1 failed in 0 s; now the comparisons and the page"
 
 
@@ -53,7 +55,7 @@ def test_trials_and_their_probes_are_counted_apart(tmp_path: Path) -> None:
     counter = Counter({task.id: task for task in (*trials, *probes)}, workers=1)
     for task in (*trials[:2], probes[0]):
         counter.see(Event("done", task))
-    assert counter.line().startswith("2/3 trials trained, 1/2 trials probed, 0 running, about ")
+    assert counter.line().startswith("60%: 2/3 trials trained, 1/2 trials probed, 0 running, about ")
     assert counter.last_line() == "2 of 3 trials trained, 1 of 2 trials probed in 0 s"
 
 
@@ -109,5 +111,69 @@ def test_an_interrupt_that_was_heard_is_told_at_the_next_event(
         for share in (0.1, 0.2):
             display(Event("progress", tasks[0], share, "epoch 1"))
         assert capsys.readouterr().err == (
-            "0/3 tasks done, 1 running, stopping once checkpoints are written; Ctrl-C again stops at once\n"
+            "2%: 0/3 tasks done, 1 running, stopping once checkpoints are written; Ctrl-C again stops at once\n"
         )
+
+
+def test_the_overall_share_counts_all_work_and_what_is_lost(tasks: list[Task]) -> None:
+    counter = Counter({task.id: task for task in tasks}, workers=1)
+    assert counter.share() == 0
+    counter.see(Event("progress", tasks[0], 0.5))
+    assert counter.share() == pytest.approx(5 / 60)
+    counter.see(Event("done", tasks[0], seconds=1))
+    counter.see(Event("failed", tasks[1], text="no"))
+    assert counter.share() == pytest.approx(40 / 60)
+    counter.see(Event("skipped", tasks[2]))
+    assert counter.share() == 1
+
+
+def test_time_left_is_measured_first_and_smoothed_then(tmp_path: Path) -> None:
+    clock = [0.0]
+    tasks = [Task(str(k), Touch(tmp_path / str(k)), str(k), cost=10) for k in range(100)]
+    counter = Counter({task.id: task for task in tasks}, workers=1, now=lambda: clock[0])
+    assert counter.line() == "0%: 0/100 tasks done, 0 running, measuring the time left"
+    clock[0] = 10
+    counter.see(Event("done", tasks[0], seconds=10))
+    assert counter.time_left() == f"about {duration(990)} left"
+    clock[0] = 11
+    counter.see(Event("done", tasks[1], seconds=100))  # an outlier
+    assert counter.seconds_left() > 3000
+    counter.time_left()
+    assert counter.shown is not None
+    assert 989 < counter.shown[0] < 1300  # a fifteenth of the jump
+    clock[0] = 200
+    assert counter.time_left() == f"about {duration(counter.seconds_left())} left"
+
+
+def test_plain_lines_are_one_for_every_tenth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tasks = [Task(str(k), Touch(tmp_path / str(k)), str(k), cost=1) for k in range(200)]
+    with PlainDisplay(Counter({task.id: task for task in tasks}, workers=1)) as display:
+        InProcess().run(tasks, display)
+    *lines, last = capsys.readouterr().err.splitlines()
+    assert [line.partition(":")[0] for line in lines] == [f"{tenth}0%" for tenth in range(1, 10)]
+    assert len(set(lines)) == len(lines)
+    assert last.startswith("200 of 200 tasks done")
+
+
+@pytest.mark.parametrize(("no_color", "red"), [("", True), ("1", False)])
+def test_failures_are_red_unless_colors_are_off(
+    no_color: str, red: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", no_color)
+    warn("failed: third: no")
+    err = capsys.readouterr().err
+    assert ("\x1b[31m" in err) == red
+    assert "failed: third: no" in err
+
+
+def test_a_terminal_is_redrawn_twice_a_second_with_a_bar(tasks: list[Task]) -> None:
+    display = LiveDisplay(Counter({task.id: task for task in tasks}, workers=1))
+    assert display.live.refresh_per_second == 2
+    display.counter.see(Event("done", tasks[1], seconds=30))
+    console = Console(width=100, record=True, file=io.StringIO(), force_terminal=True, color_system=None)
+    console.print(display.live.get_renderable())
+    bar, line = console.export_text().splitlines()
+    assert bar.strip()
+    assert line.startswith("50%: 1/3 tasks done")

@@ -274,16 +274,18 @@ def _tell(result: Result) -> None:
         print(f"stopped: {result.trained} trials were finished; the same command goes on from here", file=sys.stderr)
         return
     if result.unlearned:
-        print(
+        _warn(
             f"{count(result.unlearned, 'trial')} collapsed or diverged, left out of means: train longer, or lower the "
-            "learning rate; the report says which and why",
-            file=sys.stderr,
+            "learning rate; the report says which and why"
         )
     if result.failed:
-        print(
-            f"{count(result.failed, 'task')} failed; the report shows why, and the same command tries again",
-            file=sys.stderr,
-        )
+        _warn(f"{count(result.failed, 'task')} failed; the report shows why, and the same command tries again")
     said, lines = _answer(result)
     for line in [*([said] if said else []), *(f"  {line}" for line in lines), f"report: {result.page}"]:
         print(line, flush=True)
+
+
+def _warn(line: str) -> None:
+    from assay.execution.progress import warn
+
+    warn(line)

@@ -14,6 +14,7 @@ from typing import Protocol, Self
 
 from rich.console import Console
 from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from assay.data.cache import Notify, silent
@@ -21,7 +22,16 @@ from assay.execution.tasks import Event, Task
 
 # Live progress: a few lines that redraw themselves on a terminal, plain lines elsewhere, JSON lines for machines.
 
-PLAIN_EVERY = 10.0
+PLAIN_EVERY = 60.0
+"""Seconds after which a plain line is due, if no tenth of the work was finished before."""
+REDRAWS = 2
+"""Redraws of a terminal per second, at most."""
+STEADY = 15.0
+"""Seconds over which the time left is smoothed."""
+BAR = 40
+"""Width of the bar in characters."""
+KNOWN = 0.02
+"""Share of the work after which the time left is known."""
 STOPPING = "stopping once checkpoints are written; Ctrl-C again stops at once"
 DOUBT = 0.02  # the expectation weighs as much as this share of the work that was seen
 
@@ -94,6 +104,7 @@ class Counter:
     seen_at: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])  # share, when
     now: Callable[[], float] = time.monotonic
     stopping: Callable[[], bool] = lambda: False
+    shown: tuple[float, float] | None = None  # time left as last shown, when
 
     def see(self, event: Event) -> None:
         """Take an event into account."""
@@ -112,10 +123,13 @@ class Counter:
 
     def seconds_left(self) -> float:
         """Expected seconds until the end."""
-        kinds = [[task for task in self.tasks.values() if bool(task.needs) is needs] for needs in (False, True)]
         waiting = [task for task in self.tasks.values() if task.id not in self.finished and task.id not in self.lost]
         at_once = max(1, min(self.workers, len(waiting)))
-        return max(0.0, sum(self._left(kind) * self._truth(kind) for kind in kinds) / at_once)
+        return max(0.0, sum(self._left(kind) * self._truth(kind) for kind in self._kinds()) / at_once)
+
+    def _kinds(self) -> list[list[Task]]:
+        """Return the tasks that need no other, and those that do."""
+        return [[task for task in self.tasks.values() if bool(task.needs) is needs] for needs in (False, True)]
 
     def _left(self, kind: Sequence[Task]) -> float:
         """Expected seconds of the unfinished tasks, less the time already spent on them."""
@@ -139,17 +153,32 @@ class Counter:
     def _share(self, task: Task) -> float:
         return self.running[task.id][0] if task.id in self.running else 0.0
 
+    def share(self) -> float:
+        """Share of the run's work that is over, from 0 to 1; failed and skipped tasks count as over."""
+        whole = sum(task.cost for task in self.tasks.values())
+        return 1 - sum(map(self._left, self._kinds())) / whole if whole > 0 else 0.0
+
+    def time_left(self) -> str:
+        """Return the time left, smoothed, in words; `measuring` until enough of the work was seen."""
+        if not self.finished and self.share() < KNOWN:
+            return "measuring the time left"
+        now, found = self.now(), self.seconds_left()
+        if self.shown is not None:
+            left, since = self.shown
+            weight = math.exp((since - now) / STEADY)
+            found = weight * max(0.0, left - (now - since)) + (1 - weight) * found
+        self.shown = found, now
+        return f"about {duration(found)} left"
+
     def line(self) -> str:
-        """One line of progress: done of all units by kind / running / failed, time left, or that an interrupt was
-        received.
-        """
+        """Return one line of progress: the overall share, counts by kind, and the time left or a heard interrupt."""
         parts = [
             *(f"{done}/{of} {what}" for what, (done, of) in self._counts().items()),
             f"{len(self.running)} running",
         ]
         if self.failed:
             parts.append(f"{self.failed} failed")
-        return ", ".join([*parts, STOPPING if self.stopping() else f"about {duration(self.seconds_left())} left"])
+        return f"{self.share():.0%}: " + ", ".join([*parts, STOPPING if self.stopping() else self.time_left()])
 
     def last_line(self) -> str:
         """Summary at the end: tasks done and failed, time, and the next command."""
@@ -214,13 +243,17 @@ class JsonDisplay:
 
 
 class PlainDisplay:
-    """A line every so many seconds (none for infinity), one for every failure, and if verbose one per finished task."""
+    """A line for every tenth of the work, and one when none was printed for `every` seconds; none for infinity.
+
+    Failures have a line each, and if verbose finished tasks.
+    """
 
     def __init__(self, counter: Counter, every: float | None = None, verbose: bool = False) -> None:
         self.counter = counter
         self.every = PLAIN_EVERY if every is None else every
         self.verbose = verbose
         self.last = time.monotonic()
+        self.tenth = 0
         self.told = False  # that it is stopping
 
     def __enter__(self) -> Self:
@@ -236,20 +269,24 @@ class PlainDisplay:
         """See `Display`."""
         self.counter.see(event)
         if line := event_line(event, self.verbose):
-            print(line, file=sys.stderr, flush=True)
+            warn(line, red=event.status == "failed")
         told, self.told = self.told, self.counter.stopping()
-        if self.told > told or time.monotonic() - self.last >= self.every:
-            self.last = time.monotonic()
+        tenth = int(10 * self.counter.share() + 1e-9)
+        passed = self.tenth < tenth < 10 and self.every < math.inf  # the last line follows the last tenth
+        if self.told > told or passed or time.monotonic() - self.last >= self.every:
+            self.last, self.tenth = time.monotonic(), max(tenth, self.tenth)
             print(self.counter.line(), file=sys.stderr, flush=True)
 
 
 class LiveDisplay:
-    """The counts and the task of each worker, redrawn in place."""
+    """A bar of the overall share, the counts and the task of each worker, redrawn in place."""
 
     def __init__(self, counter: Counter, verbose: bool = False) -> None:
         self.counter = counter
         self.verbose = verbose
-        self.live = Live(console=Console(stderr=True), refresh_per_second=4, transient=True, get_renderable=self._draw)
+        self.live = Live(
+            console=Console(stderr=True), refresh_per_second=REDRAWS, transient=True, get_renderable=self._draw
+        )
 
     def __enter__(self) -> Self:
         self.live.__enter__()
@@ -270,10 +307,17 @@ class LiveDisplay:
 
     def _draw(self) -> Table:
         table = Table.grid(padding=(0, 2))
-        table.add_row(self.counter.line())
+        table.add_row(ProgressBar(total=1.0, completed=self.counter.share(), width=BAR))
+        table.add_row(self.counter.line(), style="red" if self.counter.failed else "")
         for id, (share, text) in self.counter.running.items():
             table.add_row(f"  {share:4.0%}  {self.counter.tasks[id].label}  {text}")
         return table
+
+
+def warn(line: str, *, red: bool = True) -> None:
+    """Print a line on standard error, red on a terminal that shows colors (`NO_COLOR` turns them off)."""
+    console = Console(stderr=True, markup=False, highlight=False)
+    console.print(line, style="red" if red else "", soft_wrap=True)
 
 
 def event_line(event: Event, verbose: bool) -> str:
@@ -342,7 +386,7 @@ class _Live:
     def __init__(self) -> None:
         self.reading = Reading()
         console = Console(stderr=True, markup=False, highlight=False)
-        self.live = Live(console=console, refresh_per_second=4, transient=True, get_renderable=self.reading.line)
+        self.live = Live(console=console, refresh_per_second=REDRAWS, transient=True, get_renderable=self.reading.line)
         self.closed = False
 
     def hear(self, what: str, done: int, of: int) -> None:
@@ -356,7 +400,7 @@ class _Live:
 
 
 class _Plain:
-    """A line after a second, and then one every ten."""
+    """A line after a second, and then one every minute."""
 
     def __init__(self) -> None:
         self.reading = Reading()
