@@ -1,5 +1,5 @@
 # ruff: noqa: E501  (a paragraph of Markdown is one line)
-"""The pages of docs/reference that list what a registry holds: tables and measures. Run it to write them again.
+"""Pages of the documents that list what the code holds: tables, measures, terms. Run it to write them again.
 
 python -m tests.docs.registries
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from assay.core.measures import COMPARED, MEASURES, Measure
 from assay.core.registry import entries
+from assay.report.glossary import GLOSSARY
 from assay.store import schema
 from assay.store.audit_tables import AUDIT_TABLES
 from assay.store.columns import Column, Table
@@ -139,9 +140,16 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("<", "&lt;")
 
 
+def glossary_page() -> str:
+    """The terms that the page of a study explains where it uses them first."""
+    head = "# Glossary\n\nLook up here the words of the report page and of these documents.\n"
+    return head + "".join(f"\n**{term}.** {meaning}\n" for term, meaning in GLOSSARY.items())
+
+
 MADE: Mapping[str, Callable[[], str]] = {
     "docs/reference/measures.md": measures_page,
     "docs/reference/tables.md": tables_page,
+    "docs/glossary.md": glossary_page,
 }
 """File -> what makes it."""
 

@@ -22,6 +22,7 @@ from tests.worlds.tables import LEVELS, Made, make_run
 from assay.analysis.tables import over_images
 from assay.core.errors import StoreError
 from assay.report.account import by_place
+from assay.report.glossary import GLOSSARY, first_used
 from assay.report.layout import is_overall
 from assay.report.page import SIZE_LIMIT, script, write_page
 from assay.report.sentences.findings import limit, sentence
@@ -411,3 +412,22 @@ def test_texts_for_a_paper_say_what_was_done_and_found_and_how_to_cite(page: str
     assert texts["bibtex"].startswith("@software{assay,")
     assert texts["bibtex"].count("{") == texts["bibtex"].count("}")
     assert all(f'data-copy="paper-{id}"' in page for id in texts)
+
+
+def test_terms_are_explained_where_they_are_first_used(page: str) -> None:
+    parts = re.findall(r'<details class="terms"><summary>Words used here: (.*?)</summary><dl>(.*?)</dl>', page)
+    explained = [html.unescape(term) for _, inside in parts for term in re.findall(r"<dt>(.*?)</dt>", inside)]
+    assert len(parts) >= 3
+    assert len(explained) == len(set(explained)) >= 10
+    assert set(explained) <= set(GLOSSARY)
+    assert {"AUROC", "Environment", "Flip rate"} <= set(explained)
+
+
+@pytest.mark.parametrize(
+    ("text", "term", "there"),
+    [("two near copies", "Near copy", True), ("Environments differ", "Environment", True),
+     ("the diced mean", "Dice", False), ("Sobol' index of size", "Sobol' index", True)],
+)  # fmt: skip
+def test_a_term_is_found_as_a_whole_word_in_singular_or_plural(text: str, term: str, there: bool) -> None:
+    assert (term in first_used([text], set())) is there
+    assert term not in first_used([text], {term})

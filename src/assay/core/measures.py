@@ -194,8 +194,8 @@ register_measures(
              high=math.inf, direction="lower", chance="entropy of the classes", reference="Good 1952"),
     _overall("quadratic-weighted-kappa", meaning="agreement of grades beyond chance, with squared distances as weights",
              display="quadratic-weighted kappa", low=-1.0, chance=0.0, reference="Cohen 1968"),
-    _share("auroc-referable", meaning="AUROC of grades at or above the threshold grade", display="AUROC at the cut",
-           chance=0.5, among="both"),
+    _share("auroc-referable", meaning="AUROC of grades at or above the threshold grade",
+           display="AUROC of referable grades", chance=0.5, among="both"),
 )  # fmt: skip
 for _level in LEVELS_IN_NAMES:
     register_measures(
@@ -203,7 +203,7 @@ for _level in LEVELS_IN_NAMES:
             f"sensitivity-at-specificity-{_level}",
             meaning=f"share of images at or above the threshold grade predicted so, at {_level}% validation "
             "specificity",
-            display=f"sensitivity at the cut, at the threshold of validation specificity {_level}%",
+            display=f"sensitivity to referable grades at validation specificity {_level}%",
         ),
     )
 for _level in LEVELS_IN_NAMES:
@@ -211,7 +211,7 @@ for _level in LEVELS_IN_NAMES:
         _share(
             f"specificity-kept-{_level}",
             meaning=f"share of images below the threshold grade predicted so, at {_level}% validation specificity",
-            display=f"specificity at the cut, at the threshold of validation specificity {_level}%",
+            display=f"specificity for referable grades at validation specificity {_level}%",
             direction="none",
         ),
     )
@@ -252,11 +252,11 @@ _of_pixels = partial(_of_maps, direction=_LOWER)
 register_measures(
     _BY_NAME["dice"],
     _of_maps("dice-skip", meaning="overlap over all images, without those that are empty in truth and prediction",
-             display="Dice, both empty left out", reference=_DICE),
+             display="Dice, empty pairs left out", reference=_DICE),
     _of_maps("dice-one", meaning="overlap over all images, 1 where truth and prediction are empty",
-             display="Dice, both empty 1", reference=_DICE),
+             display="Dice, empty pairs scored 1", reference=_DICE),
     _of_maps("dice-zero", meaning="overlap over all images, 0 where truth and prediction are empty",
-             display="Dice, both empty 0", reference=_DICE),
+             display="Dice, empty pairs scored 0", reference=_DICE),
     _of_maps("dice-smoothed", meaning="overlap over all images, 1 added to numerator and denominator",
              display="Dice, smoothed", reference=_DICE),
     *(_BY_NAME[name] for name in ("iou", "pixel-precision", "pixel-recall", "surface-dice")),

@@ -101,7 +101,7 @@ def opening(root: Path, evidence: Evidence, findings: Sequence[Finding], anchors
     controls = [_control(one) for one in findings if one.kind == Kind.CONTROL]
     chips = controls + doubts(findings)
     return Opening(
-        tuple([*reach, *chips][:MOST_CHIPS] if quick else [*chips, *reach][:MOST_CHIPS]),
+        tuple([*reach, *chips][:MOST_CHIPS] if quick else [*chips[: MOST_CHIPS - len(reach)], *reach]),
         done(evidence),
         places_of(root, tables),
         tuple(_line(row, anchors) for row in primary_rows(findings)),
@@ -306,7 +306,7 @@ def _plain(image: Image.Image) -> Image.Image:
 
 def _line(row: Mapping[str, Any], anchors: Mapping[str, str]) -> Line:
     """Return a comparison as one line; its seeds and the values that it holds are in its table."""
-    decision = f"{sentence_case(comparisons.bare(row))}:"
+    decision = f"{sentence_case(comparisons.bare(row))}{comparisons.why_open(row)}:"
     return Line(decision, comparisons.numbers(row), anchors.get(row["id"], ""))
 
 

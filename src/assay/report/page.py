@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from html import escape
@@ -21,6 +21,7 @@ from assay.core.errors import StoreError
 from assay.report import account
 from assay.report.drawing import DARK, LIGHT, declarations
 from assay.report.figures import FIRST, Figure
+from assay.report.glossary import first_used
 from assay.report.images import Gallery, gallery
 from assay.report.layout import Evidence, outline
 from assay.report.opening import Opening, opening, paper, secondary
@@ -144,6 +145,7 @@ class Content:
         study: The study as YAML, without the recipes that its grid makes.
         said: The sentences of the text below the first screen.
         first: The figure of the first screen.
+        terms: Part of the page -> the terms that it uses first, with their meanings.
         measures: Those there are estimates of.
         folds: Whether images were tested in folds.
         dosed: Whether there are doses.
@@ -167,6 +169,7 @@ class Content:
     lost: tuple[Sheet, ...]
     environments: Sheet | None
     provenance: Sheet
+    terms: Mapping[str, Mapping[str, str]]
     measures: frozenset[str]
     folds: bool
     dosed: bool
@@ -196,6 +199,8 @@ def collect(root: Path) -> Content:
     cited = [sheets[id] for id in CITED if id in sheets]
     evident = {key: [sheets[id], *cited] for key, id in account.EVIDENCE.items() if id in sheets}
     said = sentences(ordered, anchors, evident)
+    first_screen = opening(root, evidence, findings, anchors)
+    told = (verdict(findings), *first_screen.done, *(one.text for own in said.values() for one in own))
     falls = (one.details for one in findings if isinstance(one.details, Fall))
     chosen = next((worse(fall) for fall in falls if widest(fall)), "")
     return Content(
@@ -204,7 +209,7 @@ def collect(root: Path) -> Content:
         meta=_meta(root.name if root.name.startswith(f"{name}-") else name, tables),
         facts=facts,
         verdict=verdict(findings),
-        opening=(first_screen := opening(root, evidence, findings, anchors)),
+        opening=first_screen,
         paper=paper(evidence, verdict(findings), first_screen),
         study=_study(facts["spec"]),
         said=said,
@@ -214,6 +219,7 @@ def collect(root: Path) -> Content:
         lost=lost,
         environments=environments,
         provenance=account.provenance(tables),
+        terms=_terms({"findings": told, **{part.id: _section_words(part) for part in sections}}),
         measures=frozenset(row["measure"] for row in tables.estimates),
         dosed=bool(tables.half_doses),
         chosen_widest=chosen,
@@ -388,6 +394,24 @@ def _healthy(evidence: Evidence) -> Section:
         ),
         there(segmentation.conventions(evidence), segmentation.by_kind(evidence)),
     )
+
+
+def _terms(texts: Mapping[str, Iterable[str]]) -> dict[str, dict[str, str]]:
+    """Return for each part of the page the terms of the glossary that it uses first; texts: part -> its words."""
+    found: dict[str, dict[str, str]] = {}
+    known: set[str] = set()
+    for part, words in texts.items():
+        found[part] = first_used(words, known)
+        known |= found[part].keys()
+    return found
+
+
+def _section_words(section: Section) -> Iterator[str]:
+    yield from (section.title, section.words)
+    for figure in section.figures:
+        yield from (figure.title, figure.note)
+    for sheet in section.sheets:
+        yield from (sheet.caption, sheet.note, *sheet.heads)
 
 
 def _meta(name: str, tables: Tables) -> str:

@@ -180,7 +180,7 @@ def decided(row: Row) -> str:
     way, small = WAYS.get(decision, ("", False))
     verdicts = {
         "equivalent": f"{a} and {b} are equivalent in {what} within {margin}",
-        "inconclusive": f"{what} of {a} against {b} is inconclusive{_why_open(row)}",
+        "inconclusive": f"{what} of {a} against {b} is inconclusive{why_open(row)}",
     }
     small_words = f", but by less than {margin}" if small else ""
     higher = f"{what} is {way} with {a} than with {b}" if over_doses(row) else f"{a} has a {way} {what} than {b}"
@@ -212,7 +212,8 @@ def _deciding(row: Row, *, short: bool = False) -> str:
     return f"difference {number(value, places)} {ends} ({level}), {tested}{more}"
 
 
-def _why_open(row: Row) -> str:
+def why_open(row: Row) -> str:
+    """Return why a comparison is open in spite of its p-value; empty where its interval alone leaves it open."""
     reasons = {
         EXHAUSTED: f" ({EXHAUSTED}: all values are {reason_words(row.get('exhausted'))})",
         "depends on the scale": ", since it depends on the scale",
