@@ -365,8 +365,7 @@ class Gathered:
 
     def _panel(self, label: str, environment: str) -> Panel | None:
         point = next(point for point in self.plan.spec.points if point.label == label)
-        read = {seed: self._read(seed, label, environment) for seed in self.kept_seeds(point)}
-        found = {seed: outputs for seed, outputs in read.items() if outputs is not None}
+        found = self._reads(self.kept_seeds(point), label, environment)
         for outputs in found.values():
             for code, shared in SURFACES.items():
                 if code in outputs:
@@ -434,12 +433,21 @@ class Gathered:
 
     def _read(self, seed: int, label: str, environment: str) -> dict[str, np.ndarray] | None:
         """Outputs of all folds of one seed, one after another; None while any fold has not been read."""
-        parts: list[dict[str, np.ndarray]] = []
-        for trial in self.by_point[label][seed]:
-            id = self.plan.readings.get((label, trial.id, environment), "")
-            if not self.folder.complete("readings", id):
-                return None
-            outputs = self.folder.outputs(id)
+        return self._reads([seed], label, environment).get(seed)
+
+    def _reads(self, seeds: Sequence[int], label: str, environment: str) -> dict[int, dict[str, np.ndarray]]:
+        """Outputs of several seeds, without those of which a fold has not been read."""
+        ids = {
+            seed: [self.plan.readings.get((label, trial.id, environment), "") for trial in self.by_point[label][seed]]
+            for seed in seeds
+        }
+        complete = {seed: own for seed, own in ids.items() if all(self.folder.complete("readings", id) for id in own)}
+        read = iter(self.folder.outputs_of([id for own in complete.values() for id in own]))
+        return {seed: self._joined(seed, label, [next(read) for _ in own]) for seed, own in complete.items()}
+
+    def _joined(self, seed: int, label: str, parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        """Outputs of the folds of a seed with the thresholds of their models."""
+        for trial, outputs in zip(self.by_point[label][seed], parts, strict=True):
             record = self.records[trial.id]
             threshold = record["threshold"]
             outputs["threshold"] = np.full(len(outputs["row"]), 0.5 if threshold is None else threshold)
@@ -447,7 +455,6 @@ class Gathered:
                 outputs["operating"] = np.tile(operating, (len(outputs["row"]), 1))
             if specific := specific_of(record):
                 outputs[SPECIFIC] = np.tile(specific[min(self._cut, len(specific)) - 1], (len(outputs["row"]), 1))
-            parts.append(outputs)
         return joined_columns(parts)
 
     def yardsticks(self, point: RecipePoint, seeds: np.ndarray) -> np.ndarray:
@@ -471,8 +478,12 @@ class Gathered:
 
     def _scalars_of(self, point: RecipePoint) -> dict[Key, Mapping[int, Row]]:
         recipe: dict[Key, dict[int, Row]] = {}
-        for seed in self.kept_seeds(point):
-            folds = [self._measured(trial) for trial in self.by_point[point.label][seed]]
+        seeds = self.kept_seeds(point)
+        trials = [trial for seed in seeds for trial in self.by_point[point.label][seed]]
+        ids = [unit.id for trial in trials for unit in self._probes.get((point.label, trial.id), [])]
+        read = dict(zip(ids, self.folder.measurements_of(ids), strict=True))
+        for seed in seeds:
+            folds = [self._measured(trial, read) for trial in self.by_point[point.label][seed]]
             rows = [over_folds(key, folds) for key in dict.fromkeys(key for fold in folds for key in fold)]
             for row in (*rows, *self._of_all_folds(point, seed)):
                 recipe.setdefault(_key(row), {})[seed] = row
@@ -486,11 +497,16 @@ class Gathered:
         params = lookup("probe", PERFORMANCE).params.model_validate(dict(probes[0].params) if probes else {})
         return int(params.model_dump()["smallest_group"])
 
-    def _measured(self, trial: Trial) -> dict[Key, Row]:
-        """Return the measurements of one trial by key; where two probes of a study measure the same, the first's."""
+    def _measured(self, trial: Trial, read: Mapping[str, list[Row]]) -> dict[Key, Row]:
+        """Return the measurements of one trial by key; where two probes of a study measure the same, the first's.
+
+        Args:
+            trial: The trial.
+            read: Measurements by the id of their unit.
+        """
         found: dict[Key, Row] = {}
         for unit in self._probes.get((trial.point.label, trial.id), []):
-            rows = self.folder.measurements(unit.id)
+            rows = read[unit.id]
             if self.folder.has_contributions(unit.id):
                 rows = [{**row, CONTRIBUTIONS: partial(self._contribution, unit.id, i)} for i, row in enumerate(rows)]
             if unit.component.name == PERFORMANCE:

@@ -17,7 +17,7 @@ from assay.models.ref import Model
 from assay.probes.probe import Group, Reading, Request, Scope, groups_of, worst_group_place
 from assay.probes.reader import answers_of
 from assay.shifts.environment import Scene
-from assay.stats.influence import Answers
+from assay.stats.influence import Answers, coded
 from assay.stats.measures import OF_GRADES, influence_of, measure
 from assay.stats.metrics import class_score
 
@@ -124,7 +124,7 @@ def measured(name: str, answers: Answers, patient: np.ndarray, place: Measuremen
         n=described.images(answers) if described.maps and metric.defined else len(patient),
         patients=len(contributions),
         standard_error=float(np.sqrt((contributions**2).sum())),
-        contributions=Contributions(np.unique(patient), contributions),
+        contributions=Contributions(coded(patient)[0], contributions),
         chance=described.chance(answers.target, answers.classes),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -198,15 +199,37 @@ def quadratic_weighted_kappa(answers: Answers, value: float, patient: Patients) 
     return widened(rows, np.zeros(len(a), dtype=np.int64), patient)
 
 
+@dataclass
+class _Coded:
+    patient: Patients
+    found: tuple[Int[np.ndarray, " p"], Int[np.ndarray, " n"]]
+
+
+_CODED: deque[_Coded] = deque(maxlen=16)
+
+
+def coded(patient: Patients) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " n"]]:
+    """Return the patients in ascending order, and the place of each row's patient among them.
+
+    The same array is coded once: every measure of every model asks for that of its images.
+    """
+    for known in _CODED:
+        if known.patient is patient:
+            return known.found
+    found = np.unique(patient, return_inverse=True)
+    _CODED.append(_Coded(patient, found))
+    return found
+
+
 def widened(rows: Float[np.ndarray, "*s n"], stratum: Int[np.ndarray, " n"], patient: Patients) -> np.ndarray:
     """Contributions times sqrt(g / (g - 1)), g being the number of patients in the row's stratum; NaN where g is 1.
 
     Rows of a negative stratum are none that the metric uses: they contribute zero.
     """
-    factor = np.zeros(rows.shape[-1])
-    for code in np.unique(stratum[stratum >= 0]):
+    factor, (_, position) = np.zeros(rows.shape[-1]), coded(patient)
+    for code in np.flatnonzero(np.bincount(stratum[stratum >= 0])):
         here = stratum == code
-        patients = len(np.unique(patient[here]))
+        patients = np.count_nonzero(np.bincount(position[here]))
         factor[here] = np.sqrt(patients / (patients - 1)) if patients > 1 else np.nan
     return rows * factor
 

@@ -486,7 +486,7 @@ def influence_of(name: str, answers: Answers, patient: Int[np.ndarray, " n"]) ->
 
 def _influence_of(name: str, answers: Answers, patient: np.ndarray) -> tuple[Metric, np.ndarray]:
     result = value(name, answers)
-    codes, position = np.unique(patient, return_inverse=True)
+    codes, position = influence.coded(patient)
     if not result.defined:
         return result, np.full(len(codes), np.nan)
     rows = measure(name).rows(answers, result.value, patient)

