@@ -61,7 +61,7 @@ def repeated(spec: StudySpec, copies: int) -> StudySpec:
     """The study with each recipe at many learning rates."""
     points = [_at(point, number) for number in range(copies) for point in spec.points]
     axes = {**spec.axes, COPY: tuple(str(number) for number in range(copies))}
-    return spec.model_copy(update={"points": tuple(points), "axes": axes})
+    return spec.model_copy(update={"points": tuple(points), "axes": axes, "looks": ()})
 
 
 def _at(point: RecipePoint, number: int) -> RecipePoint:
@@ -88,7 +88,7 @@ def made_up(run: Path, root: Path, trials: int) -> None:
     """Write a run folder of so many trials, without waiting for the disk after each file."""
     os.fsync = lambda _: None
     base, source = stored_study(run), RunFolder(run)
-    spec = repeated(base.plan.spec, round(trials / len(base.plan.trials)))
+    spec = repeated(base.plan.spec, round(trials / len(base.plan.spec.points) / base.plan.spec.seeds))
     folder = RunFolder(root)
     plan = make_plan(spec, population_of(spec.data, Place(root, default_cache_root(), base.skip_bad_rows)))
     root.mkdir(parents=True)

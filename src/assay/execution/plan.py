@@ -324,7 +324,12 @@ class Plan:
 
     def missing_probes(self, folder: RunFolder) -> list[ProbeUnit]:
         """Probe units that lack their record or a reading that they made, each id once."""
-        return [unit for unit in _distinct(self.probes) if not folder.probed(unit.id)]
+        unread = {trial for (_, trial, _), id in self.readings.items() if not folder.complete("readings", id)}
+        return [
+            unit
+            for unit in _distinct(self.probes)
+            if not (folder.probed(unit.id) if unit.trial.id in unread else folder.complete("probes", unit.id))
+        ]
 
     def first(self, seeds: int) -> Plan:
         """Return the plan of the first seeds alone."""

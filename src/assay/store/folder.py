@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
@@ -314,7 +315,7 @@ class RunFolder:
 
     def complete(self, kind: UnitKind, id: str) -> bool:
         """Return whether this unit's record, which is written last, is there."""
-        return (self.unit(kind, id) / "record.json").is_file()
+        return os.path.isfile(f"{self.root}/{kind}/{id}/record.json")  # noqa: PTH113  pathlib takes four times as long
 
     def probed(self, id: str) -> bool:
         """Return whether a probe has a record that lists its readings, and every one of these is complete."""
@@ -529,9 +530,14 @@ class RunFolder:
 
         Those of a preview are its own, which may be written while a run begins.
         """
-        for path in self.root.rglob(".*.partial"):
-            if self.root / PREVIEW not in path.parents:
-                path.unlink(missing_ok=True)
+        folders = [str(self.root)] if self.root.is_dir() else []
+        while folders:  # os.walk looks at every folder twice
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders += [entry.path] if entry.path != f"{self.root}/{PREVIEW}" else []
+                    elif entry.name.startswith(".") and entry.name.endswith(".partial"):
+                        Path(entry.path).unlink(missing_ok=True)
 
     def table(self, name: str) -> list[Row]:
         """Return a table as rows.

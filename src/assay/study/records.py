@@ -182,6 +182,8 @@ def _trained_source(id: str, study: Stored, root: Path) -> TrainedModel:
 
 def _plan_values(plan: Plan, inputs: Inputs) -> dict[str, Any]:
     complete = {"complete": True}
+    asked = {id(unit.component): unit.component for unit in plan.probes}
+    dumped = {key: component.model_dump(mode="json", context=complete) for key, component in asked.items()}
     return {
         "inputs": {"channels": inputs.channels, "size": inputs.size, "classes": inputs.classes},
         "trials": [
@@ -209,7 +211,7 @@ def _plan_values(plan: Plan, inputs: Inputs) -> dict[str, Any]:
                 "id": unit.id,
                 "trial": unit.trial.id,
                 "point": unit.trial.point.label,
-                "component": unit.component.model_dump(mode="json", context=complete),
+                "component": dumped[id(unit.component)],
             }
             for unit in plan.probes
         ],
