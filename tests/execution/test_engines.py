@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Collection, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +22,7 @@ from tests.execution.jobs_for_tests import Slow
 from tests.execution.slurm_for_tests import REQUIRED, require_slurm, slurm
 from tests.worlds.studies import records, write_spec
 
+import assay
 from assay.execution.engines import cancel, status_of
 from assay.execution.local import Workers
 from assay.execution.remote import TRIES, Remote
@@ -123,6 +126,9 @@ class Processes:
     def poll(self, handles: Collection[str]) -> set[str]:
         return {handle for handle in handles if handle in self.known and self.known[handle].poll() is None}
 
+    def rest(self, handles: Collection[str], seconds: float) -> None:
+        time.sleep(seconds)
+
     def cancel(self, handles: Collection[str]) -> None:
         self.calls.append(("cancel", len(handles)))
         for handle in handles:
@@ -217,10 +223,10 @@ def test_a_run_is_stopped_from_elsewhere(processes: Processes, tmp_path: Path) -
     assert left.exists()
 
 
-def assay(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "assay", *arguments]
+def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, "-m", "assay", *arguments]
     environment = {**os.environ, "PYTHONPATH": SOURCE}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.acceptance
@@ -232,9 +238,9 @@ def test_a_study_on_an_engine_leaves_the_records_of_one_on_this_machine(
     write_spec(tmp_path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ASSAY_CACHE", str(study_cache))
-        done = assay(tmp_path, "run", "small.yaml", "--on", engine)
+        done = command(tmp_path, "run", "small.yaml", "--on", engine)
         assert done.returncode == 0, done.stdout + done.stderr
-        status = json.loads(assay(tmp_path, "status", "small", "--json").stdout)
+        status = json.loads(command(tmp_path, "status", "small", "--json").stdout)
     assert records(tmp_path / "runs" / "small") == records(finished_run)
     assert (status["done"], status["engine"], status["working"], status["submitted"]) == (True, engine, 0, 0)
 
@@ -247,11 +253,13 @@ def test_a_study_on_an_engine_leaves_the_records_of_one_on_this_machine(
         (["--on", "ray", "--partition", "low"], "--partition means nothing to --on ray"),
         (["--on", "slurm", "--time", "soon"], "expected a time such as 4h"),
         (["--on", "slurm", "--workers", "2"], "--workers are of this machine"),
+        (["--on", "slurm", "--device", "cuda"], "--device cuda does not go with --gpus 0 of --on slurm"),
+        (["--on", "ray", "--gpus", "1", "--device", "cpu"], "--device cpu does not go with --gpus 1 of --on ray"),
     ],
 )
 def test_options_of_engines_are_checked(arguments: list[str], text: str, tmp_path: Path) -> None:
     write_spec(tmp_path)
-    done = assay(tmp_path, "run", "small.yaml", *arguments)
+    done = command(tmp_path, "run", "small.yaml", *arguments)
     assert done.returncode == 2
     assert text in done.stderr
     assert not (tmp_path / "runs").exists()
@@ -259,8 +267,25 @@ def test_options_of_engines_are_checked(arguments: list[str], text: str, tmp_pat
 
 def test_a_plan_for_an_engine_counts_jobs_and_hours(tmp_path: Path) -> None:
     write_spec(tmp_path)
-    done = assay(tmp_path, "run", "small.yaml", "--on", "slurm", "--dry-run")
+    done = command(tmp_path, "run", "small.yaml", "--on", "slurm", "--dry-run")
     assert "on slurm: 12 tasks in about 1 job, 0.0 processor hours" in done.stdout
+
+
+def test_gpus_are_asked_for_where_there_is_none(tmp_path: Path) -> None:
+    write_spec(tmp_path)
+    done = command(tmp_path, "run", "small.yaml", "--on", "slurm", "--gpus", "1", "--dry-run")
+    assert "on slurm: 12 tasks" in done.stdout, done.stderr
+
+
+def test_hosts_are_recorded_and_the_page_counts_them(run_copy: Path) -> None:
+    folder = next((run_copy / "trials").iterdir()) / "provenance.json"
+    made = json.loads(folder.read_bytes())
+    assert made["host"] == platform.node()
+    folder.write_text(json.dumps({**made, "host": "another"}), encoding="utf-8")
+    run = assay.open_run(run_copy)
+    run.report()
+    facts = run.table("provenance").set_index("key")["value"]
+    assert facts["machines"] == "2"
 
 
 def test_the_status_of_a_run_is_that_of_its_records(run_copy: Path) -> None:

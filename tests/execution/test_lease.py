@@ -28,7 +28,7 @@ def gives_up() -> None:
 def old(path: Path, seconds: float = 100) -> None:
     """Leave a lease of a writer that died."""
     path.write_text(json.dumps({"host": "gone", "pid": 1, "token": "dead"}), encoding="utf-8")
-    os.utime(path, (time.time() - seconds,) * 2)
+    os.utime(path, (time.time() - seconds, time.time() - seconds))
 
 
 def test_a_lease_names_its_writer_and_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -570,6 +570,7 @@ def _provenance_rows(gathered: Gathered, described: Described) -> list[Row]:
     found = [kept_provenance(gathered.folder.unit("trials", id)) for id in gathered.records]
     records = [record for record in found if record]
     lost = len(found) - len(records)
+    hosts = {record["host"] for record in records}
     facts: dict[str, str] = {
         "study": spec.name,
         "question": spec.question,
@@ -581,6 +582,7 @@ def _provenance_rows(gathered: Gathered, described: Described) -> list[Row]:
         "trained from": min((record["started"] for record in records), default=""),
         "trained to": max((record["started"] for record in records), default=""),
         "machine": ", ".join(sorted({f"{record['machine']} {record['processor']}" for record in records})),
+        **({"machines": str(len(hosts))} if len(hosts) > 1 else {}),
         "device": ", ".join(sorted({record["device"] for record in records})),
         "python": ", ".join(sorted({record["python"] for record in records})),
         **({"models": str(len(spec.models))} if spec.models else {}),

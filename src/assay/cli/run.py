@@ -109,7 +109,8 @@ def run_command(asked: Request) -> None:
     from assay.execution.progress import display_for, reading_shown, telling
     from assay.study.run import prepare, run_until_decided
 
-    json, quiet, device = asked.json, asked.json or asked.quiet, choose_device(asked.device)
+    json, quiet = asked.json, asked.json or asked.quiet
+    device = choose_device(asked.device) if asked.engine is None else asked.engine.device(asked.device)
     stopping = threading.Event()
     if asked.engine is None or asked.dry_run:
         executor, count = executor_for(asked.workers, device, stopping.set)

@@ -44,19 +44,26 @@ _WRITER = re.sub(r"[^\w-]", "-", platform.node())[:32]
 """The machine: process ids alone repeat where several write to one file system."""
 
 
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+def write_whole(path: Path, write: Callable[[Path], None], *, flush: bool = True) -> None:
     """Let `write` fill a temporary file next to `path`, flush it to disk, and rename it.
 
-    Raises StoreError with one sentence when the disk is full or may not be written; earlier content of `path` is
-    untouched.
+    Args:
+        path: The file.
+        write: Called with the temporary file.
+        flush: False for a file whose loss costs nothing when a machine goes down.
+
+    Raises:
+        StoreError: The disk is full or may not be written, in one sentence; earlier content of `path` is untouched.
     """
     temporary = path.with_name(f".{path.name}.{_WRITER}-{os.getpid()}-{secrets.token_hex(4)}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
-        _flush(temporary)
+        if flush:
+            _flush(temporary)
         temporary.replace(path)
-        _flush(path.parent)
+        if flush:
+            _flush(path.parent)
     except OSError as error:
         _discard(temporary)
         text = f"cannot write {path}: {_reason(error)}; what was written before is undamaged"
@@ -66,13 +73,13 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
         raise
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write these bytes whole."""
+def write_bytes(path: Path, content: bytes, *, flush: bool = True) -> None:
+    """Write these bytes whole; see `write_whole`."""
 
     def write(temporary: Path) -> None:
         temporary.write_bytes(content)
 
-    write_whole(path, write)
+    write_whole(path, write, flush=flush)
 
 
 def _flush(path: Path) -> None:

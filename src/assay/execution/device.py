@@ -47,6 +47,11 @@ def choose_device(asked: str) -> str:
     return f"cuda:{number}"
 
 
+def planning_device(device: str) -> str:
+    """Return the device to plan on: the processor where tasks are for a GPU that is not on this machine."""
+    return device if device == PROCESSOR or _gpus() else PROCESSOR
+
+
 def device_name(device: str) -> str:
     """Name of a device in records: `cpu`, or `cuda:0 (NVIDIA H200)`."""
     if device == PROCESSOR:

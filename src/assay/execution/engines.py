@@ -9,6 +9,7 @@ from typing import Any
 
 from assay.core.errors import SpecError, StoreError
 from assay.core.files import is_file, write_bytes
+from assay.execution.device import PROCESSOR
 from assay.execution.lease import held
 from assay.execution.remote import ENGINE, Exchange, Remote
 from assay.execution.slurm import Slurm, as_limit, require_slurm
@@ -51,6 +52,16 @@ class Engine:
         of_others = {"ray": ("partition", "time"), "slurm": ("address",)}[self.name]
         if wrong := [name for name in of_others if getattr(self, name) is not None]:
             raise SpecError(f"--{wrong[0]} means nothing to --on {self.name}")
+
+    def device(self, asked: str) -> str:
+        """Return the device of tasks, which need not be on this machine.
+
+        Raises:
+            SpecError: GPUs are asked for, and the processor to compute on; or the reverse.
+        """
+        if (self.gpus > 0) != asked.startswith("cuda") and asked != "auto":
+            raise SpecError(f"--device {asked} does not go with --gpus {self.gpus} of --on {self.name}")
+        return "cuda:0" if self.gpus else PROCESSOR
 
     def executor(self, root: Path, heard: Callable[[], None] | None = None) -> tuple[Remote, int]:
         """Return the executor of a run, and the number of its jobs at once.

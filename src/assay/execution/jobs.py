@@ -96,6 +96,7 @@ def provenance(start: float, device: str) -> dict[str, Any]:
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(start)),
         "seconds": time.time() - start,
+        "host": platform.node(),
         "machine": platform.machine(),
         "processor": torch.backends.cpu.get_cpu_capability(),
         "device": device_name(device),
@@ -113,6 +114,7 @@ def _versions() -> Mapping[str, str]:
 _FACTS: Mapping[str, type | tuple[type, ...]] = {
     "started": str,
     "seconds": (int, float),
+    "host": str,
     "machine": str,
     "processor": str,
     "device": str,

@@ -369,7 +369,7 @@ class Workers:
                     outcome.stopped = True
                 elif task.id not in self._died:
                     self._died.add(task.id)
-                    queue.waiting.add(task.id)
+                    queue.again(task.id)
                 else:
                     code = worker.exit_code()
                     text = f"the worker process ended twice, last with exit code {code} (out of memory, or killed)"

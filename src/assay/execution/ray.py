@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,14 @@ class Ray:
         for job in over:
             del self._jobs[job.hex()]
         return {job.hex() for job in alive}
+
+    def rest(self, handles: Collection[str], seconds: float) -> None:
+        """See `Backend`."""
+        known = [self._jobs[handle] for handle in set(handles) if handle in self._jobs]
+        if len(known) < len(set(handles)):  # one is over, and its note is not there yet
+            time.sleep(seconds)
+        elif known:
+            self._ray.wait(known, num_returns=1, timeout=seconds)
 
     def cancel(self, handles: Collection[str]) -> None:
         """See `Backend`."""

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -62,6 +63,10 @@ class Backend(Protocol):
         """Return those that are queued or running; all of them while the engine does not answer."""
         ...
 
+    def rest(self, handles: Collection[str], seconds: float) -> None:
+        """Wait before the next poll; shorter where the engine announces the end of a job."""
+        ...
+
     def cancel(self, handles: Collection[str]) -> None:
         """End jobs, queued or running."""
         ...
@@ -91,11 +96,11 @@ class Exchange:
         return self.root / "environment.json"
 
     def of(self, task: str, kind: str) -> Path:
-        """Return a file of a task: its `job`, its `note` when it is over, its `sent` handle, or its `progress`."""
+        """Return a file of a task: its `note` when it is over, its `sent` handle, or its `progress`."""
         return self.root / kind / quote(task, safe="")
 
     def chunk(self, name: str) -> Path:
-        """Return the file that lists the tasks of a job, each with the tasks that it needs."""
+        """Return the file of the tasks of a job: the name of each, those that it needs, and itself."""
         return self.root / "chunks" / name
 
     def note(self, task: str) -> dict[str, Any] | None:
@@ -110,6 +115,7 @@ class Exchange:
         return ""
 
 
+@cache
 def required() -> dict[str, str]:
     """Return what has to be equal on all machines for equal results."""
     import torch  # `assay status` needs this module, and not PyTorch
@@ -123,25 +129,34 @@ def required() -> dict[str, str]:
     }
 
 
+def _leave(path: Path, value: object) -> None:
+    """Write JSON that may be lost when a machine goes down: what it says is found out once more."""
+    write_bytes(path, json.dumps(value).encode(), flush=False)
+
+
+Sent = tuple[str, tuple[str, ...], bytes]
+"""A task as a worker gets it: its id, the ids that it needs, its pickled job."""
+
+
 # The worker.
 
 
 def work(root: Path, chunk: str) -> None:
     """Carry out the tasks of a chunk in order and leave a note of each. One whose need failed here is passed over."""
     exchange = Exchange(root)
-    tasks: list[tuple[str, list[str]]] = json.loads(exchange.chunk(chunk).read_bytes())
+    tasks: list[Sent] = pickle.loads(exchange.chunk(chunk).read_bytes())
     difference = _difference(exchange)
     ended: set[str] = set()
     preempted = threading.Event()
     with _heeding(preempted):
-        for id, needs in tasks:
+        for id, needs, job in tasks:
             if ended & set(needs):
                 ended.add(id)
                 continue
             if preempted.is_set():
                 return
             if not exchange.of(id, "note").is_file():
-                _carry_out(exchange, id, difference, preempted)
+                _carry_out(exchange, id, job, difference, preempted)
             note = exchange.note(id)
             if note is None or note["status"] != "done":
                 ended.add(id)
@@ -153,7 +168,7 @@ def _difference(exchange: Exchange) -> str:
     return f"{platform.node()} has {', '.join(apart)}: results would not be equal" if apart else ""
 
 
-def _carry_out(exchange: Exchange, id: str, difference: str, preempted: threading.Event) -> None:
+def _carry_out(exchange: Exchange, id: str, job: bytes, difference: str, preempted: threading.Event) -> None:
     start, last = time.monotonic(), 0.0
 
     def report(share: float, text: str) -> None:
@@ -161,13 +176,13 @@ def _carry_out(exchange: Exchange, id: str, difference: str, preempted: threadin
         if time.monotonic() - last >= _REPORT_EVERY:
             last = time.monotonic()
             with suppress(OSError):
-                write_json(exchange.of(id, "progress"), {"share": float(share), "text": text})
+                _leave(exchange.of(id, "progress"), {"share": float(share), "text": text})
 
     context = Context(report, _asked_to_stop(exchange, preempted))
     text = difference
     try:
         if not difference:
-            pickle.loads(exchange.of(id, "job").read_bytes())(context)
+            pickle.loads(job)(context)
         status = "failed" if difference else "done"
     except Stopped:
         if preempted.is_set():  # no note: it is lost, and goes on from its checkpoint elsewhere
@@ -178,7 +193,7 @@ def _carry_out(exchange: Exchange, id: str, difference: str, preempted: threadin
     except (Exception, SystemExit) as error:
         status, text = "failed", describe(error)
     seconds = time.monotonic() - start
-    write_json(exchange.of(id, "note"), {"status": status, "text": text, "seconds": seconds, "host": platform.node()})
+    _leave(exchange.of(id, "note"), {"status": status, "text": text, "seconds": seconds, "host": platform.node()})
 
 
 def _asked_to_stop(exchange: Exchange, preempted: threading.Event) -> Callable[[], bool]:
@@ -260,7 +275,7 @@ class Remote:
                     break
                 self._look(exchange, queue, outcome, observe)
                 if self._sent:
-                    time.sleep(self.interval)
+                    self.backend.rest(self._sent.values(), self.interval)
         outcome.stopped = exchange.stop.exists() and bool(queue.waiting or self._sent or outcome.stopped)
         return outcome
 
@@ -278,34 +293,31 @@ class Remote:
                 exchange.of(id, "note").unlink(missing_ok=True)
 
     def _submit(self, exchange: Exchange, queue: Queue, outcome: Outcome, observe: Observer) -> None:
-        chunks: list[list[Task]] = []
+        chunks: list[list[Sent]] = []
         room = self.backend.at_once - len(set(self._sent.values()))
         while len(chunks) < room and (chunk := queue.take_chunk(self.backend.chunk_seconds)):
-            if sendable := [task for task in chunk if self._packed(exchange, queue, outcome, observe, task)]:
+            if sendable := [sent for task in chunk if (sent := self._packed(queue, outcome, observe, task))]:
                 chunks.append(sendable)
         if not chunks:
             return
         names = [self._written(exchange, chunk) for chunk in chunks]
         for chunk, handle in zip(chunks, self.backend.submit(names), strict=True):
-            for task in chunk:
-                write_bytes(exchange.of(task.id, "sent"), handle.encode())
-                self._sent[task.id] = handle
-                observe(Event("started", task))
+            for id, _, _ in chunk:
+                write_bytes(exchange.of(id, "sent"), handle.encode(), flush=False)
+                self._sent[id] = handle
+                observe(Event("started", queue.tasks[id]))
 
-    def _packed(self, exchange: Exchange, queue: Queue, outcome: Outcome, observe: Observer, task: Task) -> bool:
+    def _packed(self, queue: Queue, outcome: Outcome, observe: Observer, task: Task) -> Sent | None:
         try:
-            write_bytes(exchange.of(task.id, "job"), pickle.dumps(task.job))
-        except FullError:
-            raise
+            return task.id, task.needs, pickle.dumps(task.job)
         except Exception as error:
             failed(queue, outcome, observe, task, f"this job cannot be sent: {describe(error)}", 0.0)
-            return False
-        return True
+            return None
 
-    def _written(self, exchange: Exchange, chunk: Sequence[Task]) -> str:
+    def _written(self, exchange: Exchange, chunk: Sequence[Sent]) -> str:
         self._chunks += 1
-        name = f"{time.time_ns()}-{self._chunks}.json"
-        write_json(exchange.chunk(name), [[task.id, list(task.needs)] for task in chunk])
+        name = f"{time.time_ns()}-{self._chunks}.pickle"
+        write_bytes(exchange.chunk(name), pickle.dumps(chunk), flush=False)
         return name
 
     def _look(self, exchange: Exchange, queue: Queue, outcome: Outcome, observe: Observer) -> None:
@@ -346,7 +358,7 @@ class Remote:
         self._blamed.add(handle)
         self._lost[task.id] = self._lost.get(task.id, 0) + first
         if self._lost[task.id] < TRIES:
-            queue.waiting.add(task.id)
+            queue.again(task.id)
             return
         end = self.backend.log(handle)[-_LOG_TAIL:].strip()
         text = f"{self.backend.name} lost this task {TRIES} times (killed, out of memory or out of time)"
@@ -359,7 +371,7 @@ class Remote:
             gone |= along
             for id in along:
                 self._forget(id)
-                queue.waiting.add(id)
+                queue.again(id)
         failed(queue, outcome, observe, task, text, seconds)
 
     def _forget(self, id: str) -> None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import sleep
 
 from assay.core.errors import SpecError, StoreError
 from assay.execution.remote import variables
@@ -75,6 +76,10 @@ class Slurm:
     def poll(self, handles: Collection[str]) -> set[str]:
         """See `Backend`."""
         return self._queued(handles)
+
+    def rest(self, handles: Collection[str], seconds: float) -> None:
+        """See `Backend`."""
+        sleep(seconds)
 
     def waiting(self, handles: Collection[str]) -> set[str]:
         """Return those that have not begun; all of them while Slurm does not answer."""

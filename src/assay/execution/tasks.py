@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import traceback
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -103,11 +104,29 @@ def turn(task: Task) -> tuple[bool, float, str]:
 
 @dataclass
 class Queue:
-    """Which tasks are ready, running and blocked. Longest first, so that the last worker does not wait alone."""
+    """Which tasks are ready, running and blocked. Longest first, so that the last worker does not wait alone.
+
+    Attributes:
+        tasks: All of them, by id.
+        waiting: Those that were neither taken nor lost.
+        finished: Those that are done.
+    """
 
     tasks: dict[str, Task]
     waiting: set[str]
     finished: set[str]
+    _after: dict[str, list[str]] = field(default_factory=dict[str, list[str]], init=False)
+    _ready: list[tuple[tuple[bool, float, str], str]] = field(
+        default_factory=list[tuple[tuple[bool, float, str], str]], init=False
+    )
+
+    def __post_init__(self) -> None:
+        """Find the tasks that need each one, and those that are ready."""
+        for task in self.tasks.values():
+            for need in task.needs:
+                self._after.setdefault(need, []).append(task.id)
+        self._ready = [(turn(task), task.id) for task in self.tasks.values() if self._met(task)]
+        heapq.heapify(self._ready)
 
     @classmethod
     def of(cls, tasks: Iterable[Task]) -> Queue:
@@ -117,12 +136,12 @@ class Queue:
 
     def take(self) -> Task | None:
         """Return the next ready task, or None when none is ready now."""
-        ready = [self.tasks[id] for id in self.waiting if self._met(self.tasks[id])]
-        if not ready:
-            return None
-        chosen = min(ready, key=turn)
-        self.waiting.discard(chosen.id)
-        return chosen
+        while self._ready:
+            _, id = heapq.heappop(self._ready)
+            if id in self.waiting:
+                self.waiting.discard(id)
+                return self.tasks[id]
+        return None
 
     def take_chunk(self, seconds: float) -> list[Task]:
         """Take tasks that one process can carry out in order, worth at least so many seconds while there are any.
@@ -130,34 +149,46 @@ class Queue:
         A task comes with those that need nothing else, as the probes of a trial do.
         """
         chunk: list[Task] = []
-        while not chunk or sum(task.cost for task in chunk) < seconds:
-            task = self.take()
-            if task is None:
-                break
-            chunk.append(task)
-            while after := self._next(chunk):
-                self.waiting.discard(after.id)
-                chunk.append(after)
+        there: set[str] = set()
+        worth = 0.0
+        while (not chunk or worth < seconds) and (task := self.take()) is not None:
+            new = len(chunk)
+            self._add(chunk, there, task)
+            worth += sum(one.cost for one in chunk[new:])
         return chunk
 
-    def _next(self, chunk: Sequence[Task]) -> Task | None:
-        """Return a waiting task that needs one of a chunk, and nothing that is neither there nor finished."""
-        there = {task.id for task in chunk}
-        waiting = (self.tasks[id] for id in sorted(self.waiting))
-        return next((one for one in waiting if there & set(one.needs) and self._met(one, there)), None)
+    def _add(self, chunk: list[Task], there: set[str], task: Task) -> None:
+        """Add a task to a chunk, with those that need nothing that is neither there nor finished."""
+        ids = [task.id]
+        while ids:
+            id = heapq.heappop(ids)
+            if id == task.id or (id in self.waiting and self._met(self.tasks[id], there)):
+                self.waiting.discard(id)
+                chunk.append(self.tasks[id])
+                there.add(id)
+                for after in self._after.get(id, ()):
+                    heapq.heappush(ids, after)
+
+    def again(self, id: str) -> None:
+        """Return a task that was taken: it waits again."""
+        self.waiting.add(id)
+        if self._met(self.tasks[id]):
+            heapq.heappush(self._ready, (turn(self.tasks[id]), id))
 
     def finish(self, id: str) -> None:
         """Record a finished task; tasks that need it may start."""
         self.finished.add(id)
+        for after in self._after.get(id, ()):
+            if after in self.waiting and self._met(self.tasks[after]):
+                heapq.heappush(self._ready, (turn(self.tasks[after]), after))
 
     def fail(self, id: str) -> list[Task]:
         """Return a task failed: take out all that hang on it, directly or not, and return them."""
         lost: list[Task] = []
         gone = {id}
-        while blocked := [t for t in self.waiting if gone & set(self.tasks[t].needs)]:
-            gone |= set(blocked)
+        while gone := {after for one in gone for after in self._after.get(one, ()) if after in self.waiting}:
             self.waiting -= gone
-            lost += [self.tasks[t] for t in sorted(blocked)]
+            lost += [self.tasks[one] for one in sorted(gone)]
         return lost
 
     def _met(self, task: Task, there: Collection[str] = ()) -> bool:

@@ -16,7 +16,7 @@ from assay.analysis.tables import analyze, analyze_records, carried_looks
 from assay.core.reasons import Code, Reason, because
 from assay.core.registry import own_code
 from assay.data.cache import Notify, default_cache_root, silent
-from assay.execution.device import PROCESSOR
+from assay.execution.device import PROCESSOR, planning_device
 from assay.execution.engines import LEASES
 from assay.execution.estimate import Timer, after_units, source_seconds, unit_seconds
 from assay.execution.given import GivenJob
@@ -135,8 +135,9 @@ def prepare(
     causes = finished.causes(spec, skip_bad_rows)
     code = own_code(spec.model_dump_json(context={"complete": True}))
     place = Place(root, default_cache_root(), skip_bad_rows, code)
-    population = population_of(spec.data, place, device, fresh=True, notify=notify)
-    starts = {name: population_of(source.data, place, device, notify=notify) for name, source in spec.sources.items()}
+    here = planning_device(device)
+    population = population_of(spec.data, place, here, fresh=True, notify=notify)
+    starts = {name: population_of(source.data, place, here, notify=notify) for name, source in spec.sources.items()}
     check_sources(spec, population, starts)
     plan = _plan(spec, population, starts, place)
     inputs = inputs_of(population, spec.data, spec.task)
@@ -152,7 +153,7 @@ def prepare(
     check_measurable(spec, population)
     check_given(plan, trials, inputs)
     check_starts(plan, inputs, _inputs_of_sources(spec, starts))
-    tasks = _tasks(plan, sources, trials, probes, place, population, starts, Timer(device, notify))
+    tasks = _tasks(plan, sources, trials, probes, place, population, starts, device, Timer(here, notify))
     begun = planned_before(root)
     new = [trial for trial in trials if trial.id not in begun]
     why = reasons([trial.training.canonical() for trial in new], _known(place.folder)) if new else []
@@ -306,9 +307,9 @@ def _tasks(
     place: Place,
     population: Population,
     starts: Mapping[str, Population],
+    device: str,
     timer: Timer,
 ) -> tuple[Task, ...]:
-    device = timer.device
     costs = unit_seconds(plan, population, timer)
     first = source_seconds(sources, starts, timer)
     by_id = {source.id: source for source in plan.sources}
