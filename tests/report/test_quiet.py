@@ -180,8 +180,8 @@ def test_conventions_stand_side_by_side_with_the_order_that_each_gives() -> None
     found = conventions(evidence(estimates=measured, free_response=response, planes=free))
     assert found is not None
     assert found.heads[1:] == (
-        "Dice", "Dice, empty pairs scored 1", "Dice, empty pairs left out", "Dice, smoothed",
-        "Dice, empty pairs scored 0", "rank under each",
+        "Dice", "Dice with empty pairs scored 1", "Dice without empty pairs", "Dice, smoothed",
+        "Dice with empty pairs scored 0", "rank under each",
     )  # fmt: skip
     cells = {line.cells[0].text: [cell.text for cell in line.cells[1:]] for line in found.lines}
     assert cells["dice · 20"] == [

@@ -57,6 +57,7 @@ GLOSSARY: Mapping[str, str] = {
     "Margin test": 'Two one-sided tests of equivalence, or one of "not worse", against the margin.',
     "Matched fit": "Recipes compared where they fit the training distribution equally well.",
     "Near copy": "An image that is another one re-encoded, mirrored, turned, cropped or slightly shifted.",
+    "Neutral": "An environment in which a factor does not predict the target.",
     "Phantom": "A generator of synthetic images whose content is known.",
     "Positive control": (
         "A comparison whose answer is known and not large. If it is not detected, the study claims nothing."

@@ -267,7 +267,15 @@ def places_of(root: Path, tables: Tables) -> tuple[Place, ...]:
         name: relation(value, training) for name, value in strengths.items() if name != "train" and training == training
     }
     order = [name for name in sheets if words.get(name) != "as in training"]
-    order.sort(key=lambda name: (name != "train", words.get(name) != "reversed", words.get(name) == "uninformative"))
+    asked = {_bare(row["environment"]) for row in tables.contrasts if row["role"] == "primary"}
+    order.sort(
+        key=lambda name: (
+            name != "train",
+            words.get(name) != "reversed",
+            words.get(name) == "uninformative",
+            name not in asked,
+        )
+    )
     return tuple(
         Place(
             "training" if name == "train" else f"{name}: {in_words(factor)} {words[name]}" if name in words else name,
