@@ -1,4 +1,4 @@
-"""Planning, tables, page and `assay results` of a study of 1,000 or 10,000 trials.
+"""Planning, resuming, status, tables, page and `assay results` of a study of 1,000 or 10,000 trials.
 
     assay run nodule-loss --scale quick --set 'probes=[performance, reliance, decodability]'
     python benchmarks/many_trials.py runs/nodule-loss-quick [--trials 1000] [--folder DIR] [--out FILE]
@@ -31,7 +31,9 @@ from assay.execution.plan import Plan, make_plan
 from assay.spec.schema import RecipePoint, StudySpec
 from assay.store.files import read_checked_json, read_json, write_checked_json
 from assay.store.folder import RunFolder
+from assay.study.preflight import sweep
 from assay.study.records import store, stored_study
+from assay.study.run import prepare
 
 COPY = "copy"
 """The axis of the learning rates."""
@@ -39,6 +41,8 @@ NOISE = 0.3
 """Standard deviation of what is added to logits."""
 STEPS: Mapping[str, str] = {
     "plan": "from pathlib import Path; import many_trials; many_trials.planned(Path({root!r}))",
+    "resume": "from pathlib import Path; import many_trials; many_trials.resumed(Path({root!r}))",
+    "`status`": "from assay.cli import main; main(['status', {root!r}])",
     "tables and page": "from pathlib import Path; from assay.study.run import rebuild; rebuild(Path({root!r}))",
     "`results`": "from assay.cli import main; main(['results', {root!r}])",
     "`results --table estimates`": "from assay.cli import main; main(['results', {root!r}, '--table', 'estimates'])",
@@ -82,6 +86,17 @@ def planned(root: Path) -> Plan:
     missing = len(plan.missing_trials(place.folder)) + len(plan.missing_probes(place.folder))
     print(f"make_plan {made - start:.2f} s, look for {missing} missing {time.process_time() - made:.2f} s", flush=True)
     return plan
+
+
+def resumed(root: Path) -> None:
+    """Do all that a run of the study does before its first task."""
+    study = stored_study(root)
+    start = time.process_time()
+    prepared = prepare(study.plan.spec, root, skip_bad_rows=study.skip_bad_rows)
+    ready = time.process_time()
+    store(prepared.place.folder, prepared.plan, study.inputs, study.skip_bad_rows)
+    sweep(prepared.plan, prepared.place.folder)
+    print(f"prepare {ready - start:.2f} s, store and sweep {time.process_time() - ready:.2f} s", flush=True)
 
 
 def made_up(run: Path, root: Path, trials: int) -> None:
@@ -156,7 +171,7 @@ def main() -> None:
         for step, code in STEPS.items():
             if step.startswith(tuple(given.steps.split(","))):
                 seconds, memory, last = taken(code.format(root=str(root)))
-                note = last if step == "plan" else ""
+                note = last if step in ("plan", "resume") else ""
                 page.row(trials, step, f"{seconds:.1f}", f"{memory:.2f}", note)
         page.close(f"Page {(root / 'report.html').stat().st_size / 1e6:.1f} MB." if given.steps == "" else "")
 

@@ -219,12 +219,12 @@ def file_hash(path: Path) -> str:
     return _read_hash(path, file_state(path))
 
 
-def file_state(path: Path) -> tuple[int, int, int, int]:
+def file_state(path: Path | str) -> tuple[int, int, int, int]:
     """Fingerprint of a file, changed by edits and replacement: size, times of its content and its entry (ns), inode.
 
     Raises OSError.
     """
-    status = path.stat()
+    status = os.stat(path)  # noqa: PTH116  a Path costs more than the call
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 

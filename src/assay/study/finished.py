@@ -163,9 +163,9 @@ def _texts(values: object, *, inside: bool = True) -> Iterator[str]:
 
 def _files(roots: Sequence[Path], suffixes: tuple[str, ...] = ("",)) -> str | None:
     """Hash the paths and states of all files below; None for more than `MOST_FILES`."""
-    states: list[tuple[str, tuple[int, ...]]] = []
+    states: list[str] = []
     for path in (path for root in roots for path in _below(root) if path.endswith(suffixes)):
-        states.append((path, file_state(Path(path))))
+        states.append(f"{path} {file_state(path)}")
         if len(states) > MOST_FILES:
             return None
     return content_hash(sorted(states))
