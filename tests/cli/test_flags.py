@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import typer
 from tests.cli.asking import Asking
-from tests.worlds.studies import write_spec
+from tests.worlds.studies import SMALL, write_spec
 
 from assay.cli import app
 from assay.execution.progress import display_for
@@ -44,8 +44,12 @@ def _nothing(context: Context) -> None:
     ("quiet", "verbose", "lines"),
     [
         (True, False, ["failed: supcon: no memory"]),
-        (False, False, ["failed: supcon: no memory", "1 of 2 trials, 1 failed in"]),
-        (False, True, ["done in 3 s: focal", "failed: supcon: no memory", "1 of 2 trials, 1 failed in"]),
+        (False, False, ["50%: 1/2 trials", "failed: supcon: no memory", "1 of 2 trials, 1 failed in"]),
+        (
+            False,
+            True,
+            ["done in 3 s: focal", "50%: 1/2 trials", "failed: supcon: no memory", "1 of 2 trials, 1 failed in"],
+        ),
     ],
     ids=["quiet", "plain", "verbose"],
 )
@@ -78,3 +82,20 @@ def test_a_dry_run_states_units_time_and_disk_and_leaves_nothing(
     planned = json.loads(ask("run", write_spec(tmp_path), "-w", "0", "--dry-run", "--json").out)
     assert planned["to_train"] == 6
     assert planned["weight_bytes"] > 6 * 4_000
+
+
+@pytest.mark.acceptance
+@pytest.mark.parametrize(
+    ("seeds", "says"),
+    [(4, "quick look: this run could reliably detect only AUROC differences of "), (2, "quick look: 2 seeds cannot")],
+)
+def test_a_quick_scale_says_first_how_little_it_can_show(
+    seeds: int, says: str, ask: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    data = {**SMALL["data"], "test": 400}
+    spec = write_spec(tmp_path, data=data, scales={"quick": {"seeds": seeds}})
+    quick = ask("run", spec, "-w", "0", "--scale", "quick", "--dry-run").out
+    assert [line for line in quick.splitlines() if line.startswith(says)] == [quick.splitlines()[2]]
+    assert "quick look" not in ask("run", spec, "-w", "0", "--dry-run").out

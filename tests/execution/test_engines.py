@@ -248,7 +248,7 @@ def test_a_study_on_an_engine_leaves_the_records_of_one_on_this_machine(
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["--on", "kubernetes"], "expected ray or slurm, not kubernetes"),
+        (["--on", "slrum"], "unknown engine 'slrum': did you mean 'slurm'? Allowed: ray, slurm"),
         (["--partition", "low"], "--partition is an option of --on ray or slurm"),
         (["--on", "ray", "--partition", "low"], "--partition means nothing to --on ray"),
         (["--on", "slurm", "--time", "soon"], "expected a time such as 4h"),

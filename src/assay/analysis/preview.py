@@ -221,7 +221,7 @@ def distinct_environments(points: Sequence[RecipePoint], population: Population,
 
 
 def detectable_differences(spec: StudySpec, population: Population) -> list[dict[str, str | float | None]]:
-    """Return one entry per comparison: the columns that name it, and the difference that it finds with 80% power.
+    """Return one entry per comparison: the columns that name it, its role, and the difference found with 80% power.
 
     `detectable` is a number, or None with `reason` where the plan cannot say: a measure whose patients or range are not
     known beforehand, too few patients, fewer than 3 seeds. The assumptions are `stats.power.Assumptions`.
@@ -246,7 +246,7 @@ def _entry(
 ) -> dict[str, str | float | None]:
     pair = whole.single[0]
     stated = pair.stated
-    entry: dict[str, str | float | None] = {**compared(whole), "detectable": None, "reason": ""}
+    entry: dict[str, str | float | None] = {**compared(whole), "role": stated.role, "detectable": None, "reason": ""}
     if stated.measure not in COMPUTED:
         return {**entry, "reason": str(because(Code.UNKNOWN_SPREAD))}
     counts = _test_patients(pair, population, stated.environment)

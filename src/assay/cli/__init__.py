@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from assay.core.errors import cut
+from assay.core.errors import cut, unknown_of_few
 from assay.store.schema import MODEL_TABLES, TABLES
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _device(text: str) -> str:
 
 def _engine(text: str) -> str:
     if text not in ENGINES:
-        raise typer.BadParameter(f"expected {' or '.join(ENGINES)}, not {cut(text)}")
+        raise typer.BadParameter(unknown_of_few("engine", text, ENGINES))
     return text
 
 
@@ -710,13 +710,15 @@ def _answer(arguments: list[str]) -> int:
 
 def _usage(error: TyperException) -> str:
     """Return an error of typer in one line, with the command for more; the help itself if no command was given."""
-    from assay.core.errors import or_else
+    from assay.core.errors import nearest, or_else
 
     context: typer.Context | None = getattr(error, "ctx", None)
     text = error.format_message().strip()
     if "\n" in text or context is None:
         return text
     told = text.removeprefix("Invalid value for ").rstrip(".").replace(". Did you mean", ": did you mean")
-    if " (Possible options: " in told:
-        told = told.replace(" (Possible options: ", ": did you mean ").removesuffix(")") + "?"
+    wrong, several, near = told.partition(" (Possible options: ")
+    if several:
+        names = near.removesuffix(")").split(", ")
+        told = f"{wrong}: did you mean {nearest(wrong.rpartition(' ')[2], names) or names[0]}?"
     return f"{context.command_path}: " + or_else(f"{told[0].lower()}{told[1:]}", f"see {context.command_path} --help")

@@ -188,13 +188,29 @@ def plan_lines(prepared: Prepared, workers: int, every_reason: bool = False) -> 
     sources = f"{count(prepared.new_sources, 'source')} and " if prepared.new_sources else ""
     trials, probes = count(prepared.new_trials, "trial"), count(prepared.new_probes, "probe")
     work = f"{count(prepared.new_trials, 'model')} to take" if spec.models else f"{sources}{trials} to train"
-    lines.append(f"{work}, {probes} to read: {time}")
+    lines += [f"{work}, {probes} to read: {time}", *reach_lines(prepared)]
     why = [f"  {new} new: {reason_words(reason)}" for reason, new in prepared.why]
     why += [f"  {count(new, 'probe')} new: {reason_words(reason)}" for reason, new in prepared.why_probes]
     most = len(why) if every_reason else MOST_REASONS
     lines += why[:most]
     more = len(why) - most
     return [*lines, f"  and {more} further reasons"] if more > 0 else lines
+
+
+def reach_lines(prepared: Prepared) -> list[str]:
+    """State the smallest difference that a quick look could detect in its primary measure; nothing of a full study."""
+    from assay.report.opening import is_quick, quick_look
+
+    spec = prepared.spec
+    if not is_quick(prepared.place.root) or not any(stated.role == "primary" for stated in spec.contrasts):
+        return []
+
+    from assay.analysis.preview import detectable_differences
+
+    rows = [row for row in detectable_differences(spec, prepared.population) if row["role"] == "primary"]
+    found = [(float(row["detectable"]), str(row["measure"])) for row in rows if row["detectable"] is not None]
+    least, measure = min(found, default=(None, ""))
+    return [quick_look(measure, least, spec.seeds)]
 
 
 def disk_lines(prepared: Prepared) -> list[str]:

@@ -96,7 +96,7 @@ def opening(root: Path, evidence: Evidence, findings: Sequence[Finding], anchors
         anchors: Contrast -> the id of its row in the page.
     """
     tables = evidence.tables
-    quick = root.name.endswith(("-quick", "-pilot"))
+    quick = is_quick(root)
     reach = detectable(evidence, quick=quick)
     controls = [_control(one) for one in findings if one.kind == Kind.CONTROL]
     chips = controls + doubts(findings)
@@ -106,6 +106,11 @@ def opening(root: Path, evidence: Evidence, findings: Sequence[Finding], anchors
         places_of(root, tables),
         tuple(_line(row, anchors) for row in primary_rows(findings)),
     )
+
+
+def is_quick(root: Path) -> bool:
+    """Return whether a run folder is of a quick look: a scale such as `quick`, or a pilot."""
+    return root.name.endswith(("-quick", "-pilot"))
 
 
 # Chips: the cautions of a study in a few words, and the smallest difference that it can show.
@@ -168,18 +173,29 @@ def detectable(evidence: Evidence, *, quick: bool) -> list[Chip]:
     rows = [row for row in rows if row["measure"] == evidence.outline.measure] or rows[:1]
     seeds = len({row["seed"] for row in evidence.tables.trials})
     if not rows:
-        text = f"quick look: {plural(seeds, 'seed')} cannot show a difference; use the default scale"
+        text = quick_look("", None, seeds)
         return [Chip("warn", SIGNS["warn"], text, text)] if quick else []
     least = min(numeric(row, "detectable") for row in rows)
-    what = f"{measure_words(rows[0]['measure'])} differences of {number(least)} or more"
+    what = _differences(rows[0]["measure"], least)
     if quick:
-        text = f"quick look: this run could reliably detect only {what}"
+        text = quick_look(rows[0]["measure"], least, seeds)
     elif least >= COARSE:
         text = f"only {what} could be detected reliably: add seeds"
     else:
         text = f"{plural(seeds, 'seed')}: {what} detectable"
     light = "warn" if quick or least >= COARSE else "ok"
     return [Chip(light, SIGNS[light], text, f"{text} (80% power)")]
+
+
+def quick_look(measure: str, least: float | None, seeds: int) -> str:
+    """Return the limit of a quick look: the smallest difference it detects, or that it can show none."""
+    if least is None:
+        return f"quick look: {plural(seeds, 'seed')} cannot show a difference; use the default scale"
+    return f"quick look: this run could reliably detect only {_differences(measure, least)}"
+
+
+def _differences(measure: str, least: float) -> str:
+    return f"{measure_words(measure)} differences of {number(least)} or more"
 
 
 # The account of the study: who was trained on what, and what changes between environments.
