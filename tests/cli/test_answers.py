@@ -39,6 +39,7 @@ COMMANDS = (
     "show",
     "example",
     "list",
+    "completion",
     "doctor",
 )
 SPEC_OPTIONS = {"--set", "--seeds", "--scale", "--json", "--no-own-code"}
@@ -80,6 +81,7 @@ OPTIONS = {
     "open": {"--out"},
     "clean": {"--yes", "--out", "--json"},
     "show": SPEC_OPTIONS,
+    "completion": set(),
     "list": {"--json"},
     "doctor": {"--out", "--dev", "--json"},
 }

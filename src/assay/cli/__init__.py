@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
+from assay.cli import completion
 from assay.core.errors import cut, unknown_of_few
 from assay.store.schema import MODEL_TABLES, TABLES
 
@@ -121,9 +122,20 @@ def _whole(text: str, least: int, most: int) -> int:
     return number
 
 
-Spec = Annotated[str, typer.Argument(help="A built-in study's name or a YAML file.", metavar="SPEC")]
-Run = Annotated[str, typer.Argument(help="A run folder, or the name of one under --out.", metavar="RUN")]
-Sets = Annotated[list[str] | None, typer.Option("--set", "-s", metavar="A.B=C", help="Change a field; repeatable.")]
+Spec = Annotated[
+    str,
+    typer.Argument(help="A built-in study's name or a YAML file.", metavar="SPEC", autocompletion=completion.studies),
+]
+Run = Annotated[
+    str,
+    typer.Argument(help="A run folder, or the name of one under --out.", metavar="RUN", autocompletion=completion.runs),
+]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", "-s", metavar="A.B=C", help="Change a field; repeatable.", autocompletion=completion.settings
+    ),
+]
 Seeds = Annotated[int | None, typer.Option("--seeds", parser=_seeds, metavar="N", help="How many seeds.")]
 Until = Annotated[
     str | None,
@@ -139,7 +151,13 @@ MaxSeeds = Annotated[
     typer.Option("--max-seeds", parser=_max_seeds, metavar="N", help="The last look of --until: 10, 20 or 40."),
 ]
 Scale = Annotated[
-    str | None, typer.Option("--scale", metavar="NAME", help="A scale of the study, such as quick or paper.")
+    str | None,
+    typer.Option(
+        "--scale",
+        metavar="NAME",
+        help="A scale of the study, such as quick or paper.",
+        autocompletion=completion.scales,
+    ),
 ]
 NumberOfWorkers = Annotated[
     int | None,
@@ -331,6 +349,7 @@ def results(
         typer.Option(
             "--table",
             metavar="NAME",
+            autocompletion=completion.tables,
             help=f"{', '.join(TABLES)}; of a probed model {', '.join(MODEL_TABLES)}. Default: contrasts, or findings.",
         ),
     ] = "",
@@ -353,7 +372,12 @@ def results(
 @app.command(epilog="Example: assay figure nodule-loss auroc auroc.pdf")
 def figure(
     run: Run,
-    measure: Annotated[str, typer.Argument(help="A measure, see `assay list measures`.", metavar="MEASURE")],
+    measure: Annotated[
+        str,
+        typer.Argument(
+            help="A measure, see `assay list measures`.", metavar="MEASURE", autocompletion=completion.measures
+        ),
+    ],
     file: Annotated[
         Path | None,
         typer.Argument(help="A name that ends in .svg, .png or .pdf; default: MEASURE.svg.", metavar="FILE"),
@@ -599,7 +623,12 @@ def clean(
 
 @app.command(epilog="Example: assay show nodule-loss > my-study.yaml")
 def show(
-    name: Annotated[str, typer.Argument(help="A built-in study's name, or a YAML file.", metavar="NAME")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A built-in study's name, or a YAML file.", metavar="NAME", autocompletion=completion.studies
+        ),
+    ],
     set_: Sets = None,
     seeds: Seeds = None,
     scale: Scale = None,
@@ -626,7 +655,10 @@ def example(
 
 @app.command("list", epilog="Example: assay list losses")
 def list_(
-    kind: Annotated[str | None, typer.Argument(help="study, loss, probe, measure, ...", metavar="KIND")] = None,
+    kind: Annotated[
+        str | None,
+        typer.Argument(help="study, loss, probe, measure, ...", metavar="KIND", autocompletion=completion.kinds),
+    ] = None,
     json: Json = False,
 ) -> None:
     """List what a spec can name of one kind; without KIND, the kinds with their counts.
@@ -636,6 +668,14 @@ def list_(
     from assay.cli.inspect import list_command
 
     list_command(kind, json)
+
+
+@app.command("completion", epilog="Example: assay completion bash > ~/.local/share/bash-completion/completions/assay")
+def complete(
+    shell: Annotated[str, typer.Argument(help="bash, zsh or fish.", metavar="SHELL")],
+) -> None:
+    """Print the script that completes studies, kinds, tables, scales and places of --set in a shell."""
+    completion.completion_command(shell)
 
 
 @app.command(epilog="Example: assay doctor nodule-loss")
@@ -679,6 +719,8 @@ def _answer(arguments: list[str]) -> int:
     """Do the request and return the exit code. Any problem with the request is reported on standard error."""
     from assay.core.errors import AssayError, FullError
 
+    if instruction := os.environ.get(completion.VARIABLE):
+        return completion.answer_shell(instruction)
     try:
         command = typer.main.get_command(app)
         with command.make_context("assay", arguments) as context:

@@ -54,7 +54,7 @@ def show_command(name: str, sets: Sequence[str], seeds: int | None, scale: str |
 
 def list_command(kind: str | None, json: bool) -> None:
     """Print one kind, a line each: built-in studies, registered components or measures; without a kind, count them."""
-    kinds = ("study", *KINDS, "measure", "table")
+    kinds = listed_kinds()
     wanted = {plural(one): one for one in kinds}.get(kind, kind) if kind else None
     if wanted is not None and wanted not in kinds:
         raise SpecError(unknown_of_few("kind", wanted, kinds))
@@ -70,6 +70,11 @@ def list_command(kind: str | None, json: bool) -> None:
         return
     width = max(len(name) for _, name, _ in chosen)
     print("\n".join(f"  {name:<{width}}  {summary}" for _, name, summary in chosen))
+
+
+def listed_kinds() -> tuple[str, ...]:
+    """Return the kinds that can be listed."""
+    return ("study", *KINDS, "measure", "table")
 
 
 def plural(kind: str) -> str:
@@ -187,9 +192,9 @@ def _sound(what: str, checked: int, damaged: Sequence[str]) -> Iterator[Finding]
 
 
 def _python() -> Iterator[Finding]:
-    right = (3, 11) <= sys.version_info[:2] <= (3, 12)
+    right = (3, 11) <= sys.version_info[:2] <= (3, 13)
     yield Finding("ok" if right else "bad", "python", platform.python_version(),
-                  "" if right else "use Python 3.11 or 3.12")  # fmt: skip
+                  "" if right else "use Python 3.11 to 3.13")  # fmt: skip
     yield Finding("ok", "assay", version(DISTRIBUTION))
 
 

@@ -198,16 +198,20 @@ def plan_lines(prepared: Prepared, workers: int, every_reason: bool = False) -> 
 
 
 def reach_lines(prepared: Prepared) -> list[str]:
-    """State the smallest difference that a quick look could detect in its primary measure; nothing of a full study."""
+    """State the smallest difference that a quick look could detect; nothing of a full study.
+
+    Primary comparisons count, and all where none is primary.
+    """
     from assay.report.opening import is_quick, quick_look
 
     spec = prepared.spec
-    if not is_quick(prepared.place.root) or not any(stated.role == "primary" for stated in spec.contrasts):
+    if not is_quick(prepared.place.root) or not spec.contrasts:
         return []
 
     from assay.analysis.preview import detectable_differences
 
-    rows = [row for row in detectable_differences(spec, prepared.population) if row["role"] == "primary"]
+    every = detectable_differences(spec, prepared.population)
+    rows = [row for row in every if row["role"] == "primary"] or every
     found = [(float(row["detectable"]), str(row["measure"])) for row in rows if row["detectable"] is not None]
     least, measure = min(found, default=(None, ""))
     return [quick_look(measure, least, spec.seeds)]

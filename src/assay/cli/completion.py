@@ -1,0 +1,175 @@
+"""Completion on the command line: the script of a shell, and candidates without heavy imports."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import typer
+
+from assay.core.errors import unknown_of_few
+
+SHELLS = ("bash", "zsh", "fish")
+PROGRAM, VARIABLE = "assay", "_ASSAY_COMPLETE"
+"""The command, and the environment variable by which a shell asks it for candidates."""
+
+
+def completion_command(shell: str) -> None:
+    """Print the completion script of a shell. Raises typer.BadParameter for an unknown shell."""
+    if shell not in SHELLS:
+        raise typer.BadParameter(unknown_of_few("shell", shell, SHELLS))
+
+    from typer._completion_shared import get_completion_script
+
+    script = get_completion_script(prog_name=PROGRAM, complete_var=VARIABLE, shell=shell)
+    print(script.replace("    return 0\n", _BASH) if shell == "bash" else script)
+
+
+_BASH = """\
+    [[ ${COMP_WORDS[COMP_CWORD]} == "=" || ${COMP_WORDS[COMP_CWORD-1]} == "=" ]] && COMPREPLY=("${COMPREPLY[@]#*=}")
+    [[ ${COMPREPLY[0]} == *[=/] ]] && compopt -o nospace
+    return 0
+"""
+"""Lines of the script of bash: it replaces only what follows `=`; after `recipe.loss=` or a folder the word goes on."""
+
+
+def answer_shell(instruction: str) -> int:
+    """Print the candidates that a shell asks for, and return the exit code.
+
+    Args:
+        instruction: Value of the variable, such as `complete_bash`.
+    """
+    from typer import completion, main
+    from typer._completion_classes import completion_init
+
+    from assay.cli import app
+
+    if instruction == "complete_bash":
+        words, at = _joined(os.environ["COMP_WORDS"].split("\n"), int(os.environ["COMP_CWORD"]))
+        os.environ.update(COMP_WORDS="\n".join(words), COMP_CWORD=str(at))
+    completion_init()
+    return completion.shell_complete(main.get_command(app), {}, PROGRAM, VARIABLE, instruction)
+
+
+def _joined(words: list[str], at: int) -> tuple[list[str], int]:
+    """Return the words of bash, with `A`, `=`, `B` at the cursor as one, and the place of that word."""
+    here = words[at] if at < len(words) else ""
+    equals = at if here == "=" else at - 1
+    if equals < 2 or words[equals] != "=":
+        return words, at
+    return [*words[: equals - 1], f"{words[equals - 1]}={'' if here == '=' else here}"], equals - 1
+
+
+# Candidates, by the place of the word.
+
+
+def studies(incomplete: str) -> list[str]:
+    """Return built-in studies and the YAML files and folders that begin so."""
+    from assay.spec.load import builtin_studies
+
+    return [*_begin(builtin_studies(), incomplete), *_paths(incomplete, (".yaml", ".yml"))]
+
+
+def scales(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the scales of the study that was named before."""
+    return _begin(["default", *_mapping(_study(context).get("scales"))], incomplete)
+
+
+def runs(context: typer.Context, incomplete: str) -> list[str]:
+    """Return the names of run folders under --out, and folders that begin so."""
+    out = Path(str(context.params.get("out") or "runs"))
+    names = [folder.name for folder in sorted(out.iterdir()) if folder.is_dir()] if out.is_dir() else []
+    return [*_begin(names, incomplete), *_paths(incomplete, ())]
+
+
+def kinds(incomplete: str) -> list[str]:
+    """Return the kinds of `assay list`."""
+    from assay.cli.inspect import listed_kinds
+
+    return _begin(listed_kinds(), incomplete)
+
+
+def tables(incomplete: str) -> list[str]:
+    """Return the names of tables of all runs."""
+    from assay.store.audit_tables import AUDIT_TABLES
+    from assay.store.schema import MODEL_TABLES, TABLES
+
+    return _begin({**TABLES, **MODEL_TABLES, **AUDIT_TABLES}, incomplete)
+
+
+def measures(incomplete: str) -> list[str]:
+    """Return the names of measures."""
+    from assay.core.measures import COMPARED
+
+    return _begin(COMPARED, incomplete)
+
+
+def settings(context: typer.Context, incomplete: str) -> list[str]:
+    """Return places for `--set`, such as `recipe.loss=`, and after `=` the components that fit there."""
+    place, equals, value = incomplete.partition("=")
+    if equals:
+        return [f"{place}={name}" for name in _begin(_components(place), value)]
+    return [f"{found}=" for found in _begin(_places(_study(context)), place)]
+
+
+def _places(study: Mapping[str, Any]) -> Iterable[str]:
+    from assay.spec.recipe import RecipeSpec
+    from assay.spec.schema import DataSpec
+
+    written = {f"{place}" for place in _leaves(study) if place.partition(".")[0] != "scales"}
+    known = {f"recipe.{name}" for name in RecipeSpec.model_fields} | {f"data.{name}" for name in DataSpec.model_fields}
+    return sorted(written | known | {"seeds", "first_seed", "keep", "probes", "contrasts"})
+
+
+def _leaves(value: Mapping[str, Any], before: str = "") -> Iterable[str]:
+    for key, inner in value.items():
+        here = f"{before}{key}"
+        if isinstance(inner, dict):
+            yield from _leaves(cast("dict[str, Any]", inner), f"{here}.")
+        else:
+            yield here
+
+
+def _components(place: str) -> Iterable[str]:
+    from assay.core.registry import entries
+    from assay.core.traits import KINDS
+
+    last = place.rpartition(".")[2]
+    kind = last if last in KINDS else last.removesuffix("s")
+    return [entry.name for entry in entries() if entry.kind == kind]
+
+
+def _study(context: typer.Context) -> Mapping[str, Any]:
+    """Return the study named before, as written; empty where there is none that can be read."""
+    from assay.core.errors import AssayError
+    from assay.spec.parse import read_study
+
+    # an option without its value, as at the cursor, ends the parser before it assigns arguments
+    named = context.params.get("spec") or context.params.get("name") or next(iter(context.args), "")
+    if not named:
+        return {}
+    try:
+        return read_study(named).values
+    except AssayError:
+        return {}
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _begin(names: Iterable[str], incomplete: str) -> list[str]:
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def _paths(incomplete: str, endings: tuple[str, ...]) -> list[str]:
+    """Return folders, with a slash, and files of these endings."""
+    folder, _, start = incomplete.rpartition("/")
+    before = f"{folder}/" if folder or incomplete.startswith("/") else ""
+    root = Path(before or ".").expanduser()
+    if not root.is_dir():
+        return []
+    inside = [path for path in sorted(root.iterdir()) if path.name.startswith(start) and path.name[0] != "."]
+    return [f"{before}{path.name}{'/' * path.is_dir()}" for path in inside if path.is_dir() or path.suffix in endings]

@@ -1,0 +1,104 @@
+"""Completion in shells: candidates of every place, the scripts, and that an answer imports nothing heavy."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.cli.asking import Asking
+
+from assay.cli.completion import SHELLS
+
+
+@pytest.fixture
+def complete(ask: Asking, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Return what bash would show for a line, whose last word is at the cursor."""
+    monkeypatch.chdir(tmp_path)
+
+    def candidates(line: str) -> list[str]:
+        words = line.split(" ")
+        monkeypatch.setenv("COMP_WORDS", "\n".join(words))
+        monkeypatch.setenv("COMP_CWORD", str(len(words) - 1))
+        monkeypatch.setenv("_ASSAY_COMPLETE", "complete_bash")
+        answer = ask()
+        assert (answer.code, answer.err) == (0, "")
+        return answer.out.split()
+
+    return candidates
+
+
+@pytest.mark.parametrize(
+    ("line", "some"),
+    [
+        ("assay resu", {"results"}),
+        ("assay run nodule-l", {"nodule-loss", "nodule-loss-lidc"}),
+        ("assay show source-matters-x", {"source-matters-xray"}),
+        ("assay list me", {"measure"}),
+        ("assay run nodule-loss --scale q", {"quick"}),
+        ("assay run nodule-loss --set recipe.op", {"recipe.optimizer="}),
+        ("assay run nodule-loss -s environments.tr", {"environments.train.association.texture="}),
+        ("assay run nodule-loss --set recipe.loss=foc", {"recipe.loss=focal", "recipe.loss=focal-tversky"}),
+        ("assay run nodule-loss --set recipe.loss = foc", {"recipe.loss=focal"}),
+        ("assay run nodule-loss --set recipe.loss =", {"recipe.loss=cross-entropy"}),
+        ("assay results small --table contr", {"contrasts"}),
+        ("assay figure small auro", {"auroc", "auroc-macro"}),
+        ("assay run --sc", {"--scale"}),
+    ],
+)
+def test_candidates_fit_the_place(line: str, some: set[str], complete) -> None:
+    found = set(complete(line))
+    assert some <= found
+    word = line.split(" ")[-1]
+    assert all(word in candidate for candidate in found)
+
+
+def test_own_files_and_runs_are_candidates(complete, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("name: mine\nscales: {tiny: {seeds: 1}}\n")
+    (tmp_path / "mine.txt").write_text("")
+    (tmp_path / "runs" / "mine-1").mkdir(parents=True)
+    assert complete("assay run mi") == ["mine.yaml"]
+    assert complete("assay run mine.yaml --scale ti") == ["tiny"]
+    assert complete("assay results mi") == ["mine-1"]
+    assert complete("assay run broken.yaml --scale ti") == []
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_every_shell_has_a_script(shell: str, ask: Asking) -> None:
+    answer = ask("completion", shell)
+    assert answer.code == 0
+    assert f"complete_{shell}" in answer.out
+
+
+def test_an_unknown_shell_is_refused(ask: Asking) -> None:
+    answer = ask("completion", "fsh")
+    assert (answer.code, answer.out) == (2, "")
+    assert "did you mean 'fish'? Allowed: bash, fish, zsh" in answer.err
+
+
+def test_bash_runs_the_script(ask: Asking, tmp_path: Path) -> None:
+    """The function of the script, called as bash calls it, with `=` as a word of its own."""
+    program = tmp_path / "assay"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m assay "$@"\n')
+    program.chmod(0o755)
+    script = ask("completion", "bash").out
+    asked = "COMP_WORDS=(assay run nodule-loss --set recipe.loss = foc); COMP_CWORD=6; _assay_completion assay"
+    done = subprocess.run(
+        ["bash", "-c", f'{script}\n{asked} 2>/dev/null\necho "${{COMPREPLY[@]}}"'],
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == ["focal", "focal-tversky"]
+
+
+def test_an_answer_imports_nothing_heavy() -> None:
+    words = {"COMP_WORDS": "assay\nrun\nnodule-loss\n--set\nrecipe.l", "COMP_CWORD": "4"}
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "assay"],
+        env={**os.environ, **words, "_ASSAY_COMPLETE": "complete_bash"},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "recipe.loss=" in done.stdout
+    assert not {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()} & {"torch", "pandas", "scipy"}
