@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import socket
 import subprocess
 import time
 from collections.abc import Generator
@@ -74,8 +75,8 @@ def slurm(folder: Path) -> Generator[dict[str, str]]:
     """
     for name in ("state", "spool"):
         (folder / name).mkdir()
-    port = 20000 + os.getpid() % 20000
-    text = CONFIGURATION.format(host=platform.node(), folder=folder, port=port, node_port=port + 1)
+    port, node_port = _free_ports()
+    text = CONFIGURATION.format(host=platform.node(), folder=folder, port=port, node_port=node_port)
     (folder / "slurm.conf").write_text(text, encoding="utf-8")
     key = folder / "munge.key"
     key.write_bytes(os.urandom(1024))
@@ -101,6 +102,13 @@ def slurm(folder: Path) -> Generator[dict[str, str]]:
                 one.wait(10)
             except subprocess.TimeoutExpired:
                 one.kill()
+
+
+def _free_ports() -> tuple[int, int]:
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("", 0))
+        other.bind(("", 0))
+        return one.getsockname()[1], other.getsockname()[1]
 
 
 def _wait_for_idle(variables: dict[str, str], folder: Path) -> None:

@@ -245,6 +245,26 @@ def test_a_study_on_an_engine_leaves_the_records_of_one_on_this_machine(
     assert (status["done"], status["engine"], status["working"], status["submitted"]) == (True, engine, 0, 0)
 
 
+@pytest.mark.acceptance
+def test_faults_leave_the_records_of_a_plain_run(tmp_path: Path) -> None:
+    """The first rows of the table of the docs; its other rows take long."""
+    require_slurm()
+    if not os.environ.get(REQUIRED):
+        pytest.importorskip("ray")
+    script, out = Path(__file__).parents[2] / "benchmarks" / "faults.py", tmp_path / "table.md"
+    done = subprocess.run(
+        [sys.executable, str(script), "--quick", "--out", str(out)],
+        env={**os.environ, "PYTHONPATH": SOURCE}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = [line.split(" | ") for line in out.read_text().splitlines() if line.startswith("| ")][2:]
+    assert [(row[0].strip("| "), row[1], row[-1].strip("| ")) for row in rows] == [
+        ("worker killed", "ray", "0"),
+        ("worker killed", "slurm", "0"),
+        ("`scontrol requeue`", "slurm", "0"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
