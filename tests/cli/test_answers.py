@@ -39,6 +39,7 @@ COMMANDS = (
     "show",
     "example",
     "list",
+    "fetch",
     "completion",
     "doctor",
 )
@@ -81,6 +82,7 @@ OPTIONS = {
     "open": {"--out"},
     "clean": {"--yes", "--out", "--json"},
     "show": SPEC_OPTIONS,
+    "fetch": {"--out", "--json"},
     "completion": set(),
     "list": {"--json"},
     "doctor": {"--out", "--dev", "--json"},

@@ -670,6 +670,22 @@ def list_(
     list_command(kind, json)
 
 
+@app.command(epilog="Example: assay fetch kvasir-seg")
+def fetch(
+    name: Annotated[
+        str | None, typer.Argument(help="A public set; without it, all are listed.", metavar="NAME")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FOLDER", help="Where its folder goes; default: ASSAY_ASSETS.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Download a public set from its makers, or print the steps by hand where they ask for consent first."""
+    from assay.cli.fetch import fetch_command
+
+    fetch_command(name, out, json)
+
+
 @app.command("completion", epilog="Example: assay completion bash > ~/.local/share/bash-completion/completions/assay")
 def complete(
     shell: Annotated[str, typer.Argument(help="bash, zsh or fish.", metavar="SHELL")],

@@ -345,7 +345,7 @@ def fetch(url: str, sha256: str, folder: Path, *, size: int | None = None) -> Pa
         part = path.with_name(f"{path.name}.part")
         if not (part.is_file() and size is not None and part.stat().st_size == size):
             _connect(url, sha256, path, there)
-            _download(url, part, size, _put(path, sha256))
+            download(url, part, size, _put(path, sha256))
         found = file_hash(part)
         if found != sha256:
             part.unlink()
@@ -413,7 +413,7 @@ def _is_address(url: str) -> bool:
         return False
 
 
-def _download(url: str, part: Path, size: int | None, put: str) -> None:
+def download(url: str, part: Path, size: int | None, put: str) -> None:
     """Download into a part file, behind the bytes that it holds.
 
     Args:
@@ -432,7 +432,7 @@ def _download(url: str, part: Path, size: int | None, put: str) -> None:
         if _beyond(error) or (size is not None and kept > size):  # what is here is of another file
             part.unlink()
             if here:
-                return _download(url, part, size, put)
+                return download(url, part, size, put)
             kept = 0
         told = f" {kept:,} bytes are kept, and the same command goes on from there." if kept else ""
         raise WeightsError(

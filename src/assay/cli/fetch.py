@@ -1,0 +1,181 @@
+"""`assay fetch`: public sets from their makers, downloaded where that is open to all, else the steps by hand."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+from assay.core.errors import DataError, WeightsError, unknown_of_few
+from assay.core.files import assets_folder
+
+KAGGLE = "sign in at Kaggle, accept the rules, download all files and unpack them"
+ASKED = "request access on the page, download the archives and unpack them"
+OPEN = "download the archives from the page and unpack them"
+
+
+@dataclass(frozen=True)
+class PublicSet:
+    """A public set.
+
+    Attributes:
+        page: The makers' page.
+        license: Terms in a few words.
+        steps: How to get it by hand.
+        archive: Address of a zip file open to all; empty where people must agree to terms first.
+        sha256: Its checksum, where the makers state one; else that of the first download is recorded.
+        wrapped: The archive holds one folder around the layout that Assay reads.
+    """
+
+    page: str
+    license: str
+    steps: str
+    archive: str = ""
+    sha256: str = ""
+    wrapped: bool = False
+
+
+SETS: Mapping[str, PublicSet] = {
+    "aptos": PublicSet("https://www.kaggle.com/c/aptos2019-blindness-detection", "rules of the competition", KAGGLE),
+    "chexpert": PublicSet(
+        "https://stanfordmlgroup.github.io/competitions/chexpert/", "research agreement of Stanford", ASKED
+    ),
+    "ddr": PublicSet("https://github.com/nkicsl/DDR-dataset", "as the page states", OPEN),
+    "dfuc2022": PublicSet("https://dfuc2022.grand-challenge.org/", "agreement with the organizers", ASKED),
+    "diaretdb1": PublicSet("https://www.it.lut.fi/project/imageret/diaretdb1/", "as the page states", OPEN),
+    "endotect": PublicSet("https://endotect.com/", "as the page states", OPEN),
+    "eyepacs": PublicSet("https://www.kaggle.com/c/diabetic-retinopathy-detection", "rules of the competition", KAGGLE),
+    "fuseg": PublicSet("https://github.com/uwm-bigdata/wound-segmentation", "as the page states", OPEN),
+    "hyperkvasir-seg": PublicSet(
+        "https://datasets.simula.no/hyper-kvasir/",
+        "CC BY 4.0",
+        OPEN,
+        "https://datasets.simula.no/downloads/hyper-kvasir/hyper-kvasir-segmented-images.zip",
+    ),
+    "idrid": PublicSet(
+        "https://ieee-dataport.org/open-access/indian-diabetic-retinopathy-image-dataset-idrid",
+        "CC BY 4.0",
+        "sign in at IEEE DataPort, download `B. Disease Grading` and unpack it",
+    ),
+    "idrid-seg": PublicSet(
+        "https://ieee-dataport.org/open-access/indian-diabetic-retinopathy-image-dataset-idrid",
+        "CC BY 4.0",
+        "sign in at IEEE DataPort, download `A. Segmentation` and unpack it",
+    ),
+    "isic-seg": PublicSet("https://challenge.isic-archive.com/data/", "as the page states", OPEN),
+    "kvasir-seg": PublicSet(
+        "https://datasets.simula.no/kvasir-seg/",
+        "research and education",
+        OPEN,
+        "https://datasets.simula.no/downloads/kvasir-seg.zip",
+        wrapped=True,
+    ),
+    "lidc": PublicSet(
+        "https://www.cancerimagingarchive.net/collection/lidc-idri/",
+        "CC BY 3.0",
+        "download images with the NBIA Data Retriever, and the radiologists' annotations (XML)",
+    ),
+    "messidor": PublicSet("https://www.adcis.net/en/third-party/messidor/", "research, not to be passed on", ASKED),
+    "messidor2": PublicSet("https://www.adcis.net/en/third-party/messidor2/", "research, not to be passed on", ASKED),
+    "mimic": PublicSet(
+        "https://physionet.org/content/mimic-cxr-jpg/",
+        "PhysioNet credentialed health data license",
+        "become a credentialed user of PhysioNet, sign the agreement, then download",
+    ),
+    "nih": PublicSet("https://nihcc.app.box.com/v/ChestXray-NIHCC", "free use with attribution", OPEN),
+}
+"""Name of a dataset in a study -> where its makers offer it."""
+
+
+def fetch_command(name: str | None, out: Path | None, json: bool) -> None:
+    """List the sets, or fetch one, or print the steps by hand.
+
+    Raises:
+        DataError: The name is unknown, there is no connection, or the archive is another one than before.
+    """
+    if name is not None and name not in SETS:
+        _tell_prepared(name)
+        return
+    if name is None:
+        if json:
+            print(jsonlib.dumps({key: asdict(one) for key, one in SETS.items()}, indent=1))
+        else:
+            width = max(map(len, SETS))
+            for key, one in SETS.items():
+                print(f"  {key:<{width}}  {'download' if one.archive else 'by hand '}  {one.license}: {one.page}")
+            print("`assay fetch NAME` downloads a set, or prints the steps")
+        return
+    chosen, folder = SETS[name], (out or assets_folder()).absolute() / name
+    if not chosen.archive:
+        found: dict[str, str] = {"set": name, "folder": "", "page": chosen.page, "steps": chosen.steps}
+    else:
+        found = {"set": name, "folder": str(folder), "sha256": fetched(chosen, folder)}
+    if json:
+        print(jsonlib.dumps(found, indent=1))
+        return
+    print(f"{name}: {chosen.license} ({chosen.page})")
+    if not chosen.archive:
+        print(f"its makers allow no automatic download: {chosen.steps} into {folder}")
+    else:
+        print(f"SHA-256 of the archive: {found['sha256']}")
+    print(f"then name it in a study: dataset: {{{name}: {{folder: {folder}}}}}")
+
+
+def _tell_prepared(name: str) -> None:
+    """Print how to make a set that built-in studies read as a folder of one's own. Raises DataError if unknown."""
+    from assay.data.cards import KNOWN
+
+    if name not in KNOWN:
+        raise DataError(unknown_of_few("set", name, (*SETS, *KNOWN)))
+    known = KNOWN[name]
+    print(f"{name}: {known.summary}; {known.license} ({known.source})")
+    print(f"it is no download: get the original and write data.csv into {assets_folder() / name}, with the columns")
+    print(
+        f"image, {', '.join(known.columns)}, and those that the study names (`assay list studies` says which need it)"
+    )
+
+
+def fetched(chosen: PublicSet, folder: Path) -> str:
+    """Download and unpack a set, unless it is there, and return the SHA-256 of its archive.
+
+    A download goes into a temporary file, is resumed where it was cut, and is unpacked only with the right checksum:
+    the makers' where they state one, else that of the first download, kept in a file next to the folder.
+
+    Raises:
+        DataError: There is no connection, the download stopped, or the archive is another one or damaged.
+    """
+    from assay.core.files import file_hash
+    from assay.models.weight_files import download, reachable
+
+    noted, part = folder.with_name(f"{folder.name}.sha256"), folder.with_name(f"{folder.name}.zip.part")
+    before = noted.read_text(encoding="utf-8").strip() if noted.is_file() else ""
+    if folder.is_dir():
+        return before or chosen.sha256 or "not known: the folder was there before"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    by_hand = f"fetch {chosen.archive} by hand and unpack it into {folder}"
+    if not reachable(chosen.archive):
+        raise DataError(f"no connection to {chosen.archive.split('/')[2]}: {by_hand}")
+    try:
+        download(chosen.archive, part, None, f"unpack it into {folder}")
+    except WeightsError as error:
+        raise DataError(str(error)) from error
+    digest, expected = file_hash(part), chosen.sha256 or before
+    if expected and digest != expected:
+        part.unlink()
+        raise DataError(f"the archive has SHA-256 {digest}, expected {expected}: refused and removed; {by_hand}")
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as temporary:
+        inside = Path(temporary) / "files"
+        try:
+            shutil.unpack_archive(part, inside, "zip")
+        except (BadZipFile, shutil.ReadError) as error:
+            part.unlink()
+            raise DataError(f"the archive is damaged or no zip file, and was removed; {by_hand}") from error
+        only = list(inside.iterdir())
+        noted.write_text(f"{digest}\n", encoding="utf-8")
+        (only[0] if chosen.wrapped and len(only) == 1 else inside).replace(folder)
+    part.unlink()
+    return digest
