@@ -559,6 +559,7 @@ def audit(
     factory: Callable[[], nn.Module] | None = None,
     command: str = "",
     domain: str = "",
+    references: str | Path | None = None,
     margin: float = 0.05,
     budget: float = 600.0,
     marks: Mapping[str, Sequence[Any]] | None = None,
@@ -588,6 +589,8 @@ def audit(
         factory: Returns the network that a file of weights belongs to.
         command: A program that reads a folder of PNG files and writes a CSV, `python predict.py {images} {scores}`.
         domain: Kind of image, which chooses the marks: chest-xray, dermoscopy, endoscopy, fundus, mr or ultrasound.
+        references: A folder of audits of 59 or more networks of the same domain that never saw a mark in training:
+            `relies-on` is then distinguished from `affected-by`.
         margin: The smallest effect that matters: of the swing, of AUROC lost, and of the share of changed calls.
         budget: Seconds to plan for.
         marks: Marks in place of the battery: name -> three interventions, from weak to strong.
@@ -619,6 +622,7 @@ def audit(
 
     asked = Asked(
         domain=domain,
+        references=None if references is None else Path(references),
         margin=margin,
         budget=budget,
         marks=marks,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from tests.worlds.studies import SMALL
 import assay
 from assay.cli import main
 from assay.core.errors import SpecError
+from assay.store.folder import RunFolder
+from assay.store.schema import PROVENANCE
 
 SIDE, COUNT = 24, 160
 MARKS: dict[str, Any] = {
@@ -106,6 +109,38 @@ def test_a_planted_shortcut_is_named_and_a_mark_elsewhere_is_cleared(
     document = json.loads((tmp_path / "out" / "verdicts.json").read_text())
     assert document["verdicts"][0]["factor"] == "tag"
     assert {row["check"]: row["status"] for row in document["checks"]}["repeatable"] == "ok"
+
+
+def test_reliance_is_an_effect_beyond_those_of_networks_that_never_saw_the_mark(tmp_path: Path) -> None:
+    data = images(tmp_path / "set")
+    clean = audited(middle, data, tmp_path / "references" / "0")
+
+    def copied(count: int, **changed: str) -> Path:
+        facts = [dict(row) for row in RunFolder(clean.folder).table("provenance")]
+        for number in range(1, count):
+            folder = tmp_path / "references" / str(number)
+            if not folder.exists():
+                shutil.copytree(clean.folder, folder)
+            new = {"hash of the model": f"clean {number}", **changed}
+            rows = [{**row, "value": new.get(row["key"], row["value"])} for row in facts]
+            RunFolder(folder).write_table("provenance", PROVENANCE.names, rows)
+        return tmp_path / "references"
+
+    with pytest.raises(SpecError, match="audits of 58 other networks; the limit needs 59"):
+        audited(shortcut, data, references=copied(58))
+    found = audited(shortcut, data, tmp_path / "out", references=copied(59))
+    row = found.table("verdicts").set_index("factor").loc["tag"]
+    assert row["verdict"] == "relies-on"
+    assert row["at_least"] > row["limit"] >= 0
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Relies on tag" in page
+    assert "beyond the limit of reference networks" in page
+    assert "No reference networks were read" not in page
+    weaker = {"tag": [{"tag": {"size": 0.1}}] * 3}
+    with pytest.raises(SpecError, match=r"no mark is in all audits of .*, drawn as here"):
+        audited(shortcut, data, references=copied(59), marks=weaker)
+    with pytest.raises(SpecError, match="is an audit of no domain, and this one of dermoscopy"):
+        audited(shortcut, data, references=copied(59), domain="dermoscopy")
 
 
 def test_a_second_audit_reads_the_kept_answers_and_writes_the_same_bytes(tmp_path: Path) -> None:

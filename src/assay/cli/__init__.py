@@ -509,6 +509,10 @@ def audit(
     domain: Annotated[
         str, typer.Option("--domain", metavar="NAME", help="Kind of image, such as chest-xray: it chooses the marks.")
     ] = "",
+    references: Annotated[
+        Path | None,
+        typer.Option("--references", metavar="FOLDER", help="Audits of 59 or more networks that never saw a mark."),
+    ] = None,
     margin: Annotated[float, typer.Option("--margin", metavar="M", help="The smallest effect that matters.")] = 0.05,
     budget: Annotated[
         float, typer.Option("--budget", parser=_seconds, metavar="TIME", help="Time to plan for, such as 10m or 1h.")
@@ -552,6 +556,7 @@ def audit(
     given = Given(model, weights, command, images, target, score, patient, positive, image, names, keys)
     asked = Asked(
         domain=domain,
+        references=references,
         margin=margin,
         budget=budget,
         output=output,

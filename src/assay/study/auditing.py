@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -57,6 +57,7 @@ from assay.store.files import Row, read_checked_json, write_checked_json, write_
 from assay.store.folder import AUDIT, RunFolder, working_in
 from assay.study.audit import KeptAnswers, OfTraining, Prepared, Settings, keep_model, prepare_model
 from assay.study.outside import signs
+from assay.study.references import read_reference
 
 BUDGET = 600.0
 """Seconds that an audit is planned for."""
@@ -102,7 +103,7 @@ class Asked:
         as_given: Go on where the model seems to be read wrongly.
         expect: The AUROC that the user knows of this model.
         seed: Seed of the choice of images.
-        reference: Clean networks of the domain.
+        references: Folder of audits of clean networks of the domain, see `references.read_reference`.
         pictures: Whether the page shows images.
     """
 
@@ -119,7 +120,7 @@ class Asked:
     as_given: bool = False
     expect: float | None = None
     seed: int = 0
-    reference: Reference | None = field(default=None, compare=False)
+    references: Path | None = None
     pictures: bool = True
 
 
@@ -311,6 +312,14 @@ class _Audit:
         return self.plan
 
     @cached_property
+    def reference(self) -> Reference | None:
+        """Clean networks that the audited one is compared with. Raises SpecError where there are too few."""
+        if self.asked.references is None:
+            return None
+        drawn = {mark.name: mark.doses[DECIDING].label for mark in self.battery[0]}
+        return read_reference(self.asked.references, self.asked.domain, drawn, self.given.model.content)
+
+    @cached_property
     def clean(self) -> Environment:
         """The images that are read without changes, classes in equal parts as far as there are images."""
         return self._picked(balanced(self.whole.table, self.plan_kept.clean, self.asked.seed))
@@ -327,7 +336,7 @@ class _Audit:
 
     def run(self) -> None:
         """Read, decide, and write everything."""
-        began, plan = time.time(), self.plan_kept
+        began, plan, _ = time.time(), self.plan_kept, self.reference
         self.say(f"{plan.clean:,} images, {plan.marked:,} of them under {plan.marks} marks at {len(DOSES)} doses")
         logits = self._read(self.clean, {})
         scored = Scored(self.clean.table, logits, self._threshold(logits))
@@ -403,7 +412,7 @@ class _Audit:
                 scored.effect(self._read(one, {"mark": mark.name, "change": at.canonical()}), dose)
                 for one, at, dose in zip(shown, mark.doses, DOSES, strict=True)
             ]
-            limit = self.asked.reference and self.asked.reference.limit(mark.name, DOSES[DECIDING])
+            limit = self.reference and self.reference.limit(mark.name, DOSES[DECIDING])
             decided = decide_mark(found, DECIDING, self.asked.margin, limit)
             verdicts.append(verdict_row(mark.name, "mark", decided, component.label))
             effects += [effect_row(mark.name, one) for one in found]
@@ -513,7 +522,7 @@ class _Audit:
             "threshold": f"{scored.threshold:.6g}",
             "margin": f"{self.asked.margin:g}",
             "domain": self.asked.domain,
-            "references": "" if self.asked.reference is None else f"{self.asked.reference.networks} networks",
+            "references": "" if self.reference is None else f"{self.reference.networks} networks",
             "probed": made.get("started", ""),
             "python": made.get("python", ""),
             **made.get("libraries", {}),

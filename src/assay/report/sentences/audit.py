@@ -53,6 +53,9 @@ def evidence(row: Row) -> str:
             f"AUROC lost with the mark on {side} alone: {_bounded(row, f'loss_{side}')}; on all images: "
             f"{_bounded(row, 'loss')}. Changed calls: {number(100 * row['flips'], 1)}%."
         )
+        if not math.isnan(row["limit"]) and row["verdict"] in (Verdict.RELIES, Verdict.AFFECTED):
+            side = "beyond" if row["verdict"] == Verdict.RELIES else "not beyond"
+            parts.append(f"This is {side} the limit of reference networks, {number(row['limit'], 3)}.")
     if row["open"]:
         names = listed([_OPEN[one] for one in row["open"].split()])
         needed = row["needed"]

@@ -1,0 +1,70 @@
+"""Reference networks of an audit: audits of networks that never saw a mark in training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from assay.core.errors import SpecError
+from assay.core.files import is_file, is_folder
+from assay.stats.verdicts import Reference, reference_of
+from assay.store.files import Row
+from assay.store.folder import RunFolder
+
+LEAST_NETWORKS = 59
+"""Networks of which the largest is a limit for 95 % of others with confidence 95 %: 1 - .95^59 > .95."""
+
+
+def read_reference(root: Path, domain: str, drawn: Mapping[str, str], audited: str = "") -> Reference:
+    """Make a reference from a folder of audits.
+
+    Marks count that all audits have, drawn as in the audit that asks.
+
+    Args:
+        root: A folder whose folders are audits of clean networks, all of one domain.
+        domain: The domain of the audit that asks.
+        drawn: Mark -> the intervention at the deciding dose.
+        audited: Hash of the audited model, which is no reference of its own.
+
+    Raises:
+        SpecError: There are too few networks, some are of another domain, or they share no mark.
+    """
+    if not is_folder(root):
+        raise SpecError(f"references: there is no folder {root}")
+    swings: dict[str, dict[tuple[str, str], float]] = {}
+    for path in sorted(root.iterdir()):
+        if not is_file(path / "verdicts.json"):
+            continue
+        folder = RunFolder(path)
+        facts = {str(row["key"]): str(row["value"]) for row in folder.table("provenance")}
+        model = facts.get("hash of the model", "")
+        if not model or model == audited:
+            continue
+        if facts.get("domain", "") != domain:
+            other = facts.get("domain") or "no domain"
+            raise SpecError(f"references: {path.name} is an audit of {other}, and this one of {domain or 'no domain'}")
+        verdicts = {str(row["factor"]): row["intervention"] for row in folder.table("verdicts")}
+        same = [row for row in folder.table("effects") if verdicts.get(row["factor"]) == drawn.get(row["factor"], "")]
+        swings[model] = _largest(same)
+    if len(swings) < LEAST_NETWORKS:
+        raise SpecError(
+            f"references: {root} has audits of {len(swings)} other networks; the limit needs {LEAST_NETWORKS} that "
+            "never saw a mark in training"
+        )
+    first, *others = swings.values()
+    shared = [key for key in first if all(key in one for one in others)]
+    if not shared:
+        raise SpecError(f"references: no mark is in all audits of {root}, drawn as here")
+    return reference_of(domain, {key: [one[key] for one in swings.values()] for key in sorted(shared)})
+
+
+def _largest(effects: list[Row]) -> dict[tuple[str, str], float]:
+    """Return |g| by mark and dose, the largest of the classes."""
+    found: dict[tuple[str, str], float] = {}
+    for row in effects:
+        key = str(row["factor"]), str(row["dose"])
+        if np.isfinite(row["g"]):
+            found[key] = max(found.get(key, 0.0), abs(float(row["g"])))
+    return found
