@@ -1,0 +1,89 @@
+"""The wheel, installed without extras into a fresh environment, answers, runs a study and names a missing extra."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from tests.worlds.studies import SMALL, write_spec
+
+from assay.core.errors import DISTRIBUTION
+
+ROOT = Path(__file__).parents[1]
+NO_NETWORK = re.compile(r"dns error|failed to fetch|connection (refused|reset|timed out)|network is unreachable", re.I)
+pytestmark = pytest.mark.acceptance
+
+
+def clean_environment(cache: Path) -> Mapping[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    return {**kept, "ASSAY_CACHE": str(cache)}
+
+
+def called(*command: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command as a user of the wheel would, without anything of this checkout on the path."""
+    return subprocess.run(
+        list(map(str, command)), cwd=folder, env=clean_environment(folder / "cache"), capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of programs of a fresh environment with the wheel alone."""
+    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if uv is None:
+        pytest.skip("uv is not installed: it builds the wheel and the fresh environment")
+    root = tmp_path_factory.mktemp("wheel")
+    for command in (
+        ("build", "--wheel", "--out-dir", root / "dist", ROOT),
+        ("venv", "--python", sys.executable, root / "env"),
+        ("pip", "install", "--python", root / "env", "--constraint", ROOT / "constraints.txt", "WHEEL"),
+    ):
+        wheels = [str(path) for path in root.glob("dist/*.whl")]
+        done = called(uv, *(wheels[0] if word == "WHEEL" else word for word in command), folder=root)
+        if done.returncode and NO_NETWORK.search(done.stderr):
+            pytest.skip(f"the package index cannot be reached: {done.stderr.strip().splitlines()[-1]}")
+        assert done.returncode == 0, done.stderr
+    return root / "env" / "bin"
+
+
+def test_the_wheel_is_named_and_has_what_is_no_code(installed: Path) -> None:
+    (wheel,) = (installed.parents[1] / "dist").glob("*.whl")
+    assert wheel.name.startswith(f"{DISTRIBUTION.replace('-', '_')}-")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    data = [path for path in (ROOT / "src" / "assay").rglob("*") if path.suffix in {".json", ".yaml", ".html", ".css"}]
+    assert data
+    assert {str(path.relative_to(ROOT / "src")) for path in data} | {"assay/py.typed"} <= names
+    assert not [name for name in names if not name.startswith(("assay/", "assay_imaging-"))]
+
+
+def test_it_answers_without_extras(installed: Path, tmp_path: Path) -> None:
+    answer = called(installed / "assay", "--help", folder=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert "Start with: assay run nodule-loss" in answer.stdout
+    for module in ("monai", "pytest", "onnx"):
+        assert called(installed / "python", "-c", f"import {module}", folder=tmp_path).returncode == 1
+
+
+def test_it_runs_a_study_to_its_page(installed: Path, tmp_path: Path) -> None:
+    recipe = {**SMALL["recipe"], "loss": ["cross-entropy"], "epochs": 1}
+    spec = write_spec(tmp_path, seeds=1, recipe=recipe, contrasts=[])
+    done = called(installed / "assay", "run", spec.name, "--workers", "0", "--json", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    finished = json.loads(done.stdout.splitlines()[-1])
+    assert (finished["trained"], finished["probed"], finished["failed"]) == (1, 1, 0)
+    assert "<html" in (tmp_path / finished["report"]).read_text(encoding="utf-8")
+
+
+def test_a_missing_extra_is_named(installed: Path, tmp_path: Path) -> None:
+    done = called(installed / "python", "-c", "from assay.core.errors import extra\nwith extra('monai'): import monai",
+                  folder=tmp_path)  # fmt: skip
+    assert f"pip install '{DISTRIBUTION}[monai]'" in done.stderr
