@@ -215,6 +215,13 @@ def test_a_machine_of_another_kind_is_refused(processes: Processes, tmp_path: Pa
     assert "in place of 1.0: results would not be equal" in text
 
 
+def test_a_word_about_progress_that_cannot_be_written_fails_no_task(processes: Processes, tmp_path: Path) -> None:
+    processes.root.mkdir()
+    (processes.root / "progress").write_text("a file in place of the folder", encoding="utf-8")
+    outcome = driver(processes).run([Task("a", Touch(tmp_path / "a"), "a")], lambda _: None)
+    assert outcome.done == ["a"]
+
+
 def test_a_run_is_stopped_from_elsewhere(processes: Processes, tmp_path: Path) -> None:
     started, left = tmp_path / "started", tmp_path / "left"
     threading.Thread(target=once, args=(started.exists, lambda: cancel(tmp_path)), daemon=True).start()

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from assay.core.errors import DISTRIBUTION, FullError
+from assay.core.errors import DISTRIBUTION, FullError, StoreError
 from assay.core.files import write_bytes
 from assay.execution.local import ASKS_TO_STOP, KEEP_MEMORY, THREAD_VARIABLES
 from assay.execution.tasks import Context, Event, Observer, Outcome, Queue, Stopped, Task, describe, failed, finished
@@ -175,7 +175,7 @@ def _carry_out(exchange: Exchange, id: str, job: bytes, difference: str, preempt
         nonlocal last
         if time.monotonic() - last >= _REPORT_EVERY:
             last = time.monotonic()
-            with suppress(OSError):
+            with suppress(StoreError):  # a word about progress is worth no trial
                 _leave(exchange.of(id, "progress"), {"share": float(share), "text": text})
 
     context = Context(report, _asked_to_stop(exchange, preempted))
