@@ -73,7 +73,17 @@ OPTIONS = {
     "export": {"--format", "--out"},
     "audit": {"--images", "--target", "--positive", "--patient", "--image", "--columns", "--score", "--weights"}
     | {"--command", "--size", "--fit", "--channels", "--scaling", "--scores", "--output", "--head", "--threshold"}
-    | {"--domain", "--margin", "--budget", "--expect", "--as-given", "--policy", "--out", "--skip-bad-rows"}
+    | {
+        "--domain",
+        "--references",
+        "--margin",
+        "--budget",
+        "--expect",
+        "--as-given",
+        "--policy",
+        "--out",
+        "--skip-bad-rows",
+    }
     | {"--no-own-code", "--no-pictures", "--dry-run", "--quiet", "--json"},
     "status": {"--out", "--json"},
     "cancel": {"--out"},
