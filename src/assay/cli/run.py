@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from assay.report.sentences.reasons import reason_words
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
 from assay.stats.format import count, listed
@@ -176,6 +175,7 @@ def _show(asked: Request, result: Result) -> None:
 def plan_lines(prepared: Prepared, workers: int, every_reason: bool = False) -> list[str]:
     """Describe the planned work, its duration, and why each trial is new."""
     from assay.execution.progress import duration, workers_text
+    from assay.report.sentences.reasons import reason_words
 
     spec, plan = prepared.spec, prepared.plan
     seeds = len({trial.training.seed for trial in plan.trials})
@@ -245,6 +245,8 @@ def on_device(prepared: Prepared) -> str:
 
 
 def _planned(prepared: Prepared, workers: int) -> dict[str, object]:
+    from assay.report.sentences.reasons import reason_words
+
     return {
         "event": "planned",
         "study": prepared.spec.name,
