@@ -57,8 +57,20 @@ def test_a_gpu_takes_few_workers() -> None:
     assert default_workers("cuda:0") == min(default_workers("cpu"), 4)
 
 
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that counts two GPUs; planning touches none of them."""
+    monkeypatch.setattr("assay.execution.device._gpus", lambda: ["A", "B"])
+
+
+def test_where_no_gpu_is_jobs_get_the_device_and_planning_the_processor(tmp_path: Path) -> None:
+    there = prepare(parse_study(TINY), tmp_path, device="cuda:1")
+    assert {pickle.loads(pickle.dumps(task.job)).job.device for task in there.tasks} == {"cuda:1"}
+    assert there.population.rows.renderer.device == "cpu"
+
+
+@pytest.mark.usefixtures("two_gpus")
 def test_every_job_and_the_phantom_get_the_device_and_no_name_holds_it(tmp_path: Path) -> None:
-    """That the jobs are not run shows that planning touches no GPU."""
     spec = parse_study(TINY)
     here, there = (prepare(spec, tmp_path, device=device) for device in ("cpu", "cuda:1"))
     jobs = [pickle.loads(pickle.dumps(task.job)).job for task in there.tasks]  # within their leases
@@ -68,6 +80,7 @@ def test_every_job_and_the_phantom_get_the_device_and_no_name_holds_it(tmp_path:
     assert list(there.plan.ids()) == list(here.plan.ids())
 
 
+@pytest.mark.usefixtures("two_gpus")
 def test_what_a_gpu_renders_is_kept_apart(tmp_path: Path) -> None:
     images = [
         prepare(parse_study(TINY), tmp_path, device=device).population.scene({}, 0).sobol(4).images

@@ -116,13 +116,11 @@ def test_the_course_of_training_is_the_mean_of_the_kept_curves(run: RunFolder) -
     assert all(np.isnan(row["weight"]) for row in rows)
     page = write_page(run.root).read_text()
     assert "Loss in training" in page
-    assert "Schedule of the learning rate" in page
-    assert "Schedule of the loss" not in page
 
 
 def test_the_files_of_the_figures_have_all_that_is_drawn(run: RunFolder) -> None:
     evidence = evidence_in(run.root)
-    for figure, column in ((free_response(evidence), "false_positives"), (course(evidence, "lr"), "epoch")):
+    for figure, column in ((free_response(evidence), "false_positives"), (course(evidence, "train_loss"), "epoch")):
         assert figure is not None
         assert figure.csv is not None
         written = base64.b64decode(figure.csv.uri.split(",")[1])

@@ -310,7 +310,7 @@ def test_heat_maps_are_held_against_each_kind(tmp_path: Path) -> None:
 
 
 def test_the_study_of_the_docs_trains_on_the_union(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = (Path(__file__).parents[3] / "docs" / "reference" / "data.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "public-sets.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```yaml\n(name: lesions-of-the-retina\n.*?)```", page, re.DOTALL)
     monkeypatch.setenv("HOME", str(tmp_path))
     idrid_seg(tmp_path / "data" / "IDRiD")

@@ -144,7 +144,7 @@ def test_the_makers_split_is_a_factor_and_can_be_told_otherwise(tmp_path: Path) 
 def test_the_study_of_the_docs_parses_and_holds_lesion_free_images_for_tests(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = (Path(__file__).parents[3] / "docs" / "reference" / "data.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "public-sets.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```yaml\n(name: quiet-on-healthy-feet\n.*?)```", page, re.DOTALL)
     monkeypatch.setenv("HOME", str(tmp_path))
     fuseg(tmp_path / "data" / "fuseg")
