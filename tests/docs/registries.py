@@ -18,6 +18,8 @@ from assay.report.glossary import GLOSSARY
 from assay.store import schema
 from assay.store.audit_tables import AUDIT_TABLES
 from assay.store.columns import Column, Table
+from assay.store.files import json_text
+from assay.store.verdicts_file import verdicts_schema
 
 ROOT = Path(__file__).resolve().parents[2]
 LEAST = 3
@@ -150,6 +152,7 @@ MADE: Mapping[str, Callable[[], str]] = {
     "docs/reference/measures.md": measures_page,
     "docs/reference/tables.md": tables_page,
     "docs/glossary.md": glossary_page,
+    "src/assay/store/verdicts.schema.json": lambda: json_text(verdicts_schema(), sort_keys=False),
 }
 """File -> what makes it."""
 

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 from tests.worlds.files import save, write_table
@@ -15,8 +16,11 @@ from tests.worlds.studies import SMALL
 import assay
 from assay.cli import main
 from assay.core.errors import SpecError
+from assay.stats.verdicts import Verdict
+from assay.store.audit_tables import NOT_TESTED, VERDICTS
 from assay.store.folder import RunFolder
 from assay.store.schema import PROVENANCE
+from assay.store.verdicts_file import FILE, SCHEMA_FILE
 
 SIDE, COUNT = 24, 160
 MARKS: dict[str, Any] = {
@@ -60,7 +64,25 @@ def shortcut(images: np.ndarray) -> np.ndarray:
 
 def audited(model: Any, data: dict[str, Any], out: Path | None = None, **more: Any) -> assay.Audit:
     given = {"marks": MARKS, "distortions": ["gaussian-noise"], "progress": False, **more}
-    return assay.audit(model, data, out=out, **given)
+    found = assay.audit(model, data, out=out, **given)
+    require_valid(found.folder)
+    return found
+
+
+def require_valid(folder: Path) -> dict[str, Any]:
+    """Return `verdicts.json`. Raises ValidationError unless it follows the schema in the package."""
+    document = json.loads((folder / FILE).read_text())
+    jsonschema.validate(document, json.loads(SCHEMA_FILE.read_text()))
+    return document
+
+
+def test_the_schema_of_verdicts_refuses_other_names_and_numbers(tmp_path: Path) -> None:
+    assert VERDICTS.column("verdict").values == (*map(str, Verdict), NOT_TESTED)
+    document = require_valid(audited(middle, images(tmp_path / "set", 40)).folder)
+    first = document["verdicts"][0]
+    for wrong in ({"verdict": "clean"}, {"g": "0.1"}, {"images": 1.5}, {"more": 1}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({**document, "verdicts": [{**first, **wrong}]}, json.loads(SCHEMA_FILE.read_text()))
 
 
 def verdicts(found: assay.Audit) -> dict[str, str]:
@@ -106,7 +128,7 @@ def test_a_planted_shortcut_is_named_and_a_mark_elsewhere_is_cleared(
     assert (tmp_path / "out" / "report.html").read_text() == page
     assert run(["results", str(tmp_path / "out"), "--columns", "factor,verdict", "--csv"]) == 0
     assert capsys.readouterr().out.splitlines()[:2] == ["factor,verdict", "tag,affected-by"]
-    document = json.loads((tmp_path / "out" / "verdicts.json").read_text())
+    document = require_valid(found.folder)
     assert document["verdicts"][0]["factor"] == "tag"
     assert {row["check"]: row["status"] for row in document["checks"]}["repeatable"] == "ok"
 
@@ -180,6 +202,7 @@ def test_a_column_that_moves_scores_is_named_with_gaps_between_its_groups(tmp_pa
     )
     assert code == 0
     found = assay.open_run(tmp_path / "out")
+    require_valid(found.folder)
     table = found.table().set_index("factor")
     assert table.loc["view", "verdict"] == "answers-differ-with"
     assert table.loc["view", "g"] > 0.1

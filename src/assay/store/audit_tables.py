@@ -30,16 +30,29 @@ _TOGETHER = (
 )
 _NEEDED = number("needed", "images that would settle an inconclusive verdict, were the estimates to stay")
 
+NOT_TESTED = "not-tested"
+_DECISIONS = ("within", "beyond", "inconclusive")
+
 VERDICTS = Table(
     "verdicts",
     "mark or column: the verdict, the most harmful first",
     (
         Column("factor", "name of the mark or column"),
-        Column("kind", "mark or column"),
+        Column("kind", "mark or column", values=("mark", "column")),
         Column(
             "verdict",
             "relies-on, affected-by, affected-without-direction, answers-differ-with, inconclusive, no-effect, "
             "no-difference or not-tested",
+            values=(
+                "relies-on",
+                "affected-by",
+                "affected-without-direction",
+                "answers-differ-with",
+                "inconclusive",
+                "no-effect",
+                "no-difference",
+                NOT_TESTED,
+            ),
         ),
         Column("dose", "dose of the mark, or group of the column, that decided"),
         *_SWING,
@@ -74,7 +87,11 @@ DISTORTED = Table(
         whole("severity", "severity, 1 to 5"),
         *_LOST,
         *_FLIPS,
-        Column("decision", "loss within the margin, beyond it, or inconclusive; not-tested"),
+        Column(
+            "decision",
+            "loss within the margin, beyond it, or inconclusive; not-tested",
+            values=(*_DECISIONS, NOT_TESTED),
+        ),
         IMAGES,
         PATIENTS,
         Column("reason", "why it is not tested, in words"),
@@ -106,7 +123,7 @@ GAPS = Table(
         Column("measure", "as in groups"),
         number("value", "value of a less that of b"),
         *_TOGETHER,
-        Column("decision", "within the margin, beyond it, or inconclusive"),
+        Column("decision", "within the margin, beyond it, or inconclusive", values=_DECISIONS),
         _NEEDED,
         IMAGES,
     ),
@@ -117,7 +134,7 @@ AUDIT_CHECKS = Table(
     "check of the model's reading or of the data",
     (
         Column("check", "name of the check"),
-        Column("status", "ok, warn, or not-done"),
+        Column("status", "ok, warn, or not-done", values=("ok", "warn", "not-done")),
         number("value", "the number that was found; NaN where there is none"),
         Column("text", "what was found, or why it was not done"),
     ),

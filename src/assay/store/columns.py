@@ -22,6 +22,7 @@ class Column:
         type: Type in the file. A column without any value is written as text, one that lacks a count as DOUBLE.
         head: Heading where the table is printed; the name where empty.
         keyed: Whether it holds a JSON object, whose keys are columns of their own outside the file (`Table.spread`).
+        values: All values that a text can have; empty where any is possible.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Column:
     type: ColumnType = "VARCHAR"
     head: str = ""
     keyed: bool = False
+    values: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -53,8 +53,9 @@ from assay.stats.swing import ALPHA, area, gained
 from assay.stats.verdicts import MARGIN, Reference, decide_mark
 from assay.store import schema
 from assay.store.audit_tables import AUDIT_TABLES
-from assay.store.files import Row, read_checked_json, write_checked_json, write_json
+from assay.store.files import Row, read_checked_json, write_checked_json
 from assay.store.folder import AUDIT, RunFolder, working_in
+from assay.store.verdicts_file import write_verdicts
 from assay.study.audit import KeptAnswers, OfTraining, Prepared, Settings, keep_model, prepare_model
 from assay.study.outside import signs
 from assay.study.references import read_reference
@@ -536,16 +537,8 @@ def write_audit(folder: RunFolder, stamp: Mapping[str, str], tables: Mapping[str
         for name, table in AUDIT_TABLES.items():
             folder.write_table(name, table.names, tables[name])
     write_checked_json(folder.root / AUDIT, {"schema": schema.SCHEMA_VERSION, "stamp": stamp})
-    facts = {str(row["key"]): row["value"] for row in tables["provenance"]}
-    write_json(folder.root / "verdicts.json", verdicts_document(tables, facts))
+    write_verdicts(folder.root, tables)
     write_audit_page(folder.root)
-
-
-def verdicts_document(tables: Mapping[str, Sequence[Row]], facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the content of `verdicts.json`: the verdicts, gaps between groups, losses under distortions and checks."""
-    shown = ("verdicts", "gaps", "distorted", "checks")
-    stable = {key: value for key, value in facts.items() if key != "probed"}
-    return {"schema": schema.SCHEMA_VERSION, "audit": stable, **{name: list(tables[name]) for name in shown}}
 
 
 def balanced(table: FactorTable, most: int, seed: int) -> Int[np.ndarray, " m"]:
