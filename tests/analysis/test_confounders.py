@@ -182,7 +182,7 @@ def test_a_factors_pairs_are_shared_by_recipes_of_all_confounders(run: RunFolder
 def test_the_page_shows_them_with_their_figures(run: RunFolder) -> None:
     page = (run.root / "report.html").read_text()
     assert [row["confounder"] for row in run.table("visibility")] == ["tag", "low-pass"]
-    section = page[page.index("<h3>Each confounder") : page.index("<h3>Pairs")]
+    section = page[page.index("<summary>Each confounder") : page.index("<h3>Pairs")]
     assert section.count("<img ") == 2
     assert 'id="visibility"' in section
     assert "trained at p = 0 and at p = 1" in page
