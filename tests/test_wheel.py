@@ -59,7 +59,8 @@ def test_the_wheel_is_named_and_has_what_is_no_code(installed: Path) -> None:
     (wheel,) = (installed.parents[1] / "dist").glob("*.whl")
     assert wheel.name.startswith(f"{DISTRIBUTION.replace('-', '_')}-")
     names = set(zipfile.ZipFile(wheel).namelist())
-    data = [path for path in (ROOT / "src" / "assay").rglob("*") if path.suffix in {".json", ".yaml", ".html", ".css"}]
+    endings = {".json", ".yaml", ".html", ".css", ".onnx"}
+    data = [path for path in (ROOT / "src" / "assay").rglob("*") if path.suffix in endings]
     assert data
     assert {str(path.relative_to(ROOT / "src")) for path in data} | {"assay/py.typed"} <= names
     assert not [name for name in names if not name.startswith(("assay/", "assay_imaging-"))]

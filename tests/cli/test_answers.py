@@ -87,7 +87,7 @@ OPTIONS = {
     | {"--no-own-code", "--no-pictures", "--dry-run", "--quiet", "--json"},
     "status": {"--out", "--json"},
     "cancel": {"--out"},
-    "example": set(),
+    "example": {"--audit"},
     "report": {"--out", "--json"},
     "open": {"--out"},
     "clean": {"--yes", "--out", "--json"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,11 @@ from PIL import Image
 
 import assay
 from assay.cli import main
+from assay.cli.example import MODEL
+from assay.core.files import sha256
+from assay.store.folder import RunFolder
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.acceptance
@@ -39,3 +45,40 @@ def test_a_folder_with_content_is_left_alone(tmp_path: Path, capsys: pytest.Capt
         main(["example", str(tmp_path)])
     assert "is not empty, and nothing was written" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
+
+
+def test_the_audit_of_the_shipped_model_names_the_planted_tag_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="0"):
+        main(["example", "demo", "--audit"])
+    command = capsys.readouterr().out.strip().partition("Next: assay ")[2]
+    assert command.removesuffix("\n") in (ROOT / "Makefile").read_text(), "make demo runs the same"
+    assert command in (ROOT / "docs/how-to/audit-a-model.md").read_text()
+    with pytest.raises(SystemExit, match="0"):
+        main([*command.split(), "--out", "audit", "--quiet", "--no-pictures"])
+    first, *others = RunFolder(tmp_path / "audit").table("verdicts")
+    assert first["factor"] == "tag"
+    assert first["low"] > 0.4
+    assert {"verdict": "no-effect", "factor": "text-line"}.items() <= next(
+        row for row in others if row["factor"] == "text-line"
+    ).items()
+    assert "The answers of model change with tag" in (tmp_path / "audit/report.html").read_text(encoding="utf-8")
+
+
+def test_the_shipped_model_is_small_and_has_the_hash_of_the_docs() -> None:
+    assert MODEL.stat().st_size < 300_000
+    assert sha256(MODEL) in (ROOT / "docs/how-to/audit-a-model.md").read_text(encoding="utf-8")
+
+
+def test_an_audit_of_onnx_without_the_extra_prints_the_line_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(SystemExit, match="2"):
+        main(["audit", str(MODEL), "--images", str(ROOT), "--target", "mass"])
+    error = capsys.readouterr().err
+    assert "pip install 'assay-imaging[onnx]'" in error
+    assert len(error.strip().splitlines()) <= 3

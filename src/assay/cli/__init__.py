@@ -651,11 +651,12 @@ def show(
 @app.command(epilog="Example: assay example my-images")
 def example(
     folder: Annotated[Path, typer.Argument(help="A new folder.", metavar="DIR")],
+    audited: Annotated[bool, typer.Option("--audit", help="Images and a model to audit, in place of a study.")] = False,
 ) -> None:
     """Write a small folder of images, a CSV file and a study of them, to try a study of your own images on."""
     from assay.cli.example import example_command
 
-    example_command(folder)
+    example_command(folder, audited)
 
 
 @app.command("list", epilog="Example: assay list losses")

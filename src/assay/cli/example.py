@@ -1,15 +1,19 @@
-"""`assay example`: a folder of images with a CSV file and a study, to try "your own images" on."""
+"""`assay example`: a folder of images with a CSV file and a study, or with a model to audit."""
 
 from __future__ import annotations
 
 import csv
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from assay.core.errors import StoreError
 from assay.data.cache import ArrayCache, default_cache_root
+from assay.shifts.environment import Environment
 from assay.shifts.population import open_population
 from assay.spec.parse import parse_study
 from assay.store.files import write_text
@@ -41,41 +45,81 @@ contrasts: [{axis: loss, against: cross-entropy, measure: auroc, environment: re
 """
 
 
-def example_command(folder: Path) -> None:
+CHESTS: Mapping[str, Any] = {"phantom": "chest", "size": 64, "target": "mass", "core": "mass"}
+"""Images of the model that is to be audited."""
+DIFFICULTY: Mapping[str, float] = {"mass": 1.5}
+"""How clearly a mass is drawn in them."""
+AUDITED = {
+    "name": "audited",
+    "data": {**CHESTS, "train": 2, "validation": 2, "test": 400},
+    "environments": {"train": {}, "clean": {"difficulty": DIFFICULTY}},
+    "probes": ["performance"],
+}
+MODEL = Path(__file__).parents[1] / "studies" / "examples" / "chest-mass.onnx"
+"""Made by `tools/audited_model.py`."""
+
+
+def example_command(folder: Path, audited: bool) -> None:
     """Write the example. A folder with content is left as it is.
+
+    Args:
+        folder: A new folder.
+        audited: Write images and a model to audit, in place of images and a study.
 
     Raises:
         StoreError: The folder holds something, or cannot be written to.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise StoreError(f"{folder} is not empty, and nothing was written: name a new folder")
-    spec = parse_study(SOURCE)
-    scene = open_population(spec.data, ArrayCache(default_cache_root())).scene(spec.points[0].tests, 0, 0)
-    drawn = scene.environment("drawn")
+    (_audited_folder if audited else _study_folder)(folder)
+
+
+def _audited_folder(folder: Path) -> None:
+    drawn = _drawn(AUDITED, "clean")
     images, table = drawn.images.read(np.arange(len(drawn))).numpy(), drawn.table
-    levels = next(factor.levels for factor in table.factors if factor.name == "texture")
-    (folder / "images").mkdir(parents=True)
+    rows = [{"image": f"images/{number:04d}.png", "mass": "yes" if target else "no", "patient": f"P{number:03d}",
+             **{name: _level(drawn, name, number) for name in ("sex", "view")}}
+            for number, target in enumerate(table.target)]  # fmt: skip
+    _write(folder, rows, images)
+    shutil.copyfile(MODEL, folder / "model.onnx")
+    print(f"{folder}: {len(rows)} images, data.csv, model.onnx. Next: assay audit {folder / 'model.onnx'} --images "
+          f"{folder} --target mass --patient patient --columns sex,view --domain chest-xray")  # fmt: skip
+
+
+def _study_folder(folder: Path) -> None:
+    drawn = _drawn(SOURCE, "drawn")
+    images, table = drawn.images.read(np.arange(len(drawn))).numpy(), drawn.table
     rows = [
         {
             "image": f"images/{number:04d}.png",
             "malignant": "yes" if table.target[number] else "no",
             "patient": f"P{number // 2:03d}",
-            "texture": levels[int(table.columns["texture"][number])],
+            "texture": _level(drawn, "texture", number),
             "size": f"{table.columns['size'][number]:.1f}",
         }
         for number in range(len(drawn))
     ]
-    for row, image in zip(rows, images, strict=True):
-        _save(image[0], folder / row["image"])
     copy = {**rows[0], "image": f"images/{len(rows):04d}.png", "patient": "P999"}
-    _save(np.clip(images[0][0] * 0.97 + 0.01, 0, 1), folder / copy["image"])
-    with (folder / "data.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(copy))
-        writer.writeheader()
-        writer.writerows([*rows, copy])
+    _write(folder, [*rows, copy], [*images, np.clip(images[0] * 0.97 + 0.01, 0, 1)])
     write_text(folder / "study.yaml", STUDY)
     print(f"{folder}: {len(rows) + 1} images, data.csv, study.yaml. Next: assay run {folder / 'study.yaml'} --open")
 
 
-def _save(image: np.ndarray, path: Path) -> None:
-    Image.fromarray((image * 255).round().astype(np.uint8)).save(path)
+def _drawn(source: Mapping[str, Any], environment: str) -> Environment:
+    spec = parse_study(source)
+    scene = open_population(spec.data, ArrayCache(default_cache_root())).scene(spec.points[0].tests, 0, 0)
+    return scene.environment(environment)
+
+
+def _level(drawn: Environment, name: str, number: int) -> str:
+    return drawn.table.factor(name).levels[int(drawn.table.columns[name][number])]
+
+
+def _write(folder: Path, rows: Sequence[Mapping[str, str]], images: Sequence[np.ndarray] | np.ndarray) -> None:
+    (folder / "images").mkdir(parents=True)
+    for row, image in zip(rows, images, strict=True):
+        Image.fromarray((image[0] * 255).round().astype(np.uint8)).save(folder / row["image"])
+    with (folder / "data.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
