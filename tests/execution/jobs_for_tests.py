@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from assay.execution.tasks import Context
+from assay.execution.tasks import Context, Stopped
 
 
 @dataclass(frozen=True)
@@ -51,3 +51,17 @@ class Slow:
         time.sleep(2)
         with self.path.open("a", encoding="utf-8") as file:
             file.write("once\n")
+
+
+@dataclass(frozen=True)
+class StopOnce:
+    """Stops at its first try, as when an earlier driver asked for it, then leaves a file."""
+
+    path: Path
+
+    def __call__(self, context: Context) -> None:
+        tried = self.path.with_suffix(".tried")
+        if not tried.exists():
+            tried.touch()
+            raise Stopped
+        self.path.touch()

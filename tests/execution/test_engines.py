@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.execution.jobs_for_tests import Slow
+from tests.execution.jobs_for_tests import Slow, StopOnce
 from tests.execution.slurm_for_tests import REQUIRED, require_slurm, slurm
 from tests.worlds.studies import records, write_spec
 
@@ -201,6 +201,12 @@ def test_a_driver_that_died_is_continued_and_its_jobs_are_adopted(processes: Pro
     assert sorted(outcome.done) == ["new", "slow"]
     assert processes.calls == [("submit", 1), ("submit", 1)]
     assert (tmp_path / "slow").read_text(encoding="utf-8") == "once\n"
+
+
+def test_a_job_that_an_earlier_driver_stopped_is_submitted_again(processes: Processes, tmp_path: Path) -> None:
+    tasks = [Task("a", StopOnce(tmp_path / "a"), "a"), Task("b", Touch(tmp_path / "b"), "b", needs=("a",))]
+    outcome = driver(processes).run(tasks, lambda _: None)
+    assert (outcome.done, outcome.stopped) == (["a", "b"], False)
 
 
 def test_a_machine_of_another_kind_is_refused(processes: Processes, tmp_path: Path) -> None:

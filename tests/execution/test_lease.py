@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
@@ -7,11 +8,14 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from assay.core.errors import StoreError
+from assay.execution import lease as lease_module
 from assay.execution.lease import OneWriter, held, lease
 from assay.execution.tasks import Context, Stopped
 from assay.testing.executor import Touch
@@ -156,3 +160,74 @@ def test_a_job_waits_for_the_other_writer_or_stops(stops: bool, wrote: bool, tmp
     ended.set()
     thread.join()
     assert (tmp_path / "made").exists() == wrote
+
+
+def test_a_lease_taken_since_it_was_judged_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between a look at the lease of a dead writer and its removal, another process has taken it over."""
+    path = tmp_path / "unit"
+    old(path)
+    judged = lease_module._is_over  # pyright: ignore[reportPrivateUsage]
+
+    def overtaken(*arguments: Any) -> bool:
+        found = judged(*arguments)
+        if "dead" in path.read_text(encoding="utf-8"):
+            path.write_text(json.dumps({"host": "other", "pid": 1, "token": "new"}), encoding="utf-8")
+        return found
+
+    monkeypatch.setattr(lease_module, "_is_over", overtaken)
+    with pytest.raises(TimeoutError), lease(path, gives_up):
+        pass
+    assert json.loads(path.read_text(encoding="utf-8"))["token"] == "new"
+
+
+def test_a_heartbeat_that_fails_loses_no_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Path.read_bytes
+    looks: list[Path] = []
+
+    def stale_handle(path: Path) -> bytes:
+        looks.append(path)
+        if len(looks) < 4:
+            raise OSError(errno.ESTALE, "stale file handle")
+        return read(path)
+
+    path = tmp_path / "unit"
+    with lease(path, never, beat=0.02) as lost:
+        monkeypatch.setattr(Path, "read_bytes", stale_handle)
+        end = time.monotonic() + 10
+        while len(looks) < 6 and time.monotonic() < end:
+            time.sleep(0.01)
+        assert len(looks) >= 6
+        assert not lost.is_set()
+
+
+def test_a_job_that_lost_its_lease_waits_for_the_other_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease_module, "_LOOK", 0.01)
+    monkeypatch.setattr(lease_module, "lease", partial(lease, beat=0.02))
+    path = tmp_path / "unit"
+    calls: list[int] = []
+    waits: list[str] = []
+
+    def work(context: Context) -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            old(path, 0)  # another writer took over while this machine slept
+            while not context.should_stop():
+                time.sleep(0.01)
+            raise Stopped
+
+    def report(_: float, text: str) -> None:
+        waits.append(text)
+        path.unlink()  # the other one ends
+
+    OneWriter(work, path)(Context(report, lambda: False))
+    assert (len(calls), waits) == (2, ["another process works on it"])
+
+
+def test_leases_of_a_folder_that_may_only_be_read_are_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    old(tmp_path / "dead")
+    old(tmp_path / "alive", 0)
+    monkeypatch.setattr(Path, "touch", refuses)
+    assert (held(tmp_path / "dead"), held(tmp_path / "alive")) == (False, True)

@@ -8,7 +8,7 @@ import platform
 import secrets
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -56,21 +56,23 @@ def lease(path: Path, wait: Callable[[], None], beat: float = BEAT, stale: float
     finally:
         over.set()
         beats.join()
-        if _token(path) == token:
-            path.unlink(missing_ok=True)
+        with suppress(OSError):  # the work is done: a lease that stays grows stale
+            if _token(path) == token:
+                path.unlink()
 
 
 def held(path: Path, stale: float = STALE) -> bool:
     """Return whether a live writer has a lease."""
-    return path.exists() and not _is_over(path, stale)
+    return path.exists() and not _is_over(path, _read(path), stale)
 
 
 def _taken(path: Path, token: str, stale: float) -> bool:
     """Take a lease that is free or stale; return whether that succeeded."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and _is_over(path, stale):
-            _take_away(path)
+        writer = _read(path)
+        if path.exists() and _is_over(path, writer, stale):
+            _take_away(path, writer.get("token", ""))
         return _made(path, token)
     except OSError as error:
         raise not_written(f"cannot write {path}: {error.strerror}", error) from error
@@ -105,15 +107,15 @@ def _token(path: Path) -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    """Return the writer of a lease; empty where there is none, or none that can be named. Raises OSError."""
     try:
         return dict(json.loads(path.read_bytes()))
-    except (OSError, ValueError, TypeError):
+    except (FileNotFoundError, ValueError, TypeError):
         return {}
 
 
-def _is_over(path: Path, stale: float) -> bool:
+def _is_over(path: Path, writer: Mapping[str, Any], stale: float) -> bool:
     """Return whether the writer of a lease is dead: its process is gone, or its last heartbeat is long ago."""
-    writer = _read(path)
     if _space() and writer.get("space") == _space() and not _is_alive(writer["pid"]):
         return True
     return _is_stale(path, stale)
@@ -143,21 +145,31 @@ def _space() -> str:
 
 
 def _is_stale(path: Path, stale: float) -> bool:
-    """Return whether the last heartbeat is long ago, by times of the file system: clocks of hosts differ."""
+    """Return whether the last heartbeat is long ago."""
+    try:
+        return _now(path) - path.stat().st_mtime > stale
+    except FileNotFoundError:  # it was let go meanwhile
+        return False
+
+
+def _now(path: Path) -> float:
+    """Return the time of the file system, since clocks of hosts differ; of this host where nothing may be written."""
     probe = path.with_name(f".{path.name}.{secrets.token_hex(8)}.now")
     try:
         probe.touch()
-        return probe.stat().st_mtime - path.stat().st_mtime > stale
-    except FileNotFoundError:  # it was let go meanwhile
-        return False
+        return probe.stat().st_mtime
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return time.time()
     finally:
         with suppress(OSError):
             probe.unlink()
 
 
-def _take_away(path: Path) -> None:
-    """Remove a stale lease. Of several processes one succeeds; a lease that was renewed meanwhile is put back."""
-    token, away = _token(path), path.with_name(f".{path.name}.{secrets.token_hex(8)}.stale")
+def _take_away(path: Path, token: str) -> None:
+    """Remove the lease of a dead writer. Of several processes one succeeds; that of a later writer is put back."""
+    away = path.with_name(f".{path.name}.{secrets.token_hex(8)}.stale")
     with suppress(FileNotFoundError):
         path.rename(away)
         if _token(away) != token:
@@ -168,16 +180,19 @@ def _take_away(path: Path) -> None:
 
 def _beat(path: Path, token: str, beat: float, lost: threading.Event, over: threading.Event) -> None:
     while not over.wait(beat):
-        if _token(path) != token:
-            lost.set()
-            return
         with suppress(OSError):  # one heartbeat that fails is made up for by the next
+            if _token(path) != token:
+                lost.set()
+                return
             os.utime(path)
 
 
 @dataclass(frozen=True)
 class OneWriter:
-    """A job that holds a lease while it works. Another writer of the same unit waits, then finds its record."""
+    """A job that holds a lease while it works. Another writer of the same unit waits, then finds its record.
+
+    A writer that lost its lease, as after a sleep of its machine, stops and waits for the other one.
+    """
 
     job: Job
     path: Path
@@ -191,5 +206,10 @@ class OneWriter:
             context.report(0.0, "another process works on it")
             time.sleep(_LOOK)
 
-        with lease(self.path, wait) as lost:
-            self.job(Context(context.report, lambda: lost.is_set() or context.should_stop()))
+        while True:
+            with lease(self.path, wait) as lost:
+                try:
+                    return self.job(Context(context.report, lambda: lost.is_set() or context.should_stop()))
+                except Stopped:
+                    if context.should_stop() or not lost.is_set():
+                        raise

@@ -327,20 +327,28 @@ class Remote:
             if id not in self._sent:  # it was passed over, since it needs one that failed
                 continue
             if note := exchange.note(id):
-                self._over(task, note, queue, outcome, observe)
+                self._over(exchange, task, note, queue, outcome, observe)
             elif self._sent[id] in alive:
                 self._gone.pop(id, None)
                 _progress(exchange, task, observe)
             elif time.monotonic() - self._gone.setdefault(id, time.monotonic()) >= self.grace:
                 self._again(exchange, task, queue, outcome, observe)
 
-    def _over(self, task: Task, note: dict[str, Any], queue: Queue, outcome: Outcome, observe: Observer) -> None:
-        self._forget(task.id)
+    def _over(
+        self,
+        exchange: Exchange,
+        task: Task,
+        note: dict[str, Any],
+        queue: Queue,
+        outcome: Outcome,
+        observe: Observer,
+    ) -> None:
         match note["status"]:
             case "done":
+                self._forget(task.id)
                 finished(queue, outcome, observe, task, note["seconds"])
             case "stopped":
-                outcome.stopped = True
+                self._again(exchange, task, queue, outcome, observe)
             case "full":
                 self.backend.cancel(set(self._sent.values()))
                 raise FullError(note["text"])
@@ -348,7 +356,7 @@ class Remote:
                 self._failed(task, note["text"], note["seconds"], queue, outcome, observe)
 
     def _again(self, exchange: Exchange, task: Task, queue: Queue, outcome: Outcome, observe: Observer) -> None:
-        """Submit a lost task again, or give it up."""
+        """Submit a task again that was lost, or stopped for an earlier driver; or give it up."""
         handle = self._sent[task.id]
         self._forget(task.id)
         if exchange.stop.exists():
@@ -358,6 +366,7 @@ class Remote:
         self._blamed.add(handle)
         self._lost[task.id] = self._lost.get(task.id, 0) + first
         if self._lost[task.id] < TRIES:
+            exchange.of(task.id, "note").unlink(missing_ok=True)
             queue.again(task.id)
             return
         end = self.backend.log(handle)[-_LOG_TAIL:].strip()
@@ -366,6 +375,7 @@ class Remote:
 
     def _failed(self, task: Task, text: str, seconds: float, queue: Queue, outcome: Outcome, observe: Observer) -> None:
         """Fail a task, and skip those that need it, sent along with it or not."""
+        self._forget(task.id)
         gone = {task.id}
         while along := {id for id in self._sent if id not in gone and gone & set(queue.tasks[id].needs)}:
             gone |= along
