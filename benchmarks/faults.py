@@ -357,16 +357,22 @@ def disk_full(world: World) -> str:
 
 
 def read_only(world: World) -> str:
-    """Let nothing be written in the middle of a run."""
+    """Continue a killed run in a folder that became read-only."""
     runs = world.folder / "runs"
     runs.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "none", str(runs)], check=True)
     try:
         driver = world.start()
         world.moment(driver, 1)
+        driver.kill()
         mount = partial(subprocess.run, check=False, stderr=subprocess.DEVNULL)
-        while mount(["mount", "-o", "remount,ro", str(runs)]).returncode and driver.alive():
-            time.sleep(0.01)
+        tries = 0
+        while mount(["mount", "-o", "remount,ro", str(runs)]).returncode:  # workers that are left still write
+            tries += 1
+            if tries > 600:
+                raise Unexpected("the folder did not become read-only")
+            time.sleep(0.1)
+        driver = world.start()
         code, text = driver.end(), " ".join(driver.text().split())
         subprocess.run(["mount", "-o", "remount,rw", str(runs)], check=True)
         if code != 74 or "read-only" not in text:
@@ -377,7 +383,7 @@ def read_only(world: World) -> str:
         subprocess.run(["umount", "--lazy", str(runs)], check=True)
     runs.rmdir()
     (world.folder / "kept").rename(runs)
-    return "ended with 74 and one sentence; finished when writable"
+    return "killed; ended with 74 and one sentence; finished when writable"
 
 
 def damaged(world: World) -> str:

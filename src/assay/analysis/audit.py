@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import stdtrit
 
+from assay.maps.summary import DEFAULT_GRID
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.types import Factor, FactorTable
 from assay.probes.reader import log_odds, score_names
@@ -19,7 +20,7 @@ from assay.stats.influence import Answers
 from assay.stats.measures import influence_of
 from assay.stats.metrics import predictions, probabilities
 from assay.stats.rows import CONFIDENCE
-from assay.stats.swing import Bounded, Effect, grouped, marked
+from assay.stats.swing import Bounded, Effect, area, changed, gained, grouped, marked, share
 from assay.stats.verdicts import Decision, Verdict, decide_column
 from assay.store.files import Row
 
@@ -59,7 +60,7 @@ def groups_of(table: FactorTable, name: str) -> Grouped:
         return Grouped(name, {}, known, because(Code.MANY_LEVELS, levels=len(found), most=MOST_LEVELS))
     if len(found) < 2:
         return Grouped(name, {}, known, because(Code.ONE_VALUE if found else Code.NO_VALUE))
-    classes = range(len(table.classes))
+    classes = np.unique(table.target)
     large = {
         level: rows
         for level, rows in found.items()
@@ -109,12 +110,101 @@ class Scored:
         """Class codes."""
         return predictions(probabilities(self.logits), self.threshold)
 
-    def effect(self, after: Float[np.ndarray, "n k"], dose: str) -> Effect:
-        """Return the effect of a change, from the logits of the same images with it."""
-        changed = Scored(self.table, after, self.threshold)
+    @property
+    def quality(self) -> tuple[str, Bounded] | None:
+        """Name and value of what a better reading of the images would raise; None of several classes."""
+        if len(self.table.classes) != 2:
+            return None
+        return "AUROC", area(self.scores[:, 0], self.table.target, self.table.patient)
+
+    def take(self, rows: Int[np.ndarray, " m"]) -> Scored:
+        """Return the answers to some of the images."""
+        return replace(self, table=self.table.take(rows), logits=self.logits[rows])
+
+    def gain(self, after: Scored, alpha: float) -> Bounded:
+        """Return the change of `quality` from these answers to others of the same images."""
+        return gained(self.scores[:, 0], after.scores[:, 0], self.table.target, self.table.patient, alpha)
+
+    def effect(self, after: Scored, dose: str) -> Effect:
+        """Return the effect of a change, from the answers to the same images with it."""
         labels = score_names(self.table.classes)
-        flipped = self.called != changed.called
-        return marked(self.scores, changed.scores, self.table.target, self.table.patient, flipped, labels, dose)
+        flipped = self.called != after.called
+        return marked(self.scores, after.scores, self.table.target, self.table.patient, flipped, labels, dose)
+
+
+LESION = ("lesion-free", "lesion")
+"""Classes of the images of a segmentation."""
+
+
+@dataclass(frozen=True)
+class ScoredMaps(Scored):
+    """Maps that a segmentation gave. An image's score is the mean of the greatest 1% of its log-odds of lesion.
+
+    Attributes:
+        maps: Columns of the maps, see docs/reference/maps.md.
+    """
+
+    maps: Mapping[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
+
+    @classmethod
+    def of(cls, table: FactorTable, maps: Mapping[str, np.ndarray]) -> ScoredMaps:
+        """Return the answers to images, whose class is whether they have a lesion. Pixels are called at 0.5."""
+        top = maps["top_mean"].astype(np.float64)
+        own = replace(table, target=(maps["truth"] > 0).astype(np.int64), classes=LESION)
+        return cls(own, np.stack([np.zeros(len(top)), top], axis=1), 0.5, maps)
+
+    @property
+    def called(self) -> Int[np.ndarray, " n"]:
+        """Whether any pixel is called lesion."""
+        return (self._predicted > 0).astype(np.int64)
+
+    @property
+    def dice(self) -> Float[np.ndarray, " n"]:
+        """Dice of each image; NaN without a lesion."""
+        truth, hit = self.maps["truth"].astype(np.float64), self.maps["hit"][:, _AT_HALF]
+        return np.where(truth > 0, 2 * hit / np.maximum(self._predicted + truth, 1), np.nan)
+
+    @property
+    def stray(self) -> Float[np.ndarray, " n"]:
+        """Share of each image that is wrongly called lesion."""
+        return (self._predicted - self.maps["hit"][:, _AT_HALF]) / self.maps["pixels"]
+
+    @property
+    def _predicted(self) -> Int[np.ndarray, " n"]:
+        return self.maps["predicted"][:, _AT_HALF]
+
+    @property
+    def quality(self) -> tuple[str, Bounded] | None:
+        """Mean Dice over the images with a lesion; None without one."""
+        there = self.table.target == 1
+        return ("Dice", changed(self.dice[there], self.table.patient[there])) if there.any() else None
+
+    def take(self, rows: Int[np.ndarray, " m"]) -> ScoredMaps:
+        """Return the answers to some of the images."""
+        maps = {name: values[rows] for name, values in self.maps.items()}
+        return replace(self, table=self.table.take(rows), logits=self.logits[rows], maps=maps)
+
+    def gain(self, after: Scored, alpha: float) -> Bounded:
+        """Return the change of Dice."""
+        assert isinstance(after, ScoredMaps)
+        there = self.table.target == 1
+        return changed((after.dice - self.dice)[there], self.table.patient[there], alpha)
+
+    def effect(self, after: Scored, dose: str) -> Effect:
+        """Return the effect of a change; the swing needs images with a lesion and without one."""
+        assert isinstance(after, ScoredMaps)
+        table, there = self.table, self.table.target == 1
+        flipped = self.called != after.called
+        if there.any() and not there.all():
+            found = marked(self.scores, after.scores, table.target, table.patient, flipped, ("",), dose)
+        else:
+            found = Effect((), len(table), len(np.unique(table.patient)), share(flipped, table.patient), dose)
+        lost = changed((self.dice - after.dice)[there], table.patient[there]) if there.any() else None
+        return replace(found, dice=lost, stray=changed(after.stray - self.stray, table.patient))
+
+
+_AT_HALF = DEFAULT_GRID.thresholds.index(0.0)
+"""Position of the threshold of a probability of 0.5."""
 
 
 def column_decision(scored: Scored, found: Grouped, margin: float) -> Decision | None:
@@ -150,7 +240,7 @@ def verdict_row(factor: str, kind: str, decided: Decision, component: str = "") 
         **_columns("loss_negatives", swing.on_negatives),
         **_columns("loss_positives", swing.on_positives),
         **_columns("loss", effect.loss),
-        **_columns("flips", effect.flips),
+        **_of_calls(effect),
         "images": effect.images,
         "patients": effect.patients,
         "open": " ".join(decided.open),
@@ -178,25 +268,30 @@ def effect_row(factor: str, effect: Effect) -> Row:
         "high": swing.g.high,
         **_columns("loss_negatives", swing.on_negatives),
         **_columns("loss", effect.loss),
-        **_columns("flips", effect.flips),
+        **_of_calls(effect),
         "images": effect.images,
         "patients": effect.patients,
     }
 
 
 def distorted_row(family: str, severity: int, effect: Effect, margin: float) -> Row:
-    """Return a row of `audit_tables.DISTORTED`: the loss of AUROC under a distortion against the margin."""
-    loss = effect.loss
+    """Return a row of `audit_tables.DISTORTED`: the loss under a distortion against the margin, of AUROC or of Dice."""
+    loss = effect.loss if effect.dice is None else effect.dice
     assert loss is not None
     return {
         "factor": family,
         "severity": severity,
-        **_columns("loss", loss),
-        **_columns("flips", effect.flips),
+        **_columns("loss", effect.loss),
+        **_of_calls(effect),
         "decision": _within(loss.low, loss.high, margin),
         "images": effect.images,
         "patients": effect.patients,
     }
+
+
+def _of_calls(effect: Effect) -> Row:
+    parts = {"flips": effect.flips, "dice": effect.dice, "stray": effect.stray}
+    return {key: value for name, part in parts.items() for key, value in _columns(name, part).items()}
 
 
 def _columns(name: str, found: Bounded | None) -> Row:
@@ -265,6 +360,11 @@ def _measured(scored: Scored, rows: np.ndarray) -> dict[str, _Part]:
             spread = np.zeros(len(everyone))
             spread[np.searchsorted(everyone, own)] = contributions
             found[name] = _Part(metric.value, spread, int(rows.sum()), len(own))
+    if isinstance(scored, ScoredMaps) and (there := rows & (table.target == 1)).any():
+        mean = float(scored.dice[there].mean())
+        apart = np.where(there, scored.dice - mean, 0) / int(there.sum())
+        sums = np.bincount(np.searchsorted(everyone, table.patient), weights=apart, minlength=len(everyone))
+        found["dice"] = _Part(mean, sums, int(there.sum()), len(np.unique(table.patient[there])))
     return found
 
 

@@ -95,16 +95,21 @@ class Swing:
         return self.g.value - self.g.low if self.g.value >= 0 else self.g.high - self.g.value
 
 
+_NO_SWING = Swing(Bounded(math.nan, math.nan, math.nan, math.nan))
+
+
 @dataclass(frozen=True, slots=True)
 class Effect:
     """The effect of one factor on the answers to some images, with one swing per class that counts as positive.
 
     Attributes:
-        swings: One of two classes, else one per class.
+        swings: One of two classes, else one per class; none of a segmentation without lesion-free images.
         images: Images compared.
         patients: Patients of these images.
         flips: Share of images whose call changes at the model's threshold; None for a column.
         dose: The dose of a mark, or the group of a column.
+        dice: Dice lost, of a segmentation, over the images with a lesion.
+        stray: Increase of the share of the image that is wrongly called lesion, of a segmentation.
     """
 
     swings: tuple[Swing, ...]
@@ -112,20 +117,22 @@ class Effect:
     patients: int
     flips: Bounded | None = None
     dose: str = ""
+    dice: Bounded | None = None
+    stray: Bounded | None = None
     largest: Swing = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "largest", max(self.swings, key=lambda one: abs(one.g.value)))
+        object.__setattr__(self, "largest", max(self.swings, key=lambda one: abs(one.g.value), default=_NO_SWING))
 
     @property
     def at_least(self) -> float:
         """Lower bound of the largest |g|, by Holm's first step over the classes."""
-        return max(one.at_least(ALPHA / len(self.swings)) for one in self.swings)
+        return max((one.at_least(ALPHA / len(self.swings)) for one in self.swings), default=0.0)
 
     @property
     def at_most(self) -> float:
         """Upper bound of the largest |g|: all classes must be below a margin, which needs no correction."""
-        return max(one.at_most for one in self.swings)
+        return max((one.at_most for one in self.swings), default=0.0)
 
     @property
     def loss(self) -> Bounded | None:
@@ -225,6 +232,26 @@ def share(of: Bool[np.ndarray, " n"], patient: Int[np.ndarray, " n"]) -> Bounded
     low = float(betaincinv(hits, size - hits + 1, ALPHA)) if hits > 0 else 0.0
     high = float(betaincinv(hits + 1, size - hits, 1 - ALPHA)) if hits < size else 1.0
     return Bounded(value, error, low, high)
+
+
+def changed(values: Float[np.ndarray, " n"], patient: Int[np.ndarray, " n"], alpha: float = ALPHA) -> Bounded:
+    """Compute the mean of changes within images, each from -1 to 1, with bounds over patients.
+
+    Its upper bound is not below that of a change by 1 in a share of patients of whom the sample may have none.
+
+    Args:
+        values: Change of each image, at least one.
+        patient: Patient of each image.
+        alpha: Level of each bound.
+    """
+    groups = np.unique(patient, return_inverse=True)[1]
+    people, mean = int(groups.max()) + 1, float(values.mean())
+    if people < 2:
+        return Bounded(mean, math.inf, -math.inf, math.inf, 1.0)
+    sums = np.bincount(groups, weights=values - mean)
+    error = math.sqrt(float((sums**2).sum()) * people / (people - 1)) / len(values)
+    reach = _quantile(people - 1.0, alpha) * error
+    return Bounded(mean, error, mean - reach, max(mean + reach, 1 - alpha ** (1 / people)), people - 1.0)
 
 
 def unseen(positives: int, negatives: int, alpha: float = ALPHA) -> float:

@@ -37,6 +37,8 @@ class Open(StrEnum):
     SWING = "swing"
     LOSS = "loss"
     FLIPS = "flips"
+    DICE = "dice"
+    STRAY = "stray"
     OTHER_DOSE = "other-dose"
 
 
@@ -113,8 +115,9 @@ def decide_mark(
 
     Returns:
         `relies-on` where |g| is beyond margin and limit; `affected-by` where it is beyond the margin only;
-        `affected-without-direction` where |g| is below the margin but the loss of AUROC or the share of flips is not;
-        `no-effect` where all three are below it at every dose; else `inconclusive`.
+        `affected-without-direction` where |g| is below the margin but the loss of AUROC, the share of flips, or of a
+        segmentation the loss of Dice or the growth of the area wrongly called lesion is not;
+        `no-effect` where all of them are below it at every dose; else `inconclusive`.
     """
     effect = effects[deciding]
     if effect.at_least > margin:
@@ -152,29 +155,27 @@ def decide_column(effects: Sequence[Effect], margin: float = MARGIN) -> Decision
 
 
 def _harms(effect: Effect) -> Iterator[Bounded]:
-    yield from (one for one in (effect.loss, effect.flips) if one is not None)
+    yield from (one for one in (effect.loss, effect.flips, effect.dice, effect.stray) if one is not None)
+
+
+def _upper(effect: Effect) -> Iterator[tuple[Open, float, float]]:
+    """Yield each quantity that must be below the margin, with its value and upper bound."""
+    if effect.swings:
+        yield Open.SWING, abs(effect.largest.g.value), effect.at_most
+    if effect.loss is not None:
+        yield Open.LOSS, effect.loss.value, effect.loss_at_most
+    parts = ((Open.FLIPS, effect.flips), (Open.DICE, effect.dice), (Open.STRAY, effect.stray))
+    yield from ((name, part.value, part.high) for name, part in parts if part is not None)
 
 
 def _open(effect: Effect, margin: float) -> Iterator[Open]:
     """Yield the quantities whose upper bounds are not below the margin."""
-    if effect.at_most >= margin:
-        yield Open.SWING
-    if effect.loss_at_most >= margin:
-        yield Open.LOSS
-    if effect.flips is not None and effect.flips.high >= margin:
-        yield Open.FLIPS
+    yield from (name for name, _, high in _upper(effect) if high >= margin)
 
 
 def _needed(effect: Effect, margin: float) -> float:
     """Return how many images would settle all open quantities, were the estimates to stay as they are."""
-    found: list[float] = []
-    for one in _open(effect, margin):
-        if one == Open.SWING:
-            found.append(_images(effect, abs(effect.largest.g.value), effect.at_most, margin))
-        elif one == Open.LOSS and effect.loss is not None:
-            found.append(_images(effect, effect.loss.value, effect.loss_at_most, margin))
-        elif one == Open.FLIPS and effect.flips is not None:
-            found.append(_images(effect, effect.flips.value, effect.flips.high, margin))
+    found = [_images(effect, value, high, margin) for _, value, high in _upper(effect) if high >= margin]
     return max(found, key=lambda one: (one != one, one)) if found else math.nan
 
 

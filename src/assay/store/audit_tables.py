@@ -23,7 +23,11 @@ _SWING = (
 )
 _LOST = _bounded("loss", "AUROC lost with the mark on all images")
 _ON_NEGATIVES = _bounded("loss_negatives", "AUROC lost with the mark on negatives alone")
-_FLIPS = _bounded("flips", "share of images that are called otherwise with the mark")
+_FLIPS = (
+    *_bounded("flips", "share of images that are called otherwise with the mark"),
+    *_bounded("dice", "Dice lost, of a segmentation; NaN of a classification"),
+    *_bounded("stray", "increase of the share of the image wrongly called lesion, of a segmentation"),
+)
 _TOGETHER = (
     number("low", "lower end of the interval; all intervals of the table hold together at 95%"),
     number("high", "upper end of the interval"),
@@ -65,7 +69,7 @@ VERDICTS = Table(
         *_FLIPS,
         IMAGES,
         PATIENTS,
-        Column("open", "quantities that keep an inconclusive verdict open: swing, loss, flips, other-dose"),
+        Column("open", "quantities that keep an inconclusive verdict open: swing, loss, flips, dice, stray, other-dose"),
         _NEEDED,
         Column("intervention", "the mark with its arguments at the deciding dose"),
         Column("reason", "why it is not tested, in words"),
@@ -81,7 +85,7 @@ EFFECTS = Table(
 )  # fmt: skip
 DISTORTED = Table(
     "distorted",
-    "distortion and severity: the loss of AUROC",
+    "distortion and severity: the loss of AUROC, or of Dice",
     (
         Column("factor", "family of distortions"),
         whole("severity", "severity, 1 to 5"),
