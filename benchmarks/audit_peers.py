@@ -66,13 +66,13 @@ def train_and_audit(folder: Path, seeds: int) -> None:
         kept: list[torch.Tensor] = []
         handle = layer.register_forward_hook(lambda _module, _input, out, kept=kept: kept.append(out))
         with torch.inference_mode():
-            logits = network(images)
+            network(images)
         handle.remove()
         features = kept[0].flatten(2).mean(2) if kept[0].ndim == 4 else kept[0]
         np.savez(
             folder / f"{row['trial']}.npz", planted="0.8" in str(row["coordinates"]), verdict=own.verdict, g=own.g,
-            low=own.low, high=own.high, embeddings=features.numpy(), labels=half.table.target, groups=half.table.columns[MARK],
-            scores=torch.softmax(logits, 1)[:, 1].numpy(),
+            low=own.low, high=own.high, embeddings=features.numpy(), labels=half.table.target,
+            groups=half.table.columns[MARK],
         )  # fmt: skip
 
 

@@ -558,6 +558,7 @@ def audit(
     *,
     factory: Callable[[], nn.Module] | None = None,
     command: str = "",
+    task: schema.Task = "classification",
     domain: str = "",
     references: str | Path | None = None,
     margin: float = 0.05,
@@ -588,6 +589,7 @@ def audit(
         data: As `data` of a study. All rows are tested; its factors are the columns that are audited.
         factory: Returns the network that a file of weights belongs to.
         command: A program that reads a folder of PNG files and writes a CSV, `python predict.py {images} {scores}`.
+        task: Classification of images, or segmentation.
         domain: Kind of image, which chooses the marks: chest-xray, dermoscopy, endoscopy, fundus, mr or ultrasound.
         references: A folder of audits of 59 or more networks of the same domain that never saw a mark in training:
             `relies-on` is then distinguished from `affected-by`.
@@ -621,6 +623,7 @@ def audit(
     from assay.study.auditing import Asked, run_audit
 
     asked = Asked(
+        task=task,
         domain=domain,
         references=None if references is None else Path(references),
         margin=margin,

@@ -71,7 +71,17 @@ OPTIONS = {
     | {"--dry-run", "--quiet"},
     "figure": {"--out"},
     "export": {"--format", "--out"},
-    "audit": {"--images", "--target", "--positive", "--patient", "--image", "--columns", "--score", "--weights"}
+    "audit": {
+        "--images",
+        "--target",
+        "--positive",
+        "--patient",
+        "--image",
+        "--mask",
+        "--columns",
+        "--score",
+        "--weights",
+    }
     | {"--command", "--size", "--fit", "--channels", "--scaling", "--scores", "--output", "--head", "--threshold"}
     | {
         "--domain",

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from assay.stats.swing import Effect, area, grouped, holm, marked, share, unseen
+from assay.stats.swing import Effect, area, changed, grouped, holm, marked, share, unseen
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
@@ -175,3 +175,18 @@ def test_auroc_has_the_interval_of_its_logit() -> None:
     assert found.low < found.value < found.high <= 1
     middle = [math.log(one / (1 - one)) for one in (found.low, found.value, found.high)]
     assert middle[1] - middle[0] == pytest.approx(middle[2] - middle[1])
+
+
+def test_a_mean_change_has_bounds_over_patients_and_what_no_patient_shows_is_not_excluded() -> None:
+    values, patient = np.array([0.1, 0.3, 0.2, 0.0]), np.array([0, 0, 1, 2])
+    found = changed(values, patient)
+    # Sums of the deviations from .15 by patient: .1, .05, -.15; t(2) at .95 is 2.919986.
+    error = math.sqrt((0.1**2 + 0.05**2 + 0.15**2) * 3 / 2) / 4
+    assert found.value == pytest.approx(0.15)
+    assert found.error == pytest.approx(error)
+    assert found.low == pytest.approx(0.15 - 2.919986 * error, abs=1e-6)
+    assert found.high == pytest.approx(max(0.15 + 2.919986 * error, 1 - 0.05 ** (1 / 3)), abs=1e-6)
+    still = changed(np.zeros(59), np.arange(59))
+    assert still.low == 0
+    assert still.high == pytest.approx(1 - 0.05 ** (1 / 59))
+    assert math.isinf(changed(np.array([0.1, 0.2]), np.array([4, 4])).high)

@@ -11,9 +11,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import stdtrit
 
-from assay.maps.summary import DEFAULT_GRID
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.types import Factor, FactorTable
+from assay.maps.summary import DEFAULT_GRID
 from assay.probes.reader import log_odds, score_names
 from assay.stats.estimate import moved
 from assay.stats.influence import Answers

@@ -483,6 +483,9 @@ def audit(
     positive: Annotated[str, typer.Option("--positive", metavar="CLASS", help="The positive class.")] = "",
     patient: Annotated[str, typer.Option("--patient", metavar="COLUMN", help="The patient.")] = "",
     image: Annotated[str, typer.Option("--image", metavar="COLUMN", help="The image's file.")] = "image",
+    mask: Annotated[
+        str, typer.Option("--mask", metavar="COLUMN", help="The mask's file: the model is a segmentation.")
+    ] = "",
     columns: Annotated[str, typer.Option("--columns", metavar="A,B", help="Columns to audit, such as view,sex.")] = "",
     score: Annotated[str, typer.Option("--score", metavar="COLUMN", help="The score, of predictions.")] = "score",
     weights: Annotated[str, typer.Option("--weights", metavar="FILE", help="Weights of a named network.")] = "",
@@ -553,7 +556,7 @@ def audit(
             raise typer.BadParameter(f"{name}: expected {' or '.join(filter(None, allowed))}, not {cut(value)}")
     keys = {"size": size, "fit": fit, "channels": channels}
     names = tuple(name.strip() for name in columns.split(",") if name.strip())
-    given = Given(model, weights, command, images, target, score, patient, positive, image, names, keys)
+    given = Given(model, weights, command, images, target, score, patient, positive, image, mask, names, keys)
     asked = Asked(
         domain=domain,
         references=references,
@@ -563,6 +566,7 @@ def audit(
         head="softmax" if head == "softmax" else "sigmoid",
         scores="logits" if scores == "logits" else "probabilities" if scores == "probabilities" else "auto",
         scaling=scaling,
+        task="segmentation" if mask else "classification",
         threshold=threshold or None,
         as_given=as_given,
         expect=expect,

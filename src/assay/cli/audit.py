@@ -48,6 +48,7 @@ class Given:
         patient: Column of the patient.
         positive: The positive class.
         image: Column of the image.
+        mask: Column of the mask, of a segmentation.
         columns: Columns to audit.
         keys: Further keys of `data`, such as size and fit.
     """
@@ -61,6 +62,7 @@ class Given:
     patient: str
     positive: str
     image: str
+    mask: str
     columns: tuple[str, ...]
     keys: Mapping[str, Any]
 
@@ -229,9 +231,11 @@ def data_of(given: Given) -> dict[str, Any]:
         "folder": str(folder),
         "table": table,
         "image": given.image,
-        "target": given.target,
+        "target": "lesion" if given.mask else given.target,
         "factors": factors,
     }
+    if given.mask:
+        data["mask"] = given.mask
     if given.patient:
         data["patient"] = given.patient
     if given.positive:

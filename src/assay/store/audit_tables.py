@@ -69,7 +69,9 @@ VERDICTS = Table(
         *_FLIPS,
         IMAGES,
         PATIENTS,
-        Column("open", "quantities that keep an inconclusive verdict open: swing, loss, flips, dice, stray, other-dose"),
+        Column(
+            "open", "quantities that keep an inconclusive verdict open: swing, loss, flips, dice, stray, other-dose"
+        ),
         _NEEDED,
         Column("intervention", "the mark with its arguments at the deciding dose"),
         Column("reason", "why it is not tested, in words"),

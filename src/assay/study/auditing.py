@@ -18,6 +18,7 @@ from torch import Tensor
 
 from assay.analysis.audit import (
     Scored,
+    ScoredMaps,
     by_harm,
     distorted_row,
     effect_row,
@@ -31,6 +32,7 @@ from assay.core.errors import DataError, SpecError, cut
 from assay.core.files import content_hash, write_whole
 from assay.core.reasons import stated
 from assay.core.seeds import row_uniform
+from assay.core.traits import Task
 from assay.core.types import FactorTable
 from assay.data.cache import Notify, silent
 from assay.data.dataset import Images
@@ -38,18 +40,18 @@ from assay.data.leakage import row_hashes
 from assay.execution.device import computing_on
 from assay.execution.jobs import kept_provenance
 from assay.models.ref import GivenModel, Origin, Output, Scaling
-from assay.probes.probe import Request
+from assay.probes.probe import Read, Request
 from assay.probes.reader import ModelReading, evaluating, log_odds
 from assay.report.audit_page import picture_name, write_audit_page
 from assay.shifts.battery import DECIDING, DOSES, SEVERITIES, AuditedMark, battery, marks_of
 from assay.shifts.distortions.base import distorted
-from assay.shifts.environment import Environment, PickedImages
+from assay.shifts.environment import Environment, PickedImages, PickedMasks
 from assay.shifts.intervention import unchanged
 from assay.shifts.sampling import TEST_SEED
 from assay.shifts.scene import switched
 from assay.spec.schema import InterventionSpec
-from assay.stats.metrics import auroc, probabilities
-from assay.stats.swing import ALPHA, area, gained
+from assay.stats.metrics import probabilities
+from assay.stats.swing import ALPHA
 from assay.stats.verdicts import MARGIN, Reference, decide_mark
 from assay.store import schema
 from assay.store.audit_tables import AUDIT_TABLES
@@ -91,6 +93,8 @@ class Asked:
     """What an audit is to do.
 
     Attributes:
+        task: Classification of images, or segmentation: pixels are called at 0.5, and an image's class is whether it
+            has a lesion.
         domain: Kind of image, one of `battery.DOMAINS`; empty for gray or color.
         margin: The smallest effect that matters.
         budget: Seconds.
@@ -108,6 +112,7 @@ class Asked:
         pictures: Whether the page shows images.
     """
 
+    task: Task = "classification"
     domain: str = ""
     margin: float = MARGIN
     budget: float = BUDGET
@@ -201,9 +206,14 @@ def run_audit(
     settings = Settings(
         name=name, seed=asked.seed, skip_bad_rows=skip_bad_rows, device=device, scaling=SCALINGS.get(asked.scaling)
     )
-    given = prepare_model(origin, data, ("performance",), {"all": {}}, settings, out=out, notify=notify)
+    if asked.task == "segmentation" and (asked.threshold is not None or asked.output):
+        raise SpecError("threshold, output: pixels of a segmentation are called at 0.5, and any kind of lesion counts")
+    given = prepare_model(
+        origin, data, ("performance",), {"all": {}}, settings, task=asked.task, out=out, notify=notify
+    )
     whole = given.scene.environment("all")
-    require_classes(whole.table)
+    if asked.task == "classification":
+        require_classes(whole.table)
     given = replace(given, model=_with_outputs(given, whole, asked))
     with working_in(given.place.root), computing_on(given.device):
         audit = _Audit(given, whole, asked, say)
@@ -233,6 +243,8 @@ def _with_outputs(given: Prepared, whole: Environment, asked: Asked) -> GivenMod
     scores = asked.scores
     if scores == "auto":
         scores = "probabilities" if float(raw.min()) >= 0 and float(raw.max()) <= 1 and raw.std() > 0 else "logits"
+    if asked.task == "segmentation":
+        return replace(given.model, scores=scores)
     classes, outputs = whole.table.classes, raw.shape[1]
     if asked.output:
         return replace(given.model, scores=scores, output=Output(_position(asked.output, classes, outputs), asked.head))
@@ -248,8 +260,12 @@ def _raw(model: GivenModel, whole: Environment, device: str) -> Float[np.ndarray
     images = whole.images.read(np.arange(min(_LOOKED, len(whole)))).to(device)
     with model.opened(device) as opened, evaluating(opened.network), torch.inference_mode():
         found = cast(object, opened.network(images))
-    if not isinstance(found, Tensor) or found.ndim not in (1, 2):
+    if model.task == "segmentation" and isinstance(found, Tensor) and found.ndim == 4:
+        found = found.flatten(1)
+    elif model.task == "segmentation" or not isinstance(found, Tensor) or found.ndim not in (1, 2):
         shape = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        if model.task == "segmentation":
+            raise SpecError(f"the model gives {shape}; an audit with masks needs maps [b, k, h, w] of the images' size")
         raise SpecError(f"the model gives {shape} for {len(images)} images; an audit needs scores [b] or [b, classes]")
     values = found.detach().float().cpu().numpy().reshape(len(images), -1)
     if not np.isfinite(values).all():
@@ -339,10 +355,9 @@ class _Audit:
         """Read, decide, and write everything."""
         began, plan, _ = time.time(), self.plan_kept, self.reference
         self.say(f"{plan.clean:,} images, {plan.marked:,} of them under {plan.marks} marks at {len(DOSES)} doses")
-        logits = self._read(self.clean, {})
-        scored = Scored(self.clean.table, logits, self._threshold(logits))
+        scored = self._scored(self.clean, {}, None)
         checks = list(self._checks(scored))
-        scored_sample = Scored(self.clean.table.take(self.sample), logits[self.sample], scored.threshold)
+        scored_sample = scored.take(self.sample)
         verdicts, effects = self._marks(scored_sample)
         more, groups, gaps = of_columns(scored, self.asked.margin)
         verdicts += more
@@ -370,11 +385,17 @@ class _Audit:
     def _picked(self, rows: np.ndarray) -> Environment:
         return picked(self.whole, rows)
 
-    def _read(self, environment: Environment, change: Mapping[str, Any]) -> Float[np.ndarray, "n k"]:
-        """Return logits, read where they are not kept."""
+    def _scored(self, environment: Environment, change: Mapping[str, Any], threshold: float | None) -> Scored:
+        """Return answers to images, read where they are not kept, at the user's threshold where none is given."""
         rows = content_hash(environment.table.row.tolist())
         parts = {"model": self.given.model.content, "data": self.given.scene.identity("all"), "rows": rows, **change}
-        return self.keep.answers(environment, content_hash(parts)).logits
+        return self._of(environment, self.keep.answers(environment, content_hash(parts)), threshold)
+
+    def _of(self, environment: Environment, read: Read, threshold: float | None) -> Scored:
+        if self.asked.task == "segmentation":
+            return ScoredMaps.of(environment.table, read.maps)
+        at = self._threshold(read.logits) if threshold is None else threshold
+        return Scored(environment.table, read.logits, at)
 
     def _threshold(self, logits: np.ndarray) -> float:
         wanted, table = self.asked.threshold, self.clean.table
@@ -410,7 +431,7 @@ class _Audit:
                 verdicts.append(not_tested_row(mark.name, "mark", stated(cut(str(error), 200)), component.label))
                 continue
             found = [
-                scored.effect(self._read(one, {"mark": mark.name, "change": at.canonical()}), dose)
+                scored.effect(self._scored(one, {"mark": mark.name, "change": at.canonical()}, scored.threshold), dose)
                 for one, at, dose in zip(shown, mark.doses, DOSES, strict=True)
             ]
             limit = self.reference and self.reference.limit(mark.name, DOSES[DECIDING])
@@ -432,7 +453,10 @@ class _Audit:
                     rows.append({"factor": family, "severity": severity, "decision": "not-tested",
                                  "reason": str(stated(cut(str(error), 200))), "images": 0, "patients": 0})  # fmt: skip
                     break
-                effect = scored.effect(self._read(shown, {"distortion": [family, severity]}), str(severity))
+                after = self._scored(
+                    replace(shown, masks=clean.masks), {"distortion": [family, severity]}, scored.threshold
+                )
+                effect = scored.effect(after, str(severity))
                 rows.append(distorted_row(family, severity, effect, self.asked.margin))
         return rows
 
@@ -451,53 +475,60 @@ class _Audit:
 
     def _checks(self, scored: Scored) -> Iterator[Row]:
         table, logits = scored.table, scored.logits
-        for sentence in (*self.given.doubts, *signs(logits, table, scored.threshold, self.asked.expect)):
+        segments = self.asked.task == "segmentation"
+        found = [] if segments else signs(logits, table, scored.threshold, self.asked.expect)
+        for sentence in (*self.given.doubts, *found):
             yield check("reading", "warn", sentence)
         spread = float(np.ptp(log_odds(logits), axis=0).max())
         if spread <= 1e-6 * max(1.0, float(np.abs(log_odds(logits)).max())):
             raise SpecError("the model gives all images the same output; check size, framing and --scaling")
-        again = self._again(picked(self.clean, np.arange(min(_LOOKED, len(table)))))
-        moved = float(np.abs(log_odds(again) - log_odds(logits[: len(again)])).max())
+        again = self._again(picked(self.clean, np.arange(min(_LOOKED, len(table)))), scored.threshold)
+        moved = float(np.abs(again.scores - scored.scores[: len(again.table)]).max())
         if moved > SAME * max(1.0, spread):
             yield check("repeatable", "warn", "the model answers the same images differently when asked again", moved)
         else:
             yield check("repeatable", "ok", "the model gives the same images the same answers", moved)
         yield from self._ranking(scored)
 
-    def _again(self, environment: Environment) -> Float[np.ndarray, "n k"]:
+    def _again(self, environment: Environment, threshold: float) -> Scored:
         with self.given.model.opened(self.given.device) as opened:
-            return ModelReading(opened, [Request(environment)]).read(environment).logits
+            read = ModelReading(opened, [Request(environment)]).read(environment)
+        return self._of(environment, read, threshold)
 
     def _ranking(self, scored: Scored) -> Iterator[Row]:
-        """Yield the AUROC, and compare the scaling with the other usual ones. Raises SpecError for a better one."""
-        table = scored.table
-        if len(table.classes) != 2:
-            yield check("scaling", "not-done", "other scalings are compared for two classes only")
+        """Yield the AUROC or Dice, and compare the scaling with the other usual ones.
+
+        Raises:
+            SpecError: One of them is better.
+        """
+        table, found = scored.table, scored.quality
+        if found is None:
+            yield check("scaling", "not-done", "other scalings are compared for two classes, or with lesions, only")
             return
-        found = area(scored.scores[:, 0], table.target, table.patient)
-        yield check("ranking", "ok" if found.high >= 0.5 else "warn", "AUROC on these images", found.value)
+        measure, whole = found
+        flipped = measure == "AUROC" and whole.high < 0.5
+        yield check("ranking", "warn" if flipped else "ok", f"{measure} on these images", whole.value)
         rows = balanced(table, _COMPARED, self.asked.seed)
-        small, before = picked(self.clean, rows), scored.scores[rows]
+        small, before = picked(self.clean, rows), scored.take(rows)
+        given = before.quality
         better: dict[str, float] = {}
         # A network that Assay trained scales its images itself.
         known = isinstance(self.given.model.origin, OfTraining)
-        others = {} if known else alternatives(self.given.model.scaling, self.clean.images.shape[0])
+        others = {} if known or given is None else alternatives(self.given.model.scaling, self.clean.images.shape[0])
         for name, change in others.items():
             other = replace(small, name=f"({name})", images=ReadAs(small.images, change))
-            after = log_odds(self._read(other, {"scaling": name}).astype(np.float64))
-            gain = gained(before[:, 0], after[:, 0], small.table.target, small.table.patient, ALPHA / len(others))
-            if gain.value >= _GAIN and gain.low > 0:
-                better[name] = auroc(after[:, 0], small.table.target).value
-        flipped = found.high < 0.5
-        if (better or flipped) and not self.asked.as_given:
-            given = auroc(before[:, 0], small.table.target).value
-            raise SpecError(_misread(given, better, flipped))
+            after = self._scored(other, {"scaling": name}, scored.threshold)
+            gain = before.gain(after, ALPHA / len(others))
+            if gain.value >= _GAIN and gain.low > 0 and after.quality is not None:
+                better[name] = after.quality[1].value
+        if (better or flipped) and given is not None and not self.asked.as_given:
+            raise SpecError(_misread(measure, given[1].value, better, flipped))
         for name, value in better.items():
-            yield check("scaling", "warn", f"with images read as {name} the AUROC is higher", value)
+            yield check("scaling", "warn", f"with images read as {name} the {measure} is higher", value)
         if known:
             yield check("scaling", "ok", "the network scales its images itself")
         elif not better:
-            yield check("scaling", "ok", "no other usual scaling gives a higher AUROC")
+            yield check("scaling", "ok", f"no other usual scaling gives a higher {measure}")
 
     # Results.
 
@@ -557,10 +588,11 @@ def balanced(table: FactorTable, most: int, seed: int) -> Int[np.ndarray, " m"]:
 
 
 def picked(environment: Environment, rows: Int[np.ndarray, " m"]) -> Environment:
-    """Return some rows of an environment, without masks."""
+    """Return some rows of an environment with their masks at the size of the images."""
     boxes = None if environment.boxes is None else environment.boxes[rows]
     images = PickedImages(unchanged(environment.images), rows)
-    return replace(environment, table=environment.table.take(rows), images=images, masks=None, native=None,
+    return replace(environment, table=environment.table.take(rows), images=images, native=None,
+                   masks=None if environment.masks is None else PickedMasks(environment.masks, rows),
                    lesions=None, millimeters=None, boxes=boxes)  # fmt: skip
 
 
@@ -613,18 +645,18 @@ def alternatives(scaling: Scaling | None, channels: int) -> dict[str, Change]:
     return found
 
 
-def _misread(given: float, better: Mapping[str, float], flipped: bool) -> str:
+def _misread(measure: str, given: float, better: Mapping[str, float], flipped: bool) -> str:
     best = max(better, key=lambda one: better[one]) if better else ""
     if flipped:
-        more = f", or images be read as {best} (AUROC {better[best]:.2f})" if better else ""
+        more = f", or images be read as {best} ({measure} {better[best]:.2f})" if better else ""
         return (
-            f"the AUROC is {given:.2f}, below 0.5: the classes may be the other way round{more}; check target, "
+            f"the {measure} is {given:.2f}, below 0.5: the classes may be the other way round{more}; check target, "
             "positive class and output, or give --as-given to go on"
         )
     key = f"--scaling {best}" if best in SCALINGS else f"images prepared as {best}"
     return (
-        f"the AUROC is {given:.2f} as given and {better[best]:.2f} with images read as {best}: the model was probably "
-        f"trained so; give {key}, or --as-given to go on"
+        f"the {measure} is {given:.2f} as given and {better[best]:.2f} with images read as {best}: the model was "
+        f"probably trained so; give {key}, or --as-given to go on"
     )
 
 

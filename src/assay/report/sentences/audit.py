@@ -30,6 +30,8 @@ _OPEN: Mapping[str, str] = {
     "swing": "the swing",
     "loss": "the loss of AUROC",
     "flips": "the share of changed calls",
+    "dice": "the loss of Dice",
+    "stray": "the area wrongly called lesion",
     "other-dose": "another dose",
 }
 
@@ -46,8 +48,16 @@ def evidence(row: Row) -> str:
     if row["verdict"] == "not-tested":
         return f"Not tested: {reason_words(row['reason'])}."
     of = f" ({row['class']} against the rest)" if row["class"] else ""
-    parts = [f"Swing {_bounded(row, 'g')}{of}, {count(int(row['images']), 'image')}."]
-    if row["kind"] == "mark":
+    swings = not math.isnan(row["g"])
+    parts = [f"Swing {_bounded(row, 'g')}{of}, {count(int(row['images']), 'image')}."] if swings else []
+    if not math.isnan(row["dice"]):
+        parts.append(
+            f"Dice lost: {_bounded(row, 'dice')}; increase of the area wrongly called lesion, as a share of the image: "
+            f"{_bounded(row, 'stray')}."
+        )
+    if row["kind"] == "mark" and not swings:
+        parts.append(f"Changed calls: {number(100 * row['flips'], 1)}%.")
+    elif row["kind"] == "mark":
         side = "positives" if row["g"] < 0 else "negatives"
         parts.append(
             f"AUROC lost with the mark on {side} alone: {_bounded(row, f'loss_{side}')}; on all images: "

@@ -1,0 +1,114 @@
+"""Audits of segmentations whose answers are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.study.test_audit import audited, verdicts
+from tests.worlds.files import save, write_table
+
+from assay.cli import main
+from assay.core.errors import SpecError
+
+SIDE, COUNT = 24, 140
+MARKS: dict[str, Any] = {
+    "tag": [{"tag": {"size": size, "shape": "rectangle", "contrast": 1.0}} for size in (0.25, 0.4, 0.5)],
+    "small": [{"tag": {"size": 0.12, "shape": "rectangle", "contrast": 1.0}}] * 3,
+}
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+
+
+def images(folder: Path, without: bool = True, count: int = COUNT) -> dict[str, Any]:
+    """Dark noise with a bright square in the lower left, its mask, and where asked images without one."""
+    draws = np.random.default_rng(0)
+    rows: list[list[object]] = [["image", "mask", "sex"]]
+    for at in range(count):
+        pixels, mask = draws.integers(20, 90, (SIDE, SIDE)), np.zeros((SIDE, SIDE), dtype=np.uint8)
+        if not without or at % 2:
+            mask[14:20, 3:9] = 255
+            pixels[14:20, 3:9] = draws.integers(190, 230, (6, 6))
+        save(folder / f"{at}.png", pixels.astype(np.uint8))
+        save(folder / f"{at}-mask.png", mask)
+        rows.append([f"{at}.png", f"{at}-mask.png", "fm"[at // 2 % 2]])
+    write_table(folder / "data.csv", rows)
+    return {"folder": str(folder), "target": "lesion", "mask": "mask", "size": SIDE, "factors": {"sex": "categorical"}}
+
+
+def bright(images: np.ndarray) -> np.ndarray:
+    """Call every bright pixel lesion."""
+    return np.asarray(30 * (images[:, :1] - 0.6))
+
+
+def lower(images: np.ndarray) -> np.ndarray:
+    """Call every bright pixel of the lower half lesion."""
+    found = bright(images)
+    found[:, :, : SIDE // 2] = -10
+    return found
+
+
+def inverted(images: np.ndarray) -> np.ndarray:
+    return bright(1 - images)
+
+
+def mean(images: np.ndarray) -> np.ndarray:
+    return np.asarray(images.mean((1, 2, 3)))
+
+
+def segmented(model: Any, data: dict[str, Any], **more: Any) -> Any:
+    return audited(model, data, marks=MARKS, task="segmentation", **more)
+
+
+def test_a_mark_that_is_called_lesion_is_named_and_one_that_is_not_looked_at_is_cleared(tmp_path: Path) -> None:
+    data = images(tmp_path / "set")
+    found = segmented(bright, data, out=tmp_path / "out").table("verdicts").set_index("factor")
+    # On an image with a lesion of 6 x 6 a tag of 10 x 10 px is called too: Dice 2 x 36 / (36 + 136) in place of 1.
+    assert found.loc["tag", "verdict"] == "affected-by", "a lesion-free image with the tag scores as one with a lesion"
+    area = found.loc["tag", "stray"] * SIDE**2
+    assert found.loc["tag", "dice"] == pytest.approx(1 - 72 / (72 + area), abs=0.02)
+    assert found.loc["tag", "stray"] == pytest.approx(0.4**2, abs=0.05)
+    assert found.loc["tag", "flips"] == 0.5
+    cleared = verdicts(segmented(lower, data))
+    assert (cleared["tag"], cleared["small"]) == ("no-effect", "no-effect")
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Dice lost" in page
+
+
+def test_where_all_images_have_a_lesion_dice_and_area_decide(tmp_path: Path) -> None:
+    data = images(tmp_path / "set", without=False)
+    table = segmented(bright, data).table("verdicts").set_index("factor")
+    assert np.isnan(table.loc["tag", "g"])
+    assert table.loc["tag", "verdict"] == "affected-without-direction"
+    assert table.loc["sex", "verdict"] == "not-tested"
+    clean = segmented(lower, data)
+    assert verdicts(clean)["tag"] == "no-effect"
+    gaps = clean.table("gaps")
+    assert set(gaps[gaps.measure == "dice"].column) == {"sex"}
+    few = images(tmp_path / "few", without=False, count=40)
+    assert verdicts(segmented(lower, few))["tag"] == "inconclusive", "40 images can miss what 5% of images show"
+
+
+def test_inverted_images_stop_the_audit_and_a_distortion_costs_dice(tmp_path: Path) -> None:
+    data = images(tmp_path / "set")
+    with pytest.raises(SpecError, match=r"the Dice is 0\.\d\d as given and 1\.00 with images read as inverted"):
+        segmented(inverted, data)
+    rows = segmented(bright, data, distortions=["brightness"]).table("distorted")
+    assert list(rows.severity) == [1, 3, 5]
+    assert rows.dice.iloc[-1] > rows.dice.iloc[0]
+
+
+def test_the_command_takes_masks_and_refuses_a_classifier(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["audit", "--help"])
+    assert "--mask" in capsys.readouterr().out
+    data = images(tmp_path / "other", count=40)
+    with pytest.raises(SpecError, match=r"an audit with masks needs maps \[b, k, h, w\]"):
+        segmented(mean, data)
+    with pytest.raises(SpecError, match=r"pixels of a segmentation are called at 0\.5"):
+        segmented(bright, data, threshold=0.3)
