@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -418,6 +419,26 @@ def of_columns(scored: Scored, margin: float) -> tuple[list[Row], list[Row], lis
     untested = [one for one in columns if not one.groups]
     groups += [{"column": one.column, "reason": str(one.reason), "images": 0, "patients": 0} for one in untested]
     return verdicts, groups, gaps
+
+
+def column_rows(table: FactorTable) -> list[Row]:
+    """Return rows of `audit_tables.AUDIT_COLUMNS`: the target and every column, with the values of few levels."""
+    target = Factor("target", "categorical", levels=table.classes)
+    rows = [_column_row(target, table.target, "target")]
+    return [*rows, *(_column_row(one, table.columns[one.name], "audited") for one in table.factors)]
+
+
+def _column_row(factor: Factor, values: np.ndarray, role: str) -> Row:
+    row: Row = {"column": factor.name, "role": role, "kind": factor.kind, "images": len(values)}
+    if factor.levels:
+        codes, counts = np.unique(values[values >= 0], return_counts=True)
+        named = {factor.levels[int(code)]: int(n) for code, n in zip(codes, counts, strict=True)}
+        shown = json.dumps(named, ensure_ascii=False) if len(named) <= MOST_LEVELS else ""
+        return {**row, "levels": len(named), "missing": int((values < 0).sum()), "values": shown}
+    numbers = values.astype(np.float64)
+    known = numbers[np.isfinite(numbers)]
+    row |= {"levels": len(np.unique(known)), "missing": len(values) - len(known)}
+    return row if not len(known) else {**row, "least": known.min(), "median": np.median(known), "greatest": known.max()}
 
 
 # The order of the page: harm first.

@@ -85,6 +85,12 @@ def harmless(text: str) -> str:
     return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
+def inert(text: object) -> str:
+    """Return a text on one line in which Markdown and HTML find nothing to obey."""
+    plain = " ".join(str(text).split())
+    return "".join(f"\\{sign}" if sign in "\\`*_<>|[]#" else sign for sign in plain)
+
+
 # Tables as the page shows them: cells with a text to read and a value to sort by, and the whole as CSV.
 
 SHOWN_ROWS = 300

@@ -147,7 +147,26 @@ AUDIT_CHECKS = Table(
     ("check", "status", "value", "text"),
 )
 
+AUDIT_COLUMNS = Table(
+    "columns",
+    "column of the data",
+    (
+        Column("column", "its name"),
+        Column("role", "target, or audited", values=("target", "audited")),
+        Column("kind", "categorical, ordinal or continuous"),
+        whole("levels", "different values"),
+        whole("missing", "images without a value"),
+        Column("values", "of at most 20 levels: each with its images, as JSON"),
+        number("least", "smallest number"),
+        number("median", "median of the numbers"),
+        number("greatest", "largest number"),
+        IMAGES,
+    ),
+    ("column", "role", "kind", "levels", "missing", "values", "least", "median", "greatest"),
+)
+
 AUDIT_TABLES = {
-    table.name: table for table in (VERDICTS, EFFECTS, DISTORTED, GROUPS, GAPS, AUDIT_CHECKS, SHORTCUTS, PROVENANCE)
+    table.name: table
+    for table in (VERDICTS, EFFECTS, DISTORTED, GROUPS, GAPS, AUDIT_CHECKS, AUDIT_COLUMNS, SHORTCUTS, PROVENANCE)
 }
 """Every table of an audit by name, the most requested first."""

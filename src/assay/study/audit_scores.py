@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from scipy.special import logit
 
-from assay.analysis.audit import Scored, by_harm, of_columns
+from assay.analysis.audit import Scored, by_harm, column_rows, of_columns
 from assay.core.errors import DataError, SpecError, cut
 from assay.core.files import content_hash, sha256
 from assay.core.types import Factor, FactorTable
@@ -80,7 +80,8 @@ def audit_predictions(path: Path, columns: PredictionColumns, asked: Asked, out:
     }
     rows = [{"key": key, "value": value} for key, value in facts.items() if value]
     empty: dict[str, list[Row]] = {name: [] for name in AUDIT_TABLES}
-    made = {"verdicts": by_harm(verdicts), "groups": groups, "gaps": gaps, "checks": checks, "provenance": rows}
+    made = {"verdicts": by_harm(verdicts), "groups": groups, "gaps": gaps, "checks": checks, "provenance": rows,
+            "columns": column_rows(table)}  # fmt: skip
     with working_in(out):
         stamp = {"audit": content_hash([sha256(path), asked.margin, list(columns.others)])}
         write_audit(RunFolder(out), stamp, {**empty, **made})

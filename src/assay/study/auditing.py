@@ -20,6 +20,7 @@ from assay.analysis.audit import (
     Scored,
     ScoredMaps,
     by_harm,
+    column_rows,
     distorted_row,
     effect_row,
     not_tested_row,
@@ -42,6 +43,7 @@ from assay.execution.jobs import kept_provenance
 from assay.models.ref import GivenModel, Origin, Output, Scaling
 from assay.probes.probe import Read, Request
 from assay.probes.reader import ModelReading, evaluating, log_odds
+from assay.report.audit_cards import write_cards
 from assay.report.audit_page import picture_name, write_audit_page
 from assay.shifts.battery import DECIDING, DOSES, SEVERITIES, AuditedMark, battery, marks_of
 from assay.shifts.distortions.base import distorted
@@ -375,6 +377,7 @@ class _Audit:
                 "groups": groups,
                 "gaps": gaps,
                 "checks": checks,
+                "columns": column_rows(self.whole.table),
                 "shortcuts": shortcuts,
                 "provenance": self._provenance(scored),
             },
@@ -542,6 +545,10 @@ class _Audit:
             "kind": str(record["kind"]),
             "hash of the model": given.model.content,
             "data": given.population.card.name,
+            "source": given.population.card.source,
+            "license": given.population.card.license,
+            "known faults": "; ".join(given.population.card.known_faults),
+            "left out": f"{len(left_out)} rows" if (left_out := given.population.card.left_out) else "",
             "classes": ", ".join(f"{name} ({n:,})" for name, n in zip(scored.table.classes, counts, strict=True)),
             "patients": f"{len(np.unique(scored.table.patient)):,}",
             "patients named": "yes" if given.request.data.patient else "",
@@ -570,6 +577,7 @@ def write_audit(folder: RunFolder, stamp: Mapping[str, str], tables: Mapping[str
     write_checked_json(folder.root / AUDIT, {"schema": schema.SCHEMA_VERSION, "stamp": stamp})
     write_verdicts(folder.root, tables)
     write_audit_page(folder.root)
+    write_cards(folder.root)
 
 
 def balanced(table: FactorTable, most: int, seed: int) -> Int[np.ndarray, " m"]:

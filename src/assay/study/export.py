@@ -26,6 +26,7 @@ from assay.models.weight_files import export_trunk
 from assay.report.sections.segmentation import CONVENTIONS
 from assay.report.sentences.findings import sentence, verdict
 from assay.report.sentences.reasons import reason_words
+from assay.report.sheets import inert
 from assay.report.wording import measure_name
 from assay.spec.given import EXPORTED, FOLD, NETWORK, PATH, SEED
 from assay.stats.findings import from_row
@@ -173,11 +174,14 @@ def _write_onnx(network: nn.Module, inputs: Inputs, path: Path) -> None:
 def _card(run: RunFolder, planned: Trial, values: Mapping[str, Any], format: str) -> Iterator[str]:
     facts = {row["key"]: str(row["value"]) for row in run.table("provenance")}
     taken, given, training = values["input"], values["output"], planned.training
-    classes = ", ".join(map(_safe, given["classes"]))
-    yield from (f"# {_safe(facts.get('study', run.root.name))}: {_safe(planned.point.label)}, seed {training.seed}", "")
+    classes = ", ".join(map(inert, given["classes"]))
+    yield from (
+        f"# {inert(facts.get('study', run.root.name))}: {inert(planned.point.label)}, seed {training.seed}",
+        "",
+    )
     yield from (
         f"A network for {training.recipe.task}, trained by Assay in a study of the question: "
-        f"{_safe(facts.get('question', '')) or 'none stated'}",
+        f"{inert(facts.get('question', '')) or 'none stated'}",
         "",
         "**Use.** Trained to compare design choices. It was not validated for clinical use.",
         "",
@@ -186,7 +190,7 @@ def _card(run: RunFolder, planned: Trial, values: Mapping[str, Any], format: str
     )
     for name in ("data", "data summary", "license", "known faults"):
         if facts.get(name):
-            yield f"- {name}: {_safe(facts[name])}"
+            yield f"- {name}: {inert(facts[name])}"
     yield from (*(f"- {line}" for line in _associations(run, planned)), "")
     threshold = (
         "" if given["threshold"] is None else f" Threshold on the probability of the last: {given['threshold']:.4f}."
@@ -197,7 +201,7 @@ def _card(run: RunFolder, planned: Trial, values: Mapping[str, Any], format: str
         "## Input and output",
         "",
         f"- Input: {taken['values']}, {taken['channels']} x {taken['size']} x {taken['size']}. Images become squares "
-        f"by `{taken['fit']}`{crop}{steps}. The network scales by itself: {_safe(taken['scaling']) or 'no scaling'}.",
+        f"by `{taken['fit']}`{crop}{steps}. The network scales by itself: {inert(taken['scaling']) or 'no scaling'}.",
         f"- Output: {given['values']}. Classes: {classes}.{threshold}",
         "",
         "## Results of this network",
@@ -208,8 +212,8 @@ def _card(run: RunFolder, planned: Trial, values: Mapping[str, Any], format: str
         "",
     )
     findings = list(map(from_row, run.table("findings")))
-    yield f"- {_safe(verdict(findings)) or 'No answer is possible.'}"
-    yield from (f"- Caution: {_safe(sentence(one))}" for one in findings if one.part == "doubt" and one.light != "ok")
+    yield f"- {inert(verdict(findings)) or 'No answer is possible.'}"
+    yield from (f"- Caution: {inert(sentence(one))}" for one in findings if one.part == "doubt" and one.light != "ok")
     load = (
         "`assay.load_model(FOLDER)` loads the network, `assay.probe(FOLDER, data)` probes it."
         if format == "safetensors"
@@ -227,7 +231,7 @@ def _card(run: RunFolder, planned: Trial, values: Mapping[str, Any], format: str
     yield from ("## Provenance", "", f"- training run: {planned.id}", f"- SHA-256 of the weights: {values['sha256']}")
     for name in ("trained to", "hash of what is trained", "device", DISTRIBUTION, "torch", "timm"):
         if facts.get(name):
-            yield f"- {name}: {_safe(facts[name])}"
+            yield f"- {name}: {inert(facts[name])}"
 
 
 def _associations(run: RunFolder, planned: Trial) -> Iterator[str]:
@@ -238,7 +242,7 @@ def _associations(run: RunFolder, planned: Trial) -> Iterator[str]:
         yield f"training images: {int(rows[0]['images']):,}"
     for row in rows:
         if row["strength"] == row["strength"] and row["strength"]:
-            tied = f"association in training: {_safe(row['factor'])} with {_safe(row['target'])}"
+            tied = f"association in training: {inert(row['factor'])} with {inert(row['target'])}"
             yield f"{tied}, Somers' D {number(float(row['strength']))}"
 
 
@@ -268,19 +272,13 @@ def _results(run: RunFolder, planned: Trial) -> Iterator[str]:
         cells = [
             number(at[measure]) if at.get(measure, np.nan) == at.get(measure, np.nan) else "–" for measure in measures
         ]
-        yield f"| {_safe(name)} | {' | '.join(cells)} |"
+        yield f"| {inert(name)} | {' | '.join(cells)} |"
     if planned.training.fold or any(one.training.fold for one in stored_study(run.root).plan.trials):
         yield "\nMeans over the folds of the seed; this network is of one fold."
 
 
 def _is_overall(row: Row) -> bool:
     return bool(row["environment"]) and not (row["factor"] or row["level"] or row["layer"] or row["group"])
-
-
-def _safe(text: str) -> str:
-    """Return a text on one line in which Markdown and HTML find nothing to obey."""
-    plain = " ".join(str(text).split())
-    return "".join(f"\\{sign}" if sign in "\\`*_<>|[]#" else sign for sign in plain)
 
 
 # Starts.

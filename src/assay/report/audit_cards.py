@@ -1,0 +1,138 @@
+"""Write the model card, the data card and the crosswalk of an audit as Markdown."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from assay.report.crosswalk import CLAIM, FDA, Audited, Item
+from assay.report.sentences.audit import METHODS, NO_REFERENCE, NOT_ESTABLISHED, check_words, evidence, headline, title
+from assay.report.sentences.reasons import reason_words
+from assay.report.sheets import NONE, inert
+from assay.report.wording import measure_name
+from assay.stats.format import count, in_words, with_interval
+from assay.store.audit_tables import AUDIT_TABLES
+from assay.store.files import Row, write_text
+from assay.store.folder import RunFolder
+
+MODEL_CARD, DATA_CARD, CROSSWALK = "model-card.md", "data-card.md", "crosswalk.md"
+_DATA_CHECKS = ("patients", "copies", "contradictions", "near-copies", "training-images", "training-patients",
+                "training-copies")  # fmt: skip
+"""Checks of the data; the others are of the model."""
+
+
+def write_cards(root: Path) -> None:
+    """Write `model-card.md`, `data-card.md` and `crosswalk.md` of an audit from its tables.
+
+    Raises:
+        StoreError: A table is missing.
+    """
+    folder = RunFolder(root)
+    tables = {name: folder.table(name) for name in AUDIT_TABLES}
+    found = Audited(tables, {str(row["key"]): str(row["value"]) for row in tables["provenance"]})
+    for name, lines in ((MODEL_CARD, _model(found)), (DATA_CARD, _data(found)), (CROSSWALK, _crosswalk(found))):
+        write_text(root / name, "\n".join(lines) + "\n")
+
+
+def _model(found: Audited) -> Iterator[str]:
+    facts, verdicts = found.facts, found.tables["verdicts"]
+    yield from (f"# Model card: {inert(facts['model'])}", "", "Written by an audit. Page: report.html.")
+    yield from _listed_facts(found, "Model", ("kind", "hash of the model", "size", "scaling", "scores", "output",
+                                              "threshold"))  # fmt: skip
+    yield from ("", "## Intended use", "", "Not stated to the audit: add the use, the users and the population.")
+    yield from ("", "## Findings", "", *(f"{inert(text)}" for text in headline(verdicts, facts["model"])), "")
+    if "references" not in facts and any(row["kind"] == "mark" for row in verdicts):
+        yield from (NO_REFERENCE, "")
+    yield from _table(("verdict", "evidence"), ((title(row, facts["margin"]), evidence(row)) for row in verdicts))
+    yield from ("", "## Performance", "")
+    yield from _table(("group", "measure", "value [95% CI]", "images"), map(_group, found.tables["groups"]))
+    if found.gaps:
+        yield from ("", f"{found.gaps}, with the margin {facts['margin']}.")
+    if found.distortions:
+        yield from ("", f"{found.distortions}, with the margin {facts['margin']}.")
+    checks = [row for row in found.tables["checks"] if row["check"] not in _DATA_CHECKS]
+    yield from ("", "## Checks", "", *_checks(checks))
+    yield from ("", "## Scope", "", "These verdicts hold for this model, these images and these marks as drawn.")
+    yield from ("", *(f"- {text}" for text in METHODS))
+    yield from ("", "## Not established", "", *(f"- {text}" for text in NOT_ESTABLISHED))
+
+
+def _data(found: Audited) -> Iterator[str]:
+    facts = found.facts
+    yield f"# Data card: {inert(facts.get('data', facts['model']))}"
+    yield from ("", "Written by an audit from the images and columns that it was given.")
+    yield from _listed_facts(found, "Images", ("source", "license", "images", "images under marks", "patients",
+                                               "classes", "size", "left out"))  # fmt: skip
+    if "patients named" not in facts:
+        yield "- patients are not named: each image counts as one"
+    yield from ("", "## Columns", "")
+    yield from _table(("column", "role", "kind", "values", "missing"), map(_column, found.tables["columns"]))
+    shown = [row for row in found.tables["shortcuts"] if row.get("strong")]
+    if shown:
+        yield from ("", "Columns and properties that tell the target without a network:", "")
+        yield from _table(
+            ("name", "kind", "class", "AUROC"),
+            ((in_words(row["name"]), row["kind"], row["of"], f"{row['value']:.2f}") for row in shown),
+        )
+    checks = [row for row in found.tables["checks"] if row["check"] in _DATA_CHECKS]
+    yield from ("", "## Copies, patients and parts", "", *_checks(checks))
+    if "known faults" in facts:
+        faults = facts["known faults"].split("; ")
+        yield from ("", "## Known faults", "", *(f"- {inert(text)}" for text in faults))
+    yield from ("", "## Not established", "")
+    yield "- How the images were collected, and whether they represent the population of use."
+    yield "- Readers and the reference standard of the labels."
+    yield "- Whether images or columns identify patients."
+
+
+def _crosswalk(found: Audited) -> Iterator[str]:
+    yield from (
+        f"# Crosswalk: {inert(found.facts['model'])}",
+        "",
+        "Evidence of this audit for each item of two checklists, and the gap that it leaves. An audit decides no item.",
+    )
+    for name, items in (("CLAIM 2024", CLAIM), ("FDA draft guidance on AI-enabled devices, January 2025", FDA)):
+        yield from ("", f"## {name}", "")
+        yield from _table(("item", "topic", "evidence", "gap"), (_item(one, found) for one in items))
+
+
+def _item(item: Item, found: Audited) -> tuple[str, ...]:
+    return item.name, item.topic, item.evidence(found) or "none", item.gap
+
+
+def _listed_facts(found: Audited, heading: str, names: Sequence[str]) -> Iterator[str]:
+    yield from ("", f"## {heading}", "")
+    yield from (f"- {name}: {inert(found.facts[name])}" for name in names if name in found.facts)
+
+
+def _checks(rows: Sequence[Row]) -> Iterator[str]:
+    words = {"ok": "ok", "warn": "caution", "not-done": "not done"}
+    yield from (f"- {words[row['status']]}: {inert(check_words(row))}" for row in rows)
+
+
+def _group(row: Row) -> tuple[str, ...]:
+    name = f"{in_words(row['column'])}: {row['level']}" if row["column"] else "all"
+    if row["reason"]:
+        return in_words(row["column"]), f"not tested: {reason_words(row['reason'])}", NONE, NONE
+    ends = (row["value"], row["low"], row["high"])
+    value = f"{ends[0]:.3f}" if math.isnan(ends[1]) else with_interval(*ends, places=3)
+    return name, measure_name(row["measure"]), value, f"{int(row['images']):,}"
+
+
+def _column(row: Row) -> tuple[str, ...]:
+    if row["values"]:
+        shown = ", ".join(f"{level} ({n:,})" for level, n in json.loads(row["values"]).items())
+    elif not math.isnan(row["median"]):
+        shown = f"{row['least']:g} to {row['greatest']:g}, median {row['median']:g}"
+    else:
+        shown = count(int(row["levels"]), "different value")
+    return in_words(row["column"]), row["role"], row["kind"], shown, f"{int(row['missing']):,}"
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Yield a table of Markdown."""
+    yield f"| {' | '.join(heads)} |"
+    yield f"|{'---|' * len(heads)}"
+    yield from (f"| {' | '.join(map(inert, row))} |" for row in rows)
