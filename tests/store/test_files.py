@@ -3,6 +3,9 @@ from __future__ import annotations
 import errno
 import math
 import os
+import platform
+import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +16,16 @@ import pytest
 from assay.core.errors import StoreError
 from assay.core.files import write_whole
 from assay.store import files
-from assay.store.files import connect, read_json, read_parquet, read_rows, write_json, write_parquet, write_rows
+from assay.store.files import (
+    connect,
+    read_json,
+    read_parquet,
+    read_parquets,
+    read_rows,
+    write_json,
+    write_parquet,
+    write_rows,
+)
 from assay.store.folder import RunFolder
 from assay.store.migrations import migrated
 
@@ -140,6 +152,25 @@ def test_a_file_is_read_and_never_one_that_its_path_would_fit_as_a_pattern(
     assert read_parquet(tmp_path / name / "x.parquet")["a"].tolist() == [1]
 
 
+def test_folders_named_as_settings_are_no_columns(tmp_path: Path) -> None:
+    """DuckDB reads `lr=0.1/` as the column of a partitioned table, and `target=3/` in place of a column."""
+    paths = [tmp_path / "lr=0.1" / "target=3" / str(n) / "x.parquet" for n in range(2)]
+    for n, path in enumerate(paths):
+        write_parquet(path, {"target": np.array([n, n + 1])})
+    for read in ([read_parquet(path) for path in paths], read_parquets(paths)):
+        assert [{name: column.tolist() for name, column in one.items()} for one in read] == [
+            {"target": [0, 1]},
+            {"target": [1, 2]},
+        ]
+
+
+def test_files_whose_numbers_have_other_widths_are_read_apart(tmp_path: Path) -> None:
+    paths = [tmp_path / "narrow.parquet", tmp_path / "wide.parquet"]
+    for path, kind in zip(paths, (np.int8, np.int32), strict=True):
+        write_parquet(path, {"row": np.array([1, 2], dtype=kind)})
+    assert [one["row"].dtype for one in read_parquets(paths)] == [np.int8, np.int32]
+
+
 def test_a_missing_or_damaged_table_is_named_with_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     with pytest.raises(StoreError, match=r"x\.parquet: there is no such file; delete its folder and run"):
@@ -154,6 +185,18 @@ def test_a_missing_whole_number_is_no_number(tmp_path: Path) -> None:
     with connect() as database:
         database.execute(f"COPY (SELECT * FROM (VALUES (1), (NULL), (3)) AS t(a)) TO '{path}' (FORMAT parquet)")
     assert np.array_equal(read_parquet(path)["a"], [1.0, np.nan, 3.0], equal_nan=True)
+
+
+def test_partial_files_of_living_writers_stay(tmp_path: Path) -> None:
+    """Jobs of a driver that died go on writing while the next driver begins."""
+    here, hour = re.sub(r"[^\w-]", "-", platform.node())[:32], time.time() - 4000
+    living = [f".a.pt.{here}-{os.getppid()}-00000000.partial", ".a.pt.far-away-7-00000000.partial"]
+    gone = [f".a.pt.{here}-{2**22 + 1}-00000000.partial", ".b.pt.far-away-7-00000000.partial", ".c.77.partial"]
+    for name in (*living, *gone):
+        (tmp_path / name).touch()
+    os.utime(tmp_path / gone[1], (hour, hour))
+    RunFolder(tmp_path).remove_partial_files()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(living)
 
 
 def test_a_probe_whose_record_lists_no_readings_is_not_complete(tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ import os
 import platform
 import re
 import secrets
+import time
 import warnings
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
@@ -42,6 +43,9 @@ def not_written(text: str, error: OSError) -> StoreError:
 
 _WRITER = re.sub(r"[^\w-]", "-", platform.node())[:32]
 """The machine: process ids alone repeat where several write to one file system."""
+_PARTIAL = re.compile(r"\.(?P<machine>[\w-]*)-(?P<pid>\d+)-[0-9a-f]{8}\.partial$")
+_GONE = 3600.0
+"""Seconds after which a writer on another machine counts as gone."""
 
 
 def write_whole(path: Path, write: Callable[[Path], None], *, flush: bool = True) -> None:
@@ -71,6 +75,27 @@ def write_whole(path: Path, write: Callable[[Path], None], *, flush: bool = True
     except BaseException:
         _discard(temporary)
         raise
+
+
+def is_abandoned(partial: Path) -> bool:
+    """Return whether the writer of a temporary file of `write_whole` is gone: here it ended, elsewhere an hour ago."""
+    writer = _PARTIAL.search(partial.name)
+    if writer is None or writer["machine"] != _WRITER:
+        with suppress(FileNotFoundError):
+            return writer is None or time.time() - partial.stat().st_mtime > _GONE
+        return False
+    return int(writer["pid"]) == os.getpid() or not is_alive(int(writer["pid"]))
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether this machine has a process of that id."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # of another user
+        return True
+    return True
 
 
 def write_bytes(path: Path, content: bytes, *, flush: bool = True) -> None:

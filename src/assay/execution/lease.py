@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from assay.core.files import not_written
+from assay.core.files import is_alive, not_written
 from assay.execution.tasks import Context, Job, Stopped
 
 BEAT = 10.0
@@ -116,19 +116,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _is_over(path: Path, writer: Mapping[str, Any], stale: float) -> bool:
     """Return whether the writer of a lease is dead: its process is gone, or its last heartbeat is long ago."""
-    if _space() and writer.get("space") == _space() and not _is_alive(writer["pid"]):
+    if _space() and writer.get("space") == _space() and not is_alive(writer["pid"]):
         return True
     return _is_stale(path, stale)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # of another user
-        return True
-    return True
 
 
 @lru_cache(maxsize=1)

@@ -190,7 +190,7 @@ def read_parquets(paths: Sequence[Path]) -> list[dict[str, np.ndarray]]:
 
 def _of_equal_columns(paths: Sequence[Path]) -> list[list[Path]]:
     """Group files by the names and types of their columns."""
-    columns = "string_agg(name || ' ' || coalesce(type, ''), '|')"
+    columns = "string_agg(concat_ws(' ', name, type, converted_type), '|')"
     query = f"SELECT file_name, {columns} FROM parquet_schema([{_listed(paths)}]) GROUP BY file_name"
     with connect() as database:
         kinds = dict(cast("list[tuple[str, str]]", database.execute(query).fetchall()))
@@ -216,8 +216,9 @@ def _listed(paths: Sequence[Path]) -> str:
 
 
 def _selected(source: str) -> dict[str, np.ndarray]:
+    query = f"SELECT * FROM read_parquet({source}, hive_partitioning = false)"  # else a folder `lr=0.1` is a column
     with connect() as database:
-        found = cast("dict[str, np.ndarray]", database.execute(f"SELECT * FROM read_parquet({source})").fetchnumpy())
+        found = cast("dict[str, np.ndarray]", database.execute(query).fetchnumpy())
     return {name: _filled(column) for name, column in found.items()}
 
 

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
 from assay.core.errors import StoreError, unknown_name
-from assay.core.files import holding, is_file, sha256, write_bytes
+from assay.core.files import holding, is_abandoned, is_file, sha256, write_bytes
 from assay.core.types import Contributions, Measurement
 from assay.spec.schema import StudySpec
 from assay.store.audit_tables import AUDIT_TABLES
@@ -528,7 +528,8 @@ class RunFolder:
     def remove_partial_files(self) -> None:
         """Remove files that a killed run did not finish writing. For who holds the folder.
 
-        Those of a preview are its own, which may be written while a run begins.
+        Those of a preview are its own, which may be written while a run begins; those of living processes are written
+        by jobs of an earlier driver.
         """
         folders = [str(self.root)] if self.root.is_dir() else []
         while folders:  # os.walk looks at every folder twice
@@ -536,7 +537,7 @@ class RunFolder:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
                         folders += [entry.path] if entry.path != f"{self.root}/{PREVIEW}" else []
-                    elif entry.name.startswith(".") and entry.name.endswith(".partial"):
+                    elif re.fullmatch(r"\..*\.partial", entry.name) and is_abandoned(Path(entry.path)):
                         Path(entry.path).unlink(missing_ok=True)
 
     def table(self, name: str) -> list[Row]:
