@@ -51,7 +51,7 @@ def gathered(contrasts: list[Any], *left_out: tuple[str, str]) -> Any:
         for label in ("quiet", "loud")
     ]
     there = {key: one for key, one in PANELS.items() if key not in left_out}
-    spec = SimpleNamespace(points=points, contrasts=contrasts)
+    spec = SimpleNamespace(task="segmentation", points=points, contrasts=contrasts)
     return SimpleNamespace(
         plan=SimpleNamespace(spec=spec), panel=lambda point, environment: there.get((point.label, environment))
     )

@@ -72,7 +72,7 @@ def _rate(panel: Panel) -> np.ndarray | None:
 
 
 def _panels(gathered: Gathered) -> Iterator[tuple[RecipePoint, str, Panel]]:
-    for point in gathered.plan.spec.points:
+    for point in gathered.plan.spec.points if gathered.plan.spec.task == "segmentation" else ():
         for environment in point.tests:
             panel = gathered.panel(point, environment)
             if panel is not None and panel.maps:
@@ -99,6 +99,8 @@ def trade_rows(gathered: Gathered) -> list[Row]:
     Each in the environment that a contrast names, else in the first in which a recipe has it; none where none does.
     """
     spec = gathered.plan.spec
+    if spec.task != "segmentation":
+        return []
     measured = OVERLAP, quiet_of(one.measure for one in spec.contrasts)
     places = [_place(gathered, measure) for measure in measured]
     if not all(places):

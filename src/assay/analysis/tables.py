@@ -336,8 +336,9 @@ class Made:
         """Rows of `schema.CONTRASTS`."""
         if self.looks:
             return with_outcomes(contrasts_of(self.looks, self.spec.most_seeds), self.trials)
+        estimates = self.estimates  # first: each panel then serves both the values of outputs and those of probes
         found = contrast_rows(self.gathered, self.before.pairs)
-        return with_outcomes(with_decisions(with_ends_of_scale(found, self.estimates)), self.trials)
+        return with_outcomes(with_decisions(with_ends_of_scale(found, estimates)), self.trials)
 
     @cached_property
     def reliance_contrasts(self) -> list[Row]:

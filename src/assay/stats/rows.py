@@ -122,11 +122,12 @@ def find(estimates: Sequence[Row], contrast: Row, side: str) -> Row | None:
 
     None when none, or more than one, fits.
     """
-    keys = ("measure", "environment", "factor", "layer")
+    wanted = {key: text_of(contrast, key) for key in ("measure", "environment", "factor", "layer")}
     fitting = [
         row
         for row in estimates
-        if all(text_of(row, key) == text_of(contrast, key) for key in keys)
+        if text_of(row, "measure") == wanted["measure"]
+        and all(text_of(row, key) == text for key, text in wanted.items())
         and text_of(row, "group") in OF_THE_MODEL
         and not text_of(row, "level")
         and belongs(row, contrast, side)
