@@ -16,7 +16,6 @@ from torch.utils.hooks import RemovableHandle
 from assay.core.errors import AssayError
 from assay.core.registry import component
 from assay.core.seeds import generator
-from assay.models.timm import WHICH, Transformer, transformer_of
 from assay.models.untyped import named_layers, tensor_of
 from assay.shifts.confounders.pixels import gaussian
 
@@ -303,6 +302,8 @@ class AttentionRollout:
 
     def refusal(self, subject: Subject) -> str:
         """It needs attention among all patches in every block."""
+        from assay.models.timm import WHICH, transformer_of  # nothing else here needs timm
+
         if transformer_of(subject.network) is not None:
             return ""
         return f"attention is rolled out of {WHICH}, and this network is none: {INSTEAD}"
@@ -312,13 +313,17 @@ class AttentionRollout:
         self, subject: Subject, images: Float[Tensor, "b c h w"], own: Int[Tensor, " b"]
     ) -> Float[Tensor, "b h w"]:
         """See `Explainer`. The class does not matter."""
+        from assay.models.timm import transformer_of
+
         transformer = transformer_of(subject.network)
         assert transformer is not None, "ask refusal first"
         with transformer.attention() as seen:
             subject.network(images.clone())
         height, width = images.shape[2:]
         down, across = transformer.grid(height, width)
-        reached = _row_of_feature(rolled_out(seen), transformer).reshape(-1, down, across)
+        patches = rolled_out(seen)[:, :, transformer.prefix :]
+        of_feature = patches[:, 0] if transformer.by_class else patches[:, transformer.prefix :].mean(dim=1)
+        reached = of_feature.reshape(-1, down, across)
         covered = enlarged(reached, down * transformer.patch[0], across * transformer.patch[1])
         return nn.functional.pad(covered, (0, width - covered.shape[2], 0, height - covered.shape[1]))
 
@@ -333,11 +338,6 @@ def rolled_out(attention: Sequence[Float[Tensor, "b heads t t"]]) -> Float[Tenso
     for weights in attention:
         total = (weights.mean(dim=1) + one) / 2 @ total
     return total
-
-
-def _row_of_feature(shares: Float[Tensor, "b t t"], transformer: Transformer) -> Float[Tensor, "b p"]:
-    patches = shares[:, :, transformer.prefix :]
-    return patches[:, 0] if transformer.by_class else patches[:, transformer.prefix :].mean(dim=1)
 
 
 # What stands in place of pixels that are taken away.
