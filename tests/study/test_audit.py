@@ -115,12 +115,18 @@ def test_a_planted_shortcut_is_named_and_a_mark_elsewhere_is_cleared(
     assert (clean["tag"], clean["left"]) == ("no-effect", "no-effect")
     page = (tmp_path / "out" / "report.html").read_text()
     for text in (
-        "The answers of reader change with tag",
+        "<h1>The answers of reader change with tag",
         "Affected by tag",
+        "same images, same answers",
+        "<dt>Intended use</dt><dd>not stated</dd>",
+        "<dt>Margin</dt><dd>0.05, the default</dd>",
         "No reference networks were read",
         "data:image/png",
     ):
         assert text in page
+    first = page[: page.index("<nav")]
+    assert "What this does not establish" in first
+    assert [first.count(f"<span>{label}</span>") for label in ("without", "with")] == [2, 2]
     assert "Smith" not in page, "no patient is named"
     assert "The answers of reader change with tag" in assay.open_run(tmp_path / "out")._repr_html_()
     assert "<svg" in found.figure("g").svg

@@ -4,35 +4,50 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from assay.report.drawing import Mark, Panel, Plot, Reference, styles
-from assay.report.figures import Figure, strips
+from assay.report.figures import FIRST, Figure, strips
+from assay.report.images import encoded
+from assay.report.opening import MOST_PLACES, SIDE, SIGNS, Chip, Opening, Place, Small
+from assay.report.opening import Line as Numbers
 from assay.report.page import rendered, written
 from assay.report.rows import numeric, whole
 from assay.report.sentences.audit import (
+    CHIPS,
     HARMFUL,
+    MEANINGS,
     METHODS,
     NO_REFERENCE,
     NOT_ESTABLISHED,
     check_words,
+    done,
     evidence,
-    headline,
+    factor_words,
+    strength,
     title,
+    verdict,
 )
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import NONE, Cell, Line, Sheet, amount, figure, sheet, words
 from assay.report.wording import measure_name
-from assay.stats.format import in_words
+from assay.stats.format import count, in_words
+from assay.stats.verdicts import MARGIN
 from assay.store.audit_tables import AUDIT_TABLES
 from assay.store.files import Row
 from assay.store.folder import RunFolder
 
 MOST_SHOWN = 15
 """Verdicts that are shown with their evidence, one by one; the table has all."""
+MOST_LINES = 3
+"""Verdicts on the first screen."""
+EXAMPLES = 2
+"""Images in a picture of a mark, one above the other."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +55,18 @@ class Shown:
     """A verdict with its evidence.
 
     Attributes:
+        id: Its anchor.
         title: The verdict.
         text: The numbers.
+        meaning: What the verdict means and does not establish; empty where the verdict before it is the same.
         light: `bad`, `warn` or `ok`.
         picture: Images without and with the mark as a data URI; empty where there is none.
     """
 
+    id: str
     title: str
     text: str
+    meaning: str
     light: str
     picture: str
 
@@ -56,9 +75,11 @@ class Shown:
 class AuditContent:
     """Everything that the template shows."""
 
-    title: str
+    question: str
     meta: str
-    answer: tuple[str, ...]
+    verdict: str
+    opening: Opening
+    scope: tuple[tuple[str, str], ...]
     reference: str
     verdicts: tuple[Shown, ...]
     figure: Figure | None
@@ -82,19 +103,30 @@ def collect_audit(root: Path) -> AuditContent:
     """Collect the content of the page. Raises StoreError where a table is missing."""
     folder = RunFolder(root)
     tables = {name: folder.table(name) for name in AUDIT_TABLES}
-    facts: Mapping[str, Any] = {row["key"]: row["value"] for row in tables["provenance"]}
-    verdicts, margin = tables["verdicts"], facts["margin"]
-    shown = [_shown(root, row, margin) for row in verdicts if row["verdict"] != "not-tested"][:MOST_SHOWN]
-    parts = [facts["kind"], f"{facts['images']} images", f"{facts['patients']} patients", f"margin {margin}"]
+    facts = {str(row["key"]): str(row["value"]) for row in tables["provenance"]}
+    verdicts = tables["verdicts"]
+    tested = [row for row in verdicts if row["verdict"] != "not-tested"]
+    shown = tuple(_shown(root, tested, facts["margin"]))
+    parts = [facts["kind"], f"{facts['images']} images", f"{facts['patients']} patients", f"margin {facts['margin']}"]
     if "patients named" not in facts:
         parts.remove(f"{facts['patients']} patients")
     return AuditContent(
-        title=f"What do the answers of {facts['model']} change with?",
+        question=f"What do the answers of {facts['model']} change with?",
         meta=" · ".join([*parts, *([facts["domain"]] if "domain" in facts else [])]),
-        answer=tuple(headline(verdicts, facts["model"])),
+        verdict=verdict(verdicts, facts["model"]),
+        opening=Opening(
+            tuple(_chips(tables["checks"], facts, marks=any(row["kind"] == "mark" for row in verdicts))),
+            tuple(done(facts, verdicts)),
+            tuple(_places(root, tested)),
+            tuple(
+                Numbers(f"{title(row, facts['margin'])}:", strength(row), one.id)
+                for one, row in zip(shown, tested[:MOST_LINES], strict=False)
+            ),
+        ),
+        scope=tuple(_scope(facts)),
         reference="" if "references" in facts else NO_REFERENCE,
-        verdicts=tuple(shown),
-        figure=_swings(verdicts, float(margin)),
+        verdicts=shown,
+        figure=_swings(tested[:MOST_SHOWN], float(facts["margin"])),
         sheets=tuple(one for one in _sheets(tables) if one is not None),
         checks=tuple((row["status"], check_words(row)) for row in tables["checks"]),
         limits=NOT_ESTABLISHED,
@@ -103,12 +135,72 @@ def collect_audit(root: Path) -> AuditContent:
     )
 
 
-def _shown(root: Path, row: Row, margin: str) -> Shown:
-    light = "bad" if row["verdict"] in HARMFUL else "warn" if row["verdict"] == "inconclusive" else "ok"
-    path = root / "pictures" / f"{picture_name(row['factor'])}.png"
-    there = row["kind"] == "mark" and light != "ok" and path.is_file()
-    uri = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}" if there else ""
-    return Shown(title(row, margin), evidence(row), light, uri)
+# The first screen.
+
+
+def _chips(checks: Sequence[Row], facts: Mapping[str, str], *, marks: bool) -> Iterator[Chip]:
+    """Yield the AUROC and the outcomes of checks in a few words, then the lack of reference networks."""
+    for row in checks:
+        words = CHIPS.get((row["check"], row["status"]), "")
+        if row["check"] == "ranking":
+            words = (
+                f"AUROC {row['value']:.2f} on these images{'' if row['status'] == 'ok' else ': no better than chance'}"
+            )
+        light = "ok" if row["status"] == "ok" else "warn"
+        if words:
+            yield Chip(light, SIGNS[light], words, check_words(row))
+    if marks and "references" not in facts:
+        yield Chip("warn", SIGNS["warn"], "no reference networks: 'relies on' cannot be claimed", NO_REFERENCE)
+
+
+def _places(root: Path, rows: Sequence[Row]) -> Iterator[Place]:
+    """Yield an image without and with each of the most harmful marks."""
+    marks = [row for row in rows if row["kind"] == "mark" and _picture_of(root, row["factor"]).is_file()]
+    for row in marks[:MOST_PLACES]:
+        with Image.open(_picture_of(root, row["factor"])) as opened:
+            image = opened.convert("RGB")
+        side = image.width // 2
+        height = image.height // EXAMPLES
+        by = math.ceil(max(side, height) / SIDE)
+        small: list[Small] = []
+        for at, label in enumerate(("without", "with")):
+            part = image.crop((at * side, 0, (at + 1) * side, height)).reduce(by)
+            times = max(1, SIDE // max(part.size))
+            small.append(Small(encoded(part, lossless=True), part.width * times, part.height * times, label))
+        yield Place(factor_words(row), tuple(small))
+
+
+def _scope(facts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield who stated what: the use, the margin, the model, the data and the software, and what is missing."""
+    default = float(facts["margin"]) == MARGIN
+    yield "Intended use", facts.get("intended use", "not stated")
+    yield "Margin", f"{facts['margin']}, {'the default' if default else 'chosen by the user'}"
+    yield "Started", facts.get("probed", "unknown")
+    yield "Model", f"{facts['kind']} {facts['model']}, hash {facts['hash of the model']}"
+    yield "Images", f"{facts['images']} images of {facts.get('data', 'the data')}"
+    yield "Software", ", ".join(f"{name} {facts[name]}" for name in ("assay-imaging", "torch") if name in facts)
+    yield "Earlier audits of these images", facts.get("earlier audits", "not recorded")
+    yield "Reference networks", facts.get("references", "none")
+    yield "Readers and reference standard", "not assessed"
+
+
+# Verdicts with their evidence.
+
+
+def _shown(root: Path, rows: Sequence[Row], margin: str) -> Iterator[Shown]:
+    before = ""
+    for at, row in enumerate(rows[:MOST_SHOWN], start=1):
+        light = "bad" if row["verdict"] in HARMFUL else "warn" if row["verdict"] == "inconclusive" else "ok"
+        path = _picture_of(root, row["factor"])
+        there = row["kind"] == "mark" and light != "ok" and path.is_file()
+        uri = f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}" if there else ""
+        meaning = MEANINGS[row["verdict"]] if row["verdict"] != before else ""
+        before = row["verdict"]
+        yield Shown(f"verdict-{at}", title(row, margin), evidence(row), meaning, light, uri)
+
+
+def _picture_of(root: Path, factor: str) -> Path:
+    return root / "pictures" / f"{picture_name(factor)}.png"
 
 
 def picture_name(factor: str) -> str:
@@ -118,10 +210,10 @@ def picture_name(factor: str) -> str:
 
 def _swings(rows: Sequence[Row], margin: float) -> Figure | None:
     """Draw the swing of every factor with its bounds."""
-    known = [row for row in rows if row["verdict"] != "not-tested" and not math.isnan(numeric(row, "g"))]
+    known = [row for row in rows if not math.isnan(numeric(row, "g"))]
     if not known:
         return None
-    names = [in_words(row["factor"]) for row in known]
+    names = [factor_words(row) for row in known]
     marks = tuple(
         Mark(name, numeric(row, "g"), numeric(row, "low"), numeric(row, "high"))
         for name, row in zip(names, known, strict=True)
@@ -133,10 +225,14 @@ def _swings(rows: Sequence[Row], margin: float) -> Figure | None:
         (Panel("", marks, (Reference.level("none", 0.0),), (-margin, margin)),),
         tuple(names),
         dict.fromkeys(names, style),
-        "swing g",
+        "swing g: positive where the factor raises scores",
         limits,
     )
-    return strips("swings", "Swing of every factor, with 95% one-sided bounds", "", plot, known)
+    beyond = sum(row["verdict"] in HARMFUL for row in known)
+    named = f"{beyond} of {count(len(known), 'factor')}" if beyond else "No factor"
+    words = " changed the answers beyond the margin"
+    note = f"Bars: one-sided 95% bounds. Shaded: the margin, {margin:g}."
+    return strips("swings", named + words, note, plot, known, FIRST)
 
 
 def _sheets(tables: Mapping[str, Sequence[Row]]) -> tuple[Sheet | None, ...]:
@@ -144,13 +240,30 @@ def _sheets(tables: Mapping[str, Sequence[Row]]) -> tuple[Sheet | None, ...]:
         _sheet(
             "verdicts", "All verdicts", tables, ("factor", "verdict", "dose"), ("g", "loss_negatives", "loss", "flips")
         ),
-        _sheet("effects", "Effects by dose", tables, ("factor", "dose"), ("g", "loss_negatives", "loss", "flips")),
+        _sheet(
+            "effects",
+            "Effects by strength of the mark",
+            tables,
+            ("factor", "dose"),
+            ("g", "loss_negatives", "loss", "flips"),
+        ),
         _sheet("groups", "Performance by group", tables, ("column", "level", "measure"), ("value",)),
         _sheet("gaps", "Gaps between groups", tables, ("column", "a", "b", "measure", "decision"), ("value",)),
         _sheet("distorted", "Distortions", tables, ("factor", "severity", "decision"), ("loss", "flips")),
-        _sheet("shortcuts", "What tells the target without a network", tables, ("name", "kind", "of"), ("value",)),
+        _sheet("shortcuts", "Simple cues that predict the target", tables, ("name", "kind", "of"), ("value",)),
         _sheet("provenance", "Provenance", tables, ("key", "value"), ()),
     )
+
+
+HEADS: Mapping[str, str] = {
+    "dose": "strength",
+    "g": "swing",
+    "loss_negatives": "AUROC lost, mark on negatives",
+    "loss": "AUROC lost, all images",
+    "flips": "changed calls",
+    "of": "class",
+}
+"""Column -> its head, where another word is clearer."""
 
 
 def _sheet(
@@ -177,7 +290,7 @@ def _sheet(
         )
         for row in rows
     ]
-    heads = [*texts, *(one.replace("_", " ") for one in numbers), *counted]
+    heads = [HEADS.get(one, one.replace("_", " ")) for one in (*texts, *numbers, *counted)]
     if tested:
         heads.append("not tested")
     return sheet(name, caption, heads, lines, (rows, table))

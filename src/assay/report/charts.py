@@ -62,6 +62,8 @@ class _Box:
 def draw_strips(plot: Plot, width: float) -> Drawing:
     """The plot at a width in pixels; panels wrap to further lines where they would be too narrow."""
     row = 27.0 if len(plot.levels) <= 8 else 21.0 if len(plot.levels) <= MANY else 16.0
+    if not any(mark.seeds for panel in plot.panels for mark in panel.marks):
+        row = min(row, 18.0)
     label = min(max(breadth(level) for level in plot.levels) + 22, width * 0.34)
     least = max(STRIP_LEAST_PANEL, *(min(breadth(panel.title, BOLD), 170.0) for panel in plot.panels))
     columns, rows = panel_grid(len(plot.panels), width - label + STRIP_GAP, least + STRIP_GAP)
@@ -86,7 +88,8 @@ def _head(plot: Plot, width: float) -> float:
     """Room above panels of a width: for the longest of their titles, and the names of references."""
     named = any(reference.name for panel in plot.panels for reference in panel.references)
     lines = max(len(_title(panel, width)) for panel in plot.panels)
-    return 22.0 + STRIP_LINE * (lines - 1) + (14.0 if named else 0.0)
+    titled = 22.0 + STRIP_LINE * (lines - 1) if any(panel.title for panel in plot.panels) else 6.0
+    return titled + (14.0 if named else 0.0)
 
 
 def _title(panel: Panel, width: float) -> list[str]:
@@ -148,6 +151,8 @@ def _strip_mark(plot: Plot, mark: Mark, scale: Scale, y: float, row: float) -> s
         words = MISSING if mark.reason == MISSING else "undefined"
         return text(scale.start + 2, y + 4, words, size=NARROW, color="var(--soft)", full=mark.said, halo=True)
     above, below, radius = (-4.5, 5.5, 2.7) if row > 20 else (-3.0, 4.0, 2.2)
+    if not mark.seeds:
+        above = 0.0
     parts: list[str] = []
     if not math.isnan(mark.low):
         cut = (scale.beyond(mark.low), scale.beyond(mark.high))

@@ -144,7 +144,7 @@ def run_html(root: Path) -> str:
         folder = RunFolder(root)
         if folder.of_audit:
             audit = collect_audit(root)
-            said, figures = audit.answer[0], () if audit.figure is None else (audit.figure,)
+            said, figures = audit.verdict, () if audit.figure is None else (audit.figure,)
         elif folder.of_model:
             found = read_model_tables(root)
             findings = list(map(from_row, found.findings))

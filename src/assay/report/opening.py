@@ -32,7 +32,7 @@ UNTIED = 0.15
 """An association below this is called none."""
 MOST_PLACES = 3
 """Environments that the first screen shows images of, training among them."""
-SIDE = 112
+SIDE = 128
 """Most CSS pixels of a small picture."""
 MOST_CHIPS = 6
 COLUMNS, GAP = 8, 2

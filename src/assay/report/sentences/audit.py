@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from assay.report.sentences.names import signed
 from assay.report.sentences.reasons import reason_words
-from assay.stats.format import count, in_words, listed, number
+from assay.stats.format import count, decimals, in_words, listed, number
 from assay.stats.verdicts import Verdict
 from assay.store.files import Row
 
@@ -36,9 +37,15 @@ _OPEN: Mapping[str, str] = {
 }
 
 
+def factor_words(row: Row) -> str:
+    """Return the name of a mark or column in words."""
+    name = in_words(row["factor"])
+    return name.replace("-", " ") if row.get("kind") == "mark" else name
+
+
 def title(row: Row, margin: str) -> str:
     """Return a verdict as a heading."""
-    factor = in_words(row["factor"])
+    factor = factor_words(row)
     text = _TITLES[row["verdict"]].format(factor=factor, margin=margin)
     return text[:1].upper() + text[1:]
 
@@ -76,18 +83,26 @@ def evidence(row: Row) -> str:
 
 def check_words(row: Row) -> str:
     """Return the outcome of a check with its number, where it has one."""
-    return row["text"] if math.isnan(row["value"]) else f"{row['text']}: {row['value']:.4g}"
+    same = row["check"] == "repeatable" and row["status"] == "ok"
+    return row["text"] if same or math.isnan(row["value"]) else f"{row['text']}: {row['value']:.4g}"
 
 
 def _bounded(row: Row, name: str) -> str:
     low, high = ("low", "high") if name == "g" else (f"{name}_low", f"{name}_high")
-    sign = "+" if row[name] > 0 and name == "g" else ""
-    return f"{sign}{number(row[name], 3)} [{number(row[low], 3)}, {number(row[high], 3)}]"
+    places = decimals((row[high] - row[low]) / 2)
+    value = signed(row[name], places)
+    value = value if name == "g" else value.removeprefix("+")
+    return f"{value} [{number(row[low], places)}, {number(row[high], places)}]"
+
+
+def strength(row: Row) -> str:
+    """Return the swing with its bounds."""
+    return f"swing {_bounded(row, 'g')}"
 
 
 def headline(rows: Sequence[Row], name: str) -> list[str]:
     """Return the answer: what the model's answers change with, then what stays open."""
-    harmful = [in_words(row["factor"]) for row in rows if row["verdict"] in HARMFUL]
+    harmful = [factor_words(row) for row in rows if row["verdict"] in HARMFUL]
     open_ = [row for row in rows if row["verdict"] == Verdict.INCONCLUSIVE]
     none = [row for row in rows if row["verdict"] in (Verdict.NO_EFFECT, Verdict.NO_DIFFERENCE)]
     made: list[str] = []
@@ -98,9 +113,70 @@ def headline(rows: Sequence[Row], name: str) -> list[str]:
     else:
         made.append(f"No tested factor changes the answers of {name} by as much as the margin.")
     if harmful and open_:
-        made.append(f"Inconclusive: {listed([in_words(row['factor']) for row in open_])}.")
+        made.append(f"Inconclusive: {listed([factor_words(row) for row in open_])}.")
     return made
 
+
+MOST_NAMED = 3
+
+
+def verdict(rows: Sequence[Row], name: str) -> str:
+    """Return the answer in one sentence without numbers, with the most harmful factors by name."""
+    harmful = [factor_words(row) for row in rows if row["verdict"] in HARMFUL]
+    if not harmful:
+        return headline(rows, name)[0]
+    named = harmful if len(harmful) <= MOST_NAMED + 1 else [*harmful[:MOST_NAMED], "other factors"]
+    left = sum(row["verdict"] == Verdict.INCONCLUSIVE for row in rows)
+    rest = "" if not left else "; another one is inconclusive" if left == 1 else "; others are inconclusive"
+    return f"The answers of {name} change with {listed(named)}{rest}."
+
+
+def done(facts: Mapping[str, str], rows: Sequence[Row]) -> list[str]:
+    """Return two sentences on the images and on what was changed in them."""
+    of = f" of {facts['patients']} patients" if "patients named" in facts else ""
+    read = "The model read" if any(row["kind"] == "mark" for row in rows) else "The answers are to"
+    classes = f": {facts['classes']}" if "classes" in facts else ""
+    made = [f"{read} {facts['images'].partition(' of ')[0]} images{of}{classes}."]
+    marks = sum(row["kind"] == "mark" for row in rows)
+    columns = sum(row["kind"] == "column" for row in rows)
+    by = f"compared between the groups of {count(columns, 'column')}" if columns else ""
+    if marks and "images under marks" in facts:
+        again = f"{facts['images under marks']} of them were read again with {count(marks, 'mark')} at three strengths"
+        made.append(f"{again}{f', and answers were {by}' if by else ''}.")
+    elif by:
+        made.append(f"Answers were {by}.")
+    return made
+
+
+MEANINGS: Mapping[str, str] = {
+    Verdict.RELIES: "The effect is beyond that on reference networks that never saw the mark in training. Next: remove "
+    "the mark from images, or retrain with it in both classes, and audit again.",
+    Verdict.AFFECTED: "The effect exceeds the margin. Not established: that the model learned the mark; a network that "
+    "never saw it can be affected too. Next: count the mark in each class, and compare with reference networks.",
+    Verdict.UNDIRECTED: "AUROC or calls change by more than the margin, but scores move in no one direction. Next: "
+    "count the mark where the model will be used.",
+    Verdict.DIFFERS: "Not established: the cause, since a column goes with disease severity or the device. Next: "
+    "compare groups of equal severity.",
+    Verdict.INCONCLUSIVE: "Neither an effect nor its absence is shown. Next: audit more images.",
+    Verdict.NO_EFFECT: "All bounds are below the margin at three strengths, for the mark as drawn.",
+    Verdict.NO_DIFFERENCE: "All bounds are below the margin for the groups of these columns.",
+}
+"""Verdict -> its meaning, its limit, and the next step."""
+
+CHIPS: Mapping[tuple[str, str], str] = {
+    ("repeatable", "ok"): "same images, same answers",
+    ("repeatable", "warn"): "answers differ when asked again: fix the model's randomness",
+    ("reading", "warn"): "the model may be read wrongly: see Checks",
+    ("scaling", "warn"): "another scaling gives a higher AUROC: see Checks",
+    ("patients", "warn"): "patients unknown: name their column",
+    ("copies", "ok"): "no copies among the images",
+    ("copies", "warn"): "copies among the images: remove them",
+    ("contradictions", "warn"): "copies with other labels: look at them",
+    ("near-copies", "warn"): "near copies across patients: look at them",
+    ("training-images", "not-done"): "independence of the training images not established",
+    ("pixels", "not-done"): "predictions only: no mark was tested",
+}
+"""Check and its status -> its chip."""
 
 NOT_ESTABLISHED = (
     "A mark that was not tested, or is drawn differently, may have an effect: a battery of marks clears no model.",
