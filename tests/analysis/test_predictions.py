@@ -139,7 +139,7 @@ def test_predictions_that_are_missing_are_counted() -> None:
         (
             {"y_true": lambda g: ["ill" if one else "well" for one in g]},
             SpecError,
-            "ill or well: say which is positive",
+            "ill or well: name the positive class with `positive`",
         ),
         ({"y_true": lambda g: [1] * len(g)}, SpecError, "the target has 1 classes"),
     ],

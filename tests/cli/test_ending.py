@@ -36,7 +36,8 @@ UNCOMPARED = Finding(Kind.UNCOMPARED, "answer", "uncompared", reason=because(Cod
 VERDICTS = {
     "several": (
         [LOWER, OPEN, TALLY],
-        "Supcon had a lower AUROC in reversed than cross-entropy; another one is inconclusive.",
+        "Supcon had a lower AUROC in reversed than cross-entropy; whether supcon and cross-entropy differ in AUROC in "
+        "same is inconclusive.",
     ),
     "one": ([LOWER, TALLY], "Supcon had a lower AUROC in reversed than cross-entropy."),
     "none": ([UNCOMPARED], "No comparison was pre-specified, so no difference is claimed."),

@@ -14,6 +14,19 @@ def test_a_loss_by_another_name_or_mistyped_is_found_and_nothing_far_is(given, m
     assert nearest(given, [entry.name for entry in entries("loss")]) == meant
 
 
+@pytest.mark.parametrize(
+    ("given", "names", "meant"),
+    [
+        ("xray", ["gray", "chest-xray"], "chest-xray"),
+        ("isic", ["mimic", "isic-seg"], "isic-seg"),
+        ("loses", ["loss", "closest-losses"], "loss"),
+        ("ct", ["mimic-ct", "mr"], None),
+    ],
+)
+def test_a_part_of_a_name_means_the_name_unless_another_one_is_very_near(given, names, meant):
+    assert nearest(given, names) == meant
+
+
 def test_a_name_of_ours_stands_for_no_other():
     names = {entry.name for entry in entries()}
     for other in ("ce", "dann", "dfr", "ig", "jtt", "lp-ft", "mae", "simclr"):

@@ -142,6 +142,14 @@ def test_a_part_without_a_class_is_refused() -> None:
         split(table, SplitSpec(), 0)
 
 
+def test_a_rare_class_of_several_may_be_misspelled() -> None:
+    table = table_of(list(range(13)), [0] * 6 + [1] * 6 + [2], classes=3)
+    with pytest.raises(
+        DataError, match="correct the table if 'c' is no class of its own, or ask for fewer than 3 folds"
+    ):
+        assign_folds(table, 3, 0)
+
+
 def test_shares_that_cannot_be() -> None:
     table = table_of(list(range(20)), [0, 1] * 10)
     with pytest.raises(SpecError, match=r"data\.split: the shares add up to 1\.1; train, validation and test must add"):

@@ -76,6 +76,9 @@ UNDECIDED = Finding(
         ),
         ([CONTROL, RELIED, primary("inconclusive")],
          "Every loss relied most on texture; no difference is claimed, since a control failed."),
+        ([primary("inconclusive", conclusion="undefined")],
+         "Supcon and triplet could not be compared in AUROC in reversed."),
+        ([primary("inconclusive", conclusion="undefined")] * 2, "No primary comparison has a result."),
         ([UNDECIDED], "No comparison of loss showed a difference."),
         ([replace(FELL, details=replace(FALL, overlapping=("supcon",))), UNDECIDED],
          "No comparison of loss showed a difference."),
@@ -106,7 +109,7 @@ def test_the_first_screen_has_question_verdict_chips_account_pictures_and_one_ch
     places = [first.index(part) for part in order]
     assert places == sorted(places)
     assert len(re.findall(r'<figure id="figure-', first)) == 1
-    assert re.search(r"<p>\d+ networks \(\d+ losses, 3 seeds\) learned to predict \w+ from ", first)
+    assert re.search(r"<p>\d+ networks \(\d+ losses, 3 seeds\) were trained to predict \w+ from ", first)
 
 
 def test_no_figure_is_shown_twice(page: str) -> None:

@@ -406,7 +406,7 @@ def test_texts_for_a_paper_say_what_was_done_and_found_and_how_to_cite(page: str
     texts = {id: html.unescape(text) for id, text in re.findall(r'<pre id="paper-(\w+)"[^>]*>(.*?)</pre>', page, re.S)}
     question, verdict = re.findall(r'<p class="question">(.*?)</p>\s*<h1>(.*?)</h1>', page)[0]
     assert question
-    assert "learned to predict" in texts["methods"]
+    assert "were trained to predict" in texts["methods"]
     assert "95% confidence intervals over patients and seeds" in texts["methods"]
     assert texts["results"].startswith(html.unescape(verdict))
     assert texts["bibtex"].startswith("@software{assay,")

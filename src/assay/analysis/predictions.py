@@ -237,7 +237,8 @@ def read_predictions(path: Path, columns: Columns, *, positive: str = "", thresh
     if table.problems:
         named = "; ".join(str(one) for one in table.problems[:_MOST_NAMED])
         raise DataError(f"{path.name}: {len(table.problems)} lines cannot be read: {named}")
-    given = {name: table.column(name, "predictions") for name in (columns.by, columns.score, columns.target)}
+    asked = ((columns.by, "--by"), (columns.score, "--score"), (columns.target, "--target"))
+    given = {name: table.column(name, option) for name, option in asked}
     header = set(table.header)
     notes: list[Reason] = []
 
@@ -248,7 +249,7 @@ def read_predictions(path: Path, columns: Columns, *, positive: str = "", thresh
         return default
 
     count = len(given[columns.by])
-    images = table.column(columns.image, "predictions")
+    images = table.column(columns.image, "--image")
     return from_arrays(
         y_true=given[columns.target],
         y_score=[_number(text, table, line) for text, line in zip(given[columns.score], table.numbers, strict=True)],
@@ -409,7 +410,7 @@ def _positive(classes: Sequence[str], positive: str) -> str:
         return positive
     if set(classes) == {"0", "1"}:
         return "1"
-    raise SpecError(f"the target is {' or '.join(sorted(classes))}: say which is positive")
+    raise SpecError(f"the target is {' or '.join(sorted(classes))}: name the positive class with `positive`")
 
 
 def _same(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import json as jsonlib
+import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -95,7 +97,7 @@ def audit_command(
         found: Path | Planned = audit_predictions(path, columns, asked, out or Path("audits") / path.stem)
     else:
         origin = _origin(given)
-        with reading_shown(quietly=quiet) as notify:
+        with reading_shown(quietly=quiet) as notify, _errors_as_options():
             found = run_audit(
                 origin,
                 data_of(given),
@@ -119,8 +121,29 @@ def audit_command(
             raise typer.Exit(POLICY_FAILED)
 
 
+_KEY = re.compile(
+    r"\b(?:data\.(image|target|patient|positive|mask|size|fit|channels)\b|(channels|scores|scaling): (?=[a-z]))"
+)
+
+
+def as_options(text: str) -> str:
+    """Return a text with options of `assay audit` in place of the keys of a study: `--fit` for `data.fit`."""
+    return _KEY.sub(lambda found: f"--{found[1]}" if found[1] else f"--{found[2]} ", text)
+
+
+@contextmanager
+def _errors_as_options() -> Generator[None]:
+    """Raise errors of the request with options in place of keys."""
+    try:
+        yield
+    except SpecError as error:
+        raise SpecError(as_options(str(error))) from error
+    except DataError as error:
+        raise DataError(as_options(str(error))) from error
+
+
 def _say(text: str) -> None:
-    print(text, file=sys.stderr)
+    print(as_options(text), file=sys.stderr)
 
 
 def _quiet(text: str) -> None:
@@ -151,7 +174,7 @@ def _print(root: Path, json: bool) -> None:
         print(f"  {title(row, facts['margin'])}. {evidence(row)}")
     for row in folder.table("checks"):
         if row["status"] == "warn":
-            print(f"caution: {check_words(row)}")
+            print(f"caution: {as_options(check_words(row))}")
     print(root / "report.html")
 
 

@@ -107,7 +107,11 @@ def nearest(given: str, allowed: Iterable[str]) -> str | None:
     ours = _ELSEWHERE.get(given.lower())
     if ours in names:
         return ours
-    matches = difflib.get_close_matches(given[:_LONGEST], names, n=1, cutoff=0.6)
+    matches = difflib.get_close_matches(given[:_LONGEST], names, n=1, cutoff=0.76)
+    parts = [name for name in names if len(given) > 2 and given.lower().replace("-", "") in name.replace("-", "")]
+    if not matches and parts:
+        return min(parts, key=len)
+    matches = matches or difflib.get_close_matches(given[:_LONGEST], names, n=1, cutoff=0.6)
     return matches[0] if matches else None
 
 

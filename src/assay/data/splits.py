@@ -84,7 +84,8 @@ def _complete(table: FactorTable, part: np.ndarray, names: Sequence[str], remedy
                 patients = len(np.unique(table.patient[of_class]))
                 have = "1 patient has" if patients == 1 else f"{patients} patients have"
                 what = f"{where} would hold no '{name}', which {have} in all"
-                raise DataError(f"{what}; {remedy}{_cure(table, name)}")
+                mend = f"correct the table if '{name}' is no class of its own, or " if len(table.classes) > 2 else ""
+                raise DataError(f"{what}; {mend}{remedy}{_cure(table, name)}")
 
 
 def _cure(table: FactorTable, name: str) -> str:

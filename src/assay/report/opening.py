@@ -204,17 +204,23 @@ def _differences(measure: str, least: float) -> str:
 def done(evidence: Evidence) -> tuple[str, ...]:
     """Return at most two sentences on models and images, and on what was tied to the target."""
     tables, view = evidence.tables, evidence.outline
-    networks = len({row["trial"] for row in tables.trials})
+    networks = len({(row["recipe"], row["seed"], row["fold"]) for row in tables.trials})
     if not networks:
         return ()
     facts = tables.facts
     axis = in_words(view.axis)
-    levels = f"{len(view.levels)} {_plural(axis)}, " if view.axis and len(view.levels) > 1 else ""
-    seeds = len({row["seed"] for row in tables.trials})
+    recipes, seeds, folds = (len({row[key] for row in tables.trials}) for key in ("recipe", "seed", "fold"))
+    named = _plural(axis) if recipes == len(view.levels) else "recipes"
+    levels = f"{recipes} {named}, " if view.axis and recipes > 1 else ""
+    parts = f", {folds} folds" if folds > 1 else ""
     target = next((row["target"] for row in tables.environments if row["target"]), "")
     images = re.split(r"[;:,.]| with | of known ", facts.get("data summary", "") or facts.get("data", "images"))[0]
-    verb = "that were trained elsewhere predicted" if facts.get("models") else "learned to predict"
-    first = f"{networks:,} networks ({levels}{plural(seeds, 'seed')}) {verb} {in_words(target) or 'the target'}"
+    verb = (
+        "that were trained elsewhere predicted"
+        if facts.get("models") or facts.get("predictions")
+        else "were trained to predict"
+    )
+    first = f"{networks:,} networks ({levels}{plural(seeds, 'seed')}{parts}) {verb} {in_words(target) or 'the target'}"
     return tuple(part for part in (f"{first} from {images}.", _tied(tables)) if part)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from assay.core.errors import SpecError, unknown_name
+from assay.core.errors import SpecError, unknown_of_few
 from assay.spec.document import mapping_of
 from assay.spec.recipe import Component
 
@@ -96,7 +96,7 @@ def battery(domain: str, channels: int) -> tuple[tuple[AuditedMark, ...], tuple[
     """
     name = domain or ("gray" if channels == 1 else "color")
     if name not in _BATTERIES:
-        raise SpecError(unknown_name("domain", name, DOMAINS))
+        raise SpecError(unknown_of_few("domain", name, DOMAINS))
     marks, distortions = _BATTERIES[name]
     return tuple(_mark(one) for one in dict.fromkeys((*marks, *_EVERY))), distortions
 

@@ -176,7 +176,7 @@ def check_table(data: DataSpec, issues: Issues, keys: Keys = ("data",)) -> None:
     path = filled(data.folder, issues.document.folder) / data.table
     if not is_file(path):
         tables = sorted(item.name for item in path.parent.glob("*.csv")) if is_folder(path.parent) else []
-        remedy = "" if tables else "images and masks without a table: table: ''"
+        remedy = f"write table: {tables[0]}" if tables else "images and masks without a table: table: ''"
         issues.add((*keys, "table"), data.table, "there is no such file in the folder", remedy, tables)
         return
     header = read_header(path)
@@ -192,6 +192,8 @@ def check_table(data: DataSpec, issues: Issues, keys: Keys = ("data",)) -> None:
     for at, column in _columns(data):
         if column and column not in header and (at, column) != (("target",), derived):
             remedy = f"with masks `target: {derived}` is whether one shows any" if derived and at == ("target",) else ""
+            if at == ("image",):
+                remedy = "write image: and the column that names the files"
             issues.add((*keys, *at), column, f"{path.name} has no column '{column}'", remedy, header)
 
 

@@ -90,8 +90,8 @@ def _numbers(values: Sequence[float]) -> str:
 # Signs that a model is shown other images than it was trained on.
 
 CAUSES = (
-    "check what its training did to images: framing (data.fit: pad, squash or crop, and data.size), scaling (mean and "
-    "std, or 0..255) and the order of channels (RGB or BGR)"
+    "check its threshold, and what its training did to images: framing (data.fit: pad, squash or crop, "
+    "and data.size), scaling (mean and std, or 0..255) and the order of channels (RGB or BGR)"
 )
 _ONE_CLASS = 0.98
 """The share of images called one class from which an output counts as nearly constant."""

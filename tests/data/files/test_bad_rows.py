@@ -159,6 +159,7 @@ CELLS: dict[str, tuple[list[object], str]] = {
         ["9.png", 1],
         "line 4 '9.png': the file is missing; put it there, or take the row out of the table",
     ),
+    "without its ending": (["2", 0], "line 4 '2': the file is missing; there is '2.png'; write the whole path"),
     "no name": (["", 1], "line 4 '': it names no image; name a file"),
     "missing label": (["2.png", ""], "line 4 '2.png': label is missing; label it"),
     "label NA": (["2.png", "NA"], "line 4 '2.png': label is missing; label it"),

@@ -12,7 +12,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -556,6 +556,16 @@ def _sorted_values(cells: Any) -> list[str]:
 
 # Where a spec's files are, and whether a row's file lies inside its folder.
 
+_ENDINGS = ("", ".png", ".jpg", ".dcm")
+"""Endings that a name in a table may lack."""
+
+
+@lru_cache(maxsize=8)
+def _subfolders(folder: str) -> tuple[str, ...]:
+    """Return the first subfolders of a folder, in which a missing file is looked for."""
+    return tuple(sorted(entry.name for entry in os.scandir(folder) if entry.is_dir()))[:8]
+
+
 _ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:")
 
 
@@ -602,6 +612,11 @@ def inside(folder: Path, text: str, links: bool = False) -> Path:
                 return Path(path)
             if os.path.isdir(path):  # noqa: PTH112
                 raise Unreadable("it is a folder", "name an image file")
+    for ending in _ENDINGS:
+        for place in ("", *_subfolders(str(folder))):
+            path = f"{place}/{slashed}{ending}" if place else f"{slashed}{ending}"
+            if (place or ending) and os.path.isfile(f"{folder}/{path}"):  # noqa: PTH113
+                raise Unreadable("the file is missing", f"there is '{path}'; write the whole path into the table")
     raise Unreadable("the file is missing", "put it there, or take the row out of the table")
 
 

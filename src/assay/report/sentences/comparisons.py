@@ -126,6 +126,8 @@ def bare(row: Row) -> str:
     )
     what = f"{change}{measure_words(text_of(row, 'measure'))}{factor}{place}"
     decision = text_of(row, "decision") or text_of(row, "conclusion")
+    if text_of(row, "conclusion") == "undefined":
+        return f"{a} and {b} could not be compared in {what}"
     if decision == "equivalent":
         return f"{a} and {b} were equivalent in {what} within the margin"
     if decision not in WAYS:
@@ -148,12 +150,16 @@ def outcome(rows: Sequence[Row], called: str) -> str:
         return bare(rows[0])
     kinds = [text_of(row, "decision") for row in rows]
     shown = [row for row, kind in zip(rows, kinds, strict=True) if kind in WAYS]
+    if all(text_of(row, "conclusion") == "undefined" for row in rows):
+        return f"no {called} has a result"
     if len(set(kinds)) == 1 and not shown:
         alike = "showed equivalence within the margin" if kinds[0] == "equivalent" else "is inconclusive"
         return f"every {called} {alike}"
     if not shown:
         return f"no {called} showed a difference: some showed equivalence, others are inconclusive"
     lead = min(shown, key=lambda row: numeric(row, "decision_p"))
+    if len(rows) == 2:
+        return f"{bare(lead)}; {bare(next(row for row in rows if row is not lead))}"
     more = len(shown) - 1
     rest = (
         [f"{'another' if more == 1 else 'other'} {called}{'' if more == 1 else 's'} showed a difference"]
