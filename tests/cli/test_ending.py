@@ -106,6 +106,11 @@ def test_a_page_opens_in_the_browser_and_over_ssh_is_copied(
     page = finish(tmp_path, monkeypatch, [UNCOMPARED])
     assert ask("open", "small").out == "runs/small/report.html\n"
     assert browser == [page.as_uri()]
+    other = tmp_path / "comparison" / "report.html"  # of `assay compare --out`, which is no run folder
+    other.parent.mkdir()
+    other.write_text("<!doctype html>")
+    assert ask("open", "comparison").out == "comparison/report.html\n"
+    browser.pop()
     monkeypatch.setenv("SSH_CONNECTION", "10.0.0.2 51234 10.0.0.1 22")
     monkeypatch.setenv("LOGNAME", "ana")
     answer = ask("open", "small")

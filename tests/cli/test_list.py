@@ -33,11 +33,14 @@ def test_a_kind_that_is_none_is_refused_with_the_nearest(ask: Asking) -> None:
     assert "loss" in answer.err
 
 
-def test_studies_are_listed_with_what_they_need(ask: Asking) -> None:
+def test_studies_are_listed_with_their_size_time_and_needs(ask: Asking) -> None:
     lines = {line.split()[0]: line for line in ask("list", "studies").out.splitlines()}
-    assert "needs" not in lines["nodule-loss"]
-    assert lines["dermoscopy"].endswith("(needs images dermoscopy)")
-    assert "weights" in lines["source-matters-xray"].partition("(needs images chest-xray; ")[2]
+    assert lines["nodule-loss"].split(maxsplit=1)[1] == "110 training runs, about 15 minutes on 2 cores"
+    assert lines["dermoscopy"].endswith("30 training runs; needs images dermoscopy")
+    assert "weights" in lines["source-matters-xray"].partition("needs images chest-xray; ")[2]
+    rows = {row["name"]: row for row in json.loads(ask("list", "studies", "--json").out)}
+    assert rows["dermoscopy"]["needs"] == "needs images dermoscopy"
+    assert rows["dermoscopy"]["summary"].startswith("Your own images")
 
 
 def test_what_developers_need_is_checked_on_request_only(ask: Asking, monkeypatch: pytest.MonkeyPatch) -> None:

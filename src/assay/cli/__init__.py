@@ -16,7 +16,6 @@ from typer.exceptions import TyperException
 
 from assay.cli import completion
 from assay.core.errors import cut, unknown_of_few
-from assay.store.schema import MODEL_TABLES, TABLES
 
 if TYPE_CHECKING:
     from assay.cli.run import Request
@@ -169,7 +168,7 @@ Device = Annotated[
     str,
     typer.Option("--device", parser=_device, metavar="NAME", help="auto (a GPU if there is one), cpu, cuda or cuda:N."),
 ]
-Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where run folders lie.")]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="The folder of all run folders.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the planned work, time and disk space; train nothing.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print failures and the answer only.")]
@@ -274,7 +273,7 @@ def _on_a_study(act: Callable[[Request], None]) -> Callable[..., None]:
 @app.command(epilog="Example: assay run nodule-loss --scale quick --set recipe.batch_size=64")
 @_on_a_study
 def run(asked: Request) -> None:
-    """Train and probe whatever is missing, compare, and write the report. A second run continues the first."""
+    """Train what is missing, compare, and write the report. A second run continues the first."""
     from assay.cli.run import run_command
 
     run_command(asked)
@@ -283,7 +282,7 @@ def run(asked: Request) -> None:
 @app.command(epilog="Example: assay preview nodule-loss --scale quick --seeds 3")
 @_on_a_study
 def preview(asked: Request) -> None:
-    """Show the images, confounders and comparisons of a study before any training.
+    """Show images, size, time and power of a study.
 
     Images, every confounder without and with it and how visible it is, counterfactual pairs, associations asked for
     and achieved, counts, number of trials, time, and the difference that each contrast can detect. Pictures and a page
@@ -321,10 +320,10 @@ def tune(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Try values of one field for every recipe alike, choose on validation images, and write the study.
+    """Tune one field of every recipe with equally many trials.
 
-    Every recipe gets equally many trials, with seeds that the study does not use. Test images are not read. The study
-    is written under --out, with a table of what was tried; a second call goes on.
+    The value is chosen on validation images, with seeds that the study does not use. Test images are not read. The
+    study is written under --out, with a table of the tried values. A second call continues the first.
     """
     from assay.cli.tune import tune_command
     from assay.core.registry import own_code_refused
@@ -350,7 +349,7 @@ def results(
             "--table",
             metavar="NAME",
             autocompletion=completion.tables,
-            help=f"{', '.join(TABLES)}; of a probed model {', '.join(MODEL_TABLES)}. Default: contrasts, or findings.",
+            help="A table, see `assay list tables`; default: contrasts, or the first of the run.",
         ),
     ] = "",
     out: Out = RUNS,
@@ -363,7 +362,7 @@ def results(
         list[str] | None, typer.Option("--rows", metavar="A=B", help="Print rows with this value only; repeatable.")
     ] = None,
 ) -> None:
-    """Print a table of a finished study, or of a model probed by itself. `assay list tables` describes the tables."""
+    """Print a table of a run. `assay list tables` describes the tables."""
     from assay.cli.results import Form, results_command
 
     results_command(run, table, out, Form(json, csv, markdown, latex, columns, tuple(rows or ())))
@@ -384,7 +383,7 @@ def figure(
     ] = None,
     out: Out = RUNS,
 ) -> None:
-    """Draw one measure of a run, every recipe by environment, into a file. PNG and PDF need the extra `figures`."""
+    """Draw one measure of a run, by recipe and environment. PNG and PDF need the extra `figures`."""
     from assay.cli.results import figure_command
 
     figure_command(run, measure, file, out)
@@ -400,7 +399,7 @@ def export(
     format: Annotated[str, typer.Option("--format", metavar="NAME", help="safetensors or onnx.")] = "safetensors",
     out: Out = RUNS,
 ) -> None:
-    """Write a trained network with its preprocessing and a model card. ONNX needs the extra `onnx`.
+    """Write a trained network, its preprocessing and a model card. ONNX needs the extra `onnx`.
 
     With `all`, every network of the run, and `models.csv`, which `models:` of another study takes.
     """
@@ -443,7 +442,10 @@ def compare(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Compare predictions that were made elsewhere, as the contrasts of a study are."""
+    """Compare predictions that were made elsewhere.
+
+    The statistics are those of a study: paired by seed and patient, corrected by Holm, with a margin of equivalence.
+    """
     from assay.analysis.predictions import Columns
     from assay.cli.compare import compare_command
 
@@ -478,7 +480,9 @@ def audit(
             metavar="MODEL",
         ),
     ] = "",
-    images: Annotated[str, typer.Option("--images", metavar="PATH", help="A CSV beside the images, or a folder.")] = "",
+    images: Annotated[
+        str, typer.Option("--images", metavar="PATH", help="A CSV with a row per image, or a folder with one.")
+    ] = "",
     target: Annotated[str, typer.Option("--target", metavar="COLUMN", help="The class.")] = "target",
     positive: Annotated[str, typer.Option("--positive", metavar="CLASS", help="The positive class.")] = "",
     patient: Annotated[str, typer.Option("--patient", metavar="COLUMN", help="The patient.")] = "",
@@ -492,11 +496,20 @@ def audit(
     command: Annotated[
         str, typer.Option("--command", metavar="LINE", help="Any program: 'python predict.py {images} {scores}'.")
     ] = "",
-    size: Annotated[int, typer.Option("--size", metavar="PX", help="Side of the images that the model takes.")] = 0,
-    fit: Annotated[str, typer.Option("--fit", metavar="HOW", help="Framing: pad, squash or crop.")] = "",
-    channels: Annotated[str, typer.Option("--channels", metavar="KIND", help="gray or color.")] = "",
+    size: Annotated[
+        int, typer.Option("--size", metavar="PX", help="Side of the images that the model takes.", show_default=False)
+    ] = 0,
+    fit: Annotated[
+        str, typer.Option("--fit", metavar="HOW", help="How images are made square: pad (default), squash or crop.")
+    ] = "",
+    channels: Annotated[
+        str, typer.Option("--channels", metavar="KIND", help="gray or color; default: as most images are.")
+    ] = "",
     scaling: Annotated[
-        str, typer.Option("--scaling", metavar="NAME", help="0..1, imagenet, -1..1, 0..255 or -1024..1024.")
+        str,
+        typer.Option(
+            "--scaling", metavar="NAME", help="Range of pixels: 0..1, imagenet, -1..1, 0..255 or -1024..1024."
+        ),
     ] = "",
     scores: Annotated[
         str,
@@ -524,13 +537,15 @@ def audit(
         float | None, typer.Option("--expect", metavar="AUROC", help="The AUROC that you know of this model.")
     ] = None,
     as_given: Annotated[
-        bool, typer.Option("--as-given", help="Go on where the model seems to be read wrongly.")
+        bool, typer.Option("--as-given", help="Go on even if the model seems to get wrong pixels.")
     ] = False,
     policy: Annotated[
         Path | None,
         typer.Option("--policy", metavar="FILE", help="Forbidden verdicts; exit code 3 where one is found."),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FOLDER", help="The run folder.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FOLDER", help="The run folder; default: audits/MODEL.")
+    ] = None,
     skip_bad_rows: SkipBadRows = False,
     no_own_code: NoOwnCode = False,
     no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Leave images out of the page.")] = False,
@@ -538,9 +553,10 @@ def audit(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Audit a model of your own: what its answers change with, on your images.
+    """Audit a model of your own on your images. Nothing is trained.
 
-    Marks are put on, columns and distortions compared, and the page has a verdict for each with its evidence.
+    Marks and distortions are added to the images, and groups are compared. The page has a verdict for each mark and
+    column.
     """
     from assay.cli.audit import Given, audit_command
     from assay.core.registry import own_code_refused
@@ -587,7 +603,7 @@ def audit(
 
 @app.command(epilog="Example: assay report nodule-loss")
 def report(run: Run, out: Out = RUNS, json: Json = False) -> None:
-    """Recompute statistics and rewrite the page from the stored records."""
+    """Recompute statistics and rewrite the page from stored records."""
     from assay.cli.results import report_command
 
     report_command(run, out, json)
@@ -603,7 +619,7 @@ def open_(run: Run, out: Out = RUNS) -> None:
 
 @app.command(epilog="Example: assay status nodule-loss")
 def status(run: Run, out: Out = RUNS, json: Json = False) -> None:
-    """Print how far a run is, from its records alone: from any machine, while it runs or after."""
+    """Print the progress of a run. It reads records alone, so any machine can do it, during a run or after."""
     from assay.cli.engines import status_command
 
     status_command(run, out, json)
@@ -657,7 +673,7 @@ def example(
     folder: Annotated[Path, typer.Argument(help="A new folder.", metavar="DIR")],
     audited: Annotated[bool, typer.Option("--audit", help="Images and a model to audit, in place of a study.")] = False,
 ) -> None:
-    """Write a small folder of images, a CSV file and a study of them, to try a study of your own images on."""
+    """Write a small example: images, a CSV file and a study."""
     from assay.cli.example import example_command
 
     example_command(folder, audited)
@@ -671,9 +687,10 @@ def list_(
     ] = None,
     json: Json = False,
 ) -> None:
-    """List what a spec can name of one kind; without KIND, the kinds with their counts.
+    """List studies, losses, probes, measures and other names.
 
-    A study is listed with the images and weights that it needs.
+    Without KIND, the kinds are listed with their counts. A study is listed with its size, its time on 2 cores where it
+    was measured, and the images and weights that it needs.
     """
     from assay.cli.inspect import list_command
 
@@ -690,7 +707,7 @@ def fetch(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Download a public set from its makers, or print the steps by hand where they ask for consent first."""
+    """Download a public set, or print the steps to get it."""
     from assay.cli.fetch import fetch_command
 
     fetch_command(name, out, json)
@@ -700,7 +717,7 @@ def fetch(
 def complete(
     shell: Annotated[str, typer.Argument(help="bash, zsh or fish.", metavar="SHELL")],
 ) -> None:
-    """Print the script that completes studies, kinds, tables, scales and places of --set in a shell."""
+    """Print the script for completion in a shell. It completes names of studies, kinds, tables, scales and fields."""
     completion.completion_command(shell)
 
 
@@ -713,7 +730,7 @@ def doctor(
     dev: Annotated[bool, typer.Option("--dev", help="Check what the tests of Assay need, too.")] = False,
     json: Json = False,
 ) -> None:
-    """Check the installation; with RUN, list the damaged files of a run and of the cache.
+    """Check the installation, or with RUN the files of a run.
 
     Ends with 1 when something is missing that Assay needs, or a file is damaged.
     """

@@ -1,4 +1,4 @@
-"""`assay audit`: what the answers of a model change with."""
+"""`assay audit`: audit a model on images, and print the verdicts."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Given:
         model: A file, a folder of a training, `timm:NAME`, `module:factory`, or a CSV of predictions.
         weights: File of weights of `timm:NAME` or `module:factory`.
         command: A command line, in place of a model.
-        images: A CSV beside images, or a folder.
+        images: A CSV with a row per image, or a folder with one.
         target: Column of the class.
         score: Column of the score, of predictions.
         patient: Column of the patient.
@@ -232,13 +232,13 @@ def _own_factory(module: str, attribute: str) -> Callable[[], nn.Module]:
 
 
 def data_of(given: Given) -> dict[str, Any]:
-    """Return `data` of a study from a table beside images, or a folder.
+    """Return `data` of a study from a table of images, or a folder.
 
     Raises:
         SpecError: There is no such file or folder, or a column is missing.
     """
     if not given.images:
-        raise SpecError("name the images with --images: a CSV beside them, or a folder")
+        raise SpecError("name the images with --images: a CSV with a row per image, or a folder with one")
     path = Path(given.images).expanduser()
     keys = {name: value for name, value in given.keys.items() if value}
     if is_folder(path) and not is_file(path / "data.csv"):

@@ -23,7 +23,7 @@ from assay.core.files import at_home
 from assay.core.measures import COMPARED, better
 from assay.core.registry import entries
 from assay.core.traits import KINDS
-from assay.spec.load import builtin_studies, study_yaml
+from assay.spec.load import builtin_studies, study_size, study_yaml
 from assay.store.audit_tables import AUDIT_TABLES
 from assay.store.schema import MODEL_TABLES, TABLES
 
@@ -60,7 +60,12 @@ def list_command(kind: str | None, json: bool) -> None:
         raise SpecError(unknown_of_few("kind", wanted, kinds))
     chosen = [row for row in _everything() if wanted in (None, row[0])]
     if json:
-        print(jsonlib.dumps([dict(zip(("kind", "name", "summary"), row, strict=True)) for row in chosen], indent=1))
+        rows = [dict(zip(("kind", "name", "summary"), row, strict=True)) for row in chosen]
+        print(
+            jsonlib.dumps(
+                [row | (_study_facts(row["name"]) if row["kind"] == "study" else {}) for row in rows], indent=1
+            )
+        )
         return
     if wanted is None:
         counts = Counter(of for of, _, _ in chosen)
@@ -69,6 +74,11 @@ def list_command(kind: str | None, json: bool) -> None:
         print("`assay list KIND` prints those of a kind, such as `assay list losses`")
         return
     width = max(len(name) for _, name, _ in chosen)
+    if wanted == "study":
+        for _, name, summary in chosen:
+            print(f"  {name:<{width}}  {'; '.join(filter(None, _study_facts(name).values()))}\n      {summary}")
+        print("`assay show NAME` prints a study; `--scale quick` of the first five takes at most 3 minutes on 2 cores")
+        return
     print("\n".join(f"  {name:<{width}}  {summary}" for _, name, summary in chosen))
 
 
@@ -94,11 +104,15 @@ def needs_of(text: str) -> str:
     return f"needs {'; '.join(listed)}" if listed else ""
 
 
+def _study_facts(name: str) -> dict[str, str]:
+    """Return the size of a built-in study, and the images and weights that it needs."""
+    return {"size": study_size(name), "needs": needs_of(study_yaml(name))}
+
+
 def _everything() -> Iterator[tuple[str, str, str]]:
     """(kind, name, one line) of all that a spec can name."""
     for name, summary in builtin_studies().items():
-        needed = needs_of(study_yaml(name))
-        yield "study", name, f"{summary} ({needed})" if needed else summary
+        yield "study", name, summary
     for table in {**TABLES, **MODEL_TABLES, **AUDIT_TABLES}.values():
         yield "table", table.name, f"a row for every {table.row}"
     for entry in entries():
@@ -106,7 +120,7 @@ def _everything() -> Iterator[tuple[str, str, str]]:
         yield entry.kind, entry.name, f"{entry.summary} ({label})" if label else entry.summary
     for name, measure in COMPARED.items():
         way = f"; {direction} is better" if (direction := better(name)) else ""
-        needs = f", a contrast says its {' and '.join(measure.needs)}" if measure.needs else ""
+        needs = f"; a contrast names its {' and '.join(measure.needs)}" if measure.needs else ""
         yield "measure", name, f"{measure.meaning}{way} (probe {measure.probe}{needs})"
 
 

@@ -44,9 +44,9 @@ def find_run(run: str, out: Path) -> Path:
             return folder
     known = sorted({path.parent.name for file in (STUDY, REQUEST, AUDIT) for path in out.glob(f"*/{file}")})
     near = nearest(run, known)
-    there = f"in {out} there is: {', '.join(known)}" if known else f"{out} holds no run; --out says where runs lie"
+    there = f"in {out} there is: {', '.join(known)}" if known else f"{out} holds no run; --out names the folder of runs"
     if Path(run).is_absolute():
-        near, there = None, "give the folder of a run, or the name of a study that lies in --out"
+        near, there = None, "give the folder of a run, or the name of a study under --out"
     empty = [folder for folder in places if is_folder(folder)]
     missing = "no run folder " + ", nor ".join(f"'{folder}'" for folder in places)
     what = f"'{empty[0]}' holds no {STUDY} and no {REQUEST}, so it is no run folder" if empty else missing
@@ -105,6 +105,8 @@ def results_command(run: str, table: str, out: Path, form: Form) -> None:
         writer.writerows(_part({key: _harmless(value) for key, value in _plain(row).items()}, names) for row in rows)
     else:
         _print_table(rows, described, columns, form)
+    if not (form.json or form.csv or form.markdown or form.latex):
+        print(f"{table}: a row for every {described.row} (other tables: assay list tables)", file=sys.stderr)
 
 
 def _column(name: str, known: Sequence[str]) -> str:
@@ -176,7 +178,7 @@ def open_command(run: str, out: Path) -> None:
     Raises:
         StoreError: There is no such run, or it has no page.
     """
-    page = find_run(run, out) / PAGE
+    page = Path(run) / PAGE if is_file(Path(run) / PAGE) else find_run(run, out) / PAGE
     if not is_file(page):
         raise StoreError(f"{page} does not exist: `assay report {shlex.quote(run)}` writes it from the records")
     print(page, flush=True)

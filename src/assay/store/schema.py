@@ -580,7 +580,7 @@ VISIBILITY = Table(
 
 SHORTCUTS = Table(
     "shortcuts",
-    "thing that may tell the target without a network, of images from files",
+    "simple cue that may predict the target without a network, of images from files",
     (
         Column("name", "name of the factor, column, property or baseline"),
         Column(
