@@ -258,7 +258,7 @@ def _looked_at(
     for box, alike in by_box(boxes, np.arange(len(rows)), shape):
         for part in (alike[start : start + _BATCH] for start in range(0, len(alike), _BATCH)):
             pictures = dataset.images.read(rows[part])[:, :, box.rows, box.columns]
-            for into, found in ((properties, _properties(pictures)), (features, _features(pictures))):
+            for into, found in ((properties, properties_of(pictures)), (features, _features(pictures))):
                 for name, values in found.items():
                     place = into.setdefault(name, np.zeros((len(rows), *values.shape[1:])))
                     place[part] = values.double().numpy()
@@ -267,7 +267,8 @@ def _looked_at(
     return properties, features
 
 
-def _properties(pictures: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, " b"]]:
+def properties_of(pictures: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, " b"]]:
+    """Return cheap properties of images: name -> a number for each."""
     gray = pictures.mean(dim=1)
     flat = gray.flatten(1)
     steps = [side.abs().flatten(1).mean(dim=1) for axis in (1, 2) if (side := gray.diff(dim=axis)).numel()]

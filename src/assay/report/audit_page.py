@@ -16,6 +16,7 @@ from assay.report.figures import FIRST, Figure, strips
 from assay.report.images import encoded
 from assay.report.opening import MOST_PLACES, SIDE, SIGNS, Chip, Opening, Place, Small
 from assay.report.opening import Line as Numbers
+from assay.report.leads import LeadsShown, leads_shown
 from assay.report.page import rendered, written
 from assay.report.rows import numeric, whole
 from assay.report.sentences.audit import (
@@ -33,6 +34,7 @@ from assay.report.sentences.audit import (
     title,
     verdict,
 )
+from assay.report.sentences.leads import NOTE
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import NONE, Cell, Line, Sheet, amount, figure, sheet, words
 from assay.report.wording import measure_name
@@ -42,6 +44,8 @@ from assay.store.audit_tables import AUDIT_TABLES
 from assay.store.files import Row
 from assay.store.folder import RunFolder
 
+MEAN = "grid-mean.png"
+"""The mean of the images, among the pictures of an audit."""
 MOST_SHOWN = 15
 """Verdicts that are shown with their evidence, one by one; the table has all."""
 MOST_LINES = 3
@@ -83,6 +87,8 @@ class AuditContent:
     reference: str
     verdicts: tuple[Shown, ...]
     figure: Figure | None
+    leads: LeadsShown | None
+    note_on_leads: str
     sheets: tuple[Sheet, ...]
     checks: tuple[tuple[str, str], ...]
     limits: tuple[str, ...]
@@ -127,6 +133,8 @@ def collect_audit(root: Path) -> AuditContent:
         reference="" if "references" in facts else NO_REFERENCE,
         verdicts=shown,
         figure=_swings(tested[:MOST_SHOWN], float(facts["margin"])),
+        leads=leads_shown(tables["leads"], tables["exchanged"], root / "pictures" / MEAN),
+        note_on_leads=NOTE,
         sheets=tuple(one for one in _sheets(tables) if one is not None),
         checks=tuple((row["status"], check_words(row)) for row in tables["checks"]),
         limits=NOT_ESTABLISHED,
@@ -247,6 +255,8 @@ def _sheets(tables: Mapping[str, Sequence[Row]]) -> tuple[Sheet | None, ...]:
             ("factor", "dose"),
             ("g", "loss_negatives", "loss", "flips"),
         ),
+        _sheet("leads", "Leads", tables, ("kind", "name", "of", "class"), ("value",)),
+        _sheet("exchanged", "Exchange test", tables, ("kind", "place", "center"), ("loss",)),
         _sheet("groups", "Performance by group", tables, ("column", "level", "measure"), ("value",)),
         _sheet("gaps", "Gaps between groups", tables, ("column", "a", "b", "measure", "decision"), ("value",)),
         _sheet("distorted", "Distortions", tables, ("factor", "severity", "decision"), ("loss", "flips")),

@@ -135,6 +135,48 @@ GAPS = Table(
     ),
     ("column", "a", "b", "measure", "value", "low", "high", "decision"),
 )
+EXCHANGED = Table(
+    "exchanged",
+    "place of the exchange test",
+    (
+        Column("kind", "cell, band or intensities"),
+        Column(
+            "place",
+            "of a cell: cells a side of the grid, row and column from 0, rows by columns; of a band its number from "
+            "low to high frequency",
+        ),
+        *_bounded("loss", "AUROC with content of the same class less that with content of another class"),
+        number("often", "share of bootstraps over patients in which the place is among the first three of its kind"),
+        Column("center", "whether a cell is where the finding may be: under masks, else the central half", "BOOLEAN"),
+        IMAGES,
+        PATIENTS,
+        Column("reason", "why the test was not done, in words"),
+    ),
+    ("kind", "place", "loss", "loss_low", "loss_high", "often", "center"),
+)
+LEADS = Table(
+    "leads",
+    "lead to a shortcut that nobody named; no verdict",
+    (
+        Column("kind", "cell, band, intensities, property, slice, tree, cluster or predictor"),
+        Column("name", "the place, the property, or conditions on properties and columns"),
+        Column("of", "score, error or target"),
+        Column("class", "class of the errors, or class against the rest"),
+        number(
+            "value",
+            "loss of AUROC of a place; swing of a property; share of errors more than in the rest of the class; AUROC "
+            "of a predictor",
+        ),
+        number("low", "lower bound, one-sided 95%; of a predictor that of its interval"),
+        number("high", "upper bound"),
+        number("limit", "largest loss of reference networks; NaN without"),
+        Column("center", "whether a cell is where the finding may be", "BOOLEAN"),
+        Column("merged", "other leads of overlapping images"),
+        IMAGES,
+        PATIENTS,
+    ),
+    ("kind", "name", "of", "class", "value", "low", "high", "images"),
+)
 AUDIT_CHECKS = Table(
     "checks",
     "check of the model's reading or of the data",
@@ -167,6 +209,18 @@ AUDIT_COLUMNS = Table(
 
 AUDIT_TABLES = {
     table.name: table
-    for table in (VERDICTS, EFFECTS, DISTORTED, GROUPS, GAPS, AUDIT_CHECKS, AUDIT_COLUMNS, SHORTCUTS, PROVENANCE)
+    for table in (
+        VERDICTS,
+        LEADS,
+        EXCHANGED,
+        EFFECTS,
+        DISTORTED,
+        GROUPS,
+        GAPS,
+        AUDIT_CHECKS,
+        AUDIT_COLUMNS,
+        SHORTCUTS,
+        PROVENANCE,
+    )
 }
 """Every table of an audit by name, the most requested first."""

@@ -27,11 +27,12 @@ from assay.analysis.audit import (
     of_columns,
     verdict_row,
 )
+from assay.analysis.leads import foremost, leads_of_images
 from assay.analysis.pictures import colored
 from assay.analysis.shortcuts import shortcut_rows
 from assay.core.errors import DataError, SpecError, cut
 from assay.core.files import content_hash, write_whole
-from assay.core.reasons import stated
+from assay.core.reasons import Code, because, stated
 from assay.core.seeds import row_uniform
 from assay.core.traits import Task
 from assay.core.types import FactorTable
@@ -44,7 +45,7 @@ from assay.models.ref import GivenModel, Origin, Output, Scaling
 from assay.probes.probe import Read, Request
 from assay.probes.reader import ModelReading, evaluating, log_odds
 from assay.report.audit_cards import write_cards
-from assay.report.audit_page import picture_name, write_audit_page
+from assay.report.audit_page import MEAN, picture_name, write_audit_page
 from assay.shifts.battery import DECIDING, DOSES, SEVERITIES, AuditedMark, battery, marks_of
 from assay.shifts.distortions.base import distorted
 from assay.shifts.environment import Environment, PickedImages, PickedMasks
@@ -61,6 +62,17 @@ from assay.store.files import Row, read_checked_json, write_checked_json
 from assay.store.folder import AUDIT, RunFolder, working_in
 from assay.store.verdicts_file import write_verdicts
 from assay.study.audit import KeptAnswers, OfTraining, Prepared, Settings, keep_model, prepare_model
+from assay.study.leads import (
+    MOST_EXCHANGED,
+    PASSES,
+    UNALIGNED,
+    ExchangeTest,
+    center_of,
+    limits_of,
+    measured,
+    not_exchanged,
+    plan_exchange,
+)
 from assay.study.outside import signs
 from assay.study.references import read_reference
 
@@ -143,6 +155,8 @@ class Planned:
         marks: Number of marks.
         distortions: Number of distortions.
         seconds_each: Seconds that one image takes.
+        exchanged: Images of the exchange test.
+        donors: Donors of each class for each of these.
     """
 
     all: int
@@ -151,11 +165,14 @@ class Planned:
     marks: int
     distortions: int
     seconds_each: float
+    exchanged: int = 0
+    donors: int = 0
 
     @property
     def passes(self) -> int:
         """Images put through the model."""
-        return self.clean + self.marked * (self.marks * len(DOSES) + self.distortions * len(SEVERITIES))
+        exchanged = self.exchanged * self.donors * PASSES
+        return self.clean + self.marked * (self.marks * len(DOSES) + self.distortions * len(SEVERITIES)) + exchanged
 
     @property
     def seconds(self) -> float:
@@ -304,11 +321,13 @@ class _Audit:
             began = time.perf_counter()
             opened.network(images)
             each = (time.perf_counter() - began) / len(first)
-        most = int(min(self.asked.budget / max(each, 1e-9), MOST_PASSES * self.asked.budget / BUDGET))
-        n = len(self.whole)
+        n, all_ = len(self.whole), self.asked.budget / max(each, 1e-9)
+        exchanged, rounds = plan_exchange(int(all_ / 4), min(n, MOST_EXCHANGED))
+        most = int(min(all_ - exchanged * rounds * PASSES, MOST_PASSES * self.asked.budget / BUDGET))
         clean = min(n, max(LEAST, most // 3))
         times = max(1, len(marks) * len(DOSES) + len(distortions) * len(SEVERITIES))
-        return Planned(n, clean, min(clean, max(LEAST, (most - clean) // times)), len(marks), len(distortions), each)
+        marked = min(clean, max(LEAST, (most - clean) // times))
+        return Planned(n, clean, marked, len(marks), len(distortions), each, min(exchanged, clean), rounds)
 
     @cached_property
     def battery(self) -> tuple[tuple[AuditedMark, ...], tuple[str, ...]]:
@@ -364,6 +383,7 @@ class _Audit:
         more, groups, gaps = of_columns(scored, self.asked.margin)
         verdicts += more
         shortcuts = shortcut_rows(self.given.request, self.given.population)
+        leads, exchanged = self._leads(scored, shortcuts)
         checks += list(_data_checks(self.whole, self.given))
         keep_model(self.given.place, self.given.model, self.given.population, began, self.given.device)
         stamp = {"audit": content_hash([self.given.model.id, self.given.request.id, self.asked.seed])}
@@ -372,6 +392,8 @@ class _Audit:
             stamp,
             {
                 "verdicts": by_harm(verdicts),
+                "leads": leads,
+                "exchanged": exchanged,
                 "effects": effects,
                 "distorted": self._distortions(scored_sample),
                 "groups": groups,
@@ -473,6 +495,34 @@ class _Audit:
                  zip(clean.images.read(index).numpy(), shown.images.read(index).numpy(), strict=True)]  # fmt: skip
         image = Image.fromarray(np.concatenate(pairs, axis=0))
         write_whole(path, partial(image.save, format="PNG"))
+
+    # Leads.
+
+    def _leads(self, scored: Scored, predictors: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+        plan, asked = self.plan_kept, self.asked
+        if asked.task == "segmentation":
+            return [], [not_exchanged(because(Code.EXCHANGE_OF_CLASSES))]
+        self.say(f"exchange test on {plan.exchanged:,} images, {plan.donors} donors of each class")
+        clean = picked(self.clean, balanced(self.clean.table, plan.exchanged, asked.seed))
+        self._mean(clean)
+
+        def read(exchanged: Environment, donors: np.ndarray) -> np.ndarray:
+            change = {"exchange": exchanged.name, "donors": donors.tolist()}
+            return self._scored(exchanged, change, scored.threshold).logits
+
+        center, aligned = center_of(self.whole), asked.domain not in UNALIGNED
+        test = ExchangeTest(clean, center, aligned, plan.donors, asked.seed, read)
+        limits = limits_of(asked.references, self.given.model.content)
+        leads, exchanged = test.rows(limits, asked.margin)
+        more = leads_of_images(scored, measured(self.clean), predictors, asked.seed, asked.margin)
+        return foremost([*leads, *more]), exchanged
+
+    def _mean(self, clean: Environment) -> None:
+        """Write the mean of images, on which the page draws the grid of the exchange test."""
+        if self.asked.pictures and len(clean):
+            mean = clean.images.read(np.arange(len(clean))).mean(dim=0).numpy()
+            image = Image.fromarray(colored(mean))
+            write_whole(self.given.place.root / "pictures" / MEAN, partial(image.save, format="PNG"))
 
     # Whether the model is read rightly.
 
