@@ -92,7 +92,12 @@ def test_a_fine_texture_is_found_by_its_band(data: Mapping[str, Any], tmp_path: 
 def test_images_that_are_not_aligned_have_edges_and_no_grid(data: Mapping[str, Any], tmp_path: Path) -> None:
     assay.audit(corner, data, out=tmp_path / "out", marks=MARKS, distortions=[], progress=False, domain="dermoscopy")
     cells = [row for row in RunFolder(tmp_path / "out").table("exchanged") if row["kind"] == "cell"]
-    assert {place_words("cell", row["place"]) for row in cells} == {"top edge", "bottom edge", "left edge", "right edge"}
+    assert {place_words("cell", row["place"]) for row in cells} == {
+        "top edge",
+        "bottom edge",
+        "left edge",
+        "right edge",
+    }
 
 
 def test_a_budget_too_small_for_the_exchange_is_said(data: Mapping[str, Any], tmp_path: Path) -> None:

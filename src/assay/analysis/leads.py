@@ -296,7 +296,7 @@ def _clusters(
         count = min(_CLUSTERS, len(errors) // (LEAST // 2))
         if not count:
             continue
-        found = cast("tuple[np.ndarray, np.ndarray]", kmeans2(errors, count, minit="++", rng=seed))
+        found = cast(Sequence[np.ndarray], kmeans2(errors, count, minit="++", rng=seed))
         for at in range(count):
             center, own = np.asarray(found[0][at], dtype=np.float64), errors[found[1] == at]
             if len(own) < LEAST // 2:
