@@ -14,9 +14,9 @@ from PIL import Image
 from assay.report.drawing import Mark, Panel, Plot, Reference, styles
 from assay.report.figures import FIRST, Figure, strips
 from assay.report.images import encoded
+from assay.report.leads import LeadsShown, leads_shown
 from assay.report.opening import MOST_PLACES, SIDE, SIGNS, Chip, Opening, Place, Small
 from assay.report.opening import Line as Numbers
-from assay.report.leads import LeadsShown, leads_shown
 from assay.report.page import rendered, written
 from assay.report.rows import numeric, whole
 from assay.report.sentences.audit import (
