@@ -54,8 +54,11 @@ COMMANDS = [(name(page), line) for page in PAGES for line in commands(page)]
 
 @pytest.mark.parametrize(("page", "line"), COMMANDS, ids=[f"{page}: {line}" for page, line in COMMANDS])
 def test_commands_of_the_pages_are_ones_that_there_are(page: str, line: str) -> None:
-    _, command, *rest = shlex.split(line)
-    asked = typer.main.get_command(app).commands[command].make_context(command, rest)
+    _, first, *rest = shlex.split(line)
+    group = typer.main.get_command(app)
+    with group.make_context("assay", ["list"]) as context:
+        command, found, rest = group.resolve_command(context, [first, *rest])
+    asked = found.make_context(command, rest)
     study = asked.params.get("spec", "")
     if study and not study.endswith(".yaml") and study != "STUDY":
         apply_scale(read_study(study), asked.params["scale"])

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from assay.stats.swing import Effect, area, changed, grouped, holm, marked, share, unseen
+from assay.stats.swing import Effect, area, changed, group_swing_less, grouped, holm, marked, share, swing_less, unseen
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
@@ -190,3 +190,34 @@ def test_a_mean_change_has_bounds_over_patients_and_what_no_patient_shows_is_not
     assert still.low == 0
     assert still.high == pytest.approx(1 - 0.05 ** (1 / 59))
     assert math.isinf(changed(np.array([0.1, 0.2]), np.array([4, 4])).high)
+
+
+def test_the_difference_of_two_swings_of_the_same_images_by_hand() -> None:
+    target, patient = np.array([1, 1, 0, 0]), np.arange(4)
+    before = np.array([1.0, 3.0, 2.0, 0.0])
+    # With + 2: 4 of 4 pairs on positives, 1 of 4 on negatives. With + 1: 3.5 and 2, since ties count half.
+    found = swing_less((before, before + 2), (before, before + 1), target, patient)
+    assert found.value == pytest.approx((1 - 0.25) / 2 - (0.875 - 0.5) / 2)
+    group = np.array([True, False, True, False])
+    # The positive of the group beats the negative outside (1 > 0), and 3 > 2 the other way: g = 0. Then 0 < 0.5: -0.5.
+    other = np.array([0.0, 3.0, 2.0, 0.5])
+    assert group_swing_less(before, other, target, group, patient).value == pytest.approx(0.5)
+
+
+def test_the_error_of_the_difference_of_two_swings_is_their_spread() -> None:
+    draws = np.random.default_rng(3)
+    values: list[float] = []
+    errors: list[float] = []
+    ends: list[tuple[float, float]] = []
+    for _ in range(300):
+        target, patient = np.tile([1, 0], 60), np.repeat(np.arange(60), 2)
+        base = draws.normal(size=120) + 1.5 * target + draws.normal(size=60).repeat(2)
+        first, second = base + draws.normal(size=120), base + draws.normal(size=120)
+        marks = draws.normal(0.5, 0.3, 120)
+        found = swing_less((first, first + 2 * marks), (second, second + marks), target, patient, 0.025)
+        values.append(found.value)
+        errors.append(found.error)
+        ends.append((found.low, found.high))
+    assert np.mean(errors) == pytest.approx(np.std(values), rel=0.2)
+    truth = float(np.mean(values))
+    assert np.mean([low <= truth <= high for low, high in ends]) >= 0.93, "conservative at 60 patients"

@@ -72,6 +72,17 @@ def groups_of(table: FactorTable, name: str) -> Grouped:
     return Grouped(name, large, known)
 
 
+def group_names(table: FactorTable) -> list[str]:
+    """Return the group of each row by each column that has groups, as JSON."""
+    found = [groups_of(table, factor.name) for factor in table.factors if factor.role != "core"]
+    names: list[dict[str, str]] = [{} for _ in range(len(table))]
+    for one in found:
+        for level, rows in one.groups.items():
+            for at in np.flatnonzero(rows).tolist():
+                names[at][one.column] = level
+    return [json.dumps(own, ensure_ascii=False, sort_keys=True) for own in names]
+
+
 def _levels(factor: Factor, values: np.ndarray, known: np.ndarray) -> dict[str, np.ndarray]:
     if factor.levels:
         codes = [int(code) for code in np.unique(values[known])]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from assay.cli import completion
@@ -21,8 +22,18 @@ if TYPE_CHECKING:
     from assay.cli.run import Request
     from assay.execution.engines import Engine
 
+
+class _TwoWords(TyperGroup):
+    """A group with commands of two words, such as `audit compare`."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        two = " ".join(args[:2])
+        return super().resolve_command(ctx, [two, *args[2:]] if two in self.commands else args)
+
+
 app = typer.Typer(
     name="assay",
+    cls=_TwoWords,
     help="Finds out what a medical-imaging model has learned, and whether that holds elsewhere.",
     epilog="Start with: assay run nodule-loss",
     no_args_is_help=True,
@@ -557,6 +568,7 @@ def audit(
 
     Marks and distortions are added to the images, and groups are compared. The page has a verdict for each mark and
     column.
+    `assay audit compare --help`: two audits of the same images.
     """
     from assay.cli.audit import Given, audit_command
     from assay.core.registry import own_code_refused
@@ -599,6 +611,24 @@ def audit(
             quiet=quiet,
             json=json,
         )
+
+
+@app.command("audit compare", hidden=True, epilog="Example: assay audit compare audits/m1 audits/m2 --out differences")
+def audit_compare(
+    a: Annotated[Path, typer.Argument(help="Folder of an audit.", metavar="A")],
+    b: Annotated[Path, typer.Argument(help="Folder of another audit of the same images.", metavar="B")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FOLDER", help="Write a page and comparison.json there.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Compare two audits of the same images: performance, the swing of every mark and column, and verdicts.
+
+    Images are paired, and intervals are over patients.
+    """
+    from assay.cli.audit import compare_command
+
+    compare_command(a, b, out, json)
 
 
 @app.command(epilog="Example: assay report nodule-loss")

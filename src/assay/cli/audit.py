@@ -25,9 +25,12 @@ from assay.models.external import OfCommand
 from assay.models.ref import Origin
 from assay.models.timm import configuration_of
 from assay.models.weight_files import read_weights
+from assay.report.audit_comparison import comparison_lines, write_comparison
 from assay.report.sentences.audit import check_words, evidence, headline, title
+from assay.store.files import json_text
 from assay.store.folder import RunFolder
 from assay.study.audit import origin_of
+from assay.study.audit_compare import compare_audits
 from assay.study.audit_scores import PredictionColumns, audit_predictions, factor_of
 from assay.study.auditing import Asked, Planned, run_audit
 from assay.study.policy import POLICY_FAILED, read_policy
@@ -176,6 +179,24 @@ def _print(root: Path, json: bool) -> None:
         if row["status"] == "warn":
             print(f"caution: {as_options(check_words(row))}")
     print(root / "report.html")
+
+
+def compare_command(a: Path, b: Path, out: Path | None, json: bool) -> None:
+    """Compare two audits and print the differences.
+
+    Raises:
+        SpecError: A folder holds no audit, or the audits are of different images.
+    """
+    rows = compare_audits(a, b)
+    names = (a.name, b.name) if a.name != b.name else (str(a), str(b))
+    page = None if out is None else write_comparison(out, rows, names)
+    if json:
+        print(json_text({"a": str(a), "b": str(b), "compared": rows}), end="")
+        return
+    for line in comparison_lines(rows, names):
+        print(line)
+    if page is not None:
+        print(page)
 
 
 # The model.

@@ -133,6 +133,8 @@ class Code(StrEnum):
     WITHIN_ROUNDING = "within-rounding"
     FEW_GROUPS = "few-groups"
     MANY_LEVELS = "many-levels"
+    ONE_AUDIT = "one-audit"
+    DRAWN_OTHERWISE = "drawn-otherwise"
     ONE_VALUE = "one-value"
     SMALL_GROUPS = "small-groups"
     NOTHING_TO_COMPARE = "nothing-to-compare"

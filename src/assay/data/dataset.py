@@ -198,6 +198,7 @@ class Dataset:
         lesions: Boxes of lesions by kind; None where none are named.
         boxes: Top, left, height and width of every picture in its square; None where each fills it.
         formats: How the name of each image's file ends, `jpg`; none where images are no files.
+        digests: Hash of each image's file as it is; none where images are no files.
     """
 
     table: FactorTable
@@ -214,6 +215,7 @@ class Dataset:
     boxes: Int[np.ndarray, "n 4"] | None = None
     formats: tuple[str, ...] = ()
     near_copies: tuple[Pair, ...] = ()
+    digests: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -378,8 +378,45 @@ def rate_gap(
     return Bounded(value, error, value - reach, value + reach, max(1.0, people - 1.0))
 
 
+def swing_less(
+    first: tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]],
+    second: tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]],
+    target: Int[np.ndarray, " n"],
+    patient: Int[np.ndarray, " n"],
+    alpha: float = ALPHA,
+) -> Bounded:
+    """Compute the swing of a mark on one model less that on another model, on the same images.
+
+    Args:
+        first: Log-odds of the one model without and with the mark.
+        second: Log-odds of the other model.
+        target: 0 or 1.
+        patient: Patient of each image.
+        alpha: Level of each bound.
+    """
+    found = [_mark_swing(*one, target, patient, alpha) for one in (first, second)]
+    return _swings_less(found[0], found[1], alpha)
+
+
+def group_swing_less(
+    first: Float[np.ndarray, " n"],
+    second: Float[np.ndarray, " n"],
+    target: Int[np.ndarray, " n"],
+    group: Bool[np.ndarray, " n"],
+    patient: Int[np.ndarray, " n"],
+    alpha: float = ALPHA,
+) -> Bounded:
+    """Compute the swing between a group and all others of one model less that of another model, on the same images."""
+    found = [_group_swing(score, target, group, patient, alpha) for score in (first, second)]
+    return _swings_less(found[0], found[1], alpha)
+
+
 def _binary(target: np.ndarray, column: int, columns: int) -> np.ndarray:
     return (target == (column if columns > 1 else 1)).astype(np.int64)
+
+
+_Swung = tuple[Bounded, "_Contributions"]
+"""A swing with the contributions to twice its value."""
 
 
 def _swing_of_mark(before: np.ndarray, after: np.ndarray, target: np.ndarray, patient: np.ndarray, label: str) -> Swing:
@@ -394,7 +431,19 @@ def _swing_of_mark(before: np.ndarray, after: np.ndarray, target: np.ndarray, pa
     )
 
 
+def _mark_swing(before: np.ndarray, after: np.ndarray, target: np.ndarray, patient: np.ndarray, alpha: float) -> _Swung:
+    positive = target == 1
+    values, rows = _areas(np.stack([np.where(positive, after, before), np.where(positive, before, after)]), target)
+    first, second = (_Contributions.of(one, target, patient) for one in rows)
+    return _difference(values[0], values[1], first, second, 0.5, alpha), first.less(second)
+
+
 def _swing_of_group(score: np.ndarray, target: np.ndarray, group: np.ndarray, patient: np.ndarray, label: str) -> Swing:
+    least = max(_unseen(target[side], patient[side]) for side in (group, ~group))
+    return Swing(_group_swing(score, target, group, patient, ALPHA)[0], label, least=least)
+
+
+def _group_swing(score: np.ndarray, target: np.ndarray, group: np.ndarray, patient: np.ndarray, alpha: float) -> _Swung:
     areas: list[float] = []
     parts: list[_Contributions] = []
     for of_positives in (group, ~group):
@@ -404,8 +453,24 @@ def _swing_of_group(score: np.ndarray, target: np.ndarray, group: np.ndarray, pa
         whole[here] = rows[0]
         areas.append(float(values[0]))
         parts.append(_Contributions.of(whole, target * 2 + group, patient))
-    least = max(_unseen(target[side], patient[side]) for side in (group, ~group))
-    return Swing(_difference(areas[0], areas[1], parts[0], parts[1], 0.5), label, least=least)
+    return _difference(areas[0], areas[1], parts[0], parts[1], 0.5, alpha), parts[0].less(parts[1])
+
+
+def _swings_less(first: _Swung, second: _Swung, alpha: float) -> Bounded:
+    """Return the difference of two swings with bounds made of theirs and of the covariance, as in `_difference`."""
+    (one, a), (other, b) = first, second
+    both, value = a.less(b), one.value - other.value
+    error, df = 0.5 * both.error, both.df
+    if not math.isfinite(one.error + other.error + error):
+        return Bounded(value, math.inf, -math.inf, math.inf, 1.0)
+    product = a.error * b.error
+    r = float((a.sums * b.sums).sum()) / product if product else 0.0
+
+    def reach(x: float, y: float) -> float:
+        return math.sqrt(max(0.0, x**2 + y**2 - 2 * r * x * y))
+
+    low = value - reach(one.value - one.low, other.high - other.value)
+    return Bounded(value, error, low, value + reach(one.high - one.value, other.value - other.low), df)
 
 
 def _areas(scores: Float[np.ndarray, "s n"], target: np.ndarray) -> tuple[Float[np.ndarray, " s"], np.ndarray]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from assay.store.columns import IMAGES, PATIENTS, Column, Table, number, whole
+from assay.store.columns import IMAGES, PATIENTS, Column, Table, keyed, number, whole
 from assay.store.schema import PROVENANCE, SHORTCUTS
 
 
@@ -207,6 +207,55 @@ AUDIT_COLUMNS = Table(
     ("column", "role", "kind", "levels", "missing", "values", "least", "median", "greatest"),
 )
 
+AUDITED_IMAGES = Table(
+    "images",
+    "image that was read without changes",
+    (
+        whole("row", "its row in the data"),
+        Column("key", "hash of its file, by which audits are compared"),
+        Column("class", "its class"),
+        whole("patient", "number of its patient"),
+        keyed("groups", "its group by each column that is compared"),
+    ),
+    ("row", "key", "class", "patient", "groups"),
+)
+ANSWERS = Table(
+    "answers",
+    "set of images that were read",
+    (
+        Column("factor", "mark or distortion; empty for images without changes"),
+        Column("kind", "clean, mark or distortion", values=("clean", "mark", "distortion")),
+        Column("dose", "dose or severity"),
+        Column("change", "the mark with its arguments"),
+        Column("reading", "name of the answers below readings/"),
+    ),
+    ("factor", "kind", "dose", "change", "reading"),
+)
+
+COMPARED = Table(
+    "compared",
+    "difference between two audits of the same images",
+    (
+        Column("factor", "mark or column; empty of images without changes"),
+        Column("kind", "performance, mark or column", values=("performance", "mark", "column")),
+        Column("dose", "dose of the mark, or group of the column"),
+        Column("class", "class against the rest; empty of two classes"),
+        Column("measure", "auroc, dice or swing", values=("auroc", "dice", "swing")),
+        number("a", "value in the first audit, on the common images"),
+        number("b", "value in the second audit"),
+        number("value", "value of the first less that of the second"),
+        number("low", "lower end of the 95% interval over patients, paired by image"),
+        number("high", "upper end of the interval"),
+        Column("verdict_a", "verdict of the first audit"),
+        Column("verdict_b", "verdict of the second audit"),
+        IMAGES,
+        PATIENTS,
+        Column("reason", "why there is no value"),
+    ),
+    ("factor", "dose", "measure", "a", "b", "value", "low", "high", "verdict_a", "verdict_b"),
+)
+"""Not in the folder of an audit: `assay audit compare --out` writes it."""
+
 AUDIT_TABLES = {
     table.name: table
     for table in (
@@ -220,6 +269,8 @@ AUDIT_TABLES = {
         AUDIT_CHECKS,
         AUDIT_COLUMNS,
         SHORTCUTS,
+        AUDITED_IMAGES,
+        ANSWERS,
         PROVENANCE,
     )
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,6 +24,7 @@ from assay.analysis.audit import (
     column_rows,
     distorted_row,
     effect_row,
+    group_names,
     not_tested_row,
     of_columns,
     verdict_row,
@@ -57,7 +59,7 @@ from assay.stats.metrics import probabilities
 from assay.stats.swing import ALPHA
 from assay.stats.verdicts import MARGIN, Reference, decide_mark
 from assay.store import schema
-from assay.store.audit_tables import AUDIT_TABLES
+from assay.store.audit_tables import ANSWERS, AUDIT_TABLES
 from assay.store.files import Row, read_checked_json, write_checked_json
 from assay.store.folder import AUDIT, RunFolder, working_in
 from assay.store.verdicts_file import write_verdicts
@@ -401,6 +403,8 @@ class _Audit:
                 "checks": checks,
                 "columns": column_rows(self.whole.table),
                 "shortcuts": shortcuts,
+                "images": self._images(),
+                "answers": list(self._answers()),
                 "provenance": self._provenance(scored),
             },
         )
@@ -412,9 +416,40 @@ class _Audit:
 
     def _scored(self, environment: Environment, change: Mapping[str, Any], threshold: float | None) -> Scored:
         """Return answers to images, read where they are not kept, at the user's threshold where none is given."""
+        return self._of(environment, self.keep.answers(environment, self._reading(environment, change)), threshold)
+
+    def _reading(self, environment: Environment, change: Mapping[str, Any]) -> str:
+        """Return the name of the answers to images."""
         rows = content_hash(environment.table.row.tolist())
         parts = {"model": self.given.model.content, "data": self.given.scene.identity("all"), "rows": rows, **change}
-        return self._of(environment, self.keep.answers(environment, content_hash(parts)), threshold)
+        return content_hash(parts)
+
+    def _answers(self) -> Iterator[Row]:
+        """Yield rows of `audit_tables.ANSWERS` of the answers that are kept."""
+        sample = picked(self.clean, self.sample)
+        read: list[tuple[str, str, str, str, str]] = [("", "clean", "", "", self._reading(self.clean, {}))]
+        for mark in self.battery[0]:
+            for dose, at in zip(DOSES, mark.doses, strict=True):
+                id = self._reading(sample, {"mark": mark.name, "change": at.canonical()})
+                read.append((mark.name, "mark", dose, json.dumps(at.canonical(), sort_keys=True), id))
+        for family in self.battery[1]:
+            for severity in SEVERITIES:
+                id = self._reading(sample, {"distortion": [family, severity]})
+                read.append((family, "distortion", str(severity), "", id))
+        yield from (dict(zip(ANSWERS.names, row, strict=True)) for row in read
+                    if self.given.place.folder.complete("readings", row[-1]))  # fmt: skip
+
+    def _images(self) -> list[Row]:
+        """Return rows of `audit_tables.AUDITED_IMAGES`."""
+        groups = group_names(self.clean.table)
+        table, dataset = self.clean.table, self.given.population.dataset
+        identity = content_hash(self.given.scene.identity("all"))
+        digests: tuple[str, ...] = () if dataset is None else dataset.digests
+        rows: list[int] = table.row.tolist()
+        keys = [digests[row] if digests else f"{identity} {row}" for row in rows]
+        named = zip(rows, keys, table.target.tolist(), table.patient.tolist(), strict=True)
+        return [{"row": row, "key": key, "class": table.classes[code], "patient": patient, "groups": own}
+                for (row, key, code, patient), own in zip(named, groups, strict=True)]  # fmt: skip
 
     def _of(self, environment: Environment, read: Read, threshold: float | None) -> Scored:
         if self.asked.task == "segmentation":

@@ -207,6 +207,7 @@ class Pixels:
     Attributes:
         detail: Descriptors of every image, for finding near copies.
         crops: Where windows of the same images can be cut from.
+        digests: Hash of each file as it is; none where images are no files.
     """
 
     images: Decoded
@@ -214,6 +215,7 @@ class Pixels:
     native: np.ndarray
     detail: Callable[[], np.ndarray]
     crops: FileCrops | None = None
+    digests: Sequence[str] = ()
 
 
 def from_files(listing: Listing, spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool) -> Dataset:
@@ -275,6 +277,7 @@ def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache
         boxes=None if pixels.images.boxes is None else pixels.images.boxes[kept],
         formats=tuple(path.suffix.lstrip(".").lower() for path in listing.images),
         near_copies=tuple(pairs),
+        digests=tuple(pixels.digests[at] for at in kept.tolist()) if pixels.digests else (),
     )
 
 
@@ -376,7 +379,7 @@ def _decoded(
                            spec.preprocessing, native, framing_of(spec))  # fmt: skip
     detail = partial(detail_of, sources, digests, cache, images.stretch)
     if masks is None or listing.masks is None:
-        return Pixels(images, None, native, detail)
+        return Pixels(images, None, native, detail, digests=digests)
     decoded = decoded_masks(listing.masks, masks, native, listing.meaning, spec.size, cache, framing_of(spec))
     crops = FileCrops(
         images=listing.images,
@@ -391,7 +394,7 @@ def _decoded(
         framing=framing_of(spec),
         stretch=images.stretch,
     )
-    return Pixels(images, decoded, native, detail, crops)
+    return Pixels(images, decoded, native, detail, crops, digests)
 
 
 def _sources(paths: Sequence[Path]) -> list[Callable[[], np.ndarray | bytes]]:

@@ -221,6 +221,8 @@ WORDS: Mapping[Code, str | Callable[[Fields], str]] = {
     Code.FEW_GROUPS: "fewer than two groups have two images",
     Code.NO_VALUE: "no image has a value",
     Code.MANY_LEVELS: "{levels:,} levels are more than {most}",
+    Code.ONE_AUDIT: "tested in one of the audits only",
+    Code.DRAWN_OTHERWISE: "the mark is drawn differently in the audits",
     Code.ONE_VALUE: "all images have one value",
     Code.SMALL_GROUPS: "fewer than two groups have {least} images of each class",
     Code.NOTHING_TO_COMPARE: "no group can be compared with the others",

@@ -1,0 +1,115 @@
+"""Sentences and page of a comparison of two audits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from assay.report.page import rendered, written
+from assay.report.rows import numeric, whole
+from assay.report.sentences.reasons import reason_words
+from assay.report.sheets import NONE, Line, Sheet, amount, figure, sheet, words
+from assay.report.wording import measure_name
+from assay.stats.format import in_words, number
+from assay.store.audit_tables import COMPARED
+from assay.store.files import Row, write_json
+from assay.store.schema import SCHEMA_VERSION
+
+FILE = "comparison.json"
+
+
+@dataclass(frozen=True)
+class ComparisonContent:
+    """Everything that the template shows."""
+
+    title: str
+    meta: str
+    answer: tuple[str, ...]
+    sheet: Sheet
+
+
+def write_comparison(root: Path, rows: Sequence[Row], names: tuple[str, str]) -> Path:
+    """Write `comparison.json` and `report.html` of two audits, and return the path of the page.
+
+    Args:
+        root: The folder.
+        rows: Rows of `audit_tables.COMPARED`.
+        names: The audits.
+    """
+    complete = [{name: row[name] for name in COMPARED.names} for row in rows]
+    write_json(root / FILE, {"schema": SCHEMA_VERSION, "a": names[0], "b": names[1], "compared": complete})
+    most = max(whole(row, "images") for row in rows)
+    content = ComparisonContent(
+        f"How do {names[0]} and {names[1]} differ?",
+        f"{most:,} images that both audits read, paired by image",
+        tuple(comparison_lines(rows, names)),
+        _sheet(rows, names),
+    )
+    return written(root, rendered("comparison.html", content), "compare fewer marks")
+
+
+def comparison_lines(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
+    """Return the comparison as sentences: performance, then every factor whose swing or verdict differs."""
+    made = [f"{_subject(row)}: {_values(row, names)}." for row in rows if row["kind"] == "performance"]
+    factors = list(dict.fromkeys(row["factor"] for row in rows if row["kind"] != "performance"))
+    alike: list[str] = []
+    for factor in factors:
+        own = [row for row in rows if row["factor"] == factor]
+        known = [row for row in own if not math.isnan(numeric(row, "value"))]
+        leading = max(known, key=lambda row: abs(row["value"]), default=None)
+        verdicts = own[0].get("verdict_a", ""), own[0].get("verdict_b", "")
+        if leading is None or (verdicts[0] == verdicts[1] and leading["low"] <= 0 <= leading["high"]):
+            alike.append(in_words(factor))
+            continue
+        changed = "" if verdicts[0] == verdicts[1] else f" Verdicts: {_verdict(verdicts[0])}, {_verdict(verdicts[1])}."
+        made.append(f"{_subject(leading)}: {_values(leading, names)}.{changed}")
+    if alike:
+        made.append(f"No difference shown: {', '.join(alike)}.")
+    return made
+
+
+def _subject(row: Row) -> str:
+    of = f" ({row['class']} against the rest)" if row["class"] else ""
+    name = "swing" if row["measure"] == "swing" else measure_name(row["measure"])
+    return f"{in_words(row['factor'])} ({row['dose']}), {name}{of}" if row["factor"] else f"{name}{of}"
+
+
+def _values(row: Row, names: tuple[str, str]) -> str:
+    ends = f"[{number(row['low'], 3)}, {number(row['high'], 3)}]"
+    return (
+        f"{number(row['a'], 3)} for {names[0]} and {number(row['b'], 3)} for {names[1]}, difference "
+        f"{number(row['value'], 3)} {ends}"
+    )
+
+
+def _verdict(code: str) -> str:
+    return in_words(code.replace("-", " ")) or "not tested"
+
+
+def _sheet(rows: Sequence[Row], names: tuple[str, str]) -> Sheet:
+    lines = [
+        Line(
+            (
+                words(in_words(row["factor"]) or measure_name(row["measure"])),
+                words(" ".join(filter(None, (row["dose"], row["class"]))) or NONE),
+                figure(numeric(row, "a"), 3),
+                figure(numeric(row, "b"), 3),
+                words(_interval(row)),
+                words(_verdict(row["verdict_a"]) if row["factor"] else NONE),
+                words(_verdict(row["verdict_b"]) if row["factor"] else NONE),
+                amount(whole(row, "images")) if whole(row, "images") else words(NONE),
+            )
+        )
+        for row in rows
+    ]
+    heads = ("factor", "dose or group", names[0], names[1], "difference [95% CI]", f"verdict, {names[0]}",
+             f"verdict, {names[1]}", "images")  # fmt: skip
+    return sheet("compared", "Differences", heads, lines, (rows, COMPARED))
+
+
+def _interval(row: Row) -> str:
+    if math.isnan(numeric(row, "value")):
+        return reason_words(row["reason"]) if row["reason"] else NONE
+    return f"{number(row['value'], 3)} [{number(row['low'], 3)}, {number(row['high'], 3)}]"

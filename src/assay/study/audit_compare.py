@@ -1,0 +1,244 @@
+"""Compare two audits of the same images, paired by image."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from assay.analysis.audit import Scored, ScoredMaps
+from assay.core.errors import SpecError, cut
+from assay.core.reasons import Code, because
+from assay.core.types import FactorTable
+from assay.execution.jobs import kept_read
+from assay.probes.reader import score_names
+from assay.shifts.battery import DOSES
+from assay.stats.metrics import auroc
+from assay.stats.swing import Bounded, gained, group_swing_less, grouped, marked, swing_less
+from assay.store.audit_tables import COMPARED
+from assay.store.files import Row
+from assay.store.folder import RunFolder
+
+TWO_SIDED = 0.025
+"""Level of each end of a 95% interval."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An audit with its kept answers.
+
+    Attributes:
+        folder: Its run folder.
+    """
+
+    folder: RunFolder
+
+    @cached_property
+    def facts(self) -> Mapping[str, str]:
+        """The provenance."""
+        return {str(row["key"]): str(row["value"]) for row in self.folder.table("provenance")}
+
+    @cached_property
+    def images(self) -> Mapping[str, Row]:
+        """Images by the hash of their file; copies within a patient are numbered."""
+        found: dict[str, Row] = {}
+        for row in self.folder.table("images"):
+            copies = 0
+            while (key := f"{row['key']} {copies}") in found:
+                copies += 1
+            found[key] = row
+        return found
+
+    @cached_property
+    def verdicts(self) -> Mapping[str, Row]:
+        """Verdicts by factor."""
+        return {row["factor"]: row for row in self.folder.table("verdicts")}
+
+    @cached_property
+    def answers(self) -> Mapping[tuple[str, str], Row]:
+        """Readings by factor and dose; ("", "") are the images without changes."""
+        return {(row["factor"], row["dose"]): row for row in self.folder.table("answers")
+                if row["kind"] != "distortion"}  # fmt: skip
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes in the order of the scores; a number for one that no image has."""
+        columns = self.folder.outputs(self.answers["", ""]["reading"])
+        named = {int(row["row"]): str(row["class"]) for row in self.images.values()}
+        found = {int(code): named[int(row)] for row, code in zip(columns["row"], columns["target"], strict=True)}
+        return tuple(found.get(at, str(at)) for at in range(max(columns["logits"].shape[1], *(at + 1 for at in found))))
+
+    def scored(self, factor: str, dose: str) -> Scored:
+        """Return kept answers."""
+        columns = self.folder.outputs(self.answers[factor, dose]["reading"])
+        table = FactorTable(columns["row"], columns["target"], columns["patient"], self.classes)
+        read = kept_read(columns)
+        if read.maps:
+            return ScoredMaps.of(table, read.maps)
+        return Scored(table, read.logits, float(self.facts["threshold"]))
+
+
+@dataclass(frozen=True)
+class _Both:
+    """Two audits, and the images that both have.
+
+    Attributes:
+        a: The first.
+        b: The second.
+        common: Keys of images.
+    """
+
+    a: Kept
+    b: Kept
+    common: tuple[str, ...]
+
+    def pair(self, factor: str, dose: str) -> tuple[Scored, Scored]:
+        """Return answers of both to the same images, in the same order, with the patients of the first."""
+        first, second = (one.scored(factor, dose) for one in (self.a, self.b))
+        places = [{int(row): at for at, row in enumerate(one.table.row)} for one in (first, second)]
+        rows = [
+            [int(audit.images[key]["row"]) for key in self.common]
+            for audit in (self.a, self.b)
+        ]  # fmt: skip
+        there = [(places[0][x], places[1][y]) for x, y in zip(*rows, strict=True) if x in places[0] and y in places[1]]
+        chosen = np.array(there, dtype=np.int64).reshape(-1, 2)
+        return first.take(chosen[:, 0]), second.take(chosen[:, 1])
+
+
+def compare_audits(a: Path, b: Path) -> list[Row]:
+    """Compare two audits of the same images: AUROC or Dice, the swing of every mark and column, and verdicts.
+
+    Args:
+        a: Run folder of the first audit.
+        b: Run folder of the second.
+
+    Returns:
+        Rows of `audit_tables.COMPARED`.
+
+    Raises:
+        SpecError: A folder holds no audit with answers, or the audits are of different images.
+        StoreError: A table is missing or damaged.
+    """
+    both = _paired(*(_opened(path) for path in (a, b)))
+    before = both.pair("", "")
+    rows = list(_performance(before))
+    for factor in dict.fromkeys([*both.a.verdicts, *both.b.verdicts]):
+        one = [audit.verdicts.get(factor) for audit in (both.a, both.b)]
+        kind = next(row["kind"] for row in one if row is not None)
+        named = {"factor": factor, "kind": kind, "measure": "swing"}
+        named |= {f"verdict_{side}": "" if row is None else row["verdict"]
+                  for side, row in zip("ab", one, strict=True)}  # fmt: skip
+        found = list(_mark(both, factor, before) if kind == "mark" else _column(both, factor, before))
+        rows += [{**named, **row} for row in found]
+    absent = {one.name: "" if one.type == "VARCHAR" else math.nan for one in COMPARED.columns}
+    return [{**absent, **row} for row in rows]
+
+
+def _opened(path: Path) -> Kept:
+    folder = RunFolder(path)
+    if not folder.of_audit:
+        raise SpecError(f"{path} holds no audit; give two folders that assay audit wrote")
+    kept = Kept(folder)
+    if ("", "") not in kept.answers:
+        raise SpecError(f"{path} is an audit of predictions, without images; compare predictions with assay compare")
+    return kept
+
+
+def _paired(a: Kept, b: Kept) -> _Both:
+    common = tuple(key for key in a.images if key in b.images)
+    least = min(len(a.images), len(b.images))
+    if len(common) < least:
+        raise SpecError(
+            f"the audits have {len(common):,} of {least:,} images in common; compare audits of the same images"
+        )
+    wrong = [key for key in common if a.images[key]["class"] != b.images[key]["class"]]
+    if a.classes != b.classes or wrong:
+        raise SpecError(
+            f"the audits have the classes {cut(', '.join(a.classes))} and {cut(', '.join(b.classes))}, and "
+            f"{len(wrong):,} images differ in class; compare audits of the same target"
+        )
+    patients = {(a.images[key]["patient"], b.images[key]["patient"]) for key in common}
+    if not len(patients) == len({x for x, _ in patients}) == len({y for _, y in patients}):
+        raise SpecError("the audits group images by different patients; give both the same --patient")
+    return _Both(a, b, common)
+
+
+def _performance(pair: tuple[Scored, Scored]) -> Iterator[Row]:
+    a, b = pair
+    table, measure = a.table, "dice" if isinstance(a, ScoredMaps) else "auroc"
+    named: Row = {"factor": "", "kind": "performance", "measure": measure, "images": len(table),
+                  "patients": len(np.unique(table.patient))}  # fmt: skip
+    if isinstance(a, ScoredMaps):
+        values = [one.quality[1].value if one.quality else np.nan for one in pair]
+        yield {**named, **_difference(values[0], values[1], b.gain(a, TWO_SIDED))}
+        return
+    for label, x, y, target in _classes(a, b):
+        found = gained(y, x, target, table.patient, TWO_SIDED)
+        values = [auroc(one, target).value for one in (x, y)]
+        yield {**named, "class": label, **_difference(values[0], values[1], found)}
+
+
+def _mark(both: _Both, factor: str, clean: tuple[Scored, Scored]) -> Iterator[Row]:
+    place = {int(row): at for at, row in enumerate(clean[0].table.row)}
+    for dose in DOSES:
+        there = [one.answers.get((factor, dose)) for one in (both.a, both.b)]
+        if there[0] is None or there[1] is None:
+            yield {"dose": dose, "reason": str(because(Code.ONE_AUDIT))}
+            return
+        if there[0]["change"] != there[1]["change"]:
+            yield {"dose": dose, "reason": str(because(Code.DRAWN_OTHERWISE))}
+            return
+        after = both.pair(factor, dose)
+        rows = np.array([place[int(row)] for row in after[0].table.row], dtype=np.int64)
+        yield from _mark_rows(dose, (clean[0].take(rows), clean[1].take(rows)), after)
+
+
+def _mark_rows(dose: str, before: tuple[Scored, Scored], after: tuple[Scored, Scored]) -> Iterator[Row]:
+    table = before[0].table
+    for (label, x0, y0, target), (_, x1, y1, _) in zip(_classes(*before), _classes(*after), strict=True):
+        if len(np.unique(target)) < 2:
+            continue
+        none = np.zeros(len(target), dtype=bool)
+        swings = [marked(s0[:, None], s1[:, None], target, table.patient, none).largest.g.value
+                  for s0, s1 in ((x0, x1), (y0, y1))]  # fmt: skip
+        found = swing_less((x0, x1), (y0, y1), target, table.patient, TWO_SIDED)
+        yield {"dose": dose, "class": label, "images": len(target), "patients": len(np.unique(table.patient)),
+               **_difference(swings[0], swings[1], found)}  # fmt: skip
+
+
+def _column(both: _Both, factor: str, before: tuple[Scored, Scored]) -> Iterator[Row]:
+    a, b = before
+    named = [[json.loads(one.images[key]["groups"]).get(factor, "") for key in both.common] for one in (both.a, both.b)]
+    levels = sorted(set(named[0]) - {""})
+    if named[0] != named[1] or len(levels) < 2:
+        yield {"reason": str(because(Code.ONE_AUDIT if named[0] != named[1] else Code.NOTHING_TO_COMPARE))}
+        return
+    own = np.array(named[0])
+    known = np.flatnonzero(own != "")
+    for level in levels[1:] if len(levels) == 2 else levels:
+        for label, x, y, target in _classes(a.take(known), b.take(known)):
+            group, patient = own[known] == level, a.table.patient[known]
+            values = [grouped(one[:, None], target, group, patient) for one in (x, y)]
+            if values[0] is None or values[1] is None:
+                continue
+            found = group_swing_less(x, y, target, group, patient, TWO_SIDED)
+            swings = [one.largest.g.value for one in values if one is not None]
+            yield {"dose": level, "class": label, "images": len(known), "patients": len(np.unique(patient)),
+                   **_difference(swings[0], swings[1], found)}  # fmt: skip
+
+
+def _classes(a: Scored, b: Scored) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield for each class that counts as positive: its name, the log-odds of both models, and the target."""
+    labels = score_names(a.table.classes)
+    for at, label in enumerate(labels):
+        target = (a.table.target == (at if len(labels) > 1 else 1)).astype(np.int64)
+        yield label, a.scores[:, at], b.scores[:, at], target
+
+
+def _difference(a: float, b: float, found: Bounded) -> Row:
+    return {"a": a, "b": b, "value": found.value, "low": found.low, "high": found.high}

@@ -1,0 +1,97 @@
+"""Comparisons of two audits of the same images."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.study.test_audit import images, middle, run, shortcut
+
+import assay
+from assay.core.errors import SpecError
+from assay.store.files import Row
+from assay.study.audit_compare import compare_audits
+
+TAG: dict[str, Any] = {
+    "tag": [{"tag": {"size": size, "shape": "rectangle", "contrast": 1.0}} for size in (0.15, 0.2, 0.25)]
+}
+
+
+@pytest.fixture(scope="module")
+def audits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with audits `a` (reads a tag), `b` (does not), and `other` (of other images)."""
+    root = tmp_path_factory.mktemp("audits")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASSAY_CACHE", str(root / "cache"))
+        data = images(root / "set", 80)
+        audited(shortcut, data, root / "a")
+        audited(middle, data, root / "b")
+        audited(middle, {**data, "size": 32}, root / "large")
+        others = images(root / "others", 60)
+        for path in (root / "others").glob("*.png"):
+            Image.open(path).transpose(Image.Transpose.FLIP_TOP_BOTTOM).save(path)
+        audited(middle, others, root / "other")
+    return root
+
+
+def audited(model: Any, data: dict[str, Any], out: Path) -> None:
+    assay.audit(model, data, out=out, marks=TAG, distortions=(), progress=False, as_given=True)
+
+
+def only(rows: list[Row], **wanted: str) -> Row:
+    (row,) = (row for row in rows if all(row[name] == value for name, value in wanted.items()))
+    return row
+
+
+def test_differences_are_of_the_values_that_both_audits_found(audits: Path) -> None:
+    rows = compare_audits(audits / "a", audits / "b")
+    found = {name: assay.open_run(audits / name) for name in "ab"}
+    areas = {name: one.table("groups").query("column == '' and measure == 'auroc'").value.iloc[0]
+             for name, one in found.items()}  # fmt: skip
+    whole = only(rows, kind="performance")
+    assert (whole["a"], whole["b"]) == pytest.approx((areas["a"], areas["b"]), abs=1e-12)
+    assert whole["value"] == pytest.approx(areas["a"] - areas["b"], abs=1e-12)
+    assert whole["low"] <= whole["value"] <= whole["high"]
+    for dose in ("weak", "middle", "strong"):
+        swings = [one.table("effects").set_index("dose").loc[dose, "g"] for one in found.values()]
+        row = only(rows, factor="tag", dose=dose)
+        assert (row["a"], row["b"]) == pytest.approx(swings, abs=1e-12)
+        assert row["value"] == pytest.approx(swings[0] - swings[1], abs=1e-12)
+    middle_dose = only(rows, factor="tag", dose="middle")
+    assert middle_dose["low"] > 0
+    assert (middle_dose["verdict_a"], middle_dose["verdict_b"]) == ("affected-by", "no-effect")
+    sex = only(rows, factor="sex")
+    table = found["a"].table("verdicts").set_index("factor")
+    assert abs(sex["a"]) == pytest.approx(abs(table.loc["sex", "g"]), abs=1e-12)
+    assert only(rows, factor="id")["verdict_a"] == "not-tested"
+
+
+def test_an_audit_does_not_differ_from_itself_or_from_one_at_another_size(audits: Path) -> None:
+    same = compare_audits(audits / "a", audits / "a")
+    assert {row["value"] for row in same if not np.isnan(row["value"])} == {0.0}
+    assert all(row["low"] <= 0 <= row["high"] for row in same if not np.isnan(row["value"]))
+    assert only(compare_audits(audits / "b", audits / "large"), kind="performance")["images"] == 80
+
+
+def test_the_command_prints_and_writes_a_page(audits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["audit", "compare", str(audits / "a"), str(audits / "b"), "--out", str(tmp_path / "out")]) == 0
+    text = capsys.readouterr().out
+    assert "Verdicts: affected by, no effect." in text
+    assert "No difference shown: " in text
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "How do a and b differ?" in page
+    document = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert (document["a"], document["compared"][0]["kind"]) == ("a", "performance")
+    assert run(["audit", "compare", str(audits / "a"), str(audits / "b"), "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["compared"]) == len(document["compared"])
+
+
+def test_other_images_and_folders_are_refused(audits: Path, tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"have 0 of 60 images in common"):
+        compare_audits(audits / "a", audits / "other")
+    with pytest.raises(SpecError, match="holds no audit"):
+        compare_audits(audits / "a", tmp_path)
