@@ -46,7 +46,7 @@ from assay.stats.outcomes import collapse_rate, contrast_collapse, corruption_ro
 from assay.stats.panel import Panel, of_seeds
 from assay.stats.rows import with_outcomes
 from assay.store import schema
-from assay.store.files import Row, read_rows
+from assay.store.files import ColumnRows, Row, read_rows
 from assay.store.folder import RunFolder
 from assay.training.losses.segmentation import Schedule, weight_at
 from assay.training.objective import Progress
@@ -302,12 +302,12 @@ class Made:
         return self.gathered.plan.spec
 
     @cached_property
-    def _measured(self) -> tuple[list[Row], list[Row]]:
+    def _measured(self) -> tuple[ColumnRows, list[Row]]:
         seeds, estimates = _estimates(self.gathered)
         return seeds, estimates + _corruption(self.spec, estimates)
 
     @property
-    def seeds(self) -> list[Row]:
+    def seeds(self) -> ColumnRows:
         """Rows of `schema.SEEDS`."""
         return self._measured[0]
 
@@ -463,8 +463,8 @@ def _number(value: Any) -> float:
     return math.nan if value is None else float(value)
 
 
-def _estimates(gathered: Gathered) -> tuple[list[Row], list[Row]]:
-    seeds: list[Row] = []
+def _estimates(gathered: Gathered) -> tuple[ColumnRows, list[Row]]:
+    seeds = ColumnRows({name: [] for name in schema.SEEDS.names})
     estimates: list[Row] = []
     for point in gathered.plan.spec.points:
         for environment in point.tests:
@@ -474,8 +474,8 @@ def _estimates(gathered: Gathered) -> tuple[list[Row], list[Row]]:
             for measure in measures_of(gathered.plan.spec, panel):
                 found = estimate(panel, measure)
                 where = where_of(point, {"measure": measure, "environment": environment})
-                per_seed = zip(panel.numbers.tolist(), found.per_seed.tolist(), strict=True)
-                seeds += [{**where, "seed": seed, "value": value, "reason": ""} for seed, value in per_seed]
+                values = found.per_seed.tolist()
+                seeds.extend({**where, "reason": ""}, {"seed": panel.numbers.tolist(), "value": values})
                 entry = COMPUTED[measure]
                 chance = entry.chance(panel.target, panel.scores.shape[2])
                 described = entry.entry
@@ -484,9 +484,8 @@ def _estimates(gathered: Gathered) -> tuple[list[Row], list[Row]]:
                 )
         for key, by_seed in gathered.scalars[point.label].items():
             where = where_of(point, dict(zip(KEY_FIELDS, key, strict=True)))
-            seeds += [
-                {**where, "seed": seed, "value": row["value"], "reason": row["reason"]} for seed, row in by_seed.items()
-            ]
+            own = {name: [row[name] for row in by_seed.values()] for name in ("value", "reason")}
+            seeds.extend(where, {"seed": list(by_seed), **own})
             estimates.append(scalar_row(where, by_seed))
     return seeds, estimates
 

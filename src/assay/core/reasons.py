@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum, unique
+from functools import lru_cache
 from typing import Any, cast
 
 Field = str | int | float | tuple[str, ...]
@@ -343,7 +344,12 @@ def read(value: object) -> Reason:
     """Read a reason from a row or a record, which holds a reason, its stored form, or a user's own words."""
     if isinstance(value, Reason):
         return value
-    text = "" if value is None else str(value)
+    return _parsed("" if value is None else str(value))
+
+
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> Reason:
+    """Cached: thousands of rows hold few texts."""
     if not text.startswith('[{"code": '):
         return stated(text)
     found = cast("list[dict[str, Any]]", json.loads(text))

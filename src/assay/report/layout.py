@@ -139,10 +139,11 @@ class Evidence:
     outline: Outline
 
     @cached_property
-    def _of_recipe(self) -> dict[str, list[Row]]:
-        found: dict[str, list[Row]] = {}
-        for row in self.tables.seeds:
-            found.setdefault(row["recipe"], []).append(row)
+    def _of_recipe(self) -> dict[str, list[int]]:
+        """Recipe -> the numbers of its rows."""
+        found: dict[str, list[int]] = {}
+        for number, row in enumerate(self.tables.seeds):
+            found.setdefault(row["recipe"], []).append(number)
         return found
 
     @cached_property
@@ -154,7 +155,7 @@ class Evidence:
         recipe = row["recipe"]
         if recipe not in self._indexed:
             index: dict[Place, list[tuple[int, float]]] = {}
-            for own in self._of_recipe.get(recipe, ()):
+            for own in map(self.tables.seeds.__getitem__, self._of_recipe.get(recipe, ())):
                 index.setdefault(place_of(own), []).append((whole(own, "seed"), numeric(own, "value")))
             self._indexed[recipe] = index
         return tuple(self._indexed[recipe].get(place_of(row), ()))

@@ -31,7 +31,7 @@ from assay.report.sections.doses import bought, in_training, probed
 from assay.report.sections.performance import mitigations, starts
 from assay.report.sentences.findings import LIMIT, limit, sentence, verdict
 from assay.report.sentences.performance import widest, worse
-from assay.report.sheets import CITED, Download, Sheet, as_csv, as_markdown
+from assay.report.sheets import CITED, Download, Sheet, as_file, as_markdown
 from assay.report.wording import plural
 from assay.stats.findings import Fall, Finding, from_row
 from assay.store.files import write_text
@@ -225,7 +225,7 @@ def collect(root: Path) -> Content:
         chosen_widest=chosen,
         unit=tables.unit,
         folds=any(row["fold"] for row in tables.trials),
-        files=tuple((one.name, as_csv(one.name, *one.spread(tables.of(one)))) for one in _FILES),
+        files=tuple((one.name, as_file(one, tables.of(one))) for one in _FILES),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
@@ -15,9 +15,9 @@ from assay.core.errors import StoreError
 from assay.store.columns import Table
 from assay.store.files import Row
 from assay.store.folder import RunFolder
-from assay.store.schema import TABLES
+from assay.store.schema import SEEDS, TABLES
 
-Rows = tuple[Row, ...]
+Rows = Sequence[Row]
 
 
 @dataclass(frozen=True)
@@ -76,14 +76,14 @@ def read_tables(root: Path) -> Tables:
 
 
 def _checked(folder: RunFolder, table: Table) -> Rows:
-    rows, name = folder.table(table.name), table.name
+    rows, name = folder.table_by_column(table.name), table.name
     missing = [column for column in table.names if rows and column not in rows[0]]
     if missing:
         raise StoreError(
             f"table '{name}' of {folder.root} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}: "
             f"run `assay report {folder.root}` to make the tables again"
         )
-    return tuple(rows)
+    return rows if table == SEEDS else tuple(rows)  # of seeds a page shows a few among hundreds of thousands
 
 
 def coordinates(row: Row) -> Mapping[str, str]:

@@ -60,6 +60,11 @@ def as_csv(name: str, columns: Sequence[str], rows: Sequence[Row]) -> Download |
     return Download(f"{name}.csv.gz", uri) if len(uri) <= MOST_CHARACTERS else None
 
 
+def as_file(table: Table, rows: Sequence[Row]) -> Download | None:
+    """A whole table as CSV with a column for each key of its JSON objects; see `as_csv`."""
+    return as_csv(table.name, *table.spread(rows)) if len(rows) <= MOST_ROWS else None
+
+
 def as_svg(name: str, drawing: str) -> Download:
     """A drawing as a file."""
     return Download(f"{name}.svg", _base64("image/svg+xml", drawing.encode()))

@@ -313,7 +313,14 @@ def outlying_seeds(seeds: Sequence[Row], contrasts: Sequence[Row]) -> list[Reaso
 def _by_place(seeds: Sequence[Row], contrasts: Sequence[Row]) -> dict[_Place, list[list[Row]]]:
     """Rows of the recipes with a value, in every place that is compared."""
     places = {tuple(text_of(row, key) for key in _PLACE) for row in contrasts}
-    whole = [row for row in seeds if not text_of(row, "level") and text_of(row, "group") in OF_THE_MODEL]
+    compared = {measure for measure, *_ in places}
+    whole = [
+        row
+        for row in seeds
+        if (not contrasts or text_of(row, "measure") in compared)
+        and not text_of(row, "level")
+        and text_of(row, "group") in OF_THE_MODEL
+    ]
     lead = "" if contrasts else _leading(whole)
     found: dict[_Place, dict[str, list[Row]]] = {}
     for row in whole:

@@ -12,18 +12,20 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from assay.core.measures import Measure
+from assay.core.reasons import Reason
 from assay.stats.metrics import (
     Metric,
+    binary_fault,
     brier_losses,
     calibration_pairs,
     calls_at,
+    class_fault,
     class_score,
     equal_mass_bins,
     log_losses,
     placements,
     predictions,
     probabilities,
-    two_columns,
 )
 
 # How much each image moves a metric: the ground on which variances over patients stand.
@@ -70,6 +72,11 @@ class Answers:
         return max(self.logits.shape[-1], 2)
 
     @cached_property
+    def finite(self) -> bool:
+        """Whether all logits are finite."""
+        return bool(np.isfinite(self.logits).all())
+
+    @cached_property
     def probability(self) -> Float[np.ndarray, "n c"]:
         """Class probabilities."""
         return probabilities(self.logits)
@@ -83,6 +90,37 @@ class Answers:
     def predicted(self) -> Int[np.ndarray, " n"]:
         """Class codes as called."""
         return predictions(self.probability, self.threshold, middle=self.middle)
+
+    @cached_property
+    def squares(self) -> Float[np.ndarray, " n"]:
+        """Squared errors of each row's probabilities, see `metrics.brier_losses`."""
+        return brier_losses(self.probability, self.target)
+
+    @cached_property
+    def losses(self) -> Float[np.ndarray, " n"]:
+        """Minus the log-probability of each row's class, see `metrics.log_losses`."""
+        return log_losses(self.logits, self.target)
+
+    @cached_property
+    def calls(self) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+        """Rows called positive at each row's score, and those called rightly, see `metrics.calls_at`."""
+        return calls_at(self.score, self.target, self.fold)
+
+    @cached_property
+    def gaps(self) -> tuple[Float[np.ndarray, " n"], Int[np.ndarray, " n"]]:
+        """Claimed less actual outcome of each row, and its bin of equal mass, see `metrics.calibration_pairs`."""
+        claimed, came = calibration_pairs(self.probability, self.target)
+        return claimed - came, equal_mass_bins(claimed)
+
+    @cached_property
+    def unranked(self) -> Reason:
+        """Why a ranking of two classes is undefined, see `metrics.binary_fault`."""
+        return binary_fault(self.score, self.target)
+
+    @cached_property
+    def unclassed(self) -> Reason:
+        """Why a measure of class probabilities is undefined, see `metrics.class_fault`."""
+        return class_fault(self.logits, self.target)
 
     @cached_property
     def placements(self) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
@@ -131,7 +169,7 @@ def auroc_rows(
 def average_precision(answers: Answers, value: float, patient: Patients) -> Rows:
     """Average precision: a positive brings its own precision, and every row bears on the precision at lower scores."""
     score, positive = answers.score, answers.target == 1
-    called, hit = calls_at(score, answers.target, answers.fold)
+    called, hit = answers.calls
     folds = np.zeros(len(score), dtype=np.int64) if answers.fold is None else answers.fold
     rows = np.where(positive, hit / called - value, 0.0)
     for number in np.unique(folds):
@@ -161,14 +199,12 @@ def specificity(answers: Answers, value: float, patient: Patients) -> Rows:
 
 def brier(answers: Answers, value: float, patient: Patients) -> Rows:
     """Brier score: residuals over n."""
-    losses = brier_losses(answers.probability, answers.target)
-    return share(losses, value, np.ones(len(patient), dtype=bool), patient)
+    return share(answers.squares, value, np.ones(len(patient), dtype=bool), patient)
 
 
 def log_loss(answers: Answers, value: float, patient: Patients) -> Rows:
     """Log-loss: residuals over n."""
-    losses = log_losses(two_columns(answers.logits), answers.target)
-    return share(losses, value, np.ones(len(patient), dtype=bool), patient)
+    return share(answers.losses, value, np.ones(len(patient), dtype=bool), patient)
 
 
 def share(
@@ -181,10 +217,9 @@ def share(
 
 def calibration_error(answers: Answers, value: float, patient: Patients) -> Rows:
     """Calibration error: the row's gap, signed as its bin's, with the bins held where they are."""
-    claimed, came = calibration_pairs(answers.logits, answers.target)
-    bins = equal_mass_bins(claimed)
-    sign = np.sign(np.bincount(bins, claimed - came))[bins]
-    return share(sign * (claimed - came), value, np.ones(len(patient), dtype=bool), patient)
+    gaps, bins = answers.gaps
+    sign = np.sign(np.bincount(bins, gaps))[bins]
+    return share(sign * gaps, value, np.ones(len(patient), dtype=bool), patient)
 
 
 def quadratic_weighted_kappa(answers: Answers, value: float, patient: Patients) -> Rows:

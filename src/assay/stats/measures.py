@@ -393,9 +393,7 @@ def _gini(target: np.ndarray, classes: int) -> float:
 
 def _ranking(answers: Answers) -> Metric:
     """AUROC of two classes, which are ranked once for all measures."""
-    if reason := metrics.binary_fault(answers.score, answers.target):
-        return undefined(reason)
-    return metrics.area(*answers.placements, answers.target)
+    return undefined(reason) if (reason := answers.unranked) else metrics.area(*answers.placements, answers.target)
 
 
 def _macro_ranking(answers: Answers) -> Metric:
@@ -410,6 +408,10 @@ def _somers_d(answers: Answers) -> Metric:
     return Metric(2 * area.value - 1, area.reason)
 
 
+def _mean_loss(answers: Answers, losses: Callable[[], Float[np.ndarray, " n"]]) -> Metric:
+    return undefined(answers.unclassed) if answers.unclassed else Metric(float(losses().mean()))
+
+
 def _of_images() -> Iterator[Computed]:
     of = registry.MEASURES
     yield Computed(of["auroc"], _ranking, influence.auroc, binary=True)
@@ -417,7 +419,7 @@ def _of_images() -> Iterator[Computed]:
     yield Computed(of["somers-d"], _somers_d, influence.somers_d, binary=True)
     yield Computed(
         of["average-precision"],
-        lambda a: metrics.average_precision(a.score, a.target, a.fold),
+        lambda a: undefined(a.unranked) if a.unranked else metrics.mean_precision(*a.calls, a.target),
         influence.average_precision,
         _positives,
         binary=True,
@@ -429,11 +431,11 @@ def _of_images() -> Iterator[Computed]:
     yield Computed(
         of["specificity"], lambda a: metrics.specificity(a.predicted, a.target), influence.specificity, binary=True
     )
-    yield Computed(of["brier"], lambda a: metrics.brier(a.logits, a.target), influence.brier, _gini)
-    yield Computed(of["log-loss"], lambda a: metrics.log_loss(a.logits, a.target), influence.log_loss, _entropy)
+    yield Computed(of["brier"], lambda a: _mean_loss(a, lambda: a.squares), influence.brier, _gini)
+    yield Computed(of["log-loss"], lambda a: _mean_loss(a, lambda: a.losses), influence.log_loss, _entropy)
     yield Computed(
         of["calibration-error"],
-        lambda a: metrics.calibration_error(a.logits, a.target),
+        lambda a: undefined(a.unclassed) if a.unclassed else metrics.mean_gap(*a.gaps),
         influence.calibration_error,
     )
     yield Computed(
@@ -458,7 +460,7 @@ def measure(name: str) -> Computed:
 def value(name: str, answers: Answers) -> Metric:
     """A measure of one model's answers: a value, or NaN and why."""
     chosen = measure(name)
-    if not np.isfinite(answers.logits).all():
+    if not answers.finite:
         bad = int((~np.isfinite(answers.logits)).any(axis=1).sum())
         return undefined(because(Code.NOT_FINITE, count=bad, images=len(answers.target)))
     if chosen.maps and not answers.maps:

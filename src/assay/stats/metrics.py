@@ -123,7 +123,7 @@ def placements(
     and Clarke-Pearson (1988) before division.
     """
     positive = np.asarray(target) == 1
-    if fold is None and score.ndim == 1:
+    if score.ndim == 1 and (fold is None or (fold == fold[:1]).all()):
         return _placed(score, positive)
     key = overall = np.asarray(rankdata(score, axis=-1))
     folds = np.zeros_like(key) if fold is None else np.broadcast_to(fold, key.shape)
@@ -226,7 +226,13 @@ def average_precision(
     """
     if reason := binary_fault(score, target):
         return undefined(reason)
-    called, hit = calls_at(score, target, fold)
+    return mean_precision(*calls_at(score, target, fold), target)
+
+
+def mean_precision(
+    called: Float[np.ndarray, " n"], hit: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"]
+) -> Metric:
+    """Compute the average precision from `calls_at`."""
     positive = target == 1
     return Metric(float((hit[positive] / called[positive]).mean()))
 
@@ -330,13 +336,14 @@ def log_loss(logits: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"]) ->
     return undefined(reason) if reason else Metric(float(log_losses(logits, target).mean()))
 
 
-def calibration_pairs(logits: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"]) -> tuple[np.ndarray, np.ndarray]:
+def calibration_pairs(
+    probability: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"]
+) -> tuple[np.ndarray, np.ndarray]:
     """Return predicted probabilities and outcomes.
 
     With two classes the positive probability and the outcome; with several the highest probability and whether its
     class was right.
     """
-    probability = probabilities(logits)
     if probability.shape[-1] == 2:
         return probability[:, 1], target.astype(np.float64)
     return probability.max(axis=-1), (probability.argmax(axis=-1) == target).astype(np.float64)
@@ -358,6 +365,10 @@ def calibration_error(
     """
     if reason := class_fault(logits, target):
         return undefined(reason)
-    claimed, came = calibration_pairs(logits, target)
-    gaps = np.bincount(equal_mass_bins(claimed, bins), claimed - came)
-    return Metric(float(np.abs(gaps).sum() / len(target)))
+    claimed, came = calibration_pairs(probabilities(logits), target)
+    return mean_gap(claimed - came, equal_mass_bins(claimed, bins))
+
+
+def mean_gap(gaps: Float[np.ndarray, " n"], bins: Int[np.ndarray, " n"]) -> Metric:
+    """Compute the calibration error from each row's claimed less actual outcome, and its bin."""
+    return Metric(float(np.abs(np.bincount(bins, gaps)).sum() / len(gaps)))

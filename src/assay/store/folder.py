@@ -27,12 +27,14 @@ from assay.store.columns import Table
 from assay.store.files import (
     ALTERED,
     REMADE,
+    ColumnRows,
     Row,
+    column_rows,
     json_text,
     read_checked_json,
     read_json,
+    read_parquet,
     read_parquets,
-    read_rows,
     rows_of,
     write_checked_json,
     write_json,
@@ -541,7 +543,11 @@ class RunFolder:
                         Path(entry.path).unlink(missing_ok=True)
 
     def table(self, name: str) -> list[Row]:
-        """Return a table as rows.
+        """Return a table as rows. See `table_by_column`."""
+        return list(self.table_by_column(name))
+
+    def table_by_column(self, name: str) -> ColumnRows:
+        """Return a table as rows that are made when they are read, for a long one.
 
         Raises:
             StoreError: If there is none of that name, or no analysis ended here.
@@ -551,4 +557,4 @@ class RunFolder:
         if not path.is_file():
             missing = "probe the model again, which reads only" if self.of_model else "run the study, which trains only"
             raise StoreError(f"{self.root} holds no table '{name}': {missing} what is missing")
-        return read_rows(_require(path, self._stamp().get(FILES, {}).get(path.name)))
+        return column_rows(read_parquet(_require(path, self._stamp().get(FILES, {}).get(path.name))))
