@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from json.encoder import encode_basestring
 from pathlib import Path
-from typing import Any, cast, overload
+from typing import Any, cast
 
 import duckdb
 import numpy as np
@@ -165,14 +165,9 @@ class ColumnRows(Sequence[Row]):
     def __iter__(self) -> Iterator[Row]:
         return (dict(zip(self.columns, values, strict=True)) for values in zip(*self.columns.values(), strict=True))
 
-    @overload
-    def __getitem__(self, at: int) -> Row: ...
-    @overload
-    def __getitem__(self, at: slice) -> list[Row]: ...
-    def __getitem__(self, at: int | slice) -> Row | list[Row]:
-        if isinstance(at, slice):
-            return list(ColumnRows({name: column[at] for name, column in self.columns.items()}))
-        return {name: column[at] for name, column in self.columns.items()}
+    def __getitem__(self, at: Any) -> Any:  # `overload` would keep this module, and DuckDB, until after the end
+        found = {name: column[at] for name, column in self.columns.items()}
+        return list(ColumnRows(found)) if isinstance(at, slice) else found
 
     def extend(self, shared: Row, own: Mapping[str, Sequence[Any]]) -> None:
         """Add rows.
