@@ -28,8 +28,8 @@ from assay.execution.local import Workers
 from assay.execution.remote import TRIES, Remote
 from assay.execution.slurm import Slurm
 from assay.execution.tasks import Event, Executor, Queue, Task
-from assay.store.files import write_json
-from assay.testing.executor import Die, ExecutorConformance, Refuse, Touch, Wait, once
+from assay.store.files import write_json, write_text
+from assay.testing.executor import Die, ExecutorConformance, Refuse, Touch, Wait, interrupt, once
 
 SOURCE = str(Path(__file__).parents[2] / "src")
 
@@ -125,6 +125,9 @@ class Processes:
 
     def poll(self, handles: Collection[str]) -> set[str]:
         return {handle for handle in handles if handle in self.known and self.known[handle].poll() is None}
+
+    def waiting(self, handles: Collection[str]) -> set[str]:
+        return set()
 
     def rest(self, handles: Collection[str], seconds: float) -> None:
         time.sleep(seconds)
@@ -236,6 +239,39 @@ def test_a_run_is_stopped_from_elsewhere(processes: Processes, tmp_path: Path) -
     assert left.exists()
 
 
+class Full(Processes):
+    """A queue in which one job is at work, and the others do not begin before the test ends."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.queued: set[str] = set()
+
+    def _begun(self, chunk: str) -> str:
+        if not self.known:
+            return super()._begun(chunk)
+        self.queued.add(chunk)
+        return chunk
+
+    def poll(self, handles: Collection[str]) -> set[str]:
+        return super().poll(handles) | (self.queued & set(handles))
+
+    def waiting(self, handles: Collection[str]) -> set[str]:
+        return self.queued & set(handles)
+
+    def cancel(self, handles: Collection[str]) -> None:
+        super().cancel(set(handles) - self.queued)
+        self.queued -= set(handles)
+
+
+def test_an_interrupt_takes_jobs_that_wait_out_of_the_queue(tmp_path: Path) -> None:
+    backend, started, left = Full(tmp_path / "engine"), tmp_path / "started", tmp_path / "left"
+    tasks = [Task("waits", Wait(started, left), "waits", cost=9), Task("b", Touch(tmp_path / "b"), "b")]
+    threading.Thread(target=once, args=(started.exists, interrupt), daemon=True).start()
+    outcome = driver(backend).run(tasks, lambda _: None)
+    assert (outcome.stopped, outcome.done, outcome.failed) == (True, [], {})
+    assert left.exists()
+
+
 def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "-m", "assay", *arguments]
     environment = {**os.environ, "PYTHONPATH": SOURCE}
@@ -298,6 +334,16 @@ def test_options_of_engines_are_checked(arguments: list[str], text: str, tmp_pat
     assert not (tmp_path / "runs").exists()
 
 
+def test_slurm_that_does_not_answer_keeps_its_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs count as at work and not as waiting, so that none is submitted twice or canceled."""
+    squeue = tmp_path / "squeue"
+    squeue.write_text("#!/bin/sh\necho Socket timed out >&2\nexit 1\n", encoding="utf-8")
+    squeue.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    slurm = Slurm(tmp_path)
+    assert (slurm.poll({"7_0", "7_1"}), slurm.waiting({"7_0", "7_1"})) == ({"7_0", "7_1"}, set())
+
+
 def test_a_plan_for_an_engine_counts_jobs_and_hours(tmp_path: Path) -> None:
     write_spec(tmp_path)
     done = command(tmp_path, "run", "small.yaml", "--on", "slurm", "--dry-run")
@@ -325,5 +371,7 @@ def test_the_status_of_a_run_is_that_of_its_records(run_copy: Path) -> None:
     found = status_of(run_copy)
     assert (found.trained, found.probed) == (found.trials, found.probes)
     assert found.done
+    write_text(run_copy / "engine" / "sent" / "trial", "7")  # Slurm went down, and the run ended without it
+    assert status_of(run_copy).submitted == 0
     shutil.rmtree(next((run_copy / "trials").iterdir()))
     assert (status_of(run_copy).trained, status_of(run_copy).done) == (found.trials - 1, False)

@@ -137,6 +137,7 @@ def status_of(root: Path) -> Status:
     plan: Mapping[str, Any] = read_checked_json(root / PLAN)
     planned: dict[UnitKind, set[str]] = {kind: {unit["id"] for unit in plan[kind]} for kind in ("trials", "probes")}
     there = {kind: len(ids & set(RunFolder(root).ids(kind))) for kind, ids in planned.items()}
+    done = all(there[kind] == len(ids) for kind, ids in planned.items())
     leases = [path for path in (root / LEASES).glob("*") if not path.name.startswith(".")]
     return Status(
         len(planned["trials"]),
@@ -145,7 +146,7 @@ def status_of(root: Path) -> Status:
         there["probes"],
         len(list((root / "failures").glob("*.json"))),
         sum(held(path) for path in leases),
-        len(_submitted(root)),
+        0 if done else len(_submitted(root)),  # those of an engine that was lost stay where a run ended without it
         _engine(root),
     )
 

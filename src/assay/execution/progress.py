@@ -6,7 +6,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -87,76 +87,97 @@ def display_for(
 
 
 @dataclass
+class _Kind:
+    """Tasks that need no other, or those that do: expected and taken seconds.
+
+    Attributes:
+        whole: Expected seconds of all.
+        over: Expected seconds of those that are finished or lost.
+        expected: Expected seconds of the finished ones.
+        took: Seconds that these took.
+    """
+
+    whole: float = 0.0
+    over: float = 0.0
+    expected: float = 0.0
+    took: float = 0.0
+
+
+@dataclass
 class Counter:
     """Counts of a run and the time that is left, from the expected cost of tasks and how true it proved so far.
 
     Training and probing are judged apart, each by its finished tasks and the progress of running ones; until a kind has
-    shown much of itself, its expectation counts as well.
+    shown much of itself, its expectation counts as well. An event costs time in the running tasks alone.
     """
 
-    tasks: dict[str, Task]
+    tasks: Mapping[str, Task]
     workers: int
     started: float = field(default_factory=time.monotonic)
-    finished: dict[str, float] = field(default_factory=dict[str, float])  # task id -> seconds it took
-    lost: dict[str, str] = field(default_factory=dict[str, str])  # failed and skipped
+    finished: set[str] = field(default_factory=set[str])
+    lost: set[str] = field(default_factory=set[str])  # failed and skipped
     failed: int = 0
     running: dict[str, tuple[float, str]] = field(default_factory=dict[str, tuple[float, str]])
     seen_at: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])  # share, when
     now: Callable[[], float] = time.monotonic
     stopping: Callable[[], bool] = lambda: False
     shown: tuple[float, float] | None = None  # time left as last shown, when
+    _kinds: tuple[_Kind, _Kind] = field(default_factory=lambda: (_Kind(), _Kind()), init=False)
+
+    def __post_init__(self) -> None:
+        """Sum the expected seconds."""
+        for task in self.tasks.values():
+            self._kind(task).whole += task.cost
+
+    def _kind(self, task: Task) -> _Kind:
+        return self._kinds[bool(task.needs)]
 
     def see(self, event: Event) -> None:
         """Take an event into account."""
-        id = event.task.id
+        id, kind = event.task.id, self._kind(event.task)
         if event.status in ("started", "progress"):
             self.running[id] = (event.share, event.text)
             if event.share > 0:  # what came before, such as importing libraries, comes once
                 self.seen_at.setdefault(id, (event.share, self.now()))
             return
         self.running.pop(id, None)
+        kind.over += event.task.cost
         if event.status == "done":
-            self.finished[id] = event.seconds
+            self.finished.add(id)
+            kind.expected += event.task.cost
+            kind.took += event.seconds
         else:
             self.failed += event.status == "failed"
-            self.lost[id] = event.text
+            self.lost.add(id)
 
     def seconds_left(self) -> float:
         """Expected seconds until the end."""
-        waiting = [task for task in self.tasks.values() if task.id not in self.finished and task.id not in self.lost]
-        at_once = max(1, min(self.workers, len(waiting)))
-        return max(0.0, sum(self._left(kind) * self._truth(kind) for kind in self._kinds()) / at_once)
+        waiting = len(self.tasks) - len(self.finished) - len(self.lost)
+        at_once = max(1, min(self.workers, waiting))
+        return max(0.0, sum(self._left(kind) * self._truth(kind) for kind in self._kinds) / at_once)
 
-    def _kinds(self) -> list[list[Task]]:
-        """Return the tasks that need no other, and those that do."""
-        return [[task for task in self.tasks.values() if bool(task.needs) is needs] for needs in (False, True)]
+    def _running(self, kind: _Kind) -> list[Task]:
+        return [task for id in self.running if self._kind(task := self.tasks[id]) is kind]
 
-    def _left(self, kind: Sequence[Task]) -> float:
+    def _left(self, kind: _Kind) -> float:
         """Expected seconds of the unfinished tasks, less the time already spent on them."""
-        waiting = [task for task in kind if task.id not in self.finished and task.id not in self.lost]
-        return sum(task.cost * (1 - self._share(task)) for task in waiting)
+        return kind.whole - kind.over - sum(task.cost * self.running[task.id][0] for task in self._running(kind))
 
-    def _truth(self, kind: Sequence[Task]) -> float:
+    def _truth(self, kind: _Kind) -> float:
         """How many times the expected seconds the tasks of a kind really take."""
-        doubt = DOUBT * sum(task.cost for task in kind)
-        took, expected = doubt, doubt
-        for task in kind:
-            if task.id in self.finished:
-                took += self.finished[task.id]
-                expected += task.cost
-            elif task.id in self.running and task.id in self.seen_at:
-                share, since = self.seen_at[task.id]
-                took += self.now() - since if self._share(task) > share else 0.0
-                expected += (self._share(task) - share) * task.cost
+        doubt = DOUBT * kind.whole
+        took, expected = doubt + kind.took, doubt + kind.expected
+        for task in self._running(kind):
+            if task.id in self.seen_at:
+                share, (first, since) = self.running[task.id][0], self.seen_at[task.id]
+                took += self.now() - since if share > first else 0.0
+                expected += (share - first) * task.cost
         return took / expected if expected > 0 else 1.0
-
-    def _share(self, task: Task) -> float:
-        return self.running[task.id][0] if task.id in self.running else 0.0
 
     def share(self) -> float:
         """Share of the run's work that is over, from 0 to 1; failed and skipped tasks count as over."""
-        whole = sum(task.cost for task in self.tasks.values())
-        return 1 - sum(map(self._left, self._kinds())) / whole if whole > 0 else 0.0
+        whole = sum(kind.whole for kind in self._kinds)
+        return 1 - sum(map(self._left, self._kinds)) / whole if whole > 0 else 0.0
 
     def time_left(self) -> str:
         """Return the time left, smoothed, in words; `measuring` until enough of the work was seen."""

@@ -69,6 +69,10 @@ class Ray:
             del self._jobs[job.hex()]
         return {job.hex() for job in alive}
 
+    def waiting(self, handles: Collection[str]) -> set[str]:
+        """See `Backend`: they begin as soon as a core is free."""
+        return set()
+
     def rest(self, handles: Collection[str], seconds: float) -> None:
         """See `Backend`."""
         known = [self._jobs[handle] for handle in set(handles) if handle in self._jobs]

@@ -63,6 +63,10 @@ class Backend(Protocol):
         """Return those that are queued or running; all of them while the engine does not answer."""
         ...
 
+    def waiting(self, handles: Collection[str]) -> set[str]:
+        """Return those that have not begun and can be taken back; none where they begin at once."""
+        ...
+
     def rest(self, handles: Collection[str], seconds: float) -> None:
         """Wait before the next poll; shorter where the engine announces the end of a job."""
         ...
@@ -270,6 +274,8 @@ class Remote:
             while self._sent or (queue.waiting and not exchange.stop.exists()):
                 if not exchange.stop.exists():
                     self._submit(exchange, queue, outcome, observe)
+                else:  # jobs at work leave a checkpoint; others could wait for days to do so
+                    self.backend.cancel(self.backend.waiting(set(self._sent.values())))
                 if killed.is_set():
                     self.backend.cancel(set(self._sent.values()))
                     break
@@ -290,7 +296,8 @@ class Remote:
                 self._sent[id] = earlier[id]
                 observe(Event("started", queue.tasks[id]))
             else:
-                exchange.of(id, "note").unlink(missing_ok=True)
+                for kind in ("note", "sent"):
+                    exchange.of(id, kind).unlink(missing_ok=True)
 
     def _submit(self, exchange: Exchange, queue: Queue, outcome: Outcome, observe: Observer) -> None:
         chunks: list[list[Sent]] = []

@@ -75,23 +75,25 @@ class Slurm:
 
     def poll(self, handles: Collection[str]) -> set[str]:
         """See `Backend`."""
-        return self._queued(handles)
+        found = self._queued(handles)
+        return set(handles) if found is None else found
+
+    def waiting(self, handles: Collection[str]) -> set[str]:
+        """See `Backend`."""
+        return self._queued(handles, "--states=PENDING") or set()
 
     def rest(self, handles: Collection[str], seconds: float) -> None:
         """See `Backend`."""
         sleep(seconds)
 
-    def waiting(self, handles: Collection[str]) -> set[str]:
-        """Return those that have not begun; all of them while Slurm does not answer."""
-        return self._queued(handles, "--states=PENDING")
-
-    def _queued(self, handles: Collection[str], *states: str) -> set[str]:
+    def _queued(self, handles: Collection[str], *states: str) -> set[str] | None:
+        """Return those of these states, by default queued or running; None while Slurm does not answer."""
         if not handles:
             return set()
         arrays = sorted({handle.partition("_")[0] for handle in handles})
         done = _called(["squeue", "--noheader", "--array", "--format=%i", f"--jobs={','.join(arrays)}", *states])
         if done.returncode:  # a single array that is over is an "invalid job id"; others are a controller that is busy
-            return set() if "Invalid job id" in done.stderr else set(handles)
+            return set() if "Invalid job id" in done.stderr else None
         return set(handles) & {line.strip() for line in done.stdout.splitlines()}
 
     def cancel(self, handles: Collection[str]) -> None:
