@@ -61,7 +61,7 @@ def test_text_json_and_page_tell_the_same(ask: Asking, spec: Path) -> None:
             assert sum(cell["rows"] for cell in tie["counts"]) == row["images"] == tie["kept"]
             assert tie["low"] <= tie["strength"] <= tie["high"]
     for tie in ties:
-        assert f"asked {tie['asked']:+.2f}, achieved {tie['strength']:+.2f}" in text.out
+        assert f"requested {tie['asked']:+.2f}, achieved {tie['strength']:+.2f}" in text.out
     (power,) = facts["power"]
     assert f"  {statement(power)}: {power['detectable']}" in text.out
     rough = "a rough plan from 3 seeds, the test patients and Holm&#x27;s first step in each family, assuming a value "
@@ -147,14 +147,14 @@ def test_a_factor_that_an_environment_holds_is_told_as_held(
     held = {**SMALL["environments"], "conflict": {"where": {"texture": "solid"}}}
     spec = write_spec(tmp_path, environments=held)
     text = ask("preview", spec).out.partition("conflict: 64 images")[2]
-    assert "  texture: held at solid, so that nothing ties it to malignant\n" in text
+    assert "  texture: held at solid: no association with malignant\n" in text
     assert "as found" not in text
     facts = json.loads(ask("preview", spec, "--json").out)
     ties = [
         (row["environment"], tie["factor"], tie["held"]) for row in facts["environments"] for tie in row["achieved"]
     ]
     assert [tie for tie in ties if tie[2]] == [("conflict", "texture", "solid")]
-    assert "texture: held at solid, so that" in Path(facts["preview"]).read_text()
+    assert "texture: held at solid: no association" in Path(facts["preview"]).read_text()
 
 
 def test_a_dosed_confounder_is_counted_by_class(
@@ -175,7 +175,7 @@ def test_a_dosed_confounder_is_counted_by_class(
     assert tie["strength"] == pytest.approx(marked["malignant"] / positives)
     assert all(tie["factor"] != "tag" for tie in clean["achieved"])
     text = ask("preview", tmp_path / "small.yaml").out
-    put_on = r"  tag: put on 0% of [\w ]+ and 50% of malignant, which ties it to malignant at \+0.50 \["
+    put_on = r"  tag: on 0% of [\w ]+ and 50% of malignant: Somers' D with malignant \+0.50 \["
     assert re.search(put_on, text)
     assert "as found" not in text
     shown = Seen(Path(facts["preview"]).read_text()).images

@@ -199,7 +199,7 @@ def test_a_property_that_moves_scores_is_a_lead() -> None:
     row = {"name": "width", "of": "yes", "value": 0.9, "low": 0.85, "high": 0.95, "strong": True, "images": 9,
            "patients": 9}  # fmt: skip
     (given,) = leads_of_images(Scored(images, logits * 0, 0.5), {}, [row], 0)
-    assert "tells the target without a network: AUROC 0.900" in lead_words(given)
+    assert "predicts the target without a network: AUROC 0.900" in lead_words(given)
 
 
 def test_the_bounds_of_a_gap_between_groups_hold() -> None:

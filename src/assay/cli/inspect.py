@@ -19,7 +19,7 @@ from typing import Literal
 import typer
 
 from assay.core.errors import DISTRIBUTION, SpecError, unknown_of_few
-from assay.core.files import at_home
+from assay.core.files import ASSETS, at_home
 from assay.core.measures import COMPARED, better
 from assay.core.registry import entries
 from assay.core.traits import KINDS
@@ -249,8 +249,9 @@ def _assets() -> Iterator[Finding]:
 
     root = assets_folder()
     if not root.is_dir():
-        yield Finding("warn", "real images", f"none at {root}",
-                      "studies on real images need them: set ASSAY_ASSETS to the folder that holds them")  # fmt: skip
+        found = f"no folder {root}" if os.environ.get(ASSETS) else f"none: {ASSETS} is not set"
+        remedy = f"set {ASSETS} to the folder of your image sets; `assay list studies` names the studies that need one"
+        yield Finding("warn", "real images", found, remedy)
         return
     sets = sorted(path.parent.name for path in root.glob("*/data.csv"))
     yield Finding("ok", "real images", ", ".join(sets) or "none")

@@ -71,11 +71,11 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (*("–" if value != value else number(value, 3) for value in figures), str(row["images"]))
 
 
-# What tells the target without a network, as lines of text and as a table of the page.
+# Simple cues, as lines of text and as a table of the page.
 
 
 def shortcut_lines(rows: Sequence[Row]) -> list[str]:
-    """A line per factor, column, image property and baseline under its head; nothing for a phantom."""
+    """Return a line per factor, column, image property and baseline under a heading; none for a phantom."""
     if not rows:
         return []
     cells = [shortcuts.HEADS[:5], *(shortcuts.texts(row) for row in rows)]
@@ -106,7 +106,7 @@ APART = 3
 
 @dataclass(frozen=True)
 class Found:
-    """All that a preview tells.
+    """The content of a preview.
 
     Attributes:
         power: One entry per comparison, as `analysis.preview` makes them.
@@ -205,7 +205,7 @@ def rough(found: Found) -> list[str]:
     return [
         f"a rough plan from {count(found.prepared.spec.seeds, 'seed')}{each}, the test patients and Holm's first step "
         f"in each family, {assumed(Assumptions(), folds)} (docs/statistics.md)",
-        "differences that studies find are mostly smaller: what the run itself could detect stands in its report",
+        "most studies find smaller differences; the report states the difference that the run could detect",
     ]
 
 
@@ -255,26 +255,26 @@ def told_of(found: Found, shown: Shown) -> list[Achieved]:
 
 
 def association(tie: Achieved) -> str:
-    """One association: asked for, achieved with its interval, and the rows that were kept for it."""
+    """Return one association: requested, achieved with its interval, and the rows that were kept for it."""
     kept = f", {tie.kept} of {tie.available} rows kept" if tie.kept < tie.available else ""
     if tie.put_on and tie.asked is None:
-        return f"{tie.factor}: put on {_shares(tie)}"
+        return f"{tie.factor}: on {_shares(tie)}"
     if tie.held:
-        return f"{tie.factor}: held at {tie.held}, so that nothing ties it to {tie.target}{kept}"
-    asked = "as found" if tie.asked is None else f"asked {tie.asked:+.2f}"
+        return f"{tie.factor}: held at {tie.held}: no association with {tie.target}{kept}"
+    asked = "as found" if tie.asked is None else f"requested {tie.asked:+.2f}"
     achieved = f"achieved {tie.strength:+.2f} [{tie.low:+.2f}, {tie.high:+.2f}]"
-    return f"{tie.factor} with {tie.target}: {asked}, {achieved}{kept}"
+    return f"Somers' D of {tie.factor} with {tie.target}: {asked}, {achieved}{kept}"
 
 
 def _shares(tie: Achieved) -> str:
-    """`0% of absent and 50% of present, which ties it to present at +0.50 [+0.42, +0.58]`."""
+    """`0% of absent and 50% of present, Somers' D with present +0.50 [+0.42, +0.58]`."""
     labels, rows = cross_table(tie)
     totals = [sum(counts) for counts in zip(*(counts for _, counts in rows), strict=True)]
     marked = dict(rows)["with"]
     if sum(marked) in (0, sum(totals)):
-        return f"{'every' if sum(marked) else 'no'} image, so that nothing ties it to {tie.target}"
+        return f"{'every' if sum(marked) else 'no'} image: no association with {tie.target}"
     shares = [f"{100 * n / of:.3g}% of {label}" for label, n, of in zip(labels, marked, totals, strict=True) if of]
-    return f"{listed(shares)}, which ties it to {tie.target} at {tie.strength:+.2f} [{tie.low:+.2f}, {tie.high:+.2f}]"
+    return f"{listed(shares)}: Somers' D with {tie.target} {tie.strength:+.2f} [{tie.low:+.2f}, {tie.high:+.2f}]"
 
 
 def cross_table(tie: Achieved) -> tuple[list[str], list[tuple[str, list[int]]]]:

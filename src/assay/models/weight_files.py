@@ -514,7 +514,7 @@ class KnownWeights:
     obtain: str
 
 
-_ASSETS = "part of the example images and weights; put it into the folder weights/ of ASSAY_ASSETS"
+_ASSETS = "put the file into the folder weights/ of ASSAY_ASSETS"
 _BY_HAND = f"fetch it from the authors ({RADIMAGENET}) and name its path: initialization: {{file: {{path: ...}}}}"
 
 KNOWN: tuple[KnownWeights, ...] = (

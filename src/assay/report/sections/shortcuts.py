@@ -11,8 +11,8 @@ from assay.stats.format import with_interval
 from assay.store import schema
 from assay.store.files import Row
 
-HEADS = ("what", "kind", "class", "AUROC", "higher or lower", "images", "patients", "why there is none")
-CAPTION = "What tells the target without a network"
+HEADS = ("cue", "kind", "class", "AUROC", "direction", "images", "patients", "reason")
+CAPTION = "Cues that predict the target without a network"
 KINDS = {"factor": "factor", "column": "column, undeclared", "image": "image property", "baseline": "baseline"}
 
 
@@ -21,8 +21,8 @@ def meaning(rows: Sequence[Row]) -> str:
     unit = "patients" if any(whole(row, "patients") for row in rows) else "images"
     return (
         f"AUROC of one column, property or fitted score for a class against the others, with its 95% interval over "
-        f"{unit}, of the images as they are found; of several classes the one that it tells best. A number is taken "
-        f"whichever way it points. Levels and baselines (ridge regressions) are fitted on other {unit} than they are "
+        f"{unit}, of the images as they are found; of several classes the best predicted one. Numbers count in "
+        f"either direction. Levels and baselines (ridge regressions) are fitted on other {unit} than they are "
         "judged on."
     )
 

@@ -54,7 +54,7 @@ def lead_words(row: Row) -> str:
     if row["kind"] == "property":
         return f"Scores differ with {name}: swing {found}."
     if row["kind"] == "predictor":
-        return f"{_capital(name)} tells the target without a network: AUROC {found}."
+        return f"{_capital(name)} predicts the target without a network: AUROC {found}."
     start = f"Errors on '{of}' gather near {name}" if row["kind"] == "cluster" else f"Errors on '{of}' where {name}"
     return f"{start}: {found} more of these images are called wrongly than of the others.{also}"
 
