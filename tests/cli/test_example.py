@@ -64,7 +64,10 @@ def test_the_audit_of_the_shipped_model_names_the_planted_tag_first(
     assert {"verdict": "no-effect", "factor": "text-line"}.items() <= next(
         row for row in others if row["factor"] == "text-line"
     ).items()
-    assert "The answers of model change with tag" in (tmp_path / "audit/report.html").read_text(encoding="utf-8")
+    assert first["family"] == "objects"
+    assert "The answers of model change with tag and its kin" in (tmp_path / "audit/report.html").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_the_shipped_model_is_small_and_has_the_hash_of_the_docs() -> None:

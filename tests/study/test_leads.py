@@ -177,7 +177,7 @@ def test_errors_of_some_images_are_found_and_overlapping_slices_merged() -> None
     called = np.where(flipped, 1 - images.target, images.target)
     scored = Scored(images, np.stack([np.zeros(1200), 4.0 * called - 2], axis=1).astype(np.float32), 0.5)
     found = list(leads_of_images(scored, {"sharpness": draws.normal(size=1200)}, [], 0))
-    errors = [row for row in found if row["of"] == "error"]
+    errors = [row for row in found if row["about"] == "error"]
     assert {row["class"] for row in errors} == {"no", "yes"}
     best = max(errors, key=lambda row: row["low"])
     assert "sex = m" in best["name"]
@@ -195,7 +195,7 @@ def test_a_property_that_moves_scores_is_a_lead() -> None:
     sharp = draws.normal(size=400)
     logits = np.stack([np.zeros(400), images.target + 2 * sharp], axis=1).astype(np.float32)
     found = list(leads_of_images(Scored(images, logits, 0.5), {"sharpness": sharp}, [], 0))
-    assert [(row["kind"], row["name"]) for row in found if row["of"] == "score"] == [("property", "sharpness")]
+    assert [(row["kind"], row["name"]) for row in found if row["about"] == "score"] == [("property", "sharpness")]
     row = {"name": "width", "of": "yes", "value": 0.9, "low": 0.85, "high": 0.95, "strong": True, "images": 9,
            "patients": 9}  # fmt: skip
     (given,) = leads_of_images(Scored(images, logits * 0, 0.5), {}, [row], 0)

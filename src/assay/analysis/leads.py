@@ -171,8 +171,8 @@ def leads_of_images(
             yield _row("predictor", row["name"], "target", row["of"], bounds, row["images"], row["patients"])
 
 
-def _row(kind: str, name: str, of: str, label: str, found: Bounded, images: int, patients: int) -> Row:
-    return {"kind": kind, "name": name, "of": of, "class": label, "value": found.value, "low": found.low,
+def _row(kind: str, name: str, about: str, label: str, found: Bounded, images: int, patients: int) -> Row:
+    return {"kind": kind, "name": name, "about": about, "class": label, "value": found.value, "low": found.low,
             "high": found.high, "limit": math.nan, "center": False, "merged": "", "images": images,
             "patients": patients}  # fmt: skip
 

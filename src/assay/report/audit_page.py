@@ -255,7 +255,7 @@ def _sheets(tables: Mapping[str, Sequence[Row]]) -> tuple[Sheet | None, ...]:
             ("factor", "dose"),
             ("g", "loss_negatives", "loss", "flips"),
         ),
-        _sheet("leads", "Leads", tables, ("kind", "name", "of", "class"), ("value",)),
+        _sheet("leads", "Leads", tables, ("kind", "name", "about", "class"), ("value",)),
         _sheet("exchanged", "Exchange test", tables, ("kind", "place", "center"), ("loss",)),
         _sheet("groups", "Performance by group", tables, ("column", "level", "measure"), ("value",)),
         _sheet("gaps", "Gaps between groups", tables, ("column", "a", "b", "measure", "decision"), ("value",)),

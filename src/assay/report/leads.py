@@ -9,7 +9,7 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from assay.report.sentences.leads import EXCHANGE, NO_LEADS, cell, lead_words, place_words
+from assay.report.sentences.leads import EXCHANGE, NO_LEADS, NONE_OUTSIDE, cell, lead_words, place_words
 from assay.report.sentences.reasons import reason_words
 from assay.stats.format import number
 from assay.store.files import Row
@@ -25,7 +25,7 @@ class LeadsShown:
 
     Attributes:
         items: A sentence for each lead.
-        nothing: The sentence where there is none.
+        nothing: The sentence where there is none outside the center.
         grid: Picture of the grid as SVG; empty where cells were not exchanged.
         caption: Its explanation, or why there is no exchange test.
     """
@@ -51,7 +51,8 @@ def leads_shown(leads: Sequence[Row], exchanged: Sequence[Row], mean: Path) -> L
     caption = EXCHANGE.format(images=exchanged[0]["images"]) if exchanged and not undone else ""
     if undone:
         caption = f"Exchange test not done: {reason_words(undone)}."
-    return LeadsShown(tuple(map(lead_words, leads)), NO_LEADS, Markup(_grid(cells, mean) if cells else ""), caption)
+    nothing = NO_LEADS if not leads else NONE_OUTSIDE if all(row["center"] for row in leads) else ""
+    return LeadsShown(tuple(map(lead_words, leads)), nothing, Markup(_grid(cells, mean) if cells else ""), caption)
 
 
 def _grid(cells: Sequence[Row], mean: Path) -> str:

@@ -27,6 +27,11 @@ class AuditedMark:
     name: str
     doses: tuple[Component, Component, Component]
 
+    @property
+    def family(self) -> str:
+        """Name of the family of its intervention; empty where it is in none."""
+        return next((name for name, members in _FAMILIES.items() if self.doses[DECIDING].name in members), "")
+
 
 _Values = tuple[Any, Any, Any]
 _MARKS: Mapping[str, tuple[str, str, _Values, Mapping[str, Any]]] = {
@@ -52,6 +57,23 @@ _MARKS: Mapping[str, tuple[str, str, _Values, Mapping[str, Any]]] = {
     "bias-field": ("bias-field", "amplitude", (0.15, 0.3, 0.6), {}),
 }
 """Name -> intervention, the argument that is its dose with three values, and its other arguments."""
+_FAMILIES: Mapping[str, tuple[str, ...]] = {
+    "objects": (
+        "tag",
+        "laterality-marker",
+        "text-line",
+        "caliper",
+        "electrode",
+        "pacemaker",
+        "chest-drain",
+        "scope-inset",
+    ),
+    "lines": ("hair", "surgical-pen", "ruler"),
+    "frames": ("vignette", "collimation-border"),
+    "tone": ("gamma", "contrast", "bias-field", "scanner-histogram"),
+    "detail": ("low-pass", "blur", "resample", "jpeg", "gaussian-noise", "poisson-noise"),
+}
+"""Interventions that look alike: a model that learned one is often moved by its kin."""
 _EVERY = ("brighter", "darker", "flatter", "low-pass", "jpeg")
 _BATTERIES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "chest-xray": (

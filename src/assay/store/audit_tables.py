@@ -43,6 +43,7 @@ VERDICTS = Table(
     (
         Column("factor", "name of the mark or column"),
         Column("kind", "mark or column", values=("mark", "column")),
+        Column("family", "of a mark: marks that look alike, and often move answers together; empty of others"),
         Column(
             "verdict",
             "relies-on, affected-by, affected-without-direction, answers-differ-with, inconclusive, no-effect, "
@@ -160,7 +161,7 @@ LEADS = Table(
     (
         Column("kind", "cell, band, intensities, property, slice, tree, cluster or predictor"),
         Column("name", "the place, the property, or conditions on properties and columns"),
-        Column("of", "score, error or target"),
+        Column("about", "score, error or target"),
         Column("class", "class of the errors, or class against the rest"),
         number(
             "value",
@@ -175,7 +176,7 @@ LEADS = Table(
         IMAGES,
         PATIENTS,
     ),
-    ("kind", "name", "of", "class", "value", "low", "high", "images"),
+    ("kind", "name", "about", "class", "value", "low", "high", "images"),
 )
 AUDIT_CHECKS = Table(
     "checks",

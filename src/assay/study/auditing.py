@@ -496,7 +496,7 @@ class _Audit:
             ]
             limit = self.reference and self.reference.limit(mark.name, DOSES[DECIDING])
             decided = decide_mark(found, DECIDING, self.asked.margin, limit)
-            verdicts.append(verdict_row(mark.name, "mark", decided, component.label))
+            verdicts.append({**verdict_row(mark.name, "mark", decided, component.label), "family": mark.family})
             effects += [effect_row(mark.name, one) for one in found]
             self._picture(mark.name, clean, shown[DECIDING])
         return verdicts, effects

@@ -100,9 +100,21 @@ def strength(row: Row) -> str:
     return f"swing {_bounded(row, 'g')}"
 
 
+def _families(rows: Sequence[Row]) -> list[list[Row]]:
+    """Return harmful rows by family, each led by the most harmful mark; a column is alone."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        if row["verdict"] in HARMFUL:
+            found.setdefault(row.get("family") or f" {row['factor']}", []).append(row)
+    return list(found.values())
+
+
 def headline(rows: Sequence[Row], name: str) -> list[str]:
     """Return the answer: what the model's answers change with, then what stays open."""
-    harmful = [factor_words(row) for row in rows if row["verdict"] in HARMFUL]
+    harmful = [
+        factor_words(first) + (f" (and its kin: {listed(list(map(factor_words, kin)))})" if kin else "")
+        for first, *kin in _families(rows)
+    ]
     open_ = [row for row in rows if row["verdict"] == Verdict.INCONCLUSIVE]
     none = [row for row in rows if row["verdict"] in (Verdict.NO_EFFECT, Verdict.NO_DIFFERENCE)]
     made: list[str] = []
@@ -122,7 +134,7 @@ MOST_NAMED = 3
 
 def verdict(rows: Sequence[Row], name: str) -> str:
     """Return the answer in one sentence without numbers, with the most harmful factors by name."""
-    harmful = [factor_words(row) for row in rows if row["verdict"] in HARMFUL]
+    harmful = [factor_words(first) + (" and its kin" if kin else "") for first, *kin in _families(rows)]
     if not harmful:
         return headline(rows, name)[0]
     named = harmful if len(harmful) <= MOST_NAMED + 1 else [*harmful[:MOST_NAMED], "other factors"]
@@ -180,6 +192,7 @@ CHIPS: Mapping[tuple[str, str], str] = {
 
 NOT_ESTABLISHED = (
     "A mark that was not tested, or is drawn differently, may have an effect: a battery of marks clears no model.",
+    "Marks that look alike are kin, and move each other's answers: which of them was learned is not established.",
     "A column stands for everything that goes with it, such as age, disease severity or the device.",
     "Independence of these images from the training images is not established.",
     "Readers and the reference standard of the labels are not assessed.",

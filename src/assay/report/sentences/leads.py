@@ -10,6 +10,7 @@ NOTE = (
     "or a column of its own."
 )
 NO_LEADS = "No lead was found. That clears nothing: a shortcut that these images lack cannot be seen."
+NONE_OUTSIDE = "All leads are where the finding may be."
 EXCHANGE = (
     "Exchange test: {images} images get the content of other patients. Numbers are the AUROC lost with content of "
     "another class more than with content of the same class. A dashed cell is where the finding may be."
