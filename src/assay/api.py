@@ -558,6 +558,9 @@ def audit(
     *,
     factory: Callable[[], nn.Module] | None = None,
     command: str = "",
+    weights: str | Path = "",
+    trust: bool = False,
+    time_limit: float = 60.0,
     task: schema.Task = "classification",
     domain: str = "",
     references: str | Path | None = None,
@@ -585,10 +588,14 @@ def audit(
     A second call with the same model and images reads the kept answers.
 
     Args:
-        model: As for `probe`; empty where `command` is given.
+        model: As for `probe`, or timm:NAME, smp:ARCHITECTURE/ENCODER, monai:NAME or module:function with `weights`,
+            hf:OWNER/NAME, the folder of a MONAI bundle, TorchScript or .pt2; empty where `command` is given.
         data: As `data` of a study. All rows are tested; its factors are the columns that are audited.
         factory: Returns the network that a file of weights belongs to.
         command: A program that reads a folder of PNG files and writes a CSV, `python predict.py {images} {scores}`.
+        weights: File of weights of a named network.
+        trust: Whether code that the model needs may run: TorchScript, .pt2, module:function, expressions of a bundle.
+        time_limit: Seconds that an image of a file or a command may take. A file is read in a process of its own.
         task: Classification of images, or segmentation.
         domain: Kind of image, which chooses the marks: chest-xray, dermoscopy, endoscopy, fundus, mr or ultrasound.
         references: A folder of audits of 59 or more networks of the same domain that never saw a mark in training:
@@ -642,7 +649,9 @@ def audit(
     )
     with reading_shown(quietly=not progress) as notify:
         found = run_audit(
-            OfCommand(command) if command else origin_of(model, factory),
+            OfCommand(command, time_limit)
+            if command
+            else origin_of(model, factory, weights=weights, trust=trust, limit=time_limit),
             data,
             asked,
             name=name,

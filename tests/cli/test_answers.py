@@ -94,7 +94,7 @@ OPTIONS = {
         "--out",
         "--skip-bad-rows",
     }
-    | {"--no-own-code", "--no-pictures", "--dry-run", "--quiet", "--json"},
+    | {"--trust", "--time-limit", "--follow-links", "--no-pictures", "--dry-run", "--quiet", "--json"},
     "status": {"--out", "--json"},
     "cancel": {"--out"},
     "example": {"--audit"},

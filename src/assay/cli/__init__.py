@@ -487,7 +487,7 @@ def audit(
     model: Annotated[
         str,
         typer.Argument(
-            help="An .onnx file, the folder of a trial, timm:NAME or module:factory, or a CSV of predictions.",
+            help="A model's file, the folder of a trial, timm:NAME or module:function, or a CSV of predictions.",
             metavar="MODEL",
         ),
     ] = "",
@@ -504,6 +504,12 @@ def audit(
     columns: Annotated[str, typer.Option("--columns", metavar="A,B", help="Columns to audit, such as view,sex.")] = "",
     score: Annotated[str, typer.Option("--score", metavar="COLUMN", help="The score, of predictions.")] = "score",
     weights: Annotated[str, typer.Option("--weights", metavar="FILE", help="Weights of a named network.")] = "",
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Run code that the model needs: TorchScript, .pt2, module:function.")
+    ] = False,
+    time_limit: Annotated[
+        float, typer.Option("--time-limit", parser=_seconds, metavar="TIME", help="Longest time per image.")
+    ] = "60s",  # pyright: ignore[reportArgumentType]
     command: Annotated[
         str, typer.Option("--command", metavar="LINE", help="Any program: 'python predict.py {images} {scores}'.")
     ] = "",
@@ -558,7 +564,9 @@ def audit(
         Path | None, typer.Option("--out", "-o", metavar="FOLDER", help="The run folder; default: audits/MODEL.")
     ] = None,
     skip_bad_rows: SkipBadRows = False,
-    no_own_code: NoOwnCode = False,
+    follow_links: Annotated[
+        bool, typer.Option("--follow-links", help="Read images that links lead to, outside the folder.")
+    ] = False,
     no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Leave images out of the page.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Time a first batch and print the plan.")] = False,
     quiet: Quiet = False,
@@ -571,7 +579,6 @@ def audit(
     `assay audit compare --help`: two audits of the same images.
     """
     from assay.cli.audit import Given, audit_command
-    from assay.core.registry import own_code_refused
     from assay.study.auditing import Asked
 
     for name, value, allowed in (
@@ -582,9 +589,24 @@ def audit(
     ):
         if value not in allowed:
             raise typer.BadParameter(f"{name}: expected {' or '.join(filter(None, allowed))}, not {cut(value)}")
-    keys = {"size": size, "fit": fit, "channels": channels}
+    keys = {"size": size, "fit": fit, "channels": channels, "links": "follow" if follow_links else ""}
     names = tuple(name.strip() for name in columns.split(",") if name.strip())
-    given = Given(model, weights, command, images, target, score, patient, positive, image, mask, names, keys)
+    given = Given(
+        model,
+        weights,
+        trust,
+        time_limit,
+        command,
+        images,
+        target,
+        score,
+        patient,
+        positive,
+        image,
+        mask,
+        names,
+        keys,
+    )
     asked = Asked(
         domain=domain,
         references=references,
@@ -600,17 +622,16 @@ def audit(
         expect=expect,
         pictures=not no_pictures,
     )
-    with own_code_refused(no_own_code):
-        audit_command(
-            given,
-            asked,
-            out=out,
-            policy=policy,
-            skip_bad_rows=skip_bad_rows,
-            dry_run=dry_run,
-            quiet=quiet,
-            json=json,
-        )
+    audit_command(
+        given,
+        asked,
+        out=out,
+        policy=policy,
+        skip_bad_rows=skip_bad_rows,
+        dry_run=dry_run,
+        quiet=quiet,
+        json=json,
+    )
 
 
 @app.command("audit compare", hidden=True, epilog="Example: assay audit compare audits/m1 audits/m2 --out differences")

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import importlib
 import json as jsonlib
 import re
 import sys
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import timm
 import typer
-from torch import nn
 
 from assay.core.errors import DataError, SpecError, cut
 from assay.core.files import is_file, is_folder
-from assay.core.registry import own_code_allowed
 from assay.data.files.table import read_table
 from assay.execution.progress import duration, reading_shown
 from assay.models.external import OfCommand
 from assay.models.ref import Origin
-from assay.models.timm import configuration_of
-from assay.models.weight_files import read_weights
 from assay.report.audit_comparison import comparison_lines, write_comparison
 from assay.report.sentences.audit import check_words, evidence, headline, title
 from assay.store.files import json_text
@@ -44,8 +38,10 @@ class Given:
     """The model and the images, as the command line names them.
 
     Attributes:
-        model: A file, a folder of a training, `timm:NAME`, `module:factory`, or a CSV of predictions.
-        weights: File of weights of `timm:NAME` or `module:factory`.
+        model: See `formats.given_origin`; or a folder of a training, or a CSV of predictions.
+        weights: File of weights of a named network.
+        trust: Whether code that the model needs may run.
+        limit: Seconds that an image may take.
         command: A command line, in place of a model.
         images: A CSV with a row per image, or a folder with one.
         target: Column of the class.
@@ -60,6 +56,8 @@ class Given:
 
     model: str
     weights: str
+    trust: bool
+    limit: float
     command: str
     images: str
     target: str
@@ -131,6 +129,7 @@ _KEY = re.compile(
 
 def as_options(text: str) -> str:
     """Return a text with options of `assay audit` in place of the keys of a study: `--fit` for `data.fit`."""
+    text = text.replace("write data.links: follow", "give --follow-links")
     return _KEY.sub(lambda found: f"--{found[1]}" if found[1] else f"--{found[2]} ", text)
 
 
@@ -206,47 +205,10 @@ def _origin(given: Given) -> Origin:
     if given.command:
         if given.model:
             raise SpecError("give a model or --command, not both")
-        return OfCommand(given.command)
+        return OfCommand(given.command, given.limit)
     if not given.model:
-        raise SpecError("name a model: an .onnx file, timm:NAME or module:factory with --weights, or --command")
-    if ":" not in given.model:
-        return origin_of(given.model)
-    if not given.weights:
-        raise SpecError(f"{cut(given.model)} names a network; give its weights with --weights FILE")
-    return origin_of(Path(given.weights), named_factory(given.model, Path(given.weights)))
-
-
-def named_factory(name: str, weights: Path) -> Callable[[], nn.Module]:
-    """Return the function that builds a network: `timm:NAME` with as many outputs as the weights have, or own code.
-
-    Raises:
-        SpecError: There is no such network.
-        WeightsError: The weights cannot be read.
-    """
-    library, _, attribute = name.partition(":")
-    if library != "timm":
-        return _own_factory(library, attribute)
-    if not timm.is_model(attribute):
-        raise SpecError(f"timm has no network '{cut(attribute)}'; see timm.list_models()")
-    classifier = configuration_of(attribute).get("classifier") or "fc"
-    tensors = read_weights(weights.expanduser()).tensors
-    head = tensors.get(f"{classifier if isinstance(classifier, str) else classifier[0]}.weight")
-    classes = 1000 if head is None else int(head.shape[0])
-    first = next((one for one in tensors.values() if one.ndim == 4), None)
-    channels = 1 if first is not None and first.shape[1] == 1 else 3
-    return lambda: timm.create_model(attribute, pretrained=False, num_classes=classes, in_chans=channels)  # pyright: ignore[reportUnknownMemberType]
-
-
-def _own_factory(module: str, attribute: str) -> Callable[[], nn.Module]:
-    if not own_code_allowed():
-        raise SpecError(f"'{cut(module)}:{cut(attribute)}' is code, which --no-own-code refuses")
-    try:
-        found = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise SpecError(f"'{cut(module)}:{cut(attribute)}' cannot be imported: {error}") from error
-    if not callable(found):
-        raise SpecError(f"'{cut(module)}:{cut(attribute)}' is no function or class")
-    return cast("Callable[[], nn.Module]", found)
+        raise SpecError("name a model: an .onnx file, timm:NAME with --weights, or --command")
+    return origin_of(given.model, weights=given.weights, trust=given.trust, limit=given.limit)
 
 
 # The images.

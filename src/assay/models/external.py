@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,6 +20,57 @@ from torch import Tensor, nn
 
 from assay.core.errors import SpecError, WeightsError, cut, extra
 from assay.core.files import content_hash, sha256
+from assay.models.process import LIMIT, ModelFile
+from assay.models.ref import Facts, Origin, unwrapped
+
+
+@dataclass(frozen=True)
+class FixedInput:
+    """The images that an exported network takes.
+
+    Attributes:
+        name: Name of its file.
+        batch: The number of images that it takes at once; None where any will do.
+        shape: Channels, height and width; None where any will do.
+    """
+
+    name: str
+    batch: int | None
+    shape: tuple[int | None, int | None, int | None]
+
+    @property
+    def framing(self) -> dict[str, Any]:
+        """The size as a key of `data`, where it is fixed."""
+        _, high, wide = self.shape
+        return {"size": high} if high is not None and high == wide else {}
+
+    def answers(self, images: Tensor, network: Callable[[Tensor], Any]) -> Tensor:
+        """Return a network's answers, in batches of the size that it takes, the last filled up.
+
+        Raises:
+            SpecError: The images are of another size or have other channels.
+        """
+        self._require(tuple(images.shape[1:]))
+        step = self.batch or len(images)
+        found: list[Tensor] = []
+        for start in range(0, len(images), step):
+            part = images[start : start + step]
+            whole = torch.cat([part, part[-1:].expand(step - len(part), *part.shape[1:])])
+            found.append(unwrapped(network, (whole,), network(whole))[: len(part)])
+        return torch.cat(found)
+
+    def _require(self, shape: tuple[int, ...]) -> None:
+        channels, *sides = self.shape
+        if channels is not None and channels != shape[0]:
+            key = "gray" if channels == 1 else "color"
+            raise SpecError(
+                f"{self.name} takes images with {channels} channels, and these have {shape[0]}: give channels: {key}"
+            )
+        if any(side is not None and side != own for side, own in zip(sides, shape[1:], strict=True)):
+            if len(set(sides)) > 1:
+                raise SpecError(f"{self.name} takes images of {sides[0]} x {sides[1]} px, and Assay reads squares")
+            raise SpecError(f"{self.name} takes images of {sides[0]} px, and these have {shape[1]}: give that size")
+
 
 # ONNX files. Their graph is data: no code of theirs runs. What could reach beyond the file is refused: tensors in files
 # outside its folder, and operators that only a library of somebody else's could run.
@@ -34,6 +85,8 @@ _DOMAINS = (
     "com.ms.internal.nhwc",
 )
 """Domains of operators that onnxruntime has itself."""
+_NAMES = ("names", "classes", "labels", "class_names", "id2label", "outputs")
+"""Keys of metadata that hold the names of outputs."""
 _EXTERNAL = 1
 """`TensorProto.EXTERNAL`."""
 _TYPES: Mapping[str, type] = {
@@ -46,58 +99,37 @@ _TYPES: Mapping[str, type] = {
 
 
 @dataclass(frozen=True)
-class OfOnnx:
-    """A network in an ONNX file, run by onnxruntime on the CPU.
+class OfOnnx(ModelFile):
+    """A network in an ONNX file, run by onnxruntime on the CPU. Tensors may be in other files of its folder."""
 
-    Attributes:
-        path: The file. Tensors may be in other files of its folder.
-    """
+    kind = "ONNX file"
+    complete = True
+    opaque = "an ONNX file"
 
-    path: Path
-
-    @property
-    def kind(self) -> str:
-        """`ONNX file`."""
-        return "ONNX file"
-
-    @property
-    def name(self) -> str:
-        """Name of the file without its ending."""
-        return self.path.stem
-
-    @property
-    def content(self) -> str:
-        """Hash of the file and of the files with its tensors. Raises WeightsError as `network` does."""
-        return self._hash
-
-    @cached_property
-    def _hash(self) -> str:
+    def _content(self) -> str:
         return content_hash([sha256(path) for path in (self.path, *_tensor_files(self.path))])
 
-    @property
-    def complete(self) -> bool:
-        """True: the files determine its answers."""
-        return True
-
-    @property
-    def size(self) -> int | None:
-        """Side of the square images that the file takes, in pixels; None where it takes several sizes."""
-        high, wide = self._loaded.session.get_inputs()[0].shape[2:]
-        return int(high) if isinstance(high, int) and high == wide else None
-
-    def network(self, device: str) -> nn.Module:
-        """Return the network. It stays on the CPU.
-
-        Raises:
-            ExtraError: onnxruntime is not installed.
-            WeightsError: The file is missing, damaged, or reaches beyond its folder.
-        """
-        return self._loaded
-
-    @cached_property
-    def _loaded(self) -> OnnxNetwork:
+    def _load(self) -> OnnxNetwork:
         _tensor_files(self.path)
         return OnnxNetwork(self.path)
+
+    def _facts(self) -> Facts:
+        network = cast(OnnxNetwork, self.loaded)
+        return Facts(network.taken.framing, names_of(network.session.get_modelmeta().custom_metadata_map))
+
+
+def names_of(metadata: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of outputs in the metadata of a file: a list, a mapping from numbers, or text of either."""
+    found = next((metadata[key] for key in _NAMES if metadata.get(key)), None)
+    if isinstance(found, str):
+        try:
+            found = ast.literal_eval(found)
+        except (ValueError, SyntaxError):
+            found = found.split(",")
+    if isinstance(found, Mapping):
+        numbered = {str(key): name for key, name in cast("Mapping[Any, Any]", found).items()}
+        found = [numbered[str(at)] for at in range(len(numbered))] if "0" in numbered else []
+    return tuple(str(one).strip() for one in cast("Sequence[Any]", found or ()))
 
 
 class OnnxNetwork(nn.Module):
@@ -132,9 +164,8 @@ class OnnxNetwork(nn.Module):
         self.output: str = output or outputs[0].name
         fixed = [side if isinstance(side, int) and side > 0 else None for side in self.input.shape]
         self.channels_last = fixed[3] in (1, 3) and fixed[1] not in (1, 3)
-        self.batch = fixed[0]
-        self.shape = tuple(fixed[at] for at in ((3, 1, 2) if self.channels_last else (1, 2, 3)))
-        """Channels, height and width; None where any will do."""
+        order = (3, 1, 2) if self.channels_last else (1, 2, 3)
+        self.taken = FixedInput(path.name, fixed[0], (fixed[order[0]], fixed[order[1]], fixed[order[2]]))
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> Tensor:
         """Return the output for the images, as float32.
@@ -142,45 +173,19 @@ class OnnxNetwork(nn.Module):
         Raises:
             SpecError: The images are of another size or have other channels.
         """
-        self._require(tuple(images.shape[1:]))
-        values = images.detach().float().cpu().numpy()
+        return self.taken.answers(images.detach().float().cpu(), self._run)
+
+    def _run(self, images: Tensor) -> Tensor:
+        values = images.numpy()
         if self.channels_last:
             values = values.transpose(0, 2, 3, 1)
         kind = _TYPES[self.input.type]
         values = np.ascontiguousarray(values.round() if kind is np.uint8 else values).astype(kind)
-        answers = [self._run(part) for part in self._batches(values)]
-        return torch.as_tensor(np.concatenate(answers).astype(np.float32))
-
-    def _require(self, shape: tuple[int, ...]) -> None:
-        channels, *sides = self.shape
-        if channels is not None and channels != shape[0]:
-            key = "gray" if channels == 1 else "color"
-            raise SpecError(
-                f"{self.path.name} takes images with {channels} channels, and these have {shape[0]}: give "
-                f"channels: {key}"
-            )
-        if any(side is not None and side != own for side, own in zip(sides, shape[1:], strict=True)):
-            if len(set(sides)) > 1:
-                raise SpecError(f"{self.path.name} takes images of {sides[0]} x {sides[1]} px, and Assay reads squares")
-            raise SpecError(
-                f"{self.path.name} takes images of {sides[0]} px, and these have {shape[1]}: give that size"
-            )
-
-    def _batches(self, values: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
-        """Yield arrays of the batch size that the network takes, the last filled up, each with its number of images."""
-        step = self.batch or len(values)
-        for start in range(0, len(values), step):
-            part = values[start : start + step]
-            missing = step - len(part)
-            yield (np.concatenate([part, np.repeat(part[-1:], missing, axis=0)]) if missing else part), len(part)
-
-    def _run(self, part: tuple[np.ndarray, int]) -> np.ndarray:
-        values, count = part
         try:
             (found,) = self.session.run([self.output], {self.input.name: values})
         except Exception as error:
             raise SpecError(f"{self.path.name} failed on images {list(values.shape)}: {_first_line(error)}") from error
-        return np.asarray(found)[:count]
+        return torch.as_tensor(np.asarray(found).astype(np.float32))
 
 
 def _tensor_files(path: Path) -> tuple[Path, ...]:
@@ -246,27 +251,25 @@ def _first_line(error: Exception) -> str:
 
 AT_ONCE = 512
 """Images of one call: each starts the user's program anew."""
-_SECONDS = 60.0
-"""Time limit of a call, and per image."""
 
 
 @dataclass(frozen=True)
-class OfCommand:
+class OfCommand(Origin):
     """A command line of the user's, such as `python predict.py {images} {scores}`.
 
     It is called with a folder of PNG files and the path of a CSV to write: one row per file, with its name in the
-    column `image` and one column per score. No shell reads it.
+    column `image` and one column per score. No shell reads it. Its hash is of the words and of the files that they
+    name.
 
     Attributes:
         command: The command line, with `{images}` and `{scores}`.
+        limit: Seconds that an image may take.
     """
 
     command: str
-
-    @property
-    def kind(self) -> str:
-        """`command`."""
-        return "command"
+    limit: float = LIMIT
+    kind = "command"
+    opaque = "a command"
 
     @property
     def name(self) -> str:
@@ -274,20 +277,13 @@ class OfCommand:
         words = shlex.split(self.command)
         return next((Path(word).stem for word in words[1:] if Path(word).is_file()), Path(words[0]).stem)
 
-    @property
-    def content(self) -> str:
-        """Hash of the command and of the files that it names."""
-        words = shlex.split(self.command)
-        return content_hash([self.command, [sha256(Path(word)) for word in words if Path(word).is_file()]])
-
-    @property
-    def complete(self) -> bool:
-        """False: a program can read anything."""
-        return False
-
     def network(self, device: str) -> nn.Module:
         """Return a module that calls the command."""
-        return CommandNetwork(self.command)
+        return CommandNetwork(self.command, self.limit)
+
+    def _content(self) -> str:
+        words = shlex.split(self.command)
+        return content_hash([self.command, [sha256(Path(word)) for word in words if Path(word).is_file()]])
 
 
 class CommandNetwork(nn.Module):
@@ -295,13 +291,15 @@ class CommandNetwork(nn.Module):
 
     Args:
         command: See `OfCommand`.
+        limit: See `OfCommand`.
 
     Raises:
         SpecError: The command lacks `{images}` or `{scores}`.
     """
 
-    def __init__(self, command: str) -> None:
+    def __init__(self, command: str, limit: float = LIMIT) -> None:
         super().__init__()
+        self.limit = limit
         try:
             self.words = shlex.split(command)
         except ValueError as error:
@@ -332,11 +330,13 @@ class CommandNetwork(nn.Module):
     def _call(self, images: Path, scores: Path, count: int) -> None:
         words = [word.replace("{images}", str(images)).replace("{scores}", str(scores)) for word in self.words]
         try:
-            done = subprocess.run(words, capture_output=True, text=True, timeout=_SECONDS * (1 + count), check=False)
+            done = subprocess.run(words, capture_output=True, text=True, timeout=self.limit * (1 + count), check=False)
         except OSError as error:
             raise SpecError(f"command '{cut(self.words[0])}' cannot be run: {error.strerror}") from error
         except subprocess.TimeoutExpired as error:
-            raise SpecError(f"the command took more than {error.timeout:.0f} s for {count} images") from error
+            raise SpecError(
+                f"the command took more than {error.timeout:.0f} s for {count} images; give --time-limit for more"
+            ) from error
         if done.returncode:
             ended = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
             last = next(reversed(done.stderr.strip().splitlines()), "")

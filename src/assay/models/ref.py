@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Callable, Generator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from typing import Any, ClassVar, Literal, Protocol, cast
 
 import numpy as np
 import torch
@@ -17,12 +17,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from assay.core.errors import SpecError
-from assay.core.files import content_hash, sha256
+from assay.core.files import content_hash
 from assay.core.reasons import NOTHING, Reason
 from assay.core.traits import Task
 from assay.models.untyped import named_layers
-from assay.models.weight_files import read_weights
-from assay.models.weights import load_into
 
 # What probes take: a network with what decides its calls.
 
@@ -118,32 +116,56 @@ _OF_LIBRARIES = ("torch", "torchvision", "timm", "monai", "segmentation_models_p
 """Packages whose classes are identified by name; of others the source is hashed."""
 
 
-class Origin(Protocol):
-    """Where the network of a model comes from."""
+@dataclass(frozen=True)
+class Facts:
+    """What a model states of its images and outputs.
+
+    Attributes:
+        framing: Keys of `data`, such as size and channels.
+        outputs: Names of its outputs; empty where they are not known.
+        notes: Sentences on assumptions of loading it.
+    """
+
+    framing: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    outputs: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Origin(ABC):
+    """Where the network of a model comes from.
+
+    Attributes:
+        kind: Word for it, such as module, file or training run.
+        complete: Whether `content` determines the answers by itself. Code in memory can differ in ways that no hash
+            shows.
+        opaque: The kind with its article, where there are neither layers nor gradients; else empty.
+    """
+
+    kind: ClassVar[str]
+    complete: ClassVar[bool] = False
+    opaque: ClassVar[str] = ""
 
     @property
-    def kind(self) -> str:
-        """Word for it: module, function, file or training run."""
-        ...
-
-    @property
+    @abstractmethod
     def name(self) -> str:
         """Name of the model unless the user gives one."""
-        ...
 
-    @property
+    @cached_property
     def content(self) -> str:
-        """Hash of weights and code as far as they are known."""
-        ...
+        """Hash of weights and code as far as they are known. Raises as `network` does."""
+        return self._content()
 
     @property
-    def complete(self) -> bool:
-        """Whether `content` determines the answers by itself. Code in memory can differ in ways that no hash shows."""
-        ...
+    def facts(self) -> Facts:
+        """What it states of its images and outputs."""
+        return Facts()
 
+    @abstractmethod
     def network(self, device: str) -> nn.Module:
         """Return the network on a device."""
-        ...
+
+    @abstractmethod
+    def _content(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -291,6 +313,7 @@ class GivenModel:
         with ExitStack() as stack:
             if self.scaling is not None:
                 stack.callback(network.register_forward_pre_hook(scaled_by(self.scaling)).remove)
+            stack.callback(network.register_forward_hook(unwrapped).remove)
             if self.output is not None:
                 stack.callback(network.register_forward_hook(_picked(self.output, self.scores)).remove)
             if self.scores == "probabilities":
@@ -334,6 +357,22 @@ def scaled_by(scaling: Scaling) -> Callable[[nn.Module, tuple[Any, ...]], tuple[
     return scaled
 
 
+_SCORES = ("logits", "out", "pred", "output", "scores")
+"""Names of scores in a mapping of outputs."""
+
+
+def unwrapped(_: object, given: tuple[Any, ...], found: Any) -> Any:
+    """Return the scores among several outputs: by their name in a mapping, else the first tensor of numbers."""
+    if isinstance(found, Mapping):
+        named = cast("Mapping[str, object]", found)
+        found = [named[name] for name in _SCORES if name in named] + list(named.values())
+    if not isinstance(found, list | tuple):
+        return found
+    count, parts = len(cast(Tensor, given[0])), cast("Sequence[object]", found)
+    fitting = (one for one in parts if isinstance(one, Tensor) and one.is_floating_point() and one.ndim)
+    return next((one for one in fitting if len(one) == count), cast(object, found))
+
+
 def to_log_odds(_: nn.Module, given: tuple[Any, ...], output: object) -> object:
     """Replace probabilities by log-odds, as a hook after a network."""
     return log_odds_of(output) if isinstance(output, Tensor) else output
@@ -367,34 +406,16 @@ def log_odds_of(probabilities: Float[Tensor, "b *rest"]) -> Float[Tensor, "b *re
 
 
 @dataclass(frozen=True)
-class InMemory:
-    """A module in memory."""
+class InMemory(Origin):
+    """A module in memory. Its hash is of its tensors, its printed structure, and the source of its own classes."""
 
     module: nn.Module
-
-    @property
-    def kind(self) -> str:
-        """`module`."""
-        return "module"
+    kind = "module"
 
     @property
     def name(self) -> str:
         """Name of its class."""
         return type(self.module).__name__
-
-    @property
-    def content(self) -> str:
-        """Hash of its weights and buffers, its printed structure, and the source of classes outside libraries."""
-        return self._hash
-
-    @cached_property
-    def _hash(self) -> str:
-        return network_content(self.module)
-
-    @property
-    def complete(self) -> bool:
-        """False: attributes that are no tensors decide answers too."""
-        return False
 
     @property
     def device(self) -> str:
@@ -406,36 +427,32 @@ class InMemory:
         """Return the module itself, on the device on which it is."""
         return self.module
 
+    def _content(self) -> str:
+        return network_content(self.module)
+
 
 @dataclass(frozen=True)
-class AFunction:
-    """A function of images [b, c, h, w] as float32 NumPy array in [0, 1], which returns scores as an array."""
+class AFunction(Origin):
+    """A function of images [b, c, h, w] as float32 NumPy array in [0, 1], which returns scores as an array.
+
+    Its hash is of its source, as far as Python has it.
+    """
 
     function: Callable[[np.ndarray], object]
-
-    @property
-    def kind(self) -> str:
-        """`function`."""
-        return "function"
+    kind = "function"
+    opaque = "a function of images"
 
     @property
     def name(self) -> str:
         """Its name, or that of its class."""
         return str(getattr(self.function, "__name__", type(self.function).__name__)).strip("<>")
 
-    @property
-    def content(self) -> str:
-        """Hash of its source, as far as Python has it."""
-        return content_hash({"name": self.name, "source": _source(self.function)})
-
-    @property
-    def complete(self) -> bool:
-        """False: a function can read anything."""
-        return False
-
     def network(self, device: str) -> nn.Module:
         """Return a module that calls the function."""
         return FunctionNetwork(self.function)
+
+    def _content(self) -> str:
+        return content_hash({"name": self.name, "source": _source(self.function)})
 
 
 class FunctionNetwork(nn.Module):
@@ -462,61 +479,6 @@ class FunctionNetwork(nn.Module):
         return torch.as_tensor(wide, device=images.device)
 
 
-@dataclass(frozen=True)
-class OfFile:
-    """Weights in a file that hold tensors alone, and a factory of the network that they belong to.
-
-    Attributes:
-        path: A safetensors file, or a PyTorch file without code in it.
-        factory: Returns the network, called without arguments.
-    """
-
-    path: Path
-    factory: Callable[[], nn.Module]
-
-    @property
-    def kind(self) -> str:
-        """`file`."""
-        return "file"
-
-    @property
-    def name(self) -> str:
-        """Name of the file without its ending."""
-        return self.path.stem
-
-    @property
-    def content(self) -> str:
-        """Hash of the file, and of the network's structure and source. Raises as `network` does."""
-        return self._hash
-
-    @cached_property
-    def _hash(self) -> str:
-        return content_hash({"network": network_content(self._loaded), "weights": sha256(self.path)})
-
-    @property
-    def complete(self) -> bool:
-        """False: attributes of the network that are no tensors decide answers too."""
-        return False
-
-    def network(self, device: str) -> nn.Module:
-        """Return the network with the file's tensors.
-
-        Raises:
-            WeightsError: The file is missing or damaged, holds code, or does not fit the network.
-            SpecError: The factory returns no module.
-        """
-        return self._loaded.to(device)
-
-    @cached_property
-    def _loaded(self) -> nn.Module:
-        file = read_weights(self.path)
-        made = self.factory()
-        if not isinstance(made, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise SpecError(f"factory returned {type(made).__name__}; expected a torch.nn.Module")
-        load_into(made, file)
-        return made.eval()
-
-
 def network_content(network: nn.Module) -> str:
     """Hash a network's tensors, its printed structure and the source of its own classes."""
     digest = hashlib.sha256(repr(network).encode())
@@ -541,33 +503,6 @@ def _source(code: object) -> str:
         return inspect.getsource(cast(Any, inspect.unwrap(code) if callable(code) else code))
     except (OSError, TypeError):
         return ""
-
-
-def given_origin(
-    model: nn.Module | Callable[[np.ndarray], object] | str | Path, factory: Callable[[], nn.Module] | None = None
-) -> InMemory | AFunction | OfFile:
-    """Return the origin of a model that the user names: a module, a function, or a file with a factory.
-
-    Raises:
-        SpecError: It is none of these, or a file comes without a factory.
-    """
-    if isinstance(model, str | Path):
-        if factory is None:
-            raise SpecError(
-                f"model '{model}' is a file of weights, which says nothing of the network: give factory=, a function "
-                "without arguments that returns it, or an .onnx file"
-            )
-        return OfFile(Path(model).expanduser(), factory)
-    if factory is not None:
-        raise SpecError("factory: of a module or function nothing is built; leave it out")
-    if isinstance(model, nn.Module):
-        return InMemory(model)
-    if callable(model):
-        return AFunction(model)
-    raise SpecError(
-        f"model is {type(model).__name__}; expected a torch.nn.Module, a function of images, a file of weights or the "
-        "folder of a training run"
-    )
 
 
 def channels_of(network: nn.Module) -> int | None:

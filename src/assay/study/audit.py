@@ -35,8 +35,8 @@ from assay.execution.jobs import (
 )
 from assay.execution.plan import ModelPlan, kept_columns, looked_at, probe_units, reading_id
 from assay.execution.tasks import Context
-from assay.models.external import OfOnnx
-from assay.models.ref import GivenModel, InMemory, Model, Origin, Output, Scaling, Scores, channels_of, given_origin
+from assay.models.formats import given_origin, is_bundle
+from assay.models.ref import Facts, GivenModel, InMemory, Model, Origin, Output, Scaling, Scores, channels_of
 from assay.models.untyped import named_layers, tensor_of
 from assay.probes.probe import Read, Request
 from assay.probes.reader import ModelReading, ReadingError, evaluating
@@ -66,8 +66,6 @@ OF_LAYERS = ("decodability", "representation")
 """Probes that read layers."""
 OF_GRADIENTS = ("attribution",)
 """Probes that differentiate."""
-WITHOUT_LAYERS = {"function": "a function of images", "ONNX file": "an ONNX file", "command": "a command"}
-"""Kinds of origin whose networks have neither layers nor gradients."""
 
 Preprocessing = Literal["config", "none"]
 Given = nn.Module | Callable[[np.ndarray], object] | str | Path
@@ -75,15 +73,12 @@ Given = nn.Module | Callable[[np.ndarray], object] | str | Path
 
 
 @dataclass(frozen=True)
-class OfTraining:
-    """Implements `Origin` for a trial or a source of a run folder, or an exported one."""
+class OfTraining(Origin):
+    """A trial or a source of a run folder, or an exported one. Its hash is the id of the training."""
 
     trained: TrainedModel | Exported
-
-    @property
-    def kind(self) -> str:
-        """`training run`."""
-        return "training run"
+    kind = "training run"
+    complete = True
 
     @property
     def name(self) -> str:
@@ -91,24 +86,14 @@ class OfTraining:
         root = self.trained.root.name
         return root if isinstance(self.trained, Exported) else f"{root} {self.trained.id}"
 
-    @property
-    def content(self) -> str:
-        """Id of the training, which determines the weights."""
-        return self.trained.id
-
-    @property
-    def complete(self) -> bool:
-        """True."""
-        return True
-
     @cached_property
     def loaded(self) -> Model:
         """The model on the CPU, with its thresholds."""
         return self.trained.load()
 
-    @cached_property
-    def framing(self) -> Mapping[str, Any]:
-        """Size, channels and framing of the images that it was trained on, as keys of `data`."""
+    @property
+    def facts(self) -> Facts:
+        """Size, channels and framing of the images that it was trained on."""
         if isinstance(self.trained, Exported):
             taken: Mapping[str, Any] = self.trained.values["input"]
         elif self.trained.unit == "trials":
@@ -119,11 +104,14 @@ class OfTraining:
             taken = {"size": self.trained.inputs.size, "channels": self.trained.inputs.channels, "fit": "pad"}
         kept = ("size", "fit", "crop_share", "preprocessing")
         channels = "gray" if taken["channels"] == 1 else "color"
-        return {"channels": channels, **{key: taken[key] for key in kept if taken.get(key)}}
+        return Facts({"channels": channels, **{key: taken[key] for key in kept if taken.get(key)}})
 
     def network(self, device: str) -> nn.Module:
         """Return the trained network on a device."""
         return self.loaded.network.to(device)
+
+    def _content(self) -> str:
+        return self.trained.id
 
 
 @dataclass(frozen=True)
@@ -157,18 +145,26 @@ class Settings:
     output: Output | None = None
 
 
-def origin_of(model: Given, factory: Callable[[], nn.Module] | None = None) -> Origin:
-    """Return the origin of a model that the user names.
+def origin_of(
+    model: Given,
+    factory: Callable[[], nn.Module] | None = None,
+    *,
+    weights: str | Path = "",
+    trust: bool = False,
+    limit: float = 0.0,
+) -> Origin:
+    """Return the origin of a model that the user names. Arguments are those of `formats.given_origin`.
 
     Raises:
-        SpecError: It is none of those that can be probed.
+        SpecError: It is none of those that can be probed, or runs code that is not trusted.
         StoreError: It is a folder without a complete training.
+        WeightsError: The file is missing or refused.
     """
-    if factory is None and isinstance(model, str | Path) and Path(model).expanduser().is_dir():
-        return OfTraining(trained_model(Path(model)))
-    if factory is None and isinstance(model, str | Path) and Path(model).suffix.lower() == ".onnx":
-        return OfOnnx(Path(model).expanduser())
-    return given_origin(model, factory)
+    if factory is None and isinstance(model, str | Path):
+        folder = Path(model).expanduser()
+        if folder.is_dir() and not is_bundle(folder):
+            return OfTraining(trained_model(Path(model)))
+    return given_origin(model, factory, weights=weights, trust=trust, limit=limit)
 
 
 @dataclass(frozen=True)
@@ -253,7 +249,7 @@ def prepare_model(
         if isinstance(given, str):
             raise SpecError(f"{key} is {given[:60]!r}; give a mapping as `data:` of a study, such as dict(folder=...)")
     device = origin.device if isinstance(origin, InMemory) else settings.device
-    config, doubts = _config(origin, settings, device), list[str]()
+    config, doubts = _config(origin, settings, device), list(origin.facts.notes)
     if config is not None:
         filled = config.filled(data)
         if settings.preprocessing is None:
@@ -331,7 +327,7 @@ def probe_model(
 
 def _config(origin: Origin, settings: Settings, device: str) -> Config | None:
     """Return the config of a timm model that is to be used; a trained network scales its images itself."""
-    known = None if origin.kind not in ("module", "file") else config_of(origin.network(device))
+    known = None if isinstance(origin, OfTraining) else config_of(origin.network(device))
     if settings.preprocessing == "config" and known is None:
         raise SpecError("preprocessing: this model has no config of timm; put what was done to images before it")
     return None if settings.preprocessing == "none" else known
@@ -343,10 +339,10 @@ def _framed(origin: Origin, data: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         SpecError: A model from a file or a program takes images of a size that nobody states.
     """
+    known = origin.facts.framing
     if isinstance(origin, OfTraining):
-        return Config(origin.framing, (), ()).filled(data)
-    side = origin.size if isinstance(origin, OfOnnx) else None
-    framed = {**({} if side is None else {"size": side}), **data}
+        return Config(known, (), ()).filled(data)
+    framed = {**{key: value for key, value in known.items() if key == "size" or "phantom" not in data}, **data}
     if "size" not in framed and not isinstance(origin, InMemory):
         raise SpecError(f"size: {origin.name} does not tell the size of its images; give it in pixels, such as 224")
     return framed
@@ -499,11 +495,9 @@ def _require_able(origin: Origin, settings: Settings, request: ProbeRequest, dev
         return
     asked = [probe.name for probe in request.probes]
     inner = [name for name in asked if name in (*OF_LAYERS, *OF_GRADIENTS)]
-    if origin.kind in WITHOUT_LAYERS and (inner or settings.layers):
+    if origin.opaque and (inner or settings.layers):
         what = f"probe '{inner[0]}' looks into the network" if inner else "layers name modules of the network"
-        raise SpecError(
-            f"{what}, and {WITHOUT_LAYERS[origin.kind]} shows none: give the module, or weights with a factory"
-        )
+        raise SpecError(f"{what}, and {origin.opaque} shows none: give the module, or weights with a factory")
     layered = [name for name in asked if name in OF_LAYERS]
     if layered and not settings.layers:
         network = origin.network(device)

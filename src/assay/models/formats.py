@@ -1,0 +1,518 @@
+"""Models from files of torch: weights of a named network, programs, and bundles of MONAI.
+
+A file of tensors is data. A program (TorchScript, torch.export), a factory of the user's and a bundle with expressions
+are code: they are read only where the user trusts them.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import warnings
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from assay.core.errors import SpecError, WeightsError, cut, extra, unknown_name
+from assay.core.files import content_hash, sha256
+from assay.core.registry import own_object
+from assay.models.external import FixedInput, OfOnnx, names_of
+from assay.models.process import LIMIT, ModelFile
+from assay.models.ref import AFunction, Facts, InMemory, Origin, network_content
+from assay.models.weight_files import WeightsFile, read_weights, some
+from assay.models.weights import load_into
+
+Factory = Callable[[], nn.Module]
+Make = Callable[[int, int], nn.Module]
+"""Builds a network with these numbers of channels and of outputs."""
+_CHANNELS, _CLASSES = 5, 7
+"""Numbers with which a network is built to see where the shapes of its weights depend on them."""
+
+# Weights, and what builds their network.
+
+
+@dataclass(frozen=True)
+class OfFile(ModelFile):
+    """Weights in a file that hold tensors alone, and a factory of the network that they belong to.
+
+    Attributes:
+        factory: Returns the network, called without arguments.
+    """
+
+    factory: Factory = field(kw_only=True)
+    kind = "file"
+
+    def _content(self) -> str:
+        return content_hash({"network": network_content(self.loaded), "weights": sha256(self.path)})
+
+    @cached_property
+    def _file(self) -> WeightsFile:
+        return read_weights(self.path)
+
+    def _load(self) -> nn.Module:
+        made = self.factory()
+        if not isinstance(made, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise SpecError(f"factory returned {type(made).__name__}; expected a torch.nn.Module")
+        load_into(made, unprefixed(self._file, list(made.state_dict()))[0])
+        return made.eval()
+
+    def _facts(self) -> Facts:
+        _, note = unprefixed(self._file, list(self.loaded.state_dict()))
+        return Facts(outputs=names_of(self._file.metadata), notes=(note,) if note else ())
+
+
+def unprefixed(file: WeightsFile, wanted: Sequence[str]) -> tuple[WeightsFile, str]:
+    """Return the tensors of a network within those of a file, and a sentence on a prefix that was removed.
+
+    A training framework saves the network as an attribute of its own module, next to losses and metrics.
+    """
+    tensors, needed = file.tensors, [key for key in wanted if not key.endswith("num_batches_tracked")]
+    if not needed or needed[0] in tensors:
+        return file, ""
+    ends = [key.removesuffix(needed[0]) for key in tensors if key.endswith(f".{needed[0]}")]
+    whole = [prefix for prefix in ends if all(prefix + key in tensors for key in needed)]
+    if len(whole) != 1:
+        return file, ""
+    own = {key.removeprefix(whole[0]): value for key, value in tensors.items() if key.startswith(whole[0])}
+    others = [key for key in tensors if not key.startswith(whole[0])]
+    left = f", and {some(others)} left out" if others else ""
+    return replace(file, tensors=own), f"the prefix '{whole[0]}' of the names of weights was removed{left}"
+
+
+@dataclass(frozen=True)
+class Named:
+    """Builds a network of a library by its name, with the channels and outputs that the weights have.
+
+    Attributes:
+        library: One of `LIBRARIES`.
+        network: Its name there.
+        weights: The file of weights.
+    """
+
+    library: str
+    network: str
+    weights: Path
+
+    def __call__(self) -> nn.Module:
+        """Build the network. Raises SpecError where the library has none of this name."""
+        make, file = LIBRARIES[self.library](self.network), read_weights(self.weights)
+        try:
+            guess = make(_CHANNELS, _CLASSES)
+        except (ValueError, RuntimeError):  # some take images in color alone
+            guess = make(3, _CLASSES)
+        state = guess.state_dict()
+        tensors = unprefixed(file, list(state))[0].tensors
+        differing = [
+            (here, there)
+            for key, value in state.items()
+            if key in tensors and tensors[key].ndim == value.ndim
+            for here, there in zip(value.shape, tensors[key].shape, strict=True)
+            if here != there
+        ]
+        channels, classes = (
+            next((there for here, there in differing if here == probed), default)
+            for probed, default in ((_CHANNELS, 3), (_CLASSES, _CLASSES))
+        )
+        return make(channels, classes)
+
+
+@dataclass(frozen=True)
+class Own:
+    """Calls a function of the user's, `module:function`, which returns a network."""
+
+    name: str
+
+    def __call__(self) -> nn.Module:
+        """Import and call it. Raises SpecError where it cannot be imported."""
+        return own_object("network", self.name)[0]()
+
+
+def _of_timm(name: str) -> Make:
+    import timm
+
+    if not timm.is_model(name):
+        raise SpecError(unknown_name("timm network", name, timm.list_models()))
+    return lambda channels, classes: timm.create_model(name, False, num_classes=classes, in_chans=channels)  # pyright: ignore[reportUnknownMemberType]
+
+
+def _of_smp(name: str) -> Make:
+    with extra("smp"):
+        import segmentation_models_pytorch as smp  # pyright: ignore[reportMissingTypeStubs]
+    architecture, _, encoder = name.partition("/")
+
+    def make(channels: int, classes: int) -> nn.Module:
+        create = cast(Any, smp).create_model
+        try:
+            return create(architecture, encoder or "resnet34", None, in_channels=channels, classes=classes)
+        except KeyError as error:
+            raise SpecError(
+                f"segmentation_models_pytorch has no network '{cut(name)}'; expected such as smp:unet/resnet34"
+            ) from error
+
+    return make
+
+
+def _of_monai(name: str) -> Make:
+    made = _monai_class(name)
+    taken = inspect.signature(made).parameters
+    known = {"spatial_dims", "in_channels", "n_input_channels", "out_channels", "num_classes"}
+    missing = [key for key, one in taken.items() if one.default is one.empty and key not in known and one.kind < 2]
+    if missing:
+        raise SpecError(
+            f"monai:{cut(name)} needs {some(missing)}: give the folder of its bundle, or module:function with --trust"
+        )
+
+    def make(channels: int, classes: int) -> nn.Module:
+        given = dict.fromkeys(("in_channels", "n_input_channels"), channels) | {"spatial_dims": 2}
+        given |= dict.fromkeys(("out_channels", "num_classes"), classes)
+        return made(**{key: value for key, value in given.items() if key in taken})
+
+    return make
+
+
+def _monai_class(name: str) -> Callable[..., nn.Module]:
+    with extra("monai"):
+        from monai.networks import nets  # pyright: ignore[reportMissingTypeStubs]
+    found = getattr(nets, name.removeprefix(_NETS), None)
+    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        names = [one for one, kind in vars(nets).items() if isinstance(kind, type) and issubclass(kind, nn.Module)]
+        raise SpecError(unknown_name("network of monai.networks.nets", name, names))
+    return found
+
+
+LIBRARIES: Mapping[str, Callable[[str], Make]] = {"timm": _of_timm, "smp": _of_smp, "monai": _of_monai}
+"""Libraries whose networks can be named."""
+
+
+# Programs.
+
+
+@dataclass(frozen=True)
+class OfProgram(ModelFile):
+    """A program of torch: TorchScript, or a file of torch.export. Loading it runs code of the file."""
+
+    kind = "program"
+    complete = True
+    opaque = "a program"
+
+    def _content(self) -> str:
+        return sha256(self.path)
+
+    def _load(self) -> nn.Module:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                if _is_exported(self.path):
+                    return ExportedNetwork(self.path)
+                return torch.jit.load(str(self.path), map_location="cpu").eval()  # pyright: ignore
+            except Exception as error:
+                first = next(iter(str(error).splitlines()), type(error).__name__)
+                raise WeightsError(f"{self.path} cannot be loaded: {cut(first, 200)}; export it again") from error
+
+    def _facts(self) -> Facts:
+        return Facts(self.loaded.taken.framing if isinstance(self.loaded, ExportedNetwork) else {})
+
+
+class ExportedNetwork(nn.Module):
+    """A program of torch.export, which may take one batch size only."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        program = torch.export.load(str(path))
+        self.program = program.module()
+        (name, *others) = program.graph_signature.user_inputs
+        node = next(one for one in program.graph.nodes if one.name == name)
+        sides = [side if isinstance(side, int) else None for side in node.meta["val"].shape]
+        if others or len(sides) != 4:
+            raise WeightsError(f"{path}: expected one input of images [b, c, h, w]")
+        self.taken = FixedInput(path.name, sides[0], (sides[1], sides[2], sides[3]))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the scores of the images. Raises SpecError where they are of another size."""
+        return self.taken.answers(images, self.program)
+
+
+def _is_exported(path: Path) -> bool:
+    return path.suffix.lower() == ".pt2"
+
+
+def _is_program(path: Path) -> bool:
+    if _is_exported(path):
+        return True
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+
+
+# Bundles of MONAI: a folder with configs/metadata.json, a config that describes the network, and weights.
+
+_CONFIGS = ("inference", "evaluate", "train")
+_NETS = "monai.networks.nets."
+_DEFINED = ("network_def", "network", "net")
+_WEIGHTS = ("model.safetensors", "model.pt", "model.pth")
+
+
+def is_bundle(folder: Path) -> bool:
+    """Return whether a folder is a bundle of MONAI."""
+    return (folder / "configs" / "metadata.json").is_file()
+
+
+@dataclass(frozen=True)
+class OfBundle(ModelFile):
+    """A bundle of MONAI.
+
+    Attributes:
+        trust: Whether expressions of its config may run, and classes from outside `monai.networks.nets`.
+    """
+
+    trust: bool = field(default=False, kw_only=True)
+    kind = "MONAI bundle"
+
+    @property
+    def name(self) -> str:
+        """Name of the folder."""
+        return self.path.resolve().name
+
+    @cached_property
+    def _weights(self) -> Path:
+        for name in _WEIGHTS:
+            if (self.path / "models" / name).is_file():
+                return self.path / "models" / name
+        raise WeightsError(f"{self.path / 'models'} has none of {', '.join(_WEIGHTS)}; put the weights there")
+
+    def _content(self) -> str:
+        return content_hash({"network": network_content(self.loaded), "weights": sha256(self._weights)})
+
+    @cached_property
+    def _metadata(self) -> Mapping[str, Any]:
+        return _json(self.path / "configs" / "metadata.json")
+
+    def _load(self) -> nn.Module:
+        file = read_weights(self._weights)
+        made = self._network()
+        load_into(made, unprefixed(file, list(made.state_dict()))[0])
+        image = self._image
+        low, high = (float(one) for one in image.get("value_range") or (0, 1))
+        if high > low and image.get("num_channels"):
+            size = self._framing.get("size", 0)
+            scaled = {"mean": [-low / (high - low)], "std": [1 / (high - low)], "crop_mode": "squash"}
+            if size:
+                made.pretrained_cfg = {**scaled, "input_size": (int(image["num_channels"]), size, size)}  # pyright: ignore[reportArgumentType, reportAttributeAccessIssue]
+        return made.eval()
+
+    def _network(self) -> nn.Module:
+        places = [self.path / "configs" / f"{name}.json" for name in _CONFIGS]
+        config = next((_json(place) for place in places if place.is_file()), None)
+        if config is None:
+            raise WeightsError(f"{self.path / 'configs'} has none of {', '.join(f'{one}.json' for one in _CONFIGS)}")
+        key = next((one for one in _DEFINED if one in config), None)
+        if key is None:
+            raise WeightsError(f"the config of {self.path} describes no network ({', '.join(_DEFINED)})")
+        if self.trust:
+            with extra("monai"):
+                from monai.bundle.config_parser import ConfigParser  # pyright: ignore[reportMissingTypeStubs]
+            return cast(Any, ConfigParser(dict(config))).get_parsed_content(key)
+        found = _plain(config[key], config, ())
+        if not isinstance(found, nn.Module):
+            raise WeightsError(f"the config of {self.path} describes no network under {key}")
+        return found
+
+    @property
+    def _image(self) -> Mapping[str, Any]:
+        inputs = self._format("inputs")
+        none: Mapping[str, Any] = {}
+        return inputs.get("image") or next(iter(inputs.values()), none)
+
+    def _format(self, part: str) -> Mapping[str, Mapping[str, Any]]:
+        return self._metadata.get("network_data_format", {}).get(part, {})
+
+    @property
+    def _framing(self) -> Mapping[str, Any]:
+        image = self._image
+        sides = [side for side in image.get("spatial_shape") or () if isinstance(side, int)]
+        channels = {1: {"channels": "gray"}, 3: {"channels": "color"}}.get(int(image.get("num_channels") or 0), {})
+        return {**channels, **({"size": sides[0]} if len(sides) == 2 and len(set(sides)) == 1 else {})}
+
+    def _facts(self) -> Facts:
+        first = next(iter(self._format("outputs").values()), None)
+        return Facts(self._framing, names_of({"names": first and first.get("channel_def")}))
+
+
+def _json(path: Path) -> Mapping[str, Any]:
+    try:
+        return cast("Mapping[str, Any]", json.loads(path.read_text()))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path} cannot be read as JSON: {cut(str(error), 120)}") from error
+
+
+def _plain(value: Any, config: Mapping[str, Any], seen: tuple[str, ...]) -> Any:
+    """Return a value of a config without running code of it: networks of MONAI, and references to plain values."""
+    if isinstance(value, str) and value[:1] == "@":
+        key = value[1:]
+        if key in seen or key not in config:
+            raise WeightsError(f"the config of the bundle refers to '{cut(key)}', which cannot be resolved")
+        return _plain(config[key], config, (*seen, key))
+    if isinstance(value, str) and ("$" in value or "@" in value or value[:1] == "%"):
+        raise SpecError(
+            f"the config of the bundle has the expression '{cut(value)}', which is code: read it, then give --trust"
+        )
+    if isinstance(value, list):
+        return [_plain(one, config, seen) for one in cast("list[Any]", value)]
+    if not isinstance(value, dict):
+        return value
+    parts = cast("dict[str, Any]", value)
+    given = {key: _plain(one, config, seen) for key, one in parts.items() if not key.startswith("_")}
+    if "_target_" not in parts:
+        return given
+    target = str(parts["_target_"])
+    if "." in target.removeprefix(_NETS):
+        raise SpecError(
+            f"the config of the bundle builds '{cut(target)}', which is not of monai.networks.nets and may run any "
+            "code: read it, then give --trust"
+        )
+    reaching = [key for key, one in given.items() if key.startswith("pretrained") and one]
+    if reaching:
+        raise SpecError(f"the config of the bundle loads other weights ({some(reaching)}): set it to false")
+    return _monai_class(target)(**given)
+
+
+# Models of transformers.
+
+
+@dataclass(frozen=True)
+class OfHub(ModelFile):
+    """An image classifier of transformers: `owner/name` on the hub, or a folder. Only safetensors are read."""
+
+    kind = "transformers"
+
+    @property
+    def name(self) -> str:
+        """Last part of its name."""
+        return self.path.name
+
+    def _content(self) -> str:
+        return network_content(self.loaded)
+
+    @cached_property
+    def _config(self) -> Mapping[str, Any]:
+        with extra("hf"):
+            from transformers import AutoImageProcessor  # pyright: ignore
+        return cast(Any, AutoImageProcessor).from_pretrained(str(self.path), trust_remote_code=False).to_dict()
+
+    def _load(self) -> nn.Module:
+        with extra("hf"):
+            from transformers import AutoModelForImageClassification  # pyright: ignore
+        try:
+            loaded: Any = cast(Any, AutoModelForImageClassification).from_pretrained(
+                str(self.path), trust_remote_code=False, use_safetensors=True
+            )
+            loaded.pretrained_cfg = _preprocessing(self._config)
+        except (OSError, ValueError) as error:
+            first = next(iter(str(error).splitlines()), type(error).__name__)
+            raise WeightsError(f"hf:{self.path} cannot be loaded: {cut(first, 200)}") from error
+        return loaded.eval()
+
+    def _facts(self) -> Facts:
+        named: Any = cast(Any, self.loaded).config.id2label
+        return Facts({"channels": "color"}, names_of({"names": named}))
+
+
+def _preprocessing(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a processor's config in the terms of timm."""
+    normalizes = config.get("do_normalize", True)
+    mean, std = (config.get(f"image_{key}") if normalizes else None for key in ("mean", "std"))
+    size: Mapping[str, int] = config.get("size") or {}
+    cropped: Mapping[str, int] = (config.get("do_center_crop") and config.get("crop_size")) or {}
+    shorter = size.get("shortest_edge")
+    side = cropped.get("height") or size.get("height") or shorter or 224
+    crop = {"crop_mode": "center", "crop_pct": side / shorter} if shorter else {"crop_mode": "squash", "crop_pct": 1.0}
+    return {"mean": mean or (0.0,) * 3, "std": std or (1.0,) * 3, "input_size": (3, side, side), **crop}
+
+
+# The model that a user names.
+
+
+def given_origin(
+    model: object,
+    factory: Factory | None = None,
+    *,
+    weights: str | Path = "",
+    trust: bool = False,
+    limit: float = LIMIT,
+) -> Origin:
+    """Return the origin of a model that the user names: a module, a function, a file, or a name with weights.
+
+    Args:
+        model: A module, a function, a path, or `timm:NAME`, `smp:ARCHITECTURE/ENCODER`, `monai:NAME`, `hf:OWNER/NAME`
+            or `module:function`.
+        factory: Returns the network of a file of weights.
+        weights: File of weights of a name.
+        trust: Whether code of the file, or a function that is named, may run.
+        limit: Seconds that an image may take.
+
+    Raises:
+        SpecError: It is none of these, or runs code that is not trusted.
+        WeightsError: The file is missing, or a pickle that could run code.
+    """
+    if isinstance(model, str | Path):
+        path = Path(model).expanduser()
+        if factory is not None:
+            return OfFile(path, factory=factory)
+        if ":" in str(model) and not path.exists():
+            return _named(str(model), Path(weights).expanduser() if weights else None, trust, limit)
+        if weights:
+            raise SpecError(f"weights belong to a named network such as timm:resnet50, not to the file {path}")
+        return _of_path(path, trust, limit)
+    if factory is not None:
+        raise SpecError("factory: of a module or function nothing is built; leave it out")
+    if isinstance(model, nn.Module):
+        return InMemory(model)
+    if callable(model):
+        return AFunction(model)
+    raise SpecError(
+        f"model is {type(model).__name__}; expected a torch.nn.Module, a function of images, a file of weights or the "
+        "folder of a training run"
+    )
+
+
+def _named(text: str, weights: Path | None, trust: bool, limit: float) -> Origin:
+    library, _, name = text.partition(":")
+    if library == "hf":
+        if weights is not None:
+            raise SpecError(f"{cut(text)} has its own weights; leave --weights out")
+        return OfHub(Path(name), limit)
+    if weights is None:
+        raise SpecError(f"{cut(text)} names a network; give its weights with --weights FILE")
+    if library in LIBRARIES:
+        return OfFile(weights, limit, factory=Named(library, name, weights))
+    if not trust:
+        raise SpecError(f"'{cut(text)}' is code: read it, then give --trust")
+    return OfFile(weights, limit, factory=Own(text))
+
+
+def _of_path(path: Path, trust: bool, limit: float) -> Origin:
+    if is_bundle(path):
+        return OfBundle(path, limit, trust=trust)
+    if path.suffix.lower() == ".onnx":
+        return OfOnnx(path, limit)
+    if not path.is_file():
+        raise WeightsError(f"there is no file {path}")
+    if _is_program(path):
+        if not trust:
+            raise SpecError(
+                f"{path.name} is a program (TorchScript or torch.export), which runs code when it is loaded: give "
+                "--trust if you know who made it, else its weights as safetensors, or an .onnx file"
+            )
+        return OfProgram(path, limit)
+    read_weights(path)
+    raise SpecError(
+        f"{path.name} has weights and no network: name it, such as timm:resnet50 --weights {path.name} (or smp:, "
+        "monai:, module:function; in Python also factory=), or give an .onnx file"
+    )

@@ -1,0 +1,222 @@
+"""A model in a process of its own: what crashes there, or never ends, ends no audit without a word."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import weakref
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from assay.core import errors
+from assay.core.errors import AssayError, SpecError, cut
+from assay.models.ref import Facts, Origin, channels_of, unwrapped
+from assay.models.untyped import tensor_of
+
+LIMIT = 60.0
+"""Seconds that an image may take."""
+_LOADING = 300.0
+"""Seconds that a model may take to load."""
+
+
+@dataclass(frozen=True)
+class ModelFile(Origin):
+    """A file with a model.
+
+    Attributes:
+        path: The file, or a folder of files.
+        limit: Seconds that an image may take in a process of its own; 0 where the model is read in this process.
+    """
+
+    path: Path
+    limit: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """Name of the file without its ending."""
+        return self.path.stem
+
+    @cached_property
+    def content(self) -> str:
+        """Hash of weights and code as far as they are known. Raises as `network` does."""
+        return self._apart("").content if self.limit else self._content()
+
+    @property
+    def facts(self) -> Facts:
+        """What the file states of its images and outputs. Raises as `network` does."""
+        return self._apart("").facts if self.limit else self._facts()
+
+    def network(self, device: str) -> nn.Module:
+        """Return the network.
+
+        Raises:
+            AssayError: A library is missing, or the file is missing, damaged, or refused.
+        """
+        return self._apart(device) if self.limit else self.loaded.to(device)
+
+    @cached_property
+    def loaded(self) -> nn.Module:
+        """The network in this process, on the CPU."""
+        return self._load()
+
+    def _apart(self, device: str) -> ProcessNetwork:
+        """Return the process on a device, or any that runs."""
+        running = self._processes
+        if device not in running and (device or not running):
+            running[device or "cpu"] = ProcessNetwork(replace(self, limit=0.0), device or "cpu", self.limit)
+        return running[device or next(iter(running))]
+
+    @cached_property
+    def _processes(self) -> dict[str, ProcessNetwork]:
+        return {}
+
+    def _facts(self) -> Facts:
+        return Facts()
+
+    @abstractmethod
+    def _load(self) -> nn.Module: ...
+
+
+class ProcessNetwork(nn.Module):
+    """A model file that is read in a process of its own. It has no layers, and nothing can be differentiated.
+
+    Args:
+        origin: The file. It is sent to the process and loaded there alone.
+        device: Device of the network.
+        limit: Seconds that an image may take.
+
+    Raises:
+        AssayError: The file cannot be loaded, as in this process; or loading ends its process.
+    """
+
+    def __init__(self, origin: ModelFile, device: str, limit: float) -> None:
+        super().__init__()
+        self.name, self.limit = origin.path.name, limit
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            words = [sys.executable, "-m", "assay.models.process", str(theirs.fileno())]
+            self._process = subprocess.Popen(words, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+            self._connection = Connection(os.dup(ours.fileno()))
+        self._finalize = weakref.finalize(self, _end, self._process, self._connection)
+        self._connection.send_bytes(pickle.dumps((sys.path, origin, device, torch.get_num_threads(), limit)))
+        facts, _ = self._received(_LOADING, "while it was loaded")
+        self.content: str = facts["content"]
+        self.facts = Facts(facts["framing"], tuple(facts["outputs"]), tuple(facts["notes"]))
+        self.channels: int | None = facts["channels"]
+        self.pretrained_cfg: Mapping[str, Any] | None = facts["config"]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the scores of the images.
+
+        Raises:
+            SpecError: The process ended, or an image took longer than the limit.
+            RuntimeError: The network cannot take these images.
+        """
+        values = np.ascontiguousarray(images.detach().float().cpu().numpy())
+        self._connection.send_bytes(json.dumps(values.shape).encode())
+        self._connection.send_bytes(values.tobytes())
+        head, found = self._received(self.limit * len(values), f"on {len(values)} images of {list(values.shape[1:])}")
+        made = np.frombuffer(found, dtype=head["dtype"]).reshape(head["shape"])
+        return tensor_of(made.copy()).to(images.device)
+
+    def _received(self, seconds: float, where: str) -> tuple[dict[str, Any], bytes]:
+        try:
+            if not self._connection.poll(seconds):
+                _end(self._process, self._connection)
+                raise SpecError(
+                    f"{self.name} took more than {seconds:.0f} s {where}; give --time-limit for more per image, or a "
+                    "smaller --size"
+                )
+            head = cast("dict[str, Any]", json.loads(self._connection.recv_bytes()))
+            found = self._connection.recv_bytes()
+        except (EOFError, OSError) as error:
+            code = self._process.wait(timeout=10)
+            ended = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+            raise SpecError(
+                f"{self.name} ended its process ({ended}) {where}; check that it answers one image in a script of its "
+                "own, or give that script with --command"
+            ) from error
+        if "error" in head:
+            kind = getattr(errors, head["error"], None)
+            raise (kind or RuntimeError)(head["text"])
+        return head, found
+
+
+def _end(process: subprocess.Popen[bytes], connection: Connection) -> None:
+    connection.close()
+    process.kill()
+    process.wait()
+
+
+def _serve(connection: Connection) -> None:
+    """Load a model and answer images until the other end is closed."""
+    path, origin, device, threads, limit = pickle.loads(connection.recv_bytes())
+    sys.path[:] = path
+    torch.set_num_threads(threads)
+    try:
+        network = cast(ModelFile, origin).network(device)
+        facts = {
+            "content": origin.content,
+            "framing": dict(origin.facts.framing),
+            "outputs": origin.facts.outputs,
+            "notes": origin.facts.notes,
+            "channels": channels_of(network),
+            "config": getattr(network, "pretrained_cfg", None),
+        }
+    except Exception as error:
+        _fail(connection, error)
+        return
+    connection.send_bytes(json.dumps(facts, default=str).encode())
+    connection.send_bytes(b"")
+    while True:
+        try:
+            shape = json.loads(connection.recv_bytes())
+            images = tensor_of(np.frombuffer(connection.recv_bytes(), dtype=np.float32).reshape(shape).copy())
+        except EOFError:
+            return
+        signal.alarm(int(limit * len(images)) + 10)  # also where nobody waits any more
+        try:
+            with torch.inference_mode():
+                found = unwrapped(network, (images,), network(images.to(device)))
+            if not isinstance(found, Tensor):
+                raise SpecError(f"the model gave a {type(found).__name__}; expected scores [b] or [b, classes]")
+            values = found.detach().cpu()
+            plain = (values if values.dtype == torch.float64 else values.float()).contiguous().numpy()
+        except Exception as error:
+            _fail(connection, error)
+        else:
+            connection.send_bytes(json.dumps({"dtype": plain.dtype.name, "shape": plain.shape}).encode())
+            connection.send_bytes(plain.tobytes())
+        signal.alarm(0)
+
+
+def _fail(connection: Connection, error: Exception) -> None:
+    known = type(error).__name__ if isinstance(error, AssayError) and hasattr(errors, type(error).__name__) else "other"
+    text = (
+        str(error)
+        if isinstance(error, AssayError)
+        else cut(next(iter(str(error).splitlines()), type(error).__name__), 200)
+    )
+    connection.send_bytes(json.dumps({"error": known, "text": text}).encode())
+    connection.send_bytes(b"")
+
+
+if __name__ == "__main__":
+    with socket.socket(fileno=int(sys.argv[1])) as kept:
+        opened = Connection(os.dup(kept.fileno()))
+    os.dup2(2, 1)  # what a model prints is no answer
+    _serve(opened)

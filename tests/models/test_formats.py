@@ -1,0 +1,262 @@
+"""Models from files of torch: the same answers as in memory, and no code of a file without trust."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import sys
+from pathlib import Path
+from typing import Any
+
+import monai.networks.nets
+import pytest
+import segmentation_models_pytorch as smp
+import timm
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from assay.core.errors import AssayError, ExtraError, SpecError, WeightsError
+from assay.models.formats import OfFile, OfProgram, given_origin
+from assay.models.ref import GivenModel, Inputs, Origin
+
+IMAGES = torch.rand(3, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+CODE = """
+import torch
+from torch import nn
+
+def make():
+    return nn.Sequential(nn.Flatten(), nn.Linear(1024, 2))
+
+def crash():
+    import os
+    os.kill(os.getpid(), 11)
+
+class Slow(nn.Module):
+    def forward(self, images):
+        print("a model that prints")
+        while True:
+            pass
+
+class Broken(nn.Module):
+    def forward(self, images):
+        raise ValueError("no such shape")
+
+class Scored(nn.Module):
+    def forward(self, images):
+        return {"features": images.flatten(1), "logits": images.mean((1, 2, 3), dtype=torch.float64)}
+"""
+
+
+def small() -> nn.Sequential:
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+
+
+def answers(origin: Origin, images: Tensor = IMAGES) -> Tensor:
+    with GivenModel(origin, "m", "classification", Inputs(1, 32, 2)).opened() as opened, torch.inference_mode():
+        return opened.network(images)
+
+
+def expected(network: nn.Module, images: Tensor = IMAGES) -> Tensor:
+    with torch.inference_mode():
+        return network.eval()(images)
+
+
+def saved(network: nn.Module, path: Path, prefix: str = "", **more: Any) -> Path:
+    state = {f"{prefix}{key}": value.contiguous() for key, value in network.state_dict().items()}
+    if path.suffix == ".safetensors":
+        save_file(state, path, **more)
+    else:
+        others = {"loss.weight": torch.ones(2)} if prefix else {}
+        torch.save({"state_dict": {**state, **others}, **more}, path)
+    return path
+
+
+NAMED = {
+    "timm:resnet10t": lambda: timm.create_model("resnet10t", pretrained=False, num_classes=3, in_chans=1),
+    "smp:unet/resnet18": lambda: smp.create_model("unet", "resnet18", None, in_channels=1, classes=2),
+    "monai:DenseNet": lambda: monai.networks.nets.DenseNet(2, 1, 3),
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_named_network_takes_channels_and_outputs_from_its_weights(tmp_path: Path, name: str) -> None:
+    torch.manual_seed(0)
+    network = NAMED[name]()
+    origin = given_origin(name, weights=saved(network, tmp_path / "w.safetensors"), limit=0)
+    assert torch.equal(answers(origin), expected(network))
+    with pytest.raises(SpecError, match=r"give its weights with --weights"):
+        given_origin(name)
+    with pytest.raises(AssayError, match=r"no network|unknown"):
+        answers(given_origin(f"{name}xx".replace("unet", "unnet"), weights=tmp_path / "w.safetensors", limit=0))
+
+
+def test_a_lightning_checkpoint_loses_its_prefix_and_says_so(tmp_path: Path) -> None:
+    network = NAMED["timm:resnet10t"]()
+    more = {"pytorch-lightning_version": "2.5", "hyper_parameters": {"lr": 0.1}, "epoch": 3}
+    path = saved(network, tmp_path / "last.ckpt", "model.", **more)
+    origin = given_origin("timm:resnet10t", weights=path, limit=0)
+    assert torch.equal(answers(origin), expected(network))
+    (note,) = origin.facts.notes
+    assert note == "the prefix 'model.' of the names of weights was removed, and loss.weight left out"
+
+
+def test_names_of_outputs_come_from_the_metadata(tmp_path: Path) -> None:
+    path = saved(small(), tmp_path / "w.safetensors", metadata={"classes": '["benign", "malignant"]'})
+    assert OfFile(path, factory=small).facts.outputs == ("benign", "malignant")
+
+
+class Attack:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f"touch {os.environ['MARK']}",)
+
+
+@pytest.mark.parametrize("name", ["m.pt", "m.pth", "m.ckpt", "m.bin"])
+def test_a_pickle_is_refused_with_the_remedy_and_runs_nothing(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MARK", str(tmp_path / "ran"))
+    torch.save({"state_dict": {"a": torch.ones(1)}, "callbacks": Attack()}, tmp_path / name)
+    (tmp_path / "old.pt").write_bytes(pickle.dumps(Attack()))
+    for path in (tmp_path / name, tmp_path / "old.pt"):
+        for trust in (False, True):
+            with pytest.raises(WeightsError, match="safetensors"):
+                given_origin(path, trust=trust)
+            with pytest.raises(WeightsError, match="safetensors"):
+                answers(given_origin("timm:resnet10t", weights=path, limit=0, trust=trust))
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("kind", ["torchscript", "pt2", "fixed.pt2"])
+def test_a_program_is_read_in_a_process_of_its_own_and_only_with_trust(tmp_path: Path, kind: str) -> None:
+    network = small().eval()
+    path = tmp_path / f"m.{kind}"
+    if kind == "torchscript":
+        torch.jit.save(torch.jit.trace(network, IMAGES), path)
+    else:
+        shapes = None if kind.startswith("fixed") else ({0: torch.export.Dim("b", min=1, max=64)},)
+        torch.export.save(torch.export.export(network, (IMAGES[:2],), dynamic_shapes=shapes), path)
+    with pytest.raises(SpecError, match="give --trust"):
+        given_origin(path)
+    origin = given_origin(path, trust=True)
+    assert isinstance(origin, OfProgram)
+    assert torch.allclose(answers(origin), expected(network), atol=1e-6)
+    assert origin.facts.framing == ({} if kind == "torchscript" else {"size": 32})
+    if kind != "torchscript":
+        with pytest.raises(SpecError, match="takes images of 32 px"):
+            answers(origin, torch.zeros(1, 1, 16, 16))
+
+
+def test_a_damaged_program_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "m.pt2").write_bytes(b"PK nothing")
+    with pytest.raises(WeightsError, match="cannot be loaded"):
+        answers(given_origin(tmp_path / "m.pt2", trust=True))
+
+
+def bundle(folder: Path, described: Any, network: nn.Module, prefix: str = "") -> Path:
+    (folder / "configs").mkdir(parents=True)
+    (folder / "models").mkdir()
+    image = {"num_channels": 1, "spatial_shape": [32, 32], "value_range": [0, 255]}
+    labels = {"channel_def": {"0": "benign", "1": "malignant", "2": "other"}}
+    metadata = {"network_data_format": {"inputs": {"image": image}, "outputs": {"pred": labels}}}
+    (folder / "configs" / "metadata.json").write_text(json.dumps(metadata))
+    (folder / "configs" / "inference.json").write_text(json.dumps({"outputs": 3, "network_def": described}))
+    saved(network, folder / "models" / "model.pt", prefix)
+    return folder
+
+
+def test_a_bundle_of_monai_states_its_size_range_and_classes(tmp_path: Path) -> None:
+    given = {"_target_": "DenseNet", "spatial_dims": 2, "in_channels": 1, "out_channels": "@outputs"}
+    network = NAMED["monai:DenseNet"]()
+    origin = given_origin(bundle(tmp_path / "b", given, network, "network."), limit=0)
+    assert torch.equal(answers(origin), expected(network))
+    assert origin.facts.framing == {"channels": "gray", "size": 32}
+    assert origin.facts.outputs == ("benign", "malignant", "other")
+    assert origin.network("cpu").pretrained_cfg["std"] == [1 / 255]
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        "$__import__('os').system('touch ' + __import__('os').environ['MARK'])",
+        {"_target_": "os.system", "command": "true"},
+        {"_target_": "monai.networks.nets.os.system"},
+        {"_target_": "DenseNet", "spatial_dims": "$print(2)", "in_channels": 1, "out_channels": 3},
+        {"_target_": "DenseNet", "spatial_dims": 2, "in_channels": 1, "out_channels": {"_target_": "builtins.eval"}},
+        {"_target_": "DenseNet", "spatial_dims": 2, "in_channels": 1, "out_channels": 3, "pretrained": True},
+        {"_target_": "DenseNet", "spatial_dims": 2, "in_channels": 1, "out_channels": "@network_def"},
+        {"_target_": "NoSuchNet"},
+        {"a": 1},
+    ],
+)
+def test_a_bundle_with_code_in_its_config_is_refused(
+    tmp_path: Path, network: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MARK", str(tmp_path / "ran"))
+    with pytest.raises(AssayError):
+        answers(given_origin(bundle(tmp_path / "b", network, small()), limit=0))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_with_trust_a_bundle_may_compute_its_config(tmp_path: Path) -> None:
+    given = {"_target_": "DenseNet", "spatial_dims": 2, "in_channels": 1, "out_channels": "$1 + 2"}
+    network = NAMED["monai:DenseNet"]()
+    origin = given_origin(bundle(tmp_path / "b", given, network), limit=0, trust=True)
+    assert torch.equal(answers(origin), expected(network))
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "mine_of_formats.py").write_text(CODE)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    return saved(nn.Sequential(nn.Flatten(), nn.Linear(1024, 2)), tmp_path / "w.safetensors")
+
+
+def test_a_function_of_ones_own_needs_trust_and_is_imported_in_its_process_alone(own: Path) -> None:
+    with pytest.raises(SpecError, match="is code: read it, then give --trust"):
+        given_origin("mine_of_formats:make", weights=own)
+    found = answers(given_origin("mine_of_formats:make", weights=own, trust=True))
+    assert found.shape == (3, 2)
+    assert "mine_of_formats" not in sys.modules
+    save_file({}, own)
+    scored = answers(given_origin("mine_of_formats:Scored", weights=own, trust=True))
+    assert scored.dtype == torch.float64
+    assert torch.allclose(scored, IMAGES.mean((1, 2, 3), dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "text"),
+    [
+        ("crash", SpecError, r"w.safetensors ended its process \(SIGSEGV\) while it was loaded"),
+        ("Slow", SpecError, r"took more than 3 s on 3 images.*--time-limit"),
+        ("Broken", RuntimeError, "no such shape"),
+        ("absent", SpecError, "cannot be imported"),
+    ],
+)
+def test_a_model_that_crashes_or_never_ends_ends_with_one_sentence(
+    own: Path, name: str, error: type[Exception], text: str
+) -> None:
+    save_file({}, own)
+    with pytest.raises(error, match=text) as raised:
+        answers(given_origin(f"mine_of_formats:{name}", weights=own, trust=True, limit=1))
+    assert len(str(raised.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "text"),
+    [
+        ("none.onnx", "there is no file"),
+        ("none.safetensors", "there is no file"),
+        ("w.safetensors", "has weights and no network: name it, such as timm:resnet50 --weights w.safetensors"),
+        ("hf:owner/name", r"pip install 'assay-imaging\[hf\]'"),
+    ],
+)
+def test_a_model_that_cannot_be_had_is_refused_with_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, text: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    saved(small(), tmp_path / "w.safetensors")
+    with pytest.raises((WeightsError, SpecError, ExtraError), match=text):
+        answers(given_origin(model if ":" in model else tmp_path / model, limit=0))
