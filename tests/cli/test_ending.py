@@ -91,7 +91,7 @@ def test_a_run_ends_with_the_verdict_the_primary_comparisons_and_the_page(
             "  At equal budget, supcon has a lower AUROC in reversed than cross-entropy: "
             "difference -0.04 [-0.07, -0.01] (97.5% interval), p = 0.01 after correction, 10 seeds",
             "  At equal budget, AUROC in same of supcon against cross-entropy is inconclusive: "
-            "difference 0.01 [-0.02, 0.04] (97.5% interval), p = 0.01 after correction, 10 seeds",
+            "difference +0.01 [-0.02, 0.04] (97.5% interval), p = 0.01 after correction, 10 seeds",
         ][: sum(one.kind == Kind.PRIMARY for one in findings)]
     )
     assert browser == [path.as_uri()]

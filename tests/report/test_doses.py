@@ -62,9 +62,9 @@ def test_the_first_screen_shows_the_environment_compared(run: Path, page: str) -
 
 
 def test_titles_of_all_figures_of_the_doses_go_by_the_interval_of_the_change(page: str) -> None:
-    titles = re.findall(r"<h[23]>(.*AUROC.*doses.*|The doses .*)</h[23]>", page)
+    titles = re.findall(r"<h[23]>(.*AUROC.*share.*|Marking .*)</h[23]>", page)
     assert len(titles) >= 4
-    assert {title.partition(" AUROC")[0] for title in titles} == {"The doses lower"}
+    assert {title.partition(" AUROC")[0] for title in titles} == {"Marking more training images lowers"}
     assert "lies lower" not in page
 
 
@@ -137,7 +137,7 @@ def test_a_recipe_of_fewer_doses_is_neither_counted_nor_shown_beyond_its_own(
     assert "in 2 of 4 cases" in first.title
     assert fewer in first.note
     assert (fewer, apart.note) == snapshot
-    assert "greatest of some" in apart.wide
+    assert "largest of some" in apart.wide
 
 
 def of_triplet(row: Row) -> bool:

@@ -67,7 +67,7 @@ UNDECIDED = Finding(
         (
             [FELL, primary("higher-small"), primary("lower", decision_p=0.5), primary("inconclusive")],
             "With every loss, AUROC fell below chance in reversed; supcon had a higher AUROC in reversed than triplet, "
-            "but by less than the margin; another primary comparison showed a difference and another one is "
+            "but by less than the margin; of the other two primary comparisons, one showed a difference and one is "
             "inconclusive.",
         ),
         (
@@ -109,7 +109,7 @@ def test_the_first_screen_has_question_verdict_chips_account_pictures_and_one_ch
     places = [first.index(part) for part in order]
     assert places == sorted(places)
     assert len(re.findall(r'<figure id="figure-', first)) == 1
-    assert re.search(r"<p>\d+ networks \(\d+ losses, 3 seeds\) were trained to predict \w+ from ", first)
+    assert re.search(r"<p>\d+ networks \(\d+ losses, 3 seeds\) were trained to predict &#34;\w+&#34; from ", first)
 
 
 def test_no_figure_is_shown_twice(page: str) -> None:

@@ -398,7 +398,7 @@ def test_levels_keep_their_color_through_the_page(page: str) -> None:
 
 def test_the_script_is_small() -> None:
     """Without comments and indents; half of it compressed."""
-    assert 1_000 < len(script()) < 3_300
+    assert 1_000 < len(script()) < 2_200
     assert len(gzip.compress(script().encode())) < 1_600
 
 

@@ -60,20 +60,6 @@ def shifting(tables: Tables) -> list[str]:
     return found
 
 
-def associations(tables: Tables, names: Sequence[str]) -> str:
-    """`Texture with malignant (Somers' D): 0.90 in same, -0.90 in reversed.`; empty where nothing shifts."""
-    said: list[str] = []
-    for factor in shifting(tables):
-        rows = {row["environment"]: row for row in tables.environments if row["factor"] == factor}
-        there = [name for name in names if name in rows and not math.isnan(_strength(rows[name]))]
-        if there:
-            values = [f"{number(_strength(rows[name]))} in {name}" for name in there]
-            target = rows[there[0]]["target"]
-            name = in_words(factor)
-            said.append(f"{name[:1].upper()}{name[1:]} tied to {target} at {listed(values)} (Somers' D).")
-    return " ".join(said)
-
-
 def described(tables: Tables) -> dict[str, str]:
     """Environment -> `texture tied to malignant at -0.90; difficulty margin 0.7`, `texture held at solid`; empty where
     nothing is known.
@@ -201,16 +187,25 @@ def _achieved(row: Row, places: int) -> str:
     return f"{factor} {number(value, places)}" + (f" (asked: {number(asked, places)})" if missed else "")
 
 
+def finished(tables: Tables) -> str:
+    """Return that all training runs finished, and how often a recipe might still collapse; empty where some did not."""
+    if not tables.trials or any(row["status"] != "done" for row in tables.trials):
+        return ""
+    high = max((numeric(row, "high") for row in tables.collapses if not row["against"]), default=math.nan)
+    might = f" A recipe may collapse in up to {number(100 * high, 0)}% of seeds (upper 95% limit)." if high > 0 else ""
+    return f"All {len(tables.trials):,} training runs finished without collapse.{might}"
+
+
 def statuses(tables: Tables) -> Sheet | None:
-    """Count the trials of each recipe by outcome."""
+    """Count the training runs of each recipe by outcome; None where all finished."""
     there = {row["status"] for row in tables.trials}
+    if there == {"done"}:
+        return None
     kinds = [kind for kind in ("done", "collapsed", "diverged", "failed", "pending") if kind in there]
     kinds += sorted(there - set(kinds))
     ends: dict[str, list[str]] = {}
     for row in tables.trials:
         ends.setdefault(row["recipe"], []).append(row["status"])
-    if there == {"done"}:
-        ends = {f"every recipe ({len(ends):,})": ["done"] * len(tables.trials)}
     lines = [
         Line(
             (words(recipe), *(amount(own.count(kind)) for kind in kinds), amount(len(own))),
@@ -222,36 +217,15 @@ def statuses(tables: Tables) -> Sheet | None:
     heads = (recipe_head(tables), *kinds, "all")
     shared = len({row["trial"] for row in tables.trials}) < len(tables.trials)
     note = "Recipes that are trained alike, as at p = 0, share a training run; each counts it." if shared else ""
-    return sheet("trials", "Trials of each recipe", heads, lines, source, note) if lines else None
+    return sheet("trials", "Training runs of each recipe", heads, lines, source, note) if lines else None
 
 
 def collapses(tables: Tables) -> Sheet | None:
-    """How often each recipe's seeds collapsed or diverged, and by how much oftener than those it is compared with.
-
-    Where none did, one line says how often they still might.
-    """
+    """Return how often each recipe's seeds collapsed or diverged, against its reference; None where none did."""
     rows = tables.collapses
-    if not rows:
+    if not any(row["collapsed"] or row["diverged"] for row in rows):
         return None
-    if any(row["collapsed"] or row["diverged"] for row in rows):
-        lines = [_collapse(row) for row in rows]
-    else:
-        high = max((numeric(row, "high") for row in rows if not row["against"]), default=math.nan)
-        least = min(whole(row, "seeds") for row in rows)
-        bound = f"none; of a recipe's seeds up to {number(high)} might (upper 95% limit)"
-        lines = [
-            Line(
-                (
-                    words("every recipe"),
-                    words(NONE),
-                    amount(0),
-                    amount(0),
-                    amount(least),
-                    words(bound),
-                    figure(math.nan),
-                )
-            )
-        ]
+    lines = [_collapse(row) for row in rows]
     heads = ("recipe", "against", "collapsed", "diverged", "seeds", "rate, or difference in rate", "p (least)")
     note = (
         "By seed, of those trained to an end; a seed counts when one of its folds, or the source that it starts from, "

@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 from assay.core.measures import range_of
 from assay.report.charts import draw_curves, draw_rows, draw_strips
 from assay.report.drawing import Drawing, Panel, Plot, Reference, limits
-from assay.report.layout import Evidence
+from assay.report.layout import BUDGET, Evidence
 from assay.report.rows import numeric, whole
 from assay.report.sheets import Download, as_csv, as_svg
 from assay.report.wording import axis_name, held_words, knows_nothing, plural
@@ -173,6 +173,6 @@ def _range(found: Sequence[int], name: str) -> str:
 
 def slice_note(evidence: Evidence, *more: str, budget: bool = True) -> str:
     """State the values held in a figure, and further remarks, as sentences."""
-    held = evidence.outline.held if budget else evidence.outline.held_elsewhere
-    words = f"At {held_words(dict(held))}." if held else ""
+    held = evidence.outline.named() if budget else evidence.outline.named(BUDGET)
+    words = f"At {held_words(held)}." if held else ""
     return " ".join(part for part in (words, *more) if part)

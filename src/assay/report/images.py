@@ -236,7 +236,7 @@ def _drawn(made: Sequence[Picture], evidence: Evidence) -> str:
     if not any(picture.logits for picture in made):
         return ""
     view = evidence.outline
-    fixed = {axis: value for axis, value in view.held.items() if axis not in (view.dosed, CONFOUNDER)}
+    fixed = view.named(view.dosed, CONFOUNDER)
     held = f" at {held_words(fixed)}" if fixed else ""
     doses = f", trained at p = {view.doses[0]} and at p = {view.doses[-1]}" if view.doses else ""
     few = f" The first {SHOWN} of {len(view.levels)} are drawn." if len(view.levels) > SHOWN else ""

@@ -38,6 +38,7 @@ class Outline:
         environments: Those it was measured in, in order.
         dosed: The axis of the doses of a dose-response; empty where there is none.
         doses: Its values, ascending.
+        controls: Axes that only controls vary; figures hold them, and notes do not name them.
     """
 
     axis: str
@@ -48,6 +49,7 @@ class Outline:
     environments: tuple[str, ...]
     dosed: str = ""
     doses: tuple[str, ...] = ()
+    controls: frozenset[str] = frozenset()
 
     @cached_property
     def styles(self) -> dict[str, Style]:
@@ -63,10 +65,9 @@ class Outline:
         at = coordinates(row)
         return all(at.get(axis, value) == value for axis, value in self.held.items() if axis not in but)
 
-    @property
-    def held_elsewhere(self) -> dict[str, str]:
-        """The held values other than the budget."""
-        return {axis: value for axis, value in self.held.items() if axis != BUDGET}
+    def named(self, *but: str) -> dict[str, str]:
+        """Return the held values that a note names: without those of controls, and without the axes in `but`."""
+        return {axis: value for axis, value in self.held.items() if axis not in (*self.controls, *but)}
 
 
 def outline(tables: Tables) -> Outline:
@@ -87,7 +88,9 @@ def outline(tables: Tables) -> Outline:
     budgets = wide.get(BUDGET, ()) if axis != BUDGET else ()
     dosed = dose_axis(tables)
     doses = tuple(sorted(wide.get(dosed, ()), key=float))
-    return Outline(axis, levels or ("recipe",), held, budgets, measure, tuple(environments), dosed, doses)
+    of_controls = {row["axis"] for row in tables.contrasts if row.get("role") in CONTROLS}
+    controls = frozenset(of_controls - {row["axis"] for row in tables.contrasts if row.get("role") not in CONTROLS})
+    return Outline(axis, levels or ("recipe",), held, budgets, measure, tuple(environments), dosed, doses, controls)
 
 
 def dose_axis(tables: Tables) -> str:

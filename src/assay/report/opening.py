@@ -161,6 +161,13 @@ CHIPS: Mapping[Code, str] = {
     Code.ROUGH_SEEDS: "few seeds: add seeds",
     Code.OUTLYING_SEEDS: "outlying seeds: see Findings",
     Code.UNSEEN_LEVELS: "levels unseen in training: see Findings",
+    Code.CHANGED_SEEDS: "seeds raised after results existed: see Findings",
+    Code.FAR_P: "very small p from few seeds: see Findings",
+    Code.SHARED_FOLDS: "folds share training images: intervals are rough",
+    Code.ONE_POOL: "one set of training images: differences may not generalize",
+    Code.FIXED_TRAINING_ROWS: "one set of training images: differences may not generalize",
+    Code.PLAIN_SIGHT: "a simple cue predicts the target: see below",
+    Code.PROXY: "a simple cue predicts the target: see below",
     Code.UNDEFINED_COMPARISONS: "comparisons without a result: see Findings",
 }
 """Code of a caution -> its chip."""
@@ -182,7 +189,7 @@ def detectable(evidence: Evidence, *, quick: bool) -> list[Chip]:
     elif least >= COARSE:
         text = f"only {what} could be detected reliably: add seeds"
     else:
-        text = f"{plural(seeds, 'seed')}: {what} detectable"
+        text = f"{plural(seeds, 'seed')} detect {what}"
     light = "warn" if quick or least >= COARSE else "ok"
     return [Chip(light, SIGNS[light], text, f"{text} (80% power)")]
 
@@ -195,7 +202,8 @@ def quick_look(measure: str, least: float | None, seeds: int) -> str:
 
 
 def _differences(measure: str, least: float) -> str:
-    return f"{measure_words(measure)} differences of {number(least)} or more"
+    name, size = measure_words(measure), f"differences of {number(least)} or more"
+    return f"{size} in {name}" if " " in name else f"{name} {size}"
 
 
 # The account of the study: who was trained on what, and what changes between environments.
@@ -220,7 +228,8 @@ def done(evidence: Evidence) -> tuple[str, ...]:
         if facts.get("models") or facts.get("predictions")
         else "were trained to predict"
     )
-    first = f"{networks:,} networks ({levels}{plural(seeds, 'seed')}{parts}) {verb} {in_words(target) or 'the target'}"
+    named = f'"{in_words(target)}"' if target else "the target"
+    first = f"{networks:,} networks ({levels}{plural(seeds, 'seed')}{parts}) {verb} {named}"
     return tuple(part for part in (f"{first} from {images}.", _tied(tables)) if part)
 
 

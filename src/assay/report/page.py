@@ -150,6 +150,7 @@ class Content:
         folds: Whether images were tested in folds.
         dosed: Whether there are doses.
         files: Every table whole.
+        finished: That all training runs finished; empty where some did not.
         chosen_widest: `fall` or `rise` where the answer describes the widest of several, else empty.
         unit: The unit of intervals in addition to seeds: patients, or images where patients are not named.
     """
@@ -173,6 +174,7 @@ class Content:
     measures: frozenset[str]
     folds: bool
     dosed: bool
+    finished: str
     chosen_widest: str
     unit: str
     files: tuple[tuple[str, Download | None], ...]
@@ -222,6 +224,7 @@ def collect(root: Path) -> Content:
         terms=_terms({"findings": told, **{part.id: _section_words(part) for part in sections}}),
         measures=frozenset(row["measure"] for row in tables.estimates),
         dosed=bool(tables.half_doses),
+        finished=account.finished(tables),
         chosen_widest=chosen,
         unit=tables.unit,
         folds=any(row["fold"] for row in tables.trials),
@@ -570,9 +573,13 @@ def written(root: Path, page: str, advice: str) -> Path:
 
 
 def script() -> str:
-    """Return the script of all pages, without comments and indents."""
+    """Return the script of all pages, without comments, and without spaces but those of texts."""
     lines = map(str.strip, template_text("script.js").splitlines())
-    return "\n".join(line for line in lines if line and not line.startswith("//"))
+    kept = "\n".join(line for line in lines if line and not line.startswith("//"))
+    return "".join(
+        part if number % 2 else re.sub(r"\s?([-=+*/<>!?:;,(){}&|])\s?", r"\1", part)
+        for number, part in enumerate(re.split(r'("[^"]*"|`[^`]*`)', kept))
+    )
 
 
 def template_text(name: str) -> str:

@@ -349,9 +349,17 @@ def _place(error: Exception) -> str:
 
 
 @overload
-def intervention(function: Function) -> Maker: ...
+def intervention(function: Function) -> Maker:
+    """Make an intervention of a function that may change all pixels."""
+    ...
+
+
 @overload
-def intervention(*, local: bool) -> Callable[[Function], Maker]: ...
+def intervention(*, local: bool) -> Callable[[Function], Maker]:
+    """Return a decorator for a function that paints over some pixels (local) or may change all."""
+    ...
+
+
 def intervention(function: Function | None = None, *, local: bool = False) -> Maker | Callable[[Function], Maker]:
     """Make an intervention of a function `f(images, drawn, ..., *, argument, ...) -> images`.
 

@@ -139,7 +139,7 @@ def responses(evidence: Evidence) -> list[Figure]:
     return [made for name in evidence.outline.environments if (made := _response(evidence, name, FULL, "dose"))]
 
 
-COUNTED = "Cases are counted by the 95% interval of each mean change, taken alone."
+COUNTED = "A case is a curve; cases are counted by the 95% interval of the mean change."
 """Beneath a figure whose title `lowered` makes."""
 
 
@@ -166,14 +166,14 @@ def _response(evidence: Evidence, environment: str, width: float, id: str) -> Fi
     low, high = min([plot.limits[0], *ends]), max([plot.limits[1], *ends])
     drawn = replace(plot, panels=panels, scaled=True, limits=(low, high), position_name="p in training")
     said = f"Dotted, in a curve's color: trained at p = 0 and tested in {clean}." if clean else ""
-    held = {axis: value for axis, value in view.held.items() if axis not in (view.dosed, CONFOUNDER)}
+    held = view.named(view.dosed, CONFOUNDER)
     borne = where_borne(evidence, environment)
     name = measure_name(view.measure)
     changes, fewer = changes_in(evidence, environment)
     counted = lowered(name, environment, changes)
     note = [f"At {held_words(held)}." if held else "", borne, "Bands: 95% intervals; dots: seeds.",
             f"{COUNTED} {fewer}".strip() if counted else "", said, cut]  # fmt: skip
-    title = counted or f"{name} in {environment} over the doses"
+    title = counted or f"{name} in {environment} by share of marked images"
     return curves(f"{id}-{environment}", title, " ".join(part for part in note if part), drawn, rows, width)
 
 
@@ -234,13 +234,11 @@ def changes_in(evidence: Evidence, environment: str) -> tuple[list[Row], str]:
 
 
 def lowered(name: str, environment: str, changes: Sequence[Row]) -> str:
-    """In how many cases the doses lower or raise the measure, by intervals of the mean change that hold no 0; empty
-    where in none.
-    """
-    found = {"lower": sum(numeric(row, "high") < 0 for row in changes),
-             "raise": sum(numeric(row, "low") > 0 for row in changes)}  # fmt: skip
+    """Return in how many cases marks lower or raise the measure: the interval of the mean change has no 0."""
+    found = {"lowers": sum(numeric(row, "high") < 0 for row in changes),
+             "raises": sum(numeric(row, "low") > 0 for row in changes)}  # fmt: skip
     words = [f"{word} {name} in {environment} in {_cases(some, len(changes))}" for word, some in found.items() if some]
-    return f"The doses {listed(words)}" if words else ""
+    return f"Marking more training images {listed(words)}" if words else ""
 
 
 def _cases(some: int, of: int) -> str:
@@ -268,19 +266,25 @@ def forest(evidence: Evidence) -> Figure | None:
                 for row in rows
                 if (not apart or coordinates(row).get(CONFOUNDER, "") == name) and view.level(row) in levels
             ),
-            (*(Reference.level("greatest of some", p) for p in smaller), Reference.level("greatest dose", greatest)),
+            (*(Reference.level("largest of some", p) for p in smaller), Reference.level("largest share", greatest)),
         )
         for name in names
     )
     span = limits([0.0, greatest * 1.12], [], (-math.inf, math.inf))
-    plot = Plot(panels, levels, view.styles, "half-dose: p at which half of the margin is gone", span)
+    plot = Plot(
+        panels,
+        levels,
+        view.styles,
+        "half-effect dose: share of marked images at which half of the margin is gone",
+        span,
+    )
     told = [row for row in rows if not row["reason"]]
     reached = sum(not math.isnan(numeric(row, "value")) for row in told)
-    title = f"Half of the margin over chance is gone in {where} within the doses in {reached} of {len(told)} curves"
-    title = title if told else f"No half-dose in {where} is defined"
-    note = f"Arrows and > {greatest:g}: not reached at the greatest dose."
+    title = f"Half of the margin over chance is gone in {where} in {reached} of {len(told)} curves"
+    title = title if told else f"No half-effect dose in {where} is defined"
+    note = f"Arrows and > {greatest:g}: not reached at the largest share."
     if smaller:
-        note = "Arrows and >: not reached at the greatest dose of the recipe, which is smaller for some."
+        note = "Arrows and >: not reached at the largest share of the recipe, which is smaller for some."
     note = f"{note} {cut}".strip()
     return strips("half-doses-figure", title, note, plot, rows)
 
@@ -330,7 +334,7 @@ def interactions(tables: Tables) -> Sheet | None:
             "it. Otherwise a recipe may fall less only because it has less to lose."
         )
     source = (rows, schema.CONTRASTS)
-    return sheet("interactions", "Does the dose act differently?", heads, lines, source, note) if rows else None
+    return sheet("interactions", "Do marks act differently?", heads, lines, source, note) if rows else None
 
 
 def _in_words(row: Row) -> str:
@@ -369,14 +373,14 @@ def half_doses(evidence: Evidence) -> Sheet | None:
         for row in rows
     ]
     axes = " · ".join(map(in_words, mapping(rows[0]["coordinates"]))) if rows else ""
-    heads = (f"recipe: {axes}" if axes else "recipe", "environment", "measure", "half-dose", "margin at p = 0", "seeds",
-             "why there is none")  # fmt: skip
+    heads = (f"recipe: {axes}" if axes else "recipe", "environment", "measure", "half-effect dose", "margin at p = 0",
+             "seeds", "why there is none")  # fmt: skip
     note = (
         "The smallest p at which half of the margin over chance that the recipe had at p = 0 is gone, linear between "
-        "doses, with its 95% interval. Values after > are beyond the greatest dose."
+        "shares, with its 95% interval. Values after > are beyond the largest share."
     )
     source = (rows, schema.HALF_DOSES)
-    return sheet("half-doses", "Half-doses", heads, lines, source, note) if rows else None
+    return sheet("half-doses", "Half-effect doses", heads, lines, source, note) if rows else None
 
 
 def counts(tables: Tables) -> Sheet | None:
@@ -399,7 +403,7 @@ def counts(tables: Tables) -> Sheet | None:
     ]
     heads = (*map(in_words, axes), "confounder", "images with it, by class")
     note = "From the least to the most over seeds, where these differ. Of a factor: images with its high level."
-    caption = "Marked images in training, by dose"
+    caption = "Marked images in training, by p"
     made = sheet("dose-counts", caption, heads, lines, (rows, schema.DOSE_COUNTS), note)
     return replace(made, folded=True) if rows else None
 
@@ -425,14 +429,14 @@ def bought(evidence: Evidence, width: float = FULL) -> Figure | None:
     name = measure_name(view.measure)
     panels = (*_clean_panels(evidence, before, f"{name} in {clean or where} at p = 0", levels),
               *_changes(evidence, changes, levels, where))  # fmt: skip
-    axis = f"{name}, then its mean change over the doses"
+    axis = f"{name}, then its mean change from p = 0"
     plot = Plot(panels, levels, view.styles, axis, panels[-1].limits or (0.0, 1.0))
-    held = {axis: value for axis, value in view.held.items() if axis not in (view.dosed, CONFOUNDER)}
+    held = view.named(view.dosed, CONFOUNDER)
     counted = lowered(name, where, changes)
     note = [f"At {held_words(held)}." if held else "", "Bars: 95% intervals; dots: seeds.", COUNTED if counted else "",
             fewer, cut]  # fmt: skip
     rows = [*(row for own in before.values() for row in own), *changes]
-    title = counted or f"{name} without a dose, and its change over the doses in {where}"
+    title = counted or f"{name} without marks, and its change with them in {where}"
     return strips("bought", title, " ".join(filter(None, note)), plot, _alike(rows), width)
 
 
@@ -611,9 +615,9 @@ def _figure(evidence: Evidence, measure: str, factors: Mapping[Rest, str]) -> Fi
     levels, cut = some_levels(evidence)
     plot = plot_of(evidence, measure, groups, levels, (view.dosed, view.doses, dose_of(evidence)), chance)
     plot = replace(plot, scaled=True, position_name="p in training")
-    held = {axis: value for axis, value in view.held.items() if axis not in (view.dosed, CONFOUNDER)}
+    held = view.named(view.dosed, CONFOUNDER)
     said = (f"At {held_words(held)}." if held else "", _SAID[measure], note, cut)
-    title = f"{measure_name(measure).capitalize()} of the confounder over its doses"
+    title = f"{measure_name(measure).capitalize()} of the confounder by share of marked images"
     return curves(f"dose-{measure}", title, " ".join(part for part in said if part), plot, rows)
 
 

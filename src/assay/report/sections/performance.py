@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from assay.report.account import associations, by_place
+from assay.report.account import by_place
 from assay.report.charts import Field, Trace, draw_field
 from assay.report.drawing import Mark, Panel, Plot, Reference, limits
 from assay.report.figures import HALF, Figure, chance, curves, drawn, plot_of, slice_note, strips
@@ -56,7 +56,7 @@ def cost(evidence: Evidence, width: float = HALF) -> Figure | None:
     plot = plot_of(evidence, evidence.outline.measure, groups, levels, references=chance)
     shown = [row for _, group in groups for row in group]
     title = _shift(evidence, rows, chosen, main)
-    return strips("cost", title, slice_note(evidence, associations(evidence.tables, chosen), note), plot, shown, width)
+    return strips("cost", title, slice_note(evidence, note), plot, shown, width)
 
 
 def by_environment(evidence: Evidence) -> Figure | None:
@@ -177,8 +177,13 @@ def by_share(evidence: Evidence) -> Figure | None:
     groups = [(name, [row for row in rows if row["environment"] == name]) for name in names]
     plot = plot_of(evidence, view.measure, groups, levels, ("share of the labels", shares, share), chance)
     drawn = replace(plot, scaled=True, logarithmic=True)
-    held = {other: value for other, value in view.held.items() if other != axis}
-    note = [f"At {held_words(held)}." if held else "", _tied(axis), "Bands: 95% intervals; dots: seeds.", cut]
+    held = view.named(axis)
+    note = [
+        f"At {held_words(held)}." if held else "",
+        _tied(axis),
+        "Bands: 95% intervals; dots: seeds.",
+        cut,
+    ]
     title = _labeled_title(evidence, decisive(evidence, names), rows, share, shares)
     return curves("labels", title, " ".join(part for part in note if part), drawn, rows)
 
@@ -515,7 +520,7 @@ def _by_place(rows: Sequence[Row]) -> tuple[str, Groups]:
 
 def _parts(row: Row) -> list[str]:
     """`reversed`, `epochs 20`, `matched fit`: where and how a comparison was made."""
-    ways = {"matched-fit": "matched fit", DOSES: "over the doses", MATCHED: "over the doses where equally good"}
+    ways = {"matched-fit": "matched fit", DOSES: "mean over p", MATCHED: "mean over p where equally good"}
     ways["as-given"] = "as given"
     how = ways.get(row["at"], "equal budget")
     where = mapping(row["where"])

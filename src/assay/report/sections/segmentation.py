@@ -241,8 +241,8 @@ def _explained(spots: Sequence[Spot], unit: str) -> str:
     if not any(spot.region for spot in spots):
         return "Bars: 95% intervals; dots: seeds."
     return (
-        "Bars: 95% interval of each alone; shaded: 95% region of both together (Hotelling's, from the covariance of "
-        f"the two over {unit} and seeds); dots: seeds."
+        f"Bars: 95% interval of each alone; shaded: 95% region of both together, over {unit} and seeds (Hotelling's); "
+        "dots: seeds."
     )
 
 
@@ -258,7 +258,7 @@ def _front(spots: Sequence[Spot]) -> str:
             for other in spots
         )
     ]
-    return f"By the points alone, not matched both ways by another: {listed(best)}." if len(spots) > 1 else ""
+    return f"By point estimates, none is better on both axes than {listed(best)}." if len(spots) > 1 else ""
 
 
 def _spot(evidence: Evidence, trade: Row, across: Row, up: Row) -> Spot:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from assay.report.sentences.names import signed
+from assay.report.sentences.names import difference_words
 from assay.report.sentences.reasons import reason_words
-from assay.stats.format import count, decimals, in_words, listed, number
+from assay.stats.format import count, in_words, listed, number
 from assay.stats.verdicts import Verdict
 from assay.store.files import Row
 
@@ -89,10 +89,8 @@ def check_words(row: Row) -> str:
 
 def _bounded(row: Row, name: str) -> str:
     low, high = ("low", "high") if name == "g" else (f"{name}_low", f"{name}_high")
-    places = decimals((row[high] - row[low]) / 2)
-    value = signed(row[name], places)
-    value = value if name == "g" else value.removeprefix("+")
-    return f"{value} [{number(row[low], places)}, {number(row[high], places)}]"
+    shown = difference_words(row[name], row[low], row[high])
+    return shown if name == "g" else shown.lstrip("+")
 
 
 def strength(row: Row) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from assay.core.reasons import Code, Reason, reason_of
 from assay.report.sentences.names import (
+    difference_words,
     equivalence_interval,
     half_widths,
     label,
@@ -15,6 +16,7 @@ from assay.report.sentences.names import (
     place,
     sentence_case,
     shown,
+    signed,
     statement,
     value_of,
     where,
@@ -119,7 +121,8 @@ def bare(row: Row) -> str:
     """Return the decision on a comparison without any number but those in names."""
     a, b = (_alone(row, text_of(row, side)) for side in ("a", "b"))
     change = "change in " if over_doses(row) else ""
-    factor = f" of {in_words(text_of(row, 'factor'))}" if text_of(row, "factor") else ""
+    factors = [text_of(row, "factor")] if text_of(row, "factor") else list(mapping(row.get("pooled")).get("factor", ()))
+    factor = f" of {listed([in_words(one) for one in factors])}" if factors else ""
     environment = text_of(row, "environment")
     place = ("" if environment.startswith("(") else where(environment)) + (
         " at matched fit" if row.get("at") == "matched-fit" else ""
@@ -160,17 +163,32 @@ def outcome(rows: Sequence[Row], called: str) -> str:
     lead = min(shown, key=lambda row: numeric(row, "decision_p"))
     if len(rows) == 2:
         return f"{bare(lead)}; {bare(next(row for row in rows if row is not lead))}"
-    more = len(shown) - 1
-    rest = (
-        [f"{'another' if more == 1 else 'other'} {called}{'' if more == 1 else 's'} showed a difference"]
-        if more
-        else []
-    )
-    if len(shown) < len(rows):
-        others = {"equivalent" if kind == "equivalent" else "inconclusive" for kind in kinds if kind not in WAYS}
-        open_ones = " or ".join(sorted(others, reverse=True))
-        rest.append(f"the rest are {open_ones}" if len(rows) - len(shown) > 1 else f"another one is {open_ones}")
-    return f"{bare(lead)}; {' and '.join(rest)}" if rest else bare(lead)
+    others = [kind for row, kind in zip(rows, kinds, strict=True) if row is not lead]
+    return f"{bare(lead)}; {_others(others, called)}"
+
+
+COUNTED = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
+def _others(kinds: Sequence[str], called: str) -> str:
+    """Return the outcomes of the other comparisons: `of the other three ..., two showed a difference and ...`."""
+    few = len(kinds) < len(COUNTED)
+    found = {
+        "showed a difference": sum(kind in WAYS for kind in kinds),
+        "showed equivalence": kinds.count("equivalent"),
+        "inconclusive": sum(kind not in WAYS and kind != "equivalent" for kind in kinds),
+    }
+    there = [(words, amount) for words, amount in found.items() if amount]
+
+    def said(words: str, amount: int) -> str:
+        return f"{'is' if amount == 1 else 'are'} inconclusive" if words == "inconclusive" else words
+
+    if len(there) == 1:
+        (words, amount) = there[0]
+        whole = f"the other {called}" if amount == 1 else f"the other {COUNTED[amount] if few else ''} {called}s"
+        return f"{' '.join(whole.split())} {said(words, amount)}"
+    parts = [f"{COUNTED[amount] if few else 'some'} {said(words, amount if few else 2)}" for words, amount in there]
+    return f"of the other {COUNTED[len(kinds)] + ' ' if few else ''}{called}s, {listed(parts)}"
 
 
 def decided(row: Row) -> str:
@@ -208,14 +226,12 @@ def _deciding(row: Row, *, short: bool = False) -> str:
     if math.isnan(value):
         return _why(row)
     if math.isnan(low):
-        return f"difference {number(value)}, not tested ({_why(row)})"
-    places = decimals((high - low) / 2)
-    ends = f"[{number(low, places)}, {number(high, places)}]"
+        return f"difference {signed(value, 2)}, not tested ({_why(row)})"
     level = f"{100 * numeric(row, 'decision_level'):.3g}% interval"
     equal = " for equivalence" if text_of(row, "decision") == "equivalent" else ""
     tested = f"{p_value(numeric(row, 'decision_p'))}{equal}"
     more = "" if short else f" after correction, {seeds_of(row)}"
-    return f"difference {number(value, places)} {ends} ({level}), {tested}{more}"
+    return f"difference {difference_words(value, low, high)} ({level}), {tested}{more}"
 
 
 def why_open(row: Row) -> str:
@@ -321,7 +337,7 @@ def corrected(row: Row) -> str:
 def _decided(row: Row) -> tuple[str, str]:
     """Return the difference, and the p of the test that its conclusion rests on, either of them with the interval."""
     if row.get("conclusion") == "equivalent":
-        return number(numeric(row, "value"), decimals(numeric(row, "standard_error"))), equivalence_interval(row)
+        return signed(numeric(row, "value"), decimals(numeric(row, "standard_error"))), equivalence_interval(row)
     return value_of(row), corrected(row)
 
 

@@ -116,14 +116,21 @@ def signed(difference: float, places: int) -> str:
     return ("+" if difference >= 1e-6 else "") + number(difference, places)
 
 
+def difference_words(value: float, low: float, high: float) -> str:
+    """Return a signed difference with its interval, with more decimals where an end other than 0 would read 0.00."""
+    places = decimals((high - low) / 2)
+    while places < 4 and any(1e-6 <= abs(end) < 0.5 * 10**-places for end in (value, low, high)):
+        places += 1
+    return f"{signed(value, places)} [{number(low, places)}, {number(high, places)}]"
+
+
 def value_of(row: Row) -> str:
     """Return the difference in a row with its interval. A measure that names its whole needs no unit."""
     unit = "" if text_of(row, "measure") == "sobol-total" else text_of(row, "unit")
     value, low, high = (numeric(row, name) for name in ("value", "low", "high"))
-    places = decimals((high - low) / 2)
     known = not (math.isnan(low) or math.isnan(high))
-    ends = f" [{number(low, places)}, {number(high, places)}]" if known else ""
-    return signed(value, places) + ends + (f" {unit}" if unit else "")
+    text = difference_words(value, low, high) if known else signed(value, decimals(math.nan))
+    return f"{text} {unit}" if unit else text
 
 
 def half_dose_words(row: Row) -> str:
