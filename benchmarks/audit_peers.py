@@ -70,7 +70,7 @@ def train_and_audit(folder: Path, seeds: int) -> None:
         handle.remove()
         features = kept[0].flatten(2).mean(2) if kept[0].ndim == 4 else kept[0]
         np.savez(
-            folder / f"{row['trial']}.npz", planted="0.8" in str(row["coordinates"]), verdict=own.verdict, g=own.g,
+            folder / f"{row['trial']}.npz", planted=float(row["coordinates.p"]) > 0, verdict=own.verdict, g=own.g,
             low=own.low, high=own.high, embeddings=features.numpy(), labels=half.table.target,
             groups=half.table.columns[MARK],
         )  # fmt: skip
