@@ -375,7 +375,7 @@ def read_only(world: World) -> str:
         driver = world.start()
         code, text = driver.end(), " ".join(driver.text().split())
         subprocess.run(["mount", "-o", "remount,rw", str(runs)], check=True)
-        if code != 74 or "read-only" not in text:
+        if code != 2 or "Read-only file system" not in text:
             raise Unexpected(f"ended with {code}: {text}")
         world.finish()
         shutil.copytree(runs, world.folder / "kept")
@@ -383,18 +383,23 @@ def read_only(world: World) -> str:
         subprocess.run(["umount", "--lazy", str(runs)], check=True)
     runs.rmdir()
     (world.folder / "kept").rename(runs)
-    return "killed; ended with 74 and one sentence; finished when writable"
+    return "killed; ended with 2 and one sentence; finished when writable"
 
 
 def damaged(world: World) -> str:
-    """Cut a record short in the middle of a run, and kill the command."""
+    """Cut a record short in the middle of a run, kill the command, and delete the file that the next one names."""
     driver = world.start()
     world.moment(driver, 2)
     driver.kill()
-    for path in list(world.root.glob("trials/*/record.json"))[:1]:
-        path.write_bytes(path.read_bytes()[:20])
+    path = next(iter(sorted(world.root.glob("trials/*/record.json"))))
+    path.write_bytes(path.read_bytes()[:20])
+    refused = world.start()
+    code, text = refused.end(), refused.text()
+    if code != 2 or str(path) not in text or "delete this file" not in text:
+        raise Unexpected(f"ended with {code}: {text}")
+    path.unlink()
     world.finish()
-    return f"{world.commands} commands"
+    return "ended with 2 and the file's name; finished once it was deleted"
 
 
 ROWS: dict[str, tuple[Callable[[World], str], dict[str, int]]] = {

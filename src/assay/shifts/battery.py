@@ -75,11 +75,19 @@ _FAMILIES: Mapping[str, tuple[str, ...]] = {
 }
 """Interventions that look alike: a model that learned one is often moved by its kin."""
 _EVERY = ("brighter", "darker", "flatter", "low-pass", "jpeg")
-_BATTERIES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "chest-xray": (
-        ("tag", "laterality-marker", "text-line", "electrode", "pacemaker", "chest-drain", "collimation-border"),
-        ("xray-noise", "xray-grid", "xray-under-exposure"),
-    ),
+_Battery = tuple[tuple[str, ...], tuple[str, ...]]
+_CHEST: _Battery = (
+    ("tag", "laterality-marker", "text-line", "electrode", "pacemaker", "chest-drain", "collimation-border"),
+    ("xray-noise", "xray-grid", "xray-under-exposure"),
+)
+_GRAY: _Battery = (
+    ("tag", "text-line", "ruler", "collimation-border", "gaussian-noise"),
+    ("gaussian-noise", "gaussian-blur", "contrast"),
+)
+_BATTERIES: Mapping[str, _Battery] = {
+    "chest-xray": _CHEST,
+    "phantom-chest": _CHEST,
+    "phantom-nodule": _GRAY,
     "dermoscopy": (
         ("hair", "ruler", "surgical-pen", "text-line", "vignette"),
         ("dermoscopy-gel", "defocus-blur", "brightness"),
@@ -94,10 +102,7 @@ _BATTERIES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "mr": (("text-line", "bias-field", "gaussian-noise"), ("gaussian-noise", "motion-blur", "contrast")),
     "ultrasound": (("caliper", "text-line", "ruler"), ("speckle-noise", "gaussian-blur", "contrast")),
-    "gray": (
-        ("tag", "text-line", "ruler", "collimation-border", "gaussian-noise"),
-        ("gaussian-noise", "gaussian-blur", "contrast"),
-    ),
+    "gray": _GRAY,
     "color": (("tag", "text-line", "ruler", "vignette"), ("gaussian-noise", "gaussian-blur", "brightness")),
 }
 """Kind of image -> marks, and distortions."""

@@ -76,7 +76,7 @@ from assay.study.leads import (
     plan_exchange,
 )
 from assay.study.outside import signs
-from assay.study.references import read_reference
+from assay.study.references import read_reference, shipped_reference
 
 BUDGET = 600.0
 """Seconds that an audit is planned for."""
@@ -125,6 +125,7 @@ class Asked:
         expect: The AUROC that the user knows of this model.
         seed: Seed of the choice of images.
         references: Folder of audits of clean networks of the domain, see `references.read_reference`.
+        shipped: Whether the shipped reference of the domain is used where no folder is given.
         pictures: Whether the page shows images.
     """
 
@@ -143,6 +144,7 @@ class Asked:
     expect: float | None = None
     seed: int = 0
     references: Path | None = None
+    shipped: bool = True
     pictures: bool = True
 
 
@@ -193,6 +195,7 @@ def run_audit(
     name: str = "",
     device: str = "cpu",
     skip_bad_rows: bool = False,
+    environment: Mapping[str, Any] | None = None,
     out: Path | None = None,
     dry_run: bool = False,
     notify: Notify = silent,
@@ -207,6 +210,7 @@ def run_audit(
         name: Name of the model on the page.
         device: Device of a model from a file.
         skip_bad_rows: Leave out rows that cannot be read.
+        environment: What images are shown, as an environment of a study; all of them as they are where None.
         out: The run folder.
         dry_run: Return the plan, and read no more than the first images.
         notify: Callback for images while they are read.
@@ -230,7 +234,7 @@ def run_audit(
     if asked.task == "segmentation" and (asked.threshold is not None or asked.output):
         raise SpecError("threshold, output: pixels of a segmentation are called at 0.5, and any kind of lesion counts")
     given = prepare_model(
-        origin, data, ("performance",), {"all": {}}, settings, task=asked.task, out=out, notify=notify
+        origin, data, ("performance",), {"all": environment or {}}, settings, task=asked.task, out=out, notify=notify
     )
     whole = given.scene.environment("all")
     if asked.task == "classification":
@@ -354,9 +358,9 @@ class _Audit:
     @cached_property
     def reference(self) -> Reference | None:
         """Clean networks that the audited one is compared with. Raises SpecError where there are too few."""
-        if self.asked.references is None:
-            return None
         drawn = {mark.name: mark.doses[DECIDING].label for mark in self.battery[0]}
+        if self.asked.references is None:
+            return shipped_reference(self.asked.domain, drawn) if self.asked.shipped else None
         return read_reference(self.asked.references, self.asked.domain, drawn, self.given.model.content)
 
     @cached_property

@@ -10,11 +10,35 @@ import numpy as np
 from assay.core.errors import SpecError
 from assay.core.files import is_file, is_folder
 from assay.stats.verdicts import Reference, reference_of
-from assay.store.files import Row
+from assay.store.files import Row, read_json
 from assay.store.folder import RunFolder
 
 LEAST_NETWORKS = 59
 """Networks of which the largest is a limit for 95 % of others with confidence 95 %: 1 - .95^59 > .95."""
+
+
+SHIPPED = Path(__file__).with_name("references")
+"""Reference and error rates of each calibrated domain, as `calibration` writes them."""
+
+
+def shipped_reference(domain: str, drawn: Mapping[str, str]) -> Reference | None:
+    """Return the reference that is shipped for a domain, of the marks that are drawn as there; None without one.
+
+    Args:
+        domain: The domain, as the user states it.
+        drawn: Mark -> the intervention at the deciding dose.
+    """
+    path = SHIPPED / f"{domain}.json"
+    if not domain or not is_file(path):
+        return None
+    known = read_json(path)
+    medians = {
+        (mark, dose): float(median)
+        for mark, one in known["marks"].items()
+        if drawn.get(mark) == one["drawn"]
+        for dose, median in one["medians"].items()
+    }
+    return Reference(domain, int(known["networks"]), float(known["ratio"]), medians)
 
 
 def read_reference(root: Path, domain: str, drawn: Mapping[str, str], audited: str = "") -> Reference:
