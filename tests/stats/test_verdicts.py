@@ -74,14 +74,28 @@ def test_the_needed_images_settle_the_verdict_when_estimates_stay() -> None:
     assert decided(times + 1).verdict == Verdict.NO_EFFECT
 
 
-def test_a_reference_limits_by_the_largest_ratio_to_the_median() -> None:
-    found = reference_of("chest", {("tag", "1"): [0.01, -0.02, 0.06], ("hair", "1"): [0.001, 0.0, 0.002]})
-    assert found.ratio == pytest.approx(3.0)
-    assert found.limit("tag", "1") == pytest.approx(0.06)
-    assert found.limit("hair", "1") == pytest.approx(0.015), "no median counts as less than 0.005"
-    assert found.limit("tag", "2") is None
+def test_a_reference_limits_by_the_largest_swing_and_the_largest_excess_over_all_others() -> None:
+    found = reference_of("chest", {"tag": [0.01, -0.02, 0.06], "hair": [0.001, 0.0, 0.002]})
+    assert found.excess == pytest.approx(0.04)
+    assert found.limit("tag") == pytest.approx(0.1)
+    assert found.limit("hair") == pytest.approx(0.042)
+    assert found.limit("ruler") is None
     with pytest.raises(ValueError, match="same networks"):
-        reference_of("chest", {("a", "1"): [0.1], ("b", "1"): [0.1, 0.2]})
+        reference_of("chest", {"a": [0.1, 0.2], "b": [0.1, 0.2, 0.3]})
+    with pytest.raises(ValueError, match="at least two"):
+        reference_of("chest", {"a": [0.1]})
+
+
+@pytest.mark.parametrize("df", [1, 3, 100])
+def test_a_further_clean_network_is_beyond_the_limit_of_any_mark_in_one_of_sixty_at_most(df: int) -> None:
+    """Heavy tails, unequal marks, and networks that are affected by everything more than others."""
+    draws, marks, worlds, wrong = np.random.default_rng(df), 12, 3000, 0
+    for _ in range(worlds):
+        size = draws.standard_t(df, (60, marks)) * np.geomspace(0.003, 0.2, marks) * draws.lognormal(0, 0.5, (60, 1))
+        found = reference_of("any", {str(mark): list(size[1:, mark]) for mark in range(marks)})
+        limits = [found.limit(str(mark)) for mark in range(marks)]
+        wrong += any(abs(one) > limit for one, limit in zip(size[0], limits, strict=True) if limit is not None)
+    assert wrong / worlds <= 1 / 60 + 3 * math.sqrt(1 / 60 / worlds)
 
 
 def audited(n: int, change: str, seed: int) -> Decision:

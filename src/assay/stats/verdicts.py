@@ -13,8 +13,6 @@ from assay.stats.swing import ALPHA, Bounded, Effect
 
 MARGIN = 0.05
 """The effect from which on one matters: of |g|, of AUROC lost, and of the share of calls that flip."""
-LEAST_MEDIAN = 0.005
-"""No median |g| of reference networks counts as smaller."""
 
 
 @unique
@@ -42,45 +40,51 @@ class Open(StrEnum):
     OTHER_DOSE = "other-dose"
 
 
+# A network that never saw a mark can be affected by it too: by a darker image most are. The limit of a mark is therefore
+# the largest |g| of clean networks, plus one excess for all marks: the most by which any of these networks is beyond all
+# others at any mark. If a further clean network is exchangeable with the n of the reference, it is beyond the limit of
+# any mark with a probability of at most 1 / (n + 1): its own excess would have to be the largest of n + 1, and the
+# others' excesses are only larger without it.
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Clean networks of one domain: the largest effect of marks that they never saw in training.
+    """Clean networks of one domain: the largest effects of marks that they never saw in training.
 
     Attributes:
         domain: Name of the domain.
         networks: Number of networks.
-        ratio: Largest over the networks of the maximum over marks and doses of |g| / the median |g|.
-        medians: (mark, dose) -> median |g| over the networks.
+        excess: The most by which the |g| of one network exceeds that of all others, over the marks.
+        largest: Mark -> the largest |g|, at the deciding dose.
     """
 
     domain: str
     networks: int
-    ratio: float
-    medians: Mapping[tuple[str, str], float]
+    excess: float
+    largest: Mapping[str, float]
 
-    def limit(self, mark: str, dose: str) -> float | None:
-        """Return the limit of |g| for a mark at a dose; None where the networks were not read under it."""
-        median = self.medians.get((mark, dose))
-        return None if median is None else self.ratio * max(median, LEAST_MEDIAN)
+    def limit(self, mark: str) -> float | None:
+        """Return the limit of |g| for a mark; None where the networks were not read under it."""
+        largest = self.largest.get(mark)
+        return None if largest is None else largest + self.excess
 
 
-def reference_of(domain: str, swings: Mapping[tuple[str, str], Sequence[float]]) -> Reference:
+def reference_of(domain: str, swings: Mapping[str, Sequence[float]]) -> Reference:
     """Make a reference from the swings of clean networks.
 
     Args:
         domain: Name of the domain.
-        swings: (mark, dose) -> g of each network, the networks in the same order.
+        swings: Mark -> g of each network at the deciding dose, the networks in the same order.
 
     Raises:
-        ValueError: The marks have different numbers of networks, or there is none.
+        ValueError: The marks have different numbers of networks, or there are fewer than two.
     """
-    sizes = {key: np.abs(np.asarray(values, dtype=np.float64)) for key, values in swings.items()}
+    sizes = {mark: np.sort(np.abs(np.asarray(values, dtype=np.float64))) for mark, values in swings.items()}
     counts = {len(values) for values in sizes.values()}
-    if len(counts) != 1 or not min(counts):
-        raise ValueError(f"every mark needs the same networks, at least one, not {sorted(counts)}")
-    medians = {key: float(np.median(values)) for key, values in sizes.items()}
-    ratios = [values / max(medians[key], LEAST_MEDIAN) for key, values in sizes.items()]
-    return Reference(domain, counts.pop(), float(np.max(ratios)), medians)
+    if len(counts) != 1 or min(counts) < 2:
+        raise ValueError(f"every mark needs the same networks, at least two, not {sorted(counts)}")
+    excess = max(float(values[-1] - values[-2]) for values in sizes.values())
+    return Reference(domain, counts.pop(), excess, {mark: float(values[-1]) for mark, values in sizes.items()})
 
 
 @dataclass(frozen=True, slots=True)

@@ -498,7 +498,7 @@ class _Audit:
                 scored.effect(self._scored(one, {"mark": mark.name, "change": at.canonical()}, scored.threshold), dose)
                 for one, at, dose in zip(shown, mark.doses, DOSES, strict=True)
             ]
-            limit = self.reference and self.reference.limit(mark.name, DOSES[DECIDING])
+            limit = self.reference and self.reference.limit(mark.name)
             decided = decide_mark(found, DECIDING, self.asked.margin, limit)
             verdicts.append({**verdict_row(mark.name, "mark", decided, component.label), "family": mark.family})
             effects += [effect_row(mark.name, one) for one in found]

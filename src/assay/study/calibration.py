@@ -9,19 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from scipy.special import ndtri
 
-from assay.core.files import is_file
 from assay.shifts.battery import DECIDING, DOSES, battery, marks_of
-from assay.stats.verdicts import MARGIN, Reference, Verdict, reference_of
+from assay.stats.verdicts import Reference, Verdict, reference_of
 from assay.store.columns import Column, Table, number, whole
-from assay.store.files import Row, read_checked_json, write_checked_json
+from assay.store.files import Row
 from assay.store.folder import RunFolder
 from assay.study.audit import OfTraining
 from assay.study.auditing import Asked, run_audit
 from assay.study.records import trained_model
-from assay.study.references import LEAST_NETWORKS
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,8 @@ class Counts:
     """How many networks are trained.
 
     Attributes:
-        clean: Networks that see no mark; the first 60 of more than 60 are the reference.
+        clean: Networks that see no mark; where they are more than twice `references.LEAST_NETWORKS`, the first are the
+            reference and the others are judged.
         tied: Seeds of each mark at each association.
         untied: Seeds of each mark on half of all images, whatever the class.
     """
@@ -108,13 +106,17 @@ def studies(base: Base, counts: Counts) -> dict[str, dict[str, Any]]:
             "seeds": seeds,
         }
 
-    return {
+    found = {
         "clean": study("clean", {}, counts.clean, 2000),
         "tied": study("tied", {"dose": {"confounder": drawn, "p": list(ASSOCIATIONS)}}, counts.tied, 3000),
         "untied": study(
-            "untied", {"dose": {"confounder": [one[1] for one in base.tied], "p": 0.5, "on": "both"}}, counts.untied, 4000
+            "untied",
+            {"dose": {"confounder": [one[1] for one in base.tied], "p": 0.5, "on": "both"}},
+            counts.untied,
+            4000,
         ),
     }
+    return {name: one for name, one in found.items() if one["seeds"]}
 
 
 # One world: a network, its audit, and the truth on other images.
@@ -183,8 +185,7 @@ def measure(world: World, base: Base, scratch: Path, images: int = AUDITED, pool
         pool: Images of the pool.
 
     Returns:
-        Plain values: the world, its AUROC, and of each mark the verdict, the swing at each dose and the swing on the
-        pool at the deciding dose.
+        Plain values: the world, its AUROC, and of each mark the verdict and the swing, and the swing on the pool.
     """
     origin = OfTraining(trained_model(world.trial))
     marks, _ = battery(base.domain, 1)
@@ -196,17 +197,13 @@ def measure(world: World, base: Base, scratch: Path, images: int = AUDITED, pool
         small = RunFolder(_audited(origin, base, replace(shared, seed=world.seed), images, scratch / "audit"))
         large = RunFolder(_audited(origin, base, replace(shared, seed=10_000, marks=once), pool, scratch / "pool"))
         true = {row["factor"]: row["g"] for row in large.table("effects") if row["dose"] == DOSES[DECIDING]}
-        doses: dict[str, dict[str, float]] = {}
-        for row in small.table("effects"):
-            doses.setdefault(row["factor"], {})[row["dose"]] = row["g"]
         found = {
             row["factor"]: {
                 **{name: row[name] for name in ("verdict", "g", "low", "high", "at_least")},
-                "doses": doses[row["factor"]],
                 "true": true[row["factor"]],
             }
             for row in small.table("verdicts")
-            if row["kind"] == "mark" and row["factor"] in doses
+            if row["kind"] == "mark" and row["factor"] in true
         }
         ranking = next(row["value"] for row in small.table("checks") if row["check"] == "ranking")
     finally:
@@ -249,10 +246,7 @@ RATES = Table(
 def limits_of(domain: str, found: Sequence[Mapping[str, Any]]) -> Reference:
     """Return the reference of clean networks, from what `measure` returned for them."""
     names = sorted(set[str].intersection(*(set(one["marks"]) for one in found)))
-    swings = {
-        (name, dose): [float(one["marks"][name]["doses"][dose]) for one in found] for name in names for dose in DOSES
-    }
-    return reference_of(domain, swings)
+    return reference_of(domain, {name: [float(one["marks"][name]["g"]) for one in found] for name in names})
 
 
 def wilson(count: int, of: int) -> tuple[float, float]:
@@ -275,6 +269,7 @@ class _Judged:
 
     world: int
     kind: str
+    audited: str
     own: bool
     verdict: str
     g: float
@@ -287,10 +282,10 @@ class _Judged:
 def _judged(found: Sequence[Mapping[str, Any]], reference: Reference) -> Iterator[_Judged]:
     for at, world in enumerate(found):
         for name, one in world["marks"].items():
-            limit = reference.limit(name, DOSES[DECIDING])
+            limit = reference.limit(name)
             relies = one["verdict"] == Verdict.AFFECTED and limit is not None and one["at_least"] > limit
             verdict = str(Verdict.RELIES) if relies else str(one["verdict"])
-            yield _Judged(at, world["kind"], world["mark"] == name, verdict, one["g"], one["low"], one["high"],
+            yield _Judged(at, world["kind"], name, world["mark"] == name, verdict, one["g"], one["low"], one["high"],
                           one["true"], math.nan if limit is None else limit)  # fmt: skip
 
 
@@ -334,3 +329,34 @@ def rate(name: str, count: int, of: int) -> Row:
     """Return a row of `RATES`."""
     low, high = wilson(count, of)
     return {"rate": name, "count": count, "of": of, "value": count / of if of else math.nan, "low": low, "high": high}
+
+
+# What a calibration writes.
+
+
+def shipped_document(base: Base, reference: Reference, found: Sequence[Row], networks: int) -> dict[str, Any]:
+    """Return what is shipped of a calibration: the reference, how its marks are drawn, and the error rates.
+
+    Args:
+        base: The base.
+        reference: Its reference.
+        found: Rows of `RATES`.
+        networks: Networks that the rates are of, none of which is in the reference.
+    """
+    drawn = {mark.name: mark.doses[DECIDING].label for mark in battery(base.domain, 1)[0]}
+    marks = {name: {"drawn": drawn[name], "largest": value} for name, value in reference.largest.items()}
+    return {"domain": base.domain, "networks": reference.networks, "excess": reference.excess, "marks": marks,
+            "images": AUDITED, "judged": networks,
+            "rates": [{key: None if value != value else value for key, value in row.items()} for row in found]}  # fmt: skip
+
+
+def world_rows(found: Sequence[Mapping[str, Any]], reference: Reference) -> list[Row]:
+    """Return a row per network and mark: what the audit said, and the truth."""
+    rows: list[Row] = []
+    for world, one in ((found[judged.world], judged) for judged in _judged(found, reference)):
+        rows.append(
+            {**{name: world[name] for name in ("kind", "mark", "as_audited", "association", "seed", "auroc")},
+             "audited": one.audited, "verdict": one.verdict, "g": one.g, "low": one.low, "high": one.high,
+             "true": one.true, "limit": one.limit, "planted": world["planted"] if one.own else math.nan}
+        )  # fmt: skip
+    return rows

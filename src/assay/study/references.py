@@ -9,6 +9,7 @@ import numpy as np
 
 from assay.core.errors import SpecError
 from assay.core.files import is_file, is_folder
+from assay.shifts.battery import DECIDING, DOSES
 from assay.stats.verdicts import Reference, reference_of
 from assay.store.files import Row, read_json
 from assay.store.folder import RunFolder
@@ -32,13 +33,8 @@ def shipped_reference(domain: str, drawn: Mapping[str, str]) -> Reference | None
     if not domain or not is_file(path):
         return None
     known = read_json(path)
-    medians = {
-        (mark, dose): float(median)
-        for mark, one in known["marks"].items()
-        if drawn.get(mark) == one["drawn"]
-        for dose, median in one["medians"].items()
-    }
-    return Reference(domain, int(known["networks"]), float(known["ratio"]), medians)
+    largest = {mark: float(one["largest"]) for mark, one in known["marks"].items() if drawn.get(mark) == one["drawn"]}
+    return Reference(domain, int(known["networks"]), float(known["excess"]), largest)
 
 
 def read_reference(root: Path, domain: str, drawn: Mapping[str, str], audited: str = "") -> Reference:
@@ -57,7 +53,7 @@ def read_reference(root: Path, domain: str, drawn: Mapping[str, str], audited: s
     """
     if not is_folder(root):
         raise SpecError(f"references: there is no folder {root}")
-    swings: dict[str, dict[tuple[str, str], float]] = {}
+    swings: dict[str, dict[str, float]] = {}
     for path in sorted(root.iterdir()):
         if not is_file(path / "verdicts.json"):
             continue
@@ -84,11 +80,10 @@ def read_reference(root: Path, domain: str, drawn: Mapping[str, str], audited: s
     return reference_of(domain, {key: [one[key] for one in swings.values()] for key in sorted(shared)})
 
 
-def _largest(effects: list[Row]) -> dict[tuple[str, str], float]:
-    """Return |g| by mark and dose, the largest of the classes."""
-    found: dict[tuple[str, str], float] = {}
+def _largest(effects: list[Row]) -> dict[str, float]:
+    """Return |g| by mark at the deciding dose, the largest of the classes."""
+    found: dict[str, float] = {}
     for row in effects:
-        key = str(row["factor"]), str(row["dose"])
-        if np.isfinite(row["g"]):
-            found[key] = max(found.get(key, 0.0), abs(float(row["g"])))
+        if row["dose"] == DOSES[DECIDING] and np.isfinite(row["g"]):
+            found[str(row["factor"])] = max(found.get(str(row["factor"]), 0.0), abs(float(row["g"])))
     return found

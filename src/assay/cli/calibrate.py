@@ -1,0 +1,114 @@
+"""`assay calibrate`: how often verdicts of audits are wrong."""
+
+from __future__ import annotations
+
+import csv
+import json as jsonlib
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from assay.api import load
+from assay.core.errors import SpecError
+from assay.core.files import is_file
+from assay.shifts.battery import DECIDING, battery
+from assay.stats.format import count, number
+from assay.stats.verdicts import Reference
+from assay.store.files import Row, read_checked_json, write_checked_json, write_json
+from assay.store.folder import RunFolder, require_writable
+from assay.study.calibration import (
+    BASES,
+    Base,
+    Counts,
+    limits_of,
+    measure,
+    rates,
+    shipped_document,
+    studies,
+    world_rows,
+    worlds,
+)
+from assay.study.references import LEAST_NETWORKS, shipped_reference
+
+QUICK = Counts(clean=12, tied=1, untied=0)
+
+
+def calibrate_command(base: str, *, quick: bool, out: Path, workers: int | None, quiet: bool, json: bool) -> None:
+    """Train networks whose shortcut is known, audit them, and print the error rates. A second call goes on.
+
+    Args:
+        base: One of `calibration.BASES`.
+        quick: Judge few networks by the shipped reference, in place of making one.
+        out: Folder of the calibration.
+        workers: Worker processes for training.
+        quiet: Print no progress.
+        json: Print JSON.
+
+    Raises:
+        SpecError: The base is unknown, or has no shipped reference for a quick look.
+    """
+    if base not in BASES:
+        raise SpecError(f"base '{base}': expected one of {', '.join(BASES)}")
+    known, folder = BASES[base], out / BASES[base].domain / ("quick" if quick else "full")
+    require_writable(folder)
+    found = _found(known, QUICK if quick else Counts(), folder, workers, quiet or json)
+    reference, judged = _reference(known, found, quick)
+    rows = rates(judged, reference)
+    _write_csv(folder / "worlds.csv", world_rows(judged, reference))
+    _write_csv(folder / "rates.csv", rows)
+    if not quick:
+        write_json(folder / f"{known.domain}.json", shipped_document(known, reference, rows, len(judged)))
+    if json:
+        print(jsonlib.dumps([{key: None if value != value else value for key, value in row.items()} for row in rows]))
+        return
+    print(f"{known.domain}: {count(reference.networks, 'reference network')}, {count(len(judged), 'network')} judged")
+    for row in rows:
+        print(f"  {words(row)}")
+    print(folder)
+
+
+def words(row: Mapping[str, Any]) -> str:
+    """Return a rate in words."""
+    if not row["of"]:
+        return f"{row['rate']}: could not happen here"
+    share = f"{number(100 * row['value'], 1)}% [{number(100 * row['low'], 1)}, {number(100 * row['high'], 1)}]"
+    return f"{row['rate']}: {row['count']:,} of {row['of']:,}, {share}"
+
+
+def _found(base: Base, counts: Counts, folder: Path, workers: int | None, quiet: bool) -> list[dict[str, Any]]:
+    """Return what `measure` says of every network, measured where it is not kept."""
+    found: list[dict[str, Any]] = []
+    for kind, study in studies(base, counts).items():
+        run = load(study).run(folder / "networks", workers=workers, progress=not quiet)
+        every = list(worlds(base, kind, RunFolder(run.folder)))
+        for at, world in enumerate(every):
+            path = folder / "worlds" / f"{world.trial.name}.json"
+            if not is_file(path):
+                if not quiet:
+                    print(f"{kind}: audit {at + 1} of {len(every)}", file=sys.stderr)
+                write_checked_json(path, measure(world, base, folder / "scratch"))
+            found.append(read_checked_json(path))
+    return found
+
+
+def _reference(
+    base: Base, found: Sequence[Mapping[str, Any]], quick: bool
+) -> tuple[Reference, list[Mapping[str, Any]]]:
+    """Return the reference, and the worlds that it judges."""
+    if quick:
+        drawn = {mark.name: mark.doses[DECIDING].label for mark in battery(base.domain, 1)[0]}
+        shipped = shipped_reference(base.domain, drawn)
+        if shipped is None:
+            raise SpecError(f"{base.domain} has no shipped reference: leave --quick out to make one")
+        return shipped, list(found)
+    clean = [one for one in found if one["kind"] == "clean"]
+    first = clean[:LEAST_NETWORKS]
+    return limits_of(base.domain, first), [one for one in found if not any(one is other for other in first)]
+
+
+def _write_csv(path: Path, rows: Sequence[Row]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
