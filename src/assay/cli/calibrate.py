@@ -70,10 +70,10 @@ def calibrate_command(base: str, *, quick: bool, out: Path, workers: int | None,
 
 def words(row: Mapping[str, Any]) -> str:
     """Return a rate in words."""
-    if not row["of"]:
+    if not row["among"]:
         return f"{row['rate']}: could not happen here"
     share = f"{number(100 * row['value'], 1)}% [{number(100 * row['low'], 1)}, {number(100 * row['high'], 1)}]"
-    return f"{row['rate']}: {row['count']:,} of {row['of']:,}, {share}"
+    return f"{row['rate']}: {row['count']:,} of {row['among']:,}, {share}"
 
 
 def _found(base: Base, counts: Counts, folder: Path, workers: int | None, quiet: bool) -> list[dict[str, Any]]:

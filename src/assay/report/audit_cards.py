@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from assay.report.crosswalk import CLAIM, FDA, Audited, Item
-from assay.report.sentences.audit import METHODS, NO_REFERENCE, NOT_ESTABLISHED, check_words, evidence, headline, title
+from assay.report.sentences.audit import METHODS, NO_REFERENCE, check_words, evidence, headline, not_established, title
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import NONE, inert
 from assay.report.wording import measure_name
@@ -56,7 +56,7 @@ def _model(found: Audited) -> Iterator[str]:
     yield from ("", "## Checks", "", *_checks(checks))
     yield from ("", "## Scope", "", "These verdicts hold for this model, these images and these marks as drawn.")
     yield from ("", *(f"- {text}" for text in METHODS))
-    yield from ("", "## Not established", "", *(f"- {text}" for text in NOT_ESTABLISHED))
+    yield from ("", "## Not established", "", *(f"- {text}" for text in not_established(found.tables["rates"])))
 
 
 def _data(found: Audited) -> Iterator[str]:

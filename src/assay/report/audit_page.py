@@ -25,11 +25,11 @@ from assay.report.sentences.audit import (
     MEANINGS,
     METHODS,
     NO_REFERENCE,
-    NOT_ESTABLISHED,
     check_words,
     done,
     evidence,
     factor_words,
+    not_established,
     strength,
     title,
     verdict,
@@ -137,7 +137,7 @@ def collect_audit(root: Path) -> AuditContent:
         note_on_leads=NOTE,
         sheets=tuple(one for one in _sheets(tables) if one is not None),
         checks=tuple((row["status"], check_words(row)) for row in tables["checks"]),
-        limits=NOT_ESTABLISHED,
+        limits=not_established(tables["rates"]),
         methods=METHODS,
         pictures=any(one.picture for one in shown),
     )
@@ -261,6 +261,7 @@ def _sheets(tables: Mapping[str, Sequence[Row]]) -> tuple[Sheet | None, ...]:
         _sheet("gaps", "Gaps between groups", tables, ("column", "a", "b", "measure", "decision"), ("value",)),
         _sheet("distorted", "Distortions", tables, ("factor", "severity", "decision"), ("loss", "flips")),
         _sheet("shortcuts", "Simple cues that predict the target", tables, ("name", "kind", "of"), ("value",)),
+        _sheet("rates", "Error rates in this domain", tables, ("rate", "count", "among"), ("value",)),
         _sheet("provenance", "Provenance", tables, ("key", "value"), ()),
     )
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from assay.report.sentences.audit import HARMFUL, NOT_ESTABLISHED, check_words
+from assay.report.sentences.audit import HARMFUL, check_words, not_established
 from assay.report.wording import measure_name
 from assay.stats.format import count, in_words, listed, with_interval
 from assay.store.files import Row
@@ -180,7 +180,8 @@ CLAIM: tuple[Item, ...] = (
          lambda found: found.overall("sensitivity", "specificity", "accuracy")),
     Item("39", "failure analysis", "A clinical reading of wrong answers.",
          lambda found: ". ".join(filter(None, (found.harmful, found.gaps)))),
-    Item("40", "limitations", "Limits of the training and of the use.", lambda found: " ".join(NOT_ESTABLISHED)),
+    Item("40", "limitations", "Limits of the training and of the use.",
+         lambda found: " ".join(not_established(found.tables["rates"]))),
     Item("41", "implications for practice", _PAPER),
     Item("42", "study protocol", _PAPER),
     Item("43", "availability of software, model and data", _PAPER),

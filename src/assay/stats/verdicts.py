@@ -40,11 +40,11 @@ class Open(StrEnum):
     OTHER_DOSE = "other-dose"
 
 
-# A network that never saw a mark can be affected by it too: by a darker image most are. The limit of a mark is therefore
-# the largest |g| of clean networks, plus one excess for all marks: the most by which any of these networks is beyond all
-# others at any mark. If a further clean network is exchangeable with the n of the reference, it is beyond the limit of
-# any mark with a probability of at most 1 / (n + 1): its own excess would have to be the largest of n + 1, and the
-# others' excesses are only larger without it.
+# A network that never saw a mark can be affected by it too: by a darker image most are. The limit of a mark is
+# therefore the largest |g| of clean networks, plus one excess for all marks: the most by which any of these networks is
+# beyond all others at any mark. If a further clean network is exchangeable with the n of the reference, it is beyond
+# the limit of any mark with a probability of at most 1 / (n + 1): its own excess would have to be the largest of n + 1,
+# and the others' excesses are only larger without it.
 
 
 @dataclass(frozen=True, slots=True)

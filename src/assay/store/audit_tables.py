@@ -257,6 +257,20 @@ COMPARED = Table(
 )
 """Not in the folder of an audit: `assay audit compare --out` writes it."""
 
+RATES = Table(
+    "rates",
+    "error rates of verdicts in this domain, from networks whose shortcut is known",
+    (
+        Column("rate", "what is counted"),
+        whole("count", "how often it happened"),
+        whole("among", "how often it could"),
+        number("value", "share; NaN where it could not happen"),
+        number("low", "lower end of the 95% interval (Wilson)"),
+        number("high", "upper end of the interval"),
+    ),
+    ("rate", "count", "among", "value", "low", "high"),
+)
+
 AUDIT_TABLES = {
     table.name: table
     for table in (
@@ -269,6 +283,7 @@ AUDIT_TABLES = {
         GAPS,
         AUDIT_CHECKS,
         AUDIT_COLUMNS,
+        RATES,
         SHORTCUTS,
         AUDITED_IMAGES,
         ANSWERS,

@@ -76,7 +76,7 @@ from assay.study.leads import (
     plan_exchange,
 )
 from assay.study.outside import signs
-from assay.study.references import read_reference, shipped_reference
+from assay.study.references import read_reference, shipped_rates, shipped_reference
 
 BUDGET = 600.0
 """Seconds that an audit is planned for."""
@@ -360,8 +360,14 @@ class _Audit:
         """Clean networks that the audited one is compared with. Raises SpecError where there are too few."""
         drawn = {mark.name: mark.doses[DECIDING].label for mark in self.battery[0]}
         if self.asked.references is None:
-            return shipped_reference(self.asked.domain, drawn) if self.asked.shipped else None
+            shipped = self.asked.shipped and self.asked.task == "classification"
+            return shipped_reference(self.asked.domain, drawn) if shipped else None
         return read_reference(self.asked.references, self.asked.domain, drawn, self.given.model.content)
+
+    @property
+    def _rates(self) -> list[Row]:
+        shipped = self.asked.references is None and self.asked.shipped and self.asked.task == "classification"
+        return shipped_rates(self.asked.domain) if shipped else []
 
     @cached_property
     def clean(self) -> Environment:
@@ -409,6 +415,7 @@ class _Audit:
                 "shortcuts": shortcuts,
                 "images": self._images(),
                 "answers": list(self._answers()),
+                "rates": self._rates,
                 "provenance": self._provenance(scored),
             },
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +14,6 @@ from scipy.special import ndtri
 
 from assay.shifts.battery import DECIDING, DOSES, battery, marks_of
 from assay.stats.verdicts import Reference, Verdict, reference_of
-from assay.store.columns import Column, Table, number, whole
 from assay.store.files import Row
 from assay.store.folder import RunFolder
 from assay.study.audit import OfTraining
@@ -164,8 +164,9 @@ def worlds(base: Base, kind: str, folder: RunFolder) -> Iterator[World]:
         if kind == "clean":
             yield World(where, kind, seed=seed)
         else:
-            mark, component, same = drawn[str(row["coordinates.confounder"])]
-            share = float(row["coordinates.p"]) if kind == "tied" else 0.5
+            place = json.loads(row["coordinates"])
+            mark, component, same = drawn[place["confounder"]]
+            share = float(place["p"]) if kind == "tied" else 0.5
             yield World(where, kind, mark, component, same, share, seed)
 
 
@@ -228,20 +229,6 @@ CLEAR = 0.1
 BEYOND = 0.05
 """Distance beyond the reference limit from which reliance should be seen."""
 
-RATES = Table(
-    "rates",
-    "error rates of verdicts, with Wilson intervals",
-    (
-        Column("rate", "what is counted"),
-        whole("count", "how often it happened"),
-        whole("of", "how often it could"),
-        number("value", "share; NaN where it could not happen"),
-        number("low", "lower end of the 95% interval"),
-        number("high", "upper end of the 95% interval"),
-    ),
-    ("rate", "count", "of", "value", "low", "high"),
-)
-
 
 def limits_of(domain: str, found: Sequence[Mapping[str, Any]]) -> Reference:
     """Return the reference of clean networks, from what `measure` returned for them."""
@@ -290,7 +277,7 @@ def _judged(found: Sequence[Mapping[str, Any]], reference: Reference) -> Iterato
 
 
 def rates(found: Sequence[Mapping[str, Any]], reference: Reference) -> list[Row]:
-    """Return rows of `RATES` from worlds that are not part of the reference."""
+    """Return rows of `audit_tables.RATES` from worlds that are not part of the reference."""
     rows = list(_judged(found, reference))
     never = [one for one in rows if one.kind != "tied" or abs(one.true) < BOUND]
     clean = {one.world for one in rows if one.kind == "clean"}
@@ -326,9 +313,16 @@ def rates(found: Sequence[Mapping[str, Any]], reference: Reference) -> list[Row]
 
 
 def rate(name: str, count: int, of: int) -> Row:
-    """Return a row of `RATES`."""
+    """Return a row of `audit_tables.RATES`."""
     low, high = wilson(count, of)
-    return {"rate": name, "count": count, "of": of, "value": count / of if of else math.nan, "low": low, "high": high}
+    return {
+        "rate": name,
+        "count": count,
+        "among": of,
+        "value": count / of if of else math.nan,
+        "low": low,
+        "high": high,
+    }
 
 
 # What a calibration writes.
@@ -340,14 +334,20 @@ def shipped_document(base: Base, reference: Reference, found: Sequence[Row], net
     Args:
         base: The base.
         reference: Its reference.
-        found: Rows of `RATES`.
+        found: Rows of `audit_tables.RATES`.
         networks: Networks that the rates are of, none of which is in the reference.
     """
     drawn = {mark.name: mark.doses[DECIDING].label for mark in battery(base.domain, 1)[0]}
     marks = {name: {"drawn": drawn[name], "largest": value} for name, value in reference.largest.items()}
-    return {"domain": base.domain, "networks": reference.networks, "excess": reference.excess, "marks": marks,
-            "images": AUDITED, "judged": networks,
-            "rates": [{key: None if value != value else value for key, value in row.items()} for row in found]}  # fmt: skip
+    return {
+        "domain": base.domain,
+        "networks": reference.networks,
+        "excess": reference.excess,
+        "marks": marks,
+        "images": AUDITED,
+        "judged": networks,
+        "rates": [{key: None if value != value else value for key, value in row.items()} for row in found],
+    }
 
 
 def world_rows(found: Sequence[Mapping[str, Any]], reference: Reference) -> list[Row]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,12 +31,23 @@ def shipped_reference(domain: str, drawn: Mapping[str, str]) -> Reference | None
         domain: The domain, as the user states it.
         drawn: Mark -> the intervention at the deciding dose.
     """
-    path = SHIPPED / f"{domain}.json"
-    if not domain or not is_file(path):
+    known = _shipped(domain)
+    if known is None:
         return None
-    known = read_json(path)
     largest = {mark: float(one["largest"]) for mark, one in known["marks"].items() if drawn.get(mark) == one["drawn"]}
     return Reference(domain, int(known["networks"]), float(known["excess"]), largest)
+
+
+def shipped_rates(domain: str) -> list[Row]:
+    """Return rows of `audit_tables.RATES` of a calibrated domain; none of others."""
+    known = _shipped(domain)
+    return [] if known is None else [{key: math.nan if value is None else value for key, value in row.items()}
+                                     for row in known["rates"]]  # fmt: skip
+
+
+def _shipped(domain: str) -> dict[str, Any] | None:
+    path = SHIPPED / f"{domain}.json"
+    return read_json(path) if domain and is_file(path) else None
 
 
 def read_reference(root: Path, domain: str, drawn: Mapping[str, str], audited: str = "") -> Reference:

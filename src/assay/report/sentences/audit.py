@@ -194,9 +194,26 @@ NOT_ESTABLISHED = (
     "A column stands for everything that goes with it, such as age, disease severity or the device.",
     "Independence of these images from the training images is not established.",
     "Readers and the reference standard of the labels are not assessed.",
-    "The error rates of these verdicts are not calibrated for this domain.",
 )
 """Limits of every audit."""
+
+
+def not_established(rates: Sequence[Row]) -> tuple[str, ...]:
+    """Return the limits of an audit.
+
+    Args:
+        rates: Rows of `audit_tables.RATES` of its domain; none where it is not calibrated.
+    """
+    if not rates:
+        return (*NOT_ESTABLISHED, "The error rates of these verdicts are not calibrated for this domain.")
+    wrong = next(row for row in rates if row["rate"].startswith("audits of clean networks"))
+    return (
+        *NOT_ESTABLISHED,
+        f"Error rates hold for small networks on such images: 'relies on' was found in {wrong['count']} of "
+        f"{wrong['among']} audits of networks that never saw a mark (at most {number(100 * wrong['high'], 1)}%).",
+    )
+
+
 METHODS = (
     "The swing g compares the same images with and without a mark: half of the AUROC with the mark on positives alone "
     "less that with it on negatives alone. It lies between -0.5 and 0.5, and is positive where the mark raises scores. "

@@ -1,0 +1,130 @@
+"""Error rates of audits: their arithmetic, and a small calibration from end to end."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import assay.cli.calibrate as command
+from assay.cli import main
+from assay.shifts.battery import DECIDING, battery
+from assay.stats.verdicts import reference_of
+from assay.study import calibration
+from assay.study.calibration import BASES, Counts, limits_of, rates, studies, wilson, world_rows
+from assay.study.references import SHIPPED, shipped_rates, shipped_reference
+
+
+def test_wilson_has_the_published_values() -> None:
+    # Newcombe 1998, table I: 81 of 263, and 0 of 20, by method 3.
+    assert wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert wilson(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
+    assert all(math.isnan(end) for end in wilson(0, 0))
+
+
+def world(kind: str, g: float, true: float, verdict: str, mark: str = "") -> dict[str, Any]:
+    one = {"verdict": verdict, "g": g, "low": g - 0.02, "high": g + 0.02, "at_least": abs(g) - 0.02, "true": true}
+    return {"kind": kind, "mark": mark, "as_audited": True, "association": 0.9, "seed": 1, "auroc": 0.9,
+            "planted": true, "marks": {"tag": one}}  # fmt: skip
+
+
+def test_rates_count_each_verdict_against_the_truth() -> None:
+    reference = reference_of("any", {"tag": [0.02, 0.05, 0.1]})
+    assert reference.limit("tag") == pytest.approx(0.15)
+    found = [
+        world("clean", 0.3, 0.29, "affected-by"),  # relies, though the mark was never tied
+        world("clean", 0.1, 0.12, "affected-by"),  # within the limit
+        world("clean", 0.01, 0.0, "inconclusive"),
+        world("tied", 0.4, 0.25, "affected-by", "tag"),  # seen, and its bound is beyond the truth
+        world("tied", 0.01, 0.15, "no-effect", "tag"),  # a wrong clearance
+        world("tied", 0.17, 0.21, "affected-by", "tag"),  # at least .15: not beyond the limit
+    ]
+    rows = {row["rate"]: (row["count"], row["among"]) for row in rates(found, reference)}
+    assert rows == {
+        "relies-on, mark never tied or |g| < .02": (1, 3),
+        "audits of clean networks with a relies-on": (1, 3),
+        "no-effect, |g| >= .1": (1, 5),
+        "relies-on, |g| >= .1 and .05 beyond the limit": (2, 3),
+        "relies-on, planted mark with |g| >= .1": (1, 3),
+        "affected-by or relies-on, |g| 0.1 to 0.2": (1, 2),
+        "affected-by or relies-on, |g| 0.2 to 0.3": (3, 3),
+        "affected-by or relies-on, |g| 0.3 to 0.5": (0, 0),
+        "inconclusive, |g| < .02 or > .1": (1, 6),
+        "g at or above its lower bound": (5, 6),
+        "g at or below its upper bound": (4, 6),
+    }
+    assert [row["verdict"] for row in world_rows(found, reference)].count("relies-on") == 2
+    assert limits_of("any", found).networks == 6
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in SHIPPED.glob("*.json")))
+def test_a_shipped_reference_has_the_marks_of_its_domain_as_they_are_drawn(name: str) -> None:
+    drawn = {mark.name: mark.doses[DECIDING].label for mark in battery(name, 1)[0]}
+    found = shipped_reference(name, drawn)
+    assert found is not None
+    assert found.networks >= 59
+    assert set(found.largest) == set(drawn)
+    assert shipped_reference(name, dict.fromkeys(drawn, "another")) is not None
+    assert not shipped_reference(name, dict.fromkeys(drawn, "another")).largest  # pyright: ignore[reportOptionalMemberAccess]
+    assert all(row["among"] > 0 or math.isnan(row["value"]) for row in shipped_rates(name))
+    assert shipped_reference("fundus", drawn) is None
+
+
+def test_a_small_calibration_goes_on_where_it_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def small(base: calibration.Base, counts: Counts) -> dict[str, dict[str, Any]]:
+        found = studies(base, Counts(clean=4, tied=1, untied=1))
+        for one in found.values():
+            one["data"] |= {"train": 160, "validation": 24, "test": 16, "size": 32}
+            one["recipe"] |= {"epochs": 10, "batch_size": 16, "optimizer": {"adamw": {"lr": 0.01}}}
+        del found["untied"]
+        dose = found["tied"]["environments"]["train"]["dose"]
+        dose |= {"confounder": dose["confounder"][:2], "p": [0.9]}
+        return found
+
+    base = BASES["nodule"]
+    monkeypatch.setattr(command, "studies", small)
+    monkeypatch.setattr(command, "LEAST_NETWORKS", 2)
+    monkeypatch.setattr(command, "BASES", {"nodule": calibration.replace(base, data={**base.data, "size": 32})})
+    monkeypatch.setattr(calibration.measure, "__defaults__", (40, 40))
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    out = tmp_path / "out"
+
+    def run() -> str:
+        with pytest.raises(SystemExit) as ended:
+            main(["calibrate", "--base", "nodule", "-o", str(out), "-w", "0", "-q"])
+        assert ended.value.code == 0
+        return capsys.readouterr().out
+
+    text = run()
+    assert "phantom-nodule: 2 reference networks, 4 networks judged" in text
+    folder = out / "phantom-nodule" / "full"
+    kept = {path.name: path.read_bytes() for path in (folder / "worlds").iterdir()}
+    document = json.loads((folder / "phantom-nodule.json").read_text())
+    assert len(kept) == 6
+    next((folder / "worlds").iterdir()).unlink()
+    assert run() == text
+    assert {path.name: path.read_bytes() for path in (folder / "worlds").iterdir()} == kept
+    assert json.loads((folder / "phantom-nodule.json").read_text()) == document
+
+
+@pytest.mark.acceptance
+def test_verdicts_on_new_networks_keep_the_shipped_error_rates(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["calibrate", "--quick", "-o", str(tmp_path), "-q"])
+    assert ended.value.code == 0
+    rows: dict[str, tuple[int, int]] = {}
+    for line in (tmp_path / "phantom-chest" / "quick" / "rates.csv").read_text().splitlines()[1:]:
+        name, count, among, *_ = line.rsplit(",", 5)
+        rows[name.strip('"')] = (int(count), int(among))
+    wrong, among = rows["audits of clean networks with a relies-on"]
+    assert among == 12
+    assert wrong <= 2  # 3 of 12 have a probability below 1 % at 5 %
+    assert rows["no-effect, |g| >= .1"][0] <= 1
+    seen, among = rows["relies-on, |g| >= .1 and .05 beyond the limit"]
+    assert among > 0
+    assert seen >= 0.8 * among
