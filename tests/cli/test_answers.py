@@ -26,6 +26,7 @@ COMMANDS = (
     "run",
     "preview",
     "tune",
+    "calibrate",
     "results",
     "figure",
     "export",
@@ -66,6 +67,7 @@ OPTIONS = {
         "--out",
         "--json",
     },
+    "calibrate": {"--base", "--quick", "--workers", "--out", "--quiet", "--json"},
     "tune": SPEC_OPTIONS
     | {"--axis", "--values", "--by", "--workers", "--device", "--out", "--write", "--skip-bad-rows"}
     | {"--dry-run", "--quiet"},

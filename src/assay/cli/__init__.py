@@ -360,7 +360,7 @@ def calibrate(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Measure how often verdicts of an audit are wrong, on networks whose shortcut is known.
+    """Measure error rates of audits, on networks of known truth.
 
     Networks are trained on phantom images without a mark, with a mark tied to the class, or with an untied one, and
     audited on other images. The truth is measured on 800 more. About an hour on two cores; --quick takes some minutes.

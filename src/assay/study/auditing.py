@@ -125,6 +125,7 @@ class Asked:
         expect: The AUROC that the user knows of this model.
         seed: Seed of the choice of images.
         references: Folder of audits of clean networks of the domain, see `references.read_reference`.
+        leads: Whether unknown shortcuts are looked for.
         shipped: Whether the shipped reference of the domain is used where no folder is given.
         pictures: Whether the page shows images.
     """
@@ -145,6 +146,7 @@ class Asked:
     seed: int = 0
     references: Path | None = None
     shipped: bool = True
+    leads: bool = True
     pictures: bool = True
 
 
@@ -328,7 +330,7 @@ class _Audit:
             opened.network(images)
             each = (time.perf_counter() - began) / len(first)
         n, all_ = len(self.whole), self.asked.budget / max(each, 1e-9)
-        exchanged, rounds = plan_exchange(int(all_ / 4), min(n, MOST_EXCHANGED))
+        exchanged, rounds = plan_exchange(int(all_ / 4), min(n, MOST_EXCHANGED)) if self.asked.leads else (0, 0)
         most = int(min(all_ - exchanged * rounds * PASSES, MOST_PASSES * self.asked.budget / BUDGET))
         clean = min(n, max(LEAST, most // 3))
         times = max(1, len(marks) * len(DOSES) + len(distortions) * len(SEVERITIES))
@@ -546,6 +548,8 @@ class _Audit:
 
     def _leads(self, scored: Scored, predictors: Sequence[Row]) -> tuple[list[Row], list[Row]]:
         plan, asked = self.plan_kept, self.asked
+        if not asked.leads:
+            return [], []
         if asked.task == "segmentation":
             return [], [not_exchanged(because(Code.EXCHANGE_OF_CLASSES))]
         self.say(f"exchange test on {plan.exchanged:,} images, {plan.donors} donors of each class")

@@ -190,7 +190,9 @@ def measure(world: World, base: Base, scratch: Path, images: int = AUDITED, pool
     """
     origin = OfTraining(trained_model(world.trial))
     marks, _ = battery(base.domain, 1)
-    shared = Asked(domain=base.domain, budget=_LONG, as_given=True, pictures=False, distortions=(), shipped=False)
+    shared = Asked(
+        domain=base.domain, budget=_LONG, as_given=True, pictures=False, distortions=(), shipped=False, leads=False
+    )
     once = {mark.name: [{mark.doses[DECIDING].name: dict(mark.doses[DECIDING].params)}] * len(DOSES) for mark in marks}
     if world.drawn is not None:
         once[PLANTED] = [world.drawn] * len(DOSES)
