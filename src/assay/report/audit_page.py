@@ -257,6 +257,7 @@ def _sheets(tables: Mapping[str, Sequence[Row]]) -> tuple[Sheet | None, ...]:
         ),
         _sheet("leads", "Leads", tables, ("kind", "name", "about", "class"), ("value",)),
         _sheet("exchanged", "Exchange test", tables, ("kind", "place", "center"), ("loss",)),
+        _sheet("inside", "Inside the network: evidence, no verdict", tables, ("kind", "name"), ("value",)),
         _sheet("groups", "Performance by group", tables, ("column", "level", "measure"), ("value",)),
         _sheet("gaps", "Gaps between groups", tables, ("column", "a", "b", "measure", "decision"), ("value",)),
         _sheet("distorted", "Distortions", tables, ("factor", "severity", "decision"), ("loss", "flips")),

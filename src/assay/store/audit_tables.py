@@ -155,6 +155,27 @@ EXCHANGED = Table(
     ),
     ("kind", "place", "loss", "loss_low", "loss_high", "often", "center"),
 )
+INSIDE = Table(
+    "inside",
+    "evidence from inside the network; no verdict",
+    (
+        Column(
+            "kind",
+            "encoded: AUROC of a linear decoder of a column from the last features, within classes; gradient-in-masks, "
+            "gradient-on-background: share of the gradient's size there",
+            values=("encoded", "gradient-in-masks", "gradient-on-background"),
+        ),
+        Column("name", "the column"),
+        number("value", "value"),
+        number("low", "lower end of the 95% interval over patients"),
+        number("high", "upper end of the interval"),
+        number("chance", "value of features that hold nothing; share of the region in the images"),
+        IMAGES,
+        PATIENTS,
+        Column("reason", "why it was not measured, in words"),
+    ),
+    ("kind", "name", "value", "low", "high", "chance", "images"),
+)
 LEADS = Table(
     "leads",
     "lead to a shortcut that nobody named; no verdict",
@@ -277,6 +298,7 @@ AUDIT_TABLES = {
         VERDICTS,
         LEADS,
         EXCHANGED,
+        INSIDE,
         EFFECTS,
         DISTORTED,
         GROUPS,

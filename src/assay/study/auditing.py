@@ -64,6 +64,7 @@ from assay.store.files import Row, read_checked_json, write_checked_json
 from assay.store.folder import AUDIT, RunFolder, working_in
 from assay.store.verdicts_file import write_verdicts
 from assay.study.audit import KeptAnswers, OfTraining, Prepared, Settings, keep_model, prepare_model
+from assay.study.inside import inside_rows
 from assay.study.leads import (
     MOST_EXCHANGED,
     PASSES,
@@ -408,6 +409,7 @@ class _Audit:
                 "verdicts": by_harm(verdicts),
                 "leads": leads,
                 "exchanged": exchanged,
+                "inside": self._inside(),
                 "effects": effects,
                 "distorted": self._distortions(scored_sample),
                 "groups": groups,
@@ -566,6 +568,11 @@ class _Audit:
         leads, exchanged = test.rows(limits, asked.margin)
         more = leads_of_images(scored, measured(self.clean), predictors, asked.seed, asked.margin)
         return foremost([*leads, *more]), exchanged
+
+    def _inside(self) -> list[Row]:
+        if self.asked.task == "segmentation":
+            return []
+        return inside_rows(self.given.model, self.clean, self.given.device, self.asked.seed)
 
     def _mean(self, clean: Environment) -> None:
         """Write the mean of images, on which the page draws the grid of the exchange test."""

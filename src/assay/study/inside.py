@@ -1,0 +1,143 @@
+"""Look inside an audited network for evidence: columns that its features hold, and where its gradients are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from assay.core.reasons import Code, Reason, because
+from assay.models.ref import GivenModel
+from assay.models.untyped import tensor_of
+from assay.probes.decodability import Space, folds_by_patient, scored, tasks_of
+from assay.probes.explainers import Subject, slopes
+from assay.probes.probe import clustered
+from assay.probes.reader import evaluating
+from assay.shifts.environment import Environment
+from assay.stats.estimate import interval
+from assay.store.files import Row
+
+MOST_EXPLAINED = 100
+"""Images whose gradients are taken."""
+_FOLDS, _BATCH = 5, 64
+_BLACK = 2 / 255
+
+
+def inside_rows(model: GivenModel, clean: Environment, device: str, seed: int) -> list[Row]:
+    """Return rows of `audit_tables.INSIDE`: evidence on what a network holds and looks at, never a verdict.
+
+    Args:
+        model: The model.
+        clean: The images.
+        device: Device of the model.
+        seed: Seed of folds.
+    """
+    kinds = ("encoded", "gradient-in-masks", "gradient-on-background")
+    if model.origin.opaque:
+        return [_undone(kind, because(Code.NOTHING_INSIDE, kind=model.origin.opaque)) for kind in kinds]
+    with model.opened(device) as opened, evaluating(opened.network):
+        return [*_encoded(opened.network, clean, device, seed), *_looked_at(opened.network, clean, device)]
+
+
+def _undone(kind: str, reason: Reason, name: str = "") -> Row:
+    return {"kind": kind, "name": name, "reason": str(reason), "images": 0, "patients": 0}
+
+
+def _row(kind: str, name: str, value: float, error: float, chance: float, images: int, patients: int) -> Row:
+    low, high = interval(value, error, max(1, patients - 1), (0.0, 1.0))
+    return {"kind": kind, "name": name, "value": value, "low": low, "high": high, "chance": chance, "images": images,
+            "patients": patients, "reason": ""}  # fmt: skip
+
+
+# Columns that a linear decoder reads from the features, within each class.
+
+
+def _encoded(network: nn.Module, clean: Environment, device: str, seed: int) -> Iterator[Row]:
+    columns = tuple(factor for factor in clean.table.factors if factor.role != "core")
+    if not columns:
+        return
+    subject = Subject.of(network, clean.images.read(np.arange(min(2, len(clean)))).to(device))
+    heads = [step.module for step in subject.steps if isinstance(step.module, nn.Linear)]
+    if not heads:
+        yield _undone("encoded", because(Code.NO_LINEAR_HEAD))
+        return
+    features = _inputs(network, heads[-1], clean, device)
+    table = replace(clean.table, factors=columns)
+    tasks = tasks_of(table, _FOLDS, within_class=True)
+    fold = folds_by_patient(table.patient, _FOLDS, seed)
+    found = scored([Space("trained", "features", features)], tasks, fold, table.patient, seed)
+    for task in tasks:
+        (one,) = found[task.factor]
+        patients = len(np.unique(table.patient))
+        if one.reason:
+            yield _undone("encoded", one.reason, task.factor)
+        else:
+            yield _row("encoded", task.factor, one.value, one.error, 0.5, len(clean), patients)
+
+
+def _inputs(network: nn.Module, head: nn.Module, clean: Environment, device: str) -> Float[np.ndarray, "n d"]:
+    """Return the input of a layer for every image."""
+    kept: list[Tensor] = []
+
+    def keep(module: nn.Module, given: tuple[Tensor, ...]) -> None:
+        kept.append(given[0].detach().float().cpu())
+
+    handle = head.register_forward_pre_hook(keep)
+    try:
+        with torch.inference_mode():
+            for part in _parts(len(clean)):
+                network(clean.images.read(part).to(device))
+    finally:
+        handle.remove()
+    return torch.cat([one.reshape(len(one), -1, one.shape[-1]).mean(dim=1) for one in kept]).numpy()
+
+
+# Where gradients are.
+
+
+def _looked_at(network: nn.Module, clean: Environment, device: str) -> Iterator[Row]:
+    """Yield the share of the gradient's size in masks and on the background, next to their share of the image."""
+    index = np.linspace(0, len(clean) - 1, min(MOST_EXPLAINED, len(clean))).astype(np.int64)
+    target = clean.table.target[index]
+    maps: list[np.ndarray] = []
+    background: list[np.ndarray] = []
+    for part in _parts(len(index)):
+        images = clean.images.read(index[part]).to(device)
+        found = slopes(Subject(network, ()), images, tensor_of(target[part]).to(device))
+        maps.append(found.abs().sum(dim=1).cpu().numpy())
+        background.append(_background(images.mean(dim=1).cpu().numpy()))
+    regions: dict[str, np.ndarray] = {"gradient-on-background": np.concatenate(background)}
+    if clean.masks is not None:
+        regions["gradient-in-masks"] = clean.masks.read(index).numpy()[:, 0] > 0
+    else:
+        yield _undone("gradient-in-masks", because(Code.NO_MASKS_GIVEN))
+    size = np.concatenate(maps)
+    for kind, region in regions.items():
+        there = region.any(axis=(1, 2)) & ~region.all(axis=(1, 2)) & (size.sum(axis=(1, 2)) > 0)
+        patient = clean.table.patient[index][there]
+        if len(np.unique(patient)) < 2:
+            yield _undone(kind, because(Code.NO_REGION))
+            continue
+        share = (size * region).sum(axis=(1, 2))[there] / size.sum(axis=(1, 2))[there]
+        error = clustered((share - share.mean()) / len(share), patient).standard_error
+        area = float(region[there].mean())
+        yield _row(kind, "", float(share.mean()), error, area, len(share), len(np.unique(patient)))
+
+
+def _background(gray: Float[np.ndarray, "b h w"]) -> Bool[np.ndarray, "b h w"]:
+    """Return black pixels that are connected with the border."""
+    from scipy.ndimage import binary_propagation  # here, since it takes time that others need not wait for
+
+    black = gray <= _BLACK
+    edge = np.ones(gray.shape, dtype=bool)
+    edge[:, 1:-1, 1:-1] = False
+    pairs = zip(black & edge, black, strict=True)
+    return np.stack([np.asarray(binary_propagation(seed, mask=mask)) for seed, mask in pairs])
+
+
+def _parts(count: int) -> Sequence[np.ndarray]:
+    return np.array_split(np.arange(count), max(1, -(-count // _BATCH)))
