@@ -217,6 +217,17 @@ def test_a_description_of_other_weights_is_refused(run_copy: Path, tmp_path: Pat
         _ = assay.Study(study).spec
 
 
+def test_models_of_two_tasks_in_one_table_are_refused(run_copy: Path, tmp_path: Path) -> None:
+    folder = assay.open_run(run_copy).export("all", tmp_path / "nets")
+    described = next(folder.glob(f"*/{EXPORTED}"))
+    values = json.loads(described.read_text())
+    segments = {"task": "segmentation", "architecture": "small-unet", "loss": "dice"}
+    described.write_text(json.dumps({**values, "recipe": segments}))
+    study = {"name": "again", "data": SMALL["data"], "models": str(folder / MODELS), "probes": ["performance"]}
+    with pytest.raises(SpecError, match="models of classification and of segmentation are in one table"):
+        _ = assay.Study(study).spec
+
+
 def test_a_network_is_probed_at_its_own_size_and_framing(run_copy: Path, tmp_path: Path) -> None:
     folder = assay.open_run(run_copy).export(trial_of(run_copy), tmp_path / "net")
     data = {key: value for key, value in SMALL["data"].items() if key != "size"}

@@ -94,6 +94,9 @@ def take_models(document: Document, issues: Issues) -> tuple[Document, tuple[Giv
     if not all(networks) and len(recipes) < len(models):
         what = "name the network that the weights belong to: a model of timm, or module:function"
         issues.add((*KEYS, NETWORK), "", what, "add `network: resnet18` or `network: mymodels:make`, or such a column")
+    if len({one.task for one in recipes}) > 1:
+        issues.add((*KEYS, "table"), asked.table, "models of classification and of segmentation are in one table",
+                   "write a table for each task")  # fmt: skip
     of = {name: {"axis": _distinct(rows, name)} for name in axes}
     recipe: dict[str, Any] = {**asked.model_dump(exclude={"table", "task"}), "of": of}
     recipe[NETWORK] = networks[0] if len(networks) == 1 else {"axis": networks}

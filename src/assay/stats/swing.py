@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.special import betaincinv, stdtr, stdtrit
+from scipy.special import betaincinv, stdtrit
 
 from assay.stats.influence import auroc_rows, widened
 from assay.stats.metrics import placements
@@ -69,13 +69,6 @@ class Swing:
     on_positives: Bounded | None = None
     on_all: Bounded | None = None
     least: float = 0.0
-
-    def beyond(self, margin: float) -> float:
-        """Return the one-sided p-value of |g| <= margin."""
-        away, error = abs(self.g.value) - margin, self._inward / _quantile(self.g.df, ALPHA)
-        if error == 0:
-            return 0.0 if away > 0 else 1.0
-        return float(stdtr(min(self.g.df, _NORMAL), -away / error))
 
     def at_least(self, alpha: float = ALPHA) -> float:
         """Return the lower bound of |g|."""
@@ -201,15 +194,6 @@ def grouped(
         if min(cells) > 0:
             found.append(_swing_of_group(score[:, k], positive, group, patient, label))
     return Effect(tuple(found), len(target), len(np.unique(patient)), None, dose) if found else None
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """Return p-values after Holm's correction, in the given order."""
-    adjusted, running = [0.0] * len(p), 0.0
-    for place, at in enumerate(sorted(range(len(p)), key=lambda at: p[at])):
-        running = max(running, min(1.0, (len(p) - place) * p[at]))
-        adjusted[at] = running
-    return adjusted
 
 
 def share(of: Bool[np.ndarray, " n"], patient: Int[np.ndarray, " n"]) -> Bounded:

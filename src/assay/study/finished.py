@@ -79,7 +79,7 @@ def causes(spec: StudySpec, skip_bad_rows: bool) -> str:
             "study": complete,
             "skip_bad_rows": skip_bad_rows,
             "own_code": own_code(spec.model_dump_json(context={"complete": True})),
-            "code": _files([Path(assay.__file__).parent], suffixes=(".py", ".json", ".html", ".css")),
+            "code": _files([Path(assay.__file__).parent], suffixes=(".py", ".json", ".html", ".css", ".js")),
             "python": [sys.version, platform.machine(), *map(_version, LIBRARIES)],
             "inputs": read,
         }

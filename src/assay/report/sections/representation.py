@@ -22,7 +22,6 @@ SHAPES = ("effective-rank", "participation-ratio", "class-separation", "cka-to-u
 """The panel of each layer."""
 MORE = ("intrinsic-dimension", "condition-number-90-10", "condition-number-maps", "kurtosis", "constant-units")
 PUT_BACK = {"auroc-lost-to-start": "reset to its start", "auroc-lost-to-random": "permuted"}
-SECOND = ("cka-rbf", "procrustes", "rsa", "neighbors")
 MAPS = 4
 """Pairs of recipes whose maps are drawn, at most."""
 TRAINED, UNTRAINED = "trained", "untrained"
