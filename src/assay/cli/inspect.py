@@ -176,6 +176,7 @@ def _checksums(root: Path) -> Iterator[Finding]:
     from assay.data.cache import damaged_arrays, damaged_notes, default_cache_root
     from assay.models.checkpoint import WEIGHTS_FILE
     from assay.store.folder import RunFolder
+    from assay.store.packs import damaged_packs
     from assay.study.records import KINDS_OF_UNITS
 
     folder, cache = RunFolder(root), default_cache_root()
@@ -189,6 +190,9 @@ def _checksums(root: Path) -> Iterator[Finding]:
         ids = list(folder.ids(kind))
         # weights are deleted after the probes where a study keeps none
         yield from _sound(kind, len(ids), [said for id in ids for said in folder.damage(kind, id, {WEIGHTS_FILE})])
+    packs, broken = damaged_packs(root)
+    if packs:
+        yield from _sound("packs", packs, broken)
     yield from _sound("tables", len(list((root / "tables").glob("*.parquet"))), folder.damaged_tables())
     shared = RunFolder(cache)
     starts = [id for id in folder.ids("sources") if shared.complete("sources", id)]

@@ -138,15 +138,22 @@ def _content(path: Path, missing: str) -> bytes:
         ) from error
 
 
-def write_parquet(path: Path, columns: Columns) -> None:
-    """Write columns of equal length as Parquet, whole. Text columns are object arrays of str."""
+def write_parquet(path: Path, columns: Columns, *, row_group: int = 0) -> None:
+    """Write columns of equal length as Parquet, whole. Text columns are object arrays of str.
+
+    Args:
+        path: The file.
+        columns: Name -> values.
+        row_group: Rows of a row group, by default those of DuckDB.
+    """
+    form = f"FORMAT parquet, ROW_GROUP_SIZE {row_group}" if row_group else "FORMAT parquet"
     arrays = dict(columns)  # DuckDB finds the local variable of this name
 
     def write(temporary: Path) -> None:
         with connect() as database:
             database.register("arrays", arrays)
             try:
-                database.execute(f"COPY (SELECT * FROM arrays) TO '{quoted(temporary)}' (FORMAT parquet)")
+                database.execute(f"COPY (SELECT * FROM arrays) TO '{quoted(temporary)}' ({form})")
             except duckdb.IOException as error:
                 raise _system_error(error) from error
 
@@ -240,16 +247,27 @@ def _together(paths: Sequence[Path]) -> list[dict[str, np.ndarray]]:
     starts = np.flatnonzero(read.pop(row) == 0)
     if len(starts) < len(paths):
         return [{} for _ in paths]
-    parts = {name: np.split(column, starts[1:]) for name, column in read.items()}
-    return [{name: parts[name][at].copy() for name in parts} for at in range(len(paths))]
+    return parts_of(read, starts)
+
+
+def parts_of(columns: Columns, starts: np.ndarray) -> list[dict[str, np.ndarray]]:
+    """Return columns cut before these rows, from the first one on, each part with memory of its own."""
+    parts = {name: np.split(column, starts[1:]) for name, column in columns.items()}
+    return [{name: parts[name][at].copy() for name in parts} for at in range(len(starts))]
 
 
 def _listed(paths: Sequence[Path]) -> str:
     return ", ".join(f"'{quoted(alone(path))}'" for path in paths)
 
 
-def _selected(source: str) -> dict[str, np.ndarray]:
-    query = f"SELECT * FROM read_parquet({source}, hive_partitioning = false)"  # else a folder `lr=0.1` is a column
+def read_columns(source: str, columns: str, where: str) -> dict[str, np.ndarray]:
+    """Return some columns of some rows of a Parquet file, all of them given as SQL; missing numbers are NaN."""
+    return _selected(source, columns, f" WHERE {where}")
+
+
+def _selected(source: str, columns: str = "*", where: str = "") -> dict[str, np.ndarray]:
+    read = f"read_parquet({source}, hive_partitioning = false)"  # else a folder `lr=0.1` is a column
+    query = f"SELECT {columns} FROM {read}{where}"
     with connect() as database:
         found = cast("dict[str, np.ndarray]", database.execute(query).fetchnumpy())
     return {name: _filled(column) for name, column in found.items()}

@@ -42,6 +42,7 @@ from assay.store.files import (
     write_rows,
 )
 from assay.store.migrations import migrated, unversioned
+from assay.store.packs import PACKED, UNITS, pack, packed, read_packed
 from assay.store.schema import MEASUREMENTS, MODEL_TABLES, SCHEMA_VERSION, TABLES
 
 
@@ -316,7 +317,11 @@ class RunFolder:
         return self.root / kind / id
 
     def complete(self, kind: UnitKind, id: str) -> bool:
-        """Return whether this unit's record, which is written last, is there."""
+        """Return whether this unit's record, which is written last, is there or in a pack."""
+        return self._loose(kind, id) or id in packed(self.root, kind)
+
+    def _loose(self, kind: UnitKind, id: str) -> bool:
+        """Return whether a unit has a record of its own."""
         return os.path.isfile(f"{self.root}/{kind}/{id}/record.json")  # noqa: PTH113  pathlib takes four times as long
 
     def probed(self, id: str) -> bool:
@@ -328,7 +333,8 @@ class RunFolder:
 
     def ids(self, kind: UnitKind) -> Iterator[str]:
         """Return the complete units of a kind, sorted."""
-        return (path.parent.name for path in sorted((self.root / kind).glob("*/record.json")))
+        loose = {path.parent.name for path in (self.root / kind).glob("*/record.json")}
+        return iter(sorted(loose | packed(self.root, kind).keys()))  # in this order, as units go from one to the other
 
     def write_record(self, kind: UnitKind, id: str, record: Mapping[str, Any]) -> None:
         """Mark a unit complete. Everything else it leaves must be written before; an earlier failure is forgotten."""
@@ -348,7 +354,8 @@ class RunFolder:
 
     def _checked_record(self, kind: UnitKind, id: str) -> dict[str, Any]:
         path = self.unit(kind, id) / "record.json"
-        record = migrated(read_json(path), path)
+        in_pack = None if self._loose(kind, id) else packed(self.root, kind).get(id)
+        record = migrated(json.loads(in_pack.record) if in_pack else read_json(path), path)
         if SELF in record and record[SELF] != _checksum(id, record):
             raise StoreError(f"cannot read {path}: {ALTERED}; {REMADE}")
         return record
@@ -376,6 +383,8 @@ class RunFolder:
             return [str(error)]
         found: list[str] = []
         for name in names:
+            if name == PACKED.get(kind) and not self._loose(kind, id):
+                continue  # `damaged_packs` compares it
             path = self.unit(kind, id) / name
             if not path.is_file():
                 found += [] if name in may_lack else [f"cannot read {path}: there is no such file; {_REMADE}"]
@@ -424,8 +433,20 @@ class RunFolder:
 
     def outputs_of(self, ids: Sequence[str]) -> list[dict[str, np.ndarray]]:
         """Read the outputs of several units, as `outputs` does."""
-        read = read_parquets([self.checked("readings", id, "outputs.parquet") for id in ids])
-        return [_with_logits(columns) for columns in read]
+        return [_with_logits(columns) for columns in self._rows("readings", ids)]
+
+    def _rows(self, kind: UnitKind, ids: Sequence[str]) -> list[dict[str, np.ndarray]]:
+        """Read the rows of several units from their own files or from packs."""
+        there = packed(self.root, kind)
+        own = [id for id in ids if id not in there or self._loose(kind, id)]
+        read = dict(zip(own, read_parquets([self.checked(kind, id, PACKED[kind]) for id in own]), strict=True))
+        if len(own) < len(ids):
+            read |= read_packed(self.root, kind, [id for id in ids if id not in read])
+        return [read[id] for id in ids]
+
+    def pack(self, kind: UnitKind, ids: Sequence[str], units: int = UNITS) -> None:
+        """Move complete units into packs (see `store.packs`), in this order. For who holds the folder."""
+        pack(self.root, kind, ids, lambda some: self._rows(kind, some), units)
 
     def write_measurements(self, id: str, measurements: Sequence[Measurement], record: Mapping[str, Any]) -> None:
         """Store the measurements of one probe on one model, and the contributions to those that are compared."""
@@ -440,7 +461,7 @@ class RunFolder:
 
     def measurements_of(self, ids: Sequence[str]) -> list[list[Row]]:
         """Read the measurements of several units, as `measurements` does."""
-        return list(map(rows_of, read_parquets([self.checked("probes", id, "measurements.parquet") for id in ids])))
+        return list(map(rows_of, self._rows("probes", ids)))
 
     def contributions(self, id: str) -> dict[int, Contributions]:
         """Read the contributions to the measurements of a probe, by the place of their rows."""

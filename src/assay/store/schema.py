@@ -19,6 +19,7 @@
       request.json                     what was last asked of a model that was trained elsewhere, in place of study.json
       models/<id>/                     one such model: what it takes and gives, and its thresholds
         record.json  provenance.json
+      packs/<kind>-<hash>.parquet .json   rows and records of 1,000 readings or probes, in place of their files
       failures/<id>.json               traceback of a unit that failed, removed when it succeeds
       tables/*.parquet                 results of the statistics: the tables below; the report shows nothing else
       tables/stamp.json                hashes of the spec and units that the tables were made of

@@ -284,6 +284,8 @@ def _run(prepared: Prepared, watch: Watch, executor: Executor, stage: Stage) -> 
         goes_on=not outcome.failed and goes_on(plan.spec, looked),
     )
     if page is not None and not result.failed and not result.goes_on:
+        folder.pack("readings", [id for id in plan.readings.values() if folder.complete("readings", id)])
+        folder.pack("probes", [unit.id for unit in plan.probes if folder.complete("probes", unit.id)])
         now = finished.causes(plan.spec, place.skip_bad_rows)
         finished.remember(place.root, len(plan.trials), result.unlearned, prepared.causes, now)
     return result

@@ -1,0 +1,218 @@
+"""Finished units of a run folder in packs: one Parquet file with the rows of up to 1,000 units, and its index.
+
+A pack is complete when its index, `packs/<name>.json`, is there. The index holds the checksum of the Parquet file and
+the record of each unit as it was. Only then are the units' own files removed, records first: a unit without a record of
+its own is looked for in the packs. What a kill leaves is a Parquet file without index, which is removed, or files of
+units that are packed, which are equal and are removed the next time.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from assay.core.errors import StoreError
+from assay.core.files import content_hash, file_state, sha256
+from assay.store.files import (
+    ALTERED,
+    alone,
+    parts_of,
+    quoted,
+    read_checked_json,
+    read_columns,
+    write_checked_json,
+    write_parquet,
+)
+
+PACKS = "packs"
+UNITS = 1000
+"""Units of a pack."""
+PACKED: Mapping[str, str] = {"readings": "outputs.parquet", "probes": "measurements.parquet"}
+"""Kinds of units that are packed, with the file whose rows go there."""
+ROW_GROUP = 8192
+"""Rows of a Parquet row group: those of other units are not read."""
+OF_UNIT = "of_unit"
+"""The column with a unit's id."""
+NUMBER = "unit_number"
+"""The column with a unit's number within its pack, ascending."""
+_REMEDY = "delete it, with its .json, and run the study again"
+
+Columns = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a packed unit is.
+
+    Attributes:
+        path: Parquet file of its pack.
+        number: Its number there.
+        record: Text of its `record.json`.
+    """
+
+    path: Path
+    number: int
+    record: str
+
+
+def packed(root: Path, kind: str) -> Mapping[str, Place]:
+    """Return the packed units of a kind by id.
+
+    Raises:
+        StoreError: An index is damaged.
+    """
+    folder = f"{root}/{PACKS}"
+    try:
+        changed = os.stat(folder).st_mtime_ns  # noqa: PTH116  asked once for every unit
+    except OSError:
+        return {}
+    return _index(folder, changed).get(kind, {})
+
+
+@lru_cache(maxsize=8)
+def _index(folder: str, changed: int) -> dict[str, dict[str, Place]]:
+    """Cached as long as no file of the folder is added or removed."""
+    found: dict[str, dict[str, Place]] = {}
+    for index in sorted(Path(folder).glob("*.json")):
+        values = _read_index(index)
+        path = index.with_suffix(".parquet")
+        if path.is_file():  # a user who deletes a damaged pack has its units made again
+            units = cast("dict[str, str]", values["units"])
+            found.setdefault(values["kind"], {}).update(
+                {id: Place(path, number, record) for number, (id, record) in enumerate(units.items())}
+            )
+    return found
+
+
+def _read_index(path: Path) -> dict[str, Any]:
+    remedy = "delete it, with its .parquet, and run the study again"
+    values = read_checked_json(path, damaged=remedy)
+    if not isinstance(values, dict) or not {"kind", "content", "units"} <= cast("dict[str, Any]", values).keys():
+        raise StoreError(f"cannot read {path}: it is damaged (it is no index of a pack); {remedy}")
+    return cast("dict[str, Any]", values)
+
+
+def read_packed(root: Path, kind: str, ids: Sequence[str]) -> dict[str, Columns]:
+    """Return the rows of packed units by id.
+
+    Raises:
+        StoreError: A pack is damaged.
+    """
+    places = packed(root, kind)
+    found: dict[str, Columns] = {}
+    for path in dict.fromkeys(places[id].path for id in ids):
+        _require_whole(path)
+        own = [id for id in ids if places[id].path == path]
+        numbers = sorted({places[id].number for id in own})
+        listed = ", ".join(map(str, numbers))
+        only = f"{NUMBER} BETWEEN {numbers[0]} AND {numbers[-1]} AND {NUMBER} IN ({listed})"
+        read = read_columns(f"'{quoted(alone(path))}'", f"* EXCLUDE ({OF_UNIT})", only)
+        of = read.pop(NUMBER)
+        starts = np.searchsorted(of, numbers)
+        parts = dict(zip(numbers, parts_of(read, starts), strict=True))
+        found |= {id: dict(parts[places[id].number]) for id in own}
+    return found
+
+
+def damaged_packs(root: Path) -> tuple[int, list[str]]:
+    """Return the number of packs, and a sentence for every damaged one."""
+    indices = sorted((root / PACKS).glob("*.json"))
+    found: list[str] = []
+    for index in indices:
+        try:
+            _require_whole(index.with_suffix(".parquet"))
+        except StoreError as error:
+            found.append(str(error))
+    return len(indices), found
+
+
+def _require_whole(path: Path) -> None:
+    """Compare a pack with its checksum, once as long as its files stay."""
+    index = path.with_suffix(".json")
+    try:
+        _verify(path, file_state(path), index, file_state(index))
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror}; {_REMEDY}") from error
+
+
+@lru_cache(maxsize=1024)
+def _verify(path: Path, state: tuple[int, ...], index: Path, of_index: tuple[int, ...]) -> None:
+    if sha256(path) != _read_index(index)["content"]:
+        raise StoreError(f"cannot read {path}: {ALTERED}; {_REMEDY}")
+
+
+# Packing. For who holds the folder; a repetition after a kill ends with the same bytes.
+
+
+def pack(
+    root: Path, kind: str, ids: Sequence[str], read: Callable[[Sequence[str]], Sequence[Columns]], units: int = UNITS
+) -> None:
+    """Pack the units that have files of their own, in this order, and remove those files.
+
+    Units in a pack have the same columns. Those that do not fill a pack stay as they are.
+
+    Args:
+        root: The run folder.
+        kind: Kind of the units.
+        ids: Complete units, packed or not.
+        read: Return the rows of units after comparing their checksums.
+        units: Units of a pack.
+    """
+    folder = root / PACKS
+    for path in folder.glob("*.parquet"):
+        if not path.with_suffix(".json").is_file():
+            path.unlink()
+    _remove_packed(root, kind)
+    before = packed(root, kind)
+    loose = [id for id in dict.fromkeys(ids) if id not in before]
+    waiting: dict[tuple[tuple[str, str], ...], dict[str, Columns]] = {}
+    for start in range(0, len(loose) if len(loose) >= units else 0, units):
+        some = loose[start : start + units]
+        for id, columns in zip(some, read(some), strict=True):
+            alike = waiting.setdefault(tuple((name, str(one.dtype)) for name, one in columns.items()), {})
+            alike[id] = columns
+            if len(alike) == units:
+                _write(root, kind, alike)
+                alike.clear()
+    _remove_packed(root, kind)
+
+
+def _write(root: Path, kind: str, units: Mapping[str, Columns]) -> None:
+    """Write one pack, its index last."""
+    path = root / PACKS / f"{kind}-{content_hash(list(units))}.parquet"
+    lengths = [len(next(iter(columns.values()))) for columns in units.values()]
+    first = next(iter(units.values()))
+    columns: Columns = {
+        OF_UNIT: np.repeat(np.array(list(units), dtype=object), lengths),
+        NUMBER: np.repeat(np.arange(len(units)), lengths),
+        **{name: np.concatenate([one[name] for one in units.values()]) for name in first},
+    }
+    write_parquet(path, columns, row_group=ROW_GROUP)
+    records = {id: (root / kind / id / "record.json").read_text(encoding="utf-8") for id in units}
+    values = {"kind": kind, "content": sha256(path), "units": records}
+    write_checked_json(path.with_suffix(".json"), values, sort_keys=False)
+    now = time.time_ns()
+    os.utime(path.parent, ns=(now, now))  # finer than the clock of the file system: no reader keeps an older index
+
+
+def _remove_packed(root: Path, kind: str) -> None:
+    """Remove the own files of units that are in a whole pack, records first."""
+    there = packed(root, kind)
+    for path in _folders(root / kind):
+        if path.name in there:
+            _require_whole(there[path.name].path)
+            for name in ("record.json", PACKED[kind]):
+                (path / name).unlink(missing_ok=True)
+            if not any(path.iterdir()):
+                path.rmdir()
+
+
+def _folders(of_kind: Path) -> Iterator[Path]:
+    yield from sorted(path for path in of_kind.glob("*") if path.is_dir())
