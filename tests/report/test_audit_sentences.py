@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
+from assay.core.reasons import Code, because
 from assay.core.registry import entries
-from assay.report.sentences.audit import headline, verdict
+from assay.report.sentences.audit import headline, verdict, verdict_line
 from assay.shifts.battery import marks_of
 
 
-def row(factor: str, family: str, verdict: str = "affected-by") -> dict[str, str]:
+def row(factor: str, family: str, verdict: str = "affected-by") -> dict[str, Any]:
     return {"factor": factor, "kind": "mark" if family else "column", "family": family, "verdict": verdict}
 
 
@@ -21,6 +25,15 @@ def test_kin_are_reported_as_a_family_led_by_the_most_harmful() -> None:
     assert verdict(rows, "net") == (
         "The answers of net change with tag and its kin, low pass and view; another one is inconclusive."
     )
+
+
+def test_a_line_of_a_terminal_has_the_verdict_its_swing_and_the_images_needed() -> None:
+    numbers = {"g": -0.25, "low": -0.3, "high": -0.2, "dice": math.nan, "open": "", "needed": math.nan}
+    assert verdict_line(row("tag", "objects") | numbers, "0.05") == "Affected by tag; swing -0.25 [-0.30, -0.20]"
+    undecided = row("low-pass", "detail", "inconclusive") | numbers | {"open": "swing loss", "needed": 1200.0}
+    assert verdict_line(undecided, "0.05").endswith("; about 1,200 images would settle it")
+    untested = row("view", "", "not-tested") | numbers | {"g": math.nan, "reason": str(because(Code.NO_CONTRAST))}
+    assert verdict_line(untested, "0.05").startswith("View: not tested: ")
 
 
 def test_every_intervention_is_of_a_family() -> None:

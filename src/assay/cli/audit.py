@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+import math
 import re
 import sys
 from collections.abc import Generator, Mapping, Sequence
@@ -20,7 +21,7 @@ from assay.execution.progress import duration, reading_shown
 from assay.models.external import OfCommand
 from assay.models.ref import Origin
 from assay.report.audit_comparison import comparison_lines, write_comparison
-from assay.report.sentences.audit import check_words, evidence, headline, title
+from assay.report.sentences.audit import check_words, headline, verdict_line
 from assay.store.files import json_text
 from assay.store.folder import RunFolder
 from assay.study.audit import origin_of
@@ -173,11 +174,13 @@ def _print(root: Path, json: bool) -> None:
     for text in headline(rows, facts["model"]):
         print(text)
     for row in rows[:SHOWN]:
-        print(f"  {title(row, facts['margin'])}. {evidence(row)}")
+        print(f"  {verdict_line(row, facts['margin'])}")
+    if any(not math.isnan(row["g"]) for row in rows[:SHOWN]):
+        print("swing: half of the AUROC with the mark on positives alone, less that with it on negatives alone")
     for row in folder.table("checks"):
         if row["status"] == "warn":
             print(f"caution: {as_options(check_words(row))}")
-    print(root / "report.html")
+    print(f"report: {root / 'report.html'}")
 
 
 def compare_command(a: Path, b: Path, out: Path | None, json: bool) -> None:

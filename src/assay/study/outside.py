@@ -90,7 +90,7 @@ def _numbers(values: Sequence[float]) -> str:
 # Signs that a model is shown other images than it was trained on.
 
 CAUSES = (
-    "check its threshold, and what its training did to images: framing (data.fit: pad, squash or crop, "
+    "check what its training did to images: framing (data.fit: pad, squash or crop, "
     "and data.size), scaling (mean and std, or 0..255) and the order of channels (RGB or BGR)"
 )
 _ONE_CLASS = 0.98
@@ -128,8 +128,9 @@ def _constant(logits: np.ndarray, table: FactorTable, threshold: float) -> str:
     if true > _TRUE * len(called) and missed < _TRUE * int(others.sum()):
         return ""
     return (
-        f"the output is nearly constant: the model calls {counts[most]:,} of {count(len(called), 'image')} "
-        f"'{table.classes[most]}' at its threshold, and {true:,} are; its flip rates say little"
+        f"nearly all images get one class: the model calls {counts[most]:,} of {count(len(called), 'image')} "
+        f"'{table.classes[most]}' at its threshold, and {true:,} are; its flip rates say little; "
+        "choose another threshold where its AUROC is good"
     )
 
 

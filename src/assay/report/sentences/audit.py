@@ -81,6 +81,19 @@ def evidence(row: Row) -> str:
     return " ".join(parts)
 
 
+def verdict_line(row: Row, margin: str) -> str:
+    """Return a verdict with its main number, as one line of a terminal."""
+    head = title(row, margin)
+    if row["verdict"] == "not-tested":
+        return f"{head}: {reason_words(row['reason'])}"
+    parts = [strength(row)] if not math.isnan(row["g"]) else []
+    if not math.isnan(row["dice"]):
+        parts.append(f"Dice lost {_bounded(row, 'dice')}")
+    if row["open"] and not math.isnan(row["needed"]):
+        parts.append(f"about {row['needed']:,.0f} images would settle it")
+    return "; ".join([head, *parts])
+
+
 def check_words(row: Row) -> str:
     """Return the outcome of a check with its number, where it has one."""
     same = row["check"] == "repeatable" and row["status"] == "ok"
@@ -108,7 +121,7 @@ def _families(rows: Sequence[Row]) -> list[list[Row]]:
 
 
 def headline(rows: Sequence[Row], name: str) -> list[str]:
-    """Return the answer: what the model's answers change with, then what stays open."""
+    """Return the answer: the factors that change the answers of the model, then the inconclusive ones."""
     harmful = [
         factor_words(first) + (f" (and its kin: {listed(list(map(factor_words, kin)))})" if kin else "")
         for first, *kin in _families(rows)
