@@ -8,7 +8,7 @@ export PYTHONDONTWRITEBYTECODE :=
 demo: environment
 	$(BIN)/assay run nodule-loss
 	test -d demo || $(BIN)/assay example demo --audit
-	$(BIN)/assay audit demo/model.onnx --images demo --target mass --patient patient --columns sex,view --domain chest-xray --out demo/audit
+	$(BIN)/assay audit demo/model.onnx --images demo --target mass --patient patient --columns sex,view --domain phantom-chest --out demo/audit
 
 test: .venv/.ready-dev
 	$(BIN)/ruff check .

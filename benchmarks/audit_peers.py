@@ -57,7 +57,7 @@ def train_and_audit(folder: Path, seeds: int) -> None:
     for index in range(len(trials)):
         row = {name: trials[name][index] for name in trials.columns}
         where = Path(run.folder) / "trials" / row["trial"]
-        audit = assay.audit(where, data, domain="chest-xray", out=folder / "audits" / row["trial"], progress=False)
+        audit = assay.audit(where, data, domain="phantom-chest", out=folder / "audits" / row["trial"], progress=False)
         verdicts = audit.table("verdicts")
         own = verdicts[verdicts.factor == MARK].iloc[0]
         model = assay.load_model(where)
@@ -92,7 +92,8 @@ def compare(folder: Path) -> None:
         flags = {name: method_flag(name, detector.get_results()[name]) for name in DETECTORS}
         overall = detector._generate_overall_assessment()  # the sentence of its summary
         flags["ShortKit-ML, high risk overall"] = "HIGH RISK" in overall
-        flags["assay audit, |g| beyond .05"] = str(found["verdict"]) in ("affected-by", "relies-on")
+        flags["assay audit, affected by or relies on"] = str(found["verdict"]) in ("affected-by", "relies-on")
+        flags["assay audit, relies on"] = str(found["verdict"]) == "relies-on"
         for name, flag in flags.items():
             called.setdefault(name, []).append(flag)
     truth = np.array(planted)

@@ -83,7 +83,7 @@ def _audited_folder(folder: Path) -> None:
     _write(folder, rows, images)
     shutil.copyfile(MODEL, folder / "model.onnx")
     print(f"{folder}: {len(rows)} images, data.csv, model.onnx. Next: assay audit {folder / 'model.onnx'} --images "
-          f"{folder} --target mass --patient patient --columns sex,view --domain chest-xray")  # fmt: skip
+          f"{folder} --target mass --patient patient --columns sex,view --domain phantom-chest")  # fmt: skip
 
 
 def _study_folder(folder: Path) -> None:
