@@ -19,11 +19,11 @@ def test_kin_are_reported_as_a_family_led_by_the_most_harmful() -> None:
     rows = [row("tag", "objects"), row("low-pass", "detail"), row("chest-drain", "objects"), row("view", ""),
             row("jpeg", "detail", "inconclusive")]  # fmt: skip
     assert headline(rows, "net") == [
-        "The answers of net change with tag (and its kin: chest drain), low pass and view.",
+        "The answers of net change with tag (and marks like it: chest drain), low pass and view.",
         "Inconclusive: jpeg.",
     ]
     assert verdict(rows, "net") == (
-        "The answers of net change with tag and its kin, low pass and view; another one is inconclusive."
+        "The answers of net change with tag (and marks like it), low pass and view; another one is inconclusive."
     )
 
 

@@ -123,7 +123,7 @@ def _families(rows: Sequence[Row]) -> list[list[Row]]:
 def headline(rows: Sequence[Row], name: str) -> list[str]:
     """Return the answer: the factors that change the answers of the model, then the inconclusive ones."""
     harmful = [
-        factor_words(first) + (f" (and its kin: {listed(list(map(factor_words, kin)))})" if kin else "")
+        factor_words(first) + (f" (and marks like it: {listed(list(map(factor_words, kin)))})" if kin else "")
         for first, *kin in _families(rows)
     ]
     open_ = [row for row in rows if row["verdict"] == Verdict.INCONCLUSIVE]
@@ -145,7 +145,7 @@ MOST_NAMED = 3
 
 def verdict(rows: Sequence[Row], name: str) -> str:
     """Return the answer in one sentence without numbers, with the most harmful factors by name."""
-    harmful = [factor_words(first) + (" and its kin" if kin else "") for first, *kin in _families(rows)]
+    harmful = [factor_words(first) + (" (and marks like it)" if kin else "") for first, *kin in _families(rows)]
     if not harmful:
         return headline(rows, name)[0]
     named = harmful if len(harmful) <= MOST_NAMED + 1 else [*harmful[:MOST_NAMED], "other factors"]
@@ -203,7 +203,7 @@ CHIPS: Mapping[tuple[str, str], str] = {
 
 NOT_ESTABLISHED = (
     "A mark that was not tested, or is drawn differently, may have an effect: a battery of marks clears no model.",
-    "Marks that look alike are kin, and move each other's answers: which of them was learned is not established.",
+    "Marks that look alike move answers alike: the one that was learned is not established.",
     "A column stands for everything that goes with it, such as age, disease severity or the device.",
     "Independence of these images from the training images is not established.",
     "Readers and the reference standard of the labels are not assessed.",
