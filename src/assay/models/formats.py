@@ -6,6 +6,7 @@ are code: they are read only where the user trusts them.
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import json
 import warnings
@@ -501,6 +502,8 @@ def _of_path(path: Path, trust: bool, limit: float) -> Origin:
     if is_bundle(path):
         return OfBundle(path, limit, trust=trust)
     if path.suffix.lower() == ".onnx":
+        with extra("onnx"):  # before images are read, and a process is started
+            importlib.import_module("onnxruntime")
         return OfOnnx(path, limit)
     if not path.is_file():
         raise WeightsError(f"there is no file {path}")
