@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from assay.stats.format import in_words, number
 from assay.store.files import Row
 
@@ -11,6 +13,7 @@ NOTE = (
 )
 NO_LEADS = "No lead was found. That clears nothing: a shortcut that these images lack cannot be seen."
 NONE_OUTSIDE = "All leads are where the finding may be."
+USUAL = "Networks without a shortcut often lose so, too: the finding is made of it."
 EXCHANGE = (
     "Exchange test: {images} images get the content of other patients. Numbers are the AUROC lost with content of "
     "another class more than with content of the same class. A dashed cell is where the finding may be."
@@ -50,7 +53,8 @@ def lead_words(row: Row) -> str:
     if row["kind"] in ("cell", "band", "intensities"):
         where = place_words(row["kind"], row["name"])
         center = ", where the finding may be" if row["center"] else ""
-        return f"{_capital(where)}{center}: with that of another class {found} of AUROC is lost."
+        usual = "" if row["kind"] == "cell" or not math.isnan(row["limit"]) else f" {USUAL}"
+        return f"{_capital(where)}{center}: with that of another class {found} of AUROC is lost.{usual}"
     also = f" The same images: {row['merged']}." if row["merged"] else ""
     if row["kind"] == "property":
         return f"Scores differ with {name}: swing {found}."
