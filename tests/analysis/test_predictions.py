@@ -16,8 +16,8 @@ from assay.analysis.predictions import Columns, compare_panels, from_arrays, rea
 from assay.core.errors import DataError, SpecError
 from assay.core.reasons import Code, because
 from assay.stats.compare import contrast, decide
+from assay.stats.decisions import pooled
 from assay.stats.panel import Panel
-from assay.stats.pooling import pooled
 
 IMAGES, SEEDS = 120, 5
 BY = Columns(by="loss")

@@ -12,10 +12,9 @@ from scipy import stats
 
 from assay.core.reasons import Code, because, reason_of
 from assay.stats.compare import Contrast, compare, decide, fixed_order, untested
-from assay.stats.decisions import deciding_factors, rulings, settling, with_decisions
+from assay.stats.decisions import deciding_factors, guarded, mean_of, pooled, rulings, settling, with_decisions
 from assay.stats.estimate import limited
 from assay.stats.panel import of_seeds, own_samples
-from assay.stats.pooling import guarded, mean_of, pooled
 
 
 def measured(mean: float, sd: float = 0.02, seeds: int = 10, margin: float | None = 0.05) -> Contrast:

@@ -10,7 +10,7 @@ from tests.stats.sentences import contrast, estimate, verdict
 
 from assay.core.reasons import Code, because
 from assay.report.sentences.reasons import reason_words
-from assay.stats.exhausted import with_ends_of_scale
+from assay.stats.decisions import with_ends_of_scale
 from assay.stats.findings import decided, small_by
 from assay.stats.rows import EXHAUSTED
 

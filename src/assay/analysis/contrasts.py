@@ -38,12 +38,11 @@ from assay.stats.compare import (
     matched_fit,
     untested,
 )
-from assay.stats.decisions import LOOK_ALPHA, Ruling, rulings, settled
+from assay.stats.decisions import LOOK_ALPHA, Ruling, guarded, mean_of, pooled, rulings, settled
 from assay.stats.doses import Amount, Dose, interaction, interaction_seeds, matched_clean
 from assay.stats.format import listed
 from assay.stats.measures import COMPUTED
 from assay.stats.panel import Evaluated
-from assay.stats.pooling import guarded, mean_of, pooled
 from assay.stats.power import found_reachable
 from assay.stats.rows import ALPHA, DOSES, MATCHED, RELIANCE, SHOWN
 from assay.store.files import Row

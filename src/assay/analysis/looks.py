@@ -24,8 +24,7 @@ from assay.core.reasons import NOTHING, Code, Reason, because, reason_of
 from assay.execution.plan import Plan
 from assay.spec.schema import StudySpec
 from assay.stats.compare import untested
-from assay.stats.decisions import LOOK_ALPHA, SETTLED, with_decisions
-from assay.stats.exhausted import with_ends_of_scale
+from assay.stats.decisions import LOOK_ALPHA, SETTLED, with_decisions, with_ends_of_scale
 from assay.stats.rows import COMPARED, PRIMARY, SHOWN
 from assay.store.files import Row
 from assay.store.folder import RunFolder

@@ -23,14 +23,12 @@ from assay.spec.recipe import RecipeSpec
 from assay.spec.schema import ContrastSpec, EnvironmentSpec, RecipePoint, Role
 from assay.stats.answers import findings_of
 from assay.stats.compare import contrast
-from assay.stats.decisions import with_decisions
+from assay.stats.decisions import pooled, with_decisions, with_ends_of_scale
 from assay.stats.doubts import outlying_seeds
 from assay.stats.estimate import Estimate, estimate
-from assay.stats.exhausted import with_ends_of_scale
 from assay.stats.findings import Kind, to_row
 from assay.stats.measures import COMPUTED
 from assay.stats.panel import Panel
-from assay.stats.pooling import pooled
 from assay.store.files import Row
 from assay.store.folder import REQUEST, STUDY, RunFolder
 from assay.store.schema import TABLES

@@ -35,10 +35,9 @@ from assay.spec.grid import label
 from assay.spec.recipe import WORST_GROUP, Component, looks_at_labels, readout_of, training_labels
 from assay.spec.schema import RecipePoint, SourceSpec, StudySpec
 from assay.stats.answers import findings_of
-from assay.stats.decisions import with_decisions
+from assay.stats.decisions import with_decisions, with_ends_of_scale
 from assay.stats.doubts import Split, outlying_seeds
 from assay.stats.estimate import Estimate, estimate, estimate_seeds
-from assay.stats.exhausted import with_ends_of_scale
 from assay.stats.findings import to_row
 from assay.stats.format import count
 from assay.stats.measures import COMPUTED

@@ -1,22 +1,40 @@
-"""Decisions in families: deciding intervals, margins, seeds that would settle a question, and controls."""
+"""Decisions in families: deciding intervals, margins, seeds that would settle a question, pooling, exhausted scales."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
-from assay.core.reasons import Code, because, reason_of
+from assay.core.measures import better, range_of
+from assay.core.reasons import NOTHING, Code, Reason, because, reason_of
 from assay.core.seeds import LOOKS
-from assay.stats.compare import Contrast, Correction, Decision, holm_factors
-from assay.stats.estimate import degrees, limited
+from assay.stats.compare import Contrast, Correction, Decision, holm_factors, tested, untested
+from assay.stats.doses import on_both_scales
+from assay.stats.estimate import Spread, degrees, limited, moderated, recombined, sure_of, uncertainty
 from assay.stats.findings import Decided, decided
-from assay.stats.rows import ALPHA, COMPARED, CONTROLS, SHOWN, UNCLAIMED, Row, text_of
+from assay.stats.panel import combine
+from assay.stats.rows import (
+    ALPHA,
+    COMPARED,
+    CONTROLS,
+    EXHAUSTED,
+    OF_THE_MODEL,
+    SHOWN,
+    UNCLAIMED,
+    Row,
+    belongs,
+    ends,
+    mapping,
+    numeric,
+    text_of,
+)
 
 MOST_SEEDS = 1000
 """A question that more seeds than this would leave open is one of patients."""
@@ -150,3 +168,150 @@ def _unclaimed(row: Row, control: Row) -> dict[str, Any]:
     if row.get("conclusion") == "undefined":
         return dict(row)
     return {**row, "conclusion": UNCLAIMED, "reason": str(reason_of(row) + reason), "seeds_needed": math.nan}
+
+
+# Pooling: the seeds' part of the variance of several contrasts is moderated, or contrasts are averaged into one.
+
+
+def pooled(group: Sequence[Contrast]) -> list[Contrast]:
+    """Test the contrasts of a pooling group again, with the variance over seeds moderated over the group.
+
+    With few seeds, a variance over seeds that is small by chance would leave the patients' many degrees of freedom, and
+    a family of true null hypotheses would be claimed too often. A contrast that has no variance stays as it is and
+    moderates no other; one on two scales is moderated on each.
+    """
+    results = _pooled(group)
+    scaled = [i for i, one in enumerate(group) if one.scales and one.scales.probit]
+    others = _pooled([scales.probit for i in scaled if (scales := group[i].scales) and scales.probit])
+    for i, other in zip(scaled, others, strict=True):
+        results[i] = on_both_scales(results[i], other)
+    return results
+
+
+def _pooled(group: Sequence[Contrast]) -> list[Contrast]:
+    results = list(group)
+    known = [
+        (i, one.whole, one.spread) for i, one in enumerate(group) if one.whole is not None and one.spread is not None
+    ]
+    if not known:
+        return results
+    parts = [whole for _, whole, _ in known]
+    common = reduce(np.intersect1d, [part.seeds for part in parts])
+    together = np.zeros((len(parts), 1))  # without a common seed: no more degrees of freedom than one contrast has
+    if len(common):
+        together = np.stack([part.values[np.isin(part.seeds, common)] for part in parts])
+    own = np.array([part.values.var(ddof=1) for part in parts])
+    seeds, df = moderated(own, np.array([len(part.seeds) for part in parts]), together)
+    for k, (i, _, spread) in enumerate(known):
+        results[i] = _again(group[i], recombined(spread, seeds[k], df[k]), len(known))
+    return results
+
+
+def guarded(one: Contrast, family: int) -> Contrast:
+    """Test a contrast again with the degrees of freedom of few seeds, if it is alone in its pooling group.
+
+    Args:
+        one: The contrast, tested with the variance of its pooling group.
+        family: Contrasts of its family, those without a test included.
+    """
+    again = _limited(one, family)
+    if again is one or one.scales is None or one.scales.probit is None:
+        return again
+    return on_both_scales(again, _limited(one.scales.probit, family))
+
+
+def _limited(one: Contrast, family: int) -> Contrast:
+    if one.spread is None:
+        return one
+    df = limited(one.spread.df, one.seeds, one.group, family)
+    return _again(one, replace(one.spread, df=df), one.group) if df < one.spread.df else one
+
+
+def _again(one: Contrast, spread: Spread, group: int) -> Contrast:
+    """Test a contrast with another variance."""
+    assert one.whole is not None
+    margin = None if np.isnan(one.margin) else one.margin
+    again = tested(one.whole, sure_of(spread), margin, left_out=one.left_out, paired_patients=one.paired_patients)
+    return replace(again, equal=one.equal, direction=one.direction, group=group)
+
+
+def mean_of(members: Sequence[Contrast], margin: float | None = None) -> Contrast:
+    """Return the mean of several contrasts, each seed and patient averaged first.
+
+    Its variance is that of the averaged differences, over the seeds that all members have. It is undefined where one
+    of them is. Where members are tested on two scales, so is the mean.
+    """
+    parts = [one.whole for one in members if one.whole is not None]
+    if lost := next((one for one in members if np.isnan(one.value)), None):
+        return untested(lost.reason, margin)
+    whole = combine(parts, np.full(len(parts), 1 / len(parts)))
+    most = max(one.seeds + one.left_out for one in members)
+    patients = min(one.paired_patients for one in members)
+    plain = tested(whole, uncertainty(whole), margin, left_out=most - len(whole.seeds), paired_patients=patients)
+    others = [one.scales.probit for one in members if one.scales and one.scales.probit]
+    return on_both_scales(plain, mean_of(others)) if len(others) == len(members) else plain
+
+
+# Comparisons whose recipes all are at one end of the scale, where equivalence is no result.
+#
+# Two recipes within the margin of an end cannot differ by more than the margin, whatever they are. The same holds at
+# chance for measures of skill, such as the AUROC of a coin or the accuracy of naming the commonest class. An effect of
+# 0 is no end: that neither recipe has one is a result. The conclusion is "scale exhausted" and never "equivalent".
+
+NEAR_WORST = 0.05
+"""Share of the range next to its worst end within which recipes are at that end, whatever the margin."""
+
+
+def with_ends_of_scale(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[dict[str, Any]]:
+    """Contrasts with the column `exhausted`, and with "scale exhausted" in place of "equivalent" where it is set."""
+    marked: list[dict[str, Any]] = []
+    for row in contrasts:
+        where = str(end_of_scale(row, estimates))
+        equivalent = row.get("conclusion") == "equivalent"
+        marked.append({**row, "exhausted": where, **({"conclusion": EXHAUSTED} if where and equivalent else {})})
+    return marked
+
+
+def end_of_scale(contrast: Row, estimates: Sequence[Row]) -> Reason:
+    """Return the end of the scale at which every value behind a contrast is, as a code; nothing elsewhere.
+
+    The values are those of both recipes, at every budget or dose that is compared. Chance is an end for equivalent
+    values alone: an interval may also hold chance for want of data.
+    """
+    sides = [_values(contrast, estimates, side) for side in ("a", "b")]
+    rows = [row for side in sides for row in side]
+    if not all(sides):
+        return NOTHING
+    margin = numeric(contrast, "margin")
+    margin = 0.0 if math.isnan(margin) else margin
+    low, high = range_of(text_of(contrast, "measure"))
+    worst = {"higher": low, "lower": high}.get(better(text_of(contrast, "measure")), math.nan)
+    for end in (low, high):
+        near = max(margin, NEAR_WORST * (high - low)) if end == worst and math.isfinite(high - low) else margin
+        if math.isfinite(end) and all(abs(numeric(row, "value") - end) <= near for row in rows):
+            return because(Code.NEAR_END_OF_SCALE, margin=near, end=end)
+    skill = better(text_of(contrast, "measure")) in ("higher", "lower")  # an effect of 0 is a result, not a guess
+    if skill and contrast.get("conclusion") == "equivalent" and all(_at_chance(row) for row in rows):
+        return because(Code.AT_CHANCE)
+    return NOTHING
+
+
+def _values(contrast: Row, estimates: Sequence[Row], side: str) -> list[Row]:
+    """Estimates of the measure of one recipe that a contrast rests on."""
+    keys = ("measure", "factor", "layer")
+    environments = mapping(contrast.get("pooled")).get("environment", [text_of(contrast, "environment")])
+    return [
+        row
+        for row in estimates
+        if text_of(row, "environment") in environments
+        and all(text_of(row, key) == text_of(contrast, key) for key in keys)
+        and text_of(row, "group") in OF_THE_MODEL
+        and not text_of(row, "level")
+        and not math.isnan(numeric(row, "value"))
+        and belongs(row, contrast, side)
+    ]
+
+
+def _at_chance(row: Row) -> bool:
+    low, high = ends(row)
+    return low <= numeric(row, "chance") <= high
