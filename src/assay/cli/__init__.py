@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from assay.cli import completion
+from assay.cli.audit_steps import add_commands
 from assay.core.errors import cut, unknown_of_few
 
 if TYPE_CHECKING:
@@ -595,7 +596,8 @@ def audit(
 
     Marks and distortions are added to the images, and groups are compared. The page has a verdict for each mark and
     column.
-    `assay audit compare --help`: two audits of the same images.
+    `assay audit compare` compares two audits of the same images. `assay audit prepare` and `assay audit score` audit a
+    model that runs elsewhere. Each has its own --help.
     """
     from assay.cli.audit import Given, audit_command
     from assay.study.auditing import Asked
@@ -653,22 +655,7 @@ def audit(
     )
 
 
-@app.command("audit compare", hidden=True, epilog="Example: assay audit compare audits/m1 audits/m2 --out differences")
-def audit_compare(
-    a: Annotated[Path, typer.Argument(help="Folder of an audit.", metavar="A")],
-    b: Annotated[Path, typer.Argument(help="Folder of another audit of the same images.", metavar="B")],
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FOLDER", help="Write a page and comparison.json there.")
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Compare two audits of the same images: performance, the swing of every mark and column, and verdicts.
-
-    Images are paired, and intervals are over patients.
-    """
-    from assay.cli.audit import compare_command
-
-    compare_command(a, b, out, json)
+add_commands(app)
 
 
 @app.command(epilog="Example: assay report nodule-loss")

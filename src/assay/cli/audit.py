@@ -28,7 +28,8 @@ from assay.study.audit import origin_of
 from assay.study.audit_compare import compare_audits
 from assay.study.audit_scores import PredictionColumns, audit_predictions, factor_of
 from assay.study.auditing import Asked, Planned, run_audit
-from assay.study.policy import POLICY_FAILED, read_policy
+from assay.study.policy import POLICY_FAILED, Policy, read_policy
+from assay.study.prepared import IMAGES, NAMES, finish_audit, prepare_images
 
 SHOWN = 15
 """Verdicts that are printed; the page has all."""
@@ -113,6 +114,53 @@ def audit_command(
     if isinstance(found, Planned):
         _print_plan(found, json)
         return
+    _answer(found, rules, json)
+
+
+def prepare_command(folder: Path, given: Given, asked: Asked, skip_bad_rows: bool, quiet: bool) -> None:
+    """Write the images of an audit for a model elsewhere, and print what to do next.
+
+    Raises:
+        SpecError: The folder is not empty, or the request is wrong.
+        DataError: Rows cannot be read.
+    """
+    data = data_of(given)
+    data |= {key: str(Path(data[key]).resolve()) for key in ("folder", "classes") if key in data}
+    with reading_shown(quietly=quiet) as notify, _errors_as_options():
+        count = prepare_images(folder, data, asked, skip_bad_rows=skip_bad_rows, notify=notify,
+                               say=_quiet if quiet else _say)  # fmt: skip
+    print(f"{count:,} images in {folder / IMAGES}, named in {folder / NAMES}")
+    print(f"write a CSV with the column image and one column per score, then: assay audit score {folder} scores.csv")
+
+
+def score_command(
+    folder: Path,
+    scores: Path,
+    asked: Asked,
+    *,
+    name: str,
+    out: Path | None,
+    policy: Path | None,
+    quiet: bool,
+    json: bool,
+) -> None:
+    """Finish an audit from scores, print the verdicts, and end with 3 where a policy is not met.
+
+    Raises:
+        SpecError: Images are not those that were prepared, or the model seems to be read wrongly.
+        DataError: The folder or the scores cannot be used.
+    """
+    rules = None if policy is None else read_policy(policy)
+    if not is_file(scores):
+        raise DataError(f"there is no file {scores}")
+    with reading_shown(quietly=quiet) as notify:
+        found = finish_audit(folder, scores, asked, name=name, out=out, notify=notify,
+                             say=_quiet if quiet or json else _say)  # fmt: skip
+    _answer(found, rules, json)
+
+
+def _answer(found: Path, rules: Policy | None, json: bool) -> None:
+    """Print the verdicts. Raises typer.Exit where a policy is not met."""
     _print(found, json)
     if rules is not None:
         folder = RunFolder(found)

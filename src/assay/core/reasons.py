@@ -145,6 +145,7 @@ class Code(StrEnum):
     NO_LINEAR_HEAD = "no-linear-head"
     NO_MASKS_GIVEN = "no-masks-given"
     NO_REGION = "no-region"
+    EXCHANGE_IN_STEPS = "exchange-in-steps"
     EXCHANGE_OF_CLASSES = "exchange-of-classes"
     NO_VALUE = "no-value"
     FEW_PATIENTS = "few-patients"

@@ -322,7 +322,7 @@ class CommandNetwork(nn.Module):
             (folder / "images").mkdir()
             files = [f"{at:06d}.png" for at in range(len(images))]
             for file, image in zip(files, images, strict=True):
-                _picture(image).save(folder / "images" / file)
+                picture_of(image).save(folder / "images" / file)
             scores = folder / "scores.csv"
             self._call(folder / "images", scores, len(files))
             return torch.as_tensor(np.array(_scores(scores, files), dtype=np.float32))
@@ -343,7 +343,8 @@ class CommandNetwork(nn.Module):
             raise SpecError(f"the command ended with {ended}{': ' + cut(last, 200) if last else ''}")
 
 
-def _picture(image: Tensor) -> Image.Image:
+def picture_of(image: Float[Tensor, "c h w"]) -> Image.Image:
+    """Return an image in [0, 1] as a picture of 8 bit."""
     pixels = (image.clamp(0, 1) * 255).round().byte().numpy()
     return Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
 

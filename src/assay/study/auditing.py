@@ -81,6 +81,8 @@ from assay.study.references import read_reference, shipped_rates, shipped_refere
 
 BUDGET = 600.0
 """Seconds that an audit is planned for."""
+PICTURES = "pictures"
+"""Kind of origin of a model that takes pictures from a folder."""
 MOST_PASSES = 15_000
 """Images that are put through the model at most within `BUDGET`."""
 LEAST = 30
@@ -201,6 +203,7 @@ def run_audit(
     environment: Mapping[str, Any] | None = None,
     out: Path | None = None,
     dry_run: bool = False,
+    most: int | None = None,
     notify: Notify = silent,
     say: Say = lambda text: None,
 ) -> Path | Planned:
@@ -216,6 +219,7 @@ def run_audit(
         environment: What images are shown, as an environment of a study; all of them as they are where None.
         out: The run folder.
         dry_run: Return the plan, and read no more than the first images.
+        most: Images that are read at most, without the exchange test, in place of a plan from a timed batch.
         notify: Callback for images while they are read.
         say: Callback for each step.
 
@@ -244,7 +248,7 @@ def run_audit(
         require_classes(whole.table)
     given = replace(given, model=_with_outputs(given, whole, asked))
     with working_in(given.place.root), computing_on(given.device):
-        audit = _Audit(given, whole, asked, say)
+        audit = _Audit(given, whole, asked, say, most)
         if dry_run:
             return audit.plan
         given.place.folder.remove_partial_files()
@@ -318,11 +322,13 @@ class _Audit:
     whole: Environment
     asked: Asked
     say: Say
+    most: int | None = None
 
     @cached_property
     def plan(self) -> Planned:
         """Time a first batch, and choose how many images the budget allows."""
-        marks, distortions = self.battery
+        if self.most is not None:
+            return self._planned(0.0, self.most, 0, 0)
         first = self._picked(np.arange(min(_TIMED, len(self.whole))))
         with self.given.model.opened(self.given.device) as opened, evaluating(opened.network), torch.inference_mode():
             images = first.images.read(np.arange(len(first))).to(self.given.device)
@@ -333,10 +339,14 @@ class _Audit:
         n, all_ = len(self.whole), self.asked.budget / max(each, 1e-9)
         exchanged, rounds = plan_exchange(int(all_ / 4), min(n, MOST_EXCHANGED)) if self.asked.leads else (0, 0)
         most = int(min(all_ - exchanged * rounds * PASSES, MOST_PASSES * self.asked.budget / BUDGET))
+        return self._planned(each, most, exchanged, rounds)
+
+    def _planned(self, each: float, most: int, exchanged: int, donors: int) -> Planned:
+        n, (marks, distortions) = len(self.whole), self.battery
         clean = min(n, max(LEAST, most // 3))
         times = max(1, len(marks) * len(DOSES) + len(distortions) * len(SEVERITIES))
         marked = min(clean, max(LEAST, (most - clean) // times))
-        return Planned(n, clean, marked, len(marks), len(distortions), each, min(exchanged, clean), rounds)
+        return Planned(n, clean, marked, len(marks), len(distortions), each, min(exchanged, clean), donors)
 
     @cached_property
     def battery(self) -> tuple[tuple[AuditedMark, ...], tuple[str, ...]]:
@@ -554,6 +564,9 @@ class _Audit:
             return [], []
         if asked.task == "segmentation":
             return [], [not_exchanged(because(Code.EXCHANGE_OF_CLASSES))]
+        more = leads_of_images(scored, measured(self.clean), predictors, asked.seed, asked.margin)
+        if not plan.exchanged:
+            return foremost(list(more)), [not_exchanged(because(Code.EXCHANGE_IN_STEPS))]
         self.say(f"exchange test on {plan.exchanged:,} images, {plan.donors} donors of each class")
         clean = picked(self.clean, balanced(self.clean.table, plan.exchanged, asked.seed))
         self._mean(clean)
@@ -566,7 +579,6 @@ class _Audit:
         test = ExchangeTest(clean, center, aligned, plan.donors, asked.seed, read)
         limits = limits_of(asked.references, self.given.model.content)
         leads, exchanged = test.rows(limits, asked.margin)
-        more = leads_of_images(scored, measured(self.clean), predictors, asked.seed, asked.margin)
         return foremost([*leads, *more]), exchanged
 
     def _inside(self) -> list[Row]:
@@ -623,7 +635,9 @@ class _Audit:
         given = before.quality
         better: dict[str, float] = {}
         # A network that Assay trained scales its images itself.
-        known = isinstance(self.given.model.origin, OfTraining)
+        # A model elsewhere reads pictures, which are the same for every scaling.
+        origin = self.given.model.origin
+        known = isinstance(origin, OfTraining) or origin.kind == PICTURES
         others = {} if known or given is None else alternatives(self.given.model.scaling, self.clean.images.shape[0])
         for name, change in others.items():
             other = replace(small, name=f"({name})", images=ReadAs(small.images, change))
@@ -636,7 +650,7 @@ class _Audit:
         for name, value in better.items():
             yield check("scaling", "warn", f"with images read as {name} the {measure} is higher", value)
         if known:
-            yield check("scaling", "ok", "the network scales its images itself")
+            yield check("scaling", "ok", "the model scales its images itself")
         elif not better:
             yield check("scaling", "ok", f"no other usual scaling gives a higher {measure}")
 

@@ -232,6 +232,7 @@ WORDS: Mapping[Code, str | Callable[[Fields], str]] = {
     Code.NO_MASKS_GIVEN: "the images have no masks",
     Code.NO_REGION: "too few images have such a region",
     Code.NO_DONORS: "an image has no other patient of its class, or of another class",
+    Code.EXCHANGE_IN_STEPS: "it chooses images by the answers, and these were made after all images were written",
     Code.EXCHANGE_OF_CLASSES: "content is exchanged between classes, and this model gives masks",
     Code.FEW_PATIENTS: "{patients} patients have a value, fewer than {folds} folds",
     Code.CONSTANT_FACTOR: "constant: no two values that {folds} patients have",

@@ -1,0 +1,143 @@
+"""`assay audit compare`, `assay audit prepare` and `assay audit score`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from assay.core.errors import cut
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    for name, example, command in (
+        ("audit compare", "assay audit compare audits/m1 audits/m2 --out differences", compare),
+        ("audit prepare", "assay audit prepare prepared --images data.csv --target finding --size 224", prepare),
+        ("audit score", "assay audit score prepared scores.csv", score),
+    ):
+        app.command(name, hidden=True, epilog=f"Example: {example}")(command)
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print failures and the answer only.")]
+
+
+def compare(
+    a: Annotated[Path, typer.Argument(help="Folder of an audit.", metavar="A")],
+    b: Annotated[Path, typer.Argument(help="Folder of another audit of the same images.", metavar="B")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FOLDER", help="Write a page and comparison.json there.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Compare two audits of the same images: performance, the swing of every mark and column, and verdicts.
+
+    Images are paired, and intervals are over patients.
+    """
+    from assay.cli.audit import compare_command
+
+    compare_command(a, b, out, json)
+
+
+def prepare(
+    folder: Annotated[Path, typer.Argument(help="A new folder.", metavar="DIR")],
+    images: Annotated[
+        str, typer.Option("--images", metavar="PATH", help="A CSV with a row per image, or a folder with one.")
+    ] = "",
+    target: Annotated[str, typer.Option("--target", metavar="COLUMN", help="The class.")] = "target",
+    positive: Annotated[str, typer.Option("--positive", metavar="CLASS", help="The positive class.")] = "",
+    patient: Annotated[str, typer.Option("--patient", metavar="COLUMN", help="The patient.")] = "",
+    image: Annotated[str, typer.Option("--image", metavar="COLUMN", help="The image's file.")] = "image",
+    columns: Annotated[str, typer.Option("--columns", metavar="A,B", help="Columns to audit, such as view,sex.")] = "",
+    size: Annotated[int, typer.Option("--size", metavar="PX", help="Side of the pictures.")] = 0,
+    fit: Annotated[
+        str, typer.Option("--fit", metavar="HOW", help="How images are made square: pad (default), squash or crop.")
+    ] = "",
+    channels: Annotated[
+        str, typer.Option("--channels", metavar="KIND", help="gray or color; default: as most images are.")
+    ] = "",
+    domain: Annotated[
+        str, typer.Option("--domain", metavar="NAME", help="Kind of image, such as chest-xray: it chooses the marks.")
+    ] = "",
+    margin: Annotated[float, typer.Option("--margin", metavar="M", help="The smallest effect that matters.")] = 0.05,
+    most: Annotated[int, typer.Option("--most", metavar="N", help="Images to write, about.")] = 15_000,
+    skip_bad_rows: Annotated[bool, typer.Option("--skip-bad-rows", help="Leave bad rows out.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write the images of an audit, with and without marks, for a model that runs elsewhere.
+
+    DIR gets `images/` and `images.csv` with their names, which say nothing of class or mark. Score all of them, write a
+    CSV with the column image and one column per score, and give it to `assay audit score`.
+    """
+    from assay.cli.audit import Given, prepare_command
+    from assay.study.auditing import BUDGET, MOST_PASSES, Asked
+
+    for name, value, allowed in (
+        ("--fit", fit, ("", "pad", "squash", "crop")),
+        ("--channels", channels, ("", "gray", "color")),
+    ):
+        if value not in allowed:
+            raise typer.BadParameter(f"{name}: expected {' or '.join(filter(None, allowed))}, not {cut(value)}")
+    names = tuple(name.strip() for name in columns.split(",") if name.strip())
+    keys = {"size": size, "fit": fit, "channels": channels}
+    given = Given("", "", "", images, target, "", patient, positive, image, "", names, keys)
+    asked = Asked(domain=domain, margin=margin, budget=BUDGET * most / MOST_PASSES)
+    prepare_command(folder, given, asked, skip_bad_rows, quiet)
+
+
+def score(
+    folder: Annotated[Path, typer.Argument(help="The folder that was prepared.", metavar="DIR")],
+    scores: Annotated[Path, typer.Argument(help="CSV with the column image and a column per score.", metavar="CSV")],
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Name of the model; default: the CSV's.")] = "",
+    kind: Annotated[
+        str, typer.Option("--scores", metavar="KIND", help="logits or probabilities; found from the scores by default.")
+    ] = "auto",
+    output: Annotated[str, typer.Option("--output", metavar="N", help="The score to audit, of several.")] = "",
+    head: Annotated[
+        str, typer.Option("--head", metavar="KIND", help="Of several scores: sigmoid (independent) or softmax.")
+    ] = "sigmoid",
+    threshold: Annotated[
+        str, typer.Option("--threshold", metavar="P", help="A probability, or sensitivity=0.95; 0.5 by default.")
+    ] = "",
+    references: Annotated[
+        Path | None,
+        typer.Option("--references", metavar="FOLDER", help="Audits of 59 or more networks that never saw a mark."),
+    ] = None,
+    expect: Annotated[
+        float | None, typer.Option("--expect", metavar="AUROC", help="The AUROC that you know of this model.")
+    ] = None,
+    as_given: Annotated[bool, typer.Option("--as-given", help="Go on even if classes seem to be swapped.")] = False,
+    policy: Annotated[
+        Path | None,
+        typer.Option("--policy", metavar="FILE", help="Forbidden verdicts; exit code 3 where one is found."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FOLDER", help="The run folder; default: DIR/audit.")
+    ] = None,
+    no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Leave images out of the page.")] = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Finish an audit from the scores of its prepared images."""
+    from assay.cli.audit import score_command
+    from assay.study.auditing import Asked
+
+    for option, value, allowed in (
+        ("--scores", kind, ("auto", "logits", "probabilities")),
+        ("--head", head, ("sigmoid", "softmax")),
+    ):
+        if value not in allowed:
+            raise typer.BadParameter(f"{option}: expected {' or '.join(allowed)}, not {cut(value)}")
+    asked = Asked(
+        output=output,
+        head="softmax" if head == "softmax" else "sigmoid",
+        scores="logits" if kind == "logits" else "probabilities" if kind == "probabilities" else "auto",
+        threshold=threshold or None,
+        references=references,
+        expect=expect,
+        as_given=as_given,
+        pictures=not no_pictures,
+    )
+    score_command(folder, scores, asked, name=name, out=out, policy=policy, quiet=quiet, json=json)

@@ -1,0 +1,213 @@
+"""Audit in two steps: write the images that an audit reads, and finish it from scores that were made elsewhere."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import math
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor, nn
+
+from assay.core.errors import DataError, SpecError, cut
+from assay.core.files import is_file, sha256
+from assay.data.cache import Notify, silent
+from assay.data.files.table import read_table
+from assay.models.external import picture_of
+from assay.store.files import read_checked_json, write_checked_json, write_text
+from assay.study.auditing import BUDGET, MOST_PASSES, PICTURES, Asked, Say, run_audit
+
+IMAGES, NAMES, PREPARED = "images", "images.csv", "prepared.json"
+_PARTS = ("domain", "margin", "budget", "seed", "distortions", "marks")
+"""Fields of `Asked` that determine the images."""
+
+
+def _named(image: Float[Tensor, "c h w"]) -> tuple[str, Image.Image]:
+    """Return a picture with its file name, which is a hash of its pixels: it says nothing of class or mark."""
+    picture = picture_of(image)
+    return f"{hashlib.sha256(f'{picture.size}'.encode() + picture.tobytes()).hexdigest()[:16]}.png", picture
+
+
+class _Writer(nn.Module):
+    """Writes the images that it gets, and gives numbers that depend on their pixels."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+        self.names: dict[str, None] = {}
+
+    def forward(self, images: Float[Tensor, "b c h w"]) -> Tensor:
+        """Write the images."""
+        found: list[float] = []
+        for image in images:
+            name, picture = _named(image)
+            if name not in self.names:
+                picture.save(self.folder / name)
+                self.names[name] = None
+            found.append(int(name[:8], 16) / 2**31 - 1)
+        return torch.tensor(found)
+
+
+class _Lookup(nn.Module):
+    """Gives the scores of a table by the pixels of each image."""
+
+    def __init__(self, scores: Mapping[str, Sequence[float]]) -> None:
+        super().__init__()
+        self.scores = scores
+
+    def forward(self, images: Float[Tensor, "b c h w"]) -> Tensor:
+        """Return scores. Raises SpecError for an image that was not prepared."""
+        names = [_named(image)[0] for image in images]
+        missing = [name for name in names if name not in self.scores]
+        if missing:
+            raise SpecError(
+                f"{len(missing)} images are not those that were prepared: the data or Assay changed; prepare them again"
+            )
+        return torch.tensor([self.scores[name] for name in names])
+
+
+@dataclass(frozen=True)
+class _OfPictures:
+    """Implements `Origin` for a model elsewhere.
+
+    Attributes:
+        name: Its name.
+        content: Hash of its scores.
+        module: The writer, or the scores.
+    """
+
+    name: str
+    content: str
+    module: nn.Module = field(compare=False)
+    kind: str = PICTURES
+    complete: bool = True
+
+    def network(self, device: str) -> nn.Module:
+        """Return the module."""
+        return self.module
+
+
+def prepare_images(
+    folder: Path,
+    data: Mapping[str, Any],
+    asked: Asked,
+    *,
+    skip_bad_rows: bool = False,
+    notify: Notify = silent,
+    say: Say = lambda text: None,
+) -> int:
+    """Write the images of an audit, with and without marks, to `images/` with their names in `images.csv`.
+
+    Args:
+        folder: A new or empty folder.
+        data: As `data` of a study, with the size of images.
+        asked: What to do. `finish_audit` takes what is asked of the scores.
+        skip_bad_rows: Leave out rows that cannot be read.
+        notify: Callback for images while they are read.
+        say: Callback for each step.
+
+    Returns:
+        The number of images.
+
+    Raises:
+        SpecError: The folder is not empty, or the request is wrong.
+        DataError: Rows cannot be read, or all are of one class.
+    """
+    if folder.is_dir() and any(folder.iterdir()):
+        raise SpecError(f"{folder} is not empty: give a new folder")
+    if asked.task != "classification":
+        raise SpecError("prepare: masks cannot be read from a table of scores; audit a segmentation with --command")
+    (folder / IMAGES).mkdir(parents=True)
+    writer = _Writer(folder / IMAGES)
+    origin = _OfPictures(folder.name, PICTURES, writer)
+    with tempfile.TemporaryDirectory(prefix="assay-") as name:
+        run_audit(origin, data, replace(asked, as_given=True, pictures=False, references=None), out=Path(name),
+                  skip_bad_rows=skip_bad_rows, most=_most(asked), notify=notify, say=say)  # fmt: skip
+    lines = io.StringIO()
+    csv.writer(lines, lineterminator="\n").writerows([["image"], *([name] for name in sorted(writer.names))])
+    write_text(folder / NAMES, lines.getvalue())
+    kept = {name: getattr(asked, name) for name in _PARTS}
+    write_checked_json(folder / PREPARED, {"data": dict(data), "asked": kept, "skip_bad_rows": skip_bad_rows})
+    return len(writer.names)
+
+
+def finish_audit(
+    folder: Path,
+    scores: Path,
+    asked: Asked,
+    *,
+    name: str = "",
+    out: Path | None = None,
+    notify: Notify = silent,
+    say: Say = lambda text: None,
+) -> Path:
+    """Finish an audit from the scores of the prepared images. Return the run folder.
+
+    Args:
+        folder: Folder that `prepare_images` wrote.
+        scores: A CSV with the column `image` and one column per score.
+        asked: What is asked of the scores: output, head, threshold, references and so on. What determines the images
+            is taken from the folder.
+        name: Name of the model on the page; that of the file by default.
+        out: The run folder; `audit` in the folder by default.
+        notify: Callback for images while they are read.
+        say: Callback for each step.
+
+    Raises:
+        SpecError: Images are not those that were prepared, or the model seems to be read wrongly.
+        DataError: The folder or the table cannot be used.
+    """
+    if not is_file(folder / PREPARED):
+        raise DataError(f"{folder} has no {PREPARED}: write it with assay audit prepare")
+    prepared = read_checked_json(folder / PREPARED, damaged="prepare the images again")
+    found = _scores_of(scores, folder)
+    origin = _OfPictures(name or scores.stem, sha256(scores)[:16], _Lookup(found))
+    kept = dict(prepared["asked"])
+    kept["distortions"] = None if kept["distortions"] is None else tuple(kept["distortions"])
+    asked = replace(asked, **kept)
+    made = run_audit(origin, prepared["data"], asked, out=out or folder / "audit", most=_most(asked),
+                     skip_bad_rows=prepared["skip_bad_rows"], notify=notify, say=say)  # fmt: skip
+    assert isinstance(made, Path)
+    return made
+
+
+def _most(asked: Asked) -> int:
+    """Return how many images are read at most."""
+    return round(MOST_PASSES * asked.budget / BUDGET)
+
+
+def _scores_of(path: Path, folder: Path) -> dict[str, list[float]]:
+    """Return the scores of every prepared image. Raises DataError where one is missing or no number."""
+    read = read_table(path, "image")
+    if read.problems:
+        raise DataError(f"{path.name}: {len(read.problems)} lines cannot be read, such as line {read.problems[0].row}")
+    names = [Path(name).name for name in read.column("image", "scores")]
+    columns = [column for column in read.header if column and column != "image"]
+    if not columns:
+        raise DataError(f"{path.name} needs a column `image` and one column per score")
+    values = [[_number(cell) for cell in read.column(column, "scores")] for column in columns]
+    found = dict(zip(names, (list(row) for row in zip(*values, strict=True)), strict=True))
+    wanted = read_table(folder / NAMES, "image").column("image", "images.csv")
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise DataError(f"{path.name} has no row for {len(missing):,} of {len(wanted):,} images, such as {missing[0]}")
+    wrong = [name for name in wanted if not np.isfinite(found[name]).all()]
+    if wrong:
+        raise DataError(f"{path.name}: {len(wrong):,} images have a score that is no number, such as {cut(wrong[0])}")
+    return found
+
+
+def _number(cell: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        return math.nan

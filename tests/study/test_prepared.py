@@ -1,0 +1,78 @@
+"""Audits in two steps: images for a model elsewhere, and verdicts from its scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.study.test_audit import MARKS, images, require_valid, run, shortcut, verdicts
+from tests.worlds.files import write_table
+
+import assay
+from assay.core.errors import DataError, SpecError
+from assay.study.auditing import Asked
+from assay.study.prepared import finish_audit, prepare_images
+
+
+def elsewhere(folder: Path, out: Path, skip: int = 0) -> Path:
+    """Score the pictures of a folder as the model does, in another order, and write the CSV."""
+    rows: list[list[object]] = [["image", "score"]]
+    for path in sorted((folder / "images").iterdir(), reverse=True)[skip:]:
+        pixels = np.asarray(Image.open(path), dtype=np.float32)[None, None] / 255
+        rows.append([path.name, repr(float(shortcut(pixels)[0]))])
+    write_table(out, rows)
+    return out
+
+
+def of_pictures(images: np.ndarray) -> np.ndarray:
+    """The model on images of 8 bit, as it gets them elsewhere."""
+    return shortcut((images * 255).round() / 255)
+
+
+def test_two_steps_give_the_verdicts_of_the_direct_audit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    data = images(tmp_path / "set", 80)
+    asked = Asked(marks={"tag": MARKS["tag"]}, distortions=("gaussian-noise",))
+    count = prepare_images(tmp_path / "dir", data, asked)
+    files = sorted(path.name for path in (tmp_path / "dir" / "images").iterdir())
+    assert len(files) == count > 80 * 4
+    assert (tmp_path / "dir" / "images.csv").read_text().splitlines() == ["image", *files]
+    scores = elsewhere(tmp_path / "dir", tmp_path / "scores.csv")
+    found = assay.open_run(finish_audit(tmp_path / "dir", scores, Asked(pictures=False)))
+    assert isinstance(found, assay.Audit)
+    require_valid(found.folder)
+    direct = assay.audit(
+        of_pictures, data, marks=asked.marks, distortions=asked.distortions, out=tmp_path / "direct", progress=False
+    )
+    assert verdicts(found) == verdicts(direct)
+    for table, numbers in {"verdicts": ["g", "low", "high", "loss", "flips"], "distorted": ["loss", "flips"]}.items():
+        np.testing.assert_allclose(found.table(table)[numbers], direct.table(table)[numbers], atol=1e-6)
+    assert found.table("exchanged").reason.str.contains("exchange-in-steps").all()
+    assert not (found.folder / "pictures").exists()
+    lacking = elsewhere(tmp_path / "dir", tmp_path / "lacking.csv", skip=3)
+    with pytest.raises(DataError, match=r"no row for 3 of \d+ images"):
+        finish_audit(tmp_path / "dir", lacking, Asked())
+    with pytest.raises(SpecError, match="is not empty"):
+        prepare_images(tmp_path / "dir", data, asked)
+    with pytest.raises(DataError, match=r"has no prepared.json"):
+        finish_audit(tmp_path / "set", scores, Asked())
+    (tmp_path / "set" / "0.png").write_bytes((tmp_path / "set" / "1.png").read_bytes())
+    Image.open(tmp_path / "set" / "1.png").transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(tmp_path / "set" / "0.png")
+    with pytest.raises(SpecError, match="are not those that were prepared"):
+        finish_audit(tmp_path / "dir", scores, Asked(), out=tmp_path / "changed")
+
+
+def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    images(tmp_path / "set", 40)
+    table = str(tmp_path / "set" / "data.csv")
+    more = ["--target", "label", "--patient", "who", "--columns", "sex", "--size", "24", "--most", "1200"]
+    assert run(["audit", "prepare", str(tmp_path / "dir"), "--images", table, *more]) == 0
+    assert "then: assay audit score" in capsys.readouterr().out
+    scores = elsewhere(tmp_path / "dir", tmp_path / "scores.csv")
+    assert run(["audit", "score", str(tmp_path / "dir"), str(scores), "--name", "far", "--quiet"]) == 0
+    assert "far" in capsys.readouterr().out
+    assert (tmp_path / "dir" / "audit" / "report.html").is_file()
+    assert run(["audit", "score", str(tmp_path / "dir"), str(tmp_path / "none.csv")]) == 2
