@@ -82,7 +82,7 @@ def prepare(
             raise typer.BadParameter(f"{name}: expected {' or '.join(filter(None, allowed))}, not {cut(value)}")
     names = tuple(name.strip() for name in columns.split(",") if name.strip())
     keys = {"size": size, "fit": fit, "channels": channels}
-    given = Given("", "", "", images, target, "", patient, positive, image, "", names, keys)
+    given = Given("", "", False, 0.0, "", images, target, "", patient, positive, image, "", names, keys)
     asked = Asked(domain=domain, margin=margin, budget=BUDGET * most / MOST_PASSES)
     prepare_command(folder, given, asked, skip_bad_rows, quiet)
 

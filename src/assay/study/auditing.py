@@ -565,7 +565,7 @@ class _Audit:
         if asked.task == "segmentation":
             return [], [not_exchanged(because(Code.EXCHANGE_OF_CLASSES))]
         more = leads_of_images(scored, measured(self.clean), predictors, asked.seed, asked.margin)
-        if not plan.exchanged:
+        if self.most is not None:
             return foremost(list(more)), [not_exchanged(because(Code.EXCHANGE_IN_STEPS))]
         self.say(f"exchange test on {plan.exchanged:,} images, {plan.donors} donors of each class")
         clean = picked(self.clean, balanced(self.clean.table, plan.exchanged, asked.seed))

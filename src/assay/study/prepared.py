@@ -8,7 +8,7 @@ import io
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from assay.core.files import is_file, sha256
 from assay.data.cache import Notify, silent
 from assay.data.files.table import read_table
 from assay.models.external import picture_of
+from assay.models.ref import Origin
 from assay.store.files import read_checked_json, write_checked_json, write_text
 from assay.study.auditing import BUDGET, MOST_PASSES, PICTURES, Asked, Say, run_audit
 
@@ -76,24 +77,33 @@ class _Lookup(nn.Module):
 
 
 @dataclass(frozen=True)
-class _OfPictures:
-    """Implements `Origin` for a model elsewhere.
+class _OfPictures(Origin):
+    """A model elsewhere.
 
     Attributes:
-        name: Its name.
-        content: Hash of its scores.
+        called: Its name.
+        digest: Hash of its scores.
         module: The writer, or the scores.
     """
 
-    name: str
-    content: str
-    module: nn.Module = field(compare=False)
-    kind: str = PICTURES
-    complete: bool = True
+    called: str
+    digest: str
+    module: nn.Module
+    kind = PICTURES
+    complete = True
+    opaque = "a table of scores"
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.called
 
     def network(self, device: str) -> nn.Module:
         """Return the module."""
         return self.module
+
+    def _content(self) -> str:
+        return self.digest
 
 
 def prepare_images(
@@ -130,7 +140,8 @@ def prepare_images(
     writer = _Writer(folder / IMAGES)
     origin = _OfPictures(folder.name, PICTURES, writer)
     with tempfile.TemporaryDirectory(prefix="assay-") as name:
-        run_audit(origin, data, replace(asked, as_given=True, pictures=False, references=None), out=Path(name),
+        anyhow = replace(asked, as_given=True, pictures=False, references=None, leads=False)
+        run_audit(origin, data, anyhow, out=Path(name),
                   skip_bad_rows=skip_bad_rows, most=_most(asked), notify=notify, say=say)  # fmt: skip
     lines = io.StringIO()
     csv.writer(lines, lineterminator="\n").writerows([["image"], *([name] for name in sorted(writer.names))])
