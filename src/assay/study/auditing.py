@@ -39,11 +39,10 @@ from assay.core.seeds import row_uniform
 from assay.core.traits import Task
 from assay.core.types import FactorTable
 from assay.data.cache import Notify, silent
-from assay.data.dataset import Images
 from assay.data.leakage import row_hashes
 from assay.execution.device import computing_on
 from assay.execution.jobs import kept_provenance
-from assay.models.ref import GivenModel, Origin, Output, Scaling
+from assay.models.ref import GivenModel, Origin, Output
 from assay.probes.probe import Read, Request
 from assay.probes.reader import ModelReading, evaluating, log_odds
 from assay.report.audit_cards import write_cards
@@ -77,6 +76,7 @@ from assay.study.leads import (
     plan_exchange,
 )
 from assay.study.outside import signs
+from assay.study.readings import SCALINGS, ReadAs, alternatives, misread
 from assay.study.references import read_reference, shipped_rates, shipped_reference
 
 BUDGET = 600.0
@@ -97,15 +97,6 @@ SAME = 1e-4
 EXAMPLES = 2
 """Images that are shown without and with each mark."""
 
-SCALINGS: Mapping[str, Scaling | None] = {
-    "0..1": None,
-    "imagenet": Scaling((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "-1..1": Scaling((0.5,), (0.5,)),
-    "0..255": Scaling((0.0,), (1 / 255,)),
-    "-1024..1024": Scaling((0.5,), (1 / 2048,)),
-}
-"""Usual scalings of images in [0, 1], by name."""
-
 
 @dataclass(frozen=True)
 class Asked:
@@ -122,7 +113,7 @@ class Asked:
         output: The output to read of several: its position, or the name of a class; empty for all.
         head: Whether several outputs are independent of each other or exclude each other.
         scores: Whether the model gives logits or probabilities; by default outputs from 0 to 1 are probabilities.
-        scaling: One of `SCALINGS`; empty for the config of a timm model, else `0..1`.
+        scaling: One of `readings.SCALINGS`; empty for the config of a timm model, else `0..1`.
         threshold: On the probability of the second of two classes, or `sensitivity=0.95`.
         as_given: Go on where the model seems to be read wrongly.
         expect: The AUROC that the user knows of this model.
@@ -646,7 +637,7 @@ class _Audit:
             if gain.value >= _GAIN and gain.low > 0 and after.quality is not None:
                 better[name] = after.quality[1].value
         if (better or flipped) and given is not None and not self.asked.as_given:
-            raise SpecError(_misread(measure, given[1].value, better, flipped))
+            raise SpecError(misread(measure, given[1].value, better, flipped))
         for name, value in better.items():
             yield check("scaling", "warn", f"with images read as {name} the {measure} is higher", value)
         if known:
@@ -723,70 +714,6 @@ def picked(environment: Environment, rows: Int[np.ndarray, " m"]) -> Environment
     return replace(environment, table=environment.table.take(rows), images=images, native=None,
                    masks=None if environment.masks is None else PickedMasks(environment.masks, rows),
                    lesions=None, millimeters=None, boxes=boxes)  # fmt: skip
-
-
-# The usual ways to read an image, in place of the one that was given.
-
-Change = Callable[[Float[Tensor, "b c h w"]], Float[Tensor, "b c h w"]]
-
-
-@dataclass(frozen=True)
-class ReadAs:
-    """`Images` that are changed on reading."""
-
-    images: Images
-    change: Change
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(channels, height, width)."""
-        return self.images.shape
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def read(self, index: np.ndarray) -> Float[Tensor, "n c h w"]:
-        """Changed images at these positions."""
-        return self.change(self.images.read(index))
-
-
-def alternatives(scaling: Scaling | None, channels: int) -> dict[str, Change]:
-    """Return other ways to read images: name -> a change before the given scaling that amounts to it."""
-
-    def scaled(other: Scaling | None) -> Change:
-        def change(images: Tensor) -> Tensor:
-            wanted = images if other is None else other(images)
-            if scaling is None:
-                return wanted
-            mean, sd = (images.new_tensor(part).view(1, -1, 1, 1) for part in (scaling.mean, scaling.sd))
-            return wanted * sd + mean
-
-        return change
-
-    found = {
-        name: scaled(other)
-        for name, other in SCALINGS.items()
-        if other != scaling and (other is None or len(other.mean) in (1, channels))
-    }
-    found["inverted gray values"] = lambda images: 1 - images
-    if channels == 3:
-        found["BGR"] = lambda images: images.flip(1)
-    return found
-
-
-def _misread(measure: str, given: float, better: Mapping[str, float], flipped: bool) -> str:
-    best = max(better, key=lambda one: better[one]) if better else ""
-    if flipped:
-        more = f", or images be read as {best} ({measure} {better[best]:.2f})" if better else ""
-        return (
-            f"the {measure} is {given:.2f}, below 0.5: the classes may be the other way round{more}; check target, "
-            "positive class and output, or give --as-given to go on"
-        )
-    key = f"--scaling {best}" if best in SCALINGS else f"images prepared as {best}"
-    return (
-        f"the {measure} is {given:.2f} as given and {better[best]:.2f} with images read as {best}: the model was "
-        f"probably trained so; give {key}, or --as-given to go on"
-    )
 
 
 def check(name: str, status: str, text: str, value: float = math.nan) -> Row:
