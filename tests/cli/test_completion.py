@@ -46,6 +46,11 @@ def complete(ask: Asking, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         ("assay results small --table contr", {"contrasts"}),
         ("assay figure small auro", {"auroc", "auroc-macro"}),
         ("assay run --sc", {"--scale"}),
+        ("assay compare preds.csv --measure auro", {"auroc"}),
+        ("assay audit --domain chest", {"chest-xray"}),
+        ("assay audit --fit sq", {"squash"}),
+        ("assay audit --head soft", {"softmax"}),
+        ("assay export small all out --format o", {"onnx"}),
     ],
 )
 def test_candidates_fit_the_place(line: str, some: set[str], complete) -> None:

@@ -12,6 +12,7 @@ import pytest
 from tests.cli.asking import Asking
 
 from assay.core.reasons import Code, because
+from assay.report.sentences.names import place, statement
 from assay.stats.findings import Comparison, Decisions, Finding, Kind, Tally, to_row
 from assay.store.folder import STUDY, RunFolder
 from assay.store.schema import FINDINGS
@@ -42,6 +43,13 @@ VERDICTS = {
     "one": ([LOWER, TALLY], "Supcon had a lower AUROC in reversed than cross-entropy."),
     "none": ([UNCOMPARED], "No comparison was pre-specified, so no difference is claimed."),
 }
+
+
+def test_the_usual_random_streams_are_not_named() -> None:
+    row = dict(primary("reversed", "lower", -0.04).details.row)
+    assert "streams" not in place(row | {"where": '{"streams": "0"}'})
+    assert place(row | {"where": '{"streams": "1", "texture": "0.9"}'}) == "At equal budget (streams 1 and texture 0.9)"
+    assert statement(row | {"where": '{"streams": "0"}'}) == statement(row)
 
 
 @pytest.fixture

@@ -427,7 +427,15 @@ def export(
         str, typer.Argument(help="The id of a training run, see the table `trials`, or `all`.", metavar="TRIAL")
     ],
     folder: Annotated[Path, typer.Argument(help="A new folder for the network.", metavar="FOLDER")],
-    format: Annotated[str, typer.Option("--format", metavar="NAME", help="safetensors or onnx.")] = "safetensors",
+    format: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="NAME",
+            help="safetensors or onnx.",
+            autocompletion=completion.of("safetensors", "onnx"),
+        ),
+    ] = "safetensors",
     out: Out = RUNS,
 ) -> None:
     """Write a trained network, its preprocessing and a model card. ONNX needs the extra `onnx`.
@@ -446,7 +454,12 @@ def compare(
     against: Annotated[
         str, typer.Option("--against", metavar="NAME", help="The reference; default: the first in the file.")
     ] = "",
-    measure: Annotated[str, typer.Option("--measure", metavar="NAME", help="See `assay list measure`.")] = "auroc",
+    measure: Annotated[
+        str,
+        typer.Option(
+            "--measure", metavar="NAME", help="See `assay list measures`.", autocompletion=completion.measures
+        ),
+    ] = "auroc",
     margin: Annotated[
         float | None, typer.Option("--margin", metavar="M", help="Largest difference that does not matter.")
     ] = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -104,6 +104,22 @@ def measures(incomplete: str) -> list[str]:
     from assay.core.measures import COMPARED
 
     return _begin(COMPARED, incomplete)
+
+
+def domains(incomplete: str) -> list[str]:
+    """Return the kinds of images that an audit knows."""
+    from assay.shifts.battery import DOMAINS
+
+    return _begin(DOMAINS, incomplete)
+
+
+def of(*values: str) -> Callable[[str], list[str]]:
+    """Return a function that completes an option with few values."""
+
+    def candidates(incomplete: str) -> list[str]:
+        return _begin(values, incomplete)
+
+    return candidates
 
 
 def settings(context: typer.Context, incomplete: str) -> list[str]:

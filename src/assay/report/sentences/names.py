@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from assay.core.measures import label_of
 from assay.stats.findings import Held, Value
@@ -39,13 +40,18 @@ def statement(row: Row) -> str:
     first = named(text_of(row, "axis"), text_of(row, "a"))
     main = f"{first} against {text_of(row, 'b')}: {_subject(row)}{where(text_of(row, 'environment'))}"
     tag = (CONFOUNDER, text_of(row, "factor"))  # a tag's reliance, where the confounder is the tag
-    held = [f"{axis} {value}" for axis, value in mapping(row.get("where")).items() if (axis, value) != tag]
+    held = [f"{axis} {value}" for axis, value in held_equal(row).items() if (axis, value) != tag]
     equal = f"at equal {measure_words(text_of(row, 'measure'))}{where(text_of(row, 'clean'))}"
     matched = {"matched-fit": "at matched fit", MATCHED: equal}.get(at, "")
     pooled = mapping(row.get("pooled")).items()
     over = [f"{name} {listed(list(values))}" for name, values in pooled if name != text_of(row, "axis")]
     mean = f"mean over {listed(over)}" if over else ""
     return ", ".join(part for part in (f"{main} at {layer}" if layer else main, *held, matched, mean) if part)
+
+
+def held_equal(row: Row) -> dict[str, Any]:
+    """Return the values that a comparison holds equal, without the usual random streams: others are of A/A recipes."""
+    return {axis: value for axis, value in mapping(row.get("where")).items() if (axis, str(value)) != ("streams", "0")}
 
 
 def where(environment: str) -> str:
@@ -173,7 +179,7 @@ def place(row: Row) -> str:
     """Return the values that a comparison holds equal, to open a sentence."""
     if row.get("at") == "matched-fit":
         return "At matched fit"
-    fixed = [f"{in_words(axis)} {value}" for axis, value in mapping(row.get("where")).items()]
+    fixed = [f"{in_words(axis)} {value}" for axis, value in held_equal(row).items()]
     if row.get("at") == MATCHED:
         parts = [part for part in (amounts(row), listed(fixed)) if part]
         return "Matched on performance at p = 0" + (f" ({'; '.join(parts)})" if parts else "")
