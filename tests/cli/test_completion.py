@@ -49,7 +49,7 @@ def complete(ask: Asking, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         ("assay compare preds.csv --measure auro", {"auroc"}),
         ("assay audit --domain chest", {"chest-xray"}),
         ("assay audit --fit sq", {"squash"}),
-        ("assay audit --head soft", {"softmax"}),
+        ("assay audit --scaling 0", {"0..1", "0..255"}),
         ("assay export small all out --format o", {"onnx"}),
     ],
 )

@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
+from assay.cli import audit_options as options
 from assay.cli import completion
 from assay.cli.audit_steps import add_commands
 from assay.core.errors import cut, unknown_of_few
@@ -507,60 +508,27 @@ def compare(
     )
 
 
-def _seconds(text: str) -> float:
-    from assay.cli.audit import seconds
-
-    return seconds(text)
-
-
 @app.command(
     epilog="Example: assay audit model.onnx --images data.csv --target finding --patient patient --columns view,sex"
 )
 def audit(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help="A model's file, the folder of a trial, timm:NAME or module:function, or a CSV of predictions.",
-            metavar="MODEL",
-        ),
-    ] = "",
-    images: Annotated[
-        str, typer.Option("--images", metavar="PATH", help="A CSV with a row per image, or a folder with one.")
-    ] = "",
-    target: Annotated[str, typer.Option("--target", metavar="COLUMN", help="The class.")] = "target",
-    positive: Annotated[str, typer.Option("--positive", metavar="CLASS", help="The positive class.")] = "",
-    patient: Annotated[str, typer.Option("--patient", metavar="COLUMN", help="The patient.")] = "",
-    image: Annotated[str, typer.Option("--image", metavar="COLUMN", help="The image's file.")] = "image",
-    mask: Annotated[
-        str, typer.Option("--mask", metavar="COLUMN", help="The mask's file: the model is a segmentation.")
-    ] = "",
-    columns: Annotated[str, typer.Option("--columns", metavar="A,B", help="Columns to audit, such as view,sex.")] = "",
-    score: Annotated[str, typer.Option("--score", metavar="COLUMN", help="The score, of predictions.")] = "score",
-    weights: Annotated[str, typer.Option("--weights", metavar="FILE", help="Weights of a named network.")] = "",
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Run code that the model needs: TorchScript, .pt2, module:function.")
-    ] = False,
-    time_limit: Annotated[
-        float, typer.Option("--time-limit", parser=_seconds, metavar="TIME", help="Longest time per image.")
-    ] = "60s",  # pyright: ignore[reportArgumentType]
-    command: Annotated[
-        str, typer.Option("--command", metavar="LINE", help="Any program: 'python predict.py {images} {scores}'.")
-    ] = "",
-    size: Annotated[
-        int, typer.Option("--size", metavar="PX", help="Side of the images that the model takes.", show_default=False)
-    ] = 0,
-    fit: Annotated[
-        str, typer.Option("--fit", metavar="HOW", help="How images are made square: pad (default), squash or crop.")
-    ] = "",
-    channels: Annotated[
-        str, typer.Option("--channels", metavar="KIND", help="gray or color; default: as most images are.")
-    ] = "",
-    scaling: Annotated[
-        str,
-        typer.Option(
-            "--scaling", metavar="NAME", help="Range of pixels: 0..1, imagenet, -1..1, 0..255 or -1024..1024."
-        ),
-    ] = "",
+    model: options.Model = "",
+    images: options.Images = "",
+    target: options.Target = "target",
+    positive: options.Positive = "",
+    patient: options.Patient = "",
+    image: options.Image = "image",
+    mask: options.Mask = "",
+    columns: options.Columns = "",
+    score: options.Score = "score",
+    weights: options.Weights = "",
+    trust: options.Trust = False,
+    time_limit: options.TimeLimit = "60s",  # pyright: ignore[reportArgumentType]
+    command: options.Command = "",
+    size: options.Size = 0,
+    fit: options.Fit = "",
+    channels: options.Channels = "",
+    scaling: options.Scaling = "",
     scores: Annotated[
         str,
         typer.Option("--scores", metavar="KIND", help="logits or probabilities; found from the outputs by default."),
@@ -572,34 +540,16 @@ def audit(
     threshold: Annotated[
         str, typer.Option("--threshold", metavar="P", help="A probability, or sensitivity=0.95; 0.5 by default.")
     ] = "",
-    domain: Annotated[
-        str, typer.Option("--domain", metavar="NAME", help="Kind of image, such as chest-xray: it chooses the marks.")
-    ] = "",
-    references: Annotated[
-        Path | None,
-        typer.Option("--references", metavar="FOLDER", help="Audits of 59 or more networks that never saw a mark."),
-    ] = None,
-    margin: Annotated[float, typer.Option("--margin", metavar="M", help="The smallest effect that matters.")] = 0.05,
-    budget: Annotated[
-        float, typer.Option("--budget", parser=_seconds, metavar="TIME", help="Time to plan for, such as 10m or 1h.")
-    ] = "10m",  # pyright: ignore[reportArgumentType]
-    expect: Annotated[
-        float | None, typer.Option("--expect", metavar="AUROC", help="The AUROC that you know of this model.")
-    ] = None,
-    as_given: Annotated[
-        bool, typer.Option("--as-given", help="Go on even if the model seems to get wrong pixels.")
-    ] = False,
-    policy: Annotated[
-        Path | None,
-        typer.Option("--policy", metavar="FILE", help="Forbidden verdicts; exit code 3 where one is found."),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FOLDER", help="The run folder; default: audits/MODEL.")
-    ] = None,
+    domain: options.Domain = "",
+    references: options.References = None,
+    margin: options.Margin = 0.05,
+    budget: options.Budget = "10m",  # pyright: ignore[reportArgumentType]
+    expect: options.Expect = None,
+    as_given: options.AsGiven = False,
+    policy: options.Policy = None,
+    out: options.Out = None,
     skip_bad_rows: SkipBadRows = False,
-    follow_links: Annotated[
-        bool, typer.Option("--follow-links", help="Read images that links lead to, outside the folder.")
-    ] = False,
+    follow_links: options.FollowLinks = False,
     no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Leave images out of the page.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Time a first batch and print the plan.")] = False,
     quiet: Quiet = False,
