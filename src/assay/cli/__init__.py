@@ -783,7 +783,7 @@ def _answer(arguments: list[str]) -> int:
     from assay.core.errors import AssayError, FullError
 
     if instruction := os.environ.get(completion.VARIABLE):
-        return completion.answer_shell(instruction)
+        return completion.answer_shell(app, instruction)
     try:
         command = typer.main.get_command(app)
         with command.make_context("assay", arguments) as context:

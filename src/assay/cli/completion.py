@@ -35,16 +35,15 @@ _BASH = """\
 """Lines of the script of bash: it replaces only what follows `=`; after `recipe.loss=` or a folder the word goes on."""
 
 
-def answer_shell(instruction: str) -> int:
+def answer_shell(app: typer.Typer, instruction: str) -> int:
     """Print the candidates that a shell asks for, and return the exit code.
 
     Args:
+        app: The command line.
         instruction: Value of the variable, such as `complete_bash`.
     """
     from typer import completion, main
     from typer._completion_classes import completion_init
-
-    from assay.cli import app
 
     if instruction == "complete_bash":
         words, at = _joined(os.environ["COMP_WORDS"].split("\n"), int(os.environ["COMP_CWORD"]))
