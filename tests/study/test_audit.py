@@ -214,7 +214,9 @@ def test_a_column_that_moves_scores_is_named_with_gaps_between_its_groups(tmp_pa
     assert table.loc["view", "g"] > 0.1
     assert table.loc["note", "verdict"] == "not-tested"
     groups = found.table("groups")
-    assert set(groups[groups.column == "view"].measure) == {"auroc", "sensitivity", "specificity"}
+    assert set(groups[groups.column == "view"].measure) == {
+        "auroc", "sensitivity", "specificity", "calibration-in-the-large", "calibration-slope",
+    }  # fmt: skip
     gap = found.table("gaps").set_index("measure").loc["sensitivity"]
     assert gap.decision == "beyond"
     assert "<script>alert(1)" not in (tmp_path / "out" / "report.html").read_text()

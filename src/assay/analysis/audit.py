@@ -17,7 +17,7 @@ from assay.core.types import Factor, FactorTable
 from assay.maps.summary import DEFAULT_GRID
 from assay.probes.reader import log_odds, score_names
 from assay.stats.estimate import moved
-from assay.stats.influence import Answers
+from assay.stats.influence import Answers, calibration_in_the_large, calibration_slope
 from assay.stats.measures import influence_of
 from assay.stats.metrics import predictions, probabilities
 from assay.stats.rows import CONFIDENCE
@@ -44,12 +44,14 @@ class Grouped:
         groups: Level -> its rows; empty where the column has no groups.
         known: Rows with a value.
         reason: Why it is not tested; nothing where it is.
+        small: Levels with too few images, where others have enough.
     """
 
     column: str
     groups: Mapping[str, Bool[np.ndarray, " n"]]
     known: Bool[np.ndarray, " n"]
     reason: Reason = NOTHING
+    small: tuple[str, ...] = ()
 
 
 def groups_of(table: FactorTable, name: str) -> Grouped:
@@ -69,7 +71,7 @@ def groups_of(table: FactorTable, name: str) -> Grouped:
     }
     if len(large) < 2:
         return Grouped(name, {}, known, because(Code.SMALL_GROUPS, least=LEAST_IN_CLASS))
-    return Grouped(name, large, known)
+    return Grouped(name, large, known, small=tuple(level for level in found if level not in large))
 
 
 def group_names(table: FactorTable) -> list[str]:
@@ -320,6 +322,8 @@ def _within(low: float, high: float, margin: float) -> str:
 
 
 _SHARE = (0.0, 1.0)
+IN_THE_LARGE, SLOPE = "calibration-in-the-large", "calibration-slope"
+"""Measures of groups besides those of `influence_of`. A slope has another unit than the margin: it has no gaps."""
 
 
 # Subgroups: performance by group and between groups, with intervals that hold together.
@@ -346,7 +350,7 @@ def subgroup_rows(scored: Scored, columns: Sequence[Grouped], margin: float) -> 
     parts |= {(one.column, level): _measured(scored, rows) for one in columns for level, rows in one.groups.items()}
     cells = [(place, name, part) for place, found in parts.items() for name, part in found.items()]
     groups = [
-        {"column": column, "level": level, "measure": name, **_interval(part, len(cells)), "images": part.images,
+        {"column": column, "level": level, "measure": name, **_interval(name, part, len(cells)), "images": part.images,
          "patients": part.patients}
         for (column, level), name, part in cells
     ]  # fmt: skip
@@ -355,7 +359,7 @@ def subgroup_rows(scored: Scored, columns: Sequence[Grouped], margin: float) -> 
         for one in columns
         for a, b in combinations(one.groups, 2)
         for name in parts[one.column, a]
-        if name in parts[one.column, b]
+        if name in parts[one.column, b] and name != SLOPE
     ]
     return groups, [_gap(*pair, len(pairs), margin) for pair in pairs]
 
@@ -372,6 +376,8 @@ def _measured(scored: Scored, rows: np.ndarray) -> dict[str, _Part]:
             spread = np.zeros(len(everyone))
             spread[np.searchsorted(everyone, own)] = contributions
             found[name] = _Part(metric.value, spread, int(rows.sum()), len(own))
+    if answers.classes == 2 and not isinstance(scored, ScoredMaps):
+        found |= _calibrated(scored, rows)
     if isinstance(scored, ScoredMaps) and (there := rows & (table.target == 1)).any():
         mean = float(scored.dice[there].mean())
         apart = np.where(there, scored.dice - mean, 0) / int(there.sum())
@@ -380,12 +386,30 @@ def _measured(scored: Scored, rows: np.ndarray) -> dict[str, _Part]:
     return found
 
 
-def _interval(part: _Part, together: int) -> Row:
+def _calibrated(scored: Scored, rows: np.ndarray) -> dict[str, _Part]:
+    """Return calibration in the large, and the slope where there is one."""
+    table = scored.table
+    everyone = np.unique(table.patient)
+    own = np.unique(table.patient[rows])
+    given = scored.scores[rows, 0], table.target[rows]
+    found = {IN_THE_LARGE: calibration_in_the_large(*given)}
+    if (slope := calibration_slope(*given)) is not None:
+        found[SLOPE] = slope
+    places, wider = np.searchsorted(everyone, table.patient[rows]), math.sqrt(len(own) / max(1, len(own) - 1))
+    return {
+        name: _Part(value, wider * np.bincount(places, contributions, len(everyone)), int(rows.sum()), len(own))
+        for name, (value, contributions) in found.items()
+    }
+
+
+def _interval(name: str, part: _Part, together: int) -> Row:
     """Return a value with an interval that holds together with others, on the logit scale."""
     error = float(np.sqrt((part.contributions**2).sum()))
     if not 0 < error < math.inf:
         return {"value": part.value, "low": math.nan, "high": math.nan}
     reach = _quantile(part.patients - 1.0, together) * error
+    if name in (IN_THE_LARGE, SLOPE):
+        return {"value": part.value, "low": part.value - reach, "high": part.value + reach}
     return {"value": part.value, "low": moved(part.value, -reach, _SHARE), "high": moved(part.value, reach, _SHARE)}
 
 
@@ -428,6 +452,9 @@ def of_columns(scored: Scored, margin: float) -> tuple[list[Row], list[Row], lis
         )
     groups, gaps = subgroup_rows(scored, [one for one in columns if one.groups], margin)
     untested = [one for one in columns if not one.groups]
+    few = str(because(Code.SMALL_GROUP, least=LEAST_IN_CLASS))
+    groups += [{"column": one.column, "level": level, "reason": few, "images": 0, "patients": 0}
+               for one in columns for level in one.small]  # fmt: skip
     groups += [{"column": one.column, "reason": str(one.reason), "images": 0, "patients": 0} for one in untested]
     return verdicts, groups, gaps
 

@@ -137,6 +137,7 @@ class Code(StrEnum):
     ONE_AUDIT = "one-audit"
     DRAWN_OTHERWISE = "drawn-otherwise"
     ONE_VALUE = "one-value"
+    SMALL_GROUP = "small-group"
     SMALL_GROUPS = "small-groups"
     NOTHING_TO_COMPARE = "nothing-to-compare"
     SLOW_FOR_EXCHANGE = "slow-for-exchange"

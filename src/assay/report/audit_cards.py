@@ -115,7 +115,7 @@ def _checks(rows: Sequence[Row]) -> Iterator[str]:
 def _group(row: Row) -> tuple[str, ...]:
     name = f"{in_words(row['column'])}: {row['level']}" if row["column"] else "all"
     if row["reason"]:
-        return in_words(row["column"]), f"not tested: {reason_words(row['reason'])}", NONE, NONE
+        return name.removesuffix(": "), f"not tested: {reason_words(row['reason'])}", NONE, NONE
     ends = (row["value"], row["low"], row["high"])
     value = f"{ends[0]:.3f}" if math.isnan(ends[1]) else with_interval(*ends, places=3)
     return name, measure_name(row["measure"]), value, f"{int(row['images']):,}"

@@ -10,6 +10,7 @@ from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
+from scipy.special import expit
 
 from assay.core.measures import Measure
 from assay.core.reasons import Reason
@@ -313,3 +314,43 @@ class Computed:
         if self.by_classes is not None:
             return self.by_classes(target, classes)
         return self.entry.chance if isinstance(self.entry.chance, float) else math.nan
+
+
+def calibration_in_the_large(
+    log_odds: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"]
+) -> tuple[float, Float[np.ndarray, " n"]]:
+    """Return the mean probability less the share of positives, and each image's contribution to it."""
+    apart = expit(log_odds) - target
+    value = float(apart.mean())
+    return value, (apart - value) / len(target)
+
+
+def calibration_slope(
+    log_odds: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"]
+) -> tuple[float, Float[np.ndarray, " n"]] | None:
+    """Return the slope of a logistic regression of the class on log-odds, and each image's contribution to it.
+
+    A slope below 1 means that probabilities are too extreme.
+
+    Returns:
+        None where there is no finite slope: one class, one score, or classes that the score separates.
+
+    References:
+        Van Calster et al., "Calibration: the Achilles heel of predictive analytics", BMC Medicine 2019.
+    """
+    design = np.stack([np.ones(len(target)), log_odds], axis=1)
+    found = np.zeros(2)
+    for _ in range(_STEPS):
+        expected = expit(design @ found)
+        bread = design.T @ (design * (expected * (1 - expected))[:, None])
+        if np.linalg.cond(bread) > 1 / _SINGULAR:
+            return None
+        step = np.linalg.solve(bread, design.T @ (target - expected))
+        found = found + step
+        if np.abs(step).max() < 1e-10 * max(1.0, float(np.abs(found).max())):
+            return float(found[1]), np.linalg.solve(bread, (design * (target - expected)[:, None]).T)[1]
+    return None
+
+
+_STEPS, _SINGULAR = 50, 1e-12
+"""Steps of Newton's method, and the reciprocal condition below which there is no slope."""

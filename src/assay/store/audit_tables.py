@@ -111,7 +111,11 @@ GROUPS = Table(
     (
         Column("column", "column that divides the images; empty of all images"),
         Column("level", "group"),
-        Column("measure", "auroc, sensitivity or specificity; of several classes auroc-macro or accuracy"),
+        Column(
+            "measure",
+            "auroc, sensitivity, specificity, calibration-in-the-large (mean probability less share of positives) or "
+            "calibration-slope; of several classes auroc-macro or accuracy",
+        ),
         number("value", "value"),
         *_TOGETHER,
         IMAGES,

@@ -224,6 +224,7 @@ WORDS: Mapping[Code, str | Callable[[Fields], str]] = {
     Code.ONE_AUDIT: "tested in one of the audits only",
     Code.DRAWN_OTHERWISE: "the mark is drawn differently in the audits",
     Code.ONE_VALUE: "all images have one value",
+    Code.SMALL_GROUP: "fewer than {least} images of a class",
     Code.SMALL_GROUPS: "fewer than two groups have {least} images of each class",
     Code.NOTHING_TO_COMPARE: "no group can be compared with the others",
     Code.SLOW_FOR_EXCHANGE: "the budget or the images are too few: {least} images are needed",

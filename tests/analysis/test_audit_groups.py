@@ -1,0 +1,50 @@
+"""Groups of an audit: calibration, and groups that are too small."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from scipy.special import expit
+
+from assay.analysis.audit import IN_THE_LARGE, SLOPE, Scored, of_columns
+from assay.core.types import Factor, FactorTable
+from assay.stats.influence import calibration_in_the_large, calibration_slope
+
+
+def test_calibration_is_that_of_a_logistic_regression_with_robust_errors() -> None:
+    draws = np.random.default_rng(0)
+    score = draws.normal(size=400)
+    target = (draws.random(400) < expit(0.4 + 0.6 * score)).astype(np.int64)
+    found = calibration_slope(score, target)
+    assert found is not None
+    peer = sm.Logit(target, sm.add_constant(score)).fit(disp=0, cov_type="HC0")
+    assert found[0] == pytest.approx(peer.params[1], abs=1e-8)
+    assert np.sqrt((found[1] ** 2).sum()) == pytest.approx(peer.bse[1], rel=1e-6)
+    value, rows = calibration_in_the_large(score, target)
+    assert value == pytest.approx(expit(score).mean() - target.mean())
+    assert np.sqrt((rows**2).sum()) == pytest.approx(np.std(expit(score) - target) / 20)
+    assert calibration_slope(np.array([-2.0, -1, 1, 2]), np.array([0, 0, 1, 1])) is None, "separated"
+    assert calibration_slope(np.ones(10), np.arange(10) % 2) is None, "one score"
+
+
+def test_a_group_that_is_calibrated_otherwise_has_a_gap_and_a_small_group_is_listed() -> None:
+    draws = np.random.default_rng(1)
+    n, site = 1200, np.arange(1200) // 2 % 2
+    site[:10] = 2
+    score = draws.normal(size=n)
+    target = (draws.random(n) < expit(np.where(site == 1, 2 * score + 1.5, score))).astype(np.int64)
+    factor = Factor("site", "categorical", levels=("a", "b", "c"))
+    table = FactorTable(np.arange(n), target, np.arange(n) // 2, ("no", "yes"), (factor,), {"site": site})
+    logits = np.stack([np.zeros(n), score], axis=1)
+    _, groups, gaps = of_columns(Scored(table, logits, 0.5), 0.05)
+    known = {(row["level"], row["measure"]): row for row in groups if row.get("measure")}
+    assert known["a", IN_THE_LARGE]["low"] < 0 < known["a", IN_THE_LARGE]["high"]
+    assert known["b", IN_THE_LARGE]["high"] < 0, "b has more positives than the model says"
+    assert known["a", SLOPE]["low"] < 1 < known["a", SLOPE]["high"]
+    assert known["b", SLOPE]["low"] > 1
+    (gap,) = (row for row in gaps if row["measure"] == IN_THE_LARGE)
+    assert (gap["a"], gap["b"], gap["decision"]) == ("a", "b", "beyond")
+    assert not [row for row in gaps if row["measure"] == SLOPE], "a slope is not on the margin's scale"
+    (small,) = (row for row in groups if row.get("reason"))
+    assert (small["column"], small["level"]) == ("site", "c")
