@@ -46,8 +46,10 @@ def page(run: Path) -> str:
 
 
 def test_every_environment_has_a_figure_with_a_panel_per_confounder(page: str) -> None:
-    for name in ("same", "neutral", "reversed"):
-        figure = page[page.index(f'<figure id="figure-dose-{name}"') :]
+    """Those of the environment on the first screen are not drawn twice."""
+    assert 'id="figure-dose-reversed"' not in page
+    for name in ("dose-same", "dose-neutral", "first-dose-reversed"):
+        figure = page[page.index(f'<figure id="figure-{name}"') :]
         figure = figure[: figure.index("</figure>")]
         assert [word in figure for word in (">tag<", ">low-pass<", "by p in training", "chance")] == [True] * 4
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from html import escape
@@ -190,7 +190,7 @@ def collect(root: Path) -> Content:
     evidence = Evidence(tables, outline(tables))
     anchors = {row["id"]: f"contrast-{i}" for i, row in enumerate(tables.contrasts, start=1)}
     first = first_figures(evidence)[:1]
-    sections = _sections(evidence, anchors, {one.id for one in first})
+    sections = _sections(evidence, anchors, first)
     lost = there(account.statuses(tables), account.collapses(tables), account.lost(tables), account.undefined(tables))
     environments = account.environments(tables)
     sheets = {one.id: one for one in (*(one for part in sections for one in part.sheets), *lost, *there(environments))}
@@ -228,7 +228,7 @@ def collect(root: Path) -> Content:
         chosen_widest=chosen,
         unit=tables.unit,
         folds=any(row["fold"] for row in tables.trials),
-        files=tuple((one.name, as_file(one, tables.of(one))) for one in _FILES),
+        files=tuple((one.name, as_file(one, tables.of(one))) for one in _FILES if tables.of(one)),
     )
 
 
@@ -259,13 +259,19 @@ def there(*found: T | None) -> tuple[T, ...]:
     return tuple(one for one in found if one is not None)
 
 
-def _sections(evidence: Evidence, anchors: dict[str, str], shown: Collection[str]) -> tuple[Section, ...]:
+def _sections(evidence: Evidence, anchors: dict[str, str], first: Sequence[Figure]) -> tuple[Section, ...]:
     """Return the sections of the page: always comparisons, and one for the measurements of each probe that has some.
 
-    shown: ids of the figures of the first screen, which no section repeats.
+    first: figures of the first screen. No section repeats one of them, or draws no value that they lack.
     """
     asked = (*_stated(evidence, anchors), _healthy(evidence), *_performed(evidence), *_learned(evidence))
-    asked = tuple(replace(one, figures=tuple(f for f in one.figures if f.id not in shown)) for one in asked)
+    seen_before = {id(row) for one in first for row in one.rows}
+    known = {one.id for one in first}
+
+    def adds(one: Figure) -> bool:
+        return one.id not in known and not (one.rows and all(id(row) in seen_before for row in one.rows))
+
+    asked = tuple(replace(one, figures=tuple(filter(adds, one.figures))) for one in asked)
     seen = there(shortcuts.table(evidence.tables))
     plain = Section("plain-sight", "Simple cues that predict the target", "", (), seen)
     parts = (*asked, _further(evidence, asked), plain)
