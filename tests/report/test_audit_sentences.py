@@ -25,6 +25,12 @@ def test_kin_are_reported_as_a_family_led_by_the_most_harmful() -> None:
     assert verdict(rows, "net") == (
         "The answers of net change with tag (and marks like it), low pass and view; another one is inconclusive."
     )
+    rows[0]["verdict"] = "relies-on"
+    assert verdict(rows, "net") == (
+        "The answers of net rely on tag (and marks like it), and change with low pass and view; another one is "
+        "inconclusive."
+    )
+    assert headline([rows[0]], "net") == ["The answers of net rely on tag."]
 
 
 def test_a_line_of_a_terminal_has_the_verdict_its_swing_and_the_images_needed() -> None:

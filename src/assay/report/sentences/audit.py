@@ -122,15 +122,18 @@ def _families(rows: Sequence[Row]) -> list[list[Row]]:
 
 def headline(rows: Sequence[Row], name: str) -> list[str]:
     """Return the answer: the factors that change the answers of the model, then the inconclusive ones."""
-    harmful = [
-        factor_words(first) + (f" (and marks like it: {listed(list(map(factor_words, kin)))})" if kin else "")
-        for first, *kin in _families(rows)
-    ]
+    harmful = _families(rows)
+
+    def words(family: Sequence[Row]) -> str:
+        first, *kin = family
+        return factor_words(first) + (f" (and marks like it: {listed(list(map(factor_words, kin)))})" if kin else "")
+
     open_ = [row for row in rows if row["verdict"] == Verdict.INCONCLUSIVE]
     none = [row for row in rows if row["verdict"] in (Verdict.NO_EFFECT, Verdict.NO_DIFFERENCE)]
     made: list[str] = []
     if harmful:
-        made.append(f"The answers of {name} change with {listed(harmful)}.")
+        relied = [words(one) for one in harmful if one[0]["verdict"] == Verdict.RELIES]
+        made.append(f"{_answer(name, relied, [words(one) for one in harmful[len(relied) :]])}.")
     elif open_ or not none:
         made.append(f"No tested factor is shown to change the answers of {name}, and some stay inconclusive.")
     else:
@@ -149,9 +152,16 @@ def verdict(rows: Sequence[Row], name: str) -> str:
     if not harmful:
         return headline(rows, name)[0]
     named = harmful if len(harmful) <= MOST_NAMED + 1 else [*harmful[:MOST_NAMED], "other factors"]
+    relied = sum(first["verdict"] == Verdict.RELIES for first, *_ in _families(rows))
     left = sum(row["verdict"] == Verdict.INCONCLUSIVE for row in rows)
     rest = "" if not left else "; another one is inconclusive" if left == 1 else "; others are inconclusive"
-    return f"The answers of {name} change with {listed(named)}{rest}."
+    return f"{_answer(name, named[:relied], named[relied:])}{rest}."
+
+
+def _answer(name: str, relied: Sequence[str], others: Sequence[str]) -> str:
+    """Return what a model relies on, which is said first, and what else changes its answers."""
+    parts = [f"{verb} {listed(named)}" for verb, named in (("rely on", relied), ("change with", others)) if named]
+    return f"The answers of {name} {', and '.join(parts)}"
 
 
 def done(facts: Mapping[str, str], rows: Sequence[Row]) -> list[str]:
