@@ -328,7 +328,8 @@ class _Audit:
             opened.network(images)
             each = (time.perf_counter() - began) / len(first)
         n, all_ = len(self.whole), self.asked.budget / max(each, 1e-9)
-        exchanged, rounds = plan_exchange(int(all_ / 4), min(n, MOST_EXCHANGED)) if self.asked.leads else (0, 0)
+        able = 0 if self.asked.task == "segmentation" else min(n, MOST_EXCHANGED)
+        exchanged, rounds = plan_exchange(int(all_ / 4), able) if self.asked.leads else (0, 0)
         most = int(min(all_ - exchanged * rounds * PASSES, MOST_PASSES * self.asked.budget / BUDGET))
         return self._planned(each, most, exchanged, rounds)
 
