@@ -94,6 +94,19 @@ def test_units_of_other_columns_are_in_packs_of_their_own(tmp_path: Path) -> Non
     assert len(packs.packed(tmp_path, "readings")) == 6
 
 
+def test_rows_keep_their_order_over_many_row_groups(tmp_path: Path) -> None:
+    folder, draw, ids = RunFolder(tmp_path), np.random.default_rng(0), [f"u{number}" for number in range(40)]
+    for number, id in enumerate(ids):
+        columns = {name: draw.integers(0, 999, 1500 + 7 * number) for name in ("row", "patient", "target", "fold")}
+        folder.write_outputs(id, {**columns, "logits": draw.normal(size=(1500 + 7 * number, 2))}, {})
+    some = sorted(ids, key=lambda id: id[::-1])[::-3]
+    before = plain(folder.outputs_of(some))
+    folder.pack("readings", ids, len(ids))
+    assert not folder.unit("readings", ids[0]).exists()
+    assert plain(folder.outputs_of(some)) == before
+    assert plain(folder.outputs(some[0])) == before[0]
+
+
 def test_a_kill_at_any_step_loses_nothing_and_the_repetition_has_the_same_bytes(tmp_path: Path) -> None:
     before = said(made(tmp_path / "before"))
     whole = tmp_path / "whole"

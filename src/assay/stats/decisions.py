@@ -25,7 +25,6 @@ from assay.stats.rows import (
     COMPARED,
     CONTROLS,
     EXHAUSTED,
-    OF_THE_MODEL,
     SHOWN,
     UNCLAIMED,
     Row,
@@ -33,6 +32,7 @@ from assay.stats.rows import (
     ends,
     mapping,
     numeric,
+    of_the_model,
     text_of,
 )
 
@@ -298,17 +298,12 @@ def end_of_scale(contrast: Row, estimates: Sequence[Row]) -> Reason:
 
 def _values(contrast: Row, estimates: Sequence[Row], side: str) -> list[Row]:
     """Estimates of the measure of one recipe that a contrast rests on."""
-    keys = ("measure", "factor", "layer")
     environments = mapping(contrast.get("pooled")).get("environment", [text_of(contrast, "environment")])
     return [
         row
-        for row in estimates
-        if text_of(row, "environment") in environments
-        and all(text_of(row, key) == text_of(contrast, key) for key in keys)
-        and text_of(row, "group") in OF_THE_MODEL
-        and not text_of(row, "level")
-        and not math.isnan(numeric(row, "value"))
-        and belongs(row, contrast, side)
+        for environment in dict.fromkeys(environments)
+        for row in of_the_model(estimates, contrast, environment)
+        if not math.isnan(numeric(row, "value")) and belongs(row, contrast, side)
     ]
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from assay.core.reasons import Cause, Code, Reason, reason_of
@@ -117,21 +119,42 @@ def belongs(estimate: Row, contrast: Row, side: str) -> bool:
     return single and all(str(at.get(axis)) in [*values, *zero] for axis, values in several.items() if axis in at)
 
 
+Place = tuple[str, ...]
+_PLACE = ("measure", "environment", "factor", "layer")
+
+
+@dataclass
+class _Indexed:
+    estimates: Sequence[Row]
+    by_place: Mapping[Place, Sequence[Row]]
+
+
+_INDEXED: deque[_Indexed] = deque(maxlen=1)
+
+
+def of_the_model(estimates: Sequence[Row], contrast: Row, environment: str | None = None) -> Sequence[Row]:
+    """Return the estimates of the trained network in the place of a contrast, or in another environment.
+
+    The same rows are indexed once: there are tens of thousands in a large study, and hundreds of contrasts.
+    """
+    known = next((one for one in _INDEXED if one.estimates is estimates), None)
+    if known is None:
+        found: dict[Place, list[Row]] = {}
+        for row in estimates:
+            if text_of(row, "group") in OF_THE_MODEL and not text_of(row, "level"):
+                found.setdefault(tuple(text_of(row, key) for key in _PLACE), []).append(row)
+        known = _Indexed(estimates, found)
+        _INDEXED.append(known)
+    measure, own, factor, layer = (text_of(contrast, key) for key in _PLACE)
+    return known.by_place.get((measure, own if environment is None else environment, factor, layer), ())
+
+
 def find(estimates: Sequence[Row], contrast: Row, side: str) -> Row | None:
     """Return the estimate of one side of a contrast, of the trained network where there are references too.
 
     None when none, or more than one, fits.
     """
-    wanted = {key: text_of(contrast, key) for key in ("measure", "environment", "factor", "layer")}
-    fitting = [
-        row
-        for row in estimates
-        if text_of(row, "measure") == wanted["measure"]
-        and all(text_of(row, key) == text for key, text in wanted.items())
-        and text_of(row, "group") in OF_THE_MODEL
-        and not text_of(row, "level")
-        and belongs(row, contrast, side)
-    ]
+    fitting = [row for row in of_the_model(estimates, contrast) if belongs(row, contrast, side)]
     return fitting[0] if len(fitting) == 1 else None
 
 

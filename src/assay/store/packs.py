@@ -22,9 +22,7 @@ from assay.core.errors import StoreError
 from assay.core.files import content_hash, file_state, sha256
 from assay.store.files import (
     ALTERED,
-    alone,
     parts_of,
-    quoted,
     read_checked_json,
     read_columns,
     write_checked_json,
@@ -113,7 +111,7 @@ def read_packed(root: Path, kind: str, ids: Sequence[str]) -> dict[str, Columns]
         numbers = sorted({places[id].number for id in own})
         listed = ", ".join(map(str, numbers))
         only = f"{NUMBER} BETWEEN {numbers[0]} AND {numbers[-1]} AND {NUMBER} IN ({listed})"
-        read = read_columns(f"'{quoted(alone(path))}'", f"* EXCLUDE ({OF_UNIT})", only)
+        read = read_columns(path, OF_UNIT, only)
         of = read.pop(NUMBER)
         starts = np.searchsorted(of, numbers)
         parts = dict(zip(numbers, parts_of(read, starts), strict=True))
