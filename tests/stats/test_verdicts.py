@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from assay.stats.swing import Bounded, Effect, Swing, grouped, marked
-from assay.stats.verdicts import Decision, Open, Verdict, decide_column, decide_mark, reference_of
+from assay.stats.verdicts import Decision, Open, Verdict, decide_column, decide_mark, reference_of, settled
 
 
 def flat(value: float, low: float, high: float) -> Bounded:
@@ -47,6 +47,18 @@ RULES: dict[str, tuple[list[Effect], float | None, Verdict]] = {
 def test_the_table_of_rules(name: str) -> None:
     doses, limit, expected = RULES[name]
     assert decide_mark(doses, 1, limit=limit).verdict == expected
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_other_doses_change_no_verdict_that_the_deciding_dose_settles(name: str) -> None:
+    doses, limit, expected = RULES[name]
+    whole, alone = decide_mark(doses, 1, limit=limit), decide_mark(doses[1:2], 0, limit=limit)
+    if settled(doses[1]):
+        assert repr(alone) == repr(whole)
+    else:
+        assert alone.verdict == Verdict.NO_EFFECT
+        assert expected in (Verdict.NO_EFFECT, Verdict.INCONCLUSIVE)
+    assert settled(doses[1]) == (expected != Verdict.NO_EFFECT and whole.open != (Open.OTHER_DOSE,))
 
 
 def test_open_quantities_are_named_with_the_images_that_would_settle_them() -> None:

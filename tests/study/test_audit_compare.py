@@ -38,8 +38,8 @@ def audits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def audited(model: Any, data: dict[str, Any], out: Path) -> None:
-    assay.audit(model, data, out=out, marks=TAG, distortions=(), progress=False, as_given=True)
+def audited(model: Any, data: dict[str, Any], out: Path, **more: Any) -> None:
+    assay.audit(model, data, out=out, marks=TAG, distortions=(), progress=False, as_given=True, **more)
 
 
 def only(rows: list[Row], **wanted: str) -> Row:
@@ -68,6 +68,22 @@ def test_differences_are_of_the_values_that_both_audits_found(audits: Path) -> N
     table = found["a"].table("verdicts").set_index("factor")
     assert abs(sex["a"]) == pytest.approx(abs(table.loc["sex", "g"]), abs=1e-12)
     assert only(rows, factor="id")["verdict_a"] == "not-tested"
+
+
+def test_a_short_budget_leaves_out_doses_that_cannot_change_a_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    data = images(tmp_path / "set", 200)
+    for name, model, doses in (("a", shortcut, ["middle"]), ("b", middle, ["weak", "middle", "strong"])):
+        audited(model, data, tmp_path / name, budget=30)
+        found = assay.open_run(tmp_path / name)
+        assert list(found.table("effects").dose) == doses
+        assert 60 <= found.table("verdicts").set_index("factor").loc["tag"].images < 200
+    rows = [row for row in compare_audits(tmp_path / "a", tmp_path / "b") if row["factor"] == "tag"]
+    assert [row["dose"] for row in rows] == ["middle"]
+    assert (rows[0]["verdict_a"], rows[0]["verdict_b"]) == ("affected-by", "no-effect")
+    assert rows[0]["low"] > 0
 
 
 def test_an_audit_does_not_differ_from_itself_or_from_one_at_another_size(audits: Path) -> None:

@@ -139,6 +139,16 @@ def decide_mark(
     return Decision(Verdict.INCONCLUSIVE, effect, limit, (Open.OTHER_DOSE,), needed)
 
 
+def settled(effect: Effect, margin: float = MARGIN) -> bool:
+    """Return whether the deciding dose settles the verdict on a mark: the other doses matter to `no-effect` alone.
+
+    Args:
+        effect: The effect at the deciding dose.
+        margin: The smallest effect that matters.
+    """
+    return any(_open(effect, margin))
+
+
 def decide_column(effects: Sequence[Effect], margin: float = MARGIN) -> Decision:
     """Decide on a column from the swing of each of its groups against the others.
 

@@ -17,7 +17,7 @@ from assay.core.reasons import Code, because
 from assay.core.types import FactorTable
 from assay.execution.jobs import kept_read
 from assay.probes.reader import score_names
-from assay.shifts.battery import DOSES
+from assay.shifts.battery import DECIDING, DOSES
 from assay.stats.metrics import auroc
 from assay.stats.swing import Bounded, gained, group_swing_less, grouped, marked, swing_less
 from assay.store.audit_tables import COMPARED
@@ -188,8 +188,9 @@ def _mark(both: _Both, factor: str, clean: tuple[Scored, Scored]) -> Iterator[Ro
     for dose in DOSES:
         there = [one.answers.get((factor, dose)) for one in (both.a, both.b)]
         if there[0] is None or there[1] is None:
-            yield {"dose": dose, "reason": str(because(Code.ONE_AUDIT))}
-            return
+            if dose == DOSES[DECIDING]:
+                yield {"dose": dose, "reason": str(because(Code.ONE_AUDIT))}
+            continue  # an audit with a short budget leaves out doses that cannot change its verdict
         if there[0]["change"] != there[1]["change"]:
             yield {"dose": dose, "reason": str(because(Code.DRAWN_OTHERWISE))}
             return

@@ -55,8 +55,8 @@ from assay.shifts.sampling import TEST_SEED
 from assay.shifts.scene import switched
 from assay.spec.schema import InterventionSpec
 from assay.stats.metrics import probabilities
-from assay.stats.swing import ALPHA
-from assay.stats.verdicts import MARGIN, Reference, decide_mark
+from assay.stats.swing import ALPHA, Effect
+from assay.stats.verdicts import MARGIN, Reference, decide_mark, settled
 from assay.store import schema
 from assay.store.audit_tables import ANSWERS, AUDIT_TABLES
 from assay.store.files import Row, read_checked_json, write_checked_json
@@ -507,16 +507,29 @@ class _Audit:
             except SpecError as error:
                 verdicts.append(not_tested_row(mark.name, "mark", stated(cut(str(error), 200)), component.label))
                 continue
-            found = [
-                scored.effect(self._scored(one, {"mark": mark.name, "change": at.canonical()}, scored.threshold), dose)
-                for one, at, dose in zip(shown, mark.doses, DOSES, strict=True)
-            ]
+            found = self._effects(scored, mark, shown)
             limit = self.reference and self.reference.limit(mark.name)
-            decided = decide_mark(found, DECIDING, self.asked.margin, limit)
+            decided = decide_mark(list(found.values()), list(found).index(DECIDING), self.asked.margin, limit)
             verdicts.append({**verdict_row(mark.name, "mark", decided, component.label), "family": mark.family})
-            effects += [effect_row(mark.name, one) for one in found]
+            effects += [effect_row(mark.name, one) for one in found.values()]
             self._picture(mark.name, clean, shown[DECIDING])
         return verdicts, effects
+
+    def _effects(self, scored: Scored, mark: AuditedMark, shown: Sequence[Environment]) -> dict[int, Effect]:
+        """Return the effect of each dose, by its position.
+
+        Where the budget is too short for all images, doses that cannot change the verdict are left out.
+        """
+
+        def effect(at: int) -> Effect:
+            change = {"mark": mark.name, "change": mark.doses[at].canonical()}
+            return scored.effect(self._scored(shown[at], change, scored.threshold), DOSES[at])
+
+        deciding, plan = effect(DECIDING), self.plan_kept
+        short = self.most is None and plan.marked < plan.all
+        if short and settled(deciding, self.asked.margin):
+            return {DECIDING: deciding}
+        return {at: deciding if at == DECIDING else effect(at) for at in range(len(DOSES))}
 
     def _distortions(self, scored: Scored) -> list[Row]:
         clean = picked(self.clean, self.sample)
