@@ -11,15 +11,16 @@ import pytest
 from tests.worlds.files import save, write_table
 
 import assay
+from assay.analysis import leads as analysis
 from assay.analysis.audit import Scored
-from assay.analysis.leads import MOST, foremost, leads_of_images
+from assay.analysis.leads import MOST, foremost, leads_of_images, leads_of_places
 from assay.core.types import Factor, FactorTable
 from assay.report.sentences.leads import lead_words, place_words
 from assay.shifts.exchange import BANDS, Band, Cell, Intensities, central, donors, middle
-from assay.stats.swing import exchange, often_first, rate_gap
+from assay.stats.swing import Bounded, exchange, often_first, rate_gap
 from assay.store.files import Row
 from assay.store.folder import RunFolder
-from assay.study.leads import DONORS, LEAST_IMAGES, MOST_EXCHANGED, PASSES, levels_of, plan_exchange
+from assay.study.leads import DONORS, LEAST_IMAGES, MOST_EXCHANGED, PASSES, levels_of, limits_of, plan_exchange
 
 SIDE, COUNT = 24, 160
 CHECKERS = (np.indices((SIDE, SIDE)).sum(axis=0) % 2 * 2 - 1) * 1.0
@@ -87,6 +88,20 @@ def test_the_middle_is_given_as_where_the_finding_may_be(data: Mapping[str, Any]
 def test_a_fine_texture_is_found_by_its_band(data: Mapping[str, Any], tmp_path: Path) -> None:
     found = leads(texture, data, tmp_path / "out")
     assert [row["name"] for row in found if row["kind"] == "band"] == [str(len(BANDS) - 2)]
+
+
+def test_a_loss_that_reference_networks_have_too_is_no_lead(data: Mapping[str, Any], tmp_path: Path) -> None:
+    first = leads(corner, data, tmp_path / "references" / "one")[0]
+    limits = limits_of(tmp_path / "references", "another model")
+    assert limits["cell", False] >= first["value"]
+    own = next(row["value"] for row in RunFolder(tmp_path / "references" / "one").table("provenance")
+               if row["key"] == "hash of the model")  # fmt: skip
+    assert limits_of(tmp_path / "references", str(own)) == {} == limits_of(None, "")
+    place = analysis.Tested(
+        Cell.named(first["name"]), Bounded(first["value"], 0.01, first["low"], first["high"]), 1.0, False
+    )
+    assert [row["limit"] for row in leads_of_places([place], {("cell", False): 0.1}, 0.05, 1, 1)] == [0.1]
+    assert not list(leads_of_places([place], limits, 0.05, 1, 1))
 
 
 def test_images_that_are_not_aligned_have_edges_and_no_grid(data: Mapping[str, Any], tmp_path: Path) -> None:
