@@ -169,7 +169,8 @@ def test_doctor_says_what_is_missing_and_how_to_get_it(
     monkeypatch.setenv("ASSAY_ASSETS", str(run_copy / "nosuch"))
     answer = ask("doctor")
     assert answer.code == 0
-    assert "set ASSAY_ASSETS to the folder that holds them" in answer.out
+    assert f"no folder {run_copy / 'nosuch'}" in answer.out
+    assert "set ASSAY_ASSETS to the folder of your image sets" in answer.out
     found = {finding["what"]: finding for finding in json.loads(ask("doctor", "--json").out)}
     assert {"python", "torch", "cores", "device", "run folder", "cache", "real images"} <= set(found)
     assert found["real images"]["light"] == "warn"
