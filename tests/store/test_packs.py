@@ -95,11 +95,11 @@ def test_units_of_other_columns_are_in_packs_of_their_own(tmp_path: Path) -> Non
 
 
 def test_rows_keep_their_order_over_many_row_groups(tmp_path: Path) -> None:
-    folder, draw, ids = RunFolder(tmp_path), np.random.default_rng(0), [f"u{number}" for number in range(40)]
-    for number, id in enumerate(ids):
-        columns = {name: draw.integers(0, 999, 1500 + 7 * number) for name in ("row", "patient", "target", "fold")}
-        folder.write_outputs(id, {**columns, "logits": draw.normal(size=(1500 + 7 * number, 2))}, {})
-    some = sorted(ids, key=lambda id: id[::-1])[::-3]
+    folder, draw, ids = RunFolder(tmp_path), np.random.default_rng(0), [f"u{number}" for number in range(100)]
+    for id in ids:
+        columns = {name: draw.integers(0, 999, 1000) for name in ("row", "patient", "target", "fold")}
+        folder.write_outputs(id, {**columns, "logits": draw.normal(size=(1000, 2))}, {})
+    some = [ids[number] for number in sorted(np.random.default_rng(0).choice(100, 20, replace=False).tolist())]
     before = plain(folder.outputs_of(some))
     folder.pack("readings", ids, len(ids))
     assert not folder.unit("readings", ids[0]).exists()
