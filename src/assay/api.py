@@ -569,7 +569,7 @@ def audit(
     marks: Mapping[str, Sequence[Any]] | None = None,
     distortions: Sequence[str] | None = None,
     output: int | str = "",
-    head: Literal["sigmoid", "softmax"] = "sigmoid",
+    head: Literal["auto", "sigmoid", "softmax"] = "auto",
     scores: Literal["auto", "logits", "probabilities"] = "auto",
     scaling: str = "",
     threshold: float | str | None = None,
@@ -604,8 +604,9 @@ def audit(
         budget: Seconds to plan for.
         marks: Marks in place of the battery: name -> three interventions, from weak to strong.
         distortions: Families of distortions in place of the battery's.
-        output: The output to audit, of several.
-        head: Whether several outputs are independent (sigmoid) or exclude each other (softmax).
+        output: The output to audit, of several: its position, or its name in the metadata of the model.
+        head: Whether several outputs are independent (sigmoid) or exclude each other (softmax); by default
+            probabilities that add up to 1 exclude each other.
         scores: Whether the model gives logits or probabilities; by default outputs from 0 to 1 are probabilities.
         scaling: 0..1, imagenet, -1..1, 0..255 or -1024..1024, by which images are scaled before the model.
         threshold: On the probability of the second of two classes, or `sensitivity=0.95`; 0.5 by default.

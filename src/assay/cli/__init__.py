@@ -533,10 +533,12 @@ def audit(
         str,
         typer.Option("--scores", metavar="KIND", help="logits or probabilities; found from the outputs by default."),
     ] = "auto",
-    output: Annotated[str, typer.Option("--output", metavar="N", help="The output to audit, of several.")] = "",
+    output: Annotated[
+        str, typer.Option("--output", metavar="N", help="The output to audit, by position or name.")
+    ] = "",
     head: Annotated[
         str, typer.Option("--head", metavar="KIND", help="Of several outputs: sigmoid (independent) or softmax.")
-    ] = "sigmoid",
+    ] = "auto",
     threshold: Annotated[
         str, typer.Option("--threshold", metavar="P", help="A probability, or sensitivity=0.95; 0.5 by default.")
     ] = "",
@@ -569,7 +571,7 @@ def audit(
         ("--fit", fit, ("", "pad", "squash", "crop")),
         ("--channels", channels, ("", "gray", "color")),
         ("--scores", scores, ("auto", "logits", "probabilities")),
-        ("--head", head, ("sigmoid", "softmax")),
+        ("--head", head, ("auto", "sigmoid", "softmax")),
     ):
         if value not in allowed:
             raise typer.BadParameter(f"{name}: expected {' or '.join(filter(None, allowed))}, not {cut(value)}")
@@ -597,7 +599,7 @@ def audit(
         margin=margin,
         budget=budget,
         output=output,
-        head="softmax" if head == "softmax" else "sigmoid",
+        head="softmax" if head == "softmax" else "sigmoid" if head == "sigmoid" else "auto",
         scores="logits" if scores == "logits" else "probabilities" if scores == "probabilities" else "auto",
         scaling=scaling,
         task="segmentation" if mask else "classification",

@@ -124,7 +124,7 @@ def _group(row: Row) -> tuple[str, ...]:
 def _column(row: Row) -> tuple[str, ...]:
     if row["values"]:
         shown = ", ".join(f"{level} ({n:,})" for level, n in json.loads(row["values"]).items())
-    elif not math.isnan(row["median"]):
+    elif isinstance(row["median"], float) and not math.isnan(row["median"]):  # empty where no column is of numbers
         shown = f"{row['least']:g} to {row['greatest']:g}, median {row['median']:g}"
     else:
         shown = count(int(row["levels"]), "different value")

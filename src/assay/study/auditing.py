@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from PIL import Image
-from torch import Tensor
 
 from assay.analysis.audit import (
     Scored,
@@ -42,7 +41,7 @@ from assay.data.cache import Notify, silent
 from assay.data.leakage import row_hashes
 from assay.execution.device import computing_on
 from assay.execution.jobs import kept_provenance
-from assay.models.ref import GivenModel, Origin, Output
+from assay.models.ref import Origin
 from assay.probes.probe import Read, Request
 from assay.probes.reader import ModelReading, evaluating, log_odds
 from assay.report.audit_cards import write_cards
@@ -76,7 +75,18 @@ from assay.study.leads import (
     plan_exchange,
 )
 from assay.study.outside import signs
-from assay.study.readings import SCALINGS, ReadAs, alternatives, misread
+from assay.study.reading import (
+    FITS,
+    LOOKED,
+    SCALINGS,
+    Head,
+    ReadAs,
+    alternatives,
+    framings,
+    misread,
+    output_words,
+    with_outputs,
+)
 from assay.study.references import read_reference, shipped_rates, shipped_reference
 
 BUDGET = 600.0
@@ -87,11 +97,13 @@ MOST_PASSES = 15_000
 """Images that are put through the model at most within `BUDGET`."""
 LEAST = 30
 """Images that are audited at least, however slow the model."""
-_TIMED, _LOOKED = 16, 32
+_TIMED = 16
 _COMPARED = 200
 """Images on which other scalings are tried."""
 _GAIN = 0.03
 """AUROC by which another scaling must be better to stop the audit."""
+FEW_PATIENTS = 20
+"""Patients below which intervals are too narrow."""
 SAME = 1e-4
 """Two readings of one image may differ by so much of a log-odds."""
 EXAMPLES = 2
@@ -111,9 +123,9 @@ class Asked:
         marks: Marks in place of the battery: name -> three doses.
         distortions: Distortions in place of the battery's.
         output: The output to read of several: its position, or the name of a class; empty for all.
-        head: Whether several outputs are independent of each other or exclude each other.
+        head: Whether several outputs are independent of each other or exclude each other; see `reading.with_outputs`.
         scores: Whether the model gives logits or probabilities; by default outputs from 0 to 1 are probabilities.
-        scaling: One of `readings.SCALINGS`; empty for the config of a timm model, else `0..1`.
+        scaling: One of `reading.SCALINGS`; empty for the config of a timm model, else `0..1`.
         threshold: On the probability of the second of two classes, or `sensitivity=0.95`.
         as_given: Go on where the model seems to be read wrongly.
         expect: The AUROC that the user knows of this model.
@@ -131,7 +143,7 @@ class Asked:
     marks: Mapping[str, Sequence[Any]] | None = None
     distortions: tuple[str, ...] | None = None
     output: str = ""
-    head: Literal["sigmoid", "softmax"] = "sigmoid"
+    head: Head = "auto"
     scores: Literal["auto", "logits", "probabilities"] = "auto"
     scaling: str = ""
     threshold: float | str | None = None
@@ -226,6 +238,8 @@ def run_audit(
         raise SpecError(f"scaling '{cut(asked.scaling)}': expected one of {', '.join(SCALINGS)}")
     if not 0 < asked.margin < 0.5:
         raise SpecError(f"margin {asked.margin:g}: expected a number between 0 and 0.5")
+    if asked.threshold is not None:
+        operating_point(asked.threshold)
     settings = Settings(
         name=name, seed=asked.seed, skip_bad_rows=skip_bad_rows, device=device, scaling=SCALINGS.get(asked.scaling)
     )
@@ -237,7 +251,9 @@ def run_audit(
     whole = given.scene.environment("all")
     if asked.task == "classification":
         require_classes(whole.table)
-    given = replace(given, model=_with_outputs(given, whole, asked))
+        if str(asked.threshold).startswith("sensitivity") and len(whole.table.classes) != 2:
+            raise SpecError("threshold: a sensitivity is of two classes; give a probability")
+    given = with_outputs(given, whole, asked.output, asked.head, asked.scores)
     with working_in(given.place.root), computing_on(given.device):
         audit = _Audit(given, whole, asked, say, most)
         if dry_run:
@@ -245,6 +261,20 @@ def run_audit(
         given.place.folder.remove_partial_files()
         audit.run()
     return given.place.root
+
+
+def operating_point(text: float | str) -> tuple[Literal["probability", "sensitivity"], float]:
+    """Return the kind and the number of a threshold. Raises SpecError for others than `0.37` or `sensitivity=0.95`."""
+    name, _, share = str(text).rpartition("=")
+    try:
+        number = float(share)
+    except ValueError:
+        number = math.nan
+    if name == "sensitivity" and 0 < number <= 1:
+        return "sensitivity", number
+    if not name and 0 < number < 1:
+        return "probability", number
+    raise SpecError(f"threshold {cut(str(text))}: expected a probability such as 0.37, or sensitivity=0.95")
 
 
 def require_classes(table: FactorTable) -> None:
@@ -255,53 +285,6 @@ def require_classes(table: FactorTable) -> None:
     few = [f"{count} of '{one}'" for one, count in counts.items() if count < 2]
     if few:
         raise DataError(f"an audit needs at least 2 images of every class; there is {' and '.join(few)}")
-
-
-# The output that is read.
-
-
-def _with_outputs(given: Prepared, whole: Environment, asked: Asked) -> GivenModel:
-    """Return the model with its outputs told apart, from its answers to a few images."""
-    raw = _raw(replace(given.model, scores="logits", output=None), whole, given.device)
-    scores = asked.scores
-    if scores == "auto":
-        scores = "probabilities" if float(raw.min()) >= 0 and float(raw.max()) <= 1 and raw.std() > 0 else "logits"
-    if asked.task == "segmentation":
-        return replace(given.model, scores=scores)
-    classes, outputs = whole.table.classes, raw.shape[1]
-    if asked.output:
-        return replace(given.model, scores=scores, output=Output(_position(asked.output, classes, outputs), asked.head))
-    if outputs > 2 and len(classes) == 2:
-        raise SpecError(
-            f"the model gives {outputs} scores, and the target has two classes: name the one to audit as output, "
-            f"0 to {outputs - 1}"
-        )
-    return replace(given.model, scores=scores)
-
-
-def _raw(model: GivenModel, whole: Environment, device: str) -> Float[np.ndarray, "n k"]:
-    images = whole.images.read(np.arange(min(_LOOKED, len(whole)))).to(device)
-    with model.opened(device) as opened, evaluating(opened.network), torch.inference_mode():
-        found = cast(object, opened.network(images))
-    if model.task == "segmentation" and isinstance(found, Tensor) and found.ndim == 4:
-        found = found.flatten(1)
-    elif model.task == "segmentation" or not isinstance(found, Tensor) or found.ndim not in (1, 2):
-        shape = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
-        if model.task == "segmentation":
-            raise SpecError(f"the model gives {shape}; an audit with masks needs maps [b, k, h, w] of the images' size")
-        raise SpecError(f"the model gives {shape} for {len(images)} images; an audit needs scores [b] or [b, classes]")
-    values = found.detach().float().cpu().numpy().reshape(len(images), -1)
-    if not np.isfinite(values).all():
-        raise SpecError("the model gives NaN or infinite scores: check the scaling of images with --scaling")
-    return values
-
-
-def _position(text: str, classes: tuple[str, ...], outputs: int) -> int:
-    if text.isdigit() and int(text) < outputs:
-        return int(text)
-    if text in classes and len(classes) == outputs:
-        return classes.index(text)
-    raise SpecError(f"output '{cut(text)}': the model has outputs 0 to {outputs - 1}")
 
 
 # The audit itself.
@@ -475,20 +458,13 @@ class _Audit:
         return Scored(environment.table, read.logits, at)
 
     def _threshold(self, logits: np.ndarray) -> float:
-        wanted, table = self.asked.threshold, self.clean.table
-        if wanted is None:
+        if self.asked.threshold is None:
             return 0.5 if self.given.model.threshold is None else self.given.model.threshold
-        name, _, share = str(wanted).partition("=")
-        try:
-            if name == "sensitivity" and len(table.classes) == 2 and 0 < float(share) <= 1:
-                positive = np.sort(probabilities(logits)[table.target == 1, 1])
-                return float(positive[int((1 - float(share)) * len(positive) + 1e-9)])
-            number = float(wanted)
-        except ValueError:
-            number = math.nan
-        if not 0 < number < 1:
-            raise SpecError(f"threshold {cut(str(wanted))}: expected a probability such as 0.37, or sensitivity=0.95")
-        return number
+        kind, number = operating_point(self.asked.threshold)
+        if kind == "probability":
+            return number
+        positive = np.sort(probabilities(logits)[self.clean.table.target == 1, 1])
+        return float(positive[int((1 - number) * len(positive) + 1e-9)])
 
     # Marks and distortions.
 
@@ -609,7 +585,7 @@ class _Audit:
         spread = float(np.ptp(log_odds(logits), axis=0).max())
         if spread <= 1e-6 * max(1.0, float(np.abs(log_odds(logits)).max())):
             raise SpecError("the model gives all images the same output; check size, framing and --scaling")
-        again = self._again(picked(self.clean, np.arange(min(_LOOKED, len(table)))), scored.threshold)
+        again = self._again(picked(self.clean, np.arange(min(LOOKED, len(table)))), scored.threshold)
         moved = float(np.abs(again.scores - scored.scores[: len(again.table)]).max())
         if moved > SAME * max(1.0, spread):
             yield check("repeatable", "warn", "the model answers the same images differently when asked again", moved)
@@ -643,9 +619,13 @@ class _Audit:
         # A model elsewhere reads pictures, which are the same for every scaling.
         origin = self.given.model.origin
         known = isinstance(origin, OfTraining) or origin.kind == PICTURES
-        others = {} if known or given is None else alternatives(self.given.model.scaling, self.clean.images.shape[0])
-        for name, change in others.items():
-            other = replace(small, name=f"({name})", images=ReadAs(small.images, change))
+        others: dict[str, Images] = {}
+        if not known and given is not None:
+            changes = alternatives(self.given.model.scaling, self.clean.images.shape[0])
+            others = {name: ReadAs(small.images, change) for name, change in changes.items()}
+            others |= framings(self.given, small.table.row.tolist()) if small.masks is None else {}
+        for name, images in others.items():
+            other = replace(small, name=f"({name})", images=images)
             after = self._scored(other, {"scaling": name}, scored.threshold)
             gain = before.gain(after, ALPHA / len(others))
             if gain.value >= _GAIN and gain.low > 0 and after.quality is not None:
@@ -657,7 +637,8 @@ class _Audit:
         if known:
             yield check("scaling", "ok", "the model scales its images itself")
         elif not better:
-            yield check("scaling", "ok", f"no other usual scaling gives a higher {measure}")
+            framed = " or framing" if any(name in FITS for name in others) else ""
+            yield check("scaling", "ok", f"no other usual scaling{framed} gives a higher {measure}")
 
     # Results.
 
@@ -683,7 +664,7 @@ class _Audit:
             "size": f"{given.model.inputs.size} px, fit {given.request.data.fit}",
             "scaling": self.asked.scaling or ("config" if given.config else "0..1"),
             "scores": given.model.scores,
-            "output": "" if given.model.output is None else f"{given.model.output.column} ({given.model.output.head})",
+            "output": output_words(given.model),
             "threshold": f"{scored.threshold:.6g}",
             "margin": f"{self.asked.margin:g}",
             "domain": self.asked.domain,
@@ -743,6 +724,9 @@ def _data_checks(whole: Environment, given: Prepared) -> Iterator[Row]:
     if not given.request.data.patient:
         yield check("patients", "warn", "no column names patients: each image counts as one, and intervals are too "
                      "narrow where a patient has several")  # fmt: skip
+    elif (patients := len(np.unique(table.patient))) < FEW_PATIENTS:
+        yield check("few-patients", "warn", "few patients: intervals are by patient, and too narrow with so few",
+                    patients)  # fmt: skip
     hashes = np.concatenate([row_hashes(whole.images.read(part).numpy()) for part in
                              np.array_split(np.arange(len(whole)), max(1, len(whole) // 256))])  # fmt: skip
     _, which, counts = np.unique(hashes, return_inverse=True, return_counts=True)

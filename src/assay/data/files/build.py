@@ -233,6 +233,14 @@ def from_files(listing: Listing, spec: DataSpec, cache: ArrayCache, skip_bad_row
     return assemble(whole, pixels, spec, cache, skip_bad_rows)
 
 
+def images_of(listing: Listing, spec: DataSpec, cache: ArrayCache) -> ArrayImages:
+    """Return the images of a listing alone, without masks and checks. Raises DataError where one cannot be decoded."""
+    decoded = _decoded(replace(listing, masks=None), facts_of(listing.images, cache), None, spec, cache).images
+    if decoded.failures:
+        raise DataError(f"{listing.where}: {len(decoded.failures)} images cannot be decoded")
+    return ArrayImages(decoded.array, np.arange(len(listing)))
+
+
 def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool) -> Dataset:
     """Return the dataset of decoded images. Position i is row i of the table, in the order of the listing.
 

@@ -6,7 +6,7 @@ import hashlib
 import math
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -17,8 +17,8 @@ from assay.core.registry import build
 from assay.core.types import Factor
 from assay.data.cache import ArrayCache
 from assay.data.cards import OWN_PATIENT
-from assay.data.dataset import Dataset
-from assay.data.files.build import Pixels, assemble, detail_of, from_files
+from assay.data.dataset import Dataset, Images
+from assay.data.files.build import Pixels, assemble, detail_of, from_files, images_of
 from assay.data.files.decode import decode_images
 from assay.data.files.fitting import framing_of
 from assay.data.files.folder import list_classes, list_stems, list_table
@@ -205,7 +205,23 @@ def load_dataset(spec: DataSpec, cache: ArrayCache, *, skip_bad_rows: bool = Fal
         return build("dataset", spec.dataset.name, spec.dataset.params, spec, cache, skip_bad_rows)
     if spec.medmnist:
         return load_medmnist(spec, cache, skip_bad_rows)
+    return from_files(_files_of(spec), spec, cache, skip_bad_rows)
+
+
+def _files_of(spec: DataSpec) -> Listing:
     if spec.classes:
-        return from_files(list_classes(spec), spec, cache, skip_bad_rows)
-    listing = list_table(spec) if spec.table else list_stems(spec)
-    return from_files(listing, spec, cache, skip_bad_rows)
+        return list_classes(spec)
+    return list_table(spec) if spec.table else list_stems(spec)
+
+
+def load_images(spec: DataSpec, numbers: Sequence[int], cache: ArrayCache) -> Images | None:
+    """Return the images of some rows of files, by their numbers in the table; None where `spec` names no files.
+
+    Raises:
+        DataError: One of them cannot be decoded.
+    """
+    if not (spec.classes or spec.folder):
+        return None
+    listing = _files_of(spec)
+    at = {number: position for position, number in enumerate(listing.numbers)}
+    return images_of(listing.take([at[number] for number in numbers]), spec, cache)

@@ -202,6 +202,7 @@ CHIPS: Mapping[tuple[str, str], str] = {
     ("reading", "warn"): "the model may be read wrongly: see Checks",
     ("scaling", "warn"): "another scaling gives a higher AUROC: see Checks",
     ("patients", "warn"): "patients unknown: name their column",
+    ("few-patients", "warn"): "few patients: intervals are too narrow",
     ("copies", "ok"): "no copies among the images",
     ("copies", "warn"): "copies among the images: remove them",
     ("contradictions", "warn"): "copies with other labels: look at them",

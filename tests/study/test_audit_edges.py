@@ -1,0 +1,288 @@
+"""Audits of odd tables and odd models, from the command line: an answer, or a refusal with the remedy."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.models.test_external import by_hand
+from tests.study.test_audit import MARKS, SIDE, middle, run
+from tests.worlds.files import save
+
+import assay
+from assay.core.errors import SpecError
+from assay.models.ref import AFunction, Facts
+from assay.store.folder import RunFolder
+from assay.study.auditing import Asked, run_audit
+
+COUNT = 60
+Rows = list[dict[str, str]]
+
+
+@pytest.fixture(autouse=True)
+def _in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(
+        importlib.import_module("assay.cli.audit"), "origin_of", lambda *given, **more: AFunction(middle)
+    )
+    monkeypatch.chdir(tmp_path)
+
+
+def drawn(folder: Path, count: int = COUNT, height: int = SIDE) -> Rows:
+    """Write images, and return a row of each with columns of every odd kind."""
+    draws, rows = np.random.default_rng(0), Rows()
+    for at in range(count):
+        pixels = draws.integers(60, 140, (height, SIDE))
+        pixels[8:16, 8:16] += int(draws.normal(20 * (at % 2), 12))
+        name = {4: "4 <b>$HOME.png", 5: "=1+1.png"}.get(at, f"{at}.png")
+        save(folder / name, pixels.clip(0, 255).astype(np.uint8))
+        rows.append({
+            "image": name,
+            "finding": str(at % 2),
+            "who": f"Smith{at % 30}",
+            "id": f"x{at}",
+            "date": f"2020-01-{1 + at % 28:02d}",
+            "copy": str(at % 2),
+            "note": f"free text, with words\n{at}",
+            "missing": "" if at % 3 else "m",
+            "one": "k",
+            "<script>alert(1)</script>": "ab"[at // 2 % 2],
+            "=HYPERLINK(1)": ["<img src=x>", "=1+1"][at // 2 % 2],
+        })  # fmt: skip
+    return rows
+
+
+def table(path: Path, rows: Rows) -> Path:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def asked(*more: str, images: str = "set/data.csv", target: str = "finding") -> list[str]:
+    return ["audit", "m.onnx", "--images", images, "--target", target, "--size", str(SIDE), *more, "--out", "out"]
+
+
+def changed(name: str, value: Callable[[str], str], at: int | None = None) -> Callable[[Rows], Rows]:
+    def change(rows: Rows) -> Rows:
+        return [{**row, name: value(row[name])} if at in (None, n) else row for n, row in enumerate(rows)]
+
+    return change
+
+
+REFUSED: Mapping[str, tuple[Callable[[Rows], Rows], list[str], str]] = {
+    "one class": (changed("finding", lambda _: "1"), [], "at least two different labels"),
+    "a class of one": (lambda rows: [rows[0], *rows[1::2]], [], "at least 2 images of every class"),
+    "no row": (lambda rows: [dict.fromkeys(rows[0], "")], [], "data.csv"),
+    "a path that climbs": (changed("image", lambda name: f"../{name}"), [], "keep all images under set/"),
+    "an absolute path": (changed("image", lambda name: f"/etc/{name}"), [], "give it relative to set/"),
+    "a missing label": (changed("finding", lambda _: "", at=3), [], "finding is missing; label it"),
+    "a missing file": (changed("image", lambda _: "none.png", at=3), [], "put it there, or take the row out"),
+    "duplicate rows": (lambda rows: [*rows, *rows[:4]], [], "keep one of them"),
+    "no such column": (lambda rows: rows, ["--columns", "view"], "view"),
+    "no such patient": (lambda rows: rows, ["--patient", "pat"], "pat"),
+    "a threshold": (lambda rows: rows, ["--threshold", "high"], "expected a probability such as 0.37"),
+    "a sensitivity": (lambda rows: rows, ["--threshold", "sensitivity=95"], "sensitivity=0.95"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_table_that_cannot_be_audited_is_refused_with_the_remedy(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change, more, text = REFUSED[name]
+    table(Path("set/data.csv"), change(drawn(Path("set"), 30)))
+    assert run(asked(*more)) == 2
+    error = capsys.readouterr().err
+    assert text in error
+    assert "Traceback" not in error
+    assert not Path("out/verdicts.json").exists()
+
+
+def test_thirty_images_of_three_patients_with_odd_columns_are_audited(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = drawn(Path("set"), 30)
+    for at, row in enumerate(rows):
+        row["who"] = f"Smith{at % 3}"
+    table(Path("set/data.csv"), rows)
+    columns = ["id", "date", "copy", "note", "missing", "one", "<script>alert(1)</script>", "=HYPERLINK(1)"]
+    assert run(asked("--patient", "who", "--columns", ",".join(columns))) == 0
+    out = capsys.readouterr().out
+    assert "few patients" in out
+    found = {row["factor"]: row["verdict"] for row in RunFolder(Path("out")).table("verdicts")}
+    assert {found[name] for name in columns} == {"not-tested"}
+    page = Path("out/report.html").read_text()
+    assert "<script>alert(1)" not in page
+    assert "<img src=x>" not in page
+    written = [path for path in Path("out").rglob("*") if path.suffix in (".json", ".md", ".html", ".csv")]
+    assert written
+    assert not [path for path in written if "Smith" in path.read_text()], "no patient is named"
+
+
+def test_a_thousand_levels_dates_and_free_text_of_predictions_are_not_tested() -> None:
+    draws, rows = np.random.default_rng(0), Rows()
+    for at in range(1200):
+        odd = {"lots": f"level {at % 1000}", "day": f"2020-{1 + at % 12:02d}-{1 + at % 28:02d}", "text": f"said {at}"}
+        score = 1 / (1 + np.exp(-draws.normal(at % 2)))
+        rows.append({"finding": str(at % 2), "score": str(score), "sex": "fm"[at // 2 % 2], "copy": str(at % 2), **odd})
+    table(Path("predictions.csv"), rows)
+    columns = ["lots", "day", "text", "copy"]
+    more = ["--target", "finding", "--columns", ",".join([*columns, "sex"]), "--out", "out"]
+    assert run(["audit", "predictions.csv", *more]) == 0
+    found = {row["factor"]: row["verdict"] for row in RunFolder(Path("out")).table("verdicts")}
+    assert {found.pop(name) for name in columns} == {"not-tested"}
+    assert found["sex"] != "not-tested"
+
+
+def test_images_behind_a_link_are_read_with_the_option_that_the_refusal_names(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows = drawn(Path("elsewhere"), 30)
+    Path("set").mkdir()
+    Path("set/images").symlink_to(Path("elsewhere").absolute())
+    table(Path("set/data.csv"), changed("image", lambda name: f"images/{name}")(rows))
+    assert run(asked("--dry-run")) == 2
+    assert "or give --follow-links" in capsys.readouterr().err
+    assert run(asked("--dry-run", "--follow-links")) == 0
+
+
+# Outputs and framing.
+
+
+@dataclass(frozen=True)
+class WithNames(AFunction):
+    names: tuple[str, ...] = ()
+
+    @property
+    def facts(self) -> Facts:
+        return Facts(outputs=self.names)
+
+
+def of(function: Callable[[np.ndarray], Any], names: tuple[str, ...] = (), **more: Any) -> Path:
+    path = table(Path("set/data.csv"), drawn(Path("set")))
+    data = {"folder": str(path.parent), "target": "finding", "patient": "who", "size": SIDE}
+    given = Asked(marks={"tag": MARKS["tag"]}, distortions=(), **more)
+    found = run_audit(WithNames(function, names), data, given, out=Path("out"))
+    assert isinstance(found, Path)
+    return found
+
+
+def sigmoid(values: np.ndarray) -> np.ndarray:
+    return np.asarray(1 / (1 + np.exp(-values)))
+
+
+def findings(images: np.ndarray) -> np.ndarray:
+    return np.stack([-middle(images), middle(images), 0 * middle(images) + images.mean((1, 2, 3))], axis=1)
+
+
+FINDINGS = ("Edema", "Pneumonia", "Mass")
+
+
+@pytest.mark.parametrize(
+    ("function", "more", "output"),
+    [
+        (findings, {"output": "pneumonia"}, "1 Pneumonia (sigmoid)"),
+        (findings, {"output": "1", "head": "softmax"}, "1 Pneumonia (softmax)"),
+        (lambda images: sigmoid(findings(images)), {"output": "Pneumonia"}, "1 Pneumonia (sigmoid)"),
+        (lambda images: np.exp(findings(images)) / np.exp(findings(images)).sum(1, keepdims=True),
+         {"output": "Pneumonia"}, "1 Pneumonia (softmax)"),
+        (lambda images: np.stack([1 - sigmoid(middle(images)), sigmoid(middle(images))], 1), {}, None),
+    ],
+)  # fmt: skip
+def test_one_of_several_outputs_is_read_by_name_and_by_its_kind(
+    function: Any, more: Mapping[str, Any], output: str | None
+) -> None:
+    folder = RunFolder(of(function, FINDINGS, **more))
+    facts = {row["key"]: row["value"] for row in folder.table("provenance")}
+    assert facts.get("output") == output
+    cautions = " ".join(row["text"] for row in folder.table("checks") if row["check"] == "reading")
+    assert ("read as independent" in cautions) == (function is findings and "head" not in more)
+
+
+@pytest.mark.parametrize(
+    ("function", "more", "text"),
+    [
+        (findings, {}, r"gives 3 scores.*name the one to audit as output, 0 to 2: Edema, Pneumonia, Mass"),
+        (findings, {"output": "Nodule"}, r"output 'Nodule': the model has outputs 0 to 2: Edema, Pneumonia, Mass"),
+        (findings, {"output": "3"}, "outputs 0 to 2"),
+        (lambda images: sigmoid(findings(images))[:, 1:], {}, "2 scores that do not add up to 1"),
+    ],
+)
+def test_an_output_that_is_not_named_is_refused_with_the_names(
+    function: Any, more: Mapping[str, Any], text: str
+) -> None:
+    with pytest.raises(SpecError, match=text):
+        of(function, FINDINGS, **more)
+
+
+def test_another_framing_that_is_better_stops_the_audit() -> None:
+    def left(images: np.ndarray) -> np.ndarray:
+        return np.asarray(40 * images[:, 0, :, :3].mean((1, 2)) + images[:, 0, 8:16, 8:16].mean((1, 2)) - 16)
+
+    draws, rows = np.random.default_rng(0), Rows()
+    for at in range(120):
+        pixels = draws.integers(60, 140, (2 * SIDE, SIDE))
+        pixels[:, :4] += int(draws.normal(14 * (at % 2), 8))
+        save(Path(f"set/{at}.png"), pixels.clip(0, 255).astype(np.uint8))
+        rows.append({"image": f"{at}.png", "finding": str(at % 2), "who": f"p{at}"})
+    table(Path("set/data.csv"), rows)
+    data = {"folder": "set", "target": "finding", "patient": "who", "size": SIDE}
+    more: dict[str, Any] = {"marks": {"tag": MARKS["tag"]}, "distortions": [], "progress": False, "scores": "logits"}
+    with pytest.raises(SpecError, match=r"with images read as fit squash.*give --fit squash, or --as-given"):
+        assay.audit(left, data, **more)
+    found = assay.audit(left, {**data, "fit": "squash"}, **more).table("checks")
+    (row,) = found.query("check == 'scaling'").to_dict("records")
+    assert (row["status"], row["text"]) == ("ok", "no other usual scaling or framing gives a higher AUROC")
+
+
+# Killed, and started again.
+
+
+def onnx_middle(path: Path) -> Path:
+    """A file that gives the mean of an image, as logit."""
+    from onnx import TensorProto, helper
+
+    axes = helper.make_tensor("axes", TensorProto.INT64, [3], [1, 2, 3])
+    parts = [helper.make_tensor(name, TensorProto.FLOAT, [], [value]) for name, value in (("a", 40.0), ("b", 16.0))]
+    nodes = [
+        helper.make_node("ReduceMean", ["x", "axes"], ["m"], keepdims=0),
+        helper.make_node("Mul", ["m", "a"], ["s"]),
+        helper.make_node("Sub", ["s", "b"], ["y"]),
+    ]
+    return by_hand(path, nodes, ["n", 1, SIDE, SIDE], [axes, *parts])
+
+
+def test_an_audit_that_was_killed_goes_on_and_writes_the_same_bytes(tmp_path: Path) -> None:
+    table(Path("set/data.csv"), drawn(Path("set")))
+    onnx_middle(Path("m.onnx"))
+
+    def started(out: str) -> subprocess.Popen[bytes]:
+        words = asked("--patient", "who", "--as-given", "--quiet", "--no-pictures")[:-1]
+        return subprocess.Popen([sys.executable, "-m", "assay", *words, out], stdout=subprocess.DEVNULL)
+
+    assert started("whole").wait(timeout=300) == 0
+    killed = started("out")
+    until = time.monotonic() + 300
+    while len(list(Path("out").glob("readings/*/record.json"))) < 8 and time.monotonic() < until:
+        assert killed.poll() is None, "it ended before it could be killed"
+        time.sleep(0.01)
+    os.kill(killed.pid, signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
+    assert not Path("out/verdicts.json").exists()
+    kept = {path: path.stat().st_mtime_ns for path in Path("out").glob("readings/*/record.json")}
+    assert started("out").wait(timeout=300) == 0
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept, "answers that were kept are not read again"
+    assert Path("out/verdicts.json").read_bytes() == Path("whole/verdicts.json").read_bytes()
+    assert json.loads(Path("out/verdicts.json").read_text())["verdicts"]
