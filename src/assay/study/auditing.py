@@ -43,7 +43,7 @@ from assay.execution.device import computing_on
 from assay.execution.jobs import kept_provenance
 from assay.models.ref import Origin
 from assay.probes.probe import Read, Request
-from assay.probes.reader import ModelReading, evaluating, log_odds
+from assay.probes.reader import ModelReading, ReadingError, evaluating, log_odds
 from assay.report.audit_cards import write_cards
 from assay.report.audit_page import MEAN, picture_name, write_audit_page
 from assay.shifts.battery import DECIDING, DOSES, SEVERITIES, AuditedMark, battery, marks_of
@@ -626,7 +626,10 @@ class _Audit:
             others |= framings(self.given, small.table.row.tolist()) if small.masks is None else {}
         for name, images in others.items():
             other = replace(small, name=f"({name})", images=images)
-            after = self._scored(other, {"scaling": name}, scored.threshold)
+            try:
+                after = self._scored(other, {"scaling": name}, scored.threshold)
+            except (ReadingError, SpecError):  # such as NaN: the model was not trained so
+                continue
             gain = before.gain(after, ALPHA / len(others))
             if gain.value >= _GAIN and gain.low > 0 and after.quality is not None:
                 better[name] = after.quality[1].value
