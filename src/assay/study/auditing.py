@@ -38,6 +38,7 @@ from assay.core.seeds import row_uniform
 from assay.core.traits import Task
 from assay.core.types import FactorTable
 from assay.data.cache import Notify, silent
+from assay.data.dataset import Images
 from assay.data.leakage import row_hashes
 from assay.execution.device import computing_on
 from assay.execution.jobs import kept_provenance
