@@ -158,7 +158,7 @@ def verdict(rows: Sequence[Row], name: str) -> str:
     return f"{_answer(name, named[:relied], named[relied:])}{rest}."
 
 
-def _answer(name: str, relied: Sequence[str], others: Sequence[str]) -> str:
+def _answer(name: str, relied: list[str], others: list[str]) -> str:
     """Return what a model relies on, which is said first, and what else changes its answers."""
     parts = [f"{verb} {listed(named)}" for verb, named in (("rely on", relied), ("change with", others)) if named]
     return f"The answers of {name} {', and '.join(parts)}"
