@@ -215,3 +215,15 @@ def test_a_document_of_another_kind_is_damaged(text: str, tmp_path: Path) -> Non
     (tmp_path / "stated.json").write_text(text)
     (said,) = RunFolder(tmp_path).damaged_documents()
     assert said.endswith("stated.json: it is damaged (it holds no record); restore it from a copy")
+
+
+def test_the_stamp_of_tables_is_the_same_when_another_command_wrote_them_meanwhile(tmp_path: Path) -> None:
+    """Where a file system has no locks, two commands may end together."""
+    folder, stamp = RunFolder(tmp_path), tmp_path / "tables" / "stamp.json"
+    with folder.tables_made_of({"spec": "a"}):
+        folder.write_table("trials", ("trial",), [{"trial": "one"}])
+    alone = stamp.read_bytes()
+    with folder.tables_made_of({"spec": "a"}), folder.tables_made_of({"spec": "a"}):
+        folder.write_table("trials", ("trial",), [{"trial": "one"}])
+    assert stamp.read_bytes() == alone
+    assert not folder.damaged_tables()

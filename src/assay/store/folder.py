@@ -238,8 +238,9 @@ def remove_unit(path: Path) -> None:
 # Checksums: a record holds those of the files of its unit, and one of itself; the tables' stamp those of tables.
 
 FILES, SELF = "files", "sha256"
-_UNCHECKED = {"record.json", "provenance.json", "checkpoint.pt", "trials.parquet", "provenance.parquet"}
-"""Those that hold times among them: what has their checksum would not be the same when it is made again."""
+_UNCHECKED = {"record.json", "provenance.json", "checkpoint.pt", "trials.parquet", "provenance.parquet", STAMP}
+"""Those that hold times, whose checksum would not be the same when they are made again, and the stamp, which another
+command may have written meanwhile where there are no locks."""
 
 
 def _checksums(folder: Path) -> dict[str, str]:
