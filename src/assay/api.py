@@ -564,6 +564,7 @@ def audit(
     task: schema.Task = "classification",
     domain: str = "",
     references: str | Path | None = None,
+    train: Mapping[str, Any] | None = None,
     margin: float = 0.05,
     budget: float = 600.0,
     marks: Mapping[str, Sequence[Any]] | None = None,
@@ -598,6 +599,7 @@ def audit(
         time_limit: Seconds that an image of a file or a command may take. A file is read in a process of its own.
         task: Classification of images, or segmentation.
         domain: Kind of image, which chooses the marks: chest-xray, dermoscopy, endoscopy, fundus, mr or ultrasound.
+        train: As `data`, the images that the model was trained on: copies and patients in both are counted.
         references: A folder of audits of 59 or more networks of the same domain that never saw a mark in training:
             `relies-on` is then distinguished from `affected-by`.
         margin: The smallest effect that matters: of the swing, of AUROC lost, and of the share of changed calls.
@@ -634,6 +636,7 @@ def audit(
         task=task,
         domain=domain,
         references=None if references is None else Path(references),
+        train=train,
         margin=margin,
         budget=budget,
         marks=marks,

@@ -88,6 +88,7 @@ OPTIONS = {
     | {
         "--domain",
         "--references",
+        "--train",
         "--margin",
         "--budget",
         "--expect",

@@ -544,6 +544,7 @@ def audit(
     ] = "",
     domain: options.Domain = "",
     references: options.References = None,
+    train: options.Train = "",
     margin: options.Margin = 0.05,
     budget: options.Budget = "10m",  # pyright: ignore[reportArgumentType]
     expect: options.Expect = None,
@@ -592,6 +593,7 @@ def audit(
         mask,
         names,
         keys,
+        train,
     )
     asked = Asked(
         domain=domain,

@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ class Given:
         image: Column of the image.
         mask: Column of the mask, of a segmentation.
         columns: Columns to audit.
+        train: The images of the training, as `images`; empty where they are not known.
         keys: Further keys of `data`, such as size and fit.
     """
 
@@ -70,6 +71,7 @@ class Given:
     mask: str
     columns: tuple[str, ...]
     keys: Mapping[str, Any]
+    train: str = ""
 
 
 def audit_command(
@@ -100,6 +102,8 @@ def audit_command(
         found: Path | Planned = audit_predictions(path, columns, asked, out or Path("audits") / path.stem)
     else:
         origin = _origin(given)
+        if given.train:
+            asked = replace(asked, train=data_of(replace(given, images=given.train, columns=())))
         with reading_shown(quietly=quiet) as notify, _errors_as_options():
             found = run_audit(
                 origin,

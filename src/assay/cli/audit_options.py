@@ -26,6 +26,9 @@ Model = Annotated[
 Images = Annotated[
     str, typer.Option("--images", metavar="PATH", help="A CSV with a row per image, or a folder with one.")
 ]
+Train = Annotated[
+    str, typer.Option("--train", metavar="PATH", help="The images of its training, as --images; for copies.")
+]
 Target = Annotated[str, typer.Option("--target", metavar="COLUMN", help="The class.")]
 Positive = Annotated[str, typer.Option("--positive", metavar="CLASS", help="The positive class.")]
 Patient = Annotated[str, typer.Option("--patient", metavar="COLUMN", help="The patient.")]

@@ -56,7 +56,7 @@ def _model(found: Audited) -> Iterator[str]:
     yield from ("", "## Checks", "", *_checks(checks))
     yield from ("", "## Scope", "", "These verdicts hold for this model, these images and these marks as drawn.")
     yield from ("", *(f"- {text}" for text in METHODS))
-    yield from ("", "## Not established", "", *(f"- {text}" for text in not_established(found.tables["rates"])))
+    yield from ("", "## Not established", "", *(f"- {text}" for text in not_established(found.tables)))
 
 
 def _data(found: Audited) -> Iterator[str]:

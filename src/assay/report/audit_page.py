@@ -137,7 +137,7 @@ def collect_audit(root: Path) -> AuditContent:
         note_on_leads=NOTE,
         sheets=tuple(one for one in _sheets(tables) if one is not None),
         checks=tuple((row["status"], check_words(row)) for row in tables["checks"]),
-        limits=not_established(tables["rates"]),
+        limits=not_established(tables),
         methods=METHODS,
         pictures=any(one.picture for one in shown),
     )

@@ -181,7 +181,7 @@ CLAIM: tuple[Item, ...] = (
     Item("39", "failure analysis", "A clinical reading of wrong answers.",
          lambda found: ". ".join(filter(None, (found.harmful, found.gaps)))),
     Item("40", "limitations", "Limits of the training and of the use.",
-         lambda found: " ".join(not_established(found.tables["rates"]))),
+         lambda found: " ".join(not_established(found.tables))),
     Item("41", "implications for practice", _PAPER),
     Item("42", "study protocol", _PAPER),
     Item("43", "availability of software, model and data", _PAPER),

@@ -19,7 +19,8 @@ from assay.stats.swing import area
 from assay.store.audit_tables import AUDIT_TABLES
 from assay.store.files import Row
 from assay.store.folder import RunFolder, working_in
-from assay.study.auditing import Asked, check, require_classes, write_audit
+from assay.study.audit_data import check
+from assay.study.auditing import Asked, require_classes, write_audit
 
 
 @dataclass(frozen=True)

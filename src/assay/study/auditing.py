@@ -39,7 +39,6 @@ from assay.core.traits import Task
 from assay.core.types import FactorTable
 from assay.data.cache import Notify, silent
 from assay.data.dataset import Images
-from assay.data.leakage import row_hashes
 from assay.execution.device import computing_on
 from assay.execution.jobs import kept_provenance
 from assay.models.ref import Origin
@@ -63,6 +62,7 @@ from assay.store.files import Row, read_checked_json, write_checked_json
 from assay.store.folder import AUDIT, RunFolder, working_in
 from assay.store.verdicts_file import write_verdicts
 from assay.study.audit import KeptAnswers, OfTraining, Prepared, Settings, keep_model, prepare_model
+from assay.study.audit_data import check, data_checks
 from assay.study.inside import inside_rows
 from assay.study.leads import (
     MOST_EXCHANGED,
@@ -103,8 +103,6 @@ _COMPARED = 200
 """Images on which other scalings are tried."""
 _GAIN = 0.03
 """AUROC by which another scaling must be better to stop the audit."""
-FEW_PATIENTS = 20
-"""Patients below which intervals are too narrow."""
 SAME = 1e-4
 """Two readings of one image may differ by so much of a log-odds."""
 EXAMPLES = 2
@@ -135,6 +133,7 @@ class Asked:
         leads: Whether unknown shortcuts are looked for.
         shipped: Whether the shipped reference of the domain is used where no folder is given.
         pictures: Whether the page shows images.
+        train: As `data` of a study, the images that the model was trained on, to be compared with the audited ones.
     """
 
     task: Task = "classification"
@@ -155,6 +154,7 @@ class Asked:
     shipped: bool = True
     leads: bool = True
     pictures: bool = True
+    train: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -385,7 +385,7 @@ class _Audit:
         verdicts += more
         shortcuts = shortcut_rows(self.given.request, self.given.population)
         leads, exchanged = self._leads(scored, shortcuts)
-        checks += list(_data_checks(self.whole, self.given))
+        checks += list(data_checks(self.whole, self.given, self.asked.train))
         keep_model(self.given.place, self.given.model, self.given.population, began, self.given.device)
         stamp = {"audit": content_hash([self.given.model.id, self.given.request.id, self.asked.seed])}
         write_audit(
@@ -713,37 +713,3 @@ def picked(environment: Environment, rows: Int[np.ndarray, " m"]) -> Environment
     return replace(environment, table=environment.table.take(rows), images=images, native=None,
                    masks=None if environment.masks is None else PickedMasks(environment.masks, rows),
                    lesions=None, millimeters=None, boxes=boxes)  # fmt: skip
-
-
-def check(name: str, status: str, text: str, value: float = math.nan) -> Row:
-    """Return a row of `audit_tables.AUDIT_CHECKS`."""
-    return {"check": name, "status": status, "value": value, "text": text}
-
-
-# The data.
-
-
-def _data_checks(whole: Environment, given: Prepared) -> Iterator[Row]:
-    table = whole.table
-    if not given.request.data.patient:
-        yield check("patients", "warn", "no column names patients: each image counts as one, and intervals are too "
-                     "narrow where a patient has several")  # fmt: skip
-    elif (patients := len(np.unique(table.patient))) < FEW_PATIENTS:
-        yield check("few-patients", "warn", "few patients: intervals are by patient, and too narrow with so few",
-                    patients)  # fmt: skip
-    hashes = np.concatenate([row_hashes(whole.images.read(part).numpy()) for part in
-                             np.array_split(np.arange(len(whole)), max(1, len(whole) // 256))])  # fmt: skip
-    _, which, counts = np.unique(hashes, return_inverse=True, return_counts=True)
-    copies = int((counts - 1).sum())
-    yield check("copies", "warn" if copies else "ok", "images that are copies of another, pixel by pixel", copies)
-    least, most = (np.full(len(counts), start) for start in (len(table.classes), -1))
-    np.minimum.at(least, which, table.target)
-    np.maximum.at(most, which, table.target)
-    against = int((least < most).sum())
-    yield check("contradictions", "warn" if against else "ok", "sets of copies with different classes", against)
-    dataset = given.population.dataset
-    if dataset is not None:
-        near = len(dataset.leakage)
-        yield check("near-copies", "warn" if near else "ok", "near copies of images of different patients", near)
-    yield check("training-images", "not-done", "no training images were given: independence of these images from "
-                 "training is not established")  # fmt: skip

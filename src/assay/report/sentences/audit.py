@@ -216,23 +216,26 @@ NOT_ESTABLISHED = (
     "A mark that was not tested, or is drawn differently, may have an effect: a battery of marks clears no model.",
     "Marks that look alike move answers alike: the one that was learned is not established.",
     "A column stands for everything that goes with it, such as age, disease severity or the device.",
-    "Independence of these images from the training images is not established.",
     "Readers and the reference standard of the labels are not assessed.",
 )
 """Limits of every audit."""
+NOT_APART = "Independence of these images from the training images is not established."
+"""A limit unless training images were given, and share neither an image nor a patient."""
 
 
-def not_established(rates: Sequence[Row]) -> tuple[str, ...]:
-    """Return the limits of an audit.
-
-    Args:
-        rates: Rows of `audit_tables.RATES` of its domain; none where it is not calibrated.
-    """
+def not_established(tables: Mapping[str, Sequence[Row]]) -> tuple[str, ...]:
+    """Return the limits of an audit, from its tables."""
+    apart = {row["check"] for row in tables["checks"] if row["status"] == "ok"} >= {
+        "training-copies",
+        "training-patients",
+    }
+    limits = (*NOT_ESTABLISHED, *(() if apart else (NOT_APART,)))
+    rates = tables["rates"]
     if not rates:
-        return (*NOT_ESTABLISHED, "The error rates of these verdicts are not calibrated for this domain.")
+        return (*limits, "The error rates of these verdicts are not calibrated for this domain.")
     wrong = next(row for row in rates if row["rate"].startswith("audits of clean networks"))
     return (
-        *NOT_ESTABLISHED,
+        *limits,
         f"Error rates hold for small networks on such images: 'relies on' was found in {wrong['count']} of "
         f"{wrong['among']} audits of networks that never saw a mark (at most {number(100 * wrong['high'], 1)}%).",
     )
