@@ -89,6 +89,7 @@ OPTIONS = {
         "--domain",
         "--references",
         "--train",
+        "--labels",
         "--margin",
         "--budget",
         "--expect",

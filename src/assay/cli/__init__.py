@@ -545,6 +545,7 @@ def audit(
     domain: options.Domain = "",
     references: options.References = None,
     train: options.Train = "",
+    labels: options.Labels = "",
     margin: options.Margin = 0.05,
     budget: options.Budget = "10m",  # pyright: ignore[reportArgumentType]
     expect: options.Expect = None,
@@ -594,6 +595,7 @@ def audit(
         names,
         keys,
         train,
+        labels,
     )
     asked = Asked(
         domain=domain,

@@ -10,12 +10,14 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import typer
 
-from assay.core.errors import DataError, SpecError, cut
+from assay.core.errors import DataError, SpecError, cut, unknown_name
 from assay.core.files import is_file, is_folder
+from assay.data.files.in_memory import on_disk
+from assay.data.files.labels import HEADERS, IMAGE, PATIENT, joined
 from assay.data.files.table import read_table
 from assay.execution.progress import duration, reading_shown
 from assay.models.external import OfCommand
@@ -54,6 +56,7 @@ class Given:
         mask: Column of the mask, of a segmentation.
         columns: Columns to audit.
         train: The images of the training, as `images`; empty where they are not known.
+        labels: A CSV of labels of the images of a folder; empty where the images have a table.
         keys: Further keys of `data`, such as size and fit.
     """
 
@@ -72,6 +75,7 @@ class Given:
     columns: tuple[str, ...]
     keys: Mapping[str, Any]
     train: str = ""
+    labels: str = ""
 
 
 def audit_command(
@@ -103,7 +107,7 @@ def audit_command(
     else:
         origin = _origin(given)
         if given.train:
-            asked = replace(asked, train=data_of(replace(given, images=given.train, columns=())))
+            asked = replace(asked, train=data_of(replace(given, images=given.train, labels="", columns=())))
         with reading_shown(quietly=quiet) as notify, _errors_as_options():
             found = run_audit(
                 origin,
@@ -282,6 +286,8 @@ def data_of(given: Given) -> dict[str, Any]:
         raise SpecError("name the images with --images: a CSV with a row per image, or a folder with one")
     path = Path(given.images).expanduser()
     keys = {name: value for name, value in given.keys.items() if value}
+    if given.labels:
+        return {**_labeled(path, given), **keys}
     if is_folder(path) and not is_file(path / "data.csv"):
         if given.columns or given.patient:
             raise SpecError(f"{path} has no data.csv: columns and patients need a table")
@@ -305,6 +311,31 @@ def data_of(given: Given) -> dict[str, Any]:
     if given.positive:
         data["positive"] = [given.positive]
     return {**data, **keys}
+
+
+def _labeled(folder: Path, given: Given) -> dict[str, Any]:
+    """Return `data` of a folder joined with labels; headers of DICOM files are columns, and name patients."""
+    if not is_folder(folder):
+        raise SpecError(f"--labels: --images must be a folder, and {folder} is none")
+    rows = joined(folder, Path(given.labels).expanduser(), given.image)
+    there = list(rows[0])
+    patient = given.patient or (PATIENT if PATIENT in there else "")
+    names = given.columns or tuple(name for name in HEADERS if name in there)
+    for name in (given.target, *names, *filter(None, (patient,))):
+        if name not in there:
+            raise SpecError(f"--labels: there is no column '{cut(name)}': {unknown_name('column', name, there)}")
+    data: dict[str, Any] = {
+        "folder": str(folder),
+        "table": [
+            {name: row[name] for name in (IMAGE, given.target, *names, *filter(None, (patient,)))} for row in rows
+        ],
+        "image": IMAGE,
+        "target": given.target,
+        "factors": {name: _factor(name, [row[name] for row in rows]) for name in names},
+        **({"patient": patient} if patient else {}),
+        **({"positive": [given.positive]} if given.positive else {}),
+    }
+    return cast("dict[str, Any]", on_disk(data))
 
 
 def _factor(name: str, values: Sequence[str]) -> dict[str, Any]:

@@ -29,6 +29,12 @@ Images = Annotated[
 Train = Annotated[
     str, typer.Option("--train", metavar="PATH", help="The images of its training, as --images; for copies.")
 ]
+Labels = Annotated[
+    str,
+    typer.Option(
+        "--labels", metavar="CSV", help="Labels of a folder's images, by file name, SOPInstanceUID or AccessionNumber."
+    ),
+]
 Target = Annotated[str, typer.Option("--target", metavar="COLUMN", help="The class.")]
 Positive = Annotated[str, typer.Option("--positive", metavar="CLASS", help="The positive class.")]
 Patient = Annotated[str, typer.Option("--patient", metavar="COLUMN", help="The patient.")]

@@ -7,14 +7,15 @@ import io
 import lzma
 import math
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from assay.core.errors import extra
+from assay.core.errors import DataError, extra
 from assay.data.files.pictures import Header, Picture, Used, finite, limits, scaled, stored
 from assay.data.files.table import Unreadable
 
@@ -62,6 +63,15 @@ def dicom_header(data: bytes) -> Header:
     color = int(dataset.get("SamplesPerPixel", 1)) > 1 or "PALETTE" in str(dataset.PhotometricInterpretation)
     frames = int(dataset.get("NumberOfFrames", 1) or 1)
     return Header(int(dataset.Columns), int(dataset.Rows), not color, frames)
+
+
+def dicom_attributes(path: Path, names: Sequence[str]) -> dict[str, str]:
+    """Return attributes of a DICOM header by keyword, those that are there."""
+    try:
+        dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(names))
+    except (pydicom.errors.InvalidDicomError, OSError, ValueError) as error:
+        raise DataError(f"{path.name} cannot be read as DICOM: {error}") from error
+    return {name: str(dataset.get(name)) for name in names if dataset.get(name) not in (None, "")}
 
 
 def dicom_pixels(data: bytes, mask: bool, size: int) -> Picture:

@@ -1,0 +1,70 @@
+"""Folders of images joined with a table of labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.worlds.files import save, write_table
+from tests.worlds.public import hu, slice_uid, write_slice
+
+from assay.core.errors import DataError, SpecError
+from assay.data.files.labels import joined
+
+
+def dicoms(folder: Path) -> None:
+    """Two examinations of one patient and one of another, in folders and without an ending."""
+    common = {"ManufacturerModelName": "Revolution", "ViewPosition": "PA", "StudyDate": "20190704"}
+    write_slice(folder / "a" / "1.dcm", "1.2.3", 1, "Jones^7", hu(1), AccessionNumber="A1", PatientAge="063Y", **common)
+    write_slice(folder / "a" / "2", "1.2.3", 2, "Jones^7", hu(2), AccessionNumber="A1", PatientAge="063Y", **common)
+    write_slice(
+        folder / "b" / "3.dcm", "1.2.4", 1, "Smith^8", hu(3), AccessionNumber="A2", PatientAge="006M", KVP="120"
+    )
+    (folder / "b" / "notes").write_text("no image")
+
+
+def test_headers_become_columns_and_patients_numbers(tmp_path: Path) -> None:
+    dicoms(tmp_path / "set")
+    labels = tmp_path / "labels.csv"
+    write_table(labels, [["AccessionNumber", "finding"], ["A1", "yes"], ["A2", "no"], ["A9", "no"]])
+    rows = joined(tmp_path / "set", labels)
+    assert [row["image"] for row in rows] == ["a/1.dcm", "a/2", "b/3.dcm"]
+    assert [row["finding"] for row in rows] == ["yes", "yes", "no"]
+    assert [row["patient"] for row in rows] == ["1", "1", "2"]
+    assert [row["age"] for row in rows] == ["63", "63", "0.5"]
+    assert [(row["year"], row["view"], row["kvp"]) for row in rows] == [("2019", "PA", "")] * 2 + [("", "", "120")]
+    assert rows[0]["model"] == "Revolution"
+    text = str(rows)
+    assert not any(word in text for word in ("Jones", "Smith", "0704", "A1", "1.2.3"))
+
+
+def test_labels_name_images_by_identifier_or_by_file(tmp_path: Path) -> None:
+    dicoms(tmp_path / "set")
+    labels = tmp_path / "labels.csv"
+    write_table(labels, [["SOPInstanceUID", "finding", "sex"], [slice_uid("1.2.3", 2), "yes", "F"]])
+    (row,) = joined(tmp_path / "set", labels)
+    assert (row["image"], row["finding"], row["sex"]) == ("a/2", "yes", "F")
+    plain = tmp_path / "plain"
+    for name in ("x.png", "deep/y.png"):
+        save(plain / name, np.zeros((8, 8), dtype=np.uint8))
+    write_table(labels, [["image", "finding"], ["x", "yes"], ["deep/y.png", "no"]])
+    assert [(row["image"], row["finding"]) for row in joined(plain, labels)] == [("x.png", "yes"), ("deep/y.png", "no")]
+
+
+def test_labels_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    for name in ("one/x.png", "two/x.png"):
+        save(tmp_path / "set" / name, np.zeros((8, 8), dtype=np.uint8))
+    labels = tmp_path / "labels.csv"
+    write_table(labels, [["image", "finding"], ["x.png", "yes"]])
+    with pytest.raises(DataError, match=r"'x\.png' of labels\.csv fits 'one/x\.png' and 'two/x\.png'"):
+        joined(tmp_path / "set", labels)
+    write_table(labels, [["image", "finding"], ["one/x.png", "yes"], ["one/x.png", "no"]])
+    with pytest.raises(DataError, match=r"several rows for 'one/x\.png'"):
+        joined(tmp_path / "set", labels)
+    write_table(labels, [["image", "finding"], ["z.png", "yes"]])
+    with pytest.raises(DataError, match="labels no image of"):
+        joined(tmp_path / "set", labels)
+    write_table(labels, [["file", "finding"], ["x.png", "yes"]])
+    with pytest.raises(SpecError, match="has none of the columns image, SOPInstanceUID, AccessionNumber"):
+        joined(tmp_path / "set", labels)
