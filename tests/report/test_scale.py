@@ -12,7 +12,7 @@ import pytest
 from tests.report.reading import evidence_in
 from tests.worlds.tables import Made, make_run
 
-from assay.report.layout import ROWS, some_levels
+from assay.report.layout import ROWS, SHOWN, some_levels
 from assay.report.page import SIZE_LIMIT, collect, render, without_files, write_page
 from assay.report.sections import performance
 
@@ -27,11 +27,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_page_of_180_recipes_fits_and_says_what_it_chose(run: Path) -> None:
-    _, choice = some_levels(evidence_in(run), ROWS)
+    _, choice = some_levels(evidence_in(run))
     page = html.unescape(write_page(run).read_text(encoding="utf-8"))
     assert "180 recipes · 540 training runs" in page
     assert len(page.encode()) < SIZE_LIMIT
-    assert choice.startswith(f"{ROWS} of 30 shown")
+    assert choice.startswith(f"{SHOWN} of 30 shown")
     assert choice in page
     assert " rows are shown" in page
     for name in ("contrasts", "findings", "provenance"):

@@ -173,7 +173,7 @@ def test_the_confounder_of_a_contrast_is_each_that_is_dosed() -> None:
         (
             None,
             {"measure": "logit-effect", "where": {"confounder": "tag"}},
-            "not a value of axis 'confounder'\n  allowed: tag(contrast=0.3), tag(contrast=0.6), sex",
+            "not a value of axis 'confounder': did you mean 'tag(contrast=0.3)'?\n  allowed: tag(contrast=0.3), tag(",
         ),
         (
             None,

@@ -295,7 +295,7 @@ def far_out(images: np.ndarray) -> object:
     ("asked", "error", "said"),
     [
         ({"model": 3}, SpecError, "model is int; expected a torch.nn.Module, a function of images, a file of weights"),
-        ({"model": "w.safetensors"}, SpecError, "says nothing of the network: give factory="),
+        ({"model": "w.safetensors"}, WeightsError, "there is no file w.safetensors"),
         ({"model": Bright(), "factory": Bright}, SpecError, "factory: of a module or function nothing is built"),
         ({"model": "none.safetensors", "factory": Bright}, WeightsError, "does not exist"),
         (

@@ -8,6 +8,7 @@ import math
 import os
 import re
 import shlex
+import shutil
 import sys
 import webbrowser
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from getpass import getuser
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from assay.core.errors import StoreError, nearest, unknown_of_few
@@ -106,7 +108,8 @@ def results_command(run: str, table: str, out: Path, form: Form) -> None:
     else:
         _print_table(rows, described, columns, form)
     if not (form.json or form.csv or form.markdown or form.latex):
-        print(f"{table}: a row for every {described.row} (other tables: assay list tables)", file=sys.stderr)
+        said = f"{table}: a row for every {described.row} (other tables: assay list tables)"
+        print(fill(said, shutil.get_terminal_size().columns) if sys.stderr.isatty() else said, file=sys.stderr)
 
 
 def _column(name: str, known: Sequence[str]) -> str:
