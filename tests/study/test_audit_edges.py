@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.study.test_audit import CALLS, MARKS, SIDE, middle, run
+import timm
+from tests.study.test_audit import CALLS, MARKS, SIDE, images, middle, run
 from tests.worlds.files import save
 
 import assay
@@ -279,3 +280,16 @@ def test_an_audit_that_was_killed_goes_on_and_writes_the_same_bytes() -> None:
     assert 0 < resumed < sum(CALLS), "answers that were kept are not read again"
     assert Path("out/verdicts.json").read_bytes() == Path("whole/verdicts.json").read_bytes()
     assert json.loads(Path("out/verdicts.json").read_text())["verdicts"]
+
+
+def test_a_network_of_one_channel_gets_the_mean_of_a_scaling_of_three(tmp_path: Path) -> None:
+    network = timm.create_model("resnet10t", num_classes=2, in_chans=1).eval()  # pyright: ignore[reportUnknownMemberType]
+    given = images(tmp_path / "set", 40)
+    means: list[tuple[float, ...] | None] = []
+    for number, scaling in enumerate(("0..1", "imagenet")):
+        out = tmp_path / str(number)
+        assay.audit(network, given, marks={}, distortions=[], scaling=scaling, as_given=True, progress=False, out=out)
+        (record,) = (out / "models").glob("*/record.json")
+        known = json.loads(record.read_text())["scaling"]
+        means.append(known and tuple(round(one, 4) for one in known["mean"]))
+    assert means == [(0.0,), (0.449,)]

@@ -351,14 +351,17 @@ def _framed(origin: Origin, data: Mapping[str, Any]) -> dict[str, Any]:
 def _model(
     origin: Origin, settings: Settings, config: Config | None, population: Population, request: ProbeRequest
 ) -> GivenModel:
-    known = None if config is None else Scaling(config.mean, config.std)
+    inputs = inputs_of(population, request.data, request.task)
+    scaling = settings.scaling or (None if config is None else Scaling(config.mean, config.std))
+    if scaling is not None and len(scaling.mean) > inputs.channels == 1:  # as timm does for one input channel
+        scaling = Scaling((float(np.mean(scaling.mean)),), (float(np.mean(scaling.sd)),))
     model = GivenModel(
         origin,
         settings.name or origin.name,
         request.task,
-        inputs_of(population, request.data, request.task),
+        inputs,
         layers=settings.layers,
-        scaling=settings.scaling or known,
+        scaling=scaling,
         scores=settings.scores,
         output=settings.output,
         seed=settings.seed,

@@ -70,7 +70,7 @@ def _training_checks(whole: Environment, given: Prepared, train: Mapping[str, An
                      "training is not established")  # fmt: skip
         return
     own = given.request.data
-    framed = {"size": own.size, "channels": own.channels, "fit": own.fit}
+    framed = {"size": own.size, "channels": own.channels, "fit": own.fit, "crop_share": own.crop_share}
     asked = parse_request({**train, **framed}, {"all": {}}, ("performance",), given.request.task)
     place = replace(given.place, root=Path())
     images = population_of(asked.data, place, all_tested=True).scene(asked.tests, 0).environment("all").images

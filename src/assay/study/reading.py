@@ -31,8 +31,8 @@ _GUESSED = (
 )
 Head = Literal["auto", "sigmoid", "softmax"]
 
-SCALINGS: Mapping[str, Scaling | None] = {
-    "0..1": None,
+SCALINGS: Mapping[str, Scaling] = {
+    "0..1": Scaling((0.0,), (1.0,)),
     "imagenet": Scaling((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "-1..1": Scaling((0.5,), (0.5,)),
     "0..255": Scaling((0.0,), (1 / 255,)),
@@ -152,9 +152,9 @@ class ReadAs:
 def alternatives(scaling: Scaling | None, channels: int) -> dict[str, Change]:
     """Return other ways to read images: name -> a change before the given scaling that amounts to it."""
 
-    def scaled(other: Scaling | None) -> Change:
+    def scaled(other: Scaling) -> Change:
         def change(images: Tensor) -> Tensor:
-            wanted = images if other is None else other(images)
+            wanted = other(images)
             if scaling is None:
                 return wanted
             mean, sd = (images.new_tensor(part).view(1, -1, 1, 1) for part in (scaling.mean, scaling.sd))
@@ -165,7 +165,7 @@ def alternatives(scaling: Scaling | None, channels: int) -> dict[str, Change]:
     found = {
         name: scaled(other)
         for name, other in SCALINGS.items()
-        if other != scaling and (other is None or len(other.mean) in (1, channels))
+        if other != (scaling or SCALINGS["0..1"]) and len(other.mean) in (1, channels)
     }
     found["inverted gray values"] = lambda images: 1 - images
     if channels == 3:
