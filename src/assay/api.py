@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -563,7 +563,7 @@ def audit(
     time_limit: float = 60.0,
     task: schema.Task = "classification",
     domain: str = "",
-    references: str | Path | None = None,
+    references: int | str | Path | None = None,
     train: Mapping[str, Any] | None = None,
     margin: float = 0.05,
     budget: float = 600.0,
@@ -600,8 +600,9 @@ def audit(
         task: Classification of images, or segmentation.
         domain: Kind of image, which chooses the marks: chest-xray, dermoscopy, endoscopy, fundus, mr or ultrasound.
         train: As `data`, the images that the model was trained on: copies and patients in both are counted.
-        references: A folder of audits of 59 or more networks of the same domain that never saw a mark in training:
-            `relies-on` is then distinguished from `affected-by`.
+        references: Networks that never saw a mark in training, so that `relies-on` is distinguished from
+            `affected-by`: a folder of audits of 59 or more of the same domain, or how many small ones to train on
+            `train`, or on half of the patients where it is not given.
         margin: The smallest effect that matters: of the swing, of AUROC lost, and of the share of changed calls.
         budget: Seconds to plan for.
         marks: Marks in place of the battery: name -> three interventions, from weak to strong.
@@ -635,7 +636,7 @@ def audit(
     asked = Asked(
         task=task,
         domain=domain,
-        references=None if references is None else Path(references),
+        references=None if references is None or isinstance(references, int) else Path(references),
         train=train,
         margin=margin,
         budget=budget,
@@ -651,6 +652,11 @@ def audit(
         seed=seed,
         pictures=pictures,
     )
+    if isinstance(references, int):
+        from assay.study.clean_networks import trained_references
+
+        root = trained_references(data, train, asked, references, say=print if progress else lambda text: None)
+        asked = replace(asked, references=root)
     with reading_shown(quietly=not progress) as notify:
         found = run_audit(
             OfCommand(command, time_limit)

@@ -67,7 +67,22 @@ OPTIONS = {
         "--out",
         "--json",
     },
-    "calibrate": {"--base", "--quick", "--workers", "--out", "--quiet", "--json"},
+    "calibrate": {
+        "--base",
+        "--images",
+        "--target",
+        "--positive",
+        "--patient",
+        "--image",
+        "--channels",
+        "--fit",
+        "--domain",
+        "--quick",
+        "--workers",
+        "--out",
+        "--quiet",
+        "--json",
+    },
     "tune": SPEC_OPTIONS
     | {"--axis", "--values", "--by", "--workers", "--device", "--out", "--write", "--skip-bad-rows"}
     | {"--dry-run", "--quiet"},

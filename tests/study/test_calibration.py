@@ -7,14 +7,33 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
 
+import assay
 import assay.cli.calibrate as command
 from assay.cli import main
+from assay.core.errors import SpecError
+from assay.data.files.in_memory import on_disk
 from assay.shifts.battery import DECIDING, battery
 from assay.stats.verdicts import reference_of
-from assay.study import calibration
-from assay.study.calibration import BASES, Counts, limits_of, rates, studies, wilson, world_rows
+from assay.store.folder import RunFolder
+from assay.study import calibration, clean_networks, references
+from assay.study.auditing import Asked
+from assay.study.calibration import (
+    BASES,
+    Counts,
+    base_of_rows,
+    by_architecture,
+    limits_of,
+    rates,
+    studies,
+    wilson,
+    world_rows,
+)
+from assay.study.clean_networks import trained_references
 from assay.study.references import SHIPPED, shipped_rates, shipped_reference
 
 
@@ -27,8 +46,8 @@ def test_wilson_has_the_published_values() -> None:
 
 def world(kind: str, g: float, true: float, verdict: str, mark: str = "") -> dict[str, Any]:
     one = {"verdict": verdict, "g": g, "low": g - 0.02, "high": g + 0.02, "at_least": abs(g) - 0.02, "true": true}
-    return {"kind": kind, "mark": mark, "as_audited": True, "association": 0.9, "seed": 1, "auroc": 0.9,
-            "planted": true, "marks": {"tag": one}}  # fmt: skip
+    return {"kind": kind, "architecture": "small-cnn", "mark": mark, "as_audited": True, "association": 0.9, "seed": 1,
+            "auroc": 0.9, "planted": true, "marks": {"tag": one}}  # fmt: skip
 
 
 def test_rates_count_each_verdict_against_the_truth() -> None:
@@ -58,6 +77,79 @@ def test_rates_count_each_verdict_against_the_truth() -> None:
     }
     assert [row["verdict"] for row in world_rows(found, reference)].count("relies-on") == 2
     assert limits_of("any", found).networks == 6
+    other = {**found[0], "architecture": "another"}
+    split = [(row["architecture"], row["count"]) for row in by_architecture([*found, other], reference)]
+    assert split[:1] == [("small-cnn", 1)]
+    assert ("another", 1) in split
+
+
+def test_parts_of_the_images_of_a_user_share_no_patient(tmp_path: Path) -> None:
+    rows = [{"image": f"{at}.png", "finding": str(at % 2), "patient": f"p{at // 2}"} for at in range(600)]
+    data = pd.DataFrame(rows)
+    data.to_csv(tmp_path / "data.csv", index=False)
+    for at in range(600):
+        Image.new("L", (8, 8), at % 200).save(tmp_path / f"{at}.png")
+    base = base_of_rows({"folder": str(tmp_path), "table": "data.csv", "target": "finding", "patient": "patient"},
+                        "chest-xray")  # fmt: skip
+    assert base.audited == 75
+    assert [name for name, *_ in base.tied] == ["tag", "low-pass", "laterality-marker"]
+    trained = pd.read_csv(Path(base.data["folder"]) / base.data["table"])
+    tests = set(trained[trained["assay part"] == "test"]["patient"])
+    assert not tests & set(trained[trained["assay part"] != "test"]["patient"])
+    assert len(base.tested) == 8
+    drawn: set[str] = set()
+    for few, many in base.tested:
+        here, there = (set(pd.read_csv(Path(one["folder"]) / one["table"])["patient"]) for one in (few, many))
+        assert not here & there
+        assert here | there == tests
+        assert len(here) * 4 == pytest.approx(len(there), abs=4)
+        drawn.add(str(sorted(here)))
+    assert len(drawn) == 8
+    with pytest.raises(SpecError, match="100 are the least"):
+        base_of_rows({"folder": str(tmp_path), "table": rows[:80], "target": "finding"}, "chest-xray")
+    with pytest.raises(SpecError, match="rows of a table"):
+        base_of_rows({"classes": str(tmp_path)}, "chest-xray")
+
+
+def test_reference_networks_are_trained_once_on_patients_that_are_not_audited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clean_networks, "LEAST_NETWORKS", 2)
+    monkeypatch.setattr(references, "LEAST_NETWORKS", 2)
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    draws = np.random.default_rng(0)
+
+    def row(at: int) -> dict[str, Any]:
+        positive = at % 2
+        pixels = draws.normal(0.4, 0.05, (32, 32))
+        pixels[8:24, 8:24] += 0.3 * positive
+        return {"image": (255 * pixels.clip(0, 1)).astype(np.uint8), "ill": positive, "patient": at // 2}
+
+    data = {"table": [row(at) for at in range(280)], "target": "ill", "patient": "patient", "channels": "gray"}
+    asked = Asked(domain="chest-xray", leads=False)
+    said: list[str] = []
+    folder = trained_references(on_disk(data), None, asked, 2, workers=0, say=said.append)
+    assert said[0].startswith("2 reference networks on 112 images: about")
+    audits = [path for path in folder.iterdir() if path.is_dir()]
+    assert len(audits) == 2
+    times = {path: (path / "verdicts.json").stat().st_mtime_ns for path in audits}
+    assert trained_references(on_disk(data), None, asked, 2, workers=0) == folder
+    assert {path: (path / "verdicts.json").stat().st_mtime_ns for path in audits} == times
+    tested = {"images": "140 of 140", "patients": "70"}
+    for path in audits:
+        facts = {row["key"]: row["value"] for row in RunFolder(path).table("provenance")}
+        assert facts.items() >= tested.items()
+
+    def bright(images: np.ndarray) -> np.ndarray:
+        return images.mean(axis=(1, 2, 3)) - 0.45
+
+    with pytest.raises(SpecError, match="1 give no limit"):
+        assay.audit(bright, on_disk(data), references=1, progress=False)
+    found = assay.audit(bright, {**on_disk(data), "size": 32}, domain="chest-xray", references=2, progress=False,
+                        budget=20, as_given=True, out=tmp_path / "out")  # fmt: skip
+    facts = dict(zip(*(found.table("provenance")[name] for name in ("key", "value")), strict=True))
+    assert (facts["references"], facts["references trained on"]) == ("2 networks", "112 images")
+    assert "2 networks, trained on 112 images of the same source" in (tmp_path / "out" / "report.html").read_text()
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in SHIPPED.glob("*.json")))
@@ -77,11 +169,10 @@ def test_a_small_calibration_goes_on_where_it_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def small(base: calibration.Base, counts: Counts) -> dict[str, dict[str, Any]]:
-        found = studies(base, Counts(clean=4, tied=1, untied=1))
+        found = studies(base, Counts(clean=4, tied=1, untied=0, others=0))
         for one in found.values():
             one["data"] |= {"train": 160, "validation": 24, "test": 16, "size": 32}
             one["recipe"] |= {"epochs": 10, "batch_size": 16, "optimizer": {"adamw": {"lr": 0.01}}}
-        del found["untied"]
         dose = found["tied"]["environments"]["train"]["dose"]
         dose |= {"confounder": dose["confounder"][:2], "p": [0.9]}
         return found
@@ -89,8 +180,8 @@ def test_a_small_calibration_goes_on_where_it_ended(
     base = BASES["nodule"]
     monkeypatch.setattr(command, "studies", small)
     monkeypatch.setattr(command, "LEAST_NETWORKS", 2)
-    monkeypatch.setattr(command, "BASES", {"nodule": calibration.replace(base, data={**base.data, "size": 32})})
-    monkeypatch.setattr(calibration.measure, "__defaults__", (40, 40))
+    tested = {"phantom": "nodule", "size": 32, "target": "malignant", "core": "margin", "test": 40}
+    monkeypatch.setattr(command, "BASES", {"nodule": calibration.replace(base, tested=((tested, tested),))})
     monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
     out = tmp_path / "out"
 
@@ -120,7 +211,7 @@ def test_verdicts_on_new_networks_keep_the_shipped_error_rates(tmp_path: Path) -
     rows: dict[str, tuple[int, int]] = {}
     for line in (tmp_path / "phantom-chest" / "quick" / "rates.csv").read_text().splitlines()[1:]:
         name, count, among, *_ = line.rsplit(",", 5)
-        rows[name.strip('"')] = (int(count), int(among))
+        rows[name.removeprefix("small-cnn,").strip('"')] = (int(count), int(among))
     wrong, among = rows["audits of clean networks with a relies-on"]
     assert among == 12
     assert wrong <= 2  # 3 of 12 have a probability below 1 % at 5 %

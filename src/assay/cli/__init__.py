@@ -355,7 +355,15 @@ def tune(
 
 @app.command(epilog="Example: assay calibrate --quick")
 def calibrate(
-    base: Annotated[str, typer.Option("--base", metavar="NAME", help="Images: chest or nodule.")] = "chest",
+    base: Annotated[str, typer.Option("--base", metavar="NAME", help="Images: chest or nodule phantoms.")] = "chest",
+    images: options.Images = "",
+    target: options.Target = "target",
+    positive: options.Positive = "",
+    patient: options.Patient = "",
+    image: options.Image = "image",
+    channels: options.Channels = "",
+    fit: options.Fit = "",
+    domain: options.Domain = "",
     quick: Annotated[bool, typer.Option("--quick", help="Judge 30 networks by the shipped reference.")] = False,
     workers: NumberOfWorkers = None,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="The folder.")] = Path("calibration"),
@@ -364,12 +372,16 @@ def calibrate(
 ) -> None:
     """Measure error rates of audits, on networks of known truth.
 
-    Networks are trained on phantom images without a mark, with a mark tied to the class, or with an untied one, and
-    audited on other images. The truth is measured on 800 more. About an hour on two cores; --quick takes some minutes.
+    Small networks are trained on phantom images, or on a part of yours (--images, --domain), without a mark, with a
+    mark tied to the class, or with an untied one, and audited on other images. The truth is measured on more of them.
+    About an hour on two cores; --quick takes some minutes.
     """
+    from assay.cli.audit import Given
     from assay.cli.calibrate import calibrate_command
 
-    calibrate_command(base, quick=quick, out=out, workers=workers, quiet=quiet, json=json)
+    keys = {"fit": fit, "channels": channels}
+    given = Given("", "", False, 0.0, "", images, target, "", patient, positive, image, "", (), keys)
+    calibrate_command(given if images else base, domain, quick=quick, out=out, workers=workers, quiet=quiet, json=json)
 
 
 @app.command(epilog="Example: assay results nodule-loss --table contrasts --csv > contrasts.csv")
@@ -543,7 +555,7 @@ def audit(
         str, typer.Option("--threshold", metavar="P", help="A probability, or sensitivity=0.95; 0.5 by default.")
     ] = "",
     domain: options.Domain = "",
-    references: options.References = None,
+    references: options.References = "",
     train: options.Train = "",
     labels: options.Labels = "",
     margin: options.Margin = 0.05,
@@ -596,10 +608,11 @@ def audit(
         keys,
         train,
         labels,
+        int(references) if references.isdecimal() else 0,
     )
     asked = Asked(
         domain=domain,
-        references=references,
+        references=Path(references) if references and not references.isdecimal() else None,
         margin=margin,
         budget=budget,
         output=output,

@@ -30,6 +30,7 @@ from assay.study.audit import origin_of
 from assay.study.audit_compare import compare_audits
 from assay.study.audit_scores import PredictionColumns, audit_predictions, factor_of
 from assay.study.auditing import Asked, Planned, run_audit
+from assay.study.clean_networks import trained_references
 from assay.study.policy import POLICY_FAILED, Policy, read_policy
 from assay.study.prepared import IMAGES, NAMES, finish_audit, prepare_images
 
@@ -57,6 +58,7 @@ class Given:
         columns: Columns to audit.
         train: The images of the training, as `images`; empty where they are not known.
         labels: A CSV of labels of the images of a folder; empty where the images have a table.
+        references: Reference networks that are trained on the images; 0 for none.
         keys: Further keys of `data`, such as size and fit.
     """
 
@@ -76,6 +78,7 @@ class Given:
     keys: Mapping[str, Any]
     train: str = ""
     labels: str = ""
+    references: int = 0
 
 
 def audit_command(
@@ -108,16 +111,21 @@ def audit_command(
         origin = _origin(given)
         if given.train:
             asked = replace(asked, train=data_of(replace(given, images=given.train, labels="", columns=())))
+        data, say = data_of(given), _quiet if quiet or json else _say
+        if given.references and not dry_run:
+            with _errors_as_options():
+                root = trained_references(data, asked.train, asked, given.references, say=say)
+            asked = replace(asked, references=root)
         with reading_shown(quietly=quiet) as notify, _errors_as_options():
             found = run_audit(
                 origin,
-                data_of(given),
+                data,
                 asked,
                 skip_bad_rows=skip_bad_rows,
                 out=out or Path("audits") / origin.name,
                 dry_run=dry_run,
                 notify=notify,
-                say=_quiet if quiet or json else _say,
+                say=say,
             )
     if isinstance(found, Planned):
         _print_plan(found, json)

@@ -92,8 +92,12 @@ Domain = Annotated[
     ),
 ]
 References = Annotated[
-    Path | None,
-    typer.Option("--references", metavar="FOLDER", help="Audits of 59 or more networks that never saw a mark."),
+    str,
+    typer.Option(
+        "--references",
+        metavar="N|FOLDER",
+        help="Clean networks to compare with: train 59 or more on your rows, or a folder of audits.",
+    ),
 ]
 Margin = Annotated[float, typer.Option("--margin", metavar="M", help="The smallest effect that matters.")]
 Budget = Annotated[

@@ -10,35 +10,42 @@ from pathlib import Path
 from typing import Any
 
 from assay.api import load
+from assay.cli.audit import Given, data_of
 from assay.core.errors import SpecError
 from assay.core.files import is_file
-from assay.shifts.battery import DECIDING, battery
+from assay.shifts.battery import DECIDING, DOMAINS, battery
 from assay.stats.format import count, number
 from assay.stats.verdicts import Reference
+from assay.store.audit_tables import RATES
 from assay.store.files import Row, read_checked_json, write_checked_json, write_json
 from assay.store.folder import RunFolder, require_writable
 from assay.study.calibration import (
     BASES,
     Base,
     Counts,
+    base_of_rows,
+    by_architecture,
     limits_of,
     measure,
-    rates,
     shipped_document,
     studies,
     world_rows,
     worlds,
 )
+from assay.study.clean_networks import SMALL
 from assay.study.references import LEAST_NETWORKS, shipped_reference
 
-QUICK = Counts(clean=12, tied=1, untied=0)
+QUICK = Counts(clean=12, tied=1, untied=0, others=0)
 
 
-def calibrate_command(base: str, *, quick: bool, out: Path, workers: int | None, quiet: bool, json: bool) -> None:
+def calibrate_command(
+    base: str | Given, domain: str, *, quick: bool, out: Path, workers: int | None, quiet: bool, json: bool
+) -> None:
     """Train networks whose shortcut is known, audit them, and print the error rates. A second call goes on.
 
     Args:
-        base: One of `calibration.BASES`.
+        base: One of `calibration.BASES`, or images of the user.
+        domain: The domain of the user's images.
         quick: Judge few networks by the shipped reference, in place of making one.
         out: Folder of the calibration.
         workers: Worker processes for training.
@@ -48,24 +55,38 @@ def calibrate_command(base: str, *, quick: bool, out: Path, workers: int | None,
     Raises:
         SpecError: The base is unknown, or has no shipped reference for a quick look.
     """
-    if base not in BASES:
-        raise SpecError(f"base '{base}': expected one of {', '.join(BASES)}")
-    known, folder = BASES[base], out / BASES[base].domain / ("quick" if quick else "full")
+    known = _base(base, domain)
+    folder = out / known.domain / ("quick" if quick else "full")
     require_writable(folder)
     found = _found(known, QUICK if quick else Counts(), folder, workers, quiet or json)
     reference, judged = _reference(known, found, quick)
-    rows = rates(judged, reference)
+    rows = by_architecture(judged, reference)
     _write_csv(folder / "worlds.csv", world_rows(judged, reference))
     _write_csv(folder / "rates.csv", rows)
     if not quick:
-        write_json(folder / f"{known.domain}.json", shipped_document(known, reference, rows, len(judged)))
+        own = [{name: row[name] for name in RATES.names} for row in rows if row["architecture"] == SMALL]
+        networks = sum(one["architecture"] == SMALL for one in judged)
+        write_json(folder / f"{known.domain}.json", shipped_document(known, reference, own, networks))
     if json:
         print(jsonlib.dumps([{key: None if value != value else value for key, value in row.items()} for row in rows]))
         return
     print(f"{known.domain}: {count(reference.networks, 'reference network')}, {count(len(judged), 'network')} judged")
-    for row in rows:
-        print(f"  {words(row)}")
+    for architecture in dict.fromkeys(row["architecture"] for row in rows):
+        print(architecture)
+        for row in rows:
+            if row["architecture"] == architecture:
+                print(f"  {words(row)}")
     print(folder)
+
+
+def _base(base: str | Given, domain: str) -> Base:
+    if isinstance(base, Given):
+        if domain not in DOMAINS:
+            raise SpecError(f"--domain: say which kind of images these are: {', '.join(DOMAINS)}")
+        return base_of_rows(data_of(base), domain)
+    if base not in BASES:
+        raise SpecError(f"base '{base}': expected one of {', '.join(BASES)}, or give --images")
+    return BASES[base]
 
 
 def words(row: Mapping[str, Any]) -> str:
@@ -102,7 +123,7 @@ def _reference(
         if shipped is None:
             raise SpecError(f"{base.domain} has no shipped reference: leave --quick out to make one")
         return shipped, list(found)
-    clean = [one for one in found if one["kind"] == "clean"]
+    clean = [one for one in found if one["kind"] == "clean" and one["architecture"] == SMALL]
     first = clean[:LEAST_NETWORKS]
     return limits_of(base.domain, first), [one for one in found if not any(one is other for other in first)]
 

@@ -30,6 +30,7 @@ from assay.report.sentences.audit import (
     evidence,
     factor_words,
     not_established,
+    references_words,
     strength,
     title,
     verdict,
@@ -188,7 +189,7 @@ def _scope(facts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     yield "Images", f"{facts['images']} images of {facts.get('data', 'the data')}"
     yield "Software", ", ".join(f"{name} {facts[name]}" for name in ("assay-imaging", "torch") if name in facts)
     yield "Earlier audits of these images", facts.get("earlier audits", "not recorded")
-    yield "Reference networks", facts.get("references", "none")
+    yield "Reference networks", references_words(facts)
     yield "Readers and reference standard", "not assessed"
 
 

@@ -88,7 +88,7 @@ from assay.study.reading import (
     output_words,
     with_outputs,
 )
-from assay.study.references import read_reference, shipped_rates, shipped_reference
+from assay.study.references import read_reference, shipped_rates, shipped_reference, trained_on
 
 BUDGET = 600.0
 """Seconds that an audit is planned for."""
@@ -673,6 +673,7 @@ class _Audit:
             "margin": f"{self.asked.margin:g}",
             "domain": self.asked.domain,
             "references": "" if self.reference is None else f"{self.reference.networks} networks",
+            "references trained on": f"{n:,} images" if (n := trained_on(self.asked.references)) else "",
             "probed": made.get("started", ""),
             "python": made.get("python", ""),
             **made.get("libraries", {}),

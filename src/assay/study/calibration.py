@@ -16,9 +16,13 @@ from assay.shifts.battery import DECIDING, DOSES, battery, marks_of
 from assay.stats.verdicts import Reference, Verdict, reference_of
 from assay.store.files import Row
 from assay.store.folder import RunFolder
-from assay.study.audit import OfTraining
-from assay.study.auditing import Asked, run_audit
-from assay.study.records import trained_model
+from assay.study.auditing import Asked
+from assay.study.clean_networks import SIZE, SMALL, audit_trained, parts_of, table_rows, training_study
+
+_Mark = tuple[str, Any, Any]
+Tested = tuple[Mapping[str, Any], Mapping[str, Any]]
+AUDITED, POOL = 200, 800
+"""Images of an audit, and of the pool on which the truth is measured."""
 
 
 @dataclass(frozen=True)
@@ -27,46 +31,89 @@ class Base:
 
     Attributes:
         domain: Domain of the audits; the reference of these networks is shipped under its name.
-        data: `data` of a study, without numbers of images.
+        data: `data` of a study.
         environment: How the images are drawn.
-        tied: Marks that are tied to the class in training, as the battery draws them, then drawn differently.
+        tied: Marks that are tied to the class in training: name, as the battery draws it, and drawn differently.
+        tested: Pairs of `data`, the images of an audit and the pool; networks take them in turn.
+        audited: Images of an audit.
     """
 
     domain: str
     data: Mapping[str, Any]
     environment: Mapping[str, Any]
-    tied: tuple[tuple[str, Any, Any], ...]
+    tied: tuple[_Mark, ...]
+    tested: tuple[Tested, ...]
+    audited: int = AUDITED
+
+
+_DRAWN: Mapping[str, tuple[Any, Any]] = {
+    "tag": ({"tag": {"size": 0.12}}, {"tag": {"size": 0.1, "x": 0.12, "y": 0.88, "shape": "rectangle"}}),
+    "low-pass": ({"low-pass": {"cutoff": 0.5}}, {"low-pass": {"cutoff": 0.65}}),
+    "laterality-marker": (
+        {"laterality-marker": {"size": 0.11}},
+        {"laterality-marker": {"size": 0.15, "x": 0.2, "y": 0.15}},
+    ),
+    "ruler": ({"ruler": {"opacity": 0.7, "marks": 10}}, {"ruler": {"opacity": 0.5, "marks": 6}}),
+    "hair": ({"hair": {"count": 15}}, {"hair": {"count": 24}}),
+    "scope-inset": ({"scope-inset": {"size": 0.28}}, {"scope-inset": {"size": 0.22}}),
+    "text-line": (
+        {"text-line": {"size": 0.055, "text": "ID ###", "x": 0.5}},
+        {"text-line": {"size": 0.07, "text": "###", "x": 0.3}},
+    ),
+}
+"""Mark -> as the battery draws it, and drawn differently."""
+_TIED = 3
+"""Marks of a battery that are tied to the class."""
+
+
+def tied_marks(domain: str) -> tuple[_Mark, ...]:
+    """Return marks of the battery of a domain to tie to the class."""
+    names = {mark.name for mark in battery(domain, 1)[0]}
+    return tuple((name, *drawn) for name, drawn in _DRAWN.items() if name in names)[:_TIED]
+
+
+def _phantom(phantom: str, target: str, core: str, environment: Mapping[str, Any]) -> Base:
+    data = {"phantom": phantom, "size": SIZE, "target": target, "core": core}
+    domain = f"phantom-{phantom}"
+    return Base(domain, {**data, "train": 600, "validation": 100, "test": 100}, environment, tied_marks(domain),
+                (({**data, "test": AUDITED}, {**data, "test": POOL}),))  # fmt: skip
 
 
 BASES: Mapping[str, Base] = {
-    "chest": Base(
-        "phantom-chest",
-        {"phantom": "chest", "size": 64, "target": "mass", "core": "mass"},
-        {"difficulty": {"mass": 1.5}},
-        (
-            ("tag", {"tag": {"size": 0.12}}, {"tag": {"size": 0.1, "x": 0.12, "y": 0.88, "shape": "rectangle"}}),
-            ("low-pass", {"low-pass": {"cutoff": 0.5}}, {"low-pass": {"cutoff": 0.65}}),
-            (
-                "laterality-marker",
-                {"laterality-marker": {"size": 0.11}},
-                {"laterality-marker": {"size": 0.15, "x": 0.2, "y": 0.15}},
-            ),
-        ),
-    ),
-    "nodule": Base(
-        "phantom-nodule",
-        {"phantom": "nodule", "size": 64, "target": "malignant", "core": "margin"},
-        {},
-        (
-            ("tag", {"tag": {"size": 0.12}}, {"tag": {"size": 0.1, "x": 0.12, "y": 0.88, "shape": "rectangle"}}),
-            ("low-pass", {"low-pass": {"cutoff": 0.5}}, {"low-pass": {"cutoff": 0.65}}),
-            ("ruler", {"ruler": {"opacity": 0.7, "marks": 10}}, {"ruler": {"opacity": 0.5, "marks": 6}}),
-        ),
-    ),
+    "chest": _phantom("chest", "mass", "mass", {"difficulty": {"mass": 1.5}}),
+    "nodule": _phantom("nodule", "malignant", "margin", {}),
 }
-"""Bases by name."""
+"""Bases of phantoms by name."""
 ASSOCIATIONS = (0.3, 0.7, 0.9)
 """Shares of the positive images that have a mark in training."""
+_TURNS = 8
+"""Draws of the audited images among those that no network was trained on."""
+
+
+def base_of_rows(data: Mapping[str, Any], domain: str) -> Base:
+    """Return a base of a user's images.
+
+    Up to 200 of them are audited at a time, four times as many are the pool, and the others train the networks. No
+    patient is in two of these parts.
+
+    Args:
+        data: As `data` of a study: a table of images.
+        domain: The domain of the audits.
+
+    Raises:
+        SpecError: There is no table, or there are too few images.
+    """
+    count = len(table_rows(data))
+    audited = min(AUDITED, count // 8)
+    share = 5 * audited / max(count, 1)
+    parts = parts_of(data, shares=(("train", 0.85 * (1 - share)), ("validation", 0.15 * (1 - share)), ("test", share)))
+    turns = (parts.halves(0.2, seed) for seed in range(_TURNS))
+    tested = tuple((parts.tested(few), parts.tested(many)) for few, many in turns)
+    return Base(domain, parts.training(), {}, tied_marks(domain), tested, audited)
+
+
+OTHERS = ("test_resnet", "test_efficientnet")
+"""Small networks of timm that judge whether a reference holds for other architectures."""
 
 
 @dataclass(frozen=True)
@@ -78,55 +125,42 @@ class Counts:
             reference and the others are judged.
         tied: Seeds of each mark at each association.
         untied: Seeds of each mark on half of all images, whatever the class.
+        others: Clean networks of each of `OTHERS`; each of the marks is also tied by 0.9, with a fifth of the seeds.
     """
 
     clean: int = 120
     tied: int = 3
     untied: int = 5
+    others: int = 20
 
 
 def studies(base: Base, counts: Counts) -> dict[str, dict[str, Any]]:
     """Return the studies that train the networks: name -> mapping."""
     drawn = [one for _, here, elsewhere in base.tied for one in (here, elsewhere)]
 
-    def study(name: str, dose: Mapping[str, Any], seeds: int, first: int) -> dict[str, Any]:
-        return {
-            "name": f"{base.domain}-{name}",
-            "data": {**base.data, "train": 600, "validation": 100, "test": 100},
-            "environments": {"train": {**base.environment, **dose}, "clean": dict(base.environment)},
-            "recipe": {
-                "architecture": "small-cnn",
-                "optimizer": {"adamw": {"lr": 0.003}},
-                "augmentation": [{"flip": {"vertical": 0}}, "shift"],
-                "epochs": 16,
-                "batch_size": 32,
-            },
-            "probes": ["performance"],
-            "first_seed": first,
-            "seeds": seeds,
-        }
+    def study(name: str, dose: Mapping[str, Any], seeds: int, first: int, architecture: Any = SMALL) -> dict[str, Any]:
+        environments = {"train": {**base.environment, **dose}, "clean": dict(base.environment)}
+        return training_study(
+            f"{base.domain}-{name}", base.data, environments, seeds=seeds, first=first, architecture=architecture
+        )
 
+    same = [one[1] for one in base.tied]
     found = {
         "clean": study("clean", {}, counts.clean, 2000),
         "tied": study("tied", {"dose": {"confounder": drawn, "p": list(ASSOCIATIONS)}}, counts.tied, 3000),
-        "untied": study(
-            "untied",
-            {"dose": {"confounder": [one[1] for one in base.tied], "p": 0.5, "on": "both"}},
-            counts.untied,
-            4000,
-        ),
+        "untied": study("untied", {"dose": {"confounder": same, "p": 0.5, "on": "both"}}, counts.untied, 4000),
     }
+    for name in OTHERS:
+        network, tied = {"timm": {"model": name}}, {"dose": {"confounder": same, "p": ASSOCIATIONS[-1]}}
+        found[f"clean {name}"] = study(f"clean-{name}", {}, counts.others, 5000, network)
+        found[f"tied {name}"] = study(f"tied-{name}", tied, counts.others // 5, 6000, network)
     return {name: one for name, one in found.items() if one["seeds"]}
 
 
 # One world: a network, its audit, and the truth on other images.
 
-AUDITED, POOL = 200, 800
-"""Images of an audit, and of the pool on which the truth is measured."""
 PLANTED = "planted"
 """Name of the mark as a network saw it in training."""
-_LONG = 86_400.0
-"""Seconds: no audit is cut short."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +175,7 @@ class World:
         as_audited: Whether the audit draws the mark so.
         association: Share of positive images with the mark.
         seed: Seed of the training.
+        architecture: Its architecture.
     """
 
     trial: Path
@@ -150,10 +185,12 @@ class World:
     as_audited: bool = False
     association: float = 0.0
     seed: int = 0
+    architecture: str = SMALL
 
 
-def worlds(base: Base, kind: str, folder: RunFolder) -> Iterator[World]:
-    """Yield the networks of a study of `studies` that was run; `kind` is its name there."""
+def worlds(base: Base, name: str, folder: RunFolder) -> Iterator[World]:
+    """Yield the networks of a study of `studies` that was run; `name` is its name there."""
+    kind, _, architecture = name.partition(" ")
     drawn = {
         _label(one[at]): (one[0], one[at], at == 1) for one in base.tied for at in (1, 2)
     }  # as the study labels them
@@ -162,12 +199,12 @@ def worlds(base: Base, kind: str, folder: RunFolder) -> Iterator[World]:
             continue
         where, seed = folder.unit("trials", str(row["trial"])), int(row["seed"])
         if kind == "clean":
-            yield World(where, kind, seed=seed)
+            yield World(where, kind, seed=seed, architecture=architecture or SMALL)
         else:
             place = json.loads(row["coordinates"])
             mark, component, same = drawn[place["confounder"]]
-            share = float(place["p"]) if kind == "tied" else 0.5
-            yield World(where, kind, mark, component, same, share, seed)
+            share = 0.5 if kind == "untied" else float(place.get("p", ASSOCIATIONS[-1]))
+            yield World(where, kind, mark, component, same, share, seed, architecture or SMALL)
 
 
 def _label(component: Any) -> str:
@@ -175,30 +212,27 @@ def _label(component: Any) -> str:
     return mark.doses[DECIDING].label
 
 
-def measure(world: World, base: Base, scratch: Path, images: int = AUDITED, pool: int = POOL) -> dict[str, Any]:
+def measure(world: World, base: Base, scratch: Path) -> dict[str, Any]:
     """Audit a network on new images, and measure the truth on a pool of others.
 
     Args:
         world: The network.
         base: Its images.
         scratch: A folder for records that are removed afterward.
-        images: Images of the audit.
-        pool: Images of the pool.
 
     Returns:
         Plain values: the world, its AUROC, and of each mark the verdict and the swing, and the swing on the pool.
     """
-    origin = OfTraining(trained_model(world.trial))
+    few, many = base.tested[world.seed % len(base.tested)]
+    shared = Asked(domain=base.domain, seed=world.seed, leads=False)
     marks, _ = battery(base.domain, 1)
-    shared = Asked(
-        domain=base.domain, budget=_LONG, as_given=True, pictures=False, distortions=(), shipped=False, leads=False
-    )
     once = {mark.name: [{mark.doses[DECIDING].name: dict(mark.doses[DECIDING].params)}] * len(DOSES) for mark in marks}
     if world.drawn is not None:
         once[PLANTED] = [world.drawn] * len(DOSES)
+    pooled = replace(shared, seed=10_000, marks=once)
     try:
-        small = RunFolder(_audited(origin, base, replace(shared, seed=world.seed), images, scratch / "audit"))
-        large = RunFolder(_audited(origin, base, replace(shared, seed=10_000, marks=once), pool, scratch / "pool"))
+        small = RunFolder(audit_trained(world.trial, few, shared, scratch / "audit", base.environment))
+        large = RunFolder(audit_trained(world.trial, many, pooled, scratch / "pool", base.environment))
         true = {row["factor"]: row["g"] for row in large.table("effects") if row["dose"] == DOSES[DECIDING]}
         found = {
             row["factor"]: {
@@ -211,15 +245,9 @@ def measure(world: World, base: Base, scratch: Path, images: int = AUDITED, pool
         ranking = next(row["value"] for row in small.table("checks") if row["check"] == "ranking")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return {"kind": world.kind, "mark": world.mark, "as_audited": world.as_audited, "association": world.association,
-            "seed": world.seed, "auroc": ranking, "planted": true.get(PLANTED, math.nan), "marks": found}  # fmt: skip
-
-
-def _audited(origin: OfTraining, base: Base, asked: Asked, images: int, out: Path) -> Path:
-    data = {**base.data, "test": images}
-    found = run_audit(origin, data, asked, environment=base.environment, out=out)
-    assert isinstance(found, Path)
-    return found
+    return {"kind": world.kind, "architecture": world.architecture, "mark": world.mark, "as_audited": world.as_audited,
+            "association": world.association, "seed": world.seed, "auroc": ranking,
+            "planted": true.get(PLANTED, math.nan), "marks": found}  # fmt: skip
 
 
 # From worlds to a reference and error rates.
@@ -314,6 +342,21 @@ def rates(found: Sequence[Mapping[str, Any]], reference: Reference) -> list[Row]
     ]
 
 
+def by_architecture(found: Sequence[Mapping[str, Any]], reference: Reference) -> list[Row]:
+    """Return rows of `audit_tables.RATES`, with the architecture of the networks that they are of.
+
+    Args:
+        found: Worlds that are not part of the reference.
+        reference: The reference, which judges networks of other architectures too.
+    """
+    names = dict.fromkeys(str(one["architecture"]) for one in found)
+    return [
+        {"architecture": name, **row}
+        for name in names
+        for row in rates([one for one in found if one["architecture"] == name], reference)
+    ]
+
+
 def rate(name: str, count: int, of: int) -> Row:
     """Return a row of `audit_tables.RATES`."""
     low, high = wilson(count, of)
@@ -346,7 +389,7 @@ def shipped_document(base: Base, reference: Reference, found: Sequence[Row], net
         "networks": reference.networks,
         "excess": reference.excess,
         "marks": marks,
-        "images": AUDITED,
+        "images": base.audited,
         "judged": networks,
         "rates": [{key: None if value != value else value for key, value in row.items()} for row in found],
     }
@@ -357,7 +400,7 @@ def world_rows(found: Sequence[Mapping[str, Any]], reference: Reference) -> list
     rows: list[Row] = []
     for world, one in ((found[judged.world], judged) for judged in _judged(found, reference)):
         rows.append(
-            {**{name: world[name] for name in ("kind", "mark", "as_audited", "association", "seed", "auroc")},
+            {**{name: value for name, value in world.items() if name not in ("planted", "marks")},
              "audited": one.audited, "verdict": one.verdict, "g": one.g, "low": one.low, "high": one.high,
              "true": one.true, "limit": one.limit, "planted": world["planted"] if one.own else math.nan}
         )  # fmt: skip

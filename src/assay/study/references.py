@@ -20,6 +20,8 @@ LEAST_NETWORKS = 59
 """Networks of which the largest is a limit for 95 % of others with confidence 95 %: 1 - .95^59 > .95."""
 
 
+ABOUT = "about.json"
+"""File of a folder of audits that says how its networks were trained."""
 SHIPPED = Path(__file__).with_name("references")
 """Reference and error rates of each calibrated domain, as `calibration` writes them."""
 
@@ -91,6 +93,12 @@ def read_reference(root: Path, domain: str, drawn: Mapping[str, str], audited: s
     if not shared:
         raise SpecError(f"references: no mark is in all audits of {root}, drawn as here")
     return reference_of(domain, {key: [one[key] for one in swings.values()] for key in sorted(shared)})
+
+
+def trained_on(root: Path | None) -> int:
+    """Return how many images of the user the networks of a folder of audits were trained on; 0 where not known."""
+    path = None if root is None else root / ABOUT
+    return int(read_json(path)["trained on"]) if path is not None and is_file(path) else 0
 
 
 def _largest(effects: list[Row]) -> dict[str, float]:

@@ -25,7 +25,8 @@ HARMFUL = (Verdict.RELIES, Verdict.AFFECTED, Verdict.UNDIRECTED, Verdict.DIFFERS
 """Verdicts that an answer leads with."""
 NO_REFERENCE = (
     "No reference networks were read for this domain. Networks that never saw a mark in training can be affected by "
-    "it too, so that 'relies on' is not distinguished from 'affected by'."
+    "it too, so that 'relies on' is not distinguished from 'affected by'. `assay audit --references 59` trains some on "
+    "these images."
 )
 _OPEN: Mapping[str, str] = {
     "swing": "the swing",
@@ -35,6 +36,16 @@ _OPEN: Mapping[str, str] = {
     "stray": "the area wrongly called lesion",
     "other-dose": "another dose",
 }
+
+
+def references_words(facts: Mapping[str, str]) -> str:
+    """Return which reference networks there are, and what they share with the model."""
+    if "references trained on" not in facts:
+        return facts.get("references", "none")
+    return (
+        f"{facts['references']}, trained on {facts['references trained on']} of the same source: a shortcut of these "
+        "images that is no mark is theirs too"
+    )
 
 
 def factor_words(row: Row) -> str:
