@@ -44,6 +44,8 @@ COMMANDS = (
     "completion",
     "doctor",
 )
+HIDDEN = ("audit compare", "audit prepare", "audit score")
+"""Commands of two words, which the help of the first word names."""
 SPEC_OPTIONS = {"--set", "--seeds", "--scale", "--json", "--no-own-code"}
 OF_A_RUN = {"--until", "--max-seeds", "--workers", "--device", "--out", "--skip-bad-rows", "--open"}
 OF_ENGINES = {"--on", "--address", "--partition", "--time", "--at-once", "--gpus"}
@@ -114,6 +116,12 @@ OPTIONS = {
         "--skip-bad-rows",
     }
     | {"--trust", "--time-limit", "--follow-links", "--no-pictures", "--dry-run", "--quiet", "--json"},
+    "audit compare": {"--out", "--json"},
+    "audit prepare": {"--images", "--target", "--positive", "--patient", "--image", "--mask", "--columns", "--labels"}
+    | {"--size", "--fit", "--channels", "--domain", "--margin", "--most", "--follow-links", "--skip-bad-rows"}
+    | {"--quiet"},
+    "audit score": {"--name", "--scores", "--output", "--head", "--threshold", "--references", "--expect"}
+    | {"--as-given", "--policy", "--out", "--no-pictures", "--quiet", "--json"},
     "status": {"--out", "--json"},
     "cancel": {"--out"},
     "example": {"--audit"},
@@ -138,17 +146,20 @@ def test_help_lists_every_command(ask: Asking) -> None:
         assert answer.code == (0 if arguments else 2)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", [*COMMANDS, *HIDDEN])
 def test_help_has_an_example_that_parses_and_the_options_that_make_sense(name: str, ask: Asking) -> None:
-    answer = ask(name, "--help")
+    words = name.split()
+    answer = ask(*words, "--help")
     assert answer.code == 0
     group = typer.main.get_command(app)
     command = group.commands[name]
     given = {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
     assert given - {"--help"} == OPTIONS[name]
     example = " ".join(answer.out.split("Example: ")[1].split()).partition(" > ")[0].split()
-    assert example[:2] == ["assay", name]
-    assert command.make_context(name, example[2:]).params
+    assert example[: 1 + len(words)] == ["assay", *words]
+    assert command.make_context(name, example[1 + len(words) :]).params
+    if len(words) > 1:
+        assert f"`assay {name}`" in " ".join(ask(words[0], "--help").out.split())
 
 
 def test_version(ask: Asking) -> None:

@@ -237,6 +237,43 @@ def test_a_command_that_fails_is_explained(tmp_path: Path, program: str, text: s
         CommandNetwork(command(tmp_path, program))(torch.zeros(2, 1, 8, 8))
 
 
+MASKS_OUT = """
+import sys
+from pathlib import Path
+import numpy as np
+from PIL import Image
+for path in sorted(Path(sys.argv[1]).iterdir()):
+    pixels = np.asarray(Image.open(path))
+    Image.fromarray((pixels > 127).astype(np.uint8)).save(Path(sys.argv[2]) / path.name.replace("_0000", ""))
+"""
+"""A program as `nnUNetv2_predict -i {images} -o {masks}`: it reads names with _0000 and writes them without."""
+
+
+def masks_out(folder: Path, program: str = MASKS_OUT) -> CommandNetwork:
+    return CommandNetwork(command(folder, program).replace("{scores}", "{masks}"))
+
+
+def test_a_command_reads_a_folder_and_writes_masks(tmp_path: Path) -> None:
+    images = torch.rand(5, 1, 8, 8)
+    found = masks_out(tmp_path)(images)
+    assert found.shape == images.shape
+    assert torch.equal(found > 0, (images * 255).round() > 127)
+    write = "for path in Path(sys.argv[1]).iterdir(): np.save(Path(sys.argv[2]) / path.stem, {})"
+    start = "import sys; import numpy as np; from pathlib import Path\n"
+    of_half = masks_out(tmp_path, start + write.format("np.full((8, 8), 0.5)"))(images)
+    assert torch.equal(of_half, torch.zeros(5, 1, 8, 8))
+    for values, text in {
+        "np.full((8, 8), 2)": "values outside 0 to 1",
+        "np.zeros((4, 8))": r"has the shape \[4, 8\]",
+    }.items():
+        with pytest.raises(SpecError, match=text):
+            masks_out(tmp_path, start + write.format(values))(images)
+    with pytest.raises(SpecError, match=r"wrote no mask of 5 of 5 images, such as 000000_0000\.png"):
+        masks_out(tmp_path, "pass")(images)
+    with pytest.raises(SpecError, match=r"one of \{scores\} and \{masks\}"):
+        CommandNetwork("python predict.py {images} {scores} {masks}")
+
+
 @pytest.mark.parametrize(
     "words", ["python predict.py {images}", "no-such-program {images} {scores}", "a '{images} {scores}"]
 )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from tests.study import test_audit_maps
 from tests.study.test_audit import MARKS, images, require_valid, run, shortcut, verdicts
+from tests.study.test_audit_maps import bright
 from tests.worlds.files import write_table
 
 import assay
@@ -76,3 +79,50 @@ def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     assert "far" in capsys.readouterr().out
     assert (tmp_path / "dir" / "audit" / "report.html").is_file()
     assert run(["audit", "score", str(tmp_path / "dir"), str(tmp_path / "none.csv")]) == 2
+
+
+def of_masks(images: np.ndarray) -> np.ndarray:
+    """The model on images of 8 bit, with masks in place of log-odds."""
+    return np.where(bright((images * 255).round() / 255) > 0, 20.0, -20.0)
+
+
+def test_masks_give_the_verdicts_of_the_direct_audit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    data = test_audit_maps.images(tmp_path / "set", count=60)
+    asked = Asked(task="segmentation", marks={"tag": test_audit_maps.MARKS["tag"]}, distortions=("brightness",))
+    prepare_images(tmp_path / "dir", data, asked)
+    pictures = sorted((tmp_path / "dir" / "images").iterdir())
+    assert all(path.stem.endswith("_0000") for path in pictures), "nnU-Net reads no other name"
+    (tmp_path / "masks").mkdir()
+    for path in pictures:
+        pixels = np.asarray(Image.open(path), dtype=np.float32)[None, None] / 255
+        labels = (of_masks(pixels)[0, 0] > 0).astype(np.uint8)
+        Image.fromarray(labels).save(tmp_path / "masks" / f"{path.stem.removesuffix('_0000')}.png")
+    found = assay.open_run(finish_audit(tmp_path / "dir", tmp_path / "masks", Asked(pictures=False)))
+    assert isinstance(found, assay.Audit)
+    more: dict[str, Any] = {"task": "segmentation", "marks": asked.marks, "distortions": asked.distortions}
+    direct = assay.audit(of_masks, data, **more, out=tmp_path / "direct", progress=False)
+    assert verdicts(found) == verdicts(direct)
+    assert verdicts(found)["tag"] == "affected-by"
+    for table, numbers in {"verdicts": ["g", "dice", "stray", "flips"], "distorted": ["dice", "stray"]}.items():
+        np.testing.assert_allclose(found.table(table)[numbers], direct.table(table)[numbers], atol=1e-6)
+    next((tmp_path / "masks").iterdir()).unlink()
+    with pytest.raises(DataError, match=r"has no mask of 1 of \d+ images"):
+        finish_audit(tmp_path / "dir", tmp_path / "masks", Asked())
+    with pytest.raises(DataError, match="masks are read from a folder"):
+        finish_audit(tmp_path / "dir", tmp_path / "set" / "data.csv", Asked())
+
+
+def test_the_commands_with_masks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    test_audit_maps.images(tmp_path / "set", count=40)
+    more = ["--images", str(tmp_path / "set" / "data.csv"), "--mask", "mask", "--size", "24", "--most", "900"]
+    assert run(["audit", "prepare", str(tmp_path / "dir"), *more]) == 0
+    assert f"then: assay audit score {tmp_path / 'dir'} masks" in " ".join(capsys.readouterr().out.split())
+    (tmp_path / "far").mkdir()
+    for path in (tmp_path / "dir" / "images").iterdir():
+        np.save(tmp_path / "far" / f"{path.stem}.npy", np.asarray(Image.open(path)) / 255)
+    assert run(["audit", "score", str(tmp_path / "dir"), str(tmp_path / "far")]) == 0
+    assert "far" in capsys.readouterr().out

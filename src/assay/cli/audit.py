@@ -146,6 +146,9 @@ def prepare_command(folder: Path, given: Given, asked: Asked, skip_bad_rows: boo
         count = prepare_images(folder, data, asked, skip_bad_rows=skip_bad_rows, notify=notify,
                                say=_quiet if quiet else _say)  # fmt: skip
     print(f"{count:,} images in {folder / IMAGES}, named in {folder / NAMES}")
+    if asked.task == "segmentation":
+        print(f"write a mask of each, 0 for background, to a folder, then: assay audit score {folder} masks")
+        return
     print(f"write a CSV with the column image and one column per score, then: assay audit score {folder} scores.csv")
 
 
@@ -160,15 +163,13 @@ def score_command(
     quiet: bool,
     json: bool,
 ) -> None:
-    """Finish an audit from scores, print the verdicts, and end with 3 where a policy is not met.
+    """Finish an audit from scores or masks, print the verdicts, and end with 3 where a policy is not met.
 
     Raises:
         SpecError: Images are not those that were prepared, or the model seems to be read wrongly.
         DataError: The folder or the scores cannot be used.
     """
     rules = None if policy is None else read_policy(policy)
-    if not is_file(scores):
-        raise DataError(f"there is no file {scores}")
     with reading_shown(quietly=quiet) as notify:
         found = finish_audit(folder, scores, asked, name=name, out=out, notify=notify,
                              say=_quiet if quiet or json else _say)  # fmt: skip

@@ -50,7 +50,8 @@ TimeLimit = Annotated[
     float, typer.Option("--time-limit", parser=_seconds, metavar="TIME", help="Longest time per image.")
 ]
 Command = Annotated[
-    str, typer.Option("--command", metavar="LINE", help="Any program: 'python predict.py {images} {scores}'.")
+    str,
+    typer.Option("--command", metavar="LINE", help="Any program: 'python predict.py {images} {scores}', or {masks}."),
 ]
 Size = Annotated[
     int, typer.Option("--size", metavar="PX", help="Side of the images that the model takes.", show_default=False)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from assay.cli import audit_options as options
 from assay.core.errors import cut
 
 
@@ -43,33 +44,29 @@ def compare(
 
 def prepare(
     folder: Annotated[Path, typer.Argument(help="A new folder.", metavar="DIR")],
-    images: Annotated[
-        str, typer.Option("--images", metavar="PATH", help="A CSV with a row per image, or a folder with one.")
-    ] = "",
-    target: Annotated[str, typer.Option("--target", metavar="COLUMN", help="The class.")] = "target",
-    positive: Annotated[str, typer.Option("--positive", metavar="CLASS", help="The positive class.")] = "",
-    patient: Annotated[str, typer.Option("--patient", metavar="COLUMN", help="The patient.")] = "",
-    image: Annotated[str, typer.Option("--image", metavar="COLUMN", help="The image's file.")] = "image",
-    columns: Annotated[str, typer.Option("--columns", metavar="A,B", help="Columns to audit, such as view,sex.")] = "",
-    size: Annotated[int, typer.Option("--size", metavar="PX", help="Side of the pictures.")] = 0,
-    fit: Annotated[
-        str, typer.Option("--fit", metavar="HOW", help="How images are made square: pad (default), squash or crop.")
-    ] = "",
-    channels: Annotated[
-        str, typer.Option("--channels", metavar="KIND", help="gray or color; default: as most images are.")
-    ] = "",
-    domain: Annotated[
-        str, typer.Option("--domain", metavar="NAME", help="Kind of image, such as chest-xray: it chooses the marks.")
-    ] = "",
-    margin: Annotated[float, typer.Option("--margin", metavar="M", help="The smallest effect that matters.")] = 0.05,
+    images: options.Images = "",
+    target: options.Target = "target",
+    positive: options.Positive = "",
+    patient: options.Patient = "",
+    image: options.Image = "image",
+    mask: options.Mask = "",
+    columns: options.Columns = "",
+    labels: options.Labels = "",
+    size: options.Size = 0,
+    fit: options.Fit = "",
+    channels: options.Channels = "",
+    domain: options.Domain = "",
+    margin: options.Margin = 0.05,
     most: Annotated[int, typer.Option("--most", metavar="N", help="Images to write, about.")] = 15_000,
+    follow_links: options.FollowLinks = False,
     skip_bad_rows: Annotated[bool, typer.Option("--skip-bad-rows", help="Leave bad rows out.")] = False,
     quiet: Quiet = False,
 ) -> None:
     """Write the images of an audit, with and without marks, for a model that runs elsewhere.
 
     DIR gets `images/` and `images.csv` with their names, which say nothing of class or mark. Score all of them, write a
-    CSV with the column image and one column per score, and give it to `assay audit score`.
+    CSV with the column image and one column per score, and give it to `assay audit score`. With --mask, write a mask of
+    each image to a folder instead.
     """
     from assay.cli.audit import Given, prepare_command
     from assay.study.auditing import BUDGET, MOST_PASSES, Asked
@@ -81,38 +78,45 @@ def prepare(
         if value not in allowed:
             raise typer.BadParameter(f"{name}: expected {' or '.join(filter(None, allowed))}, not {cut(value)}")
     names = tuple(name.strip() for name in columns.split(",") if name.strip())
-    keys = {"size": size, "fit": fit, "channels": channels}
-    given = Given("", "", False, 0.0, "", images, target, "", patient, positive, image, "", names, keys)
-    asked = Asked(domain=domain, margin=margin, budget=BUDGET * most / MOST_PASSES)
+    keys = {"size": size, "fit": fit, "channels": channels, "links": "follow" if follow_links else ""}
+    given = Given(
+        "", "", False, 0.0, "", images, target, "", patient, positive, image, mask, names, keys, labels=labels
+    )
+    asked = Asked(
+        task="segmentation" if mask else "classification",
+        domain=domain,
+        margin=margin,
+        budget=BUDGET * most / MOST_PASSES,
+    )
     prepare_command(folder, given, asked, skip_bad_rows, quiet)
 
 
 def score(
     folder: Annotated[Path, typer.Argument(help="The folder that was prepared.", metavar="DIR")],
-    scores: Annotated[Path, typer.Argument(help="CSV with the column image and a column per score.", metavar="CSV")],
-    name: Annotated[str, typer.Option("--name", metavar="NAME", help="Name of the model; default: the CSV's.")] = "",
+    scores: Annotated[
+        Path,
+        typer.Argument(
+            help="CSV with the column image and a column per score; of a segmentation, a folder of masks.",
+            metavar="SCORES",
+        ),
+    ],
+    name: Annotated[
+        str, typer.Option("--name", metavar="NAME", help="Name of the model; default: that of SCORES.")
+    ] = "",
     kind: Annotated[
         str, typer.Option("--scores", metavar="KIND", help="logits or probabilities; found from the scores by default.")
     ] = "auto",
     output: Annotated[str, typer.Option("--output", metavar="N", help="The score to audit, of several.")] = "",
     head: Annotated[
         str, typer.Option("--head", metavar="KIND", help="Of several scores: sigmoid (independent) or softmax.")
-    ] = "sigmoid",
+    ] = "auto",
     threshold: Annotated[
         str, typer.Option("--threshold", metavar="P", help="A probability, or sensitivity=0.95; 0.5 by default.")
     ] = "",
-    references: Annotated[
-        Path | None,
-        typer.Option("--references", metavar="FOLDER", help="Audits of 59 or more networks that never saw a mark."),
-    ] = None,
-    expect: Annotated[
-        float | None, typer.Option("--expect", metavar="AUROC", help="The AUROC that you know of this model.")
-    ] = None,
+    references: options.References = None,
+    expect: options.Expect = None,
     as_given: Annotated[bool, typer.Option("--as-given", help="Go on even if classes seem to be swapped.")] = False,
-    policy: Annotated[
-        Path | None,
-        typer.Option("--policy", metavar="FILE", help="Forbidden verdicts; exit code 3 where one is found."),
-    ] = None,
+    policy: options.Policy = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FOLDER", help="The run folder; default: DIR/audit.")
     ] = None,
@@ -120,19 +124,19 @@ def score(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Finish an audit from the scores of its prepared images."""
+    """Finish an audit from the scores, or masks, of its prepared images."""
     from assay.cli.audit import score_command
     from assay.study.auditing import Asked
 
     for option, value, allowed in (
         ("--scores", kind, ("auto", "logits", "probabilities")),
-        ("--head", head, ("sigmoid", "softmax")),
+        ("--head", head, ("auto", "sigmoid", "softmax")),
     ):
         if value not in allowed:
             raise typer.BadParameter(f"{option}: expected {' or '.join(allowed)}, not {cut(value)}")
     asked = Asked(
         output=output,
-        head="softmax" if head == "softmax" else "sigmoid",
+        head="softmax" if head == "softmax" else "sigmoid" if head == "sigmoid" else "auto",
         scores="logits" if kind == "logits" else "probabilities" if kind == "probabilities" else "auto",
         threshold=threshold or None,
         references=references,

@@ -247,7 +247,7 @@ def _first_line(error: Exception) -> str:
     return cut(next(iter(str(error).splitlines()), type(error).__name__), 200)
 
 
-# Commands: a folder of pictures in, a CSV of scores out.
+# Commands: a folder of pictures in, a CSV of scores or a folder of masks out.
 
 AT_ONCE = 512
 """Images of one call: each starts the user's program anew."""
@@ -258,11 +258,11 @@ class OfCommand(Origin):
     """A command line of the user's, such as `python predict.py {images} {scores}`.
 
     It is called with a folder of PNG files and the path of a CSV to write: one row per file, with its name in the
-    column `image` and one column per score. No shell reads it. Its hash is of the words and of the files that they
-    name.
+    column `image` and one column per score. With `{masks}` in place of `{scores}` it gets a folder to write masks to,
+    see `lesion_map`. No shell reads it. Its hash is of the words and of the files that they name.
 
     Attributes:
-        command: The command line, with `{images}` and `{scores}`.
+        command: The command line, with `{images}`, and `{scores}` or `{masks}`.
         limit: Seconds that an image may take.
     """
 
@@ -294,7 +294,7 @@ class CommandNetwork(nn.Module):
         limit: See `OfCommand`.
 
     Raises:
-        SpecError: The command lacks `{images}` or `{scores}`.
+        SpecError: The command lacks `{images}`, or does not have one of `{scores}` and `{masks}`.
     """
 
     def __init__(self, command: str, limit: float = LIMIT) -> None:
@@ -304,31 +304,46 @@ class CommandNetwork(nn.Module):
             self.words = shlex.split(command)
         except ValueError as error:
             raise SpecError(f"command '{cut(command)}' cannot be read: {error}") from error
-        missing = [name for name in ("{images}", "{scores}") if not any(name in word for word in self.words)]
-        if missing:
+        images, scores, masks = (
+            any(f"{{{name}}}" in word for word in self.words) for name in ("images", SCORES, MASKS)
+        )
+        self.masks = masks
+        if not images or scores == masks:
             raise SpecError(
-                f"command '{cut(command)}' lacks {' and '.join(missing)}: expected such as "
+                f"command '{cut(command)}': expected {{images}}, and one of {{scores}} and {{masks}}, such as "
                 "'python predict.py {images} {scores}'"
             )
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> Tensor:
-        """Return the scores that the command gives these images.
+        """Return the scores, or the log-odds of a lesion in each pixel, that the command gives these images.
 
         Raises:
-            SpecError: It fails, takes too long, or writes no score for an image.
+            SpecError: It fails, takes too long, or writes no score or mask for an image.
         """
         with tempfile.TemporaryDirectory(prefix="assay-") as name:
             folder = Path(name)
             (folder / "images").mkdir()
-            files = [f"{at:06d}.png" for at in range(len(images))]
+            (folder / MASKS).mkdir()
+            files = [f"{at:06d}{FIRST_CHANNEL if self.masks else ''}.png" for at in range(len(images))]
             for file, image in zip(files, images, strict=True):
                 picture_of(image).save(folder / "images" / file)
             scores = folder / "scores.csv"
-            self._call(folder / "images", scores, len(files))
-            return torch.as_tensor(np.array(_scores(scores, files), dtype=np.float32))
+            self._call({"{images}": folder / "images", "{scores}": scores, "{masks}": folder / MASKS}, len(files))
+            if not self.masks:
+                return torch.as_tensor(np.array(_scores(scores, files), dtype=np.float32))
+            found = {file: mask_of(folder / MASKS, file) for file in files}
+            missing = [file for file, mask in found.items() if mask is None]
+            if missing:
+                raise SpecError(
+                    f"the command wrote no mask of {len(missing)} of {len(files)} images, such as {missing[0]}"
+                )
+            sides = (images.shape[2], images.shape[3])
+            return torch.stack([lesion_map(mask, sides) for mask in found.values() if mask is not None])
 
-    def _call(self, images: Path, scores: Path, count: int) -> None:
-        words = [word.replace("{images}", str(images)).replace("{scores}", str(scores)) for word in self.words]
+    def _call(self, places: Mapping[str, Path], count: int) -> None:
+        words = list(self.words)
+        for name, path in places.items():
+            words = [word.replace(name, str(path)) for word in words]
         try:
             done = subprocess.run(words, capture_output=True, text=True, timeout=self.limit * (1 + count), check=False)
         except OSError as error:
@@ -347,6 +362,50 @@ def picture_of(image: Float[Tensor, "c h w"]) -> Image.Image:
     """Return an image in [0, 1] as a picture of 8 bit."""
     pixels = (image.clamp(0, 1) * 255).round().byte().numpy()
     return Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
+
+
+# Masks that a program wrote.
+
+SCORES, MASKS = "scores", "masks"
+"""Names of what a program writes."""
+FIRST_CHANNEL = "_0000"
+"""End of the name of a picture whose mask is asked for: nnU-Net reads only such names, and leaves it out of its own."""
+_CERTAIN = 20.0
+"""Log-odds of a pixel that a mask of labels calls lesion."""
+
+
+def mask_of(folder: Path, picture: str) -> Path | None:
+    """Return the mask of a picture: a file of its name, with or without `_0000`; None where there is none."""
+    stem = Path(picture).stem
+    names = (f"{one}{ending}" for one in (stem.removesuffix(FIRST_CHANNEL), stem) for ending in (".png", ".npy"))
+    return next((folder / name for name in names if (folder / name).is_file()), None)
+
+
+def lesion_map(path: Path, sides: tuple[int, int]) -> Float[Tensor, "1 h w"]:
+    """Return the log-odds of a lesion in each pixel.
+
+    Args:
+        path: A PNG of labels, of which 0 is background, or a `.npy` of probabilities of a lesion [h, w].
+        sides: Height and width of the image.
+
+    Raises:
+        SpecError: The file cannot be read, is of another size, or holds no probabilities.
+    """
+    try:
+        if path.suffix == ".npy":
+            found = np.load(path, allow_pickle=False).astype(np.float64)
+        else:
+            with Image.open(path) as picture:
+                found = np.asarray(picture if picture.mode in ("1", "L", "P", "I", "I;16") else picture.convert("L"))
+    except (OSError, ValueError) as error:
+        raise SpecError(f"the mask {path.name} cannot be read: {cut(str(error), 120)}") from error
+    if found.shape != sides:
+        raise SpecError(f"the mask {path.name} has the shape {list(found.shape)}, and its image {list(sides)}")
+    if path.suffix != ".npy":
+        return torch.as_tensor(np.where(found > 0, _CERTAIN, -_CERTAIN).astype(np.float32))[None]
+    if not (found >= 0).all() or not (found <= 1).all():
+        raise SpecError(f"the mask {path.name} has values outside 0 to 1: write the probability of a lesion")
+    return torch.as_tensor(found).logit(eps=1e-9).float()[None]
 
 
 def _scores(path: Path, files: Sequence[str]) -> list[list[float]]:

@@ -7,7 +7,7 @@ import hashlib
 import io
 import math
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,43 +19,45 @@ from PIL import Image
 from torch import Tensor, nn
 
 from assay.core.errors import DataError, SpecError, cut
-from assay.core.files import is_file, sha256
+from assay.core.files import content_hash, is_file, is_folder, sha256
 from assay.data.cache import Notify, silent
 from assay.data.files.table import read_table
-from assay.models.external import picture_of
+from assay.models.external import FIRST_CHANNEL, lesion_map, mask_of, picture_of
 from assay.models.ref import Origin
 from assay.store.files import read_checked_json, write_checked_json, write_text
 from assay.study.auditing import BUDGET, MOST_PASSES, PICTURES, Asked, Say, run_audit
 
 IMAGES, NAMES, PREPARED = "images", "images.csv", "prepared.json"
-_PARTS = ("domain", "margin", "budget", "seed", "distortions", "marks")
+_PARTS = ("task", "domain", "margin", "budget", "seed", "distortions", "marks")
 """Fields of `Asked` that determine the images."""
 
 
-def _named(image: Float[Tensor, "c h w"]) -> tuple[str, Image.Image]:
+def _named(image: Float[Tensor, "c h w"], end: str) -> tuple[str, Image.Image]:
     """Return a picture with its file name, which is a hash of its pixels: it says nothing of class or mark."""
     picture = picture_of(image)
-    return f"{hashlib.sha256(f'{picture.size}'.encode() + picture.tobytes()).hexdigest()[:16]}.png", picture
+    return f"{hashlib.sha256(f'{picture.size}'.encode() + picture.tobytes()).hexdigest()[:16]}{end}.png", picture
 
 
 class _Writer(nn.Module):
     """Writes the images that it gets, and gives numbers that depend on their pixels."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, segments: bool) -> None:
         super().__init__()
         self.folder = folder
+        self.segments = segments
         self.names: dict[str, None] = {}
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> Tensor:
         """Write the images."""
         found: list[float] = []
         for image in images:
-            name, picture = _named(image)
+            name, picture = _named(image, FIRST_CHANNEL if self.segments else "")
             if name not in self.names:
                 picture.save(self.folder / name)
                 self.names[name] = None
             found.append(int(name[:8], 16) / 2**31 - 1)
-        return torch.tensor(found)
+        numbers = torch.tensor(found)
+        return numbers[:, None, None, None].expand(-1, 1, *images.shape[2:]) if self.segments else numbers
 
 
 class _Lookup(nn.Module):
@@ -67,13 +69,31 @@ class _Lookup(nn.Module):
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> Tensor:
         """Return scores. Raises SpecError for an image that was not prepared."""
-        names = [_named(image)[0] for image in images]
-        missing = [name for name in names if name not in self.scores]
-        if missing:
-            raise SpecError(
-                f"{len(missing)} images are not those that were prepared: the data or Assay changed; prepare them again"
-            )
-        return torch.tensor([self.scores[name] for name in names])
+        return torch.tensor([self.scores[name] for name in _known(images, "", self.scores)])
+
+
+class _Masks(nn.Module):
+    """Gives the maps of files by the pixels of each image."""
+
+    def __init__(self, masks: Mapping[str, Path]) -> None:
+        super().__init__()
+        self.masks = masks
+
+    def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
+        """Return log-odds of a lesion. Raises SpecError for an image that was not prepared, or a wrong mask."""
+        sides = (images.shape[2], images.shape[3])
+        return torch.stack([lesion_map(self.masks[name], sides) for name in _known(images, FIRST_CHANNEL, self.masks)])
+
+
+def _known(images: Float[Tensor, "b c h w"], end: str, prepared: Container[str]) -> list[str]:
+    """Return names of images. Raises SpecError for those that were not prepared."""
+    names = [_named(image, end)[0] for image in images]
+    missing = [name for name in names if name not in prepared]
+    if missing:
+        raise SpecError(
+            f"{len(missing)} images are not those that were prepared: the data or Assay changed; prepare them again"
+        )
+    return names
 
 
 @dataclass(frozen=True)
@@ -82,8 +102,8 @@ class _OfPictures(Origin):
 
     Attributes:
         called: Its name.
-        digest: Hash of its scores.
-        module: The writer, or the scores.
+        digest: Hash of its scores or masks.
+        module: The writer, the scores or the masks.
     """
 
     called: str
@@ -134,10 +154,8 @@ def prepare_images(
     """
     if folder.is_dir() and any(folder.iterdir()):
         raise SpecError(f"{folder} is not empty: give a new folder")
-    if asked.task != "classification":
-        raise SpecError("prepare: masks cannot be read from a table of scores; audit a segmentation with --command")
     (folder / IMAGES).mkdir(parents=True)
-    writer = _Writer(folder / IMAGES)
+    writer = _Writer(folder / IMAGES, asked.task == "segmentation")
     origin = _OfPictures(folder.name, PICTURES, writer)
     with tempfile.TemporaryDirectory(prefix="assay-") as name:
         anyhow = replace(asked, as_given=True, pictures=False, references=None, leads=False)
@@ -161,11 +179,12 @@ def finish_audit(
     notify: Notify = silent,
     say: Say = lambda text: None,
 ) -> Path:
-    """Finish an audit from the scores of the prepared images. Return the run folder.
+    """Finish an audit from the scores or masks of the prepared images. Return the run folder.
 
     Args:
         folder: Folder that `prepare_images` wrote.
-        scores: A CSV with the column `image` and one column per score.
+        scores: A CSV with the column `image` and one column per score; of a segmentation, a folder with a file for each
+            image, see `external.lesion_map`.
         asked: What is asked of the scores: output, head, threshold, references and so on. What determines the images
             is taken from the folder.
         name: Name of the model on the page; that of the file by default.
@@ -175,14 +194,21 @@ def finish_audit(
 
     Raises:
         SpecError: Images are not those that were prepared, or the model seems to be read wrongly.
-        DataError: The folder or the table cannot be used.
+        DataError: The folder, the table or a mask cannot be used.
     """
     if not is_file(folder / PREPARED):
         raise DataError(f"{folder} has no {PREPARED}: write it with assay audit prepare")
     prepared = read_checked_json(folder / PREPARED, damaged="prepare the images again")
-    found = _scores_of(scores, folder)
-    origin = _OfPictures(name or scores.stem, sha256(scores)[:16], _Lookup(found))
     kept = dict(prepared["asked"])
+    if kept["task"] == "segmentation":
+        masks = _masks_of(scores, folder)
+        module = _Masks(masks)
+        digest = content_hash({key: sha256(path) for key, path in masks.items()})
+        kept["scores"] = "logits"
+    else:
+        module = _Lookup(_scores_of(scores, folder))
+        digest = sha256(scores)[:16]
+    origin = _OfPictures(name or scores.stem, digest, module)
     kept["distortions"] = None if kept["distortions"] is None else tuple(kept["distortions"])
     asked = replace(asked, **kept)
     made = run_audit(origin, prepared["data"], asked, out=out or folder / "audit", most=_most(asked),
@@ -198,6 +224,8 @@ def _most(asked: Asked) -> int:
 
 def _scores_of(path: Path, folder: Path) -> dict[str, list[float]]:
     """Return the scores of every prepared image. Raises DataError where one is missing or no number."""
+    if not is_file(path):
+        raise DataError(f"there is no file {path}")
     read = read_table(path, "image")
     if read.problems:
         raise DataError(f"{path.name}: {len(read.problems)} lines cannot be read, such as line {read.problems[0].row}")
@@ -207,7 +235,7 @@ def _scores_of(path: Path, folder: Path) -> dict[str, list[float]]:
         raise DataError(f"{path.name} needs a column `image` and one column per score")
     values = [[_number(cell) for cell in read.column(column, "scores")] for column in columns]
     found = dict(zip(names, (list(row) for row in zip(*values, strict=True)), strict=True))
-    wanted = read_table(folder / NAMES, "image").column("image", "images.csv")
+    wanted = _wanted(folder)
     missing = [name for name in wanted if name not in found]
     if missing:
         raise DataError(f"{path.name} has no row for {len(missing):,} of {len(wanted):,} images, such as {missing[0]}")
@@ -215,6 +243,25 @@ def _scores_of(path: Path, folder: Path) -> dict[str, list[float]]:
     if wrong:
         raise DataError(f"{path.name}: {len(wrong):,} images have a score that is no number, such as {cut(wrong[0])}")
     return found
+
+
+def _masks_of(path: Path, folder: Path) -> dict[str, Path]:
+    """Return the mask of every prepared image. Raises DataError where one is missing."""
+    if not is_folder(path):
+        raise DataError(f"masks are read from a folder, and {path} is none")
+    found, wanted = dict[str, Path](), _wanted(folder)
+    for name in wanted:
+        mask = mask_of(path, name)
+        if mask is not None:
+            found[name] = mask
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise DataError(f"{path} has no mask of {len(missing):,} of {len(wanted):,} images, such as {missing[0]}")
+    return found
+
+
+def _wanted(folder: Path) -> Sequence[str]:
+    return read_table(folder / NAMES, "image").column("image", NAMES)
 
 
 def _number(cell: str) -> float:
