@@ -26,6 +26,7 @@ SMALLEST = {
     "maps": ["--sizes", "32", "--images", "1", "--repetitions", "1", "--stream", "1"],
     "attribution": ["--images", "2", "--explainers", "1", "--sizes", "32", "--repetitions", "1"],
     "distortions": ["--images", "1", "--size", "32", "--repetitions", "1"],
+    "audit_columns": ["--seeds", "1", "--images", "50"],
     "fleet": ["--models", "1", "2", "--rounds", "1", "--steps", "1", "--size", "32", "--batch", "8"],
     "likeness_simulation": ["--studies", "5", "--seeds", "3", "--dimensions", "1", "--shifts", "0", "1"],
 }
@@ -43,6 +44,7 @@ FIRST_CELLS = {
     "maps": ["overlap and lesion-free", "surfaces", "calibration", "all columns"] * 2,
     "attribution": ["32"] * 3,
     "distortions": [f"`{name}`" for names in GROUPS.values() for name in names],
+    "audit_columns": ["answers-differ-with", "no-difference", "inconclusive"],
     "fleet": ["1", "2"],
     "likeness_simulation": ["3", "3"],
 }  # fmt: skip
