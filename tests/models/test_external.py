@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +224,7 @@ def test_a_command_reads_a_folder_and_writes_scores(tmp_path: Path) -> None:
     [
         ("import sys; sys.exit('no weights')", "ended with exit code 1: no weights"),
         ("import os; os.kill(os.getpid(), 11)", "ended with signal 11"),
+        ("import os; os.write(2, bytes([255])); os._exit(1)", "ended with exit code 1: \ufffd"),
         ("pass", "wrote no scores.csv"),
         (
             "import sys; open(sys.argv[2], 'w').write('image,p\\n000000.png,0.5\\n')",
@@ -272,6 +274,16 @@ def test_a_command_reads_a_folder_and_writes_masks(tmp_path: Path) -> None:
         masks_out(tmp_path, "pass")(images)
     with pytest.raises(SpecError, match=r"one of \{scores\} and \{masks\}"):
         CommandNetwork("python predict.py {images} {scores} {masks}")
+
+
+def test_a_command_that_takes_too_long_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
+    note = tmp_path / "late"
+    began = time.monotonic()
+    with pytest.raises(SpecError, match="took more than 1 s for 1 images; give --time-limit for more"):
+        CommandNetwork(f"sh -c 'sleep 3; touch {note}; true' {{images}} {{scores}}", 0.5)(torch.zeros(1, 1, 8, 8))
+    assert time.monotonic() - began < 2.5
+    time.sleep(max(0.0, 3.5 - (time.monotonic() - began)))
+    assert not note.exists()
 
 
 @pytest.mark.parametrize(

@@ -103,9 +103,23 @@ def test_a_lightning_checkpoint_loses_its_prefix_and_says_so(tmp_path: Path) -> 
     assert note == "the prefix 'model.' of the names of weights was removed, and loss.weight left out"
 
 
-def test_names_of_outputs_come_from_the_metadata(tmp_path: Path) -> None:
-    path = saved(small(), tmp_path / "w.safetensors", metadata={"classes": '["benign", "malignant"]'})
-    assert OfFile(path, factory=small).facts.outputs == ("benign", "malignant")
+@pytest.mark.parametrize(
+    ("metadata", "names"),
+    [
+        ({"classes": '["benign", "malignant"]'}, ("benign", "malignant")),
+        ({"classes": "benign, malignant"}, ("benign", "malignant")),
+        ({"names": "{0: 'a', 1: 'b'}"}, ("a", "b")),
+        ({"names": "{0: 'a', 2: 'b'}"}, ()),
+        ({"classes": "14"}, ()),  # how many there are
+        ({"classes": "2", "labels": "a,b"}, ("a", "b")),
+        ({"classes": "-" * 100_000 + "1"}, ()),
+    ],
+)
+def test_names_of_outputs_come_from_the_metadata(
+    tmp_path: Path, metadata: dict[str, str], names: tuple[str, ...]
+) -> None:
+    path = saved(small(), tmp_path / "w.safetensors", metadata=metadata)
+    assert OfFile(path, factory=small).facts.outputs == names
 
 
 class Attack:
@@ -242,6 +256,18 @@ def test_a_model_that_crashes_or_never_ends_ends_with_one_sentence(
     with pytest.raises(error, match=text) as raised:
         answers(given_origin(f"mine_of_formats:{name}", weights=own, trust=True, limit=1))
     assert len(str(raised.value).splitlines()) == 1
+
+
+def test_a_process_that_ended_is_explained_again_and_replaced(own: Path) -> None:
+    save_file({}, own)
+    origin = given_origin("mine_of_formats:Slow", weights=own, trust=True, limit=1)
+    network = origin.network("cpu")
+    with pytest.raises(SpecError, match="took more than 3 s"):
+        network(IMAGES)
+    with pytest.raises(SpecError, match="ended its process"):
+        network(IMAGES)
+    assert origin.network("cpu") is not network
+    assert origin.facts.outputs == ()
 
 
 @pytest.mark.parametrize(

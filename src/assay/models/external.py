@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import csv
+import os
 import shlex
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -119,17 +121,25 @@ class OfOnnx(ModelFile):
 
 
 def names_of(metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names of outputs in the metadata of a file: a list, a mapping from numbers, or text of either."""
-    found = next((metadata[key] for key in _NAMES if metadata.get(key)), None)
+    """Return the names of outputs in the metadata of a file: a list, a mapping from numbers, or text of either.
+
+    Returns:
+        The names; empty where the metadata has none, such as a number of classes.
+    """
+    return next((names for key in _NAMES if (names := _listed(metadata.get(key)))), ())
+
+
+def _listed(found: Any) -> tuple[str, ...]:
     if isinstance(found, str):
         try:
             found = ast.literal_eval(found)
-        except (ValueError, SyntaxError):
-            found = found.split(",")
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            found = found.split(",") if "," in found else ()
     if isinstance(found, Mapping):
         numbered = {str(key): name for key, name in cast("Mapping[Any, Any]", found).items()}
-        found = [numbered[str(at)] for at in range(len(numbered))] if "0" in numbered else []
-    return tuple(str(one).strip() for one in cast("Sequence[Any]", found or ()))
+        numbers = [str(at) for at in range(len(numbered))]
+        found = [numbered[at] for at in numbers] if all(at in numbered for at in numbers) else ()
+    return tuple(str(one).strip() for one in cast("Sequence[Any]", found)) if isinstance(found, list | tuple) else ()
 
 
 class OnnxNetwork(nn.Module):
@@ -274,8 +284,8 @@ class OfCommand(Origin):
     @property
     def name(self) -> str:
         """The first file that it names, else its first word."""
-        words = shlex.split(self.command)
-        return next((Path(word).stem for word in words[1:] if Path(word).is_file()), Path(words[0]).stem)
+        program, *words = shlex.split(self.command) or ["command"]
+        return next((Path(word).stem for word in words if Path(word).is_file()), Path(program).stem)
 
     def network(self, device: str) -> nn.Module:
         """Return a module that calls the command."""
@@ -344,17 +354,28 @@ class CommandNetwork(nn.Module):
         words = list(self.words)
         for name, path in places.items():
             words = [word.replace(name, str(path)) for word in words]
-        try:
-            done = subprocess.run(words, capture_output=True, text=True, timeout=self.limit * (1 + count), check=False)
-        except OSError as error:
-            raise SpecError(f"command '{cut(self.words[0])}' cannot be run: {error.strerror}") from error
-        except subprocess.TimeoutExpired as error:
-            raise SpecError(
-                f"the command took more than {error.timeout:.0f} s for {count} images; give --time-limit for more"
-            ) from error
-        if done.returncode:
-            ended = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
-            last = next(reversed(done.stderr.strip().splitlines()), "")
+        seconds = self.limit * (1 + count)
+        with tempfile.TemporaryFile() as log:  # not a pipe, which a process that it left behind would keep open
+            try:
+                process = subprocess.Popen(
+                    words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log, start_new_session=True
+                )
+            except OSError as error:
+                raise SpecError(f"command '{cut(self.words[0])}' cannot be run: {error.strerror}") from error
+            try:
+                code = process.wait(seconds)
+            except BaseException as error:
+                os.killpg(process.pid, signal.SIGKILL)  # it and all that it started
+                process.wait()
+                if not isinstance(error, subprocess.TimeoutExpired):
+                    raise
+                raise SpecError(
+                    f"the command took more than {seconds:.0f} s for {count} images; give --time-limit for more"
+                ) from error
+            log.seek(0)
+            last = next(reversed(log.read().decode(errors="replace").strip().splitlines()), "")
+        if code:
+            ended = f"signal {-code}" if code < 0 else f"exit code {code}"
             raise SpecError(f"the command ended with {ended}{': ' + cut(last, 200) if last else ''}")
 
 

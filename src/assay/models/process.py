@@ -11,7 +11,7 @@ import subprocess
 import sys
 import weakref
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from multiprocessing.connection import Connection
@@ -74,8 +74,10 @@ class ModelFile(Origin):
         return self._load()
 
     def _apart(self, device: str) -> ProcessNetwork:
-        """Return the process on a device, or any that runs."""
+        """Return the process on a device, or any that runs; a new one in place of one that ended."""
         running = self._processes
+        for ended in [name for name, one in running.items() if not one.runs]:
+            del running[ended]
         if device not in running and (device or not running):
             running[device or "cpu"] = ProcessNetwork(replace(self, limit=0.0), device or "cpu", self.limit)
         return running[device or next(iter(running))]
@@ -112,8 +114,8 @@ class ProcessNetwork(nn.Module):
             self._process = subprocess.Popen(words, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
             self._connection = Connection(os.dup(ours.fileno()))
         self._finalize = weakref.finalize(self, _end, self._process, self._connection)
-        self._connection.send_bytes(pickle.dumps((sys.path, origin, device, torch.get_num_threads(), limit)))
-        facts, _ = self._received(_LOADING, "while it was loaded")
+        request = pickle.dumps((sys.path, origin, device, torch.get_num_threads(), limit))
+        facts, _ = self._answer((request,), _LOADING, "while it was loaded")
         self.content: str = facts["content"]
         self.facts = Facts(facts["framing"], tuple(facts["outputs"]), tuple(facts["notes"]))
         self.channels: int | None = facts["channels"]
@@ -127,14 +129,22 @@ class ProcessNetwork(nn.Module):
             RuntimeError: The network cannot take these images.
         """
         values = np.ascontiguousarray(images.detach().float().cpu().numpy())
-        self._connection.send_bytes(json.dumps(values.shape).encode())
-        self._connection.send_bytes(values.tobytes())
-        head, found = self._received(self.limit * len(values), f"on {len(values)} images of {list(values.shape[1:])}")
+        where = f"on {len(values)} images of {list(values.shape[1:])}"
+        parts = json.dumps(values.shape).encode(), values.tobytes()
+        head, found = self._answer(parts, self.limit * len(values), where)
         made = np.frombuffer(found, dtype=head["dtype"]).reshape(head["shape"])
         return tensor_of(made.copy()).to(images.device)
 
-    def _received(self, seconds: float, where: str) -> tuple[dict[str, Any], bytes]:
+    @property
+    def runs(self) -> bool:
+        """Whether the process has not ended."""
+        return self._process.poll() is None
+
+    def _answer(self, parts: Sequence[bytes], seconds: float, where: str) -> tuple[dict[str, Any], bytes]:
+        """Send a request and return its answer. Raises the errors of `forward`."""
         try:
+            for part in parts:
+                self._connection.send_bytes(part)
             if not self._connection.poll(seconds):
                 _end(self._process, self._connection)
                 raise SpecError(
@@ -144,7 +154,11 @@ class ProcessNetwork(nn.Module):
             head = cast("dict[str, Any]", json.loads(self._connection.recv_bytes()))
             found = self._connection.recv_bytes()
         except (EOFError, OSError) as error:
-            code = self._process.wait(timeout=10)
+            try:
+                code = self._process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                code = self._process.wait()
             ended = signal.Signals(-code).name if code < 0 else f"exit code {code}"
             raise SpecError(
                 f"{self.name} ended its process ({ended}) {where}; check that it answers one image in a script of its "
