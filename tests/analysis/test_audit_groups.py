@@ -37,7 +37,8 @@ def test_a_group_that_is_calibrated_otherwise_has_a_gap_and_a_small_group_is_lis
     factor = Factor("site", "categorical", levels=("a", "b", "c"))
     table = FactorTable(np.arange(n), target, np.arange(n) // 2, ("no", "yes"), (factor,), {"site": site})
     logits = np.stack([np.zeros(n), score], axis=1)
-    _, groups, gaps = of_columns(Scored(table, logits, 0.5), 0.05)
+    verdicts, groups, gaps = of_columns(Scored(table, logits, 0.5), 0.05)
+    assert verdicts[0]["images"] == n - 10, "a level without a group is in no comparison"
     known = {(row["level"], row["measure"]): row for row in groups if row.get("measure")}
     assert known["a", IN_THE_LARGE]["low"] < 0 < known["a", IN_THE_LARGE]["high"]
     assert known["b", IN_THE_LARGE]["high"] < 0, "b has more positives than the model says"

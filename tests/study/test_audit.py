@@ -183,6 +183,23 @@ def test_a_second_audit_reads_the_kept_answers_and_writes_the_same_bytes(tmp_pat
     assert (tmp_path / "out" / "verdicts.json").read_bytes() == before
 
 
+def test_a_mark_that_makes_answers_nan_is_not_tested_and_no_picture_is_left(tmp_path: Path) -> None:
+    data = images(tmp_path / "set", 60)
+
+    def broken(images: np.ndarray) -> np.ndarray:
+        return np.where(images[:, 0, 2, 20] > 0.8, np.nan, middle(images))
+
+    page = tmp_path / "out" / "report.html"
+    found = audited(broken, data, tmp_path / "out").table("verdicts").set_index("factor")
+    assert found.verdict["tag"] == NOT_TESTED
+    assert "NaN" in found.reason["tag"]
+    assert found.verdict["left"] != NOT_TESTED
+    assert any((tmp_path / "out" / "pictures").iterdir())
+    audited(broken, data, tmp_path / "out", pictures=False)
+    assert "data:image/png" not in page.read_text()
+    assert not (tmp_path / "out" / "pictures").exists()
+
+
 def test_a_column_that_moves_scores_is_named_with_gaps_between_its_groups(tmp_path: Path) -> None:
     rows: list[list[object]] = [["finding", "score", "patient", "view", "note"]]
     draws = np.random.default_rng(1)
@@ -223,7 +240,9 @@ def test_a_column_that_moves_scores_is_named_with_gaps_between_its_groups(tmp_pa
     policy = tmp_path / "policy.yaml"
     for text, expected in {
         "forbid: [answers-differ-with: view]": 3,
-        "forbid: [relies-on: any]": 0,
+        "forbid: [relies-on: any]": 3,  # no mark was tested
+        "forbid: [relies-on: any]\ninconclusive: pass": 0,
+        "forbid: [relies-on: view]": 2,  # a verdict on marks alone
         "require: {subgroup-gap: 0.05}": 3,
         "forbid: [answers-differ-with: note]": 3,
         "forbid: [answers-differ-with: note]\ninconclusive: pass": 0,
@@ -233,6 +252,13 @@ def test_a_column_that_moves_scores_is_named_with_gaps_between_its_groups(tmp_pa
         policy.write_text(text)
         more = ["--policy", str(policy), "--out", str(tmp_path / "out")]
         assert run(["audit", str(path), "--target", "finding", "--columns", "view,note", *more]) == expected, text
+
+    again = ["audit", str(path), "--target", "finding", "--out", str(tmp_path / "again")]
+    assert run([*again, "--threshold", "sensitivity=0.9"]) == 0
+    facts = RunFolder(tmp_path / "again").table("groups")
+    assert 0.9 <= next(row["value"] for row in facts if row["measure"] == "sensitivity") < 0.91
+    assert run([*again, "--threshold", "7"]) == 2
+    assert run([*again, "--images", "data.csv"]) == 2
 
 
 def run(arguments: list[str]) -> int:

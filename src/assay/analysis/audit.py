@@ -42,14 +42,12 @@ class Grouped:
     Attributes:
         column: Its name.
         groups: Level -> its rows; empty where the column has no groups.
-        known: Rows with a value.
         reason: Why it is not tested; nothing where it is.
         small: Levels with too few images, where others have enough.
     """
 
     column: str
     groups: Mapping[str, Bool[np.ndarray, " n"]]
-    known: Bool[np.ndarray, " n"]
     reason: Reason = NOTHING
     small: tuple[str, ...] = ()
 
@@ -60,9 +58,9 @@ def groups_of(table: FactorTable, name: str) -> Grouped:
     known = values >= 0 if factor.levels else np.isfinite(values.astype(np.float64))
     found = _levels(factor, values, known)
     if len(found) > MOST_LEVELS:
-        return Grouped(name, {}, known, because(Code.MANY_LEVELS, levels=len(found), most=MOST_LEVELS))
+        return Grouped(name, {}, because(Code.MANY_LEVELS, levels=len(found), most=MOST_LEVELS))
     if len(found) < 2:
-        return Grouped(name, {}, known, because(Code.ONE_VALUE if found else Code.NO_VALUE))
+        return Grouped(name, {}, because(Code.ONE_VALUE if found else Code.NO_VALUE))
     classes = np.unique(table.target)
     large = {
         level: rows
@@ -70,8 +68,8 @@ def groups_of(table: FactorTable, name: str) -> Grouped:
         if all(np.count_nonzero(rows & (table.target == code)) >= LEAST_IN_CLASS for code in classes)
     }
     if len(large) < 2:
-        return Grouped(name, {}, known, because(Code.SMALL_GROUPS, least=LEAST_IN_CLASS))
-    return Grouped(name, large, known, small=tuple(level for level in found if level not in large))
+        return Grouped(name, {}, because(Code.SMALL_GROUPS, least=LEAST_IN_CLASS))
+    return Grouped(name, large, small=tuple(level for level in found if level not in large))
 
 
 def group_names(table: FactorTable) -> list[str]:
@@ -222,8 +220,11 @@ _AT_HALF = DEFAULT_GRID.thresholds.index(0.0)
 
 
 def column_decision(scored: Scored, found: Grouped, margin: float) -> Decision | None:
-    """Decide whether answers differ with a column; None where no group can be compared with the others."""
-    known = np.flatnonzero(found.known)
+    """Decide whether answers differ with a column; None where no group can be compared with the others.
+
+    Levels that are too small for a group are left out.
+    """
+    known = np.flatnonzero(np.any(list(found.groups.values()), axis=0))
     table = scored.table.take(known)
     groups = dict(list(found.groups.items())[1:] if len(found.groups) == 2 else found.groups.items())
     labels = score_names(table.classes)

@@ -100,8 +100,7 @@ def audit_command(
     """
     rules = None if policy is None else read_policy(policy)
     if given.model.endswith(".csv"):
-        if dry_run:
-            raise SpecError("--dry-run is for models: of predictions nothing is read but the file")
+        _require_none_of_models(given, asked, dry_run)
         columns = PredictionColumns(given.target, given.score, given.patient, given.columns, given.positive)
         path = Path(given.model).expanduser()
         if not is_file(path):
@@ -131,6 +130,25 @@ def audit_command(
         _print_plan(found, json)
         return
     _answer(found, rules, json)
+
+
+def _require_none_of_models(given: Given, asked: Asked, dry_run: bool) -> None:
+    """Check that an audit of predictions is given no option of models. Raises SpecError."""
+    options = {
+        "--images": given.images,
+        "--mask": given.mask,
+        "--labels": given.labels,
+        "--train": given.train,
+        "--weights": given.weights,
+        "--command": given.command,
+        "--scaling": asked.scaling,
+        "--output": asked.output,
+        "--references": asked.references,
+        "--expect": asked.expect is not None,
+        "--dry-run": dry_run,
+    }
+    if there := [name for name, value in options.items() if value]:
+        raise SpecError(f"{there[0]} is for models: of predictions nothing is read but the file")
 
 
 def prepare_command(folder: Path, given: Given, asked: Asked, skip_bad_rows: bool, quiet: bool) -> None:

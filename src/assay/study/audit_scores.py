@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from assay.store.audit_tables import AUDIT_TABLES
 from assay.store.files import Row
 from assay.store.folder import RunFolder, working_in
 from assay.study.audit_data import check
-from assay.study.auditing import Asked, require_classes, write_audit
+from assay.study.auditing import Asked, require_classes, threshold_of, write_audit
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,9 @@ def audit_predictions(path: Path, columns: PredictionColumns, asked: Asked, out:
     if scores.min() >= 0 and scores.max() <= 1:
         scores = logit(np.clip(scores, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY))
     require_classes(table)
-    threshold = 0.5 if asked.threshold is None else float(asked.threshold)
-    scored = Scored(table, np.stack([np.zeros(len(scores)), scores], axis=1), threshold)
+    logits = np.stack([np.zeros(len(scores)), scores], axis=1)
+    threshold = threshold_of(asked.threshold, logits, table)
+    scored = Scored(table, logits, threshold)
     verdicts, groups, gaps = of_columns(scored, asked.margin)
     found = area(scored.scores[:, 0], table.target, table.patient)
     checks = [
@@ -75,7 +76,7 @@ def audit_predictions(path: Path, columns: PredictionColumns, asked: Asked, out:
         "images": f"{len(table):,}",
         "patients": f"{len(np.unique(table.patient)):,}",
         "patients named": "yes" if columns.patient else "",
-        "threshold": f"{threshold:g}",
+        "threshold": f"{threshold:.6g}",
         "margin": f"{asked.margin:g}",
         "domain": asked.domain,
     }
@@ -84,7 +85,7 @@ def audit_predictions(path: Path, columns: PredictionColumns, asked: Asked, out:
     made = {"verdicts": by_harm(verdicts), "groups": groups, "gaps": gaps, "checks": checks, "provenance": rows,
             "columns": column_rows(table)}  # fmt: skip
     with working_in(out):
-        stamp = {"audit": content_hash([sha256(path), asked.margin, list(columns.others)])}
+        stamp = {"audit": content_hash([sha256(path), asked.margin, threshold, asdict(columns)])}
         write_audit(RunFolder(out), stamp, {**empty, **made})
     return out
 

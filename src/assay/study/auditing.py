@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from PIL import Image
 
 from assay.analysis.audit import (
@@ -278,6 +279,29 @@ def operating_point(text: float | str) -> tuple[Literal["probability", "sensitiv
     raise SpecError(f"threshold {cut(str(text))}: expected a probability such as 0.37, or sensitivity=0.95")
 
 
+def threshold_of(
+    asked: float | str | None, logits: Float[np.ndarray, "n k"], table: FactorTable, own: float | None = None
+) -> float:
+    """Return the threshold on the probability of the second of two classes.
+
+    Args:
+        asked: See `operating_point`; None for the model's own.
+        logits: Answers to images, on which a sensitivity is reached.
+        table: These images.
+        own: The model's own threshold; 0.5 where it has none.
+
+    Raises:
+        SpecError: The threshold cannot be read.
+    """
+    if asked is None:
+        return 0.5 if own is None else own
+    kind, number = operating_point(asked)
+    if kind == "probability":
+        return number
+    positive = np.sort(probabilities(logits)[table.target == 1, 1])
+    return float(positive[int((1 - number) * len(positive) + 1e-9)])
+
+
 def require_classes(table: FactorTable) -> None:
     """Raise DataError unless there are two images of every class at least."""
     counts = {table.classes[int(code)]: int((table.target == code).sum()) for code in np.unique(table.target)}
@@ -337,7 +361,8 @@ class _Audit:
         """The plan, which a resumed audit takes from its folder: the machine's speed must not change results."""
         folder, model = self.given.place.folder, self.given.model
         identity = content_hash([model.content, self.given.scene.identity("all"), self.asked.budget, self.asked.seed,
-                                 [one.name for one in self.battery[0]], self.battery[1]])  # fmt: skip
+                                 self.asked.leads, self.most, [one.name for one in self.battery[0]],
+                                 self.battery[1]])  # fmt: skip
         path = folder.root / "plan" / f"{identity}.json"
         if path.is_file():
             return Planned(**read_checked_json(path))
@@ -376,6 +401,7 @@ class _Audit:
     def run(self) -> None:
         """Read, decide, and write everything."""
         began, plan, _ = time.time(), self.plan_kept, self.reference
+        shutil.rmtree(self.given.place.root / "pictures", ignore_errors=True)  # those of an earlier audit
         self.say(f"{plan.clean:,} images, {plan.marked:,} of them under {plan.marks} marks at {len(DOSES)} doses")
         scored = self._scored(self.clean, {}, None)
         checks = list(self._checks(scored))
@@ -455,17 +481,9 @@ class _Audit:
     def _of(self, environment: Environment, read: Read, threshold: float | None) -> Scored:
         if self.asked.task == "segmentation":
             return ScoredMaps.of(environment.table, read.maps)
-        at = self._threshold(read.logits) if threshold is None else threshold
-        return Scored(environment.table, read.logits, at)
-
-    def _threshold(self, logits: np.ndarray) -> float:
-        if self.asked.threshold is None:
-            return 0.5 if self.given.model.threshold is None else self.given.model.threshold
-        kind, number = operating_point(self.asked.threshold)
-        if kind == "probability":
-            return number
-        positive = np.sort(probabilities(logits)[self.clean.table.target == 1, 1])
-        return float(positive[int((1 - number) * len(positive) + 1e-9)])
+        if threshold is None:
+            threshold = threshold_of(self.asked.threshold, read.logits, environment.table, self.given.model.threshold)
+        return Scored(environment.table, read.logits, threshold)
 
     # Marks and distortions.
 
@@ -484,7 +502,11 @@ class _Audit:
             except SpecError as error:
                 verdicts.append(not_tested_row(mark.name, "mark", stated(cut(str(error), 200)), component.label))
                 continue
-            found = self._effects(scored, mark, shown)
+            try:
+                found = self._effects(scored, mark, shown)
+            except ReadingError as error:  # such as NaN under this mark alone
+                verdicts.append(not_tested_row(mark.name, "mark", stated(cut(str(error), 200)), component.label))
+                continue
             limit = self.reference and self.reference.limit(mark.name)
             decided = decide_mark(list(found.values()), list(found).index(DECIDING), self.asked.margin, limit)
             verdicts.append({**verdict_row(mark.name, "mark", decided, component.label), "family": mark.family})
@@ -514,15 +536,14 @@ class _Audit:
         for family in self.battery[1]:
             self.say(f"distortion {family}")
             for severity in SEVERITIES:
+                change = {"distortion": [family, severity]}
                 try:
                     shown = distorted(clean, family, severity)
-                except SpecError as error:
+                    after = self._scored(replace(shown, masks=clean.masks), change, scored.threshold)
+                except (SpecError, ReadingError) as error:
                     rows.append({"factor": family, "severity": severity, "decision": "not-tested",
                                  "reason": str(stated(cut(str(error), 200))), "images": 0, "patients": 0})  # fmt: skip
                     break
-                after = self._scored(
-                    replace(shown, masks=clean.masks), {"distortion": [family, severity]}, scored.threshold
-                )
                 effect = scored.effect(after, str(severity))
                 rows.append(distorted_row(family, severity, effect, self.asked.margin))
         return rows
@@ -560,7 +581,10 @@ class _Audit:
         center, aligned = center_of(self.whole), asked.domain not in UNALIGNED
         test = ExchangeTest(clean, center, aligned, plan.donors, asked.seed, read)
         limits = limits_of(asked.references, self.given.model.content)
-        leads, exchanged = test.rows(limits, asked.margin)
+        try:
+            leads, exchanged = test.rows(limits, asked.margin)
+        except ReadingError as error:
+            return foremost(list(more)), [not_exchanged(stated(cut(str(error), 200)))]
         return foremost([*leads, *more]), exchanged
 
     def _inside(self) -> list[Row]:

@@ -28,8 +28,8 @@ class Policy:
 
     Attributes:
         forbid: (verdict, factor) pairs; the factor `any` is each.
-        gap: Largest gap of AUROC, sensitivity or specificity between two groups; None without a limit.
-        inconclusive: Whether a forbidden verdict or a gap that stays open fails.
+        gap: Largest gap of a measure between two groups; None without a limit.
+        inconclusive: Whether a forbidden verdict or a gap that stays open, or was not tested, fails.
     """
 
     forbid: tuple[tuple[str, str], ...] = ()
@@ -42,21 +42,24 @@ class Policy:
         Without a reference `affected-by` breaks a rule against `relies-on`, since the two are not distinguished.
 
         Raises:
-            SpecError: A rule names a factor that was not audited.
+            SpecError: A rule names a factor that was not audited, or one of which there is no such verdict.
         """
-        known = [row["factor"] for row in verdicts]
+        known = {row["factor"]: row["kind"] for row in verdicts}
         found: list[str] = []
         for verdict, factor in self.forbid:
+            kind = "column" if verdict == Verdict.DIFFERS else "mark"
             if factor != ANY and factor not in known:
-                raise SpecError(f"policy: forbid: {unknown_name('factor', factor, known)}")
+                raise SpecError(f"policy: forbid: {unknown_name('factor', factor, list(known))}")
+            if factor != ANY and known[factor] != kind:
+                raise SpecError(f"policy: forbid: '{cut(factor)}' is a {known[factor]}, and {verdict} is of a {kind}")
+            if self.inconclusive == "fail" and kind not in known.values():
+                found.append(f"no {kind} was tested, and {verdict} is forbidden")
             for row in verdicts:
-                if factor in (ANY, row["factor"]) and (why := self._why(verdict, row)):
+                if row["kind"] == kind and factor in (ANY, row["factor"]) and (why := self._why(verdict, row)):
                     found.append(f"{row['factor']}: {why}")
         return [*dict.fromkeys(found), *(self._gaps(gaps))]
 
     def _why(self, verdict: str, row: Row) -> str:
-        if (row["kind"] == "column") != (verdict == Verdict.DIFFERS):
-            return ""
         unreferenced = verdict == Verdict.RELIES and row["verdict"] == Verdict.AFFECTED and math.isnan(row["limit"])
         if row["verdict"] == verdict or unreferenced:
             return f"{row['verdict']}, and {verdict} is forbidden"
@@ -66,6 +69,8 @@ class Policy:
         if self.gap is None:
             return []
         found: list[str] = []
+        if not gaps and self.inconclusive == "fail":
+            found.append("no groups were compared, and their gap is limited")
         for row in gaps:
             beyond = row["low"] >= self.gap or row["high"] <= -self.gap
             within = -self.gap < row["low"] and row["high"] < self.gap
