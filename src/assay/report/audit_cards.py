@@ -91,7 +91,8 @@ def _crosswalk(found: Audited) -> Iterator[str]:
     yield from (
         f"# Crosswalk: {inert(found.facts['model'])}",
         "",
-        "Evidence of this audit for each item of two checklists, and the gap that it leaves. An audit decides no item.",
+        "Evidence of this audit for each item of two checklists, and the gap that it leaves. An audit decides no item. "
+        "Numbers are those of the sources; topics are shortened.",
     )
     for name, items in (("CLAIM 2024", CLAIM), ("FDA draft guidance on AI-enabled devices, January 2025", FDA)):
         yield from ("", f"## {name}", "")
