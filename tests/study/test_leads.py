@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ from assay.shifts.exchange import BANDS, Band, Cell, Intensities, central, donor
 from assay.stats.swing import Bounded, exchange, often_first, rate_gap
 from assay.store.files import Row
 from assay.store.folder import RunFolder
+from assay.study import references
 from assay.study.leads import DONORS, LEAST_IMAGES, MOST_EXCHANGED, PASSES, levels_of, limits_of, plan_exchange
+from assay.study.references import SHIPPED, read_places
 
 SIDE, COUNT = 24, 160
 CHECKERS = (np.indices((SIDE, SIDE)).sum(axis=0) % 2 * 2 - 1) * 1.0
@@ -92,16 +95,38 @@ def test_a_fine_texture_is_found_by_its_band(data: Mapping[str, Any], tmp_path: 
 
 def test_a_loss_that_reference_networks_have_too_is_no_lead(data: Mapping[str, Any], tmp_path: Path) -> None:
     first = leads(corner, data, tmp_path / "references" / "one")[0]
-    limits = limits_of(tmp_path / "references", "another model")
-    assert limits["cell", False] >= first["value"]
+    here = middle(SIDE, SIDE)
+    limits = limits_of(read_places(tmp_path / "references", "another model"), here)
+    assert limits["cell", ""] >= first["value"]
+    assert {place for kind, place in limits if kind == "band"} == {str(at) for at in range(len(BANDS) - 1)}
     own = next(row["value"] for row in RunFolder(tmp_path / "references" / "one").table("provenance")
                if row["key"] == "hash of the model")  # fmt: skip
-    assert limits_of(tmp_path / "references", str(own)) == {} == limits_of(None, "")
+    assert limits_of(read_places(tmp_path / "references", str(own)), here) == {}
     place = analysis.Tested(
         Cell.named(first["name"]), Bounded(first["value"], 0.01, first["low"], first["high"]), 1.0, False
     )
-    assert [row["limit"] for row in leads_of_places([place], {("cell", False): 0.1}, 0.05, 1, 1)] == [0.1]
+    assert [row["limit"] for row in leads_of_places([place], {("cell", ""): 0.1}, 0.05, 1, 1)] == [0.1]
     assert not list(leads_of_places([place], limits, 0.05, 1, 1))
+
+
+def test_a_shipped_reference_limits_leads(
+    data: Mapping[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(references, "SHIPPED", tmp_path)
+    document = json.loads((SHIPPED / "phantom-chest.json").read_text())
+    corner_of = next(row["place"] for row in tested(data, tmp_path / "none", "") if row["loss"] > 0.2)
+    for loss, found in ((0.99, 0), (0.01, 1)):
+        places = [{"kind": "cell", "place": corner_of, "loss": loss}, {"kind": "band", "place": "4", "loss": 0.5}]
+        (tmp_path / "phantom-chest.json").write_text(json.dumps({**document, "places": places}))
+        tested(data, tmp_path / str(loss), "phantom-chest")
+        rows = [row for row in RunFolder(tmp_path / str(loss)).table("leads") if row["kind"] == "cell"]
+        assert len(rows) == found
+        assert all(row["limit"] == loss for row in rows)
+
+
+def tested(data: Mapping[str, Any], out: Path, domain: str) -> list[Row]:
+    assay.audit(corner, data, out=out, marks=MARKS, distortions=[], progress=False, domain=domain)
+    return list(RunFolder(out).table("exchanged"))
 
 
 def test_images_that_are_not_aligned_have_edges_and_no_grid(data: Mapping[str, Any], tmp_path: Path) -> None:

@@ -58,8 +58,25 @@ class Tested:
     center: bool
 
 
-Limits = Mapping[tuple[str, bool], float]
-"""Kind of place and whether it is in the center -> the largest loss that reference networks have there."""
+Limits = Mapping[tuple[str, str], float]
+"""Places as `limited_by` names them -> the largest loss that reference networks have there."""
+
+
+def limited_by(kind: str, place: str, center: bool) -> tuple[str, str]:
+    """Return the places of reference networks that limit a place: its band, or all cells in or outside the center."""
+    return kind, place if kind == "band" else "center" if center else ""
+
+
+def is_lead(often: float, low: float, margin: float, limit: float) -> bool:
+    """Return whether a place is a lead.
+
+    Args:
+        often: Share of bootstraps in which it is among the first of its kind.
+        low: Lower bound of its loss.
+        margin: The smallest loss that matters.
+        limit: The largest loss of reference networks; NaN without any.
+    """
+    return often >= SURE and low > margin and not low <= limit
 
 
 def tested_row(one: Tested, images: int, patients: int) -> Row:
@@ -79,14 +96,14 @@ def leads_of_places(
     """
     found: list[Tested] = []
     for one in sorted(tested, key=lambda one: -one.loss.value):
-        limit = limits.get((one.place.kind, one.center), math.nan)
-        if one.often >= SURE and one.loss.low > margin and not one.loss.low <= limit:
+        limit = limits.get(limited_by(one.place.kind, one.place.name, one.center), math.nan)
+        if is_lead(one.often, one.loss.low, margin, limit):
             found.append(one)
     for one in found:
         if any(_replaces(other, one) for other in found):
             continue
         yield _row(one.place.kind, one.place.name, "score", "", one.loss, images, patients) | {
-            "limit": limits.get((one.place.kind, one.center), math.nan),
+            "limit": limits.get(limited_by(one.place.kind, one.place.name, one.center), math.nan),
             "center": one.center,
         }
 

@@ -25,8 +25,11 @@ from assay.study.calibration import (
     Counts,
     base_of_rows,
     by_architecture,
+    largest_losses,
+    lead_rates,
     limits_of,
     measure,
+    measure_exchange,
     shipped_document,
     studies,
     world_rows,
@@ -61,12 +64,18 @@ def calibrate_command(
     found = _found(known, QUICK if quick else Counts(), folder, workers, quiet or json)
     reference, judged = _reference(known, found, quick)
     rows = by_architecture(judged, reference)
+    exchanged = [one["exchanged"] for one in found if "exchanged" in one]
+    first, others = exchanged[:LEAST_NETWORKS], exchanged[LEAST_NETWORKS:]
+    if not quick:
+        rows += [{"architecture": SMALL, **row} for row in lead_rates(others, first)]
     _write_csv(folder / "worlds.csv", world_rows(judged, reference))
     _write_csv(folder / "rates.csv", rows)
     if not quick:
         own = [{name: row[name] for name in RATES.names} for row in rows if row["architecture"] == SMALL]
         networks = sum(one["architecture"] == SMALL for one in judged)
-        write_json(folder / f"{known.domain}.json", shipped_document(known, reference, own, networks))
+        write_json(
+            folder / f"{known.domain}.json", shipped_document(known, reference, own, networks, largest_losses(first))
+        )
     if json:
         print(jsonlib.dumps([{key: None if value != value else value for key, value in row.items()} for row in rows]))
         return
@@ -98,7 +107,10 @@ def words(row: Mapping[str, Any]) -> str:
 
 
 def _found(base: Base, counts: Counts, folder: Path, workers: int | None, quiet: bool) -> list[dict[str, Any]]:
-    """Return what `measure` says of every network, measured where it is not kept."""
+    """Return what `measure` says of every network, measured where it is not kept.
+
+    Clean networks as those of a reference have `exchanged` too, as `measure_exchange` returns it.
+    """
     found: list[dict[str, Any]] = []
     for kind, study in studies(base, counts).items():
         run = load(study).run(folder / "networks", workers=workers, progress=not quiet)
@@ -110,6 +122,11 @@ def _found(base: Base, counts: Counts, folder: Path, workers: int | None, quiet:
                     print(f"{kind}: audit {at + 1} of {len(every)}", file=sys.stderr)
                 write_checked_json(path, measure(world, base, folder / "scratch"))
             found.append(read_checked_json(path))
+            if kind == "clean" and counts != QUICK:
+                path = folder / "exchanged" / path.name
+                if not is_file(path):
+                    write_checked_json(path, {"places": measure_exchange(world, base, folder / "scratch")})
+                found[-1]["exchanged"] = read_checked_json(path)["places"]
     return found
 
 

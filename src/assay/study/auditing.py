@@ -6,7 +6,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -89,7 +89,14 @@ from assay.study.reading import (
     output_words,
     with_outputs,
 )
-from assay.study.references import read_reference, shipped_rates, shipped_reference, trained_on
+from assay.study.references import (
+    read_places,
+    read_reference,
+    shipped_places,
+    shipped_rates,
+    shipped_reference,
+    trained_on,
+)
 
 BUDGET = 600.0
 """Seconds that an audit is planned for."""
@@ -580,12 +587,17 @@ class _Audit:
 
         center, aligned = center_of(self.whole), asked.domain not in UNALIGNED
         test = ExchangeTest(clean, center, aligned, plan.donors, asked.seed, read)
-        limits = limits_of(asked.references, self.given.model.content)
         try:
-            leads, exchanged = test.rows(limits, asked.margin)
+            leads, exchanged = test.rows(limits_of(self._places(), center), asked.margin)
         except ReadingError as error:
             return foremost(list(more)), [not_exchanged(stated(cut(str(error), 200)))]
         return foremost([*leads, *more]), exchanged
+
+    def _places(self) -> Iterable[Row]:
+        """Return losses of reference networks in the exchange test."""
+        if self.asked.references is not None:
+            return read_places(self.asked.references, self.given.model.content)
+        return shipped_places(self.asked.domain) if self.asked.shipped else ()
 
     def _inside(self) -> list[Row]:
         if self.asked.task == "segmentation":

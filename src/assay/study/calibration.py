@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from scipy.special import ndtri
 
+from assay.analysis.leads import Limits, is_lead, limited_by
 from assay.shifts.battery import DECIDING, DOSES, battery, marks_of
-from assay.stats.verdicts import Reference, Verdict, reference_of
+from assay.stats.verdicts import MARGIN, Reference, Verdict, reference_of
 from assay.store.files import Row
 from assay.store.folder import RunFolder
 from assay.study.auditing import Asked
@@ -250,6 +252,24 @@ def measure(world: World, base: Base, scratch: Path) -> dict[str, Any]:
             "planted": true.get(PLANTED, math.nan), "marks": found}  # fmt: skip
 
 
+def measure_exchange(world: World, base: Base, scratch: Path) -> list[Row]:
+    """Return the loss of a network at every place of the exchange test, on the images of its audit.
+
+    Args:
+        world: The network.
+        base: Its images.
+        scratch: A folder for records that are removed afterward.
+    """
+    asked = Asked(domain=base.domain, seed=world.seed, marks={})
+    few, _ = base.tested[world.seed % len(base.tested)]
+    try:
+        folder = RunFolder(audit_trained(world.trial, few, asked, scratch / "exchange", base.environment))
+        kept = ("kind", "place", "center", "loss", "loss_low", "often")
+        return [{name: row[name] for name in kept} for row in folder.table("exchanged") if not row["reason"]]
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
 # From worlds to a reference and error rates.
 
 BOUND = 0.02
@@ -357,6 +377,43 @@ def by_architecture(found: Sequence[Mapping[str, Any]], reference: Reference) ->
     ]
 
 
+def largest_losses(found: Iterable[Sequence[Row]]) -> list[Row]:
+    """Return the largest loss at every place of the exchange test, from what `measure_exchange` returned."""
+    largest: dict[tuple[str, str], float] = {}
+    for row in chain.from_iterable(found):
+        key = str(row["kind"]), str(row["place"])
+        largest[key] = max(largest.get(key, -math.inf), float(row["loss"]))
+    return [{"kind": kind, "place": place, "loss": loss} for (kind, place), loss in sorted(largest.items())]
+
+
+def lead_rates(found: Sequence[Sequence[Row]], reference: Iterable[Sequence[Row]]) -> list[Row]:
+    """Return rows of `audit_tables.RATES` on leads of clean networks.
+
+    Args:
+        found: `measure_exchange` of networks that are not part of the reference.
+        reference: The same of those of the reference.
+    """
+    limits: dict[tuple[str, str], float] = {}
+    for row in chain.from_iterable(reference):
+        key = limited_by(row["kind"], row["place"], row["center"])
+        limits[key] = max(limits.get(key, 0.0), float(row["loss"]))
+
+    def leads(rows: Sequence[Row], limits: Limits) -> set[str]:
+        return {
+            row["kind"]
+            for row in rows
+            for limit in [limits.get(limited_by(row["kind"], row["place"], row["center"]), math.nan)]
+            if not row["center"] and is_lead(row["often"], row["loss_low"], MARGIN, limit)
+        }
+
+    names = {"cell": "cell outside the center", "band": "band", "intensities": "intensities"}
+    return [
+        rate(f"a lead in a clean network, {words}{more}", sum(kind in leads(rows, known) for rows in found), len(found))
+        for known, more in ((limits, ""), ({}, ", without references"))
+        for kind, words in names.items()
+    ]
+
+
 def rate(name: str, count: int, of: int) -> Row:
     """Return a row of `audit_tables.RATES`."""
     low, high = wilson(count, of)
@@ -373,7 +430,9 @@ def rate(name: str, count: int, of: int) -> Row:
 # What a calibration writes.
 
 
-def shipped_document(base: Base, reference: Reference, found: Sequence[Row], networks: int) -> dict[str, Any]:
+def shipped_document(
+    base: Base, reference: Reference, found: Sequence[Row], networks: int, places: Sequence[Row]
+) -> dict[str, Any]:
     """Return what is shipped of a calibration: the reference, how its marks are drawn, and the error rates.
 
     Args:
@@ -381,6 +440,7 @@ def shipped_document(base: Base, reference: Reference, found: Sequence[Row], net
         reference: Its reference.
         found: Rows of `audit_tables.RATES`.
         networks: Networks that the rates are of, none of which is in the reference.
+        places: See `largest_losses`, of the networks of the reference.
     """
     drawn = {mark.name: mark.doses[DECIDING].label for mark in battery(base.domain, 1)[0]}
     marks = {name: {"drawn": drawn[name], "largest": value} for name, value in reference.largest.items()}
@@ -389,6 +449,7 @@ def shipped_document(base: Base, reference: Reference, found: Sequence[Row], net
         "networks": reference.networks,
         "excess": reference.excess,
         "marks": marks,
+        "places": list(places),
         "images": base.audited,
         "judged": networks,
         "rates": [{key: None if value != value else value for key, value in row.items()} for row in found],
@@ -400,7 +461,7 @@ def world_rows(found: Sequence[Mapping[str, Any]], reference: Reference) -> list
     rows: list[Row] = []
     for world, one in ((found[judged.world], judged) for judged in _judged(found, reference)):
         rows.append(
-            {**{name: value for name, value in world.items() if name not in ("planted", "marks")},
+            {**{name: value for name, value in world.items() if name not in ("planted", "marks", "exchanged")},
              "audited": one.audited, "verdict": one.verdict, "g": one.g, "low": one.low, "high": one.high,
              "true": one.true, "limit": one.limit, "planted": world["planted"] if one.own else math.nan}
         )  # fmt: skip

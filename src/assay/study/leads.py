@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from assay.analysis.audit import MOST_LEVELS
-from assay.analysis.leads import FIRST, SURE, Limits, Tested, leads_of_places, tested_row
+from assay.analysis.leads import FIRST, SURE, Limits, Tested, leads_of_places, limited_by, tested_row
 from assay.analysis.shortcuts import properties_of
-from assay.core.files import is_file
 from assay.core.reasons import Code, Reason, because
 from assay.core.types import FactorTable
 from assay.probes.reader import log_odds
@@ -21,7 +19,6 @@ from assay.shifts.exchange import Cell, Place, central, donors, exchanged, middl
 from assay.shifts.intervention import by_box
 from assay.stats.swing import Exchange, exchange, often_first
 from assay.store.files import Row
-from assay.store.folder import RunFolder
 
 DONORS = 4
 """Donors of each class for an image."""
@@ -111,24 +108,18 @@ def not_exchanged(reason: Reason) -> Row:
     return {"kind": "", "place": "", "reason": str(reason), "images": 0, "patients": 0}
 
 
-def limits_of(references: Path | None, audited: str) -> Limits:
+def limits_of(places: Iterable[Row], center: Bool[np.ndarray, "h w"]) -> Limits:
     """Return the largest losses of reference networks.
 
     Args:
-        references: A folder of audits, see `references.read_reference`.
-        audited: Hash of the audited model, which is no reference of its own.
+        places: Kind, place and loss of reference networks, as in `audit_tables.EXCHANGED`.
+        center: Where the finding may be in the images of the audit.
     """
-    found: dict[tuple[str, bool], float] = {}
-    for path in sorted(references.iterdir()) if references else ():
-        if not is_file(path / "verdicts.json"):
-            continue
-        folder = RunFolder(path)
-        if {"key": "hash of the model", "value": audited} in folder.table("provenance"):
-            continue
-        for row in folder.table("exchanged"):
-            key = str(row["kind"]), bool(row["center"])
-            if not row["reason"]:
-                found[key] = max(found.get(key, 0.0), float(row["loss"]))
+    found: dict[tuple[str, str], float] = {}
+    for row in places:
+        kind, place = str(row["kind"]), str(row["place"])
+        key = limited_by(kind, place, kind == "cell" and central(Cell.named(place), center))
+        found[key] = max(found.get(key, 0.0), float(row["loss"]))
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,12 @@ def shipped_rates(domain: str) -> list[Row]:
     known = _shipped(domain)
     return [] if known is None else [{key: math.nan if value is None else value for key, value in row.items()}
                                      for row in known["rates"]]  # fmt: skip
+
+
+def shipped_places(domain: str) -> list[Row]:
+    """Return the largest loss of the shipped reference of a domain at every place of the exchange test."""
+    known = _shipped(domain)
+    return [] if known is None else list(known.get("places", ()))
 
 
 def _shipped(domain: str) -> dict[str, Any] | None:
@@ -93,6 +99,21 @@ def read_reference(root: Path, domain: str, drawn: Mapping[str, str], audited: s
     if not shared:
         raise SpecError(f"references: no mark is in all audits of {root}, drawn as here")
     return reference_of(domain, {key: [one[key] for one in swings.values()] for key in sorted(shared)})
+
+
+def read_places(root: Path, audited: str) -> Iterator[Row]:
+    """Yield rows of `audit_tables.EXCHANGED` of reference networks.
+
+    Args:
+        root: A folder of audits, see `read_reference`.
+        audited: Hash of the audited model, which is no reference of its own.
+    """
+    for path in sorted(root.iterdir()):
+        if not is_file(path / "verdicts.json"):
+            continue
+        folder = RunFolder(path)
+        if {"key": "hash of the model", "value": audited} not in folder.table("provenance"):
+            yield from (row for row in folder.table("exchanged") if not row["reason"])
 
 
 def trained_on(root: Path | None) -> int:
