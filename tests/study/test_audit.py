@@ -183,6 +183,13 @@ def test_a_second_audit_reads_the_kept_answers_and_writes_the_same_bytes(tmp_pat
     assert (tmp_path / "out" / "verdicts.json").read_bytes() == before
 
 
+def test_shipped_error_rates_are_cited_at_the_margin_that_they_were_measured_at(tmp_path: Path) -> None:
+    data, marks = images(tmp_path / "set", 40), {"left": MARKS["left"]}
+    for margin, there in ((0.05, True), (0.1, False)):
+        found = audited(middle, data, marks=marks, distortions=[], domain="phantom-chest", margin=margin)
+        assert bool(len(found.table("rates"))) is there
+
+
 def test_a_mark_that_makes_answers_nan_is_not_tested_and_no_picture_is_left(tmp_path: Path) -> None:
     data = images(tmp_path / "set", 60)
 

@@ -376,19 +376,23 @@ class _Audit:
         write_checked_json(path, {name: getattr(self.plan, name) for name in Planned.__dataclass_fields__})
         return self.plan
 
+    @property
+    def _shipped(self) -> bool:
+        """Whether the shipped reference of the domain is used."""
+        return self.asked.references is None and self.asked.shipped and self.asked.task == "classification"
+
     @cached_property
     def reference(self) -> Reference | None:
         """Clean networks that the audited one is compared with. Raises SpecError where there are too few."""
         drawn = {mark.name: mark.doses[DECIDING].label for mark in self.battery[0]}
         if self.asked.references is None:
-            shipped = self.asked.shipped and self.asked.task == "classification"
-            return shipped_reference(self.asked.domain, drawn) if shipped else None
+            return shipped_reference(self.asked.domain, drawn) if self._shipped else None
         return read_reference(self.asked.references, self.asked.domain, drawn, self.given.model.content)
 
     @property
     def _rates(self) -> list[Row]:
-        shipped = self.asked.references is None and self.asked.shipped and self.asked.task == "classification"
-        return shipped_rates(self.asked.domain) if shipped else []
+        """Error rates of the domain, which were measured at the default margin."""
+        return shipped_rates(self.asked.domain) if self._shipped and self.asked.margin == MARGIN else []
 
     @cached_property
     def clean(self) -> Environment:

@@ -128,12 +128,14 @@ class Counts:
         tied: Seeds of each mark at each association.
         untied: Seeds of each mark on half of all images, whatever the class.
         others: Clean networks of each of `OTHERS`; each of the marks is also tied by 0.9, with a fifth of the seeds.
+        left_out: Seeds of clean networks that are passed over: those of a reference, which cannot judge them.
     """
 
     clean: int = 120
     tied: int = 3
     untied: int = 5
     others: int = 20
+    left_out: int = 0
 
 
 def studies(base: Base, counts: Counts) -> dict[str, dict[str, Any]]:
@@ -148,7 +150,7 @@ def studies(base: Base, counts: Counts) -> dict[str, dict[str, Any]]:
 
     same = [one[1] for one in base.tied]
     found = {
-        "clean": study("clean", {}, counts.clean, 2000),
+        "clean": study("clean", {}, counts.clean, 2000 + counts.left_out),
         "tied": study("tied", {"dose": {"confounder": drawn, "p": list(ASSOCIATIONS)}}, counts.tied, 3000),
         "untied": study("untied", {"dose": {"confounder": same, "p": 0.5, "on": "both"}}, counts.untied, 4000),
     }
@@ -329,7 +331,7 @@ def _judged(found: Sequence[Mapping[str, Any]], reference: Reference) -> Iterato
 def rates(found: Sequence[Mapping[str, Any]], reference: Reference) -> list[Row]:
     """Return rows of `audit_tables.RATES` from worlds that are not part of the reference."""
     rows = list(_judged(found, reference))
-    never = [one for one in rows if one.kind != "tied" or abs(one.true) < BOUND]
+    never = [one for one in rows if not (one.own and one.kind == "tied") or abs(one.true) < BOUND]
     clean = {one.world for one in rows if one.kind == "clean"}
     wrong = {one.world for one in rows if one.kind == "clean" and one.verdict == Verdict.RELIES}
     large = [one for one in rows if abs(one.true) >= CLEAR]
