@@ -1,16 +1,16 @@
 """How often the exchange test of an audit finds a planted tag, and how often it points outside the center without one.
 
     python benchmarks/audit_leads.py --phantom nodule --networks 12 --tie 0.5
-    python benchmarks/audit_leads.py --phantom nodule --networks 12 --tie 0
+    python benchmarks/audit_leads.py --phantom nodule --networks 12 --tie 0 [--images 300] [--out FILE]
 
 Small networks are trained on 700 phantom images each, with a tag tied to the target by this Somers' D (0: no tag).
-Each is tested on 300 images with a tag tied by 0.9, and on 300 without tags. The swing g of the tag is measured on the
+Each is tested on images with a tag tied by 0.9, and on as many without tags. The swing g of the tag is measured on the
 latter. A network takes 25 seconds of a core.
 """
 
 from __future__ import annotations
 
-import argparse
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from _shared import Page, parser
 from torch import nn
 
 import assay
@@ -34,6 +35,7 @@ from assay.spec.recipe import Component
 from assay.spec.schema import InterventionSpec
 from assay.stats.swing import marked
 from assay.stats.verdicts import MARGIN
+from assay.store.folder import RunFolder
 from assay.study.leads import DONORS, ExchangeTest, center_of
 
 TAG = "6:0,5:1x1"
@@ -63,15 +65,15 @@ def outside(tested: list[Tested]) -> bool:
     return any(row["kind"] == "cell" and not row["center"] for row in leads_of_places(tested, {}, MARGIN, 1, 1))
 
 
-def study(phantom: str, tie: float, networks: int, seed: int) -> dict[str, Any]:
+def study(phantom: str, tie: float, networks: int, *, seed: int, train: int, test: int) -> dict[str, Any]:
     """Return the study that trains the networks."""
     target, core, difficulty = TARGETS[phantom]
     hard = {"difficulty": {core: difficulty}}
     tags: dict[str, Any] = {"interventions": {"tag": {}}}
     return {
         "name": "leads",
-        "data": {"phantom": phantom, "size": 64, "target": target, "core": core, "train": 700, "validation": 50,
-                 "test": 300},
+        "data": {"phantom": phantom, "size": 64, "target": target, "core": core, "train": train, "validation": 50,
+                 "test": test},
         "environments": {
             "train": {**hard, **tags, "association": {"tag": tie}} if tie else hard,
             "tagged": {**hard, **tags, "association": {"tag": 0.9}},
@@ -89,10 +91,10 @@ def measured(spec: dict[str, Any]) -> Iterator[Found]:
     parsed = parse_study(spec)
     with tempfile.TemporaryDirectory() as folder:
         run = assay.load(spec).run(Path(folder) / "runs", progress=False)
-        for trial in run.table("trials").itertuples():
-            network = assay.load_model(run.folder / "trials" / trial.trial).network.eval()
+        for trial in RunFolder(run.folder).table("trials"):
+            network = assay.load_model(run.folder / "trials" / str(trial["trial"])).network.eval()
             population = open_population(parsed.data, ArrayCache(default_cache_root()))
-            scene = population.scene(parsed.points[0].tests, int(trial.seed), 0)
+            scene = population.scene(parsed.points[0].tests, int(trial["seed"]), 0)
             plain = scene.environment("plain")
             off, on = (log_odds(answers(network, switched(plain, "tag", DRAWN, end, 3))) for end in ("low", "high"))
             same = np.zeros(len(plain), dtype=bool)
@@ -117,23 +119,35 @@ def answers(network: nn.Module, environment: Environment) -> np.ndarray:
 
 
 def main() -> None:
-    """Print a line per network, then counts."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--phantom", default="nodule", choices=sorted(TARGETS))
-    parser.add_argument("--networks", type=int, default=12)
-    parser.add_argument("--tie", type=float, default=0.5)
-    parser.add_argument("--seed", type=int, default=800)
-    options = parser.parse_args()
+    """Print a row per group of networks; a line per network goes to standard error."""
+    given = parser(__doc__)
+    given.add_argument("--phantom", default="nodule", choices=sorted(TARGETS))
+    given.add_argument("--networks", type=int, default=12)
+    given.add_argument("--tie", type=float, default=0.5)
+    given.add_argument("--seed", type=int, default=800)
+    given.add_argument("--train", type=int, default=700)
+    given.add_argument("--images", type=int, default=300)
+    asked = given.parse_args()
+    heads = ("swing of the tag", "networks", "tag in the top 3", "lead outside the center, with tags", "without tags")
+    page = Page(heads, asked.out)
     found: list[Found] = []
-    for one in measured(study(options.phantom, options.tie, options.networks, options.seed)):
+    spec = study(asked.phantom, asked.tie, asked.networks, seed=asked.seed, train=asked.train, test=asked.images)
+    for one in measured(spec):
         found.append(one)
-        print(f"g {one.g:+.3f}  tag in the top 3: {one.top}  lead outside the center with tags: {outside(one.tagged)}, "
-              f"without: {outside(one.plain)}", flush=True)  # fmt: skip
-    strong = [one for one in found if abs(one.g) >= 0.1]
-    print(f"{len(found)} networks, {len(strong)} with |g| >= 0.1: tag in the top 3 of {sum(one.top for one in strong)}")
-    for name, weak in (("|g| < 0.05", [one for one in found if abs(one.g) < 0.05]), ("all", found)):
-        with_, without = (sum(outside(getattr(one, kind)) for one in weak) for kind in ("tagged", "plain"))
-        print(f"{name}, {len(weak)} networks: leads outside the center with tags {with_}, without {without}")
+        print(f"g {one.g:+.3f}", row(one), file=sys.stderr, flush=True)
+    groups = {
+        "0.1 or more": [one for one in found if abs(one.g) >= 0.1],
+        "below 0.05": [one for one in found if abs(one.g) < 0.05],
+        "any": found,
+    }
+    for name, part in groups.items():
+        page.row(name, len(part), *(sum(row(one)[at] for one in part) for at in range(3)))
+    page.close()
+
+
+def row(one: Found) -> tuple[bool, bool, bool]:
+    """Return whether the tag is found, and whether a lead is outside the center with and without tags."""
+    return one.top, outside(one.tagged), outside(one.plain)
 
 
 if __name__ == "__main__":
