@@ -79,6 +79,14 @@ def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     assert "far" in capsys.readouterr().out
     assert (tmp_path / "dir" / "audit" / "report.html").is_file()
     assert run(["audit", "score", str(tmp_path / "dir"), str(tmp_path / "none.csv")]) == 2
+    with_references = ["audit", "score", str(tmp_path / "dir"), str(scores), "--quiet", "--references"]
+    capsys.readouterr()
+    assert run([*with_references, str(tmp_path / "set")]) == 2
+    assert "has audits of 0 other networks" in capsys.readouterr().err
+    assert run([*with_references, "59"]) == 2
+    assert "there is no folder 59" in capsys.readouterr().err
+    assert run(["audit", "score", str(tmp_path / "dir"), str(scores), "--head", "both"]) == 2
+    assert "--head: expected auto or sigmoid or softmax, not both" in capsys.readouterr().err
 
 
 def of_masks(images: np.ndarray) -> np.ndarray:

@@ -379,8 +379,8 @@ def calibrate(
     from assay.cli.audit import Given
     from assay.cli.calibrate import calibrate_command
 
-    keys = {"fit": fit, "channels": channels}
-    given = Given("", "", False, 0.0, "", images, target, "", patient, positive, image, "", (), keys)
+    keys = options.keys_of(0, fit, channels, False)
+    given = Given(images=images, target=target, patient=patient, positive=positive, image=image, keys=keys)
     calibrate_command(given if images else base, domain, quick=quick, out=out, workers=workers, quiet=quiet, json=json)
 
 
@@ -581,34 +581,24 @@ def audit(
     from assay.cli.audit import Given, audit_command
     from assay.study.auditing import Asked
 
-    for name, value, allowed in (
-        ("--fit", fit, ("", "pad", "squash", "crop")),
-        ("--channels", channels, ("", "gray", "color")),
-        ("--scores", scores, ("auto", "logits", "probabilities")),
-        ("--head", head, ("auto", "sigmoid", "softmax")),
-    ):
-        if value not in allowed:
-            raise typer.BadParameter(f"{name}: expected {' or '.join(filter(None, allowed))}, not {cut(value)}")
-    keys = {"size": size, "fit": fit, "channels": channels, "links": "follow" if follow_links else ""}
-    names = tuple(name.strip() for name in columns.split(",") if name.strip())
     given = Given(
-        model,
-        weights,
-        trust,
-        time_limit,
-        command,
-        images,
-        target,
-        score,
-        patient,
-        positive,
-        image,
-        mask,
-        names,
-        keys,
-        train,
-        labels,
-        int(references) if references.isdecimal() else 0,
+        model=model,
+        weights=weights,
+        trust=trust,
+        limit=time_limit,
+        command=command,
+        images=images,
+        target=target,
+        score=score,
+        patient=patient,
+        positive=positive,
+        image=image,
+        mask=mask,
+        columns=options.names(columns),
+        keys=options.keys_of(size, fit, channels, follow_links),
+        train=train,
+        labels=labels,
+        references=int(references) if references.isdecimal() else 0,
     )
     asked = Asked(
         domain=domain,
@@ -616,8 +606,8 @@ def audit(
         margin=margin,
         budget=budget,
         output=output,
-        head="softmax" if head == "softmax" else "sigmoid" if head == "sigmoid" else "auto",
-        scores="logits" if scores == "logits" else "probabilities" if scores == "probabilities" else "auto",
+        head=options.chosen("--head", head, options.HEADS),
+        scores=options.chosen("--scores", scores, options.SCORES),
         scaling=scaling,
         task="segmentation" if mask else "classification",
         threshold=threshold or None,

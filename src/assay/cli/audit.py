@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -62,20 +62,20 @@ class Given:
         keys: Further keys of `data`, such as size and fit.
     """
 
-    model: str
-    weights: str
-    trust: bool
-    limit: float
-    command: str
-    images: str
-    target: str
-    score: str
-    patient: str
-    positive: str
-    image: str
-    mask: str
-    columns: tuple[str, ...]
-    keys: Mapping[str, Any]
+    model: str = ""
+    weights: str = ""
+    trust: bool = False
+    limit: float = 0.0
+    command: str = ""
+    images: str = ""
+    target: str = "target"
+    score: str = "score"
+    patient: str = ""
+    positive: str = ""
+    image: str = "image"
+    mask: str = ""
+    columns: tuple[str, ...] = ()
+    keys: Mapping[str, Any] = field(default_factory=dict[str, Any])
     train: str = ""
     labels: str = ""
     references: int = 0

@@ -2,18 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
 from assay.cli import completion
+from assay.core.errors import cut
 
 
 def _seconds(text: str) -> float:
     from assay.cli.audit import seconds
 
     return seconds(text)
+
+
+_T = TypeVar("_T", bound=str)
+
+
+def chosen(option: str, value: str, allowed: Sequence[_T]) -> _T:
+    """Return the value of an option as one of those that are allowed. Raises typer.BadParameter for others."""
+    for one in allowed:
+        if one == value:
+            return one
+    raise typer.BadParameter(f"{option}: expected {' or '.join(filter(None, allowed))}, not {cut(value)}")
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Return the names in a list such as `view,sex`."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def keys_of(size: int, fit: str, channels: str, follow_links: bool) -> dict[str, Any]:
+    """Return further keys of `data`. Raises typer.BadParameter for a framing or channels that there are not."""
+    return {
+        "size": size,
+        "fit": chosen("--fit", fit, FITS),
+        "channels": chosen("--channels", channels, CHANNELS),
+        "links": "follow" if follow_links else "",
+    }
+
+
+FITS = ("", "pad", "squash", "crop")
+CHANNELS = ("", "gray", "color")
+SCORES: tuple[Literal["auto", "logits", "probabilities"], ...] = ("auto", "logits", "probabilities")
+HEADS: tuple[Literal["auto", "sigmoid", "softmax"], ...] = ("auto", "sigmoid", "softmax")
 
 
 Model = Annotated[

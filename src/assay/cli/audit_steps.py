@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from assay.cli import audit_options as options
-from assay.core.errors import cut
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -71,16 +70,16 @@ def prepare(
     from assay.cli.audit import Given, prepare_command
     from assay.study.auditing import BUDGET, MOST_PASSES, Asked
 
-    for name, value, allowed in (
-        ("--fit", fit, ("", "pad", "squash", "crop")),
-        ("--channels", channels, ("", "gray", "color")),
-    ):
-        if value not in allowed:
-            raise typer.BadParameter(f"{name}: expected {' or '.join(filter(None, allowed))}, not {cut(value)}")
-    names = tuple(name.strip() for name in columns.split(",") if name.strip())
-    keys = {"size": size, "fit": fit, "channels": channels, "links": "follow" if follow_links else ""}
     given = Given(
-        "", "", False, 0.0, "", images, target, "", patient, positive, image, mask, names, keys, labels=labels
+        images=images,
+        target=target,
+        patient=patient,
+        positive=positive,
+        image=image,
+        mask=mask,
+        columns=options.names(columns),
+        keys=options.keys_of(size, fit, channels, follow_links),
+        labels=labels,
     )
     asked = Asked(
         task="segmentation" if mask else "classification",
@@ -113,7 +112,7 @@ def score(
     threshold: Annotated[
         str, typer.Option("--threshold", metavar="P", help="A probability, or sensitivity=0.95; 0.5 by default.")
     ] = "",
-    references: options.References = None,
+    references: options.References = "",
     expect: options.Expect = None,
     as_given: Annotated[bool, typer.Option("--as-given", help="Go on even if classes seem to be swapped.")] = False,
     policy: options.Policy = None,
@@ -128,18 +127,12 @@ def score(
     from assay.cli.audit import score_command
     from assay.study.auditing import Asked
 
-    for option, value, allowed in (
-        ("--scores", kind, ("auto", "logits", "probabilities")),
-        ("--head", head, ("auto", "sigmoid", "softmax")),
-    ):
-        if value not in allowed:
-            raise typer.BadParameter(f"{option}: expected {' or '.join(allowed)}, not {cut(value)}")
     asked = Asked(
         output=output,
-        head="softmax" if head == "softmax" else "sigmoid" if head == "sigmoid" else "auto",
-        scores="logits" if kind == "logits" else "probabilities" if kind == "probabilities" else "auto",
+        head=options.chosen("--head", head, options.HEADS),
+        scores=options.chosen("--scores", kind, options.SCORES),
         threshold=threshold or None,
-        references=references,
+        references=Path(references) if references else None,
         expect=expect,
         as_given=as_given,
         pictures=not no_pictures,
