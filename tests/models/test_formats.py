@@ -17,9 +17,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from assay.cli import main
 from assay.core.errors import AssayError, ExtraError, SpecError, WeightsError
 from assay.models.formats import OfFile, OfProgram, given_origin
 from assay.models.ref import GivenModel, Inputs, Origin
+from assay.study.outside import config_of
 
 IMAGES = torch.rand(3, 1, 32, 32, generator=torch.Generator().manual_seed(0))
 CODE = """
@@ -286,3 +288,37 @@ def test_a_model_that_cannot_be_had_is_refused_with_the_remedy(
     saved(small(), tmp_path / "w.safetensors")
     with pytest.raises((WeightsError, SpecError, ExtraError), match=text):
         answers(given_origin(model if ":" in model else tmp_path / model, limit=0))
+
+
+def test_a_model_of_transformers_is_read_in_a_process_with_its_names_and_config(tmp_path: Path) -> None:
+    library = pytest.importorskip("transformers")
+    names = {0: "normal", 1: "ill", 2: "other"}
+    config = library.ViTConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
+                               image_size=32, patch_size=8, id2label=names)  # fmt: skip
+    torch.manual_seed(0)
+    network = library.ViTForImageClassification(config).eval()
+    network.save_pretrained(tmp_path)
+    sides = {"height": 32, "width": 32}
+    library.ViTImageProcessor(size=sides, image_mean=[0.5] * 3, image_std=[0.25] * 3).save_pretrained(tmp_path)
+    origin = given_origin(f"hf:{tmp_path}")
+    images = torch.rand(3, 3, 32, 32)
+    with torch.inference_mode():
+        assert torch.allclose(origin.network("cpu")(images), network(images).logits, atol=1e-5)
+    assert origin.facts.outputs == ("normal", "ill", "other")
+    found = config_of(origin.network("cpu"))
+    assert found is not None
+    assert (found.data["size"], found.data["fit"], found.mean, found.std) == (32, "squash", (0.5,) * 3, (0.25,) * 3)
+
+
+def test_without_an_extra_the_command_ends_with_the_install_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "lib" / "transformers").mkdir(parents=True)
+    missing = "raise ModuleNotFoundError(\"No module named 'transformers'\", name='transformers')"
+    (tmp_path / "lib" / "transformers" / "__init__.py").write_text(missing)
+    monkeypatch.syspath_prepend(str(tmp_path / "lib"))
+    (tmp_path / "data.csv").write_text("image,target\na.png,0\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["audit", "hf:owner/name", "--images", str(tmp_path / "data.csv"), "--size", "32"])
+    assert ended.value.code == 2
+    assert "not installed: pip install 'assay-imaging[hf]'" in capsys.readouterr().err

@@ -15,6 +15,7 @@ from tests.worlds.studies import SMALL
 
 import assay
 from assay.cli import main
+from assay.cli.audit import expected as as_number
 from assay.core.errors import SpecError
 from assay.stats.verdicts import Verdict
 from assay.store.audit_tables import NOT_TESTED, VERDICTS
@@ -272,6 +273,28 @@ def run(arguments: list[str]) -> int:
     with pytest.raises(SystemExit) as end:
         main(arguments)
     return int(end.value.code or 0)
+
+
+def test_the_auroc_is_compared_with_the_one_that_the_user_knows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = images(tmp_path / "set", 120)
+
+    def expected(value: float) -> dict[str, Any]:
+        checks = audited(middle, data, expect=value, marks={"tag": MARKS["tag"]}).table("checks").set_index("check")
+        return dict(checks.loc["expected"])
+
+    found = expected(0.1)
+    assert found["status"] == "warn"
+    assert "where 0.10 was expected; check what its training did to images" in found["text"]
+    found = expected(found["value"] - 0.04)
+    assert found["status"] == "ok"
+    assert ", as expected (0." in found["text"]
+    with pytest.raises(SpecError, match=r"expect is an AUROC in 0\.\.1, not 97"):
+        audited(middle, data, expect=97)
+    assert run(["audit", "m.onnx", "--expect", "accuracy=0.9"]) == 2
+    assert "expected such as 0.97 or auroc=0.97, not accuracy=0.9" in capsys.readouterr().err
+    assert as_number("auroc=.97") == 0.97
 
 
 def test_a_model_that_is_read_wrongly_stops_the_audit(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def test_preprocessing_of_a_timm_model_is_taken_from_its_config_and_said(tmp_pat
     model = Timm()
     (said, *_) = said_of(model, data)
     assert said.startswith(
-        "taken from the config of this timm model: data.size: 16, data.channels: color, data.fit: crop, scaling by "
+        "taken from the config of this model: data.size: 16, data.channels: color, data.fit: crop, scaling by "
         "mean (0.5, 0.4, 0.3) and std (0.2, 0.2, 0.1)"
     )
     assert model.seen.shape[1:] == (3, 16, 16)

@@ -211,9 +211,17 @@ _KEY = re.compile(
 )
 
 
+_SENTENCES = {
+    "write data.links: follow": "give --follow-links",
+    "say so in `data`, or give preprocessing='none' and images stay in 0..1": "give its own, and its --scaling",
+}
+"""Remedies of a study, and those of `assay audit`."""
+
+
 def as_options(text: str) -> str:
     """Return a text with options of `assay audit` in place of the keys of a study: `--fit` for `data.fit`."""
-    text = text.replace("write data.links: follow", "give --follow-links")
+    for of_study, of_audit in _SENTENCES.items():
+        text = text.replace(of_study, of_audit)
     return _KEY.sub(lambda found: f"--{found[1]}" if found[1] else f"--{found[2]} ", text)
 
 
@@ -371,6 +379,17 @@ def _factor(name: str, values: Sequence[str]) -> dict[str, Any]:
 
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
+
+
+def expected(text: str) -> float:
+    """Return an AUROC or Dice, as `0.97` or `auroc=.97`. Raises typer.BadParameter for others."""
+    name, _, value = text.rpartition("=")
+    try:
+        if name.lower() in ("", "auroc", "dice"):
+            return float(value)
+    except ValueError:
+        pass
+    raise typer.BadParameter(f"expected such as 0.97 or auroc=0.97, not {cut(text)}")
 
 
 def seconds(text: str) -> float:

@@ -50,6 +50,12 @@ SCORES: tuple[Literal["auto", "logits", "probabilities"], ...] = ("auto", "logit
 HEADS: tuple[Literal["auto", "sigmoid", "softmax"], ...] = ("auto", "sigmoid", "softmax")
 
 
+def _expected(text: str) -> float:
+    from assay.cli.audit import expected
+
+    return expected(text)
+
+
 Model = Annotated[
     str,
     typer.Argument(
@@ -139,7 +145,13 @@ Budget = Annotated[
     float, typer.Option("--budget", parser=_seconds, metavar="TIME", help="Time to plan for, such as 10m or 1h.")
 ]
 Expect = Annotated[
-    float | None, typer.Option("--expect", metavar="AUROC", help="The AUROC that you know of this model.")
+    float | None,
+    typer.Option(
+        "--expect",
+        parser=_expected,
+        metavar="AUROC",
+        help="The AUROC (or Dice) that you know of this model: auroc=0.97.",
+    ),
 ]
 AsGiven = Annotated[bool, typer.Option("--as-given", help="Go on even if the model seems to get wrong pixels.")]
 Policy = Annotated[

@@ -54,6 +54,7 @@ from assay.shifts.intervention import unchanged
 from assay.shifts.sampling import TEST_SEED
 from assay.shifts.scene import switched
 from assay.spec.schema import InterventionSpec
+from assay.stats.format import number
 from assay.stats.metrics import probabilities
 from assay.stats.swing import ALPHA, Effect
 from assay.stats.verdicts import MARGIN, Reference, decide_mark, settled
@@ -76,7 +77,7 @@ from assay.study.leads import (
     not_exchanged,
     plan_exchange,
 )
-from assay.study.outside import signs
+from assay.study.outside import CAUSES, signs
 from assay.study.reading import (
     FITS,
     LOOKED,
@@ -135,7 +136,7 @@ class Asked:
         scaling: One of `reading.SCALINGS`; empty for the config of a timm model, else `0..1`.
         threshold: On the probability of the second of two classes, or `sensitivity=0.95`.
         as_given: Go on where the model seems to be read wrongly.
-        expect: The AUROC that the user knows of this model.
+        expect: The AUROC, of a segmentation the Dice, that the user knows of this model.
         seed: Seed of the choice of images.
         references: Folder of audits of clean networks of the domain, see `references.read_reference`.
         leads: Whether unknown shortcuts are looked for.
@@ -250,7 +251,12 @@ def run_audit(
     if asked.threshold is not None:
         operating_point(asked.threshold)
     settings = Settings(
-        name=name, seed=asked.seed, skip_bad_rows=skip_bad_rows, device=device, scaling=SCALINGS.get(asked.scaling)
+        name=name,
+        seed=asked.seed,
+        skip_bad_rows=skip_bad_rows,
+        device=device,
+        scaling=SCALINGS.get(asked.scaling),
+        expect=asked.expect,
     )
     if asked.task == "segmentation" and (asked.threshold is not None or asked.output):
         raise SpecError("threshold, output: pixels of a segmentation are called at 0.5, and any kind of lesion counts")
@@ -620,9 +626,11 @@ class _Audit:
     def _checks(self, scored: Scored) -> Iterator[Row]:
         table, logits = scored.table, scored.logits
         segments = self.asked.task == "segmentation"
-        found = [] if segments else signs(logits, table, scored.threshold, self.asked.expect)
+        found = [] if segments else signs(logits, table, scored.threshold, None)
         for sentence in (*self.given.doubts, *found):
             yield check("reading", "warn", sentence)
+        if self.asked.expect is not None:
+            yield _expected(scored, self.asked.expect)
         spread = float(np.ptp(log_odds(logits), axis=0).max())
         if spread <= 1e-6 * max(1.0, float(np.abs(log_odds(logits)).max())):
             raise SpecError("the model gives all images the same output; check size, framing and --scaling")
@@ -730,6 +738,17 @@ def write_audit(folder: RunFolder, stamp: Mapping[str, str], tables: Mapping[str
     write_verdicts(folder.root, tables)
     write_audit_page(folder.root)
     write_cards(folder.root)
+
+
+def _expected(scored: Scored, expect: float) -> Row:
+    """Return the check of what the user knows of the model: far where outside the interval and 0.05 or more away."""
+    if scored.quality is None:
+        return check("expected", "not-done", "an expectation is compared for two classes, or with lesions, only")
+    measure, found = scored.quality
+    text = f"the {measure} is {number(found.value)} [{number(found.low)}, {number(found.high)}]"
+    if found.low <= expect <= found.high or abs(found.value - expect) < MARGIN:
+        return check("expected", "ok", f"{text}, as expected ({number(expect)})", found.value)
+    return check("expected", "warn", f"{text} where {number(expect)} was expected; {CAUSES}", found.value)
 
 
 def balanced(table: FactorTable, most: int, seed: int) -> Int[np.ndarray, " m"]:

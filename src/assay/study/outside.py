@@ -65,7 +65,7 @@ class Config:
         key = "" if "phantom" in data or "fit" in data else self._unframed(data)
         left = f", but not data.fit: {self.data['fit']}, which data.{key} rules out" if key else ""
         return (
-            f"taken from the config of this timm model: {', '.join([*taken, scaling])}{left}; if it was trained "
+            f"taken from the config of this model: {', '.join([*taken, scaling])}{left}; if it was trained "
             "otherwise, say so in `data`, or give preprocessing='none' and images stay in 0..1"
         )
 
