@@ -42,7 +42,7 @@ BASE = {BASE!r}
 def trial(loss, epochs):
     recipe = {{**BASE["recipe"], "loss": loss, "epochs": epochs}}
     run = assay.load({{**BASE, "recipe": recipe}}).run(f"one/{{loss}}-{{epochs}}", workers=0, progress=False)
-    rows = run.table("seeds").query("measure == 'auroc' and environment == 'reversed'")
+    rows = run.table("seeds").query("measure == 'auroc' and environment == 'reversed' and factor == '' and group == ''")
     return float(rows["value"].iloc[0])
 """
 """What both peers call. It is not counted, since it takes the place of a training script."""
@@ -149,7 +149,7 @@ def scores(folder: Path, own: bool) -> dict[str, float]:
 
     with suppress(Exception):
         rows = assay.open_run(next((folder / "runs").iterdir())).table("seeds")
-        rows = rows.query("measure == 'auroc' and environment == 'reversed'")
+        rows = rows.query("measure == 'auroc' and environment == 'reversed' and factor == '' and group == ''")
         return {f"{row['coordinates.loss']}-{row['coordinates.epochs']}": row["value"] for _, row in rows.iterrows()}
     return {}
 
