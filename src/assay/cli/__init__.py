@@ -598,11 +598,11 @@ def audit(
         keys=options.keys_of(size, fit, channels, follow_links),
         train=train,
         labels=labels,
-        references=int(references) if references.isdecimal() else 0,
+        references=options.count_of(references),
     )
     asked = Asked(
         domain=domain,
-        references=Path(references) if references and not references.isdecimal() else None,
+        references=options.folder_of(references),
         margin=margin,
         budget=budget,
         output=output,

@@ -19,7 +19,9 @@ from assay.core.files import is_file, is_folder
 from assay.data.files.in_memory import on_disk
 from assay.data.files.labels import HEADERS, IMAGE, PATIENT, joined
 from assay.data.files.table import read_table
-from assay.execution.progress import duration, reading_shown
+from assay.execution.local import default_workers
+from assay.execution.progress import Display, display_for, duration, reading_shown
+from assay.execution.tasks import Task
 from assay.models.external import OfCommand
 from assay.models.ref import Origin
 from assay.report.audit_comparison import comparison_lines, write_comparison
@@ -32,7 +34,8 @@ from assay.study.audit_scores import PredictionColumns, audit_predictions, facto
 from assay.study.auditing import Asked, Planned, run_audit
 from assay.study.clean_networks import trained_references
 from assay.study.policy import POLICY_FAILED, Policy, read_policy
-from assay.study.prepared import IMAGES, NAMES, finish_audit, prepare_images
+from assay.study.prepared import IMAGES, NAMES, finish_audit, prepare_images, prepared_request
+from assay.study.run import quietly
 
 SHOWN = 15
 """Verdicts that are printed; the page has all."""
@@ -110,11 +113,9 @@ def audit_command(
         origin = _origin(given)
         if given.train:
             asked = replace(asked, train=data_of(replace(given, images=given.train, labels="", columns=())))
-        data, say = data_of(given), _quiet if quiet or json else _say
+        data = data_of(given)
         if given.references and not dry_run:
-            with _errors_as_options():
-                root = trained_references(data, asked.train, asked, given.references, say=say)
-            asked = replace(asked, references=root)
+            asked = _with_references(data, asked, given.references, quiet or json)
         with reading_shown(quietly=quiet) as notify, _errors_as_options():
             found = run_audit(
                 origin,
@@ -124,7 +125,7 @@ def audit_command(
                 out=out or Path("audits") / origin.name,
                 dry_run=dry_run,
                 notify=notify,
-                say=say,
+                say=_quiet if quiet or json else _say,
             )
     if isinstance(found, Planned):
         _print_plan(found, json)
@@ -149,6 +150,13 @@ def _require_none_of_models(given: Given, asked: Asked, dry_run: bool) -> None:
     }
     if there := [name for name, value in options.items() if value]:
         raise SpecError(f"{there[0]} is for models: of predictions nothing is read but the file")
+
+
+def _with_references(data: Mapping[str, Any], asked: Asked, count: int, quiet: bool) -> Asked:
+    """Return what is asked with reference networks, which are trained where they are not there."""
+    watch, say = (quietly, _quiet) if quiet else (shown, _say)
+    with _errors_as_options():
+        return replace(asked, references=trained_references(data, asked.train, asked, count, watch=watch, say=say))
 
 
 def prepare_command(folder: Path, given: Given, asked: Asked, skip_bad_rows: bool, quiet: bool) -> None:
@@ -176,6 +184,7 @@ def score_command(
     asked: Asked,
     *,
     name: str,
+    count: int,
     out: Path | None,
     policy: Path | None,
     quiet: bool,
@@ -188,6 +197,9 @@ def score_command(
         DataError: The folder or the scores cannot be used.
     """
     rules = None if policy is None else read_policy(policy)
+    if count:
+        data, known, _ = prepared_request(folder, asked)
+        asked = _with_references(data, known, count, quiet or json)
     with reading_shown(quietly=quiet) as notify:
         found = finish_audit(folder, scores, asked, name=name, out=out, notify=notify,
                              say=_quiet if quiet or json else _say)  # fmt: skip
@@ -238,6 +250,11 @@ def _errors_as_options() -> Generator[None]:
 
 def _say(text: str) -> None:
     print(as_options(text), file=sys.stderr)
+
+
+def shown(tasks: Sequence[Task]) -> Display:
+    """Return the display of reference networks while they are trained and audited."""
+    return display_for(tasks, default_workers(), as_json=False)
 
 
 def _quiet(text: str) -> None:

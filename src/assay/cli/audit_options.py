@@ -56,6 +56,16 @@ def _expected(text: str) -> float:
     return expected(text)
 
 
+def folder_of(references: str) -> Path | None:
+    """Return the folder of reference networks; None where they are to be trained, or none are asked for."""
+    return Path(references) if references and not references.isdecimal() else None
+
+
+def count_of(references: str) -> int:
+    """Return how many reference networks are to be trained."""
+    return int(references) if references.isdecimal() else 0
+
+
 Model = Annotated[
     str,
     typer.Argument(

@@ -132,9 +132,10 @@ def score(
         head=options.chosen("--head", head, options.HEADS),
         scores=options.chosen("--scores", kind, options.SCORES),
         threshold=threshold or None,
-        references=Path(references) if references else None,
+        references=options.folder_of(references),
         expect=expect,
         as_given=as_given,
         pictures=not no_pictures,
     )
-    score_command(folder, scores, asked, name=name, out=out, policy=policy, quiet=quiet, json=json)
+    count = options.count_of(references)
+    score_command(folder, scores, asked, name=name, count=count, out=out, policy=policy, quiet=quiet, json=json)

@@ -4,39 +4,38 @@ from __future__ import annotations
 
 import csv
 import json as jsonlib
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from assay.api import load
-from assay.cli.audit import Given, data_of
+from assay.cli.audit import Given, data_of, shown
 from assay.core.errors import SpecError
 from assay.core.files import is_file
 from assay.shifts.battery import DECIDING, DOMAINS, battery
 from assay.stats.format import count, number
 from assay.stats.verdicts import Reference
 from assay.store.audit_tables import RATES
-from assay.store.files import Row, read_checked_json, write_checked_json, write_json
+from assay.store.files import Row, read_checked_json, write_json
 from assay.store.folder import RunFolder, require_writable
 from assay.study.calibration import (
     BASES,
     Base,
     Counts,
+    MeasureJob,
     base_of_rows,
     by_architecture,
     largest_losses,
     lead_rates,
     limits_of,
-    measure,
-    measure_exchange,
     shipped_document,
     studies,
     world_rows,
     worlds,
 )
-from assay.study.clean_networks import SMALL
+from assay.study.clean_networks import SMALL, run_jobs
 from assay.study.references import LEAST_NETWORKS, shipped_reference
+from assay.study.run import quietly
 
 QUICK = Counts(clean=12, tied=1, untied=0, others=0, left_out=LEAST_NETWORKS)
 
@@ -114,19 +113,13 @@ def _found(base: Base, counts: Counts, folder: Path, workers: int | None, quiet:
     found: list[dict[str, Any]] = []
     for kind, study in studies(base, counts).items():
         run = load(study).run(folder / "networks", workers=workers, progress=not quiet)
-        every = list(worlds(base, kind, RunFolder(run.folder)))
-        for at, world in enumerate(every):
-            path = folder / "worlds" / f"{world.trial.name}.json"
-            if not is_file(path):
-                if not quiet:
-                    print(f"{kind}: audit {at + 1} of {len(every)}", file=sys.stderr)
-                write_checked_json(path, measure(world, base, folder / "scratch"))
-            found.append(read_checked_json(path))
-            if kind == "clean" and counts != QUICK:
-                path = folder / "exchanged" / path.name
-                if not is_file(path):
-                    write_checked_json(path, {"places": measure_exchange(world, base, folder / "scratch")})
-                found[-1]["exchanged"] = read_checked_json(path)["places"]
+        exchange = kind == "clean" and counts != QUICK
+        every = [MeasureJob(world, base, folder, exchange) for world in worlds(base, kind, RunFolder(run.folder))]
+        run_jobs({job.world.trial.name: job for job in every if not all(map(is_file, job.files))}, workers,
+                 quietly if quiet else shown)  # fmt: skip
+        for job in every:
+            world, *places = (read_checked_json(path) for path in job.files)
+            found.append({**world, "exchanged": places[0]["places"]} if exchange else world)
     return found
 
 

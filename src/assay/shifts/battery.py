@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,6 +142,12 @@ def marks_of(given: Mapping[str, Sequence[Any]]) -> tuple[AuditedMark, ...]:
             raise SpecError(f"mark '{name}' has {len(doses)} doses; give three, from weak to strong")
         made.append(AuditedMark(name, (_component(doses[0]), _component(doses[1]), _component(doses[2]))))
     return tuple(made)
+
+
+def at_deciding_dose(marks: Iterable[AuditedMark]) -> dict[str, list[dict[str, Any]]]:
+    """Return marks as a user writes them, with the dose of the verdict in place of all three: it is read once."""
+    middle = {mark.name: mark.doses[DECIDING] for mark in marks}
+    return {name: [{dose.name: dict(dose.params)}] * len(DOSES) for name, dose in middle.items()}
 
 
 def _mark(name: str) -> AuditedMark:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -14,9 +14,11 @@ from typing import Any
 from scipy.special import ndtri
 
 from assay.analysis.leads import Limits, is_lead, limited_by
-from assay.shifts.battery import DECIDING, DOSES, battery, marks_of
+from assay.core.files import is_file
+from assay.execution.tasks import Context
+from assay.shifts.battery import DECIDING, DOSES, at_deciding_dose, battery, marks_of
 from assay.stats.verdicts import MARGIN, Reference, Verdict, reference_of
-from assay.store.files import Row
+from assay.store.files import Row, write_checked_json
 from assay.store.folder import RunFolder
 from assay.study.auditing import Asked
 from assay.study.clean_networks import SIZE, SMALL, audit_trained, parts_of, table_rows, training_study
@@ -230,7 +232,7 @@ def measure(world: World, base: Base, scratch: Path) -> dict[str, Any]:
     few, many = base.tested[world.seed % len(base.tested)]
     shared = Asked(domain=base.domain, seed=world.seed, leads=False)
     marks, _ = battery(base.domain, 1)
-    once = {mark.name: [{mark.doses[DECIDING].name: dict(mark.doses[DECIDING].params)}] * len(DOSES) for mark in marks}
+    once = at_deciding_dose(marks)
     if world.drawn is not None:
         once[PLANTED] = [world.drawn] * len(DOSES)
     pooled = replace(shared, seed=10_000, marks=once)
@@ -254,8 +256,8 @@ def measure(world: World, base: Base, scratch: Path) -> dict[str, Any]:
             "planted": true.get(PLANTED, math.nan), "marks": found}  # fmt: skip
 
 
-def measure_exchange(world: World, base: Base, scratch: Path) -> list[Row]:
-    """Return the loss of a network at every place of the exchange test, on the images of its audit.
+def measure_exchange(world: World, base: Base, scratch: Path) -> dict[str, Any]:
+    """Return `places`: rows with the loss of a network at every place of the exchange test, on the images of its audit.
 
     Args:
         world: The network.
@@ -267,9 +269,41 @@ def measure_exchange(world: World, base: Base, scratch: Path) -> list[Row]:
     try:
         folder = RunFolder(audit_trained(world.trial, few, asked, scratch / "exchange", base.environment))
         kept = ("kind", "place", "center", "loss", "loss_low", "often")
-        return [{name: row[name] for name in kept} for row in folder.table("exchanged") if not row["reason"]]
+        rows = [{name: row[name] for name in kept} for row in folder.table("exchanged") if not row["reason"]]
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+    return {"places": rows}
+
+
+@dataclass(frozen=True)
+class MeasureJob:
+    """Writes what `measure` says of a network, and perhaps `measure_exchange`, where it is not there.
+
+    Attributes:
+        world: The network.
+        base: Its images.
+        folder: Folder of the calibration.
+        exchange: Whether places are exchanged too.
+    """
+
+    world: World
+    base: Base
+    folder: Path
+    exchange: bool
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that it writes."""
+        kinds = ("worlds", "exchanged") if self.exchange else ("worlds",)
+        return tuple(self.folder / kind / f"{self.world.trial.name}.json" for kind in kinds)
+
+    def __call__(self, context: Context) -> None:
+        """See `Job`."""
+        scratch = self.folder / "scratch" / self.world.trial.name
+        measures: tuple[Callable[[World, Base, Path], dict[str, Any]], ...] = (measure, measure_exchange)
+        for path, found in zip(self.files, measures, strict=False):
+            if not is_file(path):
+                write_checked_json(path, found(self.world, self.base, scratch))
 
 
 # From worlds to a reference and error rates.

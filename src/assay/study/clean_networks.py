@@ -16,15 +16,19 @@ from assay.core.files import content_hash, filled, is_file
 from assay.data.cache import default_cache_root
 from assay.data.files.in_memory import on_disk
 from assay.data.files.table import read_table
+from assay.execution.device import PROCESSOR
 from assay.execution.local import executor_for
 from assay.execution.progress import duration
+from assay.execution.tasks import Context, Job, Task
+from assay.probes.reader import ReadingError
+from assay.shifts.battery import at_deciding_dose, battery, marks_of
 from assay.spec.parse import parse_study
 from assay.store.files import write_json
 from assay.study.audit import OfTraining
 from assay.study.auditing import Asked, Say, run_audit
 from assay.study.records import trained_model
 from assay.study.references import ABOUT, LEAST_NETWORKS
-from assay.study.run import prepare, quietly, train_only
+from assay.study.run import Watch, prepare, quietly, train_only
 
 PART = "assay part"
 """Column with the part of a row: train, validation or test."""
@@ -183,6 +187,7 @@ def trained_references(
     *,
     workers: int | None = None,
     root: Path | None = None,
+    watch: Watch = quietly,
     say: Say = lambda text: None,
 ) -> Path:
     """Train networks on the images of an audit, and audit each of them.
@@ -196,6 +201,7 @@ def trained_references(
         count: Number of networks.
         workers: Worker processes, one per core where None.
         root: Folder of the networks; by default one in the cache.
+        watch: Display of the trainings and audits.
         say: Callback for each step.
 
     Returns:
@@ -209,24 +215,23 @@ def trained_references(
         raise SpecError(f"references: {count} give no limit; {LEAST_NETWORKS} networks are the least")
     if asked.task == "segmentation":
         raise SpecError("references: reference networks are trained for classes of images alone")
+    if not asked.domain:
+        raise SpecError("references: name the kind of image with --domain, such as chest-xray: it chooses the marks")
     parts = parts_of(data, train)
     study = training_study("references", parts.training(), {"train": {}, "same": {}}, seeds=count)
-    wanted = replace(asked, references=None, train=None, output="", threshold=None, expect=None, head="auto",
-                     scores="auto", scaling="", pictures=False)  # fmt: skip
-    identity = content_hash([study["data"], asked.domain, asked.marks, asked.margin])
-    home = root or default_cache_root() / "references" / identity
+    marks, _ = battery(asked.domain, 1)
+    once = at_deciding_dose(marks if asked.marks is None else marks_of(asked.marks))
+    wanted = Asked(domain=asked.domain, margin=asked.margin, seed=asked.seed, marks=once, leads=asked.leads)
+    home = root or default_cache_root() / "references" / content_hash([study["data"], asked.domain, once, asked.margin])
     tested = parts.tested(parts.rows["test"])
-    began = time.monotonic()
+    began, trials = time.monotonic(), list[Path]()
     for number in (1, count):
-        trials = _trained({**study, "seeds": number}, home / "networks", workers)
-        for at, trial in enumerate(trials):
-            if not is_file(home / "audits" / trial.name / "verdicts.json"):
-                audit_trained(trial, tested, wanted, home / "audits" / trial.name)
-                if at:
-                    say(f"reference {at + 1} of {count}")
+        trials, hired = _trained({**study, "seeds": number}, home / "networks", workers, watch)
+        jobs = [AuditJob(trial, tested, wanted, home / "audits" / trial.name) for trial in trials]
+        run_jobs({job.out.name: job for job in jobs if not is_file(job.out / "verdicts.json")}, workers, watch)
         if number == 1:
-            say(f"{count} reference networks on {len(parts.rows['train']):,} images: about "
-                f"{duration((count - 1) * (time.monotonic() - began))}")  # fmt: skip
+            seconds = (count - 1) * (time.monotonic() - began) / max(1, hired)
+            say(f"{count} reference networks on {len(parts.rows['train']):,} images: about {duration(seconds)}")
     for path in (home / "audits").iterdir():
         if path.is_dir() and path.name not in {trial.name for trial in trials}:
             shutil.rmtree(path)
@@ -234,15 +239,59 @@ def trained_references(
     return home / "audits"
 
 
-def _trained(study: Mapping[str, Any], root: Path, workers: int | None) -> list[Path]:
-    """Train the networks of a study that are not there, and return the folders of those that learned."""
+def _trained(study: Mapping[str, Any], root: Path, workers: int | None, watch: Watch) -> tuple[list[Path], int]:
+    """Train the networks of a study that are not there; return the folders of those that learned, and the workers."""
     prepared = prepare(parse_study(dict(study)), root)
-    outcome = train_only(prepared, quietly, executor_for(workers, prepared.device)[0])
-    if outcome.stopped:
+    executor, hired = executor_for(workers, prepared.device)
+    if train_only(prepared, watch, executor).stopped:
         raise KeyboardInterrupt
     folder = prepared.place.folder
     there = [trial.id for trial in prepared.plan.trials if folder.complete("trials", trial.id)]
-    return [folder.unit("trials", id) for id in there if folder.record("trials", id)["status"] == "done"]
+    done = [id for id in there if folder.record("trials", id)["status"] == "done"]
+    return [folder.unit("trials", id) for id in done], hired
+
+
+@dataclass(frozen=True)
+class AuditJob:
+    """Audits a network; see `audit_trained`.
+
+    Attributes:
+        trial: Folder of its training.
+        data: As `data` of a study.
+        asked: The audit.
+        out: Folder of the audit.
+    """
+
+    trial: Path
+    data: Mapping[str, Any]
+    asked: Asked
+    out: Path
+
+    def __call__(self, context: Context) -> None:
+        """See `Job`."""
+        audit_trained(self.trial, self.data, self.asked, self.out)
+
+
+def run_jobs(jobs: Mapping[str, Job], workers: int | None, watch: Watch = quietly) -> None:
+    """Run independent jobs in worker processes.
+
+    Args:
+        jobs: Name -> job.
+        workers: Worker processes, one per core where None; 0 for none.
+        watch: Display of the jobs.
+
+    Raises:
+        ReadingError: One failed.
+        KeyboardInterrupt: They were interrupted.
+    """
+    tasks = [Task(name, job, name, counted="networks audited") for name, job in jobs.items()]
+    executor, _ = executor_for(workers, PROCESSOR)
+    with watch(tasks) as observe:
+        outcome = executor.run(tasks, observe)
+    if outcome.stopped:
+        raise KeyboardInterrupt
+    for name, text in outcome.failed.items():
+        raise ReadingError(f"audit of {name}: {text}")
 
 
 def audit_trained(

@@ -196,25 +196,38 @@ def finish_audit(
         SpecError: Images are not those that were prepared, or the model seems to be read wrongly.
         DataError: The folder, the table or a mask cannot be used.
     """
-    if not is_file(folder / PREPARED):
-        raise DataError(f"{folder} has no {PREPARED}: write it with assay audit prepare")
-    prepared = read_checked_json(folder / PREPARED, damaged="prepare the images again")
-    kept = dict(prepared["asked"])
-    if kept["task"] == "segmentation":
+    data, asked, skip_bad_rows = prepared_request(folder, asked)
+    if asked.task == "segmentation":
         masks = _masks_of(scores, folder)
         module = _Masks(masks)
         digest = content_hash({key: sha256(path) for key, path in masks.items()})
-        kept["scores"] = "logits"
+        asked = replace(asked, scores="logits")
     else:
         module = _Lookup(_scores_of(scores, folder))
         digest = sha256(scores)[:16]
     origin = _OfPictures(name or scores.stem, digest, module)
-    kept["distortions"] = None if kept["distortions"] is None else tuple(kept["distortions"])
-    asked = replace(asked, **kept)
-    made = run_audit(origin, prepared["data"], asked, out=out or folder / "audit", most=_most(asked),
-                     skip_bad_rows=prepared["skip_bad_rows"], notify=notify, say=say)  # fmt: skip
+    made = run_audit(origin, data, asked, out=out or folder / "audit", most=_most(asked), skip_bad_rows=skip_bad_rows,
+                     notify=notify, say=say)  # fmt: skip
     assert isinstance(made, Path)
     return made
+
+
+def prepared_request(folder: Path, asked: Asked) -> tuple[dict[str, Any], Asked, bool]:
+    """Return `data` of prepared images, what is asked with all that determines the images, and `skip_bad_rows`.
+
+    Args:
+        folder: Folder that `prepare_images` wrote.
+        asked: What is asked of the scores.
+
+    Raises:
+        DataError: Nothing was prepared there.
+    """
+    if not is_file(folder / PREPARED):
+        raise DataError(f"{folder} has no {PREPARED}: write it with assay audit prepare")
+    prepared = read_checked_json(folder / PREPARED, damaged="prepare the images again")
+    kept = dict(prepared["asked"])
+    kept["distortions"] = None if kept["distortions"] is None else tuple(kept["distortions"])
+    return prepared["data"], replace(asked, **kept), bool(prepared["skip_bad_rows"])
 
 
 def _most(asked: Asked) -> int:
