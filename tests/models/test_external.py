@@ -155,6 +155,18 @@ def test_tensors_outside_the_folder_are_refused(tmp_path: Path, location: str) -
         OfOnnx(path).network("cpu")
 
 
+def test_a_sparse_tensor_outside_the_folder_is_refused(tmp_path: Path) -> None:
+    path = outside(tmp_path, "w.bin")
+    model = onnx.load(path, load_external_data=False)
+    values = model.graph.initializer.pop()
+    values.external_data[0].value = "../w.bin"
+    sparse = helper.make_sparse_tensor(values, helper.make_tensor("at", TensorProto.INT64, [1], [0]), [1])
+    model.graph.node.insert(0, helper.make_node("Constant", [], ["w"], sparse_value=sparse))
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(WeightsError, match="outside its folder"):
+        OfOnnx(path).network("cpu")
+
+
 def test_foreign_operators_missing_and_damaged_files_are_refused(tmp_path: Path) -> None:
     foreign = by_hand(
         tmp_path / "f.onnx",

@@ -22,6 +22,7 @@ from assay.store.audit_tables import NOT_TESTED, VERDICTS
 from assay.store.folder import RunFolder
 from assay.store.schema import PROVENANCE
 from assay.store.verdicts_file import FILE, SCHEMA_FILE
+from assay.study.policy import read_policy
 
 SIDE, COUNT = 24, 160
 MARKS: dict[str, Any] = {
@@ -267,6 +268,34 @@ def test_a_column_that_moves_scores_is_named_with_gaps_between_its_groups(tmp_pa
     assert 0.9 <= next(row["value"] for row in facts if row["measure"] == "sensitivity") < 0.91
     assert run([*again, "--threshold", "7"]) == 2
     assert run([*again, "--images", "data.csv"]) == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "inconclusive: fail",
+        "forbid: []",
+        "forbid: [relies-on: {tag: 1}]",
+        "require: [subgroup-gap: 0.05]",
+        "require: subgroup-gap",
+        "require: {subgroup-gap: 5}",
+        "require: {subgroup-gap: yes}",
+        "require: {gap: 0.05}",
+    ],
+)
+def test_a_policy_that_would_check_nothing_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text(text)
+    with pytest.raises(SpecError, match=r"policy\.yaml"):
+        read_policy(path)
+
+
+def test_a_policy_takes_lists_of_factors(tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+    path.write_text("forbid: {relies-on: [tag, hair], affected-by: any}\nrequire: {subgroup-gap: 0.1}")
+    found = read_policy(path)
+    assert found.forbid == (("relies-on", "tag"), ("relies-on", "hair"), ("affected-by", "any"))
+    assert found.gap == 0.1
 
 
 def run(arguments: list[str]) -> int:

@@ -243,14 +243,19 @@ def _inside(folder: Path, path: Path, tensor: Any) -> Path:
 
 def _nodes(graph: Any) -> Iterator[tuple[Any, list[Any]]]:
     """Yield every node with its tensors, of subgraphs too, and None with the tensors of the graph itself."""
-    sparse = [part for one in getattr(graph, "sparse_initializer", ()) for part in (one.values, one.indices)]
-    yield None, [*getattr(graph, "initializer", ()), *sparse]
+    yield None, [*getattr(graph, "initializer", ()), *_dense(getattr(graph, "sparse_initializer", ()))]
     for node in graph.node:
-        tensors = [one for attribute in node.attribute for one in (attribute.t, *attribute.tensors)]
-        yield node, tensors
+        plain = [one for attribute in node.attribute for one in (attribute.t, *attribute.tensors)]
+        sparse = [one for attribute in node.attribute for one in (attribute.sparse_tensor, *attribute.sparse_tensors)]
+        yield node, [*plain, *_dense(sparse)]
         for attribute in node.attribute:
             for inner in (attribute.g, *attribute.graphs):
                 yield from _nodes(inner)
+
+
+def _dense(sparse: Any) -> list[Any]:
+    """Return the values and positions of sparse tensors, each a tensor of its own."""
+    return [part for one in sparse for part in (one.values, one.indices)]
 
 
 def _first_line(error: Exception) -> str:

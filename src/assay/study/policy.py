@@ -90,15 +90,21 @@ def read_policy(path: Path) -> Policy:
     unknown = [key for key in values if key not in ("forbid", "require", "inconclusive")]
     if unknown:
         raise SpecError(f"{path.name}: {unknown_name('key', str(unknown[0]), ('forbid', 'require', 'inconclusive'))}")
-    required = mapping_of(values.get("require") or {}) or {}
-    stray = [key for key in required if key != _REQUIRED]
-    gap = required.get(_REQUIRED)
-    if stray or (gap is not None and not (isinstance(gap, int | float) and 0 < gap < 1)):
-        raise SpecError(f"{path.name}: require: expected {_REQUIRED}: a number between 0 and 1")
+    required = mapping_of(values.get("require", {}))
+    gap = None if required is None else required.get(_REQUIRED)
+    if required is None or set(required) - {_REQUIRED} or not (gap is None or (_is_number(gap) and 0 < gap < 1)):
+        raise SpecError(f"{path.name}: require: expected {{{_REQUIRED}: 0.05}}, a number between 0 and 1")
     inconclusive = values.get("inconclusive", "fail")
     if inconclusive not in ("fail", "pass"):
         raise SpecError(f"{path.name}: inconclusive: expected fail or pass, not {cut(str(inconclusive))}")
-    return Policy(_forbidden(path, values.get("forbid") or []), gap, inconclusive)
+    forbidden = _forbidden(path, values.get("forbid") or [])
+    if not forbidden and gap is None:
+        raise SpecError(f"{path.name} has no rule: give forbid or require, such as forbid: [relies-on: any]")
+    return Policy(forbidden, gap, inconclusive)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _forbidden(path: Path, given: Any) -> tuple[tuple[str, str], ...]:
@@ -111,5 +117,8 @@ def _forbidden(path: Path, given: Any) -> tuple[tuple[str, str], ...]:
         for verdict, factor in rules.items():
             if verdict not in _FORBIDDEN:
                 raise SpecError(f"{path.name}: forbid: {unknown_name('verdict', verdict, list(_FORBIDDEN))}")
-            found.append((verdict, str(factor)))
+            factors = cast("list[Any]", factor if isinstance(factor, list) else [factor])
+            if not all(isinstance(one, str | int | float) for one in factors):
+                raise SpecError(f"{path.name}: forbid: {verdict}: expected a factor or a list of them")
+            found += [(verdict, str(one)) for one in factors]
     return tuple(found)
