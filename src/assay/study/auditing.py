@@ -397,8 +397,9 @@ class _Audit:
 
     @property
     def _rates(self) -> list[Row]:
-        """Error rates of the domain, which were measured at the default margin."""
-        return shipped_rates(self.asked.domain) if self._shipped and self.asked.margin == MARGIN else []
+        """Error rates of the domain, which were measured at the default margin and with such a reference."""
+        same = self.reference is not None and (self._shipped or trained_on(self.asked.references) > 0)
+        return shipped_rates(self.asked.domain) if same and self.asked.margin == MARGIN else []
 
     @cached_property
     def clean(self) -> Environment:

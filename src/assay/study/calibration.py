@@ -479,13 +479,14 @@ def shipped_document(
         places: See `largest_losses`, of the networks of the reference.
     """
     drawn = {mark.name: mark.doses[DECIDING].label for mark in battery(base.domain, 1)[0]}
-    marks = {name: {"drawn": drawn[name], "largest": value} for name, value in reference.largest.items()}
+    everywhere = "phantom" in base.data  # networks on others' images are no reference: theirs are trained on their own
+    marks = {name: {"drawn": drawn[name], "largest": value} for name, value in reference.largest.items() if everywhere}
     return {
         "domain": base.domain,
         "networks": reference.networks,
         "excess": reference.excess,
         "marks": marks,
-        "places": list(places),
+        "places": list(places) if everywhere else [],
         "images": base.audited,
         "judged": networks,
         "rates": [{key: None if value != value else value for key, value in row.items()} for row in found],

@@ -29,12 +29,14 @@ SHIPPED = Path(__file__).with_name("references")
 def shipped_reference(domain: str, drawn: Mapping[str, str]) -> Reference | None:
     """Return the reference that is shipped for a domain, of the marks that are drawn as there; None without one.
 
+    Only phantoms have one: of other images the error rates are shipped, of references that were trained on them.
+
     Args:
         domain: The domain, as the user states it.
         drawn: Mark -> the intervention at the deciding dose.
     """
     known = _shipped(domain)
-    if known is None:
+    if known is None or not known["marks"]:
         return None
     largest = {mark: float(one["largest"]) for mark, one in known["marks"].items() if drawn.get(mark) == one["drawn"]}
     return Reference(domain, int(known["networks"]), float(known["excess"]), largest)
