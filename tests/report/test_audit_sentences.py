@@ -12,7 +12,8 @@ from assay.shifts.battery import marks_of
 
 
 def row(factor: str, family: str, verdict: str = "affected-by") -> dict[str, Any]:
-    return {"factor": factor, "kind": "mark" if family else "column", "family": family, "verdict": verdict}
+    kind = "mark" if family else "column"
+    return {"factor": factor, "kind": kind, "family": family, "verdict": verdict, "g": 0.2}
 
 
 def test_kin_are_reported_as_a_family_led_by_the_most_harmful() -> None:
@@ -31,6 +32,15 @@ def test_kin_are_reported_as_a_family_led_by_the_most_harmful() -> None:
         "inconclusive."
     )
     assert headline([rows[0]], "net") == ["The answers of net rely on tag."]
+
+
+def test_marks_that_move_answers_in_opposite_directions_are_no_family() -> None:
+    rows = [row("scope-inset", "objects") | {"g": -0.13}, row("text-line", "objects"), row("tag", "objects")]
+    assert headline(rows, "net") == [
+        "The answers of net change with scope inset and text line (and marks like it: tag)."
+    ]
+    rows[1]["verdict"] = "affected-without-direction"
+    assert headline(rows[:2], "net") == ["The answers of net change with scope inset (and marks like it: text line)."]
 
 
 def test_a_line_of_a_terminal_has_the_verdict_its_swing_and_the_images_needed() -> None:

@@ -179,8 +179,8 @@ def misread(measure: str, given: float, better: Mapping[str, float], flipped: bo
     if flipped:
         more = f", or images be read as {best} ({measure} {better[best]:.2f})" if better else ""
         return (
-            f"the {measure} is {given:.2f}, below 0.5: the classes may be the other way round{more}; check target, "
-            "positive class and output, or give --as-given to go on"
+            f"the {measure} is {given:.2f}, below 0.5: the classes may be the other way round{more}, or a "
+            "shortcut be tied the other way here; check target, positive class and output, or give --as-given to go on"
         )
     key = f"--scaling {best}" if best in SCALINGS else f"--{best}" if best in FITS else f"images prepared as {best}"
     return (

@@ -123,12 +123,24 @@ def strength(row: Row) -> str:
 
 
 def _families(rows: Sequence[Row]) -> list[list[Row]]:
-    """Return harmful rows by family, each led by the most harmful mark; a column is alone."""
-    found: dict[str, list[Row]] = {}
+    """Return harmful rows by family and direction, each led by the most harmful mark; a column is alone."""
+    found: list[list[Row]] = []
     for row in rows:
         if row["verdict"] in HARMFUL:
-            found.setdefault(row.get("family") or f" {row['factor']}", []).append(row)
-    return list(found.values())
+            kin = next((one for one in found if _akin(one[0], row)), None)
+            if kin is None:
+                found.append([row])
+            else:
+                kin.append(row)
+    return found
+
+
+def _akin(first: Row, row: Row) -> bool:
+    """Return whether marks look alike and do not move answers in opposite directions."""
+    undirected = Verdict.UNDIRECTED in (first["verdict"], row["verdict"])
+    return bool(row.get("family")) and first.get("family") == row["family"] and (
+        undirected or not first["g"] * row["g"] < 0
+    )  # fmt: skip
 
 
 def headline(rows: Sequence[Row], name: str) -> list[str]:
