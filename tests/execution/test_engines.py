@@ -23,9 +23,10 @@ from tests.execution.slurm_for_tests import REQUIRED, require_slurm, slurm
 from tests.worlds.studies import records, write_spec
 
 import assay
+from assay.core.errors import StoreError
 from assay.execution.engines import cancel, status_of
 from assay.execution.local import Workers
-from assay.execution.remote import TRIES, Remote
+from assay.execution.remote import TRIES, BusyError, Remote
 from assay.execution.slurm import Slurm
 from assay.execution.tasks import Event, Executor, Queue, Task
 from assay.store.files import write_json, write_text
@@ -210,6 +211,48 @@ def test_a_job_that_an_earlier_driver_stopped_is_submitted_again(processes: Proc
     tasks = [Task("a", StopOnce(tmp_path / "a"), "a"), Task("b", Touch(tmp_path / "b"), "b", needs=("a",))]
     outcome = driver(processes).run(tasks, lambda _: None)
     assert (outcome.done, outcome.stopped) == (["a", "b"], False)
+
+
+def test_jobs_wait_while_an_engine_takes_none(
+    processes: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = [Task(str(n), Touch(tmp_path / str(n)), str(n)) for n in range(3)]
+    processes.at_once = 1
+    submit, times = Processes.submit, iter(["", "busy", "busy", "", ""])
+
+    def at_times(self: Processes, chunks: Sequence[str]) -> list[str]:
+        if next(times):
+            raise BusyError("Slurm refused the jobs: Socket timed out on send/recv operation")
+        return submit(self, chunks)
+
+    monkeypatch.setattr(Processes, "submit", at_times)
+    outcome = driver(processes).run(tasks, lambda _: None)
+    assert (sorted(outcome.done), outcome.failed) == (["0", "1", "2"], {})
+    assert next(times, None) is None
+    assert len(list((processes.root / "chunks").iterdir())) == 3
+    times = iter(["busy"])
+    with pytest.raises(BusyError):
+        driver(processes).run([Task("new", Touch(tmp_path / "new"), "new")], lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("sbatch: error: Batch job submission failed: Socket timed out on send/recv operation", BusyError),
+        ("sbatch: error: QOSMaxSubmitJobPerUserLimit", BusyError),
+        ("sbatch: error: invalid partition specified: p", StoreError),
+    ],
+)
+def test_slurm_says_whether_it_may_take_jobs_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, error: type[StoreError]
+) -> None:
+    program = tmp_path / "sbatch"
+    program.write_text(f"#!/bin/sh\necho '{text}' >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with pytest.raises(StoreError, match="Slurm refused the jobs: sbatch: error") as raised:
+        Slurm(tmp_path / "engine").submit(["chunk"])
+    assert type(raised.value) is error
 
 
 def test_a_machine_of_another_kind_is_refused(processes: Processes, tmp_path: Path) -> None:

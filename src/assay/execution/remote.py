@@ -37,6 +37,10 @@ _REPORT_EVERY = 5.0
 _LOG_TAIL = 2000
 
 
+class BusyError(StoreError):
+    """An engine takes no jobs for now: its controller does not answer, or as many are queued as it allows."""
+
+
 class Backend(Protocol):
     """An engine. A handle names one of its jobs, which carries out a chunk of tasks in order."""
 
@@ -56,7 +60,12 @@ class Backend(Protocol):
         ...
 
     def submit(self, chunks: Sequence[str]) -> list[str]:
-        """Submit one job per chunk, which calls `work(folder, chunk)`; return their handles."""
+        """Submit one job per chunk, which calls `work(folder, chunk)`; return their handles.
+
+        Raises:
+            BusyError: The engine takes no jobs for now.
+            StoreError: It refuses them.
+        """
         ...
 
     def poll(self, handles: Collection[str]) -> set[str]:
@@ -261,6 +270,7 @@ class Remote:
     _gone: dict[str, float] = field(default_factory=dict[str, float], init=False)
     _blamed: set[str] = field(default_factory=set[str], init=False)
     _chunks: int = field(default=0, init=False)
+    _accepted: bool = field(default=False, init=False)
 
     def run(self, tasks: Sequence[Task], observe: Observer) -> Outcome:
         """See `Executor`."""
@@ -272,15 +282,18 @@ class Remote:
         killed = threading.Event()
         with _interrupts(exchange, killed, self.heard):
             while self._sent or (queue.waiting and not exchange.stop.exists()):
+                busy = False
                 if not exchange.stop.exists():
-                    self._submit(exchange, queue, outcome, observe)
+                    busy = not self._submit(exchange, queue, outcome, observe)
                 else:  # jobs at work leave a checkpoint; others could wait for days to do so
                     self.backend.cancel(self.backend.waiting(set(self._sent.values())))
                 if killed.is_set():
                     self.backend.cancel(set(self._sent.values()))
                     break
                 self._look(exchange, queue, outcome, observe)
-                if self._sent:
+                if busy:
+                    time.sleep(self.interval)
+                elif self._sent:
                     self.backend.rest(self._sent.values(), self.interval)
         outcome.stopped = exchange.stop.exists() and bool(queue.waiting or self._sent or outcome.stopped)
         return outcome
@@ -299,20 +312,37 @@ class Remote:
                 for kind in ("note", "sent"):
                     exchange.of(id, kind).unlink(missing_ok=True)
 
-    def _submit(self, exchange: Exchange, queue: Queue, outcome: Outcome, observe: Observer) -> None:
+    def _submit(self, exchange: Exchange, queue: Queue, outcome: Outcome, observe: Observer) -> bool:
+        """Submit what there is room for; return whether the engine took it.
+
+        Raises:
+            StoreError: The engine refuses jobs, or is busy before it took any.
+        """
         chunks: list[list[Sent]] = []
         room = self.backend.at_once - len(set(self._sent.values()))
         while len(chunks) < room and (chunk := queue.take_chunk(self.backend.chunk_seconds)):
             if sendable := [sent for task in chunk if (sent := self._packed(queue, outcome, observe, task))]:
                 chunks.append(sendable)
         if not chunks:
-            return
+            return True
         names = [self._written(exchange, chunk) for chunk in chunks]
-        for chunk, handle in zip(chunks, self.backend.submit(names), strict=True):
+        try:
+            handles = self.backend.submit(names)
+        except BusyError:
+            if not self._accepted:
+                raise
+            for name, chunk in zip(names, chunks, strict=True):
+                exchange.chunk(name).unlink()
+                for id, _, _ in chunk:
+                    queue.again(id)
+            return False
+        self._accepted = True
+        for chunk, handle in zip(chunks, handles, strict=True):
             for id, _, _ in chunk:
                 write_bytes(exchange.of(id, "sent"), handle.encode(), flush=False)
                 self._sent[id] = handle
                 observe(Event("started", queue.tasks[id]))
+        return True
 
     def _packed(self, queue: Queue, outcome: Outcome, observe: Observer, task: Task) -> Sent | None:
         try:

@@ -12,10 +12,13 @@ from pathlib import Path
 from time import sleep
 
 from assay.core.errors import SpecError, StoreError
-from assay.execution.remote import variables
+from assay.execution.remote import BusyError, variables
 
 _PATIENCE = 60
 _TAIL = 4000
+_BUSY = ("Unable to contact slurm controller", "Socket timed out", "Zero Bytes were transmitted", "temporarily unable",
+         "did not answer", "MaxSubmit")  # fmt: skip
+"""Parts of what sbatch says where it may take the same jobs later."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Slurm:
         """See `Backend`: one array.
 
         Raises:
+            BusyError: The controller does not answer, or as many jobs are queued as it allows.
             StoreError: sbatch refused it.
         """
         logs = self.folder / "logs"
@@ -62,7 +66,8 @@ class Slurm:
         given = [f"--{name}={value}" for name, value in options.items() if value is not None]
         done = _called(["sbatch", "--parsable", "--requeue", *given], self._script(chunks))
         if done.returncode:
-            raise StoreError(f"Slurm refused the jobs: {done.stderr.strip() or done.stdout.strip()}")
+            text = done.stderr.strip() or done.stdout.strip()
+            raise (BusyError if any(sign in text for sign in _BUSY) else StoreError)(f"Slurm refused the jobs: {text}")
         array = done.stdout.strip().partition(";")[0]
         return [f"{array}_{number}" for number in range(len(chunks))]
 
