@@ -115,8 +115,10 @@ def collect_audit(root: Path) -> AuditContent:
     tested = [row for row in verdicts if row["verdict"] != "not-tested"]
     shown = tuple(_shown(root, tested, facts["margin"]))
     parts = [facts["kind"], f"{facts['images']} images", f"{facts['patients']} patients", f"margin {facts['margin']}"]
+    drawn = tested[:MOST_SHOWN]
     if "patients named" not in facts:
         parts.remove(f"{facts['patients']} patients")
+        drawn = [{**row, "patients": 0} for row in drawn]
     return AuditContent(
         question=f"What do the answers of {facts['model']} change with?",
         meta=" · ".join([*parts, *([facts["domain"]] if "domain" in facts else [])]),
@@ -133,7 +135,7 @@ def collect_audit(root: Path) -> AuditContent:
         scope=tuple(_scope(facts)),
         reference="" if "references" in facts else NO_REFERENCE,
         verdicts=shown,
-        figure=_swings(tested[:MOST_SHOWN], float(facts["margin"])),
+        figure=_swings(drawn, float(facts["margin"])),
         leads=leads_shown(tables["leads"], tables["exchanged"], root / "pictures" / MEAN),
         note_on_leads=NOTE,
         sheets=tuple(one for one in _sheets(tables) if one is not None),
