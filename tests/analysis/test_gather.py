@@ -23,7 +23,7 @@ from assay.analysis.results import (
     values_of_seeds,
     with_one_worst,
 )
-from assay.analysis.tables import scalar_row, without_home
+from assay.analysis.tables import scalar_rows, without_home
 from assay.core.errors import StoreError
 from assay.core.reasons import NOTHING, Code, Reason, because, read, stated
 from assay.core.types import Contributions, Measurement
@@ -138,7 +138,7 @@ def test_seeds_are_laid_together_by_their_samples() -> None:
 def test_an_error_that_one_seed_lacks_is_a_reason(errors: tuple[float, ...], half: float, reason: Reason) -> None:
     values = zip((0.5, 0.6, 0.7), errors, strict=True)
     rows = [measured(value, standard_error=error, measure="flip-rate", reason="") for value, error in values]
-    row = scalar_row({}, dict(enumerate(rows)))
+    (row,) = scalar_rows([({}, dict(enumerate(rows)))])
     assert (row["value"], read(row["reason"])) == (pytest.approx(0.6), reason)
     assert row["high"] == pytest.approx(expit(logit(0.6) + half / (0.6 * 0.4)), nan_ok=True)  # on the logit scale
 
@@ -147,7 +147,7 @@ def test_a_value_that_one_seed_lacks_is_not_averaged_over_the_others() -> None:
     rows = [measured(value, reason="") for value in (0.5, 0.6, 0.7)] + [
         measured(math.nan, reason=str(stated("constant layer")))
     ]
-    row = scalar_row({}, dict(enumerate(rows)))
+    (row,) = scalar_rows([({}, dict(enumerate(rows)))])
     assert math.isnan(row["value"])
     assert math.isnan(row["low"])
     expected = because(Code.UNDEFINED_SEEDS, count=1, seeds=4) + stated("constant layer")

@@ -18,7 +18,7 @@ from tests.worlds.panels import panel
 
 from assay.core.reasons import NOTHING, Code, because
 from assay.report.sentences.reasons import reason_words
-from assay.stats.estimate import estimate, estimate_seeds, interval, two_way
+from assay.stats.estimate import BATCH, estimate, estimate_seeds, estimates_of_seeds, interval, two_way
 from assay.stats.panel import OWN, Panel, evaluate, of_seeds, own_samples
 
 
@@ -76,6 +76,26 @@ def test_samples_that_all_seeds_share_widen_the_interval_and_raise_its_degrees_o
     found = estimate_seeds(of_seeds(values, np.arange(4), [own_samples(0.03, "a")] * 4))
     assert found.standard_error == pytest.approx(math.hypot(stats.sem(values), 0.03))
     assert found.df > 3
+
+
+def test_values_that_are_computed_together_are_the_same_bytes_as_each_alone() -> None:
+    rng = np.random.default_rng(0)
+    parts = [
+        of_seeds(rng.random(seeds), np.arange(seeds), [own_samples(error, "a") for error in rng.random(seeds)])
+        for seeds in [3, 10, 2, 5] * (BATCH // (10 * OWN))  # more than one batch of each
+    ]
+    parts.append(of_seeds(rng.random(4), np.arange(4)))
+    together, alone = estimates_of_seeds(parts), [estimates_of_seeds([part])[0] for part in parts]
+    assert [repr(found) for found in together] == [repr(found) for found in alone]
+    spread = two_way(parts[1].values, parts[1].contributions)
+    assert (together[1].standard_error, together[1].df) == (math.sqrt(float(spread.variance)), float(spread.df))
+
+
+def test_errors_of_several_seeds_at_once_are_those_of_each() -> None:
+    errors = np.array([0.3, math.nan, 0.1])
+    found, each = own_samples(errors, "a"), [own_samples(error, "a") for error in errors.tolist()]
+    assert np.array_equal(found.values, np.stack([one.values for one in each]), equal_nan=True)
+    assert all(np.array_equal(found.samples, one.samples) for one in each)
 
 
 def test_an_error_that_one_seed_lacks_is_not_taken_for_none() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import math
 import os
 import platform
@@ -67,6 +68,16 @@ def test_a_table_without_rows_keeps_its_columns(tmp_path: Path) -> None:
 def test_nan_is_null_in_json(tmp_path: Path) -> None:
     write_json(tmp_path / "x.json", {"b": math.nan, "a": [1, math.inf]})
     assert read_json(tmp_path / "x.json") == {"a": [1, None], "b": None}
+
+
+def test_a_checked_document_holds_the_checksum_of_its_text_without_it(tmp_path: Path) -> None:
+    values = {"b": [1.5, math.nan, "é"], "sha": {"y": True, "x": []}, "a": {}}
+    path = tmp_path / "document.json"
+    files.write_checked_json(path, values)
+    digest = hashlib.sha256(files.json_text(values).encode()).hexdigest()
+    assert path.read_text(encoding="utf-8") == files.json_text({**values, files.CHECKSUM: digest})
+    files.write_checked_json(path, {})
+    assert files.read_checked_json(path) == {}
 
 
 def test_a_write_that_fails_leaves_what_stood_there(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache, partial
+from operator import itemgetter
 from typing import Any, Protocol
 
 import numpy as np
@@ -365,7 +366,8 @@ class Gathered:
 
     def _panel(self, label: str, environment: str) -> Panel | None:
         point = next(point for point in self.plan.spec.points if point.label == label)
-        found = self._reads(self.kept_seeds(point), label, environment)
+        ahead = self._ahead.pop((label, environment), None)
+        found = self._reads(self.kept_seeds(point), label, [environment])[environment] if ahead is None else ahead
         for outputs in found.values():
             for code, shared in SURFACES.items():
                 if code in outputs:
@@ -375,6 +377,16 @@ class Gathered:
         panel = panel_of(found, f"{label} in {environment}")
         cut = self._cut if panel.scores.shape[2] > 2 else 1
         return replace(panel, middle=readout_of(point.recipe.loss) != "linear", cut=cut)
+
+    @cached_property
+    def _ahead(self) -> dict[tuple[str, str], dict[int, dict[str, np.ndarray]]]:
+        return {}
+
+    def read_ahead(self, point: RecipePoint) -> None:
+        """Read the outputs of a recipe in all environments at once, in half the time, for the next call of `panel`."""
+        self._ahead.clear()
+        read = self._reads(self.kept_seeds(point), point.label, list(point.tests))
+        self._ahead.update({(point.label, environment): found for environment, found in read.items()})
 
     def worst_group(self, point: RecipePoint, environment: str, measure: str) -> Panel | None:
         """Return the outputs of a recipe's kept seeds on its worst group by a measure, the same group for all seeds.
@@ -433,17 +445,23 @@ class Gathered:
 
     def _read(self, seed: int, label: str, environment: str) -> dict[str, np.ndarray] | None:
         """Outputs of all folds of one seed, one after another; None while any fold has not been read."""
-        return self._reads([seed], label, environment).get(seed)
+        return self._reads([seed], label, [environment])[environment].get(seed)
 
-    def _reads(self, seeds: Sequence[int], label: str, environment: str) -> dict[int, dict[str, np.ndarray]]:
-        """Outputs of several seeds, without those of which a fold has not been read."""
+    def _reads(
+        self, seeds: Sequence[int], label: str, environments: Sequence[str]
+    ) -> dict[str, dict[int, dict[str, np.ndarray]]]:
+        """Outputs of several seeds by environment, without those of which a fold has not been read."""
         ids = {
-            seed: [self.plan.readings.get((label, trial.id, environment), "") for trial in self.by_point[label][seed]]
+            (name, seed): [self.plan.readings.get((label, trial.id, name), "") for trial in self.by_point[label][seed]]
+            for name in environments
             for seed in seeds
         }
-        complete = {seed: own for seed, own in ids.items() if all(self.folder.complete("readings", id) for id in own)}
+        complete = {key: own for key, own in ids.items() if all(self.folder.complete("readings", id) for id in own)}
         read = iter(self.folder.outputs_of([id for own in complete.values() for id in own]))
-        return {seed: self._joined(seed, label, [next(read) for _ in own]) for seed, own in complete.items()}
+        found: dict[str, dict[int, dict[str, np.ndarray]]] = {name: {} for name in environments}
+        for (name, seed), own in complete.items():
+            found[name][seed] = self._joined(seed, label, [next(read) for _ in own])
+        return found
 
     def _joined(self, seed: int, label: str, parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
         """Outputs of the folds of a seed with the thresholds of their models."""
@@ -619,8 +637,7 @@ def _worst_key(environment: str, measure: str) -> Key:
     return (measure, environment, "", "", "", WORST_GROUP)
 
 
-def _key(row: Row) -> Key:
-    return tuple(row[name] for name in KEY_FIELDS)  # pyright: ignore[reportReturnType]
+_key: Callable[[Row], Key] = itemgetter(*KEY_FIELDS)
 
 
 def joined_columns(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -755,5 +772,6 @@ def values_of_seeds(
     found = [read() if (read := row.get(CONTRIBUTIONS)) else None for row in rows]
     kept = [one for one in found if one is not None]
     if len(kept) < len(found):
-        kept = [own_samples(error, own) for error in errors.tolist()]
+        shared = own_samples(errors, own)
+        return Evaluated(values, shared.values, shared.samples, seeds, 0, bounds)
     return of_seeds(values, seeds, kept, bounds=bounds)

@@ -37,7 +37,7 @@ from assay.spec.schema import RecipePoint, SourceSpec, StudySpec
 from assay.stats.answers import findings_of
 from assay.stats.decisions import with_decisions, with_ends_of_scale
 from assay.stats.doubts import Split, outlying_seeds
-from assay.stats.estimate import Estimate, estimate, estimate_seeds
+from assay.stats.estimate import Estimate, estimate, estimate_seeds, estimates_of_seeds
 from assay.stats.findings import to_row
 from assay.stats.format import count
 from assay.stats.measures import COMPUTED
@@ -462,10 +462,15 @@ def _number(value: Any) -> float:
     return math.nan if value is None else float(value)
 
 
+AT_ONCE = 64
+"""Measurements whose contributions are held at once, to compute their variances together."""
+
+
 def _estimates(gathered: Gathered) -> tuple[ColumnRows, list[Row]]:
     seeds = ColumnRows({name: [] for name in schema.SEEDS.names})
     estimates: list[Row] = []
     for point in gathered.plan.spec.points:
+        gathered.read_ahead(point)
         for environment in point.tests:
             panel = gathered.panel(point, environment)
             if panel is None:
@@ -481,11 +486,14 @@ def _estimates(gathered: Gathered) -> tuple[ColumnRows, list[Row]]:
                 estimates.append(
                     estimate_row(where, found, _unit(described.unit, gathered), described.direction, chance)
                 )
-        for key, by_seed in gathered.scalars[point.label].items():
-            where = where_of(point, dict(zip(KEY_FIELDS, key, strict=True)))
+        scalars = gathered.scalars[point.label]
+        places = [where_of(point, dict(zip(KEY_FIELDS, key, strict=True))) for key in scalars]
+        for where, by_seed in zip(places, scalars.values(), strict=True):
             own = {name: [row[name] for row in by_seed.values()] for name in ("value", "reason")}
             seeds.extend(where, {"seed": list(by_seed), **own})
-            estimates.append(scalar_row(where, by_seed))
+        measured = list(zip(places, scalars.values(), strict=True))
+        for start in range(0, len(measured), AT_ONCE):
+            estimates += scalar_rows(measured[start : start + AT_ONCE])
     return seeds, estimates
 
 
@@ -525,17 +533,24 @@ def _has_ordered_classes(spec: StudySpec) -> bool:
     return has_order(spec.data) or named or graded
 
 
-def scalar_row(where: Row, by_seed: Mapping[int, Row]) -> Row:
-    """One probe's measurement over seeds, undefined where it is for one of them (see `panel.evaluate`).
+def scalar_rows(measured: Sequence[tuple[Row, Mapping[int, Row]]]) -> list[Row]:
+    """Return measurements of probes over seeds, undefined where they are for one of them (see `panel.evaluate`).
 
     The probe's remarks on single seeds (why undefined, not converged) are kept.
+
+    Args:
+        measured: Columns that name each measurement, and its rows by seed.
     """
-    rows = list(by_seed.values())
-    found = estimate_seeds(values_of_seeds(by_seed, "", range_of(rows[0]["measure"])))
-    row = estimate_row(where, found, rows[0]["unit"], rows[0]["direction"], rows[0]["chance"])
-    # where a seed has no value, its own reason follows with those of the others
-    reasons = together([Reason(found.reason.causes[:1]), *map(reason_of, rows)])
-    return {**row, "reason": str(reasons), "patients": rows[0]["patients"], "images": rows[0]["n"]}
+    of_first = [next(iter(by_seed.values())) for _, by_seed in measured]
+    ranges = [range_of(row["measure"]) for row in of_first]
+    parts = [values_of_seeds(by_seed, "", ends) for (_, by_seed), ends in zip(measured, ranges, strict=True)]
+    made: list[Row] = []
+    for (where, by_seed), row, found in zip(measured, of_first, estimates_of_seeds(parts), strict=True):
+        # where a seed has no value, its own reason follows with those of the others
+        reasons = together([Reason(found.reason.causes[:1]), *map(reason_of, by_seed.values())])
+        known = estimate_row(where, found, row["unit"], row["direction"], row["chance"])
+        made.append({**known, "reason": str(reasons), "patients": row["patients"], "images": row["n"]})
+    return made
 
 
 def where_of(point: RecipePoint, key: Mapping[str, str]) -> Row:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -241,9 +242,36 @@ def uncertainty(part: Evaluated) -> Uncertainty:
 
     Without samples it is the spread over seeds alone.
     """
-    if reason := part.reason or _too_few(len(part.values)):
-        return Uncertainty(float("nan"), float("nan"), reason)
-    spread = two_way(part.values, part.contributions)
+    return uncertainties([part])[0]
+
+
+BATCH = 2**15
+"""Contributions of values whose variances are computed together: as many as a processor's cache holds."""
+
+
+def uncertainties(parts: Sequence[Evaluated]) -> list[Uncertainty]:
+    """Compute the uncertainty of several values, see `uncertainty`. Those of as many seeds and samples are a batch."""
+    found: dict[int, Uncertainty] = {}
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for i, part in enumerate(parts):
+        if reason := part.reason or _too_few(len(part.values)):
+            found[i] = Uncertainty(float("nan"), float("nan"), reason)
+        else:
+            alike.setdefault(part.contributions.shape, []).append(i)
+    for (seeds, samples), members in alike.items():
+        step = max(1, BATCH // (seeds * max(samples, 1)))
+        for some in (members[start : start + step] for start in range(0, len(members), step)):
+            values = np.stack([parts[i].values for i in some])
+            spread = two_way(values, np.stack([parts[i].contributions for i in some]))
+            found |= {i: _sure(parts[i], _one_of(spread, at)) for at, i in enumerate(some)}
+    return [found[i] for i in range(len(parts))]
+
+
+def _one_of(batch: Spread, at: int) -> Spread:
+    return Spread(*(getattr(batch, one.name)[at] for one in fields(batch)))
+
+
+def _sure(part: Evaluated, spread: Spread) -> Uncertainty:
     if np.isnan(spread.variance) or len(part.patients) == 1:
         unknown = Code.SINGLE_PATIENT if len(part.named) == len(part.patients) else Code.UNKNOWN_ERROR
         return Uncertainty(float("nan"), float("nan"), because(unknown))
@@ -258,7 +286,15 @@ def estimate_seeds(part: Evaluated) -> Estimate:
     plain scale. Where a seed's value is beyond an end, by sampling (a Sobol' index of nearly 0), the interval is
     Student's, cut at an end that the mean is within.
     """
-    sure = uncertainty(part)
+    return estimates_of_seeds([part])[0]
+
+
+def estimates_of_seeds(parts: Sequence[Evaluated]) -> list[Estimate]:
+    """Summarize several such numbers, see `estimate_seeds`."""
+    return [_of_seeds(part, sure) for part, sure in zip(parts, uncertainties(parts), strict=True)]
+
+
+def _of_seeds(part: Evaluated, sure: Uncertainty) -> Estimate:
     value = float(part.values.mean()) if len(part.values) else float("nan")
     low, high = _interval_seeds(part.values, value, sure, part.bounds)
     patients = len(part.named)

@@ -165,13 +165,14 @@ def of_seeds(
     return Evaluated(values, contributions, samples, seeds, 0, bounds, why)
 
 
-def own_samples(standard_error: float, name: str) -> Contributions:
-    """Return contributions that give a standard error, of samples that belong to `name` alone.
+def own_samples(standard_error: float | Float[np.ndarray, " s"], name: str) -> Contributions:
+    """Return contributions that give a standard error, of samples that belong to `name` alone; [s, p] for several.
 
     Values of one name share them, so that their errors do not average out over seeds; those of another name do not, so
     that their errors are independent. That is the widest that both can be.
     """
-    return Contributions(_own(name), np.full(OWN, standard_error / np.sqrt(OWN)))
+    each = np.asarray(standard_error) / np.sqrt(OWN)
+    return Contributions(_own(name), np.repeat(each[..., None], OWN, axis=-1))
 
 
 @lru_cache

@@ -96,7 +96,18 @@ ALTERED = "it is damaged (its content is not that of its checksum)"
 
 def write_checked_json(path: Path, values: Mapping[str, Any], *, sort_keys: bool = True) -> None:
     """Write a JSON object whole, with the SHA-256 of the rest under `CHECKSUM`. See `write_json`."""
-    write_json(path, {**values, CHECKSUM: _digest(values)}, sort_keys=sort_keys)
+    if not sort_keys:
+        write_json(path, {**values, CHECKSUM: _digest(values)}, sort_keys=False)
+        return
+    texts = {key: _text(value, "\n ", sort_keys=True) for key, value in values.items()}  # of each value once
+    digest = hashlib.sha256(_object(texts).encode()).hexdigest()
+    write_text(path, _object({**texts, CHECKSUM: encode_basestring(digest)}))
+
+
+def _object(texts: Mapping[str, str]) -> str:
+    """Return the text that `json_text` gives for an object with values of these texts."""
+    entries = ",\n ".join(f"{encode_basestring(key)}: {texts[key]}" for key in sorted(texts))
+    return f"{{\n {entries}\n}}\n" if texts else "{}\n"
 
 
 def read_checked_json(path: Path, *, damaged: str = REMADE) -> Any:
