@@ -120,7 +120,8 @@ def _below(pid: int) -> set[int]:
 def run(command: list[str], folder: Path, variables: dict[str, str], worker: str, kill: bool) -> tuple[float, str]:
     """Run a command, perhaps with one worker killed; return wall seconds and how it ended."""
     mark = f"{folder.name}-{int(kill)}"
-    environment = {**os.environ, **variables, "PYTHONPATH": f"{SOURCE}:{folder}", "ASSAY_PEER": mark}
+    paths = {"PYTHONPATH": f"{SOURCE}:{folder}", "ASSAY_PEER": mark}
+    environment = {**os.environ, **variables, **paths, "RAY_worker_niceness": "0"}  # else behind all other processes
     begun, killed = time.perf_counter(), not kill
     with (folder / f"out-{int(kill)}.txt").open("wb") as out:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=out, stderr=out)

@@ -142,7 +142,7 @@ def parts_of(
             "give --train, a table of other images"
         )
     wanted = {str(data.get("image", "image")), str(data["target"]), *([patient] if patient else [])}
-    kept = {part: [{name: row[name] for name in wanted} for row in those] for part, those in parts.items()}
+    kept = {part: [{name: row[name] for name in sorted(wanted)} for row in those] for part, those in parts.items()}
     left = ("folder", "table", "links", "split", "factors", "where")
     keys = {name: value for name, value in data.items() if name not in left}
     return Parts({**keys, "size": SIZE}, kept)
