@@ -158,6 +158,12 @@ def test_reliance_is_an_effect_beyond_those_of_networks_that_never_saw_the_mark(
 
     with pytest.raises(SpecError, match="audits of 58 other networks; the limit needs 59"):
         audited(shortcut, data, references=copied(58))
+    stamp = copied(59) / "3" / "tables" / "stamp.json"
+    kept = stamp.read_bytes()
+    stamp.unlink()  # an audit that was killed while it wrote its tables
+    with pytest.raises(SpecError, match="audits of 58 other networks; the limit needs 59"):
+        audited(shortcut, data, references=copied(59))
+    stamp.write_bytes(kept)
     found = audited(shortcut, data, tmp_path / "out", references=copied(59))
     row = found.table("verdicts").set_index("factor").loc["tag"]
     assert row["verdict"] == "relies-on"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -109,5 +110,9 @@ def test_the_command_prints_and_writes_a_page(audits: Path, tmp_path: Path, caps
 def test_other_images_and_folders_are_refused(audits: Path, tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"have 0 of 60 images in common"):
         compare_audits(audits / "a", audits / "other")
+    shutil.copytree(audits / "a", tmp_path / "killed")
+    (tmp_path / "killed" / "tables" / "stamp.json").unlink()
+    with pytest.raises(SpecError, match="the last audit there did not end"):
+        compare_audits(audits / "a", tmp_path / "killed")
     with pytest.raises(SpecError, match="holds no audit"):
         compare_audits(audits / "a", tmp_path)

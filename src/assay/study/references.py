@@ -77,20 +77,13 @@ def read_reference(root: Path, domain: str, drawn: Mapping[str, str], audited: s
     if not is_folder(root):
         raise SpecError(f"references: there is no folder {root}")
     swings: dict[str, dict[str, float]] = {}
-    for path in sorted(root.iterdir()):
-        if not is_file(path / "verdicts.json"):
-            continue
-        folder = RunFolder(path)
-        facts = {str(row["key"]): str(row["value"]) for row in folder.table("provenance")}
-        model = facts.get("hash of the model", "")
-        if not model or model == audited:
-            continue
+    for folder, facts in _audits(root, audited):
         if facts.get("domain", "") != domain:
-            other = facts.get("domain") or "no domain"
-            raise SpecError(f"references: {path.name} is an audit of {other}, and this one of {domain or 'no domain'}")
+            name, other = folder.root.name, facts.get("domain") or "no domain"
+            raise SpecError(f"references: {name} is an audit of {other}, and this one of {domain or 'no domain'}")
         verdicts = {str(row["factor"]): row["intervention"] for row in folder.table("verdicts")}
         same = [row for row in folder.table("effects") if verdicts.get(row["factor"]) == drawn.get(row["factor"], "")]
-        swings[model] = _largest(same)
+        swings[facts[_MODEL]] = _largest(same)
     if len(swings) < LEAST_NETWORKS:
         raise SpecError(
             f"references: {root} has audits of {len(swings)} other networks; the limit needs {LEAST_NETWORKS} that "
@@ -110,12 +103,22 @@ def read_places(root: Path, audited: str) -> Iterator[Row]:
         root: A folder of audits, see `read_reference`.
         audited: Hash of the audited model, which is no reference of its own.
     """
+    for folder, _ in _audits(root, audited):
+        yield from (row for row in folder.table("exchanged") if not row["reason"])
+
+
+_MODEL = "hash of the model"
+
+
+def _audits(root: Path, audited: str) -> Iterator[tuple[RunFolder, Mapping[str, str]]]:
+    """Yield the audits of a folder that ended, of other models than the audited one, with their provenance."""
     for path in sorted(root.iterdir()):
-        if not is_file(path / "verdicts.json"):
-            continue
         folder = RunFolder(path)
-        if {"key": "hash of the model", "value": audited} not in folder.table("provenance"):
-            yield from (row for row in folder.table("exchanged") if not row["reason"])
+        if not (folder.of_audit and folder.tables_are_current()):
+            continue
+        facts = {str(row["key"]): str(row["value"]) for row in folder.table("provenance")}
+        if facts.get(_MODEL, audited) != audited:
+            yield folder, facts
 
 
 def trained_on(root: Path | None) -> int:
