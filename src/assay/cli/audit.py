@@ -398,15 +398,15 @@ def _factor(name: str, values: Sequence[str]) -> dict[str, Any]:
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
 
-def expected(text: str) -> float:
+def expected(given: str) -> float:
     """Return an AUROC or Dice, as `0.97` or `auroc=.97`. Raises typer.BadParameter for others."""
-    name, _, value = text.rpartition("=")
+    name, _, value = given.rpartition("=")
     try:
         if name.lower() in ("", "auroc", "dice"):
             return float(value)
     except ValueError:
         pass
-    raise typer.BadParameter(f"expected such as 0.97 or auroc=0.97, not {cut(text)}")
+    raise typer.BadParameter(f"expected such as 0.97 or auroc=0.97, not {cut(given)}")
 
 
 def seconds(text: str) -> float:

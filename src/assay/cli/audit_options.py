@@ -29,9 +29,9 @@ def chosen(option: str, value: str, allowed: Sequence[_T]) -> _T:
     raise typer.BadParameter(f"{option}: expected {' or '.join(filter(None, allowed))}, not {cut(value)}")
 
 
-def names(text: str) -> tuple[str, ...]:
+def names(given: str) -> tuple[str, ...]:
     """Return the names in a list such as `view,sex`."""
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+    return tuple(name.strip() for name in given.split(",") if name.strip())
 
 
 def keys_of(size: int, fit: str, channels: str, follow_links: bool) -> dict[str, Any]:
