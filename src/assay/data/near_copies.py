@@ -26,12 +26,14 @@ from scipy.sparse import csgraph
 from torch import Tensor
 from torch.nn import functional
 
-VERSION = 3
+VERSION = 4
 """Rises when the same images give other pairs."""
 GRID = 96
-STRICTEST = 0.85
+STRICTEST = 0.9
 LOOSEST = 0.76
 """Bounds of the threshold on likeness, whatever the random pairs say."""
+_FEW_PAIRS = 0.85
+"""The threshold where there are too few random pairs."""
 
 _COARSE, _MIDDLE = 32, 48  # sides at which pairs are registered; they are scored at GRID
 _SCALE = 40.0  # detail of 1 as an int8
@@ -58,8 +60,6 @@ _LAID: list[tuple[_Window, _Window]] = [
     *((_WHOLE, (_WINDOW, x, y)) for x, y in _PLACES),
     *(((_SHIFTED, 1 - x, 1 - y), (_SHIFTED, x, y)) for x, y in _PLACES if (x, y) != (0.5, 0.5)),
 ]
-_FIRST_WINDOWS = tuple(dict.fromkeys(first for first, _ in _LAID))
-_SECOND_WINDOWS = tuple(dict.fromkeys(second for _, second in _LAID))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +143,11 @@ def not_looked_for(images: int) -> str:
     )
 
 
+def _laid(images: int) -> Sequence[tuple[_Window, _Window]]:
+    """Return the windows that are laid over each other in a set of so many images."""
+    return _LAID[:1] if not_looked_for(images) else _LAID
+
+
 def _threshold(searched: _Searched, patients: Int[np.ndarray, "n"]) -> float:
     """Return the similarity that a normal law fitted to random pairs (Fisher's z) exceeds in 1% of images."""
     n = len(patients)
@@ -151,7 +156,7 @@ def _threshold(searched: _Searched, patients: Int[np.ndarray, "n"]) -> float:
     other = patients[first] != patients[second]
     scores = _likeness(searched, first[other], second[other], gated=False)
     if len(scores) < 10:
-        return STRICTEST
+        return _FEW_PAIRS
     z = np.arctanh(np.clip(scores, -0.99, 0.99))
     middle = float(np.median(z))
     spread = 1.4826 * float(np.median(np.abs(z - middle)))  # robust: random pairs of a set full of copies may be copies
@@ -190,17 +195,21 @@ class _Searched:
     @classmethod
     def of(cls, detail: np.ndarray, rows: np.ndarray) -> _Searched:
         """Compute the shared inputs of all comparisons."""
-        raw = {window: _coefficients(detail, rows, window) for window in _FIRST_WINDOWS}
-        turned = [_turned(raw[_WHOLE], turn) for turn in range(len(_ORIENTATIONS))]
-        mean = np.mean([one.mean(axis=0) for one in turned], axis=0)
-        spread = np.sqrt(np.mean([((one - mean) ** 2).mean(axis=0) for one in turned], axis=0))
+        whole = _coefficients(detail, rows, _WHOLE)
+        turns = range(len(_ORIENTATIONS))
+        mean = np.mean([_turned(whole, turn).mean(axis=0) for turn in turns], axis=0)
+        spread = np.sqrt(np.mean([((_turned(whole, turn) - mean) ** 2).mean(axis=0) for turn in turns], axis=0))
         spread = spread + 0.05 * spread.mean() + 1e-6
-        return cls(detail, rows, mean, spread, {w: _unit(one, mean, spread) for w, one in raw.items()})
+        made = {_WHOLE: _unit(whole, mean, spread)}
+        for window in dict.fromkeys(first for first, _ in _laid(len(rows))):
+            if window != _WHOLE:
+                made[window] = _unit(_coefficients(detail, rows, window), mean, spread)
+        return cls(detail, rows, mean, spread, made)
 
     def second(self, places: np.ndarray) -> dict[tuple[int, _Window], Float[np.ndarray, "k d"]]:
         """Descriptors of the images at these places, in every orientation and window."""
         made: dict[tuple[int, _Window], np.ndarray] = {}
-        for window in _SECOND_WINDOWS:
+        for window in dict.fromkeys(second for _, second in _laid(len(self.rows))):
             raw = _coefficients(self.detail, self.rows[places], window)
             for turn in range(len(_ORIENTATIONS)):
                 made[turn, window] = _unit(_turned(raw, turn), self.mean, self.spread)
@@ -238,7 +247,7 @@ class _Searched:
         patients: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
         best = np.full((len(rows), len(places)), -1, dtype=np.float32)
-        laid = _LAID[:1] if not_looked_for(len(self.rows)) else _LAID
+        laid = _laid(len(self.rows))
         for (_, b), descriptor in second.items():
             for first, other in laid:
                 if other == b:
@@ -250,11 +259,11 @@ class _Searched:
 
     def starts(self, first: np.ndarray, second: np.ndarray) -> Float[np.ndarray, "k 2 3"]:
         """Return the map from first to second images at which the descriptors of each pair agree best."""
-        made = self.second(second)
-        likeness = [
-            (self.first[a][first] * made[turn, b]).sum(axis=1) for turn in range(len(_ORIENTATIONS)) for a, b in _LAID
-        ]
-        return _STARTS[np.argmax(likeness, axis=0)]
+        made, laid = self.second(second), _laid(len(self.rows))
+        turns = range(len(_ORIENTATIONS))
+        likeness = [(self.first[a][first] * made[turn, b]).sum(axis=1) for turn in turns for a, b in laid]
+        starts = np.stack([_start(turn, a, b) for turn in turns for a, b in laid])
+        return starts[np.argmax(likeness, axis=0)]
 
 
 def _basis(n: int, scale: float, place: float) -> Float[np.ndarray, "f n"]:
@@ -302,9 +311,6 @@ def _start(turn: int, first: _Window, second: _Window) -> np.ndarray:
     scale = second[0] / first[0]
     turned = _ORIENTATIONS[turn]
     return np.concatenate([turned * scale, (turned @ (there - scale * here))[:, None]], axis=1).astype(np.float32)
-
-
-_STARTS = np.stack([_start(turn, a, b) for turn in range(len(_ORIENTATIONS)) for a, b in _LAID])
 
 
 # Verification.
