@@ -576,6 +576,7 @@ def audit(
     threshold: float | str | None = None,
     as_given: bool = False,
     expect: float | None = None,
+    intended_use: str = "",
     seed: int = 0,
     pictures: bool = True,
     name: str = "",
@@ -615,6 +616,7 @@ def audit(
         threshold: On the probability of the second of two classes, or `sensitivity=0.95`; 0.5 by default.
         as_given: Go on where the model seems to be read wrongly.
         expect: The AUROC that you know of this model on such images.
+        intended_use: What the model is for, on the page and the model card.
         seed: Seed of the choice of images.
         pictures: Whether the page shows images.
         name: Name of the model on the page.
@@ -649,6 +651,7 @@ def audit(
         threshold=threshold,
         as_given=as_given,
         expect=expect,
+        intended_use=intended_use,
         seed=seed,
         pictures=pictures,
     )

@@ -110,6 +110,7 @@ OPTIONS = {
         "--margin",
         "--budget",
         "--expect",
+        "--intended-use",
         "--as-given",
         "--policy",
         "--out",

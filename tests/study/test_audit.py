@@ -316,7 +316,8 @@ def test_the_auroc_is_compared_with_the_one_that_the_user_knows(
     data = images(tmp_path / "set", 120)
 
     def expected(value: float) -> dict[str, Any]:
-        checks = audited(middle, data, expect=value, marks={"tag": MARKS["tag"]}).table("checks").set_index("check")
+        more = {"marks": {"tag": MARKS["tag"]}, "intended_use": "triage of <b>chests</b>"}
+        checks = audited(middle, data, tmp_path / "out", expect=value, **more).table("checks").set_index("check")
         return dict(checks.loc["expected"])
 
     found = expected(0.1)
@@ -325,6 +326,10 @@ def test_the_auroc_is_compared_with_the_one_that_the_user_knows(
     found = expected(found["value"] - 0.04)
     assert found["status"] == "ok"
     assert ", as expected (0." in found["text"]
+    assert "triage of &lt;b&gt;chests" in (tmp_path / "out" / "report.html").read_text()
+    card = (tmp_path / "out" / "model-card.md").read_text()
+    assert "triage of" in card.split("## Intended use")[1].split("##")[0]
+    assert "<b>" not in card
     with pytest.raises(SpecError, match=r"expect is an AUROC in 0\.\.1, not 97"):
         audited(middle, data, expect=97)
     assert run(["audit", "m.onnx", "--expect", "accuracy=0.9"]) == 2

@@ -561,6 +561,7 @@ def audit(
     margin: options.Margin = 0.05,
     budget: options.Budget = "10m",  # pyright: ignore[reportArgumentType]
     expect: options.Expect = None,
+    intended_use: options.IntendedUse = "",
     as_given: options.AsGiven = False,
     policy: options.Policy = None,
     out: options.Out = None,
@@ -613,6 +614,7 @@ def audit(
         threshold=threshold or None,
         as_given=as_given,
         expect=expect,
+        intended_use=intended_use,
         pictures=not no_pictures,
     )
     audit_command(

@@ -163,6 +163,9 @@ Expect = Annotated[
         help="The AUROC (or Dice) that you know of this model: auroc=0.97.",
     ),
 ]
+IntendedUse = Annotated[
+    str, typer.Option("--intended-use", metavar="TEXT", help="What the model is for, on the page and the model card.")
+]
 AsGiven = Annotated[bool, typer.Option("--as-given", help="Go on even if the model seems to get wrong pixels.")]
 Policy = Annotated[
     Path | None,

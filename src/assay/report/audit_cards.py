@@ -41,7 +41,8 @@ def _model(found: Audited) -> Iterator[str]:
     yield from (f"# Model card: {inert(facts['model'])}", "", "Written by an audit. Page: report.html.")
     yield from _listed_facts(found, "Model", ("kind", "hash of the model", "size", "scaling", "scores", "output",
                                               "threshold"))  # fmt: skip
-    yield from ("", "## Intended use", "", "Not stated to the audit: add the use, the users and the population.")
+    use = inert(facts.get("intended use", "Not stated to the audit: add the use, the users and the population."))
+    yield from ("", "## Intended use", "", use)
     yield from ("", "## Findings", "", *(f"{inert(text)}" for text in headline(verdicts, facts["model"])), "")
     if "references" not in facts and any(row["kind"] == "mark" for row in verdicts):
         yield from (NO_REFERENCE, "")

@@ -79,6 +79,7 @@ def audit_predictions(path: Path, columns: PredictionColumns, asked: Asked, out:
         "threshold": f"{threshold:.6g}",
         "margin": f"{asked.margin:g}",
         "domain": asked.domain,
+        "intended use": asked.intended_use,
     }
     rows = [{"key": key, "value": value} for key, value in facts.items() if value]
     empty: dict[str, list[Row]] = {name: [] for name in AUDIT_TABLES}

@@ -137,6 +137,7 @@ class Asked:
         threshold: On the probability of the second of two classes, or `sensitivity=0.95`.
         as_given: Go on where the model seems to be read wrongly.
         expect: The AUROC, of a segmentation the Dice, that the user knows of this model.
+        intended_use: What the model is for, as the user states it.
         seed: Seed of the choice of images.
         references: Folder of audits of clean networks of the domain, see `references.read_reference`.
         leads: Whether unknown shortcuts are looked for.
@@ -158,6 +159,7 @@ class Asked:
     threshold: float | str | None = None
     as_given: bool = False
     expect: float | None = None
+    intended_use: str = ""
     seed: int = 0
     references: Path | None = None
     shipped: bool = True
@@ -721,6 +723,7 @@ class _Audit:
             "threshold": f"{scored.threshold:.6g}",
             "margin": f"{self.asked.margin:g}",
             "domain": self.asked.domain,
+            "intended use": self.asked.intended_use,
             "references": "" if self.reference is None else f"{self.reference.networks} networks",
             "references trained on": f"{n:,} images" if (n := trained_on(self.asked.references)) else "",
             "probed": made.get("started", ""),
