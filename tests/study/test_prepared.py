@@ -84,7 +84,7 @@ def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     assert run([*with_references, str(tmp_path / "set")]) == 2
     assert "has audits of 0 other networks" in capsys.readouterr().err
     assert run([*with_references, "59"]) == 2
-    assert "there is no folder 59" in capsys.readouterr().err
+    assert "name the kind of image with --domain" in capsys.readouterr().err
     assert run(["audit", "score", str(tmp_path / "dir"), str(scores), "--head", "both"]) == 2
     assert "--head: expected auto or sigmoid or softmax, not both" in capsys.readouterr().err
 
