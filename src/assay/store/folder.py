@@ -47,9 +47,9 @@ from assay.store.schema import MEASUREMENTS, MODEL_TABLES, SCHEMA_VERSION, TABLE
 
 
 def _with_logits(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    classes = sum(name.startswith("logit_") for name in columns)
-    logits = np.stack([columns.pop(f"logit_{k}") for k in range(classes)], axis=1)
-    return {**unflattened(columns), "logits": logits}
+    classes = [name for name in columns if name.startswith("logit_")]
+    logits = np.stack([columns[f"logit_{k}"] for k in range(len(classes))], axis=1)
+    return {**unflattened({name: values for name, values in columns.items() if name not in classes}), "logits": logits}
 
 
 def measurement_row(found: Measurement) -> Row:
