@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ import assay.cli.calibrate as command
 from assay.cli import main
 from assay.core.errors import SpecError
 from assay.data.files.in_memory import on_disk
-from assay.shifts.battery import DECIDING, battery
+from assay.shifts.battery import DECIDING, DOMAINS, battery
+from assay.spec.parse import parse_study
 from assay.stats.verdicts import reference_of
+from assay.store.files import write_rows
 from assay.store.folder import RunFolder
 from assay.study import calibration, clean_networks, references
 from assay.study.auditing import Asked
@@ -32,8 +35,10 @@ from assay.study.calibration import (
     limits_of,
     rates,
     studies,
+    tied_marks,
     wilson,
     world_rows,
+    worlds,
 )
 from assay.study.clean_networks import trained_references
 from assay.study.references import LEAST_NETWORKS, SHIPPED, shipped_rates, shipped_reference
@@ -266,3 +271,18 @@ def test_verdicts_on_new_networks_keep_the_shipped_error_rates(tmp_path: Path) -
     seen, among = rows["relies-on, |g| >= .1 and .05 beyond the limit"]
     assert among > 0
     assert seen >= 0.8 * among
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_a_network_is_known_by_the_mark_that_its_training_saw(domain: str, tmp_path: Path) -> None:
+    base = replace(BASES["chest"], domain=domain, tied=tied_marks(domain))
+    axes = parse_study(studies(base, Counts())["tied"]).axes
+    folder = RunFolder(tmp_path)
+    write_rows(
+        tmp_path / "tables" / "trials.parquet",
+        ("trial", "status", "seed", "coordinates"),
+        [{"trial": name, "status": "done", "seed": 1, "coordinates": json.dumps({"confounder": name, "p": "0.7"})}
+         for name in axes["confounder"]],
+    )  # fmt: skip
+    found = list(worlds(base, "tied", folder))
+    assert [(one.mark, one.drawn) for one in found] == [(name, drawn) for name, *both in base.tied for drawn in both]

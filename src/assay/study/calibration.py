@@ -16,7 +16,8 @@ from scipy.special import ndtri
 from assay.analysis.leads import Limits, is_lead, limited_by
 from assay.core.files import is_file
 from assay.execution.tasks import Context
-from assay.shifts.battery import DECIDING, DOSES, at_deciding_dose, battery, marks_of
+from assay.shifts.battery import DECIDING, DOSES, at_deciding_dose, battery
+from assay.spec.grid import label
 from assay.stats.verdicts import MARGIN, Reference, Verdict, reference_of
 from assay.store.files import Row, write_checked_json
 from assay.store.folder import RunFolder
@@ -198,7 +199,7 @@ def worlds(base: Base, name: str, folder: RunFolder) -> Iterator[World]:
     """Yield the networks of a study of `studies` that was run; `name` is its name there."""
     kind, _, architecture = name.partition(" ")
     drawn = {
-        _label(one[at]): (one[0], one[at], at == 1) for one in base.tied for at in (1, 2)
+        label(one[at]): (one[0], one[at], at == 1) for one in base.tied for at in (1, 2)
     }  # as the study labels them
     for row in folder.table("trials"):
         if row["status"] != "done":
@@ -211,11 +212,6 @@ def worlds(base: Base, name: str, folder: RunFolder) -> Iterator[World]:
             mark, component, same = drawn[place["confounder"]]
             share = 0.5 if kind == "untied" else float(place.get("p", ASSOCIATIONS[-1]))
             yield World(where, kind, mark, component, same, share, seed, architecture or SMALL)
-
-
-def _label(component: Any) -> str:
-    (mark,) = marks_of({"one": [component] * len(DOSES)})
-    return mark.doses[DECIDING].label
 
 
 def measure(world: World, base: Base, scratch: Path) -> dict[str, Any]:
