@@ -143,7 +143,9 @@ def test_16_bit_images_are_reduced_at_the_range_of_their_set(tmp_path: Path) -> 
         path = tmp_path / "set" / "ab"[seed % 2] / f"{seed}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(values).save(path)
-    load_dataset(DataSpec.model_validate({"classes": str(tmp_path / "set"), "size": 32}), ArrayCache(tmp_path / "c"))
+    load_dataset(
+        DataSpec.model_validate({"classes": str(tmp_path / "set"), "size": 32}), ArrayCache(tmp_path / "c")
+    ).searched()
     (kept,) = (tmp_path / "c").rglob("detail-*.npy")
     found = np.load(kept).astype(int)
     assert [np.abs(one).max() > 20 for one in found] == [True] * 5 + [False]
@@ -186,6 +188,15 @@ def test_pairs_do_not_depend_on_the_size_of_the_study_and_are_counted_rightly(tm
     assert small.near_copies == large.near_copies
     # Row 35 is a copy of row 0, which has another label.
     assert all("and their labels contradict: " in reason_words(one) for one in small.leakage)
+    assert not any("near copies" in fault for fault in small.searched().card.known_faults)
+
+
+def test_the_card_of_a_large_set_names_the_copies_that_are_not_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assay.data.near_copies._MOST", 59)
+    found = loaded(folder_of(tmp_path / "set", copies=2), tmp_path / "cache", size=16).searched()
+    assert found.card.known_faults[-1].startswith("60 images are more than the 59")
 
 
 def test_contradicting_labels_come_first(tmp_path: Path) -> None:

@@ -259,10 +259,11 @@ def describe_data(folder: RunFolder, plan: ModelPlan, population: Population) ->
     gallery = Gallery(folder.root / "pictures", population.scale, request.data.target, 1, masks)
     pictures = [gallery.sheet(found, found.name, found.name) for found in shown]
     pictures += [row for name in scene.tests.interventions for row in gallery.pairs(scene, name, {})]
-    leakage = tuple(population.dataset.leakage) if population.dataset else ()
+    dataset = population.dataset and population.dataset.searched()
+    leakage, card = ((), population.card) if dataset is None else (dataset.leakage, dataset.card)
     notes = tuple(dict.fromkeys(note for found in (*shown, *_neutral(scene, plan)) for note in found.notes))
     rows = [row for found in shown for row in environment_rows_of(found.name, "", found, found.table)]
-    return DataDescription(tuple(rows), tuple(pictures), facts_of(population.card), (*leakage, *map(read, notes)))
+    return DataDescription(tuple(rows), tuple(pictures), facts_of(card), (*leakage, *map(read, notes)))
 
 
 def _neutral(scene: PopulationScene, plan: ModelPlan) -> tuple[Environment, ...]:

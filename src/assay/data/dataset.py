@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
@@ -145,6 +146,18 @@ class Crops(NativeMasks, Protocol):
         ...
 
 
+class NearCopies(Protocol):
+    """Search for near copies among images of different patients. See `data.near_copies`."""
+
+    def among(self, rows: Int[np.ndarray, " m"]) -> tuple[Pair, ...]:
+        """Return pairs of rows, the most alike first. Images are compared with those of these rows only."""
+        ...
+
+    def reasons(self, table: FactorTable, pairs: Sequence[Pair]) -> tuple[Reason, ...]:
+        """Return a reason for every pair of different patients; those with contradicting labels come first."""
+        ...
+
+
 @dataclass(frozen=True)
 class BoxedLesions:
     """`Lesions` given as boxes: a pixel is lesion where its middle is in a box, and of a box too small for that the
@@ -189,8 +202,6 @@ class Dataset:
 
     Attributes:
         content: A hash of pixels, targets and patients, so that a changed file is a changed dataset.
-        leakage: Near copies across patients, a reason for each pair (exact ones are refused).
-        near_copies: The same pairs, and with `split.together` those that were put together, the most alike first.
         native: int64 [n, 2], width and height in px of every image before it was decoded; None where files do not say.
         crops: Native masks, and where windows can be cut from; None without masks, or where images are no files.
         millimeters: How many a pixel is wide and high at study resolution, by image, NaN where unknown; None where no
@@ -199,6 +210,7 @@ class Dataset:
         boxes: Top, left, height and width of every picture in its square; None where each fills it.
         formats: How the name of each image's file ends, `jpg`; none where images are no files.
         digests: Hash of each image's file as it is; none where images are no files.
+        search: Search for near copies; None where there is none.
     """
 
     table: FactorTable
@@ -207,15 +219,37 @@ class Dataset:
     card: Card
     scale: PixelScale
     content: str
-    leakage: tuple[Reason, ...] = ()
     native: Int[np.ndarray, "n 2"] | None = None
     crops: Crops | None = None
     millimeters: Float[np.ndarray, " n"] | None = None
     lesions: BoxedLesions | None = None
     boxes: Int[np.ndarray, "n 4"] | None = None
     formats: tuple[str, ...] = ()
-    near_copies: tuple[Pair, ...] = ()
     digests: tuple[str, ...] = ()
+    search: NearCopies | None = None
+
+    @cached_property
+    def near_copies(self) -> tuple[Pair, ...]:
+        """Near copies of different patients, and with `split.together` of those put together; the most alike first."""
+        return () if self.search is None else self.search.among(self.table.row)
+
+    @cached_property
+    def leakage(self) -> tuple[Reason, ...]:
+        """Near copies across patients, a reason for each pair; exact copies are refused."""
+        return () if self.search is None else self.search.reasons(self.table, self.near_copies)
+
+    def searched(self) -> Dataset:
+        """Return the dataset after a search for near copies among all rows, with the search's limit on its card."""
+        if self.search is None:
+            return self
+        from assay.data.near_copies import not_looked_for
+
+        faults = self.card.known_faults
+        if limit := not_looked_for(len(self.table)):
+            faults = (*faults, limit)
+        made = replace(self, card=replace(self.card, known_faults=faults))
+        _ = made.near_copies
+        return made
 
 
 @dataclass(frozen=True, slots=True)

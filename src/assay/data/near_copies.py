@@ -246,6 +246,9 @@ class _Searched:
         second: Mapping[tuple[int, _Window], np.ndarray],
         patients: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
+        most = min(_CANDIDATES, len(places))
+        if len(np.unique(np.concatenate([patients[rows], patients[places]]))) == 1:
+            return np.full((len(rows), most), -1, dtype=np.float32), np.tile(places[:most], (len(rows), 1))
         best = np.full((len(rows), len(places)), -1, dtype=np.float32)
         laid = _laid(len(self.rows))
         for (_, b), descriptor in second.items():
@@ -253,7 +256,6 @@ class _Searched:
                 if other == b:
                     np.maximum(best, self.first[first][rows] @ descriptor.T, out=best)
         best[patients[rows][:, None] == patients[places]] = -1
-        most = min(_CANDIDATES, len(places))
         at = np.argpartition(-best, most - 1, axis=1)[:, :most]
         return np.take_along_axis(best, at, axis=1), places[at]
 

@@ -464,7 +464,8 @@ class FileRows:
 
     @cached_property
     def _loaded(self) -> Dataset:
-        return self.load()
+        made = self.load()
+        return made if self.all_tested else made.searched()
 
 
 def _row_ties(environment: EnvironmentSpec) -> dict[str, AssociationSpec]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from assay.core.files import content_hash
+from assay.data.cache import ArrayCache
 from assay.data.dataset import Images
 from assay.data.files.table import read_table
 from assay.data.leakage import row_hashes
-from assay.data.near_copies import details, near_pairs
+from assay.data.near_copies import GRID, VERSION, details, near_pairs, not_looked_for
 from assay.execution.jobs import population_of
 from assay.shifts.environment import Environment
 from assay.spec.request import parse_request
@@ -32,11 +34,16 @@ def check(name: str, status: str, text: str, value: float = math.nan) -> Row:
     return {"check": name, "status": status, "value": value, "text": text}
 
 
-def data_checks(whole: Environment, given: Prepared, train: Mapping[str, Any] | None) -> Iterator[Row]:
+def data_checks(
+    whole: Environment, audited: Environment, given: Prepared, train: Mapping[str, Any] | None
+) -> Iterator[Row]:
     """Yield rows of `audit_tables.AUDIT_CHECKS` on the images.
 
+    Exact copies are searched among all images, near copies among those that the model reads.
+
     Args:
-        whole: All images of the audit.
+        whole: All images in the data.
+        audited: The images that the model reads.
         given: The model and its request.
         train: As `data` of a study, the images that the model was trained on; None where they are not known.
     """
@@ -47,8 +54,7 @@ def data_checks(whole: Environment, given: Prepared, train: Mapping[str, Any] | 
     elif (patients := len(np.unique(table.patient))) < FEW_PATIENTS:
         yield check("few-patients", "warn", "few patients: intervals are by patient, and too narrow with so few",
                     patients)  # fmt: skip
-    hashes = np.concatenate([row_hashes(whole.images.read(part).numpy()) for part in
-                             np.array_split(np.arange(len(whole)), max(1, len(whole) // 256))])  # fmt: skip
+    hashes = _hashes(whole.images)
     _, which, counts = np.unique(hashes, return_inverse=True, return_counts=True)
     copies = int((counts - 1).sum())
     yield check("copies", "warn" if copies else "ok", "images that are copies of another, pixel by pixel", copies)
@@ -59,12 +65,22 @@ def data_checks(whole: Environment, given: Prepared, train: Mapping[str, Any] | 
     yield check("contradictions", "warn" if against else "ok", "sets of copies with different classes", against)
     dataset = given.population.dataset
     if dataset is not None:
-        near = len(dataset.leakage)
-        yield check("near-copies", "warn" if near else "ok", "near copies of images of different patients", near)
-    yield from _training_checks(whole, given, train)
+        patient, pairs = dataset.table.patient, dataset.search.among(audited.table.row) if dataset.search else ()
+        near = sum(1 for pair in pairs if patient[pair.first] != patient[pair.second])
+        kinds = "near copies (no cropped ones)" if not_looked_for(len(audited)) else "near copies"
+        text = f"{kinds} of images of different patients, among {_part(audited, whole)}"
+        yield check("near-copies", "warn" if near else "ok", text, near)
+    yield from _training_checks(whole, audited, given, train)
 
 
-def _training_checks(whole: Environment, given: Prepared, train: Mapping[str, Any] | None) -> Iterator[Row]:
+def _part(audited: Environment, whole: Environment) -> str:
+    part = len(audited) < len(whole)
+    return f"{len(audited):,} of {len(whole):,} images" if part else f"all {len(whole):,} images"
+
+
+def _training_checks(
+    whole: Environment, audited: Environment, given: Prepared, train: Mapping[str, Any] | None
+) -> Iterator[Row]:
     if train is None:
         yield check("training-images", "not-done", "no training images were given: independence of these images from "
                      "training is not established")  # fmt: skip
@@ -73,15 +89,16 @@ def _training_checks(whole: Environment, given: Prepared, train: Mapping[str, An
     framed = {"size": own.size, "channels": own.channels, "fit": own.fit, "crop_share": own.crop_share}
     asked = parse_request({**train, **framed}, {"all": {}}, ("performance",), given.request.task)
     place = replace(given.place, root=Path())
-    images = population_of(asked.data, place, all_tested=True).scene(asked.tests, 0).environment("all").images
-    hashes, detail = _looked_at(images)
-    known, here = _looked_at(whole.images)
-    copies = int(np.isin(known, hashes).sum())
-    parts = np.repeat([0, 1], [len(detail), len(here)])
-    pairs = near_pairs(np.concatenate([detail, here]), parts)
-    near = len({pair.second for pair in pairs})
-    text = f"images that are copies of one of {len(detail):,} training images, turned, mirrored and cropped ones too"
-    found = max(copies, near)
+    scene = population_of(asked.data, place, all_tested=True).scene(asked.tests, 0)
+    images = scene.environment("all").images
+    copies = int(np.isin(_hashes(whole.images), _hashes(images)).sum())
+    identity = [VERSION, scene.identity("all"), given.scene.identity("all"), audited.table.row.tolist()]
+    detail = _details([images, audited.images], f"audit-detail-{content_hash(identity)}", ArrayCache(place.cache))
+    pairs = near_pairs(detail, np.repeat([0, 1], [len(images), len(audited)]))
+    found = max(copies, len({pair.second for pair in pairs}))
+    turned = "turned and mirrored" if not_looked_for(len(detail)) else "turned, mirrored and cropped"
+    near = f", {turned} ones too" if len(audited) == len(whole) else f"; {turned} ones among {_part(audited, whole)}"
+    text = f"images that are copies of one of {len(images):,} training images{near}"
     yield check("training-copies", "warn" if found else "ok", text, found)
     shared = _shared_patients(given.request.data, asked.data)
     if shared is None:
@@ -91,15 +108,24 @@ def _training_checks(whole: Environment, given: Prepared, train: Mapping[str, An
                      shared)  # fmt: skip
 
 
-def _looked_at(images: Images) -> tuple[np.ndarray, np.ndarray]:
-    """Return the hash and the local detail of every image."""
-    hashes: list[np.ndarray] = []
-    detail: list[np.ndarray] = []
-    for part in np.array_split(np.arange(len(images)), max(1, len(images) // _AT_ONCE)):
-        read = images.read(part).numpy()
-        hashes.append(row_hashes(read))
-        detail += [details(_bytes(one)) for one in read]
-    return np.concatenate(hashes), np.stack(detail)
+def _hashes(images: Images) -> np.ndarray:
+    """Return the hash of every image."""
+    return np.concatenate([row_hashes(images.read(part).numpy()) for part in _parts(len(images))])
+
+
+def _parts(count: int) -> list[np.ndarray]:
+    return np.array_split(np.arange(count), max(1, count // _AT_ONCE))
+
+
+def _details(sets: Sequence[Images], name: str, cache: ArrayCache) -> np.ndarray:
+    """Return the local detail of every image of these sets, which is kept in the cache under this name."""
+
+    def fill(out: np.ndarray) -> None:
+        read = (one for images in sets for part in _parts(len(images)) for one in images.read(part).numpy())
+        for at, one in enumerate(read):
+            out[at] = details(_bytes(one))
+
+    return cache.get(name, (sum(map(len, sets)), GRID, GRID), np.int8, fill)
 
 
 def _bytes(image: np.ndarray) -> np.ndarray:

@@ -431,7 +431,7 @@ class _Audit:
         verdicts += more
         shortcuts = shortcut_rows(self.given.request, self.given.population)
         leads, exchanged = self._leads(scored, shortcuts)
-        checks += list(data_checks(self.whole, self.given, self.asked.train))
+        checks += list(data_checks(self.whole, self.clean, self.given, self.asked.train))
         keep_model(self.given.place, self.given.model, self.given.population, began, self.given.device)
         stamp = {"audit": content_hash([self.given.model.id, self.given.request.id, self.asked.seed])}
         write_audit(

@@ -205,7 +205,7 @@ class Pixels:
     """Decoded images and masks of a listing, in its order, and the native width and height of each, int64 [n, 2].
 
     Attributes:
-        detail: Descriptors of every image, for finding near copies.
+        detail: Returns descriptors of the images at some positions, for finding near copies.
         crops: Where windows of the same images can be cut from.
         digests: Hash of each file as it is; none where images are no files.
     """
@@ -213,7 +213,7 @@ class Pixels:
     images: Decoded
     masks: Decoded | None
     native: np.ndarray
-    detail: Callable[[], np.ndarray]
+    detail: Callable[[np.ndarray], np.ndarray]
     crops: FileCrops | None = None
     digests: Sequence[str] = ()
 
@@ -254,8 +254,8 @@ def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache
     images = ArrayImages(pixels.images.array, kept)
     masks, about_masks, warnings = _masks(listing, pixels, kept, framing_of(spec))
     mask_hashes = None if pixels.masks is None else _hashes(pixels.masks, cache)[kept]
-    pairs = _near_copies(table, pixels.detail(), kept, cache)
-    if spec.split.together and pairs:
+    search = FileCopies(pixels.detail, kept, table.patient, listing, cache)
+    if spec.split.together and (pairs := search.among(table.row)):
         table = replace(table, patient=together(table.patient, pairs))
         warnings = (*warnings, _put_together(pairs))
     known = listing.about or known_set(listing.title, listing.header)
@@ -267,25 +267,29 @@ def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache
         shape=images.shape,
         deep=pixels.images.array.dtype == np.uint16,
         facts=(*listing.facts, *about_masks),
-        warnings=(*listing.warnings, *_noted(pixels.images), *warnings, *_bounded(kept)),
+        warnings=(*listing.warnings, *_noted(pixels.images), *warnings),
         left_out=left_out(listing.problems, listing.word),
         doubts=(*unequally_lost(listing), *depth),
         fit=framing_of(spec).fit,
     )
     millimeters = _millimeters(spec, table, native)
     scale = _scale(known.scale if known else PixelScale(), millimeters)
-    content = _content(table, hashes[kept], mask_hashes)
-    dataset = Dataset(table, images, masks, card, scale, content, _told_copies(listing, table, pairs))
-    return replace(
-        dataset,
+    content, rows = _content(table, hashes[kept], mask_hashes), [int(at) for at in kept]
+    return Dataset(
+        table,
+        images,
+        masks,
+        card,
+        scale,
+        content,
         native=native,
-        crops=None if pixels.crops is None else pixels.crops.take(kept.tolist()),
+        crops=None if pixels.crops is None else pixels.crops.take(rows),
         millimeters=millimeters,
         lesions=None if listing.boxes is None else listing.boxes.fitted(native, spec.size, framing_of(spec)),
         boxes=None if pixels.images.boxes is None else pixels.images.boxes[kept],
         formats=tuple(path.suffix.lstrip(".").lower() for path in listing.images),
-        near_copies=tuple(pairs),
-        digests=tuple(pixels.digests[at] for at in kept.tolist()) if pixels.digests else (),
+        digests=tuple(pixels.digests[at] for at in rows) if pixels.digests else (),
+        search=search,
     )
 
 
@@ -312,11 +316,6 @@ def _usable(listing: Listing, pixels: Pixels, hashes: np.ndarray, skip_bad_rows:
 def _noted(images: Decoded) -> list[str]:
     """Return changes made while reading, with the number of images."""
     return [f"{note} ({len(noted)} images)" for note, noted in sorted(images.notes.items())]
-
-
-def _bounded(kept: np.ndarray) -> Iterator[str]:
-    if bounded := near_copies.not_looked_for(len(kept)):
-        yield bounded
 
 
 def _doubts_of_depth(listing: Listing, images: Decoded) -> Iterator[str]:
@@ -511,9 +510,10 @@ def detail_of(
     sources: Sequence[Callable[[], np.ndarray | bytes]],
     digests: Sequence[str],
     cache: ArrayCache,
-    stretch: Stretch = WHOLE,
+    stretch: Stretch,
+    kept: np.ndarray,
 ) -> np.ndarray:
-    """Return the local detail of every image as its file has it, int8 [n, g, g]; 0 for a file that cannot be read.
+    """Return the local detail of images as their files have it, int8 [n, g, g]; 0 for a file that cannot be read.
 
     It does not depend on the size at which a study looks, and is kept in the cache.
 
@@ -522,12 +522,14 @@ def detail_of(
         digests: Names of their content.
         cache: The cache of decoded images.
         stretch: Bits that the values of the set's 16-bit files take.
+        kept: Positions of the images.
     """
+    places: list[int] = kept.tolist()
     side = near_copies.GRID
 
     def one(at: int, out: np.ndarray) -> None:
         try:
-            given = sources[at]()
+            given = sources[places[at]]()
             picture = Picture(given) if isinstance(given, np.ndarray) else read_picture(given, side)
             out[:] = near_copies.details(stretch.shown(picture.pixels, picture.used))
         except Unreadable:
@@ -537,39 +539,58 @@ def detail_of(
         for at, _ in enumerate(in_threads(lambda at: one(at, array[at]), range(len(array)))):
             cache.notify("looking for near copies", at + 1, len(array))
 
-    name = name_of("detail", digests, near_copies.VERSION, *stretch)
-    return cache.get(name, (len(sources), side, side), np.int8, fill)
+    name = name_of("detail", [digests[at] for at in places], near_copies.VERSION, *stretch)
+    return cache.get(name, (len(places), side, side), np.int8, fill)
 
 
-def _near_copies(table: FactorTable, detail: np.ndarray, kept: np.ndarray, cache: ArrayCache) -> list[Pair]:
-    """Near copies across patients; found once per content of files and patients."""
-    compared = hashlib.sha256(kept.tobytes() + table.patient.tobytes()).hexdigest()[:16]
-    notes = f"near-{_origin(detail)}-{compared}.json"
-    found: list[tuple[int, int, float]] | None = cache.read_notes(notes)
-    if found is None:
-        pairs = near_copies.near_pairs(detail, table.patient, kept)
-        found = [(pair.first, pair.second, pair.likeness) for pair in pairs]
-        cache.write_notes(notes, found)
-    return [Pair(*pair) for pair in found]
+@dataclass(frozen=True)
+class FileCopies:
+    """See `NearCopies`. The pairs of the same files and patients are found once and kept in the cache.
 
+    Attributes:
+        detail: Returns descriptors of the images at some positions of the listing of all files.
+        kept: Position of each row there.
+        patient: Patient of each row.
+        listing: The rows.
+        cache: The cache of decoded images.
+    """
 
-def _told_copies(listing: Listing, table: FactorTable, pairs: Sequence[Pair]) -> tuple[Reason, ...]:
-    """Return a reason for every pair of different patients; those with contradicting labels come first."""
-    found: list[tuple[bool, Reason]] = []
-    named = int(not without_patients(listing.warnings))
-    for pair in pairs:
-        if table.patient[pair.first] == table.patient[pair.second]:
-            continue
-        labels = [table.classes[int(table.target[at])] for at in (pair.first, pair.second)]
-        first, second = (int(listing.numbers[at]) for at in (pair.first, pair.second))
-        numbers = {"first": first, "second": second, "likeness": float(pair.likeness), "named": named}
-        same: dict[str, Field] = {"word": listing.word, **numbers}
-        contradict = labels[0] != labels[1]
-        reason = because(Code.NEAR_COPIES, **same)
-        if contradict:
-            reason = because(Code.CONTRADICTING_COPIES, labels=tuple(labels), **same)
-        found.append((not contradict, reason))
-    return tuple(reason for _, reason in sorted(found, key=lambda one: one[0]))
+    detail: Callable[[np.ndarray], np.ndarray]
+    kept: np.ndarray
+    patient: np.ndarray
+    listing: Listing
+    cache: ArrayCache
+
+    def among(self, rows: Int[np.ndarray, " m"]) -> tuple[Pair, ...]:
+        """Return pairs of rows, the most alike first. Images are compared with those of these rows only."""
+        detail, patient = self.detail(self.kept[rows]), self.patient[rows]
+        notes = f"near-{_origin(detail)}-{hashlib.sha256(patient.tobytes()).hexdigest()[:16]}.json"
+        found: list[tuple[int, int, float]] | None = self.cache.read_notes(notes)
+        if found is None:
+            pairs = near_copies.near_pairs(detail, patient)
+            found = [(pair.first, pair.second, pair.likeness) for pair in pairs]
+            self.cache.write_notes(notes, found)
+        return tuple(Pair(int(rows[first]), int(rows[second]), likeness) for first, second, likeness in found)
+
+    def reasons(self, table: FactorTable, pairs: Sequence[Pair]) -> tuple[Reason, ...]:
+        """Return a reason for every pair of different patients; those with contradicting labels come first."""
+        found: list[tuple[bool, Reason]] = []
+        word, numbers = self.listing.word, self.listing.numbers
+        named = int(not without_patients(self.listing.warnings))
+        for pair in pairs:
+            if table.patient[pair.first] == table.patient[pair.second]:
+                continue
+            labels = [table.classes[int(table.target[at])] for at in (pair.first, pair.second)]
+            first, second = int(numbers[pair.first]), int(numbers[pair.second])
+            same: dict[str, Field] = {
+                "word": word, "first": first, "second": second, "likeness": float(pair.likeness), "named": named,
+            }  # fmt: skip
+            contradict = labels[0] != labels[1]
+            reason = because(Code.NEAR_COPIES, **same)
+            if contradict:
+                reason = because(Code.CONTRADICTING_COPIES, labels=tuple(labels), **same)
+            found.append((not contradict, reason))
+        return tuple(reason for _, reason in sorted(found, key=lambda one: one[0]))
 
 
 def _put_together(pairs: Sequence[Pair]) -> str:

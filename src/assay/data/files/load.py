@@ -19,7 +19,7 @@ from assay.data.cache import ArrayCache
 from assay.data.cards import OWN_PATIENT
 from assay.data.dataset import Dataset, Images
 from assay.data.files.build import Pixels, assemble, detail_of, from_files, images_of
-from assay.data.files.decode import decode_images
+from assay.data.files.decode import WHOLE, decode_images
 from assay.data.files.fitting import framing_of
 from assay.data.files.folder import list_classes, list_stems, list_table
 from assay.data.files.masks import Listing
@@ -51,7 +51,7 @@ def load_medmnist(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool) -> Dat
     images = decode_images(sources, digests, spec.size, False, spec.channels, cache, framing=framing_of(spec))
     height, width = arrays[0].shape[1:3]
     native = np.tile(np.array([[width, height]], dtype=np.int64), (len(sources), 1))
-    detail = partial(detail_of, sources, digests, cache)
+    detail = partial(detail_of, sources, digests, cache, WHOLE)
     return assemble(listing, Pixels(images, None, native, detail, digests=digests), spec, cache, skip_bad_rows)
 
 

@@ -24,7 +24,7 @@ from assay.data.cache import ArrayCache
 from assay.data.cards import KnownSet
 from assay.data.dataset import Dataset, PixelScale
 from assay.data.files.build import Pixels, assemble, detail_of
-from assay.data.files.decode import Labels, decode_images, decode_masks, facts_of
+from assay.data.files.decode import WHOLE, Labels, decode_images, decode_masks, facts_of
 from assay.data.files.fitting import Patch, cut, cut_mask
 from assay.data.files.masks import Listing
 from assay.data.files.table import Problem, Table, Unreadable, chosen, factor_column, patient_codes, refuse
@@ -651,7 +651,7 @@ def _pixels(asked: LidcArguments, spec: DataSpec, entries: Sequence[Entry], cach
         decode_images(sources, names, spec.size, True, spec.channels, cache),
         decode_masks(masks, agreed, spec.size, cache),
         np.array(native, dtype=np.int64),
-        partial(detail_of, sources, names, cache),
+        partial(detail_of, sources, names, cache, WHOLE),
     )
 
 

@@ -1,0 +1,74 @@
+"""Audits of more images than the model reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.data.test_near_copies import CHANGES, scene
+from tests.study.test_audit import audited
+from tests.worlds.files import write_table
+
+import assay
+
+COUNT, READ = 60, 30
+ALONE: dict[str, Any] = {"marks": {}, "distortions": (), "as_given": True}
+BRIEF = 1.0
+"""Budget in seconds for the least images."""
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+
+
+def brightness(images: np.ndarray) -> np.ndarray:
+    return np.asarray(40 * (images[:, 0].mean((1, 2)) - 0.4))
+
+
+def scenes(folder: Path, patients: list[int], drawn: dict[int, Image.Image], first: int = 0) -> dict[str, Any]:
+    """Different scenes in two classes, and `drawn` in place of those at its keys."""
+    folder.mkdir()
+    for at in range(len(patients)):
+        drawn.get(at, scene(first + at)).save(folder / f"{at}.png")
+    rows = [[f"{at}.png", at % 2, f"p{patient}"] for at, patient in enumerate(patients)]
+    write_table(folder / "data.csv", [["image", "label", "who"], *rows])
+    return {"folder": str(folder), "target": "label", "patient": "who", "size": 32}
+
+
+def checks(found: assay.Audit) -> dict[str, tuple[str, float]]:
+    table = found.table("checks")
+    return dict(zip(table.check, zip(table.text, table.value, strict=True), strict=True))
+
+
+def test_near_copies_are_searched_among_the_images_that_are_read_and_copies_among_all(tmp_path: Path) -> None:
+    patients, mirrored = list(range(COUNT)), CHANGES["mirrored"]
+    first = audited(brightness, scenes(tmp_path / "plain", patients, {}), budget=BRIEF, **ALONE)
+    read = sorted(first.table("images").row.tolist())
+    left = [at for at in range(COUNT) if at not in read]
+    assert len(read) == READ
+    assert checks(first)["near-copies"] == ("near copies of images of different patients, among 30 of 60 images", 0)
+
+    drawn = {read[1]: mirrored(scene(read[0])), left[1]: mirrored(scene(left[0])), left[3]: scene(left[2])}
+    patients[left[3]] = left[2]
+    data = scenes(tmp_path / "copies", patients, drawn)
+    part = checks(audited(brightness, data, tmp_path / "part", budget=BRIEF, **ALONE))
+    assert (part["near-copies"][1], part["copies"][1]) == (1, 1)
+    assert (
+        "near copies of images of different patients, among 30 of 60 images: 1"
+        in (tmp_path / "part" / "report.html").read_text()
+    )
+    whole = checks(audited(brightness, data, **ALONE))
+    assert whole["near-copies"] == ("near copies of images of different patients, among all 60 images", 2)
+
+    others = list(range(100, 140))
+    drawn = {0: mirrored(scene(read[2])), 1: mirrored(scene(left[4]))}
+    train = scenes(tmp_path / "train", others, drawn, first=100)
+    apart = checks(audited(brightness, data, budget=BRIEF, train=train, **ALONE))
+    text = (
+        "images that are copies of one of 40 training images; turned, mirrored and cropped ones among 30 of 60 images"
+    )
+    assert apart["training-copies"] == (text, 1)
