@@ -114,17 +114,17 @@ def test_a_shipped_reference_limits_leads(
 ) -> None:
     monkeypatch.setattr(references, "SHIPPED", tmp_path)
     document = json.loads((SHIPPED / "phantom-chest.json").read_text())
-    corner_of = next(row["place"] for row in tested(data, tmp_path / "none", "") if row["loss"] > 0.2)
+    corner_of = next(row["place"] for row in exchanged(data, tmp_path / "none", "") if row["loss"] > 0.2)
     for loss, found in ((0.99, 0), (0.01, 1)):
         places = [{"kind": "cell", "place": corner_of, "loss": loss}, {"kind": "band", "place": "4", "loss": 0.5}]
         (tmp_path / "phantom-chest.json").write_text(json.dumps({**document, "places": places}))
-        tested(data, tmp_path / str(loss), "phantom-chest")
+        exchanged(data, tmp_path / str(loss), "phantom-chest")
         rows = [row for row in RunFolder(tmp_path / str(loss)).table("leads") if row["kind"] == "cell"]
         assert len(rows) == found
         assert all(row["limit"] == loss for row in rows)
 
 
-def tested(data: Mapping[str, Any], out: Path, domain: str) -> list[Row]:
+def exchanged(data: Mapping[str, Any], out: Path, domain: str) -> list[Row]:
     assay.audit(corner, data, out=out, marks=MARKS, distortions=[], progress=False, domain=domain)
     return list(RunFolder(out).table("exchanged"))
 
