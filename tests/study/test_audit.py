@@ -16,7 +16,7 @@ from tests.worlds.studies import SMALL
 import assay
 from assay.cli import main
 from assay.cli.audit import expected as as_number
-from assay.core.errors import SpecError
+from assay.core.errors import SpecError, StoreError
 from assay.stats.verdicts import Verdict
 from assay.store.audit_tables import NOT_TESTED, VERDICTS
 from assay.store.folder import RunFolder
@@ -189,6 +189,38 @@ def test_a_second_audit_reads_the_kept_answers_and_writes_the_same_bytes(tmp_pat
     audited(shortcut, data, tmp_path / "out")
     assert 0 < sum(CALLS) < first / 3
     assert (tmp_path / "out" / "verdicts.json").read_bytes() == before
+
+
+def test_a_folder_keeps_the_audit_of_one_model_and_its_images(tmp_path: Path) -> None:
+    data, other = images(tmp_path / "set", 40), images(tmp_path / "other", 42)
+    audited(shortcut, data, tmp_path / "out")
+    before = (tmp_path / "out" / "verdicts.json").read_bytes()
+    for model, given in ((middle, data), (shortcut, other)):
+        with pytest.raises(StoreError, match=r"holds the audit of another model, or of other images.*--out") as refused:
+            audited(model, given, tmp_path / "out")
+        assert len(str(refused.value).splitlines()) == 1
+    assert (tmp_path / "out" / "verdicts.json").read_bytes() == before
+    fewer = {**data, "factors": {"sex": "categorical"}}
+    audited(shortcut, fewer, tmp_path / "out", margin=0.1)
+    folders = {audited(model, given).folder for model in (middle, shortcut) for given in (data, other)}
+    assert len(folders) == 4, "without out every audit has a folder of its own"
+
+
+def test_an_audit_that_was_started_is_not_mixed_with_another(tmp_path: Path) -> None:
+    data = images(tmp_path / "set", 40)
+
+    def killed(images: np.ndarray) -> np.ndarray:
+        if len(CALLS) > 20:
+            raise KeyboardInterrupt
+        return middle(images)
+
+    with pytest.raises(KeyboardInterrupt):
+        audited(killed, data, tmp_path / "out")
+    with pytest.raises(StoreError, match="holds the audit of another model"):
+        audited(shortcut, data, tmp_path / "out")
+    CALLS.clear()
+    with pytest.raises(KeyboardInterrupt):
+        audited(killed, data, tmp_path / "out")
 
 
 def test_shipped_error_rates_are_cited_at_the_margin_that_they_were_measured_at(tmp_path: Path) -> None:

@@ -212,6 +212,8 @@ STAMP = "stamp.json"
 
 STUDY, REQUEST, AUDIT = "study.json", "request.json", "audit.json"
 """The files of a run folder that hold the study last begun there, the request last made of one model, or its audit."""
+AUDITED = "audited.json"
+"""The file that keeps the model and the images of an audit that was started."""
 
 PREVIEW = "preview"
 """The folder of a run folder that a preview writes, and holds by a lock of its own."""
@@ -297,6 +299,25 @@ class RunFolder:
             raise StoreError(
                 f"{self.root} is no run folder: it holds no {STUDY} of a study and no {REQUEST} of a model"
             )
+
+    def require_audit_of(self, audited: str) -> None:
+        """Check that no audit of something else was started here.
+
+        Args:
+            audited: Hash of the model and the images.
+
+        Raises:
+            StoreError: There is one.
+        """
+        path = self.root / AUDITED
+        if is_file(path) and read_checked_json(path) != {"audited": audited}:
+            raise StoreError(
+                f"{self.root} holds the audit of another model, or of other images: choose another place with --out"
+            )
+
+    def write_audited(self, audited: str) -> None:
+        """Keep the hash of the model and the images for `require_audit_of`."""
+        write_checked_json(self.root / AUDITED, {"audited": audited})
 
     def require_study(self) -> None:
         """Raises StoreError when no study has been run here."""

@@ -48,6 +48,7 @@ def audit_predictions(path: Path, columns: PredictionColumns, asked: Asked, out:
     Raises:
         DataError: The file cannot be read, a score is no number, or all rows are of one class.
         SpecError: A column is missing, or the positive class is not known.
+        StoreError: The folder holds the audit of another file, or of other columns.
     """
     read = read_table(path, columns.score)
     if read.problems:
@@ -85,9 +86,12 @@ def audit_predictions(path: Path, columns: PredictionColumns, asked: Asked, out:
     empty: dict[str, list[Row]] = {name: [] for name in AUDIT_TABLES}
     made = {"verdicts": by_harm(verdicts), "groups": groups, "gaps": gaps, "checks": checks, "provenance": rows,
             "columns": column_rows(table)}  # fmt: skip
+    folder, audited = RunFolder(out), content_hash([sha256(path), columns.target, columns.score])
+    folder.require_audit_of(audited)
     with working_in(out):
+        folder.write_audited(audited)
         stamp = {"audit": content_hash([sha256(path), asked.margin, threshold, asdict(columns)])}
-        write_audit(RunFolder(out), stamp, {**empty, **made})
+        write_audit(folder, stamp, {**empty, **made})
     return out
 
 

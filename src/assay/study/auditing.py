@@ -245,6 +245,7 @@ def run_audit(
         SpecError: The request is wrong, or the model seems to be read wrongly.
         DataError: Rows cannot be read, or all are of one class.
         ReadingError: The model cannot take the images, or gives no scores of the right shape.
+        StoreError: The folder holds the audit of another model, or of other images.
     """
     if asked.scaling and asked.scaling not in SCALINGS:
         raise SpecError(f"scaling '{cut(asked.scaling)}': expected one of {', '.join(SCALINGS)}")
@@ -271,13 +272,30 @@ def run_audit(
         if str(asked.threshold).startswith("sensitivity") and len(whole.table.classes) != 2:
             raise SpecError("threshold: a sensitivity is of two classes; give a probability")
     given = with_outputs(given, whole, asked.output, asked.head, asked.scores)
+    audited = _audited(given, whole)
+    if out is None:
+        given = replace(given, place=replace(given.place, root=given.place.cache / "audits" / audited))
+    given.place.folder.require_audit_of(audited)
     with working_in(given.place.root), computing_on(given.device):
-        audit = _Audit(given, whole, asked, say, most)
+        audit = _Audit(given, whole, asked, audited, say, most)
         if dry_run:
             return audit.plan
         given.place.folder.remove_partial_files()
         audit.run()
     return given.place.root
+
+
+def _audited(given: Prepared, whole: Environment) -> str:
+    """Return the hash of the model, its output, the images and their classes, however they are read.
+
+    An audit of the same is made again in its folder, as with another scaling or budget; one of others is refused.
+    """
+    model, dataset, table = given.model, given.population.dataset, whole.table
+    digests: tuple[str, ...] = () if dataset is None else dataset.digests
+    images = [digests[row] for row in table.row.tolist()] if digests else given.scene.identity("all")
+    output = None if model.output is None else model.output.column
+    return content_hash([model.origin.kind, model.origin.content, model.answers, model.task, output, images,
+                         list(table.classes), table.target.tolist()])  # fmt: skip
 
 
 def operating_point(text: float | str) -> tuple[Literal["probability", "sensitivity"], float]:
@@ -335,6 +353,7 @@ class _Audit:
     given: Prepared
     whole: Environment
     asked: Asked
+    audited: str
     say: Say
     most: int | None = None
 
@@ -425,6 +444,7 @@ class _Audit:
         self.say(f"{plan.clean:,} images, {plan.marked:,} of them under {plan.marks} marks at {len(DOSES)} doses")
         scored = self._scored(self.clean, {}, None)
         checks = list(self._checks(scored))
+        self.given.place.folder.write_audited(self.audited)
         scored_sample = scored.take(self.sample)
         verdicts, effects = self._marks(scored_sample)
         more, groups, gaps = of_columns(scored, self.asked.margin)
