@@ -253,6 +253,42 @@ def test_a_small_calibration_goes_on_where_it_ended(
     assert run() == text
     assert {path.name: path.read_bytes() for path in (folder / "worlds").iterdir()} == kept
     assert json.loads((folder / "phantom-nodule.json").read_text()) == document
+    other = {**tested, "test": 36}
+    monkeypatch.setattr(command, "BASES", {"nodule": calibration.replace(base, tested=((other, tested),))})
+    times = {path: path.stat().st_mtime_ns for path in (folder / "networks").rglob("checkpoint*")}
+    run()
+    assert {path: path.stat().st_mtime_ns for path in (folder / "networks").rglob("checkpoint*")} == times
+    measured = {path.name: path.read_bytes() for path in (folder / "worlds").iterdir()}
+    assert kept.items() < measured.items()
+    assert len(measured) == 2 * len(kept), "worlds of other images are measured again"
+
+
+def test_a_world_is_named_by_all_that_its_measurement_depends_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    for at in range(4):
+        Image.new("L", (8, 8), 40 * at).save(tmp_path / f"{at}.png")
+    pd.DataFrame([{"image": f"{at}.png", "ill": at % 2} for at in range(4)]).to_csv(tmp_path / "d.csv", index=False)
+    data = {"folder": str(tmp_path), "table": "d.csv", "target": "ill"}
+    base = replace(BASES["chest"], tested=((data, data),))
+    world = calibration.World(tmp_path / "trial", "clean", seed=1)
+
+    def name(base: calibration.Base, **changed: Any) -> str:
+        return calibration.MeasureJob(replace(world, **changed), base, tmp_path, False).name
+
+    first = name(base)
+    assert name(replace(base)) == first
+    changed = [
+        name(replace(base, tested=((data, {**data, "positive": [1]}),))),
+        name(replace(base, environment={"difficulty": {"mass": 2}})),
+        name(replace(base, domain="dermoscopy")),
+        name(base, seed=2),
+        name(base, drawn={"tag": {"size": 0.1}}),
+    ]
+    Image.new("L", (8, 8), 7).save(tmp_path / "0.png")
+    changed.append(name(replace(base)))
+    assert len({first, *changed}) == 7
 
 
 @pytest.mark.acceptance

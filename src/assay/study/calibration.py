@@ -7,6 +7,7 @@ import math
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 from scipy.special import ndtri
 
 from assay.analysis.leads import Limits, is_lead, limited_by
-from assay.core.files import is_file
+from assay.core.files import content_hash, is_file, sha256
 from assay.execution.tasks import Context
 from assay.shifts.battery import DECIDING, DOSES, at_deciding_dose, battery
 from assay.spec.grid import label
@@ -49,6 +50,21 @@ class Base:
     tied: tuple[_Mark, ...]
     tested: tuple[Tested, ...]
     audited: int = AUDITED
+
+    @cached_property
+    def measured(self) -> tuple[str, ...]:
+        """Hash of each pair of `tested`, with the pixels of files, and of the marks and how images are drawn."""
+        digest = cache(sha256)
+
+        def plain(data: Mapping[str, Any]) -> Mapping[str, Any]:
+            if "table" not in data:
+                return data
+            image = str(data.get("image", "image"))
+            rows = [{**row, image: digest(Path(row[image]))} for row in table_rows(data)]
+            return {**data, "folder": "", "table": rows}
+
+        drawn = [[mark.name, *(dose.canonical() for dose in mark.doses)] for mark in battery(self.domain, 1)[0]]
+        return tuple(content_hash([drawn, self.environment, plain(few), plain(many)]) for few, many in self.tested)
 
 
 _DRAWN: Mapping[str, tuple[Any, Any]] = {
@@ -288,14 +304,21 @@ class MeasureJob:
     exchange: bool
 
     @property
+    def name(self) -> str:
+        """The training and a hash of all else that it measures: tested images, marks, and how they are asked for."""
+        turns = self.base.measured
+        given = [turns[self.world.seed % len(turns)], self.base.domain, self.world.drawn, self.world.seed]
+        return f"{self.world.trial.name}-{content_hash(given)}"
+
+    @property
     def files(self) -> tuple[Path, ...]:
         """The files that it writes."""
         kinds = ("worlds", "exchanged") if self.exchange else ("worlds",)
-        return tuple(self.folder / kind / f"{self.world.trial.name}.json" for kind in kinds)
+        return tuple(self.folder / kind / f"{self.name}.json" for kind in kinds)
 
     def __call__(self, context: Context) -> None:
         """See `Job`."""
-        scratch = self.folder / "scratch" / self.world.trial.name
+        scratch = self.folder / "scratch" / self.name
         measures: tuple[Callable[[World, Base, Path], dict[str, Any]], ...] = (measure, measure_exchange)
         for path, found in zip(self.files, measures, strict=False):
             if not is_file(path):
