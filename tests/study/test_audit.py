@@ -17,11 +17,14 @@ import assay
 from assay.cli import main
 from assay.cli.audit import expected as as_number
 from assay.core.errors import SpecError, StoreError
+from assay.shifts.battery import DOMAINS, battery, every_distortion
+from assay.shifts.distortions.base import families_of
 from assay.stats.verdicts import Verdict
 from assay.store.audit_tables import NOT_TESTED, VERDICTS
 from assay.store.folder import RunFolder
 from assay.store.schema import PROVENANCE
 from assay.store.verdicts_file import FILE, SCHEMA_FILE
+from assay.study import auditing
 from assay.study.policy import read_policy
 
 SIDE, COUNT = 24, 160
@@ -221,6 +224,31 @@ def test_an_audit_that_was_started_is_not_mixed_with_another(tmp_path: Path) -> 
     CALLS.clear()
     with pytest.raises(KeyboardInterrupt):
         audited(killed, data, tmp_path / "out")
+
+
+def test_an_hour_reads_the_full_battery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(auditing, "MOST_PASSES", 100)  # so that not all images are put under marks
+    data = images(tmp_path / "set", 40)
+    given: dict[str, Any] = {"marks": {"tag": MARKS["tag"]}, "distortions": None, "domain": "gray"}
+    short, full = (audited(shortcut, data, tmp_path / str(budget), budget=budget, **given) for budget in (600, 3600))
+    assert set(short.table("effects").dose) == {"middle"}, "the verdict is settled"
+    assert set(full.table("effects").dose) == {"weak", "middle", "strong"}
+    every = every_distortion("gray", 1)
+    assert set(battery("gray", 1)[1]) < set(every)
+    for found, families, severities in ((short, battery("gray", 1)[1], (1, 3, 5)), (full, every, (1, 2, 3, 4, 5))):
+        rows = found.table("distorted")
+        wanted = {(name, severity) for name in families for severity in severities}
+        assert set(zip(rows.factor, rows.severity, strict=True)) == wanted
+        assert NOT_TESTED not in set(rows.decision)
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_the_full_battery_adds_distortions_of_the_kind_of_image(domain: str) -> None:
+    channels = 3 if domain in ("dermoscopy", "endoscopy", "fundus", "color") else 1
+    every = every_distortion(domain, channels)
+    assert set(battery(domain, channels)[1]) < set(every)
+    assert families_of(every) == every
+    assert ("saturate" in every) == (channels == 3)
 
 
 def test_shipped_error_rates_are_cited_at_the_margin_that_they_were_measured_at(tmp_path: Path) -> None:

@@ -155,7 +155,15 @@ def test_images_behind_a_link_are_read_with_the_option_that_the_refusal_names(
     table(Path("set/data.csv"), changed("image", lambda name: f"images/{name}")(rows))
     assert run(asked("--dry-run")) == 2
     assert "or give --follow-links" in capsys.readouterr().err
+    capsys.readouterr()
     assert run(asked("--dry-run", "--follow-links")) == 0
+    short = capsys.readouterr().out
+    assert "10 marks at three doses, 3 distortions at 3 severities" in short
+    assert run(asked("--dry-run", "--follow-links", "--budget", "1h")) == 0
+    whole = capsys.readouterr().out
+    assert "10 marks at three doses, 11 distortions at 5 severities" in whole
+    passes = [int(text.split(" passes of images")[0].split("\n")[-1].replace(",", "")) for text in (short, whole)]
+    assert passes[1] - passes[0] == 30 * (11 * 5 - 3 * 3)
 
 
 # Outputs and framing.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from assay.core.errors import SpecError, unknown_of_few
+from assay.shifts.distortions.base import GROUPS
 from assay.spec.document import mapping_of
 from assay.spec.recipe import Component
 
@@ -109,6 +110,20 @@ _BATTERIES: Mapping[str, _Battery] = {
 DOMAINS = tuple(_BATTERIES)
 SEVERITIES = (1, 3, 5)
 """Severities of a distortion."""
+_ACQUIRED = (
+    "gaussian-noise",
+    "shot-noise",
+    "impulse-noise",
+    "speckle-noise",
+    "gaussian-blur",
+    "defocus-blur",
+    "motion-blur",
+    "brightness",
+    "contrast",
+    "pixelate",
+    "jpeg-compression",
+)
+"""Distortions of ImageNet-C that pictures of any device have; not weather, nor what changes shapes."""
 
 
 def battery(domain: str, channels: int) -> tuple[tuple[AuditedMark, ...], tuple[str, ...]]:
@@ -126,6 +141,13 @@ def battery(domain: str, channels: int) -> tuple[tuple[AuditedMark, ...], tuple[
         raise SpecError(unknown_of_few("domain", name, DOMAINS))
     marks, distortions = _BATTERIES[name]
     return tuple(_mark(one) for one in dict.fromkeys((*marks, *_EVERY))), distortions
+
+
+def every_distortion(domain: str, channels: int) -> tuple[str, ...]:
+    """Return all distortions for a kind of image: those of `battery`, of its group, and those of any device."""
+    _, chosen = battery(domain, channels)
+    own = [name for names in GROUPS.values() if set(names) & set(chosen) - set(GROUPS["common"]) for name in names]
+    return tuple(dict.fromkeys((*chosen, *own, *_ACQUIRED, *(("saturate",) if channels > 1 else ()))))
 
 
 def marks_of(given: Mapping[str, Sequence[Any]]) -> tuple[AuditedMark, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from PIL import Image
 
 from assay.analysis.audit import (
@@ -47,7 +46,8 @@ from assay.probes.probe import Read, Request
 from assay.probes.reader import ModelReading, ReadingError, evaluating, log_odds
 from assay.report.audit_cards import write_cards
 from assay.report.audit_page import MEAN, picture_name, write_audit_page
-from assay.shifts.battery import DECIDING, DOSES, SEVERITIES, AuditedMark, battery, marks_of
+from assay.shifts.battery import DECIDING, DOSES, SEVERITIES, AuditedMark, battery, every_distortion, marks_of
+from assay.shifts.distortions.base import SEVERITIES as EVERY_SEVERITY
 from assay.shifts.distortions.base import distorted
 from assay.shifts.environment import Environment, PickedImages, PickedMasks
 from assay.shifts.intervention import unchanged
@@ -55,7 +55,6 @@ from assay.shifts.sampling import TEST_SEED
 from assay.shifts.scene import switched
 from assay.spec.schema import InterventionSpec
 from assay.stats.format import number
-from assay.stats.metrics import probabilities
 from assay.stats.swing import ALPHA, Effect
 from assay.stats.verdicts import MARGIN, Reference, decide_mark, settled
 from assay.store import schema
@@ -87,7 +86,9 @@ from assay.study.reading import (
     alternatives,
     framings,
     misread,
+    operating_point,
     output_words,
+    threshold_of,
     with_outputs,
 )
 from assay.study.references import (
@@ -101,6 +102,8 @@ from assay.study.references import (
 
 BUDGET = 600.0
 """Seconds that an audit is planned for."""
+FULL = 3600.0
+"""Seconds from which on all distortions of the domain are read at all severities, and all doses of each mark."""
 PICTURES = "pictures"
 """Kind of origin of a model that takes pictures from a folder."""
 MOST_PASSES = 15_000
@@ -167,6 +170,11 @@ class Asked:
     pictures: bool = True
     train: Mapping[str, Any] | None = None
 
+    @property
+    def full(self) -> bool:
+        """Whether the budget is for the full battery."""
+        return self.budget >= FULL
+
 
 @dataclass(frozen=True)
 class Planned:
@@ -178,6 +186,7 @@ class Planned:
         marked: Images of these that are read under every mark and distortion.
         marks: Number of marks.
         distortions: Number of distortions.
+        severities: Number of severities of each.
         seconds_each: Seconds that one image takes.
         exchanged: Images of the exchange test.
         donors: Donors of each class for each of these.
@@ -188,6 +197,7 @@ class Planned:
     marked: int
     marks: int
     distortions: int
+    severities: int
     seconds_each: float
     exchanged: int = 0
     donors: int = 0
@@ -196,7 +206,7 @@ class Planned:
     def passes(self) -> int:
         """Images put through the model."""
         exchanged = self.exchanged * self.donors * PASSES
-        return self.clean + self.marked * (self.marks * len(DOSES) + self.distortions * len(SEVERITIES)) + exchanged
+        return self.clean + self.marked * (self.marks * len(DOSES) + self.distortions * self.severities) + exchanged
 
     @property
     def seconds(self) -> float:
@@ -298,43 +308,6 @@ def _audited(given: Prepared, whole: Environment) -> str:
                          list(table.classes), table.target.tolist()])  # fmt: skip
 
 
-def operating_point(text: float | str) -> tuple[Literal["probability", "sensitivity"], float]:
-    """Return the kind and the number of a threshold. Raises SpecError for others than `0.37` or `sensitivity=0.95`."""
-    name, _, share = str(text).rpartition("=")
-    try:
-        number = float(share)
-    except ValueError:
-        number = math.nan
-    if name == "sensitivity" and 0 < number <= 1:
-        return "sensitivity", number
-    if not name and 0 < number < 1:
-        return "probability", number
-    raise SpecError(f"threshold {cut(str(text))}: expected a probability such as 0.37, or sensitivity=0.95")
-
-
-def threshold_of(
-    asked: float | str | None, logits: Float[np.ndarray, "n k"], table: FactorTable, own: float | None = None
-) -> float:
-    """Return the threshold on the probability of the second of two classes.
-
-    Args:
-        asked: See `operating_point`; None for the model's own.
-        logits: Answers to images, on which a sensitivity is reached.
-        table: These images.
-        own: The model's own threshold; 0.5 where it has none.
-
-    Raises:
-        SpecError: The threshold cannot be read.
-    """
-    if asked is None:
-        return 0.5 if own is None else own
-    kind, number = operating_point(asked)
-    if kind == "probability":
-        return number
-    positive = np.sort(probabilities(logits)[table.target == 1, 1])
-    return float(positive[int((1 - number) * len(positive) + 1e-9)])
-
-
 def require_classes(table: FactorTable) -> None:
     """Raise DataError unless there are two images of every class at least."""
     counts = {table.classes[int(code)]: int((table.target == code).sum()) for code in np.unique(table.target)}
@@ -378,17 +351,25 @@ class _Audit:
     def _planned(self, each: float, most: int, exchanged: int, donors: int) -> Planned:
         n, (marks, distortions) = len(self.whole), self.battery
         clean = min(n, max(LEAST, most // 3))
-        times = max(1, len(marks) * len(DOSES) + len(distortions) * len(SEVERITIES))
+        times = max(1, len(marks) * len(DOSES) + len(distortions) * len(self.severities))
         marked = min(clean, max(LEAST, (most - clean) // times))
-        return Planned(n, clean, marked, len(marks), len(distortions), each, min(exchanged, clean), donors)
+        return Planned(n, clean, marked, len(marks), len(distortions), len(self.severities), each,
+                       min(exchanged, clean), donors)  # fmt: skip
 
     @cached_property
     def battery(self) -> tuple[tuple[AuditedMark, ...], tuple[str, ...]]:
         """Marks and distortions."""
         marks, distortions = battery(self.asked.domain, self.whole.images.shape[0])
+        if self.asked.full:
+            distortions = every_distortion(self.asked.domain, self.whole.images.shape[0])
         if self.asked.marks is not None:
             marks = marks_of(self.asked.marks)
         return marks, distortions if self.asked.distortions is None else self.asked.distortions
+
+    @property
+    def severities(self) -> tuple[int, ...]:
+        """Severities of each distortion."""
+        return EVERY_SEVERITY if self.asked.full else SEVERITIES
 
     @cached_property
     def plan_kept(self) -> Planned:
@@ -500,7 +481,7 @@ class _Audit:
                 id = self._reading(sample, {"mark": mark.name, "change": at.canonical()})
                 read.append((mark.name, "mark", dose, json.dumps(at.canonical(), sort_keys=True), id))
         for family in self.battery[1]:
-            for severity in SEVERITIES:
+            for severity in self.severities:
                 id = self._reading(sample, {"distortion": [family, severity]})
                 read.append((family, "distortion", str(severity), "", id))
         yield from (dict(zip(ANSWERS.names, row, strict=True)) for row in read
@@ -565,7 +546,7 @@ class _Audit:
             return scored.effect(self._scored(shown[at], change, scored.threshold), DOSES[at])
 
         deciding, plan = effect(DECIDING), self.plan_kept
-        short = self.most is None and plan.marked < plan.all
+        short = self.most is None and plan.marked < plan.all and not self.asked.full
         if short and settled(deciding, self.asked.margin):
             return {DECIDING: deciding}
         return {at: deciding if at == DECIDING else effect(at) for at in range(len(DOSES))}
@@ -575,7 +556,7 @@ class _Audit:
         rows: list[Row] = []
         for family in self.battery[1]:
             self.say(f"distortion {family}")
-            for severity in SEVERITIES:
+            for severity in self.severities:
                 change = {"distortion": [family, severity]}
                 try:
                     shown = distorted(clean, family, severity)
