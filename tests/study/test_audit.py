@@ -17,6 +17,7 @@ import assay
 from assay.cli import main
 from assay.cli.audit import expected as as_number
 from assay.core.errors import SpecError, StoreError
+from assay.report.audit_page import MEAN
 from assay.shifts.battery import DOMAINS, battery, every_distortion
 from assay.shifts.distortions.base import families_of
 from assay.stats.verdicts import Verdict
@@ -273,6 +274,17 @@ def test_a_mark_that_makes_answers_nan_is_not_tested_and_no_picture_is_left(tmp_
     audited(broken, data, tmp_path / "out", pictures=False)
     assert "data:image/png" not in page.read_text()
     assert not (tmp_path / "out" / "pictures").exists()
+
+
+def test_every_mark_has_a_picture_of_its_own(tmp_path: Path) -> None:
+    long = "a" * 60
+    names = ["a b", "a/b", "A b", "a-b", "tag", "Tag", f"{long}1", f"{long}2", "grid mean", "grid-mean"]
+    marks = dict(zip(names, [MARKS["tag"], MARKS["left"]] * 5, strict=True))
+    found = audited(middle, images(tmp_path / "set", 40), tmp_path / "out", marks=marks, distortions=[])
+    pictures = list((tmp_path / "out" / "pictures").iterdir())
+    assert len({path.name.casefold() for path in pictures}) == len(names) + 1, "and the mean of the images"
+    assert {"tag.png", MEAN} < {path.name for path in pictures}
+    assert set(names) < set(found.table("verdicts").factor)
 
 
 def test_a_column_that_moves_scores_is_named_with_gaps_between_its_groups(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from PIL import Image
 
+from assay.core.files import content_hash
 from assay.report.drawing import Mark, Panel, Plot, Reference, styles
 from assay.report.figures import FIRST, Figure, strips
 from assay.report.images import encoded
@@ -45,8 +46,10 @@ from assay.store.audit_tables import AUDIT_TABLES
 from assay.store.files import Row
 from assay.store.folder import RunFolder
 
-MEAN = "grid-mean.png"
+MEAN = "grid mean.png"
 """The mean of the images, among the pictures of an audit."""
+_LONGEST = 40
+"""Letters of the name of a mark in the name of its picture."""
 MOST_SHOWN = 15
 """Verdicts that are shown with their evidence, one by one; the table has all."""
 MOST_LINES = 3
@@ -190,7 +193,6 @@ def _scope(facts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     yield "Model", f"{facts['kind']} {facts['model']}, hash {facts['hash of the model']}"
     yield "Images", f"{facts['images']} images of {facts.get('data', 'the data')}"
     yield "Software", ", ".join(f"{name} {facts[name]}" for name in ("assay-imaging", "torch") if name in facts)
-    yield "Earlier audits of these images", facts.get("earlier audits", "not recorded")
     yield "Reference networks", references_words(facts)
     yield "Readers and reference standard", "not assessed"
 
@@ -215,8 +217,10 @@ def _picture_of(root: Path, factor: str) -> Path:
 
 
 def picture_name(factor: str) -> str:
-    """Return the name of the picture of a mark, without its ending."""
-    return "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in factor)[:60]
+    """Return the name of the picture of a mark, without its ending: another for every mark, on any file system."""
+    plain = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in factor)[:_LONGEST]
+    same = plain == factor and factor.isascii() and factor == factor.lower()
+    return plain if same else f"{plain}.{content_hash(factor)[:8]}"
 
 
 def _swings(rows: Sequence[Row], margin: float) -> Figure | None:

@@ -302,9 +302,10 @@ def _audited(given: Prepared, whole: Environment) -> str:
     """
     model, dataset, table = given.model, given.population.dataset, whole.table
     digests: tuple[str, ...] = () if dataset is None else dataset.digests
-    images = [digests[row] for row in table.row.tolist()] if digests else given.scene.identity("all")
+    rows: list[int] = table.row.tolist()
+    images = [digests[row] for row in rows] if digests else [given.scene.identity("all")]
     output = None if model.output is None else model.output.column
-    return content_hash([model.origin.kind, model.origin.content, model.answers, model.task, output, images,
+    return content_hash([model.origin.kind, model.origin.content, model.answers, model.task, output, *images,
                          list(table.classes), table.target.tolist()])  # fmt: skip
 
 
