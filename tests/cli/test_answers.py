@@ -119,7 +119,17 @@ OPTIONS = {
     | {"--trust", "--time-limit", "--follow-links", "--no-pictures", "--dry-run", "--quiet", "--json"},
     "audit compare": {"--out", "--json"},
     "audit prepare": {"--images", "--target", "--positive", "--patient", "--image", "--mask", "--columns", "--labels"}
-    | {"--size", "--fit", "--channels", "--domain", "--margin", "--most", "--follow-links", "--skip-bad-rows"}
+    | {
+        "--train",
+        "--size",
+        "--fit",
+        "--channels",
+        "--domain",
+        "--margin",
+        "--most",
+        "--follow-links",
+        "--skip-bad-rows",
+    }
     | {"--quiet"},
     "audit score": {"--name", "--scores", "--output", "--head", "--threshold", "--references", "--expect"}
     | {"--as-given", "--policy", "--out", "--no-pictures", "--quiet", "--json"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from tests.worlds.files import save, write_table
 
 from assay.cli import main
 from assay.core.errors import SpecError
+from assay.models.ref import AFunction
+from assay.store.folder import RunFolder
 
 SIDE, COUNT = 24, 140
 MARKS: dict[str, Any] = {
@@ -112,3 +115,23 @@ def test_the_command_takes_masks_and_refuses_a_classifier(tmp_path: Path, capsys
         segmented(mean, data)
     with pytest.raises(SpecError, match=r"pixels of a segmentation are called at 0\.5"):
         segmented(bright, data, threshold=0.3)
+
+
+def test_masks_of_a_folder_are_joined_by_a_file_of_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images(tmp_path / "set", count=40)
+    (tmp_path / "set" / "data.csv").rename(tmp_path / "labels.csv")
+    monkeypatch.setattr(importlib.import_module("assay.cli.audit"), "origin_of", lambda *_, **__: AFunction(bright))
+    given = ["audit", "m.onnx", "--images", str(tmp_path / "set"), "--labels", str(tmp_path / "labels.csv"),
+             "--size", "24", "--columns", "sex", "--out", str(tmp_path / "out"), "--quiet", "--mask"]  # fmt: skip
+    with pytest.raises(SystemExit) as ended:
+        main([*given, "mask"])
+    assert ended.value.code == 0
+    rows = {row["check"]: row for row in RunFolder(tmp_path / "out").table("checks")}
+    assert rows["ranking"]["value"] == pytest.approx(1), "the Dice, with the masks"
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main([*given, "masks"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.strip() == "--labels: unknown column 'masks': did you mean 'mask'?"

@@ -72,12 +72,20 @@ def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     images(tmp_path / "set", 40)
     table = str(tmp_path / "set" / "data.csv")
     more = ["--target", "label", "--patient", "who", "--columns", "sex", "--size", "24", "--most", "1200"]
-    assert run(["audit", "prepare", str(tmp_path / "dir"), "--images", table, *more]) == 0
+    (tmp_path / "set" / "train.csv").write_text("".join(Path(table).read_text().splitlines(keepends=True)[:11]))
+    monkeypatch.chdir(tmp_path)
+    more += ["--train", "set/train.csv"]
+    assert run(["audit", "prepare", str(tmp_path / "dir"), "--images", "set/data.csv", *more]) == 0
     assert "then: assay audit score" in capsys.readouterr().out
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
     scores = elsewhere(tmp_path / "dir", tmp_path / "scores.csv")
     assert run(["audit", "score", str(tmp_path / "dir"), str(scores), "--name", "far", "--quiet"]) == 0
     assert "far" in capsys.readouterr().out
-    assert (tmp_path / "dir" / "audit" / "report.html").is_file()
+    found = assay.open_run(tmp_path / "dir" / "audit")
+    assert isinstance(found, assay.Audit)
+    checks = found.table("checks").set_index("check").value
+    assert (checks["training-copies"], checks["training-patients"]) == (10, 10)
     assert run(["audit", "score", str(tmp_path / "dir"), str(tmp_path / "none.csv")]) == 2
     with_references = ["audit", "score", str(tmp_path / "dir"), str(scores), "--quiet", "--references"]
     capsys.readouterr()

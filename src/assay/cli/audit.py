@@ -112,7 +112,7 @@ def audit_command(
     else:
         origin = _origin(given)
         if given.train:
-            asked = replace(asked, train=data_of(replace(given, images=given.train, labels="", columns=())))
+            asked = replace(asked, train=_trained_on(given))
         data = data_of(given)
         if given.references and not dry_run:
             asked = _with_references(data, asked, given.references, quiet or json)
@@ -166,8 +166,9 @@ def prepare_command(folder: Path, given: Given, asked: Asked, skip_bad_rows: boo
         SpecError: The folder is not empty, or the request is wrong.
         DataError: Rows cannot be read.
     """
-    data = data_of(given)
-    data |= {key: str(Path(data[key]).resolve()) for key in ("folder", "classes") if key in data}
+    data = _anywhere(data_of(given))
+    if given.train:
+        asked = replace(asked, train=_anywhere(_trained_on(given)))
     with reading_shown(quietly=quiet) as notify, _errors_as_options():
         count = prepare_images(folder, data, asked, skip_bad_rows=skip_bad_rows, notify=notify,
                                say=_quiet if quiet else _say)  # fmt: skip
@@ -364,6 +365,16 @@ def data_of(given: Given) -> dict[str, Any]:
     return {**data, **keys}
 
 
+def _trained_on(given: Given) -> dict[str, Any]:
+    """Return `data` of the images of the training."""
+    return data_of(replace(given, images=given.train, labels="", columns=()))
+
+
+def _anywhere(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `data` with whole paths, which hold in any working directory."""
+    return {**data, **{key: str(Path(data[key]).resolve()) for key in ("folder", "classes") if key in data}}
+
+
 def _labeled(folder: Path, given: Given) -> dict[str, Any]:
     """Return `data` of a folder joined with labels; headers of DICOM files are columns, and name patients."""
     if not is_folder(folder):
@@ -372,16 +383,16 @@ def _labeled(folder: Path, given: Given) -> dict[str, Any]:
     there = list(rows[0])
     patient = given.patient or (PATIENT if PATIENT in there else "")
     names = given.columns or tuple(name for name in HEADERS if name in there)
-    for name in (given.target, *names, *filter(None, (patient,))):
+    kept = (given.mask or given.target, *names, *filter(None, (patient,)))
+    for name in kept:
         if name not in there:
-            raise SpecError(f"--labels: there is no column '{cut(name)}': {unknown_name('column', name, there)}")
+            raise SpecError(f"--labels: {unknown_name('column', name, there)}")
     data: dict[str, Any] = {
         "folder": str(folder),
-        "table": [
-            {name: row[name] for name in (IMAGE, given.target, *names, *filter(None, (patient,)))} for row in rows
-        ],
+        "table": [{name: row[name] for name in (IMAGE, *kept)} for row in rows],
         "image": IMAGE,
-        "target": given.target,
+        "target": "lesion" if given.mask else given.target,
+        **({"mask": given.mask} if given.mask else {}),
         "factors": {name: _factor(name, [row[name] for row in rows]) for name in names},
         **({"patient": patient} if patient else {}),
         **({"positive": [given.positive]} if given.positive else {}),

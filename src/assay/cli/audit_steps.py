@@ -51,6 +51,7 @@ def prepare(
     mask: options.Mask = "",
     columns: options.Columns = "",
     labels: options.Labels = "",
+    train: options.Train = "",
     size: options.Size = 0,
     fit: options.Fit = "",
     channels: options.Channels = "",
@@ -80,6 +81,7 @@ def prepare(
         columns=options.names(columns),
         keys=options.keys_of(size, fit, channels, follow_links),
         labels=labels,
+        train=train,
     )
     asked = Asked(
         task="segmentation" if mask else "classification",

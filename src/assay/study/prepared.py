@@ -28,8 +28,8 @@ from assay.store.files import read_checked_json, write_checked_json, write_text
 from assay.study.auditing import BUDGET, MOST_PASSES, PICTURES, Asked, Say, run_audit
 
 IMAGES, NAMES, PREPARED = "images", "images.csv", "prepared.json"
-_PARTS = ("task", "domain", "margin", "budget", "seed", "distortions", "marks")
-"""Fields of `Asked` that determine the images."""
+_PARTS = ("task", "domain", "margin", "budget", "seed", "distortions", "marks", "train")
+"""Fields of `Asked` that determine the images, or are about them."""
 
 
 def _named(image: Float[Tensor, "c h w"], end: str) -> tuple[str, Image.Image]:
