@@ -26,7 +26,7 @@ from assay.store.folder import RunFolder
 from assay.store.schema import PROVENANCE
 from assay.store.verdicts_file import FILE, SCHEMA_FILE
 from assay.study import auditing
-from assay.study.policy import read_policy
+from assay.study.policy import Policy, read_policy
 
 SIDE, COUNT = 24, 160
 MARKS: dict[str, Any] = {
@@ -366,6 +366,41 @@ def test_a_policy_that_would_check_nothing_is_refused(tmp_path: Path, text: str)
     path.write_text(text)
     with pytest.raises(SpecError, match=r"policy\.yaml"):
         read_policy(path)
+
+
+def test_a_group_or_a_column_that_is_too_small_is_an_open_gap(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draws = np.random.default_rng(0)
+    rows: list[list[object]] = [["finding", "score", "sex", "site", "ward"]]
+    for at in range(1200):
+        score = 1 / (1 + np.exp(-draws.normal(3 * (at % 2))))
+        rows.append([at % 2, score, "fm"[at // 2 % 2], "c" if at < 10 else "ab"[at // 2 % 2], f"w{at // 30}"])
+    write_table(tmp_path / "predictions.csv", rows)
+    policy = tmp_path / "policy.yaml"
+
+    def code(columns: str, text: str) -> int:
+        policy.write_text(text)
+        given = ["--target", "finding", "--columns", columns, "--policy", str(policy), "--out", str(tmp_path / "out")]
+        capsys.readouterr()
+        return run(["audit", str(tmp_path / "predictions.csv"), *given])
+
+    gap, open_passes = "require: {subgroup-gap: 0.3}", "\ninconclusive: pass"
+    assert code("sex", gap) == 0
+    assert code("sex,site", gap) == 3
+    assert capsys.readouterr().err == "policy: site c: not tested, and gaps between groups are limited\n"
+    assert code("sex,site", gap + open_passes) == 0
+    assert code("sex,ward", gap) == 3
+    assert "policy: ward" in capsys.readouterr().err
+    assert code("sex,ward", gap + open_passes) == 0
+    assert code("sex,ward", "forbid: [answers-differ-with: sex]") == 0, "no gap is limited"
+
+
+def test_a_rule_finds_the_mark_where_a_column_has_its_name() -> None:
+    rows = [{"factor": "tag", "kind": kind, "verdict": verdict, "limit": 0.1}
+            for kind, verdict in (("mark", "relies-on"), ("column", "no-effect"))]  # fmt: skip
+    for given in (rows, rows[::-1]):
+        assert Policy((("relies-on", "tag"),)).broken(given, [], []) == ["tag: relies-on, and relies-on is forbidden"]
 
 
 def test_a_policy_takes_lists_of_factors(tmp_path: Path) -> None:

@@ -212,7 +212,7 @@ def _answer(found: Path, rules: Policy | None, json: bool) -> None:
     _print(found, json)
     if rules is not None:
         folder = RunFolder(found)
-        broken = rules.broken(folder.table("verdicts"), folder.table("gaps"))
+        broken = rules.broken(folder.table("verdicts"), folder.table("gaps"), folder.table("groups"))
         for line in broken:
             print(f"policy: {line}", file=sys.stderr)
         if broken:

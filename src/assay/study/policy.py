@@ -36,28 +36,39 @@ class Policy:
     gap: float | None = None
     inconclusive: Literal["fail", "pass"] = "fail"
 
-    def broken(self, verdicts: Sequence[Row], gaps: Sequence[Row]) -> list[str]:
+    def broken(self, verdicts: Sequence[Row], gaps: Sequence[Row], groups: Sequence[Row]) -> list[str]:
         """Return a sentence for everything that breaks the policy.
 
-        Without a reference `affected-by` breaks a rule against `relies-on`, since the two are not distinguished.
+        Without a reference `affected-by` breaks a rule against `relies-on`, since the two are not distinguished. A
+        group or a column that was not tested is an open gap.
+
+        Args:
+            verdicts: Rows of `audit_tables.VERDICTS`.
+            gaps: Rows of `audit_tables.GAPS`.
+            groups: Rows of `audit_tables.GROUPS`.
 
         Raises:
             SpecError: A rule names a factor that was not audited, or one of which there is no such verdict.
         """
-        known = {row["factor"]: row["kind"] for row in verdicts}
+        known = dict[str, set[str]]()
+        for row in verdicts:
+            known.setdefault(row["factor"], set()).add(row["kind"])
+        kinds = set[str]().union(*known.values())
         found: list[str] = []
         for verdict, factor in self.forbid:
             kind = "column" if verdict == Verdict.DIFFERS else "mark"
             if factor != ANY and factor not in known:
                 raise SpecError(f"policy: forbid: {unknown_name('factor', factor, list(known))}")
-            if factor != ANY and known[factor] != kind:
-                raise SpecError(f"policy: forbid: '{cut(factor)}' is a {known[factor]}, and {verdict} is of a {kind}")
-            if self.inconclusive == "fail" and kind not in known.values():
+            if factor != ANY and kind not in known[factor]:
+                raise SpecError(
+                    f"policy: forbid: '{cut(factor)}' is a {next(iter(known[factor]))}, and {verdict} is of a {kind}"
+                )
+            if self.inconclusive == "fail" and kind not in kinds:
                 found.append(f"no {kind} was tested, and {verdict} is forbidden")
             for row in verdicts:
                 if row["kind"] == kind and factor in (ANY, row["factor"]) and (why := self._why(verdict, row)):
                     found.append(f"{row['factor']}: {why}")
-        return [*dict.fromkeys(found), *(self._gaps(gaps))]
+        return [*dict.fromkeys(found), *(self._gaps(gaps, groups))]
 
     def _why(self, verdict: str, row: Row) -> str:
         unreferenced = verdict == Verdict.RELIES and row["verdict"] == Verdict.AFFECTED and math.isnan(row["limit"])
@@ -65,7 +76,7 @@ class Policy:
             return f"{row['verdict']}, and {verdict} is forbidden"
         return f"{row['verdict']}" if row["verdict"] in _OPEN and self.inconclusive == "fail" else ""
 
-    def _gaps(self, gaps: Sequence[Row]) -> list[str]:
+    def _gaps(self, gaps: Sequence[Row], groups: Sequence[Row]) -> list[str]:
         if self.gap is None:
             return []
         found: list[str] = []
@@ -77,6 +88,9 @@ class Policy:
             if beyond or (not within and self.inconclusive == "fail"):
                 what = "beyond" if beyond else "not shown to be within"
                 found.append(f"{row['measure']} of {row['column']} {row['a']} and {row['b']}: {what} {self.gap:g}")
+        if self.inconclusive == "fail":
+            untested = [f"{row['column']} {row['level'] or ''}".rstrip() for row in groups if row["reason"]]
+            found += [f"{name}: not tested, and gaps between groups are limited" for name in untested]
         return found
 
 
