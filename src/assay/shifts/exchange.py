@@ -184,6 +184,9 @@ def middle(height: int, width: int) -> Bool[np.ndarray, "h w"]:
     return edges[0][:, None] & edges[1][None]
 
 
+_AT_ONCE = 16
+"""Images that are changed at once."""
+
 # Donors, and images with their content.
 
 
@@ -242,7 +245,12 @@ class ExchangedImages:
 
     def read(self, index: np.ndarray) -> Float[Tensor, "n c h w"]:
         """Changed images at these positions."""
-        return self.place.put(self.images.read(self.own[index]), self.images.read(self.donors[index]))
+        out = torch.empty(len(index), *self.shape)
+        for start in range(0, len(index), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            own, donors = (self.images.read(places[index[part]]) for places in (self.own, self.donors))
+            out[part] = self.place.put(own, donors)
+        return out
 
 
 def exchanged(environment: Environment, place: Place, rounds: Iterable[Int[np.ndarray, " n"]]) -> Environment:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -117,6 +118,8 @@ _GAIN = 0.03
 """AUROC by which another scaling must be better to stop the audit."""
 SAME = 1e-4
 """Two readings of one image may differ by so much of a log-odds."""
+_AT_ONCE = 1 << 26
+"""Pixels that are held at once."""
 EXAMPLES = 2
 """Images that are shown without and with each mark."""
 
@@ -622,8 +625,10 @@ class _Audit:
     def _mean(self, clean: Environment) -> None:
         """Write the mean of images, on which the page draws the grid of the exchange test."""
         if self.asked.pictures and len(clean):
-            mean = clean.images.read(np.arange(len(clean))).mean(dim=0).numpy()
-            image = Image.fromarray(colored(mean))
+            parts = np.array_split(np.arange(len(clean)), 1 + len(clean) * math.prod(clean.images.shape) // _AT_ONCE)
+            mean = sum(clean.images.read(part).sum(dim=0) for part in parts) / len(clean)
+            assert isinstance(mean, torch.Tensor)
+            image = Image.fromarray(colored(mean.numpy()))
             write_whole(self.given.place.root / "pictures" / MEAN, partial(image.save, format="PNG"))
 
     # Whether the model is read rightly.

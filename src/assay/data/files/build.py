@@ -16,7 +16,7 @@ from assay.core.errors import DataError, SpecError
 from assay.core.reasons import Code, Field, Reason, because
 from assay.core.types import FactorTable, Places, rows_of
 from assay.data import near_copies
-from assay.data.cache import ArrayCache, ArrayImages, ArrayMasks
+from assay.data.cache import ArrayCache, ArrayImages, ArrayMasks, release
 from assay.data.cards import card_of, known_set, without_patients
 from assay.data.dataset import Dataset, Images, PixelScale
 from assay.data.files.decode import (
@@ -466,13 +466,19 @@ def _copies(listing: Listing, hashes: np.ndarray) -> list[Problem]:
     return problems
 
 
+_AT_ONCE = 1024
+"""Images that are hashed at once."""
+
+
 def _hashes(decoded: Decoded, cache: ArrayCache) -> np.ndarray:
     """Row hashes, kept in the cache under the name of their source."""
     array = decoded.array
     name = f"{_origin(array)}-hashes"
 
     def fill(out: np.ndarray) -> None:
-        out[:] = row_hashes(array)
+        for start in range(0, len(array), _AT_ONCE):
+            out[start : start + _AT_ONCE] = row_hashes(array[start : start + _AT_ONCE])
+            release(array)
 
     return cache.get(name, (len(array),), np.uint64, fill)
 

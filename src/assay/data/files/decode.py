@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from assay.core.files import content_hash, file_state
-from assay.data.cache import ArrayCache
+from assay.data.cache import ArrayCache, release
 from assay.data.dataset import ONE_KIND
 from assay.data.files.fitting import PAD, Box, Framing, cut_off, fit_image, fit_labels, is_colored, vanished
 from assay.data.files.pictures import Header, Picture, Used, at_full_range, ben_graham, circle_crop, limits
@@ -501,6 +501,8 @@ def _fill(
 
         for at, filled, error in in_threads(attempt, range(len(array))):
             cache.notify(READING, at + 1, len(array))
+            if at % _AHEAD == 0:
+                release(array)
             if error is not None:
                 failures[str(at)] = [error.what, error.remedy]
             for note in filled.notes:
