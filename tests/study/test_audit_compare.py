@@ -18,7 +18,8 @@ from assay.store.files import Row
 from assay.study.audit_compare import compare_audits
 
 TAG: dict[str, Any] = {
-    "tag": [{"tag": {"size": size, "shape": "rectangle", "contrast": 1.0}} for size in (0.15, 0.2, 0.25)]
+    "left-corner": [{"text-line": {"size": 0.9}}] * 3,
+    "tag": [{"tag": {"size": size, "shape": "rectangle", "contrast": 1.0}} for size in (0.15, 0.2, 0.25)],
 }
 
 
@@ -97,9 +98,15 @@ def test_an_audit_does_not_differ_from_itself_or_from_one_at_another_size(audits
 def test_the_command_prints_and_writes_a_page(audits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["audit", "compare", str(audits / "a"), str(audits / "b"), "--out", str(tmp_path / "out")]) == 0
     text = capsys.readouterr().out
-    assert "Verdicts: affected by, no effect." in text
-    assert "No difference shown: " in text
+    assert "Tag (" in text
+    assert "Verdicts: affected by (a), no effect (b)." in text
+    assert "No difference shown: sex.\nNot compared: left corner, age, id.\n" in text
     page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count(">Differences<") == 1
+    for text in ("affected-by", "no-effect", "left-corner"):
+        assert f">{text}<" not in page
+    assert ">left corner<" in page
+    assert "tested in one of the audits only" not in page, "neither tested the identifiers"
     assert "How do a and b differ?" in page
     document = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert (document["a"], document["compared"][0]["kind"]) == ("a", "performance")

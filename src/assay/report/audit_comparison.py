@@ -9,6 +9,8 @@ from pathlib import Path
 
 from assay.report.page import rendered, written
 from assay.report.rows import numeric, whole
+from assay.report.sentences.audit import factor_words
+from assay.report.sentences.names import difference_words
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import NONE, Line, Sheet, amount, figure, sheet, words
 from assay.report.wording import measure_name
@@ -54,33 +56,35 @@ def comparison_lines(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
     """Return the comparison as sentences: performance, then every factor whose swing or verdict differs."""
     made = [f"{_subject(row)}: {_values(row, names)}." for row in rows if row["kind"] == "performance"]
     factors = list(dict.fromkeys(row["factor"] for row in rows if row["kind"] != "performance"))
-    alike: list[str] = []
+    alike, without = list[str](), list[str]()
     for factor in factors:
         own = [row for row in rows if row["factor"] == factor]
         known = [row for row in own if not math.isnan(numeric(row, "value"))]
         leading = max(known, key=lambda row: abs(row["value"]), default=None)
         verdicts = own[0].get("verdict_a", ""), own[0].get("verdict_b", "")
         if leading is None or (verdicts[0] == verdicts[1] and leading["low"] <= 0 <= leading["high"]):
-            alike.append(in_words(factor))
+            (without if leading is None else alike).append(factor_words(own[0]))
             continue
-        changed = "" if verdicts[0] == verdicts[1] else f" Verdicts: {_verdict(verdicts[0])}, {_verdict(verdicts[1])}."
+        both = [f"{_verdict(code)} ({name})" for code, name in zip(verdicts, names, strict=True)]
+        changed = "" if verdicts[0] == verdicts[1] else f" Verdicts: {', '.join(both)}."
         made.append(f"{_subject(leading)}: {_values(leading, names)}.{changed}")
     if alike:
         made.append(f"No difference shown: {', '.join(alike)}.")
-    return made
+    if without:
+        made.append(f"Not compared: {', '.join(without)}.")
+    return [text[:1].upper() + text[1:] for text in made]
 
 
 def _subject(row: Row) -> str:
     of = f" ({row['class']} against the rest)" if row["class"] else ""
     name = "swing" if row["measure"] == "swing" else measure_name(row["measure"])
-    return f"{in_words(row['factor'])} ({row['dose']}), {name}{of}" if row["factor"] else f"{name}{of}"
+    return f"{factor_words(row)} ({row['dose']}), {name}{of}" if row["factor"] else f"{name}{of}"
 
 
 def _values(row: Row, names: tuple[str, str]) -> str:
-    ends = f"[{number(row['low'], 3)}, {number(row['high'], 3)}]"
     return (
         f"{number(row['a'], 3)} for {names[0]} and {number(row['b'], 3)} for {names[1]}, difference "
-        f"{number(row['value'], 3)} {ends}"
+        f"{difference_words(row['value'], row['low'], row['high'])}"
     )
 
 
@@ -92,24 +96,24 @@ def _sheet(rows: Sequence[Row], names: tuple[str, str]) -> Sheet:
     lines = [
         Line(
             (
-                words(in_words(row["factor"]) or measure_name(row["measure"])),
+                words(factor_words(row) if row["factor"] else measure_name(row["measure"])),
                 words(" ".join(filter(None, (row["dose"], row["class"]))) or NONE),
                 figure(numeric(row, "a"), 3),
                 figure(numeric(row, "b"), 3),
                 words(_interval(row)),
                 words(_verdict(row["verdict_a"]) if row["factor"] else NONE),
                 words(_verdict(row["verdict_b"]) if row["factor"] else NONE),
-                amount(whole(row, "images")) if whole(row, "images") else words(NONE),
+                amount(whole(row, "images")) if whole(row, "images") else figure(math.nan),
             )
         )
         for row in rows
     ]
-    heads = ("factor", "dose or group", names[0], names[1], "difference [95% CI]", f"verdict, {names[0]}",
+    heads = ("mark or column", "strength or group", names[0], names[1], "difference [95% CI]", f"verdict, {names[0]}",
              f"verdict, {names[1]}", "images")  # fmt: skip
-    return sheet("compared", "Differences", heads, lines, (rows, COMPARED))
+    return sheet("compared", "Performance, and the swing of marks and columns", heads, lines, (rows, COMPARED))
 
 
 def _interval(row: Row) -> str:
     if math.isnan(numeric(row, "value")):
         return reason_words(row["reason"]) if row["reason"] else NONE
-    return f"{number(row['value'], 3)} [{number(row['low'], 3)}, {number(row['high'], 3)}]"
+    return difference_words(row["value"], row["low"], row["high"])

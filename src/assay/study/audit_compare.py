@@ -20,7 +20,7 @@ from assay.probes.reader import score_names
 from assay.shifts.battery import DECIDING, DOSES
 from assay.stats.metrics import auroc
 from assay.stats.swing import Bounded, gained, group_swing_less, grouped, marked, swing_less
-from assay.store.audit_tables import COMPARED
+from assay.store.audit_tables import COMPARED, NOT_TESTED
 from assay.store.files import Row
 from assay.store.folder import RunFolder
 
@@ -133,6 +133,10 @@ def compare_audits(a: Path, b: Path) -> list[Row]:
         named = {"factor": factor, "kind": kind, "measure": "swing"}
         named |= {f"verdict_{side}": "" if row is None else row["verdict"]
                   for side, row in zip("ab", one, strict=True)}  # fmt: skip
+        untested = [str(row["reason"]) for row in one if row is not None and row["verdict"] == NOT_TESTED]
+        if len(untested) == len(one):
+            rows.append({**named, "reason": untested[0]})
+            continue
         found = list(_mark(both, factor, before) if kind == "mark" else _column(both, factor, before))
         rows += [{**named, **row} for row in found]
     absent = {one.name: "" if one.type == "VARCHAR" else math.nan for one in COMPARED.columns}
