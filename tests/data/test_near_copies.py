@@ -101,10 +101,14 @@ def test_a_copy_within_a_patient_is_no_pair() -> None:
     assert near_pairs(detail[:0], np.zeros(0, dtype=np.int64)) == []
 
 
-def test_rows_choose_what_is_compared() -> None:
-    detail = np.stack([details(np.asarray(scene(seed % 50))) for seed in range(60)])
-    pairs = near_pairs(detail, np.arange(4), np.array([52, 7, 2, 20]))
-    assert [(pair.first, pair.second) for pair in pairs] == [(0, 2)]
+def test_candidates_of_the_asked_images_alone_are_verified() -> None:
+    images = [scene(seed) for seed in range(60)]
+    images[52], images[53] = CHANGES["mirrored"](images[7]), CHANGES["half turn"](images[8])
+    detail, parts = np.stack([details(np.asarray(image)) for image in images]), np.repeat([0, 1], [50, 10])
+    assert {(pair.first, pair.second) for pair in near_pairs(detail, parts)} == {(7, 52), (8, 53)}
+    assert {(pair.first, pair.second) for pair in near_pairs(detail, parts, np.arange(50, 60))} == {(7, 52), (8, 53)}
+    assert {(pair.first, pair.second) for pair in near_pairs(detail, parts, np.array([8, 52]))} == {(7, 52), (8, 53)}
+    assert [(pair.first, pair.second) for pair in near_pairs(detail, parts, np.array([53]))] == [(8, 53)]
 
 
 def test_pairs_cross_blocks_and_do_not_depend_on_them(monkeypatch: pytest.MonkeyPatch) -> None:

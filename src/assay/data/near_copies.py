@@ -105,7 +105,7 @@ def _blurred(values: np.ndarray) -> np.ndarray:
 
 
 def near_pairs(
-    detail: Int8[np.ndarray, "m g g"], patients: Int[np.ndarray, "n"], rows: Int[np.ndarray, "n"] | None = None
+    detail: Int8[np.ndarray, "n g g"], patients: Int[np.ndarray, "n"], asked: Int[np.ndarray, "m"] | None = None
 ) -> list[Pair]:
     """Find pairs of different patients whose images are nearly the same, the most alike first.
 
@@ -115,13 +115,13 @@ def near_pairs(
     Args:
         detail: `details` of images.
         patients: the patient of each row.
-        rows: positions in `detail` that are compared, all of them when None. Pairs are positions in `rows`.
+        asked: positions of the images whose candidates are verified, all of them when None.
     """
-    used = np.arange(len(detail)) if rows is None else rows
+    every = np.arange(len(detail))
     if len(np.unique(patients)) < 2:
         return []
-    searched = _Searched.of(detail, used)
-    first, second = searched.candidates(patients)
+    searched = _Searched.of(detail, every)
+    first, second = searched.candidates(patients, every if asked is None else asked)
     likeness = _likeness(searched, first, second, gated=True)
     threshold = _threshold(searched, patients)
     found: dict[tuple[int, int], float] = {}
@@ -215,15 +215,15 @@ class _Searched:
                 made[turn, window] = _unit(_turned(raw, turn), self.mean, self.spread)
         return made
 
-    def candidates(self, patients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the nearest images of other patients of each image, each pair once, as two arrays of places."""
-        n = len(self.rows)
-        kept = [(np.zeros((n, 0), dtype=np.float32), np.zeros((n, 0), dtype=np.int64))]
+    def candidates(self, patients: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the nearest images of other patients of each asked one, each pair once, as two arrays of places."""
+        n, m = len(self.rows), len(asked)
+        kept = [(np.zeros((m, 0), dtype=np.float32), np.zeros((m, 0), dtype=np.int64))]
         for left in range(0, n, _BLOCK):
             places = np.arange(left, min(left + _BLOCK, n))
             second = self.second(places)
-            near, at = zip(*(self._nearest(np.arange(n)[top : top + _BLOCK], places, second, patients)
-                             for top in range(0, n, _BLOCK)), strict=True)  # fmt: skip
+            near, at = zip(*(self._nearest(asked[top : top + _BLOCK], places, second, patients)
+                             for top in range(0, m, _BLOCK)), strict=True)  # fmt: skip
             likeness, found = (
                 np.concatenate([old, new], axis=1)
                 for old, new in zip(kept[-1], (np.concatenate(near), np.concatenate(at)), strict=True)
@@ -231,7 +231,7 @@ class _Searched:
             best = np.argsort(-likeness, axis=1, kind="stable")[:, :_CANDIDATES]
             kept = [(np.take_along_axis(likeness, best, axis=1), np.take_along_axis(found, best, axis=1))]
         likeness, found = kept[-1]
-        first = np.repeat(np.arange(n), likeness.shape[1])
+        first = np.repeat(asked, likeness.shape[1])
         close = likeness.reshape(-1) >= _SEARCHED
         first, second = first[close], found.reshape(-1)[close]
         order = np.lexsort((-likeness.reshape(-1)[close], np.maximum(first, second), np.minimum(first, second)))

@@ -94,7 +94,8 @@ def _training_checks(
     copies = int(np.isin(_hashes(whole.images), _hashes(images)).sum())
     identity = [VERSION, scene.identity("all"), given.scene.identity("all"), audited.table.row.tolist()]
     detail = _details([images, audited.images], f"audit-detail-{content_hash(identity)}", ArrayCache(place.cache))
-    pairs = near_pairs(detail, np.repeat([0, 1], [len(images), len(audited)]))
+    parts = np.repeat([0, 1], [len(images), len(audited)])
+    pairs = near_pairs(detail, parts, np.flatnonzero(parts))
     found = max(copies, len({pair.second for pair in pairs}))
     turned = "turned and mirrored" if not_looked_for(len(detail)) else "turned, mirrored and cropped"
     near = f", {turned} ones too" if len(audited) == len(whole) else f"; {turned} ones among {_part(audited, whole)}"
