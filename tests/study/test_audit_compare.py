@@ -114,6 +114,19 @@ def test_the_command_prints_and_writes_a_page(audits: Path, tmp_path: Path, caps
     assert len(json.loads(capsys.readouterr().out)["compared"]) == len(document["compared"])
 
 
+def test_a_comparison_does_not_overwrite_an_audit(
+    audits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (audits / "a" / "report.html").read_bytes()
+    given = ["audit", "compare", str(audits / "a"), str(audits / "b"), "--out"]
+    assert run([*given, str(audits / "a")]) == 2
+    assert "give a folder for the comparison" in capsys.readouterr().err
+    assert (audits / "a" / "report.html").read_bytes() == before
+    (tmp_path / "file").write_text("text")
+    assert run([*given, str(tmp_path / "file")]) == 2
+    assert "a file stands where a folder is expected" in capsys.readouterr().err
+
+
 def test_other_images_and_folders_are_refused(audits: Path, tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"have 0 of 60 images in common"):
         compare_audits(audits / "a", audits / "other")

@@ -142,3 +142,95 @@ def test_the_commands_with_masks(
         np.save(tmp_path / "far" / f"{path.stem}.npy", np.asarray(Image.open(path)) / 255)
     assert run(["audit", "score", str(tmp_path / "dir"), str(tmp_path / "far")]) == 0
     assert "far" in capsys.readouterr().out
+
+
+SCORED = ["image", "score"]
+WRONG_SCORES: dict[str, tuple[list[list[object]], list[str], str]] = {
+    "no image": ([["file", "score"], ["{name}", "{score}"]], [], "scores.csv has no column 'image'"),
+    "no score": ([["image"], ["{name}"]], [], "needs a column `image` and one column per score"),
+    "words": ([SCORED, ["{name}", "high"]], [], "have a score that is no number"),
+    "constant": ([SCORED, ["{name}", "0.5"]], [], "the model gives all images the same output"),
+    "three": ([["image", "a", "b", "c"], ["{name}", "{score}", "0.1", "0.3"]], [], "name the one to audit as output"),
+    "output": ([SCORED, ["{name}", "{score}"]], ["--output", "3"], "output '3': the model has outputs 0 to 0"),
+    "threshold": ([SCORED, ["{name}", "{score}"]], ["--threshold", "7"], "threshold 7: expected a probability"),
+    "references": ([SCORED, ["{name}", "{score}"]], ["--references", "5"], "59 networks are the least"),
+    "policy": ([SCORED, ["{name}", "{score}"]], ["--policy", "none.yaml"], "none.yaml: there is no such file"),
+}
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the images `set`, and `dir`, which was prepared of them."""
+    root = tmp_path_factory.mktemp("prepared")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASSAY_CACHE", str(root / "cache"))
+        data = images(root / "set", 30)
+        prepare_images(root / "dir", data, Asked(marks={"tag": MARKS["tag"]}, distortions=(), budget=20))
+    return root
+
+
+@pytest.mark.parametrize("name", WRONG_SCORES)
+def test_scores_that_cannot_be_used_are_refused(
+    name: str, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(prepared / "cache"))
+    monkeypatch.chdir(tmp_path)
+    (head, line), more, text = WRONG_SCORES[name]
+    names = (prepared / "dir" / "images.csv").read_text().split()[1:]
+    rows = [[str(cell).format(name=one, score=int(one[:4], 16) / 2**16) for cell in line] for one in names]
+    write_table(tmp_path / "scores.csv", [head, *rows])
+    refused(["audit", "score", str(prepared / "dir"), "scores.csv", "--out", "out", *more], text, capsys)
+    assert not (tmp_path / "out" / "verdicts.json").exists()
+
+
+def refused(arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(arguments) == 2
+    error = capsys.readouterr().err
+    lines = [
+        line for line in error.splitlines() if not line.startswith(("mark ", "distortion ")) and " images" not in line
+    ]
+    assert text in error
+    assert len(lines) <= 3
+    assert "Traceback" not in error
+
+
+def test_a_line_of_scores_that_is_there_twice_is_named(
+    prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = (prepared / "dir" / "images.csv").read_text().split()[1:]
+    write_table(tmp_path / "scores.csv", [SCORED, *([one, 0.5] for one in [*names, names[0]])])
+    text = f"scores.csv: 1 lines cannot be read, the first is line {len(names) + 2}: "
+    refused(["audit", "score", str(prepared / "dir"), str(tmp_path / "scores.csv")], text, capsys)
+
+
+WRONG_IMAGES: dict[str, tuple[list[str], str]] = {
+    "no size": (["dir", "--images", "set/data.csv"], "give it in pixels, such as 224"),
+    "another column": (
+        ["dir", "--images", "set/data.csv", "--size", "24", "--target", "lable"],
+        "did you mean 'label'",
+    ),
+    "domain": (["dir", "--images", "set/data.csv", "--size", "24", "--domain", "chst"], "unknown domain 'chst'"),
+    "margin": (["dir", "--images", "set/data.csv", "--size", "24", "--margin", "2"], "between 0 and 0.5"),
+    "size": (["dir", "--images", "set/data.csv", "--size", "-24"], "expected a whole number from 8 to 1024"),
+    "a file": (["set/0.png", "--images", "set/data.csv", "--size", "24"], "cannot be made"),
+    "a full folder": (["set", "--images", "set/data.csv", "--size", "24"], "set is not empty: give a new folder"),
+    "no training images": (
+        ["dir", "--images", "set/data.csv", "--train", "no.csv"],
+        "--train: there is no file no.csv",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_IMAGES)
+def test_a_request_that_cannot_be_prepared_leaves_its_folder_free(
+    name: str, prepared: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(prepared / "cache"))
+    (prepared / "here").mkdir(exist_ok=True)
+    monkeypatch.chdir(prepared / "here")
+    if not Path("set").exists():
+        Path("set").symlink_to("../set")
+    words, text = WRONG_IMAGES[name]
+    target = [] if "--target" in words else ["--target", "label"]
+    refused(["audit", "prepare", *words, *target], text, capsys)
+    assert not list(Path("dir").glob("*")), "so that the same command works once it is mended"

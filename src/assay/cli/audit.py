@@ -301,6 +301,8 @@ def compare_command(a: Path, b: Path, out: Path | None, json: bool) -> None:
         SpecError: A folder holds no audit, or the audits are of different images.
     """
     rows = compare_audits(a, b)
+    if out is not None and RunFolder(out).of_any:
+        raise SpecError(f"--out: {out} holds the results of a run; give a folder for the comparison")
     names = (a.name, b.name) if a.name != b.name else (str(a), str(b))
     page = None if out is None else write_comparison(out, rows, names)
     if json:
@@ -328,8 +330,12 @@ def _origin(given: Given) -> Origin:
 # The images.
 
 
-def data_of(given: Given) -> dict[str, Any]:
+def data_of(given: Given, option: str = "--images") -> dict[str, Any]:
     """Return `data` of a study from a table of images, or a folder.
+
+    Args:
+        given: The images.
+        option: The option that names them, for errors.
 
     Raises:
         SpecError: There is no such file or folder, or a column is missing.
@@ -346,7 +352,7 @@ def data_of(given: Given) -> dict[str, Any]:
         return {"classes": str(path), **keys}
     folder, table = (path, "data.csv") if is_folder(path) else (path.parent, path.name)
     if not is_file(folder / table):
-        raise SpecError(f"--images: there is no file {folder / table}")
+        raise SpecError(f"{option}: there is no file {folder / table}")
     read = read_table(folder / table, given.image)
     factors = {name: _factor(name, read.column(name, "--columns")) for name in given.columns}
     data: dict[str, Any] = {
@@ -367,7 +373,7 @@ def data_of(given: Given) -> dict[str, Any]:
 
 def _trained_on(given: Given) -> dict[str, Any]:
     """Return `data` of the images of the training."""
-    return data_of(replace(given, images=given.train, labels="", columns=()))
+    return data_of(replace(given, images=given.train, labels="", columns=()), "--train")
 
 
 def _anywhere(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def prepare(
     channels: options.Channels = "",
     domain: options.Domain = "",
     margin: options.Margin = 0.05,
-    most: Annotated[int, typer.Option("--most", metavar="N", help="Images to write, about.")] = 15_000,
+    most: Annotated[int, typer.Option("--most", min=1, metavar="N", help="Images to write, about.")] = 15_000,
     follow_links: options.FollowLinks = False,
     skip_bad_rows: Annotated[bool, typer.Option("--skip-bad-rows", help="Leave bad rows out.")] = False,
     quiet: Quiet = False,

@@ -42,7 +42,7 @@ def find_run(run: str, out: Path) -> Path:
     """
     places = tuple(dict.fromkeys((Path(run), out / run)))
     for folder in places:
-        if any(is_file(folder / name) for name in (STUDY, REQUEST, AUDIT)):
+        if RunFolder(folder).of_any:
             return folder
     known = sorted({path.parent.name for file in (STUDY, REQUEST, AUDIT) for path in out.glob(f"*/{file}")})
     near = nearest(run, known)

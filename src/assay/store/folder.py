@@ -289,13 +289,18 @@ class RunFolder:
         return is_file(self.root / AUDIT)
 
     @property
+    def of_any(self) -> bool:
+        """Whether it holds a study, a model that was probed by itself, or an audit."""
+        return any(is_file(self.root / name) for name in (STUDY, REQUEST, AUDIT))
+
+    @property
     def tables(self) -> Mapping[str, Table]:
         """Descriptions of its tables by name, the most requested first."""
         return AUDIT_TABLES if self.of_audit else MODEL_TABLES if self.of_model else TABLES
 
     def require_run(self) -> None:
         """Raises StoreError when it holds neither a study nor a probed model."""
-        if not (self.of_model or self.of_audit or is_file(self.root / STUDY)):
+        if not self.of_any:
             raise StoreError(
                 f"{self.root} is no run folder: it holds no {STUDY} of a study and no {REQUEST} of a model"
             )

@@ -14,7 +14,7 @@ from assay.analysis.audit import Scored, by_harm, column_rows, of_columns
 from assay.core.errors import DataError, SpecError, cut
 from assay.core.files import content_hash, sha256
 from assay.core.types import Factor, FactorTable
-from assay.data.files.table import Table, read_table
+from assay.data.files.table import Table, read_table, require_whole
 from assay.stats.swing import area
 from assay.store.audit_tables import AUDIT_TABLES
 from assay.store.files import Row
@@ -52,8 +52,7 @@ def audit_predictions(path: Path, columns: PredictionColumns, asked: Asked, out:
         StoreError: The folder holds the audit of another file, or of other columns.
     """
     read = read_table(path, columns.score)
-    if read.problems:
-        raise DataError(f"{path.name}: {len(read.problems)} lines cannot be read, such as {read.problems[0]}")
+    require_whole(read)
     place = "predictions"
     table = _rows_of(read, columns)
     scores = np.array([_real(one) for one in read.column(columns.score, place)])

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import math
+import shutil
 import tempfile
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 from assay.core.errors import DataError, SpecError, cut
 from assay.core.files import content_hash, is_file, is_folder, sha256
 from assay.data.cache import Notify, silent
-from assay.data.files.table import read_table
+from assay.data.files.table import read_table, require_whole
 from assay.models.external import FIRST_CHANNEL, lesion_map, mask_of, picture_of
 from assay.models.ref import Origin
 from assay.store.files import read_checked_json, write_checked_json, write_text
@@ -154,13 +155,20 @@ def prepare_images(
     """
     if folder.is_dir() and any(folder.iterdir()):
         raise SpecError(f"{folder} is not empty: give a new folder")
-    (folder / IMAGES).mkdir(parents=True)
+    try:
+        (folder / IMAGES).mkdir(parents=True)
+    except OSError as error:
+        raise SpecError(f"{folder / IMAGES} cannot be made: {error.strerror}; give a new folder") from error
     writer = _Writer(folder / IMAGES, asked.task == "segmentation")
-    origin = _OfPictures(folder.name, PICTURES, writer)
-    with tempfile.TemporaryDirectory(prefix="assay-") as name:
-        anyhow = replace(asked, as_given=True, pictures=False, references=None, leads=False)
-        run_audit(origin, data, anyhow, out=Path(name),
-                  skip_bad_rows=skip_bad_rows, most=_most(asked), notify=notify, say=say)  # fmt: skip
+    origin = _OfPictures("a model elsewhere", PICTURES, writer)
+    try:
+        with tempfile.TemporaryDirectory(prefix="assay-") as name:
+            anyhow = replace(asked, as_given=True, pictures=False, references=None, leads=False)
+            run_audit(origin, data, anyhow, out=Path(name),
+                      skip_bad_rows=skip_bad_rows, most=_most(asked), notify=notify, say=say)  # fmt: skip
+    except BaseException:
+        shutil.rmtree(folder / IMAGES)  # so that the folder can be given again
+        raise
     lines = io.StringIO()
     csv.writer(lines, lineterminator="\n").writerows([["image"], *([name] for name in sorted(writer.names))])
     write_text(folder / NAMES, lines.getvalue())
@@ -240,8 +248,7 @@ def _scores_of(path: Path, folder: Path) -> dict[str, list[float]]:
     if not is_file(path):
         raise DataError(f"there is no file {path}")
     read = read_table(path, "image")
-    if read.problems:
-        raise DataError(f"{path.name}: {len(read.problems)} lines cannot be read, such as line {read.problems[0].row}")
+    require_whole(read)
     names = [Path(name).name for name in read.column("image", "scores")]
     columns = [column for column in read.header if column and column != "image"]
     if not columns:

@@ -92,6 +92,14 @@ def refuse(where: str, problems: Sequence[Problem], word: str = "line") -> None:
     raise DataError("\n".join(lines))
 
 
+def require_whole(table: Table) -> None:
+    """Raise DataError with the first line of a table that cannot be read, where every line is needed."""
+    if table.problems:
+        first = table.problems[0]
+        raise DataError(f"{table.name}: {len(table.problems)} lines cannot be read, the first is line {first.row}: "
+                        f"{first.what}; {first.remedy}")  # fmt: skip
+
+
 def _lines(problems: Sequence[Problem]) -> dict[int, int]:
     """Return how many lines each bad row takes, by its number."""
     lines: dict[int, int] = {}
