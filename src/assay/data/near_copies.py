@@ -121,9 +121,10 @@ def near_pairs(
     if len(np.unique(patients)) < 2:
         return []
     searched = _Searched.of(detail, every)
-    first, second = searched.candidates(patients, every if asked is None else asked)
+    asked = every if asked is None else asked
+    first, second = searched.candidates(patients, asked)
     likeness = _likeness(searched, first, second, gated=True)
-    threshold = _threshold(searched, patients)
+    threshold = _threshold(searched, patients, asked)
     found: dict[tuple[int, int], float] = {}
     for i, j, value in zip(first.tolist(), second.tolist(), likeness.tolist(), strict=True):
         if value >= threshold:
@@ -148,11 +149,13 @@ def _laid(images: int) -> Sequence[tuple[_Window, _Window]]:
     return _LAID[:1] if not_looked_for(images) else _LAID
 
 
-def _threshold(searched: _Searched, patients: Int[np.ndarray, "n"]) -> float:
+def _threshold(searched: _Searched, patients: Int[np.ndarray, "n"], asked: Int[np.ndarray, "m"]) -> float:
     """Return the similarity that a normal law fitted to random pairs (Fisher's z) exceeds in 1% of images."""
     n = len(patients)
     rng = np.random.default_rng(0)
     first, second = rng.integers(0, n, (2, min(_RANDOM_PAIRS, max(n // 2, 20))))
+    if len(asked) < n:
+        first = asked[first % len(asked)]
     other = patients[first] != patients[second]
     scores = _likeness(searched, first[other], second[other], gated=False)
     if len(scores) < 10:
