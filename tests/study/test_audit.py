@@ -200,7 +200,7 @@ def test_a_folder_keeps_the_audit_of_one_model_and_its_images(tmp_path: Path) ->
     audited(shortcut, data, tmp_path / "out")
     before = (tmp_path / "out" / "verdicts.json").read_bytes()
     for model, given in ((middle, data), (shortcut, other)):
-        with pytest.raises(StoreError, match=r"holds the audit of another model, or of other images.*--out") as refused:
+        with pytest.raises(StoreError, match=r"holds the audit of another model, target or images.*--out") as refused:
             audited(model, given, tmp_path / "out")
         assert len(str(refused.value).splitlines()) == 1
     assert (tmp_path / "out" / "verdicts.json").read_bytes() == before

@@ -26,6 +26,7 @@ from assay.report.sentences.audit import (
     MEANINGS,
     METHODS,
     NO_REFERENCE,
+    SWING,
     check_words,
     done,
     evidence,
@@ -36,7 +37,7 @@ from assay.report.sentences.audit import (
     title,
     verdict,
 )
-from assay.report.sentences.leads import NOTE
+from assay.report.sentences.leads import NOTE, PLACES, place_words
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import NONE, Cell, Line, Sheet, amount, figure, sheet, words
 from assay.report.wording import measure_name
@@ -246,11 +247,12 @@ def _swings(rows: Sequence[Row], margin: float) -> Figure | None:
     beyond = sum(row["verdict"] in HARMFUL for row in known)
     named = f"{beyond} of {count(len(known), 'factor')}" if beyond else "No factor"
     words = " changed the answers beyond the margin"
-    note = f"Bars: one-sided 95% bounds. Shaded: the margin, {margin:g}."
+    note = f"{SWING} Bars: one-sided 95% bounds. Shaded: the margin, {margin:g}."
     return strips("swings", named + words, note, plot, known, FIRST)
 
 
 def _sheets(tables: Mapping[str, Sequence[Row]]) -> tuple[Sheet | None, ...]:
+    tables = {**tables, "leads": _placed(tables["leads"], "name"), "exchanged": _placed(tables["exchanged"], "place")}
     return (
         _sheet(
             "verdicts", "All verdicts", tables, ("factor", "verdict", "dose"), ("g", "loss_negatives", "loss", "flips")
@@ -272,6 +274,11 @@ def _sheets(tables: Mapping[str, Sequence[Row]]) -> tuple[Sheet | None, ...]:
         _sheet("rates", "Error rates in this domain", tables, ("rate", "count", "among"), ("value",)),
         _sheet("provenance", "Provenance", tables, ("key", "value"), ()),
     )
+
+
+def _placed(rows: Sequence[Row], column: str) -> list[Row]:
+    """Return rows with places of the exchange test in words."""
+    return [{**row, column: place_words(row["kind"], row[column])} if row["kind"] in PLACES else row for row in rows]
 
 
 HEADS: Mapping[str, str] = {

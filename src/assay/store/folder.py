@@ -317,7 +317,7 @@ class RunFolder:
         path = self.root / AUDITED
         if is_file(path) and read_checked_json(path) != {"audited": audited}:
             raise StoreError(
-                f"{self.root} holds the audit of another model, or of other images: choose another place with --out"
+                f"{self.root} holds the audit of another model, target or images: choose another place with --out"
             )
 
     def write_audited(self, audited: str) -> None:

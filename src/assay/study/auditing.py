@@ -258,7 +258,7 @@ def run_audit(
         SpecError: The request is wrong, or the model seems to be read wrongly.
         DataError: Rows cannot be read, or all are of one class.
         ReadingError: The model cannot take the images, or gives no scores of the right shape.
-        StoreError: The folder holds the audit of another model, or of other images.
+        StoreError: The folder holds the audit of another model, target or images.
     """
     if asked.scaling and asked.scaling not in SCALINGS:
         raise SpecError(f"scaling '{cut(asked.scaling)}': expected one of {', '.join(SCALINGS)}")

@@ -213,7 +213,8 @@ def list_classes(spec: DataSpec) -> Listing:
     names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     if len(names) < 2:
         raise SpecError(
-            f"data.classes: {folder.name}/ holds {len(names)} folders; it needs one per class, at least two"
+            f"data.classes: {folder.name}/ holds {len(names)} folders; it needs one per class, at least two, "
+            "or data.csv"
         )
     images: list[Path] = []
     labels: list[str] = []

@@ -264,10 +264,9 @@ def not_established(tables: Mapping[str, Sequence[Row]]) -> tuple[str, ...]:
     )
 
 
+SWING = "Swing: half of the AUROC with a mark on positives alone less that with it on negatives alone (-0.5 to 0.5)."
 METHODS = (
-    "The swing g compares the same images with and without a mark: half of the AUROC with the mark on positives alone "
-    "less that with it on negatives alone. It lies between -0.5 and 0.5, and is positive where the mark raises scores. "
-    "For a column, images of a group are compared with all others.",
+    f"{SWING} It is positive where the mark raises scores. For a column, a group is compared with all other images.",
     "Brackets are one-sided 95% bounds over patients. A verdict needs a bound beyond the margin; 'no effect' needs the "
     "upper bounds of |g|, of the AUROC lost and of the share of changed calls below it at all three doses.",
     "Verdicts are about the middle dose. Intervals in the tables of groups and gaps hold together at 95%.",

@@ -18,6 +18,8 @@ EXCHANGE = (
     "Exchange test: {images} images get the content of other patients. Numbers are the AUROC lost with content of "
     "another class more than with content of the same class. A dashed cell is where the finding may be."
 )
+PLACES = ("cell", "band", "intensities")
+"""Kinds of places of the exchange test."""
 _BANDS = ("below 1/32", "1/32 to 1/16", "1/16 to 1/8", "1/8 to 1/4", "above 1/4")
 _SIDES = {
     (0, 0, 1, 10): "top edge",
@@ -50,7 +52,7 @@ def lead_words(row: Row) -> str:
     """Return a lead as a sentence with its numbers."""
     found = f"{number(row['value'], 3)} [{number(row['low'], 3)}, {number(row['high'], 3)}]"
     name, of = in_words(row["name"]), row["class"]
-    if row["kind"] in ("cell", "band", "intensities"):
+    if row["kind"] in PLACES:
         where = place_words(row["kind"], row["name"])
         center = ", where the finding may be" if row["center"] else ""
         usual = "" if row["kind"] == "cell" or not math.isnan(row["limit"]) else f" {USUAL}"
