@@ -92,6 +92,8 @@ def test_a_named_network_takes_channels_and_outputs_from_its_weights(tmp_path: P
     with pytest.raises(SpecError, match=r"give its weights with --weights"):
         given_origin(name)
     with pytest.raises(AssayError, match=r"no network|unknown"):
+        given_origin(f"{name}xx".replace("unet", "unnet"))
+    with pytest.raises(AssayError, match=r"no network|unknown"):
         answers(given_origin(f"{name}xx".replace("unet", "unnet"), weights=tmp_path / "w.safetensors", limit=0))
 
 

@@ -40,7 +40,7 @@ from assay.study.calibration import (
     world_rows,
     worlds,
 )
-from assay.study.clean_networks import trained_references
+from assay.study.clean_networks import parts_of, trained_references
 from assay.study.references import LEAST_NETWORKS, SHIPPED, shipped_rates, shipped_reference
 
 
@@ -173,6 +173,10 @@ def test_reference_networks_are_trained_once_on_patients_that_are_not_audited(
     for path in audits:
         facts = {row["key"]: row["value"] for row in RunFolder(path).table("provenance")}
         assert facts.items() >= tested.items()
+
+    altered = {**data, "table": [{**data["table"][0], "image": data["table"][0]["image"] + 1}, *data["table"][1:]]}
+    one = parts_of(on_disk(data)).pixels()
+    assert one == parts_of(on_disk(data)).pixels() != parts_of(on_disk(altered)).pixels()
 
     def bright(images: np.ndarray) -> np.ndarray:
         return images.mean(axis=(1, 2, 3)) - 0.45

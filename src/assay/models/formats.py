@@ -146,6 +146,9 @@ def _of_smp(name: str) -> Make:
     with extra("smp"):
         import segmentation_models_pytorch as smp  # pyright: ignore[reportMissingTypeStubs]
     architecture, _, encoder = name.partition("/")
+    known = cast(Any, smp).MODEL_ARCHITECTURES_MAPPING
+    if architecture not in known:
+        raise SpecError(unknown_name("network of segmentation_models_pytorch", architecture, known))
 
     def make(channels: int, classes: int) -> nn.Module:
         create = cast(Any, smp).create_model
@@ -153,7 +156,7 @@ def _of_smp(name: str) -> Make:
             return create(architecture, encoder or "resnet34", None, in_channels=channels, classes=classes)
         except KeyError as error:
             raise SpecError(
-                f"segmentation_models_pytorch has no network '{cut(name)}'; expected such as smp:unet/resnet34"
+                f"segmentation_models_pytorch has no encoder '{cut(encoder)}'; expected such as smp:unet/resnet34"
             ) from error
 
     return make
@@ -489,6 +492,8 @@ def _named(text: str, weights: Path | None, trust: bool, limit: float) -> Origin
         if weights is not None:
             raise SpecError(f"{cut(text)} has its own weights; leave --weights out")
         return OfHub(Path(name), limit)
+    if library in LIBRARIES:
+        LIBRARIES[library](name)  # a misspelled name is told before the weights are asked for
     if weights is None:
         raise SpecError(f"{cut(text)} names a network; give its weights with --weights FILE")
     if library in LIBRARIES:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from assay.core.errors import DataError, SpecError
-from assay.core.files import content_hash, filled, is_file
+from assay.core.files import content_hash, file_hash, filled, is_file
 from assay.data.cache import default_cache_root
 from assay.data.files.in_memory import on_disk
 from assay.data.files.table import read_table
@@ -100,6 +100,16 @@ class Parts:
         """Return all parts as `data` of a study."""
         rows = [{**row, PART: part} for part, those in self.rows.items() for row in those]
         return on_disk({**self.keys, "table": rows, "split": {"column": PART}})
+
+    def pixels(self) -> list[Any]:
+        """Return what the networks learn from: keys, and rows with each image by the SHA-256 of its file."""
+        image = str(self.keys.get("image", "image"))
+
+        def known(row: Mapping[str, str]) -> dict[str, str]:
+            path = Path(row[image])
+            return {**row, image: file_hash(path) if is_file(path) else ""}  # the reader lists missing files
+
+        return [self.keys, {part: [known(row) for row in rows] for part, rows in self.rows.items()}]
 
     def halves(self, share: float, seed: int) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
         """Divide the tested rows in two by patient, the first with a share of the patients."""
@@ -222,7 +232,8 @@ def trained_references(
     marks, _ = battery(asked.domain, 1)
     once = at_deciding_dose(marks if asked.marks is None else marks_of(asked.marks))
     wanted = Asked(domain=asked.domain, margin=asked.margin, seed=asked.seed, marks=once, leads=asked.leads)
-    home = root or default_cache_root() / "references" / content_hash([study["data"], asked.domain, once, asked.margin])
+    key = content_hash([parts.pixels(), asked.domain, once, asked.margin])
+    home = root or default_cache_root() / "references" / key
     tested = parts.tested(parts.rows["test"])
     began, trials = time.monotonic(), list[Path]()
     for number in (1, count):
