@@ -183,6 +183,34 @@ def test_reliance_is_an_effect_beyond_those_of_networks_that_never_saw_the_mark(
         audited(shortcut, data, references=copied(59), domain="dermoscopy")
 
 
+def test_marks_of_detail_have_no_limit_where_references_read_another_size(tmp_path: Path) -> None:
+    data, marks = images(tmp_path / "set"), {"tag": MARKS["tag"], "jpeg": [{"jpeg": {"quality": 40}}] * 3}
+    clean = audited(middle, data, tmp_path / "references" / "0", marks=marks)
+    facts = [dict(row) for row in RunFolder(clean.folder).table("provenance")]
+
+    def limits(size: str) -> dict[str, float]:
+        for number in range(1, 60):
+            folder = tmp_path / "references" / str(number)
+            if not folder.exists():
+                shutil.copytree(clean.folder, folder)
+            new = {"hash of the model": f"clean {number}", "size": size}
+            rows = [{**row, "value": new.get(row["key"], row["value"])} for row in facts]
+            RunFolder(folder).write_table("provenance", PROVENANCE.names, rows)
+        given = {"references": tmp_path / "references", "marks": marks}
+        found = audited(shortcut, data, tmp_path / size.split()[0], **given)
+        return dict(found.table("verdicts").set_index("factor").loc[list(marks), "limit"])
+
+    own = f"{SIDE} px, fit pad"
+    assert np.isfinite(list(limits(own).values())).all()
+    shutil.rmtree(tmp_path / "references" / "0")
+    assert {name: bool(np.isnan(value)) for name, value in limits("64 px, fit pad").items()} == {
+        "tag": False,
+        "jpeg": True,
+    }
+    page = (tmp_path / "64" / "report.html").read_text()
+    assert f"read images of 64 px and the model of {SIDE} px, where jpeg change" in page
+
+
 def test_a_second_audit_reads_the_kept_answers_and_writes_the_same_bytes(tmp_path: Path) -> None:
     data = images(tmp_path / "set", 80)
     audited(shortcut, data, tmp_path / "out")
@@ -429,7 +457,7 @@ def test_the_auroc_is_compared_with_the_one_that_the_user_knows(
 
     found = expected(0.1)
     assert found["status"] == "warn"
-    assert "where 0.10 was expected; check what its training did to images" in found["text"]
+    assert "where 0.10 was expected; check that these are the images that you expected it on" in found["text"]
     found = expected(found["value"] - 0.04)
     assert found["status"] == "ok"
     assert ", as expected (0." in found["text"]

@@ -222,7 +222,7 @@ def test_one_of_several_outputs_is_read_by_name_and_by_its_kind(
 @pytest.mark.parametrize(
     ("function", "more", "text"),
     [
-        (findings, {}, r"gives 3 scores.*name the one to audit as output, 0 to 2: Edema, Pneumonia, Mass"),
+        (findings, {}, r"gives 3 scores.*choose one with --output 0 to 2: Edema, Pneumonia, Mass"),
         (findings, {"output": "Nodule"}, r"output 'Nodule': the model has outputs 0 to 2: Edema, Pneumonia, Mass"),
         (findings, {"output": "3"}, "outputs 0 to 2"),
         (lambda images: sigmoid(findings(images))[:, 1:], {}, "2 scores that do not add up to 1"),

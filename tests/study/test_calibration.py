@@ -187,7 +187,10 @@ def test_reference_networks_are_trained_once_on_patients_that_are_not_audited(
                         budget=20, as_given=True, out=tmp_path / "out")  # fmt: skip
     facts = dict(zip(*(found.table("provenance")[name] for name in ("key", "value")), strict=True))
     assert (facts["references"], facts["references trained on"]) == ("2 networks", "112 images")
-    assert "2 networks, trained on 112 images of the same source" in (tmp_path / "out" / "report.html").read_text()
+    assert (
+        "2 networks at 64 px, trained on 112 images of the same source"
+        in (tmp_path / "out" / "report.html").read_text()
+    )
 
 
 def test_a_quick_look_judges_networks_that_are_not_in_the_shipped_reference() -> None:

@@ -150,7 +150,7 @@ WRONG_SCORES: dict[str, tuple[list[list[object]], list[str], str]] = {
     "no score": ([["image"], ["{name}"]], [], "needs a column `image` and one column per score"),
     "words": ([SCORED, ["{name}", "high"]], [], "have a score that is no number"),
     "constant": ([SCORED, ["{name}", "0.5"]], [], "the model gives all images the same output"),
-    "three": ([["image", "a", "b", "c"], ["{name}", "{score}", "0.1", "0.3"]], [], "name the one to audit as output"),
+    "three": ([["image", "a", "b", "c"], ["{name}", "{score}", "0.1", "0.3"]], [], "choose one with --output"),
     "output": ([SCORED, ["{name}", "{score}"]], ["--output", "3"], "output '3': the model has outputs 0 to 0"),
     "threshold": ([SCORED, ["{name}", "{score}"]], ["--threshold", "7"], "threshold 7: expected a probability"),
     "references": ([SCORED, ["{name}", "{score}"]], ["--references", "5"], "59 networks are the least"),

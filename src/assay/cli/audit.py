@@ -270,7 +270,8 @@ def _print_plan(plan: Planned, json: bool) -> None:
         return
     print(f"{plan.clean:,} of {plan.all:,} images, {plan.marked:,} of them under every mark and distortion")
     print(f"{plan.marks} marks at three doses, {plan.distortions} distortions at {plan.severities} severities")
-    print(f"exchange test on {plan.exchanged:,} images, {plan.donors} donors of each class")
+    if plan.exchanged:
+        print(f"exchange test on {plan.exchanged:,} images, {plan.donors} donors of each class")
     each = f"{1000 * plan.seconds_each:.3g} ms each"
     print(f"{plan.passes:,} passes of images through the model at most, {each}: about {duration(plan.seconds)}")
 

@@ -123,9 +123,13 @@ def cut(text: str, longest: int = 60) -> str:
 
 def unknown_name(what: str, given: str, allowed: Sequence[str]) -> str:
     """One sentence for an unknown name, with the nearest valid one or, failing that, the allowed values."""
+    return f"unknown {what} '{cut(given)}': {nearest_of(given, allowed)}"
+
+
+def nearest_of(given: str, allowed: Sequence[str]) -> str:
+    """Return the nearest valid name as a question or, failing that, all that are allowed."""
     near = nearest(given, allowed)
-    hint = f"did you mean '{near}'?" if near else f"allowed: {', '.join(sorted(allowed))}"
-    return f"unknown {what} '{cut(given)}': {hint}"
+    return f"did you mean '{near}'?" if near else f"allowed: {', '.join(sorted(allowed))}"
 
 
 def unknown_of_few(what: str, given: str, allowed: Sequence[str]) -> str:

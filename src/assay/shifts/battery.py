@@ -58,6 +58,8 @@ _MARKS: Mapping[str, tuple[str, str, _Values, Mapping[str, Any]]] = {
     "bias-field": ("bias-field", "amplitude", (0.15, 0.3, 0.6), {}),
 }
 """Name -> intervention, the argument that is its dose with three values, and its other arguments."""
+DETAIL = "detail"
+"""Family of marks whose effect depends on the size of images in pixels."""
 _FAMILIES: Mapping[str, tuple[str, ...]] = {
     "objects": (
         "tag",
@@ -72,7 +74,7 @@ _FAMILIES: Mapping[str, tuple[str, ...]] = {
     "lines": ("hair", "surgical-pen", "ruler"),
     "frames": ("vignette", "collimation-border"),
     "tone": ("gamma", "contrast", "bias-field", "scanner-histogram"),
-    "detail": ("low-pass", "blur", "resample", "jpeg", "gaussian-noise", "poisson-noise"),
+    DETAIL: ("low-pass", "blur", "resample", "jpeg", "gaussian-noise", "poisson-noise"),
 }
 """Interventions that look alike: a model that learned one is often moved by its kin."""
 _EVERY = ("brighter", "darker", "flatter", "low-pass", "jpeg")

@@ -56,12 +56,14 @@ class Reference:
         networks: Number of networks.
         excess: The most by which the |g| of one network exceeds that of all others, over the marks.
         largest: Mark -> the largest |g|, at the deciding dose.
+        side: Side in pixels of the images that the networks read; 0 where it is not known, or they differ.
     """
 
     domain: str
     networks: int
     excess: float
     largest: Mapping[str, float]
+    side: int = 0
 
     def limit(self, mark: str) -> float | None:
         """Return the limit of |g| for a mark; None where the networks were not read under it."""
@@ -69,12 +71,13 @@ class Reference:
         return None if largest is None else largest + self.excess
 
 
-def reference_of(domain: str, swings: Mapping[str, Sequence[float]]) -> Reference:
+def reference_of(domain: str, swings: Mapping[str, Sequence[float]], side: int = 0) -> Reference:
     """Make a reference from the swings of clean networks.
 
     Args:
         domain: Name of the domain.
         swings: Mark -> g of each network at the deciding dose, the networks in the same order.
+        side: Side in pixels of the images that they read; 0 where it is not known, or they differ.
 
     Raises:
         ValueError: The marks have different numbers of networks, or there are fewer than two.
@@ -84,7 +87,7 @@ def reference_of(domain: str, swings: Mapping[str, Sequence[float]]) -> Referenc
     if len(counts) != 1 or min(counts) < 2:
         raise ValueError(f"every mark needs the same networks, at least two, not {sorted(counts)}")
     excess = max(float(values[-1] - values[-2]) for values in sizes.values())
-    return Reference(domain, counts.pop(), excess, {mark: float(values[-1]) for mark, values in sizes.items()})
+    return Reference(domain, counts.pop(), excess, {mark: float(values[-1]) for mark, values in sizes.items()}, side)
 
 
 @dataclass(frozen=True, slots=True)

@@ -402,7 +402,7 @@ TRIALS = Table(
         number("seconds", "duration of the training"),
         *_LOSSES,
     ),
-    ("recipe", "seed", "fold", "status", "yardstick", "seconds", "reason"),
+    ("trial", "recipe", "seed", "fold", "status", "yardstick", "seconds", "reason"),
     "A trial whose source collapsed or diverged has the status of the source.",
 )
 

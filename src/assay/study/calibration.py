@@ -23,7 +23,8 @@ from assay.stats.verdicts import MARGIN, Reference, Verdict, reference_of
 from assay.store.files import Row, write_checked_json
 from assay.store.folder import RunFolder
 from assay.study.auditing import Asked
-from assay.study.clean_networks import SIZE, SMALL, audit_trained, parts_of, table_rows, training_study
+from assay.study.clean_networks import SMALL, audit_trained, parts_of, table_rows, training_study
+from assay.study.references import SIZE
 
 _Mark = tuple[str, Any, Any]
 Tested = tuple[Mapping[str, Any], Mapping[str, Any]]

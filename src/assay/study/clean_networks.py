@@ -27,15 +27,13 @@ from assay.store.files import write_json
 from assay.study.audit import OfTraining
 from assay.study.auditing import Asked, Say, run_audit
 from assay.study.records import trained_model
-from assay.study.references import ABOUT, LEAST_NETWORKS
+from assay.study.references import ABOUT, LEAST_NETWORKS, SIZE
 from assay.study.run import Watch, prepare, quietly, train_only
 
 PART = "assay part"
 """Column with the part of a row: train, validation or test."""
 SMALL = "small-cnn"
 """Architecture of reference networks."""
-SIZE = 64
-"""Side of their images in pixels."""
 _LONG = 86_400.0
 """Seconds: no audit of a reference is cut short."""
 _FIRST_SEED = 2000

@@ -85,7 +85,7 @@ def with_outputs(
         listed = f": {cut(', '.join(names), 200)}" if names and names != classes else ""
         raise SpecError(
             f"the model gives {count} scores{' that do not add up to 1' if independent else ''}, and the target has "
-            f"two classes: name the one to audit as output, 0 to {count - 1}{listed}"
+            f"two classes: choose one with --output 0 to {count - 1}{listed}"
         )
     return replace(given, model=model)
 
@@ -187,8 +187,8 @@ def misread(measure: str, given: float, better: Mapping[str, float], flipped: bo
         )
     key = f"--scaling {best}" if best in SCALINGS else f"--{best}" if best in FITS else f"images prepared as {best}"
     return (
-        f"the {measure} is {given:.2f} as given and {better[best]:.2f} with images read as {best}: the model was "
-        f"probably trained so; give {key}, or --as-given to go on"
+        f"the {measure} is {given:.2f} as given and {better[best]:.2f} with images read as {best}: look up how "
+        f"its training read them; give {key}, or --as-given if it read them as here"
     )
 
 

@@ -24,6 +24,8 @@ ABOUT = "about.json"
 """File of a folder of audits that says how its networks were trained."""
 SHIPPED = Path(__file__).with_name("references")
 """Reference and error rates of each calibrated domain, as `calibration` writes them."""
+SIZE = 64
+"""Side in pixels of the images that the networks of shipped references, and those trained for an audit, read."""
 
 
 def shipped_reference(domain: str, drawn: Mapping[str, str]) -> Reference | None:
@@ -39,7 +41,7 @@ def shipped_reference(domain: str, drawn: Mapping[str, str]) -> Reference | None
     if known is None or not known["marks"]:
         return None
     largest = {mark: float(one["largest"]) for mark, one in known["marks"].items() if drawn.get(mark) == one["drawn"]}
-    return Reference(domain, int(known["networks"]), float(known["excess"]), largest)
+    return Reference(domain, int(known["networks"]), float(known["excess"]), largest, SIZE)
 
 
 def shipped_rates(domain: str) -> list[Row]:
@@ -77,6 +79,7 @@ def read_reference(root: Path, domain: str, drawn: Mapping[str, str], audited: s
     if not is_folder(root):
         raise SpecError(f"references: there is no folder {root}")
     swings: dict[str, dict[str, float]] = {}
+    sides: set[int] = set()
     for folder, facts in _audits(root, audited):
         if facts.get("domain", "") != domain:
             name, other = folder.root.name, facts.get("domain") or "no domain"
@@ -84,6 +87,7 @@ def read_reference(root: Path, domain: str, drawn: Mapping[str, str], audited: s
         verdicts = {str(row["factor"]): row["intervention"] for row in folder.table("verdicts")}
         same = [row for row in folder.table("effects") if verdicts.get(row["factor"]) == drawn.get(row["factor"], "")]
         swings[facts[_MODEL]] = _largest(same)
+        sides.add(int(facts["size"].split()[0]))
     if len(swings) < LEAST_NETWORKS:
         raise SpecError(
             f"references: {root} has audits of {len(swings)} other networks; the limit needs {LEAST_NETWORKS} that "
@@ -93,7 +97,8 @@ def read_reference(root: Path, domain: str, drawn: Mapping[str, str], audited: s
     shared = [key for key in first if all(key in one for one in others)]
     if not shared:
         raise SpecError(f"references: no mark is in all audits of {root}, drawn as here")
-    return reference_of(domain, {key: [one[key] for one in swings.values()] for key in sorted(shared)})
+    largest = {key: [one[key] for one in swings.values()] for key in sorted(shared)}
+    return reference_of(domain, largest, sides.pop() if len(sides) == 1 else 0)
 
 
 def read_places(root: Path, audited: str) -> Iterator[Row]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from assay.core.errors import DataError, SpecError, nearest, unknown_name
+from assay.core.errors import DataError, SpecError, cut, nearest, nearest_of, unknown_name
 from assay.core.files import ASSETS, filled, unset
 from assay.core.types import Factor, Role
 from assay.spec.schema import FactorSpec
@@ -177,7 +177,7 @@ class Table:
             place: The spec's key that names it. Raises SpecError with the nearest column.
         """
         if name not in self.header:
-            raise SpecError(f"{place}: {self.name} has no column '{name}': {unknown_name('column', name, self.header)}")
+            raise SpecError(f"{place}: {self.name} has no column '{cut(name)}': {nearest_of(name, self.header)}")
         at = self.header.index(name)
         return tuple(row[at] for row in self.rows)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from assay.report.sentences.names import difference_words
 from assay.report.sentences.reasons import reason_words
@@ -40,10 +40,13 @@ _OPEN: Mapping[str, str] = {
 
 def references_words(facts: Mapping[str, str]) -> str:
     """Return which reference networks there are, and what they share with the model."""
+    found = facts.get("references", "none")
+    if "references read" in facts:
+        found = f"{found} at {facts['references read']}"
     if "references trained on" not in facts:
-        return facts.get("references", "none")
+        return found
     return (
-        f"{facts['references']}, trained on {facts['references trained on']} of the same source: a shortcut of these "
+        f"{found}, trained on {facts['references trained on']} of the same source: a shortcut of these "
         "images that is no mark is theirs too"
     )
 
@@ -100,6 +103,8 @@ def verdict_line(row: Row, margin: str) -> str:
     parts = [strength(row)] if not math.isnan(row["g"]) else []
     if not math.isnan(row["dice"]):
         parts.append(f"Dice lost {_bounded(row, 'dice')}")
+    if row["open"] and row["open"] != "swing":
+        parts.append(f"not settled: {listed([_OPEN[one] for one in row['open'].split()])}")
     if row["open"] and not math.isnan(row["needed"]):
         parts.append(f"about {row['needed']:,.0f} images would settle it")
     return "; ".join([head, *parts])
@@ -107,8 +112,8 @@ def verdict_line(row: Row, margin: str) -> str:
 
 def check_words(row: Row) -> str:
     """Return the outcome of a check with its number, where it has one."""
-    same = row["check"] == "repeatable" and row["status"] == "ok"
-    return row["text"] if same or math.isnan(row["value"]) else f"{row['text']}: {row['value']:.4g}"
+    told = row["check"] == "expected" or (row["check"] == "repeatable" and row["status"] == "ok")
+    return row["text"] if told or math.isnan(row["value"]) else f"{row['text']}: {row['value']:.4g}"
 
 
 def _bounded(row: Row, name: str) -> str:
@@ -157,7 +162,9 @@ def headline(rows: Sequence[Row], name: str) -> list[str]:
     if harmful:
         relied = [words(one) for one in harmful if one[0]["verdict"] == Verdict.RELIES]
         made.append(f"{_answer(name, relied, [words(one) for one in harmful[len(relied) :]])}.")
-    elif open_ or not none:
+    elif not (open_ or none):
+        made.append(f"No mark or column of {name} was tested.")
+    elif open_:
         made.append(f"No tested factor is shown to change the answers of {name}, and some stay inconclusive.")
     else:
         made.append(f"No tested factor changes the answers of {name} by as much as the margin.")
@@ -252,7 +259,7 @@ def not_established(tables: Mapping[str, Sequence[Row]]) -> tuple[str, ...]:
         "training-copies",
         "training-patients",
     }
-    limits = (*NOT_ESTABLISHED, *(() if apart else (NOT_APART,)))
+    limits = (*NOT_ESTABLISHED, *(() if apart else (NOT_APART,)), *_of_another_size(tables))
     rates = tables["rates"]
     if not rates:
         return (*limits, "The error rates of these verdicts are not calibrated for this domain.")
@@ -262,6 +269,18 @@ def not_established(tables: Mapping[str, Sequence[Row]]) -> tuple[str, ...]:
         f"Error rates hold for small networks on such images: 'relies on' was found in {wrong['count']} of "
         f"{wrong['among']} audits of networks that never saw a mark (at most {number(100 * wrong['high'], 1)}%).",
     )
+
+
+def _of_another_size(tables: Mapping[str, Sequence[Row]]) -> Iterator[str]:
+    """Yield which marks are not compared with reference networks, as these read images of another size."""
+    facts = {row["key"]: row["value"] for row in tables["provenance"]}
+    side, own = facts.get("references read", ""), facts.get("size", "").partition(",")[0]
+    names = [factor_words(row) for row in tables["verdicts"] if row["kind"] == "mark" and math.isnan(row["limit"])]
+    if "references" in facts and side != own and names:
+        yield (
+            f"The reference networks read images of {side or 'several sizes'} and the model of {own}, where "
+            f"{listed(names)} change other details: 'relies on' is not claimed of them."
+        )
 
 
 SWING = "Swing: half of the AUROC with a mark on positives alone less that with it on negatives alone (-0.5 to 0.5)."
