@@ -104,6 +104,7 @@ OPTIONS = {
     | {"--command", "--size", "--fit", "--channels", "--scaling", "--scores", "--output", "--head", "--threshold"}
     | {
         "--domain",
+        "--marks",
         "--references",
         "--train",
         "--labels",
@@ -125,6 +126,7 @@ OPTIONS = {
         "--fit",
         "--channels",
         "--domain",
+        "--marks",
         "--margin",
         "--most",
         "--follow-links",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from pathlib import Path
@@ -443,6 +444,41 @@ def run(arguments: list[str]) -> int:
     with pytest.raises(SystemExit) as end:
         main(arguments)
     return int(end.value.code or 0)
+
+
+def test_marks_of_a_file_are_tested_in_place_of_the_battery(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, file = images(tmp_path / "set", 80), tmp_path / "marks.yaml"
+    file.write_text("bar: [{tag: {size: 0.1, x: 0.2}}, {tag: {size: 0.2, x: 0.2}}, {tag: {size: 0.3, x: 0.2}}]")
+    given = [
+        "--images",
+        data["folder"],
+        "--target",
+        "label",
+        "--patient",
+        "who",
+        "--marks",
+        str(file),
+        "--quiet",
+        "--size",
+        str(SIDE),
+    ]
+    assert run(["audit", "prepare", str(tmp_path / "prepared"), *given]) == 0
+    with (tmp_path / "prepared" / "images.csv").open() as table:
+        names = [row["image"] for row in csv.DictReader(table)]
+    scores = [["image", "score"], *([name, 0.2 + 0.6 * (at % 2)] for at, name in enumerate(names))]
+    write_table(tmp_path / "scores.csv", scores)
+    assert run(["audit", "score", str(tmp_path / "prepared"), str(tmp_path / "scores.csv"), "--as-given"]) == 0
+    tested = RunFolder(tmp_path / "prepared" / "audit").table("verdicts")
+    assert [row["factor"] for row in tested if row["kind"] == "mark"] == ["bar"]
+    for text, problem in (
+        ("bar: {tag: 1}", "expected marks with three doses"),
+        ("bar: [tag, tag]", "mark 'bar' has 2 doses; give three"),
+        ("bar: [tagg, tag, tag]", "unknown intervention 'tagg': did you mean 'tag'"),
+    ):
+        file.write_text(text)
+        capsys.readouterr()
+        assert run(["audit", "prepare", str(tmp_path / "other"), *given]) == 2
+        assert problem in capsys.readouterr().err
 
 
 def test_the_auroc_is_compared_with_the_one_that_the_user_knows(

@@ -555,6 +555,7 @@ def audit(
         str, typer.Option("--threshold", metavar="P", help="A probability, or sensitivity=0.95; 0.5 by default.")
     ] = "",
     domain: options.Domain = "",
+    marks: options.Marks = None,
     references: options.References = "",
     train: options.Train = "",
     labels: options.Labels = "",
@@ -603,6 +604,7 @@ def audit(
     )
     asked = Asked(
         domain=domain,
+        marks=options.marks_in(marks),
         references=options.folder_of(references),
         margin=margin,
         budget=budget,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -54,6 +54,22 @@ def _expected(text: str) -> float:
     from assay.cli.audit import expected
 
     return expected(text)
+
+
+def marks_in(path: Path | None) -> Mapping[str, Sequence[Any]] | None:
+    """Return the marks that a file lists; None without one. Raises SpecError for a file of another shape."""
+    if path is None:
+        return None
+    from assay.core.errors import SpecError
+    from assay.spec.yaml import read_yaml
+
+    values = read_yaml(path).values
+    if not values or not all(isinstance(doses, list) for doses in values.values()):
+        raise SpecError(
+            f"{path.name}: expected marks with three doses, such as label: [{{tag: {{size: 0.1}}}}, "
+            "{tag: {size: 0.15}}, {tag: {size: 0.2}}]"
+        )
+    return values
 
 
 def folder_of(references: str) -> Path | None:
@@ -140,6 +156,12 @@ Domain = Annotated[
         autocompletion=completion.domains,
         metavar="NAME",
         help="Kind of image, such as chest-xray: it chooses the marks.",
+    ),
+]
+Marks = Annotated[
+    Path | None,
+    typer.Option(
+        "--marks", metavar="FILE", help="Marks of your own in place of those of --domain: YAML, three doses of each."
     ),
 ]
 References = Annotated[

@@ -56,6 +56,7 @@ def prepare(
     fit: options.Fit = "",
     channels: options.Channels = "",
     domain: options.Domain = "",
+    marks: options.Marks = None,
     margin: options.Margin = 0.05,
     most: Annotated[int, typer.Option("--most", min=1, metavar="N", help="Images to write, about.")] = 15_000,
     follow_links: options.FollowLinks = False,
@@ -86,6 +87,7 @@ def prepare(
     asked = Asked(
         task="segmentation" if mask else "classification",
         domain=domain,
+        marks=options.marks_in(marks),
         margin=margin,
         budget=BUDGET * most / MOST_PASSES,
     )

@@ -58,9 +58,8 @@ class Policy:
         for verdict, factor in self.forbid:
             kind = "column" if verdict == Verdict.DIFFERS else "mark"
             if factor != ANY and factor not in known:
-                raise SpecError(
-                    f"policy: forbid: no {kind} '{cut(factor)}' was audited; tested: {cut(', '.join(known) or 'none', 200)}"
-                )
+                tested = cut(", ".join(known) or "none", 200)
+                raise SpecError(f"policy: forbid: no {kind} '{cut(factor)}' was audited; tested: {tested}")
             if factor != ANY and kind not in known[factor]:
                 raise SpecError(
                     f"policy: forbid: '{cut(factor)}' is a {next(iter(known[factor]))}, and {verdict} is of a {kind}"
