@@ -35,12 +35,19 @@ def test_kin_are_reported_as_a_family_led_by_the_most_harmful() -> None:
 
 
 def test_marks_that_move_answers_in_opposite_directions_are_no_family() -> None:
-    rows = [row("scope-inset", "objects") | {"g": -0.13}, row("text-line", "objects"), row("tag", "objects")]
+    rows = [row("scope-inset", "objects") | {"g": -0.5}, row("text-line", "objects"), row("tag", "objects")]
     assert headline(rows, "net") == [
         "The answers of net change with scope inset and text line (and marks like it: tag)."
     ]
     rows[1]["verdict"] = "affected-without-direction"
     assert headline(rows[:2], "net") == ["The answers of net change with scope inset (and marks like it: text line)."]
+
+
+def test_a_column_with_a_large_swing_is_named_before_marks_with_a_small_one() -> None:
+    undirected = row("flatter", "tone", "affected-without-direction") | {"g": 0.4}
+    rows = [row("tag", "objects", "relies-on"), row("jpeg", "detail") | {"g": 0.1}, undirected]
+    view = row("view", "", "answers-differ-with") | {"kind": "column", "g": -0.2}
+    assert headline([*rows, view], "net") == ["The answers of net rely on tag, and change with view, jpeg and flatter."]
 
 
 def test_a_line_of_a_terminal_has_the_verdict_its_swing_and_the_images_needed() -> None:

@@ -26,6 +26,7 @@ from assay.models.external import OfCommand
 from assay.models.ref import Origin
 from assay.report.audit_comparison import comparison_lines, write_comparison
 from assay.report.sentences.audit import check_words, headline, verdict_line
+from assay.stats.format import count
 from assay.store.files import json_text
 from assay.store.folder import RunFolder
 from assay.study.audit import origin_of
@@ -269,7 +270,7 @@ def _print_plan(plan: Planned, json: bool) -> None:
         )
         return
     print(f"{plan.clean:,} of {plan.all:,} images, {plan.marked:,} of them under every mark and distortion")
-    print(f"{plan.marks} marks at three doses, {plan.distortions} distortions at {plan.severities} severities")
+    print(f"{count(plan.marks, 'mark')} at three doses, {plan.distortions} distortions at {plan.severities} severities")
     if plan.exchanged:
         print(f"exchange test on {plan.exchanged:,} images, {plan.donors} donors of each class")
     each = f"{1000 * plan.seconds_each:.3g} ms each"

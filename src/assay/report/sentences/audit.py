@@ -128,7 +128,10 @@ def strength(row: Row) -> str:
 
 
 def _families(rows: Sequence[Row]) -> list[list[Row]]:
-    """Return harmful rows by family and direction, each led by the most harmful mark; a column is alone."""
+    """Return harmful rows by family and direction, each led by the most harmful mark; a column is alone.
+
+    Those that the model relies on come first, then marks and columns by the size of their swing.
+    """
     found: list[list[Row]] = []
     for row in rows:
         if row["verdict"] in HARMFUL:
@@ -137,7 +140,12 @@ def _families(rows: Sequence[Row]) -> list[list[Row]]:
                 found.append([row])
             else:
                 kin.append(row)
-    return found
+    return sorted(found, key=lambda family: _weight(family[0]))
+
+
+def _weight(row: Row) -> tuple[bool, bool, float]:
+    undirected = row["verdict"] == Verdict.UNDIRECTED
+    return row["verdict"] != Verdict.RELIES, undirected, 0.0 if math.isnan(row["g"]) else -abs(row["g"])
 
 
 def _akin(first: Row, row: Row) -> bool:
