@@ -344,6 +344,12 @@ def test_what_is_new_is_said_before_it_is_trained(ask: Asking, run_copy: Path, t
                         "unlearned": 0, "stopped": False, "report": "runs/small/report.html"}  # fmt: skip
 
 
+def test_a_finished_run_has_nothing_to_cancel(ask: Asking, run_copy: Path, tmp_path: Path) -> None:
+    answer = ask("cancel", str(run_copy))
+    assert (answer.code, answer.out) == (0, f"{run_copy}: finished; there is nothing to cancel\n")
+    assert not (run_copy / "engine").exists()
+
+
 def test_what_collapsed_is_told_at_the_end(ask: Asking, run_copy: Path, tmp_path: Path) -> None:
     folder = RunFolder(run_copy)
     trial = next(folder.ids("trials"))

@@ -23,7 +23,7 @@ from tests.execution.slurm_for_tests import REQUIRED, require_slurm, slurm
 from tests.worlds.studies import records, write_spec
 
 import assay
-from assay.core.errors import StoreError
+from assay.core.errors import SpecError, StoreError
 from assay.execution.engines import cancel, status_of
 from assay.execution.local import Workers
 from assay.execution.remote import TRIES, BusyError, Remote
@@ -322,6 +322,19 @@ def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.acceptance
+def test_an_address_where_no_cluster_answers_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray")
+    from assay.execution.ray import Ray
+
+    def refused(**given: object) -> None:
+        raise ConnectionError(f"Failed to connect to Ray cluster at {given['address']}")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", refused)
+    with pytest.raises(SpecError, match=r"--address 10\.0\.0\.1:1: no Ray cluster answers there; start one with"):
+        Ray(tmp_path, "10.0.0.1:1")
+
+
 @pytest.mark.parametrize("engine", ["slurm", "ray"])
 def test_a_study_on_an_engine_leaves_the_records_of_one_on_this_machine(
     engine: str, finished_run: Path, study_cache: Path, tmp_path: Path, request: pytest.FixtureRequest

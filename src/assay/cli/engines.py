@@ -32,5 +32,8 @@ def status_command(run: str, out: Path, json: bool) -> None:
 def cancel_command(run: str, out: Path) -> None:
     """Ask a run to stop, from any machine."""
     root = find_run(run, out)
+    if status_of(root).done:
+        print(f"{root}: finished; there is nothing to cancel")
+        return
     found = cancel(root)
     print(f"{root}: asked to stop; {count(found, 'submitted task')} not over. The same `assay run` command goes on")

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from assay.core.errors import extra
+from assay.core.errors import SpecError, extra
 from assay.execution.remote import variables, work
 
 
@@ -32,6 +32,7 @@ class Ray:
 
         Raises:
             ExtraError: Ray is not installed.
+            SpecError: No cluster answers at the address.
         """
         os.environ.setdefault("RAY_worker_niceness", "0")  # else workers run at the lowest priority
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -41,13 +42,19 @@ class Ray:
         if not self._ray.is_initialized():
             paths = os.pathsep.join(path for path in (os.environ.get("PYTHONPATH", ""),) if path)
             environment = {**variables(), **({"PYTHONPATH": paths} if paths else {})}
-            self._ray.init(
-                address=address,
-                include_dashboard=False if address is None else None,
-                log_to_driver=False,
-                logging_level="error",
-                runtime_env={"env_vars": environment},
-            )
+            try:
+                self._ray.init(
+                    address=address,
+                    include_dashboard=False if address is None else None,
+                    log_to_driver=False,
+                    logging_level="error",
+                    runtime_env={"env_vars": environment},
+                )
+            except ConnectionError as error:
+                raise SpecError(
+                    f"--address {address}: no Ray cluster answers there; start one with `ray start --head` and give "
+                    "its address, or leave --address out to start Ray on this machine"
+                ) from error
         self._folder = folder.absolute()
         self._call = self._ray.remote(work).options(num_cpus=1, num_gpus=gpus, max_retries=0)
         self._jobs: dict[str, Any] = {}
