@@ -53,8 +53,8 @@ def test_nothing_heavy_is_imported_to_answer(arguments: list[str], says: str) ->
         (["--help"], 0.3),
         (["list"], 0.5),
         (["run", "refused.yaml"], 0.5),
-        (["show", "nodule-loss", "--json"], 0.5),
-        (["run", "nodule-loss", "--set", "recipe.lossy=3"], 0.5),
+        (["show", "nodule-loss", "--json"], 0.6),  # reads a whole study
+        (["run", "nodule-loss", "--set", "recipe.lossy=3"], 0.6),
     ],
     ids=["help", "list", "refused", "grid", "refused-change"],
 )
