@@ -265,7 +265,7 @@ class Run:
         Warns when the tables are of an earlier study or request than the last begun here.
 
         Args:
-            name: Name of the table, by default `contrasts` of a study, `measurements` of a model and `verdicts` of
+            name: Name of the table, by default `contrasts` of a study, `estimates` of a model and `verdicts` of
                 an audit. Columns that hold
                 JSON objects in the file are a column per key, such as `coordinates.loss`.
                 `assay.store.schema.TABLES` and `MODEL_TABLES` describe every table and column, as does
@@ -277,7 +277,7 @@ class Run:
         import pandas as pd
 
         folder = RunFolder(self.folder)
-        name = name or ("measurements" if folder.of_model else next(iter(folder.tables)))
+        name = name or next(iter(folder.tables))
         stored = folder.table(name)
         columns, rows = folder.tables[name].spread(stored)
         if not folder.tables_are_current():
@@ -288,7 +288,7 @@ class Run:
         """Draw one measure: of a study every recipe by environment, of a probed model every environment.
 
         Args:
-            measure: Name of a measure of the table `estimates`, of a probed model of `measurements`.
+            measure: Name of a measure of the table `estimates`.
 
         Returns:
             A chart that notebooks show; `save("auroc.svg")` writes it, or .png and .pdf with the extra `figures`.

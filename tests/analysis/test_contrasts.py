@@ -19,7 +19,7 @@ from tests.worlds.panels import panel
 from assay.analysis.contrasts import Pair, carry_out, compared, family_rows, pairs, reliance_rows, spec_pairs
 from assay.analysis.tables import collapse_rows
 from assay.core.reasons import NOTHING, Code, Reason, because
-from assay.report.sentences.names import statement
+from assay.report.words import statement
 from assay.spec.parse import parse_study
 from assay.spec.schema import ContrastSpec
 from assay.stats.compare import Contrast, compare, untested

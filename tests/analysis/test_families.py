@@ -14,7 +14,7 @@ from assay.analysis.contrasts import compared, contrast_rows, families, spec_pai
 from assay.analysis.prespecified import state, stated
 from assay.core.errors import SpecError
 from assay.core.reasons import NOTHING
-from assay.report.sentences.names import statement
+from assay.report.words import statement
 from assay.spec.environments import stream_seed
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec

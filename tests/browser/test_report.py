@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from assay.report.figures import FULL, HALF, NARROW
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 from tests.worlds.tables import Made, make_run
 
 from assay.report.charts import draw_strips
 from assay.report.drawing import Mark, Panel, Plot, styles
-from assay.report.figures import FULL, HALF, NARROW
 from assay.report.page import write_page
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.browser]

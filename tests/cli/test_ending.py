@@ -3,53 +3,40 @@
 from __future__ import annotations
 
 import json
-import math
 import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.cli.asking import Asking
 
-from assay.core.reasons import Code, because
-from assay.report.sentences.names import place, statement
-from assay.stats.findings import Comparison, Decisions, Finding, Kind, Tally, to_row
 from assay.store.folder import STUDY, RunFolder
-from assay.store.schema import FINDINGS
+from assay.store.schema import CONTRASTS, TABLES
 from assay.study.finished import Finished, Result
 
 
-def primary(environment: str, decision: str, value: float) -> Finding:
+def primary(environment: str, decision: str, value: float) -> dict[str, Any]:
     """A primary comparison that was tested."""
-    row = {
+    return {
+        **dict.fromkeys(CONTRASTS.names, ""),
         "id": f"c-{environment}", "axis": "loss", "a": "supcon", "b": "cross-entropy", "at": "equal-budget",
-        "measure": "auroc", "environment": environment, "factor": "", "layer": "", "where": "{}", "pooled": "",
+        "measure": "auroc", "environment": environment, "where": "{}", "role": "primary", "exploratory": False,
         "margin": 0.05, "decision": decision, "conclusion": decision, "value": value, "seeds": 10,
         "decision_low": value - 0.03, "decision_high": value + 0.03, "decision_level": 0.975, "decision_p": 0.012,
-        "least_margin": 0.07, "seeds_needed": math.nan, "patients_needed": math.nan, "exhausted": "", "reason": "",
     }  # fmt: skip
-    return Finding(Kind.PRIMARY, "answer", f"primary:{environment}", details=Comparison(row))
 
 
 LOWER, OPEN = primary("reversed", "lower", -0.04), primary("same", "inconclusive", 0.01)
-TALLY = Finding(Kind.DECISIONS, "answer", "decisions", details=Decisions((Tally("primary", 2, 1, 0, 0),), 0, 0))
-UNCOMPARED = Finding(Kind.UNCOMPARED, "answer", "uncompared", reason=because(Code.NO_CONTRAST))
 VERDICTS = {
     "several": (
-        [LOWER, OPEN, TALLY],
-        "Supcon had a lower AUROC in reversed than cross-entropy; whether supcon and cross-entropy differ in AUROC in "
-        "same is inconclusive.",
+        [LOWER, OPEN],
+        "AUROC in reversed is lower with SupCon than with cross-entropy. Of 2 primary comparisons, 1 showed a "
+        "difference and 1 is inconclusive.",
     ),
-    "one": ([LOWER, TALLY], "Supcon had a lower AUROC in reversed than cross-entropy."),
-    "none": ([UNCOMPARED], "No comparison was pre-specified, so no difference is claimed."),
+    "one": ([LOWER], "AUROC in reversed is lower with SupCon than with cross-entropy."),
+    "none": ([], "No comparison was pre-specified, so no difference is claimed."),
 }
-
-
-def test_the_usual_random_streams_are_not_named() -> None:
-    row = dict(primary("reversed", "lower", -0.04).details.row)
-    assert "streams" not in place(row | {"where": '{"streams": "0"}'})
-    assert place(row | {"where": '{"streams": "1", "texture": "0.9"}'}) == "At equal budget (streams 1 and texture 0.9)"
-    assert statement(row | {"where": '{"streams": "0"}'}) == statement(row)
 
 
 @pytest.fixture
@@ -67,12 +54,13 @@ def browser(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return opened
 
 
-def finish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, findings: Sequence[Finding]) -> Path:
+def finish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, contrasts: Sequence[dict[str, Any]]) -> Path:
     """Make the folder of a finished run that nothing has changed since, in the working folder; return its page."""
     monkeypatch.chdir(tmp_path)
     root = Path("runs/small")
     folder = RunFolder(root)
-    folder.write_table(FINDINGS.name, FINDINGS.names, [to_row(one) for one in findings])
+    for table in TABLES.values():
+        folder.write_table(table.name, table.names, contrasts if table == CONTRASTS else [])
     (root / STUDY).write_text("{}")
     page = root / "report.html"
     page.write_text("<!doctype html>")
@@ -81,26 +69,24 @@ def finish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, findings: Sequence[F
     return page.absolute()
 
 
-@pytest.mark.parametrize(("findings", "opening"), VERDICTS.values(), ids=VERDICTS)
+@pytest.mark.parametrize(("contrasts", "opening"), VERDICTS.values(), ids=VERDICTS)
 def test_a_run_ends_with_the_verdict_the_primary_comparisons_and_the_page(
-    findings: list[Finding],
+    contrasts: list[dict[str, Any]],
     opening: str,
     ask: Asking,
     tmp_path: Path,
     browser: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    path = finish(tmp_path, monkeypatch, findings)
+    path = finish(tmp_path, monkeypatch, contrasts)
     verdict, *lines, page = ask("run", "nodule-loss", "--open").out.splitlines()
     assert (verdict, page) == (opening, "report: runs/small/report.html")
     assert (
         lines
         == [
-            "  At equal budget, supcon has a lower AUROC in reversed than cross-entropy: "
-            "difference -0.04 [-0.07, -0.01] (97.5% interval), p = 0.01 after correction, 10 seeds",
-            "  At equal budget, AUROC in same of supcon against cross-entropy is inconclusive: "
-            "difference +0.01 [-0.02, 0.04] (97.5% interval), p = 0.01 after correction, 10 seeds",
-        ][: sum(one.kind == Kind.PRIMARY for one in findings)]
+            "  AUROC in reversed, SupCon against cross-entropy: lower, -0.04 [-0.07, -0.01], 97.5% CI, p = 0.01",
+            "  AUROC in same, SupCon against cross-entropy: inconclusive, +0.01 [-0.02, 0.04], 97.5% CI, p = 0.01",
+        ][: len(contrasts)]
     )
     assert browser == [path.as_uri()]
     finished = json.loads(ask("run", "nodule-loss", "--json").out.splitlines()[-1])
@@ -111,7 +97,7 @@ def test_a_run_ends_with_the_verdict_the_primary_comparisons_and_the_page(
 def test_a_page_opens_in_the_browser_and_over_ssh_is_copied(
     ask: Asking, tmp_path: Path, browser: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = finish(tmp_path, monkeypatch, [UNCOMPARED])
+    page = finish(tmp_path, monkeypatch, [])
     assert ask("open", "small").out == "runs/small/report.html\n"
     assert browser == [page.as_uri()]
     other = tmp_path / "comparison" / "report.html"  # of `assay compare --out`, which is no run folder
@@ -129,7 +115,7 @@ def test_a_page_opens_in_the_browser_and_over_ssh_is_copied(
 def test_without_a_screen_or_a_page_the_next_step_is_named(
     ask: Asking, tmp_path: Path, browser: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = finish(tmp_path, monkeypatch, [UNCOMPARED])
+    page = finish(tmp_path, monkeypatch, [])
     monkeypatch.setattr("sys.platform", "linux")
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)

@@ -14,7 +14,7 @@ from tests.cli.asking import Asking
 from tests.worlds.files import noise, save, write_table
 from tests.worlds.studies import SMALL, write_spec
 
-from assay.report.sentences.names import statement
+from assay.report.words import statement
 from assay.store.folder import working_in
 
 

@@ -12,8 +12,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from tests.worlds.tables import Made, make_run
 
-from assay.report.figures import Figure
-from assay.report.page import Content, Said, Section, as_text, collect
+from assay.report.blocks import Figure, Rendered
+from assay.report.page import Content, Part, Said, as_text, collect
 from assay.report.sheets import Cell, Line, Sheet
 
 OWN = {
@@ -64,17 +64,17 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> Content:
 
 def saying(content: Content, text: str) -> Content:
     """The content with this text in every place that can come from data."""
-    said = Said(content.said["answer"][0].html, text, word=text)
+    said = Said(text, "", "", text, "")
     sheet = Sheet("a", text, (text, text), (Line((Cell(text), Cell(text))),), None, text)
-    figure = Figure("a", text, text, text, "", "", (), None, None)
-    sections = (Section("a", text, text, (figure,), (sheet,)), Section("b", text, text, otherwise=text))
-    spoken = {"answer": [said], "limit": [said], "doubt": [said]}
+    figure = Figure("a", text, text, text, "", "", None, None)
+    sections = (Part("a", text, text, (Rendered(figure, sheet),), False), Part("b", text, text, (), False))
     return replace(
         content,
         question=text,
         meta=text,
-        said=spoken,
-        gallery=replace(content.gallery, visible=sheet),
+        verdict=text,
+        doubts=(said,),
+        limits=text,
         sections=sections,
         lost=(sheet,),
         environments=sheet,
@@ -104,10 +104,10 @@ def check(content: Content, text: str) -> None:
     read = [
         "".join(child.content for child in token.children or ()) for token in tokens(shown) if token.type == "inline"
     ]
-    # The question, two sentences, the line of the doubt; two titles, two words, the figure, what is said in place of
-    # a table; five tables of a caption, two heads, two cells and a note.
-    assert sum(said.count(once) for said in read) >= 3 + 2 + 6 + 5 * 6
-    assert shown.count("\n## ") == 2 + 3
+    # The question, the verdict, the meta line, the limits, the line of the doubt; two titles, two words, the figure;
+    # four tables of a caption, two heads, two cells and a note.
+    assert sum(said.count(once) for said in read) >= 4 + 2 + 6 + 4 * 6
+    assert shown.count("\n## ") == 2 + 2
 
 
 def test_the_parser_would_obey_what_is_not_escaped() -> None:

@@ -62,8 +62,7 @@ def test_a_probed_model_shows_its_answer(run_copy: Path, tmp_path: Path) -> None
     html = probed._repr_html_()
     assert "AUROC is" in html
     assert len(drawings(html)) == 1
-    assert "in all" in html
-    assert probed.figure("auroc").title == "Overall, by environment"
+    assert probed.figure("auroc").title == "AUROC"
     with pytest.raises(StoreError, match="did you mean 'auroc'"):
         probed.figure("aurco")
 
@@ -73,7 +72,8 @@ def test_a_figure_shows_a_measure_in_every_environment(run: Path) -> None:
     (drawing,) = drawings(made._repr_html_())
     assert made._repr_svg_() == made.svg
     shown = {"".join(one.itertext()) for one in drawing.iter(f"{SVG}text")}
-    assert {"same", "reversed", "cross-entropy"} <= shown
+    assert "cross-entropy" in shown
+    assert any(words.startswith("texture reversed") for words in shown)
     assert "AUROC" in made.title
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import math
 import re
 import string
 from pathlib import Path
@@ -13,9 +12,7 @@ from syrupy.assertion import SnapshotAssertion
 
 import assay
 from assay.core.reasons import NOTHING, Cause, Code, Reason, because, read, stated, together
-from assay.report.sentences.comparisons import primary
 from assay.report.sentences.reasons import WORDS, reason_words
-from assay.stats.findings import Comparison
 
 SOURCE = Path(assay.__file__).parent
 ROOMS = ("stats", "analysis", "report", "training", "execution", "probes", "store", "study", "cli")
@@ -260,26 +257,3 @@ def test_an_early_decision_names_its_look_and_the_estimate_of_later_seeds() -> N
     )
     equivalent = because(Code.DECIDED_EARLY, seeds=10, most=40, differs=0)
     assert reason_words(equivalent) == "decided at 10 of at most 40 seeds"
-    row = {
-        "axis": "loss", "a": "supcon", "b": "cross-entropy", "measure": "auroc", "environment": "reversed",
-        "where": "{}", "pooled": "", "margin": 0.05, "decision": "higher", "conclusion": "higher", "value": 0.2,
-        "decision_low": 0.1, "decision_high": 0.3, "decision_level": 0.98, "decision_p": 0.001, "seeds": 10,
-        "least_margin": 0.3, "seeds_needed": math.nan, "patients_needed": math.nan,
-    }  # fmt: skip
-    text = primary(Comparison(row={**row, "reason": str(early)}))
-    assert text.endswith("Decided at 10 of at most 40 seeds: an estimate after early stopping is likely too large.")
-    assert "Decided at" not in primary(Comparison(row={**row, "reason": ""}))
-
-
-def test_a_measure_without_patients_asks_for_none() -> None:
-    row = {
-        "axis": "loss", "a": "supcon", "b": "cross-entropy", "measure": "sobol-total", "environment": "",
-        "factor": "texture", "where": "{}", "pooled": "", "margin": 0.05, "decision": "inconclusive",
-        "conclusion": "inconclusive", "value": 0.02, "decision_low": -0.08, "decision_high": 0.12,
-        "decision_level": 0.975, "decision_p": 0.7, "seeds": 10, "least_margin": 0.1, "seeds_needed": math.nan,
-        "patients_needed": 0.0, "reason": "",
-    }  # fmt: skip
-    text = primary(Comparison(row=row))
-    assert "More seeds alone cannot settle it: the probe's own error" in text
-    assert "patients" not in text
-    assert "80 test patients with 40 seeds" in primary(Comparison(row={**row, "patients_needed": 80.0}))

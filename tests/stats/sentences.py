@@ -6,19 +6,19 @@ import json
 import math
 from typing import Any
 
-from assay.report.sentences.findings import sentence
-from assay.stats.answers import findings_of
+from assay.report.sentences.reasons import finding_words
+from assay.stats.doubts import findings_of
 from assay.stats.findings import from_row, to_row
 
 
 def verdict(*args: Any, **more: Any) -> list[dict[str, str]]:
-    """The sentences of a page, each with its part, light and evidence, of findings that were written and read again."""
+    """The cautions and limits of a page, each with its light and evidence, of findings that were written and read."""
     found = [from_row(to_row(one)) for one in findings_of(*args, **more)]
     return [
-        {"part": one.part, "text": sentence(one), "light": one.light, "evidence": one.row or one.table, "id": one.id}
+        {"part": "limit" if one.kind == "limit" else "doubt", "text": finding_words(one.reason), "light": one.light,
+         "evidence": one.row or one.table, "id": one.id}
         for one in found
-        if one.part != "comparison"
-    ]
+    ]  # fmt: skip
 
 
 def estimate(

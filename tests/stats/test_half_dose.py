@@ -11,8 +11,8 @@ from scipy import stats
 from tests.worlds.panels import panel
 
 from assay.core.reasons import NOTHING, Code, because
-from assay.report.sentences.names import half_dose_words
 from assay.report.sentences.reasons import reason_words
+from assay.report.words import half_dose_words
 from assay.stats.doses import Dose, HalfDose, crossings, first_zero, half_dose
 
 

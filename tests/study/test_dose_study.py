@@ -17,8 +17,8 @@ from assay.analysis.doses import dose_change_rows, half_dose_rows
 from assay.analysis.results import Gathered
 from assay.analysis.tables import Made
 from assay.core.reasons import Code, read
-from assay.report.sentences.names import statement
 from assay.report.sentences.reasons import reason_words
+from assay.report.words import statement
 from assay.spec.schema import RecipePoint
 from assay.stats.panel import Panel
 from assay.store.files import Row

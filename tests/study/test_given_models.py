@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from assay.report.sentences.one_model import answer
 from markupsafe import escape
 from safetensors.torch import save_file
 from tests.worlds.files import save, write_table
@@ -21,8 +22,6 @@ import assay
 from assay.cli import main
 from assay.core.errors import SpecError, StoreError, WeightsError
 from assay.core.measures import direction_of
-from assay.report.sentences.findings import sentence
-from assay.report.sentences.one_model import answer
 from assay.stats.findings import Finding, Kind, OfModel, Shown, from_row, to_row
 from assay.stats.format import with_interval
 from assay.store import schema

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from assay.report.sections.performance import course
+from assay.report.sections.segmentation import free_response
 from tests.report.reading import evidence_in
 from tests.worlds.studies import run_tiny
 
 from assay.core.reasons import Code, because
 from assay.report.page import write_page
-from assay.report.sections.performance import course
-from assay.report.sections.segmentation import free_response
 from assay.report.sentences.captions import caption
 from assay.store.files import Row, read_rows
 from assay.store.folder import RunFolder

@@ -25,8 +25,8 @@ from assay.core.files import content_hash
 from assay.core.reasons import Code, because
 from assay.execution.local import InProcess
 from assay.execution.tasks import Observer, Task, turn
-from assay.report.sentences.findings import sentence
-from assay.report.sentences.names import statement
+from assay.report.sentences.reasons import finding_words
+from assay.report.words import statement
 from assay.spec.parse import parse_study
 from assay.stats.findings import from_row
 from assay.store.folder import RunFolder
@@ -158,7 +158,9 @@ def test_a_new_probe_reads_kept_models_and_trains_nothing(run_copy: Path) -> Non
 def test_seeds_raised_after_results_are_told_for_ever(run_copy: Path) -> None:
     run(run_copy, seeds=4)
     rebuild(run_copy)
-    said = [sentence(from_row(row)) for row in RunFolder(run_copy).table("findings") if row["part"] == "doubt"]
+    said = [
+        finding_words(from_row(row).reason) for row in RunFolder(run_copy).table("findings") if row["kind"] != "limit"
+    ]
     assert "seeds were raised from 3 to 4 after results existed" in said
 
 

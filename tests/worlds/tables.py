@@ -15,7 +15,8 @@ from PIL import Image
 
 from assay.core.reasons import Code, because
 from assay.core.seeds import generator
-from assay.stats.answers import findings_of
+from assay.stats.decisions import with_decisions
+from assay.stats.doubts import findings_of
 from assay.stats.findings import to_row
 from assay.stats.outcomes import collapse_rate, corruption_rows
 from assay.stats.similarity import between_seeds, beyond_seeds, conclusions
@@ -294,7 +295,9 @@ def make_run(root: Path, made: Made = EVERYTHING) -> Path:
     trials = list(_trials(made))
     seeds, estimates = _measured(made, trials)
     estimates += corruption_rows(estimates, "loss", made.losses[0])
-    contrasts = list(_contrasts(made)) if made.contrasts else []
+    contrasts = with_decisions(list(_contrasts(made))) if made.contrasts else []
+    asked = [row["id"] for row in contrasts if not row.get("exploratory")][:2]
+    contrasts = [{"role": "primary" if row["id"] in asked else "secondary", **row} for row in contrasts]
     environments = list(_environments(made))
     rows: dict[str, Sequence[Row]] = {
         "trials": trials,

@@ -1,10 +1,10 @@
-"""Tables of one model that was trained elsewhere: its measurements, findings, environments and pictures."""
+"""Tables of one model that was trained elsewhere: its estimates, cautions, environments and pictures."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -14,9 +14,8 @@ from assay.analysis.described import DESCRIBED, environment_rows_of, facts_of
 from assay.analysis.pictures import Gallery
 from assay.analysis.results import PERFORMANCE, with_overall
 from assay.analysis.tables import without_home
-from assay.core.measures import direction_of, range_of
+from assay.core.measures import range_of
 from assay.core.reasons import Reason, read, stated
-from assay.core.traits import Task
 from assay.execution.jobs import kept_provenance
 from assay.execution.plan import ModelPlan
 from assay.probes.performance import overall
@@ -24,22 +23,11 @@ from assay.shifts.association import also_achieved
 from assay.shifts.environment import Environment
 from assay.shifts.population import Population, PopulationScene
 from assay.stats.estimate import interval
-from assay.stats.findings import Finding, Kind, OfModel, Shown, to_row, with_ids
+from assay.stats.findings import Finding, to_row, with_ids
 from assay.stats.influence import Answers
-from assay.stats.rows import CONFIDENCE
 from assay.store import schema
 from assay.store.files import Row, read_checked_json, write_checked_json
 from assay.store.folder import RunFolder, measurement_row
-
-_LEADING: Mapping[Task, tuple[str, ...]] = {
-    "classification": ("auroc", "auroc-macro", "accuracy"),
-    "segmentation": ("dice", "lesion-sensitivity"),
-}
-"""Measures of performance, the first of which that is defined leads."""
-_USED = ("flip-rate", "logit-effect")
-_FALSE_ALARMS = "false-positive-rate"
-MOST_ENCODED = 8
-"""Findings of what layers encode: those farthest above chance."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +56,11 @@ def analyze_model(folder: RunFolder, plan: ModelPlan, population: Callable[[], P
         population: Opens the images; called only where nothing of them was kept for this request.
     """
     described = _described(folder, plan, population)
-    measured = measured_rows(folder, plan)
     record = folder.record("models", plan.model)
     cautions = (*map(stated, plan.doubts), *described.cautions)
     rows: dict[str, Sequence[Row]] = {
-        "measurements": measured,
-        "findings": list(map(to_row, findings_of_model(measured, plan.request.task, cautions))),
+        "estimates": measured_rows(folder, plan),
+        "findings": list(map(to_row, with_ids([Finding("caution", "warn", one) for one in cautions]))),
         "environments": described.environments,
         "pictures": described.pictures,
         "provenance": _provenance_rows(folder, plan, record, described),
@@ -84,11 +71,12 @@ def analyze_model(folder: RunFolder, plan: ModelPlan, population: Callable[[], P
 
 
 def measured_rows(folder: RunFolder, plan: ModelPlan) -> list[Row]:
-    """Return all measurements with their intervals over patients, on the logit scale of bounded measures.
+    """Return all measurements as estimates with intervals over patients, on the logit scale of bounded measures.
 
     Performance on all images is computed here, from kept outputs, as it is of trials.
     """
     rows: list[Row] = []
+    name = {"recipe": str(folder.record("models", plan.model)["name"]), "coordinates": "{}"}
     for id, component in plan.probes:
         found = folder.measurements(id)
         if component.name == PERFORMANCE:
@@ -99,7 +87,8 @@ def measured_rows(folder: RunFolder, plan: ModelPlan) -> list[Row]:
             known = not math.isnan(value) and error > 0 and bounds[0] <= value <= bounds[1]
             df = patients - 1.0 if patients > 1 else math.inf
             low, high = interval(value, error, df, bounds) if known else (math.nan, math.nan)
-            rows.append({"probe": component.label, **row, "low": low, "high": high})
+            counted = {"df": df if known else math.nan, "seeds": 0, "images": row["n"]}
+            rows.append({**name, **row, **counted, "low": low, "high": high})
     return rows
 
 
@@ -119,107 +108,6 @@ def _overall(folder: RunFolder, plan: ModelPlan) -> list[Row]:
         )
         answered[environment] = answers, outputs["patient"]
     return [measurement_row(one) for one in overall(answered, graded=record["cut"] is not None)]
-
-
-# Findings of one model: a value beyond chance, a fall between environments, an answer that changes.
-
-
-def findings_of_model(rows: Sequence[Row], task: Task, cautions: Sequence[Reason] = ()) -> list[Finding]:
-    """Return the findings of one model in the order of its page, then its cautions.
-
-    Args:
-        rows: Rows of `schema.MODEL_MEASUREMENTS`.
-        task: Classification of images, or segmentation.
-        cautions: Cautions about the model and its images.
-    """
-    doubts = [Finding(Kind.CAUTION, "doubt", light="warn", reason=one) for one in cautions]
-    return with_ids([*_measured_findings(rows, task), *doubts])
-
-
-def _measured_findings(rows: Sequence[Row], task: Task) -> Iterator[Finding]:
-    overall = [row for row in rows if _is_overall(row)]
-    measure = next((name for name in _LEADING[task] if _of(overall, name)), "")
-    performed = _of(overall, measure)
-    for row in performed:
-        yield _finding(Kind.PERFORMANCE, row, _against_chance(row))
-    yield from _worst(performed, measure)
-    if task == "segmentation":
-        for row in _of(overall, _FALSE_ALARMS):
-            yield _finding(Kind.FALSE_ALARMS, row, Shown.SHOWN)
-    yield from _used(rows)
-    encoded = [row for row in rows if row["measure"] == "decodability" and row["group"] == "trained" and _known(row)]
-    best = sorted(encoded, key=lambda row: row["value"] - row["chance"], reverse=True)[:MOST_ENCODED]
-    for row in best:
-        yield _finding(Kind.ENCODED, row, _against_chance(row))
-
-
-def _used(rows: Sequence[Row]) -> Iterator[Finding]:
-    """Return factors by how much their change alone changes the answers, the greatest change first."""
-    for name in _USED:
-        known = [row for row in rows if row["measure"] == name and not (row["level"] or row["group"]) and _known(row)]
-        for row in sorted(known, key=lambda row: -abs(row["value"])):
-            yield _finding(Kind.USED, row, _changes(row))
-        if known:
-            return
-
-
-def _worst(performed: Sequence[Row], measure: str) -> Iterator[Finding]:
-    """Return the widest fall from the first environment to another whose interval is apart from it."""
-    if len(performed) < 2:
-        return
-    better = -1 if direction_of(measure) == "lower" else 1
-    first = performed[0]
-    for row in sorted(performed[1:], key=lambda row: better * row["value"]):
-        apart = row["high"] < first["low"] if better > 0 else row["low"] > first["high"]
-        if apart:
-            yield _finding(Kind.WORST_ENVIRONMENT, row, Shown.SHOWN, first)
-            return
-
-
-def _is_overall(row: Row) -> bool:
-    return bool(row["environment"]) and not (row["factor"] or row["level"] or row["layer"] or row["group"])
-
-
-def _of(rows: Sequence[Row], measure: str) -> list[Row]:
-    return [row for row in rows if row["measure"] == measure and _known(row)]
-
-
-def _known(row: Row) -> bool:
-    return not math.isnan(row["value"])
-
-
-def _against_chance(row: Row) -> Shown:
-    """Return whether the interval is above or below chance; inconclusive where it contains chance, or is missing."""
-    if row["low"] > row["chance"]:
-        return Shown.ABOVE
-    return Shown.BELOW if row["high"] < row["chance"] else Shown.INCONCLUSIVE
-
-
-def _changes(row: Row) -> Shown:
-    """Return whether a change of a factor changes the answers: by the interval, or plainly where it never does."""
-    if row["value"] == 0:
-        return Shown.NONE
-    return Shown.SHOWN if row["low"] > 0 or row["high"] < 0 else Shown.INCONCLUSIVE
-
-
-def _finding(kind: Kind, row: Row, decision: Shown, first: Row | None = None) -> Finding:
-    """Return a measurement as a finding. first: that of the environment that it is compared with."""
-    against = OfModel(row["probe"], row["chance"])
-    return Finding(
-        kind,
-        "answer",
-        measure=row["measure"],
-        environment=row["environment"],
-        factor=row["factor"],
-        layer=row["layer"],
-        value=row["value"],
-        low=row["low"],
-        high=row["high"],
-        level=CONFIDENCE,
-        decision=decision,
-        table=schema.MODEL_MEASUREMENTS.name,
-        details=against if first is None else OfModel(row["probe"], first["value"], first["environment"]),
-    )
 
 
 # What is kept of the images.

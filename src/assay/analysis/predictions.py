@@ -21,12 +21,11 @@ from assay.data.files.table import Table, read_table
 from assay.spec.checks import MOST_PRIMARY
 from assay.spec.recipe import RecipeSpec
 from assay.spec.schema import ContrastSpec, EnvironmentSpec, RecipePoint, Role
-from assay.stats.answers import findings_of
 from assay.stats.compare import contrast
 from assay.stats.decisions import pooled, with_decisions, with_ends_of_scale
-from assay.stats.doubts import outlying_seeds
+from assay.stats.doubts import findings_of, outlying_seeds
 from assay.stats.estimate import Estimate, estimate
-from assay.stats.findings import Kind, to_row
+from assay.stats.findings import to_row
 from assay.stats.measures import COMPUTED
 from assay.stats.panel import Panel
 from assay.store.files import Row
@@ -110,7 +109,7 @@ class Compared:
             raise SpecError(f"out: {root} holds records of a study or a model; give the comparison a folder of its own")
         cautions = (*self.notes, *self.cautions)
         all_found = findings_of(self.contrasts, self.estimates, cautions=cautions)
-        found = [one for one in all_found if one.kind != Kind.LEAKAGE]  # there are no images to look for copies in
+        found = [one for one in all_found if one.kind != "leakage"]  # there are no images to look for copies in
         none = dict.fromkeys(("seconds", "yardstick", "train_loss", "validation_loss"), math.nan)
         same = {"trial": "", "fold": 0, "status": "done", "reason": "", **none}
         facts = {"study": name, "question": title(self), "predictions": "yes"}

@@ -13,7 +13,6 @@ from assay.core.map_grid import MapGrid
 from assay.core.measures import quiet_of
 from assay.spec.schema import RecipePoint
 from assay.stats import maps
-from assay.stats.answers import OVERLAP
 from assay.stats.outcomes import joint
 from assay.stats.panel import Evaluated, Panel, evaluate
 from assay.store.files import Row
@@ -101,7 +100,7 @@ def trade_rows(gathered: Gathered) -> list[Row]:
     spec = gathered.plan.spec
     if spec.task != "segmentation":
         return []
-    measured = OVERLAP, quiet_of(one.measure for one in spec.contrasts)
+    measured = "dice", quiet_of(one.measure for one in spec.contrasts)
     places = [_place(gathered, measure) for measure in measured]
     if not all(places):
         return []

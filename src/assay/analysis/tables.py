@@ -30,13 +30,12 @@ from assay.execution.progress import Stage
 from assay.shifts.population import Population
 from assay.spec.checks import asks_native
 from assay.spec.data import has_order
-from assay.spec.environments import dose_axis, marked, start_of
+from assay.spec.environments import dose_axis, start_of
 from assay.spec.grid import label
 from assay.spec.recipe import WORST_GROUP, Component, looks_at_labels, readout_of, training_labels
 from assay.spec.schema import RecipePoint, SourceSpec, StudySpec
-from assay.stats.answers import findings_of
 from assay.stats.decisions import with_decisions, with_ends_of_scale
-from assay.stats.doubts import Split, outlying_seeds
+from assay.stats.doubts import Split, findings_of, outlying_seeds
 from assay.stats.estimate import Estimate, estimate, estimate_seeds, estimates_of_seeds
 from assay.stats.findings import to_row
 from assay.stats.format import count
@@ -367,9 +366,7 @@ def _findings(made: Made) -> Sequence[Row]:
         (made.before.seeds, spec.most_seeds),
         dose_axis(spec.points),
         (*described.cautions, *outlying_seeds(made.seeds, made.contrasts)),
-        marked(spec.points),
         unnamed=described.unnamed,
-        paired=made.reliance_contrasts,
         drawn=described.drawn,
         split=split_of(spec),
         bounded=described.bounded,

@@ -16,18 +16,31 @@ from assay.cli.results import open_page
 from assay.cli.run import Request
 from assay.core.errors import foremost, others
 from assay.report.images import FIGURES, MEANING
-from assay.report.sections import shortcuts
 from assay.report.sentences.captions import caption
-from assay.report.sentences.names import statement
 from assay.report.sentences.reasons import reason_words
+from assay.report.words import statement
 from assay.shifts.environment import Achieved
-from assay.stats.format import count, listed, number
+from assay.stats.format import count, listed, number, with_interval
 from assay.stats.power import Assumptions
 from assay.store.files import Row, write_text
 
 if TYPE_CHECKING:
     from assay.analysis.preview import Preview, Shown
     from assay.study.run import Prepared
+
+
+CUES = ("cue", "kind", "class", "AUROC", "direction")
+CUES_HEAD = "Cues that predict the target without a network"
+CUES_MEANING = (
+    "AUROC of one column, property or fitted score for a class against the others, with its 95% interval, of the "
+    "images as they are found. Levels and baselines (ridge regressions) are fitted on other images."
+)
+
+
+def cue_texts(row: Row) -> tuple[str, ...]:
+    """Return name, kind, class, AUROC and direction of a cue; a dash where there is none."""
+    auroc = with_interval(row["value"], row["low"], row["high"]) if row["value"] == row["value"] else "–"
+    return str(row["name"]), str(row["kind"]), str(row["of"]) or "–", auroc, str(row["direction"]) or "–"
 
 
 # What a preview says of confounders: how visible each is, as lines of text and as a table of its page.
@@ -78,21 +91,21 @@ def shortcut_lines(rows: Sequence[Row]) -> list[str]:
     """Return a line per factor, column, image property and baseline under a heading; none for a phantom."""
     if not rows:
         return []
-    cells = [shortcuts.HEADS[:5], *(shortcuts.texts(row) for row in rows)]
+    cells = [CUES, *(cue_texts(row) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)) for line in cells]
-    return ["", shortcuts.CAPTION, *(f"  {line}".rstrip() for line in lines)]
+    return ["", CUES_HEAD, *(f"  {line}".rstrip() for line in lines)]
 
 
 def shortcut_table(rows: Sequence[Row]) -> str:
     """The same as HTML."""
-    heads = "".join(f'<th scope="col">{escape(head)}</th>' for head in (*shortcuts.HEADS[:5], "images"))
+    heads = "".join(f'<th scope="col">{escape(head)}</th>' for head in (*CUES, "images"))
     body = ""
     for row in rows:
-        name, *others = shortcuts.texts(row)
+        name, *others = cue_texts(row)
         cells = "".join(f"<td>{escape(cell)}</td>" for cell in (*others, f"{row['images']:,}"))
         body += f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>'
-    return f"<table><caption>{escape(shortcuts.CAPTION)}</caption><tr>{heads}</tr>{body}</table>"
+    return f"<table><caption>{escape(CUES_HEAD)}</caption><tr>{heads}</tr>{body}</table>"
 
 
 # `assay preview`: pictures, associations, size, time and power of a study, before a second of training.
@@ -379,7 +392,7 @@ def write_preview(found: Found) -> Path:
     if found.preview.shortcuts:
         parts += [
             _side_by_side([shortcut_table(found.preview.shortcuts)]),
-            _paragraph(shortcuts.meaning(found.preview.shortcuts)),
+            _paragraph(CUES_MEANING),
         ]
     parts += [_power(found)] if found.power else []
     page = found.folder / "index.html"

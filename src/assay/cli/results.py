@@ -268,8 +268,8 @@ def _print_latex(rows: list[Row], columns: Sequence[tuple[str, str]], difference
         columns: Names and headings of the columns.
         differences: Whether values are differences, which have a sign.
     """
-    from assay.report.sentences.names import signed
     from assay.report.sentences.reasons import reason_words
+    from assay.report.words import signed
     from assay.stats.format import common_decimals, number, with_interval
 
     names = [name for name, _ in columns]
@@ -327,14 +327,14 @@ def _print_lines(columns: list[tuple[str, bool]], cells: list[list[str]]) -> Non
 def _said(row: Row, table: str) -> Row:
     """Return the words of a comparison or a finding; nothing of other tables."""
     if table in (CONTRASTS.name, LOOKS.name):
-        from assay.report.sentences.names import statement
+        from assay.report.words import statement
 
         return {COMPARISON: statement(row)}
     if table == FINDINGS.name:
-        from assay.report.sentences.findings import sentence
-        from assay.stats.findings import from_row
+        from assay.core.reasons import read
+        from assay.report.sentences.reasons import finding_words
 
-        return {SENTENCE: sentence(from_row(row))}
+        return {SENTENCE: finding_words(read(row["reason"]))}
     return {}
 
 

@@ -283,13 +283,13 @@ def _answer(result: Result) -> tuple[str, list[str]]:
     if result.page is None:
         return "", []
 
-    from assay.report.sentences.comparisons import primary_line
-    from assay.report.sentences.findings import primary_rows, verdict
-    from assay.stats.findings import from_row
-    from assay.store.folder import RunFolder
+    from assay.report.evidence import Evidence, Tables
+    from assay.report.opening import primary_rows, verdict
+    from assay.report.words import decided_by, primary_line
 
-    findings = list(map(from_row, RunFolder(result.folder).table("findings")))
-    return verdict(findings), list(map(primary_line, primary_rows(findings)))
+    evidence = Evidence(Tables(result.folder))
+    lines = [f"{primary_line(row, evidence.names)}, {decided_by(row)}" for row in primary_rows(evidence)]
+    return verdict(evidence), lines
 
 
 def _tell(result: Result) -> None:

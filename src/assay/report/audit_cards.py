@@ -11,7 +11,7 @@ from assay.report.crosswalk import CLAIM, FDA, Audited, Item
 from assay.report.sentences.audit import METHODS, NO_REFERENCE, check_words, evidence, headline, not_established, title
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import NONE, inert
-from assay.report.wording import measure_name
+from assay.report.words import measure_words as measure_name
 from assay.stats.format import count, in_words, with_interval
 from assay.store.audit_tables import AUDIT_TABLES
 from assay.store.files import Row, write_text

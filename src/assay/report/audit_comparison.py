@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from assay.report.evidence import numeric, whole
 from assay.report.page import rendered, written
-from assay.report.rows import numeric, whole
 from assay.report.sentences.audit import factor_words
-from assay.report.sentences.names import difference_words
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import NONE, Line, Sheet, amount, figure, sheet, words
-from assay.report.wording import measure_name
+from assay.report.words import difference_words
+from assay.report.words import measure_words as measure_name
 from assay.stats.format import in_words, number
 from assay.store.audit_tables import COMPARED
 from assay.store.files import Row, write_json

@@ -12,14 +12,15 @@ from typing import Any
 from PIL import Image
 
 from assay.core.files import content_hash
+from assay.report.blocks import Figure, drawn
+from assay.report.charts import draw_rows
 from assay.report.drawing import Mark, Panel, Plot, Reference, styles
-from assay.report.figures import FIRST, Figure, strips
+from assay.report.evidence import numeric, whole
 from assay.report.images import encoded
 from assay.report.leads import LeadsShown, leads_shown
 from assay.report.opening import MOST_PLACES, SIDE, SIGNS, Chip, Opening, Place, Small
 from assay.report.opening import Line as Numbers
-from assay.report.page import rendered, written
-from assay.report.rows import numeric, whole
+from assay.report.page import FIRST_WIDTH, rendered, written
 from assay.report.sentences.audit import (
     CHIPS,
     HARMFUL,
@@ -40,7 +41,8 @@ from assay.report.sentences.audit import (
 from assay.report.sentences.leads import NOTE, PLACES, place_words
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import NONE, Cell, Line, Sheet, amount, figure, sheet, words
-from assay.report.wording import measure_name
+from assay.report.words import measure_words as measure_name
+from assay.results.block import Block
 from assay.stats.format import count, in_words
 from assay.stats.verdicts import MARGIN
 from assay.store.audit_tables import AUDIT_TABLES
@@ -231,7 +233,7 @@ def _swings(rows: Sequence[Row], margin: float) -> Figure | None:
         return None
     names = [factor_words(row) for row in known]
     marks = tuple(
-        Mark(name, numeric(row, "g"), numeric(row, "low"), numeric(row, "high"))
+        Mark("model", numeric(row, "g"), numeric(row, "low"), numeric(row, "high"), at=name)
         for name, row in zip(names, known, strict=True)
     )
     reach = max(margin * 2, *(abs(numeric(row, end)) for row in known for end in ("g", "low", "high")))
@@ -239,16 +241,17 @@ def _swings(rows: Sequence[Row], margin: float) -> Figure | None:
     style = styles(["model"])["model"]
     plot = Plot(
         (Panel("", marks, (Reference.level("none", 0.0),), (-margin, margin)),),
-        tuple(names),
-        dict.fromkeys(names, style),
+        ("model",),
+        {"model": style},
         "swing g: positive where the factor raises scores",
         limits,
+        tuple(names),
     )
     beyond = sum(row["verdict"] in HARMFUL for row in known)
     named = f"{beyond} of {count(len(known), 'factor')}" if beyond else "No factor"
     words = " changed the answers beyond the margin"
     note = f"{SWING} Bars: one-sided 95% bounds. Shaded: the margin, {margin:g}."
-    return strips("swings", named + words, note, plot, known, FIRST)
+    return drawn(Block(id="swings", title=named + words, note=note), plot, known, draw_rows, FIRST_WIDTH)
 
 
 def _sheets(tables: Mapping[str, Sequence[Row]]) -> tuple[Sheet | None, ...]:

@@ -29,7 +29,6 @@ from assay.report.drawing import (
     panel_grid,
     polygon,
     polyline,
-    seed_words,
     short_names,
     shortened,
     text,
@@ -38,14 +37,11 @@ from assay.report.drawing import (
 )
 from assay.stats.format import number, with_interval
 
-# Strips: one row per level, its seeds as dots beneath its interval, the mean as a tick; panels side by side.
+# Interval plots: a row per place, in it every level beneath the other in its color; panels side by side.
 
-STRIP_LEAST_PANEL = 104.0
 STRIP_GAP = 18.0
 STRIP_LINE = 15.0
 """From one line of a title to the next."""
-MANY = 16
-"""More levels than this get rows half as high, and seeds as plain dots that say nothing on hovering."""
 MISSING = "no value"
 
 
@@ -59,31 +55,6 @@ class _Box:
     height: float
 
 
-def draw_strips(plot: Plot, width: float) -> Drawing:
-    """The plot at a width in pixels; panels wrap to further lines where they would be too narrow."""
-    row = 27.0 if len(plot.levels) <= 8 else 21.0 if len(plot.levels) <= MANY else 16.0
-    if not any(mark.seeds for panel in plot.panels for mark in panel.marks):
-        row = min(row, 18.0)
-    label = min(max(breadth(level) for level in plot.levels) + 22, width * 0.34)
-    least = max(STRIP_LEAST_PANEL, *(min(breadth(panel.title, BOLD), 170.0) for panel in plot.panels))
-    columns, rows = panel_grid(len(plot.panels), width - label + STRIP_GAP, least + STRIP_GAP)
-    each = (width - label - 10 - STRIP_GAP * (columns - 1)) / columns
-    head = _head(plot, each)
-    height = row * len(plot.levels)
-    body: list[str] = []
-    for r in range(rows):
-        top = r * (head + height + 34)
-        body.append(_labels(plot, label, top + head, row))
-        for c, panel in enumerate(plot.panels[r * columns : (r + 1) * columns]):
-            body.append(_panel(plot, panel, _Box(label + c * (each + STRIP_GAP), top + head, each, height), row))
-    bottom = rows * (head + height + 34)
-    axis = lines_of(plot.axis, width, most=2)
-    left = max(0.0, min(label, width - max(map(breadth, axis))))
-    body += [text(left, bottom + 6 + 15 * i, words, color="var(--soft)", full=plot.axis)
-             for i, words in enumerate(axis)]  # fmt: skip
-    return Drawing(width, bottom + 15 * len(axis), "".join(body))
-
-
 def _head(plot: Plot, width: float) -> float:
     """Room above panels of a width: for the longest of their titles, and the names of references."""
     named = any(reference.name for panel in plot.panels for reference in panel.references)
@@ -95,25 +66,6 @@ def _head(plot: Plot, width: float) -> float:
 def _title(panel: Panel, width: float) -> list[str]:
     """Its lines; they end before the next panel begins."""
     return lines_of(panel.title, width + STRIP_GAP - 10, BOLD)
-
-
-def _labels(plot: Plot, width: float, top: float, row: float) -> str:
-    found: list[str] = []
-    for i, level in enumerate(plot.levels):
-        y, style = top + row * (i + 0.5), plot.styles[level]
-        words = shortened(level, width - 22)
-        found += [marker(style.marker, 6, y, 4.2, style.color), text(16, y + 4, words, full=level)]
-    return "".join(found)
-
-
-def _panel(plot: Plot, panel: Panel, box: _Box, row: float) -> str:
-    scale = Scale(*(panel.limits or plot.limits), box.x, box.x + box.width)
-    parts = [_strip_frame(panel, box, scale, _head(plot, box.width))]
-    by_level = {mark.level: mark for mark in panel.marks}
-    for i, level in enumerate(plot.levels):
-        y = box.y + row * (i + 0.5)
-        parts.append(_strip_mark(plot, by_level.get(level, Mark(level, math.nan, reason=MISSING)), scale, y, row))
-    return "".join(parts)
 
 
 def _strip_frame(panel: Panel, box: _Box, scale: Scale, head: float) -> str:
@@ -145,36 +97,6 @@ def _strip_frame(panel: Panel, box: _Box, scale: Scale, head: float) -> str:
     return "".join(parts)
 
 
-def _strip_mark(plot: Plot, mark: Mark, scale: Scale, y: float, row: float) -> str:
-    style = plot.styles[mark.level]
-    if math.isnan(mark.value):
-        words = MISSING if mark.reason == MISSING else "undefined"
-        return text(scale.start + 2, y + 4, words, size=NARROW, color="var(--soft)", full=mark.said, halo=True)
-    above, below, radius = (-4.5, 5.5, 2.7) if row > 20 else (-3.0, 4.0, 2.2)
-    if not mark.seeds:
-        above = 0.0
-    parts: list[str] = []
-    if not math.isnan(mark.low):
-        cut = (scale.beyond(mark.low), scale.beyond(mark.high))
-        high = scale(min(mark.high, mark.known_to))
-        parts.append(bar(scale(mark.low), high, y + above, style.color, 2.0, cut, flat=True))
-    seeds = [(seed, value) for seed, value in mark.seeds if not math.isnan(value)]
-    if len(plot.levels) > MANY:
-        parts.append(dots([(scale(value), y + below) for _, value in seeds], style.color, 4.0))
-    for seed, value in seeds if len(plot.levels) <= MANY else ():
-        said = seed_words(mark.level, seed, value) if plot.hover else ""
-        parts.append(marker(style.marker, scale(value), y + below, radius, style.color, said, 0.6))
-    x = scale(min(mark.value, mark.known_to))
-    if scale.beyond(mark.value):  # censored: the bar's arrow, or words where even that lies beyond
-        at, anchor = (x, "end") if math.isinf(mark.known_to) else (x + 3, "start")
-        beyond = text(at, y + 4, mark.text, size=NARROW, anchor=anchor, color="var(--soft)", halo=True)
-        return group(mark.said if plot.hover else "", "".join([*parts, *([] if any(parts) else [beyond])]))
-    tick = line(x, y + above - 5, x, y + above + 5, style.color, 3.0)
-    return group(mark.said if plot.hover else "", "".join([*parts, tick]))
-
-
-# Rows: one row per factor, in it every level beneath the other in its color; panels side by side.
-
 ROW_STEP, ROW_ROOM = 7.5, 8.0
 """Pixels of a level in a row, and between two rows."""
 
@@ -182,17 +104,21 @@ ROW_STEP, ROW_ROOM = 7.5, 8.0
 def draw_rows(plot: Plot, width: float) -> Drawing:
     """Draw the positions of a plot as rows, under a key of its levels; panels wrap where they would be too narrow."""
     shapes, top = key(plot.levels, plot.styles, width) if len(plot.levels) > 1 else ("", 0.0)
-    label = min(max(map(breadth, plot.positions)) + 12, width * 0.34)
+    label = min(max(map(breadth, plot.positions)) + 12, width * 0.4)
     columns, lines = panel_grid(len(plot.panels), width - label + STRIP_GAP, CURVE_LEAST_PANEL + STRIP_GAP)
     each = (width - label - 10 - STRIP_GAP * (columns - 1)) / columns
-    head, row = _head(plot, each), ROW_STEP * max(2, len(plot.levels)) + ROW_ROOM
+    wrapped = 2 * STRIP_LINE + 4 if any(breadth(one) > label - 8 for one in plot.positions) else 0.0
+    head, row = _head(plot, each), max(wrapped, ROW_STEP * max(2, len(plot.levels)) + ROW_ROOM)
     height = row * len(plot.positions)
     body = [shapes]
     for r in range(lines):
         y = top + r * (head + height + 34) + head
         for i, position in enumerate(plot.positions):
             middle = y + row * (i + 0.5)
-            body.append(text(0, middle + 4, shortened(position, label - 8), full=position))
+            parts = lines_of(position, label - 8, most=2) if row >= 2 * STRIP_LINE else [shortened(position, label - 8)]
+            for n, words in enumerate(parts):
+                at = middle + 4 + STRIP_LINE * (n - (len(parts) - 1) / 2)
+                body.append(text(0, at, words, full=position))
             body.append(line(0, y + row * i, width, y + row * i, "var(--grid)") if i else "")
         for c, panel in enumerate(plot.panels[r * columns : (r + 1) * columns]):
             body.append(_row_panel(plot, panel, _Box(label + c * (each + STRIP_GAP), y, each, height), row))
@@ -266,7 +192,7 @@ def draw_curves(plot: Plot, width: float) -> Drawing:
     for i, panel in enumerate(plot.panels):
         r, c = divmod(i, columns)
         x, y = left + c * (each + CURVE_GAP), top + 24 + r * (CURVE_HEIGHT + 62)
-        place = _place(plot, x, x + each, y)
+        place = _place(plot, panel, x, x + each, y)
         last = c == columns - 1 or i == len(plot.panels) - 1
         body += [_curve_frame(plot, panel, place), _marks(plot, panel, place)]
         body.append(_ends(plot, panel, place, room if last else 0.0, direct))
@@ -286,25 +212,26 @@ def _drawn(panel: Panel) -> set[str]:
     return {mark.level for mark in panel.marks if not math.isnan(mark.value)}
 
 
-def _place(plot: Plot, left: float, right: float, top: float) -> _Place:
+def _place(plot: Plot, panel: Panel, left: float, right: float, top: float) -> _Place:
+    scale = Scale(*(panel.limits or plot.limits), top + CURVE_HEIGHT, top)
     if plot.scaled:
         numbers = [math.log10(float(at)) if plot.logarithmic else float(at) for at in plot.positions]
         along = Scale(min(numbers), max(numbers), left + EDGE, right - EDGE)
         across = {position: along(value) for position, value in zip(plot.positions, numbers, strict=True)}
-        return _Place(Scale(*plot.limits, top + CURVE_HEIGHT, top), across, left, right, 5.0 * len(plot.levels))
+        return _Place(scale, across, left, right, 5.0 * len(plot.levels))
     step = (right - left) / len(plot.positions)
     across = {position: left + step * (i + 0.5) for i, position in enumerate(plot.positions)}
     spread = min(
         step * 0.66, 60.0, 9.0 * len(plot.levels)
     )  # no wider than telling them apart takes: a place is one value
-    return _Place(Scale(*plot.limits, top + CURVE_HEIGHT, top), across, left, right, spread)
+    return _Place(scale, across, left, right, spread)
 
 
 def _curve_frame(plot: Plot, panel: Panel, place: _Place) -> str:
     top, base = place.scale.end, place.scale.start
     title = shortened(panel.title, place.right - place.left + CURVE_GAP - 10, BOLD)
     parts = [text(place.left, top - 10, title, weight="600", full=panel.title)]
-    for value in ticks(*plot.limits, 6):
+    for value in ticks(place.scale.low, place.scale.high, 6):
         y = place.scale(value)
         parts += [
             line(place.left, y, place.right, y, "var(--grid)"),
@@ -542,7 +469,7 @@ def _spot(spot: Spot, style: Style, x: _Across, y: Scale) -> str:
 CELL = 18.0
 LEAST = 150.0
 PLANE_GAP = 26.0
-PLANE_LEFT, TOP, PLANE_LINE, PLANE_FOOT = 46.0, 26.0, 14.0, 34.0
+PLANE_LEFT, TOP, PLANE_LINE, PLANE_FOOT = 60.0, 26.0, 14.0, 34.0
 MOST_NUMBERS = 100
 """Maps of so many cells bear no numbers: they would touch."""
 

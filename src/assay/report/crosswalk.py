@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from assay.report.sentences.audit import HARMFUL, check_words, not_established
-from assay.report.wording import measure_name
+from assay.report.words import measure_words as measure_name
 from assay.stats.format import count, in_words, listed, with_interval
 from assay.store.files import Row
 

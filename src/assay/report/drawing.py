@@ -450,8 +450,3 @@ def bar(low: float, high: float, at: float, color: str, width: float, cut: tuple
 def group(said: str, shapes: str) -> str:
     """Shapes that say something together on hovering."""
     return element("g", element("title", escape(said)) + shapes) if said else shapes
-
-
-def seed_words(level: str, seed: int, value: float) -> str:
-    """Text of a dot, shown on hovering."""
-    return f"{level}, seed {seed}: {number(value)}"

@@ -7,7 +7,7 @@ import io
 import json
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -15,18 +15,12 @@ from markupsafe import Markup
 from PIL import Image
 
 from assay.core.errors import StoreError
-from assay.report.account import described
 from assay.report.drawing import NARROW, Drawing, Scale, Style, breadth, line, marker, shortened, text
-from assay.report.layout import SHOWN, Evidence
-from assay.report.rows import Tables, coordinates, numeric, whole
+from assay.report.evidence import Evidence, coordinates, numeric, whole
 from assay.report.sentences.captions import caption, pair_ends
-from assay.report.sentences.reasons import reason_words
-from assay.report.sheets import NONE, Line, Sheet, amount, figure, sheet, words
-from assay.report.wording import held_words
-from assay.stats.format import in_words, number
-from assay.stats.rows import CONFOUNDER
-from assay.store import schema
-from assay.store.files import Row
+from assay.report.words import sentence_case
+from assay.stats.format import in_words, listed, number
+from assay.stats.rows import CONFOUNDER, Row
 
 # What each level made of a counterfactual pair: its logit of the first image and of the second, beside zero.
 
@@ -46,12 +40,12 @@ def asked(evidence: Evidence, factor: str, recipes: Collection[str]) -> dict[tup
     hold, if it was asked.
     """
     view = evidence.outline
-    rows = {row["recipe"]: row for row in evidence.tables.trials if row["recipe"] in recipes}
+    rows = {row["recipe"]: row for row in evidence.tables.get("trials", ()) if row["recipe"] in recipes}
     near = {recipe: row for recipe, row in rows.items() if view.shown(row, view.dosed, CONFOUNDER)}
     own = {recipe: row for recipe, row in near.items() if _confounder(row) == factor.partition("(")[0]}
     held = {recipe: row for recipe, row in near.items() if view.shown(row, view.dosed)}
     return {
-        (view.level(row), coordinates(row).get(view.dosed, "") if view.dosed else ""): recipe
+        (evidence.color(row), coordinates(row).get(view.dosed, "") if view.dosed else ""): recipe
         for recipe, row in (own or held or near).items()
     }
 
@@ -109,8 +103,6 @@ def _words(values: Ends) -> Iterator[str]:
             yield f"{where} {number(low, 1)}, {number(high, 1)}"
 
 
-# How visible each confounder is, as a table beside its pictures.
-
 FIGURES = "pixels changed (share)", "mean difference", "SSIM"
 MEANING = (
     "Means over the test images counted at the right, each without and with the confounder. Pixels changed: the share "
@@ -120,26 +112,6 @@ MEANING = (
 """What the figures of visibility mean, for the page and the preview."""
 
 
-def visible(tables: Tables) -> Sheet | None:
-    """A row per confounder; None where no pixel is changed in the study."""
-    rows = tables.visibility
-    lines = [
-        Line(
-            (
-                words(row["confounder"]),
-                *(figure(numeric(row, name), 3) for name in ("share", "difference", "ssim")),
-                amount(whole(row, "images")),
-                words(reason_words(row["reason"]) or NONE),
-            )
-        )
-        for row in rows
-    ]
-    heads = ("confounder", *FIGURES, "images", "why there is none")
-    caption = "How visible each confounder is"
-    made = sheet("visibility", caption, heads, lines, (rows, schema.VISIBILITY), MEANING)
-    return replace(made, folded=True) if rows else None
-
-
 # Pictures for the page: at their own pixels, enlarged by the browser by whole multiples, without smoothing.
 
 FIRST_PAIRS = 2
@@ -147,6 +119,8 @@ FIRST_PAIRS = 2
 BUDGET = 1_800_000
 """Bytes that all pictures of a page may take; above that they are compressed with loss, and the page says so."""
 SHEET_ROOM, PAIR_ROOM, PHONE, LOGIT_WIDTH = 1120, 480, 350, 350.0
+SHOWN = 8
+"""Levels whose logits are drawn at most."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +148,6 @@ class Gallery:
         outlines: The outlines of recipes on the same images.
         heat_maps: Their maps on the same images.
         confounders: One of each, without and with it.
-        visible: How visible these are.
         pairs: Factor -> its pictures.
         said: Scale and losses in words.
         drawn: The drawings next to pairs.
@@ -185,7 +158,6 @@ class Gallery:
     outlines: tuple[Picture, ...]
     heat_maps: tuple[Picture, ...]
     confounders: tuple[Picture, ...]
-    visible: Sheet | None
     pairs: Mapping[str, tuple[Picture, ...]]
     said: str
     drawn: str
@@ -205,14 +177,13 @@ class Gallery:
 
 def gallery(root: Path, evidence: Evidence) -> Gallery:
     """Every picture of a run. Raises StoreError that names a file which is missing or no picture."""
-    rows = evidence.tables.pictures
+    rows = evidence.tables["pictures"]
     images = [natural(root, row) for row in rows]
     uris = [encoded(image, lossless=True) for image in images]
     loss = sum(map(len, uris)) > BUDGET
     if loss:
         uris = [encoded(image, lossless=False) for image in images]
-    named = described(evidence.tables)
-    made = [_picture(row, image, uri, evidence, named) for row, image, uri in zip(rows, images, uris, strict=True)]
+    made = [_picture(row, image, uri, evidence) for row, image, uri in zip(rows, images, uris, strict=True)]
     of_kind: dict[str, list[tuple[Row, Picture]]] = {
         kind: [] for kind in ("sheet", "copies", "outline", "heat-map", "confounder", "pair")
     }
@@ -226,9 +197,8 @@ def gallery(root: Path, evidence: Evidence) -> Gallery:
         tuple(picture for _, picture in of_kind[kind])
         for kind in ("sheet", "copies", "confounder", "outline", "heat-map")
     )
-    seen = visible(evidence.tables)
     words = _scales(rows, loss), _drawn(made, evidence)
-    return Gallery(sheets, copies, outlines, heat_maps, confounders, seen, pairs, *words)
+    return Gallery(sheets, copies, outlines, heat_maps, confounders, pairs, *words)
 
 
 def _drawn(made: Sequence[Picture], evidence: Evidence) -> str:
@@ -236,9 +206,11 @@ def _drawn(made: Sequence[Picture], evidence: Evidence) -> str:
     if not any(picture.logits for picture in made):
         return ""
     view = evidence.outline
-    fixed = view.named(view.dosed, CONFOUNDER)
-    held = f" at {held_words(fixed)}" if fixed else ""
-    doses = f", trained at p = {view.doses[0]} and at p = {view.doses[-1]}" if view.doses else ""
+    fixed = [
+        evidence.names.level(axis, level) for axis, level in view.held.items() if axis not in (view.dosed, CONFOUNDER)
+    ]
+    held = f" ({listed(fixed)})" if fixed else ""
+    doses = ", trained at the smallest and at the largest p" if view.dosed else ""
     few = f" The first {SHOWN} of {len(view.levels)} are drawn." if len(view.levels) > SHOWN else ""
     return (
         f"At the right: the logit of each {in_words(view.axis) or 'recipe'}{held}{doses}, mean of the seeds that "
@@ -271,31 +243,31 @@ def encoded(image: Image.Image, *, lossless: bool) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _picture(row: Row, image: Image.Image, uri: str, evidence: Evidence, named: Mapping[str, str]) -> Picture:
-    """Make a picture; the caption of a sheet ends with the description of its environment, from `named`."""
+def _picture(row: Row, image: Image.Image, uri: str, evidence: Evidence) -> Picture:
+    """Make a picture; the caption of a sheet ends with the name of its test condition."""
     logits = _logits(row, evidence)
     room = PAIR_ROOM if row["kind"] == "pair" else SHEET_ROOM
     scale, small = (max(1, min(4, wide // image.width)) for wide in (room, PHONE))
-    text, more = caption(row), named.get(row["environment"], "") if row["kind"] == "sheet" else ""
-    whole_text = f"{text} {more[:1].upper()}{more[1:]}." if more else text
+    text, more = caption(row), evidence.names.place(row["environment"]) if row["kind"] == "sheet" else ""
+    whole_text = f"{text} {sentence_case(more)}." if more and more != row["environment"] else text
     short = pair_ends(row) if row["kind"] == "pair" else ""
     return Picture(uri, image.width, image.height, scale, small, whole_text, text, logits, short)
 
 
 def _logits(row: Row, evidence: Evidence) -> Markup:
     """Draw the logits of a pair at the levels of the shown slice; empty where none are known."""
-    view = evidence.outline
     found = cast("dict[str, tuple[float, float]]", json.loads(row["logits"] or "{}"))
     ends = {place: found[recipe] for place, recipe in asked(evidence, row["factor"], found).items()}
-    levels = [level for level in view.levels if any(level == own for own, _ in ends)][:SHOWN]
-    doses = (view.doses[0], view.doses[-1]) if view.doses else ("",)
+    levels = [level for level in evidence.styles if any(level == own for own, _ in ends)][:SHOWN]
+    found_doses = sorted({dose for _, dose in ends if dose}, key=float)
+    doses = (found_doses[0], found_doses[-1]) if found_doses else ("",)
     shown = {
         level: {f"p = {dose}" if dose else "": ends[level, dose] for dose in doses if (level, dose) in ends}
         for level in levels
     }
     if not shown:
         return Markup()
-    return Markup(logit_drawing(shown, view.styles, LOGIT_WIDTH).inline(logit_words(shown), "logits"))
+    return Markup(logit_drawing(shown, evidence.styles, LOGIT_WIDTH).inline(logit_words(shown), "logits"))
 
 
 def _scales(rows: Sequence[Row], loss: bool) -> str:

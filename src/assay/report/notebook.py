@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Literal
@@ -11,17 +11,13 @@ from typing import Literal
 from assay.core.errors import StoreError, extra, unknown_of_few
 from assay.core.measures import MEASURES
 from assay.report.audit_page import collect_audit
-from assay.report.figures import Figure
-from assay.report.layout import Evidence, is_overall, outline
-from assay.report.model_page import first_model_figures, probe_figures, read_model_tables
+from assay.report.blocks import Figure
+from assay.report.blocks import chart as draw
+from assay.report.evidence import Evidence, Tables, distinct
+from assay.report.opening import verdict
 from assay.report.page import first_figures
-from assay.report.rows import distinct, read_tables
-from assay.report.sections import further
-from assay.report.sections.performance import differences
-from assay.report.sentences.findings import verdict
-from assay.report.sentences.one_model import answer
-from assay.stats.findings import from_row
-from assay.store.files import Row, write_bytes
+from assay.results.study_blocks import COMPARISONS, further
+from assay.store.files import write_bytes
 from assay.store.folder import RunFolder
 
 _PIXELS = 2.0
@@ -91,46 +87,31 @@ def _converted(svg: str, wanted: Literal["png", "pdf"]) -> bytes:
 
 
 def chart(root: Path, measure: str) -> Chart:
-    """Draw one measure of a run: of a study every recipe by environment, of one model every environment.
+    """Draw one measure of a run: every recipe, or the one model, by test condition and place.
 
     Args:
         root: The run folder.
-        measure: Name of a measure of the table `estimates`, of one model of `measurements`.
+        measure: Name of a measure of the table `estimates`; `g`, the swing, of an audit.
 
     Raises:
         StoreError: The run has no such measure, or no value of it.
     """
-    folder = RunFolder(root)
-    if folder.of_audit:
+    if RunFolder(root).of_audit:
         if measure != "g":
             raise StoreError(unknown_of_few("measure", measure, ["g"]))
         made = collect_audit(root).figure
-    elif folder.of_model:
-        rows = read_model_tables(root).measurements
-        _require(measure, rows, root)
-        own = [row for row in rows if row["measure"] == measure]
-        made = next(iter(probe_figures(measure, own)), None)
     else:
-        tables = read_tables(root)
-        _require(measure, tables.estimates, root)
-        whole = tuple(row for row in tables.estimates if row["measure"] == measure and is_overall(row))
-        shown = replace(tables, estimates=whole) if whole else tables
-        made = further.figure(Evidence(shown, outline(tables)), measure)
+        evidence = Evidence(Tables(root))
+        there = distinct(row["measure"] for row in evidence.tables["estimates"])
+        if measure not in there and measure in MEASURES and MEASURES[measure].probe:
+            probe = MEASURES[measure].probe
+            raise StoreError(f"{root} has no {measure}: the probe {probe} measures it; here are {', '.join(there)}")
+        if measure not in there:
+            raise StoreError(unknown_of_few("measure", measure, there))
+        made = draw(further(measure), evidence)
     if made is None:
         raise StoreError(f"{root} has no value of {measure}: the column `reason` of its table tells why")
     return _chart(made, measure)
-
-
-def _require(measure: str, rows: Sequence[Row], root: Path) -> None:
-    """Refuse a measure that the run lacks, with the nearest name or the probe that measures it."""
-    there = distinct(row["measure"] for row in rows)
-    if measure in there:
-        return
-    if measure in MEASURES and MEASURES[measure].probe:
-        raise StoreError(
-            f"{root} has no {measure}: the probe {MEASURES[measure].probe} measures it; here are {', '.join(there)}"
-        )
-    raise StoreError(unknown_of_few("measure", measure, there))
 
 
 def _chart(made: Figure, name: str) -> Chart:
@@ -141,20 +122,14 @@ def _chart(made: Figure, name: str) -> Chart:
 def run_html(root: Path) -> str:
     """Return the verdict of a run and its two first figures as HTML that needs nothing else."""
     try:
-        folder = RunFolder(root)
-        if folder.of_audit:
+        if RunFolder(root).of_audit:
             audit = collect_audit(root)
             said, figures = audit.verdict, () if audit.figure is None else (audit.figure,)
-        elif folder.of_model:
-            found = read_model_tables(root)
-            findings = list(map(from_row, found.findings))
-            said = next(iter(answer(findings)), "")
-            figures = first_model_figures(found, findings)
         else:
-            tables = read_tables(root)
-            said = verdict(list(map(from_row, tables.findings)))
-            evidence = Evidence(tables, outline(tables))
-            figures = (*first_figures(evidence), *differences(evidence))
+            evidence = Evidence(Tables(root))
+            said, figures = verdict(evidence), first_figures(evidence)
+            if "contrasts" in evidence.tables and (compared := draw(COMPARISONS, evidence)):
+                figures = (*figures[:1], compared)
     except StoreError as error:
         return block(root.name, "No results yet.", [str(error)])
     drawings = [_chart(one, one.id).svg for one in figures[:2]]

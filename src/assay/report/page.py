@@ -1,4 +1,4 @@
-"""Collect tables and write the HTML page and its Markdown summary."""
+"""Write the page of a run, one HTML file that needs nothing but itself, and its Markdown text, from its tables."""
 
 from __future__ import annotations
 
@@ -8,94 +8,200 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from html import escape
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import jinja2
 from markupsafe import Markup
 from ruamel.yaml import YAML
 
 from assay.core.errors import StoreError
-from assay.report import account
+from assay.report.blocks import Figure, Rendered, chart, render
 from assay.report.drawing import DARK, LIGHT, declarations
-from assay.report.figures import FIRST, Figure
+from assay.report.evidence import Evidence, Tables, distinct, tables_of
 from assay.report.glossary import first_used
 from assay.report.images import Gallery, gallery
-from assay.report.layout import Evidence, outline
-from assay.report.opening import Opening, opening, paper, secondary
-from assay.report.rows import Tables, distinct, read_tables
-from assay.report.sections import doses, further, performance, reliance, representation, segmentation, shortcuts
-from assay.report.sections.doses import bought, in_training, probed
-from assay.report.sections.performance import mitigations, starts
-from assay.report.sentences.findings import LIMIT, limit, sentence, verdict
-from assay.report.sentences.performance import widest, worse
-from assay.report.sheets import CITED, Download, Sheet, as_file, as_markdown
-from assay.report.wording import plural
-from assay.stats.findings import Fall, Finding, from_row
+from assay.report.opening import SIGNS, Opening, opening, paper, verdict
+from assay.report.sentences.reasons import finding_words
+from assay.report.sheets import Download, Sheet, as_file, as_markdown
+from assay.report.words import plural
+from assay.results.block import Block, Section
+from assay.results.study_blocks import ACCOUNT, ENVIRONMENTS, FIRST, PROVENANCE, doses, performance, sections
+from assay.stats.findings import Finding, from_row
 from assay.store.files import write_text
-from assay.store.schema import PICTURES, TABLES
+from assay.store.folder import RunFolder
+from assay.store.schema import PICTURES
 
-# The page's sentences with their numbers linked to the rows that they come from.
-
-LIGHTS = {"ok": ("✓", "fine"), "warn": ("!", "caution"), "bad": ("✕", "problem")}
-NUMBER = re.compile(r"-?\d*\.?\d+ \[[^\]]+\]")
+FIRST_WIDTH = 680.0
+"""Width in pixels of the chart of the first screen."""
+LIGHTS = {"ok": "fine", "warn": "caution", "bad": "problem"}
+LIMIT = "What this does not show: "
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A finding as a sentence: its id, HTML with linked numbers, plain text, and its light: name, sign and word."""
+    """A caution as a sentence: its light with a sign and a word, and the anchor of its evidence."""
 
-    html: Markup
     text: str
-    light: str = ""
-    sign: str = ""
-    word: str = ""
-    id: str = ""
+    light: str
+    sign: str
+    word: str
+    anchor: str
 
 
-def sentences(
-    findings: Sequence[Finding], anchors: Mapping[str, str], sheets: Mapping[str, Sequence[Sheet]]
-) -> dict[str, list[Said]]:
-    """Return the sentences of each part (answer, doubt, limit) in order.
+@dataclass(frozen=True)
+class Part:
+    """A section of the page with its rendered blocks."""
 
-    Args:
-        findings: Those of the study.
-        anchors: Contrast -> the id of its cell in the page.
-        sheets: Table that is evidence -> its table in the page, then others that have cells to cite.
+    id: str
+    title: str
+    words: str
+    blocks: tuple[Rendered, ...]
+    folded: bool
+
+
+@dataclass(frozen=True)
+class Content:
+    """Everything that the template shows.
+
+    Attributes:
+        facts: The provenance.
+        verdict: The headline, without numbers.
+        opening: Chips, the account of the run and its primary comparisons.
+        paper: Texts to copy into a paper: heading, id, text.
+        study: The study as YAML, without the recipes that its grid makes.
+        doubts: Cautions.
+        limits: What the results do not show, in one sentence; or empty.
+        first: The chart of the first screen, if there is one.
+        lost: What failed, collapsed or is undefined.
+        terms: Part of the page -> the terms that it uses first, with their meanings.
+        measures: Those there are estimates of.
+        folds: Whether images were tested in folds.
+        dosed: Whether there are doses.
+        trained: Whether there are training runs.
+        unit: The unit of intervals in addition to seeds: patients, or images where patients are not named.
+        files: Every table whole.
     """
-    found: dict[str, list[Said]] = {"answer": [], "doubt": [], "limit": []}
-    limits = [one for one in findings if one.part == "limit"]
-    for one in findings:
-        if one.part in ("answer", "doubt") or (one.part == "limit" and len(limits) == 1):
-            found[one.part].append(_said(one, anchors.get(one.row, "") if one.row else sheets.get(one.table, ())))
-    if len(limits) > 1:
-        text = f"{LIMIT}{'; '.join(map(limit, limits))}."
-        found["limit"] = [Said(Markup(escape(text)), text, id=limits[0].id)]
-    return found
+
+    name: str
+    question: str
+    meta: str
+    facts: Mapping[str, str]
+    verdict: str
+    opening: Opening
+    paper: tuple[tuple[str, str, str], ...]
+    study: str
+    doubts: tuple[Said, ...]
+    limits: str
+    first: tuple[Figure, ...]
+    gallery: Gallery
+    sections: tuple[Part, ...]
+    lost: tuple[Sheet, ...]
+    environments: Sheet | None
+    provenance: Sheet | None
+    terms: Mapping[str, Mapping[str, str]]
+    measures: frozenset[str]
+    folds: bool
+    dosed: bool
+    trained: bool
+    unit: str
+    files: tuple[tuple[str, Download | None], ...]
 
 
-def _said(one: Finding, target: str | Sequence[Sheet]) -> Said:
-    light, text = one.light if one.light in LIGHTS else "", sentence(one)
-    return Said(_linked(text, target), text, light, *LIGHTS.get(light, ("", "")), id=one.id)
+def collect(root: Path) -> Content:
+    """Collect the content of the page of a study, of compared predictions, or of one model.
+
+    Raises:
+        StoreError: A table, a column or a picture is missing.
+    """
+    tables = Tables(root)
+    evidence = Evidence(tables)
+    facts = {**dict.fromkeys(("rows left out", "known faults", "spec", "models", "predictions"), ""), **evidence.facts}
+    name = facts.get("study") or facts.get("model") or root.name
+    findings = list(map(from_row, tables["findings"]))
+    first = first_figures(evidence)[:1]
+    parts = tuple(_part(one, evidence, first) for one in _sections(evidence))
+    parts = tuple(part for part in parts if part.blocks)
+    lost = tuple(sheet for block in ACCOUNT if (sheet := _listed(block, evidence)))
+    environments, provenance = _listed(ENVIRONMENTS, evidence), _listed(PROVENANCE, evidence)
+    anchors = {"estimates": "reasons", "contrasts": "contrasts"}
+    there = {one.id for one in (*(b.sheet for part in parts for b in part.blocks), *lost, environments) if one}
+    doubts = tuple(_said(one, anchors, there) for one in findings if one.kind != "limit")
+    limits = [finding_words(one.reason) for one in findings if one.kind == "limit"]
+    said, first_screen = verdict(evidence), opening(root, evidence, findings)
+    told = (said, *first_screen.done, *(one.text for one in doubts), *limits)
+    return Content(
+        name=name,
+        question=facts.get("question") or (f"What has {name} learned?" if "contrasts" not in tables else name),
+        meta=_meta(root.name if root.name.startswith(f"{name}-") else name, tables),
+        facts=facts,
+        verdict=said,
+        opening=first_screen,
+        paper=paper(evidence, said, first_screen),
+        study=_study(facts["spec"]),
+        doubts=doubts,
+        limits=f"{LIMIT}{'; '.join(limits)}." if limits else "",
+        first=first,
+        gallery=gallery(root, evidence),
+        sections=parts,
+        lost=lost,
+        environments=environments,
+        provenance=provenance,
+        terms=_terms({"findings": told, **{part.id: _section_words(part) for part in parts}}),
+        measures=frozenset(row["measure"] for row in tables["estimates"]),
+        folds=any(row["fold"] for row in tables.get("trials", ())),
+        dosed=bool(tables.get("half_doses")),
+        trained=bool(tables.get("trials")),
+        unit=evidence.unit,
+        files=tuple((one.name, as_file(one, tables[one.name])) for one in tables_of(RunFolder(root)).values()
+                    if one != PICTURES and tables[one.name]),
+    )  # fmt: skip
 
 
-def _linked(text: str, target: str | Sequence[Sheet]) -> Markup:
-    """Every value with an interval becomes a link to its cell; where there is none, the sentence links to the table."""
-    if not target:
-        return Markup(escape(text))
-    whole = target if isinstance(target, str) else target[0].id
-    parts: list[str] = []
-    end = 0
-    for match in NUMBER.finditer(text):
-        cell = (
-            whole if isinstance(target, str) else next(filter(None, (one.cell_of(match[0]) for one in target)), whole)
-        )
-        parts += [escape(text[end : match.start()]), f'<a href="#{cell}">{escape(match[0])}</a>']
-        end = match.end()
-    parts.append(escape(text[end:]))
-    return Markup("".join(parts)) if end else Markup(f'<a href="#{whole}">{escape(text)}</a>')
+def _said(one: Finding, anchors: Mapping[str, str], there: set[str]) -> Said:
+    light = one.light if one.light in LIGHTS else ""
+    place = anchors.get(one.table, one.table)
+    return Said(
+        finding_words(one.reason), light, SIGNS.get(light, ""), LIGHTS.get(light, ""), place if place in there else ""
+    )
+
+
+def _sections(evidence: Evidence) -> list[Section]:
+    view = evidence.outline
+    return sections(evidence.tables, view.measure, view.dosed, view.budgets)
+
+
+def _part(one: Section, evidence: Evidence, first: Sequence[Figure]) -> Part:
+    """Render a section; no figure of the first screen is drawn again, and blocks without rows are left out."""
+    seen = {figure.id for figure in first}
+    made = [render(block, evidence) for block in one.blocks]
+    made = [replace(b, figure=None) if b.figure and b.figure.id in seen else b for b in made]
+    return Part(one.id, one.title, one.words, tuple(b for b in made if b.figure or b.sheet), one.folded)
+
+
+def _listed(block: Block, evidence: Evidence) -> Sheet | None:
+    return render(block, evidence).sheet if block.table in evidence.tables else None
+
+
+def first_figures(evidence: Evidence) -> tuple[Figure, ...]:
+    """Return the charts that may lead: false positives, doses, performance, reliance. The page shows the first."""
+    view = evidence.outline
+    leading = [FIRST["trades"], *([doses(view.measure, view.dosed)] if view.dosed else []), performance(view.measure)]
+    leading += [block for one in _sections(evidence) if one.id == "relies" for block in one.blocks[:1]]
+    return tuple(figure for block in leading if (figure := chart(block, evidence, FIRST_WIDTH)) is not None)
+
+
+def without_files(content: Content) -> Content:
+    """The content with no figure's or table's file: they are in the run folder."""
+
+    def bare(one: Rendered) -> Rendered:
+        figure = replace(one.figure, csv=None, svg=None) if one.figure else None
+        return Rendered(figure, replace(one.sheet, csv=None) if one.sheet else None)
+
+    parts = tuple(replace(part, blocks=tuple(map(bare, part.blocks))) for part in content.sections)
+    first = tuple(replace(figure, csv=None, svg=None) for figure in content.first)
+    return replace(content, first=first, sections=parts, lost=tuple(replace(one, csv=None) for one in content.lost))
 
 
 def _study(text: str) -> str:
@@ -112,299 +218,6 @@ def _study(text: str) -> str:
     return out.getvalue()
 
 
-# Everything that the page shows, gathered from the tables and pictures of a run folder.
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Section:
-    """A part of the page: its title, an explanation of its word, its figures, its tables, and a text when it has none.
-
-    folded: whether its figures are closed until a reader opens them.
-    """
-
-    id: str
-    title: str
-    words: str
-    figures: tuple[Figure, ...] = ()
-    sheets: tuple[Sheet, ...] = ()
-    otherwise: str = ""
-    folded: bool = False
-
-
-@dataclass(frozen=True)
-class Content:
-    """Everything that the template shows.
-
-    Attributes:
-        facts: The provenance.
-        verdict: The answer in one sentence without numbers.
-        opening: Chips, the account of the study and its primary comparisons.
-        paper: Texts to copy into a paper: heading, id, text.
-        study: The study as YAML, without the recipes that its grid makes.
-        said: The sentences of the text below the first screen.
-        first: The figure of the first screen.
-        terms: Part of the page -> the terms that it uses first, with their meanings.
-        measures: Those there are estimates of.
-        folds: Whether images were tested in folds.
-        dosed: Whether there are doses.
-        files: Every table whole.
-        finished: That all training runs finished; empty where some did not.
-        chosen_widest: `fall` or `rise` where the answer describes the widest of several, else empty.
-        unit: The unit of intervals in addition to seeds: patients, or images where patients are not named.
-    """
-
-    name: str
-    question: str
-    meta: str
-    facts: dict[str, str]
-    verdict: str
-    opening: Opening
-    paper: tuple[tuple[str, str, str], ...]
-    study: str
-    said: dict[str, list[Said]]
-    first: tuple[Figure, ...]
-    gallery: Gallery
-    sections: tuple[Section, ...]
-    lost: tuple[Sheet, ...]
-    environments: Sheet | None
-    provenance: Sheet
-    terms: Mapping[str, Mapping[str, str]]
-    measures: frozenset[str]
-    folds: bool
-    dosed: bool
-    finished: str
-    chosen_widest: str
-    unit: str
-    files: tuple[tuple[str, Download | None], ...]
-
-
-def collect(root: Path) -> Content:
-    """Collect the content of the page.
-
-    Raises:
-        StoreError: A table, a column or a picture is missing.
-    """
-    tables = read_tables(root)
-    evidence = Evidence(tables, outline(tables))
-    anchors = {row["id"]: f"contrast-{i}" for i, row in enumerate(tables.contrasts, start=1)}
-    first = first_figures(evidence)[:1]
-    sections = _sections(evidence, anchors, first)
-    lost = there(account.statuses(tables), account.collapses(tables), account.lost(tables), account.undefined(tables))
-    environments = account.environments(tables)
-    sheets = {one.id: one for one in (*(one for part in sections for one in part.sheets), *lost, *there(environments))}
-    facts = {**dict.fromkeys(_MAY_LACK, ""), **tables.facts}
-    name = facts.get("study", root.name)
-    findings = list(map(from_row, tables.findings))
-    ordered = [*secondary(findings), *(one for one in findings if one.part != "answer")]
-    cited = [sheets[id] for id in CITED if id in sheets]
-    evident = {key: [sheets[id], *cited] for key, id in account.EVIDENCE.items() if id in sheets}
-    said = sentences(ordered, anchors, evident)
-    first_screen = opening(root, evidence, findings, anchors)
-    told = (verdict(findings), *first_screen.done, *(one.text for own in said.values() for one in own))
-    falls = (one.details for one in findings if isinstance(one.details, Fall))
-    chosen = next((worse(fall) for fall in falls if widest(fall)), "")
-    return Content(
-        name=name,
-        question=facts.get("question", "") or name,
-        meta=_meta(root.name if root.name.startswith(f"{name}-") else name, tables),
-        facts=facts,
-        verdict=verdict(findings),
-        opening=first_screen,
-        paper=paper(evidence, verdict(findings), first_screen),
-        study=_study(facts["spec"]),
-        said=said,
-        first=first,
-        gallery=gallery(root, evidence),
-        sections=sections,
-        lost=lost,
-        environments=environments,
-        provenance=account.provenance(tables),
-        terms=_terms({"findings": told, **{part.id: _section_words(part) for part in sections}}),
-        measures=frozenset(row["measure"] for row in tables.estimates),
-        dosed=bool(tables.half_doses),
-        finished=account.finished(tables),
-        chosen_widest=chosen,
-        unit=tables.unit,
-        folds=any(row["fold"] for row in tables.trials),
-        files=tuple((one.name, as_file(one, tables.of(one))) for one in _FILES if tables.of(one)),
-    )
-
-
-def without_files(content: Content) -> Content:
-    """The content with no figure's or table's file: they are in the run folder."""
-
-    def plain(sheets: Sequence[Sheet]) -> tuple[Sheet, ...]:
-        return tuple(replace(sheet, csv=None) for sheet in sheets)
-
-    def drawn(figures: Sequence[Figure]) -> tuple[Figure, ...]:
-        return tuple(replace(figure, csv=None, svg=None) for figure in figures)
-
-    visible = content.gallery.visible
-    bare = replace(content.gallery, visible=replace(visible, csv=None) if visible else None)
-    sections = tuple(replace(part, figures=drawn(part.figures), sheets=plain(part.sheets)) for part in content.sections)
-    return replace(content, first=drawn(content.first), gallery=bare, sections=sections, lost=plain(content.lost))
-
-
-_MAY_LACK = ("rows left out", "known faults", "spec", "models")
-
-
-_FILES = tuple(table for table in TABLES.values() if table != PICTURES)
-"""Tables that the page carries whole."""
-
-
-def there(*found: T | None) -> tuple[T, ...]:
-    """Those that are."""
-    return tuple(one for one in found if one is not None)
-
-
-def _sections(evidence: Evidence, anchors: dict[str, str], first: Sequence[Figure]) -> tuple[Section, ...]:
-    """Return the sections of the page: always comparisons, and one for the measurements of each probe that has some.
-
-    first: figures of the first screen. No section repeats one of them, or draws no value that they lack.
-    """
-    asked = (*_stated(evidence, anchors), _healthy(evidence), *_performed(evidence), *_learned(evidence))
-    seen_before = {id(row) for one in first for row in one.rows}
-    known = {one.id for one in first}
-
-    def adds(one: Figure) -> bool:
-        return one.id not in known and not (one.rows and all(id(row) in seen_before for row in one.rows))
-
-    asked = tuple(replace(one, figures=tuple(filter(adds, one.figures))) for one in asked)
-    seen = there(shortcuts.table(evidence.tables))
-    plain = Section("plain-sight", "Simple cues that predict the target", "", (), seen)
-    parts = (*asked, _further(evidence, asked), plain)
-    return tuple(part for part in parts if part.figures or part.sheets or part.otherwise)
-
-
-def _further(evidence: Evidence, sections: Sequence[Section]) -> Section:
-    """Return every measure of the estimates that no other section shows; a difference of recipes does not show it."""
-    rows = [row for part in sections for one in part.figures for row in one.rows]
-    figures = {row["measure"] for row in rows if "measure" in row and "conclusion" not in row}
-    names = further.measures(evidence, figures | {name for part in sections for one in part.sheets for name in one.of})
-    drawn = there(*(further.figure(evidence, name) for name in names))
-    words = "Measures that no section above shows, each with its meaning." if names else ""
-    return Section("further", "Further measures", words, drawn, there(further.table(evidence, names)), folded=True)
-
-
-def _stated(evidence: Evidence, anchors: dict[str, str]) -> tuple[Section, ...]:
-    """Questions of the study: comparisons, doses, and the starts that they are of."""
-    return (
-        Section(
-            "comparisons",
-            "Every comparison",
-            "",
-            tuple(performance.differences(evidence)),
-            there(account.contrasts(evidence.tables, anchors), account.looks(evidence.tables)),
-            "No comparison was pre-specified in this study, so no difference is claimed.",
-        ),
-        Section(
-            "doses",
-            "Dose-response",
-            f"{in_training(evidence)} Claims are of the change from p = 0.".strip(),
-            there(bought(evidence), *doses.responses(evidence), doses.forest(evidence), *probed(evidence)),
-            there(doses.interactions(evidence.tables), doses.half_doses(evidence), doses.counts(evidence.tables)),
-        ),
-        Section(
-            "start-weights",
-            "Initial weights",
-            "Training begins with these weights. Images are scaled as in the training of the weights.",
-            (),
-            there(starts(evidence.tables)),
-        ),
-    )
-
-
-def _performed(evidence: Evidence) -> tuple[Section, ...]:
-    """How well recipes do, as the images are and distorted."""
-    return (
-        Section(
-            "how-well",
-            "Performance by environment",
-            "",
-            there(
-                performance.by_environment(evidence), performance.by_share(evidence), performance.by_budget(evidence)
-            ),
-            there(
-                mitigations(evidence),
-                account.performance(evidence),
-                account.measures(evidence),
-                account.worst(evidence),
-            ),
-        ),
-        Section(
-            "distorted",
-            "Performance on distorted images",
-            "Distortions change image quality and are independent of the class; confounders are tied to it.",
-            there(performance.by_severity(evidence)),
-            there(performance.table(evidence)),
-        ),
-    )
-
-
-def _learned(evidence: Evidence) -> tuple[Section, ...]:
-    """Findings on a network's features: used, encoded, their geometry, attended."""
-    return (
-        Section(
-            "relies",
-            "What recipes rely on",
-            "A recipe relies on a factor if changing this factor alone changes the output.",
-            there(reliance.by_factor(evidence)),
-            there(account.reliance(evidence)),
-        ),
-        Section(
-            "encodes",
-            "What recipes encode",
-            "A layer encodes a factor if a linear decoder can predict it. An encoded factor need not be used.",
-            reliance.by_layer(evidence),
-            there(account.decodability(evidence)),
-        ),
-        Section(
-            "geometry",
-            "How similar layers are",
-            "Similarity is geometry: it shows neither encoding nor use. Recipes are called different only if they "
-            "differ by more than their own seeds do.",
-            there(
-                *(representation.shape(evidence, measure) for measure in representation.SHAPES),
-                representation.alike(evidence),
-                representation.maps(evidence),
-                representation.put_back(evidence),
-            ),
-            there(
-                representation.layers(evidence),
-                representation.likeness(evidence),
-                representation.put_back_table(evidence),
-            ),
-        ),
-        Section(
-            "attends",
-            "What recipes attend to",
-            "Attention to a lesion is the share of an explainer's map on it. An attended lesion need not be used: "
-            "removing it, or painting over it, shows use.",
-            there(reliance.by_explainer(evidence), reliance.by_size(evidence), reliance.by_kind(evidence)),
-            there(reliance.table(evidence)),
-        ),
-    )
-
-
-def _healthy(evidence: Evidence) -> Section:
-    """False positives of a segmentation where there is no lesion, and its training."""
-    return Section(
-        "healthy",
-        "Images without a lesion",
-        "A network that predicts nothing is quiet too: false alarms are compared at the threshold at which each "
-        "finds the same share of the lesions of its validation images.",
-        there(
-            segmentation.trade(evidence),
-            segmentation.planes(evidence),
-            segmentation.free_response(evidence),
-            *(performance.course(evidence, name) for name in performance.COURSES),
-        ),
-        there(segmentation.conventions(evidence), segmentation.by_kind(evidence)),
-    )
-
-
 def _terms(texts: Mapping[str, Iterable[str]]) -> dict[str, dict[str, str]]:
     """Return for each part of the page the terms of the glossary that it uses first; texts: part -> its words."""
     found: dict[str, dict[str, str]] = {}
@@ -415,31 +228,24 @@ def _terms(texts: Mapping[str, Iterable[str]]) -> dict[str, dict[str, str]]:
     return found
 
 
-def _section_words(section: Section) -> Iterator[str]:
-    yield from (section.title, section.words)
-    for figure in section.figures:
-        yield from (figure.title, figure.note)
-    for sheet in section.sheets:
-        yield from (sheet.caption, sheet.note, *sheet.heads)
+def _section_words(part: Part) -> Iterator[str]:
+    yield from (part.title, part.words)
+    for block in part.blocks:
+        if block.figure:
+            yield from (block.figure.title, block.figure.note)
+        if block.sheet:
+            yield from (block.sheet.caption, block.sheet.note, *block.sheet.heads)
 
 
-def _meta(name: str, tables: Tables) -> str:
+def _meta(name: str, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """`nodule-loss-quick · 6 recipes · 18 training runs · 3 seeds`: of a scale, the run folder's name tells it."""
-    seeds = len({row["seed"] for row in tables.trials})
-    recipes = len(distinct(row["recipe"] for row in tables.trials))
-    return (
-        f"{name} · {plural(recipes, 'recipe')} · {plural(len(tables.trials), 'training run')} · {plural(seeds, 'seed')}"
-    )
-
-
-def first_figures(evidence: Evidence) -> tuple[Figure, ...]:
-    """Return the first two figures: false alarms, doses, cost of shift, reliance. The page shows the first."""
-    return there(
-        segmentation.trade(evidence, FIRST),
-        doses.response(evidence, FIRST),
-        performance.cost(evidence, FIRST),
-        reliance.relied_on(evidence),
-    )[:2]
+    trials = tables.get("trials", ())
+    if not trials:
+        return (
+            f"{name} · {plural(len(distinct(row['environment'] for row in tables['environments'])), 'test condition')}"
+        )
+    seeds, recipes = len({row["seed"] for row in trials}), len(distinct(row["recipe"] for row in trials))
+    return f"{name} · {plural(recipes, 'recipe')} · {plural(len(trials), 'training run')} · {plural(seeds, 'seed')}"
 
 
 # The page's text as Markdown: sentences, what each figure shows, comparisons, what failed, where it comes from.
@@ -463,23 +269,18 @@ def _lines(content: Content) -> Iterator[str]:
     for text in content.opening.done:
         yield from (_paragraph(text), "")
     yield from (f"- {_plain(line.decision)} {_plain(line.numbers)}" for line in content.opening.lines)
-    yield ""
-    for said in (*content.said["answer"], *content.said["limit"]):
-        yield from (_paragraph(said.text), "")
-    if content.said["doubt"]:
+    yield from ("", *([_paragraph(content.limits), ""] if content.limits else []))
+    if content.doubts:
         yield from ("## Can it be trusted?", "")
-        yield from (f"- {_paragraph(said.word or 'note')}: {_plain(said.text)}" for said in content.said["doubt"])
+        yield from (f"- {_paragraph(said.word or 'note')}: {_plain(said.text)}" for said in content.doubts)
         yield ""
-    if content.gallery.visible:
-        yield from ("## The images", "", *_table(content.gallery.visible))
-    for section in content.sections:
-        yield from (f"## {_paragraph(section.title)}", "", *([_paragraph(section.words), ""] if section.words else []))
-        for figure in section.figures:
-            yield from (f"- {_paragraph(f'{figure.alternative} {figure.note}')}", "")
-        for sheet in section.sheets:
-            yield from _table(sheet)
-        if not section.sheets and section.otherwise:
-            yield from (_paragraph(section.otherwise), "")
+    for part in content.sections:
+        yield from (f"## {_paragraph(part.title)}", "", *([_paragraph(part.words), ""] if part.words else []))
+        for block in part.blocks:
+            if block.figure:
+                yield from (f"- {_paragraph(f'{block.figure.alternative} {block.figure.note}')}", "")
+            if block.sheet:
+                yield from _table(block.sheet)
     yield from ("## What failed, collapsed or is undefined", "")
     for sheet in (*content.lost, content.environments, content.provenance):
         if sheet is not None:
@@ -536,21 +337,21 @@ def write_page(root: Path) -> Path:
 def _fitting(content: Content) -> str:
     """The page with as much in it as there is room for, the bare page at least."""
     bare = replace(content, files=tuple((name, None) for name, _ in content.files))
-    page = render(bare)
+    page = as_html(bare)
     room = SIZE_LIMIT - len(page.encode()) - MARGIN
     if room < 0:
-        return render(without_files(bare))
+        return as_html(without_files(bare))
     carried: set[str] = set()
     for size, name in sorted((len(file.uri), name) for name, file in content.files if file):
         if size <= room:
             carried.add(name)
             room -= size
-    return render(
+    return as_html(
         replace(content, files=tuple((name, file if name in carried else None) for name, file in content.files))
     )
 
 
-def render(content: Content) -> str:
+def as_html(content: Content) -> str:
     """The page as HTML."""
     words = as_markdown(content.name, as_text(content))
     return rendered("page.html", content, markdown=words, most_sheets=MOST_SHEETS, most_figures=MOST_FIGURES)

@@ -13,12 +13,11 @@ from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
 from assay.core.measures import WORST
-from assay.report.rows import numeric
 from assay.report.sentences.reasons import reason_words
-from assay.report.wording import valued
-from assay.stats.format import number, with_interval
+from assay.report.words import valued
+from assay.stats.format import number
+from assay.stats.rows import Row, numeric
 from assay.store.columns import Table
-from assay.store.files import Row
 
 # Files that the page carries in itself: CSV, SVG and Markdown, as data URIs.
 
@@ -104,8 +103,6 @@ NONE = "–"
 """What stands where there is no value."""
 MOST_COLUMNS = 8
 """Columns of a table on the page; its file has all."""
-CITED = ("performance", "reliance", "measures", "worst")
-"""Tables whose estimates sentences cite: each of their cells has an anchor."""
 SHORT = 36
 """Texts of up to so many letters are not broken."""
 
@@ -119,7 +116,6 @@ class Cell:
         sort: The sort key, the text where empty.
         hint: Further text, shown on hovering.
         anchor: Its id in the page, where text cites it.
-        ends: The estimate that it shows: value and interval.
     """
 
     text: str
@@ -127,7 +123,6 @@ class Cell:
     numeric: bool = False
     hint: str = ""
     anchor: str = ""
-    ends: tuple[float, float, float] | None = None
 
     @property
     def kind(self) -> str:
@@ -147,7 +142,6 @@ class Line:
 class Sheet:
     """A table: heads, the lines shown, a note beneath, its file (None where it is too long to be carried).
 
-    of: the measures of the rows that it was made from; none of comparisons, which do not show a recipe's own value.
     folded: whether it is closed until it is asked for, since a reader needs other tables first.
     """
 
@@ -158,19 +152,11 @@ class Sheet:
     csv: Download | None
     note: str = ""
     folded: bool = False
-    of: frozenset[str] = frozenset()
 
     @property
     def long(self) -> bool:
         """Whether it deserves a filter and a box to scroll in."""
         return len(self.lines) > 24
-
-    def cell_of(self, text: str) -> str:
-        """Return the anchor of the first cell whose estimate rounds to `0.41 [0.37, 0.46]`; empty without one."""
-        places = len(text.partition(" ")[0].partition(".")[2])
-        cells = (cell for line in self.lines for cell in line.cells if cell.anchor)
-        alike = (cell.anchor for cell in cells if cell.ends and with_interval(*cell.ends, places=places) == text)
-        return next(alike, "")
 
     @property
     def numbers(self) -> tuple[bool, ...]:
@@ -208,15 +194,7 @@ def sheet(
     filled = [i for i in range(len(heads)) if any(line.cells[i].text != NONE for line in shown)]
     kept = tuple(replace(line, cells=tuple(line.cells[i] for i in filled)) for line in shown)
     words = " ".join(part for part in (note, cut) if part)
-    kept = tuple(_anchored(id, i, line) for i, line in enumerate(kept)) if id in CITED else kept
-    of = frozenset(str(row["measure"]) for row in source[0] if "measure" in row and "conclusion" not in row)
-    return Sheet(id, caption, tuple(heads[i] for i in filled), kept, file, words, of=of)
-
-
-def _anchored(id: str, row: int, line: Line) -> Line:
-    """Return a line whose estimates have anchors."""
-    cells = (replace(cell, anchor=f"{id}-{row}-{i}") if cell.ends else cell for i, cell in enumerate(line.cells))
-    return replace(line, cells=tuple(cells))
+    return Sheet(id, caption, tuple(heads[i] for i in filled), kept, file, words)
 
 
 def words(text: str, hint: str = "") -> Cell:
@@ -245,9 +223,9 @@ def estimated(row: Row | None, places: int | None = None) -> Cell:
     """Return a cell with a value and its interval, and with why where there is none. places: decimals of its column."""
     if row is None:
         return Cell(NONE, "", True)
-    reason = "" if row.get("group") in WORST else reason_words(row["reason"])
-    ends = (numeric(row, "value"), numeric(row, "low"), numeric(row, "high"))
-    return Cell(valued(row, places), sort_key(ends[0]), True, reason, ends=ends)
+    reason = "" if row.get("group") in WORST else reason_words(row.get("reason"))
+    ends = numeric(row, "value")
+    return Cell(valued(row, places), sort_key(ends), True, reason)
 
 
 def sort_key(value: float) -> str:

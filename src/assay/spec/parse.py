@@ -42,8 +42,8 @@ from assay.spec.yaml import read_yaml
 FEWEST_SEEDS = 3
 """Seeds of the first look: with fewer, nothing is tested."""
 SECTIONS = (
-    "name", "question", "data", "sources", "environments", "recipe", "models", "grid", "seeds", "first_seed", "probes",
-    "contrasts", "keep", "scales",
+    "name", "question", "labels", "data", "sources", "environments", "recipe", "models", "grid", "seeds", "first_seed",
+    "probes", "contrasts", "keep", "scales",
 )  # fmt: skip
 
 
@@ -213,6 +213,7 @@ def check_study(document: Document, compare: bool = True) -> StudySpec:
     return StudySpec(
         name=header.name,
         question=header.question,
+        labels=header.labels,
         data=data,
         sources=sources,
         points=tuple(parts.points),
@@ -274,6 +275,7 @@ class _Header(Frozen):
 
     name: str
     question: str = ""
+    labels: Mapping[str, str] = {}
     seeds: Annotated[int, Field(ge=1, le=1000)] = 5
     first_seed: Annotated[int, Field(ge=0)] = 0
     keep: Literal["all", "none"] = "all"

@@ -585,6 +585,7 @@ class StudySpec(Frozen):
     """A whole study, its axes expanded into points.
 
     Attributes:
+        labels: Level of an axis, or environment -> its name on pages. No hash depends on it.
         looks: Numbers of seeds at which primary comparisons are looked at until they are decided, the first of them
             `seeds`; empty where all recipes have `seeds` seeds.
         models: Models that were trained elsewhere, in place of training.
@@ -592,6 +593,7 @@ class StudySpec(Frozen):
 
     name: str
     question: str = ""
+    labels: Annotated[Mapping[str, str], Field(exclude_if=lambda labels: not labels)] = {}
     data: DataSpec
     sources: Mapping[str, SourceSpec] = {}
     points: tuple[RecipePoint, ...]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum, unique
 from functools import reduce
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -18,13 +19,13 @@ from assay.core.seeds import LOOKS
 from assay.stats.compare import Contrast, Correction, Decision, holm_factors, tested, untested
 from assay.stats.doses import on_both_scales
 from assay.stats.estimate import Spread, degrees, limited, moderated, recombined, sure_of, uncertainty
-from assay.stats.findings import Decided, decided
 from assay.stats.panel import combine
 from assay.stats.rows import (
     ALPHA,
     COMPARED,
     CONTROLS,
     EXHAUSTED,
+    NONINFERIORITY_ALPHA,
     SHOWN,
     UNCLAIMED,
     Row,
@@ -40,6 +41,24 @@ MOST_SEEDS = 1000
 """A question that more seeds than this would leave open is one of patients."""
 LOOK_ALPHA = 0.02
 """Nominal level of a primary family at each look; together the looks keep `ALPHA` (docs/statistics.md)."""
+
+
+@unique
+class Decided(StrEnum):
+    """The decision on a comparison. `-small`: a difference that is also shown to be under the margin."""
+
+    HIGHER = "higher"
+    LOWER = "lower"
+    HIGHER_SMALL = "higher-small"
+    LOWER_SMALL = "lower-small"
+    EQUIVALENT = "equivalent"
+    INCONCLUSIVE = "inconclusive"
+    SCALE_DEPENDENT = "scale-dependent"
+    EXHAUSTED = "exhausted"
+    UNDEFINED = "undefined"
+    UNCLAIMED = "unclaimed"
+
+
 SETTLED = (Decided.HIGHER, Decided.LOWER, Decided.HIGHER_SMALL, Decided.LOWER_SMALL, Decided.EQUIVALENT)
 """Decisions that answer a question; all others are inconclusive."""
 
@@ -143,6 +162,35 @@ def with_decisions(contrasts: Sequence[Row]) -> list[dict[str, Any]]:
     failed = [row for row in contrasts if _verdict(row) in ("undetected", "differs")]
     claimed = [_unclaimed(row, failed[0]) if failed and not _verdict(row) else dict(row) for row in contrasts]
     return [{**row, "decision": _verdict(row) or settled(row)} for row in claimed]
+
+
+def decided(row: Row) -> Decided:
+    """Return the decision on a row of `schema.CONTRASTS`."""
+    conclusion = text_of(row, "conclusion")
+    if conclusion in SHOWN:
+        return Decided(f"{conclusion}-small") if small_by(row) else Decided(conclusion)
+    named = {
+        "equivalent": Decided.EQUIVALENT,
+        "inconclusive": Decided.INCONCLUSIVE,
+        "depends on the scale": Decided.SCALE_DEPENDENT,
+        EXHAUSTED: Decided.EXHAUSTED,
+        UNCLAIMED: Decided.UNCLAIMED,
+    }
+    return named.get(conclusion, Decided.UNDEFINED)
+
+
+def small_by(row: Row) -> Literal["", "equivalence", "noninferiority"]:
+    """Return the test by which a difference that is shown is also under the margin, or empty.
+
+    Of a worse recipe that is equivalence or non-inferiority: the two are one of a difference to the worse. Empty where
+    the scale is exhausted: recipes at the end of a measure cannot differ by more than the margin.
+    """
+    conclusion, good = row.get("conclusion"), better(text_of(row, "measure"))
+    if conclusion not in SHOWN or text_of(row, "exhausted"):
+        return ""
+    if good and conclusion != good and numeric(row, "noninferiority_p") < NONINFERIORITY_ALPHA:
+        return "noninferiority"
+    return "equivalence" if numeric(row, "equivalence_p") < ALPHA else ""
 
 
 def settled(row: Row) -> str:

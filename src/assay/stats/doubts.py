@@ -1,4 +1,4 @@
-"""Cautions about a study, as findings: trials, collapses, leakage, associations, seeds, gaps."""
+"""Cautions about a study and its limits, as findings: trials, collapses, leakage, associations, seeds, gaps."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any, Literal
+from typing import Literal
 
 from assay.core.measures import range_of
-from assay.core.reasons import Code, Reason, because, read, reason_of
+from assay.core.reasons import NOTHING, Code, Reason, because, read, reason_of
 from assay.stats.doses import uneven_rows
-from assay.stats.findings import Finding, Kind, Light
+from assay.stats.findings import Finding, Kind, Light, with_ids
 from assay.stats.measures import COMPUTED
 from assay.stats.rows import (
+    CONTROLS,
     FIRST_SIGN_UNDER,
+    MATCHED,
     MINIMUM_SEEDS,
     OF_THE_MODEL,
     SHOWN,
@@ -22,8 +24,10 @@ from assay.stats.rows import (
     ends,
     mapping,
     numeric,
+    over_doses,
     text_of,
     under_seeds,
+    with_outcomes,
 )
 
 WIDE_UNDER_SEEDS = 8
@@ -49,26 +53,46 @@ Split = Literal["", "shares", "column"]
 ONE_POOL: dict[Split, float] = {"shares": 0.0612, "column": 0.0617}
 """The same share of such splits, simulated."""
 ASSOCIATION_TOLERANCE = 0.05
+MATCHING = ("matched-fit", MATCHED)
+"""How comparisons are made that accompany one at equal budget or of all amounts."""
 AREAS = ("auroc", "auroc-macro", "auroc-referable")
 """Measures of which chance is 0.5 whatever the data."""
 
 
-def doubts(
+def findings_of(
     contrasts: Sequence[Row],
     estimates: Sequence[Row],
-    trials: Sequence[Row],
-    environments: Sequence[Row],
-    leakage: Sequence[Reason] | None,
+    trials: Sequence[Row] = (),
+    environments: Sequence[Row] = (),
+    leakage: Sequence[Reason] | None = None,
     seeds: tuple[int, int] | None = None,
     dosed: str = "",
     cautions: Sequence[Reason] = (),
+    *,
     unnamed: str = "",
     drawn: bool = False,
     split: Split = "",
     bounded: bool = False,
 ) -> list[Finding]:
-    """Return the cautions of the first screen, in the order in which they are read. See `answers.findings_of`."""
-    return [
+    """Return the limits and cautions of a study, in the order in which they are read.
+
+    Args:
+        contrasts: Rows of the table; so are estimates, trials and environments.
+        estimates: See contrasts.
+        trials: See contrasts.
+        environments: See contrasts.
+        leakage: The result of the leakage check; None when none was made.
+        seeds: How many were planned when results first existed, and how many now.
+        dosed: The axis of the doses, or empty.
+        cautions: Further remarks on the data.
+        unnamed: A remark of the data where no column names patients, else empty.
+        drawn: Whether images come from a phantom, each drawn for itself.
+        split: How the training rows of all seeds come from one pool.
+        bounded: Whether the set is too large to search it for cropped copies.
+    """
+    contrasts = with_outcomes(contrasts, trials)
+    found = [
+        *limits(contrasts, estimates),
         *_trials(trials),
         *_unnamed(unnamed),
         *_leakage(leakage, unnamed, drawn, bounded),
@@ -84,21 +108,18 @@ def doubts(
         *_one_pool(contrasts, trials, split),
         *_undefined(contrasts),
     ]
+    return with_ids(found)
 
 
-def _doubt(
-    reason: Reason, light: Light, table: str = "", *, kind: Kind = Kind.CAUTION, row: Row | None = None
-) -> Finding:
-    """Return a caution. row: the contrast that is its evidence and subject, if one is."""
-    if row is None:
-        return Finding(kind, "doubt", light=light, reason=reason, table=table)
-    place: dict[str, Any] = {name: text_of(row, name) for name in ("measure", "environment", "factor", "layer")}
-    return Finding(kind, "doubt", light=light, reason=reason, table="contrasts", row=text_of(row, "id"), **place)
+def _doubt(reason: Reason, light: Light, table: str = "", *, kind: Kind = "caution", row: Row | None = None) -> Finding:
+    """Return a caution. row: the contrast that is its evidence, if one is."""
+    id = "" if row is None else text_of(row, "id")
+    return Finding(kind, light, reason, "contrasts" if id else table, id)
 
 
 def _kind_of(reason: Reason) -> Kind:
     shortcut = reason.first(Code.PLAIN_SIGHT, Code.RIDGE_BASELINE, Code.PROXY)
-    return Kind.SHORTCUT if shortcut else Kind.CAUTION
+    return "shortcut" if shortcut else "caution"
 
 
 def _trials(trials: Sequence[Row]) -> list[Finding]:
@@ -128,7 +149,7 @@ def _trials(trials: Sequence[Row]) -> list[Finding]:
 
 
 def _failure(reason: Reason, light: Light) -> Finding:
-    return _doubt(reason, light, "trials", kind=Kind.FAILURE)
+    return _doubt(reason, light, "trials", kind="failure")
 
 
 def _extreme(trials: Sequence[Row], what: Code, code: Code) -> list[Finding]:
@@ -147,20 +168,20 @@ def _recipes(rows: Sequence[Row]) -> tuple[str, ...]:
 
 def _unnamed(unnamed: str) -> list[Finding]:
     """Report that patients are unknown: images of one may be on both sides, and intervals are over images."""
-    return [_doubt(because(Code.PATIENTS_UNKNOWN, text=unnamed), "bad", kind=Kind.LEAKAGE)] if unnamed else []
+    return [_doubt(because(Code.PATIENTS_UNKNOWN, text=unnamed), "bad", kind="leakage")] if unnamed else []
 
 
 def _leakage(leakage: Sequence[Reason] | None, unnamed: str, drawn: bool, bounded: bool) -> list[Finding]:
     if drawn:
-        return [_doubt(because(Code.DRAWN_IMAGES), "ok", kind=Kind.LEAKAGE)]
+        return [_doubt(because(Code.DRAWN_IMAGES), "ok", kind="leakage")]
     if leakage is None:
-        return [] if unnamed else [_doubt(because(Code.LEAKAGE_UNCHECKED), "bad", kind=Kind.LEAKAGE)]
+        return [] if unnamed else [_doubt(because(Code.LEAKAGE_UNCHECKED), "bad", kind="leakage")]
     if not leakage:
         none = because(Code.NO_COPIES, bounded=bounded, patients=not unnamed)
-        return [_doubt(none, "ok", kind=Kind.LEAKAGE)]
+        return [_doubt(none, "ok", kind="leakage")]
     contradicting = sum(Code.CONTRADICTING_COPIES in reason for reason in leakage)
     found = because(Code.COPIES_FOUND, count=len(leakage), contradicting=contradicting) + leakage[0]
-    return [_doubt(found, "bad", kind=Kind.LEAKAGE)]
+    return [_doubt(found, "bad", kind="leakage")]
 
 
 def _associations(environments: Sequence[Row]) -> list[Finding]:
@@ -415,3 +436,44 @@ def _undefined(contrasts: Sequence[Row]) -> list[Finding]:
         return []
     reason = because(Code.UNDEFINED_COMPARISONS, count=len(lost), of=len(contrasts)) + reason_of(lost[0])
     return [_doubt(reason, "warn", row=lost[0])]
+
+
+# What the numbers leave open.
+
+
+def limits(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Finding]:
+    """Return the limits of a study, a finding each."""
+    contrasts = [row for row in contrasts if text_of(row, "role") not in CONTROLS]
+    stated = [row for row in contrasts if not row.get("exploratory")]
+    open_ = [row for row in stated if row.get("conclusion") in ("inconclusive", "depends on the scale")]
+    measures = {text_of(row, "measure") for row in estimates}
+    found: list[Reason] = []
+    if open_:
+        found.append(because(Code.LIMIT_INCONCLUSIVE, count=len(open_), of=len(stated)) + _reach(open_))
+    if stated and not any(row.get("at") in MATCHING for row in stated):
+        found.append(because(Code.LIMIT_CLEAN_UNMATCHED if all(map(over_doses, stated)) else Code.LIMIT_FIT_UNMATCHED))
+    if "decodability" in measures:
+        found.append(because(Code.LIMIT_DECODING))
+    environments = sorted({text_of(row, "environment") for row in stated if text_of(row, "environment")})
+    if environments:
+        found.append(because(Code.LIMIT_ENVIRONMENTS, names=tuple(environments)))
+    if late := sum(bool(row.get("exploratory")) for row in contrasts):
+        found.append(because(Code.LIMIT_EXPLORATORY, count=late))
+    return [Finding("limit", "none", reason) for reason in found]
+
+
+def _reach(open_: Sequence[Row]) -> Reason:
+    """Return the difference that the design could detect in inconclusive comparisons, by measure, where it is known."""
+    found: dict[str, list[float]] = {}
+    beyond = 0
+    for row in open_:
+        measure, size = text_of(row, "measure"), numeric(row, "detectable")
+        low, high = range_of(measure)
+        greatest = (high - low) * (2 if over_doses(row) else 1)  # one may rise by as much as the other falls
+        if size <= greatest:
+            found.setdefault(measure, []).append(size)
+        beyond += size > greatest
+    reach = NOTHING
+    for measure, sizes in found.items():
+        reach += because(Code.DETECTABLE, measure=measure, low=min(sizes), high=max(sizes))
+    return reach + (because(Code.NOTHING_DETECTABLE, count=beyond) if beyond else NOTHING)

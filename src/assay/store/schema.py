@@ -199,41 +199,16 @@ LOOKS = Table(
 
 FINDINGS = Table(
     "findings",
-    "finding: an answer, a limit, a caution or one comparison",
+    "caution about the run, or limit of it",
     (
-        Column("id", "stable identifier: kind and subject"),
-        Column("kind", "contrast, family, matched, reliance, fall, caution, ...: see `assay.stats.findings.Kind`"),
-        Column("part", "part of the page: answer, limit, doubt or comparison"),
-        Column("light", "ok, warn, bad or none"),
-        Column("recipe", "recipe, where it is of one"),
-        Column("axis", "axis along which recipes differ"),
-        Column("a", "of a comparison, level of the recipe that is compared"),
-        Column("b", "of a comparison, level of the recipe that it is compared against"),
-        Column("measure", "measure"),
-        Column("environment", "test environment"),
-        Column("factor", "factor that the measure is of"),
-        Column("layer", "layer that the measure is of"),
-        number("value", "estimate: a difference, a fall or a value"),
-        *_INTERVAL,
-        number("level", "level of the interval"),
-        number("p", "p value after Holm's correction within its family"),
-        Column(
-            "decision",
-            "of a comparison: higher, lower, higher-small, lower-small, equivalent, inconclusive, scale-dependent, "
-            "exhausted, undefined or unclaimed (a control failed); of a control see contrasts; of a "
-            "probed model: above or below (chance), shown, none (no answer changes) or inconclusive, by the interval",
-        ),
-        _SEEDS,
-        Column("reason", "JSON: codes with fields: why there is no value, or what a limit or a caution is"),
+        Column("id", "kind and code"),
+        Column("kind", "limit, failure, leakage, shortcut or caution"),
+        Column("light", "ok, warn or bad; none of a limit"),
+        Column("reason", "JSON: codes with fields"),
         Column("table", "evidence: table of the run folder"),
         Column("row", "evidence: id of the row of contrasts"),
-        Column("role", "of a comparison, primary, secondary, positive-control or a-a"),
-        Column("family", "of a comparison, the family in which it is corrected"),
-        number("seeds_needed", "of an inconclusive comparison, seeds that would decide it whatever the truth"),
-        number("least_margin", "smallest margin at which a comparison would be equivalent"),
-        Column("details", "JSON: what else a sentence of it needs, by kind"),
     ),
-    ("part", "light", "id", "decision"),
+    ("light", "kind", "id"),
 )
 
 ESTIMATES = Table(
@@ -635,26 +610,5 @@ TABLES = {
 
 # --- Tables of one model that was trained elsewhere -------------------------------------------------------------------
 
-MODEL_MEASUREMENTS = Table(
-    "measurements",
-    "number that a probe measured of the model",
-    (
-        Column("probe", "label of the probe"),
-        Column("measure", "name of the measure, see the list of measures"),
-        number("value", "value; NaN where it is undefined"),
-        *_PLACE[1:],
-        Column("unit", "unit of the value"),
-        Column("direction", "whether higher or lower is better; none where neither is"),
-        whole("n", "images (or pairs) behind the value", head="images"),
-        PATIENTS,
-        number("standard_error", "standard error over patients"),
-        number("chance", "value of a model that knows nothing"),
-        _REASON,
-        number("low", "lower end of the 95% interval over patients"),
-        number("high", "upper end of the 95% interval over patients"),
-    ),
-    ("probe", "measure", "environment", "factor", "level", "layer", "group", "value", "low", "high", "n"),
-)
-
-MODEL_TABLES = {table.name: table for table in (FINDINGS, MODEL_MEASUREMENTS, ENVIRONMENTS, PICTURES, PROVENANCE)}
-"""Every table of a probed model by name, the most requested first."""
+MODEL_TABLES = {table.name: table for table in (ESTIMATES, FINDINGS, ENVIRONMENTS, PICTURES, PROVENANCE)}
+"""Every table of a probed model by name, the most requested first; its estimates have no seeds."""

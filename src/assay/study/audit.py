@@ -40,7 +40,7 @@ from assay.models.ref import Facts, GivenModel, InMemory, Model, Origin, Output,
 from assay.models.untyped import named_layers, tensor_of
 from assay.probes.probe import Read, Request
 from assay.probes.reader import ModelReading, ReadingError, evaluating
-from assay.report.model_page import write_model_page
+from assay.report.page import write_page
 from assay.shifts.environment import Environment
 from assay.shifts.intervention import unchanged
 from assay.shifts.population import Population, PopulationScene
@@ -184,7 +184,7 @@ class Probed:
         """Make tables and page from the records; return the path of the page."""
         with working_in(self.folder.root):
             analyze_model(self.folder, self.plan, self._population)
-            return write_model_page(self.folder.root)
+            return write_page(self.folder.root)
 
 
 def open_probed(root: Path) -> Probed:

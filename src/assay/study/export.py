@@ -23,11 +23,12 @@ from assay.execution.plan import Trial
 from assay.models.checkpoint import WEIGHTS_FILE
 from assay.models.ref import Inputs, Model
 from assay.models.weight_files import export_trunk
-from assay.report.sections.segmentation import CONVENTIONS
-from assay.report.sentences.findings import sentence, verdict
-from assay.report.sentences.reasons import reason_words
+from assay.report.evidence import Evidence, Tables
+from assay.report.opening import verdict
+from assay.report.sentences.reasons import finding_words, reason_words
 from assay.report.sheets import inert
-from assay.report.wording import measure_name
+from assay.report.words import measure_words as measure_name
+from assay.results.study_blocks import CONVENTIONS
 from assay.spec.given import EXPORTED, FOLD, NETWORK, PATH, SEED
 from assay.stats.findings import from_row
 from assay.stats.format import number
@@ -212,8 +213,10 @@ def _card(run: RunFolder, planned: Trial, values: Mapping[str, Any], format: str
         "",
     )
     findings = list(map(from_row, run.table("findings")))
-    yield f"- {inert(verdict(findings)) or 'No answer is possible.'}"
-    yield from (f"- Caution: {inert(sentence(one))}" for one in findings if one.part == "doubt" and one.light != "ok")
+    said = verdict(Evidence(Tables(run.root)))
+    yield f"- {inert(said) or 'No answer is possible.'}"
+    doubts = (one for one in findings if one.light in ("warn", "bad"))
+    yield from (f"- Caution: {inert(finding_words(one.reason))}" for one in doubts)
     load = (
         "`assay.load_model(FOLDER)` loads the network, `assay.probe(FOLDER, data)` probes it."
         if format == "safetensors"

@@ -39,7 +39,7 @@ from assay.execution.tasks import Event, Executor, Job, Observer, Outcome, Task
 from assay.models.ref import Inputs
 from assay.report.audit_page import write_audit_page
 from assay.report.page import write_page
-from assay.report.sentences.names import statement
+from assay.report.words import statement
 from assay.shifts.population import Population
 from assay.spec.schema import StudySpec
 from assay.stats.decisions import SETTLED

@@ -18,9 +18,8 @@ from typing import Any, cast
 
 from assay.core.errors import SpecError, StoreError, extra, unknown_of_few
 from assay.core.files import content_hash
-from assay.report.sentences.findings import verdict
-from assay.report.sentences.one_model import answer
-from assay.stats.findings import from_row
+from assay.report.evidence import Evidence, Tables
+from assay.report.opening import verdict
 from assay.store.files import Row, read_json, read_rows
 from assay.store.folder import RunFolder
 
@@ -82,7 +81,7 @@ def log_to(root: Path, tracker: str, experiment: str = "") -> str:
 def _of_study(folder: RunFolder) -> Logged:
     facts = {row["key"]: str(row["value"]) for row in folder.table("provenance")}
     metrics = [*_measured(folder.table("estimates"), "recipe"), *_compared(folder.table("contrasts"))]
-    said = verdict(list(map(from_row, folder.table("findings"))))
+    said = verdict(Evidence(Tables(folder.root)))
     params = {key: facts[key] for key in ("question", "seeds", "data") if facts.get(key)}
     statuses = sorted((row["trial"], row["status"]) for row in folder.table("trials"))
     return Logged(facts.get("study", folder.root.name), params, tuple(metrics), tags=_tags(folder, said, statuses))
@@ -90,9 +89,9 @@ def _of_study(folder: RunFolder) -> Logged:
 
 def _of_model(folder: RunFolder) -> Logged:
     facts = {row["key"]: str(row["value"]) for row in folder.table("provenance")}
-    said = next(iter(answer(list(map(from_row, folder.table("findings"))))), "")
+    said = verdict(Evidence(Tables(folder.root)))
     params = {key: value for key, value in facts.items() if value and len(value) <= _MOST_TEXT}
-    metrics = tuple(_measured(folder.table("measurements")))
+    metrics = tuple(_measured(folder.table("estimates")))
     return Logged(facts.get("model", folder.root.name), params, metrics, tags=_tags(folder, said, []))
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from assay.report.sentences.names import difference_words
 from assay.report.sentences.reasons import reason_words
+from assay.report.words import difference_words
 from assay.stats.format import count, in_words, listed, number
 from assay.stats.verdicts import Verdict
 from assay.store.files import Row

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from assay.core.measures import label_of as measure_words
 from assay.core.reasons import Code
-from assay.report.sentences.names import measure_words, statement
 from assay.stats.format import count, in_words, listed, number, p_value, with_interval
 
 Fields = Mapping[str, Any]
@@ -204,8 +204,7 @@ CAUTIONS: Mapping[Code, str | Callable[[Fields], str]] = {
         "nothing. To confirm them, pre-specify them in a new run folder."
     ),
     Code.CONTROL_FAILED: lambda fields: (
-        f"the {'A/A control differs' if fields['role'] == 'a-a' else 'positive control was not detected'} "
-        f"({statement(fields)})"
+        f"the {'A/A control differs' if fields['role'] == 'a-a' else 'positive control was not detected'}"
     ),
     Code.NEAR_END_OF_SCALE: lambda fields: f"within {number(fields['margin'])} of {fields['end']:g}",
     Code.AT_CHANCE: "at chance",

@@ -343,3 +343,16 @@ def _without_noise(reason: Reason) -> Reason:
     """Leave out that no seed was kept where another cause says why."""
     rest = tuple(cause for cause in reason.causes if cause.code != Code.NO_SEED)
     return Reason(rest) if rest else Reason(reason.causes[:1])
+
+
+def finding_words(reason: Reason) -> str:
+    """Return a caution or a limit in English; of a limit with the differences that the design detects."""
+    spent = reason.first(Code.SCALE_EXHAUSTED)
+    if spent is not None:
+        return f"{cause_words(spent)}; in the first, all values are {reason_words(Reason(reason.causes[1:]))}"
+    if Code.LIMIT_INCONCLUSIVE not in reason:
+        return reason_words(reason) + (": no value" if reason.codes == (Code.UNDEFINED_COMPARISONS,) else "")
+    first, *rest = reason.causes
+    found = [f"a difference {cause_words(cause)}" for cause in rest if cause.code == Code.DETECTABLE]
+    found += [cause_words(cause) for cause in rest if cause.code == Code.NOTHING_DETECTABLE]
+    return cause_words(first) + (f"; with 80% power this design detects {listed(found)}" if found else "")

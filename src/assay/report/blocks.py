@@ -1,0 +1,584 @@
+"""Render blocks: rows of tables as a chart and a table of the page."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
+
+from assay.core.measures import MEASURES, WORST, range_of
+from assay.report.charts import Field, Planes, Spot, Trace, draw_curves, draw_field, draw_planes, draw_rows
+from assay.report.drawing import Drawing, Mark, Panel, Plot, Reference, Style, limits, short_names, styles
+from assay.report.evidence import Evidence, coordinates, distinct, numeric, whole
+from assay.report.sentences.reasons import place_words as worst_words
+from assay.report.sentences.reasons import reason_words
+from assay.report.sheets import (
+    NONE,
+    SHOWN_ROWS,
+    Cell,
+    Download,
+    Line,
+    Sheet,
+    amount,
+    as_csv,
+    as_svg,
+    estimated,
+    figure,
+    probability,
+    sheet,
+    words,
+)
+from assay.report.words import (
+    axis_words,
+    decided_by,
+    displayed,
+    doubtful,
+    half_dose_words,
+    margin_test,
+    measure_words,
+    plural,
+    sentence_case,
+    verdict_words,
+)
+from assay.results.block import Block
+from assay.stats.format import common_decimals, in_words, number
+from assay.stats.rows import Row
+from assay.store.schema import MODEL_TABLES, TABLES
+
+FULL, NARROW = 800.0, 350.0
+"""Widths in pixels: on a desktop, and on a phone."""
+MOST_LEVELS, MOST_PANELS, MOST_COLUMNS = 12, 12, 8
+"""What a chart and a table of the page show at most; the file has all."""
+EFFECTS = "reliance"
+"""The probe whose measures have no effect at 0."""
+LOGITS = (8.0, 4.0, 2.0, 1.0, 0.0, -1.0, -2.0, -4.0, -8.0)
+"""Thresholds at which planes are shown."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure as the page shows it: two layouts, words for those who do not see it, its rows and its files."""
+
+    id: str
+    title: str
+    note: str
+    alternative: str
+    wide: str
+    narrow: str
+    csv: Download | None
+    svg: Download | None
+    folded: bool = False
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A block on the page: its chart and its table, either of which it may lack."""
+
+    figure: Figure | None
+    sheet: Sheet | None
+
+
+class Shown(Protocol):
+    """Names and units for figures and texts."""
+
+    @property
+    def axis(self) -> str:
+        """The measured quantity."""
+        ...
+
+    def words(self) -> Iterator[str]:
+        """All marks as sentences."""
+        ...
+
+
+Drawn = TypeVar("Drawn", bound=Shown)
+
+
+def render(block: Block, evidence: Evidence) -> Rendered:
+    """Render a block; nothing of one without rows."""
+    rows = block.keep.of(evidence.rows(block.table))
+    table = _table(block, rows, evidence) if block.listed and rows else None
+    return Rendered(chart(block, evidence), table)
+
+
+def chart(block: Block, evidence: Evidence, width: float = FULL) -> Figure | None:
+    """Draw a block; None where it has no value to draw."""
+    rows = block.keep.of(evidence.rows(block.table))
+    free = (block.along.removeprefix("axis "),) if block.along.startswith("axis ") else ()
+    free += tuple(one.removeprefix("axis ") for one in block.place if one.startswith("axis "))
+    if block.table != "contrasts":
+        rows = [row for row in rows if evidence.outline.shown(row, *free)]
+    match block.chart:
+        case "strip":
+            return _strip(block, rows, evidence, width)
+        case "curve":
+            return _curve(block, rows, evidence, width)
+        case "field":
+            return (
+                _trade(block, rows, evidence, width)
+                if block.table == "trades"
+                else _field(block, rows, evidence, width)
+            )
+        case "heat":
+            return _heat(block, rows, evidence, width)
+        case "none":
+            return None
+
+
+# Charts.
+
+
+def _strip(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) -> Figure | None:
+    """Values with intervals: a row per place, recipes as colors, a panel per measure."""
+    rows = [row for row in rows if not math.isnan(numeric(row, block.value))]
+    levels, kept, cut = _levels(block, rows, evidence)
+    by_panel = _panels(block, kept, evidence)
+    if not by_panel:
+        return None
+    places: dict[str, float] = {}
+    panels: list[Panel] = []
+    for title, own in by_panel.items():
+        most = max(abs(numeric(row, block.value)) for row in own) or 1.0
+        for row in own:
+            at = _place(block, row, evidence)
+            places[at] = max(places.get(at, 0.0), abs(numeric(row, block.value)) / most)
+        panels.append(_panel(block, title, own, evidence))
+    order = sorted(places, key=lambda one: -places[one]) if "factor" in block.place else list(places)
+    colors = {level: style for level, style in _styles(block, levels, evidence).items() if level in levels}
+    axis = axis_words(kept[0]["measure"], str(kept[0].get("unit") or "")) if "measure" in kept[0] else ""
+    title = panels[0].title if len(panels) == 1 else ""
+    axis = f"difference in {title}" if block.table == "contrasts" and title else axis if len(panels) == 1 else ""
+    if len(panels) == 1:
+        panels = [replace(panels[0], title="")]
+    plot = Plot(tuple(panels), tuple(levels), colors, axis, panels[0].limits or (0.0, 1.0), tuple(order), "")
+    return drawn(block, plot, kept, draw_rows, width, cut, still=_still)
+
+
+def _curve(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) -> Figure | None:
+    """Values along an axis of recipes, a layer or a severity: a curve per level, a panel per place."""
+    references = [row for row in rows if row.get("group") in block.reference]
+    rows = [row for row in rows if row not in references] if references else list(rows)
+    along = _along(block)
+    levels, kept, cut = _levels(block, [row for row in rows if not math.isnan(numeric(row, block.value))], evidence)
+    positions = distinct(along(row) for row in kept)
+    if len(positions) < 2:
+        return None
+    scaled = block.along.startswith("axis ") and all(map(_is_number, positions))
+    positions = sorted(positions, key=float) if all(map(_is_number, positions)) else positions
+    panels = tuple(
+        _panel(
+            block,
+            title,
+            own,
+            evidence,
+            along,
+            _gray([row for row in references if _panel_of(block, row, evidence) == title]),
+        )
+        for title, own in _panels(block, kept, evidence).items()
+    )
+    name = block.along.removeprefix("axis ")
+    colors = _styles(block, levels, evidence)
+    measures = distinct(row.get("measure") for row in kept)
+    axis = axis_words(measures[0]) if len(measures) == 1 else "value"
+    span = min(one.limits[0] for one in panels if one.limits), max(one.limits[1] for one in panels if one.limits)
+    if block.panel != "measure":
+        panels = tuple(replace(one, limits=None) for one in panels)
+    along_name = "share p" if name == "p" else in_words(name)
+    shares = scaled and float(positions[-1]) <= 1.0
+    plot = Plot(panels, tuple(levels), colors, axis, span, tuple(positions), along_name, scaled=shares)
+    return drawn(block, plot, kept, draw_curves, width, cut, still=_still)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _still(plot: Plot) -> Plot:
+    return replace(plot, hover=False)
+
+
+def _along(block: Block) -> Callable[[Row], str]:
+    if block.along.startswith("axis "):
+        axis = block.along.removeprefix("axis ")
+        return lambda row: coordinates(row).get(axis, "").partition("+")[0]
+    return lambda row: str(row.get(block.along, ""))
+
+
+def _levels(block: Block, rows: Sequence[Row], evidence: Evidence) -> tuple[list[str], list[Row], str]:
+    """Return the levels that a chart shows, their rows, and a note where there are more than it can hold."""
+    levels = distinct(_color(block, row, evidence) for row in rows) or [""]
+    cut = f"{MOST_LEVELS} of {len(levels)} shown; the table has all." if len(levels) > MOST_LEVELS else ""
+    if cut:  # both ends of the ranking
+        best = sorted(levels, key=lambda one: _mean(one, block, rows, evidence))
+        kept = {*best[: MOST_LEVELS // 2], *best[-MOST_LEVELS // 2 :]}
+        levels = [level for level in levels if level in kept]
+    return levels, [row for row in rows if _color(block, row, evidence) in levels], cut
+
+
+def _mean(level: str, block: Block, rows: Sequence[Row], evidence: Evidence) -> float:
+    values = [numeric(row, block.value) for row in rows if _color(block, row, evidence) == level]
+    return sum(values) / len(values)
+
+
+def _color(block: Block, row: Row, evidence: Evidence) -> str:
+    return in_words(str(row[block.colors])) if block.colors else evidence.color(row)
+
+
+def _styles(block: Block, levels: Sequence[str], evidence: Evidence) -> dict[str, Style]:
+    known: dict[str, Style] = {} if block.colors else evidence.styles
+    return known if all(level in known for level in levels) else styles(levels)
+
+
+def _panels(block: Block, rows: Sequence[Row], evidence: Evidence) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(_panel_of(block, row, evidence), []).append(row)
+    return dict(list(found.items())[:MOST_PANELS])
+
+
+def _panel_of(block: Block, row: Row, evidence: Evidence) -> str:
+    """Return the title of a row's panel: its value of the panel's column; confounders of doses are apart."""
+    name = _text(block.panel or "measure", row, evidence) if block.panel or "measure" in row else ""
+    apart = coordinates(row).get("confounder", "") if block.along and evidence.outline.axis != "confounder" else ""
+    several = "confounder" in evidence.outline.axes
+    return f"{name}, {displayed(apart)}" if apart and several and block.along.startswith("axis ") else name
+
+
+def _place(block: Block, row: Row, evidence: Evidence) -> str:
+    """Return the words of the columns that name a row of a strip."""
+    parts = [coordinates(row).get(one.removeprefix("axis "), "") if one.startswith("axis ")
+             else _text(one, row, evidence) if row.get(one) else "" for one in block.place]  # fmt: skip
+    return ", ".join(part for part in parts if part) or "all"
+
+
+def _panel(
+    block: Block,
+    title: str,
+    rows: Sequence[Row],
+    evidence: Evidence,
+    along: Callable[[Row], str] | None = None,
+    references: tuple[Reference, ...] = (),
+) -> Panel:
+    marks = tuple(
+        Mark(
+            _color(block, row, evidence),
+            numeric(row, block.value),
+            numeric(row, "low"),
+            numeric(row, "high"),
+            evidence.seeds(row) if block.table in ("estimates", "dose_changes") else (),
+            along(row) if along else _place(block, row, evidence),
+            reason_words(row.get("reason", "")) if doubtful(row) else "",
+        )
+        for row in rows
+    )
+    margins = [one for row in rows if (one := numeric(row, "margin")) > 0] if block.table == "contrasts" else []
+    band = (-margins[0], margins[0]) if margins else None
+    own = (*references, *_chance(block, rows))
+    points = [value for mark in marks for value in mark.points] + [v for one in own for _, v in one.values]
+    points += band or ()
+    bounds = (-math.inf, math.inf)
+    if block.table == "estimates":
+        bounds = range_of(rows[0]["measure"])
+    ends = [end for mark in marks for end in (mark.low, mark.high)]
+    return Panel(title, marks, own, band, limits([one for one in points if not math.isnan(one)], ends, bounds))
+
+
+def _chance(block: Block, rows: Sequence[Row]) -> tuple[Reference, ...]:
+    """Return the level of a model that knows nothing, where it is the same for all rows; of a difference 0."""
+    if block.table != "estimates":
+        return (Reference.level("0", 0.0),)
+    measure = rows[0]["measure"]
+    if measure in MEASURES and MEASURES[measure].probe == EFFECTS:
+        return (Reference.level("no effect", 0.0),)
+    values = {round(value, 6) for row in rows if not math.isnan(value := numeric(row, "chance"))}
+    return (Reference.level("chance", values.pop()),) if len(values) == 1 else ()
+
+
+_DASHES = ("5 3", "1 3", "")
+
+
+def _gray(rows: Sequence[Row]) -> tuple[Reference, ...]:
+    """Return gray references along a curve, as the first recipe has them."""
+    own = [row for row in rows if row["recipe"] == rows[0]["recipe"]]
+    found: list[Reference] = []
+    for group, dash in zip(distinct(row["group"] for row in own), _DASHES, strict=False):
+        there = [row for row in own if row["group"] == group and not math.isnan(numeric(row, "value"))]
+        if there and not there[0]["layer"]:
+            found.append(Reference.level(group, numeric(there[0], "value")))
+        elif there:
+            found.append(Reference(group, tuple((row["layer"], numeric(row, "value")) for row in there), dash))
+    return tuple(found)
+
+
+def _trade(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) -> Figure | None:
+    """False positives against overlap: a point per recipe with its intervals, in the region where both may lie."""
+    estimates = {
+        (row["recipe"], row["measure"], row["environment"]): row
+        for row in evidence.tables["estimates"]
+        if not (row["factor"] or row["level"] or row["group"]) and not math.isnan(numeric(row, "value"))
+    }
+    spots: list[Spot] = []
+    used: list[Row] = []
+    for row in rows:
+        both = [estimates.get((row["recipe"], row[side], row[f"{side}_environment"])) for side in ("across", "up")]
+        if both[0] is None or both[1] is None:
+            continue
+        used += [both[0], both[1]]
+        seeds = [dict(evidence.seeds(one)) for one in (both[0], both[1])]
+        ends = [(numeric(one, "value"), numeric(one, "low"), numeric(one, "high")) for one in (both[0], both[1])]
+        pairs = tuple((seeds[0][seed], seeds[1][seed]) for seed in sorted(seeds[0].keys() & seeds[1].keys()))
+        region = tuple((float(x), float(y)) for x, y in json.loads(row["region"] or "[]"))
+        spots.append(Spot(evidence.color(row), ends[0], ends[1], pairs, region))
+    if not spots:
+        return None
+    names = tuple(
+        f"{axis_words(rows[0][side])}, {evidence.names.place(rows[0][f'{side}_environment'])}"
+        for side in ("across", "up")
+    )
+    spans = [
+        limits([value for spot in spots for value in ((spot.across, spot.up)[i][0], *(pair[i] for pair in spot.seeds))],
+               [end for spot in spots for end in (spot.across, spot.up)[i][1:]], range_of(rows[0][side]))
+        for i, side in enumerate(("across", "up"))
+    ]  # fmt: skip
+    if any(_fills(spot.region, spans) for spot in spots):  # a shade over everything hides the others
+        spots = [replace(spot, region=()) for spot in spots]
+    levels = tuple(spot.level for spot in spots)
+    field = Field(names[0], names[1], spans[0], spans[1], levels, _styles(block, levels, evidence), tuple(spots))
+    return drawn(block, field, used, draw_field, width)
+
+
+def _fills(region: Sequence[tuple[float, float]], spans: Sequence[tuple[float, float]]) -> bool:
+    """Return whether a region reaches beyond both axes on both sides."""
+    ends = [[point[i] for point in region] for i in (0, 1)]
+    return bool(region) and all(
+        min(own) <= low + 0.05 * (high - low) and max(own) >= high - 0.05 * (high - low)
+        for own, (low, high) in zip(ends, spans, strict=True)
+    )
+
+
+def _field(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) -> Figure | None:
+    """A line per recipe through points of two columns."""
+    known = [row for row in rows if not math.isnan(numeric(row, block.up))]
+    lines: dict[str, list[tuple[float, float]]] = {}
+    for row in known:
+        lines.setdefault(evidence.color(row), []).append((numeric(row, block.along), numeric(row, block.up)))
+    if not lines:
+        return None
+    traces = tuple(Trace(level, tuple(sorted(points))) for level, points in list(lines.items())[:MOST_LEVELS])
+    points = [point for trace in traces for point in trace.points]
+    across = (min(x for x, _ in points), max(x for x, _ in points))
+    square = block.along == "false_positives"
+    span = (0.0, 1.02) if square else limits([y for _, y in points], [], (-math.inf, math.inf))
+    table = TABLES[block.table]
+    column = {name: table.column(name).head or table.column(name).meaning for name in (block.along, block.up)}
+    levels = tuple(trace.level for trace in traces)
+    across = (across[0], max(across[1], across[0] + 1e-9))
+    colors = _styles(block, levels, evidence)
+    field = Field(column[block.along], column[block.up], across, span, levels, colors, traces=traces, square=square)
+    return drawn(block, field, known, draw_field, width)
+
+
+def _heat(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) -> Figure | None:
+    """A value by two columns: a map per recipe, or per pair of recipes."""
+    if block.up == "threshold":
+        rows = [row for row in rows if numeric(row, "threshold") in LOGITS]
+    names = short_names(distinct(str(row[one]) for row in rows for one in (block.up, block.along)) or [""])
+    short = dict(zip(distinct(str(row[one]) for row in rows for one in (block.up, block.along)), names, strict=False))
+
+    def called(row: Row, column: str) -> str:
+        value = numeric(row, column) if column in ("threshold", "area") else math.nan
+        if column == "threshold":
+            return f"p {number(1 / (1 + math.exp(-value)), 2 if abs(value) < 4 else 4 if abs(value) > 4 else 3)}"
+        if column == "area":
+            return f"{number(100 * value, 2 if value < 0.001 else 1)}%" if value else "1 px"
+        return short[str(row[column])]
+
+    values: dict[str, dict[tuple[str, str], float]] = {}
+    for row in rows:
+        name = str(row[block.panel]) if block.panel else evidence.color(row)
+        values.setdefault(name, {})[called(row, block.up), called(row, block.along)] = numeric(row, "value")
+    values = dict(list(values.items())[:MOST_PANELS])
+    if not values:
+        return None
+    down, across = (tuple(distinct(key[i] for cells in values.values() for key in cells)) for i in (0, 1))
+    plot = Planes(values, down, across, in_words(block.up), in_words(block.along), block.title)
+    return drawn(block, plot, rows, draw_planes, width)
+
+
+def drawn(
+    block: Block,
+    plot: Drawn,
+    rows: Sequence[Row],
+    draw: Callable[[Drawn, float], Drawing],
+    width: float,
+    cut: str = "",
+    still: Callable[[Drawn], Drawn] = lambda plot: plot,
+) -> Figure:
+    """Make a figure. still: the plot without its texts on hovering, for a phone and for the file."""
+    alternative = f"{block.title}. {sentence_case(plot.axis)}. " + " ".join(plot.words())
+    note = " ".join(part for part in (block.note, _counted(rows), cut) if part)
+    wide, quiet = draw(plot, width), still(plot)
+    return Figure(
+        block.id,
+        block.title,
+        note,
+        alternative,
+        wide.inline(alternative, "wide"),
+        draw(quiet, NARROW).inline(alternative, "narrow"),
+        as_csv(block.id, tuple(rows[0]), rows),
+        as_svg(block.id, draw(quiet, width).standalone(block.title, alternative)),
+        block.folded,
+    )
+
+
+def _counted(rows: Sequence[Row]) -> str:
+    """Return the seeds and patients that the values of a figure rest on: `4 to 5 seeds, 1,000 patients.`"""
+    over = "patients" if any(whole(row, "patients") for row in rows if "patients" in row) else "images"
+    parts = [_range([whole(row, name) for row in rows if name in row], name) for name in ("seeds", over)]
+    doubts = sum(doubtful(row) for row in rows)
+    words = f" {doubts} of {plural(len(rows), 'value')} undefined or doubtful." if doubts else ""
+    return ", ".join(part for part in parts if part) + "." + words if any(parts) else words.strip()
+
+
+def _range(found: Sequence[int], name: str) -> str:
+    some = sorted(value for value in found if value)
+    if not some:
+        return ""
+    low, high = some[0], some[-1]
+    return plural(low, name.removesuffix("s")) if low == high else f"{low:,} to {high:,} {name}"
+
+
+# Tables.
+
+HEADS: Mapping[str, str] = {
+    "decided": "decided by", "margin_test": "margin test", "half_dose": "half-effect dose", "p_holm": "p (Holm)",
+    "closed_at": "closed at", "a": "first", "environment": "test condition", "below": "less alike than seeds",
+    "of": "class", "asked": "association asked", "strength": "achieved", "group": "group",
+}  # fmt: skip
+"""Column -> its heading, where another word is clearer."""
+
+
+def _text(column: str, row: Row, evidence: Evidence) -> str:
+    """Return a text column in words."""
+    value = str(row.get(column, ""))
+    match column:
+        case "recipe":
+            return evidence.recipe(row) if "coordinates" in row else evidence.called(value)
+        case "against":
+            return evidence.called(value)
+        case "measure":
+            return measure_words(value)
+        case "environment" | "clean":
+            return evidence.names.place(value)
+        case "reason":
+            worst = row.get("group") in WORST
+            return (worst_words if worst else reason_words)(row.get("reason"))
+        case "comparison" | "key" | "value" | "text":
+            return value
+        case "a" | "b":
+            return evidence.names.level(str(row["axis"]), value)
+        case "decision":
+            return verdict_words(row)
+        case "role":
+            named = "" if row["family"] in ("stated", row["role"]) else f" ({row['family']})"
+            return "exploratory" if row["exploratory"] else f"{row['role'] or 'secondary'}{named}"
+        case "status" | "conclusion" | "layer" | "file":
+            return value
+        case _:
+            return displayed(value)
+
+
+def cell(column: str, row: Row, evidence: Evidence, places: int | None = None) -> Cell:
+    """Return the cell of a column: an estimate with its interval, a count, a p value, a number or a text."""
+    match column:
+        case "decided":
+            return Cell(decided_by(row), "", True, anchor=anchor(row))
+        case "margin_test":
+            return words(margin_test(row) or NONE)
+        case "half_dose":
+            return words(half_dose_words(row))
+        case "seed" | "seeds" | "images" | "patients" | "n":
+            return amount(count) if (count := whole(row, column)) or column == "seed" else Cell(NONE, "", True)
+        case _:
+            pass
+    value = row.get(column)
+    if isinstance(value, bool | str) or value is None:
+        return words(_text(column, row, evidence) or NONE)
+    if column in ("p", "p_holm"):
+        return probability(numeric(row, column))
+    if column in ("value", "rate", "below") and "low" in row and not math.isnan(numeric(row, "low")):
+        return estimated({**row, "value": value}, places)
+    if isinstance(value, int) or (float(value).is_integer() and column not in ("value", "p")):
+        return amount(int(value))
+    return figure(float(value), 2 if places is None else places)
+
+
+def anchor(row: Row) -> str:
+    """Return the anchor of a comparison in the page."""
+    return "row-" + "".join(letter if letter.isalnum() else "-" for letter in str(row["id"]))
+
+
+def _table(block: Block, rows: Sequence[Row], evidence: Evidence) -> Sheet | None:
+    table = TABLES.get(block.table) or MODEL_TABLES[block.table]
+    if block.across and not block.columns:
+        heads, lines = _pivot(block, rows, evidence)
+    else:
+        columns = block.columns or ("recipe", *(one for one in block.place if not one.startswith("axis ")), "value")
+        measures = {row.get("measure", "") for row in rows}
+        decimals = {name: _places([row for row in rows if row.get("measure", "") == name]) for name in measures}
+        heads = [HEADS.get(name, in_words(name)) for name in columns]
+        lines = [
+            Line(tuple(cell(name, row, evidence, decimals[row.get("measure", "")]) for name in columns),
+                 first="coordinates" not in row or evidence.outline.shown(row))
+            for row in rows
+        ]  # fmt: skip
+    made = sheet(block.id, block.title, heads, lines, (rows, table), "" if block.chart != "none" else block.note)
+    return replace(made, folded=block.folded)
+
+
+def _places(rows: Sequence[Row]) -> int:
+    return common_decimals((numeric(row, "high") - numeric(row, "low")) / 2 for row in rows)
+
+
+def _pivot(block: Block, rows: Sequence[Row], evidence: Evidence) -> tuple[list[str], list[Line]]:
+    """Return a table with a line per place and a column per value of `across`; long where that makes too many.
+
+    A part of the place that is the same everywhere is left out.
+    """
+    place = block.place if "recipe" in block.place else ("recipe", *(one for one in block.place if one != block.across))
+    keys = [key for key in place if key == "recipe" or len({row[key] for row in rows}) > 1]
+    columns = distinct(str(row[block.across]) for row in rows)
+    wide = len(keys) + len(columns) <= MOST_COLUMNS
+    keys += [] if wide else [block.across]
+    found: dict[tuple[str, ...], dict[str, Row]] = {}
+    for row in rows:
+        found.setdefault(tuple(str(row[key]) for key in keys), {})[str(row[block.across]) if wide else "value"] = row
+    columns = columns if wide else ["value"]
+    total = list(found.values())[:SHOWN_ROWS]
+    decimals: dict[str, int] = {}
+    for column in columns:
+        decimals[column] = _places([own[column] for own in total if column in own])
+    lines = [
+        Line(
+            (
+                *(words(_text(key, next(iter(own.values())), evidence) or NONE) for key in keys),
+                *(estimated(own.get(column), decimals[column]) for column in columns),
+            ),
+            first=evidence.outline.shown(next(iter(own.values()))),
+        )
+        for own in total
+    ]
+    heads = [HEADS.get(key, in_words(key)) for key in keys]
+    heads += [sentence_head(block.across, column, rows, evidence) for column in columns]
+    return heads, lines
+
+
+def sentence_head(column: str, value: str, rows: Sequence[Row], evidence: Evidence) -> str:
+    """Return the heading of a column of a pivoted table."""
+    row = next((row for row in rows if str(row.get(column)) == value), None)
+    return value if row is None else _text(column, row, evidence) or value

@@ -1,0 +1,259 @@
+"""Input of a page: the tables of a run folder, what the page is about, and rows as charts and tables take them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, cast
+
+from assay.core.errors import StoreError
+from assay.core.measures import MEASURES
+from assay.report.drawing import Style, styles
+from assay.report.words import Names, place_labels, statement
+from assay.stats.rows import CONTROLS, PRIMARY, Row
+from assay.store.columns import Table
+from assay.store.folder import RunFolder
+from assay.store.schema import MODEL_TABLES, SEEDS, TABLES
+
+Rows = Sequence[Row]
+BUDGETS = ("epochs", "fraction", "rows")
+"""Axes along which performance is drawn, where they are not compared."""
+_PERFORMANCE = ("performance", "segmentation", "lesion-free")
+
+
+def numeric(row: Row, name: str) -> float:
+    """A number of a row; NaN where a column was written without any value."""
+    value = row.get(name)
+    return math.nan if value in ("", None) else float(cast("float", value))
+
+
+def whole(row: Row, name: str) -> int:
+    """A count of a row; 0 where there is none."""
+    value = numeric(row, name)
+    return 0 if math.isnan(value) else int(value)
+
+
+def mapping(text: Any) -> Mapping[str, str]:
+    """A column that holds a JSON object, with its values as text; empty where it holds none."""
+    return _read(text) if isinstance(text, str) and text else {}
+
+
+@cache
+def _read(text: str) -> Mapping[str, str]:
+    """Cached, since thousands of rows hold the few texts of a study's recipes."""
+    found: Any = json.loads(text)
+    return MappingProxyType({str(key): str(value) for key, value in cast("Mapping[Any, Any]", found).items()})
+
+
+def coordinates(row: Row) -> Mapping[str, str]:
+    """Axis -> label of the recipe that a row is about."""
+    return mapping(row.get("coordinates"))
+
+
+def distinct(values: Iterable[Any]) -> list[Any]:
+    """Each value once, in order of appearance, without empty ones."""
+    return [value for value in dict.fromkeys(values) if value not in ("", None)]
+
+
+class Tables(Mapping[str, Rows]):
+    """Tables of a run folder, each read when it is first asked for.
+
+    Raises:
+        StoreError: A table or column is missing.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._folder = RunFolder(root)
+        self._known = tables_of(self._folder)
+        self._read: dict[str, Rows] = {}
+
+    def __getitem__(self, name: str) -> Rows:
+        if name not in self._read:
+            self._read[name] = _checked(self._folder, self._known[name])
+        return self._read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
+def tables_of(folder: RunFolder) -> Mapping[str, Table]:
+    """Return the tables that a run folder of a study, a comparison or a model has."""
+    return MODEL_TABLES if folder.of_model else TABLES
+
+
+def _checked(folder: RunFolder, table: Table) -> Rows:
+    rows, name = folder.table_by_column(table.name), table.name
+    missing = [column for column in table.names if rows and column not in rows[0]]
+    if missing:
+        raise StoreError(
+            f"table '{name}' of {folder.root} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}: "
+            f"run `assay report {folder.root}` to make the tables again"
+        )
+    return rows if table == SEEDS else tuple(rows)  # of seeds a page shows a few among hundreds of thousands
+
+
+@dataclass(frozen=True)
+class Outline:
+    """Scope of a page.
+
+    Attributes:
+        axis: The compared axis, empty for a single recipe.
+        levels: Its values in the spec's order.
+        held: The other axes and the value at which charts show them.
+        measure: The performance that the run is about.
+        dosed: The axis of the doses of a dose-response; empty where there is none.
+        budgets: An axis along which performance is drawn; empty where there is none.
+        axes: All axes with more than one value.
+    """
+
+    axis: str
+    levels: tuple[str, ...]
+    held: Mapping[str, str]
+    measure: str
+    dosed: str = ""
+    budgets: str = ""
+    axes: tuple[str, ...] = ()
+
+    def shown(self, row: Row, *free: str) -> bool:
+        """Return whether a row's recipe is in the slice that charts show; `free` names axes that are left free."""
+        at = coordinates(row)
+        return all(at.get(axis, value) == value for axis, value in self.held.items() if axis not in free)
+
+
+def outline(tables: Mapping[str, Rows]) -> Outline:
+    """Return the scope that the pre-specified comparisons suggest, or failing these the grid itself."""
+    values: dict[str, list[str]] = {}
+    for row in tables.get("trials", ()):
+        for axis, value in coordinates(row).items():
+            values.setdefault(axis, []).append(value)
+    wide = {axis: levels for axis, found in values.items() if len(levels := distinct(found)) > 1}
+    contrasts = [row for row in tables.get("contrasts", ()) if row["role"] not in CONTROLS]
+    leading = next((row for row in contrasts if row["role"] == PRIMARY), next(iter(contrasts), None))
+    doses = tables.get("half_doses", ())
+    dosed = str(doses[0]["axis"]) if doses else ""
+    free = [axis for axis in wide if axis not in (*BUDGETS, dosed)] or list(wide)
+    axis = (
+        leading["axis"]
+        if leading and leading["axis"] in wide
+        else max(free, key=lambda one: len(wide[one]), default="")
+    )
+    where = mapping(leading["where"] if leading else "")
+    held = {other: where.get(other) or levels[-1] for other, levels in wide.items() if other != axis}
+    levels = wide.get(axis) or distinct(row["recipe"] for row in tables.get("trials", ())) or [""]
+    budgets = next((one for one in wide if one.split("+")[0] in BUDGETS and one != axis), "")
+    return Outline(axis, tuple(levels), held, _measure(tables, contrasts), dosed, budgets, tuple(wide))
+
+
+def _measure(tables: Mapping[str, Rows], contrasts: Rows) -> str:
+    def performs(name: str) -> bool:
+        return name in MEASURES and MEASURES[name].probe in _PERFORMANCE
+
+    asked = [row["measure"] for row in contrasts if performs(row["measure"])]
+    there = [row["measure"] for row in tables.get("estimates", ()) if performs(row["measure"]) and row["environment"]
+             and not (row["factor"] or row["level"] or row["group"]) and row["value"] == row["value"]]  # fmt: skip
+    most = max(distinct(asked), key=asked.count, default="")
+    return next(
+        (name for name in (most, "auroc", "auroc-macro", "dice", *there) if name in set(there)), most or "auroc"
+    )
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The tables of a run, what its page is about, and the names of recipes and test conditions."""
+
+    tables: Mapping[str, Rows]
+
+    @cached_property
+    def outline(self) -> Outline:
+        """Scope of the page."""
+        return outline(self.tables)
+
+    @cached_property
+    def facts(self) -> Mapping[str, str]:
+        """The provenance as key -> value."""
+        return {row["key"]: row["value"] for row in self.tables["provenance"]}
+
+    @cached_property
+    def unit(self) -> str:
+        """The unit of intervals in addition to seeds: `patients`, or `images` where no patient is counted anywhere."""
+        rows = self.tables["environments"]
+        return "patients" if not rows or any(whole(row, "patients") for row in rows) else "images"
+
+    @cached_property
+    def names(self) -> Names:
+        """Names of test conditions and of levels, those of the study file first."""
+        spec: Any = json.loads(self.facts.get("spec") or "{}")
+        return Names(place_labels(self.tables["environments"]), spec.get("labels", {}))
+
+    @cached_property
+    def styles(self) -> dict[str, Style]:
+        """One color and marker per level of the compared axis, for the whole page."""
+        return styles([self.names.level(self.outline.axis, level) for level in self.outline.levels])
+
+    def color(self, row: Row) -> str:
+        """Return the level of the compared axis that a row is of, in words."""
+        level = coordinates(row).get(self.outline.axis)
+        return self.names.level(self.outline.axis, level) if level else self.recipe(row)
+
+    def recipe(self, row: Row, prefix: str = "") -> str:
+        """Return the name of a row's recipe, by the axes that differ in this run."""
+        return self.names.recipe(mapping(row.get(f"{prefix}coordinates")), self.outline.axes) or str(row["recipe"])
+
+    @cached_property
+    def _named(self) -> Mapping[str, str]:
+        return {row["recipe"]: self.recipe(row) for row in self.tables.get("recipes", ())}
+
+    def called(self, recipe: str) -> str:
+        """Return the name of a recipe by its key."""
+        return self._named.get(recipe, recipe)
+
+    def rows(self, table: str) -> list[Row]:
+        """Return the rows of a table, with columns in words that blocks use."""
+        rows = self.tables.get(table, ())
+        match table:
+            case "contrasts" | "looks":
+                return [{**row, "comparison": statement(row, self.names)} for row in rows]
+            case "similarities":
+                return [
+                    {**row, "pair": f"{self.recipe(row)} and {self.recipe(row, 'against_')}",
+                     "place": self.names.place(row["environment"]),
+                     "same_layer": "yes" if row["layer"] == row["against_layer"] else "no"}
+                    for row in rows
+                ]  # fmt: skip
+            case _:
+                return list(rows)
+
+    @cached_property
+    def _of_recipe(self) -> dict[str, list[int]]:
+        found: dict[str, list[int]] = {}
+        for number, row in enumerate(self.tables.get("seeds", ())):
+            found.setdefault(row["recipe"], []).append(number)
+        return found
+
+    @cached_property
+    def _indexed(self) -> dict[str, dict[tuple[str, ...], list[tuple[int, float]]]]:
+        return {}
+
+    def seeds(self, row: Row) -> tuple[tuple[int, float], ...]:
+        """Return (seed, value) of an estimate. Recipes are indexed as they are met: charts show few of hundreds."""
+        if "per_seed" in row:
+            return tuple((int(seed), float(value)) for seed, value in mapping(row["per_seed"]).items())
+        recipe = row["recipe"]
+        if recipe not in self._indexed:
+            index: dict[tuple[str, ...], list[tuple[int, float]]] = {}
+            for own in map(self.tables.get("seeds", ()).__getitem__, self._of_recipe.get(recipe, ())):
+                index.setdefault(_place(own), []).append((whole(own, "seed"), numeric(own, "value")))
+            self._indexed[recipe] = index
+        return tuple(self._indexed[recipe].get(_place(row), ()))
+
+
+def _place(row: Row) -> tuple[str, ...]:
+    return tuple(row.get(name, "") for name in ("measure", "environment", "factor", "level", "layer", "group"))

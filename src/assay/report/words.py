@@ -1,0 +1,379 @@
+"""Words of a page: names of recipes, test conditions and measures, and the templates of its sentences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from assay.core.measures import MEASURES, label_of
+from assay.core.reasons import Code, reason_of
+from assay.report.sentences.reasons import reason_words
+from assay.stats.format import decimals, in_words, listed, number, p_value, with_interval
+from assay.stats.rows import (
+    CONFIDENCE,
+    CONFOUNDER,
+    CONTROLS,
+    MATCHED,
+    PRIMARY,
+    Row,
+    mapping,
+    numeric,
+    over_doses,
+    text_of,
+)
+
+UNTIED = 0.15
+"""An association below this is called uninformative."""
+SAME = 0.05
+"""Associations that differ by less through all environments are not told."""
+TRAINING = "train"
+
+# Names of recipes, test conditions and measures.
+
+_DISPLAYED = {
+    "arcface": "ArcFace", "supcon": "SupCon", "simclr": "SimCLR", "vicreg": "VICReg", "byol": "BYOL", "dice": "Dice",
+    "imagenet": "ImageNet", "radimagenet": "RadImageNet", "cnn": "CNN", "unet": "U-Net", "auroc": "AUROC",
+    "jpeg": "JPEG", "ssl": "SSL",
+}  # fmt: skip
+"""Names that are not written in lower case."""
+
+
+def displayed(name: str) -> str:
+    """Return a name of a component or factor for readers: `ArcFace`, `cross-entropy Dice`."""
+    return " ".join(_DISPLAYED.get(word, word) for word in in_words(name).split(" "))
+
+
+def level_words(axis: str, level: str) -> str:
+    """Return a value of an axis: `ArcFace`, `10 epochs`, `p = 0.5`, `streams 1`."""
+    if not level[:1].isdigit():
+        return displayed(level)
+    if axis == "epochs":
+        return f"{level} epochs"
+    return f"{axis} = {level}" if len(axis) == 1 else f"{in_words(axis)} {level}"
+
+
+def bare_place(environment: str) -> str:
+    """Return an environment without the recipe that it is of."""
+    return environment.partition(" (")[0] or environment
+
+
+def strengths(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """Return, by factor whose association differs between environments, its strength in each of them."""
+    found: dict[str, dict[str, float]] = {}
+    for row in rows:
+        value = math.nan if row["held"] else numeric(row, "strength")
+        own, name = found.setdefault(row["factor"], {}), bare_place(row["environment"])
+        if value == value and abs(value) >= abs(own.get(name, 0.0)):
+            own[name] = value
+    return {name: own for name, own in found.items() if own and max(own.values()) - min(own.values()) > SAME}
+
+
+def relation(value: float, training: float) -> str:
+    """Return how an association relates to that of training, in words."""
+    if abs(value) < UNTIED:
+        return "uninformative"
+    if abs(training) >= UNTIED and value * training < 0:
+        return "reversed"
+    return (
+        "as in training" if abs(value - training) < UNTIED else "weaker" if abs(value) < abs(training) else "stronger"
+    )
+
+
+def place_labels(rows: Sequence[Row]) -> dict[str, str]:
+    """Return names of test conditions: `texture reversed` where that names one alone, else the name in the study."""
+    names = list(dict.fromkeys(text_of(row, "environment") for row in rows))
+    found = {name: in_words(name) for name in names}
+    for factor, own in strengths(rows).items():
+        training = own.get(TRAINING, math.nan)
+        words = {
+            name: f"{in_words(factor)} {relation(own[bare_place(name)], training)}"
+            for name in names
+            if bare_place(name) in own and bare_place(name) != TRAINING and training == training
+        }
+        once = {name: label for name, label in words.items() if list(words.values()).count(label) == 1}
+        return {**found, **once, TRAINING: "training"}
+    return {**found, TRAINING: "training"}
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Names of a run for readers.
+
+    Attributes:
+        places: Environment -> its name, see `place_labels`.
+        labels: Level of an axis, or environment -> its name in the study file, which comes before any other.
+    """
+
+    places: Mapping[str, str] = field(default_factory=dict[str, str])
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def level(self, axis: str, level: str) -> str:
+        """Return a value of an axis."""
+        return self.labels.get(level) or level_words(axis, level)
+
+    def place(self, environment: str) -> str:
+        """Return a test condition."""
+        return self.labels.get(environment) or self.places.get(environment) or displayed(environment)
+
+    def inside(self, environment: str) -> str:
+        """Return ` with texture reversed`, ` in same`, or nothing for no environment."""
+        if not environment:
+            return ""
+        if environment.startswith("("):
+            return " with factors independent"
+        label = self.place(environment)
+        return f" in {label}" if label == displayed(environment) else f" with {label}"
+
+    def recipe(self, at: Mapping[str, str], axes: Sequence[str]) -> str:
+        """Return the name of a recipe by what differs: `ArcFace, 10 epochs`. Empty where nothing does."""
+        usual = ("streams", "0")
+        return ", ".join(self.level(axis, at[axis]) for axis in axes if axis in at and (axis, at[axis]) != usual)
+
+
+PLAIN = Names()
+
+
+def measure_words(measure: str) -> str:
+    """Return the name of a measure for readers, such as `AUROC` or `flip rate`."""
+    return label_of(measure)
+
+
+def axis_words(measure: str, unit: str = "") -> str:
+    """Return the text along an axis that shows a measure, with its unit and the better direction."""
+    entry = MEASURES.get(measure)
+    if entry is None:
+        return f"{label_of(measure)}{f' in {unit}' if unit else ''}"
+    if entry.axis:
+        return entry.axis
+    given = unit or entry.unit
+    ranked = f" ({entry.direction} is better)" if entry.direction != "none" else ""
+    return f"{entry.label}{f' in {given}' if given else ''}{ranked}"
+
+
+def plural(count: int, name: str) -> str:
+    """`1 trial`, `2 trials`, `3 boxes`."""
+    return f"{count:,} {name}" if count == 1 else f"{count:,} {name}{'es' if name.endswith(('s', 'x')) else 's'}"
+
+
+def sentence_case(text: str) -> str:
+    """Return a text with its first letter in upper case."""
+    return text[:1].upper() + text[1:]
+
+
+# Comparisons. `a` against `b`; the verdict, then the numbers that decided.
+
+VERDICTS: Mapping[str, str] = {
+    "higher": "higher",
+    "lower": "lower",
+    "higher-small": "higher, but by less than the margin",
+    "lower-small": "lower, but by less than the margin",
+    "equivalent": "equivalent within {margin}",
+    "inconclusive": "inconclusive",
+    "detected": "detected",
+    "undetected": "not detected",
+    "no difference": "no difference",
+    "differs": "differs",
+    "untested": "not tested",
+}
+"""Decision -> its words."""
+DIFFERENT = ("higher", "lower", "higher-small", "lower-small")
+DECIDED = (*DIFFERENT, "equivalent")
+
+
+def subject(row: Row, names: Names = PLAIN) -> str:
+    """Return what is compared: `AUROC with texture reversed`, `Change in AUROC from p = 0 in clean`."""
+    factors = [text_of(row, "factor")] if text_of(row, "factor") else list(mapping(row.get("pooled")).get("factor", ()))
+    name = measure_words(text_of(row, "measure"))
+    if over_doses(row):
+        doses = text_of(row, "doses")
+        name = f"change in {name} from p = 0" + (f" to {doses}" if doses else "")
+    of = f" of {listed([displayed(one) for one in factors])}" if factors else ""
+    layer = f" at {row['layer']}" if text_of(row, "layer") else ""
+    return sentence_case(f"{name}{of}{layer}{names.inside(text_of(row, 'environment'))}")
+
+
+def held_words(row: Row, names: Names = PLAIN) -> str:
+    """Return what a comparison holds equal or averages over: `, 6 epochs, matched fit, mean over p 0.5 and 1`."""
+    tag = (CONFOUNDER, text_of(row, "factor"))
+    held = {axis: str(value) for axis, value in mapping(row.get("where")).items()}
+    parts = [names.level(axis, value) for axis, value in held.items()
+             if (axis, value) not in (tag, ("streams", "0"))]  # fmt: skip
+    if row.get("at") == "matched-fit":
+        parts.append("at matched fit")
+    if row.get("at") == MATCHED:
+        parts.append(f"at equal {measure_words(text_of(row, 'measure'))}{names.inside(text_of(row, 'clean'))}")
+    for axis, values in mapping(row.get("pooled")).items():
+        if axis not in (text_of(row, "axis"), "factor"):
+            parts.append(f"mean over {in_words(axis)} {listed([in_words(str(one)) for one in values])}")
+    return "".join(f", {part}" for part in parts)
+
+
+def sides(row: Row, names: Names = PLAIN) -> tuple[str, str]:
+    """Return the levels that are compared, in words."""
+    axis = text_of(row, "axis")
+    return names.level(axis, text_of(row, "a")), names.level(axis, text_of(row, "b"))
+
+
+def statement(row: Row, names: Names = PLAIN) -> str:
+    """Name a comparison: `AUROC with texture reversed, ArcFace against cross-entropy, 6 epochs`."""
+    a, b = sides(row, names)
+    return f"{subject(row, names)}, {a} against {b}{held_words(row, names)}"
+
+
+def verdict_words(row: Row) -> str:
+    """Return the decision on a comparison, and why there is none: `equivalent within 0.05`, `inconclusive`."""
+    text = VERDICTS.get(text_of(row, "decision"), text_of(row, "decision"))
+    text = text.format(margin=number(numeric(row, "margin"), 2 if numeric(row, "margin") >= 0.01 else 3))
+    if row.get("decision") in DECIDED or not text_of(row, "conclusion"):
+        return text
+    why = {"depends on the scale": "depends on the scale", "scale exhausted": "no room for a difference",
+           "not claimed": "a control failed", "undefined": reason_words(row.get("reason"))}  # fmt: skip
+    reason = why.get(text_of(row, "conclusion"), "")
+    return f"{text} ({reason})" if reason else text
+
+
+def decided_by(row: Row) -> str:
+    """Return the difference with the interval and p that decided: `+0.09 [0.00, 0.18], 97.5% CI, p = 0.02`."""
+    value, low, high = (numeric(row, name) for name in ("value", "decision_low", "decision_high"))
+    level, p = numeric(row, "decision_level"), numeric(row, "decision_p")
+    if math.isnan(low):
+        low, high, level, p = numeric(row, "low"), numeric(row, "high"), CONFIDENCE, numeric(row, "p_holm")
+    if math.isnan(value):
+        return "no value"
+    if math.isnan(low):
+        return signed(value, decimals(math.nan))
+    at = "" if math.isnan(level) or abs(level - CONFIDENCE) < 1e-9 else f", {100 * level:.3g}% CI"
+    return f"{difference_words(value, low, high)}{at}{'' if math.isnan(p) else f', {p_value(p)}'}"
+
+
+def primary_line(row: Row, names: Names = PLAIN) -> str:
+    """Return a comparison without its numbers: `AUROC with texture reversed, ArcFace against cross-entropy: higher`."""
+    needed = numeric(row, "seeds_needed")
+    more = f" (about {needed:.0f} seeds would decide)" if row.get("decision") == "inconclusive" and needed > 0 else ""
+    return f"{statement(row, names)}: {verdict_words(row)}{more}"
+
+
+def outcome(row: Row, names: Names = PLAIN) -> str:
+    """Return a decision as a sentence without numbers or a stop."""
+    (a, b), what, decision = sides(row, names), subject(row, names), text_of(row, "decision")
+    held = f" ({held_words(row, names).removeprefix(', ')})" if held_words(row, names) else ""
+    if decision == "equivalent":
+        return f"{sentence_case(a)} and {b} are equivalent in {_inside(what)}{held}"
+    if decision in DIFFERENT:
+        way, small = decision.removesuffix("-small"), ", but by less than the margin" if "small" in decision else ""
+        return f"{what} is {way} with {a} than with {b}{small}{held}"
+    return f"{statement(row, names)}: {VERDICTS.get(decision, decision)}"
+
+
+def _inside(text: str) -> str:
+    """Return a text for the middle of a sentence; abbreviations keep their letters."""
+    return text if text[:2].isupper() else text[:1].lower() + text[1:]
+
+
+def control_words(row: Row, names: Names = PLAIN) -> str:
+    """Return a control by what it controls: `A/A control (AUROC, streams 1 against streams 0) shows no difference`."""
+    role = "A/A control" if text_of(row, "role") == "a-a" else "positive control"
+    verb = {"detected": "found the planted difference", "undetected": "did not find the planted difference",
+            "no difference": "shows no difference", "differs": "shows a difference",
+            "untested": "could not be tested"}[text_of(row, "decision")]  # fmt: skip
+    return f"{role} ({statement(row, names)}) {verb}"
+
+
+def headline(contrasts: Sequence[Row], names: Names = PLAIN) -> str:
+    """Return the verdict of a study, without numbers, by the first rule that applies.
+
+    A control failed; one primary comparison (or of a study without any, one comparison); several: the first difference
+    or equivalence, then counts; none was pre-specified.
+    """
+    failed = [row for row in contrasts if row.get("decision") in ("undetected", "differs")]
+    if failed:
+        return f"No difference is claimed, since the {control_words(failed[0], names)}."
+    stated = [row for row in contrasts if not row.get("exploratory") and text_of(row, "role") not in CONTROLS]
+    rows = [row for row in stated if row.get("role") == PRIMARY] or stated
+    if not rows:
+        return "No comparison was pre-specified, so no difference is claimed."
+    if len(rows) == 1:
+        return f"{outcome(rows[0], names)}."
+    called = "primary comparisons" if rows[0].get("role") == PRIMARY else "comparisons"
+    kinds = {
+        "a difference": [row for row in rows if row.get("decision") in DIFFERENT],
+        "equivalence": [row for row in rows if row.get("decision") == "equivalent"],
+    }
+    open_ = len(rows) - sum(map(len, kinds.values()))
+    if open_ == len(rows):
+        return f"All {len(rows)} {called} are inconclusive."
+    first = next(row for found in kinds.values() for row in found)
+    parts = [f"{len(found)} showed {name}" for name, found in kinds.items() if found]
+    parts += [f"{open_} {'is' if open_ == 1 else 'are'} inconclusive"] if open_ else []
+    return f"{outcome(first, names)}. Of {len(rows)} {called}, {listed(parts)}."
+
+
+def model_headline(rows: Sequence[Row], measure: str, names: Names = PLAIN) -> str:
+    """Return the verdict on one model, without numbers: where it is above chance, and what its answers change with."""
+    whole = [row for row in rows if row["measure"] == measure and row["environment"]
+             and not any(row[name] for name in ("factor", "level", "layer", "group"))]  # fmt: skip
+    unsure = [row["environment"] for row in whole if not numeric(row, "low") > numeric(row, "chance")]
+    found: list[str] = []
+    if whole and all(not math.isnan(numeric(row, "chance")) for row in whole):
+        there = listed([names.place(name) for name in unsure])
+        found.append(f"not shown to be above chance in {there}" if unsure else "above chance in every test condition")
+        found = [f"This model's {measure_words(measure)} is {found[0]}"]
+    flips = [row for row in rows if row["measure"] == "flip-rate" and not (row["level"] or row["group"])]
+    moved = {row["factor"]: numeric(row, "value") for row in flips if numeric(row, "low") > 0}
+    most = sorted(moved, key=lambda name: -moved[name])[:3]
+    if most:
+        found.append(f"its answers change with {listed([displayed(name) for name in most])}")
+    return sentence_case("; ".join(found)) + "." if found else ""
+
+
+# Numbers.
+
+
+def signed(difference: float, places: int) -> str:
+    """Return a difference with its sign, and with more decimals where it would read 0.00: `+0.04`, `-0.003`."""
+    while 1e-6 <= abs(difference) < 0.5 * 10**-places:
+        places += 1
+    return ("+" if difference >= 1e-6 else "") + number(difference, places)
+
+
+def difference_words(value: float, low: float, high: float) -> str:
+    """Return a signed difference with its interval, with more decimals where an end other than 0 would read 0.00."""
+    places = decimals((high - low) / 2)
+    while places < 4 and any(1e-6 <= abs(end) < 0.5 * 10**-places for end in (value, low, high)):
+        places += 1
+    return f"{signed(value, places)} [{number(low, places)}, {number(high, places)}]"
+
+
+def valued(row: Row, places: int | None = None) -> str:
+    """A row's value with its interval; `undefined` where there is none. places: decimals of its column."""
+    return with_interval(numeric(row, "value"), numeric(row, "low"), numeric(row, "high"), places=places)
+
+
+def half_dose_words(row: Row) -> str:
+    """Return `0.43 [0.31, 0.60]`, `0.80 [0.62, > 1]`, `> 1 [0.91, > 1]`, `> 1`, or `undefined`."""
+    if row["reason"]:
+        return "undefined"
+    over = f"> {row['greatest']:g}"
+    if row["beyond"] == "low":
+        return over
+    value, high = (over if math.isnan(end) else number(end) for end in (numeric(row, "value"), numeric(row, "high")))
+    return f"{value} [{number(numeric(row, 'low'))}, {high}]"
+
+
+def margin_test(row: Row) -> str:
+    """Return the test against the margin: `0.05: 90% CI [-0.04, 0.04], p = 0.02`; empty without one."""
+    margin, p = numeric(row, "margin"), numeric(row, "equivalence_p")
+    if math.isnan(p):
+        worse = numeric(row, "noninferiority_p")
+        return "" if math.isnan(worse) else f"not worse by {number(margin)}: {p_value(worse)}"
+    low, high = numeric(row, "equivalence_low"), numeric(row, "equivalence_high")
+    places = decimals((high - low) / 2)
+    level = f"{100 * numeric(row, 'equivalence_level'):.3g}%"
+    return f"{number(margin)}: {level} CI [{number(low, places)}, {number(high, places)}], {p_value(p)}"
+
+
+def doubtful(row: Row) -> bool:
+    """Return whether a value has a reason to doubt it, other than that nothing varied."""
+    reason = reason_of(row)
+    return bool(reason) and reason.codes != (Code.NO_VARIATION,)

@@ -1,0 +1,109 @@
+"""A block of a page as data: which rows of the tables it shows, how they are placed, and how they are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Row = Mapping[str, Any]
+Chart = Literal["strip", "curve", "field", "heat", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A choice of rows.
+
+    Attributes:
+        measures: Measures, in the order in which they are shown; empty for any.
+        filled: Columns that hold something.
+        empty: Columns that hold nothing.
+        only: Column -> the values that it may have.
+        without: Column -> values that it may not have.
+        slice: Whether charts show the slice of the grid that the page is about, and tables every row.
+    """
+
+    measures: tuple[str, ...] = ()
+    filled: tuple[str, ...] = ()
+    empty: tuple[str, ...] = ()
+    only: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    without: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    slice: bool = True
+
+    def of(self, rows: Sequence[Row]) -> list[Row]:
+        """Return the rows that fit, those of the first measure first."""
+        fitting = [row for row in rows if self._fits(row)]
+        if not self.measures:
+            return fitting
+        return sorted(
+            (row for row in fitting if row["measure"] in self.measures),
+            key=lambda row: self.measures.index(row["measure"]),
+        )
+
+    def _fits(self, row: Row) -> bool:
+        return (
+            all(row[name] not in ("", None) for name in self.filled)
+            and all(row[name] in ("", None) for name in self.empty)
+            and all(row[name] in values for name, values in self.only.items())
+            and all(row[name] not in values for name, values in self.without.items())
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """A chart and a table of rows.
+
+    Example:
+        Block(id="shape", title="Effective rank, by layer", keep=Query(measures=("effective-rank",)), chart="curve",
+              along="layer")
+
+    Attributes:
+        id: Anchor in the page, and name of its files.
+        title: What is shown.
+        table: Name of the table of the run folder.
+        keep: Rows of it.
+        chart: `strip` places values and intervals by row, `curve` along an axis, `field` in a plane of two values,
+            `heat` in cells; `none` for a table alone.
+        place: Columns that name a row of a strip, and lead a line of the table.
+        panel: Column whose values divide a chart into panels, each with limits of its own where it is the measure.
+        along: Column along which a curve runs, or of the axis across a field or heat map; `axis NAME` for an axis of
+            recipes.
+        up: Column of the axis up a field, or down a heat map.
+        value: Column of the value, whose ends are `low` and `high`.
+        colors: Column whose values are told apart by color; the compared axis where empty.
+        across: Column whose values become columns of the table.
+        columns: Columns of the table; where empty, the place and the value.
+        reference: Groups whose values are drawn as gray references of a curve.
+        note: Sentences about the block.
+        folded: Whether it is closed until a reader opens it.
+        listed: Whether the block has a table.
+    """
+
+    id: str
+    title: str
+    table: str = "estimates"
+    keep: Query = Query()
+    chart: Chart = "none"
+    place: tuple[str, ...] = ()
+    panel: str = ""
+    along: str = ""
+    up: str = ""
+    value: str = "value"
+    colors: str = ""
+    across: str = ""
+    columns: tuple[str, ...] = ()
+    reference: tuple[str, ...] = ()
+    note: str = ""
+    folded: bool = False
+    listed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Blocks under one heading. words: what the heading means."""
+
+    id: str
+    title: str
+    blocks: tuple[Block, ...]
+    words: str = ""
+    folded: bool = False

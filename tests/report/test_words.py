@@ -1,0 +1,204 @@
+"""Names, headlines and lines of a page, written out to be read."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from assay.core.reasons import Code, because
+from assay.report.words import (
+    Names,
+    control_words,
+    decided_by,
+    headline,
+    level_words,
+    model_headline,
+    place_labels,
+    primary_line,
+    relation,
+    statement,
+)
+
+NAN = float("nan")
+NAMES = Names({"reversed": "texture reversed", "same": "texture as in training"})
+
+
+def row(decision: str = "higher", **more: Any) -> dict[str, Any]:
+    """A comparison of SupCon with cross-entropy."""
+    return {
+        "axis": "loss", "a": "supcon", "b": "cross-entropy", "at": "equal-budget", "measure": "auroc",
+        "environment": "reversed", "factor": "", "layer": "", "where": "", "pooled": "", "doses": "", "role": "primary",
+        "family": "primary", "decision": decision, "conclusion": decision, "margin": 0.05, "value": 0.09, "low": 0.01,
+        "high": 0.17, "decision_low": 0.0014, "decision_high": 0.18, "decision_level": 0.975, "decision_p": 0.02,
+        "p_holm": 0.02, "seeds_needed": NAN, "exploratory": False, "reason": "", **more,
+    }  # fmt: skip
+
+
+OPEN = row("inconclusive", environment="same")
+EQUAL = row("equivalent")
+CONTROL = {"role": "positive-control", "axis": "epochs", "a": "3", "b": "20", "environment": "same"}
+TWIN = {"role": "a-a", "axis": "streams", "a": "1", "b": "0"}
+HEADLINES: list[tuple[list[dict[str, Any]], str]] = [
+    ([], "No comparison was pre-specified, so no difference is claimed."),
+    ([row(exploratory=True)], "No comparison was pre-specified, so no difference is claimed."),
+    ([row()], "AUROC with texture reversed is higher with SupCon than with cross-entropy."),
+    ([row("lower")], "AUROC with texture reversed is lower with SupCon than with cross-entropy."),
+    (
+        [row("lower-small")],
+        "AUROC with texture reversed is lower with SupCon than with cross-entropy, but by less than the margin.",
+    ),
+    ([EQUAL], "SupCon and cross-entropy are equivalent in AUROC with texture reversed."),
+    ([OPEN], "AUROC with texture as in training, SupCon against cross-entropy: inconclusive."),
+    (
+        [row(where='{"epochs": "20"}')],
+        "AUROC with texture reversed is higher with SupCon than with cross-entropy (20 epochs).",
+    ),
+    (
+        [row(a="arcface", at="matched-fit")],
+        "AUROC with texture reversed is higher with ArcFace than with cross-entropy (at matched fit).",
+    ),
+    (
+        [row("lower", measure="sobol-total", factor="texture", environment="")],
+        "Total Sobol' index of texture is lower with SupCon than with cross-entropy.",
+    ),
+    (
+        [row("lower", at="dose-response")],
+        "Change in AUROC from p = 0 with texture reversed is lower with SupCon than with cross-entropy.",
+    ),
+    (
+        [row("lower", measure="decodability", factor="margin", layer="trunk", environment="(neutral)")],
+        "Decodability of margin at trunk with factors independent is lower with SupCon than with cross-entropy.",
+    ),
+    (
+        [row(), OPEN],
+        "AUROC with texture reversed is higher with SupCon than with cross-entropy. Of 2 primary comparisons, 1 showed "
+        "a difference and 1 is inconclusive.",
+    ),
+    (
+        [OPEN, row(), EQUAL],
+        "AUROC with texture reversed is higher with SupCon than with cross-entropy. Of 3 primary comparisons, 1 showed "
+        "a difference, 1 showed equivalence and 1 is inconclusive.",
+    ),
+    (
+        [EQUAL, EQUAL],
+        "SupCon and cross-entropy are equivalent in AUROC with texture reversed. Of 2 primary comparisons, 2 showed "
+        "equivalence.",
+    ),
+    ([OPEN, OPEN, OPEN], "All 3 primary comparisons are inconclusive."),
+    (
+        [row(), row("lower", role="secondary")],
+        "AUROC with texture reversed is higher with SupCon than with cross-entropy.",
+    ),
+    ([row("inconclusive", role="secondary"), row("inconclusive", role="")], "All 2 comparisons are inconclusive."),
+    (
+        [row(), row("undetected", **CONTROL)],
+        "No difference is claimed, since the positive control (AUROC with texture as in training, 3 epochs against 20 "
+        "epochs) did not find the planted difference.",
+    ),
+    (
+        [row("inconclusive"), row("differs", **TWIN)],
+        "No difference is claimed, since the A/A control (AUROC with texture reversed, streams 1 against streams 0) "
+        "shows a difference.",
+    ),
+    ([row(), row("detected", **CONTROL)], "AUROC with texture reversed is higher with SupCon than with cross-entropy."),
+    ([row(), row("untested", **TWIN)], "AUROC with texture reversed is higher with SupCon than with cross-entropy."),
+]
+
+
+@pytest.mark.parametrize(("rows", "expected"), HEADLINES)
+def test_the_headline_is_of_the_first_rule_that_applies(rows: list[dict[str, Any]], expected: str) -> None:
+    assert headline(rows, NAMES) == expected
+
+
+@pytest.mark.parametrize(
+    ("made", "line", "numbers"),
+    [
+        (row(), "AUROC with texture reversed, SupCon against cross-entropy: higher",
+         "+0.090 [0.001, 0.180], 97.5% CI, p = 0.02"),
+        (row("equivalent", value=0.0003, decision_low=-0.018, decision_high=0.0185, decision_level=0.9),
+         "AUROC with texture reversed, SupCon against cross-entropy: equivalent within 0.05",
+         "+0.0003 [-0.0180, 0.0185], 90% CI, p = 0.02"),
+        (row("inconclusive", seeds_needed=48.0, decision_level=0.95),
+         "AUROC with texture reversed, SupCon against cross-entropy: inconclusive (about 48 seeds would decide)",
+         "+0.090 [0.001, 0.180], p = 0.02"),
+        (row("inconclusive", conclusion="undefined", value=NAN, reason=str(because(Code.NO_SEED))),
+         "AUROC with texture reversed, SupCon against cross-entropy: inconclusive (no run was trained to a sound end)",
+         "no value"),
+        (row("inconclusive", conclusion="depends on the scale", pooled='{"p": ["0.2", "1"]}', at="dose-response"),
+         "Change in AUROC from p = 0 with texture reversed, SupCon against cross-entropy, mean over p 0.2 and 1: "
+         "inconclusive (depends on the scale)", "+0.090 [0.001, 0.180], 97.5% CI, p = 0.02"),
+    ],
+)  # fmt: skip
+def test_a_primary_line_has_the_verdict_and_the_numbers_that_decided(
+    made: dict[str, Any], line: str, numbers: str
+) -> None:
+    assert primary_line(made, NAMES) == line
+    assert decided_by(made) == numbers
+
+
+def test_labels_of_the_study_file_come_first() -> None:
+    names = Names(NAMES.places, {"supcon": "contrastive", "reversed": "the other texture"})
+    assert statement(row(), names) == "AUROC with the other texture, contrastive against cross-entropy"
+    assert statement(row()) == "AUROC in reversed, SupCon against cross-entropy"
+    usual, other = row(where='{"streams": "0"}'), row(where='{"streams": "1"}')
+    assert statement(usual) == statement(row())
+    assert statement(other) == "AUROC in reversed, SupCon against cross-entropy, streams 1"
+
+
+def test_a_control_is_named_by_what_it_controls() -> None:
+    found = control_words(row("no difference", **TWIN), NAMES)
+    assert found == "A/A control (AUROC with texture reversed, streams 1 against streams 0) shows no difference"
+
+
+@pytest.mark.parametrize(
+    ("axis", "level", "expected"),
+    [("epochs", "10", "10 epochs"), ("p", "0.5", "p = 0.5"), ("loss", "cross-entropy", "cross-entropy"),
+     ("loss", "arcface", "ArcFace"), ("batch_size", "16", "batch size 16")],
+)  # fmt: skip
+def test_a_level_is_named_by_what_it_is(axis: str, level: str, expected: str) -> None:
+    assert level_words(axis, level) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "training", "expected"),
+    [(0.05, 0.8, "uninformative"), (-0.7, 0.8, "reversed"), (0.75, 0.8, "as in training"), (0.4, 0.8, "weaker"),
+     (0.5, 0.2, "stronger")],
+)  # fmt: skip
+def test_an_association_is_put_in_words_against_that_of_training(value: float, training: float, expected: str) -> None:
+    assert relation(value, training) == expected
+
+
+def tie(environment: str, strength: float, factor: str = "texture") -> dict[str, Any]:
+    """A row of the table of environments."""
+    return {"environment": environment, "factor": factor, "strength": strength, "held": ""}
+
+
+def test_test_conditions_are_named_by_their_association_where_that_names_one_alone() -> None:
+    rows = [tie("train", 0.8), tie("same", 0.79), tie("reversed", -0.8), tie("neutral", 0.0), tie("again", 0.01)]
+    assert place_labels(rows) == {
+        "train": "training", "same": "texture as in training", "reversed": "texture reversed", "neutral": "neutral",
+        "again": "again",
+    }  # fmt: skip
+    assert place_labels([tie("train", 0.8), tie("site_b", 0.8)]) == {"train": "training", "site_b": "site b"}
+
+
+def measured(measure: str, value: float, half: float, **more: str) -> dict[str, Any]:
+    """An estimate of one model."""
+    place = {"environment": "", "factor": "", "level": "", "layer": "", "group": "", **more}
+    return {"measure": measure, "value": value, "low": value - half, "high": value + half, "chance": 0.5, **place}
+
+
+def test_one_model_is_above_chance_or_not_and_changes_with_factors() -> None:
+    flips = [measured("flip-rate", 0.4, 0.1, factor="texture"), measured("flip-rate", 0.1, 0.2, factor="size")]
+    good = measured("auroc", 0.8, 0.1, environment="same")
+    bad = measured("auroc", 0.5, 0.1, environment="reversed")
+    assert model_headline([good, *flips], "auroc", NAMES) == (
+        "This model's AUROC is above chance in every test condition; its answers change with texture."
+    )
+    assert model_headline([good, bad], "auroc", NAMES) == (
+        "This model's AUROC is not shown to be above chance in texture reversed."
+    )
+    assert model_headline([], "auroc") == ""
+    assert json.dumps(model_headline(flips, "auroc")) == '"Its answers change with texture."'
