@@ -12,7 +12,9 @@ import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from assay.report.sentences.names import half_dose_words, statement
+from assay.report.sentences.reasons import finding_words
+from assay.report.words import half_dose_words, statement
+from assay.stats.findings import from_row
 from assay.stats.format import number, p_value, with_interval
 from assay.store.files import Row
 from assay.store.folder import RunFolder
@@ -28,7 +30,7 @@ def main() -> None:
     folder = RunFolder(parser.parse_args().run)
     estimates = folder.table("estimates")
     trials = folder.table("trials")
-    print("\n".join(said(folder.table("sentences"))), "\n")
+    print("\n".join(said(folder.table("findings"))), "\n")
     print(f"{len(trials)} trials; {sum(row['status'] == 'collapsed' for row in trials)} collapsed.\n")
     for measure in BY_ENVIRONMENT:
         if any(row["measure"] == measure for row in estimates):
@@ -53,13 +55,9 @@ def main() -> None:
 
 
 def said(sentences: Sequence[Row]) -> list[str]:
-    """The page's sentences, one list item each; doubts with their light."""
-    lights = {"ok": "fine", "warn": "caution", "bad": "problem", "none": ""}
-    heads = {"answer": "**Answer.** ", "limit": "", "doubt": "Can it be trusted? "}
-    return [
-        f"- {heads[row['part']]}{lights.get(row['light'], '')}{': ' if row['part'] == 'doubt' else ''}{row['text']}"
-        for row in sentences
-    ]
+    """Cautions and limits, one list item each; cautions with their light."""
+    lights = {"ok": "fine: ", "warn": "caution: ", "bad": "problem: ", "none": ""}
+    return [f"- {lights[row['light']]}{finding_words(from_row(row).reason)}" for row in sentences]
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -207,7 +207,7 @@ def test_a_model_of_ones_own_is_probed_on_every_row_of_a_folder(tmp_path: Path) 
     means = [float(noise(i).mean()) for i in range(40)]
     (row,) = found.query("measure == 'auroc' and factor == '' and group == ''").to_dict("records")
     assert row["value"] == pytest.approx(roc_auc_score([i % 2 for i in range(40)], means))
-    assert (row["probe"], row["environment"], row["n"], row["patients"]) == ("performance", "all", 40, 20)
+    assert (row["environment"], row["images"], row["patients"]) == ("all", 40, 20)
     assert set(found.query("factor == 'age'").environment) == {"all"}
     assert model.training
     assert not model.norm.training

@@ -428,9 +428,8 @@ def load_model(trial: str | Path) -> Model:
 class Probed(Run):
     """A model that was probed by itself, and its records: `models/`, `readings/` and `probes/`, as those of a trial.
 
-    Its tables are `measurements`, with one row per number (`probe`, the fields of `core.types.Measurement` and the
-    interval; standard errors are over patients, of this one model), `findings`, `environments`, `pictures` and
-    `provenance`.
+    Its tables are `estimates`, with one row per number and its interval over patients, `findings`,
+    `environments`, `pictures` and `provenance`.
 
     Attributes:
         doubts: Sentences on assumptions that were made and on results that look wrong.

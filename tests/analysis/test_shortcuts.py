@@ -189,6 +189,6 @@ def test_page_table_and_light_of_a_run_have_them(images: Path, tmp_path: Path) -
     assert {"view", "dose", "outer tenth of the image"} <= {one["name"] for one in found}
     assert any("view" in one["reason"] for one in run.table("findings") if one["kind"] == "shortcut")
     page = (tmp_path / "report.html").read_text()
-    part = page[page.index('id="plain-sight"') :]
-    assert "column, undeclared" in part
+    part = page[page.index('id="shortcuts"') :]
+    assert ">column</td>" in part
     assert "padding mask" in part

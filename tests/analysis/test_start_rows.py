@@ -101,7 +101,7 @@ def values(run: RunFolder, start: str, p: str) -> dict[str, float]:
 def test_the_page_shows_the_starts_and_what_they_bought(run: RunFolder) -> None:
     page = (run.root / "report.html").read_text()
     assert 'id="starts"' in page
-    assert 'id="figure-bought"' in page
+    assert 'id="figure-doses"' in page
 
 
 def test_the_labels_of_every_recipe_are_told() -> None:

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from assay.report.sentences.one_model import answer
 from markupsafe import escape
 from safetensors.torch import save_file
 from tests.worlds.files import save, write_table
@@ -21,9 +20,9 @@ from torch import nn
 import assay
 from assay.cli import main
 from assay.core.errors import SpecError, StoreError, WeightsError
-from assay.core.measures import direction_of
-from assay.stats.findings import Finding, Kind, OfModel, Shown, from_row, to_row
-from assay.stats.format import with_interval
+from assay.core.measures import direction_of, label_of
+from assay.report.sentences.reasons import finding_words
+from assay.stats.findings import from_row, to_row
 from assay.store import schema
 from assay.store.folder import RunFolder
 
@@ -185,17 +184,13 @@ def test_a_segmentation_is_measured_by_maps_and_without_lesions(tmp_path: Path, 
     } == {kept}
     assert not any(folder.damage(unit, id) for unit in ("models", "readings", "probes") for id in folder.ids(unit))
     assert "area_score" in folder.outputs(reading)
-    assert [row["kind"] for row in folder.table("findings") if row["part"] == "answer"] == [
-        "performance",
-        "false-alarms",
-    ]
     set_by = assay.probe(
         model, data, probes, task="segmentation", validation=lesions_of_validation(tmp_path), progress=False
     )
     assert np.isnan(overall(found, "lesion-sensitivity-at-90"))
     assert overall(set_by, "lesion-sensitivity-at-90") == 7 / 8, "the faintest of validation is brighter than it"
     page = found.report().read_text()
-    assert "without a lesion in the image" in page.lower()
+    assert label_of("false-positive-rate") in page
 
 
 def lesions_of_validation(folder: Path) -> dict[str, Any]:
@@ -248,7 +243,7 @@ def visible(page: str) -> str:
 
 def test_the_page_says_what_one_model_does_and_nothing_of_a_training(tmp_path: Path) -> None:
     tag = {"tag": {"size": 0.6, "share": {"positive": 1.0, "negative": 0.0}}}
-    found = assay.probe(
+    assay.probe(
         Bright(),
         grays(tmp_path / "set"),
         ["performance", "reliance"],
@@ -265,11 +260,7 @@ def test_the_page_says_what_one_model_does_and_nothing_of_a_training(tmp_path: P
         section = re.search(rf'<section aria-labelledby="{id}">(.*?)</section>', page, re.DOTALL)
         assert section is not None
         assert re.search(r"<(figure|table|li|p)\b", section[1]), f"section {id} is empty"
-    rows = found.table("findings").to_dict("records")
-    assert {row["kind"] for row in rows} >= {"performance", "used"}
-    (used,) = [row for row in rows if row["kind"] == "used"]
-    assert (used["factor"], used["measure"]) == ("tag", "flip-rate")
-    assert "Changing tag alone" in text
+    assert "Its answers" not in text
     assert "p0" not in text, "a patient's name"
 
 
@@ -335,31 +326,16 @@ def _audited(tmp_path: Path) -> Path:
     return out
 
 
-def test_findings_of_a_model_are_those_of_a_study_and_their_sentences_are_on_the_page(audited: Path) -> None:
+def test_findings_of_a_model_are_cautions_whose_sentences_are_on_the_page(audited: Path) -> None:
     rows = RunFolder(audited).table("findings")
     assert tuple(rows[0]) == schema.FINDINGS.names
     found = [from_row(row) for row in rows]
     again = json.dumps([to_row(one) for one in found], sort_keys=True)
     assert again == json.dumps(rows, sort_keys=True), "a finding survives its row"
-    assert len({one.id for one in found}) == len(found)
-    performed = [one for one in found if one.kind == Kind.PERFORMANCE]
-    assert [(one.measure, one.environment, one.part) for one in performed] == [
-        ("auroc", "as-is", "answer"),
-        ("auroc", "tagged", "answer"),
-    ]
-    measured = {(row["measure"], row["environment"], row["factor"], row["group"], row["level"]): row
-                for row in RunFolder(audited).table(performed[0].table)}  # fmt: skip
-    for one in performed:
-        row = measured["auroc", one.environment, "", "", ""]
-        np.testing.assert_equal((one.value, one.low, one.high), (row["value"], row["low"], row["high"]))
-    assert performed[0].low < performed[0].value < performed[0].high
-    (doubt,) = [one for one in found if one.part == "doubt"]
-    assert (doubt.kind, doubt.light) == (Kind.CAUTION, "warn")
-    assert "where 0.50 was expected" in sentence(doubt)
-    text = visible((audited / "report.html").read_text())
-    for one in found:
-        if one.kind != Kind.USED or one.decision == Shown.SHOWN:
-            assert str(escape(sentence(one))) in text
+    (doubt,) = found
+    assert (doubt.kind, doubt.light) == ("caution", "warn")
+    assert "where 0.50 was expected" in finding_words(doubt.reason)
+    assert str(escape(finding_words(doubt.reason))) in visible((audited / "report.html").read_text())
 
 
 def test_commands_and_open_run_read_the_folder_of_a_model(audited: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -367,25 +343,26 @@ def test_commands_and_open_run_read_the_folder_of_a_model(audited: Path, capsys:
     assert isinstance(opened, assay.Probed)
     assert len(opened.doubts) == 1
     for name, table in schema.MODEL_TABLES.items():
-        assert tuple(opened.table(name).columns) == (table.names if len(opened.table(name)) else ())
-    assert opened.table().equals(opened.table("measurements"))
+        names = tuple(column.name for column in table.columns if not column.keyed)
+        assert tuple(opened.table(name).columns) == (names if len(opened.table(name)) else ())
+    assert opened.table().equals(opened.table("estimates"))
 
     def asked(*words: str) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as end:
             main([*words, "--out", str(audited.parent)])
         return (int(str(end.value)), *capsys.readouterr())
 
-    code, out, _ = asked("results", "m1", "--json")
-    rows = json.loads(out)
-    assert (code, len(rows)) == (0, len(opened.table("findings")))
-    assert rows[0]["sentence"].startswith("AUROC is ")
-    code, out, _ = asked("results", "m1", "--table", "measurements", "--csv")
+    code, out, _ = asked("results", "m1", "--table", "findings", "--json")
+    (row,) = json.loads(out)
+    assert (code, row["light"]) == (0, "warn")
+    assert "where 0.50 was expected" in row["sentence"]
+    code, out, _ = asked("results", "m1", "--csv")
     assert (code, len(out.splitlines())) == (0, 1 + len(opened.table()))
     assert "standard_error" in out.splitlines()[0]
     assert asked("results", "m1", "--table", "contrasts") == (
         2,
         "",
-        f"'contrasts' is a table of a study, and {audited} holds a model probed by itself: findings, measurements, "
+        f"'contrasts' is a table of a study, and {audited} holds a model probed by itself: estimates, findings, "
         "environments, pictures, provenance\n",
     )
     page = (audited / "report.html").read_bytes()
@@ -410,25 +387,6 @@ def test_a_folder_of_a_study_takes_no_model_and_an_empty_one_is_refused(tmp_path
     assert (run_copy / "report.html").read_bytes() == page
     with pytest.raises(StoreError, match=r"is no run folder: it holds no study\.json of a study and no request"):
         assay.open_run(tmp_path)
-
-
-def test_an_answer_names_at_most_six_used_factors_and_six_others() -> None:
-    def used(count: int, decision: Shown, first: int = 0) -> list[Finding]:
-        return [
-            Finding(Kind.USED, "answer", measure="flip-rate", factor=f"f{at}", value=0.2, low=0.1, high=0.3,
-                    decision=decision, details=OfModel("reliance", 0.0))
-            for at in range(first, first + count)
-        ]  # fmt: skip
-
-    value = with_interval(0.2, 0.1, 0.3)
-    six = list(answer([*used(6, Shown.SHOWN), *used(6, Shown.NONE, 6)]))
-    assert six[:6] == [f"Changing f{at} alone flips the class of {value} of the images." for at in range(6)]
-    assert six[6:] == ["Changing one of f6, f7, f8, f9, f10 and f11 alone changes no answer."]
-    more = list(answer([*used(9, Shown.SHOWN), *used(8, Shown.INCONCLUSIVE, 9)]))
-    assert more[6:] == [
-        "Changing one of 3 more factors alone changes answers too.",
-        "Changing one of f9, f10, f11, f12, f13, f14 and 2 more alone is not shown to matter.",
-    ]
 
 
 def test_the_page_of_a_model_opens_with_a_verdict_without_numbers(audited: Path) -> None:

@@ -10,13 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from assay.report.sections.performance import course
-from assay.report.sections.segmentation import free_response
-from tests.report.reading import evidence_in
 from tests.worlds.studies import run_tiny
 
 from assay.core.reasons import Code, because
-from assay.report.page import write_page
+from assay.report.page import collect, write_page
 from assay.report.sentences.captions import caption
 from assay.store.files import Row, read_rows
 from assay.store.folder import RunFolder
@@ -115,13 +112,14 @@ def test_the_course_of_training_is_the_mean_of_the_kept_curves(run: RunFolder) -
         assert row["train_loss"] == pytest.approx(np.mean([one[epoch]["train_loss"] for one in kept]))
     assert all(np.isnan(row["weight"]) for row in rows)
     page = write_page(run.root).read_text()
-    assert "Loss in training" in page
+    assert "Loss of training images" in page
 
 
 def test_the_files_of_the_figures_have_all_that_is_drawn(run: RunFolder) -> None:
-    evidence = evidence_in(run.root)
-    for figure, column in ((free_response(evidence), "false_positives"), (course(evidence, "train_loss"), "epoch")):
-        assert figure is not None
+    content = collect(run.root)
+    figures = {one.figure.id: one.figure for part in content.sections for one in part.blocks if one.figure}
+    for name, column in (("free-response", "false_positives"), ("course-train-loss", "epoch")):
+        figure = figures[name]
         assert figure.csv is not None
         written = base64.b64decode(figure.csv.uri.split(",")[1])
         text = gzip.decompress(written) if figure.csv.name.endswith(".gz") else written

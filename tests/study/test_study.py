@@ -65,7 +65,7 @@ def test_a_study_ends_with_a_page_and_tables(finished_run: Path) -> None:
     trials = RunFolder(finished_run).table("trials")
     assert [row["status"] for row in trials] == ["done"] * 6
     (contrast,) = RunFolder(finished_run).table("contrasts")
-    assert statement(contrast) == "supcon against cross-entropy: AUROC in reversed"
+    assert statement(contrast) == "AUROC in reversed, SupCon against cross-entropy"
     assert contrast["low"] < contrast["value"] < contrast["high"]
 
 

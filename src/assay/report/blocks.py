@@ -529,6 +529,7 @@ def _table(block: Block, rows: Sequence[Row], evidence: Evidence) -> Sheet | Non
         heads, lines = _pivot(block, rows, evidence)
     else:
         columns = block.columns or ("recipe", *(one for one in block.place if not one.startswith("axis ")), "value")
+        columns = [one for one in columns if one != "recipe" or evidence.several]
         measures = {row.get("measure", "") for row in rows}
         decimals = {name: _places([row for row in rows if row.get("measure", "") == name]) for name in measures}
         heads = [HEADS.get(name, in_words(name)) for name in columns]
@@ -551,7 +552,7 @@ def _pivot(block: Block, rows: Sequence[Row], evidence: Evidence) -> tuple[list[
     A part of the place that is the same everywhere is left out.
     """
     place = block.place if "recipe" in block.place else ("recipe", *(one for one in block.place if one != block.across))
-    keys = [key for key in place if key == "recipe" or len({row[key] for row in rows}) > 1]
+    keys = [key for key in place if (evidence.several if key == "recipe" else len({row[key] for row in rows}) > 1)]
     columns = distinct(str(row[block.across]) for row in rows)
     wide = len(keys) + len(columns) <= MOST_COLUMNS
     keys += [] if wide else [block.across]

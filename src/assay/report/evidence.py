@@ -208,6 +208,11 @@ class Evidence:
         return self.names.recipe(mapping(row.get(f"{prefix}coordinates")), self.outline.axes) or str(row["recipe"])
 
     @cached_property
+    def several(self) -> bool:
+        """Whether there is more than one recipe."""
+        return bool(self.outline.axes)
+
+    @cached_property
     def _named(self) -> Mapping[str, str]:
         return {row["recipe"]: self.recipe(row) for row in self.tables.get("recipes", ())}
 

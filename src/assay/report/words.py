@@ -28,6 +28,8 @@ UNTIED = 0.15
 SAME = 0.05
 """Associations that differ by less through all environments are not told."""
 TRAINING = "train"
+MEAN = "mean of "
+"""Words that open a level of a comparison that is a mean over several."""
 
 # Names of recipes, test conditions and measures.
 
@@ -109,7 +111,9 @@ class Names:
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def level(self, axis: str, level: str) -> str:
-        """Return a value of an axis."""
+        """Return a value of an axis, or the mean of several."""
+        if level.startswith(MEAN):
+            return f"{MEAN}{listed([self.level(axis, one) for one in level.removeprefix(MEAN).split(', ')])}"
         return self.labels.get(level) or level_words(axis, level)
 
     def place(self, environment: str) -> str:
@@ -185,12 +189,13 @@ def subject(row: Row, names: Names = PLAIN) -> str:
     """Return what is compared: `AUROC with texture reversed`, `Change in AUROC from p = 0 in clean`."""
     factors = [text_of(row, "factor")] if text_of(row, "factor") else list(mapping(row.get("pooled")).get("factor", ()))
     name = measure_words(text_of(row, "measure"))
+    if factors:
+        name = f"{'mean ' if len(factors) > 1 else ''}{name} of {listed([displayed(one) for one in factors])}"
     if over_doses(row):
         doses = text_of(row, "doses")
         name = f"change in {name} from p = 0" + (f" to {doses}" if doses else "")
-    of = f" of {listed([displayed(one) for one in factors])}" if factors else ""
     layer = f" at {row['layer']}" if text_of(row, "layer") else ""
-    return sentence_case(f"{name}{of}{layer}{names.inside(text_of(row, 'environment'))}")
+    return sentence_case(f"{name}{layer}{names.inside(text_of(row, 'environment'))}")
 
 
 def held_words(row: Row, names: Names = PLAIN) -> str:
@@ -205,7 +210,8 @@ def held_words(row: Row, names: Names = PLAIN) -> str:
         parts.append(f"at equal {measure_words(text_of(row, 'measure'))}{names.inside(text_of(row, 'clean'))}")
     for axis, values in mapping(row.get("pooled")).items():
         if axis not in (text_of(row, "axis"), "factor"):
-            parts.append(f"mean over {in_words(axis)} {listed([in_words(str(one)) for one in values])}")
+            called = [names.place(one) if axis == "environment" else names.level(axis, one) for one in map(str, values)]
+            parts.append(f"mean over {listed(called)}")
     return "".join(f", {part}" for part in parts)
 
 
