@@ -48,6 +48,8 @@ class Task:
     Attributes:
         first: It comes before all that is not, when both are ready.
         counted: Unit of counting, as written after a number.
+        unit: Id of the unit that its failure is kept under, where it is another than its own.
+        remote: Whether its job can be sent to another process. One of a model in memory cannot.
     """
 
     id: str
@@ -57,6 +59,8 @@ class Task:
     cost: float = 1.0
     first: bool = False
     counted: str = "tasks done"
+    unit: str = ""
+    remote: bool = True
 
 
 Status = Literal["started", "progress", "done", "failed", "skipped"]
@@ -84,6 +88,13 @@ class Outcome:
     failed: dict[str, str] = field(default_factory=dict[str, str])
     skipped: list[str] = field(default_factory=list[str])
     stopped: bool = False
+
+    def add(self, other: Outcome) -> None:
+        """Add the outcome of further tasks."""
+        self.done += other.done
+        self.failed |= other.failed
+        self.skipped += other.skipped
+        self.stopped |= other.stopped
 
 
 class Executor(Protocol):

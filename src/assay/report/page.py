@@ -109,8 +109,8 @@ class Content:
     files: tuple[tuple[str, Download | None], ...]
 
 
-def collect(root: Path) -> Content:
-    """Collect the content of the page of a study, of compared predictions, or of one model.
+def collect(root: Path, own: Sequence[Section] = ()) -> Content:
+    """Collect the content of the page of a study, of compared predictions, of one model, or of `own` sections.
 
     Raises:
         StoreError: A table, a column or a picture is missing.
@@ -121,7 +121,7 @@ def collect(root: Path) -> Content:
     name = facts.get("study") or facts.get("model") or root.name
     findings = list(map(from_row, tables["findings"]))
     first = first_figures(evidence)[:1]
-    parts = tuple(_part(one, evidence, first) for one in _sections(evidence))
+    parts = tuple(_part(one, evidence, first) for one in own or _sections(evidence))
     parts = tuple(part for part in parts if part.blocks)
     lost = tuple(sheet for block in ACCOUNT if (sheet := _listed(block, evidence)))
     environments, provenance = _listed(ENVIRONMENTS, evidence), _listed(PROVENANCE, evidence)
@@ -324,14 +324,14 @@ MARGIN = 2_000
 """Bytes left for the links of files that are carried."""
 
 
-def write_page(root: Path) -> Path:
+def write_page(root: Path, own: Sequence[Section] = ()) -> Path:
     """Write `report.html` of an analyzed run folder and return its path. Computes no statistic.
 
     Whole tables are carried as far as there is room, the small ones first; then, if need be, no table and no drawing
     is, and the page says where they lie. Raises StoreError when a table or picture is missing, or when the page would
     exceed 5 MB even so.
     """
-    return written(root, _fitting(collect(root)), "leave probes or environments out of the comparison")
+    return written(root, _fitting(collect(root, own)), "leave probes or environments out of the comparison")
 
 
 def _fitting(content: Content) -> str:
