@@ -309,11 +309,14 @@ def _units(rows: Iterable[Row]) -> list[str]:
 KEY_FIELDS = ("measure", "environment", "factor", "level", "layer", "group")
 SURFACES = {"surface_code": "shared", f"{AT_NATIVE}surface_code": f"{AT_NATIVE}shared"}
 """Columns that are 0 where truth and prediction both have a surface -> those that say where all recipes have both."""
-READ_AT_ONCE = 256
+READ_AT_ONCE = 64
 """Probe units whose contributions are held at once: about 0.2 MB each."""
 SPECIFIC = "specific"
 """The column of log-odds from which specificities are reached on validation rows."""
-PANELS = 32
+MOSTLY_EQUAL = ("n", "patients", "unit", "direction", "chance", "reason")
+OF_EACH_SEED = ("value", "standard_error", *MOSTLY_EQUAL, CONTRIBUTIONS)
+"""Columns of a measurement that may differ between seeds."""
+PANELS = 16
 """Panels kept in memory with the measures computed of them. One of 10 seeds takes 2 MB and more."""
 
 
@@ -506,7 +509,8 @@ class Gathered:
             for row in (*rows, *self._of_all_folds(point, seed)):
                 recipe.setdefault(_key(row), {})[seed] = row
         settled = with_one_worst({key: of_one_unit(rows) for key, rows in recipe.items()}, self._smallest_group)
-        return {key: rows for key, rows in settled.items() if not _from_outputs(key)}
+        known: dict[Any, tuple[Any, ...]] = {}
+        return {key: OfSeeds.of(key, rows, known) for key, rows in settled.items() if not _from_outputs(key)}
 
     @cached_property
     def _smallest_group(self) -> int:
@@ -526,16 +530,12 @@ class Gathered:
         for unit in self._probes.get((trial.point.label, trial.id), []):
             rows = read[unit.id]
             if self.folder.has_contributions(unit.id):
-                rows = [{**row, CONTRIBUTIONS: partial(self._contribution, unit.id, i)} for i, row in enumerate(rows)]
+                rows = [{**row, CONTRIBUTIONS: _Kept(self._contributions, unit.id, i)} for i, row in enumerate(rows)]
             if unit.component.name == PERFORMANCE:
                 rows = with_overall(rows, self._overall(trial.point, trial.training.seed))
             for row in rows:
                 found.setdefault(_key(row), row)
         return found
-
-    def _contribution(self, unit: str, place: int) -> Contributions | None:
-        """Contributions to the measurement of a probe unit at this place; None where the probe kept none."""
-        return self._contributions(unit).get(place)
 
     @cached_property
     def _contributions(self) -> Callable[[str], Mapping[int, Contributions]]:
@@ -600,6 +600,51 @@ class Gathered:
 
     def _kept(self, trial: Trial) -> bool:
         return self.records.get(trial.id, {}).get("status") == "done"
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """Reads the contributions to the measurement of a probe unit at a place; None where the probe kept none."""
+
+    read: Callable[[str], Mapping[int, Contributions]]
+    unit: str
+    place: int
+
+    def __call__(self) -> Contributions | None:
+        return self.read(self.unit).get(self.place)
+
+
+@dataclass(frozen=True, slots=True)
+class OfSeeds(Mapping[int, Row]):
+    """One measurement of several seeds by column, in a tenth of the memory; a row is made when it is read."""
+
+    key: Key
+    seeds: tuple[int, ...]
+    columns: Mapping[str, Sequence[Any]]
+
+    @classmethod
+    def of(cls, key: Key, rows: Mapping[int, Row], known: dict[Any, tuple[Any, ...]]) -> OfSeeds:
+        """Return rows by column. known: columns of other measurements, so that equal ones are kept once."""
+        columns = {name: tuple([row.get(name) for row in rows.values()]) for name in OF_EACH_SEED}
+        seeds = tuple(rows)
+        shared = {name: known.setdefault((name, columns[name]), columns[name]) for name in MOSTLY_EQUAL}
+        return cls(key, known.setdefault(seeds, seeds), {**columns, **shared})
+
+    def __getitem__(self, seed: int) -> Row:
+        at = self.seeds.index(seed)
+        named = dict(zip(KEY_FIELDS, self.key, strict=True))
+        return {**named, **{name: column[at] for name, column in self.columns.items()}}
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.seeds)
+
+    def __len__(self) -> int:
+        return len(self.seeds)
+
+
+def column_of(by_seed: Mapping[int, Row], name: str) -> Sequence[Any]:
+    """Return one column of a measurement of several seeds."""
+    return by_seed.columns[name] if isinstance(by_seed, OfSeeds) else [row.get(name) for row in by_seed.values()]
 
 
 @dataclass(frozen=True)
@@ -761,15 +806,14 @@ def values_of_seeds(
         own: Name of the samples of the recipe where it has no contributions (see `own_samples`).
         bounds: Range of the true value.
     """
-    rows = list(by_seed.values())
-    values = np.array([row["value"] for row in rows], dtype=np.float64)
-    errors = np.array([row["standard_error"] for row in rows], dtype=np.float64)
+    values, errors = (np.array(column_of(by_seed, name), dtype=np.float64) for name in ("value", "standard_error"))
     seeds = np.array(list(by_seed), dtype=np.int64)
     if np.isnan(values).any():
-        return of_seeds(values, seeds, reason=next(reason_of(row) for row in rows if math.isnan(row["value"])))
+        undefined = next(row for row in by_seed.values() if math.isnan(row["value"]))
+        return of_seeds(values, seeds, reason=reason_of(undefined))
     if np.isnan(errors).all():
         return of_seeds(values, seeds, bounds=bounds)
-    found = [read() if (read := row.get(CONTRIBUTIONS)) else None for row in rows]
+    found = [read() if read else None for read in column_of(by_seed, CONTRIBUTIONS)]
     kept = [one for one in found if one is not None]
     if len(kept) < len(found):
         shared = own_samples(errors, own)

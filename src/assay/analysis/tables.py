@@ -17,11 +17,11 @@ from assay.analysis.described import Described, describe, keep, kept
 from assay.analysis.doses import dose_change_rows, half_dose_rows
 from assay.analysis.looks import Look, contrasts_of, look_rows, looks_at
 from assay.analysis.prespecified import Stated, stated
-from assay.analysis.results import KEY_FIELDS, Folds, Gathered, Pooled, values_of_seeds
+from assay.analysis.results import KEY_FIELDS, Folds, Gathered, Pooled, column_of, values_of_seeds
 from assay.analysis.segmentation import free_response_rows, plane_rows, trade_rows
 from assay.analysis.similarity import similarity_rows
 from assay.core.measures import MEASURES, range_of
-from assay.core.reasons import NOTHING, Reason, reason_of, together
+from assay.core.reasons import NOTHING, Reason, read, together
 from assay.core.reasons import stated as stated_words
 from assay.core.registry import lookup
 from assay.execution.jobs import CURVE, Place, kept_provenance
@@ -300,9 +300,10 @@ class Made:
         return self.gathered.plan.spec
 
     @cached_property
-    def _measured(self) -> tuple[ColumnRows, list[Row]]:
+    def _measured(self) -> tuple[ColumnRows, ColumnRows]:
         seeds, estimates = _estimates(self.gathered)
-        return seeds, estimates + _corruption(self.spec, estimates)
+        estimates.add(_corruption(self.spec, estimates))
+        return seeds, estimates
 
     @property
     def seeds(self) -> ColumnRows:
@@ -310,7 +311,7 @@ class Made:
         return self._measured[0]
 
     @property
-    def estimates(self) -> list[Row]:
+    def estimates(self) -> ColumnRows:
         """Rows of `schema.ESTIMATES`."""
         return self._measured[1]
 
@@ -348,11 +349,11 @@ def carried_looks(plan: Plan, root: Path, folds: Pooled, known: Sequence[Look] =
     """Carry out the looks of a study that its records suffice for (see `looks_at`)."""
     folder = RunFolder(root)
 
-    def read(part: Plan) -> tuple[Gathered, Sequence[Row]]:
+    def measured(part: Plan) -> tuple[Gathered, Sequence[Row]]:
         gathered = Gathered(part, folder, folds)
         return gathered, _estimates(gathered)[1]
 
-    return looks_at(plan, folder, stated(root, plan.spec).pairs, read, known) if plan.spec.looks else []
+    return looks_at(plan, folder, stated(root, plan.spec).pairs, measured, known) if plan.spec.looks else []
 
 
 def _findings(made: Made) -> Sequence[Row]:
@@ -463,9 +464,9 @@ AT_ONCE = 64
 """Measurements whose contributions are held at once, to compute their variances together."""
 
 
-def _estimates(gathered: Gathered) -> tuple[ColumnRows, list[Row]]:
+def _estimates(gathered: Gathered) -> tuple[ColumnRows, ColumnRows]:
     seeds = ColumnRows({name: [] for name in schema.SEEDS.names})
-    estimates: list[Row] = []
+    estimates = ColumnRows({name: [] for name in schema.ESTIMATES.names})
     for point in gathered.plan.spec.points:
         gathered.read_ahead(point)
         for environment in point.tests:
@@ -480,17 +481,18 @@ def _estimates(gathered: Gathered) -> tuple[ColumnRows, list[Row]]:
                 entry = COMPUTED[measure]
                 chance = entry.chance(panel.target, panel.scores.shape[2])
                 described = entry.entry
-                estimates.append(
-                    estimate_row(where, found, _unit(described.unit, gathered), described.direction, chance)
+                estimates.add(
+                    [estimate_row(where, found, _unit(described.unit, gathered), described.direction, chance)]
                 )
         scalars = gathered.scalars[point.label]
-        places = [where_of(point, dict(zip(KEY_FIELDS, key, strict=True))) for key in scalars]
+        recipe = where_of(point, {})
+        places = [{**recipe, **dict(zip(KEY_FIELDS, key, strict=True))} for key in scalars]
         for where, by_seed in zip(places, scalars.values(), strict=True):
-            own = {name: [row[name] for row in by_seed.values()] for name in ("value", "reason")}
+            own = {name: column_of(by_seed, name) for name in ("value", "reason")}
             seeds.extend(where, {"seed": list(by_seed), **own})
         measured = list(zip(places, scalars.values(), strict=True))
         for start in range(0, len(measured), AT_ONCE):
-            estimates += scalar_rows(measured[start : start + AT_ONCE])
+            estimates.add(scalar_rows(measured[start : start + AT_ONCE]))
     return seeds, estimates
 
 
@@ -544,7 +546,7 @@ def scalar_rows(measured: Sequence[tuple[Row, Mapping[int, Row]]]) -> list[Row]:
     made: list[Row] = []
     for (where, by_seed), row, found in zip(measured, of_first, estimates_of_seeds(parts), strict=True):
         # where a seed has no value, its own reason follows with those of the others
-        reasons = together([Reason(found.reason.causes[:1]), *map(reason_of, by_seed.values())])
+        reasons = together([Reason(found.reason.causes[:1]), *map(read, column_of(by_seed, "reason"))])
         known = estimate_row(where, found, row["unit"], row["direction"], row["chance"])
         made.append({**known, "reason": str(reasons), "patients": row["patients"], "images": row["n"]})
     return made

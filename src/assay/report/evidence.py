@@ -17,6 +17,7 @@ from assay.report.drawing import Style, styles
 from assay.report.words import Names, place_labels, statement
 from assay.stats.rows import CONTROLS, PRIMARY, Row
 from assay.store.columns import Table
+from assay.store.files import ColumnRows
 from assay.store.folder import RunFolder
 from assay.store.schema import MODEL_TABLES, SEEDS, TABLES
 
@@ -239,8 +240,10 @@ class Evidence:
     @cached_property
     def _of_recipe(self) -> dict[str, list[int]]:
         found: dict[str, list[int]] = {}
-        for number, row in enumerate(self.tables.get("seeds", ())):
-            found.setdefault(row["recipe"], []).append(number)
+        seeds = self.tables.get("seeds", ())
+        recipes = seeds.columns["recipe"] if isinstance(seeds, ColumnRows) else [row["recipe"] for row in seeds]
+        for number, recipe in enumerate(recipes):
+            found.setdefault(recipe, []).append(number)
         return found
 
     @cached_property

@@ -32,21 +32,17 @@ class Query:
 
     def of(self, rows: Sequence[Row]) -> list[Row]:
         """Return the rows that fit, those of the first measure first."""
-        fitting = [row for row in rows if self._fits(row)]
-        if not self.measures:
-            return fitting
-        return sorted(
-            (row for row in fitting if row["measure"] in self.measures),
-            key=lambda row: self.measures.index(row["measure"]),
-        )
-
-    def _fits(self, row: Row) -> bool:
-        return (
-            all(row[name] not in ("", None) for name in self.filled)
-            and all(row[name] in ("", None) for name in self.empty)
-            and all(row[name] in values for name, values in self.only.items())
-            and all(row[name] not in values for name, values in self.without.items())
-        )
+        places = {measure: place for place, measure in enumerate(self.measures)}
+        found = [row for row in rows if row["measure"] in places] if places else list(rows)
+        for name in self.filled:
+            found = [row for row in found if row[name] not in ("", None)]
+        for name in self.empty:
+            found = [row for row in found if row[name] in ("", None)]
+        for name, values in self.only.items():
+            found = [row for row in found if row[name] in values]
+        for name, values in self.without.items():
+            found = [row for row in found if row[name] not in values]
+        return sorted(found, key=lambda row: places[row["measure"]]) if places else found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

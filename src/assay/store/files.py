@@ -10,7 +10,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Any, cast
@@ -198,6 +198,11 @@ class ColumnRows(Sequence[Row]):
         for name, column in self.columns.items():
             column.extend(own[name] if name in own else [shared[name]] * added)
 
+    def add(self, rows: Sequence[Row]) -> None:
+        """Add rows that have all of the columns."""
+        for name, column in self.columns.items():
+            column.extend(row[name] for row in rows)
+
 
 def write_rows(path: Path, names: Sequence[str], rows: Sequence[Row]) -> None:
     """Write rows as Parquet with these columns in this order. A value that a row lacks is empty, NaN or false."""
@@ -213,8 +218,35 @@ def read_parquet(path: Path) -> dict[str, np.ndarray]:
 
     Raises StoreError that names the file when it is missing, cannot be read or is damaged.
     """
+    return _whole(path, lambda: _selected(f"'{quoted(alone(path))}'"))
+
+
+ROWS_AT_ONCE = 2**16
+"""Rows of a table that are read together: every text of them is an object of its own until equal ones are one."""
+
+
+def read_column_rows(path: Path) -> ColumnRows:
+    """Return a Parquet file as `column_rows` does, with the memory of `ROWS_AT_ONCE` rows while it is read.
+
+    Raises StoreError as `read_parquet` does.
+    """
+    number = "file_row_number"
+
+    def part(start: int) -> dict[str, np.ndarray]:
+        source = f"'{quoted(alone(path))}', {number} = true"
+        within = f" WHERE {number} >= {start} AND {number} < {start + ROWS_AT_ONCE} ORDER BY {number}"
+        return _selected(source, f"* EXCLUDE ({number})", within)
+
+    found = column_rows(_whole(path, lambda: part(0)))
+    while len(found) % ROWS_AT_ONCE == 0 and (more := column_rows(_whole(path, lambda: part(len(found))))):
+        found.extend({}, more.columns)
+    return found
+
+
+def _whole(path: Path, read: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Return what a file holds. Raises StoreError that names the file when it is missing or damaged."""
     try:
-        return _selected(f"'{quoted(alone(path))}'")
+        return read()
     except (duckdb.OutOfMemoryException, duckdb.InterruptException):
         raise
     except duckdb.Error as error:

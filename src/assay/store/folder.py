@@ -29,11 +29,10 @@ from assay.store.files import (
     REMADE,
     ColumnRows,
     Row,
-    column_rows,
     json_text,
     read_checked_json,
+    read_column_rows,
     read_json,
-    read_parquet,
     read_parquets,
     rows_of,
     write_checked_json,
@@ -605,4 +604,4 @@ class RunFolder:
         if not path.is_file():
             missing = "probe the model again, which reads only" if self.of_model else "run the study, which trains only"
             raise StoreError(f"{self.root} holds no table '{name}': {missing} what is missing")
-        return column_rows(read_parquet(_require(path, self._stamp().get(FILES, {}).get(path.name))))
+        return read_column_rows(_require(path, self._stamp().get(FILES, {}).get(path.name)))
