@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "results": {"core", "stats", "store"},
     "report": {"core", "stats", "store", "results"},
 }
-"""Room -> the other rooms it may import. `study`, `runs`, `cli`, `testing` and the modules at the top may import all."""
+"""Room -> the other rooms it may import. `study`, `runs`, `cli`, `testing` and top modules may import all."""
 
 HEAVY = {
     "torch",

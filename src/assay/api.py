@@ -219,8 +219,9 @@ class Study:
         from assay.execution.local import executor_for
         from assay.execution.progress import Display, display_for, reading_shown, telling
         from assay.execution.tasks import Task
+        from assay.runs.run import quietly
         from assay.store.folder import require_writable, run_folder
-        from assay.study.run import Prepared, prepare, quietly, run_until_decided
+        from assay.study.run import Prepared, prepare, run_study
 
         spec = parse_study(self._written(), overrides=self.changes, scale=self.scale, looks=tuple(looks))
         root = run_folder(spec, self.scale, Path(out))
@@ -237,7 +238,7 @@ class Study:
             return display_for(tasks, hired, as_json=False)
 
         watch = shown if progress else quietly
-        result = run_until_decided(prepared(), prepared, watch, executor, telling(not progress))
+        result = run_study(prepared(), watch, executor, telling(not progress), prepared)
         if result.stopped:
             raise KeyboardInterrupt
         if result.failed:

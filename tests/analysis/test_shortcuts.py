@@ -17,11 +17,12 @@ from assay.core.types import FactorTable
 from assay.execution.jobs import Place, population_of
 from assay.execution.local import InProcess
 from assay.report.sentences.reasons import reason_words
+from assay.runs.run import quietly
 from assay.spec.parse import parse_study
 from assay.store import schema
 from assay.store.files import Row
 from assay.store.folder import RunFolder
-from assay.study.run import prepare, quietly, run_study
+from assay.study.run import prepare, run_study
 
 N = 240
 

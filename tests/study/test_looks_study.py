@@ -11,9 +11,10 @@ from tests.worlds.studies import SMALL, records
 
 import assay
 from assay.execution.local import InProcess
+from assay.runs.run import quietly
 from assay.spec.parse import parse_study
 from assay.study.finished import unchanged
-from assay.study.run import prepare, quietly, rebuild, run_study
+from assay.study.run import prepare, rebuild, run_study
 
 PRIMARY = {"axis": "loss", "against": "cross-entropy", "measure": "auroc", "role": "primary", "margin": 0.02}
 STUDY: dict[str, Any] = {

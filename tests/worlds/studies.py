@@ -10,9 +10,10 @@ from typing import Any
 import assay
 from assay.execution.local import InProcess
 from assay.execution.tasks import Context
+from assay.runs.run import quietly
 from assay.spec.parse import parse_study
 from assay.study.finished import Result
-from assay.study.run import Prepared, prepare, quietly, run_study
+from assay.study.run import Prepared, prepare, run_study
 
 # A study small enough to be run many times, and large enough that its models learn something.
 

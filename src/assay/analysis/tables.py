@@ -262,8 +262,8 @@ def _statuses(gathered: Gathered, point: RecipePoint, seed: int) -> Iterator[str
 # From records to the tables that the page shows: estimates, contrasts, associations, findings. Reads no model.
 
 
-def analyze(plan: Plan, place: Place, population: Population, stage: Stage) -> None:
-    """Make every table under `tables/` and every picture under `pictures/`, and store the description of the data.
+def analyze(plan: Plan, place: Place, population: Population, stage: Stage) -> Made:
+    """Make every picture under `pictures/`, store the description of the data, and return the tables.
 
     Args:
         stage: Callback for the next step.
@@ -273,26 +273,36 @@ def analyze(plan: Plan, place: Place, population: Population, stage: Stage) -> N
     described = describe(gathered, population)
     keep(place.folder, described)
     stage("making the comparisons")
-    _tabulate(gathered, place, described)
+    return Made(gathered, described, place.root)
 
 
-def analyze_records(plan: Plan, place: Place) -> None:
-    """Make every table under `tables/` from records and the stored description of the data. Draws no picture.
+def analyze_records(plan: Plan, place: Place) -> Made:
+    """Return the tables from records and the stored description of the data. Draws no picture.
 
     Raises:
         StoreError: No run ended there.
     """
     described = kept(place.folder)
-    _tabulate(Gathered(plan, place.folder, described), place, described)
+    return Made(Gathered(plan, place.folder, described), described, place.root)
 
 
 @dataclass(frozen=True)
-class Made:
-    """Inputs of a study's tables: its records, the description of its data, and tables that others need."""
+class Made(Mapping[str, Sequence[Row]]):
+    """The tables of a study, each made when it is looked up, from its records and the description of its data."""
 
     gathered: Gathered
     described: Described
     root: Path
+
+    def __getitem__(self, name: str) -> Sequence[Row]:
+        rows = MAKERS[name](self)
+        return [over_images(row) for row in rows] if self.described.unnamed else rows
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(MAKERS)
+
+    def __len__(self) -> int:
+        return len(MAKERS)
 
     @property
     def spec(self) -> StudySpec:
@@ -402,13 +412,6 @@ MAKERS: Mapping[str, Callable[[Made], Sequence[Row]]] = {
     "provenance": lambda made: _provenance_rows(made.gathered, made.described),
 }
 """Maker of the rows of every table of `schema.TABLES`."""
-
-
-def _tabulate(gathered: Gathered, place: Place, described: Described) -> None:
-    made = Made(gathered, described, place.root)
-    for name, table in schema.TABLES.items():
-        rows = MAKERS[name](made)
-        place.folder.write_table(name, table.names, [over_images(row) for row in rows] if described.unnamed else rows)
 
 
 def split_of(spec: StudySpec) -> Split:

@@ -26,6 +26,7 @@ from assay.models.external import OfCommand
 from assay.models.ref import Origin
 from assay.report.audit_comparison import comparison_lines, write_comparison
 from assay.report.sentences.audit import check_words, headline, verdict_line
+from assay.runs.run import quietly
 from assay.stats.format import count
 from assay.store.files import json_text
 from assay.store.folder import RunFolder
@@ -36,7 +37,6 @@ from assay.study.auditing import Asked, Planned, run_audit
 from assay.study.clean_networks import trained_references
 from assay.study.policy import POLICY_FAILED, Policy, read_policy
 from assay.study.prepared import IMAGES, NAMES, finish_audit, prepare_images, prepared_request
-from assay.study.run import quietly
 
 SHOWN = 15
 """Verdicts that are printed; the page has all."""

@@ -12,6 +12,7 @@ from assay.api import load
 from assay.cli.audit import Given, data_of, shown
 from assay.core.errors import SpecError
 from assay.core.files import is_file
+from assay.runs.run import quietly
 from assay.shifts.battery import DECIDING, DOMAINS, battery
 from assay.stats.format import count, number
 from assay.stats.verdicts import Reference
@@ -35,7 +36,6 @@ from assay.study.calibration import (
 )
 from assay.study.clean_networks import SMALL, run_jobs
 from assay.study.references import LEAST_NETWORKS, shipped_reference
-from assay.study.run import quietly
 
 QUICK = Counts(clean=12, tied=1, untied=0, others=0, left_out=LEAST_NETWORKS)
 

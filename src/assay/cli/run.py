@@ -106,7 +106,7 @@ def run_command(asked: Request) -> None:
     from assay.execution.device import choose_device
     from assay.execution.local import executor_for
     from assay.execution.progress import display_for, reading_shown, telling
-    from assay.study.run import prepare, run_until_decided
+    from assay.study.run import prepare, run_study
 
     json, quiet = asked.json, asked.json or asked.quiet
     device = choose_device(asked.device) if asked.engine is None else asked.engine.device(asked.device)
@@ -136,7 +136,7 @@ def run_command(asked: Request) -> None:
     prepared = planned()
     if asked.dry_run:
         return
-    result = run_until_decided(prepared, planned, display, executor, telling(quiet))
+    result = run_study(prepared, display, executor, telling(quiet), planned)
     if json:
         print(jsonlib.dumps(_finished(result)), flush=True)
     else:

@@ -539,8 +539,12 @@ class RunFolder:
         """Return whether the tables were made of the study or request that was last begun here."""
         stamp = self._stamp()
         made_of = {key: value for key, value in stamp.items() if key not in ("schema", FILES)}
+        return bool(stamp) and made_of == self.asked()
+
+    def asked(self) -> dict[str, str]:
+        """Return the stamp of the study, request or audit that was last begun here; empty where it has none."""
         path = self.root / (AUDIT if self.of_audit else REQUEST if self.of_model else STUDY)
-        return bool(stamp) and made_of == migrated(unversioned(read_checked_json(path)), path).get("stamp")
+        return migrated(unversioned(read_checked_json(path)), path).get("stamp", {})
 
     def _stamp(self) -> dict[str, Any]:
         """Read the stamp that is written after the tables; empty while they are made."""

@@ -21,6 +21,7 @@ from assay.execution.local import executor_for
 from assay.execution.progress import duration
 from assay.execution.tasks import Context, Job, Task
 from assay.probes.reader import ReadingError
+from assay.runs.run import Watch, quietly
 from assay.shifts.battery import at_deciding_dose, battery, marks_of
 from assay.spec.parse import parse_study
 from assay.store.files import write_json
@@ -28,7 +29,7 @@ from assay.study.audit import OfTraining
 from assay.study.auditing import Asked, Say, run_audit
 from assay.study.records import trained_model
 from assay.study.references import ABOUT, LEAST_NETWORKS, SIZE
-from assay.study.run import Watch, prepare, quietly, train_only
+from assay.study.run import prepare, train_only
 
 PART = "assay part"
 """Column with the part of a row: train, validation or test."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from assay.analysis.looks import Look, goes_on, next_seeds, worst_case
+from assay.analysis.looks import Look, goes_on, look_rows, next_seeds, worst_case
 from assay.analysis.prespecified import state
 from assay.analysis.results import Folds
 from assay.analysis.tables import analyze, analyze_records, carried_looks
@@ -35,11 +34,15 @@ from assay.execution.plan import (
     start_id,
 )
 from assay.execution.progress import Stage, telling
-from assay.execution.tasks import Event, Executor, Job, Observer, Outcome, Task
+from assay.execution.tasks import Executor, Job, Outcome, Task
 from assay.models.ref import Inputs
 from assay.report.audit_page import write_audit_page
+from assay.report.evidence import outline
 from assay.report.page import write_page
 from assay.report.words import statement
+from assay.results.block import Section
+from assay.results.study_blocks import sections
+from assay.runs.run import Shown, Tables, Watch, carried_out, perform, write_tables
 from assay.shifts.population import Population
 from assay.spec.schema import StudySpec
 from assay.stats.decisions import SETTLED
@@ -62,10 +65,7 @@ from assay.study.preflight import (
     sweep,
     weight_bytes,
 )
-from assay.study.records import planned_before, stamp, store, stored_study
-
-Watch = Callable[[Sequence[Task]], AbstractContextManager[Observer]]
-"""Given the tasks of a run, something to enter that then sees every event."""
+from assay.study.records import planned_before, store, stored_study
 
 UNFINISHED = because(Code.PLANNED_BEFORE)
 PROBE = "probe-"
@@ -139,7 +139,7 @@ def prepare(
     population = population_of(spec.data, place, here, fresh=True, notify=notify)
     starts = {name: population_of(source.data, place, here, notify=notify) for name, source in spec.sources.items()}
     check_sources(spec, population, starts)
-    plan = _plan(spec, population, starts, place)
+    plan, _ = _plan(spec, population, starts, place)
     inputs = inputs_of(population, spec.data, spec.task)
     check_layers(spec, plan, inputs)
     check_explainers(spec, plan, inputs)
@@ -166,7 +166,9 @@ def prepare(
     return Prepared(spec, place, population, starts, plan, tasks, *counts, *told, device, causes)
 
 
-def _plan(spec: StudySpec, population: Population, starts: Mapping[str, Population], place: Place) -> Plan:
+def _plan(
+    spec: StudySpec, population: Population, starts: Mapping[str, Population], place: Place
+) -> tuple[Plan, list[Look]]:
     """Plan a study; of one with looks, up to the first look that records do not suffice for."""
     plan, seeds, looks = make_plan(spec, population, starts), dict[str, int](), list[Look]()
     while spec.looks:
@@ -176,46 +178,122 @@ def _plan(spec: StudySpec, population: Population, starts: Mapping[str, Populati
             break
         seeds = needed
         plan = make_plan(spec, population, starts, seeds)
-    return plan
+    return plan, looks
 
 
 def _inputs_of_sources(spec: StudySpec, starts: Mapping[str, Population]) -> dict[str, Inputs]:
     return {name: inputs_of(starts[name], source.data, source.recipe.task) for name, source in spec.sources.items()}
 
 
-def run_study(prepared: Prepared, watch: Watch, executor: Executor, stage: Stage | None = None) -> Result:
+@dataclass
+class StudyRun:
+    """A study as a `Run`.
+
+    Attributes:
+        prepared: Its present plan.
+        again: Prepares it again, with the seeds that a look asks for; None for one look alone.
+        stage: Callback for the steps after tasks.
+        goes_on: Whether primary comparisons are open after a look, and another look is to follow.
+    """
+
+    prepared: Prepared
+    again: Callable[[], Prepared] | None
+    stage: Stage
+    goes_on: bool = False
+    _begun: bool = False
+
+    @property
+    def request(self) -> StudySpec:
+        """The study."""
+        return self.prepared.spec
+
+    def next(self, folder: RunFolder) -> Sequence[Task]:
+        """Return the trainings and probes that are missing: at first those of the plan, then those of the next look."""
+        if self._begun and not self._next_look():
+            return ()
+        plan, place = self.prepared.plan, self.prepared.place
+        if not self._begun:
+            finished.forget(place.root)
+            state(place.root, plan.spec, results_exist=any(folder.ids("probes")))
+        _begin(self.prepared)
+        self._begun = True
+        return self.prepared.tasks
+
+    def _next_look(self) -> bool:
+        """Plan the next look, where the records show that it is to follow."""
+        spec, place = self.request, self.prepared.place
+        if not spec.looks:
+            return False
+        plan, looks = _plan(spec, self.prepared.population, self.prepared.starts, place)
+        rows = look_rows(looks)
+        for line in look_lines(rows):
+            self.stage(line)
+        self.goes_on = goes_on(spec, rows) and plan.trials != self.prepared.plan.trials
+        if self.again is None or not self.goes_on:
+            return False
+        self.prepared = self.again()
+        return True
+
+    def conclude(self, folder: RunFolder) -> Tables:
+        """Return all tables."""
+        return analyze(self.prepared.plan, self.prepared.place, self.prepared.population, self.stage)
+
+    def page(self, tables: Shown) -> Sequence[Section]:
+        """Return the sections of the page."""
+        self.stage("writing the page")
+        view = outline(tables)
+        return sections(tables, view.measure, view.dosed, view.budgets)
+
+
+def run_study(
+    prepared: Prepared,
+    watch: Watch,
+    executor: Executor,
+    stage: Stage | None = None,
+    again: Callable[[], Prepared] | None = None,
+) -> Result:
     """Carry out a prepared study and write its tables and page. Failures are recorded and the rest goes on.
 
     Args:
-        stage: Callback for the steps after the last task.
-
-    Raises:
-        StoreError: Another run works in the folder.
-    """
-    with working_in(prepared.place.root):
-        return _run(prepared, watch, executor, stage or telling(quietly=True))
-
-
-def run_until_decided(
-    prepared: Prepared, again: Callable[[], Prepared], watch: Watch, executor: Executor, stage: Stage | None = None
-) -> Result:
-    """Carry out a prepared study, and as long as looks leave primary comparisons open, the seeds that these need.
-
-    Args:
         prepared: The study as it was planned first.
-        again: Prepares it again, with the seeds that the records of the last look ask for.
-        watch: See `run_study`.
-        executor: See `run_study`.
-        stage: See `run_study`.
+        watch: Shows the tasks of each look.
+        executor: Carries out the tasks.
+        stage: Callback for the steps after tasks.
+        again: Prepares the study again, with the seeds that the records of a look ask for; None for one look alone.
 
     Raises:
         StoreError: Another run works in the folder.
     """
-    result = run_study(prepared, watch, executor, stage)
-    while result.goes_on:
-        more = run_study(again(), watch, executor, stage)
-        result = replace(more, trained=result.trained + more.trained, probed=result.probed + more.probed)
-    return result
+    place, causes = prepared.place, prepared.causes
+    run = StudyRun(prepared, again, stage or telling(quietly=True))
+    with working_in(place.root):
+        done = carried_out(run, place.folder, executor, watch)
+        plan, outcome, folder = run.prepared.plan, done.outcome, place.folder
+        trials = {trial.id for trial in plan.trials}
+        trained = sum(id in trials for id in outcome.done)
+        result = Result(
+            folder=folder.root,
+            trained=trained,
+            probed=len(outcome.done) - trained,
+            failed=len(outcome.failed),
+            unlearned=unlearned(plan.trials, folder),
+            stopped=outcome.stopped,
+            page=done.page,
+            goes_on=not outcome.failed and run.goes_on,
+        )
+        if done.page is not None and not result.failed and not result.goes_on:
+            folder.pack("readings", [id for id in plan.readings.values() if folder.complete("readings", id)])
+            folder.pack("probes", [unit.id for unit in plan.probes if folder.complete("probes", unit.id)])
+            now = finished.causes(plan.spec, place.skip_bad_rows)
+            finished.remember(place.root, len(plan.trials), result.unlearned, causes, now)
+        return result
+
+
+def _begin(prepared: Prepared) -> None:
+    """Keep study and plan in the folder, and remove the traces of a killed run."""
+    plan, place = prepared.plan, prepared.place
+    store(place.folder, plan, inputs_of(prepared.population, plan.spec.data, plan.spec.task), place.skip_bad_rows)
+    sweep(plan, place.folder)
 
 
 def look_lines(rows: Sequence[Row]) -> list[str]:
@@ -245,60 +323,14 @@ def unlearned(trials: Sequence[Trial], folder: RunFolder) -> int:
 
 def train_only(prepared: Prepared, watch: Watch, executor: Executor) -> Outcome:
     """Carry out the tasks of a prepared study, without tables and page. Failures are recorded and the rest goes on."""
-    plan, place = prepared.plan, prepared.place
-    with working_in(place.root):
-        store(place.folder, plan, inputs_of(prepared.population, plan.spec.data, plan.spec.task), place.skip_bad_rows)
-        sweep(plan, place.folder)
+    with working_in(prepared.place.root):
+        _begin(prepared)
         with watch(prepared.tasks) as display:
-            return executor.run(prepared.tasks, lambda event: _kept(place, event, display))
-
-
-def _run(prepared: Prepared, watch: Watch, executor: Executor, stage: Stage) -> Result:
-    plan, place, population = prepared.plan, prepared.place, prepared.population
-    folder = place.folder
-    finished.forget(place.root)
-    state(place.root, plan.spec, results_exist=any(folder.ids("probes")))
-    store(folder, plan, inputs_of(population, plan.spec.data, plan.spec.task), place.skip_bad_rows)
-    sweep(plan, folder)
-    with watch(prepared.tasks) as display:
-        outcome = executor.run(prepared.tasks, lambda event: _kept(place, event, display))
-    trials = {trial.id for trial in plan.trials}
-    trained = sum(id in trials for id in outcome.done)
-    page = None
-    if not outcome.stopped:
-        with folder.tables_made_of(stamp(plan)):
-            analyze(plan, place, population, stage)
-        stage("writing the page")
-        page = write_page(folder.root)
-    looked = folder.table("looks") if page is not None and plan.spec.looks else []
-    for line in look_lines(looked):
-        stage(line)
-    result = Result(
-        folder=folder.root,
-        trained=trained,
-        probed=len(outcome.done) - trained,
-        failed=len(outcome.failed),
-        unlearned=unlearned(plan.trials, folder),
-        stopped=outcome.stopped,
-        page=page,
-        goes_on=not outcome.failed and goes_on(plan.spec, looked),
-    )
-    if page is not None and not result.failed and not result.goes_on:
-        folder.pack("readings", [id for id in plan.readings.values() if folder.complete("readings", id)])
-        folder.pack("probes", [unit.id for unit in plan.probes if folder.complete("probes", unit.id)])
-        now = finished.causes(plan.spec, place.skip_bad_rows)
-        finished.remember(place.root, len(plan.trials), result.unlearned, prepared.causes, now)
-    return result
+            return perform(prepared.tasks, prepared.place.folder, executor, display)
 
 
 def _known(folder: RunFolder) -> list[Mapping[str, Any]]:
     return [folder.record("trials", id)["training"] for id in folder.ids("trials")]
-
-
-@contextmanager
-def quietly(_: Sequence[Task]) -> Generator[Observer]:
-    """A `Watch` that shows nothing."""
-    yield lambda _: None
 
 
 def _tasks(
@@ -323,6 +355,7 @@ def _tasks(
             _start(source.start),
             first[source.id],
             counted="sources trained",
+            unit=source.id,
         )
         for source in sources
     ]
@@ -387,7 +420,7 @@ def _probe_tasks(
             # Probes of a finished trial come before new trials: results early, and few weights at once.
             label = f"probes of {units[0].trial.label}"
             alone = OneWriter(job, place.root / LEASES / name)
-            yield Task(name, alone, label, needs, costs[id][1], first=True, counted="trials probed")
+            yield Task(name, alone, label, needs, costs[id][1], first=True, counted="trials probed", unit=id)
             before = name
 
 
@@ -401,19 +434,6 @@ def _probe_job(
     components = {unit.id: unit.component for unit in units}
     model = TrainedModel.of(place.root, trial.id, trial.training, inputs)
     return ProbeJob(place, model, spec.data, tests, components, readings, keep_weights, device=device)
-
-
-def _kept(place: Place, event: Event, display: Observer) -> None:
-    """Keep the failure of a task under the source or trial that it belongs to, until a later try succeeds.
-
-    A trial whose source failed has failed too.
-    """
-    unit = event.task.id.removeprefix(SOURCE).removeprefix(PROBE).partition("-")[0]
-    if event.status == "failed" or (event.status == "skipped" and not event.task.id.startswith(PROBE)):
-        place.folder.write_failure(unit, {"task": event.task.label, "text": event.text})
-    elif event.status == "done":
-        place.folder.forget_failure(unit)
-    display(event)
 
 
 def rebuild(root: Path) -> Path:
@@ -432,6 +452,5 @@ def rebuild(root: Path) -> Path:
     study = stored_study(root)
     place = Place(root, default_cache_root(), study.skip_bad_rows)
     with working_in(root):
-        with place.folder.tables_made_of(study.stamp):
-            analyze_records(study.plan, place)
+        write_tables(place.folder, analyze_records(study.plan, place))
         return write_page(root)
