@@ -98,7 +98,7 @@ def compare(
         DataError: Entries contradict each other.
         SpecError: A name is unknown.
     """
-    from assay.analysis.predictions import compare_panels, from_arrays
+    from assay.analysis.predictions import compare_predictions, from_arrays
 
     made = from_arrays(
         list(y_true),
@@ -111,8 +111,7 @@ def compare(
         positive=positive,
         threshold=threshold,
     )
-    first = str(against) or next(iter(made.panels))
-    found = compare_panels(made.panels, first, measure, margin, made.notes, made.seeds)
+    found = compare_predictions(made, str(against), measure, margin)
     if out is not None:
         from assay.report.page import write_page
 

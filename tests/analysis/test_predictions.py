@@ -12,7 +12,7 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 import assay
-from assay.analysis.predictions import Columns, compare_panels, from_arrays, read_predictions
+from assay.analysis.predictions import Columns, Predictions, compare_predictions, from_arrays, read_predictions
 from assay.core.errors import DataError, SpecError
 from assay.core.reasons import Code, because
 from assay.stats.compare import contrast, decide
@@ -85,7 +85,7 @@ def test_few_seeds_are_not_protected_by_a_recipe_without_a_test() -> None:
     """The one comparison that can be made has the degrees of freedom of its 3 seeds, since two are corrected."""
     made, target, patient = odds()
     panels = {name: Panel(one[: 2 if name == "copy" else 3, :, None], target, patient) for name, one in made.items()}
-    lost, found = compare_panels(panels, against="reference", measure="auroc").contrasts
+    lost, found = compare_predictions(Predictions(panels), against="reference", measure="auroc").contrasts
     of = contrast(panels["worse"], panels["reference"], "auroc")
     assert (lost["conclusion"], of.df > 2.01) == ("undefined", True)
     assert found["p"] == pytest.approx(2 * stats.t.sf(abs(of.value) / of.standard_error, 2))
@@ -95,7 +95,7 @@ def test_a_file_gives_what_arrays_give_in_any_order_of_its_rows(tmp_path: Path) 
     rows = rows_of_file()
     rows = [rows[i] for i in np.random.default_rng(1).permutation(len(rows))]
     read = read_predictions(write(tmp_path / "p.csv", rows), BY)
-    found = compare_panels(read.panels, "reference", "auroc")
+    found = compare_predictions(read, "reference", "auroc")
     expected = assay.compare(**entries(), against="reference")
     values = {row["a"]: (row["value"], row["p_holm"]) for row in expected.contrasts}
     assert {row["a"]: (row["value"], row["p_holm"]) for row in found.contrasts} == {
@@ -168,7 +168,7 @@ def test_unknown_names_are_refused(asked: dict[str, Any], message: str) -> None:
 def test_the_positive_class_turns_the_measure_around() -> None:
     given = entries()
     found = from_arrays(**{**given, "y_true": ["ill" if one else "well" for one in given["y_true"]]}, positive="well")
-    value = compare_panels(found.panels, "reference", "auroc").estimates[0]["value"]
+    value = compare_predictions(found, "reference", "auroc").estimates[0]["value"]
     assert value == pytest.approx(1 - assay.compare(**given).estimates[0]["value"])
 
 

@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Int
 from scipy.special import logit
 
 from assay.analysis.contrasts import Pair, family_rows
-from assay.analysis.tables import estimate_row, where_of
+from assay.analysis.results import KEY_FIELDS
+from assay.analysis.tables import estimate_row
 from assay.core.errors import DataError, SpecError, unknown_name
 from assay.core.files import is_file
 from assay.core.measures import direction_of, label_of
 from assay.core.reasons import Code, Reason, because
 from assay.data.files.table import Table, read_table
 from assay.spec.checks import MOST_PRIMARY
-from assay.spec.recipe import RecipeSpec
-from assay.spec.schema import ContrastSpec, EnvironmentSpec, RecipePoint, Role
+from assay.spec.schema import ContrastSpec, Role
 from assay.stats.compare import contrast
 from assay.stats.decisions import pooled, with_decisions, with_ends_of_scale
 from assay.stats.doubts import findings_of, outlying_seeds
-from assay.stats.estimate import Estimate, estimate
+from assay.stats.estimate import estimate
 from assay.stats.findings import to_row
 from assay.stats.measures import COMPUTED
 from assay.stats.panel import Panel
 from assay.store.files import Row
-from assay.store.folder import REQUEST, STUDY, RunFolder
+from assay.store.folder import RunFolder
 from assay.store.schema import TABLES
 
 LEAST = 1e-12
@@ -68,13 +69,11 @@ class Predictions:
 
     Attributes:
         panels: Recipe -> its outputs.
-        positive: Name of the positive class.
         notes: What was assumed of the file.
         seeds: Names of the seeds, by their numbers in the panels.
     """
 
     panels: Mapping[str, Panel]
-    positive: str
     notes: tuple[Reason, ...] = ()
     seeds: tuple[str, ...] = ()
 
@@ -95,46 +94,37 @@ class Compared:
     against: str
     estimates: tuple[Row, ...]
     contrasts: tuple[Row, ...]
-    seeds: tuple[Row, ...] = ()
-    notes: tuple[Reason, ...] = field(default=())
-    cautions: tuple[Reason, ...] = ()
+    seeds: tuple[Row, ...]
+    notes: tuple[Reason, ...]
+    cautions: tuple[Reason, ...]
 
     def keep(self, root: Path, name: str) -> None:
-        """Write the tables of a page to a folder; those that predictions have nothing for are empty.
+        """Write the tables of a page to a folder.
 
         Raises:
             SpecError: The folder holds the records of a study or a model.
         """
-        if is_file(root / STUDY) or is_file(root / REQUEST):
+        if RunFolder(root).of_any:
             raise SpecError(f"out: {root} holds records of a study or a model; give the comparison a folder of its own")
         cautions = (*self.notes, *self.cautions)
         all_found = findings_of(self.contrasts, self.estimates, cautions=cautions)
         found = [one for one in all_found if one.kind != "leakage"]  # there are no images to look for copies in
-        none = dict.fromkeys(("seconds", "yardstick", "train_loss", "validation_loss"), math.nan)
-        same = {"trial": "", "fold": 0, "status": "done", "reason": "", **none}
         facts = {"study": name, "question": title(self), "predictions": "yes"}
         rows: dict[str, Sequence[Row]] = {
             "contrasts": self.contrasts,
             "estimates": self.estimates,
             "seeds": self.seeds,
-            "trials": [{key: row[key] for key in ("recipe", "coordinates", "seed")} | same for row in self.seeds],
             "findings": list(map(to_row, found)),
             "provenance": [{"key": key, "value": value} for key, value in facts.items()],
         }
         folder = RunFolder(root)
         with folder.tables_made_of({"predictions": name}):
-            for table in TABLES.values():
-                folder.write_table(table.name, table.names, rows.get(table.name, []))
+            for name_of, made in rows.items():
+                folder.write_table(name_of, TABLES[name_of].names, made)
 
 
-def compare_panels(
-    panels: Mapping[str, Panel],
-    against: str,
-    measure: str,
-    margin: float | None = None,
-    notes: Sequence[Reason] = (),
-    seeds: Sequence[str] = (),
-    by: str = "recipe",
+def compare_predictions(
+    read: Predictions, against: str = "", measure: str = "auroc", margin: float | None = None, by: str = "recipe"
 ) -> Compared:
     """Estimate a measure of every recipe and compare each with a reference, as a study's contrasts are.
 
@@ -142,12 +132,10 @@ def compare_panels(
     p-values are corrected by Holm (docs/statistics.md).
 
     Args:
-        panels: Recipe -> its outputs.
-        against: The reference.
+        read: Outputs of every recipe.
+        against: The reference; the first recipe if empty.
         measure: A measure of classification, such as `auroc`.
         margin: Largest difference that does not matter, in units of the measure; None tests no equivalence.
-        notes: What was assumed of the data.
-        seeds: Names of the seeds, by their numbers in the panels; these numbers if empty.
         by: The axis of the recipes.
 
     Returns:
@@ -156,6 +144,7 @@ def compare_panels(
     Raises:
         SpecError: There is no such recipe or measure, or nothing to compare.
     """
+    panels, against = read.panels, against or next(iter(read.panels))
     allowed = [name for name, one in COMPUTED.items() if not one.maps]
     if measure not in allowed:
         raise SpecError(unknown_name("measure of classification", measure, allowed))
@@ -170,49 +159,27 @@ def compare_panels(
     stated = ContrastSpec(
         axis=by, against=against, measure=measure, margin=margin, role=role, at="as-given", environment=IMAGES
     )
-    points = {name: _point(by, name) for name in panels}
+    places = {
+        name: {**dict.fromkeys(KEY_FIELDS, ""), "recipe": name, "coordinates": json.dumps({by: name}),
+               "measure": measure, "environment": IMAGES}
+        for name in panels
+    }  # fmt: skip
     tested = pooled([contrast(panels[name], panels[against], measure, margin) for name in names])
     family = [
-        (Pair(stated, (points[name],), (points[against],), name, ()), replace(one, direction=direction_of(measure)))
+        (Pair(stated, (), (), name, ()), replace(one, direction=direction_of(measure)))
         for name, one in zip(names, tested, strict=True)
     ]
-    estimates = {name: estimate(panel, measure) for name, panel in panels.items()}
-    entry = COMPUTED[measure]
-    rows = [
-        estimate_row(
-            where_of(points[name], {"measure": measure, "environment": IMAGES}),
-            found,
-            entry.entry.unit,
-            entry.entry.direction,
-            entry.chance(panels[name].target, panels[name].scores.shape[2]),
-        )
-        for name, found in estimates.items()
-    ]
-    by_seed = [
-        {
-            **where_of(points[name], {"measure": measure, "environment": IMAGES}),
-            "seed": seed,
-            "value": value,
-            "reason": "",
-        }
-        for name, found in estimates.items()
-        for seed, value in _seeds(panels[name], found, seeds)
-    ]
+    entry, rows, by_seed = COMPUTED[measure], list[Row](), list[Row]()
+    for name, panel in panels.items():
+        found, chance = estimate(panel, measure), entry.chance(panel.target, panel.scores.shape[2])
+        rows.append(estimate_row(places[name], found, entry.entry.unit, entry.entry.direction, chance))
+        by_seed += [
+            {**places[name], "seed": read.seeds[number] if read.seeds else str(number), "value": value, "reason": ""}
+            for number, value in zip(panel.numbers.tolist(), found.per_seed.tolist(), strict=True)
+        ]
     made = with_decisions(with_ends_of_scale(family_rows(stated.family_name, family), rows))
     cautions = tuple(outlying_seeds(by_seed, made))
-    return Compared(measure, against, tuple(rows), tuple(made), tuple(by_seed), tuple(notes), cautions)
-
-
-def _point(axis: str, name: str) -> RecipePoint:
-    """Return a recipe of which nothing but its name is known."""
-    return RecipePoint(coordinates={axis: name}, recipe=RecipeSpec(), train=EnvironmentSpec(split="train"), tests={})
-
-
-def _seeds(panel: Panel, found: Estimate, names: Sequence[str]) -> list[tuple[str, float]]:
-    """Return the value of each seed with its name."""
-    numbers = range(len(found.per_seed)) if panel.seeds is None else panel.seeds.tolist()
-    named = [names[number] if names else str(number) for number in numbers]
-    return list(zip(named, found.per_seed.tolist(), strict=True))
+    return Compared(measure, against, tuple(rows), tuple(made), tuple(by_seed), read.notes, cautions)
 
 
 def read_predictions(path: Path, columns: Columns, *, positive: str = "", threshold: float = 0.5) -> Predictions:
@@ -309,74 +276,48 @@ def from_arrays(
     if len(set(lengths.values())) > 1 or not lengths["groups"]:
         raise DataError(f"expected one entry per prediction everywhere, and there are {lengths}")
     classes, class_of = _codes(y_true)
-    named = _positive(classes, positive)
+    target = (class_of == classes.index(_positive(classes, positive))).astype(np.int64)
     image_names, image = _codes(images)
-    _, patient = _codes(images if patients is None else patients)
+    patient = image if patients is None else _codes(patients)[1]
     group_names, group = _codes(groups)
     seed_names, seed = _codes(seeds)
-    target = (class_of == classes.index(named)).astype(np.int64)
-    of_image = {
-        "target": _same(image, target, image_names, "targets"),
-        "patient": _same(image, patient, image_names, "patients"),
-    }
+    target = _same(image, target, image_names, "targets")
+    patient = _same(image, patient, image_names, "patients")
     score = np.asarray(y_score, dtype=np.float64)
     if not np.isfinite(score).all():
         raise DataError(f"{int((~np.isfinite(score)).sum())} scores are not finite numbers")
     assumed = list(notes)
     if score.min() >= 0 and score.max() <= 1:
-        odds = logit(np.clip(score, LEAST, 1 - LEAST))
+        score = logit(np.clip(score, LEAST, 1 - LEAST))
     else:
-        odds = score
         assumed.append(because(Code.LOG_ODDS))
-    fold = None if folds is None else _codes(folds)[1]
-    panels: dict[str, Panel] = {}
-    for code, name in enumerate(group_names):
-        here = group == code
-        panels[name], lost = _panel(here, odds, image, seed, fold, of_image, seed_names, image_names, name, threshold)
-        if lost:
-            assumed.append(because(Code.MISSING_PREDICTIONS, recipe=name, count=lost))
-    return Predictions(panels, named, tuple(assumed), tuple(seed_names))
-
-
-def _panel(
-    here: Bool[np.ndarray, " n"],
-    odds: Float[np.ndarray, " n"],
-    image: Int[np.ndarray, " n"],
-    seed: Int[np.ndarray, " n"],
-    fold: Int[np.ndarray, " n"] | None,
-    of_image: Mapping[str, Int[np.ndarray, " i"]],
-    seed_names: Sequence[str],
-    image_names: Sequence[str],
-    name: str,
-    threshold: float,
-) -> tuple[Panel, int]:
-    """Return the panel of one recipe, and how many predictions it lacks."""
-    own = np.unique(seed[here])
-    shape = len(own), len(image_names)
-    at = np.searchsorted(own, seed[here]), image[here]
-    counted = np.zeros(shape, dtype=np.int64)
+    shape, at = (len(group_names), len(seed_names), len(image_names)), (group, seed, image)
+    counted, scores, fold = np.zeros(shape, dtype=np.int64), np.zeros(shape), np.zeros(shape, dtype=np.int64)
     np.add.at(counted, at, 1)
     if (counted > 1).any():
-        s, i = (int(place) for place in np.argwhere(counted > 1)[0])
+        g, s, i = np.argwhere(counted > 1)[0].tolist()
         raise DataError(
-            f"{int((counted > 1).sum())} predictions are there twice, such as image '{image_names[i]}' of '{name}', "
-            f"seed {seed_names[own[s]]}: give one row per image, recipe and seed"
+            f"{int((counted > 1).sum())} predictions are there twice, such as image '{image_names[i]}' of "
+            f"'{group_names[g]}', seed {seed_names[s]}: give one row per image, recipe and seed"
         )
-    scores, folds = np.zeros((*shape, 1)), np.zeros(shape, dtype=np.int64)
-    scores[at] = odds[here][:, None]
-    if fold is not None:
-        folds[at] = fold[here]
-    tested = counted == 1
-    panel = Panel(
-        scores,
-        of_image["target"],
-        of_image["patient"],
-        fold=None if fold is None else folds,
-        tested=None if tested.all() else tested,
-        thresholds=np.full(shape[0], threshold),
-        seeds=own,
-    )
-    return panel, int((~tested).sum())
+    scores[at] = score
+    fold[at] = 0 if folds is None else _codes(folds)[1]
+    panels: dict[str, Panel] = {}
+    for g, name in enumerate(group_names):
+        own = np.flatnonzero(counted[g].any(axis=1))
+        tested = counted[g, own] == 1
+        if not tested.all():
+            assumed.append(because(Code.MISSING_PREDICTIONS, recipe=name, count=int((~tested).sum())))
+        panels[name] = Panel(
+            scores[g, own, :, None],
+            target,
+            patient,
+            fold=None if folds is None else fold[g, own],
+            tested=None if tested.all() else tested,
+            thresholds=np.full(len(own), threshold),
+            seeds=own,
+        )
+    return Predictions(panels, tuple(assumed), tuple(seed_names))
 
 
 def _codes(values: Sequence[object]) -> tuple[list[str], Int[np.ndarray, " n"]]:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from assay.analysis.predictions import Columns, Compared, compare_panels, read_predictions, title
+from assay.analysis.predictions import Columns, Compared, compare_predictions, read_predictions, title
 from assay.report.page import write_page
 from assay.report.sentences.reasons import reason_words
 from assay.stats.format import p_value, with_interval
@@ -45,8 +45,7 @@ def compare_command(
         SpecError: A name is unknown.
     """
     read = read_predictions(path, columns, positive=positive, threshold=threshold)
-    reference = against or next(iter(read.panels))
-    found = compare_panels(read.panels, reference, measure, margin, read.notes, read.seeds, columns.by)
+    found = compare_predictions(read, against, measure, margin, columns.by)
     if out is not None:
         found.keep(out, path.stem)
     page = None if out is None else write_page(out)

@@ -19,7 +19,7 @@ from assay.stats.rows import CONTROLS, PRIMARY, Row
 from assay.store.columns import Table
 from assay.store.files import ColumnRows
 from assay.store.folder import RunFolder
-from assay.store.schema import MODEL_TABLES, SEEDS, TABLES
+from assay.store.schema import SEEDS
 
 Rows = Sequence[Row]
 BUDGETS = ("epochs", "fraction", "rows")
@@ -70,7 +70,7 @@ class Tables(Mapping[str, Rows]):
 
     def __init__(self, root: Path) -> None:
         self._folder = RunFolder(root)
-        self._known = tables_of(self._folder)
+        self._known = self._folder.tables
         self._read: dict[str, Rows] = {}
 
     def __getitem__(self, name: str) -> Rows:
@@ -85,9 +85,9 @@ class Tables(Mapping[str, Rows]):
         return len(self._known)
 
 
-def tables_of(folder: RunFolder) -> Mapping[str, Table]:
-    """Return the tables that a run folder of a study, a comparison or a model has."""
-    return MODEL_TABLES if folder.of_model else TABLES
+def networks(tables: Mapping[str, Rows]) -> Rows:
+    """Return a row per trained network: its training run, or of predictions the values of its seed."""
+    return tables.get("trials") or tables.get("seeds", ())
 
 
 def _checked(folder: RunFolder, table: Table) -> Rows:
@@ -132,7 +132,7 @@ class Outline:
 def outline(tables: Mapping[str, Rows]) -> Outline:
     """Return the scope that the pre-specified comparisons suggest, or failing these the grid itself."""
     values: dict[str, list[str]] = {}
-    for row in tables.get("trials", ()):
+    for row in networks(tables):
         for axis, value in coordinates(row).items():
             values.setdefault(axis, []).append(value)
     wide = {axis: levels for axis, found in values.items() if len(levels := distinct(found)) > 1}
@@ -148,7 +148,7 @@ def outline(tables: Mapping[str, Rows]) -> Outline:
     )
     where = mapping(leading["where"] if leading else "")
     held = {other: where.get(other) or levels[-1] for other, levels in wide.items() if other != axis}
-    levels = wide.get(axis) or distinct(row["recipe"] for row in tables.get("trials", ())) or [""]
+    levels = wide.get(axis) or distinct(row["recipe"] for row in networks(tables)) or [""]
     budgets = next((one for one in wide if one.split("+")[0] in BUDGETS and one != axis), "")
     return Outline(axis, tuple(levels), held, _measure(tables, contrasts), dosed, budgets, tuple(wide))
 
@@ -185,14 +185,14 @@ class Evidence:
     @cached_property
     def unit(self) -> str:
         """The unit of intervals in addition to seeds: `patients`, or `images` where no patient is counted anywhere."""
-        rows = self.tables["environments"]
+        rows = self.tables.get("environments", ())
         return "patients" if not rows or any(whole(row, "patients") for row in rows) else "images"
 
     @cached_property
     def names(self) -> Names:
         """Names of test conditions and of levels, those of the study file first."""
         spec: Any = json.loads(self.facts.get("spec") or "{}")
-        return Names(place_labels(self.tables["environments"]), spec.get("labels", {}))
+        return Names(place_labels(self.tables.get("environments", ())), spec.get("labels", {}))
 
     @cached_property
     def styles(self) -> dict[str, Style]:

@@ -177,7 +177,7 @@ class Gallery:
 
 def gallery(root: Path, evidence: Evidence) -> Gallery:
     """Every picture of a run. Raises StoreError that names a file which is missing or no picture."""
-    rows = evidence.tables["pictures"]
+    rows = evidence.tables.get("pictures", ())
     images = [natural(root, row) for row in rows]
     uris = [encoded(image, lossless=True) for image in images]
     loss = sum(map(len, uris)) > BUDGET

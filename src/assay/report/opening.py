@@ -12,7 +12,7 @@ from PIL import Image
 
 from assay.core.reasons import Code
 from assay.report.blocks import anchor
-from assay.report.evidence import Evidence, distinct, numeric, whole
+from assay.report.evidence import Evidence, distinct, networks, numeric, whole
 from assay.report.images import encoded, natural
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import (
@@ -192,7 +192,7 @@ def detectable(evidence: Evidence, *, quick: bool) -> list[Chip]:
     rows = [row for row in evidence.tables.get("contrasts", ()) if numeric(row, "detectable") > 0]
     rows = [row for row in rows if row["role"] == PRIMARY] or rows
     rows = [row for row in rows if row["measure"] == evidence.outline.measure] or rows[:1]
-    seeds = len({row["seed"] for row in evidence.tables.get("trials", ())})
+    seeds = len({row["seed"] for row in networks(evidence.tables)})
     if not rows:
         text = quick_look("", None, seeds)
         return [Chip("warn", SIGNS["warn"], text, text)] if quick else []
@@ -225,18 +225,18 @@ def _differences(measure: str, least: float) -> str:
 
 def done(evidence: Evidence) -> tuple[str, ...]:
     """Return at most two sentences on models and images, and on what was tied to the target."""
-    facts, trials = evidence.facts, evidence.tables.get("trials", ())
-    target = next((row["target"] for row in evidence.tables["environments"] if row["target"]), "")
+    facts, trials = evidence.facts, networks(evidence.tables)
+    target = next((row["target"] for row in evidence.tables.get("environments", ()) if row["target"]), "")
     named = f'"{in_words(target)}"' if target else "the target"
     images = re.split(r"[;:,.]| with | of known ", facts.get("data summary", "") or facts.get("data", "images"))[0]
     if not trials:
-        counts = [whole(row, "images") for row in evidence.tables["environments"]]
+        counts = [whole(row, "images") for row in evidence.tables.get("environments", ())]
         if not counts:
             return ()
         first = f"One model ({facts.get('kind', 'model')}) was read as it is on {plural(max(counts), 'image')}"
         return tuple(part for part in (f"{first} to predict {named}.", _tied(evidence)) if part)
-    networks = len({(row["recipe"], row["seed"], row["fold"]) for row in trials})
-    recipes, seeds, folds = (len({row[key] for row in trials}) for key in ("recipe", "seed", "fold"))
+    trained = len({(row["recipe"], row["seed"], row.get("fold")) for row in trials})
+    recipes, seeds, folds = (len({row.get(key) for row in trials}) for key in ("recipe", "seed", "fold"))
     axis = in_words(evidence.outline.axis)
     kinds = (
         f"{axis}{'es' if axis.endswith('s') else 's'}"
@@ -247,14 +247,14 @@ def done(evidence: Evidence) -> tuple[str, ...]:
     parts = f", {folds} folds" if folds > 1 else ""
     elsewhere = facts.get("models") or facts.get("predictions")
     verb = "that were trained elsewhere predicted" if elsewhere else "were trained to predict"
-    first = f"{networks:,} networks ({levels}{plural(seeds, 'seed')}{parts}) {verb} {named}"
+    first = f"{trained:,} networks ({levels}{plural(seeds, 'seed')}{parts}) {verb} {named}"
     return tuple(part for part in (f"{first} from {images}.", _tied(evidence)) if part)
 
 
 def _tied(evidence: Evidence) -> str:
     """Return what was tied to the target in training, and the test conditions."""
-    factor = next(iter(strengths(evidence.tables["environments"])), "")
-    names = distinct(row["environment"] for row in evidence.tables["environments"])
+    factor = next(iter(strengths(evidence.tables.get("environments", ()))), "")
+    names = distinct(row["environment"] for row in evidence.tables.get("environments", ()))
     tests = distinct(evidence.names.place(name) for name in names if bare_place(name) != TRAINING)
     if not tests:
         return ""
@@ -265,7 +265,7 @@ def _tied(evidence: Evidence) -> str:
 def places_of(root: Path, evidence: Evidence) -> tuple[Place, ...]:
     """Return two small pictures of training and of the test conditions that differ from it."""
     sheets: dict[str, Row] = {}
-    for row in evidence.tables["pictures"]:
+    for row in evidence.tables.get("pictures", ()):
         if row["kind"] == "sheet" and mapping(row["facts"]).get("rows"):
             sheets.setdefault(bare_place(row["environment"]), row)
     asked = {bare_place(row["environment"]) for row in evidence.tables.get("contrasts", ()) if row["role"] == PRIMARY}

@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 from assay.core.errors import StoreError
 from assay.report.blocks import Figure, Rendered, chart, render
 from assay.report.drawing import DARK, LIGHT, declarations
-from assay.report.evidence import Evidence, Tables, distinct, tables_of
+from assay.report.evidence import Evidence, Tables, distinct, networks
 from assay.report.glossary import first_used
 from assay.report.images import Gallery, gallery
 from assay.report.opening import SIGNS, Opening, opening, paper, verdict
@@ -79,7 +79,7 @@ class Content:
         measures: Those there are estimates of.
         folds: Whether images were tested in folds.
         dosed: Whether there are doses.
-        trained: Whether there are training runs.
+        trained: Whether there are trained networks with seeds.
         unit: The unit of intervals in addition to seeds: patients, or images where patients are not named.
         files: Every table whole.
     """
@@ -152,9 +152,9 @@ def collect(root: Path, own: Sequence[Section] = ()) -> Content:
         measures=frozenset(row["measure"] for row in tables["estimates"]),
         folds=any(row["fold"] for row in tables.get("trials", ())),
         dosed=bool(tables.get("half_doses")),
-        trained=bool(tables.get("trials")),
+        trained=bool(networks(tables)),
         unit=evidence.unit,
-        files=tuple((one.name, as_file(one, tables[one.name])) for one in tables_of(RunFolder(root)).values()
+        files=tuple((one.name, as_file(one, tables[one.name])) for one in RunFolder(root).tables.values()
                     if one != PICTURES and tables[one.name]),
     )  # fmt: skip
 
@@ -239,7 +239,7 @@ def _section_words(part: Part) -> Iterator[str]:
 
 def _meta(name: str, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """`nodule-loss-quick · 6 recipes · 18 training runs · 3 seeds`: of a scale, the run folder's name tells it."""
-    trials = tables.get("trials", ())
+    trials = networks(tables)
     if not trials:
         return (
             f"{name} · {plural(len(distinct(row['environment'] for row in tables['environments'])), 'test condition')}"

@@ -273,7 +273,7 @@ def _require(path: Path, wanted: str | None) -> Path:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The records of a study, or of one model that was probed. See `store.schema` for the layout."""
+    """The records of a study, of one model that was probed, or tables alone. See `store.schema` for the layout."""
 
     root: Path
 
@@ -295,7 +295,11 @@ class RunFolder:
     @property
     def tables(self) -> Mapping[str, Table]:
         """Descriptions of its tables by name, the most requested first."""
-        return AUDIT_TABLES if self.of_audit else MODEL_TABLES if self.of_model else TABLES
+        if self.of_any:
+            return AUDIT_TABLES if self.of_audit else MODEL_TABLES if self.of_model else TABLES
+        made, present = self._stamp().get(FILES), {path.stem for path in (self.root / "tables").glob("*.parquet")}
+        has = {*present, *(Path(name).stem for name in made)} if made else TABLES
+        return {name: one for name, one in TABLES.items() if name in has}
 
     def require_run(self) -> None:
         """Raises StoreError when it holds neither a study nor a probed model."""
