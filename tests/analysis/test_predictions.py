@@ -15,8 +15,8 @@ import assay
 from assay.analysis.predictions import Columns, Predictions, compare_predictions, from_arrays, read_predictions
 from assay.core.errors import DataError, SpecError
 from assay.core.reasons import Code, because
-from assay.stats.compare import contrast, decide
-from assay.stats.decisions import pooled
+from assay.stats.compare import contrast
+from assay.stats.decisions import decide, pooled
 from assay.stats.panel import Panel
 
 IMAGES, SEEDS = 120, 5

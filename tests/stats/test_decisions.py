@@ -11,8 +11,8 @@ import pytest
 from scipy import stats
 
 from assay.core.reasons import Code, because, reason_of
-from assay.stats.compare import Contrast, compare, decide, fixed_order, untested
-from assay.stats.decisions import deciding_factors, guarded, mean_of, pooled, rulings, settling, with_decisions
+from assay.stats.compare import Contrast, compare, fixed_order, untested
+from assay.stats.decisions import decide, deciding_factors, guarded, mean_of, pooled, settling, with_decisions
 from assay.stats.estimate import limited
 from assay.stats.panel import of_seeds, own_samples
 
@@ -42,15 +42,14 @@ def test_the_interval_that_decided_excludes_zero_just_where_a_difference_is_show
     rng = np.random.default_rng(0)
     for _ in range(200):
         family = [measured(float(mean), 0.03) for mean in rng.normal(0, 0.03, size=4)]
-        decisions = decide(family)
-        for one, decision, ruling in zip(family, decisions, rulings(family, decisions), strict=True):
+        for one, decision in zip(family, decide(family), strict=True):
             if decision.conclusion in ("higher", "lower"):
-                assert ruling.low * ruling.high > 0
+                assert decision.decision_low * decision.decision_high > 0
             elif decision.conclusion == "inconclusive":
-                assert ruling.low <= 0 <= ruling.high
-                assert ruling.least_margin > one.margin
+                assert decision.decision_low <= 0 <= decision.decision_high
+                assert decision.least_margin > one.margin
             else:
-                assert max(abs(ruling.low), abs(ruling.high)) < one.margin
+                assert max(abs(decision.decision_low), abs(decision.decision_high)) < one.margin
 
 
 def test_all_that_follow_the_first_failure_of_holm_are_decided_at_its_step() -> None:
@@ -59,9 +58,9 @@ def test_all_that_follow_the_first_failure_of_holm_are_decided_at_its_step() -> 
 
 
 def test_the_least_margin_is_where_equivalence_begins() -> None:
-    (ruling,) = rulings([measured(0.01)], decide([measured(0.01)]))
+    (found,) = decide([measured(0.01)])
     for factor, conclusion in ((1.001, "equivalent"), (0.999, "inconclusive")):
-        (decision,) = decide([measured(0.01, margin=factor * ruling.least_margin)])
+        (decision,) = decide([measured(0.01, margin=factor * found.least_margin)])
         assert decision.conclusion == conclusion
 
 

@@ -12,7 +12,8 @@ from tests.worlds.panels import panel
 
 from assay.core.reasons import stated
 from assay.report.sentences.reasons import reason_words
-from assay.stats.compare import Contrast, Scales, contrast, decide
+from assay.stats.compare import Contrast, Scales, contrast
+from assay.stats.decisions import decide
 from assay.stats.doses import Dose, interaction, interaction_seeds, on_both_scales, outcome, outcome_weights
 from assay.stats.estimate import estimate
 from assay.stats.panel import Panel, evaluate, of_seeds, own_samples, probit

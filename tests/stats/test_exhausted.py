@@ -10,7 +10,7 @@ from tests.stats.sentences import contrast, estimate, verdict
 
 from assay.core.reasons import Code, because
 from assay.report.sentences.reasons import reason_words
-from assay.stats.decisions import decided, small_by, with_ends_of_scale
+from assay.stats.decisions import settled, small_by, with_ends_of_scale
 from assay.stats.rows import EXHAUSTED
 
 
@@ -82,4 +82,4 @@ def test_a_difference_at_the_end_of_the_scale_is_not_called_smaller_than_the_mar
     assert small_by(row) == "noninferiority"
     spent = {**row, "exhausted": str(because(Code.AT_CHANCE, value=0.01))}
     assert small_by(spent) == ""
-    assert decided(spent) == "lower"
+    assert settled(spent) == "lower"

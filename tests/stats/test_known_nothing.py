@@ -9,7 +9,7 @@ import pytest
 from tests.worlds.panels import panel
 
 from assay.core.seeds import generator
-from assay.stats.compare import decide
+from assay.stats.decisions import decide
 from assay.stats.doses import Dose, interaction
 from assay.stats.panel import Panel
 

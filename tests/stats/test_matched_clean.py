@@ -14,7 +14,7 @@ import pytest
 from tests.worlds.panels import panel
 
 from assay.report.sentences.reasons import reason_words
-from assay.stats.compare import decide
+from assay.stats.decisions import decide
 from assay.stats.doses import Amount, Dose, interaction, matched_clean
 from assay.stats.panel import Panel, evaluate
 

@@ -30,15 +30,13 @@ from assay.stats.compare import (
     Budget,
     Contrast,
     Correction,
-    Decision,
     compare,
     contrast,
-    decide,
     holm,
     matched_fit,
     untested,
 )
-from assay.stats.decisions import LOOK_ALPHA, Ruling, guarded, mean_of, pooled, rulings, settled
+from assay.stats.decisions import LOOK_ALPHA, decide, guarded, mean_of, pooled, settled
 from assay.stats.doses import Amount, Dose, interaction, interaction_seeds, matched_clean
 from assay.stats.format import listed
 from assay.stats.measures import COMPUTED
@@ -251,6 +249,13 @@ def _positions(keys: Sequence[tuple[str, ...]]) -> list[list[int]]:
     return [[i for i, one in enumerate(keys) if one == key] for key in dict.fromkeys(keys)]
 
 
+OF_RESULT = (
+    "value", "low", "high", "standard_error", "df", "p", "seeds", "left_out", "patients", "paired_patients",
+    "sign_flip_p", "sign_flip_min_p", "margin",
+)  # fmt: skip
+"""Columns of contrasts that are of the comparison alone, whatever its family."""
+
+
 def family_rows(
     name: str,
     family: Sequence[tuple[Pair, Contrast]],
@@ -276,14 +281,16 @@ def family_rows(
     ]
     rule = pairs_of[0].stated.family
     correction = "holm" if rule is None or name == "exploratory" else rule.correction
-    decisions = decide(known, alpha, correction)
     reaches = _reaches(pairs_of, results, correction, alpha)
-    of = zip(pairs_of, results, decisions, rulings(known, decisions, correction, alpha), reaches, strict=True)
+    of = zip(pairs_of, results, decide(known, alpha, correction), reaches, strict=True)
     rows = [
         {
             **compared(pair),
-            **_tested(result, decision, reach),
-            **_ruled(ruling),
+            **{column: getattr(result, column) for column in OF_RESULT},
+            "plain_p": result.scales.plain_p if result.scales else math.nan,
+            "probit_p": result.scales.probit_p if result.scales else math.nan,
+            **asdict(decision),
+            "detectable": reach,
             "family": name,
             "role": pair.stated.role,
             "correction": correction,
@@ -293,7 +300,7 @@ def family_rows(
             "exhausted": "",
             "reason": str(result.reason),
         }
-        for pair, result, decision, ruling, reach in of
+        for pair, result, decision, reach in of
     ]
     return [{**row, "decision": settled(row)} for row in rows]
 
@@ -308,18 +315,6 @@ def with_earlier(result: Contrast, row: Row | None, alpha: float) -> Contrast:
     differs, equal = row["conclusion"] in SHOWN, row["conclusion"] in (*SHOWN, "equivalent")
     equal = equal and row["equivalence_p"] < alpha
     return replace(result, p=0.0 if differs else math.nan, equivalence_p=0.0 if equal else math.nan, scales=None)
-
-
-def _ruled(ruling: Ruling) -> Row:
-    return {
-        "decision_level": ruling.level,
-        "decision_low": ruling.low,
-        "decision_high": ruling.high,
-        "decision_p": ruling.p,
-        "least_margin": ruling.least_margin,
-        "seeds_needed": ruling.seeds_needed,
-        "patients_needed": ruling.patients_needed,
-    }
 
 
 def _reaches(family: Sequence[Pair], results: Sequence[Contrast], correction: Correction, alpha: float) -> list[float]:
@@ -421,34 +416,6 @@ def _equal(pair: Pair, result: Contrast) -> str:
     return json.dumps({**asdict(result.equal), "clean": pair.stated.clean, "trained": trained})
 
 
-def _tested(result: Contrast, decision: Decision, reach: float) -> Row:
-    return {
-        "value": result.value,
-        "low": result.low,
-        "high": result.high,
-        "standard_error": result.standard_error,
-        "df": result.df,
-        "p": result.p,
-        "plain_p": result.scales.plain_p if result.scales else math.nan,
-        "probit_p": result.scales.probit_p if result.scales else math.nan,
-        "p_holm": decision.p_holm,
-        "seeds": result.seeds,
-        "left_out": result.left_out,
-        "patients": result.patients,
-        "paired_patients": result.paired_patients,
-        "sign_flip_p": result.sign_flip_p,
-        "sign_flip_min_p": result.sign_flip_min_p,
-        "margin": result.margin,
-        "equivalence_p": decision.equivalence_p_holm,
-        "equivalence_level": decision.equivalence_level,
-        "equivalence_low": decision.equivalence_low,
-        "equivalence_high": decision.equivalence_high,
-        "noninferiority_p": decision.noninferiority_p_holm,
-        "conclusion": decision.conclusion,
-        "detectable": reach,
-    }
-
-
 # Paired contrasts between the factors that one recipe relies on: is its greatest factor above each of the others?
 #
 # The values of two factors are of the same models, so that the difference is taken per seed. Factors are ranked by the
@@ -492,14 +459,8 @@ def _against_greatest(point: RecipePoint, measure: str, by_factor: Mapping[str, 
             "measure": measure,
             "factor": factor,
             "against": against,
-            "value": result.value,
-            "low": result.low,
-            "high": result.high,
-            "standard_error": result.standard_error,
-            "df": result.df,
-            "p": result.p,
+            **{name: getattr(result, name) for name in OF_RESULT[:7]},
             "p_holm": p,
-            "seeds": result.seeds,
             "reason": str(result.reason),
         }
         for (against, _), result, p in zip(others, results, adjusted.tolist(), strict=True)

@@ -17,7 +17,6 @@ from assay.core.seeds import generator
 from assay.core.types import Direction
 from assay.stats.estimate import Spread, Uncertainty, interval, uncertainty
 from assay.stats.panel import Evaluated, Panel, combine, evaluate, probit
-from assay.stats.rows import ALPHA
 
 # Tests against a margin stated beforehand: a difference that would not matter, in either direction or in the worse.
 
@@ -57,7 +56,6 @@ EXACT_FLIPS = 14
 NO_BOUNDS = (-np.inf, np.inf)
 
 Correction = Literal["holm", "fixed-order"]
-Conclusion = Literal["higher", "lower", "depends on the scale", "equivalent", "inconclusive", "undefined"]
 Scale = Literal["plain", "probit"]
 
 
@@ -129,24 +127,6 @@ class Contrast:
         if np.isnan(self.margin):
             return float("nan")
         return noninferiority(self.value, self.standard_error, self.df, self.margin, self.direction)
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """Conclusion on a contrast within its family; all p-values are Holm's.
-
-    equivalence_low, equivalence_high: the interval that decides on equivalence, of the level that was tested: 90% for
-    two one-sided tests at 0.05, more where Holm corrects them. It is within the margin wherever equivalence is shown.
-    NaN without a margin.
-    """
-
-    p_holm: float
-    equivalence_p_holm: float
-    equivalence_level: float
-    equivalence_low: float
-    equivalence_high: float
-    noninferiority_p_holm: float
-    conclusion: Conclusion
 
 
 def contrast(a: Panel, b: Panel, name: str, margin: float | None = None) -> Contrast:
@@ -281,74 +261,6 @@ ADJUSTMENTS: Mapping[Correction, Callable[[Float[np.ndarray, " m"]], Float[np.nd
     "fixed-order": fixed_order,
 }
 """Correction of a family -> its adjusted p-values."""
-
-
-def decide(family: Sequence[Contrast], alpha: float = ALPHA, correction: Correction = "holm") -> list[Decision]:
-    """Decide on each contrast of a family.
-
-    Differences, equivalences and non-inferiorities are each corrected; a fixed order is that of the contrasts. A
-    difference that is shown is called one even where it is also within the margin. One that needs two scales and is
-    shown on one of them, or on both with opposite signs, `depends on the scale`; the other scale's p-values are
-    corrected as a family too. Contrasts that are neither shown to differ nor shown to be equivalent are `inconclusive`;
-    those that could not be tested are `undefined`.
-    """
-    adjust = ADJUSTMENTS[correction]
-    p: list[float] = adjust(np.array([one.p for one in family])).tolist()
-    depends = _on_one_scale(family, alpha, adjust)
-    # A family's tests against a margin are those that were stated with one, and the worse way needs a direction.
-    margins = [not np.isnan(one.margin) for one in family]
-    equal = _among(adjust, [one.equivalence_p for one in family], margins)
-    factors = _among(
-        holm_factors if correction == "holm" else np.ones_like, [one.equivalence_p for one in family], margins
-    )
-    directed = [margin and one.direction != "none" for one, margin in zip(family, margins, strict=True)]
-    not_worse = _among(adjust, [one.noninferiority_p for one in family], directed)
-    return [
-        Decision(
-            p[i],
-            equal[i],
-            *_tested_for_equivalence(one, alpha / factors[i]),
-            not_worse[i],
-            _conclusion(one, p[i], equal[i], depends[i], alpha),
-        )
-        for i, one in enumerate(family)
-    ]
-
-
-def _tested_for_equivalence(one: Contrast, alpha: float) -> tuple[float, float, float]:
-    """Level and ends of the interval that is within the margin just where both one-sided tests reject at alpha."""
-    half = float(stats.t.ppf(1 - alpha, one.df)) * one.standard_error
-    return 1 - 2 * alpha, one.value - half, one.value + half
-
-
-def _among(
-    adjust: Callable[[Float[np.ndarray, " m"]], Float[np.ndarray, " m"]], p: Sequence[float], asked: Sequence[bool]
-) -> list[float]:
-    """Adjusted p-values of those that were asked for, NaN for the others."""
-    adjusted, positions = np.full(len(p), np.nan), np.flatnonzero(asked)
-    adjusted[positions] = adjust(np.array(p)[positions])
-    return adjusted.tolist()
-
-
-def _on_one_scale(family: Sequence[Contrast], alpha: float, adjust: Callable[[np.ndarray], np.ndarray]) -> list[bool]:
-    """Find contrasts of two scales that are shown on one of them alone, or on both with opposite signs."""
-    plain = adjust(np.array([one.scales.plain_p if one.scales else one.p for one in family]))
-    other = adjust(np.array([one.scales.probit_p if one.scales else one.p for one in family]))
-    shown = zip(plain < alpha, other < alpha, strict=True)  # NaN is never shown
-    return [
-        one.scales is not None and bool(first != second or (first and not one.scales.agree))
-        for one, (first, second) in zip(family, shown, strict=True)
-    ]
-
-
-def _conclusion(one: Contrast, p: float, equivalence_p: float, depends: bool, alpha: float) -> Conclusion:
-    if np.isnan(p):
-        return "undefined"
-    if p < alpha:
-        return "higher" if one.value > 0 else "lower"
-    if depends:
-        return "depends on the scale"
-    return "equivalent" if equivalence_p < alpha else "inconclusive"
 
 
 # Matched fit: two recipes compared where they fit the training distribution equally well.

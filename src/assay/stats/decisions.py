@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum, unique
 from functools import reduce
 from typing import Any, Literal
 
@@ -16,7 +15,7 @@ from scipy import stats
 from assay.core.measures import better, range_of
 from assay.core.reasons import NOTHING, Code, Reason, because, reason_of
 from assay.core.seeds import LOOKS
-from assay.stats.compare import Contrast, Correction, Decision, holm_factors, tested, untested
+from assay.stats.compare import ADJUSTMENTS, Contrast, Correction, holm_factors, tested, untested
 from assay.stats.doses import on_both_scales
 from assay.stats.estimate import Spread, degrees, limited, moderated, recombined, sure_of, uncertainty
 from assay.stats.panel import combine
@@ -43,61 +42,120 @@ LOOK_ALPHA = 0.02
 """Nominal level of a primary family at each look; together the looks keep `ALPHA` (docs/statistics.md)."""
 
 
-@unique
-class Decided(StrEnum):
-    """The decision on a comparison. `-small`: a difference that is also shown to be under the margin."""
-
-    HIGHER = "higher"
-    LOWER = "lower"
-    HIGHER_SMALL = "higher-small"
-    LOWER_SMALL = "lower-small"
-    EQUIVALENT = "equivalent"
-    INCONCLUSIVE = "inconclusive"
-    SCALE_DEPENDENT = "scale-dependent"
-    EXHAUSTED = "exhausted"
-    UNDEFINED = "undefined"
-    UNCLAIMED = "unclaimed"
-
-
-SETTLED = (Decided.HIGHER, Decided.LOWER, Decided.HIGHER_SMALL, Decided.LOWER_SMALL, Decided.EQUIVALENT)
-"""Decisions that answer a question; all others are inconclusive."""
+Conclusion = Literal["higher", "lower", "depends on the scale", "equivalent", "inconclusive", "undefined"]
+SETTLED = ("higher", "lower", "higher-small", "lower-small", "equivalent")
+"""Decisions that answer a question; all others are inconclusive. `-small`: also shown to be under the margin."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ruling:
-    """What a decision rests on, and what an open question would need.
+class Decision:
+    """Decision on a contrast within its family, as columns of `schema.CONTRASTS`; all p-values are corrected.
 
     Attributes:
-        level: Level of the interval that decided, correction included.
-        low: Its lower end.
-        high: Its upper end.
-        p: The p-value beside it, after correction.
+        p_holm: That of a difference.
+        equivalence_p: That of two one-sided tests within the margin; NaN without one.
+        equivalence_level: Level of the interval that decides on equivalence: 90% for two one-sided tests at 0.05, more
+            where Holm corrects them. It is within the margin wherever equivalence is shown.
+        equivalence_low: Its lower end.
+        equivalence_high: Its upper end.
+        noninferiority_p: That of being worse by the margin or more; NaN without a margin or a direction.
+        conclusion: The conclusion.
+        decision_level: Level of the interval that decided, correction included.
+        decision_low: Its lower end.
+        decision_high: Its upper end.
+        decision_p: The p-value beside it.
         least_margin: The smallest margin at which the contrast would be equivalent, the other contrasts as they are.
         seeds_needed: Seeds with which every true difference would be decided; NaN where it is decided, or where no
             number up to `MOST_SEEDS` suffices.
         patients_needed: Patients that would settle it with the seeds of the last look, where seeds alone cannot.
     """
 
-    level: float
-    low: float
-    high: float
-    p: float
+    p_holm: float
+    equivalence_p: float
+    equivalence_level: float
+    equivalence_low: float
+    equivalence_high: float
+    noninferiority_p: float
+    conclusion: Conclusion
+    decision_level: float
+    decision_low: float
+    decision_high: float
+    decision_p: float
     least_margin: float
     seeds_needed: float
     patients_needed: float
 
 
-def rulings(
-    family: Sequence[Contrast], decisions: Sequence[Decision], correction: Correction = "holm", alpha: float = ALPHA
-) -> list[Ruling]:
-    """Return what each decision of a family rests on."""
+def decide(family: Sequence[Contrast], alpha: float = ALPHA, correction: Correction = "holm") -> list[Decision]:
+    """Decide on each contrast of a family.
+
+    Differences, equivalences and non-inferiorities are each corrected; a fixed order is that of the contrasts. A
+    difference that is shown is called one even where it is also within the margin. One that needs two scales and is
+    shown on one of them, or on both with opposite signs, `depends on the scale`; the other scale's p-values are
+    corrected as a family too. Contrasts that are neither shown to differ nor shown to be equivalent are `inconclusive`;
+    those that could not be tested are `undefined`.
+    """
+    adjust = ADJUSTMENTS[correction]
+    p: list[float] = adjust(np.array([one.p for one in family])).tolist()
+    depends = _on_one_scale(family, alpha, adjust)
+    # A family's tests against a margin are those that were stated with one, and the worse way needs a direction.
+    margins = [not np.isnan(one.margin) for one in family]
+    within = [one.equivalence_p for one in family]
+    equal = _among(adjust, within, margins)
+    steps = _among(holm_factors if correction == "holm" else np.ones_like, within, margins)
+    directed = [margin and one.direction != "none" for one, margin in zip(family, margins, strict=True)]
+    not_worse = _among(adjust, [one.noninferiority_p for one in family], directed)
+    # By what the levels of difference and equivalence were divided where each was decided.
+    factors: list[float] = deciding_factors(np.array([one.p for one in family]), correction, alpha).tolist()
+    reaches: list[float] = deciding_factors(np.array(within), correction, alpha).tolist()
     size = len(family) if correction == "holm" else 1
-    factors = deciding_factors(np.array([one.p for one in family]), correction, alpha)
-    equal = deciding_factors(np.array([one.equivalence_p for one in family]), correction, alpha)
+    made: list[Decision] = []
+    for i, one in enumerate(family):
+        conclusion = _conclusion(one, p[i], equal[i], depends[i], alpha)
+        against_margin = _within(one, 1 - 2 * (alpha / steps[i]), float(stats.t.ppf(1 - alpha / steps[i], one.df)))
+        decided = (*_within(one, 1 - alpha / factors[i], float(stats.t.isf(alpha / factors[i] / 2, one.df))), p[i])
+        least = abs(one.value) + float(stats.t.isf(alpha / reaches[i], one.df)) * one.standard_error
+        open_ = conclusion in ("inconclusive", "depends on the scale") and one.margin > 0
+        needed = settling(one, size, alpha) if open_ else (math.nan, math.nan)
+        decided = (*against_margin, equal[i]) if conclusion == "equivalent" else decided
+        made.append(Decision(p[i], equal[i], *against_margin, not_worse[i], conclusion, *decided, least, *needed))
+    return made
+
+
+def _within(one: Contrast, level: float, reach: float) -> tuple[float, float, float]:
+    """Return a level with the ends of its interval, `reach` standard errors from the difference."""
+    half = reach * one.standard_error
+    return level, one.value - half, one.value + half
+
+
+def _among(
+    adjust: Callable[[Float[np.ndarray, " m"]], Float[np.ndarray, " m"]], p: Sequence[float], asked: Sequence[bool]
+) -> list[float]:
+    """Adjusted p-values of those that were asked for, NaN for the others."""
+    adjusted, positions = np.full(len(p), np.nan), np.flatnonzero(asked)
+    adjusted[positions] = adjust(np.array(p)[positions])
+    return adjusted.tolist()
+
+
+def _on_one_scale(family: Sequence[Contrast], alpha: float, adjust: Callable[[np.ndarray], np.ndarray]) -> list[bool]:
+    """Find contrasts of two scales that are shown on one of them alone, or on both with opposite signs."""
+    plain = adjust(np.array([one.scales.plain_p if one.scales else one.p for one in family]))
+    other = adjust(np.array([one.scales.probit_p if one.scales else one.p for one in family]))
+    shown = zip(plain < alpha, other < alpha, strict=True)  # NaN is never shown
     return [
-        _ruling(one, decision, factor, reach, size, alpha)
-        for one, decision, factor, reach in zip(family, decisions, factors.tolist(), equal.tolist(), strict=True)
+        one.scales is not None and bool(first != second or (first and not one.scales.agree))
+        for one, (first, second) in zip(family, shown, strict=True)
     ]
+
+
+def _conclusion(one: Contrast, p: float, equivalence_p: float, depends: bool, alpha: float) -> Conclusion:
+    if np.isnan(p):
+        return "undefined"
+    if p < alpha:
+        return "higher" if one.value > 0 else "lower"
+    if depends:
+        return "depends on the scale"
+    return "equivalent" if equivalence_p < alpha else "inconclusive"
 
 
 def deciding_factors(
@@ -112,20 +170,6 @@ def deciding_factors(
     factors = holm_factors(p)
     stopped = factors[~(p * factors < alpha)]
     return factors if not len(stopped) else np.maximum(factors, stopped.max())
-
-
-def _ruling(one: Contrast, decision: Decision, factor: float, reach: float, size: int, alpha: float) -> Ruling:
-    """Rule on one contrast. factor, reach: by which the levels of difference and equivalence were divided."""
-    equivalent = decision.conclusion == "equivalent"
-    half = float(stats.t.isf(alpha / factor / 2, one.df)) * one.standard_error
-    level, low, high = 1 - alpha / factor, one.value - half, one.value + half
-    if equivalent:
-        level, low, high = decision.equivalence_level, decision.equivalence_low, decision.equivalence_high
-    least = abs(one.value) + float(stats.t.isf(alpha / reach, one.df)) * one.standard_error
-    open_ = decision.conclusion in ("inconclusive", "depends on the scale")
-    needed = settling(one, size, alpha) if open_ and one.margin > 0 else (math.nan, math.nan)
-    p = decision.equivalence_p_holm if equivalent else decision.p_holm
-    return Ruling(level, low, high, p, least, *needed)
 
 
 def settling(one: Contrast, size: int, alpha: float = ALPHA) -> tuple[float, float]:
@@ -164,21 +208,6 @@ def with_decisions(contrasts: Sequence[Row]) -> list[dict[str, Any]]:
     return [{**row, "decision": _verdict(row) or settled(row)} for row in claimed]
 
 
-def decided(row: Row) -> Decided:
-    """Return the decision on a row of `schema.CONTRASTS`."""
-    conclusion = text_of(row, "conclusion")
-    if conclusion in SHOWN:
-        return Decided(f"{conclusion}-small") if small_by(row) else Decided(conclusion)
-    named = {
-        "equivalent": Decided.EQUIVALENT,
-        "inconclusive": Decided.INCONCLUSIVE,
-        "depends on the scale": Decided.SCALE_DEPENDENT,
-        EXHAUSTED: Decided.EXHAUSTED,
-        UNCLAIMED: Decided.UNCLAIMED,
-    }
-    return named.get(conclusion, Decided.UNDEFINED)
-
-
 def small_by(row: Row) -> Literal["", "equivalence", "noninferiority"]:
     """Return the test by which a difference that is shown is also under the margin, or empty.
 
@@ -194,9 +223,11 @@ def small_by(row: Row) -> Literal["", "equivalence", "noninferiority"]:
 
 
 def settled(row: Row) -> str:
-    """Return the decision in one of four words: a difference, a small one, equivalent, or inconclusive."""
-    found = decided(row)
-    return str(found if found in SETTLED else Decided.INCONCLUSIVE)
+    """Return the decision on a row of `schema.CONTRASTS`: one of `SETTLED`, or inconclusive."""
+    conclusion = text_of(row, "conclusion")
+    if conclusion in SHOWN:
+        return f"{conclusion}-small" if small_by(row) else conclusion
+    return "equivalent" if conclusion == "equivalent" else "inconclusive"
 
 
 def _verdict(row: Row) -> str:
