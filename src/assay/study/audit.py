@@ -255,17 +255,23 @@ def prepare_model(
         if settings.preprocessing is None:
             doubts.append(config.describe(data, filled))
         data = filled
-    data = _framed(origin, data)
-    request = parse_request(data, environments, probes, task)
+    request = parse_request(_framed(origin, data), environments, probes, task)
     _require_able(origin, settings, request, device)
-    code = own_code(request.model_dump_json(context={"complete": True}))
-    nowhere = Place(Path(), default_cache_root(), settings.skip_bad_rows, code)
-    population = population_of(request.data, nowhere, device, all_tested=True, fresh=True, notify=notify)
-    scene = population.scene(request.tests, settings.seed)
+    nowhere, population, scene = opened_images(request, settings, device, notify)
     model = _model(origin, settings, config, population, request)
     model = _identified(model, scene, device)
     place = replace(nowhere, root=out or nowhere.cache / "models" / model.content)
     return Prepared(model, request, population, scene, place, device, config, tuple(doubts))
+
+
+def opened_images(
+    request: ProbeRequest, settings: Settings, device: str, notify: Notify
+) -> tuple[Place, Population, PopulationScene]:
+    """Open the images of a request. The place has the cache alone. Raises DataError where rows cannot be read."""
+    code = own_code(request.model_dump_json(context={"complete": True}))
+    nowhere = Place(Path(), default_cache_root(), settings.skip_bad_rows, code)
+    population = population_of(request.data, nowhere, device, all_tested=True, fresh=True, notify=notify)
+    return nowhere, population, population.scene(request.tests, settings.seed)
 
 
 def probe_model(

@@ -7,6 +7,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -260,12 +261,7 @@ def run_audit(
         ReadingError: The model cannot take the images, or gives no scores of the right shape.
         StoreError: The folder holds the audit of another model, target or images.
     """
-    if asked.scaling and asked.scaling not in SCALINGS:
-        raise SpecError(f"scaling '{cut(asked.scaling)}': expected one of {', '.join(SCALINGS)}")
-    if not 0 < asked.margin < 0.5:
-        raise SpecError(f"margin {asked.margin:g}: expected a number between 0 and 0.5")
-    if asked.threshold is not None:
-        operating_point(asked.threshold)
+    require_asked(asked)
     settings = Settings(
         name=name,
         seed=asked.seed,
@@ -274,16 +270,11 @@ def run_audit(
         scaling=SCALINGS.get(asked.scaling),
         expect=asked.expect,
     )
-    if asked.task == "segmentation" and (asked.threshold is not None or asked.output):
-        raise SpecError("threshold, output: pixels of a segmentation are called at 0.5, and any kind of lesion counts")
     given = prepare_model(
         origin, data, ("performance",), {"all": environment or {}}, settings, task=asked.task, out=out, notify=notify
     )
     whole = given.scene.environment("all")
-    if asked.task == "classification":
-        require_classes(whole.table)
-        if str(asked.threshold).startswith("sensitivity") and len(whole.table.classes) != 2:
-            raise SpecError("threshold: a sensitivity is of two classes; give a probability")
+    require_fitting(asked, whole.table)
     given = with_outputs(given, whole, asked.output, asked.head, asked.scores)
     audited = _audited(given, whole)
     if out is None:
@@ -312,6 +303,26 @@ def _audited(given: Prepared, whole: Environment) -> str:
                          list(table.classes), table.target.tolist()])  # fmt: skip
 
 
+def require_asked(asked: Asked) -> None:
+    """Raise SpecError where settings are out of range, or contradict each other."""
+    if asked.scaling and asked.scaling not in SCALINGS:
+        raise SpecError(f"scaling '{cut(asked.scaling)}': expected one of {', '.join(SCALINGS)}")
+    if not 0 < asked.margin < 0.5:
+        raise SpecError(f"margin {asked.margin:g}: expected a number between 0 and 0.5")
+    if asked.threshold is not None:
+        operating_point(asked.threshold)
+    if asked.task == "segmentation" and (asked.threshold is not None or asked.output):
+        raise SpecError("threshold, output: pixels of a segmentation are called at 0.5, and any kind of lesion counts")
+
+
+def require_fitting(asked: Asked, table: FactorTable) -> None:
+    """Check that images have the classes that an audit needs. Raises DataError, or SpecError for the threshold."""
+    if asked.task == "classification":
+        require_classes(table)
+        if str(asked.threshold).startswith("sensitivity") and len(table.classes) != 2:
+            raise SpecError("threshold: a sensitivity is of two classes; give a probability")
+
+
 def require_classes(table: FactorTable) -> None:
     """Raise DataError unless there are two images of every class at least."""
     counts = {table.classes[int(code)]: int((table.target == code).sum()) for code in np.unique(table.target)}
@@ -320,6 +331,98 @@ def require_classes(table: FactorTable) -> None:
     few = [f"{count} of '{one}'" for one, count in counts.items() if count < 2]
     if few:
         raise DataError(f"an audit needs at least 2 images of every class; there is {' and '.join(few)}")
+
+
+# The images that an audit reads, which no answer of the model decides.
+
+
+@dataclass(frozen=True)
+class AuditedImages:
+    """The images of an audit without and with changes.
+
+    Attributes:
+        whole: All images.
+        asked: What to do.
+        plan: How many are read.
+    """
+
+    whole: Environment
+    asked: Asked
+    plan: Planned
+
+    @cached_property
+    def clean(self) -> Environment:
+        """The images that are read without changes, classes in equal parts as far as there are images."""
+        return picked(self.whole, balanced(self.whole.table, self.plan.clean, self.asked.seed))
+
+    @cached_property
+    def sample(self) -> Int[np.ndarray, " m"]:
+        """Positions in `clean` of the images that get marks."""
+        return balanced(self.clean.table, self.plan.marked, self.asked.seed)
+
+    @cached_property
+    def before(self) -> Environment:
+        """The images that get marks, without them."""
+        return picked(self.clean, self.sample)
+
+    def marked(self, mark: AuditedMark) -> list[Environment]:
+        """Return the images with a mark, by its dose. Raises SpecError where it cannot be put on them."""
+        return [
+            switched(self.before, mark.name, InterventionSpec(component=one, share=0.5), "high", TEST_SEED)
+            for one in mark.doses
+        ]
+
+    def distorted(self, family: str, severity: int) -> Environment:
+        """Return the images with a distortion. Raises SpecError where it cannot be put on them."""
+        return replace(distorted(self.before, family, severity), masks=self.before.masks)
+
+    def all(self) -> Iterator[Environment]:
+        """Yield all images that an audit without an exchange test reads, some of them more than once."""
+        yield picked(self.whole, np.arange(min(LOOKED, len(self.whole))))
+        yield self.clean
+        marks, distortions = battery_of(self.asked, self.whole)
+        for mark in marks:
+            with suppress(SpecError):
+                yield from self.marked(mark)
+        for family in distortions:
+            with suppress(SpecError):
+                yield from (self.distorted(family, severity) for severity in severities_of(self.asked))
+
+
+def battery_of(asked: Asked, whole: Environment) -> tuple[tuple[AuditedMark, ...], tuple[str, ...]]:
+    """Return the marks and distortions of an audit."""
+    marks, distortions = battery(asked.domain, whole.images.shape[0])
+    if asked.full:
+        distortions = every_distortion(asked.domain, whole.images.shape[0])
+    if asked.marks is not None:
+        marks = marks_of(asked.marks)
+    return marks, distortions if asked.distortions is None else asked.distortions
+
+
+def severities_of(asked: Asked) -> tuple[int, ...]:
+    """Return the severities of each distortion."""
+    return EVERY_SEVERITY if asked.full else SEVERITIES
+
+
+def planned(
+    asked: Asked, whole: Environment, most: int, each: float = 0.0, exchanged: int = 0, donors: int = 0
+) -> Planned:
+    """Return how many images are read of at most so many.
+
+    Args:
+        asked: What to do.
+        whole: All images.
+        most: Images that are read at most, without the exchange test.
+        each: Seconds that one takes.
+        exchanged: Images of the exchange test.
+        donors: Donors of each class for each of these.
+    """
+    n, (marks, distortions), severities = len(whole), battery_of(asked, whole), severities_of(asked)
+    clean = min(n, max(LEAST, most // 3))
+    times = max(1, len(marks) * len(DOSES) + len(distortions) * len(severities))
+    marked = min(clean, max(LEAST, (most - clean) // times))
+    return Planned(n, clean, marked, len(marks), len(distortions), len(severities), each,
+                   min(exchanged, clean), donors)  # fmt: skip
 
 
 # The audit itself.
@@ -338,8 +441,8 @@ class _Audit:
     def plan(self) -> Planned:
         """Time a first batch, and choose how many images the budget allows."""
         if self.most is not None:
-            return self._planned(0.0, self.most, 0, 0)
-        first = self._picked(np.arange(min(_TIMED, len(self.whole))))
+            return planned(self.asked, self.whole, self.most)
+        first = picked(self.whole, np.arange(min(_TIMED, len(self.whole))))
         with self.given.model.opened(self.given.device) as opened, evaluating(opened.network), torch.inference_mode():
             images = first.images.read(np.arange(len(first))).to(self.given.device)
             opened.network(images)
@@ -350,30 +453,12 @@ class _Audit:
         able = 0 if self.asked.task == "segmentation" else min(n, MOST_EXCHANGED)
         exchanged, rounds = plan_exchange(int(all_ / 4), able) if self.asked.leads else (0, 0)
         most = int(min(all_ - exchanged * rounds * PASSES, MOST_PASSES * self.asked.budget / BUDGET))
-        return self._planned(each, most, exchanged, rounds)
-
-    def _planned(self, each: float, most: int, exchanged: int, donors: int) -> Planned:
-        n, (marks, distortions) = len(self.whole), self.battery
-        clean = min(n, max(LEAST, most // 3))
-        times = max(1, len(marks) * len(DOSES) + len(distortions) * len(self.severities))
-        marked = min(clean, max(LEAST, (most - clean) // times))
-        return Planned(n, clean, marked, len(marks), len(distortions), len(self.severities), each,
-                       min(exchanged, clean), donors)  # fmt: skip
+        return planned(self.asked, self.whole, most, each, exchanged, rounds)
 
     @cached_property
     def battery(self) -> tuple[tuple[AuditedMark, ...], tuple[str, ...]]:
         """Marks and distortions."""
-        marks, distortions = battery(self.asked.domain, self.whole.images.shape[0])
-        if self.asked.full:
-            distortions = every_distortion(self.asked.domain, self.whole.images.shape[0])
-        if self.asked.marks is not None:
-            marks = marks_of(self.asked.marks)
-        return marks, distortions if self.asked.distortions is None else self.asked.distortions
-
-    @property
-    def severities(self) -> tuple[int, ...]:
-        """Severities of each distortion."""
-        return EVERY_SEVERITY if self.asked.full else SEVERITIES
+        return battery_of(self.asked, self.whole)
 
     @cached_property
     def plan_kept(self) -> Planned:
@@ -417,14 +502,14 @@ class _Audit:
         return shipped_rates(self.asked.domain) if same and self.asked.margin == MARGIN else []
 
     @cached_property
-    def clean(self) -> Environment:
-        """The images that are read without changes, classes in equal parts as far as there are images."""
-        return self._picked(balanced(self.whole.table, self.plan_kept.clean, self.asked.seed))
+    def images(self) -> AuditedImages:
+        """The images that are read."""
+        return AuditedImages(self.whole, self.asked, self.plan_kept)
 
-    @cached_property
-    def sample(self) -> Int[np.ndarray, " m"]:
-        """Positions in `clean` of the images that get marks."""
-        return balanced(self.clean.table, self.plan_kept.marked, self.asked.seed)
+    @property
+    def clean(self) -> Environment:
+        """The images that are read without changes."""
+        return self.images.clean
 
     @cached_property
     def keep(self) -> KeptAnswers:
@@ -439,7 +524,7 @@ class _Audit:
         scored = self._scored(self.clean, {}, None)
         checks = list(self._checks(scored))
         self.given.place.folder.write_audited(self.audited)
-        scored_sample = scored.take(self.sample)
+        scored_sample = scored.take(self.images.sample)
         verdicts, effects = self._marks(scored_sample)
         more, groups, gaps = of_columns(scored, self.asked.margin)
         verdicts += more
@@ -472,9 +557,6 @@ class _Audit:
 
     # Reading.
 
-    def _picked(self, rows: np.ndarray) -> Environment:
-        return picked(self.whole, rows)
-
     def _scored(self, environment: Environment, change: Mapping[str, Any], threshold: float | None) -> Scored:
         """Return answers to images, read where they are not kept, at the user's threshold where none is given."""
         return self._of(environment, self.keep.answers(environment, self._reading(environment, change)), threshold)
@@ -487,14 +569,14 @@ class _Audit:
 
     def _answers(self) -> Iterator[Row]:
         """Yield rows of `audit_tables.ANSWERS` of the answers that are kept."""
-        sample = picked(self.clean, self.sample)
+        sample = self.images.before
         read: list[tuple[str, str, str, str, str]] = [("", "clean", "", "", self._reading(self.clean, {}))]
         for mark in self.battery[0]:
             for dose, at in zip(DOSES, mark.doses, strict=True):
                 id = self._reading(sample, {"mark": mark.name, "change": at.canonical()})
                 read.append((mark.name, "mark", dose, json.dumps(at.canonical(), sort_keys=True), id))
         for family in self.battery[1]:
-            for severity in self.severities:
+            for severity in severities_of(self.asked):
                 id = self._reading(sample, {"distortion": [family, severity]})
                 read.append((family, "distortion", str(severity), "", id))
         yield from (dict(zip(ANSWERS.names, row, strict=True)) for row in read
@@ -522,17 +604,13 @@ class _Audit:
     # Marks and distortions.
 
     def _marks(self, scored: Scored) -> tuple[list[Row], list[Row]]:
-        clean = picked(self.clean, self.sample)
         verdicts: list[Row] = []
         effects: list[Row] = []
         for mark in self.battery[0]:
             component = mark.doses[DECIDING]
             self.say(f"mark {mark.name}")
             try:
-                shown = [
-                    switched(clean, mark.name, InterventionSpec(component=one, share=0.5), "high", TEST_SEED)
-                    for one in mark.doses
-                ]
+                shown = self.images.marked(mark)
             except SpecError as error:
                 verdicts.append(not_tested_row(mark.name, "mark", stated(cut(str(error), 200)), component.label))
                 continue
@@ -545,7 +623,7 @@ class _Audit:
             decided = decide_mark(list(found.values()), list(found).index(DECIDING), self.asked.margin, limit)
             verdicts.append({**verdict_row(mark.name, "mark", decided, component.label), "family": mark.family})
             effects += [effect_row(mark.name, one) for one in found.values()]
-            self._picture(mark.name, clean, shown[DECIDING])
+            self._picture(mark.name, self.images.before, shown[DECIDING])
         return verdicts, effects
 
     def _effects(self, scored: Scored, mark: AuditedMark, shown: Sequence[Environment]) -> dict[int, Effect]:
@@ -565,15 +643,13 @@ class _Audit:
         return {at: deciding if at == DECIDING else effect(at) for at in range(len(DOSES))}
 
     def _distortions(self, scored: Scored) -> list[Row]:
-        clean = picked(self.clean, self.sample)
         rows: list[Row] = []
         for family in self.battery[1]:
             self.say(f"distortion {family}")
-            for severity in self.severities:
+            for severity in severities_of(self.asked):
                 change = {"distortion": [family, severity]}
                 try:
-                    shown = distorted(clean, family, severity)
-                    after = self._scored(replace(shown, masks=clean.masks), change, scored.threshold)
+                    after = self._scored(self.images.distorted(family, severity), change, scored.threshold)
                 except (SpecError, ReadingError) as error:
                     rows.append({"factor": family, "severity": severity, "decision": "not-tested",
                                  "reason": str(stated(cut(str(error), 200))), "images": 0, "patients": 0})  # fmt: skip

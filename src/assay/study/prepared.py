@@ -7,8 +7,7 @@ import hashlib
 import io
 import math
 import shutil
-import tempfile
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,12 +22,30 @@ from assay.core.errors import DataError, SpecError, cut
 from assay.core.files import content_hash, is_file, is_folder, sha256
 from assay.data.cache import Notify, silent
 from assay.data.files.table import read_table, require_whole
+from assay.execution.device import PROCESSOR
 from assay.models.external import FIRST_CHANNEL, lesion_map, mask_of, picture_of
-from assay.models.ref import Origin
+from assay.models.ref import FunctionNetwork, Origin
+from assay.shifts.battery import DOSES
+from assay.spec.request import parse_request
 from assay.store.files import read_checked_json, write_checked_json, write_text
-from assay.study.auditing import BUDGET, MOST_PASSES, PICTURES, Asked, Say, run_audit
+from assay.study.audit import Settings, opened_images
+from assay.study.auditing import (
+    BUDGET,
+    MOST_PASSES,
+    PICTURES,
+    Asked,
+    AuditedImages,
+    Say,
+    planned,
+    require_asked,
+    require_fitting,
+    run_audit,
+)
 
 IMAGES, NAMES, PREPARED = "images", "images.csv", "prepared.json"
+Answer = Callable[[Tensor], Tensor]
+_AT_ONCE = 64
+"""Images that are held at once."""
 _PARTS = ("task", "domain", "margin", "budget", "seed", "distortions", "marks", "train")
 """Fields of `Asked` that determine the images, or are about them."""
 
@@ -39,51 +56,19 @@ def _named(image: Float[Tensor, "c h w"], end: str) -> tuple[str, Image.Image]:
     return f"{hashlib.sha256(f'{picture.size}'.encode() + picture.tobytes()).hexdigest()[:16]}{end}.png", picture
 
 
-class _Writer(nn.Module):
-    """Writes the images that it gets, and gives numbers that depend on their pixels."""
-
-    def __init__(self, folder: Path, segments: bool) -> None:
-        super().__init__()
-        self.folder = folder
-        self.segments = segments
-        self.names: dict[str, None] = {}
-
-    def forward(self, images: Float[Tensor, "b c h w"]) -> Tensor:
-        """Write the images."""
-        found: list[float] = []
-        for image in images:
-            name, picture = _named(image, FIRST_CHANNEL if self.segments else "")
-            if name not in self.names:
-                picture.save(self.folder / name)
-                self.names[name] = None
-            found.append(int(name[:8], 16) / 2**31 - 1)
-        numbers = torch.tensor(found)
-        return numbers[:, None, None, None].expand(-1, 1, *images.shape[2:]) if self.segments else numbers
+def _of_scores(scores: Mapping[str, Sequence[float]]) -> Answer:
+    """Return the function that gives the scores of a table by the pixels of each image."""
+    return lambda images: torch.tensor([scores[name] for name in _known(images, "", scores)])
 
 
-class _Lookup(nn.Module):
-    """Gives the scores of a table by the pixels of each image."""
+def _of_masks(masks: Mapping[str, Path]) -> Answer:
+    """Return the function that gives log-odds of a lesion by the pixels of each image, or refuses a wrong mask."""
 
-    def __init__(self, scores: Mapping[str, Sequence[float]]) -> None:
-        super().__init__()
-        self.scores = scores
-
-    def forward(self, images: Float[Tensor, "b c h w"]) -> Tensor:
-        """Return scores. Raises SpecError for an image that was not prepared."""
-        return torch.tensor([self.scores[name] for name in _known(images, "", self.scores)])
-
-
-class _Masks(nn.Module):
-    """Gives the maps of files by the pixels of each image."""
-
-    def __init__(self, masks: Mapping[str, Path]) -> None:
-        super().__init__()
-        self.masks = masks
-
-    def forward(self, images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
-        """Return log-odds of a lesion. Raises SpecError for an image that was not prepared, or a wrong mask."""
+    def answer(images: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
         sides = (images.shape[2], images.shape[3])
-        return torch.stack([lesion_map(self.masks[name], sides) for name in _known(images, FIRST_CHANNEL, self.masks)])
+        return torch.stack([lesion_map(masks[name], sides) for name in _known(images, FIRST_CHANNEL, masks)])
+
+    return answer
 
 
 def _known(images: Float[Tensor, "b c h w"], end: str, prepared: Container[str]) -> list[str]:
@@ -99,17 +84,17 @@ def _known(images: Float[Tensor, "b c h w"], end: str, prepared: Container[str])
 
 @dataclass(frozen=True)
 class _OfPictures(Origin):
-    """A model elsewhere.
+    """A model elsewhere, by its answers to pictures.
 
     Attributes:
         called: Its name.
         digest: Hash of its scores or masks.
-        module: The writer, the scores or the masks.
+        answer: Returns its answers to images.
     """
 
     called: str
     digest: str
-    module: nn.Module
+    answer: Answer
     kind = PICTURES
     complete = True
     opaque = "a table of scores"
@@ -120,8 +105,8 @@ class _OfPictures(Origin):
         return self.called
 
     def network(self, device: str) -> nn.Module:
-        """Return the module."""
-        return self.module
+        """Return a module that gives the answers."""
+        return FunctionNetwork(lambda images: self.answer(torch.as_tensor(images)))
 
     def _content(self) -> str:
         return self.digest
@@ -159,22 +144,42 @@ def prepare_images(
         (folder / IMAGES).mkdir(parents=True)
     except OSError as error:
         raise SpecError(f"{folder / IMAGES} cannot be made: {error.strerror}; give a new folder") from error
-    writer = _Writer(folder / IMAGES, asked.task == "segmentation")
-    origin = _OfPictures("a model elsewhere", PICTURES, writer)
     try:
-        with tempfile.TemporaryDirectory(prefix="assay-") as name:
-            anyhow = replace(asked, as_given=True, pictures=False, references=None, leads=False)
-            run_audit(origin, data, anyhow, out=Path(name),
-                      skip_bad_rows=skip_bad_rows, most=_most(asked), notify=notify, say=say)  # fmt: skip
+        names = _written(folder / IMAGES, data, asked, skip_bad_rows, notify, say)
     except BaseException:
         shutil.rmtree(folder / IMAGES)  # so that the folder can be given again
         raise
     lines = io.StringIO()
-    csv.writer(lines, lineterminator="\n").writerows([["image"], *([name] for name in sorted(writer.names))])
+    csv.writer(lines, lineterminator="\n").writerows([["image"], *([name] for name in sorted(names))])
     write_text(folder / NAMES, lines.getvalue())
     kept = {name: getattr(asked, name) for name in _PARTS}
     write_checked_json(folder / PREPARED, {"data": dict(data), "asked": kept, "skip_bad_rows": skip_bad_rows})
-    return len(writer.names)
+    return len(names)
+
+
+def _written(
+    folder: Path, data: Mapping[str, Any], asked: Asked, skip_bad_rows: bool, notify: Notify, say: Say
+) -> set[str]:
+    """Write the images that an audit reads, and return their names."""
+    require_asked(asked)
+    if "size" not in data:
+        raise SpecError("size: a model elsewhere does not tell the size of its images; give it in pixels, such as 224")
+    request = parse_request(dict(data), {"all": {}}, ("performance",), asked.task)
+    settings = Settings(seed=asked.seed, skip_bad_rows=skip_bad_rows)
+    _, _, scene = opened_images(request, settings, PROCESSOR, notify)
+    whole = scene.environment("all")
+    require_fitting(asked, whole.table)
+    plan = planned(asked, whole, _most(asked))
+    say(f"{plan.clean:,} images, {plan.marked:,} of them under {plan.marks} marks at {len(DOSES)} doses")
+    names = set[str]()
+    for environment in AuditedImages(whole, asked, plan).all():
+        for part in np.array_split(np.arange(len(environment)), max(1, len(environment) // _AT_ONCE)):
+            for image in environment.images.read(part):
+                name, picture = _named(image, FIRST_CHANNEL if asked.task == "segmentation" else "")
+                if name not in names:
+                    picture.save(folder / name)
+                    names.add(name)
+    return names
 
 
 def finish_audit(
@@ -207,13 +212,13 @@ def finish_audit(
     data, asked, skip_bad_rows = prepared_request(folder, asked)
     if asked.task == "segmentation":
         masks = _masks_of(scores, folder)
-        module = _Masks(masks)
+        answer = _of_masks(masks)
         digest = content_hash({key: sha256(path) for key, path in masks.items()})
         asked = replace(asked, scores="logits")
     else:
-        module = _Lookup(_scores_of(scores, folder))
+        answer = _of_scores(_scores_of(scores, folder))
         digest = sha256(scores)[:16]
-    origin = _OfPictures(name or scores.stem, digest, module)
+    origin = _OfPictures(name or scores.stem, digest, answer)
     made = run_audit(origin, data, asked, out=out or folder / "audit", most=_most(asked), skip_bad_rows=skip_bad_rows,
                      notify=notify, say=say)  # fmt: skip
     assert isinstance(made, Path)
