@@ -23,6 +23,7 @@ from assay.core.files import canonical_json
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.registry import build, require_code
 from assay.core.traits import Task
+from assay.core.types import FactorTable
 from assay.data.cache import ArrayCache, Notify, check_opened, silent
 from assay.execution.device import computing_on, device_name
 from assay.execution.tasks import Context, Stopped
@@ -428,11 +429,17 @@ class ProbeJob:
         for name, id in self.readings.items():
             if name not in reads or folder.complete("readings", id):
                 continue
-            table = scene.environment(name).table
-            fold = np.full(len(table), self.model.fold, dtype=np.int64)
-            columns = {"row": table.row, "patient": table.patient, "target": table.target, "fold": fold}
             record = {**self._of, "environment": name}
-            folder.write_outputs(id, {**columns, "logits": reads[name].logits, **reads[name].maps}, record)
+            keep_read(folder, id, scene.environment(name).table, reads[name], record, self.model.fold)
+
+
+def keep_read(
+    folder: RunFolder, id: str, table: FactorTable, read: Read, record: Mapping[str, Any], fold: int = 0
+) -> None:
+    """Keep the results of a reading, but for its activations, with the rows that were read."""
+    folds = np.full(len(table), fold, dtype=np.int64)
+    columns = {"row": table.row, "patient": table.patient, "target": table.target, "fold": folds}
+    folder.write_outputs(id, {**columns, "logits": read.logits, **read.maps}, record)
 
 
 def kept_read(outputs: dict[str, np.ndarray]) -> Read:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,8 +18,8 @@ from assay.core.errors import SpecError
 from assay.core.files import content_hash, is_file
 from assay.core.registry import own_code
 from assay.core.traits import Task
-from assay.core.types import FactorTable
 from assay.data.cache import Notify, default_cache_root, silent
+from assay.data.dataset import Images
 from assay.data.leakage import row_hashes
 from assay.execution.device import computing_on
 from assay.execution.jobs import (
@@ -29,6 +28,7 @@ from assay.execution.jobs import (
     ProbeJob,
     TrainedModel,
     inputs_of,
+    keep_read,
     kept_read,
     population_of,
     provenance,
@@ -429,11 +429,8 @@ class KeptAnswers:
             return kept_read(self.folder.outputs(id))
         with self.model.opened(self.device) as opened:
             read = ModelReading(opened, [Request(environment)]).read(environment)
-        table: FactorTable = environment.table
-        none = np.zeros(len(table), dtype=np.int64)
-        columns = {"row": table.row, "patient": table.patient, "target": table.target, "fold": none}
         record = {"model": self.model.id, "environment": environment.name}
-        self.folder.write_outputs(id, {**columns, "logits": read.logits, **read.maps}, record)
+        keep_read(self.folder, id, environment.table, read, record)
         return read
 
     def with_thresholds(self, environment: Environment, identity: Mapping[str, Any], task: Task) -> GivenModel:
@@ -478,8 +475,8 @@ def _validation_images(
         return population.training(spec, seed)[1], {**population.identity(spec), "validation": seed}
     own = population.scene(asked.tests, seed)
     found = own.environment(VALIDATION)
-    tested = set[int]().union(*(_hashes(scene.environment(name)) for name in scene.names))
-    both = sum(one in tested for one in _hashes(found))
+    tested = np.concatenate([image_hashes(unchanged(scene.environment(name).images)) for name in scene.names])
+    both = int(np.isin(image_hashes(unchanged(found.images)), tested).sum())
     if both:
         raise SpecError(
             f"validation: {both:,} of its {len(found):,} images are tested too; a threshold is set on others"
@@ -491,11 +488,14 @@ def _id_of(model: GivenModel, identity: Mapping[str, Any], kept: Mapping[str, An
     return content_hash({"model": model.content, "environment": identity, **kept})
 
 
-def _hashes(environment: Environment) -> list[int]:
-    """Hash every image as it is without interventions."""
-    images = unchanged(environment.images)
-    places = np.array_split(np.arange(len(environment)), math.ceil(len(environment) / _AT_ONCE))
-    return [int(one) for index in places for one in row_hashes(images.read(index).numpy())]
+def image_hashes(images: Images) -> np.ndarray:
+    """Return the hash of every image."""
+    return np.concatenate([row_hashes(images.read(part).numpy()) for part in parts_of_images(len(images))])
+
+
+def parts_of_images(count: int) -> list[np.ndarray]:
+    """Return positions of images in parts that are held at once."""
+    return np.array_split(np.arange(count), max(1, count // _AT_ONCE))
 
 
 def _require_able(origin: Origin, settings: Settings, request: ProbeRequest, device: str) -> None:

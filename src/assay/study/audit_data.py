@@ -14,19 +14,16 @@ from assay.core.files import content_hash
 from assay.data.cache import ArrayCache
 from assay.data.dataset import Images
 from assay.data.files.table import read_table
-from assay.data.leakage import row_hashes
 from assay.data.near_copies import GRID, VERSION, details, near_pairs, not_looked_for
 from assay.execution.jobs import population_of
 from assay.shifts.environment import Environment
 from assay.spec.request import parse_request
 from assay.spec.schema import DataSpec
 from assay.store.files import Row
-from assay.study.audit import Prepared
+from assay.study.audit import Prepared, image_hashes, parts_of_images
 
 FEW_PATIENTS = 20
 """Patients below which intervals are too narrow."""
-_AT_ONCE = 256
-"""Images that are held at once."""
 
 
 def check(name: str, status: str, text: str, value: float = math.nan) -> Row:
@@ -54,7 +51,7 @@ def data_checks(
     elif (patients := len(np.unique(table.patient))) < FEW_PATIENTS:
         yield check("few-patients", "warn", "few patients: intervals are by patient, and too narrow with so few",
                     patients)  # fmt: skip
-    hashes = _hashes(whole.images)
+    hashes = image_hashes(whole.images)
     _, which, counts = np.unique(hashes, return_inverse=True, return_counts=True)
     copies = int((counts - 1).sum())
     yield check("copies", "warn" if copies else "ok", "images that are copies of another, pixel by pixel", copies)
@@ -91,7 +88,7 @@ def _training_checks(
     place = replace(given.place, root=Path())
     scene = population_of(asked.data, place, all_tested=True).scene(asked.tests, 0)
     images = scene.environment("all").images
-    copies = int(np.isin(_hashes(whole.images), _hashes(images)).sum())
+    copies = int(np.isin(image_hashes(whole.images), image_hashes(images)).sum())
     identity = [VERSION, scene.identity("all"), given.scene.identity("all"), audited.table.row.tolist()]
     detail = _details([images, audited.images], f"audit-detail-{content_hash(identity)}", ArrayCache(place.cache))
     parts = np.repeat([0, 1], [len(images), len(audited)])
@@ -109,20 +106,11 @@ def _training_checks(
                      shared)  # fmt: skip
 
 
-def _hashes(images: Images) -> np.ndarray:
-    """Return the hash of every image."""
-    return np.concatenate([row_hashes(images.read(part).numpy()) for part in _parts(len(images))])
-
-
-def _parts(count: int) -> list[np.ndarray]:
-    return np.array_split(np.arange(count), max(1, count // _AT_ONCE))
-
-
 def _details(sets: Sequence[Images], name: str, cache: ArrayCache) -> np.ndarray:
     """Return the local detail of every image of these sets, which is kept in the cache under this name."""
 
     def fill(out: np.ndarray) -> None:
-        read = (one for images in sets for part in _parts(len(images)) for one in images.read(part).numpy())
+        read = (one for images in sets for part in parts_of_images(len(images)) for one in images.read(part).numpy())
         for at, one in enumerate(read):
             out[at] = details(_bytes(one))
 

@@ -55,7 +55,7 @@ def audit_predictions(path: Path, columns: PredictionColumns, asked: Asked, out:
     require_whole(read)
     place = "predictions"
     table = _rows_of(read, columns)
-    scores = np.array([_real(one) for one in read.column(columns.score, place)])
+    scores = np.array([number_or_nan(one) for one in read.column(columns.score, place)])
     if not np.isfinite(scores).all():
         raise DataError(f"{path.name}: {int((~np.isfinite(scores)).sum())} scores in '{columns.score}' are no numbers")
     if scores.min() >= 0 and scores.max() <= 1:
@@ -125,15 +125,16 @@ def _rows_of(read: Table, columns: PredictionColumns) -> FactorTable:
 def factor_of(name: str, values: Sequence[str]) -> tuple[Factor, np.ndarray]:
     """Return a column of texts as a factor: numbers with several values, else levels; blanks are missing."""
     present = sorted({one for one in values if one.strip()})
-    numbers = [_real(one) for one in values]
-    if len(present) > 2 and all(math.isfinite(_real(one)) for one in present):
+    numbers = [number_or_nan(one) for one in values]
+    if len(present) > 2 and all(math.isfinite(number_or_nan(one)) for one in present):
         return Factor(name, "continuous"), np.array(numbers)
     code = {level: at for at, level in enumerate(present)}
     levels = np.array([code.get(one, -1) for one in values], dtype=np.int64)
     return Factor(name, "categorical", levels=tuple(present), high=tuple(present[-1:])), levels
 
 
-def _real(text: str) -> float:
+def number_or_nan(text: str) -> float:
+    """Return the number of a cell; NaN where it is none."""
     try:
         return float(text)
     except ValueError:

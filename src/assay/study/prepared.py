@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import math
 import shutil
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,6 +28,7 @@ from assay.shifts.battery import DOSES
 from assay.spec.request import parse_request
 from assay.store.files import read_checked_json, write_checked_json, write_text
 from assay.study.audit import Settings, opened_images
+from assay.study.audit_scores import number_or_nan
 from assay.study.auditing import (
     BUDGET,
     MOST_PASSES,
@@ -258,7 +258,7 @@ def _scores_of(path: Path, folder: Path) -> dict[str, list[float]]:
     columns = [column for column in read.header if column and column != "image"]
     if not columns:
         raise DataError(f"{path.name} needs a column `image` and one column per score")
-    values = [[_number(cell) for cell in read.column(column, "scores")] for column in columns]
+    values = [[number_or_nan(cell) for cell in read.column(column, "scores")] for column in columns]
     found = dict(zip(names, (list(row) for row in zip(*values, strict=True)), strict=True))
     wanted = _wanted(folder)
     missing = [name for name in wanted if name not in found]
@@ -287,10 +287,3 @@ def _masks_of(path: Path, folder: Path) -> dict[str, Path]:
 
 def _wanted(folder: Path) -> Sequence[str]:
     return read_table(folder / NAMES, "image").column("image", NAMES)
-
-
-def _number(cell: str) -> float:
-    try:
-        return float(cell)
-    except ValueError:
-        return math.nan
