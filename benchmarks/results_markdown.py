@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from assay.report.sentences.reasons import finding_words
+from assay.report.sentences.reasons import reason_words
 from assay.report.words import half_dose_words, statement
 from assay.stats.findings import from_row
 from assay.stats.format import number, p_value, with_interval
@@ -57,7 +57,7 @@ def main() -> None:
 def said(sentences: Sequence[Row]) -> list[str]:
     """Cautions and limits, one list item each; cautions with their light."""
     lights = {"ok": "fine: ", "warn": "caution: ", "bad": "problem: ", "none": ""}
-    return [f"- {lights[row['light']]}{finding_words(from_row(row).reason)}" for row in sentences]
+    return [f"- {lights[row['light']]}{reason_words(from_row(row).reason)}" for row in sentences]
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -60,6 +60,6 @@ def test_a_seed_that_failed_is_a_caution(tmp_path: Path, ask: Asking) -> None:
             row["score"] = 1 - row["score"]
     path = write(tmp_path / "p.csv", rows)
     (caution,) = json.loads(ask("compare", path, "--by", "loss", "--json").out)["cautions"]
-    assert caution.startswith("1 value of single seeds over 4 robust standard deviations from the other seeds")
-    assert "(copy with seed run 3: auroc in these images is 0." in caution
+    assert caution.startswith("1 value of single seeds far from the other seeds")
+    assert "copy with seed run 3 has AUROC in these images 0." in caution
     assert ask("compare", path, "--by", "loss").out.splitlines()[-1] == f"caution: {caution}"

@@ -15,7 +15,7 @@ from assay.core.files import holding
 from assay.core.reasons import Code, because, stated
 from assay.data.cache import default_cache_root
 from assay.execution.plan import SourceJob
-from assay.report.sentences.reasons import finding_words, reason_words
+from assay.report.sentences.reasons import reason_words
 from assay.stats.findings import from_row
 from assay.store.folder import RunFolder
 from assay.training.loop import Diverged
@@ -45,8 +45,8 @@ def test_a_source_that_collapsed_is_an_outcome_of_what_starts_from_it(tmp_path: 
     assert not any(row["recipe"] == "large" for row in folder.table("estimates"))
     lost = because(Code.NO_SEED_OF, recipe="large", collapsed=1)
     assert folder.table("contrasts")[0]["reason"] == str(lost)
-    said = [finding_words(from_row(row).reason) for row in folder.table("findings")]
-    assert any("all 1 training run of large collapsed" in text for text in said)
+    said = [reason_words(from_row(row).reason) for row in folder.table("findings")]
+    assert any("no training run of large counts: 1 collapsed" in text for text in said)
     again = prepared(root, sources=source(**HOPELESS), contrasts=[contrast])
     assert (again.new_sources, again.new_trials, again.new_probes) == (0, 0, 0)  # it would only collapse again
 

@@ -121,7 +121,7 @@ def test_fewer_images_than_units_are_stated() -> None:
     assert reason_words(one(found, "rankme", "line").reason) == "6 images for 7 units: it cannot exceed 6"
     assert reason_words(one(found, "effective-rank", "pixels").reason) == ""
     said = reason_words(one(found, "neighbors-to-untrained", "copy").reason)
-    assert said == "6 images, more than 11 are needed for 10 neighbors"
+    assert said == "6 images are too few for 10 neighbors"
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])

@@ -23,7 +23,7 @@ from assay.analysis.tables import over_images
 from assay.core.errors import StoreError
 from assay.report.glossary import GLOSSARY, first_used
 from assay.report.page import SIZE_LIMIT, script, write_page
-from assay.report.sentences.reasons import finding_words, reason_words
+from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import MOST_COLUMNS
 from assay.stats.findings import from_row
 from assay.store import schema
@@ -151,7 +151,7 @@ def test_no_name_of_a_column_stands_where_words_should(tmp_path: Path) -> None:
     assert "lung texture" in seen
     columns = {name for table in (schema.CONTRASTS, schema.ESTIMATES, schema.COLLAPSES) for name in table.names}
     of_ours = {"vessel_kind", "lung_texture", "batch_size", *columns}
-    statements = {finding_words(from_row(row).reason) for row in folder.table("findings")}
+    statements = {reason_words(from_row(row).reason) for row in folder.table("findings")}
     for text in statements:  # these are made by the statistics
         seen = seen.replace(html.escape(text), "").replace(text, "")
     assert {name for name in of_ours if "_" in name and re.search(rf"\b{name}\b", seen)} == set()
@@ -226,7 +226,7 @@ def test_formulas_are_harmless_in_files(tmp_path: Path) -> None:
         (Made(contrasts=False, seeds=3), "No comparison was pre-specified"),
         (Made(losses=("cross-entropy",), budgets=("20",), contrasts=False), "AUROC by test condition"),
         (Made(probes=(), contrasts=False), "No comparison was pre-specified"),
-        (Made(all_failed=True, contrasts=False), "75 failed of 75 training runs"),
+        (Made(all_failed=True, contrasts=False), "75 failed, of 75 training runs"),
         (Made(seeds=1), "there are no intervals"),
         (Made(seeds=2, budgets=("10",)), "2 seeds in 7 of 8 comparisons"),
         (Made(probes=("decodability",), contrasts=False), "What models encode"),

@@ -127,7 +127,7 @@ def test_the_headline_is_of_the_first_rule_that_applies(rows: list[dict[str, Any
          "AUROC with texture reversed, SupCon against cross-entropy: inconclusive (no run was trained to a sound end)",
          "no value"),
         (row("inconclusive", conclusion="depends on the scale", pooled='{"p": ["0.2", "1"]}', at="dose-response"),
-         "Change in AUROC from p = 0 with texture reversed, SupCon against cross-entropy, mean over p 0.2 and 1: "
+         "Change in AUROC from p = 0 with texture reversed, SupCon against cross-entropy, mean over p = 0.2 and p = 1: "
          "inconclusive (depends on the scale)", "+0.090 [0.001, 0.180], 97.5% CI, p = 0.02"),
     ],
 )  # fmt: skip

@@ -6,7 +6,7 @@ import json
 import math
 from typing import Any
 
-from assay.report.sentences.reasons import finding_words
+from assay.report.sentences.reasons import reason_words
 from assay.stats.doubts import findings_of
 from assay.stats.findings import from_row, to_row
 
@@ -15,7 +15,7 @@ def verdict(*args: Any, **more: Any) -> list[dict[str, str]]:
     """The cautions and limits of a page, each with its light and evidence, of findings that were written and read."""
     found = [from_row(to_row(one)) for one in findings_of(*args, **more)]
     return [
-        {"part": "limit" if one.kind == "limit" else "doubt", "text": finding_words(one.reason), "light": one.light,
+        {"part": "limit" if one.kind == "limit" else "doubt", "text": reason_words(one.reason), "light": one.light,
          "evidence": one.row or one.table, "id": one.id}
         for one in found
     ]  # fmt: skip

@@ -40,7 +40,7 @@ def test_what_lies_at_an_end_of_the_scale_is_not_equivalent(
     (found,) = with_ends_of_scale([row], estimates)
     assert (found["conclusion"], reason_words(found["exhausted"])) == (EXHAUSTED, where)
     said = verdict([found], estimates)
-    (doubt,) = (one for one in said if one["part"] == "doubt" and one["text"].startswith("scale exhausted in 1 of 1"))
+    (doubt,) = (one for one in said if one["part"] == "doubt" and one["text"].startswith("no room for a difference"))
     assert doubt["light"] == "warn"
 
 

@@ -91,7 +91,7 @@ def test_a_recipe_that_holds_has_none_up_to_the_greatest_dose():
 def test_a_margin_that_is_not_clear_of_chance_is_not_halved():
     found = half_dose(curve(0.05, -0.5), "auroc", 0.5)
     assert math.isnan(found.value)
-    assert "is not clear of chance (0.50)" in reason_words(found.reason)
+    assert "is not above chance (0.50)" in reason_words(found.reason)
     assert in_words(found) == "undefined"
     few = half_dose(curve(2.5, 0.5, seeds=2), "auroc", 0.5)
     assert few.reason.codes == (Code.UNKNOWN_AT_ZERO_DOSE, Code.FEW_SEEDS)

@@ -21,7 +21,7 @@ import assay
 from assay.cli import main
 from assay.core.errors import SpecError, StoreError, WeightsError
 from assay.core.measures import direction_of, label_of
-from assay.report.sentences.reasons import finding_words
+from assay.report.sentences.reasons import reason_words
 from assay.stats.findings import from_row, to_row
 from assay.store import schema
 from assay.store.folder import RunFolder
@@ -334,8 +334,8 @@ def test_findings_of_a_model_are_cautions_whose_sentences_are_on_the_page(audite
     assert again == json.dumps(rows, sort_keys=True), "a finding survives its row"
     (doubt,) = found
     assert (doubt.kind, doubt.light) == ("caution", "warn")
-    assert "where 0.50 was expected" in finding_words(doubt.reason)
-    assert str(escape(finding_words(doubt.reason))) in visible((audited / "report.html").read_text())
+    assert "where 0.50 was expected" in reason_words(doubt.reason)
+    assert str(escape(reason_words(doubt.reason))) in visible((audited / "report.html").read_text())
 
 
 def test_commands_and_open_run_read_the_folder_of_a_model(audited: Path, capsys: pytest.CaptureFixture[str]) -> None:

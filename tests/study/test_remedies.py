@@ -12,7 +12,7 @@ from tests.worlds.studies import records, run_tiny, study
 
 import assay
 from assay.core.errors import StoreError
-from assay.report.sentences.reasons import finding_words, reason_words
+from assay.report.sentences.reasons import reason_words
 from assay.stats.findings import from_row
 from assay.store.folder import RunFolder
 from assay.study.run import rebuild
@@ -104,10 +104,8 @@ def test_a_report_without_a_planned_unit_says_so_in_red(kind: Any, damaged: Path
     rows = [row for row in RunFolder(damaged).table("trials") if row["status"] == "pending"]
     assert rows
     assert all("run the study again" in reason_words(row["reason"]) for row in rows)
-    said = [
-        finding_words(from_row(row).reason) for row in RunFolder(damaged).table("findings") if row["light"] == "bad"
-    ]
-    assert f"{len(rows)} pending of 4 training runs: left out" in said
+    said = [reason_words(from_row(row).reason) for row in RunFolder(damaged).table("findings") if row["light"] == "bad"]
+    assert f"{len(rows)} pending, of 4 training runs: left out" in said
 
 
 @pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"seconds": "long"}'])

@@ -25,7 +25,7 @@ from assay.core.files import content_hash
 from assay.core.reasons import Code, because
 from assay.execution.local import InProcess
 from assay.execution.tasks import Observer, Task, turn
-from assay.report.sentences.reasons import finding_words
+from assay.report.sentences.reasons import reason_words
 from assay.report.words import statement
 from assay.spec.parse import parse_study
 from assay.stats.findings import from_row
@@ -159,9 +159,9 @@ def test_seeds_raised_after_results_are_told_for_ever(run_copy: Path) -> None:
     run(run_copy, seeds=4)
     rebuild(run_copy)
     said = [
-        finding_words(from_row(row).reason) for row in RunFolder(run_copy).table("findings") if row["kind"] != "limit"
+        reason_words(from_row(row).reason) for row in RunFolder(run_copy).table("findings") if row["kind"] != "limit"
     ]
-    assert "seeds were raised from 3 to 4 after results existed" in said
+    assert "the number of seeds was changed from 3 to 4 after results existed" in said
 
 
 def test_why_a_trial_is_new_names_the_field(run_copy: Path) -> None:

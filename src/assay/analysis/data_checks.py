@@ -304,7 +304,7 @@ def _unseen_by(point: RecipePoint, seed: int, population: Population, factors: S
                 levels=tuple(levels[factor][code] for code in codes),
                 counts=tuple(str(counts[code]) for code in codes),
                 images=images[name],
-                folds=population.folds,
+                folds=population.folds if population.folds > 1 else 0,
             )
 
 

@@ -332,9 +332,9 @@ def _said(row: Row, table: str) -> Row:
         return {COMPARISON: statement(row)}
     if table == FINDINGS.name:
         from assay.core.reasons import read
-        from assay.report.sentences.reasons import finding_words
+        from assay.report.sentences.reasons import reason_words
 
-        return {SENTENCE: finding_words(read(row["reason"]))}
+        return {SENTENCE: reason_words(read(row["reason"]))}
     return {}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -147,44 +147,8 @@ def doubts(findings: Sequence[Finding]) -> list[Chip]:
 
 def _chip(one: Finding) -> Chip:
     """Return a caution in a few words, with a remedy unless all is well."""
-    code = one.reason.codes[0] if one.reason else Code.STATED
     text = reason_words(one.reason)
-    return Chip(one.light, SIGNS[one.light], CHIPS.get(code, text), text)
-
-
-CHIPS: Mapping[Code, str] = {
-    Code.ALL_FINISHED: "all training runs finished",
-    Code.NONE_COLLAPSED: "none collapsed",
-    Code.MISSING_TRIALS: "training runs are missing: run again",
-    Code.LOST_TRIALS: "some training runs collapsed: see Failures",
-    Code.NO_SEED_LEFT: "a recipe without results: see Failures",
-    Code.SILENT_TRIALS: "some networks predict nothing: see Failures",
-    Code.LOUD_TRIALS: "some networks predict everything: see Failures",
-    Code.PATIENTS_UNKNOWN: "patients unknown: name their column",
-    Code.DRAWN_IMAGES: "no leakage: each image is generated",
-    Code.LEAKAGE_UNCHECKED: "leakage unknown: search for copies",
-    Code.NO_COPIES: "no copies between splits",
-    Code.COPIES_FOUND: "copies found: remove them",
-    Code.NEAR_COPIES: "near copies found: look at them",
-    Code.CONTRADICTING_COPIES: "copies with other labels: look at them",
-    Code.ASSOCIATIONS_ACHIEVED: "associations as asked",
-    Code.ASSOCIATIONS_OFF: "associations not as asked: see Test conditions",
-    Code.UNEVEN_ROWS: "uneven training sets: see Findings",
-    Code.ALL_AT_CHANCE: "no recipe above chance: train longer",
-    Code.ALL_AT_CHANCE_WITHOUT_DOSE: "no recipe above chance: train longer",
-    Code.SCALE_EXHAUSTED: "no room for a difference: see Findings",
-    Code.UNDER_SEEDS: "too few seeds to test: add seeds",
-    Code.ROUGH_SEEDS: "few seeds: add seeds",
-    Code.OUTLYING_SEEDS: "outlying seeds: see Findings",
-    Code.UNSEEN_LEVELS: "levels unseen in training: see Findings",
-    Code.CHANGED_SEEDS: "seeds raised after results existed: see Findings",
-    Code.FAR_P: "very small p from few seeds: see Findings",
-    Code.SHARED_FOLDS: "folds share training images: intervals are rough",
-    Code.ONE_POOL: "one set of training images: differences may not generalize",
-    Code.FIXED_TRAINING_ROWS: "one set of training images: differences may not generalize",
-    Code.UNDEFINED_COMPARISONS: "comparisons without a result: see Findings",
-}
-"""Code of a caution -> its chip; its sentence where there is none."""
+    return Chip(one.light, SIGNS[one.light], one.reason.codes[0].chip or text, text)
 
 
 def detectable(evidence: Evidence, *, quick: bool) -> list[Chip]:

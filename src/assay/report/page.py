@@ -23,7 +23,7 @@ from assay.report.evidence import Evidence, Tables, distinct, networks
 from assay.report.glossary import first_used
 from assay.report.images import Gallery, gallery
 from assay.report.opening import SIGNS, Opening, opening, paper, verdict
-from assay.report.sentences.reasons import finding_words
+from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import Download, Sheet, as_file, as_markdown
 from assay.report.words import plural
 from assay.results.block import Block, Section
@@ -128,7 +128,7 @@ def collect(root: Path, own: Sequence[Section] = ()) -> Content:
     anchors = {"estimates": "reasons", "contrasts": "contrasts"}
     there = {one.id for one in (*(b.sheet for part in parts for b in part.blocks), *lost, environments) if one}
     doubts = tuple(_said(one, anchors, there) for one in findings if one.kind != "limit")
-    limits = [finding_words(one.reason) for one in findings if one.kind == "limit"]
+    limits = [reason_words(one.reason) for one in findings if one.kind == "limit"]
     said, first_screen = verdict(evidence), opening(root, evidence, findings)
     told = (said, *first_screen.done, *(one.text for one in doubts), *limits)
     return Content(
@@ -163,7 +163,7 @@ def _said(one: Finding, anchors: Mapping[str, str], there: set[str]) -> Said:
     light = one.light if one.light in LIGHTS else ""
     place = anchors.get(one.table, one.table)
     return Said(
-        finding_words(one.reason), light, SIGNS.get(light, ""), LIGHTS.get(light, ""), place if place in there else ""
+        reason_words(one.reason), light, SIGNS.get(light, ""), LIGHTS.get(light, ""), place if place in there else ""
     )
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 from assay.core.measures import range_of
 from assay.core.reasons import NOTHING, Code, Reason, because, read, reason_of
 from assay.stats.doses import uneven_rows
-from assay.stats.findings import Finding, Kind, Light, with_ids
+from assay.stats.findings import Finding, Kind, with_ids
 from assay.stats.measures import COMPUTED
 from assay.stats.rows import (
     CONTROLS,
@@ -96,7 +96,7 @@ def findings_of(
         *_trials(trials),
         *_unnamed(unnamed),
         *_leakage(leakage, unnamed, drawn, bounded),
-        *(_doubt(reason, "warn", kind=_kind_of(reason)) for reason in cautions),
+        *(_doubt(reason, kind=_kind_of(reason)) for reason in cautions),
         *_associations(environments),
         *_uneven_rows(environments, trials, dosed),
         *_at_chance(estimates, dosed),
@@ -111,10 +111,10 @@ def findings_of(
     return with_ids(found)
 
 
-def _doubt(reason: Reason, light: Light, table: str = "", *, kind: Kind = "caution", row: Row | None = None) -> Finding:
+def _doubt(reason: Reason, table: str = "", *, kind: Kind = "caution", row: Row | None = None) -> Finding:
     """Return a caution. row: the contrast that is its evidence, if one is."""
     id = "" if row is None else text_of(row, "id")
-    return Finding(kind, light, reason, "contrasts" if id else table, id)
+    return Finding(kind, reason.codes[0].light, reason, "contrasts" if id else table, id)
 
 
 def _kind_of(reason: Reason) -> Kind:
@@ -132,15 +132,15 @@ def _trials(trials: Sequence[Row]) -> list[Finding]:
     finished: list[Finding] = []
     if failed or pending:
         reason = because(Code.MISSING_TRIALS, failed=failed, pending=pending, of=len(trials))
-        finished = [_failure(reason, "bad")]
+        finished = [_failure(reason)]
     elif not lost:
-        finished = [_failure(because(Code.ALL_FINISHED, count=len(trials)), "ok")]
+        finished = [_failure(because(Code.ALL_FINISHED, count=len(trials)))]
     done = any(row.get("status") == "done" for row in trials)
-    none = [_failure(because(Code.NONE_COLLAPSED), "ok")] if done else []
+    none = [_failure(because(Code.NONE_COLLAPSED))] if done else []
     unsound = [*by_status["collapsed"], *by_status["diverged"]]
     left = {text_of(row, "recipe") for row in trials if row not in unsound}
     if gone := [row for row in unsound if text_of(row, "recipe") not in left]:
-        lost = [*lost, _failure(because(Code.NO_SEED_LEFT, recipes=_recipes(gone)), "bad")]
+        lost = [*lost, _failure(because(Code.NO_SEED_LEFT, recipes=_recipes(gone)))]
     extreme = [
         *_extreme(trials, Code.PREDICTS_NOTHING, Code.SILENT_TRIALS),
         *_extreme(trials, Code.PREDICTS_EVERYTHING, Code.LOUD_TRIALS),
@@ -148,18 +148,18 @@ def _trials(trials: Sequence[Row]) -> list[Finding]:
     return [*finished, *(lost or none), *extreme]
 
 
-def _failure(reason: Reason, light: Light) -> Finding:
-    return _doubt(reason, light, "trials", kind="failure")
+def _failure(reason: Reason) -> Finding:
+    return _doubt(reason, "trials", kind="failure")
 
 
 def _extreme(trials: Sequence[Row], what: Code, code: Code) -> list[Finding]:
     """Segmentations that predict no lesion or nearly everything: neither separates lesions from the rest."""
     rows = [row for row in trials if row.get("status") == "done" and what in reason_of(row)]
-    return [_failure(because(code, count=len(rows), of=len(trials), recipes=_recipes(rows)), "warn")] if rows else []
+    return [_failure(because(code, count=len(rows), of=len(trials), recipes=_recipes(rows)))] if rows else []
 
 
 def _lost(status: str, rows: Sequence[Row]) -> Finding:
-    return _failure(because(Code.LOST_TRIALS, count=len(rows), status=status, recipes=_recipes(rows)), "warn")
+    return _failure(because(Code.LOST_TRIALS, count=len(rows), status=status, recipes=_recipes(rows)))
 
 
 def _recipes(rows: Sequence[Row]) -> tuple[str, ...]:
@@ -168,20 +168,20 @@ def _recipes(rows: Sequence[Row]) -> tuple[str, ...]:
 
 def _unnamed(unnamed: str) -> list[Finding]:
     """Report that patients are unknown: images of one may be on both sides, and intervals are over images."""
-    return [_doubt(because(Code.PATIENTS_UNKNOWN, text=unnamed), "bad", kind="leakage")] if unnamed else []
+    return [_doubt(because(Code.PATIENTS_UNKNOWN, text=unnamed), kind="leakage")] if unnamed else []
 
 
 def _leakage(leakage: Sequence[Reason] | None, unnamed: str, drawn: bool, bounded: bool) -> list[Finding]:
     if drawn:
-        return [_doubt(because(Code.DRAWN_IMAGES), "ok", kind="leakage")]
+        return [_doubt(because(Code.DRAWN_IMAGES), kind="leakage")]
     if leakage is None:
-        return [] if unnamed else [_doubt(because(Code.LEAKAGE_UNCHECKED), "bad", kind="leakage")]
+        return [] if unnamed else [_doubt(because(Code.LEAKAGE_UNCHECKED), kind="leakage")]
     if not leakage:
         none = because(Code.NO_COPIES, bounded=bounded, patients=not unnamed)
-        return [_doubt(none, "ok", kind="leakage")]
+        return [_doubt(none, kind="leakage")]
     contradicting = sum(Code.CONTRADICTING_COPIES in reason for reason in leakage)
     found = because(Code.COPIES_FOUND, count=len(leakage), contradicting=contradicting) + leakage[0]
-    return [_doubt(found, "bad", kind="leakage")]
+    return [_doubt(found, kind="leakage")]
 
 
 def _associations(environments: Sequence[Row]) -> list[Finding]:
@@ -190,7 +190,7 @@ def _associations(environments: Sequence[Row]) -> list[Finding]:
         return []
     off = [row for row in asked if not abs(numeric(row, "strength") - numeric(row, "asked")) <= ASSOCIATION_TOLERANCE]
     if not off:
-        return [_doubt(because(Code.ASSOCIATIONS_ACHIEVED), "ok", "environments")]
+        return [_doubt(because(Code.ASSOCIATIONS_ACHIEVED), "environments")]
     worst = max(off, key=lambda row: abs(numeric(row, "strength") - numeric(row, "asked")))
     reason = because(
         Code.ASSOCIATIONS_OFF,
@@ -202,7 +202,7 @@ def _associations(environments: Sequence[Row]) -> list[Finding]:
         strength=numeric(worst, "strength"),
         asked=numeric(worst, "asked"),
     )
-    return [_doubt(reason, "warn", "environments")]
+    return [_doubt(reason, "environments")]
 
 
 def _uneven_rows(environments: Sequence[Row], trials: Sequence[Row], dosed: str) -> list[Finding]:
@@ -219,7 +219,7 @@ def _uneven_rows(environments: Sequence[Row], trials: Sequence[Row], dosed: str)
         if (rows := images.get(text_of(row, "recipe"), of_trial.get(text_of(row, "trial")))) is not None
     }
     reason = uneven_rows(trained.values(), dosed)
-    return [_doubt(reason, "warn", "environments")] if reason else []
+    return [_doubt(reason, "environments")] if reason else []
 
 
 def _at_chance(estimates: Sequence[Row], dosed: str) -> list[Finding]:
@@ -234,7 +234,7 @@ def _at_chance(estimates: Sequence[Row], dosed: str) -> list[Finding]:
     ]
     if not rows or any(ends(row)[0] > 0.5 for row in rows):
         return []
-    return [_doubt(because(Code.ALL_AT_CHANCE_WITHOUT_DOSE if dosed else Code.ALL_AT_CHANCE), "warn", "estimates")]
+    return [_doubt(because(Code.ALL_AT_CHANCE_WITHOUT_DOSE if dosed else Code.ALL_AT_CHANCE), "estimates")]
 
 
 def _ends_of_scale(contrasts: Sequence[Row]) -> list[Finding]:
@@ -245,7 +245,7 @@ def _ends_of_scale(contrasts: Sequence[Row]) -> list[Finding]:
     first = spent[0]
     made = {"at": text_of(first, "at"), "doses": text_of(first, "doses")}
     reason = because(Code.SCALE_EXHAUSTED, count=len(spent), of=len(contrasts), **made) + read(first["exhausted"])
-    return [_doubt(reason, "warn", row=first)]
+    return [_doubt(reason, row=first)]
 
 
 def _few_seeds(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Finding]:
@@ -263,7 +263,7 @@ def _under(few: Sequence[Row], of: int, thing: str) -> list[Finding]:
     fewest, most = (int(end(numeric(row, "seeds") for row in few)) for end in (min, max))
     unmatched = any(row.get("at") == "matched-fit" and numeric(row, "left_out") > 0 for row in few)
     reason = because(
-        Code.UNDER_SEEDS,
+        Code.ALL_UNDER_SEEDS if len(few) == of else Code.UNDER_SEEDS,
         fewest=fewest,
         most=most,
         count=len(few),
@@ -272,7 +272,7 @@ def _under(few: Sequence[Row], of: int, thing: str) -> list[Finding]:
         least=MINIMUM_SEEDS,
         unmatched=int(unmatched),
     )
-    return [_doubt(reason, "bad" if len(few) == of else "warn")]
+    return [_doubt(reason)]
 
 
 def _how_many(kept: Sequence[int], thing: str, shown: bool) -> list[Finding]:
@@ -280,15 +280,15 @@ def _how_many(kept: Sequence[int], thing: str, shown: bool) -> list[Finding]:
         return []
     fewest, most = min(kept), max(kept)
     if fewest < WIDE_UNDER_SEEDS:
-        return [_doubt(because(Code.ROUGH_SEEDS, fewest=fewest, most=most, first_sign=int(shown)), "warn")]
-    return [_doubt(because(Code.ENOUGH_SEEDS, fewest=fewest, thing=thing), "ok")]
+        return [_doubt(because(Code.ROUGH_SEEDS, fewest=fewest, most=most, first_sign=int(shown)))]
+    return [_doubt(because(Code.ENOUGH_SEEDS, fewest=fewest, thing=thing))]
 
 
 def _other_seeds(seeds: tuple[int, int] | None) -> list[Finding]:
     """Who looks and then takes more seeds may stop when a p suits: the tests hold for a number that was planned."""
     if seeds is None or seeds[0] == seeds[1]:
         return []
-    return [_doubt(because(Code.CHANGED_SEEDS, planned=seeds[0], now=seeds[1]), "warn")]
+    return [_doubt(because(Code.CHANGED_SEEDS, planned=seeds[0], now=seeds[1]))]
 
 
 def _far(contrasts: Sequence[Row]) -> list[Finding]:
@@ -304,7 +304,7 @@ def _far(contrasts: Sequence[Row]) -> list[Finding]:
     flips = [least for row in far if not math.isnan(least := numeric(row, "sign_flip_min_p"))]
     beside = {"flip": max(flips)} if flips else {}
     reason = because(Code.FAR_P, count=len(far), limit=FAR, fewest=min(seeds), most=max(seeds), **beside)
-    return [_doubt(reason, "warn", row=far[0])]
+    return [_doubt(reason, row=far[0])]
 
 
 _Place = tuple[str, str, str, str]
@@ -419,7 +419,7 @@ def _folds(contrasts: Sequence[Row], trials: Sequence[Row]) -> list[Finding]:
     folds = len({row.get("fold", 0) for row in trials})
     if folds < 2 or all(math.isnan(numeric(row, "p")) for row in contrasts):
         return []
-    return [_doubt(because(Code.SHARED_FOLDS, folds=folds, rate=FOLDED), "warn")]
+    return [_doubt(because(Code.SHARED_FOLDS, folds=folds, rate=FOLDED))]
 
 
 def _one_pool(contrasts: Sequence[Row], trials: Sequence[Row], split: Split) -> list[Finding]:
@@ -427,7 +427,7 @@ def _one_pool(contrasts: Sequence[Row], trials: Sequence[Row], split: Split) -> 
     if not split or all(math.isnan(numeric(row, "p")) for row in contrasts):
         return []
     code = {"shares": Code.ONE_POOL, "column": Code.FIXED_TRAINING_ROWS}[split]
-    return [_doubt(because(code, rate=ONE_POOL[split]), "warn")]
+    return [_doubt(because(code, rate=ONE_POOL[split]))]
 
 
 def _undefined(contrasts: Sequence[Row]) -> list[Finding]:
@@ -435,7 +435,7 @@ def _undefined(contrasts: Sequence[Row]) -> list[Finding]:
     if not lost:
         return []
     reason = because(Code.UNDEFINED_COMPARISONS, count=len(lost), of=len(contrasts)) + reason_of(lost[0])
-    return [_doubt(reason, "warn", row=lost[0])]
+    return [_doubt(reason, row=lost[0])]
 
 
 # What the numbers leave open.

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
+from assay.core.codes import Light
 from assay.core.reasons import NOTHING, Reason, read
 from assay.stats.rows import Row, text_of
 
 Kind = Literal["limit", "failure", "leakage", "shortcut", "caution"]
-Light = Literal["ok", "warn", "bad", "none"]
 
 
 @dataclass(frozen=True, slots=True)

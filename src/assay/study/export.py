@@ -25,7 +25,7 @@ from assay.models.ref import Inputs, Model
 from assay.models.weight_files import export_trunk
 from assay.report.evidence import Evidence, Tables
 from assay.report.opening import verdict
-from assay.report.sentences.reasons import finding_words, reason_words
+from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import inert
 from assay.report.words import measure_words as measure_name
 from assay.results.study_blocks import CONVENTIONS
@@ -216,7 +216,7 @@ def _card(run: RunFolder, planned: Trial, values: Mapping[str, Any], format: str
     said = verdict(Evidence(Tables(run.root)))
     yield f"- {inert(said) or 'No answer is possible.'}"
     doubts = (one for one in findings if one.light in ("warn", "bad"))
-    yield from (f"- Caution: {inert(finding_words(one.reason))}" for one in doubts)
+    yield from (f"- Caution: {inert(reason_words(one.reason))}" for one in doubts)
     load = (
         "`assay.load_model(FOLDER)` loads the network, `assay.probe(FOLDER, data)` probes it."
         if format == "safetensors"

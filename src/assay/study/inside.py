@@ -114,7 +114,7 @@ def _looked_at(network: nn.Module, clean: Environment, device: str) -> Iterator[
     if clean.masks is not None:
         regions["gradient-in-masks"] = clean.masks.read(index).numpy()[:, 0] > 0
     else:
-        yield _undone("gradient-in-masks", because(Code.NO_MASKS_GIVEN))
+        yield _undone("gradient-in-masks", because(Code.NO_MASKS))
     size = np.concatenate(maps)
     for kind, region in regions.items():
         there = region.any(axis=(1, 2)) & ~region.all(axis=(1, 2)) & (size.sum(axis=(1, 2)) > 0)

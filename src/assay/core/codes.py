@@ -1,0 +1,601 @@
+"""Codes of reasons, cautions and limits: each with its English, its chip and its light. Data alone.
+
+`assay.report.sentences.reasons` renders the templates.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum, unique
+from typing import Literal
+
+Light = Literal["ok", "warn", "bad", "none"]
+
+
+@unique
+class Code(StrEnum):
+    """Codes of reasons. The fields of a code are those of its sentence.
+
+    Attributes:
+        sentence: Template of its English. `{n:pair}` counts, `{a..b:seed}` is a range, `{names:list}` lists,
+            `{value:interval}` adds the fields low and high, and `[field?text|other]` depends on a field. One that ends
+            in a colon is explained by the next cause.
+        chip: A caution in a few words with its remedy; its sentence where empty.
+        light: How grave it is as a finding; none of a limit.
+    """
+
+    sentence: str
+    chip: str
+    light: Light
+
+    def __new__(cls, name: str, sentence: str, chip: str = "", light: Light = "warn") -> Code:
+        """Make a member whose value is its name."""
+        made = str.__new__(cls, name)
+        made._value_ = name
+        made.sentence, made.chip, made.light = sentence, chip, light
+        return made
+
+    @property
+    def leads(self) -> bool:
+        """Whether the next cause explains it."""
+        return self.sentence.endswith(":")
+
+    # Of anyone's own words: a plug-in's, an error's, a record's of another version.
+    STATED = "stated", "{text}"
+
+    # Seeds, folds and recipes.
+    NO_SEED = "no-seed", "no run was trained to a sound end"
+    NO_SEED_OF = "no-seed-of", "no training run of {recipe} counts{statuses}"
+    NO_SEED_AT_EVERY_BUDGET = "no-seed-at-every-budget", "no seed was kept by both recipes at every budget"
+    NO_SEED_AT_EVERY_DOSE = "no-seed-at-every-dose", "no seed was kept at every dose"
+    NO_SEED_AT_EVERY_AMOUNT = "no-seed-at-every-amount", "no seed was kept by both recipes at every amount and dose"
+    FEW_SEEDS = "few-seeds", "{seeds:seed}: no interval is drawn under {least}"
+    FEW_SEEDS_TO_COMPARE = "few-seeds-to-compare", "{seeds:seed}: at least {least} are needed"
+    FEW_SEEDS_WITH_ACTIVATIONS = "few-seeds-with-activations", "{seeds:seed} with activations: at least 2 are needed"
+    SOME_SEEDS_UNDEFINED = "some-seeds-undefined", "undefined for some seeds"
+    UNDEFINED_SEEDS = "undefined-seeds", "undefined for {count} of {seeds} seeds:"
+    MIXED_UNITS = "mixed-units", "some {of} give {units}, which are not averaged"
+    MISSING_FOLDS = "missing-folds", "only {count} of {folds} folds have it"
+    NOT_MEASURED = "not-measured", "{measure}[factor? of {factor:words}] was not measured of {recipe}"
+    MEASURE_OF_RECIPE = "measure-of-recipe", "{measure}[factor? of {factor:words}] of {recipe}:"
+    OTHER_SEEDS = "other-seeds", "the two measures do not rest on the same seeds"
+
+    # Intervals and tests.
+    NO_VARIATION = "no-variation", "nothing varied over seeds or patients: no interval can be made"
+    NO_VARIATION_BETWEEN_SEEDS = "no-variation-between-seeds", "nothing varied between seeds"
+    SINGLE_PATIENT = "single-patient", "it rests on a single patient: no variance over patients"
+    UNKNOWN_ERROR = "unknown-error", "the standard error of a seed is not known"
+    TOO_FEW_FOR_TWO = "too-few-for-two", "too few seeds or patients for two measures together"
+    ON_PROBIT_SCALE = "on-probit-scale", "on the probit scale:"
+    UNREACHED_FIT = (
+        "unreached-fit",
+        "no log-loss is reached by both recipes: it falls from {start_a:.2g} and {start_b:.2g} to {end_a:.2g} and "
+        "{end_b:.2g}[asked? (asked for {asked:.2g})]",
+    )
+    UNREACHED_CLEAN = (
+        "unreached-clean",
+        "no clean performance is reached by both: with {fewest:g} to {most:g} rows it is {low_a:number} to "
+        "{high_a:number} and {low_b:number} to {high_b:number}; train on fewer or more rows",
+    )
+    ONE_AMOUNT = "one-amount", "two amounts of data or more were not trained on both sides"
+    ONE_DOSE = "one-dose", "p = 0 and another dose were not trained on both sides"
+    UNKNOWN_AT_ZERO_DOSE = "unknown-at-zero-dose", "it is not known whether the value at p = 0 is clear of chance:"
+    CHANCE_AT_ZERO_DOSE = (
+        "chance-at-zero-dose",
+        "the value at p = 0, {value:interval}, is not above chance ({chance:number})",
+    )
+
+    # Answers, targets and classes.
+    NO_IMAGES = "no-images", "no images"
+    NOT_FINITE = "not-finite", "the model's answer is not finite for {count} of {images} images"
+    ABSENT_CLASS = "absent-class", "no image of the {kind} class"
+    NO_FOLD_WITH_BOTH_CLASSES = "no-fold-with-both-classes", "no fold holds both classes"
+    ONE_CLASS_AGAINST_REST = "one-class-against-rest", "class {label} against the rest:"
+    ONE_GRADE = "one-grade", "all images have and were given one grade"
+    CUT_OUTSIDE_CLASSES = (
+        "cut-outside-classes",
+        "no class is at or above {cut}, from which images count as positive: there are {classes}",
+    )
+    NO_CUT_THRESHOLD = "no-cut-threshold", "no threshold was chosen: no validation image is below the positive grades"
+    NO_LESION_THRESHOLD = (
+        "no-lesion-threshold",
+        "no threshold was set on validation lesions: the model came without one",
+    )
+    UNREACHED_VALIDATION_SENSITIVITY = (
+        "unreached-validation-sensitivity",
+        "censored: no threshold finds {level:.0%} of the validation lesions",
+    )
+    NEEDS_TWO_CLASSES = "needs-two-classes", "{measure} is for two classes, and there are {classes}"
+    NEEDS_MAPS = "needs-maps", "{measure} is for segmentation, and the model gives one answer for an image"
+    NO_NATIVE_MASKS = (
+        "no-native-masks",
+        "no masks at original resolution: crops, and images that are not single files, have none",
+    )
+
+    # Lesions and masks.
+    NO_LESION = "no-lesion", "no lesion"
+    NO_LESION_IMAGE = "no-lesion-image", "no image with a lesion"
+    NO_LESION_FREE_IMAGE = "no-lesion-free-image", "no lesion-free image"
+    NO_FALSE_POSITIVE_IMAGE = "no-false-positive-image", "no image to count false positives on"
+    NO_SURFACES = "no-surfaces", "no image in which every recipe compared has both surfaces"
+    NO_BOUNDARY_PIXEL = "no-boundary-pixel", "no pixel near the outline of a lesion"
+    NO_BACKGROUND_PIXEL = "no-background-pixel", "no pixel away from lesions"
+    UNREACHED_SENSITIVITY = (
+        "unreached-sensitivity",
+        "a sensitivity of {level:g} is not reached: one threshold finds at most {most:.3g} of {lesions} lesions, "
+        "the others are found only where whole images are predicted",
+    )
+    CURVE_BEGINS_LATE = (
+        "curve-begins-late",
+        "{false_positives:.2g} false positives per image remain above the highest threshold: the curve does not "
+        "begin at 0",
+    )
+    NO_MASKS = "no-masks", "the images have no masks"
+    NO_PIXEL_LOGITS = "no-pixel-logits", "the model gives no logits of pixels"
+    PIXEL_LOGITS = "pixel-logits", "the model gives logits of pixels, whose map itself shows where a lesion is"
+    NO_SUCH_LESION = "no-such-lesion", "no image shows such a lesion"
+    NO_SUCH_LESION_WITH_REST = "no-such-lesion-with-rest", "no image shows such a lesion and anything else"
+    NO_SHOWN_LESION = "no-shown-lesion", "no image shows a lesion"
+    NO_LESION_IN_BOTH = "no-lesion-in-both", "no image shows a lesion in both"
+    NO_OTHER_SIDE = "no-other-side", "no image has a place without a lesion on the other side of the middle"
+    ONE_LESION_SIZE = "one-lesion-size", "the lesions shown do not differ in size"
+    NO_SMALL_AND_LARGE = "no-small-and-large", "no image shows small lesions and large"
+    NEUTRAL_ALONE = "neutral-alone", "lesions are taken away from neutral images alone"
+    NOT_DRAWN = "not-drawn", "the images were not drawn: their lesions cannot be taken away, only painted over"
+    ALWAYS_LESIONS = (
+        "always-lesions",
+        "the phantom cannot draw images without a lesion: they show one at the low end of '{factor}' too",
+    )
+    NO_LESION_FACTOR = "no-lesion-factor", "the phantom has no factor '{factor}': its lesions cannot be taken away"
+    NOTHING_TO_PAINT = "nothing-to-paint", "no neutral image of a phantom with a lesion: nothing can be painted"
+    NO_RISING_FACTOR = "no-rising-factor", "the phantom has no such factor that rises"
+
+    # Corruption errors.
+    UNDEFINED_ERROR = "undefined-error", "an error is undefined"
+    BASELINE_WITHOUT_ERROR = "baseline-without-error", "the baseline makes no error"
+    BASELINE_NOT_WORSE = "baseline-not-worse", "the baseline's error does not increase"
+    BASELINE_NEAR_ZERO = "baseline-near-zero", "the interval of the increase of the baseline's error holds 0"
+    BASELINE_UNKNOWN = "baseline-unknown", "no interval shows whether the baseline's error increases"
+    FAMILY_WITHOUT_BASELINE = "family-without-baseline", "not every family has a baseline at all severities"
+    NO_CLEAN_HIT = "no-clean-hit", "no clean image is classified correctly"
+
+    # Reliance.
+    NOT_CONVERGED_ERROR = "not-converged-error", "not converged: standard error {error:.3f} exceeds {tolerance:g}"
+    NOT_CONVERGED_HALVES = (
+        "not-converged-halves",
+        "not converged: the halves of the samples differ by {gap:.1f} standard errors",
+    )
+    CONSTANT_OUTPUT = "constant-output", "the output is constant over the design"
+    NOTHING_TO_CHANGE = "nothing-to-change", "no phantom and no intervention: nothing can be changed alone"
+    EMPTY_SIDE = "empty-side", "no neutral image is on that side"
+    FAR_FROM_THRESHOLD = (
+        "far-from-threshold",
+        "no image flips, and under {border:.0%} of them are within one within-class sd of the threshold or beyond "
+        "it: the flip rate could not show a change; see logit-effect",
+    )
+    NO_LOGIT_UNIT = "no-logit-unit", "the logit does not vary within a class on neutral images, so it has no unit"
+    NO_LOG_ODDS_UNIT = (
+        "no-log-odds-unit",
+        "the log-odds do not vary within a class on neutral images, so they have no unit",
+    )
+    NO_LESION_LOGIT_UNIT = "no-lesion-logit-unit", "the logit does not vary over lesions, so it has no unit"
+
+    # Representations and decoders.
+    NO_LAYERS = "no-layers", "the model names no layers to read"
+    CONSTANT_LAYER = "constant-layer", "the layer is constant"
+    NOT_FINITE_ACTIVATIONS = "not-finite-activations", "activations are not finite numbers"
+    FEW_IMAGES = "few-images", "{images} images, at least {least} are needed"
+    EQUAL_DISTANCES = "equal-distances", "all images are equally far apart"
+    ZERO_ACTIVATIONS = "zero-activations", "all activations are 0"
+    LIMITED_RANK = "limited-rank", "{images} images for {units} units: it cannot exceed {most}"
+    FEW_NEIGHBORS = "few-neighbors", "{images} images are too few for {neighbors} neighbors"
+    LEAST_EIGENVALUE_ZERO = (
+        "least-eigenvalue-zero",
+        "the least eigenvalue is 0: {varying} of {directions} directions vary",
+    )
+    PERCENTILE_EIGENVALUE_ZERO = (
+        "percentile-eigenvalue-zero",
+        "the 10th percentile of the eigenvalues is 0: {varying} of {directions} directions vary",
+    )
+    FEW_FOR_EIGENVALUES = (
+        "few-for-eigenvalues",
+        "{images} images and {varying} numbers of a map that vary are too few for {eigenvalues} eigenvalues",
+    )
+    UPPER_PERCENTILE_EIGENVALUE_ZERO = (
+        "upper-percentile-eigenvalue-zero",
+        "the 90th percentile of the eigenvalues is 0: {varying} of {directions} directions vary",
+    )
+    FEW_DISTINCT_IMAGES = "few-distinct-images", "{images} distinct images, at least {least} are needed"
+    WITHIN_ROUNDING = "within-rounding", "images differ by no more than rounding"
+    FEW_GROUPS = "few-groups", "fewer than two groups have two images"
+    MANY_LEVELS = "many-levels", "{levels:,} levels are more than {most}"
+    ONE_AUDIT = "one-audit", "tested in one of the audits only"
+    DRAWN_OTHERWISE = "drawn-otherwise", "the mark is drawn differently in the audits"
+    ONE_VALUE = "one-value", "all images have one value"
+    SMALL_GROUP = "small-group", "fewer than {least} images of a class"
+    SMALL_GROUPS = "small-groups", "fewer than two groups have {least} images of each class"
+    NOTHING_TO_COMPARE = "nothing-to-compare", "no group can be compared with the others"
+    SLOW_FOR_EXCHANGE = "slow-for-exchange", "the budget or the images are too few: {least} images are needed"
+    NO_DONORS = "no-donors", "an image has no other patient of its class, or of another class"
+    NOTHING_INSIDE = "nothing-inside", "{kind} shows no layers and no gradients"
+    NO_LINEAR_HEAD = "no-linear-head", "the network has no linear layer at its end"
+    NO_REGION = "no-region", "too few images have such a region"
+    EXCHANGE_IN_STEPS = (
+        "exchange-in-steps",
+        "it chooses images by the answers, and these were made after all images were written",
+    )
+    EXCHANGE_OF_CLASSES = "exchange-of-classes", "content is exchanged between classes, and this model gives masks"
+    NO_VALUE = "no-value", "no image has a value"
+    FEW_PATIENTS = "few-patients", "{patients} patients have a value, fewer than {folds} folds"
+    CONSTANT_FACTOR = "constant-factor", "constant: no two values that {folds} patients have"
+    CONSTANT_WITHIN_CLASS = (
+        "constant-within-class",
+        "constant within each class: in none do {folds} patients have either value",
+    )
+    NO_FOLD_WITH_BOTH_SIDES = "no-fold-with-both-sides", "no fold holds images on both sides of the question"
+    NO_WEIGHTS = "no-weights", "the network has no weights"
+    OTHER_SHAPE = "other-shape", "the network before training has another shape"
+    ZERO_START = "zero-start", "all values were 0 before training"
+    NOT_FINITE_WEIGHTS = "not-finite-weights", "weights are not finite"
+    OTHER_IMAGES = "other-images", "their activations were kept of other images"
+
+    # Heat-maps.
+    EMPTY_MAPS = "empty-maps", "{count} of {maps} maps are 0 everywhere and count as uninformative"
+    BROKEN_MAPS = "broken-maps", "{count} of {maps} heat-maps hold NaN or infinity"
+    FEW_SCORED_IMAGES = "few-scored-images", "{images} images have a score, at least {least} are needed"
+    EQUAL_SHARES = "equal-shares", "all images have the same share, or lose the same"
+    EQUAL_SUBSETS = "equal-subsets", "every subset of cells has the same in the map, or takes the same from the answer"
+    FAILS_SANITY = (
+        "fails-sanity",
+        "fails the sanity check: its maps correlate by {correlation:.2f} with those of randomized weights",
+    )
+    SANITY_SAME_WEIGHTS = "sanity-same-weights", "not checked for sanity: randomized weights are the same ones"
+    SANITY_CONSTANT_MAPS = (
+        "sanity-constant-maps",
+        "not checked for sanity: each of its maps is the same everywhere, or holds NaN",
+    )
+
+    # Worst groups and environments.
+    WORST_GROUP_PLACE = "worst-group-place", "in {factor:group}"
+    WORST_ENVIRONMENT_PLACE = "worst-environment-place", "in {environment}"
+    NO_GROUP = "no-group", "no group of at least {images} images has it"
+    NO_COMMON_GROUP = "no-common-group", "no place has it for every seed"
+    NO_ENVIRONMENT = "no-environment", "undefined in every environment"
+
+    # Trainings.
+    COLLAPSED_CONSTANT_OUTPUT = (
+        "collapsed-constant-output",
+        "constant output: the logits of the validation images differ by at most {spread:.1e}",
+    )
+    COLLAPSED_CONSTANT_MAPS = (
+        "collapsed-constant-maps",
+        "constant output: the logits differ by at most {spread:.1e} between places",
+    )
+    COLLAPSED_ONE_EMBEDDING = "collapsed-one-embedding", "one embedding for all: it varies by {share:.1e} of its length"
+    COLLAPSED_RANK_ONE = "collapsed-rank-one", "embedding of rank one: its effective rank is {rank:.3f}"
+    COLLAPSED_EQUAL_DISTANCES = (
+        "collapsed-equal-distances",
+        "all distances equal: between validation images they vary by {share:.1e} of their mean",
+    )
+    COLLAPSED_STUCK = (
+        "collapsed-stuck",
+        "no better than a constant in training: the loss is {loss:.4f}, as for one embedding for all",
+    )
+    COLLAPSED_FEATURES = (
+        "collapsed-features",
+        "the features collapsed: after epoch {epoch} their effective rank is {rank:.3f} and they vary by "
+        "{spread:.1e} of their length; stopped. Try a lower learning rate, or another loss",
+    )
+    PREDICTS_NOTHING = "predicts-nothing", "predicts no lesion in any of {images} validation images at p = 0.5"
+    PREDICTS_EVERYTHING = (
+        "predicts-everything",
+        "predicts over 90% of the pixels in each of {images} validation images at p = 0.5",
+    )
+    DIVERGED_LOSS = "diverged-loss", "diverged: the loss is {loss} at step {step}; try a lower learning rate"
+    HEAD_NOT_FITTED = (
+        "head-not-fitted",
+        "the linear head on frozen features did not converge: slope {slope:.1e} after {iterations} iterations "
+        "({message}); look at the training's curve, and try a lower learning rate",
+    )
+    LOST_SOURCE = "lost-source", "{source} {status}, so nothing starts from it:"
+    TRAINING_DIVERGED = "training-diverged", "the training diverged"
+    TRAINING_STOPPED = "training-stopped", "the training was stopped: its features had collapsed"
+    USELESS_SOURCE = "useless-source", "the pretrained start cannot be used"
+    NO_RECORD_OF_SOURCE = "no-record-of-source", "the record of its start is missing: run the study again"
+    UNFINISHED_PROBES = "unfinished-probes", "probes or readings of it are missing: run the study again"
+
+    # Comparisons, limits and ends of the scale.
+    DECIDED_EARLY = (
+        "decided-early",
+        "decided at {seeds} of at most {most} seeds[differs?: an estimate after early stopping is likely too large]",
+    )
+    LATER_ESTIMATE = "later-estimate", "with {seeds:seed} the difference is {value:interval}"
+    CONTROL_FAILED = "control-failed", "a control failed"
+    NEAR_END_OF_SCALE = "near-end-of-scale", "within {margin:number} of {end:g}"
+    AT_CHANCE = "at-chance", "at chance"
+    LIMIT_INCONCLUSIVE = (
+        "limit-inconclusive",
+        "that recipes are equal where the result is inconclusive ({count} of {of:comparison})",
+        "",
+        "none",
+    )
+    DETECTABLE = (
+        "detectable",
+        "this design detects a difference in {measure:measure} of {low..high:number} or more (80% power)",
+    )
+    NOTHING_DETECTABLE = "nothing-detectable", "it detects not even the largest possible difference in {count} of them"
+    LIMIT_CLEAN_UNMATCHED = (
+        "limit-clean-unmatched",
+        "whether a recipe is more robust or only started lower: performance at p = 0 was not matched",
+        "",
+        "none",
+    )
+    LIMIT_FIT_UNMATCHED = (
+        "limit-fit-unmatched",
+        "whether recipes differ in more than training speed: they were not matched on fit",
+        "",
+        "none",
+    )
+    LIMIT_DECODING = "limit-decoding", "that a model uses a factor which a layer encodes", "", "none"
+    LIMIT_ENVIRONMENTS = (
+        "limit-environments",
+        "how recipes compare on other distributions than these ({names:list})",
+        "",
+        "none",
+    )
+    LIMIT_EXPLORATORY = (
+        "limit-exploratory",
+        "confirmation of {count:comparison} added after results existed",
+        "",
+        "none",
+    )
+
+    # What a plan can detect.
+    UNKNOWN_SPREAD = "unknown-spread", "its variance is unknown until the study has run"
+    UNPLANNED_VARIANCE = "unplanned-variance", "the variance of this measure is unknown until the study has run"
+    TOO_FEW_PLANNED = "too-few-planned", "{seeds:seed}, {patients:list} patients by class: too few for an interval"
+    BEYOND_RANGE = "beyond-range", "not even the largest possible difference: too few patients or seeds"
+
+    # Cautions about a study.
+    MISSING_TRIALS = (
+        "missing-trials",
+        "[failed?{failed} failed, ][pending?{pending} pending, ]of {of:training run}: left out",
+        "training runs are missing: run again",
+        "bad",
+    )
+    ALL_FINISHED = "all-finished", "all {count:training run} finished", "all training runs finished", "ok"
+    NONE_COLLAPSED = "none-collapsed", "none collapsed or diverged", "none collapsed", "ok"
+    NO_SEED_LEFT = (
+        "no-seed-left",
+        "all runs of {recipes:few} collapsed or failed; no results are reported for them",
+        "a recipe without results: see Failures",
+        "bad",
+    )
+    LOST_TRIALS = (
+        "lost-trials",
+        "{count:training run} {status} ({recipes:few}): left out of means",
+        "some training runs collapsed: see Failures",
+    )
+    SILENT_TRIALS = (
+        "silent-trials",
+        "{count} of {of:training run} ({recipes:few}): the network predicts no lesion pixel in any validation "
+        "image at p = 0.5; kept in means",
+        "some networks predict nothing: see Failures",
+    )
+    LOUD_TRIALS = (
+        "loud-trials",
+        "{count} of {of:training run} ({recipes:few}): the network predicts over 90% of the pixels as lesion in "
+        "every validation image at p = 0.5; kept in means",
+        "some networks predict everything: see Failures",
+    )
+    PATIENTS_UNKNOWN = (
+        "patients-unknown",
+        "intervals are over images, so they are too narrow where a patient has several images: {text}",
+        "patients unknown: name their column",
+        "bad",
+    )
+    DRAWN_IMAGES = (
+        "drawn-images",
+        "every image is generated independently, so no copies were searched for",
+        "no leakage: each image is generated",
+        "ok",
+    )
+    LEAKAGE_UNCHECKED = (
+        "leakage-unchecked",
+        "leakage between patients was not checked: no column identifies patients",
+        "leakage unknown: search for copies",
+        "bad",
+    )
+    NO_COPIES = (
+        "no-copies",
+        "no exact or near copy (rotated, mirrored, [bounded?|cropped to 90%, ]re-encoded) [patients?of an image "
+        "across patients|among the images]",
+        "no copies between splits",
+        "ok",
+    )
+    COPIES_FOUND = (
+        "copies-found",
+        "{count:pair} of near copies[contradicting?, {contradicting} with contradicting labels]:",
+        "copies found: remove them",
+        "bad",
+    )
+    NEAR_COPIES = (
+        "near-copies",
+        "{word}s {first} and {second} [named?of different patients are nearly the same image|are different "
+        "images, nearly the same] (likeness {likeness:.3f})",
+        "near copies found: look at them",
+    )
+    CONTRADICTING_COPIES = (
+        "contradicting-copies",
+        "{word}s {first} and {second} [named?of different patients are nearly the same image|are different "
+        "images, nearly the same] (likeness {likeness:.3f}), and their labels contradict: {labels:list}",
+        "copies with other labels: look at them",
+    )
+    ASSOCIATIONS_ACHIEVED = "associations-achieved", "associations achieved as asked", "associations as asked", "ok"
+    ASSOCIATIONS_OFF = (
+        "associations-off",
+        "{count} of {of:association} not achieved within {tolerance:number}: {factor:words} in {environment} is "
+        "{strength:number}, asked {asked:number}",
+        "associations not as asked: see Test conditions",
+    )
+    UNEVEN_ROWS = (
+        "uneven-rows",
+        "training rows differ over the doses[confounder? of {confounder:words}]: {most_rows} at p = {most}, "
+        "{fewest_rows} at p = {fewest}, so an effect of p may come from fewer rows; `rows: {least}` in "
+        "environments.train makes them equal",
+        "uneven training sets: see Findings",
+    )
+    ALL_AT_CHANCE = (
+        "all-at-chance",
+        "no recipe is above chance (AUROC 0.50): differences mean little",
+        "no recipe above chance: train longer",
+    )
+    ALL_AT_CHANCE_WITHOUT_DOSE = (
+        "all-at-chance-without-dose",
+        "no recipe is above chance (AUROC 0.50) at p = 0: a change from there means little",
+        "no recipe above chance: train longer",
+    )
+    SCALE_EXHAUSTED = (
+        "scale-exhausted",
+        "no room for a difference in {count} of {of:comparison}: neither a difference nor its absence means much "
+        "there; in the first, all values are:",
+        "no room for a difference: see Findings",
+    )
+    UNDER_SEEDS = (
+        "under-seeds",
+        "{fewest..most:seed} in {count:,} of {of} {thing}s: with fewer than {least} there are no intervals and no "
+        "ranking[unmatched?; the other seeds never reached the same fit with both recipes; more epochs or seeds "
+        "would help]",
+        "too few seeds to test in some: add seeds",
+    )
+    ALL_UNDER_SEEDS = (
+        "all-under-seeds",
+        "{fewest..most:seed}: with fewer than {least} there are no intervals and no ranking[unmatched?; the other "
+        "seeds never reached the same fit with both recipes; more epochs or seeds would help]",
+        "too few seeds to test: add seeds",
+        "bad",
+    )
+    ROUGH_SEEDS = (
+        "rough-seeds",
+        "{fewest..most:seed}: the variation between seeds is only roughly known[first_sign?; a difference shown "
+        "with so few is a first sign, to be confirmed with more]",
+        "few seeds: add seeds",
+    )
+    ENOUGH_SEEDS = "enough-seeds", "{fewest:seed} or more in every {thing}", "", "ok"
+    CHANGED_SEEDS = (
+        "changed-seeds",
+        "the number of seeds was changed from {planned} to {now} after results existed",
+        "seeds raised after results existed: see Findings",
+    )
+    FAR_P = (
+        "far-p",
+        "{count:difference} with p < {limit:g} on {fewest..most:seed}: the simulation behind p stops at "
+        "0.05[flip?; the sign-flip test cannot give less than {flip:p}]",
+        "very small p from few seeds: see Findings",
+    )
+    OUTLYING_SEEDS = (
+        "outlying-seeds",
+        "{count:value} of single seeds far from the other seeds of the recipe[limit?, over {limit} robust "
+        "standard deviations][gap?, over {gap:number} of the range]: {recipe} with seed {seed} has "
+        "{measure:measure}[environment? in {environment}] {value:number}, the median is {median:number}; a mean "
+        "over few seeds flatters recipes that sometimes fail",
+        "outlying seeds: see Findings",
+    )
+    SEEDS_UNCHECKED = (
+        "seeds-unchecked",
+        "whether a seed fell far from the others was not checked for {measures:list}: the measure has no range, "
+        "and fewer than {least} distances between seeds give no spread",
+    )
+    SHARED_FOLDS = (
+        "shared-folds",
+        "{folds} folds share training rows, so the true p is higher than reported: where nothing differed, p < "
+        "0.05 came in up to {rate:number} of simulated comparisons",
+        "folds share training images: intervals are rough",
+    )
+    ONE_POOL = (
+        "one-pool",
+        "seeds draw their training rows from one pool, most of which they share, so p holds for this training set "
+        "and may be too low for others: where nothing differed, p < 0.05 came in up to {rate:.3f} of simulated "
+        "comparisons",
+        "one set of training images: differences may not generalize",
+    )
+    FIXED_TRAINING_ROWS = (
+        "fixed-training-rows",
+        "seeds train on the rows that a column of the table names and redraw weights and order alone, so p holds "
+        "for this training set and may be too low for others: where nothing differed, p < 0.05 came in up to "
+        "{rate:.3f} of simulated comparisons",
+        "one set of training images: differences may not generalize",
+    )
+    UNDEFINED_COMPARISONS = (
+        "undefined-comparisons",
+        "{count} of {of:comparison} undefined:",
+        "comparisons without a result: see Findings",
+    )
+
+    # Cautions about data.
+    OTHER_TARGET = (
+        "other-target",
+        "the target is '{target}', not whether an image shows a lesion: AUROC and average precision rank images "
+        "by it, while overlap and false positives go by the masks",
+    )
+    PROXY = (
+        "proxy",
+        "{kind} '{name}' is a proxy for the target: alone it predicts '{of}' with AUROC {auroc:.3f} ({rows:,} "
+        "rows), so findings about the two cannot be separated",
+    )
+    UNSEEN_LEVELS = (
+        "unseen-levels",
+        "'{environment}' has levels of '{factor}' that no training image has[folds? (of its fold, all "
+        "{folds} together)]: {levels*counts:list} of {images:,} images",
+        "levels unseen in training: see Findings",
+    )
+    COLUMN_OF_INTERVENTION = (
+        "column-of-intervention",
+        "the table has a column '{name}', as the intervention is called: where images bear it already, declare the "
+        "column as a factor of another name, such as {name}_found with `column: {name}`",
+    )
+    EMPTY_DOSE = (
+        "empty-dose",
+        "the dose p = {p} of '{factor}' is on none of the training images ({classes*counts:list}): it is a dose of 0",
+    )
+    ILLEGIBLE = (
+        "illegible",
+        "confounder '{confounder}' writes letters {high:.2g} px high, under {least:g} px: they are spots rather "
+        "than letters",
+    )
+    HARDLY_CHANGED = (
+        "hardly-changed",
+        "confounder '{confounder}' hardly changes {count} of {images} images (less than a quarter of the change "
+        "of the median image): it is already there, or its background looks like it",
+    )
+    PLAIN_SIGHT = "plain-sight", "simple cues predict the target: {names:properties}; a network may learn these instead"
+    RIDGE_BASELINE = (
+        "ridge-baseline",
+        "without a network, a ridge regression predicts the target of other {others} from {names:properties}: a "
+        "model that is no better needs no more than that",
+    )
+    OF_RECIPE = "of-recipe", "in {recipe}"
+
+    # Tables of the data.
+    NO_SSIM = "no-ssim", "an edge is shorter than the window of 11 px"
+    TIED_BY_SAMPLING = "tied-by-sampling", "by sampling: no pixel is changed"
+    FEW_VALUES = "few-values", "fewer than {least} images with a value on either side"
+
+    # Why a trial or a probe is new in a plan.
+    NOTHING_TRAINED = "nothing-trained", "nothing was trained here before"
+    NO_RECORD = "no-record", "its record was removed"
+    FIELD_CHANGED = "field-changed", "{field} is {value} (was {before})"
+    FIELD_ADDED = "field-added", "{field} is {value} (not set before)"
+    FIELD_REMOVED = "field-removed", "{field} is not set (was {before})"
+    NEW_PROBE = "new-probe", "probe {probe} was not asked before"
+    PROBE_ENVIRONMENTS = "probe-environments", "probe {probe}: environment {environments:list} is new or changed"
+    PROBE_IMAGES = "probe-images", "probe {probe}: its images or environments changed"
+    PLANNED_BEFORE = "planned-before", "planned before, not finished yet"
+
+    # Assumptions on a file of predictions.
+    NO_SEED_COLUMN = "no-seed-column", "no column '{column}': one seed each"
+    NO_PATIENT_COLUMN = "no-patient-column", "no column '{column}': each image counts as a patient"
+    LOG_ODDS = "log-odds", "scores are not all between 0 and 1: taken as log-odds"
+    MISSING_PREDICTIONS = (
+        "missing-predictions",
+        "{recipe}: {count} predictions are missing, of images that other seeds or recipes have",
+    )
