@@ -9,8 +9,8 @@ import pytest
 from tests.worlds.files import write_table
 
 from assay.report.audit_cards import CROSSWALK, DATA_CARD, MODEL_CARD
-from assay.report.audit_page import collect_audit
 from assay.report.crosswalk import CLAIM, FDA
+from assay.report.page import collect
 from assay.study.audit_scores import PredictionColumns, audit_predictions
 from assay.study.auditing import Asked
 
@@ -33,7 +33,7 @@ def cards(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 def test_the_model_card_has_findings_scope_and_limits(cards: dict[str, str]) -> None:
     card = cards[MODEL_CARD]
-    assert "The answers of predictions change with view." in card
+    assert "This model's answers change with view." in card
     assert "| Answers differ with view | Swing " in card
     assert "| view: AP | AUROC | 0." in card
     for heading in ("Intended use", "Scope", "Not established"):
@@ -74,6 +74,5 @@ def test_the_chart_of_the_page_counts_patients_only_where_they_are_named(
     write_table(tmp_path / "predictions.csv", rows)
     columns = PredictionColumns("finding", patient=patient, others=("view",))
     out = audit_predictions(tmp_path / "predictions.csv", columns, Asked(), tmp_path / "out")
-    drawn = collect_audit(out).figure
-    assert drawn is not None
+    (drawn,) = collect(out).first
     assert drawn.note.endswith(counted)

@@ -7,7 +7,7 @@ from typing import Any
 
 from assay.core.reasons import Code, because
 from assay.core.registry import entries
-from assay.report.sentences.audit import headline, verdict, verdict_line
+from assay.report.sentences.audit import headline, verdict_line
 from assay.shifts.battery import marks_of
 
 
@@ -19,35 +19,30 @@ def row(factor: str, family: str, verdict: str = "affected-by") -> dict[str, Any
 def test_kin_are_reported_as_a_family_led_by_the_most_harmful() -> None:
     rows = [row("tag", "objects"), row("low-pass", "detail"), row("chest-drain", "objects"), row("view", ""),
             row("jpeg", "detail", "inconclusive")]  # fmt: skip
-    assert headline(rows, "net") == [
-        "The answers of net change with tag (and marks like it: chest drain), low pass and view.",
-        "Inconclusive: jpeg.",
-    ]
-    assert verdict(rows, "net") == (
-        "The answers of net change with tag (and marks like it), low pass and view; another one is inconclusive."
+    assert headline(rows) == (
+        "This model's answers change with tag (and marks like it), low pass and view. One more is inconclusive."
     )
     rows[0]["verdict"] = "relies-on"
-    assert verdict(rows, "net") == (
-        "The answers of net rely on tag (and marks like it), and change with low pass and view; another one is "
+    assert headline(rows) == (
+        "This model relies on tag (and marks like it). Its answers also change with low pass and view. One more is "
         "inconclusive."
     )
-    assert headline([rows[0]], "net") == ["The answers of net rely on tag."]
+    assert headline([rows[0]]) == "This model relies on tag."
+    assert headline([rows[-1], rows[-1] | {"factor": "blur"}]).endswith(" Two tested factors are inconclusive.")
 
 
 def test_marks_that_move_answers_in_opposite_directions_are_no_family() -> None:
     rows = [row("scope-inset", "objects") | {"g": -0.5}, row("text-line", "objects"), row("tag", "objects")]
-    assert headline(rows, "net") == [
-        "The answers of net change with scope inset and text line (and marks like it: tag)."
-    ]
+    assert headline(rows) == "This model's answers change with scope inset and text line (and marks like it)."
     rows[1]["verdict"] = "affected-without-direction"
-    assert headline(rows[:2], "net") == ["The answers of net change with scope inset (and marks like it: text line)."]
+    assert headline(rows[:2]) == "This model's answers change with scope inset (and marks like it)."
 
 
 def test_a_column_with_a_large_swing_is_named_before_marks_with_a_small_one() -> None:
     undirected = row("flatter", "tone", "affected-without-direction") | {"g": 0.4}
     rows = [row("tag", "objects", "relies-on"), row("jpeg", "detail") | {"g": 0.1}, undirected]
     view = row("view", "", "answers-differ-with") | {"kind": "column", "g": -0.2}
-    assert headline([*rows, view], "net") == ["The answers of net rely on tag, and change with view, jpeg and flatter."]
+    assert headline([*rows, view]) == ("This model relies on tag. Its answers also change with view, jpeg and flatter.")
 
 
 def test_a_line_of_a_terminal_has_the_verdict_its_swing_and_the_images_needed() -> None:

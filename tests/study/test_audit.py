@@ -18,7 +18,7 @@ import assay
 from assay.cli import main
 from assay.cli.audit import expected as as_number
 from assay.core.errors import SpecError, StoreError
-from assay.report.audit_page import MEAN
+from assay.report.leads import MEAN
 from assay.shifts.battery import DOMAINS, battery, every_distortion
 from assay.shifts.distortions.base import families_of
 from assay.stats.verdicts import Verdict
@@ -122,20 +122,19 @@ def test_a_planted_shortcut_is_named_and_a_mark_elsewhere_is_cleared(
     assert (clean["tag"], clean["left"]) == ("no-effect", "no-effect")
     page = (tmp_path / "out" / "report.html").read_text()
     for text in (
-        "<h1>The answers of reader change with tag",
+        "<h1>This model&#39;s answers change with tag",
         "Affected by tag",
         "same images, same answers",
-        "<dt>Intended use</dt><dd>not stated</dd>",
-        "<dt>Margin</dt><dd>0.05, the default</dd>",
+        "margin 0.05, the default · intended use: not stated",
         "No reference networks were read",
         "data:image/png",
     ):
         assert text in page
     first = page[: page.index("<nav")]
-    assert "What this does not establish" in first
+    assert "What this does not show: A mark that was not tested" in page
     assert [first.count(f"<span>{label}</span>") for label in ("without", "with")] == [2, 2]
     assert "Smith" not in page, "no patient is named"
-    assert "The answers of reader change with tag" in assay.open_run(tmp_path / "out")._repr_html_()
+    assert "This model&#x27;s answers change with tag" in assay.open_run(tmp_path / "out")._repr_html_()
     assert "<svg" in found.figure("g").svg
     assert found.report() == tmp_path / "out" / "report.html"
     assert (tmp_path / "out" / "report.html").read_text() == page
@@ -175,7 +174,7 @@ def test_reliance_is_an_effect_beyond_those_of_networks_that_never_saw_the_mark(
     assert row["at_least"] > row["limit"] >= 0
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Relies on tag" in page
-    assert "beyond the limit of reference networks" in page
+    assert "limit of reference networks" in page
     assert "No reference networks were read" not in page
     weaker = {"tag": [{"tag": {"size": 0.1}}] * 3}
     with pytest.raises(SpecError, match=r"no mark is in all audits of .*, drawn as here"):

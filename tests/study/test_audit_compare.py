@@ -102,7 +102,7 @@ def test_the_command_prints_and_writes_a_page(audits: Path, tmp_path: Path, caps
     assert "Verdicts: affected by (a), no effect (b)." in text
     assert "No difference shown: sex.\nNot compared: left corner, age, id.\n" in text
     page = (tmp_path / "out" / "report.html").read_text()
-    assert page.count(">Differences<") == 1
+    assert page.count('id="differences">Differences<') == 1
     for text in ("affected-by", "no-effect", "left-corner"):
         assert f">{text}<" not in page
     assert ">left corner<" in page

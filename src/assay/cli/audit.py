@@ -284,8 +284,7 @@ def _print(root: Path, json: bool) -> None:
     folder = RunFolder(root)
     rows = folder.table("verdicts")
     facts = {row["key"]: row["value"] for row in folder.table("provenance")}
-    for text in headline(rows, facts["model"]):
-        print(text)
+    print(headline(rows))
     for row in rows[:SHOWN]:
         print(f"  {verdict_line(row, facts['margin'])}")
     if any(not math.isnan(row["g"]) for row in rows[:SHOWN]):

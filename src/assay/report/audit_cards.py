@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from assay.report.crosswalk import CLAIM, FDA, Audited, Item
-from assay.report.sentences.audit import METHODS, NO_REFERENCE, check_words, evidence, headline, not_established, title
+from assay.report.sentences.audit import METHODS, check_words, evidence, headline, not_established, title
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import NONE, inert
 from assay.report.words import measure_words as measure_name
+from assay.report.words import sentence_case
 from assay.stats.format import count, in_words, with_interval
 from assay.store.audit_tables import AUDIT_TABLES
 from assay.store.files import Row, write_text
@@ -43,10 +44,10 @@ def _model(found: Audited) -> Iterator[str]:
                                               "threshold"))  # fmt: skip
     use = inert(facts.get("intended use", "Not stated to the audit: add the use, the users and the population."))
     yield from ("", "## Intended use", "", use)
-    yield from ("", "## Findings", "", *(f"{inert(text)}" for text in headline(verdicts, facts["model"])), "")
-    if "references" not in facts and any(row["kind"] == "mark" for row in verdicts):
-        yield from (NO_REFERENCE, "")
-    yield from _table(("verdict", "evidence"), ((title(row, facts["margin"]), evidence(row)) for row in verdicts))
+    yield from ("", "## Findings", "", inert(headline(verdicts)), "")
+    yield from _table(
+        ("verdict", "evidence"), ((title(row, facts["margin"]), sentence_case(evidence(row))) for row in verdicts)
+    )
     yield from ("", "## Performance", "")
     yield from _table(("group", "measure", "value [95% CI]", "images"), map(_group, found.tables["groups"]))
     if found.gaps:

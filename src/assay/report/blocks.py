@@ -12,6 +12,10 @@ from assay.core.measures import MEASURES, WORST, range_of
 from assay.report.charts import Field, Planes, Spot, Trace, draw_curves, draw_field, draw_planes, draw_rows
 from assay.report.drawing import Drawing, Mark, Panel, Plot, Reference, Style, limits, short_names, styles
 from assay.report.evidence import Evidence, coordinates, distinct, numeric, whole
+from assay.report.leads import MEAN, Grid, draw_grid
+from assay.report.sentences.audit import factor_words, open_words
+from assay.report.sentences.leads import PLACES
+from assay.report.sentences.leads import place_words as exchanged_words
 from assay.report.sentences.reasons import place_words as worst_words
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import (
@@ -45,6 +49,8 @@ from assay.report.words import (
 from assay.results.block import Block
 from assay.stats.format import common_decimals, in_words, number
 from assay.stats.rows import Row
+from assay.store.audit_tables import AUDIT_TABLES, COMPARED
+from assay.store.columns import Table
 from assay.store.schema import MODEL_TABLES, TABLES
 
 FULL, NARROW = 800.0, 350.0
@@ -123,6 +129,9 @@ def chart(block: Block, evidence: Evidence, width: float = FULL) -> Figure | Non
             )
         case "heat":
             return _heat(block, rows, evidence, width)
+        case "grid":
+            grid = Grid(rows, evidence.root / "pictures" / MEAN)
+            return drawn(block, grid, rows, draw_grid, width) if rows else None
         case "none":
             return None
 
@@ -226,7 +235,9 @@ def _mean(level: str, block: Block, rows: Sequence[Row], evidence: Evidence) -> 
 
 
 def _color(block: Block, row: Row, evidence: Evidence) -> str:
-    return in_words(str(row[block.colors])) if block.colors else evidence.color(row)
+    if not block.colors:
+        return evidence.color(row)
+    return in_words(str(row[block.colors])).replace("-", " ") or "all images"
 
 
 def _styles(block: Block, levels: Sequence[str], evidence: Evidence) -> dict[str, Style]:
@@ -256,6 +267,16 @@ def _place(block: Block, row: Row, evidence: Evidence) -> str:
     return ", ".join(part for part in parts if part) or "all"
 
 
+_MARGINS = ("contrasts", "verdicts", "effects", "gaps", "distorted")
+"""Tables whose values are held against a margin."""
+
+
+def ends_of(row: Row, name: str) -> tuple[float, float]:
+    """Return the ends of the interval of a column: its own, or those of the row."""
+    own = f"{name}_" if f"{name}_low" in row else ""
+    return numeric(row, f"{own}low"), numeric(row, f"{own}high")
+
+
 def _panel(
     block: Block,
     title: str,
@@ -268,15 +289,14 @@ def _panel(
         Mark(
             _color(block, row, evidence),
             numeric(row, block.value),
-            numeric(row, "low"),
-            numeric(row, "high"),
+            *ends_of(row, block.value),
             evidence.seeds(row) if block.table in ("estimates", "dose_changes") else (),
             along(row) if along else _place(block, row, evidence),
             reason_words(row.get("reason", "")) if doubtful(row) else "",
         )
         for row in rows
     )
-    margins = [one for row in rows if (one := numeric(row, "margin")) > 0] if block.table == "contrasts" else []
+    margins = [one for row in rows if (one := numeric(row, "margin")) > 0] if block.table in _MARGINS else []
     band = (-margins[0], margins[0]) if margins else None
     own = (*references, *_chance(block, rows))
     points = [value for mark in marks for value in mark.points] + [v for one in own for _, v in one.values]
@@ -290,6 +310,8 @@ def _panel(
 
 def _chance(block: Block, rows: Sequence[Row]) -> tuple[Reference, ...]:
     """Return the level of a model that knows nothing, where it is the same for all rows; of a difference 0."""
+    if block.table == "groups":
+        return ()
     if block.table != "estimates":
         return (Reference.level("0", 0.0),)
     measure = rows[0]["measure"]
@@ -458,6 +480,10 @@ def _range(found: Sequence[int], name: str) -> str:
 HEADS: Mapping[str, str] = {
     "decided": "decided by", "margin_test": "margin test", "half_dose": "half-effect dose", "p_holm": "p (Holm)",
     "closed_at": "closed at", "a": "first", "environment": "test condition", "below": "less alike than seeds",
+    "dose": "strength", "g": "swing", "loss": "AUROC lost", "loss_negatives": "AUROC lost, mark on negatives",
+    "flips": "changed calls", "dice": "Dice lost", "stray": "area wrongly called lesion", "open": "not settled",
+    "often": "often first", "limit": "limit of reference networks", "needed": "images needed",
+    "verdict_a": "verdict of the first", "verdict_b": "verdict of the second",
     "of": "class", "asked": "association asked", "strength": "achieved", "group": "group",
 }  # fmt: skip
 """Column -> its heading, where another word is clearer."""
@@ -473,14 +499,22 @@ def _text(column: str, row: Row, evidence: Evidence) -> str:
             return evidence.called(value)
         case "measure":
             return measure_words(value)
+        case "factor" if evidence.of_audit:
+            return factor_words({"kind": "mark", **row})
+        case "place" if row.get("kind") in PLACES:
+            return exchanged_words(row["kind"], value)
+        case "open":
+            return open_words(value)
+        case "verdict" | "verdict_a" | "verdict_b" | "kind":
+            return in_words(value).replace("-", " ")
         case "environment" | "clean":
             return evidence.names.place(value)
         case "reason":
             worst = row.get("group") in WORST
             return (worst_words if worst else reason_words)(row.get("reason"))
-        case "comparison" | "key" | "value" | "text":
+        case "comparison" | "key" | "value" | "text" | "lead" | "a" | "b":
             return value
-        case "a" | "b":
+        case "a" | "b" if "axis" in row:
             return evidence.names.level(str(row["axis"]), value)
         case "decision":
             return verdict_words(row)
@@ -511,8 +545,11 @@ def cell(column: str, row: Row, evidence: Evidence, places: int | None = None) -
         return words(_text(column, row, evidence) or NONE)
     if column in ("p", "p_holm"):
         return probability(numeric(row, column))
-    if column in ("value", "rate", "below") and "low" in row and not math.isnan(numeric(row, "low")):
-        return estimated({**row, "value": value}, places)
+    own = f"{column}_low" in row
+    low, high = ends_of(row, column)
+    if (own or column in ("value", "rate", "below", "g")) and not math.isnan(low):
+        shown = estimated({**row, "value": value, "low": low, "high": high}, None if own else places)
+        return replace(shown, anchor=anchor(row)) if column == "g" and "id" in row else shown
     if isinstance(value, int) or (float(value).is_integer() and column not in ("value", "p")):
         return amount(int(value))
     return figure(float(value), 2 if places is None else places)
@@ -523,8 +560,11 @@ def anchor(row: Row) -> str:
     return "row-" + "".join(letter if letter.isalnum() else "-" for letter in str(row["id"]))
 
 
+_TABLES: Mapping[str, Table] = {**AUDIT_TABLES, COMPARED.name: COMPARED, **MODEL_TABLES, **TABLES}
+
+
 def _table(block: Block, rows: Sequence[Row], evidence: Evidence) -> Sheet | None:
-    table = TABLES.get(block.table) or MODEL_TABLES[block.table]
+    table = _TABLES[block.table]
     if block.across and not block.columns:
         heads, lines = _pivot(block, rows, evidence)
     else:

@@ -14,6 +14,7 @@ from typing import Any, cast
 from assay.core.errors import StoreError
 from assay.core.measures import MEASURES
 from assay.report.drawing import Style, styles
+from assay.report.sentences.leads import lead_words
 from assay.report.words import Names, place_labels, statement
 from assay.stats.rows import CONTROLS, PRIMARY, Row
 from assay.store.columns import Table
@@ -171,6 +172,12 @@ class Evidence:
     """The tables of a run, what its page is about, and the names of recipes and test conditions."""
 
     tables: Mapping[str, Rows]
+    root: Path = Path()
+
+    @property
+    def of_audit(self) -> bool:
+        """Whether the tables are those of an audit, or of a comparison of audits."""
+        return "verdicts" in self.tables or "compared" in self.tables
 
     @cached_property
     def outline(self) -> Outline:
@@ -180,12 +187,14 @@ class Evidence:
     @cached_property
     def facts(self) -> Mapping[str, str]:
         """The provenance as key -> value."""
-        return {row["key"]: row["value"] for row in self.tables["provenance"]}
+        return {row["key"]: row["value"] for row in self.tables.get("provenance", ())}
 
     @cached_property
     def unit(self) -> str:
         """The unit of intervals in addition to seeds: `patients`, or `images` where no patient is counted anywhere."""
         rows = self.tables.get("environments", ())
+        if self.of_audit:
+            return "patients" if "patients named" in self.facts else "images"
         return "patients" if not rows or any(whole(row, "patients") for row in rows) else "images"
 
     @cached_property
@@ -234,8 +243,22 @@ class Evidence:
                      "same_layer": "yes" if row["layer"] == row["against_layer"] else "no"}
                     for row in rows
                 ]  # fmt: skip
+            case "verdicts" | "effects" | "distorted" | "gaps" | "groups" | "leads" if self.of_audit:
+                return [self._audited(table, number, row) for number, row in enumerate(rows)]
             case _:
                 return list(rows)
+
+    def _audited(self, table: str, number: int, row: Row) -> Row:
+        """Return a row of an audit with its number, measure and margin; patients that are not named are not counted."""
+        measure = {"verdicts": "swing", "effects": "swing", "distorted": "AUROC lost"}.get(table)
+        return {
+            **row,
+            "id": str(number),
+            "margin": float(self.facts["margin"]),
+            **({"measure": measure} if measure else {}),
+            **({"patients": 0} if self.unit == "images" else {}),
+            **({"lead": lead_words(row)} if table == "leads" else {}),
+        }
 
     @cached_property
     def _of_recipe(self) -> dict[str, list[int]]:

@@ -175,9 +175,8 @@ class Gallery:
         return ordered[len(self.first_pairs) :]
 
 
-def gallery(root: Path, evidence: Evidence) -> Gallery:
+def gallery(root: Path, evidence: Evidence, rows: Sequence[Row]) -> Gallery:
     """Every picture of a run. Raises StoreError that names a file which is missing or no picture."""
-    rows = evidence.tables.get("pictures", ())
     images = [natural(root, row) for row in rows]
     uris = [encoded(image, lossless=True) for image in images]
     loss = sum(map(len, uris)) > BUDGET
@@ -185,7 +184,7 @@ def gallery(root: Path, evidence: Evidence) -> Gallery:
         uris = [encoded(image, lossless=False) for image in images]
     made = [_picture(row, image, uri, evidence) for row, image, uri in zip(rows, images, uris, strict=True)]
     of_kind: dict[str, list[tuple[Row, Picture]]] = {
-        kind: [] for kind in ("sheet", "copies", "outline", "heat-map", "confounder", "pair")
+        kind: [] for kind in ("sheet", "copies", "outline", "heat-map", "confounder", "mark", "pair")
     }
     for row, picture in zip(rows, made, strict=True):
         of_kind[row["kind"]].append((row, picture))
@@ -197,6 +196,7 @@ def gallery(root: Path, evidence: Evidence) -> Gallery:
         tuple(picture for _, picture in of_kind[kind])
         for kind in ("sheet", "copies", "confounder", "outline", "heat-map")
     )
+    confounders += tuple(picture for _, picture in of_kind["mark"])
     words = _scales(rows, loss), _drawn(made, evidence)
     return Gallery(sheets, copies, outlines, heat_maps, confounders, pairs, *words)
 
@@ -276,4 +276,6 @@ def _scales(rows: Sequence[Row], loss: bool) -> str:
     known = " or ".join(f"{number(size)} mm" for size in sizes)
     worth = f"One image pixel is {known}." if known else "The size of a pixel in mm is not known."
     more = " Compressed with loss; the exact pictures are in the run folder, under pictures/." if loss else ""
+    if any(row["kind"] == "mark" for row in rows):
+        more += " These are images of patients, and text in them may identify a patient."
     return f"Every image pixel is shown as a square of screen pixels, without smoothing. {worth}{more}"

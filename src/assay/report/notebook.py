@@ -10,7 +10,6 @@ from typing import Literal
 
 from assay.core.errors import StoreError, extra, unknown_of_few
 from assay.core.measures import MEASURES
-from assay.report.audit_page import collect_audit
 from assay.report.blocks import Figure
 from assay.report.blocks import chart as draw
 from assay.report.evidence import Evidence, Tables, distinct
@@ -99,7 +98,7 @@ def chart(root: Path, measure: str) -> Chart:
     if RunFolder(root).of_audit:
         if measure != "g":
             raise StoreError(unknown_of_few("measure", measure, ["g"]))
-        made = collect_audit(root).figure
+        made = next(iter(first_figures(Evidence(Tables(root), root))), None)
     else:
         evidence = Evidence(Tables(root))
         there = distinct(row["measure"] for row in evidence.tables["estimates"])
@@ -122,14 +121,10 @@ def _chart(made: Figure, name: str) -> Chart:
 def run_html(root: Path) -> str:
     """Return the verdict of a run and its two first figures as HTML that needs nothing else."""
     try:
-        if RunFolder(root).of_audit:
-            audit = collect_audit(root)
-            said, figures = audit.verdict, () if audit.figure is None else (audit.figure,)
-        else:
-            evidence = Evidence(Tables(root))
-            said, figures = verdict(evidence), first_figures(evidence)
-            if "contrasts" in evidence.tables and (compared := draw(COMPARISONS, evidence)):
-                figures = (*figures[:1], compared)
+        evidence = Evidence(Tables(root), root)
+        said, figures = verdict(evidence), first_figures(evidence)
+        if "contrasts" in evidence.tables and (compared := draw(COMPARISONS, evidence)):
+            figures = (*figures[:1], compared)
     except StoreError as error:
         return block(root.name, "No results yet.", [str(error)])
     drawings = [_chart(one, one.id).svg for one in figures[:2]]

@@ -14,6 +14,7 @@ from assay.core.reasons import Code
 from assay.report.blocks import anchor
 from assay.report.evidence import Evidence, distinct, networks, numeric, whole
 from assay.report.images import encoded, natural
+from assay.report.sentences.audit import headline as audit_headline
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import (
     TRAINING,
@@ -32,6 +33,7 @@ from assay.stats.findings import Finding
 from assay.stats.format import in_words, listed, number
 from assay.stats.rows import CONTROLS, PASSED, PRIMARY, Row, mapping
 
+LIGHTS = {"ok": "fine", "warn": "caution", "bad": "problem"}
 SIGNS = {"ok": "✓", "warn": "!", "bad": "✕"}
 COARSE = 0.2
 """A run that cannot detect a smaller difference than this gets a caution."""
@@ -89,10 +91,49 @@ class Opening:
     done: tuple[str, ...]
     places: tuple[Place, ...]
     lines: tuple[Line, ...]
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A caution as a sentence: its light with a sign and a word, and the anchor of its evidence."""
+
+    text: str
+    light: str
+    sign: str
+    word: str
+    anchor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Words of a page that differ by the kind of run.
+
+    Attributes:
+        name: Name of the run.
+        question: The question that it answers.
+        meta: Its size in a few words.
+        verdict: The headline.
+        opening: The first screen.
+        doubts: Cautions.
+        limits: What it does not show.
+        methods: Sentences on methods; of a study the template has them.
+    """
+
+    name: str
+    question: str
+    meta: str
+    verdict: str
+    opening: Opening
+    doubts: tuple[Said, ...]
+    limits: tuple[str, ...]
+    methods: tuple[str, ...] = ()
 
 
 def verdict(evidence: Evidence) -> str:
     """Return the headline of a run, without numbers."""
+    if "verdicts" in evidence.tables:
+        return audit_headline(evidence.tables["verdicts"])
     if "contrasts" not in evidence.tables:
         return model_headline(evidence.tables["estimates"], evidence.outline.measure, evidence.names)
     return headline(evidence.tables["contrasts"], evidence.names)

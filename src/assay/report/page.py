@@ -17,37 +17,29 @@ from markupsafe import Markup
 from ruamel.yaml import YAML
 
 from assay.core.errors import StoreError
+from assay.report.audit_page import audit_account, leads_words, mark_pictures
 from assay.report.blocks import Figure, Rendered, chart, render
 from assay.report.drawing import DARK, LIGHT, declarations
 from assay.report.evidence import Evidence, Tables, distinct, networks
 from assay.report.glossary import first_used
 from assay.report.images import Gallery, gallery
-from assay.report.opening import SIGNS, Opening, opening, paper, verdict
+from assay.report.opening import LIGHTS, SIGNS, Account, Opening, Said, opening, paper, verdict
+from assay.report.sentences.audit import meanings
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import Download, Sheet, as_file, as_markdown
 from assay.report.words import plural
+from assay.results.audit_blocks import SWINGS, UNTESTED, audit_sections
 from assay.results.block import Block, Section
 from assay.results.study_blocks import ACCOUNT, ENVIRONMENTS, FIRST, PROVENANCE, doses, performance, sections
 from assay.stats.findings import Finding, from_row
+from assay.store.audit_tables import ANSWERS, AUDITED_IMAGES
 from assay.store.files import write_text
 from assay.store.folder import RunFolder
 from assay.store.schema import PICTURES
 
 FIRST_WIDTH = 680.0
 """Width in pixels of the chart of the first screen."""
-LIGHTS = {"ok": "fine", "warn": "caution", "bad": "problem"}
 LIMIT = "What this does not show: "
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """A caution as a sentence: its light with a sign and a word, and the anchor of its evidence."""
-
-    text: str
-    light: str
-    sign: str
-    word: str
-    anchor: str
 
 
 @dataclass(frozen=True)
@@ -82,6 +74,7 @@ class Content:
         trained: Whether there are trained networks with seeds.
         unit: The unit of intervals in addition to seeds: patients, or images where patients are not named.
         files: Every table whole.
+        methods: Sentences on methods; of a study the template has them.
     """
 
     name: str
@@ -107,6 +100,7 @@ class Content:
     trained: bool
     unit: str
     files: tuple[tuple[str, Download | None], ...]
+    methods: tuple[str, ...] = ()
 
 
 def collect(root: Path, own: Sequence[Section] = ()) -> Content:
@@ -115,56 +109,84 @@ def collect(root: Path, own: Sequence[Section] = ()) -> Content:
     Raises:
         StoreError: A table, a column or a picture is missing.
     """
-    tables = Tables(root)
-    evidence = Evidence(tables)
+    evidence = Evidence(Tables(root), root)
+    if evidence.of_audit:
+        return content(evidence, audit_account(evidence), audit_sections(evidence.tables, leads_words(evidence)))
+    return content(evidence, _account(evidence), own or _sections(evidence))
+
+
+def content(evidence: Evidence, account: Account, asked: Sequence[Section]) -> Content:
+    """Return the content of a page from its tables, the words on it, and its sections."""
+    tables, root = evidence.tables, evidence.root
     facts = {**dict.fromkeys(("rows left out", "known faults", "spec", "models", "predictions"), ""), **evidence.facts}
-    name = facts.get("study") or facts.get("model") or root.name
-    findings = list(map(from_row, tables["findings"]))
     first = first_figures(evidence)[:1]
-    parts = tuple(_part(one, evidence, first) for one in own or _sections(evidence))
+    parts = tuple(_part(one, evidence, first) for one in asked)
     parts = tuple(part for part in parts if part.blocks)
-    lost = tuple(sheet for block in ACCOUNT if (sheet := _listed(block, evidence)))
+    lost = tuple(sheet for block in (*ACCOUNT, UNTESTED) if (sheet := _listed(block, evidence)))
     environments, provenance = _listed(ENVIRONMENTS, evidence), _listed(PROVENANCE, evidence)
-    anchors = {"estimates": "reasons", "contrasts": "contrasts"}
     there = {one.id for one in (*(b.sheet for part in parts for b in part.blocks), *lost, environments) if one}
-    doubts = tuple(_said(one, anchors, there) for one in findings if one.kind != "limit")
-    limits = [reason_words(one.reason) for one in findings if one.kind == "limit"]
-    said, first_screen = verdict(evidence), opening(root, evidence, findings)
-    told = (said, *first_screen.done, *(one.text for one in doubts), *limits)
+    doubts = tuple(one if one.anchor in there else replace(one, anchor="") for one in account.doubts)
+    told = (account.verdict, *account.opening.done, *(one.text for one in doubts), *account.limits)
+    terms = _terms({"findings": told, **{part.id: _section_words(part) for part in parts}})
+    if evidence.of_audit:
+        terms |= {"verdict": {**terms.get("verdict", {}), **meanings(tables.get("verdicts", ()))}}
     return Content(
-        name=name,
-        question=facts.get("question") or (f"What has {name} learned?" if "contrasts" not in tables else name),
-        meta=_meta(root.name if root.name.startswith(f"{name}-") else name, tables),
+        name=account.name,
+        question=account.question,
+        meta=account.meta,
         facts=facts,
-        verdict=said,
-        opening=first_screen,
-        paper=paper(evidence, said, first_screen),
+        verdict=account.verdict,
+        opening=account.opening,
+        paper=paper(evidence, account.verdict, account.opening),
         study=_study(facts["spec"]),
         doubts=doubts,
-        limits=f"{LIMIT}{'; '.join(limits)}." if limits else "",
+        limits=_limits(account.limits, " " if evidence.of_audit else "; "),
         first=first,
-        gallery=gallery(root, evidence),
+        gallery=gallery(root, evidence, mark_pictures(evidence) if evidence.of_audit else tables.get("pictures", ())),
         sections=parts,
         lost=lost,
         environments=environments,
         provenance=provenance,
-        terms=_terms({"findings": told, **{part.id: _section_words(part) for part in parts}}),
-        measures=frozenset(row["measure"] for row in tables["estimates"]),
+        terms=terms,
+        measures=frozenset(row["measure"] for row in tables.get("estimates", ())),
         folds=any(row["fold"] for row in tables.get("trials", ())),
         dosed=bool(tables.get("half_doses")),
         trained=bool(networks(tables)),
         unit=evidence.unit,
         files=tuple((one.name, as_file(one, tables[one.name])) for one in RunFolder(root).tables.values()
-                    if one != PICTURES and tables[one.name]),
+                    if one not in _UNLISTED and tables.get(one.name)),
+        methods=account.methods,
     )  # fmt: skip
 
 
-def _said(one: Finding, anchors: Mapping[str, str], there: set[str]) -> Said:
-    light = one.light if one.light in LIGHTS else ""
-    place = anchors.get(one.table, one.table)
-    return Said(
-        reason_words(one.reason), light, SIGNS.get(light, ""), LIGHTS.get(light, ""), place if place in there else ""
+_UNLISTED = (PICTURES, AUDITED_IMAGES, ANSWERS)
+"""Tables that a page does not carry: of pictures, and of single images."""
+
+
+def _limits(limits: Sequence[str], between: str) -> str:
+    return f"{LIMIT}{between.join(limits).rstrip('.')}." if limits else ""
+
+
+def _account(evidence: Evidence) -> Account:
+    """Return the words on a study, on compared predictions, or on one model."""
+    root, tables, facts = evidence.root, evidence.tables, evidence.facts
+    name = facts.get("study") or facts.get("model") or root.name
+    findings = list(map(from_row, tables.get("findings", ())))
+    return Account(
+        name=name,
+        question=facts.get("question") or (f"What has {name} learned?" if "contrasts" not in tables else name),
+        meta=_meta(root.name if root.name.startswith(f"{name}-") else name, tables),
+        verdict=verdict(evidence),
+        opening=opening(root, evidence, findings),
+        doubts=tuple(map(_said, (one for one in findings if one.kind != "limit"))),
+        limits=tuple(reason_words(one.reason) for one in findings if one.kind == "limit"),
     )
+
+
+def _said(one: Finding) -> Said:
+    light = one.light if one.light in LIGHTS else ""
+    place = "reasons" if one.table == "estimates" else one.table
+    return Said(reason_words(one.reason), light, SIGNS.get(light, ""), LIGHTS.get(light, ""), place)
 
 
 def _sections(evidence: Evidence) -> list[Section]:
@@ -186,6 +208,9 @@ def _listed(block: Block, evidence: Evidence) -> Sheet | None:
 
 def first_figures(evidence: Evidence) -> tuple[Figure, ...]:
     """Return the charts that may lead: false positives, doses, performance, reliance. The page shows the first."""
+    if evidence.of_audit:
+        swings = chart(SWINGS, evidence, FIRST_WIDTH)
+        return () if swings is None else (swings,)
     view = evidence.outline
     leading = [FIRST["trades"], *([doses(view.measure, view.dosed)] if view.dosed else []), performance(view.measure)]
     leading += [block for one in _sections(evidence) if one.id == "relies" for block in one.blocks[:1]]

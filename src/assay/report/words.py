@@ -179,6 +179,9 @@ VERDICTS: Mapping[str, str] = {
     "no difference": "no difference",
     "differs": "differs",
     "untested": "not tested",
+    "within": "within the margin",
+    "beyond": "beyond the margin",
+    "not-tested": "not tested",
 }
 """Decision -> its words."""
 DIFFERENT = ("higher", "lower", "higher-small", "lower-small")

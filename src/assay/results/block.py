@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Row = Mapping[str, Any]
-Chart = Literal["strip", "curve", "field", "heat", "none"]
+Chart = Literal["strip", "curve", "field", "heat", "grid", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Query:
         empty: Columns that hold nothing.
         only: Column -> the values that it may have.
         without: Column -> values that it may not have.
-        slice: Whether charts show the slice of the grid that the page is about, and tables every row.
+        most: Rows at most, the first ones; 0 for all.
     """
 
     measures: tuple[str, ...] = ()
@@ -28,7 +28,7 @@ class Query:
     empty: tuple[str, ...] = ()
     only: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     without: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
-    slice: bool = True
+    most: int = 0
 
     def of(self, rows: Sequence[Row]) -> list[Row]:
         """Return the rows that fit, those of the first measure first."""
@@ -42,6 +42,7 @@ class Query:
             found = [row for row in found if row[name] in values]
         for name, values in self.without.items():
             found = [row for row in found if row[name] not in values]
+        found = found[: self.most or None]
         return sorted(found, key=lambda row: places[row["measure"]]) if places else found
 
 
@@ -59,7 +60,7 @@ class Block:
         table: Name of the table of the run folder.
         keep: Rows of it.
         chart: `strip` places values and intervals by row, `curve` along an axis, `field` in a plane of two values,
-            `heat` in cells; `none` for a table alone.
+            `heat` in cells, `grid` in cells on a picture; `none` for a table alone.
         place: Columns that name a row of a strip, and lead a line of the table.
         panel: Column whose values divide a chart into panels, each with limits of its own where it is the measure.
         along: Column along which a curve runs, or of the axis across a field or heat map; `axis NAME` for an axis of

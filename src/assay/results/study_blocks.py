@@ -99,7 +99,7 @@ def sections(tables: Mapping[str, Sequence[Row]], measure: str, dosed: str, budg
                 "Attention is the share of an explainer's map on the lesion. An attended lesion need not be used."),
         Section("geometry", "Similarity and shape of layers", _GEOMETRY,
                 "Geometry shows neither encoding nor use."),
-        Section("cues", "Simple cues and confounders", (_CUES, _VISIBLE)),
+        Section("cues", "Simple cues and confounders", (CUES, _VISIBLE)),
     ]  # fmt: skip
     shown = {
         name for one in asked for block in one.blocks if block.table == "estimates" for name in block.keep.measures
@@ -139,7 +139,7 @@ _VISIBLE = Block(
     columns=("confounder", "share", "difference", "ssim", "images", "reason"),
     folded=True,
 )
-_CUES = Block(
+CUES = Block(
     id="shortcuts",
     title="Simple cues that predict the target",
     table="shortcuts",

@@ -272,6 +272,9 @@ COMPARED = Table(
         number("value", "value of the first less that of the second"),
         number("low", "lower end of the 95% interval over patients, paired by image"),
         number("high", "upper end of the interval"),
+        Column(
+            "decision", "higher, lower or inconclusive, without a margin", values=("higher", "lower", "inconclusive")
+        ),
         Column("verdict_a", "verdict of the first audit"),
         Column("verdict_b", "verdict of the second audit"),
         IMAGES,

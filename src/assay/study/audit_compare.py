@@ -248,4 +248,5 @@ def _classes(a: Scored, b: Scored) -> Iterator[tuple[str, np.ndarray, np.ndarray
 
 
 def _difference(a: float, b: float, found: Bounded) -> Row:
-    return {"a": a, "b": b, "value": found.value, "low": found.low, "high": found.high}
+    decision = "higher" if found.low > 0 else "lower" if found.high < 0 else "inconclusive"
+    return {"a": a, "b": b, "value": found.value, "low": found.low, "high": found.high, "decision": decision}

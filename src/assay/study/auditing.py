@@ -47,7 +47,9 @@ from assay.models.ref import Origin
 from assay.probes.probe import Read, Request
 from assay.probes.reader import ModelReading, ReadingError, evaluating, log_odds
 from assay.report.audit_cards import write_cards
-from assay.report.audit_page import MEAN, picture_name, write_audit_page
+from assay.report.audit_page import picture_name
+from assay.report.leads import MEAN
+from assay.report.page import write_page
 from assay.shifts.battery import DECIDING, DETAIL, DOSES, SEVERITIES, AuditedMark, battery, every_distortion, marks_of
 from assay.shifts.distortions.base import SEVERITIES as EVERY_SEVERITY
 from assay.shifts.distortions.base import distorted
@@ -834,7 +836,7 @@ def write_audit(folder: RunFolder, stamp: Mapping[str, str], tables: Mapping[str
             folder.write_table(name, table.names, tables[name])
     write_checked_json(folder.root / AUDIT, {"schema": schema.SCHEMA_VERSION, "stamp": stamp})
     write_verdicts(folder.root, tables)
-    write_audit_page(folder.root)
+    write_page(folder.root)
     write_cards(folder.root)
 
 

@@ -36,7 +36,6 @@ from assay.execution.plan import (
 from assay.execution.progress import Stage, telling
 from assay.execution.tasks import Executor, Job, Outcome, Task
 from assay.models.ref import Inputs
-from assay.report.audit_page import write_audit_page
 from assay.report.evidence import outline
 from assay.report.page import write_page
 from assay.report.words import statement
@@ -446,7 +445,7 @@ def rebuild(root: Path) -> Path:
         StoreError: No run ended in the folder, or another run works in it.
     """
     if RunFolder(root).of_audit:
-        return write_audit_page(root)
+        return write_page(root)
     if RunFolder(root).of_model:
         return open_probed(root).report()
     study = stored_study(root)

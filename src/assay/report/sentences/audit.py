@@ -4,23 +4,64 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from assay.report.sentences.reasons import reason_words
-from assay.report.words import difference_words
+from assay.report.words import difference_words, sentence_case
 from assay.stats.format import count, in_words, listed, number
+from assay.stats.rows import Row, numeric
 from assay.stats.verdicts import Verdict
-from assay.store.files import Row
+from assay.store.audit_tables import NOT_TESTED
 
-_TITLES: Mapping[str, str] = {
-    Verdict.RELIES: "Relies on {factor}",
-    Verdict.AFFECTED: "Affected by {factor}",
-    Verdict.UNDIRECTED: "Affected by {factor}, without direction",
-    Verdict.DIFFERS: "Answers differ with {factor}",
-    Verdict.INCONCLUSIVE: "{factor}: inconclusive",
-    Verdict.NO_EFFECT: "No effect of {margin} or more: {factor}, as drawn",
-    Verdict.NO_DIFFERENCE: "No difference of {margin} or more by {factor}",
-    "not-tested": "{factor}: not tested",
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """Words of a verdict.
+
+    Attributes:
+        title: The verdict as a heading, with `{factor}` and `{margin}`.
+        text: What it means and does not establish, and the next step.
+    """
+
+    title: str
+    text: str
+
+
+VERDICTS: Mapping[str, Meaning] = {
+    Verdict.RELIES: Meaning(
+        "Relies on {factor}",
+        "The effect is beyond that on reference networks that never saw the mark in training. Next: remove the mark "
+        "from images, or retrain with it in both classes, and audit again.",
+    ),
+    Verdict.AFFECTED: Meaning(
+        "Affected by {factor}",
+        "The effect exceeds the margin. Not established: that the model learned the mark; a network that never saw it "
+        "can be affected too. Next: count the mark in each class, and compare with reference networks.",
+    ),
+    Verdict.UNDIRECTED: Meaning(
+        "Affected by {factor}, without direction",
+        "AUROC or calls change by more than the margin, but scores move in no one direction. Next: count the mark "
+        "where the model will be used.",
+    ),
+    Verdict.DIFFERS: Meaning(
+        "Answers differ with {factor}",
+        "Not established: the cause, since a column goes with disease severity or the device. Next: compare groups of "
+        "equal severity.",
+    ),
+    Verdict.INCONCLUSIVE: Meaning(
+        "{factor}: inconclusive", "Neither an effect nor its absence is shown. Next: audit more images."
+    ),
+    Verdict.NO_EFFECT: Meaning(
+        "No effect of {margin} or more: {factor}, as drawn",
+        "All bounds are below the margin at three strengths, for the mark as drawn.",
+    ),
+    Verdict.NO_DIFFERENCE: Meaning(
+        "No difference of {margin} or more by {factor}",
+        "All bounds are below the margin for the groups of these columns.",
+    ),
+    NOT_TESTED: Meaning("{factor}: not tested", ""),
 }
+"""Verdict -> its words, in order of harm."""
 HARMFUL = (Verdict.RELIES, Verdict.AFFECTED, Verdict.UNDIRECTED, Verdict.DIFFERS)
 """Verdicts that an answer leads with."""
 NO_REFERENCE = (
@@ -38,19 +79,6 @@ _OPEN: Mapping[str, str] = {
 }
 
 
-def references_words(facts: Mapping[str, str]) -> str:
-    """Return which reference networks there are, and what they share with the model."""
-    found = facts.get("references", "none")
-    if "references read" in facts:
-        found = f"{found} at {facts['references read']}"
-    if "references trained on" not in facts:
-        return found
-    return (
-        f"{found}, trained on {facts['references trained on']} of the same source: a shortcut of these "
-        "images that is no mark is theirs too"
-    )
-
-
 def factor_words(row: Row) -> str:
     """Return the name of a mark or column in words."""
     name = in_words(row["factor"])
@@ -59,55 +87,45 @@ def factor_words(row: Row) -> str:
 
 def title(row: Row, margin: str) -> str:
     """Return a verdict as a heading."""
-    factor = factor_words(row)
-    text = _TITLES[row["verdict"]].format(factor=factor, margin=margin)
-    return text[:1].upper() + text[1:]
+    return sentence_case(VERDICTS[row["verdict"]].title.format(factor=factor_words(row), margin=margin))
+
+
+def meanings(rows: Sequence[Row]) -> dict[str, str]:
+    """Return the verdicts of an audit with what they mean, in order of harm."""
+    there = {row["verdict"] for row in rows}
+    return {in_words(code.replace("-", " ")): one.text for code, one in VERDICTS.items() if code in there and one.text}
 
 
 def evidence(row: Row) -> str:
-    """Return the numbers behind a verdict in one or two sentences; empty where nothing was measured."""
-    if row["verdict"] == "not-tested":
-        return f"Not tested: {reason_words(row['reason'])}."
-    of = f" ({row['class']} against the rest)" if row["class"] else ""
-    swings = not math.isnan(row["g"])
-    parts = [f"Swing {_bounded(row, 'g')}{of}, {count(int(row['images']), 'image')}."] if swings else []
-    if not math.isnan(row["dice"]):
-        parts.append(
-            f"Dice lost: {_bounded(row, 'dice')}; increase of the area wrongly called lesion, as a share of the image: "
-            f"{_bounded(row, 'stray')}."
-        )
-    if row["kind"] == "mark" and not swings:
-        parts.append(f"Changed calls: {number(100 * row['flips'], 1)}%.")
-    elif row["kind"] == "mark":
-        side = "positives" if row["g"] < 0 else "negatives"
-        parts.append(
-            f"AUROC lost with the mark on {side} alone: {_bounded(row, f'loss_{side}')}; on all images: "
-            f"{_bounded(row, 'loss')}. Changed calls: {number(100 * row['flips'], 1)}%."
-        )
-        if not math.isnan(row["limit"]) and row["verdict"] in (Verdict.RELIES, Verdict.AFFECTED):
-            side = "beyond" if row["verdict"] == Verdict.RELIES else "not beyond"
-            parts.append(f"This is {side} the limit of reference networks, {number(row['limit'], 3)}.")
+    """Return the numbers behind a verdict, or why there are none."""
+    if row["verdict"] == NOT_TESTED:
+        return reason_words(row["reason"])
+    of = f" ({row['class']} against the rest)" if row.get("class") else ""
+    flips, limit, needed = (numeric(row, name) for name in ("flips", "limit", "needed"))
+    parts = [strength(row) + of] if not math.isnan(numeric(row, "g")) else []
+    if not math.isnan(numeric(row, "dice")):
+        parts.append(f"Dice lost {difference_words(row['dice'], row['dice_low'], row['dice_high']).lstrip('+')}")
+    if not math.isnan(flips):
+        parts.append(f"changed calls {number(100 * flips, 1)}%")
+    if not math.isnan(limit) and row["verdict"] in (Verdict.RELIES, Verdict.AFFECTED):
+        side = "beyond" if row["verdict"] == Verdict.RELIES else "not beyond"
+        parts.append(f"{side} the limit of reference networks, {number(limit, 3)}")
     if row["open"]:
-        names = listed([_OPEN[one] for one in row["open"].split()])
-        needed = row["needed"]
-        more = "" if math.isnan(needed) else f"; about {needed:,.0f} images would settle it"
-        parts.append(f"Not settled: {names}{more}.")
-    return " ".join(parts)
+        parts.append(f"not settled: {open_words(row['open'])}")
+    if row["open"] and not math.isnan(needed):
+        parts.append(f"about {needed:,.0f} images would settle it")
+    return "; ".join(parts)
+
+
+def open_words(open_: str) -> str:
+    """Return the quantities that keep a verdict open."""
+    return listed([_OPEN[one] for one in open_.split()])
 
 
 def verdict_line(row: Row, margin: str) -> str:
-    """Return a verdict with its main number, as one line of a terminal."""
-    head = title(row, margin)
-    if row["verdict"] == "not-tested":
-        return f"{head}: {reason_words(row['reason'])}"
-    parts = [strength(row)] if not math.isnan(row["g"]) else []
-    if not math.isnan(row["dice"]):
-        parts.append(f"Dice lost {_bounded(row, 'dice')}")
-    if row["open"] and row["open"] != "swing":
-        parts.append(f"not settled: {listed([_OPEN[one] for one in row['open'].split()])}")
-    if row["open"] and not math.isnan(row["needed"]):
-        parts.append(f"about {row['needed']:,.0f} images would settle it")
-    return "; ".join([head, *parts])
+    """Return a verdict with its numbers, as one line of a terminal."""
+    separator = ": " if row["verdict"] == NOT_TESTED else "; "
+    return separator.join(filter(None, (title(row, margin), evidence(row))))
 
 
 def check_words(row: Row) -> str:
@@ -116,15 +134,9 @@ def check_words(row: Row) -> str:
     return row["text"] if told or math.isnan(row["value"]) else f"{row['text']}: {row['value']:.4g}"
 
 
-def _bounded(row: Row, name: str) -> str:
-    low, high = ("low", "high") if name == "g" else (f"{name}_low", f"{name}_high")
-    shown = difference_words(row[name], row[low], row[high])
-    return shown if name == "g" else shown.lstrip("+")
-
-
 def strength(row: Row) -> str:
     """Return the swing with its bounds."""
-    return f"swing {_bounded(row, 'g')}"
+    return f"swing {difference_words(row['g'], row['low'], row['high'])}"
 
 
 def _families(rows: Sequence[Row]) -> list[list[Row]]:
@@ -156,50 +168,42 @@ def _akin(first: Row, row: Row) -> bool:
     )  # fmt: skip
 
 
-def headline(rows: Sequence[Row], name: str) -> list[str]:
-    """Return the answer: the factors that change the answers of the model, then the inconclusive ones."""
-    harmful = _families(rows)
-
-    def words(family: Sequence[Row]) -> str:
-        first, *kin = family
-        return factor_words(first) + (f" (and marks like it: {listed(list(map(factor_words, kin)))})" if kin else "")
-
-    open_ = [row for row in rows if row["verdict"] == Verdict.INCONCLUSIVE]
-    none = [row for row in rows if row["verdict"] in (Verdict.NO_EFFECT, Verdict.NO_DIFFERENCE)]
-    made: list[str] = []
-    if harmful:
-        relied = [words(one) for one in harmful if one[0]["verdict"] == Verdict.RELIES]
-        made.append(f"{_answer(name, relied, [words(one) for one in harmful[len(relied) :]])}.")
-    elif not (open_ or none):
-        made.append(f"No mark or column of {name} was tested.")
-    elif open_:
-        made.append(f"No tested factor is shown to change the answers of {name}, and some stay inconclusive.")
-    else:
-        made.append(f"No tested factor changes the answers of {name} by as much as the margin.")
-    if harmful and open_:
-        made.append(f"Inconclusive: {listed([factor_words(row) for row in open_])}.")
-    return made
-
-
 MOST_NAMED = 3
 
 
-def verdict(rows: Sequence[Row], name: str) -> str:
-    """Return the answer in one sentence without numbers, with the most harmful factors by name."""
-    harmful = [factor_words(first) + (" (and marks like it)" if kin else "") for first, *kin in _families(rows)]
-    if not harmful:
-        return headline(rows, name)[0]
-    named = harmful if len(harmful) <= MOST_NAMED + 1 else [*harmful[:MOST_NAMED], "other factors"]
-    relied = sum(first["verdict"] == Verdict.RELIES for first, *_ in _families(rows))
+def headline(rows: Sequence[Row]) -> str:
+    """Return the answer without numbers: what the model relies on, what else its answers change with, what is open."""
+    harmful = _families(rows)
+    relied = _named([one for one in harmful if one[0]["verdict"] == Verdict.RELIES])
+    changed = _named([one for one in harmful if one[0]["verdict"] != Verdict.RELIES])
     left = sum(row["verdict"] == Verdict.INCONCLUSIVE for row in rows)
-    rest = "" if not left else "; another one is inconclusive" if left == 1 else "; others are inconclusive"
-    return f"{_answer(name, named[:relied], named[relied:])}{rest}."
+    made: list[str] = []
+    if relied:
+        made.append(f"This model relies on {relied}.")
+        made += [f"Its answers also change with {changed}."] if changed else []
+    elif changed:
+        made.append(f"This model's answers change with {changed}.")
+    elif left:
+        made.append("No tested factor is shown to change this model's answers.")
+    elif all(row["verdict"] == NOT_TESTED for row in rows):
+        made.append("No mark or column was tested.")
+    else:
+        made.append("No tested factor changes this model's answers by as much as the margin.")
+    if left:
+        more, factors = (" more", "factors") if harmful else ("", "tested factors")
+        made.append(f"One{more} is inconclusive." if left == 1 else f"{_count(left)}{more} {factors} are inconclusive.")
+    return " ".join(made)
 
 
-def _answer(name: str, relied: list[str], others: list[str]) -> str:
-    """Return what a model relies on, which is said first, and what else changes its answers."""
-    parts = [f"{verb} {listed(named)}" for verb, named in (("rely on", relied), ("change with", others)) if named]
-    return f"The answers of {name} {', and '.join(parts)}"
+def _named(families: Sequence[Sequence[Row]]) -> str:
+    names = [factor_words(first) + (" (and marks like it)" if kin else "") for first, *kin in families]
+    return listed(names if len(names) <= MOST_NAMED + 1 else [*names[:MOST_NAMED], "other factors"])
+
+
+def _count(count: int) -> str:
+    """Return a count at the start of a sentence; small ones in letters."""
+    words = ("Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
+    return words[count - 2] if count < 10 else f"{count:,}"
 
 
 def done(facts: Mapping[str, str], rows: Sequence[Row]) -> list[str]:
@@ -219,26 +223,11 @@ def done(facts: Mapping[str, str], rows: Sequence[Row]) -> list[str]:
     return made
 
 
-MEANINGS: Mapping[str, str] = {
-    Verdict.RELIES: "The effect is beyond that on reference networks that never saw the mark in training. Next: remove "
-    "the mark from images, or retrain with it in both classes, and audit again.",
-    Verdict.AFFECTED: "The effect exceeds the margin. Not established: that the model learned the mark; a network that "
-    "never saw it can be affected too. Next: count the mark in each class, and compare with reference networks.",
-    Verdict.UNDIRECTED: "AUROC or calls change by more than the margin, but scores move in no one direction. Next: "
-    "count the mark where the model will be used.",
-    Verdict.DIFFERS: "Not established: the cause, since a column goes with disease severity or the device. Next: "
-    "compare groups of equal severity.",
-    Verdict.INCONCLUSIVE: "Neither an effect nor its absence is shown. Next: audit more images.",
-    Verdict.NO_EFFECT: "All bounds are below the margin at three strengths, for the mark as drawn.",
-    Verdict.NO_DIFFERENCE: "All bounds are below the margin for the groups of these columns.",
-}
-"""Verdict -> its meaning, its limit, and the next step."""
-
 CHIPS: Mapping[tuple[str, str], str] = {
     ("repeatable", "ok"): "same images, same answers",
     ("repeatable", "warn"): "answers differ when asked again: fix the model's randomness",
-    ("reading", "warn"): "the model may be read wrongly: see Checks",
-    ("scaling", "warn"): "another scaling gives a higher AUROC: see Checks",
+    ("reading", "warn"): "the model may be read wrongly: see Findings",
+    ("scaling", "warn"): "another scaling gives a higher AUROC: see Findings",
     ("patients", "warn"): "patients unknown: name their column",
     ("few-patients", "warn"): "few patients: intervals are too narrow",
     ("copies", "ok"): "no copies among the images",
@@ -267,7 +256,7 @@ def not_established(tables: Mapping[str, Sequence[Row]]) -> tuple[str, ...]:
         "training-copies",
         "training-patients",
     }
-    limits = (*NOT_ESTABLISHED, *(() if apart else (NOT_APART,)), *_of_another_size(tables))
+    limits = (*NOT_ESTABLISHED, *(() if apart else (NOT_APART,)), *_of_references(tables))
     rates = tables["rates"]
     if not rates:
         return (*limits, "The error rates of these verdicts are not calibrated for this domain.")
@@ -279,12 +268,21 @@ def not_established(tables: Mapping[str, Sequence[Row]]) -> tuple[str, ...]:
     )
 
 
-def _of_another_size(tables: Mapping[str, Sequence[Row]]) -> Iterator[str]:
-    """Yield which marks are not compared with reference networks, as these read images of another size."""
+def _of_references(tables: Mapping[str, Sequence[Row]]) -> Iterator[str]:
+    """Yield the limits of reference networks: none, trained on images of the same source, or read at another size."""
     facts = {row["key"]: row["value"] for row in tables["provenance"]}
+    marks = [row for row in tables["verdicts"] if row["kind"] == "mark"]
+    if "references" not in facts:
+        yield from ([NO_REFERENCE] if marks else [])
+        return
+    if "references trained on" in facts:
+        yield (
+            f"The {facts['references']} of the reference were trained on {facts['references trained on']} of the same "
+            "source: a shortcut of these images that is no mark is theirs too."
+        )
     side, own = facts.get("references read", ""), facts.get("size", "").partition(",")[0]
-    names = [factor_words(row) for row in tables["verdicts"] if row["kind"] == "mark" and math.isnan(row["limit"])]
-    if "references" in facts and side != own and names:
+    names = [factor_words(row) for row in marks if math.isnan(row["limit"])]
+    if side != own and names:
         yield (
             f"The reference networks read images of {side or 'several sizes'} and the model of {own}, where "
             f"{listed(names)} change other details: 'relies on' is not claimed of them."

@@ -63,6 +63,11 @@ def _confounder(row: Row, facts: Facts) -> str:
     return f"{row['factor']}: the same {facts['images']} test images without it, with it, and {_difference(facts)}."
 
 
+def _mark(row: Row, facts: Facts) -> str:
+    name = in_words(row["factor"]).replace("-", " ")
+    return f"{name}: {facts['images']} images without it (left) and with it (right)."
+
+
 def _pair(row: Row, facts: Facts) -> str:
     ends = f"{facts['low']}, {facts['high']}"
     return f"{in_words(row['factor'])}: {ends}, and {_difference(facts)}. All else is the same."
@@ -112,6 +117,7 @@ CAPTIONS: Mapping[str, Callable[[Row, Facts], str]] = {
     "source": _source,
     "copies": _copies,
     "confounder": _confounder,
+    "mark": _mark,
     "pair": _pair,
     "outline": _outline,
     "heat-map": _heat_map,

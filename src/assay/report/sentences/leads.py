@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
-from assay.stats.format import in_words, number
-from assay.store.files import Row
+from assay.report.words import sentence_case
+from assay.stats.format import in_words
+from assay.stats.rows import Row
 
 NOTE = (
     "A lead is a place to look, and no verdict: none of these was shown to be a shortcut. Put it to a test with a mark "
@@ -14,9 +15,13 @@ NOTE = (
 NO_LEADS = "No lead was found. That clears nothing: a shortcut that these images lack cannot be seen."
 NONE_OUTSIDE = "All leads are where the finding may be."
 USUAL = "Networks without a shortcut often lose so, too: the finding is made of it."
+VALUES = (
+    "Value: of a place the AUROC lost with content of another class; of a property the swing; of errors the share of "
+    "these images more than of the others; of a predictor its AUROC."
+)
 EXCHANGE = (
-    "Exchange test: {images} images get the content of other patients. Numbers are the AUROC lost with content of "
-    "another class more than with content of the same class. A dashed cell is where the finding may be."
+    "Images get the content of other patients. Numbers are the AUROC lost with content of another class more than with "
+    "content of the same class. A dashed cell is where the finding may be."
 )
 PLACES = ("cell", "band", "intensities")
 """Kinds of places of the exchange test."""
@@ -49,22 +54,15 @@ def cell(name: str) -> tuple[int, int, int, int, int]:
 
 
 def lead_words(row: Row) -> str:
-    """Return a lead as a sentence with its numbers."""
-    found = f"{number(row['value'], 3)} [{number(row['low'], 3)}, {number(row['high'], 3)}]"
+    """Return a lead without its numbers."""
     name, of = in_words(row["name"]), row["class"]
     if row["kind"] in PLACES:
-        where = place_words(row["kind"], row["name"])
         center = ", where the finding may be" if row["center"] else ""
-        usual = "" if row["kind"] == "cell" or not math.isnan(row["limit"]) else f" {USUAL}"
-        return f"{_capital(where)}{center}: with that of another class {found} of AUROC is lost.{usual}"
-    also = f" The same images: {row['merged']}." if row["merged"] else ""
+        usual = "" if row["kind"] == "cell" or not math.isnan(row["limit"]) else f". {USUAL}"
+        return f"{sentence_case(place_words(row['kind'], row['name']))}{center}{usual}"
+    also = f". The same images: {row['merged']}" if row["merged"] else ""
     if row["kind"] == "property":
-        return f"Scores differ with {name}: swing {found}."
+        return f"Scores differ with {name}"
     if row["kind"] == "predictor":
-        return f"{_capital(name)} predicts the target without a network: AUROC {found}."
-    start = f"Errors on '{of}' gather near {name}" if row["kind"] == "cluster" else f"Errors on '{of}' where {name}"
-    return f"{start}: {found} more of these images are called wrongly than of the others.{also}"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+        return f"{sentence_case(name)} predicts the target without a network"
+    return f"Errors on '{of}' {'gather near' if row['kind'] == 'cluster' else 'where'} {name}{also}"
