@@ -19,7 +19,7 @@ from _shared import Page, parser
 import assay
 from assay.stats.verdicts import Verdict
 from assay.store.folder import RunFolder
-from assay.study.auditing import Asked
+from assay.study.audit_request import Asked
 from assay.study.calibration import BOUND, CLEAR, rate
 from assay.study.clean_networks import audit_trained, training_study
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -632,7 +632,8 @@ def audit(
     from assay.execution.progress import reading_shown
     from assay.models.external import OfCommand
     from assay.study.audit import origin_of
-    from assay.study.auditing import Asked, run_audit
+    from assay.study.audit_request import Asked
+    from assay.study.auditing import run_audit
 
     asked = Asked(
         task=task,
@@ -658,7 +659,7 @@ def audit(
         from assay.study.clean_networks import trained_references
 
         root = trained_references(data, train, asked, references, say=print if progress else lambda text: None)
-        asked = replace(asked, references=root)
+        asked = asked.but(references=root)
     with reading_shown(quietly=not progress) as notify:
         found = run_audit(
             OfCommand(command, time_limit)

@@ -11,8 +11,8 @@ from tests.worlds.files import write_table
 from assay.report.audit_cards import CROSSWALK, DATA_CARD, MODEL_CARD
 from assay.report.crosswalk import CLAIM, FDA
 from assay.report.page import collect
+from assay.study.audit_request import Asked
 from assay.study.audit_scores import PredictionColumns, audit_predictions
-from assay.study.auditing import Asked
 
 
 @pytest.fixture(scope="module")

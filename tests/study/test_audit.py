@@ -16,7 +16,6 @@ from tests.worlds.studies import SMALL
 
 import assay
 from assay.cli import main
-from assay.cli.audit import expected as as_number
 from assay.core.errors import SpecError, StoreError
 from assay.report.leads import MEAN
 from assay.shifts.battery import DOMAINS, battery, every_distortion
@@ -27,6 +26,7 @@ from assay.store.folder import RunFolder
 from assay.store.schema import PROVENANCE
 from assay.store.verdicts_file import FILE, SCHEMA_FILE
 from assay.study import auditing
+from assay.study.audit_request import expected as as_number
 from assay.study.policy import Policy, read_policy
 
 SIDE, COUNT = 24, 160

@@ -25,7 +25,8 @@ import assay
 from assay.core.errors import SpecError
 from assay.models.ref import AFunction, Facts
 from assay.store.folder import RunFolder
-from assay.study.auditing import Asked, run_audit
+from assay.study.audit_request import Asked
+from assay.study.auditing import run_audit
 
 COUNT = 60
 Rows = list[dict[str, str]]

@@ -24,7 +24,7 @@ from assay.stats.verdicts import reference_of
 from assay.store.files import write_rows
 from assay.store.folder import RunFolder
 from assay.study import calibration, clean_networks, references
-from assay.study.auditing import Asked
+from assay.study.audit_request import Asked
 from assay.study.calibration import (
     BASES,
     Counts,

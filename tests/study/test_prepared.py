@@ -15,7 +15,7 @@ from tests.worlds.files import write_table
 
 import assay
 from assay.core.errors import DataError, SpecError
-from assay.study.auditing import Asked
+from assay.study.audit_request import Asked
 from assay.study.prepared import finish_audit, prepare_images
 
 
@@ -94,7 +94,7 @@ def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     assert run([*with_references, "59"]) == 2
     assert "name the kind of image with --domain" in capsys.readouterr().err
     assert run(["audit", "score", str(tmp_path / "dir"), str(scores), "--head", "both"]) == 2
-    assert "--head: expected auto or sigmoid or softmax, not both" in capsys.readouterr().err
+    assert "'--head': expected auto or sigmoid or softmax, not both" in capsys.readouterr().err
 
 
 def of_masks(images: np.ndarray) -> np.ndarray:

@@ -15,10 +15,11 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from assay.cli import audit_options as options
 from assay.cli import completion
 from assay.cli.audit_steps import add_commands
+from assay.cli.requests import taking
 from assay.core.errors import cut, unknown_of_few
+from assay.study.audit_request import Asked
 
 if TYPE_CHECKING:
     from assay.cli.run import Request
@@ -354,16 +355,11 @@ def tune(
 
 
 @app.command(epilog="Example: assay calibrate --quick")
+@taking(Asked, "images target positive patient image channels fit domain")
 def calibrate(
+    *,
     base: Annotated[str, typer.Option("--base", metavar="NAME", help="Images: chest or nodule phantoms.")] = "chest",
-    images: options.Images = "",
-    target: options.Target = "target",
-    positive: options.Positive = "",
-    patient: options.Patient = "",
-    image: options.Image = "image",
-    channels: options.Channels = "",
-    fit: options.Fit = "",
-    domain: options.Domain = "",
+    asked: Asked,
     quick: Annotated[bool, typer.Option("--quick", help="Judge 30 networks by the shipped reference.")] = False,
     workers: NumberOfWorkers = None,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="The folder.")] = Path("calibration"),
@@ -376,12 +372,9 @@ def calibrate(
     mark tied to the class, or with an untied one, and audited on other images. The truth is measured on more of them.
     About an hour on two cores; --quick takes some minutes.
     """
-    from assay.cli.audit import Given
     from assay.cli.calibrate import calibrate_command
 
-    keys = options.keys_of(0, fit, channels, False)
-    given = Given(images=images, target=target, patient=patient, positive=positive, image=image, keys=keys)
-    calibrate_command(given if images else base, domain, quick=quick, out=out, workers=workers, quiet=quiet, json=json)
+    calibrate_command(base, asked, quick=quick, out=out, workers=workers, quiet=quiet, json=json)
 
 
 @app.command(epilog="Example: assay results nodule-loss --table contrasts --csv > contrasts.csv")
@@ -523,52 +516,9 @@ def compare(
 @app.command(
     epilog="Example: assay audit model.onnx --images data.csv --target finding --patient patient --columns view,sex"
 )
+@taking(Asked)
 def audit(
-    model: options.Model = "",
-    images: options.Images = "",
-    target: options.Target = "target",
-    positive: options.Positive = "",
-    patient: options.Patient = "",
-    image: options.Image = "image",
-    mask: options.Mask = "",
-    columns: options.Columns = "",
-    score: options.Score = "score",
-    weights: options.Weights = "",
-    trust: options.Trust = False,
-    time_limit: options.TimeLimit = "60s",  # pyright: ignore[reportArgumentType]
-    command: options.Command = "",
-    size: options.Size = 0,
-    fit: options.Fit = "",
-    channels: options.Channels = "",
-    scaling: options.Scaling = "",
-    scores: Annotated[
-        str,
-        typer.Option("--scores", metavar="KIND", help="logits or probabilities; found from the outputs by default."),
-    ] = "auto",
-    output: Annotated[
-        str, typer.Option("--output", metavar="N", help="The output to audit, by position or name.")
-    ] = "",
-    head: Annotated[
-        str, typer.Option("--head", metavar="KIND", help="Of several outputs: sigmoid (independent) or softmax.")
-    ] = "auto",
-    threshold: Annotated[
-        str, typer.Option("--threshold", metavar="P", help="A probability, or sensitivity=0.95; 0.5 by default.")
-    ] = "",
-    domain: options.Domain = "",
-    marks: options.Marks = None,
-    references: options.References = "",
-    train: options.Train = "",
-    labels: options.Labels = "",
-    margin: options.Margin = 0.05,
-    budget: options.Budget = "10m",  # pyright: ignore[reportArgumentType]
-    expect: options.Expect = None,
-    intended_use: options.IntendedUse = "",
-    as_given: options.AsGiven = False,
-    policy: options.Policy = None,
-    out: options.Out = None,
-    skip_bad_rows: SkipBadRows = False,
-    follow_links: options.FollowLinks = False,
-    no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Leave images out of the page.")] = False,
+    asked: Asked,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Time a first batch and print the plan.")] = False,
     quiet: Quiet = False,
     json: Json = False,
@@ -580,55 +530,9 @@ def audit(
     `assay audit compare` compares two audits of the same images. `assay audit prepare` and `assay audit score` audit a
     model that runs elsewhere. Each has its own --help.
     """
-    from assay.cli.audit import Given, audit_command
-    from assay.study.auditing import Asked
+    from assay.cli.audit import audit_command
 
-    given = Given(
-        model=model,
-        weights=weights,
-        trust=trust,
-        limit=time_limit,
-        command=command,
-        images=images,
-        target=target,
-        score=score,
-        patient=patient,
-        positive=positive,
-        image=image,
-        mask=mask,
-        columns=options.names(columns),
-        keys=options.keys_of(size, fit, channels, follow_links),
-        train=train,
-        labels=labels,
-        references=options.count_of(references),
-    )
-    asked = Asked(
-        domain=domain,
-        marks=options.marks_in(marks),
-        references=options.folder_of(references),
-        margin=margin,
-        budget=budget,
-        output=output,
-        head=options.chosen("--head", head, options.HEADS),
-        scores=options.chosen("--scores", scores, options.SCORES),
-        scaling=scaling,
-        task="segmentation" if mask else "classification",
-        threshold=threshold or None,
-        as_given=as_given,
-        expect=expect,
-        intended_use=intended_use,
-        pictures=not no_pictures,
-    )
-    audit_command(
-        given,
-        asked,
-        out=out,
-        policy=policy,
-        skip_bad_rows=skip_bad_rows,
-        dry_run=dry_run,
-        quiet=quiet,
-        json=json,
-    )
+    audit_command(asked, dry_run=dry_run, quiet=quiet, json=json)
 
 
 add_commands(app)

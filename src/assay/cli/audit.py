@@ -8,13 +8,12 @@ import re
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
 import typer
 
-from assay.core.errors import DataError, SpecError, cut, unknown_name
+from assay.core.errors import DataError, SpecError, unknown_name
 from assay.core.files import is_file, is_folder
 from assay.data.files.in_memory import on_disk
 from assay.data.files.labels import HEADERS, IMAGE, PATIENT, joined
@@ -32,8 +31,9 @@ from assay.store.files import json_text
 from assay.store.folder import RunFolder
 from assay.study.audit import origin_of
 from assay.study.audit_compare import compare_audits
+from assay.study.audit_request import Asked
 from assay.study.audit_scores import PredictionColumns, audit_predictions, factor_of
-from assay.study.auditing import Asked, Planned, run_audit
+from assay.study.auditing import Planned, run_audit
 from assay.study.clean_networks import trained_references
 from assay.study.policy import POLICY_FAILED, Policy, read_policy
 from assay.study.prepared import IMAGES, NAMES, finish_audit, prepare_images, prepared_request
@@ -42,88 +42,35 @@ SHOWN = 15
 """Verdicts that are printed; the page has all."""
 
 
-@dataclass(frozen=True)
-class Given:
-    """The model and the images, as the command line names them.
-
-    Attributes:
-        model: See `formats.given_origin`; or a folder of a training, or a CSV of predictions.
-        weights: File of weights of a named network.
-        trust: Whether code that the model needs may run.
-        limit: Seconds that an image may take.
-        command: A command line, in place of a model.
-        images: A CSV with a row per image, or a folder with one.
-        target: Column of the class.
-        score: Column of the score, of predictions.
-        patient: Column of the patient.
-        positive: The positive class.
-        image: Column of the image.
-        mask: Column of the mask, of a segmentation.
-        columns: Columns to audit.
-        train: The images of the training, as `images`; empty where they are not known.
-        labels: A CSV of labels of the images of a folder; empty where the images have a table.
-        references: Reference networks that are trained on the images; 0 for none.
-        keys: Further keys of `data`, such as size and fit.
-    """
-
-    model: str = ""
-    weights: str = ""
-    trust: bool = False
-    limit: float = 0.0
-    command: str = ""
-    images: str = ""
-    target: str = "target"
-    score: str = "score"
-    patient: str = ""
-    positive: str = ""
-    image: str = "image"
-    mask: str = ""
-    columns: tuple[str, ...] = ()
-    keys: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    train: str = ""
-    labels: str = ""
-    references: int = 0
-
-
-def audit_command(
-    given: Given,
-    asked: Asked,
-    *,
-    out: Path | None,
-    policy: Path | None,
-    skip_bad_rows: bool,
-    dry_run: bool,
-    quiet: bool,
-    json: bool,
-) -> None:
+def audit_command(asked: Asked, *, dry_run: bool, quiet: bool, json: bool) -> None:
     """Audit a model, print the verdicts, and end with 3 where a policy is not met.
 
     Raises:
         SpecError: The request is wrong.
         DataError: Images or predictions cannot be read.
     """
-    rules = None if policy is None else read_policy(policy)
-    if given.model.endswith(".csv"):
-        _require_none_of_models(given, asked, dry_run)
-        columns = PredictionColumns(given.target, given.score, given.patient, given.columns, given.positive)
-        path = Path(given.model).expanduser()
+    rules = None if asked.policy is None else read_policy(asked.policy)
+    if asked.model.endswith(".csv"):
+        _require_none_of_models(asked, dry_run)
+        columns = PredictionColumns(asked.target, asked.score, asked.patient, asked.columns, asked.positive)
+        path = Path(asked.model).expanduser()
         if not is_file(path):
             raise DataError(f"there is no file {path}")
-        found: Path | Planned = audit_predictions(path, columns, asked, out or Path("audits") / path.stem)
+        found: Path | Planned = audit_predictions(path, columns, asked, asked.out or Path("audits") / path.stem)
     else:
-        origin = _origin(given)
-        if given.train:
-            asked = replace(asked, train=_trained_on(given))
-        data = data_of(given)
-        if given.references and not dry_run:
-            asked = _with_references(data, asked, given.references, quiet or json)
+        origin = _origin(asked)
+        if asked.train_images:
+            asked = asked.but(train=_trained_on(asked))
+        data = data_of(asked)
+        if asked.networks and not dry_run:
+            asked = _with_references(data, asked, quiet or json)
         with reading_shown(quietly=quiet) as notify, _errors_as_options():
             found = run_audit(
                 origin,
                 data,
                 asked,
-                skip_bad_rows=skip_bad_rows,
-                out=out or Path("audits") / origin.name,
+                skip_bad_rows=asked.skip_bad_rows,
+                out=asked.out or Path("audits") / origin.name,
                 dry_run=dry_run,
                 notify=notify,
                 say=_quiet if quiet or json else _say,
@@ -134,44 +81,39 @@ def audit_command(
     _answer(found, rules, json)
 
 
-def _require_none_of_models(given: Given, asked: Asked, dry_run: bool) -> None:
+_OF_MODELS = ("images", "mask", "labels", "train_images", "weights", "command", "scaling", "output", "references")
+"""Fields that mean nothing to an audit of predictions."""
+
+
+def _require_none_of_models(asked: Asked, dry_run: bool) -> None:
     """Check that an audit of predictions is given no option of models. Raises SpecError."""
-    options = {
-        "--images": given.images,
-        "--mask": given.mask,
-        "--labels": given.labels,
-        "--train": given.train,
-        "--weights": given.weights,
-        "--command": given.command,
-        "--scaling": asked.scaling,
-        "--output": asked.output,
-        "--references": asked.references,
-        "--expect": asked.expect is not None,
-        "--dry-run": dry_run,
-    }
-    if there := [name for name, value in options.items() if value]:
-        raise SpecError(f"{there[0]} is for models: of predictions nothing is read but the file")
+    given = [field for field in _OF_MODELS if getattr(asked, field)]
+    given += [name for name, there in (("expect", asked.expect is not None), ("dry-run", dry_run)) if there]
+    if given:
+        option = given[0].removesuffix("_images")
+        raise SpecError(f"--{option} is for models: of predictions nothing is read but the file")
 
 
-def _with_references(data: Mapping[str, Any], asked: Asked, count: int, quiet: bool) -> Asked:
+def _with_references(data: Mapping[str, Any], asked: Asked, quiet: bool) -> Asked:
     """Return what is asked with reference networks, which are trained where they are not there."""
     watch, say = (quietly, _quiet) if quiet else (shown, _say)
     with _errors_as_options():
-        return replace(asked, references=trained_references(data, asked.train, asked, count, watch=watch, say=say))
+        root = trained_references(data, asked.train, asked, asked.networks, watch=watch, say=say)
+    return asked.but(references=root)
 
 
-def prepare_command(folder: Path, given: Given, asked: Asked, skip_bad_rows: bool, quiet: bool) -> None:
+def prepare_command(folder: Path, asked: Asked, quiet: bool) -> None:
     """Write the images of an audit for a model elsewhere, and print what to do next.
 
     Raises:
         SpecError: The folder is not empty, or the request is wrong.
         DataError: Rows cannot be read.
     """
-    data = _anywhere(data_of(given))
-    if given.train:
-        asked = replace(asked, train=_anywhere(_trained_on(given)))
+    data = _anywhere(data_of(asked))
+    if asked.train_images:
+        asked = asked.but(train=_anywhere(_trained_on(asked)))
     with reading_shown(quietly=quiet) as notify, _errors_as_options():
-        count = prepare_images(folder, data, asked, skip_bad_rows=skip_bad_rows, notify=notify,
+        count = prepare_images(folder, data, asked, skip_bad_rows=asked.skip_bad_rows, notify=notify,
                                say=_quiet if quiet else _say)  # fmt: skip
     print(f"{count:,} images in {folder / IMAGES}, named in {folder / NAMES}")
     if asked.task == "segmentation":
@@ -180,30 +122,19 @@ def prepare_command(folder: Path, given: Given, asked: Asked, skip_bad_rows: boo
     print(f"write a CSV with the column image and one column per score, then: assay audit score {folder} scores.csv")
 
 
-def score_command(
-    folder: Path,
-    scores: Path,
-    asked: Asked,
-    *,
-    name: str,
-    count: int,
-    out: Path | None,
-    policy: Path | None,
-    quiet: bool,
-    json: bool,
-) -> None:
+def score_command(folder: Path, scores: Path, asked: Asked, *, name: str, quiet: bool, json: bool) -> None:
     """Finish an audit from scores or masks, print the verdicts, and end with 3 where a policy is not met.
 
     Raises:
         SpecError: Images are not those that were prepared, or the model seems to be read wrongly.
         DataError: The folder or the scores cannot be used.
     """
-    rules = None if policy is None else read_policy(policy)
-    if count:
+    rules = None if asked.policy is None else read_policy(asked.policy)
+    if asked.networks:
         data, known, _ = prepared_request(folder, asked)
-        asked = _with_references(data, known, count, quiet or json)
+        asked = _with_references(data, known, quiet or json)
     with reading_shown(quietly=quiet) as notify:
-        found = finish_audit(folder, scores, asked, name=name, out=out, notify=notify,
+        found = finish_audit(folder, scores, asked, name=name, out=asked.out, notify=notify,
                              say=_quiet if quiet or json else _say)  # fmt: skip
     _answer(found, rules, json)
 
@@ -318,20 +249,20 @@ def compare_command(a: Path, b: Path, out: Path | None, json: bool) -> None:
 # The model.
 
 
-def _origin(given: Given) -> Origin:
+def _origin(given: Asked) -> Origin:
     if given.command:
         if given.model:
             raise SpecError("give a model or --command, not both")
-        return OfCommand(given.command, given.limit)
+        return OfCommand(given.command, given.time_limit)
     if not given.model:
         raise SpecError("name a model: an .onnx file, timm:NAME with --weights, or --command")
-    return origin_of(given.model, weights=given.weights, trust=given.trust, limit=given.limit)
+    return origin_of(given.model, weights=given.weights, trust=given.trust, limit=given.time_limit)
 
 
 # The images.
 
 
-def data_of(given: Given, option: str = "--images") -> dict[str, Any]:
+def data_of(given: Asked, option: str = "--images") -> dict[str, Any]:
     """Return `data` of a study from a table of images, or a folder.
 
     Args:
@@ -344,7 +275,7 @@ def data_of(given: Given, option: str = "--images") -> dict[str, Any]:
     if not given.images:
         raise SpecError("name the images with --images: a CSV with a row per image, or a folder with one")
     path = Path(given.images).expanduser()
-    keys = {name: value for name, value in given.keys.items() if value}
+    keys = given.keys
     if given.labels:
         return {**_labeled(path, given), **keys}
     if is_folder(path) and not is_file(path / "data.csv"):
@@ -372,9 +303,9 @@ def data_of(given: Given, option: str = "--images") -> dict[str, Any]:
     return {**data, **keys}
 
 
-def _trained_on(given: Given) -> dict[str, Any]:
+def _trained_on(given: Asked) -> dict[str, Any]:
     """Return `data` of the images of the training."""
-    return data_of(replace(given, images=given.train, labels="", columns=()), "--train")
+    return data_of(given.but(images=given.train_images, labels="", columns=()), "--train")
 
 
 def _anywhere(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -382,7 +313,7 @@ def _anywhere(data: Mapping[str, Any]) -> dict[str, Any]:
     return {**data, **{key: str(Path(data[key]).resolve()) for key in ("folder", "classes") if key in data}}
 
 
-def _labeled(folder: Path, given: Given) -> dict[str, Any]:
+def _labeled(folder: Path, given: Asked) -> dict[str, Any]:
     """Return `data` of a folder joined with labels; headers of DICOM files are columns, and name patients."""
     if not is_folder(folder):
         raise SpecError(f"--labels: --images must be a folder, and {folder} is none")
@@ -410,25 +341,3 @@ def _labeled(folder: Path, given: Given) -> dict[str, Any]:
 def _factor(name: str, values: Sequence[str]) -> dict[str, Any]:
     factor, _ = factor_of(name, values)
     return {"kind": factor.kind, **({"levels": list(factor.levels)} if factor.levels else {})}
-
-
-_UNITS = {"s": 1, "m": 60, "h": 3600}
-
-
-def expected(given: str) -> float:
-    """Return an AUROC or Dice, as `0.97` or `auroc=.97`. Raises typer.BadParameter for others."""
-    name, _, value = given.rpartition("=")
-    try:
-        if name.lower() in ("", "auroc", "dice"):
-            return float(value)
-    except ValueError:
-        pass
-    raise typer.BadParameter(f"expected such as 0.97 or auroc=0.97, not {cut(given)}")
-
-
-def seconds(text: str) -> float:
-    """Return a time such as `90s`, `10m` or `1h`. Raises typer.BadParameter for others."""
-    number, unit = text[:-1], _UNITS.get(text[-1:])
-    if unit is None or not number.replace(".", "", 1).isdecimal() or not float(number):
-        raise typer.BadParameter(f"expected a time such as 90s, 10m or 1h, not {cut(text)}")
-    return float(number) * unit

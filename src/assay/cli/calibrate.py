@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.api import load
-from assay.cli.audit import Given, data_of, shown
+from assay.cli.audit import data_of, shown
 from assay.core.errors import SpecError
 from assay.core.files import is_file
 from assay.runs.run import quietly
@@ -19,6 +19,7 @@ from assay.stats.verdicts import Reference
 from assay.store.audit_tables import RATES
 from assay.store.files import Row, read_checked_json, write_json
 from assay.store.folder import RunFolder, require_writable
+from assay.study.audit_request import Asked
 from assay.study.calibration import (
     BASES,
     Base,
@@ -41,13 +42,13 @@ QUICK = Counts(clean=12, tied=1, untied=0, others=0, left_out=LEAST_NETWORKS)
 
 
 def calibrate_command(
-    base: str | Given, domain: str, *, quick: bool, out: Path, workers: int | None, quiet: bool, json: bool
+    base: str, asked: Asked, *, quick: bool, out: Path, workers: int | None, quiet: bool, json: bool
 ) -> None:
     """Train networks whose shortcut is known, audit them, and print the error rates. A second call goes on.
 
     Args:
-        base: One of `calibration.BASES`, or images of the user.
-        domain: The domain of the user's images.
+        base: One of `calibration.BASES`.
+        asked: Images of the user and their domain, in place of it.
         quick: Judge few networks by the shipped reference, in place of making one.
         out: Folder of the calibration.
         workers: Worker processes for training.
@@ -57,7 +58,7 @@ def calibrate_command(
     Raises:
         SpecError: The base is unknown, or has no shipped reference for a quick look.
     """
-    known = _base(base, domain)
+    known = _base(base, asked)
     folder = out / known.domain / ("quick" if quick else "full")
     require_writable(folder)
     found = _found(known, QUICK if quick else Counts(), folder, workers, quiet or json)
@@ -87,11 +88,11 @@ def calibrate_command(
     print(folder)
 
 
-def _base(base: str | Given, domain: str) -> Base:
-    if isinstance(base, Given):
-        if domain not in DOMAINS:
+def _base(base: str, asked: Asked) -> Base:
+    if asked.images:
+        if asked.domain not in DOMAINS:
             raise SpecError(f"--domain: say which kind of images these are: {', '.join(DOMAINS)}")
-        return base_of_rows(data_of(base), domain)
+        return base_of_rows(data_of(asked), asked.domain)
     if base not in BASES:
         raise SpecError(f"base '{base}': expected one of {', '.join(BASES)}, or give --images")
     return BASES[base]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, ClassVar, Literal, get_args
 
-from assay.core.types import Factor
+if TYPE_CHECKING:  # requests import this module to print --help, which must not wait for NumPy
+    from assay.core.types import Factor
 
 ComponentKind = Literal[
     "phantom",

@@ -20,7 +20,8 @@ from assay.store.audit_tables import AUDIT_TABLES
 from assay.store.files import Row
 from assay.store.folder import RunFolder, working_in
 from assay.study.audit_data import check
-from assay.study.auditing import Asked, require_classes, write_audit
+from assay.study.audit_request import Asked
+from assay.study.auditing import require_classes, write_audit
 from assay.study.reading import threshold_of
 
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,7 +37,6 @@ from assay.core.errors import DataError, SpecError, cut
 from assay.core.files import content_hash, write_whole
 from assay.core.reasons import Code, because, stated
 from assay.core.seeds import row_uniform
-from assay.core.traits import Task
 from assay.core.types import FactorTable
 from assay.data.cache import Notify, silent
 from assay.data.dataset import Images
@@ -68,6 +67,7 @@ from assay.store.folder import AUDIT, RunFolder, working_in
 from assay.store.verdicts_file import write_verdicts
 from assay.study.audit import KeptAnswers, OfTraining, Prepared, Settings, keep_model, prepare_model
 from assay.study.audit_data import check, data_checks
+from assay.study.audit_request import BUDGET, Asked
 from assay.study.inside import inside_rows
 from assay.study.leads import (
     MOST_EXCHANGED,
@@ -85,7 +85,6 @@ from assay.study.reading import (
     FITS,
     LOOKED,
     SCALINGS,
-    Head,
     ReadAs,
     alternatives,
     framings,
@@ -104,10 +103,6 @@ from assay.study.references import (
     trained_on,
 )
 
-BUDGET = 600.0
-"""Seconds that an audit is planned for."""
-FULL = 3600.0
-"""Seconds from which on all distortions of the domain are read at all severities, and all doses of each mark."""
 PICTURES = "pictures"
 """Kind of origin of a model that takes pictures from a folder."""
 MOST_PASSES = 15_000
@@ -125,61 +120,6 @@ _AT_ONCE = 1 << 26
 """Pixels that are held at once."""
 EXAMPLES = 2
 """Images that are shown without and with each mark."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What an audit is to do.
-
-    Attributes:
-        task: Classification of images, or segmentation: pixels are called at 0.5, and an image's class is whether it
-            has a lesion.
-        domain: Kind of image, one of `battery.DOMAINS`; empty for gray or color.
-        margin: The smallest effect that matters.
-        budget: Seconds.
-        marks: Marks in place of the battery: name -> three doses.
-        distortions: Distortions in place of the battery's.
-        output: The output to read of several: its position, or the name of a class; empty for all.
-        head: Whether several outputs are independent of each other or exclude each other; see `reading.with_outputs`.
-        scores: Whether the model gives logits or probabilities; by default outputs from 0 to 1 are probabilities.
-        scaling: One of `reading.SCALINGS`; empty for the config of a timm model, else `0..1`.
-        threshold: On the probability of the second of two classes, or `sensitivity=0.95`.
-        as_given: Go on where the model seems to be read wrongly.
-        expect: The AUROC, of a segmentation the Dice, that the user knows of this model.
-        intended_use: What the model is for, as the user states it.
-        seed: Seed of the choice of images.
-        references: Folder of audits of clean networks of the domain, see `references.read_reference`.
-        leads: Whether unknown shortcuts are looked for.
-        shipped: Whether the shipped reference of the domain is used where no folder is given.
-        pictures: Whether the page shows images.
-        train: As `data` of a study, the images that the model was trained on, to be compared with the audited ones.
-    """
-
-    task: Task = "classification"
-    domain: str = ""
-    margin: float = MARGIN
-    budget: float = BUDGET
-    marks: Mapping[str, Sequence[Any]] | None = None
-    distortions: tuple[str, ...] | None = None
-    output: str = ""
-    head: Head = "auto"
-    scores: Literal["auto", "logits", "probabilities"] = "auto"
-    scaling: str = ""
-    threshold: float | str | None = None
-    as_given: bool = False
-    expect: float | None = None
-    intended_use: str = ""
-    seed: int = 0
-    references: Path | None = None
-    shipped: bool = True
-    leads: bool = True
-    pictures: bool = True
-    train: Mapping[str, Any] | None = None
-
-    @property
-    def full(self) -> bool:
-        """Whether the budget is for the full battery."""
-        return self.budget >= FULL
 
 
 @dataclass(frozen=True)
@@ -307,10 +247,6 @@ def _audited(given: Prepared, whole: Environment) -> str:
 
 def require_asked(asked: Asked) -> None:
     """Raise SpecError where settings are out of range, or contradict each other."""
-    if asked.scaling and asked.scaling not in SCALINGS:
-        raise SpecError(f"scaling '{cut(asked.scaling)}': expected one of {', '.join(SCALINGS)}")
-    if not 0 < asked.margin < 0.5:
-        raise SpecError(f"margin {asked.margin:g}: expected a number between 0 and 0.5")
     if asked.threshold is not None:
         operating_point(asked.threshold)
     if asked.task == "segmentation" and (asked.threshold is not None or asked.output):

@@ -6,7 +6,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import chain
 from pathlib import Path
@@ -22,7 +22,7 @@ from assay.spec.grid import label
 from assay.stats.verdicts import MARGIN, Reference, Verdict, reference_of
 from assay.store.files import Row, write_checked_json
 from assay.store.folder import RunFolder
-from assay.study.auditing import Asked
+from assay.study.audit_request import Asked
 from assay.study.clean_networks import SMALL, audit_trained, parts_of, table_rows, training_study
 from assay.study.references import SIZE
 
@@ -248,7 +248,7 @@ def measure(world: World, base: Base, scratch: Path) -> dict[str, Any]:
     once = at_deciding_dose(marks)
     if world.drawn is not None:
         once[PLANTED] = [world.drawn] * len(DOSES)
-    pooled = replace(shared, seed=10_000, marks=once)
+    pooled = shared.but(seed=10_000, marks=once)
     try:
         small = RunFolder(audit_trained(world.trial, few, shared, scratch / "audit", base.environment))
         large = RunFolder(audit_trained(world.trial, many, pooled, scratch / "pool", base.environment))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,8 @@ from assay.shifts.battery import at_deciding_dose, battery, marks_of
 from assay.spec.parse import parse_study
 from assay.store.files import write_json
 from assay.study.audit import OfTraining
-from assay.study.auditing import Asked, Say, run_audit
+from assay.study.audit_request import Asked
+from assay.study.auditing import Say, run_audit
 from assay.study.records import trained_model
 from assay.study.references import ABOUT, LEAST_NETWORKS, SIZE
 from assay.study.run import prepare, train_only
@@ -316,7 +317,7 @@ def audit_trained(
         out: Folder of the audit.
         environment: How the images are drawn.
     """
-    wanted = replace(asked, budget=_LONG, as_given=True, pictures=False, shipped=False, distortions=())
+    wanted = asked.but(budget=_LONG, as_given=True, pictures=False, shipped=False, distortions=())
     found = run_audit(OfTraining(trained_model(trial)), data, wanted, environment=environment, out=out)
     assert isinstance(found, Path)
     return found

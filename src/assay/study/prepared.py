@@ -7,7 +7,7 @@ import hashlib
 import io
 import shutil
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,11 @@ from assay.shifts.battery import DOSES
 from assay.spec.request import parse_request
 from assay.store.files import read_checked_json, write_checked_json, write_text
 from assay.study.audit import Settings, opened_images
+from assay.study.audit_request import BUDGET, Asked
 from assay.study.audit_scores import number_or_nan
 from assay.study.auditing import (
-    BUDGET,
     MOST_PASSES,
     PICTURES,
-    Asked,
     AuditedImages,
     Say,
     planned,
@@ -214,7 +213,7 @@ def finish_audit(
         masks = _masks_of(scores, folder)
         answer = _of_masks(masks)
         digest = content_hash({key: sha256(path) for key, path in masks.items()})
-        asked = replace(asked, scores="logits")
+        asked = asked.but(scores="logits")
     else:
         answer = _of_scores(_scores_of(scores, folder))
         digest = sha256(scores)[:16]
@@ -240,7 +239,7 @@ def prepared_request(folder: Path, asked: Asked) -> tuple[dict[str, Any], Asked,
     prepared = read_checked_json(folder / PREPARED, damaged="prepare the images again")
     kept = dict(prepared["asked"])
     kept["distortions"] = None if kept["distortions"] is None else tuple(kept["distortions"])
-    return prepared["data"], replace(asked, **kept), bool(prepared["skip_bad_rows"])
+    return prepared["data"], asked.but(**kept), bool(prepared["skip_bad_rows"])
 
 
 def _most(asked: Asked) -> int:

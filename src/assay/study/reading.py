@@ -23,6 +23,7 @@ from assay.shifts.environment import Environment
 from assay.spec.schema import Fit
 from assay.stats.metrics import probabilities
 from assay.study.audit import Prepared
+from assay.study.audit_request import Head
 
 LOOKED = 32
 """Images whose answers tell the kind of output."""
@@ -32,8 +33,6 @@ _GUESSED = (
     "the model gives several logits, which were read as independent of each other; give --head softmax where they "
     "exclude each other"
 )
-Head = Literal["auto", "sigmoid", "softmax"]
-
 SCALINGS: Mapping[str, Scaling] = {
     "0..1": Scaling((0.0,), (1.0,)),
     "imagenet": Scaling((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),

@@ -1,0 +1,80 @@
+"""Commands from requests: every field with an option becomes an option of the command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from inspect import Parameter, signature
+from typing import Annotated, Any
+
+import typer
+
+from assay.cli import completion
+from assay.core.request import Option, Request, one_of, values_of
+
+Act = Callable[..., None]
+
+
+def taking(request: type[Request], fields: str = "", **help: str) -> Callable[[Act], Act]:
+    """Return a decorator that gives a command the options of a request in place of its parameter `asked`.
+
+    Args:
+        request: The request.
+        fields: Names of the fields that are options of this command, in order; all by default.
+        help: Texts of `--help` of fields that mean something else in this command.
+    """
+    options = request.options()
+    options |= {name: replace(options[name], help=text) for name, text in help.items()}
+    chosen = {name: options[name] for name in fields.split() or options}
+    negated = {name for name in chosen if request.model_fields[name].default is True}  # flags such as --no-pictures
+
+    def decorate(act: Act) -> Act:
+        def command(**given: Any) -> None:
+            wanted = {name: given.pop(name) for name in chosen}
+            asked = request(**{name: not value if name in negated else value for name, value in wanted.items()})
+            act(asked=asked, **given)
+
+        parameters: list[Parameter] = []
+        for name, own in signature(act, eval_str=True).parameters.items():
+            made = [_parameter(request, field, option) for field, option in chosen.items()]
+            parameters += made if name == "asked" else [own.replace(kind=Parameter.KEYWORD_ONLY)]
+        command.__name__, command.__doc__ = act.__name__, act.__doc__
+        command.__annotations__ = {one.name: one.annotation for one in parameters}
+        command.__dict__["__signature__"] = signature(act).replace(parameters=parameters)
+        return command
+
+    return decorate
+
+
+def _parameter(request: type[Request], name: str, option: Option) -> Parameter:
+    """Return a field as a parameter of a command."""
+    field = request.model_fields[name]
+    values = values_of(field.annotation)
+    parse = option.parse or (one_of(values) if values else None)
+    default = field.get_default(call_default_factory=True)
+    more: dict[str, Any] = {"help": option.help}
+    if option.metavar:
+        more["metavar"] = option.metavar
+    if parse is not None:
+        more["parser"] = partial(_parsed, parse)
+    if option.complete or values:
+        more["autocompletion"] = _candidates(option.complete or values)
+    own = (option.name or f"--{name.replace('_', '-')}", *filter(None, (option.short,)))
+    info = typer.Argument(**more) if option.argument else typer.Option(*own, show_default=option.shown, **more)
+    kind = str if parse is not None or values or field.annotation is Any else field.annotation
+    default = Parameter.empty if field.is_required() else default if default is not True else False
+    default = default if option.text is None else option.text
+    return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info])
+
+
+def _candidates(complete: Any) -> Callable[..., list[str]]:
+    return getattr(completion, complete) if isinstance(complete, str) else completion.of(*filter(None, complete))
+
+
+def _parsed(parse: Callable[[str], Any], text: str) -> Any:
+    """Return the value of text. Raises typer.BadParameter for text that has none."""
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error

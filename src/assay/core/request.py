@@ -1,0 +1,124 @@
+"""Requests: models whose fields are the options of a command and the arguments of a function."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Self, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+
+from assay.core.errors import SpecError, cut
+
+
+@dataclass(frozen=True)
+class Option:
+    """How the command line shows a field of a request.
+
+    Attributes:
+        help: Text for `--help`.
+        metavar: Name of the value in `--help`; empty for a flag.
+        name: Name on the command line, such as `--no-pictures`; by default that of the field.
+        short: A second name, such as `-o`.
+        argument: Whether it is an argument, without a name.
+        parse: Makes the value from text; raises ValueError with what was expected.
+        text: The default as text, where `parse` is not its own inverse.
+        complete: Candidates of completion, or the name of a function of `cli.completion`.
+        shown: Whether `--help` shows the default.
+    """
+
+    help: str
+    metavar: str = ""
+    name: str = ""
+    short: str = ""
+    argument: bool = False
+    parse: Callable[[str], Any] | None = None
+    text: str | None = None
+    complete: Sequence[str] | str = ()
+    shown: bool = True
+
+
+class Request(BaseModel):
+    """A request: all that a user asks of one command or function, checked."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _named(cls, given: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(given)
+        except ValidationError as error:
+            raise SpecError("\n".join(_words(cls, dict(one)) for one in error.errors())) from error
+
+    def but(self, **changes: Any) -> Self:
+        """Return the request with some fields changed."""
+        return self.model_copy(update=changes)
+
+    @classmethod
+    def options(cls) -> dict[str, Option]:
+        """Return the fields that are options of the command line."""
+        every = ((name, option_of(field)) for name, field in cls.model_fields.items())
+        return {name: option for name, option in every if option is not None}
+
+
+def option_of(field: FieldInfo) -> Option | None:
+    """Return how the command line shows a field; None where it does not."""
+    return next((one for one in field.metadata if isinstance(one, Option)), None)
+
+
+def values_of(annotation: Any) -> tuple[str, ...]:
+    """Return the values that a field may have; empty where there are no few."""
+    return get_args(annotation) if get_origin(annotation) is Literal else ()
+
+
+def one_of(values: Sequence[str]) -> Callable[[str], str]:
+    """Return a function that refuses all but a few values."""
+
+    def parse(text: str) -> str:
+        if text not in values:
+            raise ValueError(f"expected {_either(values)}, not {cut(text)}")
+        return text
+
+    return parse
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """Return a function that makes a whole number of text."""
+
+    def parse(text: str) -> int:
+        if not re.fullmatch(r"[+-]?\d+", text.strip()) or not least <= int(text) <= most:
+            raise ValueError(f"expected a whole number from {least} to {most}, not {cut(text)}")
+        return int(text)
+
+    return parse
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Return the names in a list such as `view,sex`."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+def seconds(text: str) -> float:
+    """Return a time such as `90s`, `10m` or `1h`. Raises ValueError for others."""
+    number, unit = text[:-1], _SECONDS.get(text[-1:])
+    if unit is None or not number.replace(".", "", 1).isdecimal() or not float(number):
+        raise ValueError(f"expected a time such as 90s, 10m or 1h, not {cut(text)}")
+    return float(number) * unit
+
+
+def _either(values: Sequence[str]) -> str:
+    return " or ".join(filter(None, values))
+
+
+def _words(cls: type[Request], error: dict[str, Any]) -> str:
+    place = ".".join(map(str, error["loc"])) or cls.__name__
+    field = cls.model_fields.get(str(error["loc"][0])) if error["loc"] else None
+    values = () if field is None else values_of(field.annotation)
+    said = f"expected {_either(values)}" if values else error["msg"][:1].lower() + error["msg"][1:]
+    return f"{place}: {said}, not {cut(str(error['input']))}"

@@ -1,0 +1,174 @@
+"""Request of an audit: the model, the images, and what is done with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import field_validator, model_validator
+
+from assay.core.errors import SpecError, cut
+from assay.core.request import Option, Request, names, seconds
+from assay.core.traits import Task
+
+BUDGET = 600.0
+"""Seconds that an audit is planned for."""
+FULL = 3600.0
+"""Seconds from which on all distortions of the domain are read at all severities, and all doses of each mark."""
+SCALINGS = ("0..1", "imagenet", "-1..1", "0..255", "-1024..1024")
+"""Names of usual ranges of pixels; `reading.SCALINGS` has their numbers."""
+Head = Literal["auto", "sigmoid", "softmax"]
+
+
+def expected(text: str) -> float:
+    """Return an AUROC or Dice, as `0.97` or `auroc=.97`. Raises ValueError for others."""
+    name, _, value = text.rpartition("=")
+    try:
+        if name.lower() in ("", "auroc", "dice"):
+            return float(value)
+    except ValueError:
+        pass
+    raise ValueError(f"expected such as 0.97 or auroc=0.97, not {cut(text)}")
+
+
+def marks_in(path: str) -> Mapping[str, Any]:
+    """Return the marks that a file lists. Raises SpecError for a file of another shape."""
+    from assay.spec.yaml import read_yaml
+
+    values = read_yaml(Path(path)).values
+    if not values or not all(isinstance(doses, list) for doses in values.values()):
+        raise SpecError(
+            f"{Path(path).name}: expected marks with three doses, such as label: [{{tag: {{size: 0.1}}}}, "
+            "{tag: {size: 0.15}}, {tag: {size: 0.2}}]"
+        )
+    return values
+
+
+class Asked(Request):
+    """A request of an audit. Fields with an option are those of `assay audit`.
+
+    Attributes:
+        networks: How many reference networks are trained, in place of a folder of `references`.
+        train: As `data` of a study, the images that the model was trained on.
+        task: Classification of images, or segmentation: pixels are called at 0.5, and an image's class is whether it
+            has a lesion.
+        distortions: Distortions in place of the battery's.
+        seed: Seed of the choice of images.
+        leads: Whether unknown shortcuts are looked for.
+        shipped: Whether the shipped reference of the domain is used where no folder is given.
+    """
+
+    model: Annotated[
+        Any,
+        Option(
+            "A model's file, the folder of a trial, timm:NAME or module:function, or a CSV of predictions.",
+            "MODEL",
+            argument=True,
+        ),
+    ] = ""
+    images: Annotated[str, Option("A CSV with a row per image, or a folder with one.", "PATH")] = ""
+    target: Annotated[str, Option("The class.", "COLUMN")] = "target"
+    positive: Annotated[str, Option("The positive class.", "CLASS")] = ""
+    patient: Annotated[str, Option("The patient.", "COLUMN")] = ""
+    image: Annotated[str, Option("The image's file.", "COLUMN")] = "image"
+    mask: Annotated[str, Option("The mask's file: the model is a segmentation.", "COLUMN")] = ""
+    columns: Annotated[tuple[str, ...], Option("Columns to audit, such as view,sex.", "A,B", parse=names, text="")] = ()
+    score: Annotated[str, Option("The score, of predictions.", "COLUMN")] = "score"
+    weights: Annotated[str, Option("Weights of a named network.", "FILE")] = ""
+    trust: Annotated[bool, Option("Run code that the model needs: TorchScript, .pt2, module:function.")] = False
+    time_limit: Annotated[float, Option("Longest time per image.", "TIME", parse=seconds, text="60s")] = 60.0
+    command: Annotated[str, Option("Any program: 'python predict.py {images} {scores}', or {masks}.", "LINE")] = ""
+    size: Annotated[int, Option("Side of the images that the model takes.", "PX", shown=False)] = 0
+    fit: Annotated[
+        Literal["", "pad", "squash", "crop"],
+        Option("How images are made square: pad (default), squash or crop.", "HOW"),
+    ] = ""
+    channels: Annotated[Literal["", "gray", "color"], Option("gray or color; default: as most images are.", "KIND")] = (
+        ""
+    )
+    scaling: Annotated[
+        str, Option("Range of pixels: 0..1, imagenet, -1..1, 0..255 or -1024..1024.", "NAME", complete=SCALINGS)
+    ] = ""
+    scores: Annotated[
+        Literal["auto", "logits", "probabilities"],
+        Option("logits or probabilities; found from the outputs by default.", "KIND"),
+    ] = "auto"
+    output: Annotated[str, Option("The output to audit, by position or name.", "N")] = ""
+    head: Annotated[Head, Option("Of several outputs: sigmoid (independent) or softmax.", "KIND")] = "auto"
+    threshold: Annotated[
+        float | str | None, Option("A probability, or sensitivity=0.95; 0.5 by default.", "P", parse=str)
+    ] = None
+    domain: Annotated[
+        str, Option("Kind of image, such as chest-xray: it chooses the marks.", "NAME", complete="domains")
+    ] = ""
+    marks: Annotated[
+        Mapping[str, Any] | None,
+        Option("Marks of your own in place of those of --domain: YAML, three doses of each.", "FILE", parse=marks_in),
+    ] = None
+    references: Annotated[
+        Path | None,
+        Option(
+            "Clean networks to compare with: train 59 or more on your rows, or a folder of audits.",
+            "N|FOLDER",
+            parse=str,
+        ),
+    ] = None
+    networks: int = 0
+    train_images: Annotated[str, Option("The images of its training, as --images; for copies.", "PATH", "--train")] = ""
+    train: Mapping[str, Any] | None = None
+    labels: Annotated[
+        str, Option("Labels of a folder's images, by file name, SOPInstanceUID or AccessionNumber.", "CSV")
+    ] = ""
+    margin: Annotated[float, Option("The smallest effect that matters.", "M")] = 0.05
+    budget: Annotated[float, Option("Time to plan for, such as 10m or 1h.", "TIME", parse=seconds, text="10m")] = BUDGET
+    expect: Annotated[
+        float | None, Option("The AUROC (or Dice) that you know of this model: auroc=0.97.", "AUROC", parse=expected)
+    ] = None
+    intended_use: Annotated[str, Option("What the model is for, on the page and the model card.", "TEXT")] = ""
+    as_given: Annotated[bool, Option("Go on even if the model seems to get wrong pixels.")] = False
+    policy: Annotated[Path | None, Option("Forbidden verdicts; exit code 3 where one is found.", "FILE")] = None
+    out: Annotated[Path | None, Option("The run folder; default: audits/MODEL.", "FOLDER", "--out", "-o")] = None
+    skip_bad_rows: Annotated[bool, Option("Leave bad rows out; the report lists them.")] = False
+    follow_links: Annotated[bool, Option("Read images that links lead to, outside the folder.")] = False
+    pictures: Annotated[bool, Option("Leave images out of the page.", "", "--no-pictures")] = True
+    task: Task = "classification"
+    distortions: tuple[str, ...] | None = None
+    seed: int = 0
+    shipped: bool = True
+    leads: bool = True
+
+    @property
+    def full(self) -> bool:
+        """Whether the budget is for the full battery."""
+        return self.budget >= FULL
+
+    @property
+    def keys(self) -> dict[str, Any]:
+        """Further keys of `data` of a study, as far as they are given."""
+        links = "follow" if self.follow_links else ""
+        keys = {"size": self.size, "fit": self.fit, "channels": self.channels, "links": links}
+        return {name: value for name, value in keys.items() if value}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _segments_or_trains(cls, given: Any) -> Any:
+        """Set the task where masks are named, and the number of networks where `references` is one."""
+        more: dict[str, Any] = {"task": "segmentation"} if given.get("mask") else {}
+        if str(given.get("references", "")).isdecimal():
+            more |= {"references": None, "networks": int(given["references"])}
+        return {**given, **more}
+
+    @field_validator("scaling")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name and name not in SCALINGS:
+            raise SpecError(f"scaling '{cut(name)}': expected one of {', '.join(SCALINGS)}")
+        return name
+
+    @field_validator("margin")
+    @classmethod
+    def _of_use(cls, margin: float) -> float:
+        if not 0 < margin < 0.5:
+            raise SpecError(f"margin {margin:g}: expected a number between 0 and 0.5")
+        return margin
