@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from inspect import signature
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -18,12 +16,8 @@ from typer.exceptions import TyperException
 from assay.cli import completion
 from assay.cli.audit_steps import add_commands
 from assay.cli.requests import taking
-from assay.core.errors import cut, unknown_of_few
 from assay.study.audit_request import Asked
-
-if TYPE_CHECKING:
-    from assay.cli.run import Request
-    from assay.execution.engines import Engine
+from assay.study.run_request import RunRequest, TuneRequest
 
 
 class _TwoWords(TyperGroup):
@@ -46,171 +40,19 @@ app = typer.Typer(
 )
 
 
-def _seeds(text: str) -> int:
-    return _whole(text, 1, 1000)
-
-
-def _until(text: str) -> str:
-    if text != "decided":
-        raise typer.BadParameter(f"expected decided, not {cut(text)}")
-    return text
-
-
-def _max_seeds(text: str) -> int:
-    from assay.core.seeds import LOOKS
-
-    known = [str(seeds) for seeds in LOOKS]
-    if text not in known:
-        raise typer.BadParameter(f"expected {', '.join(known[:-1])} or {known[-1]}, not {cut(text)}")
-    return int(text)
-
-
-def _looks(until: str | None, most: int | None, seeds: int | None) -> tuple[int, ...]:
-    """Return the looks of a run. Raises typer.BadParameter for options that exclude each other."""
-    if most is not None and until is None:
-        raise typer.BadParameter("--max-seeds is the last look of --until decided; give both, or --seeds")
-    if until is not None and seeds is not None:
-        raise typer.BadParameter("--seeds and --until exclude each other: give --max-seeds for fewer looks")
-    if until is None:
-        return ()
-
-    from assay.core.seeds import LOOKS
-
-    return tuple(number for number in LOOKS if number <= (most or LOOKS[-1]))
-
-
-def _workers(text: str) -> int:
-    return _whole(text, 0, 1000)
-
-
-def _device(text: str) -> str:
-    from assay.execution.device import DEVICES, is_device
-
-    if not is_device(text):
-        raise typer.BadParameter(f"expected {DEVICES}, not {cut(text)}")
-    return text
-
-
-def _engine(text: str) -> str:
-    if text not in ENGINES:
-        raise typer.BadParameter(unknown_of_few("engine", text, ENGINES))
-    return text
-
-
-def _time(text: str) -> str:
-    if not re.fullmatch(r"(\d+-)?\d+(:\d+){0,2}|\d+[dhm]", text):
-        raise typer.BadParameter(f"expected a time such as 4h, 90m or 1-12:00:00, not {cut(text)}")
-    return text
-
-
-def _at_once(text: str) -> int:
-    return _whole(text, 1, 100_000)
-
-
-def _gpus(text: str) -> int:
-    return _whole(text, 0, 16)
-
-
-def _elsewhere(on: str | None, **options: Any) -> Engine | None:
-    """Return the engine that options ask for. Raises typer.BadParameter for options of an engine without one."""
-    given = {name: value for name, value in options.items() if value is not None}
-    if on is None:
-        if given:
-            raise typer.BadParameter(f"--{next(iter(given)).replace('_', '-')} is an option of --on ray or slurm")
-        return None
-
-    from assay.execution.engines import Engine
-
-    return Engine(on, **given)
-
-
-def _whole(text: str, least: int, most: int) -> int:
-    """Return an option's whole number. Raises typer.BadParameter with the given and the allowed values."""
-    try:
-        number = int(text) if "_" not in text else least - 1
-    except ValueError:
-        number = least - 1
-    if not least <= number <= most:
-        raise typer.BadParameter(f"expected a whole number from {least} to {most}, not {cut(text)}")
-    return number
-
-
-Spec = Annotated[
-    str,
-    typer.Argument(help="A built-in study's name or a YAML file.", metavar="SPEC", autocompletion=completion.studies),
-]
 Run = Annotated[
     str,
     typer.Argument(help="A run folder, or the name of one under --out.", metavar="RUN", autocompletion=completion.runs),
 ]
-Sets = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", "-s", metavar="A.B=C", help="Change a field; repeatable.", autocompletion=completion.settings
-    ),
-]
-Seeds = Annotated[int | None, typer.Option("--seeds", parser=_seeds, metavar="N", help="How many seeds.")]
-Until = Annotated[
-    str | None,
-    typer.Option(
-        "--until",
-        parser=_until,
-        metavar="decided",
-        help="Look at 10, 20 and 40 seeds, in place of the study's, until every primary comparison is decided.",
-    ),
-]
-MaxSeeds = Annotated[
-    int | None,
-    typer.Option("--max-seeds", parser=_max_seeds, metavar="N", help="The last look of --until: 10, 20 or 40."),
-]
-Scale = Annotated[
-    str | None,
-    typer.Option(
-        "--scale",
-        metavar="NAME",
-        help="A scale of the study, such as quick or paper.",
-        autocompletion=completion.scales,
-    ),
-]
-NumberOfWorkers = Annotated[
-    int | None,
-    typer.Option(
-        "--workers", "-w", parser=_workers, metavar="N", help="Worker processes; default: one per core; 0: none."
-    ),
-]
-Device = Annotated[
-    str,
-    typer.Option("--device", parser=_device, metavar="NAME", help="auto (a GPU if there is one), cpu, cuda or cuda:N."),
-]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="The folder of all run folders.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the planned work, time and disk space; train nothing.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print failures and the answer only.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print a line per task, and every reason for new work.")]
-On = Annotated[str | None, typer.Option("--on", parser=_engine, metavar="ENGINE", help="Run elsewhere: ray or slurm.")]
-Address = Annotated[str | None, typer.Option("--address", metavar="ADDRESS", help="Ray's cluster, such as auto.")]
-Partition = Annotated[str | None, typer.Option("--partition", metavar="NAME", help="Slurm's partition.")]
-Time = Annotated[str | None, typer.Option("--time", parser=_time, metavar="4h", help="Time limit of a Slurm job.")]
-AtOnce = Annotated[
-    int | None, typer.Option("--at-once", parser=_at_once, metavar="N", help="Slurm jobs at once; default 200.")
-]
-Gpus = Annotated[int | None, typer.Option("--gpus", parser=_gpus, metavar="N", help="GPUs of a Ray or Slurm job.")]
-Open = Annotated[bool, typer.Option("--open", help="Open the page in the browser.")]
-LogTo = Annotated[str, typer.Option("--log-to", metavar="TRACKER", help="Log the results to mlflow, too.")]
-SkipBadRows = Annotated[bool, typer.Option("--skip-bad-rows", help="Leave bad rows out; the report lists them.")]
-
-NoOwnCode = Annotated[bool, typer.Option("--no-own-code", help="Refuse code from outside Assay that a study names.")]
 
 RUNS = Path("runs")
 FULL = 74
 """The exit code of a run that found no room to write: EX_IOERR of sysexits.h."""
 FAULT = 70
 """Exit code of unforeseen errors: EX_SOFTWARE of sysexits.h."""
-
-
-ENGINES = ("ray", "slurm")
-OF_TRAINING = ("dry_run", "quiet", "verbose", "on", "address", "partition", "time", "at_once", "gpus", "log_to")
-"""Options of `run` that mean nothing to a preview."""
 
 
 def _print_version(wanted: bool) -> None:
@@ -231,71 +73,22 @@ def _assay(
 ) -> None: ...
 
 
-def _on_a_study(act: Callable[[Request], None]) -> Callable[..., None]:
-    """Return a command that takes a study with every option of a run that `act` has a use for."""
-
-    def command(
-        spec: Spec,
-        set_: Sets = None,
-        seeds: Seeds = None,
-        until: Until = None,
-        max_seeds: MaxSeeds = None,
-        scale: Scale = None,
-        workers: NumberOfWorkers = None,
-        device: Device = "auto",
-        out: Out = RUNS,
-        skip_bad_rows: SkipBadRows = False,
-        no_own_code: NoOwnCode = False,
-        dry_run: DryRun = False,
-        quiet: Quiet = False,
-        verbose: Verbose = False,
-        open_: Open = False,
-        log_to: LogTo = "",
-        json: Json = False,
-        on: On = None,
-        address: Address = None,
-        partition: Partition = None,
-        time: Time = None,
-        at_once: AtOnce = None,
-        gpus: Gpus = None,
-    ) -> None:
-        from assay.cli.run import Request
-        from assay.core.registry import own_code_refused
-        from assay.spec.parse import locate_errors
-
-        if quiet and verbose:
-            raise typer.BadParameter("--quiet and --verbose exclude each other")
-        if on is not None and workers is not None:
-            raise typer.BadParameter("--workers are of this machine; --on has its own number")
-        looks = _looks(until, max_seeds, seeds)
-        engine = _elsewhere(on, address=address, partition=partition, time=time, at_once=at_once, gpus=gpus)
-        asked = Request(
-            spec, tuple(set_ or ()), seeds, looks, scale, workers, device, out, skip_bad_rows, json, open_,
-            dry_run=dry_run, quiet=quiet, verbose=verbose, engine=engine, log_to=log_to,
-        )  # fmt: skip
-        with own_code_refused(no_own_code), locate_errors(asked.source, asked.sets, asked.scale):
-            act(asked)
-
-    command.__name__, command.__doc__ = act.__name__, act.__doc__
-    taken = signature(command, eval_str=True)
-    unused = OF_TRAINING if act.__name__ == "preview" else ()
-    kept = [parameter for name, parameter in taken.parameters.items() if name not in unused]
-    command.__dict__["__signature__"] = taken.replace(parameters=kept)
-    return command
-
-
 @app.command(epilog="Example: assay run nodule-loss --scale quick --set recipe.batch_size=64")
-@_on_a_study
-def run(asked: Request) -> None:
+@taking(RunRequest)
+def run(asked: RunRequest) -> None:
     """Train what is missing, compare, and write the report. A second run continues the first."""
     from assay.cli.run import run_command
 
-    run_command(asked)
+    with asked.located():
+        run_command(asked)
 
 
 @app.command(epilog="Example: assay preview nodule-loss --scale quick --seeds 3")
-@_on_a_study
-def preview(asked: Request) -> None:
+@taking(
+    RunRequest,
+    "spec sets seeds until max_seeds scale workers device out skip_bad_rows no_own_code open as_json",
+)
+def preview(asked: RunRequest) -> None:
     """Show images, size, time and power of a study.
 
     Images, every confounder without and with it and how visible it is, counterfactual pairs, associations asked for
@@ -304,54 +97,26 @@ def preview(asked: Request) -> None:
     """
     from assay.cli.preview import preview_command
 
-    preview_command(asked)
+    with asked.located():
+        preview_command(asked)
 
 
 @app.command(epilog="Example: assay tune my.yaml --axis recipe.optimizer.adamw.lr --values 1e-4,3e-4,1e-3")
-def tune(
-    spec: Spec,
-    axis: Annotated[str, typer.Option("--axis", metavar="A.B", help="The field of the recipe that is tuned.")],
-    values: Annotated[str, typer.Option("--values", metavar="X,Y", help="The values that are tried.")],
-    by: Annotated[
-        list[str] | None,
-        typer.Option("--by", metavar="AXIS", help="Recipes with values of their own; default: as primary comparisons."),
-    ] = None,
-    set_: Sets = None,
-    seeds: Annotated[
-        int | None,
-        typer.Option(
-            "--seeds", parser=_seeds, metavar="N", help="Seeds of each value, none of the study's. Default: 2."
-        ),
-    ] = None,
-    scale: Scale = None,
-    workers: NumberOfWorkers = None,
-    device: Device = "auto",
-    out: Out = RUNS,
-    write: Annotated[bool, typer.Option("--write", help="Write the study over its own file.")] = False,
-    skip_bad_rows: SkipBadRows = False,
-    no_own_code: NoOwnCode = False,
-    dry_run: DryRun = False,
-    quiet: Quiet = False,
-    json: Json = False,
-) -> None:
+@taking(
+    TuneRequest,
+    "spec axis values by sets seeds scale workers device out write skip_bad_rows no_own_code dry_run quiet as_json",
+    seeds="Seeds of each value, none of the study's. Default: 2.",
+)
+def tune(asked: TuneRequest) -> None:
     """Tune one field of every recipe with equally many trials.
 
     The value is chosen on validation images, with seeds that the study does not use. Test images are not read. The
     study is written under --out, with a table of the tried values. A second call continues the first.
     """
     from assay.cli.tune import tune_command
-    from assay.core.registry import own_code_refused
-    from assay.spec.parse import locate_errors
-    from assay.spec.yaml import parse_yaml
-    from assay.study.tuning import plan_tuning
 
-    sets, given = tuple(set_ or ()), parse_yaml(f"[{values}]", "--values")[0]
-    with own_code_refused(no_own_code), locate_errors(spec, sets, scale):
-        tuning = plan_tuning(spec, axis, given, by=by or (), overrides=sets, scale=scale, seeds=seeds or 2)
-        tune_command(
-            tuning, out=out, workers=workers, device=device, dry_run=dry_run, write=write, quiet=quiet, json=json,
-            skip_bad_rows=skip_bad_rows,
-        )  # fmt: skip
+    with asked.located():
+        tune_command(asked)
 
 
 @app.command(epilog="Example: assay calibrate --quick")
@@ -360,8 +125,13 @@ def calibrate(
     *,
     base: Annotated[str, typer.Option("--base", metavar="NAME", help="Images: chest or nodule phantoms.")] = "chest",
     asked: Asked,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers", "-w", min=0, max=1000, metavar="N", help="Worker processes; default: one per core; 0: none."
+        ),
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Judge 30 networks by the shipped reference.")] = False,
-    workers: NumberOfWorkers = None,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="The folder.")] = Path("calibration"),
     quiet: Quiet = False,
     json: Json = False,
@@ -584,25 +354,14 @@ def clean(
 
 
 @app.command(epilog="Example: assay show nodule-loss > my-study.yaml")
-def show(
-    name: Annotated[
-        str,
-        typer.Argument(
-            help="A built-in study's name, or a YAML file.", metavar="NAME", autocompletion=completion.studies
-        ),
-    ],
-    set_: Sets = None,
-    seeds: Seeds = None,
-    scale: Scale = None,
-    no_own_code: NoOwnCode = False,
-    json: Json = False,
-) -> None:
+@taking(RunRequest, "spec sets seeds scale no_own_code as_json", spec="A built-in study's name, or a YAML file.")
+def show(asked: RunRequest) -> None:
     """Print a study as YAML, with comments, to edit. With --json, its grid after --scale, --set and --seeds."""
     from assay.cli.inspect import show_command
     from assay.core.registry import own_code_refused
 
-    with own_code_refused(no_own_code):
-        show_command(name, set_ or [], seeds, scale, json)
+    with own_code_refused(asked.no_own_code):
+        show_command(asked.spec, asked.sets, asked.seeds, asked.scale, asked.as_json)
 
 
 @app.command(epilog="Example: assay example my-images")

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assay.cli.results import open_page
-from assay.cli.run import Request
 from assay.core.errors import foremost, others
 from assay.report.images import FIGURES, MEANING
 from assay.report.sentences.captions import caption
@@ -23,6 +22,7 @@ from assay.shifts.environment import Achieved
 from assay.stats.format import count, listed, number, with_interval
 from assay.stats.power import Assumptions
 from assay.store.files import Row, write_text
+from assay.study.run_request import RunRequest
 
 if TYPE_CHECKING:
     from assay.analysis.preview import Preview, Shown
@@ -132,7 +132,7 @@ class Found:
     folder: Path
 
 
-def preview_command(asked: Request) -> None:
+def preview_command(asked: RunRequest) -> None:
     """Print the tables, and write the pictures and a page of both to `<run folder>/preview/`."""
     from assay.analysis.preview import detectable_differences, make_preview
     from assay.execution.device import choose_device
@@ -144,7 +144,7 @@ def preview_command(asked: Request) -> None:
     settled = asked.settled()
     spec, root, device = settled.spec, settled.root, choose_device(asked.device)
     folder = root / PREVIEW
-    with reading_shown(asked.json) as notify:
+    with reading_shown(asked.as_json) as notify:
         prepared = prepare(spec, root, skip_bad_rows=asked.skip_bad_rows, device=device, notify=notify)
     with working_in(folder):
         RunFolder(folder).remove_partial_files()
@@ -152,7 +152,7 @@ def preview_command(asked: Request) -> None:
         power = detectable_differences(spec, prepared.population)
         found = Found(prepared, preview, power, executor_for(asked.workers, device)[1], folder)
         page = write_preview(found)
-    if asked.json:
+    if asked.as_json:
         print(jsonlib.dumps(_facts(found, page), indent=1))
     else:
         print("\n".join(text_lines(found)))

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from assay.cli import completion
+from assay.core.errors import SpecError
 from assay.core.request import Option, Request, one_of, values_of
 
 Act = Callable[..., None]
@@ -32,7 +33,10 @@ def taking(request: type[Request], fields: str = "", **help: str) -> Callable[[A
     def decorate(act: Act) -> Act:
         def command(**given: Any) -> None:
             wanted = {name: given.pop(name) for name in chosen}
-            asked = request(**{name: not value if name in negated else value for name, value in wanted.items()})
+            try:
+                asked = request(**{name: not value if name in negated else value for name, value in wanted.items()})
+            except SpecError as error:
+                raise typer.BadParameter(str(error)) from error
             act(asked=asked, **given)
 
         parameters: list[Parameter] = []
@@ -62,7 +66,8 @@ def _parameter(request: type[Request], name: str, option: Option) -> Parameter:
         more["autocompletion"] = _candidates(option.complete or values)
     own = (option.name or f"--{name.replace('_', '-')}", *filter(None, (option.short,)))
     info = typer.Argument(**more) if option.argument else typer.Option(*own, show_default=option.shown, **more)
-    kind = str if parse is not None or values or field.annotation is Any else field.annotation
+    kind: Any = str if parse is not None or values or field.annotation is Any else field.annotation
+    kind = list[str] if kind == tuple[str, ...] else kind
     default = Parameter.empty if field.is_required() else default if default is not True else False
     default = default if option.text is None else option.text
     return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info])

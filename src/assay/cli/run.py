@@ -1,4 +1,4 @@
-"""`assay run`, and the request that commands share."""
+"""`assay run`."""
 
 from __future__ import annotations
 
@@ -7,80 +7,18 @@ import shutil
 import sys
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from assay.spec.parse import parse_study
-from assay.spec.schema import StudySpec
 from assay.stats.format import count, listed
 
 if TYPE_CHECKING:
-    from assay.execution.engines import Engine
     from assay.execution.progress import Display
     from assay.execution.tasks import Task
     from assay.study.finished import Finished, Result
     from assay.study.run import Prepared
-
-
-# What a user asks of a study on the command line: the same for every command that runs or looks ahead at one.
-
-
-@dataclass(frozen=True)
-class Request:
-    """source: a built-in name or a YAML file. workers: None for as many as suit. device: see `choose_device`.
-
-    looks: numbers of seeds at which primary comparisons are looked at, in place of `seeds`. open: whether to open the
-    page. dry_run: whether to plan only. quiet, verbose: how much to print on standard error. engine: None for this
-    machine. log_to: a tracker for the results; empty for none.
-    """
-
-    source: str
-    sets: tuple[str, ...]
-    seeds: int | None
-    looks: tuple[int, ...]
-    scale: str | None
-    workers: int | None
-    device: str
-    out: Path
-    skip_bad_rows: bool
-    json: bool
-    open: bool
-    dry_run: bool
-    quiet: bool
-    verbose: bool
-    engine: Engine | None
-    log_to: str
-
-    def settled(self, compare: bool = True) -> Settled:
-        """Check the study and its run folder before anything slow is imported or read.
-
-        Args:
-            compare: Whether the code of components compares their arguments, which imports it.
-
-        Raises:
-            SpecError: The study is wrong, with all of its problems.
-            StoreError: The run folder is not writable.
-        """
-        spec = parse_study(
-            self.source, overrides=self.sets, seeds=self.seeds, looks=self.looks, scale=self.scale, compare=compare
-        )
-
-        from assay.store.folder import require_writable, run_folder
-
-        root = run_folder(spec, self.scale, self.out)
-        require_writable(root)
-        return Settled(spec, root)
-
-
-@dataclass(frozen=True)
-class Settled:
-    """The checked study and its run folder."""
-
-    spec: StudySpec
-    root: Path
+    from assay.study.run_request import RunRequest, Settled
 
 
 # `assay run`: a study from its spec to its page.
@@ -88,7 +26,7 @@ class Settled:
 MOST_REASONS = 8
 
 
-def run_command(asked: Request) -> None:
+def run_command(asked: RunRequest) -> None:
     """Run, and end with the exit code of the outcome. Only the requested output goes to standard output."""
     settled = asked.settled(compare=False)
     if asked.log_to:
@@ -108,7 +46,7 @@ def run_command(asked: Request) -> None:
     from assay.execution.progress import display_for, reading_shown, telling
     from assay.study.run import prepare, run_study
 
-    json, quiet = asked.json, asked.json or asked.quiet
+    json, quiet = asked.as_json, asked.as_json or asked.quiet
     device = choose_device(asked.device) if asked.engine is None else asked.engine.device(asked.device)
     stopping = threading.Event()
     if asked.engine is None or asked.dry_run:
@@ -145,8 +83,8 @@ def run_command(asked: Request) -> None:
     raise typer.Exit(130 if result.stopped else 1 if result.failed else 0)
 
 
-def _tell_unchanged(found: Finished, settled: Settled, asked: Request) -> None:
-    if asked.json:
+def _tell_unchanged(found: Finished, settled: Settled, asked: RunRequest) -> None:
+    if asked.as_json:
         print(jsonlib.dumps(_finished(found.result)), flush=True)
     elif asked.quiet:
         _tell(found.result)
@@ -158,13 +96,13 @@ def _tell_unchanged(found: Finished, settled: Settled, asked: Request) -> None:
     _show(asked, found.result)
 
 
-def _show(asked: Request, result: Result) -> None:
+def _show(asked: RunRequest, result: Result) -> None:
     """Log the results and open the page, as far as asked."""
     if asked.log_to and result.page:
         from assay.study.trackers import log_to
 
         id = log_to(result.folder, asked.log_to)
-        if not (asked.quiet or asked.json):
+        if not (asked.quiet or asked.as_json):
             print(f"logged to {asked.log_to}: run {id}", file=sys.stderr)
     if asked.open and result.page:
         from assay.cli.results import open_page

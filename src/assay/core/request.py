@@ -12,6 +12,9 @@ from pydantic.fields import FieldInfo
 
 from assay.core.errors import SpecError, cut
 
+Task = Literal["classification", "segmentation"]
+"""A class for each image, or a class for each pixel. Here, since the command line must not wait for NumPy."""
+
 
 @dataclass(frozen=True)
 class Option:

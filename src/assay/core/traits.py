@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, get_args
+from typing import ClassVar, Literal, get_args
 
-if TYPE_CHECKING:  # requests import this module to print --help, which must not wait for NumPy
-    from assay.core.types import Factor
+from assay.core.request import Task as Task
+from assay.core.types import Factor
 
 ComponentKind = Literal[
     "phantom",
@@ -29,8 +29,6 @@ KINDS: tuple[str, ...] = get_args(ComponentKind)
 
 Rows = Literal["none", "training", "validation"]
 """Whose group labels are used: of no rows, of the training rows, of the validation rows."""
-Task = Literal["classification", "segmentation"]
-"""A class for each image, or a class for each pixel."""
 Extent = Literal["", "local", "global"]
 """Whether a change of images is confined to places, or of the whole image; empty where it is not declared."""
 Origin = Literal["", "patient", "environment"]

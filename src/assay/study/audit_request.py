@@ -9,8 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import field_validator, model_validator
 
 from assay.core.errors import SpecError, cut
-from assay.core.request import Option, Request, names, seconds
-from assay.core.traits import Task
+from assay.core.request import Option, Request, Task, names, seconds
 
 BUDGET = 600.0
 """Seconds that an audit is planned for."""

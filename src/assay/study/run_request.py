@@ -1,0 +1,178 @@
+"""Requests of studies: to run or preview one, and to tune a field of its recipes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self, cast
+
+from pydantic import model_validator
+
+from assay.core.errors import SpecError, cut, unknown_of_few
+from assay.core.request import Option, Request, one_of, whole
+from assay.core.seeds import LOOKS
+
+if TYPE_CHECKING:
+    from assay.execution.engines import Engine
+    from assay.spec.schema import StudySpec
+
+ENGINES = ("ray", "slurm")
+_OF_ENGINES = ("address", "partition", "time", "at_once", "gpus")
+
+
+class Settled(NamedTuple):
+    """The checked study and its run folder."""
+
+    spec: StudySpec
+    root: Path
+
+
+def _last_look(text: str) -> int:
+    known = [str(seeds) for seeds in LOOKS]
+    if text not in known:
+        raise ValueError(f"expected {', '.join(known[:-1])} or {known[-1]}, not {cut(text)}")
+    return int(text)
+
+
+def _device(text: str) -> str:
+    from assay.execution.device import DEVICES, is_device
+
+    if not is_device(text):
+        raise ValueError(f"expected {DEVICES}, not {cut(text)}")
+    return text
+
+
+def _engine(text: str) -> str:
+    if text not in ENGINES:
+        raise ValueError(unknown_of_few("engine", text, ENGINES))
+    return text
+
+
+def _limit(text: str) -> str:
+    if not re.fullmatch(r"(\d+-)?\d+(:\d+){0,2}|\d+[dhm]", text):
+        raise ValueError(f"expected a time such as 4h, 90m or 1-12:00:00, not {cut(text)}")
+    return text
+
+
+class RunRequest(Request):
+    """A request of `assay run`. `assay preview` takes those of its fields that do not train."""
+
+    spec: Annotated[str, Option("A built-in study's name or a YAML file.", "SPEC", argument=True, complete="studies")]
+    sets: Annotated[
+        tuple[str, ...], Option("Change a field; repeatable.", "A.B=C", "--set", "-s", complete="settings")
+    ] = ()
+    seeds: Annotated[int | None, Option("How many seeds.", "N", parse=whole(1, 1000))] = None
+    until: Annotated[
+        str | None,
+        Option(
+            "Look at 10, 20 and 40 seeds, in place of the study's, until every primary comparison is decided.",
+            "decided",
+            parse=one_of(("decided",)),
+        ),
+    ] = None
+    max_seeds: Annotated[int | None, Option("The last look of --until: 10, 20 or 40.", "N", parse=_last_look)] = None
+    scale: Annotated[str | None, Option("A scale of the study, such as quick or paper.", "NAME", complete="scales")] = (
+        None
+    )
+    workers: Annotated[
+        int | None,
+        Option("Worker processes; default: one per core; 0: none.", "N", short="-w", parse=whole(0, 1000)),
+    ] = None
+    device: Annotated[
+        str, Option("auto (a GPU if there is one), cpu, cuda or cuda:N.", "NAME", parse=_device, text="auto")
+    ] = "auto"
+    out: Annotated[Path, Option("The folder of all run folders.", "FOLDER", short="-o")] = Path("runs")
+    skip_bad_rows: Annotated[bool, Option("Leave bad rows out; the report lists them.")] = False
+    no_own_code: Annotated[bool, Option("Refuse code from outside Assay that a study names.")] = False
+    dry_run: Annotated[bool, Option("Print the planned work, time and disk space; train nothing.")] = False
+    quiet: Annotated[bool, Option("Print failures and the answer only.", short="-q")] = False
+    verbose: Annotated[bool, Option("Print a line per task, and every reason for new work.", short="-v")] = False
+    open: Annotated[bool, Option("Open the page in the browser.")] = False
+    log_to: Annotated[str, Option("Log the results to mlflow, too.", "TRACKER")] = ""
+    as_json: Annotated[bool, Option("Print JSON for machines.", "", "--json")] = False
+    on: Annotated[str | None, Option("Run elsewhere: ray or slurm.", "ENGINE", parse=_engine)] = None
+    address: Annotated[str | None, Option("Ray's cluster, such as auto.", "ADDRESS")] = None
+    partition: Annotated[str | None, Option("Slurm's partition.", "NAME")] = None
+    time: Annotated[str | None, Option("Time limit of a Slurm job.", "4h", parse=_limit)] = None
+    at_once: Annotated[int | None, Option("Slurm jobs at once; default 200.", "N", parse=whole(1, 100_000))] = None
+    gpus: Annotated[int | None, Option("GPUs of a Ray or Slurm job.", "N", parse=whole(0, 16))] = None
+
+    @model_validator(mode="after")
+    def _exclude(self) -> Self:
+        """Check options that exclude or need each other. Raises SpecError."""
+        if self.quiet and self.verbose:
+            raise SpecError("--quiet and --verbose exclude each other")
+        if self.on is not None and self.workers is not None:
+            raise SpecError("--workers are of this machine; --on has its own number")
+        if self.max_seeds is not None and self.until is None:
+            raise SpecError("--max-seeds is the last look of --until decided; give both, or --seeds")
+        if self.until is not None and self.seeds is not None:
+            raise SpecError("--seeds and --until exclude each other: give --max-seeds for fewer looks")
+        if self.on is None and self._of_engine:
+            raise SpecError(f"--{next(iter(self._of_engine)).replace('_', '-')} is an option of --on ray or slurm")
+        _ = self.engine  # refuses the options of the other engine
+        return self
+
+    @property
+    def _of_engine(self) -> dict[str, str | int]:
+        """Options of an engine that are given."""
+        return {name: value for name in _OF_ENGINES if (value := getattr(self, name)) is not None}
+
+    @property
+    def engine(self) -> Engine | None:
+        """The engine; None for this machine. Raises SpecError for an option of the other one."""
+        if self.on is None:
+            return None
+
+        from assay.execution.engines import Engine
+
+        return Engine(self.on, **cast("dict[str, Any]", self._of_engine))
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """Numbers of seeds at which primary comparisons are looked at, in place of `seeds`."""
+        return () if self.until is None else tuple(one for one in LOOKS if one <= (self.max_seeds or LOOKS[-1]))
+
+    @contextmanager
+    def located(self) -> Generator[None]:
+        """Name lines of the study in errors, and refuse code from outside where that is asked."""
+        from assay.core.registry import own_code_refused
+        from assay.spec.parse import locate_errors
+
+        with own_code_refused(self.no_own_code), locate_errors(self.spec, self.sets, self.scale):
+            yield
+
+    def settled(self, compare: bool = True) -> Settled:
+        """Check the study and its run folder before anything slow is imported or read.
+
+        Args:
+            compare: Whether the code of components compares their arguments, which imports it.
+
+        Raises:
+            SpecError: The study is wrong, with all of its problems.
+            StoreError: The run folder is not writable.
+        """
+        from assay.spec.parse import parse_study
+
+        spec = parse_study(
+            self.spec, overrides=self.sets, seeds=self.seeds, looks=self.looks, scale=self.scale, compare=compare
+        )
+
+        from assay.store.folder import require_writable, run_folder
+
+        root = run_folder(spec, self.scale, self.out)
+        require_writable(root)
+        return Settled(spec, root)
+
+
+class TuneRequest(RunRequest):
+    """A request of `assay tune`."""
+
+    axis: Annotated[str, Option("The field of the recipe that is tuned.", "A.B")]
+    values: Annotated[str, Option("The values that are tried.", "X,Y")]
+    by: Annotated[
+        tuple[str, ...], Option("Recipes with values of their own; default: as primary comparisons.", "AXIS")
+    ] = ()
+    write: Annotated[bool, Option("Write the study over its own file.")] = False
