@@ -125,6 +125,20 @@ def test_a_number_of_the_first_screen_leads_to_the_cell_that_holds_it(page: str)
         assert re.search(rf'<td id="{anchor}"[^>]*>{re.escape(numbers)}</td>', page)
 
 
+def test_labels_of_the_study_file_are_the_names_on_the_page(run: Path, page: str, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / "labelled"))
+    labels = {"supcon": "supervised contrastive", "reversed": "texture the other way"}
+    rows = [
+        {**row, "value": json.dumps({**json.loads(row["value"]), "labels": labels})} if row["key"] == "spec" else row
+        for row in RunFolder(copy).table("provenance")
+    ]
+    RunFolder(copy).write_table("provenance", schema.PROVENANCE.names, rows)
+    said = write_page(copy).read_text(encoding="utf-8")
+    for name in labels.values():
+        assert name not in page
+        assert said.count(name) > 3
+
+
 def test_no_figure_is_shown_twice(page: str) -> None:
     figures = re.findall(r'<figure id="(figure-[^"]+)"', page)
     assert len(figures) == len(set(figures)) > 5
