@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,12 @@ def test_a_planted_shortcut_is_named_and_a_mark_elsewhere_is_cleared(
     ):
         assert text in page
     first = page[: page.index("<nav")]
+    ids = re.findall(r'\sid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    cited = re.findall(r'<a href="#(row-[^"]+)">swing \+?([^<]+)</a>', first)
+    assert len(cited) == 3
+    for anchor, numbers in cited:
+        assert re.search(rf'<td id="{anchor}"[^>]*>{re.escape(numbers)}</td>', page), "the cell holds the same numbers"
     assert "What this does not show: A mark that was not tested" in page
     assert [first.count(f"<span>{label}</span>") for label in ("without", "with")] == [2, 2]
     assert "Smith" not in page, "no patient is named"

@@ -66,7 +66,7 @@ def _data(found: Audited) -> Iterator[str]:
     yield f"# Data card: {inert(facts.get('data', facts['model']))}"
     yield from ("", "Written by an audit from the images and columns that it was given.")
     yield from _listed_facts(found, "Images", ("source", "license", "images", "images under marks", "patients",
-                                               "classes", "size", "left out"))  # fmt: skip
+                                               "classes", "size", "rows left out"))  # fmt: skip
     if "patients named" not in facts:
         yield "- patients are not named: each image counts as one"
     yield from ("", "## Columns", "")

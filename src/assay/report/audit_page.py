@@ -21,6 +21,7 @@ from assay.report.sentences.audit import (
     done,
     factor_words,
     headline,
+    leading,
     not_established,
     strength,
     title,
@@ -43,15 +44,15 @@ def audit_account(evidence: Evidence) -> Account:
     """Return the words on an audit."""
     tables, facts = evidence.tables, evidence.facts
     verdicts, margin = tables["verdicts"], facts["margin"]
-    tested = [(at, row) for at, row in enumerate(verdicts) if row["verdict"] != NOT_TESTED]
+    anchors = {(row["kind"], row["factor"]): f"row-verdicts-{at}" for at, row in enumerate(verdicts)}
     parts = [facts["kind"], f"{facts['images']} images", f"{facts['patients']} patients",
              f"margin {margin}{', the default' if float(margin) == MARGIN else ''}", facts.get("domain", ""),
              f"intended use: {facts.get('intended use', 'not stated')}"]  # fmt: skip
     if evidence.unit == "images":
         parts.remove(f"{facts['patients']} patients")
     lines = [
-        Line(f"{title(row, margin)}:", strength(row), f"row-{at}")
-        for at, row in tested[:MOST_LINES]
+        Line(f"{title(row, margin)}:", strength(row), anchors[row["kind"], row["factor"]])
+        for row in leading(verdicts)[:MOST_LINES]
         if not math.isnan(numeric(row, "g"))
     ]
     opening = Opening(
@@ -59,7 +60,7 @@ def audit_account(evidence: Evidence) -> Account:
         tuple(done(facts, verdicts)),
         tuple(_places(evidence)),
         tuple(lines),
-        "Verdicts, the most harmful first",
+        "Leading verdicts",
     )
     return Account(
         name=facts["model"],

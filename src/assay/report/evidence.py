@@ -253,7 +253,7 @@ class Evidence:
         measure = {"verdicts": "swing", "effects": "swing", "distorted": "AUROC lost"}.get(table)
         return {
             **row,
-            "id": str(number),
+            "id": f"{table}-{number}",
             "margin": float(self.facts["margin"]),
             **({"measure": measure} if measure else {}),
             **({"patients": 0} if self.unit == "images" else {}),

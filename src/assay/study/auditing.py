@@ -741,7 +741,7 @@ class _Audit:
             "source": given.population.card.source,
             "license": given.population.card.license,
             "known faults": "; ".join(given.population.card.known_faults),
-            "left out": f"{len(left_out)} rows" if (left_out := given.population.card.left_out) else "",
+            "rows left out": f"{len(left_out)} rows" if (left_out := given.population.card.left_out) else "",
             "classes": ", ".join(f"{name} ({n:,})" for name, n in zip(scored.table.classes, counts, strict=True)),
             "patients": f"{len(np.unique(scored.table.patient)):,}",
             "patients named": "yes" if given.request.data.patient else "",

@@ -155,6 +155,12 @@ def _families(rows: Sequence[Row]) -> list[list[Row]]:
     return sorted(found, key=lambda family: _weight(family[0]))
 
 
+def leading(rows: Sequence[Row]) -> list[Row]:
+    """Return tested rows in the order of the headline: the first of each harmful family, then the rest as they are."""
+    first = [family[0] for family in _families(rows)]
+    return [*first, *(row for row in rows if row["verdict"] != NOT_TESTED and row not in first)]
+
+
 def _weight(row: Row) -> tuple[bool, bool, float]:
     undirected = row["verdict"] == Verdict.UNDIRECTED
     return row["verdict"] != Verdict.RELIES, undirected, 0.0 if math.isnan(row["g"]) else -abs(row["g"])
