@@ -13,6 +13,7 @@ from assay.core.registry import Role as Role
 from assay.core.registry import build as build
 from assay.core.registry import component as component
 from assay.core.registry import lookup as lookup
+from assay.core.request import Task as Task
 from assay.core.seeds import derive as derive
 from assay.core.seeds import generator as generator
 from assay.core.seeds import row_seed as row_seed
@@ -24,7 +25,6 @@ from assay.core.traits import DataTraits as DataTraits
 from assay.core.traits import FineTuningTraits as FineTuningTraits
 from assay.core.traits import LossTraits as LossTraits
 from assay.core.traits import MitigationTraits as MitigationTraits
-from assay.core.traits import Task as Task
 from assay.core.types import Factor as Factor
 from assay.core.types import FactorTable as FactorTable
 from assay.core.types import Measurement as Measurement

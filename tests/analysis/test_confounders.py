@@ -182,6 +182,6 @@ def test_a_factors_pairs_are_shared_by_recipes_of_all_confounders(run: RunFolder
 def test_the_page_shows_them_with_their_figures(run: RunFolder) -> None:
     page = (run.root / "report.html").read_text()
     assert [row["confounder"] for row in run.table("visibility")] == ["tag", "low-pass"]
-    section = page[page.index("<summary>Each confounder") : page.index("<h3>Pairs")]
+    section = page[page.index("<summary>Each mark, without and with it") : page.index("<h3>Pairs that differ")]
     assert section.count("<img ") == 2
     assert 'id="visibility"' in page

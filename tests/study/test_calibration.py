@@ -188,7 +188,7 @@ def test_reference_networks_are_trained_once_on_patients_that_are_not_audited(
     facts = dict(zip(*(found.table("provenance")[name] for name in ("key", "value")), strict=True))
     assert (facts["references"], facts["references trained on"]) == ("2 networks", "112 images")
     assert (
-        "2 networks at 64 px, trained on 112 images of the same source"
+        "The 2 networks of the reference were trained on 112 images of the same"
         in (tmp_path / "out" / "report.html").read_text()
     )
 
@@ -236,7 +236,7 @@ def test_a_small_calibration_goes_on_where_it_ended(
     monkeypatch.setattr(command, "studies", small)
     monkeypatch.setattr(command, "LEAST_NETWORKS", 2)
     tested = {"phantom": "nodule", "size": 32, "target": "malignant", "core": "margin", "test": 40}
-    monkeypatch.setattr(command, "BASES", {"nodule": calibration.replace(base, tested=((tested, tested),))})
+    monkeypatch.setattr(command, "BASES", {"nodule": replace(base, tested=((tested, tested),))})
     monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
     out = tmp_path / "out"
 
@@ -261,7 +261,7 @@ def test_a_small_calibration_goes_on_where_it_ended(
     assert {path.name: path.read_bytes() for path in (folder / "worlds").iterdir()} == kept
     assert json.loads((folder / "phantom-nodule.json").read_text()) == document
     other = {**tested, "test": 36}
-    monkeypatch.setattr(command, "BASES", {"nodule": calibration.replace(base, tested=((other, tested),))})
+    monkeypatch.setattr(command, "BASES", {"nodule": replace(base, tested=((other, tested),))})
     times = {path: path.stat().st_mtime_ns for path in (folder / "networks").rglob("checkpoint*")}
     run()
     assert {path: path.stat().st_mtime_ns for path in (folder / "networks").rglob("checkpoint*")} == times

@@ -15,6 +15,7 @@ from tests.worlds.files import write_table
 
 import assay
 from assay.core.errors import DataError, SpecError
+from assay.store.folder import RunFolder
 from assay.study.audit_request import Asked
 from assay.study.prepared import finish_audit, prepare_images
 
@@ -81,7 +82,9 @@ def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     monkeypatch.chdir(tmp_path / "elsewhere")
     scores = elsewhere(tmp_path / "dir", tmp_path / "scores.csv")
     assert run(["audit", "score", str(tmp_path / "dir"), str(scores), "--name", "far", "--quiet"]) == 0
-    assert "far" in capsys.readouterr().out
+    assert f"report: {tmp_path / 'dir' / 'audit' / 'report.html'}" in capsys.readouterr().out
+    facts = {row["key"]: row["value"] for row in RunFolder(tmp_path / "dir" / "audit").table("provenance")}
+    assert facts["model"] == "far"
     found = assay.open_run(tmp_path / "dir" / "audit")
     assert isinstance(found, assay.Audit)
     checks = found.table("checks").set_index("check").value
@@ -141,7 +144,9 @@ def test_the_commands_with_masks(
     for path in (tmp_path / "dir" / "images").iterdir():
         np.save(tmp_path / "far" / f"{path.stem}.npy", np.asarray(Image.open(path)) / 255)
     assert run(["audit", "score", str(tmp_path / "dir"), str(tmp_path / "far")]) == 0
-    assert "far" in capsys.readouterr().out
+    assert f"report: {tmp_path / 'dir' / 'audit' / 'report.html'}" in capsys.readouterr().out
+    facts = {row["key"]: row["value"] for row in RunFolder(tmp_path / "dir" / "audit").table("provenance")}
+    assert facts["model"] == "far"
 
 
 SCORED = ["image", "score"]

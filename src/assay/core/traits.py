@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
-from assay.core.request import Task as Task
+from assay.core.request import Task
 from assay.core.types import Factor
 
 ComponentKind = Literal[

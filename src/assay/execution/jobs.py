@@ -22,7 +22,7 @@ from assay.core.errors import DISTRIBUTION, DataError, StoreError
 from assay.core.files import canonical_json
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.registry import build, require_code
-from assay.core.traits import Task
+from assay.core.request import Task
 from assay.core.types import FactorTable
 from assay.data.cache import ArrayCache, Notify, check_opened, silent
 from assay.execution.device import computing_on, device_name

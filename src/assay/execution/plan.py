@@ -12,7 +12,7 @@ from assay.core.errors import SpecError, StoreError
 from assay.core.files import content_hash, holding, write_bytes
 from assay.core.reasons import Code, because, reason_of
 from assay.core.registry import lookup
-from assay.core.traits import Task
+from assay.core.request import Task
 from assay.data.cache import ELSEWHERE
 from assay.execution.jobs import (
     CURVE,

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from assay.core.errors import SpecError
 from assay.core.files import content_hash
 from assay.core.reasons import NOTHING, Reason
-from assay.core.traits import Task
+from assay.core.request import Task
 from assay.models.untyped import named_layers
 
 # What probes take: a network with what decides its calls.

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from assay.core.files import file_hash, filled, is_file
-from assay.core.traits import Task
+from assay.core.request import Task
 from assay.spec.data import read_header
 from assay.spec.document import Document, Keys, mapping_of
 from assay.spec.issues import Issues, validated

@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from assay.core.registry import entries, lookup, own_object
+from assay.core.request import Task
 from assay.core.traits import (
     ArchitectureTraits,
     ComponentKind,
@@ -25,7 +26,6 @@ from assay.core.traits import (
     MitigationTraits,
     Readout,
     Rows,
-    Task,
     Traits,
 )
 from assay.spec.fields import (

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from assay.core.errors import SpecError
 from assay.core.files import content_hash
-from assay.core.traits import Task
+from assay.core.request import Task
 from assay.core.types import Factor
 from assay.spec.checks import (
     PROBES_OF_MAPS,

@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from assay.core.files import content_hash
-from assay.core.traits import Task
+from assay.core.request import Task
 from assay.spec.document import Keys
 from assay.spec.fields import (
     Conditions,

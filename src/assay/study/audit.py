@@ -17,7 +17,7 @@ from assay.analysis.one_model import analyze_model
 from assay.core.errors import SpecError
 from assay.core.files import content_hash, is_file
 from assay.core.registry import own_code
-from assay.core.traits import Task
+from assay.core.request import Task
 from assay.data.cache import Notify, default_cache_root, silent
 from assay.data.dataset import Images
 from assay.data.leakage import row_hashes

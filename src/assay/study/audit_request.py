@@ -20,15 +20,15 @@ SCALINGS = ("0..1", "imagenet", "-1..1", "0..255", "-1024..1024")
 Head = Literal["auto", "sigmoid", "softmax"]
 
 
-def expected(text: str) -> float:
+def expected(given: str) -> float:
     """Return an AUROC or Dice, as `0.97` or `auroc=.97`. Raises ValueError for others."""
-    name, _, value = text.rpartition("=")
+    name, _, value = given.rpartition("=")
     try:
         if name.lower() in ("", "auroc", "dice"):
             return float(value)
     except ValueError:
         pass
-    raise ValueError(f"expected such as 0.97 or auroc=0.97, not {cut(text)}")
+    raise ValueError(f"expected such as 0.97 or auroc=0.97, not {cut(given)}")
 
 
 def marks_in(path: str) -> Mapping[str, Any]:

@@ -50,10 +50,10 @@ def _engine(text: str) -> str:
     return text
 
 
-def _limit(text: str) -> str:
-    if not re.fullmatch(r"(\d+-)?\d+(:\d+){0,2}|\d+[dhm]", text):
-        raise ValueError(f"expected a time such as 4h, 90m or 1-12:00:00, not {cut(text)}")
-    return text
+def _limit(given: str) -> str:
+    if not re.fullmatch(r"(\d+-)?\d+(:\d+){0,2}|\d+[dhm]", given):
+        raise ValueError(f"expected a time such as 4h, 90m or 1-12:00:00, not {cut(given)}")
+    return given
 
 
 class RunRequest(Request):

@@ -166,4 +166,4 @@ def test_a_study_and_a_probe_take_them(tmp_path: Path) -> None:
     assert parse_study(study.source).data.folder == study.spec.data.folder
     model = nn.Sequential(nn.Flatten(), nn.Linear(SIDE * SIDE, 1))
     probed = assay.probe(model, given, progress=False)
-    assert max(probed.table()["n"]) == 12
+    assert max(probed.table()["images"]) == 12
