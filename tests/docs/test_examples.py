@@ -252,7 +252,7 @@ def test_the_tutorial_on_healthy_patients_runs(
     rates = tables.table("estimates").query("measure == 'false-positive-rate' and environment == 'healthy'")
     assert len(rates) == 2
     told = Path("runs/quiet/report.html").read_text(encoding="utf-8")
-    for section in ("False alarms in healthy by threshold and area", "Predicted outlines"):
+    for section in ("Share of lesion-free images called, by threshold and area", "Predicted outlines"):
         assert section in told
 
 

@@ -13,6 +13,7 @@ from tests.worlds.tables import Made, make_run
 from assay.report.blocks import MOST_LEVELS, chart
 from assay.report.evidence import Evidence, Tables
 from assay.report.page import SIZE_LIMIT, as_html, collect, without_files, write_page
+from assay.report.words import level_words
 from assay.results.study_blocks import performance
 
 LOSSES = tuple(f"loss(margin={i})" for i in range(30))
@@ -39,7 +40,7 @@ def test_a_chart_of_many_levels_shows_both_ends_of_the_ranking(run: Path) -> Non
     evidence = Evidence(Tables(run))
     figure = chart(performance("auroc"), evidence)
     assert figure is not None
-    levels = {level for level in LOSSES if f">{level}<" in figure.wide}
+    levels = {level for level in LOSSES if f">{level_words('loss', level)}<" in figure.wide}
     assert 0 < len(levels) <= MOST_LEVELS
 
 

@@ -155,7 +155,8 @@ def test_a_control_is_named_by_what_it_controls() -> None:
 @pytest.mark.parametrize(
     ("axis", "level", "expected"),
     [("epochs", "10", "10 epochs"), ("p", "0.5", "p = 0.5"), ("loss", "cross-entropy", "cross-entropy"),
-     ("loss", "arcface", "ArcFace"), ("batch_size", "16", "batch size 16")],
+     ("loss", "arcface", "ArcFace"),
+     ("loss", "dice(reduce=image)", "Dice (reduce image)"), ("batch_size", "16", "batch size 16")],
 )  # fmt: skip
 def test_a_level_is_named_by_what_it_is(axis: str, level: str, expected: str) -> None:
     assert level_words(axis, level) == expected

@@ -47,7 +47,7 @@ from assay.report.words import (
     verdict_words,
 )
 from assay.results.block import Block
-from assay.stats.format import common_decimals, in_words, number
+from assay.stats.format import common_decimals, in_words, listed, number
 from assay.stats.rows import Row
 from assay.store.audit_tables import AUDIT_TABLES, COMPARED
 from assay.store.columns import Table
@@ -512,10 +512,12 @@ def _text(column: str, row: Row, evidence: Evidence) -> str:
         case "reason":
             worst = row.get("group") in WORST
             return (worst_words if worst else reason_words)(row.get("reason"))
-        case "comparison" | "key" | "value" | "text" | "lead" | "a" | "b":
-            return value
         case "a" | "b" if "axis" in row:
             return evidence.names.level(str(row["axis"]), value)
+        case "comparison" | "key" | "value" | "text" | "lead" | "a" | "b":
+            return value
+        case "doses":
+            return listed([f"{dose:g}" for dose in json.loads(value or "[]")])
         case "decision":
             return verdict_words(row)
         case "role":

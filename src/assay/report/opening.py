@@ -175,8 +175,8 @@ def is_quick(root: Path) -> bool:
 def _control(row: Row, evidence: Evidence) -> Chip:
     decision = row["decision"]
     light = "ok" if decision in PASSED else "warn" if decision == "untested" else "bad"
-    words = sentence_case(control_words(row, evidence.names))
-    return Chip(light, SIGNS[light], re.sub(r" \(.*\)", "", words), f"{words}: {decided_by(row)}")
+    whole_words = f"{sentence_case(control_words(row, evidence.names))}: {decided_by(row)}"
+    return Chip(light, SIGNS[light], sentence_case(control_words(row)), whole_words)
 
 
 def doubts(findings: Sequence[Finding]) -> list[Chip]:

@@ -49,7 +49,10 @@ def displayed(name: str) -> str:
 def level_words(axis: str, level: str) -> str:
     """Return a value of an axis: `ArcFace`, `10 epochs`, `p = 0.5`, `streams 1`."""
     if not level[:1].isdigit():
-        return displayed(level)
+        name, _, given = level.partition("(")
+        if not level.endswith(")") or not name:
+            return displayed(level)
+        return f"{displayed(name)} ({in_words(given[:-1]).replace('=', ' ')})"
     if axis == "epochs":
         return f"{level} epochs"
     return f"{axis} = {level}" if len(axis) == 1 else f"{in_words(axis)} {level}"
@@ -280,13 +283,19 @@ def _inside(text: str) -> str:
     return text if text[:2].isupper() else text[:1].lower() + text[1:]
 
 
-def control_words(row: Row, names: Names = PLAIN) -> str:
-    """Return a control by what it controls: `A/A control (AUROC, streams 1 against streams 0) shows no difference`."""
+def control_words(row: Row, names: Names | None = None) -> str:
+    """Return a control by what it controls: `A/A control (AUROC, streams 1 against streams 0) shows no difference`.
+
+    Args:
+        row: The control.
+        names: Names of what it compares; without them, that is not told.
+    """
+    compared = "" if names is None else f" ({statement(row, names)})"
     role = "A/A control" if text_of(row, "role") == "a-a" else "positive control"
     verb = {"detected": "found the planted difference", "undetected": "did not find the planted difference",
             "no difference": "shows no difference", "differs": "shows a difference",
             "untested": "could not be tested"}[text_of(row, "decision")]  # fmt: skip
-    return f"{role} ({statement(row, names)}) {verb}"
+    return f"{role}{compared} {verb}"
 
 
 def headline(contrasts: Sequence[Row], names: Names = PLAIN) -> str:
