@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from assay.core.errors import StoreError
 from assay.core.measures import MEASURES
+from assay.core.reasons import Cause, Field, Reason
 from assay.report.drawing import Style, styles
 from assay.report.sentences.leads import lead_words
 from assay.report.words import Names, place_labels, statement
@@ -225,6 +226,18 @@ class Evidence:
     @cached_property
     def _named(self) -> Mapping[str, str]:
         return {row["recipe"]: self.recipe(row) for row in self.tables.get("recipes", ())}
+
+    def in_words(self, reason: Reason) -> Reason:
+        """Return a reason whose fields have recipes and test conditions in words, in place of their keys."""
+        known = {**self.names.places, **self._named}
+
+        def named(value: Field) -> Field:
+            if isinstance(value, tuple):
+                return tuple(known.get(one, one) for one in value)
+            return known.get(value, value) if isinstance(value, str) else value
+
+        causes = (Cause(one.code, tuple((key, named(value)) for key, value in one.fields)) for one in reason.causes)
+        return Reason(tuple(causes))
 
     def called(self, recipe: str) -> str:
         """Return the name of a recipe by its key."""

@@ -171,7 +171,7 @@ def _account(evidence: Evidence) -> Account:
     """Return the words on a study, on compared predictions, or on one model."""
     root, tables, facts = evidence.root, evidence.tables, evidence.facts
     name = facts.get("study") or facts.get("model") or root.name
-    findings = list(map(from_row, tables.get("findings", ())))
+    findings = [replace(one, reason=evidence.in_words(one.reason)) for one in map(from_row, tables.get("findings", ()))]
     return Account(
         name=name,
         question=facts.get("question") or (f"What has {name} learned?" if "contrasts" not in tables else name),
