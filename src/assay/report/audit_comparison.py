@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from assay.report.evidence import Evidence, numeric, whole
+from assay.report.evidence import Evidence, whole
 from assay.report.opening import Account, Opening
 from assay.report.page import as_html, content, written
 from assay.report.sentences.audit import factor_words
@@ -15,6 +15,7 @@ from assay.report.words import measure_words as measure_name
 from assay.results.audit_blocks import DIFFERENCES
 from assay.results.block import Section
 from assay.stats.format import in_words, listed, number
+from assay.stats.rows import numeric
 from assay.store.audit_tables import COMPARED
 from assay.store.files import Row, write_json
 from assay.store.schema import SCHEMA_VERSION

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from assay.core.files import content_hash
-from assay.report.evidence import Evidence, numeric
+from assay.report.evidence import Evidence
 from assay.report.images import encoded
 from assay.report.opening import LIGHTS, MOST_PLACES, SIDE, SIGNS, Account, Chip, Line, Opening, Place, Said, Small
 from assay.report.sentences.audit import (
@@ -28,7 +28,7 @@ from assay.report.sentences.audit import (
 )
 from assay.report.sentences.leads import EXCHANGE, NO_LEADS, NONE_OUTSIDE, NOTE, VALUES
 from assay.report.sentences.reasons import reason_words
-from assay.stats.rows import Row
+from assay.stats.rows import Row, numeric
 from assay.stats.verdicts import MARGIN
 from assay.store.audit_tables import NOT_TESTED
 

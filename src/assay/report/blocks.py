@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 from assay.core.measures import MEASURES, WORST, range_of
 from assay.report.charts import Field, Planes, Spot, Trace, draw_curves, draw_field, draw_planes, draw_rows
 from assay.report.drawing import Drawing, Mark, Panel, Plot, Reference, Style, limits, short_names, styles
-from assay.report.evidence import Evidence, coordinates, distinct, numeric, whole
+from assay.report.evidence import Evidence, coordinates, distinct, whole
 from assay.report.leads import MEAN, Grid, draw_grid
 from assay.report.sentences.audit import factor_words, open_words
 from assay.report.sentences.leads import PLACES
@@ -48,7 +48,7 @@ from assay.report.words import (
 )
 from assay.results.block import Block
 from assay.stats.format import common_decimals, in_words, listed, number
-from assay.stats.rows import Row
+from assay.stats.rows import Row, numeric
 from assay.store.audit_tables import AUDIT_TABLES, COMPARED
 from assay.store.columns import Table
 from assay.store.schema import MODEL_TABLES, TABLES

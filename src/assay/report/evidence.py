@@ -17,7 +17,7 @@ from assay.core.reasons import Cause, Field, Reason
 from assay.report.drawing import Style, styles
 from assay.report.sentences.leads import lead_words
 from assay.report.words import Names, place_labels, statement
-from assay.stats.rows import CONTROLS, PRIMARY, Row
+from assay.stats.rows import CONTROLS, PRIMARY, Row, numeric
 from assay.store.columns import Table
 from assay.store.files import ColumnRows
 from assay.store.folder import RunFolder
@@ -27,12 +27,6 @@ Rows = Sequence[Row]
 BUDGETS = ("epochs", "fraction", "rows")
 """Axes along which performance is drawn, where they are not compared."""
 _PERFORMANCE = ("performance", "segmentation", "lesion-free")
-
-
-def numeric(row: Row, name: str) -> float:
-    """A number of a row; NaN where a column was written without any value."""
-    value = row.get(name)
-    return math.nan if value in ("", None) else float(cast("float", value))
 
 
 def whole(row: Row, name: str) -> int:
@@ -229,7 +223,7 @@ class Evidence:
 
     def in_words(self, reason: Reason) -> Reason:
         """Return a reason whose fields have recipes and test conditions in words, in place of their keys."""
-        known = {**self.names.places, **self._named}
+        known = {**{one: self.names.place(one) for one in self.names.places}, **self._named}
 
         def named(value: Field) -> Field:
             if isinstance(value, tuple):

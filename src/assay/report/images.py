@@ -16,11 +16,11 @@ from PIL import Image
 
 from assay.core.errors import StoreError
 from assay.report.drawing import NARROW, Drawing, Scale, Style, breadth, line, marker, shortened, text
-from assay.report.evidence import Evidence, coordinates, numeric, whole
+from assay.report.evidence import Evidence, coordinates, whole
 from assay.report.sentences.captions import caption, pair_ends
 from assay.report.words import sentence_case
 from assay.stats.format import in_words, listed, number
-from assay.stats.rows import CONFOUNDER, Row
+from assay.stats.rows import CONFOUNDER, Row, numeric
 
 # What each level made of a counterfactual pair: its logit of the first image and of the second, beside zero.
 

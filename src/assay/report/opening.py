@@ -12,7 +12,7 @@ from PIL import Image
 
 from assay.core.reasons import Code
 from assay.report.blocks import anchor
-from assay.report.evidence import Evidence, distinct, networks, numeric, whole
+from assay.report.evidence import Evidence, distinct, networks, whole
 from assay.report.images import encoded, natural
 from assay.report.sentences.audit import headline as audit_headline
 from assay.report.sentences.reasons import reason_words
@@ -31,7 +31,7 @@ from assay.report.words import (
 )
 from assay.stats.findings import Finding
 from assay.stats.format import in_words, listed, number
-from assay.stats.rows import CONTROLS, PASSED, PRIMARY, Row, mapping
+from assay.stats.rows import CONTROLS, PASSED, PRIMARY, Row, mapping, numeric
 
 LIGHTS = {"ok": "fine", "warn": "caution", "bad": "problem"}
 SIGNS = {"ok": "✓", "warn": "!", "bad": "✕"}
