@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -216,8 +217,8 @@ class Study:
         """
         from assay.execution.device import choose_device
         from assay.execution.local import executor_for
-        from assay.execution.progress import Display, display_for, reading_shown, telling
-        from assay.execution.tasks import Task
+        from assay.execution.progress import display_for, reading_shown, telling
+        from assay.execution.tasks import Observer, Task
         from assay.runs.run import quietly
         from assay.store.folder import require_writable, run_folder
         from assay.study.run import Prepared, prepare, run_study
@@ -233,7 +234,7 @@ class Study:
             with reading_shown(quietly=not progress) as notify, located:
                 return prepare(spec, root, skip_bad_rows=skip_bad_rows, device=where, notify=notify)
 
-        def shown(tasks: Sequence[Task]) -> Display:
+        def shown(tasks: Sequence[Task]) -> AbstractContextManager[Observer]:
             return display_for(tasks, hired, as_json=False)
 
         watch = shown if progress else quietly

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from assay.execution.local import InProcess
-from assay.execution.progress import DOUBT, Counter, JsonDisplay, LiveDisplay, PlainDisplay, display_for, duration, warn
+from assay.execution.progress import DOUBT, Counter, display_for, drawn, duration, warn
 from assay.execution.tasks import Event, Task
 from assay.testing.executor import Refuse, Touch
 
@@ -28,33 +28,30 @@ def tasks(tmp_path: Path) -> list[Task]:
 
 def test_time_left_follows_from_costs_and_how_true_they_proved(tasks: list[Task]) -> None:
     clock = [100.0]
-    counter = Counter({task.id: task for task in tasks}, workers=2, now=lambda: clock[0])
+    counter = Counter(tasks, workers=2, now=lambda: clock[0])
     assert counter.seconds_left() == 30  # (10 + 30 + 20) / 2
+    assert counter.line() == "0%: 0/3 tasks done, 0 running, measuring the time left"
     counter.see(Event("started", tasks[0]))
-    assert counter.seconds_left() == 30
     clock[0] += 60  # until it shows that it has begun, nothing is judged
     counter.see(Event("progress", tasks[0], 0.25, "epoch 1"))
-    assert counter.seconds_left() == 28.75
+    assert counter.seconds_left() == pytest.approx(28.75)
     clock[0] += 5
     counter.see(Event("progress", tasks[0], 0.5, "epoch 2"))
-    # a quarter of the first took twice its time: (5 + 30) of training are left at nearly twice the price
-    twice = (5 + 40 * DOUBT) / (2.5 + 40 * DOUBT)
-    assert counter.seconds_left() == pytest.approx((35 * twice + 20) / 2)
-    counter.see(Event("done", tasks[0], seconds=20))
-    twice = (20 + 40 * DOUBT) / (10 + 40 * DOUBT)
-    assert counter.seconds_left() == pytest.approx((30 * twice + 20) / 2)
+    # a quarter of the first took 5 s: twice its time, and nothing ran beside it
+    assert counter.seconds_left() == pytest.approx(55 * (5 + 30 * DOUBT) / (2.5 + 60 * DOUBT))
     counter.see(Event("failed", tasks[1], text="no"))
     counter.see(Event("skipped", tasks[2]))
+    counter.see(Event("done", tasks[0], seconds=20))
     assert counter.seconds_left() == 0
     assert counter.line() == "100%: 1/3 tasks done, 0 running, 1 failed, about 0 s left"
-    assert counter.last_line() == "1 of 3 tasks done, 1 failed in 0 s; now the comparisons and the page"
+    assert counter.last_line() == "1 of 3 tasks done, 1 failed in 1 min 5 s; now the comparisons and the page"
 
 
 def test_trials_and_their_probes_are_counted_apart(tmp_path: Path) -> None:
     job = Touch(tmp_path / "a")
     trials = [Task(name, job, name, counted="trials trained") for name in "abc"]
     probes = [Task(f"probe-{name}", job, name, (name,), counted="trials probed") for name in "ab"]
-    counter = Counter({task.id: task for task in (*trials, *probes)}, workers=1)
+    counter = Counter([*trials, *probes], workers=1)
     for task in (*trials[:2], probes[0]):
         counter.see(Event("done", task))
     assert counter.line().startswith("60%: 2/3 trials trained, 1/2 trials probed, 0 running, about ")
@@ -68,18 +65,12 @@ def test_durations_are_said_as_a_person_does(seconds: float, said: str) -> None:
     assert duration(seconds) == said
 
 
-def test_where_the_output_goes_decides_how_it_looks(tasks: list[Task], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert isinstance(display_for(tasks, 1, as_json=True), JsonDisplay)
-    assert isinstance(display_for(tasks, 1, as_json=False), PlainDisplay)
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    assert isinstance(display_for(tasks, 1, as_json=False), LiveDisplay)
-
-
-@pytest.mark.parametrize("kind", [PlainDisplay, LiveDisplay])
+@pytest.mark.parametrize("terminal", [True, False])
 def test_failures_are_told_as_they_happen(
-    kind: type[PlainDisplay | LiveDisplay], tasks: list[Task], capsys: pytest.CaptureFixture[str]
+    terminal: bool, tasks: list[Task], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with kind(Counter({task.id: task for task in tasks}, workers=1)) as display:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
+    with display_for(tasks, 1, as_json=False) as display:
         InProcess().run(tasks, display)
     out, err = capsys.readouterr()
     assert out == ""
@@ -118,7 +109,7 @@ def test_an_interrupt_that_was_heard_is_told_at_the_next_event(
 
 
 def test_the_overall_share_counts_all_work_and_what_is_lost(tasks: list[Task]) -> None:
-    counter = Counter({task.id: task for task in tasks}, workers=1)
+    counter = Counter(tasks, workers=1)
     assert counter.share() == 0
     counter.see(Event("progress", tasks[0], 0.5))
     assert counter.share() == pytest.approx(5 / 60)
@@ -131,7 +122,7 @@ def test_the_overall_share_counts_all_work_and_what_is_lost(tasks: list[Task]) -
 
 def test_an_event_costs_no_look_at_other_tasks(tasks: list[Task]) -> None:
     """A run of 10,000 trials has a million events."""
-    counter = Counter({task.id: task for task in tasks}, workers=1)
+    counter = Counter(tasks, workers=1)
     counter.tasks = Unlisted(counter.tasks)
     counter.see(Event("done", tasks[0], seconds=1))
     assert 0 < counter.share() < 1
@@ -143,27 +134,9 @@ class Unlisted(UserDict[str, Task]):
         raise AssertionError
 
 
-def test_time_left_is_measured_first_and_smoothed_then(tmp_path: Path) -> None:
-    clock = [0.0]
-    tasks = [Task(str(k), Touch(tmp_path / str(k)), str(k), cost=10) for k in range(100)]
-    counter = Counter({task.id: task for task in tasks}, workers=1, now=lambda: clock[0])
-    assert counter.line() == "0%: 0/100 tasks done, 0 running, measuring the time left"
-    clock[0] = 10
-    counter.see(Event("done", tasks[0], seconds=10))
-    assert counter.time_left() == f"about {duration(990)} left"
-    clock[0] = 11
-    counter.see(Event("done", tasks[1], seconds=100))  # an outlier
-    assert counter.seconds_left() > 3000
-    counter.time_left()
-    assert counter.shown is not None
-    assert 989 < counter.shown[0] < 1300  # a fifteenth of the jump
-    clock[0] = 200
-    assert counter.time_left() == f"about {duration(counter.seconds_left())} left"
-
-
 def test_plain_lines_are_one_for_every_tenth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tasks = [Task(str(k), Touch(tmp_path / str(k)), str(k), cost=1) for k in range(200)]
-    with PlainDisplay(Counter({task.id: task for task in tasks}, workers=1)) as display:
+    with display_for(tasks, 1, as_json=False) as display:
         InProcess().run(tasks, display)
     *lines, last = capsys.readouterr().err.splitlines()
     assert [line.partition(":")[0] for line in lines] == [f"{tenth}0%" for tenth in range(1, 10)]
@@ -184,12 +157,13 @@ def test_failures_are_red_unless_colors_are_off(
     assert "failed: third: no" in err
 
 
-def test_a_terminal_is_redrawn_twice_a_second_with_a_bar(tasks: list[Task]) -> None:
-    display = LiveDisplay(Counter({task.id: task for task in tasks}, workers=1))
-    assert display.live.refresh_per_second == 2
-    display.counter.see(Event("done", tasks[1], seconds=30))
+def test_a_terminal_shows_a_bar_and_the_task_of_each_worker(tasks: list[Task]) -> None:
+    counter = Counter(tasks, workers=1)
+    counter.see(Event("done", tasks[1], seconds=30))
+    counter.see(Event("progress", tasks[0], 0.5, "epoch 1"))
     console = Console(width=100, record=True, file=io.StringIO(), force_terminal=True, color_system=None)
-    console.print(display.live.get_renderable())
-    bar, line = console.export_text().splitlines()
+    console.print(drawn(counter))
+    bar, line, worker = console.export_text().splitlines()
     assert bar.strip()
-    assert line.startswith("50%: 1/3 tasks done")
+    assert line.startswith("58%: 1/3 tasks done, 1 running")
+    assert worker.split() == ["50%", "first", "epoch", "1"]

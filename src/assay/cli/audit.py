@@ -7,7 +7,7 @@ import math
 import re
 import sys
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,8 +19,8 @@ from assay.data.files.in_memory import on_disk
 from assay.data.files.labels import HEADERS, IMAGE, PATIENT, joined
 from assay.data.files.table import read_table
 from assay.execution.local import default_workers
-from assay.execution.progress import Display, display_for, duration, reading_shown
-from assay.execution.tasks import Task
+from assay.execution.progress import display_for, duration, reading_shown
+from assay.execution.tasks import Observer, Task
 from assay.models.external import OfCommand
 from assay.models.ref import Origin
 from assay.report.audit_comparison import comparison_lines, write_comparison
@@ -185,7 +185,7 @@ def _say(text: str) -> None:
     print(as_options(text), file=sys.stderr)
 
 
-def shown(tasks: Sequence[Task]) -> Display:
+def shown(tasks: Sequence[Task]) -> AbstractContextManager[Observer]:
     """Return the display of reference networks while they are trained and audited."""
     return display_for(tasks, default_workers(), as_json=False)
 

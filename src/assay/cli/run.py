@@ -7,6 +7,7 @@ import shutil
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import typer
@@ -14,8 +15,7 @@ import typer
 from assay.stats.format import count, listed
 
 if TYPE_CHECKING:
-    from assay.execution.progress import Display
-    from assay.execution.tasks import Task
+    from assay.execution.tasks import Observer, Task
     from assay.study.finished import Finished, Result
     from assay.study.run import Prepared
     from assay.study.run_request import RunRequest, Settled
@@ -68,7 +68,7 @@ def run_command(asked: RunRequest) -> None:
                 print(line, file=sys.stderr, flush=True)
         return found
 
-    def display(tasks: Sequence[Task]) -> Display:
+    def display(tasks: Sequence[Task]) -> AbstractContextManager[Observer]:
         return display_for(tasks, count, json, stopping.is_set, quiet=quiet, verbose=asked.verbose)
 
     prepared = planned()

@@ -1,4 +1,4 @@
-"""Show progress of tasks and of reading images."""
+"""Show progress of tasks and of reading images: a bar on a terminal, plain lines elsewhere, JSON lines for machines."""
 
 from __future__ import annotations
 
@@ -9,32 +9,29 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Protocol, Self
 
 from rich.console import Console
 from rich.live import Live
+from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from assay.data.cache import Notify, silent
-from assay.execution.tasks import Event, Task
-
-# Live progress: a few lines that redraw themselves on a terminal, plain lines elsewhere, JSON lines for machines.
+from assay.execution.tasks import Event, Observer, Task
 
 PLAIN_EVERY = 60.0
 """Seconds after which a plain line is due, if no tenth of the work was finished before."""
+FIRST_AFTER = 1.0
+"""Seconds after which it is said that images are read; shorter reads are not announced."""
 REDRAWS = 2
 """Redraws of a terminal per second, at most."""
-STEADY = 15.0
-"""Seconds over which the time left is smoothed."""
 BAR = 40
 """Width of the bar in characters."""
 KNOWN = 0.02
 """Share of the work after which the time left is known."""
+DOUBT = 0.02
+"""The expected seconds count as if this share of the work had taken just these."""
 STOPPING = "stopping once checkpoints are written; Ctrl-C again stops at once"
-DOUBT = 0.02  # the expectation weighs as much as this share of the work that was seen
-
 
 Stage = Callable[[str], None]
 """Callback for the next step where nothing can be counted."""
@@ -45,20 +42,7 @@ def telling(quietly: bool) -> Stage:
     return (lambda _: None) if quietly else lambda text: print(text, file=sys.stderr, flush=True)
 
 
-class Display(Protocol):
-    """Shows events; used as a context manager around a run."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-    def __call__(self, event: Event) -> None:
-        """Show an event."""
-        ...
-
-
+@contextmanager
 def display_for(
     tasks: Sequence[Task],
     workers: int,
@@ -67,8 +51,8 @@ def display_for(
     *,
     quiet: bool = False,
     verbose: bool = False,
-) -> Display:
-    """Return the display that fits where the output goes.
+) -> Generator[Observer]:
+    """Show the events of tasks where the output goes, while it is entered.
 
     Args:
         tasks: Tasks of the run.
@@ -77,145 +61,112 @@ def display_for(
         stopping: Whether an interrupt was heard.
         quiet: Print failures only.
         verbose: Print a line per finished task.
+
+    Yields:
+        Something that takes each event.
     """
-    counter = Counter(tasks={task.id: task for task in tasks}, workers=workers, stopping=stopping)
+    counter = Counter(tasks, workers, stopping)
     if as_json:
-        return JsonDisplay(counter)
-    if quiet:
-        return PlainDisplay(counter, every=math.inf)
-    return LiveDisplay(counter, verbose) if sys.stderr.isatty() else PlainDisplay(counter, verbose=verbose)
+        yield lambda event: _print_json(counter, event)
+        return
+    try:
+        if quiet or not sys.stderr.isatty():
+            yield _Lines(counter, math.inf if quiet else PLAIN_EVERY, verbose).hear
+        else:
+            console = Console(stderr=True)
+            with Live(
+                console=console, refresh_per_second=REDRAWS, transient=True, get_renderable=lambda: drawn(counter)
+            ):
+                yield lambda event: _hear(counter, event, verbose, console)
+    finally:
+        if tasks and not quiet:
+            print(counter.last_line(), file=sys.stderr, flush=True)
 
 
-@dataclass
-class _Kind:
-    """Tasks that need no other, or those that do: expected and taken seconds.
-
-    Attributes:
-        whole: Expected seconds of all.
-        over: Expected seconds of those that are finished or lost.
-        expected: Expected seconds of the finished ones.
-        took: Seconds that these took.
-    """
-
-    whole: float = 0.0
-    over: float = 0.0
-    expected: float = 0.0
-    took: float = 0.0
-
-
-@dataclass
 class Counter:
     """Counts of a run and the time that is left, from the expected cost of tasks and how true it proved so far.
 
-    Training and probing are judged apart, each by its finished tasks and the progress of running ones; until a kind has
-    shown much of itself, its expectation counts as well. An event costs time in the running tasks alone.
+    An event costs time in the running tasks alone.
+
+    Attributes:
+        tasks: Tasks by id.
+        running: Share and word of each running task, by id.
+        failed: Number of failed tasks.
     """
 
-    tasks: Mapping[str, Task]
-    workers: int
-    started: float = field(default_factory=time.monotonic)
-    finished: set[str] = field(default_factory=set[str])
-    lost: set[str] = field(default_factory=set[str])  # failed and skipped
-    failed: int = 0
-    running: dict[str, tuple[float, str]] = field(default_factory=dict[str, tuple[float, str]])
-    seen_at: dict[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])  # share, when
-    now: Callable[[], float] = time.monotonic
-    stopping: Callable[[], bool] = lambda: False
-    shown: tuple[float, float] | None = None  # time left as last shown, when
-    _kinds: tuple[_Kind, _Kind] = field(default_factory=lambda: (_Kind(), _Kind()), init=False)
-
-    def __post_init__(self) -> None:
-        """Sum the expected seconds."""
-        for task in self.tasks.values():
-            self._kind(task).whole += task.cost
-
-    def _kind(self, task: Task) -> _Kind:
-        return self._kinds[bool(task.needs)]
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        workers: int,
+        stopping: Callable[[], bool] = lambda: False,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.tasks: Mapping[str, Task] = {task.id: task for task in tasks}
+        self.workers = workers
+        self.stopping = stopping
+        self.now = now
+        self.started = now()
+        self.running: dict[str, tuple[float, str]] = {}
+        self.failed = 0
+        self._whole = sum(task.cost for task in tasks)
+        self._finished = self._lost = 0.0  # expected seconds of finished tasks; of failed and skipped ones
+        self._over = 0  # number of finished and lost tasks
+        self._done: dict[str, int] = {task.counted: 0 for task in tasks}
+        self._first: tuple[float, float] | None = None  # expected seconds behind when work was first seen, and when
 
     def see(self, event: Event) -> None:
         """Take an event into account."""
-        id, kind = event.task.id, self._kind(event.task)
+        task = event.task
         if event.status in ("started", "progress"):
-            self.running[id] = (event.share, event.text)
-            if event.share > 0:  # what came before, such as importing libraries, comes once
-                self.seen_at.setdefault(id, (event.share, self.now()))
-            return
-        self.running.pop(id, None)
-        kind.over += event.task.cost
-        if event.status == "done":
-            self.finished.add(id)
-            kind.expected += event.task.cost
-            kind.took += event.seconds
+            self.running[task.id] = (event.share, event.text)
         else:
-            self.failed += event.status == "failed"
-            self.lost.add(id)
+            self.running.pop(task.id, None)
+            self._over += 1
+            if event.status == "done":
+                self._finished += task.cost
+                self._done[task.counted] += 1
+            else:
+                self._lost += task.cost
+                self.failed += event.status == "failed"
+        if self._first is None and event.status in ("progress", "done"):  # importing libraries came before
+            began = self.now() - event.seconds
+            self._first = (0.0 if event.status == "done" else self._behind(), began)
 
-    def seconds_left(self) -> float:
-        """Expected seconds until the end."""
-        waiting = len(self.tasks) - len(self.finished) - len(self.lost)
-        at_once = max(1, min(self.workers, waiting))
-        return max(0.0, sum(self._left(kind) * self._truth(kind) for kind in self._kinds) / at_once)
-
-    def _running(self, kind: _Kind) -> list[Task]:
-        return [task for id in self.running if self._kind(task := self.tasks[id]) is kind]
-
-    def _left(self, kind: _Kind) -> float:
-        """Expected seconds of the unfinished tasks, less the time already spent on them."""
-        return kind.whole - kind.over - sum(task.cost * self.running[task.id][0] for task in self._running(kind))
-
-    def _truth(self, kind: _Kind) -> float:
-        """How many times the expected seconds the tasks of a kind really take."""
-        doubt = DOUBT * kind.whole
-        took, expected = doubt + kind.took, doubt + kind.expected
-        for task in self._running(kind):
-            if task.id in self.seen_at:
-                share, (first, since) = self.running[task.id][0], self.seen_at[task.id]
-                took += self.now() - since if share > first else 0.0
-                expected += (share - first) * task.cost
-        return took / expected if expected > 0 else 1.0
+    def _behind(self) -> float:
+        """Expected seconds of the work that was done."""
+        return self._finished + sum(self.tasks[id].cost * share for id, (share, _) in self.running.items())
 
     def share(self) -> float:
         """Share of the run's work that is over, from 0 to 1; failed and skipped tasks count as over."""
-        whole = sum(kind.whole for kind in self._kinds)
-        return 1 - sum(map(self._left, self._kinds)) / whole if whole > 0 else 0.0
+        return (self._behind() + self._lost) / self._whole if self._whole > 0 else 0.0
 
-    def time_left(self) -> str:
-        """Return the time left, smoothed, in words; `measuring` until enough of the work was seen."""
-        if not self.finished and self.share() < KNOWN:
-            return "measuring the time left"
-        now, found = self.now(), self.seconds_left()
-        if self.shown is not None:
-            left, since = self.shown
-            weight = math.exp((since - now) / STEADY)
-            found = weight * max(0.0, left - (now - since)) + (1 - weight) * found
-        self.shown = found, now
-        return f"about {duration(found)} left"
+    def seconds_left(self) -> float:
+        """Expected seconds until the end."""
+        doubt = DOUBT * self._whole
+        took, seen = doubt / self.workers, doubt
+        if self._first is not None:
+            before, since = self._first
+            took, seen = took + self.now() - since, seen + self._behind() - before
+        return self._whole * max(0.0, 1 - self.share()) * took / seen if seen > 0 else 0.0
 
     def line(self) -> str:
         """Return one line of progress: the overall share, counts by kind, and the time left or a heard interrupt."""
-        parts = [
-            *(f"{done}/{of} {what}" for what, (done, of) in self._counts().items()),
-            f"{len(self.running)} running",
-        ]
-        if self.failed:
-            parts.append(f"{self.failed} failed")
-        return f"{self.share():.0%}: " + ", ".join([*parts, STOPPING if self.stopping() else self.time_left()])
+        failed = [f"{self.failed} failed"] if self.failed else []
+        measured = self._over > 0 or self.share() >= KNOWN
+        left = f"about {duration(self.seconds_left())} left" if measured else "measuring the time left"
+        last = STOPPING if self.stopping() else left
+        return f"{self.share():.0%}: " + ", ".join([*self._counts("/"), f"{len(self.running)} running", *failed, last])
 
     def last_line(self) -> str:
         """Summary at the end: tasks done and failed, time, and the next command."""
-        took = f"in {duration(time.monotonic() - self.started)}"
-        done = [f"{done} of {of} {what}" for what, (done, of) in self._counts().items()]
         failed = [f"{self.failed} failed"] if self.failed else []
-        whole = len(self.finished) + len(self.lost) == len(self.tasks)
-        return f"{', '.join([*done, *failed])} {took}" + ("; now the comparisons and the page" if whole else "")
+        next_step = "; now the comparisons and the page" if self._over == len(self.tasks) else ""
+        return ", ".join([*self._counts(" of "), *failed]) + f" in {duration(self.now() - self.started)}{next_step}"
 
-    def _counts(self) -> dict[str, tuple[int, int]]:
-        """Unit of counting of tasks -> how many are done, and of how many."""
-        found: dict[str, tuple[int, int]] = {}
-        for task in self.tasks.values():
-            done, of = found.get(task.counted, (0, 0))
-            found[task.counted] = done + (task.id in self.finished), of + 1
-        return found
+    def _counts(self, between: str) -> list[str]:
+        """Return how many tasks are done, and of how many, for each unit of counting."""
+        every = [task.counted for task in self.tasks.values()]
+        return [f"{done}{between}{every.count(what)} {what}" for what, done in self._done.items()]
 
 
 def duration(seconds: float) -> str:
@@ -233,64 +184,54 @@ def workers_text(count: int) -> str:
     return f"{count} worker" + ("" if count == 1 else "s")
 
 
-def tell_end(counter: Counter) -> None:
-    """The last line of a run that had anything to do."""
-    if counter.tasks:
-        print(counter.last_line(), file=sys.stderr, flush=True)
+def warn(line: str, *, red: bool = True, console: Console | None = None) -> None:
+    """Print a line on standard error, red on a terminal that shows colors (`NO_COLOR` turns them off)."""
+    console = console or Console(stderr=True)
+    console.print(line, style="red" if red else "", soft_wrap=True, markup=False, highlight=False)
 
 
-class JsonDisplay:
-    """One JSON object a line on standard output."""
-
-    def __init__(self, counter: Counter) -> None:
-        self.counter = counter
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
-
-    def __call__(self, event: Event) -> None:
-        """See `Display`."""
-        self.counter.see(event)
-        if event.status == "progress":
-            return
-        left = round(self.counter.seconds_left(), 1)
+def _print_json(counter: Counter, event: Event) -> None:
+    """Print an event as one JSON object."""
+    counter.see(event)
+    if event.status != "progress":
+        left = round(counter.seconds_left(), 1)
         print(json.dumps({"event": event.status, "task": event.task.label, "id": event.task.id, "text": event.text,
                           "seconds": round(event.seconds, 3), "seconds_left": left}), flush=True)  # fmt: skip
 
 
-class PlainDisplay:
-    """A line for every tenth of the work, and one when none was printed for `every` seconds; none for infinity.
+def _hear(counter: Counter, event: Event, verbose: bool, console: Console | None = None) -> None:
+    """Count an event; a failure has a line, and if verbose each finished task."""
+    counter.see(event)
+    if event.status == "failed":
+        last = event.text.strip().splitlines()[-1] if event.text.strip() else "no reason given"
+        warn(f"failed: {event.task.label}: {last}", console=console)
+    elif verbose and event.status == "done":
+        warn(f"done in {duration(event.seconds)}: {event.task.label}", red=False, console=console)
 
-    Failures have a line each, and if verbose finished tasks.
-    """
 
-    def __init__(self, counter: Counter, every: float | None = None, verbose: bool = False) -> None:
-        self.counter = counter
-        self.every = PLAIN_EVERY if every is None else every
-        self.verbose = verbose
-        self.last = time.monotonic()
-        self.tenth = 0
-        self.told = False  # that it is stopping
+def drawn(counter: Counter) -> Table:
+    """Return a bar of the overall share, the counts and the task of each worker."""
+    table = Table.grid(padding=(0, 2))
+    table.add_row(ProgressBar(total=1.0, completed=counter.share(), width=BAR))
+    table.add_row(counter.line(), style="red" if counter.failed else "")
+    for id, (share, text) in counter.running.items():
+        table.add_row(f"  {share:4.0%}  {counter.tasks[id].label}  {text}")
+    return table
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.every < math.inf:
-            tell_end(self.counter)
+@dataclass
+class _Lines:
+    """A line for every tenth of the work, and one when none was printed for `every` seconds; none for infinity."""
 
-    def __call__(self, event: Event) -> None:
-        """See `Display`."""
-        self.counter.see(event)
-        if line := event_line(event, self.verbose):
-            warn(line, red=event.status == "failed")
+    counter: Counter
+    every: float
+    verbose: bool
+    last: float = field(default_factory=time.monotonic)
+    tenth: int = 0
+    told: bool = False  # that it is stopping
+
+    def hear(self, event: Event) -> None:
+        _hear(self.counter, event, self.verbose)
         told, self.told = self.told, self.counter.stopping()
         tenth = int(10 * self.counter.share() + 1e-9)
         passed = self.tenth < tenth < 10 and self.every < math.inf  # the last line follows the last tenth
@@ -299,139 +240,38 @@ class PlainDisplay:
             print(self.counter.line(), file=sys.stderr, flush=True)
 
 
-class LiveDisplay:
-    """A bar of the overall share, the counts and the task of each worker, redrawn in place."""
-
-    def __init__(self, counter: Counter, verbose: bool = False) -> None:
-        self.counter = counter
-        self.verbose = verbose
-        self.live = Live(
-            console=Console(stderr=True), refresh_per_second=REDRAWS, transient=True, get_renderable=self._draw
-        )
-
-    def __enter__(self) -> Self:
-        self.live.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.live.__exit__(kind, error, trace)
-        tell_end(self.counter)
-
-    def __call__(self, event: Event) -> None:
-        """See `Display`."""
-        self.counter.see(event)
-        if line := event_line(event, self.verbose):
-            style = "red" if event.status == "failed" else ""
-            self.live.console.print(line, markup=False, highlight=False, style=style)
-
-    def _draw(self) -> Table:
-        table = Table.grid(padding=(0, 2))
-        table.add_row(ProgressBar(total=1.0, completed=self.counter.share(), width=BAR))
-        table.add_row(self.counter.line(), style="red" if self.counter.failed else "")
-        for id, (share, text) in self.counter.running.items():
-            table.add_row(f"  {share:4.0%}  {self.counter.tasks[id].label}  {text}")
-        return table
-
-
-def warn(line: str, *, red: bool = True) -> None:
-    """Print a line on standard error, red on a terminal that shows colors (`NO_COLOR` turns them off)."""
-    console = Console(stderr=True, markup=False, highlight=False)
-    console.print(line, style="red" if red else "", soft_wrap=True)
-
-
-def event_line(event: Event, verbose: bool) -> str:
-    """Return the line of a failed task, and if verbose that of a finished one; empty of other events."""
-    if event.status == "failed":
-        return failure_line(event)
-    return f"done in {duration(event.seconds)}: {event.task.label}" if verbose and event.status == "done" else ""
-
-
-def failure_line(event: Event) -> str:
-    """Return the task and the last line of its error."""
-    last = event.text.strip().splitlines()[-1] if event.text.strip() else "no reason given"
-    return f"failed: {event.task.label}: {last}"
-
-
-# How far the reading of images has come: a line that redraws itself on a terminal, a line now and then elsewhere.
-
-FIRST_AFTER = 1.0
-"""Seconds after which it is said that images are read; shorter reads are not announced."""
-
-
-@dataclass
-class Reading:
-    """The last event, and the start time of the current step."""
-
-    what: str = ""
-    done: int = 0
-    of: int = 0
-    began: float = 0.0
-    now: Callable[[], float] = field(default=time.monotonic)
-
-    def hear(self, what: str, done: int, of: int) -> None:
-        """Receive the progress of a long step; see the callback in `data.cache`."""
-        if what != self.what or done < self.done:
-            self.began = self.now()
-        self.what, self.done, self.of = what, done, of
-
-    def line(self) -> str:
-        """`reading images: 1,200 of 4,999, about 20 s left`; the time from the second image on."""
-        if not self.of:
-            return ""
-        text = f"{self.what}: {self.done:,} of {self.of:,}"
-        if self.done < 2:
-            return text
-        # the first one's end is when the clock began
-        left = (self.now() - self.began) * (self.of - self.done) / (self.done - 1)
-        return f"{text}, about {duration(left)} left"
-
-
 @contextmanager
 def reading_shown(quietly: bool) -> Generator[Notify]:
-    """While it is entered, something that tells on standard error how far images are read; or that tells nothing."""
+    """While it is entered, tell on standard error how far images are read; nothing when quiet.
+
+    A terminal has a line that redraws itself; elsewhere there is a line after a second, and then one every minute.
+    """
     if quietly:
         yield silent
         return
-    display = _Live() if sys.stderr.isatty() else _Plain()
+    live = sys.stderr.isatty()
+    progress = Progress(
+        TextColumn("{task.description}:", markup=False), MofNCompleteColumn(), TimeRemainingColumn(),
+        console=Console(stderr=True), refresh_per_second=REDRAWS, transient=True, disable=not live,
+    )  # fmt: skip
+    due = time.monotonic() + min(FIRST_AFTER, PLAIN_EVERY)
+
+    def hear(what: str, done: int, of: int) -> None:
+        nonlocal due
+        last = progress.tasks[-1] if progress.tasks else None
+        if last is None or last.description != what or done < last.completed:
+            for task in progress.tasks:
+                progress.remove_task(task.id)
+            progress.add_task(what, total=of)
+            progress.start()
+        step = progress.tasks[-1]
+        progress.update(step.id, completed=done, total=of)
+        if not live and time.monotonic() >= due:
+            due = time.monotonic() + PLAIN_EVERY
+            left = "" if step.time_remaining is None else f", about {duration(step.time_remaining)} left"
+            print(f"{what}: {done:,} of {of:,}{left}", file=sys.stderr, flush=True)
+
     try:
-        yield display.hear
+        yield hear
     finally:
-        display.close()
-
-
-class _Live:
-    """One line, drawn from the first image on and taken away at the end."""
-
-    def __init__(self) -> None:
-        self.reading = Reading()
-        console = Console(stderr=True, markup=False, highlight=False)
-        self.live = Live(console=console, refresh_per_second=REDRAWS, transient=True, get_renderable=self.reading.line)
-        self.closed = False
-
-    def hear(self, what: str, done: int, of: int) -> None:
-        self.reading.hear(what, done, of)
-        if not self.live.is_started and not self.closed:
-            self.live.start(refresh=True)
-
-    def close(self) -> None:
-        self.closed = True
-        self.live.stop()
-
-
-class _Plain:
-    """A line after a second, and then one every minute."""
-
-    def __init__(self) -> None:
-        self.reading = Reading()
-        self.due = time.monotonic() + min(FIRST_AFTER, PLAIN_EVERY)
-
-    def hear(self, what: str, done: int, of: int) -> None:
-        self.reading.hear(what, done, of)
-        if time.monotonic() >= self.due:
-            self.due = time.monotonic() + PLAIN_EVERY
-            print(self.reading.line(), file=sys.stderr, flush=True)
-
-    def close(self) -> None:
-        """Nothing is open."""
+        progress.stop()
