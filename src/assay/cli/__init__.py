@@ -119,34 +119,6 @@ def tune(asked: TuneRequest) -> None:
         tune_command(asked)
 
 
-@app.command(epilog="Example: assay calibrate --quick")
-@taking(Asked, "images target positive patient image channels fit domain")
-def calibrate(
-    *,
-    base: Annotated[str, typer.Option("--base", metavar="NAME", help="Images: chest or nodule phantoms.")] = "chest",
-    asked: Asked,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers", "-w", min=0, max=1000, metavar="N", help="Worker processes; default: one per core; 0: none."
-        ),
-    ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Judge 30 networks by the shipped reference.")] = False,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="The folder.")] = Path("calibration"),
-    quiet: Quiet = False,
-    json: Json = False,
-) -> None:
-    """Measure error rates of audits, on networks of known truth.
-
-    Small networks are trained on phantom images, or on a part of yours (--images, --domain), without a mark, with a
-    mark tied to the class, or with an untied one, and audited on other images. The truth is measured on more of them.
-    About an hour on two cores; --quick takes some minutes.
-    """
-    from assay.cli.calibrate import calibrate_command
-
-    calibrate_command(base, asked, quick=quick, out=out, workers=workers, quiet=quiet, json=json)
-
-
 @app.command(epilog="Example: assay results nodule-loss --table contrasts --csv > contrasts.csv")
 def results(
     run: Run,

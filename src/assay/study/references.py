@@ -23,7 +23,7 @@ LEAST_NETWORKS = 59
 ABOUT = "about.json"
 """File of a folder of audits that says how its networks were trained."""
 SHIPPED = Path(__file__).with_name("references")
-"""Reference and error rates of each calibrated domain, as `calibration` writes them."""
+"""Reference and error rates of each calibrated domain, as `benchmarks/audit_rates.py` writes them."""
 SIZE = 64
 """Side in pixels of the images that the networks of shipped references, and those trained for an audit, read."""
 

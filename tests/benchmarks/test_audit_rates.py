@@ -4,32 +4,36 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-import assay
-import assay.cli.calibrate as command
-from assay.cli import main
 from assay.core.errors import SpecError
-from assay.data.files.in_memory import on_disk
-from assay.shifts.battery import DECIDING, DOMAINS, battery
+from assay.shifts.battery import DOMAINS
 from assay.spec.parse import parse_study
 from assay.stats.verdicts import reference_of
 from assay.store.files import write_rows
 from assay.store.folder import RunFolder
-from assay.study import calibration, clean_networks, references
-from assay.study.audit_request import Asked
-from assay.study.calibration import (
+from assay.study.references import LEAST_NETWORKS
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
+import audit_rates  # noqa: E402
+from audit_rates import (  # noqa: E402
     BASES,
+    Base,
     Counts,
+    MeasureJob,
+    World,
     base_of_rows,
     by_architecture,
+    calibrated,
     largest_losses,
     lead_rates,
     limits_of,
@@ -40,8 +44,6 @@ from assay.study.calibration import (
     world_rows,
     worlds,
 )
-from assay.study.clean_networks import parts_of, trained_references
-from assay.study.references import LEAST_NETWORKS, SHIPPED, shipped_rates, shipped_reference
 
 
 def test_wilson_has_the_published_values() -> None:
@@ -145,85 +147,15 @@ def test_parts_of_the_images_of_a_user_share_no_patient(tmp_path: Path) -> None:
         base_of_rows({"classes": str(tmp_path)}, "chest-xray")
 
 
-def test_reference_networks_are_trained_once_on_patients_that_are_not_audited(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(clean_networks, "LEAST_NETWORKS", 2)
-    monkeypatch.setattr(references, "LEAST_NETWORKS", 2)
-    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
-    draws = np.random.default_rng(0)
-
-    def row(at: int) -> dict[str, Any]:
-        positive = at % 2
-        pixels = draws.normal(0.4, 0.05, (32, 32))
-        pixels[8:24, 8:24] += 0.3 * positive
-        return {"image": (255 * pixels.clip(0, 1)).astype(np.uint8), "ill": positive, "patient": at // 2}
-
-    data = {"table": [row(at) for at in range(280)], "target": "ill", "patient": "patient", "channels": "gray"}
-    asked = Asked(domain="chest-xray", leads=False)
-    said: list[str] = []
-    folder = trained_references(on_disk(data), None, asked, 2, workers=0, say=said.append)
-    assert said[0].startswith("2 reference networks on 112 images: about")
-    audits = [path for path in folder.iterdir() if path.is_dir()]
-    assert len(audits) == 2
-    times = {path: (path / "verdicts.json").stat().st_mtime_ns for path in audits}
-    assert trained_references(on_disk(data), None, asked, 2, workers=0) == folder
-    assert {path: (path / "verdicts.json").stat().st_mtime_ns for path in audits} == times
-    tested = {"images": "140 of 140", "patients": "70"}
-    for path in audits:
-        facts = {row["key"]: row["value"] for row in RunFolder(path).table("provenance")}
-        assert facts.items() >= tested.items()
-
-    altered = {**data, "table": [{**data["table"][0], "image": data["table"][0]["image"] + 1}, *data["table"][1:]]}
-    one = parts_of(on_disk(data)).pixels()
-    assert one == parts_of(on_disk(data)).pixels() != parts_of(on_disk(altered)).pixels()
-
-    def bright(images: np.ndarray) -> np.ndarray:
-        return images.mean(axis=(1, 2, 3)) - 0.45
-
-    with pytest.raises(SpecError, match="1 give no limit"):
-        assay.audit(bright, on_disk(data), references=1, progress=False)
-    found = assay.audit(bright, {**on_disk(data), "size": 32}, domain="chest-xray", references=2, progress=False,
-                        budget=20, as_given=True, out=tmp_path / "out")  # fmt: skip
-    facts = dict(zip(*(found.table("provenance")[name] for name in ("key", "value")), strict=True))
-    assert (facts["references"], facts["references trained on"]) == ("2 networks", "112 images")
-    assert (
-        "The 2 networks of the reference were trained on 112 images of the same"
-        in (tmp_path / "out" / "report.html").read_text()
-    )
-
-
 def test_a_quick_look_judges_networks_that_are_not_in_the_shipped_reference() -> None:
     base = BASES["chest"]
-    quick, whole = (studies(base, counts)["clean"] for counts in (command.QUICK, Counts()))
+    quick, whole = (studies(base, counts)["clean"] for counts in (audit_rates.QUICK, Counts()))
     of_reference = range(whole["first_seed"], whole["first_seed"] + LEAST_NETWORKS)
     assert quick["first_seed"] == of_reference.stop
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in SHIPPED.glob("*.json") if "phantom" not in path.stem))
-def test_of_images_that_are_not_drawn_error_rates_are_shipped_and_no_reference(name: str) -> None:
-    drawn = {mark.name: mark.doses[DECIDING].label for mark in battery(name, 1)[0]}
-    assert shipped_reference(name, drawn) is None
-    assert {row["rate"]: row["among"] for row in shipped_rates(name)}["audits of clean networks with a relies-on"] == 61
-
-
-@pytest.mark.parametrize("name", sorted(path.stem for path in SHIPPED.glob("phantom-*.json")))
-def test_a_shipped_reference_has_the_marks_of_its_domain_as_they_are_drawn(name: str) -> None:
-    drawn = {mark.name: mark.doses[DECIDING].label for mark in battery(name, 1)[0]}
-    found = shipped_reference(name, drawn)
-    assert found is not None
-    assert found.networks >= 59
-    assert set(found.largest) == set(drawn)
-    assert shipped_reference(name, dict.fromkeys(drawn, "another")) is not None
-    assert not shipped_reference(name, dict.fromkeys(drawn, "another")).largest  # pyright: ignore[reportOptionalMemberAccess]
-    assert all(row["among"] > 0 or math.isnan(row["value"]) for row in shipped_rates(name))
-    assert shipped_reference("fundus", drawn) is None
-
-
-def test_a_small_calibration_goes_on_where_it_ended(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def small(base: calibration.Base, counts: Counts) -> dict[str, dict[str, Any]]:
+def test_a_small_calibration_goes_on_where_it_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def small(base: Base, counts: Counts) -> dict[str, dict[str, Any]]:
         found = studies(base, Counts(clean=4, tied=1, untied=0, others=0))
         for one in found.values():
             one["data"] |= {"train": 160, "validation": 24, "test": 16, "size": 32}
@@ -233,22 +165,19 @@ def test_a_small_calibration_goes_on_where_it_ended(
         return found
 
     base = BASES["nodule"]
-    monkeypatch.setattr(command, "studies", small)
-    monkeypatch.setattr(command, "LEAST_NETWORKS", 2)
+    monkeypatch.setattr(audit_rates, "studies", small)
+    monkeypatch.setattr(audit_rates, "LEAST_NETWORKS", 2)
     tested = {"phantom": "nodule", "size": 32, "target": "malignant", "core": "margin", "test": 40}
-    monkeypatch.setattr(command, "BASES", {"nodule": replace(base, tested=((tested, tested),))})
+    here = replace(base, tested=((tested, tested),))
     monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
-    out = tmp_path / "out"
+    folder = tmp_path / "out"
+    folder.mkdir()
 
-    def run() -> str:
-        with pytest.raises(SystemExit) as ended:
-            main(["calibrate", "--base", "nodule", "-o", str(out), "-w", "0", "-q"])
-        assert ended.value.code == 0
-        return capsys.readouterr().out
+    def run(base: Base) -> list[str]:
+        return list(calibrated(base, folder, workers=0))
 
-    text = run()
-    assert "phantom-nodule: 2 reference networks, 4 networks judged" in text
-    folder = out / "phantom-nodule" / "full"
+    lines = run(here)
+    assert lines[0] == "phantom-nodule: 2 reference networks, 4 networks judged"
     kept = {path.name: path.read_bytes() for path in (folder / "worlds").iterdir()}
     document = json.loads((folder / "phantom-nodule.json").read_text())
     assert len(kept) == 6
@@ -257,13 +186,12 @@ def test_a_small_calibration_goes_on_where_it_ended(
     assert places == {"cell", "band", "intensities"}
     assert "a lead in a clean network, band, without references" in {row["rate"] for row in document["rates"]}
     next((folder / "worlds").iterdir()).unlink()
-    assert run() == text
+    assert run(here) == lines
     assert {path.name: path.read_bytes() for path in (folder / "worlds").iterdir()} == kept
     assert json.loads((folder / "phantom-nodule.json").read_text()) == document
     other = {**tested, "test": 36}
-    monkeypatch.setattr(command, "BASES", {"nodule": replace(base, tested=((other, tested),))})
     times = {path: path.stat().st_mtime_ns for path in (folder / "networks").rglob("checkpoint*")}
-    run()
+    run(replace(base, tested=((other, tested),)))
     assert {path: path.stat().st_mtime_ns for path in (folder / "networks").rglob("checkpoint*")} == times
     measured = {path.name: path.read_bytes() for path in (folder / "worlds").iterdir()}
     assert kept.items() < measured.items()
@@ -279,10 +207,10 @@ def test_a_world_is_named_by_all_that_its_measurement_depends_on(
     pd.DataFrame([{"image": f"{at}.png", "ill": at % 2} for at in range(4)]).to_csv(tmp_path / "d.csv", index=False)
     data = {"folder": str(tmp_path), "table": "d.csv", "target": "ill"}
     base = replace(BASES["chest"], tested=((data, data),))
-    world = calibration.World(tmp_path / "trial", "clean", seed=1)
+    world = World(tmp_path / "trial", "clean", seed=1)
 
-    def name(base: calibration.Base, **changed: Any) -> str:
-        return calibration.MeasureJob(replace(world, **changed), base, tmp_path, False).name
+    def name(base: Base, **changed: Any) -> str:
+        return MeasureJob(replace(world, **changed), base, tmp_path, False).name
 
     first = name(base)
     assert name(replace(base)) == first
@@ -300,9 +228,8 @@ def test_a_world_is_named_by_all_that_its_measurement_depends_on(
 
 @pytest.mark.acceptance
 def test_verdicts_on_new_networks_keep_the_shipped_error_rates(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main(["calibrate", "--quick", "-o", str(tmp_path), "-q"])
-    assert ended.value.code == 0
+    command = [sys.executable, str(BENCHMARKS / "audit_rates.py"), "--quick", "--folder", str(tmp_path)]
+    subprocess.run(command, check=True, capture_output=True)
     rows: dict[str, tuple[int, int]] = {}
     for line in (tmp_path / "phantom-chest" / "quick" / "rates.csv").read_text().splitlines()[1:]:
         name, count, among, *_ = line.rsplit(",", 5)

@@ -1,30 +1,47 @@
-"""Error rates of the verdicts of audits, from networks whose shortcut is known."""
+"""How often the verdicts of audits are wrong, on networks of known truth.
+
+    python benchmarks/audit_rates.py [--base chest|nodule] [--quick] [--folder calibration]
+    python benchmarks/audit_rates.py --images data.csv --target finding --patient patient --domain chest-xray
+
+Small networks are trained on phantom images, or on a part of the given ones, without a mark, with a mark tied to the
+class, or with an untied one, and audited on other images. The truth is measured on more of them. Printed are the error
+rates; the folder gets worlds.csv, rates.csv, and the document that `study/references/` ships. A second call goes on
+where the first ended. About an hour on two cores; --quick judges 30 networks by the shipped reference in some minutes.
+"""
 
 from __future__ import annotations
 
+import argparse
+import csv
 import json
 import math
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from _shared import cores, parser
 from scipy.special import ndtri
 
 from assay.analysis.leads import Limits, is_lead, limited_by
+from assay.api import load
+from assay.core.errors import SpecError
 from assay.core.files import content_hash, is_file, sha256
+from assay.execution.progress import display_for
 from assay.execution.tasks import Context
-from assay.shifts.battery import DECIDING, DOSES, at_deciding_dose, battery
+from assay.shifts.battery import DECIDING, DOMAINS, DOSES, at_deciding_dose, battery
 from assay.spec.grid import label
+from assay.stats.format import count, number
 from assay.stats.verdicts import MARGIN, Reference, Verdict, reference_of
-from assay.store.files import Row, write_checked_json
+from assay.store.audit_tables import RATES
+from assay.store.files import Row, read_checked_json, write_checked_json, write_json
 from assay.store.folder import RunFolder
 from assay.study.audit_request import Asked
-from assay.study.clean_networks import SMALL, audit_trained, parts_of, table_rows, training_study
-from assay.study.references import SIZE
+from assay.study.clean_networks import SMALL, audit_trained, parts_of, run_jobs, table_rows, training_study
+from assay.study.references import LEAST_NETWORKS, SIZE, shipped_reference
 
 _Mark = tuple[str, Any, Any]
 Tested = tuple[Mapping[str, Any], Mapping[str, Any]]
@@ -523,3 +540,121 @@ def world_rows(found: Sequence[Mapping[str, Any]], reference: Reference) -> list
              "true": one.true, "limit": one.limit, "planted": world["planted"] if one.own else math.nan}
         )  # fmt: skip
     return rows
+
+
+# The command.
+
+QUICK = Counts(clean=12, tied=1, untied=0, others=0, left_out=LEAST_NETWORKS)
+"""Few networks, judged by the shipped reference."""
+
+
+def calibrated(base: Base, folder: Path, *, quick: bool = False, workers: int | None = None) -> Iterator[str]:
+    """Train networks, audit them, write the files of the folder, and yield the lines to print.
+
+    Args:
+        base: The base.
+        folder: Folder of the calibration.
+        quick: Judge few networks by the shipped reference, in place of making one.
+        workers: Worker processes for training.
+
+    Raises:
+        SpecError: The base has no shipped reference for a quick look.
+    """
+    found = _found(base, QUICK if quick else Counts(), folder, workers)
+    reference, judged = _reference(base, found, quick)
+    rows = by_architecture(judged, reference)
+    if not quick:
+        exchanged = [one["exchanged"] for one in found if "exchanged" in one]
+        first, others = exchanged[:LEAST_NETWORKS], exchanged[LEAST_NETWORKS:]
+        rows += [{"architecture": SMALL, **row} for row in lead_rates(others, first)]
+        own = [{name: row[name] for name in RATES.names} for row in rows if row["architecture"] == SMALL]
+        networks = sum(one["architecture"] == SMALL for one in judged)
+        document = shipped_document(base, reference, own, networks, largest_losses(first))
+        write_json(folder / f"{base.domain}.json", document)
+    _write_csv(folder / "worlds.csv", world_rows(judged, reference))
+    _write_csv(folder / "rates.csv", rows)
+    yield f"{base.domain}: {count(reference.networks, 'reference network')}, {count(len(judged), 'network')} judged"
+    for architecture in dict.fromkeys(row["architecture"] for row in rows):
+        yield architecture
+        yield from (f"  {words(row)}" for row in rows if row["architecture"] == architecture)
+
+
+def words(row: Mapping[str, Any]) -> str:
+    """Return a rate in words."""
+    if not row["among"]:
+        return f"{row['rate']}: could not happen here"
+    share = f"{number(100 * row['value'], 1)}% [{number(100 * row['low'], 1)}, {number(100 * row['high'], 1)}]"
+    return f"{row['rate']}: {row['count']:,} of {row['among']:,}, {share}"
+
+
+def _found(base: Base, counts: Counts, folder: Path, workers: int | None) -> list[dict[str, Any]]:
+    """Return what `measure` says of every network, measured where it is not kept.
+
+    Clean networks as those of a reference have `exchanged` too, as `measure_exchange` returns it.
+    """
+    found: list[dict[str, Any]] = []
+    for kind, study in studies(base, counts).items():
+        run = load(study).run(folder / "networks", workers=workers, progress=True)
+        exchange = kind == "clean" and counts != QUICK
+        every = [MeasureJob(world, base, folder, exchange) for world in worlds(base, kind, RunFolder(run.folder))]
+        missing = {job.world.trial.name: job for job in every if not all(map(is_file, job.files))}
+        run_jobs(missing, workers, partial(display_for, workers=workers or cores(), as_json=False))
+        for job in every:
+            world, *places = (read_checked_json(path) for path in job.files)
+            found.append({**world, "exchanged": places[0]["places"]} if exchange else world)
+    return found
+
+
+def _reference(
+    base: Base, found: Sequence[Mapping[str, Any]], quick: bool
+) -> tuple[Reference, list[Mapping[str, Any]]]:
+    """Return the reference, and the worlds that it judges."""
+    if quick:
+        drawn = {mark.name: mark.doses[DECIDING].label for mark in battery(base.domain, 1)[0]}
+        shipped = shipped_reference(base.domain, drawn)
+        if shipped is None:
+            raise SpecError(f"{base.domain} has no shipped reference: leave --quick out to make one")
+        return shipped, list(found)
+    clean = [one for one in found if one["kind"] == "clean" and one["architecture"] == SMALL]
+    first = clean[:LEAST_NETWORKS]
+    return limits_of(base.domain, first), [one for one in found if not any(one is other for other in first)]
+
+
+def _write_csv(path: Path, rows: Sequence[Row]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def main() -> None:
+    """Run the script."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--base", choices=tuple(BASES), default="chest", help="images of a phantom")
+    arguments.add_argument("--images", type=Path, help="a CSV with a row for every image, in place of a phantom")
+    for name in ("target", "patient", "image"):
+        arguments.add_argument(f"--{name}", help="column of that table")
+    arguments.add_argument("--positive", action="append", help="target value that is positive; repeatable")
+    arguments.add_argument("--domain", choices=tuple(DOMAINS), help="which kind of images these are")
+    arguments.add_argument("--quick", action="store_true", help="judge 30 networks by the shipped reference")
+    arguments.add_argument("--folder", type=Path, default=Path("calibration"), help="folder of the calibration")
+    arguments.add_argument("--workers", type=int, help="worker processes; default: one for every core")
+    given = arguments.parse_args()
+    if given.images and not given.domain:
+        arguments.error("--domain: say which kind of images these are")
+    base = base_of_rows(table_of(given), given.domain) if given.images else BASES[given.base]
+    folder = given.folder / base.domain / ("quick" if given.quick else "full")
+    lines = [*calibrated(base, folder, quick=given.quick, workers=given.workers), str(folder)]
+    print("\n".join(lines))
+    if given.out:
+        given.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def table_of(given: argparse.Namespace) -> dict[str, Any]:
+    """Return `data` of a study of the images that the command line names."""
+    named = {name: getattr(given, name) for name in ("target", "patient", "image", "positive") if getattr(given, name)}
+    return {"folder": str(given.images.parent), "table": given.images.name, **named}
+
+
+if __name__ == "__main__":
+    main()

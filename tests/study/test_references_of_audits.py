@@ -1,0 +1,88 @@
+"""Reference networks: shipped ones, and those that are trained on a user's own rows."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import assay
+from assay.core.errors import SpecError
+from assay.data.files.in_memory import on_disk
+from assay.shifts.battery import DECIDING, battery
+from assay.store.folder import RunFolder
+from assay.study import clean_networks, references
+from assay.study.audit_request import Asked
+from assay.study.clean_networks import parts_of, trained_references
+from assay.study.references import SHIPPED, shipped_rates, shipped_reference
+
+
+def test_reference_networks_are_trained_once_on_patients_that_are_not_audited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clean_networks, "LEAST_NETWORKS", 2)
+    monkeypatch.setattr(references, "LEAST_NETWORKS", 2)
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    draws = np.random.default_rng(0)
+
+    def row(at: int) -> dict[str, Any]:
+        positive = at % 2
+        pixels = draws.normal(0.4, 0.05, (32, 32))
+        pixels[8:24, 8:24] += 0.3 * positive
+        return {"image": (255 * pixels.clip(0, 1)).astype(np.uint8), "ill": positive, "patient": at // 2}
+
+    data = {"table": [row(at) for at in range(280)], "target": "ill", "patient": "patient", "channels": "gray"}
+    asked = Asked(domain="chest-xray", leads=False)
+    said: list[str] = []
+    folder = trained_references(on_disk(data), None, asked, 2, workers=0, say=said.append)
+    assert said[0].startswith("2 reference networks on 112 images: about")
+    audits = [path for path in folder.iterdir() if path.is_dir()]
+    assert len(audits) == 2
+    times = {path: (path / "verdicts.json").stat().st_mtime_ns for path in audits}
+    assert trained_references(on_disk(data), None, asked, 2, workers=0) == folder
+    assert {path: (path / "verdicts.json").stat().st_mtime_ns for path in audits} == times
+    tested = {"images": "140 of 140", "patients": "70"}
+    for path in audits:
+        facts = {row["key"]: row["value"] for row in RunFolder(path).table("provenance")}
+        assert facts.items() >= tested.items()
+
+    altered = {**data, "table": [{**data["table"][0], "image": data["table"][0]["image"] + 1}, *data["table"][1:]]}
+    one = parts_of(on_disk(data)).pixels()
+    assert one == parts_of(on_disk(data)).pixels() != parts_of(on_disk(altered)).pixels()
+
+    def bright(images: np.ndarray) -> np.ndarray:
+        return images.mean(axis=(1, 2, 3)) - 0.45
+
+    with pytest.raises(SpecError, match="1 give no limit"):
+        assay.audit(bright, on_disk(data), references=1, progress=False)
+    found = assay.audit(bright, {**on_disk(data), "size": 32}, domain="chest-xray", references=2, progress=False,
+                        budget=20, as_given=True, out=tmp_path / "out")  # fmt: skip
+    facts = dict(zip(*(found.table("provenance")[name] for name in ("key", "value")), strict=True))
+    assert (facts["references"], facts["references trained on"]) == ("2 networks", "112 images")
+    assert (
+        "The 2 networks of the reference were trained on 112 images of the same"
+        in (tmp_path / "out" / "report.html").read_text()
+    )
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in SHIPPED.glob("*.json") if "phantom" not in path.stem))
+def test_of_images_that_are_not_drawn_error_rates_are_shipped_and_no_reference(name: str) -> None:
+    drawn = {mark.name: mark.doses[DECIDING].label for mark in battery(name, 1)[0]}
+    assert shipped_reference(name, drawn) is None
+    assert {row["rate"]: row["among"] for row in shipped_rates(name)}["audits of clean networks with a relies-on"] == 61
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in SHIPPED.glob("phantom-*.json")))
+def test_a_shipped_reference_has_the_marks_of_its_domain_as_they_are_drawn(name: str) -> None:
+    drawn = {mark.name: mark.doses[DECIDING].label for mark in battery(name, 1)[0]}
+    found = shipped_reference(name, drawn)
+    assert found is not None
+    assert found.networks >= 59
+    assert set(found.largest) == set(drawn)
+    assert shipped_reference(name, dict.fromkeys(drawn, "another")) is not None
+    assert not shipped_reference(name, dict.fromkeys(drawn, "another")).largest  # pyright: ignore[reportOptionalMemberAccess]
+    assert all(row["among"] > 0 or math.isnan(row["value"]) for row in shipped_rates(name))
+    assert shipped_reference("fundus", drawn) is None
