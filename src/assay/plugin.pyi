@@ -31,7 +31,6 @@ from assay.core.types import Measurement as Measurement
 from assay.core.types import undefined as undefined
 from assay.data.cache import ArrayCache as ArrayCache
 from assay.data.cache import default_cache_root as default_cache_root
-from assay.data.cards import KnownSet as KnownSet
 from assay.data.dataset import ONE_KIND as ONE_KIND
 from assay.data.dataset import Batch as Batch
 from assay.data.dataset import Card as Card
@@ -62,6 +61,7 @@ from assay.data.phantoms.drawing import Grid as Grid
 from assay.data.phantoms.noise import spread as spread
 from assay.data.phantoms.noise import uniforms as uniforms
 from assay.data.phantoms.noise import white_noise as white_noise
+from assay.data.public.sets import KnownSet as KnownSet
 from assay.maps.summary import Streamed as Streamed
 from assay.models.checkpoint import deterministic as deterministic
 from assay.models.checkpoint import library_draws as library_draws

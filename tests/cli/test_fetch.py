@@ -14,10 +14,10 @@ import pytest
 from tests.cli.asking import Asking
 from tests.models.weights.server import Behavior, serving
 
-from assay.cli.fetch import SETS, fetched
+from assay.cli.fetch import fetched
 from assay.core.errors import DataError
 from assay.core.registry import entries
-from assay.data.cards import KNOWN
+from assay.data.public.sets import PREPARED, SETS
 
 
 def zipped(files: Mapping[str, str]) -> bytes:
@@ -47,12 +47,12 @@ def test_a_set_behind_an_agreement_has_steps_and_is_not_downloaded(ask: Asking, 
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize("name", PREPARED)
 def test_a_prepared_set_is_described(name: str, ask: Asking) -> None:
     answer = ask("fetch", name)
     assert answer.code == 0
-    assert KNOWN[name].source in answer.out
-    assert all(column in answer.out for column in KNOWN[name].columns)
+    assert PREPARED[name].source in answer.out
+    assert all(column in answer.out for column in PREPARED[name].columns)
 
 
 def test_an_unknown_set_is_refused_with_the_nearest(ask: Asking) -> None:

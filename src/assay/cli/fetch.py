@@ -5,90 +5,12 @@ from __future__ import annotations
 import json as jsonlib
 import shutil
 import tempfile
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from zipfile import BadZipFile
 
 from assay.core.errors import DataError, WeightsError, unknown_of_few
 from assay.core.files import assets_folder
-
-KAGGLE = "sign in at Kaggle, accept the rules, download all files and unpack them"
-ASKED = "request access on the page, download the archives and unpack them"
-OPEN = "download the archives from the page and unpack them"
-
-
-@dataclass(frozen=True)
-class PublicSet:
-    """A public set.
-
-    Attributes:
-        page: The makers' page.
-        license: Terms in a few words.
-        steps: How to get it by hand.
-        archive: Address of a zip file open to all; empty where people must agree to terms first.
-        sha256: Its checksum, where the makers state one; else that of the first download is recorded.
-        wrapped: The archive holds one folder around the layout that Assay reads.
-    """
-
-    page: str
-    license: str
-    steps: str
-    archive: str = ""
-    sha256: str = ""
-    wrapped: bool = False
-
-
-SETS: Mapping[str, PublicSet] = {
-    "aptos": PublicSet("https://www.kaggle.com/c/aptos2019-blindness-detection", "rules of the competition", KAGGLE),
-    "chexpert": PublicSet(
-        "https://stanfordmlgroup.github.io/competitions/chexpert/", "research agreement of Stanford", ASKED
-    ),
-    "ddr": PublicSet("https://github.com/nkicsl/DDR-dataset", "as the page states", OPEN),
-    "dfuc2022": PublicSet("https://dfuc2022.grand-challenge.org/", "agreement with the organizers", ASKED),
-    "diaretdb1": PublicSet("https://www.it.lut.fi/project/imageret/diaretdb1/", "as the page states", OPEN),
-    "endotect": PublicSet("https://endotect.com/", "as the page states", OPEN),
-    "eyepacs": PublicSet("https://www.kaggle.com/c/diabetic-retinopathy-detection", "rules of the competition", KAGGLE),
-    "fuseg": PublicSet("https://github.com/uwm-bigdata/wound-segmentation", "as the page states", OPEN),
-    "hyperkvasir-seg": PublicSet(
-        "https://datasets.simula.no/hyper-kvasir/",
-        "CC BY 4.0",
-        OPEN,
-        "https://datasets.simula.no/downloads/hyper-kvasir/hyper-kvasir-segmented-images.zip",
-    ),
-    "idrid": PublicSet(
-        "https://ieee-dataport.org/open-access/indian-diabetic-retinopathy-image-dataset-idrid",
-        "CC BY 4.0",
-        "sign in at IEEE DataPort, download `B. Disease Grading` and unpack it",
-    ),
-    "idrid-seg": PublicSet(
-        "https://ieee-dataport.org/open-access/indian-diabetic-retinopathy-image-dataset-idrid",
-        "CC BY 4.0",
-        "sign in at IEEE DataPort, download `A. Segmentation` and unpack it",
-    ),
-    "isic-seg": PublicSet("https://challenge.isic-archive.com/data/", "as the page states", OPEN),
-    "kvasir-seg": PublicSet(
-        "https://datasets.simula.no/kvasir-seg/",
-        "research and education",
-        OPEN,
-        "https://datasets.simula.no/downloads/kvasir-seg.zip",
-        wrapped=True,
-    ),
-    "lidc": PublicSet(
-        "https://www.cancerimagingarchive.net/collection/lidc-idri/",
-        "CC BY 3.0",
-        "download images with the NBIA Data Retriever, and the radiologists' annotations (XML)",
-    ),
-    "messidor": PublicSet("https://www.adcis.net/en/third-party/messidor/", "research, not to be passed on", ASKED),
-    "messidor2": PublicSet("https://www.adcis.net/en/third-party/messidor2/", "research, not to be passed on", ASKED),
-    "mimic": PublicSet(
-        "https://physionet.org/content/mimic-cxr-jpg/",
-        "PhysioNet credentialed health data license",
-        "become a credentialed user of PhysioNet, sign the agreement, then download",
-    ),
-    "nih": PublicSet("https://nihcc.app.box.com/v/ChestXray-NIHCC", "free use with attribution", OPEN),
-}
-"""Name of a dataset in a study -> where its makers offer it."""
+from assay.data.public.sets import PREPARED, SETS, KnownSet
 
 
 def fetch_command(name: str | None, out: Path | None, json: bool) -> None:
@@ -102,7 +24,7 @@ def fetch_command(name: str | None, out: Path | None, json: bool) -> None:
         return
     if name is None:
         if json:
-            print(jsonlib.dumps({key: asdict(one) for key, one in SETS.items()}, indent=1))
+            print(jsonlib.dumps({key: _offer(one) for key, one in SETS.items()}, indent=1))
         else:
             width = max(map(len, SETS))
             for key, one in SETS.items():
@@ -125,13 +47,15 @@ def fetch_command(name: str | None, out: Path | None, json: bool) -> None:
     print(f"then name it in a study: dataset: {{{name}: {{folder: {folder}}}}}")
 
 
+def _offer(one: KnownSet) -> dict[str, str | bool]:
+    return {name: getattr(one, name) for name in ("page", "license", "steps", "archive", "sha256", "wrapped")}
+
+
 def _tell_prepared(name: str) -> None:
     """Print how to make a set that built-in studies read as a folder of one's own. Raises DataError if unknown."""
-    from assay.data.cards import KNOWN
-
-    if name not in KNOWN:
-        raise DataError(unknown_of_few("set", name, (*SETS, *KNOWN)))
-    known = KNOWN[name]
+    if name not in PREPARED:
+        raise DataError(unknown_of_few("set", name, (*SETS, *PREPARED)))
+    known = PREPARED[name]
     print(f"{name}: {known.summary}; {known.license} ({known.source})")
     print(f"it is no download: get the original and write data.csv into {assets_folder() / name}, with the columns")
     print(
@@ -139,7 +63,7 @@ def _tell_prepared(name: str) -> None:
     )
 
 
-def fetched(chosen: PublicSet, folder: Path) -> str:
+def fetched(chosen: KnownSet, folder: Path) -> str:
     """Download and unpack a set, unless it is there, and return the SHA-256 of its archive.
 
     A download goes into a temporary file, is resumed where it was cut, and is unpacked only with the right checksum:

@@ -3,93 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from assay.core.types import Factor, FactorTable
-from assay.data.dataset import Card, PixelScale
-
-_PLAIN = PixelScale()
-
-
-@dataclass(frozen=True, slots=True)
-class KnownSet:
-    """A public set that Assay knows. A folder is recognized by its name together with these columns of its table."""
-
-    columns: tuple[str, ...]
-    summary: str
-    license: str
-    source: str
-    faults: tuple[str, ...]
-    scale: PixelScale = _PLAIN
-
-
-KNOWN: dict[str, KnownSet] = {
-    "lung-nodule": KnownSet(
-        ("malignant", "diameter_mm", "spiculation"),
-        "CT crops around lung nodules of LIDC-IDRI, 71 px at native resolution, HU -1000 to 400 as 8 bit, with masks",
-        "CC BY 3.0",
-        "LIDC-IDRI (Armato et al. 2011)",
-        (
-            "malignant is the readers' mean rating (under or over 3), not pathology; 459 rows have a single reader",
-            "diameter alone tells the label with AUROC 0.90, lobulation with 0.80: size is a shortcut in all of it",
-            "mask_exact 0: the contour is slightly off",
-        ),
-        PixelScale("HU", -1000.0, 400.0),
-    ),
-    "chest-xray": KnownSet(
-        ("finding", "view", "origin"),
-        "chest radiographs from NIH ChestX-ray14, 256 px gray",
-        "free use with attribution",
-        "NIH ChestX-ray14 (Wang et al. 2017)",
-        (
-            "labels were mined from reports, not read from the images",
-            "origin and view are tied to finding; origin a alone allows balanced designs by view and sex",
-        ),
-    ),
-    "dermoscopy": KnownSet(
-        ("melanoma", "lesion", "site"),
-        "dermoscopic photographs of melanomas and naevi from HAM10000, one a lesion, 192 px",
-        "CC BY-NC 4.0",
-        "HAM10000 (Tschandl et al. 2018)",
-        ("patients are not given: lesions of one patient may lie on both sides of a split",),
-    ),
-    "fundus": KnownSet(
-        ("grade", "eye", "origin", "repeat_of"),
-        "fundus photographs of Messidor-2, 224 px, both eyes of a patient",
-        "for research, never to be passed on",
-        "Messidor-2 (Decenciere et al. 2014)",
-        (
-            "patient and eye are inferred from the order of file names",
-            "46 rows repeat an eye (repeat_of), 13 of them with another grade",
-            "the two origins differ in look and in severity: origin predicts the grade",
-        ),
-    ),
-    "foot-ulcer": KnownSet(
-        ("mask", "split", "lesion_fraction"),
-        "photographs of foot ulcers with masks from FUSeg, 256 px; exact duplicates were taken out",
-        "see the FUSeg challenge",
-        "FUSeg (Wang et al.)",
-        (
-            "images carry black padding at the right or the bottom",
-            "patients are not given, and a foot may appear more than once",
-            "few have an empty mask, and some of those show what elsewhere in the set is outlined as an ulcer",
-        ),
-    ),
-    "polyp": KnownSet(
-        ("mask", "kind", "lesion_fraction"),
-        "endoscopic frames with and without polyps from EndoTect, 320 x 256 px, with masks",
-        "research and education (HyperKvasir)",
-        "EndoTect 2020 / HyperKvasir (Borgli et al. 2020)",
-        (
-            "many frames carry a green inset of the scope's position and burnt-in text",
-            "lesion-free frames are framed tighter and come from another disease",
-            "patients are not given",
-        ),
-    ),
-}
-
+from assay.data.dataset import Card
+from assay.data.public.sets import PREPARED, KnownSet
 
 OWN_PATIENT = (
     "no patient column is named: every image counts as a patient of its own, so a patient may be on both sides"
@@ -142,7 +61,7 @@ def card_of(
 
 def known_set(title: str, header: Sequence[str]) -> KnownSet | None:
     """Facts about a folder of this name whose table has these columns."""
-    known = KNOWN.get(title)
+    known = PREPARED.get(title)
     return known if known is not None and set(known.columns) <= set(header) else None
 
 

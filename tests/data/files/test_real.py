@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from assay.data.cache import ArrayCache
-from assay.data.cards import KNOWN
 from assay.data.dataset import Dataset
 from assay.data.files.load import load_dataset
+from assay.data.public.sets import PREPARED
 from assay.data.splits import assign_folds
 from assay.shifts.file_rows import FileRows
 from assay.shifts.population import Population
@@ -53,8 +53,8 @@ def load(name: str, cache: ArrayCache, **fields: object) -> Dataset:
 def test_a_real_set_is_what_its_card_says(name: str, cache: ArrayCache) -> None:
     dataset = load(name, cache)
     assert SETS[name][1] in dataset.card.summary
-    assert dataset.card.license == KNOWN[name].license
-    assert set(KNOWN[name].faults) <= set(dataset.card.known_faults)
+    assert dataset.card.license == PREPARED[name].license
+    assert set(PREPARED[name].faults) <= set(dataset.card.known_faults)
     assert dataset.card.left_out == ()
 
 

@@ -273,7 +273,7 @@ def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache
         fit=framing_of(spec).fit,
     )
     millimeters = _millimeters(spec, table, native)
-    scale = _scale(known.scale if known else PixelScale(), millimeters)
+    scale = _scale(PixelScale(**known.scale) if known else PixelScale(), millimeters)
     content, rows = _content(table, hashes[kept], mask_hashes), [int(at) for at in kept]
     return Dataset(
         table,

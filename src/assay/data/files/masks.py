@@ -17,7 +17,6 @@ from assay.core.errors import DataError, SpecError, unknown_name
 from assay.core.files import content_hash, is_file
 from assay.core.types import Factor
 from assay.data.cache import ArrayCache
-from assay.data.cards import KnownSet
 from assay.data.dataset import BoxedLesions
 from assay.data.files.decode import (
     CUT_OFF,
@@ -37,6 +36,7 @@ from assay.data.files.fitting import PAD, Framing
 from assay.data.files.outlines import Coco, Drawn, runs, unknown
 from assay.data.files.readers import read_stored
 from assay.data.files.table import Problem, Table, Unreadable, absent, inside, number, read_table, refuse
+from assay.data.public.sets import KnownSet
 from assay.spec.data import has_masks
 from assay.spec.schema import BoxesSpec, DataSpec
 

@@ -17,9 +17,9 @@ from assay.core.registry import Role, component
 from assay.core.traits import DataTraits
 from assay.core.types import Factor
 from assay.data.cache import ArrayCache
-from assay.data.cards import KnownSet
 from assay.data.dataset import Dataset
 from assay.data.files.table import Problem, Table, Torn, Unreadable, inside, number, read_table, refuse
+from assay.data.public.sets import SETS
 from assay.data.public.tables import SPLIT, Column, Finder, Part, Rows, Sides, TableSet, file_of, found_in, load_tables
 from assay.spec.schema import DataSpec
 
@@ -264,19 +264,7 @@ def _strange(names: frozenset[str]) -> tuple[str, str]:
 
 NIH = TableSet(
     title="NIH ChestX-ray14",
-    about=KnownSet(
-        (),
-        "frontal chest radiographs of the NIH Clinical Center; the whole set holds 112,120 of 30,805 patients",
-        "free use with attribution",
-        "NIH ChestX-ray14 (Wang et al. 2017)",
-        (
-            "labels were mined from reports, not read from the images: some are wrong, more so for rare findings",
-            "No Finding means that none of 14 was mentioned, not a healthy chest",
-            "images were scaled to 1024 x 1024 px whatever their aspect, so that shapes are distorted by image",
-            "AP is mostly at the bedside: view goes with severity; many pneumothoraces are already drained",
-            "the official test list holds more findings an image than the other",
-        ),
-    ),
+    about=SETS["nih"],
     parts=(Part(("Data_Entry_2017.csv",)),),
     columns={
         "image": Column("Image Index"),
@@ -352,18 +340,7 @@ def _chexpert_finder(root: Path) -> Finder:
 
 CHEXPERT = TableSet(
     title="CheXpert",
-    about=KnownSet(
-        (),
-        "chest radiographs of Stanford Hospital, frontal and lateral; the whole set holds 224,316 of 65,240 patients",
-        "Stanford's research use agreement: not for commerce, never to be passed on",
-        "CheXpert (Irvin et al. 2019)",
-        (
-            "labels of train.csv were mined from reports, not read from the images",
-            "a blank label is a finding that the report does not mention, not one that was excluded",
-            "valid.csv was read by three radiologists: its labels are of another kind than those of train.csv",
-            "AP is mostly at the bedside: view goes with severity",
-        ),
-    ),
+    about=SETS["chexpert"],
     parts=(Part(("train.csv",), "train"), Part(("valid.csv",), "test")),
     columns={
         "image": Column("Path"),
@@ -474,18 +451,7 @@ def _lookup(
 
 MIMIC = TableSet(
     title="MIMIC-CXR-JPG",
-    about=KnownSet(
-        (),
-        "chest radiographs of Beth Israel Deaconess Medical Center, all views; the whole set holds 377,110",
-        "PhysioNet credentialed health data license: never to be passed on",
-        "MIMIC-CXR-JPG (Johnson et al. 2019)",
-        (
-            "labels were mined from reports, not read from the images, and all images of a study share them",
-            "a blank label is a finding that the report does not mention, not one that was excluded",
-            "many images are of the emergency department and the bedside: view goes with severity",
-            "sex and age are not part of the set",
-        ),
-    ),
+    about=SETS["mimic"],
     parts=(Part(_files("metadata")),),
     columns={
         "image": Column(

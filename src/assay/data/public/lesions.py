@@ -18,13 +18,14 @@ from assay.core.files import is_folder
 from assay.core.registry import Role, component
 from assay.core.traits import DataTraits
 from assay.data.cache import ArrayCache
-from assay.data.cards import OWN_PATIENT, KnownSet
+from assay.data.cards import OWN_PATIENT
 from assay.data.dataset import Dataset
 from assay.data.files.build import from_files
 from assay.data.files.decode import ONE, Meaning
 from assay.data.files.folder import BY_MASK
 from assay.data.files.masks import Kind, Listing, Pairs, paired, paired_by_kind
 from assay.data.files.table import Table, chosen
+from assay.data.public.sets import SETS, KnownSet
 from assay.data.public.tables import SPLIT, directory
 from assay.spec.data import LESION
 from assay.spec.schema import DataSpec
@@ -33,8 +34,6 @@ SetFolder = Annotated[
     str, Role("folder"), Field(min_length=1, description="the folder into which the set was unpacked")
 ]
 WITH_LESION = DataTraits(factors=(LESION,))
-_FRAMES = "frames of one patient or video may lie on both sides of a split: patients are not given"
-_ENDOSCOPY = "many frames carry a green inset of the scope's position, burnt-in text and black corners"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,76 +72,27 @@ class Layout:
 
 
 KVASIR_SEG = Layout(
-    KnownSet(
-        (),
-        "endoscopic frames with polyps and masks of them; the whole set holds 1,000",
-        "research and education",
-        "Kvasir-SEG (Jha et al. 2020)",
-        ("every image shows a polyp: none is lesion-free", "masks are lossy JPEG, cut at half", _FRAMES, _ENDOSCOPY),
-    ),
+    SETS["kvasir-seg"],
     (Part("images", "masks"),),
     below=("Kvasir-SEG", "kvasir-seg"),
 )
 HYPERKVASIR_SEG = Layout(
-    KnownSet(
-        (),
-        "endoscopic frames with polyps and masks of them; the segmented part of HyperKvasir holds 1,000",
-        "see the set's own license",
-        "HyperKvasir (Borgli et al. 2020)",
-        (
-            "every image shows a polyp: none is lesion-free",
-            "by the makers of Kvasir-SEG, from the same hospitals: the one is no external test of the other",
-            "masks are lossy JPEG, cut at half",
-            _FRAMES,
-            _ENDOSCOPY,
-        ),
-    ),
+    SETS["hyperkvasir-seg"],
     (Part("images", "masks"),),
     below=("segmented-images", "hyper-kvasir-segmented-images/segmented-images", "labeled-images/segmented-images"),
 )
 DFUC2022 = Layout(
-    KnownSet(
-        (),
-        "photographs of feet with diabetic ulcers and masks of them; the training release holds 2,000",
-        "on request, for research",
-        "DFUC 2022 (Lancashire Teaching Hospitals)",
-        (
-            "masks of the test images are not published",
-            "photographs of one wound may lie on both sides of a split: patients are not given",
-        ),
-    ),
+    SETS["dfuc2022"],
     (Part("DFUC2022_train_images", "DFUC2022_train_masks"),),
     below=("DFUC2022_train_release",),
 )
 FUSEG = Layout(
-    KnownSet(
-        (),
-        "photographs of foot ulcers with masks; the annotated part of the whole set holds 1,010",
-        "see the FUSeg challenge",
-        "FUSeg (Wang et al. 2024)",
-        (
-            "images carry black padding at the right or the bottom",
-            "some photographs stand in it twice",
-            "few have an empty mask, and some of those show what elsewhere in the set is outlined as an ulcer",
-            "1,210 images are of 889 patients, who are not told: a patient may be on both sides of a split",
-            "masks of the test images are not published",
-        ),
-    ),
+    SETS["fuseg"],
     (Part("train/images", "train/labels", "train"), Part("validation/images", "validation/labels", "validation")),
     below=("Foot Ulcer Segmentation Challenge", "data/Foot Ulcer Segmentation Challenge"),
 )
 ISIC_SEG = Layout(
-    KnownSet(
-        (),
-        "dermoscopic photographs with masks of the lesion, task 1 of ISIC 2018; its training part holds 2,594",
-        "CC BY-NC 4.0",
-        "ISIC 2018 (Codella et al. 2019), HAM10000 (Tschandl et al. 2018)",
-        (
-            "every image shows a lesion: none is lesion-free",
-            "images carry rulers, ink, hair and black corners",
-            "photographs of one lesion or patient may lie on both sides of a split: patients are not given",
-        ),
-    ),
+    SETS["isic-seg"],
     tuple(
         Part(f"ISIC2018_Task1-2_{name}_Input", f"ISIC2018_Task1_{name}_GroundTruth", split)
         for name, split in (("Training", "train"), ("Validation", "validation"), ("Test", "test"))
@@ -150,19 +100,7 @@ ISIC_SEG = Layout(
     suffix="_segmentation",
 )
 IDRID_SEG = Layout(
-    KnownSet(
-        (),
-        "photographs of the retina with masks of four kinds of lesion and the optic disc; 54 to train, 27 to test",
-        "CC BY 4.0",
-        "IDRiD (Porwal et al. 2018, Data 3(3):25)",
-        (
-            "every photograph shows microaneurysms and hard exudates: none is lesion-free",
-            "its makers marked every photograph, so that one without a file of a kind counts as showing none of it",
-            "its photographs stand in the grading part too, under other numbers: no grade is joined, and the one is no "
-            "external test of the other",
-            "one clinic and camera",
-        ),
-    ),
+    SETS["idrid-seg"],
     tuple(
         Part(f"1. Original Images/{name}", f"2. All Segmentation Groundtruths/{name}", split)
         for name, split in (("a. Training Set", "train"), ("b. Testing Set", "test"))
@@ -176,23 +114,6 @@ IDRID_SEG = Layout(
         "optic_disc": Kind("5. Optic Disc", "_OD"),
     },
 )
-
-
-def endotect(images: str, masks: str) -> Layout:
-    """The test set of EndoTect 2020 in folders of these names."""
-    about = KnownSet(
-        (),
-        "endoscopic frames with and without polyps, with masks; the whole test set holds 200 and 20",
-        "research and education",
-        "EndoTect 2020 (Hicks et al. 2021)",
-        (
-            "lesion-free frames are few, framed tighter and come from another disease",
-            "native sizes differ: see what the card says of aspects",
-            _FRAMES,
-            _ENDOSCOPY,
-        ),
-    )
-    return Layout(about, (Part(images, masks),))
 
 
 @component(
@@ -211,7 +132,9 @@ def load_endotect(
     masks: Annotated[str, Field(min_length=1, description="the folder of masks in it")] = "masks",
 ) -> Dataset:
     """EndoTect 2020's test set, see `load_pairs`."""
-    return load_pairs(endotect(images, masks), "EndoTect 2020", spec, cache, skip_bad_rows, folder=folder)
+    return load_pairs(
+        Layout(SETS["endotect"], (Part(images, masks),)), "EndoTect 2020", spec, cache, skip_bad_rows, folder=folder
+    )
 
 
 Outlined = Literal["microaneurysms", "hemorrhages", "exudates", "cotton_wool", "optic_disc"]

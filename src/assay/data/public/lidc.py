@@ -21,14 +21,14 @@ from assay.core.registry import Role, component
 from assay.core.traits import DataTraits
 from assay.core.types import Factor
 from assay.data.cache import ArrayCache
-from assay.data.cards import KnownSet
-from assay.data.dataset import Dataset, PixelScale
+from assay.data.dataset import Dataset
 from assay.data.files.build import Pixels, assemble, detail_of
 from assay.data.files.decode import WHOLE, Labels, decode_images, decode_masks, facts_of
 from assay.data.files.fitting import Patch, cut, cut_mask
 from assay.data.files.masks import Listing
 from assay.data.files.table import Problem, Table, Unreadable, chosen, factor_column, patient_codes, refuse
 from assay.data.public.ct import SliceHeader, headers_of, hounsfield
+from assay.data.public.sets import SETS
 from assay.data.public.tables import directory
 from assay.spec.schema import DataSpec, FactorSpec
 
@@ -437,20 +437,6 @@ def _bad(entry: Entry, what: str, remedy: str) -> Entry:
 VERSION = 1
 """Rises when the same files yield other patches."""
 CLASSES = ("benign", "malignant")
-ABOUT = KnownSet(
-    (),
-    "patches of lung nodules of 3 mm and more in CT, by the readers' rating of malignancy; the whole set holds 1,018 "
-    "scans of 1,010 patients",
-    "CC BY 3.0",
-    "LIDC-IDRI (Armato et al. 2011)",
-    (
-        "malignant is the readers' mean rating (under or over 3), not pathology",
-        "size goes with the rating: diameter alone tells much of the label",
-        "readers' numbers are not the same persons from scan to scan",
-        "in about 100 of the first 399 cases spiculation and lobulation were rated on inconsistent scales",
-        "a few patients have two scans: a nodule can stand in both, on one side of every split",
-    ),
-)
 
 
 def _rated(name: str, what: str) -> Factor:
@@ -594,7 +580,7 @@ def _listing(
     factors, columns = _factors(FACTORS, table)
     single = sum(entry.nodule.readers == 1 for entry in entries)
     warnings = (*notes, *((f"{single:,} nodules rest on a single reader",) if single else ()))
-    scale = PixelScale("HU", asked.low, asked.high, asked.field_mm / spec.size)
+    scale = {"unit": "HU", "low": asked.low, "high": asked.high, "mm_per_pixel": asked.field_mm / spec.size}
     return Listing(
         title="LIDC-IDRI",
         where=directory(asked.folder).name + "/",
@@ -614,7 +600,7 @@ def _listing(
             f"{asked.low:g} to {asked.high:g} HU",
         ),
         warnings=warnings,
-        about=replace(ABOUT, scale=scale),
+        about=replace(SETS["lidc"], scale=scale),
     )
 
 

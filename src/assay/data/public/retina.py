@@ -17,9 +17,10 @@ from assay.core.registry import Role, component
 from assay.core.traits import DataTraits
 from assay.core.types import Factor
 from assay.data.cache import ArrayCache
-from assay.data.cards import OWN_PATIENT, KnownSet
+from assay.data.cards import OWN_PATIENT
 from assay.data.dataset import Dataset
 from assay.data.files.table import Table, Unreadable, number, read_table, shown
+from assay.data.public.sets import SETS
 from assay.data.public.tables import (
     Column,
     Part,
@@ -99,7 +100,6 @@ class DiaretdbArguments:
 
 _EYE = re.compile(r"(.+)_(left|right)")
 _UNGRADABLE = "ungradable"
-_SCALE = "grades follow the international scale, by readers whose agreement is limited: see the makers' own figures"
 
 
 def _sides(asked: GradedArguments | MessidorArguments, table: Table) -> Sides:
@@ -128,10 +128,6 @@ def _span(first: int, last: int) -> str:
     return str(first) if first == last else f"{first}-{last}"
 
 
-def _about(summary: str, license: str, source: str, *faults: str) -> KnownSet:
-    return KnownSet((), summary, license, source, (_SCALE, *faults))
-
-
 def _eye(part: int) -> Callable[[str], str]:
     """Patient (1) or eye (2) in a photograph's name."""
     return lambda name: found[part] if (found := _EYE.fullmatch(name)) else ""
@@ -139,10 +135,7 @@ def _eye(part: int) -> Callable[[str], str]:
 
 EYEPACS: TableSet[GradedArguments] = TableSet(
     title="EyePACS",
-    about=_about(
-        "both eyes' photographs of many cameras; the training part holds 35,126", "Kaggle's rules of the competition",
-        "EyePACS (Kaggle 2015)", "one reader an image: labels are noisy", "many are dark, blurred or out of frame",
-    ),
+    about=SETS["eyepacs"],
     parts=(Part(("trainLabels.csv",)),),
     columns={
         "image": Column("image"),
@@ -152,25 +145,18 @@ EYEPACS: TableSet[GradedArguments] = TableSet(
     },
     factors=(EYE,),
     sides=_sides,
-)  # fmt: skip
+)
 APTOS: TableSet[GradedArguments] = TableSet(
     title="APTOS 2019",
-    about=_about(
-        "photographs of Aravind's clinics; the training part holds 3,662", "Kaggle's rules of the competition",
-        "APTOS 2019 (Kaggle)", "some stand in it twice, under other grades too",
-        "size and framing tell the grade in part: cameras differ between clinics",
-    ),
+    about=SETS["aptos"],
     parts=(Part(("train.csv",)),),
     columns={"image": Column("id_code"), "patient": Column("id_code"), "grade": Column("diagnosis")},
     sides=_sides,
     warnings=(OWN_PATIENT,),
-)  # fmt: skip
+)
 IDRID: TableSet[GradedArguments] = TableSet(
     title="IDRiD",
-    about=_about(
-        "516 photographs of one clinic and camera, 413 to train and 103 to test", "CC BY 4.0",
-        "IDRiD (Porwal et al. 2018)", "more severe than a population: an eye clinic's patients",
-    ),
+    about=SETS["idrid"],
     parts=tuple(
         Part(
             (f"2. Groundtruths/{letter}. IDRiD_Disease Grading_{word} Labels.csv",),
@@ -191,7 +177,7 @@ IDRID: TableSet[GradedArguments] = TableSet(
     needed="2. Groundtruths",
     hint="give 'B. Disease Grading' as published",
     warnings=(OWN_PATIENT,),
-)  # fmt: skip
+)
 
 
 # Messidor-2: grades by adjudication; the two eyes of a patient by the set's own list of pairs, where that is there.
@@ -239,11 +225,7 @@ def _pairs(root: Path, stems: Sequence[str]) -> tuple[dict[str, str], tuple[str,
 
 MESSIDOR2: TableSet[GradedArguments] = TableSet(
     title="Messidor-2",
-    about=_about(
-        "1,748 photographs of 874 examinations, graded by adjudication", "for research, never to be passed on",
-        "Messidor-2 (Decenciere et al. 2014), grades of Krause et al. 2018",
-        "the two origins differ in look and severity",
-    ),
+    about=SETS["messidor2"],
     parts=(Part(("messidor_data.csv",)),),
     columns={
         "image": Column("image_id|id_code"),
@@ -258,7 +240,7 @@ MESSIDOR2: TableSet[GradedArguments] = TableSet(
     factors=MESSIDOR2_FACTORS,
     sides=_sides,
     extend=_paired,
-)  # fmt: skip
+)
 
 
 # Messidor (the first): twelve bases of three hospitals, whose annotations are published as .xls.
@@ -314,18 +296,7 @@ def _corrected(rows: Rows, root: Path, asked: MessidorArguments, skip_bad_rows: 
 
 MESSIDOR: TableSet[MessidorArguments] = TableSet(
     title="Messidor",
-    about=KnownSet(
-        (),
-        "1,200 photographs of three ophthalmologic departments, in twelve bases of 100",
-        "for research and education",
-        "Messidor (Decenciere et al. 2014)",
-        (
-            "grades 0 to 3 are the makers' own, by counts of microaneurysms and hemorrhages and by new vessels: not "
-            "the international scale of 0 to 4",
-            "makers' errata: four grades of Base11 and Base13 were corrected in 2016",
-            "makers' errata: 13 photographs of Base33 are in it twice, two of them with two grades",
-        ),
-    ),
+    about=SETS["messidor"],
     parts=tuple(Part(_annotations(base, "csv")) for base in _BASES),
     columns={
         "image": Column("Image name"),
@@ -343,10 +314,7 @@ MESSIDOR: TableSet[MessidorArguments] = TableSet(
 )
 DDR: TableSet[GradedArguments] = TableSet(
     title="DDR",
-    about=_about(
-        "13,673 photographs of 147 hospitals, of which 1,151 are ungradable", "for research",
-        "DDR (Li et al. 2019)", "patients are not told",
-    ),
+    about=SETS["ddr"],
     parts=tuple(
         Part((f"{part}.txt",), split, part, header=("name", "grade"))
         for part, split in (("train", "train"), ("valid", "validation"), ("test", "test"))
@@ -360,7 +328,7 @@ DDR: TableSet[GradedArguments] = TableSet(
     below=("DR_grading",),
     hint="give the folder DR_grading",
     warnings=(OWN_PATIENT,),
-)  # fmt: skip
+)
 
 
 @component(
@@ -465,13 +433,7 @@ def _shows(path: Path, agreement: float) -> int:
 
 DIARETDB1 = TableSet(
     title="DIARETDB1",
-    about=KnownSet(
-        (),
-        "89 photographs, 84 with at least mild retinopathy",
-        "research and education",
-        "DIARETDB1 (Kauppi et al. 2007)",
-        ("few images, most of them ill",),
-    ),
+    about=SETS["diaretdb1"],
     parts=(Part(("ddb1_fundusimages",), header=("name",)),),
     columns={"image": Column("name"), "patient": Column("name")},
     sides=_marked,

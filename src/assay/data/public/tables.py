@@ -14,7 +14,6 @@ from assay.core.errors import DataError, SpecError
 from assay.core.files import is_file, is_folder
 from assay.core.types import Factor
 from assay.data.cache import ArrayCache
-from assay.data.cards import KnownSet
 from assay.data.dataset import Dataset
 from assay.data.files.build import from_files
 from assay.data.files.masks import Listing
@@ -32,6 +31,7 @@ from assay.data.files.table import (
     problems_of,
     read_table,
 )
+from assay.data.public.sets import KnownSet
 from assay.spec.schema import DataSpec, FactorSpec
 
 SPLIT = Factor("split", "categorical", levels=("train", "validation", "test"), description="as its makers divide it")
