@@ -657,4 +657,6 @@ def table_of(given: argparse.Namespace) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    import audit_rates  # worker processes know its jobs by the module's name, not as the script's
+
+    audit_rates.main()
