@@ -64,8 +64,7 @@ def test_a_turned_copy_is_the_same_layer() -> None:
     found = measured()
     assert one(found, "cka", "pixels", level="copy").value == pytest.approx(1, abs=1e-6)
     assert one(found, "cka", "pixels", "untrained", level="copy").value == pytest.approx(1, abs=1e-6)
-    for measure in ("cka", "procrustes", "rsa", "neighbors"):
-        assert one(found, f"{measure}-to-untrained", "copy").value == pytest.approx(1, abs=0.01), measure
+    assert one(found, "cka-to-untrained", "copy").value == pytest.approx(1, abs=0.01)
     for measure in ("effective-rank", "participation-ratio", "class-separation", "intrinsic-dimension"):
         values = [one(found, measure, layer).value for layer in ("pixels", "copy")]
         assert values[0] == pytest.approx(values[1], rel=1e-3), measure
@@ -120,8 +119,6 @@ def test_fewer_images_than_units_are_stated() -> None:
     assert reason_words(one(found, "effective-rank", "line").reason) == "6 images for 7 units: it cannot exceed 5"
     assert reason_words(one(found, "rankme", "line").reason) == "6 images for 7 units: it cannot exceed 6"
     assert reason_words(one(found, "effective-rank", "pixels").reason) == ""
-    said = reason_words(one(found, "neighbors-to-untrained", "copy").reason)
-    assert said == "6 images are too few for 10 neighbors"
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])

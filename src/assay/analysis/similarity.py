@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, lru_cache
+from itertools import product
 
 import numpy as np
 from jaxtyping import Float
@@ -27,25 +28,17 @@ from assay.stats.similarity import (
     cka_vector,
     cohen_kappa,
     conclusions,
-    narrowed,
-    neighbor_vector,
-    procrustes,
     rbf_cka_vector,
-    rsa_vector,
 )
 from assay.store.files import Row
 
 PROBE = "representation"
-CKA, PROCRUSTES, KAPPA = "cka", "procrustes", "kappa"
+CKA, KAPPA = "cka", "kappa"
 BY_VECTOR: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
     CKA: cka_vector,
     "cka-rbf": rbf_cka_vector,
-    "rsa": rsa_vector,
-    "neighbors": neighbor_vector,
 }
-"""Measures that are inner products of vectors. CKA is taken of all pairs of layers, second opinions of the same one."""
-OVERLAID = 250
-"""Images that `procrustes` is taken on, at most: its cost grows with their cube."""
+"""Measures that are inner products of vectors. CKA is taken of all pairs of layers, RBF CKA of the same one."""
 
 
 @dataclass(frozen=True)
@@ -71,16 +64,8 @@ class Models:
     environment: str
 
 
-@dataclass(frozen=True)
-class Comparable:
-    """Representations of a recipe's models for comparison: made once, since this takes longer than comparing them.
-
-    vectors: measure -> per fold [layers, s, m], see `BY_VECTOR`. laid: per fold, layer and seed the images that
-    `procrustes` is taken on, `narrowed`.
-    """
-
-    vectors: Mapping[str, tuple[Float[np.ndarray, "layers s m"], ...]]
-    laid: tuple[tuple[tuple[np.ndarray, ...], ...], ...]
+Vectors = Mapping[str, tuple[Float[np.ndarray, "layers s m"], ...]]
+"""Measure -> of each fold, see `BY_VECTOR`. Made once: this takes longer than comparing them."""
 
 
 def recipe_pairs(spec: StudySpec) -> list[Pair]:
@@ -122,7 +107,7 @@ class _Compared:
                 self._units.setdefault((unit.trial.point.label, unit.trial.id), []).append(unit.id)
         self._points = {point.label: point for point in gathered.plan.spec.points}
         self._models = lru_cache(maxsize=3)(self._read)
-        self._comparable = lru_cache(maxsize=2)(self._made)
+        self._vectors = lru_cache(maxsize=2)(self._made)
         self._own = cache(self._of_own)
 
     def has(self, point: RecipePoint) -> bool:
@@ -148,26 +133,18 @@ class _Compared:
             return
         at = [[models.seeds.index(seed) for seed in seeds] for models in (a, b)]
         own, others = self._own(pair.a.label), self._own(pair.b.label)
-        of_a, of_b = self._comparable(pair.a.label), self._comparable(pair.b.label)
-        across = _products(of_a.vectors[CKA], of_b.vectors[CKA])
-        names, against = list(a.layers), list(b.layers)
-        for i, layer in enumerate(names):
-            for j, other in enumerate(against):
-                here = {**_row(pair.axis, pair.a, pair.b, CKA, layer, other), **_images(a)}
+        of_a, of_b = self._vectors(pair.a.label), self._vectors(pair.b.label)
+        for measure in BY_VECTOR:
+            across = _products(of_a[measure], of_b[measure])
+            for (i, layer), (j, other) in product(enumerate(a.layers), enumerate(b.layers)):
+                here = {**_row(pair.axis, pair.a, pair.b, measure, layer, other), **_images(a)}
                 crossed = across[i, :, j, :][np.ix_(*at)]
                 if layer == other:
-                    ones = own[CKA][i, :, i, :][np.ix_(at[0], at[0])]
-                    twos = others[CKA][j, :, j, :][np.ix_(at[1], at[1])]
+                    ones = own[measure][i, :, i, :][np.ix_(at[0], at[0])]
+                    twos = others[measure][j, :, j, :][np.ix_(at[1], at[1])]
                     yield {**here, **_numbers_of(beyond_seeds(crossed, ones, twos))}
-                else:
+                elif measure == CKA:
                     yield {**here, "value": between_seeds(crossed), "seeds": len(seeds)}
-        for layer in (name for name in names if name in b.layers):
-            places = names.index(layer), against.index(layer)
-            for measure, likeness in _second_opinions(of_a, of_b, *places).items():
-                ones, twos = (side[measure][place] for side, place in zip((own, others), places, strict=True))
-                parts = likeness[np.ix_(*at)], ones[np.ix_(at[0], at[0])], twos[np.ix_(at[1], at[1])]
-                here = _row(pair.axis, pair.a, pair.b, measure, layer, layer)
-                yield {**here, **_images(a), **_numbers_of(beyond_seeds(*parts))}
         yield from self._answers(pair)
 
     def _answers(self, pair: Pair) -> Iterator[Row]:
@@ -219,46 +196,23 @@ class _Compared:
         environment = str(folder.record("probes", next(iter(kept.values()))[0])["params"].get("environment", NEUTRAL))
         return Models(tuple(shared), rows, layers, environment)
 
-    def _made(self, label: str) -> Comparable:
+    def _made(self, label: str) -> Vectors:
         models = self._models(label)
         folds, layers = range(len(models.rows)), models.layers.values()
-        vectors = {
+        return {
             measure: tuple(np.array([[vector(x) for x in by_fold[fold]] for by_fold in layers]) for fold in folds)
             for measure, vector in BY_VECTOR.items()
         }
-        laid = tuple(tuple(tuple(_laid(x) for x in by_fold[fold]) for by_fold in layers) for fold in folds)
-        return Comparable(vectors, laid)
 
     def _of_own(self, label: str) -> dict[str, np.ndarray]:
-        """Measure -> likeness of a recipe's own models: of CKA [layers, s, layers, s], of others [layers, s, s]."""
-        made = self._comparable(label)
-        by_layer = [_second_opinions(made, made, layer, layer) for layer in range(len(made.laid[0]))]
-        found = {measure: np.array([one[measure] for one in by_layer]) for measure in by_layer[0]}
-        return {CKA: _products(made.vectors[CKA], made.vectors[CKA]), **found}
-
-
-def _laid(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n r"]:
-    return narrowed(features[:: math.ceil(len(features) / OVERLAID)])
+        """Measure -> likeness of a recipe's own models [layers, s, layers, s]."""
+        return {measure: _products(folds, folds) for measure, folds in self._vectors(label).items()}
 
 
 def _products(a: Sequence[np.ndarray], b: Sequence[np.ndarray]) -> Float[np.ndarray, "layers s layers s"]:
     """Inner products of all vectors, mean over folds."""
     found = [x.reshape(-1, x.shape[2]) @ y.reshape(-1, y.shape[2]).T for x, y in zip(a, b, strict=True)]
     return np.mean(found, axis=0).reshape(*a[0].shape[:2], *b[0].shape[:2])
-
-
-def _second_opinions(a: Comparable, b: Comparable, layer: int, other: int) -> dict[str, Float[np.ndarray, "s s"]]:
-    """Measure -> likeness of every seed of a at one layer to every seed of b at another, mean over folds."""
-    found = {
-        measure: [x[layer] @ y[other].T for x, y in zip(a.vectors[measure], b.vectors[measure], strict=True)]
-        for measure in BY_VECTOR
-        if measure != CKA
-    }
-    found[PROCRUSTES] = [
-        np.array([[procrustes(x, y) for y in theirs[other]] for x in ours[layer]])
-        for ours, theirs in zip(a.laid, b.laid, strict=True)
-    ]
-    return {measure: np.mean(folds, axis=0) for measure, folds in found.items()}
 
 
 def _calls(panel: Panel, seeds: np.ndarray) -> list[np.ndarray]:

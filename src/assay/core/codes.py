@@ -187,7 +187,6 @@ class Code(StrEnum):
     EQUAL_DISTANCES = "equal-distances", "all images are equally far apart"
     ZERO_ACTIVATIONS = "zero-activations", "all activations are 0"
     LIMITED_RANK = "limited-rank", "{images} images for {units} units: it cannot exceed {most}"
-    FEW_NEIGHBORS = "few-neighbors", "{images} images are too few for {neighbors} neighbors"
     LEAST_EIGENVALUE_ZERO = (
         "least-eigenvalue-zero",
         "the least eigenvalue is 0: {varying} of {directions} directions vary",

@@ -463,13 +463,6 @@ register_measures(
     _alike("cka-to-untrained", meaning="similarity to the same layer before training, by centered kernel alignment",
            display="CKA with the layer before training", chance=0.0,
            reference="Kornblith et al. 2019; Song et al. 2012"),
-    _alike("procrustes-to-untrained", meaning="similarity to the same layer before training, by the best rotation and "
-           "scale", display="Procrustes similarity with the layer before training", reference="Williams et al. 2021"),
-    _alike("neighbors-to-untrained", meaning="share of 10 nearest neighbors in common with the layer before training",
-           display="nearest neighbors shared with the layer before training", chance="10 / (images - 1)",
-           reference="Huh et al. 2024"),
-    _alike("rsa-to-untrained", meaning="similarity to the same layer before training, by distances between images",
-           display="RSA with the layer before training", low=-1.0, chance=0.0, reference="Kriegeskorte et al. 2008"),
     _alike("cka", meaning="similarity of two layers, by centered kernel alignment", display="CKA", chance=0.0,
            low=-math.inf, high=math.inf, compared=False, reference="Kornblith et al. 2019; Song et al. 2012"),
     _layer("eigenvalue-share", meaning="share of the layer's variance of the eigenvalue at a rank",

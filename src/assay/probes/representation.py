@@ -25,9 +25,6 @@ from assay.stats.similarity import (
     centered,
     cka_matrix,
     hsic,
-    mutual_neighbors,
-    procrustes,
-    rsa,
     squared_distances,
     undefined_for,
     varying,
@@ -262,8 +259,6 @@ def separation(
 # What a model's layers look like as geometry: how many dimensions they use, and how far training moved them.
 
 TRAINED, UNTRAINED = "trained", "untrained"
-NEIGHBORS = 10
-"""Of the mutual nearest neighbors."""
 Layers = Mapping[str, np.ndarray]
 
 
@@ -285,7 +280,7 @@ class _Rows:
     "probe",
     "representation",
     summary="the geometry of each layer: spectrum, dimensions, separation, and how far training moved it (CKA)",
-    version=3,
+    version=4,
 )
 class Representation:
     """Implements `Probe`. The claim is geometry, not encoding or use.
@@ -299,8 +294,7 @@ class Representation:
     `class-separation`, and `factor-separation` by each factor's levels or halves. See `spectra` and `separation`.
 
     Between layers: `cka` of a layer and another (`level`) of the same network, and under the group `untrained` of every
-    layer and every layer before training; and how far training moved a layer: `cka-to-untrained`, with
-    `procrustes-to-untrained`, `rsa-to-untrained` and `neighbors-to-untrained` as second opinions. See `similarity`.
+    layer and every layer before training; and how far training moved a layer: `cka-to-untrained`. See `similarity`.
 
     environment: `(neutral)`, test rows in which no factor that a test environment ties is tied to the target (of files
     without ties all of them, whatever they are mixed of); `(independent)`, where on phantoms the target is a coin's, so
@@ -362,7 +356,7 @@ class Representation:
             blank = _sampled(reading, environment, rows, untrained=True)
             found += [m for layer, x in blank.items() for m in _described(x, layer, UNTRAINED, rows)]
             found += _between(trained, blank, UNTRAINED, rows)
-            found += [m for layer in trained for m in _moved(trained[layer], blank[layer], layer, rows)]
+            found += [_moved(trained[layer], blank[layer], layer, rows) for layer in trained]
         return [*found, *self._of_maps(model, environment)]
 
     def _of_maps(self, model: Model, environment: Environment) -> Iterator[Measurement]:
@@ -471,23 +465,14 @@ def _between(ones: Layers, others: Layers, group: str, rows: _Rows) -> Iterator[
                 yield _one("cka", scalar, one, group, rows, level=other, chance=0.0)
 
 
-def _moved(x: np.ndarray, y: np.ndarray, layer: str, rows: _Rows) -> Iterator[Measurement]:
+def _moved(x: np.ndarray, y: np.ndarray, layer: str, rows: _Rows) -> Measurement:
     """How alike a layer is to itself before training."""
-    n = len(x)
-    for measure, value, chance in (
-        ("cka-to-untrained", float(cka_matrix([x], [y])[0, 0]), 0.0),
-        ("procrustes-to-untrained", procrustes(x, y), math.nan),
-        ("rsa-to-untrained", rsa(x, y), 0.0),
-        ("neighbors-to-untrained", mutual_neighbors(x, y, NEIGHBORS), NEIGHBORS / (n - 1) if n > 1 else math.nan),
-    ):
-        yield _one(measure, _compared(value, x, y), layer, TRAINED, rows, chance=chance)
+    scalar = _compared(float(cka_matrix([x], [y])[0, 0]), x, y)
+    return _one("cka-to-untrained", scalar, layer, TRAINED, rows, chance=0.0)
 
 
 def _compared(value: float, x: np.ndarray, y: np.ndarray) -> Scalar:
-    if not math.isnan(value):
-        return Scalar(value)
-    few = because(Code.FEW_NEIGHBORS, images=len(x), neighbors=NEIGHBORS)
-    return Scalar(value, undefined_for(x) or undefined_for(y) or few)
+    return Scalar(value, (undefined_for(x) or undefined_for(y)) if math.isnan(value) else NOTHING)
 
 
 def _one(measure: str, scalar: Scalar, layer: str, group: str, rows: _Rows, **more: str | float) -> Measurement:

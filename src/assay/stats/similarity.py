@@ -10,13 +10,12 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy import stats
-from scipy.stats import rankdata
 
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.stats.compare import holm
 from assay.stats.rows import CONFIDENCE, MINIMUM_SEEDS
 
-# How alike two representations of the same images are: CKA without bias, and second opinions.
+# How alike two representations of the same images are: CKA without bias, linear and with a Gaussian kernel.
 #
 # A representation is a matrix [n, d] of finite numbers, a row per image; two that are compared have the same images in
 # the same order. Every function is pure, in float64, 1 for a representation and a copy of it that is shifted, turned
@@ -104,44 +103,6 @@ def cka_matrix(
     return across / np.sqrt(np.outer(_usable(own_x, rows_x), _usable(own_y, rows_y)))
 
 
-def narrowed(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n r"]:
-    """`centered`, and up to a rotation, so that there are no more columns than rows. Done twice it changes nothing."""
-    x = centered(features)
-    if x.shape[1] <= len(x):
-        return x
-    _, triangle = np.linalg.qr(x.T)
-    return triangle.T
-
-
-def procrustes(one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "n e"]) -> float:
-    """How well one is laid over the other by rotation, reflection and scaling, from 0 to 1: the nuclear norm of x'y
-    over the product of the Frobenius norms (Williams et al. 2021; the squared distance is 2 minus twice this).
-
-    Biased upwards with few images: compare only between pairs of as many images and units. NaN where one is constant.
-    """
-    _same_images([one], [other])
-    x, y = narrowed(one), narrowed(other)
-    if not (x.size and y.size) or np.isnan(x[0, 0] + y[0, 0]):
-        return math.nan
-    return float(np.linalg.svd(x.T @ y, compute_uv=False).sum() / len(x))
-
-
-def rsa(one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "n e"]) -> float:
-    """Representational similarity (Kriegeskorte et al. 2008): Spearman's correlation, from -1 to 1, of the Euclidean
-    distances between all pairs of images. Correlation distances would change with a rotation, these do not.
-    """
-    _same_images([one], [other])
-    return float(rsa_vector(one) @ rsa_vector(other))
-
-
-def mutual_neighbors(one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "n e"], k: int = 10) -> float:
-    """The share, from 0 to 1, of an image's k nearest neighbors in one that are among those in the other (Huh et al.
-    2024), by Euclidean distance, mean over images. Chance is k / (n - 1). NaN where there are no more than k others.
-    """
-    _same_images([one], [other])
-    return float(neighbor_vector(one, k) @ neighbor_vector(other, k))
-
-
 # --- for many pairs of the same representations: vectors of length 1 whose inner product is the likeness ------------
 
 
@@ -184,40 +145,12 @@ def _centered_above(gram: Float[np.ndarray, "n n"]) -> Float[np.ndarray, " m"]:
     return found / np.linalg.norm(found)
 
 
-def rsa_vector(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " m"]:
-    """The ranks of the distances between all pairs of images, centered and scaled to length 1; see `rsa`."""
-    n = len(features)
-    above = np.triu_indices(n, 1)
-    if undefined_for(features):
-        return np.full(len(above[0]), math.nan)
-    ranks = rankdata(squared_distances(centered(features))[above])
-    ranks -= ranks.mean()
-    length = float(np.linalg.norm(ranks))
-    return ranks / length if length else np.full(len(ranks), math.nan)
-
-
-def neighbor_vector(features: Float[np.ndarray, "n d"], k: int = 10) -> Float[np.ndarray, " m"]:
-    """Whether image j is among the k nearest of image i, row by row, scaled to length 1; see `mutual_neighbors`."""
-    n = len(features)
-    if n <= k + 1 or undefined_for(features):
-        return np.full(n * n, math.nan)
-    return _neighbors(squared_distances(centered(features)), k).ravel() / math.sqrt(k * n)
-
-
 def squared_distances(x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n n"]:
     """Squared Euclidean distances between all rows; below the rounding of their own squares they are 0."""
     square = (x**2).sum(axis=1)
     found = square[:, None] + square - 2 * (x @ x.T)
     found[found < 1e-14 * square.max(initial=0.0)] = 0.0
     return found
-
-
-def _neighbors(distances: Float[np.ndarray, "n n"], k: int) -> np.ndarray:
-    """Whether image j is among the k nearest of image i, booleans [n, n]."""
-    np.fill_diagonal(distances, np.inf)
-    near = np.zeros(distances.shape, dtype=bool)
-    np.put_along_axis(near, np.argpartition(distances, k - 1, axis=1)[:, :k], True, axis=1)
-    return near
 
 
 def _rows(xs: Sequence[np.ndarray]) -> Float[np.ndarray, "layers n"]:

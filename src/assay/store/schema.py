@@ -480,7 +480,7 @@ SIMILARITIES = Table(
         Column("against", "label of the other recipe"),
         keyed("against_coordinates", "JSON: axis -> the other recipe's value on it"),
         Column("axis", "axis along which they differ"),
-        Column("measure", "cka, cka-rbf, procrustes, rsa, neighbors or kappa (of predictions)"),
+        Column("measure", "cka, cka-rbf or kappa (of predictions)"),
         Column("environment", "test environment"),
         Column("layer", "layer of the recipe"),
         Column("against_layer", "layer of the other recipe", head="layer of the other"),
