@@ -104,10 +104,10 @@ def segmentation(estimates: Sequence[Row]) -> str:
 def contrasts(rows: Sequence[Row]) -> str:
     """Every stated comparison."""
     body = [
-        [statement(row), cell(row), p_value(row["p_holm"]), str(int(row["seeds"])), row["conclusion"], row["reason"]]
+        [statement(row), cell(row), p_value(row["p_holm"]), str(int(row["seeds"])), row["decision"], row["reason"]]
         for row in rows
     ]
-    return table(["comparison", "difference", "p (Holm)", "seeds", "conclusion", "note"], body)
+    return table(["comparison", "difference", "p (Holm)", "seeds", "decision", "note"], body)
 
 
 def doses(estimates: Sequence[Row], environment: str) -> str:

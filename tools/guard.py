@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -174,7 +175,7 @@ Found = tuple[str, str, str, tuple[str, str], str]
 """kind, subject, value, ends, decision; numbers as hexadecimal text."""
 LEFT = {"seconds", "id", "row", "trial", "source", "table"}
 """Columns of times and names that are hashes or positions."""
-WORDS = {"conclusion", "decision", "verdict", "status", "link", "open"}
+WORDS = {"decision", "verdict", "status", "link", "open"}
 """Columns of decisions."""
 SKIPPED = {"findings", "pictures", "provenance", "facts", "answers", "images"}
 """Tables of texts, or of what was read."""
@@ -284,7 +285,21 @@ def read_all(folder: Path) -> list[Found]:
 
 def stored(path: Path) -> list[Found]:
     """Read tuples that were kept."""
-    return [(a, b, c, (d[0], d[1]), e) for a, b, c, d, e in json.loads(path.read_text(encoding="utf-8"))]
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return [(kind, _ENDS_OF_SCALE.sub("", subject), value, (low, high), renamed(kind, decision))
+            for kind, subject, value, (low, high), decision in found]  # fmt: skip
+
+
+_ENDS_OF_SCALE = re.compile(r"exhausted=[^|]*\|")
+"""A column of older records, which is a reason today."""
+
+
+def renamed(kind: str, decision: str) -> str:
+    """Return a decision of a record as it is called today, when a comparison has no conclusion beside its decision."""
+    table = kind.partition(".")[0]
+    if table == "similarities":
+        return decision.replace("undefined", "inconclusive")
+    return decision.partition(",")[2] or decision if table in ("contrasts", "looks") else decision
 
 
 def record(folder: Path, jobs: Iterable[str]) -> int:

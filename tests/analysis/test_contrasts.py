@@ -16,13 +16,14 @@ from scipy.stats import norm, ttest_1samp
 from syrupy.assertion import SnapshotAssertion
 from tests.worlds.panels import panel
 
-from assay.analysis.contrasts import Pair, carry_out, compared, family_rows, pairs, reliance_rows, spec_pairs
+from assay.analysis.contrasts import Pair, carry_out, compared, family_of, pairs, reliance_rows, spec_pairs
 from assay.analysis.tables import collapse_rows
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.report.words import statement
 from assay.spec.parse import parse_study
 from assay.spec.schema import ContrastSpec
 from assay.stats.compare import Contrast, compare, untested
+from assay.stats.decisions import decided
 from assay.stats.doses import Dose, interaction
 from assay.stats.outcomes import collapse_rate
 from assay.stats.panel import of_seeds
@@ -98,14 +99,16 @@ def sure(difference: float) -> Contrast:
 
 def test_what_could_not_be_tested_counts_in_holms_family() -> None:
     found = sure(0.03)
-    alone = family_rows("stated", [(pair("metric"), found)])[0]
-    beside, lost = family_rows("stated", [(pair("metric"), found), (pair("triplet"), untested(because(Code.NO_SEED)))])
+    alone = decided([family_of("stated", [(pair("metric"), found)])], [])[0]
+    beside, lost = decided(
+        [family_of("stated", [(pair("metric"), found), (pair("triplet"), untested(because(Code.NO_SEED)))])], []
+    )
     assert alone["p_holm"] == found.p
     assert beside["p_holm"] == pytest.approx(2 * found.p)
     known = detectable(found.standard_error, found.df, alpha=0.025)
     figure = reachable(found.standard_error**2, 0.0, 5, math.inf, group=1, family=2, df_between=4.0)
     assert known < beside["detectable"] == pytest.approx(figure, rel=0.02)
-    assert (lost["conclusion"], lost["reason"], lost["seeds"]) == ("undefined", str(because(Code.NO_SEED)), 0)
+    assert (lost["decision"], lost["reason"], lost["seeds"]) == ("inconclusive", str(because(Code.NO_SEED)), 0)
     assert math.isnan(lost["p_holm"])
     assert set(CONTRASTS.names) == set(beside)
 
@@ -142,7 +145,7 @@ def test_which_way_is_better_is_what_the_probe_says_and_only_that_way_can_be_not
     values = {"metric": {seed: 0.1 + more for seed, more in shift.items()}, "plain": dict.fromkeys(range(3), 0.1)}
     stated = FLIPS.model_copy(update={"margin": 0.1})
     found = carry_out(Records({"metric": done, "plain": done}, values), pair("metric", stated))  # type: ignore[arg-type]
-    (row,) = family_rows("stated", [(pair("metric", stated), found)])
+    (row,) = decided([family_of("stated", [(pair("metric", stated), found)])], [])
     assert found.direction == "lower"
     expected = stats.ttest_1samp(list(shift.values()), 0.1, alternative="less").pvalue
     assert row["noninferiority_p"] == pytest.approx(expected)
@@ -241,7 +244,7 @@ def test_a_comparison_along_doses_is_the_interaction() -> None:
     plain = [Dose(p, panel(i)) for p, i in ((0, 0), (0.5, 1), (1, 2))]
     expected, found = interaction(metric, plain, "auroc"), carry_out(of_panels(), tag)
     assert (found.value, found.p, found.scales) == (expected.value, expected.p, expected.scales)
-    (row,) = family_rows("stated", [(tag, found)])
+    (row,) = decided([family_of("stated", [(tag, found)])], [])
     assert expected.scales is not None
     assert (row["plain_p"], row["probit_p"]) == (expected.scales.plain_p, expected.scales.probit_p)
     assert set(row) == set(CONTRASTS.names)
@@ -380,7 +383,7 @@ def test_amounts_of_data_are_one_comparison_that_says_which_it_rests_on(snapshot
     assert found.equal is not None
     assert found.equal.a == 200  # the less able one, at its best
     assert 50 < found.equal.b < 200
-    (row,) = family_rows("stated", [(only, found)])
+    (row,) = decided([family_of("stated", [(only, found)])], [])
     equal = json.loads(row["equal"])
     assert (equal["clean"], equal["trained"], equal["b"]) == ("clean", [50, 200], found.equal.b)
     assert set(row) == set(CONTRASTS.names)

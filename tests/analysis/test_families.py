@@ -10,7 +10,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from tests.worlds.studies import SMALL
 
-from assay.analysis.contrasts import compared, contrast_rows, families, spec_pairs
+from assay.analysis.contrasts import compared, families, families_of, spec_pairs
 from assay.analysis.prespecified import state, stated
 from assay.core.errors import SpecError
 from assay.core.reasons import NOTHING
@@ -19,6 +19,7 @@ from assay.spec.environments import stream_seed
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
 from assay.stats.compare import untested
+from assay.stats.decisions import decided
 
 AXIS = {"axis": "loss", "against": "cross-entropy"}
 LOSSES = ["cross-entropy", "supcon", "triplet", "arcface"]
@@ -151,7 +152,7 @@ def test_a_margin_role_or_family_that_is_changed_after_results_is_exploratory(
     state(tmp_path, after, results_exist=True)
     assert stated(tmp_path, after).pairs == frozenset()
     none: Any = SimpleNamespace(plan=SimpleNamespace(spec=after), panel=nothing, kept_seeds=no_seed, scalars={})
-    (row,) = contrast_rows(none, stated(tmp_path, after).pairs)
+    (row,) = decided(families_of(none, stated(tmp_path, after).pairs), [])
     assert (row["family"], row["exploratory"]) == ("exploratory", True)
 
 

@@ -96,8 +96,8 @@ def test_only_recipes_of_open_primary_comparisons_get_more_seeds(monkeypatch: py
     assert records.seeds == {"cross-entropy": 16, "supcon": 4, "triplet": 16, "arcface": 4}
     assert [[row["a"] for row in look.open] for look in looks] == [["triplet"], ["triplet"], ["triplet"]]
     rows = {row["a"]: row for row in contrasts_of(looks, spec.most_seeds)}
-    assert (rows["supcon"]["conclusion"], rows["supcon"]["seeds"]) == ("higher", 4)
-    assert (rows["triplet"]["conclusion"], rows["triplet"]["seeds"]) == ("inconclusive", 16)
+    assert (rows["supcon"]["decision"], rows["supcon"]["seeds"]) == ("higher", 4)
+    assert (rows["triplet"]["decision"], rows["triplet"]["seeds"]) == ("inconclusive", 16)
     assert (rows["arcface"]["role"], rows["arcface"]["seeds"]) == ("secondary", 4)
 
 
@@ -152,8 +152,8 @@ def test_a_level_between_that_of_a_look_and_a_fixed_test_decides_nothing(monkeyp
     looks, _ = carry_out_all(monkeypatch, spec, values)
     first = {row["role"]: row for row in looks[0].rows}
     assert LOOK_ALPHA < first["primary"]["p"] < 0.05
-    assert first["primary"]["conclusion"] == "inconclusive"
-    assert first["secondary"]["conclusion"] == "higher"
+    assert first["primary"]["decision"] == "inconclusive"
+    assert first["secondary"]["decision"] == "higher"
 
 
 def test_a_failed_control_ends_all_looks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,7 +162,7 @@ def test_a_failed_control_ends_all_looks(monkeypatch: pytest.MonkeyPatch) -> Non
     looks, records = carry_out_all(monkeypatch, spec, {"supcon": ZERO * 2, "triplet": ZERO})
     assert [look.seeds for look in looks] == [4]
     assert set(records.seeds.values()) == {4}
-    assert looks[0].primary[0]["conclusion"] == "not claimed"
+    assert Code.CONTROL_FAILED in reason_of(looks[0].primary[0])
 
 
 def test_a_look_waits_for_all_of_its_seeds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 from tests.analysis.test_contrasts import FLIPS, Records
 
-from assay.analysis.contrasts import contrast_rows, pooling_group, spec_pairs
-from assay.stats.decisions import LOOK_ALPHA
+from assay.analysis.contrasts import families_of, pooling_group, spec_pairs
+from assay.stats.decisions import LOOK_ALPHA, decided
 from assay.stats.power import df_of_group, reachable
 from assay.stats.rows import ALPHA
 from assay.store.files import Row
@@ -59,13 +59,13 @@ def alone(seeds: int = SEEDS, places: int = 8) -> Records:
 
 def rows(gathered: Records, beforehand: list[str] | None = None) -> dict[str, Row]:
     stated = [pair.id for pair in spec_pairs(gathered.plan.spec)] if beforehand is None else beforehand  # type: ignore[arg-type]
-    return {row["a"]: row for row in contrast_rows(gathered, stated)}  # type: ignore[arg-type]
+    return {row["a"]: row for row in decided(families_of(gathered, stated), [])}  # type: ignore[arg-type]
 
 
 def test_seeds_that_agree_by_chance_claim_nothing_in_a_family() -> None:
     found = rows(study())
     assert found[LUCKY]["p_holm"] > 0.05
-    assert found[LUCKY]["conclusion"] == "inconclusive"
+    assert found[LUCKY]["decision"] == "inconclusive"
     assert found[LUCKY]["low"] < 0 < found[LUCKY]["high"]  # by the same variance as the test
 
 
@@ -111,10 +111,10 @@ def test_comparisons_of_an_unnamed_family_that_are_alone_have_the_degrees_of_fre
 ) -> None:
     gathered = alone()
     ids = [pair.id for pair in spec_pairs(gathered.plan.spec)] if beforehand is None else beforehand  # type: ignore[arg-type]
-    found = contrast_rows(gathered, ids)  # type: ignore[arg-type]
+    found = decided(families_of(gathered, ids), [])  # type: ignore[arg-type]
     error = np.sqrt(0.001**2 / SEEDS + 2 * 0.008**2)
     for row in found:
-        assert (row["family"], row["df"], row["conclusion"]) == (family, SEEDS - 1, "inconclusive")
+        assert (row["family"], row["df"], row["decision"]) == (family, SEEDS - 1, "inconclusive")
         assert row["p"] == pytest.approx(2 * stats.t.sf(0.04 / error, SEEDS - 1), rel=1e-3)
         assert row["detectable"] > stats.t.isf(0.025 / 8, SEEDS - 1) * error
     assert len(found) == 8
@@ -123,8 +123,8 @@ def test_comparisons_of_an_unnamed_family_that_are_alone_have_the_degrees_of_fre
 @pytest.mark.parametrize(("seeds", "places"), [(SEEDS, 1), (5, 8)])
 def test_a_family_of_one_and_five_seeds_keep_the_degrees_of_freedom_of_the_patients(seeds: int, places: int) -> None:
     gathered = alone(seeds, places)
-    found = contrast_rows(gathered, [pair.id for pair in spec_pairs(gathered.plan.spec)])  # type: ignore[arg-type]
-    assert {row["conclusion"] for row in found} == {"higher"}
+    found = decided(families_of(gathered, [pair.id for pair in spec_pairs(gathered.plan.spec)]), [])  # type: ignore[arg-type]
+    assert {row["decision"] for row in found} == {"higher"}
 
 
 def test_a_group_that_shares_no_seed_is_pooled_with_the_degrees_of_freedom_of_one() -> None:

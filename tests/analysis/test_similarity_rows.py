@@ -95,8 +95,8 @@ def test_the_same_models_are_as_alike_as_their_seeds_and_others_less(tmp_path: P
     same, other = found(rows, "copy", "a"), found(rows, "other", "a")
     assert same["value"] == pytest.approx(same["within"])
     assert same["below"] == pytest.approx(0, abs=1e-12)
-    assert same["conclusion"] != "beyond seeds"
-    assert other["conclusion"] == "beyond seeds"
+    assert same["decision"] != "beyond seeds"
+    assert other["decision"] == "beyond seeds"
     assert other["below"] > 0.3
     assert other["low"] > 0
     assert (other["seeds"], other["images"], other["environment"]) == (4, IMAGES, "(neutral)")
@@ -129,7 +129,7 @@ def test_a_turned_copy_is_the_same_representation(tmp_path: Path) -> None:
     for measure in ("cka", "cka-rbf"):
         row = found(rows, "b", "a", measure)
         assert row["value"] == pytest.approx(1, abs=1e-6)
-        assert row["conclusion"] != "beyond seeds"
+        assert row["decision"] != "beyond seeds"
 
 
 def test_answers_agree_beyond_chance_as_seeds_do_or_less(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_answers_agree_beyond_chance_as_seeds_do_or_less(tmp_path: Path) -> None
     other, same = (found(rows, name, "a", "kappa", ("", "")) for name in ("b", "copy"))
     assert other["environment"] == "same"
     assert other["value"] < 0.25 < other["within"]
-    assert other["conclusion"] == "beyond seeds"
+    assert other["decision"] == "beyond seeds"
     assert same["below"] == pytest.approx(0, abs=1e-12)
 
 
@@ -150,7 +150,7 @@ def test_few_seeds_claim_nothing(seeds: int, reason: str, tmp_path: Path) -> Non
         row for row in rows if row["recipe"] == "b" and row["against"] == "a" and row["layer"] == row["against_layer"]
     ]
     assert compared
-    assert all(reason in reason_words(row["reason"]) and row["conclusion"] != "beyond seeds" for row in compared)
+    assert all(reason in reason_words(row["reason"]) and row["decision"] != "beyond seeds" for row in compared)
 
 
 def test_other_images_are_not_compared(tmp_path: Path) -> None:

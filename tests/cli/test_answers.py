@@ -234,7 +234,7 @@ def test_a_table_for_reading_leaves_out_columns_that_say_nothing(ask: Asking, ru
     head, row = answer.out.splitlines()
     assert answer.err.startswith("contrasts: a row for every pre-specified comparison of two recipes")
     assert ask("results", "small", "--csv").err == ""
-    assert head.split() == ["comparison", "value", "low", "high", "p", "(Holm)", "seeds", "conclusion"]
+    assert head.split() == ["comparison", "value", "low", "high", "p", "(Holm)", "seeds", "decision"]
     assert row.startswith("AUROC in reversed, SupCon against cross-entropy")
     assert "  3  " in row
 

@@ -20,7 +20,7 @@ def test_the_command_prints_decisions_and_json(tmp_path: Path, ask: Asking) -> N
     assert "95% CI" in lines[1]  # of two tests at 0.025, the first of two by Holm
     assert lines[2].startswith("  worse      lower: -0.")
     found = json.loads(ask("compare", path, "--by", "loss", "--margin", "0.05", "--json").out)
-    assert [row["conclusion"] for row in found["contrasts"]] == ["equivalent", "lower"]
+    assert [row["decision"] for row in found["contrasts"]] == ["equivalent", "lower"]
     assert found["notes"] == []
     assert found["cautions"] == []
     refused = ask("compare", tmp_path / "none.csv", "--by", "loss")

@@ -22,7 +22,7 @@ def primary(environment: str, decision: str, value: float) -> dict[str, Any]:
         **dict.fromkeys(CONTRASTS.names, ""),
         "id": f"c-{environment}", "axis": "loss", "a": "supcon", "b": "cross-entropy", "at": "equal-budget",
         "measure": "auroc", "environment": environment, "where": "{}", "role": "primary", "exploratory": False,
-        "margin": 0.05, "decision": decision, "conclusion": decision, "value": value, "seeds": 10,
+        "margin": 0.05, "decision": decision, "value": value, "seeds": 10,
         "decision_low": value - 0.03, "decision_high": value + 0.03, "decision_level": 0.975, "decision_p": 0.012,
     }  # fmt: skip
 

@@ -30,7 +30,7 @@ def row(decision: str = "higher", **more: Any) -> dict[str, Any]:
     return {
         "axis": "loss", "a": "supcon", "b": "cross-entropy", "at": "equal-budget", "measure": "auroc",
         "environment": "reversed", "factor": "", "layer": "", "where": "", "pooled": "", "doses": "", "role": "primary",
-        "family": "primary", "decision": decision, "conclusion": decision, "margin": 0.05, "value": 0.09, "low": 0.01,
+        "family": "primary", "decision": decision, "margin": 0.05, "value": 0.09, "low": 0.01,
         "high": 0.17, "decision_low": 0.0014, "decision_high": 0.18, "decision_level": 0.975, "decision_p": 0.02,
         "p_holm": 0.02, "seeds_needed": NAN, "exploratory": False, "reason": "", **more,
     }  # fmt: skip
@@ -123,10 +123,11 @@ def test_the_headline_is_of_the_first_rule_that_applies(rows: list[dict[str, Any
         (row("inconclusive", seeds_needed=48.0, decision_level=0.95),
          "AUROC with texture reversed, SupCon against cross-entropy: inconclusive (about 48 seeds would decide)",
          "+0.090 [0.001, 0.180], p = 0.02"),
-        (row("inconclusive", conclusion="undefined", value=NAN, reason=str(because(Code.NO_SEED))),
+        (row("inconclusive", p_holm=NAN, value=NAN, reason=str(because(Code.NO_SEED))),
          "AUROC with texture reversed, SupCon against cross-entropy: inconclusive (no run was trained to a sound end)",
          "no value"),
-        (row("inconclusive", conclusion="depends on the scale", pooled='{"p": ["0.2", "1"]}', at="dose-response"),
+        (row("inconclusive", reason=str(because(Code.DEPENDS_ON_SCALE)), pooled='{"p": ["0.2", "1"]}',
+             at="dose-response"),
          "Change in AUROC from p = 0 with texture reversed, SupCon against cross-entropy, mean over p = 0.2 and p = 1: "
          "inconclusive (depends on the scale)", "+0.090 [0.001, 0.180], 97.5% CI, p = 0.02"),
     ],

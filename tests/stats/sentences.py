@@ -37,7 +37,7 @@ def contrast(**changes: Any) -> dict[str, Any]:
         "id": "c1", "axis": "loss", "a": "arcface", "b": "cross-entropy", "at": "equal-budget", "measure": "auroc",
         "environment": "reversed", "factor": "", "layer": "", "where": '{"epochs": "20"}', "value": -0.22, "low": -0.33,
         "high": -0.11, "standard_error": 0.04, "p": 0.003, "p_holm": 0.01, "seeds": 5, "margin": None,
-        "equivalence_level": 0.9, "conclusion": "lower", "detectable": 0.12, "exploratory": False, "reason": "",
+        "equivalence_level": 0.9, "decision": "lower", "detectable": 0.12, "exploratory": False, "reason": "",
     }  # fmt: skip
     return {**row, **changes}
 
@@ -51,7 +51,7 @@ ESTIMATES = [
     estimate("cross-entropy", "sobol-total", 0.55, 0.07, factor="margin"),
     estimate("cross-entropy", "sobol-total", 0.50, 0.07, factor="texture"),
 ]
-MATCHED = contrast(id="c2", at="matched-fit", value=0.03, low=-0.02, high=0.08, p_holm=0.2, conclusion="inconclusive")
+MATCHED = contrast(id="c2", at="matched-fit", value=0.03, low=-0.02, high=0.08, p_holm=0.2, decision="inconclusive")
 DOSED = contrast(
     at="dose-response", where='{"confounder": "tag"}', plain_p=0.002, probit_p=0.003, p=0.003, value=-0.12, low=-0.2,
     high=-0.04,

@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import norm
 from tests.worlds.panels import panel
 
-from assay.core.reasons import stated
+from assay.core.reasons import NOTHING, Code, because, stated
 from assay.report.sentences.reasons import reason_words
 from assay.stats.compare import Contrast, Scales, contrast
 from assay.stats.decisions import decide
@@ -120,22 +120,23 @@ def test_what_one_scale_shows_depends_on_the_scale():
     opposite = on_both_scales(made(0.1, 0.001), made(-0.4, 0.001))
     neither = on_both_scales(made(0.1, 0.2), made(0.4, 0.6))
     family = [both, one, opposite, neither]
-    words = ["higher", "depends on the scale", "depends on the scale", "inconclusive"]
-    assert [decision.conclusion for decision in decide(family)] == words
-    assert [decision.conclusion for decision in decide([neither, made(0.1, 0.001)])] == ["inconclusive", "higher"]
+    depends = because(Code.DEPENDS_ON_SCALE)
+    assert [one.decision for one in decide(family)] == ["higher", *["inconclusive"] * 3]
+    assert [one.reason for one in decide(family)] == [NOTHING, depends, depends, NOTHING]
+    assert [decision.decision for decision in decide([neither, made(0.1, 0.001)])] == ["inconclusive", "higher"]
 
 
 def test_a_scale_is_corrected_within_its_family_too():
     one = on_both_scales(made(0.1, 0.03), made(0.4, 0.6))
-    assert decide([one])[0].conclusion == "depends on the scale"
-    assert decide([one, one])[0].conclusion == "inconclusive"
+    assert decide([one])[0].reason == because(Code.DEPENDS_ON_SCALE)
+    assert decide([one, one])[0].reason == NOTHING
 
 
 def test_an_undefined_scale_leaves_it_undefined():
     lost = replace(made(0.4, math.nan), reason=stated("nothing varied"))
     found = on_both_scales(made(0.1, 0.01), lost)
     assert (math.isnan(found.p), reason_words(found.reason)) == (True, "on the probit scale: nothing varied")
-    assert decide([found])[0].conclusion == "undefined"
+    assert math.isnan(decide([found])[0].p_holm)
 
 
 def test_models_of_all_doses_meet_the_same_samples_and_err_together():

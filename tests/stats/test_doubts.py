@@ -139,7 +139,7 @@ FEW = contrast(
     high=None,
     p=None,
     p_holm=None,
-    conclusion="undefined",
+    decision="inconclusive",
     reason=str(because(Code.FEW_SEEDS, seeds=2, least=3)),
 )
 LOST = contrast(
@@ -147,7 +147,7 @@ LOST = contrast(
     value=None,
     p=None,
     p_holm=None,
-    conclusion="undefined",
+    decision="inconclusive",
     reason=str(stated("no log-loss is reached by both")),
 )
 
@@ -156,7 +156,7 @@ def test_a_lack_of_seeds_is_told_once_and_other_reasons_beside_it(snapshot: Snap
     found = doubts([contrast(seeds=3), FEW, LOST])
     assert found == snapshot
     roughly = "3 seeds: the variation between seeds is only roughly known"
-    assert roughly in doubts([contrast(seeds=3, conclusion="inconclusive")])
+    assert roughly in doubts([contrast(seeds=3, decision="inconclusive")])
     assert len(found) == 4  # with the leakage
 
 
@@ -192,9 +192,7 @@ def test_a_far_tail_of_few_seeds_is_cautioned_about(snapshot: SnapshotAssertion)
     assert any(text.startswith("2 differences with p < 0.001 on 3 to 4 seeds") for text in both)
 
 
-@pytest.mark.parametrize(
-    "changes", [{"seeds": 5}, {"p_holm": FAR}, {"conclusion": "inconclusive"}, {"conclusion": "undefined"}]
-)
+@pytest.mark.parametrize("changes", [{"seeds": 5}, {"p_holm": FAR}, {"decision": "inconclusive"}])
 def test_what_is_not_both_few_and_far_is_not(changes: dict[str, Any]) -> None:
     assert not any("simulation" in text for text in doubts([{**FAR_OUT, **changes}]))
 

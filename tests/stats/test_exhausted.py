@@ -8,10 +8,9 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from tests.stats.sentences import contrast, estimate, verdict
 
-from assay.core.reasons import Code, because
+from assay.core.reasons import Code, reason_of
 from assay.report.sentences.reasons import reason_words
-from assay.stats.decisions import settled, small_by, with_ends_of_scale
-from assay.stats.rows import EXHAUSTED
+from assay.stats.decisions import ruled
 
 
 def pair(measure: str, a: float, b: float, half: float = 0.01, chance: float | None = None) -> list[dict[str, Any]]:
@@ -20,7 +19,7 @@ def pair(measure: str, a: float, b: float, half: float = 0.01, chance: float | N
 
 
 def equal(measure: str, margin: float | None = 0.05, **changes: Any) -> dict[str, Any]:
-    return contrast(measure=measure, margin=margin, conclusion="equivalent", value=0.0, equivalence_p=0.01, **changes)
+    return contrast(measure=measure, margin=margin, decision="equivalent", value=0.0, equivalence_p=0.01, **changes)
 
 
 @pytest.mark.parametrize(
@@ -37,8 +36,9 @@ def equal(measure: str, margin: float | None = 0.05, **changes: Any) -> dict[str
 def test_what_lies_at_an_end_of_the_scale_is_not_equivalent(
     row: dict[str, Any], estimates: list[dict[str, Any]], where: str
 ) -> None:
-    (found,) = with_ends_of_scale([row], estimates)
-    assert (found["conclusion"], reason_words(found["exhausted"])) == (EXHAUSTED, where)
+    (found,) = ruled([row], estimates)
+    assert found["decision"] == "inconclusive"
+    assert reason_words(found["reason"]) == f"no room for a difference; {where}"
     said = verdict([found], estimates)
     (doubt,) = (one for one in said if one["part"] == "doubt" and one["text"].startswith("no room for a difference"))
     assert doubt["light"] == "warn"
@@ -58,28 +58,26 @@ def test_what_lies_at_an_end_of_the_scale_is_not_equivalent(
     ],
 )
 def test_elsewhere_equivalence_stands(row: dict[str, Any], estimates: list[dict[str, Any]]) -> None:
-    (found,) = with_ends_of_scale([row], estimates)
-    assert (found["conclusion"], found["exhausted"]) == ("equivalent", "")
+    (found,) = ruled([row], estimates)
+    assert (found["decision"], found["reason"]) == ("equivalent", "")
 
 
 def test_differences_at_an_end_stand_with_a_caution_and_chance_is_no_end_for_them(snapshot: SnapshotAssertion) -> None:
-    shown = contrast(measure="dice", margin=0.02, conclusion="lower", value=-0.02)
-    (found,) = with_ends_of_scale([shown], pair("dice", 0.01, 0.03))
-    assert (found["conclusion"], reason_words(found["exhausted"])) == snapshot
-    open_ = contrast(measure="auroc", margin=0.05, conclusion="inconclusive")
-    assert with_ends_of_scale([open_], pair("auroc", 0.5, 0.5, 0.2, 0.5))[0]["exhausted"] == ""
+    shown = contrast(measure="dice", margin=0.02, decision="lower", value=-0.02)
+    (found,) = ruled([shown], pair("dice", 0.01, 0.03))
+    assert (found["decision"], reason_words(found["reason"])) == snapshot
+    open_ = contrast(measure="auroc", margin=0.05, decision="inconclusive")
+    assert ruled([open_], pair("auroc", 0.5, 0.5, 0.2, 0.5))[0]["reason"] == ""
 
 
 def test_matched_fit_is_judged_by_every_budget() -> None:
     early = [{**row, "coordinates": row["coordinates"].replace("20", "5")} for row in pair("auroc", 0.7, 0.72)]
     row = equal("auroc", where="{}", at="matched-fit")
-    assert with_ends_of_scale([row], pair("auroc", 0.97, 0.96))[0]["conclusion"] == EXHAUSTED
-    assert with_ends_of_scale([row], [*pair("auroc", 0.97, 0.96), *early])[0]["conclusion"] == "equivalent"
+    assert Code.EXHAUSTED in reason_of(ruled([row], pair("auroc", 0.97, 0.96))[0])
+    assert ruled([row], [*pair("auroc", 0.97, 0.96), *early])[0]["decision"] == "equivalent"
 
 
 def test_a_difference_at_the_end_of_the_scale_is_not_called_smaller_than_the_margin() -> None:
-    row = {"measure": "dice", "conclusion": "lower", "noninferiority_p": 0.001, "equivalence_p": 0.001}
-    assert small_by(row) == "noninferiority"
-    spent = {**row, "exhausted": str(because(Code.AT_CHANCE, value=0.01))}
-    assert small_by(spent) == ""
-    assert settled(spent) == "lower"
+    shown = contrast(measure="dice", margin=0.02, decision="lower", noninferiority_p=0.001, equivalence_p=0.001)
+    assert ruled([shown], [])[0]["decision"] == "lower-small"
+    assert ruled([shown], pair("dice", 0.01, 0.03))[0]["decision"] == "lower"

@@ -32,5 +32,5 @@ def test_a_study_with_shuffled_targets_seldom_claims_anything() -> None:
             for recipe in range(RECIPES)
         ]
         family = [interaction(curve, curves[0], "auroc") for curve in curves[1:]]
-        claims += any(one.conclusion in ("higher", "lower") for one in decide(family))
+        claims += any(one.decision in ("higher", "lower") for one in decide(family))
     assert claims <= 6  # at 0.05 a study more would come in 0.3% of such tests

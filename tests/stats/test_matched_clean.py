@@ -49,16 +49,16 @@ def fall(one: Amount) -> np.ndarray:
 def test_want_of_skill_looks_like_robustness_at_equal_rows_and_not_at_matched_performance():
     slow, fast = recipe(1, SLOW, LOSES), recipe(2, FAST, LOSES)
     (at_equal_rows,) = decide([interaction(slow[1].doses, fast[1].doses, "auroc")])
-    assert at_equal_rows.conclusion == "higher"
+    assert at_equal_rows.decision == "higher"
     matched = matched_clean(slow, fast, "auroc")
     assert abs(matched.value) < 0.05
-    assert decide([matched])[0].conclusion == "inconclusive"
+    assert decide([matched])[0].decision == "inconclusive"
 
 
 def test_true_robustness_shows_at_matched_performance():
     robust = matched_clean(recipe(1, SLOW, 0.3), recipe(2, FAST, LOSES), "auroc")
     (decision,) = decide([robust])
-    assert decision.conclusion == "higher"
+    assert decision.decision == "higher"
     assert robust.value > 0.1
 
 

@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import cohen_kappa_score
 
 from assay.core.reasons import Code, because
-from assay.stats.similarity import Likeness, between_seeds, beyond_seeds, cohen_kappa, conclusions
+from assay.stats.similarity import Likeness, between_seeds, beyond_seeds, cohen_kappa, judged
 
 
 def models(seeds: int, shift: float, spread: int, draw: np.random.Generator) -> np.ndarray:
@@ -32,7 +32,7 @@ def test_the_same_models_are_as_alike_as_their_seeds() -> None:
     assert found.below == 0
     assert math.isnan(found.p)
     assert found.reason == because(Code.NO_VARIATION_BETWEEN_SEEDS)
-    assert conclusions([found])[0][1] == "undefined"
+    assert judged([found])[0][1] == "inconclusive"
 
 
 def test_it_is_half_the_squared_distance_of_means_without_bias() -> None:
@@ -110,8 +110,8 @@ def test_a_seed_without_a_value_leaves_none() -> None:
 def test_a_family_is_corrected_together() -> None:
     ps = [0.01, 0.03, math.nan, 0.2]
     family = [Likeness(0.5, 0.6, 0.6, 0.1, p=p) for p in ps]
-    found = conclusions(family)
-    assert [c for _, c in found] == ["beyond seeds", "inconclusive", "undefined", "inconclusive"]
+    found = judged(family)
+    assert [c for _, c in found] == ["beyond seeds", *["inconclusive"] * 3]
     assert found[0][0] == pytest.approx(0.04)
 
 

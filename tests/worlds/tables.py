@@ -15,11 +15,11 @@ from PIL import Image
 
 from assay.core.reasons import Code, because
 from assay.core.seeds import generator
-from assay.stats.decisions import with_decisions
+from assay.stats.decisions import ruled
 from assay.stats.doubts import findings_of
 from assay.stats.findings import to_row
 from assay.stats.outcomes import collapse_rate, corruption_rows
-from assay.stats.similarity import between_seeds, beyond_seeds, conclusions
+from assay.stats.similarity import between_seeds, beyond_seeds, judged
 from assay.store import schema
 from assay.store.files import Row
 from assay.store.folder import RunFolder
@@ -60,12 +60,13 @@ class Made:
 
 
 def dosed(made: Made) -> Iterator[Row]:
-    """A dose-response of every loss and confounder; each conclusion once at least."""
-    conclusions = itertools.cycle(("lower", "depends on the scale", "inconclusive", "undefined"))
+    """A dose-response of every loss and confounder; one is lower, one depends on the scale, one has no seed."""
+    kinds = itertools.cycle(("lower", "depends", "inconclusive", "lost"))
     for confounder, loss in itertools.product(dict(made.more)["confounder"], made.losses[1:]):
-        conclusion, where = next(conclusions), {"confounder": confounder}
-        lost = conclusion == "undefined"
-        p = {"lower": (0.001, 0.002), "depends on the scale": (0.001, 0.4)}.get(conclusion, (0.3, 0.4))
+        kind, where = next(kinds), {"confounder": confounder}
+        lost = kind == "lost"
+        p = {"lower": (0.001, 0.002), "depends": (0.001, 0.4)}.get(kind, (0.3, 0.4))
+        reason = {"lost": str(because(Code.NO_SEED)), "depends": str(because(Code.DEPENDS_ON_SCALE))}.get(kind, "")
         plain, probit = (NAN, NAN) if lost else p
         yield {
             "id": f"d05e-{confounder}-{loss}", "axis": "loss", "a": loss, "b": made.losses[0], "at": "dose-response",
@@ -75,8 +76,8 @@ def dosed(made: Made) -> Iterator[Row]:
             "p_holm": max(plain, probit), "family": "stated", "seeds": made.seeds, "left_out": 0, "patients": 1000,
             "paired_patients": 1000, "sign_flip_p": 0.0625, "sign_flip_min_p": 0.0625, "margin": NAN,
             "equivalence_p": NAN, "equivalence_level": NAN, "equivalence_low": NAN, "equivalence_high": NAN,
-            "noninferiority_p": NAN, "conclusion": conclusion, "detectable": 0.11,
-            "exploratory": False, "exhausted": "", "reason": str(because(Code.NO_SEED)) if lost else "",
+            "noninferiority_p": NAN, "decision": "lower" if kind == "lower" else "inconclusive", "detectable": 0.11,
+            "exploratory": False, "reason": reason,
         }  # fmt: skip
 
 
@@ -189,7 +190,7 @@ def _similarities(made: Made) -> list[Row]:
     blank = {
         **dict.fromkeys(schema.SIMILARITIES.names, NAN),
         "reason": "",
-        "conclusion": "",
+        "decision": "",
         "environment": "(neutral)",
     }
     first, at_first = made.recipes[0]
@@ -219,8 +220,8 @@ def _similarities(made: Made) -> list[Row]:
                 rows.append({**here, **pair, **beside, "value": between_seeds(across)})
                 continue
             found = beyond_seeds(across, models[one] @ models[one].T, against[one] @ against[one].T)
-            ((p, conclusion),) = conclusions([found])
-            rows.append({**here, **pair, **beside, **asdict(found), "p_holm": p, "conclusion": conclusion})
+            ((p, decision),) = judged([found])
+            rows.append({**here, **pair, **beside, **asdict(found), "p_holm": p, "decision": decision})
     return rows
 
 
@@ -295,7 +296,7 @@ def make_run(root: Path, made: Made = EVERYTHING) -> Path:
     trials = list(_trials(made))
     seeds, estimates = _measured(made, trials)
     estimates += corruption_rows(estimates, "loss", made.losses[0])
-    contrasts = with_decisions(list(_contrasts(made))) if made.contrasts else []
+    contrasts = ruled(list(_contrasts(made)), []) if made.contrasts else []
     asked = [row["id"] for row in contrasts if not row.get("exploratory")][:2]
     contrasts = [{"role": "primary" if row["id"] in asked else "secondary", **row} for row in contrasts]
     environments = list(_environments(made))
@@ -507,8 +508,8 @@ def _contrasts(made: Made) -> Iterator[Row]:
                 "paired_patients": 1000, "sign_flip_p": 0.0625, "sign_flip_min_p": 0.0625,
                 "margin": 0.05, "equivalence_p": 0.4, "equivalence_level": 0.9, "equivalence_low": value - 0.055,
                 "equivalence_high": value + 0.055, "noninferiority_p": 0.3,
-                "conclusion": "undefined" if undefined else verdict, "detectable": 0.11,
-                "exploratory": loss == "supcon" and at == "matched-fit", "exhausted": "",
+                "decision": "inconclusive" if undefined else verdict, "detectable": 0.11,
+                "exploratory": loss == "supcon" and at == "matched-fit", 
                 "reason": "the two recipes reach no common fit" if lost else _few(made.seeds) if few else "",
             }  # fmt: skip
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import get_args
@@ -29,20 +28,18 @@ from assay.spec.schema import ContrastSpec, RecipePoint, Role, StudySpec
 from assay.stats.compare import (
     Budget,
     Contrast,
-    Correction,
     compare,
     contrast,
     holm,
     matched_fit,
     untested,
 )
-from assay.stats.decisions import LOOK_ALPHA, decide, guarded, mean_of, pooled, settled
+from assay.stats.decisions import LOOK_ALPHA, OF_RESULT, Family, mean_of, pooled
 from assay.stats.doses import Amount, Dose, interaction, interaction_seeds, matched_clean
 from assay.stats.format import listed
 from assay.stats.measures import COMPUTED
 from assay.stats.panel import Evaluated
-from assay.stats.power import found_reachable
-from assay.stats.rows import ALPHA, DOSES, MATCHED, RELIANCE, SHOWN
+from assay.stats.rows import ALPHA, DOSES, MATCHED, RELIANCE
 from assay.store.files import Row
 
 # Comparisons along the doses, from the records of every dose: at any amount of data, or at matched performance.
@@ -190,8 +187,8 @@ def spec_pairs(spec: StudySpec) -> list[Pair]:
     return [pair for stated in spec.contrasts for pair in pairs(stated, spec.points, tuple(spec.axes))]
 
 
-def contrast_rows(gathered: Gathered, beforehand: Collection[str]) -> list[Row]:
-    """One row per comparison, corrected within its family: primary families first, then secondary ones and controls.
+def families_of(gathered: Gathered, beforehand: Collection[str]) -> list[Family]:
+    """Carry out the comparisons of a study: primary families first, then secondary ones and controls.
 
     Only comparisons that were stated beforehand (by `Pair.id`) are in families of the study. Exploratory ones form one
     of their own. Primary families of a study with looks are tested at the level of a look.
@@ -201,12 +198,11 @@ def contrast_rows(gathered: Gathered, beforehand: Collection[str]) -> list[Row]:
     stated = pooled_pairs([one for one in found if one[0].id in beforehand])
     # What is exploratory is moderated by all contrasts and changes the variance of no stated one.
     exploratory = [one for one in pooled_pairs(found) if one[0].id not in beforehand]
-    rows = [
-        row
+    own = [
+        family_of(name, family, alpha if family[0][0].stated.role == "primary" else ALPHA)
         for name, family in families(stated)
-        for row in family_rows(name, family, alpha if family[0][0].stated.role == "primary" else ALPHA)
     ]
-    return [*rows, *family_rows("exploratory", exploratory)]
+    return [*own, *([family_of(EXPLORATORY, exploratory)] if exploratory else [])]
 
 
 def families(
@@ -249,82 +245,29 @@ def _positions(keys: Sequence[tuple[str, ...]]) -> list[list[int]]:
     return [[i for i, one in enumerate(keys) if one == key] for key in dict.fromkeys(keys)]
 
 
-OF_RESULT = (
-    "value", "low", "high", "standard_error", "df", "p", "seeds", "left_out", "patients", "paired_patients",
-    "sign_flip_p", "sign_flip_min_p", "margin",
-)  # fmt: skip
-"""Columns of contrasts that are of the comparison alone, whatever its family."""
+EXPLORATORY = "exploratory"
 
 
-def family_rows(
+def family_of(
     name: str,
     family: Sequence[tuple[Pair, Contrast]],
     alpha: float = ALPHA,
     earlier: Mapping[str, Row] | None = None,
-) -> list[Row]:
-    """Make the rows of one family. Untestable contrasts count in it, so that failing never helps the others.
-
-    Comparisons that are alone in their pooling group have the degrees of freedom of few seeds.
-
-    Args:
-        name: Name of the family.
-        family: Its comparisons with their results.
-        alpha: Level of the family.
-        earlier: Row of each comparison that was closed at an earlier look, by `Pair.id`.
-    """
-    if not family:
-        return []
-    pairs_of = [pair for pair, _ in family]
-    results = [guarded(result, len(family)) for _, result in family]
-    known = [
-        with_earlier(one, (earlier or {}).get(pair.id), alpha) for pair, one in zip(pairs_of, results, strict=True)
-    ]
-    rule = pairs_of[0].stated.family
-    correction = "holm" if rule is None or name == "exploratory" else rule.correction
-    reaches = _reaches(pairs_of, results, correction, alpha)
-    of = zip(pairs_of, results, decide(known, alpha, correction), reaches, strict=True)
-    rows = [
+) -> Family:
+    """Return comparisons with their results as a family; see `Family` for the arguments."""
+    named: list[Row] = [
         {
             **compared(pair),
-            **{column: getattr(result, column) for column in OF_RESULT},
-            "plain_p": result.scales.plain_p if result.scales else math.nan,
-            "probit_p": result.scales.probit_p if result.scales else math.nan,
-            **asdict(decision),
-            "detectable": reach,
-            "family": name,
             "role": pair.stated.role,
-            "correction": correction,
             "expected": pair.stated.expected,
-            "exploratory": name == "exploratory",
+            "exploratory": name == EXPLORATORY,
             "equal": _equal(pair, result),
-            "exhausted": "",
-            "reason": str(result.reason),
         }
-        for pair, result, decision, reach in of
+        for pair, result in family
     ]
-    return [{**row, "decision": settled(row)} for row in rows]
-
-
-def with_earlier(result: Contrast, row: Row | None, alpha: float) -> Contrast:
-    """Return a result whose tests are those of the earlier look that closed it: rejected, or never to be.
-
-    Holm's correction of the comparisons that are still open then counts it as it was decided.
-    """
-    if row is None:
-        return result
-    differs, equal = row["conclusion"] in SHOWN, row["conclusion"] in (*SHOWN, "equivalent")
-    equal = equal and row["equivalence_p"] < alpha
-    return replace(result, p=0.0 if differs else math.nan, equivalence_p=0.0 if equal else math.nan, scales=None)
-
-
-def _reaches(family: Sequence[Pair], results: Sequence[Contrast], correction: Correction, alpha: float) -> list[float]:
-    """Compute the detectable difference: one figure for all of a family that compare one measure in one way."""
-    reaches = [math.nan] * len(family)
-    for alike in _positions([(pair.stated.measure, pair.stated.factor, pair.stated.at) for pair in family]):
-        figure = found_reachable([results[i] for i in alike], len(family), correction, alpha)
-        for i in alike:
-            reaches[i] = math.nan if results[i].spread is None else figure
-    return reaches
+    rule = family[0][0].stated.family
+    correction = "holm" if rule is None or name == EXPLORATORY else rule.correction
+    return Family(name, named, [result for _, result in family], alpha, correction, earlier or {})
 
 
 def carry_out(gathered: Gathered, pair: Pair) -> Contrast:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from assay.analysis.contrasts import (
     Pair,
     carry_out,
-    contrast_rows,
     families,
-    family_rows,
+    families_of,
+    family_of,
     pooled_pairs,
     spec_pairs,
 )
@@ -24,13 +24,11 @@ from assay.core.reasons import NOTHING, Code, Reason, because, reason_of
 from assay.execution.plan import Plan
 from assay.spec.schema import StudySpec
 from assay.stats.compare import untested
-from assay.stats.decisions import LOOK_ALPHA, SETTLED, with_decisions, with_ends_of_scale
-from assay.stats.rows import COMPARED, PRIMARY, SHOWN
+from assay.stats.decisions import LOOK_ALPHA, Family, decided
+from assay.stats.rows import COMPARED, DIFFERENT, PRIMARY, SETTLED, is_open
 from assay.store.files import Row
 from assay.store.folder import RunFolder
 
-OPEN = ("inconclusive", "depends on the scale")
-"""Conclusions that more seeds may change."""
 Read = Callable[[Plan], tuple[Gathered, Sequence[Row]]]
 """Given the plan of a look, its records and the estimates of its recipes."""
 
@@ -86,26 +84,26 @@ def _look(
     gathered: Gathered, estimates: Sequence[Row], seeds: int, beforehand: Collection[str], before: Sequence[Look]
 ) -> Look:
     if not before:
-        found = contrast_rows(gathered, beforehand)
+        rows = decided(families_of(gathered, beforehand), estimates)
         closed: dict[str, int] = {}
-        earlier: dict[str, Row] = {}
     else:
         closed = dict(before[-1].closed)
         earlier = {row["id"]: row for look in before for row in look.primary if look.seeds == closed.get(row["id"])}
-        found = _primary_rows(gathered, seeds, beforehand, earlier)
-    rows = with_decisions(with_ends_of_scale(found, estimates))
+        there, found = _primary(gathered, seeds, beforehand, earlier)
+        rows = [row for row in decided(found, estimates) if row["id"] in there]
     look = Look(seeds, rows, closed)
-    return Look(seeds, rows, closed | {row["id"]: seeds for row in look.open if row["conclusion"] not in OPEN})
+    return Look(seeds, rows, closed | {row["id"]: seeds for row in look.open if not is_open(row)})
 
 
-def _primary_rows(gathered: Gathered, seeds: int, beforehand: Collection[str], earlier: Mapping[str, Row]) -> list[Row]:
-    """Return rows of the primary comparisons whose recipes have these seeds; the others count in their families."""
+def _primary(
+    gathered: Gathered, seeds: int, beforehand: Collection[str], earlier: Mapping[str, Row]
+) -> tuple[Collection[str], list[Family]]:
+    """Return the primary comparisons whose recipes have these seeds, and families in which the others count too."""
     stated = [pair for pair in primary_pairs(gathered.plan.spec) if pair.id in beforehand]
     there = [pair for pair in stated if all(_has(gathered, label, seeds) for label in recipes_of(pair))]
     results = {pair.id: one for pair, one in pooled_pairs([(pair, carry_out(gathered, pair)) for pair in there])}
     found = [(pair, results.get(pair.id) or untested(NOTHING, pair.stated.margin)) for pair in stated]
-    rows = [row for name, family in families(found) for row in family_rows(name, family, LOOK_ALPHA, earlier)]
-    return [row for row in rows if row["id"] in results]
+    return results.keys(), [family_of(name, family, LOOK_ALPHA, earlier) for name, family in families(found)]
 
 
 def _has(gathered: Gathered, recipe: str, seeds: int) -> bool:
@@ -171,7 +169,7 @@ def look_rows(looks: Sequence[Look]) -> list[Row]:
 
 KEPT = ("family", "seeds", "value", "low", "high", "p")
 """Columns of contrasts that are of the look itself."""
-DECIDED = ("decision", "conclusion", "decision_level", "decision_low", "decision_high", "decision_p", "seeds_needed")
+DECIDED = ("decision", "decision_level", "decision_low", "decision_high", "decision_p", "seeds_needed", "reason")
 """Columns of contrasts that are of the look that closed a comparison, else of the last one."""
 
 
@@ -198,7 +196,7 @@ def contrasts_of(looks: Sequence[Look], most: int) -> list[Row]:
 
 def _early(row: Row, looks: Sequence[Look], seeds: int, most: int) -> Reason:
     """Return a reason that names a decision before the last look, with the estimate of the last seeds there are."""
-    reason = because(Code.DECIDED_EARLY, seeds=seeds, most=most, differs=int(row["conclusion"] in SHOWN))
+    reason = because(Code.DECIDED_EARLY, seeds=seeds, most=most, differs=int(row["decision"] in DIFFERENT))
     later = [one for look in looks for one in look.primary if one["id"] == row["id"] and look.seeds > seeds]
     if not later or math.isnan(later[-1]["low"]):
         return reason

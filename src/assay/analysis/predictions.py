@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Int
 from scipy.special import logit
 
-from assay.analysis.contrasts import Pair, family_rows
+from assay.analysis.contrasts import Pair, family_of
 from assay.analysis.results import KEY_FIELDS
 from assay.analysis.tables import estimate_row
 from assay.core.errors import DataError, SpecError, unknown_name
@@ -23,7 +23,7 @@ from assay.data.files.table import Table, read_table
 from assay.spec.checks import MOST_PRIMARY
 from assay.spec.schema import ContrastSpec, Role
 from assay.stats.compare import contrast
-from assay.stats.decisions import pooled, with_decisions, with_ends_of_scale
+from assay.stats.decisions import decided, pooled
 from assay.stats.doubts import findings_of, outlying_seeds
 from assay.stats.estimate import estimate
 from assay.stats.findings import to_row
@@ -177,7 +177,7 @@ def compare_predictions(
             {**places[name], "seed": read.seeds[number] if read.seeds else str(number), "value": value, "reason": ""}
             for number, value in zip(panel.numbers.tolist(), found.per_seed.tolist(), strict=True)
         ]
-    made = with_decisions(with_ends_of_scale(family_rows(stated.family_name, family), rows))
+    made = decided([family_of(stated.family_name, family)], rows)
     cautions = tuple(outlying_seeds(by_seed, made))
     return Compared(measure, against, tuple(rows), tuple(made), tuple(by_seed), read.notes, cautions)
 

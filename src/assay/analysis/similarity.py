@@ -27,7 +27,7 @@ from assay.stats.similarity import (
     beyond_seeds,
     cka_vector,
     cohen_kappa,
-    conclusions,
+    judged,
     rbf_cka_vector,
 )
 from assay.store.files import Row
@@ -93,7 +93,7 @@ def similarity_rows(gathered: Gathered) -> list[Row]:
     points = {point.label: point for pair in pairs for point in (pair.b, pair.a)}
     crossed = [row for pair in sorted(pairs, key=lambda pair: pair.b.label) for row in compared.between(pair)]
     own = [row for point in points.values() for row in compared.between_own_seeds(point)]
-    return _concluded([*own, *crossed])
+    return _judged([*own, *crossed])
 
 
 class _Compared:
@@ -246,7 +246,7 @@ def _row(axis: str, a: RecipePoint, b: RecipePoint, measure: str, layer: str = "
         "layer": layer,
         "against_layer": other,
         **dict.fromkeys(_NUMBERS, math.nan),
-        "conclusion": "",
+        "decision": "",
         "seeds": 0,
         "images": 0,
         "reason": "",
@@ -269,12 +269,12 @@ def _few(seeds: int) -> Reason:
     return because(Code.FEW_SEEDS_WITH_ACTIVATIONS, seeds=seeds)
 
 
-def _concluded(rows: Sequence[Row]) -> list[Row]:
-    """The rows with Holm's p and the conclusion, those of one measure being a family."""
+def _judged(rows: Sequence[Row]) -> list[Row]:
+    """The rows with Holm's p and the decision, those of one measure being a family."""
     made = [dict(row) for row in rows]
     for measure in dict.fromkeys(row["measure"] for row in made):
         family = [row for row in made if row["measure"] == measure and not math.isnan(row["below"])]
-        decided = conclusions([Likeness(0, 0, 0, 0, p=row["p"]) for row in family])
-        for row, (p, conclusion) in zip(family, decided, strict=True):
-            row |= {"p_holm": p, "conclusion": conclusion}
+        decided = judged([Likeness(0, 0, 0, 0, p=row["p"]) for row in family])
+        for row, (p, decision) in zip(family, decided, strict=True):
+            row |= {"p_holm": p, "decision": decision}
     return made

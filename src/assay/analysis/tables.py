@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from assay.analysis.contrasts import contrast_rows, pairs, reliance_rows
+from assay.analysis.contrasts import families_of, pairs, reliance_rows
 from assay.analysis.described import Described, describe, keep, kept
 from assay.analysis.doses import dose_change_rows, half_dose_rows
 from assay.analysis.looks import Look, contrasts_of, look_rows, looks_at
@@ -34,7 +34,7 @@ from assay.spec.environments import dose_axis, start_of
 from assay.spec.grid import label
 from assay.spec.recipe import WORST_GROUP, Component, looks_at_labels, readout_of, training_labels
 from assay.spec.schema import RecipePoint, SourceSpec, StudySpec
-from assay.stats.decisions import with_decisions, with_ends_of_scale
+from assay.stats.decisions import decided
 from assay.stats.doubts import Split, findings_of, outlying_seeds
 from assay.stats.estimate import Estimate, estimate, estimate_seeds, estimates_of_seeds
 from assay.stats.findings import to_row
@@ -346,8 +346,7 @@ class Made(Mapping[str, Sequence[Row]]):
         if self.looks:
             return with_outcomes(contrasts_of(self.looks, self.spec.most_seeds), self.trials)
         estimates = self.estimates  # first: each panel then serves both the values of outputs and those of probes
-        found = contrast_rows(self.gathered, self.before.pairs)
-        return with_outcomes(with_decisions(with_ends_of_scale(found, estimates)), self.trials)
+        return with_outcomes(decided(families_of(self.gathered, self.before.pairs), estimates), self.trials)
 
     @cached_property
     def reliance_contrasts(self) -> list[Row]:

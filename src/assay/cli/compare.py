@@ -11,7 +11,9 @@ from pathlib import Path
 from assay.analysis.predictions import Columns, Compared, compare_predictions, read_predictions, title
 from assay.report.page import write_page
 from assay.report.sentences.reasons import reason_words
+from assay.report.words import verdict_words
 from assay.stats.format import p_value, with_interval
+from assay.stats.rows import undefined
 from assay.store.files import Row
 
 
@@ -81,12 +83,11 @@ def lines(found: Compared) -> list[str]:
 
 def _decision(row: Row) -> str:
     """Return the decision in words, with the interval and the p-value that decided."""
-    if row["conclusion"] == "undefined":
+    if undefined(row):
         return f"not tested: {reason_words(row['reason'])}"
     value = with_interval(row["value"], row["decision_low"], row["decision_high"])
-    within = f" within {row['margin']:g}" if row["conclusion"] == "equivalent" else ""
-    said = f"{row['conclusion']}{within}: {value}, {100 * row['decision_level']:.3g}% CI, {p_value(row['decision_p'])}"
-    if row["conclusion"] == "inconclusive" and not math.isnan(row["seeds_needed"]):
+    said = f"{verdict_words(row)}: {value}, {100 * row['decision_level']:.3g}% CI, {p_value(row['decision_p'])}"
+    if row["decision"] == "inconclusive" and not math.isnan(row["seeds_needed"]):
         return f"{said}; about {row['seeds_needed']:.0f} seeds would settle it"
     return said
 

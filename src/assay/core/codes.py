@@ -309,6 +309,8 @@ class Code(StrEnum):
     )
     LATER_ESTIMATE = "later-estimate", "with {seeds:seed} the difference is {value:interval}"
     CONTROL_FAILED = "control-failed", "a control failed"
+    DEPENDS_ON_SCALE = "depends-on-scale", "depends on the scale"
+    EXHAUSTED = "exhausted", "no room for a difference"
     NEAR_END_OF_SCALE = "near-end-of-scale", "within {margin:number} of {end:g}"
     AT_CHANCE = "at-chance", "at chance"
     LIMIT_INCONCLUSIVE = (

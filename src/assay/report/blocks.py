@@ -523,7 +523,7 @@ def _text(column: str, row: Row, evidence: Evidence) -> str:
         case "role":
             named = "" if row["family"] in ("stated", row["role"]) else f" ({row['family']})"
             return "exploratory" if row["exploratory"] else f"{row['role'] or 'secondary'}{named}"
-        case "status" | "conclusion" | "layer" | "file":
+        case "status" | "layer" | "file":
             return value
         case _:
             return displayed(value)

@@ -8,19 +8,23 @@ from dataclasses import dataclass, field
 
 from assay.core.measures import MEASURES, label_of
 from assay.core.reasons import Code, reason_of
-from assay.report.sentences.reasons import reason_words
+from assay.report.sentences.reasons import cause_words, reason_words
 from assay.stats.format import decimals, in_words, listed, number, p_value, with_interval
 from assay.stats.rows import (
     CONFIDENCE,
     CONFOUNDER,
     CONTROLS,
+    DIFFERENT,
+    FAILED,
     MATCHED,
     PRIMARY,
+    SETTLED,
     Row,
     mapping,
     numeric,
     over_doses,
     text_of,
+    undefined,
 )
 
 UNTIED = 0.15
@@ -187,8 +191,6 @@ VERDICTS: Mapping[str, str] = {
     "not-tested": "not tested",
 }
 """Decision -> its words."""
-DIFFERENT = ("higher", "lower", "higher-small", "lower-small")
-DECIDED = (*DIFFERENT, "equivalent")
 
 
 def subject(row: Row, names: Names = PLAIN) -> str:
@@ -237,11 +239,10 @@ def verdict_words(row: Row) -> str:
     """Return the decision on a comparison, and why there is none: `equivalent within 0.05`, `inconclusive`."""
     text = VERDICTS.get(text_of(row, "decision"), text_of(row, "decision"))
     text = text.format(margin=number(numeric(row, "margin"), 2 if numeric(row, "margin") >= 0.01 else 3))
-    if row.get("decision") in DECIDED or not text_of(row, "conclusion"):
+    if row.get("decision") in SETTLED or "p_holm" not in row:
         return text
-    why = {"depends on the scale": "depends on the scale", "scale exhausted": "no room for a difference",
-           "not claimed": "a control failed", "undefined": reason_words(row.get("reason"))}  # fmt: skip
-    reason = why.get(text_of(row, "conclusion"), "")
+    why = reason_of(row).first(Code.CONTROL_FAILED, Code.EXHAUSTED, Code.DEPENDS_ON_SCALE)
+    reason = cause_words(why) if why else reason_words(row.get("reason")) if undefined(row) else ""
     return f"{text} ({reason})" if reason else text
 
 
@@ -304,7 +305,7 @@ def headline(contrasts: Sequence[Row], names: Names = PLAIN) -> str:
     A control failed; one primary comparison (or of a study without any, one comparison); several: the first difference
     or equivalence, then counts; none was pre-specified.
     """
-    failed = [row for row in contrasts if row.get("decision") in ("undetected", "differs")]
+    failed = [row for row in contrasts if row.get("decision") in FAILED]
     if failed:
         return f"No difference is claimed, since the {control_words(failed[0], names)}."
     stated = [row for row in contrasts if not row.get("exploratory") and text_of(row, "role") not in CONTROLS]

@@ -280,7 +280,7 @@ _GEOMETRY = (
           note="Mean similarity of the seeds of both recipes less that of the recipes; 0: no less alike than seeds."),
     Block(id="likeness", title="Similarity of recipes, compared with their seeds", table="similarities",
           keep=Query(filled=("axis",)),
-          columns=("recipe", "against", "measure", "place", "layer", "value", "below", "conclusion"), folded=True),
+          columns=("recipe", "against", "measure", "place", "layer", "value", "below", "decision"), folded=True),
     Block(id="cka-maps", title="CKA of every layer with every layer", table="similarities",
           keep=Query(measures=("cka",), filled=("layer",)), chart="heat", along="against_layer", up="layer",
           panel="pair", listed=False, folded=True),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any, Literal
 
@@ -19,14 +19,15 @@ from assay.stats.compare import ADJUSTMENTS, Contrast, Correction, holm_factors,
 from assay.stats.doses import on_both_scales
 from assay.stats.estimate import Spread, degrees, limited, moderated, recombined, sure_of, uncertainty
 from assay.stats.panel import combine
+from assay.stats.power import found_reachable
 from assay.stats.rows import (
     ALPHA,
     COMPARED,
     CONTROLS,
-    EXHAUSTED,
+    DIFFERENT,
+    FAILED,
     NONINFERIORITY_ALPHA,
-    SHOWN,
-    UNCLAIMED,
+    SETTLED,
     Row,
     belongs,
     ends,
@@ -34,17 +35,13 @@ from assay.stats.rows import (
     numeric,
     of_the_model,
     text_of,
+    undefined,
 )
 
 MOST_SEEDS = 1000
 """A question that more seeds than this would leave open is one of patients."""
 LOOK_ALPHA = 0.02
 """Nominal level of a primary family at each look; together the looks keep `ALPHA` (docs/statistics.md)."""
-
-
-Conclusion = Literal["higher", "lower", "depends on the scale", "equivalent", "inconclusive", "undefined"]
-SETTLED = ("higher", "lower", "higher-small", "lower-small", "equivalent")
-"""Decisions that answer a question; all others are inconclusive. `-small`: also shown to be under the margin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +56,7 @@ class Decision:
         equivalence_low: Its lower end.
         equivalence_high: Its upper end.
         noninferiority_p: That of being worse by the margin or more; NaN without a margin or a direction.
-        conclusion: The conclusion.
+        decision: The decision by the tests of the family alone.
         decision_level: Level of the interval that decided, correction included.
         decision_low: Its lower end.
         decision_high: Its upper end.
@@ -68,6 +65,7 @@ class Decision:
         seeds_needed: Seeds with which every true difference would be decided; NaN where it is decided, or where no
             number up to `MOST_SEEDS` suffices.
         patients_needed: Patients that would settle it with the seeds of the last look, where seeds alone cannot.
+        reason: That a difference depends on the scale; empty otherwise.
     """
 
     p_holm: float
@@ -76,7 +74,7 @@ class Decision:
     equivalence_low: float
     equivalence_high: float
     noninferiority_p: float
-    conclusion: Conclusion
+    decision: Literal["higher", "lower", "equivalent", "inconclusive"]
     decision_level: float
     decision_low: float
     decision_high: float
@@ -84,6 +82,7 @@ class Decision:
     least_margin: float
     seeds_needed: float
     patients_needed: float
+    reason: Reason = NOTHING
 
 
 def decide(family: Sequence[Contrast], alpha: float = ALPHA, correction: Correction = "holm") -> list[Decision]:
@@ -91,9 +90,9 @@ def decide(family: Sequence[Contrast], alpha: float = ALPHA, correction: Correct
 
     Differences, equivalences and non-inferiorities are each corrected; a fixed order is that of the contrasts. A
     difference that is shown is called one even where it is also within the margin. One that needs two scales and is
-    shown on one of them, or on both with opposite signs, `depends on the scale`; the other scale's p-values are
-    corrected as a family too. Contrasts that are neither shown to differ nor shown to be equivalent are `inconclusive`;
-    those that could not be tested are `undefined`.
+    shown on one of them, or on both with opposite signs, is inconclusive, since it depends on the scale; the other
+    scale's p-values are corrected as a family too. Contrasts that are neither shown to differ nor shown to be
+    equivalent are `inconclusive`, and so are those that could not be tested.
     """
     adjust = ADJUSTMENTS[correction]
     p: list[float] = adjust(np.array([one.p for one in family])).tolist()
@@ -111,14 +110,18 @@ def decide(family: Sequence[Contrast], alpha: float = ALPHA, correction: Correct
     size = len(family) if correction == "holm" else 1
     made: list[Decision] = []
     for i, one in enumerate(family):
-        conclusion = _conclusion(one, p[i], equal[i], depends[i], alpha)
+        shown = p[i] < alpha  # NaN is never shown
+        open_ = not shown and not math.isnan(p[i])
+        equivalent = open_ and not depends[i] and equal[i] < alpha
+        word = "higher" if one.value > 0 else "lower"
         against_margin = _within(one, 1 - 2 * (alpha / steps[i]), float(stats.t.ppf(1 - alpha / steps[i], one.df)))
         decided = (*_within(one, 1 - alpha / factors[i], float(stats.t.isf(alpha / factors[i] / 2, one.df))), p[i])
         least = abs(one.value) + float(stats.t.isf(alpha / reaches[i], one.df)) * one.standard_error
-        open_ = conclusion in ("inconclusive", "depends on the scale") and one.margin > 0
-        needed = settling(one, size, alpha) if open_ else (math.nan, math.nan)
-        decided = (*against_margin, equal[i]) if conclusion == "equivalent" else decided
-        made.append(Decision(p[i], equal[i], *against_margin, not_worse[i], conclusion, *decided, least, *needed))
+        needed = settling(one, size, alpha) if open_ and not equivalent and one.margin > 0 else (math.nan, math.nan)
+        decided = (*against_margin, equal[i]) if equivalent else decided
+        reason = because(Code.DEPENDS_ON_SCALE) if open_ and depends[i] else NOTHING
+        word = word if shown else "equivalent" if equivalent else "inconclusive"
+        made.append(Decision(p[i], equal[i], *against_margin, not_worse[i], word, *decided, least, *needed, reason))
     return made
 
 
@@ -146,16 +149,6 @@ def _on_one_scale(family: Sequence[Contrast], alpha: float, adjust: Callable[[np
         one.scales is not None and bool(first != second or (first and not one.scales.agree))
         for one, (first, second) in zip(family, shown, strict=True)
     ]
-
-
-def _conclusion(one: Contrast, p: float, equivalence_p: float, depends: bool, alpha: float) -> Conclusion:
-    if np.isnan(p):
-        return "undefined"
-    if p < alpha:
-        return "higher" if one.value > 0 else "lower"
-    if depends:
-        return "depends on the scale"
-    return "equivalent" if equivalence_p < alpha else "inconclusive"
 
 
 def deciding_factors(
@@ -198,55 +191,137 @@ def settling(one: Contrast, size: int, alpha: float = ALPHA) -> tuple[float, flo
     return math.nan, float(math.ceil(one.patients * rest / allowed)) if allowed > 0 else math.nan
 
 
-# Controls, and what may be claimed without them.
+# The deciding pass: families in, rows with their decisions out.
 
 
-def with_decisions(contrasts: Sequence[Row]) -> list[dict[str, Any]]:
-    """Return contrasts with their decision; nothing is claimed where a control failed."""
-    failed = [row for row in contrasts if _verdict(row) in ("undetected", "differs")]
-    claimed = [_unclaimed(row, failed[0]) if failed and not _verdict(row) else dict(row) for row in contrasts]
-    return [{**row, "decision": _verdict(row) or settled(row)} for row in claimed]
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Comparisons that are corrected together. Untestable ones count, so that failing never helps the others.
 
-
-def small_by(row: Row) -> Literal["", "equivalence", "noninferiority"]:
-    """Return the test by which a difference that is shown is also under the margin, or empty.
-
-    Of a worse recipe that is equivalence or non-inferiority: the two are one of a difference to the worse. Empty where
-    the scale is exhausted: recipes at the end of a measure cannot differ by more than the margin.
+    Attributes:
+        name: Its name.
+        named: Columns that name each comparison, with its role and what is expected of a positive control.
+        results: What each found, with the variance of its pooling group.
+        alpha: Level of the family.
+        correction: How it is corrected.
+        earlier: Id of a comparison -> its row of the look that closed it before.
     """
-    conclusion, good = row.get("conclusion"), better(text_of(row, "measure"))
-    if conclusion not in SHOWN or text_of(row, "exhausted"):
-        return ""
-    if good and conclusion != good and numeric(row, "noninferiority_p") < NONINFERIORITY_ALPHA:
-        return "noninferiority"
-    return "equivalence" if numeric(row, "equivalence_p") < ALPHA else ""
+
+    name: str
+    named: Sequence[Row]
+    results: Sequence[Contrast]
+    alpha: float = ALPHA
+    correction: Correction = "holm"
+    earlier: Mapping[str, Row] = field(default_factory=dict[str, Row])
 
 
-def settled(row: Row) -> str:
-    """Return the decision on a row of `schema.CONTRASTS`: one of `SETTLED`, or inconclusive."""
-    conclusion = text_of(row, "conclusion")
-    if conclusion in SHOWN:
-        return f"{conclusion}-small" if small_by(row) else conclusion
-    return "equivalent" if conclusion == "equivalent" else "inconclusive"
+OF_RESULT = (
+    "value", "low", "high", "standard_error", "df", "p", "seeds", "left_out", "patients", "paired_patients",
+    "sign_flip_p", "sign_flip_min_p", "margin",
+)  # fmt: skip
+"""Columns of a comparison that are its own, whatever its family."""
 
 
-def _verdict(row: Row) -> str:
-    """Return what a control showed; empty for a comparison that is none."""
-    role, conclusion = text_of(row, "role"), text_of(row, "conclusion")
-    if role not in CONTROLS:
-        return ""
+def decided(families: Sequence[Family], estimates: Sequence[Row]) -> list[dict[str, Any]]:
+    """Decide on the comparisons of a study: rows of `schema.CONTRASTS`, family by family.
+
+    Args:
+        families: All families.
+        estimates: Rows of `schema.ESTIMATES`, which show whether values are at an end of the scale.
+    """
+    return ruled([row for family in families for row in _corrected(family)], estimates)
+
+
+def _corrected(family: Family) -> list[Row]:
+    """Return the rows of a family with the decisions of its tests."""
+    size, of = len(family.results), family.named
+    results = [guarded(one, size) for one in family.results]
+    known = [_as_closed(one, family.earlier.get(row["id"]), family.alpha) for row, one in zip(of, results, strict=True)]
+    rows: list[Row] = []
+    reaches = _reaches(family, results)
+    for row, one, decision, reach in zip(
+        of, results, decide(known, family.alpha, family.correction), reaches, strict=True
+    ):
+        scales = one.scales
+        rows.append({
+            **row,
+            **{column: getattr(one, column) for column in OF_RESULT},
+            "plain_p": scales.plain_p if scales else math.nan,
+            "probit_p": scales.probit_p if scales else math.nan,
+            **{column: getattr(decision, column) for column in Decision.__slots__},
+            "detectable": reach,
+            "family": family.name,
+            "correction": family.correction,
+            "reason": str(one.reason + decision.reason),
+        })  # fmt: skip
+    return rows
+
+
+def _as_closed(one: Contrast, row: Row | None, alpha: float) -> Contrast:
+    """Return a result whose tests are those of the earlier look that closed it: rejected, or never to be.
+
+    Holm's correction of the comparisons that are still open then counts it as it was decided.
+    """
+    if row is None:
+        return one
+    equal = row["decision"] in SETTLED and row["equivalence_p"] < alpha
+    p = 0.0 if row["decision"] in DIFFERENT else math.nan
+    return replace(one, p=p, equivalence_p=0.0 if equal else math.nan, scales=None)
+
+
+def _reaches(family: Family, results: Sequence[Contrast]) -> list[float]:
+    """Compute the detectable difference: one figure for all of a family that compare one measure in one way."""
+    alike: dict[tuple[str, ...], list[Contrast]] = {}
+    keys = [(row["measure"], row["factor"], row["at"]) for row in family.named]
+    for key, one in zip(keys, results, strict=True):
+        alike.setdefault(key, []).append(one)
+    found = {key: found_reachable(own, len(results), family.correction, family.alpha) for key, own in alike.items()}
+    return [found[key] if one.spread is not None else math.nan for key, one in zip(keys, results, strict=True)]
+
+
+def ruled(rows: Sequence[Row], estimates: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return comparisons, decided in their families, with the decisions that the study may claim.
+
+    A difference that is also shown to be under the margin is called small. Controls are judged by what they show, and
+    where one failed no other comparison claims anything. Recipes that all are at one end of the scale are not called
+    equivalent.
+    """
+    found = [{**row, **_ruling(row, end_of_scale(row, estimates))} for row in rows]
+    failed = next((row for row in found if row["decision"] in FAILED), None)
+    if failed is None:
+        return found
+    reason = because(Code.CONTROL_FAILED, **{name: text_of(failed, name) for name in ("role", *COMPARED)})
+    unclaimed = {"decision": "inconclusive", "seeds_needed": math.nan}
+    return [
+        row
+        if row.get("role") in CONTROLS or undefined(row)
+        else {**row, **unclaimed, "reason": str(reason_of(row) + reason)}
+        for row in found
+    ]
+
+
+def _ruling(row: Row, end: Reason) -> Row:
+    decision, role = text_of(row, "decision"), text_of(row, "role")
+    exhausted = because(Code.EXHAUSTED) if end and decision == "equivalent" else NOTHING
     if role == "positive-control":
-        return "detected" if conclusion == text_of(row, "expected") else "undetected"
-    if conclusion == "undefined":
-        return "untested"
-    return "differs" if conclusion in SHOWN else "no difference"
+        word = "detected" if decision == text_of(row, "expected") else "undetected"
+    elif role in CONTROLS:
+        word = "untested" if undefined(row) else "differs" if decision in DIFFERENT else "no difference"
+    elif decision in DIFFERENT:
+        word = f"{decision}-small" if not end and _is_small(row) else decision
+    else:
+        word = "inconclusive" if exhausted else decision
+    return {"decision": word, "reason": str(reason_of(row) + exhausted + end)}
 
 
-def _unclaimed(row: Row, control: Row) -> dict[str, Any]:
-    reason = because(Code.CONTROL_FAILED, **{name: text_of(control, name) for name in ("role", *COMPARED)})
-    if row.get("conclusion") == "undefined":
-        return dict(row)
-    return {**row, "conclusion": UNCLAIMED, "reason": str(reason_of(row) + reason), "seeds_needed": math.nan}
+def _is_small(row: Row) -> bool:
+    """Whether a difference that is shown is also under the margin.
+
+    Of a worse recipe that is equivalence or non-inferiority: the two are one of a difference to the worse.
+    """
+    good = better(text_of(row, "measure"))
+    not_worse = good and row["decision"] != good and numeric(row, "noninferiority_p") < NONINFERIORITY_ALPHA
+    return bool(not_worse) or numeric(row, "equivalence_p") < ALPHA
 
 
 # Pooling: the seeds' part of the variance of several contrasts is moderated, or contrasts are averaged into one.
@@ -335,20 +410,10 @@ def mean_of(members: Sequence[Contrast], margin: float | None = None) -> Contras
 #
 # Two recipes within the margin of an end cannot differ by more than the margin, whatever they are. The same holds at
 # chance for measures of skill, such as the AUROC of a coin or the accuracy of naming the commonest class. An effect of
-# 0 is no end: that neither recipe has one is a result. The conclusion is "scale exhausted" and never "equivalent".
+# 0 is no end: that neither recipe has one is a result.
 
 NEAR_WORST = 0.05
 """Share of the range next to its worst end within which recipes are at that end, whatever the margin."""
-
-
-def with_ends_of_scale(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[dict[str, Any]]:
-    """Contrasts with the column `exhausted`, and with "scale exhausted" in place of "equivalent" where it is set."""
-    marked: list[dict[str, Any]] = []
-    for row in contrasts:
-        where = str(end_of_scale(row, estimates))
-        equivalent = row.get("conclusion") == "equivalent"
-        marked.append({**row, "exhausted": where, **({"conclusion": EXHAUSTED} if where and equivalent else {})})
-    return marked
 
 
 def end_of_scale(contrast: Row, estimates: Sequence[Row]) -> Reason:
@@ -370,7 +435,7 @@ def end_of_scale(contrast: Row, estimates: Sequence[Row]) -> Reason:
         if math.isfinite(end) and all(abs(numeric(row, "value") - end) <= near for row in rows):
             return because(Code.NEAR_END_OF_SCALE, margin=near, end=end)
     skill = better(text_of(contrast, "measure")) in ("higher", "lower")  # an effect of 0 is a result, not a guess
-    if skill and contrast.get("conclusion") == "equivalent" and all(_at_chance(row) for row in rows):
+    if skill and contrast.get("decision") == "equivalent" and all(_at_chance(row) for row in rows):
         return because(Code.AT_CHANCE)
     return NOTHING
 

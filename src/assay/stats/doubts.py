@@ -9,7 +9,7 @@ from statistics import median
 from typing import Literal
 
 from assay.core.measures import range_of
-from assay.core.reasons import NOTHING, Code, Reason, because, read, reason_of
+from assay.core.reasons import NOTHING, Code, Reason, because, reason_of
 from assay.stats.doses import uneven_rows
 from assay.stats.findings import Finding, Kind, with_ids
 from assay.stats.measures import COMPUTED
@@ -19,13 +19,15 @@ from assay.stats.rows import (
     MATCHED,
     MINIMUM_SEEDS,
     OF_THE_MODEL,
-    SHOWN,
     Row,
+    differs,
     ends,
+    is_open,
     mapping,
     numeric,
     over_doses,
     text_of,
+    undefined,
     under_seeds,
     with_outcomes,
 )
@@ -239,12 +241,12 @@ def _at_chance(estimates: Sequence[Row], dosed: str) -> list[Finding]:
 
 def _ends_of_scale(contrasts: Sequence[Row]) -> list[Finding]:
     """Report comparisons whose recipes are all at one end of the scale."""
-    spent = [row for row in contrasts if text_of(row, "exhausted")]
+    spent = [(row, end) for row in contrasts if (end := reason_of(row).first(Code.NEAR_END_OF_SCALE, Code.AT_CHANCE))]
     if not spent:
         return []
-    first = spent[0]
+    first, end = spent[0]
     made = {"at": text_of(first, "at"), "doses": text_of(first, "doses")}
-    reason = because(Code.SCALE_EXHAUSTED, count=len(spent), of=len(contrasts), **made) + read(first["exhausted"])
+    reason = because(Code.SCALE_EXHAUSTED, count=len(spent), of=len(contrasts), **made) + Reason((end,))
     return [_doubt(reason, row=first)]
 
 
@@ -253,7 +255,7 @@ def _few_seeds(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Findi
     thing, rows = ("comparison", contrasts) if contrasts else ("estimate", estimates)
     few = [row for row in rows if under_seeds(row)]
     kept = [int(numeric(row, "seeds")) for row in rows if numeric(row, "seeds") >= MINIMUM_SEEDS]
-    shown = any(row.get("conclusion") in SHOWN and numeric(row, "seeds") < FIRST_SIGN_UNDER for row in contrasts)
+    shown = any(differs(row) and numeric(row, "seeds") < FIRST_SIGN_UNDER for row in contrasts)
     return [*_under(few, len(rows), thing), *_how_many(kept, thing, shown)]
 
 
@@ -296,7 +298,7 @@ def _far(contrasts: Sequence[Row]) -> list[Finding]:
     far = [
         row
         for row in contrasts
-        if row.get("conclusion") in SHOWN and numeric(row, "seeds") < FAR_UNDER_SEEDS and numeric(row, "p_holm") < FAR
+        if differs(row) and numeric(row, "seeds") < FAR_UNDER_SEEDS and numeric(row, "p_holm") < FAR
     ]
     if not far:
         return []
@@ -431,7 +433,7 @@ def _one_pool(contrasts: Sequence[Row], trials: Sequence[Row], split: Split) -> 
 
 
 def _undefined(contrasts: Sequence[Row]) -> list[Finding]:
-    lost = [row for row in contrasts if row.get("conclusion") == "undefined" and not under_seeds(row)]
+    lost = [row for row in contrasts if undefined(row) and not under_seeds(row)]
     if not lost:
         return []
     reason = because(Code.UNDEFINED_COMPARISONS, count=len(lost), of=len(contrasts)) + reason_of(lost[0])
@@ -445,7 +447,7 @@ def limits(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Finding]:
     """Return the limits of a study, a finding each."""
     contrasts = [row for row in contrasts if text_of(row, "role") not in CONTROLS]
     stated = [row for row in contrasts if not row.get("exploratory")]
-    open_ = [row for row in stated if row.get("conclusion") in ("inconclusive", "depends on the scale")]
+    open_ = [row for row in stated if is_open(row)]
     measures = {text_of(row, "measure") for row in estimates}
     found: list[Reason] = []
     if open_:

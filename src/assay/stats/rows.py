@@ -30,20 +30,20 @@ CONFOUNDER = "confounder"
 """The axis of what is dosed."""
 RELIANCE = ("sobol-total", "flip-rate")
 """Measures that carry the words *relies on*, in the order in which an answer looks for them."""
-SHOWN = ("higher", "lower")
-"""Conclusions that claim a difference."""
+DIFFERENT = ("higher", "lower", "higher-small", "lower-small")
+"""Decisions that claim a difference. `-small`: also shown to be under the margin."""
+SETTLED = (*DIFFERENT, "equivalent")
+"""Decisions that answer a question; all others are inconclusive."""
 CHANCE = 0.5
 """Chance level of the measures of a worst group."""
-EXHAUSTED = "scale exhausted"
-"""Conclusion in place of `equivalent` where every value is at one end of the scale."""
-UNCLAIMED = "not claimed"
-"""Conclusion of every other comparison where a control failed."""
 CONTROLS = ("positive-control", "a-a")
 """Roles of comparisons that test the study itself."""
 PRIMARY = "primary"
 """Role of the comparisons that are the question of a study."""
 PASSED = ("detected", "no difference")
 """Decisions of controls that let the study claim anything."""
+FAILED = ("undetected", "differs")
+"""Decisions of controls after which no difference is claimed."""
 COMPARED = (
     "axis", "a", "b", "at", "doses", "measure", "environment", "clean", "factor", "layer", "where", "pooled",
 )  # fmt: skip
@@ -58,6 +58,22 @@ OF_THE_MODEL = ("", "trained")
 def over_doses(row: Row) -> bool:
     """Whether a contrast compares changes over the doses."""
     return row.get("at") in (DOSES, MATCHED)
+
+
+def undefined(row: Row) -> bool:
+    """Whether a comparison could not be tested; its reason says why."""
+    return math.isnan(numeric(row, "p_holm"))
+
+
+def is_open(row: Row) -> bool:
+    """Whether more seeds may decide an inconclusive comparison."""
+    closed = (Code.EXHAUSTED, Code.CONTROL_FAILED)
+    return row.get("decision") == "inconclusive" and not undefined(row) and not reason_of(row).first(*closed)
+
+
+def differs(row: Row) -> bool:
+    """Whether a comparison or a control shows a difference."""
+    return row.get("decision") in (*DIFFERENT, "detected", "differs")
 
 
 def numeric(row: Row, key: str) -> float:

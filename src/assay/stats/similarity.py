@@ -226,7 +226,7 @@ EXACT_FLIPS = 15
 """Up to so many seeds all sign flips are gone through."""
 ROUNDING = 1e-7
 """A standard error up to this is what activations in float32 leave: nothing varied."""
-Conclusion = Literal["beyond seeds", "inconclusive", "undefined"]
+BeyondSeeds = Literal["beyond seeds", "inconclusive"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,10 +306,10 @@ def beyond_seeds(
     )
 
 
-def conclusions(family: Sequence[Likeness]) -> list[tuple[float, Conclusion]]:
-    """Return the p after Holm of each similarity of a family, and the conclusion."""
+def judged(family: Sequence[Likeness]) -> list[tuple[float, BeyondSeeds]]:
+    """Return the p after Holm of each similarity of a family, and the decision."""
     adjusted: list[float] = holm(np.array([one.p for one in family])).tolist()
-    return [(p, "undefined" if math.isnan(p) else "beyond seeds" if p < ALPHA else "inconclusive") for p in adjusted]
+    return [(p, "beyond seeds" if p < ALPHA else "inconclusive") for p in adjusted]
 
 
 def cohen_kappa(ones: np.ndarray, others: np.ndarray) -> float:

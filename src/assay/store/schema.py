@@ -79,7 +79,10 @@ _PLACE = (
 _INTERVAL = (number("low", "lower end of the 95% interval"), number("high", "upper end of the 95% interval"))
 _ERROR = (number("standard_error", "standard error"), number("df", "degrees of freedom of the interval"))
 _SEEDS = whole("seeds", "training seeds behind the value")
-_REASON = Column("reason", "why the value is undefined or doubtful, codes with fields as JSON; empty otherwise")
+_REASON = Column(
+    "reason",
+    "why the value is undefined or doubtful or a comparison inconclusive, codes with fields as JSON; empty otherwise",
+)
 _P = number("p", "p value, uncorrected")
 _HOLM = number("p_holm", "p value after Holm's correction within its family", head="p (Holm)")
 _SIGN_FLIPS = (
@@ -139,10 +142,6 @@ CONTRASTS = Table(
         number("equivalence_high", "upper end of the interval that decides on equivalence"),
         number("noninferiority_p", "p value of a being worse than b by the margin or more; claimed under 0.025"),
         Column(
-            "conclusion",
-            "higher or lower (of a), depends on the scale, equivalent, scale exhausted, inconclusive or undefined",
-        ),
-        Column(
             "decision",
             "higher, lower, higher-small or lower-small (by less than the margin), equivalent, or inconclusive; of a "
             "control detected, undetected, no difference, differs or untested",
@@ -165,10 +164,9 @@ CONTRASTS = Table(
             "at matched clean performance, JSON: level, its environment (clean), training rows of a and of b, and all "
             "trained amounts; empty otherwise",
         ),
-        Column("exhausted", "end of the scale at which all values behind the comparison are, a code as JSON; or empty"),
         _REASON,
     ),
-    ("value", "low", "high", "p_holm", "seeds", "conclusion", "reason"),
+    ("value", "low", "high", "p_holm", "seeds", "decision", "reason"),
 )
 
 LOOKS = Table(
@@ -185,12 +183,12 @@ LOOKS = Table(
         *_INTERVAL,
         number("p", "p value, uncorrected; of a dose-response the greater of both scales, 1 where signs differ"),
         Column("decision", "decision at this look, or at the earlier one that closed it: see contrasts"),
-        Column("conclusion", "conclusion at the same look: see contrasts"),
         number("decision_level", "level of the interval that decided, after correction"),
         number("decision_low", "lower end of the interval that decided"),
         number("decision_high", "upper end of the interval that decided"),
         number("decision_p", "p value of the test that decided, after correction"),
         number("seeds_needed", "of an inconclusive comparison, seeds that would decide it whatever the truth"),
+        _REASON,
         number("closed_at", "seeds of the look that closed it, after which it gets none; NaN while open", "closed at"),
     ),
     ("look", "value", "low", "high", "decision", "closed_at"),
@@ -493,13 +491,13 @@ SIMILARITIES = Table(
         number("p", "one-sided p value of below > 0"),
         number("p_holm", "p value after Holm's correction within the measure", head="p (Holm)"),
         *_SIGN_FLIPS,
-        Column("conclusion", "beyond seeds, inconclusive or undefined"),
+        Column("decision", "beyond seeds or inconclusive"),
         _SEEDS,
         IMAGES,
         _REASON,
     ),
     ("recipe", "against", "measure", "layer", "against_layer", "value", "within", "against_within", "below", "low",
-     "high", "p_holm", "conclusion", "reason"),
+     "high", "p_holm", "decision", "reason"),
 )  # fmt: skip
 
 ENVIRONMENTS = Table(

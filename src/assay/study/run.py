@@ -38,14 +38,15 @@ from assay.execution.tasks import Executor, Job, Outcome, Task
 from assay.models.ref import Inputs
 from assay.report.evidence import outline
 from assay.report.page import write_page
+from assay.report.sentences.reasons import reason_words
 from assay.report.words import statement
 from assay.results.block import Section
 from assay.results.study_blocks import sections
 from assay.runs.run import Shown, Tables, Watch, carried_out, perform, write_tables
 from assay.shifts.population import Population
 from assay.spec.schema import StudySpec
-from assay.stats.decisions import SETTLED
 from assay.stats.format import count
+from assay.stats.rows import SETTLED
 from assay.store.files import Row
 from assay.store.folder import RunFolder, working_in
 from assay.study import finished
@@ -302,14 +303,13 @@ def look_lines(rows: Sequence[Row]) -> list[str]:
     closed = [row for row in latest.values() if not math.isnan(row["closed_at"])]
     decided = [row for row in closed if row["decision"] in SETTLED]
     kinds = {
-        "decided": decided,
-        "not decidable by seeds": [row for row in closed if row not in decided],
-        "open": [row for row in latest.values() if row not in closed],
+        "decided": {statement(row): row["decision"] for row in decided},
+        "not decidable by seeds": {statement(row): reason_words(row["reason"]) for row in closed if row not in decided},
+        "open": {statement(row): "" for row in latest.values() if row not in closed},
     }
-    words = {"decided": "decision", "not decidable by seeds": "conclusion"}
     lines = [f"look at {last} seeds: {len(decided)} of {count(len(latest), 'primary comparison')} decided"]
     for kind, those in kinds.items():
-        lines += [f"  {kind}: {statement(row)}" + (f": {row[words[kind]]}" if kind in words else "") for row in those]
+        lines += [f"  {kind}: {name}" + (f": {text}" if text else "") for name, text in those.items()]
     return lines if rows else []
 
 
