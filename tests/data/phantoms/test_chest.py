@@ -34,7 +34,7 @@ def fixed(count: int, **values: float) -> dict[str, np.ndarray]:
 def trunk(values: Values, nuisance: np.ndarray, size: int) -> Tensor:
     """Pixels on the patient's trunk, neck and shoulders, to half of the softest edge beyond the skin."""
     rows = ChestPhantom.design.request(values, nuisance, {})
-    at = frame(anatomy(rows, nuisance), np.zeros(len(nuisance)), Grid(size, FIELD, "cpu"))
+    at = frame(anatomy(rows), np.zeros(len(nuisance)), Grid(size, FIELD, "cpu"))
     return (at.away <= at.along(at.outlines.body + 4))[:, None]
 
 

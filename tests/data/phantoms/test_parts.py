@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.interpolate import BSpline
 from scipy.stats import kstest
 
-from assay.data.phantoms.base import Levels, Skewed, Uniform, direction
+from assay.data.phantoms.base import Levels, Skewed, Uniform
 from assay.data.phantoms.drawing import (
     Blobs,
     Capsules,
@@ -21,6 +21,7 @@ from assay.data.phantoms.drawing import (
     colors,
     column,
     dab,
+    direction,
     draw_capsules,
     draw_depth,
     ramp,
@@ -190,7 +191,7 @@ def test_a_blob_has_the_area_of_the_stated_circle_within_its_stated_reach(seed: 
         odd=draws.uniform(-0.09, 0.09, (6, 5)),
     )
     windows = Windows.around(np.arange(6), blobs.x, blobs.y, 50.0, grid)
-    share, depth, u, v = within(blobs, windows, "cpu")
+    share, depth, u, v = within(blobs, windows, grid)
     inside = depth >= 0
     np.testing.assert_allclose(inside.sum((1, 2)).numpy() * 0.0625, np.pi * blobs.radius**2, rtol=0.005)
     assert torch.equal(inside, share <= 1)

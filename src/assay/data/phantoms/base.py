@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +17,7 @@ from assay.core.errors import DataError, SpecError, unknown_name
 from assay.core.types import Factor
 from assay.data.dataset import Card, PixelScale, Rendered
 from assay.data.phantoms.drawing import Grid, take
+from assay.data.phantoms.noise import Draw
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -129,6 +129,10 @@ class PhantomRows:
     def __getitem__(self, factor: str) -> Float[np.ndarray, "n"]:
         """Return the factor as the images show it."""
         return self.seen[factor]
+
+    def draw(self, prefix: str = "") -> Draw:
+        """Return random numbers of these rows in streams whose names begin so."""
+        return Draw(self.nuisance, prefix)
 
 
 NO_SCALE = PixelScale()
@@ -379,46 +383,3 @@ def planned(
         for first in range(0, len(index), step):
             part = slice(first, first + step)
             yield torch.as_tensor(index[part], device=grid.device), take(made, part)
-
-
-# Shapes that several phantoms draw.
-
-Number = TypeVar("Number", np.ndarray, Tensor)
-
-
-def uneven_outline(
-    cosine: Number, sine: Number, cosine3: Number, sine3: Number, cosine5: Number, sine5: Number
-) -> Number:
-    """1 + the third and fifth harmonic of the polar angle whose cosine and sine are given, without its arc tangent."""
-    double_c, double_s = cosine * cosine - sine * sine, 2 * (cosine * sine)
-    triple_c, triple_s = double_c * cosine - double_s * sine, double_s * cosine + double_c * sine
-    fifth_c, fifth_s = triple_c * double_c - triple_s * double_s, triple_s * double_c + triple_c * double_s
-    return 1 + (triple_c * cosine3 + triple_s * sine3) + 0.6 * (fifth_c * cosine5 + fifth_s * sine5)
-
-
-# Functions whose result is the same bits wherever a value stands in an array.
-#
-# Libraries compute sines and exponentials with one routine for full vectors and another for the remainder, which differ
-# in the last bit; a phantom's geometry uses these instead, which need only + - * and comparisons.
-
-_COSINE = tuple((-1.0) ** k * (math.pi / 2) ** (2 * k) / math.factorial(2 * k) for k in range(10))
-_SINE = tuple((-1.0) ** k * (math.pi / 2) ** (2 * k + 1) / math.factorial(2 * k + 1) for k in range(10))
-
-
-def direction(turns: Float[np.ndarray, "*shape"]) -> tuple[Float[np.ndarray, "*shape"], Float[np.ndarray, "*shape"]]:
-    """Cosine and sine of an angle in turns (1 is a full circle), to within 2e-15."""
-    quarters = np.rint(4 * turns)
-    rest = 4 * turns - quarters
-    cosine, sine = _polynomial(_COSINE, rest * rest), rest * _polynomial(_SINE, rest * rest)
-    quadrant = quarters.astype(np.int64) & 3
-    return (
-        np.choose(quadrant, [cosine, -sine, -cosine, sine]),
-        np.choose(quadrant, [sine, cosine, -sine, -cosine]),
-    )
-
-
-def _polynomial(coefficients: tuple[float, ...], x: np.ndarray) -> np.ndarray:
-    total = np.full_like(x, coefficients[-1])
-    for coefficient in reversed(coefficients[:-1]):
-        total = total * x + coefficient
-    return total

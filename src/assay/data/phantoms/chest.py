@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Annotated
 
 import numpy as np
-import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from pydantic import Field
 from torch import Tensor
 
@@ -15,20 +15,8 @@ from assay.core.registry import component
 from assay.core.traits import DataTraits
 from assay.core.types import Factor
 from assay.data.dataset import Rendered
-from assay.data.phantoms.base import (
-    DrawnPhantom,
-    Levels,
-    PhantomDesign,
-    PhantomRows,
-    Shown,
-    Skewed,
-    direction,
-    drawn_by_assay,
-    uneven_outline,
-)
+from assay.data.phantoms.base import DrawnPhantom, Levels, PhantomDesign, PhantomRows, Shown, Skewed, drawn_by_assay
 from assay.data.phantoms.chest_anatomy import (
-    Anatomy,
-    Bones,
     anatomy,
     bones,
     frame,
@@ -38,8 +26,20 @@ from assay.data.phantoms.chest_anatomy import (
     skeleton,
     soft_tissue,
 )
-from assay.data.phantoms.drawing import Capsules, Grid, Windows, column, draw_capsules, ramp
-from assay.data.phantoms.noise import soften, spline_zoom, spread, uniforms, white_noise, zoom_gain
+from assay.data.phantoms.drawing import (
+    Capsules,
+    Course,
+    Grid,
+    Numbers,
+    Plane,
+    Windows,
+    draw_capsules,
+    oval,
+    ramp,
+    uneven_outline,
+    wander,
+)
+from assay.data.phantoms.noise import soften, spline_zoom, white_noise, zoom_gain
 
 FACTORS = (
     Factor(
@@ -76,54 +76,35 @@ FINEST = 256
 """Cells of the finest lattice of grain over the field: some 1.6 mm."""
 
 
-def sharp_edge(seen: PhantomRows, nuisance: Int[np.ndarray, "n"], grid: Grid) -> Float[np.ndarray, "n"]:
+def sharp_edge(rows: PhantomRows, grid: Grid) -> Float[np.ndarray, "n"]:
     """Width of a sharp edge in mm on the image: the scanner's own, the patient's motion and that of a pixel."""
-    own = spread(nuisance, "chest-blur", 2.0, 3.2)[:, 0] * (1 - 0.55 * seen["scanner"]).clip(0.2) + 0.8 * seen["view"]
+    own = rows.draw("chest-")("blur", 2.0, 3.2) * (1 - 0.55 * rows["scanner"]).clip(0.2) + 0.8 * rows["view"]
     return np.sqrt(own * own + grid.pixel * grid.pixel)
 
 
-def exposed(
-    attenuation: Float[Tensor, "n size size"],
-    seen: PhantomRows,
-    nuisance: Int[np.ndarray, "n"],
-    grain: float,
-    grid: Grid,
-) -> Float[Tensor, "n size size"]:
+def exposed(attenuation: Plane, rows: PhantomRows, grain: float, grid: Grid) -> Plane:
     """Gray levels 0 to 1, bright where much is absorbed.
 
     grain: standard deviation of the noise in gray levels of 1 in the mediastinum on the computed scanner at 256 px.
     """
-
-    def draw(name: str, low: float, high: float) -> Float[np.ndarray, "n"]:
-        return spread(nuisance, f"chest-{name}", low, high)[:, 0]
-
-    def put(values: Float[np.ndarray, "n"]) -> Float[Tensor, "n 1 1"]:
-        return column(values, grid.device)
-
-    scatter = (0.06 + 0.1 * seen["view"] + 0.1 * (seen["habitus"] + 0.5)) * draw("scatter", 0.6, 1.4)
-    contrast = draw("contrast", 0.82, 1.12) * (1 + 0.16 * seen["scanner"]) * (1 - 0.22 * seen["view"]) * (1 - scatter)
-    level = draw("level", -0.07, 0.05) + 0.09 * seen["exposure"] + 0.5 * scatter + 0.1 * seen["view"]
+    draw, put = rows.draw("chest-"), grid.put
+    view, scanner, heavy = rows["view"], rows["scanner"], rows["habitus"]
+    scatter = (0.06 + 0.1 * view + 0.1 * (heavy + 0.5)) * draw("scatter", 0.6, 1.4)
+    contrast = draw("contrast", 0.82, 1.12) * (1 + 0.16 * scanner) * (1 - 0.22 * view) * (1 - scatter)
+    level = draw("level", -0.07, 0.05) + 0.09 * rows["exposure"] + 0.5 * scatter + 0.1 * view
     body = (attenuation * 4).clamp_(0, 1)  # what lies beside the patient stays dark, however the film is exposed
-    veil = (put(level) + _shading(seen, nuisance, grid)).mul_(body)
-    z = attenuation.mul_(put(0.82 * contrast)).add_(veil)
-    z.add_(_noise(nuisance, grid).mul_(z.clamp(min=0).mul_(put(_loudness(seen, grain))).add_(0.15 * grain)))
-    return _tone(z, put(0.3 - 0.55 * seen["scanner"]))
-
-
-def _shading(seen: PhantomRows, nuisance: Int[np.ndarray, "n"], grid: Grid) -> Float[Tensor, "n size size"]:
-    """A slope of gray across the image: the beam is not quite straight upon the detector, least so at the bedside."""
-    steep = (1 + 1.2 * seen["view"])[:, None] * spread(nuisance, "chest-shading", -0.07, 0.07, 2) * (2 / grid.field)
+    # The beam is not quite straight upon the detector, least so at the bedside.
+    steep = (1 + 1.2 * view)[:, None] * draw("shading", -0.07, 0.07, 2) * (2 / grid.field)
     x, y = grid.axes()
-    return x * column(steep[:, 0], grid.device) + y * column(steep[:, 1], grid.device)
+    veil = (put(level) + (x * put(steep[:, 0]) + y * put(steep[:, 1]))).mul_(body)
+    z = attenuation.mul_(put(0.82 * contrast)).add_(veil)
+    # The thicker the patient, the fewer the photons.
+    loud = grain * (1 - 0.5 * scanner).clip(0.2) * (1 + 0.35 * view) * (1 + 0.7 * (heavy + 0.2))
+    z.add_(_noise(rows, grid).mul_(z.clamp(min=0).mul_(put(loud)).add_(0.15 * grain)))
+    return _tone(z, put(0.3 - 0.55 * scanner))
 
 
-def _loudness(seen: PhantomRows, grain: float) -> Float[np.ndarray, "n"]:
-    """Grain per gray level: the thicker the patient, the fewer the photons."""
-    scanner = (1 - 0.5 * seen["scanner"]).clip(0.2)
-    return grain * scanner * (1 + 0.35 * seen["view"]) * (1 + 0.7 * (seen["habitus"] + 0.2))
-
-
-def _tone(z: Float[Tensor, "n size size"], lift: Float[Tensor, "n 1 1"]) -> Float[Tensor, "n size size"]:
+def _tone(z: Plane, lift: Float[Tensor, "n 1 1"]) -> Plane:
     """A curve that lifts (or deepens) the middle grays, is straight in the dark and saturates toward white."""
     z = z.clamp_(min=0)
     fourth = (z * z).mul_(z * z)
@@ -131,11 +112,11 @@ def _tone(z: Float[Tensor, "n size size"], lift: Float[Tensor, "n 1 1"]) -> Floa
     return (1 - z).mul_(lift).mul_(z).add_(z).clamp_(0, 1)
 
 
-def _noise(nuisance: Int[np.ndarray, "n"], grid: Grid) -> Float[Tensor, "n size size"]:
+def _noise(rows: PhantomRows, grid: Grid) -> Plane:
     """Grain of unit deviation at 256 px; larger pixels average it."""
     cells = min(grid.size, FINEST)
-    white = white_noise(nuisance, "chest-grain", cells + 4, cells + 4, grid.device)
-    side = torch.full((len(nuisance),), 0.14, device=grid.device)
+    white = white_noise(rows.nuisance, "chest-grain", cells + 4, cells + 4, grid.device)
+    side = grid.flat(np.full(len(rows.nuisance), 0.14))
     shaped = soften(white, side, side)
     if grid.size > FINEST:
         return spline_zoom(shaped, grid.size).mul_(1 / float(zoom_gain(cells, grid.size, 0.14, 0.14)))
@@ -150,94 +131,55 @@ _UNEVEN = 0.09
 _BULGE = 1 + 1.6 * 2 * _UNEVEN
 
 
-@dataclass(frozen=True, slots=True)
-class Mass:
-    """One mass an image; float64 [n] each. Place and size in mm on the image.
+def mass(rows: PhantomRows, build: Numbers) -> Numbers:
+    """Place each mass in its zone of its lung, clear of the heart and the ribs' border, and compute its looks.
 
     strength: attenuation added at its center, 0 where there is no mass. fade: width of its edge in mm.
-    cosine, sine: direction of its long axis. stretch: root of long over short axis. uneven: harmonics [n, 4].
     """
-
-    x: np.ndarray
-    y: np.ndarray
-    radius: np.ndarray
-    strength: np.ndarray
-    fade: np.ndarray
-    cosine: np.ndarray
-    sine: np.ndarray
-    stretch: np.ndarray
-    uneven: np.ndarray
-
-
-def mass(seen: PhantomRows, build: Anatomy, nuisance: Int[np.ndarray, "n"]) -> Mass:
-    """Place each mass in its zone of its lung, clear of the heart and the ribs' border, and compute its looks."""
-    x, y = on_image(build.pose, *_place(seen, build, nuisance))
-    cosine, sine = direction(uniforms(nuisance, "mass-axis", 1)[:, 0])
-    return Mass(
-        x=x[:, 0],
-        y=y[:, 0],
-        radius=0.5 * seen["size"],
-        strength=seen["mass"] * seen["contrast"],
-        fade=1 + (SOFTEST - 1) * seen["edge"],
+    draw, side = rows.draw("mass-"), rows["side"]
+    dome = (1 - side) * build.dome_right + side * build.dome_left
+    share = 0.24 + 0.27 * rows["zone"] + draw("height", -0.07, 0.07)
+    y = (build.apex + share * (dome - build.apex))[:, None]
+    shape = outlines(build, y).take(np.s_[:, 0])
+    heart = left_heart(build.take(np.s_[:, None]), y)[:, 0] + build.turned
+    inner = (1 - side) * shape.right + side * heart + 12
+    outer = (1 - side) * shape.lung_right + side * shape.lung_left - 18
+    across = (2 * side - 1) * (inner + draw("across", 0.12, 0.95) * np.maximum(outer - inner, 0))
+    x, y = on_image(build, across, y[:, 0])
+    cosine, sine = draw.turned("axis")
+    return Numbers(
+        x=x,
+        y=y,
+        radius=0.5 * rows["size"],
+        strength=rows["mass"] * rows["contrast"],
+        fade=1 + (SOFTEST - 1) * rows["edge"],
         cosine=cosine,
         sine=sine,
-        stretch=np.sqrt(spread(nuisance, "mass-stretch", 1.0, 1.35)[:, 0]),
-        uneven=spread(nuisance, "mass-uneven", -_UNEVEN, _UNEVEN, 4),
+        stretch=np.sqrt(draw("stretch", 1.0, 1.35)),
+        uneven=draw("uneven", -_UNEVEN, _UNEVEN, 4),
     )
 
 
-def _place(
-    seen: PhantomRows, build: Anatomy, nuisance: Int[np.ndarray, "n"]
-) -> tuple[Float[np.ndarray, "n 1"], Float[np.ndarray, "n 1"]]:
-    """The center in the patient's coordinates."""
-    side = seen["side"][:, None]
-    dome = (1 - seen["side"]) * build.dome_right + seen["side"] * build.dome_left
-    share = 0.24 + 0.27 * seen["zone"] + spread(nuisance, "mass-height", -0.07, 0.07)[:, 0]
-    y = (build.apex + share * (dome - build.apex))[:, None]
-    shape = outlines(build, y)
-    inner = (1 - side) * shape.right + side * (left_heart(build, y) + build.turned[:, None]) + 12
-    outer = (1 - side) * shape.lung_right + side * shape.lung_left - 18
-    across = spread(nuisance, "mass-across", 0.12, 0.95)
-    return (2 * side - 1) * (inner + across * np.maximum(outer - inner, 0)), y
-
-
-def draw_mass(
-    total: Float[Tensor, "n size size"], masses: Mass, blur: Float[np.ndarray, "n"], grid: Grid
-) -> Bool[Tensor, "n size size"]:
+def draw_mass(total: Plane, masses: Numbers, blur: Float[np.ndarray, "n"], grid: Grid) -> Bool[Tensor, "n size size"]:
     """Add the masses' attenuation; return their masks: pixels inside the outline, at half of the edge."""
-    rows = np.flatnonzero(masses.strength > 0)
+    rows, put = np.flatnonzero(masses.strength > 0), grid.put
     mask = grid.blank(total.shape[0])
     if len(rows) > 0:
-        own = Mass(*(getattr(masses, name)[rows] for name in Mass.__dataclass_fields__))
+        own = masses.take(rows)
         edge = np.sqrt(own.fade**2 + blur[rows] ** 2)
         extent = _BULGE * float((own.radius * own.stretch).max()) + 0.5 * float(edge.max())
         windows = Windows.around(rows, own.x, own.y, extent, grid)
-        depth = _depth(own, windows, grid.device)
+        at = oval(own, own.radius * own.stretch, own.radius / own.stretch, windows, grid)
+        rho, cosine, sine, scale = at.rays()
+        depth = (uneven_outline(cosine, sine, [put(own.uneven[:, k]) for k in range(4)]) - rho).mul_(scale)
+        # A ball's thickness along the beam, flattened, times the edge's coverage.
+        inner = (depth * put(1 / own.radius)).clamp_(0, 1)
+        ball = (2 - inner).mul_(inner).sqrt_().mul_(0.5).add_(0.5)
         added = grid.blank(total.shape[0])
-        windows.draw(added, _profile(own, depth, edge, grid.device))
-        windows.draw(mask, (depth >= 0).to(torch.float32))
+        windows.draw(added, ramp(depth, put(edge)).mul_(ball).mul_(put(own.strength)))
+        windows.draw(mask, (depth >= 0).to(mask.dtype))
         total.add_(added.view(total.shape))
     return mask.view(total.shape) > 0.5
-
-
-def _profile(own: Mass, depth: Tensor, edge: np.ndarray, device: str) -> Float[Tensor, "m w w"]:
-    """A ball's thickness along the beam, flattened, times the edge's coverage."""
-    inner = (depth * column(1 / own.radius, device)).clamp_(0, 1)
-    ball = (2 - inner).mul_(inner).sqrt_().mul_(0.5).add_(0.5)
-    return ramp(depth, column(edge, device)).mul_(ball).mul_(column(own.strength, device))
-
-
-def _depth(own: Mass, windows: Windows, device: str) -> Float[Tensor, "m w w"]:
-    """mm inside the outline, along the ray from the center."""
-    x, y = windows.x - column(own.x, device), windows.y - column(own.y, device)
-    along, across = own.radius * own.stretch, own.radius / own.stretch
-    u = x * column(own.cosine / along, device) + y * column(own.sine / along, device)
-    v = y * column(own.cosine / across, device) - x * column(own.sine / across, device)
-    rho = (u * u).add_(v * v).sqrt_()
-    inverse = 1 / (rho + 1e-4)
-    radius = (x * x + y * y).sqrt_().mul_(inverse)
-    harmonics = (column(own.uneven[:, k], device) for k in range(4))
-    return (uneven_outline(u * inverse, v * inverse, *harmonics) - rho).mul_(radius)
 
 
 # The texture of a radiograph's lungs: what is too fine to be drawn as vessels, and chalk's speckle in cartilage.
@@ -246,18 +188,16 @@ _COARSE, _FINE = 7, 64
 """Cells over the field of the slow changes and of the fine ones (6 mm)."""
 
 
-def lung_texture(
-    seen: PhantomRows, nuisance: Int[np.ndarray, "n"], amount: float, grid: Grid
-) -> tuple[Float[Tensor, "n size size"], Float[Tensor, "n size size"]]:
+def lung_texture(rows: PhantomRows, amount: float, grid: Grid) -> tuple[Plane, Plane]:
     """Attenuation that a full depth of lung adds, coarser and stronger with age; and chalk's speckle, 0 to 1.
 
     amount: scales the texture, 1 normal.
     """
-    coarse = white_noise(nuisance, "chest-coarse", _COARSE + 2, _COARSE + 2, grid.device)
-    field = spline_zoom(white_noise(nuisance, "chest-fine", _FINE + 2, _FINE + 2, grid.device), grid.size)
+    coarse = white_noise(rows.nuisance, "chest-coarse", _COARSE + 2, _COARSE + 2, grid.device)
+    field = spline_zoom(white_noise(rows.nuisance, "chest-fine", _FINE + 2, _FINE + 2, grid.device), grid.size)
     speckle = (field * 1.2).add_(0.5).clamp_(0, 1)
-    fine = 0.021 * amount * spread(nuisance, "chest-texture", 0.7, 1.3)[:, 0] * (1 + 0.35 * seen["age"])
-    field.mul_(column(fine / float(zoom_gain(_FINE, grid.size)), grid.device))
+    fine = 0.021 * amount * rows.draw("chest-")("texture", 0.7, 1.3) * (1 + 0.35 * rows["age"])
+    field.mul_(grid.put(fine / float(zoom_gain(_FINE, grid.size))))
     slow = spline_zoom(coarse, grid.size).mul_(0.03 * amount / float(zoom_gain(_COARSE, grid.size)))
     return field.add_(slow), speckle
 
@@ -269,86 +209,56 @@ _OUTWARD = np.array([-0.235, -0.18, -0.12, -0.06, 0.0, 0.05, 0.1, 0.15, 0.2])
 """Heading of each trunk in turns from straight outwards: up is negative."""
 
 
-class Draw(Protocol):
-    """Numbers per row from the nuisance seed: name, lowest, highest, and the shape for each row."""
-
-    def __call__(self, what: str, low: float, high: float, /, *shape: int) -> Float[np.ndarray, "n ..."]:
-        """Uniform numbers."""
-        ...
-
-
-def vessels(seen: PhantomRows, build: Anatomy, nuisance: Int[np.ndarray, "n"], amount: float) -> Capsules:
+def vessels(rows: PhantomRows, build: Numbers, amount: float) -> Capsules:
     """Draw hila and vessels of both lungs as tubes on the image, with the attenuation that they add.
 
     They grow thicker and denser with age; the lower ones are larger, as in an upright patient.
 
     Args:
+        rows: Age and nuisance seeds.
+        build: Build of each patient.
         amount: Scales their attenuation, 1 normal.
     """
-    sides = [_side(seen, build, nuisance, sign) for sign in (-1, 1)]
-    joined = [np.concatenate(pair, axis=1) for pair in zip(*sides, strict=True)]
-    x0, y0, x1, y1, radius0, radius1, strength0, strength1 = joined
-    start, end = on_image(build.pose, x0, y0), on_image(build.pose, x1, y1)
-    return Capsules(*start, *end, radius0, radius1, amount * strength0, amount * strength1)
+    return Capsules.joined(
+        [
+            Capsules.along(*on_image(build, sign * x, y), radius, amount * strength)
+            for sign in (-1, 1)
+            for x, y, radius, strength in _side(rows, build, sign)
+        ]
+    )
 
 
-def _side(seen: PhantomRows, build: Anatomy, nuisance: Int[np.ndarray, "n"], sign: int) -> list[np.ndarray]:
-    """Tubes of one lung in the patient's coordinates, [n, k] each."""
-    name = "left" if sign > 0 else "right"
-    n = len(nuisance)
-
-    def draw(what: str, low: float, high: float, /, *shape: int) -> Float[np.ndarray, "n ..."]:
-        count = int(np.prod(shape))
-        return spread(nuisance, f"vessel-{name}-{what}", low, high, count).reshape(n, *shape)
-
+def _side(rows: PhantomRows, build: Numbers, sign: int) -> Iterator[tuple[np.ndarray, ...]]:
+    """Paths of one lung in the patient's coordinates, outwards being positive: x, y, radius, strength by point."""
+    draw = rows.draw(f"vessel-{'left' if sign > 0 else 'right'}-")
     height = -30 - 9 * (sign > 0) + 0.35 * (build.dome_right - 80)
     root_x = (build.mediastinum + 8)[:, None] + draw("root-x", -4, 8, _TREES)
     root_y = height[:, None] + draw("root-y", -12, 14, _TREES) + 70 * _OUTWARD
-    heading = _OUTWARD + draw("heading", -0.03, 0.03, _TREES)
-    size = (1 + 0.16 * seen["age"])[:, None]
+    size = (1 + 0.16 * rows["age"])[:, None]
     radius = size * draw("radius", 2.2, 4.0, _TREES) * (1 + 0.8 * _OUTWARD)
     strength = size * draw("strength", 0.07, 0.14, _TREES)
     length = 19 * (1 + 1.2 * _OUTWARD.clip(0)) * (0.9 + 0.25 * build.width[:, None] / 130)
-    trunk = _path(draw, "trunk", (root_x, root_y, heading, radius, strength, length), _STEPS)
-    pieces = [trunk]
+
+    def path(stream: str, start: Course, length: np.ndarray, steps: int) -> Course:
+        turns = draw(f"{stream}-turn", -0.035, 0.035, _TREES, steps)
+        return wander(start, turns, length[..., None] * draw(f"{stream}-length", 0.7, 1.2, _TREES, steps))
+
+    def faded(values: np.ndarray, steps: int) -> np.ndarray:
+        return values[..., None] * (1 - 0.15 * np.arange(steps + 1))
+
+    heading = _OUTWARD + draw("heading", -0.03, 0.03, _TREES)
+    x, y, headings = path("trunk", (root_x, root_y, heading), length, _STEPS)
+    yield x, y, faded(radius, _STEPS), faded(strength, _STEPS)
     for number, turn in ((1, 0.09), (2, -0.09), (3, 0.08)):
-        x, y, angle = (trunk[8][:, :, number - 1], trunk[9][:, :, number - 1], trunk[10][:, :, number - 1])
-        thinner = (0.7 - 0.09 * number) * radius, 0.9 * strength
-        twig = (x, y, angle + turn + draw(f"fork-{number}", -0.04, 0.04, _TREES), *thinner, 0.8 * length)
-        pieces.append(_path(draw, f"twig-{number}", twig, _TWIGS))
-    tubes = [np.concatenate([piece[k].reshape(n, -1) for piece in pieces], axis=1) for k in range(8)]
-    hilum = _hilum(draw, root_x.mean(axis=1), height, size[:, 0])
-    tubes = [np.concatenate(pair, axis=1) for pair in zip(tubes, hilum, strict=True)]
-    return [sign * tubes[0], tubes[1], sign * tubes[2], *tubes[3:]]
-
-
-def _path(draw: Draw, stream: str, start: tuple[np.ndarray, ...], steps: int) -> list[np.ndarray]:
-    """Bent, tapering paths from (x, y, heading, radius, strength, length of a step).
-
-    Returns the pieces' two ends, radii and strengths, then where each piece ends and its heading.
-    """
-    x, y, heading, radius, strength, length = start
-    trees = x.shape[1]
-    headings = heading[:, :, None] + np.cumsum(draw(f"{stream}-turn", -0.035, 0.035, trees, steps), axis=2)
-    cosine, sine = direction(headings)
-    lengths = length[:, :, None] * draw(f"{stream}-length", 0.7, 1.2, trees, steps)
-    x1, y1 = x[:, :, None] + np.cumsum(lengths * cosine, axis=2), y[:, :, None] + np.cumsum(lengths * sine, axis=2)
-    x0 = np.concatenate([x[:, :, None], x1[:, :, :-1]], axis=2)
-    y0 = np.concatenate([y[:, :, None], y1[:, :, :-1]], axis=2)
-    fading = 1 - 0.15 * np.arange(steps + 1)
-    radii, strengths = radius[:, :, None] * fading, strength[:, :, None] * fading
-    ends = [x0, y0, x1, y1, radii[:, :, :-1], radii[:, :, 1:], strengths[:, :, :-1], strengths[:, :, 1:]]
-    return [*ends, x1, y1, headings]
-
-
-def _hilum(draw: Draw, x: np.ndarray, y: np.ndarray, size: np.ndarray) -> list[np.ndarray]:
-    """Three short thick tubes where the vessels leave the heart."""
-    x0 = x[:, None] + draw("hilum-x", -8, 2, 3)
-    y0 = y[:, None] + draw("hilum-y", -12, 10, 3)
-    x1, y1 = x0 + draw("hilum-across", 2, 12, 3), y0 + draw("hilum-along", 8, 28, 3)
-    radius = draw("hilum-radius", 4.5, 7.5, 3) * size[:, None]
-    strength = draw("hilum-strength", 0.12, 0.19, 3)
-    return [x0, y0, x1, y1, radius, 0.7 * radius, strength, 0.8 * strength]
+        fork = headings[..., number - 1] + turn + draw(f"fork-{number}", -0.04, 0.04, _TREES)
+        twig = path(f"twig-{number}", (x[..., number], y[..., number], fork), 0.8 * length, _TWIGS)
+        yield *twig[:2], faded((0.7 - 0.09 * number) * radius, _TWIGS), faded(0.9 * strength, _TWIGS)
+    # Three short thick tubes where the vessels leave the heart.
+    x, y = root_x.mean(axis=1)[:, None] + draw("hilum-x", -8, 2, 3), height[:, None] + draw("hilum-y", -12, 10, 3)
+    thick, dense = draw("hilum-radius", 4.5, 7.5, 3) * size, draw("hilum-strength", 0.12, 0.19, 3)
+    ends = (x, x + draw("hilum-across", 2, 12, 3)), (y, y + draw("hilum-along", 8, 28, 3))
+    x, y, thick, dense = (np.stack(each, axis=-1) for each in (*ends, (thick, 0.7 * thick), (dense, 0.8 * dense)))
+    yield x, y, thick, dense
 
 
 # The chest phantom: a frontal radiograph of known sex, age, view and scanner, with a mass in a lung or without.
@@ -361,11 +271,11 @@ FIELD = 400.0
 class Patients:
     """All that is drawn of some images, before there are pixels. `mass` has a place even where it has no strength."""
 
-    seen: PhantomRows
-    build: Anatomy
-    skeleton: Bones
+    rows: PhantomRows
+    build: Numbers
+    skeleton: Numbers
     vessels: Capsules
-    mass: Mass
+    mass: Numbers
     blur: Float[np.ndarray, "n"]
 
 
@@ -375,6 +285,7 @@ class Patients:
     DataTraits(factors=FACTORS),
     summary="frontal chest radiographs, 64 to 512 px, of known sex, age, view and scanner, with a mass or without",
 )
+@dataclass(kw_only=True, eq=False)
 class ChestPhantom(DrawnPhantom[Patients]):
     """Frontal chest radiographs of 400 mm a side, 64 to 512 px, bright where much is absorbed.
 
@@ -420,53 +331,34 @@ class ChestPhantom(DrawnPhantom[Patients]):
         pixels=64 * 64 * 32,
     )
 
-    def __init__(
-        self,
-        *,
-        grain: Annotated[
-            float, Field(ge=0, le=0.3, description="noise in the mediastinum on the computed scanner, of gray 1")
-        ] = 0.014,
-        vessels: Annotated[
-            float, Field(ge=0, le=2, description="attenuation of hila and vessels, 1 normal, 0 none")
-        ] = 1.0,
-        bones: Annotated[float, Field(ge=0, le=2, description="attenuation of all bone, 1 normal, 0 none")] = 1.0,
-        texture: Annotated[
-            float, Field(ge=0, le=3, description="strength of the lung's own texture, 1 normal, 0 none")
-        ] = 1.0,
-    ) -> None:
-        self._grain = grain
-        self._vessels = vessels
-        self._bones = bones
-        self._texture = texture
+    grain: Annotated[
+        float, Field(ge=0, le=0.3, description="noise in the mediastinum on the computed scanner, of gray 1")
+    ] = 0.014
+    vessels: Annotated[float, Field(ge=0, le=2, description="attenuation of hila and vessels, 1 normal, 0 none")] = 1.0
+    bones: Annotated[float, Field(ge=0, le=2, description="attenuation of all bone, 1 normal, 0 none")] = 1.0
+    texture: Annotated[float, Field(ge=0, le=3, description="strength of the lung's own texture, 1 normal, 0 none")] = (
+        1.0
+    )
 
     def plan(self, rows: PhantomRows, grid: Grid) -> Patients:
         """Compute build, bones, vessels and mass of each patient."""
-        nuisance, build = rows.nuisance, anatomy(rows, rows.nuisance)
-        return Patients(
-            rows,
-            build,
-            bones(rows, build, nuisance, self._bones),
-            vessels(rows, build, nuisance, self._vessels),
-            mass(rows, build, nuisance),
-            sharp_edge(rows, nuisance, grid),
-        )
+        build = anatomy(rows)
+        skeleton, tubes = bones(rows, build, self.bones), vessels(rows, build, self.vessels)
+        return Patients(rows, build, skeleton, tubes, mass(rows, build), sharp_edge(rows, grid))
 
     def draw(self, plan: Patients, grid: Grid) -> Rendered:
         """Draw radiographs and masks of the mass."""
         total, mask = self.attenuation(plan, grid)
-        return Rendered(exposed(total, plan.seen, plan.seen.nuisance, self._grain, grid)[:, None], mask[:, None])
+        return Rendered(exposed(total, plan.rows, self.grain, grid)[:, None], mask[:, None])
 
-    def attenuation(
-        self, plan: Patients, grid: Grid
-    ) -> tuple[Float[Tensor, "n size size"], Bool[Tensor, "n size size"]]:
+    def attenuation(self, plan: Patients, grid: Grid) -> tuple[Plane, Bool[Tensor, "n size size"]]:
         """Draw the attenuation along the beam, and the mask of the mass."""
-        nuisance, at = plan.seen.nuisance, frame(plan.build, plan.blur, grid)
+        at = frame(plan.build, plan.blur, grid)
         soft = soft_tissue(plan.build, at)
-        marks, speckle = lung_texture(plan.seen, nuisance, self._texture, grid)
-        tubes = grid.blank(len(nuisance))
+        marks, speckle = lung_texture(plan.rows, self.texture, grid)
+        tubes = grid.blank(len(plan.blur))
         draw_capsules(tubes, plan.vessels, plan.blur, grid)
         total = soft.attenuation
         marks.add_(tubes.view(total.shape)).mul_((soft.air * 1.25).clamp_(max=1))
         total.add_(marks).add_(skeleton(plan.skeleton, soft.above, speckle, at))
-        mask = draw_mass(total, plan.mass, plan.blur, grid)
-        return total, mask
+        return total, draw_mass(total, plan.mass, plan.blur, grid)

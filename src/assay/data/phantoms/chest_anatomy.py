@@ -2,132 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from assay.data.phantoms.base import PhantomRows
-from assay.data.phantoms.drawing import Grid, column, ramp
-from assay.data.phantoms.noise import spread
+from assay.data.phantoms.drawing import Grid, Numbers, Plane, ramp, smooth
 
 # The build of a chest: where its parts lie, how large they are, and how the patient stands before the detector.
 #
 # Lengths are millimeters at the patient, from the middle of the chest: x to the image's right (the patient's left), y
 # down. Everything follows from the visible factors and the nuisance seed.
 
-Draw = Callable[[str, float, float], np.ndarray]
-"""A number per row from the nuisance seed: name, lowest, highest."""
 
-
-@dataclass(frozen=True, slots=True)
-class Pose:
-    """Magnification, place of the chest in the image (mm), sideways lean and bend of the midline. float64 [n] each."""
-
-    zoom: np.ndarray
-    x: np.ndarray
-    y: np.ndarray
-    lean: np.ndarray
-    bend: np.ndarray
-
-
-@dataclass(frozen=True, slots=True)
-class Anatomy:
-    """Sizes and places, float64 [n] each.
-
-    apex: height of the lungs' top. dome_right, dome_left: of the diaphragm's. angle: how far the costophrenic angles
-    lie below them. width: half width of the rib cage. wall: thickness of the chest wall. neck: half width.
-    arms: gap between arm and trunk, negative where they touch. inflation: depth of the lungs over normal.
-    turned: how far a turn of the body moves heart and vessels to the left of the spine.
-    heart, tall: width and height of the heart over normal; heart_y: height of its middle.
-    mediastinum: half width of the great vessels above it. knob: radius of the aortic knob. unfolding: how far the aorta
-    below it bulges. asymmetry: right over left lung width.
-    breast: thickness as a share of the chest's; breast_size, breast_x, breast_y: half width and place.
-    stomach: strength of the bubble, 0 none; stomach_x, stomach_width, stomach_height: place and half lengths.
-    """
-
-    pose: Pose
-    apex: np.ndarray
-    dome_right: np.ndarray
-    dome_left: np.ndarray
-    angle: np.ndarray
-    width: np.ndarray
-    wall: np.ndarray
-    neck: np.ndarray
-    arms: np.ndarray
-    inflation: np.ndarray
-    turned: np.ndarray
-    heart: np.ndarray
-    heart_y: np.ndarray
-    tall: np.ndarray
-    mediastinum: np.ndarray
-    knob: np.ndarray
-    unfolding: np.ndarray
-    asymmetry: np.ndarray
-    breast: np.ndarray
-    breast_size: np.ndarray
-    breast_y: np.ndarray
-    breast_x: np.ndarray
-    stomach: np.ndarray
-    stomach_x: np.ndarray
-    stomach_width: np.ndarray
-    stomach_height: np.ndarray
-
-
-def anatomy(seen: PhantomRows, nuisance: Int[np.ndarray, "n"]) -> Anatomy:
-    """The build of each patient: factors from `seen`, all else from the nuisance seed."""
-
-    def draw(name: str, low: float, high: float) -> Float[np.ndarray, "n"]:
-        return spread(nuisance, f"chest-{name}", low, high)[:, 0]
-
-    breath = draw("breath", -20, 20) - 13 * seen["view"] - 10 * seen["habitus"]
-    width = draw("width", 142, 160) * (1 - 0.085 * seen["sex"]) * (1 + 0.05 * seen["habitus"])
-    wall = (draw("wall", 16, 34) + 46 * (seen["habitus"] + 0.25)).clip(10)
-    stomach = draw("stomach", -0.5, 1.0).clip(0) * (1 - 0.45 * seen["view"])
-    return Anatomy(
-        pose=_pose(seen, draw),
-        apex=draw("apex", -166, -148) + 4 * seen["sex"],
-        dome_right=80 + breath,
-        dome_left=80 + breath + draw("left-dome", 2, 18),
-        angle=draw("angle", 34, 54),
-        width=width,
-        wall=wall,
-        neck=draw("neck", 56, 68) - 6 * seen["sex"] + 22 * seen["habitus"],
-        arms=draw("arms", -14, 30) - 22 * seen["view"] - 24 * seen["habitus"],
-        inflation=draw("inflation", 0.9, 1.05) - 0.12 * seen["view"],
-        turned=draw("turned", -7, 7) * (1 + seen["view"]),
-        heart=draw("heart", 0.86, 1.08)
-        * (1 + 0.13 * seen["view"])
-        * (1 + 0.1 * seen["habitus"])
-        * (1 - 0.06 * seen["sex"]),
-        heart_y=70 + 0.8 * breath + draw("heart-y", -5, 5),
-        tall=draw("heart-tall", 0.9, 1.1),
-        mediastinum=draw("mediastinum", 22, 28) * (1 + 0.2 * seen["view"]) * (1 + 0.2 * seen["habitus"]),
-        knob=draw("knob", 15, 20) + 5.5 * seen["age"],
-        unfolding=draw("unfolding", 0, 5) + 7 * seen["age"],
-        asymmetry=draw("asymmetry", 0.96, 1.05),
-        breast=seen["sex"] * draw("breast", 0.1, 0.26) * (1 + 0.5 * seen["habitus"]) * (1 - 0.2 * seen["view"]),
-        breast_size=draw("breast-size", 60, 82) * (1 + 0.25 * seen["habitus"]),
-        breast_y=draw("breast-y", 48, 84) - 8 * seen["view"],
-        breast_x=draw("breast-x", 82, 100) + 12 * seen["view"],
-        stomach=stomach,
-        stomach_x=draw("stomach-x", 46, 82),
-        stomach_width=draw("stomach-width", 20, 38),
-        stomach_height=draw("stomach-height", 10, 18),
-    )
-
-
-def _pose(seen: PhantomRows, draw: Draw) -> Pose:
-    loose = 1 + 0.6 * seen["view"]
-    return Pose(
-        zoom=draw("zoom", 0.92, 1.1) * (1 - 0.02 * seen["sex"]) * (1 + 0.03 * seen["view"]),
+def anatomy(rows: PhantomRows) -> Numbers:
+    """The build of each patient: factors from `rows`, all else from the nuisance seed. Sizes and places, [n] each."""
+    draw = rows.draw("chest-")
+    sex, view, heavy, age = (rows[name] for name in ("sex", "view", "habitus", "age"))
+    breath = draw("breath", -20, 20) - 13 * view - 10 * heavy
+    loose = 1 + 0.6 * view
+    return Numbers(
+        # How the patient stands: magnification, place of the chest in the image, sideways lean and bend of the midline.
+        zoom=draw("zoom", 0.92, 1.1) * (1 - 0.02 * sex) * (1 + 0.03 * view),
         x=draw("x", -10, 10) * loose,
         y=draw("y", -16, 14) * loose + 2,
         lean=draw("lean", -0.035, 0.035) * loose,
         bend=draw("bend", -6, 6),
+        # Height of the lungs' top and of the diaphragm's domes, and how far the costophrenic angles lie below these.
+        apex=draw("apex", -166, -148) + 4 * sex,
+        dome_right=80 + breath,
+        dome_left=80 + breath + draw("left-dome", 2, 18),
+        angle=draw("angle", 34, 54),
+        # Half width of the rib cage, thickness of the chest wall, half width of the neck, and the gap between arm and
+        # trunk, negative where they touch.
+        width=draw("width", 142, 160) * (1 - 0.085 * sex) * (1 + 0.05 * heavy),
+        wall=(draw("wall", 16, 34) + 46 * (heavy + 0.25)).clip(10),
+        neck=draw("neck", 56, 68) - 6 * sex + 22 * heavy,
+        arms=draw("arms", -14, 30) - 22 * view - 24 * heavy,
+        # Depth of the lungs over normal, right over left lung width, and how far a turn of the body moves heart and
+        # vessels to the left of the spine.
+        inflation=draw("inflation", 0.9, 1.05) - 0.12 * view,
+        asymmetry=draw("asymmetry", 0.96, 1.05),
+        turned=draw("turned", -7, 7) * (1 + view),
+        # Width and height of the heart over normal, and the height of its middle; half width of the great vessels above
+        # it, radius of the aortic knob, and how far the aorta below it bulges.
+        heart=draw("heart", 0.86, 1.08) * (1 + 0.13 * view) * (1 + 0.1 * heavy) * (1 - 0.06 * sex),
+        heart_y=70 + 0.8 * breath + draw("heart-y", -5, 5),
+        tall=draw("heart-tall", 0.9, 1.1),
+        mediastinum=draw("mediastinum", 22, 28) * (1 + 0.2 * view) * (1 + 0.2 * heavy),
+        knob=draw("knob", 15, 20) + 5.5 * age,
+        unfolding=draw("unfolding", 0, 5) + 7 * age,
+        # Thickness of the breasts as a share of the chest's, their half width and place; strength of the bubble in the
+        # stomach, 0 none, its place and half lengths.
+        breast=sex * draw("breast", 0.1, 0.26) * (1 + 0.5 * heavy) * (1 - 0.2 * view),
+        breast_size=draw("breast-size", 60, 82) * (1 + 0.25 * heavy),
+        breast_x=draw("breast-x", 82, 100) + 12 * view,
+        breast_y=draw("breast-y", 48, 84) - 8 * view,
+        stomach=draw("stomach", -0.5, 1.0).clip(0) * (1 - 0.45 * view),
+        stomach_x=draw("stomach-x", 46, 82),
+        stomach_width=draw("stomach-width", 20, 38),
+        stomach_height=draw("stomach-height", 10, 18),
     )
 
 
@@ -139,45 +76,25 @@ def _pose(seen: PhantomRows, draw: Draw) -> Pose:
 Lines = Float[np.ndarray, "n lines"]
 
 
-@dataclass(frozen=True, slots=True)
-class Outlines:
-    """Distances from the midline in mm at each line, [n, lines].
+def outlines(build: Numbers, y: Lines) -> Numbers:
+    """The outlines at these heights (mm from the middle of the chest, down): distances from the midline in mm.
 
     body: the skin. thickness: of the trunk in the middle, as a share of the chest's. lung_right, lung_left: the rib
     cage's inner border. lung_cosine: of the border's slope, so that a distance along the line becomes one across the
     border. apical: how deep the lung is at this height, 0 at the apex to 1. right, left: borders of heart and vessels.
     """
-
-    body: Lines
-    thickness: Lines
-    lung_right: Lines
-    lung_left: Lines
-    lung_cosine: Lines
-    apical: Lines
-    right: Lines
-    left: Lines
-
-
-def outlines(build: Anatomy, y: Lines) -> Outlines:
-    """The outlines at these heights (mm from the middle of the chest, down)."""
-    lung = _lung(build, y)
-    right, left = lung * build.asymmetry[:, None], lung * (2 - build.asymmetry)[:, None]
-    return Outlines(
-        body=_body(build, y),
-        thickness=_thickness(y),
-        lung_right=right,
-        lung_left=left,
+    each = build.take(np.s_[:, None])
+    lung = _lung(each, y)
+    return Numbers(
+        body=_body(each, y),
+        thickness=0.62 + 0.38 * smooth((y + 190) / 110) + 0.25 * smooth((y - 30) / 110),
+        lung_right=lung * each.asymmetry,
+        lung_left=lung * (2 - each.asymmetry),
         lung_cosine=_cosine(lung, y),
-        apical=_arc(((y - build.apex[:, None]) / 95).clip(0, 1)),
-        right=_right(build, y) - build.turned[:, None],
-        left=_left(build, y) + build.turned[:, None],
+        apical=_arc(((y - each.apex) / 95).clip(0, 1)),
+        right=_right(each, y) - each.turned,
+        left=_left(each, y) + each.turned,
     )
-
-
-def smooth(t: np.ndarray) -> np.ndarray:
-    """0 below 0, 1 above 1, and a smooth step between."""
-    t = t.clip(0, 1)
-    return t * t * (3 - 2 * t)
 
 
 def _arc(t: np.ndarray) -> np.ndarray:
@@ -192,52 +109,47 @@ def _cosine(border: Lines, y: Lines) -> Lines:
     return 1 / np.sqrt(1 + slope * slope)
 
 
-def _lung(build: Anatomy, y: Lines) -> Lines:
+def _lung(build: Numbers, y: Lines) -> Lines:
     """Narrow at the apex, widest near the diaphragm, then slightly narrower."""
-    t = ((y - build.apex[:, None]) / 190).clip(0, 1)
-    below = ((y - build.apex[:, None] - 190) / 130).clip(0, 1)
-    wide = build.width[:, None] * (1 - 0.05 * below * below)
+    t = ((y - build.apex) / 190).clip(0, 1)
+    below = ((y - build.apex - 190) / 130).clip(0, 1)
+    wide = build.width * (1 - 0.05 * below * below)
     return np.where(t > 0, 20 + (wide - 20) * (0.84 * _arc(t) + 0.16 * t), 0.0)
 
 
-def _body(build: Anatomy, y: Lines) -> Lines:
+def _body(build: Numbers, y: Lines) -> Lines:
     """Neck, slope of the shoulders, then the trunk below the armpits."""
     t = ((y + 216) / 96).clip(0, 1)
-    shoulders = build.neck[:, None] + 200 * t * (0.35 + 0.65 * t)
-    trunk = (build.width + build.wall)[:, None] * (1 + 0.03 * smooth((y - 40) / 120))
+    shoulders = build.neck + 200 * t * (0.35 + 0.65 * t)
+    trunk = (build.width + build.wall) * (1 + 0.03 * smooth((y - 40) / 120))
     return np.minimum(shoulders, trunk + 130 * (1 - smooth((y + 85) / 90)))
 
 
-def _thickness(y: Lines) -> Lines:
-    """Neck and shoulders are thinner than the chest, the belly thicker."""
-    return 0.62 + 0.38 * smooth((y + 190) / 110) + 0.25 * smooth((y - 30) / 110)
-
-
-def _right(build: Anatomy, y: Lines) -> Lines:
+def _right(build: Numbers, y: Lines) -> Lines:
     """Vena cava, then the right atrium, then its angle with the diaphragm."""
-    vessels = build.mediastinum[:, None] * (1 + 0.08 * smooth((y + 100) / 60)) + 12 * (1 - smooth((y + 170) / 60))
-    atrium = 43 * build.heart[:, None] * _bulge(y - build.heart_y[:, None] + 10, 62 * build.tall[:, None], 58)
-    return np.maximum(vessels, atrium)
+    vessels = build.mediastinum * (1 + 0.08 * smooth((y + 100) / 60)) + 12 * (1 - smooth((y + 170) / 60))
+    return np.maximum(vessels, 43 * build.heart * _bulge(y - build.heart_y + 10, 62 * build.tall, 58))
 
 
-def _left(build: Anatomy, y: Lines) -> Lines:
+def _left(build: Numbers, y: Lines) -> Lines:
     """Subclavian vessels, aortic knob, then the heart."""
-    vessels = build.mediastinum[:, None] * 0.92 + 14 * (1 - smooth((y + 170) / 70))
-    below_knob = smooth((y + 78) / 25)
-    vessels = vessels + build.unfolding[:, None].clip(0) * below_knob
-    knob = 14 + build.knob[:, None] * _bulge(y + 76, build.knob[:, None], build.knob[:, None])
-    knob = np.where(_bulge(y + 76, build.knob[:, None], build.knob[:, None]) > 0, knob, 0)
+    vessels = build.mediastinum * 0.92 + 14 * (1 - smooth((y + 170) / 70))
+    vessels = vessels + build.unfolding.clip(0) * smooth((y + 78) / 25)
+    round_knob = _bulge(y + 76, build.knob, build.knob)
+    knob = np.where(round_knob > 0, 14 + build.knob * round_knob, 0)
     return np.maximum(np.maximum(vessels, knob), left_heart(build, y))
 
 
-def left_heart(build: Anatomy, y: Lines) -> Lines:
-    """Pulmonary trunk and left ventricle: the part of the left border that does not change with age."""
+def left_heart(build: Numbers, y: Lines) -> Lines:
+    """Pulmonary trunk and left ventricle: the part of the left border that does not change with age.
+
+    Its build has a second axis for the lines.
+    """
     trunk = 21 + 12 * _bulge(y + 32, 34, 40)
-    t = ((y - build.heart_y[:, None] - 8) / (92 * build.tall[:, None])).clip(-1, 0)
+    t = ((y - build.heart_y - 8) / (92 * build.tall)).clip(-1, 0)
     upper = 0.75 * (1 - t * t) + 0.25 * np.sqrt((1 - t * t).clip(0))
-    lower = _bulge(y - build.heart_y[:, None] - 8, 1e6, 62)
-    ventricle = (18 + 66 * build.heart[:, None]) * np.where(t < 0, upper, lower)
-    return np.maximum(trunk, ventricle)
+    lower = _bulge(y - build.heart_y - 8, 1e6, 62)
+    return np.maximum(trunk, (18 + 66 * build.heart) * np.where(t < 0, upper, lower))
 
 
 def _bulge(y: Lines, above: np.ndarray | float, below: np.ndarray | float) -> Lines:
@@ -258,67 +170,53 @@ class Frame:
     edge: [m, 1, 1], width in mm of a sharp edge as the scanner and the pixel blur it.
     """
 
+    grid: Grid
     lines: Float[np.ndarray, "m size"]
-    outlines: Outlines
+    outlines: Numbers
     y: Float[Tensor, "m size 1"]
-    x: Float[Tensor, "m size size"]
-    away: Float[Tensor, "m size size"]
+    x: Plane
+    away: Plane
     left: Bool[Tensor, "m size size"]
-    depth: Float[Tensor, "m size size"]
-    reach: Float[Tensor, "m size size"]
+    depth: Plane
+    reach: Plane
     edge: Float[Tensor, "m 1 1"]
-
-    @property
-    def size(self) -> int:
-        """Pixels a side."""
-        return self.x.shape[-1]
 
     def put(self, values: Float[np.ndarray, "m"]) -> Float[Tensor, "m 1 1"]:
         """One number per image, to be broadcast."""
-        return column(values, str(self.x.device))
+        return self.grid.put(values)
 
     def along(self, values: Float[np.ndarray, "m size"]) -> Float[Tensor, "m size 1"]:
         """One number per line, to be broadcast."""
-        return torch.as_tensor(values.astype(np.float32), device=self.x.device)[:, :, None]
+        return self.grid.flat(values)[:, :, None]
 
-    def sided(
-        self, right: Float[Tensor, "m #size 1"], left: Float[Tensor, "m #size 1"]
-    ) -> Float[Tensor, "m size size"]:
+    def sided(self, right: Float[Tensor, "m #size 1"], left: Float[Tensor, "m #size 1"]) -> Plane:
         """Return the number of each pixel's side."""
         return torch.where(self.left, left, right)
 
 
-def frame(build: Anatomy, blur: Float[np.ndarray, "m"], grid: Grid) -> Frame:
+def frame(build: Numbers, blur: Float[np.ndarray, "m"], grid: Grid) -> Frame:
     """The coordinates of these images; `blur` is the width of a sharp edge in mm at the detector."""
-    pose = build.pose
-    line = (np.arange(grid.size) + (0.5 - 0.5 * grid.size)) * grid.pixel
-    y = (line - pose.y[:, None]) / pose.zoom[:, None]
+    zoom, flat = build.zoom[:, None], grid.flat
+    y = (grid.line - build.y[:, None]) / zoom
     shape = outlines(build, y)
-
-    def put(values: np.ndarray) -> Tensor:
-        return torch.as_tensor(values.astype(np.float32), device=grid.device)
-
-    x = put(line / pose.zoom[:, None])[:, None, :] - put(_midline(pose, y) / pose.zoom[:, None])[:, :, None]
+    x = flat(grid.line / zoom)[:, None, :] - flat(_midline(build, y) / zoom)[:, :, None]
     away, left = x.abs(), x > 0
-    border = torch.where(left, put(shape.lung_left)[:, :, None], put(shape.lung_right)[:, :, None])
-    depth = (border - away).mul_(put(shape.lung_cosine)[:, :, None])
+    border = torch.where(left, flat(shape.lung_left)[:, :, None], flat(shape.lung_right)[:, :, None])
+    depth = (border - away).mul_(flat(shape.lung_cosine)[:, :, None])
     reach = away / border.clamp_(min=25)
-    edge = put(blur / pose.zoom)[:, None, None]
-    return Frame(y, shape, put(y)[:, :, None], x, away, left, depth, reach, edge)
+    return Frame(grid, y, shape, flat(y)[:, :, None], x, away, left, depth, reach, grid.put(blur / build.zoom))
 
 
-def on_image(
-    pose: Pose, x: Float[np.ndarray, "n k"], y: Float[np.ndarray, "n k"]
-) -> tuple[Float[np.ndarray, "n k"], Float[np.ndarray, "n k"]]:
+def on_image(build: Numbers, x: Float[np.ndarray, "n ..."], y: Float[np.ndarray, "n ..."]) -> tuple[Lines, Lines]:
     """Convert points of the patient to millimeters on the image; the inverse of `frame`."""
-    zoom = pose.zoom[:, None]
-    return x * zoom + _midline(pose, y), y * zoom + pose.y[:, None]
+    own = build.take((slice(None), *[None] * (y.ndim - 1)))
+    return x * own.zoom + _midline(build, y), y * own.zoom + own.y
 
 
-def _midline(pose: Pose, y: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
+def _midline(build: Numbers, y: Float[np.ndarray, "n ..."]) -> Float[np.ndarray, "n ..."]:
     """Compute the midline's place on the image in mm, at these heights of the patient."""
-    bent = y * (1 / 150)
-    return pose.x[:, None] + pose.zoom[:, None] * (pose.lean[:, None] * y + pose.bend[:, None] * (bent * bent - 0.5))
+    own, bent = build.take((slice(None), *[None] * (y.ndim - 1))), y * (1 / 150)
+    return own.x + own.zoom * (own.lean * y + own.bend * (bent * bent - 0.5))
 
 
 # The bones of a chest: ribs behind and in front, collar bones, shoulder blades and spine, as attenuation added.
@@ -326,78 +224,46 @@ def _midline(pose: Pose, y: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"
 _RIBS = 14
 
 
-@dataclass(frozen=True, slots=True)
-class Bones:
-    """Sizes and places of the bones, float64 [n] unless stated; lengths in mm.
-
-    spacing: from rib to rib. first: height of the first rib's head. bow, drop: how ribs curve behind, and fall at the
-    side. fall: how far they fall in front. shift, half: each rib's own, in spacings [n, 2 * ribs], right then left.
-    density: of all bone. calcified: of the ribs' cartilage.
-    collar, collar_slope, collar_bow: height of the collar bones at the breast bone, rise per mm, depth of the S.
-    blade, blade_y: distance of the shoulder blades' inner border from the midline, and their height.
-    vertebra, phase: height of one with its disc, and where the first begins.
-    """
-
-    spacing: np.ndarray
-    first: np.ndarray
-    bow: np.ndarray
-    drop: np.ndarray
-    fall: np.ndarray
-    shift: np.ndarray
-    half: np.ndarray
-    density: np.ndarray
-    calcified: np.ndarray
-    collar: np.ndarray
-    collar_slope: np.ndarray
-    collar_bow: np.ndarray
-    blade: np.ndarray
-    blade_y: np.ndarray
-    vertebra: np.ndarray
-    phase: np.ndarray
-
-
-def bones(seen: PhantomRows, build: Anatomy, nuisance: Int[np.ndarray, "n"], amount: float) -> Bones:
-    """The skeleton of each patient. amount: scales the attenuation of all bone, 1 normal."""
-
-    def draw(name: str, low: float, high: float) -> Float[np.ndarray, "n"]:
-        return spread(nuisance, f"bone-{name}", low, high)[:, 0]
-
-    reach = build.dome_right - build.apex
-    return Bones(
-        spacing=reach / draw("count", 9.6, 11.0),
+def bones(rows: PhantomRows, build: Numbers, amount: float) -> Numbers:
+    """The skeleton of each patient; lengths in mm. amount: scales the attenuation of all bone, 1 normal."""
+    draw, age, view = rows.draw("bone-"), rows["age"], rows["view"]
+    return Numbers(
+        # From rib to rib, height of the first rib's head, how ribs curve behind and fall at the side and in front, and
+        # each rib's own shift and half width in spacings, right then left.
+        spacing=(build.dome_right - build.apex) / draw("count", 9.6, 11.0),
         first=build.apex - 6,
         bow=draw("bow", 44, 66),
         drop=draw("drop", 14, 34),
-        fall=draw("fall", 44, 62) + 5 * seen["age"] - 6 * seen["view"],
-        shift=spread(nuisance, "bone-shift", -0.08, 0.08, 2 * _RIBS),
-        half=spread(nuisance, "bone-half", 0.22, 0.28, 2 * _RIBS),
-        density=amount * draw("density", 0.8, 1.15) * (1 - 0.12 * seen["age"]) * (1 - 0.1 * seen["sex"]),
-        calcified=(draw("calcified", -0.2, 0.5) + 0.9 * seen["age"]).clip(0),
-        collar=build.apex + draw("collar", 34, 50) - 16 * seen["view"],
-        collar_slope=draw("collar-slope", 0.16, 0.32) - 0.17 * seen["view"],
+        fall=draw("fall", 44, 62) + 5 * age - 6 * view,
+        shift=draw("shift", -0.08, 0.08, 2 * _RIBS),
+        half=draw("half", 0.22, 0.28, 2 * _RIBS),
+        # Of all bone, and chalk in the ribs' cartilage.
+        density=amount * draw("density", 0.8, 1.15) * (1 - 0.12 * age) * (1 - 0.1 * rows["sex"]),
+        calcified=(draw("calcified", -0.2, 0.5) + 0.9 * age).clip(0),
+        # Height of the collar bones at the breast bone, their rise per mm and the depth of their S; distance of the
+        # shoulder blades' inner border from the midline, and their height.
+        collar=build.apex + draw("collar", 34, 50) - 16 * view,
+        collar_slope=draw("collar-slope", 0.16, 0.32) - 0.17 * view,
         collar_bow=draw("collar-bow", 0.6, 1.4),
-        blade=draw("blade", 124, 138) - 36 * seen["view"],
+        blade=draw("blade", 124, 138) - 36 * view,
         blade_y=build.apex + draw("blade-y", 58, 76),
+        # Height of a vertebra with its disc, and where the first begins.
         vertebra=draw("vertebra", 21.5, 25),
         phase=draw("phase", 0, 1),
     )
 
 
-def skeleton(
-    own: Bones, above: Float[Tensor, "m size size"], speckle: Float[Tensor, "m size size"], at: Frame
-) -> Float[Tensor, "m size size"]:
+def skeleton(own: Numbers, above: Plane, speckle: Plane, at: Frame) -> Plane:
     """All bones' attenuation. above: 1 over the diaphragm, 0 under it. speckle: how chalk is spread in cartilage."""
     total = _ribs(own, above, speckle, at)
-    top = at.size - at.size // 3
+    top = at.grid.size - at.grid.size // 3
     upper = _collar_bones(own, at, top).add_(_shoulder_blades(own, at, top))
     within = ramp(at.along(at.outlines.body - 4)[:, :top] - at.away[:, :top], at.edge + 4)
     total[:, :top].add_(upper.mul_(within))
     return total.mul_(at.put(own.density)).add_(_spine(own, at))
 
 
-def _ribs(
-    b: Bones, above: Float[Tensor, "m size size"], speckle: Float[Tensor, "m size size"], at: Frame
-) -> Float[Tensor, "m size size"]:
+def _ribs(b: Numbers, above: Plane, speckle: Plane, at: Frame) -> Plane:
     """Ribs counted along the height, bent by the lateral position of a pixel."""
     r2 = at.reach * at.reach
     r4 = r2 * r2
@@ -415,16 +281,13 @@ def _ribs(
     return back.add_(front).mul_(above * 0.75 + 0.25).mul_(ends).mul_(0.083)
 
 
-def _bands(
-    s: Float[Tensor, "m size size"], b: Bones, at: Frame
-) -> tuple[Float[Tensor, "m size size"], Float[Tensor, "m size size"]]:
+def _bands(s: Plane, b: Numbers, at: Frame) -> tuple[Plane, Plane]:
     """Tubes at whole numbers of s, denser at their rims; and how much of a rim each pixel is."""
     number = s.floor().clamp_(0, _RIBS - 1)
     index = (number + at.left * _RIBS).to(torch.int64).flatten(1)
 
-    def own(table: np.ndarray) -> Float[Tensor, "m size size"]:
-        values = torch.as_tensor(table.astype(np.float32), device=s.device)
-        return values.gather(1, index).view(s.shape)
+    def own(table: np.ndarray) -> Plane:
+        return at.grid.flat(table).gather(1, index).view(s.shape)
 
     spacing = at.put(b.spacing)
     depth = (own(b.half) - (s - number - 0.5).sub_(own(b.shift)).abs_()).mul_(spacing)
@@ -433,7 +296,7 @@ def _bands(
     return whole - marrow * 0.4, whole - marrow * 0.7
 
 
-def _collar_bones(b: Bones, at: Frame, top: int) -> Float[Tensor, "m top size"]:
+def _collar_bones(b: Numbers, at: Frame, top: int) -> Plane:
     """An S from the breast bone outwards and up."""
     away, y = at.away[:, :top], at.y[:, :top]
     t = (away - 18).mul_(1 / 130)
@@ -447,7 +310,7 @@ def _collar_bones(b: Bones, at: Frame, top: int) -> Float[Tensor, "m top size"]:
     return bone.mul_(ends).mul_(0.15)
 
 
-def _shoulder_blades(b: Bones, at: Frame, top: int) -> Float[Tensor, "m top size"]:
+def _shoulder_blades(b: Numbers, at: Frame, top: int) -> Plane:
     """Triangles with a dense rim that point down, and the head of the upper arm."""
     away, y = at.away[:, :top], at.y[:, :top]
     u, v = away - at.put(b.blade), y - at.put(b.blade_y)
@@ -461,7 +324,7 @@ def _shoulder_blades(b: Bones, at: Frame, top: int) -> Float[Tensor, "m top size
     return torch.maximum(blade, head)
 
 
-def _spine(b: Bones, at: Frame) -> Float[Tensor, "m size size"]:
+def _spine(b: Numbers, at: Frame) -> Plane:
     """Vertebrae with discs between them, wider the lower they are."""
     t = at.lines / b.vertebra[:, None] + b.phase[:, None]
     t = np.abs(2 * (t - np.floor(t)) - 1)
@@ -485,12 +348,12 @@ _TAPER = 0.25  # share of its thickness that the trunk has lost at the skin, bes
 class Soft:
     """attenuation: all soft tissue and air. air: depth of lung, 0 to 1. above: 1 above the diaphragm, 0 below."""
 
-    attenuation: Float[Tensor, "m size size"]
-    air: Float[Tensor, "m size size"]
-    above: Float[Tensor, "m size size"]
+    attenuation: Plane
+    air: Plane
+    above: Plane
 
 
-def soft_tissue(build: Anatomy, at: Frame) -> Soft:
+def soft_tissue(build: Numbers, at: Frame) -> Soft:
     """Everything but bones, vessels, texture and the finding."""
     air, above = _air(build, at)
     trunk = _trunk(at)
@@ -500,14 +363,14 @@ def soft_tissue(build: Anatomy, at: Frame) -> Soft:
     return Soft(total.clamp_(min=0), air, above)
 
 
-def _trunk(at: Frame) -> Float[Tensor, "m size size"]:
+def _trunk(at: Frame) -> Plane:
     """An ellipse across, tapered to the sides, as thick as this line's height is."""
     t = at.away * at.along(1 / at.outlines.body)
     side = 1 - t * _TAPER
     return (1 - t.mul_(t)).clamp_(min=0).sqrt_().mul_(side).mul_(at.along(at.outlines.thickness))
 
 
-def _arms(build: Anatomy, at: Frame) -> Float[Tensor, "m size size"]:
+def _arms(build: Numbers, at: Frame) -> Plane:
     """A tube next to the trunk with its bone, farther away the lower it is."""
     below = ((at.lines + 30) / 100).clip(0, 2.2)
     inner = (build.width + build.wall)[:, None] + build.arms[:, None] * below + 6 * below * below
@@ -517,7 +380,7 @@ def _arms(build: Anatomy, at: Frame) -> Float[Tensor, "m size size"]:
     return arm.add_(bone).mul_(at.along(((at.lines + 60) / 40).clip(0, 1)))
 
 
-def _air(build: Anatomy, at: Frame) -> tuple[Float[Tensor, "m size size"], Float[Tensor, "m size size"]]:
+def _air(build: Numbers, at: Frame) -> tuple[Plane, Plane]:
     """Depth of lung at each pixel, 0 to 1, and 1 above the diaphragm to 0 below."""
     t = (at.depth * (1 / 92)).clamp_(0, 1)
     lung = (2 - t).mul_(t).sqrt_().mul_(at.along(at.outlines.apical))
@@ -529,7 +392,7 @@ def _air(build: Anatomy, at: Frame) -> tuple[Float[Tensor, "m size size"], Float
     return lung, share
 
 
-def _mediastinum(at: Frame) -> Float[Tensor, "m size size"]:
+def _mediastinum(at: Frame) -> Plane:
     """Share of the lung's depth that heart and vessels take: a step at their border, then more toward the middle."""
     depth = at.sided(at.along(at.outlines.right), at.along(at.outlines.left)) - at.away
     t = (depth * (1 / 48)).clamp_(0, 1)
@@ -537,7 +400,7 @@ def _mediastinum(at: Frame) -> Float[Tensor, "m size size"]:
     return ramp(depth, at.edge + 1.2).mul_(0.3).add_(inner)
 
 
-def _above_diaphragm(build: Anatomy, at: Frame) -> Float[Tensor, "m size size"]:
+def _above_diaphragm(build: Numbers, at: Frame) -> Plane:
     """mm above the dome of the side: flat in the middle, steep toward the angle with the ribs."""
     t = (at.reach - 0.46).mul_(1 / 0.54)
     t.mul_(t)
@@ -545,14 +408,14 @@ def _above_diaphragm(build: Anatomy, at: Frame) -> Float[Tensor, "m size size"]:
     return at.sided(at.put(build.dome_right), at.put(build.dome_left)).add(steep).sub_(at.y)
 
 
-def _trachea(at: Frame) -> Float[Tensor, "m size size"]:
+def _trachea(at: Frame) -> Plane:
     """The windpipe, a little to the right at its end."""
     place = -5 * ((at.lines + 110) / 55).clip(0, 1)
     there = ((-48 - at.lines) / 10).clip(0, 1)
     return ramp((8.5 - (at.x - at.along(place)).abs_()), at.edge + 6).mul_(at.along(there))
 
 
-def _stomach(build: Anatomy, at: Frame) -> Float[Tensor, "m size size"]:
+def _stomach(build: Numbers, at: Frame) -> Plane:
     """A bubble of gas under the left dome over a level of fluid."""
     middle = build.dome_left + 1.25 * build.stomach_height + 6
     u = (at.x - at.put(build.stomach_x)).mul_(at.put(1 / build.stomach_width))
@@ -563,11 +426,10 @@ def _stomach(build: Anatomy, at: Frame) -> Float[Tensor, "m size size"]:
     return gas.mul_(at.along(level.clip(0, 1) * build.stomach[:, None]))
 
 
-def _add_breasts(total: Float[Tensor, "m size size"], build: Anatomy, at: Frame) -> None:
+def _add_breasts(total: Plane, build: Numbers, at: Frame) -> None:
     """Half-ellipses that fade upwards and end in a fold below."""
     v = (at.lines - build.breast_y[:, None]) / build.breast_size[:, None]
     v = v * (v < 0) * 0.6 + v * (v >= 0) * 1.15
     u = (at.away - at.put(build.breast_x)).mul_(at.put(1 / build.breast_size))
-    inside = (1 - u.mul_(u)).sub_(at.along(v * v)).clamp_(min=0)
-    full = inside.sqrt_()
+    full = (1 - u.mul_(u)).sub_(at.along(v * v)).clamp_(min=0).sqrt_()
     total.add_(full.mul_(at.put(build.breast)))

@@ -1,8 +1,9 @@
-"""Draw shapes on batches of images: canvas, painting, capsules and blobs."""
+"""Draw shapes on batches of images: canvas, painting, tubes along paths, and blobs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -13,6 +14,38 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+Canvas = Float[Tensor, "n pixels"]
+"""One number for each pixel of n images, flat."""
+Plane = Float[Tensor, "n size size"]
+"""The same as pictures."""
+
+# Functions whose result is the same bits wherever a value stands in an array.
+#
+# Libraries compute sines and exponentials with one routine for full vectors and another for the remainder, which differ
+# in the last bit; a phantom's geometry uses these instead, which need only + - * and comparisons.
+
+_COSINE = tuple((-1.0) ** k * (math.pi / 2) ** (2 * k) / math.factorial(2 * k) for k in range(10))
+_SINE = tuple((-1.0) ** k * (math.pi / 2) ** (2 * k + 1) / math.factorial(2 * k + 1) for k in range(10))
+
+
+def direction(turns: Float[np.ndarray, "*shape"]) -> tuple[Float[np.ndarray, "*shape"], Float[np.ndarray, "*shape"]]:
+    """Cosine and sine of an angle in turns (1 is a full circle), to within 2e-15."""
+    quarters = np.rint(4 * turns)
+    rest = 4 * turns - quarters
+    cosine, sine = _polynomial(_COSINE, rest * rest), rest * _polynomial(_SINE, rest * rest)
+    quadrant = quarters.astype(np.int64) & 3
+    return (
+        np.choose(quadrant, [cosine, -sine, -cosine, sine]),
+        np.choose(quadrant, [sine, cosine, -sine, -cosine]),
+    )
+
+
+def _polynomial(coefficients: tuple[float, ...], x: np.ndarray) -> np.ndarray:
+    total = np.full_like(x, coefficients[-1])
+    for coefficient in reversed(coefficients[:-1]):
+        total = total * x + coefficient
+    return total
 
 
 # Drawing many small things on a batch of images, each in a window of its own, joined by the brightest.
@@ -33,6 +66,19 @@ class Grid:
     def pixel(self) -> float:
         """Millimeters per pixel."""
         return self.field / self.size
+
+    @property
+    def line(self) -> Float[np.ndarray, "size"]:
+        """Coordinate of the center of each column (or line), float64."""
+        return (np.arange(self.size) + (0.5 - 0.5 * self.size)) * self.pixel
+
+    def put(self, values: Float[np.ndarray, "*shape"]) -> Float[Tensor, "*shape 1 1"]:
+        """Float64 parameters as float32 with two axes for the pixels."""
+        return column(values, self.device)
+
+    def flat(self, values: np.ndarray) -> Tensor:
+        """Float64 numbers as float32 of the same shape."""
+        return torch.as_tensor(values.astype(np.float32), device=self.device)
 
     def blank(self, rows: int) -> Float[Tensor, "rows pixels"]:
         """An empty canvas, flat."""
@@ -105,11 +151,25 @@ class Windows:
         self.write(mask, self.read(mask).logical_or_(inside))
 
 
+class Numbers:
+    """Named arrays [n, ...] of some images: all that is known of a part of them before there are pixels."""
+
+    def __init__(self, **values: np.ndarray) -> None:
+        self.__dict__.update(values)
+
+    def __getattr__(self, name: str) -> np.ndarray:
+        raise AttributeError(f"no number '{name}'; known are {', '.join(vars(self))}")
+
+    def take(self, part: Any) -> Numbers:
+        """Return the entries of every array at this index."""
+        return Numbers(**{name: values[part] for name, values in vars(self).items()})
+
+
 Record = TypeVar("Record", bound="DataclassInstance")
 
 
 def take(record: Record, part: slice | Int[np.ndarray, "m"]) -> Record:
-    """Return some rows of a dataclass of arrays [n, ...], of such dataclasses, and of tuples and mappings of either.
+    """Return some rows of a dataclass of arrays [n, ...], numbers, such dataclasses, and tuples and mappings of these.
 
     Other values, such as numbers, hold for all rows and are kept.
     """
@@ -117,6 +177,8 @@ def take(record: Record, part: slice | Int[np.ndarray, "m"]) -> Record:
 
 
 def _taken(value: Any, part: slice | Int[np.ndarray, "m"]) -> Any:
+    if isinstance(value, Numbers):
+        return value.take(part)
     if isinstance(value, tuple):
         return tuple(_taken(each, part) for each in cast("tuple[Any, ...]", value))
     if isinstance(value, Mapping):
@@ -129,6 +191,12 @@ def _taken(value: Any, part: slice | Int[np.ndarray, "m"]) -> Any:
 def column(values: Float[np.ndarray, "*shape"], device: str) -> Float[Tensor, "*shape 1 1"]:
     """Float64 parameters as float32 with two axes for the pixels."""
     return torch.as_tensor(values.astype(np.float32), device=device)[..., None, None]
+
+
+def smooth(t: np.ndarray) -> np.ndarray:
+    """0 below 0, 1 above 1, and a smooth step between."""
+    t = t.clip(0, 1)
+    return t * t * (3 - 2 * t)
 
 
 def ramp(depth: Float[Tensor, "*shape"], blur: Float[Tensor, "*other"]) -> Float[Tensor, "*shape"]:
@@ -178,7 +246,25 @@ def paint(color: Float[np.ndarray, "3"], rows: int, device: str) -> Float[Tensor
     return colors(np.tile(color, (rows, 1)), device)
 
 
-# Tapered tubes: vessels, their cross-sections, and spicules.
+# Tapered tubes along paths: vessels, their cross-sections, and spicules.
+
+
+def extended(start: Float[np.ndarray, "*shape"], steps: Float[np.ndarray, "*shape k"]) -> np.ndarray:
+    """Coordinates [..., k + 1] of the points of paths that begin at `start` and take these steps."""
+    first = start[..., None]
+    return np.concatenate([first, first + np.cumsum(steps, axis=-1)], axis=-1)
+
+
+Course = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""x, y and heading in turns: of the starts of paths, or of all their points and steps."""
+
+
+def wander(start: Course, turns: Float[np.ndarray, "*shape k"], lengths: Float[np.ndarray, "*shape k"]) -> Course:
+    """Bent paths that turn before each of their steps: k + 1 points and k headings of each."""
+    x, y, heading = start
+    headings = heading[..., None] + np.cumsum(turns, axis=-1)
+    cosine, sine = direction(headings)
+    return extended(x, lengths * cosine), extended(y, lengths * sine), headings
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,36 +283,66 @@ class Capsules:
     strength0: Float[np.ndarray, "n k"]
     strength1: Float[np.ndarray, "n k"]
 
+    @staticmethod
+    def along(x: np.ndarray, y: np.ndarray, radius: np.ndarray, strength: np.ndarray) -> Capsules:
+        """Tubes from point to point of paths [n, ..., points]; all four have one number for each point."""
+        every = np.broadcast_arrays(x, y, radius, strength)
+        (x0, y0, r0, s0), (x1, y1, r1, s1) = (
+            [each[..., part].reshape(len(each), -1) for each in every] for part in (slice(-1), slice(1, None))
+        )
+        return Capsules(x0, y0, x1, y1, r0, r1, s0, s1)
 
-def draw_capsules(canvas: Float[Tensor, "n pixels"], tubes: Capsules, blur: Float[np.ndarray, "n"], grid: Grid) -> None:
+    @staticmethod
+    def even(
+        x0: np.ndarray, y0: np.ndarray, x1: np.ndarray, y1: np.ndarray, radius: np.ndarray, strength: np.ndarray
+    ) -> Capsules:
+        """Tubes that do not taper."""
+        x0, y0, x1, y1, wide, strong = np.broadcast_arrays(x0, y0, x1, y1, radius, strength)
+        return Capsules(x0, y0, x1, y1, wide, wide, strong, strong)
+
+    @staticmethod
+    def joined(parts: Sequence[Capsules]) -> Capsules:
+        """All tubes of these, row by row."""
+        return Capsules(*(np.concatenate(each, axis=1) for each in zip(*map(_values, parts), strict=True)))
+
+
+def _values(tubes: Capsules) -> list[np.ndarray]:
+    return [getattr(tubes, field.name) for field in fields(tubes)]
+
+
+def draw_capsules(canvas: Canvas, tubes: Capsules, blur: Float[np.ndarray, "n"], grid: Grid) -> None:
     """Raise the canvas to strength x coverage along each tube; `blur` is the width of the edges in mm."""
     seen = _partial_volume(tubes, blur[:, None])
-    radius = _reach(seen) + 0.5 * blur[:, None]
-    chosen = np.flatnonzero(_in_sight(seen, radius, grid))
-    if len(chosen) == 0:
-        return
-    row = chosen // tubes.x0.shape[1]
-    drawn = Capsules(*(getattr(seen, field.name).ravel()[chosen] for field in fields(Capsules)))
-    furthest = float(radius.ravel()[chosen].max())
-    windows = Windows.around(row, 0.5 * (drawn.x0 + drawn.x1), 0.5 * (drawn.y0 + drawn.y1), furthest, grid)
-    windows.draw(canvas, _coverage(drawn, blur[row], windows, grid.device))
+    row, drawn, windows = _in_windows(seen, _reach(seen) + 0.5 * blur[:, None], grid)
+    if len(row) > 0:
+        depth, t = _depth(drawn, windows, grid)
+        strength = t.mul_(grid.put(drawn.strength1 - drawn.strength0)).add_(grid.put(drawn.strength0))
+        windows.draw(canvas, ramp(depth, grid.put(blur[row])).mul_(strength))
 
 
-def draw_depth(canvas: Float[Tensor, "n pixels"], tubes: Capsules, beyond: float, grid: Grid) -> None:
+def draw_depth(canvas: Canvas, tubes: Capsules, beyond: float, grid: Grid) -> None:
     """Raise a canvas of depths inside an outline (negative outside) to each tube's, where its strength is not 0.
 
     A tube raises no pixel farther than `beyond` outside it.
     """
-    radius = _reach(tubes) + beyond
-    chosen = np.flatnonzero(_in_sight(tubes, radius, grid))
-    if len(chosen) == 0:
-        return
+    row, drawn, windows = _in_windows(tubes, _reach(tubes) + beyond, grid)
+    if len(row) > 0:
+        depth = _depth(drawn, windows, grid)[0]
+        windows.draw(canvas, depth.masked_fill_(depth < -beyond, -np.inf))
+
+
+def _in_windows(
+    tubes: Capsules, radius: Float[np.ndarray, "n k"], grid: Grid
+) -> tuple[Int[np.ndarray, "m"], Capsules, Windows]:
+    """The tubes that are there at all and not wholly outside the image, one by one, with their rows and windows."""
+    half = 0.5 * grid.field
+    x, y = 0.5 * (tubes.x0 + tubes.x1), 0.5 * (tubes.y0 + tubes.y1)
+    near = (np.abs(x) < half + radius) & (np.abs(y) < half + radius)
+    chosen = np.flatnonzero(near & (np.maximum(tubes.strength0, tubes.strength1) > 0))
     row = chosen // tubes.x0.shape[1]
-    drawn = Capsules(*(getattr(tubes, field.name).ravel()[chosen] for field in fields(Capsules)))
-    furthest = float(radius.ravel()[chosen].max())
-    windows = Windows.around(row, 0.5 * (drawn.x0 + drawn.x1), 0.5 * (drawn.y0 + drawn.y1), furthest, grid)
-    depth = _depth(drawn, windows, grid.device)[0]
-    windows.draw(canvas, depth.masked_fill_(depth < -beyond, -np.inf))
+    furthest = float(radius.ravel()[chosen].max(initial=0))
+    windows = Windows.around(row, x.ravel()[chosen], y.ravel()[chosen], furthest, grid)
+    return row, Capsules(*(each.ravel()[chosen] for each in _values(tubes))), windows
 
 
 def _partial_volume(tubes: Capsules, blur: Float[np.ndarray, "n 1"]) -> Capsules:
@@ -246,39 +362,71 @@ def _reach(tubes: Capsules) -> Float[np.ndarray, "n k"]:
     return 0.5 * np.sqrt(along_x * along_x + along_y * along_y) + np.maximum(tubes.radius0, tubes.radius1)
 
 
-def _in_sight(tubes: Capsules, radius: Float[np.ndarray, "n k"], grid: Grid) -> Bool[np.ndarray, "n k"]:
-    """Tubes that are there at all and not wholly outside the image."""
-    half = 0.5 * grid.field
-    near_x = np.abs(0.5 * (tubes.x0 + tubes.x1)) < half + radius
-    near_y = np.abs(0.5 * (tubes.y0 + tubes.y1)) < half + radius
-    return near_x & near_y & (np.maximum(tubes.strength0, tubes.strength1) > 0)
-
-
-def _coverage(tubes: Capsules, blur: Float[np.ndarray, "m"], windows: Windows, device: str) -> Float[Tensor, "m w w"]:
-    depth, t = _depth(tubes, windows, device)
-    strength = t.mul_(column(tubes.strength1 - tubes.strength0, device)).add_(column(tubes.strength0, device))
-    return ramp(depth, column(blur, device)).mul_(strength)
-
-
-def _depth(tubes: Capsules, windows: Windows, device: str) -> tuple[Float[Tensor, "m w w"], Float[Tensor, "m w w"]]:
+def _depth(tubes: Capsules, windows: Windows, grid: Grid) -> tuple[Float[Tensor, "m w w"], Float[Tensor, "m w w"]]:
     """Return the depth in mm inside each tube, negative outside, and each pixel's position along it, 0 to 1."""
+    put = grid.put
     along_x, along_y = tubes.x1 - tubes.x0, tubes.y1 - tubes.y0
     squared = np.maximum(along_x * along_x + along_y * along_y, 1e-6)
-    x, y = windows.x - column(tubes.x0, device), windows.y - column(tubes.y0, device)
-    t = (x * column(along_x / squared, device) + y * column(along_y / squared, device)).clamp_(0, 1)
-    away_x = (t * column(-along_x, device)).add_(x)
-    away_y = (t * column(-along_y, device)).add_(y)
+    x, y = windows.x - put(tubes.x0), windows.y - put(tubes.y0)
+    t = (x * put(along_x / squared) + y * put(along_y / squared)).clamp_(0, 1)
+    away_x, away_y = (t * put(-along_x)).add_(x), (t * put(-along_y)).add_(y)
     distance = away_x.mul_(away_x).add_(away_y.mul_(away_y)).sqrt_()
-    depth = (t * column(tubes.radius1 - tubes.radius0, device)).sub_(distance).add_(column(tubes.radius0, device))
-    return depth, t
+    return (t * put(tubes.radius1 - tubes.radius0)).sub_(distance).add_(put(tubes.radius0)), t
 
 
-# Uneven blobs: closed outlines about a center, given by harmonics of the polar angle, whose area is known.
+# Ovals and uneven blobs: closed outlines about a center, given by harmonics of the polar angle.
+
+
+@dataclass(frozen=True, slots=True)
+class Oval:
+    """Pixels of windows about the centers of m ovals.
+
+    x, y: from the center. u, v: the same in half axes, along and across the oval's long one. rho: distance in half
+    axes; cosine, sine: its direction there. scale: length per half axis along the ray from the center.
+    """
+
+    x: Float[Tensor, "m 1 w"]
+    y: Float[Tensor, "m w 1"]
+    u: Float[Tensor, "m w w"]
+    v: Float[Tensor, "m w w"]
+
+    def rays(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Distance from the center in half axes, the cosine and sine of its direction, and length per half axis."""
+        rho = (self.u * self.u).add_(self.v * self.v).sqrt_()
+        inverse = 1 / (rho + 1e-4)
+        scale = (self.x * self.x + self.y * self.y).sqrt_().mul_(inverse)
+        return rho, self.u * inverse, self.v * inverse, scale
+
+
+def oval(own: Numbers | Blobs, long: np.ndarray, short: np.ndarray, windows: Windows, grid: Grid) -> Oval:
+    """Pixels about ovals with these half axes, of which x, y, cosine and sine give center and direction."""
+    put = grid.put
+    x, y = windows.x - put(own.x), windows.y - put(own.y)
+    u = x * put(own.cosine / long) + y * put(own.sine / long)
+    return Oval(x, y, u, y * put(own.cosine / short) - x * put(own.sine / short))
+
+
+Number = TypeVar("Number", np.ndarray, Tensor)
+
+
+def uneven_outline(cosine: Number, sine: Number, uneven: Sequence[Number]) -> Number:
+    """1 + the third and fifth harmonic of a polar angle, without its arc tangent.
+
+    Args:
+        cosine: Of the angle.
+        sine: Of the angle.
+        uneven: Amplitudes of the cosine and the sine of the third harmonic, then of the fifth.
+    """
+    double_c, double_s = cosine * cosine - sine * sine, 2 * (cosine * sine)
+    triple_c, triple_s = double_c * cosine - double_s * sine, double_s * cosine + double_c * sine
+    fifth_c, fifth_s = triple_c * double_c - triple_s * double_s, triple_s * double_c + triple_c * double_s
+    cosine3, sine3, cosine5, sine5 = uneven
+    return 1 + (triple_c * cosine3 + triple_s * sine3) + 0.6 * (fifth_c * cosine5 + fifth_s * sine5)
 
 
 @dataclass(frozen=True, slots=True)
 class Blobs:
-    """m outlines in the grid's unit of length; float64 [m] each, harmonics [m, k].
+    """m outlines of known area in the grid's unit of length; float64 [m] each, harmonics [m, k].
 
     radius: of the circle of equal area. cosine, sine: direction of the long axis. stretch: root of long over short.
     even, odd: amplitudes of the cosine and the sine of 2, 3, ... k + 1 times the polar angle, in radii.
@@ -304,32 +452,19 @@ class Blobs:
         return self.mean_radius() * self.stretch * (1 + swing)
 
 
-def within(
-    blobs: Blobs, windows: Windows, device: str
-) -> tuple[Float[Tensor, "m w w"], Float[Tensor, "m w w"], Float[Tensor, "m w w"], Float[Tensor, "m w w"]]:
-    """Each pixel's share of the way from the center (0) to the outline (1), its depth inside it, and u, v.
+def within(blobs: Blobs, windows: Windows, grid: Grid) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Each pixel's share of the way from the center (0) to the outline (1), its depth inside it, and u, v [m, w, w].
 
     depth: along the ray from the center, negative outside. u, v: place along and across the long axis on the unit disc
     that the blob becomes when every ray from the center is as long as the outline is far.
     """
     mean = blobs.mean_radius()
-    long, short = mean * blobs.stretch, mean / blobs.stretch
-    x, y = windows.x - column(blobs.x, device), windows.y - column(blobs.y, device)
-    u = x * column(blobs.cosine / long, device) + y * column(blobs.sine / long, device)
-    v = y * column(blobs.cosine / short, device) - x * column(blobs.sine / short, device)
-    rho = (u * u).add_(v * v).sqrt_()
-    inverse = 1 / (rho + 1e-4)
-    outline = _outline(u * inverse, v * inverse, blobs, device)
-    scale = (x * x + y * y).sqrt_().mul_(inverse)  # length per half axis along this ray
-    depth = (outline - rho).mul_(scale)
-    return rho.div_(outline), depth, u.div_(outline), v.div_(outline)
-
-
-def _outline(cosine: Tensor, sine: Tensor, blobs: Blobs, device: str) -> Float[Tensor, "m w w"]:
-    """1 + the harmonics at a polar angle given by its cosine and sine, kept above a fifth."""
-    total = cosine.new_ones(cosine.shape)
-    c, s = cosine, sine
+    at = oval(blobs, mean * blobs.stretch, mean / blobs.stretch, windows, grid)
+    rho, cosine, sine, scale = at.rays()
+    outline, c, s = torch.ones_like(cosine), cosine, sine
     for k in range(blobs.even.shape[1]):
         c, s = c * cosine - s * sine, s * cosine + c * sine
-        total.add_(c * column(blobs.even[:, k], device)).add_(s * column(blobs.odd[:, k], device))
-    return total.clamp_(min=0.2)
+        outline.add_(c * grid.put(blobs.even[:, k])).add_(s * grid.put(blobs.odd[:, k]))
+    outline.clamp_(min=0.2)
+    depth = (outline - rho).mul_(scale)
+    return rho.div_(outline), depth, at.u.div_(outline), at.v.div_(outline)

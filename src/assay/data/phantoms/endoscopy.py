@@ -15,8 +15,8 @@ from assay.core.registry import component
 from assay.core.traits import DataTraits
 from assay.core.types import Factor
 from assay.data.dataset import Rendered
-from assay.data.phantoms.base import DrawnPhantom, Levels, PhantomDesign, PhantomRows, Shown, direction, drawn_by_assay
-from assay.data.phantoms.drawing import Capsules, Grid, Windows, column, draw_capsules, ramp
+from assay.data.phantoms.base import DrawnPhantom, Levels, PhantomDesign, PhantomRows, Shown, drawn_by_assay
+from assay.data.phantoms.drawing import Capsules, Grid, Windows, column, direction, draw_capsules, ramp
 from assay.data.phantoms.endoscopy_anatomy import (
     Polyps,
     Surface,

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from assay.data.phantoms.base import PhantomRows, direction, uneven_outline
-from assay.data.phantoms.drawing import Grid, Windows, column, ramp
+from assay.data.phantoms.base import PhantomRows
+from assay.data.phantoms.drawing import Grid, Windows, column, direction, ramp, uneven_outline
 from assay.data.phantoms.noise import lattice, spline_zoom, spread, uniforms
 
 # The wall of a bowel seen from within: a tube that leads to a dark lumen, with folds behind which light fades.
@@ -410,7 +410,7 @@ def _head(own: _Own, windows: Windows) -> _Head:
     rho = (u * u).add_(v * v).sqrt_()
     inverse = 1 / (rho + 1e-4)
     distance = (x * x + y * y).sqrt_()
-    outline = uneven_outline(u * inverse, v * inverse, *(put(polyp.uneven[:, k]) for k in range(4)))
+    outline = uneven_outline(u * inverse, v * inverse, [put(polyp.uneven[:, k]) for k in range(4)])
     depth = (outline - rho).mul_(inverse.mul_(distance))
     plain = 1 / distance.add_(1e-6)
     softness = 0.1 * polyp.radius * (1 - polyp.height)

@@ -22,7 +22,6 @@ from assay.data.phantoms.base import (
     PhantomRows,
     Shown,
     Skewed,
-    direction,
     drawn_by_assay,
 )
 from assay.data.phantoms.drawing import (
@@ -35,6 +34,7 @@ from assay.data.phantoms.drawing import (
     colors,
     column,
     dab,
+    direction,
     draw_depth,
     ramp,
     take,
@@ -487,7 +487,7 @@ def draw_marks(planes: Planes, found: tuple[Marks, ...], fields: Texture, grid: 
             own = take(each, rows)
             reach = own.shape.reach() * (1 + 0.5 * own.soft)
             windows = Windows.around(rows, own.shape.x, own.shape.y, float(reach.max()), grid)
-            share = within(own.shape, windows, grid.device)[0]
+            share = within(own.shape, windows, grid)[0]
             uneven = (windows.read(fields.fine) * 0.2).add_(1).clamp_(0.3, 1.4)
             weight = ramp(1 - share, column(own.soft, grid.device))
             weight.mul_(uneven).mul_(column(own.strength, grid.device))
@@ -516,7 +516,7 @@ def draw_nails(planes: Planes, look: Skin, shape: Foot, grid: Grid) -> None:
         odd=none,
     )
     windows = Windows.around(row, blob.x, blob.y, float(blob.reach().max()) + 1.5 + grid.pixel, grid)
-    depth = within(blob, windows, grid.device)[1]
+    depth = within(blob, windows, grid)[1]
     cover = ramp(depth, column(np.full(len(row), 0.4 + grid.pixel), grid.device))
     cover.mul_(column(look.nails[row, toe], grid.device))
     weight = grid.blank(planes.shape[1])

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from assay.data.phantoms.base import PhantomRows, direction
+from assay.data.phantoms.base import PhantomRows
 from assay.data.phantoms.drawing import (
     Blobs,
     Capsules,
@@ -22,6 +22,7 @@ from assay.data.phantoms.drawing import (
     colors,
     column,
     dab,
+    direction,
     paint,
     ramp,
     take,
@@ -541,7 +542,7 @@ def _paint(
 
     radius, strength = own.shape.radius, own.presence * own.contrast
     coarse, fine = (windows.read(field) for field in (texture.coarse, texture.fine))
-    _, depth, u, v = within(own.shape, windows, grid.device)
+    _, depth, u, v = within(own.shape, windows, grid)
     uneven = (coarse * 0.7).add_(fine * 0.5).clamp_(-1.5, 1.5)
     depth.add_(uneven.mul_(put(own.ragged * radius)))
     bed = ramp(depth, put(np.full(len(radius), 1.1 * grid.pixel + 0.25)))

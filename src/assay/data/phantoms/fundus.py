@@ -23,11 +23,10 @@ from assay.data.phantoms.base import (
     PhantomDesign,
     PhantomRows,
     Shown,
-    direction,
     drawn_by_assay,
     planned,
 )
-from assay.data.phantoms.drawing import Grid, Planes, blend, colors, column, paint, ramp
+from assay.data.phantoms.drawing import Grid, Planes, blend, colors, column, direction, paint, ramp
 from assay.data.phantoms.fundus_anatomy import (
     KINDS,
     Counts,

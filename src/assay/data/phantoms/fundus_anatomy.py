@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from assay.data.phantoms.base import PhantomRows, direction
+from assay.data.phantoms.base import PhantomRows
 from assay.data.phantoms.drawing import (
     Blobs,
     Capsules,
@@ -22,6 +22,7 @@ from assay.data.phantoms.drawing import (
     colors,
     column,
     dab,
+    direction,
     draw_capsules,
     ramp,
     within,
@@ -225,7 +226,7 @@ def _draw_disc(planes: Planes, shape: Eye, grid: Grid) -> None:
     whole = Blobs(shape.disc[:, 0], shape.disc[:, 1], shape.radius, np.zeros(n), np.ones(n), shape.oval, flat, flat)
     reach = 1.25 * float(shape.radius.max(initial=0)) + float(soft.max(initial=0))
     windows = Windows.around(np.arange(n), whole.x, whole.y, reach, grid)
-    share, depth, u, v = within(whole, windows, grid.device)
+    share, depth, u, v = within(whole, windows, grid)
     cover = ramp(depth, column(soft + 0.006, grid.device))
     # The cup lies a little to the temple; u runs down and v to the left.
     aside = v.sub_(column(0.08 * shape.nasal, grid.device))
@@ -633,7 +634,7 @@ def _draw_some(
     )
     radius = float((shape.reach() + 0.5 * wide).max()) + grid.pixel
     windows = Windows.around(row, shape.x, shape.y, radius, grid)
-    share, depth, _, _ = within(shape, windows, grid.device)
+    share, depth, _, _ = within(shape, windows, grid)
     opaque = ramp(depth, column(wide, grid.device))
     windows.draw(canvas, opaque.mul_(column(spots.opacity.ravel()[chosen] * fainter * fainter, grid.device)))
     dx, dy = windows.x - column(shape.x, grid.device), windows.y - column(shape.y, grid.device)

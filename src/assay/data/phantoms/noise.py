@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -11,7 +13,7 @@ from torch import Tensor
 
 from assay.core.compiled import compiled
 from assay.core.seeds import derive
-from assay.data.phantoms.drawing import Grid, column
+from assay.data.phantoms.drawing import Grid, direction
 
 # The hash behind `counter.lattice_bits`, compiled for a processor.
 
@@ -54,6 +56,23 @@ def spread(
 ) -> Float[np.ndarray, "n count"]:
     """`count` numbers per row, uniform between `low` and `high`."""
     return low + (high - low) * uniforms(nuisance, stream, count)
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Random numbers of some rows in streams whose names begin alike."""
+
+    nuisance: Int[np.ndarray, "n"]
+    prefix: str = ""
+
+    def __call__(self, name: str, low: float = 0.0, high: float = 1.0, *shape: int) -> Float[np.ndarray, "n *shape"]:
+        """Numbers uniform between `low` and `high`: one per row, or as many as this shape holds."""
+        numbers = spread(self.nuisance, self.prefix + name, low, high, math.prod(shape))
+        return numbers.reshape(len(self.nuisance), *shape)
+
+    def turned(self, name: str, *shape: int) -> tuple[np.ndarray, np.ndarray]:
+        """Cosine and sine of any direction."""
+        return direction(self(name, 0, 1, *shape))
 
 
 def white_noise(
@@ -139,7 +158,7 @@ def lattice(
 ) -> Float[Tensor, "n cells+2 cells+2"]:
     """White noise for `spline_zoom`, such that the surface has this standard deviation, in each row its own."""
     noise = white_noise(nuisance, stream, cells + 2, cells + 2, grid.device)
-    return noise.mul_(column(deviation / float(zoom_gain(cells, grid.size)), grid.device))
+    return noise.mul_(grid.put(deviation / float(zoom_gain(cells, grid.size))))
 
 
 def zoom_gain(

@@ -17,11 +17,11 @@ from torch import Tensor
 from assay.core.registry import component
 from assay.core.types import Factor
 from assay.data.dataset import Phantom, Rendered
-from assay.data.phantoms.base import DrawnPhantom, PhantomDesign, PhantomRows, direction, drawn_by_assay
-from assay.data.phantoms.chest import ChestPhantom, Mass, Patients
-from assay.data.phantoms.drawing import Capsules, Grid, draw_capsules
+from assay.data.phantoms.base import DrawnPhantom, PhantomDesign, PhantomRows, drawn_by_assay
+from assay.data.phantoms.chest import ChestPhantom, Patients
+from assay.data.phantoms.drawing import Capsules, Grid, Plane, direction, draw_capsules
 from assay.data.phantoms.nodule import NodulePhantom
-from assay.data.phantoms.noise import spread, uniforms
+from assay.data.phantoms.noise import uniforms
 
 # The classes of the radiology-like phantom: tasks on chest radiographs and on CT patches.
 #
@@ -126,67 +126,49 @@ class LocalChest(ChestPhantom):
         super().__init__()
         self._finding = finding
 
-    def attenuation(
-        self, plan: Patients, grid: Grid
-    ) -> tuple[Float[Tensor, "n size size"], Bool[Tensor, "n size size"]]:
+    def attenuation(self, plan: Patients, grid: Grid) -> tuple[Plane, Bool[Tensor, "n size size"]]:
         """Add the finding to the attenuation of the chest."""
         total, mask = super().attenuation(plan, grid)
         canvas = grid.blank(total.shape[0])
-        draw_capsules(canvas, _SHAPES[self._finding](plan.mass, plan.seen.nuisance), plan.blur, grid)
+        place = plan.mass.take(np.s_[:, None])
+        draw_capsules(canvas, _SHAPES[self._finding](place.x, place.y, plan.rows), plan.blur, grid)
         return total.add_(canvas.view(total.shape)), mask
 
 
-def _tubes(
-    x0: np.ndarray,
-    y0: np.ndarray,
-    x1: np.ndarray,
-    y1: np.ndarray,
-    radius: np.ndarray,
-    strength: np.ndarray,
-) -> Capsules:
-    wide, strong = (np.broadcast_to(values, x0.shape) for values in (radius, strength))
-    return Capsules(x0, y0, x1, y1, wide, wide, strong, strong)
-
-
-def _nodule(at: Mass, nuisance: Int[np.ndarray, "n"]) -> Capsules:
-    x, y = at.x[:, None], at.y[:, None]
-    radius, strength = _draw(nuisance, "nodule", (9, 14), (0.5, 0.8))
-    return _tubes(x, y, x, y, radius, strength)
-
-
-def _cavity(at: Mass, nuisance: Int[np.ndarray, "n"]) -> Capsules:
-    ring, wall, strength = _draw(nuisance, "cavity", (15, 24), (4, 6), (0.4, 0.6))
-    cosine, sine = direction(np.arange(13) / 12)
-    x, y = at.x[:, None] + ring * cosine, at.y[:, None] + ring * sine
-    return _tubes(x[:, :-1], y[:, :-1], x[:, 1:], y[:, 1:], wall, strength)
-
-
-def _band(at: Mass, nuisance: Int[np.ndarray, "n"]) -> Capsules:
-    half, turn, radius, strength = _draw(nuisance, "band", (30, 50), (-0.07, 0.07), (5, 8), (0.35, 0.55))
-    return _straight(at, half, turn, radius, strength)
-
-
-def _line(at: Mass, nuisance: Int[np.ndarray, "n"]) -> Capsules:
-    half, turn, radius, strength = _draw(nuisance, "line", (55, 90), (0, 0.5), (2, 3), (1.0, 1.4))
-    return _straight(at, half, turn, radius, strength)
-
-
-def _calcifications(at: Mass, nuisance: Int[np.ndarray, "n"]) -> Capsules:
-    radius, strength = _draw(nuisance, "calcifications", (3.5, 6), (0.8, 1.2))
-    away = spread(nuisance, "radiology-calcifications-away", -16, 16, 12)
-    x, y = at.x[:, None] + away[:, :6], at.y[:, None] + away[:, 6:]
-    return _tubes(x, y, x, y, radius, strength)
-
-
-def _straight(at: Mass, half: np.ndarray, turn: np.ndarray, radius: np.ndarray, strength: np.ndarray) -> Capsules:
-    cosine, sine = direction(turn)
-    x, y = at.x[:, None], at.y[:, None]
-    return _tubes(x - half * cosine, y - half * sine, x + half * cosine, y + half * sine, radius, strength)
-
-
-def _draw(nuisance: Int[np.ndarray, "n"], finding: str, *ranges: tuple[float, float]) -> list[Float[np.ndarray, "n 1"]]:
+def _drawn(rows: PhantomRows, finding: str, *ranges: tuple[float, float]) -> list[Float[np.ndarray, "n 1"]]:
     """Draw a number per row from each range."""
-    return [spread(nuisance, f"radiology-{finding}-{k}", low, high) for k, (low, high) in enumerate(ranges)]
+    return [rows.draw(f"radiology-{finding}-")(str(k), low, high, 1) for k, (low, high) in enumerate(ranges)]
+
+
+def _nodule(x: np.ndarray, y: np.ndarray, rows: PhantomRows) -> Capsules:
+    return Capsules.even(x, y, x, y, *_drawn(rows, "nodule", (9, 14), (0.5, 0.8)))
+
+
+def _cavity(x: np.ndarray, y: np.ndarray, rows: PhantomRows) -> Capsules:
+    ring, wall, strength = _drawn(rows, "cavity", (15, 24), (4, 6), (0.4, 0.6))
+    cosine, sine = direction(np.arange(13) / 12)
+    return Capsules.along(x + ring * cosine, y + ring * sine, wall, strength)
+
+
+def _band(x: np.ndarray, y: np.ndarray, rows: PhantomRows) -> Capsules:
+    return _straight(x, y, *_drawn(rows, "band", (30, 50), (-0.07, 0.07), (5, 8), (0.35, 0.55)))
+
+
+def _line(x: np.ndarray, y: np.ndarray, rows: PhantomRows) -> Capsules:
+    return _straight(x, y, *_drawn(rows, "line", (55, 90), (0, 0.5), (2, 3), (1.0, 1.4)))
+
+
+def _calcifications(x: np.ndarray, y: np.ndarray, rows: PhantomRows) -> Capsules:
+    away = rows.draw("radiology-")("calcifications-away", -16, 16, 12)
+    x, y = x + away[:, :6], y + away[:, 6:]
+    return Capsules.even(x, y, x, y, *_drawn(rows, "calcifications", (3.5, 6), (0.8, 1.2)))
+
+
+def _straight(
+    x: np.ndarray, y: np.ndarray, half: np.ndarray, turn: np.ndarray, radius: np.ndarray, strength: np.ndarray
+) -> Capsules:
+    across, down = (half * part for part in direction(turn))
+    return Capsules.even(x - across, y - down, x + across, y + down, radius, strength)
 
 
 _SHAPES = {"nodule": _nodule, "cavity": _cavity, "band": _band, "line": _line, "calcifications": _calcifications}

@@ -18,8 +18,8 @@ from assay.core.registry import component
 from assay.core.seeds import row_seed
 from assay.core.types import Factor
 from assay.data.dataset import Rendered
-from assay.data.phantoms.base import DrawnPhantom, PhantomDesign, PhantomRows, Shown, direction, drawn_by_assay
-from assay.data.phantoms.drawing import Grid, Windows, column, take
+from assay.data.phantoms.base import DrawnPhantom, PhantomDesign, PhantomRows, Shown, drawn_by_assay
+from assay.data.phantoms.drawing import Grid, Windows, column, direction, take
 from assay.data.phantoms.noise import lattice_bits, spline_zoom, spread, uniforms, white_noise
 
 # Kinds of the natural-like phantom: which law draws each.

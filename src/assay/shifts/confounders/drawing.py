@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from assay.data.phantoms.base import direction
+from assay.data.phantoms.drawing import direction
 from assay.data.phantoms.noise import lattice_bits
 from assay.shifts.confounders.kernels import (
     at_hand,

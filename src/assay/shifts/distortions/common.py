@@ -14,7 +14,7 @@ from torch.nn import functional
 from assay.core.compiled import compiled
 from assay.core.registry import component
 from assay.core.traits import ChangeTraits
-from assay.data.phantoms.base import direction
+from assay.data.phantoms.drawing import direction
 from assay.shifts.confounders.drawing import Shape, in_channels, luminance, normals, singles
 from assay.shifts.confounders.pixels import Jpeg, beyond, correlated, gaussian, same, settled, smooth, widened
 from assay.shifts.distortions.base import Distortion, greatest, needs_color, stream, untied
