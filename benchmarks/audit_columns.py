@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from _shared import Page, parser
+from assay.study.calibration import BOUND, CLEAR, rate
 
 import assay
 from assay.stats.verdicts import Verdict
 from assay.store.folder import RunFolder
 from assay.study.audit_request import Asked
-from assay.study.calibration import BOUND, CLEAR, rate
 from assay.study.clean_networks import audit_trained, training_study
 
 DATA = {"phantom": "chest", "size": 64, "target": "mass", "core": "mass"}
