@@ -12,14 +12,15 @@ from syrupy.assertion import SnapshotAssertion
 
 from assay.analysis.data_checks import Looked, cautions
 from assay.analysis.described import describe, keep, kept
-from assay.analysis.preview import make_preview
 from assay.analysis.results import Folds, Gathered
 from assay.execution.jobs import Place, population_of
 from assay.execution.plan import make_plan
 from assay.report.sentences.reasons import reason_words
 from assay.shifts import scene
 from assay.spec.parse import parse_study
+from assay.stats.findings import from_row
 from assay.store.folder import RunFolder
+from assay.study.preview import preview_tables
 
 PATIENTS = 120
 TAGGED = 12
@@ -194,7 +195,8 @@ def test_preview_tells_them_and_the_folder_keeps_them_for_the_page(images: Path,
     place = Place(tmp_path / "run", tmp_path / "cache")
     population = population_of(spec.data, place)
     expected = cautions(spec, population, Looked.at(spec, population))
-    assert make_preview(spec, population, tmp_path / "preview").doubts == expected
+    found = preview_tables(spec, population, tmp_path / "preview")["findings"]
+    assert tuple(from_row(row).reason for row in found) == expected
     gathered = Gathered(make_plan(spec, population), place.folder, Folds(population, spec.probes))
     keep(place.folder, describe(gathered, population))
     assert kept(RunFolder(place.root)).cautions == expected

@@ -13,13 +13,13 @@ from tests.worlds.studies import TINY, run_tiny
 
 from assay.analysis.data_checks import SAMPLE, Looked, confounders, in_turn, sampled, visibility_rows
 from assay.analysis.pictures import GAP, amplification
-from assay.analysis.preview import make_preview
 from assay.core.reasons import Code, read
 from assay.data.cache import ArrayCache
 from assay.shifts.population import Population, open_population
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
 from assay.store.folder import RunFolder
+from assay.study.preview import preview_tables
 from assay.testing.data import squares
 
 DOSED: dict[str, Any] = {
@@ -110,8 +110,8 @@ def test_the_sample_takes_the_classes_in_turn() -> None:
 def test_a_sheet_shows_the_same_images_without_with_and_the_difference(
     spec: StudySpec, population: Population, tmp_path: Path
 ) -> None:
-    preview = make_preview(spec, population, tmp_path)
-    sheets = [row for row in preview.pictures if row["kind"] == "confounder"]
+    pictures = preview_tables(spec, population, tmp_path)["pictures"]
+    sheets = [row for row in pictures if row["kind"] == "confounder"]
     assert [row["factor"] for row in sheets] == ["tag", "low-pass(cutoff=0.1)", "low-pass(cutoff=0.3)"]
     assert len({row["file"] for row in sheets}) == 3
     for row in sheets:
@@ -123,7 +123,7 @@ def test_a_sheet_shows_the_same_images_without_with_and_the_difference(
     first = [tiles(tmp_path / row["file"], row["scale"])[0] for row in sheets]
     assert np.array_equal(first[0], first[1])
     assert np.array_equal(first[0], first[2])
-    drawn = {row["factor"] for row in preview.pictures if row["kind"] == "pair"}
+    drawn = {row["factor"] for row in pictures if row["kind"] == "pair"}
     assert drawn == {factor.name for factor in population.factors}
 
 
@@ -182,6 +182,6 @@ def test_a_factors_pairs_are_shared_by_recipes_of_all_confounders(run: RunFolder
 def test_the_page_shows_them_with_their_figures(run: RunFolder) -> None:
     page = (run.root / "report.html").read_text()
     assert [row["confounder"] for row in run.table("visibility")] == ["tag", "low-pass"]
-    section = page[page.index("<summary>Each mark, without and with it") : page.index("<h3>Pairs that differ")]
+    section = page[page.index("<h3>Each mark, without and with it") : page.index("<h3>Pairs that differ")]
     assert section.count("<img ") == 2
     assert 'id="visibility"' in page

@@ -11,7 +11,6 @@ from PIL import Image
 from scipy.stats import mannwhitneyu
 
 from assay.analysis.data_checks import Looked
-from assay.analysis.preview import make_preview
 from assay.analysis.shortcuts import _number_row, shortcut_cautions, shortcut_rows
 from assay.core.types import FactorTable
 from assay.execution.jobs import Place, population_of
@@ -19,9 +18,11 @@ from assay.execution.local import InProcess
 from assay.report.sentences.reasons import reason_words
 from assay.runs.run import quietly
 from assay.spec.parse import parse_study
+from assay.stats.findings import from_row
 from assay.store import schema
 from assay.store.files import Row
 from assay.store.folder import RunFolder
+from assay.study.preview import preview_tables
 from assay.study.run import prepare, run_study
 
 N = 240
@@ -102,9 +103,9 @@ def test_the_figures_are_areas_with_intervals(rows: list[Row], images: Path) -> 
 def test_strong_ones_are_doubts_of_the_preview(images: Path, rows: list[Row], tmp_path: Path) -> None:
     spec = parse_study(study(images))
     population = population_of(spec.data, Place(tmp_path, tmp_path / "cache"))
-    preview = make_preview(spec, population, tmp_path / "preview")
-    assert list(preview.shortcuts) == rows
-    assert set(shortcut_cautions(rows)) <= set(preview.doubts)
+    preview = preview_tables(spec, population, tmp_path / "preview")
+    assert preview["shortcuts"] == rows
+    assert set(shortcut_cautions(rows)) <= {from_row(row).reason for row in preview["findings"]}
     columns, properties, fitted = map(reason_words, shortcut_cautions(rows))
     assert columns.startswith("simple cues predict the target: column 'dose' (AUROC 0.8")
     assert "factor 'view' (AUROC 0.8" in columns

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from html import unescape
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -14,8 +13,7 @@ from tests.cli.asking import Asking
 from tests.worlds.files import noise, save, write_table
 from tests.worlds.studies import SMALL, write_spec
 
-from assay.report.words import statement
-from assay.store.folder import working_in
+from assay.store.folder import RunFolder, working_in
 
 
 @pytest.fixture
@@ -25,77 +23,45 @@ def spec(tmp_path: Path, study_cache: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return write_spec(tmp_path, question="Is 1 < 2 & 3 > 2?")
 
 
-class Seen(HTMLParser):
-    """Counts tags, and gathers addresses and table cells."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.addresses: list[str] = []
-        self.numbers: list[int] = []
-        self.images: list[dict[str, str]] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.images += [{name: value or "" for name, value in attrs}] if tag == "img" else []
-        self.addresses += [value or "" for name, value in attrs if name in ("src", "href")]
-
-    def handle_data(self, data: str) -> None:
-        if self.tags[-1:] == ["td"]:
-            self.numbers += [int(data)] if data.strip().isdigit() else []
-
-
 def test_text_json_and_page_tell_the_same(ask: Asking, spec: Path) -> None:
     text = ask("preview", spec)
     assert text.code == 0
     facts = json.loads(ask("preview", spec, "--json", "--workers", "2").out)
     assert (facts["trials"], facts["to_train"], facts["workers"]) == (6, 6, 2)
-    assert [row["environment"] for row in facts["environments"]] == ["train", "same", "reversed"]
-    ties = [tie for row in facts["environments"] for tie in row["achieved"] if tie["factor"] != "margin"]
-    assert len(ties) == 3
-    assert text.out.count("margin") == 1, "what defines the target is told once"
-    assert "margin with malignant: +1.00 in every environment, since it defines it\n" in text.out
+    assert list(dict.fromkeys(row["environment"] for row in facts["environments"])) == ["train", "same", "reversed"]
+    assert text.out.count('Margin defines "malignant" in every environment.') == 1
     for row in facts["environments"]:
-        for tie in row["achieved"]:
-            assert sum(cell["rows"] for cell in tie["counts"]) == row["images"] == tie["kept"]
-            assert tie["low"] <= tie["strength"] <= tie["high"]
-    for tie in ties:
-        assert f"requested {tie['asked']:+.2f}, achieved {tie['strength']:+.2f}" in text.out
+        own = [
+            one for one in facts["counts"] if (one["environment"], one["factor"]) == (row["environment"], row["factor"])
+        ]
+        assert sum(one["value"] for one in own) == row["images"] == row["kept"]
+        assert row["low"] <= row["strength"] <= row["high"]
+        assert f"{row['strength']:.2f} [{row['low']:.2f}, {row['high']:.2f}]" in text.out
     (power,) = facts["power"]
-    assert f"  {statement(power)}: {power['detectable']}" in text.out
-    rough = "a rough plan from 3 seeds, the test patients and Holm&#x27;s first step in each family, assuming a value "
-    assert "  " + unescape(rough) in text.out
-    assert re.search(r"6 trials, of which 6 are to be trained: about .+ with \d+ workers?", text.out)
+    assert power["detectable"] > 0
+    assert "with texture reversed, SupCon against cross-entropy" in text.out
+    rough = "A rough plan from 3 seeds, the test patients and Holm&#39;s first step in each family, assuming a value "
+    assert unescape(rough) in text.out
+    assert re.search(r"6 training runs, of which 6 are to be trained: about .+ with \d+ workers?", text.out)
     assert all(Path(picture).is_file() for picture in facts["pictures"])
 
-    page = Path(facts["preview"]).read_text()
+    page = Path(facts["preview"]).read_text(encoding="utf-8")
     assert text.out.splitlines()[-1] == f"preview: {facts['preview']}"
     assert "Is 1 &lt; 2 &amp; 3 &gt; 2?" in page
     assert rough in page
-    assert not re.search(r"<p>\d+ images</p>", page), "the caption of the pictures has counted them"
-    seen = Seen(page)
-    assert seen.tags.count("img") == len(facts["pictures"])
-    assert all(address.startswith("data:image/png;base64,") for address in seen.addresses)
-    assert sorted(seen.numbers) == sorted(cell["rows"] for tie in ties for cell in tie["counts"])
+    assert "What will be done" in page
+    assert "Text for a paper" not in page
+    addresses = re.findall(r'src="([^"]*)"', page)
+    assert len(addresses) >= len(facts["pictures"])
+    assert all(address.startswith("data:image/") for address in addresses)
     assert not (spec.parent / "runs" / "small" / "study.json").exists()
-
-
-def test_what_no_plan_can_say_of_many_comparisons_is_said_once(ask: Asking, spec: Path) -> None:
-    losses = "[cross-entropy, supcon, focal, triplet, arcface]"
-    probes = "[performance, {reliance: {sobol: false}}]"
-    unplanned = {
-        "contrasts.0.measure": "logit-effect",
-        "contrasts.0.environment": '""',
-        "contrasts.0.factor": "texture",
-    }
-    sets = [word for key, value in unplanned.items() for word in ("--set", f"{key}={value}")]
-    sets += ["--set", f"probes={probes}"]
-    many = ask("preview", spec, *sets, "--set", f"recipe.loss={losses}").out
-    assert many.count("unknown until the study has run") == 1
-    assert "  logit-effect, 4 comparisons: its variance is unknown until the study has run\n" in many
-    two = ask("preview", spec, *sets, "--set", "recipe.loss=[cross-entropy, supcon, focal]").out
-    assert two.count("unknown until the study has run") == 2
+    folder = RunFolder(Path(facts["preview"]).parent)
+    assert folder.tables_are_current()
+    assert set(folder.tables) == {"environments", "counts", "visibility", "shortcuts", "power", "findings", "pictures",
+                                  "provenance"}  # fmt: skip
+    named = ask("results", folder.root, "--table", "counts", "--json")
+    assert json.loads(named.out) == facts["counts"]
+    assert ask("report", folder.root).out.strip() == facts["preview"]
 
 
 KINDS = 16
@@ -121,20 +87,13 @@ def many_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_many_classes_are_folded_in_text_page_and_pictures_and_whole_in_json(ask: Asking, many_classes: Path) -> None:
-    text = ask("preview", many_classes).out
+def test_of_many_classes_each_is_counted_and_the_pictures_show_the_most_frequent(
+    ask: Asking, many_classes: Path
+) -> None:
     facts = json.loads(ask("preview", many_classes, "--json").out)
-    (tie,) = facts["environments"][0]["achieved"]
-    assert len({cell["target"] for cell in tie["counts"]}) == KINDS
-    heads = [line.split() for line in text.splitlines() if line.split()[-2:] == ["5", "others"]]
-    assert [len(head) for head in heads] == [13, 13]  # eleven classes by name, and `5 others`
-    assert all(head[-3] == "kind15" for head in heads)
-    assert max(len(line) for line in text.splitlines() if not line.startswith("doubt: ")) < 150
-
-    table = re.findall(r"<table>.*?</table>", Path(facts["preview"]).read_text(), flags=re.DOTALL)[0]
-    assert Seen(table).tags.count("th") == 1 + 12 + 4  # the factor, the columns, the quarters of age
-    assert sum(Seen(table).numbers) == facts["environments"][0]["images"] == sum(c["rows"] for c in tie["counts"])
-    assert re.search(r"\d+ kind15, \d+ of 5 others\)", Path(facts["preview"]).read_text())
+    assert len({row["target"] for row in facts["counts"]}) == KINDS
+    assert sum(row["value"] for row in facts["counts"]) == sum(row["images"] for row in facts["environments"])
+    assert re.search(r"\d+ kind15, \d+ of 5 others\)", Path(facts["preview"]).read_text(encoding="utf-8"))
     with Image.open(facts["pictures"][0]) as picture:
         assert picture.height // 4 == 11 * (16 + 2) - 2
 
@@ -146,15 +105,11 @@ def test_a_factor_that_an_environment_holds_is_told_as_held(
     monkeypatch.chdir(tmp_path)
     held = {**SMALL["environments"], "conflict": {"where": {"texture": "solid"}}}
     spec = write_spec(tmp_path, environments=held)
-    text = ask("preview", spec).out.partition("conflict: 64 images")[2]
-    assert "  texture: held at solid: no association with malignant\n" in text
-    assert "as found" not in text
     facts = json.loads(ask("preview", spec, "--json").out)
-    ties = [
-        (row["environment"], tie["factor"], tie["held"]) for row in facts["environments"] for tie in row["achieved"]
-    ]
-    assert [tie for tie in ties if tie[2]] == [("conflict", "texture", "solid")]
-    assert "texture: held at solid: no association" in Path(facts["preview"]).read_text()
+    held = [(row["environment"], row["factor"], row["held"]) for row in facts["environments"] if row["held"]]
+    assert held == [("conflict", "texture", "solid")]
+    (line,) = (line for line in ask("preview", spec).out.splitlines() if line.split()[:2] == ["conflict", "texture"])
+    assert line.split()[3:8] == ["–", "0.00", "[0.00,", "0.00]", "solid"]
 
 
 def test_a_dosed_confounder_is_counted_by_class(
@@ -165,27 +120,22 @@ def test_a_dosed_confounder_is_counted_by_class(
     monkeypatch.chdir(tmp_path)
     dosed = {"train": {"dose": {"confounder": "tag", "p": 0.5, "on": "positive"}}, "clean": {}}
     facts = json.loads(ask("preview", write_spec(tmp_path, environments=dosed, contrasts=[]), "--json").out)
-    train, clean = facts["environments"]
-    (tie,) = (tie for tie in train["achieved"] if tie["factor"] == "tag")
-    rows = {(cell["target"], cell["level"]): cell["rows"] for cell in tie["counts"]}
-    positives = sum(count for (target, _), count in rows.items() if target == "malignant")
-    marked = {target: count for (target, level), count in rows.items() if level == "with"}
+    (tie,) = (row for row in facts["environments"] if row["factor"] == "tag")
+    counts = [row for row in facts["counts"] if row["factor"] == "tag"]
+    assert {row["environment"] for row in counts} == {tie["environment"]} == {"train"}
+    positives = sum(row["value"] for row in counts if row["target"] == "malignant")
+    marked = {row["target"]: row["value"] for row in counts if row["level"] == "with"}
     assert sum(marked.values()) == marked["malignant"]
     assert 0.2 * positives < marked["malignant"] < 0.8 * positives
     assert tie["strength"] == pytest.approx(marked["malignant"] / positives)
-    assert all(tie["factor"] != "tag" for tie in clean["achieved"])
-    text = ask("preview", tmp_path / "small.yaml").out
-    put_on = r"  tag: on 0% of [\w ]+ and 50% of malignant: Somers' D with malignant \+0.50 \["
-    assert re.search(put_on, text)
-    assert "as found" not in text
-    shown = Seen(Path(facts["preview"]).read_text()).images
-    (sheet,) = (image["alt"] for image in shown if "train: rows are" in image["alt"])
+    page = Path(facts["preview"]).read_text(encoding="utf-8")
+    sheet = next(alt for alt in re.findall(r'alt="([^"]*)"', page) if "train: rows are" in alt)
     assert re.search(r"From the left, tag is on none of [\w ]+, (all|none|[\d, and]+) of malignant\.", sheet)
 
 
 def test_a_preview_is_written_while_a_run_works_but_not_by_two_at_once(ask: Asking, spec: Path) -> None:
     folder = Path("runs/small/preview")
-    half = folder / ".index.html.77.partial"
+    half = folder / ".report.html.77.partial"
     folder.mkdir(parents=True)
     half.write_bytes(b"what a killed preview left")
     with working_in(folder):
@@ -194,12 +144,12 @@ def test_a_preview_is_written_while_a_run_works_but_not_by_two_at_once(ask: Aski
     assert "another run works in runs/small/preview: wait until it ends" in answer.err
     with working_in(folder.parent):
         assert ask("preview", spec).code == 0
-    assert (folder / "index.html").is_file()
+    assert (folder / "report.html").is_file()
     assert not half.exists()
 
 
 def test_nothing_is_to_be_trained_in_a_finished_run(ask: Asking, run_copy: Path, tmp_path: Path) -> None:
-    assert "6 trials, all done: nothing to train" in ask("preview", write_spec(tmp_path)).out
+    assert "6 training runs, all done: nothing to train" in ask("preview", write_spec(tmp_path)).out
 
 
 def test_what_sources_are_trained_on_is_shown(ask: Asking, spec: Path) -> None:
@@ -216,8 +166,8 @@ def test_what_sources_are_trained_on_is_shown(ask: Asking, spec: Path) -> None:
     assert f"source {told}\n" in text.out
     assert "source own" not in text.out
     page = Path(text.out.splitlines()[-1].removeprefix("preview: "))
-    assert f"<figcaption>{told}</figcaption>" in page.read_text()
-    with Image.open(page.parent / "source-shapes.png") as picture:
+    assert f"<figcaption><p>{told}</p></figcaption>" in page.read_text(encoding="utf-8")
+    with Image.open(page.parent / "pictures" / "source-shapes.png") as picture:
         rows, columns = picture.height // 32, picture.width // 32
     assert rows >= 2
     assert columns >= 5

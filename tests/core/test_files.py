@@ -53,8 +53,8 @@ def test_a_run_that_begins_leaves_alone_what_a_preview_is_writing(tmp_path: Path
         temporary.write_bytes(b"half")
         RunFolder(tmp_path).remove_partial_files()
 
-    write_whole(tmp_path / "preview" / "index.html", begins)
-    assert (tmp_path / "preview" / "index.html").read_bytes() == b"half"
+    write_whole(tmp_path / "preview" / "report.html", begins)
+    assert (tmp_path / "preview" / "report.html").read_bytes() == b"half"
 
 
 def test_what_stood_there_is_untouched_by_a_writer_that_fails(tmp_path: Path) -> None:

@@ -92,6 +92,13 @@ The folder of an [audit](../how-to/audit-a-model.md) has these tables, and `shor
 """
 
 
+PREVIEW_HEAD = """
+## Tables of a preview
+
+The folder `preview/` of a run folder has these tables, and `environments`, `visibility`, `shortcuts`, `findings`, `pictures` and `provenance` with the columns above.
+"""
+
+
 COMMON_HEAD = """
 ## Columns of many tables
 
@@ -110,7 +117,8 @@ def tables_page() -> str:
     own = "".join(_table(table, common, "###") for table in models)
     audited = AUDIT_HEAD + "".join(_table(table, common, "###") for table in audits)
     studies = "".join(_table(one, common) for one in schema.TABLES.values())
-    return TABLES_HEAD + listed + once + studies + MODEL_HEAD + own + audited
+    planned = PREVIEW_HEAD + "".join(_table(table, common, "###") for table in (schema.COUNTS, schema.POWER))
+    return TABLES_HEAD + listed + once + studies + MODEL_HEAD + own + audited + planned
 
 
 def _common(tables: Sequence[Table]) -> set[Column]:

@@ -12,8 +12,9 @@ import pytest
 from rich.console import Console
 
 from assay.execution.local import InProcess
-from assay.execution.progress import DOUBT, Counter, display_for, drawn, duration, warn
+from assay.execution.progress import DOUBT, Counter, display_for, drawn, warn
 from assay.execution.tasks import Event, Task
+from assay.stats.format import duration
 from assay.testing.executor import Refuse, Touch
 
 

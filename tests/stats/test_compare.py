@@ -17,10 +17,10 @@ from statsmodels.stats.proportion import confint_proportions_2indep, proportion_
 from syrupy.assertion import SnapshotAssertion
 from tests.worlds.panels import panel
 
-from assay.cli.preview import assumed
 from assay.core.reasons import Code, because
 from assay.core.types import Contributions
 from assay.report.sentences.reasons import reason_words
+from assay.results.preview_blocks import assumed
 from assay.stats.compare import (
     Budget,
     Contrast,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,14 +12,13 @@ from tests.study.test_dose_study import DOSED
 from tests.worlds.studies import TINY
 
 from assay.analysis.contrasts import spec_pairs
-from assay.analysis.preview import Preview, make_preview
-from assay.cli.preview import Found, text_lines
 from assay.data.cache import ArrayCache
-from assay.data.dataset import Card
 from assay.execution.plan import make_plan
 from assay.report.sentences.reasons import reason_words
 from assay.shifts.population import open_population
 from assay.spec.parse import parse_study
+from assay.stats.findings import from_row
+from assay.study.preview import preview_tables
 
 TESTS: dict[str, Any] = {
     "clean": {"like": "train", "dose": {"p": 0}},
@@ -77,7 +75,8 @@ def test_the_preview_doubts_rows_that_differ_over_the_doses_until_they_are_set(f
         made = {point.label: population.training(point.train, 0)[0] for point in spec.points}
         sizes = [len(environment) for environment in made.values()]
         assert (len(set(sizes)) == 1) == ("rows" in train)
-        return tuple(map(reason_words, make_preview(spec, population, tmp_path / name).doubts))
+        found = preview_tables(spec, population, tmp_path / name)["findings"]
+        return tuple(reason_words(from_row(row).reason) for row in found)
 
     letters = "confounder 'tag' writes letters 2 px high, under 7 px: they are spots rather than letters"
     unequal, equal = doubts("found"), doubts("equal", rows=100)
@@ -85,14 +84,3 @@ def test_the_preview_doubts_rows_that_differ_over_the_doses_until_they_are_set(f
     (text,) = (one for one in unequal if one not in equal)
     assert text.startswith("training rows differ over the doses of ")
     assert not any(one.startswith("training rows differ") for one in equal)
-
-
-def test_the_doubt_stands_in_the_text_of_the_preview(tmp_path: Path):
-    data = SimpleNamespace(card=Card("some", "", known_faults=("frames are dark",), left_out=("line 2: gone",) * 7))
-    prepared: Any = SimpleNamespace(spec=parse_study(TINY), tasks=(), plan=SimpleNamespace(trials=()), population=data)
-    found = Found(prepared, Preview((), (), doubts=("rows differ",)), (), 1, tmp_path)
-    lines = text_lines(found)
-    assert "doubt: rows differ" in lines
-    assert "data: frames are dark" in lines
-    assert lines.count("left out: line 2: gone") == 5
-    assert "left out: and 2 more, which the report lists" in lines

@@ -1,148 +1,30 @@
-"""Preview a study before training: images, associations, size, time and power."""
+"""Environments of a study's grid, and the differences that its comparisons can detect, before anything has run."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from assay.analysis.contrasts import Pair, compared, pairs, pooling_group
-from assay.analysis.data_checks import Looked, cautions, confounders, visibility_rows
-from assay.analysis.pictures import Gallery
-from assay.analysis.results import Folds
-from assay.analysis.shortcuts import shortcut_cautions, shortcut_rows
 from assay.core.files import canonical_json
 from assay.core.measures import range_of
-from assay.core.reasons import Code, Reason, because
-from assay.data.cards import without_patients
+from assay.core.reasons import Code, because
 from assay.shifts.association import also_achieved
-from assay.shifts.environment import Achieved, Environment
+from assay.shifts.environment import Environment
 from assay.shifts.population import Population
 from assay.shifts.scene import Tests
-from assay.spec.environments import dose_axis, images_seed
+from assay.spec.environments import dose_axis
 from assay.spec.schema import RecipePoint, StudySpec
 from assay.stats.decisions import LOOK_ALPHA
-from assay.stats.doses import uneven_rows
 from assay.stats.measures import COMPUTED
 from assay.stats.power import Assumptions, planned, rests_on
 from assay.stats.rows import ALPHA, DOSES, MATCHED, PRIMARY
 from assay.store.files import Row
 
-# What a study will look at, before a second of training.
-
-
-@dataclass(frozen=True)
-class Preview:
-    """Rows of the tables of a preview.
-
-    They are pictures of a study's environments and confounders, the properties of each environment, the visibility of
-    each confounder, and predictors of the target that need no network.
-
-    Attributes:
-        doubts: Doubts about the data and the training environments.
-    """
-
-    pictures: tuple[Row, ...]
-    environments: tuple[Shown, ...]
-    visibility: tuple[Row, ...] = ()
-    doubts: tuple[Reason, ...] = ()
-    shortcuts: tuple[Row, ...] = ()
-
-
-@dataclass(frozen=True)
-class Shown:
-    """Properties of an environment and its associations, both of the same rows.
-
-    Attributes:
-        folds: Number of folds in which the data are tested.
-        together: Whether the rows are those of all folds, as those of a test environment are, or of the first fold.
-    """
-
-    name: str
-    images: int
-    folds: int
-    together: bool
-    achieved: tuple[Achieved, ...]
-
-
-def make_preview(
-    spec: StudySpec, population: Population, folder: Path, starts: Mapping[str, Population] | None = None
-) -> Preview:
-    """Draw every environment of the study, training ones as the first seed sees them, and the images of sources.
-
-    Pictures go to `folder`. Raises as the run would when an association cannot be had.
-    """
-    gallery = Gallery(folder, population.scale, spec.data.target, population.folds, spec.task == "segmentation")
-    environments = distinct_environments(spec.points, population, spec.first_seed)
-    heads = headed(environments, spec.points)
-    pictures = [gallery.sheet(found.environment, head, head) for found, head in zip(environments, heads, strict=True)]
-    pictures += _sources(spec, starts or {}, folder)
-    looked, changes = Looked.at(spec, population), confounders(spec.points)
-    pictures += [gallery.contact(number, change, looked) for number, change in enumerate(changes, start=1)]
-    scene, drawn = population.scene(spec.points[0].tests, spec.first_seed), {change.name for change in changes}
-    for factor in (factor for factor in scene.changeable() if factor not in drawn):
-        pictures += gallery.pairs(scene, factor, {})
-    marks = dict.fromkeys((change.name for change in changes), ())
-    shown = tuple(
-        replace(_shown(spec, population, found, marks), name=head)
-        for found, head in zip(environments, heads, strict=True)
-    )
-    pictures += gallery.near_copies(population.dataset) if population.dataset else []
-    leakage = population.dataset.leakage if population.dataset else ()
-    shortcuts = tuple(shortcut_rows(spec, population))
-    unnamed = without_patients(population.card.known_faults)
-    doubted = (
-        *leakage,
-        *((because(Code.PATIENTS_UNKNOWN, text=unnamed),) if unnamed else ()),
-        *_doubts(spec, environments),
-        *cautions(spec, population, looked),
-        *shortcut_cautions(shortcuts),
-    )
-    return Preview(tuple(pictures), shown, tuple(visibility_rows(spec, looked)), doubted, shortcuts)
-
-
-def _sources(spec: StudySpec, starts: Mapping[str, Population], folder: Path) -> Iterator[Row]:
-    """A picture for each source that is trained on images of its own."""
-    for name, source in spec.sources.items():
-        if name in starts and not source.own:
-            training, _ = starts[name].training(source.environment, images_seed(spec.first_seed))
-            yield Gallery(folder, starts[name].scale, source.data.target).source(training, name, source.recipe.epochs)
-
-
-def _doubts(spec: StudySpec, environments: Sequence[Distinct]) -> Iterator[Reason]:
-    images = {one.recipe: len(one.environment) for one in environments if one.recipe and one.name == "train"}
-    first = {_trained_on(point): images[point.label] for point in spec.points if point.label in images}
-    trained = [(point.coordinates, first[_trained_on(point)]) for point in spec.points if _trained_on(point) in first]
-    reason = uneven_rows(trained, dose_axis(spec.points))
-    if reason:
-        yield reason
-
-
-def _trained_on(point: RecipePoint) -> str:
-    """Return the properties that distinguish a training environment from others: confounders share that of p = 0."""
-    return canonical_json(point.train.for_training())
-
-
-def _shown(
-    spec: StudySpec,
-    population: Population,
-    found: Distinct,
-    marks: Mapping[str, tuple[str, ...]],
-) -> Shown:
-    """Describe an environment.
-
-    Args:
-        marks: The study's interventions, whose rows are described even where a share alone selects them.
-    """
-    environment = also_achieved(found.environment, marks)
-    if population.folds == 1:
-        return Shown(found.label, len(environment), 1, True, environment.achieved)
-    point = next((point for point in spec.points if point.label == found.recipe), spec.points[0])
-    whole = Folds(population, spec.probes).whole(point.tests, found.name, environment)
-    return Shown(found.label, len(whole), population.folds, found.name in point.tests, environment.achieved)
+# Environments of the grid.
 
 
 def headed(found: Sequence[Distinct], points: Sequence[RecipePoint]) -> list[str]:
@@ -220,10 +102,10 @@ def distinct_environments(points: Sequence[RecipePoint], population: Population,
 # What each stated contrast of a study could detect, before anything has run.
 
 
-def detectable_differences(spec: StudySpec, population: Population) -> list[dict[str, str | float | None]]:
-    """Return one entry per comparison: the columns that name it, its role, and the difference found with 80% power.
+def detectable_differences(spec: StudySpec, population: Population) -> list[Row]:
+    """Return rows of `schema.POWER`: a comparison, and the difference that it finds with 80% power.
 
-    `detectable` is a number, or None with `reason` where the plan cannot say: a measure whose patients or range are not
+    `detectable` is NaN, with `reason`, where the plan cannot say: a measure whose patients or range are not
     known beforehand, too few patients, fewer than 3 seeds. The assumptions are `stats.power.Assumptions`.
     """
     family = [pair for stated in spec.contrasts for pair in pairs(stated, spec.points, tuple(spec.axes))]
@@ -241,12 +123,10 @@ def _of_family(pair: Pair, every: Sequence[Pair]) -> int:
     return sum(other.stated.family_name == pair.stated.family_name for other in every)
 
 
-def _entry(
-    whole: Pair, spec: StudySpec, population: Population, family: int, group: int
-) -> dict[str, str | float | None]:
+def _entry(whole: Pair, spec: StudySpec, population: Population, family: int, group: int) -> Row:
     pair = whole.single[0]
     stated = pair.stated
-    entry: dict[str, str | float | None] = {**compared(whole), "role": stated.role, "detectable": None, "reason": ""}
+    entry: Row = {**compared(whole), "role": stated.role, "detectable": math.nan, "reason": ""}
     if stated.measure not in COMPUTED:
         return {**entry, "reason": str(because(Code.UNKNOWN_SPREAD))}
     counts = _test_patients(pair, population, stated.environment)

@@ -19,14 +19,14 @@ from assay.data.files.in_memory import on_disk
 from assay.data.files.labels import HEADERS, IMAGE, PATIENT, joined
 from assay.data.files.table import read_table
 from assay.execution.local import default_workers
-from assay.execution.progress import display_for, duration, reading_shown
+from assay.execution.progress import display_for, reading_shown
 from assay.execution.tasks import Observer, Task
 from assay.models.external import OfCommand
 from assay.models.ref import Origin
 from assay.report.audit_comparison import comparison_lines, write_comparison
 from assay.report.sentences.audit import check_words, headline, verdict_line
 from assay.runs.run import quietly
-from assay.stats.format import count
+from assay.stats.format import count, duration
 from assay.store.files import json_text
 from assay.store.folder import RunFolder
 from assay.study.audit import origin_of

@@ -92,10 +92,9 @@ def kinds(incomplete: str) -> list[str]:
 
 def tables(incomplete: str) -> list[str]:
     """Return the names of tables of all runs."""
-    from assay.store.audit_tables import AUDIT_TABLES
-    from assay.store.schema import MODEL_TABLES, TABLES
+    from assay.store.audit_tables import EVERY_TABLE
 
-    return _begin({**TABLES, **MODEL_TABLES, **AUDIT_TABLES}, incomplete)
+    return _begin(EVERY_TABLE, incomplete)
 
 
 def measures(incomplete: str) -> list[str]:

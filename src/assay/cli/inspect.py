@@ -24,8 +24,7 @@ from assay.core.measures import COMPARED, better
 from assay.core.registry import entries
 from assay.core.traits import KINDS
 from assay.spec.load import builtin_studies, study_size, study_yaml
-from assay.store.audit_tables import AUDIT_TABLES
-from assay.store.schema import MODEL_TABLES, TABLES
+from assay.store.audit_tables import EVERY_TABLE
 
 # `assay show` and `assay list`: what there is, without importing what it needs.
 
@@ -113,7 +112,7 @@ def _everything() -> Iterator[tuple[str, str, str]]:
     """(kind, name, one line) of all that a spec can name."""
     for name, summary in builtin_studies().items():
         yield "study", name, summary
-    for table in {**TABLES, **MODEL_TABLES, **AUDIT_TABLES}.values():
+    for table in EVERY_TABLE.values():
         yield "table", table.name, f"a row for every {table.row}"
     for entry in entries():
         label = entry.traits.label if entry.traits else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+import math
 import shutil
 import sys
 import threading
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from assay.stats.format import count, listed
+from assay.stats.format import count, duration
 
 if TYPE_CHECKING:
     from assay.execution.tasks import Observer, Task
@@ -112,7 +113,6 @@ def _show(asked: RunRequest, result: Result) -> None:
 
 def plan_lines(prepared: Prepared, workers: int, every_reason: bool = False) -> list[str]:
     """Describe the planned work, its duration, and why each trial is new."""
-    from assay.execution.progress import duration, workers_text
     from assay.report.sentences.reasons import reason_words
 
     spec, plan = prepared.spec, prepared.plan
@@ -122,7 +122,7 @@ def plan_lines(prepared: Prepared, workers: int, every_reason: bool = False) -> 
     lines = [f"{spec.name}: {size}; records in {prepared.place.root}", *worst_lines(prepared)]
     if not prepared.tasks:
         return [*lines, "every trial and probe is done: nothing to train, comparisons are made anew"]
-    time = f"about {duration(prepared.seconds(workers))} with {workers_text(workers)}{on_device(prepared)}"
+    time = f"about {duration(prepared.seconds(workers))} with {count(workers, 'worker')}{on_device(prepared)}"
     sources = f"{count(prepared.new_sources, 'source')} and " if prepared.new_sources else ""
     trials, probes = count(prepared.new_trials, "trial"), count(prepared.new_probes, "probe")
     work = f"{count(prepared.new_trials, 'model')} to take" if spec.models else f"{sources}{trials} to train"
@@ -150,7 +150,7 @@ def reach_lines(prepared: Prepared) -> list[str]:
 
     every = detectable_differences(spec, prepared.population)
     rows = [row for row in every if row["role"] == "primary"] or every
-    found = [(float(row["detectable"]), str(row["measure"])) for row in rows if row["detectable"] is not None]
+    found = [(float(row["detectable"]), str(row["measure"])) for row in rows if not math.isnan(row["detectable"])]
     least, measure = min(found, default=(None, ""))
     return [quick_look(measure, least, spec.seeds)]
 
@@ -169,12 +169,9 @@ def worst_lines(prepared: Prepared) -> list[str]:
     spec = prepared.spec
     if not spec.looks:
         return []
-    most, now = prepared.most_trials, len(prepared.plan.trials)
-    looks = listed([str(seeds) for seeds in spec.looks])
-    return [
-        f"looks at {looks} seeds until every primary comparison is decided: at most {count(most, 'trial')}, "
-        f"{most - now} more than are planned now"
-    ]
+    from assay.report.preview_page import looks_words
+
+    return [looks_words(spec.looks, prepared.most_trials, len(prepared.plan.trials))]
 
 
 def on_device(prepared: Prepared) -> str:

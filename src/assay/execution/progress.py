@@ -18,6 +18,7 @@ from rich.table import Table
 
 from assay.data.cache import Notify, silent
 from assay.execution.tasks import Event, Observer, Task
+from assay.stats.format import duration
 
 PLAIN_EVERY = 60.0
 """Seconds after which a plain line is due, if no tenth of the work was finished before."""
@@ -167,21 +168,6 @@ class Counter:
         """Return how many tasks are done, and of how many, for each unit of counting."""
         every = [task.counted for task in self.tasks.values()]
         return [f"{done}{between}{every.count(what)} {what}" for what, done in self._done.items()]
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them: 45 s, 3 min 20 s, 2 h 5 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-def workers_text(count: int) -> str:
-    """Return the number of workers in words."""
-    return f"{count} worker" + ("" if count == 1 else "s")
 
 
 def warn(line: str, *, red: bool = True, console: Console | None = None) -> None:

@@ -49,9 +49,8 @@ from assay.report.words import (
 from assay.results.block import Block
 from assay.stats.format import common_decimals, in_words, listed, number
 from assay.stats.rows import Row, numeric
-from assay.store.audit_tables import AUDIT_TABLES, COMPARED
-from assay.store.columns import Table
-from assay.store.schema import MODEL_TABLES, TABLES
+from assay.store.audit_tables import EVERY_TABLE
+from assay.store.schema import TABLES
 
 FULL, NARROW = 800.0, 350.0
 """Widths in pixels: on a desktop, and on a phone."""
@@ -549,7 +548,7 @@ def cell(column: str, row: Row, evidence: Evidence, places: int | None = None) -
         return probability(numeric(row, column))
     own = f"{column}_low" in row
     low, high = ends_of(row, column)
-    if (own or column in ("value", "rate", "below", "g")) and not math.isnan(low):
+    if (own or column in ("value", "rate", "below", "g", "strength")) and not math.isnan(low):
         shown = estimated({**row, "value": value, "low": low, "high": high}, None if own else places)
         return replace(shown, anchor=anchor(row)) if column == "g" and "id" in row else shown
     if isinstance(value, int) or (float(value).is_integer() and column not in ("value", "p")):
@@ -562,11 +561,8 @@ def anchor(row: Row) -> str:
     return "row-" + "".join(letter if letter.isalnum() else "-" for letter in str(row["id"]))
 
 
-_TABLES: Mapping[str, Table] = {**AUDIT_TABLES, COMPARED.name: COMPARED, **MODEL_TABLES, **TABLES}
-
-
 def _table(block: Block, rows: Sequence[Row], evidence: Evidence) -> Sheet | None:
-    table = _TABLES[block.table]
+    table = EVERY_TABLE[block.table]
     if block.across and not block.columns:
         heads, lines = _pivot(block, rows, evidence)
     else:
@@ -610,7 +606,7 @@ def _pivot(block: Block, rows: Sequence[Row], evidence: Evidence) -> tuple[list[
         Line(
             (
                 *(words(_text(key, next(iter(own.values())), evidence) or NONE) for key in keys),
-                *(estimated(own.get(column), decimals[column]) for column in columns),
+                *(_amount(own.get(column), decimals[column]) for column in columns),
             ),
             first=evidence.outline.shown(next(iter(own.values()))),
         )
@@ -619,6 +615,11 @@ def _pivot(block: Block, rows: Sequence[Row], evidence: Evidence) -> tuple[list[
     heads = [HEADS.get(key, in_words(key)) for key in keys]
     heads += [sentence_head(block.across, column, rows, evidence) for column in columns]
     return heads, lines
+
+
+def _amount(row: Row | None, places: int) -> Cell:
+    """Return a count, or an estimate with its interval."""
+    return amount(row["value"]) if row and isinstance(row["value"], int) else estimated(row, places)
 
 
 def sentence_head(column: str, value: str, rows: Sequence[Row], evidence: Evidence) -> str:

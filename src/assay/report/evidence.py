@@ -174,6 +174,11 @@ class Evidence:
         """Whether the tables are those of an audit, or of a comparison of audits."""
         return "verdicts" in self.tables or "compared" in self.tables
 
+    @property
+    def of_preview(self) -> bool:
+        """Whether the tables are those of a preview."""
+        return "power" in self.tables
+
     @cached_property
     def outline(self) -> Outline:
         """Scope of the page."""
@@ -241,7 +246,7 @@ class Evidence:
         """Return the rows of a table, with columns in words that blocks use."""
         rows = self.tables.get(table, ())
         match table:
-            case "contrasts" | "looks":
+            case "contrasts" | "looks" | "power":
                 return [{**row, "comparison": statement(row, self.names)} for row in rows]
             case "similarities":
                 return [

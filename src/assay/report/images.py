@@ -103,15 +103,6 @@ def _words(values: Ends) -> Iterator[str]:
             yield f"{where} {number(low, 1)}, {number(high, 1)}"
 
 
-FIGURES = "pixels changed (share)", "mean difference", "SSIM"
-MEANING = (
-    "Means over the test images counted at the right, each without and with the confounder. Pixels changed: the share "
-    "that differs by at least half of 1/255 in some channel. Mean difference: of all pixels, changed or not, black to "
-    "white being 1. SSIM: structural similarity, 1 for equal images and less the less alike they are."
-)
-"""What the figures of visibility mean, for the page and the preview."""
-
-
 # Pictures for the page: at their own pixels, enlarged by the browser by whole multiples, without smoothing.
 
 FIRST_PAIRS = 2
@@ -139,25 +130,45 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Group:
+    """Pictures of one kind. shown: how many are seen at once. noun: the name of one of the rest, which are folded."""
+
+    title: str
+    note: str
+    pictures: tuple[Picture, ...]
+    shown: int
+    noun: str
+
+
+_MARKS = "Each mark, without and with it"
+_OF_FIRST = "Models of the first seed"
+_GROUPS: Mapping[str, tuple[str, str, int, str]] = {
+    "sheet": ("", "", 1, "further environment"),
+    "source": ("What sources are trained on", "", 1, "further source"),
+    "copies": ("Near copies", "Nearly identical images in the data. If one of a pair is in training and the other in "
+               "test, results are too good.", 1, "further sheet"),
+    "outline": ("Predicted outlines on the same images", "Ranked by the mean over recipes: by Dice in images with a "
+                f"lesion, by predicted area in the others. {_OF_FIRST}, threshold p = 0.5.", 0, "image"),
+    "heat-map": ("Heat maps on the same images",
+                 f"{_OF_FIRST}. A map shows what a model attends to, not what it uses.", 0, "image"),
+    "confounder": (_MARKS, "", 0, "mark"),
+    "mark": (_MARKS, "", 0, "mark"),
+}  # fmt: skip
+"""Kind of picture -> title, note, how many are seen at once, name of one of the rest."""
+
+
+@dataclass(frozen=True)
 class Gallery:
     """Pictures of a run.
 
     Attributes:
-        sheets: One per environment.
-        copies: Pairs of near copies.
-        outlines: The outlines of recipes on the same images.
-        heat_maps: Their maps on the same images.
-        confounders: One of each, without and with it.
+        groups: Pictures by kind, without pairs.
         pairs: Factor -> its pictures.
         said: Scale and losses in words.
         drawn: The drawings next to pairs.
     """
 
-    sheets: tuple[Picture, ...]
-    copies: tuple[Picture, ...]
-    outlines: tuple[Picture, ...]
-    heat_maps: tuple[Picture, ...]
-    confounders: tuple[Picture, ...]
+    groups: tuple[Group, ...]
     pairs: Mapping[str, tuple[Picture, ...]]
     said: str
     drawn: str
@@ -175,30 +186,29 @@ class Gallery:
         return ordered[len(self.first_pairs) :]
 
 
-def gallery(root: Path, evidence: Evidence, rows: Sequence[Row]) -> Gallery:
-    """Every picture of a run. Raises StoreError that names a file which is missing or no picture."""
+def gallery(root: Path, evidence: Evidence, rows: Sequence[Row], *, all_shown: bool = False) -> Gallery:
+    """Return the pictures of a run; marks are folded where there are pairs, unless all is to be seen at once.
+
+    Raises:
+        StoreError: A file is missing or no picture; the text names it.
+    """
     images = [natural(root, row) for row in rows]
     uris = [encoded(image, lossless=True) for image in images]
     loss = sum(map(len, uris)) > BUDGET
     if loss:
         uris = [encoded(image, lossless=False) for image in images]
     made = [_picture(row, image, uri, evidence) for row, image, uri in zip(rows, images, uris, strict=True)]
-    of_kind: dict[str, list[tuple[Row, Picture]]] = {
-        kind: [] for kind in ("sheet", "copies", "outline", "heat-map", "confounder", "mark", "pair")
-    }
-    for row, picture in zip(rows, made, strict=True):
-        of_kind[row["kind"]].append((row, picture))
     pairs: dict[str, tuple[Picture, ...]] = {}
-    for row, picture in of_kind["pair"]:
-        name = in_words(row["factor"])
-        pairs[name] = (*pairs.get(name, ()), picture)
-    sheets, copies, confounders, outlines, heat_maps = (
-        tuple(picture for _, picture in of_kind[kind])
-        for kind in ("sheet", "copies", "confounder", "outline", "heat-map")
-    )
-    confounders += tuple(picture for _, picture in of_kind["mark"])
-    words = _scales(rows, loss), _drawn(made, evidence)
-    return Gallery(sheets, copies, outlines, heat_maps, confounders, pairs, *words)
+    for row, picture in zip(rows, made, strict=True):
+        if row["kind"] == "pair":
+            name = in_words(row["factor"])
+            pairs[name] = (*pairs.get(name, ()), picture)
+    groups: list[Group] = []
+    for kind, (title, note, shown, noun) in _GROUPS.items():
+        own = tuple(picture for row, picture in zip(rows, made, strict=True) if row["kind"] == kind)
+        whole_group = all_shown or (kind == "confounder" and not pairs)
+        groups += [Group(title, note, own, len(own) if whole_group else shown, noun)] if own else []
+    return Gallery(tuple(groups), pairs, _scales(rows, loss), _drawn(made, evidence))
 
 
 def _drawn(made: Sequence[Picture], evidence: Evidence) -> str:

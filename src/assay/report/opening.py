@@ -92,6 +92,7 @@ class Opening:
     places: tuple[Place, ...]
     lines: tuple[Line, ...]
     title: str = ""
+    heading: str = "What was done"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,7 @@ class Account:
         doubts: Cautions.
         limits: What it does not show.
         methods: Sentences on methods; of a study the template has them.
+        planned: Whether the run is planned, and nothing of it is done.
     """
 
     name: str
@@ -128,6 +130,7 @@ class Account:
     doubts: tuple[Said, ...]
     limits: tuple[str, ...]
     methods: tuple[str, ...] = ()
+    planned: bool = False
 
 
 def verdict(evidence: Evidence) -> str:
@@ -239,7 +242,7 @@ def done(evidence: Evidence) -> tuple[str, ...]:
         if not counts:
             return ()
         first = f"One model ({facts.get('kind', 'model')}) was read as it is on {plural(max(counts), 'image')}"
-        return tuple(part for part in (f"{first} to predict {named}.", _tied(evidence)) if part)
+        return tuple(part for part in (f"{first} to predict {named}.", tied(evidence)) if part)
     trained = len({(row["recipe"], row["seed"], row.get("fold")) for row in trials})
     recipes, seeds, folds = (len({row.get(key) for row in trials}) for key in ("recipe", "seed", "fold"))
     axis = in_words(evidence.outline.axis)
@@ -253,18 +256,18 @@ def done(evidence: Evidence) -> tuple[str, ...]:
     elsewhere = facts.get("models") or facts.get("predictions")
     verb = "that were trained elsewhere predicted" if elsewhere else "were trained to predict"
     first = f"{trained:,} networks ({levels}{plural(seeds, 'seed')}{parts}) {verb} {named}"
-    return tuple(part for part in (f"{first} from {images}.", _tied(evidence)) if part)
+    return tuple(part for part in (f"{first} from {images}.", tied(evidence)) if part)
 
 
-def _tied(evidence: Evidence) -> str:
+def tied(evidence: Evidence) -> str:
     """Return what was tied to the target in training, and the test conditions."""
     factor = next(iter(strengths(evidence.tables.get("environments", ()))), "")
     names = distinct(row["environment"] for row in evidence.tables.get("environments", ()))
     tests = distinct(evidence.names.place(name) for name in names if bare_place(name) != TRAINING)
     if not tests:
         return ""
-    tied = f"In training, {in_words(factor)} was tied to the target. " if factor else ""
-    return f"{tied}Test conditions: {listed(tests)}." if len(tests) <= 6 else f"{tied}{len(tests)} test conditions."
+    training = f"In training, {in_words(factor)} was tied to the target. " if factor else ""
+    return training + (f"Test conditions: {listed(tests)}." if len(tests) <= 6 else f"{len(tests)} test conditions.")
 
 
 def places_of(root: Path, evidence: Evidence) -> tuple[Place, ...]:
@@ -305,6 +308,13 @@ def _small(root: Path, row: Row) -> tuple[Small, ...]:
 
 def _plain(image: Image.Image) -> Image.Image:
     return image if image.mode in ("L", "RGB") else image.convert("RGB")
+
+
+def said(one: Finding) -> Said:
+    """Return a caution as a sentence."""
+    light = one.light if one.light in LIGHTS else ""
+    place = "reasons" if one.table == "estimates" else one.table
+    return Said(reason_words(one.reason), light, SIGNS.get(light, ""), LIGHTS.get(light, ""), place)
 
 
 def paper(evidence: Evidence, said: str, first: Opening) -> tuple[tuple[str, str, str], ...]:

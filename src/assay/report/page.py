@@ -23,15 +23,17 @@ from assay.report.drawing import DARK, LIGHT, declarations
 from assay.report.evidence import Evidence, Tables, distinct, networks
 from assay.report.glossary import first_used
 from assay.report.images import Gallery, gallery
-from assay.report.opening import LIGHTS, SIGNS, Account, Opening, Said, opening, paper, verdict
+from assay.report.opening import Account, Opening, Said, opening, paper, said, verdict
+from assay.report.preview_page import preview_account
 from assay.report.sentences.audit import meanings
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import Download, Sheet, as_file, as_markdown
 from assay.report.words import plural
 from assay.results.audit_blocks import SWINGS, UNTESTED, audit_sections
 from assay.results.block import Block, Section
+from assay.results.preview_blocks import preview_sections
 from assay.results.study_blocks import ACCOUNT, ENVIRONMENTS, FIRST, PROVENANCE, doses, performance, sections
-from assay.stats.findings import Finding, from_row
+from assay.stats.findings import from_row
 from assay.store.audit_tables import ANSWERS, AUDITED_IMAGES
 from assay.store.files import write_text
 from assay.store.folder import RunFolder
@@ -75,6 +77,7 @@ class Content:
         unit: The unit of intervals in addition to seeds: patients, or images where patients are not named.
         files: Every table whole.
         methods: Sentences on methods; of a study the template has them.
+        planned: Whether the run is planned, and nothing of it is done.
     """
 
     name: str
@@ -101,6 +104,7 @@ class Content:
     unit: str
     files: tuple[tuple[str, Download | None], ...]
     methods: tuple[str, ...] = ()
+    planned: bool = False
 
 
 def collect(root: Path, own: Sequence[Section] = ()) -> Content:
@@ -110,6 +114,8 @@ def collect(root: Path, own: Sequence[Section] = ()) -> Content:
         StoreError: A table, a column or a picture is missing.
     """
     evidence = Evidence(Tables(root), root)
+    if evidence.of_preview:
+        return content(evidence, preview_account(evidence), preview_sections(evidence.tables))
     if evidence.of_audit:
         return content(evidence, audit_account(evidence), audit_sections(evidence.tables, leads_words(evidence)))
     return content(evidence, _account(evidence), own or _sections(evidence))
@@ -123,7 +129,8 @@ def content(evidence: Evidence, account: Account, asked: Sequence[Section]) -> C
     parts = tuple(_part(one, evidence, first) for one in asked)
     parts = tuple(part for part in parts if part.blocks)
     lost = tuple(sheet for block in (*ACCOUNT, UNTESTED) if (sheet := _listed(block, evidence)))
-    environments, provenance = _listed(ENVIRONMENTS, evidence), _listed(PROVENANCE, evidence)
+    environments = None if account.planned else _listed(ENVIRONMENTS, evidence)
+    provenance = _listed(PROVENANCE, evidence)
     there = {one.id for one in (*(b.sheet for part in parts for b in part.blocks), *lost, environments) if one}
     doubts = tuple(one if one.anchor in there else replace(one, anchor="") for one in account.doubts)
     told = (account.verdict, *account.opening.done, *(one.text for one in doubts), *account.limits)
@@ -142,7 +149,8 @@ def content(evidence: Evidence, account: Account, asked: Sequence[Section]) -> C
         doubts=doubts,
         limits=_limits(account.limits, " " if evidence.of_audit else "; "),
         first=first,
-        gallery=gallery(root, evidence, mark_pictures(evidence) if evidence.of_audit else tables.get("pictures", ())),
+        gallery=gallery(root, evidence, mark_pictures(evidence) if evidence.of_audit else tables.get("pictures", ()),
+                        all_shown=account.planned),
         sections=parts,
         lost=lost,
         environments=environments,
@@ -156,6 +164,7 @@ def content(evidence: Evidence, account: Account, asked: Sequence[Section]) -> C
         files=tuple((one.name, as_file(one, tables[one.name])) for one in RunFolder(root).tables.values()
                     if one not in _UNLISTED and tables.get(one.name)),
         methods=account.methods,
+        planned=account.planned,
     )  # fmt: skip
 
 
@@ -178,15 +187,9 @@ def _account(evidence: Evidence) -> Account:
         meta=_meta(root.name if root.name.startswith(f"{name}-") else name, tables),
         verdict=verdict(evidence),
         opening=opening(root, evidence, findings),
-        doubts=tuple(map(_said, (one for one in findings if one.kind != "limit"))),
+        doubts=tuple(map(said, (one for one in findings if one.kind != "limit"))),
         limits=tuple(reason_words(one.reason) for one in findings if one.kind == "limit"),
     )
-
-
-def _said(one: Finding) -> Said:
-    light = one.light if one.light in LIGHTS else ""
-    place = "reasons" if one.table == "estimates" else one.table
-    return Said(reason_words(one.reason), light, SIGNS.get(light, ""), LIGHTS.get(light, ""), place)
 
 
 def _sections(evidence: Evidence) -> list[Section]:
@@ -211,6 +214,8 @@ def first_figures(evidence: Evidence) -> tuple[Figure, ...]:
     if evidence.of_audit:
         swings = chart(SWINGS, evidence, FIRST_WIDTH)
         return () if swings is None else (swings,)
+    if "estimates" not in evidence.tables:
+        return ()
     view = evidence.outline
     leading = [FIRST["trades"], *([doses(view.measure, view.dosed)] if view.dosed else []), performance(view.measure)]
     leading += [block for one in _sections(evidence) if one.id == "relies" for block in one.blocks[:1]]
@@ -266,9 +271,8 @@ def _meta(name: str, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """`nodule-loss-quick · 6 recipes · 18 training runs · 3 seeds`: of a scale, the run folder's name tells it."""
     trials = networks(tables)
     if not trials:
-        return (
-            f"{name} · {plural(len(distinct(row['environment'] for row in tables['environments'])), 'test condition')}"
-        )
+        places = distinct(row["environment"] for row in tables.get("environments", ()))
+        return f"{name} · {plural(len(places), 'test condition')}"
     seeds, recipes = len({row["seed"] for row in trials}), len(distinct(row["recipe"] for row in trials))
     return f"{name} · {plural(recipes, 'recipe')} · {plural(len(trials), 'training run')} · {plural(seeds, 'seed')}"
 
@@ -341,8 +345,6 @@ def _paragraph(text: str) -> str:
 
 SIZE_LIMIT = 5_000_000
 """Bytes that a page may have."""
-MOST_SHEETS = 1
-"""Environments whose images are seen at once; those of further ones are folded away."""
 MOST_FIGURES = 2
 """Figures of a section that are seen at once."""
 MARGIN = 2_000
@@ -379,7 +381,7 @@ def _fitting(content: Content) -> str:
 def as_html(content: Content) -> str:
     """The page as HTML."""
     words = as_markdown(content.name, as_text(content))
-    return rendered("page.html", content, markdown=words, most_sheets=MOST_SHEETS, most_figures=MOST_FIGURES)
+    return rendered("page.html", content, markdown=words, most_figures=MOST_FIGURES)
 
 
 def rendered(template: str, page: object, **more: object) -> str:

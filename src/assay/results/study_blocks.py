@@ -99,7 +99,7 @@ def sections(tables: Mapping[str, Sequence[Row]], measure: str, dosed: str, budg
                 "Attention is the share of an explainer's map on the lesion. An attended lesion need not be used."),
         Section("geometry", "Similarity and shape of layers", _GEOMETRY,
                 "Geometry shows neither encoding nor use."),
-        Section("cues", "Simple cues and confounders", (CUES, _VISIBLE)),
+        Section("cues", "Simple cues and confounders", (CUES, VISIBLE)),
     ]  # fmt: skip
     shown = {
         name for one in asked for block in one.blocks if block.table == "estimates" for name in block.keep.measures
@@ -132,7 +132,7 @@ _STARTS = Block(
     note="Value: AUROC on validation images of the start's own task, over its seeds.",
     folded=True,
 )
-_VISIBLE = Block(
+VISIBLE = Block(
     id="visibility",
     title="How visible each confounder is",
     table="visibility",

@@ -15,6 +15,7 @@ from assay.execution.tasks import Context, Event, Executor, Observer, Outcome, T
 from assay.report import evidence
 from assay.report.page import write_page
 from assay.results.block import Section
+from assay.store.audit_tables import EVERY_TABLE
 from assay.store.files import Row, write_checked_json
 from assay.store.folder import REQUEST, RunFolder, working_in
 from assay.store.schema import SCHEMA_VERSION
@@ -93,10 +94,10 @@ def concluded(run: Run, folder: RunFolder) -> Path:
 
 
 def write_tables(folder: RunFolder, tables: Tables) -> None:
-    """Write the tables of what was last asked in a folder; those that are not given are empty."""
+    """Write the tables of what was last asked in a folder. Those of a study that are not given are empty."""
     with folder.tables_made_of(folder.asked()):
-        for name, table in folder.tables.items():
-            folder.write_table(name, table.names, tables.get(name, ()))
+        for name in tables if folder.of_request else folder.tables:
+            folder.write_table(name, EVERY_TABLE[name].names, tables.get(name, ()))
 
 
 def write_request(folder: RunFolder, request: BaseModel) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from assay.store.columns import IMAGES, PATIENTS, Column, Table, keyed, number, whole
-from assay.store.schema import PROVENANCE, SHORTCUTS
+from assay.store.schema import COUNTS, POWER, PROVENANCE, SHORTCUTS, TABLES
 
 
 def _bounded(name: str, meaning: str) -> tuple[Column, ...]:
@@ -320,3 +320,6 @@ AUDIT_TABLES = {
     )
 }
 """Every table of an audit by name, the most requested first."""
+
+EVERY_TABLE = {**TABLES, **AUDIT_TABLES, **{one.name: one for one in (COMPARED, COUNTS, POWER)}}
+"""Every table that a run folder can have, by name; those of studies first."""

@@ -22,7 +22,7 @@ from assay.core.errors import StoreError, unknown_name
 from assay.core.files import holding, is_abandoned, is_file, sha256, write_bytes
 from assay.core.types import Contributions, Measurement
 from assay.spec.schema import StudySpec
-from assay.store.audit_tables import AUDIT_TABLES
+from assay.store.audit_tables import AUDIT_TABLES, EVERY_TABLE
 from assay.store.columns import Table
 from assay.store.files import (
     ALTERED,
@@ -278,9 +278,14 @@ class RunFolder:
     root: Path
 
     @property
-    def of_model(self) -> bool:
-        """Whether it holds a model that was probed by itself, and no study."""
+    def of_request(self) -> bool:
+        """Whether it holds what a request gave that is neither a study nor an audit."""
         return is_file(self.root / REQUEST) and not is_file(self.root / STUDY)
+
+    @property
+    def of_model(self) -> bool:
+        """Whether it holds a model that was probed by itself."""
+        return self.of_request and (self.root / "models").is_dir()
 
     @property
     def of_audit(self) -> bool:
@@ -289,17 +294,17 @@ class RunFolder:
 
     @property
     def of_any(self) -> bool:
-        """Whether it holds a study, a model that was probed by itself, or an audit."""
+        """Whether it holds a study, an audit, or what another request gave."""
         return any(is_file(self.root / name) for name in (STUDY, REQUEST, AUDIT))
 
     @property
     def tables(self) -> Mapping[str, Table]:
         """Descriptions of its tables by name, the most requested first."""
-        if self.of_any:
+        if self.of_audit or is_file(self.root / STUDY) or self.of_model:
             return AUDIT_TABLES if self.of_audit else MODEL_TABLES if self.of_model else TABLES
         made, present = self._stamp().get(FILES), {path.stem for path in (self.root / "tables").glob("*.parquet")}
         has = {*present, *(Path(name).stem for name in made)} if made else TABLES
-        return {name: one for name, one in TABLES.items() if name in has}
+        return {name: one for name, one in EVERY_TABLE.items() if name in has}
 
     def require_run(self) -> None:
         """Raises StoreError when it holds neither a study nor a probed model."""
@@ -547,7 +552,7 @@ class RunFolder:
 
     def asked(self) -> dict[str, str]:
         """Return the stamp of the study, request or audit that was last begun here; empty where it has none."""
-        path = self.root / (AUDIT if self.of_audit else REQUEST if self.of_model else STUDY)
+        path = self.root / (AUDIT if self.of_audit else REQUEST if self.of_request else STUDY)
         return migrated(unversioned(read_checked_json(path)), path).get("stamp", {})
 
     def _stamp(self) -> dict[str, Any]:

@@ -25,6 +25,7 @@
       tables/stamp.json                hashes of the spec and units that the tables were made of
       pictures/*.png                   sample images and pairs for the page
       report.html
+      preview/                         a folder with tables, pictures and a page of its own
       .lock                            held while a run works here; empty
 
 Times, hosts and versions are in provenance.json alone: all other files are byte for byte reproducible.
@@ -605,6 +606,34 @@ TABLES = {
     )
 }  # fmt: skip
 """Every table by name, the most requested first."""
+
+# --- Tables of a preview ----------------------------------------------------------------------------------------------
+
+COUNTS = Table(
+    "counts",
+    "environment × factor × level × class: images, in a preview",
+    (
+        Column("environment", "name of the environment"),
+        Column("factor", "factor"),
+        Column("level", "level or bin of the factor"),
+        Column("target", "class"),
+        whole("value", "images"),
+    ),
+    ("environment", "factor", "level", "target", "value"),
+)
+
+POWER = Table(
+    "power",
+    "planned comparison: the difference that it can detect, in a preview",
+    (
+        Column("id", "identifier of the comparison"),
+        *_COMPARED,
+        Column("role", "primary, secondary, positive-control or a-a"),
+        number("detectable", "difference that the design finds with 80% power; NaN where it is unknown"),
+        _REASON,
+    ),
+    ("detectable", "reason"),
+)
 
 # --- Tables of one model that was trained elsewhere -------------------------------------------------------------------
 

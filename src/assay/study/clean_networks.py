@@ -18,12 +18,12 @@ from assay.data.files.in_memory import on_disk
 from assay.data.files.table import read_table
 from assay.execution.device import PROCESSOR
 from assay.execution.local import executor_for
-from assay.execution.progress import duration
 from assay.execution.tasks import Context, Job, Task
 from assay.probes.reader import ReadingError
 from assay.runs.run import Watch, quietly
 from assay.shifts.battery import at_deciding_dose, battery, marks_of
 from assay.spec.parse import parse_study
+from assay.stats.format import duration
 from assay.store.files import write_json
 from assay.study.audit import OfTraining
 from assay.study.audit_request import Asked

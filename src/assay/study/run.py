@@ -444,10 +444,11 @@ def rebuild(root: Path) -> Path:
     Raises:
         StoreError: No run ended in the folder, or another run works in it.
     """
-    if RunFolder(root).of_audit:
-        return write_page(root)
-    if RunFolder(root).of_model:
+    folder = RunFolder(root)
+    if folder.of_model:
         return open_probed(root).report()
+    if folder.of_audit or folder.of_request:
+        return write_page(root)
     study = stored_study(root)
     place = Place(root, default_cache_root(), study.skip_bad_rows)
     with working_in(root):

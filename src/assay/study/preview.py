@@ -1,0 +1,176 @@
+"""Preview a study before training, as a run without tasks: pictures, associations, simple cues, power."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from assay.analysis.data_checks import Looked, cautions, confounders, visibility_rows
+from assay.analysis.described import environment_rows_of, facts_of
+from assay.analysis.pictures import Gallery
+from assay.analysis.preview import Distinct, detectable_differences, distinct_environments, headed
+from assay.analysis.results import Folds
+from assay.analysis.shortcuts import shortcut_cautions, shortcut_rows
+from assay.analysis.tables import without_home
+from assay.core.files import canonical_json
+from assay.core.reasons import Code, Reason, because
+from assay.data.cards import without_patients
+from assay.execution.tasks import Task
+from assay.results.block import Section
+from assay.results.preview_blocks import preview_sections
+from assay.runs.run import Shown, Tables, write_request
+from assay.shifts.association import also_achieved
+from assay.shifts.population import Population
+from assay.spec.environments import dose_axis, images_seed
+from assay.spec.schema import RecipePoint, StudySpec
+from assay.stats.doses import uneven_rows
+from assay.stats.findings import Finding, to_row, with_ids
+from assay.store.files import Row
+from assay.store.folder import RunFolder
+from assay.study.run import Prepared
+from assay.study.run_request import RunRequest
+
+
+@dataclass(frozen=True)
+class PreviewRun:
+    """A preview as a `Run`.
+
+    Attributes:
+        prepared: The study.
+        request: What was asked.
+        workers: Workers that would train it.
+    """
+
+    prepared: Prepared
+    request: RunRequest
+    workers: int
+
+    def next(self, folder: RunFolder) -> Sequence[Task]:
+        """Keep the request. Nothing is trained or read by a network."""
+        write_request(folder, self.request)
+        return ()
+
+    def conclude(self, folder: RunFolder) -> Tables:
+        """Draw the pictures, and return all tables. Raises as the run would where an association cannot be had."""
+        made = preview_tables(
+            self.prepared.spec, self.prepared.population, folder.root / "pictures", self.prepared.starts
+        )
+        return {**made, "provenance": [{"key": key, "value": value} for key, value in self._facts().items() if value]}
+
+    def page(self, tables: Shown) -> Sequence[Section]:
+        """Return the sections of the page."""
+        return preview_sections(tables)
+
+    def _facts(self) -> dict[str, str]:
+        prepared, spec = self.prepared, self.prepared.spec
+        looks = {"looks": ", ".join(map(str, spec.looks)), "most training runs": str(prepared.most_trials)}
+        return {
+            "study": spec.name,
+            "question": spec.question,
+            "core": spec.data.core or "",
+            **facts_of(prepared.population.card),
+            "seeds": str(spec.seeds),
+            "folds": str(prepared.population.folds),
+            "training runs": str(len(prepared.plan.trials)),
+            "new training runs": str(prepared.new_trials),
+            "tasks": str(len(prepared.tasks)),
+            **(looks if spec.looks else {}),
+            "seconds": f"{prepared.seconds(self.workers):.1f}",
+            "workers": str(self.workers),
+            "device": prepared.device,
+            "spec": json.dumps(without_home(spec.model_dump(mode="json", exclude_defaults=True)), indent=1),
+        }
+
+
+def preview_tables(
+    spec: StudySpec, population: Population, pictures: Path, starts: Mapping[str, Population] | None = None
+) -> dict[str, Sequence[Row]]:
+    """Draw every environment of a study to a folder, and return the tables of its preview.
+
+    Training environments are those of the first seed. Raises as the run would when an association cannot be had.
+
+    Args:
+        spec: The study.
+        population: Its images.
+        pictures: The folder.
+        starts: Source -> the images that it is trained on.
+    """
+    looked, changes = Looked.at(spec, population), confounders(spec.points)
+    environments = distinct_environments(spec.points, population, spec.first_seed)
+    marks = dict.fromkeys((change.name for change in changes), ())
+    rows = list(_environment_rows(spec, population, environments, marks))
+    shortcuts = shortcut_rows(spec, population)
+    unnamed = without_patients(population.card.known_faults)
+    doubts = (
+        *(population.dataset.leakage if population.dataset else ()),
+        *((because(Code.PATIENTS_UNKNOWN, text=unnamed),) if unnamed else ()),
+        *_uneven(spec, environments),
+        *cautions(spec, population, looked),
+        *shortcut_cautions(shortcuts),
+    )
+    return {
+        "environments": rows,
+        "counts": [
+            {**{name: row[name] for name in ("environment", "factor")}, "target": target, "level": level, "value": n}
+            for row in rows
+            for target, level, n in json.loads(row.get("counts", "[]"))
+        ],
+        "visibility": visibility_rows(spec, looked),
+        "shortcuts": shortcuts,
+        "power": detectable_differences(spec, population),
+        "findings": list(map(to_row, with_ids([Finding("caution", one.codes[0].light, one) for one in doubts]))),
+        "pictures": list(_pictures(spec, population, pictures, environments, starts or {})),
+    }
+
+
+def _environment_rows(
+    spec: StudySpec, population: Population, environments: Sequence[Distinct], marks: Mapping[str, tuple[str, ...]]
+) -> Iterator[Row]:
+    """Yield the properties of each environment, with those of marks even where a share alone selects their rows."""
+    folds, points = Folds(population, spec.probes), {point.label: point for point in spec.points}
+    for found, head in zip(environments, headed(environments, spec.points), strict=True):
+        tests = points.get(found.recipe, spec.points[0]).tests
+        environment = also_achieved(found.environment, marks)
+        yield from environment_rows_of(head, found.recipe, environment, folds.whole(tests, found.name, environment))
+
+
+def _pictures(
+    spec: StudySpec,
+    population: Population,
+    folder: Path,
+    environments: Sequence[Distinct],
+    starts: Mapping[str, Population],
+) -> Iterator[Row]:
+    """Draw environments, sources, confounders, pairs that differ in one factor, and near copies."""
+    gallery = Gallery(folder, population.scale, spec.data.target, population.folds, spec.task == "segmentation")
+    for found, head in zip(environments, headed(environments, spec.points), strict=True):
+        yield gallery.sheet(found.environment, head, head)
+    for name, source in spec.sources.items():
+        if name in starts and not source.own:
+            training, _ = starts[name].training(source.environment, images_seed(spec.first_seed))
+            yield replace(gallery, scale=starts[name].scale).source(training, name, source.recipe.epochs)
+    looked, changes = Looked.at(spec, population), confounders(spec.points)
+    for number, change in enumerate(changes, start=1):
+        yield gallery.contact(number, change, looked)
+    scene = population.scene(spec.points[0].tests, spec.first_seed)
+    for factor in scene.changeable():
+        if factor not in {change.name for change in changes}:
+            yield from gallery.pairs(scene, factor, {})
+    if population.dataset:
+        yield from gallery.near_copies(population.dataset)
+
+
+def _uneven(spec: StudySpec, environments: Sequence[Distinct]) -> Iterator[Reason]:
+    """Yield a doubt where doses differ in the number of training rows."""
+    images = {one.recipe: len(one.environment) for one in environments if one.recipe and one.name == "train"}
+    first = {_trained_on(point): images[point.label] for point in spec.points if point.label in images}
+    trained = [(point.coordinates, first[_trained_on(point)]) for point in spec.points if _trained_on(point) in first]
+    if reason := uneven_rows(trained, dose_axis(spec.points)):
+        yield reason
+
+
+def _trained_on(point: RecipePoint) -> str:
+    """Return the properties that distinguish a training environment from others: confounders share that of p = 0."""
+    return canonical_json(point.train.for_training())
