@@ -9,7 +9,7 @@ name is imported from its module on first access, so that importing this module 
     class Border:
         def __init__(self, *, width: float = 0.1) -> None: ...
 
-`plugin.pyi` lists the names with their modules, docs/reference/plugin.md by topic.
+`plugin.pyi` lists the names with their modules.
 """
 
 from __future__ import annotations

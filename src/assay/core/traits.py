@@ -141,6 +141,13 @@ class MitigationTraits(Traits):
 
     by_class: ClassVar[tuple[str, ...]] = ("group_labels",)
 
+    @property
+    def label(self) -> str:
+        """Group labels that it uses, and losses that it works with."""
+        labels = "" if self.group_labels == "none" else f"group labels of {self.group_labels} rows"
+        losses = "losses of single images" if self.weighs_images else "losses that train the head"
+        return ", ".join(filter(None, (labels, losses if self.weighs_images or self.needs_head else "")))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FineTuningTraits(Traits):

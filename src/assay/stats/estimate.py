@@ -33,7 +33,7 @@ from assay.stats.rows import CONFIDENCE, MINIMUM_SEEDS
 #
 # Satterthwaite (1946) has the squares of the shares in place of the shares. With 3 seeds a share that is small by
 # chance then promises tens of degrees of freedom: a family of four true null hypotheses was rejected in a tenth of
-# simulated studies. docs/statistics.md has the simulation, docs/decisions/0005-intervals.md what else was tried.
+# simulated studies. docs/statistics.md has the simulation, docs/decisions/ what else was tried.
 
 
 PRIOR = 4

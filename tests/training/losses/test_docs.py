@@ -9,44 +9,18 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.training.losses.test_declared import FOR_SEGMENTATION, NAMES, WITHOUT_LABELS
 
 from assay.core import registry
-from assay.core.registry import entries, lookup
+from assay.core.registry import entries
 from assay.training.objective import LossContext
 
 ROOT = Path(__file__).parents[3]
 REFERENCE = (ROOT / "docs/reference/losses.md").read_text(encoding="utf-8")
 HOW_TO = (ROOT / "docs/how-to/add-a-loss.md").read_text(encoding="utf-8")
-SHARED = {
-    "## On an embedding": ("head", "weight", "projection", "embedding"),
-    "## For segmentation": ("reduce", "background", "smoothing"),
-}
 
 
 def blocks(page: str) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
-
-
-def told(value: object) -> str:
-    """A default as the tables write it."""
-    spelt = {"None": "as features", "True": "true", "False": "false", "PydanticUndefined": "needed"}
-    return spelt.get(str(value), str(value))
-
-
-def defaults(section: str) -> dict[str, str]:
-    return dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", section, flags=re.MULTILINE))
-
-
-@pytest.mark.parametrize("name", [*NAMES, *FOR_SEGMENTATION, *WITHOUT_LABELS])
-def test_the_reference_names_every_argument_with_its_default(name: str) -> None:
-    part, section = REFERENCE.split(f"### `{name}`\n", 1)
-    title = re.findall(r"^## .*$", part, flags=re.MULTILINE)[-1]
-    common = defaults(REFERENCE.split(title, 1)[1].split("\n### ", 1)[0])
-    shared = {argument: common[argument] for argument in SHARED.get(title, ())}
-    known = {**shared, **defaults(section.split("\n### ", 1)[0].split("\n## ", 1)[0])}
-    for argument, field in lookup("loss", name).params.model_fields.items():
-        assert known[argument] == told(field.default), argument
 
 
 def test_every_loss_says_what_it_does_on_an_empty_target() -> None:

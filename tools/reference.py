@@ -1,0 +1,236 @@
+"""Hook of mkdocs: lists on reference pages are made from the code when the site is built.
+
+A line `<!--made:NAME ARGUMENTS-->` of a page is replaced by the list of that name, see `LISTS`. On the pages in
+`COMPONENTS`, a heading that is the name of a component is followed by its summary and its arguments.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import typer
+
+from assay.cli import app
+from assay.core.measures import COMPARED, MEASURES, Measure
+from assay.core.registry import entries
+from assay.core.traits import ComponentKind
+from assay.plugin import MODULES
+from assay.report.glossary import GLOSSARY
+from assay.store import schema
+from assay.store.audit_tables import AUDIT_TABLES
+from assay.store.columns import Column, Table
+
+SOURCE = Path(__file__).resolve().parents[1] / "src"
+COMPONENTS: Mapping[str, ComponentKind] = {
+    "reference/architectures.md": "architecture",
+    "reference/initialization.md": "initialization",
+    "reference/interventions.md": "intervention",
+    "reference/losses.md": "loss",
+    "reference/mitigations.md": "mitigation",
+    "reference/probes.md": "probe",
+}
+"""Page -> the kind of component that it has sections of."""
+LEAST = 3
+"""Tables from which on a column is described once for all of them."""
+HEADING = re.compile(r"^###? `([\w-]+)`$", flags=re.MULTILINE)
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Fill in the lists of a page. Called by mkdocs.
+
+    Raises:
+        KeyError: A list has an unknown name.
+    """
+    return filled(markdown, page.file.src_uri)
+
+
+def filled(markdown: str, path: str) -> str:
+    """Return a page with its lists. `path` is that of the page within docs/."""
+    if path in COMPONENTS:
+        known = {entry.name: _described(entry) for entry in entries(COMPONENTS[path])}
+        named = {name for name in HEADING.findall(markdown) if name in known}
+        markdown = HEADING.sub(lambda found: found[0] + known.get(found[1], ""), markdown)
+        rest = "".join(f"\n\n### `{name}`{text}" for name, text in known.items() if name not in named)
+        markdown = markdown.replace("<!--made:rest-->", rest)
+    return re.sub(
+        r"^<!--made:(\w+) ?(.*)-->$",
+        lambda found: LISTS[found[1]](*found[2].split()),
+        markdown,
+        flags=re.MULTILINE,
+    )
+
+
+def _rows(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [tuple(head), ("---",) * len(head), *rows]
+    return "\n".join(f"| {' | '.join(_cell(str(cell)) for cell in line)} |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+
+
+def _sentence(text: str) -> str:
+    return text if not text or text[0] == "`" else text[0].upper() + text[1:]
+
+
+def _described(entry: Any) -> str:
+    """Return what follows the heading of a component: its summary and its arguments."""
+    fields = entry.params.model_fields
+    label = entry.traits.label if entry.traits else ""
+    text = f"\n\n{_sentence(entry.summary)}.{f' *{_sentence(label)}.*' if label else ''}"
+    if not fields:
+        return text
+    schemas = entry.params.model_json_schema()["properties"]
+    rows = (
+        (f"`{name}`", _default(one), _allowed(schemas[name]), one.description or "") for name, one in fields.items()
+    )
+    return f"{text}\n\n{_rows(('argument', 'default', 'values', ''), rows)}"
+
+
+def _default(field: Any) -> str:
+    if field.is_required():
+        return "needed"
+    value = field.default
+    match value:
+        case bool():
+            return str(value).lower()
+        case float():
+            return f"{value:.6g}"
+        case None | "" | ():
+            return ""
+        case tuple():
+            return ", ".join(next(iter(one)) if isinstance(one, dict) else f"{one}" for one in cast("Any", value))
+        case _:
+            return str(value)
+
+
+def _allowed(given: Mapping[str, Any]) -> str:
+    if "enum" in given:
+        return ", ".join(f"`{one}`" for one in given["enum"])
+    least, most = given.get("minimum"), given.get("maximum")
+    ends = [("from", least), ("above", given.get("exclusiveMinimum"))]
+    ends += [("to", most), ("below", given.get("exclusiveMaximum"))]
+    limits = " ".join(f"{word} {end:g}" for word, end in ends if end is not None)
+    return f"whole, {limits}".strip(", ") if given.get("type") == "integer" else limits
+
+
+def components(kind: ComponentKind) -> str:
+    """Return the table of all components of a kind."""
+    listed = ((one, one.traits.label if one.traits else "") for one in entries(kind))
+    rows = ((f"`{one.name}`", f"{one.summary} ({label})" if label else one.summary) for one, label in listed)
+    return _rows(("name", ""), rows)
+
+
+def arguments(kind: ComponentKind) -> str:
+    """Return sections of all components of a kind."""
+    return "\n\n".join(f"### `{entry.name}`{_described(entry)}" for entry in entries(kind))
+
+
+def measures() -> str:
+    """Return a section of measures for each probe. Measures of own code, which a process may add, are left out."""
+    heads = ("measure", "meaning", "values", "names", "reference")
+    parts: list[str] = []
+    for probe in (entry.name for entry in entries("probe")):
+        if own := [_measure(one) for one in MEASURES.values() if one.probe == probe]:
+            parts.append(f"## {probe}\n\n{_rows(heads, own)}")
+    return "\n\n".join(parts)
+
+
+def _measure(one: Measure) -> tuple[str, ...]:
+    low, high = ("" if math.isinf(end) else f"{end:g}" for end in (one.low, one.high))
+    known = one.chance if one.chance is None or isinstance(one.chance, str) else f"{one.chance:g}"
+    chance = "" if known is None else f"chance: {known}"
+    ends = f"{low or 'any'} to {high or 'any'}" if low or high else ""
+    unit = "" if one.unit == "share" else one.unit
+    better = "" if one.direction == "none" else f"{one.direction} is better"
+    values = "; ".join(filter(None, (" ".join(filter(None, (ends, unit))), better, chance)))
+    name = f"`{one.name}`" if one.label == one.name.replace("-", " ") else f"`{one.name}`, {one.label}"
+    return (name, one.meaning, values, ", ".join(one.needs) if one.name in COMPARED else "–", one.reference)
+
+
+def tables(which: str) -> str:
+    """Return tables and their columns: `common`, or those of a `study`, `model`, `audit` or `preview`."""
+    studies = schema.TABLES
+    models = {name: one for name, one in schema.MODEL_TABLES.items() if name not in studies}
+    audits = {name: one for name, one in AUDIT_TABLES.items() if name not in studies}
+    common = _common([*studies.values(), *models.values()])
+    if which == "common":
+        return _columns(sorted(common, key=lambda one: one.name))
+    planned = {one.name: one for one in (schema.COUNTS, schema.POWER)}
+    chosen = {"study": studies, "model": models, "audit": audits, "preview": planned}[which]
+    return "\n\n".join(_table(one, common) for one in chosen.values())
+
+
+def _common(every: Sequence[Table]) -> set[Column]:
+    """Return the columns that three tables or more have with one meaning, the most frequent meaning of each name."""
+    counts = Counter(replace(column, head="") for table in every for column in table.columns)
+    names = dict[str, Column]()
+    for column, count in counts.most_common():
+        if count >= LEAST:
+            names.setdefault(column.name, column)
+    return set(names.values())
+
+
+def _table(table: Table, common: set[Column]) -> str:
+    own = [one for one in table.columns if replace(one, head="") not in common]
+    shared = ", ".join(f"`{one.name}`" for one in table.columns if replace(one, head="") in common)
+    also = f" Columns of many tables: {shared}." if shared else ""
+    head = f"### {table.name}\n\nOne row for every {table.row}.{f' {table.note}' if table.note else ''}{also}"
+    return f"{head}\n\n{_columns(own)}" if own else head
+
+
+def _columns(columns: Iterable[Column]) -> str:
+    rows = ((f"`{one.name}`", f"{one.type}{', keyed' if one.keyed else ''}", one.meaning) for one in columns)
+    return _rows(("column", "type", ""), rows)
+
+
+def glossary() -> str:
+    """Return the terms that the page of a study explains."""
+    return "\n\n".join(f"**{term}.** {meaning}" for term, meaning in GLOSSARY.items())
+
+
+def commands() -> str:
+    """Return the help of every command, 80 columns wide."""
+    group, parts = typer.main.get_command(app), list[str]()
+    os.environ["COLUMNS"] = "80"
+    with group.make_context("assay", ["list"]) as context:
+        for name, command in cast("Any", group).commands.items():
+            text = command.get_help(typer.Context(command, info_name=name, parent=context))
+            parts.append(f"## `assay {name}`\n\n```text\n{text}\n```")
+    return "\n\n".join(parts)
+
+
+def names() -> str:
+    """Return the public names of `assay.plugin` with the first line of their documentation, by room."""
+    rooms: dict[str, list[tuple[str, str]]] = {}
+    for name, module in sorted(MODULES.items()):
+        rooms.setdefault(module.split(".")[1], []).append((f"`{name}`", _first_line(module, name)))
+    return "\n\n".join(f"### {room}\n\n{_rows(('name', ''), rows)}" for room, rows in rooms.items())
+
+
+def _first_line(module: str, name: str) -> str:
+    """Return the beginning of a docstring, or of the text under an assignment, without importing the module."""
+    path = SOURCE.joinpath(*module.split("."))
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    body = ast.parse(file.read_text(encoding="utf-8")).body
+    for node, following in zip(body, [*body[1:], None], strict=True):
+        if getattr(node, "name", "") == name and isinstance(node, ast.ClassDef | ast.FunctionDef):
+            return (ast.get_docstring(node) or "").split("\n\n")[0]
+        targets = getattr(node, "targets", [getattr(node, "target", None)])
+        if any(getattr(one, "id", "") == name for one in targets) and isinstance(following, ast.Expr):
+            return str(getattr(following.value, "value", ""))
+    return ""
+
+
+LISTS: Mapping[str, Callable[..., str]] = {
+    one.__name__: cast("Any", one) for one in (arguments, commands, components, glossary, measures, names, tables)
+}
+"""Name in a page -> what makes the list."""
