@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +30,6 @@ from assay.data.files.table import (
     Problem,
     Table,
     Target,
-    Torn,
     Unreadable,
     Wrong,
     absent,
@@ -44,6 +43,7 @@ from assay.data.files.table import (
     problems_of,
     read_table,
     shown,
+    stacked,
     target_column,
 )
 from assay.spec.data import LESION, has_masks, is_coco, undeclared_columns
@@ -159,33 +159,11 @@ def pasted(folder: Path, path: Path, spec: DataSpec) -> Table:
     tables = [first, *(read_table(_further(folder, name), spec.image) for name in spec.further)]
     if any(TABLE in table.header for table in tables):
         raise SpecError(f"data.further: a table has a column '{TABLE}', which is to tell the tables apart; rename it")
-    header = tuple(dict.fromkeys(name for table in tables for name in table.header))
-    rows: list[tuple[str, ...]] = []
-    numbers: list[int] = []
-    problems: list[Problem] = []
-    torn: list[Torn] = []
     for table in tables:
-        start = max([1, *numbers[-1:], *(max(problem.row, problem.last) for problem in problems)]) - 1
-        for line, row in zip(table.numbers, table.rows, strict=True):
-            own = {} if not spec.patient or spec.patient in table.header else {spec.patient: f"{table.name} {line}"}
-            rows.append(_under(header, table, row, own))
-            numbers.append(start + line)
-        problems += [
-            replace(problem, row=start + problem.row, last=problem.last and start + problem.last)
-            for problem in table.problems
-        ]
-        torn += [Torn(start + line.row, tuple(_under(header, table, row) for row in line.rows)) for line in table.torn]
-    comma = any(table.comma for table in tables)
-    return Table(" + ".join(table.name for table in tables), (*header, TABLE), tuple(rows), tuple(numbers),
-                 tuple(problems), comma, tuple(torn))  # fmt: skip
-
-
-def _under(
-    header: Sequence[str], table: Table, row: Sequence[str], more: Mapping[str, str] | None = None
-) -> tuple[str, ...]:
-    """Return a row of one table under the header of all, and the table's name."""
-    cells = {**(more or {}), **dict(zip(table.header, row, strict=True)), TABLE: table.name}
-    return tuple(cells.get(name, "") for name in (*header, TABLE))
+        if spec.patient and spec.patient not in table.frame:
+            table.frame[spec.patient] = [f"{table.name} {line}" for line in table.frame.index]
+        table.frame[TABLE] = table.name
+    return stacked(" + ".join(table.name for table in tables), tables, headers=False)
 
 
 def _further(folder: Path, name: str) -> Path:
@@ -337,12 +315,12 @@ def _target(
     if spec.target == LESION.name and has_masks(spec) and spec.target not in table.header:
         if LESION.name in spec.factors:
             raise SpecError("data.factors.lesion: that is what the masks say; give the factor another name")
-        return None, LESION.levels, (BY_MASK,), {line.row: -1 for line in table.torn}
+        return None, LESION.levels, (BY_MASK,), dict.fromkeys(table.frame.index[table.torn].tolist(), -1)
     cells = table.column(spec.target, "data.target")
     labels = torn_labels(table, spec)
-    everywhere = (*cells, *labels)
+    everywhere = (*cells, *labels.values())
     target = _graded(spec, everywhere) or target_column(spec.target, spec.positive, everywhere)
-    lost = {line.row: code for line, code in zip(table.torn, target.codes[len(cells) :].tolist(), strict=True)}
+    lost = dict(zip(labels, target.codes[len(cells) :].tolist(), strict=True))
     target = replace(target, codes=target.codes[: len(cells)])
     if len({*target.codes.tolist(), *lost.values()} - {-1}) < 2 and len(table):
         found = ", ".join(sorted({cell for cell in cells if not absent(cell)})) or "none"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Bool, Float, Int, UInt8
 
 from assay.core.errors import DataError
@@ -260,8 +261,8 @@ def _meaning(
 def _table(path: Path, images: Sequence[Mapping[str, Any]]) -> Table:
     """Entries of the file on its images as text, so that `where`, factors and patients are read as of any table."""
     header = tuple(dict.fromkeys([FILE_NAME, *(name for image in images for name in image)]))
-    rows = tuple(tuple(_cell(image.get(name)) for name in header) for image in images)
-    return Table(path.name, header, rows, tuple(range(1, len(rows) + 1)))
+    rows = [[_cell(image.get(name)) for name in header] for image in images]
+    return Table(path.name, pd.DataFrame(rows, range(1, len(rows) + 1), header, dtype=object))
 
 
 def _cell(value: Any) -> str:

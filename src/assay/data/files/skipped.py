@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 from scipy.stats import chi2_contingency
@@ -36,25 +37,25 @@ def contradiction(listing: Listing, at: int, other: int) -> str:
     return contradicting(listing.classes, int(listing.target[at]), int(listing.target[other]))
 
 
-def torn_labels(table: Table, spec: DataSpec) -> list[str]:
+def torn_labels(table: Table, spec: DataSpec) -> dict[int, str]:
     """Return the label of each line with too few or too many cells, empty where it cannot be read.
 
     A cell at the label's place, counted from either end of the line, is the label if other rows have it. A value that
     only such lines have is a class of its own if two of them agree on it.
     """
-    at = table.header.index(spec.target)
     known = set(table.column(spec.target, "data.target"))
-    found = [[row[at] for row in line.rows if not absent(row[at])] for line in table.torn]
-    unseen = Counter(cell for cells in found if known.isdisjoint(cells) for cell in set(cells))
+    found: dict[int, list[str]] = {}
+    for line, cell in table.frame[spec.target][table.torn].items():
+        found.setdefault(cast(int, line), []).extend([] if absent(cell) else [cell])
+    unseen = Counter(cell for cells in found.values() if known.isdisjoint(cells) for cell in set(cells))
     both_sides = spec.positive and len({cell in spec.positive for cell in known if not absent(cell)}) > 1
     least = 1 if len(known) < 2 else 2
-    labels: list[str] = []
-    for cells in found:
-        label = next((cell for cell in cells if cell in known), "")
-        if not label and cells and not both_sides:
+    labels: dict[int, str] = {}
+    for line, cells in found.items():
+        labels[line] = next((cell for cell in cells if cell in known), "")
+        if not labels[line] and cells and not both_sides:
             likely = max(cells, key=lambda cell: unseen[cell])
-            label = likely if unseen[likely] >= least else ""
-        labels.append(label)
+            labels[line] = likely if unseen[likely] >= least else ""
     return labels
 
 

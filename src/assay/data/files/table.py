@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+import pandas as pd
+from jaxtyping import Bool
 
 from assay.core.errors import DataError, SpecError, cut, nearest, nearest_of, unknown_name
 from assay.core.files import ASSETS, filled, unset
@@ -134,58 +136,79 @@ _ABSENT = frozenset({"", LACKING, "na", "n/a", "nan", "null"})
 
 
 @dataclass(frozen=True, slots=True)
-class Torn:
-    """A line with too few or too many cells.
-
-    Attributes:
-        row: Its number.
-        rows: Its cells under the header, counted from the left and from the right, with `LACKING` for the rest: one of
-            them is right unless the line is damaged on both sides of a cell.
-    """
-
-    row: int
-    rows: tuple[tuple[str, ...], ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Table:
-    """A table of text. `numbers` are those of the lines that rows begin at, as a text editor shows them: the header is
-    line 1.
+    """A table of text.
 
     Attributes:
-        rows: The usable rows, one text per header, stripped.
-        problems: Rows with too few or too many cells, or that say the same as an earlier one.
+        frame: The rows: one text per header, stripped; the index has the number of the line that a row begins at, as a
+            text editor shows it (the header is line 1). A line with too few or too many cells is in it as two rows: its
+            cells under the header counted from the left, and from the right, with `LACKING` for the rest. One of them
+            is right unless the line is damaged on both sides of a cell.
+        problems: Lines with too few or too many cells, or that say the same as an earlier one.
         comma: Numbers may be written 3,5 (a table that is separated by semicolons).
-        torn: The lines among the problems that no row repeats.
     """
 
     name: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    numbers: tuple[int, ...]
+    frame: pd.DataFrame
     problems: tuple[Problem, ...] = ()
     comma: bool = False
-    torn: tuple[Torn, ...] = ()
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return int((~self.torn).sum())
+
+    @property
+    def torn(self) -> Bool[np.ndarray, " n"]:
+        """Rows of the frame that are guesses: their line cannot be used."""
+        return np.asarray(self.frame.index.isin([problem.row for problem in self.problems]))
+
+    @property
+    def usable(self) -> Table:
+        """The table without guesses."""
+        return replace(self, frame=self.frame[~self.torn])
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        return tuple(self.frame.columns)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Line numbers of the usable rows."""
+        return tuple(self.usable.frame.index.tolist())
+
+    @property
+    def rows(self) -> tuple[tuple[str, ...], ...]:
+        """Cells of the usable rows."""
+        return tuple(self.usable.frame.itertuples(index=False, name=None))
 
     def column(self, name: str, place: str) -> tuple[str, ...]:
-        """Return a column's cells.
+        """Return a column's cells in usable rows.
 
         Args:
             place: The spec's key that names it. Raises SpecError with the nearest column.
         """
-        if name not in self.header:
+        if name not in self.frame:
             raise SpecError(f"{place}: {self.name} has no column '{cut(name)}': {nearest_of(name, self.header)}")
-        at = self.header.index(name)
-        return tuple(row[at] for row in self.rows)
+        return tuple(self.frame[name][~self.torn])
 
-    def keep(self, wanted: Sequence[bool]) -> Table:
-        """Return the rows that are wanted."""
-        rows = tuple(row for row, keep in zip(self.rows, wanted, strict=True) if keep)
-        numbers = tuple(number for number, keep in zip(self.numbers, wanted, strict=True) if keep)
-        return replace(self, rows=rows, numbers=numbers)
+
+def stacked(name: str, tables: Sequence[Table], headers: bool) -> Table:
+    """Return several tables as one, whose rows are numbered on from the last line of the table before.
+
+    Columns that a table lacks are empty there.
+
+    Args:
+        headers: The header of a further table counts as a line.
+    """
+    frames: list[pd.DataFrame] = []
+    problems: list[Problem] = []
+    last = 0
+    for table in tables:
+        start = last if headers else max(last - 1, 0)
+        frames.append(table.frame.set_axis(table.frame.index + start))
+        problems += [replace(p, row=p.row + start, last=p.last and p.last + start) for p in table.problems]
+        last = max([1, *frames[-1].index, *(max(problem.row, problem.last) for problem in problems)])
+    return Table(name, pd.concat(frames).fillna(""), tuple(problems), any(table.comma for table in tables))
 
 
 def absent(cell: str) -> bool:
@@ -335,33 +358,26 @@ def _check_rows(name: str, header: tuple[str, ...], lines: Sequence[_Read], name
     rows: list[tuple[str, ...]] = []
     numbers: list[int] = []
     problems: list[Problem] = []
-    torn: list[Torn] = []
     seen: dict[tuple[str, ...], int] = {}
     for line in lines:
         at, cells = line.first, tuple(cell.strip() for cell in line.cells)
         if not any(cells):
             continue
         label = cells[named] if named < len(cells) else ""
+        found = [cells[: len(header)]]
         if len(cells) < len(header) or any(cells[len(header) :]):
             what = f"it has {len(cells)} cells where the header has {len(header)}"
             remedy = "fill it up, or put text that holds the separator in double quotes"
             problems.append(Problem(at, label, what, remedy, line.last if line.last > at else 0))
-            torn.append(Torn(at, _aligned(cells, len(header))))
+            lacking = (LACKING,) * (len(header) - len(cells))
+            found = list(dict.fromkeys(((*cells, *lacking)[: len(header)], (*lacking, *cells)[-len(header) :])))
+        elif seen.setdefault(found[0], at) != at:
+            problems.append(Problem(at, label, f"it says the same as line {seen[found[0]]}", "keep one of them"))
             continue
-        row = cells[: len(header)]
-        if row in seen:
-            problems.append(Problem(at, label, f"it says the same as line {seen[row]}", "keep one of them"))
-            continue
-        seen[row] = at
-        rows.append(row)
-        numbers.append(at)
-    return Table(name, header, tuple(rows), tuple(numbers), tuple(problems), comma, tuple(torn))
-
-
-def _aligned(cells: tuple[str, ...], width: int) -> tuple[tuple[str, ...], ...]:
-    """Return cells under a header of this width, counted from the left and from the right."""
-    lacking = (LACKING,) * (width - len(cells))
-    return tuple(dict.fromkeys(((*cells, *lacking)[:width], (*lacking, *cells)[-width:])))
+        rows += found
+        numbers += [at] * len(found)
+    frame = pd.DataFrame(rows, columns=header, index=np.array(numbers, dtype=np.int64), dtype=object)
+    return Table(name, frame.loc[:, list(map(bool, header))], tuple(problems), comma)
 
 
 # What the columns of a user's table mean: factors, target, patient, and which rows are used at all.
@@ -386,7 +402,8 @@ Wrong = dict[int, tuple[str, str]]
 
 def problems_of(table: Table, names: Sequence[str], wrong: Wrong) -> list[Problem]:
     """Wrong cells as problems of their rows."""
-    return [Problem(table.numbers[at], names[at], what, remedy) for at, (what, remedy) in sorted(wrong.items())]
+    numbers = table.numbers
+    return [Problem(numbers[at], names[at], what, remedy) for at, (what, remedy) in sorted(wrong.items())]
 
 
 def factor_column(
@@ -515,14 +532,9 @@ def chosen(table: Table, where: Mapping[str, Any]) -> Table:
     """
     for name, wanted in where.items():
         place, comma = f"data.where.{name}", table.comma
-        cells = table.column(name, place)
-        at = table.header.index(name)
-        torn = [
-            Torn(line.row, tuple(row for row in line.rows if _fits(row[at], wanted, place, comma)))
-            for line in table.torn
-        ]
-        table = table.keep([_fits(cell, wanted, place, comma) for cell in cells])
-        table = replace(table, torn=tuple(line for line in torn if line.rows))
+        table.column(name, place)
+        fits = [_fits(cell, wanted, place, comma) for cell in table.frame[name]]
+        table = replace(table, frame=table.frame[np.array(fits, dtype=np.bool_)])
     return table
 
 

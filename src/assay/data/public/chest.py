@@ -10,18 +10,26 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
+import pandas as pd
 from pydantic import Field
 
 from assay.core.errors import DataError, SpecError, unknown_name
-from assay.core.registry import Role, component
-from assay.core.traits import DataTraits
+from assay.core.registry import Role
 from assay.core.types import Factor
-from assay.data.cache import ArrayCache
-from assay.data.dataset import Dataset
-from assay.data.files.table import Problem, Table, Torn, Unreadable, inside, number, read_table, refuse
-from assay.data.public.sets import SETS
-from assay.data.public.tables import SPLIT, Column, Finder, Part, Rows, Sides, TableSet, file_of, found_in, load_tables
-from assay.spec.schema import DataSpec
+from assay.data.files.table import LACKING, Problem, Table, Unreadable, inside, number, read_table, refuse
+from assay.data.public.tables import (
+    SPLIT,
+    Finder,
+    Part,
+    Rows,
+    Sides,
+    finder,
+    found_in,
+    mapped,
+    place_of,
+    public_set,
+    read_parts,
+)  # fmt: skip
 
 # Arguments and factors.
 
@@ -230,23 +238,8 @@ def _years(cell: str) -> str:
     return f"{years:g}" if 0 <= years <= OLDEST else "NA"
 
 
-def _with_lists(rows: Rows, root: Path, asked: NihArguments, skip_bad_rows: bool) -> Rows:
-    """Add the official split where both lists are there, and count the ages that no one has."""
-    wrong = sum(age == "NA" for age in rows.table.column("age", "data.dataset"))
-    told = (f"{wrong:,} ages below 0 or over {OLDEST} years stand in the table; they count as missing",)
-    if not all((root / name).is_file() for name in LISTS):
-        return replace(rows, warnings=told if wrong else ())
-    sides: dict[str, str] = {}
-    for name, side in LISTS.items():
-        for image in (root / name).read_text(encoding="utf-8-sig").split():
-            if sides.setdefault(image, side) != side:
-                raise DataError(f"{' and '.join(LISTS)} both name an image ({image}); download them again")
-    named = [sides.get(image, "") for image in rows.table.column("image", "data.dataset")]
-    return rows.with_column(SPLIT.name, named, *(told if wrong else ()))
-
-
-def _nih_sides(asked: NihArguments, table: Table) -> Sides:
-    labels = [frozenset(part.strip() for part in cell.split("|")) for cell in table.column("labels", "data.dataset")]
+def _nih_sides(asked: NihArguments, frame: pd.DataFrame) -> Sides:
+    labels = [frozenset(part.strip() for part in cell.split("|")) for cell in frame["labels"]]
     known = frozenset(NIH_FINDINGS)
     wrong = {at: _strange(found - known) for at, found in enumerate(labels) if not found <= known}
     two = {asked.finding, asked.against}
@@ -262,39 +255,31 @@ def _strange(names: frozenset[str]) -> tuple[str, str]:
     return what, "write the labels as published, joined by |"
 
 
-NIH = TableSet(
-    title="NIH ChestX-ray14",
-    about=SETS["nih"],
-    parts=(Part(("Data_Entry_2017.csv",)),),
-    columns={
-        "image": Column("Image Index"),
-        "labels": Column("Finding Labels"),
-        "follow_up": Column("Follow-up #"),
-        "patient": Column("Patient ID"),
-        "age": Column("Patient Age", cell=_years),
-        "sex": Column("Patient Gender|Patient Sex"),
-        "view": Column("View Position"),
-    },
-    factors=NIH_FACTORS,
-    sides=_nih_sides,
-    check=partial(check_findings, NIH_FINDINGS),
-    hint="name the table of images",
-    place="table",
-    split_files=" and ".join(LISTS),
-    extend=_with_lists,
-)
-
-
-@component(
-    "dataset",
-    "nih",
-    DataTraits(factors=NIH_FACTORS),
-    summary="NIH ChestX-ray14 with its Data_Entry_2017.csv: one finding against another or No Finding",
-)
-def load_nih(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, asked: NihArguments) -> Dataset:
-    """Load NIH ChestX-ray14 by the table that is asked for; see `load_tables`."""
-    known = replace(NIH, parts=(Part((asked.table,)),))
-    return load_tables(known, spec, cache, skip_bad_rows, asked)
+@public_set("nih", NIH_FACTORS, split_files=" and ".join(LISTS))
+def nih(asked: NihArguments, skip_bad_rows: bool) -> Rows:
+    """Convert NIH ChestX-ray14, with the official split where both lists are there; count the ages that no one has."""
+    check_findings(NIH_FINDINGS, asked)
+    root = place_of(asked.folder, (asked.table,), hint="name the table of images", place="table")
+    columns = {
+        "image": "Image Index",
+        "labels": "Finding Labels",
+        "follow_up": "Follow-up #",
+        "patient": "Patient ID",
+        "age": "Patient Age",
+        "sex": "Patient Gender|Patient Sex",
+        "view": "View Position",
+    }
+    table = mapped(read_parts(root, [Part((asked.table,))], columns), age=_years)
+    wrong = table.column("age", "data.dataset").count("NA")
+    told = f"{wrong:,} ages below 0 or over {OLDEST} years stand in the table; they count as missing"
+    if all((root / name).is_file() for name in LISTS):
+        sides: dict[str, str] = {}
+        for name, side in LISTS.items():
+            for image in (root / name).read_text(encoding="utf-8-sig").split():
+                if sides.setdefault(image, side) != side:
+                    raise DataError(f"{' and '.join(LISTS)} both name an image ({image}); download them again")
+        table.frame[SPLIT.name] = [sides.get(image, "") for image in table.frame["image"]]
+    return Rows(table, partial(_nih_sides, asked), finder(root), (told,) if wrong else ())
 
 
 # CheXpert (Irvin et al. 2019) as it is published: `train.csv`, `valid.csv`, `<side>/patientN/studyN/viewN_*.jpg`.
@@ -312,9 +297,9 @@ def _patient(path: str) -> str:
     return found[1] if found else ""
 
 
-def _mined_sides(asked: MinedArguments, table: Table) -> Sides:
+def _mined_sides(asked: MinedArguments, frame: pd.DataFrame) -> Sides:
     """The classes of the rows by the stated policies, and rows whose labels are none of 1, 0, -1 and blank."""
-    read = {name: states(table.column(name, "data.dataset")) for name in (asked.finding, asked.against) if name}
+    read = {name: states(frame[name].tolist()) for name in (asked.finding, asked.against) if name}
     wrong = {
         at: (f"'{name}' is none of 1, 0, -1 and empty", "copy the table again")
         for name, (_, positions) in read.items()
@@ -338,26 +323,30 @@ def _chexpert_finder(root: Path) -> Finder:
     return find
 
 
-CHEXPERT = TableSet(
-    title="CheXpert",
-    about=SETS["chexpert"],
-    parts=(Part(("train.csv",), "train"), Part(("valid.csv",), "test")),
-    columns={
-        "image": Column("Path"),
-        "patient": Column("Path", cell=_patient),
-        "view": Column(
-            "AP/PA", "Frontal/Lateral", joined=lambda cells: cells[0] or ("lateral" if cells[1] == "Lateral" else "")
-        ),
-        "sex": Column("Sex", cell=lambda sex: _SEX.get(sex, sex)),
-        "age": Column("Age"),
-    },
-    factors=(VIEW, SEX, AGE),
-    sides=_mined_sides,
-    check=partial(check_findings, CHEXPERT_FINDINGS),
-    findings=CHEXPERT_FINDINGS,
-    split_files="train.csv and valid.csv",
-    find=_chexpert_finder,
-)
+@public_set("chexpert", (VIEW, SEX, AGE), split_files="train.csv and valid.csv")
+def chexpert(asked: MinedArguments, skip_bad_rows: bool) -> Rows:
+    """Convert CheXpert; the images that radiologists read are the test part."""
+    check_findings(CHEXPERT_FINDINGS, asked)
+    root = place_of(asked.folder, ("train.csv",))
+    parts = Part(("train.csv",), "train"), Part(("valid.csv",), "test")
+    columns = {
+        "image": "Path",
+        "patient": "Path",
+        "view": "AP/PA",
+        "side": "Frontal/Lateral",
+        "sex": "Sex",
+        "age": "Age",
+    }
+    table = mapped(
+        read_parts(root, parts, columns, CHEXPERT_FINDINGS), patient=_patient, sex=lambda sex: _SEX.get(sex, sex)
+    )
+    frame = table.frame
+    lateral = ["lateral" if side == "Lateral" else "" for side in frame.pop("side")]
+    frame["view"] = [view or side for view, side in zip(frame["view"], lateral, strict=True)]
+    for name in (asked.finding, asked.against):
+        if name:
+            table.column(name, "data.dataset")
+    return Rows(table, partial(_mined_sides, asked), _chexpert_finder(root))
 
 
 # MIMIC-CXR-JPG (Johnson et al. 2019) as it is published: tables of labels, metadata and split, and `files/`.
@@ -369,129 +358,66 @@ MIMIC_FINDINGS = (
 _SIDES = {"train": "train", "validate": "validation", "test": "test"}
 
 
-Cells = tuple[str, ...]
-
-
 def _files(kind: str) -> tuple[str, ...]:
     return f"mimic-cxr-2.0.0-{kind}.csv.gz", f"mimic-cxr-*-{kind}.csv", f"mimic-cxr-*-{kind}.csv.gz"
 
 
-def _labeled(rows: Rows, root: Path, asked: MimicArguments, skip_bad_rows: bool) -> Rows:
-    """Add the labels of each image's study, and the split where its table is there.
+@public_set("mimic", MIMIC_FACTORS, split_files="mimic-cxr-2.0.0-split.csv.gz")
+def mimic(asked: MimicArguments, skip_bad_rows: bool) -> Rows:
+    """Convert MIMIC-CXR-JPG: images with the labels of their study, and the split where its table is there."""
+    check_findings(MIMIC_FINDINGS, asked)
+    hint = "put it there as published"
+    root = place_of(asked.folder, _files("metadata"), hint=hint)
+    columns = {"patient": "subject_id", "study": "study_id", "dicom": "dicom_id", "view": "ViewPosition"}
+    table = read_parts(root, [Part(_files("metadata"))], columns)
+    frame = table.frame
+    ids = zip(frame["patient"], frame["study"], frame["dicom"], strict=True)
+    frame.insert(0, "image", [f"files/p{one[:2]}/p{one}/s{study}/{dicom}.jpg" for one, study, dicom in ids])
+    source = found_in(root, _files(asked.labels))
+    if source is None:
+        raise SpecError(f"data.dataset.folder: {root.name}/ has no file '{_files(asked.labels)[0]}'; {hint}")
+    wanted = [name for name in (asked.finding, asked.against) if name]
+    labels = _lookup(source, ("study_id", "subject_id", *wanted), skip_bad_rows)
+    if divided := found_in(root, _files("split")):
+        sides = _lookup(divided, ("dicom_id", "split"), skip_bad_rows)
+        told = dict(zip(sides.column("dicom_id", ""), sides.column("split", ""), strict=True))
+        frame[SPLIT.name] = [_SIDES.get(side, side) for side in (told.get(name, "") for name in frame["dicom"])]
+    return _labeled(table, labels, partial(_mined_sides, asked), partial(inside, root))
+
+
+def _lookup(path: Path, names: Sequence[str], skip_bad_rows: bool) -> Table:
+    """Return these columns of a table; the first one names rows. Raises DataError for bad ones unless left out."""
+    table = read_table(path, names[0])
+    if not skip_bad_rows:
+        refuse(table.name, table.problems)
+    for name in names:
+        table.column(name, "data.dataset")
+    return replace(table, frame=table.frame[list(names)])
+
+
+def _labeled(table: Table, labels: Table, sides: Callable[[pd.DataFrame], Sides], find: Finder) -> Rows:
+    """Join images with the labels of their study.
 
     Images of a study whose labels are in a line with too few or too many cells are bad lines of the table of images.
     """
-    known, images = rows.table, rows.table.column("image", "data.dataset")
-    patients, studies, names = (known.column(name, "data.dataset") for name in ("patient", "study", "dicom"))
-    wanted = [name for name in (asked.finding, asked.against) if name]
-    source = file_of(root, _files(asked.labels), "put it there as published")
-    stated, unsure = _lookup(source, "study_id", ["subject_id", *wanted], skip_bad_rows)
-    labels = [stated.get(study) for study in studies]
-    torn = [unsure.get(study, ()) if found is None else () for found, study in zip(labels, studies, strict=True)]
-    for at, name in enumerate(wanted, 1):
-        rows = rows.with_column(name, [found[at] if found else "" for found in labels])
-    divided = found_in(root, _files("split"))
-    if divided:
-        sides, _ = _lookup(divided, "dicom_id", ["split"], skip_bad_rows)
-        rows = rows.with_column(SPLIT.name, [_side(sides.get(name)) for name in names])
-    strange = [found is not None and found[0] != patient for found, patient in zip(labels, patients, strict=True)]
+    known = labels.usable.frame.drop_duplicates("study_id", keep="last")
+    guesses = labels.frame[labels.torn & ~labels.frame["study_id"].isin(known["study_id"])]
+    stated = pd.concat([known, guesses]).rename(columns={"study_id": "study", "subject_id": "owner"})
+    frame = table.frame.assign(line=table.frame.index).merge(stated, "left", "study").set_index("line")
+    torn = np.asarray(frame.index.isin(table.frame.index[table.torn]))
+    guessed = np.asarray(frame["study"].isin(guesses["study_id"])) & ~torn
+    bare = np.asarray(frame["owner"].isna()) & ~torn
+    strange = np.asarray(frame["owner"] != frame["patient"]) & ~bare & ~guessed & ~torn
+    cases = (
+        (strange, "its study belongs to another patient in the labels", "download both tables again"),
+        (guessed, f"the line of its study in {labels.name} has too few or too many cells", "copy that table again"),
+    )
     problems = [
-        Problem(row, image, "its study belongs to another patient in the labels", "download both tables again")
-        for row, image, wrong in zip(known.numbers, images, strange, strict=True)
-        if wrong
+        Problem(int(row), image, what, remedy)
+        for rows, what, remedy in cases
+        for row, image in dict(zip(frame.index[rows], frame["image"][rows], strict=True)).items()
     ]
-    what = f"the line of its study in {source.name} has too few or too many cells"
-    problems += [
-        Problem(row, image, what, "copy that table again")
-        for row, image, lines in zip(known.numbers, images, torn, strict=True)
-        if lines
-    ]
-    header = rows.table.header
-    guessed = [
-        Torn(number, tuple(_with_labels(header, row, wanted, line[1:]) for line in lines))
-        for number, row, lines in zip(rows.table.numbers, rows.table.rows, torn, strict=True)
-        if lines
-    ]
-    whole = replace(rows.table, problems=(*known.problems, *problems), torn=(*rows.table.torn, *guessed))
-    table = whole.keep([found is not None and not wrong for found, wrong in zip(labels, strange, strict=True)])
-    bare = sum(found is None and not lines for found, lines in zip(labels, torn, strict=True))
-    told = (f"{bare:,} images belong to a study without labels and were left out",)
-    return Rows(table, rows.find, told if bare else ())
-
-
-def _side(found: Sequence[str] | None) -> str:
-    return _SIDES.get(found[0], found[0]) if found else ""
-
-
-def _with_labels(header: Sequence[str], row: Sequence[str], names: Sequence[str], cells: Sequence[str]) -> Cells:
-    found = dict(zip(header, row, strict=True)) | dict(zip(names, cells, strict=True))
-    return tuple(found[name] for name in header)
-
-
-def _lookup(
-    path: Path, key: str, names: Sequence[str], skip_bad_rows: bool
-) -> tuple[dict[str, Cells], dict[str, tuple[Cells, ...]]]:
-    """Return the cells of these columns by the value of the key column, and those of lines that could be read two ways.
-
-    Raises DataError for bad rows unless they are left out.
-    """
-    table = read_table(path, key)
-    if not skip_bad_rows:
-        refuse(table.name, table.problems)
-
-    def cells(rows: Table) -> list[tuple[str, Cells]]:
-        columns = [rows.column(name, "data.dataset") for name in names]
-        return list(zip(rows.column(key, "data.dataset"), zip(*columns, strict=True), strict=True))
-
-    torn: dict[str, tuple[Cells, ...]] = {}
-    for value, found in cells(replace(table, rows=tuple(row for line in table.torn for row in line.rows))):
-        torn[value] = (*torn.get(value, ()), found)
-    return dict(cells(table)), torn
-
-
-MIMIC = TableSet(
-    title="MIMIC-CXR-JPG",
-    about=SETS["mimic"],
-    parts=(Part(_files("metadata")),),
-    columns={
-        "image": Column(
-            "subject_id",
-            "study_id",
-            "dicom_id",
-            joined=lambda ids: f"files/p{ids[0][:2]}/p{ids[0]}/s{ids[1]}/{ids[2]}.jpg",
-        ),
-        "patient": Column("subject_id"),
-        "study": Column("study_id"),
-        "dicom": Column("dicom_id"),
-        "view": Column("ViewPosition"),
-    },
-    factors=MIMIC_FACTORS,
-    sides=_mined_sides,
-    check=partial(check_findings, MIMIC_FINDINGS),
-    hint="put it there as published",
-    split_files="mimic-cxr-2.0.0-split.csv.gz",
-    find=lambda root: partial(inside, root),
-    extend=_labeled,
-)
-
-
-@component(
-    "dataset",
-    "chexpert",
-    DataTraits(factors=(VIEW, SEX, AGE)),
-    summary="CheXpert with its train.csv; what uncertain and blank labels mean is stated",
-)
-def load_chexpert(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, asked: MinedArguments) -> Dataset:
-    """Load CheXpert; see `load_tables`."""
-    return load_tables(CHEXPERT, spec, cache, skip_bad_rows, asked)
-
-
-@component(
-    "dataset",
-    "mimic",
-    DataTraits(factors=MIMIC_FACTORS),
-    summary="MIMIC-CXR-JPG with its tables of labels, metadata and split; uncertain and blank labels as stated",
-)
-def load_mimic(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, asked: MimicArguments) -> Dataset:
-    """Load MIMIC-CXR-JPG; see `load_tables`."""
-    return load_tables(MIMIC, spec, cache, skip_bad_rows, asked)
+    left = f"{int(bare.sum()):,} images belong to a study without labels and were left out"
+    kept = frame[~bare & ~strange].drop(columns="owner").fillna(LACKING)
+    whole = replace(table, frame=kept, problems=(*table.problems, *problems))
+    return Rows(whole, sides, find, (left,) if bare.any() else ())

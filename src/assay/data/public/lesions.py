@@ -5,17 +5,18 @@ The target is whether the mask shows a lesion. Patients are not named, so every 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+import pandas as pd
 from pydantic import Field
 
 from assay.core.errors import SpecError
 from assay.core.files import is_folder
-from assay.core.registry import Role, component
+from assay.core.registry import Role
 from assay.core.traits import DataTraits
 from assay.data.cache import ArrayCache
 from assay.data.cards import OWN_PATIENT
@@ -26,7 +27,7 @@ from assay.data.files.folder import BY_MASK
 from assay.data.files.masks import Kind, Listing, Pairs, paired, paired_by_kind
 from assay.data.files.table import Table, chosen
 from assay.data.public.sets import SETS, KnownSet
-from assay.data.public.tables import SPLIT, directory
+from assay.data.public.tables import SPLIT, declared, directory
 from assay.spec.data import LESION
 from assay.spec.schema import DataSpec
 
@@ -50,7 +51,6 @@ class Layout:
     """Published layout of a set. Of several parts the first must be there.
 
     Args:
-        about: Summary, license, source and known faults.
         parts: Folders of images and masks.
         below: Folders inside the given one in which the parts may be.
         suffix: Suffix of a mask's stem after that of its image.
@@ -58,7 +58,6 @@ class Layout:
         together: Count all kinds as one.
     """
 
-    about: KnownSet
     parts: tuple[Part, ...]
     below: tuple[str, ...] = ()
     suffix: str = ""
@@ -71,73 +70,87 @@ class Layout:
         return ONE if self.together or not self.kinds else Meaning(tuple(self.kinds))
 
 
-KVASIR_SEG = Layout(
-    SETS["kvasir-seg"],
-    (Part("images", "masks"),),
-    below=("Kvasir-SEG", "kvasir-seg"),
-)
-HYPERKVASIR_SEG = Layout(
-    SETS["hyperkvasir-seg"],
-    (Part("images", "masks"),),
-    below=("segmented-images", "hyper-kvasir-segmented-images/segmented-images", "labeled-images/segmented-images"),
-)
-DFUC2022 = Layout(
-    SETS["dfuc2022"],
-    (Part("DFUC2022_train_images", "DFUC2022_train_masks"),),
-    below=("DFUC2022_train_release",),
-)
-FUSEG = Layout(
-    SETS["fuseg"],
-    (Part("train/images", "train/labels", "train"), Part("validation/images", "validation/labels", "validation")),
-    below=("Foot Ulcer Segmentation Challenge", "data/Foot Ulcer Segmentation Challenge"),
-)
-ISIC_SEG = Layout(
-    SETS["isic-seg"],
-    tuple(
-        Part(f"ISIC2018_Task1-2_{name}_Input", f"ISIC2018_Task1_{name}_GroundTruth", split)
-        for name, split in (("Training", "train"), ("Validation", "validation"), ("Test", "test"))
-    ),
-    suffix="_segmentation",
-)
-IDRID_SEG = Layout(
-    SETS["idrid-seg"],
-    tuple(
-        Part(f"1. Original Images/{name}", f"2. All Segmentation Groundtruths/{name}", split)
-        for name, split in (("a. Training Set", "train"), ("b. Testing Set", "test"))
-    ),
-    below=("A. Segmentation", "A.%20Segmentation", "A.%20Segmentation/A. Segmentation"),
-    kinds={
-        "microaneurysms": Kind("1. Microaneurysms", "_MA"),
-        "hemorrhages": Kind("2. Haemorrhages", "_HE"),
-        "exudates": Kind("3. Hard Exudates", "_EX"),
-        "cotton_wool": Kind("4. Soft Exudates", "_SE"),
-        "optic_disc": Kind("5. Optic Disc", "_OD"),
-    },
-)
+@dataclass(frozen=True, kw_only=True)
+class FolderArguments:
+    """Arguments of a set of images and masks."""
+
+    folder: SetFolder
 
 
-@component(
-    "dataset",
-    "endotect",
-    WITH_LESION,
-    summary="the test set of EndoTect 2020: 200 polyps and 20 lesion-free frames, masks in RGB",
-)
-def load_endotect(
-    spec: DataSpec,
-    cache: ArrayCache,
-    skip_bad_rows: bool,
-    *,
-    folder: SetFolder,
-    images: Annotated[str, Field(min_length=1, description="the folder of images in it")] = "images",
-    masks: Annotated[str, Field(min_length=1, description="the folder of masks in it")] = "masks",
-) -> Dataset:
-    """EndoTect 2020's test set, see `load_pairs`."""
-    return load_pairs(
-        Layout(SETS["endotect"], (Part(images, masks),)), "EndoTect 2020", spec, cache, skip_bad_rows, folder=folder
+def mask_set(name: str) -> Callable[[Callable[[Any], Layout]], Callable[..., Dataset]]:
+    """Declare the layout that a function returns, of its arguments `asked`, as the dataset of this name."""
+
+    def declare(layout: Callable[[Any], Layout]) -> Callable[..., Dataset]:
+        def load(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, asked: Any) -> Dataset:
+            listing = list_pairs(layout(asked), SETS[name], directory(asked.folder), spec, cache)
+            return from_files(listing, spec, cache, skip_bad_rows)
+
+        return declared(name, load, layout, WITH_LESION)
+
+    return declare
+
+
+@mask_set("kvasir-seg")
+def kvasir_seg(asked: FolderArguments) -> Layout:
+    """Layout of Kvasir-SEG."""
+    return Layout((Part("images", "masks"),), below=("Kvasir-SEG", "kvasir-seg"))
+
+
+@mask_set("hyperkvasir-seg")
+def hyperkvasir_seg(asked: FolderArguments) -> Layout:
+    """Layout of the segmented part of HyperKvasir."""
+    inside = "segmented-images"
+    return Layout(
+        (Part("images", "masks"),),
+        below=(inside, f"hyper-kvasir-segmented-images/{inside}", f"labeled-images/{inside}"),
     )
 
 
+@mask_set("dfuc2022")
+def dfuc2022(asked: FolderArguments) -> Layout:
+    """Layout of DFUC 2022."""
+    return Layout((Part("DFUC2022_train_images", "DFUC2022_train_masks"),), below=("DFUC2022_train_release",))
+
+
+@mask_set("fuseg")
+def fuseg(asked: FolderArguments) -> Layout:
+    """Layout of FUSeg."""
+    parts = tuple(Part(f"{name}/images", f"{name}/labels", name) for name in ("train", "validation"))
+    return Layout(parts, below=("Foot Ulcer Segmentation Challenge", "data/Foot Ulcer Segmentation Challenge"))
+
+
+@mask_set("isic-seg")
+def isic_seg(asked: FolderArguments) -> Layout:
+    """Layout of ISIC 2018, task 1."""
+    parts = tuple(
+        Part(f"ISIC2018_Task1-2_{name}_Input", f"ISIC2018_Task1_{name}_GroundTruth", split)
+        for name, split in (("Training", "train"), ("Validation", "validation"), ("Test", "test"))
+    )
+    return Layout(parts, suffix="_segmentation")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndotectArguments(FolderArguments):
+    """Arguments of `endotect`."""
+
+    images: Annotated[str, Field(min_length=1, description="the folder of images in it")] = "images"
+    masks: Annotated[str, Field(min_length=1, description="the folder of masks in it")] = "masks"
+
+
+@mask_set("endotect")
+def endotect(asked: EndotectArguments) -> Layout:
+    """Layout of the test set of EndoTect 2020."""
+    return Layout((Part(asked.images, asked.masks),))
+
+
 Outlined = Literal["microaneurysms", "hemorrhages", "exudates", "cotton_wool", "optic_disc"]
+_OUTLINED = {
+    "microaneurysms": Kind("1. Microaneurysms", "_MA"),
+    "hemorrhages": Kind("2. Haemorrhages", "_HE"),
+    "exudates": Kind("3. Hard Exudates", "_EX"),
+    "cotton_wool": Kind("4. Soft Exudates", "_SE"),
+    "optic_disc": Kind("5. Optic Disc", "_OD"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,31 +175,29 @@ class IdridSegArguments:
             raise ValueError(f"kinds names {', '.join(twice)} more than once; name each once")
 
 
-@component(
-    "dataset",
-    "idrid-seg",
-    WITH_LESION,
-    summary="IDRiD, segmentation: masks of four kinds of lesion and the optic disc, the makers' split as a factor",
-)
-def load_idrid_seg(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, asked: IdridSegArguments) -> Dataset:
-    """IDRiD's segmentation part with the kinds that are asked for, see `load_pairs`."""
-    kinds = {kind: IDRID_SEG.kinds[kind] for kind in asked.kinds}
-    layout = replace(IDRID_SEG, kinds=kinds, together=asked.together)
-    return load_pairs(layout, "IDRiD, segmentation", spec, cache, skip_bad_rows, folder=asked.folder)
+@mask_set("idrid-seg")
+def idrid_seg(asked: IdridSegArguments) -> Layout:
+    """Layout of IDRiD's segmentation part, with the kinds that are asked for."""
+    return Layout(
+        tuple(
+            Part(f"1. Original Images/{name}", f"2. All Segmentation Groundtruths/{name}", split)
+            for name, split in (("a. Training Set", "train"), ("b. Testing Set", "test"))
+        ),
+        below=("A. Segmentation", "A.%20Segmentation", "A.%20Segmentation/A. Segmentation"),
+        kinds={kind: _OUTLINED[kind] for kind in asked.kinds},
+        together=asked.together,
+    )
 
 
-def load_pairs(
-    layout: Layout, title: str, spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, folder: str
-) -> Dataset:
-    """Load a set of this layout. The target is `lesion`; the makers' split, if any, is the factor `split`.
+def list_pairs(layout: Layout, known: KnownSet, folder: Path, spec: DataSpec, cache: ArrayCache) -> Listing:
+    """List a set of this layout. The target is `lesion`; the makers' split, if any, is the factor `split`.
 
     An image without a mask is a bad row, unless there is a mask for each kind.
 
     Raises:
         SpecError: A folder is missing.
-        DataError: Bad rows, all of them.
     """
-    root, found = _found(layout, directory(folder))
+    root, found = _found(layout, folder)
     pairs: list[Pairs] = []
     for part in found:
         first = 1 + sum(len(one.images) for one in pairs)
@@ -196,63 +207,13 @@ def load_pairs(
             if layout.kinds
             else paired(images, masks, root, True, layout.suffix, first)
         )
-    listing = _listing(layout, title, root, pairs)
+    listing = _listing(layout, known, root, pairs)
     if any(part.split for part in found):
         words = [part.split for part, one in zip(found, pairs, strict=True) for _ in one.images]
         listing = _divided(listing, words, spec)
     elif spec.where:
-        raise SpecError(f"data.where: {title} has no columns to choose images by; leave it out")
-    problems = [problem for one in pairs for problem in one.problems if problem.row in listing.numbers]
-    return from_files(listing.drop(problems)[0], spec, cache, skip_bad_rows)
-
-
-@component(
-    "dataset", "kvasir-seg", WITH_LESION, summary="Kvasir-SEG: polyps in images/ and masks/ (lossy JPEG, cut at half)"
-)
-def load_kvasir_seg(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, folder: SetFolder) -> Dataset:
-    """Load Kvasir-SEG; see `load_pairs`."""
-    return load_pairs(KVASIR_SEG, "Kvasir-SEG", spec, cache, skip_bad_rows, folder=folder)
-
-
-@component(
-    "dataset",
-    "hyperkvasir-seg",
-    WITH_LESION,
-    summary="the segmented part of HyperKvasir: polyps in segmented-images/{images,masks}",
-)
-def load_hyperkvasir_seg(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, folder: SetFolder) -> Dataset:
-    """Load HyperKvasir, segmented; see `load_pairs`."""
-    return load_pairs(HYPERKVASIR_SEG, "HyperKvasir, segmented", spec, cache, skip_bad_rows, folder=folder)
-
-
-@component(
-    "dataset", "dfuc2022", WITH_LESION, summary="DFUC 2022: diabetic foot ulcers in DFUC2022_train_{images,masks}"
-)
-def load_dfuc2022(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, folder: SetFolder) -> Dataset:
-    """Load DFUC 2022; see `load_pairs`."""
-    return load_pairs(DFUC2022, "DFUC 2022", spec, cache, skip_bad_rows, folder=folder)
-
-
-@component(
-    "dataset",
-    "fuseg",
-    WITH_LESION,
-    summary="FUSeg: foot ulcers in {train,validation}/{images,labels}, the makers' split as a factor",
-)
-def load_fuseg(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, folder: SetFolder) -> Dataset:
-    """Load FUSeg; see `load_pairs`."""
-    return load_pairs(FUSEG, "FUSeg", spec, cache, skip_bad_rows, folder=folder)
-
-
-@component(
-    "dataset",
-    "isic-seg",
-    WITH_LESION,
-    summary="ISIC 2018, task 1: skin lesions in ISIC2018_Task1-2_*_Input and ISIC2018_Task1_*_GroundTruth",
-)
-def load_isic_seg(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, folder: SetFolder) -> Dataset:
-    """Load ISIC 2018, task 1; see `load_pairs`."""
-    return load_pairs(ISIC_SEG, "ISIC 2018, task 1", spec, cache, skip_bad_rows, folder=folder)
+        raise SpecError(f"data.where: {known.title} has no columns to choose images by; leave it out")
+    return listing.drop([problem for one in pairs for problem in one.problems if problem.row in listing.numbers])[0]
 
 
 def _found(layout: Layout, folder: Path) -> tuple[Path, tuple[Part, ...]]:
@@ -272,12 +233,12 @@ def _found(layout: Layout, folder: Path) -> tuple[Path, tuple[Part, ...]]:
     return root, parts
 
 
-def _listing(layout: Layout, title: str, root: Path, pairs: Sequence[Pairs]) -> Listing:
+def _listing(layout: Layout, known: KnownSet, root: Path, pairs: Sequence[Pairs]) -> Listing:
     images = tuple(path for one in pairs for path in one.images)
     if not images:
         raise SpecError(f"data.dataset.folder: {root.name}/ holds no images")
     return Listing(
-        title=title,
+        title=known.title,
         where=f"{root.name}/",
         word="file",
         numbers=tuple(range(1, len(images) + 1)),
@@ -289,7 +250,7 @@ def _listing(layout: Layout, title: str, root: Path, pairs: Sequence[Pairs]) -> 
         patient=np.arange(len(images), dtype=np.int64),
         facts=(BY_MASK,),
         warnings=(OWN_PATIENT, *(text for one in pairs for text in one.warnings)),
-        about=layout.about,
+        about=known,
         meaning=layout.meaning,
     )
 
@@ -299,8 +260,8 @@ def _divided(listing: Listing, words: Sequence[str], spec: DataSpec) -> Listing:
     levels = tuple(level for level in SPLIT.levels if level in words)
     index = np.array([levels.index(word) for word in words], dtype=np.int64)
     whole = replace(listing, factors=(replace(SPLIT, levels=levels),), columns={SPLIT.name: index})
-    rows = tuple(zip(listing.names, words, strict=True))
-    kept = chosen(Table(listing.where, ("image", SPLIT.name), rows, listing.numbers), spec.where)
+    frame = pd.DataFrame({"image": listing.names, SPLIT.name: words}, listing.numbers, dtype=object)
+    kept = chosen(Table(listing.where, frame), spec.where)
     if not len(kept):
         raise SpecError(f"data.where: no image of {listing.where} fits")
     return whole.take([number - 1 for number in kept.numbers])

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from xml.etree import ElementTree
 
 import numpy as np
+import pandas as pd
 from PIL import Image, ImageDraw
 from pydantic import Field
 from scipy import ndimage
@@ -546,10 +547,8 @@ def _malignant(asked: LidcArguments, entry: Entry) -> int:
 
 def _table(entries: Sequence[Entry]) -> Table:
     """The nodules as a table of text, so that `where` and factors are read as everywhere."""
-    rows = [_row(entry) for entry in entries]
-    header = tuple(rows[0]) if rows else ("image",)
-    cells = tuple(tuple("" if text == "nan" else text for text in row.values()) for row in rows)
-    return Table("the table of nodules", header, cells, tuple(entry.number for entry in entries))
+    frame = pd.DataFrame([_row(entry) for entry in entries], [entry.number for entry in entries], dtype=object)
+    return Table("the table of nodules", frame.replace("nan", ""))
 
 
 def _row(entry: Entry) -> dict[str, str]:

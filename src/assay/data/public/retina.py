@@ -5,35 +5,34 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 from pydantic import Field
 
 from assay.core.errors import SpecError
-from assay.core.registry import Role, component
-from assay.core.traits import DataTraits
+from assay.core.registry import Role
 from assay.core.types import Factor
-from assay.data.cache import ArrayCache
 from assay.data.cards import OWN_PATIENT
-from assay.data.dataset import Dataset
-from assay.data.files.table import Table, Unreadable, number, read_table, shown
-from assay.data.public.sets import SETS
+from assay.data.files.table import Table, Unreadable, number, shown
 from assay.data.public.tables import (
-    Column,
+    Finder,
     Part,
     Rows,
     Sides,
-    TableSet,
     directory,
     finder,
+    finder_by_part,
     found_in,
-    load_tables,
+    mapped,
     place_of,
+    public_set,
+    read_parts,
 )
-from assay.spec.schema import DataSpec
 
 # Arguments and factors.
 
@@ -102,11 +101,15 @@ _EYE = re.compile(r"(.+)_(left|right)")
 _UNGRADABLE = "ungradable"
 
 
-def _sides(asked: GradedArguments | MessidorArguments, table: Table) -> Sides:
+def _graded(asked: GradedArguments | MessidorArguments, table: Table, find: Finder, *warnings: str) -> Rows:
+    return Rows(table, partial(_sides, asked), find, warnings)
+
+
+def _sides(asked: GradedArguments | MessidorArguments, frame: pd.DataFrame) -> Sides:
     """Return the grades as classes, whether or not they occur. Ungradable photographs are left out and counted."""
     grades = MESSIDOR_GRADES if isinstance(asked, MessidorArguments) else GRADES
     last = len(grades) - 1
-    cells = table.column("grade", "data.dataset")
+    cells = frame["grade"].tolist()
     numbers = [number(cell) for cell in cells]
     codes = np.array([int(one) if one is not None and str(int(one)) in grades and one == int(one) else -1
                       for one in numbers], dtype=np.int64)  # fmt: skip
@@ -133,62 +136,42 @@ def _eye(part: int) -> Callable[[str], str]:
     return lambda name: found[part] if (found := _EYE.fullmatch(name)) else ""
 
 
-EYEPACS: TableSet[GradedArguments] = TableSet(
-    title="EyePACS",
-    about=SETS["eyepacs"],
-    parts=(Part(("trainLabels.csv",)),),
-    columns={
-        "image": Column("image"),
-        "patient": Column("image", cell=_eye(1)),
-        "grade": Column("level"),
-        "eye": Column("image", cell=_eye(2)),
-    },
-    factors=(EYE,),
-    sides=_sides,
-)
-APTOS: TableSet[GradedArguments] = TableSet(
-    title="APTOS 2019",
-    about=SETS["aptos"],
-    parts=(Part(("train.csv",)),),
-    columns={"image": Column("id_code"), "patient": Column("id_code"), "grade": Column("diagnosis")},
-    sides=_sides,
-    warnings=(OWN_PATIENT,),
-)
-IDRID: TableSet[GradedArguments] = TableSet(
-    title="IDRiD",
-    about=SETS["idrid"],
-    parts=tuple(
+@public_set("eyepacs", (EYE,), ordered=True)
+def eyepacs(asked: GradedArguments, skip_bad_rows: bool) -> Rows:
+    """Convert EyePACS, whose patients and eyes are in the names of the photographs."""
+    files = ("trainLabels.csv",)
+    root = place_of(asked.folder, files)
+    columns = {"image": "image", "patient": "image", "eye": "image", "grade": "level"}
+    return _graded(asked, mapped(read_parts(root, [Part(files)], columns), patient=_eye(1), eye=_eye(2)), finder(root))
+
+
+@public_set("aptos", (), ordered=True)
+def aptos(asked: GradedArguments, skip_bad_rows: bool) -> Rows:
+    """Convert APTOS 2019."""
+    files = ("train.csv",)
+    root = place_of(asked.folder, files)
+    columns = {"image": "id_code", "patient": "id_code", "grade": "diagnosis"}
+    return _graded(asked, read_parts(root, [Part(files)], columns), finder(root), OWN_PATIENT)
+
+
+@public_set("idrid", IDRID_FACTORS, ordered=True)
+def idrid(asked: GradedArguments, skip_bad_rows: bool) -> Rows:
+    """Convert the disease grading of IDRiD, with the makers' split."""
+    below = ("B. Disease Grading", "B.%20Disease%20Grading")
+    root = place_of(asked.folder, ("2. Groundtruths",), below, "give 'B. Disease Grading' as published", what="folder")
+    parts = [
         Part(
             (f"2. Groundtruths/{letter}. IDRiD_Disease Grading_{word} Labels.csv",),
             split,
             f"1. Original Images/{letter}. {word} Set",
         )
         for letter, word, split in (("a", "Training", "train"), ("b", "Testing", "test"))
-    ),
-    columns={
-        "image": Column("Image name"),
-        "patient": Column("Image name"),
-        "grade": Column("Retinopathy grade"),
-        EDEMA: Column("Risk of macular edema"),
-    },
-    factors=IDRID_FACTORS,
-    sides=_sides,
-    below=("B. Disease Grading", "B.%20Disease%20Grading"),
-    needed="2. Groundtruths",
-    hint="give 'B. Disease Grading' as published",
-    warnings=(OWN_PATIENT,),
-)
+    ]
+    columns = {"image": "Image name", "grade": "Retinopathy grade", EDEMA: "Risk of macular edema"}
+    return _graded(asked, read_parts(root, parts, columns), finder_by_part(root, parts), OWN_PATIENT)
 
 
 # Messidor-2: grades by adjudication; the two eyes of a patient by the set's own list of pairs, where that is there.
-
-
-def _paired(rows: Rows, root: Path, asked: GradedArguments, skip_bad_rows: bool) -> Rows:
-    """Name the patients by the list of pairs."""
-    stems, grades = (rows.table.column(name, "data.dataset") for name in ("patient", "grade"))
-    graded = [stem for stem, grade in zip(stems, grades, strict=True) if grade != _UNGRADABLE]
-    pairs, cautions = _pairs(root, graded)
-    return rows.with_column("patient", [pairs.get(stem, stem) for stem in stems], *cautions)
 
 
 def _pairs(root: Path, stems: Sequence[str]) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -207,10 +190,8 @@ def _pairs(root: Path, stems: Sequence[str]) -> tuple[dict[str, str], tuple[str,
     name = next((one for one in ("messidor-2.csv", "messidor-ground-truth.csv") if (root / one).is_file()), None)
     if name is None:
         return {}, (OWN_PATIENT,)
-    read = read_table(root / name, "left")
-    both = zip(Column("left").read(read), Column("right").read(read), strict=True)
-    eyes = [tuple(Path(eye).stem.casefold() for eye in pair) for pair in both]
-    pairs = {eye: left or right for left, right in eyes for eye in (left, right) if eye}
+    read = mapped(read_parts(root, [Part((name,))], {"left": "left", "right": "right"}), left=_stem, right=_stem)
+    pairs = {eye: left or right for left, right in read.rows for eye in (left, right) if eye}
     unpaired = sum(stem not in pairs for stem in stems)
     if stems and unpaired == len(stems):
         raise SpecError(
@@ -223,24 +204,29 @@ def _pairs(root: Path, stems: Sequence[str]) -> tuple[dict[str, str], tuple[str,
     return pairs, (*(told if unpaired else ()), *(lost if read.problems else ()))
 
 
-MESSIDOR2: TableSet[GradedArguments] = TableSet(
-    title="Messidor-2",
-    about=SETS["messidor2"],
-    parts=(Part(("messidor_data.csv",)),),
-    columns={
-        "image": Column("image_id|id_code"),
-        "patient": Column("image_id|id_code", cell=lambda name: Path(name).stem.casefold()),
-        "grade": Column(
-            "adjudicated_dr_grade|diagnosis",
-            "adjudicated_gradable",
-            joined=lambda cells: cells[0] if number(cells[1]) == 1 else _UNGRADABLE,
-        ),
-        EDEMA: Column("adjudicated_dme"),
-    },
-    factors=MESSIDOR2_FACTORS,
-    sides=_sides,
-    extend=_paired,
-)
+def _stem(name: str) -> str:
+    return Path(name).stem.casefold()
+
+
+@public_set("messidor2", MESSIDOR2_FACTORS, ordered=True)
+def messidor2(asked: GradedArguments, skip_bad_rows: bool) -> Rows:
+    """Convert Messidor-2: adjudicated grades of the gradable photographs, patients by the list of pairs."""
+    files = ("messidor_data.csv",)
+    root = place_of(asked.folder, files)
+    columns = {
+        "image": "image_id|id_code",
+        "patient": "image_id|id_code",
+        "grade": "adjudicated_dr_grade|diagnosis",
+        "gradable": "adjudicated_gradable",
+        EDEMA: "adjudicated_dme",
+    }
+    table = mapped(read_parts(root, [Part(files)], columns), patient=_stem)
+    frame = table.frame
+    gradable = np.array([number(cell) == 1 for cell in frame.pop("gradable")], dtype=np.bool_)
+    frame["grade"] = frame["grade"].where(gradable, _UNGRADABLE)
+    good = table.usable.frame
+    pairs, cautions = _pairs(root, good["patient"][good["grade"] != _UNGRADABLE].tolist())
+    return _graded(asked, mapped(table, patient=lambda stem: pairs.get(stem, stem)), finder(root), *cautions)
 
 
 # Messidor (the first): twelve bases of three hospitals, whose annotations are published as .xls.
@@ -279,122 +265,43 @@ def _saved_as_csv(asked: MessidorArguments) -> None:
         )
 
 
-def _corrected(rows: Rows, root: Path, asked: MessidorArguments, skip_bad_rows: bool) -> Rows:
-    """Correct the four grades of the makers' errata where the first ones still stand, and count the bases."""
-    names, grades = (rows.table.column(name, "data.dataset") for name in ("image", "grade"))
-    errata = [_CORRECTED.get(Path(name).stem.casefold(), ("", "")) for name in names]
+@public_set("messidor", MESSIDOR_FACTORS, ordered=True)
+def messidor(asked: MessidorArguments, skip_bad_rows: bool) -> Rows:
+    """Convert Messidor: correct the four grades of the makers' errata where the first ones stand, count the bases."""
+    _saved_as_csv(asked)
+    hint = "give the folder that holds the annotations of Base11 to Base34, saved as CSV, and the images"
+    root = place_of(asked.folder, _annotations(_BASES[0], "csv"), hint=hint)
+    parts = [Part(_annotations(base, "csv")) for base in _BASES]
+    columns = {
+        "image": "Image name",
+        "patient": "Image name",
+        "grade": "Retinopathy grade",
+        DEPARTMENT: "Ophthalmologic department",
+        EDEMA: "Risk of macular edema",
+    }
+    table = replace(read_parts(root, parts, columns), name="the annotations, numbered on from base to base")
+    errata = [_CORRECTED.get(_stem(name), ("", "")) for name in table.frame["image"]]
+    grades = table.frame["grade"].tolist()
     corrected = [new if new and grade == old else grade for grade, (old, new) in zip(grades, errata, strict=True)]
+    table.frame["grade"] = corrected
     count = sum(before != after for before, after in zip(grades, corrected, strict=True))
-    there = sum(found_in(root, _annotations(base, "csv")) is not None for base in _BASES)
+    there = sum(found_in(root, part.files) is not None for part in parts)
     notes = (
         *([f"{count} of 4 grades were corrected as in the makers' errata of 2016"] if count else []),
         *([f"the annotations of {there} of the 12 bases are there"] if there < len(_BASES) else []),
     )
-    named = replace(rows, table=replace(rows.table, name="the annotations, numbered on from base to base"))
-    return named.with_column("grade", corrected, *notes)
+    return _graded(asked, table, finder(root), OWN_PATIENT, *notes)
 
 
-MESSIDOR: TableSet[MessidorArguments] = TableSet(
-    title="Messidor",
-    about=SETS["messidor"],
-    parts=tuple(Part(_annotations(base, "csv")) for base in _BASES),
-    columns={
-        "image": Column("Image name"),
-        "patient": Column("Image name"),
-        "grade": Column("Retinopathy grade"),
-        DEPARTMENT: Column("Ophthalmologic department"),
-        EDEMA: Column("Risk of macular edema"),
-    },
-    factors=MESSIDOR_FACTORS,
-    sides=_sides,
-    check=_saved_as_csv,
-    hint="give the folder that holds the annotations of Base11 to Base34, saved as CSV, and the images",
-    extend=_corrected,
-    warnings=(OWN_PATIENT,),
-)
-DDR: TableSet[GradedArguments] = TableSet(
-    title="DDR",
-    about=SETS["ddr"],
-    parts=tuple(
-        Part((f"{part}.txt",), split, part, header=("name", "grade"))
-        for part, split in (("train", "train"), ("valid", "validation"), ("test", "test"))
-    ),
-    columns={
-        "image": Column("name"),
-        "patient": Column("name"),
-        "grade": Column("grade", cell=lambda grade: _UNGRADABLE if grade == "5" else grade),
-    },
-    sides=_sides,
-    below=("DR_grading",),
-    hint="give the folder DR_grading",
-    warnings=(OWN_PATIENT,),
-)
-
-
-@component(
-    "dataset",
-    "eyepacs",
-    DataTraits(factors=(EYE,), ordered=True),
-    summary="EyePACS: trainLabels.csv, <n>_left.jpeg and <n>_right.jpeg of patient n, grade 0 to 4",
-)
-def load_eyepacs(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, asked: GradedArguments) -> Dataset:
-    """Load EyePACS; see `load_tables`."""
-    return load_tables(EYEPACS, spec, cache, skip_bad_rows, asked)
-
-
-@component(
-    "dataset",
-    "aptos",
-    DataTraits(factors=(), ordered=True),
-    summary="APTOS 2019: train.csv with id_code and diagnosis, grades 0 to 4",
-)
-def load_aptos(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, asked: GradedArguments) -> Dataset:
-    """Load APTOS 2019; see `load_tables`."""
-    return load_tables(APTOS, spec, cache, skip_bad_rows, asked)
-
-
-@component(
-    "dataset",
-    "idrid",
-    DataTraits(factors=IDRID_FACTORS, ordered=True),
-    summary="IDRiD, disease grading: grades 0 to 4 and macular edema, the makers' split as a factor",
-)
-def load_idrid(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, asked: GradedArguments) -> Dataset:
-    """Load the grades of IDRiD; see `load_tables`."""
-    return load_tables(IDRID, spec, cache, skip_bad_rows, asked)
-
-
-@component(
-    "dataset",
-    "messidor2",
-    DataTraits(factors=MESSIDOR2_FACTORS, ordered=True),
-    summary="Messidor-2, messidor_data.csv: adjudicated grades 0 to 4 of the gradable images",
-)
-def load_messidor2(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, asked: GradedArguments) -> Dataset:
-    """Load Messidor-2; see `load_tables`."""
-    return load_tables(MESSIDOR2, spec, cache, skip_bad_rows, asked)
-
-
-@component(
-    "dataset",
-    "messidor",
-    DataTraits(factors=MESSIDOR_FACTORS, ordered=True),
-    summary="Messidor-1, Annotation_BaseNN saved as CSV: the makers' grades 0 to 3",
-)
-def load_messidor(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, asked: MessidorArguments) -> Dataset:
-    """Load Messidor-1; see `load_tables`."""
-    return load_tables(MESSIDOR, spec, cache, skip_bad_rows, asked)
-
-
-@component(
-    "dataset",
-    "ddr",
-    DataTraits(factors=(), ordered=True),
-    summary="DDR: {train,valid,test}.txt beside folders of images, grades 0 to 4 of the gradable ones",
-)
-def load_ddr(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, asked: GradedArguments) -> Dataset:
-    """Load DDR; see `load_tables`."""
-    return load_tables(DDR, spec, cache, skip_bad_rows, asked)
+@public_set("ddr", (), ordered=True)
+def ddr(asked: GradedArguments, skip_bad_rows: bool) -> Rows:
+    """Convert the grading of DDR, with the makers' split."""
+    splits = (("train", "train"), ("valid", "validation"), ("test", "test"))
+    parts = [Part((f"{part}.txt",), split, part, ("name", "grade")) for part, split in splits]
+    root = place_of(asked.folder, [f"{part}.txt" for part, _ in splits], ("DR_grading",), "give the folder DR_grading")
+    table = read_parts(root, parts, {"image": "name", "grade": "grade"})
+    table = mapped(table, grade=lambda grade: _UNGRADABLE if grade == "5" else grade)
+    return _graded(asked, table, finder_by_part(root, parts), OWN_PATIENT)
 
 
 # DIARETDB1 (Kauppi et al. 2007): photographs of the retina with maps of where experts saw what; no grades.
@@ -408,15 +315,23 @@ _FOUND: Mapping[str, str] = {
 """Our word -> the folder of DIARETDB1's maps of it."""
 
 
-def _marked(asked: DiaretdbArguments, table: Table) -> Sides:
-    """Positive are photographs in which enough of the experts marked the finding anywhere."""
-    root = place_of(DIARETDB1, directory(asked.folder))
+@public_set("diaretdb1", split_files="no file")
+def diaretdb1(asked: DiaretdbArguments, skip_bad_rows: bool) -> Rows:
+    """Convert DIARETDB1: whether a kind of lesion was marked by enough of its experts."""
+    images, below = "ddb1_fundusimages", ("images", "resources/images", "ddb1_v02_01/images")
+    root = place_of(asked.folder, (images,), below, "give the one that has it", what="folder")
+    table = read_parts(root, [Part((images,), header=("name",))], {"image": "name", "patient": "name"})
     maps = root / "ddb1_groundtruth" / _FOUND[asked.finding]
+    return Rows(table, partial(_marked, asked, maps), finder(root / images, 0), (OWN_PATIENT,))
+
+
+def _marked(asked: DiaretdbArguments, maps: Path, frame: pd.DataFrame) -> Sides:
+    """Positive are photographs in which enough of the experts marked the finding anywhere."""
     if not maps.is_dir():
         raise SpecError(f"data.dataset.folder: ddb1_groundtruth/ has no folder '{maps.name}'; unpack the maps too")
-    marked, codes = finder(maps, 0), np.zeros(len(table), dtype=np.int64)
+    marked, codes = finder(maps, 0), np.zeros(len(frame), dtype=np.int64)
     wrong: dict[int, tuple[str, str]] = {}
-    for at, name in enumerate(table.column("image", "data.dataset")):
+    for at, name in enumerate(frame["image"]):
         try:
             codes[at] = _shows(marked(name), asked.agreement)
         except (Unreadable, OSError):
@@ -429,26 +344,3 @@ def _marked(asked: DiaretdbArguments, table: Table) -> Sides:
 def _shows(path: Path, agreement: float) -> int:
     with Image.open(path) as file:
         return int(np.asarray(file.convert("L")).max() >= round(agreement * 255))
-
-
-DIARETDB1 = TableSet(
-    title="DIARETDB1",
-    about=SETS["diaretdb1"],
-    parts=(Part(("ddb1_fundusimages",), header=("name",)),),
-    columns={"image": Column("name"), "patient": Column("name")},
-    sides=_marked,
-    split_files="no file",
-    below=("images", "resources/images", "ddb1_v02_01/images"),
-    needed="ddb1_fundusimages",
-    hint="give the one that has it",
-    find=lambda root: finder(root / "ddb1_fundusimages", 0),
-    warnings=(OWN_PATIENT,),
-)
-
-
-@component(
-    "dataset", "diaretdb1", summary="DIARETDB1: whether a kind of lesion was marked by enough of its four experts"
-)
-def load_diaretdb1(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, *, asked: DiaretdbArguments) -> Dataset:
-    """Load DIARETDB1; see `load_tables`."""
-    return load_tables(DIARETDB1, spec, cache, skip_bad_rows, asked)
