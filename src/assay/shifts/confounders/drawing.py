@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, TypeVar, dataclass_transform, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from assay.core.registry import component
+from assay.core.traits import ChangeTraits, Extent, Origin
 from assay.data.phantoms.drawing import direction
 from assay.data.phantoms.noise import lattice_bits
 from assay.shifts.confounders.kernels import (
@@ -109,6 +111,28 @@ class Layer:
         return self.coverage if isinstance(self.coverage, Tensor) else self.coverage.drawn(self.within)
 
 
+Made = TypeVar("Made")
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def image_change(
+    kind: Literal["intervention", "distortion"],
+    name: str,
+    extent: Extent,
+    origin: Origin,
+    summary: str,
+    *,
+    version: int = 1,
+) -> Callable[[type[Made]], type[Made]]:
+    """Declare a class as a component that changes images; it becomes a frozen dataclass. See `component`."""
+
+    def declare(made: type[Made]) -> type[Made]:
+        frozen = dataclass(frozen=True, kw_only=True)(made)
+        return component(kind, name, ChangeTraits(extent, origin), summary=summary, version=version)(frozen)
+
+    return declare
+
+
 class Mark(ABC):
     """An object on the image: layers of paint, all thinned by `opacity`.
 
@@ -118,9 +142,9 @@ class Mark(ABC):
 
     opacity: float
 
-    @abstractmethod
     def check(self, shape: Shape) -> None:
-        """Raises SpecError when images of this shape cannot carry it."""
+        """Raises SpecError when images of this shape cannot carry it; every image can, unless a mark says so."""
+        return
 
     @abstractmethod
     def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
@@ -14,8 +13,6 @@ from pydantic import AfterValidator, Field
 from torch import Tensor
 
 from assay.core.errors import SpecError
-from assay.core.registry import component
-from assay.core.traits import ChangeTraits
 from assay.shifts.confounders.drawing import (
     ADVANCE,
     BLACK,
@@ -35,6 +32,7 @@ from assay.shifts.confounders.drawing import (
     code,
     curve,
     dots,
+    image_change,
     line,
     placed,
     strokes,
@@ -78,13 +76,13 @@ _R = (
 )
 
 
-@component(
+@image_change(
     "intervention",
     "tag",
-    ChangeTraits("local", "environment"),
-    summary="a bright letter or box at a stated place, the laterality marker of a radiograph",
+    "local",
+    "environment",
+    "a bright letter or box at a stated place, the laterality marker of a radiograph",
 )
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Tag:
     """A bright tag, the laterality marker of a radiograph: pixels x become x + contrast (1 - x).
 
@@ -171,14 +169,9 @@ class Tag:
 _BOLD = 0.75  # half the width of a lead letter's strokes, in units of the glyphs' grid
 
 
-@component(
-    "intervention",
-    "laterality-marker",
-    ChangeTraits("local", "environment"),
-    summary="a lead letter L or R, smooth, turned",
-    version=2,
+@image_change(
+    "intervention", "laterality-marker", "local", "environment", "a lead letter L or R, smooth, turned", version=2
 )
-@dataclass(frozen=True, kw_only=True)
 class LateralityMarker(Mark):
     """A lead letter, L or R, slightly turned, as it is laid on the detector."""
 
@@ -189,9 +182,6 @@ class LateralityMarker(Mark):
     jitter: Jitter = 0.04
     tilt: Annotated[float, Field(ge=0, le=180, description="largest turn either way, in degrees")] = 12.0
     letter: Annotated[Literal["L", "R", "either"], Field(description="which letter; `either`: drawn by row")] = "L"
-
-    def check(self, shape: Shape) -> None:
-        """Every image can carry it: `size` is at most 1."""
 
     def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
         """`x`, `y`: its middle in px; cosine and sine of its `tilt`; `letter`: 0 for L, 1 for R."""
@@ -222,14 +212,14 @@ class LateralityMarker(Mark):
         return self.size * min(shape[1:])
 
 
-@component(
+@image_change(
     "intervention",
     "text-line",
-    ChangeTraits("local", "environment"),
-    summary="a line of text burnt into the pixels, with digits drawn by row",
+    "local",
+    "environment",
+    "a line of text burnt into the pixels, with digits drawn by row",
     version=3,
 )
-@dataclass(frozen=True, kw_only=True)
 class TextLine(Mark):
     """A line of text burnt into the pixels; every # of it is a digit of the row's own."""
 
@@ -330,10 +320,7 @@ _THIN = 0.004  # radius of a line, as a share of the shorter side
 _CROSS = 0.03  # half of a caliper's cross, as a share of the shorter side
 
 
-@component(
-    "intervention", "ruler", ChangeTraits("local", "environment"), summary="a graduated scale along one edge", version=2
-)
-@dataclass(frozen=True, kw_only=True)
+@image_change("intervention", "ruler", "local", "environment", "a graduated scale along one edge", version=2)
 class Ruler(Mark):
     """A graduated scale along one edge of the image; every fifth and tenth mark is longer."""
 
@@ -402,14 +389,7 @@ class Ruler(Mark):
         }[self.side]
 
 
-@component(
-    "intervention",
-    "caliper",
-    ChangeTraits("local", "environment"),
-    summary="two crosses joined by a dotted line",
-    version=3,
-)
-@dataclass(frozen=True, kw_only=True)
+@image_change("intervention", "caliper", "local", "environment", "two crosses joined by a dotted line", version=3)
 class Caliper(Mark):
     """Two crosses joined by a dotted line, as a reader measures a lesion on the screen."""
 
@@ -421,9 +401,6 @@ class Caliper(Mark):
     y: Y = 0.5
     jitter: Jitter = 0.05
     ink: Annotated[Ink, Field(description="color of the lines")] = "white"
-
-    def check(self, shape: Shape) -> None:
-        """Every image can carry it; one that is longer than the image is cut off at its edges."""
 
     def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
         """`x`, `y`: its middle in px; cosine and sine of its `turn`; `length` in px, 70 to 100% of the largest."""
@@ -459,10 +436,7 @@ _GREEN = (0.06, 0.64, 0.53)
 _DARK_GREEN = (0.05, 0.16, 0.15)
 
 
-@component(
-    "intervention", "collimation-border", ChangeTraits("local", "environment"), summary="black outside a rectangle"
-)
-@dataclass(frozen=True, kw_only=True)
+@image_change("intervention", "collimation-border", "local", "environment", "black outside a rectangle")
 class CollimationBorder(Mark):
     """Black outside a rectangle that the collimator left, each side at a width of its own."""
 
@@ -471,9 +445,6 @@ class CollimationBorder(Mark):
         float, Field(gt=0, lt=0.5, description="largest width, share of the shorter side; 30-100% of it")
     ] = 0.1
     softness: Annotated[Share, Field(description="width of the penumbra, as a share of the shorter side")] = 0.015
-
-    def check(self, shape: Shape) -> None:
-        """Every image keeps something: `width` is below a half."""
 
     def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
         """`left`, `right`, `top`, `bottom`: how far the border reaches in, px, 30 to 100% of the largest."""
@@ -487,10 +458,7 @@ class CollimationBorder(Mark):
         return [Layer(Frame(parameters["left"], right, parameters["top"], bottom, softness), whole(shape), BLACK)]
 
 
-@component(
-    "intervention", "vignette", ChangeTraits("local", "environment"), summary="darkness outside a round field of view"
-)
-@dataclass(frozen=True, kw_only=True)
+@image_change("intervention", "vignette", "local", "environment", "darkness outside a round field of view")
 class Vignette(Mark):
     """Darkness outside a round field of view, as a dermatoscope or a fundus camera leaves it."""
 
@@ -502,9 +470,6 @@ class Vignette(Mark):
         0.18
     )
     jitter: Jitter = 0.03
-
-    def check(self, shape: Shape) -> None:
-        """Every image can carry it."""
 
     def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
         """`x`, `y`: the middle of the field of view in px."""
@@ -521,14 +486,9 @@ class Vignette(Mark):
         return [Layer(outside, whole(shape), BLACK)]
 
 
-@component(
-    "intervention",
-    "scope-inset",
-    ChangeTraits("local", "environment"),
-    summary="the green panel of an endoscope's position",
-    version=2,
+@image_change(
+    "intervention", "scope-inset", "local", "environment", "the green panel of an endoscope's position", version=2
 )
-@dataclass(frozen=True, kw_only=True)
 class ScopeInset(Mark):
     """The green panel in a corner of an endoscopy frame on which the scope's shape is drawn."""
 
@@ -537,9 +497,6 @@ class ScopeInset(Mark):
     corner: Annotated[
         Literal["lower left", "lower right", "upper left", "upper right"], Field(description="its place")
     ] = "lower left"
-
-    def check(self, shape: Shape) -> None:
-        """Every image can carry it: `size` is at most a half."""
 
     def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
         """Where the scope's line starts, bends and ends, as shares of the panel, each drawn."""

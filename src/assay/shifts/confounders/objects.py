@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from assay.core.registry import component
-from assay.core.traits import ChangeTraits
 from assay.shifts.confounders.drawing import (
     FLATNESS,
     Layer,
@@ -24,6 +22,7 @@ from assay.shifts.confounders.drawing import (
     box,
     curve,
     dots,
+    image_change,
     placed,
     turned,
     uniforms,
@@ -51,14 +50,7 @@ def mirrored(x: Tensor, side: Tensor, width: int) -> Tensor:
     return torch.where(side.view(-1, *[1] * (x.ndim - 1)) == 1, width - x, x)
 
 
-@component(
-    "intervention",
-    "chest-drain",
-    ChangeTraits("local", "patient"),
-    summary="a tube with a radio-opaque stripe",
-    version=2,
-)
-@dataclass(frozen=True, kw_only=True)
+@image_change("intervention", "chest-drain", "local", "patient", "a tube with a radio-opaque stripe", version=2)
 class ChestDrain(Mark):
     """A tube that enters from one edge and climbs, with its radio-opaque stripe and the gap of its side hole."""
 
@@ -66,9 +58,6 @@ class ChestDrain(Mark):
     width: Annotated[float, Field(gt=0, le=0.5, description="of the tube, as a share of the shorter side")] = 0.035
     side: Annotated[Side, Field(description="the edge from which it enters; `either`: drawn by row")] = "either"
     jitter: Annotated[Share, Field(description="largest shift of entry, bend and tip, as a share of the edge")] = 0.06
-
-    def check(self, shape: Shape) -> None:
-        """Every image can carry it."""
 
     def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
         """`side`: 0 left, 1 right; entry, bend and tip in px as if from the left."""
@@ -102,14 +91,7 @@ class ChestDrain(Mark):
         ]
 
 
-@component(
-    "intervention",
-    "pacemaker",
-    ChangeTraits("local", "patient"),
-    summary="a metal case with a lead to the heart",
-    version=2,
-)
-@dataclass(frozen=True, kw_only=True)
+@image_change("intervention", "pacemaker", "local", "patient", "a metal case with a lead to the heart", version=2)
 class Pacemaker(Mark):
     """A metal case below a collar bone, with its header and a lead to the heart."""
 
@@ -119,9 +101,6 @@ class Pacemaker(Mark):
         "right"
     )
     jitter: Jitter = 0.04
-
-    def check(self, shape: Shape) -> None:
-        """Every image can carry it: `size` is at most a half."""
 
     def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
         """`side`: 0 left, 1 right; the case's middle in px as if from the left; cosine and sine of its `tilt`."""
@@ -173,14 +152,7 @@ class Pacemaker(Mark):
         return Layer(curve(points, thick), within, strength=0.85)
 
 
-@component(
-    "intervention",
-    "electrode",
-    ChangeTraits("local", "patient"),
-    summary="electrodes on the chest, with their wires",
-    version=2,
-)
-@dataclass(frozen=True, kw_only=True)
+@image_change("intervention", "electrode", "local", "patient", "electrodes on the chest, with their wires", version=2)
 class Electrode(Mark):
     """Adhesive electrodes on the chest, each with its snap and a wire out of the image."""
 
@@ -189,9 +161,6 @@ class Electrode(Mark):
     size: Annotated[float, Field(gt=0, le=0.5, description="diameter of the pad, as a share of the shorter side")] = (
         0.075
     )
-
-    def check(self, shape: Shape) -> None:
-        """Accept every image: parts outside are cut off."""
 
     def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
         """`seed`: for the places of the row's electrodes and the ends of their wires."""
@@ -227,14 +196,14 @@ _LEAST, _MOST = 0.85, 1.15  # half axis of a pen's ring, in units of its radius
 _WOBBLE = 0.03  # of the ring, as a share of its half axes
 
 
-@component(
+@image_change(
     "intervention",
     "surgical-pen",
-    ChangeTraits("local", "environment"),
-    summary="strokes of a violet skin marker around the lesion",
+    "local",
+    "environment",
+    "strokes of a violet skin marker around the lesion",
     version=3,
 )
-@dataclass(frozen=True, kw_only=True)
 class SurgicalPen(Mark):
     """Strokes of a violet skin marker around the lesion, with gaps."""
 
@@ -247,9 +216,6 @@ class SurgicalPen(Mark):
     x: X = 0.5
     y: Y = 0.5
     jitter: Jitter = 0.05
-
-    def check(self, shape: Shape) -> None:
-        """Accept every image: parts outside are cut off."""
 
     def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
         """`x`, `y`: the ring's middle in px; `wide`, `tall`: its half axes in px; cosine and sine of its `turn`."""
@@ -286,10 +252,7 @@ class SurgicalPen(Mark):
         return (wobble * angle.cos()).to(device), (wobble * angle.sin()).to(device), pressure.to(device)
 
 
-@component(
-    "intervention", "hair", ChangeTraits("local", "patient"), summary="dark, bent hairs over the image", version=2
-)
-@dataclass(frozen=True, kw_only=True)
+@image_change("intervention", "hair", "local", "patient", "dark, bent hairs over the image", version=2)
 class Hair(Mark):
     """Dark, bent, tapering hairs scattered over the image."""
 
@@ -301,9 +264,6 @@ class Hair(Mark):
     length: Annotated[
         float, Field(gt=0, le=2, description="largest extent along each axis, share of the shorter side")
     ] = 0.6
-
-    def check(self, shape: Shape) -> None:
-        """Every image can carry it."""
 
     def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
         """`seed`: for the places of the row's hairs."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import fields
 from io import BytesIO
 from itertools import pairwise
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
 
 import numpy as np
 import torch
@@ -18,12 +18,22 @@ from torch import Tensor
 from torch.nn import functional
 
 from assay.core.errors import SpecError
-from assay.core.registry import component
-from assay.core.traits import ChangeTraits
 from assay.shifts.confounders import kernels
-from assay.shifts.confounders.drawing import AT_ONCE, COMPILED, Shape, luminance, normals, pieces, uniforms
+from assay.shifts.confounders.drawing import (
+    AT_ONCE,
+    COMPILED,
+    Shape,
+    image_change,
+    luminance,
+    normals,
+    pieces,
+    uniforms,
+)
 from assay.shifts.confounders.kernels import at_hand
 from assay.shifts.intervention import Draws, Parameters
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 def _rising(values: tuple[float, ...]) -> tuple[float, ...]:
@@ -43,13 +53,17 @@ class Change(ABC):
     at_once: ClassVar[int] = AT_ONCE
     """Values that are changed in one call on a processor."""
 
-    @abstractmethod
     def check(self, shape: Shape) -> None:
-        """Raises SpecError when images of this shape cannot carry it."""
+        """Raises SpecError when images of this shape cannot carry it; every image can, unless a change says so."""
+        return
 
-    @abstractmethod
     def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
-        """Parameters for every row, at least one, float64 or int64 [n]."""
+        """Parameters for every row, at least one, float64 or int64 [n].
+
+        Where nothing is random it is the first argument, the same for all rows.
+        """
+        name = fields(cast("DataclassInstance", self))[0].name
+        return {name: torch.full((len(draws.rows),), float(getattr(self, name)), dtype=torch.float64)}
 
     @abstractmethod
     def changed(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
@@ -71,11 +85,6 @@ class Change(ABC):
         return torch.ones(len(some), 1, *shape[1:], dtype=torch.bool, device=some.device)
 
 
-def same(draws: Draws, name: str, value: float) -> dict[str, Tensor]:
-    """A parameter that is the same for all rows."""
-    return {name: torch.full((len(draws.rows),), float(value), dtype=torch.float64)}
-
-
 def settled(images: Float64[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
     """Float64 results as float32 in [0, 1], on a grid of 2^-20, 16 times finer than 16 bits.
 
@@ -95,13 +104,7 @@ _ORDER = 3
 _TERMS = tuple((i, j) for i in range(_ORDER + 1) for j in range(_ORDER + 1) if 1 <= i + j <= _ORDER)
 
 
-@component(
-    "intervention",
-    "bias-field",
-    ChangeTraits("global", "environment"),
-    summary="smoothly uneven brightness, as of an MR coil",
-)
-@dataclass(frozen=True, kw_only=True)
+@image_change("intervention", "bias-field", "global", "environment", "smoothly uneven brightness, as of an MR coil")
 class BiasField(Change):
     """Smoothly uneven brightness: pixels times exp(amplitude f), with f a polynomial of degree 3 that stays in -1..1.
 
@@ -113,9 +116,6 @@ class BiasField(Change):
         float, Field(ge=0, le=5, description="largest natural logarithm of the factor; 0 changes nothing")
     ] = 0.7
     at_once: ClassVar[int] = COMPILED
-
-    def check(self, shape: Shape) -> None:
-        """Every image can carry it."""
 
     def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
         """`x<i> y<j>`: the nine coefficients, with sizes that sum to 1."""
@@ -145,8 +145,7 @@ class BiasField(Change):
         return (images * field.exp_()).clamp_(0, 1)
 
 
-@component("intervention", "gamma", ChangeTraits("global", "environment"), summary="a power of the gray value")
-@dataclass(frozen=True, kw_only=True)
+@image_change("intervention", "gamma", "global", "environment", "a power of the gray value")
 class Gamma(Change):
     """Pixels x become x^gamma: above 1 darker, below 1 brighter, at 1 unchanged; black and white stay.
 
@@ -155,20 +154,12 @@ class Gamma(Change):
 
     gamma: Annotated[float, Field(ge=0.1, le=10, description="exponent; above 1 darker, 1 changes nothing")] = 0.7
 
-    def check(self, shape: Shape) -> None:
-        """Every image can carry it."""
-
-    def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
-        """`gamma`, the same for all rows."""
-        return same(draws, "gamma", self.gamma)
-
     def changed(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The brighter or darker images."""
         return images if self.gamma == 1 else settled(images.double() ** self.gamma)
 
 
-@component("intervention", "contrast", ChangeTraits("global", "environment"), summary="a flatter or steeper tone curve")
-@dataclass(frozen=True, kw_only=True)
+@image_change("intervention", "contrast", "global", "environment", "a flatter or steeper tone curve")
 class Contrast(Change):
     """Pixels x become pivot + factor (x - pivot), cut at black and white; a factor of 1 changes nothing.
 
@@ -180,13 +171,6 @@ class Contrast(Change):
         0.5
     )
 
-    def check(self, shape: Shape) -> None:
-        """Every image can carry it."""
-
-    def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
-        """`factor`, the same for all rows."""
-        return same(draws, "factor", self.factor)
-
     def changed(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The flatter or steeper images."""
         if self.factor == 1:
@@ -194,10 +178,7 @@ class Contrast(Change):
         return (images - self.pivot).mul_(self.factor).add_(self.pivot).clamp_(0, 1)
 
 
-@component(
-    "intervention", "scanner-histogram", ChangeTraits("global", "environment"), summary="gray values of another scanner"
-)
-@dataclass(frozen=True, kw_only=True)
+@image_change("intervention", "scanner-histogram", "global", "environment", "gray values of another scanner")
 class ScannerHistogram(Change):
     """The gray values of another scanner: each image's histogram moved toward a stated one.
 
@@ -220,13 +201,6 @@ class ScannerHistogram(Change):
         ),
         AfterValidator(_rising),
     ] = (0.0, 0.15, 0.3, 0.5, 0.75, 1.0)
-
-    def check(self, shape: Shape) -> None:
-        """Every image can carry it."""
-
-    def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
-        """`strength`, the same for all rows."""
-        return same(draws, "strength", self.strength)
 
     def changed(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The images in the other scanner's gray values."""
@@ -263,8 +237,7 @@ def _legendre(length: int, device: torch.device) -> list[Float[Tensor, "length"]
 # Lossy compression.
 
 
-@component("intervention", "jpeg", ChangeTraits("global", "environment"), summary="the traces of JPEG compression")
-@dataclass(frozen=True, kw_only=True)
+@image_change("intervention", "jpeg", "global", "environment", "the traces of JPEG compression")
 class Jpeg(Change):
     """The image saved as JPEG and read again, by Pillow's libjpeg; colors at half resolution (4:2:0).
 
@@ -277,10 +250,6 @@ class Jpeg(Change):
         """Raises SpecError for images that are neither gray nor RGB."""
         if shape[0] not in (1, 3):
             raise SpecError(f"JPEG knows gray and RGB images, not {shape[0]} channels: set `channels` to gray or color")
-
-    def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
-        """`quality`, the same for all rows."""
-        return same(draws, "quality", self.quality)
 
     def changed(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The images with the traces of compression."""
@@ -306,13 +275,7 @@ _BLACK = _HU_LOW * (_WATER - _LESS) / 1000 + _WATER
 _SPAN = _HU_SPAN * (_WATER - _LESS) / 1000  # from the attenuation of black to that of white
 
 
-@component(
-    "intervention",
-    "poisson-noise",
-    ChangeTraits("global", "environment"),
-    summary="the noise of a scan with fewer photons",
-)
-@dataclass(frozen=True, kw_only=True)
+@image_change("intervention", "poisson-noise", "global", "environment", "the noise of a scan with fewer photons")
 class PoissonNoise(Change):
     """The noise of a scan with fewer photons, as the published study of confounders made it.
 
@@ -334,9 +297,6 @@ class PoissonNoise(Change):
         Field(description="gray levels to which the result is cut, as in the published code; 0: not at all"),
     ] = 256
 
-    def check(self, shape: Shape) -> None:
-        """Every image can carry it."""
-
     def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
         """`seed`: for counts; `dither`: for the noise below one level."""
         return {"seed": draws.seeds("counts"), "dither": draws.seeds("dither")}
@@ -354,13 +314,7 @@ class PoissonNoise(Change):
         return noisy.clamp_(0, 1).mul_(top).floor_().float().div_(top) if self.levels else settled(noisy)
 
 
-@component(
-    "intervention",
-    "gaussian-noise",
-    ChangeTraits("global", "environment"),
-    summary="independent Gaussian noise in every pixel",
-)
-@dataclass(frozen=True, kw_only=True)
+@image_change("intervention", "gaussian-noise", "global", "environment", "independent Gaussian noise in every pixel")
 class GaussianNoise(Change):
     """Independent Gaussian noise in every pixel and channel, cut at black and white.
 
@@ -370,9 +324,6 @@ class GaussianNoise(Change):
     sigma: Annotated[
         float, Field(ge=0, le=1, description="standard deviation, black to white being 1; 0 changes nothing")
     ] = 0.03
-
-    def check(self, shape: Shape) -> None:
-        """Every image can carry it."""
 
     def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
         """`seed`: for the row's noise."""
@@ -536,13 +487,13 @@ def _fast(length: int, reach: int) -> int:
 # Loss of fine detail: low-pass filters, blur, a coarser grid.
 
 
-@component(
+@image_change(
     "intervention",
     "low-pass",
-    ChangeTraits("global", "environment"),
-    summary="frequencies beyond a cutoff taken away, sharply or as a Gaussian",
+    "global",
+    "environment",
+    "frequencies beyond a cutoff taken away, sharply or as a Gaussian",
 )
-@dataclass(frozen=True, kw_only=True)
 class LowPass(Change):
     """Frequencies beyond `cutoff` taken away in the Fourier plane: a centered disc, or a Gaussian.
 
@@ -564,13 +515,6 @@ class LowPass(Change):
         Field(description="a disc in the Fourier plane, or a Gaussian that falls to 61% at the cutoff"),
     ] = "ideal"
 
-    def check(self, shape: Shape) -> None:
-        """Every image can carry it."""
-
-    def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
-        """`cutoff`, the same for all rows."""
-        return same(draws, "cutoff", self.cutoff)
-
     def changed(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The filtered images."""
         if self.filter == "ideal" and self.cutoff >= math.sqrt(2):
@@ -581,8 +525,7 @@ class LowPass(Change):
         return settled(filtered(images.double(), kept))
 
 
-@component("intervention", "blur", ChangeTraits("global", "environment"), summary="a Gaussian blur")
-@dataclass(frozen=True, kw_only=True)
+@image_change("intervention", "blur", "global", "environment", "a Gaussian blur")
 class Blur(Change):
     """A Gaussian blur in space; the image is mirrored at its edges.
 
@@ -595,13 +538,6 @@ class Blur(Change):
     ] = 0.01
     at_once: ClassVar[int] = COMPILED
 
-    def check(self, shape: Shape) -> None:
-        """Every image can carry it."""
-
-    def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
-        """`sigma`, the same for all rows."""
-        return same(draws, "sigma", self.sigma)
-
     def changed(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The blurred images."""
         sigma = self.sigma * min(images.shape[2:])
@@ -613,13 +549,7 @@ class Blur(Change):
         return smoothed(images, [weight / total for weight in weights], "reflect").clamp_(0, 1)
 
 
-@component(
-    "intervention",
-    "resample",
-    ChangeTraits("global", "environment"),
-    summary="a coarser resolution, brought back to size",
-)
-@dataclass(frozen=True, kw_only=True)
+@image_change("intervention", "resample", "global", "environment", "a coarser resolution, brought back to size")
 class Resample(Change):
     """The image at a coarser resolution, brought back to its size: antialiased bilinear down, bilinear up.
 
@@ -627,13 +557,6 @@ class Resample(Change):
     """
 
     factor: Annotated[float, Field(ge=1, le=64, description="how many times coarser; 1 changes nothing")] = 2.0
-
-    def check(self, shape: Shape) -> None:
-        """Every image can carry it."""
-
-    def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
-        """`factor`, the same for all rows."""
-        return same(draws, "factor", self.factor)
 
     def changed(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The coarser images."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, TypeVar
+from typing import Annotated, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -105,13 +105,12 @@ class Distortion(Change):
     """
 
     severity: Annotated[int, Field(ge=0, le=5, description="0 (nothing changes), 1 (least) to 5 (most)")] = 3
-
-    def check(self, shape: Shape) -> None:
-        """Every image can carry it, unless a family says otherwise."""
+    random: ClassVar[bool] = True
+    """Whether anything is drawn for a row."""
 
     def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
-        """`seed`: for the row's own generator."""
-        return {"seed": draws.seeds("distortion")}
+        """`seed`: for the row's own generator; `severity` where nothing is random."""
+        return {"seed": draws.seeds("distortion")} if self.random else super().draw(draws, shape)
 
     def apply(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The distorted images, float32 in [0, 1]; the very same tensor at severity 0."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -12,11 +12,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from assay.core.compiled import compiled
-from assay.core.registry import component
-from assay.core.traits import ChangeTraits
 from assay.data.phantoms.drawing import direction
-from assay.shifts.confounders.drawing import Shape, in_channels, luminance, normals, singles
-from assay.shifts.confounders.pixels import Jpeg, beyond, correlated, gaussian, same, settled, smooth, widened
+from assay.shifts.confounders.drawing import Shape, image_change, in_channels, luminance, normals, singles
+from assay.shifts.confounders.pixels import Jpeg, beyond, correlated, gaussian, settled, smooth, widened
 from assay.shifts.distortions.base import Distortion, greatest, needs_color, stream, untied
 from assay.shifts.intervention import Draws, Parameters
 
@@ -29,34 +27,28 @@ _ZOOM = ((1.11, 0.01), (1.16, 0.01), (1.21, 0.02), (1.26, 0.02), (1.31, 0.03))
 _WIDEST = 45.0
 
 
-@component("distortion", "gaussian-blur", ChangeTraits("global", "environment"), summary="a Gaussian blur")
-@dataclass(frozen=True, kw_only=True)
+@image_change("distortion", "gaussian-blur", "global", "environment", "a Gaussian blur")
 class GaussianBlur(Distortion):
     """A Gaussian blur of sigma px, cut at four sigma; the edge goes on outside.
 
     Against the reference: within one level of 8 bits.
     """
 
-    def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
-        """Nothing is random: `severity`, the same for all rows."""
-        return same(draws, "severity", self.severity)
+    random: ClassVar[bool] = False
 
     def changed(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The blurred images."""
         return gaussian(images, self.at(_SIGMA)).clamp_(0, 1)
 
 
-@component("distortion", "defocus-blur", ChangeTraits("global", "environment"), summary="every point becomes a disc")
-@dataclass(frozen=True, kw_only=True)
+@image_change("distortion", "defocus-blur", "global", "environment", "every point becomes a disc")
 class DefocusBlur(Distortion):
     """Every point becomes a disc with a soft rim; the image is mirrored beyond its edge pixels.
 
     Against the reference: within one level of 8 bits.
     """
 
-    def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
-        """Nothing is random: `severity`, the same for all rows."""
-        return same(draws, "severity", self.severity)
+    random: ClassVar[bool] = False
 
     def changed(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The images out of focus."""
@@ -76,8 +68,7 @@ def disc(radius: int, softness: float) -> Float64[Tensor, "k k"]:
     return soft[0, 0]
 
 
-@component("distortion", "motion-blur", ChangeTraits("global", "environment"), summary="a blur along one direction")
-@dataclass(frozen=True, kw_only=True)
+@image_change("distortion", "motion-blur", "global", "environment", "a blur along one direction")
 class MotionBlur(Distortion):
     """A mean along a line through the pixel and to one side, half a Gaussian its weights; the edge goes on outside.
 
@@ -117,22 +108,14 @@ def moved(
     return out
 
 
-@component(
-    "distortion",
-    "zoom-blur",
-    ChangeTraits("global", "environment"),
-    summary="the mean of the image at growing magnifications",
-)
-@dataclass(frozen=True, kw_only=True)
+@image_change("distortion", "zoom-blur", "global", "environment", "the mean of the image at growing magnifications")
 class ZoomBlur(Distortion):
     """The mean of the image and of the image at magnifications from 1 up, each cut to size from its top left corner.
 
     Against the reference: within one level of 8 bits.
     """
 
-    def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
-        """Nothing is random: `severity`, the same for all rows."""
-        return same(draws, "severity", self.severity)
+    random: ClassVar[bool] = False
 
     def changed(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The blurred images."""
@@ -162,13 +145,7 @@ _PIXELS = (0.6, 0.5, 0.4, 0.3, 0.25)
 _QUALITY = (25, 18, 15, 10, 7)
 
 
-@component(
-    "distortion",
-    "elastic-transform",
-    ChangeTraits("global", "environment"),
-    summary="places shifted by a rough random field",
-)
-@dataclass(frozen=True, kw_only=True)
+@image_change("distortion", "elastic-transform", "global", "environment", "places shifted by a rough random field")
 class ElasticTransform(Distortion):
     """Every pixel read from a place a little away (bilinear), by a random field smoothed over 1% of each side.
 
@@ -197,8 +174,7 @@ class ElasticTransform(Distortion):
         return settled(read.double())
 
 
-@component("distortion", "pixelate", ChangeTraits("global", "environment"), summary="fewer, larger pixels")
-@dataclass(frozen=True, kw_only=True)
+@image_change("distortion", "pixelate", "global", "environment", "fewer, larger pixels")
 class Pixelate(Distortion):
     """Larger pixels: means over boxes of whole pixels, then the nearest. One pixel is left at least.
 
@@ -206,9 +182,7 @@ class Pixelate(Distortion):
     pixel is on the border of two boxes (never at 224 px), rounding decides in Pillow, and it may give the other one.
     """
 
-    def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
-        """Nothing is random: `severity`, the same for all rows."""
-        return same(draws, "severity", self.severity)
+    random: ClassVar[bool] = False
 
     def changed(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The coarser images."""
@@ -237,20 +211,15 @@ def box_means(images: Float[Tensor, "b c h w"], axis: int, coarse: int) -> Float
     return total / sizes.view(shape)
 
 
-@component(
-    "distortion", "jpeg-compression", ChangeTraits("global", "environment"), summary="the traces of JPEG compression"
-)
-@dataclass(frozen=True, kw_only=True)
+@image_change("distortion", "jpeg-compression", "global", "environment", "the traces of JPEG compression")
 class JpegCompression(Distortion):
     """Saved as JPEG and read again, by the confounder `jpeg`; on the processor. Equal to the reference on RGB."""
+
+    random: ClassVar[bool] = False
 
     def check(self, shape: Shape) -> None:
         """Raises SpecError for images that are neither gray nor RGB."""
         Jpeg(quality=_QUALITY[0]).check(shape)
-
-    def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
-        """Nothing is random: `severity`, the same for all rows."""
-        return same(draws, "severity", self.severity)
 
     def changed(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The images with the traces of compression."""
@@ -263,13 +232,9 @@ _GLASS = ((0.7, 1, 2), (0.9, 2, 1), (1.0, 2, 3), (1.1, 3, 2), (1.5, 4, 2))
 """Standard deviation in px, farthest step in px, and how often all pixels are gone through."""
 
 
-@component(
-    "distortion",
-    "glass-blur",
-    ChangeTraits("global", "environment"),
-    summary="pixels overwritten by near ones, as behind frosted glass",
+@image_change(
+    "distortion", "glass-blur", "global", "environment", "pixels overwritten by near ones, as behind frosted glass"
 )
-@dataclass(frozen=True, kw_only=True)
 class GlassBlur(Distortion):
     """Blurred, every pixel overwritten by a near one drawn at random, blurred again.
 
@@ -320,13 +285,9 @@ _IMPULSES = (0.03, 0.06, 0.09, 0.17, 0.27)
 _SPECKLE = (0.15, 0.2, 0.35, 0.45, 0.6)
 
 
-@component(
-    "distortion",
-    "gaussian-noise",
-    ChangeTraits("global", "environment"),
-    summary="independent Gaussian noise, as of a dark sensor",
+@image_change(
+    "distortion", "gaussian-noise", "global", "environment", "independent Gaussian noise, as of a dark sensor"
 )
-@dataclass(frozen=True, kw_only=True)
 class GaussianNoise(Distortion):
     """x + sigma z, cut at black and white; z independent in every pixel and channel.
 
@@ -342,8 +303,7 @@ class GaussianNoise(Distortion):
         return torch.add(images, z, alpha=self.at(_GAUSSIAN)).clamp_(0, 1)
 
 
-@component("distortion", "shot-noise", ChangeTraits("global", "environment"), summary="the noise of counted photons")
-@dataclass(frozen=True, kw_only=True)
+@image_change("distortion", "shot-noise", "global", "environment", "the noise of counted photons")
 class ShotNoise(Distortion):
     """Poisson counts of mean photons x, over photons, cut at white.
 
@@ -367,13 +327,7 @@ class ShotNoise(Distortion):
         return counts.div(self.at(_PHOTONS)).clamp_(max=1)
 
 
-@component(
-    "distortion",
-    "impulse-noise",
-    ChangeTraits("global", "environment"),
-    summary="single values that are black or white",
-)
-@dataclass(frozen=True, kw_only=True)
+@image_change("distortion", "impulse-noise", "global", "environment", "single values that are black or white")
 class ImpulseNoise(Distortion):
     """A share of all values, by channel, is black or white, each as likely.
 
@@ -390,13 +344,7 @@ class ImpulseNoise(Distortion):
         return images.masked_fill(u < share, 0.0).masked_fill_(u < share / 2, 1.0)
 
 
-@component(
-    "distortion",
-    "speckle-noise",
-    ChangeTraits("global", "environment"),
-    summary="Gaussian noise in proportion to the pixel",
-)
-@dataclass(frozen=True, kw_only=True)
+@image_change("distortion", "speckle-noise", "global", "environment", "Gaussian noise in proportion to the pixel")
 class SpeckleNoise(Distortion):
     """x + sigma x z, cut at black and white. Against the reference, given its z: within one level of 8 bits."""
 
@@ -424,10 +372,7 @@ _FAR = 20
 _THIRDS = [1 / 3, 1 / 3]
 
 
-@component(
-    "distortion", "spatter", ChangeTraits("local", "environment"), summary="drops of water, then of mud, on the lens"
-)
-@dataclass(frozen=True, kw_only=True)
+@image_change("distortion", "spatter", "local", "environment", "drops of water, then of mud, on the lens")
 class Spatter(Distortion):
     """Blurred noise above a threshold: drops of water with a lit relief up to severity 3, mud from 4 on.
 
@@ -515,17 +460,14 @@ _CONTRAST = (0.4, 0.3, 0.2, 0.1, 0.05)
 _SATURATION = ((0.3, 0.0), (0.1, 0.0), (2.0, 0.0), (5.0, 0.1), (20.0, 0.2))
 
 
-@component("distortion", "brightness", ChangeTraits("global", "environment"), summary="a greater value of every pixel")
-@dataclass(frozen=True, kw_only=True)
+@image_change("distortion", "brightness", "global", "environment", "a greater value of every pixel")
 class Brightness(Distortion):
     """A constant added to the value of HSV (the greatest channel), hue and saturation kept; gray images: added.
 
     Against the reference: within one level of 8 bits.
     """
 
-    def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
-        """Nothing is random: `severity`, the same for all rows."""
-        return same(draws, "severity", self.severity)
+    random: ClassVar[bool] = False
 
     def changed(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The brighter images."""
@@ -534,14 +476,11 @@ class Brightness(Distortion):
         return torch.where(value > 0, images * (brighter / value.clamp(min=1e-12)), brighter).clamp_(0, 1)
 
 
-@component("distortion", "contrast", ChangeTraits("global", "environment"), summary="values nearer to their mean")
-@dataclass(frozen=True, kw_only=True)
+@image_change("distortion", "contrast", "global", "environment", "values nearer to their mean")
 class Contrast(Distortion):
     """Every channel nearer to its mean over the image. Against the reference: within one level of 8 bits."""
 
-    def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
-        """Nothing is random: `severity`, the same for all rows."""
-        return same(draws, "severity", self.severity)
+    random: ClassVar[bool] = False
 
     def changed(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The flatter images."""
@@ -551,21 +490,18 @@ class Contrast(Distortion):
         return images.mul(share).add_(mean, alpha=1 - share).clamp_(0, 1)
 
 
-@component("distortion", "saturate", ChangeTraits("global", "environment"), summary="fainter, then stronger colors")
-@dataclass(frozen=True, kw_only=True)
+@image_change("distortion", "saturate", "global", "environment", "fainter, then stronger colors")
 class Saturate(Distortion):
     """The saturation of HSV multiplied and added to; a gray pixel, whose hue is 0, turns red from severity 4 on.
 
     Against the reference: within one level of 8 bits.
     """
 
+    random: ClassVar[bool] = False
+
     def check(self, shape: Shape) -> None:
         """Raises SpecError for images that are not RGB: they have no saturation."""
         needs_color("saturate", shape)
-
-    def draw(self, draws: Draws, shape: Shape) -> dict[str, Tensor]:
-        """Nothing is random: `severity`, the same for all rows."""
-        return same(draws, "severity", self.severity)
 
     def changed(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The images with fainter or stronger colors."""
@@ -596,8 +532,7 @@ _ROUGHEST = 100.0
 _ICE = (0.59, 0.11)  # mean and standard deviation of the reference's six photographs of ice, on average
 
 
-@component("distortion", "snow", ChangeTraits("global", "environment"), summary="bright streaks over a whitened image")
-@dataclass(frozen=True, kw_only=True)
+@image_change("distortion", "snow", "global", "environment", "bright streaks over a whitened image")
 class Snow(Distortion):
     """Flakes, magnified noise above a threshold, drawn out along the fall, twice (turned by half a turn), over an image
     that is moved toward white.
@@ -630,10 +565,7 @@ class Snow(Distortion):
         return images.mul(kept).add_(white, alpha=1 - kept).add_(flakes).add_(flakes.flip(2, 3)).clamp_(0, 1)
 
 
-@component(
-    "distortion", "frost", ChangeTraits("global", "environment"), summary="bright crystals over a darkened image"
-)
-@dataclass(frozen=True, kw_only=True)
+@image_change("distortion", "frost", "global", "environment", "bright crystals over a darkened image")
 class Frost(Distortion):
     """a x + b ice, with the published a and b.
 
@@ -658,10 +590,7 @@ class Frost(Distortion):
         return images.mul(share).add_(ice, alpha=frost).clamp_(0, 1)
 
 
-@component(
-    "distortion", "fog", ChangeTraits("global", "environment"), summary="a bright cloud that takes contrast away"
-)
-@dataclass(frozen=True, kw_only=True)
+@image_change("distortion", "fog", "global", "environment", "a bright cloud that takes contrast away")
 class Fog(Distortion):
     """A cloud of the diamond-square kind is added, and the whole brought back to the image's greatest value.
 

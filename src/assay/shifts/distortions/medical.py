@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,9 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from assay.core.errors import SpecError
-from assay.core.registry import component
-from assay.core.traits import ChangeTraits
-from assay.shifts.confounders.drawing import Mark, Shape, in_channels, normals, singles
+from assay.shifts.confounders.drawing import Mark, Shape, image_change, in_channels, normals, singles
 from assay.shifts.confounders.marks import Ruler
 from assay.shifts.confounders.objects import Hair
 from assay.shifts.confounders.pixels import PoissonNoise, gaussian, settled
@@ -29,10 +26,7 @@ _SMOKE = (0.2, 0.35, 0.5, 0.65, 0.8)
 _PALE = (0.86, 0.88, 0.9)
 
 
-@component(
-    "distortion", "endoscopy-specular", ChangeTraits("local", "environment"), summary="glare of the lamp on wet mucosa"
-)
-@dataclass(frozen=True, kw_only=True)
+@image_change("distortion", "endoscopy-specular", "local", "environment", "glare of the lamp on wet mucosa")
 class Specular(Distortion):
     """Saturated highlights: spots that go over into white.
 
@@ -48,10 +42,7 @@ class Specular(Distortion):
         return torch.lerp(images, torch.ones_like(images), glare.expand_as(images)).clamp_(0, 1)
 
 
-@component(
-    "distortion", "endoscopy-bubbles", ChangeTraits("local", "patient"), summary="bubbles of fluid on the mucosa"
-)
-@dataclass(frozen=True, kw_only=True)
+@image_change("distortion", "endoscopy-bubbles", "local", "patient", "bubbles of fluid on the mucosa")
 class Bubbles(Distortion):
     """Bubbles with a bright rim and a white glint.
 
@@ -74,8 +65,7 @@ def bubbled(images: Float[Tensor, "b c h w"], parameters: Parameters, count: int
     return (rimmed + (1 - rimmed) * glints).clamp_(0, 1)
 
 
-@component("distortion", "endoscopy-smoke", ChangeTraits("global", "environment"), summary="smoke of the diathermy")
-@dataclass(frozen=True, kw_only=True)
+@image_change("distortion", "endoscopy-smoke", "global", "environment", "smoke of the diathermy")
 class Smoke(Distortion):
     """A pale veil of uneven thickness: x (1 - t) + pale t, t from half of the strength to all of it.
 
@@ -100,13 +90,7 @@ _LIGHT = (0.15, 0.3, 0.45, 0.6, 0.8)
 _DUST = ((3, 0.15), (5, 0.2), (8, 0.3), (12, 0.35), (18, 0.4))  # spots, brightness of each
 
 
-@component(
-    "distortion",
-    "retinal-defocus",
-    ChangeTraits("global", "environment"),
-    summary="a fundus camera out of focus, with its noise",
-)
-@dataclass(frozen=True, kw_only=True)
+@image_change("distortion", "retinal-defocus", "global", "environment", "a fundus camera out of focus, with its noise")
 class Defocus(Distortion):
     """A Gaussian blur, then a little Gaussian noise: x * G + n.
 
@@ -120,13 +104,9 @@ class Defocus(Distortion):
         return blurred.add_(noise, alpha=_GRAIN).clamp_(0, 1)
 
 
-@component(
-    "distortion",
-    "retinal-illumination",
-    ChangeTraits("global", "environment"),
-    summary="part of the fundus lit too much or too little",
+@image_change(
+    "distortion", "retinal-illumination", "global", "environment", "part of the fundus lit too much or too little"
 )
-@dataclass(frozen=True, kw_only=True)
 class Illumination(Distortion):
     """A round, soft region lit too much or too little, each as likely: x (1 + a J), J from 1 in its middle to 0.
 
@@ -144,13 +124,7 @@ class Illumination(Distortion):
         return images.mul(region.mul_(way * self.at(_LIGHT)).add_(1)).clamp_(0, 1)
 
 
-@component(
-    "distortion",
-    "retinal-artifacts",
-    ChangeTraits("local", "environment"),
-    summary="bright, soft spots of dust on the lens",
-)
-@dataclass(frozen=True, kw_only=True)
+@image_change("distortion", "retinal-artifacts", "local", "environment", "bright, soft spots of dust on the lens")
 class Artifacts(Distortion):
     """Bright, soft spots of dust near the lens, added: x + sum of o_k G_k.
 
@@ -175,10 +149,7 @@ _SHORTEST = 25
 _WET = (0.1, 0.15, 0.2, 0.3, 0.4)
 
 
-@component(
-    "distortion", "dermoscopy-hair", ChangeTraits("local", "patient"), summary="dark hairs over the lesion", version=2
-)
-@dataclass(frozen=True, kw_only=True)
+@image_change("distortion", "dermoscopy-hair", "local", "patient", "dark hairs over the lesion", version=2)
 class Hairs(Distortion):
     """The confounder `hair`, with 4 to 60 of them.
 
@@ -190,14 +161,7 @@ class Hairs(Distortion):
         return Hair(opacity=0.85, count=self.at(_HAIRS), width=0.009, length=0.6).apply(images, parameters)
 
 
-@component(
-    "distortion",
-    "dermoscopy-ruler",
-    ChangeTraits("local", "environment"),
-    summary="the black scale of a dermatoscope",
-    version=2,
-)
-@dataclass(frozen=True, kw_only=True)
+@image_change("distortion", "dermoscopy-ruler", "local", "environment", "the black scale of a dermatoscope", version=2)
 class Rulers(Distortion):
     """The confounder `ruler` in black at the right edge, fainter to full.
 
@@ -224,10 +188,7 @@ class Rulers(Distortion):
         return Ruler(opacity=opacity, side="right", length=0.8, marks=20, size=0.12, jitter=0.05, ink="black")
 
 
-@component(
-    "distortion", "dermoscopy-gel", ChangeTraits("local", "environment"), summary="bubbles and glare in the contact gel"
-)
-@dataclass(frozen=True, kw_only=True)
+@image_change("distortion", "dermoscopy-gel", "local", "environment", "bubbles and glare in the contact gel")
 class Gel(Distortion):
     """Bubbles in the gel and patches of glare where it is thick.
 
@@ -252,13 +213,9 @@ _STRENGTH = (0.05, 0.1, 0.2, 0.35, 0.5)
 _DARKEST = 1e-6
 
 
-@component(
-    "distortion",
-    "microscopy-stain",
-    ChangeTraits("global", "environment"),
-    summary="hematoxylin and eosin stained more or less than usual",
+@image_change(
+    "distortion", "microscopy-stain", "global", "environment", "hematoxylin and eosin stained more or less than usual"
 )
-@dataclass(frozen=True, kw_only=True)
 class Stain(Distortion):
     """Each stain's density times 1 + a and plus b, drawn between -strength and strength, b a tenth of it.
 
@@ -314,8 +271,7 @@ def _counted(photons: float) -> PoissonNoise:
     return PoissonNoise(photons=photons, levels=0)
 
 
-@component("distortion", "xray-noise", ChangeTraits("global", "environment"), summary="fewer photons at the detector")
-@dataclass(frozen=True, kw_only=True)
+@image_change("distortion", "xray-noise", "global", "environment", "fewer photons at the detector")
 class Noise(Distortion):
     """The confounder `poisson-noise` (a scan's counts), with 4e5 down to 1.5e4 photons, and no cut to whole levels.
 
@@ -331,8 +287,7 @@ class Noise(Distortion):
         return _counted(self.at(_PHOTONS)).changed(images, parameters)
 
 
-@component("distortion", "xray-grid", ChangeTraits("global", "environment"), summary="lines of an anti-scatter grid")
-@dataclass(frozen=True, kw_only=True)
+@image_change("distortion", "xray-grid", "global", "environment", "lines of an anti-scatter grid")
 class Grid(Distortion):
     """Lines of a stationary anti-scatter grid: pixels times 1 + a cos, upright.
 
@@ -353,13 +308,9 @@ class Grid(Distortion):
         return images.mul(lines.float()[:, None, None, :].mul_(self.at(_GRID)).add_(1)).clamp_(0, 1)
 
 
-@component(
-    "distortion",
-    "xray-under-exposure",
-    ChangeTraits("global", "environment"),
-    summary="too short an exposure: darker, and noisier with it",
+@image_change(
+    "distortion", "xray-under-exposure", "global", "environment", "too short an exposure: darker, and noisier with it"
 )
-@dataclass(frozen=True, kw_only=True)
 class UnderExposure(Distortion):
     """All values times the share of a full exposure, after the noise of as few photons.
 
