@@ -64,7 +64,7 @@ def test_two_steps_give_the_verdicts_of_the_direct_audit(tmp_path: Path, monkeyp
         finish_audit(tmp_path / "set", scores, Asked())
     (tmp_path / "set" / "0.png").write_bytes((tmp_path / "set" / "1.png").read_bytes())
     Image.open(tmp_path / "set" / "1.png").transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(tmp_path / "set" / "0.png")
-    with pytest.raises(SpecError, match="are not those that were prepared"):
+    with pytest.raises(DataError, match="are not those that were prepared"):
         finish_audit(tmp_path / "dir", scores, Asked(), out=tmp_path / "changed")
 
 

@@ -59,7 +59,7 @@ def prepare(
     each image to a folder instead.
     """
     from assay.cli.audit import prepare_command
-    from assay.study.auditing import MOST_PASSES
+    from assay.study.audit_plan import MOST_PASSES
 
     prepare_command(folder, asked.but(budget=BUDGET * most / MOST_PASSES), quiet)
 

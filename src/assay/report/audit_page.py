@@ -79,9 +79,9 @@ def _said(row: Row) -> Said:
     return Said(check_words(row), light, SIGNS.get(light, ""), LIGHTS.get(light, "not done"), "")
 
 
-def leads_words(evidence: Evidence) -> dict[str, str]:
+def leads_words(tables: Mapping[str, Sequence[Row]]) -> dict[str, str]:
     """Return sentences on the section of leads, see `audit_blocks.audit_sections`."""
-    leads, exchanged = evidence.tables["leads"], evidence.tables["exchanged"]
+    leads, exchanged = tables["leads"], tables["exchanged"]
     nothing = "" if not exchanged and not leads else NO_LEADS if not leads else ""
     nothing = NONE_OUTSIDE if leads and all(row["center"] for row in leads) else nothing
     undone = next((f"Exchange test not done: {reason_words(row['reason'])}." for row in exchanged if row["reason"]), "")

@@ -117,7 +117,8 @@ def collect(root: Path, own: Sequence[Section] = ()) -> Content:
     if evidence.of_preview:
         return content(evidence, preview_account(evidence), preview_sections(evidence.tables))
     if evidence.of_audit:
-        return content(evidence, audit_account(evidence), audit_sections(evidence.tables, leads_words(evidence)))
+        return content(evidence, audit_account(evidence),
+                       own or audit_sections(evidence.tables, leads_words(evidence.tables)))  # fmt: skip
     return content(evidence, _account(evidence), own or _sections(evidence))
 
 

@@ -10,8 +10,10 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
+from assay.core.errors import SpecError
 from assay.core.files import content_hash
 from assay.execution.tasks import Context, Event, Executor, Observer, Outcome, Task
+from assay.probes.reader import ReadingError
 from assay.report import evidence
 from assay.report.page import write_page
 from assay.results.block import Section
@@ -123,7 +125,7 @@ def perform(tasks: Sequence[Task], folder: RunFolder, executor: Executor, displa
     """Carry out tasks; those of models in memory here, and what these raise is raised.
 
     A failure is kept under the unit that the task belongs to until a later try succeeds. One that was skipped has
-    failed too.
+    failed too, and so has a model in memory that cannot be read, or images that cannot be changed as asked.
     """
 
     def observe(event: Event) -> None:
@@ -134,11 +136,16 @@ def perform(tasks: Sequence[Task], folder: RunFolder, executor: Executor, displa
             folder.forget_failure(unit)
         display(event)
 
-    here = [task for task in tasks if not task.remote]
-    for task in here:
+    outcome = Outcome()
+    for task in (task for task in tasks if not task.remote):
         observe(Event("started", task))
-        task.job(Context(lambda share, word: None, lambda: False))
-        observe(Event("done", task, 1.0))
-    outcome = executor.run([task for task in tasks if task.remote], observe)
-    outcome.done[:0] = [task.id for task in here]
+        try:
+            task.job(Context(lambda share, word: None, lambda: False))
+        except (ReadingError, SpecError) as error:
+            outcome.failed[task.id] = str(error)
+            observe(Event("failed", task, text=str(error)))
+        else:
+            outcome.done.append(task.id)
+            observe(Event("done", task, 1.0))
+    outcome.add(executor.run([task for task in tasks if task.remote], observe))
     return outcome

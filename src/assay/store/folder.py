@@ -211,9 +211,6 @@ STAMP = "stamp.json"
 
 STUDY, REQUEST, AUDIT = "study.json", "request.json", "audit.json"
 """The files of a run folder that hold the study last begun there, the request last made of one model, or its audit."""
-AUDITED = "audited.json"
-"""The file that keeps the model and the images of an audit that was started."""
-
 PREVIEW = "preview"
 """The folder of a run folder that a preview writes, and holds by a lock of its own."""
 
@@ -322,15 +319,15 @@ class RunFolder:
         Raises:
             StoreError: There is one.
         """
-        path = self.root / AUDITED
-        if is_file(path) and read_checked_json(path) != {"audited": audited}:
+        path = self.root / AUDIT
+        if is_file(path) and read_checked_json(path).get("audited") != audited:
             raise StoreError(
                 f"{self.root} holds the audit of another model, target or images: choose another place with --out"
             )
 
-    def write_audited(self, audited: str) -> None:
-        """Keep the hash of the model and the images for `require_audit_of`."""
-        write_checked_json(self.root / AUDITED, {"audited": audited})
+    def begin_audit(self, audited: str, stamp: Mapping[str, str]) -> None:
+        """Keep the hash of the model and the images for `require_audit_of`, and what the tables are made of."""
+        write_checked_json(self.root / AUDIT, {"schema": SCHEMA_VERSION, "stamp": stamp, "audited": audited})
 
     def require_study(self) -> None:
         """Raises StoreError when no study has been run here."""

@@ -10,6 +10,7 @@ from typing import Any
 from assay.store.audit_tables import AUDIT_TABLES
 from assay.store.columns import Column, Table
 from assay.store.files import Row, write_json
+from assay.store.folder import RunFolder
 from assay.store.schema import SCHEMA_VERSION
 
 FILE = "verdicts.json"
@@ -45,7 +46,7 @@ def _complete(row: Row, table: Table) -> Row:
 def _value(value: Any, column: Column) -> Any:
     if column.type == "VARCHAR":
         return "" if value is None else str(value)
-    return None if value is None or (isinstance(value, float) and math.isnan(value)) else value
+    return None if value in (None, "") or (isinstance(value, float) and math.isnan(value)) else value
 
 
 def verdicts_schema() -> dict[str, Any]:
@@ -74,6 +75,7 @@ def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
             "additionalProperties": False}  # fmt: skip
 
 
-def write_verdicts(root: Path, tables: Mapping[str, Sequence[Row]]) -> None:
-    """Write `verdicts.json` of an audit."""
-    write_json(root / FILE, verdicts_document(tables))
+def write_verdicts(folder: RunFolder) -> None:
+    """Write `verdicts.json` of an audit from its tables."""
+    tables = {name: folder.table(name) for name in (*SHOWN, "provenance")}
+    write_json(folder.root / FILE, verdicts_document(tables))

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from assay.analysis.one_model import analyze_model
-from assay.core.errors import SpecError
+from assay.core.errors import DataError, SpecError
 from assay.core.files import content_hash, is_file
 from assay.core.registry import own_code
 from assay.core.request import Task
@@ -28,7 +28,6 @@ from assay.execution.jobs import (
     ProbeJob,
     TrainedModel,
     inputs_of,
-    keep_read,
     kept_read,
     population_of,
     provenance,
@@ -38,8 +37,8 @@ from assay.execution.tasks import Context
 from assay.models.formats import given_origin, is_bundle
 from assay.models.ref import Facts, GivenModel, InMemory, Model, Origin, Output, Scaling, Scores, channels_of
 from assay.models.untyped import named_layers, tensor_of
-from assay.probes.probe import Read, Request
-from assay.probes.reader import ModelReading, ReadingError, evaluating
+from assay.probes.probe import Read
+from assay.probes.reader import ReadingError, evaluating
 from assay.report.page import write_page
 from assay.shifts.environment import Environment
 from assay.shifts.intervention import unchanged
@@ -52,12 +51,15 @@ from assay.stats.maps import threshold_at
 from assay.stats.measures import LEVELS, specific_thresholds
 from assay.store.files import write_json
 from assay.store.folder import STUDY, RunFolder, working_in
+from assay.study.audit_tasks import ReadJob
 from assay.study.outside import Config, config_of, signs
 from assay.study.records import Exported, stored_study, trained_model
 from assay.training.feed import youden_threshold
 
 VALIDATION = "(validation)"
 """The name of the environment of validation images, which set thresholds."""
+_ALONE = Context(lambda share, word: None, lambda: False)
+"""Interface of a job that nobody watches."""
 _AT_ONCE = 256
 """Images that are read and hashed together."""
 _IDENTIFYING = 16
@@ -309,20 +311,24 @@ def probe_model(
     request, population, scene = given.request, given.population, given.scene
     with working_in(place.root), computing_on(device):
         place.folder.remove_partial_files()
-        keep = KeptAnswers(place.folder, model, kept_columns(task, request.probes, population), device)
         if validation is not None:
+            if model.threshold is not None and not isinstance(origin, OfTraining):
+                raise SpecError("threshold and validation: give one; validation images set the threshold")
             filled = _framed(origin, validation if given.config is None else given.config.filled(validation))
             asked = parse_request(filled, {VALIDATION: {}}, ("performance",), task)
             images = population_of(asked.data, place, device, all_tested=True, notify=notify)
-            model = keep.with_thresholds(*_validation_images(images, asked, scene, settings.seed), task)
+            shown, identity = _validation_images(images, asked, scene, settings.seed)
+            kept = kept_columns(task, request.probes, population)
+            id = content_hash({"model": model.content, "environment": identity, **kept})
+            model = _with_thresholds(model, shown, _answered(place, model, device, shown, id))
         began, plan = time.time(), _plan(model, request, scene, population)
         job = ProbeJob(
             place, model, request.data, request.tests, dict(plan.probes), plan.readings, all_tested=True, device=device
         )
-        job(Context(lambda share, word: None, lambda: False))
+        job(_ALONE)
         if task == "classification":
             first = scene.environment(scene.names[0])
-            answers = keep.answers(first, plan.readings[first.name])
+            answers = kept_read(place.folder.outputs(plan.readings[first.name]))
             doubts += signs(answers.logits, first.table, model.threshold, settings.expect)
         plan = replace(plan, doubts=tuple(doubts))
         keep_model(place, model, population, began, device)
@@ -414,50 +420,34 @@ def keep_model(place: Place, model: GivenModel, population: Population, began: f
     folder.write_record("models", model.id, {"status": "done", **model.described(), **more})
 
 
-@dataclass(frozen=True)
-class KeptAnswers:
-    """Answers of a model that are kept as readings, and read only where they are not there."""
+def _answered(place: Place, model: GivenModel, device: str, environment: Environment, id: str) -> Read:
+    """Return the answers to an environment, read where they are not kept."""
+    if not place.folder.complete("readings", id):
+        ReadJob(place.folder, id, model, device, lambda: environment)(_ALONE)
+    return kept_read(place.folder.outputs(id))
 
-    folder: RunFolder
-    model: GivenModel
-    kept: Mapping[str, Any]
-    device: str
 
-    def answers(self, environment: Environment, id: str) -> Read:
-        """Return the answers to an environment."""
-        if self.folder.complete("readings", id):
-            return kept_read(self.folder.outputs(id))
-        with self.model.opened(self.device) as opened:
-            read = ModelReading(opened, [Request(environment)]).read(environment)
-        record = {"model": self.model.id, "environment": environment.name}
-        keep_read(self.folder, id, environment.table, read, record)
-        return read
+def _with_thresholds(model: GivenModel, environment: Environment, answers: Read) -> GivenModel:
+    """Return the model with the thresholds that a trial would take from these images.
 
-    def with_thresholds(self, environment: Environment, identity: Mapping[str, Any], task: Task) -> GivenModel:
-        """Return the model with the thresholds that a trial would take from these images.
-
-        Of two classes Youden's, of grades those at which the standard specificities are reached, of a segmentation
-        those at which it finds the standard shares of lesions.
-        """
-        model = self.model
-        if model.threshold is not None and not isinstance(model.origin, OfTraining):
-            raise SpecError("threshold and validation: give one; validation images set the threshold")
-        answers = self.answers(environment, _id_of(model, identity, self.kept))
-        if task == "segmentation":
-            if not answers.maps:
-                raise ReadingError("validation: the model gives no logits of pixels [b, k, h, w]")
-            reached = (threshold_at(answers.maps["lesion_score"], answers.maps["floor"], level) for level in LEVELS)
-            return replace(model, operating=tuple(one.value for one in reached))
-        targets = environment.table.target
-        if model.cut is not None and answers.logits.shape[1] > 2:
-            return replace(model, specific=specific_thresholds(answers.logits, targets, model.cut))
-        threshold = youden_threshold(tensor_of(answers.logits), tensor_of(targets))
-        if threshold is None:
-            raise SpecError(
-                "validation: a threshold is set between two classes, and its images have "
-                f"{listed([environment.table.classes[int(code)] for code in np.unique(targets)])}"
-            )
-        return replace(model, threshold=threshold)
+    Of two classes Youden's, of grades those at which the standard specificities are reached, of a segmentation
+    those at which it finds the standard shares of lesions.
+    """
+    if model.task == "segmentation":
+        if not answers.maps:
+            raise ReadingError("validation: the model gives no logits of pixels [b, k, h, w]")
+        reached = (threshold_at(answers.maps["lesion_score"], answers.maps["floor"], level) for level in LEVELS)
+        return replace(model, operating=tuple(one.value for one in reached))
+    targets = environment.table.target
+    if model.cut is not None and answers.logits.shape[1] > 2:
+        return replace(model, specific=specific_thresholds(answers.logits, targets, model.cut))
+    threshold = youden_threshold(tensor_of(answers.logits), tensor_of(targets))
+    if threshold is None:
+        raise SpecError(
+            "validation: a threshold is set between two classes, and its images have "
+            f"{listed([environment.table.classes[int(code)] for code in np.unique(targets)])}"
+        )
+    return replace(model, threshold=threshold)
 
 
 def _validation_images(
@@ -482,10 +472,6 @@ def _validation_images(
             f"validation: {both:,} of its {len(found):,} images are tested too; a threshold is set on others"
         )
     return found, own.identity(VALIDATION)
-
-
-def _id_of(model: GivenModel, identity: Mapping[str, Any], kept: Mapping[str, Any]) -> str:
-    return content_hash({"model": model.content, "environment": identity, **kept})
 
 
 def image_hashes(images: Images) -> np.ndarray:
@@ -519,7 +505,7 @@ def _require_fit(model: Model, image: torch.Tensor) -> None:
     try:
         with evaluating(model.network), torch.inference_mode():
             model.network(image)
-    except SpecError:
+    except (SpecError, DataError):
         raise
     except Exception as error:
         first = next(iter(str(error).splitlines()), type(error).__name__)

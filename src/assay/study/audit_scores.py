@@ -15,13 +15,14 @@ from assay.core.errors import DataError, SpecError, cut
 from assay.core.files import content_hash, sha256
 from assay.core.types import Factor, FactorTable
 from assay.data.files.table import Table, read_table, require_whole
+from assay.report.page import write_page
+from assay.runs.run import write_tables
 from assay.stats.swing import area
-from assay.store.audit_tables import AUDIT_TABLES
-from assay.store.files import Row
 from assay.store.folder import RunFolder, working_in
 from assay.study.audit_data import check
+from assay.study.audit_plan import require_classes
 from assay.study.audit_request import Asked
-from assay.study.auditing import require_classes, write_audit
+from assay.study.auditing import write_outcome
 from assay.study.reading import threshold_of
 
 
@@ -84,15 +85,15 @@ def audit_predictions(path: Path, columns: PredictionColumns, asked: Asked, out:
         "intended use": asked.intended_use,
     }
     rows = [{"key": key, "value": value} for key, value in facts.items() if value]
-    empty: dict[str, list[Row]] = {name: [] for name in AUDIT_TABLES}
     made = {"verdicts": by_harm(verdicts), "groups": groups, "gaps": gaps, "checks": checks, "provenance": rows,
             "columns": column_rows(table)}  # fmt: skip
     folder, audited = RunFolder(out), content_hash([sha256(path), columns.target, columns.score])
     folder.require_audit_of(audited)
     with working_in(out):
-        folder.write_audited(audited)
-        stamp = {"audit": content_hash([sha256(path), asked.margin, threshold, asdict(columns)])}
-        write_audit(folder, stamp, {**empty, **made})
+        folder.begin_audit(audited, {"audit": content_hash([sha256(path), asked.margin, threshold, asdict(columns)])})
+        write_tables(folder, made)
+        write_page(out)
+        write_outcome(folder)
     return out
 
 

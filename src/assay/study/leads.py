@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -11,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from assay.analysis.audit import MOST_LEVELS
 from assay.analysis.leads import FIRST, SURE, Limits, Tested, leads_of_places, limited_by, tested_row
 from assay.analysis.shortcuts import properties_of
-from assay.core.reasons import Code, Reason, because
+from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.types import FactorTable
 from assay.probes.reader import log_odds
 from assay.shifts.environment import Environment
@@ -41,9 +43,9 @@ def plan_exchange(passes: int, images: int) -> tuple[int, int]:
     return (n, min(DONORS, passes // (PASSES * n))) if n >= LEAST_IMAGES else (0, 0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ExchangeTest:
-    """An exchange test of one model.
+    """An exchange test of one model: what is exchanged, and what follows from the answers.
 
     Attributes:
         clean: The images.
@@ -51,7 +53,6 @@ class ExchangeTest:
         aligned: Whether the same pixels show the same place.
         rounds: Donors of each class for an image.
         seed: Seed of the choice of donors.
-        read: Returns the logits of an environment.
     """
 
     clean: Environment
@@ -59,48 +60,60 @@ class ExchangeTest:
     aligned: bool
     rounds: int
     seed: int
-    read: Callable[[Environment, Int[np.ndarray, "r n"]], Float[np.ndarray, "m k"]]
 
-    def rows(self, limits: Limits, margin: float) -> tuple[list[Row], list[Row]]:
-        """Return rows of `audit_tables.LEADS` and of `audit_tables.EXCHANGED`."""
+    @cached_property
+    def donors(self) -> tuple[Int[np.ndarray, "r n"], Int[np.ndarray, "r n"]] | None:
+        """Donors of the same class and of another; None where images lack them."""
+        return donors(self.clean.table, levels_of(self.clean.table), self.rounds, self.seed)
+
+    @cached_property
+    def undone(self) -> Reason:
+        """Why it is not done; nothing where it is."""
         if not self.rounds:
-            return [], [not_exchanged(because(Code.SLOW_FOR_EXCHANGE, least=LEAST_IMAGES))]
-        found = self.run()
-        if not found:
-            return [], [not_exchanged(because(Code.NO_DONORS))]
-        counts = len(self.clean), len(np.unique(self.clean.table.patient))
-        return list(leads_of_places(found, limits, margin, *counts)), [tested_row(one, *counts) for one in found]
+            return because(Code.SLOW_FOR_EXCHANGE, least=LEAST_IMAGES)
+        return because(Code.NO_DONORS) if self.donors is None else NOTHING
 
-    def run(self) -> list[Tested]:
-        """Exchange every place, then quarters of the hottest third of the cells; empty where images lack donors."""
+    @property
+    def first(self) -> tuple[Place, ...]:
+        """The places that are exchanged first."""
+        return () if self.undone else places(self.aligned)
+
+    def finer(self, found: Mapping[Place, Exchange]) -> list[Place]:
+        """Return the quarters of the hottest third of the cells, given what the first places lost."""
+        cells = [place for place in self.first if isinstance(place, Cell)] if self.aligned else []
+        hottest = sorted(cells, key=lambda one: -found[one].loss.value)[: len(cells) // 3]
+        return [part for cell in hottest for part in cell.split()]
+
+    def images(self, place: Place) -> tuple[Environment, dict[str, Any]]:
+        """Return the images with a place exchanged, and values that name the exchange."""
+        assert self.donors is not None
+        rounds = np.concatenate(self.donors)
+        shown = exchanged(self.clean, place, rounds)
+        return shown, {"exchange": shown.name, "donors": rounds.tolist()}
+
+    def loss(self, logits: Float[np.ndarray, "m k"]) -> Exchange:
+        """Return what answers to exchanged images lost."""
+        scores = log_odds(logits.astype(np.float64)).reshape(2 * self.rounds, len(self.clean), -1)
         table = self.clean.table
-        chosen = donors(table, levels_of(table), self.rounds, self.seed)
-        if chosen is None:
-            return []
-        first = places(self.aligned)
-        found = {place: self._tested(place, *chosen) for place in first}
-        cells = [place for place in first if isinstance(place, Cell)]
-        groups: list[Sequence[Place]] = [cells, [place for place in first if place.kind == "band"]]
-        if self.aligned:
-            hottest = sorted(cells, key=lambda one: -found[one].loss.value)[: len(cells) // 3]
-            fine = [part for cell in hottest for part in cell.split()]
-            found |= {place: self._tested(place, *chosen) for place in fine}
-            groups.append(fine)
+        return exchange(scores[: self.rounds], scores[self.rounds :], table.target, table.patient)
+
+    def rows(self, found: Mapping[Place, Exchange], limits: Limits, margin: float) -> tuple[list[Row], list[Row]]:
+        """Return rows of `audit_tables.LEADS` and of `audit_tables.EXCHANGED`, given what every place lost."""
+        if self.undone:
+            return [], [not_exchanged(self.undone)]
+        cells = [place for place in self.first if isinstance(place, Cell)]
+        bands = [place for place in self.first if place.kind == "band"]
+        fine = [place for place in found if place not in self.first]
         often: dict[Place, float] = {}
-        for group in groups:
+        for group in filter(None, (cells, bands, fine)):
             shares = often_first([found[place] for place in group], FIRST, _BOOTSTRAPS, self.seed)
             often |= dict(zip(group, shares.tolist(), strict=True))
-        return [
+        tested = [
             Tested(place, one.loss, often.get(place, SURE), isinstance(place, Cell) and central(place, self.center))
             for place, one in found.items()
         ]
-
-    def _tested(self, place: Place, same: Int[np.ndarray, "r n"], other: Int[np.ndarray, "r n"]) -> Exchange:
-        rounds = np.concatenate([same, other])
-        logits = self.read(exchanged(self.clean, place, rounds), rounds)
-        scores = log_odds(logits.astype(np.float64)).reshape(len(rounds), len(self.clean), -1)
-        table = self.clean.table
-        return exchange(scores[: self.rounds], scores[self.rounds :], table.target, table.patient)
+        counts = len(self.clean), len(np.unique(self.clean.table.patient))
+        return list(leads_of_places(tested, limits, margin, *counts)), [tested_row(one, *counts) for one in tested]
 
 
 def not_exchanged(reason: Reason) -> Row:

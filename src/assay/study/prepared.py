@@ -24,22 +24,14 @@ from assay.data.files.table import read_table, require_whole
 from assay.execution.device import PROCESSOR
 from assay.models.external import FIRST_CHANNEL, lesion_map, mask_of, picture_of
 from assay.models.ref import FunctionNetwork, Origin
-from assay.shifts.battery import DOSES
 from assay.spec.request import parse_request
 from assay.store.files import read_checked_json, write_checked_json, write_text
 from assay.study.audit import Settings, opened_images
+from assay.study.audit_plan import MOST_PASSES, AuditPlan, Say, picked, planned, require_asked, require_fitting
 from assay.study.audit_request import BUDGET, Asked
 from assay.study.audit_scores import number_or_nan
-from assay.study.auditing import (
-    MOST_PASSES,
-    PICTURES,
-    AuditedImages,
-    Say,
-    planned,
-    require_asked,
-    require_fitting,
-    run_audit,
-)
+from assay.study.auditing import run_audit
+from assay.study.reading import LOOKED
 
 IMAGES, NAMES, PREPARED = "images", "images.csv", "prepared.json"
 Answer = Callable[[Tensor], Tensor]
@@ -71,11 +63,11 @@ def _of_masks(masks: Mapping[str, Path]) -> Answer:
 
 
 def _known(images: Float[Tensor, "b c h w"], end: str, prepared: Container[str]) -> list[str]:
-    """Return names of images. Raises SpecError for those that were not prepared."""
+    """Return names of images. Raises DataError for those that were not prepared."""
     names = [_named(image, end)[0] for image in images]
     missing = [name for name in names if name not in prepared]
     if missing:
-        raise SpecError(
+        raise DataError(
             f"{len(missing)} images are not those that were prepared: the data or Assay changed; prepare them again"
         )
     return names
@@ -94,7 +86,7 @@ class _OfPictures(Origin):
     called: str
     digest: str
     answer: Answer
-    kind = PICTURES
+    kind = "pictures"
     complete = True
     opaque = "a table of scores"
 
@@ -168,10 +160,14 @@ def _written(
     _, _, scene = opened_images(request, settings, PROCESSOR, notify)
     whole = scene.environment("all")
     require_fitting(asked, whole.table)
-    plan = planned(asked, whole, _most(asked))
-    say(f"{plan.clean:,} images, {plan.marked:,} of them under {plan.marks} marks at {len(DOSES)} doses")
+    plan = AuditPlan(whole, asked, planned(asked, whole, _most(asked)), {})
+    say(plan.counts.words)
     names = set[str]()
-    for environment in AuditedImages(whole, asked, plan).all():
+    for shown in (lambda: picked(whole, np.arange(min(LOOKED, len(whole)))), *(shot.images for shot in plan.shots())):
+        try:
+            environment = shown()
+        except SpecError:  # the mark is not tested
+            continue
         for part in np.array_split(np.arange(len(environment)), max(1, len(environment) // _AT_ONCE)):
             for image in environment.images.read(part):
                 name, picture = _named(image, FIRST_CHANNEL if asked.task == "segmentation" else "")

@@ -1,0 +1,280 @@
+"""What follows from the answers that an audit kept: verdicts, effects, losses, and how the model is read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+import numpy as np
+import torch
+from PIL import Image
+
+from assay.analysis.audit import Scored, ScoredMaps, distorted_row, effect_row, group_names, not_tested_row, verdict_row
+from assay.analysis.pictures import colored
+from assay.core.errors import SpecError, cut
+from assay.core.files import content_hash, write_whole
+from assay.core.reasons import Reason, stated
+from assay.execution.jobs import kept_provenance, kept_read
+from assay.probes.reader import ReadingError, log_odds
+from assay.report.audit_page import EXAMPLES, picture_name
+from assay.report.leads import MEAN
+from assay.shifts.battery import DECIDING, DOSES, AuditedMark
+from assay.shifts.environment import Environment
+from assay.stats.format import number
+from assay.stats.swing import ALPHA
+from assay.stats.verdicts import MARGIN, Reference, decide_mark, settled
+from assay.store.files import Row, read_checked_json
+from assay.store.folder import RunFolder
+from assay.study.audit import Prepared
+from assay.study.audit_data import check
+from assay.study.audit_plan import AuditPlan, Shot
+from assay.study.outside import CAUSES, signs
+from assay.study.reading import FITS, misread, output_words, threshold_of
+from assay.study.references import trained_on
+
+_AT_ONCE = 1 << 26
+"""Pixels that are held at once."""
+_GAIN = 0.03
+"""AUROC by which another scaling must be better to stop the audit."""
+SAME = 1e-4
+"""Two readings of one image may differ by so much of a log-odds."""
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """The answers that an audit kept.
+
+    Attributes:
+        folder: The run folder.
+        plan: What is read.
+        own: The model's own threshold, if it has one.
+        short: Whether doses that cannot change a verdict are left out.
+    """
+
+    folder: RunFolder
+    plan: AuditPlan
+    own: float | None
+    short: bool
+
+    def read(self, shot: Shot, threshold: float) -> Scored:
+        """Return the answers to some images. Raises ReadingError where reading failed."""
+        if not self.folder.complete("readings", shot.id):
+            raise ReadingError(read_checked_json(self.folder.failure_path(shot.id))["text"])
+        found = kept_read(self.folder.outputs(shot.id))
+        if self.plan.asked.task == "segmentation":
+            return ScoredMaps.of(shot.table, found.maps)
+        return Scored(shot.table, found.logits, threshold)
+
+    @cached_property
+    def clean(self) -> Scored:
+        """The answers to images without changes, at the threshold that they set."""
+        raw = self.read(self.plan.clean, 0.5)
+        if isinstance(raw, ScoredMaps):
+            return raw
+        return self.read(self.plan.clean, threshold_of(self.plan.asked.threshold, raw.logits, raw.table, self.own))
+
+    @cached_property
+    def sample(self) -> Scored:
+        """Those of the images that get marks."""
+        return self.clean.take(self.plan.sample)
+
+    def to(self, shot: Shot) -> Scored:
+        """Return the answers to some images. Raises ReadingError where there are none."""
+        return self.read(shot, self.clean.threshold)
+
+    # Marks and distortions.
+
+    def needed(self, mark: AuditedMark) -> tuple[int, ...]:
+        """Return the doses that decide on a mark, by position. Raises ReadingError where the first was not read."""
+        shots, every = self.plan.marks[mark.name], tuple(range(len(DOSES)))
+        deciding = self.sample.effect(self.to(shots[DECIDING]), DOSES[DECIDING])
+        return (DECIDING,) if self.short and settled(deciding, self.plan.asked.margin) else every
+
+    def mark(self, mark: AuditedMark, reference: Reference | None) -> tuple[Row, list[Row]]:
+        """Return a row of `audit_tables.VERDICTS` and rows of `audit_tables.EFFECTS`."""
+        shots, component = self.plan.marks[mark.name], mark.doses[DECIDING].label
+        try:
+            doses = self.needed(mark)
+            effects = [self.sample.effect(self.to(shots[at]), DOSES[at]) for at in doses]
+        except ReadingError as error:  # such as NaN under this mark alone
+            return not_tested_row(mark.name, "mark", why(error), component), []
+        limit = reference and reference.limit(mark.name)
+        decided = decide_mark(effects, doses.index(DECIDING), self.plan.asked.margin, limit)
+        row = {**verdict_row(mark.name, "mark", decided, component), "family": mark.family}
+        return row, [effect_row(mark.name, one) for one in effects]
+
+    def distortions(self) -> Iterator[Row]:
+        """Yield rows of `audit_tables.DISTORTED`."""
+        for family, shots in self.plan.distortions.items():
+            for shot in shots:
+                try:
+                    effect = self.sample.effect(self.to(shot), shot.dose)
+                except ReadingError as error:
+                    yield {"factor": family, "severity": int(shot.dose), "decision": "not-tested",
+                           "reason": str(why(error)), "images": 0, "patients": 0}  # fmt: skip
+                    break
+                yield distorted_row(family, int(shot.dose), effect, self.plan.asked.margin)
+
+    # Whether the model is read rightly.
+
+    def checks(self, again: Shot, others: Mapping[str, Shot], doubts: tuple[str, ...], own_scaling: bool) -> list[Row]:
+        """Return rows of `audit_tables.AUDIT_CHECKS` on how the model is read.
+
+        Args:
+            again: Some of the images, read a second time.
+            others: The same images at other scalings and framings.
+            doubts: Assumptions that were made.
+            own_scaling: Whether the model scales its images itself.
+
+        Raises:
+            SpecError: The model gives all images the same answer, or another scaling is better.
+        """
+        scored, asked = self.clean, self.plan.asked
+        found = [] if asked.task == "segmentation" else signs(scored.logits, scored.table, scored.threshold, None)
+        rows = [check("reading", "warn", sentence) for sentence in (*doubts, *found)]
+        if asked.expect is not None:
+            rows.append(_expected(scored, asked.expect))
+        spread = float(np.ptp(log_odds(scored.logits), axis=0).max())
+        if spread <= 1e-6 * max(1.0, float(np.abs(log_odds(scored.logits)).max())):
+            raise SpecError("the model gives all images the same output; check size, framing and --scaling")
+        twice = self.to(again).scores
+        moved = float(np.abs(twice - scored.scores[: len(twice)]).max())
+        alike = moved <= SAME * max(1.0, spread)
+        text = (
+            "gives the same images the same answers"
+            if alike
+            else "answers the same images differently when asked again"
+        )
+        rows.append(check("repeatable", "ok" if alike else "warn", f"the model {text}", moved))
+        return [*rows, *self._ranking(others, own_scaling)]
+
+    def _ranking(self, others: Mapping[str, Shot], own_scaling: bool) -> Iterator[Row]:
+        """Yield the AUROC or Dice, and compare the scaling with the other usual ones. Raises SpecError."""
+        if self.clean.quality is None:
+            yield check("scaling", "not-done", "other scalings are compared for two classes, or with lesions, only")
+            return
+        measure, whole = self.clean.quality
+        flipped = measure == "AUROC" and whole.high < 0.5
+        yield check("ranking", "warn" if flipped else "ok", f"{measure} on these images", whole.value)
+        before, better = self.clean.take(self.plan.compared), dict[str, float]()
+        for name, shot in others.items():
+            try:
+                after = self.to(shot)
+            except ReadingError:  # such as NaN: the model was not trained so
+                continue
+            gain = before.gain(after, ALPHA / len(others))
+            if gain.value >= _GAIN and gain.low > 0 and after.quality is not None:
+                better[name] = after.quality[1].value
+        if (better or flipped) and before.quality is not None and not self.plan.asked.as_given:
+            raise SpecError(misread(measure, before.quality[1].value, better, flipped))
+        for name, value in better.items():
+            yield check("scaling", "warn", f"with images read as {name} the {measure} is higher", value)
+        if own_scaling:
+            yield check("scaling", "ok", "the model scales its images itself")
+        elif not better:
+            framed = " or framing" if any(name in FITS for name in others) else ""
+            yield check("scaling", "ok", f"no other usual scaling{framed} gives a higher {measure}")
+
+
+def why(error: Exception) -> Reason:
+    """Return why something was not tested, in the words of an error."""
+    return stated(cut(str(error), 200))
+
+
+def _expected(scored: Scored, expect: float) -> Row:
+    """Return the check of what the user knows of the model: far where outside the interval and 0.05 or more away."""
+    if scored.quality is None:
+        return check("expected", "not-done", "an expectation is compared for two classes, or with lesions, only")
+    measure, found = scored.quality
+    text = f"the {measure} is {number(found.value)} [{number(found.low)}, {number(found.high)}]"
+    if found.low <= expect <= found.high or abs(found.value - expect) < MARGIN:
+        return check("expected", "ok", f"{text}, as expected ({number(expect)})", found.value)
+    causes = CAUSES if found.value < expect else "check that these are the images that you expected it on"
+    return check("expected", "warn", f"{text} where {number(expect)} was expected; {causes}", found.value)
+
+
+# The images, and where everything comes from.
+
+
+def digests_of(given: Prepared) -> Sequence[str]:
+    """Return the hash of every file; nothing of phantoms."""
+    return () if given.population.dataset is None else given.population.dataset.digests
+
+
+def image_keys(given: Prepared, images: Environment) -> list[str]:
+    """Return a name of every image by its content."""
+    digests, rows = digests_of(given), images.table.row.tolist()
+    identity = content_hash(given.scene.identity("all"))
+    return [str(digests[row] if digests else f"{identity} {row}") for row in rows]
+
+
+def image_rows(given: Prepared, images: Environment) -> list[Row]:
+    """Return rows of `audit_tables.AUDITED_IMAGES`."""
+    table, keys = images.table, image_keys(given, images)
+    rows = zip(table.row.tolist(), keys, table.target.tolist(), table.patient.tolist(), group_names(table),
+               strict=True)  # fmt: skip
+    return [{"row": row, "key": key, "class": table.classes[code], "patient": patient, "groups": groups}
+            for row, key, code, patient, groups in rows]  # fmt: skip
+
+
+def provenance_rows(given: Prepared, answers: Answers, reference: Reference | None) -> list[Row]:
+    """Return rows of `schema.PROVENANCE`."""
+    folder, asked, counts, scored = answers.folder, answers.plan.asked, answers.plan.counts, answers.clean
+    record, card = folder.record("models", given.model.id), given.population.card
+    made = kept_provenance(folder.unit("models", given.model.id))
+    classes = np.bincount(scored.table.target, minlength=len(scored.table.classes))
+    facts = {
+        "model": str(record["name"]),
+        "kind": str(record["kind"]),
+        "hash of the model": given.model.content,
+        "data": card.name,
+        "source": card.source,
+        "license": card.license,
+        "known faults": "; ".join(card.known_faults),
+        "rows left out": f"{len(card.left_out)} rows" if card.left_out else "",
+        "classes": ", ".join(f"{name} ({n:,})" for name, n in zip(scored.table.classes, classes, strict=True)),
+        "patients": f"{len(np.unique(scored.table.patient)):,}",
+        "patients named": "yes" if given.request.data.patient else "",
+        "images": f"{counts.clean:,} of {counts.all:,}",
+        "images under marks": f"{counts.marked:,}",
+        "size": f"{given.model.inputs.size} px, fit {given.request.data.fit}",
+        "scaling": asked.scaling or ("config" if given.config else "0..1"),
+        "scores": given.model.scores,
+        "output": output_words(given.model),
+        "threshold": f"{scored.threshold:.6g}",
+        "margin": f"{asked.margin:g}",
+        "domain": asked.domain,
+        "intended use": asked.intended_use,
+        "references": "" if reference is None else f"{reference.networks} networks",
+        "references read": "" if reference is None or not reference.side else f"{reference.side} px",
+        "references trained on": f"{n:,} images" if (n := trained_on(asked.references)) else "",
+        "probed": made.get("started", ""),
+        "python": made.get("python", ""),
+        **made.get("libraries", {}),
+    }
+    return [{"key": key, "value": value} for key, value in facts.items() if value]
+
+
+# Pictures.
+
+
+def write_mark(folder: RunFolder, name: str, clean: Environment, shown: Environment) -> None:
+    """Write images without (left) and with the mark, one pair below the other; the file's name is the mark's."""
+    index = np.arange(min(EXAMPLES, len(clean)))
+    pairs = [np.concatenate([colored(a), colored(b)], axis=1) for a, b in
+             zip(clean.images.read(index).numpy(), shown.images.read(index).numpy(), strict=True)]  # fmt: skip
+    _write(folder, f"{picture_name(name)}.png", np.concatenate(pairs, axis=0))
+
+
+def write_mean(folder: RunFolder, clean: Environment) -> None:
+    """Write the mean of images, on which the page draws the grid of the exchange test."""
+    parts = np.array_split(np.arange(len(clean)), 1 + len(clean) * math.prod(clean.images.shape) // _AT_ONCE)
+    mean = sum(clean.images.read(part).sum(dim=0) for part in parts) / len(clean)
+    assert isinstance(mean, torch.Tensor)
+    _write(folder, MEAN, colored(mean.numpy()))
+
+
+def _write(folder: RunFolder, name: str, pixels: np.ndarray) -> None:
+    write_whole(folder.root / "pictures" / name, partial(Image.fromarray(pixels).save, format="PNG"))

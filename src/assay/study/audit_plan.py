@@ -1,0 +1,306 @@
+"""What an audit reads: how many images, and under which changes, as far as no answer of the model decides it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property, partial
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from assay.core.errors import DataError, SpecError
+from assay.core.files import content_hash
+from assay.core.seeds import row_uniform
+from assay.core.types import FactorTable
+from assay.shifts.battery import DOSES, SEVERITIES, AuditedMark, battery, every_distortion, marks_of
+from assay.shifts.distortions.base import SEVERITIES as EVERY_SEVERITY
+from assay.shifts.distortions.base import distorted
+from assay.shifts.environment import Environment, PickedImages, PickedMasks
+from assay.shifts.intervention import unchanged
+from assay.shifts.sampling import TEST_SEED
+from assay.shifts.scene import switched
+from assay.spec.schema import InterventionSpec
+from assay.study.audit_request import Asked
+from assay.study.leads import PASSES
+from assay.study.reading import operating_point
+
+MOST_PASSES = 15_000
+"""Images that are put through the model at most within `BUDGET`."""
+LEAST = 30
+"""Images that are audited at least, however slow the model."""
+_COMPARED = 200
+"""Images on which other scalings are tried."""
+Say = Callable[[str], None]
+
+
+# What is asked for, checked.
+
+
+def require_asked(asked: Asked) -> None:
+    """Raise SpecError where settings are out of range, or contradict each other."""
+    if asked.threshold is not None:
+        operating_point(asked.threshold)
+    if asked.task == "segmentation" and (asked.threshold is not None or asked.output):
+        raise SpecError("threshold, output: pixels of a segmentation are called at 0.5, and any kind of lesion counts")
+
+
+def require_fitting(asked: Asked, table: FactorTable) -> None:
+    """Check that images have the classes that an audit needs. Raises DataError, or SpecError for the threshold."""
+    if asked.task == "classification":
+        require_classes(table)
+        if str(asked.threshold).startswith("sensitivity") and len(table.classes) != 2:
+            raise SpecError("threshold: a sensitivity is of two classes; give a probability")
+
+
+def require_classes(table: FactorTable) -> None:
+    """Raise DataError unless there are two images of every class at least."""
+    counts = {table.classes[int(code)]: int((table.target == code).sum()) for code in np.unique(table.target)}
+    if len(counts) < 2:
+        raise DataError(f"all {len(table):,} images are '{next(iter(counts))}': an audit needs images of every class")
+    few = [f"{count} of '{one}'" for one, count in counts.items() if count < 2]
+    if few:
+        raise DataError(f"an audit needs at least 2 images of every class; there is {' and '.join(few)}")
+
+
+# How many images are read.
+
+
+@dataclass(frozen=True)
+class Planned:
+    """How much is read, from a timed first batch.
+
+    Attributes:
+        all: Images in the data.
+        clean: Images that are read without changes.
+        marked: Images of these that are read under every mark and distortion.
+        marks: Number of marks.
+        distortions: Number of distortions.
+        severities: Number of severities of each.
+        seconds_each: Seconds that one image takes.
+        exchanged: Images of the exchange test.
+        donors: Donors of each class for each of these.
+    """
+
+    all: int
+    clean: int
+    marked: int
+    marks: int
+    distortions: int
+    severities: int
+    seconds_each: float
+    exchanged: int = 0
+    donors: int = 0
+
+    @property
+    def passes(self) -> int:
+        """Images put through the model."""
+        exchanged = self.exchanged * self.donors * PASSES
+        return self.clean + self.marked * (self.marks * len(DOSES) + self.distortions * self.severities) + exchanged
+
+    @property
+    def seconds(self) -> float:
+        """Time that they take."""
+        return self.passes * self.seconds_each
+
+    @property
+    def words(self) -> str:
+        """The plan in a line."""
+        return f"{self.clean:,} images, {self.marked:,} of them under {self.marks} marks at {len(DOSES)} doses"
+
+
+def planned(
+    asked: Asked, whole: Environment, most: int, each: float = 0.0, exchanged: int = 0, donors: int = 0
+) -> Planned:
+    """Return how many images are read of at most so many.
+
+    Args:
+        asked: What to do.
+        whole: All images.
+        most: Images that are read at most, without the exchange test.
+        each: Seconds that one takes.
+        exchanged: Images of the exchange test.
+        donors: Donors of each class for each of these.
+    """
+    n, (marks, distortions), severities = len(whole), battery_of(asked, whole), _severities(asked)
+    clean = min(n, max(LEAST, most // 3))
+    times = max(1, len(marks) * len(DOSES) + len(distortions) * len(severities))
+    marked = min(clean, max(LEAST, (most - clean) // times))
+    return Planned(n, clean, marked, len(marks), len(distortions), len(severities), each,
+                   min(exchanged, clean), donors)  # fmt: skip
+
+
+def battery_of(asked: Asked, whole: Environment) -> tuple[tuple[AuditedMark, ...], tuple[str, ...]]:
+    """Return the marks and distortions of an audit."""
+    marks, distortions = battery(asked.domain, whole.images.shape[0])
+    if asked.full:
+        distortions = every_distortion(asked.domain, whole.images.shape[0])
+    if asked.marks is not None:
+        marks = marks_of(asked.marks)
+    return marks, distortions if asked.distortions is None else asked.distortions
+
+
+def _severities(asked: Asked) -> tuple[int, ...]:
+    return EVERY_SEVERITY if asked.full else SEVERITIES
+
+
+# Which images are read.
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """Images that are read under one change.
+
+    Attributes:
+        id: Name of the answers.
+        label: What is said when they are read.
+        kind: `clean`, `mark`, `distortion`, `exchange`, or `reading`: the same images read otherwise.
+        factor: The mark or distortion.
+        dose: Its dose or severity.
+        change: The mark with its arguments, as JSON.
+        table: The images.
+        images: Returns them with the change. Raises SpecError where they cannot have it.
+    """
+
+    id: str
+    label: str
+    kind: str
+    factor: str
+    dose: str
+    change: str
+    table: FactorTable
+    images: Callable[[], Environment]
+
+
+@dataclass(frozen=True, eq=False)
+class AuditPlan:
+    """The images of an audit without and with changes.
+
+    Attributes:
+        whole: All images.
+        asked: What to do.
+        counts: How many are read.
+        read_by: What determines answers besides the images and their changes.
+    """
+
+    whole: Environment
+    asked: Asked
+    counts: Planned
+    read_by: Mapping[str, Any]
+
+    def shot(
+        self,
+        kind: str,
+        images: Callable[[], Environment],
+        table: FactorTable,
+        named: Mapping[str, Any],
+        *,
+        factor: str = "",
+        dose: str = "",
+        change: str = "",
+        label: str = "",
+    ) -> Shot:
+        """Return images under a change that `named` names."""
+        id = content_hash({**self.read_by, "rows": content_hash(table.row.tolist()), **named})
+        return Shot(id, label or f"{kind} {factor}".strip(), kind, factor, dose, change, table, images)
+
+    @cached_property
+    def images(self) -> Environment:
+        """The images that are read without changes, classes in equal parts as far as there are images."""
+        return picked(self.whole, balanced(self.whole.table, self.counts.clean, self.asked.seed))
+
+    @cached_property
+    def sample(self) -> Int[np.ndarray, " m"]:
+        """Positions in `images` of those that get marks."""
+        return balanced(self.images.table, self.counts.marked, self.asked.seed)
+
+    @cached_property
+    def compared(self) -> Int[np.ndarray, " m"]:
+        """Positions in `images` of those on which other scalings are tried."""
+        return balanced(self.images.table, _COMPARED, self.asked.seed)
+
+    @cached_property
+    def before(self) -> Environment:
+        """The images that get marks, without them."""
+        return picked(self.images, self.sample)
+
+    @cached_property
+    def clean(self) -> Shot:
+        """The images without changes."""
+        return self.shot("clean", lambda: self.images, self.images.table, {}, label=self.counts.words)
+
+    @cached_property
+    def battery(self) -> tuple[tuple[AuditedMark, ...], tuple[str, ...]]:
+        """Marks and distortions."""
+        return battery_of(self.asked, self.whole)
+
+    @cached_property
+    def marks(self) -> Mapping[str, Sequence[Shot]]:
+        """Mark -> its shots, by dose."""
+        return {mark.name: self._doses(mark) for mark in self.battery[0]}
+
+    def _doses(self, mark: AuditedMark) -> list[Shot]:
+        @cache
+        def shown() -> list[Environment]:
+            """Return all doses: where one cannot be put on the images, the mark is not tested."""
+            return [
+                switched(self.before, mark.name, InterventionSpec(component=one, share=0.5), "high", TEST_SEED)
+                for one in mark.doses
+            ]
+
+        doses: list[Shot] = []
+        for at, one in enumerate(mark.doses):
+            named = {"mark": mark.name, "change": one.canonical()}
+            change = json.dumps(one.canonical(), sort_keys=True)
+            more = {"factor": mark.name, "dose": DOSES[at], "change": change}
+            doses.append(self.shot("mark", lambda at=at: shown()[at], self.before.table, named, **more))
+        return doses
+
+    @cached_property
+    def distortions(self) -> Mapping[str, Sequence[Shot]]:
+        """Family -> its shots, by severity."""
+
+        def shown(family: str, severity: int) -> Environment:
+            return replace(distorted(self.before, family, severity), masks=self.before.masks)
+
+        table = self.before.table
+        return {
+            family: [
+                self.shot("distortion", partial(shown, family, one), table, {"distortion": [family, one]},
+                          factor=family, dose=str(one))
+                for one in _severities(self.asked)
+            ]
+            for family in self.battery[1]
+        }  # fmt: skip
+
+    def shots(self) -> Iterator[Shot]:
+        """Yield all that an audit may read without an exchange test and other ways to read images."""
+        yield self.clean
+        for group in (*self.marks.values(), *self.distortions.values()):
+            yield from group
+
+
+def balanced(table: FactorTable, most: int, seed: int) -> Int[np.ndarray, " m"]:
+    """Choose rows, classes in equal parts as far as there are images, in ascending order.
+
+    A smaller choice is part of a larger one.
+    """
+    if len(table) <= most:
+        return np.arange(len(table))
+    place = np.empty(len(table), dtype=np.int64)
+    drawn = row_uniform(seed, "audit", table.row)
+    for code in np.unique(table.target):
+        own = np.flatnonzero(table.target == code)
+        place[own[np.argsort(drawn[own], kind="stable")]] = np.arange(len(own))
+    return np.sort(np.lexsort((drawn, place))[:most])
+
+
+def picked(environment: Environment, rows: Int[np.ndarray, " m"]) -> Environment:
+    """Return some rows of an environment with their masks at the size of the images."""
+    boxes = None if environment.boxes is None else environment.boxes[rows]
+    images = PickedImages(unchanged(environment.images), rows)
+    return replace(environment, table=environment.table.take(rows), images=images, native=None,
+                   masks=None if environment.masks is None else PickedMasks(environment.masks, rows),
+                   lesions=None, millimeters=None, boxes=boxes)  # fmt: skip
