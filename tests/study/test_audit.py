@@ -26,7 +26,7 @@ from assay.store.audit_tables import NOT_TESTED, VERDICTS
 from assay.store.folder import RunFolder
 from assay.store.schema import PROVENANCE
 from assay.store.verdicts_file import FILE, SCHEMA_FILE
-from assay.study import auditing
+from assay.study import audit_plan
 from assay.study.audit_request import expected as as_number
 from assay.study.policy import Policy, read_policy
 
@@ -263,7 +263,7 @@ def test_an_audit_that_was_started_is_not_mixed_with_another(tmp_path: Path) -> 
 
 
 def test_an_hour_reads_the_full_battery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auditing, "MOST_PASSES", 100)  # so that not all images are put under marks
+    monkeypatch.setattr(audit_plan, "MOST_PASSES", 100)  # so that not all images are put under marks
     data = images(tmp_path / "set", 40)
     given: dict[str, Any] = {"marks": {"tag": MARKS["tag"]}, "distortions": None, "domain": "gray"}
     short, full = (audited(shortcut, data, tmp_path / str(budget), budget=budget, **given) for budget in (600, 3600))

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Int
 
 from assay.core.errors import DataError, SpecError
 from assay.core.files import content_hash
 from assay.core.seeds import row_uniform
 from assay.core.types import FactorTable
+from assay.probes.reader import evaluating
 from assay.shifts.battery import DOSES, SEVERITIES, AuditedMark, battery, every_distortion, marks_of
 from assay.shifts.distortions.base import SEVERITIES as EVERY_SEVERITY
 from assay.shifts.distortions.base import distorted
@@ -23,14 +26,17 @@ from assay.shifts.intervention import unchanged
 from assay.shifts.sampling import TEST_SEED
 from assay.shifts.scene import switched
 from assay.spec.schema import InterventionSpec
-from assay.study.audit_request import Asked
-from assay.study.leads import PASSES
+from assay.store.files import read_checked_json, write_checked_json
+from assay.study.audit import Prepared
+from assay.study.audit_request import BUDGET, Asked
+from assay.study.leads import MOST_EXCHANGED, PASSES, plan_exchange
 from assay.study.reading import operating_point
 
 MOST_PASSES = 15_000
 """Images that are put through the model at most within `BUDGET`."""
 LEAST = 30
 """Images that are audited at least, however slow the model."""
+_TIMED = 16
 _COMPARED = 200
 """Images on which other scalings are tried."""
 Say = Callable[[str], None]
@@ -130,6 +136,37 @@ def planned(
     marked = min(clean, max(LEAST, (most - clean) // times))
     return Planned(n, clean, marked, len(marks), len(distortions), len(severities), each,
                    min(exchanged, clean), donors)  # fmt: skip
+
+
+def counted(given: Prepared, whole: Environment, asked: Asked, most: int | None) -> Planned:
+    """Choose how many images the budget allows, from a timed first batch where `most` is None."""
+    if most is not None:
+        return planned(asked, whole, most)
+    with given.model.opened(given.device) as opened, evaluating(opened.network), torch.inference_mode():
+        images = picked(whole, np.arange(min(_TIMED, len(whole)))).images
+        first = images.read(np.arange(len(images))).to(given.device)
+        opened.network(first)
+        began = time.perf_counter()
+        opened.network(first)
+        each = (time.perf_counter() - began) / len(images)
+    passes = asked.budget / max(each, 1e-9)
+    able = 0 if asked.task == "segmentation" else min(len(whole), MOST_EXCHANGED)
+    exchanged, rounds = plan_exchange(int(passes / 4), able) if asked.leads else (0, 0)
+    most = int(min(passes - exchanged * rounds * PASSES, MOST_PASSES * asked.budget / BUDGET))
+    return planned(asked, whole, most, each, exchanged, rounds)
+
+
+def kept_counts(given: Prepared, whole: Environment, asked: Asked, most: int | None) -> Planned:
+    """Return the counts, which a resumed audit takes from its folder: the machine's speed must not change results."""
+    marks, distortions = battery_of(asked, whole)
+    identity = content_hash([given.model.content, given.scene.identity("all"), asked.budget, asked.seed, asked.leads,
+                             most, [one.name for one in marks], distortions])  # fmt: skip
+    path = given.place.root / "plan" / f"{identity}.json"
+    if path.is_file():
+        return Planned(**read_checked_json(path))
+    found = counted(given, whole, asked, most)
+    write_checked_json(path, {name: getattr(found, name) for name in Planned.__dataclass_fields__})
+    return found
 
 
 def battery_of(asked: Asked, whole: Environment) -> tuple[tuple[AuditedMark, ...], tuple[str, ...]]:

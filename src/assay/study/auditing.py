@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from assay.analysis.audit import by_harm, column_rows, of_columns
 from assay.analysis.leads import foremost, leads_of_images
@@ -26,7 +25,7 @@ from assay.execution.device import computing_on
 from assay.execution.local import InProcess
 from assay.execution.tasks import Event, Observer, Task
 from assay.models.ref import Origin
-from assay.probes.reader import ReadingError, evaluating
+from assay.probes.reader import ReadingError
 from assay.report.audit_cards import write_cards
 from assay.report.audit_page import leads_words
 from assay.results.audit_blocks import audit_sections
@@ -37,7 +36,7 @@ from assay.shifts.environment import Environment
 from assay.shifts.exchange import Place
 from assay.stats.swing import Exchange
 from assay.stats.verdicts import MARGIN, Reference
-from assay.store.files import Row, read_checked_json, write_checked_json
+from assay.store.files import Row
 from assay.store.folder import RunFolder, working_in
 from assay.store.verdicts_file import write_verdicts
 from assay.study.audit import OfTraining, Prepared, Settings, keep_model, prepare_model
@@ -53,30 +52,26 @@ from assay.study.audit_conclusions import (
 )
 from assay.study.audit_data import data_checks
 from assay.study.audit_plan import (
-    MOST_PASSES,
     AuditPlan,
     Planned,
     Say,
     Shot,
     balanced,
-    battery_of,
+    counted,
+    kept_counts,
     picked,
-    planned,
     require_asked,
     require_fitting,
 )
-from assay.study.audit_request import BUDGET, Asked
+from assay.study.audit_request import Asked
 from assay.study.audit_tasks import InsideJob, ReadJob
 from assay.study.leads import (
-    MOST_EXCHANGED,
-    PASSES,
     UNALIGNED,
     ExchangeTest,
     center_of,
     limits_of,
     measured,
     not_exchanged,
-    plan_exchange,
 )
 from assay.study.reading import LOOKED, SCALINGS, ReadAs, alternatives, framings, with_outputs
 from assay.study.references import (
@@ -87,8 +82,6 @@ from assay.study.references import (
     shipped_reference,
     trained_on,
 )
-
-_TIMED = 16
 
 
 def run_audit(
@@ -153,9 +146,9 @@ def run_audit(
     folder.require_audit_of(audited)
     with working_in(folder.root), computing_on(given.device):
         if dry_run:
-            return _counted(given, whole, asked, most)
+            return counted(given, whole, asked, most)
         folder.remove_partial_files()
-        counts = _kept_counts(given, whole, asked, most)
+        counts = kept_counts(given, whole, asked, most)
         plan = AuditPlan(whole, asked, counts, {"model": given.model.content, "data": given.scene.identity("all")})
         run = AuditRun(asked, given, plan, audited, most is not None)
         carried_out(run, folder, InProcess(), _telling(say))
@@ -195,40 +188,6 @@ def _audited(given: Prepared, whole: Environment) -> str:
     images = image_keys(given, whole) if digests_of(given) else [given.scene.identity("all")]
     return content_hash([model.origin.kind, model.origin.content, model.answers, model.task, output, *images,
                          list(table.classes), table.target.tolist()])  # fmt: skip
-
-
-# How many images are read.
-
-
-def _counted(given: Prepared, whole: Environment, asked: Asked, most: int | None) -> Planned:
-    """Choose how many images the budget allows, from a timed first batch where `most` is None."""
-    if most is not None:
-        return planned(asked, whole, most)
-    with given.model.opened(given.device) as opened, evaluating(opened.network), torch.inference_mode():
-        images = picked(whole, np.arange(min(_TIMED, len(whole)))).images
-        first = images.read(np.arange(len(images))).to(given.device)
-        opened.network(first)
-        began = time.perf_counter()
-        opened.network(first)
-        each = (time.perf_counter() - began) / len(images)
-    passes = asked.budget / max(each, 1e-9)
-    able = 0 if asked.task == "segmentation" else min(len(whole), MOST_EXCHANGED)
-    exchanged, rounds = plan_exchange(int(passes / 4), able) if asked.leads else (0, 0)
-    most = int(min(passes - exchanged * rounds * PASSES, MOST_PASSES * asked.budget / BUDGET))
-    return planned(asked, whole, most, each, exchanged, rounds)
-
-
-def _kept_counts(given: Prepared, whole: Environment, asked: Asked, most: int | None) -> Planned:
-    """Return the counts, which a resumed audit takes from its folder: the machine's speed must not change results."""
-    marks, distortions = battery_of(asked, whole)
-    identity = content_hash([given.model.content, given.scene.identity("all"), asked.budget, asked.seed, asked.leads,
-                             most, [one.name for one in marks], distortions])  # fmt: skip
-    path = given.place.root / "plan" / f"{identity}.json"
-    if path.is_file():
-        return Planned(**read_checked_json(path))
-    found = _counted(given, whole, asked, most)
-    write_checked_json(path, {name: getattr(found, name) for name in Planned.__dataclass_fields__})
-    return found
 
 
 # The audit itself.
