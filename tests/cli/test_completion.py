@@ -40,7 +40,7 @@ def complete(ask: Asking, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         ("assay run nodule-loss --scale q", {"quick"}),
         ("assay run nodule-loss --set recipe.op", {"recipe.optimizer="}),
         ("assay run nodule-loss -s environments.tr", {"environments.train.association.texture="}),
-        ("assay run nodule-loss --set recipe.loss=foc", {"recipe.loss=focal", "recipe.loss=focal-tversky"}),
+        ("assay run nodule-loss --set recipe.loss=foc", {"recipe.loss=focal"}),
         ("assay run nodule-loss --set recipe.loss = foc", {"recipe.loss=focal"}),
         ("assay run nodule-loss --set recipe.loss =", {"recipe.loss=cross-entropy"}),
         ("assay results small --table contr", {"contrasts"}),
@@ -95,7 +95,7 @@ def test_bash_runs_the_script(ask: Asking, tmp_path: Path) -> None:
         env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert done.stdout.split() == ["focal", "focal-tversky"]
+    assert done.stdout.split() == ["focal"]
 
 
 def test_an_answer_imports_nothing_heavy() -> None:

@@ -132,12 +132,6 @@ def test_without_a_shear_the_other_draws_are_the_same():
     assert second["slant"].any()
 
 
-def test_intensity_by_hand():
-    images = torch.tensor([[[[0.2, 0.6]]]])
-    out = build("augmentation", "intensity", {}).apply(images, {"gain": np.array([0.5]), "offset": np.array([0.1])})
-    assert torch.allclose(out, torch.tensor([[[[0.4, 0.6]]]]))
-
-
 def test_noise_has_the_deviation_drawn_for_each_image():
     images = torch.full((2, 1, 64, 64), 0.5)
     out = build("augmentation", "noise", {}).apply(

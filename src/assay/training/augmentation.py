@@ -197,31 +197,6 @@ class Affine:
         )
 
 
-@component("augmentation", "intensity", summary="change contrast and brightness")
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Intensity:
-    """Change contrast about the image's mean, then brightness; clipped to [0, 1]."""
-
-    contrast: Annotated[
-        float, Field(ge=0, lt=1, description="largest change of contrast about the image's mean, as a share")
-    ] = 0.1
-    brightness: Annotated[
-        float, Field(ge=0, le=1, description="largest change of brightness, in units of the pixel range")
-    ] = 0.1
-    geometric: ClassVar[bool] = False
-
-    def draw(self, rng: np.random.Generator, count: int) -> Draws:
-        """gain (factor), offset: float32 [count]."""
-        u = rng.uniform(-1, 1, size=(2, count)).astype(np.float32)
-        return {"gain": 1 + u[0] * self.contrast, "offset": u[1] * self.brightness}
-
-    def apply(self, images: Float[Tensor, "b c h w"], draws: Draws) -> Float[Tensor, "b c h w"]:
-        """See the class."""
-        gain, offset = (_to(draws[name].astype(np.float32), images).reshape(-1, 1, 1, 1) for name in ("gain", "offset"))
-        mean = images.mean(dim=(1, 2, 3), keepdim=True)
-        return ((images - mean) * gain + mean + offset).clamp(0, 1)
-
-
 @component("augmentation", "noise", summary="add Gaussian noise")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noise:

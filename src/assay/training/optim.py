@@ -8,17 +8,12 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
 
 from pydantic import Field
-from torch.optim import SGD, Adam, AdamW, NAdam, Optimizer, RMSprop
+from torch.optim import SGD, Adam, AdamW, NAdam, Optimizer
 
 from assay.core.errors import SpecError
 from assay.core.registry import component
 
-LearningRate = Annotated[float, Field(gt=0, le=10, description="peak learning rate")]
-Beta1 = Annotated[float, Field(ge=0, lt=1, description="decay of the first moment")]
-Beta2 = Annotated[float, Field(ge=0, lt=1, description="decay of the second moment")]
-Epsilon = Annotated[float, Field(gt=0, le=1, description="added to the denominator")]
 L2 = Annotated[float, Field(ge=0, le=10, description="L2 penalty, added to the gradient")]
-Momentum = Annotated[float, Field(ge=0, lt=1, description="momentum")]
 Last = Annotated[float, Field(ge=0, le=1, description="last learning rate as a share of the peak")]
 WarmUp = Annotated[float, Field(ge=0, lt=1, description="share of the steps of linear warm-up from 0")]
 
@@ -29,56 +24,52 @@ Parameters = Sequence[dict[str, Any]]
 """Groups of parameters, as torch takes them: `{"params": [...]}`."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Moments:
+    """Arguments of Adam and its kin: the rate, and how the moments of the gradient are followed."""
+
+    lr: Annotated[float, Field(gt=0, le=10, description="peak learning rate")] = 2e-3
+    beta1: Annotated[float, Field(ge=0, lt=1, description="decay of the first moment")] = 0.9
+    beta2: Annotated[float, Field(ge=0, lt=1, description="decay of the second moment")] = 0.999
+    eps: Annotated[float, Field(gt=0, le=1, description="added to the denominator")] = 1e-8
+
+    def make(self, kind: type[Optimizer], parameters: Parameters, weight_decay: float, **more: bool) -> Optimizer:
+        """Return torch's optimizer of this kind."""
+        options: dict[str, Any] = {"lr": self.lr, "betas": (self.beta1, self.beta2), "eps": self.eps}
+        return kind(parameters, **options, weight_decay=weight_decay, **more)
+
+
 @component("optimizer", "adamw", summary="Adam with decoupled weight decay (Loshchilov and Hutter 2019)")
 def adamw(
     parameters: Parameters,
     *,
-    lr: LearningRate = 2e-3,
-    beta1: Beta1 = 0.9,
-    beta2: Beta2 = 0.999,
-    eps: Epsilon = 1e-8,
+    moments: Moments,
     weight_decay: Annotated[
         float, Field(ge=0, le=10, description="decoupled weight decay, times the learning rate")
     ] = 0.01,
 ) -> Optimizer:
     """AdamW, fused: one kernel over all parameters, on a CPU too."""
-    return AdamW(parameters, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay, fused=True)
+    return moments.make(AdamW, parameters, weight_decay, fused=True)
 
 
 @component("optimizer", "adam", summary="Adam (Kingma and Ba 2015)")
-def adam(
-    parameters: Parameters,
-    *,
-    lr: LearningRate = 2e-3,
-    beta1: Beta1 = 0.9,
-    beta2: Beta2 = 0.999,
-    eps: Epsilon = 1e-8,
-    weight_decay: L2 = 0.0,
-) -> Optimizer:
+def adam(parameters: Parameters, *, moments: Moments, weight_decay: L2 = 0.0) -> Optimizer:
     """Adam, fused."""
-    return Adam(parameters, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay, fused=True)
+    return moments.make(Adam, parameters, weight_decay, fused=True)
 
 
 @component("optimizer", "nadam", summary="Adam with Nesterov's momentum (Dozat 2016)")
-def nadam(
-    parameters: Parameters,
-    *,
-    lr: LearningRate = 2e-3,
-    beta1: Beta1 = 0.9,
-    beta2: Beta2 = 0.999,
-    eps: Epsilon = 1e-8,
-    weight_decay: L2 = 0.0,
-) -> Optimizer:
+def nadam(parameters: Parameters, *, moments: Moments, weight_decay: L2 = 0.0) -> Optimizer:
     """NAdam."""
-    return NAdam(parameters, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay)
+    return moments.make(NAdam, parameters, weight_decay)
 
 
 @component("optimizer", "sgd", summary="stochastic gradient descent with momentum")
 def sgd(
     parameters: Parameters,
     *,
-    lr: LearningRate = 0.1,
-    momentum: Momentum = 0.9,
+    lr: Annotated[float, Field(gt=0, le=10, description="peak learning rate")] = 0.1,
+    momentum: Annotated[float, Field(ge=0, lt=1, description="momentum")] = 0.9,
     nesterov: Annotated[bool, Field(description="Nesterov's momentum; needs momentum above 0")] = False,
     weight_decay: L2 = 0.0,
 ) -> Optimizer:
@@ -90,19 +81,6 @@ def sgd(
     if nesterov and momentum == 0:
         raise SpecError("optimizer sgd: nesterov needs momentum above 0, and momentum is 0; set momentum: 0.9")
     return SGD(parameters, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay, fused=True)
-
-
-@component("optimizer", "rmsprop", summary="RMSprop (Tieleman and Hinton 2012)")
-def rmsprop(
-    parameters: Parameters,
-    *,
-    lr: LearningRate = 1e-3,
-    alpha: Annotated[float, Field(ge=0, lt=1, description="decay of the squared gradient")] = 0.99,
-    momentum: Momentum = 0.0,
-    weight_decay: L2 = 0.0,
-) -> Optimizer:
-    """RMSprop."""
-    return RMSprop(parameters, lr=lr, alpha=alpha, momentum=momentum, weight_decay=weight_decay)
 
 
 # Learning rates as pure functions of the step: a share of the optimizer's own rate, which is the peak.
@@ -138,45 +116,47 @@ class OneCycle:
         return _cosine(1.0, self.end, (step - max(0.0, peak)) / max(1.0, steps - 1 - max(0.0, peak)))
 
 
-@component("schedule", "cosine", summary="linear warm-up, then half a cosine down")
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cosine:
-    """Linear warm-up, then half a cosine from 1 to `end` (Loshchilov and Hutter 2017, without restarts)."""
-
-    warmup: WarmUp = 0.0
-    end: Last = 0.0
-
-    def __call__(self, step: int, steps: int) -> float:
-        """See the class."""
-        up, share = _warm(self.warmup, step, steps)
-        return up if share < 0 else _cosine(1.0, self.end, share)
-
-
-@component("schedule", "linear", summary="linear warm-up, then linearly down")
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Linear:
-    """Linear warm-up, then linearly from 1 to `end`."""
-
-    warmup: WarmUp = 0.0
-    end: Last = 0.0
-
-    def __call__(self, step: int, steps: int) -> float:
-        """See the class."""
-        up, share = _warm(self.warmup, step, steps)
-        return up if share < 0 else 1 + (self.end - 1) * share
-
-
 @component("schedule", "constant", summary="linear warm-up, then constant")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constant:
     """Linear warm-up, then 1."""
 
-    warmup: WarmUp = 0.0
+    warmup: Annotated[float, Field(ge=0, lt=1, description="share of the steps of linear warm-up from 0")] = 0.0
 
     def __call__(self, step: int, steps: int) -> float:
         """See the class."""
-        up, share = _warm(self.warmup, step, steps)
-        return up if share < 0 else 1.0
+        length = self.warmup * steps
+        if step < length:
+            return (step + 1) / (length + 1)
+        return self.after((step - length) / max(1.0, steps - 1 - length))
+
+    def after(self, share: float) -> float:
+        """Return the rate at a share of the way from the end of the warm-up to the last step."""
+        return 1.0
+
+
+@component("schedule", "cosine", summary="linear warm-up, then half a cosine down")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cosine(Constant):
+    """Linear warm-up, then half a cosine from 1 to `end` (Loshchilov and Hutter 2017, without restarts)."""
+
+    end: Last = 0.0
+
+    def after(self, share: float) -> float:
+        """See the class."""
+        return _cosine(1.0, self.end, share)
+
+
+@component("schedule", "linear", summary="linear warm-up, then linearly down")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Linear(Constant):
+    """Linear warm-up, then linearly from 1 to `end`."""
+
+    end: Last = 0.0
+
+    def after(self, share: float) -> float:
+        """See the class."""
+        return 1 + (self.end - 1) * share
 
 
 @component("schedule", "step", summary="a drop by a factor at stated shares of the steps")
@@ -198,11 +178,3 @@ class Step:
 def _cosine(first: float, last: float, share: float) -> float:
     """From first to last along half a cosine."""
     return last + (first - last) * (1 + math.cos(math.pi * min(1.0, share))) / 2
-
-
-def _warm(warmup: float, step: int, steps: int) -> tuple[float, float]:
-    """(rate during warm-up, share of the way down), the share being negative while warming up."""
-    length = warmup * steps
-    if step < length:
-        return (step + 1) / (length + 1), -1.0
-    return 1.0, (step - length) / max(1.0, steps - 1 - length)

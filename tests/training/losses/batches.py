@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from hypothesis import settings
 from hypothesis import strategies as st
 from torch import Tensor
+
+from assay.core.registry import build
+from assay.training.objective import LossContext
 
 quickly = settings(max_examples=40, deadline=None)  # the first call of torch takes seconds
 
@@ -41,3 +46,9 @@ def rotation(dimensions: int) -> Tensor:
     """An orthogonal matrix."""
     draws = torch.Generator().manual_seed(5)
     return torch.linalg.qr(torch.randn(dimensions, dimensions, generator=draws, dtype=torch.float64)).Q
+
+
+def criterion(loss: str, width: int = 6, classes: int = 2, **params: Any) -> Callable[[Tensor, Tensor], Tensor]:
+    """What an embedding loss computes of embeddings and targets."""
+    objective = build("loss", loss, params, LossContext(width, classes, (10,) * classes))
+    return cast("Callable[[Tensor, Tensor], Tensor]", objective.criterion)

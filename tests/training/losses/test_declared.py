@@ -19,11 +19,11 @@ NAMES = (
     "triplet", "weighted-cross-entropy",
 )  # fmt: skip
 FOR_SEGMENTATION = (
-    "boundary", "cross-entropy-dice", "dice", "focal-tversky", "generalized-dice", "hausdorff", "log-cosh-dice",
-    "log-dice", "lovasz", "mcc", "top-k-cross-entropy", "tversky", "weighted-sum",
+    "boundary", "cross-entropy-dice", "dice", "generalized-dice", "hausdorff", "lovasz", "mcc", "top-k-cross-entropy",
+    "tversky", "weighted-sum",
 )  # fmt: skip
 """Those that serve segmentation alone."""
-WITHOUT_LABELS = ("barlow-twins", "byol", "dino", "masked-autoencoder", "moco", "swav", "vicreg")
+WITHOUT_LABELS = ("barlow-twins", "byol", "masked-autoencoder", "moco", "vicreg")
 """Beside nt-xent."""
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from tests.training.losses.batches import criterion
 from torch import nn
 
 from assay.core.registry import build
@@ -15,7 +16,6 @@ from assay.models.classifier import initialize_by_name
 from assay.testing.losses import PROGRESS, batch_of, random_outputs
 from assay.training.losses.classification import cross_entropy
 from assay.training.losses.embedding import EmbeddingObjective
-from assay.training.losses.metric_learning import pairwise_contrastive, supcon
 from assay.training.objective import LossContext
 
 CONTEXT = LossContext(width=6, classes=2, counts=(10, 10))
@@ -48,7 +48,7 @@ def test_joint_adds_the_weighted_cross_entropy(name: str) -> None:
 
 def test_cross_entropy_supcon_is_the_sum_of_its_parts() -> None:
     outputs = random_outputs(len(Y))
-    parts = cross_entropy(outputs.logits, Y) + 0.3 * supcon(temperature=0.2)(outputs.features, Y)
+    parts = cross_entropy(outputs.logits, Y) + 0.3 * criterion("supcon", temperature=0.2)(outputs.features, Y)
     objective = make("cross-entropy-supcon", weight=0.3, temperature=0.2)
     assert objective.trains_head
     assert value(objective) == pytest.approx(parts.item(), rel=1e-6)
@@ -85,7 +85,7 @@ def test_projection(params: dict[str, Any], kinds: list[tuple[int, int]], out: i
 def test_the_loss_sees_the_projected_features() -> None:
     objective = make("pairwise-contrastive", projection="linear", embedding=2, normalize=False)
     z = objective.projection(random_outputs(len(Y)).features)
-    expected = pairwise_contrastive(margin=1.0, normalize=False)(z, Y).item()
+    expected = criterion("pairwise-contrastive", normalize=False)(z, Y).item()
     assert value(objective) == pytest.approx(expected, rel=1e-6)
 
 

@@ -6,10 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from pytorch_metric_learning import distances, losses, miners
-from tests.training.losses.batches import Example, examples, quickly
-
-from assay.training.losses import pairs
-from assay.training.losses.metric_learning import NTXent, triplet
+from tests.training.losses.batches import Example, criterion, examples, quickly
 
 
 @quickly
@@ -17,7 +14,7 @@ from assay.training.losses.metric_learning import NTXent, triplet
 def test_lifted_structure(e: Example) -> None:
     plain = distances.LpDistance(normalize_embeddings=False)
     expected = losses.LiftedStructureLoss(neg_margin=1.0, distance=plain)(e.z, e.y)
-    got = pairs.lifted_structure(e.z, e.y, margin=1.0, normalize=False)
+    got = criterion("lifted-structure")(e.z, e.y)
     torch.testing.assert_close(got, expected.double(), rtol=1e-6, atol=1e-9)
 
 
@@ -26,7 +23,9 @@ def test_lifted_structure(e: Example) -> None:
 def test_n_pair_is_nt_xent_over_inner_products(e: Example) -> None:
     inner = distances.DotProductSimilarity(normalize_embeddings=False)
     expected = losses.NTXentLoss(temperature=1.0, distance=inner)(e.z, e.y)
-    torch.testing.assert_close(pairs.n_pair(e.z, e.y, regularization=0.0), expected.double(), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        criterion("n-pair", regularization=0.0)(e.z, e.y), expected.double(), rtol=1e-5, atol=1e-6
+    )
 
 
 @quickly
@@ -36,7 +35,9 @@ def test_nt_xent_over_one_table_is_the_library_s_own(e: Example) -> None:
     if images < 2:
         return
     z, image = e.z[: 2 * images], torch.arange(images).repeat(2)
-    torch.testing.assert_close(NTXent(temperature=0.3)(z, image), losses.NTXentLoss(temperature=0.3)(z, image))
+    torch.testing.assert_close(
+        criterion("nt-xent", temperature=0.3)(z, image), losses.NTXentLoss(temperature=0.3)(z, image)
+    )
 
 
 def test_semi_hard_negatives_are_among_the_library_s() -> None:
@@ -49,5 +50,5 @@ def test_semi_hard_negatives_are_among_the_library_s() -> None:
     for anchor, positive, negative in zip(a.tolist(), p.tolist(), n.tolist(), strict=True):
         loss = (d[anchor, positive] - d[anchor, negative] + 0.2).item()
         nearest[anchor, positive] = max(nearest.get((anchor, positive), 0.0), loss)
-    got = triplet(margin=0.2, mining="semi-hard", soft=False, normalize=True)(z, y)
+    got = criterion("triplet")(z, y)
     assert got.item() == pytest.approx(sum(nearest.values()) / len(nearest))

@@ -9,27 +9,27 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.training.losses import naive
-from tests.training.losses.batches import Example, examples, quickly, rotation
+from tests.training.losses.batches import Example, criterion, examples, quickly, rotation
 from torch import Tensor
 
-from assay.training.losses.metric_learning import LibraryLoss, arcface, normalized_softmax
+from assay.training.losses.library import LibraryLoss
 
 DIRECTIONS = torch.tensor([[1.0, 0.2, 0.0], [-0.3, 2.0, 0.1], [0.0, -0.5, -0.7], [0.4, 0.4, 3.0]], dtype=torch.float64)
 
 
-def with_directions(criterion: LibraryLoss, directions: Tensor) -> LibraryLoss:
-    criterion.to(directions.dtype).load_state_dict({"loss.W": directions.T})
-    return criterion
+def with_directions(loss: str, directions: Tensor, **params: float) -> LibraryLoss:
+    made = criterion(loss, directions.shape[1], len(directions), **params)
+    assert isinstance(made, LibraryLoss)
+    made.to(directions.dtype).load_state_dict({"loss.W": directions.T})
+    return made
 
 
 def softmax_of(directions: Tensor, *, scale: float = 16.0, margin: float = 0.2) -> LibraryLoss:
-    classes, dimensions = directions.shape
-    return with_directions(arcface(dimensions, classes, scale=scale, margin=margin), directions)
+    return with_directions("arcface", directions, scale=scale, margin=margin)
 
 
 def without_margin(directions: Tensor, *, scale: float = 16.0) -> LibraryLoss:
-    classes, dimensions = directions.shape
-    return with_directions(normalized_softmax(dimensions, classes, scale=scale), directions)
+    return with_directions("normalized-softmax", directions, scale=scale)
 
 
 @quickly
@@ -93,6 +93,6 @@ def test_gradient_is_finite_on_the_class_direction_and_opposite(sign: float) -> 
 
 def test_an_embedding_of_one_dimension_has_finite_gradients() -> None:
     z = torch.tensor([[0.5], [-2.0]], requires_grad=True)
-    arcface(1, 2, scale=16.0, margin=0.2)(z, torch.tensor([0, 1])).backward()
+    criterion("arcface", 1, 2)(z, torch.tensor([0, 1])).backward()
     assert z.grad is not None
     assert z.grad.abs().max() < 1e-3  # a cosine of 1 or -1 cannot change

@@ -63,20 +63,13 @@ class TestGeneralisedDicePerBatchWithoutSmoothing(DenseLossConformance):
     params: ClassVar[dict[str, Any]] = {"reduce": "batch", "smoothing": 0}
 
 
-class TestLogDice(DenseLossConformance):
-    name = "log-dice"
-
-
-class TestLogCoshDice(DenseLossConformance):
-    name = "log-cosh-dice"
-
-
 class TestTversky(DenseLossConformance):
     name = "tversky"
 
 
 class TestFocalTversky(DenseLossConformance):
-    name = "focal-tversky"
+    name = "tversky"
+    params: ClassVar[dict[str, Any]] = {"exponent": 0.75}
 
 
 class TestLovasz(DenseLossConformance):

@@ -36,9 +36,6 @@ VALUES: list[tuple[str, dict[str, Any], float]] = [
     ("dice", {"smoothing": 100.0}, 1 - 100 / (SUM + 100)),
     ("dice", {"background": True}, (OVERLAP + BACKGROUND) / 2),
     ("dice", {"reduce": "batch"}, OVERLAP),
-    ("log-dice", {}, math.log(SUM + 1)),
-    ("log-cosh-dice", {}, math.log(math.cosh(OVERLAP))),
-    ("log-cosh-dice", {"smoothing": 0.0}, math.log(math.cosh(1))),
     (
         "generalized-dice",
         {},
@@ -48,7 +45,7 @@ VALUES: list[tuple[str, dict[str, Any], float]] = [
     ("generalized-dice", {"background": False, "smoothing": 0.0}, 1.0),
     ("tversky", {}, 1 - 0.5 / (0.3 * SUM + 0.5)),
     ("tversky", {"smoothing": 0.0}, 1.0),
-    ("focal-tversky", {}, (1 - 0.5 / (0.3 * SUM + 0.5)) ** 0.75),
+    ("tversky", {"exponent": 0.75}, (1 - 0.5 / (0.3 * SUM + 0.5)) ** 0.75),
     ("lovasz", {}, P),
     ("lovasz", {"background": True, "classes": "present"}, P),
     ("lovasz", {"classes": "present"}, 0.0),
@@ -60,7 +57,7 @@ VALUES: list[tuple[str, dict[str, Any], float]] = [
     ("cross-entropy-dice", {}, (OVERLAP - math.log(1 - P)) / 2),
 ]
 SILENT = {
-    ("dice", 0.0), ("log-cosh-dice", 0.0), ("generalized-dice", 0.0), ("tversky", 0.0), ("lovasz", "present"),
+    ("dice", 0.0), ("generalized-dice", 0.0), ("tversky", 0.0), ("lovasz", "present"),
     ("boundary", None), ("hausdorff", None), ("mcc", None),
 }  # fmt: skip
 """Loss, and the smoothing or the choice of classes, that give a lesion-free image no gradient."""

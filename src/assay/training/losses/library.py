@@ -1,31 +1,145 @@
-"""Builders of the objectives whose loss pytorch-metric-learning computes; importing this imports the library."""
+"""The losses that pytorch-metric-learning computes, each configured as in its paper.
+
+The library receives three inputs wherever they matter, through its own extension points: mean over the terms that the
+definition names (its default leaves out the terms that are 0), distances without cancellation, and a gradient that is
+finite everywhere. Where a definition is undefined on a batch, it gives 0, connected to the graph. Importing this module
+imports the library.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
+import torch
+from jaxtyping import Float, Int
 from pydantic import Field
+from pytorch_metric_learning import distances, losses, miners, reducers  # pyright: ignore[reportMissingTypeStubs]
+from torch import Tensor, nn
 
 from assay.core.registry import component
-from assay.training.losses import metric_learning
 from assay.training.losses.embedding import (
     BY_HEAD,
-    Dimensions,
     EmbeddingObjective,
     Margin,
     Normalized,
     Options,
-    Projection,
+    Projected,
     ProjectionLayers,
-    check_projection,
-    dimensions,
     embedding_objective,
-    projection_head,
+    euclidean,
+    negatives,
+    positives,
+    unit,
 )
 from assay.training.objective import LossContext
 
 Temperature = Annotated[float, Field(gt=0, le=10, description="divides cosine similarities, no unit")]
+Scale = Annotated[float, Field(gt=0, le=256, description="multiplies cosines to class weights, no unit")]
+Terms = Callable[[Int[Tensor, "b"]], int | Int[Tensor, ""]]
+
+
+class LibraryLoss(nn.Module):
+    """A loss of the library on embeddings, divided by how many `terms` the batch has; 0 where it has none.
+
+    `normalize` scales embeddings to length 1 first. The library could do so itself, but divides by 1e-12 where there is
+    no length, which makes a gradient of 1e12 of the first dead feature. `miner` chooses the triplets.
+    """
+
+    def __init__(
+        self, loss: nn.Module, terms: Terms, *, normalize: bool = True, miner: nn.Module | None = None
+    ) -> None:
+        super().__init__()
+        self.loss, self.terms, self.normalize, self.miner = loss, terms, normalize, miner
+
+    def forward(self, z: Float[Tensor, "b d"], target: Int[Tensor, "b"]) -> Float[Tensor, ""]:
+        """Return the mean of the terms."""
+        seen = unit(z) if self.normalize else z
+        total: Tensor = self.loss(seen, target, *([self.miner(seen, target)] if self.miner else []))
+        terms = self.terms(target)
+        return total / (terms.clamp_min(1) if isinstance(terms, Tensor) else max(1, terms))
+
+
+def anchors(target: Int[Tensor, "b"]) -> Int[Tensor, ""]:
+    """Count the images with both a positive and a negative in the batch, without waiting for a GPU."""
+    return (positives(target).any(dim=1) & negatives(target).any(dim=1)).sum()
+
+
+def ordered_pairs(target: Int[Tensor, "b"]) -> int:
+    """How many ordered pairs of two images a batch has."""
+    return len(target) * (len(target) - 1)
+
+
+class Euclidean(distances.LpDistance):
+    """Distances between rows as they come, by differences: the library's own leave 3e-4 where 0 is due."""
+
+    def __init__(self) -> None:
+        super().__init__(normalize_embeddings=False)  # pyright: ignore[reportUnknownMemberType]
+
+    def compute_mat(self, query_emb: Tensor, ref_emb: Tensor) -> Tensor:
+        """Return the matrix of distances."""
+        return euclidean(query_emb, ref_emb)
+
+
+class OpenCosine(distances.CosineSimilarity):
+    """Cosines kept off 1 and -1, where the arc cosine that ArcFace takes of them has no finite gradient."""
+
+    def compute_mat(self, query_emb: Tensor, ref_emb: Tensor) -> Tensor:
+        """Return the matrix of cosines."""
+        limit = 1 - torch.finfo(query_emb.dtype).eps
+        return super().compute_mat(query_emb, ref_emb).clamp(-limit, limit)  # pyright: ignore[reportUnknownMemberType]
+
+
+class HalfSquares(reducers.SumReducer):
+    """Half the sum of the squares of the terms: Hadsell's loss of hinges, of which the library takes the mean."""
+
+    def element_reduction(self, losses: Tensor, *_: Any) -> Tensor:
+        """Half the sum of squares."""
+        return losses.square().sum() / 2
+
+
+class NearestSemiHardMiner(miners.BaseMiner):
+    """Each ordered positive pair with its nearest negative that is strictly farther, where within `margin` of it.
+
+    The library's own miner gives all such negatives, from all b^3 triplets of a batch; this one sorts.
+    """
+
+    def __init__(self, margin: float) -> None:
+        super().__init__()  # pyright: ignore[reportUnknownMemberType]
+        self.margin = margin
+
+    def mine(
+        self, embeddings: Tensor, labels: Tensor, ref_emb: Tensor, ref_labels: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Indices of anchors, positives and negatives."""
+        d = euclidean(embeddings, ref_emb)
+        apart = negatives(labels)
+        ordered, who = d.masked_fill(~apart, torch.inf).sort(dim=1)
+        place = torch.searchsorted(ordered, d, right=True).clamp_max(len(d) - 1)
+        beyond = ordered.gather(1, place)  # infinite where no negative is farther
+        anchor, positive = torch.where(positives(labels) & (beyond > d) & (beyond < d + self.margin))
+        return anchor, positive, who[anchor, place[anchor, positive]]
+
+
+class ClassDirections:
+    """Initializes the class directions `W` [d, classes] as the weights of a linear layer are, at the loop's request."""
+
+    W: nn.Parameter
+
+    def reset_parameters(self) -> None:
+        """Uniform within 1 / sqrt(d) of 0."""
+        bound = len(self.W) ** -0.5
+        nn.init.uniform_(self.W, -bound, bound)
+
+
+class ArcFaceLoss(ClassDirections, losses.ArcFaceLoss):
+    """The library's, with directions that can be redrawn."""
+
+
+class NormalizedSoftmaxLoss(ClassDirections, losses.NormalizedSoftmaxLoss):
+    """The library's, with directions that can be redrawn."""
 
 
 @component(
@@ -37,12 +151,15 @@ Temperature = Annotated[float, Field(gt=0, le=10, description="divides cosine si
 def pairwise_contrastive(
     context: LossContext, *, options: Options, margin: Margin = 1.0, normalize: Normalized = True
 ) -> EmbeddingObjective:
-    """See `metric_learning.pairwise_contrastive`.
+    """Mean over all pairs of D^2 / 2 for two of a class and max(0, margin - D)^2 / 2 for others, D Euclidean.
 
-    On directions unless said: on raw features a network with random weights tends to stop at equal distances for all.
+    Undefined, hence 0, for fewer than 2 images; a batch of one class, or of all different classes, is defined. Two
+    negatives in the same place have no direction to part in and get no gradient. On directions unless said: on raw
+    features a network with random weights tends to stop at equal distances for all. Hadsell, Chopra and LeCun,
+    *Dimensionality Reduction by Learning an Invariant Mapping*, CVPR 2006.
     """
-    criterion = metric_learning.pairwise_contrastive(margin=margin, normalize=normalize)
-    return embedding_objective(context, criterion, options)
+    loss = losses.ContrastiveLoss(neg_margin=margin, distance=Euclidean(), reducer=HalfSquares())  # pyright: ignore[reportArgumentType]
+    return embedding_objective(context, LibraryLoss(loss, ordered_pairs, normalize=normalize), options)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +174,7 @@ class TripletOptions(Options):
         float, Field(gt=0, description="Euclidean distance in the embedding; has no effect with soft")
     ] = 0.2
     mining: Annotated[
-        metric_learning.Mining,
+        Literal["semi-hard", "hard"],
         Field(
             description="semi-hard: every positive pair with its nearest negative that is farther than the positive "
             "and within the margin; hard: every anchor with its farthest positive and its nearest negative"
@@ -82,11 +199,34 @@ class TripletOptions(Options):
     varies=BY_HEAD,
 )
 def triplet(context: LossContext, *, options: TripletOptions) -> EmbeddingObjective:
-    """See `metric_learning.triplet`."""
-    criterion = metric_learning.triplet(
-        margin=options.margin, mining=options.mining, soft=options.soft, normalize=options.normalize
-    )
+    """Mean over the mined triplets of max(0, gap + margin), or of log(1 + exp(gap)) when `soft`.
+
+    The gap is the anchor's distance to the positive minus that to the negative, Euclidean (not squared).
+
+    semi-hard: each ordered positive pair with its nearest negative that is strictly farther than the positive; a pair
+        whose gap is then at or beyond the margin is not counted (Schroff, Kalenichenko and Philbin, *FaceNet*, CVPR
+        2015). When `soft` there is no margin and none is left out for it.
+    hard: each anchor with its farthest positive and its nearest negative (Hermans, Beyer and Leibe, *In Defense of the
+        Triplet Loss for Person Re-Identification*, 2017).
+
+    Undefined, hence 0, where no triplet is mined: no positive pair, a single class, or (semi-hard) all embeddings
+    equal. Under hard mining equal embeddings score the margin, or ln 2 when soft.
+    """
+    distance, soft = Euclidean(), options.soft
+    hard, within = options.mining == "hard", math.inf if soft else options.margin
+    miner = miners.BatchHardMiner(distance=distance) if hard else NearestSemiHardMiner(within)
+    margin = 0.0 if soft else options.margin
+    loss = losses.TripletMarginLoss(margin=margin, smooth_loss=soft, distance=distance, reducer=reducers.MeanReducer())
+    criterion = LibraryLoss(loss, lambda _: 1, normalize=options.normalize, miner=miner)
     return embedding_objective(context, criterion, options)
+
+
+def _over_anchors(temperature: float, terms: Terms) -> LibraryLoss:
+    """Mean over anchors i that have a positive of the mean over their positives p of
+
+    -log(exp(s_ip) / sum over k != i: exp(s_ik)), s being cosine / temperature.
+    """
+    return LibraryLoss(losses.SupConLoss(temperature=temperature, reducer=reducers.SumReducer()), terms)
 
 
 @component(
@@ -96,8 +236,12 @@ def triplet(context: LossContext, *, options: TripletOptions) -> EmbeddingObject
     varies=BY_HEAD,
 )
 def supcon(context: LossContext, *, options: Options, temperature: Temperature = 0.1) -> EmbeddingObjective:
-    """See `metric_learning.supcon`."""
-    return embedding_objective(context, metric_learning.supcon(temperature=temperature), options)
+    """See `_over_anchors`: the paper's L_out, at least 0.
+
+    Undefined, hence 0, without a positive pair or with a single class. Khosla et al., *Supervised Contrastive
+    Learning*, NeurIPS 2020.
+    """
+    return embedding_objective(context, _over_anchors(temperature, anchors), options)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,8 +258,20 @@ class TwoLayers(Options):
     varies={**BY_HEAD, "unlabeled": ("head", {"after": True, "joint": False})},
 )
 def nt_xent(context: LossContext, *, options: TwoLayers, temperature: Temperature = 0.5) -> EmbeddingObjective:
-    """See `metric_learning.NTXent`. The target serves the cross-entropy of `head: joint` alone."""
-    return embedding_objective(context, metric_learning.NTXent(temperature=temperature), options, 2, unlabeled=True)
+    """Mean over all 2 n rows of the cross-entropy of finding an image's other view among the 2 n - 1 other rows.
+
+    Rows are two views of n images, view 1 of all first (b = 2 n); the logits are cosine / temperature. At least 0.
+    A single image is 0: its other view is the only one left. It is `supcon` with each image a class of its own, which
+    the library computes with one table of b x b where its NTXentLoss has one of positive x negative pairs. The target
+    serves the cross-entropy of `head: joint` alone. Chen, Kornblith, Norouzi and Hinton, *A Simple Framework for
+    Contrastive Learning of Visual Representations*, ICML 2020.
+    """
+    over_images = _over_anchors(temperature, len)
+
+    def criterion(z: Float[Tensor, "b d"], target: Int[Tensor, "b"]) -> Float[Tensor, ""]:
+        return over_images(z, torch.arange(len(z) // 2, device=z.device).repeat(2))
+
+    return embedding_objective(context, criterion, options, 2, unlabeled=True)
 
 
 @component(
@@ -131,11 +287,17 @@ def circle(
     margin: Annotated[float, Field(ge=0, lt=1, description="relaxation of the optima in cosine, no unit")] = 0.4,
     scale: Annotated[float, Field(gt=0, le=512, description="multiplies weighted cosines, no unit")] = 16.0,
 ) -> EmbeddingObjective:
-    """See `metric_learning.circle`."""
-    return embedding_objective(context, metric_learning.circle(margin=margin, scale=scale), options)
+    """Mean over anchors with a positive and a negative of softplus(push + pull), at least 0, s being cosines:
 
+    push = logsumexp over negatives of scale * a_n * (s_n - margin),
+    pull = logsumexp over positives of -scale * a_p * (s_p - 1 + margin).
 
-Scale = Annotated[float, Field(gt=0, le=256, description="multiplies cosines to class weights, no unit")]
+    The weights a_n = max(0, s_n + margin) and a_p = max(0, 1 + margin - s_p) are constants of the step: no gradient
+    flows through them. Undefined, hence 0, without a positive pair or with a single class. Sun et al., *Circle Loss: A
+    Unified Perspective of Pair Similarity Optimization*, CVPR 2020.
+    """
+    loss = losses.CircleLoss(m=margin, gamma=scale, reducer=reducers.SumReducer())  # pyright: ignore[reportArgumentType]
+    return embedding_objective(context, LibraryLoss(loss, anchors), options)
 
 
 @component(
@@ -152,10 +314,23 @@ def arcface(
     scale: Scale = 16.0,
     margin: Annotated[float, Field(ge=0, lt=1.5707963, description="angle added to the target's, radian")] = 0.2,
 ) -> EmbeddingObjective:
-    """See `metric_learning.arcface`. The class directions belong to the objective and never give the logits."""
-    size = dimensions(context, options.projection, options.embedding)
-    criterion = metric_learning.arcface(size, context.classes, scale=scale, margin=margin)
-    return embedding_objective(context, criterion, options)
+    """Mean cross-entropy of scale * cosines to learned class directions, the target's angle first enlarged by `margin`.
+
+    The margin is in radian. Where angle + margin passes pi, cos would turn upwards again; there the target's cosine is
+    lowered by margin * sin(margin) in its place, so that the loss keeps rising with the angle. Within 5e-4 radian of
+    its class's direction an embedding is not pulled any closer. Defined on every batch; an embedding of length 0 has
+    cosine 0 to all classes. The directions never give the logits. Deng, Guo, Xue and Zafeiriou, *ArcFace*, CVPR 2019.
+    """
+    loss = ArcFaceLoss(
+        context.classes,
+        options.dimensions(context),
+        scale=scale,  # pyright: ignore[reportArgumentType]
+        margin=math.degrees(margin),
+        distance=OpenCosine(),
+        reducer=reducers.SumReducer(),
+    )
+    loss.reset_parameters()
+    return embedding_objective(context, LibraryLoss(loss, len), options)
 
 
 @component(
@@ -166,29 +341,22 @@ def arcface(
     varies=BY_HEAD,
 )
 def normalized_softmax(context: LossContext, *, options: Options, scale: Scale = 16.0) -> EmbeddingObjective:
-    """See `metric_learning.normalized_softmax`. The class directions belong to the objective, as in `arcface`."""
-    size = dimensions(context, options.projection, options.embedding)
-    return embedding_objective(context, metric_learning.normalized_softmax(size, context.classes, scale=scale), options)
+    """Mean cross-entropy of scale * cosines to learned class directions: `arcface` without a margin.
+
+    Zhai and Wu, *Classification is a Strong Baseline for Deep Metric Learning*, BMVC 2019.
+    """
+    size, reducer = options.dimensions(context), reducers.SumReducer()
+    loss = NormalizedSoftmaxLoss(context.classes, size, temperature=1 / scale, reducer=reducer)
+    loss.reset_parameters()
+    return embedding_objective(context, LibraryLoss(loss, len), options)
 
 
 @dataclass(frozen=True, kw_only=True)
-class SupConTerm:
-    """The supervised contrastive term in addition to cross-entropy.
-
-    Raises:
-        ValueError: An argument has no effect given the others.
-    """
+class SupConTerm(Projected):
+    """The supervised contrastive term in addition to cross-entropy."""
 
     weight: Annotated[float, Field(ge=0, description="weight of the supervised contrastive term")] = 1.0
     temperature: Temperature = 0.1
-    projection: Annotated[
-        Projection, Field(description="what stands between the features and the contrastive term")
-    ] = "none"
-    embedding: Dimensions = None
-
-    def __post_init__(self) -> None:
-        """Refuse arguments without effect."""
-        check_projection(self.projection, self.embedding)
 
 
 @component(
@@ -198,9 +366,5 @@ class SupConTerm:
 )
 def cross_entropy_supcon(context: LossContext, *, term: SupConTerm) -> EmbeddingObjective:
     """Cross-entropy of the logits + weight * supcon of the (projected) features; the head is trained along."""
-    return EmbeddingObjective(
-        projection_head(context, term.projection, term.embedding),
-        metric_learning.supcon(temperature=term.temperature),
-        criterion_weight=term.weight,
-        cross_entropy_weight=1.0,
-    )
+    criterion = _over_anchors(term.temperature, anchors)
+    return EmbeddingObjective(term.layers(context), criterion, criterion_weight=term.weight, cross_entropy_weight=1.0)

@@ -6,8 +6,7 @@ value per class, of each image or of the batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
 from typing import Annotated, cast
 
 import torch
@@ -17,16 +16,8 @@ from torch import Tensor, nn
 
 from assay.core.errors import extra
 from assay.core.registry import component
-from assay.core.traits import LossTraits
 from assay.training.losses.classification import regions
-from assay.training.losses.segmentation import (
-    Background,
-    Criterion,
-    Reduce,
-    Reduction,
-    SegmentationObjective,
-    Smoothing,
-)
+from assay.training.losses.segmentation import DENSE, Background, Overlap, Reduce, Reduction, SegmentationObjective
 from assay.training.objective import LossContext
 
 with extra("monai"):
@@ -39,46 +30,25 @@ with extra("monai"):
 _LEAST_SMOOTHING = 1e-8
 """Pixels in a denominator without smoothing: 0 / 0 would be NaN where every probability of a class is 0."""
 
-Alpha = Annotated[float, Field(ge=0, le=10, description="weight of false positives, alpha")]
-Beta = Annotated[float, Field(ge=0, le=10, description="weight of false negatives, beta")]
 
-Terms = Callable[[Float[Tensor, "t c"]], Float[Tensor, "t"]]
-
-
-def _mean(values: Float[Tensor, "t c"]) -> Float[Tensor, "t"]:
-    return values.mean(dim=1)
-
-
-def _criterion(library: nn.Module, *, background: bool, of_classes: Terms = _mean) -> Criterion:
-    """Return a MONAI loss with `reduction="none"` as a criterion: its values per class, made into terms."""
+def _objective(
+    library: nn.Module, background: bool, reduce: Reduce = "image", exponent: float = 1.0
+) -> SegmentationObjective:
+    """Return the mean over classes of the values of a MONAI loss with `reduction="none"`, each raised to a power."""
 
     def terms(logits: Float[Tensor, "b k h w"], labels: Int[Tensor, "b h w"]) -> Float[Tensor, "t"]:
         p, truth = regions(logits, labels, background=background)
-        values = cast(Tensor, library(p, truth.to(p.dtype)))
-        return of_classes(values.reshape(-1, p.shape[1]))
+        values = cast(Tensor, library(p, truth.to(p.dtype))).reshape(-1, p.shape[1])
+        if exponent != 1:  # kept off 0, where the power has no finite gradient
+            least = torch.finfo(values.dtype).eps
+            values = torch.where(values > least, values.clamp_min(least) ** exponent, 0.0)
+        return values.mean(dim=1)
 
-    return terms
-
-
-def _dice(reduce: Reduce, smoothing: float) -> DiceLoss:
-    return DiceLoss(
-        reduction="none", batch=reduce == "batch", smooth_nr=smoothing, smooth_dr=max(smoothing, _LEAST_SMOOTHING)
-    )
+    return SegmentationObjective(terms, reduce)
 
 
-@component(
-    "loss",
-    "dice",
-    LossTraits(tasks=("segmentation",)),
-    summary="1 - overlap of regions, per image or per batch (Milletari et al. 2016)",
-)
-def dice(
-    context: LossContext,
-    *,
-    reduce: Reduction = "image",
-    background: Background = False,
-    smoothing: Smoothing = 1.0,
-) -> SegmentationObjective:
+@component("loss", "dice", DENSE, summary="1 - overlap of regions, per image or per batch (Milletari et al. 2016)")
+def dice(context: LossContext, *, of: Overlap) -> SegmentationObjective:
     """Mean over classes of 1 - (2 sum p g + s) / (sum p + sum g + s); 0 to 1.
 
     p: softmax, g: 1 on the pixels of the class, s: smoothing in pixels; sums over an image (mean over images) or over
@@ -88,145 +58,49 @@ def dice(
     Milletari, Navab and Ahmadi, *V-Net*, 3DV 2016, without their squares. Computed by MONAI's DiceLoss;
     segmentation-models-pytorch's is per batch only, and 0 without a gradient on a target without the class.
     """
-    return SegmentationObjective(_criterion(_dice(reduce, smoothing), background=background), reduce)
+    least = max(of.smoothing, _LEAST_SMOOTHING)
+    library = DiceLoss(reduction="none", batch=of.reduce == "batch", smooth_nr=of.smoothing, smooth_dr=least)
+    return _objective(library, of.background, of.reduce)
 
 
-def _log_cosh(values: Float[Tensor, "t c"]) -> Float[Tensor, "t"]:
-    return values.mean(dim=1).cosh().log()
+@dataclass(frozen=True, kw_only=True)
+class TverskyOptions(Overlap):
+    """Arguments of `tversky`."""
 
-
-@component(
-    "loss",
-    "log-cosh-dice",
-    LossTraits(tasks=("segmentation",)),
-    summary="log cosh of Dice, flatter near its least value (Jadon 2020)",
-)
-def log_cosh_dice(
-    context: LossContext,
-    *,
-    reduce: Reduction = "image",
-    background: Background = False,
-    smoothing: Smoothing = 1.0,
-) -> SegmentationObjective:
-    """log cosh of `dice`, of each image's or of the batch's; 0 to log cosh 1 = 0.434.
-
-    On a target without lesion: as Dice, its gradient times tanh(Dice). Jadon, *A Survey of Loss Functions for Semantic
-    Segmentation*, CIBCB 2020.
-    """
-    criterion = _criterion(_dice(reduce, smoothing), background=background, of_classes=_log_cosh)
-    return SegmentationObjective(criterion, reduce)
-
-
-def _negative_log(values: Float[Tensor, "t c"]) -> Float[Tensor, "t"]:
-    """Kept off an overlap of 0, where the logarithm is infinite."""
-    return -(1 - values).clamp_min(torch.finfo(values.dtype).eps).log().mean(dim=1)
-
-
-@component(
-    "loss",
-    "log-dice",
-    LossTraits(tasks=("segmentation",)),
-    summary="-log of the overlap, steeper than Dice where little is found",
-)
-def log_dice(
-    context: LossContext,
-    *,
-    reduce: Reduction = "image",
-    background: Background = False,
-    smoothing: Smoothing = 1.0,
-) -> SegmentationObjective:
-    """Mean over classes of -log(1 - `dice`), of each image's or of the batch's; 0 to 15.9 (float32).
-
-    On a target without the class: -log(s / (sum p + s)), whose gradient on the probability of every pixel is
-    1 / (sum p + s); with s = 0 it is 15.9 with a gradient of 0. The `log_loss` of segmentation-models-pytorch's
-    DiceLoss, which takes the logarithm of the mean over classes of the batch and ignores an absent class.
-    """
-    criterion = _criterion(_dice(reduce, smoothing), background=background, of_classes=_negative_log)
-    return SegmentationObjective(criterion, reduce)
-
-
-def _tversky(reduce: Reduce, smoothing: float, false_positives: float, false_negatives: float) -> TverskyLoss:
-    """Half of the smoothing, since Tversky's index is written with half of Dice's numbers."""
-    return TverskyLoss(
-        alpha=false_positives,
-        beta=false_negatives,
-        reduction="none",
-        batch=reduce == "batch",
-        smooth_nr=smoothing / 2,
-        smooth_dr=max(smoothing / 2, _LEAST_SMOOTHING),
-    )
+    false_positives: Annotated[float, Field(ge=0, le=10, description="weight of false positives, alpha")] = 0.3
+    false_negatives: Annotated[float, Field(ge=0, le=10, description="weight of false negatives, beta")] = 0.7
+    exponent: Annotated[float, Field(gt=0, le=10, description="of the loss of a class, for small lesions")] = 1.0
 
 
 @component(
     "loss",
     "tversky",
-    LossTraits(tasks=("segmentation",)),
-    summary="Dice with weights of its own for false positives and false negatives (Salehi et al. 2017)",
+    DENSE,
+    summary="Dice with weights of its own for false positives and negatives, or a power of it (Salehi et al. 2017)",
 )
-def tversky(
-    context: LossContext,
-    *,
-    reduce: Reduction = "image",
-    background: Background = False,
-    smoothing: Smoothing = 1.0,
-    false_positives: Alpha = 0.3,
-    false_negatives: Beta = 0.7,
-) -> SegmentationObjective:
-    """Mean over classes of 1 - (TP + s/2) / (TP + a FP + b FN + s/2), a: false_positives, b: false_negatives; 0 to 1.
+def tversky(context: LossContext, *, of: TverskyOptions) -> SegmentationObjective:
+    """Mean over classes of (1 - (TP + s/2) / (TP + a FP + b FN + s/2))^exponent; 0 to 1.
 
-    TP = sum p g, FP = sum p (1 - g), FN = sum (1 - p) g. With a = b = 1/2 it is Dice of the same smoothing s. On a
-    target without the class: 1 - s / (2 a sum p + s); with s = 0, 1 with a gradient of 0. Salehi, Erdogmus and
-    Gholipour, *Tversky Loss Function for Image Segmentation Using 3D Fully Convolutional Deep Networks*, MLMI 2017.
+    a: false_positives, b: false_negatives; TP = sum p g, FP = sum p (1 - g), FN = sum (1 - p) g. With a = b = 1/2 it is
+    Dice of the same smoothing s. On a target without the class: 1 - s / (2 a sum p + s); with s = 0, 1 with a gradient
+    of 0. Salehi, Erdogmus and Gholipour, *Tversky Loss Function for Image Segmentation Using 3D Fully Convolutional
+    Deep Networks*, MLMI 2017. Exponent 0.75 is the focal Tversky loss of Abraham and Khan, ISBI 2019, who write it as
+    1 / gamma (gamma 4/3) and sum over classes; their code and segmentation-models-pytorch write it as gamma.
     """
-    library = _tversky(reduce, smoothing, false_positives, false_negatives)
-    return SegmentationObjective(_criterion(library, background=background), reduce)
+    half = of.smoothing / 2
+    library = TverskyLoss(
+        alpha=of.false_positives,
+        beta=of.false_negatives,
+        reduction="none",
+        batch=of.reduce == "batch",
+        smooth_nr=half,
+        smooth_dr=max(half, _LEAST_SMOOTHING),
+    )
+    return _objective(library, of.background, of.reduce, of.exponent)
 
 
-def _raised(values: Float[Tensor, "t c"], *, exponent: float) -> Float[Tensor, "t"]:
-    """Kept off 0, where the power has no finite gradient."""
-    least = torch.finfo(values.dtype).eps
-    return torch.where(values > least, values.clamp_min(least) ** exponent, 0.0).mean(dim=1)
-
-
-@component(
-    "loss",
-    "focal-tversky",
-    LossTraits(tasks=("segmentation",)),
-    summary="Tversky raised to a power, for small lesions (Abraham and Khan 2019)",
-)
-def focal_tversky(
-    context: LossContext,
-    *,
-    reduce: Reduction = "image",
-    background: Background = False,
-    smoothing: Smoothing = 1.0,
-    false_positives: Alpha = 0.3,
-    false_negatives: Beta = 0.7,
-    exponent: Annotated[float, Field(gt=0, le=10, description="of the loss of a class, 1 / gamma of the paper")] = 0.75,
-) -> SegmentationObjective:
-    """Mean over classes of (Tversky loss of the class)^exponent; 0 to 1. Exponent 1 is `tversky`.
-
-    The paper writes the exponent as 1 / gamma (gamma 4/3), its authors' code and segmentation-models-pytorch as gamma.
-    On a target without the class: the same power of Tversky's. Abraham and Khan, *A Novel Focal Tversky Loss Function
-    with Improved Attention U-Net for Lesion Segmentation*, ISBI 2019, who sum over classes.
-    """
-    library = _tversky(reduce, smoothing, false_positives, false_negatives)
-    criterion = _criterion(library, background=background, of_classes=partial(_raised, exponent=exponent))
-    return SegmentationObjective(criterion, reduce)
-
-
-@component(
-    "loss",
-    "mcc",
-    LossTraits(tasks=("segmentation",)),
-    summary="1 - Matthews' correlation of the regions (Abhishek and Hamarneh 2021)",
-)
-def mcc(
-    context: LossContext,
-    *,
-    reduce: Reduction = "image",
-    background: Background = False,
-) -> SegmentationObjective:
+@component("loss", "mcc", DENSE, summary="1 - Matthews' correlation of the regions (Abhishek and Hamarneh 2021)")
+def mcc(context: LossContext, *, reduce: Reduction = "image", background: Background = False) -> SegmentationObjective:
     """Mean over classes of 1 - Matthews' correlation of the class against the rest; 0 to 2.
 
     From the soft counts TP, TN, FP, FN. On a target without the class: 1 with a gradient of 0, whatever is predicted
@@ -234,14 +108,13 @@ def mcc(
     root keep it defined. Abhishek and Hamarneh, *Matthews Correlation Coefficient Loss for Deep Convolutional
     Networks*, ISBI 2021. Computed by MONAI's MCCLoss; segmentation-models-pytorch's is for two classes, per batch only.
     """
-    library = MCCLoss(reduction="none", batch=reduce == "batch")
-    return SegmentationObjective(_criterion(library, background=background), reduce)
+    return _objective(MCCLoss(reduction="none", batch=reduce == "batch"), background, reduce)
 
 
 @component(
     "loss",
     "boundary",
-    LossTraits(tasks=("segmentation",)),
+    DENSE,
     summary="probability times signed distance to the true boundary (Kervadec et al. 2019)",
 )
 def boundary(context: LossContext, *, background: Background = False) -> SegmentationObjective:
@@ -253,13 +126,13 @@ def boundary(context: LossContext, *, background: Background = False) -> Segment
     `weighted-sum`). Kervadec et al., *Boundary Loss for Highly Unbalanced Segmentation*, MIDL 2019. Computed by MONAI's
     BoundaryLoss, whose distances SciPy computes on the CPU, image by image.
     """
-    return SegmentationObjective(_criterion(BoundaryLoss(reduction="none"), background=background), "image")
+    return _objective(BoundaryLoss(reduction="none"), background)
 
 
 @component(
     "loss",
     "hausdorff",
-    LossTraits(tasks=("segmentation",)),
+    DENSE,
     summary="errors weighted by distances to both boundaries (Karimi and Salcudean 2020)",
 )
 def hausdorff(
@@ -278,4 +151,4 @@ def hausdorff(
     SciPy computes on the CPU, four transforms per image and class.
     """
     library = HausdorffDTLoss(alpha=exponent, include_background=True, reduction="none")
-    return SegmentationObjective(_criterion(library, background=background), "image")
+    return _objective(library, background)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from typing import Annotated, Any, Literal, cast
 
@@ -50,6 +50,17 @@ Smoothing = Annotated[
     float,
     Field(ge=0, le=1e8, description="pixels added above and below; what an empty target says hangs on it"),
 ]
+DENSE = LossTraits(tasks=("segmentation",))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overlap:
+    """Arguments of every loss of overlap: what is counted together, of which classes, and how it is smoothed."""
+
+    reduce: Reduction = "image"
+    background: Background = False
+    smoothing: Smoothing = 1.0
+
 
 _LEAST_DENOMINATOR = 1e-30  # stands for a denominator of 0, whose numerator is 0 too
 
@@ -82,44 +93,49 @@ class SegmentationObjective(Objective):
             return self.criterion(*pixels(outputs, batch))
 
 
-def hardest(
-    logits: Float[Tensor, "b k h w"], labels: Int[Tensor, "b h w"], *, share: float, reduce: Reduce
-) -> Float[Tensor, "t"]:
+@component("loss", "top-k-cross-entropy", DENSE, summary="cross-entropy of the hardest pixels alone")
+def top_k_cross_entropy(
+    context: LossContext,
+    *,
+    share: Annotated[float, Field(gt=0, le=1, description="of the pixels, the hardest; 1 is cross-entropy")] = 0.1,
+    reduce: Annotated[Reduce, Field(description="hardest of each image, or of the batch")] = "batch",
+) -> SegmentationObjective:
     """Mean cross-entropy of the `share` of pixels where it is greatest (rounded, at least one), in nats, at least 0.
 
     Share 1 is cross-entropy. On a target without lesion: the pixels most like a lesion are pushed down, all others get
     no gradient. Wu, Shen and van den Hengel, *Bridging Category-level and Instance-level Semantic Image Segmentation*,
     arXiv 1605.06885; nnU-Net's TopKLoss with 10% of the batch's pixels.
     """
-    each = rows_of(cross_entropies(logits, labels)[:, None], by_image=reduce == "image")[:, 0]
-    count = max(1, round(share * each.shape[1]))
-    return each.topk(count, dim=1, sorted=False).values.mean(dim=1)
+
+    def criterion(logits: Float[Tensor, "b k h w"], labels: Int[Tensor, "b h w"]) -> Float[Tensor, "t"]:
+        each = rows_of(cross_entropies(logits, labels)[:, None], by_image=reduce == "image")[:, 0]
+        return each.topk(max(1, round(share * each.shape[1])), dim=1, sorted=False).values.mean(dim=1)
+
+    return SegmentationObjective(criterion, reduce)
+
+
+def _rows(
+    logits: Float[Tensor, "b k h w"], labels: Int[Tensor, "b h w"], reduce: Reduce, background: bool
+) -> tuple[Float[Tensor, "t c n"], Bool[Tensor, "t c n"]]:
+    """Return probabilities and true regions as `rows_of` each image or the batch."""
+    made = regions(logits, labels, background=background)
+    return rows_of(made[0], by_image=reduce == "image"), rows_of(made[1], by_image=reduce == "image")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AllClasses(Overlap):
+    """Of all classes, the background too unless said."""
+
+    background: Background = True
 
 
 @component(
     "loss",
-    "top-k-cross-entropy",
-    LossTraits(tasks=("segmentation",)),
-    summary="cross-entropy of the hardest pixels alone",
+    "generalized-dice",
+    DENSE,
+    summary="Dice over classes weighted by the inverse square of their size (Sudre et al. 2017)",
 )
-def top_k_cross_entropy(
-    context: LossContext,
-    *,
-    share: Annotated[float, Field(gt=0, le=1, description="of the pixels, the hardest; 1 is cross-entropy")] = 0.1,
-    reduce: Annotated[Literal["image", "batch"], Field(description="hardest of each image, or of the batch")] = "batch",
-) -> SegmentationObjective:
-    """See `hardest`."""
-    return SegmentationObjective(partial(hardest, share=share, reduce=reduce), reduce)
-
-
-def generalized_dices(
-    logits: Float[Tensor, "b k h w"],
-    labels: Int[Tensor, "b h w"],
-    *,
-    reduce: Reduce,
-    background: bool,
-    smoothing: float,
-) -> Float[Tensor, "t"]:
+def generalized_dice(context: LossContext, *, of: AllClasses) -> SegmentationObjective:
     """1 - sum_c w_c (2 sum p g + s) / sum_c w_c (sum p + sum g + s), w_c = 1 / max(sum g, 1)^2; 0 to 1.
 
     p: softmax, g: 1 on the pixels of class c, s: smoothing in pixels, sums over an image or the batch. With a single
@@ -132,32 +148,16 @@ def generalized_dices(
     one (none at all without background: the loss is then 0 whatever is predicted), and its smoothing is added to the
     weighted sums, where 1e-5 is more than the whole background of an image of 448 x 448 pixels.
     """
-    p, truth = (rows_of(maps, by_image=reduce == "image") for maps in regions(logits, labels, background=background))
-    shared, size = (p * truth).sum(dim=2), truth.sum(dim=2).to(p.dtype)
-    weight = size.clamp_min(1) ** -2
-    above = weight * (2 * shared + smoothing)
-    below = weight * (p.sum(dim=2) + size + smoothing)
-    return 1 - above.sum(dim=1) / below.sum(dim=1).clamp_min(_LEAST_DENOMINATOR)
 
+    def criterion(logits: Float[Tensor, "b k h w"], labels: Int[Tensor, "b h w"]) -> Float[Tensor, "t"]:
+        p, truth = _rows(logits, labels, of.reduce, of.background)
+        shared, size = (p * truth).sum(dim=2), truth.sum(dim=2).to(p.dtype)
+        weight = size.clamp_min(1) ** -2
+        above = weight * (2 * shared + of.smoothing)
+        below = weight * (p.sum(dim=2) + size + of.smoothing)
+        return 1 - above.sum(dim=1) / below.sum(dim=1).clamp_min(_LEAST_DENOMINATOR)
 
-@component(
-    "loss",
-    "generalized-dice",
-    LossTraits(tasks=("segmentation",)),
-    summary="Dice over classes weighted by the inverse square of their size (Sudre et al. 2017)",
-)
-def generalized_dice(
-    context: LossContext,
-    *,
-    reduce: Reduction = "image",
-    background: Background = True,
-    smoothing: Annotated[
-        float, Field(ge=0, le=1e8, description="pixels added above and below; what an empty target says hangs on it")
-    ] = 1.0,
-) -> SegmentationObjective:
-    """See `generalized_dices`."""
-    criterion = partial(generalized_dices, reduce=reduce, background=background, smoothing=smoothing)
-    return SegmentationObjective(criterion, reduce)
+    return SegmentationObjective(criterion, of.reduce)
 
 
 def lovasz_steps(truth: Bool[Tensor, "t c n"]) -> Float[Tensor, "t c n"]:
@@ -172,39 +172,7 @@ def lovasz_steps(truth: Bool[Tensor, "t c n"]) -> Float[Tensor, "t c n"]:
     return torch.diff(distance, dim=2, prepend=torch.zeros_like(distance[:, :, :1]))
 
 
-def lovaszes(
-    logits: Float[Tensor, "b k h w"],
-    labels: Int[Tensor, "b h w"],
-    *,
-    reduce: Reduce,
-    background: bool,
-    classes: Literal["all", "present"],
-) -> Float[Tensor, "t"]:
-    """Mean over classes of the Lovasz extension of the Jaccard distance, at the errors |g - p|; 0 to 1.
-
-    On a hard map it is the Jaccard distance itself. A class without pixels in the image (or batch), counted under
-
-    segmentation-models-pytorch's LovaszLoss is `present` with background, without an argument for either, in a Python
-    loop over images and classes.
-
-    Args:
-        classes: all`: its greatest probability there, so that on a target without lesion one pixel gets the gradient.
-            Under `present` such a class is left out: with background the loss is then the mean probability of a lesion,
-            without it 0 with a gradient of 0. Berman, Triki and Blaschko, *The Lovasz-Softmax Loss*, CVPR 2018.
-    """
-    p, truth = (rows_of(maps, by_image=reduce == "image") for maps in regions(logits, labels, background=background))
-    errors, order = (truth.to(p.dtype) - p).abs().sort(dim=2, descending=True)
-    each = (errors * lovasz_steps(truth.gather(2, order)).to(p.dtype)).sum(dim=2)
-    counted = truth.any(dim=2) if classes == "present" else torch.ones_like(each, dtype=torch.bool)
-    return (each * counted).sum(dim=1) / counted.sum(dim=1).clamp_min(1)
-
-
-@component(
-    "loss",
-    "lovasz",
-    LossTraits(tasks=("segmentation",)),
-    summary="the Jaccard distance, extended to probabilities (Berman et al. 2018)",
-)
+@component("loss", "lovasz", DENSE, summary="the Jaccard distance, extended to probabilities (Berman et al. 2018)")
 def lovasz(
     context: LossContext,
     *,
@@ -215,8 +183,23 @@ def lovasz(
         Field(description="present: leave out a class that the image (or batch) has no pixel of"),
     ] = "all",
 ) -> SegmentationObjective:
-    """See `lovaszes`."""
-    return SegmentationObjective(partial(lovaszes, reduce=reduce, background=background, classes=classes), reduce)
+    """Mean over classes of the Lovasz extension of the Jaccard distance, at the errors |g - p|; 0 to 1.
+
+    On a hard map it is the Jaccard distance itself. A class without pixels in the image (or batch), counted under
+    `classes: all`, is its greatest probability there, so that on a target without lesion one pixel gets the gradient.
+    Under `present` such a class is left out: with background the loss is then the mean probability of a lesion, without
+    it 0 with a gradient of 0. Berman, Triki and Blaschko, *The Lovasz-Softmax Loss*, CVPR 2018.
+    segmentation-models-pytorch's LovaszLoss is `present` with background, in a Python loop over images and classes.
+    """
+
+    def criterion(logits: Float[Tensor, "b k h w"], labels: Int[Tensor, "b h w"]) -> Float[Tensor, "t"]:
+        p, truth = _rows(logits, labels, reduce, background)
+        errors, order = (truth.to(p.dtype) - p).abs().sort(dim=2, descending=True)
+        each = (errors * lovasz_steps(truth.gather(2, order)).to(p.dtype)).sum(dim=2)
+        counted = truth.any(dim=2) if classes == "present" else torch.ones_like(each, dtype=torch.bool)
+        return (each * counted).sum(dim=1) / counted.sum(dim=1).clamp_min(1)
+
+    return SegmentationObjective(criterion, reduce)
 
 
 # Sums of losses for segmentation, whose weights may change from epoch to epoch.
@@ -352,7 +335,7 @@ class Sum(Objective):
 @component(
     "loss",
     "weighted-sum",
-    LossTraits(tasks=("segmentation",)),
+    DENSE,
     summary="any losses for segmentation, each with its weight, constant or by epoch",
 )
 def weighted_sum(
@@ -371,23 +354,15 @@ def weighted_sum(
 @component(
     "loss",
     "cross-entropy-dice",
-    LossTraits(tasks=("segmentation",)),
+    DENSE,
     summary="weight * cross-entropy + (1 - weight) * Dice, the weight constant or by epoch",
     varies={"changes": ("schedule", {"constant": False, "linear": True, "step": True, "cosine": True})},
 )
-def cross_entropy_dice(
-    context: LossContext,
-    *,
-    reduce: Reduction = "image",
-    background: Background = False,
-    smoothing: Smoothing = 1.0,
-    mix: Mix,
-) -> Sum:
+def cross_entropy_dice(context: LossContext, *, overlap: Overlap, mix: Mix) -> Sum:
     """w * cross-entropy + (1 - w) * `dice`, w being `weight`, or `weight_at` the epoch under a schedule; at least 0.
 
     On a target without lesion cross-entropy's part pushes down every lesion pixel, Dice follows its smoothing.
     """
     share = partial(weight_at, of=mix)
-    dice = {"reduce": reduce, "background": background, "smoothing": smoothing}
-    overlap = cast(Objective, build("loss", "dice", dice, context))
-    return Sum([(CrossEntropy(context), share), (overlap, lambda progress: 1 - share(progress))])
+    dice = cast(Objective, build("loss", "dice", asdict(overlap), context))
+    return Sum([(CrossEntropy(context), share), (dice, lambda progress: 1 - share(progress))])

@@ -18,7 +18,7 @@ from assay.core.registry import component
 from assay.data.dataset import Batch
 from assay.models.classifier import Outputs, as_network
 from assay.training.losses.classification import widened, without_autocast
-from assay.training.losses.pairs import unit
+from assay.training.losses.embedding import unit
 from assay.training.objective import LossContext, Objective, Progress
 
 _Width = Annotated[int, Field(ge=4, le=65536)]
@@ -93,18 +93,6 @@ def info_nce(
     others = (seen @ queue.detach().T).masked_fill(left_out, -torch.inf)
     logits = torch.cat([(seen * own).sum(1, keepdim=True), others], dim=1) / temperature
     return functional.cross_entropy(logits, torch.zeros(len(seen), dtype=torch.int64, device=seen.device))
-
-
-def assignments(scores: Float[Tensor, "n k"], *, sharpness: float, rounds: int = 3) -> Float[Tensor, "n k"]:
-    """Soft assignments of images to prototypes, each row summing to 1 and prototypes filled nearly evenly: rounds of
-    Sinkhorn and Knopp on exp(scores / sharpness). Without gradient. Caron et al., *SwAV*, NeurIPS 2020.
-    """
-    with torch.no_grad():
-        log_q = scores.double() / sharpness
-        for _ in range(rounds):
-            log_q = log_q - torch.logsumexp(log_q, dim=0, keepdim=True)
-            log_q = log_q - torch.logsumexp(log_q, dim=1, keepdim=True)
-        return log_q.exp().to(scores.dtype)
 
 
 # Objectives that need no label: two views of each image, and for some a teacher that follows the network.
@@ -201,45 +189,6 @@ class VicReg(TwoViews):
     def compared(self, one: Float[Tensor, "n d"], other: Float[Tensor, "n d"], batch: Batch) -> Float[Tensor, ""]:
         """See the class."""
         return vicreg(one, other, **self.weights)
-
-
-@component(
-    "loss",
-    "swav",
-    summary="no labels: each view's code from the other, on prototypes (Caron et al. 2020)",
-)
-class SwAV(TwoViews):
-    """Each view's code, an even assignment to learned prototypes, is predicted from the other view's projection.
-
-    Mean of both directions of -sum_k q_k log softmax(z . c_k / temperature), in nats; prototypes are unit vectors. Two
-    views, no further crops, no queue. Caron et al., *Unsupervised Learning of Visual Features by Contrasting Cluster
-    Assignments*, NeurIPS 2020.
-    """
-
-    def __init__(
-        self,
-        context: LossContext,
-        *,
-        embedding: Annotated[_Width, Field(description="dimensions of the projection")] = 128,
-        prototypes: Annotated[
-            _Width, Field(description="how many prototypes; a few times as many as kinds of images")
-        ] = 300,
-        temperature: Annotated[_Temperature, Field(description="divides the cosines to prototypes")] = 0.1,
-        sharpness: Annotated[_Temperature, Field(description="divides them where codes are made")] = 0.05,
-    ) -> None:
-        super().__init__(mlp([context.width, context.width, embedding]))
-        self.prototypes = nn.Linear(embedding, prototypes, bias=False)
-        self.temperature, self.sharpness = temperature, sharpness
-
-    def compared(self, one: Float[Tensor, "n d"], other: Float[Tensor, "n d"], batch: Batch) -> Float[Tensor, ""]:
-        """See the class."""
-        directions = unit(self.prototypes.weight)
-        scores = [unit(z) @ directions.T for z in (one, other)]
-        total = one.new_zeros(())
-        for own, others in (scores, scores[::-1]):
-            code = assignments(own, sharpness=self.sharpness)
-            total = total - (code * torch.log_softmax(others / self.temperature, dim=1)).sum(1).mean() / 2
-        return total
 
 
 class Taught(TwoViews):
@@ -353,60 +302,3 @@ class Moco(Taught):
             self.keys[at[last]], self.rows[at[last]] = key[last].to(self.keys.dtype), row[last]
             self.place.copy_((self.place + len(key)) % len(self.keys))
         return loss
-
-
-@component(
-    "loss",
-    "dino",
-    summary="no labels: a teacher's centered, sharpened scores of the other view (Caron et al. 2021)",
-)
-class Dino(Taught):
-    """Each view's scores over learned outputs are to be the teacher's of the other view, centered and sharpened.
-
-    Mean of both ways of -sum_k p_k log softmax(s / temperature), p = softmax((t - center) / sharpness) of the teacher,
-    in nats. The center is a moving average of the teacher's scores. Two views and no smaller crops; unit vectors before
-    the last layer. Caron et al., *Emerging Properties in Self-Supervised Vision Transformers*, ICCV 2021.
-    """
-
-    center: Tensor
-
-    def __init__(
-        self,
-        context: LossContext,
-        *,
-        hidden: Annotated[
-            _Width, Field(description="width of the projection's hidden layer; four times its last but one")
-        ] = 512,
-        outputs: Annotated[_Width, Field(description="how many directions the projection ends in")] = 1024,
-        temperature: Annotated[_Temperature, Field(description="divides the network's cosines")] = 0.1,
-        sharpness: Annotated[_Temperature, Field(description="divides the teacher's")] = 0.04,
-        momentum: Annotated[_Momentum, Field(description="what a step keeps of the teacher, rising to 1")] = 0.996,
-        centering: Annotated[_Momentum, Field(description="what a step keeps of the teacher's mean scores")] = 0.9,
-    ) -> None:
-        projection = nn.Sequential(mlp([context.width, hidden, hidden // 4]), _Direction(hidden // 4, outputs))
-        super().__init__(projection, momentum=momentum, rising=True)
-        self.temperature, self.sharpness, self.centering = temperature, sharpness, centering
-        self.register_buffer("center", torch.zeros(outputs))
-
-    def compared(self, one: Float[Tensor, "n d"], other: Float[Tensor, "n d"], batch: Batch) -> Float[Tensor, ""]:
-        """See the class. In evaluation mode the center stays as it is."""
-        taught = self.taught(batch)
-        target, beside = torch.softmax((taught - self.center) / self.sharpness, dim=1).chunk(2)
-        total = one.new_zeros(())
-        for told, scores in ((beside, one), (target, other)):
-            total = total - (told * torch.log_softmax(scores / self.temperature, dim=1)).sum(1).mean() / 2
-        if self.training:
-            self.center.lerp_(taught.mean(0).to(self.center.dtype), 1 - self.centering)
-        return total
-
-
-class _Direction(nn.Module):
-    """Cosines of the input to learned directions."""
-
-    def __init__(self, width: int, outputs: int) -> None:
-        super().__init__()
-        self.directions = nn.Linear(width, outputs, bias=False)
-
-    def forward(self, z: Float[Tensor, "b d"]) -> Float[Tensor, "b k"]:
-        """[-1, 1]."""
-        return unit(z) @ unit(self.directions.weight).T
