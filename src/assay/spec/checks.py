@@ -33,7 +33,6 @@ from assay.spec.environments import (
     dose_axis,
     dosed_factors,
     marked,
-    not_inherited,
 )
 from assay.spec.grid import Axis, fixed_field, label, resolve, selection
 from assay.spec.issues import Issues, shorten
@@ -93,11 +92,9 @@ def check_parts(parts: Parts) -> None:
     if data is not None and factors is not None:
         check_core(data, factors, ("data",), issues)
         _check_conditions(("data", "split", "test_only"), data.split.test_only, data, factors, issues)
-        incomplete = not_inherited(issues)
         for point, here in parts.grid:
             for name, made in (("train", point.train), *point.tests.items()):
-                if name not in incomplete:
-                    check_environment(name, made, data, factors, here)
+                check_environment(name, made, data, factors, here)
     if data is not None:
         _check_groups(parts, data)
     if issues.found:  # a confounder cannot be found in environments that are wrong

@@ -129,23 +129,6 @@ def _chain(name: str, environments: Mapping[str, Any], issues: Issues) -> list[s
     return chain
 
 
-def not_inherited(issues: Issues) -> set[str]:
-    """Return the environments with an unknown name in their chain of `like`."""
-    written = mapping_of(issues.document.values.get("environments")) or {}
-    told = (one.keys for one in issues.found if one.keys[:1] == ("environments",) and one.keys[-1] == "like")
-    broken = {str(keys[1]) for keys in told}
-    while True:
-        heirs = {name for name, own in written.items() if _like(own) in broken} - broken
-        if not heirs:
-            return broken
-        broken |= heirs
-
-
-def _like(environment: Any) -> str:
-    like = (mapping_of(environment) or {}).get("like")
-    return like if isinstance(like, str) else ""
-
-
 def _without_like(value: Any) -> Any:
     mapping = mapping_of(value)
     return value if mapping is None else {key: item for key, item in mapping.items() if key != "like"}
@@ -412,7 +395,7 @@ class Written(NamedTuple):
     valid: bool
 
 
-def written_out(value: Any, keys: Keys, issues: Issues, factors: Factors, *, partial: bool = False) -> Written:
+def written_out(value: Any, keys: Keys, issues: Issues, factors: Factors) -> Written:
     """Write out the `dose` of an environment as an association or intervention.
 
     On a phantom nothing is written for a factor tied at 0, which equals a factor that is untied, so that training at
@@ -423,14 +406,12 @@ def written_out(value: Any, keys: Keys, issues: Issues, factors: Factors, *, par
         keys: Where it is written.
         issues: The collection that issues are added to.
         factors: The factors of the data.
-        partial: Whether the rest of the dose may be inherited from an environment that does not exist, so that nothing
-            is missing.
     """
     environment = mapping_of(value)
     if environment is None or "dose" not in environment:
         return Written(value, {}, True)
     at: Keys = (*keys, "dose")
-    dose = validated(Dose, environment["dose"], at, issues, partial=partial)
+    dose = validated(Dose, environment["dose"], at, issues)
     rest = {key: item for key, item in environment.items() if key != "dose"}
     wrong = Written(rest, {}, False)
     if dose is None:
@@ -487,6 +468,10 @@ def grid_points(
         expected = "expected `train` and at least one environment to test on, such as {train: {}, same: {like: train}}"
         issues.add(("environments",), values.get("environments", ""), expected)
         return []
+    before = len(issues.found)
+    resolve_environments(environments, issues)
+    if len(issues.found) > before:  # what is inherited is not known
+        issues.raise_found()
     made = [_point(settle(values, point.settings), point, issues, factors) for point in grid]
     points = [placed for placed in made if placed is not None]
     _refuse_twins([point for point, _ in points], axes, issues)
@@ -500,10 +485,10 @@ def _point(
     made_from, inherited = resolve_environments(values["environments"], here)
     here = issues.at({**{heir: here.source(parent) for heir, parent in inherited.items()}, **point.origins})
     how = validated(RecipeSpec, values.get("recipe"), ("recipe",), here)
-    doses_valid, partial = True, not_inherited(here)
+    doses_valid = True
     for name, given in made_from.items():
         at = ("environments", name)
-        made_from[name], written, valid = written_out(given, at, here, factors, partial=name in partial)
+        made_from[name], written, valid = written_out(given, at, here, factors)
         doses_valid &= valid
         here = issues.at({**{made: here.source(at) for made, at in written.items()}, **here.origins})
     environments = {name: environment(given, ("environments", name), here) for name, given in made_from.items()}
@@ -530,10 +515,11 @@ def _check_splits(environments: Mapping[str, Any], issues: Issues) -> bool:
     for name in wrong:
         what = "every environment but 'train' is made from test rows: models have seen the training rows"
         issues.add(("environments", name, "split"), "train", what, "leave `split` out")
-    fewer = [name for name, given in tests.items() if given.get("rows") is not None]
-    for name in fewer:
-        what = "rows: how many rows are trained on; a test environment keeps all of its own"
-        issues.add(("environments", name, "rows"), tests[name]["rows"], what, "leave it out")
+    amounts = ("rows", "fraction")
+    fewer = [(name, key) for name, given in tests.items() for key in amounts if given.get(key) is not None]
+    for name, key in fewer:
+        what = f"{key}: how much is trained on; a test environment keeps all of its own rows"
+        issues.add(("environments", name, key), tests[name][key], what, "leave it out")
     return not wrong and not fewer
 
 

@@ -9,7 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from pydantic import BaseModel, BeforeValidator, ValidationError, ValidationInfo
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from assay.core.errors import SpecError, cut, nearest, unknown_name
 from assay.core.files import begins_with_variable, filled, is_file, is_folder, unset
@@ -20,7 +27,6 @@ from assay.spec.grid import label
 from assay.spec.issues import (
     Issue,
     StudyContext,
-    absolute,
     hint,
     invalid,
     issue,
@@ -38,9 +44,22 @@ def component_of(kind: ComponentKind) -> BeforeValidator:
     return BeforeValidator(partial(read_component, kind))
 
 
-def components_of(kind: ComponentKind) -> BeforeValidator:
-    """Make the validator of a field that holds components of this kind, each at most once."""
-    return BeforeValidator(partial(_components, kind))
+def components_of(kind: ComponentKind) -> WrapValidator:
+    """Make the validator of a field that holds a list of components, each at most once."""
+    return WrapValidator(partial(_distinct, kind))
+
+
+def _distinct(kind: ComponentKind, value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    if not isinstance(value, (list, tuple)):
+        names = ", ".join(entry.name for entry in entries(kind)[:2])
+        raise invalid(issue((), value, f"expected a list of {kind}s, such as [{names}]"))
+    made = handler(value)
+    found = [
+        issue((i,), one.label, f"this {kind} appears twice; keep one") for i, one in enumerate(made) if one in made[:i]
+    ]
+    if found:
+        raise invalid(*found)
+    return made
 
 
 def read_component(kind: ComponentKind, value: Any, info: ValidationInfo) -> Any:
@@ -72,26 +91,6 @@ def _is_made(value: Any, info: ValidationInfo) -> bool:
     """Return whether a value is a component, or, outside a study file, the complete form of one."""
     complete = info.context is None and {"kind", "name"} <= (mapping_of(value) or {}).keys()
     return isinstance(value, BaseModel) or complete
-
-
-def _components(kind: ComponentKind, value: Any, info: ValidationInfo) -> list[Any]:
-    if not isinstance(value, (list, tuple)):
-        names = ", ".join(entry.name for entry in entries(kind)[:2])
-        raise invalid(issue((), value, f"expected a list of {kind}s, such as [{names}]"))
-    made: list[Any] = []
-    found: list[Issue] = []
-    for i, item in enumerate(cast(list[Any], value)):
-        try:
-            made.append(read_component(kind, item, info))
-        except ValidationError as error:
-            made.append(None)
-            found += [replace(one, keys=(i, *one.keys)) for one in issues_of(error)]
-        if made[-1] is not None and made[-1] in made[:-1]:
-            named = label({made[-1]["name"]: made[-1]["params"]}) if isinstance(made[-1], dict) else made[-1].label
-            found.append(issue((i,), named, f"this {kind} appears twice; keep one"))
-    if found:
-        raise invalid(*found)
-    return made
 
 
 def read_arguments(
@@ -178,13 +177,12 @@ def _start(value: Any, info: ValidationInfo) -> Any:
             return {"kind": "initialization", "name": "source", "params": {"name": value}}
         try:
             return given_start(named["initialization"], info)
-        except ValidationError as error:  # the mistake is where the name is given
-            keys = ("sources", value, "initialization")
-            raise invalid(*(replace(one, keys=absolute((*keys, *one.keys))) for one in issues_of(error))) from None
+        except ValidationError:  # which is reported where the name is given
+            raise invalid() from None
     near = nearest(value, sources) if isinstance(value, str) else None
     if near and value not in [entry.name for entry in entries("initialization")]:
         unknown = issue((), value, f"unknown initialization '{cut(value)}'")
-        raise invalid(replace(unknown, meant=f"did you mean the source '{near}'?"))
+        raise invalid(replace(unknown, expected=f"{unknown.expected}: did you mean the source '{near}'?"))
     made = read_component("initialization", value, info)
     if made["name"] == "source":
         what = f"a source is named like any other start: {shorten(list(sources)) or 'this study has no `sources`'}"

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
@@ -29,41 +29,31 @@ class Issue:
     Attributes:
         keys: Where the wrong value is written.
         given: The value on one short line. Empty where it is not shown.
-        expected: The expected value, or the problem.
-        remedy: The change to make.
-        allowed: The names that are allowed, the first of many.
-        meant: The most likely intention, such as "did you mean 'supcon'?".
-        kind: `unknown key` where the key itself has no meaning, whatever the rest of the study holds, and `missing`
-            where a key must be added.
-        changed_by: The change (`--set`) that made this wrong, where the value is written elsewhere.
+        expected: The expected value or the problem, with the most likely intention.
+        more: The names that are allowed, and the change to make.
+        unknown_key: Whether the key itself has no meaning; `expected` is then the mapping that has it.
     """
 
     keys: Keys
     given: str
     expected: str
-    remedy: str = ""
-    allowed: str = ""
-    meant: str = ""
-    kind: Literal["wrong", "unknown key", "missing"] = "wrong"
-    changed_by: str = ""
+    more: str = ""
+    unknown_key: bool = False
 
     def text(self, document: Document) -> str:
         """Render at most three lines: `place: key = given`, the expected value, the allowed values or the remedy."""
-        place = document.place(self.keys)
-        place += f", as {self.changed_by} changed the study" if place and self.changed_by else ""
-        head = ": ".join(part for part in (place, cut(dotted(self.keys), 120)) if part) or "the study"
-        expected = self.expected
-        if self.kind == "unknown key":
-            holder = expected or dotted(self.keys[:-1]) or "a study"
-            expected = f"unknown key '{cut(str(self.keys[-1]))}' in {holder}"
-        meant = f": {self.meant}" if self.meant else ""
-        allowed = f"allowed: {self.allowed}" if self.allowed else ""
         key = self.keys[-1] if self.keys else 0
         given = "" if isinstance(key, str) and self.given == show(key) else self.given  # not the same text twice
+        head = ": ".join(part for part in (document.place(self.keys), cut(dotted(self.keys), 120)) if part)
+        expected = self.expected
+        if self.unknown_key:
+            holder, colon, meant = expected.partition(": ")
+            holder = holder or dotted(self.keys[:-1]) or "a study"
+            expected = f"unknown key '{cut(str(key))}' in {holder}{colon}{meant}"
         lines = [
-            f"{head} = {given}" if given else head,
-            f"  {expected}{meant}",
-            f"  {'; '.join(part for part in (allowed, self.remedy) if part)}".rstrip(),
+            f"{head or 'the study'} = {given}" if given else head or "the study",
+            f"  {expected}",
+            f"  {self.more}",
         ]
         return "\n".join(line for line in lines if line.strip())
 
@@ -77,14 +67,12 @@ class Issues:
         found: Every issue, each once however many grid points share it.
         origins: Keys of a grid point -> keys at which the value was written in the document.
         later: Checks that import code, for a study in which nothing else is wrong.
-        with_code: Whether the checks that import code have begun.
     """
 
     document: Document
     found: list[Issue] = field(default_factory=list[Issue])
     origins: Mapping[Keys, Keys] = field(default_factory=dict[Keys, Keys])
     later: list[Callable[[], object]] = field(default_factory=list[Callable[[], object]])
-    with_code: bool = False
 
     def at(self, origins: Mapping[Keys, Keys]) -> Issues:
         """Return the same collection for one point of the grid."""
@@ -131,24 +119,6 @@ class Issues:
         more = len(self.found) - MOST_SHOWN
         raise SpecIssues("\n".join([*texts, f"and {more} more"] if more > 0 else texts), self)
 
-    def changed_by(self, change: str, before: Sequence[Issue]) -> Issues:
-        """Mark the issues that a change brought about.
-
-        Args:
-            change: The place of the change, such as `--set`.
-            before: The issues without it.
-
-        Returns:
-            A copy in which issues that are new, and written elsewhere than the change, name the change.
-        """
-        written = {one for one in self.found if self.document.place(one.keys).startswith(change)}
-        found = [one if one in before or one in written else replace(one, changed_by=change) for one in self.found]
-        return Issues(self.document, found, self.origins)
-
-    def of_unknown_keys(self) -> Issues:
-        """Return the issues of keys that mean nothing."""
-        return Issues(self.document, [one for one in self.found if one.kind == "unknown key"], self.origins)
-
 
 class SpecIssues(SpecError):
     """All issues of a study, with the text of the first five."""
@@ -162,7 +132,9 @@ def issue(keys: Keys, given: Any, expected: str, remedy: str = "", names: Iterab
     """Make an issue; the arguments are those of `Issues.add`."""
     allowed = list(names)
     near = nearest(str(given), allowed) if allowed else None
-    return Issue(keys, show(given), expected, remedy, shorten(allowed, most), f"did you mean '{near}'?" if near else "")
+    listed = [f"allowed: {shorten(allowed, most)}"] if allowed else []
+    more = "; ".join([*listed, *([remedy] if remedy else [])])
+    return Issue(keys, show(given), f"{expected}: did you mean '{near}'?" if near else expected, more)
 
 
 def unknown_key(keys: Keys, names: Iterable[str], holder: str = "") -> Issue:
@@ -174,14 +146,14 @@ def unknown_key(keys: Keys, names: Iterable[str], holder: str = "") -> Issue:
         holder: The name of the mapping that has the key. Its dotted keys by default.
     """
     key, allowed = str(keys[-1]), sorted(names)
-    made = replace(issue(keys, key, holder, names=allowed), given="", kind="unknown key")
+    made = replace(issue(keys, key, holder, names=allowed), given="", unknown_key=True)
     if key == "true" and "on" in allowed:
         boolean = "YAML 1.1 reads the key `on` as true: write 'on' in quotes, or give the text itself or its path"
-        return replace(made, meant=boolean)
+        return replace(made, expected=f"{holder}: {boolean}")
     parts = key.split(".")
     if len(parts) > 1 and parts[0] in allowed:
         nested = ": {".join(parts) + ": ..." + "}" * (len(parts) - 1)
-        return replace(made, meant=f"dotted keys are for --set and scales; write {nested}")
+        return replace(made, expected=f"{holder}: dotted keys are for --set and scales; write {nested}")
     return made
 
 
@@ -229,9 +201,7 @@ class StudyContext:
     pending: bool = False
 
 
-def validated(
-    kind: type[T], value: Any, keys: Keys, issues: Issues, *, partial: bool = False, compare: bool = False
-) -> T | None:
+def validated(kind: type[T], value: Any, keys: Keys, issues: Issues, *, compare: bool = False) -> T | None:
     """Validate a value of the study.
 
     Args:
@@ -239,7 +209,6 @@ def validated(
         value: The value. None is an empty mapping.
         keys: Where the value is, in the grid point.
         issues: The collection that issues are added to.
-        partial: Whether missing fields are no issue, since they may be inherited from values that are not known here.
         compare: Whether the code of components compares their arguments. Otherwise this is left for later.
 
     Returns:
@@ -250,12 +219,10 @@ def validated(
         made = validate(kind, {} if value is None else value, context)
     except ValidationError as error:
         for found in issues_of(error):
-            if not (partial and found.kind == "missing" and not found.keys):
-                here = found.keys[found.keys.index(_ROOT) + 1 :] if _ROOT in found.keys else (*keys, *found.keys)
-                issues.note(replace(found, keys=here))
+            issues.note(replace(found, keys=(*keys, *found.keys)))
         return None
     if context.pending:
-        issues.later.append(lambda: validated(kind, value, keys, issues, partial=partial, compare=True))
+        issues.later.append(lambda: validated(kind, value, keys, issues, compare=True))
     return made
 
 
@@ -285,14 +252,6 @@ def invalid(*found: Issue) -> ValidationError:
         for one in found
     ]
     return ValidationError.from_exception_data("study", lines)
-
-
-_ROOT = "\0"
-
-
-def absolute(keys: Keys) -> Keys:
-    """Mark keys as those of the whole document, for an issue that a field finds elsewhere."""
-    return (_ROOT, *keys)
 
 
 def issues_of(error: ValidationError) -> list[Issue]:
@@ -332,12 +291,6 @@ def _explained(kind: type[Any], error: ValidationError) -> Iterator[Issue]:
             yield _explain(kind, item["type"], loc, item.get("input"), item["msg"])
 
 
-_IN_ITS_WORDS = {
-    "multiple_of", "too_short", "too_long", "string_too_short", "string_too_long", "string_pattern_mismatch",
-}  # fmt: skip
-"""Errors for which Pydantic's message says more than the type of the field."""
-
-
 def _explain(kind: type[Any], error: str, loc: Keys, given: Any, message: str) -> Issue:
     """Explain one error of Pydantic by the field that it is in."""
     root = _schema(kind)
@@ -346,12 +299,14 @@ def _explain(kind: type[Any], error: str, loc: Keys, given: Any, message: str) -
         return unknown_key(loc, _field(root, loc[:-1]).get("properties", {}))
     if error == "missing":
         words = describe(found, root)
-        what = "" if words in ("text", "a value") else f": expected {words}"
-        return Issue(loc[:-1], "", f"'{loc[-1]}' is missing{what}", kind="missing")
+        return Issue(loc[:-1], "", f"'{loc[-1]}' is missing" + (f": expected {words}" if words != "text" else ""))
     if error == "value_error":
         return issue(loc, "" if "properties" in found else given, message.removeprefix("Value error, "))
-    remedy = hint(given, found, root)
-    if error in _IN_ITS_WORDS:
+    choices = [name for part in _branches(found, root) for name in _choices(part)]
+    remedy, near = hint(given), nearest(given, choices) if isinstance(given, str) else None
+    if near:
+        remedy = f"did you mean '{near}'?"
+    elif error in ("multiple_of", "too_short", "too_long", "string_too_short", "string_pattern_mismatch"):
         remedy = re.sub(r"^\w+ should", "it should", message).replace(" after validation", "")
     elif error == "string_type" and isinstance(given, (int, float)):
         remedy = "put it in quotes: without them YAML takes it for a number"
@@ -363,14 +318,10 @@ def _misread(kind: type[Any], value: Any) -> Iterator[Issue]:
     for keys, item in nodes(value):
         if isinstance(item, bool) or (isinstance(item, str) and _PARTED.fullmatch(item)):
             root = _schema(kind)
-            found, exact = _descend(root, keys)
+            found = _field(root, keys)
             types = {part.get("type") for part in _branches(found, root)}
-            if (
-                exact
-                and types & {"integer", "number"}
-                and ("boolean" if isinstance(item, bool) else "string") not in types
-            ):
-                yield issue(keys, item, f"expected {describe(found, root)}", hint(item, found, root))
+            if types & {"integer", "number"} and ("boolean" if isinstance(item, bool) else "string") not in types:
+                yield issue(keys, item, f"expected {describe(found, root)}")
 
 
 _PARTED = re.compile(r"\s*[+-]?(?=[\d.]*_)[\d_.]+(e[+-]?[\d_]+)?\s*", re.IGNORECASE)
@@ -378,17 +329,13 @@ _PARTED = re.compile(r"\s*[+-]?(?=[\d.]*_)[\d_.]+(e[+-]?[\d_]+)?\s*", re.IGNOREC
 
 def _field(root: Schema, loc: Keys) -> Schema:
     """Return the schema at `loc`, where keys that Pydantic adds for unions are passed over."""
-    return _descend(root, loc)[0]
-
-
-def _descend(root: Schema, loc: Keys) -> tuple[Schema, bool]:
-    here, exact = root, True
+    here = root
     for key in loc:
         inner = next((found for part in _branches(here, root) if (found := _step(part, key)) is not None), None)
         if inner is not None and isinstance(key, int) and "description" in here:
             inner = {"description": here["description"], **inner}  # that of a list is that of its items
-        here, exact = (here, False) if inner is None else (inner, exact)
-    return _opened(here, root), exact
+        here = here if inner is None else inner
+    return _opened(here, root)
 
 
 def _step(schema: Schema, key: str | int) -> Schema | None:
@@ -404,8 +351,7 @@ def _opened(schema: Schema, root: Schema) -> Schema:
     if "$ref" not in schema:
         return schema
     target = root["$defs"][str(schema["$ref"]).rpartition("/")[2]]
-    own = {name: item for name, item in target.items() if name != "description"}
-    return {**own, **{name: item for name, item in schema.items() if name != "$ref"}}
+    return {key: item for key, item in {**target, "description": "", **schema}.items() if item and key != "$ref"}
 
 
 def _branches(schema: Schema, root: Schema) -> list[Schema]:
@@ -455,27 +401,6 @@ def _range(schema: Schema) -> str:
     return (" of " if parts and parts[0].startswith("at") else " " if parts else "") + ", ".join(parts)
 
 
-def hint(given: Any, schema: Schema | None = None, root: Schema | None = None) -> str:
-    """Guess the intention behind a wrong value and explain how to write it; empty where there is no guess."""
-    if isinstance(given, list):
-        return AXES_ONLY
-    if not isinstance(given, str):
-        return ""
-    parts = [] if schema is None else _branches(schema, root or schema)
-    near = nearest(given, [choice for part in parts for choice in _choices(part)])
-    if near:
-        return f"did you mean '{near}'?"
-    text, types = given.strip(), {part.get("type") for part in parts}
-    whole = "integer" in types and "number" not in types
-    if re.fullmatch(r"[-+]?[0-9.]+ *%", text):
-        return "" if whole else f"write {float(text.rstrip('% ')) / 100:g} for {text}"
-    if re.fullmatch(r"[-+]?[0-9]+,[0-9]+", text):
-        if whole:
-            return f"a whole number has no comma; two values are a list: [{text.replace(',', ', ')}]"
-        return f"write {text.replace(',', '.')}: decimals take a point"
-    unit = re.fullmatch(r"([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?) *([A-Za-zµ°]+)", text)
-    if unit:
-        return f"write the number alone: {unit[1]}, without '{unit[2]}'"
-    if text.lower() in ("yes", "no", "on", "off") and "boolean" in types:
-        return "in YAML 1.2 only true and false are truth values"
-    return ""
+def hint(given: Any) -> str:
+    """Return what to do about a list in the place of one value."""
+    return AXES_ONLY if isinstance(given, list) else ""

@@ -6,14 +6,13 @@ import math
 import re
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field
 
-from assay.core.errors import AssayError, SpecError, UnfitError, WeightsError, nearest, or_else, unknown_name
+from assay.core.errors import AssayError, SpecError, UnfitError, WeightsError, or_else, unknown_name
 from assay.core.files import at_home, filled, is_file, is_folder
 from assay.core.seeds import LOOKS
 from assay.core.types import Factor
@@ -26,10 +25,10 @@ from assay.spec.data import (
 )
 from assay.spec.document import Document, Keys, leaves, nodes, plain
 from assay.spec.environments import Factors, grid_points, sources_section
-from assay.spec.fields import components_of
+from assay.spec.fields import component_of, components_of
 from assay.spec.given import take_models
 from assay.spec.grid import expand
-from assay.spec.issues import Issue, Issues, SpecIssues, issue, shorten, unknown_key, validated
+from assay.spec.issues import Issues, SpecIssues, issue, shorten, unknown_key, validated
 from assay.spec.load import Override, apply_scale, apply_sets, put, study_files
 from assay.spec.recipe import Component, Frozen
 from assay.spec.schema import ContrastSpec, DataSpec, SourceSpec, StudySpec
@@ -68,23 +67,15 @@ def parse_study(
             checked without.
 
     Raises:
-        SpecError: Anything is wrong. The text names the first five issues by line, each in at most three lines, and
-            marks those that an override brought about elsewhere.
+        SpecError: Anything is wrong. The text names the first five issues by line, each in at most three lines.
     """
-    written = apply_scale(read_study(source), scale)
-    document = apply_sets(written, overrides)
+    document = apply_sets(apply_scale(read_study(source), scale), overrides)
     if looks:
         check_looks(looks)
         document = put(document, "seeds", looks[0], "--until")
     elif seeds is not None:
         document = put(document, "seeds", seeds, "--seeds")
-    try:
-        return _with_looks(check_study(document, compare), looks)
-    except SpecIssues as wrong:
-        if overrides:
-            change = "--set" if isinstance(overrides[0], str) else "set"
-            wrong.issues.changed_by(change, _found_in(written, wrong.issues.with_code)).raise_found()
-        raise
+    return _with_looks(check_study(document, compare), looks)
 
 
 def check_looks(looks: Sequence[int]) -> None:
@@ -107,17 +98,6 @@ def _with_looks(spec: StudySpec, looks: Sequence[int]) -> StudySpec:
     return spec.model_copy(update={"looks": tuple(looks)}) if looks else spec
 
 
-def _found_in(document: Document, compare: bool) -> Sequence[Issue]:
-    """Return the issues of a study without its overrides."""
-    try:
-        check_study(document, compare)
-    except SpecIssues as wrong:
-        return wrong.issues.found
-    except AssayError:  # told of values, before anything is gathered
-        return ()
-    return ()
-
-
 def refuse_unknown_keys(
     source: Path | str | Mapping[str, Any], overrides: Sequence[Override], scale: str | None = None
 ) -> None:
@@ -130,7 +110,7 @@ def refuse_unknown_keys(
     try:
         check_study(document)
     except SpecIssues as wrong:
-        wrong.issues.of_unknown_keys().raise_found()
+        Issues(document, [one for one in wrong.issues.found if one.unknown_key]).raise_found()
     except AssayError:
         return
 
@@ -182,8 +162,9 @@ def check_study(document: Document, compare: bool = True) -> StudySpec:
     for keys, value in leaves(values):
         if isinstance(value, float) and not math.isfinite(value):
             issues.add(keys, value, "expected a finite number")
-    issues.raise_found()  # the rest would be told of values that no spec can hold
-    document = _with_sections(document, issues)
+    for key in values.keys() - {*SECTIONS}:
+        issues.note(unknown_key((key,), SECTIONS))
+    issues.raise_found()  # the rest would be told of values that no spec can hold, or of sections that are not read
     document, models = take_models(document, issues)
     values, issues = document.values, Issues(document, issues.found)
     header = _header(document, issues)
@@ -233,7 +214,6 @@ def _check_with_code(data: DataSpec | None, sources: Mapping[str, SourceSpec], i
     Raises:
         SpecIssues: Anything is wrong.
     """
-    issues.with_code = True
     of_sources = {("sources", name, "data"): one.data for name, one in sources.items() if not one.own}
     for keys, drawn_from in {("data",): data, **of_sources}.items():
         if drawn_from is None or drawn_from.phantom is None:
@@ -256,20 +236,6 @@ def _factors(data: DataSpec | None, issues: Issues) -> Mapping[str, Factor] | No
     return factors
 
 
-def _with_sections(document: Document, issues: Issues) -> Document:
-    """Return the document without unknown top-level keys, which become issues.
-
-    A section under a mistyped key is read as the one that was meant, so that its mistakes are reported too.
-    """
-    unknown = [key for key in document.values if key not in SECTIONS]
-    meant = {key: near for key in unknown if (near := nearest(key, SECTIONS)) and near not in document.values}
-    for key in unknown:
-        issues.note(unknown_key((key,), SECTIONS))
-    kept = {meant.get(key, key): value for key, value in document.values.items() if key in SECTIONS or key in meant}
-    places = {(meant.get(str(at[0]), at[0]), *at[1:]) if at else at: place for at, place in document.places.items()}
-    return replace(document, values=kept, places={**document.places, **places})
-
-
 class _Header(Frozen):
     """The fields of a study that depend on no other."""
 
@@ -284,7 +250,7 @@ class _Header(Frozen):
 class Probes(Frozen):
     """The probes of a study."""
 
-    probes: Annotated[tuple[Component, ...], components_of("probe")]
+    probes: Annotated[tuple[Annotated[Component, component_of("probe")], ...], components_of("probe")]
 
 
 def _header(document: Document, issues: Issues) -> _Header | None:

@@ -30,6 +30,7 @@ from assay.core.traits import (
 )
 from assay.spec.fields import (
     Start,
+    component_of,
     components_of,
     read_component,
 )
@@ -309,9 +310,9 @@ class RecipeSpec(Frozen):
     loss: Component = Field(default_factory=lambda: _component("loss", "cross-entropy"))
     optimizer: Component = Field(default_factory=lambda: _component("optimizer", "adamw"))
     schedule: Component = Field(default_factory=lambda: _component("schedule", "one-cycle"))
-    augmentation: Annotated[tuple[Component, ...], components_of("augmentation")] = Field(
-        default_factory=lambda: (_component("augmentation", "flip"), _component("augmentation", "shift"))
-    )
+    augmentation: Annotated[
+        tuple[Annotated[Component, component_of("augmentation")], ...], components_of("augmentation")
+    ] = Field(default_factory=lambda: (_component("augmentation", "flip"), _component("augmentation", "shift")))
     mitigation: Component = Field(default_factory=lambda: _component("mitigation", "none"))
     finetuning: Component = Field(default_factory=lambda: _component("finetuning", "full"))
     groups: str = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, cast
 
 from pydantic import Field
 from torch.optim import SGD, Adam, AdamW, NAdam, Optimizer
@@ -35,8 +35,9 @@ class Moments:
 
     def make(self, kind: type[Optimizer], parameters: Parameters, weight_decay: float, **more: bool) -> Optimizer:
         """Return torch's optimizer of this kind."""
-        options: dict[str, Any] = {"lr": self.lr, "betas": (self.beta1, self.beta2), "eps": self.eps}
-        return kind(parameters, **options, weight_decay=weight_decay, **more)
+        betas = (self.beta1, self.beta2)
+        options = {"lr": self.lr, "betas": betas, "eps": self.eps, "weight_decay": weight_decay, **more}
+        return kind(parameters, **cast("dict[str, Any]", options))
 
 
 @component("optimizer", "adamw", summary="Adam with decoupled weight decay (Loshchilov and Hutter 2019)")
