@@ -17,6 +17,7 @@ from pydantic import (
     ValidatorFunctionWrapHandler,
     WrapValidator,
 )
+from pydantic_core import PydanticCustomError
 
 from assay.core.errors import SpecError, cut, nearest, unknown_name
 from assay.core.files import begins_with_variable, filled, is_file, is_folder, unset
@@ -178,7 +179,7 @@ def _start(value: Any, info: ValidationInfo) -> Any:
         try:
             return given_start(named["initialization"], info)
         except ValidationError:  # which is reported where the name is given
-            raise invalid() from None
+            raise PydanticCustomError("told", "told where the name is given") from None
     near = nearest(value, sources) if isinstance(value, str) else None
     if near and value not in [entry.name for entry in entries("initialization")]:
         unknown = issue((), value, f"unknown initialization '{cut(value)}'")

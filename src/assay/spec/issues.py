@@ -283,6 +283,8 @@ def _explained(kind: type[Any], error: ValidationError) -> Iterator[Issue]:
     found = error.errors(include_url=False)
     for item in found:
         loc = item["loc"]
+        if item["type"] == "told":  # of an issue that is found elsewhere
+            continue
         if item["type"] == "issue" and "ctx" in item:
             yield replace(item["ctx"]["issue"], keys=loc)
             continue
