@@ -20,8 +20,9 @@ import typer
 
 from assay.cli import app
 from assay.core.measures import COMPARED, MEASURES, Measure
-from assay.core.registry import entries
-from assay.core.traits import ComponentKind
+from assay.core.registry import Entry, entries, lookup
+from assay.core.traits import ComponentKind, DataTraits
+from assay.core.types import Factor
 from assay.plugin import MODULES
 from assay.report.glossary import GLOSSARY
 from assay.store import schema
@@ -81,18 +82,20 @@ def _sentence(text: str) -> str:
     return text if not text or text[0] == "`" else text[0].upper() + text[1:]
 
 
-def _described(entry: Any) -> str:
+def _described(entry: Entry) -> str:
     """Return what follows the heading of a component: its summary and its arguments."""
-    fields = entry.params.model_fields
     label = entry.traits.label if entry.traits else ""
-    text = f"\n\n{_sentence(entry.summary)}.{f' *{_sentence(label)}.*' if label else ''}"
-    if not fields:
-        return text
+    return f"\n\n{_sentence(entry.summary)}.{f' *{_sentence(label)}.*' if label else ''}{_arguments(entry)}"
+
+
+def _arguments(entry: Entry) -> str:
+    if not (fields := entry.params.model_fields):
+        return ""
     schemas = entry.params.model_json_schema()["properties"]
     rows = (
         (f"`{name}`", _default(one), _allowed(schemas[name]), one.description or "") for name, one in fields.items()
     )
-    return f"{text}\n\n{_rows(('argument', 'default', 'values', ''), rows)}"
+    return f"\n\n{_rows(('argument', 'default', 'values', ''), rows)}"
 
 
 def _default(field: Any) -> str:
@@ -132,6 +135,19 @@ def components(kind: ComponentKind) -> str:
 def arguments(kind: ComponentKind) -> str:
     """Return sections of all components of a kind."""
     return "\n\n".join(f"### `{entry.name}`{_described(entry)}" for entry in entries(kind))
+
+
+def factors(phantom: str) -> str:
+    """Return the factors of a phantom, and its arguments."""
+    entry = lookup("phantom", phantom)
+    listed = cast("DataTraits", entry.traits).factors or ()
+    rows = ((f"`{one.name}`", _values(one), one.description) for one in listed)
+    return f"{_rows(('factor', 'values', ''), rows)}{_arguments(entry)}"
+
+
+def _values(factor: Factor) -> str:
+    ends = f"{factor.range[0]:g} to {factor.range[1]:g} {factor.unit}" if factor.range else ""
+    return ends.strip() or ", ".join(factor.levels)
 
 
 def measures() -> str:
@@ -231,6 +247,7 @@ def _first_line(module: str, name: str) -> str:
 
 
 LISTS: Mapping[str, Callable[..., str]] = {
-    one.__name__: cast("Any", one) for one in (arguments, commands, components, glossary, measures, names, tables)
+    one.__name__: cast("Any", one)
+    for one in (arguments, commands, components, factors, glossary, measures, names, tables)
 }
 """Name in a page -> what makes the list."""
