@@ -18,6 +18,7 @@ from assay.data.phantoms.drawing import Grid
 from assay.data.phantoms.endoscopy import FACTORS as ENDOSCOPY
 from assay.data.phantoms.endoscopy import EndoscopyPhantom, view
 from assay.data.phantoms.endoscopy_anatomy import SHADOW
+from assay.data.phantoms.noise import Draw
 from assay.testing.data import PhantomConformance, Values, draw_phantom, grow
 
 NAMES = [factor.name for factor in ENDOSCOPY]
@@ -168,7 +169,7 @@ def test_outside_the_scopes_view_all_is_one_dark_gray_and_nothing_is_marked() ->
     values, nuisance = draw_phantom(phantom, 60, 3)
     values |= {"lesion": np.ones(60, dtype=np.int64), "size": np.full(60, 0.62)}
     rendered = phantom.render(values, nuisance, 96, {})
-    seen = view(nuisance, Grid(96, 1.0, "cpu"))
+    seen = view(Draw(nuisance), Grid(96, 1.0, "cpu"))
     assert not bool((rendered.masks[:, 0] & (seen < 0.5)).any())
     for image, inside in zip(rendered.images, seen, strict=True):
         beyond = image[:, inside == 0]

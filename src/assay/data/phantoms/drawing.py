@@ -251,8 +251,8 @@ def paint(color: Float[np.ndarray, "3"], rows: int, device: str) -> Float[Tensor
 
 def extended(start: Float[np.ndarray, "*shape"], steps: Float[np.ndarray, "*shape k"]) -> np.ndarray:
     """Coordinates [..., k + 1] of the points of paths that begin at `start` and take these steps."""
-    first = start[..., None]
-    return np.concatenate([first, first + np.cumsum(steps, axis=-1)], axis=-1)
+    away = np.cumsum(steps, axis=-1)
+    return start[..., None] + np.concatenate([np.zeros_like(away[..., :1]), away], axis=-1)
 
 
 Course = tuple[np.ndarray, np.ndarray, np.ndarray]

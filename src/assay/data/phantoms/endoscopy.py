@@ -7,7 +7,7 @@ from typing import Annotated
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
@@ -16,18 +16,20 @@ from assay.core.traits import DataTraits
 from assay.core.types import Factor
 from assay.data.dataset import Rendered
 from assay.data.phantoms.base import DrawnPhantom, Levels, PhantomDesign, PhantomRows, Shown, drawn_by_assay
-from assay.data.phantoms.drawing import Capsules, Grid, Windows, column, direction, draw_capsules, ramp
-from assay.data.phantoms.endoscopy_anatomy import (
-    Polyps,
-    Surface,
-    Tube,
-    around,
-    draw_polyps,
-    polyps,
-    tube,
-    wall,
+from assay.data.phantoms.drawing import (
+    Canvas,
+    Capsules,
+    Course,
+    Grid,
+    Numbers,
+    Plane,
+    Windows,
+    draw_capsules,
+    ramp,
+    wander,
 )
-from assay.data.phantoms.noise import lattice, spline_zoom, spread, uniforms, white_noise, zoom_gain
+from assay.data.phantoms.endoscopy_anatomy import Surface, around, draw_polyps, polyps, tube, wall
+from assay.data.phantoms.noise import Draw, lattice, spline_zoom, white_noise, zoom_gain
 
 FACTORS = (
     Factor("lesion", "categorical", "core", levels=("absent", "present"), high=("present",), description="a polyp"),
@@ -54,64 +56,57 @@ FINEST = 256
 """Cells of the finest lattice of grain over the image."""
 
 
-def lit(surface: Surface, nuisance: Int[np.ndarray, "n"], grid: Grid) -> Float[Tensor, "n size size"]:
+def lit(surface: Surface, draw: Draw, grid: Grid) -> Plane:
     """Light that the surface returns: that which falls on it times the cosine to the lamp."""
-    lamp = spread(nuisance, "endo-lamp", -0.5, 0.5, 2)
+    across, down = (grid.put(each)[:, :, 0] for each in draw("endo-lamp", -0.5, 0.5, 2).T)
     x, y = surface.slope_x, surface.slope_y
-    toward = x * _flat(lamp[:, 0], grid) + y * _flat(lamp[:, 1], grid)
-    toward.add_(1).clamp_(min=0).div_((x * x).add_(y * y).add_(1).sqrt_()).mul_(1 - _DIFFUSE).add_(_DIFFUSE)
+    toward = (x * across + y * down).add_(1).clamp_(min=0)
+    toward.div_((x * x).add_(y * y).add_(1).sqrt_()).mul_(1 - _DIFFUSE).add_(_DIFFUSE)
     return toward.mul_(surface.light).view(-1, grid.size, grid.size)
 
 
-def colors(
-    light: Float[Tensor, "n size size"],
-    blood: Float[Tensor, "n size size"],
-    film: Float[Tensor, "n size size"],
-    seen: PhantomRows,
-    nuisance: Int[np.ndarray, "n"],
-    grid: Grid,
-) -> Float[Tensor, "n 3 size size"]:
+def colors(light: Plane, blood: Plane, film: Plane, rows: PhantomRows, grid: Grid) -> Float[Tensor, "n 3 size size"]:
     """Red, green and blue, 0 to 1, of the light that mucosa of this hue reflects, over a curve that saturates.
 
     Args:
+        light: Light that returns from the surface.
         blood: Over the mucosa's mean; it absorbs mostly green.
         film: Yellow matter, which absorbs blue.
+        rows: Hue and illumination.
+        grid: The images.
     """
-
-    def draw(name: str, low: float, high: float) -> Float[np.ndarray, "n"]:
-        return spread(nuisance, f"endo-{name}", low, high)[:, 0]
-
-    e = 0.48 * seen["illumination"] + draw("exposure", -0.25, 0.25)
+    draw, put = rows.draw("endo-"), grid.put
+    e = 0.48 * rows["illumination"] + draw("exposure", -0.25, 0.25)
     exposure = 2.35 * (1 + 0.5 * e) / (1 - 0.4 * e)
-    green = 0.365 - 0.065 * seen["hue"] + draw("green", -0.03, 0.03)
-    blue = green * (0.6 + 0.08 * seen["hue"] + draw("blue", -0.21, 0.21))
+    green = 0.365 - 0.065 * rows["hue"] + draw("green", -0.03, 0.03)
+    blue = green * (0.6 + 0.08 * rows["hue"] + draw("blue", -0.21, 0.21))
     taken = ((1.0, 0.16, 0.18), (green, 0.5 * green, 0.15 * green), (blue, 0.5 * blue, 0.75 * blue))
-    out = torch.empty(len(nuisance), 3, grid.size, grid.size, device=grid.device)
+    out = torch.empty(len(e), 3, grid.size, grid.size, device=grid.device)
     for channel, (own, by_blood, by_film) in enumerate(taken):
-        x = (blood * column(-by_blood * exposure, grid.device)).sub_(film * column(by_film * exposure, grid.device))
-        x.add_(column(own * exposure, grid.device)).clamp_(min=0).mul_(light)
+        x = (blood * put(-by_blood * exposure)).sub_(film * put(by_film * exposure))
+        x.add_(put(own * exposure)).clamp_(min=0).mul_(light)
         out[:, channel] = x.div_((x * x).add_(1).sqrt_())
     return out
 
 
 def filmed(
-    picture: Float[Tensor, "n 3 size size"], nuisance: Int[np.ndarray, "n"], grain: float, grid: Grid
-) -> tuple[Float[Tensor, "n 3 size size"], Float[Tensor, "n size size"]]:
+    picture: Float[Tensor, "n 3 size size"], draw: Draw, grain: float, grid: Grid
+) -> tuple[Float[Tensor, "n 3 size size"], Plane]:
     """The picture with grain, within its view; and the view, 1 inside to 0 outside.
 
     grain: standard deviation in gray levels of 1 at 256 px; larger pixels average it.
     """
-    inside = view(nuisance, grid)
-    picture.add_(_noise(nuisance, grain, grid)[:, None])
-    beyond = column(spread(nuisance, "endo-border", 0.0, 0.04)[:, 0], grid.device)[:, None]
+    inside = view(draw, grid)
+    picture.add_(_noise(draw, grain, grid)[:, None])
+    beyond = grid.put(draw("endo-border", 0.0, 0.04))[:, None]
     return picture.sub_(beyond).mul_(inside[:, None]).add_(beyond).clamp_(0, 1), inside
 
 
-def view(nuisance: Int[np.ndarray, "n"], grid: Grid) -> Float[Tensor, "n size size"]:
+def view(draw: Draw, grid: Grid) -> Plane:
     """Part of the image that the scope shows: a rectangle cut by a diagonal and a circle, 1 inside, 0 outside."""
 
     def put(name: str, low: float, high: float) -> Float[Tensor, "n 1 1"]:
-        return column(spread(nuisance, f"view-{name}", low, high)[:, 0], grid.device)
+        return grid.put(draw(f"view-{name}", low, high))
 
     x, y = grid.axes()
     x, y = (x - put("x", -0.03, 0.03)).abs_(), (y - put("y", -0.015, 0.015)).abs_()
@@ -122,18 +117,13 @@ def view(nuisance: Int[np.ndarray, "n"], grid: Grid) -> Float[Tensor, "n size si
     return ramp(depth, torch.full((1, 1, 1), 1.5 * grid.pixel, device=grid.device))
 
 
-def _noise(nuisance: Int[np.ndarray, "n"], grain: float, grid: Grid) -> Float[Tensor, "n size size"]:
-    cells = min(grid.size, FINEST)
-    strength = grain * spread(nuisance, "endo-grain-strength", 0.4, 1.6)[:, 0]
+def _noise(draw: Draw, grain: float, grid: Grid) -> Plane:
+    cells, strength = min(grid.size, FINEST), grain * draw("endo-grain-strength", 0.4, 1.6)
     if grid.size <= FINEST:
-        white = white_noise(nuisance, "endo-grain", cells, cells, grid.device)
-        return white.mul_(column(strength * (cells / FINEST), grid.device))
-    white = white_noise(nuisance, "endo-grain", cells + 2, cells + 2, grid.device)
-    return spline_zoom(white, grid.size).mul_(column(strength / float(zoom_gain(cells, grid.size)), grid.device))
-
-
-def _flat(values: Float[np.ndarray, "n"], grid: Grid) -> Float[Tensor, "n 1"]:
-    return column(values, grid.device)[:, :, 0]
+        white = white_noise(draw.nuisance, "endo-grain", cells, cells, grid.device)
+        return white.mul_(grid.put(strength * (cells / FINEST)))
+    white = white_noise(draw.nuisance, "endo-grain", cells + 2, cells + 2, grid.device)
+    return spline_zoom(white, grid.size).mul_(grid.put(strength / float(zoom_gain(cells, grid.size))))
 
 
 # What colors a mucosa: blood in its tissue and its vessels, and what the bowel was not rinsed of.
@@ -144,72 +134,48 @@ _TREES, _TRUNK, _TWIGS, _TWIG = 5, 6, 3, 3
 _STEP = 0.06  # length of a piece of a vessel at a middling distance, in sides of the image
 
 
-def mottling(nuisance: Int[np.ndarray, "n"], grid: Grid) -> Float[Tensor, "n size size"]:
+def mottling(draw: Draw, grid: Grid) -> Plane:
     """Blood in the tissue over its mean: some patches redder, some paler, and a fine grain."""
-    coarse = lattice(nuisance, "endo-patches", _COARSE, spread(nuisance, "patchy", 0.04, 0.14)[:, 0], grid)
-    fine = lattice(nuisance, "endo-speckle", _FINE, spread(nuisance, "speckled", 0.03, 0.16)[:, 0], grid)
+    coarse = lattice(draw.nuisance, "endo-patches", _COARSE, draw("patchy", 0.04, 0.14), grid)
+    fine = lattice(draw.nuisance, "endo-speckle", _FINE, draw("speckled", 0.03, 0.16), grid)
     return spline_zoom(fine.add_(spline_zoom(coarse, _FINE + 2)), grid.size)
 
 
-def film(nuisance: Int[np.ndarray, "n"], share: float, grid: Grid) -> Float[Tensor, "n size size"]:
+def film(draw: Draw, share: float, grid: Grid) -> Plane:
     """Yellow mucus and rests of stool, 0 to 1 where they lie. share: of images that have some."""
-    there = uniforms(nuisance, "endo-film", 1)[:, 0] < share
-    amount = there * spread(nuisance, "film-amount", 0.4, 1.0)[:, 0]
-    level = column(spread(nuisance, "film-level", 0.72, 1.92)[:, 0], grid.device)
-    field = spline_zoom(lattice(nuisance, "film", _COARSE, np.full(len(nuisance), 1.2), grid), grid.size)
-    return field.sub_(level).clamp_(0, 1).mul_(column(amount, grid.device))
+    amount = (draw("endo-film") < share) * draw("film-amount", 0.4, 1.0)
+    field = spline_zoom(lattice(draw.nuisance, "film", _COARSE, np.full(len(amount), 1.2), grid), grid.size)
+    return field.sub_(grid.put(draw("film-level", 0.72, 1.92))).clamp_(0, 1).mul_(grid.put(amount))
 
 
-def vessels(seen: PhantomRows, nuisance: Int[np.ndarray, "n"], amount: float) -> Capsules:
+def vessels(rows: PhantomRows, amount: float) -> Capsules:
     """Trees of vessels that branch under the mucosa, larger from close by, as strengths 0 to 1.
 
     amount: scales how plain they are, 1 normal.
     """
-    n = len(nuisance)
-    near = (1.5 - 0.9 * seen["distance"]).clip(0.5)[:, None]
+    near = (1.5 - 0.9 * rows["distance"]).clip(0.5)[:, None]
+    draw, courses = rows.draw("endo-vessel-"), rows.draw("endo-")
 
-    def draw(name: str, low: float, high: float, count: int) -> np.ndarray:
-        return spread(nuisance, f"endo-vessel-{name}", low, high, count)
+    def path(stream: str, start: Course, near: np.ndarray, steps: int) -> Course:
+        turns = courses(f"{stream}-turn", -0.11, 0.11, _TREES, steps)
+        return wander(start, turns, near[..., None] * courses(f"{stream}-length", 0.6 * _STEP, _STEP, _TREES, steps))
+
+    def tubes(course: Course, radius: np.ndarray, strength: np.ndarray) -> Capsules:
+        x, y, _ = course
+        fading = 1 - np.arange(len(x.T)) / (len(x.T) + 1)
+        return Capsules.along(x, y, radius[..., None] * fading, strength[..., None] * fading)
 
     plain = amount * draw("plain", -0.2, 1.3, 1).clip(0) * draw("strength", 0.5, 1.0, _TREES)
     radius = near * draw("radius", 0.0025, 0.006, _TREES)
-    start = (draw("x", -0.5, 0.5, _TREES), draw("y", -0.5, 0.5, _TREES), draw("heading", 0, 1, _TREES), radius, plain)
-    trunk = _path(nuisance, "trunk", start, near, _TRUNK)
-    pieces = [trunk[:8]]
+    start = draw("x", -0.5, 0.5, _TREES), draw("y", -0.5, 0.5, _TREES), draw("heading", 0, 1, _TREES)
+    x, y, headings = path("trunk", start, near, _TRUNK)
+    found = [tubes((x, y, headings), radius, plain)]
     for number in range(_TWIGS):
-        x, y, heading = (value[:, :, number + 1] for value in trunk[8:])
-        turn = np.where(number % 2 == 0, 0.13, -0.13) + draw(f"fork-{number}", -0.05, 0.05, _TREES)
-        twig = (x, y, heading + turn, (0.72 - 0.08 * number) * radius, 0.8 * plain)
-        pieces.append(_path(nuisance, f"twig-{number}", twig, 0.8 * near, _TWIG)[:8])
-    return Capsules(*(np.concatenate([piece[k].reshape(n, -1) for piece in pieces], axis=1) for k in range(8)))
-
-
-def _path(
-    nuisance: Int[np.ndarray, "n"],
-    stream: str,
-    start: tuple[np.ndarray, ...],
-    near: Float[np.ndarray, "n 1"],
-    steps: int,
-) -> list[Float[np.ndarray, "n trees steps"]]:
-    """Bent, tapering paths from (x, y, heading, radius, strength): the pieces' two ends, radii and strengths, then
-    where each piece ends and its heading.
-    """
-    x, y, heading, radius, strength = start
-    shape = (*x.shape, steps)
-
-    def draw(name: str, low: float, high: float) -> np.ndarray:
-        return spread(nuisance, f"endo-{stream}-{name}", low, high, x.shape[1] * steps).reshape(shape)
-
-    headings = heading[:, :, None] + np.cumsum(draw("turn", -0.11, 0.11), axis=2)
-    cosine, sine = direction(headings)
-    lengths = near[:, :, None] * draw("length", 0.6 * _STEP, _STEP)
-    x1, y1 = x[:, :, None] + np.cumsum(lengths * cosine, axis=2), y[:, :, None] + np.cumsum(lengths * sine, axis=2)
-    x0 = np.concatenate([x[:, :, None], x1[:, :, :-1]], axis=2)
-    y0 = np.concatenate([y[:, :, None], y1[:, :, :-1]], axis=2)
-    fading = 1 - np.arange(steps + 1) / (steps + 2)
-    radii, strengths = radius[:, :, None] * fading, strength[:, :, None] * fading
-    ends = [x0, y0, x1, y1, radii[:, :, :-1], radii[:, :, 1:], strengths[:, :, :-1], strengths[:, :, 1:]]
-    return [*ends, x1, y1, headings]
+        turn = (-1) ** number * 0.13 + draw(f"fork-{number}", -0.05, 0.05, _TREES)
+        fork = x[..., number + 2], y[..., number + 2], headings[..., number + 1] + turn
+        twig = path(f"twig-{number}", fork, 0.8 * near, _TWIG)
+        found.append(tubes(twig, (0.72 - 0.08 * number) * radius, 0.8 * plain))
+    return Capsules.joined(found)
 
 
 # A wet surface: ripples, glints where they face the lamp, and bubbles.
@@ -218,85 +184,57 @@ _BUBBLES = 28  # in an image whose factor is 1
 _RIPPLES, _PATCHES = 40, 6  # cells over the image: of ripples, and of where the wall leans
 
 
-def glints(
-    surface: Surface, seen: PhantomRows, nuisance: Int[np.ndarray, "n"], grid: Grid
-) -> Float[Tensor, "n size size"]:
+def glints(surface: Surface, rows: PhantomRows, grid: Grid) -> Plane:
     """White reflections of the lamp, 0 to 1: where the slope is such that it mirrors the lamp into the lens."""
-    shape = (-1, grid.size, grid.size)
-    x, y = grid.axes()
-    lens = column(spread(nuisance, "endo-lens", 0.3, 0.9)[:, 0], grid.device)
-    aim = spread(nuisance, "endo-aim", -0.15, 0.15, 2)
-    rough = spread(nuisance, "endo-rough", 0.12, 0.4)[:, 0]
+    shape, (x, y), draw = (-1, grid.size, grid.size), grid.axes(), rows.draw("endo-")
+    lens, aim, rough = grid.put(draw("lens", 0.3, 0.9)), draw("aim", -0.15, 0.15, 2), draw("rough", 0.12, 0.4)
     # Where the wall leans by chance no ripple makes up for it: glints stand in patches.
-    lean = spline_zoom(lattice(nuisance, "lean", _PATCHES, np.full(len(nuisance), 0.5), grid), _RIPPLES + 2)
-    off_x = spline_zoom(lattice(nuisance, "ripple-x", _RIPPLES, rough, grid).add_(lean), grid.size)
-    off_y = spline_zoom(lattice(nuisance, "ripple-y", _RIPPLES, rough, grid), grid.size)
-    off_x.add_(surface.slope_x.view(shape))
-    off_y.add_(surface.slope_y.view(shape))
-    off_x.add_(x * lens - column(aim[:, 0], grid.device))
-    off_y.add_(y * lens - column(aim[:, 1], grid.device))
+    lean = spline_zoom(lattice(rows.nuisance, "lean", _PATCHES, np.full(len(rough), 0.5), grid), _RIPPLES + 2)
+    off_x = spline_zoom(lattice(rows.nuisance, "ripple-x", _RIPPLES, rough, grid).add_(lean), grid.size)
+    off_y = spline_zoom(lattice(rows.nuisance, "ripple-y", _RIPPLES, rough, grid), grid.size)
+    off_x.add_(surface.slope_x.view(shape)).add_(x * lens - grid.put(aim[:, 0]))
+    off_y.add_(surface.slope_y.view(shape)).add_(y * lens - grid.put(aim[:, 1]))
     missed = off_x.mul_(off_x).add_(off_y.mul_(off_y))
-    size = 0.012 * seen["highlights"] * spread(nuisance, "endo-wet", 0.3, 1.7)[:, 0] + 1e-9
-    return (1 - missed.mul_(column(1 / size, grid.device))).mul_(2.5).clamp_(0, 1).mul_(_lamp(surface).view(shape))
+    size = 0.012 * rows["highlights"] * draw("wet", 0.3, 1.7) + 1e-9
+    return (1 - missed.mul_(grid.put(1 / size))).mul_(2.5).clamp_(0, 1).mul_(_lamp(surface).view(shape))
 
 
-def bubbles(
-    surface: Surface, seen: PhantomRows, nuisance: Int[np.ndarray, "n"], grid: Grid
-) -> Float[Tensor, "n pixels"]:
+def bubbles(surface: Surface, rows: PhantomRows, grid: Grid) -> Canvas:
     """Bubbles as brightness 0 to 1 that they add: a rim, and the lamp's image in it. They lie in clusters."""
-    count = 4 * _BUBBLES  # as many as a difficulty of 2 shows
-    cluster = (uniforms(nuisance, "bubble-cluster", count) * 3).astype(np.int64)
+    count, draw = 4 * _BUBBLES, rows.draw("bubble-")  # as many as a difficulty of 2 shows
+    cluster = (draw("cluster", 0, 1, count) * 3).astype(np.int64)
 
-    def around(axis: str) -> Float[np.ndarray, "n k"]:
-        middles = spread(nuisance, f"bubble-middle-{axis}", -0.36, 0.36, 3)
-        u = spread(nuisance, f"bubble-{axis}", -1, 1, count)
-        return np.take_along_axis(middles, cluster, axis=1) + 0.16 * u * np.abs(u)
+    def placed(axis: str) -> Float[np.ndarray, "n k"]:
+        u = draw(axis, -1, 1, count)
+        return np.take_along_axis(draw(f"middle-{axis}", -0.36, 0.36, 3), cluster, axis=1) + 0.16 * u * np.abs(u)
 
-    x, y = around("x"), around("y")
-    v = uniforms(nuisance, "bubble-radius", count)
-    radius = 0.005 + 0.02 * v * v * v
-    plain = (_BUBBLES * seen["bubbles"][:, None] ** 2 - np.arange(count)).clip(0, 1)
-    canvas = grid.blank(len(nuisance))
-    chosen = np.flatnonzero(plain > 0)
-    if len(chosen) > 0:
-        own_x, own_y = x.ravel()[chosen], y.ravel()[chosen]
-        windows = Windows.around(chosen // count, own_x, own_y, 0.028 + grid.pixel, grid)
-        drawn = _bubble(
-            windows.x - column(own_x, grid.device),
-            windows.y - column(own_y, grid.device),
-            radius.ravel()[chosen],
-            plain.ravel()[chosen],
-            grid,
-        )
-        windows.draw(canvas, drawn)
+    v = draw("radius", 0, 1, count)
+    plain = (_BUBBLES * rows["bubbles"][:, None] ** 2 - np.arange(count)).clip(0, 1)
+    canvas = grid.blank(len(v))
+    chosen = np.nonzero(plain > 0)
+    if len(chosen[0]) > 0:
+        own = Numbers(x=placed("x"), y=placed("y"), radius=0.005 + 0.02 * v * v * v, plain=plain).take(chosen)
+        windows = Windows.around(chosen[0], own.x, own.y, 0.028 + grid.pixel, grid)
+        windows.draw(canvas, _bubble(own, windows, grid))
     return canvas.mul_(_lamp(surface))
 
 
-def _lamp(surface: Surface) -> Float[Tensor, "n pixels"]:
+def _lamp(surface: Surface) -> Canvas:
     """Share of the lamp's light that can be mirrored: all of it except in the depth."""
     return (surface.light * 2.5).clamp_(max=1)
 
 
-def _bubble(
-    dx: Float[Tensor, "m 1 w"],
-    dy: Float[Tensor, "m w 1"],
-    radius: Float[np.ndarray, "m"],
-    plain: Float[np.ndarray, "m"],
-    grid: Grid,
-) -> Float[Tensor, "m w w"]:
-    """Brightness at these distances from the middles of bubbles, fainter where a pixel is wider than the highlight."""
-
-    def put(values: Float[np.ndarray, "m"]) -> Float[Tensor, "m 1 1"]:
-        return column(values, grid.device)
-
+def _bubble(own: Numbers, windows: Windows, grid: Grid) -> Float[Tensor, "m w w"]:
+    """Brightness of bubbles in their windows, fainter where a pixel is wider than the highlight."""
+    put, radius = grid.put, own.radius
+    dx, dy = windows.x - put(own.x), windows.y - put(own.y)
     distance = (dx * dx + dy * dy).sqrt_()
-    wide = np.full_like(radius, 1.2 * grid.pixel)
-    rim = ramp(put(0.0025 + 0.1 * radius) - (distance - put(0.85 * radius)).abs_(), put(wide))
-    seen_as = np.minimum(1, 2 * (0.0025 + 0.1 * radius) / wide)
+    wide, half = np.full_like(radius, 1.2 * grid.pixel), 0.0025 + 0.1 * radius
+    rim = ramp(put(half) - (distance - put(0.85 * radius)).abs_(), put(wide))
     aside_x, aside_y = dx + put(0.35 * radius), dy + put(0.35 * radius)
     spot = ramp(put(0.3 * radius) - (aside_x * aside_x + aside_y * aside_y).sqrt_(), put(wide))
     spot.mul_(put(0.9 * np.minimum(1, 0.6 * radius / wide) ** 2))
-    return rim.mul_(put(0.4 * seen_as)).add_(spot).mul_(put(plain))
+    return rim.mul_(put(0.4 * np.minimum(1, 2 * half / wide))).add_(spot).mul_(put(own.plain))
 
 
 # The endoscopy phantom: a bowel seen from within, with polyps of known size, shape, color and place or without.
@@ -306,10 +244,10 @@ def _bubble(
 class _Scenes:
     """All that is drawn of some images, before there are pixels."""
 
-    seen: PhantomRows
-    bowel: Tube
+    rows: PhantomRows
+    bowel: Numbers
     vessels: Capsules
-    growths: Polyps
+    growths: Numbers
 
 
 @component(
@@ -318,6 +256,7 @@ class _Scenes:
     DataTraits(factors=FACTORS),
     summary="color frames of a bowel from within, 64 to 512 px, with one to three polyps or without",
 )
+@dataclass(kw_only=True, eq=False)
 class EndoscopyPhantom(DrawnPhantom[_Scenes]):
     """Color images of a bowel from within, 64 to 512 px, as a video endoscope shows it.
 
@@ -366,38 +305,28 @@ class EndoscopyPhantom(DrawnPhantom[_Scenes]):
         pixels_elsewhere=2**23,
     )
 
-    def __init__(
-        self,
-        *,
-        grain: Annotated[float, Field(ge=0, le=0.3, description="the camera's noise at 256 px, of gray 1")] = 0.015,
-        vessels: Annotated[
-            float, Field(ge=0, le=2, description="how plain vessels under the mucosa are, 1 normal, 0 none")
-        ] = 1.0,
-        film: Annotated[
-            float, Field(ge=0, le=1, description="share of images with yellow mucus or stool on the wall")
-        ] = 0.4,
-    ) -> None:
-        self._grain = grain
-        self._vessels = vessels
-        self._film = film
+    grain: Annotated[float, Field(ge=0, le=0.3, description="the camera's noise at 256 px, of gray 1")] = 0.015
+    vessels: Annotated[
+        float, Field(ge=0, le=2, description="how plain vessels under the mucosa are, 1 normal, 0 none")
+    ] = 1.0
+    film: Annotated[float, Field(ge=0, le=1, description="share of images with yellow mucus or stool on the wall")] = (
+        0.4
+    )
 
     def plan(self, rows: PhantomRows, grid: Grid) -> _Scenes:
         """Compute bowel, vessels and polyps."""
-        marks = vessels(rows, rows.nuisance, self._vessels)
-        return _Scenes(rows, tube(rows, rows.nuisance), marks, polyps(rows, rows.nuisance))
+        return _Scenes(rows, tube(rows), vessels(rows, self.vessels), polyps(rows))
 
     def draw(self, plan: _Scenes, grid: Grid) -> Rendered:
         """Draw frames and masks of the polyps with their stalks."""
-        seen, nuisance = plan.seen, plan.seen.nuisance
-        surface = wall(plan.bowel, nuisance, around(plan.bowel, *grid.axes()), grid)
-        blood = grid.blank(len(nuisance))
-        draw_capsules(blood, plan.vessels, np.full(len(nuisance), 1.2 * grid.pixel), grid)
-        mask = draw_polyps(surface, blood, plan.growths, plan.bowel, grid)
-        blood.add_(mottling(nuisance, grid).view(blood.shape))
-        shape = (-1, grid.size, grid.size)
-        yellow = film(nuisance, self._film, grid)
-        picture = colors(lit(surface, nuisance, grid), blood.view(shape), yellow, seen, nuisance, grid)
-        white = torch.maximum(glints(surface, seen, nuisance, grid), bubbles(surface, seen, nuisance, grid).view(shape))
+        rows, draw, shape = plan.rows, plan.rows.draw(), (-1, grid.size, grid.size)
+        surface = wall(plan.bowel, draw, around(plan.bowel, *grid.axes(), grid), grid)
+        draw_capsules(surface.blood, plan.vessels, np.full(len(rows.nuisance), 1.2 * grid.pixel), grid)
+        mask = draw_polyps(surface, plan.growths, plan.bowel, grid)
+        surface.blood.add_(mottling(draw, grid).view(surface.blood.shape))
+        yellow = film(draw, self.film, grid)
+        picture = colors(lit(surface, draw, grid), surface.blood.view(shape), yellow, rows, grid)
+        white = torch.maximum(glints(surface, rows, grid), bubbles(surface, rows, grid).view(shape))
         picture.add_((1 - picture).mul_(white[:, None]))
-        picture, inside = filmed(picture, nuisance, self._grain, grid)
+        picture, inside = filmed(picture, draw, self.grain, grid)
         return Rendered(picture, (mask.view(shape) & (inside >= 0.5))[:, None])

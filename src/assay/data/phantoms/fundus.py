@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from pydantic import Field
 from torch import Tensor
 
@@ -26,25 +27,32 @@ from assay.data.phantoms.base import (
     drawn_by_assay,
     planned,
 )
-from assay.data.phantoms.drawing import Grid, Planes, blend, colors, column, direction, paint, ramp
+from assay.data.phantoms.drawing import (
+    Capsules,
+    Grid,
+    Numbers,
+    Plane,
+    Planes,
+    blend,
+    colors,
+    draw_capsules,
+    paint,
+    ramp,
+)
 from assay.data.phantoms.fundus_anatomy import (
     KINDS,
     Counts,
-    Eye,
     Marks,
-    Spots,
-    Tree,
     bleeding,
     draw_fundus,
     draw_lesions,
     draw_scars,
-    draw_tree,
     eye,
     lesions,
     numbers,
     tree,
 )
-from assay.data.phantoms.noise import lattice, spline_zoom, spread, uniforms, white_noise
+from assay.data.phantoms.noise import Draw, lattice, spline_zoom, white_noise
 
 FACTORS = (
     Factor(
@@ -81,101 +89,52 @@ _HAZE = np.array([0.60, 0.43, 0.30])
 _STRAY = np.array([[0.30, 0.36, 0.20], [0.50, 0.42, 0.42]])
 
 
-@dataclass(frozen=True, slots=True)
-class Shot:
-    """Light and camera of each photograph, float64.
-
-    gain: by channel [n, 3]. fall: of light toward the border. middle: of the light [n, 2]. uneven: strength of slow
-    changes of the light. haze: share of the picture that is veiled. stray: light at the border, by channel [n, 3], and
-    on which side [n, 2]. contrast: of the tone curve. cut: share of the way to the cut field.
-    """
-
-    gain: Float[np.ndarray, "n 3"]
-    fall: np.ndarray
-    middle: Float[np.ndarray, "n 2"]
-    uneven: np.ndarray
-    haze: np.ndarray
-    stray: Float[np.ndarray, "n 3"]
-    aside: Float[np.ndarray, "n 2"]
-    contrast: np.ndarray
-    cut: np.ndarray
-    dust: np.ndarray
-
-
-def shot(seen: PhantomRows, nuisance: Int[np.ndarray, "n"], flaws: float) -> Shot:
+def shot(rows: PhantomRows, flaws: float) -> Numbers:
     """Every image's light and camera. flaws: how often and how strongly the picture is poor, 1 normal, 0 never."""
-
-    def draw(name: str, low: float, high: float, count: int = 1) -> np.ndarray:
-        return spread(nuisance, f"fundus-{name}", low, high, count)
-
-    cut = seen["camera"][:, None]
-    light = 0.98 * (1 + 0.3 * seen["illumination"] + draw("exposure", -0.1, 0.1)[:, 0]).clip(0.2)
-    balance = np.array([0.98, 0.98, 1.0]) + cut * np.array([0.11, 0.32, -0.06]) + draw("balance", -0.05, 0.05, 3)
-    cosine, sine = direction(uniforms(nuisance, "fundus-stray-side", 1)[:, 0])
-    u, v = draw("haze", 0, 1)[:, 0], draw("stray", 0, 1)[:, 0]
-    stray = (1 - cut) * _STRAY[0] + cut * _STRAY[1]
-    return Shot(
-        gain=light[:, None] * balance,
-        fall=draw("fall", 0.5, 1.6)[:, 0] * (1 + 0.2 * seen["camera"]),
-        middle=draw("middle", -0.12, 0.12, 2),
-        uneven=draw("uneven", 0.02, 0.1)[:, 0],
-        haze=flaws * 0.35 * u * u * u,
-        stray=stray * (flaws * 0.8 * v * v)[:, None],
-        aside=np.stack([cosine, sine], axis=1),
-        contrast=0.12 + 0.1 * seen["camera"],
-        cut=seen["camera"],
-        dust=flaws * (draw("dust", 0, 1)[:, 0] < 0.12),
+    draw, cut = rows.draw("fundus-"), rows["camera"]
+    light = 0.98 * (1 + 0.3 * rows["illumination"] + draw("exposure", -0.1, 0.1)).clip(0.2)
+    tint = cut[:, None] * np.array([0.11, 0.32, -0.06]) + draw("balance", -0.05, 0.05, 3)
+    u, v = draw("haze"), draw("stray")
+    stray = (1 - cut[:, None]) * _STRAY[0] + cut[:, None] * _STRAY[1]
+    return Numbers(
+        gain=light[:, None] * (np.array([0.98, 0.98, 1.0]) + tint),  # by channel
+        fall=draw("fall", 0.5, 1.6) * (1 + 0.2 * cut),  # of light toward the border
+        middle=draw("middle", -0.12, 0.12, 2),  # of the light, x and y
+        uneven=draw("uneven", 0.02, 0.1),  # strength of slow changes of the light
+        haze=flaws * 0.35 * u * u * u,  # share of the picture that is veiled
+        stray=stray * (flaws * 0.8 * v * v)[:, None],  # light at the border, by channel, and on which side
+        aside=np.stack(draw.turned("stray-side"), axis=1),
+        contrast=0.12 + 0.1 * cut,  # of the tone curve
+        cut=cut,  # share of the way to the cut field
+        dust=flaws * (draw("dust") < 0.12),
     )
 
 
-def exposed(planes: Planes, how: Shot, nuisance: Int[np.ndarray, "n"], grain: float, grid: Grid) -> Planes:
+def exposed(planes: Planes, how: Numbers, draw: Draw, grain: float, grid: Grid) -> Planes:
     """The photograph: colors in their light through a camera, black outside its field."""
-
-    def put(values: np.ndarray) -> Tensor:
-        return column(values, grid.device)
-
-    x, y = grid.axes()
+    put, (x, y) = grid.put, grid.axes()
     dx, dy = x - put(how.middle[:, 0]), y - put(how.middle[:, 1])
     level = 1 / (dx * dx + dy * dy).mul_(put(how.fall)).add_(1)
-    level.mul_(spline_zoom(lattice(nuisance, "fundus-uneven", 3, how.uneven, grid).add_(1), grid.size))
+    level.mul_(spline_zoom(lattice(draw.nuisance, "fundus-uneven", 3, how.uneven, grid).add_(1), grid.size))
     planes.mul_(level).mul_(colors(how.gain, grid.device))
-    planes.mul_(1 - put(how.haze)).add_(level * put(how.haze) * colors(np.tile(_HAZE, (len(nuisance), 1)), grid.device))
+    planes.mul_(1 - put(how.haze)).add_(level * put(how.haze) * paint(_HAZE, len(how.haze), grid.device))
     apart = (x * x + y * y).sqrt_()
     border = (apart - 0.33).div_(0.165).clamp_(0, 1)
     side = (x * put(how.aside[:, 0]) + y * put(how.aside[:, 1])).add_(0.15).clamp_(0, 0.5).mul_(2)
-    border = border * border * side
-    planes.add_(border * colors(how.stray, grid.device))
-    _speck(planes, how, nuisance, grid)
-    planes.clamp_(0, 1)
+    planes.add_(border * border * side * colors(how.stray, grid.device))
+    # A smear on the lens: a pale spot out of focus.
+    at, radius = draw("fundus-dust-at", -0.3, 0.3, 2), draw("fundus-dust-radius", 0.012, 0.05)
+    dx, dy = x - put(at[:, 0]), y - put(at[:, 1])
+    veil = (1 - (dx * dx + dy * dy).mul_(put(1 / radius**2))).clamp_(min=0)
+    planes.add_((veil * veil).mul_(put(0.3 * how.dust))).clamp_(0, 1)
     # A tone curve through 0 and 1 that darkens the dark the more contrast it has.
     planes.mul_((planes * put(how.contrast)).add_(put(1 - how.contrast)))
-    planes.add_(_noise(nuisance, grain, grid))
-    return planes.clamp_(0, 1).mul_(_field(how, apart, y, grid))
-
-
-def _speck(planes: Planes, how: Shot, nuisance: Int[np.ndarray, "n"], grid: Grid) -> None:
-    """A smear on the lens: a pale spot out of focus."""
-    x, y = grid.axes()
-    at = spread(nuisance, "fundus-dust-at", -0.3, 0.3, 2)
-    radius = spread(nuisance, "fundus-dust-radius", 0.012, 0.05)[:, 0]
-    dx, dy = x - column(at[:, 0], grid.device), y - column(at[:, 1], grid.device)
-    veil = (1 - (dx * dx + dy * dy).mul_(column(1 / radius**2, grid.device))).clamp_(min=0)
-    veil = (veil * veil).mul_(column(0.3 * how.dust, grid.device))
-    planes.add_(veil)
-
-
-def _noise(nuisance: Int[np.ndarray, "n"], grain: float, grid: Grid) -> Float[Tensor, "n size size"]:
-    strength = grain * spread(nuisance, "fundus-grain-strength", 0.4, 1.6)[:, 0]
-    white = white_noise(nuisance, "fundus-grain", grid.size, grid.size, grid.device)
-    return white.mul_(column(strength, grid.device))
-
-
-def _field(how: Shot, apart: Tensor, y: Tensor, grid: Grid) -> Float[Tensor, "n size size"]:
-    """1 in the camera's view, 0 outside."""
+    white = white_noise(draw.nuisance, "fundus-grain", grid.size, grid.size, grid.device)
+    planes.add_(white.mul_(put(grain * draw("fundus-grain-strength", 0.4, 1.6))))
+    # The camera's view.
     edge = torch.full((1, 1, 1), 1.2 * grid.pixel, device=grid.device)
-    kept = column(0.5 + (CUT - 0.5) * how.cut, grid.device)
-    depth = torch.minimum(RADIUS - apart, kept - y.abs())
-    return ramp(depth, edge)
+    field = torch.minimum(RADIUS - apart, put(0.5 + (CUT - 0.5) * how.cut) - y.abs())
+    return planes.clamp_(0, 1).mul_(ramp(field, edge))
 
 
 # The fundus phantom: photographs of the back of the eye of known anatomy, camera and retinopathy.
@@ -189,12 +148,12 @@ _TAKEN = {"vein": (0.24, 0.53, 0.43), "artery": (0.06, 0.38, 0.37), "blood": (0.
 class Photographs:
     """All that is drawn of some images, before there are pixels."""
 
-    shape: Eye
-    arteries: Tree
-    veins: Tree
-    how: Shot
-    spots: Mapping[str, Spots]
-    nuisance: Int[np.ndarray, "n"]
+    shape: Numbers
+    arteries: tuple[Capsules, ...]
+    veins: tuple[Capsules, ...]
+    how: Numbers
+    spots: Mapping[str, Numbers]
+    draw: Draw
 
 
 @component(
@@ -204,6 +163,7 @@ class Photographs:
     summary="photographs of the back of the eye, 64 to 512 px, with counted lesions of five kinds and grade 0 to 4",
     version=2,
 )
+@dataclass(kw_only=True, eq=False)
 class FundusPhantom(DrawnPhantom[Photographs]):
     """Color photographs of the back of the eye, 64 to 512 px, of a known grade of diabetic retinopathy.
 
@@ -234,32 +194,29 @@ class FundusPhantom(DrawnPhantom[Photographs]):
     opposite = frozenset({"side"})
     """One eye is the left one."""
 
-    def __init__(
-        self,
-        *,
-        scars: Annotated[
-            float, Field(ge=0, le=1, description="share of images with scars of laser, whatever the grade")
-        ] = 0.06,
-        flaws: Annotated[
-            float, Field(ge=0, le=2, description="haze, stray light, smears on the lens: 1 normal, 0 never")
-        ] = 1.0,
-        blur: Annotated[
-            float, Field(ge=0, le=3, description="how far pictures are out of focus, 1 normal, 0 never")
-        ] = 1.0,
-        texture: Annotated[
-            float, Field(ge=0, le=3, description="mottling and vessels of the choroid, 1 normal, 0 none")
-        ] = 1.0,
-        grain: Annotated[
-            float, Field(ge=0, le=0.3, description="standard deviation of the camera's noise, of gray 1")
-        ] = 0.008,
-        smallest: Annotated[
-            float, Field(ge=0, le=0.03, description="least radius of a lesion at the usual size, the side being 1")
-        ] = 0.0,
-        eyes: Annotated[
-            Literal[1, 2], Field(description="a patient's photographs: of one eye, or of both, of the same camera")
-        ] = 1,
-    ) -> None:
-        self.images_per_patient = eyes
+    scars: Annotated[
+        float, Field(ge=0, le=1, description="share of images with scars of laser, whatever the grade")
+    ] = 0.06
+    flaws: Annotated[
+        float, Field(ge=0, le=2, description="haze, stray light, smears on the lens: 1 normal, 0 never")
+    ] = 1.0
+    blur: Annotated[float, Field(ge=0, le=3, description="how far pictures are out of focus, 1 normal, 0 never")] = 1.0
+    texture: Annotated[
+        float, Field(ge=0, le=3, description="mottling and vessels of the choroid, 1 normal, 0 none")
+    ] = 1.0
+    grain: Annotated[float, Field(ge=0, le=0.3, description="standard deviation of the camera's noise, of gray 1")] = (
+        0.008
+    )
+    smallest: Annotated[
+        float, Field(ge=0, le=0.03, description="least radius of a lesion at the usual size, the side being 1")
+    ] = 0.0
+    eyes: Annotated[
+        Literal[1, 2], Field(description="a patient's photographs: of one eye, or of both, of the same camera")
+    ] = 1
+
+    def __post_init__(self) -> None:
+        self._hidden = ""
+        self.images_per_patient = self.eyes
         alone = ("with one eye a patient (eyes: 1) no two images of a study have anything in common",)
         self.design = PhantomDesign(
             card=drawn_by_assay(
@@ -270,7 +227,7 @@ class FundusPhantom(DrawnPhantom[Photographs]):
                 "grade 4 is made of new vessels alone: no vitreous or preretinal hemorrhage, no detachment",
                 "no macular edema beside exudates; no drusen, naevi, scars of other diseases or reflexes",
                 "vessels cross without nicking, and lesions neither follow nor push them aside",
-                *(alone if eyes == 1 else ()),
+                *(alone if self.eyes == 1 else ()),
             ),
             factors=FACTORS,
             sizes=(64, 512),
@@ -289,12 +246,6 @@ class FundusPhantom(DrawnPhantom[Photographs]):
             rows=256,
             pixels_elsewhere=2**23,
         )
-        self._scars = scars
-        self._flaws = flaws
-        self._blur = blur
-        self._texture = texture
-        self._grain = grain
-        self._smallest = smallest
 
     def counts(
         self,
@@ -304,8 +255,8 @@ class FundusPhantom(DrawnPhantom[Photographs]):
     ) -> Counts:
         """Count the lesions of each kind that an image shows. Raises as `render` does."""
         rows = self.design.request(values, nuisance, difficulty or {})
-        counted = numbers(rows, nuisance)
-        return Counts(**{**counted, "hemorrhages": bleeding(rows, counted, nuisance)})
+        counted = numbers(rows)
+        return Counts(**{**counted, "hemorrhages": bleeding(rows, counted)})
 
     def masks_by_kind(
         self,
@@ -320,7 +271,7 @@ class FundusPhantom(DrawnPhantom[Photographs]):
         masks = torch.empty(len(nuisance), len(KINDS), size, size, dtype=torch.bool, device=device)
         grid = Grid(size, self.design.side, device)
         for at, taken in planned(self.design.request(values, nuisance, difficulty), self.design, grid, self.plan):
-            masks[at] = _by_kind(draw_lesions(taken.spots, taken.shape, taken.nuisance, grid), grid)
+            masks[at] = _by_kind(draw_lesions(taken.spots, taken.shape, taken.draw, grid), grid)
         return masks
 
     def without(
@@ -341,57 +292,45 @@ class FundusPhantom(DrawnPhantom[Photographs]):
         """
         if kind not in KINDS:
             raise DataError(f"the fundus phantom has no lesions '{kind}'; expected one of {', '.join(KINDS)}")
-        return _Without(self, kind).render(values, nuisance, size, difficulty, device)
+        other = copy(self)
+        other._hidden = kind
+        return other.render(values, nuisance, size, difficulty, device)
 
     def plan(self, rows: PhantomRows, grid: Grid) -> Photographs:
         """Compute anatomy, camera and lesions."""
-        nuisance, shape = rows.nuisance, eye(rows, rows.nuisance, self._texture, self._blur)
-        arteries, veins = (tree(kind, rows, shape, nuisance) for kind in ("artery", "vein"))
-        how = shot(rows, nuisance, self._flaws)
-        return Photographs(shape, arteries, veins, how, lesions(rows, shape, nuisance, self._smallest), nuisance)
+        shape = eye(rows, self.texture, self.blur)
+        spots = lesions(rows, shape, self.smallest)
+        if self._hidden:
+            spots[self._hidden].shown[:] = False
+        arteries, veins = (tree(kind, rows, shape) for kind in ("artery", "vein"))
+        return Photographs(shape, arteries, veins, shot(rows, self.flaws), spots, rows.draw())
 
     def draw(self, plan: Photographs, grid: Grid) -> Rendered:
         """Draw photographs and masks of all lesions together."""
-        marks = draw_lesions(plan.spots, plan.shape, plan.nuisance, grid)
+        marks = draw_lesions(plan.spots, plan.shape, plan.draw, grid)
         return Rendered(self._picture(plan, marks, grid).transpose(0, 1), _by_kind(marks, grid).any(1, keepdim=True))
 
     def _picture(self, taken: Photographs, marks: Marks, grid: Grid) -> Planes:
-        n, soft = len(taken.nuisance), taken.shape.blur + 1.1 * grid.pixel
-        flat = (n, grid.size, grid.size)
-        planes = draw_fundus(taken.shape, taken.nuisance, grid)
-        pale, dark = draw_scars(taken.shape, taken.nuisance, self._scars, grid)
-        blend(planes, paint(_SCAR, n, grid.device), pale.view(flat).clamp_(max=1))
-        blend(planes, paint(_YELLOW, n, grid.device), marks.exudates.view(flat).clamp_(max=1))
+        shape, n, soft = taken.shape, len(taken.shape.blur), taken.shape.blur + 1.1 * grid.pixel
+
+        def flat(canvas: Tensor) -> Plane:
+            return canvas.view(n, grid.size, grid.size)
+
+        planes = draw_fundus(shape, taken.draw.nuisance, grid)
+        pale, dark = draw_scars(shape, taken.draw, self.scars, grid)
+        blend(planes, paint(_SCAR, n, grid.device), flat(pale).clamp_(max=1))
+        blend(planes, paint(_YELLOW, n, grid.device), flat(marks.exudates).clamp_(max=1))
         artery, vein = grid.blank(n), grid.blank(n)
-        draw_tree(artery, taken.arteries, soft, grid)
-        draw_tree(vein, taken.veins, soft, grid)
+        for canvas, vessels in ((artery, taken.arteries), (vein, taken.veins)):
+            for tubes in vessels:
+                draw_capsules(canvas, tubes, soft, grid)
         under = {"vein": vein, "artery": torch.maximum(artery, marks.tufts), "blood": marks.blood, "scar": dark}
         for name, canvas in under.items():
             for plane, share in zip(planes, _TAKEN[name], strict=True):
-                plane.mul_((canvas.view(flat) * -share).add_(1))
-        blend(planes, paint(_WHITE, n, grid.device), marks.cotton_wool.view(flat).mul(0.8).clamp_(max=1))
-        return exposed(planes, taken.how, taken.nuisance, self._grain, grid)
+                plane.mul_((flat(canvas) * -share).add_(1))
+        blend(planes, paint(_WHITE, n, grid.device), flat(marks.cotton_wool).mul(0.8).clamp_(max=1))
+        return exposed(planes, taken.how, taken.draw, self.grain, grid)
 
 
 def _by_kind(marks: Marks, grid: Grid) -> Bool[Tensor, "n 5 size size"]:
     return marks.masks.view(len(KINDS), -1, grid.size, grid.size).transpose(0, 1)
-
-
-class _Without(DrawnPhantom[Photographs]):
-    """The photographs of a fundus phantom without the lesions of one kind."""
-
-    def __init__(self, phantom: FundusPhantom, kind: str) -> None:
-        self.design = phantom.design
-        self._phantom = phantom
-        self._kind = kind
-
-    def plan(self, rows: PhantomRows, grid: Grid) -> Photographs:
-        """Compute the same photographs with no lesion of the kind shown."""
-        taken = self._phantom.plan(rows, grid)
-        left_out = taken.spots[self._kind]
-        hidden = replace(left_out, shown=np.zeros_like(left_out.shown))
-        return replace(taken, spots={**taken.spots, self._kind: hidden})
-
-    def draw(self, plan: Photographs, grid: Grid) -> Rendered:
-        """Draw the remaining parts."""
-        return self._phantom.draw(plan, grid)
