@@ -19,6 +19,7 @@ from assay.data.phantoms.drawing import Grid, draw_depth
 from assay.data.phantoms.foot import FACTORS as FOOT
 from assay.data.phantoms.foot import SHADOW, SIDE, FootPhantom
 from assay.data.phantoms.foot_anatomy import depth_of, foot, photo, toes_of
+from assay.data.phantoms.noise import Draw
 from assay.testing.data import PhantomConformance, Values, draw_phantom, grow
 
 NAMES = [factor.name for factor in FOOT]
@@ -39,7 +40,8 @@ def fixed(rows: int, **values: float) -> dict[str, np.ndarray]:
 def covered(values: Values, nuisance: np.ndarray, size: int) -> Tensor:
     """% of the side that each pixel lies inside the foot's outline, negative outside."""
     grid = Grid(size, SIDE, "cpu")
-    shape = foot(FootPhantom.design.request(values, nuisance, {}), photo(nuisance, 0.5), nuisance)
+    draw = Draw(nuisance, "foot-")
+    shape = foot(FootPhantom.design.request(values, nuisance, {}), photo(draw, 0.5), draw)
     depth = depth_of(shape, grid)
     draw_depth(depth.view(len(nuisance), -1), toes_of(shape), SHADOW, grid)
     return depth
@@ -49,7 +51,8 @@ def upright(values: Values, count: int) -> np.ndarray:
     """Nuisance seeds of feet that stand upright in the picture."""
     seeds = np.arange(6 * count)
     many = {name: np.repeat(column[:1], len(seeds)) for name, column in values.items()}
-    return seeds[foot(FootPhantom.design.request(many, seeds, {}), photo(seeds, 0.5), seeds).on == 0][:count]
+    draw = Draw(seeds, "foot-")
+    return seeds[foot(FootPhantom.design.request(many, seeds, {}), photo(draw, 0.5), draw).on == 0][:count]
 
 
 class TestFoot(PhantomConformance):

@@ -12,9 +12,9 @@ from scipy.stats import kstest
 
 from assay.data.phantoms.base import Levels, Skewed, Uniform
 from assay.data.phantoms.drawing import (
-    Blobs,
     Capsules,
     Grid,
+    Numbers,
     Windows,
     along,
     blend,
@@ -24,7 +24,9 @@ from assay.data.phantoms.drawing import (
     direction,
     draw_capsules,
     draw_depth,
+    mean_radius,
     ramp,
+    reach,
     within,
 )
 from assay.data.phantoms.noise import lattice, soften, spline_zoom, spread, uniforms, white_noise, zoom_gain
@@ -180,7 +182,7 @@ def test_the_window_holds_all_of_a_capsule(x: float, y: float) -> None:
 def test_a_blob_has_the_area_of_the_stated_circle_within_its_stated_reach(seed: int) -> None:
     draws, grid = np.random.default_rng(seed), Grid(400, 100.0, "cpu")
     turn_c, turn_s = direction(draws.random(6))
-    blobs = Blobs(
+    blobs = Numbers(
         x=draws.uniform(-5, 5, 6),
         y=draws.uniform(-5, 5, 6),
         radius=draws.uniform(8, 14, 6),
@@ -198,8 +200,8 @@ def test_a_blob_has_the_area_of_the_stated_circle_within_its_stated_reach(seed: 
     torch.testing.assert_close((u * u + v * v).sqrt(), share, atol=1e-3, rtol=1e-3)
     away = ((windows.x - column(blobs.x, "cpu")) ** 2 + (windows.y - column(blobs.y, "cpu")) ** 2).sqrt()
     furthest = torch.where(inside, away, 0).amax((1, 2)).numpy()
-    assert np.all(furthest <= blobs.reach())
-    assert np.all(furthest >= blobs.mean_radius())
+    assert np.all(furthest <= reach(blobs))
+    assert np.all(furthest >= mean_radius(blobs))
 
 
 def test_depth_of_tubes_is_the_distance_to_their_edge() -> None:

@@ -160,6 +160,10 @@ class Numbers:
     def __getattr__(self, name: str) -> np.ndarray:
         raise AttributeError(f"no number '{name}'; known are {', '.join(vars(self))}")
 
+    def but(self, **changed: np.ndarray) -> Numbers:
+        """Return the same with these arrays in place of those, or added."""
+        return Numbers(**{**vars(self), **changed})
+
     def take(self, part: Any) -> Numbers:
         """Return the entries of every array at this index."""
         return Numbers(**{name: values[part] for name, values in vars(self).items()})
@@ -381,8 +385,7 @@ def _depth(tubes: Capsules, windows: Windows, grid: Grid) -> tuple[Float[Tensor,
 class Oval:
     """Pixels of windows about the centers of m ovals.
 
-    x, y: from the center. u, v: the same in half axes, along and across the oval's long one. rho: distance in half
-    axes; cosine, sine: its direction there. scale: length per half axis along the ray from the center.
+    x, y: from the center. u, v: the same in half axes, along and across the oval's long one.
     """
 
     x: Float[Tensor, "m 1 w"]
@@ -398,7 +401,7 @@ class Oval:
         return rho, self.u * inverse, self.v * inverse, scale
 
 
-def oval(own: Numbers | Blobs, long: np.ndarray, short: np.ndarray, windows: Windows, grid: Grid) -> Oval:
+def oval(own: Numbers, long: np.ndarray, short: np.ndarray, windows: Windows, grid: Grid) -> Oval:
     """Pixels about ovals with these half axes, of which x, y, cosine and sine give center and direction."""
     put = grid.put
     x, y = windows.x - put(own.x), windows.y - put(own.y)
@@ -424,41 +427,30 @@ def uneven_outline(cosine: Number, sine: Number, uneven: Sequence[Number]) -> Nu
     return 1 + (triple_c * cosine3 + triple_s * sine3) + 0.6 * (fifth_c * cosine5 + fifth_s * sine5)
 
 
-@dataclass(frozen=True, slots=True)
-class Blobs:
-    """m outlines of known area in the grid's unit of length; float64 [m] each, harmonics [m, k].
-
-    radius: of the circle of equal area. cosine, sine: direction of the long axis. stretch: root of long over short.
-    even, odd: amplitudes of the cosine and the sine of 2, 3, ... k + 1 times the polar angle, in radii.
-    """
-
-    x: np.ndarray
-    y: np.ndarray
-    radius: np.ndarray
-    cosine: np.ndarray
-    sine: np.ndarray
-    stretch: np.ndarray
-    even: Float[np.ndarray, "m k"]
-    odd: Float[np.ndarray, "m k"]
-
-    def mean_radius(self) -> Float[np.ndarray, "m"]:
-        """The mean radius of the outline: smaller than `radius`, since outward swings cover more."""
-        power = (self.even * self.even + self.odd * self.odd).sum(axis=1)
-        return self.radius / np.sqrt(1 + 0.5 * power)
-
-    def reach(self) -> Float[np.ndarray, "m"]:
-        """The greatest distance of the outline from the center."""
-        swing = np.sqrt(self.even * self.even + self.odd * self.odd).sum(axis=1)
-        return self.mean_radius() * self.stretch * (1 + swing)
+# Blobs are numbers [m]. x, y: the center. radius: of the circle of equal area. cosine, sine: direction of the long axis.
+# stretch: root of long over short. even, odd [m, k]: amplitudes of the cosine and the sine of 2, 3, ... k + 1 times the
+# polar angle, in radii.
 
 
-def within(blobs: Blobs, windows: Windows, grid: Grid) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def mean_radius(blobs: Numbers) -> Float[np.ndarray, "m"]:
+    """The mean radius of blobs' outlines: smaller than `radius`, since outward swings cover more."""
+    power = (blobs.even * blobs.even + blobs.odd * blobs.odd).sum(axis=1)
+    return blobs.radius / np.sqrt(1 + 0.5 * power)
+
+
+def reach(blobs: Numbers) -> Float[np.ndarray, "m"]:
+    """The greatest distance of blobs' outlines from their centers."""
+    swing = np.sqrt(blobs.even * blobs.even + blobs.odd * blobs.odd).sum(axis=1)
+    return mean_radius(blobs) * blobs.stretch * (1 + swing)
+
+
+def within(blobs: Numbers, windows: Windows, grid: Grid) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Each pixel's share of the way from the center (0) to the outline (1), its depth inside it, and u, v [m, w, w].
 
     depth: along the ray from the center, negative outside. u, v: place along and across the long axis on the unit disc
     that the blob becomes when every ray from the center is as long as the outline is far.
     """
-    mean = blobs.mean_radius()
+    mean = mean_radius(blobs)
     at = oval(blobs, mean * blobs.stretch, mean / blobs.stretch, windows, grid)
     rho, cosine, sine, scale = at.rays()
     outline, c, s = torch.ones_like(cosine), cosine, sine

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
@@ -15,36 +15,26 @@ from assay.core.registry import component
 from assay.core.traits import DataTraits
 from assay.core.types import Factor
 from assay.data.dataset import Rendered
-from assay.data.phantoms.base import (
-    DrawnPhantom,
-    Levels,
-    PhantomDesign,
-    PhantomRows,
-    Shown,
-    Skewed,
-    drawn_by_assay,
-)
+from assay.data.phantoms.base import DrawnPhantom, Levels, PhantomDesign, PhantomRows, Shown, Skewed, drawn_by_assay
 from assay.data.phantoms.drawing import (
-    Blobs,
     Grid,
+    Numbers,
+    Plane,
     Planes,
     Windows,
     along,
     blend,
     colors,
-    column,
     dab,
     direction,
     draw_depth,
     ramp,
-    take,
+    reach,
+    smooth,
     within,
 )
 from assay.data.phantoms.foot_anatomy import (
-    Foot,
-    Photo,
     Texture,
-    Ulcers,
     depth_of,
     draw_ulcers,
     foot,
@@ -55,7 +45,7 @@ from assay.data.phantoms.foot_anatomy import (
     toes_of,
     ulcers,
 )
-from assay.data.phantoms.noise import spread, uniforms, white_noise
+from assay.data.phantoms.noise import Draw, white_noise
 
 FACTORS = (
     Factor(
@@ -104,77 +94,40 @@ SHADOW = 9.0
 """Reach of a foot's shadow, in % of the side."""
 
 
-@dataclass(frozen=True, slots=True)
-class Light:
-    """Light of each image, float64.
-
-    toward: sideways part of the direction that light comes from [n, 2]. front: its part from the camera. ambient: from
-    everywhere. gain: by channel [n, 3]. shine: strength of highlights. fall: of light across the image, [n, 2].
-    round: how far a foot bulges, relative to its width.
-    """
-
-    toward: Float[np.ndarray, "n 2"]
-    front: np.ndarray
-    ambient: np.ndarray
-    gain: Float[np.ndarray, "n 3"]
-    shine: np.ndarray
-    fall: Float[np.ndarray, "n 2"]
-    round: np.ndarray
-    wrinkled: np.ndarray
-    shadow: np.ndarray
-
-
-def light(seen: PhantomRows, nuisance: Int[np.ndarray, "n"], roughness: float) -> Light:
+def light(rows: PhantomRows, roughness: float) -> Numbers:
     """Every image's light: how bright from the factor, the rest from the nuisance seed."""
-
-    def draw(name: str, low: float, high: float, count: int = 1) -> np.ndarray:
-        return spread(nuisance, f"foot-{name}", low, high, count)
-
-    cosine, sine = direction(uniforms(nuisance, "foot-light", 1)[:, 0])
-    aside = draw("aside", 0.1, 0.75)
-    warm = draw("warm", -0.5, 1.0)
-    color = 1 + warm * np.array([0.04, 0.0, -0.08]) + draw("green", -0.02, 0.03) * np.array([0.0, 1.0, 0.0])
-    exposure = (
-        1.09 + draw("exposure", -0.1, 0.1)[:, 0] + np.where(seen["illumination"] > 0, 0.24, 0.36) * seen["illumination"]
-    )
-    return Light(
-        toward=aside * np.stack([cosine, sine], axis=1),
-        front=draw("front", 0.55, 0.75)[:, 0],
-        ambient=draw("ambient", 0.34, 0.5)[:, 0],
-        gain=color * exposure[:, None].clip(0.15),
-        shine=draw("shine", 0.02, 0.2)[:, 0] * (1 + 0.7 * seen["illumination"].clip(-1)),
-        fall=draw("fall", -0.003, 0.003, 2),
-        round=draw("round", 0.6, 1.0)[:, 0],
-        wrinkled=roughness * draw("wrinkled", 0.02, 0.09)[:, 0],
-        shadow=draw("shadow", 0.4, 0.9)[:, 0],
+    draw, bright = rows.draw("foot-"), rows["illumination"]
+    warm = draw("warm", -0.5, 1.0, 1) * np.array([0.04, 0.0, -0.08])
+    color = 1 + warm + draw("green", -0.02, 0.03, 1) * np.array([0.0, 1.0, 0.0])
+    exposure = 1.09 + draw("exposure", -0.1, 0.1) + np.where(bright > 0, 0.24, 0.36) * bright
+    return Numbers(
+        # Sideways part of the direction that light comes from, its part from the camera, and light from everywhere.
+        toward=draw("aside", 0.1, 0.75, 1) * np.stack(draw.turned("light"), axis=1),
+        front=draw("front", 0.55, 0.75),
+        ambient=draw("ambient", 0.34, 0.5),
+        gain=color * exposure[:, None].clip(0.15),  # by channel
+        shine=draw("shine", 0.02, 0.2) * (1 + 0.7 * bright.clip(-1)),  # strength of highlights
+        fall=draw("fall", -0.003, 0.003, 2),  # of light across the image
+        round=draw("round", 0.6, 1.0),  # how far a foot bulges, relative to its width
+        wrinkled=roughness * draw("wrinkled", 0.02, 0.09),
+        shadow=draw("shadow", 0.4, 0.9),
     )
 
 
 def lit(
-    depth: Float[Tensor, "n size size"],
-    cover: Float[Tensor, "n size size"],
-    cloth: Float[Tensor, "n size size"],
-    crumpled: Float[np.ndarray, "n"],
-    zoom: Float[np.ndarray, "n"],
-    how: Light,
-    fields: Texture,
-    grid: Grid,
-) -> tuple[Float[Tensor, "n size size"], Float[Tensor, "n size size"]]:
+    depth: Plane, cover: Plane, cloth: Plane, scene: Numbers, how: Numbers, fields: Texture, grid: Grid
+) -> tuple[Plane, Plane]:
     """Light that falls on each pixel, and the shine of skin."""
-
-    def put(values: np.ndarray) -> Tensor:
-        return column(values, grid.device)
-
+    put, zoom = grid.put, scene.zoom
     deep = (depth * put(1 / (8 * zoom))).clamp_(0, 1)
     deep = (2 - deep).mul_(deep).mul_(put(6.5 * zoom * how.round))
     deep.add_((fields.fine * put(how.wrinkled)).mul_(cover))
-    folds = fields.coarse.abs().mul_(-0.3).add_(fields.coarse * 0.35).add_(fields.fine * 0.04).mul_(put(crumpled))
+    folds = fields.coarse.abs().mul_(-0.3).add_(fields.coarse * 0.35).add_(fields.fine * 0.04).mul_(put(scene.crumpled))
     height = deep.add_(folds.mul_(cloth).mul_(1 - cover))
     right, down = _slopes(height, grid)
     steep = (right * right).add_(down * down).add_(1).sqrt_()
-    facing = (
-        (right.mul_(put(-how.toward[:, 0])).add_(down.mul_(put(-how.toward[:, 1])))).add_(put(how.front)).div_(steep)
-    )
+    facing = right.mul_(put(-how.toward[:, 0])).add_(down.mul_(put(-how.toward[:, 1])))
+    facing = facing.add_(put(how.front)).div_(steep)
     facing.clamp_(min=0)
     shine = (facing * facing).square_().square_().mul_(put(how.shine)).mul_(cover)
     x, y = grid.axes()
@@ -186,7 +139,7 @@ def lit(
     return level.mul_(near.mul_(near).mul_(turned).mul_(put(-how.shadow)).mul_(1 - cover).add_(1)), shine
 
 
-def _slopes(height: Float[Tensor, "n size size"], grid: Grid) -> tuple[Tensor, Tensor]:
+def _slopes(height: Plane, grid: Grid) -> tuple[Plane, Plane]:
     """Rise of the height to the right and down, 0 at the image's border."""
     right, down = torch.zeros_like(height), torch.zeros_like(height)
     right[:, :, 1:-1] = (height[:, :, 2:] - height[:, :, :-2]).mul_(0.5 / grid.pixel)
@@ -194,31 +147,15 @@ def _slopes(height: Float[Tensor, "n size size"], grid: Grid) -> tuple[Tensor, T
     return right, down
 
 
-def exposed(
-    planes: Planes,
-    level: Float[Tensor, "n size size"],
-    shine: Float[Tensor, "n size size"],
-    how: Light,
-    frame: Photo,
-    nuisance: Int[np.ndarray, "n"],
-    grain: float,
-    grid: Grid,
-) -> Planes:
+def exposed(planes: Planes, level: Plane, shine: Plane, how: Numbers, frame: Numbers, grid: Grid) -> Planes:
     """The photograph: colors in their light through a camera, black around."""
-    noise = white_noise(nuisance, "foot-grain", grid.size, grid.size, grid.device).mul_(grain)
-    inside = _inside(frame, grid)
-    planes.mul_(level).mul_(colors(how.gain, grid.device)).add_(shine.add_(noise))
-    return planes.clamp_(0, 1).mul_(inside)
-
-
-def _inside(frame: Photo, grid: Grid) -> Float[Tensor, "n size size"]:
-    line = (np.arange(grid.size) + (0.5 - 0.5 * grid.size)) * grid.pixel
 
     def side(center: np.ndarray, half: np.ndarray) -> Tensor:
-        within = np.abs(line - center[:, None]) < half[:, None]
-        return torch.as_tensor(within.astype(np.float32), device=grid.device)
+        return grid.flat(np.abs(grid.line - center[:, None]) < half[:, None])
 
-    return side(frame.x, frame.half_x)[:, None, :] * side(frame.y, frame.half_y)[:, :, None]
+    planes.mul_(level).mul_(colors(how.gain, grid.device)).add_(shine)
+    inside = side(frame.x, frame.half_x)[:, None, :] * side(frame.y, frame.half_y)[:, :, None]
+    return planes.clamp_(0, 1).mul_(inside)
 
 
 # What lies around a foot in a photograph: a room out of focus with things in it, and a cloth under the foot.
@@ -251,119 +188,82 @@ _COLORED = np.array(
 _BOXES = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """The surroundings of each image, float64.
-
-    wall, floor, cloth: colors [n, 3]. horizon: height of their border and its slope, [n, 2]. boxes: [n, 2, 4] center
-    and half sides; paint: their colors [n, 2, 3]. edge: the cloth's border, direction and place, [n, 3].
-    covered: how much of a cloth there is. weave: its strength; threads: its period in % of the side. crumpled: folds.
-    """
-
-    wall: Float[np.ndarray, "n 3"]
-    floor: Float[np.ndarray, "n 3"]
-    cloth: Float[np.ndarray, "n 3"]
-    horizon: Float[np.ndarray, "n 2"]
-    boxes: Float[np.ndarray, "n boxes 4"]
-    paint: Float[np.ndarray, "n boxes 3"]
-    edge: Float[np.ndarray, "n 3"]
-    covered: np.ndarray
-    weave: np.ndarray
-    threads: np.ndarray
-    crumpled: np.ndarray
-
-
-def scene(seen: PhantomRows, frame: Photo, nuisance: Int[np.ndarray, "n"], clutter: float) -> Scene:
+def scene(rows: PhantomRows, frame: Numbers, clutter: float) -> Numbers:
     """Draw every image's surroundings.
 
     Args:
+        rows: Background and nuisance seeds.
+        frame: Part of each image that is a photograph.
         clutter: Amount of objects in the room, 1 normal, 0 none.
     """
-
-    def draw(name: str, low: float, high: float, count: int = 1) -> np.ndarray:
-        return spread(nuisance, f"foot-{name}", low, high, count)
-
-    kind, cloth = seen.values["background"], min(1.0, seen.difficulty["background"])
-    there = uniforms(nuisance, "foot-thing", _BOXES) < 0.6 * clutter
-    boxes = np.stack(
-        [
-            frame.x[:, None] + draw("box-x", -45, 45, _BOXES),
-            frame.y[:, None] + draw("box-y", -50, 30, _BOXES),
-            draw("box-wide", 3, 16, _BOXES) * there,
-            draw("box-high", 3, 22, _BOXES) * there,
-        ],
-        axis=-1,
-    )
-    thing = (uniforms(nuisance, "foot-box-kind", _BOXES) * len(_THINGS)).astype(np.int64)
-    dim = draw("box-dim", 0.35, 1.0, _BOXES)[..., None]
-    hue = _COLORED[(uniforms(nuisance, "foot-hue", 1)[:, 0] * len(_COLORED)).astype(np.int64)]
-    white = along(_WHITE, draw("white", 0, 1)[:, 0])
-    turn_c, turn_s = direction(draw("cloth-turn", 0.08, 0.42)[:, 0])
-    start = frame.x * turn_c + frame.y * turn_s + draw("cloth-start", -34, 8)[:, 0]
-    return Scene(
-        wall=along(_WALL, draw("wall", 0, 1)[:, 0]),
-        floor=along(_FLOOR, draw("floor", 0, 1)[:, 0]),
-        cloth=white + (cloth * (kind == 1))[:, None] * (hue - white),
-        horizon=np.concatenate([draw("horizon", -40, 45), draw("horizon-slope", -0.5, 0.5)], axis=1),
-        boxes=boxes,
-        paint=_THINGS[thing] * dim,
-        edge=np.stack([turn_c, turn_s, start], axis=1),
+    draw = rows.draw("foot-")
+    kind, cloth = rows.values["background"], min(1.0, rows.difficulty["background"])
+    there = draw("thing", 0, 1, _BOXES) < 0.6 * clutter
+    thing, tint = ((draw(name, 0, 1, *k) * len(table)).astype(np.int64) for name, table, k in (
+        ("box-kind", _THINGS, (_BOXES,)), ("hue", _COLORED, ())))  # fmt: skip
+    white = along(_WHITE, draw("white"))
+    turn_c, turn_s = direction(draw("cloth-turn", 0.08, 0.42))
+    return Numbers(
+        wall=along(_WALL, draw("wall")),
+        floor=along(_FLOOR, draw("floor")),
+        # Height of their border, and its slope.
+        horizon=np.stack([draw("horizon", -40, 45), draw("horizon-slope", -0.5, 0.5)], axis=1),
+        # Things in the room: center and half sides, and their colors.
+        boxes=np.stack(
+            [
+                frame.x[:, None] + draw("box-x", -45, 45, _BOXES),
+                frame.y[:, None] + draw("box-y", -50, 30, _BOXES),
+                draw("box-wide", 3, 16, _BOXES) * there,
+                draw("box-high", 3, 22, _BOXES) * there,
+            ],
+            axis=-1,
+        ),
+        paint=_THINGS[thing] * draw("box-dim", 0.35, 1.0, _BOXES)[..., None],
+        # The cloth: its color, the direction and place of its border, how much of it there is, strength and period of
+        # the weave in % of the side, and its folds.
+        cloth=white + (cloth * (kind == 1))[:, None] * (_COLORED[tint] - white),
+        edge=np.stack([turn_c, turn_s, frame.x * turn_c + frame.y * turn_s + draw("cloth-start", -34, 8)], axis=1),
         covered=1 - cloth * (kind == 2),
-        weave=draw("weave", 0.0, 0.05)[:, 0],
-        threads=draw("threads", 2.2, 4.0)[:, 0],
-        crumpled=draw("crumpled", 0.4, 1.4)[:, 0],
+        weave=draw("weave", 0.0, 0.05),
+        threads=draw("threads", 2.2, 4.0),
+        crumpled=draw("crumpled", 0.4, 1.4),
     )
 
 
-def draw_scene(view: Scene, fields: Texture, grid: Grid) -> tuple[Planes, Float[Tensor, "n size size"]]:
+def draw_scene(view: Numbers, fields: Texture, grid: Grid) -> tuple[Planes, Plane]:
     """Colors without light, and how much of each pixel is cloth."""
-    x, y = grid.axes()
-
-    def put(values: np.ndarray) -> Tensor:
-        return column(values, grid.device)
-
+    (x, y), put, n = grid.axes(), grid.put, len(view.wall)
     below = (y - put(view.horizon[:, 0])) + x * put(view.horizon[:, 1])
     wall = colors(view.wall, grid.device)
-    planes = ramp(below, put(np.full(len(view.wall), 2.0))) * (colors(view.floor, grid.device) - wall)
+    planes = ramp(below, put(np.full(n, 2.0))) * (colors(view.floor, grid.device) - wall)
     planes.add_(wall)
-    for k in range(view.boxes.shape[1]):
+    for k in range(_BOXES):
         blend(planes, colors(view.paint[:, k], grid.device), _box(view.boxes[:, k], grid))
     cover = (x * put(view.edge[:, 0]) + y * put(view.edge[:, 1])).sub_(put(view.edge[:, 2]))
     cover.add_(fields.coarse * 1.5)
-    cover = ramp(cover, put(np.full(len(view.wall), 1.2 + grid.pixel))).mul_(put(view.covered))
+    cover = ramp(cover, put(np.full(n, 1.2 + grid.pixel))).mul_(put(view.covered))
     across, down = _threads(view, grid)
     shades = (across * down).mul_(cover).add_(1)
     blend(planes, colors(view.cloth, grid.device), cover)
     return planes.mul_(shades), cover
 
 
-def _box(box: Float[np.ndarray, "n 4"], grid: Grid) -> Float[Tensor, "n size size"]:
+def _box(box: Float[np.ndarray, "n 4"], grid: Grid) -> Plane:
     """Coverage by a thing with straight sides, out of focus."""
-    line = (np.arange(grid.size) + (0.5 - 0.5 * grid.size)) * grid.pixel
     blur = 1.5 + grid.pixel
-
-    def side(center: np.ndarray, half: np.ndarray) -> np.ndarray:
-        inside = (half[:, None] - np.abs(line - center[:, None])) / blur + 0.5
-        t = inside.clip(0, 1) * (half[:, None] > 0)
-        return (t * t * (3 - 2 * t)).astype(np.float32)
-
-    wide, high = (torch_of(side(box[:, k], box[:, k + 2]), grid) for k in (0, 1))
+    wide, high = (
+        grid.flat(smooth(((half - np.abs(grid.line - center)) / blur + 0.5) * (half > 0)))
+        for center, half in ((box[:, k, None], box[:, k + 2, None]) for k in (0, 1))
+    )
     return wide[:, None, :] * high[:, :, None]
 
 
-def _threads(view: Scene, grid: Grid) -> tuple[Float[Tensor, "n 1 size"], Float[Tensor, "n size 1"]]:
+def _threads(view: Numbers, grid: Grid) -> tuple[Float[Tensor, "n 1 size"], Float[Tensor, "n size 1"]]:
     """A weave as the product of two triangle waves, fainter the nearer its period is to the pixels'."""
-    line = (np.arange(grid.size) + (0.5 - 0.5 * grid.size)) * grid.pixel
-    phase = line / view.threads[:, None]
+    phase = grid.line / view.threads[:, None]
     wave = 4 * np.abs(phase - np.floor(phase) - 0.5) - 1
     strength = view.weave * (1 - 2 * grid.pixel / view.threads).clip(0)
-    flat = torch_of(wave, grid)
-    return flat[:, None, :], torch_of(wave * strength[:, None], grid)[:, :, None]
-
-
-def torch_of(values: np.ndarray, grid: Grid) -> Tensor:
-    """As float32 on the grid's device."""
-    return column(values, grid.device)[..., 0, 0]
+    return grid.flat(wave)[:, None, :], grid.flat(wave * strength[:, None])[:, :, None]
 
 
 # Skin: its color from tone and side of the foot, blotches, nails, and marks that are no ulcers.
@@ -397,135 +297,98 @@ MARKS = (
 """Callus, pressure mark, stain, scab: alike on feet with and without an ulcer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Marks:
-    """One kind of mark on every image; strength 0 where there is none."""
-
-    shape: Blobs
-    color: Float[np.ndarray, "n 3"]
-    strength: np.ndarray
-    soft: np.ndarray
-
-
-@dataclass(frozen=True, slots=True)
-class Skin:
-    """Every image's skin. blotch: change of color per unit of the coarse field [n, 3]; grain: of the fine one."""
-
-    color: Float[np.ndarray, "n 3"]
-    blotch: Float[np.ndarray, "n 3"]
-    grain: np.ndarray
-    nail: Float[np.ndarray, "n 3"]
-    nails: Float[np.ndarray, "n toes"]
-
-
-def skin(seen: PhantomRows, shape: Foot, nuisance: Int[np.ndarray, "n"], roughness: float) -> Skin:
+def skin(rows: PhantomRows, shape: Numbers, roughness: float) -> Numbers:
     """Colors of every foot's skin and nails."""
-
-    def draw(name: str, low: float, high: float) -> Float[np.ndarray, "n 1"]:
-        return spread(nuisance, f"foot-{name}", low, high)
-
-    back, sole = along(_BACK, seen["skin_tone"]), along(_SOLE, seen["skin_tone"])
+    draw, tone = rows.draw("foot-"), rows["skin_tone"]
+    back, sole = along(_BACK, tone), along(_SOLE, tone)
     color = back + shape.plantar[:, None] * (sole - back)
-    blood = draw("blood", -0.6, 1.0) * np.array([0.05, -0.05, -0.045])
-    yellow = draw("yellow", -0.5, 1.0) * np.array([0.01, 0.0, -0.05])
-    blotch = (
-        draw("blotch", 0.1, 0.8) * np.array([0.008, -0.03, -0.028])
-        + draw("pigment", 0.0, 0.035) * seen["skin_tone"][:, None]
-    )
-    own = along(_NAIL, draw("nail", 0, 1)[:, 0]) * (0.45 + 0.55 * color)
-    painted = uniforms(nuisance, "foot-polish", 1) < 0.14
-    polish = along(_POLISH, draw("polish", 0, 1)[:, 0])
-    return Skin(
+    blood = draw("blood", -0.6, 1.0, 1) * np.array([0.05, -0.05, -0.045])
+    yellow = draw("yellow", -0.5, 1.0, 1) * np.array([0.01, 0.0, -0.05])
+    blotch = draw("blotch", 0.1, 0.8, 1) * np.array([0.008, -0.03, -0.028])
+    blotch = blotch + draw("pigment", 0.0, 0.035, 1) * tone[:, None]
+    own = along(_NAIL, draw("nail")) * (0.45 + 0.55 * color)
+    return Numbers(
         color=(color + blood + yellow).clip(0.05, 0.98),
+        # Change of color per unit of the coarse field, and of the fine one.
         blotch=blotch * (0.4 + 0.6 * color[:, :1]),
-        grain=roughness * draw("skin-grain", 0.01, 0.04)[:, 0],
-        nail=np.where(painted, polish, own),
-        nails=shape.nails,
+        grain=roughness * draw("skin-grain", 0.01, 0.04),
+        nail=np.where(draw("polish", 0, 1, 1) < 0.14, along(_POLISH, draw("polish")), own),
     )
 
 
-def marks(shape: Foot, nuisance: Int[np.ndarray, "n"], amount: float) -> tuple[Marks, ...]:
-    """One mark of each kind on some feet. amount: 1 normal, 0 none."""
-    return tuple(_mark(k, kind, shape, nuisance, amount) for k, kind in enumerate(MARKS))
+def marks(shape: Numbers, draw: Draw, amount: float) -> tuple[Numbers, ...]:
+    """One mark of each kind on some feet, of strength 0 on the others. amount: 1 normal, 0 none."""
+    return tuple(_mark(f"mark-{k}", kind, shape, draw, amount) for k, kind in enumerate(MARKS))
 
 
-def _mark(k: int, kind: Mark, shape: Foot, nuisance: Int[np.ndarray, "n"], amount: float) -> Marks:
-    def draw(name: str, low: float, high: float, count: int = 1) -> np.ndarray:
-        return spread(nuisance, f"foot-mark-{k}-{name}", low, high, count)
-
-    low, high = room(shape, shape.on)
-    at = low + draw("along", 0, 1)[:, 0] * (high - low)
-    x, y = on_limb(shape, shape.on, at, draw("across", -0.75, 0.75)[:, 0])
-    cosine, sine = direction(uniforms(nuisance, f"foot-mark-{k}-axis", 1)[:, 0])
-    there = uniforms(nuisance, f"foot-mark-{k}", 1)[:, 0] < kind.share * amount
-    blob = Blobs(
+def _mark(name: str, kind: Mark, shape: Numbers, every: Draw, amount: float) -> Numbers:
+    draw = Draw(every.nuisance, f"{every.prefix}{name}-")
+    low, high = room(shape)
+    x, y = on_limb(shape, low + draw("along") * (high - low), draw("across", -0.75, 0.75))
+    cosine, sine = draw.turned("axis")
+    return Numbers(
         x=x,
         y=y,
-        radius=draw("radius", *kind.radius)[:, 0],
+        radius=draw("radius", *kind.radius),
         cosine=cosine,
         sine=sine,
-        stretch=np.sqrt(draw("stretch", 1.0, 2.2)[:, 0]),
+        stretch=np.sqrt(draw("stretch", 1.0, 2.2)),
         even=draw("even", -0.1, 0.1, 3),
         odd=draw("odd", -0.1, 0.1, 3),
+        color=along(kind.color, draw("color")),
+        strength=draw("strength", *kind.strength) * (every(name) < kind.share * amount),
+        soft=np.full(len(x), kind.soft),
     )
-    strength = draw("strength", *kind.strength)[:, 0] * there
-    return Marks(blob, along(kind.color, draw("color", 0, 1)[:, 0]), strength, np.full(len(x), kind.soft))
 
 
-def draw_skin(look: Skin, fields: Texture, grid: Grid) -> Planes:
+def draw_skin(look: Numbers, fields: Texture, grid: Grid) -> Planes:
     """Colors of bare skin everywhere on the image, without light; the foot's outline is applied later."""
     planes = fields.coarse * colors(look.blotch, grid.device)
     planes.add_(colors(look.color, grid.device))
-    return planes.mul_((fields.fine * column(look.grain, grid.device)).add_(1))
+    return planes.mul_((fields.fine * grid.put(look.grain)).add_(1))
 
 
-def draw_marks(planes: Planes, found: tuple[Marks, ...], fields: Texture, grid: Grid) -> None:
+def draw_marks(planes: Planes, found: tuple[Numbers, ...], fields: Texture, grid: Grid) -> None:
     """Paint the marks on the skin, their strength uneven."""
     for each in found:
         rows = np.flatnonzero(each.strength > 0)
         if len(rows) > 0:
-            own = take(each, rows)
-            reach = own.shape.reach() * (1 + 0.5 * own.soft)
-            windows = Windows.around(rows, own.shape.x, own.shape.y, float(reach.max()), grid)
-            share = within(own.shape, windows, grid)[0]
+            own = each.take(rows)
+            windows = Windows.around(rows, own.x, own.y, float((reach(own) * (1 + 0.5 * own.soft)).max()), grid)
             uneven = (windows.read(fields.fine) * 0.2).add_(1).clamp_(0.3, 1.4)
-            weight = ramp(1 - share, column(own.soft, grid.device))
-            weight.mul_(uneven).mul_(column(own.strength, grid.device))
+            weight = ramp(1 - within(own, windows, grid)[0], grid.put(own.soft))
+            weight.mul_(uneven).mul_(grid.put(own.strength))
             dab(planes, windows, weight, colors(own.color, grid.device))
 
 
-def draw_nails(planes: Planes, look: Skin, shape: Foot, grid: Grid) -> None:
+def draw_nails(planes: Planes, look: Numbers, shape: Numbers, grid: Grid) -> None:
     """Paint nails on the toes that show them."""
-    row, toe = np.nonzero(look.nails > 0)
+    row, toe = np.nonzero(shape.nails > 0)
     if len(row) == 0:
         return
-    toes, zoom = shape.toes[row, toe], shape.zoom[row]
-    along_x, along_y = toes[:, 2] - toes[:, 0], toes[:, 3] - toes[:, 1]
+    zoom, (x0, y0, x1, y1, _, radius) = shape.zoom[row], shape.toes[row, toe].T
+    along_x, along_y = x1 - x0, y1 - y0
     length = np.sqrt(along_x * along_x + along_y * along_y) + 1e-6
     cosine, sine = along_x / length, along_y / length
-    out = 0.25 * toes[:, 5]
     none = np.zeros((len(row), 0))
-    blob = Blobs(
-        x=shape.x[row] + zoom * (toes[:, 2] + out * cosine),
-        y=shape.y[row] + zoom * (toes[:, 3] + out * sine),
-        radius=0.62 * zoom * toes[:, 5],
+    blob = Numbers(
+        x=shape.x[row] + zoom * (x1 + 0.25 * radius * cosine),
+        y=shape.y[row] + zoom * (y1 + 0.25 * radius * sine),
+        radius=0.62 * zoom * radius,
         cosine=cosine,
         sine=sine,
         stretch=np.full(len(row), 1.05),
         even=none,
         odd=none,
     )
-    windows = Windows.around(row, blob.x, blob.y, float(blob.reach().max()) + 1.5 + grid.pixel, grid)
-    depth = within(blob, windows, grid)[1]
-    cover = ramp(depth, column(np.full(len(row), 0.4 + grid.pixel), grid.device))
-    cover.mul_(column(look.nails[row, toe], grid.device))
+    windows = Windows.around(row, blob.x, blob.y, float(reach(blob).max()) + 1.5 + grid.pixel, grid)
+    cover = ramp(within(blob, windows, grid)[1], grid.put(np.full(len(row), 0.4 + grid.pixel)))
     weight = grid.blank(planes.shape[1])
-    windows.draw(weight, cover)
+    windows.draw(weight, cover.mul_(grid.put(shape.nails[row, toe])))
     some = np.unique(row)
     index = torch.as_tensor(some, device=grid.device)
-    painted = planes[:, index]
-    blend(painted, colors(look.nail[some], grid.device), weight.view(planes.shape[1:])[index])
-    planes[:, index] = painted
+    weights = weight.view(planes.shape[1:])[index]
+    planes[:, index] = blend(planes[:, index], colors(look.nail[some], grid.device), weights)
 
 
 # The foot phantom: photographs of feet of known skin, view and light, with ulcers of known looks and place or none.
@@ -538,14 +401,14 @@ SIDE = 100.0
 class _Photographs:
     """All that is drawn of some images, before there are pixels."""
 
-    frame: Photo
-    shape: Foot
-    scene: Scene
-    skin: Skin
-    light: Light
-    wounds: tuple[Ulcers, ...]
-    spots: tuple[Marks, ...]
-    nuisance: Int[np.ndarray, "n"]
+    frame: Numbers
+    shape: Numbers
+    scene: Numbers
+    skin: Numbers
+    light: Numbers
+    wounds: tuple[Numbers, ...]
+    spots: tuple[Numbers, ...]
+    draw: Draw
 
 
 @component(
@@ -555,6 +418,7 @@ class _Photographs:
     summary="photographs of feet, 64 to 512 px, of known skin, view and light, with one to three ulcers or none",
     version=2,
 )
+@dataclass(kw_only=True, eq=False)
 class FootPhantom(DrawnPhantom[_Photographs]):
     """Color photographs of feet, 64 to 512 px a side, with up to three ulcers whose every feature is a factor.
 
@@ -608,60 +472,43 @@ class FootPhantom(DrawnPhantom[_Photographs]):
         order=lambda rows: rows["size"] * (rows["lesion"] > 0),
     )
 
-    def __init__(
-        self,
-        *,
-        padded: Annotated[
-            float, Field(ge=0, le=1, description="share of photographs with black at the right or the bottom")
-        ] = 0.5,
-        marks: Annotated[
-            float, Field(ge=0, le=1.5, description="how often callus, pressure marks, stains, scabs: 1 normal")
-        ] = 1.0,
-        clutter: Annotated[
-            float, Field(ge=0, le=1.5, description="how often things stand about in the room, 1 normal, 0 never")
-        ] = 1.0,
-        texture: Annotated[
-            float, Field(ge=0, le=3, description="strength of the skin's grain and wrinkles, 1 normal, 0 none")
-        ] = 1.0,
-        grain: Annotated[
-            float, Field(ge=0, le=0.3, description="standard deviation of the camera's noise, of gray 1")
-        ] = 0.008,
-    ) -> None:
-        self._padded = padded
-        self._marks = marks
-        self._clutter = clutter
-        self._texture = texture
-        self._grain = grain
+    padded: Annotated[
+        float, Field(ge=0, le=1, description="share of photographs with black at the right or the bottom")
+    ] = 0.5
+    marks: Annotated[
+        float, Field(ge=0, le=1.5, description="how often callus, pressure marks, stains, scabs: 1 normal")
+    ] = 1.0
+    clutter: Annotated[
+        float, Field(ge=0, le=1.5, description="how often things stand about in the room, 1 normal, 0 never")
+    ] = 1.0
+    texture: Annotated[
+        float, Field(ge=0, le=3, description="strength of the skin's grain and wrinkles, 1 normal, 0 none")
+    ] = 1.0
+    grain: Annotated[float, Field(ge=0, le=0.3, description="standard deviation of the camera's noise, of gray 1")] = (
+        0.008
+    )
 
     def plan(self, rows: PhantomRows, grid: Grid) -> _Photographs:
         """Compute feet, their surroundings, ulcers and marks."""
-        nuisance, frame = rows.nuisance, photo(rows.nuisance, self._padded)
-        shape = foot(rows, frame, nuisance)
-        return _Photographs(
-            frame,
-            shape,
-            scene(rows, frame, nuisance, self._clutter),
-            skin(rows, shape, nuisance, self._texture),
-            light(rows, nuisance, self._texture),
-            ulcers(rows, shape, frame, nuisance),
-            marks(shape, nuisance, self._marks),
-            nuisance,
-        )
+        draw = rows.draw("foot-")
+        frame = photo(draw, self.padded)
+        shape = foot(rows, frame, draw)
+        around, look = scene(rows, frame, self.clutter).but(zoom=shape.zoom), skin(rows, shape, self.texture)
+        wounds, spots = ulcers(rows, shape, frame, draw), marks(shape, draw, self.marks)
+        return _Photographs(frame, shape, around, look, light(rows, self.texture), wounds, spots, draw)
 
     def draw(self, plan: _Photographs, grid: Grid) -> Rendered:
         """Draw photographs and masks of the ulcers' beds."""
-        shape, fields = plan.shape, texture(plan.nuisance, grid)
+        shape, nuisance, fields = plan.shape, plan.draw.nuisance, texture(plan.draw, grid)
         depth = depth_of(shape, grid)
-        draw_depth(depth.view(len(shape.x), -1), toes_of(shape), SHADOW, grid)
-        edge = np.full(len(shape.x), 0.5 + 1.1 * grid.pixel)
-        cover = ramp(depth, column(edge, grid.device))
+        draw_depth(depth.view(len(nuisance), -1), toes_of(shape), SHADOW, grid)
+        cover = ramp(depth, grid.put(np.full(len(nuisance), 0.5 + 1.1 * grid.pixel)))
         around, cloth = draw_scene(plan.scene, fields, grid)
-        level, shine = lit(depth, cover, cloth, plan.scene.crumpled, shape.zoom, plan.light, fields, grid)
+        level, shine = lit(depth, cover, cloth, plan.scene, plan.light, fields, grid)
         bare = draw_skin(plan.skin, fields, grid)
         draw_nails(bare, plan.skin, shape, grid)
         draw_marks(bare, plan.spots, fields, grid)
         mask = draw_ulcers(bare, level, cover, plan.wounds, fields, plan.light.toward, grid)
-        picture = exposed(
-            blend(around, bare, cover), level, shine, plan.light, plan.frame, plan.nuisance, self._grain, grid
-        )
+        noise = white_noise(nuisance, "foot-grain", grid.size, grid.size, grid.device).mul_(self.grain)
+        picture = exposed(blend(around, bare, cover), level, shine.add_(noise), plan.light, plan.frame, grid)
         return Rendered(picture.transpose(0, 1), mask[:, None])

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from assay.data.phantoms.base import PhantomRows
 from assay.data.phantoms.drawing import (
-    Blobs,
     Canvas,
     Capsules,
     Grid,
@@ -27,6 +26,7 @@ from assay.data.phantoms.drawing import (
     draw_capsules,
     extended,
     ramp,
+    reach,
     wander,
     within,
 )
@@ -185,9 +185,18 @@ def draw_fundus(shape: Numbers, nuisance: Int[np.ndarray, "n"], grid: Grid) -> P
 def _draw_disc(planes: Planes, shape: Numbers, grid: Grid) -> None:
     n, put, under = len(shape.radius), grid.put, shape.color
     soft, flat = shape.blur + 1.1 * grid.pixel, np.zeros((n, 1))
-    whole = Blobs(shape.disc[:, 0], shape.disc[:, 1], shape.radius, np.zeros(n), np.ones(n), shape.oval, flat, flat)
-    reach = 1.25 * float(shape.radius.max(initial=0)) + float(soft.max(initial=0))
-    windows = Windows.around(np.arange(n), whole.x, whole.y, reach, grid)
+    whole = Numbers(
+        x=shape.disc[:, 0],
+        y=shape.disc[:, 1],
+        radius=shape.radius,
+        cosine=np.zeros(n),
+        sine=np.ones(n),
+        stretch=shape.oval,
+        even=flat,
+        odd=flat,
+    )
+    extent = 1.25 * float(shape.radius.max(initial=0)) + float(soft.max(initial=0))
+    windows = Windows.around(np.arange(n), whole.x, whole.y, extent, grid)
     share, depth, u, v = within(whole, windows, grid)
     # The cup lies a little to the temple; u runs down and v to the left.
     aside = v.sub_(put(0.08 * shape.nasal))
@@ -454,32 +463,23 @@ def draw_lesions(spots: Mapping[str, Numbers], shape: Numbers, draw: Draw, grid:
 
 def _draw_spots(canvas: Canvas, mask: Canvas, spots: Numbers, blur: Float[np.ndarray, "n"], grid: Grid) -> None:
     """Raise the canvas to the spots' opacity and the mask to 1 inside them."""
-    reach = spots.radius * spots.stretch
+    extent = spots.radius * spots.stretch
     there = spots.shown & (spots.opacity > 0)
     for low, high in pairwise(_CLASSES):
-        row, place = np.nonzero(there & (reach > low) & (reach <= high))
+        row, place = np.nonzero(there & (extent > low) & (extent <= high))
         if len(row) > 0:
-            _draw_some(canvas, mask, spots.take((row, place)), row, blur[row], grid)
+            _draw_some(canvas, mask, row, spots.take((row, place)).but(blur=blur[row]), grid)
 
 
-def _draw_some(
-    canvas: Canvas,
-    mask: Canvas,
-    own: Numbers,
-    row: Int[np.ndarray, "m"],
-    blur: Float[np.ndarray, "m"],
-    grid: Grid,
-) -> None:
+def _draw_some(canvas: Canvas, mask: Canvas, row: Int[np.ndarray, "m"], own: Numbers, grid: Grid) -> None:
     # A spot smaller than the blur is seen as wide as the blur and as much fainter as it is smaller.
-    seen = np.maximum(own.radius, 0.5 * blur)
-    fainter = own.radius / seen
-    shape = Blobs(own.x, own.y, seen, own.cosine, own.sine, own.stretch, own.even, own.odd)
-    radius = float((shape.reach() + 0.5 * blur).max()) + grid.pixel
-    windows = Windows.around(row, shape.x, shape.y, radius, grid)
-    share, depth, _, _ = within(shape, windows, grid)
-    opaque = ramp(depth, grid.put(blur))
+    seen = own.but(radius=np.maximum(own.radius, 0.5 * own.blur))
+    fainter = own.radius / seen.radius
+    windows = Windows.around(row, own.x, own.y, float((reach(seen) + 0.5 * own.blur).max()) + grid.pixel, grid)
+    share, depth, _, _ = within(seen, windows, grid)
+    opaque = ramp(depth, grid.put(own.blur))
     windows.draw(canvas, opaque.mul_(grid.put(own.opacity * fainter * fainter)))
-    dx, dy = windows.x - grid.put(shape.x), windows.y - grid.put(shape.y)
+    dx, dy = windows.x - grid.put(own.x), windows.y - grid.put(own.y)
     nearest = (dx * dx + dy * dy) <= (_PIXEL * grid.pixel) ** 2
     windows.draw(mask, ((share <= grid.put(fainter)) | nearest).to(mask.dtype))
 
