@@ -427,7 +427,7 @@ def uneven_outline(cosine: Number, sine: Number, uneven: Sequence[Number]) -> Nu
     return 1 + (triple_c * cosine3 + triple_s * sine3) + 0.6 * (fifth_c * cosine5 + fifth_s * sine5)
 
 
-# Blobs are numbers [m]. x, y: the center. radius: of the circle of equal area. cosine, sine: direction of the long axis.
+# Blobs are numbers [m]. x, y: center. radius: of the circle of equal area. cosine, sine: direction of the long axis.
 # stretch: root of long over short. even, odd [m, k]: amplitudes of the cosine and the sine of 2, 3, ... k + 1 times the
 # polar angle, in radii.
 
