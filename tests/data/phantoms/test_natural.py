@@ -153,13 +153,13 @@ def test_few_pixels_show_the_ground() -> None:
 @pytest.mark.parametrize("exponent", [1.2, 1.8, 2.4, 3.0])
 def test_the_power_of_noise_falls_as_stated(exponent: float) -> None:
     """Between the coarse end and the last octave but two, where splines of finer octaves are still to come."""
-    field = power_field(exponent, np.full(40, 1.4), np.arange(40), 128, "cpu")
+    field = power_field(exponent, np.full(40, 1.4), np.arange(40), Grid(128, 1.0, "cpu"))
     assert slope(field, 5, 8) == pytest.approx(-exponent, abs=0.25)
     assert abs(float(field.mean())) < 0.25  # four standard errors: nearly all variance lies in a few large patches
 
 
 def test_streaks_are_longer_one_way() -> None:
-    field = power_field(2.0, np.ones(100), np.arange(100), 64, "cpu", 4)
+    field = power_field(2.0, np.ones(100), np.arange(100), Grid(64, 1.0, "cpu"), 4)
     along, across = field.diff(dim=2).pow(2).mean(), field.diff(dim=1).pow(2).mean()
     assert float(across / along) > 4
 
@@ -171,7 +171,7 @@ def test_systems_contract_and_fill_a_picture(number: int) -> None:
     assert chance.sum() == pytest.approx(1)
     for a, b, c, d, _, _ in maps * 1.12:
         assert np.linalg.norm([[a, b], [c, d]], 2) < 0.86
-    seen = torch.nn.functional.max_pool2d(draw_fractal(number, np.ones(8), np.arange(8), 64, "cpu"), 2) > 0
+    seen = torch.nn.functional.max_pool2d(draw_fractal(number, np.ones(8), np.arange(8), Grid(64, 1.0, "cpu")), 2) > 0
     assert float(seen.float().mean()) > 0.5 * FILLED  # turned, its box may leave more of the picture empty
 
 

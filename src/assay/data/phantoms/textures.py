@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Annotated, Literal
@@ -19,8 +19,8 @@ from assay.core.seeds import row_seed
 from assay.core.types import Factor
 from assay.data.dataset import Rendered
 from assay.data.phantoms.base import DrawnPhantom, PhantomDesign, PhantomRows, Shown, drawn_by_assay
-from assay.data.phantoms.drawing import Grid, Windows, column, direction, take
-from assay.data.phantoms.noise import lattice_bits, spline_zoom, spread, uniforms, white_noise
+from assay.data.phantoms.drawing import Grid, Numbers, Plane, Windows, direction, take
+from assay.data.phantoms.noise import Draw, lattice_bits, spline_zoom, spread, white_noise
 
 # Kinds of the natural-like phantom: which law draws each.
 
@@ -97,25 +97,17 @@ _STRETCH = 4
 _COARSE = 3.0  # cycles an image below which power falls at scale 1: no picture is one slope from edge to edge
 
 
-def draw_noise(
-    law: Law, scale: Float[np.ndarray, "n"], nuisance: Int[np.ndarray, "n"], size: int, device: str
-) -> Float[Tensor, "n size size"]:
+def draw_noise(law: Law, scale: Float[np.ndarray, "n"], nuisance: Int[np.ndarray, "n"], grid: Grid) -> Plane:
     """Pictures of one law, gray levels in 0..1. Every other one is turned by a quarter."""
-    stretch = _STRETCH if law.form == "streaks" else 1
-    field = power_field(law.exponent, scale, nuisance, size, device, stretch)
-    turned = torch.as_tensor(uniforms(nuisance, "noise-turn", 1) < 0.5, device=device)[..., None]
+    field = power_field(law.exponent, scale, nuisance, grid, _STRETCH if law.form == "streaks" else 1)
+    turned = torch.as_tensor(Draw(nuisance)("noise-turn", 0, 1, 1, 1) < 0.5, device=grid.device)
     shown = _FORMS[law.form](torch.where(turned, field.transpose(1, 2), field))
     return shown.mul_(0.22).add_(0.5).clamp_(0, 1)
 
 
 def power_field(
-    slope: float,
-    scale: Float[np.ndarray, "n"],
-    nuisance: Int[np.ndarray, "n"],
-    size: int,
-    device: str,
-    stretch: int = 1,
-) -> Float[Tensor, "n size size"]:
+    slope: float, scale: Float[np.ndarray, "n"], nuisance: Int[np.ndarray, "n"], grid: Grid, stretch: int = 1
+) -> Plane:
     """Near-Gaussian fields of mean 0 whose power falls as f^-slope above `_COARSE` / scale cycles an image.
 
     A sum of octaves of smoothed white noise, each with the power that a band of width f has at that slope. Variance is
@@ -125,11 +117,12 @@ def power_field(
     low = _COARSE / scale[:, None]
     power = cells ** (2 - slope) * (cells * cells / (cells * cells + low * low)) ** 2
     weight = np.sqrt(power / power.sum(axis=1, keepdims=True)) / _GAIN
-    total = torch.zeros(len(nuisance), size, size, device=device)
+    total = torch.zeros(len(nuisance), grid.size, grid.size, device=grid.device)
     for i, count in enumerate(_OCTAVES):
-        if count <= size:
-            lattice = white_noise(nuisance, f"octave-{count}", count + 2, max(1, count // stretch) + 2, device)
-            total.add_(spline_zoom(lattice, size).mul_(column(weight[:, i], device)))
+        if count <= grid.size:
+            wide = max(1, count // stretch) + 2
+            lattice = white_noise(nuisance, f"octave-{count}", count + 2, wide, grid.device)
+            total.add_(spline_zoom(lattice, grid.size).mul_(grid.put(weight[:, i])))
     return total
 
 
@@ -137,25 +130,19 @@ _GAIN = 0.55
 """Standard deviation that a quadratic spline leaves of unit noise on its lattice, along both axes: (11 / 20)."""
 
 
-def _plain(field: Tensor) -> Tensor:
-    return field
-
-
-def _folds(field: Tensor) -> Tensor:
-    return field.abs().mul_(-2.2).add_(1.7)
-
-
 def _bands(field: Tensor) -> Tensor:
     turns = field * 0.9
     return (turns - torch.floor(turns) - 0.5).abs_().mul_(7).sub_(1.75)
 
 
-def _patches(field: Tensor) -> Tensor:
-    return (field * 4).clamp_(-1.6, 1.6)
-
-
 _FORMS: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
-    {"plain": _plain, "streaks": _plain, "folds": _folds, "bands": _bands, "patches": _patches}
+    {
+        "plain": lambda field: field,
+        "streaks": lambda field: field,
+        "folds": lambda field: field.abs().mul_(-2.2).add_(1.7),
+        "bands": _bands,
+        "patches": lambda field: (field * 4).clamp_(-1.6, 1.6),
+    }
 )
 
 
@@ -174,63 +161,23 @@ _HALF = 0.5 / 0.7 + 0.02  # half the side of the scene: what is seen from furthe
 Outline = Callable[[Tensor, Tensor], Bool[Tensor, "m w w"]]
 
 
-def _disc(u: Tensor, v: Tensor) -> Bool[Tensor, "m w w"]:
-    return u * u + v * v < 1
-
-
-def _ellipse(u: Tensor, v: Tensor) -> Bool[Tensor, "m w w"]:
-    return u * u * 0.5 + v * v * 2 < 1
-
-
-def _square(u: Tensor, v: Tensor) -> Bool[Tensor, "m w w"]:
-    return torch.maximum(u.abs(), v.abs()) < 0.886  # sqrt(pi) / 2: the area of the unit disc
-
-
-def _triangle(u: Tensor, v: Tensor) -> Bool[Tensor, "m w w"]:
-    return torch.maximum(-v, u.abs() * 0.8660254 + v * 0.5) < 0.7776  # the inradius at the area of the unit disc
-
-
-def _bar(u: Tensor, v: Tensor) -> Bool[Tensor, "m w w"]:
-    return torch.maximum(u.abs() * 0.5, v.abs() * 2) < 0.886
-
-
 OUTLINES: Mapping[str, tuple[Outline, float]] = MappingProxyType(
     {
-        "disc": (_disc, 1.0),
-        "ellipse": (_ellipse, 1.415),
-        "square": (_square, 1.254),
-        "triangle": (_triangle, 1.556),
-        "bar": (_bar, 1.827),
+        "disc": (lambda u, v: u * u + v * v < 1, 1.0),
+        "ellipse": (lambda u, v: u * u * 0.5 + v * v * 2 < 1, 1.415),
+        "square": (lambda u, v: torch.maximum(u.abs(), v.abs()) < 0.886, 1.254),  # sqrt(pi) / 2
+        "triangle": (lambda u, v: torch.maximum(-v, u.abs() * 0.8660254 + v * 0.5) < 0.7776, 1.556),  # its inradius
+        "bar": (lambda u, v: torch.maximum(u.abs() * 0.5, v.abs() * 2) < 0.886, 1.827),
     }
 )
 """Test of a point in units of the radius of equal area, and the outline's reach in these units."""
 
 
-@dataclass(frozen=True, slots=True)
-class Leaves:
-    """Leaves that can be seen, one by one. row: the image, int64 [m]; code: order and gray, int32 [m]; the rest in
-    sides of the image from its middle, float64 [m].
-    """
-
-    row: Int[np.ndarray, "m"]
-    x: Float[np.ndarray, "m"]
-    y: Float[np.ndarray, "m"]
-    radius: Float[np.ndarray, "m"]
-    turn: Float[np.ndarray, "m"]
-    code: Int[np.ndarray, "m"]
-
-    def take(self, index: np.ndarray) -> Leaves:
-        """Some of them."""
-        return Leaves(*(getattr(self, field.name)[index] for field in fields(self)))
-
-
-def draw_leaves(
-    law: Law, scale: Float[np.ndarray, "n"], nuisance: Int[np.ndarray, "n"], grid: Grid
-) -> Float[Tensor, "n size size"]:
+def draw_leaves(law: Law, scale: Float[np.ndarray, "n"], nuisance: Int[np.ndarray, "n"], grid: Grid) -> Plane:
     """Pictures of one law, gray levels uniform in 0..1 from leaf to leaf. grid: its field is 1."""
     leaves = fallen(law, scale, nuisance)
     outline, reach = OUTLINES[law.form]
-    ground = (uniforms(nuisance, "leaf-ground", 1) * 65535).astype(np.int32)
+    ground = (Draw(nuisance)("leaf-ground", 0, 1, 1) * 65535).astype(np.int32)
     canvas = torch.as_tensor(ground, device=grid.device).repeat(1, grid.size**2)
     width = np.ceil(np.log2(leaves.radius) * 3).astype(np.int64)  # three window widths an octave
     for step in np.unique(width):
@@ -238,21 +185,22 @@ def draw_leaves(
     return (canvas & 0xFFFF).to(torch.float32).mul_(1 / 65535).view(-1, grid.size, grid.size)
 
 
-def fallen(law: Law, scale: Float[np.ndarray, "n"], nuisance: Int[np.ndarray, "n"]) -> Leaves:
-    """The leaves of these images that lie in view, at this scale."""
+def fallen(law: Law, scale: Float[np.ndarray, "n"], nuisance: Int[np.ndarray, "n"]) -> Numbers:
+    """The leaves of these images that lie in view, at this scale, one by one, in sides of the image from its middle.
+
+    row: the image. code: order and gray, int32.
+    """
     reach = OUTLINES[law.form][1]
     low, high = _radii(law.exponent, reach)
-    shape = (len(nuisance), len(low))
-    drawn = uniforms(nuisance, "leaf", 6 * len(low)).reshape(*shape, 6)
+    drawn = np.moveaxis(Draw(nuisance)("leaf", 0, 1, len(low), 6), 2, 0)
     near = scale[:, None]
-    radius = (low + (high - low) * drawn[..., 0]) * near
-    x, y = ((2 * drawn[..., k] - 1) * (_HALF + high * reach) * near for k in (1, 2))
-    order = (drawn[..., 3] * 32766).astype(np.int32) + 1
-    code = (order << 16) | (drawn[..., 4] * 65535).astype(np.int32)
+    radius = (low + (high - low) * drawn[0]) * near
+    x, y = ((2 * each - 1) * (_HALF + high * reach) * near for each in drawn[1:3])
+    order, gray = (drawn[3] * 32766).astype(np.int32) + 1, (drawn[4] * 65535).astype(np.int32)
     edge = 0.5 + radius * reach
-    row, leaf = np.nonzero((np.abs(x) < edge) & (np.abs(y) < edge))
-    at = (row, leaf)
-    return Leaves(row, x[at], y[at], radius[at], drawn[..., 5][at], code[at])
+    at = np.nonzero((np.abs(x) < edge) & (np.abs(y) < edge))
+    own = Numbers(x=x, y=y, radius=radius, turn=drawn[5], code=(order << 16) | gray)
+    return own.take(at).but(row=at[0])
 
 
 @lru_cache(maxsize=32)
@@ -266,19 +214,18 @@ def _radii(exponent: float, reach: float) -> tuple[Float[np.ndarray, "m"], Float
     return np.repeat(edges[:-1], counts), np.repeat(edges[1:], counts)
 
 
-def _cover(canvas: Int[Tensor, "n pixels"], leaves: Leaves, outline: Outline, reach: float, grid: Grid) -> None:
+def _cover(canvas: Int[Tensor, "n pixels"], leaves: Numbers, outline: Outline, reach: float, grid: Grid) -> None:
+    put, (cosine, sine) = grid.put, direction(leaves.turn)
     windows = Windows.around(leaves.row, leaves.x, leaves.y, reach, grid)
-    cosine, sine = direction(leaves.turn)
-    along, across = column(cosine / leaves.radius, grid.device), column(sine / leaves.radius, grid.device)
-    x, y = windows.x - column(leaves.x, grid.device), windows.y - column(leaves.y, grid.device)
+    along, across = put(cosine / leaves.radius), put(sine / leaves.radius)
+    x, y = windows.x - put(leaves.x), windows.y - put(leaves.y)
     inside = outline(x * along + y * across, y * along - x * across)
-    code = torch.as_tensor(leaves.code, device=grid.device)[:, None, None]
-    windows.draw(canvas, inside * code)
+    windows.draw(canvas, inside * torch.as_tensor(leaves.code, device=grid.device)[:, None, None])
 
 
-def ink(nuisance: Int[np.ndarray, "n"]) -> Float[np.ndarray, "n"]:
+def ink(draw: Draw) -> Float[np.ndarray, "n"]:
     """A gray level far from the middle, for drawing on a ground of middle gray."""
-    side, depth = uniforms(nuisance, "ink-side", 1)[:, 0], spread(nuisance, "ink", 0.3, 0.48)[:, 0]
+    side, depth = draw("ink-side"), draw("ink", 0.3, 0.48)
     return 0.5 + np.where(side < 0.5, -depth, depth)
 
 
@@ -317,29 +264,25 @@ def system(number: int) -> tuple[Float[np.ndarray, "maps 6"], Float[np.ndarray, 
     raise RuntimeError(f"no system fills a picture for class {number}")
 
 
-def draw_fractal(
-    number: int, scale: Float[np.ndarray, "n"], nuisance: Int[np.ndarray, "n"], size: int, device: str
-) -> Float[Tensor, "n size size"]:
+def draw_fractal(number: int, scale: Float[np.ndarray, "n"], nuisance: Int[np.ndarray, "n"], grid: Grid) -> Plane:
     """Draw the share of each pixel that the attractor of class `number` covers, 0..1; seeds vary and place it."""
-    maps, chance = system(number)
-    own = maps * spread(nuisance, "ifs-jitter", 1 - _JITTER, 1 + _JITTER, 6 * MAPS).reshape(-1, MAPS, 6)
-    x, y = _play(own, chance, nuisance, _PLAYERS, max(4, size * size // _PLAYERS), device)
-    cosine, sine = (column(part, device)[..., 0] for part in direction(uniforms(nuisance, "ifs-turn", 1)[:, 0]))
-    mirrored = column(np.where(uniforms(nuisance, "ifs-mirror", 1)[:, 0] < 0.5, -1.0, 1.0), device)[..., 0]
-    across, down = (x * cosine + y * sine) * mirrored, y * cosine - x * sine
-    return _density(across, down, scale, nuisance, size)
+    (maps, chance), draw = system(number), Draw(nuisance, "ifs-")
+    own = maps * draw("jitter", 1 - _JITTER, 1 + _JITTER, MAPS, 6)
+    x, y = _play(own, chance, nuisance, max(4, grid.size**2 // _PLAYERS), grid.device)
+    cosine, sine = (grid.flat(part) for part in draw.turned("turn", 1))
+    mirrored = grid.flat(np.where(draw("mirror", 0, 1, 1) < 0.5, -1.0, 1.0))
+    return _density((x * cosine + y * sine) * mirrored, y * cosine - x * sine, scale, nuisance, grid)
 
 
 def _play(
     maps: Float[np.ndarray, "n maps 6"],
     chance: Float[np.ndarray, "maps"],
     nuisance: Int[np.ndarray, "n"],
-    players: int,
     steps: int,
     device: str,
 ) -> tuple[Float[Tensor, "n points"], Float[Tensor, "n points"]]:
     """Points of each row's attractor; every player starts at the fixed point of the first map."""
-    n = len(nuisance)
+    n, players = len(nuisance), _PLAYERS
     keys = torch.as_tensor(row_seed(0, "ifs-choice", nuisance).astype(np.uint32).view(np.int32), device=device)
     bits = (lattice_bits(keys, players * steps) >> 8) & 0xFFFF
     choice = torch.zeros_like(bits)
@@ -348,7 +291,8 @@ def _play(
     choice += torch.arange(n, device=device, dtype=choice.dtype)[:, None] * MAPS
     coefficients = torch.as_tensor(maps.reshape(-1, 6).astype(np.float32), device=device)
     chosen = coefficients.index_select(0, choice.view(-1)).view(n, steps, players, 6)
-    x, y = (column(start, device)[..., 0].expand(n, players) for start in _fixed_point(maps[:, 0]))
+    starts = (start.astype(np.float32)[:, None] for start in _fixed_point(maps[:, 0]))
+    x, y = (torch.as_tensor(start, device=device).expand(n, players) for start in starts)
     seen: list[tuple[Tensor, Tensor]] = []
     for step in range(steps):
         a, b, c, d, e, f = chosen[:, step].unbind(-1)
@@ -362,18 +306,18 @@ def _density(
     y: Float[Tensor, "n points"],
     scale: Float[np.ndarray, "n"],
     nuisance: Int[np.ndarray, "n"],
-    size: int,
-) -> Float[Tensor, "n size size"]:
+    grid: Grid,
+) -> Plane:
     """Points counted by pixel, the attractor's box filling 0.85 of the image at scale 1."""
-    device = str(x.device)
+    size, put = grid.size, grid.flat
     low_x, high_x, low_y, high_y = (each.unsqueeze(1) for each in (x.amin(1), x.amax(1), y.amin(1), y.amax(1)))
-    zoom = column(0.85 * scale, device)[..., 0] * size / torch.maximum(high_x - low_x, high_y - low_y)
-    shift = spread(nuisance, "ifs-shift", -0.08, 0.08, 2) * size + size / 2
-    at_x = torch.floor((x - (low_x + high_x) * 0.5) * zoom + column(shift[:, 0], device)[..., 0]).to(torch.int64)
-    at_y = torch.floor((y - (low_y + high_y) * 0.5) * zoom + column(shift[:, 1], device)[..., 0]).to(torch.int64)
+    zoom = put(0.85 * scale[:, None]) * size / torch.maximum(high_x - low_x, high_y - low_y)
+    shift = Draw(nuisance)("ifs-shift", -0.08, 0.08, 2, 1) * size + size / 2
+    at_x = torch.floor((x - (low_x + high_x) * 0.5) * zoom + put(shift[:, 0])).to(torch.int64)
+    at_y = torch.floor((y - (low_y + high_y) * 0.5) * zoom + put(shift[:, 1])).to(torch.int64)
     inside = (at_x >= 0) & (at_x < size) & (at_y >= 0) & (at_y < size)
     place = torch.where(inside, at_y * size + at_x, size * size)  # the last place takes what lies outside
-    counts = torch.zeros(len(x), size * size + 1, device=device)
+    counts = torch.zeros(len(x), size * size + 1, device=grid.device)
     counts.scatter_add_(1, place, torch.ones_like(x))
     counts = counts[:, :-1].view(-1, size, size)
     return counts / (counts + 0.5)
@@ -394,8 +338,8 @@ def _stretch(coefficients: Float[np.ndarray, "6"]) -> float:
 
 def _filled(maps: Float[np.ndarray, "maps 6"], chance: Float[np.ndarray, "maps"]) -> float:
     """The share of a 32 x 32 picture that 4,096 points of the attractor reach."""
-    x, y = _play(maps[None], chance, np.zeros(1, dtype=np.int64), _PLAYERS, 16, "cpu")
-    seen = _density(x, y, np.ones(1), np.zeros(1, dtype=np.int64), 32)
+    x, y = _play(maps[None], chance, np.zeros(1, dtype=np.int64), 16, "cpu")
+    seen = _density(x, y, np.ones(1), np.zeros(1, dtype=np.int64), Grid(32, 1.0, "cpu"))
     return float((seen > 0).sum()) / 1024
 
 
@@ -460,30 +404,25 @@ class NaturalPhantom(DrawnPhantom[PhantomRows]):
         return Rendered(images, torch.zeros(images.shape, dtype=torch.bool, device=grid.device))
 
 
-def _scene(
-    law: Law, scale: Float[np.ndarray, "n"], nuisance: Int[np.ndarray, "n"], grid: Grid
-) -> Float[Tensor, "n size size"]:
+def _scene(law: Law, scale: Float[np.ndarray, "n"], nuisance: Int[np.ndarray, "n"], grid: Grid) -> Plane:
     """Pictures of one law, 0..1, in even light."""
     if law.family == "leaves":
         return draw_leaves(law, scale, nuisance, grid)
     if law.family == "noise":
-        return draw_noise(law, scale, nuisance, grid.size, grid.device)
-    covered = draw_fractal(law.number, scale, nuisance, grid.size, grid.device)
-    ground = power_field(2.0, scale, nuisance, grid.size, grid.device).mul_(0.1).add_(0.5)
-    return ground.add_((column(ink(nuisance), grid.device) - ground) * covered).clamp_(0, 1)
+        return draw_noise(law, scale, nuisance, grid)
+    covered = draw_fractal(law.number, scale, nuisance, grid)
+    ground = power_field(2.0, scale, nuisance, grid).mul_(0.1).add_(0.5)
+    return ground.add_((grid.put(ink(Draw(nuisance))) - ground) * covered).clamp_(0, 1)
 
 
-def _exposed(picture: Float[Tensor, "n size size"], seen: PhantomRows, grid: Grid) -> Float[Tensor, "n size size"]:
+def _exposed(picture: Plane, rows: PhantomRows, grid: Grid) -> Plane:
     """Show the picture through a lens that softens a little, in light that falls off toward one side."""
-    nuisance = seen.nuisance
-    side = column(spread(nuisance, "lens", 0.05, 0.2)[:, 0], grid.device)
+    (x, y), draw = grid.axes(), rows.draw()
+    side = grid.put(draw("lens", 0.05, 0.2))
     blurred = _softened(_softened(picture, side, 1), side, 2)
-    x, y = grid.axes()
-    cosine, sine = direction(uniforms(nuisance, "light", 1)[:, 0])
-    strength = seen["illumination"]
-    light = x * column(cosine * strength, grid.device) + y * column(sine * strength, grid.device)
-    gray = blurred.sub_(0.5).mul_(column(seen["contrast"], grid.device)).add_(0.5)
-    return gray.mul_(light.add_(1)).clamp_(0, 1)
+    across, down = (grid.put(part * rows["illumination"]) for part in draw.turned("light"))
+    gray = blurred.sub_(0.5).mul_(grid.put(rows["contrast"])).add_(0.5)
+    return gray.mul_((x * across + y * down).add_(1)).clamp_(0, 1)
 
 
 def _softened(picture: Float[Tensor, "n a b"], side: Float[Tensor, "n 1 1"], axis: int) -> Float[Tensor, "n a b"]:
