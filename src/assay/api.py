@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
 
-    from assay.analysis.predictions import Compared
     from assay.data.files.in_memory import Rows
     from assay.models.ref import Model
     from assay.report.notebook import Chart
     from assay.spec import schema
+    from assay.study.compare import Compared
     from assay.study.finished import Result
 
 
@@ -99,25 +99,21 @@ def compare(
         DataError: Entries contradict each other.
         SpecError: A name is unknown.
     """
-    from assay.analysis.predictions import compare_predictions, from_arrays
+    from assay.study.compare import CompareRun, compare_predictions
+    from assay.study.compare_request import CompareRequest
+    from assay.study.predictions import from_arrays
 
-    made = from_arrays(
-        list(y_true),
-        list(y_score),
-        list(groups),
-        list(images),
-        list(seeds),
-        None if patients is None else list(patients),
-        None if folds is None else list(folds),
-        positive=positive,
-        threshold=threshold,
-    )
-    found = compare_predictions(made, str(against), measure, margin)
+    entries = {"y_true": y_true, "groups": groups, "images": images, "seeds": seeds}
+    entries |= {name: one for name, one in (("patients", patients), ("folds", folds)) if one is not None}
+    lists: dict[str, Any] = {name: list(one) for name, one in entries.items()}
+    read = from_arrays(**lists, y_score=list(y_score), positive=positive, threshold=threshold)
+    asked = CompareRequest(file=Path(), by="recipe", against=str(against), measure=measure, margin=margin)
+    found = compare_predictions(read, asked)
     if out is not None:
-        from assay.report.page import write_page
+        from assay.execution.local import InProcess
+        from assay.runs.run import carry_out
 
-        found.keep(Path(out), Path(out).name)
-        write_page(Path(out))
+        carry_out(CompareRun(asked, read, Path(out).name), Path(out), InProcess())
     return found
 
 

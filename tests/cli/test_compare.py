@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.analysis.test_predictions import rows_of_file, write
 from tests.cli.asking import Asking
+from tests.study.test_predictions import rows_of_file, write
 
 from assay.store.folder import RunFolder
 

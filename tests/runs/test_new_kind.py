@@ -60,7 +60,7 @@ class Brightness:
 
     def next(self, folder: RunFolder) -> Sequence[Task]:
         """Return the parts that were not read."""
-        write_request(folder, self.request)
+        write_request(folder, self.request, "reading")
         lacking = {id: rows for id, rows in self._parts().items() if not folder.complete("readings", id)}
         images = Path(self.request.images)
         return [

@@ -17,6 +17,7 @@ from assay.cli import completion
 from assay.cli.audit_steps import add_commands
 from assay.cli.requests import taking
 from assay.study.audit_request import Asked
+from assay.study.compare_request import CompareRequest
 from assay.study.run_request import RunRequest, TuneRequest
 
 
@@ -196,63 +197,15 @@ def export(
 
 
 @app.command(epilog="Example: assay compare predictions.csv --by loss --against cross-entropy --margin 0.05")
-def compare(
-    file: Annotated[Path, typer.Argument(help="A CSV with a row per image, recipe and seed.", metavar="FILE")],
-    by: Annotated[str, typer.Option("--by", metavar="COLUMN", help="What is compared, such as loss.")],
-    against: Annotated[
-        str, typer.Option("--against", metavar="NAME", help="The reference; default: the first in the file.")
-    ] = "",
-    measure: Annotated[
-        str,
-        typer.Option(
-            "--measure", metavar="NAME", help="See `assay list measures`.", autocompletion=completion.measures
-        ),
-    ] = "auroc",
-    margin: Annotated[
-        float | None, typer.Option("--margin", metavar="M", help="Largest difference that does not matter.")
-    ] = None,
-    score: Annotated[
-        str, typer.Option("--score", metavar="COLUMN", help="Probability of the positive class, or log-odds.")
-    ] = "score",
-    target: Annotated[str, typer.Option("--target", metavar="COLUMN", help="The class.")] = "target",
-    positive: Annotated[
-        str, typer.Option("--positive", metavar="CLASS", help="The positive class; default: 1 of 0 and 1.")
-    ] = "",
-    seed: Annotated[str, typer.Option("--seed", metavar="COLUMN", help="The seed of the training.")] = "seed",
-    image: Annotated[str, typer.Option("--image", metavar="COLUMN", help="The image.")] = "image",
-    patient: Annotated[
-        str, typer.Option("--patient", metavar="COLUMN", help="The patient; without, each image is one.")
-    ] = "patient",
-    fold: Annotated[
-        str, typer.Option("--fold", metavar="COLUMN", help="The fold whose model answered; may be absent.")
-    ] = "fold",
-    threshold: Annotated[
-        float, typer.Option("--threshold", metavar="P", help="Probability from which an image is called positive.")
-    ] = 0.5,
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FOLDER", help="Write a page and its tables there.")
-    ] = None,
-    json: Json = False,
-) -> None:
+@taking(CompareRequest)
+def compare(asked: CompareRequest) -> None:
     """Compare predictions that were made elsewhere.
 
     The statistics are those of a study: paired by seed and patient, corrected by Holm, with a margin of equivalence.
     """
-    from assay.analysis.predictions import Columns
     from assay.cli.compare import compare_command
 
-    columns = Columns(by=by, score=score, target=target, seed=seed, image=image, patient=patient, fold=fold)
-    compare_command(
-        file,
-        columns,
-        against=against,
-        measure=measure,
-        margin=margin,
-        positive=positive,
-        threshold=threshold,
-        json=json,
-        out=out,
-    )
+    compare_command(asked)
 
 
 @app.command(

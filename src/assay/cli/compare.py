@@ -6,60 +6,35 @@ import json as jsonlib
 import math
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from assay.analysis.predictions import Columns, Compared, compare_predictions, read_predictions, title
-from assay.report.page import write_page
+from assay.execution.local import InProcess
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import verdict_words
+from assay.runs.run import carry_out
 from assay.stats.format import p_value, with_interval
 from assay.stats.rows import undefined
 from assay.store.files import Row
+from assay.study.compare import Compared, CompareRun, compare_predictions
+from assay.study.compare_request import CompareRequest
+from assay.study.predictions import read_predictions
 
 
-def compare_command(
-    path: Path,
-    columns: Columns,
-    *,
-    against: str,
-    measure: str,
-    margin: float | None,
-    positive: str,
-    threshold: float,
-    json: bool,
-    out: Path | None = None,
-) -> None:
+def compare_command(asked: CompareRequest) -> None:
     """Print estimates and comparisons of a file of predictions.
-
-    Args:
-        path: The file.
-        columns: Names of its columns.
-        against: The reference; the first recipe of the file if empty.
-        measure: What is compared.
-        margin: Largest difference that does not matter.
-        positive: Name of the positive class.
-        threshold: Probability from which an image is called positive.
-        json: Print JSON.
-        out: The folder that gets a page and its tables.
 
     Raises:
         DataError: The file cannot be used.
         SpecError: A name is unknown.
     """
-    read = read_predictions(path, columns, positive=positive, threshold=threshold)
-    found = compare_predictions(read, against, measure, margin, columns.by)
-    if out is not None:
-        found.keep(out, path.stem)
-    page = None if out is None else write_page(out)
-    if json:
+    read = read_predictions(asked)
+    found = compare_predictions(read, asked)
+    run = CompareRun(asked, read, asked.file.stem)
+    page = None if asked.out is None else carry_out(run, asked.out, InProcess()).page
+    if asked.as_json:
         rows = {"estimates": _plain(found.estimates), "contrasts": _plain(found.contrasts)}
         shown = {} if page is None else {"report": str(page)}
-        cautions = [reason_words(caution) for caution in found.cautions]
-        print(
-            jsonlib.dumps(
-                {**rows, "notes": list(map(reason_words, found.notes)), "cautions": cautions, **shown}, indent=1
-            )
-        )
+        notes, cautions = (list(map(reason_words, one)) for one in (found.notes, found.cautions))
+        print(jsonlib.dumps({**rows, "notes": notes, "cautions": cautions, **shown}, indent=1))
         return
     for note in found.notes:
         print(reason_words(note), file=sys.stderr)
@@ -70,7 +45,7 @@ def compare_command(
 def lines(found: Compared) -> list[str]:
     """Return the comparison as lines of text: the decisions first, then the values of every recipe."""
     width = max(len(str(row["recipe"])) for row in found.estimates)
-    made = [title(found)]
+    made = [found.title]
     for row in found.contrasts:
         made.append(f"  {row['a']:<{width}}  {_decision(row)}")
     made.append("values")

@@ -20,7 +20,7 @@ from assay.core.errors import StoreError
 from assay.report.audit_page import audit_account, leads_words, mark_pictures
 from assay.report.blocks import Figure, Rendered, chart, render
 from assay.report.drawing import DARK, LIGHT, declarations
-from assay.report.evidence import Evidence, Tables, distinct, networks
+from assay.report.evidence import Evidence, Tables, distinct, networks, outline
 from assay.report.glossary import first_used
 from assay.report.images import Gallery, gallery
 from assay.report.opening import Account, Opening, Said, opening, paper, said, verdict
@@ -119,7 +119,7 @@ def collect(root: Path, own: Sequence[Section] = ()) -> Content:
     if evidence.of_audit:
         return content(evidence, audit_account(evidence),
                        own or audit_sections(evidence.tables, leads_words(evidence.tables)))  # fmt: skip
-    return content(evidence, _account(evidence), own or _sections(evidence))
+    return content(evidence, _account(evidence), own or study_sections(evidence.tables))
 
 
 def content(evidence: Evidence, account: Account, asked: Sequence[Section]) -> Content:
@@ -193,9 +193,10 @@ def _account(evidence: Evidence) -> Account:
     )
 
 
-def _sections(evidence: Evidence) -> list[Section]:
-    view = evidence.outline
-    return sections(evidence.tables, view.measure, view.dosed, view.budgets)
+def study_sections(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Section]:
+    """Return the sections of the page of a study, of compared predictions, or of one model."""
+    view = outline(tables)
+    return sections(tables, view.measure, view.dosed, view.budgets)
 
 
 def _part(one: Section, evidence: Evidence, first: Sequence[Figure]) -> Part:
@@ -219,7 +220,7 @@ def first_figures(evidence: Evidence) -> tuple[Figure, ...]:
         return ()
     view = evidence.outline
     leading = [FIRST["trades"], *([doses(view.measure, view.dosed)] if view.dosed else []), performance(view.measure)]
-    leading += [block for one in _sections(evidence) if one.id == "relies" for block in one.blocks[:1]]
+    leading += [block for one in study_sections(evidence.tables) if one.id == "relies" for block in one.blocks[:1]]
     return tuple(figure for block in leading if (figure := chart(block, evidence, FIRST_WIDTH)) is not None)
 
 

@@ -102,10 +102,25 @@ def write_tables(folder: RunFolder, tables: Tables) -> None:
             folder.write_table(name, EVERY_TABLE[name].names, tables.get(name, ()))
 
 
-def write_request(folder: RunFolder, request: BaseModel) -> None:
-    """Keep what is asked for in the folder, for kinds of runs that keep nothing else of it."""
+def write_request(folder: RunFolder, request: BaseModel, name: str) -> None:
+    """Keep what is asked for in the folder, for kinds of runs that keep nothing else of it.
+
+    Args:
+        folder: The run folder.
+        request: What is asked for.
+        name: Name of the kind of run, for errors.
+
+    Raises:
+        SpecError: The folder holds another kind of run.
+    """
+    kind = type(request).__name__
+    if folder.of_any and (not folder.of_request or folder.asked().get("kind") != kind):
+        raise SpecError(
+            f"out: {folder.root} holds records of a study, a model or an audit; give the {name} a folder of its own"
+        )
     values = request.model_dump(mode="json")
-    document = {"schema": SCHEMA_VERSION, "stamp": {"request": content_hash(values)}, "request": values}
+    stamp = {"kind": kind, "request": content_hash(values)}
+    document = {"schema": SCHEMA_VERSION, "stamp": stamp, "request": values}
     write_checked_json(folder.root / REQUEST, document)
 
 

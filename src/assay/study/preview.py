@@ -49,7 +49,7 @@ class PreviewRun:
 
     def next(self, folder: RunFolder) -> Sequence[Task]:
         """Keep the request. Nothing is trained or read by a network."""
-        write_request(folder, self.request)
+        write_request(folder, self.request, "preview")
         return ()
 
     def conclude(self, folder: RunFolder) -> Tables:

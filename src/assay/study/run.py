@@ -36,12 +36,10 @@ from assay.execution.plan import (
 from assay.execution.progress import Stage, telling
 from assay.execution.tasks import Executor, Job, Outcome, Task
 from assay.models.ref import Inputs
-from assay.report.evidence import outline
-from assay.report.page import write_page
+from assay.report.page import study_sections, write_page
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import statement
 from assay.results.block import Section
-from assay.results.study_blocks import sections
 from assay.runs.run import Shown, Tables, Watch, carried_out, perform, write_tables
 from assay.shifts.population import Population
 from assay.spec.schema import StudySpec
@@ -241,8 +239,7 @@ class StudyRun:
     def page(self, tables: Shown) -> Sequence[Section]:
         """Return the sections of the page."""
         self.stage("writing the page")
-        view = outline(tables)
-        return sections(tables, view.measure, view.dosed, view.budgets)
+        return study_sections(tables)
 
 
 def run_study(

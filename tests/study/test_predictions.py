@@ -1,5 +1,7 @@
 """Predictions made elsewhere are compared as a study's contrasts are."""
 
+# pyright: basic
+
 from __future__ import annotations
 
 import csv
@@ -13,15 +15,17 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 import assay
-from assay.analysis.predictions import Columns, Predictions, compare_predictions, from_arrays, read_predictions
 from assay.core.errors import DataError, SpecError
 from assay.core.reasons import Code, because
 from assay.stats.compare import contrast
 from assay.stats.decisions import decide, pooled
 from assay.stats.panel import Panel
+from assay.study.compare import compare_predictions
+from assay.study.compare_request import CompareRequest
+from assay.study.predictions import Predictions, from_arrays, read_predictions
 
 IMAGES, SEEDS = 120, 5
-BY = Columns(by="loss")
+ASKED = CompareRequest(file=Path(), by="loss", against="reference")
 
 
 def odds(seed: int = 0) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
@@ -37,7 +41,7 @@ def odds(seed: int = 0) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
     return made, target, patient
 
 
-def entries() -> dict[str, list[Any]]:
+def entries() -> dict[str, Any]:
     made, target, patient = odds()
     rows = [
         (name, seed, image, target[image], patient[image], made[name][seed, image])
@@ -85,7 +89,7 @@ def test_few_seeds_are_not_protected_by_a_recipe_without_a_test() -> None:
     """The one comparison that can be made has the degrees of freedom of its 3 seeds, since two are corrected."""
     made, target, patient = odds()
     panels = {name: Panel(one[: 2 if name == "copy" else 3, :, None], target, patient) for name, one in made.items()}
-    lost, found = compare_predictions(Predictions(panels), against="reference", measure="auroc").contrasts
+    lost, found = compare_predictions(Predictions(panels), ASKED).contrasts
     of = contrast(panels["worse"], panels["reference"], "auroc")
     assert math.isnan(lost["p_holm"])
     assert of.df > 2.01
@@ -95,8 +99,8 @@ def test_few_seeds_are_not_protected_by_a_recipe_without_a_test() -> None:
 def test_a_file_gives_what_arrays_give_in_any_order_of_its_rows(tmp_path: Path) -> None:
     rows = rows_of_file()
     rows = [rows[i] for i in np.random.default_rng(1).permutation(len(rows))]
-    read = read_predictions(write(tmp_path / "p.csv", rows), BY)
-    found = compare_predictions(read, "reference", "auroc")
+    read = read_predictions(ASKED.but(file=write(tmp_path / "p.csv", rows)))
+    found = compare_predictions(read, ASKED)
     expected = assay.compare(**entries(), against="reference")
     values = {row["a"]: (row["value"], row["p_holm"]) for row in expected.contrasts}
     assert {row["a"]: (row["value"], row["p_holm"]) for row in found.contrasts} == {
@@ -110,14 +114,14 @@ def test_folds_are_kept_apart() -> None:
     given = entries()
     folds = [image % 2 for image in given["images"]]
     shifted = [score + 100 * fold for score, fold in zip(given["y_score"], folds, strict=True)]
-    plain = assay.compare(**{**given, "y_score": shifted})
-    apart = assay.compare(**{**given, "y_score": shifted}, folds=folds)
+    given["y_score"] = shifted
+    plain, apart = assay.compare(**given), assay.compare(**given, folds=folds)
     assert apart.estimates[0]["value"] > plain.estimates[0]["value"] + 0.1
 
 
 def test_without_patients_each_image_is_one_and_a_file_says_so(tmp_path: Path) -> None:
     rows = [{key: value for key, value in row.items() if key != "patient"} for row in rows_of_file()]
-    read = read_predictions(write(tmp_path / "p.csv", rows), BY)
+    read = read_predictions(ASKED.but(file=write(tmp_path / "p.csv", rows)))
     assert len(np.unique(read.panels["copy"].patient)) == IMAGES
     assert because(Code.NO_PATIENT_COLUMN, column="patient") in read.notes
 
@@ -168,13 +172,14 @@ def test_unknown_names_are_refused(asked: dict[str, Any], message: str) -> None:
 
 def test_the_positive_class_turns_the_measure_around() -> None:
     given = entries()
-    found = from_arrays(**{**given, "y_true": ["ill" if one else "well" for one in given["y_true"]]}, positive="well")
-    value = compare_predictions(found, "reference", "auroc").estimates[0]["value"]
-    assert value == pytest.approx(1 - assay.compare(**given).estimates[0]["value"])
+    expected = 1 - assay.compare(**given).estimates[0]["value"]
+    given["y_true"] = ["ill" if one else "well" for one in given["y_true"]]
+    found = from_arrays(**given, positive="well")
+    assert compare_predictions(found, ASKED).estimates[0]["value"] == pytest.approx(expected)
 
 
 def test_a_score_that_is_no_number_is_named_by_line(tmp_path: Path) -> None:
     rows = rows_of_file()
     rows[2]["score"] = "high"
     with pytest.raises(DataError, match=r"p\.csv:4: score 'high' is not a finite number"):
-        read_predictions(write(tmp_path / "p.csv", rows), BY)
+        read_predictions(ASKED.but(file=write(tmp_path / "p.csv", rows)))

@@ -1,0 +1,148 @@
+"""Compare predictions of models that were made elsewhere, as the contrasts of a study are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from assay.analysis.contrasts import Pair, family_of
+from assay.analysis.results import KEY_FIELDS
+from assay.analysis.tables import estimate_row
+from assay.core.errors import SpecError, unknown_name
+from assay.core.measures import direction_of, label_of
+from assay.core.reasons import Reason
+from assay.execution.tasks import Task
+from assay.report.page import study_sections
+from assay.results.block import Section
+from assay.runs.run import Shown, Tables, write_request
+from assay.spec.checks import MOST_PRIMARY
+from assay.spec.schema import ContrastSpec, Role
+from assay.stats.compare import contrast
+from assay.stats.decisions import decided, pooled
+from assay.stats.doubts import findings_of, outlying_seeds
+from assay.stats.estimate import estimate
+from assay.stats.findings import to_row
+from assay.stats.measures import COMPUTED
+from assay.store.files import Row
+from assay.store.folder import RunFolder
+from assay.study.compare_request import CompareRequest
+from assay.study.predictions import Predictions
+
+IMAGES = "these images"
+"""Name of the images that were predicted, in the place of a test environment."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Estimates of every recipe and its comparisons with a reference.
+
+    Attributes:
+        estimates: Rows of the table `estimates`, one per recipe.
+        contrasts: Rows of the table `contrasts`, one per comparison, corrected by Holm over all.
+        seeds: Rows of the table `seeds`.
+        notes: What was assumed of the data.
+        cautions: Seeds that are far from the others of their recipe.
+    """
+
+    measure: str
+    against: str
+    estimates: tuple[Row, ...]
+    contrasts: tuple[Row, ...]
+    seeds: tuple[Row, ...]
+    notes: tuple[Reason, ...]
+    cautions: tuple[Reason, ...]
+
+    @property
+    def title(self) -> str:
+        """The heading of the comparison: `AUROC against cross-entropy`."""
+        return f"{label_of(self.measure)} against {self.against}"
+
+
+@dataclass(frozen=True)
+class CompareRun:
+    """A comparison of predictions as a `Run` without tasks.
+
+    Attributes:
+        request: What was asked.
+        read: The predictions.
+        name: Name of the comparison on its page.
+    """
+
+    request: CompareRequest
+    read: Predictions
+    name: str
+
+    def next(self, folder: RunFolder) -> Sequence[Task]:
+        """Keep the request."""
+        write_request(folder, self.request, "comparison")
+        return ()
+
+    def conclude(self, folder: RunFolder) -> Tables:
+        """Return the tables of a study that predictions have."""
+        made = compare_predictions(self.read, self.request)
+        found = findings_of(made.contrasts, made.estimates, cautions=(*made.notes, *made.cautions))
+        facts = {"study": self.name, "question": made.title, "predictions": "yes"}
+        return {
+            "contrasts": made.contrasts,
+            "estimates": made.estimates,
+            "seeds": made.seeds,
+            # there are no images to look for copies in
+            "findings": [to_row(one) for one in found if one.kind != "leakage"],
+            "provenance": [{"key": key, "value": value} for key, value in facts.items()],
+        }
+
+    def page(self, tables: Shown) -> Sequence[Section]:
+        """Return the sections of the page of a study."""
+        return study_sections(tables)
+
+
+def compare_predictions(read: Predictions, asked: CompareRequest) -> Compared:
+    """Estimate a measure of every recipe and compare each with a reference, as a study's contrasts are.
+
+    Differences are paired by seed and by patient. The seeds' part of their variance is moderated over all of them, and
+    p-values are corrected by Holm (docs/statistics.md).
+
+    Returns:
+        Rows of the tables of a study. With a margin, up to four comparisons are primary.
+
+    Raises:
+        SpecError: There is no such recipe or measure, or nothing to compare.
+    """
+    panels, against = read.panels, asked.against or next(iter(read.panels))
+    measure, margin = asked.measure, asked.margin
+    allowed = [name for name, one in COMPUTED.items() if not one.maps]
+    if measure not in allowed:
+        raise SpecError(unknown_name("measure of classification", measure, allowed))
+    if against not in panels:
+        raise SpecError(unknown_name("reference", against, tuple(panels)))
+    if len(panels) < 2:
+        raise SpecError(f"there is one recipe, '{against}', and nothing to compare it with")
+    if margin is not None and not margin > 0:
+        raise SpecError(f"margin {margin}: expected a number above 0")
+    names = [name for name in panels if name != against]
+    role: Role = "primary" if margin is not None and len(names) <= MOST_PRIMARY else "secondary"
+    stated = ContrastSpec(
+        axis=asked.by, against=against, measure=measure, margin=margin, role=role, at="as-given", environment=IMAGES
+    )
+    places = {
+        name: {**dict.fromkeys(KEY_FIELDS, ""), "recipe": name, "coordinates": json.dumps({asked.by: name}),
+               "measure": measure, "environment": IMAGES}
+        for name in panels
+    }  # fmt: skip
+    tested = pooled([contrast(panels[name], panels[against], measure, margin) for name in names])
+    family = [
+        (Pair(stated, (), (), name, ()), replace(one, direction=direction_of(measure)))
+        for name, one in zip(names, tested, strict=True)
+    ]
+    entry, rows, by_seed = COMPUTED[measure], list[Row](), list[Row]()
+    for name, panel in panels.items():
+        found, chance = estimate(panel, measure), entry.chance(panel.target, panel.scores.shape[2])
+        rows.append(estimate_row(places[name], found, entry.entry.unit, entry.entry.direction, chance))
+        by_seed += [
+            {**places[name], "seed": read.seeds[number] if read.seeds else str(number), "value": value, "reason": ""}
+            for number, value in zip(panel.numbers.tolist(), found.per_seed.tolist(), strict=True)
+        ]
+    made = decided([family_of(stated.family_name, family)], rows)
+    cautions = tuple(outlying_seeds(by_seed, made))
+    return Compared(measure, against, tuple(rows), tuple(made), tuple(by_seed), read.notes, cautions)

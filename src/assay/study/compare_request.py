@@ -1,0 +1,42 @@
+"""Requests of comparisons: of predictions that were made elsewhere, and of two audits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from assay.core.request import Option, Request
+
+
+class CompareRequest(Request):
+    """A request of `assay compare`. The names of columns are those of its file."""
+
+    file: Annotated[Path, Option("A CSV with a row per image, recipe and seed.", "FILE", argument=True)]
+    by: Annotated[str, Option("What is compared, such as loss.", "COLUMN")]
+    against: Annotated[str, Option("The reference; default: the first in the file.", "NAME")] = ""
+    measure: Annotated[str, Option("See `assay list measures`.", "NAME", complete="measures")] = "auroc"
+    margin: Annotated[float | None, Option("Largest difference that does not matter.", "M")] = None
+    score: Annotated[str, Option("Probability of the positive class, or log-odds.", "COLUMN")] = "score"
+    target: Annotated[str, Option("The class.", "COLUMN")] = "target"
+    positive: Annotated[str, Option("The positive class; default: 1 of 0 and 1.", "CLASS")] = ""
+    seed: Annotated[str, Option("The seed of the training.", "COLUMN")] = "seed"
+    image: Annotated[str, Option("The image.", "COLUMN")] = "image"
+    patient: Annotated[str, Option("The patient; without, each image is one.", "COLUMN")] = "patient"
+    fold: Annotated[str, Option("The fold whose model answered; may be absent.", "COLUMN")] = "fold"
+    threshold: Annotated[float, Option("Probability from which an image is called positive.", "P")] = 0.5
+    out: Annotated[Path | None, Option("Write a page and its tables there.", "FOLDER", short="-o")] = None
+    as_json: Annotated[bool, Option("Print JSON for machines.", "", "--json")] = False
+
+
+class AuditsRequest(Request):
+    """A request of `assay audit compare`."""
+
+    a: Annotated[Path, Option("Folder of an audit.", "A", argument=True)]
+    b: Annotated[Path, Option("Folder of another audit of the same images.", "B", argument=True)]
+    out: Annotated[Path | None, Option("Write a page and its table there.", "FOLDER", short="-o")] = None
+    as_json: Annotated[bool, Option("Print JSON for machines.", "", "--json")] = False
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Names of the audits for readers."""
+        return (self.a.name, self.b.name) if self.a.name != self.b.name else (str(self.a), str(self.b))
