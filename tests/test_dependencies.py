@@ -108,7 +108,5 @@ def test_a_study_that_needs_an_absent_extra_is_refused_before_it_runs(library: s
 
 
 def test_what_needs_no_extra_runs_without_any():
-    done = without(
-        {"monai", "segmentation_models_pytorch", "nibabel", "pydicom", "tifffile", "h5py"}, "show", "nodule-loss"
-    )
+    done = without({"monai", "segmentation_models_pytorch", "nibabel", "pydicom", "tifffile"}, "show", "nodule-loss")
     assert done.returncode == 0, done.stderr

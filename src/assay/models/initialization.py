@@ -6,7 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -30,6 +30,7 @@ from assay.models.weights import (
     load_into,
     load_trunk,
     match,
+    renamed_file,
     scaling_of,
     set_epsilon,
     take_rgb,
@@ -62,6 +63,10 @@ class Reading:
         Literal["auto", "monai-resnet"],
         Field(description="how layers are named; found in the file, but that MONAI's ResNet strides by 1 in its stem"),
     ] = "auto"
+    rename: Annotated[
+        Mapping[str, str] | None,
+        Field(description="regular expressions in keys and what stands in their place; the first that is found counts"),
+    ] = None
     leave_out: Annotated[
         tuple[str, ...],
         Field(
@@ -73,21 +78,15 @@ class Reading:
         Field(
             description="how images x in [0, 1] are scaled: ImageNet mean and deviation; 2x - 1; unchanged; blue, "
             "green, red with 255x less the ImageNet mean; the same over 255; auto: what the file's metadata say, else "
-            "timm's own configuration of the architecture, refused for Keras, MONAI and numbered layers, which that "
-            "is not about"
+            "timm's own configuration of the architecture, refused for Keras's, MONAI's and numbered layers, which "
+            "that is not about"
         ),
     ] = "auto"
 
     def of(self, path: str, sha256: str = "") -> FromFile:
         """Return a file that is read in this way."""
-        return FromFile(
-            path=path,
-            sha256=sha256,
-            prefix=self.prefix,
-            layout=self.layout,
-            leave_out=self.leave_out,
-            input=self.input,
-        )
+        given = {one.name: getattr(self, one.name) for one in fields(Reading)}
+        return FromFile(path=path, sha256=sha256, **given)
 
 
 FileHash = Annotated[
@@ -100,22 +99,22 @@ FileHash = Annotated[
 @component(
     "initialization",
     "file",
-    summary="a weights file (timm, torchvision, Keras, RadImageNet, MONAI, MoCo, lightly), every key accounted for",
+    summary="a weights file (timm, torchvision, RadImageNet, MONAI, MoCo, lightly), every key accounted for",
 )
 @dataclass(frozen=True, kw_only=True)
 class FromFile(Reading):
     """Weights from a file: the trunk is loaded, everything else in the file is named in the log and left out.
 
-    layout: how the file names its layers; `auto` finds it. prefix: prefix of the trunk's keys; found when None.
-    leave_out: parts of the file that are not wanted, beyond heads, projections, momentum copies and queues. input: how
-    images are scaled for these weights; `auto` takes the file's metadata (`input`), else leaves timm's own
-    configuration, or refuses where that does not describe such files. Metadata `bn_eps` sets the epsilon of every batch
-    norm.
+    layout: how the file names its layers; `auto` finds it. rename: new names of keys, of any other file. prefix: prefix
+    of the trunk's keys; found when None. leave_out: parts of the file that are not wanted, beyond heads, projections,
+    momentum copies and queues. input: how images are scaled for these weights; `auto` takes the file's metadata
+    (`input`), else leaves timm's own configuration, or refuses where that does not describe such files. Metadata
+    `bn_eps` sets the epsilon of every batch norm.
     """
 
     path: Annotated[
         str,
-        Field(min_length=1, description="a .safetensors file, a .pt/.pth that holds tensors alone, or a Keras .h5"),
+        Field(min_length=1, description="a .safetensors file, or a .pt/.pth that holds tensors alone"),
     ]
     sha256: FileHash = ""
 
@@ -126,7 +125,7 @@ class FromFile(Reading):
     def load(self, network: nn.Module, path: Path) -> None:
         """Load the file at a place of its own."""
         target = with_trunk(network)
-        file = read_weights(path, self.sha256)
+        file = renamed_file(read_weights(path, self.sha256), self.rename or {})
         goal, beside = target.published()
         found = match(
             goal,
@@ -298,7 +297,6 @@ class FromSource:
             left_out=target.drawn,
             drawn=target.drawn,
             scaling=target.scaling.words(),
-            epsilon=None,
             strides=before.get("strides", {}),
             positions=str(before.get("positions", "")),
         )
@@ -336,13 +334,10 @@ class PretrainedByTimm:
         target.start = Start(
             file=".".join(filter(None, (str(file.path), cast(str, configuration.get("tag"))))),
             layout="timm or torchvision",
-            prefix="",
             loaded=len(tensors),
             left_out=beside,
             drawn=target.drawn,
             scaling=target.scaling.words(),
-            epsilon=None,
-            strides={},
             positions=positions,
         )
 

@@ -8,7 +8,7 @@ import pickle
 import re
 import socket
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
@@ -16,14 +16,13 @@ from typing import Any, cast
 from urllib.parse import quote, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-import numpy as np
 import torch
 from huggingface_hub.file_download import http_get  # pyright: ignore[reportUnknownVariableType]
 from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor
 
-from assay.core.errors import StoreError, WeightsError, extra
+from assay.core.errors import StoreError, WeightsError
 from assay.core.files import assets_folder, file_hash, holding, write_bytes
 from assay.data.cache import ELSEWHERE, default_cache_root, writing
 from assay.models.untyped import safetensors_of
@@ -49,139 +48,9 @@ def first_line(error: BaseException) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-# From Keras's names, axes and biases to those of timm's networks. Nothing is dropped: biases are folded exactly.
-
-_KINDS = {
-    "kernel": "weight",
-    "bias": "bias",
-    "gamma": "weight",
-    "beta": "bias",
-    "moving_mean": "running_mean",
-    "moving_variance": "running_var",
-}
-_BLOCK = re.compile(r"^conv(\d)_block(\d+)_(\d)_(conv|bn)$")
-_BIASED = re.compile(r"^(?:(.*\.)?conv(\d)|(.*\.)?downsample\.0)\.bias$")
-
-
-def keras_resnet_name(key: str) -> str:
-    """`conv3_block1_0_bn.gamma` of `keras.applications.ResNet50` to timm's `layer2.0.downsample.1.weight`."""
-    layer, _, kind = key.rpartition(".")
-    kind = _KINDS.get(kind, kind)
-    if layer in ("conv1_conv", "conv1_bn"):
-        return f"{'conv1' if layer == 'conv1_conv' else 'bn1'}.{kind}"
-    found = _BLOCK.match(layer)
-    if found is None:
-        return f"{layer}.{kind}"
-    stage, block, number, what = int(found[1]) - 1, int(found[2]) - 1, int(found[3]), found[4]
-    shortcut = {"conv": "downsample.0", "bn": "downsample.1"}[what]
-    return f"layer{stage}.{block}.{shortcut if number == 0 else f'{what}{number}'}.{kind}"
-
-
-def keras_densenet_name(key: str) -> str:
-    """`conv2_block1_0_bn.gamma` of `keras.applications.DenseNet121` to `features.denseblock1.denselayer1.norm1.weight`.
-
-    In a dense layer Keras numbers the first batch norm 0 and the second 1.
-    """
-    layer, _, kind = key.rpartition(".")
-    kind = _KINDS.get(kind, kind)
-    ends = {"conv1.conv": "conv0", "conv1.bn": "norm0", "conv1_conv": "conv0", "conv1_bn": "norm0", "bn": "norm5"}
-    if layer in ends:
-        return f"features.{ends[layer]}.{kind}"
-    transition = re.match(r"^pool(\d)_(conv|bn)$", layer)
-    if transition is not None:
-        return f"features.transition{int(transition[1]) - 1}.{'conv' if transition[2] == 'conv' else 'norm'}.{kind}"
-    found = _BLOCK.match(layer)
-    if found is None:
-        return f"{layer}.{kind}"
-    number = int(found[3]) if found[4] == "conv" else int(found[3]) + 1
-    what = "conv" if found[4] == "conv" else "norm"
-    return f"features.denseblock{int(found[1]) - 1}.denselayer{found[2]}.{what}{number}.{kind}"
-
-
-def to_torch_axes(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Kernels of convolutions from (height, width, in, out) to (out, in, height, width), of dense layers transposed."""
-    order = {4: (3, 2, 0, 1), 2: (1, 0)}
-    return {
-        key: value.permute(order[value.ndim]).contiguous() if value.ndim in order else value
-        for key, value in tensors.items()
-    }
-
-
-def fold_biases(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Biases of a ResNet's convolutions taken into the batch norms that follow them.
-
-    Batch norm subtracts the mean of its input, so W x + b with the mean m is W x with the mean m - b: the same network,
-    both in evaluation and in training, where the batch's own mean takes the bias away.
-
-    Raises:
-        WeightsError: If a bias has no batch norm after it.
-    """
-    folded = dict(tensors)
-    for key in tensors:
-        found = _BIASED.match(key)
-        if found is None:
-            continue
-        mean = (
-            f"{found[1] or ''}bn{found[2]}.running_mean" if found[2] else f"{found[3] or ''}downsample.1.running_mean"
-        )
-        if mean not in folded or folded[mean].shape != tensors[key].shape:
-            raise WeightsError(f"the bias '{key}' cannot be folded: no batch norm with a mean '{mean}' of its length")
-        folded[mean] = (folded[mean].double() - folded.pop(key).double()).float()
-    return folded
-
-
-# The adapter to h5py: tensors of a Keras HDF5 file (weights alone, or a whole model) by dotted name.
-
-
-def keras_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str], tuple[str, ...]]:
-    """Tensors as they lie in the file, no metadata, and the names of everything else.
-
-    The name `conv1_conv/kernel:0` becomes `conv1_conv.kernel`. Kernels keep Keras's order of axes. Raises WeightsError:
-    the file is truncated, or it names no layers (`.keras`, `.weights.h5`).
-    """
-    try:
-        with _opened(path) as file:
-            group = file.get("model_weights", file)
-            beside = tuple(str(name) for name in file if group is not file and name != "model_weights")
-            if not any(str(name).startswith("layer_names") for name in group.attrs):
-                raise WeightsError(
-                    f"weights file '{path}' names no layers, as Keras 3 writes .weights.h5; load it in Keras and save "
-                    "the model as a plain .h5"
-                )
-            return dict(_weights(group)), {}, beside
-    except (OSError, RuntimeError, KeyError, ValueError) as error:
-        raise WeightsError(f"weights file '{path}' is truncated or not a Keras file: {first_line(error)}") from error
-
-
-def _opened(path: Path) -> Any:
-    with extra("keras"):
-        import h5py  # pyright: ignore[reportMissingTypeStubs]
-
-    return h5py.File(path, "r")
-
-
-def _weights(group: Any) -> Iterator[tuple[str, Tensor]]:
-    for layer in _names(group, "layer_names"):
-        for name in _names(group[layer], "weight_names"):
-            values = np.ascontiguousarray(group[layer][name])
-            yield name.split(":")[0].replace("/", "."), torch.as_tensor(values)
-
-
-def _names(group: Any, attribute: str) -> list[str]:
-    """Return a list of names, which Keras splits over numbered attributes when it is long."""
-    parts = [attribute] if attribute in group.attrs else []
-    number = 0
-    while f"{attribute}{number}" in group.attrs:
-        parts.append(f"{attribute}{number}")
-        number += 1
-    names = [name for part in parts for name in group.attrs[part]]
-    return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
-
-
 # Tensors from files, whichever library wrote them. A pickle that could run code is never opened as one.
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "network", "net")
-_HDF5 = b"\x89HDF\r\n\x1a\n"
 _PICKLES = (b"PK", b"\x80")
 """How a file of `torch.save` begins: an archive, or, before 2020, a pickle."""
 _NAMED = ("Unsupported global", "unsupported GLOBAL", "unrecognized function", "Can only create", "Can only build")
@@ -203,16 +72,16 @@ class WeightsFile:
 
 
 def read_weights(path: Path, sha256: str = "") -> WeightsFile:
-    """Tensors of a safetensors file, of a PyTorch file that holds tensors and plain containers alone, or of Keras HDF5.
+    """Tensors of a safetensors file, or of a PyTorch file that holds tensors and plain containers alone.
 
     The format is recognized by its first bytes. A checkpoint that nests its weights under `state_dict`,
-    `model_state_dict`, `model`, `network` or `net` is unwrapped. Names in Keras files are written with dots. Raises
-    WeightsError: missing file, another checksum, truncated or unreadable content, a pickle with code in it.
+    `model_state_dict`, `model`, `network` or `net` is unwrapped.
+
+    Raises:
+        WeightsError: A missing file, another checksum, truncated or unreadable content, a pickle with code in it.
     """
     if not path.is_file():
-        raise WeightsError(
-            f"weights file '{path}' does not exist; give the path of a .safetensors, .pt, .pth or .h5 file"
-        )
+        raise WeightsError(f"weights file '{path}' does not exist; give the path of a .safetensors, .pt or .pth file")
     if sha256 and file_hash(path) != sha256:
         raise WeightsError(
             f"weights file '{path}' has SHA-256 {file_hash(path)}, expected {sha256}: it is another file"
@@ -221,8 +90,10 @@ def read_weights(path: Path, sha256: str = "") -> WeightsFile:
         start = file.read(16)
     if path.suffix == ".safetensors":
         read = _read_safetensors(path)
-    elif start.startswith(_HDF5) or path.suffix in (".h5", ".hdf5", ".keras"):
-        read = WeightsFile(path, *keras_tensors(path))
+    elif start.startswith(b"\x89HDF"):
+        raise WeightsError(
+            f"weights file '{path}' is one of HDF5, as Keras writes: give the network's weights as .safetensors or .pt"
+        )
     else:
         read = _read_pickle(path, start)
     _refuse_unusable(path, read.tensors)
@@ -526,7 +397,7 @@ KNOWN: tuple[KnownWeights, ...] = (
     KnownWeights("InceptionV3.pt", "Inception v3, RadImageNet", _BY_HAND),
 )
 
-_SUFFIXES = (".safetensors", ".pt", ".pth", ".h5")
+_SUFFIXES = (".safetensors", ".pt", ".pth")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,113 +5,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 
 from torch import Tensor, nn
 
 from assay.core.errors import WeightsError
 from assay.models.untyped import named_layers
-from assay.models.weight_files import (
-    WeightsFile,
-    fold_biases,
-    keras_densenet_name,
-    keras_resnet_name,
-    shape,
-    some,
-    to_torch_axes,
-)
-
-# Which network a weights file looks like, for the sentence that refuses it.
-
-_RESNETS: Mapping[tuple[int, tuple[int, ...]], str] = {
-    (2, (2, 2, 2, 2)): "ResNet-18",
-    (2, (3, 4, 6, 3)): "ResNet-34",
-    (3, (2, 2, 2, 2)): "ResNet-26",
-    (3, (3, 4, 6, 3)): "ResNet-50",
-    (3, (3, 4, 23, 3)): "ResNet-101",
-    (3, (3, 8, 36, 3)): "ResNet-152",
-}
-"""By convolutions of a block and blocks of each stage."""
-_RESNET_KEYS = (
-    r"(?:^|\.)layer([1-4])\.(\d+)\.(.+)\.\w+$",
-    r"(?:^|\.)([4-7])\.(\d+)\.(.+)\.\w+$",
-    r"(?:^|\.)conv([2-5])_block(\d+)_(.+)\.\w+$",
-)
-"""Stage, block and part of a key: of timm and torchvision, numbered, of Keras."""
-_PLAIN = re.compile(r"(conv|bn)[123]|downsample\.[01]|[0-3]_(conv|bn)")
-"""The parts of a ResNet's blocks; its kin have others (attention, pooled shortcuts, batch norm first)."""
-_WIDTH = 64
-"""Of the first convolution of a ResNet's narrowest block."""
-_DENSENETS: Mapping[tuple[int, ...], str] = {
-    (6, 12, 24, 16): "DenseNet-121",
-    (6, 12, 32, 32): "DenseNet-169",
-    (6, 12, 48, 32): "DenseNet-201",
-    (6, 12, 36, 24): "DenseNet-161",
-}
-_MARKS = (
-    (r"(^|\.)block12\.(rep|conv3)|block14_sepconv2", "an Xception"),
-    (r"(^|\.)Mixed_7c\.", "an Inception v3"),
-    (r"relative_position_bias_table", "a Swin transformer"),
-    (r"(^|\.)blocks\.\d+\.attn\.qkv\.", "a vision transformer"),
-    (r"(^|\.)encoder\.layers\.encoder_layer_0\.", "torchvision's vision transformer"),
-    (r"(^|\.)stages\.\d\.blocks\.\d+\.(gamma|conv_dw)", "a ConvNeXt"),
-    (r"(^|\.)blocks\.\d\.\d\.conv_(pw|dw|pwl)\.|_blocks\.\d+\._depthwise_conv", "an EfficientNet or MobileNet"),
-    (r"(^|[._])res2a_branch2a", "the Keras ResNet-50 of before 2019"),
-    (
-        r"^(mixed|batch_normalization|conv2d)(_\d+)?\.",
-        "a Keras Inception, whose pooling timm does otherwise at the border",
-    ),
-    (r"(^|\.)features\.28\.weight|block5_conv1", "a VGG"),
-    (r"(^|\.)(down|up|ups|downs|decoder)\d?\.", "a U-Net"),
-)
-
-
-def looks_like(tensors: Mapping[str, Tensor]) -> str:
-    """Return the network that the keys and shapes are of, as `a ResNet-50`; empty when it cannot be known."""
-    for family in (_resnet, _densenet):
-        name = family(tensors)
-        if name:
-            return f"a {name}"
-    return next((name for mark, name in _MARKS if any(re.search(mark, key) for key in tensors)), "")
-
-
-def _resnet(tensors: Mapping[str, Tensor]) -> str:
-    """By its name only where blocks have the parts and the width that it has; else by its blocks."""
-    for pattern in _RESNET_KEYS:
-        found = [(match, value) for key, value in tensors.items() if (match := re.search(pattern, key))]
-        parts = {match[3] for match, _ in found}
-        first = "conv1" if "conv1" in parts else "1_conv"
-        blocks = {(int(match[1]), int(match[2])) for match, _ in found if first in parts}
-        counts = tuple(sum(of == stage for of, _ in blocks) for stage in sorted({stage for stage, _ in blocks}))
-        convolutions = 3 if {"conv3", "3_conv"} & parts else 2
-        if len(counts) != 4 or (first == "1_conv" and convolutions == 2):  # Keras's DenseNets have two
-            continue
-        name = _RESNETS.get((convolutions, counts), "")
-        widths = {value.shape[0 if first == "conv1" else -1] for match, value in found if match[3] == first}
-        if name and min(widths) == _WIDTH and all(_PLAIN.fullmatch(part) for part in parts):
-            return name
-        told = f"{', '.join(map(str, counts[:-1]))} and {counts[-1]} blocks"
-        return f"ResNet of {told} with {'three' if convolutions == 3 else 'two'} convolutions each"
-    return ""
-
-
-def _densenet(tensors: Mapping[str, Tensor]) -> str:
-    counts = _blocks(tensors, r"denseblock(\d)\.denselayer(\d+)\.")
-    counts = counts or _blocks(tensors, r"(?:^|\.)conv([2-5])_block(\d+)_2_conv\.")
-    return _DENSENETS.get(tuple(counts), "")
-
-
-def _blocks(keys: Iterable[str], pattern: str) -> list[int]:
-    """Return the largest block number of each stage."""
-    largest: dict[int, int] = {}
-    for key in keys:
-        found = re.search(pattern, key)
-        if found:
-            stage = int(found[1])
-            largest[stage] = max(largest.get(stage, 0), int(found[2]))
-    return [largest[stage] for stage in sorted(largest)]
-
+from assay.models.weight_files import WeightsFile, shape, some
 
 # Position embeddings of a vision transformer, brought from the image size of a file to that of the network.
 
@@ -122,18 +23,17 @@ POSITIONS = "pos_embed"
 def fitted_positions(trunk: nn.Module, tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
     """Return the tensors with position embeddings for the trunk's grid of patches, and the change, as `14x14 to 4x4`.
 
-    They are resampled as timm does when it loads its own weights at another size: bicubic, antialiased, those of prefix
-    tokens as they are. Left as they are, with nothing said, when they fit, and where the grid that they were learned on
-    is unknown: it is square in all weights that timm publishes.
+    timm resamples them: bicubic, antialiased, those of prefix tokens as they are. They are left as they are when they
+    fit, and where the grid that they were learned on is unknown: it is square in all weights that timm publishes.
     """
     here, given = trunk.state_dict().get(POSITIONS), tensors.get(POSITIONS)
     grid: tuple[int, int] | None = getattr(getattr(trunk, "patch_embed", None), "grid_size", None)
-    if here is None or given is None or grid is None or here.shape == given.shape:
+    if here is None or given is None or grid is None or here.shape == given.shape or given.ndim != 3:
         return dict(tensors), ""
     prefix = 0 if getattr(trunk, "no_embed_class", False) else int(getattr(trunk, "num_prefix_tokens", 0))
-    side = math.isqrt(max(0, given.shape[1] - prefix)) if given.ndim == 3 else 0
-    fits = prefix + grid[0] * grid[1] == here.shape[1]
-    if not fits or side == 0 or prefix + side**2 != given.shape[1] or given.shape[2] != here.shape[2]:
+    side = math.isqrt(max(0, given.shape[1] - prefix))
+    square = side > 0 and prefix + side**2 == given.shape[1]
+    if not square or (1, prefix + grid[0] * grid[1], given.shape[2]) != tuple(here.shape):
         return dict(tensors), ""
     from timm.layers.pos_embed import resample_abs_pos_embed  # takes a second and 0.2 GB, which few networks need
 
@@ -142,144 +42,110 @@ def fitted_positions(trunk: nn.Module, tensors: Mapping[str, Tensor]) -> tuple[d
 
 
 # How libraries name the layers of the same networks, and what their networks do otherwise than timm's.
-#
-# A layout turns the keys of a file into timm's. It is chosen by a key that only such files hold, its mark.
-
-KERAS_EPSILON = 1.001e-5
-"""Of the batch norms of Keras's ResNets and DenseNets; torch's is 1e-5."""
-
-Rename = Callable[[str], str]
-Convert = Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
     """One way to name the layers of a network.
 
-    name: as it is said in the record. mark: a key of every such file, without its prefix; empty for timm's own layout,
-        whose mark is the first key of the network. rename: a key, without its prefix, to timm's. convert: values that
-        timm's network stores otherwise, under timm's names. heads: names of layers on top.
-    epsilon: of every batch norm, if it differs from timm's. stride_first: ResNets whose blocks stride in the first
-        convolution (He et al. 2016), not in the 3x3 one as timm's do. stem_stride: of the first convolution.
-    input_hint: hint when the file's input scaling is unknown; empty where timm's configuration of the
-        architecture describes such files.
-    by_name: never chosen by a file's content, since files do not show it.
+    Attributes:
+        name: Name in the record.
+        mark: A key of every such file, without its prefix; empty for timm's own layout, whose mark is the first key of
+            the network.
+        names: Regular expressions and what stands in their place in timm's names; the first that is found counts.
+        heads: Names of layers on top.
+        port: The file is of Keras's ResNet: convolutions with biases, an epsilon of their own in batch norms, and a
+            stride in the first convolution of a block (He et al. 2016), not in the 3x3 one as in timm.
+        stem_stride: Of the first convolution, where it differs from timm's.
+        input_hint: Hint when the file's input scaling is unknown; empty where timm's configuration of the architecture
+            describes such files.
     """
 
     name: str
     mark: str = ""
-    rename: Rename = str
-    convert: Convert = dict
+    names: Mapping[str, str] | None = None
     heads: Sequence[str] = ()
-    epsilon: float | None = None
-    stride_first: bool = False
+    port: bool = False
     stem_stride: int | None = None
     input_hint: str = ""
-    by_name: bool = False
+
+    @property
+    def epsilon(self) -> float | None:
+        """Epsilon of batch norms where it differs from timm's."""
+        return 1.001e-5 if self.port else None
+
+    def rename(self, key: str) -> str:
+        """Return timm's name of a key."""
+        return renamed(key, self.names or {})
 
 
-def _by_rules(*rules: tuple[str, str]) -> Rename:
-    """Return a renaming by the first regular expression that is found, else none."""
-    compiled = [(re.compile(pattern), into) for pattern, into in rules]
-
-    def rename(key: str) -> str:
-        for pattern, into in compiled:
-            if pattern.search(key):
-                return pattern.sub(into, key, count=1)
-        return key
-
-    return rename
+def renamed(key: str, names: Mapping[str, str]) -> str:
+    """Return a key with the first pattern that is found in it replaced."""
+    pattern = next((one for one in names if re.search(one, key)), None)
+    return key if pattern is None else re.sub(pattern, names[pattern], key, count=1)
 
 
-def _numbered(names: Mapping[int, str]) -> Rename:
-    """Return a renaming of the children of a `Sequential`, which have numbers, to the names that they had."""
-    return _by_rules(*((rf"^{number}\.", f"{name}.") for number, name in names.items()))
+def _numbered(children: str) -> Mapping[str, str]:
+    """Return the names that the children of a `Sequential` had, in place of their numbers; - has no weights."""
+    return {rf"^{number}\.": f"{name}." for number, name in enumerate(children.split())}
 
 
-_INCEPTION = (
-    *("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "", "Conv2d_3b_1x1", "Conv2d_4a_3x3", ""),
-    *("Mixed_5b", "Mixed_5c", "Mixed_5d", "Mixed_6a", "Mixed_6b", "Mixed_6c", "Mixed_6d", "Mixed_6e"),
-    *("Mixed_7a", "Mixed_7b", "Mixed_7c"),
-)
 _NUMBERED_HINT = "symmetric for RadImageNet's .pt files, imagenet for most others"
-_KERAS_HINT = "caffe for Keras's own ResNets, imagenet for its DenseNets, caffe-255 for RadImageNet's Keras files"
 _MONAI_HINT = "MONAI fixes none: take what the training used"
 
 LAYOUTS: tuple[Layout, ...] = (
     Layout(
         "Keras ResNet, ported to PyTorch",
         mark="layer1.0.conv1.bias",
-        convert=fold_biases,
         heads=("fc",),
-        epsilon=KERAS_EPSILON,
-        stride_first=True,
-        input_hint=_KERAS_HINT,
-    ),
-    Layout(
-        "Keras ResNet",
-        mark="conv2_block1_1_conv.kernel",
-        rename=keras_resnet_name,
-        convert=lambda tensors: fold_biases(to_torch_axes(tensors)),
-        heads=("probs", "predictions", "fc1000"),
-        epsilon=KERAS_EPSILON,
-        stride_first=True,
-        input_hint=_KERAS_HINT,
-    ),
-    Layout(
-        "Keras DenseNet",
-        mark="conv2_block1_1_conv.kernel",
-        rename=keras_densenet_name,
-        convert=to_torch_axes,
-        heads=("probs", "predictions", "fc1000"),
-        epsilon=KERAS_EPSILON,
-        input_hint=_KERAS_HINT,
+        port=True,
+        input_hint="caffe for Keras's own weights, caffe-255 for RadImageNet's",
     ),
     Layout(
         "numbered children of a ResNet",
         mark="4.0.conv1.weight",
-        rename=_numbered({0: "conv1", 1: "bn1", 4: "layer1", 5: "layer2", 6: "layer3", 7: "layer4", 9: "fc"}),
+        names=_numbered("conv1 bn1 - - layer1 layer2 layer3 layer4 - fc"),
         heads=("fc",),
         input_hint=_NUMBERED_HINT,
     ),
     Layout(
         "numbered children of a DenseNet",
         mark="0.denseblock1.denselayer1.norm1.weight",
-        rename=_numbered({0: "features", 1: "classifier"}),
+        names=_numbered("features classifier"),
         heads=("classifier",),
         input_hint=_NUMBERED_HINT,
     ),
     Layout(
         "numbered children of an Inception v3",
         mark="7.branch1x1.conv.weight",
-        rename=_numbered({number: name for number, name in enumerate(_INCEPTION) if name}),
+        names=_numbered(
+            "Conv2d_1a_3x3 Conv2d_2a_3x3 Conv2d_2b_3x3 - Conv2d_3b_1x1 Conv2d_4a_3x3 - Mixed_5b Mixed_5c Mixed_5d "
+            "Mixed_6a Mixed_6b Mixed_6c Mixed_6d Mixed_6e Mixed_7a Mixed_7b Mixed_7c"
+        ),
         input_hint=_NUMBERED_HINT,
     ),
     Layout(
         "MONAI DenseNet",
         mark="features.denseblock1.denselayer1.layers.norm1.weight",
-        rename=_by_rules((r"(denselayer\d+)\.layers\.", r"\1."), (r"^class_layers\.out\.", "classifier.")),
+        names={r"(denselayer\d+)\.layers\.": r"\1.", r"^class_layers\.out\.": "classifier."},
         heads=("classifier",),
         input_hint=_MONAI_HINT,
-    ),
-    Layout(
-        "MONAI ResNet",
-        mark="layer1.0.conv1.weight",
-        heads=("fc",),
-        stem_stride=1,
-        input_hint=_MONAI_HINT,
-        by_name=True,
     ),
     Layout(
         "torchvision DenseNet of before 2019",
         mark="features.denseblock1.denselayer1.norm.1.weight",
-        rename=_by_rules((r"(denselayer\d+\.(?:norm|conv))\.(\d)\.", r"\1\2.")),
+        names={r"(denselayer\d+\.(?:norm|conv))\.(\d)\.": r"\1\2."},
         heads=("classifier",),
     ),
     Layout("timm or torchvision", heads=("fc", "classifier", "head", "AuxLogits")),
 )
-
-SLUGS: Mapping[str, str] = {"monai-resnet": "MONAI ResNet"}
-"""Names in specs of layouts that files do not show."""
+"""Layouts that files show."""
+SLUGS: Mapping[str, Layout] = {
+    "monai-resnet": Layout(
+        "MONAI ResNet", mark="layer1.0.conv1.weight", heads=("fc",), stem_stride=1, input_hint=_MONAI_HINT
+    )
+}
+"""Layouts that files do not show, by their names in specs."""
 
 
 # A weights file matched to a trunk: its layout and prefix found, every key accounted for.
@@ -315,15 +181,24 @@ class _Candidate:
     """A layout and a prefix under which a file may hold the trunk.
 
     Attributes:
-        tensors: By renamed key, values as in the file.
+        keys: Key of the file by timm's name.
     """
 
     layout: Layout
     prefix: str
-    tensors: Mapping[str, Tensor]
+    keys: Mapping[str, str]
 
-    def covers(self, wanted: Iterable[str]) -> int:
-        return sum(key in self.tensors for key in wanted)
+    @classmethod
+    def of(cls, file: WeightsFile, layout: Layout, prefix: str) -> _Candidate:
+        inside = (key for key in file.tensors if key.startswith(prefix))
+        return cls(layout, prefix, {layout.rename(key.removeprefix(prefix)): key for key in inside})
+
+    def covers(self, wanted: Sequence[str]) -> int:
+        return sum(key in self.keys for key in wanted)
+
+    def on_top(self, heads: Sequence[str]) -> set[str]:
+        """Return the file's keys of the layers on top."""
+        return {key for name, key in self.keys.items() if any(_within(name, head) for head in heads)}
 
 
 def match(
@@ -338,46 +213,54 @@ def match(
 ) -> Match:
     """Return the tensors of a file under the trunk's keys.
 
+    Counters of batch-norm batches may be missing: they decide nothing.
+
     Args:
         heads: Names of the layers on top that the trunk does without.
         prefix, layout: Taken as given unless None or `auto`.
         leave_out: Names of further parts that the file may hold, in addition to those that are known (heads,
             projections, momentum copies, queues).
-        architecture: Name of the trunk's network in the recipe. Counters of batch-norm batches may be missing: they
-            decide nothing. Raises WeightsError that lists every missing, unexpected and wrong-shaped key, and the most
-            similar network.
+        architecture: Name of the trunk's network in the recipe.
+
+    Raises:
+        WeightsError: With every missing, unexpected and wrong-shaped key.
     """
     if prefix and not prefix.endswith("."):
         prefix = f"{prefix}."
     state = trunk.state_dict()
     wanted = [key for key in state if not key.endswith("num_batches_tracked")]
-    found = _candidates(file, wanted, layout)
-    whole = [candidate for candidate in found if candidate.covers(wanted) == len(wanted)]
+    allowed = LAYOUTS if layout == "auto" else (SLUGS[layout],)
+    found = [_Candidate.of(file, one, start) for one in allowed for start in _prefixes(file, one.mark or wanted[0])]
+    whole = [one for one in found if one.covers(wanted) == len(wanted)]
     chosen = _choose(file, whole, prefix) or _nearest(file, found, wanted, prefix)
-    converted = _converted(file, chosen)
-    folded = chosen.tensors.keys() - converted.keys()
-    copies = tuple(candidate for candidate in whole if candidate.prefix != chosen.prefix)
-    parts = _Parts((*chosen.layout.heads, *heads), copies, frozenset(state), tuple(leave_out))
-    left_out, unexpected = _beside(file, chosen, state.keys() | folded, parts)
-    tensors, positions = fitted_positions(trunk, {key: value for key, value in converted.items() if key in state})
+    tensors = {name: file.tensors[key] for name, key in chosen.keys.items()}
+    if chosen.layout.port:
+        tensors = fold_biases(tensors, f"weights file '{file.path}' ({chosen.layout.name})")
+    own = {key for name, key in chosen.keys.items() if name in state or name not in tensors}
+    on_top = chosen.on_top((*chosen.layout.heads, *heads))
+    for copy in (one for one in whole if one.prefix != chosen.prefix):
+        on_top |= copy.on_top((*copy.layout.heads, *heads, *state))
+    left_out, unexpected = dict[str, int](), list[str]()
+    for key in (key for key in file.tensors if key not in own):
+        part = _departure(key, chosen.prefix)
+        last = part.rpartition(".")[2]
+        known = last in _KNOWN_PARTS or any(second in last for second in _SECOND)
+        if known or key in on_top or any(_within(key, name.rstrip(".")) for name in leave_out):
+            left_out[part] = left_out.get(part, 0) + 1
+        else:
+            unexpected.append(key)
+    tensors, positions = fitted_positions(trunk, {name: value for name, value in tensors.items() if name in state})
     refuse_misfit(file, state, tensors, unexpected, architecture)
-    return Match(tensors, chosen.layout, chosen.prefix, (*left_out, *file.ignored), positions)
+    parts = (part if count == 1 else f"{part} ({count} tensors)" for part, count in left_out.items())
+    return Match(tensors, chosen.layout, chosen.prefix, (*parts, *file.ignored), positions)
 
 
-def _candidates(file: WeightsFile, wanted: Sequence[str], layout: str) -> list[_Candidate]:
-    """Return every layout whose mark is in the file, under every prefix that it has there; the surest layout first."""
-    allowed = [one for one in LAYOUTS if (one.name == SLUGS.get(layout) if layout != "auto" else not one.by_name)]
-    found: list[_Candidate] = []
-    for one in allowed:
-        mark = one.mark or wanted[0]
-        ends = [key.removesuffix(mark) for key in file.tensors if key == mark or key.endswith(f".{mark}")]
-        found += [_Candidate(one, prefix, _renamed(file, one, prefix)) for prefix in ends]
-    return found
+def _within(key: str, part: str) -> bool:
+    return f"{key}.".startswith(f"{part}.")
 
 
-def _renamed(file: WeightsFile, layout: Layout, prefix: str) -> dict[str, Tensor]:
-    under = ((key.removeprefix(prefix), value) for key, value in file.tensors.items() if key.startswith(prefix))
-    return {layout.rename(key): value for key, value in under}
+def _prefixes(file: WeightsFile, mark: str) -> Iterator[str]:
+    return (key.removesuffix(mark) for key in file.tensors if key == mark or key.endswith(f".{mark}"))
 
 
 def _choose(file: WeightsFile, whole: Sequence[_Candidate], prefix: str | None) -> _Candidate | None:
@@ -386,8 +269,8 @@ def _choose(file: WeightsFile, whole: Sequence[_Candidate], prefix: str | None) 
     for candidate in whole:
         if prefix in (None, candidate.prefix):
             by_prefix.setdefault(candidate.prefix, candidate)
-    firsts = {name: one for name, one in by_prefix.items() if not any(second in name for second in _SECOND)}
-    chosen = list((firsts or by_prefix).values())
+    firsts = [one for name, one in by_prefix.items() if not any(second in name for second in _SECOND)]
+    chosen = firsts or list(by_prefix.values())
     if len(chosen) > 1:
         names = ", ".join(f"'{candidate.prefix}'" for candidate in chosen)
         raise WeightsError(
@@ -403,61 +286,8 @@ def _nearest(file: WeightsFile, found: Sequence[_Candidate], wanted: Sequence[st
         raise WeightsError(
             f"weights file '{file.path}': no key begins with '{prefix}'; the first is '{next(iter(file.tensors), '')}'"
         )
-    plain = _Candidate(LAYOUTS[-1], prefix or "", _renamed(file, LAYOUTS[-1], prefix or ""))
+    plain = _Candidate.of(file, LAYOUTS[-1], prefix or "")
     return max((plain, *(one for one in found if prefix in (None, one.prefix))), key=lambda one: one.covers(wanted))
-
-
-def _converted(file: WeightsFile, chosen: _Candidate) -> dict[str, Tensor]:
-    try:
-        return chosen.layout.convert(chosen.tensors)
-    except WeightsError as error:
-        what = f"weights file '{file.path}' ({chosen.layout.name}): {error}"
-        raise WeightsError("; ".join([what, *_like(file)])) from error
-
-
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """Names allowed in addition to the trunk: heads by their timm names, other copies of it, names given by the user.
-
-    Attributes:
-        own: The trunk's keys, which a copy has too.
-    """
-
-    heads: tuple[str, ...]
-    copies: tuple[_Candidate, ...]
-    own: frozenset[str]
-    named: tuple[str, ...]
-
-    def may_go(self, key: str, part: str, renamed: str) -> bool:
-        last = part.rpartition(".")[2]
-        known = last in _KNOWN_PARTS or any(second in last for second in _SECOND)
-        named = any(f"{key}.".startswith(f"{name.rstrip('.')}.") for name in self.named)
-        return known or self._of_head(renamed) or named or any(self._of_copy(key, copy) for copy in self.copies)
-
-    def _of_head(self, renamed: str) -> bool:
-        return any(f"{renamed}.".startswith(f"{head}.") for head in self.heads)
-
-    def _of_copy(self, key: str, copy: _Candidate) -> bool:
-        renamed = copy.layout.rename(key.removeprefix(copy.prefix))
-        return key.startswith(copy.prefix) and (renamed in self.own or self._of_head(renamed))
-
-
-def _beside(
-    file: WeightsFile, chosen: _Candidate, accounted: Iterable[str], parts: _Parts
-) -> tuple[tuple[str, ...], list[str]]:
-    """Parts of the file that are known and left out, with their numbers of tensors; keys that nobody expects."""
-    accounted, counts, unexpected = set(accounted), dict[str, int](), list[str]()
-    for key in file.tensors:
-        inside = key.startswith(chosen.prefix)
-        renamed = chosen.layout.rename(key.removeprefix(chosen.prefix)) if inside else ""
-        if renamed in accounted:
-            continue
-        part = _departure(key, chosen.prefix)
-        if parts.may_go(key, part, renamed):
-            counts[part] = counts.get(part, 0) + 1
-        else:
-            unexpected.append(key)
-    return tuple(part if count == 1 else f"{part} ({count} tensors)" for part, count in counts.items()), unexpected
 
 
 def _departure(key: str, prefix: str) -> str:
@@ -465,6 +295,46 @@ def _departure(key: str, prefix: str) -> str:
     names, along = key.split("."), prefix.split(".")
     shared = next((i for i, name in enumerate(names) if i >= len(along) or name != along[i]), len(names) - 1)
     return ".".join(names[: shared + 1])
+
+
+def renamed_file(file: WeightsFile, names: Mapping[str, str]) -> WeightsFile:
+    """Return a file whose keys are renamed as the user asks.
+
+    Raises:
+        WeightsError: If two keys get one name, or an expression cannot be read.
+    """
+    try:
+        tensors = {renamed(key, names): value for key, value in file.tensors.items()}
+    except re.error as error:
+        raise WeightsError(f"weights file '{file.path}': rename holds no regular expression: {error}") from error
+    if len(tensors) < len(file.tensors):
+        raise WeightsError(f"weights file '{file.path}': rename gives two tensors the same name")
+    return replace(file, tensors=tensors)
+
+
+def fold_biases(tensors: Mapping[str, Tensor], what: str) -> dict[str, Tensor]:
+    """Return the tensors with the biases of a ResNet's convolutions taken into the batch norms that follow them.
+
+    Batch norm subtracts the mean of its input, so W x + b with the mean m is W x with the mean m - b: the same network,
+    both in evaluation and in training, where the batch's own mean takes the bias away.
+
+    Raises:
+        WeightsError: If a bias has no batch norm after it.
+    """
+    folded = dict(tensors)
+    for key, bias in tensors.items():
+        mean, count = re.subn(r"(^|\.)(?:conv(\d)|downsample\.0)\.bias$", _mean_after, key)
+        if count and (mean not in folded or folded[mean].shape != bias.shape):
+            raise WeightsError(
+                f"{what}: the bias '{key}' cannot be folded: no batch norm with a mean '{mean}' of its length"
+            )
+        if count:
+            folded[mean] = (folded[mean].double() - folded.pop(key).double()).float()
+    return folded
+
+
+def _mean_after(found: re.Match[str]) -> str:
+    return f"{found[1]}{f'bn{found[2]}' if found[2] else 'downsample.1'}.running_mean"
 
 
 def refuse_misfit(
@@ -476,43 +346,27 @@ def refuse_misfit(
 ) -> None:
     """Raises WeightsError, with every fault listed, unless `tensors` are those of a module's state, shapes and all."""
     missing = [key for key in state if key not in tensors and not key.endswith("num_batches_tracked")]
-    misshapen = [key for key, value in tensors.items() if key in state and value.shape != state[key].shape]
+    known = {key: value for key, value in tensors.items() if key in state}
+    misshapen = [key for key, value in known.items() if value.shape != state[key].shape]
     wrong = [f"{key} is {shape(tensors[key])}, expected {shape(state[key])}" for key in misshapen]
-    if not missing and not unexpected and not wrong:
-        _refuse_whole_numbers(file, state, tensors)
+    faults = {"missing": missing, "unexpected": unexpected, "wrong shape": wrong}
+    if not any(faults.values()):  # quantized weights mean nothing without their scales
+        floats = (key for key in known if state[key].is_floating_point())
+        if whole := [key for key in floats if not known[key].is_floating_point()]:
+            raise WeightsError(
+                f"weights file '{file.path}' holds whole numbers where weights are: {some(whole)}; save them as floats"
+            )
         return
     called = f" '{architecture}'" if architecture else ""
     parts = [f"weights file '{file.path}' does not fit the architecture{called}"]
-    for what, keys in (("missing", missing), ("unexpected", unexpected), ("wrong shape", wrong)):
-        if keys:
-            parts.append(f"{len(keys)} {what}: {some(keys)}")
+    parts += [f"{len(keys)} {what}: {some(keys)}" for what, keys in faults.items() if keys]
     if not missing and not unexpected and all(_hangs_on_size(key) for key in misshapen):
         raise WeightsError("; ".join([*parts, "they hang on the image size: set data.size to that of the file"]))
-    parts += _like(file)
     if architecture:
         parts.append("name the architecture of the file in recipe.architecture, or give a file of this one")
     if architecture and not missing and not wrong:
         parts.append("parts of the file that are not wanted go into leave_out")
     raise WeightsError("; ".join(parts))
-
-
-def _like(file: WeightsFile) -> tuple[str, ...]:
-    """Phrase that names the most similar network; nothing when it cannot be known."""
-    likeness = looks_like(file.tensors)
-    return (f"the file looks like {likeness}",) if likeness else ()
-
-
-def _refuse_whole_numbers(file: WeightsFile, state: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
-    """Quantized weights mean nothing without their scales."""
-    whole = [
-        key
-        for key, value in tensors.items()
-        if key in state and state[key].is_floating_point() and not value.is_floating_point()
-    ]
-    if whole:
-        raise WeightsError(
-            f"weights file '{file.path}' holds whole numbers where weights are: {some(whole)}; save them as floats"
-        )
 
 
 def _hangs_on_size(key: str) -> bool:
@@ -543,14 +397,14 @@ class Start:
 
     file: str
     layout: str
-    prefix: str
     loaded: int
-    left_out: tuple[str, ...]
     drawn: tuple[str, ...]
     scaling: str
-    epsilon: float | None
-    strides: Mapping[str, int]
-    positions: str
+    prefix: str = ""
+    left_out: tuple[str, ...] = ()
+    epsilon: float | None = None
+    strides: Mapping[str, int] = field(default_factory=dict[str, int])
+    positions: str = ""
 
     def text(self) -> str:
         """As JSON, keys sorted."""
@@ -595,7 +449,7 @@ def _changed_strides(trunk: nn.Module, found: Match) -> dict[str, int]:
     strides: dict[str, int] = {}
     if found.layout.stem_stride is not None:
         strides[first_convolution(trunk)] = found.layout.stem_stride
-    if found.layout.stride_first:
+    if found.layout.port:
         for stage in (2, 3, 4):
             first, second = (trunk.get_submodule(f"layer{stage}.0.conv{number}") for number in (1, 2))
             if _stride(first) != 1 or _stride(second) != 2:

@@ -7,10 +7,12 @@ import re
 import pytest
 import torch
 import torchvision
-from tests.models.weights.networks import filled, network, start
+from tests.models.weights.networks import filled, network, recipe_of, start
 from torch import nn
 
 from assay.core.errors import WeightsError
+from assay.models.checkpoint import load_weights, save_weights
+from assay.models.classifier import empty_network
 
 IMAGES = torch.rand(2, 3, 80, 80, generator=torch.Generator().manual_seed(0))
 
@@ -197,7 +199,7 @@ def test_quantized_weights_are_refused(tmp_path):
 def test_parts_that_nobody_knows_are_refused_until_they_are_named(tmp_path):
     state = {f"encoder.{key}": value for key, value in torchvision_net("resnet18").state_dict().items()}
     state |= {"decoder.up.weight": torch.zeros(1), "layer1.0.fc.weight": torch.zeros(1)}
-    with pytest.raises(WeightsError, match=r"2 unexpected: decoder\.up\.weight, layer1\.0\.fc\.weight; the file"):
+    with pytest.raises(WeightsError, match=r"2 unexpected: decoder\.up\.weight, layer1\.0\.fc\.weight; name the"):
         loaded_from(tmp_path, "resnet18", state)
     loaded = loaded_from(tmp_path, "resnet18", state, leave_out=("decoder", "layer1."))
     assert loaded.start.left_out == ("encoder.fc (2 tensors)", "decoder", "layer1")
@@ -219,32 +221,77 @@ def test_monais_resnet_strides_by_one_in_its_stem(tmp_path):
     assert_same(answers(loaded.trunk), answers(pooled(theirs)))
 
 
-@pytest.mark.parametrize(
-    ("name", "likeness"),
-    [
-        ("resnet50", "a ResNet-50"),
-        ("resnet34", "a ResNet-34"),
-        ("resnext50_32x4d", "a ResNet of 3, 4, 6 and 3 blocks with three convolutions each"),
-        ("densenet121", "a DenseNet-121"),
-        ("vgg11", ""),
-        ("vit_b_16", "torchvision's vision transformer"),
-        ("swin_t", "a Swin transformer"),
-        ("inception_v3", "an Inception v3"),
-    ],
-)
-def test_weights_of_another_architecture_are_refused_by_name(tmp_path, name, likeness):
-    options = {"init_weights": False} if name == "inception_v3" else {}
-    with torch.device("meta"):
-        state = getattr(torchvision.models, name)(weights=None, **options).state_dict()
-    content = {key: torch.zeros(value.shape, dtype=torch.uint8) for key, value in state.items()}
-    with pytest.raises(WeightsError, match=r"does not fit the architecture '.+'; \d+ ") as error:
-        loaded_from(tmp_path, "resnet18", content)
-    text = str(error.value)
-    remedy = "; name the architecture of the file in recipe.architecture, or give a file of this one"
-    assert text.partition("; parts of the file that are not wanted")[0].endswith(
-        f"; the file looks like {likeness}{remedy}" if likeness else f"more{remedy}"
-    )
-    assert len(text) < 1000
+class Ported(nn.Module):
+    """Keras's ResNet in PyTorch: biases, an epsilon of its own, strides in the first convolution of a block."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = torchvision_net("resnet50")
+        torch.manual_seed(1)
+        for name, layer in list(self.net.named_modules()):
+            if isinstance(layer, nn.Conv2d):
+                layer.bias = nn.Parameter(torch.randn(layer.out_channels) / 5)
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.eps = 1.001e-5
+            if name.endswith(".0.conv1") and not name.startswith("layer1"):
+                layer.stride = (2, 2)
+                self.net.get_submodule(name.replace("conv1", "conv2")).stride = (1, 1)
+
+    def forward(self, images):
+        """Blue, green, red in 0 to 255, less the mean."""
+        pooled(self.net)
+        mean = torch.tensor([103.939, 116.779, 123.68]).view(1, 3, 1, 1)
+        return self.net(255 * images.flip(1) - mean)
+
+
+def test_keras_ports_give_the_features_of_their_network_and_come_back_from_a_file(tmp_path):
+    theirs = Ported().eval()
+    state = theirs.net.state_dict()
+    loaded = loaded_from(tmp_path, "resnet50", state, input="caffe")
+    assert loaded.start.layout == "Keras ResNet, ported to PyTorch"
+    assert loaded.start.left_out == ("fc (2 tensors)",)
+    assert loaded.start.epsilon == 1.001e-5
+    expected = answers(theirs)
+    assert_same(loaded.read(IMAGES).features, expected)
+    save_weights(loaded, tmp_path / "kept.safetensors")
+    again = empty_network(recipe_of("resnet50"), channels=3, size=80, classes=2).eval()
+    load_weights(again, tmp_path / "kept.safetensors")
+    assert_same(again.read(IMAGES).features, expected)
+    with pytest.raises(WeightsError, match="does not say how its images were scaled; set input: caffe for Keras's own"):
+        loaded_from(tmp_path, "resnet50", state)
+    some = {key: value for key, value in state.items() if key != "layer1.0.conv1.bias"}
+    with pytest.raises(WeightsError, match=r"unexpected: conv1\.bias, layer1\.0\.conv2\.bias"):
+        loaded_from(tmp_path, "resnet50", some, input="caffe")
+    state["layer1.1.conv2.bias"] = torch.zeros(3)
+    with pytest.raises(WeightsError, match=r"the bias 'layer1\.1\.conv2\.bias' cannot be folded: no batch norm"):
+        loaded_from(tmp_path, "resnet50", state, input="caffe")
+    with pytest.raises(WeightsError, match="need a ResNet with bottlenecks that stride by 2 in their 3x3 convolution"):
+        loaded_from(
+            tmp_path,
+            "resnet18",
+            {**torchvision_net("resnet18").state_dict(), "layer1.0.conv1.bias": torch.zeros(64)},
+            input="caffe",
+        )
+
+
+def test_a_file_of_keras_is_refused(tmp_path):
+    path = tmp_path / "weights.h5"
+    path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(20))
+    with pytest.raises(WeightsError, match="is one of HDF5, as Keras writes: give"):
+        network("resnet18", start(path), size=80)
+
+
+def test_keys_of_any_other_file_are_renamed_as_asked(tmp_path):
+    theirs = torchvision_net("resnet18")
+    state = {f"net/{key.replace('layer', 'stage')}": value for key, value in theirs.state_dict().items()}
+    loaded = loaded_from(tmp_path, "resnet18", state, rename={r"^net/stage(\d)": r"layer\1", "^net/": ""})
+    assert_same(answers(loaded.trunk), answers(pooled(theirs)))
+    for wrong, text in (
+        ({"^.*bias$": "bias"}, "gives two tensors the same name"),
+        ({"(": ""}, "no regular expression"),
+    ):
+        with pytest.raises(WeightsError, match=text):
+            loaded_from(tmp_path, "resnet18", state, rename=wrong)
 
 
 @pytest.mark.parametrize(

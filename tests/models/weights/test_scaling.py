@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tests.models.weights.keras_nets import caffe
 from tests.models.weights.networks import network, start
 from torch import nn
 
@@ -11,6 +10,11 @@ from assay.models.classifier import InputScaling
 from assay.models.weights import SCALINGS, take_rgb
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3)).astype("f8")
+
+
+def caffe(images: np.ndarray) -> np.ndarray:
+    """Images in 0 to 255, red green blue, channels last, as Keras's mode `caffe` prepares them."""
+    return images[..., ::-1] - [103.939, 116.779, 123.68]
 
 
 def by_hand(name):
