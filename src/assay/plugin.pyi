@@ -81,8 +81,6 @@ from assay.models.initialization import FineTuning as FineTuning
 from assay.models.ref import Model as Model
 from assay.models.segmenter import EncoderDecoder as EncoderDecoder
 from assay.models.segmenter import Segmenter as Segmenter
-from assay.models.segmenter import reach as reach
-from assay.models.segmenter import tiled as tiled
 from assay.models.weight_files import read_weights as read_weights
 from assay.models.weights import start_of as start_of
 from assay.probes.explainers import Explainer as Explainer

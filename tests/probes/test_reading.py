@@ -12,9 +12,7 @@ from torch import Tensor, nn
 
 from assay.core.map_grid import MapGrid
 from assay.data.leakage import row_hashes
-from assay.models.classifier import InputScaling
 from assay.models.ref import Model
-from assay.models.segmenter import Segmenter
 from assay.probes.probe import Read, Request
 from assay.probes.reader import BATCH, ModelReading, ReadingError, batch_of, run_probes
 from assay.shifts.environment import Environment
@@ -261,25 +259,6 @@ def test_maps_are_read_anew_in_every_environment_and_in_batches_as_they_come() -
     assert sizes == [2, 2, BATCH, 6, BATCH, 6]  # first, whether it gives logits
     for name, column in reads[0].maps.items():
         np.testing.assert_array_equal(column, reads[1].maps[name])
-
-
-def test_a_segmenter_is_read_in_no_pass_that_is_not_tiled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whole images of two environments may be too large for it."""
-    network = Segmenter(nn.Identity(), InputScaling(1), 1, 1)
-    whole: list[int] = []
-    monkeypatch.setattr(network, "forward", lambda images: whole.append(len(images)))
-    tiled: list[int] = []
-
-    def in_tiles(images: Tensor) -> Tensor:
-        tiled.append(len(images))
-        return torch.cat([-images, images], dim=1)
-
-    monkeypatch.setattr("assay.probes.reader.by_tiles", lambda *_: in_tiles)
-    environments = [replace(squares(6), name=name) for name in ("one", "two")]
-    reading = ModelReading(Model(network), [Request(one) for one in environments])
-    for one in environments:
-        reading.read(one)
-    assert (whole, tiled) == ([], [6, 6])
 
 
 @pytest.mark.parametrize("columns", [True, False])

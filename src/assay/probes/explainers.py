@@ -29,6 +29,9 @@ _ReplacementArgument = Annotated[
 # What an explainer is given and what it gives: a network with the steps of one pass, and a heat-map per image.
 
 Hook = Callable[[nn.Module, object, Tensor], Tensor | None]
+Pixels = Float[Tensor, "b c h w"]
+Classes = Int[Tensor, " b"]
+HeatMaps = Float[Tensor, "b h w"]
 
 
 class ExplainerError(AssayError):
@@ -91,11 +94,17 @@ class Explainer(Protocol):
         """Why the method cannot explain this network, and alternatives; empty if it can."""
         ...
 
-    def explain(
-        self, subject: Subject, images: Float[Tensor, "b c h w"], own: Int[Tensor, " b"]
-    ) -> Float[Tensor, "b h w"]:
+    def explain(self, subject: Subject, images: Pixels, own: Classes) -> HeatMaps:
         """Return a heat map in the size of each image, for its class `own`, independent of the rest of the batch."""
         ...
+
+
+class OfAnyNetwork:
+    """Base of explainers that explain every network."""
+
+    def refusal(self, subject: Subject) -> str:
+        """It explains every network."""
+        return ""
 
 
 def class_log_odds(logits: Tensor, own: Int[Tensor, " b"]) -> Float[Tensor, " b"]:
@@ -199,9 +208,7 @@ class GradCam(_OfALayer):
             (norm, rectifier, the block's sum).
     """
 
-    def explain(
-        self, subject: Subject, images: Float[Tensor, "b c h w"], own: Int[Tensor, " b"]
-    ) -> Float[Tensor, "b h w"]:
+    def explain(self, subject: Subject, images: Pixels, own: Classes) -> HeatMaps:
         """See `Explainer`."""
         maps, slope = slopes_at(subject, map_layer(subject, self.layer).module, images, own)
         return _shown((slope.mean(dim=(2, 3), keepdim=True) * maps).sum(dim=1), images)
@@ -217,9 +224,7 @@ class LayerCam(_OfALayer):
     layer: as of `GradCam`. Places keep their own weight, so that earlier and finer layers can be shown.
     """
 
-    def explain(
-        self, subject: Subject, images: Float[Tensor, "b c h w"], own: Int[Tensor, " b"]
-    ) -> Float[Tensor, "b h w"]:
+    def explain(self, subject: Subject, images: Pixels, own: Classes) -> HeatMaps:
         """See `Explainer`."""
         maps, slope = slopes_at(subject, map_layer(subject, self.layer).module, images, own)
         return _shown((slope.clamp(min=0) * maps).sum(dim=1), images)
@@ -309,9 +314,7 @@ class AttentionRollout:
         return f"attention is rolled out of {WHICH}, and this network is none: {INSTEAD}"
 
     @torch.no_grad()
-    def explain(
-        self, subject: Subject, images: Float[Tensor, "b c h w"], own: Int[Tensor, " b"]
-    ) -> Float[Tensor, "b h w"]:
+    def explain(self, subject: Subject, images: Pixels, own: Classes) -> HeatMaps:
         """See `Explainer`. The class does not matter."""
         from assay.models.timm import transformer_of
 
@@ -365,24 +368,18 @@ RECTIFIERS = (nn.ReLU, nn.ReLU6)
 
 
 @component("explainer", "gradient", summary="size of the gradient by the pixels (Simonyan et al. 2014)")
-class Gradient:
+class Gradient(OfAnyNetwork):
     """Implements `Explainer`: the greatest |d log-odds / d pixel| over the channels (Simonyan et al. 2014)."""
 
     additive: ClassVar[bool] = False
 
-    def refusal(self, subject: Subject) -> str:
-        """It explains every network that has a gradient."""
-        return ""
-
-    def explain(
-        self, subject: Subject, images: Float[Tensor, "b c h w"], own: Int[Tensor, " b"]
-    ) -> Float[Tensor, "b h w"]:
+    def explain(self, subject: Subject, images: Pixels, own: Classes) -> HeatMaps:
         """See `Explainer`."""
         return slopes(subject, images, own).abs().amax(dim=1)
 
 
 @component("explainer", "input-x-gradient", summary="pixel times gradient (Shrikumar et al. 2016)")
-class InputXGradient:
+class InputXGradient(OfAnyNetwork):
     """Implements `Explainer`: pixel times gradient, summed over the channels (Shrikumar et al. 2016).
 
     A black pixel gets nothing, whatever the network makes of its being black.
@@ -390,13 +387,7 @@ class InputXGradient:
 
     additive: ClassVar[bool] = True
 
-    def refusal(self, subject: Subject) -> str:
-        """It explains every network that has a gradient."""
-        return ""
-
-    def explain(
-        self, subject: Subject, images: Float[Tensor, "b c h w"], own: Int[Tensor, " b"]
-    ) -> Float[Tensor, "b h w"]:
+    def explain(self, subject: Subject, images: Pixels, own: Classes) -> HeatMaps:
         """See `Explainer`."""
         return (images * slopes(subject, images, own)).sum(dim=1)
 
@@ -406,7 +397,7 @@ class InputXGradient:
     "integrated-gradients",
     summary="the mean gradient on the way from a baseline to the image (Sundararajan et al. 2017)",
 )
-class IntegratedGradients:
+class IntegratedGradients(OfAnyNetwork):
     """Implements `Explainer`: (pixel - baseline) times the mean gradient along the straight line between them, summed
     over the channels (Sundararajan et al. 2017).
 
@@ -427,13 +418,7 @@ class IntegratedGradients:
         self.steps = steps
         self.baseline: Replacement = baseline
 
-    def refusal(self, subject: Subject) -> str:
-        """It explains every network that has a gradient."""
-        return ""
-
-    def explain(
-        self, subject: Subject, images: Float[Tensor, "b c h w"], own: Int[Tensor, " b"]
-    ) -> Float[Tensor, "b h w"]:
+    def explain(self, subject: Subject, images: Pixels, own: Classes) -> HeatMaps:
         """See `Explainer`."""
         start = replaced(images, self.baseline)
         way, total = images - start, torch.zeros_like(images)
@@ -443,7 +428,7 @@ class IntegratedGradients:
 
 
 @component("explainer", "smoothgrad", summary="the gradient averaged over noisy copies (Smilkov et al. 2017)")
-class SmoothGrad:
+class SmoothGrad(OfAnyNetwork):
     """Implements `Explainer`: the gradient averaged over noisy copies, then its greatest size over the channels
     (Smilkov et al. 2017).
 
@@ -464,13 +449,7 @@ class SmoothGrad:
         self.samples = samples
         self.noise = noise
 
-    def refusal(self, subject: Subject) -> str:
-        """It explains every network that has a gradient."""
-        return ""
-
-    def explain(
-        self, subject: Subject, images: Float[Tensor, "b c h w"], own: Int[Tensor, " b"]
-    ) -> Float[Tensor, "b h w"]:
+    def explain(self, subject: Subject, images: Pixels, own: Classes) -> HeatMaps:
         """See `Explainer`."""
         sd = self.noise * (images.amax(dim=(1, 2, 3), keepdim=True) - images.amin(dim=(1, 2, 3), keepdim=True))
         draw, total = generator(0, "smoothgrad"), torch.zeros_like(images)
@@ -501,9 +480,7 @@ class GuidedBackprop:
             return ""
         return "no ReLU module runs in this network, so nothing can be guided: use gradient or smoothgrad"
 
-    def explain(
-        self, subject: Subject, images: Float[Tensor, "b c h w"], own: Int[Tensor, " b"]
-    ) -> Float[Tensor, "b h w"]:
+    def explain(self, subject: Subject, images: Pixels, own: Classes) -> HeatMaps:
         """See `Explainer`."""
         rectifiers = {id(step.module): step.module for step in subject.steps if isinstance(step.module, RECTIFIERS)}
         with hooked((module, _guide) for module in rectifiers.values()):
@@ -530,7 +507,7 @@ class _Guided(torch.autograd.Function):
 
 
 @component("explainer", "occlusion", summary="what the log-odds lose when a window is covered (Zeiler and Fergus 2014)")
-class Occlusion:
+class Occlusion(OfAnyNetwork):
     """Implements `Explainer`: how far the log-odds fall when a window is covered, spread evenly over its pixels, mean
     over the windows that cover a pixel (Zeiler and Fergus 2014).
 
@@ -555,14 +532,8 @@ class Occlusion:
         self.stride = stride
         self.replacement: Replacement = replacement
 
-    def refusal(self, subject: Subject) -> str:
-        """It explains every network."""
-        return ""
-
     @torch.no_grad()
-    def explain(
-        self, subject: Subject, images: Float[Tensor, "b c h w"], own: Int[Tensor, " b"]
-    ) -> Float[Tensor, "b h w"]:
+    def explain(self, subject: Subject, images: Pixels, own: Classes) -> HeatMaps:
         """See `Explainer`."""
         height, width = images.shape[2:]
         side = max(1, round(self.window * min(height, width)))

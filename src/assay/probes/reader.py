@@ -24,7 +24,6 @@ from assay.data.files.fitting import unfitted
 from assay.maps.summary import Streamed, at_native, count_kinds, joined, label_probabilities, lesion_logits
 from assay.models.external import AT_ONCE, CommandNetwork
 from assay.models.ref import Model
-from assay.models.segmenter import Segmenter, by_tiles
 from assay.probes.probe import Keeping, Probe, Read, Reading, Request, Sampled
 from assay.shifts.environment import Environment, Scene
 from assay.stats.influence import Answers
@@ -483,8 +482,7 @@ class ModelReading:
     @cached_property
     def _shares(self) -> bool:
         """Whether answers to an image are taken over from one environment to others."""
-        maps = isinstance(self.model.network, Segmenter)  # of images that may be too large for a pass that is not tiled
-        if maps or self.model.device != "cpu" or len(self._alike) < 2:
+        if self.model.device != "cpu" or len(self._alike) < 2:
             return False
         with evaluating(self.model.network):
             return answers_apart(self.model.network, self._environments[self._alike[0][0]].images)
@@ -531,7 +529,6 @@ class ModelReading:
         logits: list[np.ndarray] = []
         maps, beside = Streamed(), list[dict[str, np.ndarray]]()
         step = AT_ONCE if isinstance(network, CommandNetwork) else batch_of(self.model.device, images.shape)
-        forward = network if layers else by_tiles(network, images.shape)
         with evaluating(network), torch.inference_mode(), Recorder(network, layers, n) as recorder:
             places = np.arange(n) if rows is None else rows
             fill = of is not None and self._shares
@@ -539,7 +536,7 @@ class ModelReading:
                 index = places[start : start + step]
                 recorder.at(start)
                 batch = images.read(index).to(self.model.device)
-                output = _filled(forward, batch, step) if fill else forward(batch)
+                output = _filled(network, batch, step) if fill else network(batch)
                 if isinstance(output, Tensor) and output.ndim == 4:
                     lesion = lesion_map(output, batch, where)
                     if of is not None and of.masks is not None:
@@ -564,7 +561,7 @@ class ModelReading:
         return found
 
 
-def _filled(forward: Callable[[Tensor], object], batch: Tensor, size: int) -> object:
+def _filled(forward: nn.Module, batch: Tensor, size: int) -> object:
     """Return the answers to a batch, filled up with its last image: a library chooses its kernels, and last bits, by
     size.
     """

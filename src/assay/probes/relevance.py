@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, cast
 import timm.models.resnet as of_timm
 import torch
 import torchvision.models.resnet as of_torchvision  # pyright: ignore[reportMissingTypeStubs]
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from pydantic import Field
 from timm.layers.adaptive_avgmax_pool import FastAdaptiveAvgPool, SelectAdaptivePool2d
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ from torch.nn import functional
 from assay.core.registry import component
 from assay.models.classifier import Classifier, InputScaling
 from assay.models.untyped import named_layers
-from assay.probes.explainers import INSTEAD, Hook, Step, Subject, gradient, hooked
+from assay.probes.explainers import INSTEAD, Classes, HeatMaps, Hook, Pixels, Step, Subject, gradient, hooked
 
 AS_THEY_ARE = (nn.Identity, nn.Dropout, InputScaling)
 """Modules that keep every place."""
@@ -108,9 +108,7 @@ class Lrp:
         fault = next(_faults(subject), "")
         return f"LRP has rules for {WHICH}; {fault}: {INSTEAD}" if fault else ""
 
-    def explain(
-        self, subject: Subject, images: Float[Tensor, "b c h w"], own: Int[Tensor, " b"]
-    ) -> Float[Tensor, "b h w"]:
+    def explain(self, subject: Subject, images: Pixels, own: Classes) -> HeatMaps:
         """See `Explainer`."""
         first, *others = _convolutions(subject)
         linear = [step.module for step in _leaves(subject) if isinstance(step.module, nn.Linear)]
