@@ -26,7 +26,7 @@ from assay.stats.estimate import interval
 from assay.stats.findings import Finding, to_row, with_ids
 from assay.stats.influence import Answers
 from assay.store import schema
-from assay.store.files import Row, read_checked_json, write_checked_json
+from assay.store.files import ColumnRows, Row, read_checked_json, write_checked_json
 from assay.store.folder import RunFolder, measurement_row
 
 
@@ -80,7 +80,7 @@ def measured_rows(folder: RunFolder, plan: ModelPlan) -> list[Row]:
     for id, component in plan.probes:
         found = folder.measurements(id)
         if component.name == PERFORMANCE:
-            found = with_overall(found, _overall(folder, plan))
+            found = ColumnRows(with_overall(found.columns, _overall(folder, plan)))
         for row in found:
             bounds, patients = range_of(row["measure"]), int(row["patients"])
             value, error = float(row["value"]), float(row["standard_error"])

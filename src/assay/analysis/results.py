@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache, partial
 from operator import itemgetter
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from jaxtyping import Int
@@ -32,7 +32,7 @@ from assay.spec.schema import REFERABLE, ContrastSpec, EnvironmentSpec, RecipePo
 from assay.stats.influence import Answers
 from assay.stats.measures import COMPUTED
 from assay.stats.panel import Evaluated, Panel, of_seeds, own_samples
-from assay.store.files import Row
+from assay.store.files import ColumnRows, Row
 from assay.store.folder import OF_ROWS, RunFolder, measurement_row
 
 # K-fold groups and kinds of lesion: what probes say of all folds of a seed together, which none of their runs saw.
@@ -47,6 +47,8 @@ Reader = Callable[[], Contributions | None]
 PERFORMANCE = "performance"
 POOLED = (PERFORMANCE, "segmentation", "lesion-free")
 """Probes whose groups and kinds are of all folds together."""
+Columns = Mapping[str, Any]
+"""Measurements by column."""
 Outputs = Mapping[str, np.ndarray]
 """What one seed said of an environment, folds one after another: row, fold, threshold [n], logits [n, k]."""
 
@@ -201,9 +203,9 @@ def chosen_place(key: Key, every: Mapping[Key, BySeed], smallest_group: int) -> 
     places = {other: found for other, found in every.items() if _is_place(other, key)}
     least = smallest_group if key[5] == WORST_GROUP else 0
     means = {
-        place: float(np.mean([found[seed]["value"] for seed in seeds]))
+        place: float(np.mean(values))
         for place, found in places.items()
-        if set(found) >= set(seeds) and all(_counts(found[seed], least) for seed in seeds)
+        if set(found) >= set(seeds) and (values := _counted(found, seeds, least))
     }
     if not means:
         return None
@@ -236,8 +238,11 @@ def _is_place(other: Key, key: Key) -> bool:
     return environment == key[1] and bool(factor)
 
 
-def _counts(row: Row, least: int) -> bool:
-    return row["n"] >= least and not math.isnan(row["value"])
+def _counted(found: BySeed, seeds: BySeed, least: int) -> list[float]:
+    """Return the values of these seeds; none where one of them has no value, or too few images."""
+    every = zip(found, column_of(found, "value"), column_of(found, "n"), strict=True)
+    values = [value for seed, value, n in every if seed in seeds and n >= least and not math.isnan(value)]
+    return values if len(values) == len(seeds) else []
 
 
 # When measurements of several folds, or of several seeds, are one measurement, and when they are not.
@@ -248,9 +253,9 @@ MISSING = "missing"
 """The measure that counts images without a value of a factor."""
 
 
-def of_one_unit(rows: Mapping[int, Row]) -> Mapping[int, Row]:
+def of_one_unit(rows: BySeed) -> BySeed:
     """One measurement of several seeds; undefined where they did not measure the same thing, as their units tell."""
-    units = _units(rows.values())
+    units = _units(rows.values()) if len(set(column_of(rows, "unit"))) > 1 else ()
     if len(units) < 2:
         return rows
     reason = str(because(Code.MIXED_UNITS, of="seeds", units=" and some ".join(units)))
@@ -313,8 +318,8 @@ READ_AT_ONCE = 64
 """Probe units whose contributions are held at once: about 0.2 MB each."""
 SPECIFIC = "specific"
 """The column of log-odds from which specificities are reached on validation rows."""
-MOSTLY_EQUAL = ("n", "patients", "unit", "direction", "chance", "reason")
-OF_EACH_SEED = ("value", "standard_error", *MOSTLY_EQUAL, CONTRIBUTIONS)
+NUMBERS = ("value", "standard_error", "n", "patients", "chance")
+OF_EACH_SEED = (*NUMBERS, "unit", "direction", "reason", CONTRIBUTIONS)
 """Columns of a measurement that may differ between seeds."""
 PANELS = 16
 """Panels kept in memory with the measures computed of them. One of 10 seeds takes 2 MB and more."""
@@ -497,20 +502,41 @@ class Gathered:
         """
         return _Lazily({point.label: point for point in self.plan.spec.points}, self._scalars_of)
 
-    def _scalars_of(self, point: RecipePoint) -> dict[Key, Mapping[int, Row]]:
-        recipe: dict[Key, dict[int, Row]] = {}
+    def _scalars_of(self, point: RecipePoint) -> dict[Key, BySeed]:
         seeds = self.kept_seeds(point)
         trials = [trial for seed in seeds for trial in self.by_point[point.label][seed]]
         ids = [unit.id for trial in trials for unit in self._probes.get((point.label, trial.id), [])]
         read = dict(zip(ids, self.folder.measurements_of(ids), strict=True))
+        columns: dict[str, list[Any]] = {name: [] for name in (*KEY_FIELDS, *OF_EACH_SEED)}
+        places: dict[Key, dict[int, int]] = {}
         for seed in seeds:
-            folds = [self._measured(trial, read) for trial in self.by_point[point.label][seed]]
-            rows = [over_folds(key, folds) for key in dict.fromkeys(key for fold in folds for key in fold)]
-            for row in (*rows, *self._of_all_folds(point, seed)):
-                recipe.setdefault(_key(row), {})[seed] = row
-        settled = with_one_worst({key: of_one_unit(rows) for key, rows in recipe.items()}, self._smallest_group)
-        known: dict[Any, tuple[Any, ...]] = {}
-        return {key: OfSeeds.of(key, rows, known) for key, rows in settled.items() if not _from_outputs(key)}
+            start = len(columns["value"])
+            for part in self._parts(point, seed, read):
+                for name, column in columns.items():
+                    column.extend(part[name])
+            keys = zip(*(columns[name][start:] for name in KEY_FIELDS), strict=True)
+            for place, key in enumerate(cast("Iterator[Key]", keys), start):
+                places.setdefault(key, {}).setdefault(seed, place)
+        kept = {name: np.array(columns[name]) if name in NUMBERS else columns[name] for name in OF_EACH_SEED}
+        every = {key: of_one_unit(OfSeeds(key, tuple(own), tuple(own.values()), kept)) for key, own in places.items()}
+        settled = with_one_worst(every, self._smallest_group)
+        return {key: rows for key, rows in settled.items() if not _from_outputs(key)}
+
+    def _parts(self, point: RecipePoint, seed: int, read: Mapping[str, ColumnRows]) -> Iterator[Columns]:
+        """Yield the measurements of a seed by column; of a key that two of them have, the first counts."""
+        trials = self.by_point[point.label][seed]
+        if len(trials) == 1 and self.folds.folds == 1:
+            yield from self._measured(trials[0], read)
+            return
+        folds: list[dict[Key, Row]] = [{} for _ in trials]
+        for trial, fold in zip(trials, folds, strict=True):
+            for row in (row for part in self._measured(trial, read) for row in ColumnRows(part)):
+                fold.setdefault(_key(row), row)
+        keys = dict.fromkeys(key for fold in folds for key in fold)
+        rows = {key: over_folds(key, folds) for key in keys} | {
+            _key(row): row for row in self._of_all_folds(point, seed)
+        }
+        yield by_column(list(rows.values()))
 
     @cached_property
     def _smallest_group(self) -> int:
@@ -519,23 +545,20 @@ class Gathered:
         params = lookup("probe", PERFORMANCE).params.model_validate(dict(probes[0].params) if probes else {})
         return int(params.model_dump()["smallest_group"])
 
-    def _measured(self, trial: Trial, read: Mapping[str, list[Row]]) -> dict[Key, Row]:
-        """Return the measurements of one trial by key; where two probes of a study measure the same, the first's.
+    def _measured(self, trial: Trial, read: Mapping[str, ColumnRows]) -> Iterator[Columns]:
+        """Yield the measurements of each probe of a trial by column.
 
         Args:
             trial: The trial.
             read: Measurements by the id of their unit.
         """
-        found: dict[Key, Row] = {}
         for unit in self._probes.get((trial.point.label, trial.id), []):
-            rows = read[unit.id]
-            if self.folder.has_contributions(unit.id):
-                rows = [{**row, CONTRIBUTIONS: _Kept(self._contributions, unit.id, i)} for i, row in enumerate(rows)]
-            if unit.component.name == PERFORMANCE:
-                rows = with_overall(rows, self._overall(trial.point, trial.training.seed))
-            for row in rows:
-                found.setdefault(_key(row), row)
-        return found
+            columns, count = read[unit.id].columns, len(read[unit.id])
+            kept = self.folder.has_contributions(unit.id)
+            readers = [_Kept(self._contributions, unit.id, i) if kept else None for i in range(count)]
+            columns = {**columns, CONTRIBUTIONS: readers}
+            overall = unit.component.name == PERFORMANCE
+            yield with_overall(columns, self._overall(trial.point, trial.training.seed)) if overall else columns
 
     @cached_property
     def _contributions(self) -> Callable[[str], Mapping[int, Contributions]]:
@@ -575,7 +598,7 @@ class Gathered:
     def _of_all_folds(self, point: RecipePoint, seed: int) -> list[Row]:
         rows = self.pooled.get((point.label, seed), [])
         here = self.folds.folds > 1 and any(probe.name == PERFORMANCE for probe in self.plan.spec.probes)
-        return with_overall(rows, self._overall(point, seed)) if here else rows
+        return list(ColumnRows(with_overall(by_column(rows), self._overall(point, seed)))) if here else rows
 
     def _pooled(self, point: RecipePoint, seed: int) -> list[Row]:
         read = {name: self._read(seed, point.label, name) for name in point.tests}
@@ -616,24 +639,32 @@ class _Kept:
 
 @dataclass(frozen=True, slots=True)
 class OfSeeds(Mapping[int, Row]):
-    """One measurement of several seeds by column, in a tenth of the memory; a row is made when it is read."""
+    """One measurement of several seeds; a row is made when it is read.
+
+    Attributes:
+        key: What was measured.
+        seeds: The seeds.
+        places: The place of each in the columns.
+        columns: Columns of all measurements of a recipe.
+    """
 
     key: Key
     seeds: tuple[int, ...]
-    columns: Mapping[str, Sequence[Any]]
+    places: tuple[int, ...]
+    columns: Columns
 
-    @classmethod
-    def of(cls, key: Key, rows: Mapping[int, Row], known: dict[Any, tuple[Any, ...]]) -> OfSeeds:
-        """Return rows by column. known: columns of other measurements, so that equal ones are kept once."""
-        columns = {name: tuple([row.get(name) for row in rows.values()]) for name in OF_EACH_SEED}
-        seeds = tuple(rows)
-        shared = {name: known.setdefault((name, columns[name]), columns[name]) for name in MOSTLY_EQUAL}
-        return cls(key, known.setdefault(seeds, seeds), {**columns, **shared})
+    def column(self, name: str) -> list[Any]:
+        """Return the values of the seeds in a column."""
+        column = self.columns[name]
+        if isinstance(column, np.ndarray):
+            return column[list(self.places)].tolist()
+        return [column[place] for place in self.places]
 
     def __getitem__(self, seed: int) -> Row:
-        at = self.seeds.index(seed)
+        at = self.places[self.seeds.index(seed)]
         named = dict(zip(KEY_FIELDS, self.key, strict=True))
-        return {**named, **{name: column[at] for name, column in self.columns.items()}}
+        values = {name: column[at] for name, column in self.columns.items()}
+        return {**named, **{k: one.item() if isinstance(one, np.generic) else one for k, one in values.items()}}
 
     def __iter__(self) -> Iterator[int]:
         return iter(self.seeds)
@@ -642,20 +673,25 @@ class OfSeeds(Mapping[int, Row]):
         return len(self.seeds)
 
 
-def column_of(by_seed: Mapping[int, Row], name: str) -> Sequence[Any]:
+def column_of(by_seed: BySeed, name: str) -> list[Any]:
     """Return one column of a measurement of several seeds."""
-    return by_seed.columns[name] if isinstance(by_seed, OfSeeds) else [row.get(name) for row in by_seed.values()]
+    return by_seed.column(name) if isinstance(by_seed, OfSeeds) else [row.get(name) for row in by_seed.values()]
+
+
+def by_column(rows: Sequence[Row]) -> Columns:
+    """Return measurements by column."""
+    return {name: [row.get(name) for row in rows] for name in (*KEY_FIELDS, *OF_EACH_SEED)}
 
 
 @dataclass(frozen=True)
-class _Lazily(Mapping[str, dict[Key, Mapping[int, Row]]]):
+class _Lazily(Mapping[str, dict[Key, BySeed]]):
     """Measurements of recipes by label, each made when it is first asked for, while its panels are in memory."""
 
     points: Mapping[str, RecipePoint]
-    make: Callable[[RecipePoint], dict[Key, Mapping[int, Row]]]
-    made: dict[str, dict[Key, Mapping[int, Row]]] = field(default_factory=dict[str, dict[Key, Mapping[int, Row]]])
+    make: Callable[[RecipePoint], dict[Key, BySeed]]
+    made: dict[str, dict[Key, BySeed]] = field(default_factory=dict[str, dict[Key, BySeed]])
 
-    def __getitem__(self, label: str) -> dict[Key, Mapping[int, Row]]:
+    def __getitem__(self, label: str) -> dict[Key, BySeed]:
         if label not in self.made:
             self.made[label] = self.make(self.points[label])
         return self.made[label]
@@ -667,10 +703,12 @@ class _Lazily(Mapping[str, dict[Key, Mapping[int, Row]]]):
         return len(self.points)
 
 
-def with_overall(rows: Sequence[Row], of_all: Sequence[Row]) -> list[Row]:
-    """Return the rows of the performance probe with those of all images, which come after classes and before groups."""
-    place = next((i for i, row in enumerate(rows) if row["factor"] or row["group"]), len(rows))
-    return [*rows[:place], *of_all, *rows[place:]]
+def with_overall(columns: Columns, of_all: Sequence[Row]) -> Columns:
+    """Return columns of the performance probe with rows of all images, which come after classes and before groups."""
+    named = zip(columns["factor"], columns["group"], strict=True)
+    place = next((i for i, (factor, group) in enumerate(named) if factor or group), len(columns["factor"]))
+    more = {name: [row.get(name) for row in of_all] for name in columns}
+    return {name: [*column[:place], *more[name], *column[place:]] for name, column in columns.items()}
 
 
 def _from_outputs(key: Key) -> bool:

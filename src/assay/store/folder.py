@@ -29,12 +29,12 @@ from assay.store.files import (
     REMADE,
     ColumnRows,
     Row,
+    column_rows,
     json_text,
     read_checked_json,
     read_column_rows,
     read_json,
     read_parquets,
-    rows_of,
     write_checked_json,
     write_json,
     write_parquet,
@@ -487,13 +487,13 @@ class RunFolder:
         write_rows(self.unit("probes", id) / "measurements.parquet", tuple(MEASUREMENTS), rows)
         self.write_record("probes", id, record)
 
-    def measurements(self, id: str) -> list[Row]:
+    def measurements(self, id: str) -> ColumnRows:
         """Read the measurements stored by `write_measurements`."""
         return self.measurements_of([id])[0]
 
-    def measurements_of(self, ids: Sequence[str]) -> list[list[Row]]:
+    def measurements_of(self, ids: Sequence[str]) -> list[ColumnRows]:
         """Read the measurements of several units, as `measurements` does."""
-        return list(map(rows_of, self._rows("probes", ids)))
+        return list(map(column_rows, self._rows("probes", ids)))
 
     def contributions(self, id: str) -> dict[int, Contributions]:
         """Read the contributions to the measurements of a probe, by the place of their rows."""
