@@ -177,7 +177,7 @@ LEFT = {"seconds", "id", "row", "trial", "source", "table"}
 """Columns of times and names that are hashes or positions."""
 WORDS = {"decision", "verdict", "status", "link", "open"}
 """Columns of decisions."""
-SKIPPED = {"findings", "pictures", "provenance", "facts", "answers", "images"}
+SKIPPED = {"values", "findings", "pictures", "provenance", "facts", "answers", "images"}
 """Tables of texts, or of what was read."""
 TRIPLES = ("", "loss", "loss_negatives", "loss_positives", "flips", "dice", "stray")
 """Names of values whose ends are `NAME_low` and `NAME_high`."""
@@ -191,12 +191,25 @@ def tuples_of(root: Path) -> list[Found]:
         if path.stem not in SKIPPED:
             for row in rows_of(path):
                 found += of_row(path.stem, row)
+    tables = root / "tables"
+    if (tables / "values.parquet").is_file():
+        for row in selected(SEEDS, tables / "estimates.parquet", tables / "values.parquet"):
+            found += of_row("seeds", row)
     return found
+
+
+SEEDS = """SELECT recipe, coordinates, measure, environment, factor, level, layer, "group", seed, of_seed.value
+FROM read_parquet(?) AS named JOIN read_parquet(?) AS of_seed USING (id)"""
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
     """Return the rows of a Parquet file."""
-    read = duckdb.execute("SELECT * FROM read_parquet(?)", [str(path)])
+    return selected("SELECT * FROM read_parquet(?)", path)
+
+
+def selected(query: str, *paths: Path) -> list[dict[str, Any]]:
+    """Return the rows of a query of Parquet files."""
+    read = duckdb.execute(query, list(map(str, paths)))
     names = [column[0] for column in read.description or ()]
     return [dict(zip(names, row, strict=True)) for row in read.fetchall()]
 
@@ -206,6 +219,8 @@ def of_row(table: str, row: Mapping[str, Any]) -> Iterator[Found]:
     if row.get("coordinates") == "{}":  # nothing differs between recipes: the name is no part of a subject
         row = {name: value for name, value in row.items() if name not in ("recipe", "coordinates")}
     texts = {name: value for name, value in row.items() if isinstance(value, str) and name not in LEFT | NOTES | WORDS}
+    if table == "estimates":  # contrasts name by `where` what is held
+        texts.pop("where", None)
     texts |= {name: str(row[name]) for name in ("seed", "fold", "look", "severity", "epoch", "threshold", "area")
               if name in row}  # fmt: skip
     subject = "|".join(f"{name}={texts[name]}" for name in sorted(texts) if texts[name])
@@ -279,8 +294,8 @@ def runs_of(folder: Path) -> list[Path]:
 
 def read_all(folder: Path) -> list[Found]:
     """Return the tuples of all runs of a job; a subject begins with the name of its run."""
-    return [(kind, f"{root.name}: {subject}", *rest) for root in runs_of(folder)
-            for kind, subject, *rest in tuples_of(root)]  # fmt: skip
+    return [(kind, f"{root.name}: {subject}", value, ends, decision) for root in runs_of(folder)
+            for kind, subject, value, ends, decision in tuples_of(root)]  # fmt: skip
 
 
 def stored(path: Path) -> list[Found]:

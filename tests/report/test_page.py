@@ -154,7 +154,7 @@ def test_no_name_of_a_column_stands_where_words_should(tmp_path: Path) -> None:
     """Factors and axes whose names have underscores, in titles, heads, captions, and rows."""
     root = make_run(tmp_path, Made(more=(("batch_size", ("32", "64")),)))
     folder = RunFolder(root)
-    for table in ("estimates", "seeds", "environments", "pictures"):
+    for table in ("estimates", "environments", "pictures"):
         rows = folder.table(table)
         renamed = [{**row, "factor": {"vessel attachment": "vessel_kind", "texture": "lung_texture"}.get(
             row["factor"], row["factor"])} for row in rows]  # fmt: skip

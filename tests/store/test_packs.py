@@ -58,8 +58,8 @@ def said(folder: RunFolder) -> Any:
         every,
         plain(folder.outputs_of(IDS)),
         plain([folder.outputs(id) for id in IDS]),
-        plain(folder.measurements_of(IDS)),
-        plain([folder.measurements(id) for id in IDS]),
+        plain(list(map(list, folder.measurements_of(IDS)))),
+        plain([list(folder.measurements(id)) for id in IDS]),
         samples,
         [folder.damage(kind, id) for kind in KINDS for id in IDS],
     )

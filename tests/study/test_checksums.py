@@ -134,7 +134,7 @@ def test_the_doctor_finds_what_nobody_reads_and_its_remedy_works(
     monkeypatch.setenv("ASSAY_CACHE", str(shutil.copytree(study_cache, tmp_path / "cache")))
     assert asked("doctor", run_copy).code == 0
     damaged = [flip(one(run_copy, "trials/*/weights.safetensors")), flip(max(run_copy.glob("trials/*/curve.parquet"))),
-               flip(one(run_copy, "readings/*/outputs.parquet")), flip(run_copy / "tables" / "seeds.parquet"),
+               flip(one(run_copy, "readings/*/outputs.parquet")), flip(run_copy / "tables" / "values.parquet"),
                flip(one(tmp_path / "cache", "*.npy"))]  # fmt: skip
     found = asked("doctor", run_copy, "--json")
     assert found.code == 1

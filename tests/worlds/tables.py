@@ -19,6 +19,7 @@ from assay.stats.decisions import ruled
 from assay.stats.doubts import findings_of
 from assay.stats.findings import to_row
 from assay.stats.outcomes import collapse_rate, corruption_rows
+from assay.stats.rows import identified
 from assay.stats.similarity import between_seeds, beyond_seeds, judged
 from assay.store import schema
 from assay.store.files import Row
@@ -294,15 +295,15 @@ def make_run(root: Path, made: Made = EVERYTHING) -> Path:
     """Write every table and picture of a made-up study and return its folder."""
     folder = RunFolder(root)
     trials = list(_trials(made))
-    seeds, estimates = _measured(made, trials)
-    estimates += corruption_rows(estimates, "loss", made.losses[0])
+    values, estimates = _measured(made, trials)
+    estimates += map(identified, corruption_rows(estimates, "loss", made.losses[0]))
     contrasts = ruled(list(_contrasts(made)), []) if made.contrasts else []
     asked = [row["id"] for row in contrasts if not row.get("exploratory")][:2]
     contrasts = [{"role": "primary" if row["id"] in asked else "secondary", **row} for row in contrasts]
     environments = list(_environments(made))
     rows: dict[str, Sequence[Row]] = {
         "trials": trials,
-        "seeds": seeds,
+        "values": values,
         "estimates": estimates,
         "contrasts": contrasts,
         "half_doses": list(half_doses(made)),
@@ -318,7 +319,8 @@ def make_run(root: Path, made: Made = EVERYTHING) -> Path:
         "provenance": _provenance(made),
     }
     for name, table in schema.TABLES.items():
-        folder.write_table(name, table.names, rows.get(name, []))
+        if not table.parts:
+            folder.write_table(name, table.names, rows.get(name, []))
     return root
 
 
@@ -346,8 +348,8 @@ def _trials(made: Made) -> Iterator[Row]:
 
 
 def _measured(made: Made, trials: Sequence[Row]) -> tuple[list[Row], list[Row]]:
-    """Seeds and estimates of every probe; a recipe without a kept seed has none."""
-    seeds: list[Row] = []
+    """Values of seeds and estimates of every probe; a recipe without a kept seed has none."""
+    of_seeds: list[Row] = []
     estimates: list[Row] = []
     for recipe, at in made.recipes:
         kept = [row["seed"] for row in trials if row["recipe"] == recipe and row["status"] == "done"]
@@ -358,9 +360,10 @@ def _measured(made: Made, trials: Sequence[Row]) -> tuple[list[Row], list[Row]]:
             values = center + spread * draw.standard_normal(len(kept))
             where = {"recipe": recipe, "coordinates": json.dumps(at), **_blank(), **row}
             reason = row.get("reason", "")
-            seeds += [{**where, "seed": s, "value": v} for s, v in zip(kept, values.tolist(), strict=True)]
-            estimates.append({**where, **_summary(values, center, reason, where["group"])})
-    return seeds, estimates
+            estimates.append(identified({**where, **_summary(values, center, reason, where["group"])}))
+            named = {"id": estimates[-1]["id"]}
+            of_seeds += [{**named, "seed": s, "value": v} for s, v in zip(kept, values.tolist(), strict=True)]
+    return of_seeds, estimates
 
 
 def _blank() -> Row:

@@ -25,6 +25,7 @@ from assay.shifts.population import Population, PopulationScene
 from assay.stats.estimate import interval
 from assay.stats.findings import Finding, to_row, with_ids
 from assay.stats.influence import Answers
+from assay.stats.rows import identified
 from assay.store import schema
 from assay.store.files import ColumnRows, Row, read_checked_json, write_checked_json
 from assay.store.folder import RunFolder, measurement_row
@@ -88,7 +89,7 @@ def measured_rows(folder: RunFolder, plan: ModelPlan) -> list[Row]:
             df = patients - 1.0 if patients > 1 else math.inf
             low, high = interval(value, error, df, bounds) if known else (math.nan, math.nan)
             counted = {"df": df if known else math.nan, "seeds": 0, "images": row["n"]}
-            rows.append({**name, **row, **counted, "low": low, "high": high})
+            rows.append(identified({**name, **row, **counted, "low": low, "high": high}))
     return rows
 
 

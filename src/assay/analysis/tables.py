@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, cast
@@ -42,10 +42,11 @@ from assay.stats.format import count
 from assay.stats.measures import COMPUTED
 from assay.stats.outcomes import collapse_rate, contrast_collapse, corruption_rows
 from assay.stats.panel import Panel, of_seeds
-from assay.stats.rows import with_outcomes
+from assay.stats.rows import identified, of_whole_model, with_outcomes
 from assay.store import schema
 from assay.store.files import ColumnRows, Row, read_rows
 from assay.store.folder import RunFolder
+from assay.store.views import PerSeed
 from assay.training.losses.segmentation import Schedule, weight_at
 from assay.training.objective import Progress
 
@@ -311,13 +312,13 @@ class Made(Mapping[str, Sequence[Row]]):
 
     @cached_property
     def _measured(self) -> tuple[ColumnRows, ColumnRows]:
-        seeds, estimates = _estimates(self.gathered)
-        estimates.add(_corruption(self.spec, estimates))
-        return seeds, estimates
+        values, estimates = _estimates(self.gathered)
+        estimates.add(list(map(identified, _corruption(self.spec, estimates))))
+        return values, estimates
 
     @property
-    def seeds(self) -> ColumnRows:
-        """Rows of `schema.SEEDS`."""
+    def per_seed(self) -> ColumnRows:
+        """Rows of `schema.VALUES`."""
         return self._measured[0]
 
     @property
@@ -367,6 +368,7 @@ def carried_looks(plan: Plan, root: Path, folds: Pooled, known: Sequence[Look] =
 
 def _findings(made: Made) -> Sequence[Row]:
     described, spec = made.described, made.spec
+    seeds = list(PerSeed(made.per_seed).rows(filter(of_whole_model, made.estimates)))
     found = findings_of(
         made.contrasts,
         made.estimates,
@@ -375,7 +377,7 @@ def _findings(made: Made) -> Sequence[Row]:
         described.leakage,
         (made.before.seeds, spec.most_seeds),
         dose_axis(spec.points),
-        (*described.cautions, *outlying_seeds(made.seeds, made.contrasts)),
+        (*described.cautions, *outlying_seeds(seeds, made.contrasts)),
         unnamed=described.unnamed,
         drawn=described.drawn,
         split=split_of(spec),
@@ -387,7 +389,7 @@ def _findings(made: Made) -> Sequence[Row]:
 MAKERS: Mapping[str, Callable[[Made], Sequence[Row]]] = {
     "trials": lambda made: made.trials,
     "sources": lambda made: [_source_row(source, made.gathered) for source in made.gathered.plan.sources],
-    "seeds": lambda made: made.seeds,
+    "values": lambda made: made.per_seed,
     "estimates": lambda made: made.estimates,
     "contrasts": lambda made: made.contrasts,
     "reliance_contrasts": lambda made: made.reliance_contrasts,
@@ -467,8 +469,14 @@ AT_ONCE = 64
 
 
 def _estimates(gathered: Gathered) -> tuple[ColumnRows, ColumnRows]:
-    seeds = ColumnRows({name: [] for name in schema.SEEDS.names})
-    estimates = ColumnRows({name: [] for name in schema.ESTIMATES.names})
+    """Return rows of `schema.VALUES` and of `schema.ESTIMATES`."""
+    values, estimates = (ColumnRows({name: [] for name in one.names}) for one in (schema.VALUES, schema.ESTIMATES))
+
+    def add(rows: Sequence[Row], by_seed: Sequence[tuple[Sequence[int], Sequence[float]]]) -> None:
+        estimates.add(rows)
+        for row, (seeds, own) in zip(rows, by_seed, strict=True):
+            values.extend({"id": row["id"]}, {"seed": seeds, "value": own})
+
     for point in gathered.plan.spec.points:
         gathered.read_ahead(point)
         for environment in point.tests:
@@ -476,26 +484,21 @@ def _estimates(gathered: Gathered) -> tuple[ColumnRows, ColumnRows]:
             if panel is None:
                 continue
             for measure in measures_of(gathered.plan.spec, panel):
-                found = estimate(panel, measure)
+                found, entry = estimate(panel, measure), COMPUTED[measure]
                 where = where_of(point, {"measure": measure, "environment": environment})
-                values = found.per_seed.tolist()
-                seeds.extend({**where, "reason": ""}, {"seed": panel.numbers.tolist(), "value": values})
-                entry = COMPUTED[measure]
                 chance = entry.chance(panel.target, panel.scores.shape[2])
                 described = entry.entry
-                estimates.add(
-                    [estimate_row(where, found, _unit(described.unit, gathered), described.direction, chance)]
-                )
-        scalars = gathered.scalars[point.label]
+                row = estimate_row(where, found, _unit(described.unit, gathered), described.direction, chance)
+                add([row], [(panel.numbers.tolist(), found.per_seed.tolist())])
         recipe = where_of(point, {})
-        places = [{**recipe, **dict(zip(KEY_FIELDS, key, strict=True))} for key in scalars]
-        for where, by_seed in zip(places, scalars.values(), strict=True):
-            own = {name: column_of(by_seed, name) for name in ("value", "reason")}
-            seeds.extend(where, {"seed": list(by_seed), **own})
-        measured = list(zip(places, scalars.values(), strict=True))
+        measured = [
+            ({**recipe, **dict(zip(KEY_FIELDS, key, strict=True))}, rows)
+            for key, rows in gathered.scalars[point.label].items()
+        ]
         for start in range(0, len(measured), AT_ONCE):
-            estimates.add(scalar_rows(measured[start : start + AT_ONCE]))
-    return seeds, estimates
+            some = measured[start : start + AT_ONCE]
+            add(scalar_rows(some), [(list(rows), column_of(rows, "value")) for _, rows in some])
+    return values, estimates
 
 
 def _corruption(spec: StudySpec, estimates: Sequence[Row]) -> list[Row]:
@@ -549,8 +552,8 @@ def scalar_rows(measured: Sequence[tuple[Row, Mapping[int, Row]]]) -> list[Row]:
     for (where, by_seed), row, found in zip(measured, of_first, estimates_of_seeds(parts), strict=True):
         # where a seed has no value, its own reason follows with those of the others
         reasons = together([Reason(found.reason.causes[:1]), *map(read, column_of(by_seed, "reason"))])
-        known = estimate_row(where, found, row["unit"], row["direction"], row["chance"])
-        made.append({**known, "reason": str(reasons), "patients": row["patients"], "images": row["n"]})
+        counted = replace(found, patients=row["patients"], images=row["n"], reason=reasons)
+        made.append(estimate_row(where, counted, row["unit"], row["direction"], row["chance"]))
     return made
 
 
@@ -562,7 +565,7 @@ def where_of(point: RecipePoint, key: Mapping[str, str]) -> Row:
 
 def estimate_row(where: Row, found: Estimate, unit: str, direction: str, chance: float) -> Row:
     """Return a row of `schema.ESTIMATES`."""
-    return {
+    row = {
         **where,
         "unit": unit,
         "direction": direction,
@@ -577,6 +580,7 @@ def estimate_row(where: Row, found: Estimate, unit: str, direction: str, chance:
         "chance": chance,
         "reason": str(found.reason),
     }
+    return identified(row)
 
 
 def _provenance_rows(gathered: Gathered, described: Described) -> list[Row]:

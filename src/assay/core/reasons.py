@@ -105,6 +105,12 @@ def reason_of(row: Mapping[str, Any]) -> Reason:
     return read(row.get("reason"))
 
 
+def parted(reason: Reason) -> tuple[Reason, Reason]:
+    """Part a reason into the places that a worst value is of, and the rest."""
+    places = [one for one in reason.causes if one.code in (Code.WORST_GROUP_PLACE, Code.WORST_ENVIRONMENT_PLACE)]
+    return Reason(tuple(places)), Reason(tuple(one for one in reason.causes if one not in places))
+
+
 def together(reasons: Iterable[Reason]) -> Reason:
     """Several reasons as one, each different one once, in order."""
     return sum(dict.fromkeys(reason for reason in reasons if reason), NOTHING)

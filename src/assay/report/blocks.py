@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
-from assay.core.measures import MEASURES, WORST, range_of
+from assay.core.measures import MEASURES, range_of
 from assay.report.charts import Field, Planes, Spot, Trace, draw_curves, draw_field, draw_planes, draw_rows
 from assay.report.drawing import Drawing, Mark, Panel, Plot, Reference, Style, limits, short_names, styles
 from assay.report.evidence import Evidence, coordinates, distinct, whole
@@ -483,7 +483,7 @@ HEADS: Mapping[str, str] = {
     "flips": "changed calls", "dice": "Dice lost", "stray": "area wrongly called lesion", "open": "not settled",
     "often": "often first", "limit": "limit of reference networks", "needed": "images needed",
     "verdict_a": "verdict of the first", "verdict_b": "verdict of the second",
-    "of": "class", "asked": "association asked", "strength": "achieved", "group": "group",
+    "of": "class", "asked": "association asked", "strength": "achieved", "where": "worst in",
 }  # fmt: skip
 """Column -> its heading, where another word is clearer."""
 
@@ -509,8 +509,9 @@ def _text(column: str, row: Row, evidence: Evidence) -> str:
         case "environment" | "clean":
             return evidence.names.place(value)
         case "reason":
-            worst = row.get("group") in WORST
-            return (worst_words if worst else reason_words)(row.get("reason"))
+            return reason_words(value)
+        case "where":
+            return worst_words(value)
         case "a" | "b" if "axis" in row:
             return evidence.names.level(str(row["axis"]), value)
         case "comparison" | "key" | "value" | "text" | "lead" | "a" | "b":

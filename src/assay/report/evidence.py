@@ -21,7 +21,8 @@ from assay.stats.rows import CONTROLS, PRIMARY, Row, numeric
 from assay.store.columns import Table
 from assay.store.files import ColumnRows
 from assay.store.folder import RunFolder
-from assay.store.schema import SEEDS
+from assay.store.schema import SEEDS, VALUES
+from assay.store.views import PerSeed
 
 Rows = Sequence[Row]
 BUDGETS = ("epochs", "fraction", "rows")
@@ -94,7 +95,7 @@ def _checked(folder: RunFolder, table: Table) -> Rows:
             f"table '{name}' of {folder.root} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}: "
             f"run `assay report {folder.root}` to make the tables again"
         )
-    return rows if table == SEEDS else tuple(rows)  # of seeds a page shows a few among hundreds of thousands
+    return rows if table in (VALUES, SEEDS) else tuple(rows)  # a page shows a few among hundreds of thousands
 
 
 @dataclass(frozen=True)
@@ -273,30 +274,11 @@ class Evidence:
         }
 
     @cached_property
-    def _of_recipe(self) -> dict[str, list[int]]:
-        found: dict[str, list[int]] = {}
-        seeds = self.tables.get("seeds", ())
-        recipes = seeds.columns["recipe"] if isinstance(seeds, ColumnRows) else [row["recipe"] for row in seeds]
-        for number, recipe in enumerate(recipes):
-            found.setdefault(recipe, []).append(number)
-        return found
-
-    @cached_property
-    def _indexed(self) -> dict[str, dict[tuple[str, ...], list[tuple[int, float]]]]:
-        return {}
+    def _per_seed(self) -> PerSeed:
+        values = self.tables.get("values", ())
+        return PerSeed(values if isinstance(values, ColumnRows) else ColumnRows({"id": [], "seed": [], "value": []}))
 
     def seeds(self, row: Row) -> tuple[tuple[int, float], ...]:
-        """Return (seed, value) of an estimate. Recipes are indexed as they are met: charts show few of hundreds."""
-        if "per_seed" in row:
-            return tuple((int(seed), float(value)) for seed, value in mapping(row["per_seed"]).items())
-        recipe = row["recipe"]
-        if recipe not in self._indexed:
-            index: dict[tuple[str, ...], list[tuple[int, float]]] = {}
-            for own in map(self.tables.get("seeds", ()).__getitem__, self._of_recipe.get(recipe, ())):
-                index.setdefault(_place(own), []).append((whole(own, "seed"), numeric(own, "value")))
-            self._indexed[recipe] = index
-        return tuple(self._indexed[recipe].get(_place(row), ()))
-
-
-def _place(row: Row) -> tuple[str, ...]:
-    return tuple(row.get(name, "") for name in ("measure", "environment", "factor", "level", "layer", "group"))
+        """Return (seed, value) of an estimate."""
+        found = mapping(row["per_seed"]).items() if "per_seed" in row else self._per_seed.of(row["id"])
+        return tuple((int(seed), float(value)) for seed, value in found)

@@ -37,7 +37,7 @@ from assay.stats.findings import from_row
 from assay.store.audit_tables import ANSWERS, AUDITED_IMAGES
 from assay.store.files import write_text
 from assay.store.folder import RunFolder
-from assay.store.schema import PICTURES
+from assay.store.schema import PICTURES, VALUES
 
 FIRST_WIDTH = 680.0
 """Width in pixels of the chart of the first screen."""
@@ -162,15 +162,15 @@ def content(evidence: Evidence, account: Account, asked: Sequence[Section]) -> C
         dosed=bool(tables.get("half_doses")),
         trained=bool(networks(tables)),
         unit=evidence.unit,
-        files=tuple((one.name, as_file(one, tables[one.name])) for one in RunFolder(root).tables.values()
-                    if one not in _UNLISTED and tables.get(one.name)),
+        files=tuple((one.name, as_file(one, tables)) for one in RunFolder(root).tables.values()
+                    if one not in _UNLISTED and all(map(tables.get, one.parts or (one.name,)))),
         methods=account.methods,
         planned=account.planned,
     )  # fmt: skip
 
 
-_UNLISTED = (PICTURES, AUDITED_IMAGES, ANSWERS)
-"""Tables that a page does not carry: of pictures, and of single images."""
+_UNLISTED = (PICTURES, VALUES, AUDITED_IMAGES, ANSWERS)
+"""Tables that a page does not carry: of pictures, of single images, and of seeds without their names."""
 
 
 def _limits(limits: Sequence[str], between: str) -> str:

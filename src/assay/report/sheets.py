@@ -7,7 +7,7 @@ import csv
 import gzip
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
@@ -59,9 +59,10 @@ def as_csv(name: str, columns: Sequence[str], rows: Sequence[Row]) -> Download |
     return Download(f"{name}.csv.gz", uri) if len(uri) <= MOST_CHARACTERS else None
 
 
-def as_file(table: Table, rows: Sequence[Row]) -> Download | None:
-    """A whole table as CSV with a column for each key of its JSON objects; see `as_csv`."""
-    return as_csv(table.name, *table.spread(rows)) if len(rows) <= MOST_ROWS else None
+def as_file(table: Table, tables: Mapping[str, Sequence[Row]]) -> Download | None:
+    """A whole table as CSV with a column for each key of its JSON objects; see `as_csv`. A long one is not read."""
+    rows = max(len(tables[part]) for part in table.parts or (table.name,))
+    return as_csv(table.name, *table.spread(tables[table.name])) if rows <= MOST_ROWS else None
 
 
 def as_svg(name: str, drawing: str) -> Download:

@@ -160,7 +160,7 @@ def _performed(measure: str, budgets: str) -> tuple[Block, ...]:
         *along,
         Block(id="worst", title="Worst groups and environments",
               keep=Query(measures=(measure, "accuracy"), only={"group": WORST}),
-              columns=("recipe", "group", "environment", "measure", "value", "reason", "seeds"), folded=True),
+              columns=("recipe", "group", "environment", "measure", "value", "where", "seeds"), folded=True),
         Block(id="measures", title="Every measure of performance", keep=Query(measures=overall, empty=_WHOLE,
               filled=("environment",)), place=("measure", "recipe"), across="environment", folded=True),
         Block(id="by-group", title="Performance by class and group",
@@ -319,7 +319,7 @@ ACCOUNT = (
           note="By seed, with a Clopper-Pearson interval; of a pair, the difference with McNemar's exact p."),
     Block(id="sources", title="Sources that were left out", table="sources", keep=Query(without={"status": ("done",)}),
           columns=("name", "seed", "status", "reason")),
-    Block(id="reasons", title="Undefined or doubtful values", keep=Query(filled=("reason",), without={"group": WORST}),
+    Block(id="reasons", title="Undefined or doubtful values", keep=Query(filled=("reason",)),
           columns=("measure", "recipe", "environment", "factor", "layer", "value", "reason"), folded=True),
 )  # fmt: skip
 ENVIRONMENTS = Block(

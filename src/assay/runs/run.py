@@ -99,7 +99,8 @@ def write_tables(folder: RunFolder, tables: Tables) -> None:
     """Write the tables of what was last asked in a folder. Those of a study that are not given are empty."""
     with folder.tables_made_of(folder.asked()):
         for name in tables if folder.of_request else folder.tables:
-            folder.write_table(name, EVERY_TABLE[name].names, tables.get(name, ()))
+            if not EVERY_TABLE[name].parts:
+                folder.write_table(name, EVERY_TABLE[name].names, tables.get(name, ()))
 
 
 def write_request(folder: RunFolder, request: BaseModel, name: str) -> None:

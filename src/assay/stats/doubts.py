@@ -18,13 +18,13 @@ from assay.stats.rows import (
     FIRST_SIGN_UNDER,
     MATCHED,
     MINIMUM_SEEDS,
-    OF_THE_MODEL,
     Row,
     differs,
     ends,
     is_open,
     mapping,
     numeric,
+    of_whole_model,
     over_doses,
     text_of,
     undefined,
@@ -337,13 +337,7 @@ def _by_place(seeds: Sequence[Row], contrasts: Sequence[Row]) -> dict[_Place, li
     """Rows of the recipes with a value, in every place that is compared."""
     places = {tuple(text_of(row, key) for key in _PLACE) for row in contrasts}
     compared = {measure for measure, *_ in places}
-    whole = [
-        row
-        for row in seeds
-        if (not contrasts or text_of(row, "measure") in compared)
-        and not text_of(row, "level")
-        and text_of(row, "group") in OF_THE_MODEL
-    ]
+    whole = [row for row in seeds if (not contrasts or text_of(row, "measure") in compared) and of_whole_model(row)]
     lead = "" if contrasts else _leading(whole)
     found: dict[_Place, dict[str, list[Row]]] = {}
     for row in whole:

@@ -7,9 +7,10 @@ import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
-from assay.core.reasons import Cause, Code, Reason, reason_of
+from assay.core.reasons import Cause, Code, Reason, parted, reason_of
 
 Row = Mapping[str, Any]
 
@@ -53,6 +54,17 @@ FIRST_SIGN_UNDER = 5
 to tell by. A sign-flip test of four cannot fall under 0.125."""
 OF_THE_MODEL = ("", "trained")
 """Groups that say what the trained network does: the others are parts of its rows, or references beside it."""
+
+
+NAMED = ("recipe", "measure", "environment", "factor", "level", "layer", "group")
+"""Columns that name an estimate."""
+
+
+def identified(row: Row) -> dict[str, Any]:
+    """Return an estimate with its id, 12 digits of the hash of what names it, and with its worst place apart."""
+    where, reason = parted(reason_of(row))
+    id = sha256("\n".join(text_of(row, name) for name in NAMED).encode()).hexdigest()[:12]
+    return {**row, "id": id, "where": str(where), "reason": str(reason)}
 
 
 def over_doses(row: Row) -> bool:
@@ -135,6 +147,11 @@ def belongs(estimate: Row, contrast: Row, side: str) -> bool:
     return single and all(str(at.get(axis)) in [*values, *zero] for axis, values in several.items() if axis in at)
 
 
+def of_whole_model(row: Row) -> bool:
+    """Whether an estimate is of the trained network, on all images."""
+    return text_of(row, "group") in OF_THE_MODEL and not text_of(row, "level")
+
+
 Place = tuple[str, ...]
 _PLACE = ("measure", "environment", "factor", "layer")
 
@@ -157,7 +174,7 @@ def of_the_model(estimates: Sequence[Row], contrast: Row, environment: str | Non
     if known is None:
         found: dict[Place, list[Row]] = {}
         for row in estimates:
-            if text_of(row, "group") in OF_THE_MODEL and not text_of(row, "level"):
+            if of_whole_model(row):
                 found.setdefault(tuple(text_of(row, key) for key in _PLACE), []).append(row)
         known = _Indexed(estimates, found)
         _INDEXED.append(known)

@@ -43,6 +43,7 @@ class Table:
         columns: Columns in the order of the file.
         shown: Names of the columns that `assay results` prints for reading, in that order.
         note: A sentence that applies to the whole table.
+        parts: Tables that it is made of when it is read (`store.views`); it has no file then.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Table:
     columns: tuple[Column, ...]
     shown: tuple[str, ...]
     note: str = ""
+    parts: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -43,6 +43,7 @@ from assay.store.files import (
 from assay.store.migrations import migrated, unversioned
 from assay.store.packs import PACKED, UNITS, pack, packed, read_packed
 from assay.store.schema import MEASUREMENTS, MODEL_TABLES, SCHEMA_VERSION, TABLES
+from assay.store.views import VIEWS
 
 
 def _with_logits(columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -301,7 +302,7 @@ class RunFolder:
             return AUDIT_TABLES if self.of_audit else MODEL_TABLES if self.of_model else TABLES
         made, present = self._stamp().get(FILES), {path.stem for path in (self.root / "tables").glob("*.parquet")}
         has = {*present, *(Path(name).stem for name in made)} if made else TABLES
-        return {name: one for name, one in EVERY_TABLE.items() if name in has}
+        return {name: one for name, one in EVERY_TABLE.items() if all(part in has for part in one.parts or (name,))}
 
     def require_run(self) -> None:
         """Raises StoreError when it holds neither a study nor a probed model."""
@@ -610,6 +611,8 @@ class RunFolder:
             StoreError: If there is none of that name, or no analysis ended here.
         """
         self.require_table(name)
+        if parts := self.tables[name].parts:
+            return VIEWS[name](*map(self.table_by_column, parts))
         path = self.root / "tables" / f"{name}.parquet"
         if not path.is_file():
             missing = "probe the model again, which reads only" if self.of_model else "run the study, which trains only"

@@ -214,6 +214,7 @@ ESTIMATES = Table(
     "estimates",
     "recipe × measure × place: the mean over seeds with its interval over patients and seeds",
     (
+        Column("id", "identifier: 12 digits of the hash of what names the estimate"),
         *_RECIPE,
         *_PLACE,
         Column("unit", "unit of the value; empty for a share or a correlation"),
@@ -225,16 +226,28 @@ ESTIMATES = Table(
         PATIENTS,
         IMAGES,
         number("chance", "value of a model that knows nothing; NaN where there is none"),
+        Column("where", "which group or environment a worst value is of, codes with fields as JSON; empty otherwise"),
         _REASON,
     ),
     ("recipe", "measure", "environment", "factor", "layer", "group", "value", "low", "high", "reason"),
 )
 
+_OF_SEED = (whole("seed", "number of the seed"), number("value", "value of this seed"))
+
+VALUES = Table(
+    "values",
+    "estimate × seed, folds pooled",
+    (Column("id", "identifier of the estimate"), *_OF_SEED),
+    ("id", "seed", "value"),
+)
+
 SEEDS = Table(
     "seeds",
     "recipe × seed × measure × place, folds pooled",
-    (*_RECIPE, whole("seed", "number of the seed"), *_PLACE, number("value", "value of this seed"), _REASON),
-    ("recipe", "seed", "measure", "environment", "factor", "layer", "group", "value", "reason"),
+    (*_RECIPE, *_PLACE, *_OF_SEED),
+    ("recipe", "seed", "measure", "environment", "factor", "layer", "group", "value"),
+    "No file: the rows of `values` with what names them in `estimates`.",
+    parts=("estimates", "values"),
 )
 
 RELIANCE_CONTRASTS = Table(
@@ -600,7 +613,7 @@ PROVENANCE = Table(
 TABLES = {
     table.name: table
     for table in (
-        CONTRASTS, FINDINGS, ESTIMATES, SEEDS, RELIANCE_CONTRASTS, HALF_DOSES, DOSE_CHANGES, TRADES, PLANES,
+        CONTRASTS, FINDINGS, ESTIMATES, VALUES, SEEDS, RELIANCE_CONTRASTS, HALF_DOSES, DOSE_CHANGES, TRADES, PLANES,
         FREE_RESPONSE, CURVES, LOOKS, TRIALS, SOURCES, STARTS, RECIPES, COLLAPSES, SIMILARITIES, ENVIRONMENTS,
         DOSE_COUNTS, VISIBILITY, SHORTCUTS, PICTURES, PROVENANCE,
     )

@@ -26,6 +26,7 @@ from assay.stats.findings import to_row
 from assay.stats.measures import COMPUTED
 from assay.store.files import Row
 from assay.store.folder import RunFolder
+from assay.store.schema import VALUES
 from assay.study.compare_request import CompareRequest
 from assay.study.predictions import Predictions
 
@@ -40,7 +41,7 @@ class Compared:
     Attributes:
         estimates: Rows of the table `estimates`, one per recipe.
         contrasts: Rows of the table `contrasts`, one per comparison, corrected by Holm over all.
-        seeds: Rows of the table `seeds`.
+        values: Rows of the table `values`.
         notes: What was assumed of the data.
         cautions: Seeds that are far from the others of their recipe.
     """
@@ -49,7 +50,7 @@ class Compared:
     against: str
     estimates: tuple[Row, ...]
     contrasts: tuple[Row, ...]
-    seeds: tuple[Row, ...]
+    values: tuple[Row, ...]
     notes: tuple[Reason, ...]
     cautions: tuple[Reason, ...]
 
@@ -86,7 +87,7 @@ class CompareRun:
         return {
             "contrasts": made.contrasts,
             "estimates": made.estimates,
-            "seeds": made.seeds,
+            "values": made.values,
             # there are no images to look for copies in
             "findings": [to_row(one) for one in found if one.kind != "leakage"],
             "provenance": [{"key": key, "value": value} for key, value in facts.items()],
@@ -138,11 +139,13 @@ def compare_predictions(read: Predictions, asked: CompareRequest) -> Compared:
     entry, rows, by_seed = COMPUTED[measure], list[Row](), list[Row]()
     for name, panel in panels.items():
         found, chance = estimate(panel, measure), entry.chance(panel.target, panel.scores.shape[2])
-        rows.append(estimate_row(places[name], found, entry.entry.unit, entry.entry.direction, chance))
+        row = estimate_row(places[name], found, entry.entry.unit, entry.entry.direction, chance)
+        rows.append(row)
         by_seed += [
-            {**places[name], "seed": read.seeds[number] if read.seeds else str(number), "value": value, "reason": ""}
+            {**row, "seed": read.seeds[number] if read.seeds else str(number), "value": value}
             for number, value in zip(panel.numbers.tolist(), found.per_seed.tolist(), strict=True)
         ]
     made = decided([family_of(stated.family_name, family)], rows)
     cautions = tuple(outlying_seeds(by_seed, made))
-    return Compared(measure, against, tuple(rows), tuple(made), tuple(by_seed), read.notes, cautions)
+    values = tuple({name: row[name] for name in VALUES.names} for row in by_seed)
+    return Compared(measure, against, tuple(rows), tuple(made), values, read.notes, cautions)

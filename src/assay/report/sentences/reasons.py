@@ -35,14 +35,11 @@ def reason_words(reason: object) -> str:
 
 
 def place_words(reason: object) -> str:
-    """Return where a worst value comes from, `sex F, class 2; age low half`; every cause where none is a place."""
-    causes = read(reason).causes
-    places = [
+    """Return where a worst value comes from: `sex F, class 2; age low half`."""
+    return "; ".join(
         _group(dict(cause.fields)) if cause.code == Code.WORST_GROUP_PLACE else str(cause["environment"])
-        for cause in causes
-        if cause.code in (Code.WORST_GROUP_PLACE, Code.WORST_ENVIRONMENT_PLACE)
-    ]
-    return "; ".join(places or map(cause_words, causes))
+        for cause in read(reason).causes
+    )
 
 
 def cause_words(cause: Cause) -> str:

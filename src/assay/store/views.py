@@ -1,0 +1,46 @@
+"""Tables that are made of others when they are read, under the names that users know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from assay.store.files import ColumnRows, Row
+from assay.store.schema import SEEDS
+
+
+class PerSeed:
+    """Values of each seed, by the id of their estimate.
+
+    Args:
+        values: Rows of `schema.VALUES`, those of an estimate one after another.
+    """
+
+    def __init__(self, values: ColumnRows) -> None:
+        self._seeds, self._values = values.columns["seed"], values.columns["value"]
+        self._ends: dict[str, tuple[int, int]] = {}
+        for place, id in enumerate(values.columns["id"]):
+            self._ends[id] = self._ends.get(id, (place, 0))[0], place + 1
+
+    def of(self, id: str) -> Iterator[tuple[int, float]]:
+        """Yield (seed, value) of an estimate; nothing of one that has no seeds."""
+        first, end = self._ends.get(id, (0, 0))
+        return zip(self._seeds[first:end], self._values[first:end], strict=True)
+
+    def rows(self, estimates: Iterable[Row]) -> Iterator[Row]:
+        """Yield a row per estimate and seed."""
+        for row in estimates:
+            for seed, value in self.of(row["id"]):
+                yield {**row, "seed": seed, "value": value}
+
+
+def seeds(estimates: ColumnRows, values: ColumnRows) -> ColumnRows:
+    """Return rows of `schema.SEEDS`."""
+    places = {id: place for place, id in enumerate(estimates.columns["id"])}
+    at = [places[id] for id in values.columns["id"]]
+    named = {name: estimates.columns[name] for name in SEEDS.names if name not in values.columns}
+    own = {name: [column[place] for place in at] for name, column in named.items()}
+    return ColumnRows({name: own[name] if name in own else values.columns[name] for name in SEEDS.names})
+
+
+VIEWS: Mapping[str, Callable[..., ColumnRows]] = {"seeds": seeds}
+"""Table without a file -> what makes it of its parts."""
