@@ -205,7 +205,7 @@ def test_doctor_says_what_is_missing_and_how_to_get_it(
 
 
 @pytest.mark.parametrize(
-    "table", ["contrasts", "findings", "estimates", "seeds", "trials", "environments", "provenance"]
+    "table", ["contrasts", "findings", "estimates", "values", "trials", "environments", "provenance"]
 )
 def test_results_are_the_tables_of_the_run_folder(table: str, ask: Asking, run_copy: Path) -> None:
     described = TABLES[table]
