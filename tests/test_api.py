@@ -120,7 +120,7 @@ def test_a_change_that_the_next_one_mends_is_not_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["contrasts", "estimates", "seeds", "trials", "environments", "findings", "pictures", "provenance"]
+    "name", ["contrasts", "estimates", "values", "trials", "environments", "findings", "pictures", "provenance"]
 )
 def test_every_table_is_a_frame(finished_run: Path, name: str) -> None:
     frame = assay.open_run(finished_run).table(name)
