@@ -46,7 +46,7 @@ from assay.stats.rows import identified, of_whole_model, with_outcomes
 from assay.store import schema
 from assay.store.files import ColumnRows, Row, read_rows
 from assay.store.folder import RunFolder
-from assay.store.views import PerSeed
+from assay.store.views import SeedValues
 from assay.training.losses.segmentation import Schedule, weight_at
 from assay.training.objective import Progress
 
@@ -368,7 +368,7 @@ def carried_looks(plan: Plan, root: Path, folds: Pooled, known: Sequence[Look] =
 
 def _findings(made: Made) -> Sequence[Row]:
     described, spec = made.described, made.spec
-    seeds = list(PerSeed(made.per_seed).rows(filter(of_whole_model, made.estimates)))
+    seeds = list(SeedValues(made.per_seed).rows(filter(of_whole_model, made.estimates)))
     found = findings_of(
         made.contrasts,
         made.estimates,

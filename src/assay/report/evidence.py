@@ -22,7 +22,7 @@ from assay.store.columns import Table
 from assay.store.files import ColumnRows
 from assay.store.folder import RunFolder
 from assay.store.schema import SEEDS, VALUES
-from assay.store.views import PerSeed
+from assay.store.views import SeedValues
 
 Rows = Sequence[Row]
 BUDGETS = ("epochs", "fraction", "rows")
@@ -274,9 +274,9 @@ class Evidence:
         }
 
     @cached_property
-    def _per_seed(self) -> PerSeed:
+    def _per_seed(self) -> SeedValues:
         values = self.tables.get("values", ())
-        return PerSeed(values if isinstance(values, ColumnRows) else ColumnRows({"id": [], "seed": [], "value": []}))
+        return SeedValues(values if isinstance(values, ColumnRows) else ColumnRows({"id": [], "seed": [], "value": []}))
 
     def seeds(self, row: Row) -> tuple[tuple[int, float], ...]:
         """Return (seed, value) of an estimate."""

@@ -8,7 +8,7 @@ from assay.store.files import ColumnRows, Row
 from assay.store.schema import SEEDS
 
 
-class PerSeed:
+class SeedValues:
     """Values of each seed, by the id of their estimate.
 
     Args:
