@@ -7,6 +7,7 @@ A line `<!--made:NAME ARGUMENTS-->` of a page is replaced by the list of that na
 from __future__ import annotations
 
 import ast
+import inspect
 import math
 import os
 import re
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import typer
+from pydantic import BaseModel
 
 from assay.cli import app
 from assay.core.measures import COMPARED, MEASURES, Measure
@@ -25,6 +27,7 @@ from assay.core.traits import ComponentKind, DataTraits
 from assay.core.types import Factor
 from assay.plugin import MODULES
 from assay.report.glossary import GLOSSARY
+from assay.spec import schema as study
 from assay.store import schema
 from assay.store.audit_tables import AUDIT_TABLES
 from assay.store.columns import Column, Table
@@ -89,25 +92,36 @@ def _described(entry: Entry) -> str:
 
 
 def _arguments(entry: Entry) -> str:
-    if not (fields := entry.params.model_fields):
-        return ""
-    schemas = entry.params.model_json_schema()["properties"]
+    return f"\n\n{_fields(entry.params)}" if entry.params.model_fields else ""
+
+
+def _fields(model: type[BaseModel]) -> str:
+    """Return the fields of a model: defaults, values, and their descriptions or the documented attributes."""
+    documented = re.findall(r"^ {4}(\w+): (.+(?:\n {8}.+)*)", inspect.getdoc(model) or "", flags=re.MULTILINE)
+    texts = {name: re.sub(r"\s+", " ", text) for name, text in documented}
+    allowed = model.model_json_schema()["properties"]
+    every = model.model_fields.items()
     rows = (
-        (f"`{name}`", _default(one), _allowed(schemas[name]), one.description or "") for name, one in fields.items()
+        (f"`{key}`", _default(one), _allowed(allowed[key]), one.description or texts.get(key, "")) for key, one in every
     )
-    return f"\n\n{_rows(('argument', 'default', 'values', ''), rows)}"
+    return _rows(("name", "default", "values", ""), rows)
+
+
+def keys(part: str) -> str:
+    """Return the keys of a part of a study file, such as `DataSpec`."""
+    return _fields(getattr(study, part))
 
 
 def _default(field: Any) -> str:
     if field.is_required():
         return "needed"
-    value = field.default
+    value = field.default if field.default_factory is None else None
     match value:
         case bool():
             return str(value).lower()
         case float():
             return f"{value:.6g}"
-        case None | "" | ():
+        case None | "" | () | Mapping() | BaseModel():
             return ""
         case tuple():
             return ", ".join(next(iter(one)) if isinstance(one, dict) else f"{one}" for one in cast("Any", value))
@@ -117,7 +131,7 @@ def _default(field: Any) -> str:
 
 def _allowed(given: Mapping[str, Any]) -> str:
     if "enum" in given:
-        return ", ".join(f"`{one}`" for one in given["enum"])
+        return ", ".join(f"`{one}`" for one in given["enum"] if one != "")
     least, most = given.get("minimum"), given.get("maximum")
     ends = [("from", least), ("above", given.get("exclusiveMinimum"))]
     ends += [("to", most), ("below", given.get("exclusiveMaximum"))]
@@ -248,6 +262,6 @@ def _first_line(module: str, name: str) -> str:
 
 LISTS: Mapping[str, Callable[..., str]] = {
     one.__name__: cast("Any", one)
-    for one in (arguments, commands, components, factors, glossary, measures, names, tables)
+    for one in (arguments, commands, components, factors, glossary, keys, measures, names, tables)
 }
 """Name in a page -> what makes the list."""

@@ -104,11 +104,6 @@ def test_the_queries_of_the_page_need_duckdb_alone(finished_run: Path, monkeypat
     assert all(images in (48, 64) and 0 <= share <= 1 for _, images, share in accuracy)
 
 
-def test_the_page_on_python_has_every_name() -> None:
-    text = (ROOT / "docs/reference/python.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"^\| `assay\.(\w+)", text, flags=re.MULTILINE)) == set(assay.__all__)
-
-
 def test_the_api_reference_has_every_name() -> None:
     text = (ROOT / "docs/reference/api.md").read_text(encoding="utf-8")
     members = [name for listed in re.findall(r"members: \[(.*)\]", text) for name in listed.split(", ")]
