@@ -97,14 +97,30 @@ def _arguments(entry: Entry) -> str:
 
 def _fields(model: type[BaseModel]) -> str:
     """Return the fields of a model: defaults, values, and their descriptions or the documented attributes."""
-    documented = re.findall(r"^ {4}(\w+): (.+(?:\n {8}.+)*)", inspect.getdoc(model) or "", flags=re.MULTILINE)
-    texts = {name: re.sub(r"\s+", " ", text) for name, text in documented}
+    texts = _documented(inspect.getdoc(model) or "")
     allowed = model.model_json_schema()["properties"]
     every = model.model_fields.items()
     rows = (
         (f"`{key}`", _default(one), _allowed(allowed[key]), one.description or texts.get(key, "")) for key, one in every
     )
     return _rows(("name", "default", "values", ""), rows)
+
+
+def _documented(text: str) -> dict[str, str]:
+    """Return the attributes or arguments that a docstring describes."""
+    found = re.findall(r"^ {4}(\w+): (.+(?:\n {8}.+)*)", text, flags=re.MULTILINE)
+    return {name: re.sub(r"\s+", " ", meaning) for name, meaning in found}
+
+
+def attributes(name: str) -> str:
+    """Return the documented attributes of a class of `assay.plugin`."""
+    rows = ((f"`{key}`", meaning) for key, meaning in _documented(_docstring(MODULES[name], name)).items())
+    return _rows(("field", ""), rows)
+
+
+def layout() -> str:
+    """Return the layout of a run folder."""
+    return f"```text\n{inspect.cleandoc((schema.__doc__ or '').split('    runs/', 1)[1].split('Times,')[0])}\n```"
 
 
 def keys(part: str) -> str:
@@ -242,18 +258,18 @@ def names() -> str:
     """Return the public names of `assay.plugin` with the first line of their documentation, by room."""
     rooms: dict[str, list[tuple[str, str]]] = {}
     for name, module in sorted(MODULES.items()):
-        rooms.setdefault(module.split(".")[1], []).append((f"`{name}`", _first_line(module, name)))
+        rooms.setdefault(module.split(".")[1], []).append((f"`{name}`", _docstring(module, name).split("\n\n")[0]))
     return "\n\n".join(f"### {room}\n\n{_rows(('name', ''), rows)}" for room, rows in rooms.items())
 
 
-def _first_line(module: str, name: str) -> str:
-    """Return the beginning of a docstring, or of the text under an assignment, without importing the module."""
+def _docstring(module: str, name: str) -> str:
+    """Return a docstring, or the text under an assignment, without importing the module."""
     path = SOURCE.joinpath(*module.split("."))
     file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     body = ast.parse(file.read_text(encoding="utf-8")).body
     for node, following in zip(body, [*body[1:], None], strict=True):
         if getattr(node, "name", "") == name and isinstance(node, ast.ClassDef | ast.FunctionDef):
-            return (ast.get_docstring(node) or "").split("\n\n")[0]
+            return ast.get_docstring(node) or ""
         targets = getattr(node, "targets", [getattr(node, "target", None)])
         if any(getattr(one, "id", "") == name for one in targets) and isinstance(following, ast.Expr):
             return str(getattr(following.value, "value", ""))
@@ -262,6 +278,8 @@ def _first_line(module: str, name: str) -> str:
 
 LISTS: Mapping[str, Callable[..., str]] = {
     one.__name__: cast("Any", one)
-    for one in (arguments, commands, components, factors, glossary, keys, measures, names, tables)
-}
+    for one in (
+        arguments, attributes, commands, components, factors, glossary, keys, layout, measures, names, tables
+    )
+}  # fmt: skip
 """Name in a page -> what makes the list."""
