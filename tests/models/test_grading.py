@@ -17,6 +17,7 @@ from assay.core.errors import SpecError
 from assay.models.checkpoint import load_weights, save_weights
 from assay.models.classifier import (
     GradeHead,
+    Outputs,
     between,
     build_network,
     chained,
@@ -24,10 +25,23 @@ from assay.models.classifier import (
     learned_cuts,
     with_readout,
 )
-from assay.training.losses.classification import coral, corn, expected_score
+from assay.testing.losses import PROGRESS, batch_of
+from assay.training.losses.classification import Coral, Corn, expected_score
+from assay.training.objective import LossContext
 
 SHAPE = {"channels": 1, "size": 16, "classes": 5, "seed": 3}
 GRADED = ("coral", "corn", "grade-regression")
+
+
+CONTEXT = LossContext(width=1, classes=5, counts=(1,) * 5)
+
+
+def coral(logits: Tensor, y: Tensor) -> Tensor:
+    return Coral(CONTEXT).each(Outputs(logits, logits), batch_of(y), PROGRESS)
+
+
+def corn(logits: Tensor, y: Tensor) -> Tensor:
+    return Corn(CONTEXT).loss(Outputs(logits, logits), batch_of(y), PROGRESS)
 
 
 def odds(seed: int, falling: bool) -> Tensor:

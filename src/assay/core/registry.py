@@ -680,32 +680,17 @@ def check_own(kind: ComponentKind, name: str, target: Any) -> None:
         lacking = [method for method in METHODS.get(kind, ()) if not hasattr(target, method)]
         if lacking:
             raise SpecError(f"{kind} '{name}' is no {kind}: the class has no {' and no '.join(lacking)}")
-    taken = _positional(kind, name, target)
-    expected = POSITIONAL.get(kind, ())
+    taken, expected = _positional(kind, name, target), POSITIONAL.get(kind, ())
     if taken is not None and len(taken) != len(expected):
         given = f"{len(expected)} positional parameter{'s' if len(expected) > 1 else ''} ({', '.join(expected)})"
-        names = ", ".join(one.name for one in taken)
         raise SpecError(
-            f"{kind} '{name}' is no {kind}: it takes {names or 'no positional parameter'}, and a {kind} "
+            f"{kind} '{name}' is no {kind}: it takes {', '.join(taken) or 'no positional parameter'}, and a {kind} "
             f"takes {given if expected else 'no positional parameter'}; arguments of your own are keyword-only"
         )
-    for one, name_of in zip(taken or (), expected, strict=False):
-        if not _is(one, name_of):
-            raise SpecError(
-                f"{kind} '{name}' is no {kind}: its parameter {one.name} is not the {name_of} that a {kind} is made "
-                f"from; name it {name_of} if it is"
-            )
 
 
-def _is(parameter: inspect.Parameter, name: str) -> bool:
-    """Whether a parameter is the one of this name: by its own name, unused (`_`), or by its annotation."""
-    annotation = parameter.annotation
-    written = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
-    return parameter.name.strip("_") in ("", name) or name.capitalize() in written
-
-
-def _positional(kind: ComponentKind, name: str, target: Callable[..., Any]) -> list[inspect.Parameter] | None:
-    """Return its positional parameters; None where any number may be passed or others wrap it."""
+def _positional(kind: ComponentKind, name: str, target: Callable[..., Any]) -> list[str] | None:
+    """Return the names of its positional parameters; None where any number may be passed or others wrap it."""
     if kind in ("intervention", "distortion") and hasattr(target, "__wrapped__"):
         return None
     try:
@@ -715,7 +700,7 @@ def _positional(kind: ComponentKind, name: str, target: Callable[..., Any]) -> l
     if any(one.kind is inspect.Parameter.VAR_POSITIONAL for one in parameters):
         return None
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [one for one in parameters if one.kind in kinds]
+    return [one.name for one in parameters if one.kind in kinds]
 
 
 def _a(word: str) -> str:

@@ -112,15 +112,11 @@ def grouped(factors: Iterable[str]) -> list[str]:
 
 SOURCES = ("phantom", "dataset", "folder", "classes", "medmnist")
 PHANTOM_ONLY = ("core", "train", "validation", "test")
-FILES_ONLY = (
+TABLE = (
     "table", "further", "image", "mask", "mask_format", "mask_values", "mask_inverted", "unmasked", "patient",
-    "unnamed", "positive", "channels", "factors", "where", "split", "preprocessing", "fit", "crop_share",
-    "links", "pixel_size", "boxes",
-)  # fmt: skip
-TABLE_ONLY = (
-    "target", "table", "further", "image", "mask", "mask_format", "mask_values", "mask_inverted", "unmasked", "patient",
     "unnamed", "positive", "factors", "pixel_size", "boxes",
 )  # fmt: skip
+FILES_ONLY = (*TABLE, "channels", "where", "split", "preprocessing", "fit", "crop_share", "links")
 
 
 def data_section(value: Any, issues: Issues, keys: Keys = ("data",)) -> DataSpec | None:
@@ -158,7 +154,7 @@ def _check_belonging(given: Mapping[str, Any], source: str, keys: Keys, issues: 
     elsewhere = f"for {kind} only; images of this study come from {source}{also}"
     known = "for a table of your own; a dataset's columns are known, its target is an argument"
     others = [(FILES_ONLY if source == "phantom" else PHANTOM_ONLY, elsewhere)]
-    others += [(TABLE_ONLY, known)] if source == "dataset" else []
+    others += [(("target", *TABLE), known)] if source == "dataset" else []
     for names, why in others:
         named = [name for name in names if name in given]
         if named:

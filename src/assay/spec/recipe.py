@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import (
@@ -91,7 +91,7 @@ def _beside(key: str, arguments: Container[str]) -> str:
 
 # Traits of a recipe's parts: those that do not go together are refused early.
 #
-# Nothing is known of a dotted path to a user's own part; what it lacks is refused when its training begins.
+# A dotted path to a user's own part is taken to allow all that is asked; what it lacks is refused when training begins.
 
 WORST_GROUP = "best-worst-group"
 
@@ -103,144 +103,118 @@ def uses_groups(recipe: RecipeSpec) -> bool:
 
 def readout_of(loss: Component) -> Readout:
     """Return the head that a loss needs; a user's own is taken to need a linear one."""
-    made = _traits(loss)
-    return made.readout if isinstance(made, LossTraits) else "linear"
+    return _of_loss(loss).readout
 
 
 def looks_at_labels(loss: Component) -> bool:
     """Return whether a loss uses targets; a user's own is taken to do so."""
-    made = _traits(loss)
-    return not (isinstance(made, LossTraits) and made.unlabeled)
+    return not _of_loss(loss).unlabeled
 
 
 def training_labels(mitigation: Component) -> Rows:
     """Return the rows whose group labels a mitigation trains with; training rows for a user's own."""
-    made = _traits(mitigation)
-    return made.group_labels if isinstance(made, MitigationTraits) else "training"
+    return cast(MitigationTraits, _traits(mitigation)).group_labels
 
 
-def refusal(recipe: RecipeSpec) -> str:
-    """Explain which parts of a recipe are incompatible, and suggest a remedy; empty where all are compatible."""
-    if wrong := _of_another_task(recipe):
-        return wrong
-    if wrong := _of_the_head(recipe):
-        return wrong
-    if wrong := _of_another_network(recipe):
-        return wrong
-    loss, mitigation = _traits(recipe.loss), _traits(recipe.mitigation)
-    if isinstance(loss, LossTraits) and isinstance(mitigation, MitigationTraits):
-        if mitigation.weighs_images and not loss.per_image:
-            return (
-                f"mitigation '{recipe.mitigation.name}' weighs images, and loss '{recipe.loss.name}' has no term for a "
-                f"single image: use one of {', '.join(_per_image())}, or the mitigation 'group-balanced-sampling'"
+def _of_loss(loss: Component) -> LossTraits:
+    return cast(LossTraits, _traits(loss))
+
+
+_TASKS: tuple[Task, ...] = ("classification", "segmentation")
+_OWN: Mapping[str, Traits] = {
+    "loss": LossTraits(tasks=_TASKS, per_image=True),
+    "architecture": ArchitectureTraits(tasks=_TASKS),
+    "mitigation": MitigationTraits(group_labels="training"),
+    "finetuning": FineTuningTraits(),
+}
+"""What a user's own part is taken for."""
+
+
+def _traits(component: Component) -> Traits:
+    return lookup(component.kind, component.name).traits_with(component.params) or _OWN[component.kind]
+
+
+def refusals(recipe: RecipeSpec) -> Iterator[str]:
+    """Yield which parts of a recipe are incompatible, with a remedy."""
+    loss, mitigation = _of_loss(recipe.loss), cast(MitigationTraits, _traits(recipe.mitigation))
+    named, mitigated = f"loss '{recipe.loss.name}'", f"mitigation '{recipe.mitigation.name}'"
+    by_group, selected = recipe.selection == WORST_GROUP, f"selection '{recipe.selection}'"
+    network = recipe.architecture.name
+    for component in (recipe.loss, recipe.architecture):
+        tasks = cast("LossTraits | ArchitectureTraits", _traits(component)).tasks
+        if recipe.task not in tasks:
+            others = [one.name for one in entries(component.kind) if recipe.task in getattr(one.traits, "tasks", ())]
+            yield (
+                f"{component.kind} '{component.name}' is for {' and '.join(tasks)}, and the recipe's task is "
+                f"{recipe.task}: use one of {', '.join(others)}, or set task"
             )
-        if mitigation.refits_head and loss.readout != "linear":
-            return (
-                f"mitigation '{recipe.mitigation.name}' fits a linear head, and loss '{recipe.loss.name}' has one of "
-                "its own for grades: use cross-entropy, or another mitigation"
-            )
-        if mitigation.needs_head and not loss.trains_head:
-            return f"mitigation '{recipe.mitigation.name}' {_without_head(recipe)}"
+    if recipe.task == "segmentation" and (recipe.mitigation.name != "none" or by_group):
+        yield "mitigations and selection by the worst group look at one label per image: task segmentation has neither"
+    yield from _of_the_head(recipe)
+    if loss.architectures and network not in loss.architectures and ":" not in network:
+        yield (
+            f"{named} trains plain vision transformers of timm, and the architecture is '{network}': use "
+            "architecture: {timm: {model: vit_tiny_patch16_224}}, or another loss"
+        )
+    if mitigation.weighs_images and not loss.per_image:
+        others = [one.name for one in entries("loss") if getattr(one.traits, "per_image", False)]
+        yield (
+            f"{mitigated} weighs images, and {named} has no term for a single image: use one of {', '.join(others)}, "
+            "or the mitigation 'group-balanced-sampling'"
+        )
+    if mitigation.refits_head and loss.readout != "linear":
+        yield (
+            f"{mitigated} fits a linear head, and {named} has one of its own for grades: use cross-entropy, or another "
+            "mitigation"
+        )
+    if not loss.trains_head and (mitigation.needs_head or by_group):
+        yield (
+            f"{mitigated if mitigation.needs_head else selected} looks at predictions during training, and {named} has "
+            "its head fitted afterwards: give the loss `head: joint`"
+        )
     if recipe.patience is not None and recipe.selection == "last":
-        return (
+        yield (
             "`patience` counts epochs without a better validation score, and selection 'last' scores none: add "
             "selection: best-validation-loss or best-worst-group, or leave patience out"
         )
     if recipe.selection == "best-validation-loss" and _changes(recipe.loss):
-        return (
-            f"selection 'best-validation-loss' compares epochs, and loss '{recipe.loss.name}' weighs its terms "
-            "otherwise in each: use selection: last, or constant weights"
+        yield (
+            f"{selected} compares epochs, and {named} weighs its terms otherwise in each: use "
+            "selection: last, or constant weights"
         )
-    if recipe.selection == WORST_GROUP and isinstance(loss, LossTraits) and not loss.trains_head:
-        return f"selection '{WORST_GROUP}' {_without_head(recipe)}"
     if uses_groups(recipe) and not recipe.groups:
-        who = (
-            f"selection '{WORST_GROUP}'"
-            if recipe.selection == WORST_GROUP
-            else f"mitigation '{recipe.mitigation.name}'"
+        yield (
+            f"{selected if by_group else mitigated} needs `groups`, the factor that makes groups together with the "
+            "target, such as groups: tag"
         )
-        return f"{who} needs `groups`, the factor that makes groups together with the target, such as groups: tag"
-    return ""
 
 
-def _of_the_head(recipe: RecipeSpec) -> str:
-    """Explain why a linear head cannot be fitted on the features that training starts with; empty where it can."""
-    tuning = _traits(recipe.finetuning)
-    if not isinstance(tuning, FineTuningTraits) or not tuning.fits_head:
-        return ""
+def _of_the_head(recipe: RecipeSpec) -> Iterator[str]:
+    """Yield why a linear head cannot be fitted on the features that training starts with."""
+    tuning = cast(FineTuningTraits, _traits(recipe.finetuning))
+    if not tuning.fits_head:
+        return
     named = f"finetuning '{recipe.finetuning.name}' fits a linear head by the log-loss of images"
     if recipe.task == "segmentation":
-        return f"{named}, and the recipe's task is segmentation: use full, last-layers or discriminative-rates"
+        yield f"{named}, and the recipe's task is segmentation: use full, last-layers or discriminative-rates"
     if readout_of(recipe.loss) != "linear":
-        return f"{named}, and loss '{recipe.loss.name}' has a head of its own for grades: use cross-entropy"
-    if not tuning.steps:
-        others = {
-            "loss": ("cross-entropy",),
-            "mitigation": ("none", "last-layer-retraining"),
-            "selection": ("last",),
-        }
-        for field, allowed in others.items():
-            given = getattr(recipe, field)
-            name = given if isinstance(given, str) else given.name
-            if name not in allowed:
-                return (
-                    f"{named} and takes no step, so {field} '{name}' would have no effect: use {' or '.join(allowed)}"
-                )
-    return ""
-
-
-def _of_another_network(recipe: RecipeSpec) -> str:
-    """Explain why a loss cannot train a registered architecture; empty where it can."""
-    loss, name = _traits(recipe.loss), recipe.architecture.name
-    if not isinstance(loss, LossTraits) or not loss.architectures or name in loss.architectures or ":" in name:
-        return ""
-    return (
-        f"loss '{recipe.loss.name}' trains plain vision transformers of timm, and the architecture is '{name}': use "
-        "architecture: {timm: {model: vit_tiny_patch16_224}}, or another loss"
-    )
-
-
-def _of_another_task(recipe: RecipeSpec) -> str:
-    """Explain which parts are not of the recipe's task, and name the alternatives; empty where all are.
-
-    A user's own parts are accepted.
-    """
-    for component in (recipe.loss, recipe.architecture):
-        made = _traits(component)
-        if isinstance(made, LossTraits | ArchitectureTraits) and recipe.task not in made.tasks:
-            return (
-                f"{component.kind} '{component.name}' is for {' and '.join(made.tasks)}, and the recipe's task is "
-                f"{recipe.task}: use one of {', '.join(_of_task(component.kind, recipe.task))}, or set task"
-            )
-    if recipe.task == "segmentation" and (recipe.mitigation.name != "none" or recipe.selection == WORST_GROUP):
-        return "mitigations and selection by the worst group look at one label per image: task segmentation has neither"
-    return ""
-
-
-def _of_task(kind: ComponentKind, task: Task) -> list[str]:
-    return [entry.name for entry in entries(kind) if task in getattr(entry.traits, "tasks", ())]
-
-
-def _without_head(recipe: RecipeSpec) -> str:
-    return (
-        f"looks at predictions during training, and loss '{recipe.loss.name}' has its head fitted afterwards: "
-        "give the loss `head: joint`"
-    )
-
-
-def _per_image() -> list[str]:
-    return [entry.name for entry in entries("loss") if isinstance(entry.traits, LossTraits) and entry.traits.per_image]
-
-
-def _traits(component: Component) -> Traits | None:
-    return lookup(component.kind, component.name).traits_with(component.params)
+        yield f"{named}, and loss '{recipe.loss.name}' has a head of its own for grades: use cross-entropy"
+    others = {
+        "loss": (recipe.loss.name, ("cross-entropy",)),
+        "mitigation": (recipe.mitigation.name, ("none", "last-layer-retraining")),
+        "selection": (recipe.selection, ("last",)),
+    }
+    for field, (name, allowed) in others.items():
+        if not tuning.steps and name not in allowed:
+            yield f"{named} and takes no step, so {field} '{name}' would have no effect: use {' or '.join(allowed)}"
 
 
 def _changes(loss: Component) -> bool:
     """Return whether a loss is another function in another epoch: by itself or as a sum."""
-    made = _traits(loss)
-    terms = cast("list[Mapping[str, Any]]", loss.params.get("terms", []) if isinstance(made, LossTraits) else [])
-    return (isinstance(made, LossTraits) and made.changes) or any(
+    made = _of_loss(loss)
+    own = ":" in loss.name  # whose argument `terms` may be anything
+    terms = cast("list[Mapping[str, Any]]", [] if own else loss.params.get("terms", []))
+    return made.changes or any(
         term.get("schedule", "constant") != "constant" or _changes(_component("loss", name, **arguments))
         for term in terms
         for name, arguments in term["loss"].items()
@@ -342,8 +316,7 @@ class RecipeSpec(Frozen):
 
     @model_validator(mode="after")
     def _parts_go_together(self) -> RecipeSpec:
-        wrong = refusal(self)
-        if wrong:
+        if wrong := next(refusals(self), ""):
             raise ValueError(wrong)
         if not uses_groups(self):
             object.__setattr__(self, "groups", "")

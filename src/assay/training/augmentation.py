@@ -21,7 +21,6 @@ from assay.data.dataset import Batch
 from assay.models.untyped import tensor_of
 from assay.spec.recipe import Component
 
-_Share = Annotated[float, Field(ge=0, le=1)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -190,11 +189,7 @@ class Affine:
             ],
             axis=1,
         )
-        grid = functional.affine_grid(_to(theta.astype(np.float32), images), list(images.shape), align_corners=False)
-        how = "bilinear" if images.is_floating_point() else "nearest"
-        return functional.grid_sample(images.to(grid.dtype), grid, how, padding_mode="border", align_corners=False).to(
-            images.dtype
-        )
+        return _sampled(images, theta)
 
 
 @component("augmentation", "noise", summary="add Gaussian noise")
@@ -260,12 +255,7 @@ class ResizedCrop:
         zero = np.zeros_like(draws["down"])
         across = np.stack([draws["width"], zero, draws["right"]], axis=1)
         along = np.stack([zero, draws["height"], draws["down"]], axis=1)
-        theta = _on(np.stack([across, along], axis=1), images)
-        grid = functional.affine_grid(theta, list(images.shape), align_corners=False)
-        how = "bilinear" if images.is_floating_point() else "nearest"
-        return functional.grid_sample(images.to(grid.dtype), grid, how, padding_mode="border", align_corners=False).to(
-            images.dtype
-        )
+        return _sampled(images, np.stack([across, along], axis=1))
 
 
 @component("augmentation", "color", summary="change brightness, contrast, saturation and hue, or take the color out")
@@ -285,8 +275,8 @@ class Color:
         float, Field(ge=0, le=1, description="largest change of saturation either way, as a share")
     ] = 0.4
     hue: Annotated[float, Field(ge=0, le=0.5, description="largest turn of the hue either way, in turns")] = 0.1
-    share: Annotated[_Share, Field(description="share of the images that are changed")] = 0.8
-    gray: Annotated[_Share, Field(description="share of the images whose color is taken out")] = 0.2
+    share: Annotated[Probability, Field(description="share of the images that are changed")] = 0.8
+    gray: Annotated[Probability, Field(description="share of the images whose color is taken out")] = 0.2
     geometric: ClassVar[bool] = False
 
     def draw(self, rng: np.random.Generator, count: int) -> Draws:
@@ -332,7 +322,7 @@ class Blur:
     sigma: Annotated[float, Field(gt=0, le=0.1, description="largest standard deviation, as a share of the side")] = (
         0.01
     )
-    share: Annotated[_Share, Field(description="share of the images that are blurred")] = 0.5
+    share: Annotated[Probability, Field(description="share of the images that are blurred")] = 0.5
     geometric: ClassVar[bool] = False
 
     def draw(self, rng: np.random.Generator, count: int) -> Draws:
@@ -360,3 +350,11 @@ class Blur:
 def _on(values: np.ndarray | Sequence[float], images: Tensor) -> Tensor:
     """As float32 where the images are."""
     return tensor_of(np.ascontiguousarray(values, dtype=np.float32)).to(images.device)
+
+
+def _sampled(images: Float[Tensor, "b c h w"], theta: np.ndarray) -> Float[Tensor, "b c h w"]:
+    """Sample images (label maps: the nearest label) where affine maps [b, 2, 3] send their pixels."""
+    grid = functional.affine_grid(_on(theta, images), list(images.shape), align_corners=False)
+    how = "bilinear" if images.is_floating_point() else "nearest"
+    made = functional.grid_sample(images.to(grid.dtype), grid, how, padding_mode="border", align_corners=False)
+    return made.to(images.dtype)

@@ -15,8 +15,13 @@ from assay.core.errors import DataError, SpecError
 from assay.core.registry import build
 from assay.models.classifier import Outputs
 from assay.testing.losses import PROGRESS, batch_of
-from assay.training.losses.classification import class_weights, cross_entropy, focal
+from assay.training.losses.classification import class_weights, cross_entropy, focals
 from assay.training.objective import LossContext
+
+
+def focal(logits: torch.Tensor, y: torch.Tensor, *, gamma: float) -> torch.Tensor:
+    return focals(logits, y, gamma=gamma).mean()
+
 
 FOUR = examples(dimensions=(4, 4))
 

@@ -123,11 +123,6 @@ def cross_entropies(
     return each if weights is None else each * weights[target]
 
 
-def focal(logits: Float[Tensor, "b k *hw"], target: Int[Tensor, "b *hw"], *, gamma: float) -> Float[Tensor, ""]:
-    """Return the mean over the batch (and pixels) of `focals`."""
-    return focals(logits, target, gamma=gamma).mean()
-
-
 def focals(logits: Float[Tensor, "b k *hw"], target: Int[Tensor, "b *hw"], *, gamma: float) -> Float[Tensor, "b *hw"]:
     """For each image (or pixel) -(1 - p)^gamma log p, p being the probability of the target class; at least 0.
 
@@ -270,7 +265,7 @@ class LabelSmoothing(LogitObjective):
     summary="cross-entropy that discounts what is already right (Lin et al. 2017)",
 )
 class Focal(LogitObjective):
-    """`focal` of the logits. Defined on every batch; a mask without lesion as any other."""
+    """`focals` of the logits. Defined on every batch; a mask without lesion as any other."""
 
     def __init__(
         self,
@@ -299,28 +294,6 @@ def cumulative(logits: Float[Tensor, "b k"]) -> tuple[Float[Tensor, "b j"], Floa
     return above, torch.logcumsumexp(log_p, dim=1)[:, :-1]
 
 
-def coral(logits: Float[Tensor, "b k"], target: Int[Tensor, "b"]) -> Float[Tensor, "b"]:
-    """Of each image the sum over j of the log-loss of whether its grade is above j, in nats; at least 0.
-
-    Cao, Mirjalili and Raschka, *Rank consistent ordinal regression for neural networks with application to age
-    estimation*, Pattern Recognition Letters 2020, equation 4 with all importances 1.
-    """
-    above, below = cumulative(logits)
-    higher = target[:, None] > torch.arange(logits.shape[1] - 1, device=logits.device)
-    return -torch.where(higher, above, below).sum(dim=1)
-
-
-def corn(logits: Float[Tensor, "b k"], target: Int[Tensor, "b"]) -> Float[Tensor, ""]:
-    """Return the sum over images of the log-losses of whether a grade is gone beyond, each asked of the images that
-    reach it, over how many such questions the batch asks; in nats, at least 0.
-
-    The sum over the questions of an image is -log P(its grade). Shi, Cao and Raschka, *Deep neural networks for
-    rank-consistent ordinal regression based on conditional probabilities*, Pattern Analysis and Applications 2023.
-    """
-    asked = (target + 1).clamp_max(logits.shape[1] - 1)
-    return functional.cross_entropy(logits, target, reduction="sum") / asked.sum()
-
-
 def expected_score(logits: Float[Tensor, "b k"]) -> Float[Tensor, "b"]:
     """Return the score that a regression head made these logits of, before its cuts are learned: the log-odds of lying
     above grade 0, which its slope of 1 has, and the first cut.
@@ -335,16 +308,19 @@ def expected_score(logits: Float[Tensor, "b k"]) -> Float[Tensor, "b"]:
     LossTraits(per_image=True, readout="coral"),
     summary="grades: whether each grade is exceeded, by one score and falling thresholds (Cao et al. 2020)",
 )
-class Coral(ImageObjective):
-    """`coral` of the logits. Defined on every batch; with two classes it is cross-entropy."""
+class Coral(LogitObjective):
+    """Sum over j of the log-loss of whether the grade is above j, in nats; at least 0.
 
-    def __init__(self, context: LossContext) -> None:
-        super().__init__()
+    Defined on every batch; with two classes it is cross-entropy. Cao, Mirjalili and Raschka, *Rank consistent ordinal
+    regression for neural networks with application to age estimation*, Pattern Recognition Letters 2020, equation 4
+    with all importances 1.
+    """
 
-    def each(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, "b"]:
-        """See `coral`."""
-        with without_autocast(outputs.logits.device):
-            return coral(class_logits(outputs), batch.target)
+    def of_labels(self, logits: Float[Tensor, "b k *hw"], target: Int[Tensor, "b *hw"]) -> Float[Tensor, "b *hw"]:
+        """See the class."""
+        above, below = cumulative(logits)
+        higher = target[:, None] > torch.arange(logits.shape[1] - 1, device=logits.device)
+        return -torch.where(higher, above, below).sum(dim=1)
 
 
 @component(
@@ -354,15 +330,22 @@ class Coral(ImageObjective):
     summary="grades: whether each grade is exceeded, given that it is reached (Shi et al. 2023)",
 )
 class Corn(Objective):
-    """`corn` of the logits. Defined on every batch; with two classes it is cross-entropy."""
+    """Sum over images of the log-losses of whether a grade is gone beyond, each asked of the images that reach it, over
+    how many such questions the batch asks; in nats, at least 0.
+
+    The sum over the questions of an image is -log P(its grade). Defined on every batch; with two classes it is
+    cross-entropy. Shi, Cao and Raschka, *Deep neural networks for rank-consistent ordinal regression based on
+    conditional probabilities*, Pattern Analysis and Applications 2023.
+    """
 
     def __init__(self, context: LossContext) -> None:
         super().__init__()
 
     def loss(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
-        """See `corn`."""
-        with without_autocast(outputs.logits.device):
-            return corn(class_logits(outputs), batch.target)
+        """See the class."""
+        logits = class_logits(outputs)
+        asked = (batch.target + 1).clamp_max(logits.shape[1] - 1)
+        return functional.cross_entropy(logits, batch.target, reduction="sum") / asked.sum()
 
 
 @component(
@@ -371,15 +354,11 @@ class Corn(Objective):
     LossTraits(per_image=True, readout="regression"),
     summary="grades: squared distance of a score to the grade, cut into grades on validation rows",
 )
-class GradeRegression(ImageObjective):
+class GradeRegression(LogitObjective):
     """Squared distance of a score to the number of the grade, from 0. Defined on every batch. The cuts that turn the
     score into grades are learned afterward, on validation rows.
     """
 
-    def __init__(self, context: LossContext) -> None:
-        super().__init__()
-
-    def each(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, "b"]:
+    def of_labels(self, logits: Float[Tensor, "b k *hw"], target: Int[Tensor, "b *hw"]) -> Float[Tensor, "b *hw"]:
         """(score - grade)^2."""
-        with without_autocast(outputs.logits.device):
-            return (expected_score(class_logits(outputs)) - batch.target).square()
+        return (expected_score(logits) - target).square()
