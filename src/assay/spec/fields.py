@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from assay.core.errors import SpecError, cut, nearest, unknown_name
-from assay.core.files import begins_with_variable, filled, is_file, is_folder, unset
+from assay.core.files import begins_with_variable, filled, is_file, is_folder, told, unset
 from assay.core.registry import Entry, Params, entries, lookup
 from assay.core.traits import ComponentKind
 from assay.spec.document import Document, Keys, mapping_of
@@ -331,10 +331,6 @@ def _texts(value: Any) -> Any:
 Texts = BeforeValidator(_texts)
 
 
-def _label(value: Any) -> str:
-    return label(value)
-
-
 def _labels(value: Any) -> Any:
     return [label(item) for item in cast(list[Any], value)] if isinstance(value, (list, tuple)) else value
 
@@ -370,12 +366,8 @@ def _several(item: Any) -> bool:
     return isinstance(item, (list, tuple)) and len(cast(list[Any], item)) != 1
 
 
-def _named_family(value: Any) -> Any:
-    return {"name": value} if isinstance(value, str) else value
-
-
-Label = BeforeValidator(_label)
+Label = BeforeValidator(partial(label, shown=told))
 Labels = BeforeValidator(_labels)
 HeldLabels = BeforeValidator(_held)
 MeanOver = BeforeValidator(_mean_over)
-NamedFamily = BeforeValidator(_named_family)
+NamedFamily = BeforeValidator(lambda value: {"name": value} if isinstance(value, str) else value)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -17,7 +17,7 @@ from assay.core.request import Task
 from assay.spec.data import read_header
 from assay.spec.document import Document, Keys, mapping_of
 from assay.spec.issues import Issues, validated
-from assay.spec.recipe import Frozen, RecipeSpec
+from assay.spec.recipe import Network, RecipeSpec
 from assay.spec.schema import GivenWeights
 
 # models: models.csv                       # columns path, network, seed, fold, and any others, which are axes
@@ -32,28 +32,18 @@ EXPORTED = "model.json"
 _NOT_WITH = ("recipe", "sources", "grid", "seeds", "first_seed")
 
 
-class ModelsSpec(Frozen):
+class ModelsSpec(Network):
     """Models that were trained elsewhere.
 
     Attributes:
         table: A CSV with a row for each file of weights: `path` (from the table's folder), `seed`, `network` unless it
             is given here or Assay exported the models, `fold` with `ensemble`, and any other columns, which are the
             axes of the study.
-        network: See `GivenSpec`.
         task: Classification of images, or segmentation. Exported models have their own.
-        layers: See `GivenSpec`.
-        scores: See `GivenSpec`.
-        preprocessing: See `GivenSpec`.
-        ensemble: See `GivenSpec`.
     """
 
     table: str
-    network: str = ""
     task: Task = "classification"
-    layers: tuple[str, ...] = ()
-    scores: Literal["logits", "probabilities"] = "logits"
-    preprocessing: Literal["config", "none"] = "config"
-    ensemble: Literal["", "folds"] = ""
 
 
 @dataclass(frozen=True)

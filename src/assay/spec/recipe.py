@@ -228,27 +228,35 @@ def _component(kind: ComponentKind, name: str, **params: Any) -> Component:
     return Component(kind=kind, name=name, params=params)
 
 
-class GivenSpec(Frozen):
-    """A network that was trained elsewhere, in place of a recipe: see `assay.spec.given`.
+class Network(Frozen):
+    """How a network that was trained elsewhere is read.
 
     Attributes:
         network: A model of timm, or the dotted path of a function without arguments that returns the network. Empty
             where `assay export` wrote the models, whose recipe names it.
-        code: Hash of the module of such a function.
         layers: Dotted names of the modules that probes read.
         scores: Whether the network gives logits or probabilities.
         preprocessing: Whether images are scaled by the mean and standard deviation in a timm model's config.
         ensemble: Whether the models of the folds of a seed answer together, by the mean of their probabilities.
-        of: Values on the axes: the other columns of the table.
-        weights: SHA-256 of the files of weights; of a trial alone.
     """
 
     network: str = ""
-    code: str = ""
     layers: tuple[str, ...] = ()
     scores: Literal["logits", "probabilities"] = "logits"
     preprocessing: Literal["config", "none"] = "config"
     ensemble: Literal["", "folds"] = ""
+
+
+class GivenSpec(Network):
+    """A network that was trained elsewhere, in place of a recipe: see `assay.spec.given`.
+
+    Attributes:
+        code: Hash of the module of the function that returns the network.
+        of: Values on the axes: the other columns of the table.
+        weights: SHA-256 of the files of weights; of a trial alone.
+    """
+
+    code: str = ""
     of: Mapping[str, str] = {}
     weights: tuple[str, ...] = ()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import (
@@ -179,14 +179,12 @@ class DataSpec(Frozen):
     unmasked: Literal["refuse", "lesion-free", "leave-out"] = "refuse"
     patient: str = ""
     unnamed: Literal["refuse", "own"] = "refuse"
-    positive: Annotated[
-        tuple[str, ...], Texts
-    ] = ()  # which values of the target column are the positive class, when it is not 0/1
+    # which values of the target column are the positive class, when it is not 0/1
+    positive: Annotated[tuple[str, ...], Texts] = ()
     channels: Literal["auto", "gray", "color"] = "auto"
     factors: Mapping[str, FactorSpec] = {}
-    where: Annotated[
-        Mapping[str, Any], Conditions
-    ] = {}  # column -> value(s) or {min, max}: rows of the table that the study uses at all
+    # column -> value(s) or {min, max}: rows of the table that the study uses at all
+    where: Annotated[Mapping[str, Any], Conditions] = {}
     split: SplitSpec = SplitSpec()
     preprocessing: tuple[Literal["circle-crop", "ben-graham"], ...] = ()
     fit: Fit = "pad"
@@ -196,46 +194,39 @@ class DataSpec(Frozen):
     pixel_size: str = ""  # the column that holds mm per pixel, if any
 
     @model_validator(mode="after")
-    def _images_alone(self) -> DataSpec:
-        if self.preprocessing and (self.mask or self.pixel_size or self.medmnist or self.masked_set):
-            raise ValueError("preprocessing cuts images, and masks and mm per pixel would not follow; leave one out")
-        if "ben-graham" in self.preprocessing and self.preprocessing != ("circle-crop", "ben-graham"):
-            raise ValueError("ben-graham needs the circle that circle-crop finds: write [circle-crop, ben-graham]")
+    def _go_together(self) -> DataSpec:
+        if wrong := next(self._refusals(), ""):
+            raise ValueError(wrong)
         return self
 
-    @model_validator(mode="after")
-    def _fit_that_can_be(self) -> DataSpec:
+    def _refusals(self) -> Iterator[str]:
+        """Yield which fields are incompatible."""
+        if self.preprocessing and (self.mask or self.pixel_size or self.medmnist or self.masked_set):
+            yield "preprocessing cuts images, and masks and mm per pixel would not follow; leave one out"
+        if "ben-graham" in self.preprocessing and self.preprocessing != ("circle-crop", "ben-graham"):
+            yield "ben-graham needs the circle that circle-crop finds: write [circle-crop, ben-graham]"
         if self.fit != "pad" and self.dataset and self.dataset.name == "lidc":
-            raise ValueError(f"fit: {self.fit} is for whole images, and lidc cuts squares from scans; leave it out")
+            yield f"fit: {self.fit} is for whole images, and lidc cuts squares from scans; leave it out"
         if self.fit == "squash" and self.pixel_size:
-            raise ValueError(
+            yield (
                 "fit: squash scales height and width each, so that a pixel is not as high as wide in mm; write fit: "
                 "pad or crop, or leave pixel_size out"
             )
         if self.fit == "pad" and self.crop_share < 1:
-            raise ValueError("crop_share is for `fit: crop` and `fit: squash`; `pad` keeps the whole image")
-        return self
-
-    @model_validator(mode="after")
-    def _boxes_of_a_table(self) -> DataSpec:
+            yield "crop_share is for `fit: crop` and `fit: squash`; `pad` keeps the whole image"
         if self.boxes and not (self.folder and self.table.endswith(".csv")):
-            raise ValueError("boxes are of images that a folder's CSV names; leave them out")
+            yield "boxes are of images that a folder's CSV names; leave them out"
         if self.boxes and self.preprocessing:
-            raise ValueError("preprocessing cuts images, and boxes would not follow; leave one out")
-        return self
+            yield "preprocessing cuts images, and boxes would not follow; leave one out"
+        if self.mask_values and set(self.mask_values.values()) == {BACKGROUND}:
+            yield "mask_values names the background alone; name at least one kind of lesion"
+        if self.mask_values and self.mask_inverted:
+            yield "mask_inverted is for masks of one kind; mask_values says what every value means"
 
     @property
     def masked_set(self) -> bool:
         """Return whether images are cut by their own layout or come with masks in folders."""
         return bool(self.folder and not self.table) or bool(self.dataset and self.dataset.name == "lidc")
-
-    @model_validator(mode="after")
-    def _masks_mean_something(self) -> DataSpec:
-        if self.mask_values and set(self.mask_values.values()) == {BACKGROUND}:
-            raise ValueError("mask_values names the background alone; name at least one kind of lesion")
-        if self.mask_values and self.mask_inverted:
-            raise ValueError("mask_inverted is for masks of one kind; mask_values says what every value means")
-        return self
 
     def for_training(self) -> dict[str, Any]:
         """Return the canonical form without fields that only test images, or measures of them, depend on."""

@@ -39,24 +39,13 @@ from assay.training.run import Run, begin
 _BATCHES_LOOKED_AT = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Outcome of a training; see `Fitted`. `finite` is False when an output of the network is NaN or infinite."""
-
-    selected_epoch: int
-    threshold: float | None
-    yardstick: float
-    collapsed: Reason
-    finite: bool = True
-    validated: Float[Tensor, "n k"] | None = None
-    operating: tuple[float, ...] = ()
-    finding: Reason = NOTHING
-
-
 @torch.no_grad()
-def finish(run: Run) -> Verdict:
+def finish(run: Run) -> Fitted:
     """Select weights, fit the head where the objective trained none or the mitigation asks for another, and judge by
     validation rows alone.
+
+    Raises:
+        Diverged: An output of the network is NaN or infinite.
     """
     selected = len(run.curve)
     if run.best is not None:
@@ -68,15 +57,15 @@ def finish(run: Run) -> Verdict:
         return _judge_maps(run, selected)
     seen = read_all(run.network, run.validation, run.recipe.batch_size)
     if not bool(seen.logits.isfinite().all() and seen.features.isfinite().all()):
-        return Verdict(selected, None, math.nan, NOTHING, finite=False)
+        raise Diverged(run.steps_done, math.nan)
     return _judge(run, seen, selected)
 
 
-def _judge(run: Run, seen: Outputs, selected: int) -> Verdict:
+def _judge(run: Run, seen: Outputs, selected: int) -> Fitted:
     network = as_network(run.network)
     trained_on = read_all(run.network, run.training, run.recipe.batch_size).features
     if not bool(trained_on.isfinite().all()):
-        return Verdict(selected, None, math.nan, NOTHING, finite=False)
+        raise Diverged(run.steps_done, math.nan)
     targets = run.validation.target.cpu()
     own = cast(nn.Linear | GradeHead, network.head)
     head = fit_head(trained_on, run.training.target, own.out_features)
@@ -100,7 +89,8 @@ def _judge(run: Run, seen: Outputs, selected: int) -> Verdict:
         tells = tells_images(collapsed_by_loss) if unlabeled else tells_classes(yardstick, targets)
         return only_slow(seen.features, _features_before(run), tells=tells)
 
-    return Verdict(
+    return _fitted(
+        run,
         selected_epoch=selected,
         threshold=youden_threshold(logits, targets),
         yardstick=yardstick,
@@ -130,7 +120,7 @@ def _features_before(run: Run) -> Tensor:
     return read_all(network, run.validation, run.recipe.batch_size).features
 
 
-def _judge_maps(run: Run, selected: int) -> Verdict:
+def _judge_maps(run: Run, selected: int) -> Fitted:
     """Return the operating thresholds, from validation lesions alone; a network that says the same everywhere has
     collapsed.
 
@@ -141,16 +131,19 @@ def _judge_maps(run: Run, selected: int) -> Verdict:
     for batch in run.validation.in_order(run.recipe.batch_size):
         logits = lesion_logits(network.read(batch.images).logits)
         if not bool(logits.isfinite().all()):
-            return Verdict(selected, None, math.nan, NOTHING, finite=False)
+            raise Diverged(run.steps_done, math.nan)
         assert batch.masks is not None
         columns.append(logits, batch.masks[:, 0])
         spread = max(spread, float(logits.max() - logits.min()))
     found = columns.columns()
     reached = [threshold_at(found["lesion_score"], found["floor"], level) for level in LEVELS]
     collapsed = because(Code.COLLAPSED_CONSTANT_MAPS, spread=spread) if spread < CONSTANT_LOGIT else NOTHING
-    operating = tuple(one.value for one in reached)
-    return Verdict(
-        selected, None, math.nan, collapsed, operating=operating, finding=_extreme(found["half_area"], found["pixels"])
+    return _fitted(
+        run,
+        selected_epoch=selected,
+        collapsed=collapsed,
+        operating=tuple(one.value for one in reached),
+        finding=_extreme(found["half_area"], found["pixels"]),
     )
 
 
@@ -233,13 +226,13 @@ class Fitted:
 
     network: nn.Module
     curve: tuple[Mapping[str, float | int], ...]
-    threshold: float | None
-    yardstick: float
-    collapsed: Reason
-    selected_epoch: int
     steps: int
     mitigation: Mapping[str, Any]
-    validated: Float[Tensor, "n k"] | None
+    selected_epoch: int
+    collapsed: Reason
+    threshold: float | None = None
+    yardstick: float = math.nan
+    validated: Float[Tensor, "n k"] | None = None
     operating: tuple[float, ...] = ()
     finding: Reason = NOTHING
 
@@ -274,8 +267,7 @@ def fit(
         while run.phase + 1 < len(run.plans):
             run = run.next_phase()
             _steps(run, folder, checkpoint_every, on_progress, should_stop)
-        verdict = finish(run)
-    return _fitted(run, verdict)
+        return finish(run)
 
 
 def _steps(
@@ -319,23 +311,13 @@ def _finite(run: Run) -> float:
     return last
 
 
-def _fitted(run: Run, verdict: Verdict) -> Fitted:
-    if not verdict.finite:
-        raise Diverged(run.steps_done, math.nan)
+def _fitted(run: Run, **found: Any) -> Fitted:
+    """Return the outcome of a training, with what was found in the end."""
+    account = {**run.labels.account(), **run.mitigation.account(run.found, run.objective)}
     return Fitted(
         network=run.network,
         curve=tuple(run.curve),
-        threshold=verdict.threshold,
-        yardstick=verdict.yardstick,
-        collapsed=verdict.collapsed,
-        selected_epoch=verdict.selected_epoch,
         steps=run.steps_done,
-        mitigation={
-            "name": run.recipe.mitigation.name,
-            **run.labels.account(),
-            **run.mitigation.account(run.found, run.objective),
-        },
-        validated=verdict.validated,
-        operating=verdict.operating,
-        finding=verdict.finding,
+        mitigation={"name": run.recipe.mitigation.name, **account},
+        **found,
     )

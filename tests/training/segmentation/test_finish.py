@@ -15,7 +15,7 @@ from assay.core.reasons import Code, because
 from assay.data.cache import ArrayCache
 from assay.shifts.population import open_population
 from assay.spec.parse import parse_study
-from assay.training.loop import Verdict, _extreme, finish
+from assay.training.loop import Diverged, Fitted, _extreme, finish
 from assay.training.run import begin
 
 STUDY: dict[str, Any] = {
@@ -28,7 +28,7 @@ STUDY: dict[str, Any] = {
 
 @pytest.fixture
 def verdict_with(tmp_path: Path) -> Any:
-    def judged(scale: float, background: float) -> Verdict:
+    def judged(scale: float, background: float) -> Fitted:
         """Of a network as drawn, its head's weights multiplied and its logit of background set."""
         study = parse_study(STUDY)
         population = open_population(study.data, ArrayCache(tmp_path / "cache"))
@@ -49,7 +49,6 @@ def test_a_network_that_calls_nothing_is_told_so_and_has_not_collapsed(verdict_w
     found = verdict_with(0.01, 20.0)
     assert found.finding == because(Code.PREDICTS_NOTHING, images=12)
     assert not found.collapsed
-    assert found.finite
 
 
 def test_one_that_calls_nearly_everything_is_told_so_too(verdict_with: Any) -> None:
@@ -72,4 +71,5 @@ def test_one_that_says_the_same_everywhere_has_collapsed(verdict_with: Any) -> N
 
 
 def test_one_whose_logits_are_not_finite_has_diverged(verdict_with: Any) -> None:
-    assert not verdict_with(math.nan, 0.0).finite
+    with pytest.raises(Diverged):
+        verdict_with(math.nan, 0.0)
