@@ -268,10 +268,7 @@ EDITS: dict[str, tuple[str, str]] = {
     "nothing": (RIGHT, "# nothing\n"),
 }
 
-_DOSES = (
-    "environments.train={dose: {confounder: tag, p: [0, 1]}}",
-    "contrasts.0.at=dose-response",
-)
+_DOSES = ("environments.train={dose: {confounder: tag, p: [0, 1]}}", "contrasts.0.at=dose-response")
 """What makes the right study's contrast one along doses."""
 _MATCHED = (
     "environments.train={dose: {confounder: tag, p: [0, 1]}, rows: [50, 100]}",
@@ -308,21 +305,16 @@ REQUESTS: dict[str, dict[str, object]] = {
     "an override that takes a contrast its axis": {"overrides": ["recipe.loss=supcon"]},
     "a primary contrast without a margin": {"overrides": ["contrasts.0.role=primary"]},
     "more than four primary comparisons": {
-        "overrides": [
-            "recipe.loss=[cross-entropy, supcon, triplet, arcface, focal, n-pair]",
-            *_PRIMARY,
-        ]
+        "overrides": ["recipe.loss=[cross-entropy, supcon, triplet, arcface, focal, n-pair]", *_PRIMARY]
     },
     "a family with two roles": {
-        "overrides": [f"contrasts=[{_FIRST} role: primary, margin: 0.05, family: main}}, {_OTHER} family: main}}]"],
+        "overrides": [f"contrasts=[{_FIRST} role: primary, margin: 0.05, family: main}}, {_OTHER} family: main}}]"]
     },
-    "a family with two corrections": {
-        "overrides": [f"contrasts=[{_FIRST} family: main}}, {_OTHER} {_ORDERED}}}]"],
-    },
+    "a family with two corrections": {"overrides": [f"contrasts=[{_FIRST} family: main}}, {_OTHER} {_ORDERED}}}]"]},
     "a fixed order without a place": {"overrides": ["contrasts.0.family={name: main, correction: fixed-order}"]},
     "a place in no fixed order": {"overrides": ["contrasts.0.family={name: main, order: 1}"]},
     "two contrasts with one place in a fixed order": {
-        "overrides": [f"contrasts=[{_FIRST} {_ORDERED}}}, {_OTHER} {_ORDERED}}}]"],
+        "overrides": [f"contrasts=[{_FIRST} {_ORDERED}}}, {_OTHER} {_ORDERED}}}]"]
     },
     "a family of Assay's own name": {"overrides": ["contrasts.0.family=stated"]},
     "a positive control without a sign": {"overrides": ["contrasts.0.role=positive-control"]},
@@ -390,8 +382,6 @@ REQUESTS: dict[str, dict[str, object]] = {
     "two mistakes and more": {
         "overrides": ["data.size=3", "seeds=0", "recipe.batch_size=1", "probes=[nothing]", "keep=some", "name=a b"]
     },
-    "eight mistakes, the first five by line": {
-        "source": "eight.yaml",
-    },
+    "eight mistakes, the first five by line": {"source": "eight.yaml"},
 }
 """What else `parse_study` may be asked, of the right study unless it says otherwise."""

@@ -135,8 +135,7 @@ def test_best_validation_loss_selects_the_epoch_of_the_least(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("losses", "selected"),
-    [([np.nan, 0.5, 0.4, 0.6], 3), ([np.inf, np.nan, 0.7, np.nan], 3), ([np.nan] * 4, 4)],
+    ("losses", "selected"), [([np.nan, 0.5, 0.4, 0.6], 3), ([np.inf, np.nan, 0.7, np.nan], 3), ([np.nan] * 4, 4)]
 )
 def test_a_validation_loss_that_is_no_number_is_never_the_best(tmp_path, monkeypatch, losses, selected):
     """Nothing is less than NaN: in the first epoch it would stay the best. Without any number the last epoch stays."""
@@ -252,10 +251,7 @@ class NotANumber(Objective):
 def test_a_loss_that_is_not_finite_is_diverged_at_its_step(tmp_path):
     with pytest.raises(Diverged) as error:
         train(tmp_path, recipe("tests.training.test_train:NotANumber"))
-    assert (error.value.step, str(error.value)) == (
-        6,
-        "diverged: the loss is nan at step 6; try a lower learning rate",
-    )
+    assert (error.value.step, str(error.value)) == (6, "diverged: the loss is nan at step 6; try a lower learning rate")
 
 
 def test_a_rate_out_of_bounds_diverges(tmp_path):

@@ -26,26 +26,11 @@ from assay.core.types import Factor
 from assay.spec.comparisons import CONFOUNDER, OVER_DOSES, Sides, measured_as, sides_of
 from assay.spec.data import LESION, grouped, has_masks, no_shares, undeclared, undeclared_columns
 from assay.spec.document import Keys, dotted, mapping_of
-from assay.spec.environments import (
-    CONFOUNDER_PATH,
-    P_PATH,
-    ROWS_PATH,
-    dose_axis,
-    dosed_factors,
-    marked,
-)
+from assay.spec.environments import CONFOUNDER_PATH, P_PATH, ROWS_PATH, dose_axis, dosed_factors, marked
 from assay.spec.grid import Axis, fixed_field, label, resolve, selection
 from assay.spec.issues import Issues, shorten
 from assay.spec.recipe import Component
-from assay.spec.schema import (
-    ENVIRONMENT,
-    FACTOR,
-    AssociationSpec,
-    ContrastSpec,
-    DataSpec,
-    EnvironmentSpec,
-    RecipePoint,
-)
+from assay.spec.schema import ENVIRONMENT, FACTOR, AssociationSpec, ContrastSpec, DataSpec, EnvironmentSpec, RecipePoint
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,17 +25,7 @@ from assay.core.registry import Entry, Params, entries, lookup
 from assay.core.traits import ComponentKind
 from assay.spec.document import Document, Keys, mapping_of
 from assay.spec.grid import label
-from assay.spec.issues import (
-    Issue,
-    StudyContext,
-    hint,
-    invalid,
-    issue,
-    issues_of,
-    shorten,
-    unknown_key,
-    validate,
-)
+from assay.spec.issues import Issue, StudyContext, hint, invalid, issue, issues_of, shorten, unknown_key, validate
 
 # Components: `supcon`, `{supcon: {temperature: 0.1}}`, or a dotted path to the user's own.
 

@@ -17,12 +17,7 @@ from assay.core.files import at_home, filled, is_file, is_folder
 from assay.core.seeds import LOOKS
 from assay.core.types import Factor
 from assay.spec.checks import Parts, check_core, check_parts, per_confounder, settle_contrast, usual_probes
-from assay.spec.data import (
-    data_section,
-    declared_factors,
-    imported_factors,
-    refused_size,
-)
+from assay.spec.data import data_section, declared_factors, imported_factors, refused_size
 from assay.spec.document import Document, Keys, leaves, nodes, plain
 from assay.spec.environments import Factors, grid_points, sources_section
 from assay.spec.fields import component_of, components_of

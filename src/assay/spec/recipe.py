@@ -28,12 +28,7 @@ from assay.core.traits import (
     Rows,
     Traits,
 )
-from assay.spec.fields import (
-    Start,
-    component_of,
-    components_of,
-    read_component,
-)
+from assay.spec.fields import Start, component_of, components_of, read_component
 from assay.spec.grid import label
 
 # What every part of a spec is made of: frozen values without unknown keys, whose defaults leave the hash.

@@ -103,11 +103,7 @@ def _repeated(rows: Int[np.ndarray, "n"], count: int, draw: np.random.Generator)
     return np.concatenate([np.tile(rows, whole), draw.permutation(rows)[:rest]])
 
 
-@component(
-    "mitigation",
-    "group-balanced-sampling",
-    summary="each epoch draws equally many rows of every group",
-)
+@component("mitigation", "group-balanced-sampling", summary="each epoch draws equally many rows of every group")
 class GroupBalancedSampling(Mitigation):
     """Every epoch is as long as a plain one and holds equally many rows of each group; works with any loss.
 

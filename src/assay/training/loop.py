@@ -22,14 +22,7 @@ from assay.shifts.environment import Environment
 from assay.spec.recipe import RecipeSpec
 from assay.stats.maps import threshold_at
 from assay.stats.measures import LEVELS
-from assay.training.collapse import (
-    CONSTANT_LOGIT,
-    LossBeside,
-    collapse_reason,
-    only_slow,
-    tells_classes,
-    tells_images,
-)
+from assay.training.collapse import CONSTANT_LOGIT, LossBeside, collapse_reason, only_slow, tells_classes, tells_images
 from assay.training.feed import read_all, youden_threshold
 from assay.training.mitigations import Frozen
 from assay.training.run import Run, begin

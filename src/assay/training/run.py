@@ -25,13 +25,7 @@ from assay.models.untyped import channels_last, go_back
 from assay.shifts.environment import Environment
 from assay.spec.recipe import WORST_GROUP, RecipeSpec
 from assay.training.augmentation import Augmenter, build_augmenter, stack_views
-from assay.training.collapse import (
-    MOST,
-    Collapsed,
-    Figures,
-    collapse_of,
-    figures,
-)
+from assay.training.collapse import MOST, Collapsed, Figures, collapse_of, figures
 from assay.training.feed import Feed, batch_order, make_feed, read_all, worst_group
 from assay.training.mitigations import Labels, Mitigation, Setting, build_mitigation, labels_for, phases_of
 from assay.training.objective import LossContext, Objective, Progress
@@ -225,8 +219,7 @@ def _optimizer(
     shares = sorted(groups, reverse=True)
     trained = [{"params": groups[share]} for share in shares]
     optimizer = cast(
-        torch.optim.Optimizer,
-        registry.build("optimizer", recipe.optimizer.name, recipe.optimizer.params, trained),
+        torch.optim.Optimizer, registry.build("optimizer", recipe.optimizer.name, recipe.optimizer.params, trained)
     )
     for share, group in zip(shares, optimizer.param_groups, strict=True):
         group["lr"] *= share

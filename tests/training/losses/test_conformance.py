@@ -2,118 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any
 
 from assay.core.registry import entries
 from assay.testing.losses import LossConformance
 
 
-class TestCrossEntropy(LossConformance):
-    name = "cross-entropy"
+def suite(name: str, params: Mapping[str, Any] | None = None, **promises: Any) -> dict[str, Any]:
+    return {"__module__": __name__, "name": name, "params": params or {}, **promises}
 
 
-class TestWeightedCrossEntropy(LossConformance):
-    name = "weighted-cross-entropy"
-
-
-class TestLabelSmoothing(LossConformance):
-    name = "label-smoothing"
-
-
-class TestFocal(LossConformance):
-    name = "focal"
-
-
-class TestFocalBelowOne(LossConformance):
-    name = "focal"
-    params: ClassVar[dict[str, Any]] = {"gamma": 0.5}
-
-
-class TestPairwiseContrastive(LossConformance):
-    name = "pairwise-contrastive"
-
-
-class TestPairwiseContrastiveOnFeatures(LossConformance):
-    name = "pairwise-contrastive"
-    params: ClassVar[dict[str, Any]] = {"normalize": False}
-
-
-class TestTripletSemiHard(LossConformance):
-    name = "triplet"
-    needs_positive = needs_negative = needs_distance = True
-
-
-class TestTripletHard(LossConformance):
-    name = "triplet"
-    params: ClassVar[dict[str, Any]] = {"mining": "hard"}
-    needs_positive = needs_negative = True
-
-
-class TestTripletHardSoft(LossConformance):
-    name = "triplet"
-    params: ClassVar[dict[str, Any]] = {"mining": "hard", "soft": True, "normalize": False}
-    needs_positive = needs_negative = True
-
-
-class TestNPair(LossConformance):
-    name = "n-pair"
-    needs_positive = needs_negative = True
-
-
-class TestLiftedStructure(LossConformance):
-    name = "lifted-structure"
-    needs_positive = needs_negative = True
-
-
-class TestSupCon(LossConformance):
-    name = "supcon"
-    needs_positive = needs_negative = True
-
-
-class TestSupConProjected(LossConformance):
-    name = "supcon"
-    params: ClassVar[dict[str, Any]] = {"projection": "mlp", "embedding": 4}
-    needs_positive = needs_negative = True
-
-
-class TestSupConJoint(LossConformance):
-    name = "supcon"
-    params: ClassVar[dict[str, Any]] = {"head": "joint", "weight": 0.5}
-
-
-class TestNTXent(LossConformance):
-    name = "nt-xent"
-
-
-class TestArcFace(LossConformance):
-    name = "arcface"
-
-
-class TestNormalisedSoftmax(LossConformance):
-    name = "normalized-softmax"
-    params: ClassVar[dict[str, Any]] = {"projection": "linear", "embedding": 3}
-
-
-class TestCircle(LossConformance):
-    name = "circle"
-    needs_positive = needs_negative = True
-    differentiable = False  # its weights are constants of the step; checked by hand in test_pairs
-
-
-class TestCrossEntropySupCon(LossConformance):
-    name = "cross-entropy-supcon"
-
-
-class TestCoral(LossConformance):
-    name = "coral"
-
-
-class TestCorn(LossConformance):
-    name = "corn"
-
-
-class TestGradeRegression(LossConformance):
-    name = "grade-regression"
+SUITES = {
+    "CrossEntropy": suite("cross-entropy"),
+    "WeightedCrossEntropy": suite("weighted-cross-entropy"),
+    "LabelSmoothing": suite("label-smoothing"),
+    "Focal": suite("focal"),
+    "FocalBelowOne": suite("focal", {"gamma": 0.5}),
+    "PairwiseContrastive": suite("pairwise-contrastive"),
+    "PairwiseContrastiveOnFeatures": suite("pairwise-contrastive", {"normalize": False}),
+    "TripletSemiHard": suite("triplet", needs_distance=True, needs_negative=True, needs_positive=True),
+    "TripletHard": suite("triplet", {"mining": "hard"}, needs_negative=True, needs_positive=True),
+    "TripletHardSoft": suite(
+        "triplet", {"mining": "hard", "soft": True, "normalize": False}, needs_negative=True, needs_positive=True
+    ),
+    "NPair": suite("n-pair", needs_negative=True, needs_positive=True),
+    "LiftedStructure": suite("lifted-structure", needs_negative=True, needs_positive=True),
+    "SupCon": suite("supcon", needs_negative=True, needs_positive=True),
+    "SupConProjected": suite("supcon", {"projection": "mlp", "embedding": 4}, needs_negative=True, needs_positive=True),
+    "SupConJoint": suite("supcon", {"head": "joint", "weight": 0.5}),
+    "NTXent": suite("nt-xent"),
+    "ArcFace": suite("arcface"),
+    "NormalisedSoftmax": suite("normalized-softmax", {"projection": "linear", "embedding": 3}),
+    # weights of circle are constants of the step; its gradient is checked by hand in test_pairs
+    "Circle": suite("circle", differentiable=False, needs_negative=True, needs_positive=True),
+    "CrossEntropySupCon": suite("cross-entropy-supcon"),
+    "Coral": suite("coral"),
+    "Corn": suite("corn"),
+    "GradeRegression": suite("grade-regression"),
+}
+globals().update({f"Test{title}": type(f"Test{title}", (LossConformance,), body) for title, body in SUITES.items()})
 
 
 def test_no_classification_loss_is_left_out() -> None:

@@ -42,10 +42,7 @@ LOSSES: dict[str, tuple[Loss, Naive]] = {
         criterion("pairwise-contrastive", margin=1.0, normalize=True),
         partial(on_directions, of=naive.pairwise_contrastive, margin=1.0),
     ),
-    "lifted": (
-        criterion("lifted-structure", margin=1.0, normalize=False),
-        partial(naive.lifted_structure, margin=1.0),
-    ),
+    "lifted": (criterion("lifted-structure", margin=1.0, normalize=False), partial(naive.lifted_structure, margin=1.0)),
     "lifted-directions": (
         criterion("lifted-structure", margin=0.5, normalize=True),
         partial(on_directions, of=naive.lifted_structure, margin=0.5),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 import torch
@@ -20,97 +21,36 @@ CONTEXT = LossContext(6, 2, (30, 20), dense=True)
 TERMS = [{"loss": "generalized-dice"}, {"loss": "boundary", "schedule": "linear", "start": 0.01, "end": 1}]
 
 
-class TestCrossEntropy(DenseLossConformance):
-    name = "cross-entropy"
+def suite(name: str, params: Mapping[str, Any] | None = None, **promises: Any) -> dict[str, Any]:
+    return {"__module__": __name__, "name": name, "params": params or {}, **promises}
 
 
-class TestWeightedCrossEntropy(DenseLossConformance):
-    name = "weighted-cross-entropy"
-
-
-class TestLabelSmoothing(DenseLossConformance):
-    name = "label-smoothing"
-
-
-class TestFocal(DenseLossConformance):
-    name = "focal"
-
-
-class TestTopK(DenseLossConformance):
-    name = "top-k-cross-entropy"
-
-
-class TestTopKPerImage(DenseLossConformance):
-    name = "top-k-cross-entropy"
-    params: ClassVar[dict[str, Any]] = {"reduce": "image", "share": 0.5}
-
-
-class TestDice(DenseLossConformance):
-    name = "dice"
-
-
-class TestDicePerBatchWithoutSmoothing(DenseLossConformance):
-    name = "dice"
-    params: ClassVar[dict[str, Any]] = {"reduce": "batch", "smoothing": 0, "background": True}
-
-
-class TestGeneralisedDice(DenseLossConformance):
-    name = "generalized-dice"
-
-
-class TestGeneralisedDicePerBatchWithoutSmoothing(DenseLossConformance):
-    name = "generalized-dice"
-    params: ClassVar[dict[str, Any]] = {"reduce": "batch", "smoothing": 0}
-
-
-class TestTversky(DenseLossConformance):
-    name = "tversky"
-
-
-class TestFocalTversky(DenseLossConformance):
-    name = "tversky"
-    params: ClassVar[dict[str, Any]] = {"exponent": 0.75}
-
-
-class TestLovasz(DenseLossConformance):
-    name = "lovasz"
-
-
-class TestLovaszOfPresentClassesPerBatch(DenseLossConformance):
-    name = "lovasz"
-    params: ClassVar[dict[str, Any]] = {"reduce": "batch", "classes": "present", "background": True}
-
-
-class TestBoundary(DenseLossConformance):
-    name = "boundary"
-    steps = 200  # linear in p: the gradient is small where the network is sure and wrong
-
-
-class TestHausdorff(DenseLossConformance):
-    name = "hausdorff"
-
-
-class TestMcc(DenseLossConformance):
-    name = "mcc"
-
-
-class TestMccPerBatch(DenseLossConformance):
-    name = "mcc"
-    params: ClassVar[dict[str, Any]] = {"reduce": "batch", "background": True}
-
-
-class TestCrossEntropyDice(DenseLossConformance):
-    name = "cross-entropy-dice"
-
-
-class TestCrossEntropyDiceByEpoch(DenseLossConformance):
-    name = "cross-entropy-dice"
-    params: ClassVar[dict[str, Any]] = {"schedule": "linear", "reduce": "batch"}
-
-
-class TestWeightedSum(DenseLossConformance):
-    name = "weighted-sum"
-    params: ClassVar[dict[str, Any]] = {"terms": TERMS}
+SUITES = {
+    "CrossEntropy": suite("cross-entropy"),
+    "WeightedCrossEntropy": suite("weighted-cross-entropy"),
+    "LabelSmoothing": suite("label-smoothing"),
+    "Focal": suite("focal"),
+    "TopK": suite("top-k-cross-entropy"),
+    "TopKPerImage": suite("top-k-cross-entropy", {"reduce": "image", "share": 0.5}),
+    "Dice": suite("dice"),
+    "DicePerBatchWithoutSmoothing": suite("dice", {"reduce": "batch", "smoothing": 0, "background": True}),
+    "GeneralisedDice": suite("generalized-dice"),
+    "GeneralisedDicePerBatchWithoutSmoothing": suite("generalized-dice", {"reduce": "batch", "smoothing": 0}),
+    "Tversky": suite("tversky"),
+    "FocalTversky": suite("tversky", {"exponent": 0.75}),
+    "Lovasz": suite("lovasz"),
+    "LovaszOfPresentClassesPerBatch": suite("lovasz", {"reduce": "batch", "classes": "present", "background": True}),
+    "Boundary": suite("boundary", steps=200),  # linear in p: the gradient is small where the network is sure and wrong
+    "Hausdorff": suite("hausdorff"),
+    "Mcc": suite("mcc"),
+    "MccPerBatch": suite("mcc", {"reduce": "batch", "background": True}),
+    "CrossEntropyDice": suite("cross-entropy-dice"),
+    "CrossEntropyDiceByEpoch": suite("cross-entropy-dice", {"schedule": "linear", "reduce": "batch"}),
+    "WeightedSum": suite("weighted-sum", {"terms": TERMS}),
+}
+globals().update(
+    {f"Test{title}": type(f"Test{title}", (DenseLossConformance,), body) for title, body in SUITES.items()}
+)
 
 
 FOR_SEGMENTATION = sorted(

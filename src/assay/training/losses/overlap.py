@@ -112,10 +112,7 @@ def mcc(context: LossContext, *, reduce: Reduction = "image", background: Backgr
 
 
 @component(
-    "loss",
-    "boundary",
-    DENSE,
-    summary="probability times signed distance to the true boundary (Kervadec et al. 2019)",
+    "loss", "boundary", DENSE, summary="probability times signed distance to the true boundary (Kervadec et al. 2019)"
 )
 def boundary(context: LossContext, *, background: Background = False) -> SegmentationObjective:
     """Mean over classes and pixels of p times the signed distance to the true region's boundary, in pixels.
@@ -130,10 +127,7 @@ def boundary(context: LossContext, *, background: Background = False) -> Segment
 
 
 @component(
-    "loss",
-    "hausdorff",
-    DENSE,
-    summary="errors weighted by distances to both boundaries (Karimi and Salcudean 2020)",
+    "loss", "hausdorff", DENSE, summary="errors weighted by distances to both boundaries (Karimi and Salcudean 2020)"
 )
 def hausdorff(
     context: LossContext,

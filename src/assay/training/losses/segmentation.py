@@ -47,8 +47,7 @@ Background = Annotated[
     bool, Field(description="count the background as a class; with a single class of lesion it is the second of two")
 ]
 Smoothing = Annotated[
-    float,
-    Field(ge=0, le=1e8, description="pixels added above and below; what an empty target says hangs on it"),
+    float, Field(ge=0, le=1e8, description="pixels added above and below; what an empty target says hangs on it")
 ]
 DENSE = LossTraits(tasks=("segmentation",))
 
@@ -333,10 +332,7 @@ class Sum(Objective):
 
 
 @component(
-    "loss",
-    "weighted-sum",
-    DENSE,
-    summary="any losses for segmentation, each with its weight, constant or by epoch",
+    "loss", "weighted-sum", DENSE, summary="any losses for segmentation, each with its weight, constant or by epoch"
 )
 def weighted_sum(
     context: LossContext,

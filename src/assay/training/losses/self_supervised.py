@@ -135,11 +135,7 @@ def mlp(widths: Sequence[int]) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-@component(
-    "loss",
-    "barlow-twins",
-    summary="no labels: correlations of two views (Zbontar et al. 2021)",
-)
+@component("loss", "barlow-twins", summary="no labels: correlations of two views (Zbontar et al. 2021)")
 class BarlowTwins(TwoViews):
     """`views.barlow_twins` after a projection of three layers."""
 
@@ -162,11 +158,7 @@ class BarlowTwins(TwoViews):
         return barlow_twins(one, other, off_diagonal=self.off_diagonal)
 
 
-@component(
-    "loss",
-    "vicreg",
-    summary="no labels: variance, invariance, covariance of two views (Bardes et al. 2022)",
-)
+@component("loss", "vicreg", summary="no labels: variance, invariance, covariance of two views (Bardes et al. 2022)")
 class VicReg(TwoViews):
     """`views.vicreg` after an expander of three layers."""
 
@@ -226,11 +218,7 @@ class Taught(TwoViews):
                     old.lerp_(new, 1 - kept)
 
 
-@component(
-    "loss",
-    "byol",
-    summary="no labels: one view predicts a teacher's other view (Grill et al. 2020)",
-)
+@component("loss", "byol", summary="no labels: one view predicts a teacher's other view (Grill et al. 2020)")
 class Byol(Taught):
     """Each view's projection predicts the teacher's of the other view: the mean of `views.agreement` both ways, times
     2, from 0 to 8. Grill et al. 2020.
@@ -254,11 +242,7 @@ class Byol(Taught):
         return agreement(first, beside) + agreement(second, target)
 
 
-@component(
-    "loss",
-    "moco",
-    summary="no labels: a view's teacher key among a queue of keys (MoCo v2, Chen et al. 2020)",
-)
+@component("loss", "moco", summary="no labels: a view's teacher key among a queue of keys (MoCo v2, Chen et al. 2020)")
 class Moco(Taught):
     """The first view's projection finds the teacher's of the second view among the keys of images seen before:
     `views.info_nce`. Version 2: a projection of two layers without batch norm (Chen, Fan, Girshick and He 2020).
