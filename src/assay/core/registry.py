@@ -88,53 +88,37 @@ class Params(BaseModel):
     """Arguments of a component: frozen, without unknown ones.
 
     Attributes:
-        file_hashes: Argument that is a file's path -> argument that holds its SHA-256.
-        folders: Arguments that are paths of folders.
-        environments: Arguments that name a test environment.
-        codes: Argument that holds the code of nested components -> (argument that names these, their kind).
+        roles: Argument -> its role, of those that have one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-    file_hashes: ClassVar[Mapping[str, str]] = {}
-    folders: ClassVar[tuple[str, ...]] = ()
-    environments: ClassVar[tuple[str, ...]] = ()
-    codes: ClassVar[Mapping[str, tuple[str, ComponentKind]]] = {}
-
-    @classmethod
-    def roles(cls) -> dict[str, Role]:
-        """Argument -> its role, of those that have one."""
-        every = cls.model_fields.items()
-        return {name: role for name, field in every for role in field.metadata if isinstance(role, Role)}
+    roles: ClassVar[Mapping[str, Role]] = {}
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
-        roles = cls.roles()
-        if not roles:
-            return
-        cls.file_hashes = {role.of: name for name, role in roles.items() if role.name == "sha256"}
-        cls.folders = tuple(name for name, role in roles.items() if role.name == "folder")
-        cls.environments = tuple(name for name, role in roles.items() if role.name == "environment")
-        cls.codes = {
-            name: (role.of, cast(ComponentKind, roles[role.of].of))
-            for name, role in roles.items()
-            if role.name == "code"
-        }
+        every = cls.model_fields.items()
+        cls.roles = {name: role for name, field in every for role in field.metadata if isinstance(role, Role)}
+
+    @classmethod
+    def with_role(cls, role: str) -> dict[str, str]:
+        """Return the arguments that have a role, each with what the role is of."""
+        return {name: one.of for name, one in cls.roles.items() if one.name == role}
 
     @model_validator(mode="before")
     @classmethod
     def _with_content(cls, given: Any) -> Any:
-        if not cls.file_hashes or not isinstance(given, Mapping):
+        if not cls.roles or not isinstance(given, Mapping):
             return given
         made = dict(cast(Mapping[str, Any], given))
-        for name, digest in cls.file_hashes.items():
+        for digest, name in cls.with_role("sha256").items():
             if isinstance(made.get(name), str) and made[name] and made.get(digest) in (None, ""):
                 made[digest] = _content(made[name])
         return made
 
     @model_validator(mode="after")
     def _with_code(self) -> Params:
-        for name, (argument, kind) in type(self).codes.items():
-            nested = getattr(self, argument)
+        for name, argument in self.with_role("code").items():
+            nested, kind = getattr(self, argument), cast(ComponentKind, self.roles[argument].of)
             if isinstance(nested, Mapping):
                 object.__setattr__(self, name, code_of(kind, cast(Mapping[str, Any], nested)))
             else:
@@ -473,7 +457,7 @@ def arguments_of(target: Callable[..., Any]) -> Arguments:
 
     def compare(checked: Params) -> Params:
         Arguments(type(checked), groups=groups).passed(checked)
-        for name, role in type(checked).roles().items():
+        for name, role in checked.roles.items():
             for one in getattr(checked, name) if role.name == "components" else (getattr(checked, name),):
                 if role.name in ("component", "components"):
                     compare_nested(cast(ComponentKind, role.of), one)

@@ -276,7 +276,7 @@ def _check_levels(keys: Keys, factor: Factor, values: Iterable[Any], issues: Iss
 
 def environments_of(probe: Component) -> dict[str, str]:
     """Return argument -> test environment that it names, without arguments that have their default."""
-    named = lookup("probe", probe.name).params.environments
+    named = lookup("probe", probe.name).params.with_role("environment")
     return {argument: str(probe.params[argument]) for argument in named if argument in probe.params}
 
 

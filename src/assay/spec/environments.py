@@ -615,40 +615,28 @@ def _source(name: str, value: Any, keys: Keys, issues: Issues) -> SourceSpec | N
     if "initialization" in fields:
         _named(fields, keys, issues)
         return None
-    own = fields.get("data") == OWN
-    data = _own(issues) if own else data_section(fields.get("data"), issues, (*keys, "data"))
+    own, at = fields.get("data") == OWN, (*keys, "recipe")
+    if own:  # problems with the study's own data are reported where they are written
+        data = data_section(issues.document.values.get("data"), Issues(issues.document))
+    else:
+        data = data_section(fields.get("data"), issues, (*keys, "data"))
     drawn = environment(fields.get("environment"), (*keys, "environment"), issues)
-    how = _recipe(fields.get("recipe"), (*keys, "recipe"), issues)
+    given = section(fields.get("recipe"), at, issues, "`key: value` pairs such as {epochs: 10, batch_size: 64}")
+    if "architecture" in given:
+        what = "a source has the architecture of the recipe that starts from it; leave this out"
+        issues.add((*at, "architecture"), given["architecture"], what)
+    how = validated(RecipeSpec, {key: item for key, item in given.items() if key != "architecture"}, at, issues)
     if data is None or drawn is None or how is None or len(issues.found) > before:
         return None
-    return SourceSpec(data=data, own=own, environment=_training(drawn), recipe=how)
-
-
-def _own(issues: Issues) -> DataSpec | None:
-    """Return the study's own data. Problems with them are reported where they are written."""
-    return data_section(issues.document.values.get("data"), Issues(issues.document))
+    return SourceSpec(data=data, own=own, environment=drawn.model_copy(update={"split": "train"}), recipe=how)
 
 
 def _named(fields: Mapping[str, Any], keys: Keys, issues: Issues) -> None:
     """Check a source that is given, not trained."""
-    beside = [key for key in SOURCE_KEYS if key in fields and key != "initialization"]
-    if beside:
+    for key in [key for key in SOURCE_KEYS if key in fields and key != "initialization"][:1]:
         what = "a source is either given (`initialization`) or trained here (`data` and `recipe`); keep one"
-        issues.add((*keys, beside[0]), fields[beside[0]], what)
+        issues.add((*keys, key), fields[key], what)
     validated(GivenSource, {"initialization": fields["initialization"]}, keys, issues)
-
-
-def _training(drawn: EnvironmentSpec) -> EnvironmentSpec:
-    return drawn.model_copy(update={"split": "train"})
-
-
-def _recipe(value: Any, keys: Keys, issues: Issues) -> RecipeSpec | None:
-    given = section(value, keys, issues, "`key: value` pairs such as {epochs: 10, batch_size: 64}")
-    if "architecture" in given:
-        what = "a source has the architecture of the recipe that starts from it; leave this out"
-        issues.add((*keys, "architecture"), given["architecture"], what)
-    others = {key: item for key, item in given.items() if key != "architecture"}
-    return validated(RecipeSpec, others, keys, issues)
 
 
 def _refuse_circle(name: str, sources: Mapping[str, SourceSpec], issues: Issues) -> None:

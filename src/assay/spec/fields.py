@@ -142,7 +142,7 @@ def findread_component(kind: ComponentKind, name: str, shown: str = "") -> Entry
 def _with_paths(params: type[Params], arguments: Mapping[str, Any], context: StudyContext | None) -> dict[str, Any]:
     """Return the arguments with the paths of files among them as `located` gives them."""
     made, found = dict(arguments), list[Issue]()
-    for name in (*params.file_hashes, *params.folders):
+    for name in (*params.with_role("sha256").values(), *params.with_role("folder")):
         if context is not None and arguments.get(name):
             try:
                 made[name] = located(arguments[name], context.document)

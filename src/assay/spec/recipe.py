@@ -66,7 +66,8 @@ class Component(Frozen):
         if info.context and info.context.get("complete"):
             return {"kind": self.kind, "name": self.name, "params": dict(self.params)}
         entry = lookup(self.kind, self.name)
-        body = {name: value for name, value in self.params.items() if name not in entry.params.file_hashes}
+        files = entry.params.with_role("sha256").values()
+        body = {name: value for name, value in self.params.items() if name not in files}
         if entry.version != 1:
             body[_beside("version", entry.params.model_fields)] = entry.version
         if entry.source_hash:
