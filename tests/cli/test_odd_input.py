@@ -130,6 +130,7 @@ def test_pythons_own_library_is_no_component(name: str, tmp_path: Path, capsys: 
         ("loss", "torch.nn.functional:cross_entropy", "it takes input, target, weight, "),
         ("loss", "pandas:DataFrame", "the class has no loss and no read"),
         ("loss", "PIL.Image:open", "it takes fp, mode, formats, and a loss takes"),
+        ("loss", "torch.nn.utils:parameters_to_vector", "its parameter parameters is not the context that a loss is"),
         ("loss", "torch.nn:ReLU", "the class has no loss and no read"),
         ("loss", "numpy:pi", "it is a float, not a class or a function"),
         ("loss", "torch:relu", "Python cannot read which arguments it takes"),

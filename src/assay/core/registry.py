@@ -668,13 +668,20 @@ def check_own(kind: ComponentKind, name: str, target: Any) -> None:
     if taken is not None and len(taken) != len(expected):
         given = f"{len(expected)} positional parameter{'s' if len(expected) > 1 else ''} ({', '.join(expected)})"
         raise SpecError(
-            f"{kind} '{name}' is no {kind}: it takes {', '.join(taken) or 'no positional parameter'}, and a {kind} "
+            f"{kind} '{name}' is no {kind}: it takes {', '.join(one.name for one in taken) or 'no positional parameter'}, and a {kind} "
             f"takes {given if expected else 'no positional parameter'}; arguments of your own are keyword-only"
         )
+    for one, due in zip(taken or (), expected, strict=False):
+        written = one.annotation if isinstance(one.annotation, str) else getattr(one.annotation, "__name__", "")
+        if one.name.strip("_") not in ("", due) and due.capitalize() not in written:
+            raise SpecError(
+                f"{kind} '{name}' is no {kind}: its parameter {one.name} is not the {due} that a {kind} is made from; "
+                f"name it {due} if it is"
+            )
 
 
-def _positional(kind: ComponentKind, name: str, target: Callable[..., Any]) -> list[str] | None:
-    """Return the names of its positional parameters; None where any number may be passed or others wrap it."""
+def _positional(kind: ComponentKind, name: str, target: Callable[..., Any]) -> list[inspect.Parameter] | None:
+    """Return its positional parameters; None where any number may be passed or others wrap it."""
     if kind in ("intervention", "distortion") and hasattr(target, "__wrapped__"):
         return None
     try:
@@ -684,7 +691,7 @@ def _positional(kind: ComponentKind, name: str, target: Callable[..., Any]) -> l
     if any(one.kind is inspect.Parameter.VAR_POSITIONAL for one in parameters):
         return None
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [one.name for one in parameters if one.kind in kinds]
+    return [one for one in parameters if one.kind in kinds]
 
 
 def _a(word: str) -> str:

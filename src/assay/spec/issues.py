@@ -147,6 +147,9 @@ def unknown_key(keys: Keys, names: Iterable[str], holder: str = "") -> Issue:
     """
     key, allowed = str(keys[-1]), sorted(names)
     made = replace(issue(keys, key, holder, names=allowed), given="", unknown_key=True)
+    if key == "true" and "on" in allowed:
+        boolean = "YAML 1.1 reads the key `on` as true: write 'on' in quotes, or give the text itself or its path"
+        return replace(made, expected=f"{holder}: {boolean}")
     parts = key.split(".")
     if len(parts) > 1 and parts[0] in allowed:
         nested = ": {".join(parts) + ": ..." + "}" * (len(parts) - 1)
