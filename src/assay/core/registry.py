@@ -667,9 +667,10 @@ def check_own(kind: ComponentKind, name: str, target: Any) -> None:
     taken, expected = _positional(kind, name, target), POSITIONAL.get(kind, ())
     if taken is not None and len(taken) != len(expected):
         given = f"{len(expected)} positional parameter{'s' if len(expected) > 1 else ''} ({', '.join(expected)})"
+        names = ", ".join(one.name for one in taken) or "no positional parameter"
         raise SpecError(
-            f"{kind} '{name}' is no {kind}: it takes {', '.join(one.name for one in taken) or 'no positional parameter'}, and a {kind} "
-            f"takes {given if expected else 'no positional parameter'}; arguments of your own are keyword-only"
+            f"{kind} '{name}' is no {kind}: it takes {names}, and a {kind} takes "
+            f"{given if expected else 'no positional parameter'}; arguments of your own are keyword-only"
         )
     for one, due in zip(taken or (), expected, strict=False):
         written = one.annotation if isinstance(one.annotation, str) else getattr(one.annotation, "__name__", "")
