@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import io
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,30 +48,6 @@ class _CoreSchema(VersionedResolver):
         plain_scalar = kind is ScalarNode and implicit[0]
         found = (tag for tag, pattern in _CORE_SCHEMA if plain_scalar and pattern.fullmatch(value))
         return next(found, None) or super().resolve(kind, None, (False, False))
-
-
-def edited_yaml(text: str, changes: Mapping[str, Any]) -> str:
-    """Return a study's YAML with values at dotted keys changed; comments and anchors stay.
-
-    Args:
-        text: The study.
-        changes: Dotted key -> value. Missing mappings are added; a component that is a word becomes a mapping.
-    """
-    yaml = YAML(typ="rt")
-    yaml.width, yaml.preserve_quotes = 120, True
-    values = yaml.load(text)
-    for place, value in changes.items():
-        *holders, last = place.split(".")
-        here = values
-        for key, following in zip(holders, [*holders[1:], last], strict=True):
-            inside = here.get(key)
-            if not isinstance(inside, dict):
-                here[key] = {} if inside is None else {inside: {}} if inside != following else {following: {}}
-            here = here[key]
-        here[last] = value
-    out = io.StringIO()
-    yaml.dump(values, out)
-    return out.getvalue()
 
 
 def read_yaml(path: Path, called: str = "") -> Document:

@@ -16,10 +16,9 @@ from assay.core.files import filled
 from assay.execution.plan import Trial
 from assay.spec.document import leaves, mapping_of
 from assay.spec.grid import label
-from assay.spec.load import Override, study_files
+from assay.spec.load import Override, edited_yaml, parse_yaml, study_files
 from assay.spec.parse import parse_study, read_study
 from assay.spec.schema import RecipePoint, StudySpec
-from assay.spec.yaml import edited_yaml, parse_yaml
 from assay.stats.format import count, number
 from assay.store.files import Row, write_text
 from assay.store.folder import RunFolder

@@ -23,7 +23,8 @@ from assay.training.objective import LossContext, Objective, Progress
 
 _Width = Annotated[int, Field(ge=4, le=65536)]
 _Momentum = Annotated[float, Field(ge=0, lt=1)]
-_Temperature = Annotated[float, Field(gt=0, le=10)]
+ThreeLayers = Annotated[_Width, Field(description="dimensions of the projection, of each of its three layers")]
+Teacher = Annotated[_Momentum, Field(description="what a step keeps of the teacher, rising to 1 in byol")]
 
 
 # What two views of images should have in common: the criteria of losses that need no label, as pure functions.
@@ -143,9 +144,7 @@ class BarlowTwins(TwoViews):
         self,
         context: LossContext,
         *,
-        embedding: Annotated[
-            _Width, Field(description="dimensions of the projection, of each of its three layers")
-        ] = 512,
+        embedding: ThreeLayers = 512,
         off_diagonal: Annotated[
             float, Field(ge=0, description="weight of the correlations between dimensions")
         ] = 0.005,
@@ -166,9 +165,7 @@ class VicReg(TwoViews):
         self,
         context: LossContext,
         *,
-        embedding: Annotated[
-            _Width, Field(description="dimensions of the expander, of each of its three layers")
-        ] = 512,
+        embedding: ThreeLayers = 512,
         invariance: Annotated[float, Field(ge=0, description="weight of the distance between views")] = 25.0,
         variance: Annotated[
             float, Field(ge=0, description="weight of the hinge on standard deviations under 1")
@@ -230,7 +227,7 @@ class Byol(Taught):
         *,
         hidden: Annotated[_Width, Field(description="width of the hidden layers of projection and predictor")] = 512,
         embedding: Annotated[_Width, Field(description="dimensions of the projection")] = 128,
-        momentum: Annotated[_Momentum, Field(description="what a step keeps of the teacher, rising to 1")] = 0.99,
+        momentum: Teacher = 0.99,
     ) -> None:
         super().__init__(mlp([context.width, hidden, embedding]), momentum=momentum, rising=True)
         self.predictor = mlp([embedding, hidden, embedding])
@@ -263,8 +260,8 @@ class Moco(Taught):
         *,
         embedding: Annotated[_Width, Field(description="dimensions of the projection")] = 128,
         queue: Annotated[int, Field(ge=1, description="keys kept of earlier batches")] = 65536,
-        temperature: Annotated[_Temperature, Field(description="divides cosine similarities, no unit")] = 0.2,
-        momentum: Annotated[_Momentum, Field(description="what a step keeps of the teacher")] = 0.999,
+        temperature: Annotated[float, Field(gt=0, le=10, description="divides cosine similarities, no unit")] = 0.2,
+        momentum: Teacher = 0.999,
     ) -> None:
         width = context.width
         projection = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, embedding))
