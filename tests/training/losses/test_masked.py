@@ -26,7 +26,7 @@ from assay.testing.data import squares
 from assay.testing.models import same_state
 from assay.training.collapse import Collapsed
 from assay.training.loop import Interrupted, fit
-from assay.training.losses.masked import Masked, MaskedAutoencoder, patches, positions, standardized
+from assay.training.losses.masked import Masked, MaskedAutoencoder
 from assay.training.objective import LossContext, Progress
 from assay.training.run import begin
 
@@ -133,23 +133,6 @@ def test_a_decoder_that_says_gray_everywhere_is_wrong_by_the_variance() -> None:
     assert float(objective.loss(outputs, flat, NOW).detach()) == pytest.approx(0, abs=1e-6)
 
 
-def test_patches_are_those_of_the_transformers_own_convolution() -> None:
-    """The weights of its first step, laid over them, give its tokens; also where an edge fills no patch, or is gray."""
-    for size, channels, of_images in ((16, 3, 3), (18, 1, 1), (16, 3, 1)):
-        trunk = cast(VisionTransformer, network_of(size, channels).trunk)
-        images = batch_of(size, of_images).images
-        weight = trunk.patch_embed.proj.weight  # [d, c, 4, 4]
-        found = patches(images.expand(-1, channels, -1, -1), (4, 4), (4, 4)) @ weight.permute(2, 3, 1, 0).reshape(
-            16 * channels, -1
-        )
-        made = trunk.patch_embed(images.expand(-1, channels, -1, -1)) - trunk.patch_embed.proj.bias
-        torch.testing.assert_close(found, made)
-
-
-def test_a_patch_that_is_the_same_everywhere_is_0() -> None:
-    assert not standardized(torch.full((1, 2, 16), 0.7)).abs().gt(1e-3).any()
-
-
 # --- what is hidden --------------------------------------------------------------------------------------------------
 
 
@@ -192,30 +175,6 @@ def test_in_training_others_are_hidden_each_time_and_in_evaluation_those_of_the_
     assert not torch.equal(whole[0], whole[1])
     part_of = Batch(images=batch.images[2:], target=batch.target[2:], row=batch.row[2:])
     assert torch.equal(read(objective, network, part_of).order, whole[2:])
-
-
-def test_every_places_token_is_put_where_it_was_and_one_that_is_learned_in_the_others() -> None:
-    network, batch = network_of(reg_tokens=1), batch_of()
-    objective = objective_for(network)
-    for name in ("embed", "blocks", "norm", "predict"):
-        objective.decoder[name] = nn.Identity()
-    outputs = read(objective, network, batch)
-    told, where = objective._told(outputs, 4), positions((4, 4), 32)
-    learned = cast(nn.Embedding, objective.decoder["hidden"]).weight[0]
-    for image, order in enumerate(outputs.order.tolist()):
-        for number, place in enumerate(order):
-            token = outputs.tokens[image, 2 + number] if number < 4 else learned
-            torch.testing.assert_close(told[image, place], token + where[place])
-
-
-def test_no_two_places_are_told_alike_and_rows_and_columns_take_half_each() -> None:
-    where = positions((14, 9), 32)
-    assert float(torch.pdist(where).min()) > 0.1
-    by_place = where.reshape(14, 9, 32)
-    assert torch.equal(by_place[:, :1, :16].expand(-1, 9, -1), by_place[:, :, :16])
-    assert torch.equal(by_place[:1, :, 16:].expand(14, -1, -1), by_place[:, :, 16:])
-    torch.testing.assert_close(by_place[3, 5, 0], torch.tensor(3.0).sin())
-    torch.testing.assert_close(by_place[3, 5, 16 + 8], torch.tensor(5.0).cos())
 
 
 def test_of_a_constant_network_all_images_have_the_mean_token_at_their_own_places() -> None:
