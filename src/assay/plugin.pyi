@@ -45,8 +45,8 @@ from assay.data.dataset import Rendered as Rendered
 from assay.data.dataset import TellsKinds as TellsKinds
 from assay.data.files.build import from_files as from_files
 from assay.data.files.fitting import placed as placed
+from assay.data.files.listing import Listing as Listing
 from assay.data.files.load import load_dataset as load_dataset
-from assay.data.files.masks import Listing as Listing
 from assay.data.files.table import Problem as Problem
 from assay.data.phantoms.base import DrawnPhantom as DrawnPhantom
 from assay.data.phantoms.base import Halves as Halves

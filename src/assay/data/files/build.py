@@ -14,10 +14,10 @@ from torch import Tensor
 
 from assay.core.errors import DataError, SpecError
 from assay.core.reasons import Code, Field, Reason, because
-from assay.core.types import FactorTable, Places, rows_of
+from assay.core.types import FactorTable, Places
 from assay.data import near_copies
 from assay.data.cache import ArrayCache, ArrayImages, ArrayMasks, release
-from assay.data.cards import card_of, known_set, without_patients
+from assay.data.cards import card_of, without_patients
 from assay.data.dataset import Dataset, Images, PixelScale
 from assay.data.files.decode import (
     WHOLE,
@@ -35,8 +35,8 @@ from assay.data.files.decode import (
     read_file,
 )
 from assay.data.files.fitting import Framing, framing_of, resized, touched
+from assay.data.files.listing import Listing, contradiction, labeled_by_masks, refuse_vanished, unequally_lost
 from assay.data.files.masks import (
-    Listing,
     MaskAt,
     decoded_masks,
     doubtful,
@@ -48,7 +48,6 @@ from assay.data.files.masks import (
 )
 from assay.data.files.pictures import Picture
 from assay.data.files.readers import read_picture
-from assay.data.files.skipped import contradiction, labeled_by_masks, refuse_vanished, unequally_lost
 from assay.data.files.table import Problem, Unreadable, left_out, refuse
 from assay.data.leakage import exact_groups, row_hashes
 from assay.data.near_copies import Pair, together
@@ -220,13 +219,14 @@ class Pixels:
 
 def from_files(listing: Listing, spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool) -> Dataset:
     """Return the dataset of a listing of files. Raises DataError with all bad rows unless they are to be left out."""
-    if spec.preprocessing and listing.masks is not None:
+    if spec.preprocessing and "mask" in listing.frame:
         raise SpecError("data.preprocessing cuts images, and the masks of these would not follow; leave it out")
-    facts = facts_of(listing.images, cache)
-    masks = None if listing.masks is None else mask_facts(listing.masks, cache)
+    facts = facts_of(listing.cells("image"), cache)
+    masks = mask_facts(listing.cells("mask"), cache) if "mask" in listing.frame else None
     whole, kept = listing.drop(_unusable(listing, facts, masks))
-    facts = [facts[at] for at in kept]
-    masks = None if masks is None else [masks[at] for at in kept]
+    rows: list[int] = kept.tolist()
+    facts = [facts[at] for at in rows]
+    masks = None if masks is None else [masks[at] for at in rows]
     if not len(whole):
         _none_left(whole)
     pixels = _decoded(whole, facts, masks, spec, cache)
@@ -235,7 +235,7 @@ def from_files(listing: Listing, spec: DataSpec, cache: ArrayCache, skip_bad_row
 
 def images_of(listing: Listing, spec: DataSpec, cache: ArrayCache) -> ArrayImages:
     """Return the images of a listing alone, without masks and checks. Raises DataError where one cannot be decoded."""
-    decoded = _decoded(replace(listing, masks=None), facts_of(listing.images, cache), None, spec, cache).images
+    decoded = _decoded(listing, facts_of(listing.cells("image"), cache), None, spec, cache).images
     if decoded.failures:
         raise DataError(f"{listing.where}: {len(decoded.failures)} images cannot be decoded")
     return ArrayImages(decoded.array, np.arange(len(listing)))
@@ -258,7 +258,7 @@ def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache
     if spec.split.together and (pairs := search.among(table.row)):
         table = replace(table, patient=together(table.patient, pairs))
         warnings = (*warnings, _put_together(pairs))
-    known = listing.about or known_set(listing.title, listing.header)
+    known = listing.about
     card = card_of(
         listing.title,
         known,
@@ -274,7 +274,8 @@ def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache
     )
     millimeters = _millimeters(spec, table, native)
     scale = _scale(PixelScale(**known.scale) if known else PixelScale(), millimeters)
-    content, rows = _content(table, hashes[kept], mask_hashes), [int(at) for at in kept]
+    content = _content(table, hashes[kept], mask_hashes)
+    rows: list[int] = kept.tolist()
     return Dataset(
         table,
         images,
@@ -287,7 +288,7 @@ def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache
         millimeters=millimeters,
         lesions=None if listing.boxes is None else listing.boxes.fitted(native, spec.size, framing_of(spec)),
         boxes=None if pixels.images.boxes is None else pixels.images.boxes[kept],
-        formats=tuple(path.suffix.lstrip(".").lower() for path in listing.images),
+        formats=tuple(path.suffix.lstrip(".").lower() for path in listing.cells("image")),
         digests=tuple(pixels.digests[at] for at in rows) if pixels.digests else (),
         search=search,
     )
@@ -295,12 +296,11 @@ def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache
 
 def _usable(listing: Listing, pixels: Pixels, hashes: np.ndarray, skip_bad_rows: bool) -> tuple[Listing, np.ndarray]:
     """Return the listing without rows that cannot be used, with a target, and the positions of those kept."""
-    listing, decoded = listing.drop(_undecoded(listing, pixels))
-    kept = rows_of(decoded)
+    listing, kept = listing.drop(_undecoded(listing, pixels))
     if len(listing) and pixels.masks is not None:
         for judged in (_doubtful, _contradicted):
             listing, again = listing.drop(judged(listing, pixels.masks, kept))
-            kept = kept[rows_of(again)]
+            kept = kept[again]
         if listing.target is None:
             listing = _target_from_masks(listing, pixels.masks.array[kept])
     listing, again = listing.drop(_copies(listing, hashes[kept]))
@@ -310,7 +310,7 @@ def _usable(listing: Listing, pixels: Pixels, hashes: np.ndarray, skip_bad_rows:
         _none_left(listing)
     listing = labeled_by_masks(listing)
     refuse_vanished(listing)
-    return listing, kept[rows_of(again)]
+    return listing, kept[again]
 
 
 def _noted(images: Decoded) -> list[str]:
@@ -381,17 +381,18 @@ def _decoded(
     native = np.array([(header.width, header.height) for header in headers], dtype=np.int64).reshape(-1, 2)
     digests = [fact.digest for fact in facts]
     deep = any(header.deep for header in headers)
-    sources = _sources(listing.images)
+    sources = [file_source(path) for path in listing.cells("image")]
     images = decode_images(sources, digests, spec.size, deep, spec.channels, cache,
                            spec.preprocessing, native, framing_of(spec))  # fmt: skip
     detail = partial(detail_of, sources, digests, cache, images.stretch)
-    if masks is None or listing.masks is None:
+    if masks is None:
         return Pixels(images, None, native, detail, digests=digests)
-    decoded = decoded_masks(listing.masks, masks, native, listing.meaning, spec.size, cache, framing_of(spec))
+    drawn = listing.cells("mask")
+    decoded = decoded_masks(drawn, masks, native, listing.meaning, spec.size, cache, framing_of(spec))
     crops = FileCrops(
-        images=listing.images,
-        masks=listing.masks,
-        digests=tuple(map(" ".join, zip(digests, mask_digests(listing.masks, masks, native), strict=True))),
+        images=tuple(listing.cells("image")),
+        masks=tuple(drawn),
+        digests=tuple(map(" ".join, zip(digests, mask_digests(drawn, masks, native), strict=True))),
         native=native,
         meaning=listing.meaning,
         size=spec.size,
@@ -402,10 +403,6 @@ def _decoded(
         stretch=images.stretch,
     )
     return Pixels(images, decoded, native, detail, crops, digests)
-
-
-def _sources(paths: Sequence[Path]) -> list[Callable[[], np.ndarray | bytes]]:
-    return [file_source(path) for path in paths]
 
 
 def _undecoded(listing: Listing, pixels: Pixels) -> list[Problem]:
@@ -447,7 +444,12 @@ def _target_from_masks(listing: Listing, masks: np.ndarray) -> Listing:
     """Return the target, and the factor that says the same, so that environments can choose by it."""
     shown = masks.reshape(len(masks), -1).any(axis=1).astype(np.int64)
     factors = (*listing.factors, LESION)
-    return replace(listing, target=shown, factors=factors, columns={**listing.columns, LESION.name: shown})
+    return replace(
+        listing,
+        frame=listing.frame.assign(target=shown),
+        factors=factors,
+        columns={**listing.columns, LESION.name: shown},
+    )
 
 
 def _copies(listing: Listing, hashes: np.ndarray) -> list[Problem]:
@@ -455,8 +457,9 @@ def _copies(listing: Listing, hashes: np.ndarray) -> list[Problem]:
     contradict.
     """
     problems: list[Problem] = []
+    target = listing.target
     for group in exact_groups(hashes, listing.patient):
-        agree = listing.target is None or len(np.unique(listing.target[group])) == 1
+        agree = target is None or len(np.unique(target[group])) == 1
         first = int(group[0])
         for at in (group[1:] if agree else group).tolist():
             other = int(group[1]) if at == first else first
@@ -490,16 +493,17 @@ def _origin(array: np.ndarray) -> str:
 
 
 def _table(listing: Listing) -> FactorTable:
-    if listing.target is None:
+    target = listing.target
+    if target is None:
         raise TypeError("a listing without masks has a target")
     return FactorTable(
         row=np.arange(len(listing), dtype=np.int64),
-        target=listing.target,
-        patient=np.unique(listing.patient, return_inverse=True)[1].astype(np.int64),
+        target=target,
+        patient=listing.patient,
         classes=listing.classes,
         factors=listing.factors,
         columns=listing.columns,
-        places=Places(listing.where, listing.word, listing.numbers),
+        places=Places(listing.where, listing.word, tuple(listing.numbers)),
     )
 
 

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from assay.core.errors import SpecError
 from assay.core.files import is_file
 from assay.core.types import Factor, FactorTable
-from assay.data.cards import OWN_PATIENT
+from assay.data.cards import OWN_PATIENT, known_set
 from assay.data.files.decode import meaning_of
+from assay.data.files.listing import Listing, frame_of, located, same_image
 from assay.data.files.masks import (
-    Listing,
+    MaskAt,
     image_files,
-    leave_out_unmasked,
     paired,
     read_boxes,
     row_masks,
     unmasked,
 )
 from assay.data.files.outlines import FILE_NAME, read_coco
-from assay.data.files.skipped import contradicting, torn_labels
 from assay.data.files.table import (
     Problem,
     Table,
@@ -94,8 +96,8 @@ def list_table(spec: DataSpec) -> Listing:
         rows = f"no row fits data.where: {_asked(spec, read)}" if spec.where else "it has a header and no rows"
         raise SpecError(f"data.table: {spec.table} gives no images: {rows}")
     problems: list[Problem] = []
-    images, missing = _locate(folder, table, names, coco is not None, spec.links == "follow")
-    problems += missing
+    places = (folder, *([folder / "images"] if coco is not None and (folder / "images").is_dir() else []))
+    images = located(table, names, partial(_first, places, links=spec.links == "follow"), problems)
     masks, missing = row_masks(folder, spec, table, names, coco)
     problems += missing
     if coco is not None:
@@ -104,18 +106,13 @@ def list_table(spec: DataSpec) -> Listing:
     patient = _patient(spec, table, names, problems)
     factors, columns = _factors(spec, table, names, problems)
     word = "line" if coco is None else "image"
-    problems += _same_image(table, names, images, None if target is None else (target, classes), word)
+    problems += same_image(table, images, target, classes, word, names)
     listing = Listing(
         title=folder.name,
         where=spec.table,
         word=word,
-        numbers=table.numbers,
-        names=names,
-        images=tuple(path or folder for path in images),
-        masks=None if masks is None else tuple(masks),
-        target=target,
+        frame=frame_of(table.numbers, name=names, image=images, mask=masks, target=target, patient=patient),
         classes=classes,
-        patient=patient,
         factors=factors,
         columns=columns,
         problems=read.problems,
@@ -127,11 +124,28 @@ def list_table(spec: DataSpec) -> Listing:
             *(coco.warnings if coco else ()),
             *(() if masks is None else unmasked(masks, spec)),
         ),
-        header=table.header,
+        about=known_set(folder.name, table.header),
         meaning=coco.meaning if coco else meaning_of(spec),
         boxes=None if spec.boxes is None else read_boxes(folder, spec.boxes, names),
     )
-    return leave_out_unmasked(_said_of_lesions(listing, spec).drop(problems)[0], spec)
+    return _without_unmasked(_said_of_lesions(listing, spec).drop(problems)[0], spec)
+
+
+def _first(places: Sequence[Path], cell: str, links: bool) -> Path:
+    for place in places[:-1]:
+        with suppress(Unreadable):
+            return inside(place, cell, links)
+    return inside(places[-1], cell, links)
+
+
+def _without_unmasked(listing: Listing, spec: DataSpec) -> Listing:
+    """Return the listing without images that have no mask, counted, if the spec leaves them out."""
+    if spec.unmasked != "leave-out" or "mask" not in listing.frame:
+        return listing
+    kept = np.flatnonzero([mask is not None for mask in listing.frame["mask"]])
+    left = len(listing) - len(kept)
+    facts = (f"{left:,} images without a mask were left out",) if left else ()
+    return replace(listing.take(kept), facts=(*listing.facts, *facts))
 
 
 def _said_of_lesions(listing: Listing, spec: DataSpec) -> Listing:
@@ -139,7 +153,7 @@ def _said_of_lesions(listing: Listing, spec: DataSpec) -> Listing:
     derived from the masks, and a factor by which environments can choose as well. Other meanings of the word are free.
     """
     plain = listing.classes in (LESION.levels, (f"not {LESION.name}", LESION.name))
-    if spec.target != LESION.name or listing.masks is None or listing.target is None or not plain:
+    if spec.target != LESION.name or "mask" not in listing.frame or listing.target is None or not plain:
         return listing
     if any(factor.name == LESION.name for factor in listing.factors):
         return replace(listing, classes=LESION.levels)
@@ -180,9 +194,9 @@ def list_stems(spec: DataSpec) -> Listing:
             raise SpecError(f"data.folder: {folder.name}/ has no folder {part}/; add it, or name a CSV in data.table")
     pairs = paired(folder / "images", folder / "masks", folder, spec.unmasked == "refuse")
     warnings = (OWN_PATIENT, *_ignored(pairs.others), *pairs.warnings, *unmasked(pairs.masks, spec))
-    listing = _plain(folder, pairs.images, pairs.names, None, LESION.levels, warnings, (BY_MASK,))
-    listing = replace(listing, masks=pairs.masks, meaning=meaning_of(spec))
-    return leave_out_unmasked(listing.drop(pairs.problems)[0], spec)
+    listing = plain(folder, pairs.images, pairs.names, None, LESION.levels, warnings, (BY_MASK,), pairs.masks)
+    listing = replace(listing, meaning=meaning_of(spec))
+    return _without_unmasked(listing.drop(pairs.problems)[0], spec)
 
 
 def list_classes(spec: DataSpec) -> Listing:
@@ -207,26 +221,28 @@ def list_classes(spec: DataSpec) -> Listing:
     target = target_column(folder.name, spec.positive, labels, "data.classes")
     relative = tuple(str(path.relative_to(folder)) for path in images)
     warnings = (OWN_PATIENT, *_ignored(others))
-    return _plain(folder, images, relative, target.codes, target.classes, warnings, (target.rule,))
+    return plain(folder, images, relative, target.codes, target.classes, warnings, (target.rule,))
 
 
-def _plain(
+def plain(
     folder: Path,
     images: Sequence[Path],
-    names: tuple[str, ...],
+    names: Sequence[str],
     target: np.ndarray | None,
     classes: tuple[str, ...],
     warnings: tuple[str, ...],
     facts: tuple[str, ...],
+    masks: Sequence[MaskAt] | None = None,
+    place: str = "data.folder",
 ) -> Listing:
+    """Return the listing of images without a table: numbered from 1, each of a patient of its own."""
     if not images:
-        raise SpecError(f"data.folder: {folder.name}/ holds no images")
-    numbers = tuple(range(1, len(images) + 1))
-    patient = np.arange(len(images), dtype=np.int64)
-    return Listing(
-        folder.name, f"{folder.name}/", "file", numbers, names, tuple(images), None, target, classes, patient,
-        facts=facts, warnings=warnings,
-    )  # fmt: skip
+        raise SpecError(f"{place}: {folder.name}/ holds no images")
+    numbers = range(1, len(images) + 1)
+    frame = frame_of(
+        numbers, name=names, image=images, mask=masks, target=target, patient=np.arange(len(images), dtype=np.int64)
+    )
+    return Listing(folder.name, f"{folder.name}/", "file", frame, classes, facts=facts, warnings=warnings)
 
 
 def folder_of(text: str, place: str) -> Path:
@@ -245,69 +261,6 @@ def _ignored(others: int) -> tuple[str, ...]:
     return (f"{others} files without an image's extension were not looked at",) if others else ()
 
 
-def _locate(
-    folder: Path, table: Table, cells: Sequence[str], deeper: bool, links: bool
-) -> tuple[list[Path | None], list[Problem]]:
-    """Return the files of these names.
-
-    Args:
-        deeper: They may lie in `images/` as well, as those of a COCO file often do.
-        links: They may be links that lead out of the folder.
-    """
-    below = folder / "images"
-    places = (folder, below) if deeper and below.is_dir() else (folder,)
-    paths: list[Path | None] = []
-    problems: list[Problem] = []
-    for line, cell in zip(table.numbers, cells, strict=True):
-        try:
-            if absent(cell):
-                raise Unreadable("it names no image", "name a file")
-            paths.append(_first(places, cell, links))
-        except Unreadable as error:
-            paths.append(None)
-            problems.append(Problem(line, cell, error.what, error.remedy))
-    return paths, problems
-
-
-def _first(places: Sequence[Path], cell: str, links: bool) -> Path:
-    for place in places[:-1]:
-        with suppress(Unreadable):
-            return inside(place, cell, links)
-    return inside(places[-1], cell, links)
-
-
-def _same_image(
-    table: Table,
-    names: Sequence[str],
-    images: Sequence[Path | None],
-    labels: tuple[np.ndarray, tuple[str, ...]] | None,
-    word: str,
-) -> list[Problem]:
-    """Return all but the first of the rows that name one image; all of them if their labels contradict each other.
-
-    Args:
-        labels: Class codes and the names of the classes; None where masks tell them.
-    """
-    rows: dict[Path, list[int]] = {}
-    for at, path in enumerate(images):
-        if path is not None:
-            rows.setdefault(path, []).append(at)
-    problems: list[Problem] = []
-    for group in (group for group in rows.values() if len(group) > 1):
-        codes = [-1 if labels is None else int(labels[0][at]) for at in group]
-        agree = len(set(codes) - {-1}) < 2
-        for place, at in enumerate(group):
-            if agree and place == 0:
-                continue
-            other = 0 if agree else next((i for i, code in enumerate(codes) if code not in (codes[place], -1)), 0)
-            what = f"{word} {table.numbers[group[other]]} names the same image"
-            if not agree and labels is not None:
-                what += contradicting(labels[1], codes[place], codes[other])
-            remedy = "keep one of them" if agree else "keep the one that is right"
-            problems.append(Problem(table.numbers[at], names[at], what, remedy))
-    return problems
-
-
 def _target(
     spec: DataSpec, table: Table, names: Sequence[str], problems: list[Problem]
 ) -> tuple[np.ndarray | None, tuple[str, ...], tuple[str, ...], dict[int, int]]:
@@ -317,7 +270,7 @@ def _target(
             raise SpecError("data.factors.lesion: that is what the masks say; give the factor another name")
         return None, LESION.levels, (BY_MASK,), dict.fromkeys(table.frame.index[table.torn].tolist(), -1)
     cells = table.column(spec.target, "data.target")
-    labels = torn_labels(table, spec)
+    labels = _torn_labels(table, spec)
     everywhere = (*cells, *labels.values())
     target = _graded(spec, everywhere) or target_column(spec.target, spec.positive, everywhere)
     lost = dict(zip(labels, target.codes[len(cells) :].tolist(), strict=True))
@@ -335,6 +288,28 @@ def _target(
     return target.codes, target.classes, (target.rule,), lost
 
 
+def _torn_labels(table: Table, spec: DataSpec) -> dict[int, str]:
+    """Return the label of each line with too few or too many cells, empty where it cannot be read.
+
+    A cell at the label's place, counted from either end of the line, is the label if other rows have it. A value that
+    only such lines have is a class of its own if two of them agree on it.
+    """
+    known = set(table.column(spec.target, "data.target"))
+    found: dict[int, list[str]] = {}
+    for line, cell in table.frame[spec.target][table.torn].items():
+        found.setdefault(cast(int, line), []).extend([] if absent(cell) else [cell])
+    unseen = Counter(cell for cells in found.values() if known.isdisjoint(cells) for cell in set(cells))
+    both_sides = spec.positive and len({cell in spec.positive for cell in known if not absent(cell)}) > 1
+    least = 1 if len(known) < 2 else 2
+    labels: dict[int, str] = {}
+    for line, cells in found.items():
+        labels[line] = next((cell for cell in cells if cell in known), "")
+        if not labels[line] and cells and not both_sides:
+            likely = max(cells, key=lambda cell: unseen[cell])
+            labels[line] = likely if unseen[likely] >= least else ""
+    return labels
+
+
 def _graded(spec: DataSpec, cells: Sequence[str]) -> Target | None:
     """By the levels of a target that is declared as an ordinal factor: all of them are classes, found or not."""
     given = spec.factors.get(spec.target)
@@ -349,14 +324,14 @@ def _others(target: Target) -> str:
     return "0/1" if target.classes[0].startswith("not ") else ", ".join(target.classes)
 
 
-def _patient(spec: DataSpec, table: Table, names: Sequence[str], problems: list[Problem]) -> np.ndarray:
+def _patient(spec: DataSpec, table: Table, names: Sequence[str], problems: list[Problem]) -> Sequence[str]:
     if not spec.patient:
-        return patient_codes(names)
+        return names
     cells = table.column(spec.patient, "data.patient")
     if spec.unnamed == "refuse":
         missing = f"{spec.patient} is missing", "say whose image it is, or write data.unnamed: own"
         problems += problems_of(table, names, {at: missing for at, cell in enumerate(cells) if absent(cell)})
-    return patient_codes(_with_own(spec, cells, names))
+    return _with_own(spec, cells, names)
 
 
 def _suggested(spec: DataSpec, table: Table) -> str:

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from assay.core.errors import DataError, SpecError
 from assay.core.registry import build
@@ -22,7 +23,7 @@ from assay.data.files.build import Pixels, assemble, detail_of, from_files, imag
 from assay.data.files.decode import WHOLE, decode_images
 from assay.data.files.fitting import framing_of
 from assay.data.files.folder import list_classes, list_stems, list_table
-from assay.data.files.masks import Listing
+from assay.data.files.listing import Listing, frame_of
 from assay.data.files.readers import array_header
 from assay.data.files.table import SHOWN, expand, target_column
 from assay.spec.schema import DataSpec
@@ -69,20 +70,14 @@ def _listing(spec: DataSpec, path: Path, labels: np.ndarray, counts: list[int]) 
         codes = np.searchsorted(values, labels).astype(np.int64)
         classes = tuple(str(value) for value in values)
         rule = f"classes are the label numbers {', '.join(classes)}"
-    n = len(cells)
     split = Factor("split", "categorical", levels=PARTS, description="the split given with the set")
-    names = tuple(f"{part} {at}" for part, count in zip(PARTS, counts, strict=True) for at in range(count))
+    names = [f"{part} {at}" for part, count in zip(PARTS, counts, strict=True) for at in range(count)]
     return Listing(
         title=path.stem,
         where=path.name,
         word="row",
-        numbers=tuple(range(1, n + 1)),
-        names=names,
-        images=(),
-        masks=None,
-        target=codes,
+        frame=frame_of(range(1, len(cells) + 1), name=names, target=codes, patient=np.arange(len(cells))),
         classes=classes,
-        patient=np.arange(n, dtype=np.int64),
         factors=(split,),
         columns={"split": np.repeat(np.arange(3, dtype=np.int64), counts)},
         facts=(rule,),
@@ -223,5 +218,4 @@ def load_images(spec: DataSpec, numbers: Sequence[int], cache: ArrayCache) -> Im
     if not (spec.classes or spec.folder):
         return None
     listing = _files_of(spec)
-    at = {number: position for position, number in enumerate(listing.numbers)}
-    return images_of(listing.take([at[number] for number in numbers]), spec, cache)
+    return images_of(listing.take(listing.frame.index.get_indexer(pd.Index(numbers))), spec, cache)

@@ -6,7 +6,7 @@ import hashlib
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +15,6 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from assay.core.errors import DataError, SpecError, unknown_name
 from assay.core.files import content_hash, is_file
-from assay.core.types import Factor
 from assay.data.cache import ArrayCache
 from assay.data.dataset import BoxedLesions
 from assay.data.files.decode import (
@@ -36,7 +35,6 @@ from assay.data.files.fitting import PAD, Framing
 from assay.data.files.outlines import Coco, Drawn, runs, unknown
 from assay.data.files.readers import read_stored
 from assay.data.files.table import Problem, Table, Unreadable, absent, inside, number, read_table, refuse
-from assay.data.public.sets import KnownSet
 from assay.spec.data import has_masks
 from assay.spec.schema import BoxesSpec, DataSpec
 
@@ -422,85 +420,6 @@ def _of(mask: _Mask, what: str) -> str:
     return f"the mask of {mask.kind}: {what}"
 
 
-# What every source finds before a pixel is decoded: one entry per image, and the rows that cannot be used.
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """The usable rows of a source, aligned.
-
-    Attributes:
-        where: How messages call the table or folder.
-        word: Word for a row there.
-        numbers: Row numbers as the file shows them.
-        names: Image names for messages.
-        target: int64 [n] into `classes`; None when the masks decide it (any lesion or none).
-        meaning: Of the masks' values.
-        facts: half-sentences for the card, such as how the classes were found.
-        warnings: Warnings for the user.
-        about: Facts on a public set; without it the title and the header tell whether the set is a known one.
-        boxes: Of lesions, where a table of them is named.
-        lost: Number of a row that was left out as bad -> its class code, -1 where its label could not be read.
-        lost_masks: Number of such a row -> its mask, where masks decide the target.
-    """
-
-    title: str
-    where: str
-    word: str
-    numbers: tuple[int, ...]
-    names: tuple[str, ...]
-    images: tuple[Path, ...]
-    masks: tuple[MaskAt, ...] | None
-    target: np.ndarray | None
-    classes: tuple[str, ...]
-    patient: np.ndarray
-    factors: tuple[Factor, ...] = ()
-    columns: Mapping[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
-    problems: tuple[Problem, ...] = ()
-    facts: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-    header: tuple[str, ...] = ()
-    about: KnownSet | None = None
-    meaning: Meaning = ONE
-    boxes: Boxes | None = None
-    lost: Mapping[int, int] = field(default_factory=dict[int, int])
-    lost_masks: Mapping[int, MaskAt] = field(default_factory=dict[int, MaskAt])
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def problem(self, at: int, what: str, remedy: str) -> Problem:
-        """Return a problem of the row at this position."""
-        return Problem(self.numbers[at], self.names[at], what, remedy)
-
-    def drop(self, problems: list[Problem]) -> tuple[Listing, list[int]]:
-        """Return the listing without these rows, with the problems added, and the positions that were kept."""
-        bad = {problem.row for problem in problems}
-        kept = [at for at, number in enumerate(self.numbers) if number not in bad]
-        gone = {number: at for at, number in enumerate(self.numbers) if number in bad}
-        codes: list[int] = [-1] * len(self) if self.target is None else self.target.tolist()
-        lost = {**self.lost, **{number: codes[at] for number, at in gone.items()}}
-        masks = dict(self.lost_masks)
-        if self.target is None and self.masks is not None:
-            masks |= {number: self.masks[at] for number, at in gone.items()}
-        return replace(self.take(kept), problems=(*self.problems, *problems), lost=lost, lost_masks=masks), kept
-
-    def take(self, kept: list[int]) -> Listing:
-        """Return the rows at these positions."""
-        index = np.array(kept, dtype=np.int64)
-        return replace(
-            self,
-            numbers=tuple(self.numbers[at] for at in kept),
-            names=tuple(self.names[at] for at in kept),
-            images=tuple(self.images[at] for at in kept) if self.images else (),
-            masks=None if self.masks is None else tuple(self.masks[at] for at in kept),
-            target=None if self.target is None else self.target[index],
-            patient=self.patient[index],
-            columns={name: column[index] for name, column in self.columns.items()},
-            boxes=None if self.boxes is None else self.boxes.take(kept),
-        )
-
-
 # The mask of every row of a table: a file, runs in a cell, the outlines of a COCO file, or none.
 
 
@@ -541,13 +460,3 @@ def unmasked(masks: Sequence[object], spec: DataSpec) -> tuple[str, ...]:
     if spec.unmasked != "lesion-free" or not without:
         return ()
     return (f"{without:,} images without a mask count as free of lesions",)
-
-
-def leave_out_unmasked(listing: Listing, spec: DataSpec) -> Listing:
-    """Return the listing without images that have no mask, counted, if the spec leaves them out."""
-    if spec.unmasked != "leave-out" or listing.masks is None:
-        return listing
-    kept = [at for at, mask in enumerate(listing.masks) if mask is not None]
-    left = len(listing) - len(kept)
-    facts = (f"{left:,} images without a mask were left out",) if left else ()
-    return replace(listing.take(kept), facts=(*listing.facts, *facts))

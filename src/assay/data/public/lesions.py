@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import pandas as pd
 from pydantic import Field
 
 from assay.core.errors import SpecError
@@ -23,8 +22,9 @@ from assay.data.cards import OWN_PATIENT
 from assay.data.dataset import Dataset
 from assay.data.files.build import from_files
 from assay.data.files.decode import ONE, Meaning
-from assay.data.files.folder import BY_MASK
-from assay.data.files.masks import Kind, Listing, Pairs, paired, paired_by_kind
+from assay.data.files.folder import BY_MASK, plain
+from assay.data.files.listing import Listing, frame_of
+from assay.data.files.masks import Kind, Pairs, paired, paired_by_kind
 from assay.data.files.table import Table, chosen
 from assay.data.public.sets import SETS, KnownSet
 from assay.data.public.tables import SPLIT, declared, directory
@@ -207,7 +207,18 @@ def list_pairs(layout: Layout, known: KnownSet, folder: Path, spec: DataSpec, ca
             if layout.kinds
             else paired(images, masks, root, True, layout.suffix, first)
         )
-    listing = _listing(layout, known, root, pairs)
+    listing = plain(
+        root,
+        [path for one in pairs for path in one.images],
+        [name for one in pairs for name in one.names],
+        None,
+        LESION.levels,
+        (OWN_PATIENT, *(text for one in pairs for text in one.warnings)),
+        (BY_MASK,),
+        [mask for one in pairs for mask in one.masks],
+        "data.dataset.folder",
+    )
+    listing = replace(listing, title=known.title, about=known, meaning=layout.meaning)
     if any(part.split for part in found):
         words = [part.split for part, one in zip(found, pairs, strict=True) for _ in one.images]
         listing = _divided(listing, words, spec)
@@ -233,35 +244,13 @@ def _found(layout: Layout, folder: Path) -> tuple[Path, tuple[Part, ...]]:
     return root, parts
 
 
-def _listing(layout: Layout, known: KnownSet, root: Path, pairs: Sequence[Pairs]) -> Listing:
-    images = tuple(path for one in pairs for path in one.images)
-    if not images:
-        raise SpecError(f"data.dataset.folder: {root.name}/ holds no images")
-    return Listing(
-        title=known.title,
-        where=f"{root.name}/",
-        word="file",
-        numbers=tuple(range(1, len(images) + 1)),
-        names=tuple(name for one in pairs for name in one.names),
-        images=images,
-        masks=tuple(mask for one in pairs for mask in one.masks),
-        target=None,
-        classes=LESION.levels,
-        patient=np.arange(len(images), dtype=np.int64),
-        facts=(BY_MASK,),
-        warnings=(OWN_PATIENT, *(text for one in pairs for text in one.warnings)),
-        about=known,
-        meaning=layout.meaning,
-    )
-
-
 def _divided(listing: Listing, words: Sequence[str], spec: DataSpec) -> Listing:
     """The rows that `where` chooses, with the factor `split`."""
     levels = tuple(level for level in SPLIT.levels if level in words)
     index = np.array([levels.index(word) for word in words], dtype=np.int64)
     whole = replace(listing, factors=(replace(SPLIT, levels=levels),), columns={SPLIT.name: index})
-    frame = pd.DataFrame({"image": listing.names, SPLIT.name: words}, listing.numbers, dtype=object)
+    frame = frame_of(listing.numbers, image=listing.cells("name"), split=words)
     kept = chosen(Table(listing.where, frame), spec.where)
     if not len(kept):
         raise SpecError(f"data.where: no image of {listing.where} fits")
-    return whole.take([number - 1 for number in kept.numbers])
+    return whole.take(np.array(kept.numbers, dtype=np.int64) - 1)

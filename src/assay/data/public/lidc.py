@@ -26,12 +26,12 @@ from assay.data.dataset import Dataset
 from assay.data.files.build import Pixels, assemble, detail_of
 from assay.data.files.decode import WHOLE, Labels, decode_images, decode_masks, facts_of
 from assay.data.files.fitting import Patch, cut, cut_mask
-from assay.data.files.masks import Listing
-from assay.data.files.table import Problem, Table, Unreadable, chosen, factor_column, patient_codes, refuse
+from assay.data.files.listing import Listing, factors_of, frame_of
+from assay.data.files.table import Problem, Table, Unreadable, chosen, refuse
 from assay.data.public.ct import SliceHeader, headers_of, hounsfield
 from assay.data.public.sets import SETS
 from assay.data.public.tables import directory
-from assay.spec.schema import DataSpec, FactorSpec
+from assay.spec.schema import DataSpec
 
 # The readers' XML of LIDC-IDRI: outlines and ratings of nodules of 3 mm and more, reader by reader.
 #
@@ -576,7 +576,7 @@ def _listing(
     facts: Sequence[str],
     notes: tuple[str, ...],
 ) -> Listing:
-    factors, columns = _factors(FACTORS, table)
+    factors, columns = factors_of(FACTORS, table, (), []) if len(table) else (FACTORS, {})
     single = sum(entry.nodule.readers == 1 for entry in entries)
     warnings = (*notes, *((f"{single:,} nodules rest on a single reader",) if single else ()))
     scale = {"unit": "HU", "low": asked.low, "high": asked.high, "mm_per_pixel": asked.field_mm / spec.size}
@@ -584,13 +584,14 @@ def _listing(
         title="LIDC-IDRI",
         where=directory(asked.folder).name + "/",
         word="item",
-        numbers=table.numbers,
-        names=tuple(entry.name for entry in entries),
-        images=tuple(entry.path for entry in entries),
-        masks=None,
-        target=np.array([_malignant(asked, entry) for entry in entries], dtype=np.int64),
+        frame=frame_of(
+            table.numbers,
+            name=[entry.name for entry in entries],
+            image=[entry.path for entry in entries],
+            target=np.array([_malignant(asked, entry) for entry in entries], dtype=np.int64),
+            patient=[entry.header.patient for entry in entries],
+        ),
         classes=CLASSES,
-        patient=patient_codes([entry.header.patient for entry in entries]),
         factors=factors,
         columns=columns,
         facts=(
@@ -603,22 +604,13 @@ def _listing(
     )
 
 
-def _factors(declared: Sequence[Factor], table: Table) -> tuple[tuple[Factor, ...], dict[str, np.ndarray]]:
-    made: list[Factor] = []
-    columns: dict[str, np.ndarray] = {}
-    for factor in declared:
-        cells = table.column(factor.name, "data.dataset") if len(table) else ()
-        found, columns[factor.name], _ = factor_column(factor.name, FactorSpec(kind=factor.kind), cells)
-        made.append(replace(factor, levels=found.levels, high=found.high))
-    return tuple(made), columns
-
-
 def _readable(listing: Listing, kept: Mapping[int, Entry], cache: ArrayCache) -> tuple[Listing, list[Entry]]:
     """The listing without nodules whose slice cannot be read, and its entries with the hashes of their slices."""
-    facts = facts_of(listing.images, cache)
+    facts = facts_of(listing.cells("image"), cache)
     bad = [listing.problem(at, fact.what, fact.remedy) for at, fact in enumerate(facts) if fact.header is None]
-    short, positions = listing.drop(bad)
-    entries = [replace(kept[listing.numbers[at]], digest=facts[at].digest) for at in positions]
+    short, _ = listing.drop(bad)
+    digests = dict(zip(listing.numbers, (fact.digest for fact in facts), strict=True))
+    entries = [replace(kept[number], digest=digests[number]) for number in short.numbers]
     return short, entries
 
 

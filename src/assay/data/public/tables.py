@@ -19,7 +19,7 @@ from assay.core.types import Factor
 from assay.data.cache import ArrayCache
 from assay.data.dataset import Dataset
 from assay.data.files.build import from_files
-from assay.data.files.masks import Listing
+from assay.data.files.listing import Listing, factors_of, frame_of, located, same_image
 from assay.data.files.table import (
     Problem,
     Table,
@@ -27,14 +27,12 @@ from assay.data.files.table import (
     absent,
     chosen,
     expand,
-    factor_column,
-    patient_codes,
     problems_of,
     read_table,
     stacked,
 )
 from assay.data.public.sets import SETS, KnownSet
-from assay.spec.schema import DataSpec, FactorSpec
+from assay.spec.schema import DataSpec
 
 SPLIT = Factor("split", "categorical", levels=("train", "validation", "test"), description="as its makers divide it")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
@@ -307,18 +305,15 @@ def listing_of(
         if absent(patient)
     ]
     made, columns = _factors(factors, split_files, spec, table, problems)
-    images = _images(rows.find, table, names, problems)
+    images = located(table, names, rows.find, problems)
+    target = found.codes[used]
+    problems += same_image(table, images, target, found.classes, "line", names)
     listing = Listing(
         title=known.title,
         where=table.name,
         word="line",
-        numbers=table.numbers,
-        names=names,
-        images=images,
-        masks=None,
-        target=found.codes[used],
+        frame=frame_of(table.numbers, name=names, image=images, target=target, patient=patients),
         classes=found.classes,
-        patient=patient_codes(patients),
         factors=made,
         columns=columns,
         problems=table.problems,
@@ -372,34 +367,9 @@ def _factors(
             f"data.split.column: the set's own split stands in {split_files}, which the folder lacks; "
             "put it there, or divide by folds or shares"
         )
-    made: list[Factor] = []
-    columns: dict[str, np.ndarray] = {}
-    for factor in declared:
-        wanted = FactorSpec(kind=factor.kind, unit=factor.unit, levels=factor.levels)
-        found, values, wrong = factor_column(factor.name, wanted, table.column(factor.name, _PLACE))
-        high = tuple(level for level in factor.high if level in found.levels)
-        made.append(replace(factor, levels=found.levels, high=high))
-        columns[factor.name] = values
-        problems += problems_of(table, names, wrong)
+    made, columns = factors_of(declared, table, names, problems)
     if spec.split.column == SPLIT.name:
         outside = np.flatnonzero(columns[SPLIT.name] < 0).tolist()
         what, remedy = f"its part is not told by {split_files}", "divide by folds or shares"
         problems += problems_of(table, names, dict.fromkeys(outside, (what, remedy)))
-    return tuple(made), columns
-
-
-def _images(find: Finder, table: Table, names: Sequence[str], problems: list[Problem]) -> tuple[Path, ...]:
-    images: list[Path] = []
-    first: dict[Path, int] = {}
-    for line, name in zip(table.numbers, names, strict=True):
-        try:
-            path = find(name)
-        except Unreadable as error:
-            problems.append(Problem(line, name, error.what, error.remedy))
-            path = Path()
-        else:
-            if first.setdefault(path, line) != line:
-                what = f"line {first[path]} names the same image"
-                problems.append(Problem(line, name, what, "keep one of them"))
-        images.append(path)
-    return tuple(images)
+    return made, columns
