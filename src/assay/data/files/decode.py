@@ -8,9 +8,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, astuple, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 from jaxtyping import Int, UInt8
@@ -314,14 +315,45 @@ def decode_images(
             not raised.
         framing: How images become squares.
     """
-    if channels != "auto":
-        return _decode(
-            sources, digests, size, deep, 1 if channels == "gray" else 3, False, cache, changes, native, framing
-        )
-    try:
-        return _decode(sources, digests, size, deep, 1, True, cache, changes, native, framing)
-    except _ColorFound:
-        return _decode(sources, digests, size, deep, 3, False, cache, changes, native, framing)
+
+    def attempt(planes: int, only_gray: bool) -> Decoded:
+        """Decode, stopping at the first colored image if only gray ones are hoped for; remember that."""
+        dtype = np.dtype(np.uint16 if deep else np.uint8)
+        told = (*(("+".join(changes),) if changes else ()), *((framing.label,) if framing.label else ()))
+        told = (*told, "depths") if deep else told
+        name = name_of("images", digests, size, dtype.name, planes, only_gray, *told)
+        colored = f"{name}.colored.json"
+        if only_gray and cache.read_notes(colored):
+            raise _ColorFound
+
+        def one(at: int, out: np.ndarray) -> _Filled:
+            given = sources[at]()
+            picture = Picture(given) if isinstance(given, np.ndarray) else read_picture(given, size)
+            pixels = picture.pixels
+            if only_gray and is_colored(pixels):
+                raise _ColorFound
+            if "circle-crop" in changes:
+                pixels = circle_crop(pixels)
+                height, width = pixels.shape[:2]
+            else:
+                height, width = pixels.shape[:2] if native is None else native[at, ::-1].tolist()
+            box = framing.placed(height, width, size)
+            fitted = fit_image(framing.kept(pixels), size, planes, dtype, box)
+            out[:] = ben_graham(fitted) if "ben-graham" in changes else fitted
+            # Graham's differences are spread over 16 bits already.
+            return _Filled(picture.notes, box, None if "ben-graham" in changes else _depth(picture, out, box))
+
+        try:
+            decoded = _fill(name, (len(sources), planes, size, size), dtype, one, cache)
+            return _at_true_range(name, decoded, cache)
+        except _ColorFound:
+            cache.write_notes(colored, True)
+            raise
+
+    if channels == "auto":
+        with suppress(_ColorFound):
+            return attempt(1, True)
+    return attempt(1 if channels == "gray" else 3, False)
 
 
 def decode_masks(
@@ -346,56 +378,6 @@ def decode_masks(
 
     name = name_of("labels", digests, size, *((framing.label,) if framing.label else ()))
     return _fill(name, (len(sources), 1, size, size), np.dtype(np.uint8), one, cache)
-
-
-def _decode(
-    sources: Sequence[Callable[[], np.ndarray | bytes]],
-    digests: Sequence[str],
-    size: int,
-    deep: bool,
-    channels: int,
-    only_gray: bool,
-    cache: ArrayCache,
-    changes: Sequence[str],
-    native: Int[np.ndarray, "n 2"] | None,
-    framing: Framing,
-) -> Decoded:
-    """One attempt.
-
-    Args:
-        only_gray: Stop at the first colored image, and remember that for the next time.
-    """
-    dtype = np.dtype(np.uint16 if deep else np.uint8)
-    told = (*(("+".join(changes),) if changes else ()), *((framing.label,) if framing.label else ()))
-    told = (*told, "depths") if deep else told
-    name = name_of("images", digests, size, dtype.name, channels, only_gray, *told)
-    colored = f"{name}.colored.json"
-    if only_gray and cache.read_notes(colored):
-        raise _ColorFound
-
-    def one(at: int, out: np.ndarray) -> _Filled:
-        given = sources[at]()
-        picture = Picture(given) if isinstance(given, np.ndarray) else read_picture(given, size)
-        pixels = picture.pixels
-        if only_gray and is_colored(pixels):
-            raise _ColorFound
-        if "circle-crop" in changes:
-            pixels = circle_crop(pixels)
-            height, width = pixels.shape[:2]
-        else:
-            height, width = pixels.shape[:2] if native is None else native[at, ::-1].tolist()
-        box = framing.placed(height, width, size)
-        fitted = fit_image(framing.kept(pixels), size, channels, dtype, box)
-        out[:] = ben_graham(fitted) if "ben-graham" in changes else fitted
-        # Graham's differences are spread over 16 bits already.
-        return _Filled(picture.notes, box, None if "ben-graham" in changes else _depth(picture, out, box))
-
-    try:
-        decoded = _fill(name, (len(sources), channels, size, size), dtype, one, cache)
-        return _at_true_range(name, decoded, cache)
-    except _ColorFound:
-        cache.write_notes(colored, True)
-        raise
 
 
 _SPARED, _FEW = 100, 5
@@ -570,38 +552,41 @@ def facts_of(paths: Sequence[Path], cache: ArrayCache) -> list[Fact]:
         by_folder.setdefault(str(path).rpartition("/")[0], []).append(at)
     found: dict[int, Fact] = {}
     for folder, positions in by_folder.items():
-        found.update(zip(positions, _in_folder(Path(folder), [paths[at] for at in positions], cache), strict=True))
+        names = [paths[at].name for at in positions]
+        kept = remembered("files", NOTES_VERSION, Path(folder), names, lambda path: asdict(_examine(path)), cache)
+        found.update(zip(positions, map(_recalled, kept), strict=True))
     return [found[at] for at in range(len(paths))]
 
 
-def _in_folder(folder: Path, paths: Sequence[Path], cache: ArrayCache) -> list[Fact]:
-    notes = f"files-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:24]}.json"
-    remembered: dict[str, Any] = _memory(cache.read_notes(notes))
-    stamps = [_stamp(path) for path in paths]
-    fresh = [at for at, path in enumerate(paths) if remembered.get(path.name, [None])[0] != stamps[at]]
-    before = time.time() - _SETTLED
-    facts: dict[int, Fact] = {}
-    for at, fact in zip(fresh, in_threads(lambda at: _examine(paths[at]), fresh), strict=True):
-        facts[at] = fact
-        cache.notify(LOOKING, len(facts), len(fresh))
-    settled = [at for at in fresh if stamps[at][1] < before * 1e9]
-    if settled:
-        remembered |= {paths[at].name: [stamps[at], asdict(facts[at])] for at in settled}
-        cache.write_notes(notes, {"version": NOTES_VERSION, "files": remembered})
-    return [facts[at] if at in facts else _recalled(remembered[path.name][1]) for at, path in enumerate(paths)]
+def remembered(
+    kind: str, version: int, folder: Path, names: Sequence[str], read: Callable[[Path], Any], cache: ArrayCache
+) -> list[Any]:
+    """Return a value for each file of a folder; unchanged files that were read before are not read again.
 
-
-def _memory(notes: Any) -> dict[str, Any]:
-    return dict(notes["files"]) if isinstance(notes, dict) and notes.get("version") == NOTES_VERSION else {}  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
-
-
-def _stamp(path: Path) -> list[int]:
-    return list(file_state(path))
+    Args:
+        kind: Kind of the values, for the name of the notes.
+        version: Rises when the same file yields another value.
+        read: File -> value, which JSON can hold.
+    """
+    notes = f"{kind}-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:24]}.json"
+    found: Any = cache.read_notes(notes)
+    before = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+    known: dict[str, Any] = before["files"] if before.get("version") == version else {}
+    stamps = [list(file_state(folder / name)) for name in names]
+    fresh = [at for at, name in enumerate(names) if known.get(name, [None])[0] != stamps[at]]
+    settled = (time.time() - _SETTLED) * 1e9
+    values: dict[int, Any] = {}
+    for at, value in zip(fresh, in_threads(lambda at: read(folder / names[at]), fresh), strict=True):
+        values[at] = value
+        cache.notify(LOOKING, len(values), len(fresh))
+    kept = {names[at]: [stamps[at], value] for at, value in values.items() if stamps[at][1] < settled}
+    if kept:
+        cache.write_notes(notes, {"version": version, "files": {**known, **kept}})
+    return [values[at] if at in values else known[name][1] for at, name in enumerate(names)]
 
 
 def _recalled(kept: dict[str, Any]) -> Fact:
-    header = Header(**kept["header"]) if kept["header"] else None
-    return Fact(kept["digest"], header, kept["what"], kept["remedy"])
+    return Fact(kept["digest"], Header(**kept["header"]) if kept["header"] else None, kept["what"], kept["remedy"])
 
 
 def _examine(path: Path) -> Fact:

@@ -24,7 +24,7 @@ with extra("medical"):
     import pydicom
     import tifffile
     from pydicom.filereader import read_dataset
-    from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
+    from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut, apply_windowing
     from pydicom.pixels.utils import pixel_array
     from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
@@ -142,16 +142,18 @@ def _windowed(values: np.ndarray, dataset: Any) -> Picture:
     if "VOILUTSequence" in dataset:
         shown = np.asarray(apply_voi_lut(rescaled.astype(np.int64), dataset), dtype=np.float64)
         return _over(shown, 0.0, 2.0 ** int(dataset.VOILUTSequence[0].LUTDescriptor[2]) - 1)
-    if "WindowCenter" in dataset and dataset.WindowCenter not in (None, ""):
-        center, width = _first(dataset.WindowCenter), _first(dataset.WindowWidth)
-        return Picture(scaled(_window(rescaled, dataset), 0.0, 1.0), range=(center - width / 2, center + width / 2))
-    if "ModalityLUTSequence" in dataset:
-        return _over(rescaled, 0.0, 2.0 ** int(dataset.ModalityLUTSequence[0].LUTDescriptor[2]) - 1)
     bits, slope = int(dataset.BitsStored), float(dataset.get("RescaleSlope", 1))
     ends = np.array(limits(bits, bool(dataset.PixelRepresentation)), dtype=np.float64)
-    low, high = sorted((ends * slope + float(dataset.get("RescaleIntercept", 0))).tolist())
-    shown = _over(rescaled, low, high)
-    return replace(shown, used=_used(values, slope, dataset)) if bits == 16 and slope else shown
+    low, high = (ends * slope + float(dataset.get("RescaleIntercept", 0))).tolist()
+    if "ModalityLUTSequence" in dataset:
+        low, high = 0.0, 2.0 ** int(dataset.ModalityLUTSequence[0].LUTDescriptor[2]) - 1
+    if "WindowCenter" in dataset and dataset.WindowCenter not in (None, ""):
+        center, width = _first(dataset.WindowCenter), _first(dataset.WindowWidth)
+        shown = (apply_windowing(rescaled, dataset) - low) / (high - low)
+        return Picture(scaled(shown, 0.0, 1.0), range=(center - width / 2, center + width / 2))
+    shown = _over(rescaled, *sorted((low, high)))
+    declared = bits != 16 or not slope or "ModalityLUTSequence" in dataset
+    return shown if declared else replace(shown, used=_used(values, slope, dataset))
 
 
 def _over(values: np.ndarray, low: float, high: float) -> Picture:
@@ -167,19 +169,6 @@ def _used(values: np.ndarray, slope: float, dataset: Any) -> Used:
         values = inside if inside.size else values
     signed = bool(dataset.PixelRepresentation)
     return Used(int(values.min()) if signed else 0, int(values.max()), signed, slope < 0)
-
-
-def _window(values: np.ndarray, dataset: Any) -> np.ndarray:
-    """Return the first window as 0..1 (PS3.3 C.11.2.1.2 and C.11.2.1.3)."""
-    center, width = _first(dataset.WindowCenter), _first(dataset.WindowWidth)
-    function = str(dataset.get("VOILUTFunction", "LINEAR") or "LINEAR").upper()
-    if function == "SIGMOID":
-        return 1 / (1 + np.exp(-4 * (values - center) / width))
-    if function == "LINEAR_EXACT":
-        return (values - center) / width + 0.5
-    if width <= 1:
-        return (values > center - 0.5).astype(np.float64)
-    return (values - (center - 0.5)) / (width - 1) + 0.5
 
 
 def _first(value: Any) -> float:

@@ -5,18 +5,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from assay.core.errors import extra
-from assay.core.files import file_state
 from assay.data.cache import ArrayCache
-from assay.data.files.decode import in_threads
+from assay.data.files.decode import remembered
 from assay.data.files.table import Unreadable
 
 with extra("medical"):
@@ -49,37 +47,18 @@ class SliceHeader:
 
 def headers_of(folder: Path, names: Sequence[str], cache: ArrayCache) -> dict[str, SliceHeader]:
     """Return file name -> header, for the DICOM files of a folder. Unchanged files are not read again."""
-    notes = f"ct-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:24]}.json"
-    remembered = _memory(cache.read_notes(notes))
-    stamps = {name: _stamp(folder / name) for name in names}
-    fresh = [name for name in names if remembered.get(name, [None])[0] != stamps[name]]
-    if fresh:
-        read = in_threads(lambda at: _header(folder / fresh[at]), range(len(fresh)))
-        for name, header in zip(fresh, read, strict=True):
-            remembered[name] = [stamps[name], None if header is None else asdict(header)]
-        cache.write_notes(notes, {"version": VERSION, "files": remembered})
-    return {name: SliceHeader(**remembered[name][1]) for name in names if remembered[name][1] is not None}
+    kept = remembered("ct", VERSION, folder, names, _header, cache)
+    return {name: SliceHeader(**value) for name, value in zip(names, kept, strict=True) if value is not None}
 
 
-def _memory(notes: Any) -> dict[str, Any]:
-    if not isinstance(notes, dict):
-        return {}
-    kept = cast(dict[str, Any], notes)
-    return dict(kept["files"]) if kept.get("version") == VERSION else {}
-
-
-def _stamp(path: Path) -> list[int]:
-    return list(file_state(path))
-
-
-def _header(path: Path) -> SliceHeader | None:
+def _header(path: Path) -> dict[str, Any] | None:
     try:
         found = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
     except Exception:  # a decoder raises almost anything on a damaged file; the file is then no slice
         return None
     row_mm, column_mm = _numbers(found, "PixelSpacing", 2)
     (thickness,) = _numbers(found, "SliceThickness", 1)
-    return SliceHeader(
+    header = SliceHeader(
         uid=str(found.get("SOPInstanceUID", "")),
         series=str(found.get("SeriesInstanceUID", "")),
         patient=str(found.get("PatientID", "") or "").strip(),
@@ -89,6 +68,7 @@ def _header(path: Path) -> SliceHeader | None:
         kernel=_joined(found.get("ConvolutionKernel")),
         manufacturer=_joined(found.get("Manufacturer")),
     )
+    return asdict(header)
 
 
 def _numbers(found: pydicom.Dataset, name: str, count: int) -> tuple[float, ...]:
