@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import os
@@ -138,13 +137,9 @@ def _write(folder: Path, rows: Iterable[dict[str, Any]], keys: Mapping[str, Any]
         for row in table:
             named = [name for name in shown if Path(row.get(name, "")).is_absolute()]
             row.update({name: f"{_LINK}/{Path(row[name]).relative_to(common).as_posix()}" for name in named})
-    header = dict.fromkeys(name for row in table for name in row)
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, header, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(table)
-    (folder / TABLE).write_text(text.getvalue(), encoding="utf-8")
-    digest.update(text.getvalue().encode())
+    text = pd.DataFrame(table, dtype=object).fillna("").to_csv(index=False, lineterminator="\n")
+    (folder / TABLE).write_text(text, encoding="utf-8")
+    digest.update(text.encode())
     return digest.hexdigest()[:16]
 
 

@@ -95,13 +95,6 @@ def _attempt(step: Callable[[bytes], T], data: bytes) -> T:
         raise Unreadable(f"the file is damaged or cut short ({text})", "copy or export it again") from error
 
 
-def _is_raster(data: bytes) -> bool:
-    webp = data[:4] == b"RIFF" and data[8:12] == b"WEBP"
-    return webp or data.startswith(
-        (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
-    )
-
-
 def _raster_header(data: bytes) -> Header:
     with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
         width, height = image.size
@@ -137,10 +130,6 @@ def _raster_pixels(data: bytes, mask: bool, size: int) -> Picture:
 
 def _loses_depth(image: ImageFile.ImageFile) -> bool:
     return image.mode in ("RGB", "RGBA", "LA") and any(";16" in str(tile.args) for tile in image.tile)
-
-
-def _is_array(data: bytes) -> bool:
-    return data.startswith(b"\x93NUMPY")
 
 
 def array_header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
@@ -183,15 +172,6 @@ def _array_pixels(data: bytes, mask: bool, size: int) -> Picture:
     return Picture(pixels, range=None if pixels.dtype == np.uint8 else (0, 65535 if whole else 1), used=used)
 
 
-def _is_tiff(data: bytes) -> bool:
-    return data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-
-
-def _is_dicom(data: bytes) -> bool:
-    """Return whether a file has DICOM's preamble and prefix (PS3.10, 7.1)."""
-    return data[128:132] == b"DICM"
-
-
 def _is_nifti(data: bytes) -> bool:
     """Return whether a file, or its content in gzip, has the magic of a one-file NIfTI-1 or NIfTI-2 header."""
     head = data
@@ -216,9 +196,10 @@ def _tiff_pixels(data: bytes, mask: bool, size: int) -> Picture:
     return _formats().tiff_pixels(data) if deep else _raster_pixels(data, mask, size)
 
 
+_RASTERS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
 _KNOWN = (
-    _Format(
-        _is_dicom,
+    _Format(  # the preamble and prefix of PS3.10, 7.1
+        lambda data: data[128:132] == b"DICM",
         lambda data: _formats().dicom_header(data),
         lambda data, mask, size: _formats().dicom_pixels(data, mask, size),
     ),
@@ -227,7 +208,15 @@ _KNOWN = (
         lambda data: _formats().nifti_header(data),
         lambda data, mask, size: _formats().nifti_pixels(data, mask, size),
     ),
-    _Format(_is_tiff, lambda data: _formats().tiff_header(data), _tiff_pixels),
-    _Format(_is_raster, _raster_header, _raster_pixels),
-    _Format(_is_array, _array_header, _array_pixels),
+    _Format(
+        lambda data: data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+        lambda data: _formats().tiff_header(data),
+        _tiff_pixels,
+    ),
+    _Format(
+        lambda data: data.startswith(_RASTERS) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP"),
+        _raster_header,
+        _raster_pixels,
+    ),
+    _Format(lambda data: data.startswith(b"\x93NUMPY"), _array_header, _array_pixels),
 )

@@ -14,7 +14,6 @@ import pandas as pd
 from pydantic import Field
 
 from assay.core.errors import DataError, SpecError, unknown_name
-from assay.core.registry import Role
 from assay.core.types import Factor
 from assay.data.files.table import LACKING, Problem, Table, Unreadable, inside, number, read_table, refuse
 from assay.data.public.tables import (
@@ -22,6 +21,7 @@ from assay.data.public.tables import (
     Finder,
     Part,
     Rows,
+    SetFolder,
     Sides,
     finder,
     found_in,
@@ -65,9 +65,7 @@ def refuse_several(finding: str, against: str) -> None:
 class NihArguments:
     """Arguments of `nih`: one named finding against No Finding or another one."""
 
-    folder: Annotated[
-        str, Role("folder"), Field(min_length=1, description="the folder that holds the table and the images")
-    ]
+    folder: SetFolder
     finding: Annotated[str, Field(min_length=1, description="the positive class, such as Mass")]
     against: Annotated[str, Field(min_length=1, description="the negative class: No Finding, or another finding")] = (
         "No Finding"
@@ -87,9 +85,7 @@ _MEANS = "negative, positive, left out, or an error"
 class MinedArguments:
     """Arguments of `chexpert`, whose findings are 1, 0, -1 (uncertain) or blank (not mentioned)."""
 
-    folder: Annotated[
-        str, Role("folder"), Field(min_length=1, description="the folder that holds the tables and the images")
-    ]
+    folder: SetFolder
     finding: Annotated[str, Field(min_length=1, description="the positive class, such as Edema")]
     against: Annotated[
         str, Field(description="the negative class: another finding or No Finding; empty: finding is 0")

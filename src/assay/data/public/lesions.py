@@ -15,7 +15,6 @@ from pydantic import Field
 
 from assay.core.errors import SpecError
 from assay.core.files import is_folder
-from assay.core.registry import Role
 from assay.core.traits import DataTraits
 from assay.data.cache import ArrayCache
 from assay.data.cards import OWN_PATIENT
@@ -27,13 +26,10 @@ from assay.data.files.listing import Listing, frame_of
 from assay.data.files.masks import Kind, Pairs, paired, paired_by_kind
 from assay.data.files.table import Table, chosen
 from assay.data.public.sets import SETS, KnownSet
-from assay.data.public.tables import SPLIT, declared, directory
+from assay.data.public.tables import SPLIT, SetFolder, declared, directory
 from assay.spec.data import LESION
 from assay.spec.schema import DataSpec
 
-SetFolder = Annotated[
-    str, Role("folder"), Field(min_length=1, description="the folder into which the set was unpacked")
-]
 WITH_LESION = DataTraits(factors=(LESION,))
 
 
@@ -154,14 +150,13 @@ _OUTLINED = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class IdridSegArguments:
+class IdridSegArguments(FolderArguments):
     """Arguments of `idrid-seg`: masks of these kinds of lesion, each its own label or one for all.
 
     Raises:
         ValueError: A kind is repeated.
     """
 
-    folder: SetFolder
     kinds: Annotated[
         tuple[Outlined, ...],
         Field(min_length=1, description="what counts as a lesion; exudates are hard, cotton_wool is soft exudates"),

@@ -18,7 +18,7 @@ from pydantic import Field
 from scipy import ndimage
 
 from assay.core.errors import DataError, SpecError
-from assay.core.registry import Role, component
+from assay.core.registry import component
 from assay.core.traits import DataTraits
 from assay.core.types import Factor
 from assay.data.cache import ArrayCache
@@ -30,7 +30,7 @@ from assay.data.files.listing import Listing, factors_of, frame_of
 from assay.data.files.table import Problem, Table, Unreadable, chosen, refuse
 from assay.data.public.ct import SliceHeader, headers_of, hounsfield
 from assay.data.public.sets import SETS
-from assay.data.public.tables import directory
+from assay.data.public.tables import SetFolder, directory
 from assay.spec.schema import DataSpec
 
 # The readers' XML of LIDC-IDRI: outlines and ratings of nodules of 3 mm and more, reader by reader.
@@ -421,16 +421,11 @@ def _entry(number: int, name: str, nodule: Nodule, slices: Mapping[str, tuple[Pa
         what = "the slice that it is outlined on is not in its series"
         return Entry(number, name, nodule, what=what, remedy="download the series whole")
     path, header = slices[uid]
-    entry = Entry(number, name, nodule, path, header, codes)
-    if not header.patient:
-        return _bad(entry, "its slice names no patient", "download the series again")
-    if not (header.row_mm > 0 and header.column_mm > 0):
-        return _bad(entry, "its slice does not say its pixels' size", "download the series again")
-    return entry
-
-
-def _bad(entry: Entry, what: str, remedy: str) -> Entry:
-    return Entry(entry.number, entry.name, entry.nodule, entry.path, entry.header, what=what, remedy=remedy)
+    sized = header.row_mm > 0 and header.column_mm > 0
+    what = "its slice names no patient" if not header.patient else "its slice does not say its pixels' size"
+    if not header.patient or not sized:
+        return Entry(number, name, nodule, path, header, what=what, remedy="download the series again")
+    return Entry(number, name, nodule, path, header, codes)
 
 
 # LIDC-IDRI (Armato et al. 2011) from DICOM series and the readers' XML: one patch a nodule of 3 mm and more.
@@ -469,11 +464,7 @@ class LidcArguments:
         ValueError: The window is empty.
     """
 
-    folder: Annotated[
-        str,
-        Role("folder"),
-        Field(min_length=1, description="the folder that holds series of DICOM slices and the readers' XML"),
-    ]
+    folder: SetFolder
     readers: Annotated[int, Field(ge=1, le=4, description="a nodule needs the outlines of so many readers")] = 1
     indeterminate: Annotated[
         Literal["drop", "benign", "malignant"], Field(description="what becomes of a mean malignancy of exactly 3")
@@ -577,6 +568,7 @@ def _listing(
     notes: tuple[str, ...],
 ) -> Listing:
     factors, columns = factors_of(FACTORS, table, (), []) if len(table) else (FACTORS, {})
+    factors = tuple(replace(one, high=one.levels[1:] if len(one.levels) == 2 else ()) for one in factors)
     single = sum(entry.nodule.readers == 1 for entry in entries)
     warnings = (*notes, *((f"{single:,} nodules rest on a single reader",) if single else ()))
     scale = {"unit": "HU", "low": asked.low, "high": asked.high, "mm_per_pixel": asked.field_mm / spec.size}

@@ -15,7 +15,6 @@ from PIL import Image
 from pydantic import Field
 
 from assay.core.errors import SpecError
-from assay.core.registry import Role
 from assay.core.types import Factor
 from assay.data.cards import OWN_PATIENT
 from assay.data.files.table import Table, Unreadable, number, shown
@@ -23,6 +22,7 @@ from assay.data.public.tables import (
     Finder,
     Part,
     Rows,
+    SetFolder,
     Sides,
     directory,
     finder,
@@ -55,9 +55,7 @@ MESSIDOR_FACTORS = (
 class GradedArguments:
     """Arguments of a set with a grade of diabetic retinopathy, 0 to 4, for each photograph."""
 
-    folder: Annotated[
-        str, Role("folder"), Field(min_length=1, description="the folder that holds the table and the images")
-    ]
+    folder: SetFolder
     cut: Annotated[
         Annotated[int, Field(ge=1, le=4)] | None,
         Field(description="two classes in the place of five: grades below it, and from it on (2: referable)"),
@@ -68,11 +66,7 @@ class GradedArguments:
 class MessidorArguments:
     """Arguments of `messidor`, whose grades are 0 to 3."""
 
-    folder: Annotated[
-        str,
-        Role("folder"),
-        Field(min_length=1, description="the folder that holds the images and Annotation_BaseNN.xls, saved as CSV"),
-    ]
+    folder: SetFolder
     cut: Annotated[
         Annotated[int, Field(ge=1, le=3)] | None,
         Field(description="two classes in the place of four: grades below it, and from it on (2: referable)"),
@@ -83,11 +77,7 @@ class MessidorArguments:
 class DiaretdbArguments:
     """Arguments of `diaretdb1`: which finding a photograph shows or not."""
 
-    folder: Annotated[
-        str,
-        Role("folder"),
-        Field(min_length=1, description="the folder that holds ddb1_fundusimages and ddb1_groundtruth"),
-    ]
+    folder: SetFolder
     finding: Annotated[
         Literal["exudates", "cotton_wool", "hemorrhages", "microaneurysms"],
         Field(description="which kind of lesion makes the positive class"),

@@ -6,14 +6,15 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
 from assay.core.errors import DataError, SpecError
 from assay.core.files import is_file, is_folder
-from assay.core.registry import component
+from assay.core.registry import Role, component
 from assay.core.traits import DataTraits
 from assay.core.types import Factor
 from assay.data.cache import ArrayCache
@@ -34,6 +35,9 @@ from assay.data.files.table import (
 from assay.data.public.sets import SETS, KnownSet
 from assay.spec.schema import DataSpec
 
+SetFolder = Annotated[
+    str, Role("folder"), Field(min_length=1, description="the folder into which the set was unpacked")
+]
 SPLIT = Factor("split", "categorical", levels=("train", "validation", "test"), description="as its makers divide it")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 _PLACE = "data.dataset"
