@@ -464,7 +464,7 @@ def _copies(listing: Listing, hashes: np.ndarray) -> list[Problem]:
         for at in (group[1:] if agree else group).tolist():
             other = int(group[1]) if at == first else first
             label = "" if agree else contradiction(listing, at, other)
-            what = f"its pixels are those of {listing.word} {listing.numbers[other]}, another patient's{label}"
+            what = f"its pixels are those of {listing.word} {listing.frame.index[other]}, another patient's{label}"
             problems.append(listing.problem(at, what, "keep one of them, or give both the same patient"))
     return problems
 

@@ -101,7 +101,8 @@ def list_table(spec: DataSpec) -> Listing:
     masks, missing = row_masks(folder, spec, table, names, coco)
     problems += missing
     if coco is not None:
-        problems += [problem for problem in coco.problems if problem.row in table.numbers]
+        numbers = set(table.numbers)
+        problems += [problem for problem in coco.problems if problem.row in numbers]
     target, classes, facts, lost = _target(spec, table, names, problems)
     patient = _patient(spec, table, names, problems)
     factors, columns = _factors(spec, table, names, problems)

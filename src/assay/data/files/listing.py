@@ -96,7 +96,7 @@ class Listing:
 
     def problem(self, at: int, what: str, remedy: str) -> Problem:
         """Return a problem of the row at this position."""
-        return Problem(self.numbers[at], self.cells("name")[at], what, remedy)
+        return Problem(int(self.frame.index[at]), self.frame["name"].iloc[at], what, remedy)
 
     def drop(self, problems: Sequence[Problem]) -> tuple[Listing, Int[np.ndarray, " k"]]:
         """Return the listing without these rows, with the problems added, and the positions that were kept."""

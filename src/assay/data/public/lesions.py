@@ -219,7 +219,8 @@ def list_pairs(layout: Layout, known: KnownSet, folder: Path, spec: DataSpec, ca
         listing = _divided(listing, words, spec)
     elif spec.where:
         raise SpecError(f"data.where: {known.title} has no columns to choose images by; leave it out")
-    return listing.drop([problem for one in pairs for problem in one.problems if problem.row in listing.numbers])[0]
+    numbers = set(listing.numbers)
+    return listing.drop([problem for one in pairs for problem in one.problems if problem.row in numbers])[0]
 
 
 def _found(layout: Layout, folder: Path) -> tuple[Path, tuple[Part, ...]]:
