@@ -508,7 +508,8 @@ def probe(
         WeightsError: A file of weights cannot be read or does not fit the network.
     """
     from assay.execution.progress import reading_shown
-    from assay.study.audit import Settings, origin_of, probe_model
+    from assay.study.audit import Settings, probe_model
+    from assay.study.origins import origin_of
 
     settings = Settings(
         name=name,
@@ -628,9 +629,9 @@ def audit(
     """
     from assay.execution.progress import reading_shown
     from assay.models.external import OfCommand
-    from assay.study.audit import origin_of
     from assay.study.audit_request import Asked
     from assay.study.auditing import run_audit
+    from assay.study.origins import origin_of
 
     asked = Asked(
         task=task,

@@ -236,28 +236,18 @@ def column_decision(scored: Scored, found: Grouped, margin: float) -> Decision |
     return decide_column(there, margin) if there else None
 
 
-def verdict_row(factor: str, kind: str, decided: Decision, component: str = "") -> Row:
+def verdict_row(factor: str, kind: str, decided: Decision, component: str = "", family: str = "") -> Row:
     """Return a row of `audit_tables.VERDICTS`."""
     effect = decided.effect
-    swing = effect.largest
     return {
-        "factor": factor,
+        **effect_row(factor, effect),
+        **_columns("loss_positives", effect.largest.on_positives),
         "kind": kind,
+        "family": family,
         "verdict": str(decided.verdict),
-        "dose": effect.dose,
-        "class": swing.label,
-        "g": swing.g.value,
-        "low": swing.g.low,
-        "high": swing.g.high,
         "at_least": effect.at_least,
         "at_most": effect.at_most,
         "limit": math.nan if decided.limit is None else decided.limit,
-        **_columns("loss_negatives", swing.on_negatives),
-        **_columns("loss_positives", swing.on_positives),
-        **_columns("loss", effect.loss),
-        **_of_calls(effect),
-        "images": effect.images,
-        "patients": effect.patients,
         "open": " ".join(decided.open),
         "needed": decided.needed,
         "intervention": component,
@@ -282,10 +272,7 @@ def effect_row(factor: str, effect: Effect) -> Row:
         "low": swing.g.low,
         "high": swing.g.high,
         **_columns("loss_negatives", swing.on_negatives),
-        **_columns("loss", effect.loss),
-        **_of_calls(effect),
-        "images": effect.images,
-        "patients": effect.patients,
+        **_of_images(effect),
     }
 
 
@@ -293,20 +280,15 @@ def distorted_row(family: str, severity: int, effect: Effect, margin: float) -> 
     """Return a row of `audit_tables.DISTORTED`: the loss under a distortion against the margin, of AUROC or of Dice."""
     loss = effect.loss if effect.dice is None else effect.dice
     assert loss is not None
-    return {
-        "factor": family,
-        "severity": severity,
-        **_columns("loss", effect.loss),
-        **_of_calls(effect),
-        "decision": _within(loss.low, loss.high, margin),
-        "images": effect.images,
-        "patients": effect.patients,
-    }
+    decision = _within(loss.low, loss.high, margin)
+    return {"factor": family, "severity": severity, **_of_images(effect), "decision": decision}
 
 
-def _of_calls(effect: Effect) -> Row:
-    parts = {"flips": effect.flips, "dice": effect.dice, "stray": effect.stray}
-    return {key: value for name, part in parts.items() for key, value in _columns(name, part).items()}
+def _of_images(effect: Effect) -> Row:
+    """Return the effect on AUROC, calls and maps, and how many images it is of."""
+    parts = {"loss": effect.loss, "flips": effect.flips, "dice": effect.dice, "stray": effect.stray}
+    found = {key: value for name, part in parts.items() for key, value in _columns(name, part).items()}
+    return {**found, "images": effect.images, "patients": effect.patients}
 
 
 def _columns(name: str, found: Bounded | None) -> Row:

@@ -29,13 +29,13 @@ from assay.runs.run import quietly
 from assay.stats.format import count, duration
 from assay.store.files import json_text
 from assay.store.folder import RunFolder
-from assay.study.audit import origin_of
 from assay.study.audit_compare import compare_audits
 from assay.study.audit_plan import Planned
 from assay.study.audit_request import Asked
 from assay.study.audit_scores import PredictionColumns, audit_predictions, factor_of
 from assay.study.auditing import run_audit
 from assay.study.clean_networks import trained_references
+from assay.study.origins import origin_of
 from assay.study.policy import POLICY_FAILED, Policy, read_policy
 from assay.study.prepared import IMAGES, NAMES, finish_audit, prepare_images, prepared_request
 

@@ -8,6 +8,10 @@ import numpy as np
 
 from assay.core.errors import DataError
 from assay.core.types import FactorTable
+from assay.data.dataset import Images
+
+_AT_ONCE = 256
+"""Images that are read and hashed together."""
 
 
 def row_hashes(array: np.ndarray) -> np.ndarray:
@@ -19,6 +23,16 @@ def row_hashes(array: np.ndarray) -> np.ndarray:
     rows = np.asarray(array)
     digests = (hashlib.blake2b(np.ascontiguousarray(row).data, digest_size=8).digest() for row in rows)
     return np.frombuffer(b"".join(digests), dtype=np.uint64)
+
+
+def image_hashes(images: Images) -> np.ndarray:
+    """Return the hash of every image."""
+    return np.concatenate([row_hashes(images.read(part).numpy()) for part in parts_of_images(len(images))])
+
+
+def parts_of_images(count: int) -> list[np.ndarray]:
+    """Return positions of images in parts that are held at once."""
+    return np.array_split(np.arange(count), max(1, count // _AT_ONCE))
 
 
 def exact_groups(hashes: np.ndarray, patients: np.ndarray) -> list[np.ndarray]:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import nn
 
 from assay.analysis.one_model import analyze_model
 from assay.core.errors import DataError, SpecError
@@ -19,26 +17,24 @@ from assay.core.files import content_hash, is_file
 from assay.core.registry import own_code
 from assay.core.request import Task
 from assay.data.cache import Notify, default_cache_root, silent
-from assay.data.dataset import Images
-from assay.data.leakage import row_hashes
+from assay.data.leakage import image_hashes
 from assay.execution.device import computing_on
 from assay.execution.jobs import (
     PROVENANCE,
     Place,
     ProbeJob,
-    TrainedModel,
     inputs_of,
+    keep_read,
     kept_read,
     population_of,
     provenance,
 )
 from assay.execution.plan import ModelPlan, kept_columns, looked_at, probe_units, reading_id
 from assay.execution.tasks import Context
-from assay.models.formats import given_origin, is_bundle
-from assay.models.ref import Facts, GivenModel, InMemory, Model, Origin, Output, Scaling, Scores, channels_of
+from assay.models.ref import GivenModel, InMemory, Model, Origin, Output, Scaling, Scores, channels_of
 from assay.models.untyped import named_layers, tensor_of
-from assay.probes.probe import Read
-from assay.probes.reader import ReadingError, evaluating
+from assay.probes.probe import Read, Request
+from assay.probes.reader import ModelReading, ReadingError, evaluating
 from assay.report.page import write_page
 from assay.shifts.environment import Environment
 from assay.shifts.intervention import unchanged
@@ -51,17 +47,14 @@ from assay.stats.maps import threshold_at
 from assay.stats.measures import LEVELS, specific_thresholds
 from assay.store.files import write_json
 from assay.store.folder import STUDY, RunFolder, working_in
-from assay.study.audit_tasks import ReadJob
+from assay.study.origins import OfTraining
 from assay.study.outside import Config, config_of, signs
-from assay.study.records import Exported, stored_study, trained_model
 from assay.training.feed import youden_threshold
 
 VALIDATION = "(validation)"
 """The name of the environment of validation images, which set thresholds."""
-_ALONE = Context(lambda share, word: None, lambda: False)
+ALONE = Context(lambda share, word: None, lambda: False)
 """Interface of a job that nobody watches."""
-_AT_ONCE = 256
-"""Images that are read and hashed together."""
 _IDENTIFYING = 16
 """Images whose answers identify a model whose content cannot be hashed."""
 OF_LAYERS = ("decodability", "representation")
@@ -70,50 +63,6 @@ OF_GRADIENTS = ("attribution",)
 """Probes that differentiate."""
 
 Preprocessing = Literal["config", "none"]
-Given = nn.Module | Callable[[np.ndarray], object] | str | Path
-"""A model as a user names it: a module, a function, a file of weights or of ONNX, or the folder of a training run."""
-
-
-@dataclass(frozen=True)
-class OfTraining(Origin):
-    """A trial or a source of a run folder, or an exported one. Its hash is the id of the training."""
-
-    trained: TrainedModel | Exported
-    kind = "training run"
-    complete = True
-
-    @property
-    def name(self) -> str:
-        """Name of the run folder and id of the training; of an exported network, the name of its folder."""
-        root = self.trained.root.name
-        return root if isinstance(self.trained, Exported) else f"{root} {self.trained.id}"
-
-    @cached_property
-    def loaded(self) -> Model:
-        """The model on the CPU, with its thresholds."""
-        return self.trained.load()
-
-    @property
-    def facts(self) -> Facts:
-        """Size, channels and framing of the images that it was trained on."""
-        if isinstance(self.trained, Exported):
-            taken: Mapping[str, Any] = self.trained.values["input"]
-        elif self.trained.unit == "trials":
-            data, inputs = stored_study(self.trained.root).plan.spec.data, self.trained.inputs
-            taken = {"size": inputs.size, "channels": inputs.channels, "fit": data.fit, "crop_share": data.crop_share}
-            taken = {**taken, "preprocessing": list(data.preprocessing)}
-        else:
-            taken = {"size": self.trained.inputs.size, "channels": self.trained.inputs.channels, "fit": "pad"}
-        kept = ("size", "fit", "crop_share", "preprocessing")
-        channels = "gray" if taken["channels"] == 1 else "color"
-        return Facts({"channels": channels, **{key: taken[key] for key in kept if taken.get(key)}})
-
-    def network(self, device: str) -> nn.Module:
-        """Return the trained network on a device."""
-        return self.loaded.network.to(device)
-
-    def _content(self) -> str:
-        return self.trained.id
 
 
 @dataclass(frozen=True)
@@ -145,28 +94,6 @@ class Settings:
     device: str = "cpu"
     scaling: Scaling | None = None
     output: Output | None = None
-
-
-def origin_of(
-    model: Given,
-    factory: Callable[[], nn.Module] | None = None,
-    *,
-    weights: str | Path = "",
-    trust: bool = False,
-    limit: float = 0.0,
-) -> Origin:
-    """Return the origin of a model that the user names. Arguments are those of `formats.given_origin`.
-
-    Raises:
-        SpecError: It is none of those that can be probed, or runs code that is not trusted.
-        StoreError: It is a folder without a complete training.
-        WeightsError: The file is missing or refused.
-    """
-    if factory is None and isinstance(model, str | Path):
-        folder = Path(model).expanduser()
-        if folder.is_dir() and not is_bundle(folder):
-            return OfTraining(trained_model(Path(model)))
-    return given_origin(model, factory, weights=weights, trust=trust, limit=limit)
 
 
 @dataclass(frozen=True)
@@ -320,12 +247,14 @@ def probe_model(
             shown, identity = _validation_images(images, asked, scene, settings.seed)
             kept = kept_columns(task, request.probes, population)
             id = content_hash({"model": model.content, "environment": identity, **kept})
-            model = _with_thresholds(model, shown, _answered(place, model, device, shown, id))
+            if not place.folder.complete("readings", id):
+                read_answers(given, id, lambda: shown)
+            model = _with_thresholds(model, shown, kept_read(place.folder.outputs(id)))
         began, plan = time.time(), _plan(model, request, scene, population)
         job = ProbeJob(
             place, model, request.data, request.tests, dict(plan.probes), plan.readings, all_tested=True, device=device
         )
-        job(_ALONE)
+        job(ALONE)
         if task == "classification":
             first = scene.environment(scene.names[0])
             answers = kept_read(place.folder.outputs(plan.readings[first.name]))
@@ -420,11 +349,17 @@ def keep_model(place: Place, model: GivenModel, population: Population, began: f
     folder.write_record("models", model.id, {"status": "done", **model.described(), **more})
 
 
-def _answered(place: Place, model: GivenModel, device: str, environment: Environment, id: str) -> Read:
-    """Return the answers to an environment, read where they are not kept."""
-    if not place.folder.complete("readings", id):
-        ReadJob(place.folder, id, model, device, lambda: environment)(_ALONE)
-    return kept_read(place.folder.outputs(id))
+def read_answers(given: Prepared, id: str, images: Callable[[], Environment], context: Context = ALONE) -> None:
+    """Read the answers to images and keep them under a name, as a `Job`.
+
+    Raises:
+        SpecError: The images cannot be changed as asked.
+        ReadingError: The answers are of no use.
+    """
+    shown, model = images(), given.model
+    with model.opened(given.device) as opened:
+        read = ModelReading(opened, [Request(shown)]).read(shown)
+    keep_read(given.place.folder, id, shown.table, read, {"model": model.id, "environment": shown.name})
 
 
 def _with_thresholds(model: GivenModel, environment: Environment, answers: Read) -> GivenModel:
@@ -472,16 +407,6 @@ def _validation_images(
             f"validation: {both:,} of its {len(found):,} images are tested too; a threshold is set on others"
         )
     return found, own.identity(VALIDATION)
-
-
-def image_hashes(images: Images) -> np.ndarray:
-    """Return the hash of every image."""
-    return np.concatenate([row_hashes(images.read(part).numpy()) for part in parts_of_images(len(images))])
-
-
-def parts_of_images(count: int) -> list[np.ndarray]:
-    """Return positions of images in parts that are held at once."""
-    return np.array_split(np.arange(count), max(1, count // _AT_ONCE))
 
 
 def _require_able(origin: Origin, settings: Settings, request: ProbeRequest, device: str) -> None:

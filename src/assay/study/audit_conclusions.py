@@ -102,7 +102,7 @@ class Answers:
             return not_tested_row(mark.name, "mark", why(error), component), []
         limit = reference and reference.limit(mark.name)
         decided = decide_mark(effects, doses.index(DECIDING), self.plan.asked.margin, limit)
-        row = {**verdict_row(mark.name, "mark", decided, component), "family": mark.family}
+        row = verdict_row(mark.name, "mark", decided, component, mark.family)
         return row, [effect_row(mark.name, one) for one in effects]
 
     def distortions(self) -> Iterator[Row]:

@@ -14,13 +14,14 @@ from assay.core.files import content_hash
 from assay.data.cache import ArrayCache
 from assay.data.dataset import Images
 from assay.data.files.table import read_table
+from assay.data.leakage import image_hashes, parts_of_images
 from assay.data.near_copies import GRID, VERSION, details, near_pairs, not_looked_for
 from assay.execution.jobs import population_of
 from assay.shifts.environment import Environment
 from assay.spec.request import parse_request
 from assay.spec.schema import DataSpec
 from assay.store.files import Row
-from assay.study.audit import Prepared, image_hashes, parts_of_images
+from assay.study.audit import Prepared
 
 FEW_PATIENTS = 20
 """Patients below which intervals are too narrow."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from assay.data.cache import Notify, silent
 from assay.data.dataset import Images
 from assay.execution.device import computing_on
 from assay.execution.local import InProcess
-from assay.execution.tasks import Event, Observer, Task
+from assay.execution.tasks import Context, Event, Observer, Task
 from assay.models.ref import Origin
 from assay.probes.reader import ReadingError
 from assay.report.audit_cards import write_cards
@@ -39,7 +39,7 @@ from assay.stats.verdicts import MARGIN, Reference
 from assay.store.files import Row
 from assay.store.folder import RunFolder, working_in
 from assay.store.verdicts_file import write_verdicts
-from assay.study.audit import OfTraining, Prepared, Settings, keep_model, prepare_model
+from assay.study.audit import Prepared, Settings, keep_model, prepare_model, read_answers
 from assay.study.audit_conclusions import (
     Answers,
     digests_of,
@@ -64,7 +64,7 @@ from assay.study.audit_plan import (
     require_fitting,
 )
 from assay.study.audit_request import Asked
-from assay.study.audit_tasks import InsideJob, ReadJob
+from assay.study.inside import inside_rows
 from assay.study.leads import (
     UNALIGNED,
     ExchangeTest,
@@ -73,6 +73,7 @@ from assay.study.leads import (
     measured,
     not_exchanged,
 )
+from assay.study.origins import OfTraining
 from assay.study.reading import LOOKED, SCALINGS, ReadAs, alternatives, framings, with_outputs
 from assay.study.references import (
     read_places,
@@ -240,21 +241,23 @@ class AuditRun:
         deciding = [shots[DECIDING] for shots in plan.marks.values()]
         distorted = [shot for shots in plan.distortions.values() for shot in shots]
         first = map(self._exchanged, self.exchange.first if self.exchange else ())
-        yield [*self._tasks([*deciding, *first, *distorted]), *self._looks_inside()]
+        yield self._tasks([*deciding, *first, *distorted])
+        if self.request.task == "classification":
+            yield [Task(self._inside_id, self._look_inside, "inside the network", remote=False)]
         yield self._tasks([*self._open(), *map(self._exchanged, self._finer())])
 
     def _tasks(self, shots: Iterable[Shot]) -> list[Task]:
-        folder, model, device = self.given.place.folder, self.given.model, self.given.device
         return [
-            Task(one.id, ReadJob(folder, one.id, model, device, one.images), one.label, remote=False) for one in shots
+            Task(one.id, partial(read_answers, self.given, one.id, one.images), one.label, remote=False)
+            for one in shots
         ]
 
-    def _looks_inside(self) -> list[Task]:
-        if self.request.task == "segmentation":
-            return []
-        given, id = self.given, self._inside_id
-        job = InsideJob(given.place.folder, id, given.model, given.device, self.plan.images, self.request.seed)
-        return [Task(id, job, "inside the network", remote=False)]
+    def _look_inside(self, context: Context) -> None:
+        """Keep what the network holds and looks at, as a `Job`."""
+        given = self.given
+        rows = inside_rows(given.model, self.plan.images, given.device, self.request.seed)
+        record: dict[str, Any] = {"model": given.model.id, "probe": "inside", "rows": rows, "readings": {}}
+        given.place.folder.write_record("probes", self._inside_id, record)
 
     @property
     def _inside_id(self) -> str:

@@ -25,10 +25,10 @@ from assay.shifts.battery import at_deciding_dose, battery, marks_of
 from assay.spec.parse import parse_study
 from assay.stats.format import duration
 from assay.store.files import write_json
-from assay.study.audit import OfTraining
 from assay.study.audit_plan import Say
 from assay.study.audit_request import Asked
 from assay.study.auditing import run_audit
+from assay.study.origins import OfTraining
 from assay.study.records import trained_model
 from assay.study.references import ABOUT, LEAST_NETWORKS, SIZE
 from assay.study.run import prepare, train_only
