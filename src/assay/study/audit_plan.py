@@ -192,23 +192,23 @@ class Shot:
 
     Attributes:
         id: Name of the answers.
-        label: What is said when they are read.
         kind: `clean`, `mark`, `distortion`, `exchange`, or `reading`: the same images read otherwise.
+        table: The images.
+        images: Returns them with the change. Raises SpecError where they cannot have it.
+        label: What is said when they are read.
         factor: The mark or distortion.
         dose: Its dose or severity.
         change: The mark with its arguments, as JSON.
-        table: The images.
-        images: Returns them with the change. Raises SpecError where they cannot have it.
     """
 
     id: str
-    label: str
     kind: str
-    factor: str
-    dose: str
-    change: str
     table: FactorTable
     images: Callable[[], Environment]
+    label: str
+    factor: str = ""
+    dose: str = ""
+    change: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,20 +228,12 @@ class AuditPlan:
     read_by: Mapping[str, Any]
 
     def shot(
-        self,
-        kind: str,
-        images: Callable[[], Environment],
-        table: FactorTable,
-        named: Mapping[str, Any],
-        *,
-        factor: str = "",
-        dose: str = "",
-        change: str = "",
-        label: str = "",
-    ) -> Shot:
-        """Return images under a change that `named` names."""
+        self, kind: str, images: Callable[[], Environment], table: FactorTable, named: Mapping[str, Any], label: str,
+        **more: str,
+    ) -> Shot:  # fmt: skip
+        """Return images under a change that `named` names; `more` are further fields."""
         id = content_hash({**self.read_by, "rows": content_hash(table.row.tolist()), **named})
-        return Shot(id, label or f"{kind} {factor}".strip(), kind, factor, dose, change, table, images)
+        return Shot(id, kind, table, images, label, **more)
 
     @cached_property
     def images(self) -> Environment:
@@ -266,7 +258,7 @@ class AuditPlan:
     @cached_property
     def clean(self) -> Shot:
         """The images without changes."""
-        return self.shot("clean", lambda: self.images, self.images.table, {}, label=self.counts.words)
+        return self.shot("clean", lambda: self.images, self.images.table, {}, self.counts.words)
 
     @cached_property
     def battery(self) -> tuple[tuple[AuditedMark, ...], tuple[str, ...]]:
@@ -280,20 +272,21 @@ class AuditPlan:
 
     def _doses(self, mark: AuditedMark) -> list[Shot]:
         @cache
-        def shown() -> list[Environment]:
+        def every() -> list[Environment]:
             """Return all doses: where one cannot be put on the images, the mark is not tested."""
-            return [
-                switched(self.before, mark.name, InterventionSpec(component=one, share=0.5), "high", TEST_SEED)
-                for one in mark.doses
-            ]
+            given = [InterventionSpec(component=one, share=0.5) for one in mark.doses]
+            return [switched(self.before, mark.name, one, "high", TEST_SEED) for one in given]
 
-        doses: list[Shot] = []
-        for at, one in enumerate(mark.doses):
-            named = {"mark": mark.name, "change": one.canonical()}
-            change = json.dumps(one.canonical(), sort_keys=True)
-            more = {"factor": mark.name, "dose": DOSES[at], "change": change}
-            doses.append(self.shot("mark", lambda at=at: shown()[at], self.before.table, named, **more))
-        return doses
+        def shown(at: int) -> Environment:
+            return every()[at]
+
+        table = self.before.table
+        return [
+            self.shot("mark", partial(shown, at), table, {"mark": mark.name, "change": one.canonical()},
+                      f"mark {mark.name}", factor=mark.name, dose=DOSES[at],
+                      change=json.dumps(one.canonical(), sort_keys=True))
+            for at, one in enumerate(mark.doses)
+        ]  # fmt: skip
 
     @cached_property
     def distortions(self) -> Mapping[str, Sequence[Shot]]:
@@ -306,7 +299,7 @@ class AuditPlan:
         return {
             family: [
                 self.shot("distortion", partial(shown, family, one), table, {"distortion": [family, one]},
-                          factor=family, dose=str(one))
+                          f"distortion {family}", factor=family, dose=str(one))
                 for one in _severities(self.asked)
             ]
             for family in self.battery[1]

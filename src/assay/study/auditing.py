@@ -259,9 +259,11 @@ class AuditRun:
         record: dict[str, Any] = {"model": given.model.id, "probe": "inside", "rows": rows, "readings": {}}
         given.place.folder.write_record("probes", self._inside_id, record)
 
-    @property
+    @cached_property
     def _inside_id(self) -> str:
-        return content_hash({"inside": self.plan.clean.id, "seed": self.request.seed})
+        table = self.plan.images.table
+        columns = [[one.name, one.role, one.levels, repr(table.columns[one.name].tolist())] for one in table.factors]
+        return content_hash({"inside": self.plan.clean.id, "seed": self.request.seed, "columns": columns})
 
     # How the model is read.
 
@@ -299,7 +301,7 @@ class AuditRun:
         }
 
     def _read_otherwise(self, images: Environment, named: Mapping[str, Any]) -> Shot:
-        return self.plan.shot("reading", lambda: images, images.table, named, label=self.plan.clean.label)
+        return self.plan.shot("reading", lambda: images, images.table, named, self.plan.clean.label)
 
     @cached_property
     def checks(self) -> list[Row]:
@@ -322,7 +324,7 @@ class AuditRun:
         assert self.exchange is not None
         counts, (images, named) = self.plan.counts, self.exchange.images(place)
         label = f"exchange test on {counts.exchanged:,} images, {counts.donors} donors of each class"
-        return self.plan.shot("exchange", lambda: images, images.table, named, label=label)
+        return self.plan.shot("exchange", lambda: images, images.table, named, label)
 
     def _lost(self, test: ExchangeTest, places: Iterable[Place]) -> dict[Place, Exchange]:
         """Return what each place lost. Raises ReadingError where one was not read."""
