@@ -247,9 +247,7 @@ def probe_model(
             shown, identity = _validation_images(images, asked, scene, settings.seed)
             kept = kept_columns(task, request.probes, population)
             id = content_hash({"model": model.content, "environment": identity, **kept})
-            if not place.folder.complete("readings", id):
-                read_answers(given, id, lambda: shown)
-            model = _with_thresholds(model, shown, kept_read(place.folder.outputs(id)))
+            model = _with_thresholds(model, shown, _answered(given, id, shown))
         began, plan = time.time(), _plan(model, request, scene, population)
         job = ProbeJob(
             place, model, request.data, request.tests, dict(plan.probes), plan.readings, all_tested=True, device=device
@@ -257,7 +255,7 @@ def probe_model(
         job(ALONE)
         if task == "classification":
             first = scene.environment(scene.names[0])
-            answers = kept_read(place.folder.outputs(plan.readings[first.name]))
+            answers = _answered(given, plan.readings[first.name], first)
             doubts += signs(answers.logits, first.table, model.threshold, settings.expect)
         plan = replace(plan, doubts=tuple(doubts))
         keep_model(place, model, population, began, device)
@@ -360,6 +358,13 @@ def read_answers(given: Prepared, id: str, images: Callable[[], Environment], co
     with model.opened(given.device) as opened:
         read = ModelReading(opened, [Request(shown)]).read(shown)
     keep_read(given.place.folder, id, shown.table, read, {"model": model.id, "environment": shown.name})
+
+
+def _answered(given: Prepared, id: str, images: Environment) -> Read:
+    """Return the answers to images, read where they are not kept."""
+    if not given.place.folder.complete("readings", id):
+        read_answers(given, id, lambda: images)
+    return kept_read(given.place.folder.outputs(id))
 
 
 def _with_thresholds(model: GivenModel, environment: Environment, answers: Read) -> GivenModel:
