@@ -59,8 +59,6 @@ _IDENTIFYING = 16
 """Images whose answers identify a model whose content cannot be hashed."""
 OF_LAYERS = ("decodability", "representation")
 """Probes that read layers."""
-OF_GRADIENTS = ("attribution",)
-"""Probes that differentiate."""
 
 Preprocessing = Literal["config", "none"]
 
@@ -419,7 +417,7 @@ def _require_able(origin: Origin, settings: Settings, request: ProbeRequest, dev
     if isinstance(origin, OfTraining):
         return
     asked = [probe.name for probe in request.probes]
-    inner = [name for name in asked if name in (*OF_LAYERS, *OF_GRADIENTS)]
+    inner = [name for name in asked if name in (*OF_LAYERS, "attribution")]
     if origin.opaque and (inner or settings.layers):
         what = f"probe '{inner[0]}' looks into the network" if inner else "layers name modules of the network"
         raise SpecError(f"{what}, and {origin.opaque} shows none: give the module, or weights with a factory")
