@@ -28,7 +28,7 @@ def load() -> ModuleType:
 GUARD = load()
 TABLES: dict[str, tuple[str, dict[str, Any]]] = {  # run -> a table of it, and a row
     "study": ("estimates", {"recipe": "a", "measure": "auroc", "value": 0.8, "low": 0.7, "high": 0.9, "seeds": 4}),
-    "segmentation": ("planes", {"recipe": "a", "environment": "free", "threshold": 0.0, "area": 0.01, "value": 0.25}),
+    "segmentation": ("trades", {"recipe": "a", "across": "dice", "up": "false-positive-rate", "correlation": 0.25}),
     "model": ("estimates", {"measure": "auroc", "environment": "same", "value": 0.8, "low": 0.7, "high": 0.9}),
     "audit": ("verdicts", {"factor": "tag", "dose": "middle", "verdict": "relies-on", "g": 0.3, "low": 0.2,
                            "high": 0.4, "flips": 0.5, "flips_low": 0.4, "flips_high": 0.6}),

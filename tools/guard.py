@@ -190,7 +190,7 @@ def tuples_of(root: Path) -> list[Found]:
     for path in sorted((root / "tables").glob("*.parquet")):
         if path.stem not in SKIPPED:
             for row in rows_of(path):
-                found += of_row(path.stem, row)
+                found += of_point(row) if path.stem == "points" else of_row(path.stem, row)
     tables = root / "tables"
     if (tables / "values.parquet").is_file():
         for row in selected(SEEDS, tables / "estimates.parquet", tables / "values.parquet"):
@@ -212,6 +212,20 @@ def selected(query: str, *paths: Path) -> list[dict[str, Any]]:
     read = duckdb.execute(query, list(map(str, paths)))
     names = [column[0] for column in read.description or ()]
     return [dict(zip(names, row, strict=True)) for row in read.fetchall()]
+
+
+def of_point(row: Mapping[str, Any]) -> Iterator[Found]:
+    """Yield the tuples of a point as those of older records, which have a table for each kind of curve."""
+    named = {name: row[name] for name in ("recipe", "coordinates", "environment", "seeds", "patients", "images")}
+    match row["curve"]:
+        case "false-positives":
+            yield from of_row("planes", {**named, "threshold": row["y"], "area": row["x"], "value": row["value"]})
+        case "free-response":
+            rates = {"false_positives": row["x"], "sensitivity": row["value"]}
+            yield from of_row("free_response", {**named, **rates})
+        case name:
+            named = {name: named[name] for name in ("recipe", "coordinates", *(["seeds"] if name == "lr" else []))}
+            yield from of_row("curves", {**named, "epoch": int(row["x"]), name: row["value"]})
 
 
 def of_row(table: str, row: Mapping[str, Any]) -> Iterator[Found]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from assay.analysis.tables import weight_of
+from assay.analysis.segmentation import weight_of
 from assay.spec.recipe import Component
 
 

@@ -71,12 +71,13 @@ def test_what_these_images_cannot_tell_is_undefined_and_says_why(run: RunFolder)
     for row in estimates(run, "false-positive-rate-at-90").values():
         assert np.isnan(row["value"])
         assert row["reason"] == str(because(Code.NO_LESION_FREE_IMAGE))
-    assert run.table("planes") == []
+    assert not any(row["curve"] == "false-positives" for row in run.table("points"))
 
 
 def test_the_free_response_rises_with_the_false_positives(run: RunFolder) -> None:
-    rows = [row for row in run.table("free_response") if row["recipe"] == "dice" and row["environment"] == "same"]
-    found = [row["sensitivity"] for row in sorted(rows, key=lambda row: row["false_positives"])]
+    of = ("free-response", "dice", "same")
+    rows = [row for row in run.table("points") if (row["curve"], row["recipe"], row["environment"]) == of]
+    found = [row["value"] for row in sorted(rows, key=lambda row: row["x"])]
     assert len(found) >= 2
     assert found == sorted(found)
     assert max(found) > 0.8
@@ -106,11 +107,12 @@ def test_the_course_of_training_is_the_mean_of_the_kept_curves(run: RunFolder) -
     plan = json.loads((run.root / "plan.json").read_text())
     ids = [one["id"] for one in plan["trials"] if one["point"] == "dice"]
     kept = [read_rows(run.unit("trials", id) / "curve.parquet") for id in ids]
-    rows = [row for row in run.table("curves") if row["recipe"] == "dice"]
-    assert [row["epoch"] for row in rows] == [1, 2, 3, 4, 5]
-    for epoch, row in enumerate(rows):
-        assert row["train_loss"] == pytest.approx(np.mean([one[epoch]["train_loss"] for one in kept]))
-    assert all(np.isnan(row["weight"]) for row in rows)
+    rows = [row for row in run.table("points") if row["recipe"] == "dice"]
+    lost = [row for row in rows if row["curve"] == "train_loss"]
+    assert [row["x"] for row in lost] == [1, 2, 3, 4, 5]
+    for epoch, row in enumerate(lost):
+        assert row["value"] == pytest.approx(np.mean([one[epoch]["train_loss"] for one in kept]))
+    assert all(np.isnan(row["value"]) for row in rows if row["curve"] == "weight")
     page = write_page(run.root).read_text()
     assert "Loss of training images" in page
 

@@ -1,8 +1,9 @@
-"""Tables of segmentation results: operating points and maps."""
+"""Tables of segmentation results: curves and planes, and overlap against false alarms."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,37 +12,48 @@ from jaxtyping import Bool
 from assay.analysis.results import Gathered
 from assay.core.map_grid import MapGrid
 from assay.core.measures import quiet_of
+from assay.core.registry import lookup
+from assay.execution.jobs import CURVE
+from assay.spec.recipe import Component
 from assay.spec.schema import RecipePoint
 from assay.stats import maps
 from assay.stats.outcomes import joint
 from assay.stats.panel import Evaluated, Panel, evaluate
-from assay.store.files import Row
+from assay.store.files import Row, read_rows
+from assay.training.losses.segmentation import Schedule, weight_at
+from assay.training.objective import Progress
 
-# What a segmentation does over all thresholds: false alarms over threshold and area, and the free response.
+# Curves and planes of a segmentation: false alarms over threshold and area, the free response, and the training.
 
 _GRID = MapGrid()
 _THRESHOLDS = np.array(_GRID.thresholds)
+OF_EPOCHS = ("train_loss", "validation_loss", "lr")
 
 
-def plane_rows(gathered: Gathered) -> list[Row]:
-    """Rows of `schema.PLANES`, of environments that hold lesion-free images; means over seeds."""
-    return [
-        {**where, "threshold": float(threshold), "area": area, "value": float(rate[t, a])}
-        for point, environment, panel in _panels(gathered)
-        if (rate := _rate(panel)) is not None
-        for where in [_where(point, environment, panel, panel.maps["truth"][0] == 0)]
-        for t, threshold in enumerate(_THRESHOLDS)
-        for a, area in enumerate(_GRID.areas)
-    ]
+def point_rows(gathered: Gathered) -> list[Row]:
+    """Rows of `schema.POINTS`; none of a classification."""
+    if gathered.plan.spec.task != "segmentation":
+        return []
+    return [*_planes(gathered), *_free_responses(gathered), *_courses(gathered)]
 
 
-def free_response_rows(gathered: Gathered) -> list[Row]:
-    """Rows of `schema.FREE_RESPONSE`, of environments that hold lesions; means over seeds at equal false positives.
+def _planes(gathered: Gathered) -> Iterator[Row]:
+    """False positives over area and threshold, of environments that hold lesion-free images."""
+    for point, environment, panel in _panels(gathered):
+        rate = _rate(panel)
+        if rate is not None:
+            where = _where("false-positives", point, environment, panel, panel.maps["truth"][0] == 0)
+            for t, threshold in enumerate(_THRESHOLDS):
+                for a, area in enumerate(_GRID.areas):
+                    yield {**where, "x": area, "y": float(threshold), "value": float(rate[t, a])}
+
+
+def _free_responses(gathered: Gathered) -> Iterator[Row]:
+    """Sensitivity at equal false positives, of environments that hold lesions.
 
     Logits are no common scale of seeds, nor of folds, so each seed's threshold is the one with as many false positives
     as the others.
     """
-    rows: list[Row] = []
     for point, environment, panel in _panels(gathered):
         seeds = [
             maps.free_responses(one.maps["stray"], one.maps["lesion_score"], one.maps["floor"], _THRESHOLDS, one.fold)
@@ -49,13 +61,36 @@ def free_response_rows(gathered: Gathered) -> list[Row]:
         ]
         most = np.unique(np.concatenate([one.curve.false_positives for folds in seeds for one in folds]))
         sensitivity = np.mean([maps.sensitivity_over(folds, most) for folds in seeds], axis=0)
-        where = _where(point, environment, panel, np.ones(len(panel.target), dtype=bool))
-        rows += [
-            {**where, "false_positives": float(false), "sensitivity": float(found)}
-            for false, found in zip(most, sensitivity, strict=True)
-            if np.isfinite(found)
-        ]
-    return rows
+        where = _where("free-response", point, environment, panel, np.ones(len(panel.target), dtype=bool))
+        for false, found in zip(most, sensitivity, strict=True):
+            if np.isfinite(found):
+                yield {**where, "x": float(false), "value": float(found)}
+
+
+def _courses(gathered: Gathered) -> Iterator[Row]:
+    """Losses and what schedules set, by epoch; none of a recipe without a kept seed."""
+    for point in gathered.plan.spec.points:
+        if point.recipe.given is not None:
+            continue
+        seeds = gathered.kept_seeds(point)
+        trials = [trial for seed in seeds for trial in gathered.by_point[point.label][seed]]
+        found = [read_rows(gathered.folder.checked("trials", trial.id, CURVE)) for trial in trials]
+        counts = {"seeds": len(seeds), "patients": 0, "images": 0}
+        for epoch in range(min((len(rows) for rows in found), default=0)):
+            values = {name: float(np.mean([rows[epoch][name] for rows in found])) for name in OF_EPOCHS}
+            values["weight"] = weight_of(point.recipe.loss, epoch, point.recipe.epochs)
+            for name, value in values.items():
+                yield {**_point(name, point, ""), **counts, "x": float(epoch + 1), "value": value}
+
+
+def weight_of(loss: Component, epoch: int, epochs: int) -> float:
+    """The weight of a loss's first term in an epoch counted from 0; NaN for a loss without a schedule of its own."""
+    if ":" in loss.name:
+        return math.nan
+    entry = lookup("loss", loss.name)
+    passed = entry.complete().passed(entry.validated(loss.params)).values()
+    schedule = next((value for value in passed if isinstance(value, Schedule)), None)
+    return math.nan if schedule is None else weight_at(Progress(0, 1, epoch, epochs), schedule)
 
 
 def _rate(panel: Panel) -> np.ndarray | None:
@@ -71,21 +106,26 @@ def _rate(panel: Panel) -> np.ndarray | None:
 
 
 def _panels(gathered: Gathered) -> Iterator[tuple[RecipePoint, str, Panel]]:
-    for point in gathered.plan.spec.points if gathered.plan.spec.task == "segmentation" else ():
+    for point in gathered.plan.spec.points:
         for environment in point.tests:
             panel = gathered.panel(point, environment)
             if panel is not None and panel.maps:
                 yield point, environment, panel
 
 
-def _where(point: RecipePoint, environment: str, panel: Panel, among: Bool[np.ndarray, " n"]) -> Row:
+def _where(curve: str, point: RecipePoint, environment: str, panel: Panel, among: Bool[np.ndarray, " n"]) -> Row:
+    counts = {"seeds": len(panel.scores), "images": int(among.sum())}
+    return {**_point(curve, point, environment), **counts, "patients": len(np.unique(panel.patient[among]))}
+
+
+def _point(curve: str, point: RecipePoint, environment: str) -> Row:
+    coordinates = json.dumps(dict(point.coordinates))
     return {
+        "curve": curve,
         "recipe": point.label,
-        "coordinates": json.dumps(dict(point.coordinates)),
+        "coordinates": coordinates,
         "environment": environment,
-        "seeds": len(panel.scores),
-        "patients": len(np.unique(panel.patient[among])),
-        "images": int(among.sum()),
+        "y": math.nan,
     }
 
 

@@ -18,13 +18,12 @@ from assay.analysis.doses import dose_change_rows, half_dose_rows
 from assay.analysis.looks import Look, contrasts_of, look_rows, looks_at
 from assay.analysis.prespecified import Stated, stated
 from assay.analysis.results import KEY_FIELDS, Folds, Gathered, Pooled, column_of, values_of_seeds
-from assay.analysis.segmentation import free_response_rows, plane_rows, trade_rows
+from assay.analysis.segmentation import point_rows, trade_rows
 from assay.analysis.similarity import similarity_rows
 from assay.core.measures import MEASURES, range_of
 from assay.core.reasons import NOTHING, Reason, read, together
 from assay.core.reasons import stated as stated_words
-from assay.core.registry import lookup
-from assay.execution.jobs import CURVE, Place, kept_provenance
+from assay.execution.jobs import Place, kept_provenance
 from assay.execution.plan import Plan, Source, Trial
 from assay.execution.progress import Stage
 from assay.shifts.population import Population
@@ -36,7 +35,8 @@ from assay.spec.recipe import WORST_GROUP, Component, looks_at_labels, readout_o
 from assay.spec.schema import RecipePoint, SourceSpec, StudySpec
 from assay.stats.decisions import decided
 from assay.stats.doubts import Split, findings_of, outlying_seeds
-from assay.stats.estimate import Estimate, estimate, estimate_seeds, estimates_of_seeds
+from assay.stats.estimate import Estimate, estimate_seeds, estimates_of_seeds
+from assay.stats.estimate import estimates as estimates_of
 from assay.stats.findings import to_row
 from assay.stats.format import count
 from assay.stats.measures import COMPUTED
@@ -44,52 +44,9 @@ from assay.stats.outcomes import collapse_rate, contrast_collapse, corruption_ro
 from assay.stats.panel import Panel, of_seeds
 from assay.stats.rows import identified, of_whole_model, with_outcomes
 from assay.store import schema
-from assay.store.files import ColumnRows, Row, read_rows
+from assay.store.files import ColumnRows, Row
 from assay.store.folder import RunFolder
 from assay.store.views import SeedValues
-from assay.training.losses.segmentation import Schedule, weight_at
-from assay.training.objective import Progress
-
-# How the losses of a segmentation went from epoch to epoch, beside what its schedules set.
-
-OF_EPOCHS = ("train_loss", "validation_loss", "lr")
-
-
-def curve_rows(gathered: Gathered) -> list[Row]:
-    """Rows of `schema.CURVES`; none of a classification, nor of a recipe without a kept seed."""
-    if gathered.plan.spec.task != "segmentation":
-        return []
-    return list(_rows(gathered))
-
-
-def _rows(gathered: Gathered) -> Iterator[Row]:
-    for point in gathered.plan.spec.points:
-        if point.recipe.given is not None:
-            continue
-        seeds = gathered.kept_seeds(point)
-        trials = [trial for seed in seeds for trial in gathered.by_point[point.label][seed]]
-        found = [read_rows(gathered.folder.checked("trials", trial.id, CURVE)) for trial in trials]
-        for epoch in range(min((len(rows) for rows in found), default=0)):
-            here = [rows[epoch] for rows in found]
-            yield {
-                "recipe": point.label,
-                "coordinates": json.dumps(dict(point.coordinates)),
-                "epoch": epoch + 1,
-                **{name: float(np.mean([row[name] for row in here])) for name in OF_EPOCHS},
-                "weight": weight_of(point.recipe.loss, epoch, point.recipe.epochs),
-                "seeds": len(seeds),
-            }
-
-
-def weight_of(loss: Component, epoch: int, epochs: int) -> float:
-    """The weight of a loss's first term in an epoch counted from 0; NaN for a loss without a schedule of its own."""
-    if ":" in loss.name:
-        return math.nan
-    entry = lookup("loss", loss.name)
-    passed = entry.complete().passed(entry.validated(loss.params)).values()
-    schedule = next((value for value in passed if isinstance(value, Schedule)), None)
-    return math.nan if schedule is None else weight_at(Progress(0, 1, epoch, epochs), schedule)
-
 
 # What each start of a study is, and whose group labels each recipe used: from the spec and the records.
 
@@ -396,9 +353,7 @@ MAKERS: Mapping[str, Callable[[Made], Sequence[Row]]] = {
     "half_doses": lambda made: with_outcomes(half_dose_rows(made.gathered), made.trials),
     "dose_changes": lambda made: with_outcomes(dose_change_rows(made.gathered), made.trials),
     "trades": lambda made: trade_rows(made.gathered),
-    "planes": lambda made: plane_rows(made.gathered),
-    "free_response": lambda made: free_response_rows(made.gathered),
-    "curves": lambda made: curve_rows(made.gathered),
+    "points": lambda made: point_rows(made.gathered),
     "looks": lambda made: look_rows(made.looks),
     "starts": lambda made: start_rows(made.gathered),
     "recipes": lambda made: recipe_rows(made.spec.points),
@@ -483,8 +438,9 @@ def _estimates(gathered: Gathered) -> tuple[ColumnRows, ColumnRows]:
             panel = gathered.panel(point, environment)
             if panel is None:
                 continue
-            for measure in measures_of(gathered.plan.spec, panel):
-                found, entry = estimate(panel, measure), COMPUTED[measure]
+            measures = measures_of(gathered.plan.spec, panel)
+            for measure, found in zip(measures, estimates_of(panel, measures), strict=True):
+                entry = COMPUTED[measure]
                 where = where_of(point, {"measure": measure, "environment": environment})
                 chance = entry.chance(panel.target, panel.scores.shape[2])
                 described = entry.entry

@@ -50,7 +50,6 @@ from assay.results.block import Block
 from assay.stats.format import common_decimals, in_words, listed, number
 from assay.stats.rows import Row, numeric
 from assay.store.audit_tables import EVERY_TABLE
-from assay.store.schema import TABLES
 
 FULL, NARROW = 800.0, 350.0
 """Widths in pixels: on a desktop, and on a phone."""
@@ -393,31 +392,30 @@ def _field(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) 
     traces = tuple(Trace(level, tuple(sorted(points))) for level, points in list(lines.items())[:MOST_LEVELS])
     points = [point for trace in traces for point in trace.points]
     across = (min(x for x, _ in points), max(x for x, _ in points))
-    square = block.along == "false_positives"
+    square = block.id == "free-response"
     span = (0.0, 1.02) if square else limits([y for _, y in points], [], (-math.inf, math.inf))
-    table = TABLES[block.table]
-    column = {name: table.column(name).head or table.column(name).meaning for name in (block.along, block.up)}
     levels = tuple(trace.level for trace in traces)
     across = (across[0], max(across[1], across[0] + 1e-9))
     colors = _styles(block, levels, evidence)
-    field = Field(column[block.along], column[block.up], across, span, levels, colors, traces=traces, square=square)
+    field = Field(*_axes(block), across, span, levels, colors, traces=traces, square=square)
     return drawn(block, field, known, draw_field, width)
 
 
 def _heat(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) -> Figure | None:
     """A value by two columns: a map per recipe, or per pair of recipes."""
-    if block.up == "threshold":
-        rows = [row for row in rows if numeric(row, "threshold") in LOGITS]
+    of_points = block.table == "points"
+    if of_points:
+        rows = [row for row in rows if numeric(row, "y") in LOGITS]
     names = short_names(distinct(str(row[one]) for row in rows for one in (block.up, block.along)) or [""])
     short = dict(zip(distinct(str(row[one]) for row in rows for one in (block.up, block.along)), names, strict=False))
 
     def called(row: Row, column: str) -> str:
-        value = numeric(row, column) if column in ("threshold", "area") else math.nan
-        if column == "threshold":
+        if not of_points:
+            return short[str(row[column])]
+        value = numeric(row, column)
+        if column == "y":
             return f"p {number(1 / (1 + math.exp(-value)), 2 if abs(value) < 4 else 4 if abs(value) > 4 else 3)}"
-        if column == "area":
-            return f"{number(100 * value, 2 if value < 0.001 else 1)}%" if value else "1 px"
-        return short[str(row[column])]
+        return f"{number(100 * value, 2 if value < 0.001 else 1)}%" if value else "1 px"
 
     values: dict[str, dict[tuple[str, str], float]] = {}
     for row in rows:
@@ -427,8 +425,13 @@ def _heat(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) -
     if not values:
         return None
     down, across = (tuple(distinct(key[i] for cells in values.values() for key in cells)) for i in (0, 1))
-    plot = Planes(values, down, across, in_words(block.up), in_words(block.along), block.title)
+    along, up = _axes(block)
+    plot = Planes(values, down, across, up, along, block.title)
     return drawn(block, plot, rows, draw_planes, width)
+
+
+def _axes(block: Block) -> tuple[str, str]:
+    return block.axes or (in_words(block.along), in_words(block.up))
 
 
 def drawn(
@@ -573,12 +576,19 @@ def _table(block: Block, rows: Sequence[Row], evidence: Evidence) -> Sheet | Non
         decimals = {name: _places([row for row in rows if row.get("measure", "") == name]) for name in measures}
         heads = [HEADS.get(name, in_words(name)) for name in columns]
         lines = [
-            Line(tuple(cell(name, row, evidence, decimals[row.get("measure", "")]) for name in columns),
-                 first="coordinates" not in row or evidence.outline.shown(row))
-            for row in rows
-        ]  # fmt: skip
-    made = sheet(block.id, block.title, heads, lines, (rows, table), "" if block.chart != "none" else block.note)
+            Line(tuple(cell(name, row, evidence, decimals[row.get("measure", "")]) for name in columns))
+            for row in _first(rows, evidence)
+        ]
+    note, pivoted = "" if block.chart != "none" else block.note, block.across and not block.columns
+    made = sheet(block.id, block.title, heads, lines, (rows, table), note, 0 if pivoted else len(rows))
     return replace(made, folded=block.folded)
+
+
+def _first(rows: Sequence[Row], evidence: Evidence) -> Sequence[Row]:
+    """Return the rows that a page shows: where there are too many, the first ones of the recipes that charts show."""
+    if len(rows) <= SHOWN_ROWS:
+        return rows
+    return [row for row in rows if "coordinates" not in row or evidence.outline.shown(row)][:SHOWN_ROWS]
 
 
 def _places(rows: Sequence[Row]) -> int:
@@ -609,7 +619,6 @@ def _pivot(block: Block, rows: Sequence[Row], evidence: Evidence) -> tuple[list[
                 *(words(_text(key, next(iter(own.values())), evidence) or NONE) for key in keys),
                 *(_amount(own.get(column), decimals[column]) for column in columns),
             ),
-            first=evidence.outline.shown(next(iter(own.values()))),
         )
         for own in total
     ]

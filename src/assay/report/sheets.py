@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
-from assay.core.measures import WORST
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import valued
 from assay.stats.format import number
@@ -133,10 +132,9 @@ class Cell:
 
 @dataclass(frozen=True)
 class Line:
-    """A row of a table. first: whether it is among those kept when there are too many."""
+    """A row of a table."""
 
     cells: tuple[Cell, ...]
-    first: bool = True
 
 
 @dataclass(frozen=True)
@@ -182,14 +180,13 @@ def sheet(
         id: Anchor of the table in the page, and name of its file.
         caption: Caption.
         heads: Headings, one for each cell of a line.
-        lines: Lines to show.
+        lines: Lines to show, the first `SHOWN_ROWS` of them.
         source: Rows that the lines were made from, all of which its file holds, and the table that they are of.
         note: Sentences beneath the table.
         total: Number of lines there are, where not all were made.
     """
-    shown = lines if len(lines) <= SHOWN_ROWS else [line for line in lines if line.first][:SHOWN_ROWS]
-    total = max(total, len(lines))
-    file = as_csv(id, *source[1].spread(source[0]))
+    shown, total = lines[:SHOWN_ROWS], max(total, len(lines))
+    file = as_csv(id, *source[1].spread(source[0])) if len(source[0]) <= MOST_ROWS else None
     place = "the file has all" if file else "the tables in the run folder have all"
     cut = f"{len(shown):,} of {total:,} rows are shown; {place}." if len(shown) < total else ""
     filled = [i for i in range(len(heads)) if any(line.cells[i].text != NONE for line in shown)]
@@ -224,9 +221,7 @@ def estimated(row: Row | None, places: int | None = None) -> Cell:
     """Return a cell with a value and its interval, and with why where there is none. places: decimals of its column."""
     if row is None:
         return Cell(NONE, "", True)
-    reason = "" if row.get("group") in WORST else reason_words(row.get("reason"))
-    ends = numeric(row, "value")
-    return Cell(valued(row, places), sort_key(ends), True, reason)
+    return Cell(valued(row, places), sort_key(numeric(row, "value")), True, reason_words(row.get("reason")))
 
 
 def sort_key(value: float) -> str:

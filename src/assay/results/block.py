@@ -66,6 +66,7 @@ class Block:
         along: Column along which a curve runs, or of the axis across a field or heat map; `axis NAME` for an axis of
             recipes.
         up: Column of the axis up a field, or down a heat map.
+        axes: Words of both axes; from the columns where empty.
         value: Column of the value, whose ends are `low` and `high`.
         colors: Column whose values are told apart by color; the compared axis where empty.
         across: Column whose values become columns of the table.
@@ -85,6 +86,7 @@ class Block:
     panel: str = ""
     along: str = ""
     up: str = ""
+    axes: tuple[str, str] | None = None
     value: str = "value"
     colors: str = ""
     across: str = ""

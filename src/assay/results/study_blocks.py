@@ -203,20 +203,24 @@ CONFOUNDER = "confounder"
 
 
 def _healthy(tables: Mapping[str, Sequence[Row]]) -> tuple[Block, ...]:
-    free = {row["environment"] for row in tables.get("planes", ())}
+    points = tables.get("points", ())
+    free, lesions = (
+        list(dict.fromkeys(row["environment"] for row in points if row["curve"] == curve)) for curve in (CALLED, FROC)
+    )
     lead = quiet_of(row["measure"] for row in tables.get("contrasts", ()))
-    mixed = next((row["environment"] for row in tables.get("free_response", ()) if row["environment"] in free), "")
-    mixed = mixed or next((row["environment"] for row in tables.get("free_response", ())), "")
+    mixed = next((name for name in lesions if name in free), next(iter(lesions), ""))
     plane = next((row["environment"] for row in tables.get("contrasts", ()) if row["measure"] == lead), "")
     plane = plane if plane in free else next(iter(free), "")
     return (
         FIRST["trades"],
-        Block(id="planes", title="Share of lesion-free images called, by threshold and area", table="planes",
-              keep=Query(only={"environment": (plane,)}), chart="heat", along="area", up="threshold", listed=False,
+        Block(id="planes", title="Share of lesion-free images called, by threshold and area", table="points",
+              keep=Query(only={"curve": (CALLED,), "environment": (plane,)}), chart="heat", along="x", up="y",
+              axes=("area", "threshold"), listed=False,
               note="Images with a component of at least that area at that threshold; means over seeds."),
-        Block(id="free-response", title="Lesions found against false positives (FROC)", table="free_response",
-              keep=Query(only={"environment": (mixed,)}), chart="field", along="false_positives", up="sensitivity",
-              listed=False, note="Means over seeds. Across: a scale of square roots."),
+        Block(id="free-response", title="Lesions found against false positives (FROC)", table="points",
+              keep=Query(only={"curve": (FROC,), "environment": (mixed,)}), chart="field", along="x", up="value",
+              axes=("false positives per image", "share of lesions found"), listed=False,
+              note="Means over seeds. Across: a scale of square roots."),
         Block(id="conventions", title="Dice by the convention for empty masks",
               keep=Query(measures=CONVENTIONS, empty=_WHOLE, only={"environment": (mixed,)}), place=("recipe",),
               across="measure", folded=True,
@@ -224,15 +228,17 @@ def _healthy(tables: Mapping[str, Sequence[Row]]) -> tuple[Block, ...]:
         Block(id="kinds-found", title="By kind of lesion",
               keep=Query(measures=OF_A_KIND, filled=("level",), empty=("factor", "group")),
               place=("recipe", "environment", "level"), across="measure", folded=True),
-        *(Block(id=f"course-{name.replace('_', '-')}", title=title, table="curves", chart="field", along="epoch",
-                up=name, listed=False, folded=True) for name, title in _COURSES.items()),
+        *(Block(id=f"course-{name.replace('_', '-')}", title=title, table="points",
+                keep=Query(only={"curve": (name,)}), chart="field", along="x", up="value", axes=("epoch", axis),
+                listed=False, folded=True) for name, (title, axis) in _COURSES.items()),
     )  # fmt: skip
 
 
+CALLED, FROC = "false-positives", "free-response"
 _COURSES = {
-    "train_loss": "Loss of training images",
-    "validation_loss": "Loss of validation images",
-    "weight": "Weight of the loss's first term",
+    "train_loss": ("Loss of training images", "training loss"),
+    "validation_loss": ("Loss of validation images", "validation loss"),
+    "weight": ("Weight of the loss's first term", "weight"),
 }
 _RELIES = (
     Block(id="reliance", title="Reliance by factor, most effect first",

@@ -215,12 +215,21 @@ def estimate(panel: Panel, name: str) -> Estimate:
 
     No interval under 3 seeds, nor where nothing varied, nor from a single patient (or a single one of a class).
     """
-    return summarize(evaluate(panel, name))
+    return estimates(panel, [name])[0]
+
+
+def estimates(panel: Panel, names: Sequence[str]) -> list[Estimate]:
+    """Return several measures of one recipe in one environment, see `estimate`."""
+    parts = [evaluate(panel, name) for name in names]
+    return [_summarized(part, sure) for part, sure in zip(parts, uncertainties(parts), strict=True)]
 
 
 def summarize(part: Evaluated) -> Estimate:
     """Summarize a measure that was evaluated per seed and patient."""
-    sure = uncertainty(part)
+    return _summarized(part, uncertainty(part))
+
+
+def _summarized(part: Evaluated, sure: Uncertainty) -> Estimate:
     value = float("nan") if part.reason else float(part.values.mean())
     low, high = interval(value, sure.standard_error, sure.df, part.bounds)
     return Estimate(

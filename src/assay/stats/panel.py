@@ -157,7 +157,7 @@ def of_seeds(
     missing = int(np.isnan(values).sum())
     why = because(Code.UNDEFINED_SEEDS, count=missing, seeds=len(values)) + reason if missing else NOTHING
     every = [one.samples for one in found or ()]
-    shared = bool(every) and all(samples is every[0] for samples in every)
+    shared = bool(every) and all(np.array_equal(samples, every[0]) for samples in every)
     samples = every[0] if shared else np.unique(np.concatenate([np.zeros(0, np.int64), *every]))
     contributions = np.zeros((len(values), len(samples)))
     for row, one in zip(contributions, found or (), strict=False):
@@ -227,7 +227,8 @@ def combine(parts: Sequence[Evaluated], weights: Float[np.ndarray, "m *s"]) -> E
     by code: those in common are paired, the others are not.
     """
     seeds = common_seeds(parts)
-    patients = np.unique(np.concatenate([part.patients for part in parts]))
+    shared = all(np.array_equal(part.patients, parts[0].patients) for part in parts)
+    patients = parts[0].patients if shared else np.unique(np.concatenate([part.patients for part in parts]))
     spread = np.broadcast_to(weights.reshape(len(parts), -1), (len(parts), len(seeds)))
     values, contributions = np.zeros(len(seeds)), np.zeros((len(seeds), len(patients)))
     for part, weight in zip(parts, spread, strict=True):
@@ -236,7 +237,7 @@ def combine(parts: Sequence[Evaluated], weights: Float[np.ndarray, "m *s"]) -> E
         moved = weight[:, None] * part.contributions[rows]
         # A part without samples among parts with some: its error within models is not known, rather than none.
         known = len(part.patients) or not len(patients)
-        contributions[:, np.searchsorted(patients, part.patients)] += moved
+        contributions[:, slice(None) if shared else np.searchsorted(patients, part.patients)] += moved
         contributions += 0.0 if known else np.nan
     reasons = [part.reason for part in parts if part.reason]
     return Evaluated(

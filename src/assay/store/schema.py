@@ -329,51 +329,25 @@ TRADES = Table(
     ("recipe", "across", "up", "correlation", "df", "seeds", "reason"),
 )
 
-PLANES = Table(
-    "planes",
-    "recipe of a segmentation × environment with lesion-free images × threshold × area",
+POINTS = Table(
+    "points",
+    "point of a curve or plane of a recipe of a segmentation; means over the kept seeds",
     (
+        Column("curve", "false-positives, free-response, train_loss, validation_loss, lr, or weight (of the first term "
+               "of the loss)"),
         *_RECIPE,
-        Column("environment", "test environment"),
-        number("threshold", "logit from which a pixel is predicted"),
-        number("area", "least area of a component, as a share of the image"),
-        number("value", "share of lesion-free images with such a component, mean over seeds"),
+        Column("environment", "test environment; empty of a training"),
+        number("x", "of false positives the least area of a component, as a share of the image; of the free response "
+               "components per image that touch no lesion; of a training the epoch, from 1"),
+        number("y", "of false positives the logit from which a pixel is predicted; NaN elsewhere"),
+        number("value", "share of lesion-free images with such a component; share of lesions found with at most so "
+               "many; or the value in that epoch"),
         _SEEDS,
         PATIENTS,
         IMAGES,
     ),
-    ("recipe", "environment", "threshold", "area", "value", "seeds", "images"),
-)
-
-FREE_RESPONSE = Table(
-    "free_response",
-    "recipe of a segmentation × environment with lesions × number of false positives that some seed has at some "
-    "threshold",
-    (
-        *_RECIPE,
-        Column("environment", "test environment"),
-        number("false_positives", "components per image that touch no lesion", head="false positives per image"),
-        number("sensitivity", "share of lesions found with at most so many, mean over seeds"),
-        _SEEDS,
-        PATIENTS,
-        IMAGES,
-    ),
-    ("recipe", "environment", "false_positives", "sensitivity", "seeds", "images"),
-)
-
-CURVES = Table(
-    "curves",
-    "recipe of a segmentation × epoch: means over the kept seeds and their folds",
-    (
-        *_RECIPE,
-        whole("epoch", "epoch, from 1"),
-        *_LOSSES,
-        number("lr", "learning rate at the end of the epoch"),
-        number("weight", "weight of the loss's first term, where its schedule has one"),
-        _SEEDS,
-    ),
-    ("recipe", "epoch", "train_loss", "validation_loss", "lr", "weight", "seeds"),
-)
+    ("curve", "recipe", "environment", "x", "y", "value", "seeds", "images"),
+)  # fmt: skip
 
 TRIALS = Table(
     "trials",
@@ -613,8 +587,8 @@ PROVENANCE = Table(
 TABLES = {
     table.name: table
     for table in (
-        CONTRASTS, FINDINGS, ESTIMATES, VALUES, SEEDS, RELIANCE_CONTRASTS, HALF_DOSES, DOSE_CHANGES, TRADES, PLANES,
-        FREE_RESPONSE, CURVES, LOOKS, TRIALS, SOURCES, STARTS, RECIPES, COLLAPSES, SIMILARITIES, ENVIRONMENTS,
+        CONTRASTS, FINDINGS, ESTIMATES, VALUES, SEEDS, RELIANCE_CONTRASTS, HALF_DOSES, DOSE_CHANGES, TRADES, POINTS,
+        LOOKS, TRIALS, SOURCES, STARTS, RECIPES, COLLAPSES, SIMILARITIES, ENVIRONMENTS,
         DOSE_COUNTS, VISIBILITY, SHORTCUTS, PICTURES, PROVENANCE,
     )
 }  # fmt: skip
