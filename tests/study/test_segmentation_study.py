@@ -120,7 +120,7 @@ def test_the_course_of_training_is_the_mean_of_the_kept_curves(run: RunFolder) -
 def test_the_files_of_the_figures_have_all_that_is_drawn(run: RunFolder) -> None:
     content = collect(run.root)
     figures = {one.figure.id: one.figure for part in content.sections for one in part.blocks if one.figure}
-    for name, column in (("free-response", "false_positives"), ("course-train-loss", "epoch")):
+    for name, column in (("free-response", "x"), ("course-train-loss", "x")):
         figure = figures[name]
         assert figure.csv is not None
         written = base64.b64decode(figure.csv.uri.split(",")[1])
