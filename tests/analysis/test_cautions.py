@@ -12,7 +12,8 @@ from syrupy.assertion import SnapshotAssertion
 
 from assay.analysis.data_checks import Looked, cautions
 from assay.analysis.described import describe, keep, kept
-from assay.analysis.results import Folds, Gathered
+from assay.analysis.folds import Folds
+from assay.analysis.results import Gathered
 from assay.execution.jobs import Place, population_of
 from assay.execution.plan import make_plan
 from assay.report.sentences.reasons import reason_words

@@ -11,18 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, logit
 
-from assay.analysis.results import (
+from assay.analysis.folds import Folds, joined_tables
+from assay.analysis.measurements import (
     CONTRIBUTIONS,
     KEY_FIELDS,
-    Folds,
     Key,
-    joined_tables,
     of_one_unit,
     over_folds,
-    panel_of,
     values_of_seeds,
     with_one_worst,
 )
+from assay.analysis.panels import panel_of
 from assay.analysis.tables import scalar_rows, without_home
 from assay.core.errors import StoreError
 from assay.core.reasons import NOTHING, Code, Reason, because, read, stated

@@ -9,15 +9,8 @@ from typing import get_args
 
 import numpy as np
 
-from assay.analysis.results import (
-    Gathered,
-    is_of_panels,
-    measured,
-    panel_for,
-    seed_values,
-    values_of_seeds,
-    why_nothing,
-)
+from assay.analysis.measurements import values_of_seeds
+from assay.analysis.results import Gathered, is_of_panels, measured, panel_for, seed_values, why_nothing
 from assay.core.files import canonical_json, content_hash
 from assay.core.measures import EFFECTS, direction_of
 from assay.core.reasons import Code, Reason, because

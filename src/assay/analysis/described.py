@@ -14,9 +14,10 @@ from jaxtyping import Int
 
 from assay.analysis.data_checks import Looked, cautions, visibility_rows
 from assay.analysis.doses import dose_count_rows
+from assay.analysis.folds import Folds, Group, Outputs
 from assay.analysis.illustrations import illustrate
 from assay.analysis.preview import distinct_environments
-from assay.analysis.results import Folds, Gathered, Group, Outputs
+from assay.analysis.results import Gathered
 from assay.analysis.shortcuts import shortcut_cautions, shortcut_rows
 from assay.core.errors import StoreError
 from assay.core.files import sha256

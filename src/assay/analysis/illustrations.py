@@ -16,9 +16,10 @@ from scipy import ndimage
 from torch import nn
 
 from assay.analysis.data_checks import Confounder, Looked, confounders
+from assay.analysis.measurements import KEY_FIELDS, OF_ONE_IMAGE
 from assay.analysis.pictures import TRUTH, Facts, Gallery, colored, enlarged, outlined
 from assay.analysis.preview import distinct_environments, headed
-from assay.analysis.results import KEY_FIELDS, OF_ONE_IMAGE, Gathered
+from assay.analysis.results import Gathered
 from assay.core.map_grid import MapGrid
 from assay.core.reasons import Code, reason_of
 from assay.core.registry import build

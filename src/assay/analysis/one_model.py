@@ -11,8 +11,9 @@ from typing import Any, cast
 import numpy as np
 
 from assay.analysis.described import DESCRIBED, environment_rows_of, facts_of
+from assay.analysis.folds import PERFORMANCE
+from assay.analysis.measurements import with_overall
 from assay.analysis.pictures import Gallery
-from assay.analysis.results import PERFORMANCE, with_overall
 from assay.analysis.tables import without_home
 from assay.core.measures import range_of
 from assay.core.reasons import Reason, read, stated

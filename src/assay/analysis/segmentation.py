@@ -80,7 +80,8 @@ def _courses(gathered: Gathered) -> Iterator[Row]:
             values = {name: float(np.mean([rows[epoch][name] for rows in found])) for name in OF_EPOCHS}
             values["weight"] = weight_of(point.recipe.loss, epoch, point.recipe.epochs)
             for name, value in values.items():
-                yield {**_point(name, point, ""), **counts, "x": float(epoch + 1), "value": value}
+                if not math.isnan(value):
+                    yield {**_point(name, point, ""), **counts, "x": float(epoch + 1), "value": value}
 
 
 def weight_of(loss: Component, epoch: int, epochs: int) -> float:

@@ -15,9 +15,11 @@ import numpy as np
 from assay.analysis.contrasts import families_of, pairs, reliance_rows
 from assay.analysis.described import Described, describe, keep, kept
 from assay.analysis.doses import dose_change_rows, half_dose_rows
+from assay.analysis.folds import Folds, Pooled
 from assay.analysis.looks import Look, contrasts_of, look_rows, looks_at
+from assay.analysis.measurements import KEY_FIELDS, column_of, values_of_seeds
 from assay.analysis.prespecified import Stated, stated
-from assay.analysis.results import KEY_FIELDS, Folds, Gathered, Pooled, column_of, values_of_seeds
+from assay.analysis.results import Gathered
 from assay.analysis.segmentation import point_rows, trade_rows
 from assay.analysis.similarity import similarity_rows
 from assay.core.measures import MEASURES, range_of

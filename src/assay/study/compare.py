@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from assay.analysis.contrasts import Pair, family_of
-from assay.analysis.results import KEY_FIELDS
+from assay.analysis.measurements import KEY_FIELDS
 from assay.analysis.tables import estimate_row
 from assay.core.errors import SpecError, unknown_name
 from assay.core.measures import direction_of, label_of

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from assay.analysis.data_checks import Looked, cautions, confounders, visibility_rows
 from assay.analysis.described import environment_rows_of, facts_of
+from assay.analysis.folds import Folds
 from assay.analysis.pictures import Gallery
 from assay.analysis.preview import Distinct, detectable_differences, distinct_environments, headed
-from assay.analysis.results import Folds
 from assay.analysis.shortcuts import shortcut_cautions, shortcut_rows
 from assay.analysis.tables import without_home
 from assay.core.files import canonical_json

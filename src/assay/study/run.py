@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from assay.analysis.folds import Folds
 from assay.analysis.looks import Look, goes_on, look_rows, next_seeds, worst_case
 from assay.analysis.prespecified import state
-from assay.analysis.results import Folds
 from assay.analysis.tables import analyze, analyze_records, carried_looks
 from assay.core.reasons import Code, Reason, because
 from assay.core.registry import own_code

@@ -1,0 +1,261 @@
+"""Measurements of probes over seeds and folds: the worst of several, and when several are one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+
+from assay.core.measures import WORST, WORST_ENVIRONMENT, WORST_GROUP
+from assay.core.reasons import NOTHING, Code, because, reason_of, together
+from assay.core.types import Contributions
+from assay.probes.probe import worst_group_place
+from assay.stats.panel import Evaluated, of_seeds, own_samples
+from assay.store.files import Row
+
+CONTRIBUTIONS = "contributions"
+"""The entry of a measurement's row that reads its contributions when they are needed; none in tables."""
+Reader = Callable[[], Contributions | None]
+Columns = Mapping[str, Any]
+"""Measurements by column."""
+KEY_FIELDS = ("measure", "environment", "factor", "level", "layer", "group")
+NUMBERS = ("value", "standard_error", "n", "patients", "chance")
+OF_EACH_SEED = (*NUMBERS, "unit", "direction", "reason", CONTRIBUTIONS)
+"""Columns of a measurement that may differ between seeds."""
+
+
+# The worst group and the worst environment of a recipe: chosen by the mean over its seeds, and then one place for all.
+#
+# A mean over seeds of each seed's own worst lies below the worst place's value, the more so the more places there are
+# and the smaller: the least of several uncertain numbers is low for its uncertainty alone.
+
+Key = tuple[str, str, str, str, str, str]
+"""measure, environment, factor, level, layer, group"""
+BySeed = Mapping[int, Row]
+
+
+def with_one_worst(every: Mapping[Key, BySeed], smallest_group: int) -> dict[Key, BySeed]:
+    """The measurements of a recipe, the worst of each measure being those of one place, the same for every seed.
+
+    every: measurement key -> seed -> measurement, among them the candidates. smallest_group: images that a group needs
+    in every seed. Where no place has a value for every seed there is none, and a reason.
+    """
+    return {key: _worst(key, rows, every, smallest_group) if key[5] in WORST else rows for key, rows in every.items()}
+
+
+def chosen_place(key: Key, every: Mapping[Key, BySeed], smallest_group: int) -> Key | None:
+    """The place whose mean over seeds is the worst, among those with a value for every seed; None where none has.
+
+    key: of the worst place, whose seeds are meant.
+    """
+    seeds = every[key]
+    places = {other: found for other, found in every.items() if _is_place(other, key)}
+    least = smallest_group if key[5] == WORST_GROUP else 0
+    means = {
+        place: float(np.mean(values))
+        for place, found in places.items()
+        if set(found) >= set(seeds) and (values := _counted(found, seeds, least))
+    }
+    if not means:
+        return None
+    lower_is_worse = key[5] == WORST_GROUP or next(iter(seeds.values()))["direction"] == "higher"
+    return (min if lower_is_worse else max)(means, key=lambda place: means[place])
+
+
+def _worst(key: Key, rows: BySeed, every: Mapping[Key, BySeed], smallest_group: int) -> BySeed:
+    chosen = chosen_place(key, every, smallest_group)
+    if chosen is None:
+        known = (reason_of(row) for row in rows.values() if math.isnan(row["value"]))
+        reason = str(next(known, NOTHING) or because(Code.NO_COMMON_GROUP))
+        return {seed: {**row, "value": math.nan, "standard_error": math.nan, "reason": reason}
+                for seed, row in rows.items()}  # fmt: skip
+    if key[5] == WORST_ENVIRONMENT:
+        where = because(Code.WORST_ENVIRONMENT_PLACE, environment=chosen[1])
+    else:
+        where = worst_group_place(chosen[2], chosen[3], chosen[5])
+    named = {"environment": key[1], "factor": "", "level": key[3], "group": key[5]}
+    return {seed: {**every[chosen][seed], **named, "reason": str(where)} for seed in rows}
+
+
+def _is_place(other: Key, key: Key) -> bool:
+    """Whether a measurement is of one of the places that a worst one is chosen from."""
+    measure, environment, factor, level, _, group = other
+    if measure != key[0] or group in WORST:
+        return False
+    if key[5] == WORST_ENVIRONMENT:
+        return bool(environment) and not factor and not group and level == key[3]
+    return environment == key[1] and bool(factor)
+
+
+def _counted(found: BySeed, seeds: BySeed, least: int) -> list[float]:
+    """Return the values of these seeds; none where one of them has no value, or too few images."""
+    every = zip(found, column_of(found, "value"), column_of(found, "n"), strict=True)
+    values = [value for seed, value, n in every if seed in seeds and n >= least and not math.isnan(value)]
+    return values if len(values) == len(seeds) else []
+
+
+# When measurements of several folds, or of several seeds, are one measurement, and when they are not.
+
+OF_ONE_IMAGE = "row "
+"""How the group of a measurement of a single image begins."""
+MISSING = "missing"
+"""The measure that counts images without a value of a factor."""
+
+
+def of_one_unit(rows: BySeed) -> BySeed:
+    """One measurement of several seeds; undefined where they did not measure the same thing, as their units tell."""
+    units = _units(rows.values()) if len(set(column_of(rows, "unit"))) > 1 else ()
+    if len(units) < 2:
+        return rows
+    reason = str(because(Code.MIXED_UNITS, of="seeds", units=" and some ".join(units)))
+    return {
+        seed: {**row, "unit": "", "value": math.nan, "standard_error": math.nan, "reason": reason}
+        for seed, row in rows.items()
+    }
+
+
+def over_folds(key: Key, folds: Sequence[Mapping[Key, Row]]) -> Row:
+    """Average the rows of the folds of a seed: the mean of their values, NaN where one of them is NaN or absent.
+
+    NaN too where folds did not measure the same thing, as their units show. Every reason is kept. Measurements of
+    single images (a pair's logits) belong to one fold and are left as they are, and images without a value are counted,
+    so that a fold without such images counts none. Contributions are averaged as values are.
+    """
+    rows = [fold[key] for fold in folds if key in fold]
+    if len(folds) == 1 or rows[0]["group"].startswith(OF_ONE_IMAGE):
+        return rows[0]
+    reasons = together(map(reason_of, rows))
+    images, patients = (sum(row[name] for row in rows) for name in ("n", "patients"))
+    readers: list[Reader | None] = [row.get(CONTRIBUTIONS) for row in rows]
+    total = {**rows[0], "n": images, "patients": patients, CONTRIBUTIONS: partial(_averaged, readers)}
+    values = np.array([row["value"] for row in rows], dtype=np.float64)
+    if rows[0]["measure"] == MISSING:
+        return {**total, "value": float(values.sum()), "reason": str(reasons)}
+    units = _units(rows)
+    if len(units) > 1:
+        reasons += because(Code.MIXED_UNITS, of="folds", units=" and some ".join(units))
+        return {**total, "unit": "", "value": math.nan, "standard_error": math.nan, "reason": str(reasons)}
+    if len(rows) < len(folds):
+        reasons += because(Code.MISSING_FOLDS, count=len(rows), folds=len(folds))
+        return {**total, "value": math.nan, "standard_error": math.nan, "reason": str(reasons)}
+    error = math.sqrt(sum(row["standard_error"] ** 2 for row in rows)) / len(rows)
+    return {**total, "value": float(values.mean()), "standard_error": error, "reason": str(reasons)}
+
+
+def _averaged(readers: Sequence[Reader | None]) -> Contributions | None:
+    """The contributions to a mean of values; None where one of them has none."""
+    found = [read() if read else None for read in readers]
+    known = [one for one in found if one is not None]
+    if len(known) < len(found):
+        return None
+    samples, place = np.unique(np.concatenate([one.samples for one in known]), return_inverse=True)
+    total = np.bincount(place, np.concatenate([one.values for one in known]), len(samples))
+    return Contributions(samples, total / len(known))
+
+
+def _units(rows: Iterable[Row]) -> list[str]:
+    """The units of the measurements with a value; undefined ones may have none."""
+    return sorted({row["unit"] for row in rows if not math.isnan(row["value"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Reads the contributions to the measurement of a probe unit at a place; None where the probe kept none."""
+
+    read: Callable[[str], Mapping[int, Contributions]]
+    unit: str
+    place: int
+
+    def __call__(self) -> Contributions | None:
+        """Read them."""
+        return self.read(self.unit).get(self.place)
+
+
+@dataclass(frozen=True, slots=True)
+class OfSeeds(Mapping[int, Row]):
+    """One measurement of several seeds; a row is made when it is read.
+
+    Attributes:
+        key: What was measured.
+        seeds: The seeds.
+        places: The place of each in the columns.
+        columns: Columns of all measurements of a recipe.
+    """
+
+    key: Key
+    seeds: tuple[int, ...]
+    places: tuple[int, ...]
+    columns: Columns
+
+    def column(self, name: str) -> list[Any]:
+        """Return the values of the seeds in a column."""
+        column = self.columns[name]
+        if isinstance(column, np.ndarray):
+            return column[list(self.places)].tolist()
+        return [column[place] for place in self.places]
+
+    def __getitem__(self, seed: int) -> Row:
+        at = self.places[self.seeds.index(seed)]
+        named = dict(zip(KEY_FIELDS, self.key, strict=True))
+        values = {name: column[at] for name, column in self.columns.items()}
+        return {**named, **{k: one.item() if isinstance(one, np.generic) else one for k, one in values.items()}}
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.seeds)
+
+    def __len__(self) -> int:
+        return len(self.seeds)
+
+
+def column_of(by_seed: BySeed, name: str) -> list[Any]:
+    """Return one column of a measurement of several seeds."""
+    return by_seed.column(name) if isinstance(by_seed, OfSeeds) else [row.get(name) for row in by_seed.values()]
+
+
+def by_column(rows: Sequence[Row]) -> Columns:
+    """Return measurements by column."""
+    return {name: [row.get(name) for row in rows] for name in (*KEY_FIELDS, *OF_EACH_SEED)}
+
+
+def with_overall(columns: Columns, of_all: Sequence[Row]) -> Columns:
+    """Return columns of the performance probe with rows of all images, which come after classes and before groups."""
+    named = zip(columns["factor"], columns["group"], strict=True)
+    place = next((i for i, (factor, group) in enumerate(named) if factor or group), len(columns["factor"]))
+    more = {name: [row.get(name) for row in of_all] for name in columns}
+    return {name: [*column[:place], *more[name], *column[place:]] for name, column in columns.items()}
+
+
+key_of: Callable[[Row], Key] = itemgetter(*KEY_FIELDS)
+
+
+def values_of_seeds(
+    by_seed: Mapping[int, Row], own: str, bounds: tuple[float, float] = (-math.inf, math.inf)
+) -> Evaluated:
+    """Return the rows of one measurement, by seed, as values with the contributions of their samples.
+
+    Contributions are read only where every seed has a value. Without them, the standard errors within models are taken
+    as those of samples that the seeds share and no other recipe does.
+
+    Args:
+        by_seed: Rows of the measurement.
+        own: Name of the samples of the recipe where it has no contributions (see `own_samples`).
+        bounds: Range of the true value.
+    """
+    values, errors = (np.array(column_of(by_seed, name), dtype=np.float64) for name in ("value", "standard_error"))
+    seeds = np.array(list(by_seed), dtype=np.int64)
+    if np.isnan(values).any():
+        undefined = next(row for row in by_seed.values() if math.isnan(row["value"]))
+        return of_seeds(values, seeds, reason=reason_of(undefined))
+    if np.isnan(errors).all():
+        return of_seeds(values, seeds, bounds=bounds)
+    found = [read() if read else None for read in column_of(by_seed, CONTRIBUTIONS)]
+    kept = [one for one in found if one is not None]
+    if len(kept) < len(found):
+        shared = own_samples(errors, own)
+        return Evaluated(values, shared.values, shared.samples, seeds, 0, bounds)
+    return of_seeds(values, seeds, kept, bounds=bounds)
