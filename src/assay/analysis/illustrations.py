@@ -28,7 +28,7 @@ from assay.execution.jobs import TrainedModel, inputs_of, weights_path
 from assay.execution.plan import Trial
 from assay.maps.summary import lesion_logits
 from assay.probes.attribution import Attribution
-from assay.probes.faithfulness import Method
+from assay.probes.explainers import Explainer
 from assay.probes.lesion_maps import Sample, Shown, localized, shown
 from assay.probes.reader import evaluating
 from assay.shifts.environment import Environment
@@ -215,8 +215,8 @@ def heat_map_rows(gathered: Gathered, population: Population, gallery: Gallery) 
     if found is None:
         return []
     sample, rows = Sample.of(found, "cpu").first(IMAGES), list[Row]()
-    for method in probe.methods:
-        maps = [_maps(recipe, method, sample) for recipe in recipes]
+    for name, explainer in probe.methods.items():
+        maps = [_maps(recipe, explainer, sample) for recipe in recipes]
         for i in range(len(sample)):
             of_image = [None if own is None else own[i] for own in maps]
             if any(one is not None for one in of_image):
@@ -224,33 +224,33 @@ def heat_map_rows(gathered: Gathered, population: Population, gallery: Gallery) 
                 facts = {
                     "image": i + 1,
                     "recipes": {
-                        recipe.point.label: _on_lesion(gathered, recipe, one, method, sample, i)
+                        recipe.point.label: _on_lesion(gathered, recipe, one, name, sample, i)
                         for recipe, one in zip(recipes, of_image, strict=True)
                     },
                     "times": scale,
                 }
-                rows.append(gallery.heat_map(image, facts, f"{method.name}-{i}", found.name, method.name))
+                rows.append(gallery.heat_map(image, facts, f"{name}-{i}", found.name, name))
     return rows
 
 
-def _maps(recipe: Recipe, method: Method, sample: Sample) -> Float[np.ndarray, "n h w"] | None:
+def _maps(recipe: Recipe, explainer: Explainer, sample: Sample) -> Float[np.ndarray, "n h w"] | None:
     """The sizes of a method's maps; None where it does not support the network or a map is not finite."""
     with evaluating(recipe.network):
         subject = sample.subject(recipe.network)
-        if method.explainer.refusal(subject):
+        if explainer.refusal(subject):
             return None
-        maps = np.abs(sample.maps(method.explainer, subject))
+        maps = np.abs(sample.maps(explainer, subject))
     return maps if np.isfinite(maps).all() else None
 
 
 def _on_lesion(
-    gathered: Gathered, recipe: Recipe, one: np.ndarray | None, method: Method, sample: Sample, i: int
+    gathered: Gathered, recipe: Recipe, one: np.ndarray | None, method: str, sample: Sample, i: int
 ) -> Facts:
     """Return the share of a map on the lesion, the lesion's share of the image, and whether the method fails sanity."""
     if one is None:
         return {}
     scores = localized(one[None], sample.lesion[i : i + 1])
-    fails = _fails(gathered, recipe.point.label, method.name)
+    fails = _fails(gathered, recipe.point.label, method)
     return {"mass": float(scores.mass[0]), "area": float(scores.area[0]), "fails": fails}
 
 

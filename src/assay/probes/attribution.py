@@ -23,7 +23,6 @@ from assay.probes.faithfulness import (
     RANK,
     STRUCTURE,
     Asked,
-    Method,
     attributed,
     center_prior,
     checked,
@@ -158,8 +157,7 @@ class Attribution:
         ] = (),
     ) -> None:
         given = [named("explainer", one) for one in explainers]
-        parts = [(label(one), *next(iter(one.items()))) for one in given]
-        self.methods = tuple(Method(called, build("explainer", name, params)) for called, name, params in parts)
+        self.methods = {label(one): build("explainer", *next(iter(one.items()))) for one in given}
         self.images = images
         self.sanity_images = sanity_images
         self.replacement: Replacement = replacement
@@ -195,16 +193,15 @@ class Attribution:
         found += erasures(asked.parts, asked.subject, asked.sample, asked.deviation, place)
         found += lesion_effects(asked, place)
         found += of_maps(center_prior(asked.sample.lesion.shape), asked, replace(place, factor=CENTER))
-        refused = {method.name: method.explainer.refusal(asked.subject) for method in self.methods}
-        able = [method for method in self.methods if not refused[method.name]]
+        refused = {name: explainer.refusal(asked.subject) for name, explainer in self.methods.items()}
+        able = {name: explainer for name, explainer in self.methods.items() if not refused[name]}
         few = asked.sample.first(self.sanity_images)
         told, first = dict[str, list[Measurement]](), dict[str, np.ndarray]()
-        for method in able:
-            maps = asked.sample.maps(method.explainer, asked.subject)
-            here = replace(place, factor=method.name)
-            told[method.name] = of_maps(maps, asked, here)
-            told[method.name] += attributed(maps, asked, here) if method.explainer.additive else []
-            first[method.name] = maps[: len(few)].copy()
+        for name, explainer in able.items():
+            maps = asked.sample.maps(explainer, asked.subject)
+            here = replace(place, factor=name)
+            told[name] = of_maps(maps, asked, here) + (attributed(maps, asked, here) if explainer.additive else [])
+            first[name] = maps[: len(few)].copy()
         sanity = checked(asked.subject, able, first, few, place)
         for name, refusal in refused.items():
             if refusal:
@@ -219,6 +216,9 @@ class Attribution:
         return scene.neutral() if self.environment == NEUTRAL else scene.environment(self.environment)
 
     def _undefined(self, reason: Reason, place: Measurement) -> list[Measurement]:
-        names = (CENTER, *(method.name for method in self.methods))
-        rows = [without(replace(place, factor=name), measure, reason) for name in names for measure in MEASURES]
+        rows = [
+            without(replace(place, factor=name), measure, reason)
+            for name in (CENTER, *self.methods)
+            for measure in MEASURES
+        ]
         return [without(place, EFFECT, reason), without(place, ERASED, reason), *rows]

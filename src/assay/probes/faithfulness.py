@@ -324,14 +324,6 @@ SPREAD = 0.25
 
 
 @dataclass(frozen=True)
-class Method:
-    """An explainer by the name that tables have for it."""
-
-    name: str
-    explainer: Explainer
-
-
-@dataclass(frozen=True)
 class Sanity:
     """Results of the sanity checks of one explainer, and the remark on its scores; no remark where it passes."""
 
@@ -350,14 +342,13 @@ def scored(
     maps: Float[np.ndarray, "n h w"], parts: Sequence[Part], sample: Sample, place: Measurement
 ) -> Iterator[Measurement]:
     """Return every score of an explainer's maps, by kind and by size."""
-    broken = int((~np.isfinite(maps).all(axis=(1, 2))).sum())
+    fault = broken(maps)
     empty = int((maps == 0).all(axis=(1, 2)).sum())
     said = because(Code.EMPTY_MAPS, count=empty, maps=len(maps)) if empty else NOTHING
     for part in parts:
         here = replace(place, group=part.kind, level=part.size, unit="share", direction="higher", reason=said)
-        if broken:
-            reason = because(Code.BROKEN_MAPS, count=broken, maps=len(maps))
-            yield from (without(here, name, reason) for name in MEASURES)
+        if fault:
+            yield from (without(here, name, fault) for name in MEASURES)
             continue
         whole = not (part.kind or part.size)
         scores = localized(maps, part.masks, None if whole else sample.lesion & ~part.masks)
@@ -366,6 +357,12 @@ def scored(
             chance = float(scores.area[known].mean()) if known.any() else np.nan
             otherwise = because(Code.NO_SUCH_LESION_WITH_REST)
             yield averaged(replace(here, measure=name, chance=chance), values, sample.patient, otherwise)
+
+
+def broken(maps: Float[np.ndarray, "n h w"]) -> Reason:
+    """Return how many maps hold NaN or infinity, if any does."""
+    count = int((~np.isfinite(maps).all(axis=(1, 2))).sum())
+    return because(Code.BROKEN_MAPS, count=count, maps=len(maps)) if count else NOTHING
 
 
 def averaged(
@@ -388,7 +385,11 @@ def without(place: Measurement, measure: str, reason: Reason) -> Measurement:
 
 
 def checked(
-    subject: Subject, methods: Sequence[Method], before: Mapping[str, np.ndarray], sample: Sample, place: Measurement
+    subject: Subject,
+    methods: Mapping[str, Explainer],
+    before: Mapping[str, np.ndarray],
+    sample: Sample,
+    place: Measurement,
 ) -> Mapping[str, Sanity]:
     """Check every method on every network with randomized layers, each of which is made once.
 
@@ -398,22 +399,23 @@ def checked(
     Returns:
         Explainer -> its results.
     """
-    rows: dict[str, list[Measurement]] = {method.name: [] for method in methods}
+    rows: dict[str, list[Measurement]] = {name: [] for name in methods}
     said: dict[str, Reason] = {}
     for other in redrawn(subject):
         again = sample.subject(other.network)
         same = unchanged(subject.network, other.network)
-        for method in methods:
-            maps = sample.maps(method.explainer, again)
-            ranks = rank_correlations(before[method.name], maps)
-            here = replace(place, factor=method.name, group=other.order, level=other.down_to)
-            for name, values in ((RANK, ranks), (STRUCTURE, _structure(before[method.name], maps, ranks))):
-                found = averaged(replace(here, measure=name), values, sample.patient, verdict(values, same))
-                rows[method.name].append(found)
+        for name, explainer in methods.items():
+            maps = sample.maps(explainer, again)
+            ranks = rank_correlations(before[name], maps)
+            alike = np.where(np.isnan(ranks), np.nan, structural_similarities(before[name], maps))
+            here = replace(place, factor=name, group=other.order, level=other.down_to)
+            for measure, values in ((RANK, ranks), (STRUCTURE, alike)):
+                found = averaged(replace(here, measure=measure), values, sample.patient, verdict(values, same))
+                rows[name].append(found)
                 if other.throughout:
-                    rows[method.name].append(replace(found, group="", level=""))
+                    rows[name].append(replace(found, group="", level=""))
             if other.throughout:
-                said[method.name] = verdict(ranks, same)
+                said[name] = verdict(ranks, same)
     nothing = verdict(np.empty(0), True)
     return {name: Sanity(found, said.get(name, nothing)) for name, found in rows.items()}
 
@@ -421,11 +423,6 @@ def checked(
 def marked(rows: Sequence[Measurement], said: Reason) -> list[Measurement]:
     """Add the remark to the scores. A score without a value keeps its own reason alone."""
     return [row if np.isnan(row.value) else replace(row, reason=row.reason + said) for row in rows]
-
-
-def _structure(before: np.ndarray, after: np.ndarray, ranks: np.ndarray) -> np.ndarray:
-    """Return the structural similarity of those images whose ranks can be compared."""
-    return np.where(np.isnan(ranks), np.nan, structural_similarities(before, after))
 
 
 # What an answer loses with the lesion: exactly, where a phantom can draw the image without; by painting it over else.
@@ -650,10 +647,9 @@ class Asked:
 def of_maps(maps: Float[np.ndarray, "n h w"], asked: Asked, place: Measurement) -> list[Measurement]:
     """Score maps against the lesions, for faithfulness, and for agreement with the effect of removing the lesions."""
     found = list(scored(maps, asked.parts, asked.sample, place))
-    if broken := int((~np.isfinite(maps).all(axis=(1, 2))).sum()):
-        reason = because(Code.BROKEN_MAPS, count=broken, maps=len(maps))
+    if fault := broken(maps):
         names = (AGREEMENT,) if asked.dropped is None else (*FAITHFUL, AGREEMENT)
-        return found + [without(place, name, reason) for name in names]
+        return found + [without(place, name, fault) for name in names]
     if asked.dropped is not None:
         found += _faithful(maps, asked, asked.dropped, place)
     return [*found, _agreement(maps, asked, place)]
@@ -664,11 +660,9 @@ def lesion_effects(asked: Asked, place: Measurement) -> Iterator[Measurement]:
 
     In within-class deviations; for all lesions, then by kind and size; and `lesion-effect-small-over-large`.
     """
-    if isinstance(asked.falls, Reason):
-        yield from (without(place, name, asked.falls) for name in (EFFECT, EFFECT_BY_SIZE))
-        return
-    if np.isnan(asked.deviation):
-        yield from (without(place, name, NO_UNIT) for name in (EFFECT, EFFECT_BY_SIZE))
+    fault = asked.falls if isinstance(asked.falls, Reason) else NO_UNIT if np.isnan(asked.deviation) else NOTHING
+    if fault:
+        yield from (without(place, name, fault) for name in (EFFECT, EFFECT_BY_SIZE))
         return
     by_size: dict[str, Float[np.ndarray, " n"]] = {}
     for part, falls in zip(asked.parts, asked.by_part, strict=True):
@@ -700,10 +694,8 @@ def _by_part(
 
 def attributed(maps: Float[np.ndarray, "n h w"], asked: Asked, place: Measurement) -> list[Measurement]:
     """`attributed-effect`: the sum of an additive map over the lesions, in the unit of `lesion-effect`."""
-    broken = int((~np.isfinite(maps).all(axis=(1, 2))).sum())
-    if np.isnan(asked.deviation) or broken:
-        reason = NO_UNIT if np.isnan(asked.deviation) else because(Code.BROKEN_MAPS, count=broken, maps=len(maps))
-        return [without(place, ATTRIBUTED, reason)]
+    if fault := NO_UNIT if np.isnan(asked.deviation) else broken(maps):
+        return [without(place, ATTRIBUTED, fault)]
     there = np.where(asked.sample.lesion, maps, 0).sum(axis=(1, 2), dtype=np.float64, keepdims=True)[:, 0, 0]
     return [
         averaged(replace(place, measure=ATTRIBUTED, unit=UNIT), there / asked.deviation, asked.sample.patient, NOTHING)

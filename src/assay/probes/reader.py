@@ -309,16 +309,17 @@ def _flattened(
 
 
 def answers_of(reading: Reading, environment: Environment) -> Answers:
-    """Outputs of the model for the images of an environment, called as it calls them."""
-    model = reading.model
-    logits = reading.read(environment).logits
+    """Outputs of the model for the images of an environment, called as it calls them, with statistics of its maps."""
+    model, read = reading.model, reading.read(environment)
+    operating = {"operating": np.tile(model.operating, (len(environment), 1))} if read.maps and model.operating else {}
     return Answers(
-        logits,
+        read.logits,
         environment.table.target,
         0.5 if model.threshold is None else model.threshold,
+        maps={**read.maps, **operating},
         middle=model.middle,
         cut=model.cut or 1,
-        specific=np.tile(model.specific, (len(logits), 1)) if model.specific else None,
+        specific=np.tile(model.specific, (len(read.logits), 1)) if model.specific else None,
     )
 
 

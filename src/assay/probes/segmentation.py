@@ -19,6 +19,7 @@ from assay.maps.summary import OF_KINDS
 from assay.models.ref import Model
 from assay.probes.performance import measured, taken
 from assay.probes.probe import Reading, Request, Scope, estimated, groups_of, patients
+from assay.probes.reader import answers_of
 from assay.shifts.environment import Environment, PickedImages, PickedMasks, Scene
 from assay.spec.data import LESION
 from assay.stats.influence import Answers
@@ -213,16 +214,6 @@ class LesionFree(OfMaps):
         "free-response-area",
     )
     grouped: ClassVar[tuple[str, ...]] = ("false-positive-rate", "false-positive-rate-at-90")
-
-
-def answers_of(reading: Reading, environment: Environment) -> Answers:
-    """Return a model's answers about an environment, with statistics of its maps and operating thresholds."""
-    read, model = reading.read(environment), reading.model
-    threshold = 0.5 if model.threshold is None else model.threshold
-    maps = dict(read.maps)
-    if maps and model.operating:
-        maps["operating"] = np.tile(model.operating, (len(environment), 1))
-    return Answers(read.logits, environment.table.target, threshold, maps=maps)
 
 
 # Counterfactual painting: what a segmentation answers as a lesion fades, shrinks and moves, and where one is gone.

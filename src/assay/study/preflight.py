@@ -286,10 +286,10 @@ def check_explainers(spec: StudySpec, plan: Plan, inputs: Inputs) -> None:
         trainings.setdefault(canonical_json(network), trial.training)
     subjects = [_subject(training, inputs) for training in trainings.values()]
     for number, probe in probes:
-        for method in probe.methods:
-            refused = [method.explainer.refusal(subject) for subject in subjects]
+        for name, explainer in probe.methods.items():
+            refused = [explainer.refusal(subject) for subject in subjects]
             if all(refused):
-                raise SpecError(f"probes[{number}].attribution.explainers: {method.name}: {refused[0]}")
+                raise SpecError(f"probes[{number}].attribution.explainers: {name}: {refused[0]}")
 
 
 def _subject(training: TrainingSpec, inputs: Inputs) -> Subject:
