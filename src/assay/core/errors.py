@@ -121,6 +121,11 @@ def cut(text: str, longest: int = 60) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error of another library, its end left out where it is long; else its kind."""
+    return cut(next(iter(str(error).splitlines()), type(error).__name__), 200)
+
+
 def unknown_name(what: str, given: str, allowed: Sequence[str]) -> str:
     """One sentence for an unknown name, with the nearest valid one or, failing that, the allowed values."""
     return f"unknown {what} '{cut(given)}': {nearest_of(given, allowed)}"

@@ -20,7 +20,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
 
-from assay.core.errors import SpecError, WeightsError, cut, extra
+from assay.core.errors import SpecError, WeightsError, cut, extra, first_line
 from assay.core.files import content_hash, sha256
 from assay.models.process import LIMIT, ModelFile
 from assay.models.ref import Facts, Origin, unwrapped
@@ -160,7 +160,7 @@ class OnnxNetwork(nn.Module):
         try:
             self.session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:
-            raise WeightsError(f"{path}: onnxruntime cannot load it: {_first_line(error)}") from error
+            raise WeightsError(f"{path}: onnxruntime cannot load it: {first_line(error)}") from error
         inputs: list[Any] = self.session.get_inputs()
         if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in _TYPES:
             shown = ", ".join(f"{one.name} {one.type} {one.shape}" for one in inputs)
@@ -194,7 +194,7 @@ class OnnxNetwork(nn.Module):
         try:
             (found,) = self.session.run([self.output], {self.input.name: values})
         except Exception as error:
-            raise SpecError(f"{self.path.name} failed on images {list(values.shape)}: {_first_line(error)}") from error
+            raise SpecError(f"{self.path.name} failed on images {list(values.shape)}: {first_line(error)}") from error
         return torch.as_tensor(np.asarray(found).astype(np.float32))
 
 
@@ -212,7 +212,7 @@ def _tensor_files(path: Path) -> tuple[Path, ...]:
     try:
         model: Any = onnx.load(str(path), load_external_data=False)  # pyright: ignore[reportUnknownMemberType]
     except Exception as error:
-        raise WeightsError(f"{path} is damaged, or no ONNX file: {_first_line(error)}") from error
+        raise WeightsError(f"{path} is damaged, or no ONNX file: {first_line(error)}") from error
     own = {function.domain for function in model.functions}
     folder, found = path.parent.resolve(), dict[Path, None]()
     for graph in (model.graph, *model.functions):
@@ -256,10 +256,6 @@ def _nodes(graph: Any) -> Iterator[tuple[Any, list[Any]]]:
 def _dense(sparse: Any) -> list[Any]:
     """Return the values and positions of sparse tensors, each a tensor of its own."""
     return [part for one in sparse for part in (one.values, one.indices)]
-
-
-def _first_line(error: Exception) -> str:
-    return cut(next(iter(str(error).splitlines()), type(error).__name__), 200)
 
 
 # Commands: a folder of pictures in, a CSV of scores or a folder of masks out.

@@ -20,7 +20,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from assay.core.errors import SpecError, WeightsError, cut, extra, unknown_name
+from assay.core.errors import SpecError, WeightsError, cut, extra, first_line, unknown_name
 from assay.core.files import content_hash, sha256
 from assay.core.registry import own_object
 from assay.models.external import FixedInput, OfOnnx, names_of
@@ -216,8 +216,7 @@ class OfProgram(ModelFile):
                     return ExportedNetwork(self.path)
                 return torch.jit.load(str(self.path), map_location="cpu").eval()  # pyright: ignore
             except Exception as error:
-                first = next(iter(str(error).splitlines()), type(error).__name__)
-                raise WeightsError(f"{self.path} cannot be loaded: {cut(first, 200)}; export it again") from error
+                raise WeightsError(f"{self.path} cannot be loaded: {first_line(error)}; export it again") from error
 
     def _facts(self) -> Facts:
         return Facts(self.loaded.taken.framing if isinstance(self.loaded, ExportedNetwork) else {})
@@ -419,8 +418,7 @@ class OfHub(ModelFile):
             )
             loaded.pretrained_cfg = _preprocessing(self._config)
         except (OSError, ValueError) as error:
-            first = next(iter(str(error).splitlines()), type(error).__name__)
-            raise WeightsError(f"hf:{self.path} cannot be loaded: {cut(first, 200)}") from error
+            raise WeightsError(f"hf:{self.path} cannot be loaded: {first_line(error)}") from error
         return loaded.eval()
 
     def _facts(self) -> Facts:

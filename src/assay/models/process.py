@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from assay.core import errors
-from assay.core.errors import AssayError, SpecError, cut
+from assay.core.errors import AssayError, SpecError, first_line
 from assay.models.ref import Facts, Origin, channels_of, unwrapped
 from assay.models.untyped import tensor_of
 
@@ -219,12 +219,9 @@ def _serve(connection: Connection) -> None:
 
 
 def _fail(connection: Connection, error: Exception) -> None:
-    known = type(error).__name__ if isinstance(error, AssayError) and hasattr(errors, type(error).__name__) else "other"
-    text = (
-        str(error)
-        if isinstance(error, AssayError)
-        else cut(next(iter(str(error).splitlines()), type(error).__name__), 200)
-    )
+    ours = isinstance(error, AssayError)
+    known = type(error).__name__ if ours and hasattr(errors, type(error).__name__) else "other"
+    text = str(error) if ours else first_line(error)
     connection.send_bytes(json.dumps({"error": known, "text": text}).encode())
     connection.send_bytes(b"")
 

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from assay.core.errors import SpecError, WeightsError, extra, unknown_name
+from assay.core.errors import SpecError, WeightsError, extra, first_line, unknown_name
 from assay.core.registry import component
 from assay.core.traits import ArchitectureTraits
 from assay.models.checkpoint import library_draws
@@ -19,7 +19,6 @@ from assay.models.classifier import WEIGHTS, ArchitectureContext, InputScaling, 
 from assay.models.segmenter import EncoderDecoder, Seen, Segmenter, Stages, widths_of
 from assay.models.timm import InputChannels, classifier_names, configuration_of, default_configuration
 from assay.models.untyped import named_layers
-from assay.models.weight_files import first_line
 from assay.models.weights import IMAGENET_MEAN, IMAGENET_SD, first_convolution, set_strides
 
 with extra("smp"):

@@ -15,7 +15,7 @@ from timm.layers.attention import Attention
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
-from assay.core.errors import SpecError, unknown_name
+from assay.core.errors import SpecError, first_line, unknown_name
 from assay.core.registry import component
 from assay.models.checkpoint import library_draws
 from assay.models.classifier import (
@@ -123,7 +123,7 @@ def _created(model: str, in_chans: int, classes: int, context: ArchitectureConte
     except (AssertionError, RuntimeError, ValueError, TypeError) as error:
         raise SpecError(
             f"timm network '{model}' cannot be built for images of {context.size} x {context.size} pixels: "
-            f"{str(error).splitlines()[0] if str(error) else type(error).__name__}"
+            f"{first_line(error)}"
         ) from error
 
 

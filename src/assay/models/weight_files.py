@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor
 
-from assay.core.errors import StoreError, WeightsError
+from assay.core.errors import StoreError, WeightsError, first_line
 from assay.core.files import assets_folder, file_hash, holding, write_bytes
 from assay.data.cache import ELSEWHERE, default_cache_root, writing
 from assay.models.untyped import safetensors_of
@@ -41,11 +41,6 @@ def some(keys: Sequence[str]) -> str:
 def shape(value: Tensor) -> str:
     """Return a shape as 64x3x7x7."""
     return "x".join(map(str, value.shape)) or "a number"
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error."""
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 # Tensors from files, whichever library wrote them. A pickle that could run code is never opened as one.

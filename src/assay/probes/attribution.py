@@ -34,7 +34,7 @@ from assay.probes.faithfulness import (
     without_lesions,
 )
 from assay.probes.lesion_maps import MEASURES, lesions_of, shown
-from assay.probes.probe import Reading, Request, Scope
+from assay.probes.probe import Reading, Request, Scope, source_of
 from assay.probes.reader import evaluating
 from assay.shifts.environment import Environment, Scene
 from assay.spec.grid import label
@@ -213,7 +213,7 @@ class Attribution:
 
     def looked_at(self, scene: Scene) -> Environment:
         """Return the environment whose images are explained."""
-        return scene.neutral() if self.environment == NEUTRAL else scene.environment(self.environment)
+        return source_of(scene, self.environment)
 
     def _undefined(self, reason: Reason, place: Measurement) -> list[Measurement]:
         rows = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Annotated, ClassVar
 
@@ -19,7 +19,7 @@ from assay.core.seeds import generator, row_uniform
 from assay.core.types import Contributions, Factor, FactorTable, Measurement, undefined
 from assay.data.dataset import Images
 from assay.models.ref import Model
-from assay.probes.probe import Reading, Request, Scope, clustered
+from assay.probes.probe import Reading, Request, Scope, clustered, with_untrained
 from assay.shifts.environment import Environment, Scene
 from assay.stats.influence import auroc_rows
 from assay.stats.metrics import placements
@@ -252,12 +252,8 @@ class Score:
     reason: Reason = NOTHING
 
 
-@dataclass(frozen=True, slots=True)
-class _Answered:
-    """One question's AUROC, NaN where no fold holds both sides, and each row's contribution to it."""
-
-    value: float
-    contribution: np.ndarray
+_Answered = tuple[float, np.ndarray]
+"""One question's AUROC, NaN where no fold holds both sides, and each row's contribution to it."""
 
 
 def scored(
@@ -308,10 +304,10 @@ def _judged(said: Float[np.ndarray, "m c"], positive: Bool[np.ndarray, "m c"], f
         right, opposite = placements(column, answer, fold)
         pairs = opposite[answer == 1].sum()
         if pairs == 0:
-            return _Answered(float("nan"), contribution)
+            return float("nan"), contribution
         values.append(float(right[answer == 1].sum() / pairs))
         contribution += auroc_rows(right, opposite, answer) / positive.shape[1]
-    return _Answered(float(np.mean(values)), contribution)
+    return float(np.mean(values)), contribution
 
 
 def _combined(space: Space, group: str, task: Task, answers: list[_Answered], patient: np.ndarray) -> Score:
@@ -321,10 +317,10 @@ def _combined(space: Space, group: str, task: Task, answers: list[_Answered], pa
         return Score(group, space.layer, nothing, reason=task.reason)
     if space.constant:
         return Score(group, space.layer, nothing, reason=because(Code.CONSTANT_LAYER))
-    value = float(np.mean([answer.value for answer in answers]))
+    value = float(np.mean([own for own, _ in answers]))
     if np.isnan(value):
         return Score(group, space.layer, nothing, reason=because(Code.NO_FOLD_WITH_BOTH_SIDES))
-    contribution = np.concatenate([answer.contribution / len(answers) for answer in answers])
+    contribution = np.concatenate([moved / len(answers) for _, moved in answers])
     found = clustered(contribution, patient[task.rows])
     return Score(group, space.layer, value, found.standard_error, found)
 
@@ -385,8 +381,7 @@ class Decodability:
 
     def requests(self, model: Model, scene: Scene) -> tuple[Request, ...]:
         """One environment, all layers, of the trained and the untrained network."""
-        asked = Request(self._environment(scene), model.layers)
-        return (asked,) if model.untrained is None else (asked, replace(asked, untrained=True))
+        return with_untrained(model, self._environment(scene))
 
     def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
         """By factor, then by representation."""

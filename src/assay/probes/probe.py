@@ -9,8 +9,10 @@ import numpy as np
 from jaxtyping import Float, Int
 from pydantic import Field
 
+from assay.core.measures import INDEPENDENT, NEUTRAL
 from assay.core.reasons import Code, Reason, because
 from assay.core.registry import Role
+from assay.core.seeds import row_uniform
 from assay.core.types import Contributions, Factor, FactorTable, Measurement
 from assay.data.dataset import levels_of
 from assay.models.ref import Model
@@ -109,6 +111,27 @@ class Keeping(Protocol):
     def kept(self, reading: Reading, scene: Scene) -> Sampled | None:
         """Data kept next to its measurements; None where nothing is."""
         ...
+
+
+# The images that a probe looks at.
+
+
+def source_of(scene: Scene, name: str) -> Environment:
+    """Return the environment that a probe's argument names."""
+    if name == NEUTRAL:
+        return scene.neutral()
+    return scene.independent() if name == INDEPENDENT else scene.environment(name)
+
+
+def with_untrained(model: Model, environment: Environment) -> tuple[Request, ...]:
+    """Return requests for all layers, of the network and, where it can be built, of the one before training."""
+    asked = Request(environment, model.layers)
+    return (asked,) if model.untrained is None else (asked, replace(asked, untrained=True))
+
+
+def same_rows(purpose: str, table: FactorTable, images: int) -> Int[np.ndarray, " m"]:
+    """Return positions of up to so many rows, drawn from the row alone: every model has the same rows."""
+    return np.sort(np.argsort(row_uniform(0, purpose, table.row), kind="stable")[:images])
 
 
 # Groups of rows by a factor, its levels or halves.

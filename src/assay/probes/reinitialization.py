@@ -17,15 +17,14 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from assay.core.measures import INDEPENDENT, MEASURES, NEUTRAL, Measure, register_measures
+from assay.core.measures import MEASURES, NEUTRAL, Measure, register_measures
 from assay.core.reasons import Code, because, stated
 from assay.core.registry import component
-from assay.core.seeds import row_uniform
 from assay.core.types import Contributions, FactorTable, Measurement, undefined
 from assay.models.ref import Model
 from assay.probes.faithfulness import dealt_anew
 from assay.probes.performance import measured
-from assay.probes.probe import Reading, Request, Scope, SourceOfImages
+from assay.probes.probe import Reading, Request, Scope, SourceOfImages, same_rows, source_of
 from assay.probes.reader import ModelReading, ReadingError
 from assay.shifts.environment import Environment, PickedImages, Scene
 from assay.stats.influence import Answers
@@ -102,11 +101,11 @@ class Reinitialization:
 
     def requests(self, model: Model, scene: Scene) -> tuple[Request, ...]:
         """One environment of the trained network; the others are read here."""
-        return (Request(self._environment(scene)),)
+        return (Request(source_of(scene, self.environment)),)
 
     def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
         """Layer by layer, then the whole network."""
-        model, environment = reading.model, self._environment(scene)
+        model, environment = reading.model, source_of(scene, self.environment)
         parts = parts_of(model.network, model.layers)
         if not parts:
             return [undefined(CHANGE, Code.NO_WEIGHTS, environment=environment.name)]
@@ -120,14 +119,8 @@ class Reinitialization:
                 found += _lost(model, START, layer, keys, sample, start)
         return found
 
-    def _environment(self, scene: Scene) -> Environment:
-        if self.environment == NEUTRAL:
-            return scene.neutral()
-        return scene.independent() if self.environment == INDEPENDENT else scene.environment(self.environment)
-
     def _sample(self, reading: Reading, environment: Environment) -> _Sample:
-        drawn = row_uniform(0, "reinitialization", environment.table.row)
-        rows = np.sort(np.argsort(drawn, kind="stable")[: self.images])
+        rows = same_rows("reinitialization", environment.table, self.images)
         table = environment.table.take(rows)
         trained = _answers(reading.model, reading.read(environment).logits[rows], table)
         place = Measurement("", 0.0, environment=environment.name)

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
 from pydantic import Field
 
-from assay.core.measures import INDEPENDENT, MEASURES, NEUTRAL, OF_MAPS
+from assay.core.measures import MEASURES, NEUTRAL, OF_MAPS
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.registry import component
-from assay.core.seeds import row_uniform
 from assay.core.types import Contributions, Factor, FactorTable, Measurement, undefined
 from assay.data.dataset import levels_of
 from assay.models.ref import Model
-from assay.probes.probe import Reading, Request, Sampled, Scope, SourceOfImages, clustered
+from assay.probes.probe import (
+    Reading,
+    Request,
+    Sampled,
+    Scope,
+    SourceOfImages,
+    clustered,
+    same_rows,
+    source_of,
+    with_untrained,
+)
 from assay.probes.reader import Gram, standardized_grams
 from assay.shifts.environment import Environment, PickedImages, Scene
 from assay.stats.similarity import (
@@ -340,12 +349,11 @@ class Representation:
 
     def requests(self, model: Model, scene: Scene) -> tuple[Request, ...]:
         """One environment, all layers, of the trained and the untrained network."""
-        asked = Request(self._environment(scene), model.layers)
-        return (asked,) if model.untrained is None else (asked, replace(asked, untrained=True))
+        return with_untrained(model, source_of(scene, self.environment))
 
     def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
         """By network and layer, then between layers."""
-        model, environment = reading.model, self._environment(scene)
+        model, environment = reading.model, source_of(scene, self.environment)
         if not model.layers:
             return [undefined("effective-rank", Code.NO_LAYERS, environment=environment.name)]
         rows = self._rows(environment, self.images)
@@ -375,19 +383,13 @@ class Representation:
         """Pooled activations of the trained network, float32: 4 bytes x images x units of all layers."""
         if not (self.most_kept and reading.model.layers):
             return None
-        environment = self._environment(scene)
+        environment = source_of(scene, self.environment)
         rows = self._rows(environment, self.most_kept)
         return Sampled(rows.table.row, dict(_sampled(reading, environment, rows)))
 
-    def _environment(self, scene: Scene) -> Environment:
-        if self.environment == NEUTRAL:
-            return scene.neutral()
-        return scene.independent() if self.environment == INDEPENDENT else scene.environment(self.environment)
-
     def _rows(self, environment: Environment, images: int) -> _Rows:
-        """Return the rows with the smallest numbers, drawn from the row alone: every model has the same rows."""
-        drawn = row_uniform(0, "representation", environment.table.row)
-        index = np.sort(np.argsort(drawn, kind="stable")[:images])
+        """Return the rows that layers are described on."""
+        index = same_rows("representation", environment.table, images)
         return _Rows(index, environment.table.take(index), environment.name)
 
 
@@ -413,16 +415,14 @@ def _described(x: np.ndarray, layer: str, group: str, rows: _Rows) -> Iterator[M
     ):
         reason = (undefined_for(x) or because(Code.ZERO_ACTIVATIONS)) if math.isnan(value) else said
         yield _one(measure, Scalar(value, reason), layer, group, rows)
+    excess = kurtosis(x)
     for measure, scalar in (
         ("condition-number", condition(values)),
         ("condition-number-90-10", condition_percentiles(values)),
+        ("kurtosis", Scalar(excess, undefined_for(x) if math.isnan(excess) else NOTHING)),
+        ("intrinsic-dimension", intrinsic_dimension(x[rows.per_patient])),
     ):
         yield _one(measure, scalar, layer, group, rows)
-    excess = kurtosis(x)
-    reason = undefined_for(x) if math.isnan(excess) else NOTHING
-    yield _one("kurtosis", Scalar(excess, reason), layer, group, rows)
-    dimension = intrinsic_dimension(x[rows.per_patient])
-    yield _one("intrinsic-dimension", dimension, layer, group, rows)
     yield from _shares(values, layer, group, rows)
     yield from _separations(x, layer, group, rows)
 
