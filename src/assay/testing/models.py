@@ -9,12 +9,12 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
+from itertools import product
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import pytest
 import torch
 from torch import Tensor, nn
 
@@ -108,8 +108,12 @@ class TrainingConformance:
         )
         return recipe.model_copy(update={"epochs": 2 * EPOCHS - sum(phases_of(recipe))})
 
-    def test_killed_at_a_random_step_and_resumed_it_ends_the_same(self, tmp_path: Path) -> None:
-        whole = train(self.recipe(), tmp_path / "whole")
+    def test_reported_to_the_end_and_killed_at_a_random_step_and_resumed_it_ends_the_same(self, tmp_path: Path) -> None:
+        reports: list[ProgressReport] = []
+        whole = train(self.recipe(), tmp_path / "whole", on_progress=reports.append)
+        assert reports[-1].step == reports[-1].steps == whole.steps == STEPS
+        assert reports[-1].epoch == reports[-1].epochs == len(whole.curve) == EPOCHS
+        assert all(np.isfinite(value) for row in whole.curve for value in row.values())
         step = int(np.random.default_rng().integers(2, STEPS - 1))
         folder = tmp_path / "killed"
         folder.mkdir()
@@ -136,13 +140,6 @@ class TrainingConformance:
         assert same_state(rest.network, whole.network)
         assert rest.curve == whole.curve
         assert rest.selected_epoch == whole.selected_epoch
-
-    def test_it_is_reported_to_the_end(self, tmp_path: Path) -> None:
-        reports: list[ProgressReport] = []
-        fitted = train(self.recipe(), tmp_path, on_progress=reports.append)
-        assert reports[-1].step == reports[-1].steps == fitted.steps == STEPS
-        assert reports[-1].epoch == reports[-1].epochs == len(fitted.curve) == EPOCHS
-        assert all(np.isfinite(value) for row in fitted.curve for value in row.values())
 
     def in_a_process(self, folder: Path, kill_after: int | None = None) -> int | None:
         """Train in a process of its own, killed after so many steps or left to end; its exit code."""
@@ -313,29 +310,23 @@ class ArchitectureConformance(NamedComponent):
         assert common
         assert not differ, f"these weights depend on the number of classes: {', '.join(differ)}"
 
-    def test_an_answer_is_repeatable_and_changes_nothing(self) -> None:
-        network, images = self.make().eval(), self.images()
+    def test_an_answer_is_repeatable_the_same_alone_and_changes_nothing(self) -> None:
+        network, images = self.make().eval(), self.images(5)
         before, kept = copy.deepcopy(network), images.clone()
         with torch.no_grad():
             seed_torch(1)
             first = read(network, images)
             seed_torch(2)
             second = read(network, images)
+            alone = torch.cat([read(network, image[None]).logits for image in images])
         assert torch.equal(first.logits, second.logits), "two readings in evaluation mode differ"
         assert torch.equal(first.features, second.features)
         assert same_state(network, before), "reading in evaluation mode changed the network"
         assert torch.equal(images, kept), "reading changed the images that it was given"
+        torch.testing.assert_close(alone, first.logits, rtol=1e-4, atol=1e-5)
 
-    def test_an_image_alone_is_answered_as_in_a_batch(self) -> None:
-        network, images = self.make().eval(), self.images(5)
-        with torch.no_grad():
-            together = read(network, images).logits
-            alone = torch.cat([read(network, image[None]).logits for image in images])
-        torch.testing.assert_close(alone, together, rtol=1e-4, atol=1e-5)
-
-    @pytest.mark.parametrize("value", [0.0, 1.0])
-    def test_black_and_white_images_have_finite_answers(self, value: float) -> None:
-        for network in (self.make(), self.make().eval()):
+    def test_black_and_white_images_have_finite_answers(self) -> None:
+        for value, network in product((0.0, 1.0), (self.make(), self.make().eval())):
             outputs = read(network, torch.full_like(self.images(), value))
             assert bool(outputs.features.isfinite().all())
             assert bool(outputs.logits.isfinite().all())
@@ -399,28 +390,24 @@ class ArchitectureConformance(NamedComponent):
         size = size or self.sizes[0]
         return empty_network(self.recipe, channels=self.channels[0], size=size, classes=CLASSES, seed=2)
 
-    def test_a_copy_is_the_same_network_and_shares_nothing(self) -> None:
+    def test_a_copy_is_the_same_network_shares_nothing_and_runs_in_bfloat16(self) -> None:
         network, images = self.make().eval(), self.images()
         clone = copy.deepcopy(network)
         with torch.no_grad():
-            expected = read(network, images).logits
-            assert torch.equal(read(clone, images).logits, expected), "a copy answers otherwise"
-            for value in clone.parameters():
-                value.zero_()
-            assert torch.equal(read(network, images).logits, expected), "a copy shares parameters with its original"
-
-    def test_runs_in_bfloat16_as_a_copy_too(self) -> None:
-        network, images = self.make().eval(), self.images()
-        with torch.no_grad():
             exact = read(network, images)
+            assert torch.equal(read(clone, images).logits, exact.logits), "a copy answers otherwise"
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            half = read(copy.deepcopy(network), images)
+            half = read(clone, images)
         assert half.logits.shape == exact.logits.shape
         for rough, fine, what in ((half.features, exact.features, "features"), (half.logits, exact.logits, "logits")):
             error = (rough.float() - fine).abs().max().item()
             assert error <= 0.1 * max(1.0, fine.abs().max().item()), f"{what} are off by {error:.2g} in bfloat16"
         go_back(half.logits.float().sum())
-        assert all(p.grad is None or bool(p.grad.isfinite().all()) for p in network.parameters())
+        assert all(p.grad is None or bool(p.grad.isfinite().all()) for p in clone.parameters())
+        with torch.no_grad():
+            for value in clone.parameters():
+                value.zero_()
+            assert torch.equal(read(network, images).logits, exact.logits), "a copy shares parameters with its original"
 
     def test_images_too_small_are_refused_in_one_sentence(self) -> None:
         for size in sorted({*TINY, max(1, self.smallest - 1), self.smallest}):

@@ -315,8 +315,12 @@ class ProbeConformance(NamedComponent):
         scope, allowed = getattr(lookup("probe", self.name).load(), "scope", None), get_args(Scope)
         assert scope in allowed, f"scope is {scope!r}: set the class attribute `scope` to one of {', '.join(allowed)}"
 
-    def test_measures_something_and_says_why_where_it_cannot(self) -> None:
-        self.check(self.measured(Reader(WEIGHTS)))
+    def test_measures_something_under_names_of_its_own_and_says_why_where_it_cannot(self) -> None:
+        found = self.measured(Reader(WEIGHTS))
+        self.check(found)
+        names = [(m.measure, m.environment, m.factor, m.level, m.layer, m.group) for m in found]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        assert not twice, f"measurements of one name: {twice}"
 
     def check(self, measurements: list[Measurement]) -> None:
         """Every measurement is a number of something, or NaN with the reason."""
@@ -328,13 +332,6 @@ class ProbeConformance(NamedComponent):
             assert m.measure
             assert not np.isinf(m.value), f"{m.measure} is infinite"
             assert not np.isnan(m.value) or m.reason, f"{m.measure} is NaN without a reason"
-
-    def test_no_two_measurements_have_one_name(self) -> None:
-        names = [
-            (m.measure, m.environment, m.factor, m.level, m.layer, m.group) for m in self.measured(Reader(WEIGHTS))
-        ]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        assert not twice, f"measurements of one name: {twice}"
 
     def test_a_second_probe_of_the_kind_causes_no_second_reading(self) -> None:
         once, twice = self.passes(1), self.passes(2)
