@@ -181,7 +181,7 @@ def test_steps_in_place_change_nothing_and_nothing_is_left_on_the_network(name: 
     assert not any(vars(module)["_forward_hooks"] for _, module in named_layers(network))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, "lrp"])
 def test_a_map_is_the_images_own_whatever_else_is_in_the_batch(name: str) -> None:
     """Gray or color, wide or tall, of few classes or many; of the size of the image."""
     for shape, outputs in (((2, 1, 12, 16), 1), ((2, 3, 20, 9), 2), ((2, 3, 9, 9), 4)):
@@ -193,15 +193,10 @@ def test_a_map_is_the_images_own_whatever_else_is_in_the_batch(name: str) -> Non
         torch.testing.assert_close(both[1:], alone, atol=1e-6, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_what_is_not_additive_is_not_negative(name: str) -> None:
-    if not made(name).additive:
-        assert (explained(name, small()) >= 0).all()
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_network_that_ignores_its_image_has_a_map_of_zeros(name: str) -> None:
+@pytest.mark.parametrize("name", [*NAMES, "lrp"])
+def test_what_is_not_additive_is_not_negative_and_a_network_that_ignores_its_image_has_zeros(name: str) -> None:
     network = small()
+    assert made(name).additive or (explained(name, network) >= 0).all()
     nn.init.zeros_(network.get_parameter("6.weight"))
     assert not explained(name, network).any()
 

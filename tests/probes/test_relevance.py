@@ -228,16 +228,6 @@ def test_steps_in_place_change_nothing_and_nothing_is_left_on_the_network() -> N
     assert not any(vars(module)["_forward_hooks"] for _, module in named_layers(network))
 
 
-def test_a_map_is_the_images_own_whatever_else_is_in_the_batch() -> None:
-    for channels, classes in ((1, 1), (3, 2), (3, 4)):
-        network = drawn(of_assay("small-cnn", {"width": 4}, channels, max(2, classes)))
-        pixels = images(channels, 32)
-        together = explained(network, pixels)
-        assert together.shape == (3, 32, 32)
-        for i in range(3):
-            torch.testing.assert_close(explained(network, pixels[i : i + 1], OWN[i : i + 1])[0], together[i])
-
-
 # --- refused ---------------------------------------------------------------------------------------------------------
 
 REFUSED: Mapping[str, tuple[Callable[[], nn.Module], str]] = {

@@ -38,23 +38,6 @@ def test_embeddings_are_resampled_over_patches_and_prefix_tokens_stay(tmp_path):
     assert start_of(loaded).positions == "4x4 to 2x2"
 
 
-def test_what_timm_loads_itself_is_the_same(tmp_path):
-    from timm.models.vision_transformer import checkpoint_filter_fn
-
-    path = tmp_path / "weights.safetensors"
-    theirs = kept(path)
-    loaded = network(VIT, start(path), size=96).trunk
-    assert torch.allclose(checkpoint_filter_fn(dict(theirs), loaded)["pos_embed"], loaded.pos_embed, atol=1e-6)
-
-
-def test_embeddings_of_the_same_size_are_taken_as_they_are(tmp_path):
-    path = tmp_path / "weights.safetensors"
-    theirs = kept(path, size=32)
-    loaded = network(VIT, start(path), size=32)
-    assert torch.equal(loaded.trunk.pos_embed, theirs["pos_embed"])
-    assert start_of(loaded).positions == ""
-
-
 def test_published_weights_are_resampled_and_say_so(monkeypatch):
     theirs = network(VIT, size=64, seed=1).trunk.state_dict()
     monkeypatch.setattr(initialization, "_cached", lambda configuration: True)
