@@ -155,7 +155,7 @@ def test_the_tutorial_on_a_confounder_of_ones_own_runs(
     assert len(block.splitlines()) == 12
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
-    Path("own-confounder.yaml").write_text(block)
+    Path("own-confounder.yaml").write_text(block + "labels: {clean: images without a blank}\n")
     few = {"data.train": 32, "data.validation": 16, "data.test": 16, "recipe.epochs": 1, "recipe.batch_size": 16,
            "environments.train.dose.p": "[0, 1]"}  # fmt: skip
     smaller = [word for key, value in few.items() for word in ("--set", f"{key}={value}")] + ["--seeds", "1"]
@@ -164,6 +164,8 @@ def test_the_tutorial_on_a_confounder_of_ones_own_runs(
             main([command, "own-confounder.yaml", "--workers", "0", *smaller])
         assert end.value.code == 0
     assert "report: runs/own-confounder/report.html" in capsys.readouterr().out
+    for page in ("report.html", "preview/report.html"):
+        assert Path("runs/own-confounder", page).read_text(encoding="utf-8").count("images without a blank") > 2
     tables = assay.open_run("runs/own-confounder")
     (blanked,) = tables.table("visibility").itertuples()
     assert blanked.confounder == "blanked"

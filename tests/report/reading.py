@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from tests.worlds.tables import Made, make_run
@@ -28,3 +29,10 @@ def evidence_of(root: Path, made: Made) -> Evidence:
 def page_of(root: Path, made: Made) -> str:
     """The page of a made-up study."""
     return write_page(make_run(root, made)).read_text(encoding="utf-8")
+
+
+def require_links(page: str) -> None:
+    """Check that every link leads somewhere, and that no id occurs twice."""
+    ids = re.findall(r'\sid="([^"]+)"', page)
+    assert set(re.findall(r'href="#([^"]+)"', page)) <= set(ids)
+    assert len(ids) == len(set(ids))

@@ -42,7 +42,7 @@ def test_a_column_with_a_large_swing_is_named_before_marks_with_a_small_one() ->
     undirected = row("flatter", "tone", "affected-without-direction") | {"g": 0.4}
     rows = [row("tag", "objects", "relies-on"), row("jpeg", "detail") | {"g": 0.1}, undirected]
     view = row("view", "", "answers-differ-with") | {"kind": "column", "g": -0.2}
-    assert headline([*rows, view]) == ("This model relies on tag. Its answers also change with view, jpeg and flatter.")
+    assert headline([*rows, view]) == ("This model relies on tag. Its answers also change with view, JPEG and flatter.")
 
 
 def test_a_line_of_a_terminal_has_the_verdict_its_swing_and_the_images_needed() -> None:

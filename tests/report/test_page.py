@@ -16,7 +16,7 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 
 import pytest
-from tests.report.reading import page_of
+from tests.report.reading import page_of, require_links
 from tests.worlds.tables import Made, make_run
 
 from assay.analysis.tables import over_images
@@ -55,14 +55,6 @@ class Seen(HTMLParser):
         self.tags.append(tag)
         self.attributes |= {name for name, _ in attrs}
         self.sources += [value or "" for name, value in attrs if name == "src"]
-
-
-def ids(page: str) -> list[str]:
-    return re.findall(r'\sid="([^"]+)"', page)
-
-
-def links(page: str) -> set[str]:
-    return set(re.findall(r'href="#([^"]+)"', page))
 
 
 def files(page: str) -> dict[str, bytes]:
@@ -114,8 +106,7 @@ def test_the_file_of_a_table_holds_its_numbers(run: Path, page: str) -> None:
 
 
 def test_every_link_leads_somewhere_and_no_id_occurs_twice(page: str) -> None:
-    assert links(page) <= set(ids(page))
-    assert len(ids(page)) == len(set(ids(page)))
+    require_links(page)
 
 
 def test_a_number_of_the_first_screen_leads_to_the_cell_that_holds_it(page: str) -> None:
@@ -256,7 +247,7 @@ def test_formulas_are_harmless_in_files(tmp_path: Path) -> None:
 def test_it_can_be_made_of_any_study(tmp_path: Path, made: Made, words: str) -> None:
     page = page_of(tmp_path, made)
     assert words in html.unescape(page)
-    assert links(page) <= set(ids(page))
+    require_links(page)
     assert len(page.encode()) < SIZE_LIMIT
 
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 from markupsafe import escape
 from safetensors.torch import save_file
+from tests.report.reading import require_links
 from tests.worlds.files import save, write_table
 from tests.worlds.studies import SMALL
 from torch import nn
@@ -254,7 +255,11 @@ def test_the_page_says_what_one_model_does_and_nothing_of_a_training(tmp_path: P
     )
     page = (tmp_path / "out" / "report.html").read_text()
     text = visible(page)
+    require_links(page)
     assert "What has My &lt;model&gt; learned?" in page
+    (measured,) = re.findall(r'AUROC in tagged: <a href="#performance">([^<]+)</a>', page)
+    assert f">{measured}</td>" in page
+    assert "What this does not show: whether the model saw these images in its training" in page
     assert not (found_words := set(TRAINING_WORDS.findall(text))), found_words
     for id in re.findall(r'<section aria-labelledby="([\w-]+)"', page):
         section = re.search(rf'<section aria-labelledby="{id}">(.*?)</section>', page, re.DOTALL)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.report.reading import require_links
 from tests.worlds.studies import run_tiny
 
 from assay.core.reasons import Code, because
@@ -98,6 +99,7 @@ def test_the_page_shows_what_each_loss_outlines_on_the_same_images(run: RunFolde
     assert sheets
     assert all(caption(row).endswith(" White: the outline of the mask.") for row in sheets)
     page = write_page(run.root).read_text()
+    require_links(page)
     assert "Predicted outlines on the same images" in page
     assert "Lesions found against false positives" in page
     assert "Dice by the convention for empty masks" in page

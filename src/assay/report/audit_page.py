@@ -36,6 +36,8 @@ _LONGEST = 40
 """Letters of the name of a mark in the name of its picture."""
 MOST_LINES = 3
 """Verdicts on the first screen."""
+MOST_CHIPS = 3
+"""Chips on the first screen, problems first; the findings have all."""
 EXAMPLES = 2
 """Images in a picture of a mark, one above the other."""
 
@@ -55,8 +57,9 @@ def audit_account(evidence: Evidence) -> Account:
         for row in leading(verdicts)[:MOST_LINES]
         if not math.isnan(numeric(row, "g"))
     ]
+    chips = _chips(tables["checks"], facts, marks=any(row["kind"] == "mark" for row in verdicts))
     opening = Opening(
-        tuple(_chips(tables["checks"], facts, marks=any(row["kind"] == "mark" for row in verdicts))),
+        tuple(sorted(chips, key=lambda one: one.light == "ok")[:MOST_CHIPS]),
         tuple(done(facts, verdicts)),
         tuple(_places(evidence)),
         tuple(lines),

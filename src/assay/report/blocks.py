@@ -104,7 +104,10 @@ def render(block: Block, evidence: Evidence) -> Rendered:
     """Render a block; nothing of one without rows."""
     rows = block.keep.of(evidence.rows(block.table))
     table = _table(block, rows, evidence) if block.listed and rows else None
-    return Rendered(chart(block, evidence), table)
+    figure = chart(block, evidence)
+    if figure and table:
+        table = replace(table, caption=f"{table.caption}, in numbers")
+    return Rendered(figure, table)
 
 
 def chart(block: Block, evidence: Evidence, width: float = FULL) -> Figure | None:

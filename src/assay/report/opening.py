@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from assay.report.words import (
     bare_place,
     control_words,
     decided_by,
+    displayed,
     headline,
     measure_words,
     model_headline,
@@ -28,6 +28,7 @@ from assay.report.words import (
     primary_line,
     sentence_case,
     strengths,
+    valued,
 )
 from assay.stats.findings import Finding
 from assay.stats.format import in_words, listed, number
@@ -42,6 +43,8 @@ MOST_PLACES = 3
 SIDE = 128
 """Most CSS pixels of a small picture."""
 MOST_CHIPS = 4
+MOST_FLIPS = 3
+"""Factors on the first screen of one model."""
 COLUMNS, GAP = 8, 2
 """Images in a row of a sheet, and pixels between them."""
 
@@ -156,15 +159,31 @@ def opening(root: Path, evidence: Evidence, findings: Sequence[Finding]) -> Open
     chips = [_control(row, evidence) for row in contrasts if row["role"] in CONTROLS] + doubts(findings)
     lines = [
         Line(f"{primary_line(row, evidence.names)}:", decided_by(row), anchor(row)) for row in primary_rows(evidence)
-    ]
+    ] or list(_measured(evidence))
     shown = [*reach, *chips][:MOST_CHIPS] if quick else [*chips[: MOST_CHIPS - len(reach)], *reach]
-    return Opening(tuple(shown), done(evidence), places_of(root, evidence), tuple(lines))
+    title = "" if "contrasts" in evidence.tables else "What was measured"
+    return Opening(tuple(shown), done(evidence), places_of(root, evidence), tuple(lines), title)
 
 
 def primary_rows(evidence: Evidence) -> list[Row]:
     """Return the primary comparisons that were pre-specified."""
     rows = evidence.tables.get("contrasts", ())
     return [row for row in rows if row["role"] == PRIMARY and not row["exploratory"]]
+
+
+def _measured(evidence: Evidence) -> Iterator[Line]:
+    """Yield of one model its leading measure in each test condition, and the factors that change most answers."""
+    if "contrasts" in evidence.tables:
+        return
+    rows = [row for row in evidence.tables["estimates"] if not (row["level"] or row["layer"] or row["group"])]
+    measure = evidence.outline.measure
+    for row in rows:
+        if row["measure"] == measure and row["environment"] and not row["factor"]:
+            inside = evidence.names.inside(row["environment"])
+            yield Line(f"{sentence_case(measure_words(measure))}{inside}:", valued(row), "performance")
+    flips = [row for row in rows if row["measure"] == "flip-rate" and row["factor"] and numeric(row, "value") > 0]
+    for row in sorted(flips, key=lambda row: -numeric(row, "value"))[:MOST_FLIPS]:
+        yield Line(f"Answers that change with {displayed(row['factor'])}:", valued(row), "reliance-table")
 
 
 def is_quick(root: Path) -> bool:
@@ -236,7 +255,7 @@ def done(evidence: Evidence) -> tuple[str, ...]:
     facts, trials = evidence.facts, networks(evidence.tables)
     target = next((row["target"] for row in evidence.tables.get("environments", ()) if row["target"]), "")
     named = f'"{in_words(target)}"' if target else "the target"
-    images = re.split(r"[;:,.]| with | of known ", facts.get("data summary", "") or facts.get("data", "images"))[0]
+    images = f' on the data "{facts["data"]}"' if facts.get("data") else ""
     if not trials:
         counts = [whole(row, "images") for row in evidence.tables.get("environments", ())]
         if not counts:
@@ -256,7 +275,7 @@ def done(evidence: Evidence) -> tuple[str, ...]:
     elsewhere = facts.get("models") or facts.get("predictions")
     verb = "that were trained elsewhere predicted" if elsewhere else "were trained to predict"
     first = f"{trained:,} networks ({levels}{plural(seeds, 'seed')}{parts}) {verb} {named}"
-    return tuple(part for part in (f"{first} from {images}.", tied(evidence)) if part)
+    return tuple(part for part in (f"{first}{images}.", tied(evidence)) if part)
 
 
 def tied(evidence: Evidence) -> str:

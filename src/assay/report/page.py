@@ -42,6 +42,11 @@ from assay.store.schema import PICTURES, VALUES
 FIRST_WIDTH = 680.0
 """Width in pixels of the chart of the first screen."""
 LIMIT = "What this does not show: "
+OF_ONE_MODEL = (
+    "whether the model saw these images in its training",
+    "how another training of the same model would answer, which can differ by more than these intervals",
+)
+"""Limits of the results of one model."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +194,8 @@ def _account(evidence: Evidence) -> Account:
         verdict=verdict(evidence),
         opening=opening(root, evidence, findings),
         doubts=tuple(map(said, (one for one in findings if one.kind != "limit"))),
-        limits=tuple(reason_words(one.reason) for one in findings if one.kind == "limit"),
+        limits=tuple(reason_words(one.reason) for one in findings if one.kind == "limit")
+        or (() if networks(tables) else OF_ONE_MODEL),
     )
 
 

@@ -26,6 +26,7 @@ from assay.stats.rows import (
     text_of,
     undefined,
 )
+from assay.stats.verdicts import Verdict
 
 UNTIED = 0.15
 """An association below this is called uninformative."""
@@ -174,23 +175,77 @@ def sentence_case(text: str) -> str:
 
 # Comparisons. `a` against `b`; the verdict, then the numbers that decided.
 
-VERDICTS: Mapping[str, str] = {
-    "higher": "higher",
-    "lower": "lower",
-    "higher-small": "higher, but by less than the margin",
-    "lower-small": "lower, but by less than the margin",
-    "equivalent": "equivalent within {margin}",
-    "inconclusive": "inconclusive",
-    "detected": "detected",
-    "undetected": "not detected",
-    "no difference": "no difference",
-    "differs": "differs",
-    "untested": "not tested",
-    "within": "within the margin",
-    "beyond": "beyond the margin",
-    "not-tested": "not tested",
+
+@dataclass(frozen=True, slots=True)
+class Worded:
+    """Words of a decision or verdict.
+
+    Attributes:
+        text: The answer, with `{margin}`.
+        title: Of a verdict on a mark or column, a heading with `{factor}` and `{margin}`.
+        meaning: What a verdict means and does not establish, and the next step.
+    """
+
+    text: str
+    title: str = ""
+    meaning: str = ""
+
+
+VERDICTS: Mapping[str, Worded] = {
+    Verdict.RELIES: Worded(
+        "relies on",
+        "Relies on {factor}",
+        "The effect is beyond that on reference networks that never saw the mark in training. Next: remove the mark "
+        "from images, or retrain with it in both classes, and audit again.",
+    ),
+    Verdict.AFFECTED: Worded(
+        "affected by",
+        "Affected by {factor}",
+        "The effect exceeds the margin. Not established: that the model learned the mark; a network that never saw it "
+        "can be affected too. Next: count the mark in each class, and compare with reference networks.",
+    ),
+    Verdict.UNDIRECTED: Worded(
+        "affected without direction",
+        "Affected by {factor}, without direction",
+        "AUROC or calls change by more than the margin, but scores move in no one direction. Next: count the mark "
+        "where the model will be used.",
+    ),
+    Verdict.DIFFERS: Worded(
+        "answers differ with",
+        "Answers differ with {factor}",
+        "Not established: the cause, since a column goes with disease severity or the device. Next: compare groups of "
+        "equal severity.",
+    ),
+    Verdict.INCONCLUSIVE: Worded(
+        "inconclusive",
+        "{factor}: inconclusive",
+        "Neither an effect nor its absence is shown. Next: audit more images.",
+    ),
+    Verdict.NO_EFFECT: Worded(
+        "no effect",
+        "No effect of {margin} or more: {factor}, as drawn",
+        "All bounds are below the margin at three strengths, for the mark as drawn.",
+    ),
+    Verdict.NO_DIFFERENCE: Worded(
+        "no difference",
+        "No difference of {margin} or more by {factor}",
+        "All bounds are below the margin for the groups of these columns.",
+    ),
+    "not-tested": Worded("not tested", "{factor}: not tested"),
+    "higher": Worded("higher"),
+    "lower": Worded("lower"),
+    "higher-small": Worded("higher, but by less than the margin"),
+    "lower-small": Worded("lower, but by less than the margin"),
+    "equivalent": Worded("equivalent within {margin}"),
+    "detected": Worded("detected"),
+    "undetected": Worded("not detected"),
+    "no difference": Worded("no difference"),
+    "differs": Worded("differs"),
+    "untested": Worded("not tested"),
+    "within": Worded("within the margin"),
+    "beyond": Worded("beyond the margin"),
 }
-"""Decision -> its words."""
+"""Verdict of an audit, in order of harm, or decision on a comparison -> its words."""
 
 
 def subject(row: Row, names: Names = PLAIN) -> str:
@@ -235,9 +290,14 @@ def statement(row: Row, names: Names = PLAIN) -> str:
     return f"{subject(row, names)}, {a} against {b}{held_words(row, names)}"
 
 
+def _decision(row: Row) -> str:
+    decision = text_of(row, "decision")
+    return VERDICTS[decision].text if decision in VERDICTS else decision
+
+
 def verdict_words(row: Row) -> str:
     """Return the decision on a comparison, and why there is none: `equivalent within 0.05`, `inconclusive`."""
-    text = VERDICTS.get(text_of(row, "decision"), text_of(row, "decision"))
+    text = _decision(row)
     text = text.format(margin=number(numeric(row, "margin"), 2 if numeric(row, "margin") >= 0.01 else 3))
     if row.get("decision") in SETTLED or "p_holm" not in row:
         return text
@@ -276,7 +336,7 @@ def outcome(row: Row, names: Names = PLAIN) -> str:
     if decision in DIFFERENT:
         way, small = decision.removesuffix("-small"), ", but by less than the margin" if "small" in decision else ""
         return f"{what} is {way} with {a} than with {b}{small}{held}"
-    return f"{statement(row, names)}: {VERDICTS.get(decision, decision)}"
+    return f"{statement(row, names)}: {_decision(row)}"
 
 
 def _inside(text: str) -> str:

@@ -157,7 +157,8 @@ class Answers:
             return
         measure, whole = self.clean.quality
         flipped = measure == "AUROC" and whole.high < 0.5
-        yield check("ranking", "warn" if flipped else "ok", f"{measure} on these images", whole.value)
+        chance = measure == "AUROC" and not whole.low > 0.5
+        yield check("ranking", "warn" if chance else "ok", f"{measure} on these images", whole.value)
         before, better = self.clean.take(self.plan.compared), dict[str, float]()
         for name, shot in others.items():
             try:

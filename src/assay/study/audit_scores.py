@@ -69,7 +69,7 @@ def audit_predictions(path: Path, columns: PredictionColumns, asked: Asked, out:
     verdicts, groups, gaps = of_columns(scored, asked.margin)
     found = area(scored.scores[:, 0], table.target, table.patient)
     checks = [
-        check("ranking", "ok" if found.high >= 0.5 else "warn", "AUROC on these rows", found.value),
+        check("ranking", "ok" if found.low > 0.5 else "warn", "AUROC on these rows", found.value),
         check("pixels", "not-done", "predictions have no images: no mark was put on, and no distortion"),
     ]
     facts = {

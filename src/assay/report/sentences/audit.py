@@ -4,64 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from assay.report.sentences.reasons import reason_words
-from assay.report.words import difference_words, sentence_case
-from assay.stats.format import count, in_words, listed, number
+from assay.report.words import VERDICTS, difference_words, displayed, sentence_case
+from assay.stats.format import count, listed, number
 from assay.stats.rows import Row, numeric
 from assay.stats.verdicts import Verdict
 from assay.store.audit_tables import NOT_TESTED
 
-
-@dataclass(frozen=True, slots=True)
-class Meaning:
-    """Words of a verdict.
-
-    Attributes:
-        title: The verdict as a heading, with `{factor}` and `{margin}`.
-        text: What it means and does not establish, and the next step.
-    """
-
-    title: str
-    text: str
-
-
-VERDICTS: Mapping[str, Meaning] = {
-    Verdict.RELIES: Meaning(
-        "Relies on {factor}",
-        "The effect is beyond that on reference networks that never saw the mark in training. Next: remove the mark "
-        "from images, or retrain with it in both classes, and audit again.",
-    ),
-    Verdict.AFFECTED: Meaning(
-        "Affected by {factor}",
-        "The effect exceeds the margin. Not established: that the model learned the mark; a network that never saw it "
-        "can be affected too. Next: count the mark in each class, and compare with reference networks.",
-    ),
-    Verdict.UNDIRECTED: Meaning(
-        "Affected by {factor}, without direction",
-        "AUROC or calls change by more than the margin, but scores move in no one direction. Next: count the mark "
-        "where the model will be used.",
-    ),
-    Verdict.DIFFERS: Meaning(
-        "Answers differ with {factor}",
-        "Not established: the cause, since a column goes with disease severity or the device. Next: compare groups of "
-        "equal severity.",
-    ),
-    Verdict.INCONCLUSIVE: Meaning(
-        "{factor}: inconclusive", "Neither an effect nor its absence is shown. Next: audit more images."
-    ),
-    Verdict.NO_EFFECT: Meaning(
-        "No effect of {margin} or more: {factor}, as drawn",
-        "All bounds are below the margin at three strengths, for the mark as drawn.",
-    ),
-    Verdict.NO_DIFFERENCE: Meaning(
-        "No difference of {margin} or more by {factor}",
-        "All bounds are below the margin for the groups of these columns.",
-    ),
-    NOT_TESTED: Meaning("{factor}: not tested", ""),
-}
-"""Verdict -> its words, in order of harm."""
 HARMFUL = (Verdict.RELIES, Verdict.AFFECTED, Verdict.UNDIRECTED, Verdict.DIFFERS)
 """Verdicts that an answer leads with."""
 NO_REFERENCE = (
@@ -81,8 +31,7 @@ _OPEN: Mapping[str, str] = {
 
 def factor_words(row: Row) -> str:
     """Return the name of a mark or column in words."""
-    name = in_words(row["factor"])
-    return name.replace("-", " ") if row.get("kind") == "mark" else name
+    return displayed(row["factor"].replace("-", " ") if row.get("kind") == "mark" else row["factor"])
 
 
 def title(row: Row, margin: str) -> str:
@@ -93,7 +42,7 @@ def title(row: Row, margin: str) -> str:
 def meanings(rows: Sequence[Row]) -> dict[str, str]:
     """Return the verdicts of an audit with what they mean, in order of harm."""
     there = {row["verdict"] for row in rows}
-    return {in_words(code.replace("-", " ")): one.text for code, one in VERDICTS.items() if code in there and one.text}
+    return {one.text: one.meaning for code, one in VERDICTS.items() if code in there and one.meaning}
 
 
 def evidence(row: Row) -> str:
