@@ -15,6 +15,7 @@ from tests.study.test_audit import images, middle, run, shortcut
 import assay
 from assay.core.errors import SpecError
 from assay.store.files import Row
+from assay.store.folder import RunFolder
 from assay.study.audit_compare import compare_audits
 
 TAG: dict[str, Any] = {
@@ -51,7 +52,7 @@ def only(rows: list[Row], **wanted: str) -> Row:
 
 def test_differences_are_of_the_values_that_both_audits_found(audits: Path) -> None:
     rows = compare_audits(audits / "a", audits / "b")
-    found = {name: assay.open_run(audits / name) for name in "ab"}
+    found: dict[str, Any] = {name: assay.open_run(audits / name) for name in "ab"}
     areas = {name: one.table("groups").query("column == '' and measure == 'auroc'").value.iloc[0]
              for name, one in found.items()}  # fmt: skip
     whole = only(rows, kind="performance")
@@ -79,7 +80,7 @@ def test_a_short_budget_leaves_out_doses_that_cannot_change_a_verdict(
     data = images(tmp_path / "set", 200)
     for name, model, doses in (("a", shortcut, ["middle"]), ("b", middle, ["weak", "middle", "strong"])):
         audited(model, data, tmp_path / name, budget=30)
-        found = assay.open_run(tmp_path / name)
+        found: Any = assay.open_run(tmp_path / name)
         assert list(found.table("effects").dose) == doses
         assert 60 <= found.table("verdicts").set_index("factor").loc["tag"].images < 200
     rows = [row for row in compare_audits(tmp_path / "a", tmp_path / "b") if row["factor"] == "tag"]
@@ -108,10 +109,10 @@ def test_the_command_prints_and_writes_a_page(audits: Path, tmp_path: Path, caps
     assert ">left corner<" in page
     assert "tested in one of the audits only" not in page, "neither tested the identifiers"
     assert "How do a and b differ?" in page
-    document = json.loads((tmp_path / "out" / "comparison.json").read_text())
-    assert (document["a"], document["compared"][0]["kind"]) == ("a", "performance")
+    kept = RunFolder(tmp_path / "out").table("compared")
+    assert kept[0]["kind"] == "performance"
     assert run(["audit", "compare", str(audits / "a"), str(audits / "b"), "--json"]) == 0
-    assert len(json.loads(capsys.readouterr().out)["compared"]) == len(document["compared"])
+    assert len(json.loads(capsys.readouterr().out)["compared"]) == len(kept)
 
 
 def test_a_comparison_does_not_overwrite_an_audit(
@@ -120,7 +121,7 @@ def test_a_comparison_does_not_overwrite_an_audit(
     before = (audits / "a" / "report.html").read_bytes()
     given = ["audit", "compare", str(audits / "a"), str(audits / "b"), "--out"]
     assert run([*given, str(audits / "a")]) == 2
-    assert "give a folder for the comparison" in capsys.readouterr().err
+    assert "give the comparison a folder of its own" in capsys.readouterr().err
     assert (audits / "a" / "report.html").read_bytes() == before
     (tmp_path / "file").write_text("text")
     assert run([*given, str(tmp_path / "file")]) == 2

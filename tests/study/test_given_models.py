@@ -259,7 +259,7 @@ def test_the_page_says_what_one_model_does_and_nothing_of_a_training(tmp_path: P
     assert "What has My &lt;model&gt; learned?" in page
     (measured,) = re.findall(r'AUROC in tagged: <a href="#performance">([^<]+)</a>', page)
     assert f">{measured}</td>" in page
-    assert "What this does not show: whether the model saw these images in its training" in page
+    assert "What this does not show: whether the model has seen these images before" in page
     assert not (found_words := set(TRAINING_WORDS.findall(text))), found_words
     for id in re.findall(r'<section aria-labelledby="([\w-]+)"', page):
         section = re.search(rf'<section aria-labelledby="{id}">(.*?)</section>', page, re.DOTALL)

@@ -18,23 +18,24 @@ from assay.core.files import is_file, is_folder
 from assay.data.files.in_memory import on_disk
 from assay.data.files.labels import HEADERS, IMAGE, PATIENT, joined
 from assay.data.files.table import read_table
-from assay.execution.local import default_workers
+from assay.execution.local import InProcess, default_workers
 from assay.execution.progress import display_for, reading_shown
 from assay.execution.tasks import Observer, Task
 from assay.models.external import OfCommand
 from assay.models.ref import Origin
-from assay.report.audit_comparison import comparison_lines, write_comparison
+from assay.report.audit_comparison import comparison_lines
 from assay.report.sentences.audit import check_words, headline, verdict_line
-from assay.runs.run import quietly
+from assay.runs.run import carry_out, quietly
 from assay.stats.format import count, duration
 from assay.store.files import json_text
 from assay.store.folder import RunFolder
-from assay.study.audit_compare import compare_audits
+from assay.study.audit_compare import AuditsRun, compare_audits
 from assay.study.audit_plan import Planned
 from assay.study.audit_request import Asked
 from assay.study.audit_scores import PredictionColumns, audit_predictions, factor_of
 from assay.study.auditing import run_audit
 from assay.study.clean_networks import trained_references
+from assay.study.compare_request import AuditsRequest
 from assay.study.origins import origin_of
 from assay.study.policy import POLICY_FAILED, Policy, read_policy
 from assay.study.prepared import IMAGES, NAMES, finish_audit, prepare_images, prepared_request
@@ -227,21 +228,18 @@ def _print(root: Path, json: bool) -> None:
     print(f"report: {root / 'report.html'}")
 
 
-def compare_command(a: Path, b: Path, out: Path | None, json: bool) -> None:
+def compare_command(asked: AuditsRequest) -> None:
     """Compare two audits and print the differences.
 
     Raises:
         SpecError: A folder holds no audit, or the audits are of different images.
     """
-    rows = compare_audits(a, b)
-    if out is not None and RunFolder(out).of_any:
-        raise SpecError(f"--out: {out} holds the results of a run; give a folder for the comparison")
-    names = (a.name, b.name) if a.name != b.name else (str(a), str(b))
-    page = None if out is None else write_comparison(out, rows, names)
-    if json:
-        print(json_text({"a": str(a), "b": str(b), "compared": rows}), end="")
+    rows = compare_audits(asked.a, asked.b)
+    page = None if asked.out is None else carry_out(AuditsRun(asked, rows), asked.out, InProcess()).page
+    if asked.as_json:
+        print(json_text({"a": str(asked.a), "b": str(asked.b), "compared": rows}), end="")
         return
-    for line in comparison_lines(rows, names):
+    for line in comparison_lines(rows, asked.names):
         print(line)
     if page is not None:
         print(page)

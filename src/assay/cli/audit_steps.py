@@ -9,6 +9,7 @@ import typer
 
 from assay.cli.requests import taking
 from assay.study.audit_request import BUDGET, Asked
+from assay.study.compare_request import AuditsRequest
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print failures and the answer only.")]
@@ -24,21 +25,15 @@ def add_commands(app: typer.Typer) -> None:
         app.command(name, hidden=True, epilog=f"Example: {example}")(command)
 
 
-def compare(
-    a: Annotated[Path, typer.Argument(help="Folder of an audit.", metavar="A")],
-    b: Annotated[Path, typer.Argument(help="Folder of another audit of the same images.", metavar="B")],
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FOLDER", help="Write a page and comparison.json there.")
-    ] = None,
-    json: Json = False,
-) -> None:
+@taking(AuditsRequest)
+def compare(asked: AuditsRequest) -> None:
     """Compare two audits of the same images: performance, the swing of every mark and column, and verdicts.
 
     Images are paired, and intervals are over patients.
     """
     from assay.cli.audit import compare_command
 
-    compare_command(a, b, out, json)
+    compare_command(asked)
 
 
 @taking(

@@ -1,40 +1,25 @@
-"""Sentences and page of a comparison of two audits."""
+"""Words of a comparison of two audits."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 from assay.report.evidence import Evidence, whole
 from assay.report.opening import Account, Opening
-from assay.report.page import as_html, content, written
 from assay.report.sentences.audit import factor_words
 from assay.report.words import difference_words, sentence_case
 from assay.report.words import measure_words as measure_name
 from assay.results.audit_blocks import DIFFERENCES
-from assay.results.block import Section
 from assay.stats.format import in_words, listed, number
-from assay.stats.rows import numeric
-from assay.store.audit_tables import COMPARED
-from assay.store.files import Row, write_json
-from assay.store.schema import SCHEMA_VERSION
-
-FILE = "comparison.json"
+from assay.stats.rows import Row, numeric
 
 
-def write_comparison(root: Path, rows: Sequence[Row], names: tuple[str, str]) -> Path:
-    """Write `comparison.json` and `report.html` of two audits, and return the path of the page.
-
-    Args:
-        root: The folder.
-        rows: Rows of `audit_tables.COMPARED`.
-        names: The audits.
-    """
-    complete = [{name: row[name] for name in COMPARED.names} for row in rows]
-    write_json(root / FILE, {"schema": SCHEMA_VERSION, "a": names[0], "b": names[1], "compared": complete})
+def comparison_account(evidence: Evidence) -> Account:
+    """Return the words on a comparison of two audits."""
+    rows, names = evidence.tables["compared"], (evidence.facts["first"], evidence.facts["second"])
     most = max(whole(row, "images") for row in rows)
-    account = Account(
+    return Account(
         name="comparison",
         question=f"How do {names[0]} and {names[1]} differ?",
         meta=f"{most:,} images that both audits read, paired by image; first: {names[0]}, second: {names[1]}",
@@ -44,9 +29,6 @@ def write_comparison(root: Path, rows: Sequence[Row], names: tuple[str, str]) ->
         limits=(),
         methods=(DIFFERENCES.note,),
     )
-    evidence = Evidence({"compared": rows, "provenance": ()}, root)
-    page = content(evidence, account, [Section("differences", "Differences", (DIFFERENCES,))])
-    return written(root, as_html(page), "compare fewer marks")
 
 
 def _headline(rows: Sequence[Row], names: tuple[str, str]) -> str:

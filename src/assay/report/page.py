@@ -17,6 +17,7 @@ from markupsafe import Markup
 from ruamel.yaml import YAML
 
 from assay.core.errors import StoreError
+from assay.report.audit_comparison import comparison_account
 from assay.report.audit_page import audit_account, leads_words, mark_pictures
 from assay.report.blocks import Figure, Rendered, chart, render
 from assay.report.drawing import DARK, LIGHT, declarations
@@ -29,7 +30,7 @@ from assay.report.sentences.audit import meanings
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import Download, Sheet, as_file, as_markdown
 from assay.report.words import plural
-from assay.results.audit_blocks import SWINGS, UNTESTED, audit_sections
+from assay.results.audit_blocks import COMPARISON, SWINGS, UNTESTED, audit_sections
 from assay.results.block import Block, Section
 from assay.results.preview_blocks import preview_sections
 from assay.results.study_blocks import ACCOUNT, ENVIRONMENTS, FIRST, PROVENANCE, doses, performance, sections
@@ -43,8 +44,8 @@ FIRST_WIDTH = 680.0
 """Width in pixels of the chart of the first screen."""
 LIMIT = "What this does not show: "
 OF_ONE_MODEL = (
-    "whether the model saw these images in its training",
-    "how another training of the same model would answer, which can differ by more than these intervals",
+    "whether the model has seen these images before",
+    "how another model that was made alike would answer, which can differ by more than these intervals",
 )
 """Limits of the results of one model."""
 
@@ -121,6 +122,8 @@ def collect(root: Path, own: Sequence[Section] = ()) -> Content:
     evidence = Evidence(Tables(root), root)
     if evidence.of_preview:
         return content(evidence, preview_account(evidence), preview_sections(evidence.tables))
+    if "compared" in evidence.tables:
+        return content(evidence, comparison_account(evidence), [COMPARISON])
     if evidence.of_audit:
         return content(evidence, audit_account(evidence),
                        own or audit_sections(evidence.tables, leads_words(evidence.tables)))  # fmt: skip

@@ -96,3 +96,5 @@ DIFFERENCES = Block(
         "by itself: the interval is."
     ),
 )  # fmt: skip
+COMPARISON = Section("differences", "Differences", (DIFFERENCES,))
+"""The section of the page of a comparison of two audits."""

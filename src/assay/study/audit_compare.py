@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,13 +16,18 @@ from assay.core.errors import SpecError, cut
 from assay.core.reasons import Code, because
 from assay.core.types import FactorTable
 from assay.execution.jobs import kept_read
+from assay.execution.tasks import Task
 from assay.probes.reader import score_names
+from assay.results.audit_blocks import COMPARISON
+from assay.results.block import Section
+from assay.runs.run import Shown, Tables, write_request
 from assay.shifts.battery import DECIDING, DOSES
 from assay.stats.metrics import auroc
 from assay.stats.swing import Bounded, gained, group_swing_less, grouped, marked, swing_less
 from assay.store.audit_tables import COMPARED, NOT_TESTED
 from assay.store.files import Row
 from assay.store.folder import RunFolder
+from assay.study.compare_request import AuditsRequest
 
 TWO_SIDED = 0.025
 """Level of each end of a 95% interval."""
@@ -108,6 +113,33 @@ class _Both:
         there = [(places[0][x], places[1][y]) for x, y in zip(*rows, strict=True) if x in places[0] and y in places[1]]
         chosen = np.array(there, dtype=np.int64).reshape(-1, 2)
         return first.take(chosen[:, 0]), second.take(chosen[:, 1])
+
+
+@dataclass(frozen=True)
+class AuditsRun:
+    """A comparison of two audits as a `Run` without tasks.
+
+    Attributes:
+        request: What was asked.
+        rows: What `compare_audits` gave.
+    """
+
+    request: AuditsRequest
+    rows: Sequence[Row]
+
+    def next(self, folder: RunFolder) -> Sequence[Task]:
+        """Keep the request."""
+        write_request(folder, self.request, "comparison")
+        return ()
+
+    def conclude(self, folder: RunFolder) -> Tables:
+        """Return the differences, and the names of the audits."""
+        names = zip(("first", "second"), self.request.names, strict=True)
+        return {"compared": self.rows, "provenance": [{"key": key, "value": value} for key, value in names]}
+
+    def page(self, tables: Shown) -> Sequence[Section]:
+        """Return the section of differences."""
+        return [COMPARISON]
 
 
 def compare_audits(a: Path, b: Path) -> list[Row]:
