@@ -377,7 +377,7 @@ def _check_rows(name: str, header: tuple[str, ...], lines: Sequence[_Read], name
         rows += found
         numbers += [at] * len(found)
     frame = pd.DataFrame(rows, columns=header, index=np.array(numbers, dtype=np.int64), dtype=object)
-    return Table(name, frame.loc[:, list(map(bool, header))], tuple(problems), comma)
+    return Table(name, frame.loc[:, list(map(bool, header))].copy(), tuple(problems), comma)
 
 
 # What the columns of a user's table mean: factors, target, patient, and which rows are used at all.
