@@ -28,8 +28,8 @@ from assay.data.cache import ArrayCache, default_cache_root
 from assay.probes.reader import log_odds, paired
 from assay.shifts.environment import Environment
 from assay.shifts.exchange import Cell
-from assay.shifts.population import open_population
 from assay.shifts.scene import switched
+from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study
 from assay.spec.recipe import Component
 from assay.spec.schema import InterventionSpec

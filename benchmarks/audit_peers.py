@@ -53,7 +53,7 @@ def train_and_audit(folder: Path, seeds: int) -> None:
 
     import assay
     from assay.data.cache import ArrayCache, default_cache_root
-    from assay.shifts.population import open_population
+    from assay.shifts.sources import open_population
     from assay.spec.parse import parse_study
 
     run = assay.load({**STUDY, "seeds": seeds}).run(folder / "runs", workers=1)

@@ -29,8 +29,7 @@ from torch import Tensor
 from assay.core.types import Factor, FactorTable
 from assay.data.dataset import Card, Dataset, PixelScale
 from assay.execution.plan import make_plan
-from assay.shifts.file_rows import FileRows
-from assay.shifts.population import Population
+from assay.shifts.file_rows import FilePopulation
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
 from assay.study.preflight import check_rows
@@ -103,7 +102,7 @@ def options() -> argparse.Namespace:
 
 def planned(spec: StudySpec, made: Dataset) -> tuple[float, float, int]:
     """Seconds to make all environments, to name all units, and how many trials there are."""
-    population = Population(FileRows(spec.data, lambda: made))
+    population = FilePopulation(spec.data, lambda: made)
     start = time.process_time()
     check_rows(spec, population, {}, seconds=math.inf)
     chosen = time.process_time()

@@ -28,9 +28,9 @@ from assay.data.dataset import Images
 from assay.models.ref import Model
 from assay.probes.reader import ModelReading, log_odds
 from assay.probes.reliance import SobolIndices, sobol_indices
-from assay.shifts.phantom_rows import PhantomRows
-from assay.shifts.population import Population, open_population
+from assay.shifts.population import Population
 from assay.shifts.scene import saltelli
+from assay.shifts.sources import open_population
 from assay.training.loop import fit
 
 HELD = "vessel"
@@ -60,8 +60,8 @@ def design(population: Population, inputs: dict[str, tuple[str, ...]], samples: 
         factor.name: phantom.quantile(factor.name, quantiles.get(factor.name, middle)) for factor in phantom.factors
     }
     nuisance = (quantiles[NUISANCE] * 2.0**32).astype(np.int64)
-    assert isinstance(population.rows, PhantomRows)
-    return population.rows.renderer.images(values, nuisance, {})
+    assert isinstance(population, PhantomPopulation)
+    return population.renderer.images(values, nuisance, {})
 
 
 def trained(population: Population, spec: assay.Study, epochs: int, folder: Path) -> Model:

@@ -15,7 +15,8 @@ from assay.analysis.data_checks import SAMPLE, Looked, confounders, in_turn, sam
 from assay.analysis.pictures import GAP, amplification
 from assay.core.reasons import Code, read
 from assay.data.cache import ArrayCache
-from assay.shifts.population import Population, open_population
+from assay.shifts.population import Population
+from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
 from assay.store.folder import RunFolder

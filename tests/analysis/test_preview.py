@@ -11,7 +11,7 @@ from PIL import Image
 
 from assay.data.cache import ArrayCache
 from assay.report.sentences.captions import caption
-from assay.shifts.population import open_population
+from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study
 from assay.study.preview import preview_tables
 

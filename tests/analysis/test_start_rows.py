@@ -16,7 +16,7 @@ from assay.analysis.tables import recipe_rows
 from assay.data.cache import ArrayCache, default_cache_root
 from assay.models.checkpoint import WEIGHTS_FILE, load_weights
 from assay.models.classifier import empty_network
-from assay.shifts.population import open_population
+from assay.shifts.sources import open_population
 from assay.spec.environments import images_seed
 from assay.spec.parse import parse_study
 from assay.store.files import Row

@@ -66,7 +66,7 @@ def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_where_no_gpu_is_jobs_get_the_device_and_planning_the_processor(tmp_path: Path) -> None:
     there = prepare(parse_study(TINY), tmp_path, device="cuda:1")
     assert {pickle.loads(pickle.dumps(task.job)).job.device for task in there.tasks} == {"cuda:1"}
-    assert there.population.rows.renderer.device == "cpu"
+    assert there.population.renderer.device == "cpu"
 
 
 @pytest.mark.usefixtures("two_gpus")
@@ -76,7 +76,7 @@ def test_every_job_and_the_phantom_get_the_device_and_no_name_holds_it(tmp_path:
     jobs = [pickle.loads(pickle.dumps(task.job)).job for task in there.tasks]  # within their leases
     assert {type(job) for job in jobs} == {TrainJob, ProbeJob}
     assert {job.device for job in jobs} == {"cuda:1"}
-    assert there.population.rows.renderer.device == "cuda:1"
+    assert there.population.renderer.device == "cuda:1"
     assert list(there.plan.ids()) == list(here.plan.ids())
 
 

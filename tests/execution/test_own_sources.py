@@ -87,8 +87,8 @@ def test_on_files_each_fold_has_a_source_of_its_own_training_patients(tmp_path: 
     for source in sources:
         training, validation = population.training(source.training.environment, 0, source.training.fold)
         seen = {*training.table.patient.tolist(), *validation.table.patient.tolist()}
-        tested = population.rows.parts(0, source.training.fold).test  # type: ignore[union-attr]
-        assert not seen & set(population.rows.table.patient[tested].tolist())  # type: ignore[union-attr]
+        tested = population.parts(0, source.training.fold).test  # type: ignore[union-attr]
+        assert not seen & set(population.table.patient[tested].tolist())  # type: ignore[union-attr]
 
 
 def test_one_that_dies_is_stopped_and_what_starts_from_it_ends_alike(tmp_path: Path) -> None:

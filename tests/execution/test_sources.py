@@ -26,7 +26,7 @@ from assay.execution.tasks import Stopped
 from assay.models.checkpoint import WEIGHTS_FILE, load_weights
 from assay.models.classifier import empty_network
 from assay.models.ref import Inputs
-from assay.shifts.population import open_population
+from assay.shifts.sources import open_population
 from assay.spec.environments import images_seed
 from assay.spec.grid import label
 from assay.spec.parse import parse_study
@@ -342,9 +342,8 @@ def test_wrong_sources_are_refused(case: str):
 
 
 def test_a_source_with_other_channels_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from assay.shifts.phantom_rows import PhantomRows
 
     channels = property(lambda self: 3 if self.data.core == "size" else 1)
-    monkeypatch.setattr(PhantomRows, "channels", channels)
+    monkeypatch.setattr(PhantomPopulation, "channels", channels)
     with pytest.raises(SpecError, match=r"source 'large' has images of 3 channel\(s\), the study's have 1"):
         prepared(tmp_path)

@@ -14,7 +14,7 @@ from assay.core.types import Measurement
 from assay.data.cache import ArrayCache
 from assay.models.ref import Model
 from assay.probes.reader import run_probes
-from assay.shifts.population import open_population
+from assay.shifts.sources import open_population
 from assay.spec.recipe import Component
 from assay.spec.schema import AssociationSpec, DataSpec, EnvironmentSpec
 

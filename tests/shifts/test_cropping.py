@@ -18,7 +18,7 @@ from assay.data.cache import ArrayCache
 from assay.data.files.fitting import placed
 from assay.data.files.load import load_dataset
 from assay.report.sentences.reasons import reason_words
-from assay.shifts.file_rows import BLACK, LEAST_SIDE, FileRows, largest_window
+from assay.shifts.file_rows import BLACK, LEAST_SIDE, FilePopulation, largest_window
 from assay.shifts.population import Population
 from assay.spec.parse import parse_study
 from assay.spec.schema import DataSpec, EnvironmentSpec, SplitSpec
@@ -77,13 +77,13 @@ LESIONS = {at: (EDGE, MIDDLE, SPECK)[at % 3] for at in range(18)}
 def population(folder: Path, **split: Any) -> Population:
     spec = DataSpec(folder=str(folder), table="", target="lesion", size=SIZE, split=SplitSpec(**split))
     cache = ArrayCache(folder.parent / "cache")
-    return Population(FileRows(spec, lambda: load_dataset(spec, cache)))
+    return FilePopulation(spec, lambda: load_dataset(spec, cache))
 
 
 def test_a_crop_is_the_files_own_pixels_framed_like_the_whole(tmp_path: Path) -> None:
     files_ = population(files(tmp_path / "set", LESIONS), train=0.4, validation=0.2, test=0.4)
     crops = files_.scene({"crops": CROPS}, 0).environment("crops")
-    tested = files_.rows.parts(0, 0).test
+    tested = files_.parts(0, 0).test
     assert crops.table.row.tolist() == [row for row in tested.tolist() if LESIONS.get(row) in (EDGE, SPECK)]
     images = crops.images.read(np.arange(len(crops)))
     assert images.shape == (len(crops), 3, SIZE, SIZE)
@@ -168,7 +168,7 @@ def test_masks_at_native_size_follow_their_rows(tmp_path: Path) -> None:
 def test_what_was_left_out_is_counted(tmp_path: Path) -> None:
     files_ = population(files(tmp_path / "set", LESIONS), train=0.4, validation=0.2, test=0.4)
     crops = files_.scene({"crops": CROPS}, 0).environment("crops")
-    lesions = [LESIONS[row] for row in files_.rows.parts(0, 0).test.tolist() if row in LESIONS]
+    lesions = [LESIONS[row] for row in files_.parts(0, 0).test.tolist() if row in LESIONS]
     none = lesions.count(MIDDLE)
     assert none > 0
     assert crops.notes[0] == (

@@ -12,8 +12,7 @@ from assay.core.types import Factor, FactorTable
 from assay.data.cache import ArrayImages, ArrayMasks
 from assay.data.dataset import Card, Dataset, PixelScale
 from assay.shifts.association import somers_d
-from assay.shifts.file_rows import FileRows
-from assay.shifts.population import Population
+from assay.shifts.file_rows import FilePopulation
 from assay.spec.recipe import Component
 from assay.spec.schema import AssociationSpec, DataSpec, EnvironmentSpec, InterventionSpec, SplitSpec
 
@@ -45,7 +44,7 @@ def dataset(seed=0, **columns):
 
 def population(made=None, **split):
     made = dataset() if made is None else made
-    return Population(FileRows(DataSpec(folder="somewhere", target="ill", split=SplitSpec(**split)), lambda: made))
+    return FilePopulation(DataSpec(folder="somewhere", target="ill", split=SplitSpec(**split)), lambda: made)
 
 
 def tied(**strengths):

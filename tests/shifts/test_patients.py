@@ -5,8 +5,7 @@ import pytest
 
 from assay.core.errors import SpecError
 from assay.data.cache import ArrayCache
-from assay.shifts.phantom_rows import PhantomRows
-from assay.shifts.population import Population
+from assay.shifts.phantom_rows import PhantomPopulation
 from assay.shifts.sampling import Patients
 from assay.spec.recipe import Component
 from assay.spec.schema import AssociationSpec, DataSpec, EnvironmentSpec
@@ -15,7 +14,7 @@ from assay.spec.schema import AssociationSpec, DataSpec, EnvironmentSpec
 def population(tmp_path, eyes=2, train=200, target="grade"):
     phantom = Component(kind="phantom", name="fundus", params={"eyes": eyes})
     data = DataSpec(phantom=phantom, size=64, train=train, validation=20, test=100, target=target, core="grade")
-    return Population(PhantomRows(data, ArrayCache(tmp_path)))
+    return PhantomPopulation(data, ArrayCache(tmp_path))
 
 
 def test_both_eyes_are_of_one_patient_and_of_one_camera(tmp_path):

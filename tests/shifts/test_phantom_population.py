@@ -10,7 +10,7 @@ from assay.core.files import content_hash
 from assay.data.cache import ArrayCache
 from assay.shifts.environment import Scene
 from assay.shifts.phantom_rows import NUISANCE
-from assay.shifts.population import open_population
+from assay.shifts.sources import open_population
 from assay.spec.recipe import Component
 from assay.spec.schema import AssociationSpec, DataSpec, EnvironmentSpec, InterventionSpec
 
@@ -143,7 +143,7 @@ def test_neutral_is_clean_and_ties_the_core_alone_and_independent_ties_nothing(p
     assert np.array_equal(
         scene.neutral().table.columns["texture"], scene.environment("neutral").table.columns["texture"]
     )
-    alone = open_population(data(test=4000), population.rows.cache).scene(TESTS, 0).independent()
+    alone = open_population(data(test=4000), population.cache).scene(TESTS, 0).independent()
     columns = np.stack([alone.table.numbers(name) for name in NAMES] + [alone.table.target])
     assert np.abs(np.corrcoef(columns) - np.eye(len(columns))).max() < 0.06
 
@@ -397,7 +397,7 @@ def test_a_scene_follows_the_protocol(population):
             "environment 'odd': 'texture' cannot be tied to 'malignant' at +0.5 where it is held constant",
         ),
         (
-            lambda p: open_population(data(core=""), p.rows.cache).training(tied(0.5), 0),
+            lambda p: open_population(data(core=""), p.cache).training(tied(0.5), 0),
             SpecError,
             "a phantom needs data.core, the factor that defines 'malignant': one of margin, texture, size, grade, x, y",
         ),

@@ -10,8 +10,8 @@ from assay.core.errors import SpecError
 from assay.core.seeds import row_uniform
 from assay.data.cache import ArrayCache
 from assay.shifts.association import achieved
-from assay.shifts.population import open_population
 from assay.shifts.sampling import Question, draw_rows, drawn
+from assay.shifts.sources import open_population
 from assay.spec.recipe import Component
 from assay.spec.schema import AssociationSpec, DataSpec, EnvironmentSpec, InterventionSpec
 

@@ -16,7 +16,7 @@ from assay.core.types import Factor, FactorTable
 from assay.data.cache import ArrayCache
 from assay.shifts.association import achieved, positive
 from assay.shifts.choosing import preference
-from assay.shifts.phantom_rows import PhantomRows
+from assay.shifts.phantom_rows import PhantomPopulation
 from assay.shifts.population import Population
 from assay.shifts.sampling import first_patients, first_rows
 from assay.spec.recipe import Component
@@ -137,7 +137,7 @@ def phantom(tmp_path):
         train=200,
         test=50,
     )
-    return Population(PhantomRows(data, ArrayCache(tmp_path)))
+    return PhantomPopulation(data, ArrayCache(tmp_path))
 
 
 def test_a_phantom_has_the_first_of_its_training_rows_with_as_many_of_either_class(phantom: Population):
@@ -211,7 +211,7 @@ def test_a_share_of_fewer_than_two_patients_is_refused():
 def test_a_phantom_takes_a_share_of_its_images(tmp_path):
     data = DataSpec(phantom=Component(kind="phantom", name="nodule"), size=32, train=200, validation=20, test=20,
                     core="margin")  # fmt: skip
-    drawn = Population(PhantomRows(data, ArrayCache(tmp_path)))
+    drawn = PhantomPopulation(data, ArrayCache(tmp_path))
     few, some, whole = (
         drawn.training(EnvironmentSpec(split="train", fraction=share), 3)[0].table for share in (0.01, 0.1, 1.0)
     )

@@ -15,7 +15,7 @@ from assay.analysis.contrasts import spec_pairs
 from assay.data.cache import ArrayCache
 from assay.execution.plan import make_plan
 from assay.report.sentences.reasons import reason_words
-from assay.shifts.population import open_population
+from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study
 from assay.stats.findings import from_row
 from assay.study.preview import preview_tables

@@ -14,7 +14,7 @@ from PIL import Image
 from assay.core.errors import StoreError
 from assay.data.cache import ArrayCache, default_cache_root
 from assay.shifts.environment import Environment
-from assay.shifts.population import open_population
+from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study
 from assay.store.files import write_text
 

@@ -35,7 +35,8 @@ from assay.models.untyped import channels_last
 from assay.models.weights import start_of
 from assay.probes.probe import Read
 from assay.probes.reader import run_probes
-from assay.shifts.population import Population, PopulationScene, open_population
+from assay.shifts.population import Population, PopulationScene
+from assay.shifts.sources import open_population
 from assay.spec.environments import images_seed, stream_seed
 from assay.spec.recipe import Component, RecipeSpec, readout_of
 from assay.spec.schema import DataSpec, EnvironmentSpec, TrainingSpec

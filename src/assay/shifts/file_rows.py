@@ -25,6 +25,7 @@ from assay.data.splits import Split, assign_folds
 from assay.shifts.association import satisfies
 from assay.shifts.choosing import choose, preference
 from assay.shifts.environment import PickedImages, PickedLesions, PickedMasks, PickedNative
+from assay.shifts.population import Population
 from assay.shifts.rows import Part, Pixels, Rows, Untied, naming
 from assay.shifts.sampling import ROWS_VERSION, TEST_SEED, enough, first_patients, first_rows, parts
 from assay.shifts.scene import Tests
@@ -180,8 +181,8 @@ class NoLesions:
 
 
 @dataclass(frozen=True)
-class FileRows:
-    """Rows and images from files. See `RowSource`.
+class FilePopulation(Population):
+    """Rows and images from files.
 
     Attributes:
         data: The `data` section.
@@ -200,11 +201,6 @@ class FileRows:
     def dataset(self) -> Dataset:
         """The decoded files. Raises DataError and SpecError as the loader does."""
         return self._loaded
-
-    @property
-    def phantom(self) -> None:
-        """None: there is no generator."""
-        return
 
     @property
     def table(self) -> FactorTable:
@@ -295,7 +291,7 @@ class FileRows:
         notes = self._crops.told(self._allowed(environment, positions)) if environment.crop else ()
         return Rows(table, drawn_from, environment.association, len(positions), notes)
 
-    def tested(
+    def of_fold(
         self, name: str, table: FactorTable, seed: int, fold: int
     ) -> tuple[Int[np.ndarray, "m"], FactorTable] | None:
         """Return the rows that this fold tests; None where the split is not k-fold.
@@ -342,10 +338,6 @@ class FileRows:
     def independent(self, neutral: EnvironmentSpec, seed: int, fold: int) -> Untied:
         """Return the neutral environment with every factor untied that can be, however few rows that leaves."""
         return replace(self._untie(neutral, seed, fold, 0.0), notes=())
-
-    def sobol(self, samples: int, neutral: EnvironmentSpec) -> None:
-        """Return None: factors of files cannot be set."""
-        return
 
     def parts(self, seed: int, fold: int) -> Split:
         """Return the rows that a seed and fold train on, validate on and test on. Raises as `sampling.parts` does."""

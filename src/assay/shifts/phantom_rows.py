@@ -22,6 +22,7 @@ from assay.data.cache import ArrayCache, ArrayImages, ArrayMasks
 from assay.data.dataset import ONE_KIND, Card, Phantom, PixelScale, Rendered, TellsKinds
 from assay.shifts.association import marginal
 from assay.shifts.environment import SobolDesign
+from assay.shifts.population import Population
 from assay.shifts.rows import Part, Pixels, Rows, Untied, naming
 from assay.shifts.sampling import (
     ROWS_VERSION,
@@ -254,8 +255,8 @@ _PATIENTS_PER_SPLIT = 2**31
 
 
 @dataclass(frozen=True)
-class PhantomRows:
-    """Rows and images that a phantom renders. See `RowSource`.
+class PhantomPopulation(Population):
+    """Rows and images that a phantom renders.
 
     Every image is a patient of its own, or one of two of a patient. Test rows are the same for every seed.
     """
@@ -278,11 +279,6 @@ class PhantomRows:
     def patients(self) -> Patients:
         """The patients of the rows."""
         return Patients.of(self.phantom)
-
-    @property
-    def dataset(self) -> None:
-        """None: there are no files."""
-        return
 
     @property
     def question(self) -> Question:
@@ -331,11 +327,6 @@ class PhantomRows:
         """The meaning of its pixel values and sizes."""
         return self.phantom.scale(self.data.size)
 
-    @property
-    def folds(self) -> int:
-        """1: images are drawn for every seed, there is nothing to fold."""
-        return 1
-
     def identity(self, environment: EnvironmentSpec, groups: str = "") -> dict[str, Any]:
         """Return all of the data but the number of test images; factors are drawn from it."""
         return {**self._identity, "train": self.data.train, "validation": self.data.validation}
@@ -368,10 +359,6 @@ class PhantomRows:
         marks = {key: tie for key, tie in environment.association.items() if key in environment.interventions}
         return Rows(table, drawn_from, {**ties(self.phantom, self.question, environment), **marks})
 
-    def tested(self, name: str, table: FactorTable, seed: int, fold: int) -> None:
-        """Return None: all test rows are tested, and none is a training row."""
-        return
-
     def pixels(self, environment: EnvironmentSpec, table: FactorTable, seed: int) -> Pixels:
         """Return the images of these rows, rendered when they are read."""
         unknown = set(environment.difficulty) - {factor.name for factor in self.factors}
@@ -388,10 +375,6 @@ class PhantomRows:
         It is tied as all tests agree, or else fully.
         """
         return tests.neutral.model_copy(update={"association": tests.agreed(self.data.core)})
-
-    def untied(self, neutral: EnvironmentSpec, seed: int, fold: int) -> Untied:
-        """Return the neutral environment: a phantom can always have it."""
-        return Untied(neutral, {})
 
     def independent(self, neutral: EnvironmentSpec, seed: int, fold: int) -> Untied:
         """Return the environment in which the core factor too is independent of the target, then a coin flip."""

@@ -1,24 +1,23 @@
-"""Populations and their scenes: environments to train and test on, and counterfactuals, from any row source."""
+"""Populations and their scenes: environments to train and test on, and counterfactuals, of a phantom or of files."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
 from assay.core.errors import SpecError, unknown_name
 from assay.core.types import Factor, FactorTable
-from assay.data.cache import ArrayCache
 from assay.data.dataset import Card, Dataset, DrawnLesions, Phantom, PixelScale
 from assay.shifts.association import Marginal, achieved, also_achieved, marginal
 from assay.shifts.environment import Achieved, Environment, SobolDesign
-from assay.shifts.file_rows import FileRows
 from assay.shifts.intervention import ChangedLesions, Drawn, changes_of, with_changes
-from assay.shifts.phantom_rows import PhantomRows
-from assay.shifts.rows import Part, Rows, RowSource, Untied, columns_of
+from assay.shifts.rows import Part, Pixels, Rows, Untied, columns_of
 from assay.shifts.sampling import TEST_SEED, change, drawn
 from assay.shifts.scene import INDEPENDENT, NEUTRAL, Tests, switched
 from assay.spec.schema import DataSpec, EnvironmentSpec
@@ -28,75 +27,126 @@ _KEPT = 64
 _ENDS_U = {"low": 0.1, "high": 0.9}
 
 
-@dataclass(frozen=True)
-class Population:
+class Population(ABC):
     """All images that a study or an audit can draw on, and the environments made of them.
 
-    Attributes:
-        rows: Where rows and images come from.
+    Nothing is read or rendered before it is needed.
     """
 
-    rows: RowSource
-    _tested: dict[str, Environment] = field(default_factory=dict[str, Environment], init=False, compare=False)
+    data: DataSpec
+    """The `data` section that describes it."""
 
     @property
-    def data(self) -> DataSpec:
-        """The `data` section that describes it."""
-        return self.rows.data
-
-    @property
+    @abstractmethod
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes; associations refer to the last one."""
-        return self.rows.classes
+        """Names of the classes, the positive one of two last; associations refer to the last one."""
 
     @property
+    @abstractmethod
     def kinds(self) -> tuple[str, ...]:
         """The kinds of lesion in masks, in the order of their labels; empty without masks."""
-        return self.rows.kinds
 
     @property
+    @abstractmethod
     def channels(self) -> int:
         """1 for gray images, 3 for color."""
-        return self.rows.channels
 
     @property
+    @abstractmethod
     def factors(self) -> tuple[Factor, ...]:
         """The known attributes of every image."""
-        return self.rows.factors
 
     @property
+    @abstractmethod
     def card(self) -> Card:
         """Description of the data and its known faults."""
-        return self.rows.card
 
     @property
+    @abstractmethod
     def scale(self) -> PixelScale:
         """The meaning of pixel values and sizes."""
-        return self.rows.scale
 
     @property
     def folds(self) -> int:
         """Number of folds that every seed trains; 1 when the split is not k-fold."""
-        return self.rows.folds
+        return 1
 
     @property
     def phantom(self) -> Phantom | None:
         """The generator, when images are rendered."""
-        return self.rows.phantom
+        return None
 
     @property
     def dataset(self) -> Dataset | None:
         """The decoded files, when images are read."""
-        return self.rows.dataset
+        return None
 
-    def identity(self, environment: EnvironmentSpec, groups: str = "") -> Mapping[str, Any]:
+    @abstractmethod
+    def identity(self, environment: EnvironmentSpec, groups: str = "") -> dict[str, Any]:
         """Return the part of the data that determines training in this environment: it names trials.
 
         Args:
             environment: The training environment.
             groups: A factor that a recipe uses in addition to those of the environment.
         """
-        return self.rows.identity(environment, groups)
+
+    @abstractmethod
+    def test_identity(self, environment: EnvironmentSpec, seed: int, fold: int) -> dict[str, Any]:
+        """Return the part of the data that determines the images of a test environment."""
+
+    @abstractmethod
+    def choose(self, name: str, part: Part, environment: EnvironmentSpec, seed: int, fold: int) -> Rows:
+        """Choose or draw the rows of an environment.
+
+        Args:
+            name: Name of the environment, for messages.
+            part: The part of the split. Test rows are those of all folds.
+            environment: Its specification.
+            seed: Seed of the trial. Test rows do not depend on it.
+            fold: Fold of the trial.
+
+        Raises:
+            SpecError: The environment names something that these data lack.
+            AssociationError: The rows cannot have the associations.
+            DataError: No row is left, or fewer than were asked for.
+        """
+
+    def of_fold(
+        self, name: str, table: FactorTable, seed: int, fold: int
+    ) -> tuple[Int[np.ndarray, "m"], FactorTable] | None:
+        """Return the rows of a test environment that this seed and fold test, as positions and as a table.
+
+        Returns:
+            None where all rows are tested.
+
+        Raises:
+            DataError: A patient was trained on, or the fold has no row.
+        """
+        return None
+
+    @abstractmethod
+    def pixels(self, environment: EnvironmentSpec, table: FactorTable, seed: int) -> Pixels:
+        """Return the images of these rows without interventions. Raises SpecError as `choose` does."""
+
+    @abstractmethod
+    def neutral(self, tests: Tests) -> EnvironmentSpec:
+        """Return the environment in which no factor is tied, with everything that all test environments share."""
+
+    def untied(self, neutral: EnvironmentSpec, seed: int, fold: int) -> Untied:
+        """Return the neutral environment with the associations that the rows can have."""
+        return Untied(neutral, {})
+
+    @abstractmethod
+    def independent(self, neutral: EnvironmentSpec, seed: int, fold: int) -> Untied:
+        """Return the environment in which no factor is tied to the target or, on a phantom, to another."""
+
+    def sobol(self, samples: int, neutral: EnvironmentSpec) -> tuple[SobolDesign, Int[np.ndarray, "rows"]] | None:
+        """Return a Saltelli design without interventions and its nuisance seeds; None where factors cannot be set."""
+        return None
+
+    @cached_property
+    def _tested(self) -> dict[str, Environment]:
+        return {}
 
     def training(self, environment: EnvironmentSpec, seed: int, fold: int = 0) -> tuple[Environment, Environment]:
         """Return the training and the validation rows of a seed and fold, both from the training distribution.
@@ -144,7 +194,7 @@ class Population:
             rows: Its rows.
             changes: Interventions that are drawn already; by default those of the environment are drawn.
         """
-        found = self.rows.pixels(environment, rows.table, rows.seed)
+        found = self.pixels(environment, rows.table, rows.seed)
         if changes is None:
             changes, table = drawn(environment, found.table, rows.seed, found.images.shape, found.boxes)
         else:
@@ -166,7 +216,7 @@ class Population:
         )
 
     def _make(self, name: str, part: Part, environment: EnvironmentSpec, seed: int, fold: int) -> Environment:
-        return self.show(name, environment, self.rows.choose(name, part, environment, seed, fold))
+        return self.show(name, environment, self.choose(name, part, environment, seed, fold))
 
 
 @dataclass(frozen=True)
@@ -211,9 +261,9 @@ class PopulationScene:
             name: A test environment, or `(neutral)` (`neutral` where no test environment has that name) for all that
                 the scene derives from its tests.
         """
-        source, neutral = self.population.rows, self._neutral
+        neutral = self._neutral
         described = self.tests.described(name, neutral)
-        known = source.test_identity(self.specs.get(name, neutral), self.seed, self.fold)
+        known = self.population.test_identity(self.specs.get(name, neutral), self.seed, self.fold)
         left = sorted(self._untied.left) if name not in self.specs else []
         return {**known, **described, **({"as found": left} if left else {})}
 
@@ -240,7 +290,7 @@ class PopulationScene:
         On a phantom the target is then a coin flip. On files every factor is untied that can be, however few rows that
         leaves.
         """
-        return self._noted(INDEPENDENT, self.population.rows.independent(self._neutral, self.seed, self.fold))
+        return self._noted(INDEPENDENT, self.population.independent(self._neutral, self.seed, self.fold))
 
     def changeable(self) -> tuple[str, ...]:
         """Return every factor of a phantom, then every intervention of the test environments."""
@@ -294,7 +344,7 @@ class PopulationScene:
         Returns:
             None without a phantom.
         """
-        found = self.population.rows.sobol(samples, self._neutral)
+        found = self.population.sobol(samples, self._neutral)
         if found is None:
             return None
         design, nuisance = found
@@ -305,11 +355,11 @@ class PopulationScene:
 
     @cached_property
     def _neutral(self) -> EnvironmentSpec:
-        return self.population.rows.neutral(self.tests)
+        return self.population.neutral(self.tests)
 
     @cached_property
     def _untied(self) -> Untied:
-        return self.population.rows.untied(self._neutral, self.seed, self.fold)
+        return self.population.untied(self._neutral, self.seed, self.fold)
 
     @property
     def _settable(self) -> tuple[Factor, ...]:
@@ -345,7 +395,7 @@ class PopulationScene:
         """
         population = self.population
         whole = also_achieved(population.tested(name, spec, self.seed, self.fold), self.tests.ties)
-        mine = population.rows.tested(name, whole.table, self.seed, self.fold)
+        mine = population.of_fold(name, whole.table, self.seed, self.fold)
         if mine is None:
             return whole
         at, table = mine
@@ -373,27 +423,3 @@ def _achieved(rows: Rows, table: FactorTable) -> tuple[Achieved, ...]:
         achieved(table, name, asked=tie.strength, high=tie.high, given=tie.given, available=rows.available)
         for name, tie in rows.ties.items()
     )
-
-
-def open_population(
-    data: DataSpec,
-    cache: ArrayCache,
-    *,
-    skip_bad_rows: bool = False,
-    device: str = "cpu",
-    all_tested: bool = False,
-) -> Population:
-    """Return the population that a `data` section names. Nothing is read or rendered before it is needed.
-
-    Args:
-        data: The section.
-        cache: Cache of decoded and rendered images.
-        skip_bad_rows: Leave out rows that cannot be read, and list them on the card, instead of raising DataError.
-        device: Device that renders a phantom; images are handed out on the CPU.
-        all_tested: Make every row of files a test row, for a model that was trained elsewhere.
-    """
-    if data.phantom is not None:
-        return Population(PhantomRows(data, cache, device))
-    from assay.data.files.load import load_dataset
-
-    return Population(FileRows(data, lambda: load_dataset(data, cache, skip_bad_rows=skip_bad_rows), all_tested))

@@ -14,7 +14,7 @@ from tests.worlds.files import load, save, write_table
 from assay.core.errors import DataError
 from assay.data.cache import ArrayCache
 from assay.data.files.fitting import Framing, cut_off, fit_labels, touched, unfitted, vanished
-from assay.shifts.population import open_population
+from assay.shifts.sources import open_population
 from assay.spec.schema import BoxesSpec, DataSpec, EnvironmentSpec
 
 HIGH, WIDE, SIZE = 48, 96, 24

@@ -13,8 +13,7 @@ from assay.data.dataset import Dataset
 from assay.data.files.load import load_dataset
 from assay.data.public.sets import PREPARED
 from assay.data.splits import assign_folds
-from assay.shifts.file_rows import FileRows
-from assay.shifts.population import Population
+from assay.shifts.file_rows import FilePopulation
 from assay.spec.schema import DataSpec, EnvironmentSpec, FactorSpec, SplitSpec
 
 CROPS = EnvironmentSpec(crop="lesion-free")
@@ -71,11 +70,11 @@ def test_every_lung_nodule_keeps_its_lesion_and_is_tested_once(cache: ArrayCache
 def test_all_lesion_free_photographs_of_feet_can_be_held_for_tests(cache: ArrayCache) -> None:
     """The makers' validation photographs test, and all 23 without an ulcer do, whichever part they were in."""
     split = SplitSpec(column="split", means={"validation": "test"}, test_only={"lesion": ["absent"]})
-    files = Population(FileRows(DataSpec(folder="", split=split), lambda: load("foot-ulcer", cache, split=split)))
+    files = FilePopulation(DataSpec(folder="", split=split), lambda: load("foot-ulcer", cache, split=split))
     free = np.flatnonzero(files.dataset.table.target == 0)
     assert len(free) == 23
     for seed in (0, 1):
-        found = files.rows.parts(seed, 0)
+        found = files.parts(seed, 0)
         assert len(found.test) == 187 + 23
         assert set(free.tolist()) <= set(found.test.tolist())
     scene = files.scene({"free": EnvironmentSpec(where={"lesion": ["absent"]}), "crops": CROPS}, 0)

@@ -18,7 +18,7 @@ from assay.data.cache import ArrayCache
 from assay.data.dataset import Dataset
 from assay.data.files.load import load_dataset
 from assay.probes.lesion_maps import shown
-from assay.shifts.population import open_population
+from assay.shifts.sources import open_population
 from assay.spec.data import declared_factors
 from assay.spec.parse import parse_study
 from assay.testing.data import DatasetConformance

@@ -17,8 +17,8 @@ from assay.core.errors import DataError, SpecError
 from assay.data.cache import ArrayCache
 from assay.data.dataset import Dataset
 from assay.data.files.load import load_dataset
-from assay.shifts.population import open_population
 from assay.shifts.sampling import parts
+from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study
 from assay.spec.schema import SplitSpec
 from assay.testing.data import DatasetConformance

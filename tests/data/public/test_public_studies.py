@@ -16,7 +16,7 @@ from assay.core.errors import SpecError
 from assay.data.cache import ArrayCache
 from assay.data.dataset import Dataset
 from assay.data.files.load import load_dataset
-from assay.shifts.population import open_population
+from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study
 from assay.spec.recipe import Component
 from assay.spec.schema import DataSpec

@@ -13,7 +13,7 @@ from torch import nn
 
 from assay.core.reasons import Code, because
 from assay.data.cache import ArrayCache
-from assay.shifts.population import open_population
+from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study
 from assay.training.loop import Diverged, Fitted, _extreme, finish
 from assay.training.run import begin

@@ -35,10 +35,7 @@ def direction(turns: Float[np.ndarray, "*shape"]) -> tuple[Float[np.ndarray, "*s
     rest = 4 * turns - quarters
     cosine, sine = _polynomial(_COSINE, rest * rest), rest * _polynomial(_SINE, rest * rest)
     quadrant = quarters.astype(np.int64) & 3
-    return (
-        np.choose(quadrant, [cosine, -sine, -cosine, sine]),
-        np.choose(quadrant, [sine, cosine, -sine, -cosine]),
-    )
+    return (np.choose(quadrant, [cosine, -sine, -cosine, sine]), np.choose(quadrant, [sine, cosine, -sine, -cosine]))
 
 
 def _polynomial(coefficients: tuple[float, ...], x: np.ndarray) -> np.ndarray:
@@ -107,11 +104,7 @@ class Windows:
 
     @staticmethod
     def around(
-        row: Int[np.ndarray, "m"],
-        x: Float[np.ndarray, "m"],
-        y: Float[np.ndarray, "m"],
-        radius: float,
-        grid: Grid,
+        row: Int[np.ndarray, "m"], x: Float[np.ndarray, "m"], y: Float[np.ndarray, "m"], radius: float, grid: Grid
     ) -> Windows:
         """Windows that hold every pixel of a row's image within `radius` mm of these points."""
         width = min(grid.size, int(np.ceil(2 * radius / grid.pixel)) + 1)

@@ -18,15 +18,7 @@ from assay.core.registry import component
 from assay.core.traits import DataTraits
 from assay.core.types import Factor
 from assay.data.dataset import Rendered
-from assay.data.phantoms.base import (
-    DrawnPhantom,
-    Levels,
-    PhantomDesign,
-    PhantomRows,
-    Shown,
-    drawn_by_assay,
-    planned,
-)
+from assay.data.phantoms.base import DrawnPhantom, Levels, PhantomDesign, PhantomRows, Shown, drawn_by_assay, planned
 from assay.data.phantoms.drawing import (
     Capsules,
     Grid,
