@@ -61,7 +61,7 @@ def design(population: Population, inputs: dict[str, tuple[str, ...]], samples: 
     }
     nuisance = (quantiles[NUISANCE] * 2.0**32).astype(np.int64)
     assert isinstance(population, PhantomPopulation)
-    return population.renderer.images(values, nuisance, {})
+    return RenderedImages(population.renderer, Content(values, nuisance))
 
 
 def trained(population: Population, spec: assay.Study, epochs: int, folder: Path) -> Model:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from assay.data.cache import ArrayCache
-from assay.shifts.phantom_rows import RenderedImages, Renderer
+from assay.shifts.phantom_rows import Content, RenderedImages, Renderer
 from assay.spec.recipe import Component
 
 ROWS = 200
@@ -19,7 +19,7 @@ def images(root: Path) -> RenderedImages:
     u = np.random.default_rng(0).random((20, ROWS))
     factors = renderer.phantom.factors
     values = {factor.name: renderer.phantom.quantile(factor.name, u[i]) for i, factor in enumerate(factors)}
-    return renderer.images(values, np.arange(ROWS), {})
+    return RenderedImages(renderer, Content(values, np.arange(ROWS)))
 
 
 def files(root: Path) -> list[str]:

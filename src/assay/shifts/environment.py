@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from assay.core.types import FactorTable
@@ -164,9 +164,9 @@ class PickedImages:
 
 @dataclass(frozen=True)
 class PickedMasks:
-    """Some of the masks, by position."""
+    """Some of the masks or lesions, by position."""
 
-    masks: Masks
+    masks: Masks | Lesions
     positions: Int[np.ndarray, "n"]
 
     @property
@@ -177,29 +177,9 @@ class PickedMasks:
     def __len__(self) -> int:
         return len(self.positions)
 
-    def read(self, index: np.ndarray) -> UInt8[Tensor, "n 1 h w"]:
-        """Label maps at these positions, in this order."""
+    def read(self, index: np.ndarray) -> Tensor:
+        """Label maps, or a plane per kind, at these positions, in this order."""
         return self.masks.read(self.positions[index])
-
-
-@dataclass(frozen=True)
-class PickedLesions:
-    """Some of the lesions, by position."""
-
-    lesions: Lesions
-    positions: Int[np.ndarray, "n"]
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """Names of the kinds of lesion."""
-        return self.lesions.kinds
-
-    def __len__(self) -> int:
-        return len(self.positions)
-
-    def read(self, index: np.ndarray) -> Bool[Tensor, "n k h w"]:
-        """Return a plane per kind at these positions, in this order."""
-        return self.lesions.read(self.positions[index])
 
 
 @dataclass(frozen=True)

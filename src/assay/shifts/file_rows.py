@@ -24,7 +24,7 @@ from assay.data.leakage import check_disjoint
 from assay.data.splits import Split, assign_folds
 from assay.shifts.association import satisfies
 from assay.shifts.choosing import choose, preference
-from assay.shifts.environment import PickedImages, PickedLesions, PickedMasks, PickedNative
+from assay.shifts.environment import PickedImages, PickedMasks, PickedNative
 from assay.shifts.population import Population
 from assay.shifts.rows import Part, Pixels, Rows, Untied, naming
 from assay.shifts.sampling import ROWS_VERSION, TEST_SEED, enough, first_patients, first_rows, parts
@@ -321,7 +321,7 @@ class FilePopulation(Population):
             table,
             PickedImages(made.images, row),
             None if made.masks is None else PickedMasks(made.masks, row),
-            lesions=None if made.lesions is None else PickedLesions(made.lesions, row),
+            lesions=None if made.lesions is None else PickedMasks(made.lesions, row),
             native=None if made.crops is None else PickedNative(made.crops, row),
             millimeters=None if made.millimeters is None else made.millimeters[row],
             boxes=boxes,
@@ -446,9 +446,9 @@ class FilePopulation(Population):
     def _placed(self) -> dict[str, str]:
         """Places of pictures in their squares, which decide interventions and distortions together with the pixels."""
         boxes = self.dataset.boxes
-        return (
-            {} if boxes is None else {"placed": hashlib.sha256(np.ascontiguousarray(boxes).tobytes()).hexdigest()[:16]}
-        )
+        if boxes is None:
+            return {}
+        return {"placed": hashlib.sha256(np.ascontiguousarray(boxes).tobytes()).hexdigest()[:16]}
 
     @cached_property
     def _crops(self) -> LesionFreeCrops:

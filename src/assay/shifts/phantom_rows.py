@@ -68,26 +68,6 @@ class Renderer:
         values = {factor.name: self.phantom.quantile(factor.name, np.array([0.5])) for factor in self.phantom.factors}
         return self.phantom.render(values, np.zeros(1, dtype=np.int64), self.size, {}).images.shape[1]
 
-    def images(
-        self, values: Mapping[str, np.ndarray], nuisance: Int[np.ndarray, "n"], difficulty: Mapping[str, float]
-    ) -> RenderedImages:
-        """Images of these factor values and nuisance seeds; nothing is rendered before one is read."""
-        return RenderedImages(self, Content(values, nuisance, difficulty))
-
-    def masks(
-        self, values: Mapping[str, np.ndarray], nuisance: Int[np.ndarray, "n"], difficulty: Mapping[str, float]
-    ) -> RenderedMasks:
-        """Return their lesion masks; nothing is rendered before one is read."""
-        return RenderedMasks(self, Content(values, nuisance, difficulty))
-
-    def lesions(
-        self, values: Mapping[str, np.ndarray], nuisance: Int[np.ndarray, "n"], difficulty: Mapping[str, float]
-    ) -> RenderedLesions | None:
-        """Return their lesions by kind, of a phantom that has several; nothing is rendered before one is read."""
-        if not isinstance(self.phantom, TellsKinds):
-            return None
-        return RenderedLesions(self, self.phantom, Content(values, nuisance, difficulty))
-
     def key(self, what: str, rows: Content) -> str:
         """Return the name in the cache: phantom with its version, size, content of the rows, and the kind of device.
 
@@ -97,17 +77,18 @@ class Renderer:
         made_of = {"phantom": self.component.model_dump(), "size": self.size, "rows": rows.content}
         return f"{what}{kind}-{content_hash(made_of, 32)}"
 
-    def fill(self, rows: Content, write: Callable[[slice, Rendered], None]) -> None:
-        """Render all rows, chunk by chunk."""
+    def fill(self, rows: Content, out: np.ndarray, shown: Callable[[Rendered], Tensor]) -> None:
+        """Render all rows, chunk by chunk, and write what is shown of each chunk."""
         step = max(1, _PIXELS // self.size**2)
         for start in range(0, len(rows.nuisance), step):
             part = slice(start, start + step)
             values = {name: column[part] for name, column in rows.values.items()}
             asked = values, rows.nuisance[part], self.size, rows.difficulty, self.device
             if rows.without and isinstance(self.phantom, TellsKinds):
-                write(part, self.phantom.without(rows.without, *asked))
+                drawn = self.phantom.without(rows.without, *asked)
             else:
-                write(part, self.phantom.render(*asked))
+                drawn = self.phantom.render(*asked)
+            out[part] = shown(drawn).cpu().numpy()
 
 
 @dataclass(frozen=True)
@@ -165,7 +146,7 @@ class RenderedImages:
         if self._is_glance(index):
             self._glances.append(len(index))
             few = np.empty((len(index), *self.shape), dtype=np.uint16)
-            _render(self.renderer, self.rows.at(index), few)
+            self.renderer.fill(self.rows.at(index), few, _sixteen_bits)
             return ArrayImages(few).read(np.arange(len(index)))
         return self._kept.read(index)
 
@@ -179,19 +160,14 @@ class RenderedImages:
 
     @cached_property
     def _kept(self) -> ArrayImages:
-        shape = (len(self), *self.shape)
-
         def fill(out: np.ndarray) -> None:
-            _render(self.renderer, self.rows, out)
+            self.renderer.fill(self.rows, out, _sixteen_bits)
 
-        return ArrayImages(self.renderer.cache.get(self._key, shape, np.uint16, fill))
+        return ArrayImages(self.renderer.cache.get(self._key, (len(self), *self.shape), np.uint16, fill))
 
 
-def _render(renderer: Renderer, rows: Content, out: np.ndarray) -> None:
-    def write(part: slice, rendered: Rendered) -> None:
-        out[part] = rendered.images.clamp(0, 1).mul(65535).round().to(torch.int32).cpu().numpy()
-
-    renderer.fill(rows, write)
+def _sixteen_bits(rendered: Rendered) -> Tensor:
+    return rendered.images.clamp(0, 1).mul(65535).round().to(torch.int32)
 
 
 @dataclass(frozen=True)
@@ -213,13 +189,11 @@ class RenderedMasks:
     def _kept(self) -> ArrayMasks:
         shape = (len(self), 1, self.renderer.size, self.renderer.size)
         key = self.renderer.key("phantom-mask", self.rows)
-        return ArrayMasks(self.renderer.cache.get(key, shape, np.uint8, self._render))
 
-    def _render(self, out: np.ndarray) -> None:
-        def write(part: slice, rendered: Rendered) -> None:
-            out[part] = rendered.masks.cpu().numpy()
+        def fill(out: np.ndarray) -> None:
+            self.renderer.fill(self.rows, out, lambda rendered: rendered.masks)
 
-        self.renderer.fill(self.rows, write)
+        return ArrayMasks(self.renderer.cache.get(key, shape, np.uint8, fill))
 
 
 @dataclass(frozen=True)
@@ -364,10 +338,10 @@ class PhantomPopulation(Population):
         unknown = set(environment.difficulty) - {factor.name for factor in self.factors}
         if unknown:
             raise SpecError(unknown_name("factor", min(unknown), [factor.name for factor in self.factors]))
-        made_of = table.columns, self.patients.nuisance(seed, table.row), environment.difficulty
-        return Pixels(
-            table, self.renderer.images(*made_of), self.renderer.masks(*made_of), self.renderer.lesions(*made_of)
-        )
+        made, phantom = self.renderer, self.phantom
+        rows = Content(table.columns, self.patients.nuisance(seed, table.row), environment.difficulty)
+        lesions = RenderedLesions(made, phantom, rows) if isinstance(phantom, TellsKinds) else None
+        return Pixels(table, RenderedImages(made, rows), RenderedMasks(made, rows), lesions)
 
     def neutral(self, tests: Tests) -> EnvironmentSpec:
         """Return the common part of the test environments, in which the core factor alone is tied to the target.
@@ -396,7 +370,7 @@ class PhantomPopulation(Population):
             for factor in self.factors
         }
         nuisance = (u[:, columns.index(NUISANCE)] * 2.0**32).astype(np.int64)
-        images = self.renderer.images(values, nuisance, neutral.difficulty)
+        images = RenderedImages(self.renderer, Content(values, nuisance, neutral.difficulty))
         return SobolDesign(tuple(inputs), samples, images), nuisance
 
     def _amount(self, environment: EnvironmentSpec) -> int:
