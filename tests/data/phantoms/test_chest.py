@@ -14,8 +14,7 @@ from torch import Tensor
 from assay.core.registry import build
 from assay.data.dataset import Phantom, Rendered
 from assay.data.phantoms.chest import FACTORS as CHEST
-from assay.data.phantoms.chest import FIELD, SOFTEST, ChestPhantom
-from assay.data.phantoms.chest_anatomy import anatomy, frame
+from assay.data.phantoms.chest import FIELD, SOFTEST, ChestPhantom, anatomy, frame
 from assay.data.phantoms.drawing import Grid
 from assay.testing.data import PhantomConformance, Values, draw_phantom
 

@@ -16,8 +16,7 @@ from assay.core.registry import build
 from assay.data.dataset import Phantom, Rendered
 from assay.data.phantoms.drawing import Grid
 from assay.data.phantoms.endoscopy import FACTORS as ENDOSCOPY
-from assay.data.phantoms.endoscopy import EndoscopyPhantom, view
-from assay.data.phantoms.endoscopy_anatomy import SHADOW
+from assay.data.phantoms.endoscopy import SHADOW, EndoscopyPhantom, view
 from assay.data.phantoms.noise import Draw
 from assay.testing.data import PhantomConformance, Values, draw_phantom, grow
 

@@ -15,9 +15,8 @@ from torch import Tensor
 from assay.core.errors import DataError
 from assay.core.registry import build
 from assay.data.dataset import Phantom, Rendered
+from assay.data.phantoms.fundus import DISC, FEWEST, KINDS, MOST, SEVERE, Counts, FundusPhantom, grade_of
 from assay.data.phantoms.fundus import FACTORS as FUNDUS
-from assay.data.phantoms.fundus import FundusPhantom
-from assay.data.phantoms.fundus_anatomy import DISC, FEWEST, KINDS, MOST, SEVERE, Counts, grade_of
 from assay.testing.data import PhantomConformance, Values, draw_phantom, grow
 
 NAMES = [factor.name for factor in FUNDUS]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from torch import Tensor
 
@@ -22,13 +23,16 @@ from assay.data.phantoms.drawing import (
     Course,
     Grid,
     Numbers,
+    Oval,
     Plane,
     Windows,
+    direction,
     draw_capsules,
+    oval,
     ramp,
+    uneven_outline,
     wander,
 )
-from assay.data.phantoms.endoscopy_anatomy import Surface, around, draw_polyps, polyps, tube, wall
 from assay.data.phantoms.noise import Draw, lattice, spline_zoom, white_noise, zoom_gain
 
 FACTORS = (
@@ -47,6 +51,389 @@ FACTORS = (
     Factor("bubbles", "continuous", range=(0.0, 1.0), description="0 none to 1 many"),
     Factor("highlights", "continuous", range=(0.0, 1.0), description="share of the wet surface that glints"),
 )
+
+
+# The wall of a bowel seen from within: a tube that leads to a dark lumen, with folds behind which light fades.
+#
+# Lengths are sides of the image, from its middle: x to the right, y down. A point of a straight tube that appears at
+# distance r from the lumen's middle lies at a depth in proportion to 1 / r, so folds at equal steps of depth crowd
+# toward the lumen.
+
+_TIP = 0.05
+"""Added to distances from the lumen's middle, so that depth stays finite there."""
+_TUBE_UNEVEN = np.array([0.2, 0.2, 0.1, 0.1])
+_CREST = 0.25  # light on a crest over that on a smooth wall
+_WARP, _PARTIAL, _WAVES = 3, 3, 7  # cells over the image: of folds' course and strength, and of what is uneven else
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """Surface before the camera: light on it, its slope (normal over depth), and blood over the mucosa's mean."""
+
+    light: Canvas
+    slope_x: Canvas
+    slope_y: Canvas
+    blood: Canvas
+
+    def lay(self, windows: Windows, cover: Float[Tensor, "m w w"], *values: Float[Tensor, "m w w"]) -> None:
+        """Blend light, slopes and blood over it in windows, at most one on each image."""
+        for canvas, each in zip((self.light, self.slope_x, self.slope_y, self.blood), values, strict=True):
+            windows.blend(canvas, each, cover)
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """Places in polar coordinates about the lumen: distance (outline at 1), and the outward direction on the image."""
+
+    radius: Float[Tensor, "n *where"]
+    cosine: Float[Tensor, "n *where"]
+    sine: Float[Tensor, "n *where"]
+
+
+def toward_lumen(draw: Draw) -> Float[np.ndarray, "n"]:
+    """The side of the image's middle on which the lumen is, in turns, whatever its distance."""
+    return draw("tube-side")
+
+
+def tube(rows: PhantomRows) -> Numbers:
+    """The bowel of each image: the lumen in sight from afar, beyond the image's border from close by."""
+    draw = rows.draw("tube-")
+    away_x, away_y = direction(toward_lumen(rows.draw()))
+    away = 0.78 * (1 - rows["distance"]).clip(0) + draw("away", 0.05, 0.33)
+    return Numbers(
+        # The lumen's middle, the harmonics two and three of its outline, its radius as it appears at depth 1, and the
+        # depth at which light has fallen to a quarter.
+        x=away * away_x,
+        y=away * away_y,
+        uneven=draw("uneven", -1, 1, 4) * _TUBE_UNEVEN,
+        radius=draw("radius", 0.5, 0.75),
+        reach=draw("reach", 1.0, 1.9),
+        # Folds per depth, the position of the first, how dark it is behind one, 0 to 1, and how far they stray from
+        # rings, as a share of their depth.
+        rate=draw("rate", 0.75, 1.7),
+        phase=draw("phase", 0.0, 1.0),
+        depth=rows["folds"] * draw("depth", 0.75, 1.0),
+        warp=draw("warp", 0.03, 0.1),
+        # Relative variation of the light by further unevenness, and its change across and down the image.
+        waves=draw("waves", 0.03, 0.15),
+        slant_x=draw("slant-x", -2.2, 2.2),
+        slant_y=draw("slant-y", -2.2, 2.2),
+    )
+
+
+def around(bowel: Numbers, x: Tensor, y: Tensor, grid: Grid) -> Around:
+    """Polar coordinates of these points, given as [1 or n, 1, w] and [1 or n, h, 1]."""
+    dx, dy = x - grid.put(bowel.x), y - grid.put(bowel.y)
+    distance = (dx * dx + dy * dy).sqrt_()
+    inverse = 1 / (distance + 1e-3)
+    cosine, sine = dx * inverse, inverse.mul_(dy)
+    two_c, two_s, three_c, three_s = (grid.put(bowel.uneven[:, k]) for k in range(4))
+    # Harmonics two and three of the angle as the real part of z^2 (a + b z), z on the unit circle.
+    real = (cosine * three_c).add_(sine * three_s).add_(two_c)
+    imaginary = (cosine * three_s).sub_(sine * three_c).add_(two_s)
+    square = (cosine * cosine).mul_(2).sub_(1)
+    outline = real.mul_(square).add_(imaginary.mul_(cosine).mul_(sine).mul_(2))
+    return Around(distance.div_(outline.add_(1)), cosine, sine)
+
+
+def brightness(bowel: Numbers, at: Around, x: Tensor, y: Tensor, grid: Grid) -> Float[Tensor, "n *where"]:
+    """Light on a smooth wall, about 1 near the camera: less by the square of depth, and again as the wall turns away;
+    more on the side to which the camera is nearer.
+    """
+    depth = 1 / (at.radius + _TIP).mul_(grid.put(bowel.reach / bowel.radius))
+    near = 1 / depth.mul_(depth).add_(1)
+    slant = (x * grid.put(bowel.slant_x)).add(y * grid.put(bowel.slant_y)).add_(1).clamp_(min=0.15)
+    return near.mul_(near).mul_(slant)
+
+
+def wall(bowel: Numbers, draw: Draw, at: Around, grid: Grid) -> Surface:
+    """The wall with its folds: bright on their crests, dark behind them, where the next crest hides it."""
+    behind = _behind(bowel, draw, at, grid)
+    light = brightness(bowel, at, *grid.axes(), grid).mul_(1 - behind)
+    waves = lattice(draw.nuisance, "waves", _WAVES, bowel.waves, grid).add_(1)
+    light.mul_(spline_zoom(waves, grid.size).clamp_(min=0.2))
+    tilt, flat = (behind * 0.6).add_(0.3).neg_(), (len(light), -1)
+    blood = grid.blank(len(light))
+    return Surface(light.view(flat), (at.cosine * tilt).view(flat), (at.sine * tilt).view(flat), blood)
+
+
+def _behind(bowel: Numbers, draw: Draw, at: Around, grid: Grid) -> Plane:
+    """Share of the light that a fold takes: 0 on a crest, rising outward to the fold's depth, then sharply 0 again."""
+    near = 1 / (at.radius + _TIP)
+    order = near * grid.put(bowel.rate * bowel.radius)
+    width = (near * order).mul_(1.2 * grid.pixel).clamp_(max=0.5)
+    warp = spline_zoom(lattice(draw.nuisance, "warp", _WARP, bowel.warp, grid), grid.size)
+    order.mul_(warp.add_(1)).add_(grid.put(bowel.phase))
+    step = torch.floor(order)
+    from_crest = step.sub_(order).add_(1)
+    square, ahead = from_crest * from_crest, 1 - from_crest
+    crest = (ahead * ahead).mul_(ahead).mul_(_CREST)
+    shadow = (square * square).mul_(0.65).add_(square.mul_(0.35)).add_(_CREST).sub_(crest)
+    shadow.mul_(ahead.div_(width).clamp_(0, 1)).sub_(_CREST)
+    strength = lattice(draw.nuisance, "partial", _PARTIAL, 0.45 * bowel.depth, grid).add_(grid.put(0.65 * bowel.depth))
+    partial = torch.minimum(spline_zoom(strength, grid.size).clamp_(min=0), grid.put(bowel.depth))
+    return shadow.mul_(partial)
+
+
+# Polyps: where they lie and what they look like, from a flat patch over a dome to a head on a stalk.
+
+MOST = 3
+"""Polyps in an image at most."""
+STALKED = 0.6
+"""Shape from which on a stalk shows."""
+
+_POLYP_UNEVEN = 0.075
+BULGE = 1 + 1.6 * 2 * _POLYP_UNEVEN
+"""The outline nowhere lies farther out than this, in half axes."""
+LOBES = 12
+"""Lobules of a polyp."""
+_GOLDEN = 0.3819660112501051  # of a turn: points at multiples of it, at radii as square roots, lie evenly on a disc
+_ROOM = 0.3  # the center of a further polyp lies within this distance of the middle, across and down
+
+
+def polyps(rows: PhantomRows) -> Numbers:
+    """Draw the polyps of each image: factors from `rows`, all else from the nuisance seed. [n, 3] each.
+
+    The first has the stated place and size. The further ones share its look, are smaller, and are placed next to it.
+    """
+    draw = rows.draw("polyp-")
+    contrast, shape, count = (rows[name][:, None] for name in ("contrast", "shape", "count"))
+    share = np.where(np.arange(MOST) == 0, 1.0, draw("share", 0.4, 0.75, MOST))
+    radius = 0.5 * rows["size"][:, None] * share
+    x, y = _places(rows, radius, draw)
+    cosine, sine = draw.turned("axis", MOST)
+    toward = toward_lumen(rows.draw())[:, None]
+    stalk_x, stalk_y = direction(toward + 0.5 + draw("stalk", -0.14, 0.14, MOST))
+    shade_x, shade_y = draw.turned("shade", MOST)
+    lobes_x, lobes_y = _lobes(rows.draw("lobe-"))
+    every = np.ones(MOST)
+    return Numbers(
+        x=x,
+        y=y,
+        radius=radius,
+        opacity=rows["lesion"][:, None] * (1 + count - np.arange(MOST)).clip(0, 1),  # 0 where there is none
+        # Direction of the long axis, root of long over short, and harmonics of the outline.
+        cosine=cosine,
+        sine=sine,
+        stretch=np.sqrt(draw("stretch", 1.0, 1.5, MOST)),
+        uneven=draw("uneven", -_POLYP_UNEVEN, _POLYP_UNEVEN, MOST, 4),
+        height=(0.2 + 1.6 * shape).clip(0.2, 1.0) * every,  # 0.2 flat to 1 a half ball
+        # Color over the mucosa's: three polyps in four are redder, one is paler.
+        redness=contrast * np.where(draw("paler", 0, 1, 1) < 0.25, -0.5, 0.6) * every,
+        # Length of the stalk in radii, 0 none; the direction from head to base, and its thickness in radii.
+        stalk=(shape - STALKED).clip(0) / (1 - STALKED) * draw("stalk-length", 0.8, 1.4, MOST),
+        stalk_x=stalk_x,
+        stalk_y=stalk_y,
+        thickness=draw("stalk-thickness", 0.24, 0.36, MOST),
+        # Centers of lobules in half axes, how far each gives way to the others, as a squared distance; 0 smooth to 1.
+        lobes_x=lobes_x,
+        lobes_y=lobes_y,
+        lobes_weight=rows.draw("lobe-")("weight", 0.0, 0.09, MOST, LOBES),
+        lobulated=rows["texture"][:, None] ** 2 * every,
+        shade_x=shade_x,  # the direction in which the shadow falls
+        shade_y=shade_y,
+    )
+
+
+def _places(
+    rows: PhantomRows, radius: Float[np.ndarray, "n 3"], draw: Draw
+) -> tuple[Float[np.ndarray, "n 3"], Float[np.ndarray, "n 3"]]:
+    """The first where it is stated; the second to one side of it and the third to the other, folded into the image."""
+    turn = draw("beside", 0, 1, 1) + np.array([0.0, 0.0, 0.5])
+    cosine, sine = direction(turn + draw("aside", -0.1, 0.1, MOST))
+    gap = 1.35 * (radius[:, :1] + radius) + draw("gap", 0.0, 0.08, MOST)
+    gap = gap * (np.arange(MOST) > 0)
+    return _folded(rows["position_x"][:, None], gap * cosine), _folded(rows["position_y"][:, None], gap * sine)
+
+
+def _folded(start: Float[np.ndarray, "n 1"], step: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
+    """Start and step added; a step that would lead out of sight is turned about, and ends where sight does."""
+    there, back = start + step, start - step
+    end = np.where((np.abs(there) > _ROOM) & (np.abs(back) < np.abs(there)), back, there)
+    return np.where(step == 0, start, end.clip(-_ROOM, _ROOM))
+
+
+def _lobes(draw: Draw) -> tuple[Float[np.ndarray, "n 3 k"], Float[np.ndarray, "n 3 k"]]:
+    """Centers of lobules: even on the disc but for a jitter."""
+    order, jitter = np.arange(LOBES), draw("turn", -0.05, 0.05, MOST, LOBES)
+    cosine, sine = direction(draw("start", 0, 1, MOST)[:, :, None] + order * _GOLDEN + jitter)
+    away = np.sqrt((order + 0.5) / LOBES) * draw("away", 0.88, 1.04, MOST, LOBES)
+    return away * cosine, away * sine
+
+
+# Polyps on the wall: their outline, slope, shade and color, laid over what the camera sees.
+
+SHADOW = 0.45
+"""Reach of a polyp's shadow beyond its outline, in its radii."""
+_BUMP = 1.6  # slope of a lobule at one half axis from its center
+_EDGE = 1.3  # width of an edge in pixels
+_FLARE = 1.3  # half width of a stalk at its base, over that at its middle
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """One polyp of each of some rows, with the light on it."""
+
+    rows: Int[np.ndarray, "m"]
+    polyp: Numbers
+    light: Float[Tensor, "m 1 1"]
+    grid: Grid
+
+    def take(self, part: Int[np.ndarray, "k"]) -> _Own:
+        """Some of them."""
+        light = self.light[torch.as_tensor(part, device=self.grid.device)]
+        return replace(self, rows=self.rows[part], polyp=self.polyp.take(part), light=light)
+
+    def put(self, values: Float[np.ndarray, "m *k"]) -> Float[Tensor, "m *k 1 1"]:
+        """Numbers of each polyp, to be broadcast."""
+        return self.grid.put(values)
+
+    def windows(self, reach: Float[np.ndarray, "m"]) -> Windows:
+        """Windows about the polyps' centers that reach so far, in radii of each."""
+        furthest = float((self.polyp.radius * reach).max()) + self.grid.pixel
+        return Windows.around(self.rows, self.polyp.x, self.polyp.y, furthest, self.grid)
+
+    def oval(self, windows: Windows) -> Oval:
+        """The pixels about the heads, in their half axes."""
+        radius, stretch = self.polyp.radius, self.polyp.stretch
+        return oval(self.polyp, radius * stretch, radius / stretch, windows, self.grid)
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """A polyp's head in its window. inside: 0 at the center, 1 on the outline, more beyond. cover: of the pixel.
+    u, v: place in half axes along the long and the short axis. away_x, away_y: direction from the center.
+    """
+
+    inside: Float[Tensor, "m w w"]
+    cover: Float[Tensor, "m w w"]
+    u: Float[Tensor, "m w w"]
+    v: Float[Tensor, "m w w"]
+    away_x: Float[Tensor, "m w w"]
+    away_y: Float[Tensor, "m w w"]
+
+
+def draw_polyps(surface: Surface, growths: Numbers, bowel: Numbers, grid: Grid) -> Bool[Tensor, "n pixels"]:
+    """Lay the polyps over the surface, the first one uppermost; return the pixels that are at least half theirs."""
+    mask = torch.zeros(surface.light.shape, dtype=torch.bool, device=grid.device)
+    # Light on polyps: that on the wall at their centers, and more, since they rise toward the camera.
+    x, y, rise = (grid.flat(each)[:, None, :] for each in (growths.x, growths.y, 0.1 + 0.5 * growths.height))
+    on_wall = brightness(bowel, around(bowel, x, y, grid), x, y, grid)
+    light = on_wall.add_((1 - on_wall).mul_(rise))
+    for number in reversed(range(MOST)):
+        for rows in _alike(growths.opacity[:, number], growths.radius[:, number]):
+            lit = light[torch.as_tensor(rows, device=grid.device), :, number, None]
+            own = _Own(rows, growths.take((rows, number)), lit, grid)
+            _cast_shadow(surface, own)
+            _draw_stalk(surface, mask, own)
+            _draw_head(surface, mask, own)
+    return mask
+
+
+def _alike(opacity: Float[np.ndarray, "n"], radius: Float[np.ndarray, "n"]) -> Iterator[Int[np.ndarray, "m"]]:
+    """Rows whose polyp is there, an octave of sizes at a time, so that windows fit."""
+    octave = np.ceil(np.log2(radius)).astype(np.int64)
+    for step in np.unique(octave[opacity > 0]):
+        yield np.flatnonzero((opacity > 0) & (octave == step))
+
+
+def _cast_shadow(surface: Surface, own: _Own) -> None:
+    """Take light from the wall around a head, more on the side away from the lamp."""
+    polyp, put = own.polyp, own.put
+    windows = own.windows(polyp.stretch * (1 + SHADOW))
+    at = own.oval(windows)
+    beyond = at.u.mul_(at.u).add_(at.v.mul_(at.v)).sqrt_().sub_(1)
+    fade = beyond.clamp_(min=0).mul_(-1 / SHADOW).add_(1).clamp_(min=0)
+    side = (at.x * put(polyp.shade_x)).add(at.y * put(polyp.shade_y)).mul_(put(0.5 / polyp.radius)).clamp_(-0.5, 0.5)
+    strength = side.add_(0.5).mul_(put(polyp.opacity * 0.75 * (polyp.height - 0.15)))
+    windows.multiply(surface.light, 1 - fade.mul_(fade).mul_(strength))
+
+
+def _draw_head(surface: Surface, mask: Bool[Tensor, "n pixels"], own: _Own) -> None:
+    polyp, put = own.polyp, own.put
+    windows = own.windows(polyp.stretch * BULGE)
+    head = _head(own, windows)
+    slope_x, slope_y, crease = _relief(own, head)
+    windows.mark(mask, head.cover >= 0.5)
+    top = (head.inside * head.inside).mul_(put(-0.6 * polyp.height)).add_(put(1 + 0.6 * polyp.height))
+    cover = (1 - _attached(own, head)).mul_(head.cover).mul_(put(polyp.opacity))
+    light = (1 - crease * put(0.28 * polyp.lobulated)).mul_(top).mul_(own.light)
+    blood = crease.mul_(put(0.25 * polyp.lobulated)).add_(put(polyp.redness))
+    surface.lay(windows, cover, light, slope_x, slope_y, blood)
+
+
+def _head(own: _Own, windows: Windows) -> _Head:
+    polyp, put, at = own.polyp, own.put, own.oval(windows)
+    rho, cosine, sine, scale = at.rays()
+    outline = uneven_outline(cosine, sine, [put(polyp.uneven[:, k]) for k in range(4)])
+    depth = (outline - rho).mul_(scale)
+    plain = 1 / (at.x * at.x + at.y * at.y).sqrt_().add_(1e-6)
+    softness = 0.1 * polyp.radius * (1 - polyp.height)
+    edge = put(np.sqrt((_EDGE * own.grid.pixel) ** 2 + softness * softness))
+    return _Head((rho / outline).clamp_(max=1), ramp(depth, edge), at.u, at.v, at.x * plain, at.y * plain)
+
+
+def _attached(own: _Own, head: _Head) -> Float[Tensor, "m w w"]:
+    """Share of the wall's own look in a sessile polyp: greatest where it passes into the wall, toward its edge."""
+    polyp, put = own.polyp, own.put
+    side = (head.away_x * put(polyp.stalk_x)).add_(head.away_y * put(polyp.stalk_y))
+    return side.clamp_(min=0).mul_(head.inside).mul_(head.inside).mul_(put(0.75 * (polyp.stalk == 0)))
+
+
+def _relief(own: _Own, head: _Head) -> tuple[Float[Tensor, "m w w"], Float[Tensor, "m w w"], Float[Tensor, "m w w"]]:
+    """Slope of the dome with its lobules, and the closeness of a point to the crease between two of them, 0 to 1."""
+    polyp, put = own.polyp, own.put
+    square = head.inside * head.inside
+    flank = (square * put(1 - polyp.height)).add_(put(polyp.height)).mul_(head.inside).mul_(put(polyp.height))
+    flank.div_((1.07 - square).sqrt_())
+    near_u, near_v, crease = _lobule(own, head)
+    along, across = _BUMP * polyp.lobulated * polyp.cosine, _BUMP * polyp.lobulated * polyp.sine
+    slope_x = (flank * head.away_x).add_(near_u * put(along)).sub_(near_v * put(across))
+    slope_y = flank.mul_(head.away_y).add_(near_u * put(across)).add_(near_v * put(along))
+    return slope_x, slope_y, crease
+
+
+def _lobule(own: _Own, head: _Head) -> tuple[Float[Tensor, "m w w"], Float[Tensor, "m w w"], Float[Tensor, "m w w"]]:
+    """Distance of each point from its lobule's center, in half axes, and its nearness to the next lobule's."""
+    near_u, near_v = head.u, head.v
+    nearest = torch.full_like(head.u, 1e6)
+    second = nearest
+    lobes_u, lobes_v, weight = (own.put(own.polyp.lobes_x), own.put(own.polyp.lobes_y), own.put(own.polyp.lobes_weight))
+    for number in range(LOBES):
+        du, dv = head.u - lobes_u[:, number], head.v - lobes_v[:, number]
+        square = (du * du).add_(dv * dv).add_(weight[:, number])
+        closer = square < nearest
+        second = torch.minimum(second, torch.maximum(nearest, square))
+        nearest = torch.minimum(nearest, square)
+        near_u, near_v = torch.where(closer, du, near_u), torch.where(closer, dv, near_v)
+    crease = second.sub_(nearest).mul_(-4).add_(1).clamp_(min=0)
+    return near_u, near_v, crease.mul_(crease)
+
+
+def _draw_stalk(surface: Surface, mask: Bool[Tensor, "n pixels"], every: _Own) -> None:
+    """Round strands from under the heads to the wall, which they meet flared, in the mucosa's color."""
+    chosen = np.flatnonzero(every.polyp.stalk > 0)
+    if len(chosen) == 0:
+        return
+    own = every.take(chosen)
+    polyp, put = own.polyp, own.put
+    reach = 0.9 + polyp.stalk
+    windows = own.windows(reach + _FLARE * polyp.thickness)
+    x, y = windows.x - put(polyp.x), windows.y - put(polyp.y)
+    along = (x * put(polyp.stalk_x) + y * put(polyp.stalk_y)).mul_(put(1 / (polyp.radius * reach))).clamp_(0, 1)
+    away_x = x - along * put(polyp.stalk_x * polyp.radius * reach)
+    away_y = y - along * put(polyp.stalk_y * polyp.radius * reach)
+    distance = (away_x * away_x).add_(away_y * away_y).sqrt_()
+    half = polyp.radius * polyp.thickness * np.minimum(1, 4 * polyp.stalk)
+    thick = (along * along).mul_(_FLARE - 0.8).add_(0.8).mul_(put(half))
+    cover = ramp(thick - distance, put(np.full_like(half, _EDGE * own.grid.pixel)))
+    cover.mul_((1 - along).mul_(5).clamp_(max=1))  # it has become the wall where it ends
+    windows.mark(mask, cover >= 0.5)
+    t = (distance / (thick + 1e-6)).clamp_(max=1)
+    flank = (t / (1.07 - t * t).sqrt_()).div_(distance.add_(1e-6))
+    cover.mul_(put(polyp.opacity))
+    light, blood = along.mul_(-0.35).add_(1).mul_(own.light), put(0.3 * polyp.redness).expand_as(cover)
+    surface.lay(windows, cover, light, away_x.mul_(flank), away_y.mul_(flank), blood)
 
 
 # A video endoscope: a lamp beside the lens, colors that saturate, a view with its corners cut, and grain.

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from copy import copy
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from torch import Tensor
 
@@ -20,29 +21,25 @@ from assay.core.types import Factor
 from assay.data.dataset import Rendered
 from assay.data.phantoms.base import DrawnPhantom, Levels, PhantomDesign, PhantomRows, Shown, drawn_by_assay, planned
 from assay.data.phantoms.drawing import (
+    Canvas,
     Capsules,
     Grid,
     Numbers,
     Plane,
     Planes,
+    Windows,
+    along,
     blend,
     colors,
+    dab,
+    direction,
     draw_capsules,
+    extended,
     paint,
     ramp,
-)
-from assay.data.phantoms.fundus_anatomy import (
-    KINDS,
-    Counts,
-    Marks,
-    bleeding,
-    draw_fundus,
-    draw_lesions,
-    draw_scars,
-    eye,
-    lesions,
-    numbers,
-    tree,
+    reach,
+    wander,
+    within,
 )
 from assay.data.phantoms.noise import Draw, lattice, spline_zoom, white_noise
 
@@ -69,6 +66,486 @@ FACTORS = (
     Factor("caliber", "continuous", range=(0.8, 1.25), description="width of all vessels, 1 usual"),
     Factor("illumination", "continuous", range=(-1.0, 1.0), description="-1 dark to 1 bright"),
 )
+
+
+# How many lesions a fundus has, and its grade: the international scale of retinopathy as far as counts can follow it.
+#
+# The scale (Wilkinson et al., Ophthalmology 2003, 110:1677): 0, no abnormality; 1, microaneurysms only; 2, more than
+# those but less than 3; 3, any of more than 20 hemorrhages in each of four quadrants, venous beading in two, prominent
+# intraretinal microvascular abnormalities in one; 4, new vessels or a vitreous or preretinal hemorrhage.
+
+SEVERE = 4
+"""Hemorrhages in each quadrant from which on the grade is 3. The scale's more than 20 are those of the whole retina;
+a photograph of 45 degrees shows about a fifth of it.
+"""
+QUADRANTS, IN_A_QUADRANT = 4, 9
+"""Quadrants of the photograph about its middle (upper left, upper right, lower left, lower right), and the most
+hemorrhages in one.
+"""
+FEWEST: Mapping[str, tuple[int, ...]] = {
+    "microaneurysms": (0, 1, 0, 2, 0),
+    "hemorrhages": (0, 0, 0, QUADRANTS * SEVERE, 0),
+    "exudates": (0, 0, 0, 0, 0),
+    "cotton_wool": (0, 0, 0, 0, 0),
+    "new_vessels": (0, 0, 0, 0, 1),
+}
+"""Numbers of each kind, by grade. Grade 2 always has a hemorrhage or an exudate, by the nuisance seed."""
+MOST: Mapping[str, tuple[int, ...]] = {
+    "microaneurysms": (0, 12, 16, 20, 20),
+    "hemorrhages": (0, 0, 12, 30, 30),
+    "exudates": (0, 0, 18, 30, 30),
+    "cotton_wool": (0, 0, 4, 8, 8),
+    "new_vessels": (0, 0, 0, 0, 3),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Lesions of each fundus, int64 [n]; hemorrhages by quadrant, [n, 4]."""
+
+    microaneurysms: Int[np.ndarray, "n"]
+    hemorrhages: Int[np.ndarray, "n 4"]
+    exudates: Int[np.ndarray, "n"]
+    cotton_wool: Int[np.ndarray, "n"]
+    new_vessels: Int[np.ndarray, "n"]
+
+
+def grade_of(counts: Counts) -> Int[np.ndarray, "n"]:
+    """The grade, 0 to 4, that these lesions make.
+
+    4 with new vessels; else 3 with at least `SEVERE` hemorrhages in each quadrant; else 2 with any hemorrhage,
+    exudate or cotton-wool spot; else 1 with any microaneurysm; else 0.
+    """
+    further = (counts.hemorrhages.sum(axis=1) + counts.exudates + counts.cotton_wool) > 0
+    severe = (counts.hemorrhages >= SEVERE).all(axis=1)
+    return np.select([counts.new_vessels > 0, severe, further, counts.microaneurysms > 0], [4, 3, 2, 1], 0)
+
+
+def grades(rows: PhantomRows) -> Int[np.ndarray, "n"]:
+    """Return the grades as they are shown: 0 for all at difficulty 0."""
+    return rows.values["grade"] * (rows.difficulty["grade"] > 0)
+
+
+def numbers(rows: PhantomRows) -> dict[str, Int[np.ndarray, "n"]]:
+    """Count each kind: from the fewest to the most that the grade allows, by the square of its factor."""
+    grade, bleeds = grades(rows), rows.draw()("fundus-leads") < 0.5
+    always = {"hemorrhages": (grade == 2) & bleeds, "exudates": (grade == 2) & ~bleeds}
+    counted: dict[str, Int[np.ndarray, "n"]] = {}
+    for kind, fewest in FEWEST.items():
+        low = np.maximum(np.array(fewest)[grade], always.get(kind, np.zeros(1, dtype=bool)))
+        part = rows[kind] * rows[kind] * (np.array(MOST[kind])[grade] - low)
+        counted[kind] = low + np.floor(part + 0.5).astype(np.int64)
+    return counted
+
+
+def in_order(rows: PhantomRows) -> Int[np.ndarray, "n 4 9"]:
+    """The turn in which each place of each quadrant bleeds.
+
+    At grade 3 the first `SEVERE` of every quadrant come first. At grade 2 one quadrant, which the nuisance seed names,
+    has its places from the `SEVERE`th on last, so that it never has as many.
+    """
+    grade, draw = grades(rows)[:, None, None], rows.draw("fundus-")
+    turn = np.sort(draw("turn", 0, 1, QUADRANTS, IN_A_QUADRANT), axis=2)
+    spared = ((draw("spared", 0, 1, 1) * QUADRANTS).astype(np.int64) == np.arange(QUADRANTS))[:, :, None]
+    place = np.arange(IN_A_QUADRANT)
+    first = (grade == 3) & (place < SEVERE)
+    last = (grade == 2) & spared & (place >= SEVERE - 1)
+    keys = (turn + last - first).reshape(len(grade), -1)
+    ranks = np.argsort(np.argsort(keys, axis=1, kind="stable"), axis=1, kind="stable")
+    return ranks.reshape(turn.shape)
+
+
+# Where disc and fovea of a fundus lie, its color, and how disc, cup and macula look.
+#
+# Lengths are sides of the image, from its middle: x to the right, y down. Two eyes of a patient are the nuisance seeds
+# 2k and 2k + 1: what a patient's eyes share is drawn from k.
+
+DISC = 0.077
+"""Radius of a usual disc."""
+_BLOND, _MIDDLE, _DARK = (0.92, 0.45, 0.15), (0.74, 0.31, 0.07), (0.55, 0.235, 0.075)
+_PALE_DISC = np.array([1.25, 0.80, 0.35])
+_PALE_CUP = np.array([1.32, 1.0, 0.56])
+_COARSE, _FINE, _CHOROID = 5, 44, 21
+
+
+def eye(rows: PhantomRows, texture: float, blur: float) -> Numbers:
+    """The anatomy of each image. texture: strength of the mottling; blur: of defocus; 1 normal, 0 none."""
+    own, shared = rows.draw("fundus-"), Draw(rows.nuisance // 2, "fundus-patient-")
+    side = np.where((rows.values["side"] == 0) & (rows.difficulty["side"] > 0), -1.0, 1.0)
+    disc = np.stack([side * own("disc-x", 0.215, 0.285), own("disc-y", -0.045, 0.02)], axis=1)
+    away = np.stack([-side * shared("fovea", 0.365, 0.405), own("fovea-y", 0.01, 0.055)], axis=1)
+    tint = 1 + shared("tint", -0.09, 0.09, 3) + own("tint", -0.02, 0.02, 3)
+    defocus = own("defocus")
+    return Numbers(
+        disc=disc,  # its middle, x and y
+        radius=DISC * shared("disc", 0.9, 1.1) * own("disc", 0.97, 1.03),
+        oval=own("oval", 1.0, 1.06),
+        fovea=disc + away,
+        cup=rows["cup"],  # its radius over the disc's
+        nasal=side,  # 1 where the nose is to the right, -1 to the left
+        color=along(np.array([_BLOND, _MIDDLE, _DARK]), rows["pigment"]) * tint,
+        paleness=own("paleness", 0.6, 1.0),  # of the disc
+        dim=(0.32 + 0.25 * rows["pigment"]) * own("dim", 0.6, 1.3),  # light that the macula takes
+        ring=shared("ring", 0.05, 0.2),  # brightness of the nerve fibers about the disc
+        choroid=texture * (1 - rows["pigment"]) * shared("choroid", 0.0, 0.12),  # how plain its vessels are
+        mottled=texture * own("mottled", 0.4, 1.0, 2) * np.array([0.05, 0.03]),  # coarsely and finely
+        blur=blur * 0.011 * defocus * defocus * defocus,  # width of every edge
+    )
+
+
+def draw_fundus(shape: Numbers, nuisance: Int[np.ndarray, "n"], grid: Grid) -> Planes:
+    """The back of the eye without vessels: pigment, choroid, macula, disc and cup, as colors in even light."""
+    put = grid.put
+    x, y = grid.axes()
+    coarse = lattice(nuisance, "fundus-coarse", _COARSE, shape.mottled[:, 0], grid)
+    fine = lattice(nuisance, "fundus-fine", _FINE, shape.mottled[:, 1], grid)
+    mottling = spline_zoom(fine.add_(spline_zoom(coarse, _FINE + 2)), grid.size)
+    streaks = spline_zoom(lattice(nuisance, "fundus-choroid", _CHOROID, np.ones(len(nuisance)), grid), grid.size)
+    streaks = (1 - streaks.abs_().mul_(1.6)).clamp_(min=0).mul_(put(shape.choroid))
+    to_disc = _squared(x, y, shape.disc, grid)
+    to_fovea = _squared(x, y, shape.fovea, grid)
+    halo = 1 / (to_disc * (1 / 0.17**2)).add_(1)
+    macula = 1 / (to_fovea * (1 / 0.1**2)).add_(1)
+    macula.mul_(macula).mul_(put(shape.dim))
+    streaks.mul_(1 - macula)
+    planes = torch.empty(3, len(nuisance), grid.size, grid.size, device=grid.device)
+    taken = ((0.35, 0.5, 0.9), (0.8, 1.0, 1.0), (1.0, 1.2, 1.0))
+    for plane, (by_macula, by_mottling, by_choroid) in zip(planes, taken, strict=True):
+        plane.copy_(macula).mul_(-by_macula).add_(1).add_(mottling * by_mottling).add_(streaks * by_choroid)
+        plane.add_(halo * put(shape.ring))
+    planes.mul_(colors(shape.color, grid.device))
+    _draw_disc(planes, shape, grid)
+    return planes
+
+
+def _draw_disc(planes: Planes, shape: Numbers, grid: Grid) -> None:
+    n, put, under = len(shape.radius), grid.put, shape.color
+    soft, flat = shape.blur + 1.1 * grid.pixel, np.zeros((n, 1))
+    whole = Numbers(
+        x=shape.disc[:, 0],
+        y=shape.disc[:, 1],
+        radius=shape.radius,
+        cosine=np.zeros(n),
+        sine=np.ones(n),
+        stretch=shape.oval,
+        even=flat,
+        odd=flat,
+    )
+    extent = 1.25 * float(shape.radius.max(initial=0)) + float(soft.max(initial=0))
+    windows = Windows.around(np.arange(n), whole.x, whole.y, extent, grid)
+    share, depth, u, v = within(whole, windows, grid)
+    # The cup lies a little to the temple; u runs down and v to the left.
+    aside = v.sub_(put(0.08 * shape.nasal))
+    from_cup = (u * u).add_(aside * aside).sqrt_()
+    cup = ramp((put(shape.cup) - from_cup).mul_(put(shape.radius)), put(soft + 0.018))
+    rim, pit = (
+        colors(under + shape.paleness[:, None] * (pale - under), grid.device) for pale in (_PALE_DISC, _PALE_CUP)
+    )
+    shade = (share * share).mul_(-0.08).add_(1)
+    dab(planes, windows, ramp(depth, put(soft + 0.006)), (rim * shade).mul_(1 - cup).add_(pit * cup))
+
+
+def _squared(x: Tensor, y: Tensor, center: Float[np.ndarray, "n 2"], grid: Grid) -> Float[Tensor, "n size size"]:
+    dx, dy = x - grid.put(center[:, 0]), y - grid.put(center[:, 1])
+    return dx * dx + dy * dy
+
+
+# Arteries and veins of a fundus: arcades from the disc around the macula, their branches and twigs.
+
+CALIBER = {"artery": 0.0043, "vein": 0.0058}
+"""Half the width of a usual trunk at the disc."""
+_TRUNKS, _PIECES = 4, 12  # upper and lower, to the temple and to the nose
+_FORKS = (2, 4, 6, 8)  # pieces of a trunk after which it branches
+_BRANCH, _TWIG = 6, 4
+_TWIGS_AT = (2, 4)
+
+
+def tree(kind: str, rows: PhantomRows, shape: Numbers) -> tuple[Capsules, ...]:
+    """The arteries or the veins of each eye: twigs, branches and trunks, whose strength is the blood in the way."""
+    trunks = _trunks(kind, rows, shape)
+    branches = _offshoots(rows.draw(f"fundus-{kind}-branch-"), trunks, _FORKS, _BRANCH, 0.052, 0.62)
+    twigs = _offshoots(rows.draw(f"fundus-{kind}-twig-"), branches, _TWIGS_AT, _TWIG, 0.036, 0.55)
+    return tuple(_tubes(course, shape) for course in (twigs, branches, trunks))
+
+
+def _trunks(kind: str, rows: PhantomRows, shape: Numbers) -> Numbers:
+    """Temporal trunks arch above and below the macula; nasal ones run outwards."""
+    t, draw = np.arange(_PIECES + 1) / _PIECES, rows.draw(f"fundus-{kind}-")
+    up = np.array([-1.0, 1.0, -1.0, 1.0])
+    temporal = np.array([1.0, 1.0, 0.0, 0.0])
+    wide = temporal * (1.0 if kind == "vein" else 0.88)
+    height = up * (wide * draw("height", 0.25, 0.31, _TRUNKS) + (1 - temporal) * draw("rise", 0.14, 0.36, _TRUNKS))
+    reach = temporal * draw("reach", 0.62, 0.78, _TRUNKS) - (1 - temporal) * draw("nasal", 0.2, 0.34, _TRUNKS)
+    bend = draw("bend", -0.05, 0.4, _TRUNKS)[:, :, None]
+    start = draw("start", -0.2, 0.2, _TRUNKS) * shape.radius[:, None]
+    sway = extended(np.zeros(start.shape), draw("swing", -1, 1, _TRUNKS, _PIECES))
+    sway = sway * (0.004 + 0.007 * Draw(rows.nuisance // 2)("fundus-patient-tortuous", 0, 1, 1, 1))
+    # To the temple u rises with the square of the way and v with its parabola; to the nose both are straight.
+    nasal = (1 - temporal)[:, None]
+    bow = temporal[:, None] * (0.75 * t * t + 0.25 * t * t * t) + nasal * t
+    arch = temporal[:, None] * (2.25 * t - 1.25 * t * t - bend * (t * t * t)) + nasal * (1.2 * t - 0.2 * t * t)
+    u = start[:, :, None] + reach[:, :, None] * bow + 0.5 * sway
+    x = shape.disc[:, 0, None, None] - shape.nasal[:, None, None] * u
+    y = shape.disc[:, 1, None, None] + height[:, :, None] * arch + sway
+    caliber = CALIBER[kind] * rows["caliber"][:, None]
+    radius = caliber * (0.62 + 0.38 * temporal) * draw("radius", 0.85, 1.15, _TRUNKS)
+    return Numbers(x=x, y=y, radius=radius[:, :, None] * (1 - 0.55 * t))
+
+
+def _offshoots(draw: Draw, parent: Numbers, forks: tuple[int, ...], steps: int, step: float, thinner: float) -> Numbers:
+    """Paths that leave their parents after these pieces, to one side and the other in turns."""
+    n, many = len(parent.x), parent.x.shape[1]
+    at, own = list(forks), many * len(forks)
+    side = np.tile(np.where(np.arange(len(forks)) % 2 == 0, 1.0, -1.0), many)[None, :, None]
+    turns = side * draw("leave", 0.08, 0.15, own, 1) - side * 0.012 * np.arange(steps)
+    cosine, sine = direction(turns + np.cumsum(draw("turn", -0.035, 0.035, own, steps), axis=2))
+    dx, dy = np.diff(parent.x, axis=2), np.diff(parent.y, axis=2)
+    way = np.sqrt(dx * dx + dy * dy) + 1e-9
+    last = [fork - 1 for fork in at]  # the parent's piece that ends where the offshoot begins
+    from_x, from_y = ((each / way)[:, :, last].reshape(n, own, 1) for each in (dx, dy))
+    x, y, radius = (each[:, :, at].reshape(n, own) for each in (parent.x, parent.y, parent.radius))
+    length = step * draw("length", 0.6, 1.25, own, steps)
+    radius = thinner * radius * draw("radius", 0.7, 1.15, own)
+    return Numbers(
+        x=extended(x, length * (from_x * cosine - from_y * sine)),
+        y=extended(y, length * (from_x * sine + from_y * cosine)),
+        radius=radius[:, :, None] * (1 - 0.6 * np.arange(steps + 1) / steps),
+    )
+
+
+def _tubes(course: Numbers, shape: Numbers) -> Capsules:
+    """Tubes that fade toward the fovea, which has no vessels."""
+    dx, dy = course.x - shape.fovea[:, :1, None], course.y - shape.fovea[:, 1:, None]
+    strength = ((np.sqrt(dx * dx + dy * dy) - 0.045) / 0.06).clip(0, 1)
+    return Capsules.along(course.x, course.y, course.radius, strength)
+
+
+# Where the lesions of a fundus lie and how large they are: every place is drawn, the first so many are shown.
+#
+# Places of one kind do not depend on how many are shown, nor on another kind, so that one lesion more is that one
+# alone.
+
+KINDS = ("microaneurysms", "hemorrhages", "exudates", "cotton_wool", "new_vessels")
+"""The kinds of lesions, in the order of `FundusPhantom.masks_by_kind`."""
+FIELD, HEIGHT = 0.43, 0.36
+"""Lesions lie within this distance of the middle and of the middle line: in the view of both cameras."""
+_GOLDEN = 0.38196601125010515  # of a turn
+_FOCI, _CLUSTERS = 3, 0.33  # clusters of exudates, and how far from the image's middle theirs lie at the most
+_RADII = {  # smallest, and what is added at the most
+    "microaneurysms": (0.0042, 0.0025),
+    "hemorrhages": (0.008, 0.028),
+    "exudates": (0.0045, 0.0125),
+    "cotton_wool": (0.015, 0.014),
+    "new_vessels": (0.035, 0.02),
+}
+_UNEVEN = {"microaneurysms": 0.0, "hemorrhages": 0.12, "exudates": 0.13, "cotton_wool": 0.08, "new_vessels": 0.1}
+
+
+def lesions(rows: PhantomRows, shape: Numbers, least: float) -> dict[str, Numbers]:
+    """Return every fundus's lesions by kind, none with a radius below `least` at the usual size."""
+    counted = numbers(rows)
+    placed = {
+        "microaneurysms": _scattered("microaneurysms", 14, 0.06, 0.02, rows, shape),
+        "hemorrhages": _by_quadrant(rows, shape),
+        "exudates": _clustered(rows, shape),
+        "cotton_wool": _scattered("cotton_wool", 6, 0.125, 0.13, rows, shape),
+        "new_vessels": _at_disc(*_scattered("new_vessels", 4, 0.2, 0.15, rows, shape), shape, rows),
+    }
+    spots: dict[str, Numbers] = {}
+    for kind, (x, y) in placed.items():
+        turn = in_order(rows).reshape(x.shape) if kind == "hemorrhages" else np.arange(len(x.T))
+        spots[kind] = _spots(kind, x, y, turn < counted[kind][:, None], least, rows, shape)
+    return spots
+
+
+def bleeding(rows: PhantomRows, counted: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Count the hemorrhages of each quadrant, int64 [n, 4]."""
+    return (in_order(rows) < counted["hemorrhages"][:, None, None]).sum(axis=2)
+
+
+def _spots(
+    kind: str, x: np.ndarray, y: np.ndarray, shown: np.ndarray, least: float, rows: PhantomRows, shape: Numbers
+) -> Numbers:
+    """k lesions a row, [n, k]: place, looks, harmonics of the outline [n, k, 3] and whether each is there."""
+    k, draw = x.shape[1], rows.draw(f"{kind}-")
+    smallest, more = _RADII[kind]
+    u = draw("radius", 0, 1, k)
+    cosine, sine = draw.turned("axis", k)
+    stretch = draw("stretch", 1.0, 1.0 if kind == "microaneurysms" else 1.25, k)
+    if kind == "hemorrhages":  # flames lie along the nerve fibers, away from the disc
+        flame = draw("flame", 0, 1, k) < 0.25
+        dx, dy, far = _from(shape.disc, x, y)
+        away = far + 1e-9
+        cosine, sine = np.where(flame, dx / away, cosine), np.where(flame, dy / away, sine)
+        stretch = np.where(flame, 1.5 * stretch, stretch)
+    faint = rows["lesion_contrast"] * min(rows.difficulty["grade"], 1.5)
+    waves = _UNEVEN[kind] * draw("waves", -1, 1, k, 6)
+    return Numbers(
+        x=x,
+        y=y,
+        radius=np.maximum(smallest + more * u * u * u, least) * rows["lesion_size"][:, None],
+        cosine=cosine,
+        sine=sine,
+        stretch=stretch,
+        opacity=draw("opacity", 0.75, 1.0, k) * faint[:, None],
+        even=waves[:, :, :3],
+        odd=waves[:, :, 3:],
+        shown=shown,
+    )
+
+
+def _from(center: Float[np.ndarray, "n 2"], x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """x, y and distance of points [n, k] from a point of each row."""
+    dx, dy = x - center[:, :1], y - center[:, 1:]
+    return dx, dy, np.sqrt(dx * dx + dy * dy)
+
+
+def _scattered(
+    kind: str, cells: int, pitch: float, from_fovea: float, rows: PhantomRows, shape: Numbers
+) -> tuple[np.ndarray, np.ndarray]:
+    """The first places of a jittered lattice in the order of their keys."""
+    x, y, key = _places(kind, cells, pitch, from_fovea, rows, shape)
+    chosen = np.argsort(key, axis=1, kind="stable")[:, : max(MOST[kind])]
+    return np.take_along_axis(x, chosen, axis=1), np.take_along_axis(y, chosen, axis=1)
+
+
+def _by_quadrant(rows: PhantomRows, shape: Numbers) -> tuple[np.ndarray, np.ndarray]:
+    """The first places of each quadrant, all of one quadrant behind another."""
+    x, y, key = _places("hemorrhages", 10, 0.085, 0.04, rows, shape)
+    order = np.argsort(key + 100 * (2 * (y > 0) + (x > 0)), axis=1, kind="stable")
+    chosen = order.reshape(len(x), QUADRANTS, -1)[:, :, :IN_A_QUADRANT].reshape(len(x), -1)
+    return np.take_along_axis(x, chosen, axis=1), np.take_along_axis(y, chosen, axis=1)
+
+
+def _places(
+    kind: str, cells: int, pitch: float, from_fovea: float, rows: PhantomRows, shape: Numbers
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Places on a jittered lattice about the middle, and keys: low ones come first, those off limits last."""
+    line = (np.arange(cells) - 0.5 * (cells - 1)) * pitch
+    count, draw = cells * cells, rows.draw(f"{kind}-")
+    x = np.tile(line, cells) + pitch * draw("x", -0.28, 0.28, count)
+    y = np.repeat(line, cells) + pitch * draw("y", -0.28, 0.28, count)
+    to_disc, to_fovea = _from(shape.disc, x, y)[2], _from(shape.fovea, x, y)[2]
+    outside = (x * x + y * y > FIELD * FIELD) | (np.abs(y) > HEIGHT)
+    off = outside | (to_disc < shape.radius[:, None] + 0.03) | (to_fovea < from_fovea)
+    central = (rows["centrality"] - 0.5)[:, None]
+    return x, y, draw("key", 0, 1, count) + 3 * central * to_fovea + 10 * off
+
+
+def _clustered(rows: PhantomRows, shape: Numbers) -> tuple[np.ndarray, np.ndarray]:
+    """Three clusters about the fovea, each a sunflower's head that grows from its middle, filled one by one."""
+    place, draw = np.arange(max(MOST["exudates"]) // _FOCI), rows.draw("exudates-")
+    cosine, sine = direction(draw("first", 0, 1, 1) + np.arange(_FOCI) / _FOCI + draw("around", -0.04, 0.04, _FOCI))
+    far = 0.1 + (0.02 + 0.08 * (1 - rows["centrality"])[:, None]) * draw("far", 0.4, 1, _FOCI)
+    middle_x, middle_y = shape.fovea[:, :1] + far * cosine, shape.fovea[:, 1:] + far * sine
+    inwards = np.minimum(1, _CLUSTERS / np.sqrt(middle_x * middle_x + middle_y * middle_y + 1e-9))
+    turn = draw("turn", 0, 1, _FOCI)[:, :, None] + _GOLDEN * place
+    cosine, sine = direction(turn + draw("stray", -0.03, 0.03, _FOCI, len(place)))
+    away = 0.0205 * np.sqrt(place + 0.5)
+    x, y = (middle_x * inwards)[:, :, None] + away * cosine, (middle_y * inwards)[:, :, None] + away * sine
+    return x.reshape(len(x), -1), y.reshape(len(y), -1)
+
+
+def _at_disc(x: np.ndarray, y: np.ndarray, shape: Numbers, rows: PhantomRows) -> tuple[np.ndarray, np.ndarray]:
+    """The first tuft of two eyes in five grows on the disc's rim."""
+    draw = rows.draw("new-vessels-")
+    there = (draw("at-disc", 0, 1, 1) < 0.4) & (np.arange(len(x.T)) == 0)
+    on_x, on_y = (
+        shape.disc[:, axis, None] + 0.8 * shape.radius[:, None] * way
+        for axis, way in enumerate(draw.turned("around", 1))
+    )
+    return np.where(there, on_x, x), np.where(there, on_y, y)
+
+
+# Drawing the lesions of a fundus, and scars of laser that are none: what they add to the picture, and their masks.
+
+_SOFT = {"microaneurysms": 0.0, "hemorrhages": 0.007, "exudates": 0.002, "cotton_wool": 0.024, "new_vessels": 0.03}
+"""Width of each kind's edge beside what the picture blurs."""
+_CLASSES = (0.0, 0.012, 0.022, np.inf)
+"""Radii between which spots are drawn in windows of one width."""
+_PIXEL = 0.7072
+"""Half the diagonal of a pixel: within it of any point lies the middle of some pixel."""
+_FAN, _LENGTH = 9, 4  # of a tuft: vessels, and pieces of each
+_SCARS = 90
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Lesions on each fundus, flat canvases [n, pixels] of 0 to 1: blood outside vessels, its hard exudates,
+    cotton-wool, vessels of new tufts; and which pixels each kind of lesion holds [5, n, pixels].
+    """
+
+    blood: Canvas
+    exudates: Canvas
+    cotton_wool: Canvas
+    tufts: Canvas
+    masks: Bool[Tensor, "5 n pixels"]
+
+
+def draw_lesions(spots: Mapping[str, Numbers], shape: Numbers, draw: Draw, grid: Grid) -> Marks:
+    """Draw all lesions that are shown.
+
+    A mask holds the pixels whose middle is inside an outline. For a lesion too small for that it holds the nearest
+    pixel.
+    """
+    n, soft = len(shape.blur), shape.blur + 1.1 * grid.pixel
+    blood, exudates, cotton_wool, haze, tufts = (grid.blank(n) for _ in range(5))
+    masks = torch.zeros(len(KINDS), n, grid.size * grid.size, device=grid.device)
+    for mask, kind, canvas in zip(masks, KINDS, (blood, blood, exudates, cotton_wool, haze), strict=True):
+        _draw_spots(canvas, mask, spots[kind], soft + _SOFT[kind], grid)
+    draw_capsules(tufts, _tufts(spots["new_vessels"], draw), soft, grid)
+    return Marks(torch.maximum(blood, haze.mul_(0.22)), exudates, cotton_wool, tufts, masks > 0)
+
+
+def _draw_spots(canvas: Canvas, mask: Canvas, spots: Numbers, blur: Float[np.ndarray, "n"], grid: Grid) -> None:
+    """Raise the canvas to the spots' opacity and the mask to 1 inside them."""
+    extent = spots.radius * spots.stretch
+    there = spots.shown & (spots.opacity > 0)
+    for low, high in pairwise(_CLASSES):
+        row, place = np.nonzero(there & (extent > low) & (extent <= high))
+        if len(row) > 0:
+            _draw_some(canvas, mask, row, spots.take((row, place)).but(blur=blur[row]), grid)
+
+
+def _draw_some(canvas: Canvas, mask: Canvas, row: Int[np.ndarray, "m"], own: Numbers, grid: Grid) -> None:
+    # A spot smaller than the blur is seen as wide as the blur and as much fainter as it is smaller.
+    seen = own.but(radius=np.maximum(own.radius, 0.5 * own.blur))
+    fainter = own.radius / seen.radius
+    windows = Windows.around(row, own.x, own.y, float((reach(seen) + 0.5 * own.blur).max()) + grid.pixel, grid)
+    share, depth, _, _ = within(seen, windows, grid)
+    opaque = ramp(depth, grid.put(own.blur))
+    windows.draw(canvas, opaque.mul_(grid.put(own.opacity * fainter * fainter)))
+    dx, dy = windows.x - grid.put(own.x), windows.y - grid.put(own.y)
+    nearest = (dx * dx + dy * dy) <= (_PIXEL * grid.pixel) ** 2
+    windows.draw(mask, ((share <= grid.put(fainter)) | nearest).to(mask.dtype))
+
+
+def _tufts(spots: Numbers, draw: Draw) -> Capsules:
+    """Fans of fine vessels that wind from the middle of each tuft to near its outline."""
+    k = spots.x.shape[1]
+    own = spots.take(np.s_[:, :, None])
+    turns = draw("tuft-turn", -0.16, 0.16, k, _FAN, _LENGTH)
+    step = (0.85 / _LENGTH) * own.radius[..., None] * np.ones(turns.shape)
+    x, y, _ = wander((own.x, own.y, draw("tuft-heading", 0, 1, k, _FAN)), turns, step)
+    return Capsules.along(x, y, np.array(0.0021), (own.opacity * own.shown)[..., None])
+
+
+def draw_scars(shape: Numbers, draw: Draw, scarred: float, grid: Grid) -> tuple[Canvas, Canvas]:
+    """Scars of laser away from macula and disc, in this share of the images: pale rings and dark middles."""
+    cosine, sine = draw.turned("scar-around", _SCARS)
+    away = 0.29 + 0.19 * draw("scar-away", 0, 1, _SCARS)
+    x, y = away * cosine, away * sine
+    dx, dy, _ = _from(shape.disc, x, y)
+    there = (draw("scars", 0, 1, 1) < scarred) & (dx * dx + dy * dy > 0.15**2)
+    there &= draw("scar", 0, 1, _SCARS) < draw("scars-amount", 0.3, 1.0, 1)
+    radius = draw("scar-radius", 0.008, 0.015, _SCARS)
+    level = np.where(there, draw("scar-level", 0.2, 0.6, _SCARS), 0.0)
+    dark = np.where(draw("scar-dark", 0, 1, _SCARS) < 0.5, level, 0.0)
+    soft = shape.blur + 1.1 * grid.pixel + 0.004
+    pale, middle = grid.blank(len(x)), grid.blank(len(x))
+    draw_capsules(pale, Capsules.even(x, y, x, y, radius, level), soft, grid)
+    draw_capsules(middle, Capsules.even(x, y, x, y, 0.45 * radius, dark), soft, grid)
+    return pale, middle
 
 
 # Two fundus cameras: uneven light, haze, stray light at the border, colors, grain and the mask of the field.
