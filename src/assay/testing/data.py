@@ -57,69 +57,50 @@ class DatasetConformance:
         """Return the dataset, loaded for the first time."""
         return self.make(tmp_path / "files", ArrayCache(tmp_path / "cache"))
 
-    def test_position_i_is_row_i_everywhere(self, dataset: Dataset) -> None:
-        n = len(dataset.table)
+    def test_position_i_is_row_i_and_every_column_is_of_codes_or_numbers(self, dataset: Dataset) -> None:
+        table, n = dataset.table, len(dataset.table)
         assert n > 0
-        np.testing.assert_array_equal(dataset.table.row, np.arange(n))
+        np.testing.assert_array_equal(table.row, np.arange(n))
         assert len(dataset.images) == n
         assert dataset.masks is None or len(dataset.masks) == n
-        for column in (dataset.table.target, dataset.table.patient, *dataset.table.columns.values()):
+        for column in (table.target, table.patient, *table.columns.values()):
             assert column.shape == (n,)
-
-    def test_targets_and_patients_are_codes(self, dataset: Dataset) -> None:
-        table = dataset.table
         assert table.target.dtype == table.patient.dtype == np.int64
-        assert table.target.min() >= 0
-        assert table.target.max() < len(table.classes)
+        assert 0 <= table.target.min() <= table.target.max() < len(table.classes)
         codes = np.unique(table.patient)
         assert np.array_equal(codes, np.arange(len(codes))), "patients are numbered from 0 without gaps"
-
-    def test_every_factor_has_its_column(self, dataset: Dataset) -> None:
-        table = dataset.table
         assert set(table.columns) == {factor.name for factor in table.factors}, "columns and factors differ"
         for factor in table.factors:
             values = table.columns[factor.name]
             if factor.levels:
                 assert values.dtype == np.int64
-                assert values.min() >= -1
-                assert values.max() < len(factor.levels)
+                assert -1 <= values.min() <= values.max() < len(factor.levels)
             else:
                 assert values.dtype == np.float64
                 assert not np.isinf(values).any()
 
-    def test_images_are_float_in_zero_to_one(self, dataset: Dataset) -> None:
-        assert isinstance(dataset.images, Images)
-        images = dataset.images.read(np.arange(len(dataset.table)))
-        assert images.shape == (len(dataset.table), *dataset.images.shape)
+    def test_images_are_float_masks_are_labels_and_reading_follows_the_index(self, dataset: Dataset) -> None:
+        n, found, masks = len(dataset.table), dataset.images, dataset.masks
+        index = np.array([n - 1, 0, n - 1])
+        assert isinstance(found, Images)
+        images = found.read(np.arange(n))
+        assert images.shape == (n, *found.shape)
         assert images.dtype == torch.float32
         assert images.device.type == "cpu"
         assert 0 <= float(images.min()) <= float(images.max()) <= 1, "pixels outside [0, 1]"
-
-    def test_masks_are_labels_and_of_the_images_size(self, dataset: Dataset) -> None:
-        if dataset.masks is None:
-            return
-        assert isinstance(dataset.masks, Masks)
-        masks = dataset.masks.read(np.arange(len(dataset.table)))
-        assert masks.shape == (len(dataset.table), 1, *dataset.images.shape[1:])
-        assert masks.dtype == torch.uint8
-        kinds = dataset.masks.kinds
-        assert len(kinds) == len(set(kinds)) > 0
-        assert int(masks.max()) <= len(kinds), "a label beyond the last kind"
-
-    def test_reading_follows_the_index(self, dataset: Dataset) -> None:
-        n = len(dataset.table)
-        index = np.array([n - 1, 0, n - 1])
-        whole = dataset.images.read(np.arange(n))
-        assert torch.equal(dataset.images.read(index), whole[index])
-        assert len(dataset.images.read(np.array([], dtype=np.int64))) == 0
-        if dataset.masks is not None:
-            assert torch.equal(dataset.masks.read(index), dataset.masks.read(np.arange(n))[index])
-
-    def test_reading_gives_memory_of_its_own(self, dataset: Dataset) -> None:
-        first = dataset.images.read(np.array([0]))
-        before = first.clone()
+        assert torch.equal(found.read(index), images[index])
+        assert len(found.read(np.array([], dtype=np.int64))) == 0
+        if masks is not None:
+            assert isinstance(masks, Masks)
+            labels = masks.read(np.arange(n))
+            assert labels.shape == (n, 1, *found.shape[1:])
+            assert labels.dtype == torch.uint8
+            assert len(masks.kinds) == len(set(masks.kinds)) > 0
+            assert int(labels.max()) <= len(masks.kinds), "a label beyond the last kind"
+            assert torch.equal(masks.read(index), labels[index])
+        first = found.read(np.array([0]))
         first += 1
-        assert torch.equal(dataset.images.read(np.array([0])), before), "who writes to a batch changes the dataset"
+        assert torch.equal(found.read(np.array([0])), images[:1]), "who writes to a batch changes the dataset"
 
     def test_no_image_is_two_patients(self, dataset: Dataset) -> None:
         pixels = dataset.images.read(np.arange(len(dataset.table))).numpy()
@@ -208,7 +189,7 @@ class PhantomConformance:
         millimeters = phantom.scale(size).mm_per_pixel or 1.0
         return grow(before.masks | after.masks, int(np.ceil(self.reach_mm / millimeters)))
 
-    def test_keeps_the_protocol(self, phantom: Phantom) -> None:
+    def test_factors_and_marginals_keep_the_protocol(self, phantom: Phantom) -> None:
         assert isinstance(phantom, Phantom)
         names = [factor.name for factor in phantom.factors]
         assert len(set(names)) == len(names)
@@ -216,13 +197,9 @@ class PhantomConformance:
         assert phantom.card.summary
         for members in phantom.groups().values():
             assert set(members) <= set(names)
-        for factor in phantom.factors:
-            assert factor.levels or factor.range is not None, f"{factor.name} states neither levels nor a range"
-            assert set(factor.high) <= set(factor.levels)
-
-    def test_marginals_are_quantile_functions(self, phantom: Phantom) -> None:
         u = np.linspace(0, 1, 4001)[:-1]
         for factor in phantom.factors:
+            assert set(factor.high) <= set(factor.levels)
             values = phantom.quantile(factor.name, u)
             assert np.all(np.diff(values) >= 0), f"{factor.name} falls somewhere as u rises"
             if factor.levels:
@@ -230,17 +207,10 @@ class PhantomConformance:
                 assert set(np.unique(values)) == set(range(len(factor.levels)))
             else:
                 assert values.dtype == np.float64
-                assert factor.range is not None
-                assert factor.range[0] <= values.min()
-                assert values.max() <= factor.range[1]
-
-    def test_high_levels_fill_the_upper_half(self, phantom: Phantom) -> None:
-        u = np.linspace(0, 1, 4001)[:-1]
-        for factor in phantom.factors:
+                assert factor.range is not None, f"{factor.name} states neither levels nor a range"
+                assert factor.range[0] <= values.min() <= values.max() <= factor.range[1]
             if factor.kind == "categorical":
-                np.testing.assert_array_equal(factor.numbers(phantom.quantile(factor.name, u)), u >= 0.5)
-
-    def test_quantile_refuses_unknown_factors_and_wrong_probabilities(self, phantom: Phantom) -> None:
+                np.testing.assert_array_equal(factor.numbers(values), u >= 0.5)
         with pytest.raises(AssayError, match="unknown factor 'no-such-factor'"):
             phantom.quantile("no-such-factor", np.array([0.5]))
         with pytest.raises(AssayError, match="outside 0 <= u < 1"):
@@ -262,10 +232,8 @@ class PhantomConformance:
             share = rendered.masks.float().mean((1, 2, 3))
             assert float(share.max()) < 0.7
             assert len(np.unique(rendered.images.flatten(1).numpy(), axis=0)) == 12, "two seeds gave one image"
-
-    def test_no_images_are_no_images(self, phantom: Phantom) -> None:
-        values, nuisance = draw_phantom(phantom, 0, 1)
-        assert len(phantom.render(values, nuisance, self.sizes[0], {}).images) == 0
+        nothing = {name: column[:0] for name, column in values.items()}
+        assert len(phantom.render(nothing, nuisance[:0], self.sizes[0], {}).images) == 0
 
     @pytest.mark.parametrize("batch", [1, 3, 7, 33])
     def test_pixels_do_not_depend_on_the_batch(self, phantom: Phantom, batch: int) -> None:
@@ -301,14 +269,9 @@ class PhantomConformance:
             assert torch.equal(hidden[0].images, hidden[1].images), f"'{factor.name}' shows at difficulty 0"
             assert torch.equal(hidden[0].masks, hidden[1].masks)
             seen = [phantom.render(end, nuisance, size, {}).images for end in ends]
+            assert torch.equal(phantom.render(ends[0], nuisance, size, {factor.name: 1.0}).images, seen[0])
             per_image = (seen[0] - seen[1]).abs().amax((1, 2, 3))
             assert float(per_image.median()) > 0.02, f"'{factor.name}' is invisible at difficulty 1"
-
-    def test_normal_difficulty_is_the_default(self, phantom: Phantom) -> None:
-        values, nuisance = draw_phantom(phantom, 6, 3)
-        normal = {factor.name: 1.0 for factor in phantom.factors}
-        given = phantom.render(values, nuisance, self.sizes[0], normal)
-        assert torch.equal(given.images, phantom.render(values, nuisance, self.sizes[0], {}).images)
 
     def test_errors_say_what_is_wrong(self, phantom: Phantom) -> None:
         values, nuisance = draw_phantom(phantom, 3, 4)
@@ -474,87 +437,55 @@ class InterventionConformance(NamedComponent):
         assert isinstance(made, Intervention), f"{self.name} is no Intervention: it lacks {', '.join(missing)}"
 
     @shapes
-    def test_images_keep_their_shape_type_and_range_and_the_given_ones_are_not_touched(self, shape: Shape) -> None:
-        images = pictures(shape)
+    def test_pixels_are_sane_and_the_same_whenever_they_are_made(self, shape: Shape) -> None:
+        images, every = pictures(shape), np.arange(len(ROWS))
         before = images.clone()
-        out = self.drawn(shape).apply(images, np.arange(len(ROWS)))
-        assert out.shape == images.shape
-        assert out.dtype == torch.float32
-        assert 0 <= float(out.min()) <= float(out.max()) <= 1, OUTSIDE
-        assert torch.equal(images, before), "apply changed the images that it was given: work on a copy"
-
-    @shapes
-    def test_extreme_images_stay_finite_and_in_range(self, shape: Shape) -> None:
-        for value in (0.0, 1.0):
-            images = torch.full((len(ROWS), *shape), value)
-            out = self.drawn(shape).apply(images, np.arange(len(ROWS)))
-            assert bool(torch.isfinite(out).all()), f"NaN or infinite pixels on images that are {value:g} everywhere"
-            assert 0 <= float(out.min()) <= float(out.max()) <= 1, OUTSIDE
-
-    @shapes
-    def test_it_is_the_same_whenever_it_is_drawn_and_applied(self, shape: Shape) -> None:
-        images = pictures(shape)
         seed_torch(1)
         np.random.seed(1)  # noqa: NPY002 - global state must not matter
-        first = self.drawn(shape).apply(images, np.arange(len(ROWS)))
+        out = self.drawn(shape).apply(images, every)
+        assert out.shape == images.shape
+        assert out.dtype == torch.float32
+        assert torch.equal(images, before), "apply changed the images that it was given: work on a copy"
         seed_torch(2)
         np.random.seed(2)  # noqa: NPY002
-        again = self.drawn(shape).apply(images, np.arange(len(ROWS)))
-        assert torch.equal(first, again), "it draws from a global generator: take draws.uniform or draws.seeds in draw"
+        again = self.drawn(shape).apply(images, every)
+        assert torch.equal(out, again), "it draws from a global generator: take draws.uniform or draws.seeds in draw"
+        extremes = [self.drawn(shape).apply(torch.full_like(images, value), every) for value in (0.0, 1.0)]
+        for made in (out, *extremes):
+            assert bool(torch.isfinite(made).all()), "NaN or infinite pixels"
+            assert 0 <= float(made.min()) <= float(made.max()) <= 1, OUTSIDE
+        nothing = np.array([], dtype=np.int64)
+        assert self.drawn(shape).apply(images[:0], nothing).shape == (0, *shape)
 
     @shapes
     def test_a_rows_pixels_depend_neither_on_its_batch_nor_on_its_neighbors(self, shape: Shape) -> None:
-        images = pictures(shape)
-        together = self.drawn(shape).apply(images, np.arange(len(ROWS)))
+        images, whole = pictures(shape), self.drawn(shape)
+        for name, values in whole.parameters.items():
+            part = self.drawn(shape, ROWS[2:4]).parameters[name]
+            assert values.shape == (len(ROWS),), f"'{name}' must hold one number per row"
+            assert values.dtype in (torch.float64, torch.int64), f"'{name}' must be float64 or int64"
+            assert torch.equal(values[2:4], part), f"'{name}' of a row depends on the other rows"
+        together = whole.apply(images, np.arange(len(ROWS)))
         order = np.array([4, 2, 0, 5, 3, 1])
-        shuffled = self.drawn(shape).apply(images[order], order)
+        shuffled = whole.apply(images[order], order)
         assert torch.equal(shuffled, together[order]), "a row's pixels depend on the order of its batch"
         for i in range(len(ROWS)):
-            alone = self.drawn(shape).apply(images[i : i + 1], np.array([i]))
+            alone = whole.apply(images[i : i + 1], np.array([i]))
             assert torch.equal(alone[0], together[i]), "a row's pixels depend on its batch"
             by_itself = self.drawn(shape, ROWS[i : i + 1]).on(bool(MARKED[i])).apply(images[i : i + 1], np.array([0]))
             assert torch.equal(by_itself[0], together[i]), "a row's parameters depend on the other rows drawn with it"
 
     @shapes
-    def test_parameters_are_one_number_per_row_and_named_by_row(self, shape: Shape) -> None:
-        whole = self.drawn(shape).parameters
-        part = self.drawn(shape, ROWS[2:4]).parameters
-        for name, values in whole.items():
-            assert values.shape == (len(ROWS),), f"'{name}' must hold one number per row"
-            assert values.dtype in (torch.float64, torch.int64), f"'{name}' must be float64 or int64"
-            assert torch.equal(values[2:4], part[name]), f"'{name}' of a row depends on the other rows"
-
-    @shapes
-    def test_unmarked_rows_and_an_intervention_that_is_off_change_nothing(self, shape: Shape) -> None:
-        images = pictures(shape)
-        change = self.drawn(shape)
-        out = change.apply(images, np.arange(len(ROWS)))
+    def test_only_marked_rows_change_and_only_within_the_mask(self, shape: Shape) -> None:
+        images, change, every = pictures(shape), self.drawn(shape), np.arange(len(ROWS))
+        out, off, mask = change.apply(images, every), change.on(False), change.mask(every)
         assert torch.equal(out[~MARKED], images[~MARKED])
-        assert change.on(False).apply(images, np.arange(len(ROWS))) is images
-        assert not bool(change.on(False).mask(np.arange(len(ROWS))).any())
-
-    @shapes
-    def test_the_mask_covers_every_pixel_that_differs(self, shape: Shape) -> None:
-        images = pictures(shape)
-        change = self.drawn(shape)
-        mask = change.mask(np.arange(len(ROWS)))
+        assert off.apply(images, every) is images
+        assert not bool(off.mask(every).any())
         assert mask.shape == (len(ROWS), 1, *shape[1:])
         assert mask.dtype == torch.bool
-        differs = (change.apply(images, np.arange(len(ROWS))) != images).any(dim=1, keepdim=True)
-        outside = int((differs & ~mask).sum())
-        assert outside == 0, f"{outside} pixels differ outside the mask"
-
-    @shapes
-    def test_reading_through_it_gives_the_pair_with_and_without(self, shape: Shape) -> None:
-        images = ImagesInMemory(pictures(shape))
-        change = self.drawn(shape)
-        index = np.array([2, 5, 1])
-        read = ChangedImages(images, [change]).read(index)
-        assert torch.equal(read, change.apply(images.read(index), index))
-        assert torch.equal(ChangedImages(images, [change.on(False)]).read(index), images.read(index))
-
-    @shapes
-    def test_an_empty_batch_stays_empty(self, shape: Shape) -> None:
-        change = self.drawn(shape)
-        nothing = np.array([], dtype=np.int64)
-        assert change.apply(pictures(shape)[:0], nothing).shape == (0, *shape)
+        beyond = int(((out != images).any(dim=1, keepdim=True) & ~mask).sum())
+        assert beyond == 0, f"{beyond} pixels differ outside the mask"
+        index, read = np.array([2, 5, 1]), ImagesInMemory(images)
+        assert torch.equal(ChangedImages(read, [change]).read(index), out[index])
+        assert torch.equal(ChangedImages(read, [off]).read(index), images[index])
