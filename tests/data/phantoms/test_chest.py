@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from assay.core.registry import build
 from assay.data.dataset import Phantom, Rendered
 from assay.data.phantoms.chest import FACTORS as CHEST
 from assay.data.phantoms.chest import FIELD, SOFTEST, ChestPhantom, anatomy, frame
@@ -54,11 +53,6 @@ class TestChest(PhantomConformance):
         if factor == "age":
             return trunk(values, nuisance, before.images.shape[-1])
         return torch.ones_like(before.masks)
-
-    @settings(max_examples=12, deadline=None)
-    @given(seed=st.integers(0, 2**31), name=st.sampled_from(NAMES), size=st.sampled_from((64, 71, 96)))
-    def test_purity_whatever_the_seed(self, seed: int, name: str, size: int) -> None:
-        self.check_purity(ChestPhantom(), CHEST[NAMES.index(name)], seed, 4, size)
 
     @settings(max_examples=10, deadline=None)
     @given(seed=st.integers(0, 2**31))
@@ -123,15 +117,6 @@ def test_contrast_is_what_the_mass_adds_at_its_center() -> None:
         steps.append(images)
     once, twice = (steps[1] - steps[0]).amax((1, 2, 3)), (steps[2] - steps[0]).amax((1, 2, 3))
     assert float((twice / once).median()) == pytest.approx(2, rel=0.12)
-
-
-def test_it_is_built_by_name_with_checked_arguments() -> None:
-    built = build("phantom", "chest", {"grain": 0.1, "bones": 0})
-    same = ChestPhantom(grain=0.1, bones=0)
-    images = [p.render(fixed(2), np.arange(2), 64, {}).images for p in (built, same)]
-    assert torch.equal(*images)
-    with pytest.raises(ValueError, match="grain"):
-        build("phantom", "chest", {"grain": -1})
 
 
 def test_gray_levels_use_the_range_without_clipping_the_lungs() -> None:

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from torch import Tensor
 
-from assay.core.registry import build
 from assay.data.dataset import Phantom, Rendered
 from assay.data.phantoms.drawing import Grid
 from assay.data.phantoms.endoscopy import FACTORS as ENDOSCOPY
@@ -60,11 +59,6 @@ class TestEndoscopy(PhantomConformance):
         reach = np.ceil(LONGEST * widest * np.ones(len(nuisance)) * pixels).astype(int) + 1
         either = before.masks | after.masks
         return torch.cat([grow(either[i : i + 1], int(reach[i])) for i in range(len(nuisance))])
-
-    @settings(max_examples=12, deadline=None)
-    @given(seed=st.integers(0, 2**31), name=st.sampled_from(NAMES), size=st.sampled_from((64, 71, 96)))
-    def test_purity_whatever_the_seed(self, seed: int, name: str, size: int) -> None:
-        self.check_purity(EndoscopyPhantom(), ENDOSCOPY[NAMES.index(name)], seed, 4, size)
 
     @settings(max_examples=10, deadline=None)
     @given(seed=st.integers(0, 2**31))
@@ -186,14 +180,6 @@ def test_a_larger_image_shows_the_same_scene() -> None:
     assert float((small.images - shrunk).abs().mean()) < 0.02
     share = [masks.float().mean((1, 2, 3)).numpy() for masks in (small.masks, large.masks)]
     assert share[0] == pytest.approx(share[1], abs=0.004)
-
-
-def test_it_is_built_by_name_with_checked_arguments() -> None:
-    built, same = build("phantom", "endoscopy", {"grain": 0.1, "film": 0}), EndoscopyPhantom(grain=0.1, film=0)
-    images = [phantom.render(fixed(2), np.arange(2), 64, {}).images for phantom in (built, same)]
-    assert torch.equal(*images)
-    with pytest.raises(ValueError, match="film"):
-        build("phantom", "endoscopy", {"film": 2})
 
 
 def test_at_no_difficulty_a_lesion_leaves_no_mask_and_at_half_it_is_half_seen() -> None:

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from torch import Tensor
 
-from assay.core.registry import build
 from assay.data.dataset import Phantom, Rendered
 from assay.data.phantoms.drawing import Grid, draw_depth
 from assay.data.phantoms.foot import FACTORS as FOOT
@@ -76,11 +75,6 @@ class TestFoot(PhantomConformance):
         if factor == "background":  # the cloth's relief lights the pixels next to it
             return grow(inside < edge, 1)
         return torch.ones_like(before.masks)
-
-    @settings(max_examples=12, deadline=None)
-    @given(seed=st.integers(0, 2**31), name=st.sampled_from(NAMES), size=st.sampled_from((64, 71, 96)))
-    def test_purity_whatever_the_seed(self, seed: int, name: str, size: int) -> None:
-        self.check_purity(FootPhantom(), FOOT[NAMES.index(name)], seed, 4, size)
 
     @settings(max_examples=10, deadline=None)
     @given(seed=st.integers(0, 2**31))
@@ -237,11 +231,3 @@ def test_marks_are_alike_with_and_without_an_ulcer() -> None:
 
 def test_at_no_difficulty_an_ulcer_leaves_no_mask() -> None:
     assert not bool(FootPhantom().render(fixed(4), np.arange(4), 64, {"lesion": 0}).masks.any())
-
-
-def test_it_is_built_by_name_with_checked_arguments() -> None:
-    built = build("phantom", "foot", {"grain": 0.1, "marks": 0})
-    same = FootPhantom(grain=0.1, marks=0)
-    assert torch.equal(*(p.render(fixed(2), np.arange(2), 64, {}).images for p in (built, same)))
-    with pytest.raises(ValueError, match="padded"):
-        build("phantom", "foot", {"padded": 2})

@@ -13,7 +13,6 @@ from scipy import ndimage
 from torch import Tensor
 
 from assay.core.errors import DataError
-from assay.core.registry import build
 from assay.data.dataset import Phantom, Rendered
 from assay.data.phantoms.fundus import DISC, FEWEST, KINDS, MOST, SEVERE, Counts, FundusPhantom, grade_of
 from assay.data.phantoms.fundus import FACTORS as FUNDUS
@@ -58,11 +57,6 @@ class TestFundus(PhantomConformance):
         if factor not in OF_LESIONS:
             return torch.ones_like(before.masks)
         return grow(before.masks | after.masks, int(np.ceil(REACH * before.images.shape[-1])) + 1)
-
-    @settings(max_examples=12, deadline=None)
-    @given(seed=st.integers(0, 2**31), name=st.sampled_from(NAMES), size=st.sampled_from((64, 71, 96)))
-    def test_purity_whatever_the_seed(self, seed: int, name: str, size: int) -> None:
-        self.check_purity(FundusPhantom(), FUNDUS[NAMES.index(name)], seed, 4, size)
 
     @settings(max_examples=8, deadline=None)
     @given(seed=st.integers(0, 2**31))
@@ -250,13 +244,6 @@ def test_a_larger_image_shows_the_same_scene() -> None:
     small, large = (phantom.render(values, nuisance, size, {}) for size in (64, 256))
     shrunk = torch.nn.functional.avg_pool2d(large.images, 4)
     assert float((small.images - shrunk).abs().mean()) < 0.02
-
-
-def test_it_is_built_by_name_with_checked_arguments() -> None:
-    built, same = build("phantom", "fundus", {"scars": 1, "flaws": 0}), FundusPhantom(scars=1, flaws=0)
-    assert torch.equal(*(phantom.render(fixed(2), np.arange(2), 64, {}).images for phantom in (built, same)))
-    with pytest.raises(ValueError, match="scars"):
-        build("phantom", "fundus", {"scars": 2})
 
 
 def test_scars_of_laser_are_no_lesions_and_leave_the_masks() -> None:

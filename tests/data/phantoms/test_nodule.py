@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from assay.core.errors import AssayError
-from assay.core.registry import build
 from assay.data.dataset import Phantom, Rendered
 from assay.data.phantoms.nodule import FACTORS as NODULE
 from assay.data.phantoms.nodule import FEEDER, FIELD, HIGH, LOW, SPICULE, NodulePhantom
@@ -44,11 +43,6 @@ class TestNodule(PhantomConformance):
         attached = torch.as_tensor((values["vessel"] == 1) | (factor == "vessel"))[:, None, None, None]
         pixels = int(np.ceil((3 * FEEDER + 2.5) / (FIELD / before.images.shape[-1])))
         return lesion | (attached & grow(before.masks | after.masks, pixels))
-
-    @settings(max_examples=12, deadline=None)
-    @given(seed=st.integers(0, 2**31), name=st.sampled_from(NAMES), size=st.sampled_from((32, 47, 64)))
-    def test_purity_whatever_the_seed(self, seed: int, name: str, size: int) -> None:
-        self.check_purity(NodulePhantom(), NODULE[NAMES.index(name)], seed, 4, size)
 
     @settings(max_examples=10, deadline=None)
     @given(seed=st.integers(0, 2**31))
@@ -134,12 +128,3 @@ def test_nothing_but_the_nodule_where_all_else_is_turned_off() -> None:
     outside = ~grow(rendered.masks, 4)
     for image, elsewhere in zip(rendered.images, outside, strict=True):
         assert len(torch.unique(image[elsewhere])) == 1
-
-
-def test_it_is_built_by_name_with_checked_arguments() -> None:
-    built = build("phantom", "nodule", {"noise": 40, "wall": 0})
-    same = NodulePhantom(noise=40, wall=0)
-    images = [p.render(fixed(2), np.arange(2), 32, {}).images for p in (built, same)]
-    assert torch.equal(*images)
-    with pytest.raises(ValueError, match="noise"):
-        build("phantom", "nodule", {"noise": -1})

@@ -16,20 +16,15 @@ from assay.data.phantoms.drawing import (
     Grid,
     Numbers,
     Windows,
-    along,
-    blend,
-    colors,
     column,
-    dab,
     direction,
     draw_capsules,
     draw_depth,
     mean_radius,
-    ramp,
     reach,
     within,
 )
-from assay.data.phantoms.noise import lattice, soften, spline_zoom, spread, uniforms, white_noise, zoom_gain
+from assay.data.phantoms.noise import lattice, soften, spline_zoom, uniforms, white_noise, zoom_gain
 
 
 def test_uniforms_are_uniform_and_unrelated_between_streams_and_rows() -> None:
@@ -39,12 +34,6 @@ def test_uniforms_are_uniform_and_unrelated_between_streams_and_rows() -> None:
     assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < bound
     assert abs(np.corrcoef(first[1:].ravel(), first[:-1].ravel())[0, 1]) < bound
     assert abs(np.corrcoef(first[:, 1:].ravel(), first[:, :-1].ravel())[0, 1]) < bound
-
-
-def test_a_number_does_not_depend_on_how_many_are_asked_for() -> None:
-    rows = np.array([5, 2**32 - 1, 0])
-    np.testing.assert_array_equal(uniforms(rows, "a", 9)[:, :4], uniforms(rows, "a", 4))
-    np.testing.assert_array_equal(spread(rows[1:], "a", 2, 2.5, 4), 2 + 0.5 * uniforms(rows, "a", 4)[1:])
 
 
 def test_white_noise_equals_its_definition_in_exact_integers() -> None:
@@ -128,11 +117,6 @@ def test_marginals() -> None:
     np.testing.assert_array_equal(Levels((0.5, 0.25, 0.25)).quantile(u), [0, 0, 1, 2])
 
 
-def test_ramp_rises_by_half_a_blur_on_either_side() -> None:
-    depth = torch.tensor([-9.0, -1.0, 0.0, 1.0, 9.0])
-    assert ramp(depth, torch.tensor(2.0)).tolist() == [0, 0, 0.5, 1, 1]
-
-
 def tube(**values: float) -> Capsules:
     plain = {"x0": -5, "y0": 0, "x1": 5, "y1": 0, "radius0": 2, "radius1": 2, "strength0": 1, "strength1": 1}
     return Capsules(**{name: np.full((1, 1), float(value)) for name, value in {**plain, **values}.items()})
@@ -154,14 +138,6 @@ def test_a_thin_capsule_is_as_much_weaker_as_it_is_thinner() -> None:
         peaks.append(float(canvas.max()))
     assert peaks[0] == pytest.approx(2 * 0.1 / 1.6, rel=0.02)
     assert peaks[1] == pytest.approx(2 * peaks[0], rel=1e-5)
-
-
-def test_what_is_out_of_sight_or_without_strength_leaves_no_trace() -> None:
-    grid = Grid(32, 48.0, "cpu")
-    canvas = grid.blank(1)
-    for hidden in (tube(x0=40, x1=50), tube(strength0=0, strength1=0)):
-        draw_capsules(canvas, hidden, np.array([1.5]), grid)
-    assert not bool(canvas.any())
 
 
 @given(st.floats(-30, 30), st.floats(-30, 30))
@@ -213,39 +189,3 @@ def test_depth_of_tubes_is_the_distance_to_their_edge() -> None:
         (x, y): float(canvas.view(101, 101)[y + 50, x + 50]) for x, y in ((0, 0), (3, 4), (20, 9), (28, 6), (0, 16))
     }
     assert found == pytest.approx({(0, 0): 5, (3, 4): 1, (20, 9): -4, (28, 6): -5, (0, 16): -30}, abs=1e-4)
-
-
-def test_windows_read_and_write_what_stands_in_them() -> None:
-    grid = Grid(9, 9.0, "cpu")
-    canvas = torch.arange(162.0).view(2, 9, 9)
-    windows = Windows.around(np.array([1, 0]), np.array([0.0, -4.0]), np.array([1.0, 4.0]), 1.0, grid)
-    expected = torch.stack([canvas[1, 4:7, 3:6], canvas[0, 6:9, 0:3]])
-    assert torch.equal(windows.read(canvas), expected)
-    windows.write(canvas, -expected)
-    assert torch.equal(canvas[1, 4:7, 3:6], -expected[0])
-    assert int((canvas < 0).sum()) == 18
-
-
-def test_paint_covers_by_its_weight_and_exactly_at_the_ends() -> None:
-    planes = torch.rand((3, 2, 8, 8), generator=torch.Generator().manual_seed(0))
-    before, grid = planes.clone(), Grid(8, 8.0, "cpu")
-    windows = Windows.around(np.array([1]), np.zeros(1), np.zeros(1), 1.0, grid)
-    weight = torch.tensor([0.0, 0.5, 1.0]).expand(1, windows.index.shape[1], 3)
-    dab(planes, windows, weight, colors(np.array([[0.2, 0.3, 0.9]]), "cpu"))
-    assert torch.equal(planes[:, 0], before[:, 0])
-    changed = (planes != before)[:, 1].any(0)
-    first = int(changed.nonzero()[:, 1].min())  # the column of the window's middle
-    torch.testing.assert_close(planes[2, 1, 4, first], 0.5 * before[2, 1, 4, first] + 0.45)
-    assert torch.equal(planes[:, 1, 4, first + 1], torch.tensor([0.2, 0.3, 0.9]))
-    assert torch.equal(planes[:, 1, 4, first - 1], before[:, 1, 4, first - 1])
-    whole = torch.stack([torch.zeros(8, 8), torch.ones(8, 8)])
-    mixed = blend(before.clone(), 0.7 * torch.ones(3, 1, 1, 1), whole)
-    assert torch.equal(mixed[:, 0], before[:, 0])
-    assert bool((mixed[:, 1] == torch.tensor(0.7)).all())
-
-
-def test_colors_lie_on_the_line_through_their_anchors() -> None:
-    anchors = np.array([[0.0, 1.0, 0.5], [1.0, 0.0, 0.5], [1.0, 1.0, 0.0]])
-    found = along(anchors, np.array([-1.0, 0.0, 0.25, 0.5, 0.75, 1.0, 2.0]))
-    expected = [anchors[0], anchors[0], [0.5, 0.5, 0.5], anchors[1], [1.0, 0.5, 0.25], anchors[2], anchors[2]]
-    np.testing.assert_allclose(found, expected)
