@@ -10,14 +10,13 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
-from jaxtyping import Bool, Int, UInt8
-from torch import Tensor
+from jaxtyping import Bool, Int
 
 from assay.core.errors import AssociationError, DataError, SpecError, unknown_name
 from assay.core.files import content_hash
 from assay.core.seeds import derive
 from assay.core.types import Factor, FactorTable
+from assay.data.cache import ArrayMasks
 from assay.data.dataset import Card, Crops, Dataset, Images, Masks, PixelScale
 from assay.data.files.fitting import Box
 from assay.data.leakage import check_disjoint
@@ -132,7 +131,8 @@ class LesionFreeCrops:
         none = np.zeros(len(table), dtype=np.int64)
         free = replace(table, target=none, columns={**table.columns, LESION.name: none})
         kinds: Sequence[str] = () if self.dataset.masks is None else self.dataset.masks.kinds
-        return free, images, NoLesions(len(table), images.shape[1:], tuple(kinds))
+        background = np.broadcast_to(np.uint8(0), (len(table), 1, *images.shape[1:]))
+        return free, images, ArrayMasks(background, kinds=tuple(kinds))
 
     def _files(self) -> Crops:
         if self.dataset.crops is None or LESION not in self.dataset.table.factors:
@@ -159,22 +159,6 @@ class LesionFreeCrops:
         window, frame = self._window(row), self._frame(row)
         assert window is not None
         return max(frame.height, frame.width) / max(window[2] - window[0], window[3] - window[1])
-
-
-@dataclass(frozen=True)
-class NoLesions:
-    """`Masks` of images that show none."""
-
-    count: int
-    sides: tuple[int, int]
-    kinds: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return self.count
-
-    def read(self, index: np.ndarray) -> UInt8[Tensor, "n 1 h w"]:
-        """Background everywhere."""
-        return torch.zeros((len(index), 1, *self.sides), dtype=torch.uint8)
 
 
 # Rows that are read from files: environments are chosen from them, by patient.

@@ -444,7 +444,9 @@ def draw_rows(
         else:
             values = _values(phantom, patients, by_name[name], associations.get(name), environment, table, seed)
         table = table.with_column(by_name[name], values)
-    return _reordered(table, phantom.factors)
+    # Columns in the phantom's order, whatever the order of drawing.
+    columns = {name: table.columns[name] for name in by_name}
+    return replace(table, factors=phantom.factors, columns=columns)
 
 
 def _says_class(question: Question, environment: EnvironmentSpec) -> bool:
@@ -523,15 +525,3 @@ def _in_order(factors: Iterable[str], associations: Mapping[str, AssociationSpec
 
 def _needs(name: str, associations: Mapping[str, AssociationSpec]) -> set[str]:
     return set(associations[name].given) if name in associations else set()
-
-
-def _reordered(table: FactorTable, factors: tuple[Factor, ...]) -> FactorTable:
-    """Columns in the phantom's order, whatever the order of drawing."""
-    return FactorTable(
-        row=table.row,
-        target=table.target,
-        patient=table.patient,
-        classes=table.classes,
-        factors=factors,
-        columns={factor.name: table.columns[factor.name] for factor in factors},
-    )

@@ -16,7 +16,7 @@ from assay.data.phantoms.nodule import NodulePhantom
 from assay.data.phantoms.radiology import (
     DIFFUSE,
     LOCAL,
-    ZONES,
+    PARTS,
     Anatomy,
     Findings,
     RadiologyPhantom,
@@ -152,7 +152,7 @@ def test_a_local_finding_changes_its_place_and_nothing_else() -> None:
     nuisance, names = np.arange(12), [task.name for task in tasks("chest", "local")]
     for finding in LOCAL:
         middles: dict[str, float] = {}
-        for zone in ZONES:
+        for zone in PARTS["zone"]:
             code = names.index(f"chest-{finding}-left-{zone}")
             phantom = RadiologyPhantom(anatomy="chest", findings="local")
             values = draw_values(ChestPhantom(), tasks("chest", "local"), np.full(12, code), nuisance)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from types import MappingProxyType
@@ -43,13 +43,18 @@ DIFFUSE: Mapping[str, Mapping[str, float]] = MappingProxyType(
 """Diffuse findings of a chest, as arguments of the chest phantom."""
 LOCAL = ("nodule", "cavity", "band", "line", "calcifications")
 """Local findings of a chest, drawn at a place in a lung."""
-SIDES = {"right": (0.0, 0.5), "left": (0.5, 1.0)}
-ZONES = {"upper": (0.0, 0.25), "middle": (0.25, 0.625), "lower": (0.625, 1.0)}
-AGES = {"young": (0.0, 0.3), "middle": (0.35, 0.65), "old": (0.7, 1.0)}
-HABITUS = {"slender": (0.0, 0.45), "heavy": (0.55, 1.0)}
-TEXTURES = {"solid": (0.0, 0.5), "part-solid": (0.5, 0.75), "ground-glass": (0.75, 1.0)}
-VESSELS = {"free": (0.0, 0.5), "fed": (0.5, 1.0)}
-SIZES = 5
+PARTS: Mapping[str, Mapping[str, tuple[float, float]]] = MappingProxyType(
+    {
+        "side": {"right": (0.0, 0.5), "left": (0.5, 1.0)},
+        "zone": {"upper": (0.0, 0.25), "middle": (0.25, 0.625), "lower": (0.625, 1.0)},
+        "age": {"young": (0.0, 0.3), "middle": (0.35, 0.65), "old": (0.7, 1.0)},
+        "habitus": {"slender": (0.0, 0.45), "heavy": (0.55, 1.0)},
+        "texture": {"solid": (0.0, 0.5), "part-solid": (0.5, 0.75), "ground-glass": (0.75, 1.0)},
+        "vessel": {"free": (0.0, 0.5), "fed": (0.5, 1.0)},
+        "size": {str(k + 1): (k / 5, (k + 1) / 5) for k in range(5)},
+    }
+)
+"""Factor -> parts of its marginal, as shares, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,41 +73,26 @@ class Task:
     within: Mapping[str, tuple[float, float]] = field(default_factory=dict[str, tuple[float, float]])
 
 
+def _each(phantom: Literal["chest", "ct"], findings: Iterable[str], *factors: str) -> Iterator[Task]:
+    """Every finding with every part of these factors."""
+    for finding, *names in product(findings, *(PARTS[factor] for factor in factors)):
+        within = {factor: PARTS[factor][name] for factor, name in zip(factors, names, strict=True)}
+        yield Task(phantom, "-".join(filter(None, (phantom, finding, *names))), finding, within)
+
+
 def _chest(findings: Findings) -> tuple[Task, ...]:
     """Thirty classes: those of one kind of findings, or fifteen broader ones of each."""
     if findings == "diffuse":
-        return tuple(
-            Task("chest", f"chest-{finding}-{age}-{habitus}", finding, {"age": AGES[age], "habitus": HABITUS[habitus]})
-            for finding, age, habitus in product(DIFFUSE, AGES, HABITUS)
-        )
+        return tuple(_each("chest", DIFFUSE, "age", "habitus"))
     if findings == "local":
-        return tuple(
-            Task("chest", f"chest-{finding}-{side}-{zone}", finding, {"side": SIDES[side], "zone": ZONES[zone]})
-            for finding, side, zone in product(LOCAL, SIDES, ZONES)
-        )
-    diffuse = (Task("chest", f"chest-{name}-{age}", name, {"age": AGES[age]}) for name, age in product(DIFFUSE, AGES))
-    local = (Task("chest", f"chest-{name}-{zone}", name, {"zone": ZONES[zone]}) for name, zone in product(LOCAL, ZONES))
-    return (*diffuse, *local)
-
-
-def _ct() -> tuple[Task, ...]:
-    return tuple(
-        Task(
-            "ct",
-            f"ct-{texture}-{vessel}-{size + 1}",
-            within={
-                "texture": TEXTURES[texture],
-                "vessel": VESSELS[vessel],
-                "size": (size / SIZES, (size + 1) / SIZES),
-            },
-        )
-        for texture, vessel, size in product(TEXTURES, VESSELS, range(SIZES))
-    )
+        return tuple(_each("chest", LOCAL, "side", "zone"))
+    return (*_each("chest", DIFFUSE, "age"), *_each("chest", LOCAL, "zone"))
 
 
 def tasks(anatomy: Anatomy, findings: Findings = "diffuse") -> tuple[Task, ...]:
     """Return the classes by what is shown: thirty of the chest, thirty of CT, or all sixty."""
-    return (*(_chest(findings) if anatomy != "ct" else ()), *(_ct() if anatomy != "chest" else ()))
+    ct = _each("ct", ("",), "texture", "vessel", "size")
+    return (*(_chest(findings) if anatomy != "ct" else ()), *(ct if anatomy != "chest" else ()))
 
 
 def radiology_factors(anatomy: Anatomy, findings: Findings = "diffuse") -> tuple[Factor, ...]:
