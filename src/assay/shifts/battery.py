@@ -62,20 +62,12 @@ DETAIL = "detail"
 """Family of marks whose effect depends on the size of images in pixels."""
 _FAMILIES: Mapping[str, tuple[str, ...]] = {
     "objects": (
-        "tag",
-        "laterality-marker",
-        "text-line",
-        "caliper",
-        "electrode",
-        "pacemaker",
-        "chest-drain",
-        "scope-inset",
-    ),
+        "tag", "laterality-marker", "text-line", "caliper", "electrode", "pacemaker", "chest-drain", "scope-inset"),
     "lines": ("hair", "surgical-pen", "ruler"),
     "frames": ("vignette", "collimation-border"),
     "tone": ("gamma", "contrast", "bias-field", "scanner-histogram"),
     DETAIL: ("low-pass", "blur", "resample", "jpeg", "gaussian-noise", "poisson-noise"),
-}
+}  # fmt: skip
 """Interventions that look alike: a model that learned one is often moved by its kin."""
 _EVERY = ("brighter", "darker", "flatter", "low-pass", "jpeg")
 _Battery = tuple[tuple[str, ...], tuple[str, ...]]
@@ -92,39 +84,24 @@ _BATTERIES: Mapping[str, _Battery] = {
     "phantom-chest": _CHEST,
     "phantom-nodule": _GRAY,
     "dermoscopy": (
-        ("hair", "ruler", "surgical-pen", "text-line", "vignette"),
-        ("dermoscopy-gel", "defocus-blur", "brightness"),
-    ),
+        ("hair", "ruler", "surgical-pen", "text-line", "vignette"), ("dermoscopy-gel", "defocus-blur", "brightness")),
     "endoscopy": (
-        ("scope-inset", "text-line", "vignette"),
-        ("endoscopy-bubbles", "endoscopy-smoke", "endoscopy-specular"),
-    ),
+        ("scope-inset", "text-line", "vignette"), ("endoscopy-bubbles", "endoscopy-smoke", "endoscopy-specular")),
     "fundus": (
-        ("vignette", "text-line", "bias-field"),
-        ("retinal-artifacts", "retinal-defocus", "retinal-illumination"),
-    ),
+        ("vignette", "text-line", "bias-field"), ("retinal-artifacts", "retinal-defocus", "retinal-illumination")),
     "mr": (("text-line", "bias-field", "gaussian-noise"), ("gaussian-noise", "motion-blur", "contrast")),
     "ultrasound": (("caliper", "text-line", "ruler"), ("speckle-noise", "gaussian-blur", "contrast")),
     "gray": _GRAY,
     "color": (("tag", "text-line", "ruler", "vignette"), ("gaussian-noise", "gaussian-blur", "brightness")),
-}
+}  # fmt: skip
 """Kind of image -> marks, and distortions."""
 DOMAINS = tuple(_BATTERIES)
 SEVERITIES = (1, 3, 5)
 """Severities of a distortion."""
 _ACQUIRED = (
-    "gaussian-noise",
-    "shot-noise",
-    "impulse-noise",
-    "speckle-noise",
-    "gaussian-blur",
-    "defocus-blur",
-    "motion-blur",
-    "brightness",
-    "contrast",
-    "pixelate",
-    "jpeg-compression",
-)
+    "gaussian-noise", "shot-noise", "impulse-noise", "speckle-noise", "gaussian-blur", "defocus-blur", "motion-blur",
+    "brightness", "contrast", "pixelate", "jpeg-compression",
+)  # fmt: skip
 """Distortions of ImageNet-C that pictures of any device have; not weather, nor what changes shapes."""
 
 
