@@ -27,7 +27,6 @@ from assay.shifts.environment import PickedImages, PickedMasks, PickedNative
 from assay.shifts.population import Population
 from assay.shifts.rows import Part, Pixels, Rows, Untied, naming
 from assay.shifts.sampling import ROWS_VERSION, TEST_SEED, enough, first_patients, first_rows, parts
-from assay.shifts.scene import Tests
 from assay.spec.data import LESION
 from assay.spec.schema import AssociationSpec, DataSpec, EnvironmentSpec
 
@@ -310,10 +309,6 @@ class FilePopulation(Population):
             millimeters=None if made.millimeters is None else made.millimeters[row],
             boxes=boxes,
         )
-
-    def neutral(self, tests: Tests) -> EnvironmentSpec:
-        """Return the common part of the test environments, with every factor that any of them ties at strength 0."""
-        return tests.neutral
 
     def untied(self, neutral: EnvironmentSpec, seed: int, fold: int) -> Untied:
         """Return the neutral environment without ties that would cost most of the rows."""

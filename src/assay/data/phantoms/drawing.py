@@ -71,7 +71,7 @@ class Grid:
 
     def put(self, values: Float[np.ndarray, "*shape"]) -> Float[Tensor, "*shape 1 1"]:
         """Float64 parameters as float32 with two axes for the pixels."""
-        return column(values, self.device)
+        return self.flat(values)[..., None, None]
 
     def flat(self, values: np.ndarray) -> Tensor:
         """Float64 numbers as float32 of the same shape."""
@@ -183,11 +183,6 @@ def _taken(value: Any, part: slice | Int[np.ndarray, "m"]) -> Any:
     if isinstance(value, np.ndarray):
         return cast("np.ndarray", value)[part]
     return take(cast("DataclassInstance", value), part) if is_dataclass(value) else value
-
-
-def column(values: Float[np.ndarray, "*shape"], device: str) -> Float[Tensor, "*shape 1 1"]:
-    """Float64 parameters as float32 with two axes for the pixels."""
-    return torch.as_tensor(values.astype(np.float32), device=device)[..., None, None]
 
 
 def smooth(t: np.ndarray) -> np.ndarray:

@@ -67,8 +67,8 @@ class Draw:
 
     def __call__(self, name: str, low: float = 0.0, high: float = 1.0, *shape: int) -> Float[np.ndarray, "n *shape"]:
         """Numbers uniform between `low` and `high`: one per row, or as many as this shape holds."""
-        numbers = spread(self.nuisance, self.prefix + name, low, high, math.prod(shape))
-        return numbers.reshape(len(self.nuisance), *shape)
+        numbers = uniforms(self.nuisance, self.prefix + name, math.prod(shape)).reshape(len(self.nuisance), *shape)
+        return numbers if (low, high) == (0, 1) else low + (high - low) * numbers
 
     def turned(self, name: str, *shape: int) -> tuple[np.ndarray, np.ndarray]:
         """Cosine and sine of any direction."""
