@@ -394,23 +394,14 @@ _RECESS = 0.2  # share of that depth which lies behind the diaphragm's dome
 _TAPER = 0.25  # share of its thickness that the trunk has lost at the skin, beside what an ellipse has
 
 
-@dataclass(frozen=True, slots=True)
-class Soft:
-    """attenuation: all soft tissue and air. air: depth of lung, 0 to 1. above: 1 above the diaphragm, 0 below."""
-
-    attenuation: Plane
-    air: Plane
-    above: Plane
-
-
-def soft_tissue(build: Numbers, at: Frame) -> Soft:
-    """Everything but bones, vessels, texture and the finding."""
+def soft_tissue(build: Numbers, at: Frame) -> tuple[Plane, Plane, Plane]:
+    """Attenuation of all but bones, vessels, texture and the finding; depth of lung, 0 to 1; 1 above the diaphragm."""
     air, above = _air(build, at)
     trunk = _trunk(at)
     total = torch.maximum(trunk, _arms(build, at)).sub_((air * at.put(INFLATED * build.inflation)).mul_(trunk))
     total.sub_(_trachea(at).mul_(0.12)).sub_(_stomach(build, at))
     _add_breasts(total, build, at)
-    return Soft(total.clamp_(min=0), air, above)
+    return total.clamp_(min=0), air, above
 
 
 def _trunk(at: Frame) -> Plane:
@@ -769,11 +760,10 @@ class ChestPhantom(DrawnPhantom[Patients]):
     def attenuation(self, plan: Patients, grid: Grid) -> tuple[Plane, Bool[Tensor, "n size size"]]:
         """Draw the attenuation along the beam, and the mask of the mass."""
         at = frame(plan.build, plan.blur, grid)
-        soft = soft_tissue(plan.build, at)
+        total, air, above = soft_tissue(plan.build, at)
         marks, speckle = lung_texture(plan.rows, self.texture, grid)
         tubes = grid.blank(len(plan.blur))
         draw_capsules(tubes, plan.vessels, plan.blur, grid)
-        total = soft.attenuation
-        marks.add_(tubes.view(total.shape)).mul_((soft.air * 1.25).clamp_(max=1))
-        total.add_(marks).add_(skeleton(plan.skeleton, soft.above, speckle, at))
+        marks.add_(tubes.view(total.shape)).mul_((air * 1.25).clamp_(max=1))
+        total.add_(marks).add_(skeleton(plan.skeleton, above, speckle, at))
         return total, draw_mass(total, plan.mass, plan.blur, grid)

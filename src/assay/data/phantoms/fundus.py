@@ -338,6 +338,12 @@ _RADII = {  # smallest, and what is added at the most
     "cotton_wool": (0.015, 0.014),
     "new_vessels": (0.035, 0.02),
 }
+_LATTICES = {  # of places: cells a side, their pitch, and how far from the fovea the first lies
+    "microaneurysms": (14, 0.06, 0.02),
+    "hemorrhages": (10, 0.085, 0.04),
+    "cotton_wool": (6, 0.125, 0.13),
+    "new_vessels": (4, 0.2, 0.15),
+}
 _UNEVEN = {"microaneurysms": 0.0, "hemorrhages": 0.12, "exudates": 0.13, "cotton_wool": 0.08, "new_vessels": 0.1}
 
 
@@ -345,11 +351,11 @@ def lesions(rows: PhantomRows, shape: Numbers, least: float) -> dict[str, Number
     """Return every fundus's lesions by kind, none with a radius below `least` at the usual size."""
     counted = numbers(rows)
     placed = {
-        "microaneurysms": _scattered("microaneurysms", 14, 0.06, 0.02, rows, shape),
+        "microaneurysms": _scattered("microaneurysms", rows, shape),
         "hemorrhages": _by_quadrant(rows, shape),
         "exudates": _clustered(rows, shape),
-        "cotton_wool": _scattered("cotton_wool", 6, 0.125, 0.13, rows, shape),
-        "new_vessels": _at_disc(*_scattered("new_vessels", 4, 0.2, 0.15, rows, shape), shape, rows),
+        "cotton_wool": _scattered("cotton_wool", rows, shape),
+        "new_vessels": _at_disc(*_scattered("new_vessels", rows, shape), shape, rows),
     }
     spots: dict[str, Numbers] = {}
     for kind, (x, y) in placed.items():
@@ -400,27 +406,24 @@ def _from(center: Float[np.ndarray, "n 2"], x: np.ndarray, y: np.ndarray) -> tup
     return dx, dy, np.sqrt(dx * dx + dy * dy)
 
 
-def _scattered(
-    kind: str, cells: int, pitch: float, from_fovea: float, rows: PhantomRows, shape: Numbers
-) -> tuple[np.ndarray, np.ndarray]:
+def _scattered(kind: str, rows: PhantomRows, shape: Numbers) -> tuple[np.ndarray, np.ndarray]:
     """The first places of a jittered lattice in the order of their keys."""
-    x, y, key = _places(kind, cells, pitch, from_fovea, rows, shape)
+    x, y, key = _places(kind, rows, shape)
     chosen = np.argsort(key, axis=1, kind="stable")[:, : max(MOST[kind])]
     return np.take_along_axis(x, chosen, axis=1), np.take_along_axis(y, chosen, axis=1)
 
 
 def _by_quadrant(rows: PhantomRows, shape: Numbers) -> tuple[np.ndarray, np.ndarray]:
     """The first places of each quadrant, all of one quadrant behind another."""
-    x, y, key = _places("hemorrhages", 10, 0.085, 0.04, rows, shape)
+    x, y, key = _places("hemorrhages", rows, shape)
     order = np.argsort(key + 100 * (2 * (y > 0) + (x > 0)), axis=1, kind="stable")
     chosen = order.reshape(len(x), QUADRANTS, -1)[:, :, :IN_A_QUADRANT].reshape(len(x), -1)
     return np.take_along_axis(x, chosen, axis=1), np.take_along_axis(y, chosen, axis=1)
 
 
-def _places(
-    kind: str, cells: int, pitch: float, from_fovea: float, rows: PhantomRows, shape: Numbers
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _places(kind: str, rows: PhantomRows, shape: Numbers) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Places on a jittered lattice about the middle, and keys: low ones come first, those off limits last."""
+    cells, pitch, from_fovea = _LATTICES[kind]
     line = (np.arange(cells) - 0.5 * (cells - 1)) * pitch
     count, draw = cells * cells, rows.draw(f"{kind}-")
     x = np.tile(line, cells) + pitch * draw("x", -0.28, 0.28, count)
