@@ -35,7 +35,7 @@ def direction(turns: Float[np.ndarray, "*shape"]) -> tuple[Float[np.ndarray, "*s
     rest = 4 * turns - quarters
     cosine, sine = _polynomial(_COSINE, rest * rest), rest * _polynomial(_SINE, rest * rest)
     quadrant = quarters.astype(np.int64) & 3
-    return (np.choose(quadrant, [cosine, -sine, -cosine, sine]), np.choose(quadrant, [sine, cosine, -sine, -cosine]))
+    return np.choose(quadrant, [cosine, -sine, -cosine, sine]), np.choose(quadrant, [sine, cosine, -sine, -cosine])
 
 
 def _polynomial(coefficients: tuple[float, ...], x: np.ndarray) -> np.ndarray:
