@@ -203,7 +203,7 @@ def test_marks_of_detail_have_no_limit_where_references_read_another_size(tmp_pa
         "jpeg": True,
     }
     page = (tmp_path / "64" / "report.html").read_text()
-    assert f"read images of 64 px and the model of {SIDE} px, where jpeg change" in page
+    assert f"read images of 64 px and the model of {SIDE} px, where JPEG change" in page
 
 
 def test_a_folder_keeps_the_audit_of_one_model_and_its_images(tmp_path: Path) -> None:
