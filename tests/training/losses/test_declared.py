@@ -23,7 +23,7 @@ FOR_SEGMENTATION = (
     "tversky", "weighted-sum",
 )  # fmt: skip
 """Those that serve segmentation alone."""
-WITHOUT_LABELS = ("barlow-twins", "byol", "masked-autoencoder", "moco", "vicreg")
+WITHOUT_LABELS = ("barlow-twins", "byol", "masked-autoencoder", "moco", "swav", "vicreg")
 """Beside nt-xent."""
 
 

@@ -28,6 +28,7 @@ TRAINING, VALIDATION = squares(70, seed=1), squares(30, seed=2)
 SMALL: dict[str, dict[str, Any]] = {
     "barlow-twins": {"embedding": 16},
     "vicreg": {"embedding": 16},
+    "swav": {"embedding": 16, "prototypes": 6},
     "byol": {"hidden": 32, "embedding": 8},
     "moco": {"embedding": 8, "queue": 20},
 }
@@ -107,6 +108,20 @@ def test_values_by_hand() -> None:
     ) == pytest.approx(math.log(3))
 
 
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=15, deadline=None)
+def test_codes_are_shares_that_fill_prototypes_evenly(seed: int) -> None:
+    scores = pair(seed, 40, 5)[0].tanh()
+    code = self_supervised.assignments(scores, sharpness=0.5, rounds=200)
+    torch.testing.assert_close(code.sum(1), torch.ones(40, dtype=torch.float64))
+    torch.testing.assert_close(code.sum(0), torch.full((5,), 8.0, dtype=torch.float64), rtol=1e-6, atol=1e-6)
+    mixed = torch.randperm(40, generator=torch.Generator().manual_seed(seed))
+    torch.testing.assert_close(
+        self_supervised.assignments(scores[mixed], sharpness=0.5),
+        self_supervised.assignments(scores, sharpness=0.5)[mixed],
+    )
+
+
 def test_no_loss_without_labels_is_left_out() -> None:
     here = {entry.name for entry in entries("loss") if ".self_supervised:" in entry.target}
     assert here == set(UNLABELED)
@@ -133,6 +148,8 @@ def test_targets_decide_nothing_and_gradients_are_finite(name: str, tmp_path) ->
     assert all(bool(grad.isfinite().all()) for grad in grads)
     assert sum(float(grad.abs().sum()) for grad in grads) > 0
     assert run.network.head.weight.grad is None
+    if name == "swav":  # whose codes, made of the same scores, get no gradient
+        return
     slope = sum(float(grad.square().sum()) for grad in grads)
     with torch.no_grad():
         for parameter in trained:
@@ -215,7 +232,7 @@ def test_a_queue_takes_the_keys_of_training_steps_in_the_place_of_the_oldest(tmp
 
 def test_losses_of_two_views_hold_on_any_batch() -> None:
     """One image, and features that are all equal: a number, and finite gradients."""
-    for name in ("barlow-twins", "vicreg"):
+    for name in ("barlow-twins", "vicreg", "swav"):
         objective = build("loss", name, SMALL[name], LossContext(width=6, classes=2, counts=(1, 1)))
         for rows, scale in ((2, 1.0), (8, 0.0)):
             outputs = random_outputs(rows)

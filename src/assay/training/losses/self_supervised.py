@@ -23,6 +23,7 @@ from assay.training.objective import LossContext, Objective, Progress
 
 _Width = Annotated[int, Field(ge=4, le=65536)]
 _Momentum = Annotated[float, Field(ge=0, lt=1)]
+_Temperature = Annotated[float, Field(gt=0, le=10)]
 ThreeLayers = Annotated[_Width, Field(description="dimensions of the projection, of each of its three layers")]
 Teacher = Annotated[_Momentum, Field(description="what a step keeps of the teacher, rising to 1 in byol")]
 
@@ -103,6 +104,18 @@ def info_nce(
 # images itself, in the mode (training or evaluation) of its objective, in float32.
 
 
+def assignments(scores: Float[Tensor, "n k"], *, sharpness: float, rounds: int = 3) -> Float[Tensor, "n k"]:
+    """Soft assignments of images to prototypes, each row summing to 1 and prototypes filled nearly evenly: rounds of
+    Sinkhorn and Knopp on exp(scores / sharpness). Without gradient. Caron et al., *SwAV*, NeurIPS 2020.
+    """
+    with torch.no_grad():
+        log_q = scores.double() / sharpness
+        for _ in range(rounds):
+            log_q = log_q - torch.logsumexp(log_q, dim=0, keepdim=True)
+            log_q = log_q - torch.logsumexp(log_q, dim=1, keepdim=True)
+        return log_q.exp().to(scores.dtype)
+
+
 class TwoViews(Objective):
     """Two views, no label. `compared` is the loss of the projections of both."""
 
@@ -178,6 +191,45 @@ class VicReg(TwoViews):
     def compared(self, one: Float[Tensor, "n d"], other: Float[Tensor, "n d"], batch: Batch) -> Float[Tensor, ""]:
         """See the class."""
         return vicreg(one, other, **self.weights)
+
+
+@component(
+    "loss",
+    "swav",
+    summary="no labels: each view's code from the other, on prototypes (Caron et al. 2020)",
+)
+class SwAV(TwoViews):
+    """Each view's code, an even assignment to learned prototypes, is predicted from the other view's projection.
+
+    Mean of both directions of -sum_k q_k log softmax(z . c_k / temperature), in nats; prototypes are unit vectors. Two
+    views, no further crops, no queue. Caron et al., *Unsupervised Learning of Visual Features by Contrasting Cluster
+    Assignments*, NeurIPS 2020.
+    """
+
+    def __init__(
+        self,
+        context: LossContext,
+        *,
+        embedding: Annotated[_Width, Field(description="dimensions of the projection")] = 128,
+        prototypes: Annotated[
+            _Width, Field(description="how many prototypes; a few times as many as kinds of images")
+        ] = 300,
+        temperature: Annotated[_Temperature, Field(description="divides the cosines to prototypes")] = 0.1,
+        sharpness: Annotated[_Temperature, Field(description="divides them where codes are made")] = 0.05,
+    ) -> None:
+        super().__init__(mlp([context.width, context.width, embedding]))
+        self.prototypes = nn.Linear(embedding, prototypes, bias=False)
+        self.temperature, self.sharpness = temperature, sharpness
+
+    def compared(self, one: Float[Tensor, "n d"], other: Float[Tensor, "n d"], batch: Batch) -> Float[Tensor, ""]:
+        """See the class."""
+        directions = unit(self.prototypes.weight)
+        scores = [unit(z) @ directions.T for z in (one, other)]
+        total = one.new_zeros(())
+        for own, others in (scores, scores[::-1]):
+            code = assignments(own, sharpness=self.sharpness)
+            total = total - (code * torch.log_softmax(others / self.temperature, dim=1)).sum(1).mean() / 2
+        return total
 
 
 class Taught(TwoViews):
