@@ -55,4 +55,5 @@ def test_a_page_without_room_leaves_files_to_the_run_folder(run: Path, monkeypat
     monkeypatch.setattr("assay.report.page.SIZE_LIMIT", len(as_html(without_files(bare)).encode()) + 100)
     page = write_page(run).read_text(encoding="utf-8")
     assert "Drawing (SVG)" not in page
+    assert not re.search(r"download=\"[^\"]*\.csv", page)
     assert re.search(r'<p class="files">[^<]*under tables/', page)

@@ -64,6 +64,16 @@ def test_the_least_margin_is_where_equivalence_begins() -> None:
         assert decision.decision == word
 
 
+def test_a_comparison_is_equivalent_just_where_its_least_margin_is_below_its_margin() -> None:
+    """Comparisons without a margin have no test of equivalence, and none is corrected for them."""
+    family = [measured(mean, margin=margin) for mean, margin in ((0.01, 0.03), (0.0, 0.03), (0.2, None), (0.1, None))]
+    least = [one.least_margin for one in decide(family)]
+    assert np.isnan(least).tolist() == [False, False, True, True]
+    for factor, word in ((1.001, "equivalent"), (0.999, "inconclusive")):
+        decision = decide([measured(0.01, margin=factor * least[0]), *family[1:]])[0]
+        assert decision.decision == word
+
+
 def test_so_many_seeds_settle_a_question_whatever_the_truth() -> None:
     """About 20 (sd / margin)^2 for a family of 3."""
     found, patients = settling(measured(0.02, sd=0.05), 3)

@@ -337,6 +337,13 @@ def test_a_column_that_moves_scores_is_named_with_gaps_between_its_groups(tmp_pa
     gap = found.table("gaps").set_index("measure").loc["sensitivity"]
     assert gap.decision == "beyond"
     assert "<script>alert(1)" not in (tmp_path / "out" / "report.html").read_text()
+    european = tmp_path / "european.csv"
+    european.write_text(path.read_text().replace(",", ";").replace(".", ","))
+    given = [str(european), "--target", "finding", "--patient", "patient", "--columns", "view,score"]
+    assert run(["audit", *given, "--out", str(tmp_path / "european")]) == 0
+    again = assay.open_run(tmp_path / "european")
+    assert again.table().set_index("factor").loc["view", "g"] == table.loc["view", "g"]
+    assert again.table("columns").set_index("column").loc["score", "kind"] == "continuous"
     policy = tmp_path / "policy.yaml"
     for text, expected in {
         "forbid: [answers-differ-with: view]": 3,

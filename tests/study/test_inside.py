@@ -80,3 +80,20 @@ def test_a_function_shows_nothing_and_the_reason_is_given(data: dict[str, Any], 
     found = inside(function, data, tmp_path / "out")
     assert all("nothing-inside" in row["reason"] for row in found.values())
     assert "shows no layers and no gradients" in (tmp_path / "out" / "report.html").read_text()
+
+
+class WithoutGradients(Corners):
+    """A network that answers, and refuses to be differentiated."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if torch.is_grad_enabled():
+            raise RuntimeError("no gradients here")
+        return super().forward(images)
+
+
+def test_an_audit_goes_on_where_a_network_cannot_be_looked_into(data: dict[str, Any], tmp_path: Path) -> None:
+    found = inside(WithoutGradients(), data, tmp_path / "out")
+    assert all("no gradients here" in row["reason"] for row in found.values())
+    assert len(found) == 3
+    assert RunFolder(tmp_path / "out").table("verdicts")
+    assert "no gradients here" in (tmp_path / "out" / "report.html").read_text()

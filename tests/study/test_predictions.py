@@ -109,6 +109,17 @@ def test_a_file_gives_what_arrays_give_in_any_order_of_its_rows(tmp_path: Path) 
     assert found.notes == ()
 
 
+def test_a_file_with_semicolons_has_numbers_with_commas_and_a_bad_score_is_named(tmp_path: Path) -> None:
+    plain, european = write(tmp_path / "plain.csv", rows_of_file()), tmp_path / "european.csv"
+    european.write_text(plain.read_text().replace(",", ";").replace(".", ","))
+    first, second = (read_predictions(ASKED.but(file=path)).panels["worse"].scores for path in (plain, european))
+    np.testing.assert_array_equal(first, second)
+    lines = european.read_text().splitlines()
+    european.write_text("\n".join([*lines[:2], lines[2].rpartition(";")[0] + ";1_0", *lines[3:]]))
+    with pytest.raises(DataError, match=r"european.csv:3: score '1_0' is not a finite number"):
+        read_predictions(ASKED.but(file=european))
+
+
 def test_folds_are_kept_apart() -> None:
     """Scores of the second fold are shifted: across folds the ranks are wrong, within each they are right."""
     given = entries()

@@ -285,7 +285,7 @@ def data_of(given: Asked, option: str = "--images") -> dict[str, Any]:
     if not is_file(folder / table):
         raise SpecError(f"{option}: there is no file {folder / table}")
     read = read_table(folder / table, given.image)
-    factors = {name: _factor(name, read.column(name, "--columns")) for name in given.columns}
+    factors = {name: _factor(name, read.column(name, "--columns"), read.comma) for name in given.columns}
     data: dict[str, Any] = {
         "folder": str(folder),
         "table": table,
@@ -337,6 +337,6 @@ def _labeled(folder: Path, given: Asked) -> dict[str, Any]:
     return cast("dict[str, Any]", on_disk(data))
 
 
-def _factor(name: str, values: Sequence[str]) -> dict[str, Any]:
-    factor, _ = factor_of(name, values)
+def _factor(name: str, values: Sequence[str], comma: bool = False) -> dict[str, Any]:
+    factor, _ = factor_of(name, values, comma)
     return {"kind": factor.kind, **({"levels": list(factor.levels)} if factor.levels else {})}

@@ -242,7 +242,9 @@ def without_files(content: Content) -> Content:
 
     parts = tuple(replace(part, blocks=tuple(map(bare, part.blocks))) for part in content.sections)
     first = tuple(replace(figure, csv=None, svg=None) for figure in content.first)
-    return replace(content, first=first, sections=parts, lost=tuple(replace(one, csv=None) for one in content.lost))
+    lost = tuple(replace(one, csv=None) for one in content.lost)
+    rest = {name: replace(one, csv=None) for name in ("environments", "provenance") if (one := getattr(content, name))}
+    return replace(content, first=first, sections=parts, lost=lost, **rest)
 
 
 def _study(text: str) -> str:

@@ -61,7 +61,8 @@ class Decision:
         decision_low: Its lower end.
         decision_high: Its upper end.
         decision_p: The p-value beside it.
-        least_margin: The smallest margin at which the contrast would be equivalent, the other contrasts as they are.
+        least_margin: The smallest margin at which the contrast would be equivalent, the other contrasts as they are;
+            NaN without a margin.
         seeds_needed: Seeds with which every true difference would be decided; NaN where it is decided, or where no
             number up to `MOST_SEEDS` suffices.
         patients_needed: Patients that would settle it with the seeds of the last look, where seeds alone cannot.
@@ -106,7 +107,7 @@ def decide(family: Sequence[Contrast], alpha: float = ALPHA, correction: Correct
     not_worse = _among(adjust, [one.noninferiority_p for one in family], directed)
     # By what the levels of difference and equivalence were divided where each was decided.
     factors: list[float] = deciding_factors(np.array([one.p for one in family]), correction, alpha).tolist()
-    reaches: list[float] = deciding_factors(np.array(within), correction, alpha).tolist()
+    reaches = _among(lambda some: deciding_factors(some, correction, alpha), within, margins)
     size = len(family) if correction == "holm" else 1
     made: list[Decision] = []
     for i, one in enumerate(family):

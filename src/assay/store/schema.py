@@ -151,7 +151,7 @@ CONTRASTS = Table(
         number("decision_low", "lower end of the interval that decided"),
         number("decision_high", "upper end of the interval that decided"),
         number("decision_p", "p value of the test that decided, after correction"),
-        number("least_margin", "smallest margin at which the comparison would be equivalent"),
+        number("least_margin", "smallest margin at which the comparison would be equivalent; NaN without a margin"),
         number("seeds_needed", "of an inconclusive comparison, seeds that would decide it whatever the truth"),
         number(
             "patients_needed",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from assay.analysis.audit import Scored, by_harm, column_rows, of_columns
 from assay.core.errors import DataError, SpecError, cut
 from assay.core.files import content_hash, sha256
 from assay.core.types import Factor, FactorTable
-from assay.data.files.table import Table, read_table, require_whole
+from assay.data.files.table import Table, number, read_table, require_whole
 from assay.report.page import write_page
 from assay.runs.run import write_tables
 from assay.stats.swing import area
@@ -57,7 +56,7 @@ def audit_predictions(path: Path, columns: PredictionColumns, asked: Asked, out:
     require_whole(read)
     place = "predictions"
     table = _rows_of(read, columns)
-    scores = np.array([number_or_nan(one) for one in read.column(columns.score, place)])
+    scores = np.array([number(one, read.comma) for one in read.column(columns.score, place)], dtype=np.float64)
     if not np.isfinite(scores).all():
         raise DataError(f"{path.name}: {int((~np.isfinite(scores)).sum())} scores in '{columns.score}' are no numbers")
     if scores.min() >= 0 and scores.max() <= 1:
@@ -113,7 +112,7 @@ def _rows_of(read: Table, columns: PredictionColumns) -> FactorTable:
     patients = (
         list(read.column(columns.patient, "predictions")) if columns.patient else list(map(str, range(len(targets))))
     )
-    found = [factor_of(name, list(read.column(name, "predictions"))) for name in columns.others]
+    found = [factor_of(name, read.column(name, "predictions"), read.comma) for name in columns.others]
     return FactorTable(
         row=np.arange(len(targets)),
         target=np.array([one == positive for one in targets], dtype=np.int64),
@@ -124,20 +123,17 @@ def _rows_of(read: Table, columns: PredictionColumns) -> FactorTable:
     )
 
 
-def factor_of(name: str, values: Sequence[str]) -> tuple[Factor, np.ndarray]:
-    """Return a column of texts as a factor: numbers with several values, else levels; blanks are missing."""
+def factor_of(name: str, values: Sequence[str], comma: bool = False) -> tuple[Factor, np.ndarray]:
+    """Return a column of texts as a factor: numbers with several values, else levels; blanks are missing.
+
+    Args:
+        name: Its name.
+        values: A text per row.
+        comma: Numbers may be written 3,5.
+    """
     present = sorted({one for one in values if one.strip()})
-    numbers = [number_or_nan(one) for one in values]
-    if len(present) > 2 and all(math.isfinite(number_or_nan(one)) for one in present):
-        return Factor(name, "continuous"), np.array(numbers)
+    if len(present) > 2 and all(number(one, comma) is not None for one in present):
+        return Factor(name, "continuous"), np.array([number(one, comma) for one in values], dtype=np.float64)
     code = {level: at for at, level in enumerate(present)}
     levels = np.array([code.get(one, -1) for one in values], dtype=np.int64)
     return Factor(name, "categorical", levels=tuple(present), high=tuple(present[-1:])), levels
-
-
-def number_or_nan(text: str) -> float:
-    """Return the number of a cell; NaN where it is none."""
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan

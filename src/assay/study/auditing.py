@@ -36,7 +36,7 @@ from assay.shifts.environment import Environment
 from assay.shifts.exchange import Place
 from assay.stats.swing import Exchange
 from assay.stats.verdicts import MARGIN, Reference
-from assay.store.files import Row
+from assay.store.files import Row, read_checked_json
 from assay.store.folder import RunFolder, working_in
 from assay.store.verdicts_file import write_verdicts
 from assay.study.audit import Prepared, Settings, keep_model, prepare_model, read_answers
@@ -64,7 +64,7 @@ from assay.study.audit_plan import (
     require_fitting,
 )
 from assay.study.audit_request import Asked
-from assay.study.inside import inside_rows
+from assay.study.inside import inside_rows, nothing_inside
 from assay.study.leads import (
     UNALIGNED,
     ExchangeTest,
@@ -253,9 +253,15 @@ class AuditRun:
         ]
 
     def _look_inside(self, context: Context) -> None:
-        """Keep what the network holds and looks at, as a `Job`."""
+        """Keep what the network holds and looks at, as a `Job`. Raises ReadingError for any failure.
+
+        The audit goes on, since this is evidence only.
+        """
         given = self.given
-        rows = inside_rows(given.model, self.plan.images, given.device, self.request.seed)
+        try:
+            rows = inside_rows(given.model, self.plan.images, given.device, self.request.seed)
+        except Exception as error:  # of a network that somebody else wrote
+            raise ReadingError(str(error) or type(error).__name__) from error
         record: dict[str, Any] = {"model": given.model.id, "probe": "inside", "rows": rows, "readings": {}}
         given.place.folder.write_record("probes", self._inside_id, record)
 
@@ -440,5 +446,7 @@ class AuditRun:
     def _inside(self, folder: RunFolder) -> list[Row]:
         if self.request.task == "segmentation":
             return []
+        if not folder.complete("probes", self._inside_id):
+            return nothing_inside(why(ReadingError(read_checked_json(folder.failure_path(self._inside_id))["text"])))
         rows = folder.record("probes", self._inside_id)["rows"]
         return [{key: math.nan if value is None else value for key, value in row.items()} for row in rows]

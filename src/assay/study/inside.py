@@ -36,11 +36,15 @@ def inside_rows(model: GivenModel, clean: Environment, device: str, seed: int) -
         device: Device of the model.
         seed: Seed of folds.
     """
-    kinds = ("encoded", "gradient-in-masks", "gradient-on-background")
     if model.origin.opaque:
-        return [_undone(kind, because(Code.NOTHING_INSIDE, kind=model.origin.opaque)) for kind in kinds]
+        return nothing_inside(because(Code.NOTHING_INSIDE, kind=model.origin.opaque))
     with model.opened(device) as opened, evaluating(opened.network):
         return [*_encoded(opened.network, clean, device, seed), *_looked_at(opened.network, clean, device)]
+
+
+def nothing_inside(reason: Reason) -> list[Row]:
+    """Return rows of `audit_tables.INSIDE` that say why there is no evidence."""
+    return [_undone(kind, reason) for kind in ("encoded", "gradient-in-masks", "gradient-on-background")]
 
 
 def _undone(kind: str, reason: Reason, name: str = "") -> Row:

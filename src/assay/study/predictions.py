@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +12,7 @@ from scipy.special import logit
 from assay.core.errors import DataError, SpecError, unknown_name
 from assay.core.files import is_file
 from assay.core.reasons import Code, Reason, because
-from assay.data.files.table import Table, read_table
+from assay.data.files.table import number, read_table
 from assay.stats.panel import Panel
 from assay.study.compare_request import CompareRequest
 
@@ -63,10 +62,15 @@ def read_predictions(columns: CompareRequest) -> Predictions:
         return default
 
     count = len(given[columns.by])
+    scores: list[float] = []
+    for text, line in zip(given[columns.score], table.numbers, strict=True):
+        if (score := number(text, table.comma)) is None:
+            raise DataError(f"{table.name}:{line}: score '{text[:40]}' is not a finite number")
+        scores.append(score)
     images = table.column(columns.image, "--image")
     return from_arrays(
         y_true=given[columns.target],
-        y_score=[_number(text, table, line) for text, line in zip(given[columns.score], table.numbers, strict=True)],
+        y_score=scores,
         groups=given[columns.by],
         images=images,
         seeds=optional(columns.seed, ["0"] * count, Code.NO_SEED_COLUMN),
@@ -76,16 +80,6 @@ def read_predictions(columns: CompareRequest) -> Predictions:
         threshold=columns.threshold,
         notes=notes,
     )
-
-
-def _number(text: str, table: Table, line: int) -> float:
-    try:
-        value = float(text.replace(",", ".") if table.comma else text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise DataError(f"{table.name}:{line}: score '{text[:40]}' is not a finite number")
-    return value
 
 
 def from_arrays(

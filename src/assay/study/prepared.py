@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from assay.core.errors import DataError, SpecError, cut
 from assay.core.files import content_hash, is_file, is_folder, sha256
 from assay.data.cache import Notify, silent
-from assay.data.files.table import read_table, require_whole
+from assay.data.files.table import number, read_table, require_whole
 from assay.execution.device import PROCESSOR
 from assay.models.external import FIRST_CHANNEL, lesion_map, mask_of, picture_of
 from assay.models.ref import FunctionNetwork, Origin
@@ -29,7 +29,6 @@ from assay.store.files import read_checked_json, write_checked_json, write_text
 from assay.study.audit import Settings, opened_images
 from assay.study.audit_plan import MOST_PASSES, AuditPlan, Say, picked, planned, require_asked, require_fitting
 from assay.study.audit_request import BUDGET, Asked
-from assay.study.audit_scores import number_or_nan
 from assay.study.auditing import run_audit
 from assay.study.reading import LOOKED
 
@@ -253,8 +252,9 @@ def _scores_of(path: Path, folder: Path) -> dict[str, list[float]]:
     columns = [column for column in read.header if column and column != "image"]
     if not columns:
         raise DataError(f"{path.name} needs a column `image` and one column per score")
-    values = [[number_or_nan(cell) for cell in read.column(column, "scores")] for column in columns]
-    found = dict(zip(names, (list(row) for row in zip(*values, strict=True)), strict=True))
+    values = np.array([[number(cell, read.comma) for cell in read.column(one, "scores")] for one in columns],
+                      dtype=np.float64)  # fmt: skip
+    found: dict[str, list[float]] = dict(zip(names, values.T.tolist(), strict=True))
     wanted = _wanted(folder)
     missing = [name for name in wanted if name not in found]
     if missing:
