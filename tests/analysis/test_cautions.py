@@ -11,7 +11,7 @@ from PIL import Image
 from syrupy.assertion import SnapshotAssertion
 
 from assay.analysis.data_checks import Looked, cautions
-from assay.analysis.described import describe, keep, kept
+from assay.analysis.described import Described, describe, keep, kept
 from assay.analysis.folds import Folds
 from assay.analysis.results import Gathered
 from assay.execution.jobs import Place, population_of
@@ -200,7 +200,7 @@ def test_preview_tells_them_and_the_folder_keeps_them_for_the_page(images: Path,
     assert tuple(from_row(row).reason for row in found) == expected
     gathered = Gathered(make_plan(spec, population), place.folder, Folds(population, spec.probes))
     keep(place.folder, describe(gathered, population))
-    assert kept(RunFolder(place.root)).cautions == expected
+    assert kept(RunFolder(place.root), Described).cautions == expected
 
 
 def test_the_column_that_divides_the_rows_is_no_level_unseen(images: Path, tmp_path: Path) -> None:

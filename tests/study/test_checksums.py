@@ -77,7 +77,12 @@ DOCUMENTS = ("study.json", "plan.json", "described.json", "stated.json")
 def _read_documents(root: Path) -> tuple[object, ...]:
     study = stored_study(root)
     folder = RunFolder(root)
-    return repr(study), repr(described.kept(folder)), stated(root, study.plan.spec), folder.tables_are_current()
+    return (
+        repr(study),
+        repr(described.kept(folder, described.Described)),
+        stated(root, study.plan.spec),
+        folder.tables_are_current(),
+    )
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

@@ -13,7 +13,7 @@ import pytest
 from tests.worlds.studies import TINY, run_tiny
 
 from assay.analysis import results
-from assay.analysis.described import kept
+from assay.analysis.described import Described, kept
 from assay.analysis.doses import dose_change_rows, half_dose_rows
 from assay.analysis.results import Gathered
 from assay.analysis.tables import Made
@@ -154,7 +154,7 @@ def worst_group_changes(run: RunFolder, confounder: str) -> tuple[np.ndarray, np
     """Compute by hand, from kept outputs, the change of each seed and what each row contributes to it."""
     described = json.loads((run.root / "described.json").read_text())
     study = stored_study(run.root)
-    gathered = Gathered(study.plan, run, kept(run))
+    gathered = Gathered(study.plan, run, kept(run, Described))
     values, moves = np.zeros(3), np.zeros((3, 128))
     rows = sorted({number for entry in described["worst"] for number in entry["rows"]})
     place = {number: i for i, number in enumerate(rows)}
@@ -218,7 +218,7 @@ def test_there_is_no_margin_to_halve_where_nothing_could_be_learned(run: RunFold
 
 def test_tables_do_not_depend_on_the_panels_that_memory_keeps(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results, "PANELS", 1)
-    made = Made(Gathered(stored_study(run.root).plan, run, kept(run)), kept(run), run.root)
+    made = Made(Gathered(stored_study(run.root).plan, run, kept(run, Described)), kept(run, Described), run.root)
     assert repr(list(made.estimates)) == repr(run.table("estimates"))
 
 
@@ -229,7 +229,7 @@ def test_what_lost_every_seed_is_undefined_in_every_measure_that_is_compared(
     spec = study.plan.spec
     first = spec.contrasts[0].model_copy(update={"measure": "average-precision"})
     plan = replace(study.plan, spec=spec.model_copy(update={"contrasts": (first, *spec.contrasts[1:])}))
-    gathered, lost = Gathered(plan, run, kept(run)), "cross-entropy · tag · 1"
+    gathered, lost = Gathered(plan, run, kept(run, Described)), "cross-entropy · tag · 1"
     panel = Gathered.panel
 
     def without(self: Gathered, point: RecipePoint, environment: str) -> Panel | None:

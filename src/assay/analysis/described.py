@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from jaxtyping import Int
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
 from assay.analysis.data_checks import Looked, cautions, visibility_rows
 from assay.analysis.doses import dose_count_rows
@@ -39,83 +40,141 @@ from assay.store.schema import SCHEMA_VERSION
 DESCRIBED = "described.json"
 
 
-@dataclass(frozen=True)
-class Described:
-    """Description of a study's data.
+def _from_json(rows: Sequence[Row]) -> list[Row]:
+    return [{name: math.nan if value is None else value for name, value in row.items()} for row in rows]
 
-    environments, dose_counts, pictures, visibility, shortcuts: rows of these tables. facts: the provenance of the data.
-    leakage: as datasets have it. unnamed: a remark on a set whose patients are not named, else empty.
-    drawn: images come from a phantom, in which no copies are looked for.
-    bounded: the set is too large to search it for cropped copies.
-    cautions: as `cautions` says them. folds: of every seed.
-    pooled: (recipe label, seed) -> measurements of all folds together. worst: (recipe label, seed, environment, group)
-    -> the rows of the groups that are the worst where a comparison of the worst is stated.
+
+def _to_json(rows: Sequence[Row]) -> list[Row]:
+    """Rows of plain Python values; NaN becomes null when they are written."""
+    return [
+        {name: value.item() if isinstance(value, np.generic) else value for name, value in row.items()} for row in rows
+    ]
+
+
+def _reason(given: str | Reason) -> Reason:
+    return read(given) if isinstance(given, str) else given
+
+
+Rows = Annotated[Sequence[Any], BeforeValidator(_from_json), PlainSerializer(_to_json)]
+StoredReason = Annotated[Reason, BeforeValidator(_reason), PlainSerializer(str)]
+
+
+class DataDescription(BaseModel):
+    """What tables and page need of the images, so that they can be made without the data.
+
+    Attributes:
+        request: What it is a description for; empty of a study, which keeps its last one.
+        environments: Rows of `schema.ENVIRONMENTS`.
+        pictures: Rows of `schema.PICTURES`.
+        facts: The provenance of the data.
+        cautions: Such as leakage, and properties that an environment could not have.
+        files: Name of a drawn picture -> its hash.
     """
 
-    environments: tuple[Row, ...]
-    dose_counts: tuple[Row, ...]
-    pictures: tuple[Row, ...]
-    visibility: tuple[Row, ...]
-    shortcuts: tuple[Row, ...]
+    model_config = ConfigDict(frozen=True)
+
+    request: str = ""
+    environments: Rows
+    pictures: Rows
     facts: Mapping[str, str]
-    leakage: tuple[Reason, ...] | None
-    cautions: tuple[Reason, ...]
+    cautions: tuple[StoredReason, ...]
+    files: Mapping[str, str] = {}
+
+
+class Pooled(BaseModel):
+    """The measurements of one seed of a recipe over all folds together."""
+
+    recipe: str
+    seed: int
+    rows: Rows
+
+
+class WorstGroup(BaseModel):
+    """The rows of a group that is the worst where a comparison of the worst is stated.
+
+    Attributes:
+        environment: The environment.
+        group: The group.
+        rows: Numbers of its images.
+        of: Recipes and seeds whose worst group it is; many share one.
+    """
+
+    environment: str
+    group: Group
+    rows: list[int]
+    of: list[tuple[str, int]]
+
+
+class Described(DataDescription):
+    """Description of a study's data.
+
+    Attributes:
+        dose_counts: Rows of this table.
+        visibility: Rows of this table.
+        shortcuts: Rows of this table.
+        leakage: As datasets have it.
+        folds: Folds of every seed.
+        pooled: Measurements over folds.
+        worst: Worst groups.
+        unnamed: A remark on a set whose patients are not named, else empty.
+        drawn: Whether images come from a phantom, in which no copies are looked for.
+        bounded: Whether the set is too large to search it for cropped copies.
+    """
+
+    dose_counts: Rows
+    visibility: Rows
+    shortcuts: Rows
+    leakage: tuple[StoredReason, ...] | None
     folds: int
-    pooled: Mapping[tuple[str, int], list[Row]]
-    worst: Mapping[tuple[str, int, str, Group], list[int]]
-    unnamed: str = ""
-    drawn: bool = False
-    bounded: bool = False
+    pooled: tuple[Pooled, ...]
+    worst: tuple[WorstGroup, ...]
+    unnamed: str
+    drawn: bool
+    bounded: bool
 
     def measurements(self, point: RecipePoint, seed: int, outputs: Mapping[str, Outputs]) -> list[Row]:
         """The measurements over all folds together, as `Folds` made them."""
-        return self.pooled.get((point.label, seed), [])
+        return self._by_seed.get((point.label, seed), [])
+
+    @cached_property
+    def _by_seed(self) -> Mapping[tuple[str, int], list[Row]]:
+        return {(one.recipe, one.seed): list(one.rows) for one in self.pooled}
 
     def members(self, point: RecipePoint, seed: int, environment: str, group: Group) -> Int[np.ndarray, "n"]:
         """The rows of a group, as `Folds` had them. Raises StoreError for one that was not kept."""
-        rows = self.worst.get((point.label, seed, environment, group))
-        if rows is None:
+        place, key = (environment, group), (point.label, seed)
+        found = next((one.rows for one in self.worst if (one.environment, one.group) == place and key in one.of), None)
+        if found is None:
             raise StoreError(
                 f"{DESCRIBED} holds no images of the group {' '.join(filter(None, group))} in {environment}, which is "
                 f"the worst of {point.label}: run the study again, which trains nothing that is there"
             )
-        return np.array(rows, dtype=np.int64)
+        return np.array(found, dtype=np.int64)
 
 
 def describe(gathered: Gathered, population: Population) -> Described:
     """Draw the pictures of a finished study to `pictures/`, and describe its data for the tables."""
-    card, facts = population.card, facts_of(population.card)
-    leakage = population.dataset.leakage if population.dataset else ()
-    unnamed = without_patients(card.known_faults)
-    environments = tuple(environment_rows(gathered.plan, population))
-    doses = tuple(dose_count_rows(gathered.plan.spec, population))
-    pictures = tuple(illustrate(gathered, population))
-    spec = gathered.plan.spec
-    looked = Looked.at(spec, population)
-    visibility, shortcuts = tuple(visibility_rows(spec, looked)), tuple(shortcut_rows(spec, population))
-    told = (*cautions(spec, population, looked), *shortcut_cautions(shortcuts))
-    pooled, worst = gathered.pooled, _worst_groups(gathered)
-    drawn = population.dataset is None
-    bounded = population.dataset is not None and bool(not_looked_for(len(population.dataset.table)))
+    spec, dataset = gathered.plan.spec, population.dataset
+    looked, shortcuts = Looked.at(spec, population), shortcut_rows(spec, population)
     return Described(
-        environments,
-        doses,
-        pictures,
-        visibility,
-        shortcuts,
-        facts,
-        leakage,
-        told,
-        population.folds,
-        pooled,
-        worst,
-        unnamed,
-        drawn,
-        bounded,
+        environments=environment_rows(gathered.plan, population),
+        pictures=illustrate(gathered, population),
+        facts=facts_of(population.card),
+        cautions=(*cautions(spec, population, looked), *shortcut_cautions(shortcuts)),
+        dose_counts=dose_count_rows(spec, population),
+        visibility=visibility_rows(spec, looked),
+        shortcuts=shortcuts,
+        leakage=dataset.leakage if dataset else (),
+        folds=population.folds,
+        pooled=tuple(Pooled(recipe=recipe, seed=seed, rows=rows) for (recipe, seed), rows in gathered.pooled.items()),
+        worst=_worst_groups(gathered),
+        unnamed=without_patients(population.card.known_faults),
+        drawn=dataset is None,
+        bounded=dataset is not None and bool(not_looked_for(len(dataset.table))),
     )
 
 
-def _worst_groups(gathered: Gathered) -> dict[tuple[str, int, str, Group], list[int]]:
+def _worst_groups(gathered: Gathered) -> tuple[WorstGroup, ...]:
     spec = gathered.plan.spec
     stated = {
         (environment, OF_WORST_GROUP[one.measure])
@@ -123,75 +182,45 @@ def _worst_groups(gathered: Gathered) -> dict[tuple[str, int, str, Group], list[
         if one.measure in OF_WORST_GROUP
         for environment in one.mean_over.get(ENVIRONMENT, (one.environment,))
     }
-    return {
-        (point.label, seed, environment, place): gathered.folds.members(point, seed, environment, place).tolist()
-        for environment, measure in sorted(stated)
-        for point in spec.points
-        if (place := gathered.worst_place(point, environment, measure))
-        for seed in gathered.kept_seeds(point)
-    }
+    made: dict[tuple[str, Group, tuple[int, ...]], list[tuple[str, int]]] = {}
+    for environment, measure in sorted(stated):
+        for point in spec.points:
+            if group := gathered.worst_place(point, environment, measure):
+                for seed in gathered.kept_seeds(point):
+                    rows = tuple(gathered.folds.members(point, seed, environment, group).tolist())
+                    of = made.setdefault((environment, group, rows), [])
+                    if (point.label, seed) not in of:
+                        of.append((point.label, seed))
+    return tuple(
+        WorstGroup(environment=environment, group=group, rows=list(rows), of=of)
+        for (environment, group, rows), of in made.items()
+    )
 
 
-def keep(folder: RunFolder, described: Described) -> None:
-    """Write it to the run folder."""
-    values = {
-        "schema": SCHEMA_VERSION,
-        "environments": _written(described.environments),
-        "dose_counts": _written(described.dose_counts),
-        "pictures": _written(described.pictures),
-        "visibility": _written(described.visibility),
-        "shortcuts": _written(described.shortcuts),
-        "facts": dict(described.facts),
-        "leakage": None if described.leakage is None else [str(one) for one in described.leakage],
-        "cautions": [str(one) for one in described.cautions],
-        "unnamed": described.unnamed,
-        "drawn": described.drawn,
-        "bounded": described.bounded,
-        "folds": described.folds,
-        "pooled": [
-            {"recipe": recipe, "seed": seed, "rows": _written(rows)}
-            for (recipe, seed), rows in described.pooled.items()
-        ],
-        "worst": _written_groups(described.worst),
-        "files": {path.name: sha256(path) for path in _drawn(folder, described.pictures)},
-    }
-    write_checked_json(folder.root / DESCRIBED, values, sort_keys=False)
+def keep(folder: RunFolder, described: DataDescription) -> None:
+    """Write it to the run folder, with the hashes of its pictures."""
+    files = {path.name: sha256(path) for path in _drawn(folder, described.pictures)}
+    values = described.model_copy(update={"files": files}).model_dump()
+    write_checked_json(folder.root / DESCRIBED, {"schema": SCHEMA_VERSION, **values}, sort_keys=False)
 
 
-def kept(folder: RunFolder) -> Described:
+Kind = TypeVar("Kind", bound=DataDescription)
+
+
+def kept(folder: RunFolder, kind: type[Kind]) -> Kind:
     """Read the description that the last finished run stored.
 
     Raises:
-        StoreError: There is none.
+        StoreError: There is none, or a picture was altered.
     """
     path = folder.root / DESCRIBED
     if not path.is_file():
         raise StoreError(f"{folder.root} holds no {DESCRIBED}: no run ended here; run the study again with its spec")
-    values = migrated(read_checked_json(path), path)
-    files: Mapping[str, str] = values.get("files", {})
-    for picture in _drawn(folder, values["pictures"]):
-        if picture.name in files and sha256(picture) != files[picture.name]:
+    found = kind.model_validate(migrated(read_checked_json(path), path))
+    for picture in _drawn(folder, found.pictures):
+        if picture.name in found.files and sha256(picture) != found.files[picture.name]:
             raise StoreError(f"cannot read {picture}: {ALTERED}; {REMADE}")
-    return Described(
-        environments=tuple(_read(values["environments"])),
-        dose_counts=tuple(_read(values.get("dose_counts", []))),
-        pictures=tuple(_read(values["pictures"])),
-        visibility=tuple(_read(values.get("visibility", []))),
-        shortcuts=tuple(_read(values.get("shortcuts", []))),
-        facts=values["facts"],
-        leakage=None if values["leakage"] is None else tuple(map(read, values["leakage"])),
-        cautions=tuple(map(read, values.get("cautions", ()))),
-        unnamed=values.get("unnamed", ""),
-        folds=values["folds"],
-        drawn=bool(values.get("drawn", False)),
-        bounded=bool(values.get("bounded", False)),
-        pooled={(entry["recipe"], entry["seed"]): _read(entry["rows"]) for entry in values["pooled"]},
-        worst={
-            (recipe, seed, entry["environment"], tuple(entry["group"])): entry["rows"]
-            for entry in values.get("worst", [])
-            for recipe, seed in entry["of"]
-        },
-    )
+    return found
 
 
 def _drawn(folder: RunFolder, rows: Sequence[Row]) -> list[Path]:
@@ -253,27 +282,3 @@ def _achieved_row(found: Achieved) -> Row:
         "counts": json.dumps([[label, level, count] for (label, level), count in found.counts.items()]),
         "held": found.held,
     }
-
-
-def _written_groups(worst: Mapping[tuple[str, int, str, Group], list[int]]) -> list[Row]:
-    """Groups with the recipes and seeds that they are `of`: each once, since many recipes and seeds share one."""
-    made: dict[tuple[str, Group, tuple[int, ...]], list[tuple[str, int]]] = {}
-    for (recipe, seed, environment, group), rows in worst.items():
-        made.setdefault((environment, group, tuple(rows)), []).append((recipe, seed))
-    return [
-        {"environment": environment, "group": group, "rows": rows, "of": of}
-        for (environment, group, rows), of in made.items()
-    ]
-
-
-def _written(rows: Sequence[Row]) -> list[Row]:
-    """Rows of plain Python values; NaN becomes null when they are written."""
-    return [{name: _plain(value) for name, value in row.items()} for row in rows]
-
-
-def _plain(value: Any) -> Any:
-    return cast("Any", value).item() if isinstance(value, np.generic) else value
-
-
-def _read(rows: Sequence[Row]) -> list[Row]:
-    return [{name: math.nan if value is None else value for name, value in row.items()} for row in rows]

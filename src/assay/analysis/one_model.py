@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
-from assay.analysis.described import DESCRIBED, environment_rows_of, facts_of
+from assay.analysis.described import DESCRIBED, DataDescription, environment_rows_of, facts_of, keep, kept
 from assay.analysis.folds import PERFORMANCE
 from assay.analysis.measurements import with_overall
 from assay.analysis.pictures import Gallery
 from assay.analysis.tables import without_home
 from assay.core.measures import range_of
-from assay.core.reasons import Reason, read, stated
+from assay.core.reasons import read, stated
 from assay.execution.jobs import kept_provenance
 from assay.execution.plan import ModelPlan
 from assay.probes.performance import overall
@@ -28,25 +27,8 @@ from assay.stats.findings import Finding, to_row, with_ids
 from assay.stats.influence import Answers
 from assay.stats.rows import identified
 from assay.store import schema
-from assay.store.files import ColumnRows, Row, read_checked_json, write_checked_json
+from assay.store.files import ColumnRows, Row
 from assay.store.folder import RunFolder, measurement_row
-
-
-@dataclass(frozen=True)
-class DataDescription:
-    """Description of a model's images for its tables, which can then be made without the data.
-
-    Attributes:
-        environments: Rows of `schema.ENVIRONMENTS`.
-        pictures: Rows of `schema.PICTURES`.
-        facts: The provenance of the data.
-        cautions: Reasons: leakage, and properties that an environment could not have.
-    """
-
-    environments: tuple[Row, ...]
-    pictures: tuple[Row, ...]
-    facts: Mapping[str, str]
-    cautions: tuple[Reason, ...]
 
 
 def analyze_model(folder: RunFolder, plan: ModelPlan, population: Callable[[], Population]) -> None:
@@ -116,26 +98,10 @@ def _overall(folder: RunFolder, plan: ModelPlan) -> list[Row]:
 
 
 def _described(folder: RunFolder, plan: ModelPlan, population: Callable[[], Population]) -> DataDescription:
-    path = folder.root / DESCRIBED
-    if path.is_file():
-        values = cast("dict[str, Any]", read_checked_json(path))
-        if values.get("request") == plan.request.id:
-            return DataDescription(
-                tuple(_read(values["environments"])),
-                tuple(_read(values["pictures"])),
-                values["facts"],
-                tuple(map(read, values["cautions"])),
-            )
+    if (folder.root / DESCRIBED).is_file() and (found := kept(folder, DataDescription)).request == plan.request.id:
+        return found
     found = describe_data(folder, plan, population())
-    values = {
-        "schema": schema.SCHEMA_VERSION,
-        "request": plan.request.id,
-        "environments": _written(found.environments),
-        "pictures": _written(found.pictures),
-        "facts": dict(found.facts),
-        "cautions": [str(one) for one in found.cautions],
-    }
-    write_checked_json(path, values, sort_keys=False)
+    keep(folder, found)
     return found
 
 
@@ -153,24 +119,19 @@ def describe_data(folder: RunFolder, plan: ModelPlan, population: Population) ->
     leakage, card = ((), population.card) if dataset is None else (dataset.leakage, dataset.card)
     notes = tuple(dict.fromkeys(note for found in (*shown, *_neutral(scene, plan)) for note in found.notes))
     rows = [row for found in shown for row in environment_rows_of(found.name, "", found, found.table)]
-    return DataDescription(tuple(rows), tuple(pictures), facts_of(card), (*leakage, *map(read, notes)))
+    return DataDescription(
+        request=request.id,
+        environments=rows,
+        pictures=pictures,
+        facts=facts_of(card),
+        cautions=(*leakage, *map(read, notes)),
+    )
 
 
 def _neutral(scene: PopulationScene, plan: ModelPlan) -> tuple[Environment, ...]:
     """The neutral rows, where a probe read them."""
     probed = {str(component.name) for _, component in plan.probes}
     return (scene.neutral(),) if probed - {"performance", "segmentation"} else ()
-
-
-def _written(rows: Sequence[Row]) -> list[Row]:
-    """Rows of plain Python values; NaN becomes null when they are written."""
-    return [
-        {name: value.item() if isinstance(value, np.generic) else value for name, value in row.items()} for row in rows
-    ]
-
-
-def _read(rows: Sequence[Row]) -> list[Row]:
-    return [{name: math.nan if value is None else value for name, value in row.items()} for row in rows]
 
 
 def _provenance_rows(

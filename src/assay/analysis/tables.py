@@ -242,7 +242,7 @@ def analyze_records(plan: Plan, place: Place) -> Made:
     Raises:
         StoreError: No run ended there.
     """
-    described = kept(place.folder)
+    described = kept(place.folder, Described)
     return Made(Gathered(plan, place.folder, described), described, place.root)
 
 

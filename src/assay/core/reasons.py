@@ -62,8 +62,6 @@ class Reason:
         return next((cause for cause in self.causes if cause.code in codes), None)
 
 
-NOT_CONVERGED = (Code.NOT_CONVERGED_ERROR, Code.NOT_CONVERGED_HALVES)
-"""Codes of a value that more samples might move."""
 NOTHING = Reason()
 """No reason: there is a value, and nothing to know about it."""
 

@@ -81,7 +81,6 @@ class Role:
 
 
 Folder = Annotated[str, Role("folder")]
-TestEnvironment = Annotated[str, Role("environment")]
 
 
 class Params(BaseModel):

@@ -32,7 +32,7 @@ from assay.report.words import (
 )
 from assay.stats.findings import Finding
 from assay.stats.format import in_words, listed, number
-from assay.stats.rows import CONTROLS, PASSED, PRIMARY, Row, mapping, numeric
+from assay.stats.rows import CONTROLS, PASSED, PRIMARY, Row, json_object, numeric
 
 LIGHTS = {"ok": "fine", "warn": "caution", "bad": "problem"}
 SIGNS = {"ok": "✓", "warn": "!", "bad": "✕"}
@@ -293,7 +293,7 @@ def places_of(root: Path, evidence: Evidence) -> tuple[Place, ...]:
     """Return two small pictures of training and of the test conditions that differ from it."""
     sheets: dict[str, Row] = {}
     for row in evidence.tables.get("pictures", ()):
-        if row["kind"] == "sheet" and mapping(row["facts"]).get("rows"):
+        if row["kind"] == "sheet" and json_object(row["facts"]).get("rows"):
             sheets.setdefault(bare_place(row["environment"]), row)
     asked = {bare_place(row["environment"]) for row in evidence.tables.get("contrasts", ()) if row["role"] == PRIMARY}
     order = [name for name in sheets if "as in training" not in evidence.names.place(name)]
@@ -303,7 +303,7 @@ def places_of(root: Path, evidence: Evidence) -> tuple[Place, ...]:
 
 def _small(root: Path, row: Row) -> tuple[Small, ...]:
     """Return the first image of the first and of the last class of a sheet."""
-    facts = mapping(row["facts"])
+    facts = json_object(row["facts"])
     labels = [str(label) for label in facts["rows"]]
     whole_sheet = natural(root, row)
     height = (whole_sheet.height + GAP) // len(labels) - GAP

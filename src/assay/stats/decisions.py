@@ -31,7 +31,7 @@ from assay.stats.rows import (
     Row,
     belongs,
     ends,
-    mapping,
+    json_object,
     numeric,
     of_the_model,
     text_of,
@@ -443,7 +443,7 @@ def end_of_scale(contrast: Row, estimates: Sequence[Row]) -> Reason:
 
 def _values(contrast: Row, estimates: Sequence[Row], side: str) -> list[Row]:
     """Estimates of the measure of one recipe that a contrast rests on."""
-    environments = mapping(contrast.get("pooled")).get("environment", [text_of(contrast, "environment")])
+    environments = json_object(contrast.get("pooled")).get("environment", [text_of(contrast, "environment")])
     return [
         row
         for environment in dict.fromkeys(environments)

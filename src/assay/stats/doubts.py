@@ -22,7 +22,7 @@ from assay.stats.rows import (
     differs,
     ends,
     is_open,
-    mapping,
+    json_object,
     numeric,
     of_whole_model,
     over_doses,
@@ -216,7 +216,7 @@ def _uneven_rows(environments: Sequence[Row], trials: Sequence[Row], dosed: str)
     }
     of_trial = {text_of(row, "trial"): images[text_of(row, "recipe")] for row in trials if row["recipe"] in images}
     trained = {
-        text_of(row, "recipe"): (mapping(row.get("coordinates")), rows)
+        text_of(row, "recipe"): (json_object(row.get("coordinates")), rows)
         for row in trials
         if (rows := images.get(text_of(row, "recipe"), of_trial.get(text_of(row, "trial")))) is not None
     }
@@ -231,7 +231,7 @@ def _at_chance(estimates: Sequence[Row], dosed: str) -> list[Finding]:
         for row in estimates
         if text_of(row, "measure") in AREAS
         and not any(text_of(row, part) for part in ("factor", "level", "group"))
-        and (not dosed or mapping(row.get("coordinates")).get(dosed) == "0")
+        and (not dosed or json_object(row.get("coordinates")).get(dosed) == "0")
         and not math.isnan(ends(row)[0])
     ]
     if not rows or any(ends(row)[0] > 0.5 for row in rows):

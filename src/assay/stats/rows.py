@@ -35,8 +35,6 @@ DIFFERENT = ("higher", "lower", "higher-small", "lower-small")
 """Decisions that claim a difference. `-small`: also shown to be under the margin."""
 SETTLED = (*DIFFERENT, "equivalent")
 """Decisions that answer a question; all others are inconclusive."""
-CHANCE = 0.5
-"""Chance level of the measures of a worst group."""
 CONTROLS = ("positive-control", "a-a")
 """Roles of comparisons that test the study itself."""
 PRIMARY = "primary"
@@ -116,7 +114,7 @@ def under_seeds(row: Row) -> bool:
     return 0 < numeric(row, "seeds") < MINIMUM_SEEDS and not math.isnan(numeric(row, "value"))
 
 
-def mapping(value: Any) -> Mapping[str, Any]:
+def json_object(value: Any) -> Mapping[str, Any]:
     """A column that holds JSON."""
     found: Mapping[str, Any] = json.loads(value) if isinstance(value, str) and value else value or {}
     return found
@@ -124,24 +122,24 @@ def mapping(value: Any) -> Mapping[str, Any]:
 
 def along(contrast: Row, row: Row) -> str:
     """Return the axis of a dose-response: `p` of those that its contrast neither compares nor holds, else the first."""
-    held = {text_of(contrast, "axis"), *mapping(contrast.get("where"))}
+    held = {text_of(contrast, "axis"), *json_object(contrast.get("where"))}
     matched = along_amounts(contrast, row)
-    free = [axis for axis in mapping(row.get("coordinates")) if axis not in held and axis != matched]
+    free = [axis for axis in json_object(row.get("coordinates")) if axis not in held and axis != matched]
     return next((axis for axis in free if axis.split(".")[-1] == "p"), free[0] if free else "")
 
 
 def along_amounts(contrast: Row, row: Row) -> str:
     """The axis of amounts that a comparison at matched clean performance runs along; empty for any other."""
-    axes = mapping(row.get("coordinates")) if contrast.get("at") == MATCHED else ()
+    axes = json_object(row.get("coordinates")) if contrast.get("at") == MATCHED else ()
     return next((axis for axis in axes if axis.split(".")[-1] == AMOUNTS), "")
 
 
 def belongs(estimate: Row, contrast: Row, side: str) -> bool:
     """Whether an estimate belongs to the recipe on that side of a contrast."""
-    pooled = mapping(contrast.get("pooled"))
-    wanted = {text_of(contrast, "axis"): text_of(contrast, side), **mapping(contrast.get("where"))}
+    pooled = json_object(contrast.get("pooled"))
+    wanted = {text_of(contrast, "axis"): text_of(contrast, side), **json_object(contrast.get("where"))}
     several = {axis: values for axis, values in pooled.items() if axis != text_of(contrast, "axis") or side == "a"}
-    at = mapping(estimate.get("coordinates"))
+    at = json_object(estimate.get("coordinates"))
     single = all(str(at.get(axis)) == str(value) for axis, value in wanted.items() if axis not in several)
     zero = ["0"] if over_doses(contrast) else []
     return single and all(str(at.get(axis)) in [*values, *zero] for axis, values in several.items() if axis in at)

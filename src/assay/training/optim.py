@@ -15,7 +15,6 @@ from assay.core.registry import component
 
 L2 = Annotated[float, Field(ge=0, le=10, description="L2 penalty, added to the gradient")]
 Last = Annotated[float, Field(ge=0, le=1, description="last learning rate as a share of the peak")]
-WarmUp = Annotated[float, Field(ge=0, lt=1, description="share of the steps of linear warm-up from 0")]
 
 
 # Optimizers by name: each takes groups of parameters and its checked arguments, and returns a torch optimizer.

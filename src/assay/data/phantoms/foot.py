@@ -260,7 +260,6 @@ _SOLE = np.array([[0.95, 0.76, 0.69], [0.91, 0.70, 0.61], [0.82, 0.61, 0.51], [0
 """Skin of the sole, which has less pigment."""
 _NAIL = np.array([[0.86, 0.68, 0.42], [0.90, 0.78, 0.68], [0.95, 0.86, 0.80]])
 _POLISH = np.array([[0.72, 0.05, 0.10], [0.50, 0.06, 0.16], [0.85, 0.30, 0.40]])
-_TOES = 5
 
 
 @dataclass(frozen=True, slots=True)

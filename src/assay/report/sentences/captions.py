@@ -7,14 +7,14 @@ from typing import Any
 
 from assay.core.errors import others
 from assay.stats.format import in_words, listed, number
-from assay.stats.rows import Row, mapping
+from assay.stats.rows import Row, json_object
 
 Facts = Mapping[str, Any]
 
 
 def caption(row: Row) -> str:
     """Return the caption of a picture, also its description for readers who do not see it."""
-    return CAPTIONS[row["kind"]](row, mapping(row["facts"]))
+    return CAPTIONS[row["kind"]](row, json_object(row["facts"]))
 
 
 def _sheet(row: Row, facts: Facts) -> str:
@@ -75,7 +75,7 @@ def _pair(row: Row, facts: Facts) -> str:
 
 def pair_ends(row: Row) -> str:
     """Return the two ends of a pair in short: `0.1 → 0.9; difference × 2`."""
-    facts = mapping(row["facts"])
+    facts = json_object(row["facts"])
     return f"{facts['low']} → {facts['high']}; difference × {facts['times']:g}"
 
 
