@@ -20,7 +20,7 @@ from assay.stats.rows import (
     PRIMARY,
     SETTLED,
     Row,
-    mapping,
+    json_object,
     numeric,
     over_doses,
     text_of,
@@ -250,7 +250,9 @@ VERDICTS: Mapping[str, Worded] = {
 
 def subject(row: Row, names: Names = PLAIN) -> str:
     """Return what is compared: `AUROC with texture reversed`, `Change in AUROC from p = 0 in clean`."""
-    factors = [text_of(row, "factor")] if text_of(row, "factor") else list(mapping(row.get("pooled")).get("factor", ()))
+    factors = (
+        [text_of(row, "factor")] if text_of(row, "factor") else list(json_object(row.get("pooled")).get("factor", ()))
+    )
     name = measure_words(text_of(row, "measure"))
     if factors:
         name = f"{'mean ' if len(factors) > 1 else ''}{name} of {listed([displayed(one) for one in factors])}"
@@ -264,14 +266,14 @@ def subject(row: Row, names: Names = PLAIN) -> str:
 def held_words(row: Row, names: Names = PLAIN) -> str:
     """Return what a comparison holds equal or averages over: `, 6 epochs, matched fit, mean over p 0.5 and 1`."""
     tag = (CONFOUNDER, text_of(row, "factor"))
-    held = {axis: str(value) for axis, value in mapping(row.get("where")).items()}
+    held = {axis: str(value) for axis, value in json_object(row.get("where")).items()}
     parts = [names.level(axis, value) for axis, value in held.items()
              if (axis, value) not in (tag, ("streams", "0"))]  # fmt: skip
     if row.get("at") == "matched-fit":
         parts.append("at matched fit")
     if row.get("at") == MATCHED:
         parts.append(f"at equal {measure_words(text_of(row, 'measure'))}{names.inside(text_of(row, 'clean'))}")
-    for axis, values in mapping(row.get("pooled")).items():
+    for axis, values in json_object(row.get("pooled")).items():
         if axis not in (text_of(row, "axis"), "factor"):
             called = [names.place(one) if axis == "environment" else names.level(axis, one) for one in map(str, values)]
             parts.append(f"mean over {listed(called)}")
