@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.study.test_audit import images, middle, run, shortcut
+from tests.study.test_audit_maps import bright, lower
+from tests.study.test_audit_maps import images as lesions
 
 import assay
 from assay.core.errors import SpecError
+from assay.report.audit_comparison import comparison_lines
 from assay.store.files import Row
 from assay.store.folder import RunFolder
-from assay.study.audit_compare import compare_audits
+from assay.study.audit_compare import compare_audits, with_decisions
 
 TAG: dict[str, Any] = {
     "left-corner": [{"text-line": {"size": 0.9}}] * 3,
@@ -67,10 +70,43 @@ def test_differences_are_of_the_values_that_both_audits_found(audits: Path) -> N
     middle_dose = only(rows, factor="tag", dose="middle")
     assert middle_dose["low"] > 0
     assert (middle_dose["verdict_a"], middle_dose["verdict_b"]) == ("affected-by", "no-effect")
+    assert {row["decision"] for row in rows if row["factor"] == "tag"} == {"differs"}
+    assert [row["dose"] for row in rows if row["factor"] == "tag" and not np.isnan(row["p"])] == ["middle"]
     sex = only(rows, factor="sex")
+    assert sex["decision"] == "inconclusive"
     table = found["a"].table("verdicts").set_index("factor")
     assert abs(sex["a"]) == pytest.approx(abs(table.loc["sex", "g"]), abs=1e-12)
     assert only(rows, factor="id")["verdict_a"] == "not-tested"
+
+
+def test_one_decision_per_factor_is_corrected_for_factors_and_classes() -> None:
+    def row(factor: str, p: float, dose: str = "middle", label: str = "") -> Row:
+        return {"factor": factor, "kind": "mark" if factor else "performance", "dose": dose, "class": label,
+                "measure": "swing" if factor else "auroc", "p": p, "reason": "", "a": 0.3, "b": 0.1, "value": 0.2,
+                "low": 0.1, "high": 0.3}  # fmt: skip
+
+    many = with_decisions([row("", 0.04), *(row(f"mark-{at}", 0.02) for at in range(10))])
+    assert [one["decision"] for one in many] == ["differs", *["inconclusive"] * 10]
+    assert many[1]["p"] == pytest.approx(0.2)
+    text = comparison_lines(many, ("a", "b"))
+    assert len(text) == 2
+    assert text[1].startswith("No difference shown: mark 0, mark 1")
+    classes = with_decisions([row("tag", 0.02, label=label) for label in "xyz"])
+    assert {one["decision"] for one in classes} == {"inconclusive"}
+    doses = with_decisions([row("tag", 1e-6, "weak"), row("tag", 0.5), row("hair", 0.01, "weak"), row("hair", 1e-4)])
+    assert [one["decision"] for one in doses] == ["inconclusive", "inconclusive", "differs", "differs"]
+    assert np.isnan([one["p"] for one in doses]).tolist() == [True, False, True, False]
+
+
+def test_a_mark_that_has_no_swing_in_any_class_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    data = lesions(tmp_path / "set", without=False, count=40)
+    for model in (bright, lower):
+        audited(model, data, tmp_path / model.__name__, task="segmentation")
+    rows = compare_audits(tmp_path / "bright", tmp_path / "lower")
+    tag = only(rows, factor="tag", dose="middle")
+    assert "absent-class" in tag["reason"]
+    assert tag["decision"] == ""
 
 
 def test_a_short_budget_leaves_out_doses_that_cannot_change_a_verdict(
@@ -109,6 +145,7 @@ def test_the_command_prints_and_writes_a_page(audits: Path, tmp_path: Path, caps
     assert ">left corner<" in page
     assert "tested in one of the audits only" not in page, "neither tested the identifiers"
     assert "How do a and b differ?" in page
+    assert "a and b differ in the swing of tag." in page
     kept = RunFolder(tmp_path / "out").table("compared")
     assert kept[0]["kind"] == "performance"
     assert run(["audit", "compare", str(audits / "a"), str(audits / "b"), "--json"]) == 0

@@ -12,7 +12,7 @@ from assay.report.words import difference_words, sentence_case
 from assay.report.words import measure_words as measure_name
 from assay.results.audit_blocks import DIFFERENCES
 from assay.stats.format import in_words, listed, number
-from assay.stats.rows import Row, numeric
+from assay.stats.rows import Row
 
 
 def comparison_account(evidence: Evidence) -> Account:
@@ -32,7 +32,7 @@ def comparison_account(evidence: Evidence) -> Account:
 
 
 def _headline(rows: Sequence[Row], names: tuple[str, str]) -> str:
-    differing = [row for row in rows if row["decision"] in ("higher", "lower")]
+    differing = [row for row in rows if row["decision"] == "differs" and not math.isnan(row["p"])]
     overall = [measure_name(row["measure"]) for row in differing if not row["factor"]]
     factors = list(dict.fromkeys(factor_words(row) for row in differing if row["factor"]))
     parts = [*dict.fromkeys(overall), *([f"the swing of {listed(factors)}"] if factors else [])]
@@ -47,8 +47,7 @@ def comparison_lines(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
     alike, without = list[str](), list[str]()
     for factor in dict.fromkeys(row["factor"] for row in rows if row["kind"] != "performance"):
         own = [row for row in rows if row["factor"] == factor]
-        known = [row for row in own if not math.isnan(numeric(row, "value"))]
-        leading = max(known, key=lambda row: abs(row["value"]), default=None)
+        leading = next((row for row in own if not math.isnan(row["p"])), None)
         verdicts = own[0].get("verdict_a", ""), own[0].get("verdict_b", "")
         if leading is None or (verdicts[0] == verdicts[1] and leading["decision"] == "inconclusive"):
             (without if leading is None else alike).append(factor_words(own[0]))

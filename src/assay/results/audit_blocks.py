@@ -88,12 +88,13 @@ DIFFERENCES = Block(
     place=("factor", "dose", "class"),
     panel="measure",
     colors="decision",
-    columns=("factor", "measure", "dose", "class", "a", "b", "value", "decision", "verdict_a", "verdict_b", "images",
-             "reason"),
+    columns=("factor", "measure", "dose", "class", "a", "b", "value", "decision", "p", "verdict_a", "verdict_b",
+             "images", "reason"),
     note=(
-        "A difference is the first audit less the second. Its interval is over patients, with the same images in both. "
-        "Intervals are not corrected for the number of factors. A verdict that differs is no evidence of a difference "
-        "by itself: the interval is."
+        "A difference is the first audit less the second. Its interval is over patients, with the same images in both, "
+        "and is not corrected. There is one decision per factor, for a mark at the middle dose, with p corrected "
+        "for classes and groups (Bonferroni) and for factors (Holm). A verdict that differs is no evidence of a "
+        "difference by itself: the decision is."
     ),
 )  # fmt: skip
 COMPARISON = Section("differences", "Differences", (DIFFERENCES,))

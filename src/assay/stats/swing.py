@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.special import betaincinv, stdtrit
+from scipy.special import betaincinv, stdtr, stdtrit
 
 from assay.stats.influence import auroc_rows, widened
 from assay.stats.metrics import placements
@@ -393,6 +393,20 @@ def group_swing_less(
     """Compute the swing between a group and all others of one model less that of another model, on the same images."""
     found = [_group_swing(score, target, group, patient, alpha) for score in (first, second)]
     return _swings_less(found[0], found[1], alpha)
+
+
+def p_of_nothing(found: Bounded, alpha: float) -> float:
+    """Compute the two-sided p of no effect that agrees with the bounds: it is 2 alpha where one of them is 0.
+
+    Args:
+        found: An estimate with bounds of level `alpha` each.
+        alpha: Level of each bound.
+    """
+    if not found.value:
+        return 1.0
+    inward = found.value - found.low if found.value > 0 else found.high - found.value
+    reach = abs(found.value) * _quantile(found.df, alpha) / inward if inward else math.inf
+    return 2 * float(stdtr(min(found.df, _NORMAL), -reach))
 
 
 def _binary(target: np.ndarray, column: int, columns: int) -> np.ndarray:

@@ -273,7 +273,14 @@ COMPARED = Table(
         number("low", "lower end of the 95% interval over patients, paired by image"),
         number("high", "upper end of the interval"),
         Column(
-            "decision", "higher, lower or inconclusive, without a margin", values=("higher", "lower", "inconclusive")
+            "decision",
+            "of the factor, the same in all of its rows, without a margin: differs or inconclusive",
+            values=("differs", "inconclusive"),
+        ),
+        number(
+            "p",
+            "p of the factor, on the row that decided: a mark's at the middle dose, corrected by Bonferroni over "
+            "classes and groups and by Holm over factors; NaN of other rows",
         ),
         Column("verdict_a", "verdict of the first audit"),
         Column("verdict_b", "verdict of the second audit"),

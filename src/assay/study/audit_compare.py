@@ -22,8 +22,10 @@ from assay.results.audit_blocks import COMPARISON
 from assay.results.block import Section
 from assay.runs.run import Shown, Tables, write_request
 from assay.shifts.battery import DECIDING, DOSES
+from assay.stats.compare import holm
+from assay.stats.format import listed
 from assay.stats.metrics import auroc
-from assay.stats.swing import Bounded, gained, group_swing_less, grouped, marked, swing_less
+from assay.stats.swing import Bounded, gained, group_swing_less, grouped, marked, p_of_nothing, swing_less
 from assay.store.audit_tables import COMPARED, NOT_TESTED
 from assay.store.files import Row
 from assay.store.folder import RunFolder
@@ -170,9 +172,33 @@ def compare_audits(a: Path, b: Path) -> list[Row]:
             rows.append({**named, "reason": untested[0]})
             continue
         found = list(_mark(both, factor, before) if kind == "mark" else _column(both, factor, before))
-        rows += [{**named, **row} for row in found]
+        rows += [{**named, **row} for row in found or [{"reason": str(because(Code.NOTHING_TO_COMPARE))}]]
     absent = {one.name: "" if one.type == "VARCHAR" else math.nan for one in COMPARED.columns}
-    return [{**absent, **row} for row in rows]
+    return with_decisions([{**absent, **row} for row in rows])
+
+
+def with_decisions(rows: Sequence[Row]) -> list[Row]:
+    """Return rows with one decision per factor in place of a p each; the row that decided keeps the corrected p.
+
+    A mark is decided at the deciding dose alone. Holm's method corrects for factors, Bonferroni's for the classes and
+    groups of each. Performance is a family of its own.
+    """
+    chosen: dict[str, tuple[int, float]] = {}
+    for factor in dict.fromkeys(row["factor"] for row in rows):
+        tested = [at for at, row in enumerate(rows) if row["factor"] == factor and not math.isnan(row["p"])
+                  and (row["kind"] != "mark" or row["dose"] == DOSES[DECIDING])]  # fmt: skip
+        if tested:
+            least = min(tested, key=lambda at: rows[at]["p"])
+            chosen[factor] = least, min(1.0, len(tested) * rows[least]["p"])
+    factors = [factor for factor in chosen if factor]
+    corrected = dict(zip(factors, holm(np.array([chosen[one][1] for one in factors])).tolist(), strict=True))
+    p = {factor: (at, corrected.get(factor, alone)) for factor, (at, alone) in chosen.items()}
+    found: list[Row] = []
+    for at, row in enumerate(rows):
+        decisive, of_factor = p.get(row["factor"], (-1, math.nan))
+        word = "differs" if of_factor < 2 * TWO_SIDED else "inconclusive"
+        found.append({**row, "decision": "" if row["reason"] else word, "p": of_factor if at == decisive else math.nan})
+    return found
 
 
 def _opened(path: Path) -> Kept:
@@ -234,7 +260,10 @@ def _mark(both: _Both, factor: str, clean: tuple[Scored, Scored]) -> Iterator[Ro
             return
         after = both.pair(factor, dose)
         rows = np.array([place[int(row)] for row in after[0].table.row], dtype=np.int64)
-        yield from _mark_rows(dose, (clean[0].take(rows), clean[1].take(rows)), after)
+        found = list(_mark_rows(dose, (clean[0].take(rows), clean[1].take(rows)), after))
+        classes = after[0].table.classes
+        absent = [name for code, name in enumerate(classes) if code not in after[0].table.target]
+        yield from found or [{"dose": dose, "reason": str(because(Code.ABSENT_CLASS, kind=listed(absent)))}]
 
 
 def _mark_rows(dose: str, before: tuple[Scored, Scored], after: tuple[Scored, Scored]) -> Iterator[Row]:
@@ -280,5 +309,5 @@ def _classes(a: Scored, b: Scored) -> Iterator[tuple[str, np.ndarray, np.ndarray
 
 
 def _difference(a: float, b: float, found: Bounded) -> Row:
-    decision = "higher" if found.low > 0 else "lower" if found.high < 0 else "inconclusive"
-    return {"a": a, "b": b, "value": found.value, "low": found.low, "high": found.high, "decision": decision}
+    p = p_of_nothing(found, TWO_SIDED)
+    return {"a": a, "b": b, "value": found.value, "low": found.low, "high": found.high, "p": p}
