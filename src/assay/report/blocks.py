@@ -98,6 +98,7 @@ class Shown(Protocol):
 
 
 Drawn = TypeVar("Drawn", bound=Shown)
+T = TypeVar("T")
 
 
 def render(block: Block, evidence: Evidence) -> Rendered:
@@ -144,9 +145,10 @@ def _strip(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) 
     """Values with intervals: a row per place, recipes as colors, a panel per measure."""
     rows = [row for row in rows if not math.isnan(numeric(row, block.value))]
     levels, kept, cut = _levels(block, rows, evidence)
-    by_panel = _panels(block, kept, evidence)
+    by_panel, more = _panels(block, kept, evidence)
     if not by_panel:
         return None
+    block = replace(block, place=(*block.place, *_apart(block, kept, (*block.place, block.panel or "measure"))))
     places: dict[str, float] = {}
     panels: list[Panel] = []
     for title, own in by_panel.items():
@@ -163,7 +165,7 @@ def _strip(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) 
     if len(panels) == 1:
         panels = [replace(panels[0], title="")]
     plot = Plot(tuple(panels), tuple(levels), colors, axis, panels[0].limits or (0.0, 1.0), tuple(order), "")
-    return drawn(block, plot, kept, draw_rows, width, cut, still=_still)
+    return drawn(block, plot, kept, draw_rows, width, f"{cut} {more}".strip(), still=_still)
 
 
 def _curve(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) -> Figure | None:
@@ -177,6 +179,7 @@ def _curve(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) 
         return None
     scaled = block.along.startswith("axis ") and all(map(_is_number, positions))
     positions = sorted(positions, key=float) if all(map(_is_number, positions)) else positions
+    by_panel, more = _panels(block, kept, evidence)
     panels = tuple(
         _panel(
             block,
@@ -186,7 +189,7 @@ def _curve(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) 
             along,
             _gray([row for row in references if _panel_of(block, row, evidence) == title]),
         )
-        for title, own in _panels(block, kept, evidence).items()
+        for title, own in by_panel.items()
     )
     name = block.along.removeprefix("axis ")
     colors = _styles(block, levels, evidence)
@@ -198,7 +201,7 @@ def _curve(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) 
     along_name = "share p" if name == "p" else in_words(name)
     shares = scaled and float(positions[-1]) <= 1.0
     plot = Plot(panels, tuple(levels), colors, axis, span, tuple(positions), along_name, scaled=shares)
-    return drawn(block, plot, kept, draw_curves, width, cut, still=_still)
+    return drawn(block, plot, kept, draw_curves, width, f"{cut} {more}".strip(), still=_still)
 
 
 def _is_number(text: str) -> bool:
@@ -246,11 +249,18 @@ def _styles(block: Block, levels: Sequence[str], evidence: Evidence) -> dict[str
     return known if all(level in known for level in levels) else styles(levels)
 
 
-def _panels(block: Block, rows: Sequence[Row], evidence: Evidence) -> dict[str, list[Row]]:
+def _panels(block: Block, rows: Sequence[Row], evidence: Evidence) -> tuple[dict[str, list[Row]], str]:
+    """Return the panels of a chart, and a note where there are more than it can hold."""
     found: dict[str, list[Row]] = {}
     for row in rows:
         found.setdefault(_panel_of(block, row, evidence), []).append(row)
-    return dict(list(found.items())[:MOST_PANELS])
+    return _first_of(found, MOST_PANELS, "panels")
+
+
+def _first_of(found: Mapping[str, T], most: int, name: str) -> tuple[dict[str, T], str]:
+    """Return the first of what a chart draws, and a note where there is more."""
+    cut = f"{most} of {len(found)} {name} shown; the file has all." if len(found) > most else ""
+    return dict(list(found.items())[:most]), cut
 
 
 def _panel_of(block: Block, row: Row, evidence: Evidence) -> str:
@@ -392,7 +402,8 @@ def _field(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) 
         lines.setdefault(evidence.color(row), []).append((numeric(row, block.along), numeric(row, block.up)))
     if not lines:
         return None
-    traces = tuple(Trace(level, tuple(sorted(points))) for level, points in list(lines.items())[:MOST_LEVELS])
+    lines, cut = _first_of(lines, MOST_LEVELS, "lines")
+    traces = tuple(Trace(level, tuple(sorted(points))) for level, points in lines.items())
     points = [point for trace in traces for point in trace.points]
     across = (min(x for x, _ in points), max(x for x, _ in points))
     square = block.id == "free-response"
@@ -401,7 +412,7 @@ def _field(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) 
     across = (across[0], max(across[1], across[0] + 1e-9))
     colors = _styles(block, levels, evidence)
     field = Field(*_axes(block), across, span, levels, colors, traces=traces, square=square)
-    return drawn(block, field, known, draw_field, width)
+    return drawn(block, field, known, draw_field, width, cut)
 
 
 def _heat(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) -> Figure | None:
@@ -424,13 +435,13 @@ def _heat(block: Block, rows: Sequence[Row], evidence: Evidence, width: float) -
     for row in rows:
         name = str(row[block.panel]) if block.panel else evidence.color(row)
         values.setdefault(name, {})[called(row, block.up), called(row, block.along)] = numeric(row, "value")
-    values = dict(list(values.items())[:MOST_PANELS])
+    values, cut = _first_of(values, MOST_PANELS, "panels")
     if not values:
         return None
     down, across = (tuple(distinct(key[i] for cells in values.values() for key in cells)) for i in (0, 1))
     along, up = _axes(block)
     plot = Planes(values, down, across, up, along, block.title)
-    return drawn(block, plot, rows, draw_planes, width)
+    return drawn(block, plot, rows, draw_planes, width, cut)
 
 
 def _axes(block: Block) -> tuple[str, str]:
@@ -544,7 +555,7 @@ def cell(column: str, row: Row, evidence: Evidence, places: int | None = None) -
             return words(margin_test(row) or NONE)
         case "half_dose":
             return words(half_dose_words(row))
-        case "seed" | "seeds" | "images" | "patients" | "n":
+        case "seed" | "seeds" | "images" | "patients" | "n" | "needed" | "steps" | "closed_at":
             return amount(count) if (count := whole(row, column)) or column == "seed" else Cell(NONE, "", True)
         case _:
             pass
@@ -558,8 +569,8 @@ def cell(column: str, row: Row, evidence: Evidence, places: int | None = None) -
     if (own or column in ("value", "rate", "below", "g", "strength")) and not math.isnan(low):
         shown = estimated({**row, "value": value, "low": low, "high": high}, None if own else places)
         return replace(shown, anchor=anchor(row)) if column == "g" and "id" in row else shown
-    if isinstance(value, int) or (float(value).is_integer() and column not in ("value", "p")):
-        return amount(int(value))
+    if isinstance(value, int):
+        return amount(value)
     return figure(float(value), 2 if places is None else places)
 
 
@@ -601,16 +612,24 @@ def _places(rows: Sequence[Row]) -> int:
 def _pivot(block: Block, rows: Sequence[Row], evidence: Evidence) -> tuple[list[str], list[Line]]:
     """Return a table with a line per place and a column per value of `across`; long where that makes too many.
 
-    A part of the place that is the same everywhere is left out.
+    A part of the place that is the same everywhere is left out, and what else tells rows of one cell apart is added.
+
+    Raises:
+        ValueError: Two rows of one cell do not differ.
     """
     place = block.place if "recipe" in block.place else ("recipe", *(one for one in block.place if one != block.across))
+    place = (*place, *_apart(block, rows, ("recipe", *place, block.across)))
     keys = [key for key in place if (evidence.several if key == "recipe" else len({row[key] for row in rows}) > 1)]
     columns = distinct(str(row[block.across]) for row in rows)
     wide = len(keys) + len(columns) <= MOST_COLUMNS
     keys += [] if wide else [block.across]
     found: dict[tuple[str, ...], dict[str, Row]] = {}
     for row in rows:
-        found.setdefault(tuple(str(row[key]) for key in keys), {})[str(row[block.across]) if wide else "value"] = row
+        cells = found.setdefault(tuple(str(row[key]) for key in keys), {})
+        at = str(row[block.across]) if wide else "value"
+        if at in cells:
+            raise ValueError(f"block {block.id}: two rows of {block.table} share a cell: {cells[at]} and {row}")
+        cells[at] = row
     columns = columns if wide else ["value"]
     total = list(found.values())[:SHOWN_ROWS]
     decimals: dict[str, int] = {}
@@ -628,6 +647,23 @@ def _pivot(block: Block, rows: Sequence[Row], evidence: Evidence) -> tuple[list[
     heads = [HEADS.get(key, in_words(key)) for key in keys]
     heads += [sentence_head(block.across, column, rows, evidence) for column in columns]
     return heads, lines
+
+
+_IDENTITY = ("measure", "environment", "factor", "level", "layer", "group")
+"""Columns that tell estimates of one recipe apart."""
+
+
+def _apart(block: Block, rows: Sequence[Row], known: Sequence[str]) -> list[str]:
+    """Return the columns of identity besides those known without which rows of estimates would coincide."""
+    if block.table != "estimates":
+        return []
+    names = [name for name in _IDENTITY if name not in known]
+    found: dict[tuple[str, ...], dict[str, set[str]]] = {}
+    for row in rows:
+        own = found.setdefault(tuple(str(row[name]) for name in (*known, "recipe") if name in row), {})
+        for name in names:
+            own.setdefault(name, set()).add(str(row[name]))
+    return [name for name in names if any(len(own[name]) > 1 for own in found.values())]
 
 
 def _amount(row: Row | None, places: int) -> Cell:

@@ -1,0 +1,92 @@
+"""Blocks of a page: no row is lost without a word, and a number is shown by the type of its column."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import pytest
+
+from assay.report.blocks import MOST_PANELS, cell, chart, render
+from assay.report.evidence import Evidence
+from assay.results.block import Block, Query
+from assay.results.study_blocks import REMOVED, sections
+from assay.stats.rows import Row
+
+BLOCKS = {block.id: block for one in sections({}, "auroc", "", "") for block in one.blocks}
+
+
+def estimate(**given: Any) -> Row:
+    """A row of estimates."""
+    named = dict.fromkeys(("environment", "factor", "level", "layer", "group", "reason", "unit", "per_seed"), "")
+    value = given.get("value", 0.5)
+    return {"recipe": "one", "measure": "auroc", **named, "coordinates": "{}", "value": value, "low": value - 0.01,
+            "high": value + 0.01, "chance": math.nan, "seeds": 5, "images": 100, "patients": 50, "per_seed": "{}",
+            **given}  # fmt: skip
+
+
+def shown(block: Block, rows: list[Row]) -> str:
+    """The text of every cell of the block's table."""
+    sheet = render(block, Evidence({"estimates": rows})).sheet
+    assert sheet is not None
+    return " | ".join(one.text for line in sheet.lines for one in line.cells)
+
+
+@pytest.mark.parametrize(
+    ("block", "axes"),
+    [
+        ("kinds", {"measure": REMOVED, "group": ("solid", "ground glass")}),
+        ("kinds", {"measure": REMOVED, "group": ("solid",), "environment": ("same", "reversed")}),
+        ("attribution", {"measure": ("mass-accuracy",), "factor": ("gradient",), "environment": ("same", "reversed")}),
+        ("reliance-table", {"measure": ("flip-rate",), "factor": ("tag",), "environment": ("same", "reversed")}),
+        ("erased", {"measure": ("erasure-effect-over-elsewhere",), "level": ("small", "large"),
+                    "environment": ("same", "reversed")}),
+        ("decodability-table", {"measure": ("decodability",), "factor": ("tag",), "layer": ("trunk",),
+                                "group": ("trained",), "environment": ("same", "reversed")}),
+    ],
+)  # fmt: skip
+def test_no_estimate_takes_the_cell_of_another(block: str, axes: dict[str, tuple[str, ...]]) -> None:
+    rows = [estimate(**dict(zip(axes, values, strict=True))) for values in itertools.product(*axes.values())]
+    text = shown(BLOCKS[block], rows)
+    assert text.count("[") == len(rows), text
+    figure = chart(BLOCKS[block], Evidence({"estimates": rows})) if BLOCKS[block].chart == "strip" else None
+    if figure and "environment" in axes:
+        assert "reversed" in figure.alternative
+
+
+def test_equal_rows_are_refused() -> None:
+    rows = [estimate(measure="flip-rate", factor="tag", value=value) for value in (0.1, 0.2)]
+    with pytest.raises(ValueError, match="block reliance-table: two rows of estimates share a cell"):
+        shown(BLOCKS["reliance-table"], rows)
+
+
+@pytest.mark.parametrize("block", [
+    Block(id="strip", title="S", chart="strip", place=("level",), panel="factor"),
+    Block(id="curve", title="C", chart="curve", along="layer", panel="factor"),
+    Block(id="heat", title="H", chart="heat", along="layer", up="level", panel="factor"),
+])  # fmt: skip
+def test_panels_that_do_not_fit_are_counted(block: Block) -> None:
+    rows = [estimate(factor=f"f{n}", layer=layer, level="a") for n in range(MOST_PANELS + 3) for layer in ("x", "y")]
+    if block.chart == "strip":
+        rows = [row for row in rows if row["layer"] == "x"]
+    figure, whole = (chart(block, Evidence({"estimates": some})) for some in (rows, rows[: MOST_PANELS - 1]))
+    assert figure is not None
+    assert whole is not None
+    assert "12 of 15 panels shown; the file has all." in figure.note
+    assert "panels shown" not in whole.note
+
+
+def test_lines_that_do_not_fit_are_counted() -> None:
+    block = Block(id="field", title="F", chart="field", along="low", up="value", keep=Query())
+    rows = [estimate(recipe=f"r{n}", value=value) for n in range(14) for value in (0.1, 0.2)]
+    figure = chart(block, Evidence({"estimates": rows}))
+    assert figure is not None
+    assert "12 of 14 lines shown; the file has all." in figure.note
+
+
+def test_a_number_is_shown_by_the_type_of_its_column() -> None:
+    row = {"share": 1.0, "limit": 0.0, "count": 3, "needed": 1204.0, "images": 7}
+    evidence = Evidence({})
+    text = {name: cell(name, row, evidence).text for name in row}
+    assert text == {"share": "1.00", "limit": "0.00", "count": "3", "needed": "1,204", "images": "7"}
