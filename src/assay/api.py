@@ -14,6 +14,7 @@ from assay.core.errors import SpecError
 from assay.spec.parse import locate_errors, parse_study, refuse_unknown_keys
 from assay.spec.schema import StudySpec
 from assay.stats.format import count
+from assay.store import kinds
 from assay.store.folder import EARLIER, RunFolder
 
 if TYPE_CHECKING:
@@ -326,7 +327,7 @@ class Run:
         return run_html(self.folder)
 
     def report(self) -> Path:
-        """Recompute the statistics and rewrite the page from the records.
+        """Recompute the statistics from the records and rewrite the page; of audits, comparisons and previews the page.
 
         Returns:
             The path of the page.
@@ -381,7 +382,7 @@ class Run:
 
 
 def open_run(folder: str | Path) -> Run:
-    """Open the run folder of a study, of a model that was probed by itself, or of an audit.
+    """Open the run folder of a study, a model that was probed by itself, an audit, a comparison or a preview.
 
     Args:
         folder: The run folder.
@@ -390,13 +391,13 @@ def open_run(folder: str | Path) -> Run:
         A `Run`, a `Probed` for the folder of a probed model, or an `Audit`.
 
     Raises:
-        StoreError: The folder holds neither.
+        StoreError: The folder holds no run.
     """
     run = RunFolder(Path(folder))
     run.require_run()
-    if run.of_audit:
+    if run.kind is kinds.AUDIT:
         return Audit(run.root)
-    if not run.of_model:
+    if run.kind is not kinds.MODEL:
         return Run(run.root)
 
     from assay.study.audit import open_probed

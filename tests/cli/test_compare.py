@@ -49,7 +49,7 @@ def test_a_page_has_the_decisions_and_no_claim_about_training(tmp_path: Path, as
     assert {row["role"] for row in kept} == {"primary"}
     assert kept[1]["decision_high"] == found["contrasts"][1]["decision_high"]
     (out / "study.json").write_text("{}")
-    assert "give the comparison a folder of its own" in ask(*command).err
+    assert "holds a study, not a comparison of predictions: give another folder" in ask(*command).err
 
 
 def test_a_seed_that_failed_is_a_caution(tmp_path: Path, ask: Asking) -> None:
@@ -62,4 +62,10 @@ def test_a_seed_that_failed_is_a_caution(tmp_path: Path, ask: Asking) -> None:
     (caution,) = json.loads(ask("compare", path, "--by", "loss", "--json").out)["cautions"]
     assert caution.startswith("1 value of single seeds far from the other seeds")
     assert "copy with seed run 3 has AUROC in these images 0." in caution
-    assert ask("compare", path, "--by", "loss").out.splitlines()[-1] == f"caution: {caution}"
+    answer = ask("compare", path, "--by", "loss", "--out", tmp_path / "out")
+    assert f"caution: {caution}" in answer.out.splitlines()
+    assert {row["seed"] for row in RunFolder(tmp_path / "out").table("values")} == set(range(5))
+    assert "1: run 1, 2: run 2" in (tmp_path / "out" / "report.html").read_text()
+    answer = ask("report", tmp_path / "out")
+    assert answer.code == 0
+    assert answer.err.endswith("the tables of a comparison of predictions again, run `assay compare` again\n")

@@ -13,6 +13,7 @@ from tests.cli.asking import Asking
 from tests.worlds.files import noise, save, write_table
 from tests.worlds.studies import SMALL, write_spec
 
+import assay
 from assay.store.folder import RunFolder, working_in
 
 
@@ -57,6 +58,7 @@ def test_text_json_and_page_tell_the_same(ask: Asking, spec: Path) -> None:
     assert not (spec.parent / "runs" / "small" / "study.json").exists()
     folder = RunFolder(Path(facts["preview"]).parent)
     assert folder.tables_are_current()
+    assert "6 training runs" in assay.open_run(folder.root)._repr_html_()
     assert set(folder.tables) == {"environments", "counts", "visibility", "shortcuts", "power", "findings", "pictures",
                                   "provenance"}  # fmt: skip
     named = ask("results", folder.root, "--table", "counts", "--json")

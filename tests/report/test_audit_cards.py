@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tests.worlds.files import write_table
 
+from assay.core.errors import StoreError
 from assay.report.audit_cards import CROSSWALK, DATA_CARD, MODEL_CARD
 from assay.report.crosswalk import CLAIM, FDA
 from assay.report.page import collect
@@ -76,3 +77,7 @@ def test_the_chart_of_the_page_counts_patients_only_where_they_are_named(
     out = audit_predictions(tmp_path / "predictions.csv", columns, Asked(), tmp_path / "out")
     (drawn,) = collect(out).first
     assert drawn.note.endswith(counted)
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "study.json").write_text("{}")
+    with pytest.raises(StoreError, match="study holds a study, not an audit: give another folder"):
+        audit_predictions(tmp_path / "predictions.csv", columns, Asked(), tmp_path / "study")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +14,14 @@ from pydantic import BaseModel
 from assay.core.files import content_hash
 from assay.execution.local import InProcess, Workers
 from assay.execution.tasks import Context, Executor, Task
+from assay.report.page import PAGES, Page, study_account
 from assay.results.block import Block, Query, Section
-from assay.runs.run import Shown, Tables, carry_out, write_request
+from assay.runs.run import Tables, carry_out
 from assay.store.folder import RunFolder
+from assay.store.kinds import KINDS, Kind
 from assay.store.schema import MODEL_TABLES
 
-# The kind of run: its request, the job of one task, and the three functions.
+# The kind of run: its request, the job of one task, its page, and the two functions.
 
 
 class Asked(BaseModel):
@@ -46,12 +49,23 @@ class ReadPart:
         RunFolder(self.root).write_outputs(self.id, {**columns, "logits": logits}, {"environment": "all"})
 
 
+def sections(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> Sequence[Section]:
+    """Return one section."""
+    block = Block(id="bright", title="Brightness of images", keep=Query(), chart="strip", place=("environment",))
+    return [Section("bright", "How bright images are", (block,))]
+
+
+KIND = Kind("brightness", "a reading of brightness", MODEL_TABLES, "read the images again")
+KINDS[KIND.name], PAGES[KIND.name] = KIND, Page(study_account, sections)
+
+
 @dataclass(frozen=True)
 class Brightness:
     """A run that reads one number of each image."""
 
     request: Asked
     remote: bool = True
+    kind = KIND
 
     def _parts(self) -> dict[str, tuple[int, ...]]:
         count = len(np.load(self.request.images, mmap_mode="r"))
@@ -60,7 +74,6 @@ class Brightness:
 
     def next(self, folder: RunFolder) -> Sequence[Task]:
         """Return the parts that were not read."""
-        write_request(folder, self.request, "reading")
         lacking = {id: rows for id, rows in self._parts().items() if not folder.complete("readings", id)}
         images = Path(self.request.images)
         return [
@@ -80,11 +93,6 @@ class Brightness:
         row |= {"seeds": 0, "patients": len(values), "images": len(values), "chance": 0.5}
         facts = [{"key": "model", "value": "brightness"}, {"key": "images", "value": str(len(values))}]
         return {"estimates": [row], "provenance": facts}
-
-    def page(self, tables: Shown) -> Sequence[Section]:
-        """Return one section."""
-        block = Block(id="bright", title="Brightness of images", keep=Query(), chart="strip", place=("environment",))
-        return [Section("bright", "How bright images are", (block,))]
 
 
 # What it gets from the driver alone.

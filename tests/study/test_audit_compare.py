@@ -15,7 +15,7 @@ from tests.study.test_audit_maps import bright, lower
 from tests.study.test_audit_maps import images as lesions
 
 import assay
-from assay.core.errors import SpecError
+from assay.core.errors import SpecError, StoreError
 from assay.report.audit_comparison import comparison_lines
 from assay.store.files import Row
 from assay.store.folder import RunFolder
@@ -148,6 +148,10 @@ def test_the_command_prints_and_writes_a_page(audits: Path, tmp_path: Path, caps
     assert "a and b differ in the swing of tag." in page
     kept = RunFolder(tmp_path / "out").table("compared")
     assert kept[0]["kind"] == "performance"
+    opened: Any = assay.open_run(tmp_path / "out")
+    assert " differ in " in opened._repr_html_()
+    with pytest.raises(StoreError, match="a comparison of audits, which has no table 'estimates'"):
+        opened.figure("auroc")
     assert run(["audit", "compare", str(audits / "a"), str(audits / "b"), "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["compared"]) == len(kept)
 
@@ -158,11 +162,11 @@ def test_a_comparison_does_not_overwrite_an_audit(
     before = (audits / "a" / "report.html").read_bytes()
     given = ["audit", "compare", str(audits / "a"), str(audits / "b"), "--out"]
     assert run([*given, str(audits / "a")]) == 2
-    assert "give the comparison a folder of its own" in capsys.readouterr().err
+    assert "holds an audit, not a comparison of audits: give another folder" in capsys.readouterr().err
     assert (audits / "a" / "report.html").read_bytes() == before
     (tmp_path / "file").write_text("text")
     assert run([*given, str(tmp_path / "file")]) == 2
-    assert "a file stands where a folder is expected" in capsys.readouterr().err
+    assert "File exists; choose another place with --out" in capsys.readouterr().err
 
 
 def test_other_images_and_folders_are_refused(audits: Path, tmp_path: Path) -> None:

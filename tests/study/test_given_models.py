@@ -367,7 +367,7 @@ def test_commands_and_open_run_read_the_folder_of_a_model(audited: Path, capsys:
     assert asked("results", "m1", "--table", "contrasts") == (
         2,
         "",
-        f"'contrasts' is a table of a study, and {audited} holds a model probed by itself: estimates, findings, "
+        f"{audited} holds a model probed by itself, which has no table 'contrasts'; it has estimates, findings, "
         "environments, pictures, provenance\n",
     )
     page = (audited / "report.html").read_bytes()
@@ -382,15 +382,15 @@ def test_commands_and_open_run_read_the_folder_of_a_model(audited: Path, capsys:
     code, out, _ = asked("doctor", "m1", "--json")
     assert (code, [one["what"] for one in json.loads(out) if one["light"] == "bad"]) == (1, ["models"])
     code, _, error = asked("clean", "m1")
-    assert (code, error) == (2, f"{audited} holds a model that was probed by itself, and no study\n")
+    assert (code, error) == (2, f"{audited} holds a model probed by itself, not a study: give another folder\n")
 
 
 def test_a_folder_of_a_study_takes_no_model_and_an_empty_one_is_refused(tmp_path: Path, run_copy: Path) -> None:
     page = (run_copy / "report.html").read_bytes()
-    with pytest.raises(SpecError, match="holds the records of a study; give the model a folder of its own"):
+    with pytest.raises(StoreError, match="holds a study, not a model probed by itself: give another folder"):
         assay.probe(bright, grays(tmp_path / "set"), out=run_copy, progress=False)
     assert (run_copy / "report.html").read_bytes() == page
-    with pytest.raises(StoreError, match=r"is no run folder: it holds no study\.json of a study and no request"):
+    with pytest.raises(StoreError, match=r"is no run folder: it holds no study\.json of a study"):
         assay.open_run(tmp_path)
 
 

@@ -89,7 +89,7 @@ def test_few_seeds_are_not_protected_by_a_recipe_without_a_test() -> None:
     """The one comparison that can be made has the degrees of freedom of its 3 seeds, since two are corrected."""
     made, target, patient = odds()
     panels = {name: Panel(one[: 2 if name == "copy" else 3, :, None], target, patient) for name, one in made.items()}
-    lost, found = compare_predictions(Predictions(panels), ASKED).contrasts
+    lost, found = compare_predictions(Predictions(panels, (), ("1", "2", "3")), ASKED).contrasts
     of = contrast(panels["worse"], panels["reference"], "auroc")
     assert math.isnan(lost["p_holm"])
     assert of.df > 2.01

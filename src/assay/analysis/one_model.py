@@ -26,7 +26,6 @@ from assay.stats.estimate import interval
 from assay.stats.findings import Finding, to_row, with_ids
 from assay.stats.influence import Answers
 from assay.stats.rows import identified
-from assay.store import schema
 from assay.store.files import ColumnRows, Row
 from assay.store.folder import RunFolder, measurement_row
 
@@ -49,9 +48,7 @@ def analyze_model(folder: RunFolder, plan: ModelPlan, population: Callable[[], P
         "pictures": described.pictures,
         "provenance": _provenance_rows(folder, plan, record, described),
     }
-    with folder.tables_made_of(plan.stamp):
-        for name, table in schema.MODEL_TABLES.items():
-            folder.write_table(name, table.names, rows[name])
+    folder.write_tables(rows)
 
 
 def measured_rows(folder: RunFolder, plan: ModelPlan) -> list[Row]:

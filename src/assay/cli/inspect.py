@@ -174,15 +174,15 @@ def _tell(findings: Sequence[Finding], json: bool) -> None:
 def _checksums(root: Path) -> Iterator[Finding]:
     from assay.data.cache import damaged_arrays, damaged_notes, default_cache_root
     from assay.models.checkpoint import WEIGHTS_FILE
+    from assay.store import kinds
     from assay.store.folder import RunFolder
     from assay.store.packs import damaged_packs
     from assay.study.records import KINDS_OF_UNITS
 
     folder, cache = RunFolder(root), default_cache_root()
-    others = ("sources", "trials") if folder.of_model else ("models",)
-    yield from _sound(
-        "request" if folder.of_model else "study", len(list(root.glob("*.json"))), folder.damaged_documents()
-    )
+    of_model = folder.kind is kinds.MODEL
+    others = ("sources", "trials") if of_model else ("models",)
+    yield from _sound("request" if of_model else "study", len(list(root.glob("*.json"))), folder.damaged_documents())
     for kind in KINDS_OF_UNITS:
         if kind in others:
             continue

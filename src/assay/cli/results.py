@@ -166,12 +166,17 @@ def export_command(run: str, trial: str, folder: Path, format: str, out: Path) -
 
 
 def report_command(run: str, out: Path, json: bool) -> None:
-    """Recompute statistics and rewrite the page from records alone."""
+    """Recompute statistics from records and rewrite the page; say so where records do not suffice for statistics."""
     folder = find_run(run, out)
 
     from assay.study.run import rebuild
 
-    page = rebuild(folder)
+    page, kind = rebuild(folder), RunFolder(folder).kind
+    if kind and not kind.from_records:
+        print(
+            f"only the page is new; to make the tables of {kind.words} again, {kind.again}",
+            file=sys.stderr,
+        )
     print(jsonlib.dumps({"report": str(page)}) if json else page)
 
 

@@ -58,6 +58,12 @@ class StoreError(AssayError):
     """A run folder cannot be read or written. Earlier content is undamaged."""
 
 
+class NoTableError(StoreError, KeyError):
+    """A run folder has no table of this name: for `in` and `get` of its tables a key that is missing."""
+
+    __str__ = Exception.__str__
+
+
 class ExtraError(AssayError, ImportError):
     """A library of an optional extra is not installed. The text has the line that installs it."""
 

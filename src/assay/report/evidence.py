@@ -62,6 +62,7 @@ class Tables(Mapping[str, Rows]):
     """Tables of a run folder, each read when it is first asked for.
 
     Raises:
+        NoTableError: Runs of this kind have no such table.
         StoreError: A table or column is missing.
     """
 
@@ -72,6 +73,7 @@ class Tables(Mapping[str, Rows]):
 
     def __getitem__(self, name: str) -> Rows:
         if name not in self._read:
+            self._folder.require_table(name)
             self._read[name] = _checked(self._folder, self._known[name])
         return self._read[name]
 
@@ -174,11 +176,6 @@ class Evidence:
     def of_audit(self) -> bool:
         """Whether the tables are those of an audit, or of a comparison of audits."""
         return "verdicts" in self.tables or "compared" in self.tables
-
-    @property
-    def of_preview(self) -> bool:
-        """Whether the tables are those of a preview."""
-        return "power" in self.tables
 
     @cached_property
     def outline(self) -> Outline:

@@ -13,9 +13,9 @@ from assay.core.measures import MEASURES
 from assay.report.blocks import Figure
 from assay.report.blocks import chart as draw
 from assay.report.evidence import Evidence, Tables, distinct
-from assay.report.opening import verdict
-from assay.report.page import first_figures
+from assay.report.page import first_figures, page_of
 from assay.results.study_blocks import COMPARISONS, further
+from assay.store import kinds
 from assay.store.files import write_bytes
 from assay.store.folder import RunFolder
 
@@ -95,7 +95,7 @@ def chart(root: Path, measure: str) -> Chart:
     Raises:
         StoreError: The run has no such measure, or no value of it.
     """
-    if RunFolder(root).of_audit:
+    if RunFolder(root).kind is kinds.AUDIT:
         if measure != "g":
             raise StoreError(unknown_of_few("measure", measure, ["g"]))
         made = next(iter(first_figures(Evidence(Tables(root), root))), None)
@@ -122,7 +122,7 @@ def run_html(root: Path) -> str:
     """Return the verdict of a run and its two first figures as HTML that needs nothing else."""
     try:
         evidence = Evidence(Tables(root), root)
-        said, figures = verdict(evidence), first_figures(evidence)
+        said, figures = page_of(root).account(evidence).verdict, first_figures(evidence)
         if "contrasts" in evidence.tables and (compared := draw(COMPARISONS, evidence)):
             figures = (*figures[:1], compared)
     except StoreError as error:

@@ -13,7 +13,6 @@ from assay.core.reasons import Code
 from assay.report.blocks import anchor
 from assay.report.evidence import Evidence, distinct, networks, whole
 from assay.report.images import encoded, natural
-from assay.report.sentences.audit import headline as audit_headline
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import (
     TRAINING,
@@ -137,9 +136,7 @@ class Account:
 
 
 def verdict(evidence: Evidence) -> str:
-    """Return the headline of a run, without numbers."""
-    if "verdicts" in evidence.tables:
-        return audit_headline(evidence.tables["verdicts"])
+    """Return the headline of a study, of compared predictions, or of one model, without numbers."""
     if "contrasts" not in evidence.tables:
         return model_headline(evidence.tables["estimates"], evidence.outline.measure, evidence.names)
     return headline(evidence.tables["contrasts"], evidence.names)

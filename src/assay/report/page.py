@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
@@ -35,6 +35,7 @@ from assay.results.block import Block, Section
 from assay.results.preview_blocks import preview_sections
 from assay.results.study_blocks import ACCOUNT, ENVIRONMENTS, FIRST, PROVENANCE, doses, performance, sections
 from assay.stats.findings import from_row
+from assay.store import kinds
 from assay.store.audit_tables import ANSWERS, AUDITED_IMAGES
 from assay.store.files import write_text
 from assay.store.folder import RunFolder
@@ -113,21 +114,33 @@ class Content:
     planned: bool = False
 
 
-def collect(root: Path, own: Sequence[Section] = ()) -> Content:
-    """Collect the content of the page of a study, of compared predictions, of one model, or of `own` sections.
+@dataclass(frozen=True)
+class Page:
+    """What the page of a kind of run is made of.
+
+    Attributes:
+        account: Returns its words.
+        sections: Returns its sections, from the tables.
+    """
+
+    account: Callable[[Evidence], Account]
+    sections: Callable[[Mapping[str, Sequence[Mapping[str, Any]]]], Sequence[Section]]
+
+
+def collect(root: Path) -> Content:
+    """Collect the content of the page of a run.
 
     Raises:
         StoreError: A table, a column or a picture is missing.
     """
     evidence = Evidence(Tables(root), root)
-    if evidence.of_preview:
-        return content(evidence, preview_account(evidence), preview_sections(evidence.tables))
-    if "compared" in evidence.tables:
-        return content(evidence, comparison_account(evidence), [COMPARISON])
-    if evidence.of_audit:
-        return content(evidence, audit_account(evidence),
-                       own or audit_sections(evidence.tables, leads_words(evidence.tables)))  # fmt: skip
-    return content(evidence, _account(evidence), own or study_sections(evidence.tables))
+    page = page_of(root)
+    return content(evidence, page.account(evidence), page.sections(evidence.tables))
+
+
+def page_of(root: Path) -> Page:
+    """Return what the page of a run folder is made of."""
+    return PAGES[(RunFolder(root).kind or kinds.STUDY).name]
 
 
 def content(evidence: Evidence, account: Account, asked: Sequence[Section]) -> Content:
@@ -185,7 +198,7 @@ def _limits(limits: Sequence[str], between: str) -> str:
     return f"{LIMIT}{between.join(limits).rstrip('.')}." if limits else ""
 
 
-def _account(evidence: Evidence) -> Account:
+def study_account(evidence: Evidence) -> Account:
     """Return the words on a study, on compared predictions, or on one model."""
     root, tables, facts = evidence.root, evidence.tables, evidence.facts
     name = facts.get("study") or facts.get("model") or root.name
@@ -206,6 +219,18 @@ def study_sections(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Se
     """Return the sections of the page of a study, of compared predictions, or of one model."""
     view = outline(tables)
     return sections(tables, view.measure, view.dosed, view.budgets)
+
+
+_OF_STUDY = Page(study_account, study_sections)
+PAGES = {
+    kinds.STUDY.name: _OF_STUDY,
+    kinds.MODEL.name: _OF_STUDY,
+    kinds.COMPARISON.name: _OF_STUDY,
+    kinds.AUDIT.name: Page(audit_account, lambda tables: audit_sections(tables, leads_words(tables))),
+    kinds.AUDITS.name: Page(comparison_account, lambda _: [COMPARISON]),
+    kinds.PREVIEW.name: Page(preview_account, preview_sections),
+}
+"""Pages by the name of the kind of run."""
 
 
 def _part(one: Section, evidence: Evidence, first: Sequence[Figure]) -> Part:
@@ -364,14 +389,14 @@ MARGIN = 2_000
 """Bytes left for the links of files that are carried."""
 
 
-def write_page(root: Path, own: Sequence[Section] = ()) -> Path:
+def write_page(root: Path) -> Path:
     """Write `report.html` of an analyzed run folder and return its path. Computes no statistic.
 
     Whole tables are carried as far as there is room, the small ones first; then, if need be, no table and no drawing
     is, and the page says where they lie. Raises StoreError when a table or picture is missing, or when the page would
     exceed 5 MB even so.
     """
-    return written(root, _fitting(collect(root, own)), "leave probes or environments out of the comparison")
+    return written(root, _fitting(collect(root)), "leave probes or environments out of the comparison")
 
 
 def _fitting(content: Content) -> str:

@@ -18,11 +18,12 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
-from assay.core.errors import StoreError, unknown_name
+from assay.core.errors import NoTableError, StoreError, unknown_name
 from assay.core.files import holding, is_abandoned, is_file, sha256, write_bytes
 from assay.core.types import Contributions, Measurement
 from assay.spec.schema import StudySpec
-from assay.store.audit_tables import AUDIT_TABLES, EVERY_TABLE
+from assay.store import kinds
+from assay.store.audit_tables import EVERY_TABLE
 from assay.store.columns import Table
 from assay.store.files import (
     ALTERED,
@@ -40,9 +41,10 @@ from assay.store.files import (
     write_parquet,
     write_rows,
 )
+from assay.store.kinds import KINDS, Kind
 from assay.store.migrations import migrated, unversioned
 from assay.store.packs import PACKED, UNITS, pack, packed, read_packed
-from assay.store.schema import MEASUREMENTS, MODEL_TABLES, SCHEMA_VERSION, TABLES
+from assay.store.schema import MEASUREMENTS, SCHEMA_VERSION
 from assay.store.views import VIEWS
 
 
@@ -210,8 +212,8 @@ def unflattened(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 STAMP = "stamp.json"
 """What the tables were made of; written after them."""
 
-STUDY, REQUEST, AUDIT = "study.json", "request.json", "audit.json"
-"""The files of a run folder that hold the study last begun there, the request last made of one model, or its audit."""
+STUDY, REQUEST, AUDIT = (one.document for one in (kinds.STUDY, kinds.MODEL, kinds.AUDIT))
+"""The files of a run folder that hold the study last begun there, another request, or the audit."""
 PREVIEW = "preview"
 """The folder of a run folder that a preview writes, and holds by a lock of its own."""
 
@@ -271,55 +273,60 @@ def _require(path: Path, wanted: str | None) -> Path:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The records of a study, of one model that was probed, or tables alone. See `store.schema` for the layout."""
+    """The records and tables of a run. See `store.schema` for the layout."""
 
     root: Path
 
     @property
-    def of_request(self) -> bool:
-        """Whether it holds what a request gave that is neither a study nor an audit."""
-        return is_file(self.root / REQUEST) and not is_file(self.root / STUDY)
-
-    @property
-    def of_model(self) -> bool:
-        """Whether it holds a model that was probed by itself."""
-        return self.of_request and (self.root / "models").is_dir()
-
-    @property
-    def of_audit(self) -> bool:
-        """Whether it holds an audit."""
-        return is_file(self.root / AUDIT)
-
-    @property
     def of_any(self) -> bool:
-        """Whether it holds a study, an audit, or what another request gave."""
+        """Whether it is a run folder."""
         return any(is_file(self.root / name) for name in (STUDY, REQUEST, AUDIT))
+
+    @property
+    def kind(self) -> Kind | None:
+        """The kind of run that was last begun here; None where none was.
+
+        Raises:
+            StoreError: This version does not know the kind.
+        """
+        for kind in (kinds.AUDIT, kinds.STUDY):
+            if is_file(self.root / kind.document):
+                return kind
+        if not is_file(self.root / REQUEST):
+            return None
+        name = read_json(self.root / REQUEST).get("stamp", {}).get("kind", kinds.MODEL.name)
+        if name not in KINDS:
+            raise StoreError(f"{self.root} holds a run of the kind '{name}', which this version does not know")
+        return KINDS[name]
 
     @property
     def tables(self) -> Mapping[str, Table]:
         """Descriptions of its tables by name, the most requested first."""
-        if self.of_audit or is_file(self.root / STUDY) or self.of_model:
-            return AUDIT_TABLES if self.of_audit else MODEL_TABLES if self.of_model else TABLES
-        made, present = self._stamp().get(FILES), {path.stem for path in (self.root / "tables").glob("*.parquet")}
-        has = {*present, *(Path(name).stem for name in made)} if made else TABLES
-        return {name: one for name, one in EVERY_TABLE.items() if all(part in has for part in one.parts or (name,))}
+        return (self.kind or kinds.STUDY).tables
 
     def require_run(self) -> None:
-        """Raises StoreError when it holds neither a study nor a probed model."""
+        """Raises StoreError when no run was begun here."""
         if not self.of_any:
             raise StoreError(
-                f"{self.root} is no run folder: it holds no {STUDY} of a study and no {REQUEST} of a model"
+                f"{self.root} is no run folder: it holds no {STUDY} of a study, no {AUDIT} of an audit and no {REQUEST}"
             )
 
+    def require(self, kind: Kind) -> None:
+        """Raises StoreError when it holds a run of another kind."""
+        held = self.kind
+        if held not in (None, kind):
+            raise StoreError(f"{self.root} holds {held.words}, not {kind.words}: give another folder")
+
     def require_audit_of(self, audited: str) -> None:
-        """Check that no audit of something else was started here.
+        """Check that nothing else was started here.
 
         Args:
             audited: Hash of the model and the images.
 
         Raises:
-            StoreError: There is one.
+            StoreError: The folder holds the audit of something else, or another kind of run.
         """
+        self.require(kinds.AUDIT)
         path = self.root / AUDIT
         if is_file(path) and read_checked_json(path).get("audited") != audited:
             raise StoreError(
@@ -330,20 +337,14 @@ class RunFolder:
         """Keep the hash of the model and the images for `require_audit_of`, and what the tables are made of."""
         write_checked_json(self.root / AUDIT, {"schema": SCHEMA_VERSION, "stamp": stamp, "audited": audited})
 
-    def require_study(self) -> None:
-        """Raises StoreError when no study has been run here."""
-        self.require_run()
-        if self.of_model:
-            raise StoreError(f"{self.root} holds a model that was probed by itself, and no study")
-
     def require_table(self, name: str) -> None:
-        """Raises StoreError, with the nearest name, when it has no table of that name."""
+        """Raises NoTableError, with the nearest name, when it has no table of that name."""
         if name in self.tables:
             return
-        if name in TABLES:
-            has = ", ".join(self.tables)
-            raise StoreError(f"'{name}' is a table of a study, and {self.root} holds a model probed by itself: {has}")
-        raise StoreError(unknown_name("table", name, tuple(self.tables)))
+        if name in EVERY_TABLE:
+            held, has = self.kind or kinds.STUDY, ", ".join(self.tables)
+            raise NoTableError(f"{self.root} holds {held.words}, which has no table '{name}'; it has {has}")
+        raise NoTableError(unknown_name("table", name, tuple(self.tables)))
 
     def unit(self, kind: UnitKind, id: str) -> Path:
         """Return the folder of one unit."""
@@ -534,6 +535,13 @@ class RunFolder:
         """Replace one of the tables that the report is made of."""
         write_rows(self.root / "tables" / f"{name}.parquet", columns, rows)
 
+    def write_tables(self, tables: Mapping[str, Sequence[Row]]) -> None:
+        """Write every table of what was last asked here; those that are not given are empty."""
+        with self.tables_made_of(self.asked()):
+            for name, table in self.tables.items():
+                if not table.parts:
+                    self.write_table(name, table.names, tables.get(name, ()))
+
     @contextmanager
     def tables_made_of(self, stamp: Mapping[str, str]) -> Generator[None]:
         """Around the making of all tables: they bear this stamp when they are whole, and none before."""
@@ -550,7 +558,7 @@ class RunFolder:
 
     def asked(self) -> dict[str, str]:
         """Return the stamp of the study, request or audit that was last begun here; empty where it has none."""
-        path = self.root / (AUDIT if self.of_audit else REQUEST if self.of_request else STUDY)
+        path = self.root / (self.kind or kinds.STUDY).document
         return migrated(unversioned(read_checked_json(path)), path).get("stamp", {})
 
     def _stamp(self) -> dict[str, Any]:
@@ -615,6 +623,5 @@ class RunFolder:
             return VIEWS[name](*map(self.table_by_column, parts))
         path = self.root / "tables" / f"{name}.parquet"
         if not path.is_file():
-            missing = "probe the model again, which reads only" if self.of_model else "run the study, which trains only"
-            raise StoreError(f"{self.root} holds no table '{name}': {missing} what is missing")
+            raise StoreError(f"{self.root} holds no table '{name}': {(self.kind or kinds.STUDY).again}")
         return read_column_rows(_require(path, self._stamp().get(FILES, {}).get(path.name)))

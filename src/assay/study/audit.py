@@ -13,7 +13,7 @@ import torch
 
 from assay.analysis.one_model import analyze_model
 from assay.core.errors import DataError, SpecError
-from assay.core.files import content_hash, is_file
+from assay.core.files import content_hash
 from assay.core.registry import own_code
 from assay.core.request import Task
 from assay.data.cache import Notify, default_cache_root, silent
@@ -45,8 +45,9 @@ from assay.spec.schema import REFERABLE
 from assay.stats.format import count, listed
 from assay.stats.maps import threshold_at
 from assay.stats.measures import LEVELS, specific_thresholds
+from assay.store import kinds
 from assay.store.files import write_json
-from assay.store.folder import STUDY, RunFolder, working_in
+from assay.store.folder import RunFolder, working_in
 from assay.study.origins import OfTraining
 from assay.study.outside import Config, config_of, signs
 from assay.training.feed import youden_threshold
@@ -167,8 +168,6 @@ def prepare_model(
         DataError: Rows cannot be read.
         ReadingError: The model cannot take the images.
     """
-    if out is not None and is_file(out / STUDY):
-        raise SpecError(f"out: {out} holds the records of a study; give the model a folder of its own")
     if settings.expect is not None and not 0 <= settings.expect <= 1:
         raise SpecError(f"expect is an AUROC in 0..1, not {settings.expect!r}")
     mappings: dict[str, object] = {"data": data, "validation": validation}
@@ -230,7 +229,10 @@ def probe_model(
         SpecError: The request is wrong.
         DataError: Rows cannot be read.
         ReadingError: The model cannot take the images, or gives no scores of the right shape.
+        StoreError: The folder holds another kind of run.
     """
+    if out is not None:
+        RunFolder(out).require(kinds.MODEL)
     given = prepare_model(origin, data, probes, environments, settings, validation, task=task, out=out, notify=notify)
     model, place, device, doubts = given.model, given.place, given.device, list(given.doubts)
     request, population, scene = given.request, given.population, given.scene

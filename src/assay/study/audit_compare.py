@@ -18,14 +18,13 @@ from assay.core.types import FactorTable
 from assay.execution.jobs import kept_read
 from assay.execution.tasks import Task
 from assay.probes.reader import score_names
-from assay.results.audit_blocks import COMPARISON
-from assay.results.block import Section
-from assay.runs.run import Shown, Tables, write_request
+from assay.runs.run import Tables
 from assay.shifts.battery import DECIDING, DOSES
 from assay.stats.compare import holm
 from assay.stats.format import listed
 from assay.stats.metrics import auroc
 from assay.stats.swing import Bounded, gained, group_swing_less, grouped, marked, p_of_nothing, swing_less
+from assay.store import kinds
 from assay.store.audit_tables import COMPARED, NOT_TESTED
 from assay.store.files import Row
 from assay.store.folder import RunFolder
@@ -128,20 +127,16 @@ class AuditsRun:
 
     request: AuditsRequest
     rows: Sequence[Row]
+    kind = kinds.AUDITS
 
     def next(self, folder: RunFolder) -> Sequence[Task]:
-        """Keep the request."""
-        write_request(folder, self.request, "comparison")
+        """Return none."""
         return ()
 
     def conclude(self, folder: RunFolder) -> Tables:
         """Return the differences, and the names of the audits."""
         names = zip(("first", "second"), self.request.names, strict=True)
         return {"compared": self.rows, "provenance": [{"key": key, "value": value} for key, value in names]}
-
-    def page(self, tables: Shown) -> Sequence[Section]:
-        """Return the section of differences."""
-        return [COMPARISON]
 
 
 def compare_audits(a: Path, b: Path) -> list[Row]:
@@ -203,7 +198,7 @@ def with_decisions(rows: Sequence[Row]) -> list[Row]:
 
 def _opened(path: Path) -> Kept:
     folder = RunFolder(path)
-    if not folder.of_audit:
+    if folder.kind is not kinds.AUDIT:
         raise SpecError(f"{path} holds no audit; give two folders that assay audit wrote")
     if not folder.tables_are_current():
         raise SpecError(f"{path}: the last audit there did not end, and its tables may be of two; run it again")

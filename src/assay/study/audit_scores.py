@@ -15,7 +15,6 @@ from assay.core.files import content_hash, sha256
 from assay.core.types import Factor, FactorTable
 from assay.data.files.table import Table, number, read_table, require_whole
 from assay.report.page import write_page
-from assay.runs.run import write_tables
 from assay.stats.swing import area
 from assay.store.folder import RunFolder, working_in
 from assay.study.audit_data import check
@@ -50,7 +49,7 @@ def audit_predictions(path: Path, columns: PredictionColumns, asked: Asked, out:
     Raises:
         DataError: The file cannot be read, a score is no number, or all rows are of one class.
         SpecError: A column is missing, or the positive class is not known.
-        StoreError: The folder holds the audit of another file, or of other columns.
+        StoreError: The folder holds the audit of another file or of other columns, or another kind of run.
     """
     read = read_table(path, columns.score)
     require_whole(read)
@@ -90,7 +89,7 @@ def audit_predictions(path: Path, columns: PredictionColumns, asked: Asked, out:
     folder.require_audit_of(audited)
     with working_in(out):
         folder.begin_audit(audited, {"audit": content_hash([sha256(path), asked.margin, threshold, asdict(columns)])})
-        write_tables(folder, made)
+        folder.write_tables(made)
         write_page(out)
         write_outcome(folder)
     return out

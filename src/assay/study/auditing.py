@@ -27,15 +27,13 @@ from assay.execution.tasks import Context, Event, Observer, Task
 from assay.models.ref import Origin
 from assay.probes.reader import ReadingError
 from assay.report.audit_cards import write_cards
-from assay.report.audit_page import leads_words
-from assay.results.audit_blocks import audit_sections
-from assay.results.block import Section
-from assay.runs.run import Shown, Tables, Watch, carried_out
+from assay.runs.run import Tables, Watch, carry_out_held
 from assay.shifts.battery import DECIDING, DETAIL
 from assay.shifts.environment import Environment
 from assay.shifts.exchange import Place
 from assay.stats.swing import Exchange
 from assay.stats.verdicts import MARGIN, Reference
+from assay.store import kinds
 from assay.store.files import Row, read_checked_json
 from assay.store.folder import RunFolder, working_in
 from assay.store.verdicts_file import write_verdicts
@@ -123,9 +121,11 @@ def run_audit(
         SpecError: The request is wrong, or the model seems to be read wrongly.
         DataError: Rows cannot be read, or all are of one class.
         ReadingError: The model cannot take the images, or gives no scores of the right shape.
-        StoreError: The folder holds the audit of another model, target or images.
+        StoreError: The folder holds the audit of another model, target or images, or another kind of run.
     """
     require_asked(asked)
+    if out is not None:
+        RunFolder(out).require(kinds.AUDIT)
     settings = Settings(
         name=name,
         seed=asked.seed,
@@ -152,7 +152,7 @@ def run_audit(
         counts = kept_counts(given, whole, asked, most)
         plan = AuditPlan(whole, asked, counts, {"model": given.model.content, "data": given.scene.identity("all")})
         run = AuditRun(asked, given, plan, audited, most is not None)
-        carried_out(run, folder, InProcess(), _telling(say))
+        carry_out_held(run, folder, InProcess(), _telling(say))
         write_outcome(folder)
     return folder.root
 
@@ -214,6 +214,7 @@ class AuditRun:
     plan: AuditPlan
     audited: str
     in_steps: bool
+    kind = kinds.AUDIT
     began: float = field(default_factory=time.time)
 
     def next(self, folder: RunFolder) -> Sequence[Task]:
@@ -384,10 +385,6 @@ class AuditRun:
             "rates": self._rates,
             "provenance": provenance_rows(given, answers, self.reference),
         }
-
-    def page(self, tables: Shown) -> Sequence[Section]:
-        """Return the sections of the page."""
-        return audit_sections(tables, leads_words(tables))
 
     @property
     def _shipped(self) -> bool:

@@ -13,9 +13,7 @@ from assay.core.errors import SpecError, unknown_name
 from assay.core.measures import direction_of, label_of
 from assay.core.reasons import Reason
 from assay.execution.tasks import Task
-from assay.report.page import study_sections
-from assay.results.block import Section
-from assay.runs.run import Shown, Tables, write_request
+from assay.runs.run import Tables
 from assay.spec.checks import MOST_PRIMARY
 from assay.spec.schema import ContrastSpec, Role
 from assay.stats.compare import contrast
@@ -24,6 +22,7 @@ from assay.stats.doubts import findings_of, outlying_seeds
 from assay.stats.estimate import estimate
 from assay.stats.findings import to_row
 from assay.stats.measures import COMPUTED
+from assay.store import kinds
 from assay.store.files import Row
 from assay.store.folder import RunFolder
 from assay.store.schema import VALUES
@@ -73,10 +72,10 @@ class CompareRun:
     request: CompareRequest
     read: Predictions
     name: str
+    kind = kinds.COMPARISON
 
     def next(self, folder: RunFolder) -> Sequence[Task]:
-        """Keep the request."""
-        write_request(folder, self.request, "comparison")
+        """Return none."""
         return ()
 
     def conclude(self, folder: RunFolder) -> Tables:
@@ -84,6 +83,9 @@ class CompareRun:
         made = compare_predictions(self.read, self.request)
         found = findings_of(made.contrasts, made.estimates, cautions=(*made.notes, *made.cautions))
         facts = {"study": self.name, "question": made.title, "predictions": "yes"}
+        named = zip(self.read.seed_numbers, self.read.seeds, strict=True)
+        if names := ", ".join(f"{number}: {name}" for number, name in named if str(number) != name):
+            facts["names of seeds"] = names
         return {
             "contrasts": made.contrasts,
             "estimates": made.estimates,
@@ -92,10 +94,6 @@ class CompareRun:
             "findings": [to_row(one) for one in found if one.kind != "leakage"],
             "provenance": [{"key": key, "value": value} for key, value in facts.items()],
         }
-
-    def page(self, tables: Shown) -> Sequence[Section]:
-        """Return the sections of the page of a study."""
-        return study_sections(tables)
 
 
 def compare_predictions(read: Predictions, asked: CompareRequest) -> Compared:
@@ -142,10 +140,11 @@ def compare_predictions(read: Predictions, asked: CompareRequest) -> Compared:
         row = estimate_row(places[name], found, entry.entry.unit, entry.entry.direction, chance)
         rows.append(row)
         by_seed += [
-            {**row, "seed": read.seeds[number] if read.seeds else str(number), "value": value}
+            {**row, "seed": read.seeds[number], "value": value}
             for number, value in zip(panel.numbers.tolist(), found.per_seed.tolist(), strict=True)
         ]
     made = decided([family_of(stated.family_name, family)], rows)
     cautions = tuple(outlying_seeds(by_seed, made))
-    values = tuple({name: row[name] for name in VALUES.names} for row in by_seed)
+    numbers = dict(zip(read.seeds, read.seed_numbers, strict=True))
+    values = tuple({**{name: row[name] for name in VALUES.names}, "seed": numbers[row["seed"]]} for row in by_seed)
     return Compared(measure, against, tuple(rows), tuple(made), values, read.notes, cautions)

@@ -19,6 +19,8 @@ from assay.study.compare_request import CompareRequest
 LEAST = 1e-12
 """Probabilities are held this far from 0 and 1, where log-odds are infinite."""
 _MOST_NAMED = 5
+_MOST_DIGITS = 19
+"""Digits of a number that a table cannot hold."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,14 @@ class Predictions:
     """
 
     panels: Mapping[str, Panel]
-    notes: tuple[Reason, ...] = ()
-    seeds: tuple[str, ...] = ()
+    notes: tuple[Reason, ...]
+    seeds: tuple[str, ...]
+
+    @property
+    def seed_numbers(self) -> tuple[int, ...]:
+        """Numbers of the seeds in tables: their names where these are whole numbers, else their places."""
+        whole = all(name.isdecimal() and name == str(int(name)) and len(name) < _MOST_DIGITS for name in self.seeds)
+        return tuple(map(int, self.seeds)) if whole else tuple(range(len(self.seeds)))
 
 
 def read_predictions(columns: CompareRequest) -> Predictions:

@@ -18,15 +18,14 @@ from assay.core.files import canonical_json
 from assay.core.reasons import Code, Reason, because
 from assay.data.cards import without_patients
 from assay.execution.tasks import Task
-from assay.results.block import Section
-from assay.results.preview_blocks import preview_sections
-from assay.runs.run import Shown, Tables, write_request
+from assay.runs.run import Tables
 from assay.shifts.association import also_achieved
 from assay.shifts.population import Population
 from assay.spec.environments import dose_axis, images_seed
 from assay.spec.schema import RecipePoint, StudySpec
 from assay.stats.doses import uneven_rows
 from assay.stats.findings import Finding, to_row, with_ids
+from assay.store import kinds
 from assay.store.files import Row
 from assay.store.folder import RunFolder
 from assay.study.run import Prepared
@@ -46,10 +45,10 @@ class PreviewRun:
     prepared: Prepared
     request: RunRequest
     workers: int
+    kind = kinds.PREVIEW
 
     def next(self, folder: RunFolder) -> Sequence[Task]:
-        """Keep the request. Nothing is trained or read by a network."""
-        write_request(folder, self.request, "preview")
+        """Return none: nothing is trained or read by a network."""
         return ()
 
     def conclude(self, folder: RunFolder) -> Tables:
@@ -58,10 +57,6 @@ class PreviewRun:
             self.prepared.spec, self.prepared.population, folder.root / "pictures", self.prepared.starts
         )
         return {**made, "provenance": [{"key": key, "value": value} for key, value in self._facts().items() if value]}
-
-    def page(self, tables: Shown) -> Sequence[Section]:
-        """Return the sections of the page."""
-        return preview_sections(tables)
 
     def _facts(self) -> dict[str, str]:
         prepared, spec = self.prepared, self.prepared.spec

@@ -13,6 +13,7 @@ from assay.core.errors import SpecError
 from assay.core.files import is_file, is_folder
 from assay.shifts.battery import DECIDING, DOSES
 from assay.stats.verdicts import Reference, reference_of
+from assay.store import kinds
 from assay.store.files import Row, read_json
 from assay.store.folder import RunFolder
 
@@ -119,7 +120,7 @@ def _audits(root: Path, audited: str) -> Iterator[tuple[RunFolder, Mapping[str, 
     """Yield the audits of a folder that ended, of other models than the audited one, with their provenance."""
     for path in sorted(root.iterdir()):
         folder = RunFolder(path)
-        if not (folder.of_audit and folder.tables_are_current()):
+        if not (folder.kind is kinds.AUDIT and folder.tables_are_current()):
             continue
         facts = {str(row["key"]): str(row["value"]) for row in folder.table("provenance")}
         if facts.get(_MODEL, audited) != audited:

@@ -36,15 +36,15 @@ from assay.execution.plan import (
 from assay.execution.progress import Stage, telling
 from assay.execution.tasks import Executor, Job, Outcome, Task
 from assay.models.ref import Inputs
-from assay.report.page import study_sections, write_page
+from assay.report.page import write_page
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import statement
-from assay.results.block import Section
-from assay.runs.run import Shown, Tables, Watch, carried_out, perform, write_tables
+from assay.runs.run import Tables, Watch, carry_out_held, run_tasks
 from assay.shifts.population import Population
 from assay.spec.schema import StudySpec
 from assay.stats.format import count
 from assay.stats.rows import SETTLED
+from assay.store import kinds
 from assay.store.files import Row
 from assay.store.folder import RunFolder, working_in
 from assay.study import finished
@@ -199,6 +199,7 @@ class StudyRun:
     stage: Stage
     goes_on: bool = False
     _begun: bool = False
+    kind = kinds.STUDY
 
     @property
     def request(self) -> StudySpec:
@@ -234,12 +235,9 @@ class StudyRun:
 
     def conclude(self, folder: RunFolder) -> Tables:
         """Return all tables."""
-        return analyze(self.prepared.plan, self.prepared.place, self.prepared.population, self.stage)
-
-    def page(self, tables: Shown) -> Sequence[Section]:
-        """Return the sections of the page."""
+        tables = analyze(self.prepared.plan, self.prepared.place, self.prepared.population, self.stage)
         self.stage("writing the page")
-        return study_sections(tables)
+        return tables
 
 
 def run_study(
@@ -264,7 +262,7 @@ def run_study(
     place, causes = prepared.place, prepared.causes
     run = StudyRun(prepared, again, stage or telling(quietly=True))
     with working_in(place.root):
-        done = carried_out(run, place.folder, executor, watch)
+        done = carry_out_held(run, place.folder, executor, watch)
         plan, outcome, folder = run.prepared.plan, done.outcome, place.folder
         trials = {trial.id for trial in plan.trials}
         trained = sum(id in trials for id in outcome.done)
@@ -320,9 +318,10 @@ def unlearned(trials: Sequence[Trial], folder: RunFolder) -> int:
 def train_only(prepared: Prepared, watch: Watch, executor: Executor) -> Outcome:
     """Carry out the tasks of a prepared study, without tables and page. Failures are recorded and the rest goes on."""
     with working_in(prepared.place.root):
+        prepared.place.folder.require(kinds.STUDY)
         _begin(prepared)
         with watch(prepared.tasks) as display:
-            return perform(prepared.tasks, prepared.place.folder, executor, display)
+            return run_tasks(prepared.tasks, prepared.place.folder, executor, display)
 
 
 def _known(folder: RunFolder) -> list[Mapping[str, Any]]:
@@ -433,21 +432,23 @@ def _probe_job(
 
 
 def rebuild(root: Path) -> Path:
-    """Recompute statistics and rewrite the page from the records of a run folder. Trains nothing and needs no data.
+    """Compute the tables again from the records of a run folder, and rewrite the page. Needs no data.
+
+    Records of an audit, a comparison or a preview do not suffice for that: of these the page alone is rewritten.
 
     Args:
-        root: Folder of a study, or of a model that was probed by itself.
+        root: The run folder.
 
     Raises:
         StoreError: No run ended in the folder, or another run works in it.
     """
     folder = RunFolder(root)
-    if folder.of_model:
+    folder.require_run()
+    if folder.kind is kinds.MODEL:
         return open_probed(root).report()
-    if folder.of_audit or folder.of_request:
-        return write_page(root)
-    study = stored_study(root)
-    place = Place(root, default_cache_root(), study.skip_bad_rows)
     with working_in(root):
-        write_tables(place.folder, analyze_records(study.plan, place))
+        if folder.kind is kinds.STUDY:
+            study = stored_study(root)
+            place = Place(root, default_cache_root(), study.skip_bad_rows)
+            folder.write_tables(analyze_records(study.plan, place))
         return write_page(root)

@@ -20,6 +20,7 @@ from assay.core.errors import SpecError, StoreError, extra, unknown_of_few
 from assay.core.files import content_hash
 from assay.report.evidence import Evidence, Tables
 from assay.report.opening import verdict
+from assay.store import kinds
 from assay.store.files import Row, read_json, read_rows
 from assay.store.folder import RunFolder
 
@@ -69,8 +70,8 @@ def log_to(root: Path, tracker: str, experiment: str = "") -> str:
     """See `assay.Run.log_to`."""
     require_tracker(tracker)
     folder = RunFolder(root)
-    whole = _of_model(folder) if folder.of_model else _of_study(folder)
-    trials = () if folder.of_model else tuple(_trials(folder))
+    whole = _of_model(folder) if folder.kind is kinds.MODEL else _of_study(folder)
+    trials = () if folder.kind is kinds.MODEL else tuple(_trials(folder))
     page = root / "report.html"
     return TRACKERS[tracker](whole, trials, page if page.is_file() else None, experiment)
 
