@@ -271,6 +271,8 @@ def test_intervals_are_called_over_images_where_patients_are_not_named(run: Path
     for table in ("estimates", "contrasts", "environments"):
         rows = [over_images(row) for row in RunFolder(copy).table(table)]
         RunFolder(copy).write_table(table, schema.TABLES[table].names, rows)
+    facts = [*RunFolder(copy).table("provenance"), {"key": "intervals over", "value": "images"}]
+    RunFolder(copy).write_table("provenance", schema.PROVENANCE.names, facts)
     write_page(copy)
     said = (copy / "report.html").read_text(encoding="utf-8")
     assert "intervals are over images" in said

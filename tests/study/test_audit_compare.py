@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,11 @@ def test_the_command_prints_and_writes_a_page(audits: Path, tmp_path: Path, caps
     assert "tested in one of the audits only" not in page, "neither tested the identifiers"
     assert "How do a and b differ?" in page
     assert "a and b differ in the swing of tag." in page
+    assert re.search(r"Analyses used Assay \d", page)
+    facts = {row["key"]: row["value"] for row in RunFolder(tmp_path / "out").table("provenance")}
+    assert facts["intervals over"] == "patients"
+    assert {"assay-imaging", "numpy", "scipy"} <= facts.keys()
+    assert "40 patients" in page or "80 patients" in page
     kept = RunFolder(tmp_path / "out").table("compared")
     assert kept[0]["kind"] == "performance"
     opened: Any = assay.open_run(tmp_path / "out")

@@ -266,6 +266,7 @@ def facts_of(card: Card) -> dict[str, str]:
         "license": card.license,
         "known faults": "; ".join(card.known_faults),
         "rows left out": "; ".join(card.left_out),
+        "intervals over": "images" if without_patients(card.known_faults) else "patients",
     }
 
 

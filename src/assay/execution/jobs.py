@@ -9,8 +9,6 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,12 +16,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from assay.core.errors import DISTRIBUTION, DataError, StoreError
+from assay.core.errors import DataError, StoreError
 from assay.core.files import canonical_json
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.registry import build, require_code
 from assay.core.request import Task
 from assay.core.types import FactorTable
+from assay.core.versions import versions
 from assay.data.cache import ArrayCache, Notify, check_opened, silent
 from assay.execution.device import computing_on, device_name
 from assay.execution.tasks import Context, Stopped
@@ -86,7 +85,6 @@ def write_curve(unit: Path, curve: Sequence[Mapping[str, float | int]]) -> None:
 # When, where and by what a unit was made. Never part of a result, so that results are the same bytes everywhere.
 
 PROVENANCE = "provenance.json"
-LIBRARIES = (DISTRIBUTION, "torch", "numpy", "scipy", "timm", "pytorch-metric-learning", "duckdb")
 
 
 def provenance(start: float, device: str) -> dict[str, Any]:
@@ -103,14 +101,8 @@ def provenance(start: float, device: str) -> dict[str, Any]:
         "processor": torch.backends.cpu.get_cpu_capability(),
         "device": device_name(device),
         "python": platform.python_version(),
-        "libraries": _versions(),
+        "libraries": versions(),
     }
-
-
-@cache
-def _versions() -> Mapping[str, str]:
-    """Return the versions of `LIBRARIES`, looked up on disk once per process."""
-    return {name: version(name) for name in LIBRARIES}
 
 
 _FACTS: Mapping[str, type | tuple[type, ...]] = {

@@ -67,7 +67,7 @@ def _data(found: Audited) -> Iterator[str]:
     yield from ("", "Written by an audit from the images and columns that it was given.")
     yield from _listed_facts(found, "Images", ("source", "license", "images", "images under marks", "patients",
                                                "classes", "size", "rows left out"))  # fmt: skip
-    if "patients named" not in facts:
+    if facts.get("intervals over") != "patients":
         yield "- patients are not named: each image counts as one"
     yield from ("", "## Columns", "")
     yield from _table(("column", "role", "kind", "values", "missing"), map(_column, found.tables["columns"]))

@@ -189,11 +189,8 @@ class Evidence:
 
     @cached_property
     def unit(self) -> str:
-        """The unit of intervals in addition to seeds: `patients`, or `images` where no patient is counted anywhere."""
-        rows = self.tables.get("environments", ())
-        if self.of_audit:
-            return "patients" if "patients named" in self.facts else "images"
-        return "patients" if not rows or any(whole(row, "patients") for row in rows) else "images"
+        """The unit of intervals in addition to seeds: `patients`, or `images` where patients are not named."""
+        return self.facts.get("intervals over", "patients")
 
     @cached_property
     def names(self) -> Names:

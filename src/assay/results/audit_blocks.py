@@ -91,10 +91,10 @@ DIFFERENCES = Block(
     columns=("factor", "measure", "dose", "class", "a", "b", "value", "decision", "p", "verdict_a", "verdict_b",
              "images", "reason"),
     note=(
-        "A difference is the first audit less the second. Its interval is over patients, with the same images in both, "
-        "and is not corrected. There is one decision per factor, for a mark at the middle dose, with p corrected "
-        "for classes and groups (Bonferroni) and for factors (Holm). A verdict that differs is no evidence of a "
-        "difference by itself: the decision is."
+        "A difference is the first audit less the second. Its interval is over patients (images, where patients are "
+        "not named), with the same images in both, and is not corrected. There is one decision per factor, for a mark "
+        "at the middle dose, with p corrected for classes and groups (Bonferroni) and for factors (Holm). A verdict "
+        "that differs is no evidence of a difference by itself: the decision is."
     ),
 )  # fmt: skip
 COMPARISON = Section("differences", "Differences", (DIFFERENCES,))

@@ -15,6 +15,7 @@ from assay.analysis.audit import Scored, ScoredMaps
 from assay.core.errors import SpecError, cut
 from assay.core.reasons import Code, because
 from assay.core.types import FactorTable
+from assay.core.versions import OF_STATISTICS, versions
 from assay.execution.jobs import kept_read
 from assay.execution.tasks import Task
 from assay.probes.reader import score_names
@@ -135,8 +136,11 @@ class AuditsRun:
 
     def conclude(self, folder: RunFolder) -> Tables:
         """Return the differences, and the names of the audits."""
-        names = zip(("first", "second"), self.request.names, strict=True)
-        return {"compared": self.rows, "provenance": [{"key": key, "value": value} for key, value in names]}
+        unit = Kept(RunFolder(self.request.a)).facts["intervals over"]
+        facts = {**dict(zip(("first", "second"), self.request.names, strict=True)), "intervals over": unit,
+                 **versions(OF_STATISTICS)}  # fmt: skip
+        rows = self.rows if unit == "patients" else [{**row, "patients": 0} for row in self.rows]
+        return {"compared": rows, "provenance": [{"key": key, "value": value} for key, value in facts.items()]}
 
 
 def compare_audits(a: Path, b: Path) -> list[Row]:

@@ -237,7 +237,7 @@ def provenance_rows(given: Prepared, answers: Answers, reference: Reference | No
         "rows left out": f"{len(card.left_out)} rows" if card.left_out else "",
         "classes": ", ".join(f"{name} ({n:,})" for name, n in zip(scored.table.classes, classes, strict=True)),
         "patients": f"{len(np.unique(scored.table.patient)):,}",
-        "patients named": "yes" if given.request.data.patient else "",
+        "intervals over": "patients" if given.request.data.patient else "images",
         "images": f"{counts.clean:,} of {counts.all:,}",
         "images under marks": f"{counts.marked:,}",
         "size": f"{given.model.inputs.size} px, fit {given.request.data.fit}",

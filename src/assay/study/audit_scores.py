@@ -13,6 +13,7 @@ from assay.analysis.audit import Scored, by_harm, column_rows, of_columns
 from assay.core.errors import DataError, SpecError, cut
 from assay.core.files import content_hash, sha256
 from assay.core.types import Factor, FactorTable
+from assay.core.versions import OF_STATISTICS, versions
 from assay.data.files.table import Table, number, read_table, require_whole
 from assay.report.page import write_page
 from assay.stats.swing import area
@@ -76,11 +77,12 @@ def audit_predictions(path: Path, columns: PredictionColumns, asked: Asked, out:
         "hash of the model": sha256(path),
         "images": f"{len(table):,}",
         "patients": f"{len(np.unique(table.patient)):,}",
-        "patients named": "yes" if columns.patient else "",
+        "intervals over": "patients" if columns.patient else "images",
         "threshold": f"{threshold:.6g}",
         "margin": f"{asked.margin:g}",
         "domain": asked.domain,
         "intended use": asked.intended_use,
+        **versions(OF_STATISTICS),
     }
     rows = [{"key": key, "value": value} for key, value in facts.items() if value]
     made = {"verdicts": by_harm(verdicts), "groups": groups, "gaps": gaps, "checks": checks, "provenance": rows,

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from assay.analysis.contrasts import Pair, family_of
 from assay.analysis.measurements import KEY_FIELDS
-from assay.analysis.tables import estimate_row
+from assay.analysis.tables import estimate_row, over_images
 from assay.core.errors import SpecError, unknown_name
 from assay.core.measures import direction_of, label_of
-from assay.core.reasons import Reason
+from assay.core.reasons import Code, Reason
+from assay.core.versions import OF_STATISTICS, versions
 from assay.execution.tasks import Task
 from assay.runs.run import Tables
 from assay.spec.checks import MOST_PRIMARY
@@ -82,13 +84,16 @@ class CompareRun:
         """Return the tables of a study that predictions have."""
         made = compare_predictions(self.read, self.request)
         found = findings_of(made.contrasts, made.estimates, cautions=(*made.notes, *made.cautions))
-        facts = {"study": self.name, "question": made.title, "predictions": "yes"}
+        unnamed = any(note.first(Code.NO_PATIENT_COLUMN) for note in made.notes)
+        counted = over_images if unnamed else dict[str, Any]
+        facts = {"study": self.name, "question": made.title, "predictions": "yes",
+                 "intervals over": "images" if unnamed else "patients", **versions(OF_STATISTICS)}  # fmt: skip
         named = zip(self.read.seed_numbers, self.read.seeds, strict=True)
         if names := ", ".join(f"{number}: {name}" for number, name in named if str(number) != name):
             facts["names of seeds"] = names
         return {
-            "contrasts": made.contrasts,
-            "estimates": made.estimates,
+            "contrasts": list(map(counted, made.contrasts)),
+            "estimates": list(map(counted, made.estimates)),
             "values": made.values,
             # there are no images to look for copies in
             "findings": [to_row(one) for one in found if one.kind != "leakage"],

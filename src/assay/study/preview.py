@@ -16,6 +16,7 @@ from assay.analysis.shortcuts import shortcut_cautions, shortcut_rows
 from assay.analysis.tables import without_home
 from assay.core.files import canonical_json
 from assay.core.reasons import Code, Reason, because
+from assay.core.versions import versions
 from assay.data.cards import without_patients
 from assay.execution.tasks import Task
 from assay.runs.run import Tables
@@ -75,6 +76,7 @@ class PreviewRun:
             "seconds": f"{prepared.seconds(self.workers):.1f}",
             "workers": str(self.workers),
             "device": prepared.device,
+            **versions(),
             "spec": json.dumps(without_home(spec.model_dump(mode="json", exclude_defaults=True)), indent=1),
         }
 

@@ -163,7 +163,7 @@ def _count(count: int) -> str:
 
 def done(facts: Mapping[str, str], rows: Sequence[Row]) -> list[str]:
     """Return two sentences on the images and on what was changed in them."""
-    of = f" of {facts['patients']} patients" if "patients named" in facts else ""
+    of = f" of {facts['patients']} patients" if facts.get("intervals over") == "patients" else ""
     read = "The model read" if any(row["kind"] == "mark" for row in rows) else "The answers are to"
     classes = f": {facts['classes']}" if "classes" in facts else ""
     made = [f"{read} {facts['images'].partition(' of ')[0]} images{of}{classes}."]
