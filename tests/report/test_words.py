@@ -149,8 +149,8 @@ def test_labels_of_the_study_file_come_first() -> None:
 
 
 def test_a_control_is_named_by_what_it_controls() -> None:
-    found = control_words(row("no difference", **TWIN), NAMES)
-    assert found == "A/A control (AUROC with texture reversed, streams 1 against streams 0) shows no difference"
+    found = control_words(row("none detected", **TWIN), NAMES)
+    assert found == "A/A control (AUROC with texture reversed, streams 1 against streams 0) found no difference"
 
 
 @pytest.mark.parametrize(

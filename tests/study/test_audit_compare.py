@@ -172,7 +172,7 @@ def test_a_comparison_does_not_overwrite_an_audit(
     assert (audits / "a" / "report.html").read_bytes() == before
     (tmp_path / "file").write_text("text")
     assert run([*given, str(tmp_path / "file")]) == 2
-    assert "File exists; choose another place with --out" in capsys.readouterr().err
+    assert "cannot be written to: File exists" in capsys.readouterr().err
 
 
 def test_other_images_and_folders_are_refused(audits: Path, tmp_path: Path) -> None:

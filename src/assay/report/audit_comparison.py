@@ -43,7 +43,8 @@ def _headline(rows: Sequence[Row], names: tuple[str, str]) -> str:
 
 def comparison_lines(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
     """Return the comparison as sentences: performance, then every factor whose swing or verdict differs."""
-    made = [f"{_subject(row)}: {_values(row, names)}." for row in rows if row["kind"] == "performance"]
+    on = f" on the {max(whole(row, 'images') for row in rows):,} images that both read"
+    made = [f"{_subject(row)}{on}: {_values(row, names)}." for row in rows if row["kind"] == "performance"]
     alike, without = list[str](), list[str]()
     for factor in dict.fromkeys(row["factor"] for row in rows if row["kind"] != "performance"):
         own = [row for row in rows if row["factor"] == factor]

@@ -26,7 +26,7 @@ GLOSSARY: Mapping[str, str] = {
     ),
     "Decision": (
         "How a contrast ends: *higher* or *lower*; *higher* or *lower by less than the margin*; *equivalent "
-        "within the margin*; *inconclusive*."
+        "within the margin*; *inconclusive*. Of controls: *detected*, *none detected*, *differs*."
     ),
     "Decodability": "AUROC of a linear decoder that predicts a factor from a layer of the network.",
     "Detectable difference": "The smallest difference that the design finds in 4 of 5 studies (80% power).",

@@ -239,7 +239,7 @@ VERDICTS: Mapping[str, Worded] = {
     "equivalent": Worded("equivalent within {margin}"),
     "detected": Worded("detected"),
     "undetected": Worded("not detected"),
-    "no difference": Worded("no difference"),
+    "none detected": Worded("none detected"),
     "differs": Worded("differs"),
     "untested": Worded("not tested"),
     "within": Worded("within the margin"),
@@ -347,7 +347,7 @@ def _inside(text: str) -> str:
 
 
 def control_words(row: Row, names: Names | None = None) -> str:
-    """Return a control by what it controls: `A/A control (AUROC, streams 1 against streams 0) shows no difference`.
+    """Return a control by what it controls: `A/A control (AUROC, streams 1 against streams 0) found no difference`.
 
     Args:
         row: The control.
@@ -356,7 +356,7 @@ def control_words(row: Row, names: Names | None = None) -> str:
     compared = "" if names is None else f" ({statement(row, names)})"
     role = "A/A control" if text_of(row, "role") == "a-a" else "positive control"
     verb = {"detected": "found the planted difference", "undetected": "did not find the planted difference",
-            "no difference": "shows no difference", "differs": "shows a difference",
+            "none detected": "found no difference", "differs": "shows a difference",
             "untested": "could not be tested"}[text_of(row, "decision")]  # fmt: skip
     return f"{role}{compared} {verb}"
 

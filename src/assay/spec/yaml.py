@@ -15,7 +15,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 from ruamel.yaml.resolver import VersionedResolver
 from ruamel.yaml.tag import Tag
 
-from assay.core.errors import SpecError, nearest
+from assay.core.errors import SpecError, cut, nearest
 from assay.spec.document import Document, Keys, dotted, mapping_of
 
 # YAML as studies are written in it. ruamel.yaml scans and parses; scalars follow the core schema of YAML 1.2
@@ -73,10 +73,10 @@ def read_yaml(path: Path, called: str = "") -> Document:
     values, places = parse_yaml(text, called or str(path))
     tree = mapping_of(values)
     if tree is None:
-        kind = {type(None): "nothing", list: "a list", str: f"the text {values!r}"}.get(type(values))
+        kind = {type(None): "nothing", list: "a list", str: f"the text '{cut(str(values))}'"}.get(type(values))
         raise SpecError(
-            f"{path}: holds {kind or f'the value {values!r}'}; expected a study: `key: value` lines from `name:` to "
-            "`contrasts:`"
+            f"{path}: holds {kind or f'the value {cut(repr(values))}'}; expected a study: `key: value` lines from "
+            "`name:` to `contrasts:`"
         )
     return Document(tree, places, folder=str(path.parent.absolute()), stem=path.stem)
 

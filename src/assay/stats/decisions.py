@@ -307,7 +307,7 @@ def _ruling(row: Row, end: Reason) -> Row:
     if role == "positive-control":
         word = "detected" if decision == text_of(row, "expected") else "undetected"
     elif role in CONTROLS:
-        word = "untested" if undefined(row) else "differs" if decision in DIFFERENT else "no difference"
+        word = "untested" if undefined(row) else "differs" if decision in DIFFERENT else "none detected"
     elif decision in DIFFERENT:
         word = f"{decision}-small" if not end and _is_small(row) else decision
     else:

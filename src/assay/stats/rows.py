@@ -39,7 +39,7 @@ CONTROLS = ("positive-control", "a-a")
 """Roles of comparisons that test the study itself."""
 PRIMARY = "primary"
 """Role of the comparisons that are the question of a study."""
-PASSED = ("detected", "no difference")
+PASSED = ("detected", "none detected")
 """Decisions of controls that let the study claim anything."""
 FAILED = ("undetected", "differs")
 """Decisions of controls after which no difference is claimed."""

@@ -106,6 +106,7 @@ def working_in(root: Path) -> Generator[None]:
     def refuse() -> None:
         raise StoreError(f"another run works in {root}: wait until it ends, or choose another place with --out")
 
+    require_writable(root)
     with holding(root / LOCK, refuse):
         yield
 

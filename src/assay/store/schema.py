@@ -145,7 +145,7 @@ CONTRASTS = Table(
         Column(
             "decision",
             "higher, lower, higher-small or lower-small (by less than the margin), equivalent, or inconclusive; of a "
-            "control detected, undetected, no difference, differs or untested",
+            "control detected, undetected, none detected, differs or untested",
         ),
         number("decision_level", "level of the interval that decided, after correction"),
         number("decision_low", "lower end of the interval that decided"),
