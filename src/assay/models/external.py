@@ -71,9 +71,7 @@ class FixedInput:
         if any(side is not None and side != own for side, own in zip(sides, shape[1:], strict=True)):
             if len(set(sides)) > 1:
                 raise SpecError(f"{self.name} takes images of {sides[0]} x {sides[1]} px, and Assay reads squares")
-            raise SpecError(
-                f"{self.name} takes images of {sides[0]} px, these have {shape[1]}: give size {sides[0]}"
-            )
+            raise SpecError(f"{self.name} takes images of {sides[0]} px, these have {shape[1]}: give size {sides[0]}")
 
 
 # ONNX files. Their graph is data: no code of theirs runs. What could reach beyond the file is refused: tensors in files
