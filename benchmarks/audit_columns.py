@@ -18,7 +18,7 @@ from _shared import Page, parser
 from assay.study.calibration import BOUND, CLEAR, rate
 
 import assay
-from assay.stats.verdicts import Verdict
+from assay.stats.rows import Verdict
 from assay.store.folder import RunFolder
 from assay.study.audit_request import Asked
 from assay.study.clean_networks import audit_trained, training_study

@@ -35,7 +35,8 @@ from assay.execution.tasks import Context
 from assay.shifts.battery import DECIDING, DOMAINS, DOSES, at_deciding_dose, battery
 from assay.spec.grid import label
 from assay.stats.format import count, number
-from assay.stats.verdicts import MARGIN, Reference, Verdict, reference_of
+from assay.stats.rows import Verdict
+from assay.stats.verdicts import MARGIN, Reference, reference_of
 from assay.store.audit_tables import RATES
 from assay.store.files import Row, read_checked_json, write_checked_json, write_json
 from assay.store.folder import RunFolder

@@ -88,7 +88,7 @@ def test_the_plug_in_of_a_page_passes_its_suite_outside_the_repository(
 ) -> None:
     (path,) = (one for one in PAGES if one.name == page)
     assert f"class {suite}(" in path.read_text(encoding="utf-8")
-    assert len(passing[suite]) > 8
+    assert len(passing[suite]) > 4
     assert not {test: wrong for test, wrong in passing[suite].items() if wrong}
 
 
@@ -103,7 +103,7 @@ BROKEN = [
         "add-an-intervention.md",
         'draws.uniform("width")',
         "torch.rand(len(draws.rows))",
-        ("test_it_is_the_same_whenever_it_is_drawn_and_applied[1x32x32]", "it draws from a global generator"),
+        ("test_pixels_are_sane_and_the_same_whenever_they_are_made[1x32x32]", "it draws from a global generator"),
     ),
     (
         "add-an-architecture.md",

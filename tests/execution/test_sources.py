@@ -26,6 +26,7 @@ from assay.execution.tasks import Stopped
 from assay.models.checkpoint import WEIGHTS_FILE, load_weights
 from assay.models.classifier import empty_network
 from assay.models.ref import Inputs
+from assay.shifts.phantom_rows import PhantomPopulation
 from assay.shifts.sources import open_population
 from assay.spec.environments import images_seed
 from assay.spec.grid import label

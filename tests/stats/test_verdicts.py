@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 
+from assay.stats.rows import Verdict
 from assay.stats.swing import Bounded, Effect, Swing, grouped, marked
-from assay.stats.verdicts import Decision, Open, Verdict, decide_column, decide_mark, reference_of, settled
+from assay.stats.verdicts import Decision, Open, decide_column, decide_mark, reference_of, settled
 
 
 def flat(value: float, low: float, high: float) -> Bounded:

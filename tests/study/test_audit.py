@@ -21,7 +21,7 @@ from assay.core.errors import SpecError, StoreError
 from assay.report.leads import MEAN
 from assay.shifts.battery import DOMAINS, battery, every_distortion
 from assay.shifts.distortions.base import families_of
-from assay.stats.verdicts import Verdict
+from assay.stats.rows import Verdict
 from assay.store.audit_tables import NOT_TESTED, VERDICTS
 from assay.store.folder import RunFolder
 from assay.store.schema import PROVENANCE

@@ -22,7 +22,7 @@ from assay.store.folder import EARLIER, RunFolder, working_in
 from assay.study.records import stamp, stored_study, unnamed
 from assay.study.run import UNFINISHED, rebuild
 
-TABLES = ("trials", "seeds", "estimates", "contrasts", "environments", "findings", "pictures", "provenance")
+TABLES = ("trials", "values", "estimates", "contrasts", "environments", "findings", "pictures", "provenance")
 
 
 @pytest.fixture(scope="module")

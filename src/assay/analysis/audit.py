@@ -20,9 +20,9 @@ from assay.stats.estimate import moved
 from assay.stats.influence import Answers, calibration_in_the_large, calibration_slope
 from assay.stats.measures import influence_of
 from assay.stats.metrics import predictions, probabilities
-from assay.stats.rows import CONFIDENCE
+from assay.stats.rows import CONFIDENCE, Verdict
 from assay.stats.swing import Bounded, Effect, area, changed, gained, grouped, marked, share
-from assay.stats.verdicts import Decision, Verdict, decide_column
+from assay.stats.verdicts import Decision, decide_column
 from assay.store.files import Row
 
 # Groups of a column: its levels, or the halves of a number.

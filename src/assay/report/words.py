@@ -20,13 +20,13 @@ from assay.stats.rows import (
     PRIMARY,
     SETTLED,
     Row,
+    Verdict,
     json_object,
     numeric,
     over_doses,
     text_of,
     undefined,
 )
-from assay.stats.verdicts import Verdict
 
 UNTIED = 0.15
 """An association below this is called uninformative."""

@@ -7,12 +7,27 @@ import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum, unique
 from hashlib import sha256
 from typing import Any
 
 from assay.core.reasons import Cause, Code, Reason, parted, reason_of
 
 Row = Mapping[str, Any]
+
+
+@unique
+class Verdict(StrEnum):
+    """Verdict on one factor, in order of harm."""
+
+    RELIES = "relies-on"
+    AFFECTED = "affected-by"
+    UNDIRECTED = "affected-without-direction"
+    DIFFERS = "answers-differ-with"
+    INCONCLUSIVE = "inconclusive"
+    NO_EFFECT = "no-effect"
+    NO_DIFFERENCE = "no-difference"
+
 
 ALPHA = 0.05
 """Level of a two-sided test of a difference, and of each of the two one-sided tests of equivalence."""

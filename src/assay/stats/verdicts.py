@@ -9,23 +9,11 @@ from enum import StrEnum, unique
 
 import numpy as np
 
+from assay.stats.rows import Verdict
 from assay.stats.swing import ALPHA, Bounded, Effect
 
 MARGIN = 0.05
 """The effect from which on one matters: of |g|, of AUROC lost, and of the share of calls that flip."""
-
-
-@unique
-class Verdict(StrEnum):
-    """Verdict on one factor, in order of harm."""
-
-    RELIES = "relies-on"
-    AFFECTED = "affected-by"
-    UNDIRECTED = "affected-without-direction"
-    DIFFERS = "answers-differ-with"
-    INCONCLUSIVE = "inconclusive"
-    NO_EFFECT = "no-effect"
-    NO_DIFFERENCE = "no-difference"
 
 
 @unique

@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 from assay.core.errors import SpecError, cut, unknown_name
 from assay.spec.document import mapping_of
 from assay.spec.yaml import read_yaml
-from assay.stats.verdicts import Verdict
+from assay.stats.rows import Verdict
 from assay.store.files import Row
 
 POLICY_FAILED = 3

@@ -8,8 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import VERDICTS, difference_words, displayed, sentence_case
 from assay.stats.format import count, listed, number
-from assay.stats.rows import Row, numeric
-from assay.stats.verdicts import Verdict
+from assay.stats.rows import Row, Verdict, numeric
 from assay.store.audit_tables import NOT_TESTED
 
 HARMFUL = (Verdict.RELIES, Verdict.AFFECTED, Verdict.UNDIRECTED, Verdict.DIFFERS)
