@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from _shared import Page, parser
-from assay.study.calibration import BOUND, CLEAR, rate
+from audit_rates import BOUND, CLEAR, rate
 
 import assay
 from assay.stats.rows import Verdict

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,13 @@ from assay.analysis.leads import Tested, leads_of_places
 from assay.data.cache import ArrayCache, default_cache_root
 from assay.probes.reader import log_odds, paired
 from assay.shifts.environment import Environment
-from assay.shifts.exchange import Cell
+from assay.shifts.exchange import Cell, Place
 from assay.shifts.scene import switched
 from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study
 from assay.spec.recipe import Component
 from assay.spec.schema import InterventionSpec
-from assay.stats.swing import marked
+from assay.stats.swing import Exchange, marked
 from assay.stats.verdicts import MARGIN
 from assay.store.folder import RunFolder
 from assay.study.leads import DONORS, ExchangeTest, center_of
@@ -107,7 +107,13 @@ def measured(spec: dict[str, Any]) -> Iterator[Found]:
 def exchanged(network: nn.Module, environment: Environment) -> list[Tested]:
     """Return the places of the exchange test, without columns."""
     clean = replace(environment, table=replace(environment.table, factors=(), columns={}), masks=None)
-    return ExchangeTest(clean, center_of(clean), True, DONORS, 0, lambda one, donors: answers(network, one)).run()
+    test = ExchangeTest(clean, center_of(clean), True, DONORS, 0)
+
+    def lost(places: Iterable[Place]) -> dict[Place, Exchange]:
+        return {place: test.loss(answers(network, test.images(place)[0])) for place in places}
+
+    found = lost(test.first)
+    return test.tested({**found, **lost(test.finer(found))})
 
 
 def answers(network: nn.Module, environment: Environment) -> np.ndarray:

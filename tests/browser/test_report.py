@@ -185,7 +185,7 @@ def test_headings_are_in_order(browser: Browser, report: Path) -> None:
 def test_files_can_be_saved(browser: Browser, report: Path, tmp_path: Path) -> None:
     page = opened(browser, report)
     for selector, start in (
-        ("#figure-performance a[download$='.csv']", "recipe,coordinates,measure,"),
+        ("#figure-performance a[download$='.csv']", "id,recipe,coordinates,measure,"),
         ("#figure-performance a[download$='.svg']", "<svg xmlns"),
         ("#words", "# Which feature"),
     ):

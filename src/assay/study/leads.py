@@ -101,6 +101,12 @@ class ExchangeTest:
         """Return rows of `audit_tables.LEADS` and of `audit_tables.EXCHANGED`, given what every place lost."""
         if self.undone:
             return [], [not_exchanged(self.undone)]
+        tested = self.tested(found)
+        counts = len(self.clean), len(np.unique(self.clean.table.patient))
+        return list(leads_of_places(tested, limits, margin, *counts)), [tested_row(one, *counts) for one in tested]
+
+    def tested(self, found: Mapping[Place, Exchange]) -> list[Tested]:
+        """Return the places with how often each is among the first, given what every place lost."""
         cells = [place for place in self.first if isinstance(place, Cell)]
         bands = [place for place in self.first if place.kind == "band"]
         fine = [place for place in found if place not in self.first]
@@ -108,12 +114,10 @@ class ExchangeTest:
         for group in filter(None, (cells, bands, fine)):
             shares = often_first([found[place] for place in group], FIRST, _BOOTSTRAPS, self.seed)
             often |= dict(zip(group, shares.tolist(), strict=True))
-        tested = [
+        return [
             Tested(place, one.loss, often.get(place, SURE), isinstance(place, Cell) and central(place, self.center))
             for place, one in found.items()
         ]
-        counts = len(self.clean), len(np.unique(self.clean.table.patient))
-        return list(leads_of_places(tested, limits, margin, *counts)), [tested_row(one, *counts) for one in tested]
 
 
 def not_exchanged(reason: Reason) -> Row:
