@@ -26,7 +26,6 @@ from assay.shifts.population import Population
 from assay.shifts.rows import Part, Pixels, Rows, Untied, naming
 from assay.shifts.sampling import (
     ROWS_VERSION,
-    TEST_SEED,
     Patients,
     Question,
     draw_rows,
@@ -232,7 +231,8 @@ _PATIENTS_PER_SPLIT = 2**31
 class PhantomPopulation(Population):
     """Rows and images that a phantom renders.
 
-    Every image is a patient of its own, or one of two of a patient. Test rows are the same for every seed.
+    Every image is a patient of its own, or one of two of a patient. Test rows are those of
+    `data.population`, the same for every seed.
     """
 
     data: DataSpec
@@ -307,7 +307,8 @@ class PhantomPopulation(Population):
 
     def test_identity(self, environment: EnvironmentSpec, seed: int, fold: int) -> dict[str, Any]:
         """Return all of the data but the numbers of training and validation images."""
-        return {**self._identity, "test": self.data.test}
+        drawn = {"population": self.data.population} if self.data.population else {}
+        return {**self._identity, "test": self.data.test, **drawn}
 
     def choose(self, name: str, part: Part, environment: EnvironmentSpec, seed: int, fold: int) -> Rows:
         """Draw the rows of an environment.
@@ -321,7 +322,9 @@ class PhantomPopulation(Population):
             DataError: More training images are asked for than there are.
         """
         first = (2 * seed + 1) * _PATIENTS_PER_SPLIT
-        drawn_from = {"train": derive(seed, "train"), "validation": derive(seed, "validation"), "test": TEST_SEED}[part]
+        drawn_from = {"train": derive(seed, "train"), "validation": derive(seed, "validation"), "test": self.test_seed}[
+            part
+        ]
         first_patient = {"train": first, "validation": first + _PATIENTS_PER_SPLIT, "test": 0}[part]
         count = {"train": self.data.train, "validation": self.data.validation, "test": self.data.test}[part]
         if part == "train":
@@ -364,7 +367,7 @@ class PhantomPopulation(Population):
         inputs = self._inputs()
         columns = [name for members in inputs.values() for name in members]
         groups = [[columns.index(name) for name in members] for members in inputs.values()]
-        u = saltelli(samples, groups, derive(0, "sobol"))
+        u = saltelli(samples, groups, derive(self.data.population, "sobol"))
         values = {
             factor.name: marginal(self.phantom, factor, neutral.where).values(u[:, columns.index(factor.name)])
             for factor in self.factors

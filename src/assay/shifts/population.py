@@ -18,7 +18,7 @@ from assay.shifts.association import Marginal, achieved, also_achieved, marginal
 from assay.shifts.environment import Achieved, Environment, SobolDesign
 from assay.shifts.intervention import ChangedLesions, Drawn, changes_of, with_changes
 from assay.shifts.rows import Part, Pixels, Rows, Untied, columns_of
-from assay.shifts.sampling import TEST_SEED, change, drawn
+from assay.shifts.sampling import change, drawn, test_seed
 from assay.shifts.scene import INDEPENDENT, NEUTRAL, Tests, switched
 from assay.spec.schema import DataSpec, EnvironmentSpec
 
@@ -70,6 +70,11 @@ class Population(ABC):
     def folds(self) -> int:
         """Number of folds that every seed trains; 1 when the split is not k-fold."""
         return 1
+
+    @property
+    def test_seed(self) -> int:
+        """The seed of test rows and of their changes, whatever the seed of a trial."""
+        return test_seed(self.data.population)
 
     @property
     def phantom(self) -> Phantom | None:
@@ -308,7 +313,7 @@ class PopulationScene:
         """
         self.tests.check_change(factor, end, self.changeable())
         if factor in self.tests.interventions:
-            return switched(self.neutral(), factor, self.tests.interventions[factor], end, TEST_SEED)
+            return switched(self.neutral(), factor, self.tests.interventions[factor], end, self.population.test_seed)
         described, source = self._marginal(factor)
         return self._with(f"({factor} {end})", described, end_value(described, source, end))
 
@@ -350,7 +355,8 @@ class PopulationScene:
         design, nuisance = found
         # Draws are named by the nuisance seed: AB_i is A in them too, unless the nuisance is mixed.
         every, shared = np.ones(len(nuisance), dtype=bool), self.tests.shared.items()
-        changes = [change(name, spec, every, nuisance, TEST_SEED, design.images.shape) for name, spec in shared]
+        seed = self.population.test_seed
+        changes = [change(name, spec, every, nuisance, seed, design.images.shape) for name, spec in shared]
         return replace(design, images=with_changes(design.images, changes))
 
     @cached_property
@@ -374,7 +380,9 @@ class PopulationScene:
         """Return the neutral rows, all with this value of a factor."""
         neutral = self.neutral()
         moved = neutral.table.with_column(factor, np.full_like(neutral.table.columns[factor.name], value))
-        return self.population.show(name, self._neutral, Rows(moved, TEST_SEED, {}), changes_of(neutral.images))
+        return self.population.show(
+            name, self._neutral, Rows(moved, self.population.test_seed, {}), changes_of(neutral.images)
+        )
 
     def _noted(self, name: str, untied: Untied) -> Environment:
         if name not in self._made:
@@ -400,7 +408,7 @@ class PopulationScene:
             return whole
         at, table = mine
         changes = tuple(change.take(at) for change in changes_of(whole.images))
-        shown = population.show(name, spec, Rows(table, TEST_SEED, {}), changes)
+        shown = population.show(name, spec, Rows(table, population.test_seed, {}), changes)
         return replace(shown, achieved=whole.achieved, notes=whole.notes)
 
 

@@ -22,8 +22,14 @@ from assay.spec.schema import AssociationSpec, EnvironmentSpec, InterventionSpec
 
 # Training, validation and test rows of a seed and fold: seeds redraw the first two, test rows stay.
 
-TEST_SEED = derive(0, "test")
-"""Inputs that decide the test rows, whatever the seed of a trial."""
+
+def test_seed(population: int) -> int:
+    """Return the seed that decides the test rows of a population, whatever the seed of a trial."""
+    return derive(population, "test")
+
+
+TEST_SEED = test_seed(0)
+"""The seed of test rows of files, which are one population."""
 
 ROWS_VERSION = 3
 """Enters every identity: raised when the rows that a spec and a seed lead to are others than before."""

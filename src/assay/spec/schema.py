@@ -130,7 +130,8 @@ class DataSpec(Frozen):
     With masks, `target: lesion` is whether an image shows any (absent, present), unless the table has such a column.
 
     Attributes:
-        phantom: A registered generator; `train`, `validation`, `test` are numbers of images.
+        phantom: A registered generator; `train`, `validation`, `test` are numbers of images. Another `population` draws
+            other test patients, and leaves training as it is.
         dataset: A public set as its makers publish it, whose columns Assay knows.
         folder: A CSV (`table`) with images, columns named by `image`, `mask`, `target`, `patient`; or `images/` and
             `masks/` with equal stems when `table` is empty; or a COCO file (`table: annotations.json`).
@@ -168,6 +169,7 @@ class DataSpec(Frozen):
     train: Annotated[int, Field(ge=1)] = 2000
     validation: Annotated[int, Field(ge=1)] = 500
     test: Annotated[int, Field(ge=1)] = 1000
+    population: Annotated[int, Field(ge=0)] = 0
     # images from files
     table: str = "data.csv"
     further: tuple[str, ...] = ()
@@ -201,6 +203,8 @@ class DataSpec(Frozen):
 
     def _refusals(self) -> Iterator[str]:
         """Yield which fields are incompatible."""
+        if self.population and self.phantom is None:
+            yield "population draws other patients from a phantom, and files have theirs; leave it out"
         if self.preprocessing and (self.mask or self.pixel_size or self.medmnist or self.masked_set):
             yield "preprocessing cuts images, and masks and mm per pixel would not follow; leave one out"
         if "ben-graham" in self.preprocessing and self.preprocessing != ("circle-crop", "ben-graham"):
@@ -230,7 +234,9 @@ class DataSpec(Frozen):
 
     def for_training(self) -> dict[str, Any]:
         """Return the canonical form without fields that only test images, or measures of them, depend on."""
-        return {name: value for name, value in self.canonical().items() if name not in ("test", "referable")}
+        return {
+            name: value for name, value in self.canonical().items() if name not in ("test", "population", "referable")
+        }
 
 
 # A named distribution of images: what is tied to the target in it, marked, held constant or harder to see.
