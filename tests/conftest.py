@@ -1,14 +1,16 @@
-"""What several folders of tests share: one finished run of the small study, made once."""
+"""What several folders of tests share: a cache, and finished runs that are made once."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import settings
-from tests.worlds.studies import SMALL
+from tests.worlds import audits
+from tests.worlds.studies import SMALL, run_tiny
 
 import assay
 
@@ -41,24 +43,42 @@ def pytest_runtest_setup() -> None:
     torch.manual_seed(0)
 
 
-@pytest.fixture(scope="session")
-def study_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The cache of decoded images that runs of the small study share."""
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="session")
-def finished_run(tmp_path_factory: pytest.TempPathFactory, study_cache: Path) -> Path:
-    """The run folder of the small study, run without interruption in this process. Not to be written to."""
+@pytest.fixture(scope="session", autouse=True)
+def study_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The cache of decoded images that all tests share unless they name another."""
+    cache = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ASSAY_CACHE", str(study_cache))
-        return assay.load(SMALL).run(tmp_path_factory.mktemp("runs"), workers=0, progress=False).folder
+        patch.setenv("ASSAY_CACHE", str(cache))
+        yield cache
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of the small study, run without interruption in this process. Not to be written to."""
+    return assay.load(SMALL).run(tmp_path_factory.mktemp("runs"), workers=0, progress=False).folder
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of the tiny study. Not to be written to."""
+    return run_tiny(tmp_path_factory.mktemp("runs") / "tiny").folder
+
+
+@pytest.fixture(scope="session")
+def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with images (`set`), the audit of a model with a shortcut (`reader`) and of one without (`clean`). Not
+    to be written to.
+    """
+    root = tmp_path_factory.mktemp("planted")
+    data = audits.images(root / "set")
+    for name, model in (("reader", audits.shortcut), ("clean", audits.middle)):
+        audits.audited(model, data, root / name, name=name)
+    return root
 
 
 @pytest.fixture
-def run_copy(finished_run: Path, study_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def run_copy(finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the finished run in `tmp_path/runs`, to be changed; the working folder is `tmp_path`."""
-    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
     monkeypatch.chdir(tmp_path)
     shutil.copytree(finished_run, tmp_path / "runs" / "small")
     return tmp_path / "runs" / "small"

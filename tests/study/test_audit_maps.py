@@ -8,52 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.study.test_audit import audited, verdicts
-from tests.worlds.files import save, write_table
+from tests.worlds.audits import LESION_MARKS, SIDE, audited, bright, lesions, lower, run, verdicts
 
-from assay.cli import main
 from assay.core.errors import SpecError
 from assay.models.ref import AFunction
 from assay.store.folder import RunFolder
-
-SIDE, COUNT = 24, 140
-MARKS: dict[str, Any] = {
-    "tag": [{"tag": {"size": size, "shape": "rectangle", "contrast": 1.0}} for size in (0.25, 0.4, 0.5)],
-    "small": [{"tag": {"size": 0.12, "shape": "rectangle", "contrast": 1.0}}] * 3,
-}
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
-
-
-def images(folder: Path, without: bool = True, count: int = COUNT) -> dict[str, Any]:
-    """Dark noise with a bright square in the lower left, its mask, and where asked images without one."""
-    draws = np.random.default_rng(0)
-    rows: list[list[object]] = [["image", "mask", "sex"]]
-    for at in range(count):
-        pixels, mask = draws.integers(20, 90, (SIDE, SIDE)), np.zeros((SIDE, SIDE), dtype=np.uint8)
-        if not without or at % 2:
-            mask[14:20, 3:9] = 255
-            pixels[14:20, 3:9] = draws.integers(190, 230, (6, 6))
-        save(folder / f"{at}.png", pixels.astype(np.uint8))
-        save(folder / f"{at}-mask.png", mask)
-        rows.append([f"{at}.png", f"{at}-mask.png", "fm"[at // 2 % 2]])
-    write_table(folder / "data.csv", rows)
-    return {"folder": str(folder), "target": "lesion", "mask": "mask", "size": SIDE, "factors": {"sex": "categorical"}}
-
-
-def bright(images: np.ndarray) -> np.ndarray:
-    """Call every bright pixel lesion."""
-    return np.asarray(30 * (images[:, :1] - 0.6))
-
-
-def lower(images: np.ndarray) -> np.ndarray:
-    """Call every bright pixel of the lower half lesion."""
-    found = bright(images)
-    found[:, :, : SIDE // 2] = -10
-    return found
 
 
 def inverted(images: np.ndarray) -> np.ndarray:
@@ -65,11 +24,11 @@ def mean(images: np.ndarray) -> np.ndarray:
 
 
 def segmented(model: Any, data: dict[str, Any], **more: Any) -> Any:
-    return audited(model, data, marks=MARKS, task="segmentation", **more)
+    return audited(model, data, marks=LESION_MARKS, task="segmentation", **more)
 
 
 def test_a_mark_that_is_called_lesion_is_named_and_one_that_is_not_looked_at_is_cleared(tmp_path: Path) -> None:
-    data = images(tmp_path / "set")
+    data = lesions(tmp_path / "set")
     found = segmented(bright, data, out=tmp_path / "out").table("verdicts").set_index("factor")
     # On an image with a lesion of 6 x 6 a tag of 10 x 10 px is called too: Dice 2 x 36 / (36 + 136) in place of 1.
     assert found.loc["tag", "verdict"] == "affected-by", "a lesion-free image with the tag scores as one with a lesion"
@@ -84,7 +43,7 @@ def test_a_mark_that_is_called_lesion_is_named_and_one_that_is_not_looked_at_is_
 
 
 def test_where_all_images_have_a_lesion_dice_and_area_decide(tmp_path: Path) -> None:
-    data = images(tmp_path / "set", without=False)
+    data = lesions(tmp_path / "set", without=False)
     table = segmented(bright, data).table("verdicts").set_index("factor")
     assert np.isnan(table.loc["tag", "g"])
     assert table.loc["tag", "verdict"] == "affected-without-direction"
@@ -93,12 +52,12 @@ def test_where_all_images_have_a_lesion_dice_and_area_decide(tmp_path: Path) -> 
     assert verdicts(clean)["tag"] == "no-effect"
     gaps = clean.table("gaps")
     assert set(gaps[gaps.measure == "dice"].column) == {"sex"}
-    few = images(tmp_path / "few", without=False, count=40)
+    few = lesions(tmp_path / "few", without=False, count=40)
     assert verdicts(segmented(lower, few))["tag"] == "inconclusive", "40 images can miss what 5% of images show"
 
 
 def test_inverted_images_stop_the_audit_and_a_distortion_costs_dice(tmp_path: Path) -> None:
-    data = images(tmp_path / "set")
+    data = lesions(tmp_path / "set")
     with pytest.raises(SpecError, match=r"the Dice is 0\.\d\d as given and 1\.00 with images read as inverted"):
         segmented(inverted, data)
     rows = segmented(bright, data, distortions=["brightness"]).table("distorted")
@@ -106,11 +65,8 @@ def test_inverted_images_stop_the_audit_and_a_distortion_costs_dice(tmp_path: Pa
     assert rows.dice.iloc[-1] > rows.dice.iloc[0]
 
 
-def test_the_command_takes_masks_and_refuses_a_classifier(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["audit", "--help"])
-    assert "--mask" in capsys.readouterr().out
-    data = images(tmp_path / "other", count=40)
+def test_a_classifier_and_a_threshold_are_refused(tmp_path: Path) -> None:
+    data = lesions(tmp_path / "other", count=40)
     with pytest.raises(SpecError, match=r"an audit with masks needs maps \[b, k, h, w\]"):
         segmented(mean, data)
     with pytest.raises(SpecError, match=r"pixels of a segmentation are called at 0\.5"):
@@ -120,18 +76,14 @@ def test_the_command_takes_masks_and_refuses_a_classifier(tmp_path: Path, capsys
 def test_masks_of_a_folder_are_joined_by_a_file_of_labels(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    images(tmp_path / "set", count=40)
+    lesions(tmp_path / "set", count=40)
     (tmp_path / "set" / "data.csv").rename(tmp_path / "labels.csv")
     monkeypatch.setattr(importlib.import_module("assay.cli.audit"), "origin_of", lambda *_, **__: AFunction(bright))
     given = ["audit", "m.onnx", "--images", str(tmp_path / "set"), "--labels", str(tmp_path / "labels.csv"),
              "--size", "24", "--columns", "sex", "--out", str(tmp_path / "out"), "--quiet", "--mask"]  # fmt: skip
-    with pytest.raises(SystemExit) as ended:
-        main([*given, "mask"])
-    assert ended.value.code == 0
+    assert run([*given, "mask"]) == 0
     rows = {row["check"]: row for row in RunFolder(tmp_path / "out").table("checks")}
     assert rows["ranking"]["value"] == pytest.approx(1), "the Dice, with the masks"
     capsys.readouterr()
-    with pytest.raises(SystemExit) as ended:
-        main([*given, "masks"])
-    assert ended.value.code == 2
+    assert run([*given, "masks"]) == 2
     assert capsys.readouterr().err.strip() == "--labels: unknown column 'masks': did you mean 'mask'?"

@@ -16,7 +16,6 @@ import assay
 from assay.analysis import described
 from assay.analysis.prespecified import stated
 from assay.core.errors import StoreError
-from assay.data.cache import ArrayCache
 from assay.models.checkpoint import load_checkpoint, save_checkpoint
 from assay.store.folder import RunFolder
 from assay.study.records import stored_study
@@ -39,36 +38,29 @@ READ = ["trials/*/record.json", "readings/*/record.json", "readings/*/outputs.pa
         "probes/*/record.json", "probes/*/measurements.parquet"]  # fmt: skip
 
 
-@pytest.mark.parametrize("pattern", READ)
-def test_a_bit_that_turned_in_a_record_or_in_a_file_of_it_stops_the_report(run_copy: Path, pattern: str) -> None:
-    path = one(run_copy, pattern)
-    text = path.read_text() if path.suffix == ".json" else ""
-    if text:  # a digit, so that it is still JSON
-        place = next(at for at, sign in enumerate(text) if sign == '"' and text[at + 1].isalpha())
-        path.write_text(text[: place + 1] + chr(ord(text[place + 1]) ^ 1) + text[place + 2 :])
-    else:
-        flip(path)
-    with pytest.raises(StoreError, match="is damaged") as refused:
-        rebuild(run_copy)
-    assert str(path) in str(refused.value)
-
-
-def test_two_readings_that_were_swapped_are_refused(run_copy: Path) -> None:
-    first, second, *_ = sorted((run_copy / "readings").iterdir())
-    first.rename(run_copy / "third")
-    second.rename(first)
-    (run_copy / "third").rename(second)
-    with pytest.raises(StoreError, match="is damaged"):
-        rebuild(run_copy)
-
-
-def test_a_table_that_was_altered_is_not_printed(run_copy: Path) -> None:
-    path = flip(run_copy / "tables" / "estimates.parquet")
+def test_a_bit_that_turned_in_a_file_that_is_read_stops_the_report(run_copy: Path) -> None:
+    for pattern in READ:
+        path = one(run_copy, pattern)
+        kept = path.read_bytes()
+        if path.suffix == ".json":  # a letter, so that it is still JSON
+            text = path.read_text()
+            place = next(at for at, sign in enumerate(text) if sign == '"' and text[at + 1].isalpha())
+            path.write_text(text[: place + 1] + chr(ord(text[place + 1]) ^ 1) + text[place + 2 :])
+        else:
+            flip(path)
+        with pytest.raises(StoreError, match="is damaged") as refused:
+            rebuild(run_copy)
+        assert str(path) in str(refused.value)
+        path.write_bytes(kept)
+    flip(run_copy / "tables" / "estimates.parquet")
     with pytest.raises(StoreError, match=r"estimates\.parquet: it is damaged"):
         RunFolder(run_copy).table("estimates")
     rebuild(run_copy)
     assert RunFolder(run_copy).table("estimates")
-    assert path.is_file()
+    first, second, *_ = sorted((run_copy / "pictures").glob("*.png"))
+    shutil.copy(second, first)
+    with pytest.raises(StoreError, match=r"\.png: it is damaged .*; delete this file and run the study again"):
+        rebuild(run_copy)
 
 
 DOCUMENTS = ("study.json", "plan.json", "described.json", "stated.json")
@@ -90,7 +82,7 @@ def test_random_changes_of_what_describes_a_study_are_refused_or_change_nothing(
     path, draw = run_copy / name, np.random.default_rng(0)
     kept, right = path.read_bytes(), _read_documents(run_copy)
     refused: list[str] = []
-    for _ in range(40):
+    for _ in range(20):
         content = bytearray(kept)
         for _ in range(int(draw.integers(1, 4))):
             content[draw.integers(len(content))] = draw.integers(256)
@@ -99,22 +91,8 @@ def test_random_changes_of_what_describes_a_study_are_refused_or_change_nothing(
             assert _read_documents(run_copy) == right
         except StoreError as error:
             refused.append(str(error))
-    assert len(refused) > 30
+    assert len(refused) > 15
     assert all(str(path) in said and "damaged" in said for said in refused)
-
-
-def test_a_number_that_was_altered_stops_the_report(run_copy: Path) -> None:
-    path = run_copy / "study.json"
-    path.write_text(path.read_text().replace('"seeds": 2', '"seeds": 1').replace('"epochs": 2', '"epochs": 3'))
-    with pytest.raises(StoreError, match=r"study\.json: it is damaged \(its content is not that of its checksum\)"):
-        rebuild(run_copy)
-
-
-def test_a_picture_that_was_replaced_stops_the_report(run_copy: Path) -> None:
-    first, second, *_ = sorted((run_copy / "pictures").glob("*.png"))
-    shutil.copy(second, first)
-    with pytest.raises(StoreError, match=r"\.png: it is damaged .*; delete this file and run the study again"):
-        rebuild(run_copy)
 
 
 def test_a_failure_that_was_altered_is_refused(run_copy: Path) -> None:
@@ -157,20 +135,6 @@ def test_the_doctor_finds_what_nobody_reads_and_its_remedy_works(
     assert asked("doctor", run_copy).code == 0
 
 
-def test_the_doctor_finds_damaged_notes_of_the_cache(
-    run_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    asked = Asking(capsys)
-    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path))
-    ArrayCache(tmp_path).write_notes("files-0.json", {"version": 1, "files": {}})
-    assert asked("doctor", run_copy).code == 0
-    path = flip(tmp_path / "files-0.json")
-    found = asked("doctor", run_copy)
-    assert found.code == 1
-    assert f"cannot read {path}: it is damaged" in found.out
-    assert ArrayCache(tmp_path).read_notes("files-0.json") is None
-
-
 def test_a_training_does_not_start_from_an_image_array_that_was_altered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,13 +162,3 @@ def test_a_checkpoint_with_a_turned_bit_is_not_taken_up(tmp_path: Path) -> None:
         content[draw.integers(len(content))] ^= 1 << draw.integers(8)
         (tmp_path / "checkpoint.pt").write_bytes(content)
         assert load_checkpoint(tmp_path, "a") is None
-
-
-def test_a_cache_built_without_checksums_still_serves(tmp_path: Path) -> None:
-    def fill(array: np.ndarray) -> None:
-        array[:] = 7
-
-    cache = ArrayCache(tmp_path)
-    cache.get("one", (3,), np.uint8, fill)
-    (tmp_path / "one.sha256").unlink()
-    assert cache.get("one", (3,), np.uint8, fill).tolist() == [7, 7, 7]

@@ -14,13 +14,6 @@ from assay.shifts.scene import NEUTRAL
 from assay.spec.parse import parse_study
 
 
-def test_a_population_is_opened_anew_when_asked(tmp_path: Path) -> None:
-    data = parse_study(TINY).data
-    first = jobs.population_of(data, Place(tmp_path, tmp_path))
-    assert jobs.population_of(data, Place(tmp_path, tmp_path)) is first
-    assert jobs.population_of(data, Place(tmp_path, tmp_path), fresh=True) is not first
-
-
 def test_environments_are_those_of_the_first_seed(tmp_path: Path) -> None:
     spec = parse_study({**TINY, "first_seed": 7})
     population = jobs.population_of(spec.data, Place(tmp_path, tmp_path))

@@ -18,12 +18,6 @@ from assay.probes.reader import ReadingError
 SIDE = 16
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Records of another version of the code are not read."""
-    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
-
-
 class Gray(nn.Module):
     """Its logit of a pixel is twenty times the pixel above 0.3; of an image, that of its mean."""
 

@@ -10,36 +10,16 @@ def words(new: Sequence[Mapping[str, Any]], known: Sequence[Mapping[str, Any]]) 
     return [(reason_words(reason), count) for reason, count in reasons(new, known)]
 
 
-def test_the_field_that_differs_from_the_nearest_record_is_named() -> None:
-    known = [
-        {"recipe": {"loss": "triplet"}, "seed": 0},
-        {"recipe": {"loss": "supcon"}, "seed": 0},
-    ]
-    new = [{"recipe": {"loss": "supcon"}, "seed": 1}, {"recipe": {"loss": "supcon"}, "seed": 1}]
+def test_reasons_for_new_trials() -> None:
+    known = [{"recipe": {"loss": "triplet"}, "seed": 0}, {"recipe": {"loss": "supcon"}, "seed": 0}]
+    new = [{"recipe": {"loss": "supcon"}, "seed": 1}] * 2
     assert words(new, known) == [("seed is 1 (was 0)", 2)]
-
-
-def test_first_trials_and_removed_records_are_told_apart() -> None:
-    spec = {"recipe": {"loss": "supcon"}}
-    assert words([spec], []) == [("nothing was trained here before", 1)]
-    assert words([spec], [spec]) == [("its record was removed", 1)]
-
-
-def test_values_that_appear_or_vanish_are_said() -> None:
+    assert words(new[:1], []) == [("nothing was trained here before", 1)]
+    assert words(new[:1], new[:1]) == [("its record was removed", 1)]
     assert words([{"epochs": 10}], [{"seed": 1}]) == [("epochs is 10 (not set before); seed is not set (was 1)", 1)]
-
-
-def test_lists_are_written_as_axes_write_them() -> None:
-    new = {"schedule.milestones": [27, 30], "augmentation": [{"flip": {"vertical": 0}}, "shift"], "none": []}
-    old = {"schedule.milestones": [20], "augmentation": [], "none": ["a"]}
-    assert words([new], [old]) == [
-        (
-            "augmentation is flip(vertical=0) + shift (was none); none is none (was a); "
-            "schedule.milestones is 27 + 30 (was 20)",
-            1,
-        )
-    ]
-
-
-def test_flatten_joins_keys_with_dots() -> None:
+    lists = {"schedule.milestones": [27, 30], "augmentation": [{"flip": {"vertical": 0}}, "shift"], "none": []}
+    assert words([lists], [{"schedule.milestones": [20], "augmentation": [], "none": ["a"]}]) == [
+        ("augmentation is flip(vertical=0) + shift (was none); none is none (was a); "
+         "schedule.milestones is 27 + 30 (was 20)", 1)
+    ]  # fmt: skip
     assert flatten({"a": {"b": 1, "c": {}}, "d": [1]}) == {"a.b": 1, "a.c": {}, "d": [1]}

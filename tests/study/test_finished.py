@@ -26,18 +26,11 @@ def spec(**changes: Any) -> StudySpec:
     return parse_study({**TINY, **changes})
 
 
-@pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("finished") / "tiny"
-    run_tiny(root)
-    return root
-
-
 @pytest.fixture
-def root(reference: Path) -> Path:
+def root(tiny_run: Path) -> Path:
     """The same run for each test, which must leave it as it was."""
-    assert unchanged(reference, spec(), False) is not None
-    return reference
+    assert unchanged(tiny_run, spec(), False) is not None
+    return tiny_run
 
 
 def test_the_answer_is_that_of_a_run_with_nothing_to_do(root: Path) -> None:
@@ -45,23 +38,10 @@ def test_the_answer_is_that_of_a_run_with_nothing_to_do(root: Path) -> None:
     assert found is not None
     assert (found.trials, found.result.page) == (1, root / "report.html")
     assert (found.result.trained, found.result.probed, found.result.failed, found.result.stopped) == (0, 0, 0, False)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"seeds": 2},
-        {"probes": ["performance", "reliance"]},
-        {"question": "Does it run?"},
-        {"recipe": {"epochs": 3, "batch_size": 8}},
-    ],
-)
-def test_another_study_is_not_finished(root: Path, changes: dict[str, Any]) -> None:
-    assert unchanged(root, spec(**changes), False) is None
-
-
-def test_bad_rows_are_part_of_the_study(root: Path) -> None:
-    assert unchanged(root, spec(), True) is None
+    assert unchanged(root, spec(), True) is None, "bad rows are part of the study"
+    changed: dict[str, Any] = {"seeds": 2, "question": "Does it run?", "recipe": {"epochs": 3, "batch_size": 8}}
+    for name, value in {**changed, "probes": ["performance", "reliance"]}.items():
+        assert unchanged(root, spec(**{name: value}), False) is None
 
 
 def test_another_version_of_a_library_or_of_the_code_is_a_change(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,25 +53,23 @@ def test_another_version_of_a_library_or_of_the_code_is_a_change(root: Path, mon
         assert unchanged(root, spec(), False) is None
 
 
-@pytest.mark.parametrize("pattern", ["trials/*/record.json", "readings/*/outputs.parquet", "tables/contrasts.parquet",
-                                     "report.html", "described.json"])  # fmt: skip
-@pytest.mark.parametrize("how", ["removed", "altered"])
-def test_a_file_of_the_folder_that_changed_is_looked_at(root: Path, tmp_path: Path, pattern: str, how: str) -> None:
-    copy = tmp_path / "tiny"
-    shutil.copytree(root, copy)
-    finished.remember(copy, 1, 0, causes(spec(), False), causes(spec(), False))
-    assert unchanged(copy, spec(), False) is not None
-    path = min(copy.glob(pattern))
-    if how == "removed":
-        path.unlink()
-    else:
-        path.write_bytes(path.read_bytes() + b" ")
-    assert unchanged(copy, spec(), False) is None
+def test_a_file_of_the_folder_that_changed_is_looked_at(root: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(root, tmp_path / "tiny"))
+    for pattern in ("trials/*/record.json", "readings/*/outputs.parquet", "tables/contrasts.parquet", "report.html"):
+        path = min(copy.glob(pattern))
+        kept = path.read_bytes()
+        for change in (path.unlink, lambda path=path, kept=kept: path.write_bytes(kept + b" ")):
+            finished.remember(copy, 1, 0, causes(spec(), False), causes(spec(), False))
+            assert unchanged(copy, spec(), False) is not None
+            change()
+            assert unchanged(copy, spec(), False) is None
+            path.write_bytes(kept)
 
 
-def test_a_damaged_note_and_a_note_of_a_study_that_changed_while_it_ran_count_for_nothing(tmp_path: Path) -> None:
-    root = tmp_path / "tiny"
-    run_tiny(root)
+def test_a_damaged_note_and_a_note_of_a_study_that_changed_while_it_ran_count_for_nothing(
+    root: Path, tmp_path: Path
+) -> None:
+    root = Path(shutil.copytree(root, tmp_path / "tiny"))
     note = root / FINISHED
     note.write_text(note.read_text().replace('"trials": 1', '"trials": 7'))
     assert unchanged(root, spec(), False) is None

@@ -25,11 +25,10 @@ from assay.study.run import UNFINISHED, rebuild
 TABLES = ("trials", "values", "estimates", "contrasts", "environments", "findings", "pictures", "provenance")
 
 
-@pytest.fixture(scope="module")
-def tiny_run(tmp_path_factory: pytest.TempPathFactory, study_cache: Path) -> Path:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ASSAY_CACHE", str(study_cache))
-        return run_tiny(tmp_path_factory.mktemp("runs") / "tiny").folder
+@pytest.fixture
+def root(tiny_run: Path, tmp_path: Path) -> Path:
+    """A copy of the run folder, to be changed."""
+    return Path(shutil.copytree(tiny_run, tmp_path / "tiny"))
 
 
 @pytest.fixture
@@ -51,6 +50,9 @@ def test_a_report_needs_nothing_but_the_folder(copied: Path) -> None:
     shutil.rmtree(copied / "tables")
     (copied / "report.html").unlink()
     assert rebuild(copied).read_bytes() == page
+    (trial,) = (copied / "trials").iterdir()
+    assert assay.load_model(trial).seed == 0
+    assert unnamed(copied) == [], "clean goes by what was run"
     assert {name: (copied / "tables" / f"{name}.parquet").read_bytes() for name in TABLES} == before
 
 
@@ -78,9 +80,8 @@ print(stamp(stored_study(root).plan)["trained"], RunFolder(root).tables_are_curr
 
 
 @pytest.fixture
-def own_loss(study_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A loss of the user's own, in a module that no process has imported yet."""
-    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
     monkeypatch.syspath_prepend(tmp_path)
     name = f"own_{tmp_path.name}"
     (tmp_path / f"{name}.py").write_text(OWN)
@@ -128,15 +129,6 @@ def test_a_worker_that_finds_a_loss_edited_since_planning_does_not_run_it(own_lo
     assert not (tmp_path / "tiny").exists()
 
 
-def test_a_model_is_loaded_from_the_folder_alone(copied: Path) -> None:
-    (trial,) = (copied / "trials").iterdir()
-    assert assay.load_model(trial).seed == 0
-
-
-def test_clean_goes_by_what_was_run_and_not_by_the_data_of_today(copied: Path) -> None:
-    assert unnamed(copied) == []
-
-
 def test_clean_refuses_when_the_study_names_nothing_here(copied: Path) -> None:
     plan = read_checked_json(copied / "plan.json")
     write_checked_json(copied / "plan.json", {**plan, "trials": [], "probes": [], "readings": []})
@@ -161,17 +153,7 @@ def test_a_study_of_another_assay_is_told_in_one_sentence(copied: Path, change: 
     assert "\n" not in str(told.value)
 
 
-def test_a_folder_without_a_plan_says_what_to_do(copied: Path) -> None:
-    (copied / "plan.json").unlink()
-    with pytest.raises(StoreError, match=r"holds no plan\.json, .*: run the study again with its spec"):
-        rebuild(copied)
-
-
-def test_tables_of_an_earlier_spec_are_told(
-    tiny_run: Path, study_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
-    root = Path(shutil.copytree(tiny_run, tmp_path / "tiny"))
+def test_tables_of_an_earlier_spec_are_told(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert RunFolder(root).tables_are_current()
     monkeypatch.setattr("assay.execution.local.InProcess", _Interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -188,10 +170,7 @@ class _Interrupted:
         return Outcome(stopped=True)
 
 
-def test_one_run_at_a_time_works_in_a_folder(
-    tiny_run: Path, study_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
+def test_one_run_at_a_time_works_in_a_folder(tmp_path: Path) -> None:
     root = tmp_path / "tiny"
     with (
         working_in(root),
@@ -201,11 +180,7 @@ def test_one_run_at_a_time_works_in_a_folder(
     assert [path.name for path in root.iterdir()] == [".lock"]
 
 
-def test_what_a_killed_run_left_is_removed_by_the_next(
-    tiny_run: Path, study_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
-    root = Path(shutil.copytree(tiny_run, tmp_path / "tiny"))
+def test_what_a_killed_run_left_is_removed_by_the_next(root: Path) -> None:
     (trial,) = (root / "trials").iterdir()
     left = [trial / "checkpoint.pt", trial / ".curve.parquet.77.partial", root / ".plan.json.77.partial"]
     for path in left:
@@ -216,11 +191,7 @@ def test_what_a_killed_run_left_is_removed_by_the_next(
     assert RunFolder(root).failures() == {}
 
 
-def test_why_probes_are_new_names_the_environment_or_the_probe(
-    tiny_run: Path, study_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
-    root = Path(shutil.copytree(tiny_run, tmp_path / "tiny"))
+def test_why_probes_are_new_names_the_environment_or_the_probe(root: Path) -> None:
     turned = {**TINY["environments"], "turned": {"association": {"texture": -0.5}}}
     assert plan_tiny(root, environments=turned).why_probes == (
         (because(Code.PROBE_ENVIRONMENTS, probe="performance", environments=("turned",)), 1),
@@ -230,11 +201,7 @@ def test_why_probes_are_new_names_the_environment_or_the_probe(
     assert plan_tiny(root, seeds=2).why_probes == ()
 
 
-def test_a_probe_of_an_interrupted_run_was_asked_before(
-    tiny_run: Path, study_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
-    root = Path(shutil.copytree(tiny_run, tmp_path / "tiny"))
+def test_a_probe_of_an_interrupted_run_was_asked_before(root: Path) -> None:
     shutil.rmtree(root / "probes")
     shutil.rmtree(root / "readings")
     assert plan_tiny(root).why_probes == ((UNFINISHED, 1),)

@@ -16,9 +16,8 @@ DENSITY = {"phantom": "nodule", "size": 32, "train": 96, "validation": 32, "test
 
 
 def test_grades_are_called_as_their_head_calls_them_and_cut_where_the_study_says(
-    tmp_path: Path, study_cache: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
     run_tiny(
         tmp_path,
         data=DENSITY,

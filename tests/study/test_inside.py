@@ -73,13 +73,8 @@ def test_columns_are_read_from_features_and_gradients_are_where_the_network_look
     assert {row["factor"]: row["verdict"] for row in verdicts}["sex"] != "answers-differ-with", "encoded is not used"
 
 
-def test_a_function_shows_nothing_and_the_reason_is_given(data: dict[str, Any], tmp_path: Path) -> None:
-    def function(images: np.ndarray) -> np.ndarray:
-        return np.asarray(40 * images[:, 0, 2:8, 2:8].mean((1, 2)) - 18)
-
-    found = inside(function, data, tmp_path / "out")
-    assert all("nothing-inside" in row["reason"] for row in found.values())
-    assert "shows no layers and no gradients" in (tmp_path / "out" / "report.html").read_text()
+def function(images: np.ndarray) -> np.ndarray:
+    return np.asarray(40 * images[:, 0, 2:8, 2:8].mean((1, 2)) - 18)
 
 
 class WithoutGradients(Corners):
@@ -91,9 +86,18 @@ class WithoutGradients(Corners):
         return super().forward(images)
 
 
-def test_an_audit_goes_on_where_a_network_cannot_be_looked_into(data: dict[str, Any], tmp_path: Path) -> None:
-    found = inside(WithoutGradients(), data, tmp_path / "out")
-    assert all("no gradients here" in row["reason"] for row in found.values())
+@pytest.mark.parametrize(
+    ("model", "code", "text"),
+    [
+        (function, "nothing-inside", "shows no layers and no gradients"),
+        (WithoutGradients(), "no gradients here", "no gradients here"),
+    ],
+)
+def test_an_audit_goes_on_where_a_model_cannot_be_looked_into(
+    data: dict[str, Any], tmp_path: Path, model: Any, code: str, text: str
+) -> None:
+    found = inside(model, data, tmp_path / "out")
     assert len(found) == 3
+    assert all(code in row["reason"] for row in found.values())
     assert RunFolder(tmp_path / "out").table("verdicts")
-    assert "no gradients here" in (tmp_path / "out" / "report.html").read_text()
+    assert text in (tmp_path / "out" / "report.html").read_text()

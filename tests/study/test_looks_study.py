@@ -14,7 +14,7 @@ from assay.execution.local import InProcess
 from assay.runs.run import quietly
 from assay.spec.parse import parse_study
 from assay.study.finished import unchanged
-from assay.study.run import prepare, rebuild, run_study
+from assay.study.run import prepare, run_study
 
 PRIMARY = {"axis": "loss", "against": "cross-entropy", "measure": "auroc", "role": "primary", "margin": 0.02}
 STUDY: dict[str, Any] = {
@@ -29,18 +29,11 @@ STUDY: dict[str, Any] = {
 LOOKS = (3, 4)
 
 
-@pytest.fixture(autouse=True)
-def _use_cache(study_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
-
-
 @pytest.fixture(scope="module")
-def looked(study_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def looked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The study in one go."""
     folder = tmp_path_factory.mktemp("looks")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ASSAY_CACHE", str(study_cache))
-        return assay.load(STUDY).run(folder, workers=0, progress=False, looks=LOOKS).folder
+    return assay.load(STUDY).run(folder, workers=0, progress=False, looks=LOOKS).folder
 
 
 def test_seeds_are_spent_on_the_open_comparison_alone(looked: Path) -> None:
@@ -85,10 +78,3 @@ def test_the_first_look_alone_is_not_finished(looked: Path, tmp_path: Path) -> N
     assert records(root) == records(looked)
     assert unchanged(root, spec, False) is not None
     assert unchanged(root, parse_study(STUDY, seeds=3), False) is None
-
-
-def test_a_report_is_made_again_from_the_records(looked: Path, tmp_path: Path) -> None:
-    root = tmp_path / "looked"
-    shutil.copytree(looked, root)
-    rebuild(root)
-    assert records(root) == records(looked)

@@ -14,7 +14,6 @@ from torch import nn
 import assay
 from assay.core.errors import SpecError, WeightsError
 from assay.models.checkpoint import load_weights, save_weights
-from assay.models.given import Ensemble
 from assay.models.untyped import seed_torch
 from assay.study.run import rebuild
 
@@ -104,7 +103,7 @@ def test_a_run_folder_is_complete_and_goes_on_when_weights_change(tmp_path: Path
 
 def pixels() -> nn.Module:
     """One logit of every pixel."""
-    return nn.Conv2d(3, 1, 3, padding=1)
+    return nn.Conv2d(1, 1, 3, padding=1)
 
 
 def test_segmentations_from_elsewhere_are_probed(tmp_path: Path) -> None:
@@ -115,8 +114,7 @@ def test_segmentations_from_elsewhere_are_probed(tmp_path: Path) -> None:
             save_weights(pixels(), tmp_path / f"{loss}-{seed}.safetensors")
             rows.append([f"{loss}-{seed}.safetensors", loss, seed])
     study = written(tmp_path, rows, network="tests.study.test_models_elsewhere:pixels", task="segmentation")
-    data = {"phantom": "endoscopy", "core": "lesion", "target": "lesion", "size": 64}
-    data |= {"train": 8, "validation": 8, "test": 12}
+    data = {**SMALL["data"], "train": 8, "validation": 8, "test": 12}
     contrast = {"axis": "loss", "against": "dice", "measure": "dice", "environment": "same"}
     changed: dict[str, Any] = {"data": data, "contrasts": [contrast], "probes": ["segmentation"]}
     changed["environments"] = {"same": {}}
@@ -143,22 +141,6 @@ def test_folds_answer_by_their_mean_probability(tmp_path: Path) -> None:
     id = trials[trials.recipe == "ce"]["trial"].iloc[0]
     found = assay.load_model(made.folder / "trials" / id).network(images).sigmoid()
     torch.testing.assert_close(found, wanted)
-
-
-def test_an_ensemble_averages_probabilities_of_classes() -> None:
-    logits = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(1))
-    members = [nn.Identity(), nn.Softsign()]
-    wanted = torch.stack([member(logits[0]).softmax(1) for member in members]).mean(0)
-    torch.testing.assert_close(Ensemble(members)(logits[0]).softmax(1), wanted)
-
-
-def test_a_seed_that_one_recipe_lacks_is_left_out_of_its_comparison(tmp_path: Path) -> None:
-    study = written(tmp_path)
-    table = tmp_path / "models.csv"
-    table.write_text("".join(line for line in table.open() if "my loss-11" not in line))
-    made = run(study, tmp_path / "runs")
-    assert made.table()["seeds"].tolist() == [2]
-    assert len(made.table("trials")) == 5
 
 
 @pytest.mark.parametrize(

@@ -60,10 +60,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def run(folder: Path, tmp_path_factory: pytest.TempPathFactory, study_cache: Path) -> RunFolder:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ASSAY_CACHE", str(study_cache))
-        return RunFolder(run_tiny(tmp_path_factory.mktemp("runs") / "native", **study(folder)).folder)
+def run(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    return RunFolder(run_tiny(tmp_path_factory.mktemp("runs") / "native", **study(folder)).folder)
 
 
 def estimates(run: RunFolder, measure: str, environment: str = "same", level: str = "") -> list[Row]:
@@ -134,10 +132,8 @@ def test_crops_have_no_native_size_and_say_so(run: RunFolder) -> None:
     assert len(estimates(run, "dice-native", "crops")) == 2
 
 
-def test_asking_for_native_size_reads_again_and_trains_nothing(folder: Path, tmp_path: Path, study_cache: Path) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ASSAY_CACHE", str(study_cache))
-        plain = plan_tiny(tmp_path / "a", **study(folder, probes=["segmentation"], contrasts=[])).plan
-        native = plan_tiny(tmp_path / "b", **study(folder)).plan
+def test_asking_for_native_size_reads_again_and_trains_nothing(folder: Path, tmp_path: Path) -> None:
+    plain = plan_tiny(tmp_path / "a", **study(folder, probes=["segmentation"], contrasts=[])).plan
+    native = plan_tiny(tmp_path / "b", **study(folder)).plan
     assert [trial.id for trial in plain.trials] == [trial.id for trial in native.trials]
     assert not set(plain.readings.values()) & set(native.readings.values())

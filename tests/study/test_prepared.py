@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from tests.study import test_audit_maps
-from tests.study.test_audit import MARKS, images, require_valid, run, shortcut, verdicts
-from tests.study.test_audit_maps import bright
+from tests.worlds.audits import LESION_MARKS, MARKS, bright, images, lesions, require_valid, run, shortcut, verdicts
 from tests.worlds.files import write_table
 
 import assay
-from assay.core.errors import DataError, SpecError
+from assay.core.errors import DataError
 from assay.store.folder import RunFolder
 from assay.study.audit_request import Asked
 from assay.study.prepared import finish_audit, prepare_images
@@ -35,69 +34,51 @@ def of_pictures(images: np.ndarray) -> np.ndarray:
     return shortcut((images * 255).round() / 255)
 
 
-def test_two_steps_give_the_verdicts_of_the_direct_audit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
-    data = images(tmp_path / "set", 80)
-    asked = Asked(marks={"tag": MARKS["tag"]}, distortions=("gaussian-noise",))
-    count = prepare_images(tmp_path / "dir", data, asked)
+def same(found: Path, direct: assay.Audit, **tables: list[str]) -> None:
+    """Require the verdicts and numbers of an audit in two steps to be those of the direct one."""
+    again = assay.open_run(found)
+    assert isinstance(again, assay.Audit)
+    require_valid(found)
+    assert verdicts(again) == verdicts(direct)
+    for table, numbers in tables.items():
+        np.testing.assert_allclose(again.table(table)[numbers], direct.table(table)[numbers], atol=1e-6)
+
+
+def test_two_steps_give_the_verdicts_of_the_direct_audit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = {**images(tmp_path / "set", 40), "factors": {"sex": "categorical"}}
+    lines = (tmp_path / "set" / "data.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "set" / "train.csv").write_text("".join(lines[:11]))
+    (tmp_path / "marks.yaml").write_text(json.dumps({"tag": MARKS["tag"]}))
+    monkeypatch.chdir(tmp_path)
+    more = ["--target", "label", "--patient", "who", "--columns", "sex", "--size", "24", "--marks", "marks.yaml"]
+    asked = ["audit", "prepare", "dir", "--images", "set/data.csv", *more, "--train", "set/train.csv"]
+    assert run(asked) == 0
+    assert "then: assay audit score" in capsys.readouterr().out
     files = sorted(path.name for path in (tmp_path / "dir" / "images").iterdir())
-    assert len(files) == count > 80 * 4
     assert (tmp_path / "dir" / "images.csv").read_text().splitlines() == ["image", *files]
-    scores = elsewhere(tmp_path / "dir", tmp_path / "scores.csv")
-    found = assay.open_run(finish_audit(tmp_path / "dir", scores, Asked(pictures=False)))
-    assert isinstance(found, assay.Audit)
-    require_valid(found.folder)
-    direct = assay.audit(
-        of_pictures, data, marks=asked.marks, distortions=asked.distortions, out=tmp_path / "direct", progress=False
-    )
-    assert verdicts(found) == verdicts(direct)
-    for table, numbers in {"verdicts": ["g", "low", "high", "loss", "flips"], "distorted": ["loss", "flips"]}.items():
-        np.testing.assert_allclose(found.table(table)[numbers], direct.table(table)[numbers], atol=1e-6)
-    assert found.table("exchanged").reason.str.contains("exchange-in-steps").all()
-    assert not (found.folder / "pictures").exists()
+    scores = str(elsewhere(tmp_path / "dir", tmp_path / "scores.csv"))
+    monkeypatch.chdir(tmp_path / "set")
+    score, out = ["audit", "score", str(tmp_path / "dir"), scores, "--quiet"], tmp_path / "dir" / "audit"
+    assert run([*score, "--name", "far", "--no-pictures"]) == 0
+    assert f"report: {out / 'report.html'}" in capsys.readouterr().out
+    assert not (out / "pictures").exists()
+    direct = assay.audit(of_pictures, data, marks={"tag": MARKS["tag"]}, out=tmp_path / "direct", progress=False)
+    same(out, direct, verdicts=["g", "low", "high", "loss", "flips"], distorted=["loss", "flips"])
+    assert {row["key"]: row["value"] for row in RunFolder(out).table("provenance")}["model"] == "far"
+    checks = {row["check"]: row["value"] for row in RunFolder(out).table("checks")}
+    assert (checks["training-copies"], checks["training-patients"]) == (10, 10)
+    assert all("exchange-in-steps" in row["reason"] for row in RunFolder(out).table("exchanged"))
+
     lacking = elsewhere(tmp_path / "dir", tmp_path / "lacking.csv", skip=3)
     with pytest.raises(DataError, match=r"no row for 3 of \d+ images"):
         finish_audit(tmp_path / "dir", lacking, Asked())
-    with pytest.raises(SpecError, match="is not empty"):
-        prepare_images(tmp_path / "dir", data, asked)
     with pytest.raises(DataError, match=r"has no prepared.json"):
-        finish_audit(tmp_path / "set", scores, Asked())
-    (tmp_path / "set" / "0.png").write_bytes((tmp_path / "set" / "1.png").read_bytes())
+        finish_audit(tmp_path / "set", Path(scores), Asked())
     Image.open(tmp_path / "set" / "1.png").transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(tmp_path / "set" / "0.png")
     with pytest.raises(DataError, match="are not those that were prepared"):
-        finish_audit(tmp_path / "dir", scores, Asked(), out=tmp_path / "changed")
-
-
-def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
-    images(tmp_path / "set", 40)
-    table = str(tmp_path / "set" / "data.csv")
-    more = ["--target", "label", "--patient", "who", "--columns", "sex", "--size", "24", "--most", "1200"]
-    (tmp_path / "set" / "train.csv").write_text("".join(Path(table).read_text().splitlines(keepends=True)[:11]))
-    monkeypatch.chdir(tmp_path)
-    more += ["--train", "set/train.csv"]
-    assert run(["audit", "prepare", str(tmp_path / "dir"), "--images", "set/data.csv", *more]) == 0
-    assert "then: assay audit score" in capsys.readouterr().out
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "elsewhere")
-    scores = elsewhere(tmp_path / "dir", tmp_path / "scores.csv")
-    assert run(["audit", "score", str(tmp_path / "dir"), str(scores), "--name", "far", "--quiet"]) == 0
-    assert f"report: {tmp_path / 'dir' / 'audit' / 'report.html'}" in capsys.readouterr().out
-    facts = {row["key"]: row["value"] for row in RunFolder(tmp_path / "dir" / "audit").table("provenance")}
-    assert facts["model"] == "far"
-    found = assay.open_run(tmp_path / "dir" / "audit")
-    assert isinstance(found, assay.Audit)
-    checks = found.table("checks").set_index("check").value
-    assert (checks["training-copies"], checks["training-patients"]) == (10, 10)
-    assert run(["audit", "score", str(tmp_path / "dir"), str(tmp_path / "none.csv")]) == 2
-    with_references = ["audit", "score", str(tmp_path / "dir"), str(scores), "--quiet", "--references"]
-    capsys.readouterr()
-    assert run([*with_references, str(tmp_path / "set")]) == 2
-    assert "has audits of 0 other networks" in capsys.readouterr().err
-    assert run([*with_references, "59"]) == 2
-    assert "name the kind of image with --domain" in capsys.readouterr().err
-    assert run(["audit", "score", str(tmp_path / "dir"), str(scores), "--head", "both"]) == 2
-    assert "'--head': expected auto or sigmoid or softmax, not both" in capsys.readouterr().err
+        finish_audit(tmp_path / "dir", Path(scores), Asked(), out=tmp_path / "changed")
 
 
 def of_masks(images: np.ndarray) -> np.ndarray:
@@ -105,11 +86,12 @@ def of_masks(images: np.ndarray) -> np.ndarray:
     return np.where(bright((images * 255).round() / 255) > 0, 20.0, -20.0)
 
 
-def test_masks_give_the_verdicts_of_the_direct_audit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
-    data = test_audit_maps.images(tmp_path / "set", count=60)
-    asked = Asked(task="segmentation", marks={"tag": test_audit_maps.MARKS["tag"]}, distortions=("brightness",))
-    prepare_images(tmp_path / "dir", data, asked)
+def test_masks_give_the_verdicts_of_the_direct_audit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = {**lesions(tmp_path / "set", count=60), "factors": {}}
+    (tmp_path / "marks.yaml").write_text(json.dumps({"tag": LESION_MARKS["tag"]}))
+    more = ["--images", str(tmp_path / "set" / "data.csv"), "--mask", "mask", "--size", "24"]
+    assert run(["audit", "prepare", str(tmp_path / "dir"), *more, "--marks", str(tmp_path / "marks.yaml")]) == 0
+    assert f"then: assay audit score {tmp_path / 'dir'} masks" in " ".join(capsys.readouterr().out.split())
     pictures = sorted((tmp_path / "dir" / "images").iterdir())
     assert all(path.stem.endswith("_0000") for path in pictures), "nnU-Net reads no other name"
     (tmp_path / "masks").mkdir()
@@ -117,14 +99,11 @@ def test_masks_give_the_verdicts_of_the_direct_audit(tmp_path: Path, monkeypatch
         pixels = np.asarray(Image.open(path), dtype=np.float32)[None, None] / 255
         labels = (of_masks(pixels)[0, 0] > 0).astype(np.uint8)
         Image.fromarray(labels).save(tmp_path / "masks" / f"{path.stem.removesuffix('_0000')}.png")
-    found = assay.open_run(finish_audit(tmp_path / "dir", tmp_path / "masks", Asked(pictures=False)))
-    assert isinstance(found, assay.Audit)
-    more: dict[str, Any] = {"task": "segmentation", "marks": asked.marks, "distortions": asked.distortions}
-    direct = assay.audit(of_masks, data, **more, out=tmp_path / "direct", progress=False)
-    assert verdicts(found) == verdicts(direct)
-    assert verdicts(found)["tag"] == "affected-by"
-    for table, numbers in {"verdicts": ["g", "dice", "stray", "flips"], "distorted": ["dice", "stray"]}.items():
-        np.testing.assert_allclose(found.table(table)[numbers], direct.table(table)[numbers], atol=1e-6)
+    assert run(["audit", "score", str(tmp_path / "dir"), str(tmp_path / "masks")]) == 0
+    given: dict[str, Any] = {"task": "segmentation", "marks": {"tag": LESION_MARKS["tag"]}}
+    direct = assay.audit(of_masks, data, **given, out=tmp_path / "direct", progress=False)
+    same(tmp_path / "dir" / "audit", direct, verdicts=["g", "dice", "stray", "flips"], distorted=["dice", "stray"])
+    assert verdicts(direct)["tag"] == "affected-by"
     next((tmp_path / "masks").iterdir()).unlink()
     with pytest.raises(DataError, match=r"has no mask of 1 of \d+ images"):
         finish_audit(tmp_path / "dir", tmp_path / "masks", Asked())
@@ -132,23 +111,7 @@ def test_masks_give_the_verdicts_of_the_direct_audit(tmp_path: Path, monkeypatch
         finish_audit(tmp_path / "dir", tmp_path / "set" / "data.csv", Asked())
 
 
-def test_the_commands_with_masks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
-    test_audit_maps.images(tmp_path / "set", count=40)
-    more = ["--images", str(tmp_path / "set" / "data.csv"), "--mask", "mask", "--size", "24", "--most", "900"]
-    assert run(["audit", "prepare", str(tmp_path / "dir"), *more]) == 0
-    assert f"then: assay audit score {tmp_path / 'dir'} masks" in " ".join(capsys.readouterr().out.split())
-    (tmp_path / "far").mkdir()
-    for path in (tmp_path / "dir" / "images").iterdir():
-        np.save(tmp_path / "far" / f"{path.stem}.npy", np.asarray(Image.open(path)) / 255)
-    assert run(["audit", "score", str(tmp_path / "dir"), str(tmp_path / "far")]) == 0
-    assert f"report: {tmp_path / 'dir' / 'audit' / 'report.html'}" in capsys.readouterr().out
-    facts = {row["key"]: row["value"] for row in RunFolder(tmp_path / "dir" / "audit").table("provenance")}
-    assert facts["model"] == "far"
-
-
+MARK_FILES = {"one.yaml": "bar: {tag: 1}", "two.yaml": "bar: [tag, tag]", "typo.yaml": "bar: [tagg, tag, tag]"}
 SCORED = ["image", "score"]
 WRONG_SCORES: dict[str, tuple[list[list[object]], list[str], str]] = {
     "no image": ([["file", "score"], ["{name}", "{score}"]], [], "scores.csv has no column 'image'"),
@@ -158,6 +121,9 @@ WRONG_SCORES: dict[str, tuple[list[list[object]], list[str], str]] = {
     "three": ([["image", "a", "b", "c"], ["{name}", "{score}", "0.1", "0.3"]], [], "choose one with --output"),
     "output": ([SCORED, ["{name}", "{score}"]], ["--output", "3"], "output '3': the model has outputs 0 to 0"),
     "threshold": ([SCORED, ["{name}", "{score}"]], ["--threshold", "7"], "threshold 7: expected a probability"),
+    "head": ([SCORED, ["{name}", "{score}"]], ["--head", "both"], "expected auto or sigmoid or softmax, not both"),
+    "no audits": ([SCORED, ["{name}", "{score}"]], ["--references", "."], "has audits of 0 other networks"),
+    "no domain": ([SCORED, ["{name}", "{score}"]], ["--references", "59"], "name the kind of image with --domain"),
     "references": ([SCORED, ["{name}", "{score}"]], ["--references", "5"], "59 networks are the least"),
     "policy": ([SCORED, ["{name}", "{score}"]], ["--policy", "none.yaml"], "none.yaml: there is no such file"),
 }
@@ -167,10 +133,10 @@ WRONG_SCORES: dict[str, tuple[list[list[object]], list[str], str]] = {
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the images `set`, and `dir`, which was prepared of them."""
     root = tmp_path_factory.mktemp("prepared")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ASSAY_CACHE", str(root / "cache"))
-        data = images(root / "set", 30)
-        prepare_images(root / "dir", data, Asked(marks={"tag": MARKS["tag"]}, distortions=(), budget=20))
+    data = images(root / "set", 30)
+    prepare_images(root / "dir", data, Asked(marks={"tag": MARKS["tag"]}, distortions=(), budget=20))
+    for name, text in MARK_FILES.items():
+        (root / "set" / name).write_text(text)
     return root
 
 
@@ -178,7 +144,6 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_scores_that_cannot_be_used_are_refused(
     name: str, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("ASSAY_CACHE", str(prepared / "cache"))
     monkeypatch.chdir(tmp_path)
     (head, line), more, text = WRONG_SCORES[name]
     names = (prepared / "dir" / "images.csv").read_text().split()[1:]
@@ -208,21 +173,19 @@ def test_a_line_of_scores_that_is_there_twice_is_named(
     refused(["audit", "score", str(prepared / "dir"), str(tmp_path / "scores.csv")], text, capsys)
 
 
+SIZED = ["dir", "--images", "set/data.csv", "--size", "24"]
 WRONG_IMAGES: dict[str, tuple[list[str], str]] = {
-    "no size": (["dir", "--images", "set/data.csv"], "give it in pixels, such as 224"),
-    "another column": (
-        ["dir", "--images", "set/data.csv", "--size", "24", "--target", "lable"],
-        "did you mean 'label'",
-    ),
-    "domain": (["dir", "--images", "set/data.csv", "--size", "24", "--domain", "chst"], "unknown domain 'chst'"),
-    "margin": (["dir", "--images", "set/data.csv", "--size", "24", "--margin", "2"], "between 0 and 0.5"),
-    "size": (["dir", "--images", "set/data.csv", "--size", "-24"], "expected a whole number from 8 to 1024"),
-    "a file": (["set/0.png", "--images", "set/data.csv", "--size", "24"], "cannot be made"),
-    "a full folder": (["set", "--images", "set/data.csv", "--size", "24"], "set is not empty: give a new folder"),
-    "no training images": (
-        ["dir", "--images", "set/data.csv", "--train", "no.csv"],
-        "--train: there is no file no.csv",
-    ),
+    "no size": (SIZED[:3], "give it in pixels, such as 224"),
+    "another column": ([*SIZED, "--target", "lable"], "did you mean 'label'"),
+    "domain": ([*SIZED, "--domain", "chst"], "unknown domain 'chst'"),
+    "margin": ([*SIZED, "--margin", "2"], "between 0 and 0.5"),
+    "size": ([*SIZED[:4], "-24"], "expected a whole number from 8 to 1024"),
+    "a file": (["set/0.png", *SIZED[1:]], "cannot be made"),
+    "a full folder": (["set", *SIZED[1:]], "set is not empty: give a new folder"),
+    "no training images": ([*SIZED[:3], "--train", "no.csv"], "--train: there is no file no.csv"),
+    "no marks": ([*SIZED, "--marks", "set/one.yaml"], "expected marks with three doses"),
+    "two doses": ([*SIZED, "--marks", "set/two.yaml"], "mark 'bar' has 2 doses; give three"),
+    "no such mark": ([*SIZED, "--marks", "set/typo.yaml"], "unknown intervention 'tagg': did you mean 'tag'"),
 }
 
 
@@ -230,7 +193,6 @@ WRONG_IMAGES: dict[str, tuple[list[str], str]] = {
 def test_a_request_that_cannot_be_prepared_leaves_its_folder_free(
     name: str, prepared: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("ASSAY_CACHE", str(prepared / "cache"))
     (prepared / "here").mkdir(exist_ok=True)
     monkeypatch.chdir(prepared / "here")
     if not Path("set").exists():

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.study.test_dose_study import DOSED
-from tests.worlds.studies import TINY
 
 from assay.analysis.contrasts import spec_pairs
 from assay.data.cache import ArrayCache
@@ -44,13 +43,6 @@ def files(tmp_path: Path) -> dict[str, Any]:
         "seeds": 3,
         "contrasts": DOSED["contrasts"][:1],
     }
-
-
-def test_a_phantom_trains_p_0_once_for_tag_and_texture(tmp_path: Path):
-    spec = parse_study({**TINY, **DOSED})
-    plan = make_plan(spec, open_population(spec.data, ArrayCache(tmp_path)))
-    assert len(plan.trials) == 2 * 3 * 2 * 3
-    assert len({trial.id for trial in plan.trials}) == 2 * (1 + 3) * 3
 
 
 def test_files_pair_every_confounder_with_its_own_p_0(files: dict[str, Any], tmp_path: Path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from tests.report.reading import require_links
 from tests.worlds.studies import run_tiny
 
 from assay.core.reasons import Code, because
-from assay.report.page import collect, write_page
+from assay.report.page import collect
 from assay.report.sentences.captions import caption
 from assay.store.files import Row, read_rows
 from assay.store.folder import RunFolder
@@ -32,10 +31,8 @@ STUDY: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, study_cache: Path) -> RunFolder:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ASSAY_CACHE", str(study_cache))
-        return RunFolder(run_tiny(tmp_path_factory.mktemp("runs") / "segmentation", **STUDY).folder)
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    return RunFolder(run_tiny(tmp_path_factory.mktemp("runs") / "segmentation", **STUDY).folder)
 
 
 def estimates(run: RunFolder, measure: str, environment: str = "same") -> dict[str, Row]:
@@ -75,22 +72,6 @@ def test_what_these_images_cannot_tell_is_undefined_and_says_why(run: RunFolder)
     assert not any(row["curve"] == "false-positives" for row in run.table("points"))
 
 
-def test_the_free_response_rises_with_the_false_positives(run: RunFolder) -> None:
-    of = ("free-response", "dice", "same")
-    rows = [row for row in run.table("points") if (row["curve"], row["recipe"], row["environment"]) == of]
-    found = [row["value"] for row in sorted(rows, key=lambda row: row["x"])]
-    assert len(found) >= 2
-    assert found == sorted(found)
-    assert max(found) > 0.8
-
-
-def test_the_operating_thresholds_stand_in_the_record_of_a_trial(run: RunFolder) -> None:
-    trial = json.loads((run.root / "plan.json").read_text())["trials"][0]["id"]
-    operating = run.record("trials", trial)["operating"]
-    assert len(operating) == 3
-    assert operating == sorted(operating, reverse=True)
-
-
 def test_the_page_shows_what_each_loss_outlines_on_the_same_images(run: RunFolder) -> None:
     pictures = [row for row in run.table("pictures") if row["kind"] == "outline"]
     assert {row["environment"] for row in pictures} == {"same", "faint"}
@@ -98,7 +79,7 @@ def test_the_page_shows_what_each_loss_outlines_on_the_same_images(run: RunFolde
     sheets = [row for row in run.table("pictures") if row["kind"] == "sheet"]
     assert sheets
     assert all(caption(row).endswith(" White: the outline of the mask.") for row in sheets)
-    page = write_page(run.root).read_text()
+    page = (run.root / "report.html").read_text()
     require_links(page)
     assert "Predicted outlines on the same images" in page
     assert "Lesions found against false positives" in page
@@ -115,8 +96,7 @@ def test_the_course_of_training_is_the_mean_of_the_kept_curves(run: RunFolder) -
     for epoch, row in enumerate(lost):
         assert row["value"] == pytest.approx(np.mean([one[epoch]["train_loss"] for one in kept]))
     assert not any(row["curve"] == "weight" for row in rows)
-    page = write_page(run.root).read_text()
-    assert "Loss of training images" in page
+    assert "Loss of training images" in (run.root / "report.html").read_text()
 
 
 def test_the_files_of_the_figures_have_all_that_is_drawn(run: RunFolder) -> None:
