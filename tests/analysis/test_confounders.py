@@ -9,19 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.worlds.studies import TINY, run_tiny
+from tests.worlds.studies import TINY
 
-from assay.analysis.data_checks import SAMPLE, Looked, confounders, in_turn, sampled, visibility_rows
-from assay.analysis.pictures import GAP, amplification
+from assay.analysis.data_checks import SAMPLE, Looked, confounders, sampled, visibility_rows
+from assay.analysis.pictures import GAP
 from assay.core.reasons import Code, read
 from assay.data.cache import ArrayCache
 from assay.shifts.population import Population
 from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
-from assay.store.folder import RunFolder
 from assay.study.preview import preview_tables
-from assay.testing.data import squares
 
 DOSED: dict[str, Any] = {
     **TINY,
@@ -52,12 +50,6 @@ def test_each_is_found_once_for_each_of_its_strengths(spec: StudySpec) -> None:
     assert [one.label for one in found] == ["tag", "low-pass(cutoff=0.1)", "low-pass(cutoff=0.3)"]
     assert [one.name for one in found] == ["tag", "low-pass", "low-pass"]
     assert {one.label for one in found} == set(spec.axes["confounder"])
-
-
-def test_one_that_the_study_names_itself_is_called_by_both_names() -> None:
-    left = {"left": {"component": {"tag": {"x": 0.1}}, "share": 0.5}}
-    study = {**TINY, "environments": {"train": {"interventions": left}, "same": {"like": "train"}}}
-    assert [one.label for one in confounders(parse_study(study).points)] == ["left: tag(x=0.1)"]
 
 
 def test_what_chooses_rows_is_told_without_figures_and_the_core_factor_is_no_confounder(
@@ -92,22 +84,6 @@ def test_the_figures_are_those_of_the_images_that_tests_have(
     assert 0 < row["ssim"] < 1
 
 
-def test_more_is_more_visible(spec: StudySpec, population: Population) -> None:
-    _, strong, weak, _ = visibility_rows(spec, Looked.at(spec, population))
-    assert strong["difference"] > weak["difference"]
-    assert strong["ssim"] < weak["ssim"]
-
-
-def test_the_sample_takes_the_classes_in_turn() -> None:
-    table = squares(30, seed=0, size=16).table
-    order = in_turn(table)
-    assert sorted(order.tolist()) == list(range(30))
-    few = min(np.bincount(table.target))
-    assert table.target[order[: 2 * few]].tolist() == [0, 1] * few
-    for label in (0, 1):
-        assert (np.diff(order[table.target[order] == label]) > 0).all()
-
-
 def test_a_sheet_shows_the_same_images_without_with_and_the_difference(
     spec: StudySpec, population: Population, tmp_path: Path
 ) -> None:
@@ -135,54 +111,3 @@ def tiles(path: Path, scale: int) -> np.ndarray:
     step = 32 + GAP
     rows = [[image[r * step : r * step + 32, c * step : c * step + 32] for c in range(8)] for r in range(3)]
     return np.array(rows)
-
-
-def test_differences_are_amplified_as_far_as_they_can_be_shown() -> None:
-    black = [np.zeros((10, 10), dtype=np.uint8)]
-    for change, factor in ((255, 0.5), (127, 1), (60, 2), (25, 5), (1, 50), (0, 1)):
-        assert amplification(black, [black[0] + np.uint8(change)]) == factor
-    rare = black[0].copy()
-    rare[:, :] = 10
-    rare[0, 0] = 255  # one value of a hundred may be cut
-    assert amplification(black, [rare]) == 10
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, study_cache: Path) -> RunFolder:
-    environments = {
-        "train": {"dose": {"confounder": ["tag", "low-pass"], "p": [0, 1]}},
-        "reversed": {"like": "train", "dose": {"p": 1, "on": "negative"}},
-    }
-    probes = ["performance", {"reliance": {"samples": 64}}]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ASSAY_CACHE", str(study_cache))
-        root = tmp_path_factory.mktemp("runs") / "doses"
-        return RunFolder(run_tiny(root, environments=environments, probes=probes, seeds=2).folder)
-
-
-def test_every_confounder_has_pairs_with_what_each_recipe_made_of_them(run: RunFolder) -> None:
-    pairs = [row for row in run.table("pictures") if row["kind"] == "pair" and row["factor"] in ("tag", "low-pass")]
-    assert [row["factor"] for row in pairs] == ["tag"] * 3 + ["low-pass"] * 3
-    seeds = run.table("seeds")
-    for row in pairs:
-        logits = json.loads(row["logits"])
-        assert set(logits) == {f"{row['factor']} · 0", f"{row['factor']} · 1"}
-    tagged = [row for row in seeds if row["measure"] == "pair-logit" and row["factor"] == "tag"]
-    own = [row for row in tagged if row["recipe"] == "tag · 1"]
-    first = own[0]["group"]
-    means = [np.mean([row["value"] for row in own if row["group"] == first and row["level"] == end]) for end in
-             ("low", "high")]  # fmt: skip
-    assert json.loads(pairs[0]["logits"])["tag · 1"] == pytest.approx(means)
-
-
-def test_a_factors_pairs_are_shared_by_recipes_of_all_confounders(run: RunFolder) -> None:
-    margin = next(row for row in run.table("pictures") if row["factor"] == "margin")
-    assert len(json.loads(margin["logits"])) == 4
-
-
-def test_the_page_shows_them_with_their_figures(run: RunFolder) -> None:
-    page = (run.root / "report.html").read_text()
-    assert [row["confounder"] for row in run.table("visibility")] == ["tag", "low-pass"]
-    section = page[page.index("<h3>Each mark, without and with it") : page.index("<h3>Pairs that differ")]
-    assert section.count("<img ") == 2
-    assert 'id="visibility"' in page

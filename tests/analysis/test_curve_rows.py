@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 
 from assay.analysis.segmentation import weight_of
@@ -23,8 +22,3 @@ from assay.spec.recipe import Component
 def test_the_weight_of_cross_entropy(params: dict[str, Any], weights: list[float]) -> None:
     loss = Component(kind="loss", name="cross-entropy-dice", params=params)
     assert [weight_of(loss, epoch, 3) for epoch in range(3)] == pytest.approx(weights)
-
-
-@pytest.mark.parametrize("name", ["dice", "cross-entropy", "tests.training.objectives:ThreeSteps"])
-def test_a_loss_without_a_schedule_has_none(name: str) -> None:
-    assert np.isnan(weight_of(Component(kind="loss", name=name), 0, 3))

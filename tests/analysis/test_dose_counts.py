@@ -35,16 +35,3 @@ def test_marks_are_counted_exactly_and_drawn_factors_over_the_seeds(tmp_path: Pa
     assert 15 < drawn["least"] < drawn["most"] < 30
     assert 0 < found["sex", "0", "absent"]["least"] < 30
     assert found["sex", "1", "absent"]["most"] == 0
-
-
-def test_of_a_number_nothing_is_counted_since_every_image_has_some(tmp_path: Path) -> None:
-    doses = {"confounder": ["tag", "age"], "p": [0, 0.5, 1]}
-    environments = {**STUDY["environments"], "train": {"dose": doses}}
-    spec = parse_study({**STUDY, "environments": environments})
-    rows = dose_count_rows(spec, population_of(spec.data, Place(tmp_path, tmp_path / "cache")))
-    assert {row["factor"] for row in rows} == {"tag"}
-
-
-def test_without_doses_there_is_nothing_to_count(tmp_path: Path) -> None:
-    spec = parse_study({**STUDY, "environments": {"train": {}, "clean": {}}})
-    assert dose_count_rows(spec, population_of(spec.data, Place(tmp_path, tmp_path / "cache"))) == []

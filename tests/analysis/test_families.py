@@ -15,7 +15,6 @@ from assay.analysis.prespecified import state, stated
 from assay.core.errors import SpecError
 from assay.core.reasons import NOTHING
 from assay.report.words import statement
-from assay.spec.environments import stream_seed
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
 from assay.stats.compare import untested
@@ -42,13 +41,6 @@ def test_a_mean_over_recipes_is_one_comparison(snapshot: SnapshotAssertion) -> N
     assert [len(pair.members) for pair in (first, second)] == [3, 2]
     assert statement(compared(second)) == snapshot
     assert {point.coordinates["loss"] for point in second.b} == {"cross-entropy"}
-
-
-def test_a_mean_over_environments_has_a_member_in_each(snapshot: SnapshotAssertion) -> None:
-    spec = study({**AXIS, "levels": ["supcon"], "mean_over": {"environment": ["reversed", "neutral"]}})
-    (pair,) = spec_pairs(spec)
-    assert [one.stated.environment for one in pair.members] == ["reversed", "neutral"]
-    assert statement(compared(pair)) == snapshot
 
 
 def test_a_mean_over_factors_has_a_member_for_each() -> None:
@@ -84,13 +76,6 @@ def test_a_mean_over_doses_and_confounders_keeps_p_of_zero() -> None:
         assert {point.coordinates["confounder"] for point in (*member.a, *member.b)} == {confounder}
 
 
-def test_a_mean_over_confounders_takes_the_factor_of_each() -> None:
-    words = {**AXIS, "levels": ["supcon"], "measure": "flip-rate", "factor": "confounder", "at": "dose-response"}
-    spec = study({**words, "mean_over": {"confounder": ["tag", "sex"]}}, **DOSED)
-    (pair,) = spec_pairs(spec)
-    assert [one.stated.factor for one in pair.members] == ["tag", "sex"]
-
-
 def test_a_mean_that_the_grid_lacks_is_refused() -> None:
     grid = {"only": [{"texture": 0.9}, {"texture": 0.5, "loss": ["cross-entropy", "supcon"]}]}
     train = {"association": {"texture": [0.9, 0.5]}}
@@ -118,22 +103,6 @@ def test_primary_families_come_first_and_are_corrected_on_their_own() -> None:
     ]
 
 
-def test_a_study_that_names_no_family_has_one() -> None:
-    spec = study(of("same"), of("reversed"))
-    found = [(pair, untested(NOTHING)) for pair in spec_pairs(spec)]
-    assert [(name, len(family)) for name, family in families(found)] == [("stated", 6)]
-
-
-def test_a_fixed_order_is_that_of_its_numbers() -> None:
-    def nth(number: int, level: str) -> dict[str, Any]:
-        family = {"name": "steps", "correction": "fixed-order", "order": number}
-        return of("reversed", levels=[level], role="primary", margin=0.05, family=family)
-
-    found = [(pair, untested(NOTHING)) for pair in spec_pairs(study(nth(2, "supcon"), nth(1, "triplet")))]
-    ((_, family),) = families(found)
-    assert [pair.level_a for pair, _ in family] == ["triplet", "supcon"]
-
-
 def nothing(point: Any, environment: str) -> None:
     """No panel of any recipe."""
 
@@ -154,12 +123,3 @@ def test_a_margin_role_or_family_that_is_changed_after_results_is_exploratory(
     none: Any = SimpleNamespace(plan=SimpleNamespace(spec=after), panel=nothing, kept_seeds=no_seed, scalars={})
     (row,) = decided(families_of(none, stated(tmp_path, after).pairs), [])
     assert (row["family"], row["exploratory"]) == ("exploratory", True)
-
-
-def test_other_streams_are_other_trials_of_the_same_seed() -> None:
-    recipe = {**SMALL["recipe"], "loss": "cross-entropy", "streams": [0, 1]}
-    words = {"axis": "streams", "against": 0, "environment": "same", "role": "a-a"}
-    spec = study(words, recipe=recipe)
-    first, second = (point.recipe for point in spec.points)
-    assert (stream_seed(first, 7), "streams" in first.canonical()) == (7, False)
-    assert stream_seed(second, 7) not in (7, stream_seed(second, 8))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit, logit
 
-from assay.analysis.folds import Folds, joined_tables
+from assay.analysis.folds import joined_tables
 from assay.analysis.measurements import (
     CONTRIBUTIONS,
     KEY_FIELDS,
@@ -28,12 +28,10 @@ from assay.core.reasons import NOTHING, Code, Reason, because, read, stated
 from assay.core.types import Contributions, Measurement
 from assay.probes.performance import Performance
 from assay.report.sentences.reasons import reason_words
-from assay.shifts.environment import Environment
-from assay.spec.schema import EnvironmentSpec
 from assay.stats.influence import Answers
 from assay.store.files import Row
 from assay.store.schema import MEASUREMENTS
-from assay.testing.probe import environment, table
+from assay.testing.probe import table
 
 
 def said(rows: list[int], **changes: list[int]) -> dict[str, np.ndarray]:
@@ -56,31 +54,10 @@ def test_seeds_may_answer_different_rows_in_any_order() -> None:
     assert patient.tolist() == [1, 2]
 
 
-NAN = float("nan")
-
-
-def test_where_images_of_one_seed_show_fewer_lesions_columns_are_padded_as_the_maps_are() -> None:
-    many, few = np.array([[7.0, 4.0], [5.0, NAN], [6.0, NAN]]), np.array([[5.0], [6.0]])
-    answers = {
-        3: {**said([0, 1, 2]), "lesion_score": many, "lesion_area": np.array([[9, 2], [4, 0], [3, 0]])},
-        5: {**said([1, 2]), "lesion_score": few, "lesion_area": np.array([[4], [3]])},
-    }
-    maps = panel_of(answers, "plain in reversed").maps
-    assert maps["lesion_score"][0].tolist()[0] == [7.0, 4.0]
-    assert maps["lesion_score"][1, 1:, 0].tolist() == [5.0, 6.0]
-    assert np.isnan(maps["lesion_score"][1, 1:, 1]).all()
-    assert maps["lesion_area"][1].tolist() == [[0, 0], [4, 0], [3, 0]]
-
-
 @pytest.mark.parametrize("name", ["target", "patient"])
 def test_seeds_must_agree_on_what_a_row_is(name: str) -> None:
     with pytest.raises(StoreError, match=f"plain in reversed: seed 5 has another {name} than earlier seeds for 1 rows"):
         panel_of({3: said([0, 1, 2]), 5: said([2, 4], **{name: [9, said([4])[name][0]]})}, "plain in reversed")
-
-
-def test_a_seed_answers_a_row_once() -> None:
-    with pytest.raises(StoreError, match="seed 3 answered a row twice"):
-        panel_of({3: said([0, 1, 0])}, "plain in reversed")
 
 
 def measured(value: float, **changes: object) -> Row:
@@ -104,13 +81,6 @@ def test_folds_are_averaged_with_their_errors_and_counts() -> None:
 def rests_on(samples: list[int], values: list[float]) -> dict[str, object]:
     found = Contributions(np.array(samples), np.array(values))
     return {CONTRIBUTIONS: lambda: found, "standard_error": found.standard_error}
-
-
-def test_contributions_of_folds_are_averaged_as_their_values_are() -> None:
-    first, second = ({**measured(0.6), **rests_on(*of)} for of in (([1, 2], [0.2, -0.2]), ([2, 3], [0.4, -0.4])))
-    found = together(first, second)[CONTRIBUTIONS]()
-    assert (found.samples.tolist(), found.values.tolist()) == ([1, 2, 3], pytest.approx([0.1, 0.1, -0.2]))
-    assert together(first, measured(0.8))[CONTRIBUTIONS]() is None
 
 
 def test_seeds_are_laid_together_by_their_samples() -> None:
@@ -205,11 +175,6 @@ def test_the_worst_environment_goes_by_what_is_better(direction: str, expected: 
     assert with_one_worst({**every, key: given}, 20)[key][0]["value"] == expected
 
 
-def test_counts_add_up_and_single_images_stay() -> None:
-    assert together(measured(3.0, measure="missing"), None)["value"] == 3
-    assert together(None, measured(-1.2, measure="pair-logit", group="row 7"))["value"] == -1.2
-
-
 def worst(found: list[Measurement]) -> float:
     return next(m.value for m in found if m.group == "worst group" and m.measure == "accuracy")
 
@@ -241,34 +206,6 @@ def test_the_worst_group_of_all_folds_is_that_of_all_rows(seed: int) -> None:
         for part in parts
     ]
     assert np.mean(split) < pooled
-
-
-@dataclass
-class HalfOfRows:
-    """A scene whose only environment has the even rows in fold 0 and the odd ones in fold 1."""
-
-    fold: int
-
-    def environment(self, name: str) -> Environment:
-        return environment(name, table(5).take(np.arange(5) % 2 == self.fold))
-
-    def neutral(self) -> Environment:
-        return self.environment("neutral")
-
-
-@dataclass
-class TwoFolds:
-    folds: int = 2
-
-    def scene(self, tests: object, seed: int, fold: int) -> HalfOfRows:
-        return HalfOfRows(fold)
-
-
-def test_a_k_fold_environment_is_counted_whole() -> None:
-    folds = Folds(TwoFolds(), ())  # type: ignore[arg-type]
-    tests = {"same": EnvironmentSpec()}
-    part = HalfOfRows(0).environment("same")
-    assert (len(part), len(folds.whole(tests, "same", part)), len(folds.whole(tests, "train", part))) == (3, 5, 3)
 
 
 def test_a_shared_page_names_no_folder_of_its_author() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,10 +26,8 @@ STUDY: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, study_cache: Path) -> RunFolder:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ASSAY_CACHE", str(study_cache))
-        return RunFolder(run_tiny(tmp_path_factory.mktemp("runs") / "attribution", **STUDY).folder)
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    return RunFolder(run_tiny(tmp_path_factory.mktemp("runs") / "attribution", **STUDY).folder)
 
 
 def test_scores_reach_the_tables_with_chance_and_the_contrast(run: RunFolder) -> None:

@@ -11,7 +11,7 @@ import pytest
 from tests.worlds.studies import SMALL
 
 from assay.analysis.contrasts import Pair, spec_pairs
-from assay.analysis.looks import Look, contrasts_of, goes_on, look_rows, looks_at, next_seeds, worst_case
+from assay.analysis.looks import Look, contrasts_of, look_rows, looks_at, next_seeds
 from assay.analysis.results import Gathered
 from assay.core.errors import SpecError
 from assay.core.reasons import Code, reason_of
@@ -21,7 +21,6 @@ from assay.spec.schema import StudySpec
 from assay.stats.compare import Contrast, compare
 from assay.stats.decisions import LOOK_ALPHA
 from assay.stats.panel import of_seeds
-from assay.stats.power import reachable
 from assay.store.folder import RunFolder
 
 LOSSES = ["cross-entropy", "supcon", "triplet", "arcface"]
@@ -127,24 +126,6 @@ def test_a_comparison_that_was_decided_leaves_the_correction_of_the_others(monke
         assert levels["triplet"] == pytest.approx(1 - LOOK_ALPHA / others), "one of three is rejected"
 
 
-def test_the_detectable_difference_is_that_of_the_level_of_a_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = {"triplet": ZERO * 2}
-    (look, *_), _ = carry_out_all(monkeypatch, study(primary("triplet")), values)
-    own = values["triplet"][:4]
-    levels = [reachable(own.var(ddof=1) / 4, 0.0, 4, np.inf, alpha=alpha, df_between=3) for alpha in (LOOK_ALPHA, 0.05)]
-    assert look.primary[0]["detectable"] == pytest.approx(levels[0])
-    assert levels[0] > levels[1]
-
-
-def test_one_that_is_equivalent_still_counts_among_differences(monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = study(primary("supcon"), {**primary("triplet"), "environment": "same"})
-    values = {"supcon": ZERO * 1e-3, "triplet same": ZERO * 2}
-    looks, _ = carry_out_all(monkeypatch, spec, values)
-    assert {row["decision"] for row in look_rows(looks) if row["a"] == "supcon"} == {"equivalent"}
-    (row,) = looks[1].open
-    assert row["decision_level"] == pytest.approx(1 - LOOK_ALPHA / 2)
-
-
 def test_a_level_between_that_of_a_look_and_a_fixed_test_decides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """p is 0.03 at the first look: shown at 0.05, not at 0.02."""
     spec = study({**primary("supcon"), "margin": 0.01}, {**AXIS, "levels": ["supcon"], "environment": "same"})
@@ -172,18 +153,6 @@ def test_a_look_waits_for_all_of_its_seeds(monkeypatch: pytest.MonkeyPatch) -> N
     assert records.seeds["supcon"] == 8, "planned, and one of them is missing"
 
 
-def test_looks_go_on_while_one_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = study(primary("supcon"))
-    looks, _ = carry_out_all(monkeypatch, spec, {"supcon": ZERO * 2})
-    assert [goes_on(spec, look_rows(looks[:number])) for number in (0, 1, 2, 3)] == [False, True, True, False]
-    decided, _ = carry_out_all(monkeypatch, spec, {"supcon": ZERO + 50})
-    assert not goes_on(spec, look_rows(decided))
-
-
-def test_the_worst_case_has_every_recipe_of_primary_comparisons() -> None:
-    assert worst_case(study(primary("supcon"), {**AXIS, "levels": ["arcface"]})) == {"cross-entropy": 16, "supcon": 16}
-
-
 def test_a_study_without_a_primary_comparison_is_refused() -> None:
     with pytest.raises(SpecError, match="has no primary comparison that more seeds could decide"):
         study({**AXIS, "levels": ["arcface"]})
@@ -193,13 +162,3 @@ def test_a_study_without_a_primary_comparison_is_refused() -> None:
 def test_other_looks_are_refused(looks: tuple[int, ...]) -> None:
     with pytest.raises(SpecError, match="give one to 3 rising numbers from 3 on"):
         study(primary("supcon"), looks=looks)
-
-
-def test_looks_are_part_of_a_study_and_absent_from_others() -> None:
-    plain = study(primary("supcon"), looks=(), seeds=4)
-    assert "looks" not in plain.model_dump(mode="json", context={"complete": True})
-    looked = study(primary("supcon"))
-    assert (looked.seeds, looked.most_seeds) == (4, 16)
-    assert looked.trained == plain.trained
-    assert looked.compared != plain.compared
-    assert StudySpec.model_validate(looked.model_dump(mode="json", context={"complete": True})).looks == LOOKS

@@ -9,17 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.study.test_native_study import study, written
-from tests.worlds.studies import plan_tiny, run_tiny
+from tests.worlds.studies import run_tiny
 
 from assay.report.sentences.captions import caption
 from assay.stats.format import number
 from assay.store.folder import RunFolder
 
 
-def test_in_folds_the_first_ones_images_are_outlined_by_its_models(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+def test_in_folds_the_first_ones_images_are_outlined_by_its_models(tmp_path: Path) -> None:
     asked = study(written(tmp_path / "set"), seeds=1, contrasts=[], probes=["performance", "segmentation"])
     asked["data"]["split"] = {"folds": 3}
     asked["recipe"]["epochs"] = 4
@@ -65,15 +62,3 @@ def test_in_folds_the_first_ones_images_are_outlined_by_its_models(
         and json.loads(row["coordinates"])["loss"] == "dice"
     ]
     assert row["value"] == pytest.approx(expected_dice)
-
-
-def test_other_columns_of_maps_are_read_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Readings are written by the probes that read: were these done with, columns would be missing for good."""
-    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
-    asked = study(written(tmp_path / "set"))
-    before = plan_tiny(tmp_path / "run", **asked).plan
-    monkeypatch.setattr("assay.execution.plan.COLUMNS_VERSION", 99)
-    after = plan_tiny(tmp_path / "run", **asked).plan
-    assert {trial.id for trial in before.trials} == {trial.id for trial in after.trials}
-    assert not set(before.readings.values()) & set(after.readings.values())
-    assert not {unit.id for unit in before.probes} & {unit.id for unit in after.probes}

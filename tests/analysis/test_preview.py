@@ -35,20 +35,6 @@ def spec(tmp_path: Path) -> dict[str, object]:
     }
 
 
-def test_environments_are_told_apart_by_the_axes_that_change_their_rows(
-    spec: dict[str, object], tmp_path: Path
-) -> None:
-    association = {"association": {"age": [0.1, 0.2]}}
-    recipe = {"loss": ["cross-entropy", "supcon"], "epochs": [1, 2]}
-    study = parse_study({**spec, "environments": {"train": association, "same": {"like": "train"}}, "recipe": recipe})
-    population = open_population(study.data, ArrayCache(tmp_path / "cache"))
-    preview = preview_tables(study, population, tmp_path / "preview")
-    heads = ["train (0.1)", "same (0.1)", "train (0.2)", "same (0.2)"]
-    assert sorted({row["environment"] for row in preview["environments"]}) == sorted(heads)
-    sheets = [row for row in preview["pictures"] if row["kind"] == "sheet"]
-    assert sorted(str(row["environment"]) for row in sheets) == sorted(heads)
-
-
 def test_the_count_is_that_of_the_associations_and_says_of_which_folds(spec: dict[str, object], tmp_path: Path) -> None:
     study = parse_study(spec)
     population = open_population(study.data, ArrayCache(tmp_path / "cache"))

@@ -11,11 +11,8 @@ from tests.worlds.studies import SMALL
 from assay.analysis.contrasts import spec_pairs
 from assay.analysis.prespecified import FILE, state, stated
 from assay.core.errors import StoreError
-from assay.core.files import content_hash
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
-from assay.store.files import read_checked_json, read_json, write_checked_json, write_json
-from assay.store.schema import SCHEMA_VERSION
 
 
 def small(**changes: Any) -> StudySpec:
@@ -54,13 +51,6 @@ def test_a_damaged_file_of_what_was_stated_is_to_be_restored_and_never_deleted(t
     assert (tmp_path / FILE).read_text() == "{"
 
 
-def test_a_level_that_is_added_before_results_is_stated(tmp_path: Path) -> None:
-    state(tmp_path, losses("supcon"), results_exist=False)
-    state(tmp_path, losses("supcon", "focal"), results_exist=False)
-    state(tmp_path, losses("supcon", "focal"), results_exist=True)
-    assert exploratory(tmp_path, losses("supcon", "focal")) == {"supcon": False, "focal": False}
-
-
 def test_another_test_after_results_is_another_comparison(tmp_path: Path) -> None:
     first, other = reversed_by(-0.9), reversed_by(-0.5)
     state(tmp_path, first, results_exist=False)
@@ -97,50 +87,7 @@ def test_a_change_that_no_comparison_rests_on_leaves_it_stated(tmp_path: Path) -
     assert exploratory(tmp_path, small(environments=beside, question="?")) == {"supcon": False}
 
 
-@pytest.mark.parametrize("results_exist", [False, True])
-def test_a_contrast_may_call_itself_exploratory(tmp_path: Path, results_exist: bool) -> None:
-    spec = small(contrasts=[{**SMALL["contrasts"][0], "exploratory": True}])
-    state(tmp_path, spec, results_exist)
-    assert exploratory(tmp_path, spec) == {"supcon": True}
-
-
-def test_what_was_never_noted_is_exploratory(tmp_path: Path) -> None:
-    assert exploratory(tmp_path, small()) == {"supcon": True}
-
-
 def test_the_seeds_are_those_planned_when_results_first_existed(tmp_path: Path) -> None:
     for seeds, results_exist in ((5, False), (3, False), (9, True), (12, True)):
         state(tmp_path, small(seeds=seeds), results_exist)
     assert stated(tmp_path, small(seeds=12)).seeds == 3
-
-
-def test_the_file_has_a_version_and_what_was_hashed(tmp_path: Path) -> None:
-    """It cannot be made anew: whoever hashes otherwise one day can do so from what is kept."""
-    state(tmp_path, small(), results_exist=False)
-    noted = read_json(tmp_path / "stated.json")
-    assert noted["schema"] == SCHEMA_VERSION
-    ((name, content),) = noted["hashed"].items()
-    sides = [[noted["parts"][part] for part in side] for side in content["sides"]]
-    assert content_hash([sides, *noted["parts"][content["shared"]]]) == name
-    assert noted["pairs"][spec_pairs(small())[0].id]["now"] == name
-    assert sides[0][0]["recipe"]["loss"] == "supcon"
-
-
-def test_a_file_of_before_it_had_a_version_is_read_and_one_of_a_later_assay_refused(tmp_path: Path) -> None:
-    state(tmp_path, small(), results_exist=False)
-    path = tmp_path / "stated.json"
-    noted = read_checked_json(path)
-    write_json(path, {name: noted[name] for name in ("pairs", "seeds")})
-    state(tmp_path, small(), results_exist=True)
-    assert exploratory(tmp_path, small()) == {"supcon": False}
-    assert read_checked_json(path) == noted
-    write_checked_json(path, {**noted, "schema": SCHEMA_VERSION + 1})
-    with pytest.raises(StoreError, match="install a newer Assay"):
-        stated(tmp_path, small())
-
-
-def test_what_is_noted_already_is_not_written_again(tmp_path: Path) -> None:
-    state(tmp_path, small(), results_exist=False)
-    written = (tmp_path / "stated.json").stat().st_mtime_ns
-    state(tmp_path, small(), results_exist=True)
-    assert (tmp_path / "stated.json").stat().st_mtime_ns == written

@@ -7,7 +7,6 @@ import math
 from typing import Any
 
 import pytest
-from syrupy.assertion import SnapshotAssertion
 
 from assay.report.sentences.reasons import reason_words
 from assay.stats.outcomes import CORRUPTION, EVERY, RELATIVE, corruption_rows
@@ -78,34 +77,6 @@ def test_a_baseline_whose_errors_may_not_increase_at_all_has_no_relative_one(low
         if math.isnan(low):
             why = "no interval shows whether the baseline's error increases"
         assert reason_words(one["reason"]) == ("" if defined else why)
-
-
-def test_a_family_without_a_baseline_leaves_no_mean_over_all(snapshot: SnapshotAssertion) -> None:
-    given = [*errors("random", (0.2, 0.6), (0.1, 0.1)), *errors("pictures", (0.1, 0.1), (0.1, 0.2))]
-    given = [one for one in given if (one["recipe"], one["factor"]) != ("random · full", "snow")]
-    found = {(one["recipe"], one["factor"]): one for one in corruption_rows(given, "initialization", "random")}
-    assert found["pictures · full", "fog"]["value"] == pytest.approx(0.25)
-    whole = found["pictures · full", EVERY]
-    assert (math.isnan(whole["value"]), reason_words(whole["reason"])) == snapshot
-    assert found["random · full", EVERY]["value"] == 1
-
-
-def test_each_recipe_is_held_against_the_one_that_shares_all_else() -> None:
-    rows = [
-        *errors("random", (0.2, 0.2), (0.2, 0.2)),
-        *errors("random", (0.4, 0.4), (0.4, 0.4), finetuning="linear-probe"),
-        *errors("pictures", (0.1, 0.1), (0.1, 0.1), finetuning="linear-probe"),
-    ]
-    found = values(corruption_rows(rows, "initialization", "random"))
-    assert found["pictures · linear-probe", "fog"] == pytest.approx(0.25)
-
-
-def test_a_row_has_no_interval_and_names_its_baseline() -> None:
-    found = corruption_rows(errors("random", (0.2, 0.6), (0.1, 0.1)), "initialization", "random")
-    for one in found:
-        assert (one["measure"], one["level"], one["group"]) == (CORRUPTION, "", "initialization random")
-        assert all(math.isnan(one[name]) for name in ("low", "high", "standard_error", "df", "chance"))
-        assert one["seeds"] == 3
 
 
 def test_without_a_baseline_there_is_no_row() -> None:

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from assay.core.reasons import Code, because, reason_of
+from assay.core.reasons import Code, reason_of
 from assay.stats.compare import Contrast, compare, fixed_order, untested
-from assay.stats.decisions import decide, deciding_factors, guarded, mean_of, pooled, ruled, settling
+from assay.stats.decisions import decide, guarded, mean_of, ruled, settling
 from assay.stats.estimate import limited
-from assay.stats.panel import of_seeds, own_samples
+from assay.stats.panel import of_seeds
 
 
 def measured(mean: float, sd: float = 0.02, seeds: int = 10, margin: float | None = 0.05) -> Contrast:
@@ -52,25 +52,10 @@ def test_the_interval_that_decided_excludes_zero_just_where_a_difference_is_show
                 assert max(abs(decision.decision_low), abs(decision.decision_high)) < one.margin
 
 
-def test_all_that_follow_the_first_failure_of_holm_are_decided_at_its_step() -> None:
-    np.testing.assert_array_equal(deciding_factors(np.array([0.001, 0.03, 0.04, 0.02])), [4, 3, 3, 3])
-    np.testing.assert_array_equal(deciding_factors(np.array([0.001, 0.3]), "fixed-order"), [1, 1])
-
-
 def test_the_least_margin_is_where_equivalence_begins() -> None:
     (found,) = decide([measured(0.01)])
     for factor, word in ((1.001, "equivalent"), (0.999, "inconclusive")):
         (decision,) = decide([measured(0.01, margin=factor * found.least_margin)])
-        assert decision.decision == word
-
-
-def test_a_comparison_is_equivalent_just_where_its_least_margin_is_below_its_margin() -> None:
-    """Comparisons without a margin have no test of equivalence, and none is corrected for them."""
-    family = [measured(mean, margin=margin) for mean, margin in ((0.01, 0.03), (0.0, 0.03), (0.2, None), (0.1, None))]
-    least = [one.least_margin for one in decide(family)]
-    assert np.isnan(least).tolist() == [False, False, True, True]
-    for factor, word in ((1.001, "equivalent"), (0.999, "inconclusive")):
-        decision = decide([measured(0.01, margin=factor * least[0]), *family[1:]])[0]
         assert decision.decision == word
 
 
@@ -93,20 +78,6 @@ def test_a_comparison_alone_in_its_group_has_the_degrees_of_freedom_of_few_seeds
     np.testing.assert_array_equal(limited(np.full(3, 40.0), np.array([3, 4, 5]), 1, 4), [2.0, 3.0, 40.0])
     few = measured(0.03, seeds=3)
     assert guarded(few, 4).p == few.p  # seeds are all of its variance here
-
-
-def test_a_comparison_without_a_test_protects_no_other_one() -> None:
-    first, second = pooled([measured(0.03, seeds=3), untested(because(Code.NO_SEED))])
-    assert (first.group, second.group) == (1, 1)
-    assert [one.group for one in pooled([measured(0.03, seeds=3), measured(0.01, seeds=3)])] == [2, 2]
-
-
-def test_seeds_needed_allow_for_few_degrees_of_freedom() -> None:
-    """With 4 seeds the test of a comparison that is alone has 3 degrees of freedom, whatever the patients have."""
-    numbers, error = np.arange(3), [own_samples(0.005 * math.sqrt(2), "design")] * 3
-    one = compare([of_seeds(np.array([-1e-4, 0.0, 1e-4]), numbers, error)], np.ones(1), 0.05)
-    assert settling(one, 1)[0] == 4
-    assert settling(one, 4)[0] == 5
 
 
 def test_a_mean_is_taken_within_each_seed() -> None:

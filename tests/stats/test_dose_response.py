@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +9,7 @@ import pytest
 from scipy.stats import norm
 from tests.worlds.panels import panel
 
-from assay.core.reasons import NOTHING, Code, because, stated
-from assay.report.sentences.reasons import reason_words
+from assay.core.reasons import NOTHING, Code, because
 from assay.stats.compare import Contrast, Scales, contrast
 from assay.stats.decisions import decide
 from assay.stats.doses import Dose, interaction, interaction_seeds, on_both_scales, outcome, outcome_weights
@@ -52,32 +50,6 @@ def test_with_one_dose_it_is_a_difference_of_differences_and_its_interval_is_the
     on_probit = [norm.ppf(part.values) for part in parts]
     other = on_probit[0] - on_probit[1] - on_probit[2] + on_probit[3]
     assert found.scales.agree == (by_seed.mean() * other.mean() > 0)
-
-
-def test_the_outcome_of_one_dose_is_the_contrast_with_none():
-    none, dose = curve(0, (2.0, 1.6, 0.8))[:2]
-    found, plain = outcome([none, dose], "auroc"), contrast(dose.panel, none.panel, "auroc")
-    assert (found.value, found.low, found.high) == pytest.approx((plain.value, plain.low, plain.high))
-
-
-@pytest.mark.parametrize("given", [[], [0], [1, 2]], ids=["none", "p = 0 alone", "without p = 0"])
-def test_an_outcome_needs_0_and_another_dose(given: list[int]):
-    doses = curve(0, (2.0, 1.6, 0.8))
-    with pytest.raises(ValueError, match="give 0 and at least another"):
-        outcome([doses[i] for i in given], "auroc")
-
-
-def test_it_changes_sign_with_the_recipes():
-    a, b = curve(0, (2.0, 1.6, 0.8)), curve(50, (1.5, 1.4, 1.3))
-    there, back = interaction(a, b, "auroc"), interaction(b, a, "auroc")
-    assert (back.value, back.low, back.p) == pytest.approx((-there.value, -there.high, there.p))
-
-
-def test_equal_curves_have_no_interaction():
-    a = curve(0, (2.0, 1.6, 0.8))
-    found = interaction(a, a, "auroc")
-    assert found.value == pytest.approx(0, abs=1e-12)
-    assert reason_words(found.reason) == "nothing varied over seeds or patients: no interval can be made"
 
 
 def test_a_world_that_is_additive_on_the_probit_scale_alone_is_none_there():
@@ -126,19 +98,6 @@ def test_what_one_scale_shows_depends_on_the_scale():
     assert [decision.decision for decision in decide([neither, made(0.1, 0.001)])] == ["inconclusive", "higher"]
 
 
-def test_a_scale_is_corrected_within_its_family_too():
-    one = on_both_scales(made(0.1, 0.03), made(0.4, 0.6))
-    assert decide([one])[0].reason == because(Code.DEPENDS_ON_SCALE)
-    assert decide([one, one])[0].reason == NOTHING
-
-
-def test_an_undefined_scale_leaves_it_undefined():
-    lost = replace(made(0.4, math.nan), reason=stated("nothing varied"))
-    found = on_both_scales(made(0.1, 0.01), lost)
-    assert (math.isnan(found.p), reason_words(found.reason)) == (True, "on the probit scale: nothing varied")
-    assert math.isnan(decide([found])[0].p_holm)
-
-
 def test_models_of_all_doses_meet_the_same_samples_and_err_together():
     """Half of 100 patients flip at every p > 0 and none at p = 0: the mean over the doses errs as each of them."""
     seeds = np.arange(4)
@@ -150,14 +109,6 @@ def test_models_of_all_doses_meet_the_same_samples_and_err_together():
     single = interaction_seeds([none, half], [none, none], bounded=False)
     assert flipping.standard_error == pytest.approx(single.standard_error)
     assert flipping.standard_error > 0
-
-
-def test_seeds_that_one_dose_lacks_are_left_out():
-    a, b = curve(0, (2.0, 1.6, 0.8)), curve(50, (1.5, 1.4, 1.3))
-    whole = b[1].panel
-    b[1] = Dose(0.5, replace(whole, scores=whole.scores[[0, 2, 4]], seeds=np.array([0, 2, 4])))
-    found = interaction(a, b, "auroc")
-    assert (found.seeds, found.left_out) == (3, 2)
 
 
 def test_doses_must_be_the_same_and_begin_with_0():

@@ -38,11 +38,6 @@ def test_equal_rows_are_no_doubt_though_confounders_differ():
     assert not uneven_rows([({"loss": "focal"}, 3), ({"loss": "supcon"}, 4)], "")
 
 
-def test_one_confounder_needs_no_name():
-    found = reason_words(uneven_rows([({"p": "0"}, 100), ({"p": "1"}, 60)], "p"))
-    assert found.startswith("training rows differ over the doses: 100 at p = 0, 60 at p = 1, so")
-
-
 def test_a_dose_of_0_that_confounders_share_is_compared_with_the_doses_of_each():
     """The training environment of p = 0 stands in the tables once, under the first recipe that has it."""
     rows = {("tag", "0"): 500, ("tag", "1"): 500, ("position_x", "1"): 320}
@@ -62,18 +57,6 @@ def test_a_dose_of_0_that_confounders_share_is_compared_with_the_doses_of_each()
         if row["text"].startswith("training rows")
     ]
     assert told.startswith("training rows differ over the doses of position x: 500 at p = 0, 320 at p = 1, so")
-
-
-def test_it_is_a_doubt_of_the_page():
-    trials = [{"recipe": "-".join(at.values()), "coordinates": json.dumps(at), "status": "done"} for at, _ in ROWS]
-    environments = [
-        {"environment": f"train ({'-'.join(at.values())})", "recipe": "-".join(at.values()), "images": float(rows)}
-        for at, rows in ROWS
-    ]
-    said = verdict([], [], trials, environments, dosed="p")
-    (told,) = [row for row in said if row["text"].startswith("training rows")]
-    assert (told["text"], told["light"], told["evidence"]) == (TEXT, "warn", "environments")
-    assert not [row for row in verdict([], [], trials, environments) if row["text"].startswith("training rows")]
 
 
 def test_a_response_averaged_over_confounders_runs_along_its_doses() -> None:

@@ -13,20 +13,13 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from tests.stats.sentences import ESTIMATES, contrast, estimate, verdict
 
-from assay.core.measures import label_of
 from assay.core.reasons import Code, because, stated
 from assay.report.sentences.reasons import reason_words
-from assay.stats.doubts import FAR, FOLDED, ONE_POOL, Split, outlying_seeds
+from assay.stats.doubts import FOLDED, ONE_POOL, Split, outlying_seeds
 
 
 def lights(*args: Any) -> dict[str, str]:
     return {row["text"]: row["light"] for row in verdict([contrast()], ESTIMATES, *args) if row["part"] == "doubt"}
-
-
-def test_lights_when_all_is_well(snapshot: SnapshotAssertion) -> None:
-    trials = [{"status": "done", "recipe": "arcface"}] * 90
-    environments = [{"asked": 0.9, "strength": 0.88}, {"asked": None, "strength": 0.3}]
-    assert lights(trials, environments, []) == snapshot
 
 
 def test_what_collapsed_stands_beside_no_word_that_all_is_well(snapshot: SnapshotAssertion) -> None:
@@ -36,18 +29,6 @@ def test_what_collapsed_stands_beside_no_word_that_all_is_well(snapshot: Snapsho
     assert not any("finished" in text or "all runs of" in text for text in said)
     said = lights([collapsed, {**collapsed, "status": "diverged"}, {**done, "recipe": "arcface"}])
     assert said == snapshot
-
-
-@pytest.mark.parametrize(("planned", "now"), [(3, 9), (9, 3)])
-def test_seeds_that_changed_after_results_are_told(planned: int, now: int) -> None:
-    text = f"the number of seeds was changed from {planned} to {now} after results existed"
-    assert lights([], [], [], (planned, now))[text] == "warn"
-    assert lights([], [], [], (now, now)) == lights([], [], [])
-
-
-def test_what_is_to_be_known_of_the_data_is_a_light_of_its_own() -> None:
-    said = "factor 'reader' is a proxy for the target"
-    assert lights([], [], [], None, "", [stated(said)]) == {**lights([], [], []), said: "warn"}
 
 
 ALWAYS_RIGHT = {"value": 1.0, "low": float("nan"), "high": float("nan"), "reason": str(because(Code.NO_VARIATION))}
@@ -75,15 +56,6 @@ def test_that_nothing_was_learned_is_told(rows: list[dict[str, Any]], dosed: str
     found = [text for text in said if text.startswith("no recipe is above chance (AUROC 0.50)")]
     assert len(found) == bool(told)
     assert all(text.endswith(told) for text in found)
-
-
-def test_segmentations_that_say_lesion_nowhere_are_named_and_kept(snapshot: SnapshotAssertion) -> None:
-    finding = str(because(Code.PREDICTS_NOTHING, images=32))
-    trials = [{"status": "done", "recipe": "dice", "reason": text} for text in (finding, finding, "")]
-    assert lights(trials) == snapshot
-    assert not any(
-        "predicts no lesion pixel" in text for text in lights([{"status": "done", "recipe": "dice", "reason": ""}])
-    )
 
 
 def test_lights_when_it_is_not(snapshot: SnapshotAssertion) -> None:
@@ -160,26 +132,6 @@ def test_a_lack_of_seeds_is_told_once_and_other_reasons_beside_it(snapshot: Snap
     assert len(found) == 4  # with the leakage
 
 
-def test_seeds_that_reach_no_common_fit_are_told_with_what_mends_it(snapshot: SnapshotAssertion) -> None:
-    (text,) = (
-        text for text in doubts([contrast(), {**FEW, "at": "matched-fit", "left_out": 1}]) if "no ranking" in text
-    )
-    assert text == snapshot
-
-
-def test_a_lack_of_seeds_throughout_needs_no_count_of_comparisons(snapshot: SnapshotAssertion) -> None:
-    found = doubts([FEW, {**FEW, "seeds": 1}])
-    assert found == snapshot
-    assert not any("undefined" in text for text in found)
-
-
-def test_without_comparisons_the_seeds_of_estimates_are_told() -> None:
-    row = estimate("arcface", "auroc", 0.9, 0.1, "same")
-    few = {**row, "low": None, "high": None, "seeds": 1}
-    assert "1 seed: with fewer than 3 there are no intervals and no ranking" in doubts([], [few])
-    assert "8 seeds or more in every estimate" in doubts([], [{**row, "seeds": 8}])
-
-
 FAR_OUT = contrast(seeds=3, p=1e-6, p_holm=1e-5, sign_flip_min_p=0.25)
 
 
@@ -190,11 +142,6 @@ def test_a_far_tail_of_few_seeds_is_cautioned_about(snapshot: SnapshotAssertion)
     assert (row["light"], row["evidence"]) == ("warn", "far")
     both = doubts([FAR_OUT, {**FAR_OUT, "seeds": 4, "sign_flip_min_p": 0.125}])
     assert any(text.startswith("2 differences with p < 0.001 on 3 to 4 seeds") for text in both)
-
-
-@pytest.mark.parametrize("changes", [{"seeds": 5}, {"p_holm": FAR}, {"decision": "inconclusive"}])
-def test_what_is_not_both_few_and_far_is_not(changes: dict[str, Any]) -> None:
-    assert not any("simulation" in text for text in doubts([{**FAR_OUT, **changes}]))
 
 
 def test_folds_say_that_their_p_is_too_small() -> None:
@@ -238,11 +185,6 @@ def test_what_is_said_of_splits_is_what_was_simulated(split: Split) -> None:
         rates = [float(row["rate"]) for row in csv.DictReader(lines) if row["design"].startswith(split)]
     assert len(rates) >= 6
     assert max(rates) == ONE_POOL[split]
-
-
-def test_nothing_is_said_to_have_gone_well_before_anything_is_done() -> None:
-    said = lights([{"status": "pending", "recipe": "arcface"}] * 3)
-    assert not any("none collapsed" in text for text in said)
 
 
 def test_pairs_of_near_copies_are_counted_and_phantoms_have_none(snapshot: SnapshotAssertion) -> None:
@@ -289,40 +231,6 @@ def test_a_seed_far_from_the_others_of_its_recipe_is_cautioned_about(snapshot: S
 )
 def test_other_seeds_are_not(rows: list[dict[str, Any]]) -> None:
     assert outlying_seeds(rows, [contrast()]) == []
-
-
-def test_a_seed_far_from_seeds_that_are_all_equal_is_cautioned_about() -> None:
-    equal = {name: [1.0] * 3 for name in NEAR}
-    (found,) = outlying_seeds(seed_rows({**equal, "triplet": [1.0, 1.0, 0.6]}), [contrast()])
-    assert "triplet with seed 2 has AUROC in reversed 0.60, the median is 1.00" in reason_words(found)
-
-
-def test_few_seeds_are_compared_with_a_fifth_of_the_range() -> None:
-    (found,) = outlying_seeds(seed_rows({"triplet": [0.94, 0.95, 0.65]}), [contrast()])
-    text = reason_words(found)
-    assert text.startswith(
-        "1 value of single seeds far from the other seeds of the recipe, over 0.20 of the range: triplet"
-    )
-
-
-def test_few_seeds_of_a_measure_without_a_range_are_said_not_to_be_checked() -> None:
-    rows = seed_rows({"triplet": [0.3, 0.31, 2.0]}, measure="log-loss")
-    (found,) = outlying_seeds(rows, [contrast(measure="log-loss")])
-    assert reason_words(found).startswith("whether a seed fell far from the others was not checked for log-loss: ")
-    many = seed_rows({**NEAR, "triplet": [0.3, 0.31, 2.0]}, measure="log-loss")
-    (found,) = outlying_seeds(many, [contrast(measure="log-loss")])
-    assert "triplet with seed 2" in reason_words(found)
-    assert outlying_seeds(seed_rows({"triplet": [0.3, 2.0]}, measure="log-loss"), [contrast(measure="log-loss")]) == []
-
-
-@pytest.mark.parametrize("measure", ["auroc", "dice"])
-def test_without_comparisons_the_leading_measure_is_checked(measure: str) -> None:
-    values = {**NEAR, "triplet": [0.94, 0.95, 0.65]}
-    others = seed_rows(values, measure="accuracy") + seed_rows(values, measure="flip-rate", factor="tag")
-    (found,) = outlying_seeds([*seed_rows(values, measure=measure), *others], [])
-    assert f"triplet with seed 2 has {label_of(measure)} in reversed" in reason_words(found)
-    assert reason_words(found).startswith("1 value ")
-    assert outlying_seeds(seed_rows(values, measure="flip-rate", factor="tag"), []) == []
 
 
 @pytest.mark.parametrize(("count", "rate"), [(5, 0.05), (1, 0.01)])

@@ -8,7 +8,6 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from tests.stats.sentences import contrast, estimate, verdict
 
-from assay.core.reasons import Code, reason_of
 from assay.report.sentences.reasons import reason_words
 from assay.stats.decisions import ruled
 
@@ -68,16 +67,3 @@ def test_differences_at_an_end_stand_with_a_caution_and_chance_is_no_end_for_the
     assert (found["decision"], reason_words(found["reason"])) == snapshot
     open_ = contrast(measure="auroc", margin=0.05, decision="inconclusive")
     assert ruled([open_], pair("auroc", 0.5, 0.5, 0.2, 0.5))[0]["reason"] == ""
-
-
-def test_matched_fit_is_judged_by_every_budget() -> None:
-    early = [{**row, "coordinates": row["coordinates"].replace("20", "5")} for row in pair("auroc", 0.7, 0.72)]
-    row = equal("auroc", where="{}", at="matched-fit")
-    assert Code.EXHAUSTED in reason_of(ruled([row], pair("auroc", 0.97, 0.96))[0])
-    assert ruled([row], [*pair("auroc", 0.97, 0.96), *early])[0]["decision"] == "equivalent"
-
-
-def test_a_difference_at_the_end_of_the_scale_is_not_called_smaller_than_the_margin() -> None:
-    shown = contrast(measure="dice", margin=0.02, decision="lower", noninferiority_p=0.001, equivalence_p=0.001)
-    assert ruled([shown], [])[0]["decision"] == "lower-small"
-    assert ruled([shown], pair("dice", 0.01, 0.03))[0]["decision"] == "lower"

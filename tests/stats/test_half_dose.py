@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from tests.worlds.panels import panel
 from assay.core.reasons import NOTHING, Code, because
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import half_dose_words
-from assay.stats.doses import Dose, HalfDose, crossings, first_zero, half_dose
+from assay.stats.doses import Dose, HalfDose, crossings, half_dose
 
 
 def in_words(found: HalfDose) -> str:
@@ -62,13 +62,6 @@ def test_what_is_not_reached_is_beyond():
     assert math.isnan(high)
 
 
-def test_the_first_zero_of_a_line():
-    points = np.array([0.0, 0.5, 1.0])
-    assert first_zero(points, np.array([1.0, -1.0, -2.0])) == 0.25
-    assert first_zero(points, np.array([0.0, -1.0, -2.0])) == 0
-    assert math.isnan(first_zero(points, np.array([3.0, 2.0, 1.0])))
-
-
 def curve(*distances: float, **how: int) -> list[Dose]:
     doses = np.linspace(0, 1, len(distances)).tolist()
     made = [panel(i, distance=distance, noise=9, patients=200, **how) for i, distance in enumerate(distances)]
@@ -81,13 +74,6 @@ def test_a_recipe_that_falls_has_one_within_its_interval():
     assert (found.beyond, found.seeds, found.patients, found.reason) == ("", 5, 200, NOTHING)
 
 
-def test_a_recipe_that_holds_has_none_up_to_the_greatest_dose():
-    found = half_dose(curve(2.5, 2.5, 2.4), "auroc", 0.5)
-    assert (found.beyond, in_words(found)) == ("low", "> 1")
-    assert math.isnan(found.value)
-    assert not found.reason
-
-
 def test_a_margin_that_is_not_clear_of_chance_is_not_halved():
     found = half_dose(curve(0.05, -0.5), "auroc", 0.5)
     assert math.isnan(found.value)
@@ -95,13 +81,6 @@ def test_a_margin_that_is_not_clear_of_chance_is_not_halved():
     assert in_words(found) == "undefined"
     few = half_dose(curve(2.5, 0.5, seeds=2), "auroc", 0.5)
     assert few.reason.codes == (Code.UNKNOWN_AT_ZERO_DOSE, Code.FEW_SEEDS)
-
-
-def test_only_seeds_of_every_dose_count():
-    doses = curve(2.5, 1.2, -0.5)
-    whole = doses[1].panel
-    doses[1] = Dose(0.5, replace(whole, scores=whole.scores[:3], seeds=np.array([0, 1, 2])))
-    assert half_dose(doses, "auroc", 0.5).seeds == 3
 
 
 def test_its_words():

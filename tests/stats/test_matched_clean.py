@@ -7,7 +7,6 @@ to it. The slow recipe needs 4 times the rows of the fast one for the same skill
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -62,15 +61,6 @@ def test_true_robustness_shows_at_matched_performance():
     assert robust.value > 0.1
 
 
-def test_who_is_called_first_turns_the_sign_and_nothing_else():
-    slow, fast = recipe(1, SLOW, 0.2), recipe(2, FAST, LOSES)
-    there, back = matched_clean(slow, fast, "auroc"), matched_clean(fast, slow, "auroc")
-    assert (back.value, back.low, back.p) == pytest.approx((-there.value, -there.high, there.p))
-    assert there.equal is not None
-    assert back.equal is not None
-    assert (there.equal.level, there.equal.a) == pytest.approx((back.equal.level, back.equal.b))
-
-
 def test_the_value_is_read_off_by_hand_between_two_amounts():
     slow, fast = recipe(1, SLOW, LOSES), recipe(2, FAST, LOSES)
     best = auroc(slow[-1].clean)  # of the one that is less able
@@ -90,11 +80,6 @@ def test_the_value_is_read_off_by_hand_between_two_amounts():
     assert found.equal.b == pytest.approx((1 - share) * fast[i].rows + share * fast[j].rows)
 
 
-def test_a_recipe_compared_with_itself_differs_by_nothing():
-    one = recipe(1, SLOW, LOSES)
-    assert matched_clean(one, one, "auroc").value == pytest.approx(0, abs=1e-12)
-
-
 def test_what_is_not_reached_by_both_is_told():
     slow, fast = recipe(1, 80.0, LOSES)[:2], recipe(2, 12.5, LOSES)[:2]
     found = matched_clean(slow, fast, "auroc")
@@ -104,28 +89,6 @@ def test_what_is_not_reached_by_both_is_told():
         f"no clean performance is reached by both: with 100 to 200 rows it is {ends[0]} to {ends[1]} and "
         f"{ends[2]} to {ends[3]}; train on fewer or more rows"
     )
-
-
-def test_seeds_that_an_amount_lacks_are_left_out():
-    slow, fast = recipe(1, SLOW, LOSES), recipe(2, FAST, LOSES)
-    whole = fast[3].clean
-    fast[3] = replace(fast[3], clean=replace(whole, scores=whole.scores[[0, 2, 4]], seeds=np.array([0, 2, 4])))
-    found = matched_clean(slow, fast, "auroc")
-    assert (found.seeds, found.left_out) == (3, 2)
-
-
-def test_no_common_seed_is_told():
-    slow, fast = recipe(1, SLOW, LOSES), recipe(2, FAST, LOSES)
-    others = replace(fast[0].clean, seeds=np.arange(10, 15))
-    found = matched_clean(slow, [replace(fast[0], clean=others), *fast[1:]], "auroc")
-    assert reason_words(found.reason) == "no seed was kept by both recipes at every amount and dose"
-
-
-def test_amounts_and_doses_must_be_those_that_can_be_compared():
-    slow, fast = recipe(1, SLOW, LOSES), recipe(2, FAST, LOSES)
-    for wrong in (fast[:1], [replace(fast[0], doses=fast[0].doses[1:]), *fast[1:]]):
-        with pytest.raises(ValueError, match="give each recipe at least 2 amounts, and all of them the same doses"):
-            matched_clean(slow, wrong, "auroc")
 
 
 @pytest.mark.slow
