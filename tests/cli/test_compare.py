@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 from tests.cli.asking import Asking
@@ -51,18 +50,6 @@ def test_a_page_has_the_decisions_and_no_claim_about_training(tmp_path: Path, as
     assert kept[1]["decision_high"] == found["contrasts"][1]["decision_high"]
     (out / "study.json").write_text("{}")
     assert "holds a study, not a comparison of predictions: give another folder" in ask(*command).err
-
-
-def test_texts_for_a_paper_name_the_version_and_what_was_paired(tmp_path: Path, ask: Asking) -> None:
-    rows = rows_of_file()
-    for name, unit in (("patient", "patient"), ("none", "image")):
-        path = write(tmp_path / f"{name}.csv", [{key: one[key] for key in one if key != "patient" or unit == key}
-                                                for one in rows])  # fmt: skip
-        ask("compare", path, "--by", "loss", "--out", tmp_path / name)
-        page = (tmp_path / name / "report.html").read_text()
-        assert f"Comparisons were paired by seed and {unit}." in page
-        assert re.search(r"Analyses used Assay \d", page)
-        assert ("60 patients" in page) == (unit == "patient")
 
 
 def test_a_seed_that_failed_is_a_caution(tmp_path: Path, ask: Asking) -> None:

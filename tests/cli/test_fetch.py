@@ -17,7 +17,7 @@ from tests.models.weights.server import Behavior, serving
 from assay.cli.fetch import fetched
 from assay.core.errors import DataError
 from assay.core.registry import entries
-from assay.data.public.sets import PREPARED, SETS
+from assay.data.public.sets import SETS
 
 
 def zipped(files: Mapping[str, str]) -> bytes:
@@ -45,20 +45,6 @@ def test_a_set_behind_an_agreement_has_steps_and_is_not_downloaded(ask: Asking, 
     assert "https://physionet.org/" in answer.out
     assert "allow no automatic download" in answer.out
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("name", PREPARED)
-def test_a_prepared_set_is_described(name: str, ask: Asking) -> None:
-    answer = ask("fetch", name)
-    assert answer.code == 0
-    assert PREPARED[name].source in answer.out
-    assert all(column in answer.out for column in PREPARED[name].columns)
-
-
-def test_an_unknown_set_is_refused_with_the_nearest(ask: Asking) -> None:
-    answer = ask("fetch", "kvasir-sge")
-    assert (answer.code, answer.out) == (2, "")
-    assert "did you mean 'kvasir-seg'?" in answer.err
 
 
 def test_it_is_downloaded_unpacked_and_its_digest_kept(
@@ -92,12 +78,6 @@ def test_another_archive_than_the_first_or_the_stated_one_is_refused(tmp_path: P
         with pytest.raises(DataError, match="expected 1111"):
             fetched(replace(stated, sha256=""), folder)
     assert [path.name for path in tmp_path.iterdir()] == ["kvasir-seg.sha256"]
-
-
-def test_a_web_page_in_place_of_an_archive_leaves_nothing(tmp_path: Path) -> None:
-    with serving(Behavior(b"<html>sign in</html>")) as url, pytest.raises(DataError, match="no zip file"):
-        fetched(replace(SETS["kvasir-seg"], archive=url), tmp_path / "kvasir-seg")
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_a_connection_it_says_how_by_hand(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 from pathlib import Path
 
 import pytest
@@ -15,18 +14,16 @@ from assay.data import cache
 from assay.store.folder import RunFolder
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
 def test_a_run_stops_at_once_and_goes_on_when_there_is_room(
-    number: int, ask: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ask: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
-    spec = write_spec(tmp_path, **{**TINY, "seeds": 3, "contrasts": []})
+    spec = write_spec(tmp_path, **{**TINY, "seeds": 2, "contrasts": []})
     tried: list[Path] = []
 
     def full(path: Path) -> None:
         if "weights.safetensors" in path.name:
             tried.append(path)
-            raise OSError(number, os.strerror(number))
+            raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
         patch.setattr(files, "_flush", full)

@@ -27,15 +27,11 @@ def tagged(**changes: Any) -> dict[str, Any]:
     ],
     ids=["tag", "class", "association"],
 )
-@pytest.mark.parametrize("where", ["train", "other"])
 def test_a_run_that_cannot_be_is_refused_and_nothing_is_written(
-    environment: dict[str, Any], text: str, where: str, ask: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    environment: dict[str, Any], text: str, ask: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
-    if where == "train":
-        environment = {key: value for key, value in environment.items() if key != "like"}
-    study = {**TINY, "environments": {**TINY["environments"], where: environment}}
+    study = {**TINY, "environments": {**TINY["environments"], "other": environment}}
     (tmp_path / "tiny.yaml").write_text(json.dumps(study))
     answer = ask("run", "tiny.yaml", "--workers", "0")
     assert (answer.code, answer.out) == (2, "")

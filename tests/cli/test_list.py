@@ -11,26 +11,11 @@ from assay.cli import inspect
 from assay.cli.inspect import Finding
 
 
-def test_without_a_kind_the_kinds_are_counted(ask: Asking) -> None:
-    *lines, hint = ask("list").out.splitlines()
-    counts = {kind: int(count) for kind, count in map(str.split, lines)}
-    rows = json.loads(ask("list", "--json").out)
-    assert counts == {kind: sum(row["kind"] == kind for row in rows) for kind in counts}
-    assert set(counts) == {row["kind"] for row in rows}
-    assert "assay list losses" in hint
-
-
 @pytest.mark.parametrize(
     ("plural", "kind"), [("losses", "loss"), ("studies", "study"), ("probes", "probe"), ("measures", "measure")]
 )
 def test_plurals_are_understood(plural: str, kind: str, ask: Asking) -> None:
     assert ask("list", plural).out == ask("list", kind).out != ""
-
-
-def test_a_kind_that_is_none_is_refused_with_the_nearest(ask: Asking) -> None:
-    answer = ask("list", "lossess")
-    assert (answer.code, answer.out) == (2, "")
-    assert "loss" in answer.err
 
 
 def test_studies_are_listed_with_their_size_time_and_needs(ask: Asking) -> None:

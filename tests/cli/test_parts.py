@@ -12,7 +12,7 @@ import pytest
 from tests.cli.asking import Asking
 
 from assay.store.folder import STUDY, RunFolder
-from assay.store.schema import CONTRASTS, ESTIMATES, TRIALS
+from assay.store.schema import ESTIMATES, TRIALS
 
 
 @pytest.fixture
@@ -45,12 +45,6 @@ def test_columns_and_rows_choose_a_part_in_every_format(ask: Asking, run: str) -
     ]  # fmt: skip
 
 
-def test_several_conditions_all_hold_and_numbers_are_compared_as_numbers(ask: Asking, run: str) -> None:
-    part = ("results", run, "--table", "trials", "--columns", "trial", "--json")
-    assert json.loads(ask(*part, "--rows", "recipe=supcon", "--rows", "seed=2.0").out) == [{"trial": "t2"}]
-    assert json.loads(ask(*part, "--rows", "recipe=supcon", "--rows", "seed=0").out) == []
-
-
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -65,11 +59,6 @@ def test_wrong_parts_are_refused(arguments: list[str], says: str, ask: Asking, r
     answer = ask("results", run, "--table", "trials", *arguments)
     assert (answer.code, answer.out) == (2, "")
     assert says in answer.err
-
-
-def test_tables_are_listed_with_their_rows(ask: Asking) -> None:
-    lines = {line.split()[0]: line for line in ask("list", "tables").out.splitlines()}
-    assert lines["contrasts"].endswith("a row for every pre-specified comparison of two recipes; the value is a - b")
 
 
 def test_axes_are_columns_that_can_be_chosen_and_selected_by(ask: Asking, run: str) -> None:
@@ -108,16 +97,6 @@ def test_latex_has_booktabs_escapes_text_and_merges_intervals(ask: Asking, run: 
     ]
     plain = ask("results", run, "--table", "estimates", "--columns", "recipe,low", "--latex").out
     assert r"x$<$y & $-$0.031 \\" in plain
-
-
-def test_differences_in_latex_have_a_sign(ask: Asking, run: str) -> None:
-    folder = RunFolder(Path("runs/small"))
-    blank = {one.name: "" if one.type == "VARCHAR" else math.nan for one in CONTRASTS.columns}
-    row = {**blank, "exploratory": False, "value": 0.002, "low": -0.11, "high": 0.114, "measure": "auroc"}
-    folder.write_table("contrasts", CONTRASTS.names, [row, {**row, "value": 0.2, "low": 0.1, "high": 0.3}])
-    shown = ask("results", run, "--columns", "value,low,high", "--latex").out
-    assert r"+0.002 [$-$0.11, 0.11] \\" in shown
-    assert r"+0.20 [0.10, 0.30] \\" in shown
 
 
 def test_a_figure_is_written_to_a_file(ask: Asking, run_copy: Path, tmp_path: Path) -> None:

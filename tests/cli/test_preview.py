@@ -11,15 +11,14 @@ import pytest
 from PIL import Image
 from tests.cli.asking import Asking
 from tests.worlds.files import noise, save, write_table
-from tests.worlds.studies import SMALL, write_spec
+from tests.worlds.studies import write_spec
 
 import assay
 from assay.store.folder import RunFolder, working_in
 
 
 @pytest.fixture
-def spec(tmp_path: Path, study_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
+def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return write_spec(tmp_path, question="Is 1 < 2 & 3 > 2?")
 
@@ -72,7 +71,6 @@ KINDS = 16
 @pytest.fixture
 def many_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A study of images in 16 classes, the first 8 of them with more images than the others."""
-    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     rows: list[list[object]] = [["image", "kind", "age"]]
     for number in range(KINDS):
@@ -100,25 +98,8 @@ def test_of_many_classes_each_is_counted_and_the_pictures_show_the_most_frequent
         assert picture.height // 4 == 11 * (16 + 2) - 2
 
 
-def test_a_factor_that_an_environment_holds_is_told_as_held(
-    ask: Asking, study_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
-    monkeypatch.chdir(tmp_path)
-    held = {**SMALL["environments"], "conflict": {"where": {"texture": "solid"}}}
-    spec = write_spec(tmp_path, environments=held)
-    facts = json.loads(ask("preview", spec, "--json").out)
-    held = [(row["environment"], row["factor"], row["held"]) for row in facts["environments"] if row["held"]]
-    assert held == [("conflict", "texture", "solid")]
-    (line,) = (line for line in ask("preview", spec).out.splitlines() if line.split()[:2] == ["conflict", "texture"])
-    assert line.split()[3:8] == ["–", "0.00", "[0.00,", "0.00]", "solid"]
-
-
-def test_a_dosed_confounder_is_counted_by_class(
-    ask: Asking, study_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_dosed_confounder_is_counted_by_class(ask: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At p = 0.5 on the positive images: half of these have it, and none of the others."""
-    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
     monkeypatch.chdir(tmp_path)
     dosed = {"train": {"dose": {"confounder": "tag", "p": 0.5, "on": "positive"}}, "clean": {}}
     facts = json.loads(ask("preview", write_spec(tmp_path, environments=dosed, contrasts=[]), "--json").out)
@@ -148,10 +129,6 @@ def test_a_preview_is_written_while_a_run_works_but_not_by_two_at_once(ask: Aski
         assert ask("preview", spec).code == 0
     assert (folder / "report.html").is_file()
     assert not half.exists()
-
-
-def test_nothing_is_to_be_trained_in_a_finished_run(ask: Asking, run_copy: Path, tmp_path: Path) -> None:
-    assert "6 training runs, all done: nothing to train" in ask("preview", write_spec(tmp_path)).out
 
 
 def test_what_sources_are_trained_on_is_shown(ask: Asking, spec: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tests.cli.asking import Asking
 from tests.worlds.files import age, small_set, spec_of
 
-from assay.data.cache import ArrayCache, silent
+from assay.data.cache import ArrayCache
 from assay.data.files.load import load_dataset
 from assay.execution import progress
 from assay.execution.progress import reading_shown
@@ -56,8 +56,3 @@ def test_elsewhere_a_preview_tells_now_and_then_and_nothing_beside_json(
     read = [line.partition(", about")[0] for line in told.err.splitlines() if line.startswith("reading images")]
     assert read == [f"reading images: {n} of 40" for n in range(1, 41)]
     assert "reading images" not in told.out
-
-
-def test_whoever_is_to_be_quiet_tells_nobody() -> None:
-    with reading_shown(quietly=True) as told:
-        assert told is silent

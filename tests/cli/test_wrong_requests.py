@@ -40,10 +40,9 @@ def test_a_run_that_never_finished_has_no_tables(ask: Asking, run_copy: Path) ->
     assert (answer.code, answer.err) == (2, said)
 
 
-@pytest.mark.parametrize("command", ["run", "preview"])
-def test_an_output_folder_that_is_a_file(command: str, ask: Asking, run_copy: Path, tmp_path: Path) -> None:
+def test_an_output_folder_that_is_a_file(ask: Asking, run_copy: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    answer = ask(command, write_spec(tmp_path), "--out", "file", "--workers", "0")
+    answer = ask("run", write_spec(tmp_path), "--out", "file", "--workers", "0")
     assert answer.code == 2
     assert "choose another place with --out" in answer.err.splitlines()[-1]
     assert "Traceback" not in answer.err

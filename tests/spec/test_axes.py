@@ -31,11 +31,6 @@ def test_axes_are_crossed_and_the_last_runs_fastest(study: Study) -> None:
     assert [point.recipe.epochs for point in spec.points] == [5, 10, 20] * 2
 
 
-def test_without_lists_there_is_one_point_and_no_axis(study: Study) -> None:
-    spec = with_recipe(study)
-    assert (len(spec.points), spec.axes, spec.points[0].coordinates) == (1, {}, {})
-
-
 def test_an_argument_alone_is_an_axis_of_its_own(study: Study) -> None:
     spec = with_recipe(study, loss={"supcon": {"temperature": [0.05, 0.5]}})
     assert spec.axes == {"temperature": ("0.05", "0.5")}
@@ -71,11 +66,6 @@ def test_a_list_by_nature_is_one_value_of_an_explicit_axis(study: Study) -> None
     assert [len(point.recipe.augmentation) for point in spec.points] == [2, 1, 0]
 
 
-def test_a_list_argument_of_a_component_is_no_axis(study: Study) -> None:
-    spec = with_recipe(study, schedule={"step": {"at": [0.5, 0.8]}})
-    assert spec.axes == {}
-
-
 def test_strengths_difficulties_and_shares_are_axes(study: Study) -> None:
     spec = with_train(
         study,
@@ -92,22 +82,6 @@ def test_strengths_difficulties_and_shares_are_axes(study: Study) -> None:
         "tag.share": ("0", "0.5"),
     }
     assert len(spec.points) == 32
-
-
-def test_names_are_as_short_as_can_be_told_apart(study: Study) -> None:
-    spec = with_recipe(study, loss={"triplet": {"margin": [0.1, 0.2]}}, optimizer={"sgd": {"lr": [0.1, 0.2]}})
-    assert list(spec.axes) == ["margin", "lr"]
-    study["environments"]["train"] = {"association": {"size": [0, 0.5]}, "interventions": {"tag": {"size": [0.1, 0.2]}}}
-    spec = parse_study(study)
-    assert list(spec.axes) == ["margin", "lr", "association.size", "tag.size"]
-
-
-def test_shares_by_class_are_axes_and_conditions_are_not(study: Study) -> None:
-    share = {"malignant": [0, 0.5], "not malignant": 0.1}
-    spec = with_train(study, where={"texture": ["solid", "part-solid"]}, interventions={"tag": {"share": share}})
-    assert spec.axes == {"malignant": ("0", "0.5")}
-    assert spec.points[1].train.interventions["tag"].share == {"malignant": 0.5, "not malignant": 0.1}
-    assert spec.points[0].train.where == {"texture": ["solid", "part-solid"]}
 
 
 def test_a_whole_mapping_may_be_an_axis(study: Study) -> None:
@@ -165,31 +139,6 @@ def test_only_keeps_points_that_match_an_entry(study: Study) -> None:
     ]
 
 
-def test_a_grid_without_a_point_is_refused(study: Study) -> None:
-    study["grid"] = {"only": []}
-    assert len(with_recipe(study, epochs=[5, 10]).points) == 2
-    study["grid"] = {"only": [{"epochs": 5, "loss": "supcon"}], "zip": [["epochs", "loss"]]}
-    with pytest.raises(SpecError, match=r"unknown key 'loss' in the axes of this study"):
-        with_recipe(study, epochs=[5, 10], loss=["cross-entropy", "supcon"])
-
-
-def test_entries_of_only_that_contradict_a_fixed_axis_drop_out(study: Study) -> None:
-    study["grid"] = {"only": [{"loss": "cross-entropy", "epochs": 5}, {"loss": ["triplet", "supcon"], "epochs": 20}]}
-    spec = with_recipe(study, loss="supcon", epochs=[5, 10, 20])
-    assert [dict(point.coordinates) for point in spec.points] == [{"epochs": "20"}]
-    study["grid"] = {"only": [{"recipe.loss": "supcon"}, {"loss": "triplet", "epochs": 5}]}
-    assert len(with_recipe(study, loss="supcon", epochs=[5, 10]).points) == 2
-    study["grid"] = {"only": [{"loss": "supcon"}, {"loss": "triplet", "epochs": 7}]}
-    with pytest.raises(SpecError, match=r"not a value of axis 'epochs'"):  # an entry that drops out is checked too
-        with_recipe(study, loss="supcon", epochs=[5, 10])
-
-
-def test_only_knows_a_fixed_strength_by_the_name_of_its_axis(study: Study) -> None:
-    study["environments"]["train"] = {"association": {"texture": {"strength": 0.9}}}
-    study["grid"] = {"only": [{"texture": 0.9, "epochs": 5}, {"texture": 0.8}]}
-    assert [point.recipe.epochs for point in with_recipe(study, epochs=[5, 10]).points] == [5]
-
-
 def test_only_that_a_fixed_axis_leaves_no_entry_of_is_refused(study: Study) -> None:
     study["grid"] = {"only": [{"loss": "triplet"}, {"loss": "supcon", "epochs": 5}]}
     wrong = (
@@ -206,17 +155,6 @@ def test_a_grid_beyond_measure_is_refused_before_it_is_made(study: Study) -> Non
         match=r"^recipe\.epochs\n  the grid has 1000000 points \(epochs 1000 x batch_size 1000\); at most 20000",
     ):
         with_recipe(study, epochs=list(range(1, 1001)), batch_size=list(range(2, 1002)))
-
-
-def test_labels_name_contrasts_whatever_their_spelling(study: Study) -> None:
-    study["recipe"] = {"loss": ["cross-entropy", {"supcon": {"temperature": 5e-1}}], "epochs": [5, 10.0]}
-    study["contrasts"] = [
-        {"axis": "loss", "against": {"supcon": {"temperature": 0.5}}, "environment": "same", "where": {"epochs": 10}},
-        {"axis": "recipe.epochs", "against": 5, "environment": "same"},
-    ]
-    spec = parse_study(study)
-    assert spec.axes["epochs"] == ("5", "10")
-    assert [contrast.against for contrast in spec.contrasts] == ["supcon(temperature=0.5)", "5"]
 
 
 def test_a_contrast_is_settled_to_the_short_names_and_to_the_rows_that_its_probe_looks_at(study: Study) -> None:

@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 
 from assay.core.errors import SpecError
-from assay.spec.document import Document, dotted, plain
-from assay.spec.issues import Issues
+from assay.spec.document import plain
 from assay.spec.parse import parse_study
-from assay.spec.schema import FactorSpec
 
 
 class Mine:
@@ -42,27 +40,6 @@ def test_what_no_yaml_could_hold_is_refused() -> None:
     assert str(caught.value).startswith("recipe.loss[0] = {1, 2}\n  expected text, a number, true or false, a list or")
 
 
-def test_a_value_without_a_place_has_that_of_what_holds_it() -> None:
-    document = Document({}, {("a",): "f:1", ("a", 0, "b"): "f:2"})
-    assert document.place(("a", 0, "b", "c")) == "f:2"
-    assert document.place(("a", 1)) == "f:1"
-    assert document.place(("z",)) == ""
-    assert dotted(("a", 0, "b")) == "a[0].b"
-
-
-def test_problems_are_told_together_and_each_once() -> None:
-    issues = Issues(Document({}))
-    for _ in range(2):
-        for i in range(7):
-            issues.add(("seeds", i), i, "expected a whole number")
-    with pytest.raises(SpecError) as caught:
-        issues.raise_found()
-    lines = str(caught.value).splitlines()
-    assert len(lines) == 11
-    assert lines[:2] == ["seeds[0] = 0", "  expected a whole number"]
-    assert lines[-1] == "and 2 more"
-
-
 def test_a_mistake_in_one_value_of_an_axis_is_told_once_at_that_value(study: dict[str, Any]) -> None:
     study["recipe"] = {"loss": ["cross-entropy", {"supcon": {"temperature": [0.1, -1]}}], "epochs": [1, 2, 3]}
     with pytest.raises(SpecError) as caught:
@@ -82,9 +59,3 @@ def test_a_mistake_that_is_inherited_is_told_where_it_is_written(study: dict[str
         "environments.train.association.texture[1] = 2\n"
         "  expected a number from -1 to 1 (Somers' D of the factor given the target)"
     )
-
-
-def test_levels_of_a_factor_need_a_kind_that_has_levels() -> None:
-    FactorSpec(kind="ordinal", levels=("a", "b"))
-    with pytest.raises(ValueError, match="levels are for `kind: categorical` or, in their order, `kind: ordinal`"):
-        FactorSpec(levels=("a", "b"))

@@ -71,51 +71,9 @@ def test_a_dose_is_the_intervention_that_it_is_short_for():
     assert short.points[0].tests == written.points[0].tests
 
 
-def test_other_interventions_stand_beside_it():
-    spec = study({"confounder": "tag", "p": 0.2}, {"same": {"like": "train"}}, interventions={"blur": 0.5})
-    assert set(spec.points[0].train.interventions) == {"tag", "blur"}
-
-
-@pytest.mark.parametrize(
-    ("dose", "text"),
-    [
-        (
-            {"confounder": "tagg", "p": 0.2},
-            "dose.confounder = 'tagg'\n  no intervention and no factor is called 'tagg': did you mean the "
-            "intervention 'tag'?\n  interventions: see `assay list`; factors: texture, size, contrast",
-        ),
-        (
-            {"confounder": "tag", "p": 1.2},
-            "dose.p = 1.2\n  expected a number from 0 to 1 (share of the class that has the confounder)",
-        ),
-        ({"confounder": "tag"}, "dose\n  'p' is missing: expected a number from 0 to 1 (share of the class"),
-        (
-            {"p": 0.2},
-            "dose\n  'confounder' is missing: expected a value (the intervention or the factor that is dosed, such",
-        ),
-        ({"confounder": "tag", "p": 0.2, "on": "left"}, "dose.on = 'left'\n  expected one of positive, negative, both"),
-        ({"confounder": "tag", "p": 0.2, "at": 3}, "unknown key 'at' in environments.train.dose"),
-        ({"confounder": {"tag": {"contrst": 1}}, "p": 0.2}, "did you mean 'contrast'?"),
-        (0.5, "dose = 0.5\n  expected `key: value` pairs such as {confounder: tag, p: 0.5}"),
-    ],
-)
-def test_wrong_doses_are_refused(dose: Any, text: str):
-    with pytest.raises(SpecError) as refused:
-        study(dose, {"clean": {}})
-    assert text in str(refused.value)
-
-
 def test_a_confounder_may_not_stand_twice():
     with pytest.raises(SpecError, match="'tag' is under interventions too; keep one"):
         study({"confounder": "tag", "p": 0.2}, {"clean": {}}, interventions={"tag": 0.5})
-
-
-def test_unknown_keys_are_told_as_they_were_written():
-    with pytest.raises(SpecError) as told:
-        study({"confounder": "tag", "p": 1, "share": 1, "rows": 1, "class": 1, "strength": 1}, {"clean": {}})
-    text = str(told.value)
-    places = [text.index(f"unknown key '{key}'") for key in ("share", "rows", "class", "strength")]
-    assert places == sorted(places)
 
 
 ALONG: dict[str, Any] = {"axis": "loss", "against": "cross-entropy", "at": "dose-response", "factor": "confounder"}

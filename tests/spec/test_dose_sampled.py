@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 
 from assay.core.errors import SpecError
-from assay.spec.document import Document
-from assay.spec.environments import Factors, dose_axis, is_factor
-from assay.spec.issues import Issues
+from assay.spec.environments import dose_axis
 from assay.spec.parse import parse_study
 from assay.spec.schema import AssociationSpec, HighShares, StudySpec, TrainingSpec
 
@@ -112,45 +110,6 @@ def test_a_name_that_is_both_is_a_factor_where_its_arguments_are_those_of_one():
     assert point.train.association == {"contrast": AssociationSpec(strength=0.5)}
     (point,) = study({"confounder": "contrast", "p": 0.5}, data=nodule).points
     assert list(point.train.interventions) == ["contrast"]
-
-
-def test_a_strength_takes_the_place_of_inherited_shares():
-    tie = {"share": {"positive": 0.5, "negative": 0.1}, "given": {"view": "PA"}}
-    tests = {"less": {"like": "train", "association": {"sex": 0.2}}, "same": {"like": "train"}}
-    spec = parse_study(
-        {"name": "doses", "data": CHEST, "environments": {"train": {"association": {"sex": tie}}, **tests}}
-    )
-    tests = spec.points[0].tests
-    assert tests["less"].association["sex"] == AssociationSpec(strength=0.2, given={"view": ["PA"]})
-    assert tests["same"].association["sex"].strength == 0.4
-
-
-def test_shares_come_back_from_a_dump_as_they_were():
-    tie = AssociationSpec.model_validate({"share": {"positive": 0.3, "negative": 0.1}})
-    assert AssociationSpec.model_validate(tie.model_dump()) == tie
-    assert tie.strength == 0.3 - 0.1
-    assert "share" not in AssociationSpec(strength=0.2).canonical()
-
-
-def test_a_column_that_is_not_declared_is_refused_with_what_is(files: dict[str, Any]):
-    with pytest.raises(SpecError) as refused:
-        study({"confounder": "agee", "p": 0.5}, data=files)
-    assert str(refused.value) == (
-        "environments.train.dose.confounder = 'agee'\n"
-        "  no intervention and no factor is called 'agee': did you mean the factor 'age'?\n"
-        "  interventions: see `assay list`; factors: sex, age, view"
-    )
-
-
-def test_where_factors_are_not_known_a_near_miss_of_an_intervention_is_refused_and_can_be_said_to_be_one():
-    unknown, issues = Factors(None), Issues(Document({}))
-    assert is_factor("sex", "sex", ("x",), issues, unknown)
-    assert is_factor("tga", "tga", ("x",), issues, unknown) is None
-    assert issues.found[0].text(issues.document) == (
-        "x = 'tga'\n  no intervention and no factor is called 'tga': did you mean the intervention 'tag'?\n"
-        "  these data declare no factors: if 'tga' is one of theirs, write {tga: {scheme: balanced}}"
-    )
-    assert is_factor("tga", {"tga": {"scheme": "balanced"}}, ("x",), issues, unknown)
 
 
 def test_rows_are_an_axis_of_training_and_no_part_of_tests():

@@ -37,29 +37,11 @@ def test_a_field_of_a_part_that_is_not_there_is_a_slip_of_the_pen(study: Study, 
     assert str(told.value).endswith(f"\n  {part}.{known[:-1]}={{...}} makes a new one")
 
 
-def test_a_field_is_set_in_a_part_that_is_written_empty(study: Study) -> None:
-    study["environments"] = {"train": None, "same": None}
-    spec = parse_study(study, overrides=["environments.same.difficulty={margin: 1.5}", "environments.train.rows=20"])
-    assert spec.points[0].tests["same"].difficulty == {"margin": 1.5}
-    assert spec.points[0].train.rows == 20
-
-
 def test_an_argument_is_set_in_a_component_named_by_a_word(study: Study) -> None:
     study |= {"recipe": {"loss": "supcon"}, "probes": ["performance", "reliance"]}
     spec = parse_study(study, overrides=["recipe.loss.supcon.temperature=0.5", "probes.reliance.samples=128"])
     assert spec.points[0].recipe.loss.label == "supcon(temperature=0.5)"
     assert [probe.label for probe in spec.probes] == ["performance", "reliance(samples=128)"]
-
-
-def test_an_item_of_a_list_is_named_by_number_or_component(study: Study) -> None:
-    spec = parse_study(study, overrides=["recipe.loss.supcon.temperature=[0.2, 0.5]", "recipe.loss.0=triplet"])
-    assert spec.axes["loss"] == ("triplet", "supcon(temperature=0.2)", "supcon(temperature=0.5)")
-
-
-def test_the_values_given_are_left_as_they_are(study: Study) -> None:
-    before = repr(study)
-    parse_study(study, overrides=["recipe.loss.supcon.temperature=0.2", "seeds=9"])
-    assert repr(study) == before
 
 
 def test_a_wrong_scale_is_told_with_its_own_line(study: Study, tmp_path: Path) -> None:

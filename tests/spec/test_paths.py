@@ -12,7 +12,7 @@ import yaml as pyyaml
 from tests.spec.conftest import STUDY, trial_ids
 
 from assay.core.errors import SpecError
-from assay.core.files import assets_folder, file_hash, filled, told, unset
+from assay.core.files import filled, told
 from assay.spec.parse import parse_study
 from assay.spec.recipe import Component
 from assay.spec.schema import StudySpec
@@ -155,13 +155,6 @@ def test_files_of_one_name_on_an_axis_are_told_apart_or_refused(
         parse_study(of_files(tmp_path / "one" / "best.pt", tmp_path / "one" / "best.pt"))
 
 
-def test_a_hash_is_read_anew_when_the_file_has_changed(tmp_path: Path) -> None:
-    file = tmp_path / "a"
-    for content in (b"1", b"22"):
-        file.write_bytes(content)
-        assert file_hash(file) == hashlib.sha256(content).hexdigest()
-
-
 def test_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HERE", "sets")
@@ -171,17 +164,3 @@ def test_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert filled("${HERE}/b", "/studies") == tmp_path / "sets" / "b"
     assert filled("~/b", "/studies") == Path("/home/someone/b")
     assert filled("/a/b", "/studies") == Path("/a/b")
-
-
-def test_the_image_sets_are_looked_for_beside_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "project").mkdir()
-    monkeypatch.chdir(tmp_path / "project")
-    monkeypatch.delenv("ASSAY_ASSETS", raising=False)
-    assert unset("${ASSAY_ASSETS}/set") == ["ASSAY_ASSETS"]
-    (tmp_path / "shared" / "assets").mkdir(parents=True)
-    beside = (tmp_path / "shared" / "assets").resolve()
-    assert unset("${ASSAY_ASSETS}/set") == []
-    assert filled("${ASSAY_ASSETS}/set", "/studies").resolve() == beside / "set"
-    assert assets_folder().resolve() == beside
-    monkeypatch.setenv("ASSAY_ASSETS", "mine")
-    assert assets_folder() == filled("${ASSAY_ASSETS}", "/studies") == tmp_path / "project" / "mine"

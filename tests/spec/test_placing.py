@@ -77,7 +77,3 @@ def test_every_intervention_that_does_not_fit_is_told_with_the_line_that_has_its
     asked = ["environments.train.interventions.tag.size=1.5"]
     told = "--set: environments.train.interventions.tag.size = 1.5\n  it is too large"
     assert refused(study, "tag", overrides=asked) == told
-
-
-def test_an_intervention_that_stands_nowhere_is_told_by_its_name() -> None:
-    assert refused({"environments": {}}, "pen") == 'pen = {"width": 2}\n  it is too large'

@@ -1,15 +1,13 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from assay.analysis.contrasts import spec_pairs
-from assay.core.errors import SpecError
-from assay.spec.load import STUDIES, builtin_studies, study_files, study_size, study_yaml
+from assay.spec.load import builtin_studies, study_files, study_size, study_yaml
 from assay.spec.parse import parse_study
 from assay.spec.recipe import RecipeSpec
 from assay.spec.schema import StudySpec
@@ -120,14 +118,6 @@ def test_each_study_has_one_line_and_fits_a_screen_or_two() -> None:
         assert max(map(len, study_yaml(name).splitlines())) <= 125, name
 
 
-def test_a_study_can_be_changed_and_parsed_again() -> None:
-    study = read_yaml(study_files()["nodule-loss"]).values
-    study["recipe"]["epochs"] = [1, 2]
-    study["contrasts"], study["grid"] = [], {}
-    assert parse_study(study).axes["epochs"] == ("1", "2")
-    assert read_yaml(study_files()["nodule-loss"]).values["recipe"]["epochs"] == [10, 20, 40]
-
-
 def test_name_file_and_mapping_are_the_same_study(tmp_path: Path) -> None:
     (tmp_path / "copy.yaml").write_text(study_yaml("nodule-loss"))
     assert (
@@ -137,36 +127,12 @@ def test_name_file_and_mapping_are_the_same_study(tmp_path: Path) -> None:
     )
 
 
-def test_a_study_survives_json() -> None:
-    values = json.loads(json.dumps(read_yaml(study_files()["nodule-loss"]).values))
-    assert parse_study(values) == parse_study("nodule-loss")
-
-
-def test_an_unknown_name_is_told() -> None:
-    with pytest.raises(SpecError) as caught:
-        study_yaml("dermatoscopy")
-    assert str(caught.value) == "unknown study 'dermatoscopy': did you mean 'dermoscopy'?"
-
-
 def test_a_stored_study_cannot_test_on_training_rows_either() -> None:
     stored = parse_study("nodule-loss").model_dump(mode="json", context={"complete": True})
     name = next(iter(stored["points"][0]["tests"]))
     stored["points"][0]["tests"][name]["split"] = "train"
     with pytest.raises(ValueError, match=f"environment '{name}' is made from training rows, which its models have"):
         StudySpec.model_validate(stored)
-
-
-def test_a_relative_folder_starts_at_the_study_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = study_yaml("dermoscopy").replace("${ASSAY_ASSETS}/dermoscopy", "dermoscopy")
-    (tmp_path / "mine.yaml").write_text(text)
-    monkeypatch.chdir("/")
-    assert parse_study(tmp_path / "mine.yaml").data.folder == str(tmp_path / "dermoscopy")
-    assert parse_study("dermoscopy").data.folder == "${ASSAY_ASSETS}/dermoscopy"
-
-
-def test_examples_name_columns_as_the_tables_do() -> None:
-    values = read_yaml(STUDIES / "examples" / "nodule-loss-lidc.yaml").values
-    assert set(values["data"]["factors"]) <= set(COLUMNS["lung-nodule"].split())
 
 
 def test_the_examples_of_the_reference_are_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

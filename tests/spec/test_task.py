@@ -30,11 +30,6 @@ def test_a_study_that_names_no_probe_has_those_of_its_task(recipe: dict[str, Any
     assert [probe.name for probe in study.probes] == probes
 
 
-def test_probes_that_are_named_are_the_only_ones() -> None:
-    study = parse_study({**STUDY, "recipe": {"task": "segmentation"}, "probes": ["lesion-free"]})
-    assert [probe.name for probe in study.probes] == ["lesion-free"]
-
-
 AT_NATIVE = {"axis": "loss", "against": "cross-entropy", "measure": "dice-native", "environment": "same"}
 
 
