@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import math
 import sys
 from pathlib import Path
@@ -63,16 +62,6 @@ def test_every_planted_change_is_found(run: str, tmp_path: Path) -> None:
         assert all(kind.startswith(table) for kind in found)
 
 
-def test_nan_equals_nan_and_no_number_equals_it(tmp_path: Path) -> None:
-    row = {"measure": "auroc", "value": math.nan}
-    write(tmp_path / "a", "estimates", row)
-    write(tmp_path / "b", "estimates", row)
-    write(tmp_path / "c", "estimates", {**row, "value": 0.5})
-    a, b, c = (GUARD.tuples_of(tmp_path / name) for name in "abc")
-    assert GUARD.differences(a, b) == {}
-    assert GUARD.differences(a, c) == {"estimates": ["measure=auroc: nan [-, -] -> 0.5 [-, -]"]}
-
-
 def test_a_missing_and_an_extra_tuple_are_told_apart(tmp_path: Path) -> None:
     write(tmp_path / "a", "estimates", {"measure": "auroc", "value": 0.5})
     write(tmp_path / "b", "estimates", {"measure": "dice", "value": 0.5})
@@ -80,26 +69,6 @@ def test_a_missing_and_an_extra_tuple_are_told_apart(tmp_path: Path) -> None:
     assert GUARD.differences(a, b) == {
         "estimates": ["measure=auroc: 0.5 [-, -] -> missing", "measure=dice: extra, 0.5 [-, -]"]
     }
-
-
-def test_tuples_are_kept_and_read_again(tmp_path: Path) -> None:
-    write(tmp_path / "runs" / "x", *TABLES["audit"])
-    found = GUARD.read_all(tmp_path)
-    (tmp_path / "kept.json").write_text(json.dumps(found))
-    assert GUARD.stored(tmp_path / "kept.json") == found
-    assert {subject.partition(":")[0] for _, subject, *_ in found} == {"x"}
-
-
-def test_a_folder_in_the_repository_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        GUARD.main(["record", str(PLACE.parent / "reference")])
-    assert end.value.code == 2
-    assert "choose a folder outside it" in capsys.readouterr().err
-
-
-def test_compare_needs_a_record(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match="holds no record of 'study': run `record` before the refactoring"):
-        GUARD.main(["compare", str(tmp_path)])
 
 
 def test_every_job_names_its_files_and_commands() -> None:

@@ -148,13 +148,3 @@ def test_declaring_what_a_spec_can_name_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-def test_relative_and_nested_imports_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules[__name__], "SOURCE", tmp_path)
-    (tmp_path / "stats").mkdir()
-    file = tmp_path / "stats" / "a.py"
-    file.write_text("def f():\n    from ..data import cards\n    import torch.nn\nfrom . import b\n")
-    assert {name for _, name in imports(file)} == {
-        "assay.data", "assay.data.cards", "torch.nn", "assay.stats", "assay.stats.b",
-    }  # fmt: skip

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from tests.worlds.files import write_table
 
-from assay.core.errors import StoreError
 from assay.report.audit_cards import CROSSWALK, DATA_CARD, MODEL_CARD
 from assay.report.crosswalk import CLAIM, FDA
-from assay.report.page import collect
 from assay.study.audit_request import Asked
 from assay.study.audit_scores import PredictionColumns, audit_predictions
 
@@ -64,20 +60,3 @@ def test_the_crosswalk_has_every_item_with_evidence_or_gap_and_decides_none(card
 
 def test_no_card_names_a_patient(cards: dict[str, str]) -> None:
     assert not [name for name, text in cards.items() if "Smith" in text]
-
-
-@pytest.mark.parametrize(("patient", "counted"), [("patient", "100 patients."), ("", "200 images.")])
-def test_the_chart_of_the_page_counts_patients_only_where_they_are_named(
-    patient: str, counted: str, tmp_path: Path
-) -> None:
-    rows = [["finding", "score", "patient", "view"]]
-    rows += [[str(at % 2), str(at % 7 / 7), f"p{at // 2}", "AP" if at // 2 % 2 else "PA"] for at in range(200)]
-    write_table(tmp_path / "predictions.csv", rows)
-    columns = PredictionColumns("finding", patient=patient, others=("view",))
-    out = audit_predictions(tmp_path / "predictions.csv", columns, Asked(), tmp_path / "out")
-    (drawn,) = collect(out).first
-    assert drawn.note.endswith(counted)
-    (tmp_path / "study").mkdir()
-    (tmp_path / "study" / "study.json").write_text("{}")
-    with pytest.raises(StoreError, match="study holds a study, not an audit: give another folder"):
-        audit_predictions(tmp_path / "predictions.csv", columns, Asked(), tmp_path / "study")

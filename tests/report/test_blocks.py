@@ -10,7 +10,7 @@ import pytest
 
 from assay.report.blocks import MOST_PANELS, cell, chart, render
 from assay.report.evidence import Evidence
-from assay.results.block import Block, Query
+from assay.results.block import Block
 from assay.results.study_blocks import REMOVED, sections
 from assay.stats.rows import Row
 
@@ -75,14 +75,6 @@ def test_panels_that_do_not_fit_are_counted(block: Block) -> None:
     assert whole is not None
     assert "12 of 15 panels shown; the file has all." in figure.note
     assert "panels shown" not in whole.note
-
-
-def test_lines_that_do_not_fit_are_counted() -> None:
-    block = Block(id="field", title="F", chart="field", along="low", up="value", keep=Query())
-    rows = [estimate(recipe=f"r{n}", value=value) for n in range(14) for value in (0.1, 0.2)]
-    figure = chart(block, Evidence({"estimates": rows}))
-    assert figure is not None
-    assert "12 of 14 lines shown; the file has all." in figure.note
 
 
 def test_a_number_is_shown_by_the_type_of_its_column() -> None:

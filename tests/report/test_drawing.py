@@ -19,12 +19,9 @@ from assay.report.drawing import (
     element,
     limits,
     lines_of,
-    on_paper,
     panel_grid,
-    shortened,
     styles,
     text,
-    tick_text,
     ticks,
 )
 
@@ -43,11 +40,6 @@ def contrast(a: str, b: str) -> float:
     return (light + 0.05) / (dark + 0.05)
 
 
-def test_the_measure_of_contrast_is_that_of_wcag() -> None:
-    assert contrast("#000000", "#ffffff") == pytest.approx(21)
-    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
-
-
 @pytest.mark.parametrize("colors", [LIGHT, DARK], ids=["light", "dark"])
 def test_marks_and_text_stand_out_from_the_paper(colors: dict[str, str]) -> None:
     for name, color in colors.items():
@@ -55,10 +47,6 @@ def test_marks_and_text_stand_out_from_the_paper(colors: dict[str, str]) -> None
             assert contrast(color, colors["paper"]) >= 4.5, name
         elif re.fullmatch(r"s\d|reference", name):
             assert contrast(color, colors["paper"]) >= 3, name
-
-
-def test_light_and_dark_name_the_same_colors() -> None:
-    assert set(LIGHT) == set(DARK)
 
 
 def test_no_two_of_56_levels_are_drawn_alike() -> None:
@@ -84,15 +72,6 @@ def test_a_title_stands_on_up_to_three_lines_that_keep_within_their_panel(width:
             assert " ".join(lines) == title
 
 
-def test_a_title_is_broken_after_a_comma_where_it_can_be() -> None:
-    assert lines_of(TITLES[0], 228, BOLD) == ["reversed-view, epochs 30,", "association view=0.8,", "equal budget"]
-    assert lines_of(TITLES[0], 800, BOLD) == [TITLES[0]]
-
-
-def test_colors_are_put_in_for_white_paper() -> None:
-    assert on_paper('fill="var(--s0)" stroke="var(--ink)"') == f'fill="{LIGHT["s0"]}" stroke="{LIGHT["ink"]}"'
-
-
 @given(st.lists(values, min_size=1), st.lists(values))
 def test_every_point_lies_within_the_limits(points: list[float], ends: list[float]) -> None:
     low, high = limits(points, ends, (-math.inf, math.inf))
@@ -103,18 +82,6 @@ def test_a_wild_interval_does_not_press_the_points_together() -> None:
     low, high = limits([0.5, 0.6, 0.55], [0.45, 0.55, 0.54, 0.64, -20.0, 30.0], (-math.inf, math.inf))
     assert high - low < 0.35
     assert Scale(low, high, 0, 100).beyond(30.0)
-
-
-def test_intervals_that_are_all_as_wide_are_drawn_to_their_ends() -> None:
-    ends = [-0.31, 0.35, -0.28, 0.33, -0.35, 0.36]
-    low, high = limits([0.01, 0.02, 0.03], ends, (-math.inf, math.inf))
-    assert low < min(ends) < max(ends) < high
-
-
-def test_limits_keep_to_what_is_possible() -> None:
-    low, high = limits([0.9, 0.99], [0.8, 1.3], (0.0, 1.0))
-    assert 0.75 < low < 0.8
-    assert 1.0 < high < 1.05
 
 
 @pytest.mark.parametrize(
@@ -138,11 +105,6 @@ def test_ticks_lie_within_and_are_not_too_many(low: float, span: float, most: in
     assert all(low - 1e-6 * span - 1e-9 <= value <= low + span + 1e-6 * span + 1e-9 for value in found)
 
 
-@pytest.mark.parametrize(("value", "expected"), [(0, "0"), (0.5, "0.5"), (1, "1"), (-0.25, "-0.25"), (20, "20")])
-def test_tick_text(value: float, expected: str) -> None:
-    assert tick_text(value) == expected
-
-
 @given(st.integers(1, 60), st.floats(50, 2000), st.floats(50, 400))
 def test_a_grid_holds_all_its_panels(count: int, room: float, least: float) -> None:
     columns, rows = panel_grid(count, room, least)
@@ -160,11 +122,3 @@ def test_what_is_drawn_is_escaped() -> None:
         '<text x="0" y="0" font-size="12" text-anchor="start" fill="var(--ink)">&lt;b&gt;&amp;</text>'
     )
     assert element("path", d='"<') == '<path d="&quot;&lt;"/>'
-
-
-def test_words_are_cut_to_their_room() -> None:
-    assert shortened("short", 100) == "short"
-    long = "triplet(head=joint, margin=0.1, mining=hard)"
-    assert len(shortened(long, 120)) == int(120 / (12 * 0.55))
-    assert shortened(long, 120).startswith("triplet(")
-    assert shortened(long, 120).endswith("=hard)")

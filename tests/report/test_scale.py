@@ -10,11 +10,8 @@ from pathlib import Path
 import pytest
 from tests.worlds.tables import Made, make_run
 
-from assay.report.blocks import MOST_LEVELS, chart
-from assay.report.evidence import Evidence, Tables
+from assay.report.blocks import MOST_LEVELS
 from assay.report.page import SIZE_LIMIT, as_html, collect, without_files, write_page
-from assay.report.words import level_words
-from assay.results.study_blocks import performance
 
 LOSSES = tuple(f"loss(margin={i})" for i in range(30))
 MANY = Made(losses=LOSSES, seeds=3, environments=("same", "reversed"), probes=("performance",), pictures=False,
@@ -34,14 +31,6 @@ def test_the_page_of_180_recipes_fits_and_says_what_it_chose(run: Path) -> None:
     assert " rows are shown" in page
     for name in ("contrasts", "findings", "provenance"):
         assert f'download="{name}.csv' in page
-
-
-def test_a_chart_of_many_levels_shows_both_ends_of_the_ranking(run: Path) -> None:
-    evidence = Evidence(Tables(run))
-    figure = chart(performance("auroc"), evidence)
-    assert figure is not None
-    levels = {level for level in LOSSES if f">{level_words('loss', level)}<" in figure.wide}
-    assert 0 < len(levels) <= MOST_LEVELS
 
 
 def test_a_page_without_room_leaves_files_to_the_run_folder(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

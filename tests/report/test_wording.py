@@ -7,11 +7,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pytest
 from syrupy.assertion import SnapshotAssertion
 
 import assay
-from assay.core.reasons import NOTHING, Cause, Code, Reason, because, read, stated, together
+from assay.core.reasons import NOTHING, Code, because, read, stated
 from assay.report.sentences.reasons import reason_words, rendered
 
 SOURCE = Path(assay.__file__).parent
@@ -102,20 +101,6 @@ def test_nothing_parses_a_reason_a_label_or_a_sentence() -> None:
         for line, what in reads_english(ast.parse(file.read_text()))
     ]
     assert not wrong, "\n".join(wrong)
-
-
-@pytest.mark.parametrize(
-    "code",
-    [
-        'row["reason"].startswith("no seed")',
-        '"not converged" in row["reason"]',
-        're.search("the widest", one.text)',
-        'text_of(row, "reason").partition("; ")',
-        'found.reason == "no lesion"',
-    ],
-)
-def test_the_search_finds_what_it_looks_for(code: str) -> None:
-    assert reads_english(ast.parse(code))
 
 
 def test_rooms_of_results_make_no_reason_of_words() -> None:
@@ -217,12 +202,6 @@ def test_a_reason_is_stored_and_read_again() -> None:
     assert read('[{"code": "of-another-version"}]').codes == (Code.STATED,)
 
 
-def test_reasons_together_are_each_there_once() -> None:
-    few = because(Code.FEW_SEEDS, seeds=2, least=3)
-    assert together([few, NOTHING, few, because(Code.NO_LESION)]) == few + because(Code.NO_LESION)
-    assert Reason((Cause(Code.NO_LESION),)).first(Code.NO_LESION) is not None
-
-
 def test_an_explanation_follows_a_colon_and_another_reason_a_semicolon(snapshot: SnapshotAssertion) -> None:
     undefined = because(Code.UNDEFINED_SEEDS, count=1, seeds=4)
     constant, none = because(Code.CONSTANT_LAYER), because(Code.NO_LESION)
@@ -289,28 +268,3 @@ def test_rooms_of_results_hold_no_english() -> None:
     wrong = [f"{file}:{one}" for file, texts in held.items() if file not in LITERALS for one in texts]
     assert not wrong, "\n".join(wrong)
     assert not set(LITERALS) - set(held)
-
-
-@pytest.mark.parametrize(
-    ("code", "holds"),
-    [
-        ('x = "the layer is constant here"', True),
-        ('x = f"no seed of {recipe} was kept"', True),
-        ('def f():\n    """Return the layer that is constant."""', False),
-        ('raise ValueError("the layer is constant here")', False),
-        ('x = "SELECT"', False),
-    ],
-)
-def test_the_search_for_phrases_finds_them(code: str, holds: bool) -> None:
-    assert bool(phrases(ast.parse(code))) == holds
-
-
-def test_an_early_decision_names_its_look_and_the_estimate_of_later_seeds() -> None:
-    early = because(Code.DECIDED_EARLY, seeds=10, most=40, differs=1)
-    later = because(Code.LATER_ESTIMATE, value=0.1, low=0.05, high=0.15, seeds=20)
-    assert reason_words(early + later) == (
-        "decided at 10 of at most 40 seeds: an estimate after early stopping is likely too large; with 20 seeds the "
-        "difference is 0.10 [0.05, 0.15]"
-    )
-    equivalent = because(Code.DECIDED_EARLY, seeds=10, most=40, differs=0)
-    assert reason_words(equivalent) == "decided at 10 of at most 40 seeds"

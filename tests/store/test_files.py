@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import duckdb
 import numpy as np
 import pytest
 
@@ -60,11 +59,6 @@ def test_rows_may_lack_values(tmp_path: Path) -> None:
     assert second == {"text": "", "number": 2.5, "whole": 2}
 
 
-def test_a_table_without_rows_keeps_its_columns(tmp_path: Path) -> None:
-    write_rows(tmp_path / "t", ("a", "b"), [])
-    assert list(read_parquet(tmp_path / "t")) == ["a", "b"]
-
-
 def test_nan_is_null_in_json(tmp_path: Path) -> None:
     write_json(tmp_path / "x.json", {"b": math.nan, "a": [1, math.inf]})
     assert read_json(tmp_path / "x.json") == {"a": [1, None], "b": None}
@@ -94,13 +88,6 @@ def test_a_write_that_fails_leaves_what_stood_there(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
 
 
-def test_a_full_disk_is_named_for_parquet_too() -> None:
-    if not Path("/dev/full").exists():
-        pytest.skip("this system has no /dev/full")
-    with pytest.raises(StoreError, match="cannot write"):
-        write_whole(Path("/dev/full/x"), lambda temporary: None)
-
-
 def test_a_damaged_record_names_the_file(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text("{")
     with pytest.raises(StoreError, match=r"x\.json.*delete this file and run the study again"):
@@ -125,25 +112,6 @@ def test_a_file_that_cannot_be_read_now_is_not_called_damaged_nor_to_be_deleted(
     assert str(caught.value) == (
         f"cannot read {path}: {why}; keep the file, see to its permissions and its disk, and try again"
     )
-
-
-def test_memory_that_runs_out_says_nothing_against_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "x.parquet"
-    write_parquet(path, {"a": np.arange(3)})
-
-    class Full:
-        def __enter__(self) -> Full:
-            return self
-
-        def __exit__(self, *_: object) -> None:
-            return None
-
-        def execute(self, _: str) -> None:
-            raise duckdb.OutOfMemoryException("failed to allocate 9 GiB")
-
-    monkeypatch.setattr(files, "connect", Full)
-    with pytest.raises(duckdb.OutOfMemoryException):
-        read_parquet(path)
 
 
 def test_records_of_a_later_schema_are_refused_and_older_ones_brought_up(tmp_path: Path) -> None:
@@ -175,13 +143,6 @@ def test_folders_named_as_settings_are_no_columns(tmp_path: Path) -> None:
         ]
 
 
-def test_files_whose_numbers_have_other_widths_are_read_apart(tmp_path: Path) -> None:
-    paths = [tmp_path / "narrow.parquet", tmp_path / "wide.parquet"]
-    for path, kind in zip(paths, (np.int8, np.int32), strict=True):
-        write_parquet(path, {"row": np.array([1, 2], dtype=kind)})
-    assert [one["row"].dtype for one in read_parquets(paths)] == [np.int8, np.int32]
-
-
 def test_a_missing_or_damaged_table_is_named_with_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "x.parquet"
     with pytest.raises(StoreError, match=r"x\.parquet: there is no such file; delete its folder and run"):
@@ -208,33 +169,3 @@ def test_partial_files_of_living_writers_stay(tmp_path: Path) -> None:
     os.utime(tmp_path / gone[1], (hour, hour))
     RunFolder(tmp_path).remove_partial_files()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(living)
-
-
-def test_a_probe_whose_record_lists_no_readings_is_not_complete(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
-    folder.write_measurements("old", [], {"probe": "performance"})
-    assert folder.complete("probes", "old")
-    assert not folder.probed("old")
-    folder.write_measurements("none-asked", [], {"probe": "performance", "readings": {}})
-    assert folder.probed("none-asked")
-    folder.write_measurements("lost", [], {"probe": "performance", "readings": {"clean": "away"}})
-    assert not folder.probed("lost")
-
-
-@pytest.mark.parametrize("text", ["[]", "{}", "null", "3"])
-def test_a_document_of_another_kind_is_damaged(text: str, tmp_path: Path) -> None:
-    (tmp_path / "stated.json").write_text(text)
-    (said,) = RunFolder(tmp_path).damaged_documents()
-    assert said.endswith("stated.json: it is damaged (it holds no record); restore it from a copy")
-
-
-def test_the_stamp_of_tables_is_the_same_when_another_command_wrote_them_meanwhile(tmp_path: Path) -> None:
-    """Where a file system has no locks, two commands may end together."""
-    folder, stamp = RunFolder(tmp_path), tmp_path / "tables" / "stamp.json"
-    with folder.tables_made_of({"spec": "a"}):
-        folder.write_table("trials", ("trial",), [{"trial": "one"}])
-    alone = stamp.read_bytes()
-    with folder.tables_made_of({"spec": "a"}), folder.tables_made_of({"spec": "a"}):
-        folder.write_table("trials", ("trial",), [{"trial": "one"}])
-    assert stamp.read_bytes() == alone
-    assert not folder.damaged_tables()
