@@ -26,13 +26,6 @@ case "$*" in
        [ "$1 $2" != "-m venv" ] || {{ mkdir -p .venv/bin .venv/lib/python{version}; cp "$0" .venv/bin/python; }} ;;
 esac
 """
-UV = """#!/usr/bin/env bash
-case "$1" in
-    --version) ;;
-    venv) echo "uv $*" >> told; mkdir -p .venv/bin .venv/lib/python3.12; cp ../bin/brought .venv/bin/python ;;
-    *) echo "uv $*" >> told ;;
-esac
-"""
 PIP_SAYS = """Collecting torch==2.15.0
   Downloading torch-2.15.0-cp311-cp311-manylinux_2_28_x86_64.whl (888.1 MB)
      ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━ 888.1/888.1 MB 36.5 MB/s eta 0:00:00
@@ -54,7 +47,7 @@ def write(path: Path, text: str) -> None:
 class Machine:
     """A folder with the tool in it, and a PATH on which only the Pythons named are found."""
 
-    def __init__(self, folder: Path, pythons: Pythons, *, uv: bool = False) -> None:
+    def __init__(self, folder: Path, pythons: Pythons) -> None:
         self.bin, self.clone = folder / "bin", folder / "clone"
         self.bin.mkdir()
         (self.clone / "tools").mkdir(parents=True)
@@ -65,9 +58,6 @@ class Machine:
             (self.bin / name).symlink_to(found)
         for name, (version, whole) in pythons.items():
             self.add(name, version, whole)
-        if uv:
-            self.add("brought", "3.12", BARE)
-            write(self.bin / "uv", UV)
 
     def add(self, name: str, version: str, whole: bool = WHOLE) -> None:
         misfit = int(version not in ("3.11", "3.12", "3.13"))
@@ -93,22 +83,11 @@ REFUSALS: dict[str, tuple[Pythons, str, str]] = {
         "",
         "Assay needs Python 3.11 to 3.13; found: none.\n" + REMEDY,
     ),
-    "another Python": (
-        {"python3": ("3.14", WHOLE), "python": ("2.7", BARE)},
-        "",
-        "Assay needs Python 3.11 to 3.13; found: Python 3.14.1.\n" + REMEDY,
-    ),
     "no venv": (
         {"python3": ("3.11", BARE)},
         "",
         "BIN/python3 cannot make a virtual environment: its venv module is a package of its own here.\n"
         "Install it (apt install python3.11-venv) and run the same command again.\n",
-    ),
-    "the one named does not fit": (
-        {"python3": ("3.12", WHOLE), "python3.14": ("3.14", WHOLE)},
-        "python3.14",
-        "PYTHON=python3.14 is Python 3.14.1; Assay needs 3.11 to 3.13.\n"
-        "Name another, or none: then the first that fits is taken.\n",
     ),
     "the one named is not there": (
         {"python3": ("3.12", WHOLE)},
@@ -188,15 +167,3 @@ def test_make_builds_anew_where_another_python_is_named_or_its_own_has_changed(t
     assert built("PYTHON=") == ["python3.12 -m venv .venv", f"python3.12 {pip()}"]
     (machine.clone / ".venv" / "bin" / "python").unlink()  # and removed
     assert built() == ["python3.12 -m venv .venv", f"python3.12 {pip()}"]
-
-
-@pytest.mark.parametrize(("here", "asked"), [("3.11", "BIN/python3"), ("3.14", "3.12")], ids=["its own", "uv's"])
-def test_uv_is_used_where_it_is_and_brings_a_python_where_none_fits(tmp_path: Path, here: str, asked: str) -> None:
-    machine = Machine(tmp_path, {"python3": (here, BARE)}, uv=True)
-    done = machine.build()
-    assert (done.returncode, done.stderr) == (0, "")
-    assert machine.told() == [
-        f"uv venv --quiet --clear --python {asked.replace('BIN', str(machine.bin))} .venv",
-        "uv pip install --quiet --compile-bytecode --python .venv/bin/python "
-        "--constraint constraints.txt --editable .[all]",
-    ]

@@ -164,17 +164,6 @@ def test_the_worst_group_is_one_place_for_all_seeds() -> None:
     assert none[0]["reason"] == str(because(Code.NO_COMMON_GROUP))
 
 
-@pytest.mark.parametrize(("direction", "expected"), [("higher", 0.4), ("lower", 0.7)])
-def test_the_worst_environment_goes_by_what_is_better(direction: str, expected: float) -> None:
-    every: dict[Key, dict[int, Row]] = {
-        ("brier", name, "", "", "", ""): {0: measured(value, measure="brier", environment=name, group="", reason="")}
-        for name, value in (("same", 0.7), ("reversed", 0.4))
-    }
-    key: Key = ("brier", "", "", "", "", "worst environment")
-    given = {0: measured(0.0, measure="brier", group="worst environment", direction=direction)}
-    assert with_one_worst({**every, key: given}, 20)[key][0]["value"] == expected
-
-
 def worst(found: list[Measurement]) -> float:
     return next(m.value for m in found if m.group == "worst group" and m.measure == "accuracy")
 

@@ -30,9 +30,5 @@ def test_conventions_follow_from_the_mean_and_the_frames_left_empty(script: Modu
     )
 
 
-def test_a_network_that_is_silent_everywhere_is_told_by_its_lesions_alone(script: ModuleType) -> None:
-    assert script.counted(20 / 220, 20) == pytest.approx({"lesions": 0, "one": 20 / 220, "skip": 0, "zero": 0})
-
-
 def test_the_page_shows_what_the_script_prints(script: ModuleType) -> None:
     assert script.table(script.published()) in (ROOT / "docs/empty-masks.md").read_text(encoding="utf-8")

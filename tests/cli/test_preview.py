@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from tests.cli.asking import Asking
-from tests.worlds.files import noise, save, write_table
 from tests.worlds.studies import write_spec
 
 import assay
@@ -63,39 +62,6 @@ def test_text_json_and_page_tell_the_same(ask: Asking, spec: Path) -> None:
     named = ask("results", folder.root, "--table", "counts", "--json")
     assert json.loads(named.out) == facts["counts"]
     assert ask("report", folder.root).out.strip() == facts["preview"]
-
-
-KINDS = 16
-
-
-@pytest.fixture
-def many_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A study of images in 16 classes, the first 8 of them with more images than the others."""
-    monkeypatch.chdir(tmp_path)
-    rows: list[list[object]] = [["image", "kind", "age"]]
-    for number in range(KINDS):
-        for _ in range(50 if number < 8 else 40):
-            at = len(rows)
-            save(tmp_path / "images" / f"{at}.png", noise(at))
-            rows.append([f"{at}.png", f"kind{number:02}", 20 + at * 37 % 50])
-    write_table(tmp_path / "images" / "data.csv", rows)
-    environments = {"train": {}, "same": {"association": {"age": 0}}}
-    data = {"folder": "images", "target": "kind", "size": 16, "factors": {"age": {"unit": "years"}}}
-    data["split"] = {"train": 0.2, "validation": 0.2, "test": 0.6}
-    path = tmp_path / "many.yaml"
-    path.write_text(json.dumps({"name": "many", "data": data, "environments": environments, "recipe": {"epochs": 1}}))
-    return path
-
-
-def test_of_many_classes_each_is_counted_and_the_pictures_show_the_most_frequent(
-    ask: Asking, many_classes: Path
-) -> None:
-    facts = json.loads(ask("preview", many_classes, "--json").out)
-    assert len({row["target"] for row in facts["counts"]}) == KINDS
-    assert sum(row["value"] for row in facts["counts"]) == sum(row["images"] for row in facts["environments"])
-    assert re.search(r"\d+ kind15, \d+ of 5 others\)", Path(facts["preview"]).read_text(encoding="utf-8"))
-    with Image.open(facts["pictures"][0]) as picture:
-        assert picture.height // 4 == 11 * (16 + 2) - 2
 
 
 def test_a_dosed_confounder_is_counted_by_class(ask: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,21 +14,6 @@ from assay.core.reasons import NOTHING, Code, because, read, stated
 from assay.report.sentences.reasons import reason_words, rendered
 
 SOURCE = Path(assay.__file__).parent
-ROOMS = ("stats", "analysis", "report", "training", "execution", "probes", "store", "study", "cli")
-"""Rooms that results pass through."""
-ENGLISH = {"reason", "reasons", "sentence", "sentences", "statement", "conclusion", "caption", "said", "told", "text"}
-"""Names and columns that hold, or once held, English of results."""
-READING = {
-    "startswith",
-    "endswith",
-    "removeprefix",
-    "removesuffix",
-    "partition",
-    "rpartition",
-    "split",
-    "find",
-    "index",
-}
 PASSED_ON = (
     Code.STATED,
     Code.LEAST_EIGENVALUE_ZERO,
@@ -43,16 +28,6 @@ PASSED_ON = (
     Code.FIXED_TRAINING_ROWS,
 )
 """Codes that reach `because` through a variable."""
-ALLOWED = {
-    "report/page.py",  # escapes signs of Markdown
-    "report/sheets.py",  # escapes cells of CSV
-    "report/account.py",  # the last line of a traceback
-    "execution/progress.py",  # the same, on the terminal
-    "execution/device.py",
-    "cli/__init__.py",  # messages of typer
-    "cli/inspect.py",  # folds help texts
-}
-"""Files that look into texts for another purpose, each with its reason."""
 
 
 def named(node: ast.AST) -> str:
@@ -64,43 +39,6 @@ def named(node: ast.AST) -> str:
             return name
         case _:
             return ""
-
-
-def reads_english(tree: ast.AST) -> list[tuple[int, str]]:
-    """Every place that takes English apart: string methods, `in`, comparisons and regular expressions."""
-    found: list[tuple[int, str]] = []
-    for node in ast.walk(tree):
-        match node:
-            case ast.Call(func=ast.Attribute(value=value, attr=method)) if (
-                method in READING and named(value) in ENGLISH
-            ):
-                found.append((node.lineno, f"{named(value)}.{method}"))
-            case ast.Call(func=ast.Attribute(value=ast.Name(id="re")), args=args) if any(
-                named(one) in ENGLISH for one in args
-            ):
-                found.append((node.lineno, "re"))
-            case ast.Compare(left=ast.Constant(value=str(text)), ops=[ast.In() | ast.NotIn()], comparators=[where]) if (
-                named(where) in ENGLISH
-            ):
-                found.append((node.lineno, f"{text!r} in {named(where)}"))
-            case ast.Compare(left=left, ops=[ast.Eq() | ast.NotEq()], comparators=[ast.Constant(value=str(text))]) if (
-                named(left) in ("reason", "statement", "sentence", "caption") and text
-            ):
-                found.append((node.lineno, f"{named(left)} == {text!r}"))
-            case _:
-                pass
-    return found
-
-
-def test_nothing_parses_a_reason_a_label_or_a_sentence() -> None:
-    wrong = [
-        f"{file.relative_to(SOURCE)}:{line} {what}"
-        for room in ROOMS
-        for file in sorted((SOURCE / room).rglob("*.py"))
-        if str(file.relative_to(SOURCE)) not in ALLOWED
-        for line, what in reads_english(ast.parse(file.read_text()))
-    ]
-    assert not wrong, "\n".join(wrong)
 
 
 def test_rooms_of_results_make_no_reason_of_words() -> None:

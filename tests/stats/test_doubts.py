@@ -22,15 +22,6 @@ def lights(*args: Any) -> dict[str, str]:
     return {row["text"]: row["light"] for row in verdict([contrast()], ESTIMATES, *args) if row["part"] == "doubt"}
 
 
-def test_what_collapsed_stands_beside_no_word_that_all_is_well(snapshot: SnapshotAssertion) -> None:
-    collapsed, done = ({"status": status, "recipe": "supcon"} for status in ("collapsed", "done"))
-    said = lights([collapsed, done, {**done, "recipe": "arcface"}])
-    assert said == snapshot
-    assert not any("finished" in text or "all runs of" in text for text in said)
-    said = lights([collapsed, {**collapsed, "status": "diverged"}, {**done, "recipe": "arcface"}])
-    assert said == snapshot
-
-
 ALWAYS_RIGHT = {"value": 1.0, "low": float("nan"), "high": float("nan"), "reason": str(because(Code.NO_VARIATION))}
 """What an AUROC of 1 under every seed leaves of an interval."""
 
@@ -73,31 +64,6 @@ def test_lights_when_it_is_not(snapshot: SnapshotAssertion) -> None:
     one = {"status": "done", "recipe": "arcface"}
     assert lights([one, {"status": "diverged", "recipe": "arcface"}]) == snapshot
     assert lights() == snapshot
-
-
-def test_that_patients_are_not_named_is_a_problem_told_once(snapshot: SnapshotAssertion) -> None:
-    unnamed = "no patient column is named: ...; column 'patient_id' looks like one (60 values)"
-    for leakage in (None, [stated("rows 3 and 9 show one image")]):
-        said = verdict([contrast()], ESTIMATES, [], [], leakage, unnamed=unnamed)
-        (told,) = (row for row in said if "patient" in row["text"] and row["part"] == "doubt")
-        assert told["light"] == "bad"
-        assert told["text"] == snapshot
-        assert told["text"].endswith(unnamed)
-
-
-@pytest.mark.parametrize(
-    ("unnamed", "bounded", "text"),
-    [
-        ("", False, "(rotated, mirrored, cropped to 90%, re-encoded) of an image across patients"),
-        ("", True, "(rotated, mirrored, re-encoded) of an image across patients"),
-        ("no patient column is named", False, "(rotated, mirrored, cropped to 90%, re-encoded) among the images"),
-    ],
-)
-def test_no_copies_reports_the_copies_that_were_searched(unnamed: str, bounded: bool, text: str) -> None:
-    found = verdict([contrast()], ESTIMATES, [], [], [], unnamed=unnamed, bounded=bounded)
-    (row,) = (row for row in found if row["text"].startswith("no exact or near copy"))
-    assert row["text"] == f"no exact or near copy {text}"
-    assert row["light"] == "ok"
 
 
 def doubts(rows: list[dict[str, Any]], estimates: Any = (), trials: Any = ()) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,13 +11,9 @@ import pytest
 from tests.worlds.studies import TINY, run_tiny
 
 from assay.analysis.described import Described, kept
-from assay.analysis.doses import dose_change_rows, half_dose_rows
 from assay.analysis.results import Gathered
-from assay.core.reasons import Code, read
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import statement
-from assay.spec.schema import RecipePoint
-from assay.stats.panel import Panel
 from assay.store.files import Row
 from assay.store.folder import RunFolder
 from assay.store.schema import HALF_DOSES
@@ -201,26 +196,6 @@ def test_there_is_no_margin_to_halve_where_nothing_could_be_learned(run: RunFold
         any(why in reason_words(row["reason"]) for why in ("not above chance", "clear of chance", "training run"))
         for row in rows
     )
-
-
-def test_what_lost_every_seed_is_undefined_in_every_measure_that_is_compared(
-    run: RunFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    study = stored_study(run.root)
-    spec = study.plan.spec
-    first = spec.contrasts[0].model_copy(update={"measure": "average-precision"})
-    plan = replace(study.plan, spec=spec.model_copy(update={"contrasts": (first, *spec.contrasts[1:])}))
-    gathered, lost = Gathered(plan, run, kept(run, Described)), "cross-entropy · tag · 1"
-    panel = Gathered.panel
-
-    def without(self: Gathered, point: RecipePoint, environment: str) -> Panel | None:
-        return None if point.label == lost else panel(self, point, environment)
-
-    monkeypatch.setattr(Gathered, "panel", without)
-    for rows in (half_dose_rows(gathered), dose_change_rows(gathered)):
-        found = [row for row in rows if row["recipe"] == "cross-entropy · tag" and row["environment"] == "reversed"]
-        assert [row["measure"] for row in found] == ["average-precision", "auroc"]
-        assert {read(row["reason"]).codes for row in found} == {(Code.NO_SEED_OF,)}
 
 
 def test_each_confounder_has_its_contrasts_and_alike_losses_are_not_told_apart(run: RunFolder) -> None:

@@ -136,11 +136,6 @@ def test_grades_of_which_there_is_no_image_are_classes_where_they_are_declared(t
     assert measured("auroc-referable", **given) == 1
 
 
-def test_classes_without_an_order_are_no_grades(tmp_path: Path) -> None:
-    found = assay.probe(Grades(), plain(tmp_path, {0: 0, 50: 1, 100: 2, 150: 3, 200: 4}), progress=False).table()
-    assert not {"quadratic-weighted-kappa", "auroc-referable"} & set(found.measure)
-
-
 @pytest.mark.parametrize(
     ("validation", "more", "said"),
     [
@@ -184,15 +179,3 @@ def test_a_phantom_draws_validation_images_that_are_none_of_those_tested() -> No
         image.numpy().tobytes() for batch in seen[2:] for image in batch
     ]  # the first two look whether it fits and which it is
     assert len(images) == len(set(images)) == 70
-
-
-def test_a_classifier_has_no_thresholds_of_a_segmentation(tmp_path: Path) -> None:
-    with pytest.raises(ReadingError, match=r"validation: the model gives no logits of pixels \[b, k, h, w\]"):
-        assay.probe(
-            Gray(dense=False),
-            squares(tmp_path / "tested", [120]),
-            ["segmentation"],
-            validation=squares(tmp_path / "set", [120, 130]),
-            task="segmentation",
-            progress=False,
-        )

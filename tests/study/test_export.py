@@ -146,36 +146,6 @@ def test_exported_models_of_a_run_are_tested_in_another_study_as_in_their_own(
     assert first.equals(second)
 
 
-def test_folds_trained_on_one_set_are_tested_on_another_as_an_ensemble(tmp_path: Path) -> None:
-    write_assets(tmp_path)
-    images = {"folder": str(tmp_path / "endoscopy"), "target": "lesion", "mask": "mask", "size": 32}
-    images["channels"] = "color"
-    study: dict[str, Any] = {
-        "name": "trained",
-        "data": {**images, "table": "hyperkvasir.csv", "split": {"folds": 3}},
-        "environments": {"train": {}, "same": {}},
-        "recipe": {"task": "segmentation", "loss": ["cross-entropy", {"dice": {"reduce": "image"}}], "epochs": 1},
-        "seeds": 2,
-        "probes": ["segmentation"],
-    }
-    trained = assay.Study(study).run(tmp_path / "runs", workers=0, progress=False)
-    table = trained.export("all", tmp_path / "networks") / MODELS
-    assert len(table.read_text().splitlines()) == 1 + 2 * 2 * 3
-    outside = {**images, "table": "endotect.csv", "split": {"train": 0.2, "validation": 0.3, "test": 0.5}}
-    tested = assay.Study(
-        {
-            "name": "tested",
-            "models": {"table": str(table), "ensemble": "folds"},
-            "data": outside,
-            "environments": {"same": {}},
-            "probes": ["segmentation"],
-            "contrasts": [{"axis": "loss", "against": "cross-entropy", "measure": "dice", "environment": "same"}],
-        }
-    ).run(tmp_path / "runs", workers=0, progress=False)
-    assert sorted(tested.table("trials").recipe) == ["cross-entropy"] * 2 + ["dice(reduce=image)"] * 2
-    assert tested.table()["seeds"].tolist() == [2]
-
-
 @pytest.mark.parametrize(
     ("changed", "text"),
     [

@@ -144,19 +144,6 @@ def test_every_kind_of_model_measures_the_same_and_is_read_once(tmp_path: Path, 
         assert overall(third, "log-loss") != overall(first, "log-loss")
 
 
-def test_a_module_that_differs_in_no_tensor_is_another_model(tmp_path: Path) -> None:
-    class Shifted(Bright):
-        by = 0.0
-
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
-            return super().forward(images) + self.by
-
-    one, other = Shifted(), Shifted()
-    other.by = 2.0
-    folders = {assay.probe(made, grays(tmp_path / "set"), progress=False).folder for made in (one, other)}
-    assert len(folders) == 2
-
-
 @pytest.mark.parametrize("model", [Bright(dense=True), bright_pixels], ids=["module", "function"])
 def test_a_segmentation_is_measured_by_maps_and_without_lesions(tmp_path: Path, model: Any) -> None:
     data = lesions(tmp_path / "set")

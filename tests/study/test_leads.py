@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,8 @@ from assay.shifts.exchange import BANDS, Band, Cell, Intensities, central, donor
 from assay.stats.swing import Bounded, exchange, often_first
 from assay.store.files import Row
 from assay.store.folder import RunFolder
-from assay.study import references
 from assay.study.leads import DONORS, LEAST_IMAGES, MOST_EXCHANGED, PASSES, levels_of, limits_of, plan_exchange
-from assay.study.references import SHIPPED, read_places
+from assay.study.references import read_places
 
 SIDE, COUNT = 24, 160
 CHECKERS = (np.indices((SIDE, SIDE)).sum(axis=0) % 2 * 2 - 1) * 1.0
@@ -107,21 +105,6 @@ def test_a_loss_that_reference_networks_have_too_is_no_lead(data: Mapping[str, A
     )
     assert [row["limit"] for row in leads_of_places([place], {("cell", ""): 0.1}, 0.05, 1, 1)] == [0.1]
     assert not list(leads_of_places([place], limits, 0.05, 1, 1))
-
-
-def test_a_shipped_reference_limits_leads(
-    data: Mapping[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(references, "SHIPPED", tmp_path)
-    document = json.loads((SHIPPED / "phantom-chest.json").read_text())
-    corner_of = next(row["place"] for row in exchanged(data, tmp_path / "none", "") if row["loss"] > 0.2)
-    for loss, found in ((0.99, 0), (0.01, 1)):
-        places = [{"kind": "cell", "place": corner_of, "loss": loss}, {"kind": "band", "place": "4", "loss": 0.5}]
-        (tmp_path / "phantom-chest.json").write_text(json.dumps({**document, "places": places}))
-        exchanged(data, tmp_path / str(loss), "phantom-chest")
-        rows = [row for row in RunFolder(tmp_path / str(loss)).table("leads") if row["kind"] == "cell"]
-        assert len(rows) == found
-        assert all(row["limit"] == loss for row in rows)
 
 
 def exchanged(data: Mapping[str, Any], out: Path, domain: str) -> list[Row]:

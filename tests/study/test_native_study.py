@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.report.reading import require_links
 from tests.worlds.files import save, write_table
 from tests.worlds.studies import plan_tiny, run_tiny
 
 from assay.core.reasons import Code, read
 from assay.report.page import write_page
-from assay.store.files import Row
+from assay.report.sentences.captions import caption
+from assay.store.files import Row, read_rows
 from assay.store.folder import RunFolder
 
 MILLIMETERS = 0.5
@@ -48,7 +50,7 @@ def study(folder: Path, **changes: Any) -> dict[str, Any]:
         "recipe": {"task": "segmentation", "loss": ["cross-entropy", "dice"], "epochs": 12, "batch_size": 8,
                    "optimizer": {"adamw": {"lr": 0.01}}},
         "seeds": 3,
-        "probes": ["performance", {"segmentation": {"native": True}}],
+        "probes": ["performance", {"segmentation": {"native": True}}, "lesion-free"],
         "contrasts": [{"axis": "loss", "against": "cross-entropy", "measure": "dice-native", "environment": "same"}],
         **changes,
     }  # fmt: skip
@@ -137,3 +139,24 @@ def test_asking_for_native_size_reads_again_and_trains_nothing(folder: Path, tmp
     native = plan_tiny(tmp_path / "b", **study(folder)).plan
     assert [trial.id for trial in plain.trials] == [trial.id for trial in native.trials]
     assert not set(plain.readings.values()) & set(native.readings.values())
+
+
+def test_the_page_shows_what_each_loss_outlines_on_the_same_images(run: RunFolder) -> None:
+    pictures = [row for row in run.table("pictures") if row["kind"] == "outline"]
+    assert {row["environment"] for row in pictures} >= {"same"}
+    assert all("White: truth; orange: called." in caption(row) for row in pictures)
+    page = (run.root / "report.html").read_text()
+    require_links(page)
+    for text in ("Predicted outlines on the same images", "Lesions found against false positives",
+                 "Dice by the convention for empty masks", "Loss of training images"):  # fmt: skip
+        assert text in page
+
+
+def test_the_course_of_training_is_the_mean_of_the_kept_curves(run: RunFolder) -> None:
+    plan = json.loads((run.root / "plan.json").read_text())
+    ids = [one["id"] for one in plan["trials"] if one["point"] == "dice"]
+    kept = [read_rows(run.unit("trials", id) / "curve.parquet") for id in ids]
+    lost = [row for row in run.table("points") if (row["recipe"], row["curve"]) == ("dice", "train_loss")]
+    assert [row["x"] for row in lost] == list(range(1, 13))
+    for epoch, row in enumerate(lost):
+        assert row["value"] == pytest.approx(np.mean([one[epoch]["train_loss"] for one in kept]))

@@ -16,7 +16,7 @@ import assay
 from assay.core.errors import SpecError
 from assay.core.types import FactorTable
 from assay.probes.reader import ReadingError
-from assay.study.outside import Config, config_of, signs
+from assay.study.outside import signs
 
 HIGH, WIDE, SIZE = 16, 48, 16
 
@@ -141,28 +141,6 @@ def test_what_data_say_is_kept_and_none_takes_nothing(tmp_path: Path) -> None:
     assert 0 <= float(plain.seen.min()) <= float(plain.seen.max()) <= 1
     with pytest.raises(SpecError, match="this model has no config of timm"):
         assay.probe(Top(), data, preprocessing="config", progress=False)
-
-
-def test_framing_is_taken_for_data_with_masks_boxes_or_mm_unless_these_rule_it_out(tmp_path: Path) -> None:
-    crop, squash = (config_of(Timm(crop_mode=mode)) for mode in ("center", "squash"))
-    assert crop is not None
-    assert squash is not None
-    masked = {"folder": "x", "mask": "mask", "boxes": "boxes.csv", "pixel_size": "mm"}
-    assert crop.filled(masked) == {"size": 16, "channels": "color", "fit": "crop", **masked}
-    assert crop.filled({"folder": "x", "table": "annotations.json"})["fit"] == "crop"
-    assert crop.filled({"dataset": {"fuseg": {"folder": "x"}}})["fit"] == "crop"
-    assert squash.filled({"folder": "x", "mask": "mask"})["fit"] == "squash"
-    assert crop.filled({**masked, "fit": "pad"})["fit"] == "pad"
-    ruled_out: tuple[tuple[Config, dict[str, Any], str], ...] = (
-        (squash, masked, "pixel_size"),
-        (crop, {"dataset": {"lidc": {"folder": "x"}}}, "dataset"),
-        (crop, {"dataset": "lidc"}, "dataset"),
-        (crop, {"dataset": {"my_sets:load": {}}}, "dataset"),
-    )
-    for config, data, key in ruled_out:
-        filled = config.filled(data)
-        assert "fit" not in filled
-        assert f"but not data.fit: {config.data['fit']}, which data.{key} rules out;" in config.describe(data, filled)
 
 
 def test_images_with_masks_are_cropped_as_the_config_says(tmp_path: Path) -> None:

@@ -14,13 +14,12 @@ from sklearn.metrics import roc_auc_score
 
 import assay
 from assay.core.errors import DataError, SpecError
-from assay.core.reasons import Code, because
 from assay.stats.compare import contrast
 from assay.stats.decisions import decide, pooled
 from assay.stats.panel import Panel
 from assay.study.compare import compare_predictions
 from assay.study.compare_request import CompareRequest
-from assay.study.predictions import from_arrays, read_predictions
+from assay.study.predictions import read_predictions
 
 IMAGES, SEEDS = 120, 5
 ASKED = CompareRequest(file=Path(), by="loss", against="reference")
@@ -117,20 +116,6 @@ def test_folds_are_kept_apart() -> None:
     assert apart.estimates[0]["value"] > plain.estimates[0]["value"] + 0.1
 
 
-def test_without_patients_each_image_is_one_and_a_file_says_so(tmp_path: Path) -> None:
-    rows = [{key: value for key, value in row.items() if key != "patient"} for row in rows_of_file()]
-    read = read_predictions(ASKED.but(file=write(tmp_path / "p.csv", rows)))
-    assert len(np.unique(read.panels["copy"].patient)) == IMAGES
-    assert because(Code.NO_PATIENT_COLUMN, column="patient") in read.notes
-
-
-def test_predictions_that_are_missing_are_counted() -> None:
-    given = entries()
-    cut = {name: values[:-7] for name, values in given.items()}
-    found = assay.compare(**cut)
-    assert because(Code.MISSING_PREDICTIONS, recipe="worse", count=7) in found.notes
-
-
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
@@ -166,11 +151,3 @@ def test_what_contradicts_itself_is_refused(change: dict[str, Any], error: type[
 def test_unknown_names_are_refused(asked: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError, match=message):
         assay.compare(**entries(), **asked)
-
-
-def test_the_positive_class_turns_the_measure_around() -> None:
-    given = entries()
-    expected = 1 - assay.compare(**given).estimates[0]["value"]
-    given["y_true"] = ["ill" if one else "well" for one in given["y_true"]]
-    found = from_arrays(**given, positive="well")
-    assert compare_predictions(found, ASKED).estimates[0]["value"] == pytest.approx(expected)

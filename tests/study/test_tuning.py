@@ -14,7 +14,7 @@ from assay.cli import main
 from assay.core.errors import SpecError
 from assay.spec.parse import parse_study
 from assay.study import tuning
-from assay.study.tuning import Tried, changes_of, notes, plan_tuning, write_tuned
+from assay.study.tuning import Tried, changes_of, plan_tuning, write_tuned
 
 PLACE = "recipe.optimizer.adamw.lr"
 STUDY = f"""# A study with comments
@@ -123,14 +123,6 @@ def test_the_lowest_validation_score_is_chosen_and_test_images_are_not_read(
     with pytest.raises(SystemExit):
         main([*command, "--dry-run"])
     assert "nothing to train" in capsys.readouterr().out
-
-
-def test_no_study_is_written_where_a_recipe_has_no_usable_value(file: Path, tmp_path: Path) -> None:
-    made = plan_tuning(str(file), PLACE, [0.01, 0.1, 1.0])
-    rows = rows_of(made, {"cross-entropy": 0.1, "supcon": 5.0})
-    assert notes(made, rows) == ["supcon: no value was trained to an end with every seed, so no study is written"]
-    assert write_tuned(made, rows, tmp_path / "out", in_place=False) is None
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["tuning.csv"]
 
 
 @pytest.mark.parametrize(
