@@ -39,6 +39,11 @@ READ = ["trials/*/record.json", "readings/*/record.json", "readings/*/outputs.pa
 
 
 def test_a_bit_that_turned_in_a_file_that_is_read_stops_the_report(run_copy: Path) -> None:
+    flip(run_copy / "tables" / "estimates.parquet")
+    with pytest.raises(StoreError, match=r"estimates\.parquet: it is damaged"):
+        RunFolder(run_copy).table("estimates")
+    rebuild(run_copy)
+    assert RunFolder(run_copy).table("estimates")
     for pattern in READ:
         path = one(run_copy, pattern)
         kept = path.read_bytes()
@@ -52,11 +57,6 @@ def test_a_bit_that_turned_in_a_file_that_is_read_stops_the_report(run_copy: Pat
             rebuild(run_copy)
         assert str(path) in str(refused.value)
         path.write_bytes(kept)
-    flip(run_copy / "tables" / "estimates.parquet")
-    with pytest.raises(StoreError, match=r"estimates\.parquet: it is damaged"):
-        RunFolder(run_copy).table("estimates")
-    rebuild(run_copy)
-    assert RunFolder(run_copy).table("estimates")
     first, second, *_ = sorted((run_copy / "pictures").glob("*.png"))
     shutil.copy(second, first)
     with pytest.raises(StoreError, match=r"\.png: it is damaged .*; delete this file and run the study again"):
