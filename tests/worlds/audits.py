@@ -56,7 +56,7 @@ def shortcut(images: np.ndarray) -> np.ndarray:
 
 
 def audited(model: Any, data: dict[str, Any], out: Path | None = None, **more: Any) -> assay.Audit:
-    given = {"marks": MARKS, "distortions": ["gaussian-noise"], "progress": False, **more}
+    given: dict[str, Any] = {"marks": MARKS, "distortions": ["gaussian-noise"], "progress": False, **more}
     found = assay.audit(model, data, out=out, **given)
     require_valid(found.folder)
     return found

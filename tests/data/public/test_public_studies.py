@@ -21,9 +21,10 @@ from assay.spec.parse import parse_study
 from assay.spec.recipe import Component
 from assay.spec.schema import DataSpec
 
-PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "data.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "public-sets.md").read_text(encoding="utf-8")
 BLOCKS = {yaml.safe_load(block)["name"]: block for block in re.findall(r"```yaml\n(name:.*?)```", PAGE, re.DOTALL)}
 STUDIES = {name: block for name, block in BLOCKS.items() if "segmentation" not in block}  # those: test_lesion_sets
+assert STUDIES, "the page of public sets shows studies"
 
 
 @pytest.fixture
