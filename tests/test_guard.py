@@ -42,7 +42,9 @@ def write(root: Path, table: str, row: dict[str, Any]) -> None:
         f"'{value}' AS {name}" if isinstance(value, str) else f"{value!r}::DOUBLE AS {name}" if value == value
         else f"'nan'::DOUBLE AS {name}" for name, value in row.items()
     )  # fmt: skip
-    duckdb.sql(f"SELECT {cells}").write_parquet(str(root / "tables" / f"{table}.parquet"))
+    made = duckdb.sql(f"SELECT {cells}")
+    assert made is not None
+    made.write_parquet(str(root / "tables" / f"{table}.parquet"))
 
 
 @pytest.mark.parametrize("run", TABLES)

@@ -23,7 +23,7 @@ def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     small_set(tmp_path / "images", 40)
     path = tmp_path / "own.yaml"
     data = {"folder": "images", "target": "label", "size": 16}
-    environments = {"train": {}, "same": {}}
+    environments: dict[str, object] = {"train": {}, "same": {}}
     path.write_text(json.dumps({"name": "own", "data": data, "environments": environments, "recipe": {"epochs": 1}}))
     return path
 

@@ -159,12 +159,12 @@ def test_a_grid_beyond_measure_is_refused_before_it_is_made(study: Study) -> Non
 
 def test_a_contrast_is_settled_to_the_short_names_and_to_the_rows_that_its_probe_looks_at(study: Study) -> None:
     study["probes"] = ["performance", "reliance", "decodability"]
-    study["contrasts"] = [
+    asked: list[Study] = [
         {"axis": "recipe.loss", "against": "supcon", "measure": measure, "factor": "texture", "layer": layer}
         for measure, layer in (("flip-rate", ""), ("sobol-total", ""), ("decodability", "features"))
     ]
-    study["contrasts"][0]["where"] = {"recipe.loss": "supcon"}
-    contrasts = parse_study(study).contrasts
+    asked[0]["where"] = {"recipe.loss": "supcon"}
+    contrasts = parse_study({**study, "contrasts": asked}).contrasts
     assert [contrast.axis for contrast in contrasts] == ["loss"] * 3
     assert contrasts[0].where == {"loss": "supcon"}
     assert [contrast.environment for contrast in contrasts] == ["(neutral)", "", "(independent)"]

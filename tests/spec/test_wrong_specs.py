@@ -47,7 +47,7 @@ def text_of(case: dict[str, Any]) -> str:
     else:
         return "(nothing)"
     for kind in KINDS:
-        names = [entry.name for entry in entries(kind)]
+        names = [entry.name for entry in entries() if entry.kind == kind]
         text = text.replace(f"allowed: {shorten(names, 20)};", f"allowed: <every {kind}>;")
     return text
 

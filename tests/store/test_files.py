@@ -65,7 +65,7 @@ def test_nan_is_null_in_json(tmp_path: Path) -> None:
 
 
 def test_a_checked_document_holds_the_checksum_of_its_text_without_it(tmp_path: Path) -> None:
-    values = {"b": [1.5, math.nan, "é"], "sha": {"y": True, "x": []}, "a": {}}
+    values: dict[str, object] = {"b": [1.5, math.nan, "é"], "sha": {"y": True, "x": []}, "a": {}}
     path = tmp_path / "document.json"
     files.write_checked_json(path, values)
     digest = hashlib.sha256(files.json_text(values).encode()).hexdigest()

@@ -81,7 +81,7 @@ def test_rows_keep_their_order_over_many_row_groups(tmp_path: Path) -> None:
     for id in ids:
         columns = {name: draw.integers(0, 999, 1000) for name in ("row", "patient", "target", "fold")}
         folder.write_outputs(id, {**columns, "logits": draw.normal(size=(1000, 2))}, {})
-    some = [ids[number] for number in sorted(np.random.default_rng(0).choice(100, 20, replace=False).tolist())]
+    some = [ids[int(number)] for number in np.sort(np.random.default_rng(0).choice(100, 20, replace=False))]
     before = plain(folder.outputs_of(some))
     folder.pack("readings", ids, len(ids))
     assert not folder.unit("readings", ids[0]).exists()

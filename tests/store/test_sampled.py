@@ -57,7 +57,7 @@ def test_contributions_are_kept_of_what_contrasts_compare(tmp_path: Path) -> Non
     ])  # fmt: skip
     found = read_contributions(path)
     assert {place: one.samples.tolist() for place, one in found.items()} == {1: images, 3: others, 4: images}
-    np.testing.assert_array_equal(found[4].values, np.float32([0.0, 0.25, -0.25]))
+    np.testing.assert_array_equal(found[4].values, np.array([0.0, 0.25, -0.25], np.float32))
     assert found[1].standard_error == pytest.approx(np.sqrt(0.14))
     assert len(load_file(path)) == 6  # those of the same samples are one matrix
 

@@ -78,7 +78,11 @@ def test_masks_of_a_folder_are_joined_by_a_file_of_labels(
 ) -> None:
     lesions(tmp_path / "set", count=40)
     (tmp_path / "set" / "data.csv").rename(tmp_path / "labels.csv")
-    monkeypatch.setattr(importlib.import_module("assay.cli.audit"), "origin_of", lambda *_, **__: AFunction(bright))
+
+    def origin(*_: object, **__: object) -> AFunction:
+        return AFunction(bright)
+
+    monkeypatch.setattr(importlib.import_module("assay.cli.audit"), "origin_of", origin)
     given = ["audit", "m.onnx", "--images", str(tmp_path / "set"), "--labels", str(tmp_path / "labels.csv"),
              "--size", "24", "--columns", "sex", "--out", str(tmp_path / "out"), "--quiet", "--mask"]  # fmt: skip
     assert run([*given, "mask"]) == 0

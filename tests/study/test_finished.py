@@ -46,7 +46,7 @@ def test_the_answer_is_that_of_a_run_with_nothing_to_do(root: Path) -> None:
 
 def test_another_version_of_a_library_or_of_the_code_is_a_change(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(finished, "version", lambda name: "99")
+        patch.setattr(finished, "version", "99".format)
         assert unchanged(root, spec(), False) is None
     with monkeypatch.context() as patch:
         patch.setattr(finished.assay, "__file__", __file__)

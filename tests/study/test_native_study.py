@@ -27,7 +27,7 @@ def written(folder: Path) -> Path:
     rng = np.random.default_rng(0)
     rows: list[list[object]] = [["image", "mask", "mm"]]
     for at in range(48):
-        height, width = rng.integers(40, 90, 2)
+        height, width = (int(side) for side in rng.integers(40, 90, 2))
         pixels, mask = rng.integers(90, 130, (height, width)), np.zeros((height, width), np.uint8)
         for kind, (shown, gray) in enumerate((((at % 4) in (0, 2), 250), ((at % 4) in (1, 2), 5)), start=1):
             if shown:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def of_masks(images: np.ndarray) -> np.ndarray:
 
 
 def test_masks_give_the_verdicts_of_the_direct_audit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data = {**lesions(tmp_path / "set", count=60), "factors": {}}
+    data: dict[str, Any] = {**lesions(tmp_path / "set", count=60), "factors": {}}
     (tmp_path / "marks.yaml").write_text(json.dumps({"tag": LESION_MARKS["tag"]}))
     more = ["--images", str(tmp_path / "set" / "data.csv"), "--mask", "mask", "--size", "24"]
     assert run(["audit", "prepare", str(tmp_path / "dir"), *more, "--marks", str(tmp_path / "marks.yaml")]) == 0
@@ -113,7 +114,7 @@ def test_masks_give_the_verdicts_of_the_direct_audit(tmp_path: Path, capsys: pyt
 
 MARK_FILES = {"one.yaml": "bar: {tag: 1}", "two.yaml": "bar: [tag, tag]", "typo.yaml": "bar: [tagg, tag, tag]"}
 SCORED = ["image", "score"]
-WRONG_SCORES: dict[str, tuple[list[list[object]], list[str], str]] = {
+WRONG_SCORES: dict[str, tuple[Sequence[Sequence[object]], list[str], str]] = {
     "no image": ([["file", "score"], ["{name}", "{score}"]], [], "scores.csv has no column 'image'"),
     "no score": ([["image"], ["{name}"]], [], "needs a column `image` and one column per score"),
     "words": ([SCORED, ["{name}", "high"]], [], "have a score that is no number"),

@@ -96,7 +96,11 @@ def test_killed_at_random_and_resumed_the_records_are_the_same_bytes(finished_ru
 def test_records_do_not_depend_on_the_order_of_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = parse_study({**TINY, "seeds": 2, "recipe": {**TINY["recipe"], "loss": ["cross-entropy", "focal"]}})
     made: dict[str, tuple[list[str], dict[str, str]]] = {}
-    for name, order in (("usual", turn), ("shuffled", lambda task: content_hash([1, task.id]))):
+
+    def shuffled(task: Task) -> str:
+        return content_hash([1, task.id])
+
+    for name, order in (("usual", turn), ("shuffled", shuffled)):
         monkeypatch.setattr("assay.execution.tasks.turn", order)
         begun: list[str] = []
 
