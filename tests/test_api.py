@@ -20,9 +20,11 @@ from tests.worlds.studies import SMALL, TINY, write_spec
 
 import assay
 from assay.core.errors import AssayError, DataError, SpecError, StoreError
+from assay.probes.reader import ReadingError
 from assay.spec.load import apply_sets
 from assay.spec.parse import read_study
 from assay.store.files import read_rows
+from assay.store.folder import RunFolder
 from assay.store.schema import TABLES
 from assay.study.run import prepare
 
@@ -55,6 +57,14 @@ def test_yaml_and_python_name_the_same_trials(run_copy: Path, tmp_path: Path) ->
     )
 
 
+def test_a_changed_study_is_a_new_one() -> None:
+    study = assay.load(SMALL)
+    more = study.set("seeds", 4).set("recipe.loss", ["cross-entropy", {"focal": {"gamma": 1.0}}])
+    assert (study.spec.seeds, more.spec.seeds) == (3, 4)
+    assert more.spec.axes == {"loss": ("cross-entropy", "focal(gamma=1)")}
+    assert SMALL["seeds"] == 3
+
+
 class Anywhere:
     """Some path of the user's own."""
 
@@ -83,6 +93,18 @@ def test_a_value_is_set_as_it_is(place: str, value: object, stands: object) -> N
     assert here == stands
 
 
+def test_a_value_that_no_spec_could_hold_is_told_with_its_place() -> None:
+    with pytest.raises(SpecError, match=r"^recipe\.epochs = .*\n  expected text, a number"):
+        assay.load(SMALL).set("recipe.epochs", object())
+
+
+def test_a_wrong_study_is_refused_when_it_is_loaded() -> None:
+    with pytest.raises(SpecError, match=r"did you mean 'nodule-loss'\?"):
+        assay.load("nodule-los")
+    with pytest.raises(SpecError, match=r"recipe\.epochs = 0"):
+        _ = assay.load(SMALL).set("recipe.epochs", 0).spec
+
+
 def test_a_field_that_no_study_has_is_refused_when_it_is_set() -> None:
     with pytest.raises(SpecError, match=r"recipe\.los\n  unknown key 'los' in recipe: did you mean 'loss'\?"):
         assay.load(SMALL).set("recipe.los", 1)
@@ -97,11 +119,13 @@ def test_a_change_that_the_next_one_mends_is_not_refused() -> None:
     assert changed.set("contrasts.0.against", "focal").spec.axes == {"loss": ("focal", "supcon")}
 
 
-def test_every_table_is_a_frame(finished_run: Path) -> None:
-    for name in ("contrasts", "values", "findings", "provenance"):
-        frame = assay.open_run(finished_run).table(name)
-        columns, rows = TABLES[name].spread(read_rows(finished_run / "tables" / f"{name}.parquet"))
-        assert (list(frame.columns), len(frame)) == (list(columns), len(rows))
+@pytest.mark.parametrize(
+    "name", ["contrasts", "estimates", "values", "trials", "environments", "findings", "pictures", "provenance"]
+)
+def test_every_table_is_a_frame(finished_run: Path, name: str) -> None:
+    frame = assay.open_run(finished_run).table(name)
+    columns, rows = TABLES[name].spread(read_rows(finished_run / "tables" / f"{name}.parquet"))
+    assert (list(frame.columns), len(frame)) == (list(columns), len(rows))
 
 
 @pytest.mark.parametrize(
@@ -116,7 +140,10 @@ def test_an_unknown_table_is_told_as_on_the_command_line(
     assert Asking(capsys)("results", finished_run, "--table", name).err == f"{error.value}\n"
 
 
-def test_bad_rows_are_left_out_where_that_is_asked_and_the_page_lists_them(tmp_path: Path) -> None:
+def test_bad_rows_are_left_out_where_that_is_asked_and_the_page_lists_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
     folder = small_set(tmp_path / "images", 40)
     broken = save(folder / "6.png", noise(6, side=64))
     broken.write_bytes(broken.read_bytes()[:2000])
@@ -137,6 +164,23 @@ def test_bad_rows_are_left_out_where_that_is_asked_and_the_page_lists_them(tmp_p
     assert left_out in page
     assert "No row of the data was excluded" not in page
     assert set(run.table("trials").status) <= {"done", "collapsed"}
+
+
+def test_a_folder_without_a_study_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"is no run folder: it holds no study\.json"):
+        assay.open_run(tmp_path)
+
+
+def test_a_model_has_its_preprocessing_and_gives_the_kept_logits(run_copy: Path) -> None:
+    trial = min((run_copy / "trials").iterdir())
+    model = assay.load_model(trial)
+    assert not model.network.training
+    with torch.inference_mode():
+        logits = model.network(torch.rand(2, 1, 32, 32))
+    assert logits.shape == (2, 2)
+    assert bool(torch.isfinite(logits).all())
+    with pytest.raises(StoreError, match="holds no complete trial"):
+        assay.load_model(run_copy / "trials" / "nosuch")
 
 
 # --- a model that the user has ----------------------------------------------------------------------------------------
@@ -169,6 +213,40 @@ def test_a_model_of_ones_own_is_probed_on_every_row_of_a_folder(tmp_path: Path) 
     assert not model.norm.training
 
 
+def test_a_model_of_a_run_measures_as_it_did_there(run_copy: Path) -> None:
+    run = assay.open_run(run_copy)
+    trial = run.table("trials").iloc[0]
+    model = assay.load_model(run_copy / "trials" / trial["trial"])
+    tests = {name: {"association": {"texture": strength}} for name, strength in (("same", 0.9), ("reversed", -0.9))}
+    found = assay.probe(
+        model.network, SMALL["data"], environments=tests, seed=model.seed, threshold=model.threshold, progress=False
+    ).table()
+    kept = RunFolder(run_copy)
+    ids = [
+        path.name
+        for path in (run_copy / "probes").iterdir()
+        if kept.record("probes", path.name)["probe"] == "performance"
+    ]
+    (id,) = [id for id in ids if kept.record("probes", id)["trial"] == trial["trial"]]
+    of_images = run.table("seeds").query(
+        f"recipe == {trial.recipe!r} and seed == {trial.seed} and factor == '' and group == ''"
+    )
+    then = pd.concat([pd.DataFrame(kept.measurements(id)), of_images])
+    keys = ["measure", "environment", "factor", "level", "group"]
+    mine = found[found.group != "worst environment"]
+    both = mine.merge(then, on=keys, suffixes=("", "_then"))
+    assert len(both) == len(mine)
+    assert {"auroc", "accuracy", "log-loss"} <= set(both.query("factor == '' and group == ''").measure)
+    np.testing.assert_allclose(both.value, both.value_then, rtol=1e-5, atol=1e-6)
+
+
+def test_layers_of_a_model_of_ones_own_are_described(tmp_path: Path) -> None:
+    folder = small_set(tmp_path, 40)
+    data = {"folder": str(folder), "target": "label", "size": 16}
+    found = assay.probe(Brightness(), data, ["representation"], layers=["norm"], progress=False).table()
+    assert set(found.layer) - {""} == {"norm"}
+
+
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
@@ -191,6 +269,20 @@ def test_what_cannot_be_probed_is_said(tmp_path: Path, asked: dict[str, Any], sa
     with pytest.raises(AssayError) as error:
         assay.probe(Brightness(), {"folder": str(folder), "target": "label", "size": 16}, **asked, progress=False)
     assert said in str(error.value)
+
+
+def test_a_model_that_cannot_take_the_images_is_told_with_their_shape(tmp_path: Path) -> None:
+    folder = small_set(tmp_path, 8)
+    colored = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 16), torch.nn.Flatten())
+    with pytest.raises(ReadingError) as error:
+        assay.probe(colored, {"folder": str(folder), "target": "label", "size": 16}, progress=False)
+    assert str(error.value).startswith(
+        "the model cannot read images [1, 1, 16, 16]: they are gray, and its first layer"
+    )
+    assert "`channels: color`" in str(error.value)
+    larger = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(8, 2))
+    with pytest.raises(ReadingError, match=r"cannot read images \[1, 1, 16, 16\], float32 in 0..1: .*data.size"):
+        assay.probe(larger, {"folder": str(folder), "target": "label", "size": 16}, progress=False)
 
 
 def test_a_script_without_a_main_guard_runs_with_workers(tmp_path: Path) -> None:

@@ -72,6 +72,12 @@ def test_nothing_heavy_is_imported_for_a_catalog(program: str, tmp_path: Path) -
     assert done.stdout.strip() == "[] True"
 
 
+def test_a_heavy_name_is_imported_when_it_is_used() -> None:
+    program = "import sys, assay.plugin; assay.plugin.Batch; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"
+
+
 @pytest.mark.parametrize("public", plugin.__all__)
 def test_every_name_resolves_to_the_module_that_defines_it(public: str) -> None:
     found = getattr(plugin, public)

@@ -11,12 +11,20 @@ from PIL import Image
 from syrupy.assertion import SnapshotAssertion
 
 from assay.analysis.data_checks import Looked, cautions
+from assay.analysis.described import Described, describe, keep, kept
+from assay.analysis.folds import Folds
+from assay.analysis.results import Gathered
 from assay.execution.jobs import Place, population_of
+from assay.execution.plan import make_plan
 from assay.report.sentences.reasons import reason_words
 from assay.shifts import scene
 from assay.spec.parse import parse_study
+from assay.stats.findings import from_row
+from assay.store.folder import RunFolder
+from assay.study.preview import preview_tables
 
 PATIENTS = 120
+TAGGED = 12
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +89,18 @@ def test_a_column_that_is_not_declared_is_a_proxy_too(images: Path, tmp_path: Pa
     declared = told(tmp_path, **asked)[0]
     del asked["data"]["factors"]["reader"]
     assert told(tmp_path, **asked)[0] == declared.replace("factor 'reader'", "column 'reader'") != declared
+
+
+def test_unseen_levels_of_folds_are_counted_over_all_of_them(
+    images: Path, tmp_path: Path, snapshot: SnapshotAssertion
+) -> None:
+    """Site C has 12 of the 120 images and no training row of any fold has it: every test row of it counts, once."""
+    asked = study(images)
+    asked["data"]["split"] = {"folds": 3}
+    asked["environments"] = {"train": {"where": {"site": ["A", "B"]}}, "all": {}}
+    (said,) = [text for text in told(tmp_path, **asked) if "levels of" in text]
+    assert "C (12) of 120 images" in said
+    assert said == snapshot
 
 
 def test_a_segmentation_with_a_target_other_than_lesions_is_warned_of(
@@ -169,3 +189,22 @@ def test_tests_that_disagree_are_named_and_the_first_decides(tmp_path: Path, sna
     assert (said, decided.disagreements[1]) == snapshot
     assert decided.interventions["tag"].component.params["size"] == 0.1
     assert decided.ties["texture"] == ("solid",)
+
+
+def test_preview_tells_them_and_the_folder_keeps_them_for_the_page(images: Path, tmp_path: Path) -> None:
+    spec = parse_study(study(images))
+    place = Place(tmp_path / "run", tmp_path / "cache")
+    population = population_of(spec.data, place)
+    expected = cautions(spec, population, Looked.at(spec, population))
+    found = preview_tables(spec, population, tmp_path / "preview")["findings"]
+    assert tuple(from_row(row).reason for row in found) == expected
+    gathered = Gathered(make_plan(spec, population), place.folder, Folds(population, spec.probes))
+    keep(place.folder, describe(gathered, population))
+    assert kept(RunFolder(place.root), Described).cautions == expected
+
+
+def test_the_column_that_divides_the_rows_is_no_level_unseen(images: Path, tmp_path: Path) -> None:
+    asked = study(images)
+    asked["data"]["split"] = {"column": "site", "means": {"A": "train", "B": "validation", "C": "test"}}
+    asked["environments"] = {"train": {}, "all": {}}
+    assert not [text for text in told(tmp_path, **asked) if "levels of" in text]

@@ -10,8 +10,9 @@ from scipy import stats
 from tests.analysis.test_contrasts import FLIPS, Records
 
 from assay.analysis.contrasts import families_of, pooling_group, spec_pairs
-from assay.stats.decisions import decided
+from assay.stats.decisions import LOOK_ALPHA, decided
 from assay.stats.power import df_of_group, reachable
+from assay.stats.rows import ALPHA
 from assay.store.files import Row
 
 SEEDS = 3
@@ -99,6 +100,11 @@ def test_an_exploratory_comparison_changes_no_stated_one() -> None:
     assert {name: found[name]["high"] for name in NAMES[:-1]} == {name: alone[name]["high"] for name in NAMES[:-1]}
 
 
+def test_a_comparison_by_itself_keeps_its_own_variance() -> None:
+    alone = rows(study({"levels": (LUCKY,)}))[LUCKY]
+    assert alone["standard_error"] == pytest.approx(np.sqrt(0.001**2 / SEEDS + 2 * 0.008**2))
+
+
 @pytest.mark.parametrize(("beforehand", "family"), [(None, "stated"), ([], "exploratory")])
 def test_comparisons_of_an_unnamed_family_that_are_alone_have_the_degrees_of_freedom_of_few_seeds(
     beforehand: list[str] | None, family: str
@@ -114,11 +120,34 @@ def test_comparisons_of_an_unnamed_family_that_are_alone_have_the_degrees_of_fre
     assert len(found) == 8
 
 
+@pytest.mark.parametrize(("seeds", "places"), [(SEEDS, 1), (5, 8)])
+def test_a_family_of_one_and_five_seeds_keep_the_degrees_of_freedom_of_the_patients(seeds: int, places: int) -> None:
+    gathered = alone(seeds, places)
+    found = decided(families_of(gathered, [pair.id for pair in spec_pairs(gathered.plan.spec)]), [])  # type: ignore[arg-type]
+    assert {row["decision"] for row in found} == {"higher"}
+
+
+def test_a_group_that_shares_no_seed_is_pooled_with_the_degrees_of_freedom_of_one() -> None:
+    gathered = study(error=0.0)
+    values = {**gathered.values, "loss 1": {seed + 3: 0.3 + 0.01 * seed for seed in range(SEEDS)}}
+    values["plain"] = dict.fromkeys(range(6), 0.3)
+    done = {name: dict.fromkeys(by_seed, "done") for name, by_seed in values.items()}
+    found = rows(Records(done, values, gathered.contrasts, dict.fromkeys(range(6), 0.0)))
+    assert found[LUCKY]["df"] == SEEDS - 1
+    assert found[LUCKY]["standard_error"] > 0.01
+
+
 def test_pooling_groups_are_told_by_measure_environment_reference_and_matching() -> None:
     others = [{"measure": "effect"}, {"environment": "same"}, {"against": "loss 1"}, {"at": "dose-response"}]
     keys = {pooling_group(FLIPS.model_copy(update=one)) for one in others}
     assert len({pooling_group(FLIPS), *keys}) == 5
     assert pooling_group(FLIPS.model_copy(update={"levels": [LUCKY], "margin": 0.1})) == pooling_group(FLIPS)
+
+
+def test_one_figure_says_what_a_family_detects_whatever_the_chance_of_single_variances() -> None:
+    found = rows(study())
+    (figure,) = {row["detectable"] for row in found.values()}
+    assert figure > 2 * found[LUCKY]["standard_error"]
 
 
 @pytest.mark.parametrize(("seeds", "known"), [(3, 0.63), (5, 0.70), (10, 0.75)])
@@ -136,3 +165,15 @@ def test_the_power_at_the_figure_of_a_single_contrast_allows_for_a_variance_that
 
     assert power(df_between=df) == pytest.approx(0.8, abs=0.02)
     assert power() == pytest.approx(known, abs=0.02)
+
+
+@pytest.mark.parametrize(("group", "family"), [(1, 1), (1, 4), (4, 4), (8, 20)])
+def test_what_is_reachable_grows_with_the_family_and_shrinks_with_the_seeds(group: int, family: int) -> None:
+    few, many = (reachable(0.01 / seeds, 0.001, seeds, 99, group, family) for seeds in (3, 10))
+    assert many < few < reachable(0.01 / 3, 0.001, 3, 99, group, 2 * family)
+
+
+def test_a_lower_level_of_a_look_is_part_of_the_detectable_difference() -> None:
+    plain, look = (reachable(0.01, 0.001, 10, 99, family=3, alpha=alpha) for alpha in (ALPHA, LOOK_ALPHA))
+    as_large = reachable(0.01, 0.001, 10, 99, family=1, alpha=LOOK_ALPHA / 3)
+    assert plain < look == pytest.approx(as_large)

@@ -14,12 +14,16 @@ from assay.analysis.data_checks import Looked
 from assay.analysis.shortcuts import _number_row, shortcut_cautions, shortcut_rows
 from assay.core.types import FactorTable
 from assay.execution.jobs import Place, population_of
+from assay.execution.local import InProcess
 from assay.report.sentences.reasons import reason_words
+from assay.runs.run import quietly
 from assay.spec.parse import parse_study
 from assay.stats.findings import from_row
 from assay.store import schema
 from assay.store.files import Row
+from assay.store.folder import RunFolder
 from assay.study.preview import preview_tables
+from assay.study.run import prepare, run_study
 
 N = 240
 
@@ -125,6 +129,12 @@ def test_labels_that_nothing_tells_give_no_caution(images: Path, tmp_path: Path)
     assert not list(shortcut_cautions(found))
 
 
+def test_a_level_of_its_own_for_every_patient_tells_nothing(images: Path, tmp_path: Path) -> None:
+    spec = parse_study(study(images, factors={"who": "categorical"}, where={"shoe": {"max": 9}}))
+    found = shortcut_rows(spec, population_of(spec.data, Place(tmp_path, tmp_path / "cache")))
+    assert row(found, "who")["value"] == pytest.approx(0.5)
+
+
 @pytest.mark.parametrize("classes", [2, 3])
 def test_a_number_that_tells_the_target_by_middle_values_is_a_caution(classes: int, tmp_path: Path) -> None:
     """Class 1 has middle values; of two classes class 0 has either end, of three 0 and 2 are both high."""
@@ -158,3 +168,29 @@ def test_numbers_that_tell_nothing_are_hardly_ever_cautions() -> None:
         )
         strong += bool(_number_row("image", "x", nothing, table)["strong"])
     assert strong == 0
+
+
+def test_of_several_classes_the_one_that_is_told_best_is_named(images: Path, tmp_path: Path) -> None:
+    spec = parse_study(study(images, target="ward", factors={"ill": "categorical"}))
+    found = row(shortcut_rows(spec, population_of(spec.data, Place(tmp_path, tmp_path / "cache"))), "ill")
+    assert found["of"] in ("a", "c")
+    assert found["value"] > 0.7
+
+
+def test_a_phantom_has_none(tmp_path: Path) -> None:
+    data = {"phantom": "nodule", "core": "margin", "target": "margin", "size": 32, "train": 20, "validation": 10,
+            "test": 10}  # fmt: skip
+    spec = parse_study({**study(tmp_path), "data": data})
+    assert shortcut_rows(spec, population_of(spec.data, Place(tmp_path, tmp_path / "cache"))) == []
+
+
+def test_page_table_and_light_of_a_run_have_them(images: Path, tmp_path: Path) -> None:
+    run_study(prepare(parse_study(study(images)), tmp_path), quietly, InProcess())
+    run = RunFolder(tmp_path)
+    found = run.table("shortcuts")
+    assert {"view", "dose", "outer tenth of the image"} <= {one["name"] for one in found}
+    assert any("view" in one["reason"] for one in run.table("findings") if one["kind"] == "shortcut")
+    page = (tmp_path / "report.html").read_text()
+    part = page[page.index('id="shortcuts"') :]
+    assert ">column</td>" in part
+    assert "padding mask" in part

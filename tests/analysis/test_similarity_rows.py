@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from assay.analysis.similarity import recipe_pairs, similarity_rows
+from assay.core.reasons import Code, read
+from assay.report.sentences.reasons import reason_words
 from assay.stats.panel import Panel
 from assay.stats.similarity import cka_matrix, rbf_cka_vector
 from assay.store import schema
@@ -118,6 +120,18 @@ def test_every_number_is_the_mean_over_pairs_of_different_seeds(tmp_path: Path) 
     assert math.isnan(found(rows, "b", "a", layers=("two", "one"))["below"])
 
 
+def test_a_turned_copy_is_the_same_representation(tmp_path: Path) -> None:
+    """Seeds that are turned copies of one network, in both recipes: likeness of 1, and nothing that varies."""
+    base = models(0, seeds=1)[0]
+    turns = [np.linalg.qr(np.random.default_rng(i).normal(size=(UNITS, UNITS)))[0] for i in range(6)]
+    turned = [{name: 3 * x @ turn + 1 for name, x in base.items()} for turn in turns]
+    rows = similarity_rows(study(tmp_path, {"a": turned[:3], "b": turned[3:]}))
+    for measure in ("cka", "cka-rbf"):
+        row = found(rows, "b", "a", measure)
+        assert row["value"] == pytest.approx(1, abs=1e-6)
+        assert row["decision"] != "beyond seeds"
+
+
 def test_answers_agree_beyond_chance_as_seeds_do_or_less(tmp_path: Path) -> None:
     rows = similarity_rows(study(tmp_path, {"a": models(0), "b": models(1), "copy": models(0)}))
     other, same = (found(rows, name, "a", "kappa", ("", "")) for name in ("b", "copy"))
@@ -125,6 +139,38 @@ def test_answers_agree_beyond_chance_as_seeds_do_or_less(tmp_path: Path) -> None
     assert other["value"] < 0.25 < other["within"]
     assert other["decision"] == "beyond seeds"
     assert same["below"] == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "reason"), [(1, "1 seed with activations: at least 2"), (2, "no interval is drawn under 3")]
+)
+def test_few_seeds_claim_nothing(seeds: int, reason: str, tmp_path: Path) -> None:
+    rows = similarity_rows(study(tmp_path, {"a": models(0, seeds), "b": models(1, seeds)}))
+    compared = [
+        row for row in rows if row["recipe"] == "b" and row["against"] == "a" and row["layer"] == row["against_layer"]
+    ]
+    assert compared
+    assert all(reason in reason_words(row["reason"]) and row["decision"] != "beyond seeds" for row in compared)
+
+
+def test_other_images_are_not_compared(tmp_path: Path) -> None:
+    rows = similarity_rows(study(tmp_path, {"a": models(0), "b": models(1)}, rows={"b": np.arange(IMAGES) + 1}))
+    (row,) = [row for row in rows if row["recipe"] == "b" and row["against"] == "a"]
+    assert read(row["reason"]).codes == (Code.OTHER_IMAGES,)
+
+
+def test_layers_of_other_names_have_no_counterpart(tmp_path: Path) -> None:
+    other = [{"first": layers["one"]} | {"one": layers["two"]} for layers in models(1)]
+    rows = similarity_rows(study(tmp_path, {"a": models(0), "b": other}))
+    assert math.isnan(found(rows, "b", "a", layers=("first", "two"))["below"])
+    assert not math.isnan(found(rows, "b", "a", layers=("one", "one"))["below"])
+    assert {row["layer"] for row in rows if row["measure"] == "cka-rbf"} == {"one"}
+
+
+def test_nothing_kept_is_nothing_compared(tmp_path: Path) -> None:
+    gathered = study(tmp_path, {"a": models(0), "b": models(1)})
+    gathered.plan.probes = []
+    assert similarity_rows(gathered) == []
 
 
 def test_recipes_are_paired_along_one_axis_with_what_it_is_compared_against() -> None:
@@ -140,3 +186,10 @@ def test_recipes_are_paired_along_one_axis_with_what_it_is_compared_against() ->
         ("c4", "b4"),
     }
     assert all(pair.b.label[1] == "0" for pair in pairs if pair.axis == "p")
+
+
+def test_a_pair_is_likened_once_though_both_are_compared_against() -> None:
+    stated = [SimpleNamespace(axis="start", against=name) for name in ("a", "b")]
+    points = [point(name) for name in "abc"]
+    spec: Any = SimpleNamespace(points=points, axes={"start": tuple("abc")}, contrasts=stated)
+    assert len(recipe_pairs(spec)) == 3

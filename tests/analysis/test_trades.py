@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from assay.analysis.segmentation import trade_rows
@@ -65,6 +66,11 @@ def test_each_measure_is_of_the_first_environment_that_has_it() -> None:
         assert (row["seeds"], row["reason"]) == (SEEDS, "")
 
 
+def test_a_stated_comparison_names_the_measure() -> None:
+    stated = SimpleNamespace(measure="false-positive-rate", environment="healthy")
+    assert {row["up"] for row in trade_rows(gathered([stated]))} == {"false-positive-rate"}
+
+
 def test_a_region_goes_around_both_estimates() -> None:
     for row in trade_rows(gathered([])):
         outline = np.array(json.loads(row["region"]))
@@ -82,3 +88,12 @@ def test_seeds_that_call_more_in_both_tie_the_two_measures_to_each_other() -> No
             for where, name in (("lesions", "dice"), ("healthy", "false-positive-rate-at-90"))
         ]
         assert np.sign(correlation) == np.sign(np.cov(*values)[0, 1])
+
+
+def test_a_recipe_that_was_not_read_has_no_row() -> None:
+    assert [row["recipe"] for row in trade_rows(gathered([], ("loud", "healthy")))] == ["quiet"]
+
+
+@pytest.mark.parametrize("without", ["lesions", "healthy"])
+def test_without_one_of_the_two_there_is_no_trade(without: str) -> None:
+    assert trade_rows(gathered([], ("quiet", without), ("loud", without))) == []

@@ -15,7 +15,12 @@ import pytest
 from PIL import Image
 
 from assay.core.errors import SpecError
+from assay.shifts.battery import DOMAINS
+from assay.spec.parse import parse_study
 from assay.stats.verdicts import reference_of
+from assay.store.files import write_rows
+from assay.store.folder import RunFolder
+from assay.study.references import LEAST_NETWORKS
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
@@ -24,6 +29,8 @@ from audit_rates import (  # noqa: E402
     BASES,
     Base,
     Counts,
+    MeasureJob,
+    World,
     base_of_rows,
     by_architecture,
     calibrated,
@@ -32,8 +39,10 @@ from audit_rates import (  # noqa: E402
     limits_of,
     rates,
     studies,
+    tied_marks,
     wilson,
     world_rows,
+    worlds,
 )
 
 
@@ -138,6 +147,13 @@ def test_parts_of_the_images_of_a_user_share_no_patient(tmp_path: Path) -> None:
         base_of_rows({"classes": str(tmp_path)}, "chest-xray")
 
 
+def test_a_quick_look_judges_networks_that_are_not_in_the_shipped_reference() -> None:
+    base = BASES["chest"]
+    quick, whole = (studies(base, counts)["clean"] for counts in (audit_rates.QUICK, Counts()))
+    of_reference = range(whole["first_seed"], whole["first_seed"] + LEAST_NETWORKS)
+    assert quick["first_seed"] == of_reference.stop
+
+
 def test_a_small_calibration_goes_on_where_it_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def small(base: Base, counts: Counts) -> dict[str, dict[str, Any]]:
         found = studies(base, Counts(clean=4, tied=1, untied=0, others=0))
@@ -153,6 +169,7 @@ def test_a_small_calibration_goes_on_where_it_ended(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(audit_rates, "LEAST_NETWORKS", 2)
     tested = {"phantom": "nodule", "size": 32, "target": "malignant", "core": "margin", "test": 40}
     here = replace(base, tested=((tested, tested),))
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
     folder = tmp_path / "out"
     folder.mkdir()
 
@@ -181,6 +198,34 @@ def test_a_small_calibration_goes_on_where_it_ended(tmp_path: Path, monkeypatch:
     assert len(measured) == 2 * len(kept), "worlds of other images are measured again"
 
 
+def test_a_world_is_named_by_all_that_its_measurement_depends_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    for at in range(4):
+        Image.new("L", (8, 8), 40 * at).save(tmp_path / f"{at}.png")
+    pd.DataFrame([{"image": f"{at}.png", "ill": at % 2} for at in range(4)]).to_csv(tmp_path / "d.csv", index=False)
+    data = {"folder": str(tmp_path), "table": "d.csv", "target": "ill"}
+    base = replace(BASES["chest"], tested=((data, data),))
+    world = World(tmp_path / "trial", "clean", seed=1)
+
+    def name(base: Base, **changed: Any) -> str:
+        return MeasureJob(replace(world, **changed), base, tmp_path, False).name
+
+    first = name(base)
+    assert name(replace(base)) == first
+    changed = [
+        name(replace(base, tested=((data, {**data, "positive": [1]}),))),
+        name(replace(base, environment={"difficulty": {"mass": 2}})),
+        name(replace(base, domain="dermoscopy")),
+        name(base, seed=2),
+        name(base, drawn={"tag": {"size": 0.1}}),
+    ]
+    Image.new("L", (8, 8), 7).save(tmp_path / "0.png")
+    changed.append(name(replace(base)))
+    assert len({first, *changed}) == 7
+
+
 @pytest.mark.acceptance
 def test_verdicts_on_new_networks_keep_the_shipped_error_rates(tmp_path: Path) -> None:
     command = [sys.executable, str(BENCHMARKS / "audit_rates.py"), "--quick", "--folder", str(tmp_path)]
@@ -196,3 +241,18 @@ def test_verdicts_on_new_networks_keep_the_shipped_error_rates(tmp_path: Path) -
     seen, among = rows["relies-on, |g| >= .1 and .05 beyond the limit"]
     assert among > 0
     assert seen >= 0.8 * among
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_a_network_is_known_by_the_mark_that_its_training_saw(domain: str, tmp_path: Path) -> None:
+    base = replace(BASES["chest"], domain=domain, tied=tied_marks(domain))
+    axes = parse_study(studies(base, Counts())["tied"]).axes
+    folder = RunFolder(tmp_path)
+    write_rows(
+        tmp_path / "tables" / "trials.parquet",
+        ("trial", "status", "seed", "coordinates"),
+        [{"trial": name, "status": "done", "seed": 1, "coordinates": json.dumps({"confounder": name, "p": "0.7"})}
+         for name in axes["confounder"]],
+    )  # fmt: skip
+    found = list(worlds(base, "tied", folder))
+    assert [(one.mark, one.drawn) for one in found] == [(name, drawn) for name, *both in base.tied for drawn in both]

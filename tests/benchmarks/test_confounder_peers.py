@@ -67,10 +67,26 @@ def test_every_intervention_has_a_peer():
     assert sorted(PEERS) == NAMES
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_peer_gives_an_image_of_its_own(name):
+    images = smooth(1)
+    before = images.clone()
+    theirs, _ = both(name, images)
+    assert theirs.shape == (1, 256, 256)
+    assert theirs.dtype == np.float32
+    assert 0 <= theirs.min() <= theirs.max() <= 1
+    assert torch.equal(images, before)
+
+
 @pytest.mark.parametrize("name", EXACT)
 def test_where_the_definition_is_exact_the_pictures_are_equal(name):
     theirs, ours = both(name, smooth())
     assert np.abs(theirs - ours).max() <= EXACT[name]
+
+
+def test_resampled_pictures_are_alike():
+    theirs, ours = both("resample", smooth())
+    assert np.abs(theirs - ours).max() < 0.01  # Pillow and PyTorch place the edge's weights otherwise
 
 
 @pytest.mark.parametrize(("name", "params"), [("poisson-noise", {"photons": 1e5}), ("gaussian-noise", {})])

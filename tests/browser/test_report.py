@@ -85,6 +85,17 @@ def test_nothing_overflows(browser: Browser, report: Path, width: int) -> None:
     page.context.close()
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_pairs_without_logits_do_not_overflow(browser: Browser, report: Path, width: int) -> None:
+    page = opened(browser, report, width)
+    bare = """() => { const pairs = [...document.querySelectorAll(".counterfactual")];
+        for (const pair of pairs) { pair.querySelector(".drawing").remove(); pair.classList.add("alone"); }
+        return pairs.length; }"""
+    assert page.evaluate(bare) > 0
+    assert page.evaluate(OVERFLOW) <= 0
+    page.context.close()
+
+
 def test_the_first_screen_holds_question_answer_and_figures(browser: Browser, report: Path) -> None:
     page = opened(browser, report)
     for what in ("h1", ".chips", ".done", "#figure-performance"):
@@ -256,6 +267,15 @@ def test_in_print_everything_is_open_and_no_control_is_left(browser: Browser, re
     assert tall == 0
     assert len(page.pdf(format="A4")) > 10_000
     page.context.close()
+
+
+def test_one_color_scheme_for_each_wish(browser: Browser, report: Path) -> None:
+    grounds = set()
+    for dark in (False, True):
+        page = opened(browser, report, dark=dark)
+        grounds.add(page.evaluate("getComputedStyle(document.documentElement).backgroundColor"))
+        page.context.close()
+    assert grounds == {"rgb(255, 255, 255)", "rgb(21, 24, 27)"}
 
 
 def test_a_page_takes_at_most_nine_screens_and_prints_on_at_most_ten_sheets(browser: Browser, short: Path) -> None:

@@ -35,15 +35,21 @@ def complete(ask: Asking, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     [
         ("assay resu", {"results"}),
         ("assay run nodule-l", {"nodule-loss", "nodule-loss-lidc"}),
+        ("assay show source-matters-x", {"source-matters-xray"}),
         ("assay list me", {"measure"}),
         ("assay run nodule-loss --scale q", {"quick"}),
         ("assay run nodule-loss --set recipe.op", {"recipe.optimizer="}),
+        ("assay run nodule-loss -s environments.tr", {"environments.train.association.texture="}),
         ("assay run nodule-loss --set recipe.loss=foc", {"recipe.loss=focal"}),
         ("assay run nodule-loss --set recipe.loss = foc", {"recipe.loss=focal"}),
         ("assay run nodule-loss --set recipe.loss =", {"recipe.loss=cross-entropy"}),
         ("assay results small --table contr", {"contrasts"}),
+        ("assay figure small auro", {"auroc", "auroc-macro"}),
         ("assay run --sc", {"--scale"}),
+        ("assay compare preds.csv --measure auro", {"auroc"}),
         ("assay audit --domain chest", {"chest-xray"}),
+        ("assay audit --fit sq", {"squash"}),
+        ("assay audit --scaling 0", {"0..1", "0..255"}),
         ("assay export small all out --format o", {"onnx"}),
     ],
 )
@@ -69,6 +75,12 @@ def test_every_shell_has_a_script(shell: str, ask: Asking) -> None:
     answer = ask("completion", shell)
     assert answer.code == 0
     assert f"complete_{shell}" in answer.out
+
+
+def test_an_unknown_shell_is_refused(ask: Asking) -> None:
+    answer = ask("completion", "fsh")
+    assert (answer.code, answer.out) == (2, "")
+    assert "did you mean 'fish'? Allowed: bash, fish, zsh" in answer.err
 
 
 def test_bash_runs_the_script(ask: Asking, tmp_path: Path) -> None:

@@ -111,3 +111,18 @@ def test_a_page_opens_in_the_browser_and_over_ssh_is_copied(
     answer = ask("open", "small")
     assert (answer.out, answer.err) == ("runs/small/report.html\n", f"on your own machine: scp ana@10.0.0.1:{page} .\n")
     assert len(browser) == 1
+
+
+def test_without_a_screen_or_a_page_the_next_step_is_named(
+    ask: Asking, tmp_path: Path, browser: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = finish(tmp_path, monkeypatch, [])
+    monkeypatch.setattr("sys.platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    assert ask("open", "small").err == f"no browser here: copy {page}, which needs no other file\n"
+    assert browser == []
+    page.unlink()
+    answer = ask("open", "small")
+    assert (answer.code, answer.out) == (2, "")
+    assert "`assay report small` writes it" in answer.err

@@ -12,10 +12,15 @@ from typing import Any
 import pytest
 from tests.worlds.studies import TINY
 
+from assay.analysis.prespecified import stated
 from assay.cli import main
-from assay.core.errors import SpecError
+from assay.core.errors import DataError, SpecError, StoreError
 from assay.core.registry import lookup
 from assay.core.traits import ComponentKind
+from assay.data.files.outlines import read_coco
+from assay.spec.parse import parse_study
+from assay.spec.schema import DataSpec
+from assay.store.migrations import migrated, unversioned
 
 LONG = "a" * 300
 
@@ -73,6 +78,12 @@ def test_a_number_of_thousands_of_digits(number: str, tmp_path: Path, capsys: py
         assert len(capsys.readouterr().err) < 500
 
 
+def test_deeply_nested_coco(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("[" * 200_000)
+    with pytest.raises(DataError, match=r"a\.json is nested too deeply for COCO"):
+        read_coco(tmp_path / "a.json", DataSpec(folder=str(tmp_path), table="a.json", size=16))
+
+
 def test_code_that_ends_python_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,6 +91,19 @@ def test_code_that_ends_python_is_said(
     monkeypatch.syspath_prepend(tmp_path)
     assert answer("show", study(tmp_path, recipe={"loss": "ending_module:f"}), "--json") == 2
     assert "module 'ending_module' ends Python (sys.exit) when it is imported" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", [[], None, 1, {"schema": 0}])
+def test_records_of_another_kind(value: Any, tmp_path: Path) -> None:
+    with pytest.raises(StoreError):
+        migrated(unversioned(value), tmp_path / "record.json")
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "null", '{"pairs": []}'])
+def test_a_list_of_comparisons_without_any_is_damaged(text: str, tmp_path: Path) -> None:
+    (tmp_path / "stated.json").write_text(text)
+    with pytest.raises(StoreError, match=r"stated\.json: it is damaged \(it lists no comparisons\); restore it"):
+        stated(tmp_path, parse_study(TINY))
 
 
 def test_own_code_is_named_before_it_is_imported(
@@ -103,11 +127,16 @@ def test_pythons_own_library_is_no_component(name: str, tmp_path: Path, capsys: 
     [
         ("loss", "numpy:sum", "it takes a, axis, dtype, out, keepdims, initial, where, and a loss takes 1 positional "),
         ("loss", "torch.nn:Linear", "the class has no loss and no read"),
+        ("loss", "torch.nn.functional:cross_entropy", "it takes input, target, weight, "),
+        ("loss", "pandas:DataFrame", "the class has no loss and no read"),
+        ("loss", "PIL.Image:open", "it takes fp, mode, formats, and a loss takes"),
         ("loss", "torch.nn.utils:parameters_to_vector", "its parameter parameters is not the context that a loss is"),
+        ("loss", "torch.nn:ReLU", "the class has no loss and no read"),
         ("loss", "numpy:pi", "it is a float, not a class or a function"),
         ("loss", "torch:relu", "Python cannot read which arguments it takes"),
         ("probe", "torch.nn:Linear", "the class has no scope and no requests and no measure"),
         ("intervention", "torch.nn:Linear", "the class has no check and no draw and no mask"),
+        ("architecture", "torch.nn:Linear", "it takes in_features, out_features, "),
     ],
 )
 def test_a_path_to_another_thing_is_no_component(kind: ComponentKind, name: str, why: str) -> None:
@@ -134,6 +163,14 @@ def test_a_function_of_one_thing_is_a_loss_only_if_that_is_the_context(
         return
     with pytest.raises(SpecError, match="its parameter logits is not the context that a loss is made from; name it"):
         lookup("loss", f"{module}:make")
+
+
+def test_types_that_cannot_be_read_are_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "from __future__ import annotations\ndef make(context, *, how: Unknown = 1): ...\n"
+    (tmp_path / "untyped_module.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SpecError, match="the types of its arguments cannot be read: name 'Unknown' is not defined"):
+        lookup("loss", "untyped_module:make")
 
 
 def test_own_code_can_be_refused(
@@ -168,3 +205,24 @@ def test_catalogs_of_other_packages_are_named_and_can_be_refused(tmp_path: Path)
     assert "it runs" not in without.stdout
     assert "other_catalog" not in without.stderr
     assert "unknown loss 'other-loss'" in without.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("nih", {"finding": "Mass", "table": LONG}),
+        ("endotect", {"images": LONG}),
+        ("endotect", {"images": ".", "masks": LONG}),
+        ("chexpert", {"finding": "Edema", "folder": "~nobody-here/x"}),
+        ("lidc", {"folder": LONG}),
+    ],
+)
+def test_paths_of_public_sets_that_cannot_be(
+    name: str, arguments: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = {"dataset": {name: {"folder": str(tmp_path), **arguments}}, "size": 16}
+    environments = {"train": {}, "same": {"like": "train"}}
+    assert answer("preview", study(tmp_path, data=data, environments=environments)) == 2
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    assert 0 < said.count("\n") <= 3

@@ -10,14 +10,16 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from tests.cli.asking import Asking
-from tests.worlds.studies import write_spec
+from tests.worlds.files import noise, save, write_table
+from tests.worlds.studies import SMALL, write_spec
 
 import assay
 from assay.store.folder import RunFolder, working_in
 
 
 @pytest.fixture
-def spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def spec(tmp_path: Path, study_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
     monkeypatch.chdir(tmp_path)
     return write_spec(tmp_path, question="Is 1 < 2 & 3 > 2?")
 
@@ -64,8 +66,59 @@ def test_text_json_and_page_tell_the_same(ask: Asking, spec: Path) -> None:
     assert ask("report", folder.root).out.strip() == facts["preview"]
 
 
-def test_a_dosed_confounder_is_counted_by_class(ask: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+KINDS = 16
+
+
+@pytest.fixture
+def many_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A study of images in 16 classes, the first 8 of them with more images than the others."""
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    rows: list[list[object]] = [["image", "kind", "age"]]
+    for number in range(KINDS):
+        for _ in range(50 if number < 8 else 40):
+            at = len(rows)
+            save(tmp_path / "images" / f"{at}.png", noise(at))
+            rows.append([f"{at}.png", f"kind{number:02}", 20 + at * 37 % 50])
+    write_table(tmp_path / "images" / "data.csv", rows)
+    environments = {"train": {}, "same": {"association": {"age": 0}}}
+    data = {"folder": "images", "target": "kind", "size": 16, "factors": {"age": {"unit": "years"}}}
+    data["split"] = {"train": 0.2, "validation": 0.2, "test": 0.6}
+    path = tmp_path / "many.yaml"
+    path.write_text(json.dumps({"name": "many", "data": data, "environments": environments, "recipe": {"epochs": 1}}))
+    return path
+
+
+def test_of_many_classes_each_is_counted_and_the_pictures_show_the_most_frequent(
+    ask: Asking, many_classes: Path
+) -> None:
+    facts = json.loads(ask("preview", many_classes, "--json").out)
+    assert len({row["target"] for row in facts["counts"]}) == KINDS
+    assert sum(row["value"] for row in facts["counts"]) == sum(row["images"] for row in facts["environments"])
+    assert re.search(r"\d+ kind15, \d+ of 5 others\)", Path(facts["preview"]).read_text(encoding="utf-8"))
+    with Image.open(facts["pictures"][0]) as picture:
+        assert picture.height // 4 == 11 * (16 + 2) - 2
+
+
+def test_a_factor_that_an_environment_holds_is_told_as_held(
+    ask: Asking, study_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
+    monkeypatch.chdir(tmp_path)
+    held = {**SMALL["environments"], "conflict": {"where": {"texture": "solid"}}}
+    spec = write_spec(tmp_path, environments=held)
+    facts = json.loads(ask("preview", spec, "--json").out)
+    held = [(row["environment"], row["factor"], row["held"]) for row in facts["environments"] if row["held"]]
+    assert held == [("conflict", "texture", "solid")]
+    (line,) = (line for line in ask("preview", spec).out.splitlines() if line.split()[:2] == ["conflict", "texture"])
+    assert line.split()[3:8] == ["–", "0.00", "[0.00,", "0.00]", "solid"]
+
+
+def test_a_dosed_confounder_is_counted_by_class(
+    ask: Asking, study_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """At p = 0.5 on the positive images: half of these have it, and none of the others."""
+    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
     monkeypatch.chdir(tmp_path)
     dosed = {"train": {"dose": {"confounder": "tag", "p": 0.5, "on": "positive"}}, "clean": {}}
     facts = json.loads(ask("preview", write_spec(tmp_path, environments=dosed, contrasts=[]), "--json").out)
@@ -95,6 +148,10 @@ def test_a_preview_is_written_while_a_run_works_but_not_by_two_at_once(ask: Aski
         assert ask("preview", spec).code == 0
     assert (folder / "report.html").is_file()
     assert not half.exists()
+
+
+def test_nothing_is_to_be_trained_in_a_finished_run(ask: Asking, run_copy: Path, tmp_path: Path) -> None:
+    assert "6 training runs, all done: nothing to train" in ask("preview", write_spec(tmp_path)).out
 
 
 def test_what_sources_are_trained_on_is_shown(ask: Asking, spec: Path) -> None:

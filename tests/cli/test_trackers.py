@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.cli.asking import Asking
 from tests.worlds.studies import SMALL, write_spec
 
 import assay
+from assay.core.errors import ExtraError, SpecError, StoreError
 from assay.store.files import read_rows
 from assay.store.folder import RunFolder
 
@@ -76,6 +78,12 @@ def test_a_training_run_has_its_settings_its_curve_and_its_measures(run_copy: Pa
     assert [one.data.metrics["auroc/same"]] == values
 
 
+def test_the_same_results_are_logged_once(run_copy: Path, store: mlflow.MlflowClient) -> None:
+    run = assay.open_run(run_copy)
+    assert run.log_to("mlflow") == run.log_to("mlflow")
+    assert len(runs(store)) == 7
+
+
 def test_a_probed_model_is_one_run(run_copy: Path, tmp_path: Path, store: mlflow.MlflowClient) -> None:
     trial = next((run_copy / "trials").iterdir())
     probed = assay.probe(trial, SMALL["data"], out=tmp_path / "model", progress=False)
@@ -109,3 +117,16 @@ def test_what_cannot_be_logged_is_refused_before_training(
     assert absent.code == 2
     assert "pip install 'assay-imaging[mlflow]'" in absent.err
     assert not list(tmp_path.glob("runs/small/trials/*"))
+
+
+def test_errors_of_the_api(run_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = assay.open_run(run_copy)
+    with pytest.raises(SpecError, match="unknown tracker 'wandb'"):
+        run.log_to("wandb")
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "mlflow", None)
+        with pytest.raises(ExtraError, match=r"assay-imaging\[mlflow\]"):
+            run.log_to("mlflow")
+    shutil.rmtree(run_copy / "tables")
+    with pytest.raises(StoreError, match="holds no table"):
+        run.log_to("mlflow")

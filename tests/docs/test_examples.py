@@ -7,7 +7,6 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -128,70 +127,71 @@ def images(tmp_path: Path) -> Path:
     return folder
 
 
-@dataclass(frozen=True)
-class Tutorial:
-    """The study of a tutorial, run as its page says but with fewer images and steps."""
-
-    capsys: pytest.CaptureFixture[str]
-
-    def __call__(self, page: str, spec: str, name: str, lines: int, *commands: str, **few: object) -> assay.Run:
-        (block,) = blocks(ROOT / "docs/tutorials" / page, "yaml")
-        assert len(block.splitlines()) == lines
-        Path(spec).write_text(block.replace("${ASSAY_ASSETS}/dermoscopy", "my-images"))
-        smaller = [word for key, value in few.items() for word in ("--set", f"{key.replace('__', '.')}={value}")]
-        for command in (*commands, "run"):
-            with pytest.raises(SystemExit) as end:
-                main([command, spec, "--workers", "0", *smaller, "--seeds", "1"])
-            assert end.value.code == 0
-        assert self.capsys.readouterr().out.endswith(f"report: runs/{name}/report.html\n")
-        found = assay.open_run(f"runs/{name}")
-        assert isinstance(found, assay.Run)
-        return found
-
-
-@pytest.fixture
-def tutorial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Tutorial:
-    monkeypatch.chdir(tmp_path)
-    return Tutorial(capsys)
-
-
 @pytest.mark.acceptance
-@pytest.mark.usefixtures("images")
-def test_the_tutorial_runs_on_images_of_ones_own(tutorial: Tutorial) -> None:
-    few: dict[str, Any] = {"recipe__epochs": 1, "data__size": 32, "data__split__folds": 3}
-    run = tutorial("own-images.md", "my-images.yaml", "dermoscopy", 10, **few)
-    page = run.report().read_text(encoding="utf-8")
+def test_the_tutorial_runs_on_images_of_ones_own(
+    images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (block,) = blocks(ROOT / "docs/tutorials/own-images.md", "yaml")
+    assert len(block.splitlines()) == 10
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    Path("my-images.yaml").write_text(block.replace("${ASSAY_ASSETS}/dermoscopy", "my-images"))
+    smaller = ["--set", "recipe.epochs=1", "--set", "data.size=32", "--set", "data.split.folds=3", "--seeds", "1"]
+    with pytest.raises(SystemExit) as end:
+        main(["run", "my-images.yaml", "--workers", "0", *smaller])
+    assert end.value.code == 0
+    assert capsys.readouterr().out.endswith("report: runs/dermoscopy/report.html\n")
+    page = Path("runs/dermoscopy/report.html").read_text(encoding="utf-8")
     assert "melanoma" in page
     assert "lesion 7" not in page  # a patient's identifier
 
 
 @pytest.mark.acceptance
 @pytest.mark.usefixtures("modules")
-def test_the_tutorial_on_a_confounder_of_ones_own_runs(tutorial: Tutorial) -> None:
-    few: dict[str, Any] = {
-        "data__train": 32, "data__validation": 16, "data__test": 16, "recipe__epochs": 1, "recipe__batch_size": 16,
-        "environments__train__dose__p": "[0, 1]", "labels": "{clean: images without a blank}",
-    }  # fmt: skip
-    run = tutorial("own-confounder.md", "own-confounder.yaml", "own-confounder", 12, "preview", **few)
+def test_the_tutorial_on_a_confounder_of_ones_own_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (block,) = blocks(ROOT / "docs/tutorials/own-confounder.md", "yaml")
+    assert len(block.splitlines()) == 12
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    Path("own-confounder.yaml").write_text(block + "labels: {clean: images without a blank}\n")
+    few = {"data.train": 32, "data.validation": 16, "data.test": 16, "recipe.epochs": 1, "recipe.batch_size": 16,
+           "environments.train.dose.p": "[0, 1]"}  # fmt: skip
+    smaller = [word for key, value in few.items() for word in ("--set", f"{key}={value}")] + ["--seeds", "1"]
+    for command in ("preview", "run"):
+        with pytest.raises(SystemExit) as end:
+            main([command, "own-confounder.yaml", "--workers", "0", *smaller])
+        assert end.value.code == 0
+    assert "report: runs/own-confounder/report.html" in capsys.readouterr().out
     for page in ("report.html", "preview/report.html"):
-        assert (run.folder / page).read_text(encoding="utf-8").count("images without a blank") > 2
-    (blanked,) = run.table("visibility").itertuples()
+        assert Path("runs/own-confounder", page).read_text(encoding="utf-8").count("images without a blank") > 2
+    tables = assay.open_run("runs/own-confounder")
+    (blanked,) = tables.table("visibility").itertuples()
     assert blanked.confounder == "blanked"
     assert 0.01 < blanked.share < 0.1
-    assert set(run.table("half_doses").environment) == {"clean", "reversed"}
+    assert set(tables.table("half_doses").environment) == {"clean", "reversed"}
 
 
 @pytest.mark.acceptance
 @pytest.mark.usefixtures("images")
-def test_the_tutorial_on_weights_of_others_runs(tutorial: Tutorial) -> None:
-    save_file(timm.create_model("resnet18", pretrained=False).state_dict(), "my-weights.safetensors")
+def test_the_tutorial_on_weights_of_others_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (block,) = blocks(ROOT / "docs/tutorials/own-weights.md", "yaml")
-    few: dict[str, Any] = {
-        "data__size": 32, "recipe__epochs": 1, "recipe__architecture": "{timm: {model: resnet18}}",
-        "environments__train__dose": "{confounder: tag, p: [0, 1]}",
-    }  # fmt: skip
-    run = tutorial("own-weights.md", "own-weights.yaml", "own-weights", len(block.splitlines()), **few)
-    (start,) = run.table("starts").query("start == 'theirs'").itertuples()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    theirs = timm.create_model("resnet18", pretrained=False)
+    save_file(theirs.state_dict(), "my-weights.safetensors")
+    Path("own-weights.yaml").write_text(block)
+    few = {"data.size": 32, "recipe.epochs": 1, "recipe.architecture": "{timm: {model: resnet18}}",
+           "environments.train.dose": "{confounder: tag, p: [0, 1]}"}  # fmt: skip
+    smaller = [word for key, value in few.items() for word in ("--set", f"{key}={value}")] + ["--seeds", "1"]
+    with pytest.raises(SystemExit) as end:
+        main(["run", "own-weights.yaml", "--workers", "0", *smaller])
+    assert end.value.code == 0
+    assert capsys.readouterr().out.endswith("report: runs/own-weights/report.html\n")
+    (start,) = assay.open_run("runs/own-weights").table("starts").query("start == 'theirs'").itertuples()
     assert start.file == "my-weights.safetensors"
 
 
@@ -201,6 +201,7 @@ def test_the_tutorial_on_a_model_that_one_has_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
     save_file(timm.create_model("resnet10t", num_classes=2).state_dict(), "my-model.safetensors")
     held: dict[str, Any] = {}
     for block in blocks(ROOT / "docs/tutorials/timm-model.md", "python"):
@@ -232,16 +233,27 @@ def outlined(tmp_path: Path) -> Path:
 
 
 @pytest.mark.acceptance
-@pytest.mark.usefixtures("outlined")
-def test_the_tutorial_on_healthy_patients_runs(tutorial: Tutorial) -> None:
-    few: dict[str, Any] = {"recipe__epochs": 1, "data__size": 32, "recipe__batch_size": 6}
-    run = tutorial("quiet.md", "quiet.yaml", "quiet", 12, **few)
-    images = run.table("environments").set_index("environment").images
+def test_the_tutorial_on_healthy_patients_runs(
+    outlined: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = ROOT / "docs/tutorials/quiet.md"
+    (block,) = blocks(page, "yaml")
+    assert len(block.splitlines()) == 12
+    monkeypatch.chdir(outlined)
+    monkeypatch.setenv("ASSAY_CACHE", str(outlined / "cache"))
+    Path("quiet.yaml").write_text(block)
+    smaller = ["--set", "recipe.epochs=1", "--set", "data.size=32", "--set", "recipe.batch_size=6", "--seeds", "1"]
+    with pytest.raises(SystemExit) as end:
+        main(["run", "quiet.yaml", "--workers", "0", *smaller])
+    assert end.value.code == 0
+    assert capsys.readouterr().out.endswith("report: runs/quiet/report.html\n")
+    tables = assay.open_run("runs/quiet")
+    images = tables.table("environments").set_index("environment").images
     assert images["healthy"] == 6  # all of them
     assert 0 < images["crops"] <= images["lesions"] == 6
-    rates = run.table("estimates").query("measure == 'false-positive-rate' and environment == 'healthy'")
+    rates = tables.table("estimates").query("measure == 'false-positive-rate' and environment == 'healthy'")
     assert len(rates) == 2
-    told = run.report().read_text(encoding="utf-8")
+    told = Path("runs/quiet/report.html").read_text(encoding="utf-8")
     for section in ("Share of lesion-free images called, by threshold and area", "Predicted outlines"):
         assert section in told
 
@@ -273,6 +285,7 @@ def test_a_network_that_one_has_is_asked_whether_it_is_quiet(
 ) -> None:
     (block,) = blocks(ROOT / "docs/tutorials/quiet.md", "python")
     monkeypatch.chdir(outlined)
+    monkeypatch.setenv("ASSAY_CACHE", str(outlined / "cache"))
     shutil.copytree("my-images", "my-validation")
     for path in Path("my-validation/images").iterdir():  # one level brighter, and so other images
         Image.fromarray(np.asarray(Image.open(path)).clip(0, 254) + np.uint8(1)).save(path)
@@ -314,6 +327,7 @@ def test_python_runs_on_a_small_study(
     page: Path, block: str, tiny: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(workplace)
+    monkeypatch.setenv("ASSAY_CACHE", str(workplace / "cache"))
     for place in ("assay.spec.parse.study_files", "assay.spec.load.study_files"):
         monkeypatch.setattr(place, lambda: {"nodule-loss": tiny})
     monkeypatch.setattr("assay.execution.local.Workers", lambda *_, **__: InProcess())

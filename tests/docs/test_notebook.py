@@ -31,6 +31,7 @@ def test_the_notebook_is_kept_without_outputs() -> None:
 @pytest.mark.timeout(300)
 def test_every_cell_runs_and_shows_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
     names: dict[str, Any] = {}
     shown = [value for cell in cells() if (value := executed("".join(cell["source"]), names)) is not None]
     html = [value._repr_html_() for value in shown]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -12,7 +13,7 @@ from tests.worlds.studies import SMALL
 from tests.worlds.tables import Made, make_run
 
 import assay
-from assay.core.errors import StoreError
+from assay.core.errors import ExtraError, StoreError
 from assay.report.notebook import chart, run_html
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -39,6 +40,11 @@ def test_a_run_shows_its_verdict_and_two_figures_without_any_outside_request(run
     assert "&lt;img src=x" in html
     assert "href=" not in html
     assert "src=" not in html.replace("&lt;img src=x", "")
+
+
+def test_a_run_without_tables_says_so(tmp_path: Path) -> None:
+    (tmp_path / "study.json").write_text("{}")
+    assert "No results yet." in run_html(tmp_path)
 
 
 def test_a_study_shows_its_question_and_a_wrong_one_its_fault() -> None:
@@ -88,3 +94,10 @@ def test_a_figure_is_saved_as_svg_png_and_pdf(run: Path, tmp_path: Path) -> None
     assert made.save(tmp_path / "a.pdf").read_bytes().startswith(b"%PDF")
     with pytest.raises(StoreError, match=r"ends in \.svg, \.png or \.pdf"):
         made.save(tmp_path / "a.gif")
+
+
+def test_png_without_its_library_names_the_extra(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "typst", None)
+    with pytest.raises(ExtraError, match=r"assay-imaging\[figures\]"):
+        chart(run, "auroc").save(tmp_path / "a.png")
+    assert not list(tmp_path.iterdir())

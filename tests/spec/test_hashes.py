@@ -19,8 +19,9 @@ from pydantic import Field, create_model
 from tests.spec.conftest import STUDY, trial_ids
 
 from assay.core import registry
+from assay.core.files import canonical_json, content_hash
 from assay.spec.parse import parse_study
-from assay.spec.recipe import RecipeSpec
+from assay.spec.recipe import Component, RecipeSpec
 from assay.spec.schema import EnvironmentSpec, StudySpec, TrainingSpec
 from assay.spec.yaml import parse_yaml
 
@@ -135,6 +136,18 @@ def test_what_is_trained_names_the_trial(study: Study, keys: tuple[str, ...], va
     assert not set(ids(study)) & set(BASE)
 
 
+def test_one_value_and_a_list_of_it_are_the_same_condition(study: Study) -> None:
+    study["environments"]["train"]["where"] = {"texture": "solid"}
+    one = ids(study)
+    study["environments"]["train"]["where"] = {"texture": ["solid"]}
+    assert ids(study) == one
+
+
+def test_an_intervention_that_an_association_marks_is_on_rows(study: Study) -> None:
+    study["environments"]["train"] = {"association": {"tag": 0.5}, "interventions": {"tag": {"share": 0}}}
+    assert set(ids(study)).isdisjoint(ids({**study, "environments": {"train": {}, "same": {}}}))
+
+
 def test_yaml_and_python_give_the_same_study(study: Study, tmp_path: Path) -> None:
     (tmp_path / "study.yaml").write_text(pyyaml.safe_dump(study))
     assert parse_study(tmp_path / "study.yaml") == parse_study(study)
@@ -189,6 +202,40 @@ def test_a_dotted_path_enters_with_its_module_file(tmp_path: Path) -> None:
     first = canonical("def Mine(context):\n    pass\n")
     assert canonical("def Mine(context):\n    pass\n") == first
     assert canonical("def Mine(context):\n    pass  # other\n") != first
+
+
+ARGUMENTS = ("source", "version", "name", "kind", "params", "temperature")
+
+
+def test_every_argument_of_a_users_own_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that is called like what stands beside arguments in a name: the hash of the file."""
+    monkeypatch.syspath_prepend(tmp_path)
+    taken = ", ".join(f"{name}: float = 0" for name in ARGUMENTS)
+    (tmp_path / "hungry.py").write_text(f"def Mine(context, *, {taken}):\n    pass\n")
+
+    def id(**params: float) -> str:
+        return content_hash(Component(kind="loss", name="hungry:Mine", params=params).model_dump())
+
+    params = [{name: value} for name in ARGUMENTS for value in (1.0, 2.0)]
+    every = [id(), *(id(**one) for one in params), *(id(source=1, version=other) for other in (1, 2))]
+    assert len(set(every)) == len(every)
+    (tmp_path / "sated.py").write_text((tmp_path / "hungry.py").read_text() + "# another file\n")
+    bodies = [
+        Component(kind="loss", name=f"{name}:Mine", params={"source": 1}).model_dump() for name in ("hungry", "sated")
+    ]
+    assert bodies[0]["hungry:Mine"] != bodies[1]["sated:Mine"], "its file names it too"
+
+
+def test_a_version_and_an_argument_of_that_name_stand_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    versioned = create_model("Versioned", __base__=registry.Params, version=(int, 0))
+
+    def body(code: int, **params: int) -> Any:
+        entry = registry.Entry("loss", "supcon", "a:b", lambda: registry.Arguments(versioned), "", version=code)
+        monkeypatch.setitem(vars(registry)["_indexed"](), ("loss", "supcon"), entry)
+        return canonical_json(Component(kind="loss", name="supcon", params=params).model_dump())
+
+    every = [body(1), body(1, version=2), body(2), body(2, version=2), body(2, version=3)]
+    assert len(set(every)) == len(every)
 
 
 def test_the_three_parts_have_hashes_of_their_own(study: Study) -> None:

@@ -24,19 +24,22 @@ from assay.results.preview_blocks import assumed
 from assay.stats.compare import (
     Budget,
     Contrast,
+    combination,
     compare,
     contrast,
+    crossing,
     equivalence,
     holm,
     matched_fit,
     noninferiority,
+    seed_levels,
     sign_flip,
 )
 from assay.stats.decisions import decide
 from assay.stats.estimate import estimate
 from assay.stats.outcomes import collapse_rate, contrast_collapse
 from assay.stats.panel import evaluate, of_seeds, own_samples, probit
-from assay.stats.power import Assumptions, detectable, patient_variance, planned
+from assay.stats.power import Assumptions, detectable, patient_variance, planned, rests_on
 
 DIFFERENCE = np.array([1.0, -1.0])
 
@@ -46,6 +49,12 @@ def test_a_contrast_is_the_difference_of_the_estimates_and_changes_sign() -> Non
     there, back = contrast(a, b, "auroc"), contrast(b, a, "auroc")
     assert there.value == pytest.approx(estimate(a, "auroc").value - estimate(b, "auroc").value)
     assert (back.value, back.low, back.high, back.p) == pytest.approx((-there.value, -there.high, -there.low, there.p))
+
+
+def test_interval_and_p_agree() -> None:
+    for seed in range(20):
+        found = contrast(panel(seed, distance=1.5), panel(seed + 100, distance=1.1, first_patient=60), "auroc")
+        assert (found.p < 0.05) == (not found.low <= 0 <= found.high)
 
 
 def test_shared_patients_are_paired_and_others_stand_alone() -> None:
@@ -87,6 +96,13 @@ def test_a_recipe_does_not_differ_from_itself(snapshot: SnapshotAssertion) -> No
     assert reason_words(found.reason) == snapshot
 
 
+def test_difference_of_differences_is_that_of_contrasts() -> None:
+    panels = [panel(seed, distance=1 + seed / 10, noise=5) for seed in range(4)]
+    both = combination(panels, np.array([1.0, -1, -1, 1]), "auroc")
+    first, second = contrast(panels[0], panels[1], "auroc"), contrast(panels[2], panels[3], "auroc")
+    np.testing.assert_allclose(both.per_seed, first.per_seed - second.per_seed)
+
+
 def test_probit_scale_of_a_binormal_auroc_is_its_separation() -> None:
     # With scores of unit variance the probit of AUROC is distance / sqrt(2 x 2); contributions follow by the slope.
     big = panel(0, distance=1.2, patients=20_000, seeds=3, seed_sd=0.0)
@@ -98,6 +114,13 @@ def test_probit_scale_of_a_binormal_auroc_is_its_separation() -> None:
     held = probit(replace(plain, values=np.ones(3)))
     np.testing.assert_allclose(held.values, stats.norm.ppf(0.995))
     assert (held.contributions == 0).all()
+
+
+def test_numbers_per_seed_are_compared_by_the_paired_t_test() -> None:
+    a, b = np.array([0.5, 0.6, 0.7, 0.55]), np.array([0.4, 0.55, 0.5, 0.5])
+    seeds = np.arange(4)
+    found = compare([of_seeds(a, seeds), of_seeds(b[::-1], seeds[::-1])], DIFFERENCE)
+    assert found.p == pytest.approx(stats.ttest_rel(a, b).pvalue)
 
 
 def test_a_standard_error_that_is_not_known_on_one_side_leaves_numbers_per_seed_untested() -> None:
@@ -137,6 +160,10 @@ def test_holm_agrees_with_statsmodels(p: list[float]) -> None:
     np.testing.assert_allclose(holm(np.array(p)), multipletests(p, method="holm")[1], atol=1e-12)
 
 
+def test_holm_counts_what_was_stated_and_could_not_be_tested() -> None:
+    np.testing.assert_allclose(holm(np.array([0.01, np.nan, 0.04])), [0.03, np.nan, 0.08])
+
+
 def test_sign_flip_by_hand_and_against_scipy() -> None:
     assert sign_flip(np.array([1.0, 2, 3, 4, 5])) == (0.0625, 0.0625)
     assert sign_flip(np.array([1.0, -2, 3])) == (1.0 * 6 / 8, 0.25)
@@ -166,6 +193,18 @@ def test_non_inferiority_looks_the_worse_way_alone() -> None:
     for value in (-0.03, 0.03):
         ways = [noninferiority(value, 0.04, 6, 0.1, way) for way in ("higher", "lower")]
         assert max(ways) == pytest.approx(equivalence(value, 0.04, 6, 0.1))
+
+
+def test_non_inferiority_is_corrected_among_those_that_asked_for_it() -> None:
+    plain = contrast(panel(0), panel(1), "auroc")
+    asked = replace(contrast(panel(0), panel(1), "auroc", margin=0.4), direction="higher")
+    other = replace(asked, value=asked.value - 0.1)
+    undirected = replace(asked, direction="none")
+    found = [one.noninferiority_p for one in decide([asked, plain, other, undirected])]
+    assert found[0] == pytest.approx(min(1.0, 2 * asked.noninferiority_p))
+    assert found[2] == pytest.approx(max(found[0], other.noninferiority_p))
+    assert math.isnan(found[1])
+    assert math.isnan(found[3])
 
 
 def made(p: float, value: float = 0.1, margin: float = math.nan, equivalence_p: float = math.nan) -> Contrast:
@@ -200,6 +239,31 @@ def test_the_interval_of_equivalence_lies_within_the_margin_just_where_it_is_sho
 
 
 # --- matched fit ----------------------------------------------------------------------------------------------------
+
+
+def test_crossing_interpolates_to_the_first_place() -> None:
+    np.testing.assert_allclose(crossing(np.array([0.6, 0.4, 0.2]), 0.35), [0, 0.75, 0.25])
+    np.testing.assert_allclose(crossing(np.array([0.6, 0.3, 0.5, 0.1]), 0.3), [0, 1, 0, 0])
+    np.testing.assert_allclose(crossing(np.array([0.6, 0.3, 0.5, 0.1]), 0.45), [0.5, 0.5, 0, 0])
+    np.testing.assert_allclose(crossing(np.array([0.6, 0.3]), 0.6), [1, 0])
+
+
+def test_each_seed_has_the_lowest_level_that_both_come_down_to() -> None:
+    a, b = np.array([[0.7, 0.6], [0.2, 0.3]]), np.array([[0.65, 0.8], [0.4, 0.1]])
+    np.testing.assert_allclose(seed_levels([a, b]), [0.4, 0.3])
+    np.testing.assert_allclose(seed_levels([a, b], 0.5), [0.5, 0.5])
+    np.testing.assert_allclose(seed_levels([a, b], 0.35), [np.nan, 0.35])
+    np.testing.assert_allclose(seed_levels([a, b + 1]), [np.nan, np.nan])
+    np.testing.assert_allclose(seed_levels([a, b * [1, np.nan]]), [0.4, np.nan])
+
+
+def test_seeds_that_reach_no_common_level_are_left_out() -> None:
+    a = [Budget(panel(0), np.full(5, 0.6)), Budget(panel(1), np.array([0.3, 0.3, 0.3, 0.3, 0.5]))]
+    b = [Budget(panel(2), np.array([0.6, 0.6, 0.6, 0.6, 0.4])), Budget(panel(3), np.full(5, 0.2))]
+    found = matched_fit(a, b, "auroc")
+    assert found.contrast is not None
+    assert (found.contrast.seeds, found.contrast.left_out) == (4, 1)
+    assert found.level == pytest.approx(0.3)
 
 
 def test_matched_fit_at_a_budgets_own_level_is_the_contrast_of_those_budgets() -> None:
@@ -288,3 +352,21 @@ def test_planned_variance_of_auroc_is_that_of_exponential_scores() -> None:
     areas = (scores[:, :30, None] > scores[:, None, 30:]).mean(axis=(1, 2))
     assert patient_variance(0.8, 30, 50, "auroc") == pytest.approx(areas.var(), rel=0.08)
     assert patient_variance(0.8, 30, 50, "sensitivity") == pytest.approx(0.16 / 30)
+
+
+def test_a_plan_of_maps_counts_the_images_that_a_measure_is_of() -> None:
+    """200 healthy patients and none with a lesion: false alarms can be planned there, overlap and ranks cannot."""
+    assert planned(5, 0, 200, "false-positive-rate-at-90") == planned(5, 0, 200, "specificity")
+    assert planned(5, 100, 200, "false-positive-rate-at-90") == planned(5, 0, 200, "false-positive-rate")
+    assert planned(5, 200, 0, "dice") == planned(5, 0, 200, "false-positive-rate")
+    for lacking in ("dice", "auroc", "auroc-area"):
+        assert math.isnan(planned(5, 0, 200, lacking))
+        assert rests_on(lacking, 0, 200) == 0
+
+
+@pytest.mark.parametrize("name", ["hd95", "volume-error", "lesion-sensitivity", "log-loss", "pixel-calibration-error"])
+def test_of_what_no_plan_knows_no_number_is_made_up(name: str) -> None:
+    assert rests_on(name, 100, 100) is None
+    assert math.isnan(planned(5, 100, 100, name))
+    with pytest.raises(ValueError, match=f"no patients are known behind '{name}' of 100 and 100"):
+        patient_variance(0.8, 100, 100, name)

@@ -16,6 +16,7 @@ from scipy.special import expit, logit
 from statsmodels.stats.anova import anova_lm
 from tests.worlds.panels import panel
 
+from assay.core.reasons import NOTHING, Code, because
 from assay.report.sentences.reasons import reason_words
 from assay.stats.estimate import BATCH, estimate, estimate_seeds, estimates_of_seeds, interval, two_way
 from assay.stats.panel import OWN, Panel, evaluate, of_seeds, own_samples
@@ -70,6 +71,13 @@ def test_seeds_alone_give_students_interval() -> None:
     assert (found.low, found.high) == pytest.approx((low, high))
 
 
+def test_samples_that_all_seeds_share_widen_the_interval_and_raise_its_degrees_of_freedom() -> None:
+    values = np.array([0.61, 0.68, 0.66, 0.71])
+    found = estimate_seeds(of_seeds(values, np.arange(4), [own_samples(0.03, "a")] * 4))
+    assert found.standard_error == pytest.approx(math.hypot(stats.sem(values), 0.03))
+    assert found.df > 3
+
+
 def test_values_that_are_computed_together_are_the_same_bytes_as_each_alone() -> None:
     rng = np.random.default_rng(0)
     parts = [
@@ -83,6 +91,20 @@ def test_values_that_are_computed_together_are_the_same_bytes_as_each_alone() ->
     assert (together[1].standard_error, together[1].df) == (math.sqrt(float(spread.variance)), float(spread.df))
 
 
+def test_errors_of_several_seeds_at_once_are_those_of_each() -> None:
+    errors = np.array([0.3, math.nan, 0.1])
+    found, each = own_samples(errors, "a"), [own_samples(error, "a") for error in errors.tolist()]
+    assert np.array_equal(found.values, np.stack([one.values for one in each]), equal_nan=True)
+    assert all(np.array_equal(found.samples, one.samples) for one in each)
+
+
+def test_an_error_that_one_seed_lacks_is_not_taken_for_none() -> None:
+    errors = [own_samples(error, "a") for error in (0.4, math.nan, 0.4)]
+    found = estimate_seeds(of_seeds(np.array([0.5, 0.6, 0.7]), np.arange(3), errors))
+    assert (found.value, found.reason) == (pytest.approx(0.6), because(Code.UNKNOWN_ERROR))
+    assert math.isnan(found.low)
+
+
 def test_the_interval_of_a_share_over_seeds_is_a_logit_one_within_its_ends() -> None:
     values = np.array([0.0, 0.01, 0.05])
     found = estimate_seeds(of_seeds(values, np.arange(3), bounds=(0.0, 1.0)))
@@ -91,10 +113,42 @@ def test_the_interval_of_a_share_over_seeds_is_a_logit_one_within_its_ends() -> 
     assert math.isnan(estimate_seeds(of_seeds(values[:2], np.arange(2), bounds=(0.0, 1.0))).low)
 
 
+def test_what_sampling_carries_beyond_an_end_keeps_students_interval() -> None:
+    values = np.array([-0.004, 0.01, 0.05])
+    whole, cut = (
+        estimate_seeds(of_seeds(values, np.arange(3), bounds=ends)) for ends in ((-np.inf, np.inf), (0.0, 1.0))
+    )
+    assert whole.low < 0
+    assert (cut.low, cut.high) == (0, whole.high)
+    beyond = estimate_seeds(of_seeds(values - 0.03, np.arange(3), bounds=(0.0, 1.0)))
+    assert beyond.low < beyond.value < 0
+
+
+def test_errors_within_models_near_an_end_are_not_stretched_by_the_logit() -> None:
+    """Nothing varies between seeds: their common sampling error is symmetric, also near 0."""
+    found = estimate_seeds(of_seeds(np.full(4, 0.005), np.arange(4), [own_samples(0.01, "a")] * 4, bounds=(0.0, 1.0)))
+    assert (found.low, found.high) == (0, pytest.approx(0.005 + stats.t.ppf(0.975, OWN - 1) * 0.01))
+
+
 def test_skewed_shares_over_seeds_are_covered() -> None:
     draws = np.random.default_rng(0).beta(1, 9, (2000, 5))
     found = [estimate_seeds(of_seeds(values, np.arange(5), bounds=(0.0, 1.0))) for values in draws]
     assert np.mean([one.low <= 0.1 <= one.high for one in found]) > 0.925
+
+
+@pytest.mark.filterwarnings("error")
+def test_equal_seeds_with_an_error_within_them_have_the_interval_of_their_samples() -> None:
+    """Nothing varies between seeds: the degrees of freedom are those of the samples, and no warning is given."""
+    found = estimate_seeds(of_seeds(np.full(4, 0.5), np.arange(4), [own_samples(0.1, "a")] * 4))
+    half = 0.1 * stats.t.ppf(0.975, OWN - 1)
+    assert (found.low, found.high) == pytest.approx((0.5 - half, 0.5 + half))
+
+
+def test_an_estimate_is_the_mean_over_seeds_with_what_it_rests_on() -> None:
+    found = estimate(panel(0, patients=60, images=2), "auroc")
+    assert found.value == pytest.approx(found.per_seed.mean())
+    assert (found.seeds, found.patients, found.images, found.reason) == (5, 60, 120, NOTHING)
+    assert found.low < found.value < found.high
 
 
 @settings(max_examples=15, deadline=None)
@@ -134,6 +188,10 @@ def test_intervals_of_bounded_measures_stay_within(value: float, error: float, d
     assert interval(value, error, df, (0.0, math.inf))[0] >= 0
 
 
+def test_a_narrow_interval_is_the_plain_one() -> None:
+    assert interval(0.7, 1e-5, 8, (0.0, 1.0)) == pytest.approx(interval(0.7, 1e-5, 8), abs=1e-8)
+
+
 @pytest.mark.parametrize(
     ("given", "name", "reason", "has_value"),
     [
@@ -167,6 +225,26 @@ def test_what_cannot_be_had_is_nan_with_the_reason(given: Panel, name: str, reas
     assert math.isnan(found.low)
     assert math.isnan(found.high)
     assert math.isnan(found.value) != has_value
+
+
+def test_untested_rows_count_for_nothing() -> None:
+    plain = panel(5)
+    noise = np.concatenate([plain.scores, np.full((5, 3, 1), np.nan)], axis=1)
+    longer = Panel(
+        noise,
+        np.append(plain.target, [0, 1, 1]),
+        np.append(plain.patient, [0, 1, 3]),
+        tested=np.broadcast_to(np.arange(63) < 60, (5, 63)),
+    )
+    assert estimate(longer, "auroc").standard_error == pytest.approx(estimate(plain, "auroc").standard_error)
+
+
+def test_thresholds_are_each_seeds_own() -> None:
+    plain = panel(6)
+    never = replace(plain, thresholds=np.array([0.5, 2.0, 0.5, 0.5, 0.5]))
+    assert evaluate(never, "sensitivity").values[1] == 0
+    by_row = replace(plain, thresholds=np.repeat(never.thresholds[:, None], 60, axis=1))
+    np.testing.assert_array_equal(evaluate(by_row, "sensitivity").values, evaluate(never, "sensitivity").values)
 
 
 @pytest.mark.parametrize(

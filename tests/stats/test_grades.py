@@ -27,6 +27,17 @@ def test_auroc_at_the_cut_is_that_of_the_probability_of_lying_above_it(seed: int
     assert value("auroc-referable", model).value == pytest.approx(theirs, abs=1e-12)
 
 
+def test_of_two_classes_the_only_cut_is_auroc_itself() -> None:
+    model = answers(3)
+    assert value("auroc-referable", model) == value("auroc", model)
+
+
+def test_a_cut_that_leaves_no_class_above_is_said() -> None:
+    reason = because(Code.CUT_OUTSIDE_CLASSES, cut=5, classes=5)
+    assert value("auroc-referable", replace(answers(1, k=5), cut=5)).reason == reason
+    assert value("sensitivity-at-specificity-90", replace(answers(1, k=5), cut=5)).reason == reason
+
+
 @given(seed=seeds, cut=st.integers(1, 3))
 @settings(max_examples=30, deadline=None)
 def test_a_threshold_reaches_its_specificity_and_no_lower_one_does(seed: int, cut: int) -> None:

@@ -13,8 +13,10 @@ from syrupy.assertion import SnapshotAssertion
 from tests.worlds.panels import answers
 
 from assay.report.sentences.reasons import reason_words
-from assay.stats.influence import Answers
+from assay.stats import influence, metrics
+from assay.stats.influence import Answers, auroc_rows, widened
 from assay.stats.measures import COMPUTED, influence_of, measure, value
+from assay.stats.metrics import class_score, placements
 
 seeds = st.integers(0, 10_000)
 BINARY = [name for name, one in COMPUTED.items() if not one.maps]
@@ -100,6 +102,15 @@ def test_standard_error_of_the_calibration_error_is_its_spread_over_samples() ->
     assert 1 <= np.sqrt(np.mean(errors)) / np.std(values) <= 1.25
 
 
+def test_calibration_error_within_fixed_bins_moves_by_the_signed_gap() -> None:
+    # One bin's worth of rows at one probability: the error is |claimed - came|, its variance that of the outcome.
+    target = np.repeat([1, 0], [30, 70])
+    model = Answers(np.full((100, 1), np.log(0.6 / 0.4)), target)
+    result, ours = influence_of("calibration-error", model, np.arange(100))
+    assert result.value == pytest.approx(0.3)
+    assert (ours**2).sum() == pytest.approx(target.var(ddof=1) / 100)
+
+
 @settings(max_examples=25, deadline=None)
 @given(seeds)
 def test_auroc_variance_is_that_of_delong(seed: int) -> None:
@@ -110,6 +121,16 @@ def test_auroc_variance_is_that_of_delong(seed: int) -> None:
     result, moved = influence_of("auroc", model, np.arange(80))
     assert result.value == pytest.approx(kernel.mean())
     assert (moved**2).sum() == pytest.approx(delong, abs=1e-14)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seeds)
+def test_variances_of_means_are_the_textbook_ones(seed: int) -> None:
+    model = answers(seed)
+    right = (model.predicted == model.target).astype(float)
+    for name, part in (("accuracy", right), ("sensitivity", right[model.target == 1])):
+        _, moved = influence_of(name, model, np.arange(80))
+        assert (moved**2).sum() == pytest.approx(part.var(ddof=1) / len(part), abs=1e-14)
 
 
 @settings(max_examples=10, deadline=None)
@@ -125,12 +146,74 @@ def test_contributions_sum_to_zero_and_follow_their_patients(seed: int, name: st
     np.testing.assert_allclose(permuted, moved, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", BINARY)
+def test_images_copied_within_their_patients_change_nothing(name: str) -> None:
+    model, patient = answers(5), np.arange(80)
+    twice = without(model, np.tile(np.arange(80), 2))
+    result, moved = influence_of(name, model, patient)
+    doubled, moved_twice = influence_of(name, twice, np.tile(patient, 2))
+    if name == "calibration-error":  # its bins may not be cut where the copies lie
+        return
+    assert doubled.value == pytest.approx(result.value, abs=1e-12)
+    np.testing.assert_allclose(moved_twice, moved, atol=1e-12)
+
+
+def test_auroc_ignores_a_monotone_transform() -> None:
+    model = answers(6)
+    single = model.logits[:, 1:] - model.logits[:, :1]
+    _, moved = influence_of("auroc", replace(model, logits=single), np.arange(80))
+    _, bent = influence_of("auroc", replace(model, logits=np.sinh(single)), np.arange(80))
+    np.testing.assert_allclose(moved, bent, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["auroc", "sensitivity"])
+def test_one_patient_of_a_class_has_no_variance(name: str) -> None:
+    model = Answers(np.array([[0.4], [0.5], [0.3], [0.6]]), np.array([1, 1, 0, 0]))
+    result, moved = influence_of(name, model, np.array([7, 7, 8, 9]))
+    assert result.defined
+    assert np.isnan(moved).any()
+
+
 def test_undefined_measures_carry_their_reason(snapshot: SnapshotAssertion) -> None:
     model = answers(1, k=3, n=30)
     assert reason_words(value("auroc", model).reason) == snapshot
     broken = replace(model, logits=np.where(np.arange(30)[:, None] < 2, np.nan, model.logits))
     assert reason_words(value("accuracy", broken).reason) == snapshot
     assert np.isnan(influence_of("accuracy", broken, np.arange(30))[1]).all()
+
+
+@pytest.mark.parametrize("folds", [0, 4])
+def test_two_classes_are_ranked_once_and_each_class_against_the_rest_alike(
+    folds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, patient, ranked = answers(2, n=300, folds=folds, ties=True), np.arange(300) // 2, list[int]()
+
+    def counted(*given_: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        ranked.append(len(given_[0]))
+        return placements(*given_)
+
+    monkeypatch.setattr(influence, "placements", counted)
+    monkeypatch.setattr(metrics, "placements", counted)
+    found = {name: influence_of(name, model, patient) for name in ("auroc", "auroc-macro", "somers-d", "auroc")}
+    assert ranked == [300]
+    negative = placements(class_score(model.logits, 0), 1 - model.target, model.fold)
+    rows = widened(auroc_rows(*negative, 1 - model.target), model.target, patient)
+    assert found["auroc-macro"][0] == metrics.macro_auroc(model.logits, model.target, model.fold)
+    assert np.array_equal(found["auroc-macro"][1], np.bincount(patient, rows))
+
+
+def test_known_contributions_are_those_of_the_same_patients_and_answers() -> None:
+    model = answers(2, n=300)
+    first = influence_of("auroc", model, np.arange(300))[1]
+    assert len(first) == 300
+    assert len(influence_of("auroc", model, np.arange(300) // 2)[1]) == 150
+    turned = influence_of("auroc", replace(model, logits=-model.logits), np.arange(300))[0]
+    assert turned.value == pytest.approx(1 - influence_of("auroc", model, np.arange(300))[0].value)
+
+
+def test_unknown_measure_names_the_nearest() -> None:
+    with pytest.raises(Exception, match="unknown measure 'aurocc': did you mean 'auroc'"):
+        measure("aurocc")
 
 
 def test_chance_is_what_knowing_only_frequencies_reaches() -> None:

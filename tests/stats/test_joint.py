@@ -8,7 +8,7 @@ from scipy import stats
 from syrupy.assertion import SnapshotAssertion
 
 from assay.report.sentences.reasons import reason_words
-from assay.stats.estimate import covariance, two_way, uncertainty
+from assay.stats.estimate import covariance, interval, moved, summarize, two_way, uncertainty
 from assay.stats.outcomes import correlated, joint
 from assay.stats.panel import Evaluated
 
@@ -55,6 +55,16 @@ def test_the_covariance_of_a_measure_with_itself_is_its_variance_and_with_its_mi
     assert correlated(across, mirrored, sure) == pytest.approx(-own / float(spread.variance))
 
 
+def test_measures_of_different_patients_share_seeds_alone() -> None:
+    across, up = drawn(np.random.default_rng(2), 5, 40, 0.9)
+    elsewhere = evaluated(up.values, up.contributions, first=40)
+    sure = uncertainty(across), uncertainty(elsewhere)
+    seeds = float(np.cov(across.values, up.values)[0, 1]) / 5
+    expected = seeds / (sure[0].standard_error * sure[1].standard_error)
+    assert correlated(across, elsewhere, sure) == pytest.approx(expected)
+    assert abs(expected) < correlated(across, up, (sure[0], uncertainty(up)))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("shared", [0.0, 0.8])
 def test_it_holds_what_is_true_as_often_as_it_says(shared: float) -> None:
@@ -65,6 +75,27 @@ def test_it_holds_what_is_true_as_often_as_it_says(shared: float) -> None:
         angles = np.unwrap(np.arctan2(found.outline[:, 1], found.outline[:, 0]))
         held += abs(angles[-1] - angles[0]) > np.pi  # an outline goes once around what it holds
     assert 0.93 <= held / worlds <= 1.0
+
+
+def test_it_never_leaves_what_is_possible() -> None:
+    """Near an end both are put on the scale of their intervals."""
+    rng = np.random.default_rng(4)
+    high = evaluated(0.97 + 0.01 * rng.normal(size=5), 0.01 * rng.normal(size=(5, 30)), (0.0, 1.0))
+    low = evaluated(0.02 + 0.01 * rng.normal(size=5), 0.01 * rng.normal(size=(5, 30)), (0.0, 1.0))
+    found = joint(high, low)
+    assert (found.outline > 0).all()
+    assert (found.outline < 1).all()
+    assert found.outline[:, 0].max() > summarize(high).high
+    assert found.outline[:, 1].min() < summarize(low).low
+
+
+@pytest.mark.parametrize("bounds", [(0.0, 1.0), (-1.0, 1.0), (0.0, np.inf), (-np.inf, 2.0), PLAIN])
+def test_a_step_there_and_back_again_is_an_interval(bounds: tuple[float, float]) -> None:
+    low, high = interval(0.9, 0.05, 7, bounds)
+    half = float(stats.t.ppf(0.975, 7)) * 0.05
+    assert (low, high) == (moved(0.9, -half, bounds), moved(0.9, half, bounds))
+    assert bounds[0] < low < 0.9 < high < bounds[1]
+    assert moved(0.9, 1e-6, bounds) == pytest.approx(0.9 + 1e-6, abs=1e-10)
 
 
 def test_without_a_region_it_says_why(snapshot: SnapshotAssertion) -> None:

@@ -9,10 +9,13 @@ import pytest
 import torch
 from syrupy.assertion import SnapshotAssertion
 
+from assay.core.reasons import Code
 from assay.maps.summary import summarize
 from assay.report.sentences.reasons import reason_words
+from assay.stats.compare import contrast
 from assay.stats.influence import Answers, Computed
-from assay.stats.measures import OF_MAPS, influence_of, value
+from assay.stats.measures import LEVELS, OF_MAPS, influence_of, value
+from assay.stats.panel import Panel, evaluate
 
 HIGH, LOW = 4.0, -4.0
 
@@ -69,6 +72,42 @@ def three_images() -> Answers:
 @pytest.mark.slow
 def test_by_hand(name: str, expected: float) -> None:
     assert value(name, three_images()).value == pytest.approx(expected)
+
+
+def test_a_healthy_image_that_is_left_empty_is_told_otherwise_by_every_convention() -> None:
+    truth = np.zeros((2, 8, 8), dtype=bool)
+    truth[0, 2:4, 2:4] = True
+    quiet = answers_of(np.where(truth, HIGH, LOW), truth)
+    found = {name: value(name, quiet).value for name in ("dice", "dice-skip", "dice-one", "dice-zero", "dice-smoothed")}
+    assert found == pytest.approx(
+        {"dice": 1.0, "dice-skip": 1.0, "dice-one": 1.0, "dice-zero": 0.5, "dice-smoothed": 1.0}
+    )
+
+
+NATIVE = [one for one in OF_MAPS if one.native]
+
+
+@pytest.mark.parametrize("native", NATIVE, ids=[one.name for one in NATIVE])
+def test_at_native_size_a_measure_is_the_same_one_of_the_columns_there(native: Computed) -> None:
+    images, _ = made_up()
+    here, there = value(native.name.removesuffix("-native"), images), value(native.name, images)
+    assert there.value == here.value
+    twice = images.maps["native_truth"] + 7
+    moved = replace(images, maps={**images.maps, "native_truth": twice, "native_hd95": images.maps["hd95"] + 1,
+                                  "native_surface_distance": images.maps["surface_distance"] + 1,
+                                  "native_surface_dice": images.maps["surface_dice"] / 2})  # fmt: skip
+    assert value(native.name, moved).value != there.value or native.name == "pixel-precision-native"
+    assert value(native.name.removesuffix("-native"), moved).value == here.value
+    without = replace(images, maps={name: one for name, one in images.maps.items() if not name.startswith("native_")})
+    assert value(native.name, without).reason.codes == (Code.NO_NATIVE_MASKS,)
+
+
+def test_surfaces_at_native_size_have_images_in_common_of_their_own() -> None:
+    images, _ = made_up()
+    some = np.arange(len(images.target)) % 2 == 0
+    images.maps["native_shared"] = some
+    assert value("hd95-native", images).value == pytest.approx(np.nanmean(images.maps["hd95"][some]))
+    assert value("hd95", images).value == pytest.approx(np.nanmean(images.maps["hd95"]))
 
 
 def test_what_is_undefined_says_why(snapshot: SnapshotAssertion) -> None:
@@ -138,6 +177,12 @@ def test_standard_errors_agree_with_the_jackknife_over_patients(name: str, folds
     assert np.corrcoef(ours, theirs)[0, 1] > 0.99
 
 
+def test_every_level_is_one_that_the_operating_thresholds_are_of() -> None:
+    images, _ = made_up()
+    rates = [value(f"lesion-sensitivity-at-{level * 100:.0f}", images).value for level in LEVELS]
+    assert rates == sorted(rates)
+
+
 def _some(images: Answers, keep: np.ndarray) -> Answers:
     maps = {name: column[keep] for name, column in images.maps.items()}
     fold = None if images.fold is None else images.fold[keep]
@@ -157,6 +202,43 @@ def test_the_free_response_of_folds_does_not_hang_on_the_scale_of_their_logits()
     lesions = [(~np.isnan(images.maps["lesion_score"][patient % 3 == fold])).sum() for fold in range(3)]
     assert areas[0.0] == pytest.approx(np.average(own, weights=lesions))
     assert value("free-response-area", made_up(shift=2.0)[0]).value < areas[0.0] - 0.01
+
+
+def test_an_estimate_says_how_many_images_it_rests_on() -> None:
+    images = three_images()
+    panel = Panel(
+        np.repeat(images.logits[None], 3, axis=0),
+        images.target,
+        np.arange(3),
+        maps={name: np.repeat(column[None], 3, axis=0) for name, column in images.maps.items()},
+    )
+    found = {name: evaluate(panel, name).images for name in ("dice", "dice-one", "hd95", "false-positive-rate")}
+    assert found == {"dice": 2, "dice-one": 3, "hd95": 1, "false-positive-rate": 1}
+
+
+def seeds_of(bias: float, draw: int) -> Panel:
+    """Five seeds of a recipe on the same 90 images of discs, a third of them healthy; bias: of every logit."""
+    rng, y, x = np.random.default_rng(draw), *np.mgrid[:16, :16]
+    radius = np.where(np.arange(90) % 3 == 0, 0.0, 3.0 + np.arange(90) % 2)[:, None, None]
+    distance = np.hypot(y - 7.5, x - 7.5)
+    clean, truth = 2 * (radius - distance), distance < radius
+    found = [answers_of(clean + bias + 1.5 * rng.normal(size=truth.shape), truth) for _ in range(5)]
+    maps = {
+        name: np.stack([one.maps[name] for one in found])
+        for name in ("truth", "predicted", "hit", "pixels", "area_score", "operating")
+    }
+    return Panel(np.stack([one.logits for one in found]), found[0].target, np.arange(90), maps=maps)
+
+
+@pytest.mark.parametrize("name", ["dice", "iou", "pixel-recall", "false-positive-area"])
+def test_recipes_that_are_alike_are_equivalent_within_a_stated_margin_and_others_are_not(name: str) -> None:
+    usual, alike, louder = seeds_of(0.0, 1), seeds_of(0.0, 2), seeds_of(4.0, 3)
+    same, other = contrast(usual, alike, name, margin=0.05), contrast(usual, louder, name, margin=0.05)
+    assert same.equivalence_p < 0.05
+    assert same.p > 0.01
+    assert abs(other.value) > 0.05
+    assert other.equivalence_p > 0.9
+    assert other.p < 0.001
 
 
 @pytest.mark.parametrize("measure", OF_MAPS, ids=lambda one: one.name)

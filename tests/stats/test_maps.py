@@ -45,6 +45,11 @@ def test_every_convention_by_hand(score: str, empty: Empty, expected: list[float
     np.testing.assert_allclose(OVERLAPS[score](*CASES, empty), expected, rtol=1e-15)
 
 
+def test_an_unknown_convention_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(ValueError, match="unknown convention for empty masks 'both': give one of skip, lesions, one"):
+        maps.dice(*CASES, "both")  # pyright: ignore[reportArgumentType]
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000))
 def test_overlap_is_that_of_scikit_learn(seed: int) -> None:
@@ -57,6 +62,18 @@ def test_overlap_is_that_of_scikit_learn(seed: int) -> None:
         (maps.precision, reference.precision_score), (maps.recall, reference.recall_score),
     ):  # fmt: skip
         assert score(*counts, "skip")[0] == pytest.approx(theirs(truth, predicted), abs=1e-15)
+
+
+def test_counts_at_several_thresholds_broadcast() -> None:
+    predicted, hit = np.array([[8, 4, 0], [3, 0, 0]], np.int32), np.array([[4, 4, 0], [0, 0, 0]], np.int32)
+    found = maps.dice(np.array([4, 0], np.int32)[:, None], predicted, hit, "one")
+    np.testing.assert_allclose(found, [[8 / 12, 1, 0], [0, 1, 1]])
+
+
+def test_large_counts_do_not_overflow() -> None:
+    counts = np.array([2**31 - 1], np.int32)
+    assert maps.dice(counts, counts, counts, "skip")[0] == maps.iou(counts, counts, counts, "skip")[0] == 1
+    assert maps.volume_error(np.ones(1, np.int32), -counts)[0] < 0 < maps.volume_error(np.ones(1, np.int32), counts)[0]
 
 
 def test_volume_error_is_signed() -> None:
@@ -97,6 +114,19 @@ def test_a_sensitivity_that_only_a_map_of_lesion_alone_reaches_is_censored() -> 
     found = maps.threshold_at(LESIONS, FLOOR, 0.8)
     assert not found.defined
     assert found.reason == because(Code.UNREACHED_SENSITIVITY, level=0.8, most=0.75, lesions=4)
+
+
+def test_a_map_that_is_constant_reaches_nothing() -> None:
+    least = maps.threshold_at(np.array([[-7.0]]), np.array([-7.0]), 0.8).reason
+    assert least == because(Code.UNREACHED_SENSITIVITY, level=0.8, most=0.0, lesions=1)
+
+
+def test_thresholds_without_lesions_or_levels() -> None:
+    assert maps.threshold_at(np.full((3, 1), NAN), np.zeros(3), 0.8).reason == because(Code.NO_LESION)
+    assert maps.threshold_at(np.empty((3, 0)), np.zeros(3), 0.8).reason == because(Code.NO_LESION)
+    for level in (0.0, 1.01):
+        with pytest.raises(ValueError, match="give a share above 0 and at most 1"):
+            maps.threshold_at(LESIONS, FLOOR, level)
 
 
 @settings(max_examples=60, deadline=None)
@@ -147,6 +177,18 @@ def test_the_sensitivity_within_false_positives() -> None:
 def test_the_partial_area_by_hand(most: float, area: float) -> None:
     curve = maps.free_response(STRAY, LESIONS, FLOOR, THRESHOLDS)
     assert maps.partial_area(curve, most).value == pytest.approx(area)
+
+
+def test_the_partial_area_is_the_mean_sensitivity() -> None:
+    rng = np.random.default_rng(0)
+    curve = FreeResponse(np.sort(np.append(rng.uniform(0, 6, 29), 0))[::-1], np.sort(rng.random(30))[::-1])
+    steps = np.linspace(0, 4, 40_001)
+    mean = np.mean(maps.sensitivity_within(curve, (steps[1:] + steps[:-1])[::20] / 2))
+    assert maps.partial_area(curve, 4).value == pytest.approx(mean, abs=1e-3)
+
+
+def test_a_perfect_curve_has_an_area_of_one() -> None:
+    assert maps.partial_area(FreeResponse(np.array([3.0, 0.0]), np.array([1.0, 1.0])), 2).value == 1
 
 
 def test_a_curve_that_does_not_begin_at_none_has_no_area() -> None:

@@ -70,6 +70,20 @@ def test_somers_d_agrees_with_scipy(seed: int) -> None:
     assert ours.value == pytest.approx(scipy_stats.somersd(target, logits[:, 0]).statistic, abs=1e-12)
 
 
+def test_auroc_by_hand() -> None:
+    # Pairs (positive, negative): 3>1, 3>2, 2>1, 2=2 -> 3.5 of 4.
+    score, target = np.array([3.0, 2.0, 1.0, 2.0]), np.array([1, 1, 0, 0])
+    assert metrics.auroc(score, target).value == 3.5 / 4
+    assert metrics.somers_d(score, target).value == 0.75
+
+
+def test_auroc_within_folds_counts_pairs_of_a_fold_only() -> None:
+    score = np.array([1.0, 0.0, 11.0, 10.0, 12.0])
+    target, fold = np.array([1, 0, 1, 0, 0]), np.array([0, 0, 1, 1, 1])
+    assert metrics.auroc(score, target).value == 3 / 6
+    assert metrics.auroc(score, target, fold).value == 2 / 3  # fold 0: 1 of 1; fold 1: 1 of 2
+
+
 @settings(max_examples=20, deadline=None)
 @given(seeds)
 def test_auroc_within_folds_is_the_pair_weighted_mean_of_the_folds(seed: int) -> None:
@@ -96,6 +110,16 @@ def test_ranking_metrics_ignore_order_of_rows_and_monotone_transforms(seed: int,
         assert whole(logits[order], target[order]).value == pytest.approx(whole(logits, target).value, abs=1e-12)
 
 
+@settings(max_examples=10, deadline=None)
+@given(seeds)
+def test_reversed_scores_and_swapped_classes(seed: int) -> None:
+    logits, target = draw(seed)
+    score = logits[:, 1]
+    area = metrics.auroc(score, target).value
+    assert metrics.auroc(-score, target).value == pytest.approx(1 - area, abs=1e-12)
+    assert metrics.auroc(score, 1 - target).value == pytest.approx(1 - area, abs=1e-12)
+
+
 def test_limits() -> None:
     target = np.array([0, 0, 1, 1])
     assert metrics.auroc(np.array([0.0, 1, 2, 3]), target).value == 1
@@ -115,6 +139,16 @@ def test_calibration_error_by_hand() -> None:
     # Two bins of two rows: claimed 0.1 and 0.2 with no positive (gap 0.15), 0.6 and 0.8 with one (gap 0.2).
     p, target = np.array([0.8, 0.1, 0.6, 0.2]), np.array([1, 0, 0, 0])
     assert metrics.calibration_error(np.log(np.stack([1 - p, p], 1)), target, bins=2).value == pytest.approx(0.175)
+
+
+def test_calibration_error_of_a_constant_is_its_distance_from_the_prevalence() -> None:
+    logits, target = np.zeros((40, 1)), np.repeat([0, 1], [30, 10])
+    assert metrics.calibration_error(logits, target).value == pytest.approx(0.25)
+
+
+def test_equal_mass_bins_are_equal_and_keep_ties_together() -> None:
+    assert np.bincount(metrics.equal_mass_bins(np.random.default_rng(0).normal(size=60), 15)).tolist() == [4] * 15
+    assert len(set(metrics.equal_mass_bins(np.array([0.1, 0.5, 0.5, 0.5, 0.9]), 5)[1:4])) == 1
 
 
 def test_logits_of_one_column_are_those_of_two() -> None:

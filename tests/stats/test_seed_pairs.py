@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import cohen_kappa_score
 
 from assay.core.reasons import Code, because
-from assay.stats.similarity import Likeness, beyond_seeds, cohen_kappa
+from assay.stats.similarity import Likeness, between_seeds, beyond_seeds, cohen_kappa, judged
 
 
 def models(seeds: int, shift: float, spread: int, draw: np.random.Generator) -> np.ndarray:
@@ -23,6 +23,16 @@ def models(seeds: int, shift: float, spread: int, draw: np.random.Generator) -> 
 
 def compared(a: np.ndarray, b: np.ndarray) -> Likeness:
     return beyond_seeds(a @ b.T, a @ a.T, b @ b.T)
+
+
+def test_the_same_models_are_as_alike_as_their_seeds() -> None:
+    a = models(5, 0, 4, np.random.default_rng(0))
+    found = compared(a, a)
+    assert found.value == pytest.approx(found.within)
+    assert found.below == 0
+    assert math.isnan(found.p)
+    assert found.reason == because(Code.NO_VARIATION_BETWEEN_SEEDS)
+    assert judged([found])[0][1] == "inconclusive"
 
 
 def test_it_is_half_the_squared_distance_of_means_without_bias() -> None:
@@ -86,6 +96,23 @@ def test_nothing_is_claimed_under_three_seeds() -> None:
         assert found.reason == reason
         assert math.isnan(found.p)
         assert math.isnan(found.value) == (seeds == 1)
+
+
+def test_a_seed_without_a_value_leaves_none() -> None:
+    a = models(4, 0, 3, np.random.default_rng(6))
+    a[2] = math.nan
+    found = compared(a, models(4, 0, 3, np.random.default_rng(7)))
+    assert math.isnan(found.value)
+    assert found.reason == because(Code.SOME_SEEDS_UNDEFINED)
+    assert math.isnan(between_seeds(np.ones((1, 1))))
+
+
+def test_a_family_is_corrected_together() -> None:
+    ps = [0.01, 0.03, math.nan, 0.2]
+    family = [Likeness(0.5, 0.6, 0.6, 0.1, p=p) for p in ps]
+    found = judged(family)
+    assert [c for _, c in found] == ["beyond seeds", *["inconclusive"] * 3]
+    assert found[0][0] == pytest.approx(0.04)
 
 
 def test_kappa_is_that_of_scikit_learn_and_has_its_limits() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import pdist, squareform
 
-from assay.core.reasons import Code, Reason, because
+from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.stats import similarity
 from assay.stats.similarity import (
     cka_matrix,
@@ -59,6 +60,12 @@ def test_terms_and_alignment_equal_the_published_formula(n: int, d: int, e: int)
     x, y = pair(n, d, e)
     assert hsic(x, y) == pytest.approx(published_hsic(x - x.mean(0), y - y.mean(0)), rel=1e-9)
     assert cka(x, y) == pytest.approx(published_cka(x - x.mean(0), y - y.mean(0)), abs=1e-9)
+
+
+def test_float32_activations_lose_nothing() -> None:
+    x, y = (a.astype(np.float32) for a in pair(100, 20, 30))
+    wide = [a.astype(np.float64) for a in (x, y)]
+    assert cka(x, y) == pytest.approx(published_cka(*(a - a.mean(0) for a in wide)), abs=1e-9)
 
 
 def test_a_matrix_holds_every_pair_whichever_way_it_is_gone_through(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,6 +118,14 @@ def test_terms_are_without_bias_on_small_samples() -> None:
     assert 0.3 < np.mean(np.array(apart) < 0) < 0.7
 
 
+def test_independent_layers_of_more_units_than_images_are_not_alike() -> None:
+    """Negative values are kept: over many pairs the mean is 0. The biased form would say about 0.9."""
+    draw = np.random.default_rng(1)
+    found = [cka(draw.normal(size=(20, 300)), draw.normal(size=(20, 300))) for _ in range(200)]
+    assert abs(np.mean(found)) < 4 * np.std(found) / math.sqrt(200)
+    assert min(found) < 0 < max(found)
+
+
 # --- what is undefined ----------------------------------------------------------------------------------------------
 
 
@@ -130,6 +145,25 @@ def test_says_why_it_is_undefined(features: np.ndarray, reason: Reason) -> None:
     assert undefined_for(features) == reason
     assert math.isnan(cka(features, other))
     assert math.isnan(cka(other, features))
+
+
+def test_dead_and_constant_units_change_nothing() -> None:
+    x, y = pair(40, 5, 6)
+    dead = np.concatenate([x, np.zeros((40, 3)), np.full((40, 2), 1e6)], axis=1)
+    assert undefined_for(dead) == NOTHING
+    assert cka(dead, y) == pytest.approx(cka(x, y), abs=1e-9)
+
+
+def test_one_undefined_layer_leaves_the_others() -> None:
+    x, y = pair(20, 5, 6)
+    found = cka_matrix([x, np.ones((20, 3))], [y, x])
+    assert np.isnan(found[1]).all()
+    np.testing.assert_allclose(found[0], [cka(x, y), 1.0])
+
+
+def test_other_images_are_refused() -> None:
+    with pytest.raises(ValueError, match="representations of 4 and 5 images: give rows of the same images"):
+        cka(np.zeros((4, 2)), np.zeros((5, 2)))
 
 
 # --- vectors for many pairs ------------------------------------------------------------------------------------------
@@ -164,3 +198,15 @@ def test_the_inner_product_of_rbf_vectors_is_the_alignment_of_gaussian_kernels(n
     assert rbf_cka_vector(x) @ rbf_cka_vector(y) == pytest.approx(expected, abs=1e-9)
     turn = np.linalg.qr(np.random.default_rng(0).normal(size=(d, d)))[0]
     assert rbf_cka_vector(x) @ rbf_cka_vector(3 * x @ turn + 1) == pytest.approx(1)
+
+
+def test_rbf_cka_is_undefined_where_most_images_coincide() -> None:
+    x = np.zeros((20, 2))
+    x[:4] = np.random.default_rng(0).normal(size=(4, 2))
+    assert np.isnan(rbf_cka_vector(x)).all()
+
+
+@pytest.mark.parametrize("vector", [cka_vector, rbf_cka_vector])
+def test_a_vector_of_what_cannot_be_likened_is_not_a_number(vector: Callable[[np.ndarray], np.ndarray]) -> None:
+    for features in (np.ones((20, 3)), np.random.default_rng(0).normal(size=(3, 2)), np.zeros((0, 2))):
+        assert np.isnan(vector(features)).all()

@@ -11,6 +11,10 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from assay.stats.compare import compare
+from assay.stats.doses import outcome_weights
+from assay.stats.panel import Evaluated, Panel, evaluate, probit
+
 
 def load(name: str) -> ModuleType:
     """A script of benchmarks/, as a module by which others import it."""
@@ -32,6 +36,13 @@ _, looks = load("decision_simulation"), load("look_simulation")
 def test_the_truth_of_a_world_is_its_long_run_mean(world) -> None:
     values, _ = world.draw(np.random.default_rng(0), 4000, 1, 3, 0.5)
     assert values.mean() == pytest.approx(world.truth(0.5), abs=0.004)
+
+
+def test_seed_effects_have_the_size_that_a_cell_states() -> None:
+    world = simulation.auroc_world(0.8, 200, 80)
+    still, _ = world.draw(np.random.default_rng(0), 1000, 1, 1, 0.0)
+    moved, _ = world.draw(np.random.default_rng(1), 1000, 1, 1, simulation.seed_sd_of(world, 3.0, 1))
+    assert np.sqrt(moved.var() - still.var()) / still.std() == pytest.approx(3.0, rel=0.15)
 
 
 @pytest.mark.parametrize("seeds", [3, 5])
@@ -65,6 +76,19 @@ def test_a_world_that_is_additive_on_one_scale_is_not_called_an_interaction(scal
     assert on_scale[0] - on_scale[1] == pytest.approx(np.full(3, (on_scale[0] - on_scale[1])[0]))
 
 
+def test_the_batch_of_a_simulation_is_the_contrast_of_a_study() -> None:
+    drawn = doses.draw(np.random.default_rng(0), "probit", 1, 5, 0.3)
+    weights = np.concatenate([outcome_weights(3), -outcome_weights(3)])
+    parts = [
+        Evaluated(drawn.values[0, r], drawn.contributions[0, r], drawn.patients, drawn.seeds, 200, (0.0, 1.0))
+        for r in range(6)
+    ]
+    for batch, single in ((drawn, parts), (probit(drawn), [probit(part) for part in parts])):
+        p, value = doses.p_values(batch)
+        found = compare(single, weights)
+        assert (p[0], value[0]) == pytest.approx((found.p, found.value))
+
+
 @pytest.mark.slow
 def test_half_dose_intervals_cover() -> None:
     assert doses.simulate("coverage", "plain", 1.0, 5, 500)["met"]
@@ -73,6 +97,19 @@ def test_half_dose_intervals_cover() -> None:
 @pytest.mark.parametrize("world", ["tied", "apart", "crossed", "uneven"])
 def test_recipes_with_equally_bad_worst_groups_are_seldom_told_apart(world: str) -> None:
     assert worst.simulate(world, 1.0, 5, 500)["met"]
+
+
+@pytest.mark.parametrize("world", worst.WORLDS)
+def test_a_simulated_worst_group_is_compared_as_that_of_a_study(world: str) -> None:
+    right = worst.right_answers(np.random.default_rng(0), world, 1, 5, 0.3)
+    target, group = np.arange(worst.PATIENTS) % 2, right.shape[-1]
+    chosen: list[Evaluated] = []
+    for recipe in range(2):
+        one = right[0, recipe]  # [s, groups, patients of a group]
+        rows = one.mean(axis=(0, 2)).argmin() * group + np.arange(group)
+        logits = np.where(one.reshape(5, -1) == (target == 1), 1.0, -1.0)
+        chosen.append(evaluate(Panel(logits[..., None], target, np.arange(len(target))).rows(rows), "accuracy"))
+    assert worst.p_values(right)[0] == pytest.approx(compare(chosen, np.array([1.0, -1.0])).p)
 
 
 @pytest.mark.slow
@@ -99,3 +136,8 @@ def test_three_looks_claim_as_little_as_one_test() -> None:
     row = looks.simulate("primary of 2, alone in their groups", "equal", 6.0, 40, 500)
     assert row["met"]
     assert row["claims"] > 0.01, "a rule that never claims would pass"
+
+
+def test_three_looks_at_the_full_level_claim_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(looks, "LOOK_ALPHA", 0.05)
+    assert looks.simulate("primary of 1", "equal", 6.0, 40, 500)["claims"] > 0.085

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from assay.core.errors import StoreError
 from assay.core.types import Contributions, Measurement
 from assay.store.folder import (
     CONTRIBUTIONS,
     ROW,
+    RunFolder,
     read_contributions,
     read_sampled,
     write_contributions,
@@ -31,12 +32,25 @@ def test_another_reader_has_them_by_their_names(tmp_path: Path) -> None:
     assert list(read_sampled(path)[1]) == ["z", "a"]
 
 
+def test_a_probe_that_kept_nothing_has_none(tmp_path: Path) -> None:
+    assert not RunFolder(tmp_path).has_sampled("a")
+    with pytest.raises(StoreError, match=r"activations\.safetensors: there is no such file"):
+        RunFolder(tmp_path).sampled("a")
+
+
 @pytest.mark.parametrize("left", [0, 5, 60, -4])
 def test_a_damaged_file_is_refused_by_its_name(left: int, tmp_path: Path) -> None:
     path = tmp_path / "activations.safetensors"
     write_sampled(path, np.arange(9), {"a": np.ones((9, 5))})
     path.write_bytes(path.read_bytes()[:left])
     with pytest.raises(StoreError, match=r"activations\.safetensors: it is damaged .*run the study again"):
+        read_sampled(path)
+
+
+def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "activations.safetensors"
+    save_file({"a": np.ones(3)}, path)
+    with pytest.raises(StoreError, match="it is damaged"):
         read_sampled(path)
 
 
@@ -57,7 +71,7 @@ def test_contributions_are_kept_of_what_contrasts_compare(tmp_path: Path) -> Non
     ])  # fmt: skip
     found = read_contributions(path)
     assert {place: one.samples.tolist() for place, one in found.items()} == {1: images, 3: others, 4: images}
-    np.testing.assert_array_equal(found[4].values, np.array([0.0, 0.25, -0.25], np.float32))
+    np.testing.assert_array_equal(found[4].values, np.float32([0.0, 0.25, -0.25]))
     assert found[1].standard_error == pytest.approx(np.sqrt(0.14))
     assert len(load_file(path)) == 6  # those of the same samples are one matrix
 
@@ -69,3 +83,8 @@ def test_damaged_contributions_are_refused_by_their_name(left: int, tmp_path: Pa
     path.write_bytes(path.read_bytes()[:left])
     with pytest.raises(StoreError, match=r"contributions\.safetensors: it is damaged .*run the study again"):
         read_contributions(path)
+
+
+def test_a_probe_without_contributions_leaves_no_file(tmp_path: Path) -> None:
+    write_contributions(tmp_path / CONTRIBUTIONS, [Measurement("missing", 4.0)])
+    assert not list(tmp_path.iterdir())

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.worlds.audits import CALLS, MARKS, SIDE, images, middle, run
+import timm
+from tests.study.test_audit import CALLS, MARKS, SIDE, images, middle, run
 from tests.worlds.files import save
-from torch import nn
 
 import assay
 from assay.core.errors import SpecError
@@ -34,6 +34,7 @@ Rows = list[dict[str, str]]
 
 @pytest.fixture(autouse=True)
 def _in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(
         importlib.import_module("assay.cli.audit"), "origin_of", lambda *given, **more: AFunction(middle)
     )
@@ -129,6 +130,21 @@ def test_thirty_images_of_three_patients_with_odd_columns_are_audited(capsys: py
     written = [path for path in Path("out").rglob("*") if path.suffix in (".json", ".md", ".html", ".csv")]
     assert written
     assert not [path for path in written if "Smith" in path.read_text()], "no patient is named"
+
+
+def test_a_thousand_levels_dates_and_free_text_of_predictions_are_not_tested() -> None:
+    draws, rows = np.random.default_rng(0), Rows()
+    for at in range(1200):
+        odd = {"lots": f"level {at % 1000}", "day": f"2020-{1 + at % 12:02d}-{1 + at % 28:02d}", "text": f"said {at}"}
+        score = 1 / (1 + np.exp(-draws.normal(at % 2)))
+        rows.append({"finding": str(at % 2), "score": str(score), "sex": "fm"[at // 2 % 2], "copy": str(at % 2), **odd})
+    table(Path("predictions.csv"), rows)
+    columns = ["lots", "day", "text", "copy"]
+    more = ["--target", "finding", "--columns", ",".join([*columns, "sex"]), "--out", "out"]
+    assert run(["audit", "predictions.csv", *more]) == 0
+    found = {row["factor"]: row["verdict"] for row in RunFolder(Path("out")).table("verdicts")}
+    assert {found.pop(name) for name in columns} == {"not-tested"}
+    assert found["sex"] != "not-tested"
 
 
 def test_images_behind_a_link_are_read_with_the_option_that_the_refusal_names(
@@ -246,7 +262,7 @@ SCRIPT = """
 import importlib, sys
 from assay.cli import main
 from assay.models.ref import AFunction
-from tests.worlds.audits import middle
+from tests.study.test_audit import middle
 importlib.import_module("assay.cli.audit").origin_of = lambda *given, **more: AFunction(middle)
 main(sys.argv[1:])
 """
@@ -276,8 +292,8 @@ def test_an_audit_that_was_killed_goes_on_and_writes_the_same_bytes() -> None:
 
 
 def test_a_network_of_one_channel_gets_the_mean_of_a_scaling_of_three(tmp_path: Path) -> None:
-    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
-    given = images(tmp_path / "set", 20)
+    network = timm.create_model("resnet10t", num_classes=2, in_chans=1).eval()  # pyright: ignore[reportUnknownMemberType]
+    given = images(tmp_path / "set", 40)
     means: list[tuple[float, ...] | None] = []
     for number, scaling in enumerate(("0..1", "imagenet")):
         out = tmp_path / str(number)

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from tests.worlds.studies import TINY, run_tiny
 
+from assay.analysis import results
 from assay.analysis.described import Described, kept
+from assay.analysis.doses import dose_change_rows, half_dose_rows
 from assay.analysis.results import Gathered
+from assay.analysis.tables import Made
+from assay.core.reasons import Code, read
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import statement
+from assay.spec.schema import RecipePoint
+from assay.stats.panel import Panel
 from assay.store.files import Row
 from assay.store.folder import RunFolder
 from assay.store.schema import HALF_DOSES
@@ -55,8 +63,10 @@ DOSED: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    return RunFolder(run_tiny(tmp_path_factory.mktemp("runs") / "doses", **DOSED).folder)
+def run(tmp_path_factory: pytest.TempPathFactory, study_cache: Path) -> RunFolder:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASSAY_CACHE", str(study_cache))
+        return RunFolder(run_tiny(tmp_path_factory.mktemp("runs") / "doses", **DOSED).folder)
 
 
 def measured(run: RunFolder, measure: str, confounder: str, p: str, environment: str, **where: str) -> list[Row]:
@@ -114,6 +124,14 @@ def test_probes_of_the_confounder_are_compared_along_the_doses(run: RunFolder) -
     page = (run.root / "report.html").read_text()
     for name in ("flip-rate", "logit-effect"):
         assert f'<figure id="figure-probed-{name}"' in page
+
+
+def test_the_confounder_of_a_contrast_is_that_of_each_recipe(run: RunFolder) -> None:
+    rows = [row for row in run.table("contrasts") if row["measure"] == "flip-rate"]
+    assert [(row["factor"], json.loads(row["where"])["confounder"]) for row in rows] == [
+        ("tag", "tag"), ("texture", "texture"), (NAME, UNSEEN),
+    ]  # fmt: skip
+    assert {row["family"] for row in rows} == {"stated"}
 
 
 def test_the_worst_group_is_compared_along_the_doses(run: RunFolder) -> None:
@@ -198,15 +216,36 @@ def test_there_is_no_margin_to_halve_where_nothing_could_be_learned(run: RunFold
     )
 
 
-def test_each_confounder_has_its_contrasts_and_alike_losses_are_not_told_apart(run: RunFolder) -> None:
+def test_tables_do_not_depend_on_the_panels_that_memory_keeps(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "PANELS", 1)
+    made = Made(Gathered(stored_study(run.root).plan, run, kept(run, Described)), kept(run, Described), run.root)
+    assert repr(list(made.estimates)) == repr(run.table("estimates"))
+
+
+def test_what_lost_every_seed_is_undefined_in_every_measure_that_is_compared(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = stored_study(run.root)
+    spec = study.plan.spec
+    first = spec.contrasts[0].model_copy(update={"measure": "average-precision"})
+    plan = replace(study.plan, spec=spec.model_copy(update={"contrasts": (first, *spec.contrasts[1:])}))
+    gathered, lost = Gathered(plan, run, kept(run, Described)), "cross-entropy · tag · 1"
+    panel = Gathered.panel
+
+    def without(self: Gathered, point: RecipePoint, environment: str) -> Panel | None:
+        return None if point.label == lost else panel(self, point, environment)
+
+    monkeypatch.setattr(Gathered, "panel", without)
+    for rows in (half_dose_rows(gathered), dose_change_rows(gathered)):
+        found = [row for row in rows if row["recipe"] == "cross-entropy · tag" and row["environment"] == "reversed"]
+        assert [row["measure"] for row in found] == ["average-precision", "auroc"]
+        assert {read(row["reason"]).codes for row in found} == {(Code.NO_SEED_OF,)}
+
+
+def test_alike_losses_are_not_told_apart_and_the_page_says_what_the_dose_does(run: RunFolder) -> None:
     rows = [row for row in run.table("contrasts") if row["measure"] == "auroc"]
     assert [json.loads(row["where"]) for row in rows] == [{"confounder": name} for name in (*CONFOUNDERS, UNSEEN)]
     assert {row["decision"] for row in rows} == {"inconclusive"}
-    probed = [row for row in run.table("contrasts") if row["measure"] == "flip-rate"]
-    assert [(row["factor"], json.loads(row["where"])["confounder"]) for row in probed] == [
-        ("tag", "tag"), ("texture", "texture"), (NAME, UNSEEN),
-    ]  # fmt: skip
-    assert {row["family"] for row in probed} == {"stated"}
     page = (run.root / "report.html").read_text()
     assert "Dose-response" in page
     assert '<figure id="figure-doses"' in page

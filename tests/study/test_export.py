@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -31,49 +30,26 @@ def trial_of(run: Path, recipe: str = "supcon", seed: int = 1) -> str:
     return next(row["trial"] for row in rows if (row["recipe"], row["seed"]) == (recipe, seed))
 
 
-@pytest.fixture(scope="module")
-def nets(finished_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of all exported models of the finished run. Not to be written to."""
-    return assay.open_run(finished_run).export("all", tmp_path_factory.mktemp("nets"))
-
-
-def test_the_folder_gives_the_outputs_thresholds_and_facts_of_the_run(run_copy: Path, tmp_path: Path) -> None:
-    trial, run = trial_of(run_copy), assay.open_run(run_copy)
-    folder = run.export(trial, tmp_path / "net")
+@pytest.mark.parametrize("recipe", ["cross-entropy", "supcon"])
+def test_the_folder_gives_the_same_outputs_and_thresholds(run_copy: Path, tmp_path: Path, recipe: str) -> None:
+    trial = trial_of(run_copy, recipe)
+    folder = assay.open_run(run_copy).export(trial, tmp_path / "net")
     here, there = assay.load_model(run_copy / "trials" / trial), assay.load_model(folder)
     images = torch.rand(3, 1, 32, 32)
     with torch.inference_mode():
         assert torch.equal(here.network(images), there.network(images))
     assert (here.threshold, here.layers, here.middle) == (there.threshold, there.layers, there.middle)
 
-    data = {key: value for key, value in SMALL["data"].items() if key != "size"}
-    probed = assay.probe(folder, data, out=tmp_path / "probed", progress=False)
-    (id,) = RunFolder(probed.folder).ids("models")
-    size = RunFolder(probed.folder).record("models", id)["size"]
-    assert size == SMALL["data"]["size"] != DataSpec.model_fields["size"].default, "that of the network"
 
-    values, record = (
-        json.loads(path.read_text()) for path in (folder / EXPORTED, run_copy / "trials" / trial / "record.json")
-    )
-    assert (values["id"], values["label"], values["seed"]) == (trial, "supcon", 1)
-    assert values["input"].items() >= {"size": 32, "channels": 1, "fit": "pad", "scaling": record["scaling"]}.items()
-    assert values["output"]["classes"] == ["not malignant", "malignant"]
-    assert values["output"]["threshold"] == record["threshold"]
-    assert values["sha256"] == record["files"]["weights.safetensors"]
-
-    card, seeds = (folder / CARD).read_text(), run.table("seeds")
-    chosen = (seeds.recipe == "supcon") & (seeds.seed == 1) & (seeds.environment == "reversed") & (seeds.group == "")
-    (value,) = seeds[chosen & (seeds.measure == "auroc") & (seeds.level == "")].value
-    assert card.startswith("# small: supcon, seed 1\n")
-    for text in (
-        f"| reversed | {value:.2f} |",
-        "It was not validated for clinical use.",
-        "association in training: texture with malignant, Somers' D 0.92",
-        "training images: 128",
-        f"training run: {trial}",
-        "inconclusive",
-    ):
-        assert text in card
+def test_a_probe_reads_the_folder_as_the_training_run(run_copy: Path, tmp_path: Path) -> None:
+    trial = trial_of(run_copy)
+    folder = assay.open_run(run_copy).export(trial, tmp_path / "net")
+    tables = [
+        assay.probe(model, SMALL["data"], out=tmp_path / name, progress=False).table()
+        for name, model in {"a": run_copy / "trials" / trial, "b": folder}.items()
+    ]
+    columns = ["measure", "environment", "level", "group", "value"]
+    assert tables[0][columns].equals(tables[1][columns])
 
 
 def test_onnx_gives_the_same_outputs_for_any_number_of_images(run_copy: Path, tmp_path: Path) -> None:
@@ -87,6 +63,13 @@ def test_onnx_gives_the_same_outputs_for_any_number_of_images(run_copy: Path, tm
         with torch.inference_mode():
             wanted = model.network(images).numpy()
         assert np.abs(given - wanted).max() <= 1e-4 * max(1.0, float(np.abs(wanted).max()))
+    probed = assay.probe(folder / ONNX_FILE, SMALL["data"], out=tmp_path / "probed", progress=False).table()
+    own = assay.probe(folder.parent / "runs/small/trials" / trial, SMALL["data"], out=tmp_path / "own", progress=False)
+    auroc = [
+        float(table[(table.measure == "auroc") & (table.level == "") & (table.group == "")].value.iloc[0])
+        for table in (probed, own.table())
+    ]
+    assert auroc[0] == pytest.approx(auroc[1], abs=1e-6)
 
 
 def test_an_onnx_file_with_other_outputs_is_refused(tmp_path: Path) -> None:
@@ -100,6 +83,32 @@ def test_an_onnx_file_with_other_outputs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(export.WeightsError, match="outputs of ONNX differ by"):
         export._write_onnx(Alters().eval(), Inputs(1, 8, 2), tmp_path / "a.onnx")
     assert not (tmp_path / "a.onnx").exists()
+
+
+def test_the_description_has_what_a_program_needs(run_copy: Path, tmp_path: Path) -> None:
+    trial = trial_of(run_copy)
+    values = json.loads((assay.open_run(run_copy).export(trial, tmp_path / "net") / EXPORTED).read_text())
+    record = json.loads((run_copy / "trials" / trial / "record.json").read_text())
+    assert (values["id"], values["label"], values["seed"]) == (trial, "supcon", 1)
+    assert values["input"].items() >= {"size": 32, "channels": 1, "fit": "pad", "scaling": record["scaling"]}.items()
+    assert values["output"]["classes"] == ["not malignant", "malignant"]
+    assert values["output"]["threshold"] == record["threshold"]
+    assert values["sha256"] == record["files"]["weights.safetensors"]
+
+
+def test_the_card_has_facts_of_the_run(run_copy: Path, tmp_path: Path) -> None:
+    trial, run = trial_of(run_copy), assay.open_run(run_copy)
+    card = (run.export(trial, tmp_path / "net") / CARD).read_text()
+    seeds = run.table("seeds")
+    chosen = (seeds.recipe == "supcon") & (seeds.seed == 1) & (seeds.environment == "reversed") & (seeds.group == "")
+    (value,) = seeds[chosen & (seeds.measure == "auroc") & (seeds.level == "")].value
+    assert card.startswith("# small: supcon, seed 1\n")
+    assert f"| reversed | {value:.2f} |" in card
+    assert "It was not validated for clinical use." in card
+    assert "association in training: texture with malignant, Somers' D 0.92" in card
+    assert "training images: 128" in card
+    assert f"training run: {trial}" in card
+    assert "inconclusive" in card
 
 
 def test_what_cannot_be_exported_is_refused(run_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,38 +140,101 @@ def test_what_cannot_be_exported_is_refused(run_copy: Path, tmp_path: Path, monk
         run.export(trial, tmp_path / "gone")
 
 
-def test_exported_models_of_a_run_are_tested_in_another_study_as_in_their_own(
-    finished_run: Path, nets: Path, tmp_path: Path
-) -> None:
+def test_exported_models_of_a_run_are_tested_in_another_study_as_in_their_own(run_copy: Path, tmp_path: Path) -> None:
+    folder = assay.open_run(run_copy).export("all", tmp_path / "nets")
     study: dict[str, Any] = {key: SMALL[key] for key in ("data", "environments", "probes")}
-    again = assay.Study({**study, "name": "again", "models": str(nets / MODELS)})
+    again = assay.Study({**study, "name": "again", "models": str(folder / MODELS)})
     made = again.run(tmp_path / "runs", workers=0, progress=False)
     columns = ["recipe", "seed", "measure", "environment", "factor", "group", "level", "layer", "value"]
     first, second = (
         rows[columns].sort_values(columns, ignore_index=True)
-        for rows in (assay.open_run(finished_run).table("seeds"), made.table("seeds"))
+        for rows in (assay.open_run(run_copy).table("seeds"), made.table("seeds"))
     )
     assert len(second) > 100
     assert first.equals(second)
 
 
-@pytest.mark.parametrize(
-    ("changed", "text"),
-    [
-        ({"sha256": "0" * 64}, "does not describe these weights"),
-        ({"recipe": {"task": "segmentation", "architecture": "small-unet", "loss": "dice"}},
-         "models of classification and of segmentation are in one table"),
-    ],
-)  # fmt: skip
-def test_a_description_of_other_weights_or_of_another_task_is_refused(
-    nets: Path, tmp_path: Path, changed: dict[str, Any], text: str
-) -> None:
-    folder = shutil.copytree(nets, tmp_path / "nets")
+def test_exported_models_answer_as_an_ensemble(run_copy: Path, tmp_path: Path) -> None:
+    table = assay.open_run(run_copy).export("all", tmp_path / "nets") / MODELS
+    rows = [line.split(",") for line in table.read_text().splitlines()]
+    assert rows[0] == ["path", "loss", "seed"]
+    table.write_text("path,loss,fold,seed\n" + "".join(",".join([*row, "0"]) + "\n" for row in rows[1:]))
+    study: dict[str, Any] = {"name": "mean", "models": {"table": str(table), "ensemble": "folds"}}
+    study |= {**{key: SMALL[key] for key in ("data", "environments")}, "probes": ["performance"]}
+    made = assay.Study(study).run(tmp_path / "runs", workers=0, progress=False)
+    id = next(row["trial"] for row in made.table("trials").to_dict("records") if row["recipe"] == "supcon")
+    members = [assay.load_model((table.parent / row[0]).parent).network for row in rows[1:] if row[1] == "supcon"]
+    images = torch.rand(3, 1, 32, 32)
+    with torch.inference_mode():
+        wanted = torch.stack([member(images).softmax(1) for member in members]).mean(0)
+        found = assay.load_model(made.folder / "trials" / id).network(images).softmax(1)
+    assert len(members) > 1
+    torch.testing.assert_close(found, wanted)
+
+
+def test_folds_trained_on_one_set_are_tested_on_another_as_an_ensemble(tmp_path: Path) -> None:
+    write_assets(tmp_path)
+    images = {
+        "folder": str(tmp_path / "endoscopy"),
+        "target": "lesion",
+        "mask": "mask",
+        "size": 32,
+        "channels": "color",
+    }
+    study: dict[str, Any] = {
+        "name": "trained",
+        "data": {**images, "table": "hyperkvasir.csv", "split": {"folds": 3}},
+        "environments": {"train": {}, "same": {}},
+        "recipe": {"task": "segmentation", "loss": ["cross-entropy", {"dice": {"reduce": "image"}}], "epochs": 1},
+        "seeds": 2,
+        "probes": ["segmentation"],
+    }
+    trained = assay.Study(study).run(tmp_path / "runs", workers=0, progress=False)
+    table = trained.export("all", tmp_path / "networks") / MODELS
+    assert len(table.read_text().splitlines()) == 1 + 2 * 2 * 3
+    outside = {**images, "table": "endotect.csv", "split": {"train": 0.2, "validation": 0.3, "test": 0.5}}
+    tested = assay.Study(
+        {
+            "name": "tested",
+            "models": {"table": str(table), "ensemble": "folds"},
+            "data": outside,
+            "environments": {"same": {}},
+            "probes": ["segmentation"],
+            "contrasts": [{"axis": "loss", "against": "cross-entropy", "measure": "dice", "environment": "same"}],
+        }
+    ).run(tmp_path / "runs", workers=0, progress=False)
+    assert sorted(tested.table("trials").recipe) == ["cross-entropy"] * 2 + ["dice(reduce=image)"] * 2
+    assert tested.table()["seeds"].tolist() == [2]
+
+
+def test_a_description_of_other_weights_is_refused(run_copy: Path, tmp_path: Path) -> None:
+    folder = assay.open_run(run_copy).export("all", tmp_path / "nets")
     described = next(folder.glob(f"*/{EXPORTED}"))
-    described.write_text(json.dumps({**json.loads(described.read_text()), **changed}))
+    values = json.loads(described.read_text())
+    described.write_text(json.dumps({**values, "sha256": "0" * 64}))
     study = {"name": "again", "data": SMALL["data"], "models": str(folder / MODELS), "probes": ["performance"]}
-    with pytest.raises(SpecError, match=text):
+    with pytest.raises(SpecError, match="does not describe these weights"):
         _ = assay.Study(study).spec
+
+
+def test_models_of_two_tasks_in_one_table_are_refused(run_copy: Path, tmp_path: Path) -> None:
+    folder = assay.open_run(run_copy).export("all", tmp_path / "nets")
+    described = next(folder.glob(f"*/{EXPORTED}"))
+    values = json.loads(described.read_text())
+    segments = {"task": "segmentation", "architecture": "small-unet", "loss": "dice"}
+    described.write_text(json.dumps({**values, "recipe": segments}))
+    study = {"name": "again", "data": SMALL["data"], "models": str(folder / MODELS), "probes": ["performance"]}
+    with pytest.raises(SpecError, match="models of classification and of segmentation are in one table"):
+        _ = assay.Study(study).spec
+
+
+def test_a_network_is_probed_at_its_own_size_and_framing(run_copy: Path, tmp_path: Path) -> None:
+    folder = assay.open_run(run_copy).export(trial_of(run_copy), tmp_path / "net")
+    data = {key: value for key, value in SMALL["data"].items() if key != "size"}
+    for model in (folder, run_copy / "trials" / trial_of(run_copy)):
+        kept = RunFolder(assay.probe(model, data, out=tmp_path / f"of-{model.name}", progress=False).folder)
+        (id,) = kept.ids("models")
+        assert kept.record("models", id)["size"] == SMALL["data"]["size"] != DataSpec.model_fields["size"].default
 
 
 def test_a_program_does_not_tell_its_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

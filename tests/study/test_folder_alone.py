@@ -14,20 +14,22 @@ from tests.worlds.studies import TINY, WORKING, plan_tiny, run_tiny
 
 import assay
 from assay.core.errors import SpecError, StoreError
+from assay.core.reasons import Code, because
 from assay.execution import jobs
 from assay.execution.tasks import Event, Observer, Outcome, Task
 from assay.store.files import read_checked_json, write_checked_json
 from assay.store.folder import EARLIER, RunFolder, working_in
 from assay.study.records import stamp, stored_study, unnamed
-from assay.study.run import rebuild
+from assay.study.run import UNFINISHED, rebuild
 
 TABLES = ("trials", "values", "estimates", "contrasts", "environments", "findings", "pictures", "provenance")
 
 
-@pytest.fixture
-def root(tiny_run: Path, tmp_path: Path) -> Path:
-    """A copy of the run folder, to be changed."""
-    return Path(shutil.copytree(tiny_run, tmp_path / "tiny"))
+@pytest.fixture(scope="module")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory, study_cache: Path) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASSAY_CACHE", str(study_cache))
+        return run_tiny(tmp_path_factory.mktemp("runs") / "tiny").folder
 
 
 @pytest.fixture
@@ -49,9 +51,6 @@ def test_a_report_needs_nothing_but_the_folder(copied: Path) -> None:
     shutil.rmtree(copied / "tables")
     (copied / "report.html").unlink()
     assert rebuild(copied).read_bytes() == page
-    (trial,) = (copied / "trials").iterdir()
-    assert assay.load_model(trial).seed == 0
-    assert unnamed(copied) == [], "clean goes by what was run"
     assert {name: (copied / "tables" / f"{name}.parquet").read_bytes() for name in TABLES} == before
 
 
@@ -79,8 +78,9 @@ print(stamp(stored_study(root).plan)["trained"], RunFolder(root).tables_are_curr
 
 
 @pytest.fixture
-def own_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_loss(study_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A loss of the user's own, in a module that no process has imported yet."""
+    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
     monkeypatch.syspath_prepend(tmp_path)
     name = f"own_{tmp_path.name}"
     (tmp_path / f"{name}.py").write_text(OWN)
@@ -128,6 +128,15 @@ def test_a_worker_that_finds_a_loss_edited_since_planning_does_not_run_it(own_lo
     assert not (tmp_path / "tiny").exists()
 
 
+def test_a_model_is_loaded_from_the_folder_alone(copied: Path) -> None:
+    (trial,) = (copied / "trials").iterdir()
+    assert assay.load_model(trial).seed == 0
+
+
+def test_clean_goes_by_what_was_run_and_not_by_the_data_of_today(copied: Path) -> None:
+    assert unnamed(copied) == []
+
+
 def test_clean_refuses_when_the_study_names_nothing_here(copied: Path) -> None:
     plan = read_checked_json(copied / "plan.json")
     write_checked_json(copied / "plan.json", {**plan, "trials": [], "probes": [], "readings": []})
@@ -152,7 +161,17 @@ def test_a_study_of_another_assay_is_told_in_one_sentence(copied: Path, change: 
     assert "\n" not in str(told.value)
 
 
-def test_tables_of_an_earlier_spec_are_told(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_without_a_plan_says_what_to_do(copied: Path) -> None:
+    (copied / "plan.json").unlink()
+    with pytest.raises(StoreError, match=r"holds no plan\.json, .*: run the study again with its spec"):
+        rebuild(copied)
+
+
+def test_tables_of_an_earlier_spec_are_told(
+    tiny_run: Path, study_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
+    root = Path(shutil.copytree(tiny_run, tmp_path / "tiny"))
     assert RunFolder(root).tables_are_current()
     monkeypatch.setattr("assay.execution.local.InProcess", _Interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -169,7 +188,10 @@ class _Interrupted:
         return Outcome(stopped=True)
 
 
-def test_one_run_at_a_time_works_in_a_folder(tmp_path: Path) -> None:
+def test_one_run_at_a_time_works_in_a_folder(
+    tiny_run: Path, study_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
     root = tmp_path / "tiny"
     with (
         working_in(root),
@@ -179,7 +201,11 @@ def test_one_run_at_a_time_works_in_a_folder(tmp_path: Path) -> None:
     assert [path.name for path in root.iterdir()] == [".lock"]
 
 
-def test_what_a_killed_run_left_is_removed_by_the_next(root: Path) -> None:
+def test_what_a_killed_run_left_is_removed_by_the_next(
+    tiny_run: Path, study_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
+    root = Path(shutil.copytree(tiny_run, tmp_path / "tiny"))
     (trial,) = (root / "trials").iterdir()
     left = [trial / "checkpoint.pt", trial / ".curve.parquet.77.partial", root / ".plan.json.77.partial"]
     for path in left:
@@ -188,3 +214,27 @@ def test_what_a_killed_run_left_is_removed_by_the_next(root: Path) -> None:
     run_tiny(root)
     assert [path for path in left if path.exists()] == []
     assert RunFolder(root).failures() == {}
+
+
+def test_why_probes_are_new_names_the_environment_or_the_probe(
+    tiny_run: Path, study_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
+    root = Path(shutil.copytree(tiny_run, tmp_path / "tiny"))
+    turned = {**TINY["environments"], "turned": {"association": {"texture": -0.5}}}
+    assert plan_tiny(root, environments=turned).why_probes == (
+        (because(Code.PROBE_ENVIRONMENTS, probe="performance", environments=("turned",)), 1),
+    )
+    asked = plan_tiny(root, probes=["performance", "decodability"])
+    assert asked.why_probes == ((because(Code.NEW_PROBE, probe="decodability"), 1),)
+    assert plan_tiny(root, seeds=2).why_probes == ()
+
+
+def test_a_probe_of_an_interrupted_run_was_asked_before(
+    tiny_run: Path, study_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
+    root = Path(shutil.copytree(tiny_run, tmp_path / "tiny"))
+    shutil.rmtree(root / "probes")
+    shutil.rmtree(root / "readings")
+    assert plan_tiny(root).why_probes == ((UNFINISHED, 1),)

@@ -16,7 +16,7 @@ import assay
 from assay.core.errors import SpecError
 from assay.core.types import FactorTable
 from assay.probes.reader import ReadingError
-from assay.study.outside import signs
+from assay.study.outside import Config, config_of, signs
 
 HIGH, WIDE, SIZE = 16, 48, 16
 
@@ -32,6 +32,12 @@ def wide_set(folder: Path, seed: int = 0) -> dict[str, Any]:
         rows.append([f"{at}.png", at % 2])
     write_table(folder / "data.csv", rows)
     return {"folder": str(folder), "target": "label", "size": SIZE}
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Records of another version of the code are not read."""
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
 
 
 class Top(nn.Module):
@@ -62,6 +68,17 @@ def test_a_model_of_squashed_images_is_told_apart_from_a_bad_one(tmp_path: Path)
         squashed = assay.probe(Top(), {**data, "fit": "squash"}, expect=1.0, progress=False)
     assert value(squashed, "accuracy") == 1
     assert squashed.doubts == ()
+
+
+def test_an_output_that_calls_nearly_all_images_alike_is_reported(tmp_path: Path) -> None:
+    class Low(Top):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return super().forward(images) - 30
+
+    with pytest.warns(
+        UserWarning, match="get one class: the model calls 40 of 40 images 'not label' at its threshold, and 20 are"
+    ):
+        assay.probe(Low(), {**wide_set(tmp_path), "fit": "squash"}, progress=False)
 
 
 def test_an_output_that_calls_all_images_the_commonest_class_is_reported() -> None:
@@ -143,6 +160,28 @@ def test_what_data_say_is_kept_and_none_takes_nothing(tmp_path: Path) -> None:
         assay.probe(Top(), data, preprocessing="config", progress=False)
 
 
+def test_framing_is_taken_for_data_with_masks_boxes_or_mm_unless_these_rule_it_out(tmp_path: Path) -> None:
+    crop, squash = (config_of(Timm(crop_mode=mode)) for mode in ("center", "squash"))
+    assert crop is not None
+    assert squash is not None
+    masked = {"folder": "x", "mask": "mask", "boxes": "boxes.csv", "pixel_size": "mm"}
+    assert crop.filled(masked) == {"size": 16, "channels": "color", "fit": "crop", **masked}
+    assert crop.filled({"folder": "x", "table": "annotations.json"})["fit"] == "crop"
+    assert crop.filled({"dataset": {"fuseg": {"folder": "x"}}})["fit"] == "crop"
+    assert squash.filled({"folder": "x", "mask": "mask"})["fit"] == "squash"
+    assert crop.filled({**masked, "fit": "pad"})["fit"] == "pad"
+    ruled_out: tuple[tuple[Config, dict[str, Any], str], ...] = (
+        (squash, masked, "pixel_size"),
+        (crop, {"dataset": {"lidc": {"folder": "x"}}}, "dataset"),
+        (crop, {"dataset": "lidc"}, "dataset"),
+        (crop, {"dataset": {"my_sets:load": {}}}, "dataset"),
+    )
+    for config, data, key in ruled_out:
+        filled = config.filled(data)
+        assert "fit" not in filled
+        assert f"but not data.fit: {config.data['fit']}, which data.{key} rules out;" in config.describe(data, filled)
+
+
 def test_images_with_masks_are_cropped_as_the_config_says(tmp_path: Path) -> None:
     data = wide_set(tmp_path)
     (tmp_path / "masks").mkdir()
@@ -157,6 +196,15 @@ def test_images_with_masks_are_cropped_as_the_config_says(tmp_path: Path) -> Non
     said = said_of(model, {**data, "mask": "mask"})
     assert "data.fit: crop" in said[0]
     assert float(model.seen[:, 0].min()) > (0.2 - 0.5) / 0.2  # no black padding
+
+
+def test_a_real_timm_model_is_given_its_config(tmp_path: Path) -> None:
+    import timm
+
+    network = timm.create_model("resnet10t", num_classes=2)
+    said = said_of(network, wide_set(tmp_path))[0]
+    assert "data.fit: crop, data.crop_share: 0.875" in said
+    assert "mean (0.485, 0.456, 0.406)" in said
 
 
 def test_gray_images_into_a_network_of_three_channels_name_the_key(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ def test_reference_networks_are_trained_once_on_patients_that_are_not_audited(
 ) -> None:
     monkeypatch.setattr(clean_networks, "LEAST_NETWORKS", 2)
     monkeypatch.setattr(references, "LEAST_NETWORKS", 2)
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
     draws = np.random.default_rng(0)
 
     def row(at: int) -> dict[str, Any]:

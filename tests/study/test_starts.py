@@ -22,6 +22,11 @@ LARGE: dict[str, Any] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+
+
 def recipe(**changes: Any) -> dict[str, Any]:
     return {"epochs": 1, "batch_size": 8, **changes}
 
@@ -33,7 +38,23 @@ def test_a_source_of_another_size_is_refused_where_the_network_hangs_on_it(tmp_p
         "source 'large' has images of 64 px and what starts from it of 32 px, and the architecture "
         "'test_vit' hangs on the size (pos_embed: 1x17x64 and 1x5x64): set sources.large.data.size: 32"
     )
+    assert not list(tmp_path.glob("cache/sources/*"))
     assert not list(RunFolder(tmp_path).ids("sources"))
+
+
+def test_a_source_of_another_size_is_taken_where_the_network_does_not(tmp_path: Path) -> None:
+    prepared = plan_tiny(tmp_path, sources={"large": LARGE}, recipe=recipe(initialization="large"))
+    assert prepared.new_sources == 1
+
+
+def test_a_source_that_starts_from_one_of_another_size_is_refused(tmp_path: Path) -> None:
+    further = {"data": {**LARGE["data"], "size": 32}, "recipe": {**LARGE["recipe"], "initialization": "large"}}
+    with pytest.raises(SpecError, match=r"^source 'large' has images of 64 px and what starts from it of 32 px"):
+        plan_tiny(
+            tmp_path,
+            sources={"large": LARGE, "further": further},
+            recipe=recipe(architecture=VIT, initialization="further"),
+        )
 
 
 def test_every_start_is_tried_however_little_time_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
