@@ -131,14 +131,6 @@ def test_a_contrast_of_named_levels_asks_no_other_question() -> None:
     assert found == [(image, batch), ("cross-entropy", image), ("cross-entropy", batch)]
 
 
-def test_seeds_that_no_probe_measured_are_counted_as_left_out() -> None:
-    done = dict.fromkeys(range(5), "done")
-    values = {"metric": {1: 0.3, 2: 0.4, 3: 0.5}, "plain": dict.fromkeys(range(4), 0.1)}
-    found = carry_out(Records({"metric": done, "plain": done}, values), pair("metric"))  # type: ignore[arg-type]
-    assert (found.seeds, found.left_out) == (3, 2)
-    assert found.value == pytest.approx(0.3)
-
-
 def test_which_way_is_better_is_what_the_probe_says_and_only_that_way_can_be_not_worse() -> None:
     """Flips: 2 in 100 more than of the plain recipe, where 10 in 100 would matter."""
     done, shift = dict.fromkeys(range(3), "done"), {0: 0.01, 1: 0.02, 2: 0.03}
@@ -150,27 +142,6 @@ def test_which_way_is_better_is_what_the_probe_says_and_only_that_way_can_be_not
     expected = stats.ttest_1samp(list(shift.values()), 0.1, alternative="less").pvalue
     assert row["noninferiority_p"] == pytest.approx(expected)
     assert row["noninferiority_p"] == pytest.approx(row["equivalence_p"])  # it lies on the worse side
-
-
-def test_what_no_probe_measured_is_not_laid_on_the_seeds() -> None:
-    done = dict.fromkeys(range(3), "done")
-    values = {"metric": dict.fromkeys(range(3), 0.3), "plain": dict.fromkeys(range(3), 0.1)}
-    gathered = Records({"metric": done, "plain": done}, values)
-    elsewhere = FLIPS.model_copy(update={"layer": "trunkk"})
-    found = carry_out(gathered, pair("metric", elsewhere))  # type: ignore[arg-type]
-    (cause,) = found.reason.causes
-    assert (cause.code, cause["recipe"], found.seeds) == (Code.NOT_MEASURED, "metric", 0)
-    lost = Records({"metric": dict.fromkeys(range(3), "collapsed"), "plain": done}, {**values, "metric": {}})
-    assert carry_out(lost, pair("metric")).reason == because(Code.NO_SEED_OF, recipe="metric")  # type: ignore[arg-type]
-
-
-def test_a_measurement_that_is_undefined_for_a_seed_is_not_compared_by_the_others() -> None:
-    done = dict.fromkeys(range(4), "done")
-    values = {"metric": {0: math.nan, 1: 0.3, 2: 0.4, 3: 0.5}, "plain": dict.fromkeys(range(4), 0.1)}
-    found = carry_out(Records({"metric": done, "plain": done}, values), pair("metric"))  # type: ignore[arg-type]
-    assert math.isnan(found.value)
-    assert math.isnan(found.p)
-    assert found.reason.causes[0] == because(Code.UNDEFINED_SEEDS, count=1, seeds=4).causes[0]
 
 
 @pytest.mark.parametrize(
@@ -229,13 +200,10 @@ def of_panels(lost: str = "") -> Any:
     def read(point: Any, environment: str) -> Any:
         return None if point.label == lost else panel(numbers[point.label])
 
-    return SimpleNamespace(panel=read, kept_seeds=lambda point: [] if point.label == lost else [0, 1, 2])
+    def kept(point: Any) -> list[int]:
+        return [] if point.label == lost else [0, 1, 2]
 
-
-def test_doses_are_one_comparison_for_each_confounder(snapshot: SnapshotAssertion) -> None:
-    tag, blur = pairs(DOSED, grid("1", "0", "0.5"), ("loss", "confounder", "p"))
-    assert (tag.where, blur.where) == ((("confounder", "tag"),), (("confounder", "blur"),))
-    assert statement(compared(tag)) == snapshot
+    return SimpleNamespace(panel=read, kept_seeds=kept)
 
 
 def test_a_comparison_along_doses_is_the_interaction() -> None:
@@ -278,7 +246,11 @@ def of_probe(measure: str, values: Mapping[str, Mapping[int, float]], errors: fl
     key = (measure, "(neutral)", "tag", "", "", "")
     scalars: dict[str, Any] = {point.label: {} for point in grid("0", "0.5", "1")}
     scalars |= {label: {key: by_seed} for label, by_seed in rows.items()}
-    return SimpleNamespace(scalars=scalars, kept_seeds=lambda _: [0, 1, 2])
+
+    def kept(_: Any) -> list[int]:
+        return [0, 1, 2]
+
+    return SimpleNamespace(scalars=scalars, kept_seeds=kept)
 
 
 FLIPPED = {
@@ -324,29 +296,6 @@ def test_errors_within_models_are_one_at_all_doses_and_add_to_those_without() ->
     assert found.standard_error == pytest.approx(math.sqrt(found.per_seed.var(ddof=1) / 3 + within))
 
 
-def test_a_number_that_one_dose_lacks_leaves_its_seed_out() -> None:
-    tag, _ = along_tag("flip-rate")
-    lacking = {**FLIPPED, "plain tag 1": {0: 0.5, 2: 0.7}}
-    found = carry_out(of_probe("flip-rate", lacking), tag)
-    assert (found.seeds, found.left_out, found.value) == (2, 1, pytest.approx(-0.4))
-
-
-def test_a_number_that_is_undefined_at_one_dose_is_not_compared_by_the_other_seeds() -> None:
-    tag, _ = along_tag("flip-rate")
-    lacking = {**FLIPPED, "plain tag 1": {0: 0.5, 1: math.nan, 2: 0.7}}
-    found = carry_out(of_probe("flip-rate", lacking), tag)
-    assert math.isnan(found.value)
-    assert found.seeds == 3
-    assert found.reason.causes[0] == because(Code.UNDEFINED_SEEDS, count=1, seeds=3).causes[0]
-
-
-def test_what_a_probe_did_not_measure_under_another_confounder_is_told() -> None:
-    _, blur = along_tag("flip-rate")
-    found = carry_out(of_probe("flip-rate", FLIPPED), blur)
-    (cause,) = found.reason.causes
-    assert (cause.code, cause["recipe"]) == (Code.NOT_MEASURED, "metric blur 0")
-
-
 # --- matched on performance at p = 0 ----------------------------------------------------------------------
 
 EQUAL = DOSED.model_copy(update={"at": "matched-clean", "clean": "clean"})
@@ -371,7 +320,10 @@ def of_amounts(*, lost: str = "", doses: tuple[str, ...] = ("0", "1")) -> tuple[
         distance = worth[point.label][environment == "reversed"]
         return None if point.label == lost else panel(number[point.label], distance=distance, noise=3, patients=100)
 
-    return points, SimpleNamespace(panel=read, kept_seeds=lambda point: [] if point.label == lost else [0, 1, 2])
+    def kept(point: Any) -> list[int]:
+        return [] if point.label == lost else [0, 1, 2]
+
+    return points, SimpleNamespace(panel=read, kept_seeds=kept)
 
 
 def test_amounts_of_data_are_one_comparison_that_says_which_it_rests_on(snapshot: SnapshotAssertion) -> None:
@@ -387,28 +339,6 @@ def test_amounts_of_data_are_one_comparison_that_says_which_it_rests_on(snapshot
     equal = json.loads(row["equal"])
     assert (equal["clean"], equal["trained"], equal["b"]) == ("clean", [50, 200], found.equal.b)
     assert set(row) == set(CONTRASTS.names)
-
-
-def test_an_amount_that_kept_no_seed_is_told() -> None:
-    points, gathered = of_amounts(lost="plain 50 1")
-    (only,) = pairs(EQUAL, points, ("loss", "confounder", "p", "rows"))
-    assert carry_out(gathered, only).reason == because(Code.NO_SEED_OF, recipe="plain 50 1")
-    points = [point for point in points if point.label != "metric 200 1"]
-    (only,) = pairs(EQUAL, points, ("loss", "confounder", "p", "rows"))
-    assert carry_out(gathered, only).reason == because(Code.ONE_DOSE)
-
-
-def test_a_dose_that_one_amount_of_one_side_lacks_is_left_out_of_all(snapshot: SnapshotAssertion) -> None:
-    points, gathered = of_amounts(doses=("0", "0.5", "1"))
-    lacking = [point for point in points if point.label != "plain 50 0.5"]
-    without = [point for point in points if not point.label.endswith("0.5")]
-    found = []
-    for some in (lacking, without):
-        (only,) = pairs(EQUAL, some, ("loss", "confounder", "p", "rows"))
-        found.append((statement(compared(only)), carry_out(gathered, only)))
-    assert {"one dose lacks": found[0][0], "all doses": found[1][0]} == snapshot
-    assert found[0][1].value == found[1][1].value
-    assert not math.isnan(found[0][1].value)
 
 
 def test_the_greatest_factor_is_compared_with_each_other_one_by_seed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,9 @@ def shortcut(images: np.ndarray) -> np.ndarray:
     return middle(images) + 8 * images[:, 0, :5, 17:23].mean((1, 2))
 
 
-def audited(model: Any, data: dict[str, Any], out: Path | None = None, **more: Any) -> assay.Audit:
+def audited(
+    model: Callable[[np.ndarray], Any], data: dict[str, Any], out: Path | None = None, **more: Any
+) -> assay.Audit:
     given: dict[str, Any] = {"marks": MARKS, "distortions": ["gaussian-noise"], "progress": False, **more}
     found = assay.audit(model, data, out=out, **given)
     require_valid(found.folder)
