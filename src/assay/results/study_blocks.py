@@ -10,7 +10,6 @@ from assay.stats.measures import COMPUTED
 from assay.stats.outcomes import CORRUPTION, RELATIVE
 
 _WHOLE = ("factor", "level", "layer", "group")
-_OVERALL = Query(empty=_WHOLE, filled=("environment",))
 USED = ("sobol-total", "flip-rate", "logit-effect")
 MORE_USED = ("sobol-first", "logit-effect-absolute")
 ATTENDED = ("mass-accuracy", "rank-accuracy", "pointing-game", "pixel-average-precision", "deletion", "insertion",
