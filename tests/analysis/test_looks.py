@@ -162,3 +162,12 @@ def test_a_study_without_a_primary_comparison_is_refused() -> None:
 def test_other_looks_are_refused(looks: tuple[int, ...]) -> None:
     with pytest.raises(SpecError, match="give one to 3 rising numbers from 3 on"):
         study(primary("supcon"), looks=looks)
+
+
+def test_one_that_is_equivalent_still_counts_among_differences(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = study(primary("supcon"), {**primary("triplet"), "environment": "same"})
+    values = {"supcon": ZERO * 1e-3, "triplet same": ZERO * 2}
+    looks, _ = carry_out_all(monkeypatch, spec, values)
+    assert {row["decision"] for row in look_rows(looks) if row["a"] == "supcon"} == {"equivalent"}
+    (row,) = looks[1].open
+    assert row["decision_level"] == pytest.approx(1 - LOOK_ALPHA / 2)

@@ -12,7 +12,7 @@ from scipy import stats
 
 from assay.core.reasons import Code, reason_of
 from assay.stats.compare import Contrast, compare, fixed_order, untested
-from assay.stats.decisions import decide, guarded, mean_of, ruled, settling
+from assay.stats.decisions import decide, deciding_factors, guarded, mean_of, ruled, settling
 from assay.stats.estimate import limited
 from assay.stats.panel import of_seeds
 
@@ -124,3 +124,18 @@ def test_nothing_is_claimed_where_a_control_failed(control: dict[str, Any], deci
     assert primary["decision"] == ("higher" if claimed else "inconclusive")
     assert (Code.CONTROL_FAILED in reason_of(primary)) is not claimed
     json.loads(primary["reason"] or "[]")
+
+
+def test_all_that_follow_the_first_failure_of_holm_are_decided_at_its_step() -> None:
+    np.testing.assert_array_equal(deciding_factors(np.array([0.001, 0.03, 0.04, 0.02])), [4, 3, 3, 3])
+    np.testing.assert_array_equal(deciding_factors(np.array([0.001, 0.3]), "fixed-order"), [1, 1])
+
+
+def test_a_comparison_is_equivalent_just_where_its_least_margin_is_below_its_margin() -> None:
+    """Comparisons without a margin have no test of equivalence, and none is corrected for them."""
+    family = [measured(mean, margin=margin) for mean, margin in ((0.01, 0.03), (0.0, 0.03), (0.2, None), (0.1, None))]
+    least = [one.least_margin for one in decide(family)]
+    assert np.isnan(least).tolist() == [False, False, True, True]
+    for factor, word in ((1.001, "equivalent"), (0.999, "inconclusive")):
+        decision = decide([measured(0.01, margin=factor * least[0]), *family[1:]])[0]
+        assert decision.decision == word

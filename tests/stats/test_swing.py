@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from assay.stats.swing import Effect, changed, group_swing_less, grouped, marked, share, swing_less, unseen
+from assay.stats.swing import Effect, area, changed, group_swing_less, grouped, marked, share, swing_less, unseen
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
@@ -205,3 +205,18 @@ def test_the_error_of_the_difference_of_two_swings_is_their_spread() -> None:
     assert np.mean(errors) == pytest.approx(np.std(values), rel=0.2)
     truth = float(np.mean(values))
     assert np.mean([low <= truth <= high for low, high in ends]) >= 0.93, "conservative at 60 patients"
+
+
+def test_one_patient_has_no_interval() -> None:
+    before, after, target, _ = world(30, 15, 0.3, 0.3, 1)
+    found = effect(before, after, target, np.zeros(30, np.int64))
+    assert found.at_least == 0
+    assert found.at_most == math.inf
+
+
+def test_auroc_has_the_interval_of_its_logit() -> None:
+    before, _, target, patient = world(80, 20, 0, 0, 4)
+    found = area(before, target, patient)
+    assert found.low < found.value < found.high <= 1
+    middle = [math.log(one / (1 - one)) for one in (found.low, found.value, found.high)]
+    assert middle[1] - middle[0] == pytest.approx(middle[2] - middle[1])

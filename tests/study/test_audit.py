@@ -24,7 +24,7 @@ from tests.worlds.audits import (
     shortcut,
     verdicts,
 )
-from tests.worlds.files import write_table
+from tests.worlds.files import save, write_table
 from tests.worlds.studies import SMALL
 
 import assay
@@ -404,3 +404,38 @@ def test_the_audit_of_a_trial_agrees_with_the_reliance_probe_of_that_trial(tmp_p
     assert row.flips == pytest.approx(flips, abs=1e-12)
     assert np.sign(row.g) == np.sign(effect)
     assert effect != 0
+
+
+def test_training_images_are_looked_for_among_those_of_the_audit(tmp_path: Path) -> None:
+    data = images(tmp_path / "set", 60)
+    quick: dict[str, Any] = {"marks": {"tag": MARKS["tag"]}, "distortions": []}
+
+    def checks(name: str, train: dict[str, Any] | None) -> dict[str, tuple[str, float]]:
+        found = audited(middle, data, tmp_path / name, train=train, **quick)
+        return {row.check: (row.status, row.value) for row in found.table("checks").itertuples()}
+
+    assert checks("none", None)["training-images"][0] == "not-done"
+    other = tmp_path / "other"
+    draws = np.random.default_rng(7)
+    rows: list[list[object]] = [["image", "label", "who"]]
+    for at in range(12):
+        save(other / f"{at}.png", draws.integers(0, 255, (SIDE, SIDE)).astype(np.uint8))
+        rows.append([f"{at}.png", at % 2, f"Jones{at}"])
+    write_table(other / "data.csv", rows)
+    train = {"folder": str(other), "target": "label", "patient": "who"}
+    apart = checks("apart", train)
+    assert apart["training-copies"] == ("ok", 0)
+    assert apart["training-patients"] == ("ok", 0)
+    limit = "Independence of these images from the training images"
+    assert limit not in (tmp_path / "apart" / "report.html").read_text()
+    for at in (3, 4):
+        shutil.copyfile(tmp_path / "set" / f"{at}.png", other / f"{at}.png")
+        rows[1 + at][2] = f"Smith{at + 20}"
+    write_table(other / "data.csv", rows)
+    shared = checks("shared", train)
+    assert shared["training-copies"][0] == "warn"
+    assert shared["training-copies"][1] >= 2
+    assert shared["training-patients"] == ("warn", 2)
+    page = (tmp_path / "shared" / "report.html").read_text()
+    assert limit in page
+    assert "Smith" not in page

@@ -157,3 +157,19 @@ def test_other_images_and_folders_are_refused(audits: Path, tmp_path: Path) -> N
         compare_audits(audits / "a", tmp_path / "killed")
     with pytest.raises(SpecError, match="holds no audit"):
         compare_audits(audits / "a", tmp_path)
+
+
+def test_a_short_budget_leaves_out_doses_that_cannot_change_a_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    data = images(tmp_path / "set", 200)
+    for name, model, doses in (("a", shortcut, ["middle"]), ("b", middle, ["weak", "middle", "strong"])):
+        audited(model, data, tmp_path / name, budget=30)
+        found: Any = assay.open_run(tmp_path / name)
+        assert list(found.table("effects").dose) == doses
+        assert 60 <= found.table("verdicts").set_index("factor").loc["tag"].images < 200
+    rows = [row for row in compare_audits(tmp_path / "a", tmp_path / "b") if row["factor"] == "tag"]
+    assert [row["dose"] for row in rows] == ["middle"]
+    assert (rows[0]["verdict_a"], rows[0]["verdict_b"]) == ("affected-by", "no-effect")
+    assert rows[0]["low"] > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import weakref
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from tests.worlds.audits import audited, images
 from tests.worlds.files import write_table
 
 import assay
-from assay.data.cache import ArrayImages
+from assay.data import cache
+from assay.data.cache import ArrayCache, ArrayImages
 
 COUNT, READ = 60, 30
 ALONE: dict[str, Any] = {"marks": {}, "distortions": (), "as_given": True}
@@ -91,3 +93,19 @@ def test_few_of_many_images_are_in_memory_at_any_time(tmp_path: Path, monkeypatc
     found = audited(brightness, data, budget=BRIEF, **ALONE)
     assert checks(found)["near-copies"][0].endswith("among 30 of 1,500 images")
     assert 256 <= most <= 600
+
+
+def test_a_large_array_is_not_mapped_longer_than_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(array: np.ndarray) -> None:
+        array[:] = np.arange(64)[:, None, None, None]
+
+    array = ArrayCache(tmp_path).get("images", (64, 1, 256, 256), np.uint8, fill)
+    held: dict[int, int] = {}
+    for limit in (cache._LARGE, 0):  # pyright: ignore[reportPrivateUsage]
+        monkeypatch.setattr(cache, "_LARGE", limit)
+        pixels = ArrayImages(array).read(np.arange(64))
+        assert torch.equal((pixels[:, 0, 0, 0] * 255).round(), torch.arange(64.0))
+        maps = Path("/proc/self/smaps").read_text().split(str(tmp_path / "images.npy"))[1]
+        held[limit] = int(re.findall(r"Rss: +([0-9]+) kB", maps)[0])
+    assert held[cache._LARGE] == 0  # pyright: ignore[reportPrivateUsage]
+    assert max(held.values()) >= 64 * 256 * 256 // 1024

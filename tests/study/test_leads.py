@@ -17,7 +17,7 @@ from assay.analysis.leads import MOST, foremost, leads_of_images, leads_of_place
 from assay.core.types import Factor, FactorTable
 from assay.report.sentences.leads import lead_words, place_words
 from assay.shifts.exchange import BANDS, Band, Cell, Intensities, central, donors, middle
-from assay.stats.swing import Bounded, exchange, often_first
+from assay.stats.swing import Bounded, exchange, often_first, rate_gap
 from assay.store.files import Row
 from assay.store.folder import RunFolder
 from assay.study.leads import DONORS, LEAST_IMAGES, MOST_EXCHANGED, PASSES, levels_of, limits_of, plan_exchange
@@ -218,3 +218,12 @@ def test_a_property_that_moves_scores_is_a_lead() -> None:
            "patients": 9}  # fmt: skip
     (given,) = leads_of_images(Scored(images, logits * 0, 0.5), {}, [row], 0)
     assert lead_words(given) == "Width predicts the target without a network"
+
+
+def test_the_bounds_of_a_gap_between_groups_hold() -> None:
+    draws, held = np.random.default_rng(4), 0
+    for _ in range(400):
+        group = draws.random(150) < 0.3
+        gap = rate_gap(draws.random(150) < np.where(group, 0.3, 0.1), group, np.arange(150))
+        held += gap.low <= 0.2
+    assert held / 400 > 0.92

@@ -231,8 +231,8 @@ _PATIENTS_PER_SPLIT = 2**31
 class PhantomPopulation(Population):
     """Rows and images that a phantom renders.
 
-    Every image is a patient of its own, or one of two of a patient. Test rows are those of
-    `data.population`, the same for every seed.
+    Every image is a patient of its own, or one of two of a patient. Test rows are those of `data.population`, the same
+    for every seed.
     """
 
     data: DataSpec
@@ -322,9 +322,7 @@ class PhantomPopulation(Population):
             DataError: More training images are asked for than there are.
         """
         first = (2 * seed + 1) * _PATIENTS_PER_SPLIT
-        drawn_from = {"train": derive(seed, "train"), "validation": derive(seed, "validation"), "test": self.test_seed}[
-            part
-        ]
+        drawn_from = self.test_seed if part == "test" else derive(seed, part)
         first_patient = {"train": first, "validation": first + _PATIENTS_PER_SPLIT, "test": 0}[part]
         count = {"train": self.data.train, "validation": self.data.validation, "test": self.data.test}[part]
         if part == "train":

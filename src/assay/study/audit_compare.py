@@ -209,8 +209,6 @@ def _opened(path: Path) -> Kept:
     kept = Kept(folder)
     if ("", "") not in kept.answers:
         raise SpecError(f"{path} is an audit of predictions, without images; compare predictions with assay compare")
-    if "intervals over" not in kept.facts:
-        raise SpecError(f"{path} is of an earlier version, without the unit of its intervals: audit the model again")
     return kept
 
 
