@@ -46,13 +46,16 @@ def seconds(work: Callable[[], object]) -> float:
 def compared(name: str, peers: Sequence[Peer], images: Tensor, repetitions: int) -> tuple[float, ...]:
     """Seconds an image of Assay, then of each peer."""
     count, made = len(images), build("intervention", name, {})
-    drawn: Drawn = draw(name, made, np.ones(count, dtype=bool), np.arange(count), 0, tuple(images.shape[1:]))
+    drawn: Drawn = draw(
+        name, made, np.ones(count, dtype=bool), np.arange(count), 0, (images.shape[1], images.shape[2], images.shape[3])
+    )
     rows = [{key: values[i].item() for key, values in drawn.parameters.items()} for i in range(count)]
     arrays, index = [image[0].numpy() for image in images], np.arange(count)
 
     def by(peer: Peer) -> None:
-        for image, row in zip(arrays, rows, strict=True):
-            peer(image, made, row)
+        out = np.empty((count, *arrays[0].shape), dtype=np.float32)  # a batch, as Assay returns one
+        for at, (image, row) in enumerate(zip(arrays, rows, strict=True)):
+            out[at] = peer(image, made, row)
 
     ways = [lambda: drawn.apply(images, index), *(partial(by, peer) for peer in peers)]
     times = [[seconds(way) for way in ways] for _ in range(repetitions)]

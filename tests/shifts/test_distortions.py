@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
 from scipy import stats
-from skimage.color import rgb2hed
+from skimage import color
 
 from assay.core.errors import SpecError
-from assay.core.registry import build, entries
-from assay.shifts.distortions.base import GROUPS, SEVERITIES
-from assay.shifts.distortions.common import ShotNoise, Spatter, box_means
+from assay.core.registry import build, entries, lookup
+from assay.core.seeds import row_seed
+from assay.shifts.distortions.base import GROUPS, SEVERITIES, Random
+from assay.shifts.distortions.common import shot_noise, spatter
 from assay.shifts.distortions.medical import absorbed, densities
-from assay.shifts.intervention import Draws, draw
+from assay.shifts.intervention import draw
 from assay.testing.data import pictures
 
 DISTORTIONS = tuple(name for names in GROUPS.values() for name in names)
@@ -25,7 +25,6 @@ DISTORTIONS = tuple(name for names in GROUPS.values() for name in names)
 ROWS = np.array([3, 0, 2**31 + 5], dtype=np.int64)
 ALL = np.ones(len(ROWS), dtype=bool)
 COLORED = {"saturate", "microscopy-stain"}
-TONES = {"brightness", "contrast", "saturate", "microscopy-stain", "retinal-illumination", "xray-grid"}
 
 
 def made(name: str, severity: int) -> Any:
@@ -38,15 +37,18 @@ def distorted(name: str, severity: int, images: torch.Tensor, rows: np.ndarray =
 
 
 def scene(side: int = 64, rows: int = 3, channels: int = 3) -> torch.Tensor:
-    """Smooth colors with an edge, within 0.1 .. 0.9."""
+    """Smooth colors with an edge, within 0.1 .. 0.9, of whole levels."""
     y, x = torch.meshgrid(torch.linspace(0, 3, side), torch.linspace(0, 3, side), indexing="ij")
     planes = [0.5 + 0.2 * torch.sin(x * a + y) + 0.15 * (x > 1.4) * b for a, b in ((2, 1), (3, -1), (1, 0.5))]
-    return torch.stack(planes)[None, :channels].repeat(rows, 1, 1, 1).clamp(0.1, 0.9)
+    return (torch.stack(planes)[None, :channels].repeat(rows, 1, 1, 1).clamp(0.1, 0.9) * 255).round() / 255
 
 
-def test_the_catalog_holds_every_family() -> None:
+def test_the_catalog_holds_every_family_with_its_place_in_the_taxonomy() -> None:
     assert {entry.name for entry in entries("distortion")} == set(DISTORTIONS)
     assert len(DISTORTIONS) == 19 + 13
+    for name in DISTORTIONS:
+        traits: Any = lookup("distortion", name).traits
+        assert (traits.extent in ("local", "global"), traits.origin in ("patient", "environment")) == (True, True)
 
 
 @pytest.mark.parametrize("name", DISTORTIONS)
@@ -68,23 +70,20 @@ def test_any_image_is_distorted_the_same_in_any_batch_or_is_refused(name: str, s
             assert torch.equal(distorted(name, severity, images[i : i + 1], ROWS[i : i + 1])[0], together[i])
 
 
-@pytest.mark.parametrize("name", DISTORTIONS)
-def test_strength_zero_is_the_identity_and_six_is_refused(name: str) -> None:
-    images = scene()
-    assert distorted(name, 0, images) is images
-    with pytest.raises(ValidationError, match="less than or equal to 5"):
-        made(name, 6)
-
-
-@pytest.mark.parametrize("name", sorted(set(DISTORTIONS) - {"saturate"}))
-def test_the_fifth_severity_changes_more_than_the_first(name: str) -> None:
+def test_severity_zero_is_the_identity_six_is_refused_and_five_changes_more_than_one() -> None:
     """Of `saturate` the first two take color away and the others add it, as published."""
     images = scene()
-    weak, strong = (float((distorted(name, severity, images) - images).abs().mean()) for severity in (1, 5))
-    assert 0 < weak < strong
+    for name in DISTORTIONS:
+        assert distorted(name, 0, images) is images
+        weak, strong = (float((distorted(name, severity, images) - images).abs().mean()) for severity in (1, 5))
+        assert 0 < weak < strong or name == "saturate", name
+        for value in (0.0, 1.0):
+            assert bool(torch.isfinite(distorted(name, 5, torch.full((3, 3, 32, 32), value))).all()), name
+    with pytest.raises(ValidationError, match="less than or equal to 5"):
+        made("fog", 6)
 
 
-@pytest.mark.parametrize("name", ["saturate", "microscopy-stain"])
+@pytest.mark.parametrize("name", sorted(COLORED))
 def test_colors_of_gray_images_are_refused_in_words(name: str) -> None:
     with pytest.raises(SpecError) as refused:
         made(name, 3).check((1, 32, 32))
@@ -93,46 +92,54 @@ def test_colors_of_gray_images_are_refused_in_words(name: str) -> None:
     )
 
 
-def test_extreme_images_stay_finite() -> None:
-    for name in DISTORTIONS:
-        for value in (0.0, 1.0):
-            out = distorted(name, 5, torch.full((3, 3, 32, 32), value))
-            assert bool(torch.isfinite(out).all()), name
+def test_random_numbers_are_uniform_normal_and_unrelated_to_those_of_the_next_row() -> None:
+    seeds = row_seed(0, "any", np.arange(40)).tolist()
+    u = np.stack([Random(seed).uniform(0, 1, (5000,)) for seed in seeds])
+    z = np.stack([Random(seed).normal((5000,)) for seed in seeds])
+    assert stats.kstest(u.ravel(), "uniform").pvalue > 1e-3
+    assert stats.kstest(z.ravel(), "norm").pvalue > 1e-3
+    assert np.abs(np.corrcoef(u) - np.eye(40)).max() < 0.075  # 5 standard errors of 780 correlations
+    whole = Random(5).integers(-2, 2, (4000, 2))
+    assert sorted(set(whole.ravel().tolist())) == [-2, -1, 0, 1]
+    assert np.bincount(whole.ravel() + 2) == pytest.approx([2000] * 4, abs=200)
 
 
 def test_counts_of_photons_have_the_moments_of_a_poisson_distribution() -> None:
-    images = torch.full((1, 1, 200, 200), 0.2)
-    for severity, photons in zip(SEVERITIES, (60, 25, 12, 5, 3), strict=True):
-        distortion = ShotNoise(severity=severity)
-        counts = distortion.changed(images, distortion.draw(Draws(0, "x", ROWS[:1]), (1, 200, 200))) * photons
+    image = np.full((1, 200, 200), 51, dtype=np.uint8)
+    for photons in (60, 25, 12, 5, 3):
+        counts = shot_noise.function(image, photons, Random(photons)) * (photons / 255)
         mean = 0.2 * photons
-        assert abs(float(counts.mean()) - mean) < 5 * (mean / counts.numel()) ** 0.5
-        expected = stats.poisson.pmf(np.arange(photons), mean) * counts.numel()
-        found = np.bincount(counts.round().long().flatten().numpy(), minlength=photons)[:photons]
+        assert abs(float(counts.mean()) - mean) < 5 * (mean / counts.size) ** 0.5
+        expected = stats.poisson.pmf(np.arange(photons), mean) * counts.size
+        found = np.bincount(counts.round().astype(int).ravel(), minlength=photons)[:photons]
         assert (abs(found - expected) < 5 * np.sqrt(expected) + 3).all()
 
 
 def test_densities_of_stains_are_those_of_scikit_image_and_lead_back() -> None:
-    images = scene(16, 1)
-    theirs = rgb2hed(images[0].permute(1, 2, 0).double().numpy())
-    ours = densities(images)[0].permute(1, 2, 0).numpy()
-    np.testing.assert_allclose(np.maximum(ours, 0), theirs, atol=1e-6)  # theirs keeps none below zero
-    torch.testing.assert_close(absorbed(densities(images)).float(), images, atol=1e-6, rtol=0)
+    image = (scene(16, 1)[0] * 255).round().byte().numpy()
+    theirs = cast("Any", color).rgb2hed(image.transpose(1, 2, 0) / 255)
+    ours = densities(image)
+    np.testing.assert_allclose(np.maximum(ours, 0).transpose(1, 2, 0), theirs, atol=2e-6)  # theirs: none below zero
+    np.testing.assert_allclose(absorbed(ours) * 255, image, atol=2e-3)
 
 
 def test_what_is_drawn_is_named_by_family_and_not_by_severity() -> None:
     """The same drops, only harder: noise of severity 5 is that of severity 1, times the ratio of their sigmas."""
-    images = torch.full((3, 1, 32, 32), 0.5)
-    weak, strong = (distorted("gaussian-noise", severity, images) - 0.5 for severity in (1, 5))
+    images = torch.full((3, 1, 32, 32), 128 / 255)
+    weak, strong = (distorted("gaussian-noise", severity, images) - 128 / 255 for severity in (1, 5))
     inside = strong.abs() < 0.49
     torch.testing.assert_close(strong[inside], (weak * (0.38 / 0.08))[inside], atol=1e-5, rtol=1e-4)
     assert not torch.equal(weak[0], weak[1])
 
 
 def test_an_image_without_drops_stays_as_it_is() -> None:
-    images = scene(32, 1)
-    for severity in SEVERITIES:
-        assert torch.equal(Spatter(severity=severity).splashed(images, torch.full((1, 1, 32, 32), -2.0)), images)
+    class Dry(Random):
+        def normal(self, size: tuple[int, ...]) -> np.ndarray:
+            return np.full(size, -2, dtype=np.float32)
+
+    image = (scene(32, 1)[0] * 255).byte().numpy()
+    for strength in spatter.strengths:
+        assert np.array_equal(spatter.function(image, strength, Dry(0)), image)
 
 
 @pytest.mark.parametrize("severity", SEVERITIES)
@@ -156,20 +163,9 @@ def test_medical_families_change_what_they_say_and_that_way(severity: int) -> No
 
 
 def test_the_lines_of_a_grid_have_their_period_and_leave_the_mean() -> None:
-    grid = distorted("xray-grid", 5, torch.full((1, 1, 8, 224), 0.5), ROWS[:1])[0, 0]
+    grid = distorted("xray-grid", 5, torch.full((1, 1, 8, 224), 128 / 255), ROWS[:1])[0, 0] * (255 / 256)
     assert torch.equal(grid[0], grid[-1])
     strongest = int(np.abs(np.fft.rfft(grid[0].numpy() - 0.5)).argmax())
     assert strongest == pytest.approx(224 / 2.5, abs=1)  # 8 px high: 2.5 px apart
     assert float(grid.mean()) == pytest.approx(0.5, abs=1e-3)
     assert float(grid.std()) == pytest.approx(0.5 * 0.16 / 2**0.5, rel=0.01)  # of a cosine of this amplitude
-
-
-@pytest.mark.parametrize(("length", "coarse"), [(224, 134), (224, 56), (7, 4), (5, 5), (5, 1), (10, 4), (1, 1)])
-def test_larger_pixels_are_the_means_over_the_pixels_whose_middles_lie_in_them(length: int, coarse: int) -> None:
-    images = torch.rand(2, 1, length, 3, dtype=torch.float64)
-    middles, edges = np.arange(length) + 0.5, np.arange(coarse + 1) * (length / coarse)
-    boxes = [(middles > low) & (middles <= high) for low, high in pairwise(edges)]
-    expected = np.stack([images.numpy()[:, :, inside].mean(axis=2) for inside in boxes], axis=2)
-    assert box_means(images, 2, coarse).numpy() == pytest.approx(expected, abs=1e-12)
-    across = box_means(images.transpose(2, 3), 3, coarse).transpose(2, 3)
-    assert across.numpy() == pytest.approx(expected, abs=1e-12)

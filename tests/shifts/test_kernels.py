@@ -1,11 +1,6 @@
-"""Compiled loops beside the operations on whole arrays whose place they take on a processor."""
+"""How lines and curves of marks are drawn, and what changes do to images in any layout and to broken pixels."""
 
 from __future__ import annotations
-
-import sys
-from collections.abc import Generator
-from contextlib import contextmanager
-from typing import cast
 
 import numpy as np
 import pytest
@@ -14,34 +9,10 @@ from torch import Tensor
 
 from assay.core.registry import build, entries
 from assay.data.phantoms.noise import hash_lattice, lattice_bits
-from assay.models.untyped import go_back
-from assay.shifts.confounders.drawing import FLATNESS, Mark, Stroke, Window, bent, line, whole
-from assay.shifts.confounders.pixels import Edge, smooth
+from assay.shifts.confounders.drawing import FLATNESS, Stroke, Window, bent, whole
 from assay.shifts.intervention import Drawn, draw
 
 NAMES = sorted(entry.name for entry in entries("intervention"))
-ROUNDED = {
-    "bias-field", "caliper", "chest-drain", "electrode", "hair", "laterality-marker", "pacemaker", "ruler",
-    "scope-inset", "surgical-pen", "text-line", "vignette",
-}  # fmt: skip
-"""Those with a square root, of which PyTorch may miss the last bit, or an exponential; others are the same bits."""
-
-
-@contextmanager
-def arrays() -> Generator[None]:
-    """Within, nothing is at hand: operations on whole arrays are used, as on an accelerator."""
-    patch = pytest.MonkeyPatch()
-    for name, module in list(sys.modules.items()):
-        if name.startswith("assay.shifts.confounders.") and hasattr(module, "at_hand"):
-            patch.setattr(module, "at_hand", _nothing)
-    try:
-        yield
-    finally:
-        patch.undo()
-
-
-def _nothing(*_: Tensor) -> bool:
-    return False
 
 
 def images(shape: tuple[int, int, int], count: int = 5) -> Tensor:
@@ -52,20 +23,6 @@ def images(shape: tuple[int, int, int], count: int = 5) -> Tensor:
 
 def drawn(name: str, shape: tuple[int, int, int], count: int = 5) -> Drawn:
     return draw(name, build("intervention", name, {}), np.ones(count, bool), np.arange(count), 3, shape)
-
-
-@pytest.mark.parametrize("shape", [(1, 64, 64), (3, 57, 83), (1, 130, 41)])
-@pytest.mark.parametrize("name", NAMES)
-def test_loops_and_operations_on_arrays_make_the_same_pixels(name: str, shape: tuple[int, int, int]) -> None:
-    given, change, rows = images(shape), drawn(name, shape), np.arange(5)
-    loops, where = change.apply(given, rows), change.mask(rows)
-    with arrays():
-        operations, there = change.apply(given, rows), change.mask(rows)
-    if name in ROUNDED:
-        assert torch.allclose(loops, operations, rtol=0, atol=5e-6)
-    else:
-        assert torch.equal(loops, operations)
-    assert torch.equal(where, there)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -81,27 +38,14 @@ def test_images_in_any_layout_come_out_the_same_and_stay_what_they_were(name: st
     assert torch.equal(given, before)
 
 
-def test_a_gradient_takes_the_operations_on_arrays_and_is_that_of_the_paint() -> None:
-    given = (0.2 + 0.6 * images((1, 128, 128))).requires_grad_()  # nothing is cut at black or white
-    change, rows = drawn("laterality-marker", (1, 128, 128)), np.arange(5)
-    changed = change.apply(given, rows)
-    assert torch.allclose(changed.detach(), change.apply(given.detach(), rows), rtol=0, atol=1e-6)
-    go_back(changed.sum())
-    assert given.grad is not None
-    unchanged = ~change.mask(rows)
-    assert torch.equal(given.grad[unchanged], torch.ones_like(given.grad[unchanged]))
-    mark = cast(Mark, change.intervention)
-    assert float(given.grad.min()) == pytest.approx(1 - mark.opacity, abs=1e-5)  # what the paint leaves of a pixel
-
-
-PIECES = torch.tensor(
+PIECES = np.array(
     [  # at the rim, across a corner, beyond it, all of the image, and discs: within, at the rim, nowhere near
         [[3.2, 60.0, 69.9, -5.0, 75.0, 30.5, -1.0, -1e6], [2.0, -3.0, 59.9, 61.0, 20.0, 20.5, 10.0, -1e6],
          [30.7, 75.0, 69.9, 74.0, 90.0, 30.5, -1.0, -1e6], [9.0, 12.0, 20.1, -2.0, 20.0, 20.5, 10.0, -1e6]],
         [[20.5, 20.9, 21.3, 21.7, 300.0, 1e30, 0.0, 5.0], [15.5, 15.5, 15.5, 15.5, 300.0, -1e30, 0.0, 50.0],
          [40.5, 20.9, 22.3, -40.0, 400.0, 1e30, 0.0, 5.5], [15.5, 40.5, 16.5, 15.5, 300.0, -1e30, 60.0, 50.5]],
     ]
-).movedim(1, 0)  # fmt: skip
+).swapaxes(0, 1)  # fmt: skip
 
 
 @pytest.mark.parametrize("radius", [0.0, 0.2, 0.5, 0.96, 4.4, 41.0])
@@ -109,16 +53,16 @@ PIECES = torch.tensor(
 @pytest.mark.parametrize("each", [False, True])
 def test_pieces_of_line_cover_what_their_distance_says(radius: float, within: Window, each: bool) -> None:
     """By the definition, pixel by pixel in float64."""
-    taper = torch.tensor([[1.0, 0.4, 0.8, 1.0, 1.0, 0.5, 1.0, 1.0], [0.3, 1.0, 0.8, 0.9, 1.0, 0.5, 1.0, 1.0]])
-    radii = radius * (taper[:, None].expand(2, 2, 8) if each else torch.ones(1, 1, 1))
-    found = Stroke(PIECES, radii).drawn(within)[:, 0].double().numpy()
+    taper = np.array([[1.0, 0.4, 0.8, 1.0, 1.0, 0.5, 1.0, 1.0], [0.3, 1.0, 0.8, 0.9, 1.0, 0.5, 1.0, 1.0]])
+    radii = radius * (taper[:, None] if each else np.ones((1, 1, 1)))
+    drawn_pieces = Stroke(PIECES, radii)
     down = within.top + np.arange(within.height)[:, None] + 0.5
     along = within.left + np.arange(within.width)[None] + 0.5
     for row in range(2):
         expected = np.zeros((within.height, within.width))
         for piece in range(8):
-            x, y, to_x, to_y = (float(part) for part in PIECES[:, row, piece].double())
-            first, last = (float(radii[i, row, piece]) if each else radius for i in (0, 1))
+            x, y, to_x, to_y = PIECES[:, row, piece].tolist()
+            first, last = (radius * taper[i, piece] if each else radius for i in (0, 1))
             square = (to_x - x) ** 2 + (to_y - y) ** 2
             t = ((along - x) * (to_x - x) + (down - y) * (to_y - y)) / (square or 1)
             t = np.clip(t, 0, 1)
@@ -126,20 +70,13 @@ def test_pieces_of_line_cover_what_their_distance_says(radius: float, within: Wi
             depth = np.maximum(own, 0.5) - np.hypot(along - x - t * (to_x - x), down - y - t * (to_y - y))
             edge = np.clip(depth + 0.5, 0, 1)
             expected = np.maximum(expected, edge * edge * (3 - 2 * edge) * np.minimum(1, own / 0.5))
-        assert np.abs(found[row] - expected).max() < 2e-5
+        assert np.abs(drawn_pieces.drawn(row, within) - expected).max() < 2e-5
 
 
 def test_a_place_that_is_no_number_covers_nothing() -> None:
-    ends = torch.tensor([[10.0, float("nan")], [10.0, 12.0], [20.0, 30.0], [10.0, float("nan")]])[:, None]
+    ends = np.array([[10.0, np.nan], [10.0, 12.0], [20.0, 30.0], [10.0, np.nan]])[:, None]
     within = Window(1, 1, 30, 30)
-    drawn_both = Stroke(ends, torch.tensor([[[2.0]]])).drawn(within)
-    assert torch.equal(drawn_both, Stroke(ends[:, :, :1], torch.tensor([[[2.0]]])).drawn(within))
-
-
-def test_lines_of_two_radii_are_not_joined() -> None:
-    x = torch.tensor([[5.0]])
-    with pytest.raises(ValueError, match="different radii"):
-        _ = line(x, x, x, x, 1.0) + line(x, x, x, x, 2.0)
+    assert np.array_equal(Stroke(ends, 2.0).drawn(0, within), Stroke(ends[:, :, :1], 2.0).drawn(0, within))
 
 
 def test_a_histogram_of_pixels_that_are_no_numbers_moves_the_others_alone() -> None:
@@ -158,29 +95,18 @@ def test_a_histogram_of_pixels_that_are_no_numbers_moves_the_others_alone() -> N
 
 @pytest.mark.parametrize("span", [(0.0, 1.0), (0.25, 0.6)])
 def test_a_curve_is_missed_by_no_more_than_its_flatness(span: tuple[float, float]) -> None:
-    start, bend, end = (torch.tensor([[a, b]], dtype=torch.float64) for a, b in ((5, 3), (90, 3), (20, 3)))
-    height = tuple(torch.tensor([[a, b]], dtype=torch.float64) for a, b in ((10, 4), (150, 4), (70, 90)))
-    ends, t = bent(((start, height[0]), (bend, height[1]), (end, height[2])), span)
+    x, y = ([np.array([pair], dtype=np.float64) for pair in axis] for axis in
+            (((5, 3), (90, 3), (20, 3)), ((10, 4), (150, 4), (70, 90))))  # fmt: skip
+    ends, t = bent(tuple(zip(x, y, strict=True)), span)
     there = ends[0, 0] > -1e5
-    assert (float(t[0, 0, there].min()), float(t[1, 0, there].max())) == pytest.approx(span)
-    assert 10 < int(there.sum()) < 90
-    middle = t.mean(dim=0)
-    for axis, (a, b, c) in enumerate(((start, bend, end), height)):
-        per_piece = [
-            torch.cat([part[:, [k]].expand(1, ends.shape[2] // 2) for k in (0, 1)], dim=1) for part in (a, b, c)
-        ]
-        exact = (1 - middle) ** 2 * per_piece[0] + 2 * middle * (1 - middle) * per_piece[1] + middle**2 * per_piece[2]
+    assert (t[0, 0, there].min(), t[1, 0, there].max()) == pytest.approx(span)
+    assert 10 < there.sum() < 90
+    middle = t.mean(axis=0)
+    for axis, points in enumerate((x, y)):
+        a, b, c = (np.repeat(part, ends.shape[2] // 2, axis=1) for part in points)
+        exact = (1 - middle) ** 2 * a + 2 * middle * (1 - middle) * b + middle**2 * c
         missed = (ends[axis] + ends[axis + 2]) / 2 - exact
-        assert float(missed[0, there].abs().max()) <= FLATNESS
-
-
-@pytest.mark.parametrize("edge", ["nearest", "reflect", "mirror"])
-@pytest.mark.parametrize("axis", [2, 3])
-def test_a_blur_wider_than_the_image_is_the_same_by_loops(edge: Edge, axis: int) -> None:
-    given, weights = images((2, 5, 7)), [0.2, 0.1, 0.1, 0.05, 0.05, 0.04, 0.03, 0.02, 0.01]
-    loops = smooth(given, weights, axis, edge)
-    with arrays():
-        assert torch.equal(loops, smooth(given, weights, axis, edge))
+        assert np.abs(missed[0, there]).max() <= FLATNESS
 
 
 def test_the_hash_of_a_lattice_is_that_of_its_definition() -> None:

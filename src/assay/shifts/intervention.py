@@ -25,7 +25,7 @@ from assay.data.files.fitting import Box
 #
 # A row's parameters depend on (seed, name of the intervention, name of the parameter, row) alone, and its pixels on its
 # parameters and its own image alone: neither on the batch nor on the neighbors. So the pair with and without the
-# change is always to be had, on any device.
+# change is always to be had.
 #
 # Photographs that are not square lie in a square whose rest is padding. What is changed is the picture: its shape is
 # the one that an intervention sees, its edges are those at which marks lie, and padding stays as it is.
@@ -71,7 +71,7 @@ class Intervention(Protocol):
         ...
 
     def apply(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
-        """Return the changed images, float32 in [0, 1]; `images` itself stays as it is."""
+        """Return the changed images, float32 in [0, 1], on the CPU as the given ones, which stay as they are."""
         ...
 
     def mask(self, parameters: Parameters, shape: tuple[int, int, int]) -> Bool[Tensor, "b 1 h w"]:
@@ -97,26 +97,29 @@ class Drawn:
     boxes: Int[np.ndarray, "n 4"] | None = None
 
     def apply(self, images: Float[Tensor, "b c h w"], index: Int[np.ndarray, "b"]) -> Float[Tensor, "b c h w"]:
-        """Images at these positions, changed where the row is marked; the very same tensor when none is."""
+        """Images at these positions, on their device, changed where the row is marked; the very same tensor when none
+        is. Changes are made on the CPU.
+        """
         chosen = np.flatnonzero(self.marked[index])
         if not len(chosen):
             return images
+        given = images.cpu()
         if len(chosen) == len(images) and self.boxes is None:
-            return self.intervention.apply(images, self._at(index, images.device))
-        out = images.clone()
+            return self.intervention.apply(given, self._at(index)).to(images.device)
+        out = given.clone()
         for box, some in by_box(self.boxes, index[chosen], self.shape):
             own = chosen[some]
-            at = torch.as_tensor(own).to(images.device)
-            pictures = images.index_select(0, at)[:, :, box.rows, box.columns].contiguous()
-            _put(out, own, box, self.intervention.apply(pictures, self._at(index[own], images.device)))
-        return out
+            pictures = given[torch.as_tensor(own)][:, :, box.rows, box.columns].contiguous()
+            changed = self.intervention.apply(pictures, self._at(index[own]))
+            out.numpy()[own, :, box.rows, box.columns] = changed.numpy()  # as NumPy, which copies each row at once
+        return out.to(images.device)
 
     def mask(self, index: Int[np.ndarray, "b"]) -> Bool[Tensor, "b 1 h w"]:
         """Mask of the possible changes of each of these images; nowhere for an unmarked row."""
         channels, height, width = self.shape
         where = torch.zeros(len(index), 1, height, width, dtype=torch.bool)
         for box, some in by_box(self.boxes, index, self.shape):
-            parameters = self._at(index[some], torch.device("cpu"))
+            parameters = self._at(index[some])
             part = self.intervention.mask(parameters, (channels, box.height, box.width))
             where[torch.as_tensor(some), :, box.rows, box.columns] = part
         return where & torch.as_tensor(self.marked[index])[:, None, None, None]
@@ -128,27 +131,16 @@ class Drawn:
     def take(self, index: Int[np.ndarray, "b"]) -> Drawn:
         """Return the same of these rows alone, in this order."""
         boxes = None if self.boxes is None else self.boxes[index]
-        parameters = self._at(index, torch.device("cpu"))
-        return replace(self, parameters=parameters, marked=self.marked[index], boxes=boxes)
+        return replace(self, parameters=self._at(index), marked=self.marked[index], boxes=boxes)
 
     @property
     def factor(self) -> Factor:
         """The column that it leaves in the factor table."""
         return mark_factor(self.name)
 
-    def _at(self, index: np.ndarray, device: torch.device) -> Parameters:
+    def _at(self, index: np.ndarray) -> Parameters:
         at = torch.as_tensor(np.asarray(index, dtype=np.int64))
-        return {name: values[at].to(device) for name, values in self.parameters.items()}
-
-
-def _put(
-    out: Float[Tensor, "b c h w"], own: Int[np.ndarray, "k"], box: Box, pictures: Float[Tensor, "k c i j"]
-) -> None:
-    """Write pictures into their boxes of these rows; as NumPy where that can be, which copies each row at once."""
-    if out.device.type == "cpu" and not (out.requires_grad or pictures.requires_grad):
-        out.numpy()[own, :, box.rows, box.columns] = pictures.numpy()
-    else:
-        out[torch.as_tensor(own).to(out.device), :, box.rows, box.columns] = pictures
+        return {name: values[at] for name, values in self.parameters.items()}
 
 
 def by_box(

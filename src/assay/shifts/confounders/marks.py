@@ -20,15 +20,16 @@ from assay.shifts.confounders.drawing import (
     HEIGHT,
     WHITE,
     WIDTH,
+    Box,
     Frame,
     Layer,
     Mark,
+    Rows,
     Shape,
     Stroke,
     Surround,
     Window,
     around,
-    box,
     code,
     curve,
     dots,
@@ -39,7 +40,6 @@ from assay.shifts.confounders.drawing import (
     turned,
     whole,
 )
-from assay.shifts.confounders.kernels import at_hand, stamp
 from assay.shifts.intervention import Draws, Parameters
 
 # Arguments that marks share. Shares of an edge hold at every image size.
@@ -53,17 +53,16 @@ Y = Annotated[float, Field(ge=0, le=1, description="middle, as a share of the he
 Jitter = Annotated[
     float, Field(ge=0, le=1, description="largest shift of the middle along each axis, as a share of the shorter side")
 ]
-_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:.-/+ #"
 
 
 def _writable(text: str) -> str:
-    strange = sorted(set(text) - set(_LETTERS))
+    strange = sorted(set(text) - set(CHARACTERS + "#"))
     if strange:
         raise ValueError(f"no strokes for {' '.join(map(repr, strange))}: use capitals, digits, space, : . - / + and #")
     return text
 
 
-# The text tag: the first intervention, kept to the byte.
+# The text tag.
 
 _R = (
     "####.",
@@ -127,20 +126,15 @@ class Tag:
 
     def apply(self, images: Float[Tensor, "b c h w"], parameters: Parameters) -> Float[Tensor, "b c h w"]:
         """The images with the tag on them."""
-        pixels = images.flatten(2)
-        at = self._pixels(parameters, (images.shape[1], images.shape[2], images.shape[3]))
-        if at_hand(images):
-            out = pixels.clone(memory_format=torch.contiguous_format)
-            stamp(out.numpy(), at[:, 0].numpy(), self.contrast)
-            return out.view(images.shape)
-        at = at.expand(-1, images.shape[1], -1)
+        pixels, (channels, height, width) = images.flatten(2), images.shape[1:]
+        at = self._pixels(parameters, (channels, height, width)).expand(-1, channels, -1)
         covered = pixels.gather(2, at)
         return pixels.scatter(2, at, covered + self.contrast * (1 - covered)).view(images.shape)
 
     def mask(self, parameters: Parameters, shape: tuple[int, int, int]) -> Bool[Tensor, "b 1 h w"]:
         """The tag's pixels."""
         at = self._pixels(parameters, shape)
-        covered = torch.zeros(len(at), 1, shape[1] * shape[2], dtype=torch.bool, device=at.device)
+        covered = torch.zeros(len(at), 1, shape[1] * shape[2], dtype=torch.bool)
         return covered.scatter_(2, at, value=True).view(len(at), 1, *shape[1:])
 
     def letters(self, shape: tuple[int, int, int]) -> float:
@@ -156,7 +150,7 @@ class Tag:
             inside = np.array([[cell == "#" for cell in line] for line in _R])[line[:, None], cell]
         down, along = inside.nonzero()
         corner = parameters["top"] * shape[2] + parameters["left"]
-        return corner[:, None, None] + torch.as_tensor(down * shape[2] + along, device=corner.device)
+        return corner[:, None, None] + torch.as_tensor(down * shape[2] + along)
 
     def _extent(self, shape: tuple[int, int, int]) -> tuple[int, int]:
         """Height and width in pixels."""
@@ -197,13 +191,13 @@ class LateralityMarker(Mark):
             "letter": letter,
         }
 
-    def layers(self, parameters: Parameters, shape: Shape) -> Sequence[Layer]:
+    def layers(self, rows: Rows, shape: Shape) -> Sequence[Layer]:
         """White strokes, as lead stops the rays."""
         unit = self.size * min(shape[1:]) / HEIGHT
-        codes = torch.tensor([code("L"), code("R")], device=parameters["letter"].device)[parameters["letter"]]
-        turn = parameters["tilt cosine"], parameters["tilt sine"]
+        codes = np.array([code("L"), code("R")])[rows["letter"]]
+        turn = rows["tilt cosine"], rows["tilt sine"]
         bold = _BOLD * unit
-        x, y = parameters["x"], parameters["y"]
+        x, y = rows["x"], rows["y"]
         within = around(shape, x, y, math.hypot(WIDTH, HEIGHT) / 2 * unit + bold)
         return [Layer(written(codes[:, None], x, y, unit, bold, turn), within)]
 
@@ -262,17 +256,16 @@ class TextLine(Mark):
             **digits,
         }
 
-    def layers(self, parameters: Parameters, shape: Shape) -> Sequence[Layer]:
+    def layers(self, rows: Rows, shape: Shape) -> Sequence[Layer]:
         """Strokes of one color."""
-        x, zero = parameters["x"], CHARACTERS.index("0")
+        x, y = rows["x"], rows["y"]
         columns = [
-            zero + parameters[f"digit {i}"] if character == "#" else torch.full_like(x, code(character)).long()
+            code("0") + rows[f"digit {i}"] if character == "#" else np.full(len(x), code(character))
             for i, character in enumerate(self.text)
         ]
         unit = self.size * min(shape[1:]) / HEIGHT
-        y = parameters["y"]
         within = around(shape, x, y, self._half_width(shape) + unit, (HEIGHT / 2 + 1) * unit)
-        text = written(torch.stack(columns, dim=1), x, y, unit, 0.5 * unit)
+        text = written(np.stack(columns, axis=1), x, y, unit, 0.5 * unit)
         return [Layer(text, within, WHITE if self.ink == "white" else BLACK)]
 
     def letters(self, shape: Shape) -> float:
@@ -286,27 +279,27 @@ class TextLine(Mark):
 
 
 def written(
-    codes: Int[Tensor, "b n"],
-    x: Float[Tensor, "b"],
-    y: Float[Tensor, "b"],
+    codes: Int[np.ndarray, "b n"],
+    x: Float[np.ndarray, "b"],
+    y: Float[np.ndarray, "b"],
     unit: float,
     radius: float,
-    turn: tuple[Tensor, Tensor] | None = None,
+    turn: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Stroke:
     """n characters around the point (x, y) px of each row; `unit` is a step of the glyphs' grid in px.
 
     radius: half the width of a stroke in px.
     """
     count = codes.shape[1]
-    along = ADVANCE * (torch.arange(count, device=x.device, dtype=torch.float64) - (count - 1) / 2)
-    x0, y0, x1, y1 = (part.double() for part in strokes(codes))
+    along = ADVANCE * (np.arange(count, dtype=np.float64) - (count - 1) / 2)
+    x0, y0, x1, y1 = strokes(codes)
     x0, x1 = x0 + along[:, None], x1 + along[:, None]
     if turn is not None:
         cosine, sine = turn[0][:, None, None], turn[1][:, None, None]
         x0, y0 = x0 * cosine - y0 * sine, x0 * sine + y0 * cosine
         x1, y1 = x1 * cosine - y1 * sine, x1 * sine + y1 * cosine
-    x0, x1 = ((x[:, None, None] + unit * part).flatten(1) for part in (x0, x1))
-    y0, y1 = ((y[:, None, None] + unit * part).flatten(1) for part in (y0, y1))
+    x0, x1 = ((x[:, None, None] + unit * part).reshape(len(x), -1) for part in (x0, x1))
+    y0, y1 = ((y[:, None, None] + unit * part).reshape(len(y), -1) for part in (y0, y1))
     return line(x0, y0, x1, y1, radius)
 
 
@@ -350,15 +343,15 @@ class Ruler(Mark):
         edge = self._along(shape)
         return {"along": placed(draws, "along", 0.5, self.jitter, self.length * edge / 2, edge, shape)}
 
-    def layers(self, parameters: Parameters, shape: Shape) -> Sequence[Layer]:
+    def layers(self, rows: Rows, shape: Shape) -> Sequence[Layer]:
         """The marks, and the line on which they stand."""
-        middle, edge, short = parameters["along"], self._along(shape), min(shape[1:])
-        number = torch.arange(self.marks + 1, device=middle.device, dtype=torch.float64)
-        reach = torch.full_like(number, _TICKS[1])
+        middle, edge, short = rows["along"], self._along(shape), min(shape[1:])
+        number = np.arange(self.marks + 1)
+        reach = np.full(len(number), _TICKS[1])
         for every in (5, 10):
             reach[number % every == 0] = _TICKS[every]
         place = middle[:, None] + self.length * edge * (number / self.marks - 0.5)
-        base = torch.full_like(place, _MARGIN * short)
+        base = np.full_like(place, _MARGIN * short)
         tips = base + self.size * short * reach
         thin = _THIN * short
         x0, y0 = self._placed(place, base, shape)
@@ -371,7 +364,7 @@ class Ruler(Mark):
         """The length in px of the edge at which it is placed."""
         return shape[1] if self.side in ("left", "right") else shape[2]
 
-    def _placed(self, place: Tensor, off: Tensor, shape: Shape) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b n"]]:
+    def _placed(self, place: np.ndarray, off: np.ndarray, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
         """x and y in px of points given by their places along the edge and their distances from it."""
         if self.side in ("left", "right"):
             return shape[2] - off if self.side == "right" else off, place
@@ -412,21 +405,20 @@ class Caliper(Mark):
             **turned(draws, "turn", 0.0, 180.0),
         }
 
-    def layers(self, parameters: Parameters, shape: Shape) -> Sequence[Layer]:
+    def layers(self, rows: Rows, shape: Shape) -> Sequence[Layer]:
         """Dots along the line and a cross at either end."""
         short = min(shape[1:])
-        x, y, half = (parameters[name][:, None] for name in ("x", "y", "length"))
-        half = half / 2
-        cosine, sine = parameters["turn cosine"][:, None], parameters["turn sine"][:, None]
+        x, y, length, cosine, sine = (rows[name][:, None] for name in ("x", "y", "length", "turn cosine", "turn sine"))
+        half = length / 2
         thin, arm = _THIN * short, _CROSS * short
         number = max(3, round(self.length * short / (8 * max(thin, 0.5))))
-        t = torch.linspace(-1, 1, number, device=x.device, dtype=torch.float64) * half
+        t = np.linspace(-1, 1, number) * half
         dotted = dots(x + t * cosine, y + t * sine, thin)
-        sign = torch.tensor([-1.0, 1.0], device=x.device, dtype=torch.float64)
+        sign = np.array([-1.0, 1.0])
         end_x, end_y = x + sign * half * cosine, y + sign * half * sine
         level = line(end_x - arm, end_y, end_x + arm, end_y, thin)
         upright = line(end_x, end_y - arm, end_x, end_y + arm, thin)
-        within = around(shape, parameters["x"], parameters["y"], self.length * short / 2 + arm + thin + 1)
+        within = around(shape, rows["x"], rows["y"], self.length * short / 2 + arm + thin + 1)
         return [Layer(dotted + level + upright, within, WHITE if self.ink == "white" else BLACK)]
 
 
@@ -451,11 +443,11 @@ class CollimationBorder(Mark):
         largest = self.width * min(shape[1:])
         return {side: largest * (0.3 + 0.7 * draws.uniform(side)) for side in ("left", "right", "top", "bottom")}
 
-    def layers(self, parameters: Parameters, shape: Shape) -> Sequence[Layer]:
+    def layers(self, rows: Rows, shape: Shape) -> Sequence[Layer]:
         """Black, with a penumbra as wide as `softness`."""
-        right, bottom = shape[2] - parameters["right"], shape[1] - parameters["bottom"]
+        right, bottom = shape[2] - rows["right"], shape[1] - rows["bottom"]
         softness = max(1.0, self.softness * min(shape[1:]))
-        return [Layer(Frame(parameters["left"], right, parameters["top"], bottom, softness), whole(shape), BLACK)]
+        return [Layer(Frame(rows["left"], right, rows["top"], bottom, softness), whole(shape), BLACK)]
 
 
 @image_change("intervention", "vignette", "local", "environment", "darkness outside a round field of view")
@@ -478,11 +470,11 @@ class Vignette(Mark):
             "y": placed(draws, "y", 0.5, self.jitter, 0.0, shape[1], shape),
         }
 
-    def layers(self, parameters: Parameters, shape: Shape) -> Sequence[Layer]:
+    def layers(self, rows: Rows, shape: Shape) -> Sequence[Layer]:
         """Black, from nothing at `radius` less half the softness to all of it at half the softness beyond."""
         short = min(shape[1:])
         softness = max(1.0, self.softness * short)
-        outside = Surround(parameters["x"], parameters["y"], self.radius * short, softness)
+        outside = Surround(rows["x"], rows["y"], self.radius * short, softness)
         return [Layer(outside, whole(shape), BLACK)]
 
 
@@ -506,19 +498,19 @@ class ScopeInset(Mark):
             for axis in ("x", "y")
         }
 
-    def layers(self, parameters: Parameters, shape: Shape) -> Sequence[Layer]:
+    def layers(self, rows: Rows, shape: Shape) -> Sequence[Layer]:
         """The panel, then the scope's line on it."""
         side = self.size * min(shape[1:])
         margin = 0.04 * min(shape[1:])
         left = margin if "left" in self.corner else shape[2] - margin - side
         top = margin if "upper" in self.corner else shape[1] - margin - side
-        middle = torch.full_like(parameters["start x"], left + side / 2)
-        lower = torch.full_like(middle, top + side / 2)
+        middle = np.full_like(rows["start x"], left + side / 2)
+        lower = np.full_like(middle, top + side / 2)
         points = tuple(
-            (left + side * parameters[f"{point} x"][:, None], top + side * parameters[f"{point} y"][:, None])
+            (left + side * rows[f"{point} x"][:, None], top + side * rows[f"{point} y"][:, None])
             for point in ("start", "bend", "end")
         )
         within = around(shape, middle, lower, side / 2 + 1)
         scope = curve(points, 0.012 * side)
-        panel = box(within, middle, lower, (side / 2, side / 2))
+        panel = Box(middle, lower, (side / 2, side / 2))
         return [Layer(panel, within, _GREEN), Layer(scope, within, _DARK_GREEN)]

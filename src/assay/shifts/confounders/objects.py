@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Annotated, Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from assay.shifts.confounders.drawing import (
     FLATNESS,
+    Box,
     Layer,
     Mark,
+    Rows,
     Shape,
     Stroke,
     around,
     bent,
-    box,
     curve,
     dots,
     image_change,
@@ -29,7 +30,7 @@ from assay.shifts.confounders.drawing import (
     whole,
 )
 from assay.shifts.confounders.marks import Jitter, Opacity, Share, X, Y
-from assay.shifts.intervention import Draws, Parameters
+from assay.shifts.intervention import Draws
 
 # Things in and on the patient that a radiograph shows: a drain, a pacemaker, electrodes.
 
@@ -45,9 +46,9 @@ def sided(draws: Draws, side: Side) -> Tensor:
     return torch.full((len(draws.rows),), int(side == "right"))
 
 
-def mirrored(x: Tensor, side: Tensor, width: int) -> Tensor:
-    """Places along x that were thought from the left edge, seen from the row's own side."""
-    return torch.where(side.view(-1, *[1] * (x.ndim - 1)) == 1, width - x, x)
+def mirrored(x: np.ndarray, side: np.ndarray, width: int) -> np.ndarray:
+    """Return places along x, counted from the left edge, as seen from the row's own side."""
+    return np.where(side == 1, width - x, x)
 
 
 @image_change("intervention", "chest-drain", "local", "patient", "a tube with a radio-opaque stripe", version=2)
@@ -71,17 +72,17 @@ class ChestDrain(Mark):
         drawn["entry x"].clamp_(max=_OUTSIDE * width)  # however far it is moved, it comes in from the edge
         return {"side": sided(draws, self.side), **drawn}
 
-    def layers(self, parameters: Parameters, shape: Shape) -> Sequence[Layer]:
+    def layers(self, rows: Rows, shape: Shape) -> Sequence[Layer]:
         """The tube's faint body, its two walls by way of a fainter bore, and the stripe."""
         short = min(shape[1:])
         outer = 0.5 * self.width * short
         points = tuple(
-            (mirrored(parameters[f"{name} x"], parameters["side"], shape[2])[:, None], parameters[f"{name} y"][:, None])
+            (mirrored(rows[f"{name} x"], rows["side"], shape[2])[:, None], rows[f"{name} y"][:, None])
             for name in ("entry", "bend", "tip")
         )
         within = whole(shape)
         body = curve(points, outer)
-        bore = replace(body, radii=0.7 * body.radii)
+        bore = Stroke(body.ends, 0.7 * body.radii)
         stripe = curve(points, 0.25 * outer, ((0.0, 0.80), (0.86, 1.0)))
         thinned = -0.2 / (1 - 0.45 * self.opacity)  # takes back so much of the body's 0.45 that a quarter is left
         return [
@@ -114,42 +115,39 @@ class Pacemaker(Mark):
             **turned(draws, "tilt", -20.0, 20.0),
         }
 
-    def layers(self, parameters: Parameters, shape: Shape) -> Sequence[Layer]:
+    def layers(self, rows: Rows, shape: Shape) -> Sequence[Layer]:
         """The lead, the case, the darker battery and circuit in it, and the header."""
         size = self.size * min(shape[1:])
-        side, y = parameters["side"], parameters["y"]
-        x = mirrored(parameters["x"], side, shape[2])
-        turn = parameters["tilt cosine"], parameters["tilt sine"]
+        y, x = rows["y"], mirrored(rows["x"], rows["side"], shape[2])
+        turn = rows["tilt cosine"], rows["tilt sine"]
         case = around(shape, x, y, 0.85 * size)
 
-        def part(along: float, down: float, wide: float, tall: float, corner: float) -> Tensor:
+        def part(along: float, down: float, wide: float, tall: float, corner: float) -> Box:
             """A box in the case's own axes, in units of its size."""
             across_x = x + size * (along * turn[0] - down * turn[1])
             across_y = y + size * (along * turn[1] + down * turn[0])
-            return box(case, across_x, across_y, (wide * size / 2, tall * size / 2), corner * size, turn)
+            return Box(across_x, across_y, (wide * size / 2, tall * size / 2), corner * size, turn)
 
         return [
-            self._lead(parameters, shape, x + size * 0.35 * turn[1], y - size * 0.35 * turn[0]),
+            self._lead(rows, shape, x + size * 0.35 * turn[1], y - size * 0.35 * turn[0]),
             Layer(part(0.0, 0.08, 1.0, 0.84, 0.34), case, strength=0.92),
             Layer(part(-0.18, 0.12, 0.42, 0.5, 0.08), case, (0.45, 0.45, 0.45), 0.35),
             Layer(part(0.24, 0.14, 0.26, 0.4, 0.03), case, (0.55, 0.55, 0.55), 0.3),
             Layer(part(0.0, -0.42, 0.62, 0.22, 0.09), case, strength=0.7),
         ]
 
-    def _lead(self, parameters: Parameters, shape: Shape, x: Tensor, y: Tensor) -> Layer:
+    def _lead(self, rows: Rows, shape: Shape, x: np.ndarray, y: np.ndarray) -> Layer:
         """A thin wire from the header toward the middle and down to the heart's apex."""
         thick = 0.004 * min(shape[1:])
-        tip_x = mirrored(parameters["heart x"], parameters["side"], shape[2])
-        bend_x = torch.full_like(x, 0.5 * shape[2])
-        bend_y = torch.full_like(y, 0.12 * shape[1])
+        tip_x = mirrored(rows["heart x"], rows["side"], shape[2])
         points = (
             (x[:, None], y[:, None]),
-            (bend_x[:, None], bend_y[:, None]),
-            (tip_x[:, None], parameters["heart y"][:, None]),
+            (np.full((len(x), 1), 0.5 * shape[2]), np.full((len(x), 1), 0.12 * shape[1])),
+            (tip_x[:, None], rows["heart y"][:, None]),
         )
         # a curve lies within the hull of its three points
-        within = around(shape, torch.cat([x, bend_x, tip_x]), torch.cat([y, bend_y, parameters["heart y"]]), thick + 2)
-        return Layer(curve(points, thick), within, strength=0.85)
+        every_x, every_y = (np.concatenate(axis) for axis in zip(*points, strict=True))
+        return Layer(curve(points, thick), around(shape, every_x, every_y, thick + 2), strength=0.85)
 
 
 @image_change("intervention", "electrode", "local", "patient", "electrodes on the chest, with their wires", version=2)
@@ -166,16 +164,16 @@ class Electrode(Mark):
         """`seed`: for the places of the row's electrodes and the ends of their wires."""
         return {"seed": draws.seeds("electrodes")}
 
-    def layers(self, parameters: Parameters, shape: Shape) -> Sequence[Layer]:
+    def layers(self, rows: Rows, shape: Shape) -> Sequence[Layer]:
         """Wires, then the faint pads, then the bright snaps; electrodes lie in the outer thirds of the width."""
         _, height, width = shape
         short = min(height, width)
-        u = uniforms(parameters["seed"], 3 * self.count).view(-1, 3, self.count)
+        u = uniforms(rows["seed"], 3 * self.count).reshape(-1, 3, self.count)
         right = u[:, 0] >= 0.5
-        inward = 0.08 + 0.5 * torch.where(right, u[:, 0] - 0.5, u[:, 0])
-        x = width * torch.where(right, 1 - inward, inward)
+        inward = 0.08 + 0.5 * np.where(right, u[:, 0] - 0.5, u[:, 0])
+        x = width * np.where(right, 1 - inward, inward)
         y = height * (0.12 + 0.7 * u[:, 1])
-        out_x = torch.where(right, 1.02 * width, -0.02 * width)
+        out_x = np.where(right, 1.02 * width, -0.02 * width)
         out_y = height * (0.3 + 0.7 * u[:, 2])
         points = ((x, y), (0.6 * x + 0.4 * out_x, y), (out_x, out_y))
         within = whole(shape)
@@ -229,27 +227,28 @@ class SurgicalPen(Mark):
             **turned(draws, "turn", 0.0, 360.0),
         }
 
-    def layers(self, parameters: Parameters, shape: Shape) -> Sequence[Layer]:
+    def layers(self, rows: Rows, shape: Shape) -> Sequence[Layer]:
         """Arcs of three quarters of their share of the circle, swelling toward their middle."""
-        across, down, pressure = self._arcs(min(shape[1:]), parameters["x"].device)
+        across, down, radius = self._arcs(min(shape[1:]))
         x, y, wide, tall, cosine, sine = (
-            parameters[name][:, None, None] for name in ("x", "y", "wide", "tall", "turn cosine", "turn sine")
+            rows[name][:, None, None] for name in ("x", "y", "wide", "tall", "turn cosine", "turn sine")
         )
         points = x + wide * (across * cosine - down * sine), y + tall * (across * sine + down * cosine)
-        ends = [axis[:, :, part].flatten(1) for part in (slice(-1), slice(1, None)) for axis in points]
-        radii = torch.stack([pressure[:, :-1], pressure[:, 1:]]).flatten(1)[:, None].expand(-1, len(x), -1)
-        return [Layer(Stroke(torch.stack(ends), radii), whole(shape), _VIOLET)]
+        pieces = slice(-1), slice(1, None)
+        ends = np.stack([axis[:, :, part].reshape(len(x), -1) for part in pieces for axis in points])
+        radii = np.stack([radius[:, part].reshape(1, -1) for part in pieces])
+        return [Layer(Stroke(ends, radii), whole(shape), _VIOLET)]
 
-    def _arcs(self, short: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    def _arcs(self, short: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Points of the arcs on the unit circle, [strokes, n], and the line's radius in px at each; as in all rows."""
         largest = _MOST * self.radius * short
         piece = math.sqrt(8 * FLATNESS * max(largest, 1.0) / 1.8)  # px; the wobble bends it 1.8 times as much
         pieces = math.ceil(1.5 * math.pi * largest / self.strokes / piece)
-        t = torch.arange(pieces + 1, dtype=torch.float64) / pieces
-        angle = (2 * math.pi / self.strokes) * (torch.arange(self.strokes)[:, None] + 0.75 * t)
-        wobble = 1 + _WOBBLE * torch.sin(5 * angle + torch.arange(self.strokes)[:, None])
-        pressure = 0.5 * self.width * short * (0.7 + 0.3 * torch.sin(math.pi * t)).expand_as(angle)
-        return (wobble * angle.cos()).to(device), (wobble * angle.sin()).to(device), pressure.to(device)
+        t, number = np.arange(pieces + 1) / pieces, np.arange(self.strokes)[:, None]
+        angle = (2 * math.pi / self.strokes) * (number + 0.75 * t)
+        wobble = 1 + _WOBBLE * np.sin(5 * angle + number)
+        radius = np.broadcast_to(0.5 * self.width * short * (0.7 + 0.3 * np.sin(math.pi * t)), angle.shape)
+        return wobble * np.cos(angle), wobble * np.sin(angle), radius
 
 
 @image_change("intervention", "hair", "local", "patient", "dark, bent hairs over the image", version=2)
@@ -269,10 +268,10 @@ class Hair(Mark):
         """`seed`: for the places of the row's hairs."""
         return {"seed": draws.seeds("hairs")}
 
-    def layers(self, parameters: Parameters, shape: Shape) -> Sequence[Layer]:
+    def layers(self, rows: Rows, shape: Shape) -> Sequence[Layer]:
         """Each hair starts anywhere, ends anywhere within `length`, and bends by up to a fifth of that."""
         short = min(shape[1:])
-        u = uniforms(parameters["seed"], 6 * self.count).view(-1, 6, self.count)
+        u = uniforms(rows["seed"], 6 * self.count).reshape(-1, 6, self.count)
         reach = self.length * short
         from_x, from_y = u[:, 0] * shape[2], u[:, 1] * shape[1]
         to_x, to_y = from_x + reach * (2 * u[:, 2] - 1), from_y + reach * (2 * u[:, 3] - 1)

@@ -1,0 +1,9 @@
+"""The adapter to OpenCV: one thread, since workers run side by side, and no stubs, which refuse plain numbers."""
+
+from typing import Any
+
+import cv2 as _cv2
+
+_cv2.setNumThreads(1)
+
+cv2: Any = _cv2
