@@ -182,8 +182,8 @@ def test_set_gives_some_points_another_value_without_an_axis(study: Study) -> No
     ("entry", "why"),
     [
         ({"where": {"loss": "triplet"}, "recipe.batch_size": 8}, "not a value of axis 'loss'"),
-        ({"where": {"loss": "supcon"}, "recipe.patience": 8}, "no such value of the recipe to change"),
-        ({"where": {"loss": "supcon"}, "data.size": 32}, "no such value of the recipe to change"),
+        ({"where": {"loss": "supcon"}, "recipe.patience": 8}, "no such value of the recipe or of"),
+        ({"where": {"loss": "supcon"}, "data.size": 32}, "no such value of the recipe or of"),
         ({"where": {"loss": "supcon"}, "recipe.loss": "triplet"}, "is an axis"),
         ({"where": {"loss": "supcon"}, "recipe.batch_size": [8, 16]}, "expected one value"),
         ({"recipe.batch_size": 8}, "expected entries such as"),

@@ -98,7 +98,9 @@ class Looked:
         sample = in_turn(whole.table)[:SAMPLE]
         images = ReadOnce(PickedImages(unchanged(whole.images), sample))
         boxes = None if whole.boxes is None else whole.boxes[sample]
-        return Looked(replace(whole, table=whole.table.take(sample), images=images, masks=None, boxes=boxes), sample)
+        original = None if whole.original is None else whole.original.take(sample)
+        table = whole.table.take(sample)
+        return Looked(replace(whole, table=table, images=images, masks=None, boxes=boxes, original=original), sample)
 
     def changed(self, confounder: Confounder) -> Environment:
         """The same rows, every one with the confounder."""
@@ -123,7 +125,8 @@ def confounders(points: Sequence[RecipePoint]) -> tuple[Confounder, ...]:
     found: dict[str, Confounder] = {}
     for spec in _environments(points):
         for name, made in spec.interventions.items():
-            key = canonical_json({name: made.component.model_dump(mode="json", context={"complete": True})})
+            complete = made.component.model_dump(mode="json", context={"complete": True})
+            key = canonical_json([name, complete, made.apply_at])
             if key not in found:
                 found[key] = Confounder(_label(name, made), name, made)
     return tuple(found.values())

@@ -336,7 +336,7 @@ def _pairs(
 def tested_with(change: Confounder, points: Sequence[RecipePoint]) -> list[RecipePoint]:
     """The recipes whose counterfactuals put on this very confounder."""
     found = ((point, Tests(point.tests).interventions.get(change.name)) for point in points)
-    return [point for point, spec in found if spec is not None and spec.component == change.spec.component]
+    return [point for point, spec in found if spec is not None and spec.change == change.spec.change]
 
 
 def same_pairs(logits: Logits, factor: str, shown: RecipePoint, spec: StudySpec, population: Population) -> Logits:

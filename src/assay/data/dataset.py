@@ -146,6 +146,39 @@ class Crops(NativeMasks, Protocol):
         ...
 
 
+class Redraw(Protocol):
+    """A change of pictures at original resolution."""
+
+    def __call__(self, picture: Float[Tensor, "1 c h w"], position: int) -> Float[Tensor, "1 c h w"]:
+        """Return the picture of a row changed, float32 in [0, 1]."""
+        ...
+
+
+class Originals(Protocol):
+    """Pictures at the resolution of their files, of the part of each that is shown."""
+
+    @property
+    def boxes(self) -> Int[np.ndarray, "n 4"]:
+        """Top (0), left (0), height and width of every picture in px."""
+        ...
+
+    def take(self, rows: Int[np.ndarray, "k"]) -> Originals:
+        """Return the pictures at these positions."""
+        ...
+
+    def changed(self, change: Redraw, names: Sequence[str]) -> Images:
+        """Return the pictures changed and then brought to the study's size; they are kept in the cache.
+
+        Args:
+            change: The change.
+            names: For every picture, all that decides its change.
+
+        Raises:
+            DataError: If a file was changed or lost meanwhile.
+        """
+        ...
+
+
 class NearCopies(Protocol):
     """Search for near copies among images of different patients. See `data.near_copies`."""
 
@@ -211,6 +244,7 @@ class Dataset:
         formats: How the name of each image's file ends, `jpg`; none where images are no files.
         digests: Hash of each image's file as it is; none where images are no files.
         search: Search for near copies; None where there is none.
+        original: Pictures at original resolution; None where files have no other than the study's.
     """
 
     table: FactorTable
@@ -227,6 +261,7 @@ class Dataset:
     formats: tuple[str, ...] = ()
     digests: tuple[str, ...] = ()
     search: NearCopies | None = None
+    original: Originals | None = None
 
     @cached_property
     def near_copies(self) -> tuple[Pair, ...]:

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from assay.core.types import FactorTable
-from assay.data.dataset import Images, Lesions, Masks, NativeMasks
+from assay.data.dataset import Images, Lesions, Masks, NativeMasks, Originals
 from assay.data.files.fitting import Framing
 
 # An environment made real: rows with their factors, images that can be read, and the association achieved.
@@ -56,6 +56,7 @@ class Environment:
             says so, and of crops.
         lesions: Where lesions of several kinds lie, for heat-maps alone; None where the masks tell all that is known.
         boxes: Top, left, height and width of every picture in its square; None where each fills it.
+        original: Its pictures at original resolution; None where there are none.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Environment:
     millimeters: Float[np.ndarray, " n"] | None = None
     lesions: Lesions | None = None
     boxes: Int[np.ndarray, "n 4"] | None = None
+    original: Originals | None = None
 
     def __len__(self) -> int:
         return len(self.table)

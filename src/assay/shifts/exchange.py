@@ -260,4 +260,4 @@ def exchanged(environment: Environment, place: Place, rounds: Iterable[Int[np.nd
     images = ExchangedImages(environment.images, own, np.concatenate(chosen), place)
     boxes = None if environment.boxes is None else environment.boxes[own]
     name = f"(exchanged {place.kind} {place.name})"
-    return replace(environment, name=name, table=environment.table.take(own), images=images, boxes=boxes)
+    return replace(environment, name=name, table=environment.table.take(own), images=images, boxes=boxes, original=None)

@@ -235,6 +235,7 @@ class FilePopulation(Population):
         columns = sorted(used & {factor.name for factor in self.factors})
         return {
             **self._placed,
+            **({"files": content_hash(self.dataset.digests)} if self.dataset.original else {}),
             "content": self.dataset.content,
             "rows": ROWS_VERSION,
             "shape": list(self.dataset.images.shape),
@@ -308,6 +309,7 @@ class FilePopulation(Population):
             native=None if made.crops is None else PickedNative(made.crops, row),
             millimeters=None if made.millimeters is None else made.millimeters[row],
             boxes=boxes,
+            original=None if made.original is None else made.original.take(row),
         )
 
     def untied(self, neutral: EnvironmentSpec, seed: int, fold: int) -> Untied:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import wraps
+from functools import cached_property, wraps
 from pathlib import Path
 from traceback import extract_tb
 from typing import Any, Protocol, overload, runtime_checkable
@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn import functional
 
 from assay.core.errors import SpecError
 from assay.core.seeds import row_seed, row_uniform
 from assay.core.types import Factor
-from assay.data.dataset import DrawnLesions, Images
+from assay.data.dataset import DrawnLesions, Images, Originals
 from assay.data.files.fitting import Box
 
 # Changes to pixels: parameters are drawn per row first, then applied deterministically, and kept.
@@ -87,6 +88,8 @@ class Drawn:
         marked: Bool [n]. Position i is row i of the environment's table.
         shape: (channels, height, width) of the squares that are read.
         boxes: Top, left, height and width of every row's picture in its square; None where each fills it.
+        original: The rows' pictures at original resolution, where those are changed and not the images that are read.
+        identity: The change, for the cache of pictures that it changes.
     """
 
     name: str
@@ -95,6 +98,8 @@ class Drawn:
     marked: Bool[np.ndarray, "n"]
     shape: tuple[int, int, int]
     boxes: Int[np.ndarray, "n 4"] | None = None
+    original: Originals | None = None
+    identity: str = ""
 
     def apply(self, images: Float[Tensor, "b c h w"], index: Int[np.ndarray, "b"]) -> Float[Tensor, "b c h w"]:
         """Images at these positions, on their device, changed where the row is marked; the very same tensor when none
@@ -118,10 +123,13 @@ class Drawn:
         """Mask of the possible changes of each of these images; nowhere for an unmarked row."""
         channels, height, width = self.shape
         where = torch.zeros(len(index), 1, height, width, dtype=torch.bool)
-        for box, some in by_box(self.boxes, index, self.shape):
+        for box, some in by_box(self.boxes if self.original is None else self.original.boxes, index, self.shape):
             parameters = self._at(index[some])
-            part = self.intervention.mask(parameters, (channels, box.height, box.width))
-            where[torch.as_tensor(some), :, box.rows, box.columns] = part
+            part, place = self.intervention.mask(parameters, (channels, box.height, box.width)), box
+            if self.original is not None:  # pictures of one size have one place in the square
+                place, _ = next(by_box(self.boxes, index[some], self.shape))
+                part = _reached(part, place)
+            where[torch.as_tensor(some), :, place.rows, place.columns] = part
         return where & torch.as_tensor(self.marked[index])[:, None, None, None]
 
     def on(self, marked: bool) -> Drawn:
@@ -131,7 +139,14 @@ class Drawn:
     def take(self, index: Int[np.ndarray, "b"]) -> Drawn:
         """Return the same of these rows alone, in this order."""
         boxes = None if self.boxes is None else self.boxes[index]
-        return replace(self, parameters=self._at(index), marked=self.marked[index], boxes=boxes)
+        original = None if self.original is None else self.original.take(index)
+        parameters = self._at(index)
+        return replace(self, parameters=parameters, marked=self.marked[index], boxes=boxes, original=original)
+
+    def described(self, position: int) -> str:
+        """Return all that decides a row's change; empty where it is not marked."""
+        drawn = {name: values[position].item() for name, values in sorted(self.parameters.items())}
+        return f"{self.identity}{drawn}" if self.marked[position] else ""
 
     @property
     def factor(self) -> Factor:
@@ -141,6 +156,12 @@ class Drawn:
     def _at(self, index: np.ndarray) -> Parameters:
         at = torch.as_tensor(np.asarray(index, dtype=np.int64))
         return {name: values[at] for name, values in self.parameters.items()}
+
+
+def _reached(part: Bool[Tensor, "k 1 h w"], box: Box) -> Bool[Tensor, "k 1 i j"]:
+    """Pixels of a box that any resize makes of some of these pixels: the triangle filter reaches one beyond its own."""
+    own = functional.adaptive_max_pool2d(part.float(), (box.height, box.width))
+    return functional.max_pool2d(own, 3, stride=1, padding=1).bool()
 
 
 def by_box(
@@ -197,7 +218,11 @@ def draw(
 
 @dataclass(frozen=True)
 class ChangedImages:
-    """Images with interventions applied on reading, one after another."""
+    """Images with interventions applied on reading, one after another.
+
+    Those at original resolution come first: a row that has any is read from pictures that were changed before they
+    were brought to the study's size.
+    """
 
     images: Images
     changes: Sequence[Drawn]
@@ -213,9 +238,39 @@ class ChangedImages:
     def read(self, index: np.ndarray) -> Float[Tensor, "n c h w"]:
         """Float32 images in [0, 1] at these positions, in this order, on the CPU."""
         out = self.images.read(index)
+        place = self._place[index]
+        if (chosen := np.flatnonzero(place >= 0)).size:
+            out = out.clone()
+            out[torch.as_tensor(chosen)] = self._redrawn.read(place[chosen])
         for change in self.changes:
-            out = change.apply(out, index)
+            out = out if change.original is not None else change.apply(out, index)
         return out
+
+    @cached_property
+    def _early(self) -> list[Drawn]:
+        return [change for change in self.changes if change.original is not None]
+
+    @cached_property
+    def _place(self) -> Int[np.ndarray, "n"]:
+        """Place of each row among those that are changed at original resolution; -1 for the others."""
+        marked = np.any([change.marked for change in self._early], axis=0) if self._early else np.zeros(len(self), bool)
+        return np.where(marked, np.cumsum(marked) - 1, -1)
+
+    @cached_property
+    def _redrawn(self) -> Images:
+        """The rows that are changed at original resolution."""
+        rows = np.flatnonzero(self._place >= 0)
+        early = [replace(change.take(rows), boxes=None) for change in self._early]  # whole pictures
+        names = [" ".join(change.described(at) for change in early) for at in range(len(rows))]
+        original = early[0].original
+        assert original is not None
+
+        def redraw(picture: Float[Tensor, "1 c h w"], position: int) -> Float[Tensor, "1 c h w"]:
+            for change in early:
+                picture = change.apply(picture, np.array([position]))
+            return picture
+
+        return original.changed(redraw, names)
 
 
 @dataclass(frozen=True)

@@ -201,7 +201,7 @@ class Population(ABC):
         """
         found = self.pixels(environment, rows.table, rows.seed)
         if changes is None:
-            changes, table = drawn(environment, found.table, rows.seed, found.images.shape, found.boxes)
+            changes, table = drawn(environment, found.table, rows.seed, found.images.shape, found.boxes, found.original)
         else:
             table = columns_of(found.table, changes)
         lesions = found.lesions
@@ -218,6 +218,7 @@ class Population(ABC):
             millimeters=found.millimeters,
             lesions=lesions,
             boxes=found.boxes,
+            original=found.original,
         )
 
     def _make(self, name: str, part: Part, environment: EnvironmentSpec, seed: int, fold: int) -> Environment:

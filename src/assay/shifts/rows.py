@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 from assay.core.errors import AssociationError, DataError
 from assay.core.types import FactorTable
-from assay.data.dataset import Images, Lesions, Masks, NativeMasks
+from assay.data.dataset import Images, Lesions, Masks, NativeMasks, Originals
 from assay.shifts.intervention import Drawn
 from assay.spec.schema import AssociationSpec, EnvironmentSpec
 
@@ -53,6 +53,7 @@ class Pixels:
     native: NativeMasks | None = None
     millimeters: Float[np.ndarray, " n"] | None = None
     boxes: Int[np.ndarray, "n 4"] | None = None
+    original: Originals | None = None
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from assay.core.errors import DataError, SpecError, UnfitError, unknown_name
+from assay.core.files import canonical_json
 from assay.core.registry import build
 from assay.core.seeds import derive, row_seed, row_uniform
 from assay.core.types import Factor, FactorTable
-from assay.data.dataset import DrawsPairs, Phantom
+from assay.data.dataset import DrawsPairs, Originals, Phantom
 from assay.data.splits import Split, split
 from assay.shifts.association import allowed, marginal, positive, refuse_constant, satisfies, tied_as
 from assay.shifts.intervention import Drawn, Intervention, draw, mark_factor
@@ -288,6 +289,7 @@ def drawn(
     seed: int,
     shape: tuple[int, int, int],
     boxes: Int[np.ndarray, "n 4"] | None = None,
+    original: Originals | None = None,
 ) -> tuple[tuple[Drawn, ...], FactorTable]:
     """Return every intervention of an environment, in alphabetical order of their names, and the table with a column
     for each.
@@ -297,6 +299,7 @@ def drawn(
     Args:
         shape: (channels, height, width) of the squares.
         boxes: Where each row's picture is in its own, None where it fills it.
+        original: Each row's picture at original resolution, where there are such.
 
     Raises:
         SpecError: If an intervention has the name of a factor, UnfitError with all that do not fit the images.
@@ -310,7 +313,7 @@ def drawn(
             raise SpecError(f"'{name}' is an intervention, with it being high: leave out `high`")
         marked = marked_rows(name, spec, environment.association.get(name), table, seed)
         try:
-            changes.append(change(name, spec, marked, table.row, seed, shape, boxes))
+            changes.append(change(name, spec, marked, table.row, seed, shape, boxes, original))
         except SpecError as error:
             refused[name] = spec.component.params, str(error)
         table = table.with_column(mark_factor(name), marked.astype(np.int64))
@@ -327,10 +330,16 @@ def change(
     seed: int,
     shape: tuple[int, int, int],
     boxes: Int[np.ndarray, "n 4"] | None = None,
+    original: Originals | None = None,
 ) -> Drawn:
     """Return the intervention of a spec, drawn for these rows. Raises SpecError as `draw` does."""
     intervention: Intervention = build("intervention", spec.component.name, spec.component.params)
-    return draw(name, intervention, marked, rows, seed, shape, boxes)
+    if spec.apply_at == "input":
+        return draw(name, intervention, marked, rows, seed, shape, boxes)
+    if original is None:
+        raise SpecError("apply_at: original needs whole images from files; leave it out")
+    made = draw(name, intervention, marked, rows, seed, shape, original.boxes)
+    return replace(made, boxes=boxes, original=original, identity=canonical_json(spec.change))
 
 
 def _shares(name: str, spec: InterventionSpec, table: FactorTable) -> Float[np.ndarray, "n"]:

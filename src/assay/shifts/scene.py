@@ -72,7 +72,7 @@ class Tests:
         arguments: dict[str, tuple[str, Any]] = {}
         levels: dict[str, tuple[str, Any]] = {}
         for test, spec in self.specs.items():
-            made = {name: one.component for name, one in spec.interventions.items()}
+            made = {name: one.change for name, one in spec.interventions.items()}
             tied = {name: tie.high for name, tie in spec.association.items() if tie.high}
             for what, stated, firsts in (("arguments", made, arguments), ("high levels", tied, levels)):
                 for name, value in stated.items():
@@ -117,7 +117,7 @@ class Tests:
             return {"environment": self.specs[name].canonical()}
         if name not in (NEUTRAL, "neutral"):
             raise SpecError(unknown_name("environment", name, tuple(self.specs)))
-        changes = {key: spec.component.model_dump() for key, spec in self.interventions.items()}
+        changes = {key: spec.change for key, spec in self.interventions.items()}
         return {"environment": neutral.canonical(), "changes": changes}
 
     def check_change(self, factor: str, end: str, changeable: Sequence[str]) -> None:
@@ -134,7 +134,7 @@ def switched(clean: Environment, name: str, spec: InterventionSpec, end: str, se
     """
     others = [change for change in changes_of(clean.images) if change.name != name]
     alone = EnvironmentSpec(interventions={name: spec.model_copy(update={"share": 0.5})})
-    (change,), _ = drawn(alone, clean.table.without(name), seed, clean.images.shape, clean.boxes)
+    (change,), _ = drawn(alone, clean.table.without(name), seed, clean.images.shape, clean.boxes, clean.original)
     change = change.on(end == "high")
     return replace(
         clean,

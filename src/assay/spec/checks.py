@@ -82,6 +82,9 @@ def check_parts(parts: Parts) -> None:
                 check_environment(name, made, data, factors, here)
     if data is not None:
         _check_groups(parts, data)
+        for point, here in parts.grid:
+            for name, made in (("train", point.train), *point.tests.items()):
+                _check_original(("environments", name), made, data, here)
     if issues.found:  # a confounder cannot be found in environments that are wrong
         known = [None if one is None or one.factor == CONFOUNDER else one for one in parts.contrasts]
         parts = replace(parts, contrasts=known)
@@ -210,6 +213,22 @@ def check_environment(
             issues.add(at, visibility, "difficulty is for phantoms: real images cannot be dimmed")
         elif factor not in factors:
             _unknown_factor(at, factor, list(factors), data, issues)
+
+
+def _check_original(keys: Keys, environment: EnvironmentSpec, data: DataSpec, issues: Issues) -> None:
+    """Check that the data have pictures at original resolution, and say how these are resized."""
+    wrong, remedy = "", "leave apply_at out"
+    if data.phantom or (data.dataset and data.dataset.name == "lidc"):
+        wrong = "these images are drawn or cut at the study's size and have no other resolution"
+    elif data.preprocessing:
+        wrong = f"data.preprocessing ({', '.join(data.preprocessing)}) decides the picture after it was decoded"
+    elif environment.crop:
+        wrong = "the crops of this environment are windows of files that are not changed"
+    elif not data.resize:
+        wrong, remedy = "nothing says how images, changed or not, are resized", "add data.resize: nearest"
+    for name, spec in environment.interventions.items():
+        if wrong and spec.apply_at == "original":
+            issues.add((*keys, "interventions", name, "apply_at"), "original", wrong, remedy)
 
 
 def _check_shares(at: Keys, name: str, tie: AssociationSpec, factors: Mapping[str, Factor], issues: Issues) -> None:

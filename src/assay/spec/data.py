@@ -116,7 +116,7 @@ TABLE = (
     "table", "further", "image", "mask", "mask_format", "mask_values", "mask_inverted", "unmasked", "patient",
     "unnamed", "positive", "factors", "pixel_size", "boxes",
 )  # fmt: skip
-FILES_ONLY = (*TABLE, "channels", "where", "split", "preprocessing", "fit", "crop_share", "links")
+FILES_ONLY = (*TABLE, "channels", "where", "split", "preprocessing", "fit", "crop_share", "resize", "links")
 
 
 def data_section(value: Any, issues: Issues, keys: Keys = ("data",)) -> DataSpec | None:

@@ -18,7 +18,7 @@ from assay.spec.fields import GivenStart, as_number
 from assay.spec.grid import Axis, Point, label, settle
 from assay.spec.issues import Issues, hint, invalid, issue, shorten, unknown_key, validated
 from assay.spec.recipe import Component, Frozen, RecipeSpec
-from assay.spec.schema import DataSpec, EnvironmentSpec, RecipePoint, SourceSpec
+from assay.spec.schema import ApplyAt, DataSpec, EnvironmentSpec, InterventionSpec, RecipePoint, SourceSpec
 
 # One environment, as it is written with `like` and `dose` or without.
 
@@ -51,8 +51,9 @@ def _with_component(name: str, value: Any) -> Any:
     fields = mapping_of(open_intervention({} if value is None else value))
     if fields is None or "component" in fields:
         return value
-    arguments = {key: item for key, item in fields.items() if key != "share"}
-    return {"component": {name: arguments}, **{key: item for key, item in fields.items() if key == "share"}}
+    own = InterventionSpec.model_fields
+    arguments = {key: item for key, item in fields.items() if key not in own}
+    return {"component": {name: arguments}, **{key: item for key, item in fields.items() if key in own}}
 
 
 def section(value: Any, keys: Keys, issues: Issues, shape: str) -> dict[str, Any]:
@@ -298,6 +299,7 @@ class Dose(Frozen):
     confounder: Annotated[Any, BeforeValidator(_confounder), Field(description=_DOSED)]
     p: Annotated[float, Field(ge=0, le=1, description="share of the class that has the confounder")]
     on: Literal["positive", "negative", "both"] = "positive"
+    apply_at: Annotated[ApplyAt, Field(description="of an intervention; see `interventions`")] = "input"
 
     @property
     def name(self) -> str:
@@ -428,7 +430,8 @@ def written_out(value: Any, keys: Keys, issues: Issues, factors: Factors) -> Wri
             issues.add((*at, "on"), side, what, f"leave '{name}' out of this dose, or put it on one class")
             return wrong
     else:
-        part, made, name = "interventions", {"component": given, "share": shares}, name.rpartition(":")[2]
+        part, name = "interventions", name.rpartition(":")[2]
+        made = {"component": given, "share": shares, "apply_at": dose.apply_at}
     others = section(rest.get(part), (*keys, part), issues, _SHORT[part])
     if name in others:
         issues.add(own, name, f"'{name}' is under {part} too; keep one")
@@ -437,7 +440,7 @@ def written_out(value: Any, keys: Keys, issues: Issues, factors: Factors) -> Wri
         return Written(rest, {}, made is not None)
     place, amount = (*keys, part, name), (*at, "p")
     origins = {place: own, (*place, "component"): own, (*place, "high"): (*own, name, "high")}
-    origins |= {(*place, "share"): amount, (*place, "strength"): amount}
+    origins |= {(*place, "share"): amount, (*place, "strength"): amount, (*place, "apply_at"): (*at, "apply_at")}
     return Written({**rest, part: {**others, name: made}}, origins, True)
 
 

@@ -216,6 +216,7 @@ def resolve(name: str, axes: Sequence[Axis]) -> Axis | None:
 
 MOST_POINTS = 20_000
 _OPTIONS = ("zip", "only", "set")
+_SET_IN: tuple[Keys, ...] = (("recipe",), ("environments", "train"))
 _EVERY_POINT = "--set grid.only=null keeps every point of the grid"
 
 
@@ -366,9 +367,9 @@ def _changes(value: Any, axes: Sequence[Axis], values: Mapping[str, Any], issues
             keys: Keys = tuple(place.split("."))
             if place == "where":
                 continue
-            if keys[0] != "recipe" or _at(values, keys) is None:
-                what = "no such value of the recipe to change"
-                issues.add((*at, place), given, what, "write the value of the other recipes there first")
+            if (keys[:1] not in _SET_IN and keys[:2] not in _SET_IN) or _at(values, keys) is None:
+                what = "no such value of the recipe or of environments.train to change"
+                issues.add((*at, place), given, what, "write the value of the other points there first")
             elif any(keys[: len(path)] == path or path[: len(keys)] == keys for path in paths):
                 issues.add((*at, place), given, "is an axis, whose values the grid sets")
             elif is_axis(given, keys):

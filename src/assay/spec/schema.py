@@ -40,6 +40,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Part = Literal["train", "validation", "test"]
 Fit = Literal["pad", "squash", "crop"]
 """How an image that is not square becomes one: padded with black, stretched, or cut to its central square."""
+Resize = Literal["", "nearest", "area", "bilinear"]
+"""How images are brought to a study's size; "" is bilinear, with large JPEG files decoded at a part of their size."""
 MaskValue = Annotated[int, Field(ge=0, le=65535)]
 REFERABLE = 2
 """The grade from which an image counts as positive where grades are cut in two, unless a study says otherwise."""
@@ -148,6 +150,8 @@ class DataSpec(Frozen):
             each to `size`, `crop` keeps the central square. A model trained elsewhere needs the setting of its
             training.
         crop_share: The share of height and width that `squash` and `crop` keep, around the middle; timm's `crop_pct`.
+        resize: How images are brought to `size`: `nearest` (the pixel in the middle), `area` (the mean of all) or
+            `bilinear` (antialiased). By default bilinear, and large JPEG files are decoded at a part of their size.
         preprocessing: Steps on photographs of the retina before they are kept: `circle-crop`, or that and `ben-graham`
             (`assay.data.files.pictures`).
         links: Whether files that a table names may be links that lead out of the folder: refused, or followed.
@@ -190,6 +194,7 @@ class DataSpec(Frozen):
     split: SplitSpec = SplitSpec()
     preprocessing: tuple[Literal["circle-crop", "ben-graham"], ...] = ()
     fit: Fit = "pad"
+    resize: Resize = ""
     links: Literal["refuse", "follow"] = "refuse"
     crop_share: Annotated[float, Field(ge=0.1, le=1)] = 1.0
     boxes: BoxesSpec | None = None  # of a folder with a CSV
@@ -211,6 +216,8 @@ class DataSpec(Frozen):
             yield "ben-graham needs the circle that circle-crop finds: write [circle-crop, ben-graham]"
         if self.fit != "pad" and self.dataset and self.dataset.name == "lidc":
             yield f"fit: {self.fit} is for whole images, and lidc cuts squares from scans; leave it out"
+        if self.resize and self.dataset and self.dataset.name == "lidc":
+            yield "resize is for whole images, and lidc cuts squares from scans; leave it out"
         if self.fit == "squash" and self.pixel_size:
             yield (
                 "fit: squash scales height and width each, so that a pixel is not as high as wide in mm; write fit: "
@@ -309,6 +316,10 @@ def _share(value: Any) -> Any:
     return cast("Any", value)
 
 
+ApplyAt = Literal["input", "original"]
+"""Where an intervention is applied: to images of the study's size, or to pictures at their files' resolution."""
+
+
 class InterventionSpec(Frozen):
     """A change to pixels and the rows that get it: by `association` when the environment ties its name, else by share.
 
@@ -316,11 +327,20 @@ class InterventionSpec(Frozen):
         component: The intervention.
         share: The share of rows that get it, or one share per class name, or {positive, negative}: of the last class
             and of the others.
+        apply_at: Whether it changes the image at the study's size, or the picture of the file before `data.resize`
+            brings it to that size.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": ["{argument: value, share: 0.5}"]})
     component: Annotated[Component, component_of("intervention")]
     share: Annotated[Share | Mapping[str, Share], BeforeValidator(_share)] = 0.5
+    apply_at: ApplyAt = "input"
+
+    @property
+    def change(self) -> Any:
+        """The change without the rows that get it, for hashes and comparisons."""
+        made = self.component.model_dump()
+        return made if self.apply_at == "input" else {self.apply_at: made}
 
     @property
     def marks_rows(self) -> bool:

@@ -84,7 +84,7 @@ def _training_checks(
                      "training is not established")  # fmt: skip
         return
     own = given.request.data
-    framed = {"size": own.size, "channels": own.channels, "fit": own.fit, "crop_share": own.crop_share}
+    framed = {key: getattr(own, key) for key in ("size", "channels", "fit", "crop_share", "resize")}
     asked = parse_request({**train, **framed}, {"all": {}}, ("performance",), given.request.task)
     place = replace(given.place, root=Path())
     scene = population_of(asked.data, place, all_tested=True).scene(asked.tests, 0)

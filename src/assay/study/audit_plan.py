@@ -333,4 +333,4 @@ def picked(environment: Environment, rows: Int[np.ndarray, " m"]) -> Environment
     images = PickedImages(unchanged(environment.images), rows)
     return replace(environment, table=environment.table.take(rows), images=images, native=None,
                    masks=None if environment.masks is None else PickedMasks(environment.masks, rows),
-                   lesions=None, millimeters=None, boxes=boxes)  # fmt: skip
+                   lesions=None, millimeters=None, boxes=boxes, original=None)  # fmt: skip

@@ -100,7 +100,7 @@ def _description(run: RunFolder, planned: Trial, model: Model, inputs: Inputs, d
     """Return all that is needed to use the network: what it takes, what it gives, and how it was trained."""
     record, training, data = run.record("trials", planned.id), planned.training, stored_study(run.root).plan.spec.data
     images = {"size": inputs.size, "channels": inputs.channels, "classes": inputs.classes}
-    framing = {"fit": data.fit, "crop_share": data.crop_share, "preprocessing": data.preprocessing}
+    framing = {key: getattr(data, key) for key in ("fit", "crop_share", "resize", "preprocessing")}
     return {
         "id": planned.id,
         "study": run.root.name,
@@ -197,6 +197,7 @@ def _card(run: RunFolder, planned: Trial, values: Mapping[str, Any], format: str
         "" if given["threshold"] is None else f" Threshold on the probability of the last: {given['threshold']:.4f}."
     )
     crop = f", of which {taken['crop_share']:g} is kept" if taken["crop_share"] != 1 else ""
+    crop += taken["resize"] and f", resized by `{taken['resize']}`"
     steps = f"; before that {', '.join(taken['preprocessing'])}" if taken["preprocessing"] else ""
     yield from (
         "## Input and output",

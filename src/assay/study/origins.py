@@ -46,11 +46,12 @@ class OfTraining(Origin):
             taken: Mapping[str, Any] = self.trained.values["input"]
         elif self.trained.unit == "trials":
             data, inputs = stored_study(self.trained.root).plan.spec.data, self.trained.inputs
-            taken = {"size": inputs.size, "channels": inputs.channels, "fit": data.fit, "crop_share": data.crop_share}
-            taken = {**taken, "preprocessing": list(data.preprocessing)}
+            framing = {key: getattr(data, key) for key in ("fit", "crop_share", "resize")}
+            steps = list(data.preprocessing)
+            taken = {"size": inputs.size, "channels": inputs.channels, **framing, "preprocessing": steps}
         else:
             taken = {"size": self.trained.inputs.size, "channels": self.trained.inputs.channels, "fit": "pad"}
-        kept = ("size", "fit", "crop_share", "preprocessing")
+        kept = ("size", "fit", "crop_share", "resize", "preprocessing")
         channels = "gray" if taken["channels"] == 1 else "color"
         return Facts({"channels": channels, **{key: taken[key] for key in kept if taken.get(key)}})
 

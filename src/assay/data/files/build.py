@@ -9,6 +9,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
@@ -18,7 +19,7 @@ from assay.core.types import FactorTable, Places
 from assay.data import near_copies
 from assay.data.cache import ArrayCache, ArrayImages, ArrayMasks, release
 from assay.data.cards import card_of, without_patients
-from assay.data.dataset import Dataset, Images, PixelScale
+from assay.data.dataset import Dataset, Images, PixelScale, Redraw
 from assay.data.files.decode import (
     WHOLE,
     Channels,
@@ -34,7 +35,7 @@ from assay.data.files.decode import (
     name_of,
     read_file,
 )
-from assay.data.files.fitting import Framing, framing_of, resized, touched
+from assay.data.files.fitting import Framing, framing_of, grayed, resized, touched
 from assay.data.files.listing import Listing, contradiction, labeled_by_masks, refuse_vanished, unequally_lost
 from assay.data.files.masks import (
     MaskAt,
@@ -191,7 +192,7 @@ class Cut:
         left, right = ((at - box.left) * width // box.width for at in (window[1], window[3]))
         inside = np.ascontiguousarray(pixels[top:bottom, left:right])
         square = np.zeros((self.crops.size, self.crops.size, *pixels.shape[2:]), dtype=pixels.dtype)
-        shown = resized(inside, place[3] - place[1], place[2] - place[0])
+        shown = resized(inside, place[3] - place[1], place[2] - place[0], framing.resize)
         square[place[0] : place[2], place[1] : place[3]] = shown
         return square
 
@@ -207,6 +208,7 @@ class Pixels:
         detail: Returns descriptors of the images at some positions, for finding near copies.
         crops: Where windows of the same images can be cut from.
         digests: Hash of each file as it is; none where images are no files.
+        sources: Per image, a call that gives its file; none where images are drawn or cut.
     """
 
     images: Decoded
@@ -215,6 +217,62 @@ class Pixels:
     detail: Callable[[np.ndarray], np.ndarray]
     crops: FileCrops | None = None
     digests: Sequence[str] = ()
+    sources: Sequence[Callable[[], np.ndarray | bytes]] = ()
+
+
+@dataclass(frozen=True)
+class FileOriginals:
+    """See `Originals`.
+
+    Attributes:
+        pixels: Decoded files with their sources.
+        rows: Position of each picture among them.
+        size: Of the study's squares.
+    """
+
+    pixels: Pixels
+    rows: Int[np.ndarray, "n"]
+    size: int
+    framing: Framing
+    cache: ArrayCache
+
+    def take(self, rows: Int[np.ndarray, "k"]) -> FileOriginals:
+        """Return the pictures at these positions."""
+        return replace(self, rows=self.rows[rows])
+
+    @property
+    def boxes(self) -> Int[np.ndarray, "n 4"]:
+        """Top (0), left (0), height and width of the part of every picture that is shown."""
+        shown = [self.framing.window(height, width) for width, height in self.pixels.native[self.rows].tolist()]
+        return np.array([(0, 0, window.height, window.width) for window in shown], dtype=np.int64).reshape(-1, 4)
+
+    def changed(self, change: Redraw, names: Sequence[str]) -> ArrayImages:
+        """Return the pictures changed and then brought to the study's size; they are kept in the cache."""
+        rows: list[int] = self.rows.tolist()
+        sources = [partial(self._changed, row, partial(change, position=at)) for at, row in enumerate(rows)]
+        digests = [f"{self.pixels.digests[row]} {name}" for row, name in zip(rows, names, strict=True)]
+        deep, channels = self.pixels.images.array.dtype == np.uint16, "gray" if self._planes == 1 else "color"
+        made = decode_images(sources, digests, self.size, deep, channels, self.cache, framing=self.framing)
+        if made.failures:
+            what, remedy = next(iter(made.failures.values()))
+            raise DataError(f"{len(made.failures)} images cannot be read at original resolution: {what}; {remedy}")
+        return ArrayImages(made.array)
+
+    @property
+    def _planes(self) -> int:
+        return self.pixels.images.array.shape[1]
+
+    def _changed(self, row: int, change: Callable[[Tensor], Tensor]) -> np.ndarray:
+        given = self.pixels.sources[row]()
+        picture = Picture(given) if isinstance(given, np.ndarray) else read_picture(given, 0)
+        pixels = self.pixels.images.stretch.shown(picture.pixels, picture.used)
+        pixels = np.atleast_3d(grayed(pixels) if self._planes == 1 else pixels)
+        out = np.repeat(pixels, self._planes // pixels.shape[2], axis=2)
+        window, most = self.framing.window(*out.shape[:2]), np.float32(np.iinfo(out.dtype).max)
+        shown = np.moveaxis(out[window.rows, window.columns], 2, 0)[None] / most
+        made = change(torch.as_tensor(shown))[0].numpy()
+        out[window.rows, window.columns] = np.rint(np.moveaxis(made, 0, 2) * most)
+        return out.squeeze(2) if self._planes == 1 else out
 
 
 def from_files(listing: Listing, spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool) -> Dataset:
@@ -276,6 +334,7 @@ def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache
     scale = _scale(PixelScale(**known.scale) if known else PixelScale(), millimeters)
     content = _content(table, hashes[kept], mask_hashes)
     rows: list[int] = kept.tolist()
+    original = FileOriginals(pixels, kept, spec.size, framing_of(spec), cache)
     return Dataset(
         table,
         images,
@@ -291,6 +350,7 @@ def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache
         formats=tuple(path.suffix.lstrip(".").lower() for path in listing.cells("image")),
         digests=tuple(pixels.digests[at] for at in rows) if pixels.digests else (),
         search=search,
+        original=original if spec.resize and pixels.sources else None,
     )
 
 
@@ -386,7 +446,7 @@ def _decoded(
                            spec.preprocessing, native, framing_of(spec))  # fmt: skip
     detail = partial(detail_of, sources, digests, cache, images.stretch)
     if masks is None:
-        return Pixels(images, None, native, detail, digests=digests)
+        return Pixels(images, None, native, detail, digests=digests, sources=sources)
     drawn = listing.cells("mask")
     decoded = decoded_masks(drawn, masks, native, listing.meaning, spec.size, cache, framing_of(spec))
     crops = FileCrops(
@@ -402,7 +462,7 @@ def _decoded(
         framing=framing_of(spec),
         stretch=images.stretch,
     )
-    return Pixels(images, decoded, native, detail, crops, digests)
+    return Pixels(images, decoded, native, detail, crops, digests, sources)
 
 
 def _undecoded(listing: Listing, pixels: Pixels) -> list[Problem]:

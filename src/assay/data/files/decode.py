@@ -328,7 +328,9 @@ def decode_images(
 
         def one(at: int, out: np.ndarray) -> _Filled:
             given = sources[at]()
-            picture = Picture(given) if isinstance(given, np.ndarray) else read_picture(given, size)
+            picture = (
+                Picture(given) if isinstance(given, np.ndarray) else read_picture(given, 0 if framing.resize else size)
+            )
             pixels = picture.pixels
             if only_gray and is_colored(pixels):
                 raise _ColorFound
@@ -338,7 +340,7 @@ def decode_images(
             else:
                 height, width = pixels.shape[:2] if native is None else native[at, ::-1].tolist()
             box = framing.placed(height, width, size)
-            fitted = fit_image(framing.kept(pixels), size, planes, dtype, box)
+            fitted = fit_image(framing.kept(pixels), size, planes, dtype, box, framing.resize)
             out[:] = ben_graham(fitted) if "ben-graham" in changes else fitted
             # Graham's differences are spread over 16 bits already.
             return _Filled(picture.notes, box, None if "ben-graham" in changes else _depth(picture, out, box))

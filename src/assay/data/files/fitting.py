@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from assay.data.files.pictures import scaled
-from assay.spec.schema import DataSpec, Fit
+from assay.spec.schema import DataSpec, Fit, Resize
 
 # How images and masks of any size become squares of the study's size.
 #
@@ -60,15 +60,16 @@ def placed(height: int, width: int, size: int) -> Box:
 
 @dataclass(frozen=True, slots=True)
 class Framing:
-    """`DataSpec.fit` and `DataSpec.crop_share`: how images become squares."""
+    """`DataSpec.fit`, `DataSpec.crop_share` and `DataSpec.resize`: how images become squares."""
 
     fit: Fit = "pad"
     share: float = 1.0
+    resize: Resize = ""
 
     @property
     def label(self) -> str:
         """Its name in a cache; empty for the default."""
-        return "" if self == PAD else f"fit {self.fit} {self.share:g}"
+        return "" if self == PAD else f"fit {self.fit} {self.share:g}{self.resize and ' '}{self.resize}"
 
     def window(self, height: int, width: int) -> Box:
         """Return the part of an image of this native height and width that is shown: for `crop` the central square."""
@@ -94,7 +95,7 @@ PAD = Framing()
 
 def framing_of(spec: DataSpec) -> Framing:
     """Return the framing that a spec asks for."""
-    return Framing(spec.fit, spec.crop_share)
+    return Framing(spec.fit, spec.crop_share, spec.resize)
 
 
 def is_colored(pixels: np.ndarray) -> bool:
@@ -106,23 +107,31 @@ def is_colored(pixels: np.ndarray) -> bool:
     return pixels.ndim == 3 and bool((pixels != pixels[..., :1]).any())
 
 
-def fit_image(pixels: np.ndarray, size: int, channels: int, dtype: np.dtype[Any], box: Box | None = None) -> np.ndarray:
+def fit_image(
+    pixels: np.ndarray, size: int, channels: int, dtype: np.dtype[Any], box: Box | None = None, how: Resize = ""
+) -> np.ndarray:
     """Pixels [h, w] or [h, w, 3], uint8 or uint16, as [channels, size, size] of `dtype` by the rule above.
 
     Args:
         box: Where they are to lie, of pixels that were decoded at a part of their file's size; else the result of
             `placed`.
+        how: Filter of the resize.
     """
     box = box or placed(pixels.shape[0], pixels.shape[1], size)
-    small = resized(pixels, box.width, box.height)
-    if small.ndim == 3 and channels == 1:
-        small = np.round(small @ _LUMINANCE).astype(small.dtype)
+    small = resized(pixels, box.width, box.height, how)
+    if channels == 1:
+        small = grayed(small)
     if dtype == np.uint16 and small.dtype == np.uint8:
         # 255 * 257 = 65535: an 8-bit image in a 16-bit set keeps its levels exactly.
         small = small.astype(np.uint16) * np.uint16(257)
     out = np.zeros((channels, size, size), dtype=dtype)
     out[:, box.rows, box.columns] = small if small.ndim == 2 else np.moveaxis(small, -1, 0)
     return out
+
+
+def grayed(pixels: np.ndarray) -> np.ndarray:
+    """Return the luminance (Rec. 601) of pixels [h, w, 3]; [h, w] stay as they are."""
+    return pixels if pixels.ndim == 2 else np.round(pixels @ _LUMINANCE).astype(pixels.dtype)
 
 
 def fit_labels(labels: UInt8[np.ndarray, "h w"], size: int, framing: Framing = PAD) -> UInt8[np.ndarray, "size size"]:
@@ -213,17 +222,22 @@ def _share(lesion: Bool[np.ndarray, "h w"], box: Box) -> Float[np.ndarray, "H W"
     return np.asarray(covered)
 
 
-def resized(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Pixels [h, w] or [h, w, 3], uint8 or uint16, antialiased to this width and height (triangle filter)."""
+_FILTERS = {"nearest": Image.Resampling.NEAREST, "area": Image.Resampling.BOX, "bilinear": Image.Resampling.BILINEAR}
+
+
+def resized(pixels: np.ndarray, width: int, height: int, how: Resize = "") -> np.ndarray:
+    """Pixels [h, w] or [h, w, 3], uint8 or uint16, at this width and height.
+
+    Args:
+        how: The pixel in the middle, the mean of the area, or by default a triangle filter (antialiased).
+    """
     if pixels.shape[:2] == (height, width):
         return pixels
+    by = _FILTERS[how or "bilinear"]
     if pixels.dtype == np.uint8:
-        return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR))
+        return np.asarray(Image.fromarray(pixels).resize((width, height), by))
     planes = [pixels] if pixels.ndim == 2 else [pixels[..., at] for at in range(3)]
-    small = [
-        np.asarray(Image.fromarray(plane.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR))
-        for plane in planes
-    ]
+    small = [np.asarray(Image.fromarray(plane.astype(np.float32)).resize((width, height), by)) for plane in planes]
     whole = np.round(np.clip(np.stack(small, axis=-1), 0, 65535)).astype(np.uint16)
     return whole[..., 0] if pixels.ndim == 2 else whole
 

@@ -53,7 +53,8 @@ def load_medmnist(spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool) -> Dat
     height, width = arrays[0].shape[1:3]
     native = np.tile(np.array([[width, height]], dtype=np.int64), (len(sources), 1))
     detail = partial(detail_of, sources, digests, cache, WHOLE)
-    return assemble(listing, Pixels(images, None, native, detail, digests=digests), spec, cache, skip_bad_rows)
+    pixels = Pixels(images, None, native, detail, digests=digests, sources=sources)
+    return assemble(listing, pixels, spec, cache, skip_bad_rows)
 
 
 def _row(array: np.ndarray, at: int) -> Callable[[], np.ndarray]:
