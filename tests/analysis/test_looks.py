@@ -95,7 +95,7 @@ def test_only_recipes_of_open_primary_comparisons_get_more_seeds(monkeypatch: py
     assert records.seeds == {"cross-entropy": 16, "supcon": 4, "triplet": 16, "arcface": 4}
     assert [[row["a"] for row in look.open] for look in looks] == [["triplet"], ["triplet"], ["triplet"]]
     rows = {row["a"]: row for row in contrasts_of(looks, spec.most_seeds)}
-    assert (rows["supcon"]["decision"], rows["supcon"]["seeds"]) == ("higher", 4)
+    assert (rows["supcon"]["decision"], rows["supcon"]["seeds"]) == ("higher-beyond", 4)
     assert (rows["triplet"]["decision"], rows["triplet"]["seeds"]) == ("inconclusive", 16)
     assert (rows["arcface"]["role"], rows["arcface"]["seeds"]) == ("secondary", 4)
 
@@ -109,9 +109,9 @@ def test_a_decision_remains_where_a_later_look_would_reverse_it(monkeypatch: pyt
     assert records.seeds["supcon"] == 16
     rows = [row for row in look_rows(looks) if row["id"] == spec_pairs(spec)[0].id]
     assert [round(row["value"], 3) for row in rows] == [5, 0, -2.5]
-    assert [(row["decision"], row["closed_at"]) for row in rows] == [("higher", 4)] * 3
+    assert [(row["decision"], row["closed_at"]) for row in rows] == [("higher-beyond", 4)] * 3
     (row,) = (row for row in contrasts_of(looks, spec.most_seeds) if row["environment"] == "reversed")
-    assert (row["decision"], row["seeds"], row["value"]) == ("higher", 4, 5)
+    assert (row["decision"], row["seeds"], row["value"]) == ("higher-beyond", 4, 5)
     early, later = reason_of(row).causes
     assert (early.code, early["seeds"], early["most"], early["differs"]) == (Code.DECIDED_EARLY, 4, 16, 1)
     assert (later.code, later["seeds"], later["value"]) == (Code.LATER_ESTIMATE, 16, pytest.approx(-2.5))

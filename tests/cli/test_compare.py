@@ -18,9 +18,9 @@ def test_the_command_prints_decisions_and_json(tmp_path: Path, ask: Asking) -> N
     assert lines[0] == "AUROC against reference"
     assert lines[1].startswith("  copy       equivalent within 0.05: ")
     assert "95% CI" in lines[1]  # of two tests at 0.025, the first of two by Holm
-    assert lines[2].startswith("  worse      lower: -0.")
+    assert lines[2].startswith("  worse      lower by more than the margin: -0.")
     found = json.loads(ask("compare", path, "--by", "loss", "--margin", "0.05", "--json").out)
-    assert [row["decision"] for row in found["contrasts"]] == ["equivalent", "lower"]
+    assert [row["decision"] for row in found["contrasts"]] == ["equivalent", "lower-beyond"]
     assert found["notes"] == []
     assert found["cautions"] == []
     refused = ask("compare", tmp_path / "none.csv", "--by", "loss")
@@ -44,7 +44,9 @@ def test_a_page_has_the_decisions_and_no_claim_about_training(tmp_path: Path, as
     found = json.loads(ask(*command, "--json").out)
     kept = RunFolder(out).table("contrasts")
     assert (
-        [row["decision"] for row in kept] == [row["decision"] for row in found["contrasts"]] == ["equivalent", "lower"]
+        [row["decision"] for row in kept]
+        == [row["decision"] for row in found["contrasts"]]
+        == ["equivalent", "lower-beyond"]
     )
     assert {row["role"] for row in kept} == {"primary"}
     assert kept[1]["decision_high"] == found["contrasts"][1]["decision_high"]

@@ -77,6 +77,8 @@ OF_CODES: dict[Code, dict[str, Any]] = {
     Code.NEEDS_TWO_CLASSES: {"classes": 3},
     Code.NO_SEED_OF: {"collapsed": 7, "failed": 3},
     Code.FEW_PATIENTS: {"patients": 4},
+    Code.FEW_EFFECTIVE_PATIENTS: {"patients": 2.7},
+    Code.SOME_EFFECTIVE_PATIENTS: {"patients": 8.2},
     Code.OUTLYING_SEEDS: {"limit": 4, "gap": 0.0},
     Code.WORST_GROUP_PLACE: {"level": "part-solid"},
     Code.PROXY: {"of": "benign"},

@@ -24,6 +24,7 @@ from assay.results.preview_blocks import assumed
 from assay.stats.compare import (
     Budget,
     Contrast,
+    beyond,
     combination,
     compare,
     contrast,
@@ -34,11 +35,12 @@ from assay.stats.compare import (
     noninferiority,
     seed_levels,
     sign_flip,
+    two_sided,
 )
 from assay.stats.decisions import decide
 from assay.stats.estimate import estimate
 from assay.stats.outcomes import collapse_rate, contrast_collapse
-from assay.stats.panel import evaluate, of_seeds, own_samples, probit
+from assay.stats.panel import Panel, effective_patients, evaluate, of_seeds, own_samples, probit
 from assay.stats.power import Assumptions, detectable, patient_variance, planned, rests_on
 
 DIFFERENCE = np.array([1.0, -1.0])
@@ -94,6 +96,26 @@ def test_a_recipe_does_not_differ_from_itself(snapshot: SnapshotAssertion) -> No
     found = contrast(panel(0), panel(0), "auroc")
     assert found.value == 0
     assert reason_words(found.reason) == snapshot
+
+
+def test_few_effective_patients_of_a_class_leave_a_difference_undecided() -> None:
+    sizes = np.round(np.geomspace(60, 1, 12)).astype(int)
+    patient, rng = np.repeat(np.arange(12), sizes), np.random.default_rng(0)
+    target = patient % 2
+    assert effective_patients(np.zeros(len(patient), int), patient) == pytest.approx(
+        sizes.sum() ** 2 / (sizes**2).sum()
+    )
+    assert effective_patients(target, patient) == pytest.approx(2.7, abs=0.1)
+    a, b = (Panel(rng.normal(size=(5, len(patient), 1)) + target[:, None], target, patient) for _ in range(2))
+    found = contrast(a, b, "auroc", 0.05)
+    assert found.reason.codes[0] == Code.FEW_EFFECTIVE_PATIENTS
+    assert math.isfinite(found.value)
+    assert np.isnan([found.p, found.equivalence_p, found.beyond_p, found.noninferiority_p, found.low]).all()
+    assert decide([found])[0].decision == "inconclusive"
+    equal = np.arange(12).repeat(10)
+    a, b = (Panel(rng.normal(size=(5, 120, 1)), equal % 2, equal) for _ in range(2))
+    assert contrast(a, b, "auroc").effective_patients == pytest.approx(6)
+    assert not contrast(a, b, "auroc").reason
 
 
 def test_difference_of_differences_is_that_of_contrasts() -> None:
@@ -180,6 +202,28 @@ def test_equivalence_is_the_greater_of_two_one_sided_tests() -> None:
     assert equivalence(0.03, 0.04, 6, 0.1) == pytest.approx(max(lower, upper))
     with pytest.raises(ValueError, match="the margin is 0: give a positive difference"):
         equivalence(0.0, 0.1, 5, 0)
+
+
+def test_beyond_the_margin_is_one_test_towards_the_sign() -> None:
+    assert beyond(0.05, 0.01, 8.0, 0.05) == pytest.approx(0.5)
+    assert beyond(-0.08, 0.01, 8.0, 0.05) == pytest.approx(stats.t.sf(3, 8))
+    assert beyond(0.08, 0.01, 8.0, 0.05) > two_sided(0.08, 0.01, 8.0) / 2
+
+
+def test_more_than_the_margin_is_decided_by_holm_and_not_read_off_the_interval() -> None:
+    sure = [replace(made(1e-9, value=sign * 0.2, margin=0.05, equivalence_p=1.0), standard_error=0.01, df=50.0,
+                    beyond_p=beyond(0.2, 0.01, 50.0, 0.05)) for sign in (1, -1)]  # fmt: skip
+    # Shown against zero as the last of its family, at an uncorrected 5%, with an interval beyond the margin; and yet
+    # its p of 0.015 is not under 0.025 / 2, since another comparison fails to be beyond the margin as well.
+    unsure = [replace(made(p, value=0.072, margin=0.05, equivalence_p=1.0), standard_error=0.01, df=50.0, beyond_p=over)
+              for p, over in ((1e-8, 0.015), (1e-7, 0.024))]  # fmt: skip
+    found = decide([*sure, *unsure])
+    assert [one.decision for one in found] == ["higher-beyond", "lower-beyond", "higher", "higher"]
+    assert all(one.decision_p == one.beyond_p and abs(one.decision_low) > 0.05 for one in found[:2])
+    assert all(one.decision_p == one.p_holm for one in found[2:])
+    assert found[3].decision_low > 0.05
+    without = decide([replace(one, margin=math.nan, beyond_p=math.nan) for one in sure])
+    assert [one.decision for one in without] == ["higher", "lower"]
 
 
 def test_non_inferiority_looks_the_worse_way_alone() -> None:

@@ -12,8 +12,10 @@ import pytest
 from scipy.stats import norm
 
 from assay.stats.compare import compare
+from assay.stats.compare import tested as combined
 from assay.stats.doses import outcome_weights
-from assay.stats.panel import Evaluated, Panel, evaluate, probit
+from assay.stats.estimate import uncertainty
+from assay.stats.panel import Evaluated, Panel, combine, evaluate, probit
 
 
 def load(name: str) -> ModuleType:
@@ -109,7 +111,9 @@ def test_a_simulated_worst_group_is_compared_as_that_of_a_study(world: str) -> N
         rows = one.mean(axis=(0, 2)).argmin() * group + np.arange(group)
         logits = np.where(one.reshape(5, -1) == (target == 1), 1.0, -1.0)
         chosen.append(evaluate(Panel(logits[..., None], target, np.arange(len(target))).rows(rows), "accuracy"))
-    assert worst.p_values(right)[0] == pytest.approx(compare(chosen, np.array([1.0, -1.0])).p)
+    whole = combine(chosen, np.array([1.0, -1.0]))
+    found = combined(whole, uncertainty(whole), None, left_out=0, paired_patients=0)
+    assert worst.p_values(right)[0] == pytest.approx(found.p)
 
 
 @pytest.mark.slow

@@ -49,6 +49,18 @@ class Code(StrEnum):
     NO_SEED_AT_EVERY_DOSE = "no-seed-at-every-dose", "no seed was kept at every dose"
     NO_SEED_AT_EVERY_AMOUNT = "no-seed-at-every-amount", "no seed was kept by both recipes at every amount and dose"
     FEW_SEEDS = "few-seeds", "{seeds:seed}: no interval is drawn under {least}"
+    FEW_EFFECTIVE_PATIENTS = (
+        "few-effective-patients",
+        "the images are as few as {patients:.2g} equal patients of a class: nothing is decided under {least}",
+        "too few patients: test more",
+        "bad",
+    )
+    SOME_EFFECTIVE_PATIENTS = (
+        "some-effective-patients",
+        "{count} of {of} comparisons are on images that are as few as {patients:.2g} equal patients of a class: their "
+        "error rates are only roughly known",
+        "few patients: test more",
+    )
     FEW_SEEDS_TO_COMPARE = "few-seeds-to-compare", "{seeds:seed}: at least {least} are needed"
     FEW_SEEDS_WITH_ACTIVATIONS = "few-seeds-with-activations", "{seeds:seed} with activations: at least 2 are needed"
     SOME_SEEDS_UNDEFINED = "some-seeds-undefined", "undefined for some seeds"

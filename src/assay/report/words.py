@@ -11,6 +11,7 @@ from assay.core.reasons import Code, reason_of
 from assay.report.sentences.reasons import cause_words, reason_words
 from assay.stats.format import decimals, in_words, listed, number, p_value, with_interval
 from assay.stats.rows import (
+    BEYOND,
     CONFIDENCE,
     CONFOUNDER,
     CONTROLS,
@@ -232,6 +233,8 @@ VERDICTS: Mapping[str, Worded] = {
         "All bounds are below the margin for the groups of these columns.",
     ),
     "not-tested": Worded("not tested", "{factor}: not tested"),
+    "higher-beyond": Worded("higher by more than the margin"),
+    "lower-beyond": Worded("lower by more than the margin"),
     "higher": Worded("higher"),
     "lower": Worded("lower"),
     "higher-small": Worded("higher, but by less than the margin"),
@@ -336,8 +339,9 @@ def outcome(row: Row, names: Names = PLAIN) -> str:
     if decision == "equivalent":
         return f"{sentence_case(a)} and {b} are equivalent in {_inside(what)}{held}"
     if decision in DIFFERENT:
-        way, small = decision.removesuffix("-small"), ", but by less than the margin" if "small" in decision else ""
-        return f"{what} is {way} with {a} than with {b}{small}{held}"
+        way, _, size = decision.partition("-")
+        by = {"beyond": ", by more than the margin", "small": ", but by less than the margin"}.get(size, "")
+        return f"{what} is {way} with {a} than with {b}{by}{held}"
     return f"{statement(row, names)}: {_decision(row)}"
 
 
@@ -378,7 +382,8 @@ def headline(contrasts: Sequence[Row], names: Names = PLAIN) -> str:
         return f"{outcome(rows[0], names)}."
     called = "primary comparisons" if rows[0].get("role") == PRIMARY else "comparisons"
     kinds = {
-        "a difference": [row for row in rows if row.get("decision") in DIFFERENT],
+        "a difference of more than the margin": [row for row in rows if row.get("decision") in BEYOND],
+        "a difference": [row for row in rows if row.get("decision") in DIFFERENT and row["decision"] not in BEYOND],
         "equivalence": [row for row in rows if row.get("decision") == "equivalent"],
     }
     open_ = len(rows) - sum(map(len, kinds.values()))

@@ -17,6 +17,7 @@ from assay.core.seeds import generator
 from assay.core.types import Direction
 from assay.stats.estimate import Spread, Uncertainty, interval, uncertainty
 from assay.stats.panel import Evaluated, Panel, combine, evaluate, probit
+from assay.stats.rows import LEAST_PATIENTS
 
 # Tests against a margin stated beforehand: a difference that would not matter, in either direction or in the worse.
 
@@ -25,6 +26,15 @@ def equivalence(value: float, standard_error: float, df: float, margin: float) -
     """The p-value of a difference of at least the margin: the greater of two one-sided tests (Schuirmann 1987)."""
     _check(margin)
     return float(stats.t.sf((margin - abs(value)) / standard_error, df))
+
+
+def beyond(value: float, standard_error: float, df: float, margin: float) -> float:
+    """Compute the p-value of a difference of at most the margin: one one-sided test, towards the sign of the value.
+
+    Either sign may be claimed, so that a claim at a two-sided level of 5% needs a value under 0.025.
+    """
+    _check(margin)
+    return float(stats.t.sf((abs(value) - margin) / standard_error, df))
 
 
 def noninferiority(value: float, standard_error: float, df: float, margin: float, direction: Direction) -> float:
@@ -88,13 +98,22 @@ class EqualClean:
 class Contrast:
     """A difference, or another linear combination of panels, with its interval and tests.
 
-    p: two-sided, by the t distribution that made the interval; where there are `scales`, of these together.
-    equivalence_p: two one-sided tests within +- margin, NaN without a margin. sign_flip_p: two-sided, over seeds alone,
-    sign_flip_min_p being the least it can be. seeds: those that all panels kept. left_out: seeds that some panels kept
-    and others did not. paired_patients: those that all panels share. per_seed: [seeds]. reason: why there is no value
-    or no test; empty where there are both. direction: which way of the measure is better, where that is known.
-    whole, spread: the combination and the parts of its variance, from which `pooling.pooled` makes the tests again.
-    group: contrasts of its pooling group that have a variance, itself included.
+    Attributes:
+        p: Two-sided, by the t distribution that made the interval; where there are `scales`, of these together.
+        sign_flip_p: Two-sided, over seeds alone.
+        sign_flip_min_p: The least that it can be.
+        equivalence_p: Of two one-sided tests within the margin; NaN without a margin.
+        beyond_p: One-sided, of a difference of at most the margin; NaN without a margin.
+        seeds: Seeds that all panels kept.
+        left_out: Seeds that some panels kept and others did not.
+        effective_patients: See `panel.effective_patients`; NaN without patients.
+        paired_patients: Patients that all panels share.
+        per_seed: Differences by seed, [seeds].
+        reason: Why there is no value or no test; empty where there are both.
+        direction: Which way of the measure is better, where that is known.
+        whole: The combination.
+        spread: Parts of its variance, from which `decisions.pooled` makes the tests again.
+        group: Contrasts of its pooling group that have a variance, itself included.
     """
 
     value: float
@@ -107,11 +126,13 @@ class Contrast:
     sign_flip_min_p: float
     margin: float
     equivalence_p: float
+    beyond_p: float
     seeds: int
     left_out: int
     patients: int
     paired_patients: int
     images: int
+    effective_patients: float
     per_seed: Float[np.ndarray, " s"]
     reason: Reason = NOTHING
     scales: Scales | None = None
@@ -160,11 +181,22 @@ def compare(parts: Sequence[Evaluated], weights: Float[np.ndarray, "m *s"], marg
     shared = reduce(np.intersect1d, [part.named for part in parts])
     return tested(
         whole,
-        uncertainty(whole),
+        certainty(whole),
         margin,
         left_out=len(seeds) - len(whole.seeds),
         paired_patients=len(shared),
     )
+
+
+def certainty(whole: Evaluated) -> Uncertainty:
+    """Compute the uncertainty of a difference; there is none with fewer than `LEAST_PATIENTS` effective patients.
+
+    Of 12 patients with 60 to 1 images, differences where there are none were claimed in 0.16 of worlds.
+    """
+    if whole.effective < LEAST_PATIENTS and not whole.reason:
+        few = because(Code.FEW_EFFECTIVE_PATIENTS, patients=whole.effective, least=LEAST_PATIENTS)
+        return Uncertainty(math.nan, math.nan, few)
+    return uncertainty(whole)
 
 
 def untested(reason: Reason, margin: float | None = None) -> Contrast:
@@ -194,11 +226,13 @@ def tested(
         flips[1],
         float("nan") if margin is None else margin,
         float("nan") if margin is None else equivalence(value, error, df, margin),
+        float("nan") if margin is None else beyond(value, error, df, margin),
         len(whole.values),
         left_out,
         len(whole.named),
         paired_patients,
         whole.images,
+        whole.effective if math.isfinite(whole.effective) else math.nan,
         whole.values,
         sure.reason,
         whole=whole,

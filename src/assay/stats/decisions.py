@@ -15,13 +15,14 @@ from scipy import stats
 from assay.core.measures import better, range_of
 from assay.core.reasons import NOTHING, Code, Reason, because, reason_of
 from assay.core.seeds import LOOKS
-from assay.stats.compare import ADJUSTMENTS, Contrast, Correction, holm_factors, tested, untested
+from assay.stats.compare import ADJUSTMENTS, Contrast, Correction, certainty, holm_factors, tested, untested
 from assay.stats.doses import on_both_scales
-from assay.stats.estimate import Spread, degrees, limited, moderated, recombined, sure_of, uncertainty
+from assay.stats.estimate import Spread, degrees, limited, moderated, recombined, sure_of
 from assay.stats.panel import combine
 from assay.stats.power import found_reachable
 from assay.stats.rows import (
     ALPHA,
+    BEYOND,
     COMPARED,
     CONTROLS,
     DIFFERENT,
@@ -55,6 +56,7 @@ class Decision:
             where Holm corrects them. It is within the margin wherever equivalence is shown.
         equivalence_low: Its lower end.
         equivalence_high: Its upper end.
+        beyond_p: That of a difference of at most the margin, towards the sign of the value; NaN without a margin.
         noninferiority_p: That of being worse by the margin or more; NaN without a margin or a direction.
         decision: The decision by the tests of the family alone.
         decision_level: Level of the interval that decided, correction included.
@@ -74,8 +76,9 @@ class Decision:
     equivalence_level: float
     equivalence_low: float
     equivalence_high: float
+    beyond_p: float
     noninferiority_p: float
-    decision: Literal["higher", "lower", "equivalent", "inconclusive"]
+    decision: Literal["higher-beyond", "lower-beyond", "higher", "lower", "equivalent", "inconclusive"]
     decision_level: float
     decision_low: float
     decision_high: float
@@ -89,11 +92,13 @@ class Decision:
 def decide(family: Sequence[Contrast], alpha: float = ALPHA, correction: Correction = "holm") -> list[Decision]:
     """Decide on each contrast of a family.
 
-    Differences, equivalences and non-inferiorities are each corrected; a fixed order is that of the contrasts. A
-    difference that is shown is called one even where it is also within the margin. One that needs two scales and is
-    shown on one of them, or on both with opposite signs, is inconclusive, since it depends on the scale; the other
-    scale's p-values are corrected as a family too. Contrasts that are neither shown to differ nor shown to be
-    equivalent are `inconclusive`, and so are those that could not be tested.
+    Differences, differences beyond the margin, equivalences and non-inferiorities are each corrected; a fixed order
+    is that of the contrasts. A difference that is shown is called one even where it is also within the margin. It
+    is `-beyond` where its corrected one-sided p-value of at most the margin is under half the level: an interval
+    beyond the margin does not suffice, since its correction is that of the tests against zero. A difference that
+    needs two scales and is shown on one of them, or on both with opposite signs, is inconclusive, since it depends
+    on the scale; the other scale's p-values are corrected as a family too. Contrasts that are neither shown to
+    differ nor shown to be equivalent are `inconclusive`, and so are those that could not be tested.
     """
     adjust = ADJUSTMENTS[correction]
     p: list[float] = adjust(np.array([one.p for one in family])).tolist()
@@ -103,11 +108,14 @@ def decide(family: Sequence[Contrast], alpha: float = ALPHA, correction: Correct
     within = [one.equivalence_p for one in family]
     equal = _among(adjust, within, margins)
     steps = _among(holm_factors if correction == "holm" else np.ones_like, within, margins)
+    over = [one.beyond_p for one in family]
+    beyond = _among(adjust, over, margins)
     directed = [margin and one.direction != "none" for one, margin in zip(family, margins, strict=True)]
     not_worse = _among(adjust, [one.noninferiority_p for one in family], directed)
     # By what the levels of difference and equivalence were divided where each was decided.
     factors: list[float] = deciding_factors(np.array([one.p for one in family]), correction, alpha).tolist()
     reaches = _among(lambda some: deciding_factors(some, correction, alpha), within, margins)
+    over_by = _among(lambda some: deciding_factors(some, correction, alpha / 2), over, margins)
     size = len(family) if correction == "holm" else 1
     made: list[Decision] = []
     for i, one in enumerate(family):
@@ -115,14 +123,17 @@ def decide(family: Sequence[Contrast], alpha: float = ALPHA, correction: Correct
         open_ = not shown and not math.isnan(p[i])
         equivalent = open_ and not depends[i] and equal[i] < alpha
         word = "higher" if one.value > 0 else "lower"
+        is_beyond = shown and beyond[i] < alpha / 2
         against_margin = _within(one, 1 - 2 * (alpha / steps[i]), float(stats.t.ppf(1 - alpha / steps[i], one.df)))
-        decided = (*_within(one, 1 - alpha / factors[i], float(stats.t.isf(alpha / factors[i] / 2, one.df))), p[i])
+        factor, decided_p = (over_by[i], beyond[i]) if is_beyond else (factors[i], p[i])
+        decided = (*_within(one, 1 - alpha / factor, float(stats.t.isf(alpha / factor / 2, one.df))), decided_p)
         least = abs(one.value) + float(stats.t.isf(alpha / reaches[i], one.df)) * one.standard_error
         needed = settling(one, size, alpha) if open_ and not equivalent and one.margin > 0 else (math.nan, math.nan)
         decided = (*against_margin, equal[i]) if equivalent else decided
         reason = because(Code.DEPENDS_ON_SCALE) if open_ and depends[i] else NOTHING
-        word = word if shown else "equivalent" if equivalent else "inconclusive"
-        made.append(Decision(p[i], equal[i], *against_margin, not_worse[i], word, *decided, least, *needed, reason))
+        word = f"{word}-beyond" if is_beyond else word if shown else "equivalent" if equivalent else "inconclusive"
+        tests = p[i], equal[i], *against_margin, beyond[i], not_worse[i]
+        made.append(Decision(*tests, word, *decided, least, *needed, reason))
     return made
 
 
@@ -218,6 +229,7 @@ class Family:
 
 OF_RESULT = (
     "value", "low", "high", "standard_error", "df", "p", "seeds", "left_out", "patients", "paired_patients",
+    "effective_patients",
     "sign_flip_p", "sign_flip_min_p", "margin",
 )  # fmt: skip
 """Columns of a comparison that are its own, whatever its family."""
@@ -267,7 +279,8 @@ def _as_closed(one: Contrast, row: Row | None, alpha: float) -> Contrast:
         return one
     equal = row["decision"] in SETTLED and row["equivalence_p"] < alpha
     p = 0.0 if row["decision"] in DIFFERENT else math.nan
-    return replace(one, p=p, equivalence_p=0.0 if equal else math.nan, scales=None)
+    over = 0.0 if row["decision"] in BEYOND else math.nan
+    return replace(one, p=p, equivalence_p=0.0 if equal else math.nan, beyond_p=over, scales=None)
 
 
 def _reaches(family: Family, results: Sequence[Contrast]) -> list[float]:
@@ -305,11 +318,11 @@ def _ruling(row: Row, end: Reason) -> Row:
     decision, role = text_of(row, "decision"), text_of(row, "role")
     exhausted = because(Code.EXHAUSTED) if end and decision == "equivalent" else NOTHING
     if role == "positive-control":
-        word = "detected" if decision == text_of(row, "expected") else "undetected"
+        word = "detected" if decision.removesuffix("-beyond") == text_of(row, "expected") else "undetected"
     elif role in CONTROLS:
         word = "untested" if undefined(row) else "differs" if decision in DIFFERENT else "none detected"
     elif decision in DIFFERENT:
-        word = f"{decision}-small" if not end and _is_small(row) else decision
+        word = f"{decision}-small" if decision not in BEYOND and not end and _is_small(row) else decision
     else:
         word = "inconclusive" if exhausted else decision
     return {"decision": word, "reason": str(reason_of(row) + exhausted + end)}
@@ -402,7 +415,7 @@ def mean_of(members: Sequence[Contrast], margin: float | None = None) -> Contras
     whole = combine(parts, np.full(len(parts), 1 / len(parts)))
     most = max(one.seeds + one.left_out for one in members)
     patients = min(one.paired_patients for one in members)
-    plain = tested(whole, uncertainty(whole), margin, left_out=most - len(whole.seeds), paired_patients=patients)
+    plain = tested(whole, certainty(whole), margin, left_out=most - len(whole.seeds), paired_patients=patients)
     others = [one.scales.probit for one in members if one.scales and one.scales.probit]
     return on_both_scales(plain, mean_of(others)) if len(others) == len(members) else plain
 

@@ -15,6 +15,7 @@ from assay.stats.findings import Finding, Kind, with_ids
 from assay.stats.measures import COMPUTED
 from assay.stats.rows import (
     CONTROLS,
+    FEW_PATIENTS,
     FIRST_SIGN_UNDER,
     MATCHED,
     MINIMUM_SEEDS,
@@ -103,6 +104,7 @@ def findings_of(
         *_uneven_rows(environments, trials, dosed),
         *_at_chance(estimates, dosed),
         *_ends_of_scale(contrasts),
+        *_few_patients(contrasts),
         *_few_seeds(contrasts, estimates),
         *_other_seeds(seeds),
         *_far(contrasts),
@@ -248,6 +250,17 @@ def _ends_of_scale(contrasts: Sequence[Row]) -> list[Finding]:
     made = {"at": text_of(first, "at"), "doses": text_of(first, "doses")}
     reason = because(Code.SCALE_EXHAUSTED, count=len(spent), of=len(contrasts), **made) + Reason((end,))
     return [_doubt(reason, row=first)]
+
+
+def _few_patients(contrasts: Sequence[Row]) -> list[Finding]:
+    """Report comparisons that are decided with few effective patients."""
+    few = [row for row in contrasts if numeric(row, "effective_patients") < FEW_PATIENTS and not undefined(row)]
+    if not few:
+        return []
+    least = min(few, key=lambda row: numeric(row, "effective_patients"))
+    patients = numeric(least, "effective_patients")
+    reason = because(Code.SOME_EFFECTIVE_PATIENTS, count=len(few), of=len(contrasts), patients=patients)
+    return [_doubt(reason, row=least)]
 
 
 def _few_seeds(contrasts: Sequence[Row], estimates: Sequence[Row]) -> list[Finding]:

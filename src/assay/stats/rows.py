@@ -35,6 +35,8 @@ NONINFERIORITY_ALPHA = 0.025
 """Level of the one-sided test of non-inferiority: that of a 95% interval, as regulators ask."""
 CONFIDENCE = 0.95
 """Level of an interval."""
+LEAST_PATIENTS, FEW_PATIENTS = 6, 10
+"""Effective patients below which nothing is decided, and below which a decision has a caution."""
 MINIMUM_SEEDS = 3
 """Least number of seeds with an interval."""
 
@@ -46,8 +48,12 @@ CONFOUNDER = "confounder"
 """The axis of what is dosed."""
 RELIANCE = ("sobol-total", "flip-rate")
 """Measures that carry the words *relies on*, in the order in which an answer looks for them."""
-DIFFERENT = ("higher", "lower", "higher-small", "lower-small")
-"""Decisions that claim a difference. `-small`: also shown to be under the margin."""
+BEYOND = ("higher-beyond", "lower-beyond")
+"""Decisions that claim a difference of more than the margin."""
+SMALL = ("higher-small", "lower-small")
+"""Decisions that claim a difference that is also shown to be under the margin."""
+DIFFERENT = (*BEYOND, "higher", "lower", *SMALL)
+"""Decisions that claim a difference."""
 SETTLED = (*DIFFERENT, "equivalent")
 """Decisions that answer a question; all others are inconclusive."""
 CONTROLS = ("positive-control", "a-a")

@@ -134,6 +134,9 @@ CONTRASTS = Table(
         _SEEDS,
         whole("left_out", "seeds that either recipe kept and the comparison does not rest on"),
         PATIENTS,
+        number(
+            "effective_patients", "patients that equal ones would be, of two classes the fewer; none decided under 6"
+        ),
         whole("paired_patients", "patients that both recipes have; 0 where the data name none"),
         *_SIGN_FLIPS,
         number("margin", "greatest difference that counts as equivalent"),
@@ -141,10 +144,12 @@ CONTRASTS = Table(
         number("equivalence_level", "level of the interval that decides on equivalence"),
         number("equivalence_low", "lower end of the interval that decides on equivalence"),
         number("equivalence_high", "upper end of the interval that decides on equivalence"),
+        number("beyond_p", "one-sided p value of a difference of at most the margin, after Holm; claimed under 0.025"),
         number("noninferiority_p", "p value of a being worse than b by the margin or more; claimed under 0.025"),
         Column(
             "decision",
-            "higher, lower, higher-small or lower-small (by less than the margin), equivalent, or inconclusive; of a "
+            "higher-beyond or lower-beyond (by more than the margin), higher, lower, higher-small or lower-small (by "
+            "less than the margin), equivalent, or inconclusive; of a "
             "control detected, undetected, none detected, differs or untested",
         ),
         number("decision_level", "level of the interval that decided, after correction"),
