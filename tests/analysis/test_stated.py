@@ -90,4 +90,4 @@ def test_a_change_that_no_comparison_rests_on_leaves_it_stated(tmp_path: Path) -
 def test_the_seeds_are_those_planned_when_results_first_existed(tmp_path: Path) -> None:
     for seeds, results_exist in ((5, False), (3, False), (9, True), (12, True)):
         state(tmp_path, small(seeds=seeds), results_exist)
-    assert stated(tmp_path, small(seeds=12)).seeds == 3
+    assert stated(tmp_path, small(seeds=12)).looks == (3,)

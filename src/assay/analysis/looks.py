@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from assay.analysis.contrasts import (
     Pair,
@@ -133,7 +134,7 @@ def next_seeds(spec: StudySpec, looks: Sequence[Look]) -> dict[str, int]:
     return needed
 
 
-def goes_on(spec: StudySpec, rows: Sequence[Row]) -> bool:
+def goes_on(spec: StudySpec, rows: Sequence[Mapping[str, Any]]) -> bool:
     """Return whether a look is to follow those in rows of `schema.LOOKS`."""
     last = max((row["look"] for row in rows), default=spec.most_seeds)
     return last < spec.most_seeds and any(row["look"] == last and math.isnan(row["closed_at"]) for row in rows)
@@ -142,6 +143,11 @@ def goes_on(spec: StudySpec, rows: Sequence[Row]) -> bool:
 def worst_case(spec: StudySpec) -> dict[str, int]:
     """Return the seeds of recipes if no comparison is closed before the last look."""
     return {label: spec.most_seeds for pair in primary_pairs(spec) for label in recipes_of(pair)}
+
+
+def seeds_of(id: str, looks: Sequence[Look]) -> int:
+    """Return the seeds at which a comparison was decided: of the look that closed it, or of its last look."""
+    return looks[-1].closed.get(id) or max(look.seeds for look in looks if any(row["id"] == id for row in look.rows))
 
 
 # Tables of looks.

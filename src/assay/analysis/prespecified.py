@@ -6,16 +6,20 @@ do another association in its environment, another recipe, other training images
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from assay.analysis.contrasts import Pair, spec_pairs
+from assay.analysis.registration import FILE as REGISTRATION
+from assay.analysis.registration import PLACES, adopt, planned_looks, registered
 from assay.core.errors import StoreError
 from assay.core.files import content_hash
+from assay.core.reasons import NOTHING, Code, Reason, because, reason_of
 from assay.spec.schema import RecipePoint, StudySpec
-from assay.store.files import read_checked_json, write_checked_json
+from assay.stats.rows import RULES
+from assay.store.files import Row, read_checked_json, write_checked_json
 from assay.store.migrations import migrated, unversioned
 from assay.store.schema import SCHEMA_VERSION
 
@@ -24,26 +28,51 @@ _LOST = (
     "restore it from a copy: it alone says which comparisons were stated before results existed, and without it every "
     "one counts as exploratory, for ever"
 )
-_PLACES = ("folder", "table", "classes", "medmnist", "dataset")
-"""Where images lie, which may be moved; images that were edited are told elsewhere."""
 
 
 @dataclass(frozen=True)
 class Stated:
-    """The plan before results existed: the comparisons, by `Pair.id`, and the number of seeds (of the last look)."""
+    """The plan before results existed.
+
+    Attributes:
+        pairs: The comparisons, by `Pair.id`.
+        looks: Numbers of seeds at which they are tested.
+        rules: Version of the statistical rules.
+    """
 
     pairs: frozenset[str]
-    seeds: int
+    looks: tuple[int, ...]
+    rules: int
+
+    def marked(self, rows: Sequence[Row], seeds: Callable[[Row], float]) -> list[Row]:
+        """Mark the pre-specified among decided comparisons that a later rule or look decided, by codes.
+
+        Args:
+            rows: Rows of `schema.CONTRASTS` or `schema.LOOKS`.
+            seeds: Returns the seeds at which a row was decided.
+        """
+        changed = because(Code.RULE_CHANGED, planned=self.rules, now=RULES) if self.rules != RULES else NOTHING
+
+        def late(row: Row) -> Reason:
+            added = int(seeds(row)) not in self.looks
+            return changed + (because(Code.LOOK_ADDED, seeds=int(seeds(row))) if added else NOTHING)
+
+        return [row if row.get("exploratory") else {**row, "reason": str(reason_of(row) + late(row))} for row in rows]
 
 
 def state(root: Path, spec: StudySpec, results_exist: bool) -> None:
     """Record new comparisons, as pre-specified, or as exploratory when results exist.
 
     The file holds for each comparison its content `now`, and whether each content that it ever had was exploratory.
-    Each content is stored by its hash, with the hashed names of `parts`. The file also holds the number of seeds that
-    were planned when results first existed. It cannot be reconstructed from anything else.
+    Each content is stored by its hash, with the hashed names of `parts`. The file also holds the looks that were
+    planned when results first existed, and the version of the rules then, or at the registration. It cannot be
+    reconstructed from anything else.
+
+    Raises:
+        StoreError: A registration is younger than the results.
     """
     known = _known(root)
+    adopt(root, results_exist=results_exist)
     noted, hashed, parts = (dict[str, Any](known.get(name, {})) for name in ("pairs", "hashed", "parts"))
     for pair in spec_pairs(spec):
         sides, shared = _content(spec, pair)
@@ -53,8 +82,10 @@ def state(root: Path, spec: StudySpec, results_exist: bool) -> None:
         parts |= {content_hash(part): part for part in (shared, *(part for side in sides for part in side))}
         names = [[content_hash(part) for part in side] for side in sides]
         hashed[made] = {"sides": names, "shared": content_hash(shared)}
-    seeds = known.get("seeds", spec.most_seeds) if results_exist else spec.most_seeds
-    new = {"schema": SCHEMA_VERSION, "pairs": noted, "hashed": hashed, "parts": parts, "seeds": seeds}
+    held = registered(root / REGISTRATION)
+    plan = {"looks": planned_looks(spec), "rules": held.content["rules"] if held else RULES}
+    plan = {name: known.get(name, value) if results_exist else value for name, value in plan.items()}
+    new = {"schema": SCHEMA_VERSION, "pairs": noted, "hashed": hashed, "parts": parts, **plan}
     if new != known:
         write_checked_json(root / FILE, new)
 
@@ -65,7 +96,8 @@ def stated(root: Path, spec: StudySpec) -> Stated:
     noted: Mapping[str, Any] = known.get("pairs", {})
     beforehand = {id for id, entry in noted.items() if not entry["exploratory"][entry["now"]]}
     own = {pair.id for pair in spec_pairs(spec) if not pair.stated.exploratory}
-    return Stated(frozenset(beforehand & own), known.get("seeds", spec.most_seeds))
+    looks = tuple(known.get("looks", planned_looks(spec)))
+    return Stated(frozenset(beforehand & own), looks, known.get("rules", RULES))
 
 
 def _content(spec: StudySpec, pair: Pair) -> tuple[list[list[dict[str, Any]]], list[Any]]:
@@ -75,7 +107,9 @@ def _content(spec: StudySpec, pair: Pair) -> tuple[list[list[dict[str, Any]]], l
     """
     sides = [[_made(one, point) for one in pair.single for point in getattr(one, side)] for side in ("a", "b")]
     sources = {name: source.canonical() for name, source in spec.sources.items()}
-    data = {key: value for key, value in spec.data.for_training().items() if key not in _PLACES}
+    data = {
+        key: value for key, value in spec.data.for_training().items() if key not in PLACES
+    }  # edited images are told elsewhere
     return sides, [data, spec.first_seed, sources]
 
 

@@ -16,9 +16,12 @@ from assay.analysis.contrasts import families_of, pairs, reliance_rows
 from assay.analysis.described import Described, describe, keep, kept
 from assay.analysis.doses import dose_change_rows, half_dose_rows
 from assay.analysis.folds import Folds, Pooled
-from assay.analysis.looks import Look, contrasts_of, look_rows, looks_at
+from assay.analysis.looks import Look, contrasts_of, look_rows, looks_at, seeds_of
 from assay.analysis.measurements import KEY_FIELDS, column_of, values_of_seeds
 from assay.analysis.prespecified import Stated, stated
+from assay.analysis.registration import FILE as REGISTRATION
+from assay.analysis.registration import registered
+from assay.analysis.replication import earlier, replication_rows
 from assay.analysis.results import Gathered
 from assay.analysis.segmentation import point_rows, trade_rows
 from assay.analysis.similarity import similarity_rows
@@ -304,9 +307,11 @@ class Made(Mapping[str, Sequence[Row]]):
     def contrasts(self) -> list[Row]:
         """Rows of `schema.CONTRASTS`."""
         if self.looks:
-            return with_outcomes(contrasts_of(self.looks, self.spec.most_seeds), self.trials)
+            rows = contrasts_of(self.looks, self.spec.most_seeds)
+            return with_outcomes(self.before.marked(rows, lambda row: seeds_of(row["id"], self.looks)), self.trials)
         estimates = self.estimates  # first: each panel then serves both the values of outputs and those of probes
-        return with_outcomes(decided(families_of(self.gathered, self.before.pairs), estimates), self.trials)
+        rows = decided(families_of(self.gathered, self.before.pairs), estimates)
+        return with_outcomes(self.before.marked(rows, lambda _: self.spec.seeds), self.trials)
 
     @cached_property
     def reliance_contrasts(self) -> list[Row]:
@@ -334,7 +339,7 @@ def _findings(made: Made) -> Sequence[Row]:
         made.trials,
         described.environments,
         described.leakage,
-        (made.before.seeds, spec.most_seeds),
+        (made.before.looks[-1], spec.most_seeds),
         dose_axis(spec.points),
         (*described.cautions, *outlying_seeds(seeds, made.contrasts)),
         unnamed=described.unnamed,
@@ -356,7 +361,8 @@ MAKERS: Mapping[str, Callable[[Made], Sequence[Row]]] = {
     "dose_changes": lambda made: with_outcomes(dose_change_rows(made.gathered), made.trials),
     "trades": lambda made: trade_rows(made.gathered),
     "points": lambda made: point_rows(made.gathered),
-    "looks": lambda made: look_rows(made.looks),
+    "looks": lambda made: made.before.marked(look_rows(made.looks), lambda row: min(row["look"], row["closed_at"])),
+    "replications": lambda made: replication_rows(made.root, made.spec, made.contrasts),
     "starts": lambda made: start_rows(made.gathered),
     "recipes": lambda made: recipe_rows(made.spec.points),
     "collapses": lambda made: collapse_rows(made.gathered),
@@ -553,6 +559,8 @@ def _provenance_rows(gathered: Gathered, described: Described) -> list[Row]:
         "question": spec.question,
         "seeds": " to ".join(dict.fromkeys((str(spec.seeds), str(spec.most_seeds)))),
         **described.facts,
+        **_registration(gathered.folder.root),
+        **_replication(gathered.folder.root, spec),
         "hash of what is trained": spec.trained,
         "hash of what is probed": spec.probed,
         "hash of what is compared": spec.compared,
@@ -573,6 +581,22 @@ def _provenance_rows(gathered: Gathered, described: Described) -> list[Row]:
     dumped = without_home(spec.model_dump(mode="json", exclude_defaults=True))
     facts["spec"] = json.dumps(dumped, ensure_ascii=False, indent=1)
     return [{"key": key, "value": value} for key, value in facts.items() if value]
+
+
+def _registration(root: Path) -> dict[str, str]:
+    held = registered(root / REGISTRATION)
+    if held is None:
+        return {}
+    return {"registered": held.content["time"], "hash of the registration": held.sha256, "deposit": held.receipt}
+
+
+def _replication(root: Path, spec: StudySpec) -> dict[str, str]:
+    first = earlier(root)
+    if first is None:
+        return {}
+    patients = "new" if first.has_new_patients(spec) else "same"
+    named = f"{first.name}, seeds {first.first_seed} to {first.last_seed}"
+    return {"replication of": named, "repeated with": f"new seeds, {patients} patients"}
 
 
 def without_home(value: Any) -> Any:

@@ -84,6 +84,47 @@ def run(asked: RunRequest) -> None:
         run_command(asked)
 
 
+@app.command(epilog="Example: assay register nodule-loss --until decided")
+@taking(RunRequest, "spec sets seeds until max_seeds scale out no_own_code as_json")
+def register(
+    asked: RunRequest,
+    receipt: Annotated[
+        str, typer.Option("--receipt", metavar="TEXT", help="Where the hash was deposited, such as a URL.")
+    ] = "",
+) -> None:
+    """Register a study before its first seed.
+
+    Writes FOLDER/NAME.registration.json: the resolved study, primary comparisons with margins, looks, version of the
+    statistical rules, time, and a SHA-256 to deposit elsewhere. `assay run` takes it into the run folder and refuses
+    another study.
+    """
+    from assay.cli.register import register_command
+
+    with asked.located():
+        register_command(asked, receipt)
+
+
+@app.command(epilog="Example: assay replicate nodule-loss --seeds 20")
+@taking(
+    RunRequest,
+    "spec seeds workers device out skip_bad_rows no_own_code dry_run quiet verbose open as_json on address partition "
+    "time at_once gpus",
+    spec="A finished run: its folder, or its name under --out.",
+    seeds="How many seeds, none of the run's. Default: 10.",
+)
+def replicate(asked: RunRequest) -> None:
+    """Run a finished study again on fresh seeds.
+
+    A phantom draws new test patients, too. Its page, in FOLDER/NAME-replication, compares both runs: decisions, the
+    prediction of the second difference from the first, the agreement to be expected, and the estimate of both.
+    """
+    from assay.cli.replicate import replicate_command
+    from assay.core.registry import own_code_refused
+
+    with own_code_refused(asked.no_own_code):
+        replicate_command(asked)
+
+
 @app.command(epilog="Example: assay preview nodule-loss --scale quick --seeds 3")
 @taking(
     RunRequest,

@@ -27,9 +27,14 @@ if TYPE_CHECKING:
 MOST_REASONS = 8
 
 
-def run_command(asked: RunRequest) -> None:
-    """Run, and end with the exit code of the outcome. Only the requested output goes to standard output."""
-    settled = asked.settled(compare=False)
+def run_command(asked: RunRequest, given: Settled | None = None) -> None:
+    """Run, and end with the exit code of the outcome. Only the requested output goes to standard output.
+
+    Args:
+        asked: The request.
+        given: The study and its folder, where they are not those of the request.
+    """
+    settled = given or asked.settled(compare=False)
     if asked.log_to:
         from assay.study.trackers import require_tracker
 
@@ -40,7 +45,7 @@ def run_command(asked: RunRequest) -> None:
     if (found := unchanged(settled.root, settled.spec, asked.skip_bad_rows)) is not None:
         _tell_unchanged(found, settled, asked)
         return
-    settled = asked.settled()
+    settled = given or asked.settled()
 
     from assay.execution.device import choose_device
     from assay.execution.local import executor_for

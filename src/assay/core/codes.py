@@ -320,6 +320,8 @@ class Code(StrEnum):
         "decided at {seeds} of at most {most} seeds[differs?: an estimate after early stopping is likely too large]",
     )
     LATER_ESTIMATE = "later-estimate", "with {seeds:seed} the difference is {value:interval}"
+    RULE_CHANGED = "rule-changed", "rule changed after results"
+    LOOK_ADDED = "look-added", "look added after results"
     CONTROL_FAILED = "control-failed", "a control failed"
     DEPENDS_ON_SCALE = "depends-on-scale", "depends on the scale"
     EXHAUSTED = "exhausted", "no room for a difference"

@@ -500,6 +500,7 @@ HEADS: Mapping[str, str] = {
     "flips": "changed calls", "dice": "Dice lost", "stray": "area wrongly called lesion", "open": "not settled",
     "often": "often first", "limit": "limit of reference networks", "needed": "images needed",
     "verdict_a": "verdict of the first", "verdict_b": "verdict of the second",
+    "first": "earlier run", "second": "this run", "agreement": "agreement expected", "both": "both runs",
     "of": "class", "asked": "association asked", "strength": "achieved", "where": "worst in",
 }  # fmt: skip
 """Column -> its heading, where another word is clearer."""
@@ -551,6 +552,13 @@ def cell(column: str, row: Row, evidence: Evidence, places: int | None = None) -
     match column:
         case "decided":
             return Cell(decided_by(row), "", True, anchor=anchor(row))
+        case "first" | "second":
+            run = {**row, **{name: row[f"first_{name}"] for name in row if f"first_{name}" in row}}
+            run = run if column == "first" else row
+            return words(f"{verdict_words(run)}, {decided_by(run)}")
+        case "predicted":
+            ends = " to ".join(number(numeric(row, f"predicted_{end}"), 3) for end in ("low", "high"))
+            return words(f"{ends}: {'inside' if row['within'] == 'yes' else 'outside'}" if row["within"] else NONE)
         case "margin_test":
             return words(margin_test(row) or NONE)
         case "half_dose":

@@ -241,7 +241,7 @@ class Evidence:
         """Return the rows of a table, with columns in words that blocks use."""
         rows = self.tables.get(table, ())
         match table:
-            case "contrasts" | "looks" | "power":
+            case "contrasts" | "looks" | "power" | "replications":
                 return [{**row, "comparison": statement(row, self.names)} for row in rows]
             case "similarities":
                 return [

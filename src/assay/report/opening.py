@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -248,7 +248,7 @@ def _differences(measure: str, least: float) -> str:
 
 
 def done(evidence: Evidence) -> tuple[str, ...]:
-    """Return at most two sentences on models and images, and on what was tied to the target."""
+    """Return sentences on models and images, on what was tied to the target, and on the registration."""
     facts, trials = evidence.facts, networks(evidence.tables)
     target = next((row["target"] for row in evidence.tables.get("environments", ()) if row["target"]), "")
     named = f'"{in_words(target)}"' if target else "the target"
@@ -272,7 +272,28 @@ def done(evidence: Evidence) -> tuple[str, ...]:
     elsewhere = facts.get("models") or facts.get("predictions")
     verb = "that were trained elsewhere predicted" if elsewhere else "were trained to predict"
     first = f"{trained:,} networks ({levels}{plural(seeds, 'seed')}{parts}) {verb} {named}"
-    return tuple(part for part in (f"{first}{images}.", tied(evidence)) if part)
+    return tuple(
+        part for part in (f"{first}{images}.", tied(evidence), _registered(facts), _replicated(evidence)) if part
+    )
+
+
+def _registered(facts: Mapping[str, str]) -> str:
+    if "registered" not in facts:
+        return ""
+    place = f"hash deposited: {facts['deposit']}" if "deposit" in facts else "registered locally"
+    return f"Registered {facts['registered']}, SHA-256 {facts['hash of the registration']} ({place})."
+
+
+def _replicated(evidence: Evidence) -> str:
+    """Return what is replicated, and how many decisions and differences came again; empty of no replication."""
+    facts, rows = evidence.facts, evidence.tables.get("replications", ())
+    if not rows:
+        return ""
+    again = sum(row["decision"] == row["first_decision"] for row in rows)
+    told, inside = [row for row in rows if row["within"]], [row for row in rows if row["within"] == "yes"]
+    parts = [f"{again} of {plural(len(rows), 'decision')} came again"]
+    parts += [f"{len(inside)} of {plural(len(told), 'difference')} fell in the prediction interval"] if told else []
+    return f"Replication of {facts['replication of']}, with {facts['repeated with']}: {listed(parts)}."
 
 
 def tied(evidence: Evidence) -> str:

@@ -302,7 +302,8 @@ def _decision(row: Row) -> str:
 
 def verdict_words(row: Row) -> str:
     """Return the decision on a comparison, and why there is none: `equivalent within 0.05`, `inconclusive`."""
-    text = _decision(row)
+    late = [cause_words(one) for one in reason_of(row).causes if one.code in (Code.RULE_CHANGED, Code.LOOK_ADDED)]
+    text = ", ".join((_decision(row), *late))
     text = text.format(margin=number(numeric(row, "margin"), 2 if numeric(row, "margin") >= 0.01 else 3))
     if row.get("decision") in SETTLED or "p_holm" not in row:
         return text

@@ -83,6 +83,7 @@ def sections(tables: Mapping[str, Sequence[Row]], measure: str, dosed: str, budg
         budgets: The axis of budgets or shares of labels along which performance is drawn; empty without.
     """
     asked = [
+        Section("replication", "Replication of an earlier run", (_REPLICATION,)),
         Section("comparisons", "Comparisons", (COMPARISONS, _LOOKS, _ORDERED)),
         Section("doses-response", "Dose-response", _doses(measure, dosed), "Changes are from p = 0."),
         Section("starts-of", "Initial weights", (_STARTS,)),
@@ -106,6 +107,17 @@ def sections(tables: Mapping[str, Sequence[Row]], measure: str, dosed: str, budg
     return [*asked, Section("further", "Further measures", _further(tables, shown), folded=True)]
 
 
+_REPLICATION = Block(
+    id="replications",
+    title="Each primary comparison in both runs",
+    table="replications",
+    columns=("comparison", "first", "second", "predicted", "agreement", "both"),
+    note=(
+        "Predicted: the 95% interval of the second difference from the first. Agreement: the probability that the "
+        "second run decides as the first, if the first difference is right but for its error. Both runs: the mean over "
+        "the seeds of both runs with its 95% interval."
+    ),
+)
 _LOOKS = Block(
     id="looks",
     title="Looks at the primary comparisons",

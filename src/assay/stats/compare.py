@@ -143,6 +143,11 @@ class Contrast:
     group: int = field(default=1, compare=False, repr=False)
 
     @property
+    def seed_error(self) -> float:
+        """The standard error over seeds alone."""
+        return math.nan if self.spread is None else math.sqrt(self.spread.seeds)
+
+    @property
     def noninferiority_p(self) -> float:
         """The p-value of a being worse than b by the margin or more; NaN without a margin or a direction."""
         if np.isnan(self.margin):

@@ -45,6 +45,9 @@ LOOK_ALPHA = 0.02
 """Nominal level of a primary family at each look; together the looks keep `ALPHA` (docs/statistics.md)."""
 
 
+Word = Literal["higher-beyond", "lower-beyond", "higher", "lower", "equivalent", "inconclusive"]
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """Decision on a contrast within its family, as columns of `schema.CONTRASTS`; all p-values are corrected.
@@ -78,7 +81,7 @@ class Decision:
     equivalence_high: float
     beyond_p: float
     noninferiority_p: float
-    decision: Literal["higher-beyond", "lower-beyond", "higher", "lower", "equivalent", "inconclusive"]
+    decision: Word
     decision_level: float
     decision_low: float
     decision_high: float
@@ -122,7 +125,6 @@ def decide(family: Sequence[Contrast], alpha: float = ALPHA, correction: Correct
         shown = p[i] < alpha  # NaN is never shown
         open_ = not shown and not math.isnan(p[i])
         equivalent = open_ and not depends[i] and equal[i] < alpha
-        word = "higher" if one.value > 0 else "lower"
         is_beyond = shown and beyond[i] < alpha / 2
         against_margin = _within(one, 1 - 2 * (alpha / steps[i]), float(stats.t.ppf(1 - alpha / steps[i], one.df)))
         factor, decided_p = (over_by[i], beyond[i]) if is_beyond else (factors[i], p[i])
@@ -131,7 +133,8 @@ def decide(family: Sequence[Contrast], alpha: float = ALPHA, correction: Correct
         needed = settling(one, size, alpha) if open_ and not equivalent and one.margin > 0 else (math.nan, math.nan)
         decided = (*against_margin, equal[i]) if equivalent else decided
         reason = because(Code.DEPENDS_ON_SCALE) if open_ and depends[i] else NOTHING
-        word = f"{word}-beyond" if is_beyond else word if shown else "equivalent" if equivalent else "inconclusive"
+        way: tuple[Word, Word] = ("higher-beyond", "higher") if one.value > 0 else ("lower-beyond", "lower")
+        word = way[0] if is_beyond else way[1] if shown else "equivalent" if equivalent else "inconclusive"
         tests = p[i], equal[i], *against_margin, beyond[i], not_worse[i]
         made.append(Decision(*tests, word, *decided, least, *needed, reason))
     return made
@@ -229,8 +232,7 @@ class Family:
 
 OF_RESULT = (
     "value", "low", "high", "standard_error", "df", "p", "seeds", "left_out", "patients", "paired_patients",
-    "effective_patients",
-    "sign_flip_p", "sign_flip_min_p", "margin",
+    "effective_patients", "sign_flip_p", "sign_flip_min_p", "margin", "seed_error",
 )  # fmt: skip
 """Columns of a comparison that are its own, whatever its family."""
 

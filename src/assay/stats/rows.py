@@ -29,6 +29,8 @@ class Verdict(StrEnum):
     NO_DIFFERENCE = "no-difference"
 
 
+RULES = 1
+"""Version of the statistical rules: raised with every change after which the same values can be decided otherwise."""
 ALPHA = 0.05
 """Level of a two-sided test of a difference, and of each of the two one-sided tests of equivalence."""
 NONINFERIORITY_ALPHA = 0.025

@@ -3,6 +3,8 @@
     runs/<study>/
       study.json                       canonical spec, name, schema version
       stated.json                      which comparisons were stated before results existed; never rewritten
+      registration.json                copy of the registration that lay next to the folder, if any
+      replication.json                 the run that this one replicates, if any: its primary comparisons
       plan.json                        the units that were planned when it was last run, with schema version
       described.json                   data entries that the tables need, so that a report needs the folder alone
       sources/<id>/                    one start that the study trained; its weights lie in the cache
@@ -123,6 +125,7 @@ CONTRASTS = Table(
         number("value", "difference a - b, mean over seeds"),
         *_INTERVAL,
         *_ERROR,
+        number("seed_error", "standard error over seeds alone"),
         number("p", "p value, uncorrected; of a dose-response the greater of both scales, 1 where signs differ"),
         number("plain_p", "of a dose-response, p value on the measure's own scale"),
         number("probit_p", "of a dose-response, p value on the probit scale"),
@@ -200,6 +203,48 @@ LOOKS = Table(
     ("look", "value", "low", "high", "decision", "closed_at"),
     note="Empty for a run with a fixed number of seeds.",
 )
+
+_DECIDED = {
+    "value": "difference a - b",
+    "low": "lower end of the 95% interval",
+    "high": "upper end of the 95% interval",
+    "p": "p value, uncorrected",
+    "seeds": "training seeds",
+    "decision_level": "level of the interval that decided",
+    "decision_low": "lower end of the interval that decided",
+    "decision_high": "upper end of the interval that decided",
+    "decision_p": "p value of the test that decided, after correction",
+}
+
+REPLICATIONS = Table(
+    "replications",
+    "primary comparison of a replication, with the same one of the run that it repeats",
+    (
+        Column("id", "identifier of the comparison, as in `contrasts`"),
+        *_COMPARED,
+        number("margin", "greatest difference that counts as equivalent"),
+        *(column for run, name in (("", "replication"), ("first_", "earlier run")) for column in (
+            Column(f"{run}decision", f"of the {name}, the decision, as in `contrasts`",
+                   head=f"{run[:-1]} decision".lstrip()),
+            *(number(f"{run}{key}", f"of the {name}, {text}", f"{run}{key}".replace("_", " "))
+              for key, text in _DECIDED.items()),
+            Column(f"{run}reason", f"of the {name}, doubts, codes with fields as JSON"),
+        )),
+        number("predicted_low", "lower end of the 95% prediction interval of the second difference from the first",
+               "predicted low"),
+        number("predicted_high", "upper end of the prediction interval", "predicted high"),
+        Column("within", "whether the second difference fell in: yes or no; empty where the first has no error"),
+        number("agreement", "probability of the first decision in the second run, from the first difference and both "
+               "errors"),
+        number("both", "mean difference over the seeds of both runs"),
+        number("both_low", "lower end of its 95% interval", "both low"),
+        number("both_high", "upper end of its 95% interval", "both high"),
+        Column("patients", "whether the replication tests on new patients or on the same"),
+    ),
+    ("first_value", "first_decision", "value", "decision", "predicted_low", "predicted_high", "within", "agreement",
+     "both", "both_low", "both_high"),
+    note="Empty for a run that is no replication.",
+)  # fmt: skip
 
 FINDINGS = Table(
     "findings",
@@ -593,7 +638,7 @@ TABLES = {
     table.name: table
     for table in (
         CONTRASTS, FINDINGS, ESTIMATES, VALUES, SEEDS, RELIANCE_CONTRASTS, HALF_DOSES, DOSE_CHANGES, TRADES, POINTS,
-        LOOKS, TRIALS, SOURCES, STARTS, RECIPES, COLLAPSES, SIMILARITIES, ENVIRONMENTS,
+        LOOKS, REPLICATIONS, TRIALS, SOURCES, STARTS, RECIPES, COLLAPSES, SIMILARITIES, ENVIRONMENTS,
         DOSE_COUNTS, VISIBILITY, SHORTCUTS, PICTURES, PROVENANCE,
     )
 }  # fmt: skip

@@ -11,6 +11,7 @@ from typing import Any
 from assay.analysis.folds import Folds
 from assay.analysis.looks import Look, goes_on, look_rows, next_seeds, worst_case
 from assay.analysis.prespecified import state
+from assay.analysis.registration import require_registered
 from assay.analysis.tables import analyze, analyze_records, carried_looks
 from assay.core.reasons import Code, Reason, because
 from assay.core.registry import own_code
@@ -122,14 +123,15 @@ def prepare(
         notify: Callback for images while they are read.
 
     Raises:
-        SpecError: An environment cannot be made, its images cannot define what a contrast compares in it
-            (`check_measurable`), no network has a layer (`check_layers`), or an explainer can explain none
-            (`check_explainers`).
+        SpecError: Another study is registered, an environment cannot be made, its images cannot define what a contrast
+            compares in it (`check_measurable`), no network has a layer (`check_layers`), or an explainer can explain
+            none (`check_explainers`).
         DataError: An environment cannot be read (`check_rows`).
         AssociationError: An environment's associations cannot be had (`check_rows`).
         WeightsError: A start cannot be had (`check_starts`).
         StoreError: Weights that a new probe reads were not kept.
     """
+    require_registered(root, spec)
     causes = finished.causes(spec, skip_bad_rows)
     code = own_code(spec.model_dump_json(context={"complete": True}))
     place = Place(root, default_cache_root(), skip_bad_rows, code)

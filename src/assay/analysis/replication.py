@@ -1,0 +1,108 @@
+"""Compare a replication with the run that it repeats: a row for every primary comparison that both have."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from assay.core.errors import StoreError
+from assay.spec.schema import StudySpec
+from assay.stats.replication import NEEDED, replicated
+from assay.stats.rows import COMPARED, PRIMARY, Row
+from assay.store.files import json_text, read_checked_json, write_checked_json
+
+FILE = "replication.json"
+DECIDED = ("decision", "decision_level", "decision_low", "decision_high", "decision_p")
+SHOWN = ("value", "low", "high", "p", "seeds", *DECIDED, "reason")
+"""Columns of `schema.CONTRASTS` that are shown of both runs."""
+KEPT = tuple(dict.fromkeys(("id", *COMPARED, *NEEDED, *SHOWN)))
+"""Columns of `schema.CONTRASTS` that are kept of the earlier run."""
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """The run that is replicated, as the folder of its replication keeps it.
+
+    Attributes:
+        name: Its name.
+        first_seed: Its first seed.
+        last_seed: Its last seed.
+        population: The population of its test patients.
+        drawn: Whether test patients can be drawn again.
+        rows: Its primary comparisons; of a study without, all that were pre-specified.
+    """
+
+    name: str
+    first_seed: int
+    last_seed: int
+    population: int
+    drawn: bool
+    rows: Sequence[Mapping[str, Any]]
+
+    def has_new_patients(self, spec: StudySpec) -> bool:
+        """Return whether a study tests on other patients."""
+        return self.drawn and spec.data.population != self.population
+
+
+def earlier_of(name: str, spec: StudySpec, last_seed: int, contrasts: Sequence[Row]) -> Earlier:
+    """Return a finished run in the form that its replication keeps.
+
+    Args:
+        name: The name of the run.
+        spec: Its study.
+        last_seed: The last seed of any recipe.
+        contrasts: Its rows of `schema.CONTRASTS`.
+    """
+    rows = [row for row in contrasts if row["role"] == PRIMARY] or contrasts
+    kept = [{key: _plain(row[key]) for key in KEPT} for row in rows if not row["exploratory"]]
+    drawn = spec.data.phantom is not None
+    return Earlier(name, spec.first_seed, last_seed, spec.data.population, drawn, kept)
+
+
+def _plain(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def keep_earlier(root: Path, made: Earlier) -> None:
+    """Keep the run that is replicated in the folder of its replication.
+
+    Raises:
+        StoreError: The folder holds the replication of another run.
+    """
+    known = earlier(root)
+    if known is None:
+        write_checked_json(root / FILE, asdict(made))
+    elif json_text(asdict(known)) != json_text(asdict(made)):
+        raise StoreError(f"{root} replicates another run, or another state of it: choose another --out")
+
+
+def earlier(root: Path) -> Earlier | None:
+    """Return the run that a run folder replicates; None where it replicates none."""
+    return Earlier(**read_checked_json(root / FILE)) if (root / FILE).is_file() else None
+
+
+def replication_rows(root: Path, spec: StudySpec, contrasts: Sequence[Row]) -> list[Row]:
+    """Return rows of `schema.REPLICATIONS`; none of a run that replicates none."""
+    first = earlier(root)
+    if first is None:
+        return []
+    known, new = {row["id"]: row for row in first.rows}, first.has_new_patients(spec)
+    sizes = Counter(row["family"] for row in contrasts)
+    return [
+        {
+            **{name: row[name] for name in ("id", *COMPARED, "margin", *SHOWN)},
+            **{f"first_{name}": _read(known[row["id"]][name], name) for name in SHOWN},
+            **replicated(known[row["id"]], row, family=sizes[row["family"]], new_patients=new),
+            "patients": "new" if new else "same",
+        }
+        for row in contrasts
+        if row["id"] in known and not row["exploratory"]
+    ]
+
+
+def _read(value: Any, name: str) -> Any:
+    return value if name in ("decision", "reason") else math.nan if value is None else value

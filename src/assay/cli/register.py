@@ -1,0 +1,28 @@
+"""`assay register`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from assay.study.run_request import RunRequest
+
+
+def register_command(asked: RunRequest, receipt: str) -> None:
+    """Register a study, and print its file and its hash."""
+    from assay.analysis.registration import register, registration_file
+
+    settled = asked.settled()
+    made = register(settled.root, settled.spec, receipt)
+    file = registration_file(settled.root)
+    if asked.as_json:
+        print(
+            json.dumps(
+                {"file": str(file), "sha256": made.sha256, "time": made.content["time"], "receipt": made.receipt}
+            )
+        )
+        return
+    print(f"registered: {file}, {made.content['time']}\nSHA-256: {made.sha256}")
+    if not made.receipt:
+        print("deposit the hash elsewhere (a commit, an e-mail, a registry), and name the place with --receipt")

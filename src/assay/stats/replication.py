@@ -1,0 +1,99 @@
+"""Hold a comparison against its replication: prediction, agreement to be expected, and the estimate of both runs.
+
+A run's variance V is crossed: a part A of its seeds, and the rest of its patients. A replication has other seeds, and
+other patients where these can be drawn again. Its difference d2 is then expected about the first one, d1, with the
+variance V1 + V2; with the same patients their part is common to both, and A1 + A2 is left. Degrees of freedom are
+Satterthwaite's.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+from scipy import stats
+
+from assay.stats.rows import ALPHA, CONFIDENCE, Row, numeric
+
+NEEDED = ("value", "standard_error", "df", "seed_error", "seeds")
+"""Columns of `schema.CONTRASTS` that are used of either run."""
+
+
+def replicated(first: Row, second: Row, *, family: int, new_patients: bool) -> Row:
+    """Return the columns of `schema.REPLICATIONS` that rest on both runs; NaN where a run has no error.
+
+    Args:
+        first: Row of `schema.CONTRASTS` of the first run.
+        second: The same comparison of the replication.
+        family: Comparisons that are corrected together in the replication.
+        new_patients: Whether it has other patients.
+    """
+    d1, e1, df1, a1, s1 = (numeric(first, name) for name in NEEDED)
+    d2, e2, df2, a2, s2 = (numeric(second, name) for name in NEEDED)
+    between = (e1**2, df1), (e2**2, df2)
+    spread = between if new_patients else ((a1**2, s1 - 1), (a2**2, s2 - 1))
+    error, df = _joined(*spread)
+    half = _reach(error, df)
+    # Each seed counts alike, whichever run it is of.
+    w1, w2 = s1 / (s1 + s2), s2 / (s1 + s2)
+    pooled, shared = w1 * d1 + w2 * d2, w1 * w2 * math.sqrt(max(0, e1**2 - a1**2) * max(0, e2**2 - a2**2))
+    apart, df_pooled = _joined(*((weight**2 * v, df) for weight, (v, df) in zip((w1, w2), between, strict=True)))
+    width = _reach(math.sqrt(apart**2 + (0 if new_patients else 2 * shared)), df_pooled)
+    return {
+        "predicted_low": d1 - half,
+        "predicted_high": d1 + half,
+        "within": "" if math.isnan(half) else "yes" if abs(d2 - d1) <= half else "no",
+        "agreement": _agreement(first, second, family, error, df),
+        "both": pooled,
+        "both_low": pooled - width,
+        "both_high": pooled + width,
+    }
+
+
+def _joined(*parts: tuple[float, float]) -> tuple[float, float]:
+    """Return the standard error and degrees of freedom of a sum of independent parts (variance, df)."""
+    variance = math.fsum(part for part, _ in parts)
+    if not variance > 0:
+        return math.nan, math.nan
+    return math.sqrt(variance), variance**2 / math.fsum(part**2 / df for part, df in parts)
+
+
+def _reach(error: float, df: float) -> float:
+    return error * float(stats.t.isf((1 - CONFIDENCE) / 2, df))
+
+
+def _agreement(first: Row, second: Row, family: int, error: float, df: float) -> float:
+    """Return the probability of the first run's decision, where d2 is expected about d1.
+
+    It is the mass of the prediction on all d2 that the tests of the second run decide so, each at the level of Holm's
+    first step.
+    """
+    margin, own = numeric(second, "margin"), numeric(second, "standard_error")
+    shown, equal = (own * float(stats.t.isf(ALPHA / family / k, numeric(second, "df"))) for k in (2, 1))
+    if math.isnan(error) or math.isnan(shown) or math.isnan(margin):
+        return math.nan
+    ends = sorted(sign * end for sign in (-1, 1) for end in (0, shown, max(0, margin - equal), margin + shown))
+    places = [(-math.inf, ends[0]), *pairwise(ends), (ends[-1], math.inf)]
+    d1 = numeric(first, "value")
+    mass = 0.0
+    for low, high in places:
+        inside = low + 1 if math.isinf(high) else high - 1 if math.isinf(low) else (low + high) / 2
+        if _decision(inside, shown, equal, margin) == first["decision"]:
+            mass += float(stats.t.cdf((high - d1) / error, df) - stats.t.cdf((low - d1) / error, df))
+    return mass
+
+
+def _decision(value: float, shown: float, equal: float, margin: float) -> str:
+    """Return the decision on a difference.
+
+    Args:
+        value: The difference.
+        shown: Distance from 0, or beyond the margin, at which a difference is shown.
+        equal: Distance from the margin at which a difference of less is shown.
+        margin: The margin.
+    """
+    small = abs(value) < margin - equal
+    beyond = abs(value) > margin + shown
+    if abs(value) <= shown:
+        return "equivalent" if small else "inconclusive"
+    return f"{'higher' if value > 0 else 'lower'}{'-beyond' if beyond else '-small' if small else ''}"

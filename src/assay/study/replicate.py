@@ -1,0 +1,50 @@
+"""Replicate a finished study: the same comparisons on fresh seeds, and of a phantom on new patients."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from assay.analysis.looks import goes_on
+from assay.analysis.replication import Earlier, earlier_of
+from assay.core.errors import StoreError
+from assay.report.evidence import Tables
+from assay.stats.format import count
+from assay.store import kinds
+from assay.store.folder import RunFolder
+from assay.study.records import stored_study
+from assay.study.run_request import Settled
+
+SEEDS = 10
+"""Seeds of a replication by default."""
+
+
+def replication(root: Path, out: Path, seeds: int = SEEDS) -> tuple[Settled, Earlier]:
+    """Return the study that replicates a finished run, with its folder, and the run as the folder keeps it.
+
+    Args:
+        root: The run folder.
+        out: The folder of all run folders.
+        seeds: Seeds of the replication, all beyond those of the run.
+
+    Raises:
+        StoreError: It holds no finished run of a study that trains.
+    """
+    folder = RunFolder(root)
+    folder.require_run()
+    folder.require(kinds.STUDY)
+    plan = stored_study(root).plan
+    spec = plan.spec
+    if spec.models:
+        raise StoreError(f"{root} reads models that were trained elsewhere, so there is no training to replicate")
+    tables = Tables(root)
+    left = len(plan.missing_trials(folder)), len(plan.missing_probes(folder))
+    if any(left) or goes_on(spec, tables["looks"]):
+        raise StoreError(
+            f"{root} is not finished ({count(left[0], 'training run')} and {count(left[1], 'probe')} are missing): "
+            "finish it by the same command, then replicate it"
+        )
+    last = max(trial.training.seed for trial in plan.trials)
+    first = earlier_of(root.name, spec, last, tables["contrasts"])
+    data = spec.data.model_copy(update={"population": spec.data.population + 1} if first.drawn else {})
+    again = spec.model_copy(update={"data": data, "first_seed": last + 1, "seeds": seeds, "looks": ()})
+    return Settled(again, out / f"{root.name}-replication"), first

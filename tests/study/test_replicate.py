@@ -1,0 +1,95 @@
+"""A finished study is replicated in a folder of its own: fresh seeds, and of a phantom new patients."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cli.asking import Asking
+from tests.worlds.studies import SMALL
+
+import assay
+from assay.analysis.replication import Earlier, earlier, earlier_of, keep_earlier
+from assay.core.errors import StoreError
+from assay.spec.parse import parse_study
+from assay.store.folder import RunFolder
+from assay.study.records import stored_study
+from assay.study.replicate import replication
+
+STUDY: dict[str, Any] = {**SMALL, "contrasts": [{**SMALL["contrasts"][0], "role": "primary", "margin": 0.05}]}
+
+
+@pytest.fixture(autouse=True)
+def _use_cache(study_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
+
+
+@pytest.fixture(scope="module")
+def finished(study_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that is replicated; tests work on copies."""
+    folder = tmp_path_factory.mktemp("first")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASSAY_CACHE", str(study_cache))
+        return assay.load(STUDY).run(folder, workers=0, progress=False).folder
+
+
+@pytest.fixture
+def root(finished: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "small"))
+
+
+def test_a_replication_has_fresh_seeds_new_patients_and_both_decisions_on_its_page(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (root / "report.html").read_bytes()
+    assert Asking(capsys)("replicate", "small", "--seeds", "3", "--out", root.parent, "-q", "-w", "0").code == 0
+    again = root.with_name("small-replication")
+    plan = stored_study(again).plan
+    assert {trial.training.seed for trial in plan.trials} == {3, 4, 5}
+    assert (plan.spec.data.population, plan.spec.seeds) == (1, 3)
+    (row,) = RunFolder(again).table("replications")
+    (first,), (second,) = (RunFolder(one).table("contrasts") for one in (root, again))
+    assert (row["first_value"], row["value"], row["patients"]) == (first["value"], second["value"], "new")
+    assert row["predicted_low"] < first["value"] < row["predicted_high"]
+    assert row["both"] == pytest.approx((first["value"] + second["value"]) / 2)
+    assert not second["exploratory"]
+    page = (again / "report.html").read_text()
+    assert "Replication of small, seeds 0 to 2, with new seeds, new patients" in page
+    assert "Each primary comparison in both runs" in page
+    assert (root / "report.html").read_bytes() == before
+    assert "Each primary comparison in both runs" not in before.decode()
+
+
+def test_an_unfinished_run_is_not_replicated(root: Path) -> None:
+    shutil.rmtree(next((root / "trials").iterdir()))
+    with pytest.raises(StoreError, match=r"small is not finished \(1 training run and 0 probes are missing\)"):
+        replication(root, root.parent)
+
+
+def test_what_is_no_study_is_not_replicated(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="is no run folder"):
+        replication(tmp_path, tmp_path)
+    (tmp_path / "audit.json").write_text("{}")
+    with pytest.raises(StoreError, match="holds an audit, not a study"):
+        replication(tmp_path, tmp_path)
+
+
+def of(name: str = "small", **changes: Any) -> Earlier:
+    return earlier_of(name, parse_study({**STUDY, **changes}), 2, [])
+
+
+def test_a_folder_replicates_one_run(tmp_path: Path) -> None:
+    keep_earlier(tmp_path, of())
+    keep_earlier(tmp_path, of())
+    assert earlier(tmp_path) == of()
+    with pytest.raises(StoreError, match="replicates another run"):
+        keep_earlier(tmp_path, of("other"))
+
+
+def test_images_that_cannot_be_drawn_again_are_the_same_patients() -> None:
+    spec = parse_study({**STUDY, "data": {**SMALL["data"], "population": 1}, "first_seed": 3})
+    drawn = of()
+    assert drawn.has_new_patients(spec)
+    assert not Earlier(drawn.name, 0, 2, 0, drawn=False, rows=[]).has_new_patients(spec)
