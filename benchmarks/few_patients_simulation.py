@@ -3,7 +3,7 @@
     python benchmarks/few_patients_simulation.py --worlds 2000 --out docs/results/few-patients-simulation.csv
 
 Two recipes of equal true value are compared on patients of unequal numbers of images. `effective` is the effective
-number of patients of the smaller class (`assay.stats.panel.effective_patients`), `claims` the share of worlds with a
+number of patients of the smaller class (`assay.stats.panel.effective_of_classes`), `claims` the share of worlds with a
 difference at p < 0.05 by the two-way variance, and `decided` that of the rule of `assay.stats.compare`: nothing is
 decided under 6. `by_influence` is the rule that was tried before: no decision where the contributions of a class have
 fewer than 6 degrees of freedom, and `left_by_influence` the worlds that it leaves undecided. One core, 15 minutes.

@@ -40,7 +40,7 @@ from assay.stats.compare import (
 from assay.stats.decisions import decide
 from assay.stats.estimate import estimate
 from assay.stats.outcomes import collapse_rate, contrast_collapse
-from assay.stats.panel import Panel, effective_patients, evaluate, of_seeds, own_samples, probit
+from assay.stats.panel import Panel, effective_of_classes, effective_patients, evaluate, of_seeds, own_samples, probit
 from assay.stats.power import Assumptions, detectable, patient_variance, planned, rests_on
 
 DIFFERENCE = np.array([1.0, -1.0])
@@ -102,10 +102,8 @@ def test_few_effective_patients_of_a_class_leave_a_difference_undecided() -> Non
     sizes = np.round(np.geomspace(60, 1, 12)).astype(int)
     patient, rng = np.repeat(np.arange(12), sizes), np.random.default_rng(0)
     target = patient % 2
-    assert effective_patients(np.zeros(len(patient), int), patient) == pytest.approx(
-        sizes.sum() ** 2 / (sizes**2).sum()
-    )
-    assert effective_patients(target, patient) == pytest.approx(2.7, abs=0.1)
+    assert effective_patients(patient) == pytest.approx(sizes.sum() ** 2 / (sizes**2).sum())
+    assert effective_of_classes(target, patient) == pytest.approx(2.7, abs=0.1)
     a, b = (Panel(rng.normal(size=(5, len(patient), 1)) + target[:, None], target, patient) for _ in range(2))
     found = contrast(a, b, "auroc", 0.05)
     assert found.reason.codes[0] == Code.FEW_EFFECTIVE_PATIENTS

@@ -10,7 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from assay.stats.swing import Effect, area, changed, group_swing_less, grouped, marked, share, swing_less, unseen
+from assay.stats.swing import (
+    ALPHA,
+    Effect,
+    changed,
+    effective_patients,
+    group_swing_less,
+    grouped,
+    marked,
+    share,
+    swing_less,
+    unseen,
+)
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
@@ -94,6 +105,34 @@ def test_known_limits() -> None:
     down = effect(before, before - 100, target, patient).swings[0]
     assert down.g.value == -0.5
     assert down.at_most >= 0.5
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_at_its_end_a_swing_has_an_exact_bound(sign: int) -> None:
+    before, _, target, patient = world(200, 40, 0.0, 0.0, 7)
+    one = effect(before, before + 100 * sign, target, patient).swings[0]
+    # If a share p of the 40 positives reacts otherwise, none is in the sample with a probability of (1 - p)^40, and
+    # the same share of pairs may be ordered the other way round in both halves of the swing.
+    exact = 0.5 - (1 - 0.05 ** (1 / 40))
+    assert one.at_least() == pytest.approx(exact)
+    assert sign * (one.g.low if sign > 0 else one.g.high) == pytest.approx(exact)
+    assert one.at_least(0.01) < exact
+
+
+def test_effective_patients_count_uneven_ones_less() -> None:
+    assert effective_patients(np.repeat(np.arange(10), 3)) == 10
+    assert effective_patients(np.array([0] * 9 + [1])) == pytest.approx(100 / 82)
+    before, after, target, _ = world(60, 30, 0.4, 0.5, 2)
+    assert effect(before, after, target, np.arange(60) // 3).swings[0].effective == 10
+
+
+@pytest.mark.parametrize("alpha", [0.01, 0.05])
+def test_bounds_are_by_t_on_the_inverse_hyperbolic_tangent(alpha: float) -> None:
+    one = effect(*world(100, 30, 0.8, 0.3, 5)).swings[0]
+    reach = float(stats.t.isf(alpha, one.g.df)) * 2 * one.g.error / (1 - (2 * one.g.value) ** 2)
+    assert one.at_least(alpha) == pytest.approx(math.tanh(math.atanh(2 * one.g.value) - reach) / 2)
+    if alpha == ALPHA:
+        assert one.g.low == pytest.approx(one.at_least())
 
 
 def test_log_odds_beyond_the_steps_of_float32_are_told_apart() -> None:
@@ -205,18 +244,3 @@ def test_the_error_of_the_difference_of_two_swings_is_their_spread() -> None:
     assert np.mean(errors) == pytest.approx(np.std(values), rel=0.2)
     truth = float(np.mean(values))
     assert np.mean([low <= truth <= high for low, high in ends]) >= 0.93, "conservative at 60 patients"
-
-
-def test_one_patient_has_no_interval() -> None:
-    before, after, target, _ = world(30, 15, 0.3, 0.3, 1)
-    found = effect(before, after, target, np.zeros(30, np.int64))
-    assert found.at_least == 0
-    assert found.at_most == math.inf
-
-
-def test_auroc_has_the_interval_of_its_logit() -> None:
-    before, _, target, patient = world(80, 20, 0, 0, 4)
-    found = area(before, target, patient)
-    assert found.low < found.value < found.high <= 1
-    middle = [math.log(one / (1 - one)) for one in (found.low, found.value, found.high)]
-    assert middle[1] - middle[0] == pytest.approx(middle[2] - middle[1])

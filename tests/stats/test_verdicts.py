@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 
-from assay.stats.rows import Verdict
+from assay.stats.rows import LeadVerdict, Verdict
 from assay.stats.swing import Bounded, Effect, Swing, grouped, marked
-from assay.stats.verdicts import Decision, Open, decide_column, decide_mark, reference_of, settled
+from assay.stats.verdicts import Decision, Open, decide_column, decide_lead, decide_mark, reference_of, settled
 
 
 def flat(value: float, low: float, high: float) -> Bounded:
@@ -137,12 +138,18 @@ def test_harm_without_direction_is_never_cleared(n: int, change: str) -> None:
         assert named >= 15
 
 
-@pytest.mark.parametrize("n", [100, 400])
-def test_a_mark_that_is_used_is_found_and_one_that_does_nothing_is_cleared(n: int) -> None:
+@pytest.mark.parametrize(("n", "found"), [(100, 34), (400, 40)])
+def test_a_mark_that_is_used_is_found_and_one_that_does_nothing_is_cleared(n: int, found: int) -> None:
     tied, nothing = ([audited(n, change, seed).verdict for seed in range(40)] for change in ("tied", "nothing"))
-    assert sum(one == Verdict.AFFECTED for one in tied) >= 38
+    assert sum(one == Verdict.AFFECTED for one in tied) >= found
     assert sum(one == Verdict.NO_EFFECT for one in nothing) >= 36
-    assert all(audited(30, "nothing", seed).verdict == Verdict.INCONCLUSIVE for seed in range(10))
+
+
+@pytest.mark.parametrize("change", ["tied", "nothing", "random"])
+def test_fewer_than_twenty_effective_patients_of_a_class_decide_nothing(change: str) -> None:
+    few = audited(38, change, 0)
+    assert (few.verdict, few.open, few.needed) == (Verdict.INCONCLUSIVE, (Open.PATIENTS,), 40)
+    assert audited(40, change, 0).open != (Open.PATIENTS,)
 
 
 def test_columns_differ_or_not_or_stay_open() -> None:
@@ -160,3 +167,23 @@ def test_columns_differ_or_not_or_stay_open() -> None:
     few = decided(score, 100)
     assert few.verdict == Verdict.INCONCLUSIVE
     assert few.needed > 100
+
+
+LEADS: dict[str, tuple[Bounded, tuple[float, float], bool, bool, float | None, LeadVerdict]] = {
+    "beyond the limit": (flat(1.2, 1.0, 1.4), (1.1, 1.3), True, True, 0.9, LeadVerdict.LIVES),
+    "without groups": (flat(1.2, 1.0, 1.4), (1.1, 1.3), True, False, 0.9, LeadVerdict.LOOKS),
+    "without a limit": (flat(1.2, 1.0, 1.4), (1.1, 1.3), True, True, None, LeadVerdict.LEAD),
+    "in one half": (flat(1.2, 1.0, 1.4), (0.8, 1.6), True, True, 0.9, LeadVerdict.INCONCLUSIVE),
+    "in two places": (flat(1.2, 1.0, 1.4), (1.1, 1.3), False, True, 0.9, LeadVerdict.INCONCLUSIVE),
+    "perhaps beyond": (flat(1.0, 0.8, 1.2), (0.95, 1.05), True, True, 0.9, LeadVerdict.INCONCLUSIVE),
+    "within the limit": (flat(0.5, 0.3, 0.7), (0.5, 0.5), True, True, 0.9, LeadVerdict.NOTHING_FOUND),
+    "little": (flat(0.2, 0.0, 0.4), (0.2, 0.2), True, True, None, LeadVerdict.NOTHING_FOUND),
+}
+
+
+@pytest.mark.parametrize("name", LEADS)
+def test_the_rules_of_a_lead(name: str) -> None:
+    effect, halves, agree, discrete, limit, expected = LEADS[name]
+    decided = partial(decide_lead, effect, halves, agree=agree, discrete=discrete, limit=limit)
+    assert decided(effective=20) == expected
+    assert decided(effective=19.9) == LeadVerdict.INCONCLUSIVE

@@ -106,7 +106,7 @@ class Contrast:
         beyond_p: One-sided, of a difference of at most the margin; NaN without a margin.
         seeds: Seeds that all panels kept.
         left_out: Seeds that some panels kept and others did not.
-        effective_patients: See `panel.effective_patients`; NaN without patients.
+        effective_patients: See `panel.effective_of_classes`; NaN without patients.
         paired_patients: Patients that all panels share.
         per_seed: Differences by seed, [seeds].
         reason: Why there is no value or no test; empty where there are both.

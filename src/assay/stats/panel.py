@@ -115,7 +115,7 @@ class Evaluated:
     values: [s]. contributions: [s, p], zero where a seed did not see a patient. patients: [p] codes, sorted; below 0 of
     samples that are no patients, such as those of a Sobol' design; none where a value is exact within its model.
     bounds: the range of the values. reason: why the measure is undefined, if it is. effective: see
-    `effective_patients`; infinite where no patients are known.
+    `effective_of_classes`; infinite where no patients are known.
     """
 
     values: Float[np.ndarray, " s"]
@@ -211,23 +211,28 @@ def evaluate(panel: Panel, name: str) -> Evaluated:
         min(images),
         (chosen.entry.low, chosen.entry.high),
         _undefined_seeds(reasons, len(values)),
-        effective_patients(panel.target, panel.patient),
+        effective_of_classes(panel.target, panel.patient),
     )
 
 
-def effective_patients(target: Int[np.ndarray, " n"], patient: Int[np.ndarray, " n"]) -> float:
-    """Compute the effective number of patients: (sum n)^2 / sum n^2 over their numbers of images n.
+def effective_patients(patient: Int[np.ndarray, " n"]) -> float:
+    """Return the number of patients with equally many images that would carry as much; 0 without images.
 
-    Of two classes it is that of the class with fewer. Equal patients count as many as they are; 12 patients of 60 to 1
-    images as 5.
+    It comes from the numbers of images and not from contributions, which vanish as a swing approaches its end, and by
+    chance leave half of studies with 12 equal patients under 6. 12 patients of 60 to 1 images count as 5.
 
     References:
         Kish (1965), Survey Sampling.
     """
+    images = np.unique(patient, return_counts=True)[1].astype(np.float64)
+    return float(images.sum() ** 2 / (images**2).sum()) if len(images) else 0.0
+
+
+def effective_of_classes(target: Int[np.ndarray, " n"], patient: Int[np.ndarray, " n"]) -> float:
+    """Return the effective patients of all images; of two classes, of the one that has fewer."""
     classes = np.unique(target)
     parts = [patient[target == one] for one in classes] if len(classes) == 2 else [patient]
-    counts = [np.unique(part, return_counts=True)[1].astype(float) for part in parts]
-    return float(min(count.sum() ** 2 / (count**2).sum() for count in counts)) if len(target) else 0.0
+    return min(effective_patients(part) for part in parts)
 
 
 def _undefined_seeds(reasons: list[Reason], seeds: int) -> Reason:

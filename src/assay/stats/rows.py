@@ -29,6 +29,17 @@ class Verdict(StrEnum):
     NO_DIFFERENCE = "no-difference"
 
 
+@unique
+class LeadVerdict(StrEnum):
+    """Verdict on the region that a model's answers lead to, in order of harm."""
+
+    LIVES = "lives-by"
+    LOOKS = "relies-on-look"
+    LEAD = "lead"
+    INCONCLUSIVE = "inconclusive"
+    NOTHING_FOUND = "nothing-found"
+
+
 RULES = 1
 """Version of the statistical rules: raised with every change after which the same values can be decided otherwise."""
 ALPHA = 0.05

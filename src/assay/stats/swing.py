@@ -12,6 +12,7 @@ from scipy.special import betaincinv, stdtr, stdtrit
 
 from assay.stats.influence import auroc_rows, widened
 from assay.stats.metrics import placements
+from assay.stats.panel import effective_patients
 
 # The swing g of a mark compares the same images with (s1) and without it (s0):
 #
@@ -21,9 +22,10 @@ from assay.stats.metrics import placements
 # another row. g lies in -0.5 to 0.5; it is positive where the mark raises scores.
 #
 # Each image has a contribution to g (DeLong, as in `influence`). Contributions are summed by patient, and the variance
-# is the sum of their squares. Quantiles are Student's, with degrees of freedom by Welch and Satterthwaite from the
-# positives and the negatives. No upper bound of an effect is below that of an effect that no image shows: a share of
-# images may react of which the sample has none (see `unseen`).
+# is the sum of their squares. Bounds are by t on atanh(2g), with degrees of freedom by Welch and Satterthwaite from the
+# positives and the negatives; a difference of two AUROCs that need not be a swing is bounded likewise. At |g| = 0.5 the
+# variance is 0, and the bound is exact (see `_ends`). No upper bound of an effect is below that of an effect that no
+# image shows: a share of images may react of which the sample has none (see `unseen`).
 
 ALPHA = 0.05
 """Level of every one-sided bound."""
@@ -61,6 +63,7 @@ class Swing:
         on_positives: AUROC lost when positives alone have the mark; None for a column.
         on_all: AUROC lost when all images have the mark; None for a column.
         least: An upper bound of |g| that no sample of this size can go below.
+        effective: Effective patients of the class or group that has fewest, see `effective_patients`.
     """
 
     g: Bounded
@@ -69,23 +72,18 @@ class Swing:
     on_positives: Bounded | None = None
     on_all: Bounded | None = None
     least: float = 0.0
+    effective: float = math.inf
 
     def at_least(self, alpha: float = ALPHA) -> float:
         """Return the lower bound of |g|."""
-        if math.isinf(self.g.error):
+        if not math.isfinite(self.g.error):
             return 0.0
-        wider = _quantile(self.g.df, alpha) / _quantile(self.g.df, ALPHA)
-        return max(0.0, abs(self.g.value) - wider * self._inward)
+        return max(0.0, _ends(2 * abs(self.g.value), 2 * self.g.error, self.g.df, self.effective, alpha)[0] / 2)
 
     @property
     def at_most(self) -> float:
         """Upper bound of |g|."""
         return max(abs(self.g.low), abs(self.g.high), self.least)
-
-    @property
-    def _inward(self) -> float:
-        """Distance from g to its bound on the side of 0."""
-        return self.g.value - self.g.low if self.g.value >= 0 else self.g.high - self.g.value
 
 
 _NO_SWING = Swing(Bounded(math.nan, math.nan, math.nan, math.nan))
@@ -126,6 +124,11 @@ class Effect:
     def at_most(self) -> float:
         """Upper bound of the largest |g|: all classes must be below a margin, which needs no correction."""
         return max((one.at_most for one in self.swings), default=0.0)
+
+    @property
+    def effective(self) -> float:
+        """Effective patients of the class or group that has fewest."""
+        return min((one.effective for one in self.swings), default=math.inf)
 
     @property
     def loss(self) -> Bounded | None:
@@ -282,7 +285,7 @@ def gained(
     """
     values, rows = _areas(np.stack([after, before]), target)
     parts = [_Contributions.of(one, target, patient) for one in rows]
-    return _difference(values[0], values[1], parts[0], parts[1], 1.0, alpha=alpha)
+    return _difference(values[0], values[1], parts[0], parts[1], alpha=alpha)
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,7 +323,7 @@ def exchange(
         rows.append([one[1].mean(axis=0) for one in found])
     means = [float(np.mean(one)) for one in values]
     parts = [_Contributions.of(np.mean(one, axis=0), target, patient) for one in rows]
-    return Exchange(_difference(means[0], means[1], parts[0], parts[1], 1.0), parts[0].less(parts[1]).sums)
+    return Exchange(_difference(means[0], means[1], parts[0], parts[1]), parts[0].less(parts[1]).sums)
 
 
 def often_first(found: Sequence[Exchange], first: int, draws: int, seed: int) -> Float[np.ndarray, " k"]:
@@ -414,7 +417,7 @@ def _binary(target: np.ndarray, column: int, columns: int) -> np.ndarray:
 
 
 _Swung = tuple[Bounded, "_Contributions"]
-"""A swing with the contributions to twice its value."""
+"""A swing with the contributions to it."""
 
 
 def _swing_of_mark(before: np.ndarray, after: np.ndarray, target: np.ndarray, patient: np.ndarray, label: str) -> Swing:
@@ -422,23 +425,22 @@ def _swing_of_mark(before: np.ndarray, after: np.ndarray, target: np.ndarray, pa
     on_positives, on_negatives = np.where(positive, after, before), np.where(positive, before, after)
     values, rows = _areas(np.stack([before, on_positives, on_negatives, after]), target)
     parts = [_Contributions.of(one, target, patient) for one in rows]
-    least = _unseen(target, patient)
-    negatives, positives, everyone = (_difference(values[0], values[at], parts[0], parts[at], 1.0) for at in (2, 1, 3))
-    return Swing(
-        _difference(values[1], values[2], parts[1], parts[2], 0.5), label, negatives, positives, everyone, least
-    )
+    negatives, positives, everyone = (_difference(values[0], values[at], parts[0], parts[at]) for at in (2, 1, 3))
+    g = _difference(values[1], values[2], parts[1], parts[2], 0.5)
+    return Swing(g, label, negatives, positives, everyone, _unseen(target, patient), parts[0].effective)
 
 
 def _mark_swing(before: np.ndarray, after: np.ndarray, target: np.ndarray, patient: np.ndarray, alpha: float) -> _Swung:
     positive = target == 1
     values, rows = _areas(np.stack([np.where(positive, after, before), np.where(positive, before, after)]), target)
     first, second = (_Contributions.of(one, target, patient) for one in rows)
-    return _difference(values[0], values[1], first, second, 0.5, alpha), first.less(second)
+    return _difference(values[0], values[1], first, second, 0.5, alpha), first.less(second, 0.5)
 
 
 def _swing_of_group(score: np.ndarray, target: np.ndarray, group: np.ndarray, patient: np.ndarray, label: str) -> Swing:
     least = max(_unseen(target[side], patient[side]) for side in (group, ~group))
-    return Swing(_group_swing(score, target, group, patient, ALPHA)[0], label, least=least)
+    g, parts = _group_swing(score, target, group, patient, ALPHA)
+    return Swing(g, label, least=least, effective=parts.effective)
 
 
 def _group_swing(score: np.ndarray, target: np.ndarray, group: np.ndarray, patient: np.ndarray, alpha: float) -> _Swung:
@@ -451,24 +453,13 @@ def _group_swing(score: np.ndarray, target: np.ndarray, group: np.ndarray, patie
         whole[here] = rows[0]
         areas.append(float(values[0]))
         parts.append(_Contributions.of(whole, target * 2 + group, patient))
-    return _difference(areas[0], areas[1], parts[0], parts[1], 0.5, alpha), parts[0].less(parts[1])
+    return _difference(areas[0], areas[1], parts[0], parts[1], 0.5, alpha), parts[0].less(parts[1], 0.5)
 
 
 def _swings_less(first: _Swung, second: _Swung, alpha: float) -> Bounded:
-    """Return the difference of two swings with bounds made of theirs and of the covariance, as in `_difference`."""
+    """Return the difference of two swings with its bounds."""
     (one, a), (other, b) = first, second
-    both, value = a.less(b), one.value - other.value
-    error, df = 0.5 * both.error, both.df
-    if not math.isfinite(one.error + other.error + error):
-        return Bounded(value, math.inf, -math.inf, math.inf, 1.0)
-    product = a.error * b.error
-    r = float((a.sums * b.sums).sum()) / product if product else 0.0
-
-    def reach(x: float, y: float) -> float:
-        return math.sqrt(max(0.0, x**2 + y**2 - 2 * r * x * y))
-
-    low = value - reach(one.value - one.low, other.high - other.value)
-    return Bounded(value, error, low, value + reach(one.high - one.value, other.value - other.low), df)
+    return _bounded(one.value - other.value, a.less(b), 1.0, alpha)
 
 
 def _areas(scores: Float[np.ndarray, "s n"], target: np.ndarray) -> tuple[Float[np.ndarray, " s"], np.ndarray]:
@@ -491,11 +482,13 @@ class _Contributions:
         sums: One per patient.
         strata: The same from each stratum alone.
         counts: Patients of each stratum, which number the degrees of freedom.
+        effective: Effective patients of the stratum that has fewest.
     """
 
     sums: Float[np.ndarray, " p"]
     strata: Float[np.ndarray, "s p"]
     counts: Int[np.ndarray, " s"]
+    effective: float
 
     @classmethod
     def of(cls, rows: np.ndarray, stratum: np.ndarray, patient: np.ndarray) -> _Contributions:
@@ -505,11 +498,13 @@ class _Contributions:
         sides = [stratum == code for code in np.unique(stratum)]
         strata = [np.bincount(groups[side], weights=wide[side], minlength=len(codes)) for side in sides]
         counts = [len(np.unique(groups[side])) for side in sides]
-        return cls(np.sum(strata, axis=0), np.stack(strata), np.array(counts))
+        effective = min(effective_patients(patient[side]) for side in sides)
+        return cls(np.sum(strata, axis=0), np.stack(strata), np.array(counts), effective)
 
-    def less(self, other: _Contributions) -> _Contributions:
-        """Return the contributions to the difference of two estimates."""
-        return _Contributions(self.sums - other.sums, self.strata - other.strata, self.counts)
+    def less(self, other: _Contributions, factor: float = 1.0) -> _Contributions:
+        """Return the contributions to the difference of two estimates times a factor."""
+        sums, strata = factor * (self.sums - other.sums), factor * (self.strata - other.strata)
+        return _Contributions(sums, strata, self.counts, self.effective)
 
     @property
     def error(self) -> float:
@@ -532,31 +527,34 @@ def _difference(
     second: float,
     a: _Contributions,
     b: _Contributions,
-    factor: float,
+    factor: float = 1.0,
     alpha: float = ALPHA,
 ) -> Bounded:
-    """Return factor (first - second) of two AUROCs with bounds.
+    """Return factor (first - second) of two AUROCs with bounds."""
+    return _bounded(float(first - second), a.less(b), factor, alpha)
 
-    Each AUROC has an interval on the logit scale, since near 1 its distribution is skewed. The bounds of the
-    difference are made of these (method of variance estimates recovery, Zou and Donner 2008) and of the covariance.
-    """
-    both = a.less(b)
-    value, error, df = factor * float(first - second), factor * both.error, both.df
+
+def _bounded(value: float, parts: _Contributions, factor: float, alpha: float) -> Bounded:
+    """Return factor times a value from -1 to 1 with bounds, given the contributions to it."""
+    error, df = parts.error, parts.df
     if not math.isfinite(error):
-        return Bounded(value, math.inf, -math.inf, math.inf, 1.0)
-    quantile = _quantile(df, alpha)
-    (low_a, high_a), (low_b, high_b) = (
-        _logit_ends(float(v), one.error, quantile) for v, one in ((first, a), (second, b))
-    )
-    product = a.error * b.error
-    r = float((a.sums * b.sums).sum()) / product if product else 0.0
+        return Bounded(factor * value, math.inf, -math.inf, math.inf, 1.0)
+    low, high = _ends(value, error, df, parts.effective, alpha)
+    return Bounded(factor * value, factor * error, factor * low, factor * high, df)
 
-    def reach(x: float, y: float) -> float:
-        return factor * math.sqrt(max(0.0, x**2 + y**2 - 2 * r * x * y))
 
-    low = value - reach(first - low_a, high_b - second)
-    high = value + reach(high_a - first, second - low_b)
-    return Bounded(value, error, low, high, df)
+def _ends(value: float, error: float, df: float, patients: float, alpha: float) -> tuple[float, float]:
+    """Return bounds of a difference of two AUROCs: by t on the inverse hyperbolic tangent, exact where it is 1 or -1.
+
+    There all pairs are ordered alike. If shares p and q of the patients of two classes may be otherwise, the sample has
+    none of them with a probability of (1 - p)^P (1 - q)^N, and the difference is at least 2 (1 - p) (1 - q) - 1.
+    Its minimum at a probability of alpha is that of the smaller class alone.
+    """
+    if abs(value) >= 1:
+        end = 2 * alpha ** (1 / patients) - 1
+        return (end, 1.0) if value > 0 else (-1.0, -end)
+    middle, reach = math.atanh(value), _quantile(df, alpha) * error / (1 - value**2)
+    return math.tanh(middle - reach), math.tanh(middle + reach)
 
 
 def _logit_ends(value: float, error: float, quantile: float) -> tuple[float, float]:

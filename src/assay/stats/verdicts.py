@@ -9,16 +9,21 @@ from enum import StrEnum, unique
 
 import numpy as np
 
-from assay.stats.rows import Verdict
+from assay.stats.rows import LeadVerdict, Verdict
 from assay.stats.swing import ALPHA, Bounded, Effect
 
 MARGIN = 0.05
 """The effect from which on one matters: of |g|, of AUROC lost, and of the share of calls that flip."""
 
+LEAST_PATIENTS = 20
+"""Effective patients of a class or group below which bounds of a swing are not kept, so that nothing is decided."""
+
 
 @unique
 class Open(StrEnum):
     """A quantity that keeps a verdict from being settled."""
+
+    PATIENTS = "patients"
 
     SWING = "swing"
     LOSS = "loss"
@@ -112,9 +117,12 @@ def decide_mark(
         `relies-on` where |g| is beyond margin and limit; `affected-by` where it is beyond the margin only;
         `affected-without-direction` where |g| is below the margin but the loss of AUROC, the share of flips, or of a
         segmentation the loss of Dice or the growth of the area wrongly called lesion is not;
-        `no-effect` where all of them are below it at every dose; else `inconclusive`.
+        `no-effect` where all of them are below it at every dose; else `inconclusive`, as with fewer than
+        `LEAST_PATIENTS` effective patients of a class.
     """
     effect = effects[deciding]
+    if effect.effective < LEAST_PATIENTS:
+        return _too_few(effect, limit)
     if effect.at_least > margin:
         beyond = limit is not None and effect.at_least > limit
         return Decision(Verdict.RELIES if beyond else Verdict.AFFECTED, effect, limit)
@@ -137,7 +145,7 @@ def settled(effect: Effect, margin: float = MARGIN) -> bool:
         effect: The effect at the deciding dose.
         margin: The smallest effect that matters.
     """
-    return any(_open(effect, margin))
+    return effect.effective < LEAST_PATIENTS or any(_open(effect, margin))
 
 
 def decide_column(effects: Sequence[Effect], margin: float = MARGIN) -> Decision:
@@ -152,11 +160,56 @@ def decide_column(effects: Sequence[Effect], margin: float = MARGIN) -> Decision
     swings = tuple(swing for effect in effects for swing in effect.swings)
     leading = max(effects, key=lambda one: abs(one.largest.g.value))
     whole = Effect(swings, leading.images, leading.patients, None, leading.dose)
+    if whole.effective < LEAST_PATIENTS:
+        return _too_few(whole)
     if whole.at_least > margin:
         return Decision(Verdict.DIFFERS, whole)
     if whole.at_most < margin:
         return Decision(Verdict.NO_DIFFERENCE, whole)
     return Decision(Verdict.INCONCLUSIVE, whole, None, (Open.SWING,), _needed(whole, margin))
+
+
+WEAK_LEAD = 0.45
+"""Effect of a region from which on it is worth a look where no clean networks set a limit, in standard deviations."""
+
+
+def decide_lead(
+    effect: Bounded,
+    halves: tuple[float, float],
+    *,
+    agree: bool,
+    discrete: bool,
+    effective: float,
+    limit: float | None = None,
+    least: float = WEAK_LEAD,
+) -> LeadVerdict:
+    """Decide on the region that a model's answers lead to.
+
+    Args:
+        effect: Its effect on patients on whom it was not found, in standard deviations within class.
+        halves: The same of each half of the patients.
+        agree: Whether both halves lead to the same region.
+        discrete: Whether images are of two groups by the worth of what they have there.
+        effective: Effective patients of the smaller class.
+        limit: The largest effect of clean networks; None without any.
+        least: Effect from which on it is a lead without a limit.
+
+    Returns:
+        `lives-by` where both halves and the lower bound are beyond the limit, and images are of two groups;
+        `relies-on-look` where they are not; `lead` in both cases without a limit, from `least` on; `nothing-found`
+        where the upper bound is not beyond it; else `inconclusive`.
+    """
+    if effective < LEAST_PATIENTS:
+        return LeadVerdict.INCONCLUSIVE
+    least = least if limit is None else limit
+    if agree and min(*halves, effect.low) > least:
+        return LeadVerdict.LEAD if limit is None else LeadVerdict.LIVES if discrete else LeadVerdict.LOOKS
+    return LeadVerdict.NOTHING_FOUND if effect.high <= least else LeadVerdict.INCONCLUSIVE
+
+
+def _too_few(effect: Effect, limit: float | None = None) -> Decision:
+    needed = math.ceil(effect.images * LEAST_PATIENTS / effect.effective)
+    return Decision(Verdict.INCONCLUSIVE, effect, limit, (Open.PATIENTS,), needed)
 
 
 def _harms(effect: Effect) -> Iterator[Bounded]:

@@ -9,6 +9,7 @@ from assay.report.sentences.reasons import reason_words
 from assay.report.words import VERDICTS, difference_words, displayed, sentence_case
 from assay.stats.format import count, listed, number
 from assay.stats.rows import Row, Verdict, numeric
+from assay.stats.verdicts import LEAST_PATIENTS
 from assay.store.audit_tables import NOT_TESTED
 
 HARMFUL = (Verdict.RELIES, Verdict.AFFECTED, Verdict.UNDIRECTED, Verdict.DIFFERS)
@@ -19,6 +20,7 @@ NO_REFERENCE = (
     "these images."
 )
 _OPEN: Mapping[str, str] = {
+    "patients": f"the number of patients, fewer than {LEAST_PATIENTS} effective ones in a class or group",
     "swing": "the swing",
     "loss": "the loss of AUROC",
     "flips": "the share of changed calls",

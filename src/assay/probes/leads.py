@@ -1,0 +1,533 @@
+"""Search of a model for the region that its answers live by: find, name, verify."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.special import stdtrit
+
+from assay.core.reasons import Code, Reason, because
+from assay.core.seeds import generator
+from assay.shifts.regions import Box, Pixels, Region, Track, candidates, same_place, size_of
+from assay.stats.swing import ALPHA, Bounded, Effect, marked
+from assay.stats.verdicts import WEAK_LEAD
+
+# A region is exchanged with that of an image of the same class and of another class. Its effect is the difference that
+# this makes to the score of an image's own class, in standard deviations of that score within the class. The region is
+# found and its content named on one half of the patients, and its effect measured on the other half, crossed.
+
+Scores = Callable[[Pixels], Float[np.ndarray, "n m"]]
+"""Images -> log-odds of the positive class, or of each class against the rest, in float64."""
+STAGES: Mapping[Track, Sequence[tuple[int, int]]] = {
+    "place": ((1000, 10), (12, 24), (4, 44)),
+    "whole": ((1000, 10), (3, 24)),
+}
+"""Successive halving of a search: how many regions go on, and on how many images each is then measured."""
+SHRINK_IMAGES = 12
+"""Images on which the parts of a box are compared."""
+MOST_PASSES: Mapping[Track, int] = {"place": 3052, "whole": 448}
+"""Images put through the model at most by a search in both halves."""
+KEEP, STAY = 0.9, 0.8
+"""The smallest region is taken that has this share of the largest effect, and shrunk while this share of it stays."""
+DONORS = 2
+"""Donors of each class for each image on which an effect is measured."""
+RECIPIENTS = 8
+"""Images that every patch is put on."""
+ONE_NORMAL = 2.65
+"""Separation of the groups that split one normal distribution."""
+LEAST_GROUP = 0.05
+"""Share of the images that a group needs."""
+LEAST_SIDE = 4
+"""Pixels a side that a box keeps."""
+LEAST_IMAGES = 40
+"""Images that a search needs."""
+_MOST_OF_ALL = 2 / 3
+_AT_ONCE = 64
+
+
+@dataclass(eq=False)
+class Reader:
+    """A model that counts the images it reads.
+
+    Attributes:
+        scores: The model.
+        passes: Images read so far.
+    """
+
+    scores: Scores
+    passes: int = 0
+
+    def __call__(self, images: Iterator[Pixels]) -> Float[np.ndarray, "n m"]:
+        """Return the scores of images that come in parts."""
+        found = [self.scores(part) for part in images]
+        self.passes += sum(map(len, found))
+        return np.concatenate(found)
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Images of some patients, with what a model answers to them.
+
+    Attributes:
+        images: Pixels in [0, 1].
+        target: Class of each image.
+        patient: Patient of each image.
+        clean: Scores of the images.
+        seed: Seed of the order of images.
+        spread: Standard deviation of the score for the own class, within classes; by default that of these images.
+    """
+
+    images: Pixels
+    target: Int[np.ndarray, " n"]
+    patient: Int[np.ndarray, " n"]
+    clean: Float[np.ndarray, "n m"]
+    seed: int = 0
+    spread: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.spread:
+            within = float((self.residuals**2).sum()) / max(1, len(self.target) - len(self.classes))
+            object.__setattr__(self, "spread", math.sqrt(within) or math.inf)
+
+    def take(self, rows: Int[np.ndarray, " k"]) -> Sample:
+        """Return some of the images, with the same unit of effects."""
+        parts = self.images[rows], self.target[rows], self.patient[rows], self.clean[rows]
+        return Sample(*parts, self.seed, self.spread)
+
+    @cached_property
+    def classes(self) -> list[Int[np.ndarray, " k"]]:
+        """Images of each class, in an order by chance."""
+        drawn = generator(self.seed, "leads").permutation(len(self.target))
+        return [drawn[self.target[drawn] == code] for code in np.unique(self.target)]
+
+    @cached_property
+    def order(self) -> Int[np.ndarray, " n"]:
+        """Images in an order in which every beginning has classes in equal parts as far as there are images."""
+        place = np.empty(len(self.target), dtype=np.int64)
+        for own in self.classes:
+            place[own] = np.arange(len(own))
+        return np.lexsort((self.target, place))
+
+    @cached_property
+    def donors(self) -> tuple[Int[np.ndarray, "r n"], Int[np.ndarray, "r n"]] | None:
+        """Donors of the same class and of another, of other patients; None where an image has none.
+
+        As each image gives as often as the classes' sizes allow, donors of different images vary independently.
+        """
+        found = np.empty((2, DONORS, len(self.target)), dtype=np.int64)
+        for code, own in enumerate(self.classes):
+            others = self.classes[:code] + self.classes[code + 1 :]
+            for rank, at in enumerate(own.tolist()):
+                for turn in range(DONORS):
+                    sides = own, others[(rank + turn) % len(others)] if others else own[:0]
+                    for side, givers in enumerate(sides):
+                        able = np.roll(givers, -(rank + turn + 1 - side))
+                        able = able[self.patient[able] != self.patient[at]]
+                        if not len(able):
+                            return None
+                        found[side, turn, at] = able[0]
+        return found[0], found[1]
+
+    def own(self, scores: Float[np.ndarray, "k m"], rows: Int[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
+        """Return the scores of images for their own class."""
+        if scores.shape[1] == 1:
+            return np.where(self.target[rows] == 1, scores[:, 0], -scores[:, 0])
+        return scores[np.arange(len(rows)), self.target[rows]]
+
+    @cached_property
+    def residuals(self) -> Float[np.ndarray, " n"]:
+        """Score of each image for its own class, less the mean of the class."""
+        own = self.own(self.clean, np.arange(len(self.target)))
+        for rows in self.classes:
+            own[rows] -= own[rows].mean()
+        return own
+
+    @property
+    def apart(self) -> float:
+        """Distance of the classes in standard deviations within class, a mean over classes."""
+        scores = np.concatenate([-self.clean, self.clean], axis=1) if self.clean.shape[1] == 1 else self.clean
+        codes = np.unique(self.target)
+        gaps = [scores[self.target == code, code].mean() - scores[self.target != code, code].mean() for code in codes]
+        return float(np.mean(gaps)) / self.spread
+
+
+def _put(region: Region, images: Pixels, donors: Sequence[Pixels]) -> Iterator[Pixels]:
+    """Yield images with the region of donors, which are of as many parts as there are turns."""
+    for one in donors:
+        for start in range(0, len(images), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            yield region.put(images[part], one[part])
+
+
+def exchange(
+    model: Reader, sample: Sample, region: Region, rows: Int[np.ndarray, " k"], turns: int = 1
+) -> Float[np.ndarray, " k"]:
+    """Return the effect of each image's exchange, a mean over donors, in standard deviations within class.
+
+    Args:
+        model: The model.
+        sample: The images.
+        region: What is exchanged.
+        rows: Images that get content.
+        turns: Donors of each class, at most `DONORS`.
+    """
+    assert sample.donors is not None
+    found: list[np.ndarray] = []
+    for side in sample.donors:
+        parts = [sample.images[side[turn, rows]] for turn in range(turns)]
+        scores = model(_put(region, sample.images[rows], parts))
+        found.append(sample.own(scores, np.tile(rows, turns)).reshape(turns, -1).mean(axis=0))
+    return (found[0] - found[1]) / sample.spread
+
+
+def effect_of(values: Float[np.ndarray, " n"], sample: Sample) -> Bounded:
+    """Return the mean of effects on all images of a sample, with one-sided bounds by t over patients.
+
+    The standard deviation that they are in is an estimate too, so that images far from their class add to the error.
+    """
+    groups = np.unique(sample.patient, return_inverse=True)[1]
+    people, mean = int(groups.max()) + 1, float(values.mean())
+    if people < 2:
+        return Bounded(mean, math.inf, -math.inf, math.inf, 1.0)
+    squares = (sample.residuals / sample.spread) ** 2
+    sums = np.bincount(groups, weights=values - mean - mean / 2 * (squares - squares.mean()))
+    error = math.sqrt(float((sums**2).sum()) * people / (people - 1)) / len(values)
+    reach = -float(stdtrit(people - 1, ALPHA)) * error
+    return Bounded(mean, error, mean - reach, mean + reach, people - 1.0)
+
+
+# Find.
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A region that was found.
+
+    Attributes:
+        region: The region.
+        sign: 1 where content of another class lowers the score of the own class, -1 where it raises it.
+    """
+
+    region: Region
+    sign: int
+
+
+def find(model: Reader, sample: Sample, of: Track = "place") -> Found:
+    """Return the smallest region that has most of the largest effect.
+
+    Args:
+        model: The model.
+        sample: The images.
+        of: Regions with a place, or those without.
+    """
+    left = model.passes + MOST_PASSES[of] // 2
+    found: dict[Region, np.ndarray] = dict.fromkeys(candidates(of), np.zeros(0))
+    for keep, images in STAGES[of]:
+        best = sorted(found, key=lambda one: -abs(found[one].sum()))[:keep]
+        found = {one: _more(model, sample, one, found[one], images) for one in best}
+    sizes = {one: abs(float(values.mean())) for one, values in found.items()}
+    height, width = sample.images.shape[2:]
+    able = [one for one in sizes if sizes[one] >= KEEP * max(sizes.values())]
+    region = min(able, key=lambda one: size_of(one, height, width))
+    sign = 1 if found[region].mean() >= 0 else -1
+    if isinstance(region, Box):
+        region = _shrunk(model, sample, region, sign * found[region], sign, left)
+    return Found(region, sign)
+
+
+def _more(model: Reader, sample: Sample, region: Region, known: np.ndarray, images: int) -> np.ndarray:
+    rows = sample.order[len(known) : images]
+    return np.concatenate([known, exchange(model, sample, region, rows)]) if len(rows) else known
+
+
+def _shrunk(model: Reader, sample: Sample, region: Box, known: np.ndarray, sign: int, left: int) -> Box:
+    """Return the smallest box of half-size windows in which most of the effect stays."""
+    rows = sample.order[:SHRINK_IMAGES]
+    whole = float(known[: len(rows)].mean())
+    height, width = sample.images.shape[2:]
+    while True:
+        parts = list(region.halves())
+        small = min((parts[0].bottom - parts[0].top) * height, (parts[0].right - parts[0].left) * width) < LEAST_SIDE
+        if small or model.passes + 2 * len(parts) * len(rows) > left:
+            return region
+        effects = [sign * float(exchange(model, sample, part, rows).mean()) for part in parts]
+        best = int(np.argmax(effects))
+        if effects[best] < STAY * whole or whole <= 0:
+            return region
+        region = parts[best]
+
+
+# Name.
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """Images in two groups by the worth of their patches.
+
+    Attributes:
+        worth: Mean score of the same recipients with the patch of each image, in standard deviations within class.
+        high: Images whose patches have the larger worth.
+        separation: Distance of the groups' means in standard deviations within groups.
+        one: Separation that the groups of one normal distribution exceed with a probability of 5 %.
+        column: The score that the worth is of.
+    """
+
+    worth: Float[np.ndarray, " n"]
+    high: Bool[np.ndarray, " n"]
+    separation: float
+    one: float
+    column: int
+
+    @property
+    def discrete(self) -> bool:
+        """Whether there are two groups."""
+        share = min(self.high.mean(), 1 - self.high.mean())
+        return self.separation > self.one and share >= LEAST_GROUP
+
+
+def name(model: Reader, sample: Sample, region: Region) -> Groups:
+    """Return the groups of images by the worth of their patches on the same recipients."""
+    recipients = sample.order[:RECIPIENTS]
+    onto, count = sample.images[recipients], len(sample.target)
+
+    def put() -> Iterator[Pixels]:
+        step = max(1, _AT_ONCE // len(recipients))
+        for start in range(0, count, step):
+            donors = sample.images[start : start + step]
+            yield region.put(np.tile(onto, (len(donors), 1, 1, 1)), np.repeat(donors, len(recipients), axis=0))
+
+    worths = model(put()).reshape(count, len(recipients), -1).mean(axis=1) / sample.spread
+    column = int(worths.std(axis=0).argmax())
+    worth = worths[:, column]
+    high, separation = split(worth)
+    return Groups(worth, high, separation, _of_one_normal(count), column)
+
+
+def split(values: Float[np.ndarray, " n"]) -> tuple[Bool[np.ndarray, " n"], float]:
+    """Split values where the variance between groups is largest.
+
+    Returns:
+        The upper group, and the distance of the means in pooled standard deviations; of equal values
+        halves by position, and 0.
+    """
+    ordered = np.sort(values)
+    n = len(ordered)
+    below = np.arange(1, n)
+    sums = np.cumsum(ordered)[:-1]
+    first, second = sums / below, (ordered.sum() - sums) / (n - below)
+    between = below * (n - below) * (second - first) ** 2
+    at = int(between.argmax())
+    high = values > ordered[at]
+    if not high.any():
+        return np.arange(n) >= n / 2, 0.0
+    within = sum(float(((values[side] - values[side].mean()) ** 2).sum()) for side in (high, ~high))
+    gap = float(second[at] - first[at])
+    return high, gap / math.sqrt(within / (n - 2)) if within > 0 else math.inf
+
+
+def _of_one_normal(count: int, draws: int = 400) -> float:
+    """Return the separation that is exceeded by 5 % of samples of one normal distribution, at least `ONE_NORMAL`."""
+    normal = generator(0, "one normal", count).normal(size=(draws, count))
+    return max(ONE_NORMAL, float(np.quantile([split(one)[1] for one in normal], 1 - ALPHA)))
+
+
+# Verify.
+
+
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """Scores of images with the patch of an image of the lower group, and of the higher group.
+
+    Attributes:
+        low: With a patch of the lower group.
+        high: With one of the higher group.
+        shape: The same with the patches given the mean color of what they cover; None of a region without a place.
+        tone: What is there, given the mean color of such patches.
+    """
+
+    low: Float[np.ndarray, "n m"]
+    high: Float[np.ndarray, "n m"]
+    shape: tuple[Float[np.ndarray, "n m"], Float[np.ndarray, "n m"]] | None
+    tone: tuple[Float[np.ndarray, "n m"], Float[np.ndarray, "n m"]] | None
+
+
+def put_on(model: Reader, named: Sample, region: Region, high: Bool[np.ndarray, " k"], sample: Sample) -> Answered:
+    """Return the answers to images with patches of the two groups.
+
+    Args:
+        model: The model.
+        named: The images that the groups are of.
+        region: The region.
+        high: Images of the higher group.
+        sample: Images of other patients.
+    """
+    draws = generator(named.seed, "patches")
+    where = region.where(*sample.images.shape[2:])
+    found: dict[str, list[np.ndarray]] = {"whole": [], "shape": [], "tone": []}
+    for group in (~high, high):
+        chosen = np.resize(draws.permutation(np.flatnonzero(group)), len(sample.target))
+        donors = named.images[chosen]
+        found["whole"].append(model(_put(region, sample.images, [donors])))
+        if where is None:
+            continue
+        colors, own = (_color(one, where) for one in (donors, sample.images))
+        found["shape"].append(model(_put(region, sample.images, [donors - colors + own])))
+        found["tone"].append(model(_put(region, sample.images, [sample.images - own + colors])))
+    (low, more), shape, tone = found["whole"], found["shape"], found["tone"]
+    return Answered(low, more, (shape[0], shape[1]) if shape else None, (tone[0], tone[1]) if tone else None)
+
+
+def _color(images: Pixels, where: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "n c 1 1"]:
+    return images[:, :, where].mean(axis=2)[:, :, None, None]
+
+
+# All three, crossed.
+
+
+@dataclass(frozen=True, eq=False)
+class Half:
+    """What one half of the patients leads to, and what the other half says of it.
+
+    Attributes:
+        rows: Its images.
+        found: The region found on them.
+        groups: Its groups on them.
+        effect: Effect of the region on each image of the other half, positive where it has the sign found.
+    """
+
+    rows: Int[np.ndarray, " k"]
+    found: Found
+    groups: Groups
+    effect: Float[np.ndarray, " j"]
+
+
+@dataclass(frozen=True, eq=False)
+class Lead:
+    """The region that a model's answers lead to.
+
+    Attributes:
+        halves: Both halves.
+        first: Position of the half whose region is named: the one with the larger effect on the other.
+        agree: Whether both halves lead to the same region.
+        effect: Effect of the regions on the patients that they were not found on.
+        swing: Swing, loss and flips with the higher group's patch in place of the lower group's.
+        moved: Change of the score by it, in standard deviations within class.
+        shape: Share of the change that stays with the shape of the patch alone; NaN of a region without a place.
+        tone: Share that stays with its mean color alone.
+        apart: Distance of the classes in standard deviations within class: the effect of exchanging all of an image.
+        passes: Images put through the model.
+        searched: Those of the searches alone.
+    """
+
+    halves: tuple[Half, Half]
+    first: int
+    agree: bool
+    effect: Bounded
+    swing: Effect
+    moved: float
+    shape: float
+    tone: float
+    apart: float
+    passes: int
+    searched: int
+
+    @property
+    def region(self) -> Region:
+        """The region that is named."""
+        return self.halves[self.first].found.region
+
+    @property
+    def least(self) -> float:
+        """Effect from which on it is a lead where no clean networks set a limit.
+
+        Of a region without a place it is a part of what exchanging all of an image does: any half has half of that.
+        """
+        return WEAK_LEAD if self.region.where(1, 1) is not None else max(WEAK_LEAD, _MOST_OF_ALL * abs(self.apart))
+
+    @property
+    def values(self) -> tuple[float, float]:
+        """Effect of each half's region on the other half."""
+        return float(self.halves[0].effect.mean()), float(self.halves[1].effect.mean())
+
+    @property
+    def high(self) -> Bool[np.ndarray, " n"]:
+        """Whether each image is in the higher group, by the region of its own half."""
+        found = np.zeros(sum(len(half.rows) for half in self.halves), dtype=bool)
+        for half in self.halves:
+            found[half.rows] = half.groups.high
+        return found
+
+
+def lead(
+    scores: Scores,
+    sample: Sample,
+    of: Track = "place",
+    labels: Sequence[str] = ("",),
+    threshold: float = 0.0,
+) -> Lead | Reason:
+    """Return the region that a model's answers lead to, or why none was searched for.
+
+    Args:
+        scores: The model.
+        sample: The images.
+        of: Regions with a place, or those without.
+        labels: Name of each score.
+        threshold: Of one score: the log-odds from which an image is called positive.
+    """
+    if len(sample.target) < LEAST_IMAGES:
+        return because(Code.FEW_IMAGES, images=len(sample.target), least=LEAST_IMAGES)
+    model, rows = Reader(scores), halves_of(sample)
+    parts = [sample.take(one) for one in rows]
+    if any(len(one.classes) < len(sample.classes) or one.donors is None for one in parts):
+        return because(Code.NO_DONORS)
+    found = [find(model, one, of) for one in parts]
+    searched = model.passes
+    halves: list[Half] = []
+    answered: list[Answered] = []
+    for at, (own, other) in enumerate((parts, parts[::-1])):
+        groups = name(model, own, found[at].region)
+        effect = exchange(model, other, found[at].region, np.arange(len(other.target)), DONORS)
+        halves.append(Half(rows[at], found[at], groups, found[at].sign * effect))
+        answered.append(put_on(model, own, found[at].region, groups.high, other))
+    order = np.concatenate(rows[::-1])
+    effects = np.empty(len(order))
+    effects[order] = np.concatenate([one.effect for one in halves])
+    first = int(halves[1].effect.mean() > halves[0].effect.mean())
+    column = halves[first].groups.column
+    low, high = (np.concatenate(both) for both in zip(*((one.low, one.high) for one in answered), strict=True))
+    moved = float((high - low)[:, column].mean()) / sample.spread
+    parted = [_share([getattr(one, name) for one in answered], column, moved * sample.spread)
+              for name in ("shape", "tone")]  # fmt: skip
+    flipped = _called(low, threshold) != _called(high, threshold)
+    swing = marked(low, high, sample.target[order], sample.patient[order], flipped, labels)
+    agree = same_place(found[0].region, found[1].region, *sample.images.shape[2:])
+    return Lead((halves[0], halves[1]), first, agree, effect_of(effects, sample), swing, moved, parted[0], parted[1],
+                sample.apart, model.passes, searched)  # fmt: skip
+
+
+def halves_of(sample: Sample) -> tuple[Int[np.ndarray, " k"], Int[np.ndarray, " j"]]:
+    """Divide images by patient into halves that have the classes in equal parts as far as possible."""
+    people, first = np.unique(sample.patient[sample.order], return_index=True)
+    of = sample.target[sample.order][first]
+    drawn = generator(sample.seed, "halves").random(len(people))
+    side = np.empty(len(people), dtype=np.int64)
+    side[np.lexsort((drawn, of))] = np.arange(len(people)) % 2
+    second = side[np.searchsorted(people, sample.patient)] == 1
+    return np.flatnonzero(~second), np.flatnonzero(second)
+
+
+def _called(scores: Float[np.ndarray, "n m"], threshold: float) -> Int[np.ndarray, " n"]:
+    return (scores[:, 0] > threshold).astype(np.int64) if scores.shape[1] == 1 else scores.argmax(axis=1)
+
+
+def _share(answered: Sequence[tuple[np.ndarray, np.ndarray] | None], column: int, whole: float) -> float:
+    """Return the share of a change that a part of the patch makes."""
+    changes = [(one[1] - one[0])[:, column] for one in answered if one is not None]
+    if len(changes) < len(answered) or not whole:
+        return math.nan
+    return float(np.concatenate(changes).mean()) / whole

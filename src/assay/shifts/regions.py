@@ -1,0 +1,268 @@
+"""Regions of images whose content can be exchanged: boxes, frames, corners, the mirror half, bands and gray levels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+Kind = Literal["box", "border", "corners", "mirror", "band", "intensities"]
+Track = Literal["place", "whole"]
+"""Regions with a place, and those without, which are searched apart: all of an image moves more than a part."""
+Pixels = Float[np.ndarray, "n c h w"]
+
+
+class Region(Protocol):
+    """A part of images that can be exchanged."""
+
+    @property
+    def kind(self) -> Kind:
+        """Kind of region."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Name within its kind; empty where the kind has one region."""
+        ...
+
+    def where(self, height: int, width: int) -> Bool[np.ndarray, "h w"] | None:
+        """Return its pixels; None of a region that is not local."""
+        ...
+
+    def put(self, images: Pixels, donors: Pixels) -> Pixels:
+        """Return images with the content of the donors there, in [0, 1]."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle, by its edges as shares of the height and the width.
+
+    Attributes:
+        top: Upper edge.
+        left: Left edge.
+        bottom: Lower edge.
+        right: Right edge.
+    """
+
+    top: float
+    left: float
+    bottom: float
+    right: float
+
+    @property
+    def kind(self) -> Kind:
+        """`box`."""
+        return "box"
+
+    @property
+    def name(self) -> str:
+        """Its edges, such as `0.667,0.667,1,1`."""
+        return ",".join(f"{one:.3g}" for one in (self.top, self.left, self.bottom, self.right))
+
+    def pixels(self, height: int, width: int) -> tuple[slice, slice]:
+        """Return its rows and columns of pixels."""
+        rows, columns = (
+            slice(round(low * side), max(round(low * side) + 1, round(high * side)))
+            for low, high, side in ((self.top, self.bottom, height), (self.left, self.right, width))
+        )
+        return rows, columns
+
+    def where(self, height: int, width: int) -> Bool[np.ndarray, "h w"]:
+        """Return its pixels."""
+        found = np.zeros((height, width), dtype=bool)
+        found[self.pixels(height, width)] = True
+        return found
+
+    def put(self, images: Pixels, donors: Pixels) -> Pixels:
+        """Return images with the pixels of the donors there."""
+        return np.where(self.where(*images.shape[2:]), donors, images)
+
+    def halves(self) -> Iterator[Box]:
+        """Yield nine windows of half of its height and width, at steps of a quarter."""
+        high, wide = (self.bottom - self.top) / 4, (self.right - self.left) / 4
+        for down in range(3):
+            for across in range(3):
+                top, left = self.top + down * high, self.left + across * wide
+                yield Box(top, left, top + 2 * high, left + 2 * wide)
+
+
+@dataclass(frozen=True, slots=True)
+class Border:
+    """A frame along the edges of the image.
+
+    Attributes:
+        width: Its width as a share of the shorter side.
+    """
+
+    width: float
+
+    @property
+    def kind(self) -> Kind:
+        """`border`."""
+        return "border"
+
+    @property
+    def name(self) -> str:
+        """Its width."""
+        return f"{self.width:g}"
+
+    def where(self, height: int, width: int) -> Bool[np.ndarray, "h w"]:
+        """Return its pixels, at least one on each side."""
+        found, wide = np.ones((height, width), dtype=bool), max(1, round(self.width * min(height, width)))
+        found[wide:-wide, wide:-wide] = False
+        return found
+
+    def put(self, images: Pixels, donors: Pixels) -> Pixels:
+        """Return images with the pixels of the donors there."""
+        return np.where(self.where(*images.shape[2:]), donors, images)
+
+
+@dataclass(frozen=True, slots=True)
+class Corners:
+    """The four corners as one.
+
+    Attributes:
+        side: Side of each as a share of the height and the width.
+    """
+
+    side: float
+
+    @property
+    def kind(self) -> Kind:
+        """`corners`."""
+        return "corners"
+
+    @property
+    def name(self) -> str:
+        """Side of each."""
+        return f"{self.side:.3g}"
+
+    def where(self, height: int, width: int) -> Bool[np.ndarray, "h w"]:
+        """Return their pixels."""
+        rows, columns = (
+            (np.minimum(np.arange(side), np.arange(side)[::-1]) + 0.5) / side < self.side for side in (height, width)
+        )
+        return rows[:, None] & columns
+
+    def put(self, images: Pixels, donors: Pixels) -> Pixels:
+        """Return images with the pixels of the donors there."""
+        return np.where(self.where(*images.shape[2:]), donors, images)
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """The half of the content that changes its sign where left and right are exchanged."""
+
+    @property
+    def kind(self) -> Kind:
+        """`mirror`."""
+        return "mirror"
+
+    @property
+    def name(self) -> str:
+        """Empty."""
+        return ""
+
+    def where(self, height: int, width: int) -> None:
+        """Return None: it has no place."""
+
+    def put(self, images: Pixels, donors: Pixels) -> Pixels:
+        """Return images with the odd half of the donors."""
+        return ((images + images[..., ::-1] + donors - donors[..., ::-1]) / 2).clip(0, 1)
+
+
+BANDS = (0.0, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
+"""Ends of the bands, in cycles per pixel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A band of spatial frequency; the lowest has the mean.
+
+    Attributes:
+        at: Its position in `BANDS`.
+    """
+
+    at: int
+
+    @property
+    def kind(self) -> Kind:
+        """`band`."""
+        return "band"
+
+    @property
+    def name(self) -> str:
+        """Its position."""
+        return str(self.at)
+
+    def where(self, height: int, width: int) -> None:
+        """Return None: it has no place."""
+
+    def put(self, images: Pixels, donors: Pixels) -> Pixels:
+        """Return images with the band of the donors."""
+        height, width = images.shape[2:]
+        radius = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
+        inside = (radius >= BANDS[self.at]) & (radius < BANDS[self.at + 1])
+        own, other = np.fft.rfft2(images), np.fft.rfft2(donors)
+        mixed = np.fft.irfft2(np.where(inside, other, own), s=(height, width))
+        return mixed.clip(0, 1).astype(images.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class Intensities:
+    """The distribution of gray levels of each channel; their order stays."""
+
+    @property
+    def kind(self) -> Kind:
+        """`intensities`."""
+        return "intensities"
+
+    @property
+    def name(self) -> str:
+        """Empty."""
+        return ""
+
+    def where(self, height: int, width: int) -> None:
+        """Return None: it has no place."""
+
+    def put(self, images: Pixels, donors: Pixels) -> Pixels:
+        """Return images with the intensities of the donors, by rank, equal pixels in order."""
+        flat = images.reshape(*images.shape[:2], -1)
+        out = np.empty_like(flat)
+        order = np.argsort(flat, axis=2, kind="stable")
+        np.put_along_axis(out, order, np.sort(donors.reshape(flat.shape), axis=2), axis=2)
+        return out.reshape(images.shape)
+
+
+_STEPS = 5
+
+
+def candidates(of: Track) -> tuple[Region, ...]:
+    """Return the regions that are exchanged first.
+
+    With a place they are thirds of the image at steps of a sixth, whose halves make the finer grids, two borders, and
+    the corners; without, the mirror half, the bands, and the intensities.
+    """
+    if of == "whole":
+        return (Mirror(), *map(Band, range(len(BANDS) - 1)), Intensities())
+    boxes = (Box(row / 6, column / 6, (row + 2) / 6, (column + 2) / 6)
+             for row in range(_STEPS) for column in range(_STEPS))  # fmt: skip
+    return (*boxes, Border(0.02), Border(0.05), Corners(1 / 6))
+
+
+def size_of(region: Region, height: int, width: int) -> float:
+    """Return the share of the image that a region takes; 1 of one that is not local."""
+    where = region.where(height, width)
+    return 1.0 if where is None else float(where.mean())
+
+
+def same_place(first: Region, second: Region, height: int, width: int) -> bool:
+    """Return whether half of the smaller region is in the other; of regions that are not local, whether they agree."""
+    one, other = (region.where(height, width) for region in (first, second))
+    if one is None or other is None:
+        return first == second
+    return bool((one & other).sum() >= 0.5 * min(one.sum(), other.sum()))
