@@ -75,7 +75,7 @@ def test_the_rows_are_those_of_the_contrasts_of_a_study() -> None:
     for row, one, decision in zip(found.contrasts, family, decisions, strict=True):
         assert (row["value"], row["low"], row["high"]) == pytest.approx((one.value, one.low, one.high), abs=1e-12)
         assert row["p_holm"] == pytest.approx(decision.p_holm, abs=1e-12)
-    assert [row["decision"] for row in found.contrasts] == ["equivalent", "lower"]
+    assert [row["decision"] for row in found.contrasts] == ["equivalent", "lower-beyond"]
     for row in found.estimates:
         expected = np.mean([roc_auc_score(target, scores) for scores in made[row["recipe"]]])
         assert row["value"] == pytest.approx(expected, abs=1e-12)
