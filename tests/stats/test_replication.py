@@ -108,3 +108,11 @@ def test_a_run_without_an_error_predicts_nothing() -> None:
     assert found["within"] == ""
     assert math.isnan(found["predicted_low"])
     assert math.isnan(found["agreement"])
+
+
+def test_a_run_that_kept_no_seed_has_nothing_to_pool() -> None:
+    nothing = run(math.nan, math.nan, math.nan, seeds=0)
+    for pair in ((run(0.1), nothing), (nothing, nothing)):
+        found = replicated(*pair, family=1, new_patients=True)
+        assert found["within"] == ""
+        assert np.isnan([found[name] for name in ("both", "both_low", "predicted_high", "agreement")]).all()

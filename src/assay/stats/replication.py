@@ -35,7 +35,8 @@ def replicated(first: Row, second: Row, *, family: int, new_patients: bool) -> R
     error, df = _joined(*spread)
     half = _reach(error, df)
     # Each seed counts alike, whichever run it is of.
-    w1, w2 = s1 / (s1 + s2), s2 / (s1 + s2)
+    both = s1 + s2 if s1 and s2 else math.nan
+    w1, w2 = s1 / both, s2 / both
     pooled, shared = w1 * d1 + w2 * d2, w1 * w2 * math.sqrt(max(0, e1**2 - a1**2) * max(0, e2**2 - a2**2))
     apart, df_pooled = _joined(*((weight**2 * v, df) for weight, (v, df) in zip((w1, w2), between, strict=True)))
     width = _reach(math.sqrt(apart**2 + (0 if new_patients else 2 * shared)), df_pooled)
