@@ -339,12 +339,16 @@ def _suggested(spec: DataSpec, table: Table) -> str:
     """`; column 'patient_id' looks like one: ...`, of a column with a patient's name that repeats; or empty."""
     named = {spec.image, spec.target, spec.mask, *spec.factors}
     for column in table.header:
-        parts = set(re.split(r"[^a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", column).lower()))
-        called = not parts.isdisjoint(_PATIENT_WORDS) or any(word in column.lower() for word in _PATIENT_STEMS)
         cells = [cell for cell in table.column(column, "data.patient") if not absent(cell)]
-        if called and column not in named and 1 < len(set(cells)) < len(cells):
+        if called_patient(column) and column not in named and 1 < len(set(cells)) < len(cells):
             return f"; column '{column}' looks like one ({len(set(cells)):,} values): write `patient: {column}` in data"
     return ""
+
+
+def called_patient(column: str) -> bool:
+    """Return whether the name of a column speaks of patients."""
+    parts = set(re.split(r"[^a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", column).lower()))
+    return not parts.isdisjoint(_PATIENT_WORDS) or any(word in column.lower() for word in _PATIENT_STEMS)
 
 
 def _with_own(spec: DataSpec, cells: Sequence[str], names: Sequence[str]) -> Sequence[str]:
@@ -411,7 +415,7 @@ def undeclared_table(spec: DataSpec) -> FactorTable | None:
     columns: dict[str, np.ndarray] = {}
     for name in names:
         cells = table.column(name, f"data.factors.{name}")
-        kind = _kind(cells, table.comma)
+        kind = kind_of(cells, table.comma)
         if kind is not None:
             factor, columns[name], _ = factor_column(name, kind, cells, comma=table.comma)
             factors.append(factor)
@@ -420,8 +424,8 @@ def undeclared_table(spec: DataSpec) -> FactorTable | None:
     return whole.take(np.flatnonzero(target.codes >= 0))
 
 
-def _kind(cells: Sequence[str], comma: bool) -> FactorSpec | None:
-    """Numbers or levels; None for names of rows or things."""
+def kind_of(cells: Sequence[str], comma: bool) -> FactorSpec | None:
+    """Return the kind of a column, numbers or levels; None for names of rows or things."""
     present = [cell for cell in cells if not absent(cell)]
     values = set(present)
     numbers = [number(value, comma) for value in values]

@@ -1,0 +1,215 @@
+"""Guess what a folder or a table of images holds: files, target, patient, masks and the kinds of other columns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from assay.core.errors import DataError, SpecError
+from assay.core.files import is_file
+from assay.data.files.folder import called_patient, kind_of
+from assay.data.files.in_memory import on_disk
+from assay.data.files.labels import KEYS, joined
+from assay.data.files.masks import image_files, stem_of
+from assay.data.files.table import Table, absent, expand, read_table
+from assay.spec.data import LESION
+from assay.spec.schema import FactorSpec
+
+TARGETS = (
+    "target", "label", "class", "diagnosis", "dx", "y", "outcome", "disease", "finding", "pathology", "malignant",
+    "cancer", "abnormal", "positive", "grade", "severity", "lesion",
+)  # fmt: skip
+"""Words of the names of targets, the surest first."""
+_MASKS = frozenset({"mask", "masks", "segmentation", "seg", "annotation"})
+_SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing", "split", "fold", "set"})
+MOST_CLASSES = 10
+"""A column with more values is not guessed to be a target."""
+LABEL, SPLIT = "label", "split"
+"""Columns of rows that are listed from folders."""
+_LOOKED = 50
+"""Rows whose cells are looked up as files."""
+
+
+@dataclass(frozen=True)
+class Guess:
+    """Contents of a folder of images, as far as names and values of columns show them.
+
+    Attributes:
+        folder: The folder.
+        table: Its CSV; empty without one.
+        image: The column of files; empty where folders say all.
+        mask: The column of masks, or empty.
+        target: The column to predict, `lesion` where masks decide; empty where none is likely.
+        patient: The column of patients, or empty.
+        targets: Columns that may be the target, the likeliest first.
+        columns: The other columns that hold levels or numbers, with their kind.
+        rows: Rows of a table that is not there, with files from the folder: joined by names, or of nested folders.
+        classes: Whether there is a folder per class.
+    """
+
+    folder: Path
+    table: str = ""
+    image: str = ""
+    mask: str = ""
+    target: str = ""
+    patient: str = ""
+    targets: tuple[str, ...] = ()
+    columns: Mapping[str, FactorSpec] = field(default_factory=dict[str, FactorSpec])
+    rows: tuple[Mapping[str, str], ...] = ()
+    classes: bool = False
+
+    def data(self) -> dict[str, Any]:
+        """Return `data` of a study; `rows` are written to the cache as a table.
+
+        Raises:
+            SpecError: No column is likely to be the target.
+        """
+        if not self.target and not self.classes:
+            there = self.targets or tuple(self.columns)
+            may = f"; it has {', '.join(there[:20])}" if there else "; no column has a few values"
+            raise SpecError(f"target: no column of {self.table or self.folder.name} is surely the one to predict: name "
+                            f"it{may}")  # fmt: skip
+        if self.classes:
+            return {"classes": str(self.folder)}
+        named = {"image": self.image, "mask": self.mask, "patient": self.patient, "target": self.target}
+        keys: dict[str, Any] = {"folder": str(self.folder), **{key: name for key, name in named.items() if name}}
+        return on_disk({**keys, "table": list(self.rows)}) if self.rows else {**keys, "table": self.table}
+
+
+def guess(place: str | Path, target: str = "", patient: str = "", image: str = "") -> Guess:
+    """Guess what a folder or a CSV holds. A column that is named is taken as it is.
+
+    Args:
+        place: A folder with a CSV, with `images/` and `masks/`, or with a folder per class, which may be inside of
+            `train/` and `test/`; or a CSV beside or above its images.
+        target: The column to predict.
+        patient: The column of patients.
+        image: The column of files.
+
+    Raises:
+        SpecError: There is no such place, or it holds no images that are labeled.
+        DataError: The table cannot be read.
+    """
+    path = expand(str(place), "data")
+    if path.is_file():
+        return _of_table(path, target, patient, image)
+    tables = sorted(path.glob("*.csv"), key=lambda one: (one.name != "data.csv", -one.stat().st_size))
+    errors: list[Exception] = []
+    for table in tables:
+        try:
+            return _of_table(table, target, patient, image)
+        except (SpecError, DataError) as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
+    if (path / "images").is_dir() and (path / "masks").is_dir():
+        return Guess(path, target=LESION.name)
+    return _of_folders(path)
+
+
+def _of_folders(path: Path) -> Guess:
+    inside = [one for one in sorted(path.iterdir()) if one.is_dir() and not one.name.startswith(".")]
+    parts = [one for one in inside if one.name.casefold() in _SPLITS]
+    if parts:
+        rows = [
+            {"image": str(file.relative_to(path)), LABEL: of.name, SPLIT: part.name}
+            for part in parts
+            for of in sorted(part.iterdir())
+            if of.is_dir()
+            for file in image_files(of, deep=True)[0]
+        ]
+        if len({row[LABEL] for row in rows}) > 1:
+            split = {SPLIT: FactorSpec(kind="categorical")}
+            return Guess(path, image="image", target=LABEL, targets=(LABEL,), columns=split, rows=tuple(rows))
+    filled = [one for one in inside if image_files(one, deep=True)[0]]
+    if len(filled) < 2:
+        raise SpecError(f"data: {path} holds no CSV, no images/ and masks/, and no folder per class; nothing labels "
+                        "its images: add a CSV with a row per image")  # fmt: skip
+    if len(filled) == len(inside):
+        return Guess(path, classes=True)
+    rows = [{"image": str(file.relative_to(path)), LABEL: of.name}
+            for of in filled for file in image_files(of, deep=True)[0]]  # fmt: skip
+    return Guess(path, image="image", target=LABEL, targets=(LABEL,), rows=tuple(rows))
+
+
+def _of_table(path: Path, target: str, patient: str, image: str) -> Guess:
+    """Raises SpecError where no column names images."""
+    read, folder = read_table(path, image or "image"), path.parent
+    for name in filter(None, (target, patient, image)):
+        read.column(name, "data")
+    files = [name for name in read.header if _share(read, name, partial(_is_image, folder)) > 0.5]
+    masks = [name for name in files if _words(name) & _MASKS]
+    images = sorted(
+        (name for name in files if name not in masks), key=lambda name: (name != "image", "image" not in name)
+    )
+    image = image or next(iter(images), "")
+    rows: tuple[Mapping[str, str], ...] = ()
+    if image not in files:
+        image = image or _naming(read, folder)
+        rows = tuple(joined(folder, path, image))
+        image = "image"
+    patient = patient or next(_patients(read, {image, target, *masks}), "")
+    left = [name for name in read.header if name not in {image, patient, *masks}]
+    targets = tuple(_targets(read, left))
+    sure = [name for name in targets if _rank(name) < len(TARGETS)] or (targets if len(targets) == 1 else ())
+    mask = next(iter(masks), "")
+    target = target or next(iter(sure), LESION.name if mask else "")
+    kinds = {name: kind_of(read.column(name, "data"), read.comma) for name in left if name not in (target, *KEYS)}
+    columns = {name: kind for name, kind in kinds.items() if kind is not None}
+    return Guess(folder, path.name, image, mask, target, patient, targets, columns, rows)
+
+
+def _is_image(folder: Path, cell: str) -> bool:
+    return is_file(folder / cell)
+
+
+def _share(read: Table, name: str, fits: Any) -> float:
+    """Return the share of the first cells of a column that fit."""
+    cells = [cell for cell in read.column(name, "data") if not absent(cell)][:_LOOKED]
+    return sum(map(fits, cells)) / max(1, len(cells))
+
+
+def _naming(read: Table, folder: Path) -> str:
+    """Return the column whose cells are names of image files, with or without ending. Raises SpecError without one."""
+    files = image_files(folder, deep=True)[0]
+    names = {stem_of(file) for file in files} | {file.name for file in files}
+    for name in read.header:
+        if _share(read, name, names.__contains__) > 0.5 and len(set(cells := read.column(name, "data"))) == len(cells):
+            return name
+    if any(key in read.header for key in KEYS):
+        return "image"
+    raise SpecError(f"data: no column of {read.name} names image files of {folder}; its columns are "
+                    f"{', '.join(read.header[:20])}")  # fmt: skip
+
+
+def _words(name: str) -> set[str]:
+    return set(re.split(r"[^a-z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()))
+
+
+def _patients(read: Table, taken: set[str]) -> Iterator[str]:
+    """Yield columns that are called as patients are, and repeat."""
+    for name in read.header:
+        cells = [cell for cell in read.column(name, "data") if not absent(cell)]
+        if name not in taken and called_patient(name) and 1 < len(set(cells)) < len(cells):
+            yield name
+
+
+def _targets(read: Table, names: Sequence[str]) -> Sequence[str]:
+    """Return columns of a few values, each on two rows and more; those called as targets are first."""
+    few: list[str] = []
+    for name in names:
+        cells = [cell for cell in read.column(name, "data") if not absent(cell)]
+        values = set(cells)
+        if 1 < len(values) <= MOST_CLASSES and 2 * len(values) <= len(cells) and not _words(name) & _SPLITS:
+            few.append(name)
+    return sorted(few, key=_rank)
+
+
+def _rank(name: str) -> int:
+    """Return the place of the surest word of a target in a name; past the last without one."""
+    words = _words(name)
+    return next((at for at, word in enumerate(TARGETS) if word in words), len(TARGETS))

@@ -1,0 +1,85 @@
+"""Contents of folders are guessed from names and values, and can be read as they are guessed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from assay.core.errors import SpecError
+from assay.data.cache import ArrayCache
+from assay.data.files.guess import guess
+from assay.data.files.load import load_dataset
+from assay.spec.schema import DataSpec
+
+
+def _images(folder: Path, names: list[str]) -> None:
+    rng = np.random.default_rng(0)
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (16, 16), dtype=np.uint8)).save(folder / name)
+
+
+def _table(folder: Path, head: str, rows: list[str], name: str = "data.csv") -> None:
+    (folder / name).write_text("\n".join([head, *rows]) + "\n")
+
+
+def _classes(folder: Path, data: dict[str, object]) -> tuple[str, ...]:
+    spec = DataSpec.model_validate({**data, "size": 16})
+    return load_dataset(spec, ArrayCache(folder / "cache")).table.classes
+
+
+def test_table(tmp_path: Path) -> None:
+    """Files, target, patient and masks are found by content and name; the rest are levels, numbers or names."""
+    names = [f"scans/{at:02d}.png" for at in range(12)]
+    _images(tmp_path, names + [name.replace("scans", "masks") for name in names])
+    rows = [f"{at},{name},{name.replace('scans', 'masks')},S{at // 2},{30.5 + at},{'mf'[at % 2]},{'ab'[at % 2]},"
+            f"{at % 3 > 0:d}" for at, name in enumerate(names)]  # fmt: skip
+    _table(tmp_path, "id,file,segmentation,subject_id,age,sex,split,diagnosis", rows)
+    found = guess(tmp_path)
+    assert found == guess(tmp_path / "data.csv")
+    assert (found.image, found.mask, found.target, found.patient) == ("file", "segmentation", "diagnosis", "subject_id")
+    assert found.targets == ("diagnosis", "sex")
+    assert {name: one.kind for name, one in found.columns.items()} == {
+        "age": "continuous", "sex": "categorical", "split": "categorical"}  # fmt: skip
+    assert _classes(tmp_path, found.data()) == ("not diagnosis", "diagnosis")
+    assert guess(tmp_path, "sex").target == "sex"
+    with pytest.raises(SpecError, match="no column 'dignosis'"):
+        guess(tmp_path, "dignosis")
+
+
+def test_names_without_folder_or_ending(tmp_path: Path) -> None:
+    """A table that names images by stem is joined with the folder; a lone column of few values is the target."""
+    _images(tmp_path, [f"deep/in/x{at}.png" for at in range(8)])
+    _table(tmp_path, "isic,kind", [f"x{at},{'nevus' if at % 2 else 'melanoma'}" for at in range(8)], "train.csv")
+    found = guess(tmp_path)
+    assert (found.image, found.target, len(found.rows)) == ("image", "kind", 8)
+    assert _classes(tmp_path, found.data()) == ("melanoma", "nevus")
+
+
+def test_folders(tmp_path: Path) -> None:
+    """A folder per class, inside of train and test too, and masks beside images."""
+    plain, parted, masked, empty = (tmp_path / name for name in ("plain", "parted", "masked", "empty"))
+    _images(plain, [f"{name}/{at}.png" for name in ("cat", "dog") for at in range(3)])
+    _images(
+        parted, [f"{part}/{name}/{at}.png" for part in ("train", "test") for name in ("ill", "well") for at in "12"]
+    )
+    _images(masked, [f"{part}/{at}.png" for part in ("images", "masks") for at in range(3)])
+    empty.mkdir()
+    assert guess(plain).data() == {"classes": str(plain)}
+    found = guess(parted)
+    assert (found.target, list(found.columns), len(found.rows)) == ("label", ["split"], 8)
+    assert _classes(tmp_path, found.data()) == ("ill", "well")
+    assert (guess(masked).target, guess(masked).table) == ("lesion", "")
+    with pytest.raises(SpecError, match="nothing labels its images"):
+        guess(empty)
+
+
+def test_no_target(tmp_path: Path) -> None:
+    """Where several columns may be the target, one has to be named."""
+    _images(tmp_path, [f"{at}.png" for at in range(8)])
+    _table(tmp_path, "image,sex,site", [f"{at}.png,{'mf'[at % 2]},{'xy'[at // 4]}" for at in range(8)])
+    with pytest.raises(SpecError, match=r"name it.* it has sex, site"):
+        guess(tmp_path).data()
