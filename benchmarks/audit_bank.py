@@ -1,0 +1,625 @@
+"""How often find, name and verify are right: a bank of small networks, clean and with planted marks.
+
+    python benchmarks/audit_bank.py [--domain phantom-chest] [--networks 60 30 48] [--folder bank] [--out FILE]
+
+Networks of five architectures are trained on 300 images each, clean or with a mark tied to the class, and searched on
+160 images of other patients as in training. Marks are drawn here, by code that audits do not use. The first clean
+networks of a domain set its limits; others, and all planted ones, are judged by them. What a planted mark does is
+measured on a third set, put on and not. Next to it, on the same images: an occlusion map, with a limit from the same
+clean networks, and paired t tests over drawn marks, the planted one among them. Real images are read from
+`ASSAY_ASSETS`. The folder gets networks.csv, which a second call goes on with, and leads.json, the limits that
+`study/references/` ships. Some seconds of a core a network.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from _shared import Page, parser
+from PIL import Image, ImageDraw, ImageFont
+from scipy import stats
+from torch import Tensor, nn
+from torch.nn import functional
+
+from assay.core.reasons import Reason
+from assay.data.cache import ArrayCache, default_cache_root
+from assay.data.files.load import load_dataset
+from assay.probes.leads import Lead, Sample, Scores, carriers, lead
+from assay.shifts.regions import Pixels, Track
+from assay.shifts.sources import open_population
+from assay.spec.parse import parse_study
+from assay.stats.metrics import auroc
+from assay.stats.rows import LeadVerdict
+from assay.stats.swing import Bounded, marked
+from assay.stats.verdicts import decide_lead
+
+Row = dict[str, Any]
+SIDE = 48
+TRAINED, SEARCHED, TRUTH = 300, 160, 100
+"""Images of a network: half of each class, no patient in two of these parts."""
+EPOCHS, BATCH, RATE = 12, 32, 3e-3
+TRACKS: tuple[Track, ...] = ("place", "whole")
+MOVES = 1.0
+"""Change of scores by a planted mark, in standard deviations within class, from which on it should be found."""
+
+
+# Images.
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Images of one kind.
+
+    Attributes:
+        data: `data` of a study; a folder is relative to `ASSAY_ASSETS`.
+        environment: How a phantom's images are drawn.
+        column: A factor that is tied to the class in some networks.
+    """
+
+    data: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    column: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """All images of a domain."""
+
+    images: Pixels
+    target: np.ndarray
+    patient: np.ndarray
+    column: np.ndarray
+
+
+DOMAINS: Mapping[str, Domain] = {
+    "phantom-chest": Domain(
+        {"phantom": "chest", "target": "mass", "core": "mass"}, {"difficulty": {"mass": 2.5}}, "view"
+    ),
+    "phantom-nodule": Domain({"phantom": "nodule", "target": "malignant", "core": "margin"}, {}),
+    "chest-xray": Domain({"folder": "chest-xray", "target": "finding", "patient": "patient",
+                          "where": {"origin": "a"}}, {}),
+    "dermoscopy": Domain({"folder": "dermoscopy", "target": "melanoma", "patient": "lesion"}, {}),
+    "fundus": Domain({"folder": "fundus", "target": "grade", "positive": [2, 3, 4], "patient": "patient"}, {}),
+}  # fmt: skip
+
+
+def pool(domain: Domain, count: int = 1500) -> Pool:
+    """Return the images of a domain at 48 px; of a phantom this many."""
+    data = {"size": 64, **domain.data}
+    cache = ArrayCache(default_cache_root())
+    if "phantom" in data:
+        data |= {"train": 10, "validation": 10, "test": count}
+    else:
+        data |= {"folder": str(Path(os.environ["ASSAY_ASSETS"]) / data["folder"]), "table": "data.csv"}
+    environments = {"train": dict(domain.environment), "clean": dict(domain.environment)}
+    recipe = {"architecture": "small-cnn"}
+    study = parse_study({"name": "bank", "data": data, "environments": environments, "recipe": recipe, "seeds": 1})
+    if "phantom" in data:
+        taken = open_population(study.data, cache).scene(study.points[0].tests, 0, 0).environment("clean")
+    else:
+        taken = load_dataset(study.data, cache)
+    table = taken.table
+    found = taken.images.read(np.arange(len(table)))
+    small = functional.interpolate(found, (SIDE, SIDE), mode="area").numpy()
+    column = table.columns[domain.column] if domain.column else np.zeros(len(table))
+    return Pool(small, table.target.astype(np.int64), table.patient, np.asarray(column > np.median(column)))
+
+
+# Marks, drawn by code of their own.
+
+
+def _text(words: str, size: int) -> np.ndarray:
+    """Return the pixels of words."""
+    font = ImageFont.load_default(size)
+    page = Image.new("L", (SIDE, SIDE))
+    ImageDraw.Draw(page).text((2, 2), words, fill=255, font=font)
+    box = page.getbbox()
+    assert box is not None
+    return np.asarray(page.crop(box)) > 100
+
+
+def _at(shape: np.ndarray, top: int, left: int) -> np.ndarray:
+    """Return a mask of the image with a shape at a place, from the other edge where negative."""
+    found = np.zeros((SIDE, SIDE), dtype=bool)
+    top, left = (at if at >= 0 else SIDE + at - side for at, side in zip((top, left), shape.shape, strict=True))
+    found[top : top + shape.shape[0], left : left + shape.shape[1]] = shape
+    return found
+
+
+def _frame() -> np.ndarray:
+    found = np.ones((SIDE, SIDE), dtype=bool)
+    found[2:-2, 2:-2] = False
+    return found
+
+
+def _ruler() -> np.ndarray:
+    found = np.zeros((40, 4), dtype=bool)
+    found[:, 0] = found[::4] = True
+    return found
+
+
+PLACED: Mapping[str, Callable[[], tuple[np.ndarray, float]]] = {
+    "letter": lambda: (_at(_text("R", 9), -3, -3), 0.95),
+    "date": lambda: (_at(_text("12.04", 8), 2, 3), 0.85),
+    "frame": lambda: (_frame(), math.nan),
+    "triangle": lambda: (_at(np.triu(np.ones((9, 9), dtype=bool)), 0, -1), 0.9),
+    "dot": lambda: (_at(np.ones((3, 3), dtype=bool), 12, 34), 1.0),
+    "ruler": lambda: (_at(_ruler(), 4, 2), 0.9),
+}
+"""Mark -> its pixels and their gray level; NaN for one far from that of the images there."""
+STICKER = np.ones((7, 7), dtype=bool)
+MARKS = (*PLACED, "sticker", "column")
+TIES = ((0.95, 0.05), (0.6, 0.2), (0.2, 0.02))
+"""Shares of the positive and of the other images with a mark."""
+
+
+def pixels_of(mark: str, images: Pixels) -> tuple[np.ndarray, float]:
+    """Return the pixels of a mark with a place, and their gray level."""
+    where, level = PLACED[mark]()
+    if level != level:
+        level = 0.02 if images[:, :, where].mean() > 0.3 else 0.7
+    return where, level
+
+
+def draw(mark: str, images: Pixels, draws: np.random.Generator) -> Pixels:
+    """Return images with a mark on each."""
+    made = images.copy()
+    if mark == "sticker":
+        for one in made:
+            top, left = draws.integers(0, SIDE - 7, 2)
+            one[:, top : top + 7, left : left + 7] = 0.9
+            one[:, top + 3, left + 1 : left + 6] = one[:, top + 1 : top + 6, left + 3] = 0.1
+        return made
+    where, level = pixels_of(mark, images)
+    made[:, :, where] = level
+    return made
+
+
+# Networks.
+
+
+def _block(ins: int, outs: int, kernel: int = 3, stride: int = 2) -> list[nn.Module]:
+    return [nn.Conv2d(ins, outs, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(outs), nn.ReLU()]
+
+
+class _Added(nn.Sequential):
+    def forward(self, x: Tensor) -> Tensor:
+        return x + super().forward(x)
+
+
+class _Tokens(nn.Module):
+    """Three convolutions, two layers of attention between 36 places, and their mean."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(*_block(channels, 12, 5), *_block(12, 24), nn.Conv2d(24, 48, 2, 2))
+        self.place = nn.Parameter(torch.randn(36, 48) * 0.02)
+        layer = nn.TransformerEncoderLayer(48, 4, 96, 0.0, "gelu", batch_first=True, norm_first=True)
+        self.layers = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        self.head = nn.Linear(48, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.layers(self.stem(x).flatten(2).transpose(1, 2) + self.place).mean(1))
+
+
+def _pooled(channels: int) -> nn.Module:
+    body = [*_block(channels, 12, 5), *_block(12, 24), *_block(24, 32), *_block(32, 48)]
+    return nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(48, 1))
+
+
+def _flat(channels: int) -> nn.Module:
+    body = [*_block(channels, 12, 5), *_block(12, 24), *_block(24, 32), *_block(32, 48)]
+    return nn.Sequential(*body, nn.Flatten(), nn.Linear(48 * 9, 1))
+
+
+def _residual(channels: int) -> nn.Module:
+    def more(width: int) -> list[nn.Module]:
+        inner = [*_block(width, width, stride=1), nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width)]
+        return [_Added(*inner), nn.ReLU()]
+
+    body = [*_block(channels, 12, 5), *_block(12, 24), *more(24), *_block(24, 48), *more(48)]
+    return nn.Sequential(*body, nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(48, 1))
+
+
+def _depthwise(channels: int) -> nn.Module:
+    def more(width: int) -> nn.Module:
+        return _Added(nn.Conv2d(width, width, 5, 1, 2, groups=width), nn.BatchNorm2d(width),
+                      nn.Conv2d(width, 2 * width, 1), nn.GELU(), nn.Conv2d(2 * width, width, 1))  # fmt: skip
+
+    body = [nn.Conv2d(channels, 24, 4, 4), nn.BatchNorm2d(24), more(24), nn.Conv2d(24, 48, 2, 2), more(48), more(48)]
+    return nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(48, 1))
+
+
+ARCHITECTURES: Mapping[str, Callable[[int], nn.Module]] = {
+    "pooled": _pooled,
+    "flat": _flat,
+    "residual": _residual,
+    "depthwise": _depthwise,
+    "transformer": _Tokens,
+}
+
+
+def trained(architecture: str, images: Pixels, target: np.ndarray, seed: int) -> nn.Module:
+    """Return a network that was trained on images."""
+    torch.manual_seed(seed)
+    network = ARCHITECTURES[architecture](images.shape[1])
+    x, y = torch.from_numpy(images), torch.from_numpy(target).float()
+    steps = EPOCHS * (len(y) // BATCH)
+    optimizer = torch.optim.AdamW(network.parameters(), weight_decay=0.05)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
+    for _ in range(EPOCHS):
+        for rows in torch.randperm(len(y))[: len(y) // BATCH * BATCH].split(BATCH):
+            optimizer.zero_grad()
+            functional.binary_cross_entropy_with_logits(network(x[rows])[:, 0], y[rows]).backward()
+            optimizer.step()
+            schedule.step()
+    return network.eval()
+
+
+def answers(network: nn.Module, images: Pixels) -> np.ndarray:
+    """Return log-odds in float64."""
+    with torch.inference_mode():
+        return np.asarray(network(torch.from_numpy(images)).numpy(), dtype=np.float64)
+
+
+# One network of the bank.
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network of the bank.
+
+    Attributes:
+        role: `reference`, `held-out` or `planted`.
+        architecture: Its architecture.
+        seed: Seed of its images, weights and marks.
+        mark: The mark that is tied to the class; empty of a clean network.
+        tie: Shares of both classes with it.
+    """
+
+    role: str
+    architecture: str
+    seed: int
+    mark: str = ""
+    tie: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def name(self) -> str:
+        """Its name in the table."""
+        return "-".join((self.role, self.architecture, str(self.seed), self.mark, *map(str, self.tie)))
+
+
+def bank(references: int, held_out: int, planted: int, column: bool) -> Iterator[Network]:
+    """Yield the networks of a domain: those of the reference, then clean and planted ones in turns."""
+    kinds = tuple(ARCHITECTURES)
+    for at in range(references):
+        yield Network("reference", kinds[at % len(kinds)], 1000 + at)
+    marks = [(mark, tie) for tie in TIES for mark in MARKS if column or mark != "column"]
+    for at in range(max(held_out, planted)):
+        if at < planted:
+            mark, tie = marks[at % len(marks)]
+            yield Network("planted", kinds[at % len(kinds)], 3000 + at, mark, tie)
+        if at < held_out:
+            yield Network("held-out", kinds[at % len(kinds)], 2000 + at)
+
+
+def parts(whole: Pool, network: Network, draws: np.random.Generator) -> list[np.ndarray]:
+    """Return rows to train on, to search on, and to measure the truth on, half of each class, by patient."""
+    people = np.unique(whole.patient)
+    place = draws.permutation(len(people))[np.searchsorted(people, whole.patient)]
+    left = iter(np.split(np.argsort(place, kind="stable"), np.flatnonzero(np.diff(np.sort(place))) + 1))
+    tied, found = network.mark == "column", []
+    for size in (TRAINED, SEARCHED, TRUTH):
+        shares = (network.tie if size != TRUTH else (0.5, 0.5)) if tied else (0.0, 0.0)
+        high = [round(size / 2 * share) for share in shares]
+        need = {(1, 1): high[0], (1, 0): size // 2 - high[0], (0, 1): high[1], (0, 0): size // 2 - high[1]}
+        rows: list[int] = []
+        while any(need.values()):
+            for row in next(left):
+                kind = int(whole.target[row]), int(whole.column[row]) if tied else 0
+                if need[kind]:
+                    need[kind] -= 1
+                    rows.append(int(row))
+        found.append(np.array(rows))
+    return found
+
+
+def planted(network: Network, images: Pixels, target: np.ndarray, draws: np.random.Generator) -> Pixels:
+    """Return images with the mark of a network on its shares of both classes."""
+    if network.mark in ("", "column"):
+        return images
+    has = draws.random(len(target)) < np.where(target == 1, *network.tie)
+    made = images.copy()
+    made[has] = draw(network.mark, images[has], draws)
+    return made
+
+
+def measured(network: Network, whole: Pool) -> Row:
+    """Train a network, search it, and measure the truth."""
+    draws = np.random.default_rng(network.seed)
+    train, search, truth = parts(whole, network, draws)
+    made = [planted(network, whole.images[rows], whole.target[rows], draws) for rows in (train, search)]
+    scores = partial(answers, trained(network.architecture, made[0], whole.target[train], network.seed))
+    sample = Sample(made[1], whole.target[search], whole.patient[search], scores(made[1]), network.seed)
+    clean = whole.images[truth]
+    row: Row = {"network": network.name, "role": network.role, "architecture": network.architecture,
+                "mark": network.mark, "tie": network.tie[0],
+                "auroc": auroc(scores(clean)[:, 0], whole.target[truth]).value,
+                "searched auroc": auroc(sample.clean[:, 0], sample.target).value}  # fmt: skip
+    row |= _truth(network, scores, whole, truth, draws)
+    for of in TRACKS:
+        found = lead(scores, sample, of, at_once=256)
+        assert not isinstance(found, Reason)
+        row |= {f"{of} {key}": value for key, value in _searched(found, sample, network).items()}
+    row |= _occluded(network, scores, sample)
+    row |= _tested(network, scores, clean, draws)
+    return row
+
+
+def _truth(network: Network, scores: Scores, whole: Pool, rows: np.ndarray, draws: np.random.Generator) -> Row:
+    """Return what the mark of a network does to images without it; of a column, to the groups."""
+    images, target = whole.images[rows], whole.target[rows]
+    off = scores(images)
+    spread = math.sqrt(sum(off[target == code].var() for code in (0, 1)) / 2)
+    if network.mark in ("", "column"):
+        apart = off[whole.column[rows]].mean() - off[~whole.column[rows]].mean() if network.mark else 0.0
+        return {"moves": apart / spread, "g": math.nan, "flips": math.nan}
+    on = scores(draw(network.mark, images, draws))
+    flips = (on[:, 0] > 0) != (off[:, 0] > 0)
+    g = marked(off, on, target, whole.patient[rows], flips).largest.g.value
+    return {"moves": float((on - off).mean()) / spread, "g": g, "flips": float(flips.mean())}
+
+
+def _near(where: np.ndarray, pixels: np.ndarray) -> bool:
+    """Return whether a region has half of a mark's pixels, or half of it lies in the mark's frame."""
+    rows, columns = (np.flatnonzero(pixels.any(axis=axis)) for axis in (1, 0))
+    frame = np.zeros_like(pixels)
+    frame[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = True
+    whole = frame if frame.mean() < 0.5 else pixels
+    return bool((where & pixels).sum() >= 0.5 * pixels.sum() or (where & whole).sum() >= 0.5 * where.sum())
+
+
+def _searched(found: Lead, sample: Sample, network: Network) -> Row:
+    """Return what a search said, and whether place and polarity are right."""
+    row: Row = {"z": found.effect.value, "error": found.effect.error,
+                "low": found.effect.low, "high": found.effect.high,
+                "first": found.values[0], "second": found.values[1], "agree": found.agree,
+                "discrete": all(half.groups.discrete for half in found.halves), "least": found.least,
+                "effective": found.swing.effective, "kind": found.region.kind, "region": found.region.name,
+                "moved": found.moved, "swing": found.swing.largest.g.value, "passes": found.passes}  # fmt: skip
+    where = found.region.where(SIDE, SIDE)
+    if network.mark not in PLACED or where is None:
+        return {**row, "place": "", "polarity": ""}
+    pixels, level = pixels_of(network.mark, sample.images)
+    around = sample.images.mean(axis=(0, 1))[pixels].mean()
+    return {
+        **row,
+        "place": _near(where, pixels),
+        "polarity": carriers(sample, where, found.high)[1] == (level > around),
+    }
+
+
+def _occluded(network: Network, scores: Scores, sample: Sample, images: int = 16) -> Row:
+    """Return the largest mean effect of 36 gray cells on the score of the own class, and whether it is at the mark."""
+    rows, step = sample.order[:images], SIDE // 6
+    gray = sample.images.mean(axis=(0, 2, 3))[:, None, None]
+    effects = np.zeros((6, 6))
+    for at in np.ndindex(6, 6):
+        part = sample.images[rows].copy()
+        part[:, :, at[0] * step : (at[0] + 1) * step, at[1] * step : (at[1] + 1) * step] = gray
+        effects[at] = (sample.own(sample.clean[rows], rows) - sample.own(scores(part), rows)).mean() / sample.spread
+    top = np.unravel_index(int(abs(effects).argmax()), effects.shape)
+    cell = np.zeros((SIDE, SIDE), dtype=bool)
+    cell[top[0] * step : (top[0] + 1) * step, top[1] * step : (top[1] + 1) * step] = True
+    placed = network.mark in PLACED
+    hit = bool((cell & pixels_of(network.mark, sample.images)[0]).any()) if placed else ""
+    return {"occlusion": float(abs(effects).max()), "occlusion place": hit}
+
+
+def _tested(network: Network, scores: Scores, images: Pixels, draws: np.random.Generator, count: int = 40) -> Row:
+    """Return whether any drawn mark has p < .05 in a paired t test, Bonferroni, and the one with the largest t."""
+    part = images[:count]
+    off = scores(part)[:, 0]
+    found = {mark: stats.ttest_rel(scores(draw(mark, part, draws))[:, 0], off) for mark in (*PLACED, "sticker")}
+    p = min(float(one.pvalue) for one in found.values()) * len(found)
+    return {"t test": p < 0.05, "t test names": max(found, key=lambda mark: abs(float(found[mark].statistic)))}
+
+
+# From networks to limits and rates.
+
+
+def interval(count: int, of: int) -> list[float | None]:
+    """Return a share and its 95 % interval of Clopper and Pearson; None of nothing."""
+    if not of:
+        return [None, None, None]
+    low = float(stats.beta.ppf(0.025, count, of - count + 1)) if count else 0.0
+    high = float(stats.beta.ppf(0.975, count + 1, of - count)) if count < of else 1.0
+    return [round(one, 4) for one in (count / of, low, high)]
+
+
+def limits_of(rows: Sequence[Row]) -> dict[str, float]:
+    """Return the largest effect of clean networks for each search."""
+    return {of: round(max(float(row[f"{of} z"]) for row in rows), 4) for of in TRACKS}
+
+
+def verdict(row: Row, of: str, limit: float) -> LeadVerdict:
+    """Return the verdict of a search by a limit."""
+    effect = Bounded(*(float(row[f"{of} {key}"]) for key in ("z", "error", "low", "high")))
+    halves = float(row[f"{of} first"]), float(row[f"{of} second"])
+    return decide_lead(effect, halves, agree=row[f"{of} agree"] == "True", discrete=row[f"{of} discrete"] == "True",
+                       effective=float(row[f"{of} effective"]), limit=limit)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Networks of a domain, judged by limits from the clean ones of its reference.
+
+    Attributes:
+        reference: Clean networks that set the limits.
+        clean: Other clean networks.
+        planted: Networks with a mark.
+    """
+
+    reference: Sequence[Row]
+    clean: Sequence[Row]
+    planted: Sequence[Row]
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> Judged:
+        """Divide the rows of a domain by their role."""
+        return cls(*([row for row in rows if row["role"] == role] for role in ("reference", "held-out", "planted")))
+
+    @cached_property
+    def limits(self) -> dict[str, float]:
+        """The limits."""
+        return limits_of(self.reference)
+
+    def says(self, row: Row) -> set[LeadVerdict]:
+        """Return the verdicts of both searches."""
+        return {verdict(row, of, self.limits[of]) for of in TRACKS}
+
+    def called(self, row: Row) -> bool:
+        """Return whether a network is said to live by a mark, or to rely on a region's look."""
+        return bool(self.says(row) & {LeadVerdict.LIVES, LeadVerdict.LOOKS})
+
+    def named(self, row: Row) -> bool:
+        """Return whether a local mark is said to be lived by, with its place and polarity."""
+        return (verdict(row, "place", self.limits["place"]) == LeadVerdict.LIVES
+                and row["place place"] == row["place polarity"] == "True")  # fmt: skip
+
+    @property
+    def strong(self) -> list[Row]:
+        """Networks whose mark with a place moves scores by `MOVES` or more."""
+        return [row for row in self.planted if row["mark"] in PLACED and abs(float(row["moves"])) >= MOVES]
+
+    def left_out(self) -> dict[str, dict[str, list[float]]]:
+        """Return for each architecture and search the limit of the others, its networks beyond it, and their number."""
+        found: dict[str, dict[str, list[float]]] = {}
+        for name in dict.fromkeys(str(row["architecture"]) for row in self.reference):
+            own = [row for row in self.reference if row["architecture"] == name]
+            limits = limits_of([row for row in self.reference if row["architecture"] != name])
+            found[name] = {of: [limits[of], sum(float(row[f"{of} z"]) > limits[of] for row in own), len(own)]
+                           for of in TRACKS}  # fmt: skip
+        return found
+
+    def document(self) -> Row:
+        """Return what is shipped of a domain."""
+        missed = sum(not self.called(row) for row in self.strong)
+        return {"networks": len(self.reference), "limits": self.limits, "leave_one_architecture_out": self.left_out(),
+                "false_rate": interval(sum(map(self.called, self.clean)), len(self.clean)),
+                "missed_rate": interval(missed, len(self.strong))}  # fmt: skip
+
+    def rates(self) -> dict[str, tuple[int, int] | str]:
+        """Return what the table shows."""
+        limits, clean, strong = self.limits, self.clean, self.strong
+        occlusion = max(float(row["occlusion"]) for row in self.reference)
+        out = [one for of in self.left_out().values() for one in of.values()]
+
+        def share(test: Callable[[Row], bool], among: Sequence[Row]) -> tuple[int, int]:
+            return sum(map(test, among)), len(among)
+
+        def beyond(row: Row) -> bool:
+            return float(row["occlusion"]) > occlusion
+
+        def of(mark: str) -> list[Row]:
+            return [row for row in self.planted if row["mark"] == mark and abs(float(row["moves"])) >= MOVES]
+
+        return {
+            "limit: place, whole image": f"{limits['place']:.2f}, {limits['whole']:.2f} ({len(self.reference)})",
+            "beyond the limit of other architectures": tuple(int(sum(one[at] for one in out)) for at in (1, 2)),
+            "clean: lives by": share(lambda row: LeadVerdict.LIVES in self.says(row), clean),
+            "clean: lives by, or look": share(self.called, clean),
+            "planted: lives by, or look": share(self.called, strong),
+            "planted: lives by, place and polarity right": share(self.named, strong),
+            **{f"the same, tied {tie} / {other}": share(self.named, [row for row in strong if row["tie"] == str(tie)])
+               for tie, other in TIES},
+            "planted: place of the search right": share(lambda row: row["place place"] == "True", strong),
+            "planted: nothing found": share(lambda row: self.says(row) == {LeadVerdict.NOTHING_FOUND}, strong),
+            "sticker at a random place: lives by, or look": share(self.called, of("sticker")),
+            "column: lives by, or look": share(self.called, of("column")),
+            "occlusion map: clean beyond the limit": share(beyond, clean),
+            "occlusion map: planted beyond the limit, at the mark":
+                share(lambda row: beyond(row) and row["occlusion place"] == "True", strong),
+            "t test: clean with an effect": share(lambda row: row["t test"] == "True", clean),
+            "t test: planted, the mark has the largest t":
+                share(lambda row: row["t test"] == "True" and row["t test names"] == row["mark"], strong),
+        }  # fmt: skip
+
+
+# The command.
+
+
+def collected(domain: str, networks: Sequence[Network], folder: Path) -> list[Row]:
+    """Return rows of the networks of a domain, measured where networks.csv has none."""
+    path = folder / domain / "networks.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    known = read(path)
+    missing = [one for one in networks if one.name not in {row["network"] for row in known}]
+    whole = pool(DOMAINS[domain]) if missing else None
+    for one in missing:
+        assert whole is not None
+        row = measured(one, whole)
+        new = not path.exists()
+        with path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(row))
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+        print(one.name, f"{row['place z']:.2f} {row['whole z']:.2f}", file=sys.stderr, flush=True)
+    names = {one.name for one in networks}
+    return [row for row in read(path) if row["network"] in names]
+
+
+def read(path: Path) -> list[Row]:
+    """Return the rows of a table; none where there is no file."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def shown(cell: tuple[int, int] | str) -> str:
+    """Return a cell of the table."""
+    if isinstance(cell, str) or not cell[1]:
+        return cell if isinstance(cell, str) else "none"
+    _, low, high = interval(*cell)
+    assert low is not None
+    assert high is not None
+    return f"{cell[0]} of {cell[1]} [{100 * low:.0f}, {100 * high:.0f}%]"
+
+
+def main() -> None:
+    """Print a column per domain; a line per network goes to standard error."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--domain", action="append", choices=tuple(DOMAINS), help="repeatable; default: phantoms")
+    arguments.add_argument("--networks", type=int, nargs=3, default=(60, 60, 66), help="reference, held out, planted")
+    arguments.add_argument("--folder", type=Path, default=Path("bank"), help="folder of the bank")
+    given = arguments.parse_args()
+    torch.set_num_threads(1)
+    domains = given.domain or ["phantom-chest", "phantom-nodule"]
+    judged = {
+        name: Judged.of(collected(name, list(bank(*given.networks, bool(DOMAINS[name].column))), given.folder))
+        for name in domains
+    }
+    rates = {name: one.rates() for name, one in judged.items()}
+    page = Page(("", *domains), given.out)
+    for measure in rates[domains[0]]:
+        page.row(measure, *(shown(rates[name][measure]) for name in domains))
+    page.close()
+    document = {name: one.document() for name, one in judged.items()}
+    (given.folder / "leads.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

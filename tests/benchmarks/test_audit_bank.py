@@ -1,0 +1,129 @@
+"""The bank of networks: its images, its arithmetic, and a small one from end to end."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
+import audit_bank  # noqa: E402
+from audit_bank import (  # noqa: E402
+    ARCHITECTURES,
+    DOMAINS,
+    MARKS,
+    PLACED,
+    SEARCHED,
+    SIDE,
+    TRAINED,
+    Judged,
+    Network,
+    Pool,
+    bank,
+    collected,
+    draw,
+    interval,
+    parts,
+    pixels_of,
+)
+
+
+def pool(count: int = 1600) -> Pool:
+    """Images with a finding in the middle, two of a patient."""
+    draws = np.random.default_rng(0)
+    target = np.arange(count) % 2
+    images = 0.45 + 0.05 * draws.normal(size=(count, 1, SIDE, SIDE))
+    images[:, :, 16:32, 16:32] += (0.05 * target + 0.05 * draws.normal(size=count))[:, None, None, None]
+    column = draws.random(count) < 0.5
+    return Pool(images.clip(0, 1).astype(np.float32), target, np.arange(count) // 2, column)
+
+
+def test_parts_share_no_patient_and_have_the_column_tied() -> None:
+    whole, network = pool(), Network("planted", "flat", 1, "column", (0.6, 0.2))
+    found = parts(whole, network, np.random.default_rng(1))
+    assert [len(rows) for rows in found] == [TRAINED, SEARCHED, 100]
+    people = [set(whole.patient[rows]) for rows in found]
+    assert not any(people[a] & people[b] for a, b in ((0, 1), (0, 2), (1, 2)))
+    for rows, shares in zip(found, ((0.2, 0.6), (0.2, 0.6), (0.5, 0.5)), strict=True):
+        assert whole.target[rows].mean() == 0.5
+        for code in (0, 1):
+            assert whole.column[rows][whole.target[rows] == code].mean() == pytest.approx(shares[code], abs=0.005)
+
+
+def test_marks_change_their_pixels_alone() -> None:
+    images = pool(8).images
+    for mark in PLACED:
+        where, level = pixels_of(mark, images)
+        made = draw(mark, images, np.random.default_rng(2))
+        assert (made != images).any(axis=(0, 1))[where].all()
+        assert (made == images)[:, :, ~where].all()
+        assert made[:, :, where] == pytest.approx(level)
+    stuck = (draw("sticker", images, np.random.default_rng(2)) != images).any(axis=1)
+    assert len({one.tobytes() for one in stuck}) == len(images)
+
+
+def test_a_bank_has_every_architecture_in_its_reference_and_no_seed_twice() -> None:
+    networks = list(bank(60, 60, 72, column=True))
+    assert len({one.seed for one in networks}) == len(networks) == 192
+    kinds = [one.architecture for one in networks if one.role == "reference"]
+    assert {kinds.count(name) for name in ARCHITECTURES} == {12}
+    made = {(one.mark, one.tie) for one in networks if one.mark}
+    assert len(made) == len(MARKS) * 3
+
+
+def row(role: str, z: float, **more: Any) -> dict[str, str]:
+    one = {"role": role, "architecture": "flat", "mark": "", "tie": 0.95, "moves": 0.0, "occlusion": z, "t test": False}
+    for of in ("place", "whole"):
+        here = {"z": z, "error": 0.05, "low": z - 0.1, "high": z + 0.1, "first": z, "second": z, "agree": True,
+                "discrete": True, "effective": 80, "place": "", "polarity": ""}  # fmt: skip
+        one |= {f"{of} {key}": value for key, value in here.items()}
+    return {key: str(value) for key, value in (one | more).items()}
+
+
+def test_networks_are_judged_by_the_reference() -> None:
+    mark = {"mark": "letter", "moves": 2.0, "place place": True, "place polarity": True, "occlusion place": True,
+            "t test": True, "t test names": "letter"}  # fmt: skip
+    judged = Judged.of([
+        row("reference", 0.3), row("reference", 0.5, architecture="pooled"),
+        row("held-out", 0.4), row("held-out", 0.9),
+        row("planted", 1.2, **mark), row("planted", 0.2, **mark),
+        row("planted", 1.2, **{**mark, "place polarity": False}),
+        row("planted", 1.2, **{**mark, "moves": 0.5}),
+    ])  # fmt: skip
+    assert judged.limits == {"place": 0.5, "whole": 0.5}
+    document = judged.document()
+    assert document["false_rate"] == interval(1, 2)
+    assert document["missed_rate"] == interval(1, 3)
+    assert document["leave_one_architecture_out"]["pooled"] == {"place": [0.3, 1, 1], "whole": [0.3, 1, 1]}
+    rates = judged.rates()
+    assert rates["planted: lives by, place and polarity right"] == (1, 3)
+    assert rates["planted: nothing found"] == (1, 3)
+    assert rates["occlusion map: clean beyond the limit"] == (1, 2)
+    assert interval(0, 59) == [0.0, 0.0, pytest.approx(1 - 0.025 ** (1 / 59), abs=1e-4)]
+
+
+def test_a_small_bank_goes_on_where_it_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit_bank, "pool", lambda domain: pool())
+    monkeypatch.setattr(sys, "argv", ["audit_bank", "--domain", "phantom-chest", "--networks", "2", "1", "1",
+                                      "--folder", str(tmp_path)])  # fmt: skip
+    audit_bank.main()
+    document = json.loads((tmp_path / "leads.json").read_text())["phantom-chest"]
+    assert document["networks"] == 2
+    (found,) = (one for one in audit_bank.read(tmp_path / "phantom-chest" / "networks.csv") if one["mark"])
+    assert found["mark"] == "letter"
+    assert float(found["moves"]) > 1
+    assert float(found["place z"]) > 1 > document["limits"]["place"]
+    assert found["place place"] == found["place polarity"] == "True"
+
+    def never(*_: Any) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(audit_bank, "measured", never)
+    audit_bank.main()
+    assert json.loads((tmp_path / "leads.json").read_text())["phantom-chest"] == document
+    assert len(collected("phantom-chest", list(bank(2, 1, 1, DOMAINS["phantom-chest"].column != "")), tmp_path)) == 4
