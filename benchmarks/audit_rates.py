@@ -16,17 +16,15 @@ import csv
 import json
 import math
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from _shared import cores, parser
 from scipy.special import ndtri
 
-from assay.analysis.leads import Limits, is_lead, limited_by
 from assay.api import load
 from assay.core.errors import SpecError
 from assay.core.files import content_hash, is_file, sha256
@@ -36,7 +34,7 @@ from assay.shifts.battery import DECIDING, DOMAINS, DOSES, at_deciding_dose, bat
 from assay.spec.grid import label
 from assay.stats.format import count, number
 from assay.stats.rows import Verdict
-from assay.stats.verdicts import MARGIN, Reference, reference_of
+from assay.stats.verdicts import Reference, reference_of
 from assay.store.audit_tables import RATES
 from assay.store.files import Row, read_checked_json, write_checked_json, write_json
 from assay.store.folder import RunFolder
@@ -287,40 +285,19 @@ def measure(world: World, base: Base, scratch: Path) -> dict[str, Any]:
             "planted": true.get(PLANTED, math.nan), "marks": found}  # fmt: skip
 
 
-def measure_exchange(world: World, base: Base, scratch: Path) -> dict[str, Any]:
-    """Return `places`: rows with the loss of a network at every place of the exchange test, on the images of its audit.
-
-    Args:
-        world: The network.
-        base: Its images.
-        scratch: A folder for records that are removed afterward.
-    """
-    asked = Asked(domain=base.domain, seed=world.seed, marks={})
-    few, _ = base.tested[world.seed % len(base.tested)]
-    try:
-        folder = RunFolder(audit_trained(world.trial, few, asked, scratch / "exchange", base.environment))
-        kept = ("kind", "place", "center", "loss", "loss_low", "often")
-        rows = [{name: row[name] for name in kept} for row in folder.table("exchanged") if not row["reason"]]
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-    return {"places": rows}
-
-
 @dataclass(frozen=True)
 class MeasureJob:
-    """Writes what `measure` says of a network, and perhaps `measure_exchange`, where it is not there.
+    """Writes what `measure` says of a network, where it is not there.
 
     Attributes:
         world: The network.
         base: Its images.
         folder: Folder of the calibration.
-        exchange: Whether places are exchanged too.
     """
 
     world: World
     base: Base
     folder: Path
-    exchange: bool
 
     @property
     def name(self) -> str:
@@ -330,18 +307,14 @@ class MeasureJob:
         return f"{self.world.trial.name}-{content_hash(given)}"
 
     @property
-    def files(self) -> tuple[Path, ...]:
-        """The files that it writes."""
-        kinds = ("worlds", "exchanged") if self.exchange else ("worlds",)
-        return tuple(self.folder / kind / f"{self.name}.json" for kind in kinds)
+    def file(self) -> Path:
+        """The file that it writes."""
+        return self.folder / "worlds" / f"{self.name}.json"
 
     def __call__(self, context: Context) -> None:
         """See `Job`."""
-        scratch = self.folder / "scratch" / self.name
-        measures: tuple[Callable[[World, Base, Path], dict[str, Any]], ...] = (measure, measure_exchange)
-        for path, found in zip(self.files, measures, strict=False):
-            if not is_file(path):
-                write_checked_json(path, found(self.world, self.base, scratch))
+        if not is_file(self.file):
+            write_checked_json(self.file, measure(self.world, self.base, self.folder / "scratch" / self.name))
 
 
 # From worlds to a reference and error rates.
@@ -451,43 +424,6 @@ def by_architecture(found: Sequence[Mapping[str, Any]], reference: Reference) ->
     ]
 
 
-def largest_losses(found: Iterable[Sequence[Row]]) -> list[Row]:
-    """Return the largest loss at every place of the exchange test, from what `measure_exchange` returned."""
-    largest: dict[tuple[str, str], float] = {}
-    for row in chain.from_iterable(found):
-        key = str(row["kind"]), str(row["place"])
-        largest[key] = max(largest.get(key, -math.inf), float(row["loss"]))
-    return [{"kind": kind, "place": place, "loss": loss} for (kind, place), loss in sorted(largest.items())]
-
-
-def lead_rates(found: Sequence[Sequence[Row]], reference: Iterable[Sequence[Row]]) -> list[Row]:
-    """Return rows of `audit_tables.RATES` on leads of clean networks.
-
-    Args:
-        found: `measure_exchange` of networks that are not part of the reference.
-        reference: The same of those of the reference.
-    """
-    limits: dict[tuple[str, str], float] = {}
-    for row in chain.from_iterable(reference):
-        key = limited_by(row["kind"], row["place"], row["center"])
-        limits[key] = max(limits.get(key, 0.0), float(row["loss"]))
-
-    def leads(rows: Sequence[Row], limits: Limits) -> set[str]:
-        return {
-            row["kind"]
-            for row in rows
-            for limit in [limits.get(limited_by(row["kind"], row["place"], row["center"]), math.nan)]
-            if not row["center"] and is_lead(row["often"], row["loss_low"], MARGIN, limit)
-        }
-
-    names = {"cell": "cell outside the center", "band": "band", "intensities": "intensities"}
-    return [
-        rate(f"a lead in a clean network, {words}{more}", sum(kind in leads(rows, known) for rows in found), len(found))
-        for known, more in ((limits, ""), ({}, ", without references"))
-        for kind, words in names.items()
-    ]
-
-
 def rate(name: str, count: int, of: int) -> Row:
     """Return a row of `audit_tables.RATES`."""
     low, high = wilson(count, of)
@@ -504,9 +440,7 @@ def rate(name: str, count: int, of: int) -> Row:
 # What a calibration writes.
 
 
-def shipped_document(
-    base: Base, reference: Reference, found: Sequence[Row], networks: int, places: Sequence[Row]
-) -> dict[str, Any]:
+def shipped_document(base: Base, reference: Reference, found: Sequence[Row], networks: int) -> dict[str, Any]:
     """Return what is shipped of a calibration: the reference, how its marks are drawn, and the error rates.
 
     Args:
@@ -514,7 +448,6 @@ def shipped_document(
         reference: Its reference.
         found: Rows of `audit_tables.RATES`.
         networks: Networks that the rates are of, none of which is in the reference.
-        places: See `largest_losses`, of the networks of the reference.
     """
     drawn = {mark.name: mark.doses[DECIDING].label for mark in battery(base.domain, 1)[0]}
     everywhere = "phantom" in base.data  # networks on others' images are no reference: theirs are trained on their own
@@ -524,7 +457,6 @@ def shipped_document(
         "networks": reference.networks,
         "excess": reference.excess,
         "marks": marks,
-        "places": list(places) if everywhere else [],
         "images": base.audited,
         "judged": networks,
         "rates": [{key: None if value != value else value for key, value in row.items()} for row in found],
@@ -536,7 +468,7 @@ def world_rows(found: Sequence[Mapping[str, Any]], reference: Reference) -> list
     rows: list[Row] = []
     for world, one in ((found[judged.world], judged) for judged in _judged(found, reference)):
         rows.append(
-            {**{name: value for name, value in world.items() if name not in ("planted", "marks", "exchanged")},
+            {**{name: value for name, value in world.items() if name not in ("planted", "marks")},
              "audited": one.audited, "verdict": one.verdict, "g": one.g, "low": one.low, "high": one.high,
              "true": one.true, "limit": one.limit, "planted": world["planted"] if one.own else math.nan}
         )  # fmt: skip
@@ -565,12 +497,9 @@ def calibrated(base: Base, folder: Path, *, quick: bool = False, workers: int | 
     reference, judged = _reference(base, found, quick)
     rows = by_architecture(judged, reference)
     if not quick:
-        exchanged = [one["exchanged"] for one in found if "exchanged" in one]
-        first, others = exchanged[:LEAST_NETWORKS], exchanged[LEAST_NETWORKS:]
-        rows += [{"architecture": SMALL, **row} for row in lead_rates(others, first)]
         own = [{name: row[name] for name in RATES.names} for row in rows if row["architecture"] == SMALL]
         networks = sum(one["architecture"] == SMALL for one in judged)
-        document = shipped_document(base, reference, own, networks, largest_losses(first))
+        document = shipped_document(base, reference, own, networks)
         write_json(folder / f"{base.domain}.json", document)
     _write_csv(folder / "worlds.csv", world_rows(judged, reference))
     _write_csv(folder / "rates.csv", rows)
@@ -589,20 +518,14 @@ def words(row: Mapping[str, Any]) -> str:
 
 
 def _found(base: Base, counts: Counts, folder: Path, workers: int | None) -> list[dict[str, Any]]:
-    """Return what `measure` says of every network, measured where it is not kept.
-
-    Clean networks as those of a reference have `exchanged` too, as `measure_exchange` returns it.
-    """
+    """Return what `measure` says of every network, measured where it is not kept."""
     found: list[dict[str, Any]] = []
     for kind, study in studies(base, counts).items():
         run = load(study).run(folder / "networks", workers=workers, progress=True)
-        exchange = kind == "clean" and counts != QUICK
-        every = [MeasureJob(world, base, folder, exchange) for world in worlds(base, kind, RunFolder(run.folder))]
-        missing = {job.world.trial.name: job for job in every if not all(map(is_file, job.files))}
+        every = [MeasureJob(world, base, folder) for world in worlds(base, kind, RunFolder(run.folder))]
+        missing = {job.world.trial.name: job for job in every if not is_file(job.file)}
         run_jobs(missing, workers, partial(display_for, workers=workers or cores(), as_json=False))
-        for job in every:
-            world, *places = (read_checked_json(path) for path in job.files)
-            found.append({**world, "exchanged": places[0]["places"]} if exchange else world)
+        found += [read_checked_json(job.file) for job in every]
     return found
 
 
