@@ -6,7 +6,7 @@ import copy
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -51,6 +51,13 @@ def load(source: str | Path | Mapping[str, Any], *, scale: str | None = None) ->
 def _with_files(study: Mapping[str, Any]) -> dict[str, Any]:
     """Return a study whose `data` is kept as files where it is in memory."""
     data = study.get("data")
+    if isinstance(data, Mapping) and "tests" in data:
+        sets = cast("Mapping[str, Any]", data)
+        tests = {name: _with_files({"data": one})["data"] for name, one in sets["tests"].items()}
+        return {
+            **study,
+            "data": {**sets, **{"train": _with_files({"data": sets.get("train")})["data"], "tests": tests}},
+        }
     if isinstance(data, Mapping) and isinstance(cast("Mapping[str, Any]", data).get("table", ""), str):
         return dict(study)  # the usual case, without the libraries that read images
     from assay.data.files.in_memory import on_disk
@@ -127,14 +134,25 @@ class Study:
             as the `table` of a mapping.
         changes: Dotted places with their values, in order.
         scale: Name of the scale, if any.
+        train: The training set, as `data`, in place of `source["data"]`.
+        tests: Name -> another set to test on, as `data`. Each is a test environment, as is `found`, the training set's
+            own test rows, unless the source has environments.
     """
 
-    source: str | Mapping[str, Any]
+    source: str | Mapping[str, Any] = field(default_factory=dict[str, Any])
     changes: tuple[tuple[str, Any], ...] = ()
     scale: str | None = None
+    train: InitVar[Any] = None
+    tests: InitVar[Mapping[str, Any] | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, train: Any, tests: Mapping[str, Any] | None) -> None:
         """Replace tables and images in memory by folders, once."""
+        if tests is not None:
+            if isinstance(self.source, str):
+                raise SpecError("train and tests are for a study given as a mapping; write them in its `data` instead")
+            found = {"train": {}, "found": {}, **{name: {"data": name} for name in tests}}
+            usual = {"name": "study", "environments": found, "data": {"train": train, "tests": dict(tests)}}
+            object.__setattr__(self, "source", {**usual, **self.source})
         if isinstance(self.source, Mapping):
             object.__setattr__(self, "source", _with_files(self.source))
 

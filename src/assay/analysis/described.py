@@ -159,12 +159,12 @@ def describe(gathered: Gathered, population: Population) -> Described:
     return Described(
         environments=environment_rows(gathered.plan, population),
         pictures=illustrate(gathered, population),
-        facts=facts_of(population.card),
+        facts=facts_of_sets(population),
         cautions=(*cautions(spec, population, looked), *shortcut_cautions(shortcuts)),
         dose_counts=dose_count_rows(spec, population),
         visibility=visibility_rows(spec, looked),
         shortcuts=shortcuts,
-        leakage=dataset.leakage if dataset else (),
+        leakage=leakage_of(population),
         folds=population.folds,
         pooled=tuple(Pooled(recipe=recipe, seed=seed, rows=rows) for (recipe, seed), rows in gathered.pooled.items()),
         worst=_worst_groups(gathered),
@@ -254,7 +254,13 @@ def environment_rows_of(name: str, recipe: str, environment: Environment, table:
         table: Its rows, of all folds.
     """
     images, patients = len(table), len(np.unique(table.patient))
-    shared: Row = {"environment": name, "recipe": recipe, "images": images, "patients": patients}
+    shared: Row = {
+        "environment": name,
+        "recipe": recipe,
+        "images": images,
+        "patients": patients,
+        "set": environment.data,
+    }
     return [{**shared, **_achieved_row(found)} for found in environment.achieved] or [shared]
 
 
@@ -268,6 +274,20 @@ def facts_of(card: Card) -> dict[str, str]:
         "rows left out": "; ".join(card.left_out),
         "intervals over": "images" if without_patients(card.known_faults) else "patients",
     }
+
+
+def facts_of_sets(population: Population) -> dict[str, str]:
+    """Return the provenance of the training set and of the other sets that are tested on."""
+    found = facts_of(population.card)
+    for name, other in population.sets.items():
+        found |= {f"{key} of {name}": fact for key, fact in facts_of(other.card).items()}
+    return found
+
+
+def leakage_of(population: Population) -> tuple[Reason, ...]:
+    """Return near copies across patients of the training set, and of its images in other sets."""
+    sets = [one.dataset for one in (population, *population.sets.values())]
+    return tuple(reason for dataset in sets if dataset is not None for reason in dataset.leakage)
 
 
 def _achieved_row(found: Achieved) -> Row:

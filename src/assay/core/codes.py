@@ -445,6 +445,12 @@ class Code(StrEnum):
         "images, nearly the same] (likeness {likeness:.3f}), and their labels contradict: {labels:list}",
         "copies with other labels: look at them",
     )
+    COPIES_BETWEEN_SETS = (
+        "copies-between-sets",
+        "{word} {first} of the training set and {other} {second} of {set} are nearly the same image "
+        "(likeness {likeness:.3f})",
+        "images of a test set in training: remove them",
+    )
     ASSOCIATIONS_ACHIEVED = "associations-achieved", "associations achieved as asked", "associations as asked", "ok"
     ASSOCIATIONS_OFF = (
         "associations-off",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -241,6 +241,7 @@ class Dataset:
             column says so.
         lesions: Boxes of lesions by kind; None where none are named.
         boxes: Top, left, height and width of every picture in its square; None where each fills it.
+        names: Name of each row's patient, for comparison with another set; none where none are named.
         formats: How the name of each image's file ends, `jpg`; none where images are no files.
         digests: Hash of each image's file as it is; none where images are no files.
         search: Search for near copies; None where there is none.
@@ -258,6 +259,7 @@ class Dataset:
     millimeters: Float[np.ndarray, " n"] | None = None
     lesions: BoxedLesions | None = None
     boxes: Int[np.ndarray, "n 4"] | None = None
+    names: tuple[str, ...] = field(default=(), repr=False)
     formats: tuple[str, ...] = ()
     digests: tuple[str, ...] = ()
     search: NearCopies | None = None

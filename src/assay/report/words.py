@@ -73,7 +73,7 @@ def strengths(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
     """Return, by factor whose association differs between environments, its strength in each of them."""
     found: dict[str, dict[str, float]] = {}
     for row in rows:
-        value = math.nan if row["held"] else numeric(row, "strength")
+        value = math.nan if row["held"] or row.get("set") else numeric(row, "strength")
         own, name = found.setdefault(row["factor"], {}), bare_place(row["environment"])
         if value == value and abs(value) >= abs(own.get(name, 0.0)):
             own[name] = value

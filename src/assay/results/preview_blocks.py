@@ -32,7 +32,7 @@ def preview_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
     environments = replace(
         ENVIRONMENTS,
         title="Conditions, as asked and as achieved",
-        columns=("environment", "factor", "target", "asked", "strength", "held", "kept", "available", "images"),
+        columns=("environment", "set", "factor", "target", "asked", "strength", "held", "kept", "available", "images"),
         folded=False,
     )
     return [

@@ -343,7 +343,7 @@ ENVIRONMENTS = Block(
     id="environments",
     title="Test conditions, as asked and as achieved",
     table="environments",
-    columns=("environment", "factor", "target", "asked", "strength", "held", "images", "patients"),
+    columns=("environment", "set", "factor", "target", "asked", "strength", "held", "images", "patients"),
     note="Associations are Somers' D of the factor given the target, from -1 to 1.",
     folded=True,
 )

@@ -57,6 +57,7 @@ class Environment:
         lesions: Where lesions of several kinds lie, for heat-maps alone; None where the masks tell all that is known.
         boxes: Top, left, height and width of every picture in its square; None where each fills it.
         original: Its pictures at original resolution; None where there are none.
+        data: Set of `data.tests` that the rows are of; empty for the training set.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Environment:
     lesions: Lesions | None = None
     boxes: Int[np.ndarray, "n 4"] | None = None
     original: Originals | None = None
+    data: str = ""
 
     def __len__(self) -> int:
         return len(self.table)

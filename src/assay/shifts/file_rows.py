@@ -171,11 +171,13 @@ class FilePopulation(Population):
         data: The `data` section.
         load: Reads the dataset; called once, when it is first needed.
         all_tested: Every row is a test row and none is trained on, whatever the split says.
+        sets: See `Population`.
     """
 
     data: DataSpec
     load: Callable[[], Dataset]
     all_tested: bool = False
+    sets: Mapping[str, Population] = field(default_factory=dict[str, Population])
     _parts: dict[tuple[int, int], Split] = field(
         default_factory=dict[tuple[int, int], Split], init=False, compare=False
     )

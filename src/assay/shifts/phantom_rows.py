@@ -238,6 +238,7 @@ class PhantomPopulation(Population):
     data: DataSpec
     cache: ArrayCache
     device: str = "cpu"
+    sets: Mapping[str, Population] = field(default_factory=dict[str, Population])
 
     @cached_property
     def renderer(self) -> Renderer:

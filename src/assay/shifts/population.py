@@ -35,6 +35,12 @@ class Population(ABC):
 
     data: DataSpec
     """The `data` section that describes it."""
+    sets: Mapping[str, Population]
+    """Other sets to test on, by name; their classes are those of this one, and their patients are others."""
+
+    def of(self, environment: EnvironmentSpec) -> Population:
+        """Return the population whose rows a test environment has."""
+        return self.sets[environment.data] if environment.data else self
 
     @property
     @abstractmethod
@@ -219,6 +225,7 @@ class Population(ABC):
             lesions=lesions,
             boxes=found.boxes,
             original=found.original,
+            data=environment.data,
         )
 
     def _make(self, name: str, part: Part, environment: EnvironmentSpec, seed: int, fold: int) -> Environment:
@@ -253,7 +260,7 @@ class PopulationScene:
     @property
     def has_phantom(self) -> bool:
         """Whether images are rendered by a phantom."""
-        return self.population.phantom is not None
+        return self._home.phantom is not None
 
     @property
     def tests(self) -> Tests:
@@ -269,7 +276,8 @@ class PopulationScene:
         """
         neutral = self._neutral
         described = self.tests.described(name, neutral)
-        known = self.population.test_identity(self.specs.get(name, neutral), self.seed, self.fold)
+        spec = self.specs.get(name, neutral)
+        known = self.population.of(spec).test_identity(spec, self.seed, self.fold)
         left = sorted(self._untied.left) if name not in self.specs else []
         return {**known, **described, **({"as found": left} if left else {})}
 
@@ -296,7 +304,7 @@ class PopulationScene:
         On a phantom the target is then a coin flip. On files every factor is untied that can be, however few rows that
         leaves.
         """
-        return self._noted(INDEPENDENT, self.population.independent(self._neutral, self.seed, self.fold))
+        return self._noted(INDEPENDENT, self._home.independent(self._neutral, self.seed, self.fold))
 
     def changeable(self) -> tuple[str, ...]:
         """Return every factor of a phantom, then every intervention of the test environments."""
@@ -350,7 +358,7 @@ class PopulationScene:
         Returns:
             None without a phantom.
         """
-        found = self.population.sobol(samples, self._neutral)
+        found = self._home.sobol(samples, self._neutral)
         if found is None:
             return None
         design, nuisance = found
@@ -362,18 +370,23 @@ class PopulationScene:
 
     @cached_property
     def _neutral(self) -> EnvironmentSpec:
-        return self.population.neutral(self.tests)
+        return self._home.neutral(self.tests.at_home)
 
     @cached_property
     def _untied(self) -> Untied:
-        return self.population.untied(self._neutral, self.seed, self.fold)
+        return self._home.untied(self._neutral, self.seed, self.fold)
+
+    @property
+    def _home(self) -> Population:
+        """The population of the neutral rows."""
+        return self.population.sets.get(self.tests.home, self.population)
 
     @property
     def _settable(self) -> tuple[Factor, ...]:
-        return self.population.factors if self.has_phantom else ()
+        return self._home.factors if self.has_phantom else ()
 
     def _marginal(self, factor: str) -> tuple[Factor, Marginal]:
-        phantom, described = self.population.phantom, self.neutral().table.factor(factor)
+        phantom, described = self._home.phantom, self.neutral().table.factor(factor)
         assert phantom is not None
         return described, marginal(phantom, described, self._neutral.where)
 
@@ -381,9 +394,7 @@ class PopulationScene:
         """Return the neutral rows, all with this value of a factor."""
         neutral = self.neutral()
         moved = neutral.table.with_column(factor, np.full_like(neutral.table.columns[factor.name], value))
-        return self.population.show(
-            name, self._neutral, Rows(moved, self.population.test_seed, {}), changes_of(neutral.images)
-        )
+        return self._home.show(name, self._neutral, Rows(moved, self._home.test_seed, {}), changes_of(neutral.images))
 
     def _noted(self, name: str, untied: Untied) -> Environment:
         if name not in self._made:
@@ -402,7 +413,7 @@ class PopulationScene:
         A row is then the same image for every seed, and an exact dose is one of all folds together, as are the
         achieved associations.
         """
-        population = self.population
+        population = self.population.of(spec)
         whole = also_achieved(population.tested(name, spec, self.seed, self.fold), self.tests.ties)
         mine = population.of_fold(name, whole.table, self.seed, self.fold)
         if mine is None:

@@ -30,6 +30,17 @@ class Tests:
 
     specs: Mapping[str, EnvironmentSpec]
 
+    @property
+    def home(self) -> str:
+        """The set of the neutral rows: the training set (""), or that of the first test where no test is of it."""
+        sets = [test.data for test in self.specs.values()]
+        return sets[0] if sets and "" not in sets else ""
+
+    @property
+    def at_home(self) -> Tests:
+        """The test environments of the same set as the neutral rows."""
+        return Tests({name: test for name, test in self.specs.items() if test.data == self.home})
+
     def named(self, name: str) -> EnvironmentSpec:
         """Return the environment of that name. Raises SpecError."""
         if name not in self.specs:
@@ -94,6 +105,7 @@ class Tests:
         tests = list(self.specs.values())
         factors = sorted(set(self.ties) - set(self.interventions))
         return EnvironmentSpec(
+            data=self.home,
             association={name: AssociationSpec(strength=0.0, high=self.ties[name]) for name in factors},
             interventions=self.shared,
             where=_common([test.where for test in tests]),

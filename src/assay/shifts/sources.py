@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from assay.core.errors import DataError, SpecError
 from assay.data.cache import ArrayCache
+from assay.data.dataset import Dataset
 from assay.shifts.file_rows import FilePopulation
 from assay.shifts.phantom_rows import PhantomPopulation
 from assay.shifts.population import Population
@@ -21,8 +25,31 @@ def open_population(
         device: Device that renders a phantom; images are handed out on the CPU.
         all_tested: Make every row of files a test row, for a model that was trained elsewhere.
     """
+    sets: dict[str, Population] = {}
+    own = _one_set(data, cache, skip_bad_rows, device, all_tested, sets)
+    for number, (name, section) in enumerate(data.tests.items(), start=1):
+        sets[name] = FilePopulation(section, partial(_outside, name, number, section, own, cache, skip_bad_rows), True)
+    return own
+
+
+def _one_set(
+    data: DataSpec, cache: ArrayCache, skip_bad_rows: bool, device: str, all_tested: bool, sets: dict[str, Population]
+) -> Population:
     if data.phantom is not None:
-        return PhantomPopulation(data, cache, device)
+        return PhantomPopulation(data, cache, device, sets)
     from assay.data.files.load import load_dataset
 
-    return FilePopulation(data, lambda: load_dataset(data, cache, skip_bad_rows=skip_bad_rows), all_tested)
+    return FilePopulation(data, partial(load_dataset, data, cache, skip_bad_rows=skip_bad_rows), all_tested, sets)
+
+
+def _outside(
+    name: str, number: int, data: DataSpec, own: Population, cache: ArrayCache, skip_bad_rows: bool
+) -> Dataset:
+    from assay.data.files.load import load_dataset
+    from assay.data.outside import Training, outside
+
+    training = Training(own.data, own.classes, own.kinds, own.channels, own.dataset)
+    try:
+        return outside(number, name, data, load_dataset(data, cache, skip_bad_rows=skip_bad_rows), training)
+    except (SpecError, DataError) as error:
+        raise type(error)(f"set '{name}': {error}") from error

@@ -24,7 +24,7 @@ from assay.core.measures import (
 from assay.core.registry import entries, lookup
 from assay.core.types import Factor
 from assay.spec.comparisons import CONFOUNDER, OVER_DOSES, Sides, measured_as, sides_of
-from assay.spec.data import LESION, grouped, has_masks, no_shares, undeclared, undeclared_columns
+from assay.spec.data import LESION, declared_factors, grouped, has_masks, no_shares, undeclared, undeclared_columns
 from assay.spec.document import Keys, dotted, mapping_of
 from assay.spec.environments import CONFOUNDER_PATH, P_PATH, ROWS_PATH, dose_axis, dosed_factors, marked
 from assay.spec.grid import Axis, fixed_field, label, resolve, selection
@@ -79,12 +79,16 @@ def check_parts(parts: Parts) -> None:
         _check_conditions(("data", "split", "test_only"), data.split.test_only, data, factors, issues)
         for point, here in parts.grid:
             for name, made in (("train", point.train), *point.tests.items()):
-                check_environment(name, made, data, factors, here)
+                own = data.tests.get(made.data, data)
+                known = factors if own is data else declared_factors(own)
+                if known is not None:
+                    check_environment(name, made, own, known, here)
     if data is not None:
         _check_groups(parts, data)
         for point, here in parts.grid:
             for name, made in (("train", point.train), *point.tests.items()):
-                _check_original(("environments", name), made, data, here)
+                _check_set(name, made, data, here)
+                _check_original(("environments", name), made, data.tests.get(made.data, data), here)
     if issues.found:  # a confounder cannot be found in environments that are wrong
         known = [None if one is None or one.factor == CONFOUNDER else one for one in parts.contrasts]
         parts = replace(parts, contrasts=known)
@@ -126,9 +130,10 @@ def _check_task(parts: Parts, claims: Sequence[Claim]) -> None:
                 issues.add(("probes", i), probe.name, what, "set recipe.task to segmentation, or leave the probe out")
     else:
         check_native(data, parts.contrasts, probes, issues)
-        if data is not None and without_masks(data):
-            remedy = "name the column of masks in data.mask, or table: '' for the folders images/ and masks/"
-            issues.add(("recipe", "task"), "segmentation", "these data have no masks", remedy)
+        for where, own in ({} if data is None else {"these data": data, **data.tests}).items():
+            if without_masks(own):
+                remedy = "name the column of masks in data.mask, or table: '' for the folders images/ and masks/"
+                issues.add(("recipe", "task"), "segmentation", f"{where} have no masks", remedy)
         for claim in claims:
             if claim.contrast.at == "matched-fit":
                 what = "matched fit refits a head on pooled features, which a segmentation does not have"
@@ -188,6 +193,16 @@ def check_core(data: DataSpec, factors: Mapping[str, Factor], at: Keys, issues: 
     what = f"no factor '{data.core}' in the phantom '{data.phantom.name}'" if data.core else "'core' is missing"
     remedy = "it is the factor that defines the target"
     issues.add((*at, "core") if data.core else at, data.core, what, remedy, factors)
+
+
+def _check_set(name: str, environment: EnvironmentSpec, data: DataSpec, issues: Issues) -> None:
+    """Check that there is the set whose rows an environment has."""
+    at: Keys = ("environments", name, "data")
+    if environment.data and name == "train":
+        issues.add(at, environment.data, "training rows are those of data.train; leave `data` out")
+    elif environment.data and environment.data not in data.tests:
+        what = "no such set to test on" if data.tests else "this study has no other sets to test on"
+        issues.add(at, environment.data, what, "write data: {train: {...}, tests: {name: {...}}}", data.tests)
 
 
 def check_environment(

@@ -116,6 +116,14 @@ TABLE = (
     "table", "further", "image", "mask", "mask_format", "mask_values", "mask_inverted", "unmasked", "patient",
     "unnamed", "positive", "factors", "pixel_size", "boxes",
 )  # fmt: skip
+OF_ANY_SET = ("size", "channels", "fit", "crop_share", "resize", "preprocessing", "referable")
+"""Fields that a test set has from the training set where it does not write them."""
+OF_A_TABLE = (
+    "target", "image", "mask", "mask_format", "mask_values", "mask_inverted", "unmasked", "patient", "unnamed",
+    "positive", "pixel_size", "links",
+)  # fmt: skip
+"""Such fields where both sets are tables of a folder."""
+OF_TESTS = ("tests", "map", "numbering")
 FILES_ONLY = (*TABLE, "channels", "where", "split", "preprocessing", "fit", "crop_share", "resize", "links")
 
 
@@ -123,13 +131,51 @@ def data_section(value: Any, issues: Issues, keys: Keys = ("data",)) -> DataSpec
     """Read where images come from, and compare the columns that are named with the table's header.
 
     Args:
-        value: The section as written. Paths in it are made absolute.
+        value: The section as written: of one set, or `{train: ..., tests: {name: ...}}`. Paths in it are made absolute.
         issues: The collection that issues are added to.
         keys: Where the section is written.
 
     Returns:
-        The section, or None where anything is wrong with it.
+        The section, or None where anything is wrong with it. It is that of the training set, with the others in it.
     """
+    given = mapping_of(value) or {}
+    train, tests = mapping_of(given.get("train")), mapping_of(given.get("tests"))
+    if train is None or tests is None:
+        if train is not None or "tests" in given:
+            what = "a training set and others to test on are written {train: {...}, tests: {name: {...}}}"
+            issues.add(keys, "", what)
+            return None
+        return _one_set(value, issues, keys, OF_TESTS)
+    for key in given.keys() - {"train", "tests"}:
+        issues.add((*keys, key), "", f"{key} is of one set: write it in train, and tests have it from there")
+    own = _one_set(train, issues, (*keys, "train"), OF_TESTS)
+    made = {name: _test_set(train, section, issues, (*keys, "tests", name)) for name, section in tests.items()}
+    if own is None or not all(made.values()):
+        return None
+    return own.model_copy(update={"tests": made})
+
+
+def _test_set(train: Mapping[str, Any], value: Any, issues: Issues, keys: Keys) -> DataSpec | None:
+    """Read a set to test on, which has the fields of the training set that it does not write."""
+    given = mapping_of(value) or {}
+    tables = train.get("folder") and given.get("folder") and train.get("table") != "" != given.get("table")
+    shared = (*OF_ANY_SET, *(OF_A_TABLE if tables else ()))
+    if given.get("phantom"):
+        issues.add((*keys, "phantom"), "", "a test set is of files; a phantom draws its own test images")
+        return None
+    made = _one_set({**{key: train[key] for key in shared if key in train}, **given}, issues, keys, ("tests", "split"))
+    if made is not None and made.size != train.get("size", made.size):
+        issues.add((*keys, "size"), made.size, f"the training set is read at {train['size']} px, as its networks are")
+    return made
+
+
+def _one_set(value: Any, issues: Issues, keys: Keys, refused: tuple[str, ...]) -> DataSpec | None:
+    elsewhere = {
+        "split": "every row of a test set is tested: leave it out, and choose rows by `where`",
+        "tests": "a test set has no others to test on",
+    }
+    for key in (one for one in refused if one in (mapping_of(value) or {})):
+        issues.add((*keys, key), "", elsewhere.get(key, f"{key} is for a set in data.tests"))
     before = len(issues.found)
     given = mapping_of({} if value is None else value)
     named = [name for name in SOURCES if (given or {}).get(name)]

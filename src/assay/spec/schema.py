@@ -157,6 +157,10 @@ class DataSpec(Frozen):
         links: Whether files that a table names may be links that lead out of the folder: refused, or followed.
         unmasked: How an image without a mask counts: as an error, free of lesions, or left out.
         unnamed: How an image without a patient counts: as an error, or as a patient of its own.
+        tests: Name -> another set, all of whose rows are test rows. `{train: ..., tests: {name: ...}}` writes them.
+        map: Of a set in `tests`: its name of a class -> that of the training set.
+        numbering: Of a set in `tests`: `own` where it names its patients by itself, so that a name that the training
+            set has too is another patient.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": ["{phantom: nodule, size: 64}"]})
@@ -199,6 +203,9 @@ class DataSpec(Frozen):
     crop_share: Annotated[float, Field(ge=0.1, le=1)] = 1.0
     boxes: BoxesSpec | None = None  # of a folder with a CSV
     pixel_size: str = ""  # the column that holds mm per pixel, if any
+    tests: Mapping[str, DataSpec] = {}
+    map: Mapping[str, str] = {}
+    numbering: Literal["shared", "own"] = "shared"
 
     @model_validator(mode="after")
     def _go_together(self) -> DataSpec:
@@ -241,9 +248,8 @@ class DataSpec(Frozen):
 
     def for_training(self) -> dict[str, Any]:
         """Return the canonical form without fields that only test images, or measures of them, depend on."""
-        return {
-            name: value for name, value in self.canonical().items() if name not in ("test", "population", "referable")
-        }
+        of_tests = ("test", "tests", "population", "referable")
+        return {name: value for name, value in self.canonical().items() if name not in of_tests}
 
 
 # A named distribution of images: what is tied to the target in it, marked, held constant or harder to see.
@@ -352,6 +358,7 @@ class EnvironmentSpec(Frozen):
     """A named distribution: dataset + split + association + interventions.
 
     Attributes:
+        data: The set of `data.tests` whose rows it has; the training set where empty.
         split: The rows it is made from: `train`, also for the validation rows, in the environment of that name alone.
         association: Factor -> how strongly it is tied to the target.
         interventions: Name -> intervention.
@@ -364,6 +371,7 @@ class EnvironmentSpec(Frozen):
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": ["{association: {texture: 0.9}}"]})
+    data: str = ""
     split: Literal["train", "test"] = "test"
     association: Mapping[str, AssociationSpec] = {}
     interventions: Mapping[str, InterventionSpec] = {}

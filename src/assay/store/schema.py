@@ -553,6 +553,7 @@ ENVIRONMENTS = Table(
         whole("available", "images that could be used"),
         Column("counts", "JSON: triples of class, level and number of images"),
         Column("held", "value of all images, whose strength is then 0; empty where the factor varies"),
+        Column("set", "set of data.tests that images are of; empty for the training set"),
         whole("images", "images of the environment"),
         whole("patients", "patients of the environment; 0 where the data name none"),
     ),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from assay.analysis.data_checks import Looked, cautions, confounders, visibility_rows
-from assay.analysis.described import environment_rows_of, facts_of
+from assay.analysis.described import environment_rows_of, facts_of_sets, leakage_of
 from assay.analysis.folds import Folds
 from assay.analysis.pictures import Gallery
 from assay.analysis.preview import Distinct, detectable_differences, distinct_environments, headed
@@ -66,7 +66,7 @@ class PreviewRun:
             "study": spec.name,
             "question": spec.question,
             "core": spec.data.core or "",
-            **facts_of(prepared.population.card),
+            **facts_of_sets(prepared.population),
             "seeds": str(spec.seeds),
             "folds": str(prepared.population.folds),
             "training runs": str(len(prepared.plan.trials)),
@@ -101,7 +101,7 @@ def preview_tables(
     shortcuts = shortcut_rows(spec, population)
     unnamed = without_patients(population.card.known_faults)
     doubts = (
-        *(population.dataset.leakage if population.dataset else ()),
+        *leakage_of(population),
         *((because(Code.PATIENTS_UNKNOWN, text=unnamed),) if unnamed else ()),
         *_uneven(spec, environments),
         *cautions(spec, population, looked),

@@ -347,6 +347,7 @@ def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache
         millimeters=millimeters,
         lesions=None if listing.boxes is None else listing.boxes.fitted(native, spec.size, framing_of(spec)),
         boxes=None if pixels.images.boxes is None else pixels.images.boxes[kept],
+        names=() if without_patients(listing.warnings) else tuple(map(str, listing.frame["patient"])),
         formats=tuple(path.suffix.lstrip(".").lower() for path in listing.cells("image")),
         digests=tuple(pixels.digests[at] for at in rows) if pixels.digests else (),
         search=search,
@@ -661,6 +662,46 @@ class FileCopies:
                 reason = because(Code.CONTRADICTING_COPIES, labels=tuple(labels), **same)
             found.append((not contradict, reason))
         return tuple(reason for _, reason in sorted(found, key=lambda one: one[0]))
+
+
+@dataclass(frozen=True)
+class CopiesBetween:
+    """`NearCopies` of a set among the images of the training set.
+
+    Attributes:
+        name: Name of the set.
+        training: The search of the training set.
+        own: The search of the set.
+    """
+
+    name: str
+    training: FileCopies
+    own: FileCopies
+
+    def among(self, rows: Int[np.ndarray, " m"]) -> tuple[Pair, ...]:
+        """Return pairs of an image of the training set (first) and a row of the set (second), the most alike first."""
+        sets = [self.training.detail(self.training.kept), self.own.detail(self.own.kept[rows])]
+        count = len(sets[0])
+        of_set = np.repeat(np.arange(2, dtype=np.int64), [count, len(rows)])
+        asked = np.arange(count, count + len(rows), dtype=np.int64)
+        pairs = near_copies.near_pairs(np.concatenate(sets), of_set, asked)
+        return tuple(Pair(pair.first, int(rows[pair.second - count]), pair.likeness) for pair in pairs)
+
+    def reasons(self, table: FactorTable, pairs: Sequence[Pair]) -> tuple[Reason, ...]:
+        """Return a reason for every pair."""
+        trained, tested = self.training.listing, self.own.listing
+        return tuple(
+            because(
+                Code.COPIES_BETWEEN_SETS,
+                set=self.name,
+                word=trained.word,
+                first=int(trained.numbers[pair.first]),
+                other=tested.word,
+                second=int(tested.numbers[pair.second]),
+                likeness=float(pair.likeness),
+            )
+            for pair in pairs
+        )
 
 
 def _put_together(pairs: Sequence[Pair]) -> str:

@@ -1,0 +1,129 @@
+"""Another set to test on: its classes are those of the training set, and its patients and images are others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Int
+
+from assay.core.errors import DataError, SpecError, cut, nearest
+from assay.core.files import content_hash
+from assay.core.types import FactorTable
+from assay.data.dataset import Dataset
+from assay.data.files.build import CopiesBetween, FileCopies
+from assay.spec.data import LESION
+from assay.spec.schema import DataSpec
+
+_APART = 2**40
+"""Distance between the codes of the patients of two sets."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """The training set, as far as another set must agree with it or differ from it.
+
+    Attributes:
+        data: Its section of the study.
+        dataset: Its files; None for a phantom.
+    """
+
+    data: DataSpec
+    classes: tuple[str, ...]
+    kinds: tuple[str, ...]
+    channels: int
+    dataset: Dataset | None
+
+
+def outside(number: int, name: str, data: DataSpec, found: Dataset, training: Training) -> Dataset:
+    """Return a set with the classes of the training set and patient codes of its own.
+
+    Args:
+        number: Its place among the sets, from 1.
+        name: Name of the set.
+        data: Its section of the study.
+        found: Its files.
+        training: The training set.
+
+    Raises:
+        SpecError: Classes, kinds of lesion or channels are others than those of the training set.
+        DataError: An image or a patient is in both sets.
+    """
+    _refuse_other_pixels(found, training)
+    target = _mapped(data, found.table, training.classes)
+    table = replace(found.table, target=target, classes=training.classes, patient=found.table.patient + number * _APART)
+    content = content_hash([found.content, training.classes, target.tolist(), number])
+    search = None
+    if training.dataset is not None:
+        _refuse_shared(data, found, training.data, training.dataset)
+        searches = training.dataset.search, found.search
+        if isinstance(searches[0], FileCopies) and isinstance(searches[1], FileCopies):
+            search = CopiesBetween(name, searches[0], searches[1])
+    return replace(found, table=table, content=content, search=search)
+
+
+def _refuse_other_pixels(found: Dataset, training: Training) -> None:
+    channels = found.images.shape[0]
+    if channels != training.channels:
+        words = {1: "gray (1 channel)", 3: "color (3 channels)"}
+        wanted = "gray" if training.channels == 1 else "color"
+        raise SpecError(
+            f"images are {words[channels]}, and those of the training set {words[training.channels]}; "
+            f"write channels: {wanted} there to convert them"
+        )
+    kinds = () if found.masks is None else found.masks.kinds
+    if kinds and training.kinds and kinds != training.kinds:
+        raise SpecError(
+            f"masks show {', '.join(kinds)}, and those of the training set {', '.join(training.kinds)}; name "
+            "the kinds alike in mask_values"
+        )
+
+
+def _mapped(data: DataSpec, table: FactorTable, classes: Sequence[str]) -> Int[np.ndarray, " n"]:
+    """Return the classes of all rows as those of the training set. Raises SpecError for a class that this lacks."""
+    stray = [one for one in data.map if one not in table.classes]
+    if stray:
+        raise SpecError(f"map: no class is called '{cut(stray[0])}': the set has {', '.join(table.classes)}")
+    named = [data.map.get(one, one) for one in table.classes]
+    unknown = [(own, one) for own, one in zip(table.classes, named, strict=True) if one not in classes]
+    if unknown:
+        own, one = unknown[0]
+        likely = nearest(one, classes) or classes[-1]
+        raise SpecError(
+            f"class '{cut(one)}' is none of the training set's ({', '.join(classes)}); say which it is, such "
+            f"as map: {{{own}: {likely}}}"
+        )
+    target = np.array([classes.index(one) for one in named], dtype=np.int64)[table.target]
+    there = {int(code) for code in np.unique(target)}
+    if len(there) == 1 and tuple(classes) != LESION.levels:
+        missing = next(one for code, one in enumerate(classes) if code not in there)
+        raise SpecError(
+            f"no image is of class '{cut(missing)}', and classes cannot be told apart in images of one; add "
+            "some, or map names of its classes to it"
+        )
+    return target
+
+
+def _set(data: DataSpec) -> str:
+    """Return the public set, whose patients are numbered by itself; empty for files of the user's own."""
+    return data.dataset.name if data.dataset else ""
+
+
+def _refuse_shared(data: DataSpec, found: Dataset, trained: DataSpec, training: Dataset) -> None:
+    """Refuse images, and patients by name where both sets number them together."""
+    own = set(training.digests)
+    rows = np.array([row for row, digest in enumerate(found.digests) if digest in own], dtype=np.int64)
+    if len(rows):
+        raise DataError(
+            f"{found.table.named(rows)} show the same images as rows of the training set; leave them out of one of both"
+        )
+    apart = data.numbering == "own" or _set(data) != _set(trained)
+    known = set[str]() if apart else set(training.names)
+    rows = np.array([row for row, one in enumerate(found.names) if one in known], dtype=np.int64)
+    if len(rows):
+        patients = len({found.names[row] for row in rows.tolist()})
+        raise DataError(
+            f"{patients:,} patients are in the training set too ({found.table.named(rows)}); leave their rows "
+            "out of one of both, or write numbering: own where each set numbers its patients by itself"
+        )

@@ -1,0 +1,144 @@
+"""Train on one set and test on another: from two made-up folders to a page, and each wrong input in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import assay
+from assay.core.errors import AssayError
+from assay.data.cache import ArrayCache
+from assay.shifts.environment import Environment
+from assay.shifts.sources import open_population
+from assay.spec.parse import parse_study
+
+IMAGES = 48
+
+
+def hospital(
+    folder: Path, seed: int, classes: tuple[str, str] = ("normal", "ill"), prefix: str = "P", color: bool = False
+) -> Path:
+    """Write a folder with images of two classes, of which the second has a bright square, two images a patient."""
+    folder.mkdir()
+    drawn = np.random.default_rng(seed)
+    rows: list[dict[str, str]] = []
+    for at in range(IMAGES):
+        pixels = drawn.normal(90 + 10 * seed, 15, (40, 48))
+        if at % 2:
+            top = int(drawn.integers(4, 24))
+            pixels[top : top + 12, top : top + 12] += 100
+        shown = pixels.clip(0, 255).astype(np.uint8)
+        Image.fromarray(np.stack([shown, shown, 255 - shown], -1) if color else shown).save(folder / f"{at}.png")
+        rows.append({"image": f"{at}.png", "grade": classes[at % 2], "patient": f"{prefix}{at // 2}"})
+    pd.DataFrame(rows).to_csv(folder / "data.csv", index=False)
+    return folder
+
+
+def study(train: Path, test: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    """Return a study of two sets."""
+    return {
+        "name": "two",
+        "data": {
+            "train": {"folder": str(train), "target": "grade", "patient": "patient", "size": 32},
+            "tests": {"site b": test},
+        },
+        "environments": {"train": {}, "found": {}, "external": {"data": "site b"}},
+        "recipe": {"epochs": 8, "batch_size": 8, "optimizer": {"adamw": {"lr": 0.01}}},
+        "seeds": 1,
+        "probes": ["performance"],
+        **more,
+    }
+
+
+@pytest.fixture(name="own", scope="module")
+def _own(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return hospital(tmp_path_factory.mktemp("own") / "a", 1)
+
+
+def test_a_study_is_trained_on_one_folder_and_tested_on_another(own: Path, tmp_path: Path) -> None:
+    other = hospital(tmp_path / "b", 3, ("healthy", "sick"), "Q")
+    given = study(own, {"folder": str(other), "map": {"healthy": "normal", "sick": "ill"}})
+    run = assay.load(given).run(tmp_path / "runs", workers=0, progress=False)
+
+    environments = run.table("environments").set_index("environment")
+    assert environments.loc["external", "set"] == "site b"
+    assert environments.loc["external", "images"] == IMAGES
+    assert environments.loc["external", "patients"] == IMAGES // 2
+    estimates = run.table("estimates").query("measure == 'auroc' and group == '' and level == ''")
+    measured = dict(zip(estimates["environment"], estimates["value"], strict=True))
+    assert measured["external"] > 0.9, "the bright square is the same in both hospitals"
+    facts = dict(run.table("provenance")[["key", "value"]].itertuples(index=False))
+    assert "data summary of site b" in facts
+    assert "site b" in (run.folder / "report.html").read_text()
+    again = assay.load(given).run(tmp_path / "runs", workers=0, progress=False)
+    assert again.result is not None
+    assert again.result.trained == again.result.probed == 0
+
+
+def test_data_frames_are_sets_too_and_their_patients_are_others(own: Path, tmp_path: Path) -> None:
+    other = hospital(tmp_path / "b", 3)
+    frames = {name: pd.read_csv(folder / "data.csv") for name, folder in (("a", own), ("b", other))}
+    for name, folder in (("a", own), ("b", other)):
+        frames[name]["image"] = [str(folder / image) for image in frames[name]["image"]]
+    train = {"table": frames["a"], "target": "grade", "patient": "patient", "size": 32}
+    made = assay.Study(train=train, tests={"site b": {"table": frames["b"], "numbering": "own"}}).spec
+    assert list(made.points[0].tests) == ["found", "site b"]
+    assert made.data.tests["site b"].target == "grade", "a set has the fields of the training set"
+    population = open_population(made.data, ArrayCache(tmp_path / "cache"))
+    scene = population.scene(made.points[0].tests, 0)
+    patients = [scene.environment(name).table.patient for name in scene.names]
+    assert not set(patients[0]) & set(patients[1]), "P0 of another hospital is another patient"
+    assert scene.environment("site b").table.classes == population.classes == ("ill", "normal")
+
+
+@pytest.mark.parametrize(
+    ("test", "environments", "said"),
+    [
+        ({"classes": ("healthy", "sick")}, {}, "class 'healthy' is none of the training set's (ill, normal)"),
+        ({"classes": ("ill", "ill")}, {}, "set 'site b': data.target: column 'grade' needs at least two different"),
+        ({"prefix": "P"}, {}, "24 patients are in the training set too"),
+        ({"seed": 1}, {}, "show the same images as rows of the training set"),
+        ({"color": True}, {}, "images are color (3 channels), and those of the training set gray"),
+        ({}, {"external": {"data": "site c"}}, "did you mean 'site b'?"),
+        ({}, {"train": {"data": "site b"}}, "training rows are those of data.train"),
+        ({"split": {"folds": 3}}, {}, "every row of a test set is tested"),
+        ({"map": {"sick": "ill"}}, {}, "no class is called 'sick': the set has ill, normal"),
+    ],
+)
+def test_wrong_sets_are_one_sentence(
+    own: Path, tmp_path: Path, test: dict[str, Any], environments: dict[str, Any], said: str
+) -> None:
+    drawn = {name: test.pop(name) for name in ("seed", "classes", "prefix", "color") if name in test}
+    other = hospital(tmp_path / "b", **{"seed": 3, "prefix": "Q", **drawn})
+    given = study(own, {"folder": str(other), **test})
+    given["environments"] |= environments
+    with pytest.raises(AssayError) as refused:
+        external(given, tmp_path)
+    assert said in str(refused.value)
+
+
+def external(given: Mapping[str, Any], folder: Path) -> Environment:
+    spec = parse_study(given)
+    population = open_population(spec.data, ArrayCache(folder / "cache"))
+    return population.scene(spec.points[0].tests, 0).environment("external")
+
+
+def test_near_copies_are_searched_across_sets(own: Path, tmp_path: Path) -> None:
+    other = hospital(tmp_path / "b", 3, prefix="Q")
+    scene = np.random.default_rng(9).normal(128, 50, (12, 12)).clip(0, 255).astype(np.uint8)
+    whole = Image.fromarray(scene).resize((120, 120), Image.Resampling.BICUBIC)
+    twin = hospital(tmp_path / "a", 5)
+    whole.save(twin / "0.png")
+    whole.resize((100, 100)).save(other / "3.png")
+    spec = parse_study(study(twin, {"folder": str(other)}))
+    population = open_population(spec.data, ArrayCache(tmp_path / "cache"))
+    dataset = population.sets["site b"].dataset
+    assert dataset is not None
+    assert [(pair.first, pair.second) for pair in dataset.near_copies] == [(0, 3)]
+    assert [dict(reason.causes[0].fields)["set"] for reason in dataset.leakage] == ["site b"]
