@@ -120,10 +120,10 @@ def _refuse_shared(data: DataSpec, found: Dataset, trained: DataSpec, training: 
         )
     apart = data.numbering == "own" or _set(data) != _set(trained)
     known = set[str]() if apart else set(training.names)
-    rows = np.array([row for row, one in enumerate(found.names) if one in known], dtype=np.int64)
-    if len(rows):
-        patients = len({found.names[row] for row in rows.tolist()})
+    patients = known.intersection(found.names)
+    rows = np.array([row for row, one in enumerate(found.names) if one in patients], dtype=np.int64)
+    if patients:
         raise DataError(
-            f"{patients:,} patients are in the training set too ({found.table.named(rows)}); leave their rows "
+            f"{len(patients):,} patients are in the training set too ({found.table.named(rows)}); leave their rows "
             "out of one of both, or write numbering: own where each set numbers its patients by itself"
         )
