@@ -96,12 +96,38 @@ def test_pairs_without_logits_do_not_overflow(browser: Browser, report: Path, wi
     page.context.close()
 
 
-def test_the_first_screen_holds_question_answer_and_figures(browser: Browser, report: Path) -> None:
-    page = opened(browser, report)
-    for what in ("h1", ".chips", ".done", "#figure-performance"):
+WORDS_SEEN = """() => {
+    const words = [], range = document.createRange();
+    const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    for (let node; (node = walk.nextNode()); )
+        for (const found of node.data.matchAll(/\\S*[\\p{L}\\p{N}]\\S*/gu)) {
+            range.setStart(node, found.index);
+            range.setEnd(node, found.index + found[0].length);
+            const box = range.getBoundingClientRect();
+            if (box.width && box.right > 0 && box.bottom > 0 && box.top < innerHeight) words.push(found[0]);
+        }
+    return words;
+}"""
+"""The words of the page that lie on the first screen, those of figures and axes among them."""
+
+
+@pytest.mark.parametrize(
+    ("width", "most", "charts", "holds"),
+    [(1280, 120, 1, ("h1", ".chips >> nth=0", ".done", "#figure-performance", ".lines")),
+     (390, 60, 0, ("h1", ".chips >> nth=0", ".places"))],
+)  # fmt: skip
+def test_the_first_screen_is_few_words_and_one_chart(
+    browser: Browser, report: Path, width: int, most: int, charts: int, holds: tuple[str, ...]
+) -> None:
+    page = opened(browser, report, width, 800)
+    words = page.evaluate(WORDS_SEEN)
+    assert 30 < len(words) <= most, " ".join(words)
+    for what in holds:
         box = page.locator(what).bounding_box()
         assert box is not None
-        assert box["y"] + box["height"] <= 900, what
+        assert box["y"] + box["height"] <= 800, what
+    drawn = "[...document.querySelectorAll('svg')].filter((one) => one.getClientRects()[0]?.top < innerHeight).length"
+    assert page.evaluate(drawn) == charts
     page.context.close()
 
 
@@ -185,8 +211,8 @@ def test_headings_are_in_order(browser: Browser, report: Path) -> None:
 def test_files_can_be_saved(browser: Browser, report: Path, tmp_path: Path) -> None:
     page = opened(browser, report)
     for selector, start in (
-        ("#figure-performance a[download$='.csv']", "id,recipe,coordinates,measure,"),
-        ("#figure-performance a[download$='.svg']", "<svg xmlns"),
+        ("#files-performance a[download$='.csv']", "id,recipe,coordinates,measure,"),
+        ("#files-performance a[download$='.svg']", "<svg xmlns"),
         ("#words", "# Which feature"),
     ):
         with page.expect_download() as saving:
@@ -200,8 +226,8 @@ def test_files_can_be_saved(browser: Browser, report: Path, tmp_path: Path) -> N
 def test_a_table_is_sorted_by_a_click_and_by_the_keyboard(browser: Browser, report: Path) -> None:
     page = opened(browser, report)
     page.locator("details:has(#contrasts) summary").click()
-    head = page.locator("#contrasts th", has_text="value").locator("button")
-    column = "[...document.querySelectorAll('#contrasts tbody tr')].map((row) => row.cells[3].dataset.sort ?? '')"
+    head = page.locator("#contrasts th", has_text="difference").locator("button")
+    column = "[...document.querySelectorAll('#contrasts tbody tr')].map((row) => row.cells[2].dataset.sort ?? '')"
     head.click()
     rising = [float(value) for value in page.evaluate(column) if value]
     assert rising == sorted(rising)

@@ -175,7 +175,7 @@ def test_the_text_as_markdown_says_the_same(page: str) -> None:
     words = files(page)["nodule-loss.md"].decode()
     assert words.startswith("# Which feature does each loss")
     assert "## Can it be trusted?" in words
-    assert "| comparison | decision | decided by |" in words
+    assert "| comparison | decision | difference |" in words
 
 
 def test_text_from_data_is_escaped_everywhere(tmp_path: Path) -> None:

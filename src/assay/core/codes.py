@@ -382,25 +382,25 @@ class Code(StrEnum):
     NO_SEED_LEFT = (
         "no-seed-left",
         "all runs of {recipes:few} collapsed or failed; no results are reported for them",
-        "a recipe without results: see Failures",
+        "a recipe without results",
         "bad",
     )
     LOST_TRIALS = (
         "lost-trials",
         "{count:training run} {status} ({recipes:few}): left out of means",
-        "some training runs collapsed: see Failures",
+        "some training runs collapsed",
     )
     SILENT_TRIALS = (
         "silent-trials",
         "{count} of {of:training run} ({recipes:few}): the network predicts no lesion pixel in any validation "
         "image at p = 0.5; kept in means",
-        "some networks predict nothing: see Failures",
+        "some networks predict nothing",
     )
     LOUD_TRIALS = (
         "loud-trials",
         "{count} of {of:training run} ({recipes:few}): the network predicts over 90% of the pixels as lesion in "
         "every validation image at p = 0.5; kept in means",
-        "some networks predict everything: see Failures",
+        "some networks predict everything",
     )
     PATIENTS_UNKNOWN = (
         "patients-unknown",
@@ -456,14 +456,14 @@ class Code(StrEnum):
         "associations-off",
         "{count} of {of:association} not achieved within {tolerance:number}: {factor:words} in {environment} is "
         "{strength:number}, asked {asked:number}",
-        "associations not as asked: see Test conditions",
+        "associations not as asked",
     )
     UNEVEN_ROWS = (
         "uneven-rows",
         "training rows differ over the doses[confounder? of {confounder:words}]: {most_rows} at p = {most}, "
         "{fewest_rows} at p = {fewest}, so an effect of p may come from fewer rows; `rows: {least}` in "
         "environments.train makes them equal",
-        "uneven training sets: see Findings",
+        "uneven training sets",
     )
     ALL_AT_CHANCE = (
         "all-at-chance",
@@ -479,7 +479,7 @@ class Code(StrEnum):
         "scale-exhausted",
         "no room for a difference in {count} of {of:comparison}: neither a difference nor its absence means much "
         "there; in the first, all values are:",
-        "no room for a difference: see Findings",
+        "no room for a difference",
     )
     UNDER_SEEDS = (
         "under-seeds",
@@ -505,13 +505,13 @@ class Code(StrEnum):
     CHANGED_SEEDS = (
         "changed-seeds",
         "the number of seeds was changed from {planned} to {now} after results existed",
-        "seeds raised after results existed: see Findings",
+        "seeds raised after results existed",
     )
     FAR_P = (
         "far-p",
         "{count:difference} with p < {limit:g} on {fewest..most:seed}: the simulation behind p stops at "
         "0.05[flip?; the sign-flip test cannot give less than {flip:p}]",
-        "very small p from few seeds: see Findings",
+        "very small p from few seeds",
     )
     OUTLYING_SEEDS = (
         "outlying-seeds",
@@ -519,7 +519,7 @@ class Code(StrEnum):
         "standard deviations][gap?, over {gap:number} of the range]: {recipe} with seed {seed} has "
         "{measure:measure}[environment? in {environment}] {value:number}, the median is {median:number}; a mean "
         "over few seeds flatters recipes that sometimes fail",
-        "outlying seeds: see Findings",
+        "outlying seeds",
     )
     SEEDS_UNCHECKED = (
         "seeds-unchecked",
@@ -549,7 +549,7 @@ class Code(StrEnum):
     UNDEFINED_COMPARISONS = (
         "undefined-comparisons",
         "{count} of {of:comparison} undefined:",
-        "comparisons without a result: see Findings",
+        "comparisons without a result",
     )
 
     # Cautions about data.
@@ -567,7 +567,7 @@ class Code(StrEnum):
         "unseen-levels",
         "'{environment}' has levels of '{factor}' that no training image has[folds? (of its fold, all "
         "{folds} together)]: {levels*counts:list} of {images:,} images",
-        "levels unseen in training: see Findings",
+        "levels unseen in training",
     )
     COLUMN_OF_INTERVENTION = (
         "column-of-intervention",

@@ -32,6 +32,7 @@ from assay.report.sheets import (
     figure,
     probability,
     sheet,
+    sort_key,
     words,
 )
 from assay.report.words import (
@@ -283,7 +284,9 @@ _MARGINS = ("contrasts", "verdicts", "effects", "gaps", "distorted")
 
 
 def ends_of(row: Row, name: str) -> tuple[float, float]:
-    """Return the ends of the interval of a column: its own, or those of the row."""
+    """Return the ends of the interval of a column: its own, that which decided a comparison, or that of the row."""
+    if name == "value" and not math.isnan(numeric(row, "decision_low")):
+        return numeric(row, "decision_low"), numeric(row, "decision_high")
     own = f"{name}_" if f"{name}_low" in row else ""
     return numeric(row, f"{own}low"), numeric(row, f"{own}high")
 
@@ -494,7 +497,7 @@ def _range(found: Sequence[int], name: str) -> str:
 # Tables.
 
 HEADS: Mapping[str, str] = {
-    "decided": "decided by", "margin_test": "margin test", "half_dose": "half-effect dose", "p_holm": "p (Holm)",
+    "decided": "difference", "margin_test": "margin test", "half_dose": "half-effect dose", "p_holm": "p (Holm)",
     "closed_at": "closed at", "a": "first", "environment": "test condition", "below": "less alike than seeds",
     "dose": "strength", "g": "swing", "loss": "AUROC lost", "loss_negatives": "AUROC lost, mark on negatives",
     "flips": "changed calls", "dice": "Dice lost", "stray": "area wrongly called lesion", "open": "not settled",
@@ -551,7 +554,7 @@ def cell(column: str, row: Row, evidence: Evidence, places: int | None = None) -
     """Return the cell of a column: an estimate with its interval, a count, a p value, a number or a text."""
     match column:
         case "decided":
-            return Cell(decided_by(row), "", True, anchor=anchor(row))
+            return Cell(decided_by(row), sort_key(numeric(row, "value")), True, anchor=anchor(row))
         case "first" | "second":
             run = {**row, **{name: row[f"first_{name}"] for name in row if f"first_{name}" in row}}
             run = run if column == "first" else row

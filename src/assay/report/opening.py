@@ -21,13 +21,17 @@ from assay.report.words import (
     decided_by,
     displayed,
     headline,
+    held_words,
     measure_words,
     model_headline,
     plural,
     primary_line,
     sentence_case,
+    sides,
     strengths,
+    subject,
     valued,
+    verdict_words,
 )
 from assay.stats.findings import Finding
 from assay.stats.format import in_words, listed, number
@@ -42,6 +46,8 @@ MOST_PLACES = 3
 SIDE = 128
 """Most CSS pixels of a small picture."""
 MOST_CHIPS = 4
+MOST_LINES = 3
+"""Comparisons on the first screen; the others are in the table."""
 MOST_FLIPS = 3
 """Factors on the first screen of one model."""
 COLUMNS, GAP = 8, 2
@@ -78,11 +84,15 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A comparison in one line: its decision, its numbers, and the anchor of the cell that has the same numbers."""
+    """A comparison in one line: its decision, its numbers, and the anchor of the cell that has the same numbers.
+
+    short: The decision without what the heading of all lines says.
+    """
 
     decision: str
     numbers: str
     anchor: str
+    short: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +164,22 @@ def opening(root: Path, evidence: Evidence, findings: Sequence[Finding]) -> Open
     contrasts = evidence.tables.get("contrasts", ())
     reach = detectable(evidence, quick=quick)
     chips = [_control(row, evidence) for row in contrasts if row["role"] in CONTROLS] + doubts(findings)
+    rows = primary_rows(evidence)
+    about = {subject(row, evidence.names) + held_words(row, evidence.names) for row in rows}
+    bases = {sides(row, evidence.names)[1] for row in rows}
     lines = [
-        Line(f"{primary_line(row, evidence.names)}:", decided_by(row), anchor(row)) for row in primary_rows(evidence)
-    ] or list(_measured(evidence))
+        Line(f"{primary_line(row, evidence.names)}:", decided_by(row), anchor(row),
+             f"{sides(row, evidence.names)[0]}: {verdict_words(row)}:" if len(about) == len(bases) == 1 else "")
+        for row in rows
+    ] or list(_measured(evidence))  # fmt: skip
     shown = [*reach, *chips][:MOST_CHIPS] if quick else [*chips[: MOST_CHIPS - len(reach)], *reach]
-    title = "" if "contrasts" in evidence.tables else "What was measured"
+    title = (
+        f"{about.pop()}, against {bases.pop()}"
+        if len(about) == len(bases) == 1
+        else ""
+        if "contrasts" in evidence.tables
+        else "What was measured"
+    )
     return Opening(tuple(shown), done(evidence), places_of(root, evidence), tuple(lines), title)
 
 
@@ -236,7 +257,7 @@ def quick_look(measure: str, least: float | None, seeds: int) -> str:
     """Return the limit of a quick look: the smallest difference it detects, or that it can show none."""
     if least is None:
         return f"quick look: {plural(seeds, 'seed')} cannot show a difference; use the default scale"
-    return f"quick look: this run could reliably detect only {_differences(measure, least)}"
+    return f"quick look: detects only {_differences(measure, least)}"
 
 
 def _differences(measure: str, least: float) -> str:
@@ -252,7 +273,7 @@ def done(evidence: Evidence) -> tuple[str, ...]:
     facts, trials = evidence.facts, networks(evidence.tables)
     target = next((row["target"] for row in evidence.tables.get("environments", ()) if row["target"]), "")
     named = f'"{in_words(target)}"' if target else "the target"
-    images = f' on the data "{facts["data"]}"' if facts.get("data") else ""
+    images = f' on "{facts["data"]}"' if facts.get("data") else ""
     if not trials:
         counts = [whole(row, "images") for row in evidence.tables.get("environments", ())]
         if not counts:
@@ -271,7 +292,7 @@ def done(evidence: Evidence) -> tuple[str, ...]:
     parts = f", {folds} folds" if folds > 1 else ""
     elsewhere = facts.get("models") or facts.get("predictions")
     verb = "that were trained elsewhere predicted" if elsewhere else "were trained to predict"
-    first = f"{trained:,} networks ({levels}{plural(seeds, 'seed')}{parts}) {verb} {named}"
+    first = f"{plural(trained, 'network')} ({levels}{plural(seeds, 'seed')}{parts}) {verb} {named}"
     return tuple(
         part for part in (f"{first}{images}.", tied(evidence), _registered(facts), _replicated(evidence)) if part
     )

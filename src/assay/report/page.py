@@ -24,7 +24,7 @@ from assay.report.drawing import DARK, LIGHT, declarations
 from assay.report.evidence import Evidence, Tables, distinct, networks, outline
 from assay.report.glossary import first_used
 from assay.report.images import Gallery, gallery
-from assay.report.opening import Account, Opening, Said, opening, paper, said, verdict
+from assay.report.opening import MOST_LINES, Account, Opening, Said, opening, paper, said, verdict
 from assay.report.preview_page import preview_account
 from assay.report.sentences.audit import meanings
 from assay.report.sentences.reasons import reason_words
@@ -419,7 +419,7 @@ def _fitting(content: Content) -> str:
 def as_html(content: Content) -> str:
     """The page as HTML."""
     words = as_markdown(content.name, as_text(content))
-    return rendered("page.html", content, markdown=words, most_figures=MOST_FIGURES)
+    return rendered("page.html", content, markdown=words)
 
 
 def rendered(template: str, page: object, **more: object) -> str:
@@ -431,6 +431,7 @@ def rendered(template: str, page: object, **more: object) -> str:
         "script": Markup(script()),
         "svg": Markup,
         "plural": plural,
+        "most_lines": MOST_LINES,
     }
     return templates().get_template(template).render(page=page, **shared, **more)
 

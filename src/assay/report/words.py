@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from assay.core.measures import MEASURES, label_of
+from assay.core.measures import INDEPENDENT, MEASURES, NEUTRAL, label_of
 from assay.core.reasons import Code, reason_of
 from assay.report.sentences.reasons import cause_words, reason_words
 from assay.stats.format import decimals, in_words, listed, number, p_value, with_interval
@@ -36,6 +36,9 @@ SAME = 0.05
 TRAINING = "train"
 MEAN = "mean of "
 """Words that open a level of a comparison that is a mean over several."""
+
+MOST_NAMED = 3
+"""Levels that a headline names; more are counted."""
 
 # Names of recipes, test conditions and measures.
 
@@ -127,14 +130,14 @@ class Names:
 
     def place(self, environment: str) -> str:
         """Return a test condition."""
+        if environment in (NEUTRAL, INDEPENDENT):
+            return "factors independent"
         return self.labels.get(environment) or self.places.get(environment) or displayed(environment)
 
     def inside(self, environment: str) -> str:
         """Return ` with texture reversed`, ` in same`, or nothing for no environment."""
         if not environment:
             return ""
-        if environment.startswith("("):
-            return " with factors independent"
         label = self.place(environment)
         return f" in {label}" if label == displayed(environment) else f" with {label}"
 
@@ -291,8 +294,7 @@ def sides(row: Row, names: Names = PLAIN) -> tuple[str, str]:
 
 def statement(row: Row, names: Names = PLAIN) -> str:
     """Name a comparison: `AUROC with texture reversed, ArcFace against cross-entropy, 6 epochs`."""
-    a, b = sides(row, names)
-    return f"{subject(row, names)}, {a} against {b}{held_words(row, names)}"
+    return f"{subject(row, names)}, {' against '.join(sides(row, names))}{held_words(row, names)}"
 
 
 def _decision(row: Row) -> str:
@@ -369,31 +371,48 @@ def control_words(row: Row, names: Names | None = None) -> str:
 def headline(contrasts: Sequence[Row], names: Names = PLAIN) -> str:
     """Return the verdict of a study, without numbers, by the first rule that applies.
 
-    A control failed; one primary comparison (or of a study without any, one comparison); several: the first difference
-    or equivalence, then counts; none was pre-specified.
+    A control failed; none was pre-specified; nothing was shown: what was compared; one primary comparison (or of a
+    study without any, one comparison); several: the first difference or equivalence, then counts. Shown is what has an
+    interval, which takes three seeds.
     """
     failed = [row for row in contrasts if row.get("decision") in FAILED]
     if failed:
-        return f"No difference is claimed, since the {control_words(failed[0], names)}."
+        return f"No difference is claimed, since the {control_words(failed[0])}."
     stated = [row for row in contrasts if not row.get("exploratory") and text_of(row, "role") not in CONTROLS]
     rows = [row for row in stated if row.get("role") == PRIMARY] or stated
     if not rows:
         return "No comparison was pre-specified, so no difference is claimed."
-    if len(rows) == 1:
-        return f"{outcome(rows[0], names)}."
     called = "primary comparisons" if rows[0].get("role") == PRIMARY else "comparisons"
+    shown = [row for row in rows if any(not math.isnan(numeric(row, low)) for low in ("decision_low", "low"))]
     kinds = {
-        "a difference of more than the margin": [row for row in rows if row.get("decision") in BEYOND],
-        "a difference": [row for row in rows if row.get("decision") in DIFFERENT and row["decision"] not in BEYOND],
-        "equivalence": [row for row in rows if row.get("decision") == "equivalent"],
+        "different by more than the margin": [row for row in shown if row.get("decision") in BEYOND],
+        "different": [row for row in shown if row.get("decision") in DIFFERENT and row["decision"] not in BEYOND],
+        "equivalent": [row for row in shown if row.get("decision") == "equivalent"],
     }
     open_ = len(rows) - sum(map(len, kinds.values()))
     if open_ == len(rows):
-        return f"All {len(rows)} {called} are inconclusive."
+        return _nothing_shown(rows, names)
     first = next(row for found in kinds.values() for row in found)
-    parts = [f"{len(found)} showed {name}" for name, found in kinds.items() if found]
-    parts += [f"{open_} {'is' if open_ == 1 else 'are'} inconclusive"] if open_ else []
-    return f"{outcome(first, names)}. Of {len(rows)} {called}, {listed(parts)}."
+    if len(rows) == 1:
+        return f"{outcome(first, names)}."
+    parts = [f"{len(found)} {name}" for name, found in {**kinds, "inconclusive": range(open_)}.items() if found]
+    return f"{outcome(first, names)}. Of {len(rows)} {called}: {listed(parts)}."
+
+
+def _nothing_shown(rows: Sequence[Row], names: Names) -> str:
+    """Return what was compared without a result, or why there is no value."""
+    if all(math.isnan(numeric(row, "value")) for row in rows):
+        why = next((reason_words(row["reason"]) for row in rows if row.get("reason")), "no comparison has a value")
+        return f"This run cannot answer: {why}."
+    compared = list(dict.fromkeys(sides(row, names) for row in rows))
+    levels, bases = dict.fromkeys(a for a, _ in compared), dict.fromkeys(b for _, b in compared)
+    axis = in_words(text_of(rows[0], "axis"))
+    named = listed(list(levels)) if len(levels) <= MOST_NAMED else plural(len(levels), axis)
+    against_what = next(iter(bases)) if len(bases) == 1 else "one another"
+    about = {subject(row, names) for row in rows}
+    where = f" in {_inside(about.pop())}" if len(about) == 1 else ""
+    was, all_ = ("was", "") if len(levels) == 1 else ("were", "all ")
+    return f"{sentence_case(named)} {was} compared with {against_what}{where}: {all_}inconclusive."
 
 
 def model_headline(rows: Sequence[Row], measure: str, names: Names = PLAIN) -> str:

@@ -33,11 +33,11 @@ COMPARISONS = Block(
     place=("comparison",),
     panel="measure",
     colors="decision",
-    columns=("comparison", "decision", "decided", "value", "margin_test", "detectable", "seeds", "role"),
+    columns=("comparison", "decision", "decided", "margin_test", "detectable", "seeds", "role"),
     note=(
-        "Difference: the first less the second, with the 95% interval of this comparison alone. Decided by: the "
-        "interval and p that decided, corrected for all comparisons of the family. Shaded: the margin. Detectable: the "
-        "difference that this design detects with 80% power."
+        "Difference: the first less the second, with the interval and p that decided, corrected for all comparisons of "
+        "the family; a level other than 95% is named. Shaded: the margin. Detectable: the difference that this design "
+        "detects with 80% power."
     ),
 )
 FIRST = {
