@@ -365,5 +365,7 @@ def test_the_greatest_factor_is_compared_with_each_other_one_by_seed() -> None:
     assert set(rows[0]) == set(RELIANCE_CONTRASTS.names)
     expected = [stats.ttest_rel(values["tag"], values[name]).pvalue for name in ("size", "mass")]
     assert [row["p"] for row in rows] == pytest.approx(expected)
-    assert max(row["p_holm"] for row in rows) < 0.001
+    assert max(row["decision_p"] for row in rows) < 0.001
+    assert sorted(row["decision_level"] for row in rows) == [0.95, 0.975]
+    assert all(row["decision_low"] > 0 for row in rows)
     assert stats.ttest_ind(values["tag"], values["size"]).pvalue > 0.2

@@ -7,6 +7,7 @@ from itertools import combinations, product
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
 from assay.core.reasons import Code, because
@@ -32,7 +33,7 @@ def test_the_same_models_are_as_alike_as_their_seeds() -> None:
     assert found.below == 0
     assert math.isnan(found.p)
     assert found.reason == because(Code.NO_VARIATION_BETWEEN_SEEDS)
-    assert judged([found])[0][1] == "inconclusive"
+    assert judged([found])[0]["decision"] == "inconclusive"
 
 
 def test_it_is_half_the_squared_distance_of_means_without_bias() -> None:
@@ -109,10 +110,12 @@ def test_a_seed_without_a_value_leaves_none() -> None:
 
 def test_a_family_is_corrected_together() -> None:
     ps = [0.01, 0.03, math.nan, 0.2]
-    family = [Likeness(0.5, 0.6, 0.6, 0.1, p=p) for p in ps]
+    family = [Likeness(0.5, 0.6, 0.6, stats.t.isf(p, 5) * 0.02, standard_error=0.02, df=5, p=p) for p in ps]
     found = judged(family)
-    assert [c for _, c in found] == ["beyond seeds", *["inconclusive"] * 3]
-    assert found[0][0] == pytest.approx(0.04)
+    assert [one["decision"] for one in found] == ["beyond seeds", *["inconclusive"] * 3]
+    assert [one["decision_p"] for one in found] == pytest.approx([0.04, 0.09, math.nan, 0.4], nan_ok=True)
+    assert [one["decision_level"] for one in found[:2]] == pytest.approx([1 - 0.1 / 4, 1 - 0.1 / 3])
+    assert [one["decision_low"] > 0 for one in found] == [True, False, False, False]
 
 
 def test_kappa_is_that_of_scikit_learn_and_has_its_limits() -> None:

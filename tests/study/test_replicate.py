@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import math
 import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,16 @@ from tests.cli.asking import Asking
 from tests.worlds.studies import SMALL
 
 import assay
-from assay.analysis.replication import Earlier, earlier, earlier_of, keep_earlier
+from assay.analysis.looks import primary_pairs
+from assay.analysis.replication import (
+    SHIPPED,
+    Earlier,
+    design_of,
+    earlier,
+    earlier_of,
+    keep_earlier,
+    repeated,
+)
 from assay.core.errors import StoreError
 from assay.spec.parse import parse_study
 from assay.store.folder import RunFolder
@@ -93,3 +105,35 @@ def test_images_that_cannot_be_drawn_again_are_the_same_patients() -> None:
     drawn = of()
     assert drawn.has_new_patients(spec)
     assert not Earlier(drawn.name, 0, 2, 0, drawn=False, rows=[]).has_new_patients(spec)
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in SHIPPED.glob("*.json")))
+def test_a_built_in_study_replicates_the_earlier_result_that_is_shipped_with_it(name: str, tmp_path: Path) -> None:
+    spec = parse_study(name)
+    shipped = repeated(tmp_path, spec)
+    assert shipped is not None
+    assert {row["id"] for row in shipped.rows} == {pair.id for pair in primary_pairs(spec)}
+    assert repeated(tmp_path, parse_study(name, overrides=[f"first_seed={shipped.last_seed}"])) is None
+    assert repeated(tmp_path, parse_study(name, overrides=["data.train=100"])) is None
+    of_run = replace(shipped, name="a run", design="")
+    keep_earlier(tmp_path, of_run)
+    assert repeated(tmp_path, spec) == of_run
+
+
+def test_the_page_shows_the_earlier_result_that_is_shipped(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = stored_study(root).plan.spec
+    (pair,) = primary_pairs(spec)
+    decided = {"decision": "lower", "decision_level": 0.98, "decision_low": -0.2, "decision_high": -0.1}
+    row = {"id": pair.id, "value": -0.15, "seeds": 20, **decided, "decision_p": 0.01}
+    known = Earlier(spec.name, 60, 79, 0, drawn=True, rows=[row], design=design_of(spec), note="not registered")
+    monkeypatch.setattr("assay.analysis.replication.SHIPPED", root.parent)
+    (root.parent / "small.json").write_text(json.dumps(asdict(known)))
+    assert Asking(capsys)("report", root).code == 0
+    (found,) = RunFolder(root).table("replications")
+    assert (found["first_value"], found["within"]) == (-0.15, "")
+    assert math.isnan(found["both"])
+    page = (root / "report.html").read_text()
+    assert "Replication of small, seeds 60 to 79 (not registered), with new seeds, same patients: " in page
+    assert "lower, -0.15 [-0.20, -0.10], 98% CI, p = 0.01" in page

@@ -23,11 +23,10 @@ from assay.stats.compare import (
     Contrast,
     compare,
     contrast,
-    holm,
     matched_fit,
     untested,
 )
-from assay.stats.decisions import LOOK_ALPHA, OF_RESULT, Family, mean_of, pooled
+from assay.stats.decisions import DECIDED_BY, LOOK_ALPHA, OF_RESULT, Family, decide, mean_of, pooled
 from assay.stats.doses import Amount, Dose, interaction, interaction_seeds, matched_clean
 from assay.stats.format import listed
 from assay.stats.measures import COMPUTED
@@ -387,7 +386,6 @@ def _against_greatest(point: RecipePoint, measure: str, by_factor: Mapping[str, 
         return []
     (factor, first), *others = by_factor.items()
     results = [compare([first, other], np.array([1.0, -1.0])) for _, other in others]
-    adjusted = holm(np.array([result.p for result in results]))
     return [
         {
             "recipe": point.label,
@@ -396,8 +394,8 @@ def _against_greatest(point: RecipePoint, measure: str, by_factor: Mapping[str, 
             "factor": factor,
             "against": against,
             **{name: getattr(result, name) for name in OF_RESULT[:7]},
-            "p_holm": p,
+            **{name: getattr(decision, name) for name in DECIDED_BY},
             "reason": str(result.reason),
         }
-        for (against, _), result, p in zip(others, results, adjusted.tolist(), strict=True)
+        for (against, _), result, decision in zip(others, results, decide(results), strict=True)
     ]

@@ -25,7 +25,7 @@ from assay.core.reasons import NOTHING, Code, Reason, because, reason_of
 from assay.execution.plan import Plan
 from assay.spec.schema import StudySpec
 from assay.stats.compare import untested
-from assay.stats.decisions import LOOK_ALPHA, Family, decided
+from assay.stats.decisions import DECIDED_BY, LOOK_ALPHA, Family, decided
 from assay.stats.rows import COMPARED, DIFFERENT, PRIMARY, SETTLED, is_open
 from assay.store.files import Row
 from assay.store.folder import RunFolder
@@ -175,7 +175,7 @@ def look_rows(looks: Sequence[Look]) -> list[Row]:
 
 KEPT = ("family", "seeds", "value", "low", "high", "p")
 """Columns of contrasts that are of the look itself."""
-DECIDED = ("decision", "decision_level", "decision_low", "decision_high", "decision_p", "seeds_needed", "reason")
+DECIDED = ("decision", *DECIDED_BY, "seeds_needed", "reason")
 """Columns of contrasts that are of the look that closed a comparison, else of the last one."""
 
 

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from assay.core.errors import StoreError
+from assay.spec.load import STUDIES
 from assay.spec.schema import StudySpec
+from assay.stats.decisions import DECIDED_BY
 from assay.stats.replication import NEEDED, replicated
 from assay.stats.rows import COMPARED, PRIMARY, Row
-from assay.store.files import json_text, read_checked_json, write_checked_json
+from assay.store.files import json_text, read_checked_json, read_json, write_checked_json
 
 FILE = "replication.json"
-DECIDED = ("decision", "decision_level", "decision_low", "decision_high", "decision_p")
-SHOWN = ("value", "low", "high", "p", "seeds", *DECIDED, "reason")
+SHOWN = ("value", "low", "high", "p", "seeds", "decision", *DECIDED_BY, "reason")
 """Columns of `schema.CONTRASTS` that are shown of both runs."""
 KEPT = tuple(dict.fromkeys(("id", *COMPARED, *NEEDED, *SHOWN)))
 """Columns of `schema.CONTRASTS` that are kept of the earlier run."""
@@ -34,6 +35,8 @@ class Earlier:
         population: The population of its test patients.
         drawn: Whether test patients can be drawn again.
         rows: Its primary comparisons; of a study without, all that were pre-specified.
+        design: Of a result that is shipped with a built-in study, `design_of` its study.
+        note: What to know of such a result.
     """
 
     name: str
@@ -42,6 +45,14 @@ class Earlier:
     population: int
     drawn: bool
     rows: Sequence[Mapping[str, Any]]
+    design: str = ""
+    note: str = ""
+
+    @property
+    def named(self) -> str:
+        """Return its name with its seeds and its note."""
+        note = f" ({self.note})" if self.note else ""
+        return f"{self.name}, seeds {self.first_seed} to {self.last_seed}{note}"
 
     def has_new_patients(self, spec: StudySpec) -> bool:
         """Return whether a study tests on other patients."""
@@ -85,9 +96,28 @@ def earlier(root: Path) -> Earlier | None:
     return Earlier(**read_checked_json(root / FILE)) if (root / FILE).is_file() else None
 
 
+SHIPPED = STUDIES / "earlier"
+"""Earlier results of built-in studies. A study that still has that design and has other seeds replicates them."""
+
+
+def design_of(spec: StudySpec) -> str:
+    """Return the hash of all that is trained, but for the seeds."""
+    return spec.model_copy(update={"seeds": 1, "first_seed": 0}).trained
+
+
+def repeated(root: Path, spec: StudySpec) -> Earlier | None:
+    """Return the run that a run folder replicates, or the shipped result that its built-in study does; else None."""
+    file = SHIPPED / f"{spec.name}.json"
+    if (known := earlier(root)) or not file.is_file():
+        return known
+    shipped = Earlier(**read_json(file))
+    fresh = spec.first_seed > shipped.last_seed or spec.first_seed + spec.most_seeds <= shipped.first_seed
+    return shipped if fresh and shipped.design == design_of(spec) else None
+
+
 def replication_rows(root: Path, spec: StudySpec, contrasts: Sequence[Row]) -> list[Row]:
     """Return rows of `schema.REPLICATIONS`; none of a run that replicates none."""
-    first = earlier(root)
+    first = repeated(root, spec)
     if first is None:
         return []
     known, new = {row["id"]: row for row in first.rows}, first.has_new_patients(spec)
@@ -95,7 +125,7 @@ def replication_rows(root: Path, spec: StudySpec, contrasts: Sequence[Row]) -> l
     return [
         {
             **{name: row[name] for name in ("id", *COMPARED, "margin", *SHOWN)},
-            **{f"first_{name}": _read(known[row["id"]][name], name) for name in SHOWN},
+            **{f"first_{name}": _read(known[row["id"]].get(name), name) for name in SHOWN},
             **replicated(known[row["id"]], row, family=sizes[row["family"]], new_patients=new),
             "patients": "new" if new else "same",
         }
@@ -105,4 +135,4 @@ def replication_rows(root: Path, spec: StudySpec, contrasts: Sequence[Row]) -> l
 
 
 def _read(value: Any, name: str) -> Any:
-    return value if name in ("decision", "reason") else math.nan if value is None else value
+    return value or "" if name in ("decision", "reason") else math.nan if value is None else value

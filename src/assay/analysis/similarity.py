@@ -257,8 +257,8 @@ def _numbers_of(found: Likeness) -> Row:
     return {**asdict(found), "reason": str(found.reason)}
 
 
-_NUMBERS = ("value", "within", "against_within", "below", "low", "high", "standard_error", "df", "p", "p_holm",
-            "sign_flip_p", "sign_flip_min_p")  # fmt: skip
+_NUMBERS = ("value", "within", "against_within", "below", "low", "high", "standard_error", "df", "p", "decision_level",
+            "decision_low", "decision_high", "decision_p", "sign_flip_p", "sign_flip_min_p")  # fmt: skip
 
 
 def _images(models: Models) -> Row:
@@ -270,11 +270,12 @@ def _few(seeds: int) -> Reason:
 
 
 def _judged(rows: Sequence[Row]) -> list[Row]:
-    """The rows with Holm's p and the decision, those of one measure being a family."""
+    """The rows with the decision and what decided, those of one measure being a family."""
     made = [dict(row) for row in rows]
     for measure in dict.fromkeys(row["measure"] for row in made):
         family = [row for row in made if row["measure"] == measure and not math.isnan(row["below"])]
-        decided = judged([Likeness(0, 0, 0, 0, p=row["p"]) for row in family])
-        for row, (p, decision) in zip(family, decided, strict=True):
-            row |= {"p_holm": p, "decision": decision}
+        tests = ("below", "standard_error", "df", "p")
+        likeness = [Likeness(0, 0, 0, **{name: row[name] for name in tests}) for row in family]
+        for row, decided in zip(family, judged(likeness), strict=True):
+            row.update(decided)
     return made

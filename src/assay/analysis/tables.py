@@ -21,7 +21,7 @@ from assay.analysis.measurements import KEY_FIELDS, column_of, values_of_seeds
 from assay.analysis.prespecified import Stated, stated
 from assay.analysis.registration import FILE as REGISTRATION
 from assay.analysis.registration import registered
-from assay.analysis.replication import earlier, replication_rows
+from assay.analysis.replication import repeated, replication_rows
 from assay.analysis.results import Gathered
 from assay.analysis.segmentation import point_rows, trade_rows
 from assay.analysis.similarity import similarity_rows
@@ -591,12 +591,11 @@ def _registration(root: Path) -> dict[str, str]:
 
 
 def _replication(root: Path, spec: StudySpec) -> dict[str, str]:
-    first = earlier(root)
+    first = repeated(root, spec)
     if first is None:
         return {}
     patients = "new" if first.has_new_patients(spec) else "same"
-    named = f"{first.name}, seeds {first.first_seed} to {first.last_seed}"
-    return {"replication of": named, "repeated with": f"new seeds, {patients} patients"}
+    return {"replication of": first.named, "repeated with": f"new seeds, {patients} patients"}
 
 
 def without_home(value: Any) -> Any:

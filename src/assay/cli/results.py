@@ -263,10 +263,12 @@ _LATEX = str.maketrans({
 })  # fmt: skip
 
 _MINUS = re.compile(r"-(?=\d)")
+_ENDS = {("low", "high"): "[95% CI]", ("decision_low", "decision_high"): "[CI]"}
+"""Columns of the ends of an interval -> its heading; the level of the second is a column of its own."""
 
 
 def _print_latex(rows: list[Row], columns: Sequence[tuple[str, str]], differences: bool) -> None:
-    """Print a tabular of booktabs; value, low and high share a column where all three are there.
+    """Print a tabular of booktabs; a value and the ends of its interval share a column where all three are there.
 
     Args:
         rows: Rows of the table.
@@ -278,13 +280,13 @@ def _print_latex(rows: list[Row], columns: Sequence[tuple[str, str]], difference
     from assay.stats.format import common_decimals, number, with_interval
 
     names = [name for name, _ in columns]
-    merged = {"value", "low", "high"} <= set(names)
-    kept = [(name, head) for name, head in columns if not (merged and name in ("low", "high"))]
-    bounds = [(_real(row["value"]), _real(row["low"]), _real(row["high"])) for row in rows] if merged else []
+    ends = next((pair for pair in _ENDS if {"value", *pair} <= set(names)), ())
+    kept = [(name, head) for name, head in columns if name not in ends]
+    bounds = [(_real(row["value"]), *(_real(row[name]) for name in ends)) for row in rows] if ends else []
     places = common_decimals((high - low) / 2 for _, low, high in bounds)
 
     def cell(row: Row, i: int, name: str) -> str:
-        if merged and name == "value":
+        if ends and name == "value":
             value, low, high = bounds[i]
             found = with_interval(value, low, high, places=places)
             shown = found.replace(number(value, places), signed(value, places), 1) if differences else found
@@ -293,7 +295,7 @@ def _print_latex(rows: list[Row], columns: Sequence[tuple[str, str]], difference
             return (reason_words(row[name]) if name == "reason" else row[name]).translate(_LATEX)
         return _MINUS.sub("$-$", _text(row[name]))
 
-    heads = [f"{head} [95% CI]" if merged and name == "value" else head for name, head in kept]
+    heads = [f"{head} {_ENDS[ends]}" if ends and name == "value" else head for name, head in kept]
     numbers = [bool(rows) and all(not isinstance(row[name], str) for row in rows) for name, _ in kept]
     print("% needs \\usepackage{booktabs}")
     print(f"\\begin{{tabular}}{{{''.join('r' if is_number else 'l' for is_number in numbers)}}}")

@@ -554,7 +554,9 @@ def cell(column: str, row: Row, evidence: Evidence, places: int | None = None) -
     """Return the cell of a column: an estimate with its interval, a count, a p value, a number or a text."""
     match column:
         case "decided":
-            return Cell(decided_by(row), sort_key(numeric(row, "value")), True, anchor=anchor(row))
+            name = "below" if "below" in row else "value"
+            shown = Cell(decided_by(row, name), sort_key(numeric(row, name)), True)
+            return replace(shown, anchor=anchor(row)) if "id" in row else shown
         case "first" | "second":
             run = {**row, **{name: row[f"first_{name}"] for name in row if f"first_{name}" in row}}
             run = run if column == "first" else row

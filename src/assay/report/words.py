@@ -314,17 +314,15 @@ def verdict_words(row: Row) -> str:
     return f"{text} ({reason})" if reason else text
 
 
-def decided_by(row: Row) -> str:
+def decided_by(row: Row, difference: str = "value") -> str:
     """Return the difference with the interval and p that decided: `+0.09 [0.00, 0.18], 97.5% CI, p = 0.02`."""
-    value, low, high = (numeric(row, name) for name in ("value", "decision_low", "decision_high"))
+    value, low, high = (numeric(row, name) for name in (difference, "decision_low", "decision_high"))
     level, p = numeric(row, "decision_level"), numeric(row, "decision_p")
-    if math.isnan(low):
-        low, high, level, p = numeric(row, "low"), numeric(row, "high"), CONFIDENCE, numeric(row, "p_holm")
     if math.isnan(value):
         return "no value"
     if math.isnan(low):
         return signed(value, decimals(math.nan))
-    at = "" if math.isnan(level) or abs(level - CONFIDENCE) < 1e-9 else f", {100 * level:.3g}% CI"
+    at = ", corrected CI" if math.isnan(level) else "" if abs(level - CONFIDENCE) < 1e-9 else f", {100 * level:.3g}% CI"
     return f"{difference_words(value, low, high)}{at}{'' if math.isnan(p) else f', {p_value(p)}'}"
 
 

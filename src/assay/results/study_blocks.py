@@ -122,7 +122,7 @@ _LOOKS = Block(
     id="looks",
     title="Looks at the primary comparisons",
     table="looks",
-    columns=("comparison", "look", "value", "p", "decision", "closed_at", "seeds"),
+    columns=("comparison", "look", "decided", "decision", "closed_at", "seeds"),
     note="A decision once made remains. An estimate after early stopping is likely too large.",
     folded=True,
 )
@@ -130,8 +130,8 @@ _ORDERED = Block(
     id="order",
     title="Factors compared by how much models rely on them",
     table="reliance_contrasts",
-    columns=("recipe", "measure", "factor", "against", "value", "p_holm", "seeds"),
-    note="The factor with the greatest value less each other one, paired by seed.",
+    columns=("recipe", "measure", "factor", "against", "decided", "seeds"),
+    note="The factor with the greatest value less each other one, paired by seed; corrected over the other factors.",
     folded=True,
 )
 _STARTS = Block(
@@ -297,7 +297,8 @@ _GEOMETRY = (
           note="Mean similarity of the seeds of both recipes less that of the recipes; 0: no less alike than seeds."),
     Block(id="likeness", title="Similarity of recipes, compared with their seeds", table="similarities",
           keep=Query(filled=("axis",)),
-          columns=("recipe", "against", "measure", "place", "layer", "value", "below", "decision"), folded=True),
+          columns=("recipe", "against", "measure", "place", "layer", "value", "decided", "decision"), folded=True,
+          note="Decided by: how much less alike recipes are than seeds, corrected within the measure; one-sided."),
     Block(id="cka-maps", title="CKA of every layer with every layer", table="similarities",
           keep=Query(measures=("cka",), filled=("layer",)), chart="heat", along="against_layer", up="layer",
           panel="pair", listed=False, folded=True),

@@ -230,6 +230,8 @@ class Family:
     earlier: Mapping[str, Row] = field(default_factory=dict[str, Row])
 
 
+DECIDED_BY = ("decision_level", "decision_low", "decision_high", "decision_p")
+"""Columns of the interval and the p-value that decided, by one correction."""
 OF_RESULT = (
     "value", "low", "high", "standard_error", "df", "p", "seeds", "left_out", "patients", "paired_patients",
     "effective_patients", "sign_flip_p", "sign_flip_min_p", "margin", "seed_error",

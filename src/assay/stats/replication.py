@@ -45,7 +45,7 @@ def replicated(first: Row, second: Row, *, family: int, new_patients: bool) -> R
         "predicted_high": d1 + half,
         "within": "" if math.isnan(half) else "yes" if abs(d2 - d1) <= half else "no",
         "agreement": _agreement(first, second, family, error, df),
-        "both": pooled,
+        "both": math.nan if math.isnan(width) else pooled,
         "both_low": pooled - width,
         "both_high": pooled + width,
     }

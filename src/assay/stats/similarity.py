@@ -13,7 +13,8 @@ from scipy import stats
 
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.stats.compare import holm
-from assay.stats.rows import CONFIDENCE, MINIMUM_SEEDS
+from assay.stats.decisions import deciding_factors
+from assay.stats.rows import CONFIDENCE, MINIMUM_SEEDS, Row
 
 # How alike two representations of the same images are: CKA without bias, linear and with a Gaussian kernel.
 #
@@ -306,10 +307,22 @@ def beyond_seeds(
     )
 
 
-def judged(family: Sequence[Likeness]) -> list[tuple[float, BeyondSeeds]]:
-    """Return the p after Holm of each similarity of a family, and the decision."""
-    adjusted: list[float] = holm(np.array([one.p for one in family])).tolist()
-    return [(p, "beyond seeds" if p < ALPHA else "inconclusive") for p in adjusted]
+def judged(family: Sequence[Likeness]) -> list[Row]:
+    """Return for each similarity of a family the decision, with the interval and p that decided, after Holm.
+
+    The test is one-sided: the interval of the level 1 - 2 alpha / k is above 0 where `beyond seeds` is decided.
+    """
+    p = np.array([one.p for one in family])
+    return [
+        {
+            "decision": "beyond seeds" if corrected < ALPHA else "inconclusive",
+            "decision_level": 1 - 2 * ALPHA / factor,
+            "decision_low": one.below - (half := float(stats.t.isf(ALPHA / factor, one.df)) * one.standard_error),
+            "decision_high": one.below + half,
+            "decision_p": corrected,
+        }
+        for one, corrected, factor in zip(family, holm(p).tolist(), deciding_factors(p).tolist(), strict=True)
+    ]
 
 
 def cohen_kappa(ones: np.ndarray, others: np.ndarray) -> float:

@@ -88,6 +88,13 @@ _REASON = Column(
 )
 _P = number("p", "p value, uncorrected")
 _HOLM = number("p_holm", "p value after Holm's correction within its family", head="p (Holm)")
+_DECIDED_BY = (
+    number("decision_level", "level of the interval that decided, after correction", "level"),
+    number("decision_low", "lower end of the interval that decided", "decided low"),
+    number("decision_high", "upper end of the interval that decided", "decided high"),
+    number("decision_p", "p value of the test that decided, after correction", "decided p"),
+)
+_BY = tuple(column.name for column in _DECIDED_BY)
 _SIGN_FLIPS = (
     number("sign_flip_p", "p value of a sign-flip test over seeds"),
     number("sign_flip_min_p", "least p value that a sign-flip test of so many seeds can give"),
@@ -155,10 +162,7 @@ CONTRASTS = Table(
             "less than the margin), equivalent, or inconclusive; of a "
             "control detected, undetected, none detected, differs or untested",
         ),
-        number("decision_level", "level of the interval that decided, after correction"),
-        number("decision_low", "lower end of the interval that decided"),
-        number("decision_high", "upper end of the interval that decided"),
-        number("decision_p", "p value of the test that decided, after correction"),
+        *_DECIDED_BY,
         number("least_margin", "smallest margin at which the comparison would be equivalent; NaN without a margin"),
         number("seeds_needed", "of an inconclusive comparison, seeds that would decide it whatever the truth"),
         number(
@@ -175,7 +179,7 @@ CONTRASTS = Table(
         ),
         _REASON,
     ),
-    ("value", "low", "high", "p_holm", "seeds", "decision", "reason"),
+    ("value", *_BY, "seeds", "decision", "reason"),
 )
 
 LOOKS = Table(
@@ -192,15 +196,12 @@ LOOKS = Table(
         *_INTERVAL,
         number("p", "p value, uncorrected; of a dose-response the greater of both scales, 1 where signs differ"),
         Column("decision", "decision at this look, or at the earlier one that closed it: see contrasts"),
-        number("decision_level", "level of the interval that decided, after correction"),
-        number("decision_low", "lower end of the interval that decided"),
-        number("decision_high", "upper end of the interval that decided"),
-        number("decision_p", "p value of the test that decided, after correction"),
+        *_DECIDED_BY,
         number("seeds_needed", "of an inconclusive comparison, seeds that would decide it whatever the truth"),
         _REASON,
         number("closed_at", "seeds of the look that closed it, after which it gets none; NaN while open", "closed at"),
     ),
-    ("look", "value", "low", "high", "decision", "closed_at"),
+    ("look", "value", *_BY, "decision", "closed_at"),
     note="Empty for a run with a fixed number of seeds.",
 )
 
@@ -210,10 +211,7 @@ _DECIDED = {
     "high": "upper end of the 95% interval",
     "p": "p value, uncorrected",
     "seeds": "training seeds",
-    "decision_level": "level of the interval that decided",
-    "decision_low": "lower end of the interval that decided",
-    "decision_high": "upper end of the interval that decided",
-    "decision_p": "p value of the test that decided, after correction",
+    **{column.name: column.meaning for column in _DECIDED_BY},
 }
 
 REPLICATIONS = Table(
@@ -313,11 +311,12 @@ RELIANCE_CONTRASTS = Table(
         *_INTERVAL,
         *_ERROR,
         _P,
-        number("p_holm", "p value after Holm's correction over the other factors", head="p (Holm)"),
+        *_DECIDED_BY,
         _SEEDS,
         _REASON,
     ),
-    ("recipe", "measure", "factor", "against", "value", "low", "high", "p_holm", "seeds", "reason"),
+    ("recipe", "measure", "factor", "against", "value", *_BY, "seeds", "reason"),
+    "Corrected by Holm's method over the other factors.",
 )
 
 HALF_DOSES = Table(
@@ -527,15 +526,16 @@ SIMILARITIES = Table(
         *_INTERVAL,
         *_ERROR,
         number("p", "one-sided p value of below > 0"),
-        number("p_holm", "p value after Holm's correction within the measure", head="p (Holm)"),
+        *_DECIDED_BY,
         *_SIGN_FLIPS,
         Column("decision", "beyond seeds or inconclusive"),
         _SEEDS,
         IMAGES,
         _REASON,
     ),
-    ("recipe", "against", "measure", "layer", "against_layer", "value", "within", "against_within", "below", "low",
-     "high", "p_holm", "decision", "reason"),
+    ("recipe", "against", "measure", "layer", "against_layer", "value", "within", "against_within", "below", *_BY,
+     "decision", "reason"),
+    "Corrected by Holm's method within the measure; the interval is of `below`.",
 )  # fmt: skip
 
 ENVIRONMENTS = Table(
