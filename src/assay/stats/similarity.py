@@ -313,15 +313,20 @@ def judged(family: Sequence[Likeness]) -> list[Row]:
     The test is one-sided: the interval of the level 1 - 2 alpha / k is above 0 where `beyond seeds` is decided.
     """
     p = np.array([one.p for one in family])
+    adjusted: list[float] = holm(p).tolist()
+    factors: list[float] = deciding_factors(p).tolist()
+    halves = [
+        float(stats.t.isf(ALPHA / k, one.df)) * one.standard_error for one, k in zip(family, factors, strict=True)
+    ]
     return [
         {
             "decision": "beyond seeds" if corrected < ALPHA else "inconclusive",
             "decision_level": 1 - 2 * ALPHA / factor,
-            "decision_low": one.below - (half := float(stats.t.isf(ALPHA / factor, one.df)) * one.standard_error),
+            "decision_low": one.below - half,
             "decision_high": one.below + half,
             "decision_p": corrected,
         }
-        for one, corrected, factor in zip(family, holm(p).tolist(), deciding_factors(p).tolist(), strict=True)
+        for one, corrected, factor, half in zip(family, adjusted, factors, halves, strict=True)
     ]
 
 
