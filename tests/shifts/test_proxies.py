@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 
-from assay.analysis.shortcuts import _factor_row
+from assay.analysis.shortcuts import _factor_cue
 from assay.core.types import Factor, FactorTable
 from assay.shifts.checks import Proxy, proxies
 
@@ -77,4 +77,4 @@ def test_a_blank_column_raises_no_warning_of_numpy() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert proxies(table) == []
-        _factor_row("factor", site, table)
+        _factor_cue("factor", site, table)

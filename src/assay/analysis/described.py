@@ -13,13 +13,14 @@ import numpy as np
 from jaxtyping import Int
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
+from assay.analysis.added import added_rows
 from assay.analysis.data_checks import Looked, cautions, visibility_rows
 from assay.analysis.doses import dose_count_rows
 from assay.analysis.folds import Folds, Group, Outputs
 from assay.analysis.illustrations import illustrate
 from assay.analysis.preview import distinct_environments
 from assay.analysis.results import Gathered
-from assay.analysis.shortcuts import shortcut_cautions, shortcut_rows
+from assay.analysis.shortcuts import cues_of, shortcut_cautions, shortcut_rows
 from assay.core.errors import StoreError
 from assay.core.files import sha256
 from assay.core.measures import OF_WORST_GROUP
@@ -112,6 +113,7 @@ class Described(DataDescription):
         dose_counts: Rows of this table.
         visibility: Rows of this table.
         shortcuts: Rows of this table.
+        added: Rows of this table.
         leakage: As datasets have it.
         folds: Folds of every seed.
         pooled: Measurements over folds.
@@ -124,6 +126,7 @@ class Described(DataDescription):
     dose_counts: Rows
     visibility: Rows
     shortcuts: Rows
+    added: Rows
     leakage: tuple[StoredReason, ...] | None
     folds: int
     pooled: tuple[Pooled, ...]
@@ -155,7 +158,8 @@ class Described(DataDescription):
 def describe(gathered: Gathered, population: Population) -> Described:
     """Draw the pictures of a finished study to `pictures/`, and describe its data for the tables."""
     spec, dataset = gathered.plan.spec, population.dataset
-    looked, shortcuts = Looked.at(spec, population), shortcut_rows(spec, population)
+    looked, cues = Looked.at(spec, population), cues_of(spec, population)
+    shortcuts = shortcut_rows(cues)
     return Described(
         environments=environment_rows(gathered.plan, population),
         pictures=illustrate(gathered, population),
@@ -164,6 +168,7 @@ def describe(gathered: Gathered, population: Population) -> Described:
         dose_counts=dose_count_rows(spec, population),
         visibility=visibility_rows(spec, looked),
         shortcuts=shortcuts,
+        added=added_rows(gathered, cues, dataset.table) if dataset else [],
         leakage=leakage_of(population),
         folds=population.folds,
         pooled=tuple(Pooled(recipe=recipe, seed=seed, rows=rows) for (recipe, seed), rows in gathered.pooled.items()),

@@ -50,7 +50,7 @@ def panel_of(outputs: Mapping[int, Mapping[str, np.ndarray]], where: str) -> Pan
     maps = _maps(list(outputs.values()), rows)
     specific = maps.pop(SPECIFIC, None)
     made = Panel(scores, facts["target"], facts["patient"], fold, tested, thresholds, seeds, maps)
-    return replace(made, specific=specific)
+    return replace(made, specific=specific, images=rows)
 
 
 def _maps(found: Sequence[Mapping[str, np.ndarray]], rows: np.ndarray) -> dict[str, np.ndarray]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -29,8 +29,8 @@ from assay.stats.influence import auroc_rows
 from assay.stats.metrics import placements
 from assay.store.files import Row
 
-STRONG, CLEAR = 0.8, 0.65
-"""What tells the target with at least this AUROC, the lower end of its interval being above the second, is doubted."""
+CLEAR = 0.6
+"""A cue whose AUROC has an interval above this is a caution. Of many cues that tell nothing, hardly one reaches it."""
 MOST_IMAGES = 4000
 """Image properties and baselines are taken of so many images at most, all images of patients drawn at random."""
 FOLDS, SEED = 5, 0
@@ -47,41 +47,77 @@ _BATCH = 64
 _SUFFIXES = {"jpeg": "jpg", "jpe": "jpg", "tif": "tiff", "dicom": "dcm"}
 
 
-def shortcut_rows(spec: StudySpec | ProbeRequest, population: Population) -> list[Row]:
-    """Rows of `schema.SHORTCUTS`, the greatest AUROC first; none for a phantom, whose factors the study draws itself.
+@dataclass(frozen=True)
+class Cue:
+    """A score that may predict the target without a network.
+
+    Attributes:
+        row: Its row of `schema.SHORTCUTS`.
+        scores: Class code -> the score of each image, NaN where there is none.
+    """
+
+    row: Row
+    scores: Mapping[int, Float[np.ndarray, " n"]]
+
+    def at(self, rows: Int[np.ndarray, " m"], images: int) -> Cue:
+        """Return the cue of some of so many images as one of all."""
+        scores = {code: np.full(images, np.nan) for code in self.scores}
+        for code, score in self.scores.items():
+            scores[code][rows] = score
+        return replace(self, scores=scores)
+
+
+def shortcut_rows(cues: Iterable[Cue]) -> list[Row]:
+    """Return rows of `schema.SHORTCUTS`, the greatest AUROC first."""
+    rows = [cue.row for cue in cues]
+    return sorted(rows, key=lambda row: -1.0 if np.isnan(row["value"]) else float(row["value"]), reverse=True)
+
+
+def cues_of(spec: StudySpec | ProbeRequest, population: Population) -> list[Cue]:
+    """Return what may predict the target; nothing of a phantom, whose factors the study draws itself.
 
     Every factor (but one of the role *core*, which defines the target), every column that the study does not name,
-    properties of the images, and ridge regressions on held-out patients. Where patients are not named, rows count none.
+    whether they are filled, properties of the images, and ridge regressions on held-out patients. Where patients are
+    not named, rows count none. Columns whose rows are not those of the images have no scores.
     """
     dataset = population.dataset
     if dataset is None:
         return []
-    rows = [_factor_row("factor", factor, dataset.table) for factor in dataset.table.factors if factor.role != "core"]
-    others = undeclared_table(spec.data)
-    rows += [_factor_row("column", factor, others) for factor in (others.factors if others else ()) if others]
-    rows += _image_rows(dataset)
+    table, others = dataset.table, undeclared_table(spec.data)
+    cues = list(cues_of_table(table))
+    if others is not None:
+        aligned = np.array_equal(others.target, table.target)
+        cues += [cue if aligned else replace(cue, scores={}) for cue in cues_of_table(others, "column")]
+    cues += _image_cues(dataset)
     if without_patients(dataset.card.known_faults):
-        rows = [{**row, "patients": 0} for row in rows]
-    return sorted(rows, key=lambda row: -1.0 if np.isnan(row["value"]) else float(row["value"]), reverse=True)
+        cues = [replace(cue, row={**cue.row, "patients": 0}) for cue in cues]
+    return cues
+
+
+def cues_of_table(table: FactorTable, kind: str = "factor") -> Iterator[Cue]:
+    """Yield the factors of a table, and whether they are filled."""
+    for factor in table.factors:
+        if factor.role == "core":
+            continue
+        yield _factor_cue(kind, factor, table)
+        values = table.columns[factor.name]
+        known = (values >= 0 if factor.levels else np.isfinite(values.astype(np.float64))).astype(np.float64)
+        if LEAST_ROWS <= known.sum() <= len(known) - LEAST_ROWS:
+            yield _cue("filled", factor.name, table, dict.fromkeys(_codes(table), known), None)
 
 
 def shortcut_cautions(rows: Sequence[Row]) -> Iterator[Reason]:
-    """Return cautions on strong predictors of the target; factors and columns from `PROXY` on are proxies instead."""
-    strong = [row for row in rows if row["strong"]]
-    named = [row for row in strong if row["kind"] in ("factor", "column")]
-    columns = [row for row in named if row["value"] < PROXY or row["direction"] == MIXED]  # no proxy, which is monotone
-    for plain in (columns, [row for row in strong if row["kind"] == "image"]):
-        if plain:
-            yield because(Code.PLAIN_SIGHT, **_properties_of(plain))
-    if fitted := [row for row in strong if row["kind"] == "baseline"]:
-        others = "patients" if any(row["patients"] for row in fitted) else "images"
-        yield because(Code.RIDGE_BASELINE, others=others, **_properties_of(fitted))
+    """Return the caution on strong predictors; factors and columns from `PROXY` on are proxies instead."""
+    strong = [row for row in rows if row["strong"] and not _is_proxy(row)]
+    if strong:
+        columns = {"kinds": "kind", "names": "name", "values": "value", "lows": "low", "highs": "high"}
+        fields: dict[str, Field] = {key: tuple(str(row[column]) for row in strong) for key, column in columns.items()}
+        yield because(Code.PLAIN_SIGHT, **fields)
 
 
-def _properties_of(rows: Sequence[Row]) -> dict[str, Field]:
-    """Return kinds, names and AUROCs of rows as fields of a reason."""
-    columns = {"kinds": "kind", "names": "name", "values": "value", "lows": "low", "highs": "high"}
-    return {field: tuple(str(row[column]) for row in rows) for field, column in columns.items()}
+def _is_proxy(row: Row) -> bool:
+    """A proxy is monotone."""
+    return row["kind"] in ("factor", "column") and row["value"] >= PROXY and row["direction"] != MIXED
 
 
 # One row: a score per image against the target.
@@ -124,7 +160,7 @@ def _told(
     return _Told(value, low, high, direction)
 
 
-def _row(kind: str, name: str, table: FactorTable, scores: Mapping[int, np.ndarray], fold: np.ndarray | None) -> Row:
+def _cue(kind: str, name: str, table: FactorTable, scores: Mapping[int, np.ndarray], fold: np.ndarray | None) -> Cue:
     """scores: class code -> a number per row, NaN where there is none. Of several classes the best predicted one."""
     best, of, images, patients = None, "", 0, 0
     for code, score in scores.items():
@@ -138,19 +174,19 @@ def _row(kind: str, name: str, table: FactorTable, scores: Mapping[int, np.ndarr
             images, patients = int(known.sum()), len(np.unique(table.patient[known]))
     reason = "" if best else str(because(Code.FEW_VALUES, least=LEAST_ROWS))
     best = best or _Told(np.nan, np.nan, np.nan)
-    strong = best.value >= STRONG and best.low > CLEAR
-    return {"name": name, "kind": kind, "of": of, "value": best.value, "low": best.low, "high": best.high,
-            "direction": best.direction, "strong": strong, "images": images, "patients": patients,
-            "reason": reason}  # fmt: skip
+    row = {"name": name, "kind": kind, "of": of, "value": best.value, "low": best.low, "high": best.high,
+           "direction": best.direction, "strong": best.low > CLEAR, "images": images, "patients": patients,
+           "reason": reason}  # fmt: skip
+    return Cue(row, scores)
 
 
-def _number_row(kind: str, name: str, values: Float[np.ndarray, " n"], table: FactorTable) -> Row:
+def _number_cue(kind: str, name: str, values: Float[np.ndarray, " n"], table: FactorTable) -> Cue:
     """The number as it is, or cut into bins where those tell the target more clearly.
 
     A number may be high for two classes and low for a third, or tell positives by middle values. A bin's score is the
     share of the class among patients of the other folds, so that a number that tells nothing gains nothing by it.
     """
-    plain = _row(kind, name, table, dict.fromkeys(_codes(table), values), None)
+    plain = _cue(kind, name, table, dict.fromkeys(_codes(table), values), None)
     known = np.isfinite(values)
     if len(np.unique(values[known])) <= 2:
         return plain
@@ -164,8 +200,9 @@ def _number_row(kind: str, name: str, values: Float[np.ndarray, " n"], table: Fa
         bins = [np.searchsorted(edges, values[rows], side="right") for rows in (fitted, tested)]
         for code, score in scores.items():
             score[tested] = _shares(bins[0], table.target[fitted] == code, bins[1])
-    binned = _row(kind, name, table, scores, fold)
-    return {**binned, "direction": MIXED} if binned["value"] > plain["value"] + CLEARER else plain
+    binned = _cue(kind, name, table, scores, fold)
+    better = binned.row["value"] > plain.row["value"] + CLEARER
+    return replace(binned, row={**binned.row, "direction": MIXED}) if better else plain
 
 
 def _codes(table: FactorTable) -> Sequence[int]:
@@ -173,19 +210,19 @@ def _codes(table: FactorTable) -> Sequence[int]:
     return (1,) if len(table.classes) == 2 else range(len(table.classes))
 
 
-def _factor_row(kind: str, factor: Factor, table: FactorTable) -> Row:
+def _factor_cue(kind: str, factor: Factor, table: FactorTable) -> Cue:
     """Numbers, ordered levels and two levels as they are; several levels by the share of the class among patients of
     the other folds that have the level.
     """
     if factor.kind != "categorical" or len(factor.levels) in (0, 2):  # a blank column has no levels
         values = table.columns[factor.name].astype(np.float64)
         score = np.where(values < 0, np.nan, values) if factor.levels else values
-        return _number_row(kind, factor.name, score, table)
+        return _number_cue(kind, factor.name, score, table)
     level = table.columns[factor.name].astype(np.int64)
-    return _level_row(kind, factor.name, level, table)
+    return _level_cue(kind, factor.name, level, table)
 
 
-def _level_row(kind: str, name: str, level: Int[np.ndarray, " n"], table: FactorTable) -> Row:
+def _level_cue(kind: str, name: str, level: Int[np.ndarray, " n"], table: FactorTable) -> Cue:
     fold = folds_by_patient(table.patient, FOLDS, SEED)
     scores: dict[int, np.ndarray] = {}
     for code in _codes(table):
@@ -195,7 +232,7 @@ def _level_row(kind: str, name: str, level: Int[np.ndarray, " n"], table: Factor
             if fitted.any() and tested.any():
                 score[tested] = _shares(level[fitted], table.target[fitted] == code, level[tested])
         scores[code] = score
-    return _row(kind, name, table, scores, fold)
+    return _cue(kind, name, table, scores, fold)
 
 
 def _shares(
@@ -210,24 +247,28 @@ def _shares(
 # The images: cheap properties, and what a thumbnail, the outer tenth and the padding say.
 
 
-def _image_rows(dataset: Dataset) -> Iterator[Row]:
+def _image_cues(dataset: Dataset) -> Iterator[Cue]:
     rows = _sample(dataset.table.patient)
+    return (cue.at(rows, len(dataset.table)) for cue in _cues_of_images(dataset, rows))
+
+
+def _cues_of_images(dataset: Dataset, rows: Int[np.ndarray, " m"]) -> Iterator[Cue]:
     table = dataset.table.take(rows)
     measured, pictures = _looked_at(dataset, rows)
     for name, values in {**_native(dataset, rows), **measured}.items():
         if np.ptp(values) > 0:
-            yield _number_row("image", name, values, table)
+            yield _number_cue("image", name, values, table)
     ends: list[str] = [dataset.formats[at] for at in rows.tolist()] if dataset.formats else []
     formats = [_SUFFIXES.get(end, end) for end in ends]
     found = sorted(set(formats))
     if len(found) > 1:
         level = np.array([found.index(name) for name in formats], dtype=np.int64)
-        yield _level_row("image", "file format", level, table)
+        yield _level_cue("image", "file format", level, table)
     fold = folds_by_patient(table.patient, FOLDS, SEED)
     for name, features in pictures.items():
         wanted = np.stack([table.target == code for code in _codes(table)], axis=1).astype(np.float64)
         said = held_out(features, wanted, fold)
-        yield _row("baseline", name, table, dict(zip(_codes(table), said.T, strict=True)), fold)
+        yield _cue("baseline", name, table, dict(zip(_codes(table), said.T, strict=True)), fold)
 
 
 def _sample(patient: Int[np.ndarray, " n"]) -> Int[np.ndarray, " m"]:

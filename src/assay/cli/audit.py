@@ -25,6 +25,7 @@ from assay.models.external import OfCommand
 from assay.models.ref import Origin
 from assay.report.audit_comparison import comparison_lines
 from assay.report.sentences.audit import check_words, headline, verdict_line
+from assay.report.sentences.cues import added_words
 from assay.runs.run import carry_out, quietly
 from assay.stats.format import count, duration
 from assay.store.files import json_text
@@ -217,7 +218,7 @@ def _print(root: Path, json: bool) -> None:
     folder = RunFolder(root)
     rows = folder.table("verdicts")
     facts = {row["key"]: row["value"] for row in folder.table("provenance")}
-    print(headline(rows))
+    print(" ".join(filter(None, (headline(rows), added_words(folder.table("added"))))))
     for row in rows[:SHOWN]:
         print(f"  {verdict_line(row, facts['margin'])}")
     if any(not math.isnan(row["g"]) for row in rows[:SHOWN]):

@@ -588,17 +588,17 @@ class Code(StrEnum):
         "confounder '{confounder}' hardly changes {count} of {images} images (less than a quarter of the change "
         "of the median image): it is already there, or its background looks like it",
     )
-    PLAIN_SIGHT = "plain-sight", "simple cues predict the target: {names:properties}; a network may learn these instead"
-    RIDGE_BASELINE = (
-        "ridge-baseline",
-        "without a network, a ridge regression predicts the target of other {others} from {names:properties}: a "
-        "model that is no better needs no more than that",
+    PLAIN_SIGHT = (
+        "plain-sight",
+        "without a network, the target is predicted by {names:properties}; a network may learn these instead",
+        "without a network, the target is predicted by {names:cue}",
     )
     OF_RECIPE = "of-recipe", "in {recipe}"
 
     # Tables of the data.
     NO_SSIM = "no-ssim", "an edge is shorter than the window of 11 px"
     TIED_BY_SAMPLING = "tied-by-sampling", "by sampling: no pixel is changed"
+    FEW_IN_STRATA = "few-in-strata", "under {least} patients of a class have the same value as one of the other class"
     FEW_VALUES = "few-values", "fewer than {least} images with a value on either side"
 
     # Why a trial or a probe is new in a plan.

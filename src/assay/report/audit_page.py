@@ -26,6 +26,7 @@ from assay.report.sentences.audit import (
     strength,
     title,
 )
+from assay.report.sentences.cues import added_words
 from assay.report.sentences.leads import EXCHANGE, NO_LEADS, NONE_OUTSIDE, NOTE, VALUES
 from assay.report.sentences.reasons import reason_words
 from assay.stats.rows import Row, numeric
@@ -69,7 +70,7 @@ def audit_account(evidence: Evidence) -> Account:
         name=facts["model"],
         question=f"What do the answers of {facts['model']} change with?",
         meta=" · ".join(filter(None, parts)),
-        verdict=headline(verdicts),
+        verdict=" ".join(filter(None, (headline(verdicts), added_words(tables.get("added", ()))))),
         opening=opening,
         doubts=tuple(map(_said, tables["checks"])),
         limits=not_established(tables),

@@ -13,7 +13,8 @@ from assay.core.reasons import Code
 from assay.report.blocks import anchor
 from assay.report.evidence import Evidence, distinct, networks, whole
 from assay.report.images import encoded, natural
-from assay.report.sentences.reasons import reason_words
+from assay.report.sentences.cues import added_words
+from assay.report.sentences.reasons import chip_words, reason_words
 from assay.report.words import (
     TRAINING,
     bare_place,
@@ -146,10 +147,11 @@ class Account:
 
 
 def verdict(evidence: Evidence) -> str:
-    """Return the headline of a study, of compared predictions, or of one model, without numbers."""
+    """Return the headline of a study, of compared predictions, or of one model; of a study with its best simple cue."""
     if "contrasts" not in evidence.tables:
         return model_headline(evidence.tables["estimates"], evidence.outline.measure, evidence.names)
-    return headline(evidence.tables["contrasts"], evidence.names)
+    said = headline(evidence.tables["contrasts"], evidence.names)
+    return " ".join(filter(None, (said, added_words(evidence.tables.get("added", ())))))
 
 
 def opening(root: Path, evidence: Evidence, findings: Sequence[Finding]) -> Opening:
@@ -229,7 +231,7 @@ def doubts(findings: Sequence[Finding]) -> list[Chip]:
 def _chip(one: Finding) -> Chip:
     """Return a caution in a few words, with a remedy unless all is well."""
     text = reason_words(one.reason)
-    return Chip(one.light, SIGNS[one.light], one.reason.codes[0].chip or text, text)
+    return Chip(one.light, SIGNS[one.light], chip_words(one.reason) or text, text)
 
 
 def detectable(evidence: Evidence, *, quick: bool) -> list[Chip]:

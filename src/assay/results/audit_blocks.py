@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from assay.results.block import Block, Query, Row, Section
-from assay.results.study_blocks import CUES
+from assay.results.study_blocks import ADDED, CUES
 from assay.store.audit_tables import NOT_TESTED
 
 MOST_SWINGS = 15
@@ -76,7 +76,7 @@ def audit_sections(tables: Mapping[str, Sequence[Row]], words: Mapping[str, str]
                 "These verdicts hold for this model, these images and these marks as drawn."),
         Section("found", "Leads, not verdicts", leads, words["found"]),
         Section("performance", "Groups and distortions", (*_GROUPS, distorted)),
-        Section("cues", "Simple cues and error rates", (CUES, _RATES)),
+        Section("cues", "Simple cues and error rates", (ADDED, CUES, _RATES)),
     ]  # fmt: skip
 
 

@@ -99,7 +99,7 @@ def sections(tables: Mapping[str, Sequence[Row]], measure: str, dosed: str, budg
                 "Attention is the share of an explainer's map on the lesion. An attended lesion need not be used."),
         Section("geometry", "Similarity and shape of layers", _GEOMETRY,
                 "Geometry shows neither encoding nor use."),
-        Section("cues", "Simple cues and confounders", (CUES, VISIBLE)),
+        Section("cues", "Simple cues and confounders", (ADDED, CUES, VISIBLE)),
     ]  # fmt: skip
     shown = {
         name for one in asked for block in one.blocks if block.table == "estimates" for name in block.keep.measures
@@ -156,6 +156,17 @@ CUES = Block(
     table="shortcuts",
     columns=("name", "kind", "of", "value", "direction", "images", "patients", "reason"),
     note="AUROC of one column, property or fitted score, without any network.",
+)
+ADDED = Block(
+    id="added",
+    title="Networks against the best simple cue",
+    table="added",
+    columns=("recipe", "environment", "name", "of", "verdict", "network", "cue", "value", "rest", "images", "reason"),
+    note=(
+        "The cue is the best one among patients that are not tested. Value: AUROC of the networks among images of the "
+        "same tenth of the cue; rest: AUROC of the cue there. Networks are beyond the cue where both 0.5 and the rest "
+        "are below the value with 95% confidence, and below it where their AUROC is less than the cue's."
+    ),
 )
 
 

@@ -122,7 +122,7 @@ def _doubt(reason: Reason, table: str = "", *, kind: Kind = "caution", row: Row 
 
 
 def _kind_of(reason: Reason) -> Kind:
-    shortcut = reason.first(Code.PLAIN_SIGHT, Code.RIDGE_BASELINE, Code.PROXY)
+    shortcut = reason.first(Code.PLAIN_SIGHT, Code.PROXY)
     return "shortcut" if shortcut else "caution"
 
 

@@ -29,6 +29,7 @@ class Panel:
     maps: of a segmentation, name -> [s, n, ...], the columns of each image's map (see `Answers`).
     middle, cut: how calls of grades are made, and where grades are cut in two (see `Answers`).
     specific: [s, n, levels], the log-odds from which validation specificities are reached at the cut.
+    images: int64 [n], positions of the images in their set; None where they are not known.
     seeds: int64 [s], their numbers, by which panels are paired (0 .. s-1 when None); a collapsed seed is left out.
     """
 
@@ -43,6 +44,7 @@ class Panel:
     middle: bool = False
     cut: int = 1
     specific: Float[np.ndarray, "s n levels"] | None = None
+    images: Int[np.ndarray, " n"] | None = None
     _answers: dict[int, tuple[Answers, Int[np.ndarray, " m"]]] = field(
         init=False, repr=False, compare=False, default_factory=dict[int, tuple[Answers, Int[np.ndarray, " m"]]]
     )
@@ -85,6 +87,7 @@ class Panel:
             thresholds=thresholds[:, index] if thresholds is not None and thresholds.ndim == 2 else thresholds,
             maps={name: column[:, index] for name, column in self.maps.items()},
             specific=None if self.specific is None else self.specific[:, index],
+            images=None if self.images is None else self.images[index],
         )
 
     def answers(self, position: int) -> tuple[Answers, Int[np.ndarray, " m"]]:

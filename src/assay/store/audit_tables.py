@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from assay.store.columns import IMAGES, PATIENTS, Column, Table, keyed, number, whole
-from assay.store.schema import COUNTS, POWER, PROVENANCE, SHORTCUTS, TABLES
+from assay.store.schema import ADDED, COUNTS, POWER, PROVENANCE, SHORTCUTS, TABLES
 
 
 def _bounded(name: str, meaning: str) -> tuple[Column, ...]:
@@ -321,6 +321,7 @@ AUDIT_TABLES = {
         AUDIT_COLUMNS,
         RATES,
         SHORTCUTS,
+        ADDED,
         AUDITED_IMAGES,
         ANSWERS,
         PROVENANCE,

@@ -598,7 +598,8 @@ SHORTCUTS = Table(
         Column("name", "name of the factor, column, property or baseline"),
         Column(
             "kind",
-            "factor, column (undeclared), image (a property) or baseline (a ridge regression on other patients)",
+            "factor, column (undeclared), filled (whether a column is), image (a property) or baseline (a ridge "
+            "regression on other patients)",
         ),
         Column("of", "class that it tells"),
         number("value", "AUROC for that class"),
@@ -611,6 +612,34 @@ SHORTCUTS = Table(
     ),
     ("name", "kind", "of", "value", "low", "high", "direction", "images", "patients", "reason"),
 )
+
+ADDED_VERDICTS = ("beyond", "not-shown", "below")
+"""Whether networks are beyond the best simple cue: shown, not shown, or worse than it."""
+ADDED = Table(
+    "added",
+    "recipe in a test environment without interventions: its networks held against the best simple cue",
+    (
+        Column("recipe", "recipe; empty for one model"),
+        Column("environment", "test environment; empty for one model"),
+        Column("name", "cue that predicts the target best among patients that are not tested"),
+        Column("kind", "see the table `shortcuts`"),
+        Column("of", "class that is told"),
+        Column("verdict", "beyond the best cue, not shown to be, or below it", values=ADDED_VERDICTS),
+        number("network", "AUROC of the networks"),
+        number("network_low", "lower end of its 95% interval"),
+        number("network_high", "upper end of its 95% interval"),
+        number("cue", "AUROC of the cue on the same images"),
+        number("value", "AUROC of the networks among images of the same tenth of the cue"),
+        *_INTERVAL,
+        number("rest", "AUROC of the cue among the same pairs of images"),
+        _SEEDS,
+        IMAGES,
+        PATIENTS,
+        _REASON,
+    ),
+    ("recipe", "environment", "name", "of", "verdict", "network", "cue", "value", "low", "high", "rest", "seeds",
+     "images", "patients", "reason"),
+)  # fmt: skip
 
 PICTURES = Table(
     "pictures",
@@ -640,7 +669,7 @@ TABLES = {
     for table in (
         CONTRASTS, FINDINGS, ESTIMATES, VALUES, SEEDS, RELIANCE_CONTRASTS, HALF_DOSES, DOSE_CHANGES, TRADES, POINTS,
         LOOKS, REPLICATIONS, TRIALS, SOURCES, STARTS, RECIPES, COLLAPSES, SIMILARITIES, ENVIRONMENTS,
-        DOSE_COUNTS, VISIBILITY, SHORTCUTS, PICTURES, PROVENANCE,
+        DOSE_COUNTS, VISIBILITY, SHORTCUTS, ADDED, PICTURES, PROVENANCE,
     )
 }  # fmt: skip
 """Every table by name, the most requested first."""

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 from scipy.special import logit
 
+from assay.analysis.added import model_added
 from assay.analysis.audit import Scored, by_harm, column_rows, of_columns
+from assay.analysis.shortcuts import cues_of_table, shortcut_rows
 from assay.core.errors import DataError, SpecError, cut
 from assay.core.files import content_hash, sha256
 from assay.core.types import Factor, FactorTable
@@ -85,7 +87,9 @@ def audit_predictions(path: Path, columns: PredictionColumns, asked: Asked, out:
         **versions(OF_STATISTICS),
     }
     rows = [{"key": key, "value": value} for key, value in facts.items() if value]
-    made = {"verdicts": by_harm(verdicts), "groups": groups, "gaps": gaps, "checks": checks, "provenance": rows,
+    cues = list(cues_of_table(table, "column"))
+    made = {"shortcuts": shortcut_rows(cues), "added": model_added(scored, cues, table),
+            "verdicts": by_harm(verdicts), "groups": groups, "gaps": gaps, "checks": checks, "provenance": rows,
             "columns": column_rows(table)}  # fmt: skip
     folder, audited = RunFolder(out), content_hash([sha256(path), columns.target, columns.score])
     folder.require_audit_of(audited)

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from assay.analysis.added import model_added
 from assay.analysis.audit import by_harm, column_rows, of_columns
 from assay.analysis.leads import foremost, leads_of_images
-from assay.analysis.shortcuts import shortcut_rows
+from assay.analysis.shortcuts import Cue, cues_of, shortcut_rows
 from assay.core.files import content_hash
 from assay.core.reasons import Code, because
 from assay.data.cache import Notify, silent
@@ -362,7 +363,8 @@ class AuditRun:
             if effects and asked.pictures:
                 write_mark(folder, mark.name, plan.before, plan.marks[mark.name][DECIDING].images())
         columns, groups, gaps = of_columns(answers.clean, asked.margin)
-        shortcuts = shortcut_rows(given.request, given.population)
+        cues = cues_of(given.request, given.population)
+        shortcuts = shortcut_rows(cues)
         leads, exchanged = self._leads(folder, shortcuts)
         return {
             "verdicts": by_harm([*(row for _, row, _ in marks), *columns]),
@@ -376,6 +378,7 @@ class AuditRun:
             "checks": [*self.checks, *data_checks(plan.whole, plan.images, given, asked.train)],
             "columns": column_rows(plan.whole.table),
             "shortcuts": shortcuts,
+            "added": self._added(cues),
             "images": image_rows(given, plan.images),
             "answers": [
                 {"factor": one.factor, "kind": one.kind, "dose": one.dose, "change": one.change, "reading": one.id}
@@ -414,6 +417,10 @@ class AuditRun:
         """Error rates of the domain, which were measured at the default margin and with such a reference."""
         same = self.reference is not None and (self._shipped or trained_on(self.request.references) > 0)
         return shipped_rates(self.request.domain) if same and self.request.margin == MARGIN else []
+
+    def _added(self, cues: Sequence[Cue]) -> list[Row]:
+        dataset = self.given.population.dataset
+        return [] if dataset is None else model_added(self.answers.clean, cues, dataset.table)
 
     def _leads(self, folder: RunFolder, predictors: Sequence[Row]) -> tuple[list[Row], list[Row]]:
         asked, test = self.request, self.exchange

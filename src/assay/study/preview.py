@@ -12,7 +12,7 @@ from assay.analysis.described import environment_rows_of, facts_of_sets, leakage
 from assay.analysis.folds import Folds
 from assay.analysis.pictures import Gallery
 from assay.analysis.preview import Distinct, detectable_differences, distinct_environments, headed
-from assay.analysis.shortcuts import shortcut_cautions, shortcut_rows
+from assay.analysis.shortcuts import cues_of, shortcut_cautions, shortcut_rows
 from assay.analysis.tables import without_home
 from assay.core.files import canonical_json
 from assay.core.reasons import Code, Reason, because
@@ -98,7 +98,7 @@ def preview_tables(
     environments = distinct_environments(spec.points, population, spec.first_seed)
     marks = dict.fromkeys((change.name for change in changes), ())
     rows = list(_environment_rows(spec, population, environments, marks))
-    shortcuts = shortcut_rows(spec, population)
+    shortcuts = shortcut_rows(cues_of(spec, population))
     unnamed = without_patients(population.card.known_faults)
     doubts = (
         *leakage_of(population),

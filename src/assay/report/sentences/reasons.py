@@ -47,6 +47,11 @@ def cause_words(cause: Cause) -> str:
     return rendered(cause.code.sentence, dict(cause.fields)).removesuffix(":")
 
 
+def chip_words(reason: Reason) -> str:
+    """Return a caution in a few words; empty where its first code has none."""
+    return rendered(reason.causes[0].code.chip, dict(reason.causes[0].fields))
+
+
 def rendered(template: str, fields: Fields) -> str:
     """Return a template with its choices made and its slots filled."""
     chosen = _CHOICE.sub(lambda found: found[2] if fields.get(found[1]) else found[3] or "", template)
@@ -98,14 +103,27 @@ def _group(fields: Fields) -> str:
 
 def _properties(_: str, fields: Fields) -> str:
     """`factor 'view' (AUROC 0.84 [0.80, 0.88]) and 2 more`."""
-    kinds = {"baseline": "the {} alone", "image": "the image's {}", "factor": "factor '{}'", "column": "column '{}'"}
     named = [
-        f"{kinds[kind].format(name)} (AUROC {with_interval(float(value), float(low), float(high))})"
+        f"{cue_words(kind, name)} (AUROC {with_interval(float(value), float(low), float(high))})"
         for kind, name, value, low, high in zip(*(fields[one] for one in ("kinds", "names", "values", "lows", "highs")),
                                      strict=True)
     ]  # fmt: skip
     more = [f"{len(named) - MOST_PROPERTIES} more"] if len(named) > MOST_PROPERTIES else []
     return listed([*named[:MOST_PROPERTIES], *more])
+
+
+CUES = {"baseline": "the {} alone", "image": "the image's {}", "factor": "factor '{}'", "column": "column '{}'",
+        "filled": "whether '{}' is filled"}  # fmt: skip
+"""Kind of a simple cue -> its name in a sentence."""
+
+
+def cue_words(kind: str, name: str) -> str:
+    """Return the name of a simple cue in a sentence."""
+    return CUES[kind].format(name)
+
+
+def _first_cue(_: str, fields: Fields) -> str:
+    return f"{cue_words(fields['kinds'][0], fields['names'][0])}: AUROC {number(float(fields['values'][0]))}"
 
 
 def _statuses(fields: Fields) -> str:
@@ -120,6 +138,7 @@ _FORMS: Mapping[str, Callable[[str, Fields], str]] = {
     "interval": _interval,
     "group": lambda _, fields: _group(fields),
     "properties": _properties,
+    "cue": _first_cue,
     "measure": lambda name, fields: label_of(str(fields[name])),
     "words": lambda name, fields: in_words(str(fields[name])),
     "p": lambda name, fields: p_value(fields[name]),

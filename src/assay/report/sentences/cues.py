@@ -1,0 +1,37 @@
+"""Sentences on networks that are held against the best simple cue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from assay.report.sentences.reasons import cue_words
+from assay.stats.format import number
+from assay.stats.rows import Row, numeric
+
+_SAID = {
+    "beyond": "{} beyond this cue",
+    "not-shown": "nothing beyond this cue was shown",
+    "below": "{} below this cue",
+}
+
+
+def added_words(rows: Sequence[Row]) -> str:
+    """Return the networks' AUROC, the best cue with its own, and the verdict; of the first test environment.
+
+    Recipes that differ in their verdict are counted. Empty without rows.
+    """
+    rows = [row for row in rows if row["environment"] == rows[0]["environment"]]
+    if not rows:
+        return ""
+    values = sorted(numeric(row, "network") for row in rows)
+    ends = " to ".join(dict.fromkeys(number(value, 3) for value in (values[0], values[-1])))
+    best = max(rows, key=lambda row: numeric(row, "cue"))
+    who = "Networks" if best["recipe"] else "The model"
+    verdicts = [row["verdict"] for row in rows]
+    if len(set(verdicts)) == 1:
+        are = "they are" if best["recipe"] else "it is"
+        said = _SAID[verdicts[0]].format(are)
+    else:
+        said = f"{verdicts.count('beyond')} of {len(rows)} recipes are beyond this cue"
+    cue = cue_words(best["kind"], best["name"])
+    return f"{who}: AUROC {ends}; {cue}: {number(numeric(best, 'cue'), 3)}; {said}."

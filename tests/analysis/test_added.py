@@ -1,0 +1,67 @@
+"""Networks that read no more than the best cue are not beyond it; those that know more are, whatever their AUROC."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from assay.analysis.added import held_against
+from assay.analysis.shortcuts import cues_of_table
+from assay.core.types import Factor, FactorTable
+from assay.report.sentences.cues import added_words
+from assay.stats.panel import Panel
+from assay.store.files import Row
+from assay.store.schema import ADDED
+
+N = 400
+
+
+def _row(draw: np.random.Generator, cue: float, own: float, noise: float, seeds: int = 3, halves: bool = False) -> Row:
+    """The row of networks whose scores are a brightness, something else that tells the target too, and noise.
+
+    Args:
+        draw: Generator.
+        cue: Weight of the brightness, which has an AUROC of about 0.9.
+        own: Weight of the other thing.
+        noise: Its standard deviation.
+        seeds: Networks.
+        halves: Whether training images are not known.
+    """
+    bright, other = draw.normal(size=(2, N))
+    target = (2.5 * bright + 1.5 * other + draw.normal(size=N) > 0).astype(np.int64)
+    factors = tuple(Factor(name, "continuous") for name in ("brightness", "nothing"))
+    columns = {"brightness": bright, "nothing": draw.normal(size=N)}
+    table = FactorTable(np.arange(N), target, np.arange(N) // 2, ("no", "yes"), factors, columns)
+    images = np.arange(N // 2, N) if not halves else np.arange(N)
+    score = np.stack([cue * bright + own * other + noise * draw.normal(size=N) for _ in range(seeds)])[:, images]
+    panel = Panel(np.stack([0 * score, score], axis=-1), target[images], table.patient[images], images=images)
+    (row,) = held_against(panel, list(cues_of_table(table)), table, halves=halves)
+    assert row["name"] == "brightness"
+    return {"recipe": "", "environment": "", **row}
+
+
+@pytest.mark.parametrize(("seeds", "halves"), [(3, False), (1, True)])
+def test_known_truth(seeds: int, halves: bool) -> None:
+    """A copy of the cue, with little or much noise, is never beyond it more often than by chance."""
+    draw = np.random.default_rng(4)
+    for noise, most in ((0.0, 0), (0.3, 3), (1.0, 3)):
+        rows = [_row(draw, 1, 0, noise, seeds, halves) for _ in range(40)]
+        assert sum(row["verdict"] == "beyond" for row in rows) <= most, noise
+    assert sum(row["verdict"] == "below" for row in rows) >= 30
+    more = [_row(draw, 1, 0.6, 0.1, seeds, halves) for _ in range(20)]
+    assert sum(row["verdict"] == "beyond" for row in more) >= 19
+    worse = [_row(draw, 0, 1, 0.1, seeds, halves) for _ in range(20)]
+    assert all(row["network"] < row["cue"] for row in worse)
+    assert sum(row["verdict"] == "beyond" for row in worse) >= 19  # a lower AUROC, and added information
+
+
+def test_words() -> None:
+    draw = np.random.default_rng(4)
+    row = _row(draw, 1, 0, 1.0)
+    assert set(row) == set(ADDED.names)
+    assert added_words([row]) == (
+        f"The model: AUROC {row['network']:.3f}; factor 'brightness': {row['cue']:.3f}; it is below this cue."
+    )
+    rows = [{**row, "recipe": "a"}, {**_row(draw, 1, 0.6, 0.1), "recipe": "b"}]
+    assert added_words(rows).endswith("; 1 of 2 recipes are beyond this cue.")
+    assert added_words([]) == ""
