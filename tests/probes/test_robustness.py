@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from assay.core.errors import SpecError
@@ -71,6 +72,41 @@ def test_a_model_that_reads_only_fine_detail_falls_under_blur_and_not_under_brig
             assert values["stability", tone, level].value == 1
             assert values["distorted-error", tone, level].value == 0
             assert values["distorted-auroc", tone, level].value == 1
+
+
+class Grades(World):
+    """Boards whose contrast rises with one of three grades."""
+
+    def environment(self, name: str) -> Environment:
+        made = super().environment(name)
+        grade = np.arange(len(made.table.target)) % 3
+        sign = torch.as_tensor(grade - 1.0).float()[:, None, None, None]
+        table = replace(made.table, target=grade, classes=("0", "1", "2"))
+        return replace(made, table=table, images=ImagesInMemory(0.3 + 0.05 * sign * BOARD))
+
+
+class GradesOfDetail(nn.Module):
+    """Logits of three grades by the contrast of the chequerboard."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits [n, 3]; next to no contrast is none."""
+        contrast = (images[:, 0] * BOARD).mean(dim=(1, 2)) * 100
+        contrast = torch.where(contrast.abs() < 0.5, 0.0, contrast)
+        return torch.stack([-contrast, torch.ones_like(contrast), contrast], dim=1)
+
+
+def test_the_ranking_at_the_referable_grade_is_lost_with_what_it_rests_on() -> None:
+    families = ("gaussian-blur", "brightness")
+    world = Grades(n=90)
+    values = found(GradesOfDetail(), world, Robustness(families=families, severities=(3,), referable=2))
+    assert values["distorted-auroc-referable", "brightness", ""].value == 1
+    blurred = distorted(world.environment("same"), "gaussian-blur", 3)
+    shares = GradesOfDetail()(blurred.images.read(np.arange(90))).softmax(dim=1).detach().numpy()
+    expected = roc_auc_score(np.arange(90) % 3 == 2, shares[:, 2])
+    assert values["distorted-auroc-referable", "gaussian-blur", "3"].value == pytest.approx(expected, abs=1e-6)
+    assert expected < 0.8
+    without = found(GradesOfDetail(), world, Robustness(families=families, severities=(3,)))
+    assert {name for name, _, _ in values} - {name for name, _, _ in without} == {"distorted-auroc-referable"}
 
 
 def test_strength_zero_leaves_every_answer() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, ClassVar
@@ -37,6 +37,8 @@ register_measures(
                chance=0.5),
     _distorted("distorted-auroc-macro", meaning="macro AUROC on distorted images",
                display="macro AUROC on distorted images", chance=0.5),
+    _distorted("distorted-auroc-referable", meaning="AUROC of grades from the threshold grade on, on distorted images",
+               display="AUROC of referable grades on distorted images", chance=0.5),
     _distorted("stability", meaning="share of distorted images classified as when clean"),
     _distorted("distorted-calibration-error", meaning="calibration error on distorted images", direction="lower",
                display="calibration error on distorted images", chance=0.0),
@@ -98,14 +100,15 @@ class Robustness:
 
     environment: the test environment whose images are distorted, the first of the study where it is empty. families:
     names of families and of groups of them (docs/reference/distortions.md), or dotted paths to one's own. severities: 1
-    to 5, the published ones.
+    to 5, the published ones. referable: of several classes that are grades, the first that counts as positive.
 
     Measures, with `factor` the family and `level` the severity, and with `level` empty the mean over severities:
     `distorted-error` (share of images called wrongly, at the model's threshold), `distorted-error-increase` (that minus
     the error on clean images), `accuracy-kept` (accuracy over that on clean images), `stability` (share of images
     called as the same image is called clean, rightly or not), `distorted-auroc` (`distorted-auroc-macro` with several
-    classes) and `distorted-calibration-error`. Corruption error and relative corruption error use the first two as they
-    are made of, as ratios to a baseline recipe (`assay.stats.outcomes`).
+    classes, and with `referable` also `distorted-auroc-referable`) and `distorted-calibration-error`. Corruption error
+    and relative corruption error use the first two as they are made of, as ratios to a baseline recipe
+    (`assay.stats.outcomes`).
 
     Every model sees the same distorted images; they are made as they are read and not kept. Standard errors are over
     patients, of which each counts in the clean and the distorted images together. A family that such images cannot
@@ -136,10 +139,17 @@ class Robustness:
             Field(min_length=1, description="severities, 1 (least) to 5 (most), each once"),
             AfterValidator(each_once),
         ] = SEVERITIES,
+        referable: Annotated[
+            int,
+            Field(
+                ge=0, le=99, description="grade from which an image counts as positive, whose AUROC is added; 0: none"
+            ),
+        ] = 0,
     ) -> None:
         self.environment = environment
         self.families = families_of(families)
         self.severities = tuple(severities)
+        self.referable = referable
 
     def requests(self, model: Model, scene: Scene) -> tuple[Request, ...]:
         """Return the environment as it is and under every distortion that its images can carry."""
@@ -155,22 +165,26 @@ class Robustness:
     def measure(self, reading: Reading, scene: Scene) -> list[Measurement]:
         """Family by family: each severity, then the mean over them."""
         clean = self._clean(scene)
-        before = answers_of(reading, clean)
+        before = self._answers(reading, clean)
+        names = _of_answers(before, self.referable)
         patient = clean.table.patient
         samples = np.unique(patient)
         found: list[Measurement] = []
         for family in self.families:
             place = Measurement("", 0.0, environment=clean.name, factor=family, n=len(clean))
             if refusal := self._refusal(clean, family):
-                names = (*_OF_ERRORS, *_of_answers(before))
-                found += [undefined(name, refusal, environment=clean.name, factor=family) for name in names]
+                refused = (*_OF_ERRORS, *names)
+                found += [undefined(name, refusal, environment=clean.name, factor=family) for name in refused]
                 continue
             under = self._under(clean, family, reading.model.device)
-            values = [_values(before, answers_of(reading, environment), patient) for environment in under]
+            values = [_values(before, self._answers(reading, environment), patient, names) for environment in under]
             for severity, here in zip(self.severities, values, strict=True):
                 found += [_said(name, one, samples, replace(place, level=str(severity))) for name, one in here.items()]
             found += [_said(name, _mean([here[name] for here in values]), samples, place) for name in values[0]]
         return found
+
+    def _answers(self, reading: Reading, environment: Environment) -> Answers:
+        return replace(answers_of(reading, environment), cut=self.referable or 1)
 
     def _clean(self, scene: Scene) -> Environment:
         if self.environment and self.environment not in scene.names:
@@ -191,14 +205,15 @@ class Robustness:
         return ""
 
 
-def _of_answers(answers: Answers) -> dict[str, str]:
+def _of_answers(answers: Answers, referable: int) -> dict[str, str]:
     """Names: measure of the probe -> measure of performance."""
     ranking = {"distorted-auroc": "auroc"} if answers.classes == 2 else {"distorted-auroc-macro": "auroc-macro"}
-    return {**ranking, "distorted-calibration-error": "calibration-error"}
+    graded = {"distorted-auroc-referable": "auroc-referable"} if referable else {}
+    return {**ranking, **graded, "distorted-calibration-error": "calibration-error"}
 
 
-def _values(before: Answers, after: Answers, patient: np.ndarray) -> dict[str, _Found]:
-    """Return every measure of one family and severity."""
+def _values(before: Answers, after: Answers, patient: np.ndarray, names: Mapping[str, str]) -> dict[str, _Found]:
+    """Return every measure of one family and severity. names: as `_of_answers` returns them."""
     clean, kept = (_found("accuracy", answers, patient) for answers in (before, after))
     stable = _found("accuracy", replace(after, target=before.predicted), patient)
     return {
@@ -206,7 +221,7 @@ def _values(before: Answers, after: Answers, patient: np.ndarray) -> dict[str, _
         "distorted-error-increase": _Found(clean.value - kept.value, clean.contributions - kept.contributions),
         "accuracy-kept": _ratio(kept, clean),
         "stability": replace(stable, chance=float("nan")),
-        **{name: _found(of, after, patient) for name, of in _of_answers(after).items()},
+        **{name: _found(of, after, patient) for name, of in names.items()},
     }
 
 

@@ -18,7 +18,8 @@ SHAPES = ("effective-rank", "participation-ratio", "class-separation", "cka-to-u
 MORE_SHAPES = ("intrinsic-dimension", "condition-number-90-10", "condition-number-maps", "kurtosis", "constant-units")
 CONVENTIONS = ("dice", "dice-one", "dice-skip", "dice-smoothed", "dice-zero")
 """Dice by the convention for empty masks."""
-DISTORTED = (CORRUPTION, RELATIVE, "distorted-error", "distorted-error-increase", "accuracy-kept", "stability")
+DISTORTED = (CORRUPTION, RELATIVE, "distorted-error", "distorted-error-increase", "accuracy-kept", "stability",
+             "distorted-auroc-referable")  # fmt: skip
 OF_A_KIND = ("dice", "lesion-sensitivity", "false-positives-per-image")
 REMOVED = ("lesion-effect", "erasure-effect-over-elsewhere")
 PUT_BACK = ("auroc-lost-to-start", "auroc-lost-to-random")
