@@ -164,7 +164,11 @@ def main() -> None:
     given = parser(__doc__).parse_args()
     assay = [sys.executable, "-m", "assay", "run", "study.json", "--quiet", "--on"]
     ways: dict[str, tuple[list[str], str, int]] = {
-        "Assay, `--on slurm`": ([*assay, "slurm", "--partition", "low"], "assay.execution.remote", lines(STUDY) + 1),
+        "Assay, `--on slurm`": (
+            [*assay, "slurm", "--engine", "partition=low"],
+            "assay.execution.remote",
+            lines(STUDY) + 1,
+        ),
         "Assay, `--on ray`": ([*assay, "ray"], "ray::work", lines(STUDY) + 1),
     }
     if find_spec("submitit"):

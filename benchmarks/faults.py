@@ -43,7 +43,7 @@ def flock(*_):
     raise OSError(errno.ENOLCK, "No locks available")
 fcntl.flock = flock
 """
-ENDS = {"local": (), "ray": ("--on", "ray"), "slurm": ("--on", "slurm", "--partition", "low")}
+ENDS = {"local": (), "ray": ("--on", "ray"), "slurm": ("--on", "slurm", "--engine", "partition=low")}
 
 
 class Unexpected(Exception):
@@ -55,7 +55,7 @@ def drive(arguments: Sequence[str]) -> None:
     from assay.cli import main
     from assay.execution import engines
 
-    engines.Slurm = partial(engines.Slurm, chunk_seconds=2.0)
+    engines.Slurm = partial(engines.Slurm, chunk=(2.0, 2.0), asked_every=1.0)
     engines.Remote = partial(engines.Remote, grace=3.0)
     sys.argv = ["assay", *arguments]
     main()

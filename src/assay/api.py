@@ -231,6 +231,7 @@ class Study:
             KeyboardInterrupt: The run was interrupted; all records are safe.
         """
         from assay.execution.device import choose_device
+        from assay.execution.engines import stop_file
         from assay.execution.local import executor_for
         from assay.execution.progress import display_for, reading_shown, telling
         from assay.execution.tasks import Observer, Task
@@ -242,7 +243,7 @@ class Study:
         root = run_folder(spec, self.scale, Path(out))
         require_writable(root)
         where = choose_device(device)
-        executor, hired = executor_for(workers, where)
+        executor, hired = executor_for(workers, where, asked=stop_file(root))
 
         def prepared() -> Prepared:
             located = locate_errors(self._written(), self.changes, self.scale)

@@ -11,22 +11,23 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.execution.jobs_for_tests import Slow, StopOnce
+from tests.execution.jobs_for_tests import Advance, Slow, StopOnce
 from tests.execution.slurm_for_tests import REQUIRED, require_slurm, slurm
 from tests.worlds.studies import records, write_spec
 
 import assay
 from assay.core.errors import SpecError, StoreError
-from assay.execution.engines import cancel, status_of
-from assay.execution.local import Workers
-from assay.execution.remote import TRIES, BusyError, Remote
+from assay.execution import slurm as slurm_module
+from assay.execution.engines import Engine, cancel, status_of, stop_file
+from assay.execution.local import Workers, executor_for
+from assay.execution.remote import TRIES, BusyError, Remote, required
 from assay.execution.slurm import Slurm
 from assay.execution.tasks import Event, Executor, Queue, Task
 from assay.store.files import write_json, write_text
@@ -74,7 +75,9 @@ class TestSlurm(ExecutorConformance):
     @pytest.fixture
     def executor(self, tmp_path: Path) -> Executor:
         folder = tmp_path / "engine"
-        return Remote(Slurm(folder, partition="low", chunk_seconds=5), folder, interval=0.3, grace=1.0)
+        return Remote(
+            Slurm(folder, {"partition": "low"}, chunk=(5, 5), asked_every=0.3), folder, interval=0.3, grace=1.0
+        )
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +112,10 @@ class Processes:
 
     root: Path
     at_once: int = 4
-    chunk_seconds: float = 0.0
+    chunk: tuple[float, float] = (0.0, 0.0)
+    asked_every: float = 0.0
+    avoids: Callable[[str], bool] = lambda _: False
+    avoided: list[str] = field(default_factory=list[str])
     name: str = "processes"
     calls: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
     known: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict[str, subprocess.Popen[bytes]])
@@ -138,6 +144,9 @@ class Processes:
         for handle in handles:
             self.known[handle].kill()
 
+    def avoid(self, host: str) -> bool:
+        return self.avoids(host)
+
     def log(self, handle: str) -> str:
         return f"log of {handle}"
 
@@ -152,7 +161,7 @@ def driver(backend: Processes) -> Remote:
 
 
 def test_tasks_of_a_chunk_share_a_process_and_a_failure_skips_within_it(processes: Processes, tmp_path: Path) -> None:
-    processes.chunk_seconds = 1e9
+    processes.chunk = (1e9, 1e9)
     tasks = [
         Task("a", Refuse(), "a"),
         Task("b", Touch(tmp_path / "b"), "b", needs=("a",)),
@@ -179,7 +188,7 @@ def test_a_chunk_holds_a_task_with_those_that_need_it() -> None:
 
 
 def test_in_a_chunk_only_the_task_that_kills_its_process_is_given_up(processes: Processes, tmp_path: Path) -> None:
-    processes.chunk_seconds = 1e9
+    processes.chunk = (1e9, 1e9)
     others = [Task(str(n), Touch(tmp_path / str(n)), str(n)) for n in range(3)]
     dies = Task("dies", Die(tmp_path / "dies", 99), "dies", cost=9)
     outcome = driver(processes).run([dies, *others], lambda _: None)
@@ -260,11 +269,88 @@ def test_a_machine_of_another_kind_is_refused(processes: Processes, tmp_path: Pa
         path = processes.root / "environment.json"
         write_json(path, {**json.loads(path.read_bytes()), "torch": "1.0"})
 
-    processes.chunk_seconds = 0.0
     tasks = [Task("a", Touch(tmp_path / "a"), "a"), Task("b", Touch(tmp_path / "b"), "b", needs=("a",))]
     outcome = driver(processes).run(tasks, lambda event: change(event) if event.status == "started" else None)
     (text,) = outcome.failed.values()
     assert "in place of 1.0: results would not be equal" in text
+
+
+def test_a_machine_of_another_kind_is_avoided_where_the_engine_can(processes: Processes, tmp_path: Path) -> None:
+    def change(event: Event) -> None:
+        if event.status == "started" and not processes.avoided:
+            path = processes.root / "environment.json"
+            write_json(path, {**required(), "torch": "1.0"})
+
+    def mended(host: str) -> bool:
+        processes.avoided.append(host)
+        write_json(processes.root / "environment.json", required())
+        return True
+
+    processes.avoids = mended
+    outcome = driver(processes).run([Task("a", Touch(tmp_path / "a"), "a")], change)
+    assert (outcome.done, outcome.failed, processes.avoided) == (["a"], {}, [platform.node()])
+
+
+def test_a_loss_after_progress_is_not_counted(processes: Processes, tmp_path: Path) -> None:
+    """As of a task that runs out of time more often than it may be lost, and goes on from its checkpoint."""
+    task = Task("a", Advance(tmp_path / "a", 2 * TRIES), "a")
+    outcome = driver(processes).run([task], lambda _: None)
+    assert (outcome.done, outcome.failed) == (["a"], {})
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_run_of_this_machine_is_stopped_from_elsewhere(workers: int, tmp_path: Path) -> None:
+    started, left = tmp_path / "started", tmp_path / "left"
+    executor, _ = executor_for(workers, "cpu", asked=stop_file(tmp_path))
+    threading.Thread(target=once, args=(started.exists, lambda: cancel(tmp_path)), daemon=True).start()
+    outcome = executor.run([Task("waits", Wait(started, left), "waits")], lambda _: None)
+    assert outcome.stopped
+    assert left.exists()
+
+
+def test_slurm_gets_what_a_site_asks_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Options reach sbatch, arrays keep to the site's size, and workers share a job and its GPU."""
+    for name, text in {
+        "sbatch": f'echo "$@" >> {tmp_path}/asked; cat >> {tmp_path}/script; echo 7',
+        "squeue": "exit 1",
+        "scancel": "exit 1",
+        "scontrol": "echo 'MaxArraySize            = 2'",
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    slurm_module.largest_array.cache_clear()
+    site = tmp_path / "site.yaml"
+    site.write_text(
+        "{account: lab, mem: 8000, gpus: 0.5, cpus: 3, setup: [module load cuda], extra: [--mail-type=END]}"
+    )
+    slurm = Engine.read("slurm", [str(site), "mem=4G", "container=apptainer exec a.sif"]).slurm(tmp_path)
+    assert slurm.submit(list("abcde")) == ["7_0.0", "7_0.1", "7_1.0", "7_1.1", "7_0.0"]
+    slurm_module.largest_array.cache_clear()
+    first, second = (tmp_path / "asked").read_text().splitlines()
+    for option in ("array=0-1%100", "account=lab", "mem=4G", "gpus=1", "cpus-per-task=6", "mail=END"):
+        assert f"--{option}" in first
+    assert "--array=0-0%" in second
+    script = (tmp_path / "script").read_text()
+    assert script.index("module load cuda") < script.index("apptainer exec a.sif python -m assay.execution.remote")
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_detached_run_is_planned_carried_out_and_concluded_by_jobs(
+    finished_run: Path, study_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_spec(tmp_path)
+    monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
+    done = command(tmp_path, "run", "small.yaml", "--on", "slurm", "--engine", "partition=low", "--detach")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "plans the study" in done.stdout
+    assert not (tmp_path / "runs" / "small" / "trials").exists()
+    page, end = tmp_path / "runs" / "small" / "report.html", time.monotonic() + 500
+    while not page.is_file() and time.monotonic() < end:
+        time.sleep(1)
+    logs = "\n".join(path.read_text() for path in (tmp_path / "runs" / "small" / "engine" / "logs").iterdir())
+    assert page.is_file(), logs
+    assert records(tmp_path / "runs" / "small") == records(finished_run)
 
 
 def test_a_word_about_progress_that_cannot_be_written_fails_no_task(processes: Processes, tmp_path: Path) -> None:
@@ -331,7 +417,9 @@ def test_an_address_where_no_cluster_answers_is_named(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "init", refused)
-    with pytest.raises(SpecError, match=r"--address 10\.0\.0\.1:1: no Ray cluster answers there; start one with"):
+    with pytest.raises(
+        SpecError, match=r"--engine address=10\.0\.0\.1:1: no Ray cluster answers there; start one with"
+    ):
         Ray(tmp_path, "10.0.0.1:1")
 
 
@@ -374,12 +462,19 @@ def test_faults_leave_the_records_of_a_plain_run(tmp_path: Path) -> None:
     ("arguments", "text"),
     [
         (["--on", "slrum"], "unknown engine 'slrum': did you mean 'slurm'? Allowed: ray, slurm"),
-        (["--partition", "low"], "--partition is an option of --on ray or slurm"),
-        (["--on", "ray", "--partition", "low"], "--partition means nothing to --on ray"),
-        (["--on", "slurm", "--time", "soon"], "expected a time such as 4h"),
+        (["--engine", "mem=8G"], "--engine holds options of --on ray or slurm"),
+        (["--on", "ray", "--engine", "partition=low"], "--engine partition means nothing to --on ray"),
+        (["--on", "slurm", "--engine", "partitoin=low"], "unknown --engine key 'partitoin': did you mean 'partition'?"),
+        (["--on", "slurm", "--engine", "time=soon"], "time: "),
+        (["--on", "slurm", "--engine", "gpus=1.5"], "give a whole number, or a share of one"),
+        (["--on", "slurm", "--engine", "none.yaml"], "none.yaml: there is no such file"),
+        (["--on", "ray", "--detach"], "--detach is an option of --on slurm"),
         (["--on", "slurm", "--workers", "2"], "--workers are of this machine"),
-        (["--on", "slurm", "--device", "cuda"], "--device cuda does not go with --gpus 0 of --on slurm"),
-        (["--on", "ray", "--gpus", "1", "--device", "cpu"], "--device cpu does not go with --gpus 1 of --on ray"),
+        (["--on", "slurm", "--device", "cuda"], "--device cuda does not go with --engine gpus=0 of --on slurm"),
+        (
+            ["--on", "ray", "--engine", "gpus=.25", "--device", "cpu"],
+            "does not go with --engine gpus=0.25 of --on ray",
+        ),
     ],
 )
 def test_options_of_engines_are_checked(arguments: list[str], text: str, tmp_path: Path) -> None:
@@ -403,12 +498,12 @@ def test_slurm_that_does_not_answer_keeps_its_jobs(tmp_path: Path, monkeypatch: 
 def test_a_plan_for_an_engine_counts_jobs_and_hours(tmp_path: Path) -> None:
     write_spec(tmp_path)
     done = command(tmp_path, "run", "small.yaml", "--on", "slurm", "--dry-run")
-    assert "on slurm: 12 tasks in about 1 job, 0.0 processor hours" in done.stdout
+    assert "on slurm: 12 tasks, 1 worker at once, 0.0 processor hours" in done.stdout
 
 
 def test_gpus_are_asked_for_where_there_is_none(tmp_path: Path) -> None:
     write_spec(tmp_path)
-    done = command(tmp_path, "run", "small.yaml", "--on", "slurm", "--gpus", "1", "--dry-run")
+    done = command(tmp_path, "run", "small.yaml", "--on", "slurm", "--engine", "gpus=1", "--dry-run")
     assert "on slurm: 12 tasks" in done.stdout, done.stderr
 
 

@@ -107,8 +107,7 @@ def register(
 @app.command(epilog="Example: assay replicate nodule-loss --seeds 20")
 @taking(
     RunRequest,
-    "spec seeds workers device out skip_bad_rows no_own_code dry_run quiet verbose open as_json on address partition "
-    "time at_once gpus",
+    "spec seeds workers device out skip_bad_rows no_own_code dry_run quiet verbose open as_json on engines",
     spec="A finished run: its folder, or its name under --out.",
     seeds="How many seeds, none of the run's. Default: 10.",
 )

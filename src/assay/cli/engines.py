@@ -18,15 +18,19 @@ def status_command(run: str, out: Path, json: bool) -> None:
     if json:
         print(jsonlib.dumps({"folder": str(root), "done": found.done, **asdict(found)}))
         return
-    print(f"{root}: {found.trained} of {count(found.trials, 'trial')} trained, {found.probed} of {found.probes} probed")
+    if found.trials:
+        trials = count(found.trials, "trial")
+        print(f"{root}: {found.trained} of {trials} trained, {found.probed} of {found.probes} probed")
     if found.failed:
         print(f"{count(found.failed, 'unit')} failed: `assay doctor {root}` says why")
     on = f" on {found.engine}" if found.engine else ""
     if found.working or found.submitted:
         waiting = max(0, found.submitted - found.working)
         print(f"{count(found.working, 'unit')} at work{on}" + (f", {waiting} submitted" if found.submitted else ""))
-    elif not found.done:
+    elif not found.done and not found.jobs:
         print("nothing is at work: the same `assay run` command goes on")
+    if found.jobs:
+        print(f"the command goes on as {count(len(found.jobs), 'job')} of Slurm: {', '.join(found.jobs)}")
 
 
 def cancel_command(run: str, out: Path) -> None:
@@ -36,4 +40,8 @@ def cancel_command(run: str, out: Path) -> None:
         print(f"{root}: finished; there is nothing to cancel")
         return
     found = cancel(root)
-    print(f"{root}: asked to stop; {count(found, 'submitted task')} not over. The same `assay run` command goes on")
+    tasks = f"; {count(found, 'submitted task')} not over" if found else ""
+    print(
+        f"{root}: asked to stop{tasks}. Training stops within seconds and leaves a checkpoint; probes finish "
+        "their model. The same `assay run` command goes on"
+    )

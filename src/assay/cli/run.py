@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json as jsonlib
 import math
+import os
 import shutil
 import sys
 import threading
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -48,26 +50,33 @@ def run_command(asked: RunRequest, given: Settled | None = None) -> None:
     settled = given or asked.settled()
 
     from assay.execution.device import choose_device
+    from assay.execution.engines import detach, stop_file
     from assay.execution.local import executor_for
     from assay.execution.progress import display_for, reading_shown, telling
     from assay.study.run import prepare, run_study
 
-    json, quiet = asked.as_json, asked.as_json or asked.quiet
-    device = choose_device(asked.device) if asked.engine is None else asked.engine.device(asked.device)
+    engine, json, quiet = asked.engine, asked.as_json, asked.as_json or asked.quiet
+    device = choose_device(asked.device) if engine is None else engine.device(asked.device)
     stopping = threading.Event()
-    if asked.engine is None or asked.dry_run:
-        executor, count = executor_for(asked.workers, device, stopping.set)
-    else:
-        executor, count = asked.engine.executor(settled.root, stopping.set)
+    if asked.detach and engine and not asked.dry_run and "SLURM_JOB_ID" not in os.environ:
+        job = detach(settled.root, engine.slurm(settled.root), sys.argv[1:])
+        _tell_detached(settled.root, f"job {job} plans the study and submits its work")
+        return
+    remote = None if engine is None or asked.dry_run else engine.executor(settled.root, stopping.set, asked.detach)
+    local, count = executor_for(asked.workers, device, stopping.set, stop_file(settled.root))
+    executor = remote or local
 
     def planned() -> Prepared:
+        nonlocal count
         with reading_shown(quiet) as notify:
             found = prepare(settled.spec, settled.root, skip_bad_rows=asked.skip_bad_rows, device=device, notify=notify)
+        if engine is not None:
+            count = engine.workers(found.tasks, remote.backend.at_once if remote else engine.at_once)
         if json:
             disk = {"weight_bytes": found.weight_bytes()} if asked.dry_run else {}
             print(jsonlib.dumps({**_planned(found, count), **disk}), flush=True)
         elif asked.dry_run:
-            jobs = [] if asked.engine is None else [asked.engine.sized(found.tasks)]
+            jobs = [] if engine is None else [engine.sized(found.tasks, count)]
             print("\n".join([*plan_lines(found, count, asked.verbose), *jobs, *disk_lines(found)]))
         elif not quiet:
             for line in plan_lines(found, count, asked.verbose):
@@ -81,12 +90,21 @@ def run_command(asked: RunRequest, given: Settled | None = None) -> None:
     if asked.dry_run:
         return
     result = run_study(prepared, display, executor, telling(quiet), planned)
+    if asked.detach and engine and remote and remote.handles:
+        rest = [one for one in sys.argv[1:] if one != "--detach"]
+        job = detach(settled.root, engine.slurm(settled.root), rest, remote.handles)
+        _tell_detached(settled.root, f"the work is submitted; job {job} writes tables and page after it")
+        return
     if json:
         print(jsonlib.dumps(_finished(result)), flush=True)
     else:
         _tell(result)
     _show(asked, result)
     raise typer.Exit(130 if result.stopped else 1 if result.failed else 0)
+
+
+def _tell_detached(root: Path, text: str) -> None:
+    print(f"{root}: {text}. `assay status {root}` shows how far it is, `assay cancel {root}` stops it")
 
 
 def _tell_unchanged(found: Finished, settled: Settled, asked: RunRequest) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from assay.cli.run import disk_lines, plan_lines
 from assay.execution.device import choose_device
+from assay.execution.engines import stop_file
 from assay.execution.local import executor_for
 from assay.execution.progress import display_for, reading_shown
 from assay.spec.yaml import parse_yaml
@@ -29,7 +30,7 @@ def tune_command(asked: TuneRequest) -> None:
     root, place = run_folder(tuning.spec, tuning.scale, asked.out), choose_device(asked.device)
     require_writable(root)
     stopping = threading.Event()
-    executor, workers = executor_for(asked.workers, place, stopping.set)
+    executor, workers = executor_for(asked.workers, place, stopping.set, stop_file(root))
     with reading_shown(quiet) as notify:
         prepared = prepare(tuning.spec, root, skip_bad_rows=asked.skip_bad_rows, device=place, notify=notify)
     plan = plan_lines(prepared, workers)

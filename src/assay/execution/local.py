@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from multiprocessing.resource_tracker import ensure_running
+from pathlib import Path
 from types import ModuleType
 
 from assay.core.errors import FullError
@@ -276,17 +277,24 @@ def _undisturbed() -> Generator[None]:
 
 @dataclass
 class InProcess:
-    """Runs tasks one after another in this process. For tests, debugging and notebooks."""
+    """Runs tasks one after another in this process. For tests, debugging and notebooks.
+
+    Attributes:
+        asked: A file whose presence asks the run to stop.
+    """
+
+    asked: Path | None = None
 
     def run(self, tasks: Sequence[Task], observe: Observer) -> Outcome:
         """See `Executor`. An interrupt ends the run with `stopped`."""
         queue, outcome = Queue.of(tasks), Outcome()
+        _begin_unasked(self.asked)
         while (task := queue.take()) is not None:
             observe(Event("started", task))
             start = time.monotonic()
             try:
-                task.job(Context(_reporter(task, observe), lambda: False))
-            except KeyboardInterrupt:
+                task.job(Context(_reporter(task, observe), lambda: _is_asked(self.asked)))
+            except (KeyboardInterrupt, Stopped):
                 outcome.stopped = True
                 break
             except FullError:
@@ -307,16 +315,19 @@ class Workers:
 
     Attributes:
         heard: Is called at the first interrupt, within a signal handler.
+        asked: A file whose presence is as the first interrupt, from anywhere.
     """
 
     count: int
     threads: int = 1
     heard: Callable[[], None] | None = None
+    asked: Path | None = None
     _died: set[str] = field(default_factory=set[str], init=False)
 
     def run(self, tasks: Sequence[Task], observe: Observer) -> Outcome:
         """See `Executor`."""
         self._died.clear()
+        _begin_unasked(self.asked)
         queue, outcome = Queue.of(tasks), Outcome()
         stop = Stop()
         crew = Crew(self.threads, stop)
@@ -344,6 +355,10 @@ class Workers:
                 observe(Event("started", task))
             if not crew.busy:
                 return
+            if not stop.is_set() and _is_asked(self.asked):
+                stop.set()
+                if self.heard is not None:
+                    self.heard()
             for worker in crew.ready():
                 self._hear(worker, queue, outcome, observe, crew)
 
@@ -377,6 +392,15 @@ class Workers:
         crew.free(worker)
 
 
+def _is_asked(path: Path | None) -> bool:
+    return path is not None and path.exists()
+
+
+def _begin_unasked(path: Path | None) -> None:
+    if path is not None:
+        path.unlink(missing_ok=True)
+
+
 def _reporter(task: Task, observe: Observer) -> Callable[[float, str], None]:
     def report(share: float, text: str) -> None:
         observe(Event("progress", task, share, text))
@@ -408,16 +432,21 @@ def _interrupts(stop: Stop, crew: Crew, heard: Callable[[], None] | None) -> Gen
 # What runs the tasks of a study: this process, or as many workers as suit the machine.
 
 
-def executor_for(workers: int | None, device: str, heard: Callable[[], None] | None = None) -> tuple[Executor, int]:
+def executor_for(
+    workers: int | None, device: str, heard: Callable[[], None] | None = None, asked: Path | None = None
+) -> tuple[Executor, int]:
     """Executor of the tasks, and the number of workers: by default as suits the device; with 0 this process alone.
 
     Args:
+        workers: Their number.
+        device: The device.
         heard: Is called at the first interrupt.
+        asked: A file whose presence asks the run to stop.
     """
     if workers == 0:
-        return InProcess(), 1
+        return InProcess(asked), 1
     count = workers or default_workers(device)
-    return Workers(count, heard=heard), count
+    return Workers(count, heard=heard, asked=asked), count
 
 
 def default_workers(device: str = PROCESSOR) -> int:

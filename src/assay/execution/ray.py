@@ -20,15 +20,17 @@ class Ray:
     """
 
     name = "ray"
-    chunk_seconds = 0.0
+    chunk = (0.0, 0.0)
+    asked_every = 0.0
 
-    def __init__(self, folder: Path, address: str | None = None, gpus: int = 0) -> None:
+    def __init__(self, folder: Path, address: str | None = None, cpus: int = 1, gpus: float = 0) -> None:
         """Connect to a cluster.
 
         Args:
             folder: `remote.ENGINE` of the run folder, on a file system that nodes share.
             address: Of the cluster: `auto` for one that runs on this machine; None starts one.
-            gpus: GPUs of a task.
+            cpus: Cores of a task.
+            gpus: GPUs of a task, or the share of one.
 
         Raises:
             ExtraError: Ray is not installed.
@@ -52,13 +54,13 @@ class Ray:
                 )
             except ConnectionError as error:
                 raise SpecError(
-                    f"--address {address}: no Ray cluster answers there; start one with `ray start --head` and give "
-                    "its address, or leave --address out to start Ray on this machine"
+                    f"--engine address={address}: no Ray cluster answers there; start one with `ray start --head` "
+                    "and give its address, or leave it out to start Ray on this machine"
                 ) from error
         self._folder = folder.absolute()
-        self._call = self._ray.remote(work).options(num_cpus=1, num_gpus=gpus, max_retries=0)
+        self._call = self._ray.remote(work).options(num_cpus=cpus, num_gpus=gpus, max_retries=0)
         self._jobs: dict[str, Any] = {}
-        self.at_once = max(2, 2 * int(self._ray.cluster_resources().get("CPU", 1)))
+        self.at_once = max(2, 2 * int(self._ray.cluster_resources().get("CPU", 1)) // cpus)
 
     def submit(self, chunks: Sequence[str]) -> list[str]:
         """See `Backend`."""
@@ -93,6 +95,10 @@ class Ray:
         for handle in handles:
             if handle in self._jobs:
                 self._ray.cancel(self._jobs[handle], force=True)
+
+    def avoid(self, host: str) -> bool:
+        """See `Backend`: Ray chooses nodes itself."""
+        return False
 
     def log(self, handle: str) -> str:
         """See `Backend`: Ray keeps logs by process, not by task."""

@@ -7,6 +7,7 @@ gone without a note is lost, and submitted again.
 from __future__ import annotations
 
 import json
+import math
 import os
 import pickle
 import platform
@@ -33,6 +34,8 @@ ENGINE = "engine"
 """Folder of a run folder that driver and workers share."""
 TRIES = 4
 """A task is submitted so often before it counts as failed: it may be lost three times."""
+ADVANCE = 0.05
+"""A lost task that came this share of its work further than before counts as no loss."""
 _REPORT_EVERY = 5.0
 _LOG_TAIL = 2000
 
@@ -50,8 +53,13 @@ class Backend(Protocol):
         ...
 
     @property
-    def chunk_seconds(self) -> float:
-        """Seconds of work that a job is worth, at least."""
+    def chunk(self) -> tuple[float, float]:
+        """Seconds of work of a job, at least and at most."""
+        ...
+
+    @property
+    def asked_every(self) -> float:
+        """Seconds between two polls, at least: an engine of many users is asked rarely."""
         ...
 
     @property
@@ -60,11 +68,13 @@ class Backend(Protocol):
         ...
 
     def submit(self, chunks: Sequence[str]) -> list[str]:
-        """Submit one job per chunk, which calls `work(folder, chunk)`; return their handles.
+        """Submit one job per chunk, which calls `work(folder, chunk)`; return their handles, in order.
+
+        They are fewer than the chunks where the engine took the first of them alone.
 
         Raises:
             BusyError: The engine takes no jobs for now.
-            StoreError: It refuses them.
+            StoreError: It refuses all of them.
         """
         ...
 
@@ -82,6 +92,10 @@ class Backend(Protocol):
 
     def cancel(self, handles: Collection[str]) -> None:
         """End jobs, queued or running."""
+        ...
+
+    def avoid(self, host: str) -> bool:
+        """Send no further job to a machine; return whether the engine can do that."""
         ...
 
     def log(self, handle: str) -> str:
@@ -159,6 +173,11 @@ def work(root: Path, chunk: str) -> None:
     exchange = Exchange(root)
     tasks: list[Sent] = pickle.loads(exchange.chunk(chunk).read_bytes())
     difference = _difference(exchange)
+    if difference:
+        for id, _, _ in tasks:
+            note = {"status": "elsewhere", "text": difference, "seconds": 0.0, "host": platform.node()}
+            _leave(exchange.of(id, "note"), note)
+        return
     ended: set[str] = set()
     preempted = threading.Event()
     with _heeding(preempted):
@@ -169,7 +188,7 @@ def work(root: Path, chunk: str) -> None:
             if preempted.is_set():
                 return
             if not exchange.of(id, "note").is_file():
-                _carry_out(exchange, id, job, difference, preempted)
+                _carry_out(exchange, id, job, preempted)
             note = exchange.note(id)
             if note is None or note["status"] != "done":
                 ended.add(id)
@@ -181,7 +200,7 @@ def _difference(exchange: Exchange) -> str:
     return f"{platform.node()} has {', '.join(apart)}: results would not be equal" if apart else ""
 
 
-def _carry_out(exchange: Exchange, id: str, job: bytes, difference: str, preempted: threading.Event) -> None:
+def _carry_out(exchange: Exchange, id: str, job: bytes, preempted: threading.Event) -> None:
     start, last = time.monotonic(), 0.0
 
     def report(share: float, text: str) -> None:
@@ -192,11 +211,9 @@ def _carry_out(exchange: Exchange, id: str, job: bytes, difference: str, preempt
                 _leave(exchange.of(id, "progress"), {"share": float(share), "text": text})
 
     context = Context(report, _asked_to_stop(exchange, preempted))
-    text = difference
+    status, text = "done", ""
     try:
-        if not difference:
-            pickle.loads(job)(context)
-        status = "failed" if difference else "done"
+        pickle.loads(job)(context)
     except Stopped:
         if preempted.is_set():  # no note: it is lost, and goes on from its checkpoint elsewhere
             return
@@ -256,6 +273,7 @@ class Remote:
         backend: The engine.
         root: `ENGINE` of the run folder.
         interval: Seconds between looks at notes and engine.
+        detached: Submit what is ready, and leave it to a later driver.
         grace: Seconds that a shared file system may take to show a note after a job is gone.
         heard: Called at the first interrupt, within a signal handler.
     """
@@ -265,12 +283,24 @@ class Remote:
     interval: float = 2.0
     grace: float = 10.0
     heard: Callable[[], None] | None = None
+    detached: bool = False
     _sent: dict[str, str] = field(default_factory=dict[str, str], init=False)
     _lost: dict[str, int] = field(default_factory=dict[str, int], init=False)
     _gone: dict[str, float] = field(default_factory=dict[str, float], init=False)
     _blamed: set[str] = field(default_factory=set[str], init=False)
     _chunks: int = field(default=0, init=False)
     _accepted: bool = field(default=False, init=False)
+    _over_already: set[str] = field(default_factory=set[str], init=False)
+    _withdrawn: bool = field(default=False, init=False)
+    _asked: float = field(default=-math.inf, init=False)
+    _reached: dict[str, float] = field(default_factory=dict[str, float], init=False)
+    _took: float = field(default=0.0, init=False)
+    _expected: float = field(default=0.0, init=False)
+
+    @property
+    def handles(self) -> set[str]:
+        """Handles of the jobs that are submitted and not known to be over."""
+        return set(self._sent.values())
 
     def run(self, tasks: Sequence[Task], observe: Observer) -> Outcome:
         """See `Executor`."""
@@ -279,6 +309,10 @@ class Remote:
         write_json(exchange.environment, required())
         write_json(self.root / "engine.json", {"engine": self.backend.name})
         self._adopt(exchange, queue, observe)
+        if self.detached:
+            self._submit(exchange, queue, outcome, observe)
+            outcome.stopped = bool(self._sent)
+            return outcome
         killed = threading.Event()
         with _interrupts(exchange, killed, self.heard):
             while self._sent or (queue.waiting and not exchange.stop.exists()):
@@ -286,9 +320,9 @@ class Remote:
                 if not exchange.stop.exists():
                     busy = not self._submit(exchange, queue, outcome, observe)
                 else:  # jobs at work leave a checkpoint; others could wait for days to do so
-                    self.backend.cancel(self.backend.waiting(set(self._sent.values())))
+                    self._withdraw(outcome)
                 if killed.is_set():
-                    self.backend.cancel(set(self._sent.values()))
+                    self.backend.cancel(self.handles)
                     break
                 self._look(exchange, queue, outcome, observe)
                 if busy:
@@ -319,8 +353,9 @@ class Remote:
             StoreError: The engine refuses jobs, or is busy before it took any.
         """
         chunks: list[list[Sent]] = []
-        room = self.backend.at_once - len(set(self._sent.values()))
-        while len(chunks) < room and (chunk := queue.take_chunk(self.backend.chunk_seconds)):
+        room = math.inf if self.detached else self.backend.at_once - len(self.handles)
+        worth = self._chunk_cost(queue)
+        while len(chunks) < room and (chunk := queue.take_chunk(worth)):
             if sendable := [sent for task in chunk if (sent := self._packed(queue, outcome, observe, task))]:
                 chunks.append(sendable)
         if not chunks:
@@ -331,18 +366,34 @@ class Remote:
         except BusyError:
             if not self._accepted:
                 raise
-            for name, chunk in zip(names, chunks, strict=True):
-                exchange.chunk(name).unlink()
-                for id, _, _ in chunk:
-                    queue.again(id)
-            return False
-        self._accepted = True
-        for chunk, handle in zip(chunks, handles, strict=True):
+            handles = list[str]()
+        for name, chunk in zip(names[len(handles) :], chunks[len(handles) :], strict=True):
+            exchange.chunk(name).unlink()
+            for id, _, _ in chunk:
+                queue.again(id)
+        for chunk, handle in zip(chunks, handles, strict=False):
             for id, _, _ in chunk:
                 write_bytes(exchange.of(id, "sent"), handle.encode(), flush=False)
                 self._sent[id] = handle
                 observe(Event("started", queue.tasks[id]))
-        return True
+        self._accepted = self._accepted or bool(handles)
+        return len(handles) == len(chunks)
+
+    def _chunk_cost(self, queue: Queue) -> float:
+        """Return the expected cost of the next chunk, by what tasks that are done took for theirs."""
+        pace = self._took / self._expected if self._expected else 1.0
+        return chunk_seconds(self.backend.chunk, queue.waiting_cost() * pace, self.backend.at_once) / max(pace, 1e-6)
+
+    def _withdraw(self, outcome: Outcome) -> None:
+        """Take jobs that wait out of the queue."""
+        if self._withdrawn and time.monotonic() - self._asked < self.backend.asked_every:
+            return
+        self._withdrawn = True
+        waiting = self.backend.waiting(self.handles)
+        self.backend.cancel(waiting)
+        for id in [id for id, handle in self._sent.items() if handle in waiting]:
+            self._forget(id)
+            outcome.stopped = True
 
     def _packed(self, queue: Queue, outcome: Outcome, observe: Observer, task: Task) -> Sent | None:
         try:
@@ -358,14 +409,16 @@ class Remote:
         return name
 
     def _look(self, exchange: Exchange, queue: Queue, outcome: Outcome, observe: Observer) -> None:
-        alive = self.backend.poll(set(self._sent.values()))
+        if time.monotonic() - self._asked >= self.backend.asked_every:
+            self._asked = time.monotonic()
+            self._over_already = self.handles - self.backend.poll(self.handles)
         for id in list(self._sent):
             task = queue.tasks[id]
             if id not in self._sent:  # it was passed over, since it needs one that failed
                 continue
             if note := exchange.note(id):
                 self._over(exchange, task, note, queue, outcome, observe)
-            elif self._sent[id] in alive:
+            elif self._sent[id] not in self._over_already:
                 self._gone.pop(id, None)
                 _progress(exchange, task, observe)
             elif time.monotonic() - self._gone.setdefault(id, time.monotonic()) >= self.grace:
@@ -383,11 +436,16 @@ class Remote:
         match note["status"]:
             case "done":
                 self._forget(task.id)
+                self._took, self._expected = self._took + note["seconds"], self._expected + task.cost
                 finished(queue, outcome, observe, task, note["seconds"])
+            case "elsewhere" if self.backend.avoid(note["host"]):
+                self._forget(task.id)
+                exchange.of(task.id, "note").unlink(missing_ok=True)
+                queue.again(task.id)
             case "stopped":
                 self._again(exchange, task, queue, outcome, observe)
             case "full":
-                self.backend.cancel(set(self._sent.values()))
+                self.backend.cancel(self.handles)
                 raise FullError(note["text"])
             case _:
                 self._failed(task, note["text"], note["seconds"], queue, outcome, observe)
@@ -401,7 +459,10 @@ class Remote:
             return
         first = handle not in self._blamed  # its process ended in the first task of the chunk that has no note
         self._blamed.add(handle)
-        self._lost[task.id] = self._lost.get(task.id, 0) + first
+        share, before = _progress(exchange, task), self._reached.get(task.id, 0.0)
+        advanced = share >= before + ADVANCE  # as one does that is out of time, and goes on from its checkpoint
+        self._reached[task.id] = share if advanced else before
+        self._lost[task.id] = self._lost.get(task.id, 0) + (first and not advanced)
         if self._lost[task.id] < TRIES:
             exchange.of(task.id, "note").unlink(missing_ok=True)
             queue.again(task.id)
@@ -426,10 +487,18 @@ class Remote:
         self._gone.pop(id, None)
 
 
-def _progress(exchange: Exchange, task: Task, observe: Observer) -> None:
+def chunk_seconds(bounds: tuple[float, float], work: float, slots: int) -> float:
+    """Return the seconds of work of a job, so that all slots have one while there is enough for each."""
+    return min(bounds[1], max(bounds[0], work / max(1, slots)))
+
+
+def _progress(exchange: Exchange, task: Task, observe: Observer = lambda _: None) -> float:
+    """Report how far a task is by its worker, and return its share."""
     with suppress(OSError, ValueError, KeyError):
         found = json.loads(exchange.of(task.id, "progress").read_bytes())
         observe(Event("progress", task, float(found["share"]), str(found["text"])))
+        return float(found["share"])
+    return 0.0
 
 
 @contextmanager

@@ -180,6 +180,10 @@ class Queue:
                 for after in self._after.get(id, ()):
                     heapq.heappush(ids, after)
 
+    def waiting_cost(self) -> float:
+        """Return the expected seconds of the tasks that wait."""
+        return sum(self.tasks[id].cost for id in self.waiting)
+
     def again(self, id: str) -> None:
         """Return a task that was taken: it waits again."""
         self.waiting.add(id)

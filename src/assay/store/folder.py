@@ -111,6 +111,15 @@ def working_in(root: Path) -> Generator[None]:
         yield
 
 
+def is_worked_in(root: Path) -> bool:
+    """Return whether a process holds a run folder, as far as the file system knows locks."""
+    try:
+        with working_in(root):
+            return False
+    except StoreError:
+        return True
+
+
 # What layers said of a sample of images, kept as safetensors: any reader of that format has it without Assay.
 
 ROW = "(row)"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self, cast
+from typing import TYPE_CHECKING, Annotated, NamedTuple, Self
 
 from pydantic import model_validator
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from assay.spec.schema import StudySpec
 
 ENGINES = ("ray", "slurm")
-_OF_ENGINES = ("address", "partition", "time", "at_once", "gpus")
 
 
 class Settled(NamedTuple):
@@ -48,12 +46,6 @@ def _engine(text: str) -> str:
     if text not in ENGINES:
         raise ValueError(unknown_of_few("engine", text, ENGINES))
     return text
-
-
-def _limit(given: str) -> str:
-    if not re.fullmatch(r"(\d+-)?\d+(:\d+){0,2}|\d+[dhm]", given):
-        raise ValueError(f"expected a time such as 4h, 90m or 1-12:00:00, not {cut(given)}")
-    return given
 
 
 class RunRequest(Request):
@@ -93,11 +85,11 @@ class RunRequest(Request):
     log_to: Annotated[str, Option("Log the results to mlflow, too.", "TRACKER")] = ""
     as_json: Annotated[bool, Option("Print JSON for machines.", "", "--json")] = False
     on: Annotated[str | None, Option("Run elsewhere: ray or slurm.", "ENGINE", parse=_engine)] = None
-    address: Annotated[str | None, Option("Ray's cluster, such as auto.", "ADDRESS")] = None
-    partition: Annotated[str | None, Option("Slurm's partition.", "NAME")] = None
-    time: Annotated[str | None, Option("Time limit of a Slurm job.", "4h", parse=_limit)] = None
-    at_once: Annotated[int | None, Option("Slurm jobs at once; default 200.", "N", parse=whole(1, 100_000))] = None
-    gpus: Annotated[int | None, Option("GPUs of a Ray or Slurm job.", "N", parse=whole(0, 16))] = None
+    engines: Annotated[
+        tuple[str, ...],
+        Option("Options of --on, such as mem=8G, or a YAML file of them; repeatable.", "A=B", "--engine"),
+    ] = ()
+    detach: Annotated[bool, Option("Leave all work, tables and page to jobs of Slurm, and end.")] = False
 
     @model_validator(mode="after")
     def _exclude(self) -> Self:
@@ -110,25 +102,22 @@ class RunRequest(Request):
             raise SpecError("--max-seeds is the last look of --until decided; give both, or --seeds")
         if self.until is not None and self.seeds is not None:
             raise SpecError("--seeds and --until exclude each other: give --max-seeds for fewer looks")
-        if self.on is None and self._of_engine:
-            raise SpecError(f"--{next(iter(self._of_engine)).replace('_', '-')} is an option of --on ray or slurm")
-        _ = self.engine  # refuses the options of the other engine
+        if self.on is None and self.engines:
+            raise SpecError("--engine holds options of --on ray or slurm")
+        if self.detach and self.on != "slurm":
+            raise SpecError("--detach is an option of --on slurm")
+        _ = self.engine  # refuses what the engine does not know
         return self
 
     @property
-    def _of_engine(self) -> dict[str, str | int]:
-        """Options of an engine that are given."""
-        return {name: value for name in _OF_ENGINES if (value := getattr(self, name)) is not None}
-
-    @property
     def engine(self) -> Engine | None:
-        """The engine; None for this machine. Raises SpecError for an option of the other one."""
+        """The engine; None for this machine. Raises SpecError for an option that it does not have."""
         if self.on is None:
             return None
 
         from assay.execution.engines import Engine
 
-        return Engine(self.on, **cast("dict[str, Any]", self._of_engine))
+        return Engine.read(self.on, self.engines)
 
     @property
     def looks(self) -> tuple[int, ...]:
