@@ -328,7 +328,7 @@ def test_slurm_gets_what_a_site_asks_for(tmp_path: Path, monkeypatch: pytest.Mon
     assert slurm.submit(list("abcde")) == ["7_0.0", "7_0.1", "7_1.0", "7_1.1", "7_0.0"]
     slurm_module.largest_array.cache_clear()
     first, second = (tmp_path / "asked").read_text().splitlines()
-    for option in ("array=0-1%100", "account=lab", "mem=4G", "gpus=1", "cpus-per-task=6", "mail=END"):
+    for option in ("array=0-1%100", "account=lab", "mem=4G", "gpus=1", "cpus-per-task=6", "mail-type=END"):
         assert f"--{option}" in first
     assert "--array=0-0%" in second
     script = (tmp_path / "script").read_text()
