@@ -454,6 +454,12 @@ def limits_of(rows: Sequence[Row]) -> dict[str, float]:
     return {of: round(max(float(row[f"{of} z"]) for row in rows), 4) for of in TRACKS}
 
 
+def deciding(row: Row, of: str) -> float:
+    """Return the least of both halves and the lower bound, which decides on reliance; 0 where the halves disagree."""
+    least = min(float(row[f"{of} {key}"]) for key in ("first", "second", "low"))
+    return least if row[f"{of} agree"] == "True" else 0.0
+
+
 def verdict(row: Row, of: str, limit: float) -> LeadVerdict:
     """Return the verdict of a search by a limit."""
     effect = Bounded(*(float(row[f"{of} {key}"]) for key in ("z", "error", "low", "high")))
@@ -525,6 +531,7 @@ class Judged:
         """Return what the table shows."""
         limits, clean, strong = self.limits, self.clean, self.strong
         occlusion = max(float(row["occlusion"]) for row in self.reference)
+        bounds = {of: max(deciding(row, of) for row in self.reference) for of in TRACKS}
         out = [one for of in self.left_out().values() for one in of.values()]
 
         def share(test: Callable[[Row], bool], among: Sequence[Row]) -> tuple[int, int]:
@@ -533,12 +540,15 @@ class Judged:
         def beyond(row: Row) -> bool:
             return float(row["occlusion"]) > occlusion
 
+        def decided(row: Row) -> bool:
+            return any(deciding(row, of) > bounds[of] for of in TRACKS)
+
         def of(mark: str) -> list[Row]:
             return [row for row in self.planted if row["mark"] == mark and abs(float(row["moves"])) >= MOVES]
 
         return {
             "limit: place, whole image": f"{limits['place']:.2f}, {limits['whole']:.2f} ({len(self.reference)})",
-            "beyond the limit of other architectures": tuple(int(sum(one[at] for one in out)) for at in (1, 2)),
+            "beyond the other architectures": (int(sum(row[1] for row in out)), int(sum(row[2] for row in out))),
             "clean: lives by": share(lambda row: LeadVerdict.LIVES in self.says(row), clean),
             "clean: lives by, or look": share(self.called, clean),
             "planted: lives by, or look": share(self.called, strong),
@@ -549,6 +559,9 @@ class Judged:
             "planted: nothing found": share(lambda row: self.says(row) == {LeadVerdict.NOTHING_FOUND}, strong),
             "sticker at a random place: lives by, or look": share(self.called, of("sticker")),
             "column: lives by, or look": share(self.called, of("column")),
+            "limit of bounds: place, whole image": ", ".join(f"{bounds[of]:.2f}" for of in TRACKS),
+            "limit of bounds: clean beyond": share(decided, clean),
+            "limit of bounds: planted beyond": share(decided, strong),
             "occlusion map: clean beyond the limit": share(beyond, clean),
             "occlusion map: planted beyond the limit, at the mark":
                 share(lambda row: beyond(row) and row["occlusion place"] == "True", strong),

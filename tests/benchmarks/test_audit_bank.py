@@ -103,6 +103,8 @@ def test_networks_are_judged_by_the_reference() -> None:
     rates = judged.rates()
     assert rates["planted: lives by, place and polarity right"] == (1, 3)
     assert rates["planted: nothing found"] == (1, 3)
+    assert rates["limit of bounds: place, whole image"] == "0.40, 0.40"
+    assert rates["limit of bounds: planted beyond"] == (2, 3)
     assert rates["occlusion map: clean beyond the limit"] == (1, 2)
     assert interval(0, 59) == [0.0, 0.0, pytest.approx(1 - 0.025 ** (1 / 59), abs=1e-4)]
 
