@@ -361,7 +361,7 @@ def measured(network: Network, whole: Pool) -> Row:
     for of in TRACKS:
         found = lead(scores, sample, of)
         assert not isinstance(found, Reason)
-        row |= {f"{of} {key}": value for key, value in _searched(found, sample, network).items()}
+        row |= {f"{of} {key}": value for key, value in _searched(found, sample, network, clean).items()}
     row |= _occluded(network, scores, sample)
     row |= _tested(network, scores, clean, draws)
     return row
@@ -390,8 +390,8 @@ def _near(where: np.ndarray, pixels: np.ndarray) -> bool:
     return bool((where & pixels).sum() >= 0.5 * pixels.sum() or (where & whole).sum() >= 0.5 * where.sum())
 
 
-def _searched(found: Lead, sample: Sample, network: Network) -> Row:
-    """Return what a search said, and whether place and polarity are right."""
+def _searched(found: Lead, sample: Sample, network: Network, clean: Pixels) -> Row:
+    """Return what a search said, and whether place and polarity are right; `clean` are images without the mark."""
     row: Row = {"z": found.effect.value, "error": found.effect.error,
                 "low": found.effect.low, "high": found.effect.high,
                 "first": found.values[0], "second": found.values[1], "agree": found.agree,
@@ -401,9 +401,9 @@ def _searched(found: Lead, sample: Sample, network: Network) -> Row:
     where = found.region.where(SIDE, SIDE)
     if network.mark not in PLACED or where is None:
         return {**row, "place": "", "polarity": ""}
-    pixels, level = pixels_of(network.mark, sample.images)
+    pixels, level = pixels_of(network.mark, clean)
     more, less = (sample.images[side].mean(axis=(0, 1))[where].mean() for side in (found.high, ~found.high))
-    around = sample.images.mean(axis=(0, 1))[pixels].mean()
+    around = clean.mean(axis=(0, 1))[pixels].mean()
     return {
         **row,
         "place": _near(where, pixels),
