@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 import assay
@@ -17,6 +19,7 @@ from assay.data.cache import ArrayCache
 from assay.shifts.environment import Environment
 from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study
+from assay.store.folder import RunFolder
 
 IMAGES = 48
 
@@ -79,6 +82,35 @@ def test_a_study_is_trained_on_one_folder_and_tested_on_another(own: Path, tmp_p
     again = assay.load(given).run(tmp_path / "runs", workers=0, progress=False)
     assert again.result is not None
     assert again.result.trained == again.result.probed == 0
+
+
+def test_the_networks_of_folds_answer_an_outside_set_together(own: Path, tmp_path: Path) -> None:
+    """Its answer is the mean of the members' probabilities, one for each image and seed."""
+    other = hospital(tmp_path / "b", 3, prefix="Q")
+    given = study(own, {"folder": str(other)}, recipe={"epochs": 2, "batch_size": 8})
+    given["data"]["train"]["split"] = {"folds": 3}
+    with pytest.raises(AssayError, match="write ensemble: true, by which the folds' networks answer together"):
+        parse_study(given)
+    run = assay.load({**given, "ensemble": True}).run(tmp_path / "runs", workers=0, progress=False)
+
+    trials, folder = run.table("trials"), RunFolder(run.folder)
+    assert len(trials) == 4
+    records = {path.name: json.loads((path / "record.json").read_text()) for path in (run.folder / "trials").iterdir()}
+    joint = next(id for id, record in records.items() if record["training"].get("members"))
+    members = records[joint]["training"]["members"]
+    assert records[joint]["threshold"] == pytest.approx(np.mean([records[one]["threshold"] for one in members]))
+    read = {name: folder.outputs(name) for name in folder.ids("readings")}
+    outside = [one for one in read.values() if len(one["row"]) == IMAGES]
+    assert len(outside) == 1
+    assert sum(len(one["row"]) for one in read.values()) == 2 * IMAGES, "each own image is tested by one fold"
+    images = external({**given, "ensemble": True}, tmp_path).images.read(np.arange(IMAGES))
+    with torch.inference_mode():
+        each = [run.model(one).network(images).softmax(1) for one in members]
+    told = torch.as_tensor(outside[0]["logits"]).softmax(1)
+    assert torch.allclose(torch.stack(each).mean(0), told.float(), atol=1e-5)
+    estimates = run.table("estimates").query("measure == 'auroc' and group == '' and level == ''")
+    assert set(estimates["environment"]) == {"found", "external"}
+    assert estimates.set_index("environment").loc["external", "images"] == IMAGES
 
 
 def test_data_frames_are_sets_too_and_their_patients_are_others(own: Path, tmp_path: Path) -> None:

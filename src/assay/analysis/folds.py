@@ -17,6 +17,7 @@ from assay.probes.probe import groups_of
 from assay.probes.segmentation import OfMaps
 from assay.shifts.environment import Environment
 from assay.shifts.population import Population, PopulationScene
+from assay.shifts.scene import Tests
 from assay.spec.recipe import Component, readout_of
 from assay.spec.schema import EnvironmentSpec, RecipePoint
 from assay.stats.influence import Answers
@@ -114,8 +115,10 @@ class Folds:
         key = ("\n".join(f"{name} {spec.model_dump_json()}" for name, spec in tests.items()), seed)
         if key not in self._tables:
             scenes = [self.population.scene(tests, seed, fold) for fold in range(self.population.folds)]
+            outside = {name for name, made in tests.items() if made.data} | ({""} if Tests(tests).home else set[str]())
             self._tables[key] = {
-                name: joined_tables([_table(scene, name) for scene in scenes]) for name in ("", *tests)
+                name: joined_tables([_table(scene, name) for scene in (scenes[:1] if name in outside else scenes)])
+                for name in ("", *tests)
             }
         return self._tables[key]
 

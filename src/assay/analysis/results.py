@@ -193,7 +193,9 @@ class Gathered:
     ) -> dict[str, dict[int, dict[str, np.ndarray]]]:
         """Outputs of several seeds by environment, without those of which a fold has not been read."""
         ids = {
-            (name, seed): [self.plan.readings.get((label, trial.id, name), "") for trial in self.by_point[label][seed]]
+            (name, seed): [
+                self.plan.readings.get((label, trial.id, name), "") for trial in self._reading(label, seed, name)
+            ]
             for name in environments
             for seed in seeds
         }
@@ -201,12 +203,16 @@ class Gathered:
         read = iter(self.folder.outputs_of([id for own in complete.values() for id in own]))
         found: dict[str, dict[int, dict[str, np.ndarray]]] = {name: {} for name in environments}
         for (name, seed), own in complete.items():
-            found[name][seed] = self._joined(seed, label, [next(read) for _ in own])
+            found[name][seed] = self._joined(self._reading(label, seed, name), [next(read) for _ in own])
         return found
 
-    def _joined(self, seed: int, label: str, parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    def _reading(self, label: str, seed: int, environment: str) -> list[Trial]:
+        """Return the trials of a seed that read an environment: its folds, or their ensemble."""
+        return [trial for trial in self.by_point[label][seed] if environment in trial.tests]
+
+    def _joined(self, trials: Sequence[Trial], parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
         """Outputs of the folds of a seed with the thresholds of their models."""
-        for trial, outputs in zip(self.by_point[label][seed], parts, strict=True):
+        for trial, outputs in zip(trials, parts, strict=True):
             record = self.records[trial.id]
             threshold = record["threshold"]
             outputs["threshold"] = np.full(len(outputs["row"]), 0.5 if threshold is None else threshold)
@@ -266,7 +272,7 @@ class Gathered:
             for row in (row for part in self._measured(trial, read) for row in ColumnRows(part)):
                 fold.setdefault(key_of(row), row)
         keys = dict.fromkeys(key for fold in folds for key in fold)
-        rows = {key: over_folds(key, folds) for key in keys} | {
+        rows = {key: over_folds(key, _asked(key, trials, folds)) for key in keys} | {
             key_of(row): row for row in self._of_all_folds(point, seed)
         }
         yield by_column(list(rows.values()))
@@ -376,6 +382,14 @@ class _Lazily(Mapping[str, dict[Key, BySeed]]):
 
     def __len__(self) -> int:
         return len(self.points)
+
+
+def _asked(key: Key, trials: Sequence[Trial], folds: Sequence[dict[Key, Row]]) -> list[dict[Key, Row]]:
+    """Return the measurements of the trials of a seed that were asked for one: the folds', or their ensemble's."""
+    environment = key[1]
+    outside = bool(trials[0].point.tests[environment].data) if environment in trials[0].point.tests else False
+    return [fold for trial, fold in zip(trials, folds, strict=True)
+            if not trial.ensembled or bool(trial.training.members) == outside]  # fmt: skip
 
 
 def _from_outputs(key: Key) -> bool:

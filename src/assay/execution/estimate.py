@@ -85,6 +85,9 @@ def unit_seconds(plan: Plan, population: Population, timer: Timer) -> Mapping[st
         timer.notify("timing recipes", i, len(recipes))
         timer.speed(training, inputs, trained_on)
     for trial in plan.trials:
+        if trial.training.members:
+            costs[trial.id] = (TRIAL, PROBES)
+            continue
         recipe, speed = trial.training.recipe, timer.speed(trial.training, inputs, trained_on)
         epochs = sum(phases_of(recipe))
         images = _taken(trial.training.environment, trained_on)
@@ -139,7 +142,7 @@ def _training_images(data: DataSpec, population: Population) -> tuple[int, int]:
 
 def _probed_images(plan: Plan, population: Population, inputs: Inputs) -> int:
     """How many images all probes of one trial read, those of a Sobol' design included."""
-    training, tests = plan.trials[0].training, plan.trials[0].point.tests
+    training, tests = plan.trials[0].training, plan.trials[0].tests
     network = network_of(_before_sources(training).recipe, training.seed, inputs)
     model = Model(network, as_network(network).layers, untrained=lambda: network, threshold=0.5)
     scene = population.scene(tests, training.seed, training.fold)

@@ -8,7 +8,7 @@ import platform
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,7 +28,7 @@ from assay.execution.device import computing_on, device_name
 from assay.execution.tasks import Context, Stopped
 from assay.models.checkpoint import WEIGHTS_FILE, load_weights, remove_checkpoint, save_weights
 from assay.models.classifier import HeadNotFitted, as_network, build_network, empty_network, scaling_words
-from assay.models.given import given_network
+from assay.models.given import Ensemble, given_network
 from assay.models.ref import Inputs, Model, ModelRef, Unit
 from assay.models.untyped import channels_last
 from assay.models.weights import start_of
@@ -257,6 +257,39 @@ def check_data(population: Population, training: TrainingSpec) -> None:
 
 
 @dataclass(frozen=True)
+class EnsembleJob:
+    """Leaves the record of the ensemble of a seed's folds, whose thresholds are the means of its members'."""
+
+    place: Place
+    training: TrainingSpec
+
+    def __call__(self, context: Context) -> None:
+        """See `Job`. An ensemble with a member that left no network is lost as that member is."""
+        folder, id, began = self.place.folder, self.training.id, time.time()
+        records = [folder.record("trials", member) for member in self.training.members]
+        lost = next((one for one in records if one["status"] != "done"), None)
+        made = _joint(records) if lost is None else {key: lost[key] for key in ("status", "reason")} | {STOPPED: True}
+        write_json(folder.unit("trials", id) / PROVENANCE, provenance(began, "cpu"))
+        folder.write_record("trials", id, {"training": self.training.canonical(), **made})
+
+
+def _joint(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the record of an ensemble. A threshold that a member lacks, the ensemble lacks too."""
+    thresholds = [one["threshold"] for one in records]
+    operating = np.mean([operating_of(one) for one in records], axis=0).tolist()
+    specific = [np.mean(cuts, axis=0).tolist() for cuts in zip(*map(specific_of, records), strict=True)]
+    return {
+        "status": "done",
+        "reason": "",
+        "threshold": None if None in thresholds else float(np.mean(thresholds)),
+        **({"operating": operating} if operating else {}),
+        "yardstick": float(np.mean([one["yardstick"] for one in records])),
+        "validation_auroc": None,
+        **({"specific": specific} if specific else {}),
+    }
+
+
+@dataclass(frozen=True)
 class TrainedModel:
     """Implements `ModelRef` for a trial or a source, from the records and weights that its training left.
 
@@ -268,6 +301,7 @@ class TrainedModel:
         seed: Seed of its training.
         fold: Fold of its training.
         unit: `trials` or `sources`.
+        members: Of an ensemble, the ids of its networks.
     """
 
     root: Path
@@ -277,11 +311,12 @@ class TrainedModel:
     seed: int
     fold: int = 0
     unit: Unit = "trials"
+    members: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, root: Path, id: str, training: TrainingSpec, inputs: Inputs, unit: Unit = "trials") -> TrainedModel:
         """Return the model that a training left under an id."""
-        return cls(root, id, training.recipe, inputs, training.seed, training.fold, unit)
+        return cls(root, id, training.recipe, inputs, training.seed, training.fold, unit, training.members)
 
     @property
     def folder(self) -> RunFolder:
@@ -303,6 +338,17 @@ class TrainedModel:
         Raises:
             StoreError: The weights were not kept, or are damaged.
         """
+        if self.members:
+            networks = [replace(self, id=id, members=()).load(device).network for id in self.members]
+            record = self.folder.record(self.unit, self.id)
+            return Model(
+                network=Ensemble(networks).eval(),
+                threshold=record["threshold"],
+                seed=self.seed,
+                device=device,
+                operating=operating_of(record),
+                middle=readout_of(self.recipe.loss) != "linear",
+            )
         if not self.weights.is_file():
             raise StoreError(
                 f"the weights of {self.unit[:-1]} {self.id} were not kept: remove its folder to train it again"

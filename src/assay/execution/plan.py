@@ -34,7 +34,7 @@ from assay.spec.checks import asks_native, environments_of
 from assay.spec.environments import start_of
 from assay.spec.recipe import Component, RecipeSpec
 from assay.spec.request import ProbeRequest
-from assay.spec.schema import DataSpec, RecipePoint, StudySpec, TrainingSpec
+from assay.spec.schema import DataSpec, EnvironmentSpec, RecipePoint, StudySpec, TrainingSpec
 from assay.store.files import read_checked_json, write_checked_json, write_json
 from assay.store.folder import REQUEST, RunFolder, UnitKind
 from assay.store.migrations import migrated
@@ -275,16 +275,27 @@ class Trial:
 
     id: the hash of all inputs of its weights. Points that differ in nothing that is trained (a tag of any size on no
         image) have trials of the same id: trained once, and tested in the environments of each point.
+    ensembled: Whether environments of other sets are read by the ensemble of a seed's folds, which is a trial too.
     """
 
     id: str
     training: TrainingSpec
     point: RecipePoint
+    ensembled: bool = False
+
+    @property
+    def tests(self) -> Mapping[str, EnvironmentSpec]:
+        """The test environments that it reads."""
+        return {
+            name: made
+            for name, made in self.point.tests.items()
+            if not self.ensembled or bool(made.data) == bool(self.training.members)
+        }
 
     @property
     def label(self) -> str:
         """Name in progress and messages."""
-        fold = f", fold {self.training.fold}" if self.training.fold else ""
+        fold = f", fold {self.training.fold}" if self.training.fold else ", ensemble" if self.training.members else ""
         return f"{self.point.label}, seed {self.training.seed}{fold}"
 
 
@@ -369,15 +380,16 @@ def make_plan(
     probes: list[ProbeUnit] = []
     readings: dict[tuple[str, str, str], str] = {}
     kept = kept_columns(spec.task, spec.probes, population)
-    keys = {
-        point.label: tuple((name, one.model_dump_json()) for name, one in point.tests.items()) for point in spec.points
-    }
     seen: dict[tuple[object, ...], Looked] = {}  # many recipes share their environments
+    answering = [one for one in spec.probes if _scope(one.name) == "tests"]
     for trial in trials:
-        at = keys[trial.point.label], trial.training.seed, trial.training.fold
+        tests = trial.tests
+        key = tuple((name, one.model_dump_json()) for name, one in tests.items())
+        at = key, trial.training.seed, trial.training.fold
         if at not in seen:
-            seen[at] = looked_at(population.scene(trial.point.tests, trial.training.seed, trial.training.fold))
-        found = probe_units({"trial": trial.id}, spec.probes, seen[at], kept)
+            seen[at] = looked_at(population.scene(tests, trial.training.seed, trial.training.fold))
+        asked = answering if trial.training.members else spec.probes
+        found = probe_units({"trial": trial.id}, asked, seen[at], kept)
         probes += [ProbeUnit(id, trial, component) for id, component in found]
         for name in seen[at].tests:
             readings[trial.point.label, trial.id, name] = reading_id({"trial": trial.id}, seen[at], name, kept)
@@ -407,16 +419,21 @@ def _trials(
             data = population.identity(point.train, point.recipe.groups)
             if point.recipe.given is not None and not spec.given(point, seed):
                 continue  # the table of models has no such seed of this recipe
+            members: list[Trial] = []
             for fold in range(population.folds):
                 recipe, needed = settled(with_weights(point, seed, spec), seed, fold, spec, starts)
                 sources |= {source.id: source for source in needed}
-                trials.append(_trial(point, recipe, seed, fold, data))
+                training = TrainingSpec(data=data, environment=point.train, recipe=recipe, seed=seed, fold=fold)
+                members.append(Trial(training.id, training, point, spec.ensemble))
+            trials += [*members, *([ensemble_of(members)] if spec.ensemble else [])]
     return trials
 
 
-def _trial(point: RecipePoint, recipe: RecipeSpec, seed: int, fold: int, data: Mapping[str, Any]) -> Trial:
-    training = TrainingSpec(data=data, environment=point.train, recipe=recipe, seed=seed, fold=fold)
-    return Trial(training.id, training, point)
+def ensemble_of(members: Sequence[Trial]) -> Trial:
+    """Return the ensemble of the trials of a seed's folds."""
+    ids = tuple(one.id for one in members)
+    training = members[0].training.model_copy(update={"members": ids})
+    return Trial(training.id, training, members[0].point, ensembled=True)
 
 
 @dataclass(frozen=True)

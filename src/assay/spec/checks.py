@@ -205,6 +205,21 @@ def _check_set(name: str, environment: EnvironmentSpec, data: DataSpec, issues: 
         issues.add(at, environment.data, what, "write data: {train: {...}, tests: {name: {...}}}", data.tests)
 
 
+def check_ensemble(ensemble: bool, keep: str, data: DataSpec, points: Sequence[RecipePoint], issues: Issues) -> None:
+    """Check that other sets of a study with folds are tested by ensembles, and that ensembles have sets to test on."""
+    elsewhere = any(made.data for point in points for made in point.tests.values())
+    if data.split.folds and elsewhere and not ensemble:
+        what = "a seed has a network for each fold, and an image of another set needs one answer"
+        issues.add(("data", "tests"), "", what, "write ensemble: true, by which the folds' networks answer together")
+    if not ensemble:
+        return
+    if not (data.split.folds and elsewhere):
+        what = "an ensemble is of folds, and tested on other sets: every image of the training set trained a member"
+        issues.add(("ensemble",), True, what, "give data.train.split: {folds: 5} and an environment with `data`")
+    if keep == "none":
+        issues.add(("keep",), keep, "an ensemble reads the weights of its folds", "leave keep out")
+
+
 def check_environment(
     name: str, environment: EnvironmentSpec, data: DataSpec, factors: Mapping[str, Factor], issues: Issues
 ) -> None:

@@ -16,7 +16,15 @@ from assay.core.errors import AssayError, SpecError, UnfitError, WeightsError, o
 from assay.core.files import at_home, filled, is_file, is_folder
 from assay.core.seeds import LOOKS
 from assay.core.types import Factor
-from assay.spec.checks import Parts, check_core, check_parts, per_confounder, settle_contrast, usual_probes
+from assay.spec.checks import (
+    Parts,
+    check_core,
+    check_ensemble,
+    check_parts,
+    per_confounder,
+    settle_contrast,
+    usual_probes,
+)
 from assay.spec.data import data_section, declared_factors, imported_factors, refused_size
 from assay.spec.document import Document, Keys, leaves, nodes, plain
 from assay.spec.environments import Factors, grid_points, sources_section
@@ -37,7 +45,7 @@ FEWEST_SEEDS = 3
 """Seeds of the first look: with fewer, nothing is tested."""
 SECTIONS = (
     "name", "question", "labels", "data", "sources", "environments", "recipe", "models", "grid", "seeds", "first_seed",
-    "probes", "contrasts", "keep", "scales",
+    "probes", "contrasts", "keep", "ensemble", "scales",
 )  # fmt: skip
 
 
@@ -175,6 +183,8 @@ def check_study(document: Document, compare: bool = True) -> StudySpec:
         None if item is None else validated(ContrastSpec, item, ("contrasts", i), issues)
         for i, item in enumerate(_list(values, "contrasts", issues))
     ]
+    if header is not None and data is not None:
+        check_ensemble(header.ensemble, header.keep, data, [point for point, _ in points], issues)
     parts = Parts(points, axes, data, _factors(data, issues) if points else None, probes, contrasts, issues)
     if points:
         check_parts(parts)
@@ -200,6 +210,7 @@ def check_study(document: Document, compare: bool = True) -> StudySpec:
         contrasts=tuple(settle_contrast(one, axes, probes) for item in each for one in item),
         keep=header.keep,
         models=models,
+        ensemble=header.ensemble,
     )
 
 
@@ -240,6 +251,7 @@ class _Header(Frozen):
     seeds: Annotated[int, Field(ge=1, le=1000)] = 5
     first_seed: Annotated[int, Field(ge=0)] = 0
     keep: Literal["all", "none"] = "all"
+    ensemble: bool = False
 
 
 class Probes(Frozen):

@@ -539,6 +539,7 @@ class TrainingSpec(Frozen):
 
     Attributes:
         data: Canonical `DataSpec` without the fields that only tests use or, for files, the content hash of the rows.
+        members: Of an ensemble, which is not trained: ids of the trials of its folds.
     """
 
     data: Mapping[str, Any]
@@ -546,6 +547,7 @@ class TrainingSpec(Frozen):
     recipe: RecipeSpec
     seed: int
     fold: int = 0
+    members: tuple[str, ...] = ()
 
     @field_serializer("environment")
     def _environment(self, environment: EnvironmentSpec, info: SerializationInfo) -> dict[str, Any]:
@@ -614,6 +616,8 @@ class StudySpec(Frozen):
         looks: Numbers of seeds at which primary comparisons are looked at until they are decided, the first of them
             `seeds`; empty where all recipes have `seeds` seeds.
         models: Models that were trained elsewhere, in place of training.
+        ensemble: Whether the networks of a seed's folds answer together, by their mean probability, in environments of
+            other sets.
     """
 
     name: str
@@ -630,6 +634,7 @@ class StudySpec(Frozen):
     keep: Literal["all", "none"] = "all"
     looks: Annotated[tuple[int, ...], Field(exclude_if=lambda looks: not looks)] = ()
     models: Annotated[tuple[GivenWeights, ...], Field(exclude_if=lambda models: not models)] = ()
+    ensemble: Annotated[bool, Field(exclude_if=lambda ensemble: not ensemble)] = False
 
     @model_validator(mode="after")
     def _one_task(self) -> StudySpec:
@@ -676,7 +681,8 @@ class StudySpec(Frozen):
         tests = [{name: made.canonical() for name, made in point.tests.items()} for point in self.points]
         seen = sorted({content_hash(environments) for environments in tests})
         probes = sorted(content_hash(probe.canonical()) for probe in self.probes)
-        return content_hash({"data": self.data.canonical(), "tests": seen, "probes": probes})
+        more = {"ensemble": True} if self.ensemble else {}
+        return content_hash({"data": self.data.canonical(), "tests": seen, "probes": probes, **more})
 
     @property
     def compared(self) -> str:

@@ -57,6 +57,8 @@ def export_model(root: Path, trial: str, folder: Path, format: str) -> Path:
     if planned is None:
         text = unknown_name("trial", trial, [one.id for one in study.plan.trials][:20])
         raise StoreError(f"{text} The table `trials` of {root} lists all")
+    if planned.training.members:
+        raise StoreError(f"{trial} is an ensemble; `export all` writes its networks and the table that joins them")
     trained = trained_model(run.unit("trials", trial))
     if folder.exists() and not (folder / EXPORTED).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise StoreError(f"{folder} holds other files: name a new folder for the network")
@@ -82,7 +84,7 @@ def _export_models(root: Path, folder: Path) -> Path:
     taken = {PATH, SEED, FOLD, NETWORK}
     columns = {name: f"{name}-of-recipe" if name in taken else name for name in axes}
     rows: list[Sequence[object]] = [[PATH, *columns.values(), SEED, *([FOLD] if folds else [])]]
-    for trial in study.plan.trials:
+    for trial in (one for one in study.plan.trials if not one.training.members):
         if run.complete("trials", trial.id) and not nothing_to_read(run.record("trials", trial.id)):
             export_model(root, trial.id, folder / trial.id, "safetensors")
             own = [trial.point.coordinates[name] for name in axes]

@@ -371,9 +371,7 @@ def _probe_reason(unit: ProbeUnit, plan: Plan, folder: RunFolder, asked: set[str
     if _question(question) not in asked:
         return because(Code.NEW_PROBE, probe=unit.component.label)
     label, id = unit.trial.point.label, unit.trial.id
-    unread = [
-        name for name in unit.trial.point.tests if not folder.complete("readings", plan.readings[label, id, name])
-    ]
+    unread = [name for name in unit.trial.tests if not folder.complete("readings", plan.readings[label, id, name])]
     if unread:
         return because(Code.PROBE_ENVIRONMENTS, probe=unit.component.label, environments=tuple(unread))
     return because(Code.PROBE_IMAGES, probe=unit.component.label)
@@ -417,10 +415,13 @@ def _short(value: Any) -> str:
 def check_weights(probes: Sequence[ProbeUnit], folder: RunFolder) -> None:
     """Raises StoreError where new probes would read networks that were trained, and whose weights are gone."""
     trained = {unit.trial.id for unit in probes if folder.complete("trials", unit.trial.id)}
+    ensembles = {unit.trial.id for unit in probes if unit.trial.training.members}
     lost = [
         id
         for id in sorted(trained)
-        if not weights_path(folder, id).is_file() and not nothing_to_read(folder.record("trials", id))
+        if not weights_path(folder, id).is_file()
+        and id not in ensembles
+        and not nothing_to_read(folder.record("trials", id))
     ]
     if lost:
         raise StoreError(

@@ -194,6 +194,7 @@ def _plan_values(plan: Plan, inputs: Inputs) -> dict[str, Any]:
                 "point": trial.point.label,
                 "seed": trial.training.seed,
                 "fold": trial.training.fold,
+                "members": list(trial.training.members),
                 "data": trial.training.data,
                 "start": start_id(trial.training.recipe),
             }
@@ -227,10 +228,10 @@ def _plan_values(plan: Plan, inputs: Inputs) -> dict[str, Any]:
 def _stored(spec: StudySpec, values: dict[str, Any], study: Mapping[str, Any]) -> Stored:
     points = {point.label: point for point in spec.points}
     trials = {
-        (entry["point"], entry["id"], entry["seed"], entry["fold"]): _trial(entry, points[entry["point"]], spec)
+        (entry["point"], entry["id"], entry["seed"]): _trial(entry, points[entry["point"]], spec)
         for entry in values["trials"]
     }
-    by_id = {(label, id): trial for (label, id, _, _), trial in trials.items()}
+    by_id = {(label, id): trial for (label, id, _), trial in trials.items()}
     probes = [
         ProbeUnit(entry["id"], by_id[entry["point"], entry["trial"]], Component.model_validate(entry["component"]))
         for entry in values["probes"]
@@ -245,9 +246,14 @@ def _trial(entry: dict[str, Any], point: RecipePoint, spec: StudySpec) -> Trial:
     recipe = with_weights(point, entry["seed"], spec)
     recipe = started_from(recipe, entry["start"]) if entry["start"] else recipe
     training = TrainingSpec(
-        data=entry["data"], environment=point.train, recipe=recipe, seed=entry["seed"], fold=entry["fold"]
+        data=entry["data"],
+        environment=point.train,
+        recipe=recipe,
+        seed=entry["seed"],
+        fold=entry["fold"],
+        members=entry["members"],
     )
-    return Trial(entry["id"], training, point)
+    return Trial(entry["id"], training, point, spec.ensemble)
 
 
 def _source(entry: dict[str, Any]) -> Source:

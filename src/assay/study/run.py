@@ -20,7 +20,7 @@ from assay.execution.device import PROCESSOR, planning_device
 from assay.execution.engines import LEASES
 from assay.execution.estimate import Timer, after_units, source_seconds, unit_seconds
 from assay.execution.given import GivenJob
-from assay.execution.jobs import Place, ProbeJob, TrainedModel, TrainJob, inputs_of, population_of
+from assay.execution.jobs import EnsembleJob, Place, ProbeJob, TrainedModel, TrainJob, inputs_of, population_of
 from assay.execution.lease import OneWriter
 from assay.execution.plan import (
     Plan,
@@ -360,12 +360,13 @@ def _tasks(
         Task(
             trial.id,
             OneWriter(
-                _given_job(trial, plan.spec, place, device)
+                _ensemble_job(trial, place)
+                or _given_job(trial, plan.spec, place, device)
                 or _train_job(TrainJob(place, plan.spec.data, trial.training, device), by_id),
                 place.root / LEASES / trial.id,
             ),
             trial.label,
-            _start(start_id(trial.training.recipe)),
+            trial.training.members or _start(start_id(trial.training.recipe)),
             costs[trial.id][0],
             counted="models read" if plan.spec.models else "trials trained",
         )
@@ -376,6 +377,10 @@ def _tasks(
         *train,
         *_probe_tasks(plan, probes, place, inputs_of(population, plan.spec.data, plan.spec.task), device, costs),
     )
+
+
+def _ensemble_job(trial: Trial, place: Place) -> Job | None:
+    return EnsembleJob(place, trial.training) if trial.training.members else None
 
 
 def _given_job(trial: Trial, spec: StudySpec, place: Place, device: str) -> Job | None:
@@ -426,7 +431,7 @@ def _probe_job(
 ) -> ProbeJob:
     """The job that runs all missing probes of one trial, so that the model is read once per environment."""
     trial, spec = units[0].trial, plan.spec
-    tests = trial.point.tests
+    tests = trial.tests
     readings = {name: plan.readings[trial.point.label, trial.id, name] for name in tests}
     components = {unit.id: unit.component for unit in units}
     model = TrainedModel.of(place.root, trial.id, trial.training, inputs)
