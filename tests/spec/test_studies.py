@@ -28,8 +28,6 @@ TABLES = {
     "diabetic-retinopathy/eyepacs.csv": "image,referable,patient",
     "diabetic-retinopathy/messidor.csv": "image,referable",
     "diabetic-retinopathy/messidor2.csv": "image,referable",
-    "endoscopy/hyperkvasir.csv": "image,mask",
-    "endoscopy/endotect.csv": "image,mask",
 }
 
 
@@ -42,7 +40,7 @@ def assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             csv.writer(file).writerow(columns.split())
     (tmp_path / "fundus" / "idrid.csv").write_text("image,grade,macular_edema,split,origin\n")
     (tmp_path / "fundus" / "idrid_boxes.csv").write_text("image,kind,x0,y0,x1,y1\n")
-    for name in ("ChestX-ray14", "LIDC-IDRI", "DFUC2022"):
+    for name in ("ChestX-ray14", "LIDC-IDRI", "DFUC2022", "hyperkvasir", "endotect"):
         (tmp_path / name).mkdir()
     for name, columns in TABLES.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)

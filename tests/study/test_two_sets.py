@@ -14,12 +14,14 @@ import torch
 from PIL import Image
 
 import assay
+from assay.cli.results import Form, published_command
 from assay.core.errors import AssayError
 from assay.data.cache import ArrayCache
 from assay.shifts.environment import Environment
 from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study
 from assay.store.folder import RunFolder
+from assay.study.records import stored_model
 
 IMAGES = 48
 
@@ -64,9 +66,20 @@ def _own(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return hospital(tmp_path_factory.mktemp("own") / "a", 1)
 
 
-def test_a_study_is_trained_on_one_folder_and_tested_on_another(own: Path, tmp_path: Path) -> None:
+def test_a_study_is_trained_on_one_folder_and_tested_on_another(
+    own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     other = hospital(tmp_path / "b", 3, ("healthy", "sick"), "Q")
-    given = study(own, {"folder": str(other), "map": {"healthy": "normal", "sick": "ill"}})
+    figures = {
+        "name": "AUROC outside",
+        "measure": "auroc",
+        "environment": "external",
+        "values": {"focal": 0.8, "dice": 0.7},
+    }
+    published = {"title": "Losses", "source": "Somebody 2020", "page": "Table 1", "rows": "loss", "columns": [figures]}
+    recipe = {"loss": ["cross-entropy", "focal"], "epochs": 8, "batch_size": 8, "optimizer": {"adamw": {"lr": 0.01}}}
+    given = study(own, {"folder": str(other), "map": {"healthy": "normal", "sick": "ill"}}, recipe=recipe,
+                  published=[published])  # fmt: skip
     run = assay.load(given).run(tmp_path / "runs", workers=0, progress=False)
 
     environments = run.table("environments").set_index("environment")
@@ -76,6 +89,19 @@ def test_a_study_is_trained_on_one_folder_and_tested_on_another(own: Path, tmp_p
     estimates = run.table("estimates").query("measure == 'auroc' and group == '' and level == ''")
     measured = dict(zip(estimates["environment"], estimates["value"], strict=True))
     assert measured["external"] > 0.9, "the bright square is the same in both hospitals"
+    cells = run.table("published").set_index("row")
+    assert cells["published"].to_dict() == pytest.approx(
+        {"focal": 0.8, "dice": 0.7, "cross-entropy": np.nan}, nan_ok=True
+    )
+    assert (
+        cells.loc["focal", "value"]
+        == estimates.set_index(["recipe", "environment"]).loc[("focal", "external"), "value"]
+    )
+    assert np.isnan(cells.loc["dice", "value"])
+    published_command(str(run.folder), tmp_path, Form())
+    printed = capsys.readouterr().out
+    assert "Losses (Somebody 2020, Table 1)" in printed
+    assert "not run" in printed
     facts = dict(run.table("provenance")[["key", "value"]].itertuples(index=False))
     assert "data summary of site b" in facts
     assert "site b" in (run.folder / "report.html").read_text()
@@ -87,7 +113,7 @@ def test_a_study_is_trained_on_one_folder_and_tested_on_another(own: Path, tmp_p
 def test_the_networks_of_folds_answer_an_outside_set_together(own: Path, tmp_path: Path) -> None:
     """Its answer is the mean of the members' probabilities, one for each image and seed."""
     other = hospital(tmp_path / "b", 3, prefix="Q")
-    given = study(own, {"folder": str(other)}, recipe={"epochs": 2, "batch_size": 8})
+    given = study(own, {"folder": str(other)})
     given["data"]["train"]["split"] = {"folds": 3}
     with pytest.raises(AssayError, match="write ensemble: true, by which the folds' networks answer together"):
         parse_study(given)
@@ -105,7 +131,7 @@ def test_the_networks_of_folds_answer_an_outside_set_together(own: Path, tmp_pat
     assert sum(len(one["row"]) for one in read.values()) == 2 * IMAGES, "each own image is tested by one fold"
     images = external({**given, "ensemble": True}, tmp_path).images.read(np.arange(IMAGES))
     with torch.inference_mode():
-        each = [run.model(one).network(images).softmax(1) for one in members]
+        each = [stored_model(run.folder / "trials" / one).network(images).softmax(1) for one in members]
     told = torch.as_tensor(outside[0]["logits"]).softmax(1)
     assert torch.allclose(torch.stack(each).mean(0), told.float(), atol=1e-5)
     estimates = run.table("estimates").query("measure == 'auroc' and group == '' and level == ''")

@@ -294,7 +294,7 @@ def _unseen_by(point: RecipePoint, seed: int, population: Population, factors: S
             test = scene.environment(name).table
             images[name] += len(test)
             for factor in factors:
-                if factor.levels:
+                if factor.levels and factor in test.factors:  # another set may know others
                     new.setdefault((name, factor.name), Counter()).update(_not_trained(factor, train, test))
     levels = {factor.name: factor.levels for factor in factors}
     for (name, factor), counts in new.items():

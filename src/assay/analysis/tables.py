@@ -19,6 +19,7 @@ from assay.analysis.folds import Folds, Pooled
 from assay.analysis.looks import Look, contrasts_of, look_rows, looks_at, seeds_of
 from assay.analysis.measurements import KEY_FIELDS, column_of, values_of_seeds
 from assay.analysis.prespecified import Stated, stated
+from assay.analysis.published import published_rows
 from assay.analysis.registration import FILE as REGISTRATION
 from assay.analysis.registration import registered
 from assay.analysis.replication import repeated, replication_rows
@@ -374,6 +375,7 @@ MAKERS: Mapping[str, Callable[[Made], Sequence[Row]]] = {
     "added": lambda made: made.described.added,
     "findings": _findings,
     "pictures": lambda made: made.described.pictures,
+    "published": lambda made: published_rows(made.spec, made.estimates),
     "provenance": lambda made: _provenance_rows(made.gathered, made.described),
 }
 """Maker of the rows of every table of `schema.TABLES`."""

@@ -181,10 +181,16 @@ def results(
     rows: Annotated[
         list[str] | None, typer.Option("--rows", metavar="A=B", help="Print rows with this value only; repeatable.")
     ] = None,
+    as_published: Annotated[
+        bool, typer.Option("--as-published", help="Print the study's published tables, with this run's figures beside.")
+    ] = False,
 ) -> None:
     """Print a table of a run. `assay list tables` describes the tables."""
-    from assay.cli.results import Form, results_command
+    from assay.cli.results import Form, published_command, results_command
 
+    if as_published:
+        published_command(run, out, Form(json, csv, markdown, latex, columns, tuple(rows or ())))
+        return
     results_command(run, table, out, Form(json, csv, markdown, latex, columns, tuple(rows or ())))
 
 

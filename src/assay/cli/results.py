@@ -24,7 +24,7 @@ from assay.core.files import is_file, is_folder
 from assay.store.columns import Table
 from assay.store.files import Row
 from assay.store.folder import AUDIT, EARLIER, REQUEST, STUDY, RunFolder, remove_unit, working_in
-from assay.store.schema import CONTRASTS, FINDINGS, LOOKS
+from assay.store.schema import CONTRASTS, FINDINGS, LOOKS, PUBLISHED
 
 MOST_FOLDED = 2_000
 """Rows that are folded to the width of a terminal; of longer tables each row is a line."""
@@ -110,6 +110,41 @@ def results_command(run: str, table: str, out: Path, form: Form) -> None:
     if not (form.json or form.csv or form.markdown or form.latex):
         said = f"{table}: a row for every {described.row} (other tables: assay list tables)"
         print(fill(said, shutil.get_terminal_size().columns) if sys.stderr.isatty() else said, file=sys.stderr)
+
+
+def published_command(run: str, out: Path, form: Form) -> None:
+    """Print each published table of a study in its own form, with the figures of the run beside.
+
+    Raises:
+        StoreError: There is no such run, or its study names no published table.
+    """
+    folder = RunFolder(find_run(run, out))
+    stored = folder.table(PUBLISHED.name)
+    if not stored:
+        raise StoreError(f"{folder.root}: the study has no `published` tables to put its figures beside")
+    if form.json or form.csv or form.columns or form.rows:
+        results_command(run, PUBLISHED.name, out, form)
+        return
+    for title in dict.fromkeys(str(row["table"]) for row in stored):
+        cells = [row for row in stored if row["table"] == title]
+        said = ", ".join(str(cells[0][name]) for name in ("source", "page") if cells[0][name])
+        print(f"{title} ({said})\n")
+        names = list(dict.fromkeys(row["column"] for row in cells))
+        heads = [("", False), *((head, True) for name in names for head in (f"{name}: published", "this run"))]
+        at = {(row["row"], row["column"]): row for row in cells}
+        lines = [
+            [level, *(cell for name in names for cell in _published(at.get((level, name))))]
+            for level in dict.fromkeys(str(row["row"]) for row in cells)
+        ]
+        (_print_markdown if form.markdown else _print_lines)(heads, lines)
+        print(f"\n{cells[0]['note']}" if cells[0]["note"] else "")
+
+
+def _published(row: Row | None) -> tuple[str, str]:
+    if row is None:
+        return "", ""
+    own = "not run" if math.isnan(row["value"]) else f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+    return "" if math.isnan(row["published"]) else f"{row['published']:g}", own
 
 
 def _column(name: str, known: Sequence[str]) -> str:

@@ -86,6 +86,7 @@ def sections(tables: Mapping[str, Sequence[Row]], measure: str, dosed: str, budg
     asked = [
         Section("replication", "Replication of an earlier run", (_REPLICATION,)),
         Section("comparisons", "Comparisons", (COMPARISONS, _LOOKS, _ORDERED)),
+        Section("published", "Published figures", (_PUBLISHED,)),
         Section("doses-response", "Dose-response", _doses(measure, dosed), "Changes are from p = 0."),
         Section("starts-of", "Initial weights", (_STARTS,)),
         Section("how-well", "Performance", _performed(measure, budgets)),
@@ -118,6 +119,14 @@ _REPLICATION = Block(
         "second run decides as the first, if the first difference is right but for its error. Both runs: the mean over "
         "the seeds of both runs with its 95% interval."
     ),
+)
+_PUBLISHED = Block(
+    id="published",
+    title="As published, and in this run",
+    table="published",
+    columns=("table", "row", "column", "published", "value", "low", "high", "source", "page", "note"),
+    note="Published figures are copied from the publication; images, networks and seeds of this run are its own.",
+    folded=True,
 )
 _LOOKS = Block(
     id="looks",

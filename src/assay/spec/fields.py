@@ -337,6 +337,15 @@ def _held(value: Any) -> Any:
     return {name: label(item) for name, item in where.items()}
 
 
+def _by_label(value: Any) -> Any:
+    """Read value -> item as label -> item."""
+    given = mapping_of(value)
+    return value if given is None else {label(key): item for key, item in given.items()}
+
+
+ByLabel = BeforeValidator(_by_label)
+
+
 def _mean_over(value: Any) -> Any:
     """Read `[axis]` and `{axis: [values]}` as axis -> labels, of which none means all values of the axis."""
     if isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in cast(list[Any], value)):

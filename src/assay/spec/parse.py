@@ -34,7 +34,7 @@ from assay.spec.grid import expand
 from assay.spec.issues import Issues, SpecIssues, issue, shorten, unknown_key, validated
 from assay.spec.load import Override, apply_scale, apply_sets, put, study_files
 from assay.spec.recipe import Component, Frozen
-from assay.spec.schema import ContrastSpec, DataSpec, SourceSpec, StudySpec
+from assay.spec.schema import ContrastSpec, DataSpec, PublishedTable, SourceSpec, StudySpec
 from assay.spec.yaml import read_yaml
 
 # From a built-in study's name, a YAML file or a Python mapping to a checked `StudySpec`.
@@ -45,7 +45,7 @@ FEWEST_SEEDS = 3
 """Seeds of the first look: with fewer, nothing is tested."""
 SECTIONS = (
     "name", "question", "labels", "data", "sources", "environments", "recipe", "models", "grid", "seeds", "first_seed",
-    "probes", "contrasts", "keep", "ensemble", "scales",
+    "probes", "contrasts", "keep", "ensemble", "published", "scales",
 )  # fmt: skip
 
 
@@ -211,6 +211,7 @@ def check_study(document: Document, compare: bool = True) -> StudySpec:
         keep=header.keep,
         models=models,
         ensemble=header.ensemble,
+        published=header.published,
     )
 
 
@@ -252,6 +253,7 @@ class _Header(Frozen):
     first_seed: Annotated[int, Field(ge=0)] = 0
     keep: Literal["all", "none"] = "all"
     ensemble: bool = False
+    published: tuple[PublishedTable, ...] = ()
 
 
 class Probes(Frozen):

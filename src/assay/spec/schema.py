@@ -20,6 +20,7 @@ from assay.core.files import content_hash
 from assay.core.request import Task
 from assay.spec.document import Keys
 from assay.spec.fields import (
+    ByLabel,
     Conditions,
     HeldLabels,
     Label,
@@ -204,7 +205,7 @@ class DataSpec(Frozen):
     boxes: BoxesSpec | None = None  # of a folder with a CSV
     pixel_size: str = ""  # the column that holds mm per pixel, if any
     tests: Mapping[str, DataSpec] = {}
-    map: Mapping[str, str] = {}
+    map: Annotated[Mapping[str, Annotated[str, Label]], ByLabel] = {}
     numbering: Literal["shared", "own"] = "shared"
 
     @model_validator(mode="after")
@@ -608,6 +609,39 @@ class RecipePoint(Frozen):
         return " · ".join(self.coordinates.values()) or self.recipe.loss.label
 
 
+class PublishedColumn(Frozen):
+    """Figures of a column of a published table, and the measure of this study that stands beside them.
+
+    Attributes:
+        where: Axis -> value of the recipes of this column.
+        values: Value of the axis of the rows -> published figure, in the unit of the measure.
+    """
+
+    name: str
+    measure: str
+    environment: str = ""
+    where: Annotated[Mapping[str, str], HeldLabels] = {}
+    values: Annotated[Mapping[str, float], ByLabel] = {}
+
+
+class PublishedTable(Frozen):
+    """A table or figure of a publication.
+
+    Attributes:
+        source: The publication.
+        page: Where in it, such as `Table 2` or `p. 7`.
+        rows: The axis whose values are its rows.
+        note: A difference between both sides that a reader should know.
+    """
+
+    title: str
+    source: str
+    page: str = ""
+    rows: str
+    note: str = ""
+    columns: tuple[PublishedColumn, ...]
+
+
 class StudySpec(Frozen):
     """A whole study, its axes expanded into points.
 
@@ -618,6 +652,7 @@ class StudySpec(Frozen):
         models: Models that were trained elsewhere, in place of training.
         ensemble: Whether the networks of a seed's folds answer together, by their mean probability, in environments of
             other sets.
+        published: Published tables beside which `assay results --as-published` puts the study's own figures.
     """
 
     name: str
@@ -635,6 +670,7 @@ class StudySpec(Frozen):
     looks: Annotated[tuple[int, ...], Field(exclude_if=lambda looks: not looks)] = ()
     models: Annotated[tuple[GivenWeights, ...], Field(exclude_if=lambda models: not models)] = ()
     ensemble: Annotated[bool, Field(exclude_if=lambda ensemble: not ensemble)] = False
+    published: Annotated[tuple[PublishedTable, ...], Field(exclude_if=lambda published: not published)] = ()
 
     @model_validator(mode="after")
     def _one_task(self) -> StudySpec:

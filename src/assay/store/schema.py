@@ -657,6 +657,25 @@ PICTURES = Table(
     ("file", "kind", "environment", "factor"),
 )
 
+PUBLISHED = Table(
+    "published",
+    "cell of a published table: its figure, and that of this run",
+    (
+        Column("table", "title of the published table"),
+        Column("source", "publication"),
+        Column("page", "place in the publication"),
+        Column("row", "value of the axis of the rows"),
+        Column("column", "column of the published table"),
+        Column("measure", "name of the measure, see the list of measures"),
+        Column("environment", "test environment of this run"),
+        number("published", "published figure"),
+        number("value", "mean over seeds of this run; NaN where it has no such recipe"),
+        *_INTERVAL,
+        Column("note", "difference between both sides"),
+    ),
+    ("table", "row", "column", "published", "value", "low", "high"),
+)
+
 PROVENANCE = Table(
     "provenance",
     "fact about how the results were made",
@@ -669,7 +688,7 @@ TABLES = {
     for table in (
         CONTRASTS, FINDINGS, ESTIMATES, VALUES, SEEDS, RELIANCE_CONTRASTS, HALF_DOSES, DOSE_CHANGES, TRADES, POINTS,
         LOOKS, REPLICATIONS, TRIALS, SOURCES, STARTS, RECIPES, COLLAPSES, SIMILARITIES, ENVIRONMENTS,
-        DOSE_COUNTS, VISIBILITY, SHORTCUTS, ADDED, PICTURES, PROVENANCE,
+        DOSE_COUNTS, VISIBILITY, SHORTCUTS, ADDED, PICTURES, PUBLISHED, PROVENANCE,
     )
 }  # fmt: skip
 """Every table by name, the most requested first."""

@@ -414,14 +414,15 @@ def _short(value: Any) -> str:
 
 def check_weights(probes: Sequence[ProbeUnit], folder: RunFolder) -> None:
     """Raises StoreError where new probes would read networks that were trained, and whose weights are gone."""
-    trained = {unit.trial.id for unit in probes if folder.complete("trials", unit.trial.id)}
-    ensembles = {unit.trial.id for unit in probes if unit.trial.training.members}
+    trained = {
+        unit.trial.id
+        for unit in probes
+        if folder.complete("trials", unit.trial.id) and not unit.trial.training.members  # which have no weights
+    }
     lost = [
         id
         for id in sorted(trained)
-        if not weights_path(folder, id).is_file()
-        and id not in ensembles
-        and not nothing_to_read(folder.record("trials", id))
+        if not weights_path(folder, id).is_file() and not nothing_to_read(folder.record("trials", id))
     ]
     if lost:
         raise StoreError(
