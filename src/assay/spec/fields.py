@@ -353,16 +353,11 @@ def _mean_over(value: Any) -> Any:
     axes = mapping_of(value)
     if axes is None:
         raise invalid(issue((), value, "expected a list of axes, or {axis: [values]}", hint(value)))
-    single = "expected a list of at least two values; give the list of axes alone to average over all of them"
-    found = [issue((name,), item, single) for name, item in axes.items() if not _several(item)]
+    single = "expected a list of values; give the list of axes alone to average over all of them"
+    found = [issue((name,), item, single) for name, item in axes.items() if not isinstance(item, (list, tuple))]
     if found:
         raise invalid(*found)
     return {name: tuple(label(one) for one in item) for name, item in axes.items()}
-
-
-def _several(item: Any) -> bool:
-    """Return whether it is a list of values, or the empty one of all values in a complete form."""
-    return isinstance(item, (list, tuple)) and len(cast(list[Any], item)) != 1
 
 
 Label = BeforeValidator(partial(label, shown=told))
