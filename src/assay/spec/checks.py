@@ -733,8 +733,9 @@ def _check_whole_axis(
     if axis is None or len(axis.paths) > 1 or len(axis.labels) < 2 or not suits(axis.labels):
         claim.wrong("at", f"{at} compares along {what}", f"such as {example}; {claim.left_out}")
     elif axis.name == claim.contrast.axis or axis.name in fixed:
-        one = claim.contrast.where.get(axis.name, axis.labels[-1])
-        remedy = f"compare along another axis; for one value of {axis.name} write mean_over: {{{axis.name}: [{one}]}}"
+        remedy = f"compare along another axis, and leave {axis.name} out of `where`; {claim.left_out}"
+        if path == P_PATH and axis.name in fixed:
+            remedy = f"for one dose write mean_over: {{{axis.name}: [{claim.contrast.where[axis.name]}]}} instead"
         claim.wrong("at", f"{at} runs over all of {axis.name}", remedy)
 
 
