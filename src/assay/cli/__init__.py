@@ -288,11 +288,27 @@ def report(run: Run, out: Out = RUNS, json: Json = False) -> None:
 
 
 @app.command("open", epilog="Example: assay open nodule-loss")
-def open_(run: Run, out: Out = RUNS) -> None:
-    """Open the page of a run in the browser. Over SSH, print its path and the command that copies it."""
+def open_(
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Run folders, names under --out, or a folder of runs. Default: all under --out.",
+            metavar="RUN...",
+            autocompletion=completion.runs,
+        ),
+    ] = None,
+    out: Out = RUNS,
+    bundle: Annotated[
+        Path | None, typer.Option("--bundle", metavar="FILE.zip", help="Pack pages, tables, pictures and checksums.")
+    ] = None,
+) -> None:
+    """Open the page of a run in the browser, or an index of several to sort.
+
+    Over SSH, print its path and the command that copies it.
+    """
     from assay.cli.results import open_command
 
-    open_command(run, out)
+    open_command(runs or [], out, bundle)
 
 
 @app.command(epilog="Example: assay status nodule-loss")
@@ -344,6 +360,19 @@ def example(
     from assay.cli.example import example_command
 
     example_command(folder, audited)
+
+
+@app.command(epilog="Example: assay init my-images --target diagnosis")
+def init(
+    place: Annotated[Path, typer.Argument(help="A folder of images, or a CSV file.", metavar="FOLDER")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="The study file to write.")] = None,
+    target: Annotated[str, typer.Option("--target", metavar="COLUMN", help="The column to predict.")] = "",
+    patient: Annotated[str, typer.Option("--patient", metavar="COLUMN", help="The column of patients.")] = "",
+) -> None:
+    """Write a study file from a folder or CSV, with every assumption as a comment."""
+    from assay.cli.init import init_command
+
+    init_command(place, out, target, patient)
 
 
 @app.command("list", epilog="Example: assay list losses")

@@ -215,17 +215,44 @@ def report_command(run: str, out: Path, json: bool) -> None:
     print(jsonlib.dumps({"report": str(page)}) if json else page)
 
 
-def open_command(run: str, out: Path) -> None:
-    """Open the page of a run.
+def open_command(runs: Sequence[str], out: Path, bundle: Path | None = None) -> None:
+    """Open the page of a run, or an index of several; or pack them.
+
+    Args:
+        runs: Run folders, names under `out`, or folders of runs; without any all runs under `out`.
+        out: Where run folders are; the index is written there.
+        bundle: A ZIP file to write in place of opening anything.
 
     Raises:
         StoreError: There is no such run, or it has no page.
     """
-    page = Path(run) / PAGE if is_file(Path(run) / PAGE) else find_run(run, out) / PAGE
-    if not is_file(page):
-        raise StoreError(f"{page} does not exist: `assay report {shlex.quote(run)}` writes it from the records")
+    folders = [folder for run in runs or [str(out)] for folder in _with_pages(run, out)]
+    if bundle is not None:
+        from assay.report.index_page import write_bundle
+
+        print(write_bundle(folders, bundle), flush=True)
+        return
+    page = folders[0] / PAGE
+    if len(folders) > 1:
+        from assay.report.index_page import write_index
+
+        page = write_index(folders, out / "index.html")
     print(page, flush=True)
     open_page(page)
+
+
+def _with_pages(run: str, out: Path) -> list[Path]:
+    """Return the run folder that is named, or those of a folder of runs that have a page."""
+    if is_file(Path(run) / PAGE):
+        return [Path(run)]
+    inside = sorted(path.parent for path in Path(run).glob(f"*/{PAGE}") if RunFolder(path.parent).of_any)
+    if inside and not RunFolder(Path(run)).of_any:
+        return inside
+    folder = find_run(run, out)
+    if not is_file(folder / PAGE):
+        raise StoreError(f"{folder / PAGE} does not exist: `assay report {shlex.quote(run)}` writes it from the "
+                         "records")  # fmt: skip
+    return [folder]
 
 
 def open_page(page: Path) -> None:

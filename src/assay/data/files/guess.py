@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -49,6 +50,7 @@ class Guess:
         columns: The other columns that hold levels or numbers, with their kind.
         rows: Rows of a table that is not there, with files from the folder: joined by names, or of nested folders.
         classes: Whether there is a folder per class.
+        mask_values: Value in a mask -> its kind of lesion, where a set names several.
     """
 
     folder: Path
@@ -61,9 +63,19 @@ class Guess:
     columns: Mapping[str, FactorSpec] = field(default_factory=dict[str, FactorSpec])
     rows: tuple[Mapping[str, str], ...] = ()
     classes: bool = False
+    mask_values: Mapping[int, str] = field(default_factory=dict[int, str])
 
     def data(self) -> dict[str, Any]:
         """Return `data` of a study; `rows` are written to the cache as a table.
+
+        Raises:
+            SpecError: No column is likely to be the target.
+        """
+        keys = self.data_keys()
+        return on_disk({**keys, "table": list(self.rows)}) if self.rows else keys
+
+    def data_keys(self) -> dict[str, Any]:
+        """Return `data` of a study whose `rows`, where there are any, are not written yet.
 
         Raises:
             SpecError: No column is likely to be the target.
@@ -77,7 +89,8 @@ class Guess:
             return {"classes": str(self.folder)}
         named = {"image": self.image, "mask": self.mask, "patient": self.patient, "target": self.target}
         keys: dict[str, Any] = {"folder": str(self.folder), **{key: name for key, name in named.items() if name}}
-        return on_disk({**keys, "table": list(self.rows)}) if self.rows else {**keys, "table": self.table}
+        more = {"mask_values": dict(self.mask_values)} if self.mask_values else {}
+        return {**keys, **more, "table": self.table}
 
 
 def guess(place: str | Path, target: str = "", patient: str = "", image: str = "") -> Guess:
@@ -97,6 +110,10 @@ def guess(place: str | Path, target: str = "", patient: str = "", image: str = "
     path = expand(str(place), "data")
     if path.is_file():
         return _of_table(path, target, patient, image)
+    if (path / "dataset.json").is_file() and (path / "imagesTr").is_dir():
+        return _of_nnunet(path)
+    if (path / "participants.tsv").is_file():
+        return _of_participants(path, target)
     tables = sorted(path.glob("*.csv"), key=lambda one: (one.name != "data.csv", -one.stat().st_size))
     errors: list[Exception] = []
     for table in tables:
@@ -106,9 +123,47 @@ def guess(place: str | Path, target: str = "", patient: str = "", image: str = "
             errors.append(error)
     if errors:
         raise errors[0]
+    for outlines in (*sorted(path.glob("*.json")), *sorted(path.glob("annotations/*.json"))):
+        if outlines.read_bytes()[:1] == b"{" and {"images", "annotations"} <= json.loads(outlines.read_bytes()).keys():
+            return Guess(path, str(outlines.relative_to(path)), target=LESION.name)
     if (path / "images").is_dir() and (path / "masks").is_dir():
         return Guess(path, target=LESION.name)
     return _of_folders(path)
+
+
+def _of_nnunet(path: Path) -> Guess:
+    """Return the first channel of every training image, with its mask."""
+    masks = {stem_of(file): file for file in image_files(path / "labelsTr", deep=False)[0]}
+    files = {stem_of(file).removesuffix("_0000"): file for file in image_files(path / "imagesTr", deep=False)[0]}
+    rows = [{"image": str(file.relative_to(path)), "mask": str(masks[name].relative_to(path))}
+            for name, file in files.items() if name in masks]  # fmt: skip
+    if not rows:
+        raise SpecError(f"data: no image of {path / 'imagesTr'} has a mask of its name in labelsTr/")
+    labels = json.loads((path / "dataset.json").read_bytes()).get("labels", {})
+    kinds = {int(value): str(name) for name, value in labels.items() if isinstance(value, int) and value}
+    return Guess(path, image="image", mask="mask", target=LESION.name, rows=tuple(rows),
+                 mask_values=kinds if len(kinds) > 1 else {})  # fmt: skip
+
+
+def _of_participants(path: Path, target: str) -> Guess:
+    """Return the images below a folder per participant, with the columns of `participants.tsv` (BIDS)."""
+    read = read_table(path / "participants.tsv", "participant_id")
+    names = read.column("participant_id", "data")
+    rows = [{"image": str(file.relative_to(path)), "suffix": stem_of(file).split("_")[-1],
+             **dict(zip(read.header, row, strict=True))}
+            for name, row in zip(names, read.rows, strict=True) if (path / name).is_dir()
+            for file in image_files(path / name, deep=True)[0]]  # fmt: skip
+    if not rows:
+        raise SpecError(f"data: no folder of {path} that participants.tsv names holds images")
+    left = [name for name in read.header if name != "participant_id"]
+    targets = tuple(_targets(read, left))
+    sure = [name for name in targets if _rank(name) < len(TARGETS)] or (targets if len(targets) == 1 else ())
+    target = target or next(iter(sure), "")
+    kinds = {name: kind_of(read.column(name, "data"), read.comma) for name in left if name != target}
+    kinds["suffix"] = FactorSpec(kind="categorical") if len({row["suffix"] for row in rows}) > 1 else None
+    columns = {name: kind for name, kind in kinds.items() if kind is not None}
+    return Guess(path, image="image", target=target, patient="participant_id", targets=targets, columns=columns,
+                 rows=tuple(rows))  # fmt: skip
 
 
 def _of_folders(path: Path) -> Guess:

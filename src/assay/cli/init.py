@@ -1,0 +1,212 @@
+"""`assay init`: a study file from a folder or table of images, with a comment on every assumption."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+from assay.core.errors import AssayError, StoreError
+from assay.data.files.guess import SPLIT, Guess, guess
+from assay.spec.data import LESION
+from assay.store.files import write_text
+
+FEW_IMAGES = 200
+MOST_FACTORS = 8
+MARGIN = 0.05
+COMMENTS_AT = 44
+
+
+@dataclass(frozen=True)
+class Assumed:
+    """A line of a study file: the key with its indent, its value, and why it is assumed."""
+
+    key: str
+    value: Any
+    why: str = ""
+
+    @property
+    def text(self) -> str:
+        """Return the line as YAML."""
+        value = "" if self.value is None else f" {_flow(self.value)}"
+        line = f"{self.key}:{value}"
+        return f"{line:<{COMMENTS_AT}} # {self.why}" if self.why else line
+
+
+def init_command(place: Path, out: Path | None, target: str, patient: str) -> None:
+    """Write the study, and where no table of the folder has a row per image one beside it; print what is assumed.
+
+    Args:
+        place: A folder or a table.
+        out: The study file; by default it is named after the folder, in the working directory.
+        target: The column to predict, where it is not to be guessed.
+        patient: The column of patients, where it is not to be guessed.
+
+    Raises:
+        SpecError: Nothing labels the images, or no column is surely the target.
+        StoreError: The file is there.
+    """
+    found = guess(place, target, patient)
+    if not found.target and found.targets:
+        found = guess(place, found.targets[0], patient)
+    found.data_keys()  # raises where there is no target
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", found.folder.resolve().name).strip("-.") or "my-images"
+    path = out or Path(f"{name}.yaml")
+    table = path.with_name(f"{path.stem}-images.csv") if found.rows else None
+    for one in (path, table):
+        if one is not None and one.exists():
+            raise StoreError(f"{one} is there already, and nothing was written: name another file with --out")
+    if table is not None:
+        write_text(table, _as_csv(found.rows))
+        found = replace(found, table=os.path.relpath(table.resolve(), found.folder.resolve()))
+    lines = list(_lines(found, name, path))
+    write_text(path, _document(lines, found.folder))
+    if why := _refused(path):
+        lines = [one for one in lines if not one.key.strip().startswith("neutral")]
+        write_text(path, _document(lines, found.folder))
+        why = _refused(path)
+    for one in lines:
+        if one.why:
+            print(f"{one.key.strip()}:{'' if one.value is None else ' ' + _flow(one.value)}  ({one.why})")
+    if why:
+        print(f"to mend before a run: {why}")
+    print(f"{path}: change what is wrong. Next: assay run {path} --open")
+
+
+def _document(lines: Sequence[Assumed], folder: Path) -> str:
+    head = f"# Made by `assay init {folder.name}`. Each comment is an assumption: change what is wrong.\n"
+    return head + "\n".join(one.text for one in lines) + "\n"
+
+
+def _refused(path: Path) -> str:
+    """Return why the environments of a study cannot be made from its images; empty where they can."""
+    from assay.data.cache import ArrayCache, default_cache_root
+    from assay.shifts.sources import open_population
+    from assay.spec.parse import parse_study
+
+    try:
+        spec = parse_study(path)
+        scene = open_population(spec.data, ArrayCache(default_cache_root())).scene(spec.points[0].tests, 0, 0)
+        for name in spec.points[0].tests:
+            scene.environment(name)
+    except AssayError as error:
+        return str(error)
+    return ""
+
+
+def _lines(found: Guess, name: str, path: Path) -> Iterator[Assumed]:
+    rows = _rows(found)
+    masked = found.target == LESION.name and LESION.name not in (rows[0] if rows else {})
+    yield Assumed("name", name)
+    yield Assumed("question", f"Does what a network learns from {name} depend on its loss?")
+    yield Assumed("data", None)
+    yield from _data(found, rows, path)
+    yield Assumed("environments", None)
+    yield Assumed("  train", {}, "associations as they are in these images")
+    yield Assumed("  same", {}, "test images as they are; add conditions under which the model is to be used")
+    tied = next((column for column in found.columns if column != SPLIT and len(_values(rows, column)) == 2), "")
+    if tied and not masked:
+        yield Assumed("  neutral", {"association": {tied: 0}}, f"test rows in which {tied} says nothing of the target")
+    small = bool(rows) and len(rows) < FEW_IMAGES
+    batch, more = (8 if small else 32), f"for {len(rows) or 'the'} images"
+    losses = ["cross-entropy", "dice" if masked else "supcon"]
+    plain = {"loss": losses, "epochs": 12, "batch_size": batch}
+    kind = {"task": "segmentation", "architecture": "small-unet"} if masked else {}
+    yield Assumed("recipe", {**kind, **plain}, f"two losses are compared; batches of {batch} {more}")
+    yield Assumed("seeds", 3, "the fewest that give intervals; 10 find smaller differences")
+    yield Assumed("probes", ["performance", "segmentation"] if masked else ["performance"])
+    classes = len(_values(rows, found.target)) if rows else len(_class_folders(found))
+    measure = "dice" if masked else "auroc" if classes <= 2 else "auroc-macro"
+    compared = {"axis": "loss", "against": losses[0], "measure": measure, "environment": "same"}
+    yield Assumed("contrasts", [{**compared, "role": "primary", "margin": MARGIN}],
+                  "the one question; margin: the greatest difference that would not matter")  # fmt: skip
+
+
+def _data(found: Guess, rows: Sequence[dict[str, str]], path: Path) -> Iterator[Assumed]:
+    """Yield the lines of `data`."""
+    where = os.path.relpath(found.folder.resolve(), path.resolve().parent)
+    if found.classes:
+        yield Assumed("  classes", where, f"a folder per class: {', '.join(_class_folders(found))}")
+        yield Assumed("  split", {"folds": 3}, "every image is its own patient, since nothing names patients")
+        return
+    yield Assumed("  folder", where, "images are searched from here")
+    made = f"written from names of files and folders: {len(found.rows)} images"
+    listed = made if found.rows else f"{len(rows)} rows" if rows else ""
+    yield Assumed("  table", found.table, listed or ("" if found.table else "images/ and masks/ with equal names"))
+    if found.image:
+        yield Assumed("  image", found.image, "its cells are files")
+    if found.mask:
+        yield Assumed("  mask", found.mask, "its cells are files of masks")
+    if found.target == LESION.name and LESION.name not in (rows[0] if rows else {}):
+        yield Assumed("  unmasked", "lesion-free", "an image without a mask shows no lesion")
+    if found.mask_values:
+        yield Assumed("  mask_values", dict(found.mask_values), "from dataset.json")
+    others = [one for one in found.targets if one != found.target]
+    values = sorted(_values(rows, found.target))
+    why = f"values: {', '.join(values[:6])}" if values else "whether a mask shows any"
+    if found.table or found.mask:
+        yield Assumed("  target", found.target, why + (f"; it may also be {', '.join(others[:4])}" if others else ""))
+    if found.patient:
+        yield Assumed("  patient", found.patient, "called as patients are; all images of one stay together")
+    factors = {name: kind for name, kind in found.columns.items() if len(_values(rows, name)) > 1 and name != SPLIT}
+    for at, (name, kind) in enumerate(list(factors.items())[:MOST_FACTORS]):
+        if not at:
+            yield Assumed("  factors", None, "columns that environments can use, and that groups are made of")
+        yield Assumed(f"    {_flow(name)}", kind.kind, f"{len(_values(rows, name))} values")
+    given = {value.casefold() for value in _values(rows, SPLIT)} if SPLIT in found.columns else set[str]()
+    if {"train", "test"} <= given or {"training", "testing"} <= given:
+        yield Assumed("  split", {"column": SPLIT}, "the parts as the folders or the table have them")
+    else:
+        unnamed = "" if found.patient else "; each image counts as a patient, since nothing names patients"
+        yield Assumed("  split", {"folds": 3}, f"every image is tested once a seed{unnamed}")
+
+
+def _rows(found: Guess) -> list[dict[str, str]]:
+    """Return the rows of the table; none of a COCO file or without a table."""
+    if found.rows:
+        return [dict(row) for row in found.rows]
+    if not found.table or found.table.endswith(".json"):
+        return []
+    from assay.data.files.table import read_table
+
+    read = read_table(found.folder / found.table, found.image)
+    return [dict(zip(read.header, row, strict=True)) for row in read.rows]
+
+
+def _values(rows: Sequence[dict[str, str]], column: str) -> set[str]:
+    return {cell for row in rows if (cell := row.get(column, "")) != ""}
+
+
+def _class_folders(found: Guess) -> list[str]:
+    return sorted(one.name for one in found.folder.iterdir() if one.is_dir()) if found.classes else []
+
+
+def _as_csv(rows: Sequence[Any]) -> str:
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+_PLAIN = re.compile(r"[A-Za-z_][\w./-]*$")
+
+
+def _flow(value: Any) -> str:
+    """Return a value in the flow style of YAML; texts that are no plain words are quoted."""
+    if isinstance(value, dict):
+        return (
+            "{" + ", ".join(f"{_flow(key)}: {_flow(one)}" for key, one in cast("dict[Any, Any]", value).items()) + "}"
+        )
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_flow, cast("list[Any]", value))) + "]"
+    if isinstance(value, str):
+        reserved = value.lower() in ("yes", "no", "true", "false", "null", "on", "off", "y", "n")
+        return value if _PLAIN.match(value) and not reserved else json.dumps(value, ensure_ascii=False)
+    return json.dumps(value)

@@ -1,0 +1,91 @@
+"""Index of several runs as one page, and a run or several packed to hand to a colleague."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from assay.core.errors import StoreError
+from assay.report.evidence import Evidence, Tables
+from assay.report.page import page_of, rendered
+from assay.report.sheets import Cell, Line
+from assay.store.files import write_text
+
+HEADS = ("run", "verdict", "set", "model", "date")
+PACKED = ("tables", "pictures")
+"""Folders of a run that a bundle holds, besides its page."""
+
+
+@dataclass(frozen=True)
+class Index:
+    """Content of the index. links: pages of the runs, relative to the index, in the order of the lines."""
+
+    heads: tuple[str, ...]
+    lines: tuple[Line, ...]
+    links: tuple[str, ...]
+
+
+def write_index(folders: Sequence[Path], path: Path) -> Path:
+    """Write a page with a row per run: verdict, set, model and date, to sort, with links to their pages.
+
+    Args:
+        folders: Run folders with pages.
+        path: The file.
+
+    Returns:
+        The file.
+    """
+    links = [Path(os.path.relpath(one / "report.html", path.parent)).as_posix() for one in folders]
+    write_text(path, _index(folders, links))
+    return path
+
+
+def _index(folders: Sequence[Path], links: Sequence[str]) -> str:
+    lines = tuple(Line(tuple(map(Cell, _described(folder)))) for folder in folders)
+    return rendered("index.html", Index(HEADS, lines, tuple(links)))
+
+
+def _described(folder: Path) -> tuple[str, ...]:
+    """Return the cells of a run; where its tables cannot be read, why."""
+    evidence = Evidence(Tables(folder), folder)
+    try:
+        account, facts = page_of(folder).account(evidence), evidence.facts
+    except StoreError as error:
+        return folder.name, str(error), "", "", ""
+    model = "" if facts.get("study") else facts.get("model", "")
+    date = facts.get("trained to") or facts.get("probed", "")
+    return folder.name, account.verdict, facts.get("data") or facts.get("images", ""), model, date[:10]
+
+
+def write_bundle(folders: Sequence[Path], path: Path) -> Path:
+    """Pack pages, tables and pictures of runs into a ZIP file, with an index where there are several, and checksums.
+
+    Args:
+        folders: Run folders with pages.
+        path: The file; one that is there is replaced.
+
+    Returns:
+        The file.
+
+    Raises:
+        StoreError: Two runs have one name.
+    """
+    names = [one.resolve().name for one in folders]
+    if len(set(names)) < len(names):
+        raise StoreError(f"two of the runs are called {max(names, key=names.count)}: pack them one at a time")
+    files: dict[str, Path] = {}
+    for name, folder in zip(names, folders, strict=True):
+        inside = (file for part in PACKED for file in sorted((folder / part).rglob("*")) if file.is_file())
+        files |= {f"{name}/{file.relative_to(folder).as_posix()}": file for file in (folder / "report.html", *inside)}
+    sums = "".join(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {name}\n" for name, file in files.items())
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, file in files.items():
+            packed.write(file, name)
+        packed.writestr("SHA256SUMS", sums)
+        if len(folders) > 1:
+            packed.writestr("index.html", _index(folders, [f"{name}/report.html" for name in names]))
+    return path

@@ -1,0 +1,145 @@
+"""`assay init` writes a study that runs at the first try, whatever the layout of the folder."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.worlds.public import slice_uid, write_slice
+
+import assay
+from assay.cli.init import init_command
+from assay.core.errors import StoreError
+
+NUMBER = 36
+POSITIVE = [at % 2 == 0 for at in range(NUMBER)]
+
+
+def _pixels(at: int) -> np.ndarray:
+    made = np.random.default_rng(at).integers(0, 120, (24, 24), dtype=np.uint8)
+    if POSITIVE[at]:
+        made[8:16, 8:16] += 100
+    return made
+
+
+def _mask(at: int, value: int = 255) -> np.ndarray:
+    made = np.zeros((24, 24), np.uint8)
+    if POSITIVE[at]:
+        made[8:16, 8:16] = value
+    return made
+
+
+def _save(path: Path, pixels: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def _write(path: Path, rows: list[dict[str, object]], tabs: bool = False) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]), delimiter="\t" if tabs else ",")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _labels(at: int) -> dict[str, object]:
+    return {"diagnosis": "melanoma" if POSITIVE[at] else "nevus", "patient_id": f"P{at // 2}",
+            "sex": "fm"[at // 2 % 2], "age": 40 + at / 2}  # fmt: skip
+
+
+def image_folder(root: Path) -> None:
+    for at in range(NUMBER):
+        _save(root / ("melanoma" if POSITIVE[at] else "nevus") / f"{at}.png", _pixels(at))
+
+
+def image_folder_in_parts(root: Path) -> None:
+    for at in range(NUMBER):
+        part = ("train", "train", "test")[at // 2 % 3]
+        _save(root / part / ("melanoma" if POSITIVE[at] else "nevus") / f"{at}.png", _pixels(at))
+
+
+def table_of_paths(root: Path) -> None:
+    for at in range(NUMBER):
+        _save(root / f"images/{at}.png", _pixels(at))
+    _write(root / "data.csv", [{"image": f"images/{at}.png", **_labels(at)} for at in range(NUMBER)])
+
+
+def table_of_bare_names(root: Path) -> None:
+    for at in range(NUMBER):
+        _save(root / f"jpg/im{at:03d}.png", _pixels(at))
+    _write(root / "labels.csv", [{"isic": f"im{at:03d}", **_labels(at)} for at in range(NUMBER)])
+
+
+def bids(root: Path) -> None:
+    for at in range(NUMBER):
+        _save(root / f"sub-{at:02d}/anat/sub-{at:02d}_T1w.png", _pixels(at))
+    rows = [{"participant_id": f"sub-{at:02d}", "sex": "FM"[at // 2 % 2], "group": ("patient", "control")[at % 2],
+             "diagnosis": ("ms", "none")[at % 2]} for at in range(NUMBER)]  # fmt: skip
+    _write(root / "participants.tsv", [dict(row) for row in rows], tabs=True)
+    (root / "dataset_description.json").write_text('{"Name": "made", "BIDSVersion": "1.8.0"}')
+
+
+def nnunet(root: Path) -> None:
+    for at in range(NUMBER):
+        _save(root / f"imagesTr/case_{at:03d}_0000.png", _pixels(at))
+        _save(root / f"labelsTr/case_{at:03d}.png", _mask(at, 1))
+    labels = {"background": 0, "tumor": 1}
+    (root / "dataset.json").write_text(json.dumps({"channel_names": {"0": "CT"}, "labels": labels, "numTraining": 36}))
+
+
+def dicom_folder(root: Path) -> None:
+    rows: list[dict[str, object]] = []
+    for at in range(NUMBER):
+        path = root / f"study{at // 4}/{at}.dcm"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_slice(path, f"1.2.{at + 1}", 1, f"P{at}", _pixels(at).astype(np.int16), PatientSex="FM"[at // 2 % 2])
+        rows.append({"SOPInstanceUID": slice_uid(f"1.2.{at + 1}", 1), "finding": int(POSITIVE[at])})
+    _write(root / "labels.csv", rows)
+
+
+def coco(root: Path) -> None:
+    images, found = [], []
+    for at in range(NUMBER):
+        _save(root / f"images/{at}.png", _pixels(at))
+        images.append({"id": at, "file_name": f"{at}.png", "height": 24, "width": 24})
+        if POSITIVE[at]:
+            square = [8, 8, 16, 8, 16, 16, 8, 16]
+            found.append({"id": at, "image_id": at, "category_id": 1, "segmentation": [square], "area": 64,
+                          "bbox": [8, 8, 8, 8], "iscrowd": 0})  # fmt: skip
+    (root / "annotations").mkdir()
+    whole = {"images": images, "annotations": found, "categories": [{"id": 1, "name": "polyp"}]}
+    (root / "annotations/instances.json").write_text(json.dumps(whole))
+
+
+LAYOUTS = (image_folder, image_folder_in_parts, table_of_paths, table_of_bare_names, bids, nnunet, dicom_folder, coco)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda one: one.__name__)
+def test_a_study_is_written_and_runs_at_the_first_try(
+    layout: Callable[[Path], None], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "mine").mkdir()
+    layout(tmp_path / "mine")
+    path = tmp_path / "study.yaml"
+    init_command(tmp_path / "mine", path, "", "")
+    told = capsys.readouterr().out
+    assert "to mend" not in told, told
+    assert told.rstrip().endswith(f"Next: assay run {path} --open")
+    text = path.read_text()
+    assert str(tmp_path) not in text
+    assert text.count(" # ") >= 6
+    small = assay.load(path).set("seeds", 1).set("recipe.epochs", 1).set("data.size", 32)
+    run = small.run(tmp_path / "run", workers=0, progress=False)
+    assert (run.folder / "report.html").is_file()
+    assert len(run.table("trials")) == 2 * (1 if layout is image_folder_in_parts else 3)
+    if layout in (table_of_paths, table_of_bare_names):
+        assert all(word in text for word in ("target: diagnosis", "patient: patient_id", "sex: categorical", "age: c"))
+        assert "neutral: {association: {sex: 0}}" in text
+    with pytest.raises(StoreError, match="is there already"):
+        init_command(tmp_path / "mine", path, "", "")

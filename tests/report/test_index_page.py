@@ -1,0 +1,52 @@
+"""Several runs as a page with a row each, and packed to hand to a colleague."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import re
+import zipfile
+from pathlib import Path
+
+import pytest
+from tests.worlds.tables import Made, make_run
+
+from assay.cli.results import open_command
+from assay.core.errors import StoreError
+from assay.report.page import write_page
+
+SMALL = Made(losses=("cross-entropy", "supcon"), budgets=("10",), seeds=3, environments=("same", "reversed"))
+
+
+def test_an_index_and_a_bundle_of_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = tmp_path / "runs"
+    for name in ("first", "second"):
+        (runs / name).mkdir(parents=True)
+        write_page(make_run(runs / name, SMALL))
+        (runs / name / "study.json").write_text("{}")
+    (runs / "notes").mkdir()
+    open_command([], runs)
+    assert capsys.readouterr().out == f"{runs / 'index.html'}\n"
+    page = (runs / "index.html").read_text()
+    assert re.findall(r'<a href="([^"#]+)">(\w+)</a>', page) == [("first/report.html", "first"),
+                                                               ("second/report.html", "second")]  # fmt: skip
+    verdict = html.unescape(re.findall(r"<h1>(.*?)</h1>", (runs / "first/report.html").read_text())[0])
+    assert verdict in html.unescape(page)
+    assert page.count("nodule phantom") == 2
+    open_command([str(runs)], tmp_path / "elsewhere", tmp_path / "out.zip")
+    with zipfile.ZipFile(tmp_path / "out.zip") as packed:
+        sums = dict(reversed(line.split("  ", 1)) for line in packed.read("SHA256SUMS").decode().splitlines())
+        names = set(packed.namelist())
+        assert names == {*sums, "SHA256SUMS", "index.html"}
+        assert {"first/report.html", "second/tables/contrasts.parquet"} <= names
+        assert any(name.startswith("first/pictures/") for name in names)
+        assert all(hashlib.sha256(packed.read(name)).hexdigest() == one for name, one in sums.items())
+        links = re.findall(r'<a href="([^"#]+)">', packed.read("index.html").decode())
+        assert set(links) <= names
+    with pytest.raises(StoreError, match="two of the runs are called first"):
+        open_command(["first", str(runs / "first")], runs, tmp_path / "twice.zip")
+    (runs / "second/tables/provenance.parquet").unlink()
+    open_command([], runs)
+    damaged = html.unescape((runs / "index.html").read_text())
+    assert damaged.count(verdict) == 1
+    assert "provenance" in damaged
