@@ -38,6 +38,9 @@ def test_five_lines(run_copy: Path) -> None:
     run = study.run(run_copy.parent, workers=0, progress=False)
     table = run.table("contrasts")
     page = run.report()
+    assert run.results.equals(run.table("estimates"))
+    assert {"recipe", "measure", "environment", "value", "low", "high", "seeds"} <= set(run.results.columns)
+    assert dir(assay) == sorted(assay.__all__)
 
     assert isinstance(table, pd.DataFrame)
     (row,) = table.to_dict("records")

@@ -301,6 +301,15 @@ class Run:
             warnings.warn(f"{self.folder}: {EARLIER}", stacklevel=2)
         return pd.DataFrame(rows, columns=columns)
 
+    @property
+    def results(self) -> pd.DataFrame:
+        """The numbers of the run: a row per recipe, measure, environment, factor, level, layer and group.
+
+        Columns are those of the table `estimates` (docs/reference/tables.md): `value` with the interval `low` to
+        `high` over patients and seeds, `seeds`, `patients`, and `reason` where a value is undefined or doubtful.
+        """
+        return self.table("estimates")
+
     def figure(self, measure: str) -> Chart:
         """Draw one measure: of a study every recipe by environment, of a probed model every environment.
 
