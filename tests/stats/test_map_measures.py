@@ -60,6 +60,7 @@ def three_images() -> Answers:
         ("lesion-sensitivity", 1 / 2),
         ("false-positives-per-image", (1 + 0 + 1) / 3),
         ("false-positive-rate", 1.0),
+        ("left-empty", 0.0),
         ("false-positive-area", 2 / 64),
         ("false-positive-rate-at-80", 1.0),
         ("false-positive-rate-at-95", 0.0),

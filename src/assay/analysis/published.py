@@ -6,7 +6,8 @@ import json
 import math
 from collections.abc import Sequence
 
-from assay.spec.schema import PublishedColumn, StudySpec
+from assay.spec.published import PublishedColumn
+from assay.spec.schema import StudySpec
 from assay.store.files import Row
 
 _WHOLE = ("factor", "level", "layer", "group")
@@ -19,8 +20,7 @@ def published_rows(spec: StudySpec, estimates: Sequence[Row]) -> list[Row]:
         known = spec.axes.get(table.rows, ())
         for column in table.columns:
             for level in dict.fromkeys((*column.values, *known)):
-                where = {axis: value for axis, value in column.where.items() if axis in spec.axes}
-                found = _of(estimates, column, {**where, table.rows: level})
+                found = _of(estimates, column, {**column.where, table.rows: level})
                 rows.append(
                     {
                         "table": table.title,

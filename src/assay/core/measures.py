@@ -291,6 +291,8 @@ _free = partial(Measure, probe="lesion-free", low=0.0, high=1.0, needs=("environ
 register_measures(
     _free("false-positive-rate", meaning="share of lesion-free images with a predicted component", direction="lower",
           among="no lesions"),
+    _free("left-empty", meaning="share of lesion-free images without a pixel that is predicted at p = 0.5",
+          display="share left empty", direction="higher", among="no lesions"),
     _free("false-positive-area", meaning="mean share of a lesion-free image that is predicted", direction="lower",
           among="no lesions"),
 )  # fmt: skip

@@ -191,7 +191,7 @@ class Segmentation(OfMaps):
     "probe",
     "lesion-free",
     summary="false positives in images without a lesion, at p = 0.5 and at matched sensitivity by lesion",
-    version=2,
+    version=3,
 )
 class LesionFree(OfMaps):
     """Implements `Probe`: false positives in images without a lesion, at p = 0.5 and at matched sensitivity, and how
@@ -200,6 +200,7 @@ class LesionFree(OfMaps):
 
     overall: tuple[str, ...] = (
         "false-positive-rate",
+        "left-empty",
         "false-positive-area",
         "lesion-sensitivity-at-80",
         "false-positive-rate-at-80",

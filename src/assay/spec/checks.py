@@ -30,7 +30,15 @@ from assay.spec.environments import CONFOUNDER_PATH, P_PATH, ROWS_PATH, dose_axi
 from assay.spec.grid import Axis, fixed_field, label, resolve, selection
 from assay.spec.issues import Issues, shorten
 from assay.spec.recipe import Component
-from assay.spec.schema import ENVIRONMENT, FACTOR, AssociationSpec, ContrastSpec, DataSpec, EnvironmentSpec, RecipePoint
+from assay.spec.schema import (
+    ENVIRONMENT,
+    FACTOR,
+    AssociationSpec,
+    ContrastSpec,
+    DataSpec,
+    EnvironmentSpec,
+    RecipePoint,
+)
 
 
 @dataclass(frozen=True, slots=True)

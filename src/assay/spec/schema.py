@@ -33,6 +33,7 @@ from assay.spec.fields import (
     component_of,
 )
 from assay.spec.issues import hint, invalid, issue
+from assay.spec.published import PublishedTable
 from assay.spec.recipe import Component, Frozen, RecipeSpec
 
 # Where a study's images come from and how patients are divided: the `data` part of a spec.
@@ -607,39 +608,6 @@ class RecipePoint(Frozen):
     def label(self) -> str:
         """Return the name of this recipe in tables: its coordinates, joined."""
         return " · ".join(self.coordinates.values()) or self.recipe.loss.label
-
-
-class PublishedColumn(Frozen):
-    """Figures of a column of a published table, and the measure of this study that stands beside them.
-
-    Attributes:
-        where: Axis -> value of the recipes of this column.
-        values: Value of the axis of the rows -> published figure, in the unit of the measure.
-    """
-
-    name: str
-    measure: str
-    environment: str = ""
-    where: Annotated[Mapping[str, str], HeldLabels] = {}
-    values: Annotated[Mapping[str, float], ByLabel] = {}
-
-
-class PublishedTable(Frozen):
-    """A table or figure of a publication.
-
-    Attributes:
-        source: The publication.
-        page: Where in it, such as `Table 2` or `p. 7`.
-        rows: The axis whose values are its rows.
-        note: A difference between both sides that a reader should know.
-    """
-
-    title: str
-    source: str
-    page: str = ""
-    rows: str
-    note: str = ""
-    columns: tuple[PublishedColumn, ...]
 
 
 class StudySpec(Frozen):

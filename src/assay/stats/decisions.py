@@ -133,6 +133,8 @@ def decide(family: Sequence[Contrast], alpha: float = ALPHA, correction: Correct
         needed = settling(one, size, alpha) if open_ and not equivalent and one.margin > 0 else (math.nan, math.nan)
         decided = (*against_margin, equal[i]) if equivalent else decided
         reason = because(Code.DEPENDS_ON_SCALE) if open_ and depends[i] else NOTHING
+        if open_ and not equivalent and one.margin > 0 and one.spread is not None and all(map(math.isnan, needed)):
+            reason += because(Code.UNSETTLED, seeds=MOST_SEEDS)
         way: tuple[Word, Word] = ("higher-beyond", "higher") if one.value > 0 else ("lower-beyond", "lower")
         word = way[0] if is_beyond else way[1] if shown else "equivalent" if equivalent else "inconclusive"
         tests = p[i], equal[i], *against_margin, beyond[i], not_worse[i]
@@ -141,9 +143,13 @@ def decide(family: Sequence[Contrast], alpha: float = ALPHA, correction: Correct
 
 
 def _within(one: Contrast, level: float, reach: float) -> tuple[float, float, float]:
-    """Return a level with the ends of its interval, `reach` standard errors from the difference."""
-    half = reach * one.standard_error
-    return level, one.value - half, one.value + half
+    """Return a level with the ends of its interval, `reach` standard errors from the difference.
+
+    They are cut where the difference cannot be.
+    """
+    half, bounds = reach * one.standard_error, one.whole.bounds if one.whole else (-math.inf, math.inf)
+    low, high = (float(np.clip(end, *bounds)) for end in (one.value - half, one.value + half))
+    return level, low, high
 
 
 def _among(
@@ -288,13 +294,18 @@ def _as_closed(one: Contrast, row: Row | None, alpha: float) -> Contrast:
 
 
 def _reaches(family: Family, results: Sequence[Contrast]) -> list[float]:
-    """Compute the detectable difference: one figure for all of a family that compare one measure in one way."""
+    """Compute the detectable difference: one figure for all of a family that compare one measure in one way.
+
+    NaN where not even the greatest possible difference is detectable.
+    """
     alike: dict[tuple[str, ...], list[Contrast]] = {}
     keys = [(row["measure"], row["factor"], row["at"]) for row in family.named]
     for key, one in zip(keys, results, strict=True):
         alike.setdefault(key, []).append(one)
     found = {key: found_reachable(own, len(results), family.correction, family.alpha) for key, own in alike.items()}
-    return [found[key] if one.spread is not None else math.nan for key, one in zip(keys, results, strict=True)]
+    reaches = [found[key] if one.spread is not None else math.nan for key, one in zip(keys, results, strict=True)]
+    widest = [max(map(abs, one.whole.bounds)) if one.whole else math.inf for one in results]
+    return [reach if reach <= most else math.nan for reach, most in zip(reaches, widest, strict=True)]
 
 
 def ruled(rows: Sequence[Row], estimates: Sequence[Row]) -> list[dict[str, Any]]:

@@ -193,6 +193,12 @@ def _lesion_free_called(level: float | None, answers: Answers) -> Terms:
     return _unless_censored(terms, threshold, level, answers)
 
 
+def _left_empty(answers: Answers) -> Terms:
+    """The share of lesion-free images without a predicted pixel."""
+    empty = answers.maps["predicted"][:, _HALF] == 0
+    return _mean(empty * 1.0, answers.maps["truth"] == 0, _NO_FREE)
+
+
 def _wrong_area(answers: Answers) -> Terms:
     """The mean share of a lesion-free image that is called lesion."""
     share = answers.maps["predicted"][:, _HALF] / answers.maps["pixels"]
@@ -347,6 +353,7 @@ def _map_measures() -> Iterator[Computed]:
     yield _ratio("lesion-sensitivity", partial(_lesions, None))
     yield _ratio("false-positives-per-image", _stray)
     yield _ratio("false-positive-rate", partial(_lesion_free_called, None))
+    yield _ratio("left-empty", _left_empty)
     yield _ratio("false-positive-area", _wrong_area)
     for level in LEVELS:
         yield _ratio(f"lesion-sensitivity-at-{level * 100:.0f}", partial(_lesions, level))

@@ -23,6 +23,7 @@ OF_NEGATIVES = (
     "specificity",
     "false-positive-rate",
     "false-positive-area",
+    "left-empty",
     "false-positive-rate-at-80",
     "false-positive-rate-at-90",
     "false-positive-rate-at-95",
