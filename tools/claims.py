@@ -32,7 +32,6 @@ from assay.store.folder import RunFolder
 from assay.study.records import stored_study
 
 ROOT = Path(__file__).resolve().parents[1]
-DRAWN = {"A": "nodule-loss", "B": "dr-pretraining", "C": "source-matters", "D": "lesion-loss-ood"}
 HEADS = ("", "claim", "published", "our comparison, margin", "on drawn images, small networks",
          "on real images, real networks")  # fmt: skip
 
@@ -55,14 +54,25 @@ class Found:
     run: Evidence | None = None
     second: Evidence | None = None
 
+    @property
+    def by_commands(self) -> bool:
+        """Return whether the study was registered, run and replicated."""
+        return bool(self.run and "registered" in self.run.facts and self.second)
+
 
 def evidence_of(root: Path) -> Evidence | None:
     """Return the tables of a finished run; None without one."""
     return Evidence(Tables(root), root) if (root / "report.html").is_file() and RunFolder(root).of_any else None
 
 
-def found(study: str, runs: Path) -> Found | None:
-    """Return the results of a study: of its run folders, or the earlier ones that are shipped; None without."""
+def found(study: str, runs: Path, second_seeds: str = "") -> Found | None:
+    """Return the results of a study: of its run folders, or the earlier ones that are shipped; None without.
+
+    Args:
+        study: Its name.
+        runs: The folder of all run folders.
+        second_seeds: Seeds of the second earlier run.
+    """
     run, second = (evidence_of(runs / name) for name in (study, f"{study}-replication"))
     if run is not None:
         rows = [row for row in run.tables["contrasts"] if row["role"] == PRIMARY and not row["exploratory"]]
@@ -76,16 +86,18 @@ def found(study: str, runs: Path) -> Found | None:
     rows = [
         {**compared(pair), "margin": pair.stated.margin, **by_id[pair.id]} for pair in primary_pairs(parse_study(study))
     ]
-    return Found(rows, {}, f"seeds {known.first_seed} to {known.last_seed} and ten others; {known.note}")
+    return Found(rows, {}, f"seeds {known.first_seed} to {known.last_seed}, {second_seeds}; {known.note}")
 
 
 def _origin(run: Evidence, second: Evidence | None) -> str:
     facts = run.facts
     seeds = [f"seeds {_seeds(one)}" for one in (run, second) if one]
-    place = facts.get("deposit", "registered locally")
-    hashed = f"registered {facts['registered']}, SHA-256 `{facts['hash of the registration']}` ({place})"
     patients = f", {second.facts['repeated with']}" if second else "; not replicated"
-    return f"{' and '.join(seeds)}{patients}; {hashed if 'registered' in facts else 'not registered'}"
+    known = "not registered"
+    if "registered" in facts:
+        known = f"registered {facts['registered']}, SHA-256 `{facts['hash of the registration']}`"
+        known += f" ({facts.get('deposit', 'registered locally')})"
+    return f"{' and '.join(seeds)}{patients}; {known}"
 
 
 def _seeds(one: Evidence) -> str:
@@ -167,9 +179,9 @@ def counts(every: Iterable[Mapping[str, Any]], of: Found | None, study: str) -> 
 
 def head(claims: Mapping[str, Sequence[Mapping[str, Any]]], results: Mapping[str, Found | None]) -> str:
     """Return how many decisions came again, before how many were made, in all and by study."""
-    by_study = {study: counts(claims[letter], results[study], study) for letter, study in DRAWN.items()}
+    by_study = {(study := own[0]["study"]): counts(own, results[study], study) for own in claims.values()}
     again, made, pairs = (sum(column) for column in zip(*by_study.values(), strict=True))
-    new = [f"`{study}`" for study in by_study if (of := results[study]) and of.run]
+    new = [f"`{study}`" for study in by_study if (of := results[study]) and of.by_commands]
     first = f"**{again} of {made} decisions came again** on other seeds, as the same word; {made} of {pairs} primary "
     first += "comparisons were decided. "
     first += f"Registered, run and replicated by the commands: {', '.join(new) or 'none yet'}. "
@@ -197,7 +209,6 @@ def comparisons(study: str, claims: Sequence[Mapping[str, Any]], of: Found) -> s
     others = {row["id"]: row for row in of.second.tables["contrasts"]} if of.second else {}
     for row in of.run.tables["contrasts"]:
         if row["role"] in CONTROLS:
-            # controls are of one identity in both runs, whatever their seeds
             name = "A/A" if row["role"] == "a-a" else "control"
             second = decided(others[row["id"]]) if row["id"] in others else ""
             lines.append((name, statement(row, of.run.names), "", decided(row), second, "", ""))
@@ -265,22 +276,22 @@ def keep(study: str, of: Found) -> None:
     (SHIPPED / f"{study}.json").write_text(json.dumps(asdict(made), indent=1) + "\n", encoding="utf-8")
 
 
-def main() -> None:
+def main(given: Sequence[str] | None = None) -> None:
     """Make the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, help="folder of the runs")
     parser.add_argument("--earlier", action="store_true", help="also keep the results of folders as earlier ones")
     parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="folder of the pages")
     parser.add_argument("--data", type=Path, default=ROOT / "tools" / "claims.yaml", help="the claims")
-    asked = parser.parse_args()
+    asked = parser.parse_args(given)
     data: dict[str, Any] = YAML(typ="safe").load(asked.data)
-    tables = data.pop("values")
+    tables, seconds = data.pop("values"), data.pop("again", {})
     studies = {claim["study"]: None for claims in data.values() for claim in claims if "study" in claim}
-    results = {study: found(study, asked.runs) for study in studies}
+    results = {study: found(study, asked.runs, seconds.get(study, "")) for study in studies}
     put(asked.docs / "claims.md", "head", head(data, results))
     for letter, claims in data.items():
         put(asked.docs / "claims.md", letter, claims_table(claims, results))
-        study = DRAWN[letter]
+        study = claims[0]["study"]
         of = results[study]
         if of is None or of.run is None:
             continue

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 import shutil
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -25,11 +28,26 @@ from assay.analysis.replication import (
     repeated,
 )
 from assay.core.errors import StoreError
+from assay.report.words import decided_by
 from assay.spec.parse import parse_study
+from assay.stats.rows import SETTLED
 from assay.store.folder import RunFolder
 from assay.study.records import stored_study
 from assay.study.replicate import replication
 
+TOOL = Path(__file__).parents[2] / "tools" / "claims.py"
+
+
+def _tool() -> ModuleType:
+    place = importlib.util.spec_from_file_location("claims", TOOL)
+    assert place is not None
+    assert place.loader is not None
+    module = sys.modules["claims"] = importlib.util.module_from_spec(place)
+    place.loader.exec_module(module)
+    return module
+
+
+CLAIMS = _tool()
 STUDY: dict[str, Any] = {**SMALL, "contrasts": [{**SMALL["contrasts"][0], "role": "primary", "margin": 0.05}]}
 
 
@@ -72,6 +90,46 @@ def test_a_replication_has_fresh_seeds_new_patients_and_both_decisions_on_its_pa
     assert "Each primary comparison in both runs" in page
     assert (root / "report.html").read_bytes() == before
     assert "Each primary comparison in both runs" not in before.decode()
+    _check_tables_of_docs(root.parent, first, second)
+
+
+def _check_tables_of_docs(runs: Path, first: dict[str, Any], second: dict[str, Any]) -> None:
+    """Check what `tools/claims.py` makes of a run and its replication."""
+    docs = runs / "docs"
+    (docs / "results").mkdir(parents=True)
+    places = {"claims": ("head", "A"), "results/small": ("comparisons", "values")}
+    for name, marks in places.items():
+        text = "".join(f"before\n<!--claims:{mark}-->\nto be replaced\n<!--/claims-->\nafter\n" for mark in marks)
+        (docs / f"{name}.md").write_text(text)
+    claim = {"id": "A1", "study": "small", "domain": "drawn", "row": {"measure": "auroc"}, "margin": 0.05,
+             "claim": "it matters", "ours": "one less the other", "direction": "higher"}  # fmt: skip
+    values = {"where": {}, "columns": {"AUROC": {"measure": "auroc", "environment": first["environment"]}}}
+    data = runs / "claims.yaml"
+    data.write_text(json.dumps({"A": [claim], "values": {"small": values}}))
+    CLAIMS.main([str(runs), "--docs", str(docs), "--data", str(data)])
+    page, results = (docs / f"{name}.md" for name in places)
+    made = [row for row in (first, second) if row["decision"] in SETTLED]
+    again = int(first["decision"] == second["decision"]) if first in made else 0
+    assert f"**{again} of {int(first in made)} decisions came again**" in page.read_text()
+    for row in (first, second):
+        assert decided_by(row) in page.read_text()
+        assert decided_by(row) in results.read_text()
+    for file, text in ((page, page.read_text()), (results, results.read_text())):
+        assert "to be replaced" not in text, file
+        assert text.startswith("before\n")
+        assert text.endswith("<!--/claims-->\nafter\n")
+    assert len([line for line in results.read_text().splitlines() if line.startswith("| ") and "[" in line]) >= 3
+    data.write_text(json.dumps({"A": [{**claim, "margin": 0.1}], "values": {"small": values}}))
+    with pytest.raises(SystemExit, match=r"A1: the margin is 0.05 in the study, 0.1 here"):
+        CLAIMS.main([str(runs), "--docs", str(docs), "--data", str(data)])
+
+
+def test_claims_of_the_docs_each_name_a_primary_comparison(tmp_path: Path) -> None:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    shutil.copy(CLAIMS.ROOT / "docs" / "claims.md", docs)
+    CLAIMS.main([str(tmp_path), "--docs", str(docs)])
+    assert "5 of 13 decisions came again" in (docs / "claims.md").read_text()
 
 
 def test_an_unfinished_run_is_not_replicated(root: Path) -> None:

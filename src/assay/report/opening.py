@@ -36,7 +36,7 @@ from assay.report.words import (
 )
 from assay.stats.findings import Finding
 from assay.stats.format import in_words, listed, number
-from assay.stats.rows import CONTROLS, PASSED, PRIMARY, Row, json_object, numeric
+from assay.stats.rows import CONTROLS, PASSED, PRIMARY, SETTLED, Row, json_object, numeric
 
 LIGHTS = {"ok": "fine", "warn": "caution", "bad": "problem"}
 SIGNS = {"ok": "✓", "warn": "!", "bad": "✕"}
@@ -312,9 +312,10 @@ def _replicated(evidence: Evidence) -> str:
     facts, rows = evidence.facts, evidence.tables.get("replications", ())
     if not rows:
         return ""
-    again = sum(row["decision"] == row["first_decision"] for row in rows)
+    decided = [row for row in rows if row["first_decision"] in SETTLED]
+    again = sum(row["decision"] == row["first_decision"] for row in decided)
     told, inside = [row for row in rows if row["within"]], [row for row in rows if row["within"] == "yes"]
-    parts = [f"{again} of {plural(len(rows), 'decision')} came again"]
+    parts = [f"{again} of {plural(len(decided), 'decision')} came again" if decided else "it had decided nothing"]
     parts += [f"{len(inside)} of {plural(len(told), 'difference')} fell in the prediction interval"] if told else []
     return f"Replication of {facts['replication of']}, with {facts['repeated with']}: {listed(parts)}."
 
