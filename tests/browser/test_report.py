@@ -319,3 +319,25 @@ def test_pointing_at_a_recipe_fades_the_others_in_every_figure(browser: Browser,
     same = page.evaluate("new Set([...document.querySelectorAll('.same')].map((one) => one.dataset.level)).size")
     assert same == 1
     page.context.close()
+
+
+def test_single_images_open_large_by_the_keyboard_and_are_not_printed(browser: Browser, report: Path) -> None:
+    page = opened(browser, report)
+    images = page.locator("#cases .cases button")
+    assert 24 <= images.count() <= 60
+    assert images.first.is_hidden()
+    page.locator("#cases > summary").click()
+    images.first.focus()
+    page.keyboard.press("Enter")
+    shown = page.locator("dialog[open] img")
+    assert shown.bounding_box()["width"] >= 400  # type: ignore[index]
+    first = shown.get_attribute("src")
+    page.keyboard.press("ArrowRight")
+    assert page.locator("dialog[open] figcaption").inner_text() == "malignant, predicted benign (0.93)"
+    page.keyboard.press("ArrowLeft")
+    assert shown.get_attribute("src") == first
+    page.keyboard.press("Escape")
+    assert page.locator("dialog[open]").count() == 0
+    page.emulate_media(media="print")
+    assert page.locator("#cases").is_hidden()
+    page.context.close()

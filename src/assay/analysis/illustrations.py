@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, UInt8
 from scipy import ndimage
 from torch import nn
 
+from assay.analysis.cases import case_rows
 from assay.analysis.data_checks import Confounder, Looked, confounders
 from assay.analysis.measurements import KEY_FIELDS, OF_ONE_IMAGE
 from assay.analysis.pictures import TRUTH, Facts, Gallery, colored, enlarged, outlined
@@ -312,6 +313,7 @@ def illustrate(gathered: Gathered, population: Population) -> list[Row]:
     rows = [gallery.sheet(one.environment, one.label, head) for one, head in zip(environments, heads, strict=True)]
     rows += outline_rows(gathered, population, gallery)
     rows += heat_map_rows(gathered, population, gallery)
+    rows += case_rows(gathered, population, gallery)
     rows += gallery.near_copies(population.dataset) if population.dataset else []
     looked, changes = Looked.at(spec, population), confounders(spec.points)
     rows += [gallery.contact(number, change, looked) for number, change in enumerate(changes, start=1)]

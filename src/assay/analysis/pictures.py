@@ -192,6 +192,11 @@ class Gallery:
         """Write the outlines of recipes on one image, at its final pixel size."""
         return self._write(f"outline-{_safe(name)}.png", image, "outline", facts, environment=environment)
 
+    def case(self, environment: Environment, position: int, facts: Facts, name: str, place: str) -> Row:
+        """Write one image of an environment."""
+        (image,) = _pixels(environment, np.array([position]))
+        return self._write(f"case-{_safe(name)}.png", image, "case", facts, environment=place)
+
     def heat_map(self, image: np.ndarray, facts: Facts, name: str, environment: str, explainer: str) -> Row:
         """Write recipes' heat maps of one image, at its final pixel size."""
         file = f"heat-map-{_safe(name)}.png"

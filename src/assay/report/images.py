@@ -20,7 +20,7 @@ from assay.report.evidence import Evidence, coordinates, whole
 from assay.report.sentences.captions import caption, pair_ends
 from assay.report.words import sentence_case
 from assay.stats.format import in_words, listed, number
-from assay.stats.rows import CONFOUNDER, Row, numeric
+from assay.stats.rows import CONFOUNDER, Row, json_object, numeric
 
 # What each level made of a counterfactual pair: its logit of the first image and of the second, beside zero.
 
@@ -109,7 +109,13 @@ FIRST_PAIRS = 2
 """Factors of which a pair is seen at once."""
 BUDGET = 1_800_000
 """Bytes that all pictures of a page may take; above that they are compressed with loss, and the page says so."""
-SHEET_ROOM, PAIR_ROOM, PHONE, LOGIT_WIDTH = 1120, 480, 350, 350.0
+SHEET_ROOM, PAIR_ROOM, CASE_ROOM, PHONE, LOGIT_WIDTH = 1120, 480, 160, 350, 350.0
+OUTCOMES: Mapping[str, str] = {
+    "wrong": "surest of those that are wrong",
+    "divided": "recipes differ most",
+    "right": "surest of those that are right",
+}
+"""Outcome of single images -> its words."""
 SHOWN = 8
 """Levels whose logits are drawn at most."""
 
@@ -166,12 +172,19 @@ class Gallery:
         pairs: Factor -> its pictures.
         said: Scale and losses in words.
         drawn: The drawings next to pairs.
+        cases: Single images by test condition and outcome.
     """
 
     groups: tuple[Group, ...]
     pairs: Mapping[str, tuple[Picture, ...]]
     said: str
     drawn: str
+    cases: tuple[Group, ...] = ()
+
+    @property
+    def single(self) -> int:
+        """Number of single images."""
+        return sum(len(group.pictures) for group in self.cases)
 
     @property
     def first_pairs(self) -> tuple[tuple[str, Picture], ...]:
@@ -208,7 +221,15 @@ def gallery(root: Path, evidence: Evidence, rows: Sequence[Row], *, all_shown: b
         own = tuple(picture for row, picture in zip(rows, made, strict=True) if row["kind"] == kind)
         whole_group = all_shown or (kind == "confounder" and not pairs)
         groups += [Group(title, note, own, len(own) if whole_group else shown, noun)] if own else []
-    return Gallery(tuple(groups), pairs, _scales(rows, loss), _drawn(made, evidence))
+    cases: dict[str, list[Picture]] = {}
+    for row, picture in zip(rows, made, strict=True):
+        if row["kind"] == "case":
+            outcome = OUTCOMES[json_object(row["facts"])["outcome"]]
+            cases.setdefault(f"{sentence_case(evidence.names.place(row['environment']))}: {outcome}", []).append(
+                picture
+            )
+    single = tuple(Group(title, "", tuple(own), len(own), "image") for title, own in cases.items())
+    return Gallery(tuple(groups), pairs, _scales(rows, loss), _drawn(made, evidence), single)
 
 
 def _drawn(made: Sequence[Picture], evidence: Evidence) -> str:
@@ -257,7 +278,10 @@ def _picture(row: Row, image: Image.Image, uri: str, evidence: Evidence) -> Pict
     """Make a picture; the caption of a sheet ends with the name of its test condition."""
     logits = _logits(row, evidence)
     room = PAIR_ROOM if row["kind"] == "pair" else SHEET_ROOM
-    scale, small = (max(1, min(4, wide // image.width)) for wide in (room, PHONE))
+    phone = PHONE
+    if row["kind"] == "case":
+        room = phone = CASE_ROOM
+    scale, small = (max(1, min(4, wide // image.width)) for wide in (room, phone))
     text, more = caption(row), evidence.names.place(row["environment"]) if row["kind"] == "sheet" else ""
     whole_text = f"{text} {sentence_case(more)}." if more and more != row["environment"] else text
     short = pair_ends(row) if row["kind"] == "pair" else ""
@@ -286,6 +310,6 @@ def _scales(rows: Sequence[Row], loss: bool) -> str:
     known = " or ".join(f"{number(size)} mm" for size in sizes)
     worth = f"One image pixel is {known}." if known else "The size of a pixel in mm is not known."
     more = " Compressed with loss; the exact pictures are in the run folder, under pictures/." if loss else ""
-    if any(row["kind"] == "mark" for row in rows):
+    if any(row["kind"] == "mark" or (row["kind"] == "case" and not json_object(row["facts"])["made"]) for row in rows):
         more += " These are images of patients, and text in them may identify a patient."
     return f"Every image pixel is shown as a square of screen pixels, without smoothing. {worth}{more}"

@@ -112,6 +112,10 @@ def _on_lesion(found: Facts) -> str:
     return f"{number(found['mass'])} of it on the lesion (chance {number(found['area'])}{failed})"
 
 
+def _case(row: Row, facts: Facts) -> str:
+    return f"{in_words(facts['truth'])}, predicted {in_words(facts['called'])} ({number(facts['probability'])})"
+
+
 CAPTIONS: Mapping[str, Callable[[Row, Facts], str]] = {
     "sheet": _sheet,
     "source": _source,
@@ -121,5 +125,6 @@ CAPTIONS: Mapping[str, Callable[[Row, Facts], str]] = {
     "pair": _pair,
     "outline": _outline,
     "heat-map": _heat_map,
+    "case": _case,
 }
 """Kind of picture -> its caption from its row and facts."""

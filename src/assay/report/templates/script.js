@@ -41,6 +41,19 @@ for (const button of all("[data-copy]")) {
   for (let box = cell; (box = box?.parentElement?.closest("details")); ) box.open = true;
   cell?.scrollIntoView({ block: "center", inline: "nearest" });
 })();
+// A click on a single image shows it large; arrow keys go on, Escape or a click closes.
+const cases = all(".cases figure"), large = made("dialog", { ariaLabel: "Image" });
+let at = 0;
+const enlarge = (to) => {
+  at = (to + cases.length) % cases.length;
+  large.replaceChildren(...all("img,figcaption", cases[at]).map((part) => part.cloneNode(true)));
+};
+cases.forEach((one, i) => {
+  one.firstElementChild.onclick = () => (enlarge(i), large.showModal());
+});
+large.onclick = () => large.close();
+large.onkeydown = ({ key }) => enlarge(at + (key === "ArrowRight") - (key === "ArrowLeft"));
+document.body.append(large);
 onbeforeprint = () => all("details.print").forEach((part) => (part.open = true));
 // Pointing at a mark of a recipe fades those of all others, in every figure.
 onpointerover = ({ target }) => {
