@@ -574,7 +574,8 @@ def probe(
 class Audit(Run):
     """An audit of a model, and its records.
 
-    Its tables are `verdicts`, `effects`, `distorted`, `groups`, `gaps`, `checks`, `shortcuts` and `provenance`.
+    Its tables are `regions`, `verdicts`, `effects`, `distorted`, `groups`, `gaps`, `checks`, `shortcuts` and
+    `provenance`.
     """
 
 
@@ -592,7 +593,7 @@ def audit(
     references: int | str | Path | None = None,
     train: Mapping[str, Any] | None = None,
     margin: float = 0.05,
-    budget: float = 600.0,
+    budget: int = 15_000,
     marks: Mapping[str, Sequence[Any]] | None = None,
     distortions: Sequence[str] | None = None,
     output: int | str = "",
@@ -626,12 +627,13 @@ def audit(
         time_limit: Seconds that an image of a file or a command may take. A file is read in a process of its own.
         task: Classification of images, or segmentation.
         domain: Kind of image, which chooses the marks: chest-xray, dermoscopy, endoscopy, fundus, mr or ultrasound.
-        train: As `data`, the images that the model was trained on: copies and patients in both are counted.
+        train: As `data`, the images that the model was trained on: the search for a region is in them, and copies and
+            patients in both are counted.
         references: Networks that never saw a mark in training, so that `relies-on` is distinguished from
             `affected-by`: a folder of audits of 59 or more of the same domain, or how many small ones to train on
             `train`, or on half of the patients where it is not given.
         margin: The smallest effect that matters: of the swing, of AUROC lost, and of the share of changed calls.
-        budget: Seconds to plan for.
+        budget: Images put through the model at most, about.
         marks: Marks in place of the battery: name -> three interventions, from weak to strong.
         distortions: Families of distortions in place of the battery's.
         output: The output to audit, of several: its position, or its name in the metadata of the model.

@@ -245,9 +245,9 @@ def test_an_effect_by_hand() -> None:
         return images[:, 0, 0, :1].astype(np.float64)
 
     one = Sample(images, made.target, made.patient, made.clean, spread=0.5)
-    values = exchange(Reader(scores), one, Box(0, 0, 0.125, 0.125), np.arange(60))
-    assert values.tolist() == [2.0] * 60
-    found = effect_of(values, one)
+    values = exchange(Reader(scores), one, [Box(0, 0, 0.125, 0.125)], np.arange(60))
+    assert values.tolist() == [[2.0] * 60]
+    found = effect_of(values[0], one)
     assert found.value == 2
     assert found.low < 2 < found.high, "the standard deviation is an estimate"
 

@@ -35,7 +35,7 @@ from assay.store.audit_tables import NOT_TESTED, VERDICTS
 from assay.store.folder import RunFolder
 from assay.store.schema import PROVENANCE
 from assay.store.verdicts_file import SCHEMA_FILE
-from assay.study import audit_plan
+from assay.study import audit_request
 from assay.study.audit_request import expected as as_number
 from assay.study.policy import Policy, read_policy
 
@@ -79,7 +79,8 @@ def test_the_page_of_an_audit_cites_cells_and_names_no_patient(planted: Path) ->
     page = path.read_text()
     first = page[: page.index("<nav")]
     for text in (
-        "<h1>This model&#39;s answers change with tag",
+        "<h1>Whether answers live by the look of the middle is inconclusive.",
+        "answers also change with tag",
         "Affected by tag",
         "same images, same answers",
         "margin 0.05, the default · intended use: not stated",
@@ -164,11 +165,11 @@ def test_a_folder_keeps_the_audit_of_one_model_and_its_images(planted: Path, tmp
         audited(shortcut, other, tmp_path / "out")
 
 
-def test_an_hour_reads_the_full_battery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audit_plan, "MOST_PASSES", 100)  # so that not all images are put under marks
-    data = images(tmp_path / "set", 40)
+def test_a_large_budget_reads_the_full_battery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit_request, "FULL", 200)  # so that not all images are put under marks
+    data = images(tmp_path / "set", 60)
     given: dict[str, Any] = {"marks": {"tag": MARKS["tag"]}, "distortions": None, "domain": "gray"}
-    short, full = (audited(shortcut, data, tmp_path / str(budget), budget=budget, **given) for budget in (600, 3600))
+    short, full = (audited(shortcut, data, tmp_path / str(budget), budget=budget, **given) for budget in (100, 200))
     assert set(short.table("effects").dose) == {"middle"}, "the verdict is settled"
     assert set(full.table("effects").dose) == {"weak", "middle", "strong"}
     every = every_distortion("gray", 1)

@@ -165,7 +165,7 @@ def test_a_short_budget_leaves_out_doses_that_cannot_change_a_verdict(
     monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
     data = images(tmp_path / "set", 200)
     for name, model, doses in (("a", shortcut, ["middle"]), ("b", middle, ["weak", "middle", "strong"])):
-        audited(model, data, tmp_path / name, budget=30)
+        audited(model, data, tmp_path / name, budget=750)
         found: Any = assay.open_run(tmp_path / name)
         assert list(found.table("effects").dose) == doses
         assert 60 <= found.table("verdicts").set_index("factor").loc["tag"].images < 200

@@ -86,7 +86,11 @@ def changed(name: str, value: Callable[[str], str], at: int | None = None) -> Ca
 
 REFUSED: Mapping[str, tuple[Callable[[Rows], Rows], list[str], str]] = {
     "one class": (changed("finding", lambda _: "1"), [], "at least two different labels"),
-    "a class of one": (lambda rows: [rows[0], *rows[1::2]], [], "at least 2 images of every class"),
+    "a class of one": (
+        lambda rows: [rows[0], *rows[1::2]],
+        [],
+        "nothing is decided with fewer than 20 images of a class",
+    ),
     "no row": (lambda rows: [dict.fromkeys(rows[0], "")], [], "data.csv"),
     "a path that climbs": (changed("image", lambda name: f"../{name}"), [], "keep all images under set/"),
     "an absolute path": (changed("image", lambda name: f"/etc/{name}"), [], "give it relative to set/"),
@@ -105,7 +109,7 @@ def test_a_table_that_cannot_be_audited_is_refused_with_the_remedy(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     change, more, text = REFUSED[name]
-    table(Path("set/data.csv"), change(drawn(Path("set"), 30)))
+    table(Path("set/data.csv"), change(drawn(Path("set"), 40)))
     assert run(asked(*more)) == 2
     error = capsys.readouterr().err
     assert text in error
@@ -114,7 +118,7 @@ def test_a_table_that_cannot_be_audited_is_refused_with_the_remedy(
 
 
 def test_thirty_images_of_three_patients_with_odd_columns_are_audited(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = drawn(Path("set"), 30)
+    rows = drawn(Path("set"), 40)
     for at, row in enumerate(rows):
         row["who"] = f"Smith{at % 3}"
     table(Path("set/data.csv"), rows)
@@ -150,7 +154,7 @@ def test_a_thousand_levels_dates_and_free_text_of_predictions_are_not_tested() -
 def test_images_behind_a_link_are_read_with_the_option_that_the_refusal_names(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    rows = drawn(Path("elsewhere"), 30)
+    rows = drawn(Path("elsewhere"), 40)
     Path("set").mkdir()
     Path("set/images").symlink_to(Path("elsewhere").absolute())
     table(Path("set/data.csv"), changed("image", lambda name: f"images/{name}")(rows))
@@ -160,11 +164,11 @@ def test_images_behind_a_link_are_read_with_the_option_that_the_refusal_names(
     assert run(asked("--dry-run", "--follow-links")) == 0
     short = capsys.readouterr().out
     assert "10 marks at three doses, 3 distortions at 3 severities" in short
-    assert run(asked("--dry-run", "--follow-links", "--budget", "1h")) == 0
+    assert run(asked("--dry-run", "--follow-links", "--budget", "90000")) == 0
     whole = capsys.readouterr().out
     assert "10 marks at three doses, 11 distortions at 5 severities" in whole
     passes = [int(text.split(" passes of images")[0].split("\n")[-1].replace(",", "")) for text in (short, whole)]
-    assert passes[1] - passes[0] == 30 * (11 * 5 - 3 * 3)
+    assert passes[1] - passes[0] == 40 * (11 * 5 - 3 * 3)
 
 
 # Outputs and framing.

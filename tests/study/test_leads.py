@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,121 +13,164 @@ import pytest
 from tests.worlds.files import save, write_table
 
 import assay
-from assay.analysis import leads as analysis
 from assay.analysis.audit import Scored
-from assay.analysis.leads import MOST, foremost, leads_of_images, leads_of_places
+from assay.analysis.leads import MOST, foremost, leads_of_images
+from assay.cli.audit import _print  # pyright: ignore[reportPrivateUsage]
+from assay.core.errors import DataError
 from assay.core.types import Factor, FactorTable
-from assay.report.sentences.leads import lead_words, place_words
-from assay.shifts.exchange import BANDS, Band, Cell, Intensities, central, donors, middle
-from assay.stats.swing import Bounded, exchange, often_first, rate_gap
-from assay.store.files import Row
+from assay.report.sentences.leads import TRAIN, lead_words
+from assay.stats.rows import LeadVerdict
+from assay.stats.swing import rate_gap
+from assay.store.audit_tables import NOT_TESTED, REGIONS
 from assay.store.folder import RunFolder
-from assay.study.leads import DONORS, LEAST_IMAGES, MOST_EXCHANGED, PASSES, levels_of, limits_of, plan_exchange
-from assay.study.references import read_places
+from assay.study import auditing
+from assay.study.audit_plan import least_budget
+from assay.study.references import LEAST_NETWORKS, LeadLimits, read_limits
 
-SIDE, COUNT = 24, 160
-CHECKERS = (np.indices((SIDE, SIDE)).sum(axis=0) % 2 * 2 - 1) * 1.0
-MARKS: dict[str, Any] = {"tag": [{"tag": {"size": 0.2}}] * 3}
+SIDE, COUNT = 48, 160
+MARKS: dict[str, Any] = {"tag": [{"tag": {"size": 0.1, "x": 0.9, "y": 0.1}}] * 3}
+GLYPH = np.zeros((6, 6), dtype=np.float32)
+GLYPH[::2], GLYPH[:, ::3] = 0.95, 0.95
+LETTER = (slice(40, 46), slice(40, 46))
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
-    """Gray noise; class 1 is brighter in the middle, in the upper right corner, and has a finer texture."""
-    folder, draws = tmp_path_factory.mktemp("set"), np.random.default_rng(0)
-    rows: list[list[object]] = [["image", "label", "who", "sex"]]
+def pictures(folder: Path, mark: str = "letter", tie: float = 0.9, seed: int = 0) -> dict[str, Any]:
+    """Noise with a finding in the middle, and a mark on most images of class 1 and few of class 0."""
+    draws = np.random.default_rng(seed)
+    rows: list[list[object]] = [["image", "label", "who"]]
     for at in range(COUNT):
         label = at % 2
-        pixels = draws.normal(100, 20, (SIDE, SIDE))
-        pixels[8:16, 8:16] += draws.normal(16 * label, 8)
-        pixels[:4, 20:] += draws.normal(40 * label, 20)
-        pixels += draws.normal(6 * label, 3) * CHECKERS
-        save(folder / f"{at}.png", pixels.clip(0, 255).astype(np.uint8))
-        rows.append([f"{at}.png", label, f"p{at}", "fm"[at // 2 % 2]])
+        pixels = 0.45 + 0.04 * draws.normal(size=(SIDE, SIDE))
+        pixels += 0.06 * draws.normal(size=(8, 8)).repeat(6, axis=0).repeat(6, axis=1)
+        pixels[16:32, 16:32] += 0.1 * label + 0.06 * draws.normal()
+        if draws.random() < 0.5 + tie * (label - 0.5):
+            if mark == "letter":
+                pixels[LETTER] = GLYPH
+            elif mark == "frame":
+                for edge in (np.s_[:2], np.s_[-2:], np.s_[:, :2], np.s_[:, -2:]):
+                    pixels[edge] = 0.05
+            elif mark == "triangle":
+                pixels[:9, :9][np.tri(9, dtype=bool)[::-1]] = 0.9
+        save(folder / f"{seed}-{at}.png", (255 * pixels).clip(0, 255).astype(np.uint8))
+        rows.append([f"{seed}-{at}.png", label, f"p{seed}-{at}"])
     write_table(folder / "data.csv", rows)
-    return {"folder": str(folder), "target": "label", "patient": "who", "size": SIDE, "factors": {"sex": "categorical"}}
+    return {"folder": str(folder), "target": "label", "patient": "who", "size": SIDE}
 
 
-def corner(images: np.ndarray) -> np.ndarray:
-    return np.asarray(30 * (images[:, 0, :4, 20:].mean((1, 2)) - 0.47))
+def middle(images: np.ndarray) -> np.ndarray:
+    return np.asarray(20 * (images[:, 0, 16:32, 16:32].mean((1, 2)) - 0.5))
 
 
-def middle_of(images: np.ndarray) -> np.ndarray:
-    return np.asarray(60 * (images[:, 0, 8:16, 8:16].mean((1, 2)) - 0.42))
+MODELS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "letter": lambda x: 15 * (x[:, 0, *LETTER] * (GLYPH - GLYPH.mean())).mean((1, 2)) + 0.5 * middle(x),
+    "frame": lambda x: -8 * x[:, 0, 0].mean(axis=1) + 0.5 * middle(x),
+    "triangle": lambda x: 4 * (x[:, 0, :6, :3].mean((1, 2)) - 0.7) + 0.5 * middle(x),
+}
 
 
-def texture(images: np.ndarray) -> np.ndarray:
-    return np.asarray(200 * ((images[:, 0] * CHECKERS).mean((1, 2)) - 0.012))
+def audited(name: str, folder: Path, **more: Any) -> Path:
+    given: dict[str, Any] = {"marks": MARKS, "distortions": [], "progress": False, "as_given": True, **more}
+    model = MODELS.get(name, middle)
+    return assay.audit(model, pictures(folder / "set", name), out=folder / "out", **given).folder
 
 
-def leads(model: Callable[[np.ndarray], np.ndarray], data: Mapping[str, Any], out: Path) -> list[Row]:
-    assay.audit(model, data, out=out, marks=MARKS, distortions=[], progress=False)
-    return list(RunFolder(out).table("leads"))
+def limits(monkeypatch: pytest.MonkeyPatch, value: float = 0.65) -> None:
+    known = LeadLimits(60, {"place": value, "whole": 3.0}, {"false_rate": 0.02, "false_rate_high": 0.05,
+                                                            "missed_rate": 0.1, "missed_rate_high": 0.2})  # fmt: skip
+    monkeypatch.setattr(auditing, "shipped_limits", lambda domain: known if domain == "chest-xray" else None)
 
 
-def test_a_corner_is_the_first_lead_with_a_picture_of_the_grid(data: Mapping[str, Any], tmp_path: Path) -> None:
-    first, *others = leads(corner, data, tmp_path / "out")
-    assert (first["kind"], first["name"], first["center"]) == ("cell", "6:0,5:1x1", False)
-    assert first["low"] > 0.2
-    assert not [row for row in others if row["kind"] == "cell" and not row["center"]]
-    page = (tmp_path / "out" / "report.html").read_text()
-    assert "Leads, not verdicts" in page
-    assert "The cell in row 1, column 6 of 6" in page
-    assert 'aria-label="AUROC lost by the exchange of each cell' in page
-    assert "data:image/png;base64" in page
-    verdicts = {row["factor"] for row in RunFolder(tmp_path / "out").table("verdicts")}
-    assert verdicts == {"tag", "sex"}, "a lead is no verdict"
-    before = (tmp_path / "out" / "tables" / "leads.parquet").read_bytes()
-    leads(corner, data, tmp_path / "out")
-    assert (tmp_path / "out" / "tables" / "leads.parquet").read_bytes() == before
+@pytest.mark.parametrize(("name", "sentence"), [
+    ("letter", "A bright mark in the lower right corner changes"),
+    ("frame", "A dark border changes"),
+    ("triangle", "A bright mark in the upper left corner changes"),
+])  # fmt: skip
+def test_a_network_that_lives_by_a_mark_is_said_to_on_page_card_and_terminal(
+    name: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    limits(monkeypatch)
+    out = audited(name, tmp_path, domain="chest-xray")
+    assert REGIONS.column("verdict").values == (*map(str, LeadVerdict), NOT_TESTED)
+    row = RunFolder(out).table("regions")[0]
+    assert (row["of"], row["verdict"], row["limit"], row["networks"]) == ("place", "lives-by", 0.65, 60)
+    shares = json.loads(row["shares"])
+    assert shares["label"] > 0.85 > 0.2 > shares["not label"]
+    assert row["bright"] == (name != "frame")
+    page, card = (out / "report.html").read_text(), (out / "model-card.md").read_text()
+    assert f"<h1>{sentence}" in page
+    assert f"<title>{sentence}" in page
+    assert page.index("<span>without</span>") < page.index("<nav")
+    assert json.loads((out / "verdicts.json").read_text())["regions"][0]["verdict"] == "lives-by"
+    assert sentence in card
+    _print(out, json=False)
+    said = capsys.readouterr().out
+    assert said.startswith(sentence)
+    assert "limit 0.65, the largest of 60 networks without a shortcut; wrong in 2.0% of such networks" in said
+    verdicts = {row["factor"]: row["verdict"] for row in RunFolder(out).table("verdicts")}
+    for text in (said, card, page[: page.index("<nav")]):
+        assert "No effect" not in text, verdicts
+    before = (out / "tables" / "regions.parquet").read_bytes()
+    (out / "tables" / "stamp.json").unlink()
+    audited(name, tmp_path, domain="chest-xray")
+    assert (out / "tables" / "regions.parquet").read_bytes() == before
 
 
-def test_the_middle_is_given_as_where_the_finding_may_be(data: Mapping[str, Any], tmp_path: Path) -> None:
-    found = [row for row in leads(middle_of, data, tmp_path / "out") if row["kind"] == "cell"]
-    assert found
-    assert all(row["center"] for row in found)
-    assert "where the finding may be" in lead_words(found[0])
+def test_without_a_limit_it_is_a_lead_and_with_a_high_one_nothing_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = audited("letter", tmp_path)
+    assert RunFolder(out).table("regions")[0]["verdict"] == "lead"
+    assert "This is a lead: no limit from networks without a shortcut" in (out / "report.html").read_text()
+    limits(monkeypatch, 9.0)
+    out = audited("letter", tmp_path, domain="chest-xray")
+    assert {row["verdict"] for row in RunFolder(out).table("regions")} == {"nothing-found"}
+    page = (out / "report.html").read_text()
+    assert "<h1>No region was found in these images that the answers live by." in page
+    assert f'<p class="more">{TRAIN}' in page
+    assert "Not looked for: marks that wander" in page
 
 
-def test_a_fine_texture_is_found_by_its_band(data: Mapping[str, Any], tmp_path: Path) -> None:
-    found = leads(texture, data, tmp_path / "out")
-    assert [row["name"] for row in found if row["kind"] == "band"] == [str(len(BANDS) - 2)]
+def test_a_mark_that_only_training_images_carry_is_found_in_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits(monkeypatch)
+    train = pictures(tmp_path / "train", seed=1)
+    clean = pictures(tmp_path / "clean", "none")
+    given: dict[str, Any] = {"marks": MARKS, "distortions": [], "progress": False, "as_given": True,
+                             "domain": "chest-xray"}  # fmt: skip
+    alone = assay.audit(MODELS["letter"], clean, out=tmp_path / "alone", **given).folder
+    assert RunFolder(alone).table("regions")[0]["verdict"] != "lives-by"
+    assert TRAIN in (alone / "report.html").read_text()
+    both = assay.audit(MODELS["letter"], clean, out=tmp_path / "both", train=train, **given).folder
+    row = RunFolder(both).table("regions")[0]
+    assert (row["verdict"], row["trained"]) == ("lives-by", True)
+    page = (both / "report.html").read_text()
+    assert "<h1>A bright mark in the lower right corner changes" in page
+    assert TRAIN not in page
 
 
-def test_a_loss_that_reference_networks_have_too_is_no_lead(data: Mapping[str, Any], tmp_path: Path) -> None:
-    first = leads(corner, data, tmp_path / "references" / "one")[0]
-    here = middle(SIDE, SIDE)
-    limits = limits_of(read_places(tmp_path / "references", "another model"), here)
-    assert limits["cell", ""] >= first["value"]
-    assert {place for kind, place in limits if kind == "band"} == {str(at) for at in range(len(BANDS) - 1)}
-    own = next(row["value"] for row in RunFolder(tmp_path / "references" / "one").table("provenance")
-               if row["key"] == "hash of the model")  # fmt: skip
-    assert limits_of(read_places(tmp_path / "references", str(own)), here) == {}
-    place = analysis.Tested(
-        Cell.named(first["name"]), Bounded(first["value"], 0.01, first["low"], first["high"]), 1.0, False
-    )
-    assert [row["limit"] for row in leads_of_places([place], {("cell", ""): 0.1}, 0.05, 1, 1)] == [0.1]
-    assert not list(leads_of_places([place], limits, 0.05, 1, 1))
+def test_limits_come_from_references_of_the_user(tmp_path: Path) -> None:
+    out = audited("letter", tmp_path)
+    own = next(row["value"] for row in RunFolder(out).table("provenance") if row["key"] == "hash of the model")
+    assert read_limits(tmp_path, "another") is None, "one network is no limit"
+    for number in range(LEAST_NETWORKS):
+        shutil.copytree(out, tmp_path / "references" / str(number))
+    found = read_limits(tmp_path / "references", "another")
+    assert found is not None
+    assert found.largest["place"] == RunFolder(out).table("regions")[0]["value"]
+    assert read_limits(tmp_path / "references", str(own)) is None, "it is no reference of its own"
 
 
-def exchanged(data: Mapping[str, Any], out: Path, domain: str) -> list[Row]:
-    assay.audit(corner, data, out=out, marks=MARKS, distortions=[], progress=False, domain=domain)
-    return list(RunFolder(out).table("exchanged"))
-
-
-def test_images_that_are_not_aligned_have_edges_and_no_grid(data: Mapping[str, Any], tmp_path: Path) -> None:
-    cells = [row for row in exchanged(data, tmp_path / "out", "dermoscopy") if row["kind"] == "cell"]
-    found = {place_words("cell", row["place"]) for row in cells}
-    assert found == {f"{side} edge" for side in ("top", "bottom", "left", "right")}
-
-
-def test_a_budget_too_small_for_the_exchange_is_said(data: Mapping[str, Any], tmp_path: Path) -> None:
-    found = assay.audit(corner, data, out=tmp_path / "out", marks=MARKS, distortions=[], progress=False, budget=1e-3)
-    (row,) = found.table("exchanged").to_dict("records")
-    assert "slow-for-exchange" in row["reason"]
-    assert "Exchange test not done: the budget or the images are too few" in (tmp_path / "out/report.html").read_text()
-    assert plan_exchange(10**9, 300) == (300, DONORS)
-    assert plan_exchange(PASSES * 100, MOST_EXCHANGED) == (100, 1)
-    assert plan_exchange(PASSES * (LEAST_IMAGES - 1), 300) == (0, 0)
+def test_what_is_not_searched_is_said_in_one_sentence(tmp_path: Path) -> None:
+    out = audited("letter", tmp_path, budget=4_000)
+    (row,) = RunFolder(out).table("regions")
+    assert (row["verdict"], "small-budget" in row["reason"]) == ("not-tested", True)
+    assert f"the budget is too small: {least_budget():,} passes are needed" in (out / "report.html").read_text()
+    few = pictures(tmp_path / "few")
+    table = (tmp_path / "few" / "data.csv").read_text().splitlines()[:13]
+    (tmp_path / "few" / "data.csv").write_text("\n".join(table) + "\n")
+    with pytest.raises(DataError, match="fewer than 20 images of a class; give more images"):
+        assay.audit(middle, few, progress=False)
 
 
 def table(count: int, seed: int = 0) -> FactorTable:
@@ -134,57 +179,6 @@ def table(count: int, seed: int = 0) -> FactorTable:
     factors = (Factor("sex", "categorical", levels=("f", "m"), high=("m",)), Factor("age", "continuous"))
     target = draws.integers(0, 2, count)
     return FactorTable(np.arange(count), target, np.arange(count) // 2, ("no", "yes"), factors, columns)
-
-
-def test_donors_are_other_patients_of_the_class_with_the_same_columns() -> None:
-    images = table(200)
-    found = donors(images, levels_of(images), DONORS, 0)
-    assert found is not None
-    same, other = found
-    assert (images.target[same] == images.target).all()
-    assert (images.target[other] != images.target).all()
-    for one in (same, other):
-        assert (images.patient[one] != images.patient).all()
-        assert (images.columns["sex"][one] == images.columns["sex"]).all()
-        assert all(len(set(column)) == DONORS for column in one.T)
-    again = donors(images, levels_of(images), DONORS, 0)
-    assert again is not None
-    assert (again[0] == same).all()
-    assert donors(images.take(np.array([0, 1])), np.zeros((2, 0), dtype=np.int64), 1, 0) is None
-
-
-def test_a_model_without_answers_to_content_loses_nothing() -> None:
-    images = table(60)
-    flat = np.zeros((DONORS, 60, 1))
-    found = exchange(flat, flat, images.target, images.patient)
-    assert found.loss.value == 0
-    assert found.loss.low <= 0 <= found.loss.high
-    scores = np.random.default_rng(0).normal(size=(DONORS, 60, 1)) + 2.0 * images.target[:, None]
-    lost = exchange(scores, -scores, images.target, images.patient)
-    assert lost.loss.low > 0.5
-    assert often_first([found, found, found, lost], 1, 100, 0).tolist() == [0, 0, 0, 1]
-
-
-def test_content_of_all_places_is_that_of_the_donors() -> None:
-    import torch
-
-    images, given = torch.rand(2, 1, 24, 24), torch.rand(2, 1, 24, 24)
-    whole = images
-    for row in range(3):
-        for column in range(3):
-            whole = Cell(3, row, column).put(whole, given)
-    assert torch.equal(whole, given)
-    assert {part.name for part in Cell(3, 0, 2).split()} == {f"6:{i},{j}:1x1" for i in (0, 1) for j in (4, 5)}
-    assert Cell.named("6:0,5:1x1").within(Cell(3, 0, 2))
-    assert [central(Cell(3, 0, 0), middle(24, 24)), central(Cell(3, 1, 1), middle(24, 24))] == [False, True]
-    smooth = 0.5 + 0.1 * (images - 0.5)
-    mixed = smooth
-    for at in range(len(BANDS) - 1):
-        mixed = Band(at).put(mixed, 0.5 + 0.1 * (given - 0.5))
-    assert torch.allclose(mixed, 0.5 + 0.1 * (given - 0.5), atol=1e-5)
-    ranked = Intensities().put(images, given)
-    assert torch.equal(ranked.flatten(1).sort().values, given.flatten(1).sort().values)
-    assert torch.equal(ranked.flatten(1).argsort(), images.flatten(1).argsort())
 
 
 def test_errors_of_some_images_are_found_and_overlapping_slices_merged() -> None:

@@ -70,7 +70,7 @@ def test_two_steps_give_the_verdicts_of_the_direct_audit(
     assert {row["key"]: row["value"] for row in RunFolder(out).table("provenance")}["model"] == "far"
     checks = {row["check"]: row["value"] for row in RunFolder(out).table("checks")}
     assert (checks["training-copies"], checks["training-patients"]) == (10, 10)
-    assert all("exchange-in-steps" in row["reason"] for row in RunFolder(out).table("exchanged"))
+    assert all("search-in-steps" in row["reason"] for row in RunFolder(out).table("regions"))
 
     lacking = elsewhere(tmp_path / "dir", tmp_path / "lacking.csv", skip=3)
     with pytest.raises(DataError, match=r"no row for 3 of \d+ images"):
@@ -134,8 +134,8 @@ WRONG_SCORES: dict[str, tuple[Sequence[Sequence[object]], list[str], str]] = {
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the images `set`, and `dir`, which was prepared of them."""
     root = tmp_path_factory.mktemp("prepared")
-    data = images(root / "set", 30)
-    prepare_images(root / "dir", data, Asked(marks={"tag": MARKS["tag"]}, distortions=(), budget=20))
+    data = images(root / "set", 40)
+    prepare_images(root / "dir", data, Asked(marks={"tag": MARKS["tag"]}, distortions=(), budget=500))
     for name, text in MARK_FILES.items():
         (root / "set" / name).write_text(text)
     return root

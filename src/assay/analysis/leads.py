@@ -1,8 +1,7 @@
 """Leads of an audit: hints at shortcuts that nobody named. None of them is a verdict.
 
-A lead comes from content that was exchanged between images, from properties of images and columns against the target,
-the scores and the errors, from shallow trees over both, and from clusters of errors. What is fitted (trees, clusters)
-is measured on other patients.
+A lead comes from properties of images and columns against the target, the scores and the errors, from shallow trees
+over both, and from clusters of errors. What is fitted (trees, clusters) is measured on other patients.
 """
 
 from __future__ import annotations
@@ -18,15 +17,10 @@ from jaxtyping import Bool, Float
 from assay.analysis.audit import MOST_LEVELS, Scored
 from assay.probes.decodability import folds_by_patient
 from assay.probes.reader import score_names
-from assay.shifts.exchange import Cell, Place
 from assay.stats.swing import ALPHA, Bounded, grouped, rate_gap
 from assay.stats.verdicts import MARGIN
 from assay.store.files import Row
 
-FIRST = 3
-"""A place is a lead only where it is among so many first ones of its kind, ..."""
-SURE = 0.8
-"""... in this share of bootstraps over patients."""
 MOST = 15
 """Leads that are kept."""
 LEAST = 20
@@ -36,86 +30,6 @@ ALIKE = 0.5
 _CLUSTERS, _INSIDE = 3, 0.75
 _PARTS = (0.25, 0.5, 0.75)
 """Quantiles at which numbers are cut."""
-
-
-# Places of an exchange test.
-
-
-@dataclass(frozen=True)
-class Tested:
-    """A place of an exchange test.
-
-    Attributes:
-        place: The place.
-        loss: Specific loss of AUROC.
-        often: Share of bootstraps over patients in which it is among the first of its kind.
-        center: Whether it is where the finding may be.
-    """
-
-    place: Place
-    loss: Bounded
-    often: float
-    center: bool
-
-
-Limits = Mapping[tuple[str, str], float]
-"""Places as `limited_by` names them -> the largest loss that reference networks have there."""
-
-
-def limited_by(kind: str, place: str, center: bool) -> tuple[str, str]:
-    """Return the places of reference networks that limit a place: its band, or all cells in or outside the center."""
-    return kind, place if kind == "band" else "center" if center else ""
-
-
-def is_lead(often: float, low: float, margin: float, limit: float) -> bool:
-    """Return whether a place is a lead.
-
-    Args:
-        often: Share of bootstraps in which it is among the first of its kind.
-        low: Lower bound of its loss.
-        margin: The smallest loss that matters.
-        limit: The largest loss of reference networks; NaN without any.
-    """
-    return often >= SURE and low > margin and not low <= limit
-
-
-def tested_row(one: Tested, images: int, patients: int) -> Row:
-    """Return a row of `audit_tables.EXCHANGED`."""
-    loss = one.loss
-    return {"kind": one.place.kind, "place": one.place.name, "loss": loss.value, "loss_low": loss.low,
-            "loss_high": loss.high, "often": one.often, "center": one.center, "images": images, "patients": patients,
-            "reason": ""}  # fmt: skip
-
-
-def leads_of_places(
-    tested: Sequence[Tested], limits: Limits, margin: float, images: int, patients: int
-) -> Iterator[Row]:
-    """Yield rows of `audit_tables.LEADS` for places, the largest loss first.
-
-    A quarter of a cell is given in place of the cell where it has half of the loss or more.
-    """
-    found: list[Tested] = []
-    for one in sorted(tested, key=lambda one: -one.loss.value):
-        limit = limits.get(limited_by(one.place.kind, one.place.name, one.center), math.nan)
-        if is_lead(one.often, one.loss.low, margin, limit):
-            found.append(one)
-    for one in found:
-        if any(_replaces(other, one) for other in found):
-            continue
-        yield _row(one.place.kind, one.place.name, "score", "", one.loss, images, patients) | {
-            "limit": limits.get(limited_by(one.place.kind, one.place.name, one.center), math.nan),
-            "center": one.center,
-        }
-
-
-def _replaces(other: Tested, one: Tested) -> bool:
-    """Return whether another cell is given in place of one: its part with half of its loss, or its whole without."""
-    a, b = other.place, one.place
-    if not isinstance(a, Cell) or not isinstance(b, Cell) or a == b:
-        return False
-    if a.within(b):
-        return other.loss.value >= one.loss.value / 2
-    return b.within(a) and one.loss.value < other.loss.value / 2
 
 
 # Properties, columns, slices and clusters.
@@ -190,7 +104,7 @@ def leads_of_images(
 
 def _row(kind: str, name: str, about: str, label: str, found: Bounded, images: int, patients: int) -> Row:
     return {"kind": kind, "name": name, "about": about, "class": label, "value": found.value, "low": found.low,
-            "high": found.high, "limit": math.nan, "center": False, "merged": "", "images": images,
+            "high": found.high, "merged": "", "images": images,
             "patients": patients}  # fmt: skip
 
 
@@ -336,13 +250,9 @@ def merged(slices: Sequence[_Slice]) -> Iterator[tuple[_Slice, list[str]]]:
         left = [one for one in rest if one not in alike]
 
 
-_KINDS = ("cell", "band", "intensities", "property", "slice", "tree", "cluster", "predictor")
+_KINDS = ("property", "slice", "tree", "cluster", "predictor")
 
 
 def foremost(rows: Sequence[Row]) -> list[Row]:
-    """Return at most `MOST` leads: by kind, what is in the center last, and of one kind the largest effect first."""
-
-    def place(row: Row) -> tuple[bool, int, float]:
-        return bool(row["center"]), _KINDS.index(row["kind"]), -abs(row["value"])
-
-    return sorted(rows, key=place)[:MOST]
+    """Return at most `MOST` leads: by kind, and of one kind the largest effect first."""
+    return sorted(rows, key=lambda row: (_KINDS.index(row["kind"]), -abs(row["value"])))[:MOST]

@@ -24,10 +24,11 @@ from assay.execution.tasks import Observer, Task
 from assay.models.external import OfCommand
 from assay.models.ref import Origin
 from assay.report.audit_comparison import comparison_lines
-from assay.report.sentences.audit import check_words, headline, verdict_line
-from assay.report.sentences.cues import added_words
+from assay.report.sentences.audit import answer_words, check_words, verdict_line
+from assay.report.sentences.leads import leading_region, region_evidence, region_title
 from assay.runs.run import carry_out, quietly
 from assay.stats.format import count, duration
+from assay.stats.rows import Verdict
 from assay.store.files import json_text
 from assay.store.folder import RunFolder
 from assay.study.audit_compare import AuditsRun, compare_audits
@@ -59,7 +60,9 @@ def audit_command(asked: Asked, *, dry_run: bool, quiet: bool, json: bool) -> No
         path = Path(asked.model).expanduser()
         if not is_file(path):
             raise DataError(f"there is no file {path}")
-        found: Path | Planned = audit_predictions(path, columns, asked, asked.out or Path("audits") / path.stem)
+        found: Path | tuple[Planned, float] = audit_predictions(
+            path, columns, asked, asked.out or Path("audits") / path.stem
+        )
     else:
         origin = _origin(asked)
         if asked.train_images:
@@ -78,8 +81,8 @@ def audit_command(asked: Asked, *, dry_run: bool, quiet: bool, json: bool) -> No
                 notify=notify,
                 say=_quiet if quiet or json else _say,
             )
-    if isinstance(found, Planned):
-        _print_plan(found, json)
+    if isinstance(found, tuple):
+        _print_plan(*found, json)
         return
     _answer(found, rules, json)
 
@@ -197,18 +200,16 @@ def _quiet(text: str) -> None:
     pass
 
 
-def _print_plan(plan: Planned, json: bool) -> None:
+def _print_plan(plan: Planned, each: float, json: bool) -> None:
     if json:
-        print(
-            jsonlib.dumps({"images": plan.clean, "marked": plan.marked, "passes": plan.passes, "seconds": plan.seconds})
-        )
+        counts = {"images": plan.clean, "marked": plan.marked, "searched": plan.searched, "passes": plan.passes}
+        print(jsonlib.dumps({**counts, "seconds": plan.passes * each}))
         return
+    print(f"{plan.searched:,} images searched for a region")
     print(f"{plan.clean:,} of {plan.all:,} images, {plan.marked:,} of them under every mark and distortion")
     print(f"{count(plan.marks, 'mark')} at three doses, {plan.distortions} distortions at {plan.severities} severities")
-    if plan.exchanged:
-        print(f"exchange test on {plan.exchanged:,} images, {plan.donors} donors of each class")
-    each = f"{1000 * plan.seconds_each:.3g} ms each"
-    print(f"{plan.passes:,} passes of images through the model at most, {each}: about {duration(plan.seconds)}")
+    took = f"{1000 * each:.3g} ms each"
+    print(f"{plan.passes:,} passes of images through the model at most, {took}: about {duration(plan.passes * each)}")
 
 
 def _print(root: Path, json: bool) -> None:
@@ -216,9 +217,15 @@ def _print(root: Path, json: bool) -> None:
         print((root / "verdicts.json").read_text(), end="")
         return
     folder = RunFolder(root)
-    rows = folder.table("verdicts")
+    tables = {name: folder.table(name) for name in ("regions", "verdicts", "added")}
+    rows, regions = tables["verdicts"], tables["regions"]
     facts = {row["key"]: row["value"] for row in folder.table("provenance")}
-    print(" ".join(filter(None, (headline(rows), added_words(folder.table("added"))))))
+    for text in answer_words(tables):
+        print(text)
+    for row in regions:
+        print(f"  {region_title(row)}; {region_evidence(row)}")
+    if leading_region(regions) is not None:
+        rows = [row for row in rows if row["verdict"] != Verdict.NO_EFFECT]
     for row in rows[:SHOWN]:
         print(f"  {verdict_line(row, facts['margin'])}")
     if any(not math.isnan(row["g"]) for row in rows[:SHOWN]):

@@ -44,7 +44,7 @@ def compare(asked: AuditsRequest) -> None:
 def prepare(
     folder: Annotated[Path, typer.Argument(help="A new folder.", metavar="DIR")],
     asked: Asked,
-    most: Annotated[int, typer.Option("--most", min=1, metavar="N", help="Images to write, about.")] = 15_000,
+    most: Annotated[int, typer.Option("--most", min=1, metavar="N", help="Images to write, about.")] = BUDGET,
     quiet: Quiet = False,
 ) -> None:
     """Write the images of an audit, with and without marks, for a model that runs elsewhere.
@@ -54,9 +54,8 @@ def prepare(
     each image to a folder instead.
     """
     from assay.cli.audit import prepare_command
-    from assay.study.audit_plan import MOST_PASSES
 
-    prepare_command(folder, asked.but(budget=BUDGET * most / MOST_PASSES), quiet)
+    prepare_command(folder, asked.but(budget=most), quiet)
 
 
 @taking(

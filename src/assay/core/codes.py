@@ -225,16 +225,16 @@ class Code(StrEnum):
     SMALL_GROUP = "small-group", "fewer than {least} images of a class"
     SMALL_GROUPS = "small-groups", "fewer than two groups have {least} images of each class"
     NOTHING_TO_COMPARE = "nothing-to-compare", "no group can be compared with the others"
-    SLOW_FOR_EXCHANGE = "slow-for-exchange", "the budget or the images are too few: {least} images are needed"
+    SMALL_BUDGET = "small-budget", "the budget is too small: {least:,} passes are needed"
     NO_DONORS = "no-donors", "an image has no other patient of its class, or of another class"
     NOTHING_INSIDE = "nothing-inside", "{kind} shows no layers and no gradients"
     NO_LINEAR_HEAD = "no-linear-head", "the network has no linear layer at its end"
     NO_REGION = "no-region", "too few images have such a region"
-    EXCHANGE_IN_STEPS = (
-        "exchange-in-steps",
+    SEARCH_IN_STEPS = (
+        "search-in-steps",
         "it chooses images by the answers, and these were made after all images were written",
     )
-    EXCHANGE_OF_CLASSES = "exchange-of-classes", "content is exchanged between classes, and this model gives masks"
+    SEARCH_OF_MASKS = "search-of-masks", "content is exchanged between classes, and this model gives masks"
     NO_VALUE = "no-value", "no image has a value"
     FEW_PATIENTS = "few-patients", "{patients} patients have a value, fewer than {folds} folds"
     CONSTANT_FACTOR = "constant-factor", "constant: no two values that {folds} patients have"

@@ -47,7 +47,21 @@ LEAST_SIDE = 4
 LEAST_IMAGES = 40
 """Images that a search needs."""
 _MOST_OF_ALL = 2 / 3
-_AT_ONCE = 64
+AT_ONCE = 64
+"""Images that a model gets at once."""
+_AFTER: Mapping[Track, int] = {"place": RECIPIENTS + 2 * DONORS + 6, "whole": RECIPIENTS + 2 * DONORS + 2}
+"""Passes of an image after the search: its patch on recipients, donors of both classes, and patches of both groups."""
+
+
+def images_within(passes: float) -> int:
+    """Return how many images so many passes allow in both searches; 0 where these are fewer than `LEAST_IMAGES`."""
+    count = int((passes - sum(MOST_PASSES.values())) / (1 + sum(_AFTER.values())))
+    return count if count >= LEAST_IMAGES else 0
+
+
+def passes_of(images: int) -> int:
+    """Return how many passes both searches of so many images take at most."""
+    return images * (1 + sum(_AFTER.values())) + sum(MOST_PASSES.values()) if images else 0
 
 
 @dataclass(eq=False)
@@ -56,15 +70,25 @@ class Reader:
 
     Attributes:
         scores: The model.
+        at_once: Images that it gets at once, about.
         passes: Images read so far.
     """
 
     scores: Scores
+    at_once: int = AT_ONCE
     passes: int = 0
 
     def __call__(self, images: Iterator[Pixels]) -> Float[np.ndarray, "n m"]:
         """Return the scores of images that come in parts."""
-        found = [self.scores(part) for part in images]
+        found: list[np.ndarray] = []
+        held: list[Pixels] = []
+        for part in images:
+            held.append(part)
+            if sum(map(len, held)) >= self.at_once:
+                found.append(self.scores(np.concatenate(held)))
+                held = []
+        if held:
+            found.append(self.scores(np.concatenate(held)))
         self.passes += sum(map(len, found))
         return np.concatenate(found)
 
@@ -159,30 +183,34 @@ class Sample:
 def _put(region: Region, images: Pixels, donors: Sequence[Pixels]) -> Iterator[Pixels]:
     """Yield images with the region of donors, which are of as many parts as there are turns."""
     for one in donors:
-        for start in range(0, len(images), _AT_ONCE):
-            part = slice(start, start + _AT_ONCE)
+        for start in range(0, len(images), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
             yield region.put(images[part], one[part])
 
 
 def exchange(
-    model: Reader, sample: Sample, region: Region, rows: Int[np.ndarray, " k"], turns: int = 1
-) -> Float[np.ndarray, " k"]:
-    """Return the effect of each image's exchange, a mean over donors, in standard deviations within class.
+    model: Reader, sample: Sample, regions: Sequence[Region], rows: Int[np.ndarray, " k"], turns: int = 1
+) -> Float[np.ndarray, "r k"]:
+    """Return the effect of exchanges on each image, a mean over donors, in standard deviations within class.
 
     Args:
         model: The model.
         sample: The images.
-        region: What is exchanged.
+        regions: What is exchanged, each by itself.
         rows: Images that get content.
         turns: Donors of each class, at most `DONORS`.
     """
     assert sample.donors is not None
-    found: list[np.ndarray] = []
-    for side in sample.donors:
-        parts = [sample.images[side[turn, rows]] for turn in range(turns)]
-        scores = model(_put(region, sample.images[rows], parts))
-        found.append(sample.own(scores, np.tile(rows, turns)).reshape(turns, -1).mean(axis=0))
-    return (found[0] - found[1]) / sample.spread
+    sides = sample.donors
+
+    def every() -> Iterator[Pixels]:
+        for region in regions:
+            for side in sides:
+                yield from _put(region, sample.images[rows], [sample.images[side[turn, rows]] for turn in range(turns)])
+
+    scores = sample.own(model(every()), np.tile(rows, 2 * turns * len(regions)))
+    same, other = np.moveaxis(scores.reshape(len(regions), 2, turns, len(rows)).mean(axis=2), 1, 0)
+    return (same - other) / sample.spread
 
 
 def effect_of(values: Float[np.ndarray, " n"], sample: Sample) -> Bounded:
@@ -227,9 +255,14 @@ def find(model: Reader, sample: Sample, of: Track = "place") -> Found:
     """
     left = model.passes + MOST_PASSES[of] // 2
     found: dict[Region, np.ndarray] = dict.fromkeys(candidates(of), np.zeros(0))
+    known = 0
     for keep, images in STAGES[of]:
         best = sorted(found, key=lambda one: -abs(found[one].sum()))[:keep]
-        found = {one: _more(model, sample, one, found[one], images) for one in best}
+        rows = sample.order[known:images]
+        known += len(rows)
+        if len(rows):
+            more = exchange(model, sample, best, rows)
+            found = {one: np.append(found[one], values) for one, values in zip(best, more, strict=True)}
     sizes = {one: abs(float(values.mean())) for one, values in found.items()}
     height, width = sample.images.shape[2:]
     able = [one for one in sizes if sizes[one] >= KEEP * max(sizes.values())]
@@ -238,11 +271,6 @@ def find(model: Reader, sample: Sample, of: Track = "place") -> Found:
     if isinstance(region, Box):
         region = _shrunk(model, sample, region, sign * found[region], sign, left)
     return Found(region, sign)
-
-
-def _more(model: Reader, sample: Sample, region: Region, known: np.ndarray, images: int) -> np.ndarray:
-    rows = sample.order[len(known) : images]
-    return np.concatenate([known, exchange(model, sample, region, rows)]) if len(rows) else known
 
 
 def _shrunk(model: Reader, sample: Sample, region: Box, known: np.ndarray, sign: int, left: int) -> Box:
@@ -255,7 +283,7 @@ def _shrunk(model: Reader, sample: Sample, region: Box, known: np.ndarray, sign:
         small = min((parts[0].bottom - parts[0].top) * height, (parts[0].right - parts[0].left) * width) < LEAST_SIDE
         if small or model.passes + 2 * len(parts) * len(rows) > left:
             return region
-        effects = [sign * float(exchange(model, sample, part, rows).mean()) for part in parts]
+        effects = sign * exchange(model, sample, parts, rows).mean(axis=1)
         best = int(np.argmax(effects))
         if effects[best] < STAY * whole or whole <= 0:
             return region
@@ -296,7 +324,7 @@ def name(model: Reader, sample: Sample, region: Region) -> Groups:
     onto, count = sample.images[recipients], len(sample.target)
 
     def put() -> Iterator[Pixels]:
-        step = max(1, _AT_ONCE // len(recipients))
+        step = max(1, AT_ONCE // len(recipients))
         for start in range(0, count, step):
             donors = sample.images[start : start + step]
             yield region.put(np.tile(onto, (len(donors), 1, 1, 1)), np.repeat(donors, len(recipients), axis=0))
@@ -386,6 +414,29 @@ def _color(images: Pixels, where: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, 
     return images[:, :, where].mean(axis=2)[:, :, None, None]
 
 
+def carriers(
+    sample: Sample, where: Bool[np.ndarray, "h w"], high: Bool[np.ndarray, " n"]
+) -> tuple[Bool[np.ndarray, " n"], bool]:
+    """Return which images carry what the groups differ by, and whether it is brighter than what the others have.
+
+    They are the group whose content differs more from what is around it, image by image.
+
+    Args:
+        sample: The images.
+        where: The pixels of the region.
+        high: Images of the higher group.
+    """
+    from scipy.ndimage import binary_dilation  # here, since it takes time that others need not wait for
+
+    gray = sample.images.mean(axis=1)
+    around = binary_dilation(where, iterations=max(2, round(0.05 * min(where.shape)))) & ~where
+    content = gray[:, where]
+    away = ((content - gray[:, around].mean(axis=1)[:, None]) ** 2).mean(axis=1)
+    carry = high if away[high].mean() >= away[~high].mean() else ~high
+    gap = content[carry].mean(axis=0) - content[~carry].mean(axis=0)
+    return carry, float((gap * np.abs(gap)).sum()) > 0
+
+
 # All three, crossed.
 
 
@@ -469,6 +520,7 @@ def lead(
     of: Track = "place",
     labels: Sequence[str] = ("",),
     threshold: float = 0.0,
+    at_once: int = AT_ONCE,
 ) -> Lead | Reason:
     """Return the region that a model's answers lead to, or why none was searched for.
 
@@ -478,10 +530,11 @@ def lead(
         of: Regions with a place, or those without.
         labels: Name of each score.
         threshold: Of one score: the log-odds from which an image is called positive.
+        at_once: Images that the model gets at once, about.
     """
     if len(sample.target) < LEAST_IMAGES:
         return because(Code.FEW_IMAGES, images=len(sample.target), least=LEAST_IMAGES)
-    model, rows = Reader(scores), halves_of(sample)
+    model, rows = Reader(scores, at_once), halves_of(sample)
     parts = [sample.take(one) for one in rows]
     if any(len(one.classes) < len(sample.classes) or one.donors is None for one in parts):
         return because(Code.NO_DONORS)
@@ -491,7 +544,7 @@ def lead(
     answered: list[Answered] = []
     for at, (own, other) in enumerate((parts, parts[::-1])):
         groups = name(model, own, found[at].region)
-        effect = exchange(model, other, found[at].region, np.arange(len(other.target)), DONORS)
+        effect = exchange(model, other, [found[at].region], np.arange(len(other.target)), DONORS)[0]
         halves.append(Half(rows[at], found[at], groups, found[at].sign * effect))
         answered.append(put_on(model, own, found[at].region, groups.high, other))
     order = np.concatenate(rows[::-1])

@@ -331,6 +331,20 @@ def log_odds(logits: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n m"]:
     return np.stack([class_score(logits, label) for label in (range(classes) if classes > 2 else (1,))], axis=1)
 
 
+def scores_of(model: Model, images: Float[np.ndarray, "n c h w"], classes: int) -> Float[np.ndarray, "n m"]:
+    """Return log-odds of images in memory, as `log_odds`; the network is in eval mode. Raises ReadingError."""
+    where, found = "images with exchanged content", list[np.ndarray]()
+    command = isinstance(model.network, CommandNetwork)
+    step = len(images) if command else batch_of(model.device, (images.shape[1], images.shape[2], images.shape[3]))
+    with torch.inference_mode():
+        for start in range(0, len(images), step):
+            part = torch.as_tensor(images[start : start + step], device=model.device)
+            found.append(logits_of(model.network(part), len(part), where))
+    values = np.concatenate(found)
+    finite(values, "logits", where)
+    return log_odds(paired(values, classes, where).astype(np.float64))
+
+
 def score_names(classes: tuple[str, ...]) -> tuple[str, ...]:
     """Result of `level` for each column of `log_odds`: nothing with two classes, else the class."""
     return classes if len(classes) > 2 else ("",)

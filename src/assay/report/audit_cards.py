@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from assay.report.crosswalk import CLAIM, FDA, Audited, Item
-from assay.report.sentences.audit import METHODS, check_words, evidence, headline, not_established, title
+from assay.report.sentences.audit import METHODS, answer_words, check_words, evidence, not_established, title
+from assay.report.sentences.leads import leading_region, region_evidence, region_title
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import NONE, inert
 from assay.report.words import measure_words as measure_name
@@ -44,9 +45,15 @@ def _model(found: Audited) -> Iterator[str]:
                                               "threshold"))  # fmt: skip
     use = inert(facts.get("intended use", "Not stated to the audit: add the use, the users and the population."))
     yield from ("", "## Intended use", "", use)
-    yield from ("", "## Findings", "", inert(headline(verdicts)), "")
+    yield from ("", "## Findings", "", inert(" ".join(answer_words(found.tables))), "")
+    regions = found.tables["regions"]
+    shown = verdicts if leading_region(regions) is None else [row for row in verdicts if row["verdict"] != "no-effect"]
     yield from _table(
-        ("verdict", "evidence"), ((title(row, facts["margin"]), sentence_case(evidence(row))) for row in verdicts)
+        ("verdict", "evidence"),
+        (
+            *((region_title(row), sentence_case(region_evidence(row))) for row in regions),
+            *((title(row, facts["margin"]), sentence_case(evidence(row))) for row in shown),
+        ),
     )
     yield from ("", "## Performance", "")
     yield from _table(("group", "measure", "value [95% CI]", "images"), map(_group, found.tables["groups"]))

@@ -15,20 +15,28 @@ from assay.report.images import encoded
 from assay.report.opening import LIGHTS, MOST_PLACES, SIDE, SIGNS, Account, Chip, Line, Opening, Place, Said, Small
 from assay.report.sentences.audit import (
     CHIPS,
+    HARMFUL,
     METHODS,
     NO_REFERENCE,
+    answer_words,
     check_words,
     done,
     factor_words,
-    headline,
     leading,
     not_established,
     strength,
     title,
 )
-from assay.report.sentences.cues import added_words
-from assay.report.sentences.leads import EXCHANGE, NO_LEADS, NONE_OUTSIDE, NOTE, VALUES
-from assay.report.sentences.reasons import reason_words
+from assay.report.sentences.leads import (
+    NO_LEADS,
+    NOT_LOOKED_FOR,
+    NOTE,
+    VALUES,
+    leading_region,
+    place_words,
+    region_evidence,
+    region_title,
+)
 from assay.stats.rows import Row, numeric
 from assay.stats.verdicts import MARGIN
 from assay.store.audit_tables import NOT_TESTED
@@ -41,6 +49,10 @@ MOST_CHIPS = 3
 """Chips on the first screen, problems first; the findings have all."""
 EXAMPLES = 2
 """Images in a picture of a mark, one above the other."""
+LEAD = "region"
+"""Beginning of the names of pictures of a region; a mark of that name has a picture without a space."""
+EXAMPLES_OF_LEAD = 3
+"""Images that carry what a region has, and as many that do not."""
 
 
 def audit_account(evidence: Evidence) -> Account:
@@ -53,27 +65,31 @@ def audit_account(evidence: Evidence) -> Account:
              f"intended use: {facts.get('intended use', 'not stated')}"]  # fmt: skip
     if evidence.unit == "images":
         parts.remove(f"{facts['patients']} patients")
-    lines = [
+    first, *more = answer_words(tables)
+    led = leading_region(tables["regions"])
+    lines = [Line(f"{region_title(row)}:", region_evidence(row), "regions") for row in tables["regions"]]
+    lines += [
         Line(f"{title(row, margin)}:", strength(row), anchors[row["kind"], row["factor"]])
         for row in leading(verdicts)[:MOST_LINES]
-        if not math.isnan(numeric(row, "g"))
+        if not math.isnan(numeric(row, "g")) and (led is None or row["verdict"] in HARMFUL)
     ]
     chips = _chips(tables["checks"], facts, marks=any(row["kind"] == "mark" for row in verdicts))
     opening = Opening(
         tuple(sorted(chips, key=lambda one: one.light == "ok")[:MOST_CHIPS]),
         tuple(done(facts, verdicts)),
-        tuple(_places(evidence)),
+        tuple(_places_of_lead(evidence, led) if led else _places(evidence)),
         tuple(lines),
         "Leading verdicts",
+        more=tuple(more),
     )
     return Account(
         name=facts["model"],
         question=f"What do the answers of {facts['model']} change with?",
         meta=" · ".join(filter(None, parts)),
-        verdict=" ".join(filter(None, (headline(verdicts), added_words(tables.get("added", ()))))),
+        verdict=first,
         opening=opening,
         doubts=tuple(map(_said, tables["checks"])),
-        limits=not_established(tables),
+        limits=(*([NOT_LOOKED_FOR] if tables["regions"] else []), *not_established(tables)),
         methods=METHODS,
     )
 
@@ -85,11 +101,7 @@ def _said(row: Row) -> Said:
 
 def leads_words(tables: Mapping[str, Sequence[Row]]) -> dict[str, str]:
     """Return sentences on the section of leads, see `audit_blocks.audit_sections`."""
-    leads, exchanged = tables["leads"], tables["exchanged"]
-    nothing = "" if not exchanged and not leads else NO_LEADS if not leads else ""
-    nothing = NONE_OUTSIDE if leads and all(row["center"] for row in leads) else nothing
-    undone = next((f"Exchange test not done: {reason_words(row['reason'])}." for row in exchanged if row["reason"]), "")
-    return {"found": " ".join(filter(None, (NOTE, nothing, undone))), "leads": VALUES, "exchange": EXCHANGE}
+    return {"found": NOTE if tables["leads"] else NO_LEADS, "leads": VALUES}
 
 
 def _chips(checks: Sequence[Row], facts: Mapping[str, str], *, marks: bool) -> Iterator[Chip]:
@@ -120,6 +132,30 @@ def mark_pictures(evidence: Evidence) -> list[Row]:
         if row["kind"] == "mark" and row["verdict"] not in kept
         and (path := _picture_of(evidence.root, row["factor"])).is_file()
     ]  # fmt: skip
+
+
+def _places_of_lead(evidence: Evidence, row: Row) -> Iterator[Place]:
+    """Yield the means of images with and without what a region has, their difference, and images of both kinds."""
+    if row["of"] != "place":
+        return
+    for name in _PICTURES:
+        path = evidence.root / "pictures" / f"{LEAD} {name}.png"
+        if path.is_file():
+            yield Place(
+                name if " " in name or name == "difference" else f"mean {name}", (_small(path, place_words(row)),)
+            )
+
+
+_PICTURES = ("with", "without", "difference",
+             *(f"{name} {at + 1}" for name in ("with", "without") for at in range(EXAMPLES_OF_LEAD)))  # fmt: skip
+
+
+def _small(path: Path, label: str) -> Small:
+    with Image.open(path) as opened:
+        image = opened.convert("RGB")
+    image = image.reduce(math.ceil(max(image.size) / SIDE))
+    times = max(1, SIDE // max(image.size))
+    return Small(encoded(image, lossless=True), image.width * times, image.height * times, label)
 
 
 def _places(evidence: Evidence) -> Iterator[Place]:

@@ -12,10 +12,7 @@ from assay.core.measures import MEASURES, range_of
 from assay.report.charts import Field, Planes, Spot, Trace, draw_curves, draw_field, draw_planes, draw_rows
 from assay.report.drawing import Drawing, Mark, Panel, Plot, Reference, Style, limits, short_names, styles
 from assay.report.evidence import Evidence, coordinates, distinct, whole
-from assay.report.leads import MEAN, Grid, draw_grid
 from assay.report.sentences.audit import factor_words, open_words
-from assay.report.sentences.leads import PLACES
-from assay.report.sentences.leads import place_words as exchanged_words
 from assay.report.sentences.reasons import place_words as worst_words
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import (
@@ -132,9 +129,6 @@ def chart(block: Block, evidence: Evidence, width: float = FULL) -> Figure | Non
             )
         case "heat":
             return _heat(block, rows, evidence, width)
-        case "grid":
-            grid = Grid(rows, evidence.root / "pictures" / MEAN)
-            return drawn(block, grid, rows, draw_grid, width) if rows else None
         case "none":
             return None
 
@@ -501,7 +495,8 @@ HEADS: Mapping[str, str] = {
     "closed_at": "closed at", "a": "first", "environment": "test condition", "below": "less alike than seeds",
     "dose": "strength", "g": "swing", "loss": "AUROC lost", "loss_negatives": "AUROC lost, mark on negatives",
     "flips": "changed calls", "dice": "Dice lost", "stray": "area wrongly called lesion", "open": "not settled",
-    "often": "often first", "limit": "limit of reference networks", "needed": "images needed",
+    "limit": "limit of reference networks", "moved": "score moved (sd)",
+    "carried": "images that carry it", "needed": "images needed",
     "verdict_a": "verdict of the first", "verdict_b": "verdict of the second",
     "first": "earlier run", "second": "this run", "agreement": "agreement expected", "both": "both runs",
     "of": "class", "asked": "association asked", "strength": "achieved", "where": "worst in",
@@ -521,8 +516,6 @@ def _text(column: str, row: Row, evidence: Evidence) -> str:
             return measure_words(value)
         case "factor" if evidence.of_audit:
             return factor_words({"kind": "mark", **row})
-        case "place" if row.get("kind") in PLACES:
-            return exchanged_words(row["kind"], value)
         case "open":
             return open_words(value)
         case "verdict" | "verdict_a" | "verdict_b" | "kind":
@@ -535,7 +528,7 @@ def _text(column: str, row: Row, evidence: Evidence) -> str:
             return worst_words(value)
         case "a" | "b" if "axis" in row:
             return evidence.names.level(str(row["axis"]), value)
-        case "comparison" | "key" | "value" | "text" | "lead" | "a" | "b":
+        case "comparison" | "key" | "value" | "text" | "lead" | "found" | "carried" | "a" | "b":
             return value
         case "doses":
             return listed([f"{dose:g}" for dose in json.loads(value or "[]")])

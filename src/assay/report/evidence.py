@@ -15,7 +15,7 @@ from assay.core.errors import StoreError
 from assay.core.measures import MEASURES
 from assay.core.reasons import Cause, Field, Reason
 from assay.report.drawing import Style, styles
-from assay.report.sentences.leads import lead_words
+from assay.report.sentences.leads import lead_words, region_title, shares_words
 from assay.report.words import Names, place_labels, statement
 from assay.stats.rows import CONTROLS, PRIMARY, Row, numeric
 from assay.store.columns import Table
@@ -250,7 +250,7 @@ class Evidence:
                      "same_layer": "yes" if row["layer"] == row["against_layer"] else "no"}
                     for row in rows
                 ]  # fmt: skip
-            case "verdicts" | "effects" | "distorted" | "gaps" | "groups" | "leads" if self.of_audit:
+            case "verdicts" | "effects" | "distorted" | "gaps" | "groups" | "leads" | "regions" if self.of_audit:
                 return [self._audited(table, number, row) for number, row in enumerate(rows)]
             case _:
                 return list(rows)
@@ -265,6 +265,7 @@ class Evidence:
             **({"measure": measure} if measure else {}),
             **({"patients": 0} if self.unit == "images" else {}),
             **({"lead": lead_words(row)} if table == "leads" else {}),
+            **({"found": region_title(row), "carried": shares_words(row)} if table == "regions" else {}),
         }
 
     @cached_property

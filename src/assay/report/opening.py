@@ -98,7 +98,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """Parts of the first screen next to verdict and chart."""
+    """Parts of the first screen next to verdict and chart. more: sentences that go on from the verdict."""
 
     chips: tuple[Chip, ...]
     done: tuple[str, ...]
@@ -106,6 +106,7 @@ class Opening:
     lines: tuple[Line, ...]
     title: str = ""
     heading: str = "What was done"
+    more: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

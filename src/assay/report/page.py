@@ -27,6 +27,7 @@ from assay.report.images import Gallery, gallery
 from assay.report.opening import MOST_LINES, Account, Opening, Said, opening, paper, said, verdict
 from assay.report.preview_page import preview_account
 from assay.report.sentences.audit import meanings
+from assay.report.sentences.leads import region_meanings
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import Download, Sheet, as_file, as_markdown
 from assay.report.words import plural
@@ -158,7 +159,8 @@ def content(evidence: Evidence, account: Account, asked: Sequence[Section]) -> C
     told = (account.verdict, *account.opening.done, *(one.text for one in doubts), *account.limits)
     terms = _terms({"findings": told, **{part.id: _section_words(part) for part in parts}})
     if evidence.of_audit:
-        terms |= {"verdict": {**terms.get("verdict", {}), **meanings(tables.get("verdicts", ()))}}
+        terms |= {"verdict": {**terms.get("verdict", {}), **meanings(tables.get("verdicts", ()))},
+                  "region": {**terms.get("region", {}), **region_meanings(tables.get("regions", ()))}}  # fmt: skip
     return Content(
         name=account.name,
         question=account.question,
@@ -248,7 +250,8 @@ def _listed(block: Block, evidence: Evidence) -> Sheet | None:
 def first_figures(evidence: Evidence) -> tuple[Figure, ...]:
     """Return the charts that may lead: false positives, doses, performance, reliance. The page shows the first."""
     if evidence.of_audit:
-        swings = chart(SWINGS, evidence, FIRST_WIDTH)
+        searched = any(not row["reason"] for row in evidence.tables.get("regions", ()))
+        swings = None if searched else chart(SWINGS, evidence, FIRST_WIDTH)
         return () if swings is None else (swings,)
     if "estimates" not in evidence.tables:
         return ()

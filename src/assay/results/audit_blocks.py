@@ -11,7 +11,10 @@ from assay.store.audit_tables import NOT_TESTED
 MOST_SWINGS = 15
 """Marks and columns in the chart of the first screen; the table has all."""
 _EFFECT = ("g", "loss_negatives", "loss", "flips", "dice", "stray")
-_CELLS = Query(only={"kind": ("cell",)})
+REGIONS = Block(id="regions", title="The region that answers live by", table="regions",
+                columns=("found", "value", "limit", "moved", "g", "flips", "carried", "images", "reason"),
+                note="Value: the effect of an exchange of the region with images of the other class more than of the "
+                     "same class, in standard deviations of the score.")  # fmt: skip
 
 SWINGS = Block(
     id="swings",
@@ -25,9 +28,9 @@ SWINGS = Block(
     listed=False,
     note="Swing: positive where a mark raises scores. Bars: one-sided 95% bounds. Shaded: the margin.",
 )
-_VERDICTS = (
+_BATTERY = (
     SWINGS,
-    Block(id="verdicts", title="All verdicts, the most harmful first", table="verdicts",
+    Block(id="verdicts", title="All marks and columns, the most harmful first", table="verdicts",
           keep=Query(without={"verdict": (NOT_TESTED,)}),
           columns=("factor", "verdict", *_EFFECT, "limit", "open", "needed", "images")),
     Block(id="effects", title="Swing by strength of the mark", table="effects", chart="curve", panel="factor",
@@ -55,16 +58,12 @@ def audit_sections(tables: Mapping[str, Sequence[Row]], words: Mapping[str, str]
 
     Args:
         tables: Rows of every table, by name.
-        words: Sentences on the section of leads: its heading, `found`, and notes on the blocks `leads` and `exchange`.
+        words: Sentences on the section of leads: its heading, `found`, and a note on the block `leads`.
     """
     lost = "dice" if any(row["dice"] == row["dice"] for row in tables["distorted"]) else "loss"
     leads = (
         Block(id="leads", title="Leads", table="leads", columns=("lead", "about", "value", "images"),
               note=words["leads"]),
-        Block(id="exchange", title="AUROC lost by the exchange of each cell", table="exchanged", keep=_CELLS,
-              chart="grid", listed=False, note=words["exchange"]),
-        Block(id="exchanged", title="Exchange test", table="exchanged", folded=True,
-              columns=("place", "loss", "often", "images", "reason")),
         _INSIDE,
     )  # fmt: skip
     distorted = Block(id="distorted", title="Distortions", table="distorted", chart="curve", along="severity",
@@ -72,10 +71,11 @@ def audit_sections(tables: Mapping[str, Sequence[Row]], words: Mapping[str, str]
                       columns=("factor", "severity", "decision", "loss", "dice", "flips", "images",
                                "reason"))  # fmt: skip
     return [
-        Section("verdict", "Verdicts", _VERDICTS,
-                "These verdicts hold for this model, these images and these marks as drawn."),
+        Section("region", "What the answers live by", (REGIONS,)),
         Section("found", "Leads, not verdicts", leads, words["found"]),
         Section("performance", "Groups and distortions", (*_GROUPS, distorted)),
+        Section("verdict", "Marks and columns", _BATTERY,
+                "These verdicts hold for this model, these images and these marks as drawn: they clear no model."),
         Section("cues", "Simple cues and error rates", (ADDED, CUES, _RATES)),
     ]  # fmt: skip
 

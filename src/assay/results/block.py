@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Row = Mapping[str, Any]
-Chart = Literal["strip", "curve", "field", "heat", "grid", "none"]
+Chart = Literal["strip", "curve", "field", "heat", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Block:
         table: Name of the table of the run folder.
         keep: Rows of it.
         chart: `strip` places values and intervals by row, `curve` along an axis, `field` in a plane of two values,
-            `heat` in cells, `grid` in cells on a picture; `none` for a table alone.
+            `heat` in cells; `none` for a table alone.
         place: Columns that name a row of a strip, and lead a line of the table.
         panel: Column whose values divide a chart into panels, each with limits of its own where it is the measure.
         along: Column along which a curve runs, or of the axis across a field or heat map; `axis NAME` for an axis of

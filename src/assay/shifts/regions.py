@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -239,6 +239,14 @@ class Intensities:
 
 
 _STEPS = 5
+
+
+def region_of(kind: str, values: Sequence[Any]) -> Region:
+    """Return a region from its kind and the values of its fields."""
+    made: Mapping[str, Callable[..., Region]] = {
+        "box": Box, "border": Border, "corners": Corners, "mirror": Mirror, "band": Band, "intensities": Intensities,
+    }  # fmt: skip
+    return made[kind](*values)
 
 
 def candidates(of: Track) -> tuple[Region, ...]:

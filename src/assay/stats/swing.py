@@ -288,54 +288,6 @@ def gained(
     return _difference(values[0], values[1], parts[0], parts[1], alpha=alpha)
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """The effect of content of the other class.
-
-    Attributes:
-        loss: AUROC with content of donors of the same class less that with content of another class.
-        contributions: One per patient, whose squares sum to its variance.
-    """
-
-    loss: Bounded
-    contributions: Float[np.ndarray, " p"]
-
-
-def exchange(
-    same: Float[np.ndarray, "r n m"],
-    other: Float[np.ndarray, "r n m"],
-    target: Int[np.ndarray, " n"],
-    patient: Int[np.ndarray, " n"],
-) -> Exchange:
-    """Compute the specific loss of AUROC by an exchange of content, a mean over donors and classes.
-
-    Args:
-        same: Log-odds of the images with content of donors of the same class, by round of donors; as `marked`.
-        other: The same with content of donors of another class.
-        target: Class codes.
-        patient: Patient of each image.
-    """
-    values: list[list[float]] = []
-    rows: list[list[np.ndarray]] = []
-    for scores in (same, other):
-        found = [_areas(scores[:, :, k], _binary(target, k, scores.shape[2])) for k in range(scores.shape[2])]
-        values.append([float(one[0].mean()) for one in found])
-        rows.append([one[1].mean(axis=0) for one in found])
-    means = [float(np.mean(one)) for one in values]
-    parts = [_Contributions.of(np.mean(one, axis=0), target, patient) for one in rows]
-    return Exchange(_difference(means[0], means[1], parts[0], parts[1]), parts[0].less(parts[1]).sums)
-
-
-def often_first(found: Sequence[Exchange], first: int, draws: int, seed: int) -> Float[np.ndarray, " k"]:
-    """Return the share of bootstraps over patients in which each loss is among the first."""
-    losses = np.array([one.loss.value for one in found])
-    contributions = np.stack([one.contributions for one in found])
-    people = contributions.shape[1]
-    weights = np.random.default_rng(seed).multinomial(people, np.full(people, 1 / people), draws) - 1.0
-    ranks = np.argsort(np.argsort(-(losses + weights @ contributions.T), axis=1, kind="stable"), axis=1)
-    return (ranks < first).mean(axis=0)
-
-
 def rate_gap(
     of: Bool[np.ndarray, " n"],
     group: Bool[np.ndarray, " n"],

@@ -35,6 +35,7 @@ _TOGETHER = (
 _NEEDED = number("needed", "images that would settle an inconclusive verdict, were the estimates to stay")
 
 NOT_TESTED = "not-tested"
+_TRACKS = ("place", "whole")
 _DECISIONS = ("within", "beyond", "inconclusive")
 
 VERDICTS = Table(
@@ -140,24 +141,46 @@ GAPS = Table(
     ),
     ("column", "a", "b", "measure", "value", "low", "high", "decision"),
 )
-EXCHANGED = Table(
-    "exchanged",
-    "place of the exchange test",
+REGIONS = Table(
+    "regions",
+    "search for the region that the answers live by: with a place, and without",
     (
-        Column("kind", "cell, band or intensities"),
+        Column("of", "place: boxes, borders and corners; whole: mirror half, bands, gray levels", values=_TRACKS),
+        Column("trained", "whether images of the training were searched", "BOOLEAN"),
         Column(
-            "place",
-            "of a cell: cells a side of the grid, row and column from 0, rows by columns; of a band its number from "
-            "low to high frequency",
+            "verdict",
+            "lives-by, relies-on-look, lead (where no limit is known), inconclusive, nothing-found or not-tested",
+            values=("lives-by", "relies-on-look", "lead", "inconclusive", "nothing-found", NOT_TESTED),
         ),
-        *_bounded("loss", "AUROC with content of the same class less that with content of another class"),
-        number("often", "share of bootstraps over patients in which the place is among the first three of its kind"),
-        Column("center", "whether a cell is where the finding may be: under masks, else the central half", "BOOLEAN"),
+        Column("kind", "box, border, corners, mirror, band or intensities"),
+        Column("name", "of a box its edges as shares of height and width; of others their size or number"),
+        *_bounded("value", "effect of its exchange on patients on whom it was not found, in standard deviations"),
+        number("first", "the same of the region found on the first half of the patients"),
+        number("second", "of that found on the second half"),
+        Column("agree", "whether both halves lead to the same region", "BOOLEAN"),
+        number("limit", "largest effect in networks without a shortcut; NaN where none is known"),
+        whole("networks", "networks of the limit"),
+        *_bounded("false_rate", "share of networks without a shortcut with the verdict lives-by or relies-on-look"),
+        *_bounded("missed_rate", "share of networks with a shortcut with neither"),
+        number("least", "effect from which on it is a lead where no limit is known"),
+        Column("discrete", "whether images are of two groups by the worth of what they have there", "BOOLEAN"),
+        number("separation", "distance of the groups in standard deviations; 2.65 where one normal is split"),
+        Column("bright", "whether carriers are brighter there than the others", "BOOLEAN"),
+        Column("raises", "whether what carriers have there raises the score", "BOOLEAN"),
+        Column("class", "the class whose score it moves; empty of two classes"),
+        keyed("shares", "share of carriers in each class"),
+        number("moved", "change of the score with a carrier's patch for another's, in standard deviations"),
+        number("shape", "share of the change that stays with the shape alone; NaN without a place"),
+        number("tone", "share that stays with the mean color alone"),
+        *_bounded("g", "swing with a carrier's patch for another's"),
+        *_bounded("flips", "share of images that are called otherwise"),
+        number("effective", "effective patients of the smaller class"),
         IMAGES,
         PATIENTS,
-        Column("reason", "why the test was not done, in words"),
+        whole("passes", "images put through the model"),
+        Column("reason", "why the search was not done, in words"),
     ),
-    ("kind", "place", "loss", "loss_low", "loss_high", "often", "center"),
+    ("verdict", "kind", "name", "value", "value_low", "limit", "moved", "g", "flips", "shares", "images"),
 )
 INSIDE = Table(
     "inside",
@@ -184,19 +207,16 @@ LEADS = Table(
     "leads",
     "lead to a shortcut that nobody named; no verdict",
     (
-        Column("kind", "cell, band, intensities, property, slice, tree, cluster or predictor"),
-        Column("name", "the place, the property, or conditions on properties and columns"),
+        Column("kind", "property, slice, tree, cluster or predictor"),
+        Column("name", "the property, or conditions on properties and columns"),
         Column("about", "score, error or target"),
         Column("class", "class of the errors, or class against the rest"),
         number(
             "value",
-            "loss of AUROC of a place; swing of a property; share of errors more than in the rest of the class; AUROC "
-            "of a predictor",
+            "swing of a property; share of errors more than in the rest of the class; AUROC of a predictor",
         ),
         number("low", "lower bound, one-sided 95%; of a predictor that of its interval"),
         number("high", "upper bound"),
-        number("limit", "largest loss of reference networks; NaN without"),
-        Column("center", "whether a cell is where the finding may be", "BOOLEAN"),
         Column("merged", "other leads of overlapping images"),
         IMAGES,
         PATIENTS,
@@ -310,8 +330,8 @@ AUDIT_TABLES = {
     table.name: table
     for table in (
         VERDICTS,
+        REGIONS,
         LEADS,
-        EXCHANGED,
         INSIDE,
         EFFECTS,
         DISTORTED,

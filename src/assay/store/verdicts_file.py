@@ -16,7 +16,7 @@ from assay.store.schema import SCHEMA_VERSION
 FILE = "verdicts.json"
 SCHEMA_FILE = Path(__file__).with_name("verdicts.schema.json")
 """The JSON schema of `verdicts.json`, as `verdicts_schema` makes it."""
-SHOWN = ("verdicts", "added", "gaps", "groups", "distorted", "checks")
+SHOWN = ("regions", "verdicts", "added", "gaps", "groups", "distorted", "checks")
 """Tables of an audit that are in `verdicts.json`."""
 _NEW_EACH_TIME = ("probed",)
 """Facts of the provenance that differ between equal audits."""

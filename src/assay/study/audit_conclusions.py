@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
 import numpy as np
-import torch
+from jaxtyping import Bool
 from PIL import Image
 
 from assay.analysis.audit import Scored, ScoredMaps, distorted_row, effect_row, group_names, not_tested_row, verdict_row
@@ -18,10 +17,10 @@ from assay.core.files import content_hash, write_whole
 from assay.core.reasons import Reason, stated
 from assay.execution.jobs import kept_provenance, kept_read
 from assay.probes.reader import ReadingError, log_odds
-from assay.report.audit_page import EXAMPLES, picture_name
-from assay.report.leads import MEAN
+from assay.report.audit_page import EXAMPLES, EXAMPLES_OF_LEAD, LEAD, picture_name
 from assay.shifts.battery import DECIDING, DOSES, AuditedMark
 from assay.shifts.environment import Environment
+from assay.shifts.regions import Region
 from assay.stats.format import number
 from assay.stats.swing import ALPHA
 from assay.stats.verdicts import MARGIN, Reference, decide_mark, settled
@@ -34,8 +33,6 @@ from assay.study.outside import CAUSES, signs
 from assay.study.reading import FITS, misread, output_words, threshold_of
 from assay.study.references import trained_on
 
-_AT_ONCE = 1 << 26
-"""Pixels that are held at once."""
 _GAIN = 0.03
 """AUROC by which another scaling must be better to stop the audit."""
 SAME = 1e-4
@@ -269,12 +266,24 @@ def write_mark(folder: RunFolder, name: str, clean: Environment, shown: Environm
     _write(folder, f"{picture_name(name)}.png", np.concatenate(pairs, axis=0))
 
 
-def write_mean(folder: RunFolder, clean: Environment) -> None:
-    """Write the mean of images, on which the page draws the grid of the exchange test."""
-    parts = np.array_split(np.arange(len(clean)), 1 + len(clean) * math.prod(clean.images.shape) // _AT_ONCE)
-    mean = sum(clean.images.read(part).sum(dim=0) for part in parts) / len(clean)
-    assert isinstance(mean, torch.Tensor)
-    _write(folder, MEAN, colored(mean.numpy()))
+def write_lead(folder: RunFolder, images: Environment, region: Region, carry: Bool[np.ndarray, " n"]) -> None:
+    """Write pictures of a region: the mean of the images that carry something there and of the others, their
+    difference, and three images of each.
+
+    A region that does not span the image is shown with as much around it on each side.
+    """
+    pixels = images.images.read(np.arange(len(images))).numpy()
+    where = region.where(*pixels.shape[2:])
+    assert where is not None
+    sides = [np.flatnonzero(where.any(axis=axis)) for axis in (1, 0)]
+    rows, columns = (slice(max(0, side[0] - len(side) // 2), side[-1] + 1 + len(side) // 2) for side in sides)
+    shown = pixels[:, :, rows, columns]
+    means = [shown[group].mean(axis=0) for group in (carry, ~carry)]
+    parts = {"with": means[0], "without": means[1], "difference": 0.5 + (means[0] - means[1]) / 2}
+    for name, group in (("with", carry), ("without", ~carry)):
+        parts |= {f"{name} {at + 1}": pixels[one] for at, one in enumerate(np.flatnonzero(group)[:EXAMPLES_OF_LEAD])}
+    for name, part in parts.items():
+        _write(folder, f"{LEAD} {name}.png", colored(part))
 
 
 def _write(folder: RunFolder, name: str, pixels: np.ndarray) -> None:

@@ -18,7 +18,8 @@ from assay.data.leakage import image_hashes, parts_of_images
 from assay.data.near_copies import GRID, VERSION, details, near_pairs, not_looked_for
 from assay.execution.jobs import population_of
 from assay.shifts.environment import Environment
-from assay.spec.request import parse_request
+from assay.shifts.population import PopulationScene
+from assay.spec.request import ProbeRequest, parse_request
 from assay.spec.schema import DataSpec
 from assay.store.files import Row
 from assay.study.audit import Prepared
@@ -76,6 +77,15 @@ def _part(audited: Environment, whole: Environment) -> str:
     return f"{len(audited):,} of {len(whole):,} images" if part else f"all {len(whole):,} images"
 
 
+def training_scene(given: Prepared, train: Mapping[str, Any]) -> tuple[ProbeRequest, PopulationScene]:
+    """Return the images of the training, framed as those of the audit. Raises SpecError or DataError."""
+    own = given.request.data
+    framed = {key: getattr(own, key) for key in ("size", "channels", "fit", "crop_share", "resize")}
+    asked = parse_request({**train, **framed}, {"all": {}}, ("performance",), given.request.task)
+    place = replace(given.place, root=Path())
+    return asked, population_of(asked.data, place, all_tested=True).scene(asked.tests, 0)
+
+
 def _training_checks(
     whole: Environment, audited: Environment, given: Prepared, train: Mapping[str, Any] | None
 ) -> Iterator[Row]:
@@ -83,15 +93,11 @@ def _training_checks(
         yield check("training-images", "not-done", "no training images were given: independence of these images from "
                      "training is not established")  # fmt: skip
         return
-    own = given.request.data
-    framed = {key: getattr(own, key) for key in ("size", "channels", "fit", "crop_share", "resize")}
-    asked = parse_request({**train, **framed}, {"all": {}}, ("performance",), given.request.task)
-    place = replace(given.place, root=Path())
-    scene = population_of(asked.data, place, all_tested=True).scene(asked.tests, 0)
+    asked, scene = training_scene(given, train)
     images = scene.environment("all").images
     copies = int(np.isin(image_hashes(whole.images), image_hashes(images)).sum())
     identity = [VERSION, scene.identity("all"), given.scene.identity("all"), audited.table.row.tolist()]
-    detail = _details([images, audited.images], f"audit-detail-{content_hash(identity)}", ArrayCache(place.cache))
+    detail = _details([images, audited.images], f"audit-detail-{content_hash(identity)}", ArrayCache(given.place.cache))
     parts = np.repeat([0, 1], [len(images), len(audited)])
     pairs = near_pairs(detail, parts, np.flatnonzero(parts))
     found = max(copies, len({pair.second for pair in pairs}))

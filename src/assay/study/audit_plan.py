@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from assay.core.errors import DataError, SpecError
 from assay.core.files import content_hash
 from assay.core.seeds import row_uniform
 from assay.core.types import FactorTable
+from assay.probes.leads import LEAST_IMAGES, images_within, passes_of
 from assay.probes.reader import evaluating
 from assay.shifts.battery import DOSES, SEVERITIES, AuditedMark, battery, every_distortion, marks_of
 from assay.shifts.distortions.base import SEVERITIES as EVERY_SEVERITY
@@ -26,16 +28,16 @@ from assay.shifts.intervention import unchanged
 from assay.shifts.sampling import TEST_SEED
 from assay.shifts.scene import switched
 from assay.spec.schema import InterventionSpec
-from assay.store.files import read_checked_json, write_checked_json
+from assay.stats.format import listed
+from assay.stats.verdicts import LEAST_PATIENTS
 from assay.study.audit import Prepared
-from assay.study.audit_request import BUDGET, Asked
-from assay.study.leads import MOST_EXCHANGED, PASSES, plan_exchange
+from assay.study.audit_request import Asked
 from assay.study.reading import operating_point
 
-MOST_PASSES = 15_000
-"""Images that are put through the model at most within `BUDGET`."""
-LEAST = 30
-"""Images that are audited at least, however slow the model."""
+_LEAST = 2 * LEAST_PATIENTS
+"""Images that are audited at least, however small the budget."""
+_SEARCH = 0.6
+"""Share of the budget that the search for a region may take."""
 _TIMED = 16
 _COMPARED = 200
 """Images on which other scalings are tried."""
@@ -62,13 +64,21 @@ def require_fitting(asked: Asked, table: FactorTable) -> None:
 
 
 def require_classes(table: FactorTable) -> None:
-    """Raise DataError unless there are two images of every class at least."""
+    """Raise DataError where no class has enough images to decide anything, or all images are of one."""
     counts = {table.classes[int(code)]: int((table.target == code).sum()) for code in np.unique(table.target)}
     if len(counts) < 2:
         raise DataError(f"all {len(table):,} images are '{next(iter(counts))}': an audit needs images of every class")
-    few = [f"{count} of '{one}'" for one, count in counts.items() if count < 2]
-    if few:
-        raise DataError(f"an audit needs at least 2 images of every class; there is {' and '.join(few)}")
+    if sum(count >= LEAST_PATIENTS for count in counts.values()) < 2:
+        there = listed([f"{count} of '{one}'" for one, count in counts.items()])
+        raise DataError(
+            f"{there}: nothing is decided with fewer than {LEAST_PATIENTS} images of a class; give more images"
+        )
+
+
+def require_same_classes(table: FactorTable, classes: tuple[str, ...]) -> None:
+    """Raise DataError where the images of the training have other classes than those that are audited."""
+    if table.classes != classes:
+        raise DataError(f"--train has the classes {listed([*table.classes])}, and --images {listed([*classes])}")
 
 
 # How many images are read.
@@ -76,7 +86,7 @@ def require_classes(table: FactorTable) -> None:
 
 @dataclass(frozen=True)
 class Planned:
-    """How much is read, from a timed first batch.
+    """How much is read, as far as the budget allows.
 
     Attributes:
         all: Images in the data.
@@ -85,9 +95,7 @@ class Planned:
         marks: Number of marks.
         distortions: Number of distortions.
         severities: Number of severities of each.
-        seconds_each: Seconds that one image takes.
-        exchanged: Images of the exchange test.
-        donors: Donors of each class for each of these.
+        searched: Images that are searched for a region; 0 where none are.
     """
 
     all: int
@@ -96,20 +104,13 @@ class Planned:
     marks: int
     distortions: int
     severities: int
-    seconds_each: float
-    exchanged: int = 0
-    donors: int = 0
+    searched: int = 0
 
     @property
     def passes(self) -> int:
-        """Images put through the model."""
-        exchanged = self.exchanged * self.donors * PASSES
-        return self.clean + self.marked * (self.marks * len(DOSES) + self.distortions * self.severities) + exchanged
-
-    @property
-    def seconds(self) -> float:
-        """Time that they take."""
-        return self.passes * self.seconds_each
+        """Images put through the model at most."""
+        times = self.marks * len(DOSES) + self.distortions * self.severities
+        return self.clean + self.marked * times + passes_of(self.searched)
 
     @property
     def words(self) -> str:
@@ -117,56 +118,38 @@ class Planned:
         return f"{self.clean:,} images, {self.marked:,} of them under {self.marks} marks at {len(DOSES)} doses"
 
 
-def planned(
-    asked: Asked, whole: Environment, most: int, each: float = 0.0, exchanged: int = 0, donors: int = 0
-) -> Planned:
-    """Return how many images are read of at most so many.
+def planned(asked: Asked, whole: Environment, *, search: bool = True) -> Planned:
+    """Return how many images are read: it depends on the budget and the images alone, so that equal audits are equal.
 
     Args:
         asked: What to do.
         whole: All images.
-        most: Images that are read at most, without the exchange test.
-        each: Seconds that one takes.
-        exchanged: Images of the exchange test.
-        donors: Donors of each class for each of these.
+        search: Whether a region is searched for.
     """
     n, (marks, distortions), severities = len(whole), battery_of(asked, whole), _severities(asked)
-    clean = min(n, max(LEAST, most // 3))
+    searched = images_within(_SEARCH * asked.budget) if search and asked.leads else 0
+    searched = min(searched, n) if asked.train is None else searched
+    left = asked.budget - passes_of(searched)
+    clean = min(n, max(_LEAST, left // 3))
     times = max(1, len(marks) * len(DOSES) + len(distortions) * len(severities))
-    marked = min(clean, max(LEAST, (most - clean) // times))
-    return Planned(n, clean, marked, len(marks), len(distortions), len(severities), each,
-                   min(exchanged, clean), donors)  # fmt: skip
+    marked = min(clean, max(_LEAST, (left - clean) // times))
+    return Planned(n, clean, marked, len(marks), len(distortions), len(severities), searched)
 
 
-def counted(given: Prepared, whole: Environment, asked: Asked, most: int | None) -> Planned:
-    """Choose how many images the budget allows, from a timed first batch where `most` is None."""
-    if most is not None:
-        return planned(asked, whole, most)
+def least_budget() -> int:
+    """Return the smallest budget that allows a search."""
+    return math.ceil(passes_of(LEAST_IMAGES) / _SEARCH)
+
+
+def seconds_each(given: Prepared, whole: Environment) -> float:
+    """Return the seconds that one image takes, for a dry run: no plan depends on them."""
     with given.model.opened(given.device) as opened, evaluating(opened.network), torch.inference_mode():
         images = picked(whole, np.arange(min(_TIMED, len(whole)))).images
         first = images.read(np.arange(len(images))).to(given.device)
         opened.network(first)
         began = time.perf_counter()
         opened.network(first)
-        each = (time.perf_counter() - began) / len(images)
-    passes = asked.budget / max(each, 1e-9)
-    able = 0 if asked.task == "segmentation" else min(len(whole), MOST_EXCHANGED)
-    exchanged, rounds = plan_exchange(int(passes / 4), able) if asked.leads else (0, 0)
-    most = int(min(passes - exchanged * rounds * PASSES, MOST_PASSES * asked.budget / BUDGET))
-    return planned(asked, whole, most, each, exchanged, rounds)
-
-
-def kept_counts(given: Prepared, whole: Environment, asked: Asked, most: int | None) -> Planned:
-    """Return the counts, which a resumed audit takes from its folder: the machine's speed must not change results."""
-    marks, distortions = battery_of(asked, whole)
-    identity = content_hash([given.model.content, given.scene.identity("all"), asked.budget, asked.seed, asked.leads,
-                             most, [one.name for one in marks], distortions])  # fmt: skip
-    path = given.place.root / "plan" / f"{identity}.json"
-    if path.is_file():
-        return Planned(**read_checked_json(path))
-    found = counted(given, whole, asked, most)
-    write_checked_json(path, {name: getattr(found, name) for name in Planned.__dataclass_fields__})
-    return found
+        return (time.perf_counter() - began) / len(images)
 
 
 def battery_of(asked: Asked, whole: Environment) -> tuple[tuple[AuditedMark, ...], tuple[str, ...]]:
@@ -192,7 +175,7 @@ class Shot:
 
     Attributes:
         id: Name of the answers.
-        kind: `clean`, `mark`, `distortion`, `exchange`, or `reading`: the same images read otherwise.
+        kind: `clean`, `mark`, `distortion`, or `reading`: the same images read otherwise.
         table: The images.
         images: Returns them with the change. Raises SpecError where they cannot have it.
         label: What is said when they are read.
@@ -306,7 +289,7 @@ class AuditPlan:
         }  # fmt: skip
 
     def shots(self) -> Iterator[Shot]:
-        """Yield all that an audit may read without an exchange test and other ways to read images."""
+        """Yield all that an audit may read without a search and other ways to read images."""
         yield self.clean
         for group in (*self.marks.values(), *self.distortions.values()):
             yield from group

@@ -11,10 +11,10 @@ from pydantic import field_validator, model_validator
 from assay.core.errors import SpecError, cut
 from assay.core.request import Option, Request, Task, names, seconds
 
-BUDGET = 600.0
-"""Seconds that an audit is planned for."""
-FULL = 3600.0
-"""Seconds from which on all distortions of the domain are read at all severities, and all doses of each mark."""
+BUDGET = 15_000
+"""Images that an audit puts through the model at most."""
+FULL = 90_000
+"""Passes from which on all distortions of the domain are read at all severities, and all doses of each mark."""
 SCALINGS = ("0..1", "imagenet", "-1..1", "0..255", "-1024..1024")
 """Names of usual ranges of pixels; `reading.SCALINGS` has their numbers."""
 Head = Literal["auto", "sigmoid", "softmax"]
@@ -114,13 +114,17 @@ class Asked(Request):
         ),
     ] = None
     networks: int = 0
-    train_images: Annotated[str, Option("The images of its training, as --images; for copies.", "PATH", "--train")] = ""
+    train_images: Annotated[
+        str, Option("The images of its training, as --images: the search is in them.", "PATH", "--train")
+    ] = ""
     train: Mapping[str, Any] | None = None
     labels: Annotated[
         str, Option("Labels of a folder's images, by file name, SOPInstanceUID or AccessionNumber.", "CSV")
     ] = ""
     margin: Annotated[float, Option("The smallest effect that matters.", "M")] = 0.05
-    budget: Annotated[float, Option("Time to plan for, such as 10m or 1h.", "TIME", parse=seconds, text="10m")] = BUDGET
+    budget: Annotated[int, Option("Images put through the model at most, about; 90000: the full battery.", "N")] = (
+        BUDGET
+    )
     expect: Annotated[
         float | None, Option("The AUROC (or Dice) that you know of this model: auroc=0.97.", "AUROC", parse=expected)
     ] = None

@@ -31,8 +31,6 @@ from assay.report.audit_cards import write_cards
 from assay.runs.run import Tables, Watch, carry_out_held
 from assay.shifts.battery import DECIDING, DETAIL
 from assay.shifts.environment import Environment
-from assay.shifts.exchange import Place
-from assay.stats.swing import Exchange
 from assay.stats.verdicts import MARGIN, Reference
 from assay.store import kinds
 from assay.store.files import Row, read_checked_json
@@ -47,37 +45,32 @@ from assay.study.audit_conclusions import (
     provenance_rows,
     why,
     write_mark,
-    write_mean,
 )
-from assay.study.audit_data import data_checks
+from assay.study.audit_data import data_checks, training_scene
 from assay.study.audit_plan import (
     AuditPlan,
     Planned,
     Say,
     Shot,
     balanced,
-    counted,
-    kept_counts,
+    least_budget,
     picked,
+    planned,
     require_asked,
     require_fitting,
+    require_same_classes,
+    seconds_each,
 )
 from assay.study.audit_request import Asked
 from assay.study.inside import inside_rows, nothing_inside
-from assay.study.leads import (
-    UNALIGNED,
-    ExchangeTest,
-    center_of,
-    limits_of,
-    measured,
-    not_exchanged,
-)
+from assay.study.leads import TRACKS, Search, measured, not_searched
 from assay.study.origins import OfTraining
 from assay.study.reading import LOOKED, SCALINGS, ReadAs, alternatives, framings, with_outputs
 from assay.study.references import (
-    read_places,
+    LeadLimits,
+    read_limits,
     read_reference,
-    shipped_places,
+    shipped_limits,
     shipped_rates,
     shipped_reference,
     trained_on,
@@ -95,10 +88,10 @@ def run_audit(
     environment: Mapping[str, Any] | None = None,
     out: Path | None = None,
     dry_run: bool = False,
-    most: int | None = None,
+    in_steps: bool = False,
     notify: Notify = silent,
     say: Say = lambda text: None,
-) -> Path | Planned:
+) -> Path | tuple[Planned, float]:
     """Audit a model and write its tables, `verdicts.json` and page. Answers that are kept are not read again.
 
     Args:
@@ -111,12 +104,12 @@ def run_audit(
         environment: What images are shown, as an environment of a study; all of them as they are where None.
         out: The run folder.
         dry_run: Return the plan, and read no more than the first images.
-        most: Images that are read at most, without the exchange test, in place of a plan from a timed batch.
+        in_steps: Whether the model answers pictures that were prepared, so that nothing can be searched for.
         notify: Callback for images while they are read.
         say: Callback for each step.
 
     Returns:
-        The run folder, or the plan of a dry run.
+        The run folder, or the plan of a dry run with the seconds that an image takes.
 
     Raises:
         SpecError: The request is wrong, or the model seems to be read wrongly.
@@ -147,12 +140,12 @@ def run_audit(
     folder = given.place.folder
     folder.require_audit_of(audited)
     with working_in(folder.root), computing_on(given.device):
+        counts = planned(asked, whole, search=not in_steps and asked.task == "classification")
         if dry_run:
-            return counted(given, whole, asked, most)
+            return counts, seconds_each(given, whole)
         folder.remove_partial_files()
-        counts = kept_counts(given, whole, asked, most)
         plan = AuditPlan(whole, asked, counts, {"model": given.model.content, "data": given.scene.identity("all")})
-        run = AuditRun(asked, given, plan, audited, most is not None)
+        run = AuditRun(asked, given, plan, audited, in_steps)
         carry_out_held(run, folder, InProcess(), _telling(say))
         write_outcome(folder)
     return folder.root
@@ -199,8 +192,8 @@ def _audited(given: Prepared, whole: Environment) -> str:
 class AuditRun:
     """An audit as a `Run`.
 
-    It reads clean images, then checks how the model is read, then the doses that decide, distortions and the exchange
-    test, last the doses that are open and quarters of the hottest cells.
+    It reads clean images, then checks how the model is read, then searches for the region that answers live by, then
+    reads the doses that decide and distortions, last the doses that are open.
 
     Attributes:
         request: What to do.
@@ -240,13 +233,14 @@ class AuditRun:
         _ = self.checks
         stamp = {"audit": content_hash([self.given.model.id, self.given.request.id, self.request.seed])}
         self.given.place.folder.begin_audit(self.audited, stamp)
+        label = f"search for a region in {plan.counts.searched:,} images"
+        yield [Task(one.id, one, label, remote=False) for one in self._searches]
         deciding = [shots[DECIDING] for shots in plan.marks.values()]
         distorted = [shot for shots in plan.distortions.values() for shot in shots]
-        first = map(self._exchanged, self.exchange.first if self.exchange else ())
-        yield self._tasks([*deciding, *first, *distorted])
+        yield self._tasks([*deciding, *distorted])
         if self.request.task == "classification":
             yield [Task(self._inside_id, self._look_inside, "inside the network", remote=False)]
-        yield self._tasks([*self._open(), *map(self._exchanged, self._finer())])
+        yield self._tasks([*self._open()])
 
     def _tasks(self, shots: Iterable[Shot]) -> list[Task]:
         return [
@@ -316,33 +310,39 @@ class AuditRun:
         """Checks of how the model is read. Raises SpecError where it seems to be read wrongly."""
         return self.answers.checks(self._again, self._others, self.given.doubts, self._scales_itself)
 
-    # The exchange test.
+    # The search for a region.
 
     @cached_property
-    def exchange(self) -> ExchangeTest | None:
-        """The exchange test, where one is possible."""
-        plan, asked = self.plan, self.request
-        if not asked.leads or asked.task == "segmentation" or self.in_steps:
-            return None
-        clean = picked(plan.images, balanced(plan.images.table, plan.counts.exchanged, asked.seed))
-        aligned = asked.domain not in UNALIGNED
-        return ExchangeTest(clean, center_of(plan.whole), aligned, plan.counts.donors, asked.seed)
+    def _searches(self) -> Sequence[Search]:
+        """The searches, in the images of the training where they are given."""
+        plan, given, asked = self.plan, self.given, self.request
+        if not plan.counts.searched:
+            return ()
+        images, classes = plan.whole, plan.whole.table.classes
+        if asked.train is not None:
+            images = training_scene(given, asked.train)[1].environment("all")
+            require_same_classes(images.table, classes)
+        images = picked(images, balanced(images.table, plan.counts.searched, asked.seed))
+        threshold = self.answers.clean.threshold
+        return [Search(given, images, classes, asked.train is not None, of, asked.seed, threshold) for of in TRACKS]
 
-    def _exchanged(self, place: Place) -> Shot:
-        assert self.exchange is not None
-        counts, (images, named) = self.plan.counts, self.exchange.images(place)
-        label = f"exchange test on {counts.exchanged:,} images, {counts.donors} donors of each class"
-        return self.plan.shot("exchange", lambda: images, images.table, named, label)
+    @cached_property
+    def _limits(self) -> LeadLimits | None:
+        """Limits of the effect of a region."""
+        asked = self.request
+        if asked.references is not None:
+            return read_limits(asked.references, self.given.model.content)
+        return shipped_limits(asked.domain) if asked.shipped else None
 
-    def _lost(self, test: ExchangeTest, places: Iterable[Place]) -> dict[Place, Exchange]:
-        """Return what each place lost. Raises ReadingError where one was not read."""
-        return {place: test.loss(self.answers.to(self._exchanged(place)).logits) for place in places}
-
-    def _finer(self) -> list[Place]:
-        try:
-            return self.exchange.finer(self._lost(self.exchange, self.exchange.first)) if self.exchange else []
-        except ReadingError:
+    def _regions(self) -> list[Row]:
+        if not self.request.leads:
             return []
+        if self.request.task == "segmentation" or self.in_steps:
+            code = Code.SEARCH_IN_STEPS if self.in_steps else Code.SEARCH_OF_MASKS
+            return [not_searched(because(code))]
+        if not self._searches:
+            return [not_searched(because(Code.SMALL_BUDGET, least=least_budget()))]
+        return [one.found(self._limits) for one in self._searches]
 
     def _open(self) -> Iterator[Shot]:
         """Yield the doses besides the deciding one that can change a verdict."""
@@ -365,11 +365,13 @@ class AuditRun:
         columns, groups, gaps = of_columns(answers.clean, asked.margin)
         cues = cues_of(given.request, given.population)
         shortcuts = shortcut_rows(cues)
-        leads, exchanged = self._leads(folder, shortcuts)
+        if asked.pictures:
+            for one in self._searches:
+                one.write_pictures()
         return {
             "verdicts": by_harm([*(row for _, row, _ in marks), *columns]),
-            "leads": leads,
-            "exchanged": exchanged,
+            "regions": self._regions(),
+            "leads": self._leads(shortcuts),
             "inside": self._inside(folder),
             "effects": [row for _, _, effects in marks for row in effects],
             "distorted": list(answers.distortions()),
@@ -422,30 +424,12 @@ class AuditRun:
         dataset = self.given.population.dataset
         return [] if dataset is None else model_added(self.answers.clean, cues, dataset.table)
 
-    def _leads(self, folder: RunFolder, predictors: Sequence[Row]) -> tuple[list[Row], list[Row]]:
-        asked, test = self.request, self.exchange
-        if not asked.leads:
-            return [], []
-        if asked.task == "segmentation":
-            return [], [not_exchanged(because(Code.EXCHANGE_OF_CLASSES))]
+    def _leads(self, predictors: Sequence[Row]) -> list[Row]:
+        asked = self.request
+        if not asked.leads or asked.task == "segmentation":
+            return []
         properties = measured(self.plan.images)
-        more = list(leads_of_images(self.answers.clean, properties, predictors, asked.seed, asked.margin))
-        if test is None:
-            return foremost(more), [not_exchanged(because(Code.EXCHANGE_IN_STEPS))]
-        if asked.pictures and len(test.clean):
-            write_mean(folder, test.clean)
-        try:
-            found = self._lost(test, [*test.first, *self._finer()])
-        except ReadingError as error:
-            return foremost(more), [not_exchanged(why(error))]
-        leads, exchanged = test.rows(found, limits_of(self._places(), test.center), asked.margin)
-        return foremost([*leads, *more]), exchanged
-
-    def _places(self) -> Iterable[Row]:
-        """Return losses of reference networks in the exchange test."""
-        if self.request.references is not None:
-            return read_places(self.request.references, self.given.model.content)
-        return shipped_places(self.request.domain) if self.request.shipped else ()
+        return foremost(list(leads_of_images(self.answers.clean, properties, predictors, asked.seed, asked.margin)))
 
     def _inside(self, folder: RunFolder) -> list[Row]:
         if self.request.task == "segmentation":

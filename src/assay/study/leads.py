@@ -1,143 +1,159 @@
-"""Search a model for shortcuts that nobody named: content exchanged between images, properties, slices and errors."""
+"""Search of an audited model for the region that its answers live by, and properties of images that lead elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+import json
+import math
+from dataclasses import astuple, dataclass
+from typing import Any, cast
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
+from scipy.special import logit
 
-from assay.analysis.audit import MOST_LEVELS
-from assay.analysis.leads import FIRST, SURE, Limits, Tested, leads_of_places, limited_by, tested_row
 from assay.analysis.shortcuts import properties_of
-from assay.core.reasons import NOTHING, Code, Reason, because
-from assay.core.types import FactorTable
-from assay.probes.reader import log_odds
+from assay.core.files import content_hash
+from assay.core.reasons import Reason
+from assay.execution.tasks import Context
+from assay.models.external import AT_ONCE, CommandNetwork
+from assay.probes import leads
+from assay.probes.leads import Lead, Sample, carriers, lead
+from assay.probes.reader import ReadingError, evaluating, score_names, scores_of
 from assay.shifts.environment import Environment
-from assay.shifts.exchange import Cell, Place, central, donors, exchanged, middle, places
 from assay.shifts.intervention import by_box
-from assay.stats.swing import Exchange, exchange, often_first
-from assay.store.files import Row
+from assay.shifts.regions import Track, region_of
+from assay.stats.swing import Bounded
+from assay.stats.verdicts import decide_lead
+from assay.store.audit_tables import NOT_TESTED
+from assay.store.files import Row, read_checked_json
+from assay.study.audit import Prepared
+from assay.study.audit_conclusions import why, write_lead
+from assay.study.references import LeadLimits
 
-DONORS = 4
-"""Donors of each class for an image."""
-UNALIGNED = ("dermoscopy", "endoscopy")
-"""Domains whose images do not have the same place at the same pixels."""
-MOST_EXCHANGED = 300
-"""Images of an exchange test at most."""
-LEAST_IMAGES = 40
-"""Images that an exchange test needs."""
-_PLACES = 27
-"""Places of an exchange test: nine cells, twelve quarters of three of them, five bands, and intensities."""
-PASSES = 2 * _PLACES
-"""Images put through the model for an image and one donor of each class."""
-_BOOTSTRAPS = 500
-
-
-def plan_exchange(passes: int, images: int) -> tuple[int, int]:
-    """Return how many images and donors so many passes allow, images first; (0, 0) where they are too few."""
-    n = min(images, passes // PASSES)
-    return (n, min(DONORS, passes // (PASSES * n))) if n >= LEAST_IMAGES else (0, 0)
+TRACKS: tuple[Track, ...] = ("place", "whole")
 
 
 @dataclass(frozen=True, eq=False)
-class ExchangeTest:
-    """An exchange test of one model: what is exchanged, and what follows from the answers.
+class Search:
+    """A search for the region that a model's answers live by.
 
     Attributes:
-        clean: The images.
-        center: Where the finding may be.
-        aligned: Whether the same pixels show the same place.
-        rounds: Donors of each class for an image.
-        seed: Seed of the choice of donors.
+        given: The model.
+        images: The images that are searched.
+        classes: Classes of the images that the model is audited on.
+        trained: Whether these are images of the training.
+        of: Regions with a place, or those without.
+        seed: Seed of the search.
+        threshold: On the probability of the second of two classes.
     """
 
-    clean: Environment
-    center: Bool[np.ndarray, "h w"]
-    aligned: bool
-    rounds: int
+    given: Prepared
+    images: Environment
+    classes: tuple[str, ...]
+    trained: bool
+    of: Track
     seed: int
-
-    @cached_property
-    def donors(self) -> tuple[Int[np.ndarray, "r n"], Int[np.ndarray, "r n"]] | None:
-        """Donors of the same class and of another; None where images lack them."""
-        return donors(self.clean.table, levels_of(self.clean.table), self.rounds, self.seed)
-
-    @cached_property
-    def undone(self) -> Reason:
-        """Why it is not done; nothing where it is."""
-        if not self.rounds:
-            return because(Code.SLOW_FOR_EXCHANGE, least=LEAST_IMAGES)
-        return because(Code.NO_DONORS) if self.donors is None else NOTHING
+    threshold: float
 
     @property
-    def first(self) -> tuple[Place, ...]:
-        """The places that are exchanged first."""
-        return () if self.undone else places(self.aligned)
+    def id(self) -> str:
+        """Name of what is kept."""
+        table = self.images.table
+        rows = [table.row.tolist(), table.target.tolist(), self.images.name, self.trained]
+        scene = self.given.scene.identity("all")
+        return content_hash({"search": self.of, "model": self.given.model.content, "rows": rows, "data": scene,
+                             "seed": self.seed, "threshold": self.threshold})  # fmt: skip
 
-    def finer(self, found: Mapping[Place, Exchange]) -> list[Place]:
-        """Return the quarters of the hottest third of the cells, given what the first places lost."""
-        cells = [place for place in self.first if isinstance(place, Cell)] if self.aligned else []
-        hottest = sorted(cells, key=lambda one: -found[one].loss.value)[: len(cells) // 3]
-        return [part for cell in hottest for part in cell.split()]
+    def __call__(self, context: Context) -> None:
+        """Search and keep what is found, as a `Job`. Raises ReadingError where the model cannot be read."""
+        model, table, labels = self.given.model, self.images.table, score_names(self.classes)
+        pixels = self.images.images.read(np.arange(len(self.images))).numpy()
 
-    def images(self, place: Place) -> tuple[Environment, dict[str, Any]]:
-        """Return the images with a place exchanged, and values that name the exchange."""
-        assert self.donors is not None
-        rounds = np.concatenate(self.donors)
-        shown = exchanged(self.clean, place, rounds)
-        return shown, {"exchange": shown.name, "donors": rounds.tolist()}
+        def scores(images: Float[np.ndarray, "n c h w"]) -> Float[np.ndarray, "n m"]:
+            return scores_of(opened, images, len(self.classes))
 
-    def loss(self, logits: Float[np.ndarray, "m k"]) -> Exchange:
-        """Return what answers to exchanged images lost."""
-        scores = log_odds(logits.astype(np.float64)).reshape(2 * self.rounds, len(self.clean), -1)
-        table = self.clean.table
-        return exchange(scores[: self.rounds], scores[self.rounds :], table.target, table.patient)
+        with model.opened(self.given.device) as opened, evaluating(opened.network):
+            at_once = AT_ONCE if isinstance(opened.network, CommandNetwork) else leads.AT_ONCE
+            sample = Sample(pixels, table.target, table.patient, scores(pixels), self.seed)
+            found = lead(scores, sample, self.of, labels, float(logit(self.threshold)), at_once)
+        kept: Row = {"of": self.of, "trained": self.trained, "images": len(table),
+                     "patients": len(np.unique(table.patient))}  # fmt: skip
+        record: dict[str, Any] = {"model": model.id, "probe": "search", "readings": {}}
+        if isinstance(found, Reason):
+            kept = {**kept, "reason": str(found)}
+        else:
+            where = found.region.where(*pixels.shape[2:])
+            carry, bright = (found.high, False) if where is None else carriers(sample, where, found.high)
+            kept = {**kept, **self._row(found, sample, carry), "bright": bright}
+            record |= {"region": list(astuple(cast("Any", found.region))), "carry": carry.tolist()}
+        self.given.place.folder.write_record("probes", self.id, {**record, "rows": [kept]})
 
-    def rows(self, found: Mapping[Place, Exchange], limits: Limits, margin: float) -> tuple[list[Row], list[Row]]:
-        """Return rows of `audit_tables.LEADS` and of `audit_tables.EXCHANGED`, given what every place lost."""
-        if self.undone:
-            return [], [not_exchanged(self.undone)]
-        tested = self.tested(found)
-        counts = len(self.clean), len(np.unique(self.clean.table.patient))
-        return list(leads_of_places(tested, limits, margin, *counts)), [tested_row(one, *counts) for one in tested]
+    def _row(self, found: Lead, sample: Sample, carry: Bool[np.ndarray, " n"]) -> Row:
+        """Return columns of `audit_tables.REGIONS`."""
+        half, swing, flips = found.halves[found.first], found.swing.largest, found.swing.flips
+        assert flips is not None
+        codes = np.unique(sample.target).tolist()
+        return {
+            "kind": found.region.kind,
+            "name": found.region.name,
+            **_bounded("value", found.effect),
+            "first": found.values[0],
+            "second": found.values[1],
+            "agree": found.agree,
+            "discrete": all(bool(one.groups.discrete) for one in found.halves),
+            "separation": half.groups.separation,
+            "least": found.least,
+            "raises": bool((carry == found.high).all()),
+            "class": score_names(self.classes)[half.groups.column],
+            "shares": {self.classes[code]: float(carry[sample.target == code].mean()) for code in codes},
+            "moved": found.moved,
+            "shape": found.shape,
+            "tone": found.tone,
+            **_bounded("g", swing.g),
+            **_bounded("flips", flips),
+            "effective": found.swing.effective,
+            "passes": found.passes,
+            "reason": "",
+        }
 
-    def tested(self, found: Mapping[Place, Exchange]) -> list[Tested]:
-        """Return the places with how often each is among the first, given what every place lost."""
-        cells = [place for place in self.first if isinstance(place, Cell)]
-        bands = [place for place in self.first if place.kind == "band"]
-        fine = [place for place in found if place not in self.first]
-        often: dict[Place, float] = {}
-        for group in filter(None, (cells, bands, fine)):
-            shares = often_first([found[place] for place in group], FIRST, _BOOTSTRAPS, self.seed)
-            often |= dict(zip(group, shares.tolist(), strict=True))
-        return [
-            Tested(place, one.loss, often.get(place, SURE), isinstance(place, Cell) and central(place, self.center))
-            for place, one in found.items()
-        ]
+    @property
+    def done(self) -> bool:
+        """Whether something is kept."""
+        return self.given.place.folder.complete("probes", self.id)
+
+    def found(self, limits: LeadLimits | None) -> Row:
+        """Return a row of `audit_tables.REGIONS`, with its verdict."""
+        folder = self.given.place.folder
+        if not self.done:
+            reason = why(ReadingError(read_checked_json(folder.failure_path(self.id))["text"]))
+            return not_searched(reason, self.of, self.trained)
+        row = {key: math.nan if value is None else value
+               for key, value in folder.record("probes", self.id)["rows"][0].items()}  # fmt: skip
+        if row["reason"]:
+            return {**row, "verdict": NOT_TESTED}
+        limit = limits and limits.largest.get(self.of)
+        effect = Bounded(row["value"], math.nan, row["value_low"], row["value_high"])
+        halves, agree, discrete = (row["first"], row["second"]), bool(row["agree"]), bool(row["discrete"])
+        verdict = decide_lead(effect, halves, agree=agree, discrete=discrete,
+                              effective=row["effective"], limit=limit, least=row["least"])  # fmt: skip
+        known = {} if limits is None or limit is None else {"limit": limit, "networks": limits.networks, **limits.rates}
+        return {**row, **known, "shares": json.dumps(row["shares"]), "verdict": str(verdict)}
+
+    def write_pictures(self) -> None:
+        """Write pictures of a region with a place: means of both groups, their difference, and six images."""
+        record = self.given.place.folder.record("probes", self.id) if self.done else {}
+        if self.of == "place" and "region" in record:
+            region = region_of(record["rows"][0]["kind"], record["region"])
+            write_lead(self.given.place.folder, self.images, region, np.array(record["carry"]))
 
 
-def not_exchanged(reason: Reason) -> Row:
-    """Return a row of `audit_tables.EXCHANGED` for a test that was not done."""
-    return {"kind": "", "place": "", "reason": str(reason), "images": 0, "patients": 0}
+def not_searched(reason: Reason, of: Track = "place", trained: bool = False) -> Row:
+    """Return a row of `audit_tables.REGIONS` for a search that was not done."""
+    return {"of": of, "trained": trained, "verdict": NOT_TESTED, "reason": str(reason), "images": 0, "patients": 0}
 
 
-def limits_of(places: Iterable[Row], center: Bool[np.ndarray, "h w"]) -> Limits:
-    """Return the largest losses of reference networks.
-
-    Args:
-        places: Kind, place and loss of reference networks, as in `audit_tables.EXCHANGED`.
-        center: Where the finding may be in the images of the audit.
-    """
-    found: dict[tuple[str, str], float] = {}
-    for row in places:
-        kind, place = str(row["kind"]), str(row["place"])
-        key = limited_by(kind, place, kind == "cell" and central(Cell.named(place), center))
-        found[key] = max(found.get(key, 0.0), float(row["loss"]))
-    return found
+def _bounded(name: str, found: Bounded) -> Row:
+    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
 
 
 def measured(environment: Environment) -> dict[str, Float[np.ndarray, " n"]]:
@@ -149,27 +165,3 @@ def measured(environment: Environment) -> dict[str, Float[np.ndarray, " n"]]:
             for name, values in properties_of(pictures).items():
                 found.setdefault(name, np.zeros(len(environment)))[part] = values.double().numpy()
     return {name: values for name, values in found.items() if np.ptp(values) > 0}
-
-
-def center_of(environment: Environment) -> Bool[np.ndarray, "h w"]:
-    """Return the union of masks, else the central half of the area."""
-    _, height, width = environment.images.shape
-    if environment.masks is None:
-        return middle(height, width)
-    union = np.zeros((height, width), dtype=bool)
-    for part in np.array_split(np.arange(len(environment)), max(1, len(environment) // 256)):
-        union |= environment.masks.read(part).numpy().any(axis=(0, 1))
-    return union if union.any() else middle(height, width)
-
-
-def levels_of(table: FactorTable) -> Int[np.ndarray, "n c"]:
-    """Return levels of the columns: codes of levels, halves of numbers. Columns of many levels are left out."""
-    found: list[np.ndarray] = []
-    for factor in table.factors:
-        values = table.columns[factor.name]
-        if factor.levels and len(factor.levels) <= MOST_LEVELS:
-            found.append(values.astype(np.int64))
-        elif not factor.levels and np.isfinite(values.astype(np.float64)).any():
-            numbers = values.astype(np.float64)
-            found.append((numbers > np.nanmedian(numbers)).astype(np.int64))
-    return np.stack(found, axis=1) if found else np.zeros((len(table), 0), dtype=np.int64)

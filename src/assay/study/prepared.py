@@ -27,8 +27,8 @@ from assay.models.ref import FunctionNetwork, Origin
 from assay.spec.request import parse_request
 from assay.store.files import read_checked_json, write_checked_json, write_text
 from assay.study.audit import Settings, opened_images
-from assay.study.audit_plan import MOST_PASSES, AuditPlan, Say, picked, planned, require_asked, require_fitting
-from assay.study.audit_request import BUDGET, Asked
+from assay.study.audit_plan import AuditPlan, Say, picked, planned, require_asked, require_fitting
+from assay.study.audit_request import Asked
 from assay.study.auditing import run_audit
 from assay.study.reading import LOOKED
 
@@ -159,7 +159,7 @@ def _written(
     _, _, scene = opened_images(request, settings, PROCESSOR, notify)
     whole = scene.environment("all")
     require_fitting(asked, whole.table)
-    plan = AuditPlan(whole, asked, planned(asked, whole, _most(asked)), {})
+    plan = AuditPlan(whole, asked, planned(asked, whole, search=False), {})
     say(plan.counts.words)
     names = set[str]()
     for shown in (lambda: picked(whole, np.arange(min(LOOKED, len(whole)))), *(shot.images for shot in plan.shots())):
@@ -213,7 +213,7 @@ def finish_audit(
         answer = _of_scores(_scores_of(scores, folder))
         digest = sha256(scores)[:16]
     origin = _OfPictures(name or scores.stem, digest, answer)
-    made = run_audit(origin, data, asked, out=out or folder / "audit", most=_most(asked), skip_bad_rows=skip_bad_rows,
+    made = run_audit(origin, data, asked, out=out or folder / "audit", in_steps=True, skip_bad_rows=skip_bad_rows,
                      notify=notify, say=say)  # fmt: skip
     assert isinstance(made, Path)
     return made
@@ -235,11 +235,6 @@ def prepared_request(folder: Path, asked: Asked) -> tuple[dict[str, Any], Asked,
     kept = dict(prepared["asked"])
     kept["distortions"] = None if kept["distortions"] is None else tuple(kept["distortions"])
     return prepared["data"], asked.but(**kept), bool(prepared["skip_bad_rows"])
-
-
-def _most(asked: Asked) -> int:
-    """Return how many images are read at most."""
-    return round(MOST_PASSES * asked.budget / BUDGET)
 
 
 def _scores_of(path: Path, folder: Path) -> dict[str, list[float]]:

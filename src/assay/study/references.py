@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +53,6 @@ def shipped_rates(domain: str) -> list[Row]:
                                      for row in known["rates"]]  # fmt: skip
 
 
-def shipped_places(domain: str) -> list[Row]:
-    """Return the largest loss of the shipped reference of a domain at every place of the exchange test."""
-    known = _shipped(domain)
-    return [] if known is None else list(known.get("places", ()))
-
-
 def _shipped(domain: str) -> dict[str, Any] | None:
     path = SHIPPED / f"{domain}.json"
     return read_json(path) if domain and is_file(path) else None
@@ -102,15 +97,48 @@ def read_reference(root: Path, domain: str, drawn: Mapping[str, str], audited: s
     return reference_of(domain, largest, sides.pop() if len(sides) == 1 else 0)
 
 
-def read_places(root: Path, audited: str) -> Iterator[Row]:
-    """Yield rows of `audit_tables.EXCHANGED` of reference networks.
+@dataclass(frozen=True, slots=True)
+class LeadLimits:
+    """Limits of the effect of a region, from networks of one domain without a shortcut.
+
+    Attributes:
+        networks: Number of networks.
+        largest: Regions with a place (`place`) or without (`whole`) -> the largest effect, in standard deviations.
+        rates: Error rates of verdicts by them, as columns of `audit_tables.REGIONS`.
+    """
+
+    networks: int
+    largest: Mapping[str, float]
+    rates: Mapping[str, float] = field(default_factory=dict[str, float])
+
+
+def shipped_limits(domain: str) -> LeadLimits | None:
+    """Return the limits that are shipped for a domain, as `benchmarks/audit_bank.py` writes them; None without any."""
+    path = SHIPPED / "leads.json"
+    known: Mapping[str, Any] = read_json(path) if is_file(path) else {}
+    if domain not in known:
+        return None
+    rates = {f"{name}{end}": math.nan if value is None else float(value) for name in ("false_rate", "missed_rate")
+             for end, value in zip(("", "_low", "_high"), known[domain][name], strict=True)}  # fmt: skip
+    return LeadLimits(int(known[domain]["networks"]), known[domain]["limits"], rates)
+
+
+def read_limits(root: Path, audited: str) -> LeadLimits | None:
+    """Return the limits of a folder of audits, see `read_reference`; None where fewer than 59 searched for regions.
 
     Args:
-        root: A folder of audits, see `read_reference`.
+        root: A folder of audits of clean networks.
         audited: Hash of the audited model, which is no reference of its own.
     """
+    found: dict[str, list[float]] = {"place": [], "whole": []}
     for folder, _ in _audits(root, audited):
-        yield from (row for row in folder.table("exchanged") if not row["reason"])
+        for row in folder.table("regions"):
+            if not row["reason"]:
+                found[row["of"]].append(float(row["value"]))
+    networks = min(map(len, found.values()))
+    if networks < LEAST_NETWORKS:
+        return None
+    return LeadLimits(networks, {of: max(values) for of, values in found.items()})
 
 
 _MODEL = "hash of the model"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
+from assay.report.sentences.cues import added_words
+from assay.report.sentences.leads import answer, leading_region
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import VERDICTS, difference_words, displayed, sentence_case
 from assay.stats.format import count, listed, number
@@ -127,18 +129,33 @@ def _akin(first: Row, row: Row) -> bool:
 MOST_NAMED = 3
 
 
-def headline(rows: Sequence[Row]) -> str:
-    """Return the answer without numbers: what the model relies on, what else its answers change with, what is open."""
+def answer_words(tables: Mapping[str, Sequence[Row]]) -> list[str]:
+    """Return the answer of an audit in sentences: the region that answers live by first, then marks and columns."""
+    first = answer(tables)
+    open_ = leading_region(tables["regions"]) is not None
+    last = " ".join(filter(None, (headline(tables["verdicts"], lead=open_), added_words(tables.get("added", ())))))
+    return [*first, *([last] if last else [])]
+
+
+def headline(rows: Sequence[Row], *, lead: bool = False) -> str:
+    """Return the answer on marks and columns without numbers.
+
+    Args:
+        rows: Rows of `audit_tables.VERDICTS`.
+        lead: Whether a region is open, so that no mark clears the model: only harmful ones are named.
+    """
     harmful = _families(rows)
     relied = _named([one for one in harmful if one[0]["verdict"] == Verdict.RELIES])
     changed = _named([one for one in harmful if one[0]["verdict"] != Verdict.RELIES])
-    left = sum(row["verdict"] == Verdict.INCONCLUSIVE for row in rows)
+    left = 0 if lead else sum(row["verdict"] == Verdict.INCONCLUSIVE for row in rows)
     made: list[str] = []
     if relied:
         made.append(f"This model relies on {relied}.")
         made += [f"Its answers also change with {changed}."] if changed else []
     elif changed:
-        made.append(f"This model's answers change with {changed}.")
+        made.append(f"{'Its' if lead else 'This model' + chr(39) + 's'} answers {'also ' * lead}change with {changed}.")
+    elif lead:
+        return ""
     elif left:
         made.append("No tested factor is shown to change this model's answers.")
     elif all(row["verdict"] == NOT_TESTED for row in rows):

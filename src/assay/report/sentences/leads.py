@@ -1,65 +1,177 @@
-"""Sentences on the leads of an audit."""
+"""Sentences on the region that answers live by, and on leads."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping, Sequence
 
+from assay.report.sentences.reasons import reason_words
 from assay.report.words import sentence_case
-from assay.stats.format import in_words
-from assay.stats.rows import Row
+from assay.stats.format import in_words, listed, number
+from assay.stats.rows import LeadVerdict, Row, json_object, numeric
+from assay.store.audit_tables import NOT_TESTED
 
 NOTE = (
     "A lead is a place to look, and no verdict: none of these was shown to be a shortcut. Put it to a test with a mark "
     "or a column of its own."
 )
-NO_LEADS = "No lead was found. That clears nothing: a shortcut that these images lack cannot be seen."
-NONE_OUTSIDE = "All leads are where the finding may be."
-USUAL = "Networks without a shortcut often lose so, too: the finding is made of it."
+NO_LEADS = "No such lead was found. That clears nothing: a shortcut that these images lack cannot be seen."
 VALUES = (
-    "Value: of a place the AUROC lost with content of another class; of a property the swing; of errors the share of "
-    "these images more than of the others; of a predictor its AUROC."
+    "Value: of a property the swing; of errors the share of these images more than of the others; of a predictor its "
+    "AUROC."
 )
-EXCHANGE = (
-    "Images get the content of other patients. Numbers are the AUROC lost with content of another class more than with "
-    "content of the same class. A dashed cell is where the finding may be."
+OPEN = (LeadVerdict.LIVES, LeadVerdict.LOOKS, LeadVerdict.LEAD, LeadVerdict.INCONCLUSIVE)
+"""Verdicts after which no mark clears the model."""
+_FOUND = OPEN[:3]
+TRAIN = "Your images may not carry the mark: give the training images with --train."
+NOT_LOOKED_FOR = (
+    "Not looked for: marks that wander (hair, stripes, a small dot anywhere), the history of zoom or scaling, and what "
+    "these images do not carry."
 )
-PLACES = ("cell", "band", "intensities")
-"""Kinds of places of the exchange test."""
 _BANDS = ("below 1/32", "1/32 to 1/16", "1/16 to 1/8", "1/8 to 1/4", "above 1/4")
-_SIDES = {
-    (0, 0, 1, 10): "top edge",
-    (9, 0, 1, 10): "bottom edge",
-    (1, 0, 8, 1): "left edge",
-    (1, 9, 8, 1): "right edge",
-}
+_WORDS: Mapping[str, tuple[str, str]] = {
+    LeadVerdict.LIVES: (
+        "Lives by {what}",
+        "The effect is beyond that in networks without a shortcut, and images are of two kinds there. Next: cover the "
+        "place or balance the images by it, retrain, and audit again.",
+    ),
+    LeadVerdict.LOOKS: (
+        "Relies on {what}",
+        "The effect is beyond that in networks without a shortcut, but images are not of two kinds there. Next: look "
+        "at images of both classes at this place.",
+    ),
+    LeadVerdict.LEAD: (
+        "Lead: {what}",
+        "A place where answers can be moved. Networks without a shortcut have one too, and no limit of theirs is known "
+        "for this kind of image: name it with --domain, or train some with --references 59.",
+    ),
+    LeadVerdict.INCONCLUSIVE: ("{what}: inconclusive", "The patients do not settle it. Next: more images."),
+    LeadVerdict.NOTHING_FOUND: (
+        "Nothing found{which}",
+        f"No region moves answers by more than the limit. {NOT_LOOKED_FOR}",
+    ),
+    NOT_TESTED: ("Not searched{which}", ""),
+}  # fmt: skip
+"""Verdict on a region -> its heading, and what it means."""
 
 
-def place_words(kind: str, name: str) -> str:
-    """Return a place of the exchange test in words."""
-    if kind == "band":
-        return f"spatial frequencies {_BANDS[int(name)]} cycles per pixel"
-    if kind == "intensities":
-        return "the distribution of intensities"
-    parts, top, left, high, wide = cell(name)
-    if (high, wide) != (1, 1):
-        return _SIDES[top, left, high, wide]
-    return f"the cell in row {top + 1}, column {left + 1} of {parts}"
+def place_words(row: Row) -> str:
+    """Return a region in words."""
+    kind, name = row["kind"], str(row["name"])
+    match kind:
+        case "border":
+            return "border"
+        case "corners":
+            return "corners"
+        case "mirror":
+            return "side that images face"
+        case "band":
+            return f"spatial frequencies {_BANDS[int(float(name))]} cycles per pixel"
+        case "intensities":
+            return "distribution of gray levels"
+        case _:
+            top, left, bottom, right = map(float, name.split(","))
+    down, across = (min(2, int(1.5 * (low + high))) for low, high in ((top, bottom), (left, right)))
+    if (down, across) == (1, 1):
+        return "middle"
+    if 1 in (down, across):
+        return ("top", "", "bottom")[down] or ("left side", "", "right side")[across]
+    return f"{('upper', '', 'lower')[down]} {('left', '', 'right')[across]} corner"
 
 
-def cell(name: str) -> tuple[int, int, int, int, int]:
-    """Return cells a side of the grid, row, column, rows and columns of a cell by its name."""
-    parts, place, size = name.split(":")
-    (top, left), (high, wide) = place.split(","), size.split("x")
-    return int(parts), int(top), int(left), int(high), int(wide)
+def what_words(row: Row) -> str:
+    """Return what a region has, in words: a drawn mark, its tone, or its look."""
+    place, tone = place_words(row), "bright" if row["bright"] else "dark"
+    if row["of"] == "whole":
+        return f"the {place}" if row["kind"] != "band" else place
+    if not row["discrete"]:
+        return f"the look of the {place}"
+    if row["kind"] == "border":
+        return f"a {tone} border"
+    drawn = numeric(row, "shape") >= 0.5
+    where = {"corners": "one of the corners"}.get(row["kind"], f"the {place}")
+    return f"a {tone} mark in {where}" if drawn else f"how {tone} {where} is"
+
+
+def region_title(row: Row) -> str:
+    """Return the verdict on a region as a heading."""
+    which = "" if row["of"] == "place" else " in mirror half, bands and gray levels"
+    what = what_words(row) if row["kind"] else ""
+    return sentence_case(_WORDS[row["verdict"]][0].format(what=what, which=which))
+
+
+def region_meanings(rows: Sequence[Row]) -> dict[str, str]:
+    """Return the verdicts on regions with what they mean."""
+    there = {row["verdict"] for row in rows}
+    heads = {code: words[0].partition("{")[0].strip(" :").lower() or "inconclusive" for code, words in _WORDS.items()}
+    return {heads[code]: words[1] for code, words in _WORDS.items() if code in there and words[1]}
+
+
+def region_evidence(row: Row) -> str:
+    """Return the numbers behind the verdict on a region, or why there are none."""
+    if row["verdict"] == NOT_TESTED:
+        return reason_words(row["reason"])
+    parts = [f"effect {number(row['value'], 2)} sd [{number(row['value_low'], 2)}, {number(row['value_high'], 2)}]"]
+    if math.isnan(numeric(row, "limit")):
+        parts.append("no limit from networks without a shortcut is known")
+    else:
+        parts.append(
+            f"limit {number(row['limit'], 2)}, the largest of {int(row['networks'])} networks without a shortcut"
+        )
+    for rate, words in (
+        ("false_rate", "wrong in {}% of such networks"),
+        ("missed_rate", "missed in {}% of those with one"),
+    ):
+        if not math.isnan(numeric(row, rate)):
+            share, high = (number(100 * row[name], 1) for name in (rate, f"{rate}_high"))
+            parts.append(f"{words.format(share)} (at most {high}%)")
+    parts.append(f"changed calls {number(100 * row['flips'], 1)}%, score moved by {number(row['moved'], 2)} sd")
+    return "; ".join(parts)
+
+
+def shares_words(row: Row) -> str:
+    """Return how many images of each class carry what is found: `on 89% of finding, 15% of normal`."""
+    shares = json_object(row["shares"])
+    return listed([f"{100 * float(share):.0f}% of '{name}'" for name, share in shares.items()])
+
+
+def answer(tables: Mapping[str, Sequence[Row]]) -> list[str]:
+    """Return the first sentences of an audit on the region that answers live by; none where none was searched for.
+
+    They are the same on the page, in the terminal and on the model card.
+    """
+    rows = [row for row in tables["regions"] if row["verdict"] != NOT_TESTED]
+    return list(_answer(rows)) if rows else []
+
+
+def leading_region(rows: Sequence[Row]) -> Row | None:
+    """Return the row of the region that the headline is about; None where none is open."""
+    order = [str(one) for one in OPEN]
+    there = [row for row in rows if row["verdict"] in order]
+    return min(there, key=lambda row: (order.index(row["verdict"]), row["of"] != "place"), default=None)
+
+
+def _answer(rows: Sequence[Row]) -> Iterator[str]:
+    row = leading_region(rows)
+    images = "training images" if rows[0]["trained"] else "images"
+    if row is None:
+        yield f"No region was found in these {images} that the answers live by."
+    elif row["verdict"] == LeadVerdict.INCONCLUSIVE:
+        yield f"Whether answers live by {what_words(row)} is inconclusive."
+    else:
+        flips = f"{100 * row['flips']:.0f} of 100 answers"
+        yield f"{sentence_case(what_words(row))} changes {flips}."
+        if row["of"] == "place" and row["discrete"]:
+            yield f"It is on {shares_words(row)}."
+        if row["verdict"] == LeadVerdict.LEAD:
+            yield "This is a lead: no limit from networks without a shortcut is known for this kind of image."
+    if not rows[0]["trained"] and (row is None or row["verdict"] not in _FOUND):
+        yield TRAIN
 
 
 def lead_words(row: Row) -> str:
     """Return a lead without its numbers."""
     name, of = in_words(row["name"]), row["class"]
-    if row["kind"] in PLACES:
-        center = ", where the finding may be" if row["center"] else ""
-        usual = "" if row["kind"] == "cell" or not math.isnan(row["limit"]) else f". {USUAL}"
-        return f"{sentence_case(place_words(row['kind'], row['name']))}{center}{usual}"
     also = f". The same images: {row['merged']}" if row["merged"] else ""
     if row["kind"] == "property":
         return f"Scores differ with {name}"
