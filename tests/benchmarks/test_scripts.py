@@ -27,7 +27,6 @@ SMALLEST = {
     "attribution": ["--images", "2", "--explainers", "1", "--sizes", "32", "--repetitions", "1"],
     "distortions": ["--images", "1", "--size", "32", "--repetitions", "1"],
     "audit_columns": ["--seeds", "1", "--images", "50"],
-    "audit_leads": ["--networks", "1", "--train", "60", "--images", "40"],
     "fleet": ["--models", "1", "2", "--rounds", "1", "--steps", "1", "--size", "32", "--batch", "8"],
     "likeness_simulation": ["--studies", "5", "--seeds", "3", "--dimensions", "1", "--shifts", "0", "1"],
 }
@@ -46,7 +45,6 @@ FIRST_CELLS = {
     "attribution": ["32"] * 3,
     "distortions": [f"`{name}`" for names in GROUPS.values() for name in names],
     "audit_columns": ["answers-differ-with", "no-difference", "inconclusive"],
-    "audit_leads": ["0.1 or more", "below 0.05", "any"],
     "fleet": ["1", "2"],
     "likeness_simulation": ["3", "3"],
 }  # fmt: skip

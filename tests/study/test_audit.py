@@ -79,7 +79,7 @@ def test_the_page_of_an_audit_cites_cells_and_names_no_patient(planted: Path) ->
     page = path.read_text()
     first = page[: page.index("<nav")]
     for text in (
-        "<h1>The look of the middle changes 12 of 100 answers.",
+        "<h1>No mark was found. The look of the middle changes 12 of 100 answers.",
         "This is a lead: no limit from networks without a shortcut",
         "answers also change with tag",
         "Affected by tag",

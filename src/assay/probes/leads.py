@@ -508,10 +508,15 @@ class Lead:
     @property
     def high(self) -> Bool[np.ndarray, " n"]:
         """Whether each image is in the higher group, by the region of its own half."""
-        found = np.zeros(sum(len(half.rows) for half in self.halves), dtype=bool)
-        for half in self.halves:
-            found[half.rows] = half.groups.high
-        return found
+        return self._joined([half.groups.high for half in self.halves])
+
+    @property
+    def worth(self) -> Float[np.ndarray, " n"]:
+        """Worth of each image's patch, by the region of its own half."""
+        return self._joined([half.groups.worth for half in self.halves])
+
+    def _joined(self, parts: Sequence[np.ndarray]) -> np.ndarray:
+        return np.concatenate(parts)[np.argsort(np.concatenate([half.rows for half in self.halves]))]
 
 
 def lead(

@@ -45,23 +45,34 @@ def comparison_lines(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
     """Return the comparison as sentences: performance, then every factor whose swing or verdict differs."""
     on = f" on the {max(whole(row, 'images') for row in rows):,} images that both read"
     made = [f"{_subject(row)}{on}: {_values(row, names)}." for row in rows if row["kind"] == "performance"]
+    made += [
+        f"{'region with a place' if row['factor'] == 'place' else 'mirror half, bands and gray levels'}: "
+        f"{_verdicts(row, names)}; effect {number(row['a'], 2)} and {number(row['b'], 2)} sd"
+        for row in rows
+        if row["kind"] == "region"
+    ]
     alike, without = list[str](), list[str]()
-    for factor in dict.fromkeys(row["factor"] for row in rows if row["kind"] != "performance"):
+    for factor in dict.fromkeys(row["factor"] for row in rows if row["kind"] not in ("performance", "region")):
         own = [row for row in rows if row["factor"] == factor]
         leading = next((row for row in own if not math.isnan(row["p"])), None)
         verdicts = own[0].get("verdict_a", ""), own[0].get("verdict_b", "")
         if leading is None or (verdicts[0] == verdicts[1] and leading["decision"] == "inconclusive"):
             (without if leading is None else alike).append(factor_words(own[0]))
             continue
-        both = [f"{in_words(code.replace('-', ' ')) or 'not tested'} ({name})"
-                for code, name in zip(verdicts, names, strict=True)]  # fmt: skip
-        changed = "" if verdicts[0] == verdicts[1] else f" Verdicts: {', '.join(both)}."
+        changed = "" if verdicts[0] == verdicts[1] else f" Verdicts: {_verdicts(own[0], names)}."
         made.append(f"{_subject(leading)}: {_values(leading, names)}.{changed}")
     if alike:
         made.append(f"No difference shown: {', '.join(alike)}.")
     if without:
         made.append(f"Not compared: {', '.join(without)}.")
     return list(map(sentence_case, made))
+
+
+def _verdicts(row: Row, names: tuple[str, str]) -> str:
+    codes = (str(row.get(f"verdict_{side}", "")) for side in "ab")
+    return ", ".join(
+        f"{in_words(code.replace('-', ' ')) or 'not tested'} ({name})" for code, name in zip(codes, names, strict=True)
+    )
 
 
 def _subject(row: Row) -> str:

@@ -37,7 +37,7 @@ from assay.results.preview_blocks import preview_sections
 from assay.results.study_blocks import ACCOUNT, ENVIRONMENTS, FIRST, PROVENANCE, doses, performance, sections
 from assay.stats.findings import from_row
 from assay.store import kinds
-from assay.store.audit_tables import ANSWERS, AUDITED_IMAGES
+from assay.store.audit_tables import ANSWERS, AUDITED_IMAGES, CARRIERS
 from assay.store.files import write_text
 from assay.store.folder import RunFolder
 from assay.store.schema import PICTURES, VALUES
@@ -192,7 +192,7 @@ def content(evidence: Evidence, account: Account, asked: Sequence[Section]) -> C
     )  # fmt: skip
 
 
-_UNLISTED = (PICTURES, VALUES, AUDITED_IMAGES, ANSWERS)
+_UNLISTED = (PICTURES, VALUES, AUDITED_IMAGES, CARRIERS, ANSWERS)
 """Tables that a page does not carry: of pictures, of single images, and of seeds without their names."""
 
 

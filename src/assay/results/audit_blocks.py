@@ -84,6 +84,7 @@ DIFFERENCES = Block(
     id="compared",
     title="Performance, and the swing of marks and columns",
     table="compared",
+    keep=Query(without={"kind": ("region",)}),
     chart="strip",
     place=("factor", "dose", "class"),
     panel="measure",

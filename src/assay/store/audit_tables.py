@@ -265,6 +265,20 @@ AUDITED_IMAGES = Table(
     ),
     ("row", "key", "class", "patient", "groups"),
 )
+CARRIERS = Table(
+    "carriers",
+    "image that was searched: whether it carries what is in the region",
+    (
+        Column("of", "the search: place or whole", values=_TRACKS),
+        Column("trained", "whether it is an image of the training", "BOOLEAN"),
+        whole("row", "its row in the data"),
+        Column("class", "its class"),
+        whole("patient", "number of its patient"),
+        Column("carries", "whether it carries what is found", "BOOLEAN"),
+        number("worth", "mean score of eight images with its patch put on, in standard deviations"),
+    ),
+    ("of", "row", "class", "carries", "worth"),
+)
 ANSWERS = Table(
     "answers",
     "set of images that were read",
@@ -282,11 +296,11 @@ COMPARED = Table(
     "compared",
     "difference between two audits of the same images",
     (
-        Column("factor", "mark or column; empty of images without changes"),
-        Column("kind", "performance, mark or column", values=("performance", "mark", "column")),
+        Column("factor", "mark or column; of a region place or whole; empty of images without changes"),
+        Column("kind", "performance, mark, column or region", values=("performance", "mark", "column", "region")),
         Column("dose", "dose of the mark, or group of the column"),
         Column("class", "class against the rest; empty of two classes"),
-        Column("measure", "auroc, dice or swing", values=("auroc", "dice", "swing")),
+        Column("measure", "auroc, dice, swing or effect", values=("auroc", "dice", "swing", "effect")),
         number("a", "value in the first audit, on the common images"),
         number("b", "value in the second audit"),
         number("value", "value of the first less that of the second"),
@@ -343,6 +357,7 @@ AUDIT_TABLES = {
         SHORTCUTS,
         ADDED,
         AUDITED_IMAGES,
+        CARRIERS,
         ANSWERS,
         PROVENANCE,
     )

@@ -173,7 +173,18 @@ def compare_audits(a: Path, b: Path) -> list[Row]:
         found = list(_mark(both, factor, before) if kind == "mark" else _column(both, factor, before))
         rows += [{**named, **row} for row in found or [{"reason": str(because(Code.NOTHING_TO_COMPARE))}]]
     absent = {one.name: "" if one.type == "VARCHAR" else math.nan for one in COMPARED.columns}
-    return with_decisions([{**absent, **row} for row in rows])
+    decided = with_decisions([{**absent, **row} for row in rows])
+    return [*decided, *({**absent, **row} for row in _regions(both.a.folder, both.b.folder))]
+
+
+def _regions(a: RunFolder, b: RunFolder) -> Iterator[Row]:
+    """Yield the verdicts of both audits on the regions that answers live by."""
+    found = [{row["of"]: row for row in one.table("regions") if row["verdict"] != NOT_TESTED} for one in (a, b)]
+    for of in found[0]:
+        if of in found[1]:
+            one, other = found[0][of], found[1][of]
+            yield {"factor": of, "kind": "region", "measure": "effect", "a": one["value"], "b": other["value"],
+                   "verdict_a": one["verdict"], "verdict_b": other["verdict"]}  # fmt: skip
 
 
 def with_decisions(rows: Sequence[Row]) -> list[Row]:

@@ -371,6 +371,7 @@ class AuditRun:
         return {
             "verdicts": by_harm([*(row for _, row, _ in marks), *columns]),
             "regions": self._regions(),
+            "carriers": [row for one in self._searches for row in one.carriers()],
             "leads": self._leads(shortcuts),
             "inside": self._inside(folder),
             "effects": [row for _, _, effects in marks for row in effects],

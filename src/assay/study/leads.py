@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from typing import Any, cast
 
@@ -85,7 +86,8 @@ class Search:
             where = found.region.where(*pixels.shape[2:])
             carry, bright = (found.high, False) if where is None else carriers(sample, where, found.high)
             kept = {**kept, **self._row(found, sample, carry), "bright": bright}
-            record |= {"region": list(astuple(cast("Any", found.region))), "carry": carry.tolist()}
+            record |= {"region": list(astuple(cast("Any", found.region))), "carry": carry.tolist(),
+                       "worth": found.worth.tolist()}  # fmt: skip
         self.given.place.folder.write_record("probes", self.id, {**record, "rows": [kept]})
 
     def _row(self, found: Lead, sample: Sample, carry: Bool[np.ndarray, " n"]) -> Row:
@@ -138,6 +140,15 @@ class Search:
                               effective=row["effective"], limit=limit, least=row["least"])  # fmt: skip
         known = {} if limits is None or limit is None else {"limit": limit, "networks": limits.networks, **limits.rates}
         return {**row, **known, "shares": json.dumps(row["shares"]), "verdict": str(verdict)}
+
+    def carriers(self) -> Iterator[Row]:
+        """Yield rows of `audit_tables.CARRIERS`."""
+        record = self.given.place.folder.record("probes", self.id) if self.done else {}
+        table = self.images.table
+        for at, carries in enumerate(record.get("carry", ())):
+            yield {"of": self.of, "trained": self.trained, "row": int(table.row[at]),
+                   "class": table.classes[int(table.target[at])], "patient": int(table.patient[at]),
+                   "carries": carries, "worth": record["worth"][at]}  # fmt: skip
 
     def write_pictures(self) -> None:
         """Write pictures of a region with a place: means of both groups, their difference, and six images."""

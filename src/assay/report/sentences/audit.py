@@ -130,11 +130,15 @@ MOST_NAMED = 3
 
 
 def answer_words(tables: Mapping[str, Sequence[Row]]) -> list[str]:
-    """Return the answer of an audit in sentences: the region that answers live by first, then marks and columns."""
-    first = answer(tables)
-    open_ = leading_region(tables["regions"]) is not None
-    last = " ".join(filter(None, (headline(tables["verdicts"], lead=open_), added_words(tables.get("added", ())))))
-    return [*first, *([last] if last else [])]
+    """Return the answer of an audit in sentences: the region that answers live by, then marks and columns.
+
+    Where no region is open, marks and columns that do harm come first.
+    """
+    verdicts, open_ = tables["verdicts"], leading_region(tables["regions"]) is not None
+    last = " ".join(filter(None, (headline(verdicts, lead=open_), added_words(tables.get("added", ())))))
+    parts = [*answer(tables), *([last] if last else [])]
+    harmful = not open_ and any(row["verdict"] in HARMFUL for row in verdicts)
+    return [parts[-1], *parts[:-1]] if harmful else parts
 
 
 def headline(rows: Sequence[Row], *, lead: bool = False) -> str:

@@ -90,7 +90,7 @@ def what_words(row: Row) -> str:
         return f"a {tone} border"
     drawn = numeric(row, "shape") >= 0.5
     where = {"corners": "one of the corners"}.get(row["kind"], f"the {place}")
-    return f"a {tone} mark in {where}" if drawn else f"how {tone} {where} is"
+    return f"a {tone} mark in {where}" if drawn else f"the brightness of {where}"
 
 
 def region_title(row: Row) -> str:
@@ -113,19 +113,18 @@ def region_evidence(row: Row) -> str:
         return reason_words(row["reason"])
     parts = [f"effect {number(row['value'], 2)} sd [{number(row['value_low'], 2)}, {number(row['value_high'], 2)}]"]
     if math.isnan(numeric(row, "limit")):
-        parts.append("no limit from networks without a shortcut is known")
+        parts.append("no limit from clean networks is known")
     else:
-        parts.append(
-            f"limit {number(row['limit'], 2)}, the largest of {int(row['networks'])} networks without a shortcut"
-        )
-    for rate, words in (
-        ("false_rate", "wrong in {}% of such networks"),
-        ("missed_rate", "missed in {}% of those with one"),
-    ):
-        if not math.isnan(numeric(row, rate)):
-            share, high = (number(100 * row[name], 1) for name in (rate, f"{rate}_high"))
-            parts.append(f"{words.format(share)} (at most {high}%)")
-    parts.append(f"changed calls {number(100 * row['flips'], 1)}%, score moved by {number(row['moved'], 2)} sd")
+        rates = {"false_rate": "wrong in {}% of clean networks", "missed_rate": "missed in {}% of others"}
+        known = [
+            f"{words.format(number(100 * row[rate], 1))} (at most {number(100 * row[f'{rate}_high'], 1)}%)"
+            for rate, words in rates.items()
+            if not math.isnan(numeric(row, rate))
+        ]
+        parts.append(f"limit {number(row['limit'], 2)}, the largest of {int(row['networks'])} clean networks")
+        parts += [", ".join(known)] if known else []
+    if row["verdict"] in _FOUND:
+        parts.append(f"changed calls {number(100 * row['flips'], 1)}%, score moved by {number(row['moved'], 2)} sd")
     return "; ".join(parts)
 
 
@@ -159,13 +158,13 @@ def _answer(rows: Sequence[Row]) -> Iterator[str]:
     elif row["verdict"] == LeadVerdict.INCONCLUSIVE:
         yield f"Whether answers live by {what_words(row)} is inconclusive."
     else:
-        flips = f"{100 * row['flips']:.0f} of 100 answers"
-        yield f"{sentence_case(what_words(row))} changes {flips}."
+        said = f"{sentence_case(what_words(row))} changes {100 * row['flips']:.0f} of 100 answers."
+        yield said if row["discrete"] or row["verdict"] != LeadVerdict.LEAD else f"No mark was found. {said}"
         if row["of"] == "place" and row["discrete"]:
             yield f"It is on {shares_words(row)}."
         if row["verdict"] == LeadVerdict.LEAD:
             yield "This is a lead: no limit from networks without a shortcut is known for this kind of image."
-    if not rows[0]["trained"] and (row is None or row["verdict"] not in _FOUND):
+    if not rows[0]["trained"] and (row is None or row["verdict"] not in _FOUND or not row["discrete"]):
         yield TRAIN
 
 
