@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from assay.core.errors import SpecError, StoreError
-from assay.core.files import content_hash, holding, write_bytes
+from assay.core.files import canonical_json, content_hash, hash_of_parts, holding, write_bytes
 from assay.core.reasons import Code, because, reason_of
 from assay.core.registry import lookup
 from assay.core.request import Task
@@ -380,19 +380,24 @@ def make_plan(
     probes: list[ProbeUnit] = []
     readings: dict[tuple[str, str, str], str] = {}
     kept = kept_columns(spec.task, spec.probes, population)
-    seen: dict[tuple[object, ...], Looked] = {}  # many recipes share their environments
+    # many recipes share their environments, and what names the units there but for the trial
+    seen: dict[tuple[object, ...], tuple[dict[str, dict[str, str]], list[tuple[dict[str, str], Component]]]] = {}
+    keys: dict[tuple[str, bool], tuple[tuple[str, str], ...]] = {}
     answering = [one for one in spec.probes if _scope(one.name) == "tests"]
     for trial in trials:
-        tests = trial.tests
-        key = tuple((name, one.model_dump_json()) for name, one in tests.items())
-        at = key, trial.training.seed, trial.training.fold
+        kind = trial.point.label, bool(trial.training.members)
+        if kind not in keys:
+            keys[kind] = tuple((name, one.model_dump_json()) for name, one in trial.tests.items())
+        at = keys[kind], trial.training.seed, trial.training.fold, kind[1]
         if at not in seen:
-            seen[at] = looked_at(population.scene(tests, trial.training.seed, trial.training.fold))
-        asked = answering if trial.training.members else spec.probes
-        found = probe_units({"trial": trial.id}, asked, seen[at], kept)
-        probes += [ProbeUnit(id, trial, component) for id, component in found]
-        for name in seen[at].tests:
-            readings[trial.point.label, trial.id, name] = reading_id({"trial": trial.id}, seen[at], name, kept)
+            looked = looked_at(population.scene(trial.tests, trial.training.seed, trial.training.fold))
+            asked = answering if trial.training.members else spec.probes
+            read = {name: _written(_reading(looked, name, kept)) for name in looked.tests}
+            seen[at] = read, [(_written(one), each) for one, each in _probes(asked, looked, kept)]
+        own, (read, probed) = _written({"trial": trial.id}), seen[at]
+        probes += [ProbeUnit(hash_of_parts({**own, **parts}), trial, component) for parts, component in probed]
+        for name, parts in read.items():
+            readings[trial.point.label, trial.id, name] = hash_of_parts({**own, **parts})
     return Plan(spec, tuple(trials), tuple(probes), readings, tuple(sources.values()))
 
 
@@ -413,6 +418,7 @@ def _trials(
 ) -> list[Trial]:
     """Return all trials; the sources that they start from are added to `sources` by id."""
     trials: list[Trial] = []
+    written: dict[tuple[str, str], str] = {}
     for number in range(max([spec.seeds, *seeds.values()])):
         seed = spec.first_seed + number
         for point in (one for one in spec.points if number < seeds.get(one.label, spec.seeds)):
@@ -424,7 +430,8 @@ def _trials(
                 recipe, needed = settled(with_weights(point, seed, spec), seed, fold, spec, starts)
                 sources |= {source.id: source for source in needed}
                 training = TrainingSpec(data=data, environment=point.train, recipe=recipe, seed=seed, fold=fold)
-                members.append(Trial(training.id, training, point, spec.ensemble))
+                id = training.named(written, point.label) if recipe is point.recipe else training.id
+                members.append(Trial(id, training, point, spec.ensemble))
             trials += [*members, *([ensemble_of(members)] if spec.ensemble else [])]
     return trials
 
@@ -458,7 +465,15 @@ def reading_id(model: Mapping[str, str], looked: Looked, name: str, kept: Mappin
         name: The environment.
         kept: See `kept_columns`.
     """
-    return content_hash({**model, "environment": looked.tests[name], **kept})
+    return content_hash({**model, **_reading(looked, name, kept)})
+
+
+def _reading(looked: Looked, name: str, kept: Mapping[str, Any]) -> dict[str, Any]:
+    return {"environment": looked.tests[name], **kept}
+
+
+def _written(parts: Mapping[str, Any]) -> dict[str, str]:
+    return {name: canonical_json(part) for name, part in parts.items()}
 
 
 def probe_units(
@@ -475,16 +490,20 @@ def probe_units(
         looked: The environments.
         kept: See `kept_columns`.
     """
+    return [(content_hash({**model, **parts}), component) for parts, component in _probes(components, looked, kept)]
+
+
+def _probes(
+    components: Sequence[Component], looked: Looked, kept: Mapping[str, Any]
+) -> Iterator[tuple[dict[str, Any], Component]]:
     images = {"tests": looked.tests, "neutral": looked.neutral}
-    units: list[tuple[str, Component]] = []
     for component in components:
-        made: dict[str, Any] = {**model, "probe": component.model_dump(), "images": images[_scope(component.name)]}
+        made: dict[str, Any] = {"probe": component.model_dump(), "images": images[_scope(component.name)]}
         if kept:
             made["kept"] = kept
         if _scope(component.name) == "neutral" and (named := environments_of(component)):
             made["named"] = {name: looked.tests[name] for name in named.values()}
-        units.append((content_hash(made), component))
-    return units
+        yield made, component
 
 
 def _scope(probe: str) -> Scope:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import (
@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from assay.core.files import content_hash
+from assay.core.files import canonical_json, content_hash, hash_of_parts
 from assay.core.request import Task
 from assay.spec.document import Keys
 from assay.spec.fields import (
@@ -560,7 +560,26 @@ class TrainingSpec(Frozen):
     @property
     def id(self) -> str:
         """Return the hash that names the trial: 16 hexadecimal digits."""
-        return content_hash(self.canonical())
+        return self.named({}, "")
+
+    def named(self, written: dict[tuple[str, str], str], label: str) -> str:
+        """Return `id`.
+
+        Args:
+            written: Canonical JSON of data, environment and recipe by label and name, and what is added here.
+            label: The same of all trainings that share the three.
+        """
+        parts: dict[str, Callable[[], Any]] = {
+            "data": lambda: self.data,
+            "environment": self.environment.for_training,
+            "recipe": self.recipe.canonical,
+        }
+        for name, make in parts.items():
+            if (label, name) not in written:
+                written[label, name] = canonical_json(make())
+        own = self.model_dump(mode="json", exclude_defaults=True, exclude=set(parts))
+        shared = {name: written[label, name] for name in parts}
+        return hash_of_parts(shared | {name: canonical_json(value) for name, value in own.items()})
 
 
 class GivenWeights(Frozen):
