@@ -81,6 +81,14 @@ def test_a_primary_line_has_the_verdict_and_the_numbers_that_decided(snapshot: S
     assert [(primary_line(one, NAMES), decided_by(one)) for one in made] == snapshot
 
 
+def test_interval_and_p_are_of_one_correction_and_another_level_than_95_is_named() -> None:
+    assert decided_by(row(decision_level=0.95)) == "+0.090 [0.001, 0.180], p = 0.02"
+    assert decided_by(row()) == "+0.090 [0.001, 0.180], 97.5% CI, p = 0.02"
+    assert decided_by(row(decision_level=NAN)) == "+0.090 [0.001, 0.180], corrected CI, p = 0.02"
+    uncorrected = row(decision_low=NAN, decision_high=NAN, decision_p=NAN, low=0.08, high=0.11)
+    assert decided_by(uncorrected) == "+0.09"  # an interval of 95% never stands next to a corrected p
+
+
 def test_labels_of_the_study_file_come_first() -> None:
     names = Names(NAMES.places, {"supcon": "contrastive", "reversed": "the other texture"})
     assert statement(row(), names) == "AUROC with the other texture, contrastive against cross-entropy"
