@@ -98,7 +98,8 @@ def _arguments(entry: Entry) -> str:
 def _fields(model: type[BaseModel]) -> str:
     """Return the fields of a model: defaults, values, and their descriptions or the documented attributes."""
     texts = _documented(inspect.getdoc(model) or "")
-    allowed = model.model_json_schema()["properties"]
+    schema = model.model_json_schema()
+    allowed = schema.get("properties") or schema["$defs"][model.__name__]["properties"]  # of a model that holds itself
     every = model.model_fields.items()
     rows = (
         (f"`{key}`", _default(one), _allowed(allowed[key]), one.description or texts.get(key, "")) for key, one in every
