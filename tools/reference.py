@@ -204,7 +204,7 @@ def _measure(one: Measure) -> tuple[str, ...]:
 
 
 def tables(which: str) -> str:
-    """Return tables and their columns: `common`, or those of a `study`, `model`, `audit` or `preview`."""
+    """Return tables and their columns: `common`, or those of a `study`, `model`, `audit`, `look` or `preview`."""
     studies = schema.TABLES
     models = {name: one for name, one in schema.MODEL_TABLES.items() if name not in studies}
     audits = {name: one for name, one in AUDIT_TABLES.items() if name not in studies}
@@ -212,7 +212,13 @@ def tables(which: str) -> str:
     if which == "common":
         return _columns(sorted(common, key=lambda one: one.name))
     planned = {one.name: one for one in (schema.COUNTS, schema.POWER)}
-    chosen = {"study": studies, "model": models, "audit": audits, "preview": planned}[which]
+    chosen = {
+        "study": studies,
+        "model": models,
+        "audit": audits,
+        "look": {"issues": schema.ISSUES},
+        "preview": planned,
+    }[which]
     return "\n\n".join(_table(one, common) for one in chosen.values())
 
 

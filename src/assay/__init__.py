@@ -13,11 +13,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from assay.api import Audit, Probed, Run, Study, audit, compare, load, load_model, open_run, probe
+    from assay.api import Audit, Look, Probed, Run, Study, audit, compare, load, load_model, look, open_run, probe
     from assay.shifts.intervention import intervention
 
 __all__ = [
     "Audit",
+    "Look",
     "Probed",
     "Run",
     "Study",
@@ -26,6 +27,7 @@ __all__ = [
     "intervention",
     "load",
     "load_model",
+    "look",
     "open_run",
     "probe",
 ]

@@ -704,3 +704,48 @@ def audit(
         )
     assert isinstance(found, Path)
     return Audit(found)
+
+
+@dataclass(frozen=True)
+class Look(Run):
+    """A look at images. Its tables are `issues`, `shortcuts`, `findings`, `pictures` and `provenance`."""
+
+
+def look(
+    data: str | Path | pd.DataFrame | Mapping[str, Any],
+    target: str = "",
+    *,
+    positive: str = "",
+    patient: str = "",
+    image: str = "",
+    size: int = 128,
+    out: str | Path | None = None,
+    progress: bool = False,
+) -> Look:
+    """Look at images before any network: copies, simple cues that predict the target, odd images and small groups.
+
+    Args:
+        data: A folder of images, a CSV or a data frame with a row per image, or `data` of a study.
+        target: The class; by default the column that is called like one.
+        positive: The positive class.
+        patient: The patient; by default the column that is called like one.
+        image: The image's file; by default the column that names files.
+        size: Side in pixels at which images are looked at.
+        out: The folder of the page and of issues.csv; by default `looks/NAME`.
+        progress: Whether reading is shown.
+
+    Returns:
+        The look, whose tables are data frames.
+
+    Raises:
+        SpecError: No column is surely the target, or one is missing.
+        DataError: No image can be read.
+    """
+    from assay.execution.progress import reading_shown
+    from assay.study.look import look as looked
+    from assay.study.look_request import LookRequest
+
+    asked = LookRequest(data=data, target=target, positive=positive, patient=patient, image=image, size=size,
+                        out=None if out is None else Path(out))  # fmt: skip
+    with reading_shown(quietly=not progress) as notify:
+        return Look(looked(asked, notify))

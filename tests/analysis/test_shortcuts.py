@@ -11,13 +11,14 @@ from PIL import Image
 from scipy.stats import mannwhitneyu
 
 from assay.analysis.data_checks import Looked
-from assay.analysis.shortcuts import _number_cue, cues_of, shortcut_cautions, shortcut_rows
+from assay.analysis.shortcuts import Cue, _number_cue, cues_of, shortcut_cautions, shortcut_rows
 from assay.core.types import FactorTable
 from assay.execution.jobs import Place, population_of
 from assay.execution.local import InProcess
 from assay.report.sentences.reasons import chip_words, reason_words
 from assay.runs.run import quietly
 from assay.spec.parse import parse_study
+from assay.spec.schema import StudySpec
 from assay.stats.findings import from_row
 from assay.store import schema
 from assay.store.files import Row
@@ -61,7 +62,11 @@ def study(images: Path, **data: Any) -> dict[str, Any]:
 def rows(images: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
     spec = parse_study(study(images))
     root = tmp_path_factory.mktemp("run")
-    return shortcut_rows(cues_of(spec, population_of(spec.data, Place(root, root / "cache"))))
+    return shortcut_rows(_cues(spec, Place(root, root / "cache")))
+
+
+def _cues(spec: StudySpec, place: Place) -> list[Cue]:
+    return cues_of(spec.data, population_of(spec.data, place).dataset)
 
 
 def row(rows: list[Row], name: str) -> Row:
@@ -123,7 +128,7 @@ def test_labels_that_nothing_tells_give_no_caution(images: Path, tmp_path: Path)
         line[1] = str(draw[i // 2] % 2)
     (images / "drawn.csv").write_text("\n".join([lines[0], *map(",".join, cells)]) + "\n")
     spec = parse_study(study(images, table="drawn.csv"))
-    found = shortcut_rows(cues_of(spec, population_of(spec.data, Place(tmp_path, tmp_path / "cache"))))
+    found = shortcut_rows(_cues(spec, Place(tmp_path, tmp_path / "cache")))
     assert len(found) > 10
     assert not any(one["strong"] for one in found)
     assert not list(shortcut_cautions(found))
@@ -131,7 +136,7 @@ def test_labels_that_nothing_tells_give_no_caution(images: Path, tmp_path: Path)
 
 def test_a_level_of_its_own_for_every_patient_tells_nothing(images: Path, tmp_path: Path) -> None:
     spec = parse_study(study(images, factors={"who": "categorical"}, where={"shoe": {"max": 9}}))
-    found = shortcut_rows(cues_of(spec, population_of(spec.data, Place(tmp_path, tmp_path / "cache"))))
+    found = shortcut_rows(_cues(spec, Place(tmp_path, tmp_path / "cache")))
     assert row(found, "who")["value"] == pytest.approx(0.5)
 
 
@@ -148,7 +153,7 @@ def test_a_number_that_tells_the_target_by_middle_values_is_a_caution(classes: i
     (tmp_path / "data.csv").write_text("\n".join(lines) + "\n")
     factors = {"dose": {"kind": "continuous"}}
     spec = parse_study(study(tmp_path, target="grade", factors=factors, size=32))
-    found = shortcut_rows(cues_of(spec, population_of(spec.data, Place(tmp_path / "run", tmp_path / "cache"))))
+    found = shortcut_rows(_cues(spec, Place(tmp_path / "run", tmp_path / "cache")))
     dose = row(found, "dose")
     assert dose["strong"]
     assert dose["value"] > 0.9
@@ -172,7 +177,7 @@ def test_numbers_that_tell_nothing_are_hardly_ever_cautions() -> None:
 
 def test_of_several_classes_the_one_that_is_told_best_is_named(images: Path, tmp_path: Path) -> None:
     spec = parse_study(study(images, target="ward", factors={"ill": "categorical"}))
-    found = row(shortcut_rows(cues_of(spec, population_of(spec.data, Place(tmp_path, tmp_path / "cache")))), "ill")
+    found = row(shortcut_rows(_cues(spec, Place(tmp_path, tmp_path / "cache"))), "ill")
     assert found["of"] in ("a", "c")
     assert found["value"] > 0.7
 
@@ -181,7 +186,7 @@ def test_a_phantom_has_none(tmp_path: Path) -> None:
     data = {"phantom": "nodule", "core": "margin", "target": "margin", "size": 32, "train": 20, "validation": 10,
             "test": 10}  # fmt: skip
     spec = parse_study({**study(tmp_path), "data": data})
-    assert shortcut_rows(cues_of(spec, population_of(spec.data, Place(tmp_path, tmp_path / "cache")))) == []
+    assert shortcut_rows(_cues(spec, Place(tmp_path, tmp_path / "cache"))) == []
 
 
 def test_page_table_and_light_of_a_run_have_them(images: Path, tmp_path: Path) -> None:

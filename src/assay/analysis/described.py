@@ -158,7 +158,7 @@ class Described(DataDescription):
 def describe(gathered: Gathered, population: Population) -> Described:
     """Draw the pictures of a finished study to `pictures/`, and describe its data for the tables."""
     spec, dataset = gathered.plan.spec, population.dataset
-    looked, cues = Looked.at(spec, population), cues_of(spec, population)
+    looked, cues = Looked.at(spec, population), cues_of(spec.data, dataset)
     shortcuts = shortcut_rows(cues)
     return Described(
         environments=environment_rows(gathered.plan, population),

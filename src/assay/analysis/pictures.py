@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
 from scipy import ndimage
 
@@ -117,6 +117,16 @@ class Gallery:
         }
         rows = [_pixels(environment, index) for index in chosen]
         return self._write(f"source-{_safe(name)}.png", _grid(rows), "source", facts, environment=name)
+
+    def found(self, dataset: Dataset, rows: Int[np.ndarray, " m"], kind: str) -> Row:
+        """Draw the first of some images, with the numbers of their rows."""
+        images = dataset.images.read(rows[: 2 * COLUMNS]).numpy()
+        drawn = [colored(image) for image in images]
+        places = dataset.table.places
+        numbers = list(places.numbers) if places else list(range(1, len(dataset.table) + 1))
+        facts = {"kind": kind, "images": len(rows), "rows": [numbers[at] for at in rows[: 2 * COLUMNS].tolist()]}
+        grid = _grid([drawn[start : start + COLUMNS] for start in range(0, len(drawn), COLUMNS)])
+        return self._write(f"found-{kind}-{int(rows[0])}.png", grid, "found", facts)
 
     def near_copies(self, dataset: Dataset) -> list[Row]:
         """Draw pairs of near copies, eight a sheet: the first image of each pair above the second.

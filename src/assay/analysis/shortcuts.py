@@ -21,9 +21,7 @@ from assay.probes.decodability import folds_by_patient, held_out
 from assay.probes.probe import clustered
 from assay.shifts.checks import LEAST_ROWS, PROXY
 from assay.shifts.intervention import by_box
-from assay.shifts.population import Population
-from assay.spec.request import ProbeRequest
-from assay.spec.schema import StudySpec
+from assay.spec.schema import DataSpec
 from assay.stats.estimate import interval
 from assay.stats.influence import auroc_rows
 from assay.stats.metrics import placements
@@ -42,7 +40,9 @@ THUMBNAIL, RING = 16, 20
 """Pixels a side of the thumbnail, and of the image whose outer tenth is the frame of two pixels."""
 MIXED = "mixed"
 """Direction of a number that tells the target, and not by being high or low."""
-_BLACK, _WHITE = 1 / 255, 254 / 255
+_BLACK, _WHITE = 1 / 255, 240 / 255
+MARK = 0.4
+"""By so much are thin bright marks brighter than what is around them."""
 _BATCH = 64
 _SUFFIXES = {"jpeg": "jpg", "jpe": "jpg", "tif": "tiff", "dicom": "dcm"}
 
@@ -73,17 +73,16 @@ def shortcut_rows(cues: Iterable[Cue]) -> list[Row]:
     return sorted(rows, key=lambda row: -1.0 if np.isnan(row["value"]) else float(row["value"]), reverse=True)
 
 
-def cues_of(spec: StudySpec | ProbeRequest, population: Population) -> list[Cue]:
+def cues_of(data: DataSpec, dataset: Dataset | None) -> list[Cue]:
     """Return what may predict the target; nothing of a phantom, whose factors the study draws itself.
 
     Every factor (but one of the role *core*, which defines the target), every column that the study does not name,
     whether they are filled, properties of the images, and ridge regressions on held-out patients. Where patients are
     not named, rows count none. Columns whose rows are not those of the images have no scores.
     """
-    dataset = population.dataset
     if dataset is None:
         return []
-    table, others = dataset.table, undeclared_table(spec.data)
+    table, others = dataset.table, undeclared_table(data)
     cues = list(cues_of_table(table))
     if others is not None:
         aligned = np.array_equal(others.target, table.target)
@@ -106,9 +105,9 @@ def cues_of_table(table: FactorTable, kind: str = "factor") -> Iterator[Cue]:
             yield _cue("filled", factor.name, table, dict.fromkeys(_codes(table), known), None)
 
 
-def shortcut_cautions(rows: Sequence[Row]) -> Iterator[Reason]:
-    """Return the caution on strong predictors; factors and columns from `PROXY` on are proxies instead."""
-    strong = [row for row in rows if row["strong"] and not _is_proxy(row)]
+def shortcut_cautions(rows: Sequence[Row], *, proxies: bool = False) -> Iterator[Reason]:
+    """Return the caution on strong predictors; factors and columns from `PROXY` on only where asked for `proxies`."""
+    strong = [row for row in rows if row["strong"] and (proxies or not _is_proxy(row))]
     if strong:
         columns = {"kinds": "kind", "names": "name", "values": "value", "lows": "low", "highs": "high"}
         fields: dict[str, Field] = {key: tuple(str(row[column]) for row in strong) for key, column in columns.items()}
@@ -248,13 +247,13 @@ def _shares(
 
 
 def _image_cues(dataset: Dataset) -> Iterator[Cue]:
-    rows = _sample(dataset.table.patient)
+    rows = sampled_images(dataset.table.patient)
     return (cue.at(rows, len(dataset.table)) for cue in _cues_of_images(dataset, rows))
 
 
 def _cues_of_images(dataset: Dataset, rows: Int[np.ndarray, " m"]) -> Iterator[Cue]:
     table = dataset.table.take(rows)
-    measured, pictures = _looked_at(dataset, rows)
+    measured, pictures = looked_at(dataset, rows)
     for name, values in {**_native(dataset, rows), **measured}.items():
         if np.ptp(values) > 0:
             yield _number_cue("image", name, values, table)
@@ -271,8 +270,8 @@ def _cues_of_images(dataset: Dataset, rows: Int[np.ndarray, " m"]) -> Iterator[C
         yield _cue("baseline", name, table, dict(zip(_codes(table), said.T, strict=True)), fold)
 
 
-def _sample(patient: Int[np.ndarray, " n"]) -> Int[np.ndarray, " m"]:
-    """Positions of all images, or of whole patients up to `MOST_IMAGES`, at least one."""
+def sampled_images(patient: Int[np.ndarray, " n"]) -> Int[np.ndarray, " m"]:
+    """Return positions of all images, or of whole patients up to `MOST_IMAGES`, at least one."""
     if len(patient) <= MOST_IMAGES:
         return np.arange(len(patient))
     codes, which, counts = np.unique(patient, return_inverse=True, return_counts=True)
@@ -288,10 +287,10 @@ def _native(dataset: Dataset, rows: Int[np.ndarray, " m"]) -> dict[str, np.ndarr
     return {"width": width, "height": height, "aspect (width / height)": width / height}
 
 
-def _looked_at(
+def looked_at(
     dataset: Dataset, rows: Int[np.ndarray, " m"]
 ) -> tuple[dict[str, np.ndarray], dict[str, Float[np.ndarray, "m d"]]]:
-    """Properties of every picture, and features of the baselines, all at study resolution and without padding."""
+    """Return properties of every picture and features of baselines, at study resolution and without padding."""
     shape = dataset.images.shape
     properties: dict[str, np.ndarray] = {}
     features: dict[str, np.ndarray] = {}
@@ -322,11 +321,18 @@ def properties_of(pictures: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor,
         "share of black pixels": (flat <= _BLACK).double().mean(dim=1),
         "share of white pixels": (flat >= _WHITE).double().mean(dim=1),
         "brightness of the border": border,
+        "share of thin bright marks": (gray - _opened(gray) > MARK).flatten(1).double().mean(dim=1),
         "sharpness": sum(steps, torch.zeros(len(gray))) / contrast.clamp(min=_BLACK),
     }
     if pictures.shape[1] > 1:
         found["color saturation"] = (pictures.amax(dim=1) - pictures.amin(dim=1)).flatten(1).mean(dim=1)
     return found
+
+
+def _opened(gray: Float[Tensor, "b h w"]) -> Float[Tensor, "b h w"]:
+    """Images without bright structures of under five pixels, such as letters and calipers."""
+    eroded = -functional.max_pool2d(-gray, 5, 1, 2)
+    return functional.max_pool2d(eroded, 5, 1, 2)
 
 
 def _inner(height: int, width: int) -> tuple[slice, slice]:

@@ -18,6 +18,7 @@ from assay.cli.audit_steps import add_commands
 from assay.cli.requests import taking
 from assay.study.audit_request import Asked
 from assay.study.compare_request import CompareRequest
+from assay.study.look_request import LookRequest
 from assay.study.run_request import RunRequest, TuneRequest
 
 
@@ -122,6 +123,18 @@ def replicate(asked: RunRequest) -> None:
 
     with own_code_refused(asked.no_own_code):
         replicate_command(asked)
+
+
+@app.command(epilog="Example: assay look my-images --open")
+@taking(LookRequest)
+def look(asked: LookRequest) -> None:
+    """Look at images before any network: copies, simple cues that predict the target, odd images, small groups.
+
+    No study file is needed, and nothing is trained. Writes a page with pictures and issues.csv with the names of files.
+    """
+    from assay.cli.look import look_command
+
+    look_command(asked)
 
 
 @app.command(epilog="Example: assay preview nodule-loss --scale quick --seeds 3")

@@ -594,6 +594,25 @@ class Code(StrEnum):
         "without a network, the target is predicted by {names:properties}; a network may learn these instead",
         "without a network, the target is predicted by {names:cue}",
     )
+    COPY_CLUSTERS = (
+        "copy-clusters",
+        "copies, exact or near: {groups:picture} in {files:file}[across?, {across:picture} under several "
+        "patients|][contradicting?, {contradicting:picture} with different classes|]",
+        "{groups:picture} in {files:file}: copies",
+    )
+    PARTS_SHARED = (
+        "parts-shared",
+        "{count:patient} and {groups:picture} are in several parts of '{column}': what is tested was trained on",
+        "parts of '{column}' share patients or pictures",
+        "bad",
+    )
+    ODD_IMAGES = "odd-images", "{count:image}: {kind:issue}", "{count:image}: {kind:issue}"
+    ROWS_LEFT_OUT = "rows-left-out", "{count:row} cannot be used; the page says why"
+    SMALL_GROUPS_OF = (
+        "small-groups-of",
+        "{count:small group} with under {least} images of a class, which cannot be tested, such as {names:list}",
+        "{count:small group}",
+    )
     OF_RECIPE = "of-recipe", "in {recipe}"
 
     # Tables of the data.

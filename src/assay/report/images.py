@@ -153,6 +153,7 @@ _GROUPS: Mapping[str, tuple[str, str, int, str]] = {
     "source": ("What sources are trained on", "", 1, "further source"),
     "copies": ("Near copies", "Nearly identical images in the data. If one of a pair is in training and the other in "
                "test, results are too good.", 1, "further sheet"),
+    "found": ("What stands out", "", 1, "further sheet"),
     "outline": ("Predicted outlines on the same images", "Ranked by the mean over recipes: by Dice in images with a "
                 f"lesion, by predicted area in the others. {_OF_FIRST}, threshold p = 0.5.", 0, "image"),
     "heat-map": ("Heat maps on the same images",

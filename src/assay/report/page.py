@@ -24,6 +24,7 @@ from assay.report.drawing import DARK, LIGHT, declarations
 from assay.report.evidence import Evidence, Tables, distinct, networks, outline
 from assay.report.glossary import first_used
 from assay.report.images import Gallery, gallery
+from assay.report.look_page import look_account
 from assay.report.opening import MOST_LINES, Account, Opening, Said, opening, paper, said, verdict
 from assay.report.preview_page import preview_account
 from assay.report.sentences.audit import meanings
@@ -33,7 +34,7 @@ from assay.report.sheets import Download, Sheet, as_file, as_markdown
 from assay.report.words import plural
 from assay.results.audit_blocks import COMPARISON, SWINGS, UNTESTED, audit_sections
 from assay.results.block import Block, Section
-from assay.results.preview_blocks import preview_sections
+from assay.results.preview_blocks import LOOK_CUES, look_sections, preview_sections
 from assay.results.study_blocks import ACCOUNT, ENVIRONMENTS, FIRST, PROVENANCE, doses, performance, sections
 from assay.stats.findings import from_row
 from assay.store import kinds
@@ -231,6 +232,7 @@ PAGES = {
     kinds.AUDIT.name: Page(audit_account, lambda tables: audit_sections(tables, leads_words(tables))),
     kinds.AUDITS.name: Page(comparison_account, lambda _: [COMPARISON]),
     kinds.PREVIEW.name: Page(preview_account, preview_sections),
+    kinds.LOOK.name: Page(look_account, look_sections),
 }
 """Pages by the name of the kind of run."""
 
@@ -253,6 +255,8 @@ def first_figures(evidence: Evidence) -> tuple[Figure, ...]:
         searched = any(not row["reason"] for row in evidence.tables.get("regions", ()))
         swings = None if searched else chart(SWINGS, evidence, FIRST_WIDTH)
         return () if swings is None else (swings,)
+    if "issues" in evidence.tables:
+        return () if (cues := chart(LOOK_CUES, evidence, FIRST_WIDTH)) is None else (cues,)
     if "estimates" not in evidence.tables:
         return ()
     view = evidence.outline

@@ -42,6 +42,20 @@ def preview_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
     ]
 
 
+LOOK_CUES = replace(CUES, chart="strip", place=("name",), colors="kind", keep=Query(most=12))
+"""The chart of the first screen of a look."""
+
+
+def look_sections(_: Mapping[str, Sequence[Row]]) -> list[Section]:
+    """Return the sections of the page of a look at images."""
+    issues = Block(id="issues", title="Issues; issues.csv has the files", table="issues", folded=True,
+                   columns=("kind", "row", "cluster", "of", "value"))  # fmt: skip
+    return [
+        Section("cues", "Simple cues", (LOOK_CUES, replace(CUES, id="every-cue"))),
+        Section("found", "Issues", (issues,)),
+    ]
+
+
 def defining(tables: Mapping[str, Sequence[Row]]) -> tuple[str, str]:
     """Return the core factor, where it defines the target in every environment, and the class; else empty texts."""
     core = next((row["value"] for row in tables["provenance"] if row["key"] == "core"), "")

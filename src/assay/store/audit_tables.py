@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from assay.store.columns import IMAGES, PATIENTS, Column, Table, keyed, number, whole
-from assay.store.schema import ADDED, COUNTS, POWER, PROVENANCE, SHORTCUTS, TABLES
+from assay.store.schema import ADDED, COUNTS, ISSUES, POWER, PROVENANCE, SHORTCUTS, TABLES
 
 
 def _bounded(name: str, meaning: str) -> tuple[Column, ...]:
@@ -364,5 +364,5 @@ AUDIT_TABLES = {
 }
 """Every table of an audit by name, the most requested first."""
 
-EVERY_TABLE = {**TABLES, **AUDIT_TABLES, **{one.name: one for one in (COMPARED, COUNTS, POWER)}}
+EVERY_TABLE = {**TABLES, **AUDIT_TABLES, **{one.name: one for one in (COMPARED, COUNTS, POWER, ISSUES)}}
 """Every table that a run folder can have, by name; those of studies first."""

@@ -64,5 +64,12 @@ PREVIEW = Kind(
     "run `assay preview` again",
 )
 
-KINDS = {kind.name: kind for kind in (STUDY, MODEL, AUDIT, COMPARISON, AUDITS, PREVIEW)}
+LOOK = Kind(
+    "look",
+    "a look at images",
+    _only("findings", "shortcuts", "issues", "pictures", "provenance"),
+    "run `assay look` again",
+)
+
+KINDS = {kind.name: kind for kind in (STUDY, MODEL, AUDIT, COMPARISON, AUDITS, PREVIEW, LOOK)}
 """Every kind of run by name."""

@@ -641,6 +641,23 @@ ADDED = Table(
      "images", "patients", "reason"),
 )  # fmt: skip
 
+ISSUE_KINDS = (
+    "copy", "across-parts", "left-out", "blank", "dark", "bright", "blurry", "marked", "outlying", "small-group",
+)  # fmt: skip
+"""Kinds of issues of `assay look`, the gravest first."""
+ISSUES = Table(
+    "issues",
+    "issue of an image, or of a group of images, found by `assay look`",
+    (
+        Column("kind", "kind of issue", values=ISSUE_KINDS),
+        whole("row", "line of the table or number of the file; 0 of a group"),
+        whole("cluster", "number of the cluster of copies; 0 without"),
+        Column("of", "class of the image, or column and level of a group"),
+        number("value", "likeness, or how far the image is from the others, in robust standard deviations"),
+    ),
+    ("kind", "row", "cluster", "of", "value"),
+)
+
 PICTURES = Table(
     "pictures",
     "picture of the page",

@@ -363,7 +363,7 @@ class AuditRun:
             if effects and asked.pictures:
                 write_mark(folder, mark.name, plan.before, plan.marks[mark.name][DECIDING].images())
         columns, groups, gaps = of_columns(answers.clean, asked.margin)
-        cues = cues_of(given.request, given.population)
+        cues = cues_of(given.request.data, given.population.dataset)
         shortcuts = shortcut_rows(cues)
         if asked.pictures:
             for one in self._searches:

@@ -98,7 +98,7 @@ def preview_tables(
     environments = distinct_environments(spec.points, population, spec.first_seed)
     marks = dict.fromkeys((change.name for change in changes), ())
     rows = list(_environment_rows(spec, population, environments, marks))
-    shortcuts = shortcut_rows(cues_of(spec, population))
+    shortcuts = shortcut_rows(cues_of(spec.data, population.dataset))
     unnamed = without_patients(population.card.known_faults)
     doubts = (
         *leakage_of(population),

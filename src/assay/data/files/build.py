@@ -275,7 +275,9 @@ class FileOriginals:
         return out.squeeze(2) if self._planes == 1 else out
 
 
-def from_files(listing: Listing, spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool) -> Dataset:
+def from_files(
+    listing: Listing, spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, keep_copies: bool = False
+) -> Dataset:
     """Return the dataset of a listing of files. Raises DataError with all bad rows unless they are to be left out."""
     if spec.preprocessing and "mask" in listing.frame:
         raise SpecError("data.preprocessing cuts images, and the masks of these would not follow; leave it out")
@@ -288,7 +290,7 @@ def from_files(listing: Listing, spec: DataSpec, cache: ArrayCache, skip_bad_row
     if not len(whole):
         _none_left(whole)
     pixels = _decoded(whole, facts, masks, spec, cache)
-    return assemble(whole, pixels, spec, cache, skip_bad_rows)
+    return assemble(whole, pixels, spec, cache, skip_bad_rows, keep_copies)
 
 
 def images_of(listing: Listing, spec: DataSpec, cache: ArrayCache) -> ArrayImages:
@@ -299,15 +301,19 @@ def images_of(listing: Listing, spec: DataSpec, cache: ArrayCache) -> ArrayImage
     return ArrayImages(decoded.array, np.arange(len(listing)))
 
 
-def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool) -> Dataset:
+def assemble(
+    listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache, skip_bad_rows: bool, keep_copies: bool = False
+) -> Dataset:
     """Return the dataset of decoded images. Position i is row i of the table, in the order of the listing.
+
+    With `keep_copies`, exact copies of different patients are no bad rows.
 
     Raises:
         DataError: For bad rows, unless they are to be left out; for a class, or a whole set, of which none is left.
     """
     hashes = _hashes(pixels.images, cache)
     depth = _doubts_of_depth(listing, pixels.images)
-    listing, kept = _usable(listing, pixels, hashes, skip_bad_rows)
+    listing, kept = _usable(listing, pixels, hashes, skip_bad_rows, keep_copies)
     table, native = _table(listing), pixels.native[kept]
     images = ArrayImages(pixels.images.array, kept)
     masks, about_masks, warnings = _masks(listing, pixels, kept, framing_of(spec))
@@ -355,7 +361,9 @@ def assemble(listing: Listing, pixels: Pixels, spec: DataSpec, cache: ArrayCache
     )
 
 
-def _usable(listing: Listing, pixels: Pixels, hashes: np.ndarray, skip_bad_rows: bool) -> tuple[Listing, np.ndarray]:
+def _usable(
+    listing: Listing, pixels: Pixels, hashes: np.ndarray, skip_bad_rows: bool, keep_copies: bool
+) -> tuple[Listing, np.ndarray]:
     """Return the listing without rows that cannot be used, with a target, and the positions of those kept."""
     listing, kept = listing.drop(_undecoded(listing, pixels))
     if len(listing) and pixels.masks is not None:
@@ -364,7 +372,7 @@ def _usable(listing: Listing, pixels: Pixels, hashes: np.ndarray, skip_bad_rows:
             kept = kept[again]
         if listing.target is None:
             listing = _target_from_masks(listing, pixels.masks.array[kept])
-    listing, again = listing.drop(_copies(listing, hashes[kept]))
+    listing, again = listing.drop([] if keep_copies else _copies(listing, hashes[kept]))
     if not skip_bad_rows:
         refuse(listing.where, listing.problems, listing.word)
     if not len(listing):

@@ -26,7 +26,8 @@ TARGETS = (
 )  # fmt: skip
 """Words of the names of targets, the surest first."""
 _MASKS = frozenset({"mask", "masks", "segmentation", "seg", "annotation"})
-_SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing", "split", "fold", "set"})
+SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing", "split", "fold", "set"})
+"""Names of parts and of their columns."""
 MOST_CLASSES = 10
 """A column with more values is not guessed to be a target."""
 LABEL, SPLIT = "label", "split"
@@ -168,7 +169,7 @@ def _of_participants(path: Path, target: str) -> Guess:
 
 def _of_folders(path: Path) -> Guess:
     inside = [one for one in sorted(path.iterdir()) if one.is_dir() and not one.name.startswith(".")]
-    parts = [one for one in inside if one.name.casefold() in _SPLITS]
+    parts = [one for one in inside if one.name.casefold() in SPLITS]
     if parts:
         rows = [
             {"image": str(file.relative_to(path)), LABEL: of.name, SPLIT: part.name}
@@ -210,7 +211,10 @@ def _of_table(path: Path, target: str, patient: str, image: str) -> Guess:
     patient = patient or next(_patients(read, {image, target, *masks}), "")
     left = [name for name in read.header if name not in {image, patient, *masks}]
     targets = tuple(_targets(read, left))
-    sure = [name for name in targets if _rank(name) < len(TARGETS)] or (targets if len(targets) == 1 else ())
+    codes = [name for name in targets if set(read.column(name, "data")) <= {"0", "1", ""}]
+    sure = [name for name in targets if _rank(name) < len(TARGETS)] or next(
+        (some for some in (targets, codes) if len(some) == 1), ()
+    )
     mask = next(iter(masks), "")
     target = target or next(iter(sure), LESION.name if mask else "")
     kinds = {name: kind_of(read.column(name, "data"), read.comma) for name in left if name not in (target, *KEYS)}
@@ -259,7 +263,7 @@ def _targets(read: Table, names: Sequence[str]) -> Sequence[str]:
     for name in names:
         cells = [cell for cell in read.column(name, "data") if not absent(cell)]
         values = set(cells)
-        if 1 < len(values) <= MOST_CLASSES and 2 * len(values) <= len(cells) and not _words(name) & _SPLITS:
+        if 1 < len(values) <= MOST_CLASSES and 2 * len(values) <= len(cells) and not _words(name) & SPLITS:
             few.append(name)
     return sorted(few, key=_rank)
 

@@ -185,11 +185,14 @@ def _mapped(archive: zipfile.ZipFile, name: str, digest: str, cache: ArrayCache)
 _PLACES = ("dataset", "folder", "classes", "medmnist")
 
 
-def load_dataset(spec: DataSpec, cache: ArrayCache, *, skip_bad_rows: bool = False) -> Dataset:
+def load_dataset(
+    spec: DataSpec, cache: ArrayCache, *, skip_bad_rows: bool = False, keep_copies: bool = False
+) -> Dataset:
     """Return the set that a spec's `dataset`, `folder`, `classes` or `medmnist` names, decoded at `spec.size` into the
     cache.
 
     Args:
+        keep_copies: Keep exact copies of different patients, which are bad rows otherwise.
         skip_bad_rows: Leave bad rows out and list them in `card.left_out`; else any bad row is an error. Raises
             DataError with all bad rows at once, SpecError for errors of the spec, StoreError when the cache cannot be
             written.
@@ -201,10 +204,11 @@ def load_dataset(spec: DataSpec, cache: ArrayCache, *, skip_bad_rows: bool = Fal
         return build("dataset", spec.dataset.name, spec.dataset.params, spec, cache, skip_bad_rows)
     if spec.medmnist:
         return load_medmnist(spec, cache, skip_bad_rows)
-    return from_files(_files_of(spec), spec, cache, skip_bad_rows)
+    return from_files(listing_of(spec), spec, cache, skip_bad_rows, keep_copies)
 
 
-def _files_of(spec: DataSpec) -> Listing:
+def listing_of(spec: DataSpec) -> Listing:
+    """Return the files of a folder."""
     if spec.classes:
         return list_classes(spec)
     return list_table(spec) if spec.table else list_stems(spec)
@@ -218,5 +222,5 @@ def load_images(spec: DataSpec, numbers: Sequence[int], cache: ArrayCache) -> Im
     """
     if not (spec.classes or spec.folder):
         return None
-    listing = _files_of(spec)
+    listing = listing_of(spec)
     return images_of(listing.take(listing.frame.index.get_indexer(pd.Index(numbers))), spec, cache)

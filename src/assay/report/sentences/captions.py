@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from assay.core.errors import others
-from assay.stats.format import in_words, listed, number
+from assay.report.sentences.reasons import ISSUES
+from assay.stats.format import count, in_words, listed, number
 from assay.stats.rows import Row, json_object
 
 Facts = Mapping[str, Any]
@@ -85,11 +86,11 @@ def _difference(facts: Facts) -> str:
 
 def _outline(row: Row, facts: Facts) -> str:
     example = f"{'lesion' if facts['lesion'] else 'no lesion'}, {facts['example']}"
-    recipes = "; ".join(f"{recipe} {_found(found)}" for recipe, found in facts["recipes"].items())
+    recipes = "; ".join(f"{recipe} {_called(found)}" for recipe, found in facts["recipes"].items())
     return f"{row['environment']}, {example}: the image, then {recipes}. White: truth; orange: called."
 
 
-def _found(found: Facts) -> str:
+def _called(found: Facts) -> str:
     """Return `Dice 0.81` of a lesion; of none the share of the image that is called, or `nothing`."""
     if "dice" in found:
         return f"Dice {number(found['dice'])}"
@@ -116,10 +117,17 @@ def _case(row: Row, facts: Facts) -> str:
     return f"{in_words(facts['truth'])}, predicted {in_words(facts['called'])} ({number(facts['probability'])})"
 
 
+def _found(row: Row, facts: Facts) -> str:
+    shown = listed([f"{row:,}" for row in facts["rows"]])
+    words = ISSUES.get(facts["kind"], "the same picture")
+    return f"{count(facts['images'], 'image')}: {words}; from the left, rows {shown}."
+
+
 CAPTIONS: Mapping[str, Callable[[Row, Facts], str]] = {
     "sheet": _sheet,
     "source": _source,
     "copies": _copies,
+    "found": _found,
     "confounder": _confounder,
     "mark": _mark,
     "pair": _pair,

@@ -117,6 +117,12 @@ CUES = {"baseline": "the {} alone", "image": "the image's {}", "factor": "factor
 """Kind of a simple cue -> its name in a sentence."""
 
 
+ISSUES = {"blank": "blank", "dark": "far darker than the others", "bright": "far brighter than the others",
+          "blurry": "far blurrier than the others", "outlying": "unlike the others",
+          "marked": "more thin bright marks than the others, such as letters or calipers"}  # fmt: skip
+"""Kind of an odd image -> its words."""
+
+
 def cue_words(kind: str, name: str) -> str:
     """Return the name of a simple cue in a sentence."""
     return CUES[kind].format(name)
@@ -139,6 +145,7 @@ _FORMS: Mapping[str, Callable[[str, Fields], str]] = {
     "group": lambda _, fields: _group(fields),
     "properties": _properties,
     "cue": _first_cue,
+    "issue": lambda name, fields: ISSUES[str(fields[name])],
     "measure": lambda name, fields: label_of(str(fields[name])),
     "words": lambda name, fields: in_words(str(fields[name])),
     "p": lambda name, fields: p_value(fields[name]),

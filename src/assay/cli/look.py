@@ -1,0 +1,69 @@
+"""`assay look`: what images give away before any network."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import math
+import sys
+from pathlib import Path
+
+import pandas as pd
+import typer
+
+from assay.cli.results import open_page
+from assay.execution.progress import reading_shown
+from assay.report.evidence import Evidence, Tables
+from assay.report.look_page import look_lines, look_verdict
+from assay.report.sentences.reasons import reason_words
+from assay.store.folder import RunFolder
+from assay.study.look import broken, look
+from assay.study.look_request import LookRequest
+from assay.study.policy import POLICY_FAILED
+
+MOST_FILES = 3
+"""Files that are named for each kind of issue; `issues.csv` has all."""
+
+
+def look_command(asked: LookRequest) -> None:
+    """Look at images, print what was found, and end with 3 where a policy is not met."""
+    with reading_shown(asked.as_json) as notify:
+        root = look(asked, notify)
+    folder, evidence = RunFolder(root), Evidence(Tables(root), root)
+    if asked.as_json:
+        print(jsonlib.dumps(_facts(evidence, root), indent=1))
+    else:
+        for line in [*look_lines(evidence), *_worst(root), f"report: {root / 'report.html'}"]:
+            print(line)
+    if asked.open:
+        open_page(root / "report.html")
+    if asked.policy is not None:
+        lines = broken(asked.policy, folder.table("issues"), folder.table("shortcuts"))
+        for line in lines:
+            print(f"policy: {line}", file=sys.stderr)
+        if lines:
+            raise typer.Exit(POLICY_FAILED)
+
+
+def _worst(root: Path) -> list[str]:
+    if not RunFolder(root).table("issues"):
+        return []
+    issues = pd.read_csv(root / "issues.csv", keep_default_na=False)
+    kinds = list(dict.fromkeys(issues["kind"]))
+    named = [(kind, list(dict.fromkeys(issues["file"][issues["kind"] == kind]))) for kind in kinds]
+    lines = [f"  {kind}: {', '.join(files[:MOST_FILES])}{' ...' if len(files) > MOST_FILES else ''}"
+             for kind, files in named if any(files)]  # fmt: skip
+    return [*lines, f"all {len(issues):,} issues: {root / 'issues.csv'}"]
+
+
+def _facts(evidence: Evidence, root: Path) -> dict[str, object]:
+    tables = evidence.tables
+    return {
+        "verdict": look_verdict(evidence),
+        "findings": [reason_words(row["reason"]) for row in tables["findings"]],
+        **{
+            name: [{key: None if isinstance(one, float) and math.isnan(one) else one for key, one in row.items()}
+                   for row in tables[name]]
+            for name in ("shortcuts", "issues")
+        },
+        "report": str(root / "report.html"),
+    }  # fmt: skip

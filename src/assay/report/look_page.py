@@ -1,0 +1,60 @@
+"""Words of a look at images, from the tables of its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from assay.report.evidence import Evidence
+from assay.report.opening import Account, Opening, doubts, said
+from assay.report.sentences.reasons import cue_words, reason_words
+from assay.report.words import sentence_case
+from assay.stats.findings import from_row
+from assay.stats.format import in_words, number
+from assay.stats.rows import numeric
+
+MOST_CHIPS = 4
+METHODS = (
+    "Levels and baselines (ridge regressions) of simple cues are fitted on other patients than the AUROC is of. A "
+    "simple cue is a caution where the interval of its AUROC is above 0.6.",
+    "Copies are found on the original files, mirrored, turned, cropped and re-encoded ones too. Odd images are 5 "
+    "robust standard deviations or more from the median: of brightness, sharpness, thin bright marks such as letters, "
+    "or the distance to the fifth neighbor among thumbnails.",
+)
+
+
+def look_account(evidence: Evidence) -> Account:
+    """Return the words on a look."""
+    facts, findings = evidence.facts, list(map(from_row, evidence.tables["findings"]))
+    who = f"{facts['patients']} patients" if evidence.unit == "patients" else "patients not named"
+    target = f'target "{in_words(facts["target"])}"'
+    return Account(
+        name=facts["data"],
+        question="What do these images give away before any network?",
+        meta=f"{facts['images']} images · {who} · {target}",
+        verdict=look_verdict(evidence),
+        opening=Opening(tuple(doubts(findings)[:MOST_CHIPS]), (f"{facts['images']} images, {who}, {target}.",), (), ()),
+        doubts=tuple(map(said, findings)),
+        limits=("what a network would learn", "whether labels are right"),
+        methods=METHODS,
+        planned=True,
+    )
+
+
+def look_verdict(evidence: Evidence) -> str:
+    """Return the gravest finding and the best cue in one or two sentences."""
+    findings = list(map(from_row, evidence.tables["findings"]))
+    grave = [sentence_case(reason_words(one.reason)) for one in findings if one.light == "bad"][:1]
+    strong = [row for row in evidence.tables["shortcuts"] if row["strong"]]
+    if strong:
+        best = strong[0]
+        cue = f"{cue_words(best['kind'], best['name'])} predicts the target: AUROC {number(numeric(best, 'value'))}"
+        return " ".join([*(f"{one}." for one in grave), f"Without a network, {cue}."])
+    return " ".join([*(f"{one}." for one in grave), "No simple cue clearly predicts the target."])
+
+
+def look_lines(evidence: Evidence) -> Iterator[str]:
+    """Yield the verdict, what was looked at, and a line per finding."""
+    yield look_verdict(evidence)
+    yield look_account(evidence).opening.done[0]
+    for row in evidence.tables["findings"]:
+        yield f"  {reason_words(row['reason'])}"

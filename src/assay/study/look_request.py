@@ -1,0 +1,23 @@
+"""Requests of a look at images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from assay.core.request import Option, Request
+
+
+class LookRequest(Request):
+    """A request of `assay look`."""
+
+    data: Annotated[Any, Option("A folder of images, or a CSV with a row per image.", "PATH", argument=True)]
+    target: Annotated[str, Option("The class; by default the column that is called like one.", "COLUMN")] = ""
+    positive: Annotated[str, Option("The positive class.", "CLASS")] = ""
+    patient: Annotated[str, Option("The patient; by default the column that is called like one.", "COLUMN")] = ""
+    image: Annotated[str, Option("The image's file; by default the column that names files.", "COLUMN")] = ""
+    size: Annotated[int, Option("Side at which images are looked at.", "PX")] = 128
+    policy: Annotated[Path | None, Option("Issues that are forbidden; exit code 3 where one is found.", "FILE")] = None
+    out: Annotated[Path | None, Option("The folder of the page; default: looks/NAME.", "FOLDER", short="-o")] = None
+    open: Annotated[bool, Option("Open the page in a browser.")] = False
+    as_json: Annotated[bool, Option("Print JSON for machines.", "", "--json")] = False

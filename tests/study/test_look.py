@@ -1,0 +1,102 @@
+"""A look finds what was planted, names the files, and finds nothing in plain images."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image, ImageDraw, ImageFilter
+
+from assay import look
+from assay.cli import main
+
+N = 240
+
+
+def _blobs(draw: np.random.Generator) -> np.ndarray:
+    """A smooth picture of its own."""
+    noise = draw.normal(size=(96, 96))
+    image = Image.fromarray((128 + 40 * noise).clip(0, 255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(3))
+    pixels = np.asarray(image).astype(np.float64)
+    pixels = (pixels - pixels.mean()) / pixels.std() * 25 + 120 + draw.normal(0, 6) + draw.normal(0, 4, (96, 96))
+    return pixels.clip(0, 255).astype(np.uint8)
+
+
+def _set(folder: Path, planted: bool) -> None:
+    draw = np.random.default_rng(7)
+    folder.mkdir()
+    rows: list[dict[str, Any]] = []
+    for at in range(N):
+        ill, pixels = at // 2 % 2, _blobs(draw)
+        rows.append({"image": f"{at:03d}.png", "ill": ill, "patient": f"P{at // 2:03d}",
+                     "age": 40 + int(draw.integers(40)), "site": "ABC"[draw.integers(3)],
+                     "split": "test" if at >= 200 else "train"})  # fmt: skip
+        Image.fromarray(pixels).save(folder / f"{at:03d}.png")
+    if planted:
+        copied = Image.open(folder / "010.png")
+        copied.rotate(180).save(folder / "230.png")  # another patient, in the test part
+        copied.save(folder / "031.png")
+        Image.fromarray(np.full((96, 96), 80, np.uint8)).save(folder / "050.png")
+        Image.open(folder / "060.png").filter(ImageFilter.GaussianBlur(6)).save(folder / "060.png")
+        Image.fromarray((np.asarray(Image.open(folder / "070.png")) * 0.1).astype(np.uint8)).save(folder / "070.png")
+        written = Image.open(folder / "080.png")
+        for line in range(6):
+            ImageDraw.Draw(written).text((2, 15 * line), "PORTABLE 12:30", fill=255)
+        written.save(folder / "080.png")
+        for row in rows:
+            row["biopsy"] = "done" if row["ill"] else ""
+        rows[90]["site"] = rows[91]["site"] = "D"
+    with (folder / "data.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("look")
+    _set(root / "planted", True)
+    _set(root / "plain", False)
+    return root
+
+
+def test_what_was_planted_is_found(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = look(root / "planted", out=tmp_path / "look")
+    issues = pd.read_csv(tmp_path / "look" / "issues.csv", keep_default_na=False)
+    files = {kind: set(part["file"]) for kind, part in issues.groupby("kind")}
+    assert files.pop("copy") == {"010.png", "031.png", "230.png"}
+    assert len(set(issues["cluster"][issues["kind"] == "copy"])) == 1
+    assert {kind: own for kind, own in files.items() if own != {""}} == {
+        "blank": {"050.png"}, "blurry": {"060.png"}, "dark": {"070.png"}, "marked": {"080.png"}}  # fmt: skip
+    assert issues["of"][issues["kind"] == "small-group"].tolist() == ["site D"]
+    assert issues["of"][issues["kind"] == "across-parts"].tolist() == ["split"]
+    cues = found.table("shortcuts")
+    biopsy = cues[cues["name"] == "biopsy"].set_index("kind")
+    assert biopsy.loc["filled", "value"] == 1
+    assert biopsy.loc["filled", "strong"]
+    page = (tmp_path / "look" / "report.html").read_text()
+    assert "AUROC 1.00" in page
+    assert "010.png" not in page  # a name may hold an identifier
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("forbid: [copy, bright]\nrequire: {cue: 0.8}\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["look", str(root / "planted"), "--out", str(tmp_path / "look"), "--policy", str(policy)])
+    assert ended.value.code == 3
+    said = capsys.readouterr()
+    assert "whether 'biopsy' is filled predicts the target: AUROC 1.00" in said.out
+    assert "copy: 010.png, 031.png, 230.png" in said.out
+    assert said.err.count("policy: ") == 2
+
+
+def test_plain_images_have_no_issue(root: Path, tmp_path: Path) -> None:
+    """Nothing tells the target, no image is odd, and frames are looked at as files are."""
+    frame = pd.read_csv(root / "plain" / "data.csv")
+    frame["image"] = [str(root / "plain" / name) for name in frame["image"]]
+    found = look(frame, target="ill", out=tmp_path / "look")
+    assert not found.table("issues").shape[0]
+    assert not found.table("shortcuts")["strong"].any()
+    assert not found.table("findings").shape[0]
