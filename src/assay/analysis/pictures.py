@@ -120,11 +120,12 @@ class Gallery:
 
     def found(self, dataset: Dataset, rows: Int[np.ndarray, " m"], kind: str) -> Row:
         """Draw the first of some images, with the numbers of their rows."""
-        images = dataset.images.read(rows[: 2 * COLUMNS]).numpy()
+        shown: list[int] = rows[: 2 * COLUMNS].tolist()
+        images = dataset.images.read(np.array(shown)).numpy()
         drawn = [colored(image) for image in images]
         places = dataset.table.places
         numbers = list(places.numbers) if places else list(range(1, len(dataset.table) + 1))
-        facts = {"kind": kind, "images": len(rows), "rows": [numbers[at] for at in rows[: 2 * COLUMNS].tolist()]}
+        facts = {"kind": kind, "images": len(rows), "rows": [numbers[at] for at in shown]}
         grid = _grid([drawn[start : start + COLUMNS] for start in range(0, len(drawn), COLUMNS)])
         return self._write(f"found-{kind}-{int(rows[0])}.png", grid, "found", facts)
 

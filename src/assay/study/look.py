@@ -108,8 +108,10 @@ class LookRun:
         """Return the tables, draw the pictures, and write `issues.csv` with the names of files."""
         found = images_looked_at(self.spec, self.dataset)
         gallery = Gallery(folder.root / "pictures", self.dataset.scale, self.spec.target)
-        names = self._names
-        lines = pd.DataFrame([{"file": names.get(row["row"], ""), **row} for row in found.issues])
+        names, places = self._names, self.dataset.table.places
+        left = sorted(names.keys() - set(places.numbers)) if places else []
+        issues = [*found.issues, *(_issue("left-out", number) for number in left)]
+        lines = pd.DataFrame([{"file": names.get(row["row"], ""), **row} for row in issues])
         write_text(folder.root / "issues.csv", lines.to_csv(index=False, lineterminator="\n"))
         facts = {
             "data": str(self.request.data),
@@ -123,7 +125,7 @@ class LookRun:
         return {
             "findings": found.findings,
             "shortcuts": found.shortcuts,
-            "issues": found.issues,
+            "issues": issues,
             "pictures": list(found.pictures(gallery)),
             "provenance": [{"key": key, "value": value} for key, value in facts.items() if value],
         }
@@ -176,10 +178,10 @@ def images_looked_at(spec: DataSpec, dataset: Dataset) -> Looked:
     parts = list(_across_parts(table, others, clusters))
     issues = [
         *(_issue("copy", numbers[at], of=_class(table, at), cluster=group)
-          for group, files in enumerate(clusters, start=1) for at in files.tolist()),
+          for group, files in enumerate(clusters, start=1) for at in _positions(files)),
         *(_issue("across-parts", 0, of=str(one.causes[0]["column"])) for one in parts),
-        *(_issue(kind, numbers[at], of=_class(table, at), value=far)
-          for kind, (rows, away) in odd.items() for at, far in zip(rows.tolist(), away.tolist(), strict=True)),
+        *(_issue(kind, numbers[at], of=_class(table, at), value=float(far))
+          for kind, (rows, away) in odd.items() for at, far in zip(_positions(rows), away, strict=True)),
         *(_issue("small-group", 0, of=name) for name in small),
     ]  # fmt: skip
     unnamed = without_patients(dataset.card.known_faults)
@@ -198,6 +200,10 @@ def images_looked_at(spec: DataSpec, dataset: Dataset) -> Looked:
 def _issue(kind: str, row: int, *, of: str = "", cluster: int = 0, value: float = np.nan) -> Row:
     assert kind in ISSUE_KINDS
     return {"kind": kind, "row": row, "cluster": cluster, "of": of, "value": value}
+
+
+def _positions(rows: Int[np.ndarray, " m"]) -> list[int]:
+    return rows.tolist()
 
 
 def _class(table: FactorTable, at: int) -> str:
