@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from tests.data.public.test_lesion_sets import endotect, hyperkvasir
 
 import assay
 from assay.cli.results import Form, published_command
@@ -200,3 +201,36 @@ def test_near_copies_are_searched_across_sets(own: Path, tmp_path: Path) -> None
     assert dataset is not None
     assert [(pair.first, pair.second) for pair in dataset.near_copies] == [(0, 3)]
     assert [dict(reason.causes[0].fields)["set"] for reason in dataset.leakage] == ["site b"]
+
+
+def test_the_published_external_test_runs_on_files_of_the_true_layout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HyperKvasir in folds, EndoTect by their ensemble, and the published table beside."""
+    monkeypatch.setenv("ASSAY_ASSETS", str(tmp_path))
+    hyperkvasir(tmp_path / "hyperkvasir")
+    frames = endotect(tmp_path / "endotect")
+    for path in (frames / "images").iterdir():  # other pictures than those of the training set
+        Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
+    small = {
+        "data.train.size": 32,
+        "data.train.split.folds": 3,
+        "recipe.architecture": "small-unet",
+        "recipe.initialization": "random",
+        "recipe.loss": ["cross-entropy", {"dice": {"reduce": "image"}}],
+        "recipe.epochs": 1,
+        "recipe.batch_size": 2,
+        "seeds": 1,
+        "contrasts": [],
+    }
+    study = assay.load("lesion-loss-endotect")
+    for place, value in small.items():
+        study = study.set(place, value)
+    run = study.run(tmp_path / "runs", workers=0, progress=False)
+    cells = run.table("published").set_index(["row", "column"])
+    assert cells.loc[("cross-entropy", "left empty"), "published"] == 0.7
+    assert 0 <= cells.loc[("cross-entropy", "left empty"), "value"] <= 1
+    assert 0 <= cells.loc[("dice(reduce=image)", "Dice over all frames"), "value"] <= 1
+    estimates = run.table("estimates").query("measure == 'left-empty' and group == '' and level == ''")
+    free = estimates[estimates["environment"] == "lesion-free"]
+    assert free["images"].tolist() == [2, 2], "each frame has one answer"

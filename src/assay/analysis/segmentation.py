@@ -74,7 +74,11 @@ def _courses(gathered: Gathered) -> Iterator[Row]:
             continue
         seeds = gathered.kept_seeds(point)
         trials = [trial for seed in seeds for trial in gathered.by_point[point.label][seed]]
-        found = [read_rows(gathered.folder.checked("trials", trial.id, CURVE)) for trial in trials]
+        found = [
+            read_rows(gathered.folder.checked("trials", trial.id, CURVE))
+            for trial in trials
+            if not trial.training.members
+        ]
         counts = {"seeds": len(seeds), "patients": 0, "images": 0}
         for epoch in range(min((len(rows) for rows in found), default=0)):
             values = {name: float(np.mean([rows[epoch][name] for rows in found])) for name in OF_EPOCHS}

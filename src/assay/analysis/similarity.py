@@ -173,7 +173,7 @@ class _Compared:
 
     def _kept(self, point: RecipePoint, seed: int) -> list[str] | None:
         """The probe unit of each fold that kept activations; None where a fold has none."""
-        trials = self._gathered.by_point[point.label][seed]
+        trials = [one for one in self._gathered.by_point[point.label][seed] if not one.training.members]
         units = [self._units.get((point.label, trial.id), []) for trial in trials]
         found = [next((id for id in ids if self._gathered.folder.has_sampled(id)), "") for ids in units]
         return found if all(found) else None

@@ -275,7 +275,7 @@ class EnsembleJob:
 
 def _joint(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the record of an ensemble. A threshold that a member lacks, the ensemble lacks too."""
-    thresholds = [one["threshold"] for one in records]
+    thresholds, yardsticks = ([one[name] for one in records] for name in ("threshold", "yardstick"))
     operating = np.mean([operating_of(one) for one in records], axis=0).tolist()
     specific = [np.mean(cuts, axis=0).tolist() for cuts in zip(*map(specific_of, records), strict=True)]
     return {
@@ -283,7 +283,7 @@ def _joint(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "reason": "",
         "threshold": None if None in thresholds else float(np.mean(thresholds)),
         **({"operating": operating} if operating else {}),
-        "yardstick": float(np.mean([one["yardstick"] for one in records])),
+        "yardstick": math.nan if None in yardsticks else float(np.mean(yardsticks)),
         "validation_auroc": None,
         **({"specific": specific} if specific else {}),
     }

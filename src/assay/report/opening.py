@@ -277,6 +277,8 @@ def done(evidence: Evidence) -> tuple[str, ...]:
     target = next((row["target"] for row in evidence.tables.get("environments", ()) if row["target"]), "")
     named = f'"{in_words(target)}"' if target else "the target"
     images = f' on "{facts["data"]}"' if facts.get("data") else ""
+    others = [name for name in distinct(row.get("set", "") for row in evidence.tables.get("environments", ())) if name]
+    images += f", and tested on {listed(others)} too" if others else ""
     if not trials:
         counts = [whole(row, "images") for row in evidence.tables.get("environments", ())]
         if not counts:
