@@ -35,7 +35,7 @@ from torch.nn import functional
 from assay.core.reasons import Reason
 from assay.data.cache import ArrayCache, default_cache_root
 from assay.data.files.load import load_dataset
-from assay.probes.leads import Lead, Sample, Scores, lead
+from assay.probes.leads import Lead, Sample, Scores, carriers, lead
 from assay.shifts.regions import Pixels, Track
 from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study
@@ -359,7 +359,7 @@ def measured(network: Network, whole: Pool) -> Row:
                 "searched auroc": auroc(sample.clean[:, 0], sample.target).value}  # fmt: skip
     row |= _truth(network, scores, whole, truth, draws)
     for of in TRACKS:
-        found = lead(scores, sample, of)
+        found = lead(scores, sample, of, at_once=256)
         assert not isinstance(found, Reason)
         row |= {f"{of} {key}": value for key, value in _searched(found, sample, network, clean).items()}
     row |= _occluded(network, scores, sample)
@@ -402,12 +402,11 @@ def _searched(found: Lead, sample: Sample, network: Network, clean: Pixels) -> R
     if network.mark not in PLACED or where is None:
         return {**row, "place": "", "polarity": ""}
     pixels, level = pixels_of(network.mark, clean)
-    more, less = (sample.images[side].mean(axis=(0, 1))[where].mean() for side in (found.high, ~found.high))
     around = clean.mean(axis=(0, 1))[pixels].mean()
     return {
         **row,
         "place": _near(where, pixels),
-        "polarity": bool((more > less) == (level > around)),
+        "polarity": bool(carriers(sample, where, found.high)[1] == (level > around)),
     }
 
 

@@ -17,6 +17,7 @@ from assay.probes.leads import (
     Lead,
     Reader,
     Sample,
+    carriers,
     effect_of,
     exchange,
     halves_of,
@@ -167,6 +168,27 @@ def test_nothing_is_found_where_a_network_reads_nothing_local(seed: int, of: Tra
         assert found.effect.value < 0.6
     else:
         assert found.effect.value == pytest.approx(found.apart / 2, rel=0.2), "the mirror half has half of everything"
+
+
+@pytest.mark.parametrize(("mark", "level"), [("triangle", 0.9), ("frame", 0.02)])
+def test_carriers_are_the_images_that_are_alike_whatever_is_around(mark: str, level: float) -> None:
+    made = world(0)
+    has = np.random.default_rng(1).random(COUNT) < 0.5
+    made.images[:, :, :10, -10:] -= 0.3  # a dark corner, in which a bright triangle is no darker than its surroundings
+    pixels = np.ones((SIDE, SIDE), dtype=bool) if mark == "frame" else np.zeros((SIDE, SIDE), dtype=bool)
+    if mark == "frame":
+        pixels[2:-2, 2:-2] = False
+        where = pixels
+    else:
+        pixels[:9, -9:] = np.triu(np.ones((9, 9), dtype=bool))
+        where = Box(0, 2 / 3, 1 / 3, 1).where(SIDE, SIDE)
+    images = made.images.copy()
+    images[:, 0] = np.where(has[:, None, None] & pixels, level, images[:, 0])
+    sample = Sample(images, made.target, np.arange(COUNT), np.zeros((COUNT, 1)))
+    for high in (has, ~has):
+        carry, bright = carriers(sample, where, high)
+        assert (carry == has).all()
+        assert bright == (level > 0.5)
 
 
 def test_a_mirrored_history_is_found_by_the_mirror_half() -> None:
