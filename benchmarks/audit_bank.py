@@ -562,6 +562,8 @@ class Judged:
             "limit of bounds: clean beyond": share(decided, clean),
             "limit of bounds: planted beyond": share(decided, strong),
             "occlusion map: clean beyond the limit": share(beyond, clean),
+            "occlusion map: planted, the largest cell at the mark":
+                share(lambda row: row["occlusion place"] == "True", strong),
             "occlusion map: planted beyond the limit, at the mark":
                 share(lambda row: beyond(row) and row["occlusion place"] == "True", strong),
             "t test: clean with an effect": share(lambda row: row["t test"] == "True", clean),
