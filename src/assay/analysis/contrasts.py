@@ -276,8 +276,8 @@ def _direction(gathered: Gathered, pair: Pair) -> Direction:
         row
         for point in (*pair.a, *pair.b)
         for (measure, *_), by_seed in gathered.scalars[point.label].items()
-        for row in by_seed.values()
         if measure == name
+        for row in by_seed.values()
     )
     return next((row["direction"] for row in rows), "none")
 

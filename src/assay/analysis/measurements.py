@@ -45,7 +45,13 @@ def with_one_worst(every: Mapping[Key, BySeed], smallest_group: int) -> dict[Key
     every: measurement key -> seed -> measurement, among them the candidates. smallest_group: images that a group needs
     in every seed. Where no place has a value for every seed there is none, and a reason.
     """
-    return {key: _worst(key, rows, every, smallest_group) if key[5] in WORST else rows for key, rows in every.items()}
+    alike: dict[str, dict[Key, BySeed]] = {}
+    for key, rows in every.items():
+        alike.setdefault(key[0], {})[key] = rows
+    return {
+        key: _worst(key, rows, alike[key[0]], smallest_group) if key[5] in WORST else rows
+        for key, rows in every.items()
+    }
 
 
 def chosen_place(key: Key, every: Mapping[Key, BySeed], smallest_group: int) -> Key | None:

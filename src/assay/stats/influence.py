@@ -239,8 +239,11 @@ def quadratic_weighted_kappa(answers: Answers, value: float, patient: Patients) 
 class _Coded:
     patient: Patients
     found: tuple[Int[np.ndarray, " p"], Int[np.ndarray, " n"]]
+    factors: dict[bytes, Float[np.ndarray, " n"]] = field(default_factory=dict[bytes, np.ndarray])
 
 
+_STRATA = 16
+"""Strata whose factors are kept for the same patients."""
 _CODED: deque[_Coded] = deque(maxlen=16)
 
 
@@ -249,12 +252,16 @@ def coded(patient: Patients) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " n
 
     The same array is coded once: every measure of every model asks for that of its images.
     """
+    return _coded(patient).found
+
+
+def _coded(patient: Patients) -> _Coded:
     for known in _CODED:
         if known.patient is patient:
-            return known.found
-    found = np.unique(patient, return_inverse=True)
-    _CODED.append(_Coded(patient, found))
-    return found
+            return known
+    made = _Coded(patient, np.unique(patient, return_inverse=True))
+    _CODED.append(made)
+    return made
 
 
 def widened(rows: Float[np.ndarray, "*s n"], stratum: Int[np.ndarray, " n"], patient: Patients) -> np.ndarray:
@@ -262,12 +269,22 @@ def widened(rows: Float[np.ndarray, "*s n"], stratum: Int[np.ndarray, " n"], pat
 
     Rows of a negative stratum are none that the metric uses: they contribute zero.
     """
-    factor, (_, position) = np.zeros(rows.shape[-1]), coded(patient)
+    known = _coded(patient)
+    named = stratum.tobytes()
+    if named not in known.factors:
+        known.factors[named] = _factor(stratum, known.found[1])
+        if len(known.factors) > _STRATA:
+            del known.factors[next(iter(known.factors))]
+    return rows * known.factors[named]
+
+
+def _factor(stratum: Int[np.ndarray, " n"], position: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    factor = np.zeros(len(stratum))
     for code in np.flatnonzero(np.bincount(stratum[stratum >= 0])):
         here = stratum == code
         patients = np.count_nonzero(np.bincount(position[here]))
         factor[here] = np.sqrt(patients / (patients - 1)) if patients > 1 else np.nan
-    return rows * factor
+    return factor
 
 
 # How a measure is computed from outputs, and what each image contributes to it.
