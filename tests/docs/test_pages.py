@@ -64,7 +64,7 @@ def test_commands_of_the_pages_are_ones_that_there_are(page: str, line: str) -> 
     asked = found.make_context(command, rest)
     study = asked.params.get("spec", "")
     if study and not study.endswith(".yaml") and study != "STUDY":
-        apply_scale(read_study(study), asked.params["scale"])
+        apply_scale(read_study(study), asked.params.get("scale"))
 
 
 @pytest.mark.parametrize("path", reference.COMPONENTS)
