@@ -17,6 +17,7 @@ from assay.report.words import (
     level_words,
     model_headline,
     place_labels,
+    places_by_recipe,
     primary_line,
     relation,
     statement,
@@ -95,12 +96,12 @@ def test_labels_of_the_study_file_come_first() -> None:
     assert statement(row()) == "AUROC in reversed, SupCon against cross-entropy"
     usual, other = row(where='{"streams": "0"}'), row(where='{"streams": "1"}')
     assert statement(usual) == statement(row())
-    assert statement(other) == "AUROC in reversed, SupCon against cross-entropy, streams 1"
+    assert statement(other) == "AUROC in reversed, SupCon against cross-entropy, repetition 1"
 
 
 def test_a_control_is_named_by_what_it_controls() -> None:
     found = control_words(row("none detected", **TWIN), NAMES)
-    assert found == "A/A control (AUROC with texture reversed, streams 1 against streams 0) found no difference"
+    assert found == "A/A control (AUROC with texture reversed, repetition 1 against repetition 0) found no difference"
 
 
 @pytest.mark.parametrize(
@@ -134,6 +135,15 @@ def test_test_conditions_are_named_by_their_association_where_that_names_one_alo
         "again": "again",
     }  # fmt: skip
     assert place_labels([tie("train", 0.8), tie("site_b", 0.8)]) == {"train": "training", "site_b": "site b"}
+
+
+def test_conditions_of_a_recipe_are_named_by_the_axes_that_differ() -> None:
+    recipes = {f"ce · 0 · {tie}": {"loss": "ce", "streams": "0", "texture": tie} for tie in ("0.8", "0.9")}
+    names = [*(f"same ({one})" for one in recipes), "train (ce · 0 · 0.9)", "reversed"]
+    assert places_by_recipe(names, recipes, {"same": "same"}) == {
+        "same (ce · 0 · 0.8)": "same, texture 0.8", "same (ce · 0 · 0.9)": "same, texture 0.9",
+        "train (ce · 0 · 0.9)": "training",
+    }  # fmt: skip
 
 
 def measured(measure: str, value: float, half: float, **more: str) -> dict[str, Any]:

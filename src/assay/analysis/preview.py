@@ -36,7 +36,8 @@ def headed(found: Sequence[Distinct], points: Sequence[RecipePoint]) -> list[str
     heads: list[str] = []
     for one in found:
         axes = _telling(one.name, points) if one.recipe else ()
-        values = " · ".join(coordinates[one.recipe][axis] for axis in axes)
+        at = [(axis, coordinates[one.recipe][axis]) for axis in axes]
+        values = ", ".join(value if value[:1].isalpha() else f"{axis} {value}" for axis, value in at)
         heads.append(f"{one.name} ({values})" if axes else one.label)
     return heads
 

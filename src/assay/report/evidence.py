@@ -16,7 +16,7 @@ from assay.core.measures import MEASURES
 from assay.core.reasons import Cause, Field, Reason
 from assay.report.drawing import Style, styles
 from assay.report.sentences.leads import lead_words, region_title, shares_words
-from assay.report.words import Names, place_labels, statement
+from assay.report.words import Names, place_labels, places_by_recipe, statement
 from assay.stats.rows import CONTROLS, PRIMARY, Row, numeric
 from assay.store.columns import Table
 from assay.store.files import ColumnRows
@@ -196,7 +196,11 @@ class Evidence:
     def names(self) -> Names:
         """Names of test conditions and of levels, those of the study file first."""
         spec: Any = json.loads(self.facts.get("spec") or "{}")
-        return Names(place_labels(self.tables.get("environments", ())), spec.get("labels", {}))
+        rows = self.tables.get("environments", ())
+        recipes = {row["recipe"]: coordinates(row) for row in networks(self.tables) if "coordinates" in row}
+        places = place_labels(rows)
+        apart = places_by_recipe(distinct(row["environment"] for row in rows), recipes, places)
+        return Names({**places, **apart}, spec.get("labels", {}))
 
     @cached_property
     def styles(self) -> dict[str, Style]:

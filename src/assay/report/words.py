@@ -45,9 +45,9 @@ MOST_NAMED = 3
 _DISPLAYED = {
     "arcface": "ArcFace", "supcon": "SupCon", "simclr": "SimCLR", "vicreg": "VICReg", "byol": "BYOL", "dice": "Dice",
     "imagenet": "ImageNet", "radimagenet": "RadImageNet", "cnn": "CNN", "unet": "U-Net", "auroc": "AUROC",
-    "jpeg": "JPEG", "ssl": "SSL",
+    "jpeg": "JPEG", "ssl": "SSL", "streams": "repetition",
 }  # fmt: skip
-"""Names that are not written in lower case."""
+"""Names that readers know by others, or that are not written in lower case."""
 
 
 def displayed(name: str) -> str:
@@ -64,7 +64,7 @@ def level_words(axis: str, level: str) -> str:
         return f"{displayed(name)} ({in_words(given[:-1]).replace('=', ' ')})"
     if axis == "epochs":
         return f"{level} epochs"
-    return f"{axis} = {level}" if len(axis) == 1 else f"{in_words(axis)} {level}"
+    return f"{axis} = {level}" if len(axis) == 1 else f"{displayed(axis)} {level}"
 
 
 def bare_place(environment: str) -> str:
@@ -108,6 +108,30 @@ def place_labels(rows: Sequence[Row]) -> dict[str, str]:
         once = {name: label for name, label in words.items() if list(words.values()).count(label) == 1}
         return {**found, **once, TRAINING: "training"}
     return {**found, TRAINING: "training"}
+
+
+def places_by_recipe(
+    names: Sequence[str], recipes: Mapping[str, Mapping[str, str]], places: Mapping[str, str]
+) -> dict[str, str]:
+    """Return names of test conditions that depend on the recipe, by the axes that differ: `same, texture 0.9`.
+
+    Args:
+        names: Environments, `same (recipe)` where they are of one recipe.
+        recipes: Recipe -> its coordinates.
+        places: Names of environments that are of every recipe.
+    """
+    groups: dict[str, dict[str, Mapping[str, str]]] = {}
+    for name in names:
+        bare, recipe = bare_place(name), name.partition(" (")[2].removesuffix(")")
+        if recipe in recipes:
+            groups.setdefault(bare, {})[name] = recipes[recipe]
+    found: dict[str, str] = {}
+    for bare, own in groups.items():
+        called = "training" if bare == TRAINING else places.get(bare) or displayed(bare)
+        axes = [axis for axis in next(iter(own.values())) if len({at.get(axis) for at in own.values()}) > 1]
+        found |= {name: ", ".join([called, *(level_words(axis, at[axis]) for axis in axes)])
+                  for name, at in own.items()}  # fmt: skip
+    return found
 
 
 @dataclass(frozen=True, slots=True)
