@@ -79,7 +79,7 @@ def test_the_page_of_an_audit_cites_cells_and_names_no_patient(planted: Path) ->
     page = path.read_text()
     first = page[: page.index("<nav")]
     for text in (
-        "<h1>No mark was found. The look of the middle changes 12 of 100 answers.",
+        "<h1>Answers change most with the look of the middle: 12 of 100.",
         "This is a lead: no limit from networks without a shortcut",
         "answers also change with tag",
         "Affected by tag",
@@ -87,7 +87,7 @@ def test_the_page_of_an_audit_cites_cells_and_names_no_patient(planted: Path) ->
         "margin 0.05, the default · intended use: not stated",
         "No reference networks were read",
         "data:image/png",
-        "What this does not show: A mark that was not tested",
+        "A mark that was not tested",
     ):
         assert text in page
     ids = re.findall(r'\sid="([^"]+)"', page)
@@ -98,7 +98,7 @@ def test_the_page_of_an_audit_cites_cells_and_names_no_patient(planted: Path) ->
         assert re.search(rf'<td id="{anchor}"[^>]*>{re.escape(numbers)}</td>', page), "the cell holds the same numbers"
     assert all(f"<figcaption>{label}</figcaption>" in first for label in ("mean with", "mean without", "difference"))
     assert "Smith" not in page, "no patient is named"
-    assert "The look of the middle" in found._repr_html_()  # pyright: ignore[reportPrivateUsage]
+    assert "the look of the middle" in found._repr_html_()  # pyright: ignore[reportPrivateUsage]
     assert "<svg" in found.figure("g").svg
     assert found.report() == path
     assert path.read_text() == page
@@ -281,6 +281,10 @@ def test_a_policy_takes_lists_and_one_that_would_check_nothing_is_refused(tmp_pa
             for kind, verdict in (("mark", "relies-on"), ("column", "no-effect"))]  # fmt: skip
     for given in (rows, rows[::-1]):  # a mark that has the name of a column
         assert Policy((("relies-on", "tag"),)).broken(given, [], []) == ["tag: relies-on, and relies-on is forbidden"]
+    lived = Policy((("lives-by", "any"),))
+    for verdict, broken in (("lives-by", 1), ("lead", 1), ("inconclusive", 1), ("nothing-found", 0)):
+        assert len(lived.broken(rows, [], [], [{"of": "place", "verdict": verdict}])) == broken
+    assert lived.broken(rows, [], []) == ["no region was searched for, and lives-by is forbidden"]
 
 
 def test_a_group_or_a_column_that_is_too_small_is_an_open_gap(

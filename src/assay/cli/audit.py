@@ -150,7 +150,7 @@ def _answer(found: Path, rules: Policy | None, json: bool) -> None:
     _print(found, json)
     if rules is not None:
         folder = RunFolder(found)
-        broken = rules.broken(folder.table("verdicts"), folder.table("gaps"), folder.table("groups"))
+        broken = rules.broken(*(folder.table(name) for name in ("verdicts", "gaps", "groups", "regions")))
         for line in broken:
             print(f"policy: {line}", file=sys.stderr)
         if broken:

@@ -11,13 +11,14 @@ from typing import Any, Literal, cast
 from assay.core.errors import SpecError, cut, unknown_name
 from assay.spec.document import mapping_of
 from assay.spec.yaml import read_yaml
-from assay.stats.rows import Verdict
+from assay.stats.rows import LeadVerdict, Verdict
 from assay.store.files import Row
 
 POLICY_FAILED = 3
 """Exit code of an audit that does not meet its policy."""
 ANY = "any"
-_FORBIDDEN = (Verdict.RELIES, Verdict.AFFECTED, Verdict.UNDIRECTED, Verdict.DIFFERS)
+_OF_REGIONS = (LeadVerdict.LIVES, LeadVerdict.LOOKS, LeadVerdict.LEAD)
+_FORBIDDEN = (Verdict.RELIES, Verdict.AFFECTED, Verdict.UNDIRECTED, Verdict.DIFFERS, *_OF_REGIONS)
 _REQUIRED = "subgroup-gap"
 _OPEN = (str(Verdict.INCONCLUSIVE), "not-tested")
 
@@ -27,7 +28,7 @@ class Policy:
     """Verdicts that are forbidden, and the largest gap between groups.
 
     Attributes:
-        forbid: (verdict, factor) pairs; the factor `any` is each.
+        forbid: (verdict, factor) pairs; the factor `any` is each, and of a verdict on a region the only one.
         gap: Largest gap of a measure between two groups; None without a limit.
         inconclusive: Whether a forbidden verdict or a gap that stays open, or was not tested, fails.
     """
@@ -36,7 +37,9 @@ class Policy:
     gap: float | None = None
     inconclusive: Literal["fail", "pass"] = "fail"
 
-    def broken(self, verdicts: Sequence[Row], gaps: Sequence[Row], groups: Sequence[Row]) -> list[str]:
+    def broken(
+        self, verdicts: Sequence[Row], gaps: Sequence[Row], groups: Sequence[Row], regions: Sequence[Row] = ()
+    ) -> list[str]:
         """Return a sentence for everything that breaks the policy.
 
         Without a reference `affected-by` breaks a rule against `relies-on`, since the two are not distinguished. A
@@ -46,6 +49,7 @@ class Policy:
             verdicts: Rows of `audit_tables.VERDICTS`.
             gaps: Rows of `audit_tables.GAPS`.
             groups: Rows of `audit_tables.GROUPS`.
+            regions: Rows of `audit_tables.REGIONS`.
 
         Raises:
             SpecError: A rule names a factor that was not audited, or one of which there is no such verdict.
@@ -56,6 +60,9 @@ class Policy:
         kinds = set[str]().union(*known.values())
         found: list[str] = []
         for verdict, factor in self.forbid:
+            if verdict in _OF_REGIONS:
+                found += self._regions(verdict, regions)
+                continue
             kind = "column" if verdict == Verdict.DIFFERS else "mark"
             if factor != ANY and factor not in known:
                 tested = cut(", ".join(known) or "none", 200)
@@ -70,6 +77,17 @@ class Policy:
                 if row["kind"] == kind and factor in (ANY, row["factor"]) and (why := self._why(verdict, row)):
                     found.append(f"{row['factor']}: {why}")
         return [*dict.fromkeys(found), *(self._gaps(gaps, groups))]
+
+    def _regions(self, verdict: str, regions: Sequence[Row]) -> list[str]:
+        """Return a sentence for every search that breaks a rule; a lead breaks all, since no limit settles it."""
+        broken = {verdict, LeadVerdict.LEAD, *(_OPEN if self.inconclusive == "fail" else ())}
+        found = [f"region ({row['of']}): {row['verdict']}, and {verdict} is forbidden" for row in regions
+                 if row["verdict"] in broken]  # fmt: skip
+        return (
+            found
+            if regions or self.inconclusive == "pass"
+            else [f"no region was searched for, and {verdict} is forbidden"]
+        )
 
     def _why(self, verdict: str, row: Row) -> str:
         unreferenced = verdict == Verdict.RELIES and row["verdict"] == Verdict.AFFECTED and math.isnan(row["limit"])

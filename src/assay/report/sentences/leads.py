@@ -25,8 +25,8 @@ OPEN = (LeadVerdict.LIVES, LeadVerdict.LOOKS, LeadVerdict.LEAD, LeadVerdict.INCO
 _FOUND = OPEN[:3]
 TRAIN = "Your images may not carry the mark: give the training images with --train."
 NOT_LOOKED_FOR = (
-    "Not looked for: marks that wander (hair, stripes, a small dot anywhere), the history of zoom or scaling, and what "
-    "these images do not carry."
+    "Marks that wander (hair, stripes, a small dot anywhere), the history of zoom or scaling, what these images do not "
+    "carry, and weaker regions than the leading one are not looked for."
 )
 _BANDS = ("below 1/32", "1/32 to 1/16", "1/16 to 1/8", "1/8 to 1/4", "above 1/4")
 _WORDS: Mapping[str, tuple[str, str]] = {
@@ -158,8 +158,11 @@ def _answer(rows: Sequence[Row]) -> Iterator[str]:
     elif row["verdict"] == LeadVerdict.INCONCLUSIVE:
         yield f"Whether answers live by {what_words(row)} is inconclusive."
     else:
-        said = f"{sentence_case(what_words(row))} changes {100 * row['flips']:.0f} of 100 answers."
-        yield said if row["discrete"] or row["verdict"] != LeadVerdict.LEAD else f"No mark was found. {said}"
+        flips = f"{100 * row['flips']:.0f} of 100"
+        if row["discrete"] or row["verdict"] != LeadVerdict.LEAD:
+            yield f"{sentence_case(what_words(row))} changes {flips} answers."
+        else:
+            yield f"Answers change most with {what_words(row)}: {flips}."
         if row["of"] == "place" and row["discrete"]:
             yield f"It is on {shares_words(row)}."
         if row["verdict"] == LeadVerdict.LEAD:
