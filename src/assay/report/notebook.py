@@ -14,6 +14,7 @@ from assay.report.blocks import Figure
 from assay.report.blocks import chart as draw
 from assay.report.evidence import Evidence, Tables, distinct
 from assay.report.page import first_figures, page_of
+from assay.results.audit_blocks import SWINGS
 from assay.results.study_blocks import COMPARISONS, further
 from assay.store import kinds
 from assay.store.files import write_bytes
@@ -98,7 +99,7 @@ def chart(root: Path, measure: str) -> Chart:
     if RunFolder(root).kind is kinds.AUDIT:
         if measure != "g":
             raise StoreError(unknown_of_few("measure", measure, ["g"]))
-        made = next(iter(first_figures(Evidence(Tables(root), root))), None)
+        made = draw(SWINGS, Evidence(Tables(root), root))
     else:
         evidence = Evidence(Tables(root))
         there = distinct(row["measure"] for row in evidence.tables["estimates"])
