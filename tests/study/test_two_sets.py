@@ -111,6 +111,20 @@ def test_a_study_is_trained_on_one_folder_and_tested_on_another(
     assert again.result.trained == again.result.probed == 0
 
 
+def test_the_study_of_the_docs_starts_from_two_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "train-here-test-there.md").read_text(encoding="utf-8")
+    (tmp_path / "two-hospitals.yaml").write_text(page.partition("```yaml\n")[2].partition("```")[0])
+    hospital(tmp_path / "hospital-a", 1, prefix="A")
+    hospital(tmp_path / "hospital-b", 3, ("healthy", "sick"), "B")
+    monkeypatch.chdir(tmp_path)
+    spec = parse_study(Path("two-hospitals.yaml"))
+    population = open_population(spec.data, ArrayCache(tmp_path / "cache"))
+    scene = population.scene(spec.points[0].tests, 0, 1)
+    assert len(scene.environment("external")) == IMAGES
+    assert len(scene.environment("found")) < IMAGES
+    assert (spec.ensemble, population.folds) == (True, 5)
+
+
 def test_the_networks_of_folds_answer_an_outside_set_together(own: Path, tmp_path: Path) -> None:
     """Its answer is the mean of the members' probabilities, one for each image and seed."""
     other = hospital(tmp_path / "b", 3, prefix="Q")

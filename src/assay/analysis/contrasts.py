@@ -151,7 +151,7 @@ class Pair:
     @property
     def id(self) -> str:
         """The hash of the contrast's words, with the level and the held values."""
-        words = content_hash(self.stated.canonical())
+        words = content_hash(self.stated.model_copy(update={"seed_sd": None}).canonical())  # a plan, and no statement
         return f"{words}-{self.level_a}" + "".join(f"-{value}" for _, value in self.where)
 
     @property

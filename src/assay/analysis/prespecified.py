@@ -103,14 +103,20 @@ def stated(root: Path, spec: StudySpec) -> Stated:
 def _content(spec: StudySpec, pair: Pair) -> tuple[list[list[dict[str, Any]]], list[Any]]:
     """Return the training and testing of the recipes of either side, along budgets and doses at every one.
 
-    With the shared parts: data, first seed and sources.
+    With the shared parts: data, first seed and sources, and the other set that is tested on.
     """
     sides = [[_made(one, point) for one in pair.single for point in getattr(one, side)] for side in ("a", "b")]
     sources = {name: source.canonical() for name, source in spec.sources.items()}
-    data = {
-        key: value for key, value in spec.data.for_training().items() if key not in PLACES
-    }  # edited images are told elsewhere
-    return sides, [data, spec.first_seed, sources]
+    tests = (point.tests.get(one.stated.environment) for one in pair.single for point in one.a)
+    others = [
+        _unplaced(spec.data.tests[name].canonical()) for name in sorted({one.data for one in tests if one}) if name
+    ]
+    return sides, [_unplaced(spec.data.for_training()), spec.first_seed, sources, *others]
+
+
+def _unplaced(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a data section without the places of its files; edited images are told elsewhere."""
+    return {key: value for key, value in data.items() if key not in PLACES}
 
 
 def _made(pair: Pair, point: RecipePoint) -> dict[str, Any]:

@@ -140,7 +140,7 @@ def _entry(whole: Pair, spec: StudySpec, population: Population, family: int, gr
         positives,
         negatives,
         stated.measure,
-        Assumptions(),
+        Assumptions() if stated.seed_sd is None else Assumptions(seed_sd=stated.seed_sd),
         family,
         population.folds,
         group,

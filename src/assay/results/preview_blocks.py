@@ -68,7 +68,8 @@ def rough(seeds: int, folds: int) -> str:
     each = f" of {folds} folds" if folds > 1 else ""
     return (
         f"A rough plan from {count(seeds, 'seed')}{each}, the test patients and Holm's first step in each family, "
-        f"{assumed(Assumptions(), folds)} (docs/statistics.md). Most studies find smaller differences; the report "
+        f"{assumed(Assumptions(), folds)} (docs/statistics.md). A comparison's `seed_sd` takes the place "
+        "of the variation between seeds. Most studies find smaller differences; the report "
         "states the difference that the run could detect."
     )
 

@@ -491,6 +491,8 @@ class ContrastSpec(Frozen):
         mean_over: Axis -> values over which the difference is averaged within each seed and patient: confounders,
             doses, recipes (the compared axis itself), `environment` for test environments, or `factor` for measured
             factors. Without values, all of the axis.
+        seed_sd: Standard deviation between seeds that is expected of the paired difference, such as a pilot's, by which
+            `assay preview` computes the detectable one. It decides nothing.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": ["{axis: loss, against: cross-entropy, measure: auroc}"]})
@@ -510,6 +512,7 @@ class ContrastSpec(Frozen):
     family: Annotated[FamilySpec, NamedFamily] | None = None
     expected: Literal["", "higher", "lower"] = ""
     mean_over: Annotated[Mapping[str, tuple[str, ...]], MeanOver] = {}
+    seed_sd: Annotated[float, Field(gt=0), Field(exclude_if=lambda sd: sd is None)] | None = None
 
     @property
     def control(self) -> bool:
