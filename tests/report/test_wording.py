@@ -82,6 +82,9 @@ OF_CODES: dict[Code, dict[str, Any]] = {
     Code.OUTLYING_SEEDS: {"limit": 4, "gap": 0.0},
     Code.WORST_GROUP_PLACE: {"level": "part-solid"},
     Code.PROXY: {"of": "benign"},
+    Code.COPY_CLUSTERS: {"groups": 38, "files": 152, "across": 2},
+    Code.PARTS_SHARED: {"groups": 3},
+    Code.ODD_IMAGES: {"kind": "blank"},
     Code.DETECTABLE: {"low": 0.06, "high": 0.12},
 }
 

@@ -13,9 +13,10 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from tests.stats.sentences import ESTIMATES, contrast, estimate, verdict
 
-from assay.core.reasons import Code, because, stated
+from assay.core.reasons import NOTHING, Code, Reason, because, stated
 from assay.report.sentences.reasons import reason_words
-from assay.stats.doubts import FOLDED, ONE_POOL, Split, outlying_seeds
+from assay.stats.doubts import FOLDED, ONE_POOL, Split, findings_of, outlying_seeds
+from assay.stats.rows import Row
 
 
 def lights(*args: Any) -> dict[str, str]:
@@ -205,3 +206,30 @@ def test_normal_seeds_are_seldom_called_outlying(seeds: int, count: int, rate: f
     rng = np.random.default_rng(0)
     drawn = [{f"loss {k}": rng.normal(0.7, 0.05, seeds).tolist() for k in range(count)} for _ in range(500)]
     assert np.mean([bool(outlying_seeds(seed_rows(values), [contrast()])) for values in drawn]) < rate
+
+
+def test_networks_that_predict_nothing_or_everything_do_not_work() -> None:
+    """None works where each is one or the other; a single sound one leaves that open, and none is called fine."""
+
+    def trials(*whys: Reason) -> list[Row]:
+        return [{"trial": str(at), "recipe": "dice", "seed": at, "fold": 0, "status": "done", "reason": str(why)}
+                for at, why in enumerate(whys)]  # fmt: skip
+
+    silent, loud = because(Code.PREDICTS_NOTHING), because(Code.PREDICTS_EVERYTHING)
+
+    def said(*whys: Reason) -> list[Code]:
+        return [one.reason.codes[0] for one in findings_of([], [], trials(*whys)) if one.kind == "failure"]
+
+    assert said(silent, loud) == [Code.ALL_FINISHED, Code.NONE_WORKS, Code.SILENT_TRIALS, Code.LOUD_TRIALS]
+    assert said(silent, NOTHING) == [Code.ALL_FINISHED, Code.SILENT_TRIALS]
+    assert said(NOTHING, NOTHING) == [Code.ALL_FINISHED, Code.NONE_COLLAPSED]
+
+
+def test_near_copies_below_certainty_are_looked_at() -> None:
+    """Pairs that may be copies are a caution; surer ones a problem. Either is one line."""
+    pairs = [because(Code.NEAR_COPIES, word="line", first=1, second=at, likeness=0.8, named=1) for at in (2, 3)]
+    sure = because(Code.NEAR_COPIES, word="line", first=1, second=4, likeness=0.95, named=1)
+    (one,) = [one for one in findings_of([], [], leakage=pairs) if one.kind == "leakage"]
+    assert (one.reason.codes[0], one.light) == (Code.COPIES_SUSPECTED, "warn")
+    (one,) = [one for one in findings_of([], [], leakage=[*pairs, sure]) if one.kind == "leakage"]
+    assert (one.reason.codes[0], one.light) == (Code.COPIES_FOUND, "bad")

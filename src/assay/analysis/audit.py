@@ -68,6 +68,9 @@ def groups_of(table: FactorTable, name: str) -> Grouped:
         if all(np.count_nonzero(rows & (table.target == code)) >= LEAST_IN_CLASS for code in classes)
     }
     if len(large) < 2:
+        crowded = sum(np.count_nonzero(rows) >= len(classes) * LEAST_IN_CLASS for rows in found.values())
+        if crowded > 1:
+            return Grouped(name, {}, because(Code.TIED_TO_TARGET, least=LEAST_IN_CLASS))
         return Grouped(name, {}, because(Code.SMALL_GROUPS, least=LEAST_IN_CLASS))
     return Grouped(name, large, small=tuple(level for level in found if level not in large))
 

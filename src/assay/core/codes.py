@@ -223,6 +223,11 @@ class Code(StrEnum):
     DRAWN_OTHERWISE = "drawn-otherwise", "the mark is drawn differently in the audits"
     ONE_VALUE = "one-value", "all images have one value"
     SMALL_GROUP = "small-group", "fewer than {least} images of a class"
+    TIED_TO_TARGET = (
+        "tied-to-target",
+        "tied to the target so closely that fewer than two groups have {least} images of each class: what a model "
+        "takes from the column and from the target cannot be told apart",
+    )
     SMALL_GROUPS = "small-groups", "fewer than two groups have {least} images of each class"
     NOTHING_TO_COMPARE = "nothing-to-compare", "no group can be compared with the others"
     SMALL_BUDGET = "small-budget", "the budget is too small: {least:,} passes are needed"
@@ -380,6 +385,12 @@ class Code(StrEnum):
     )
     ALL_FINISHED = "all-finished", "all {count:training run} finished", "all training runs finished", "ok"
     NONE_COLLAPSED = "none-collapsed", "none collapsed or diverged", "none collapsed", "ok"
+    NONE_WORKS = (
+        "none-works",
+        "none of {of:training run} works: each predicts no lesion, or nearly everything as one",
+        "no network works",
+        "bad",
+    )
     NO_SEED_LEFT = (
         "no-seed-left",
         "all runs of {recipes:few} collapsed or failed; no results are reported for them",
@@ -431,8 +442,13 @@ class Code(StrEnum):
     COPIES_FOUND = (
         "copies-found",
         "{count:pair} of near copies[contradicting?, {contradicting} with contradicting labels]:",
-        "copies found: remove them",
+        "copies found: look at them",
         "bad",
+    )
+    COPIES_SUSPECTED = (
+        "copies-suspected",
+        "{count:pair} of images that may be near copies[contradicting?, {contradicting} with contradicting labels]:",
+        "pictures much alike: look at them",
     )
     NEAR_COPIES = (
         "near-copies",

@@ -51,6 +51,8 @@ FAR_GAP = 0.2
 """Share of a measure's range beyond which a seed is doubted where too few distances give a standard deviation."""
 FOLDED = 0.0833
 """The greatest share of true null hypotheses with p < 0.05 in simulated repeated k-fold (docs/statistics.md)."""
+SURELY = 0.9
+"""Likeness from which on near copies are no mere suspicion."""
 Split = Literal["", "shares", "column"]
 """How training rows of all seeds come from one pool; empty where each seed has rows of its own, or folds."""
 ONE_POOL: dict[Split, float] = {"shares": 0.0612, "column": 0.0617}
@@ -126,6 +128,9 @@ def _kind_of(reason: Reason) -> Kind:
     return "shortcut" if shortcut else "caution"
 
 
+_EXTREMES = (Code.PREDICTS_NOTHING, Code.PREDICTS_EVERYTHING)
+
+
 def _trials(trials: Sequence[Row]) -> list[Finding]:
     if not trials:
         return []
@@ -140,15 +145,18 @@ def _trials(trials: Sequence[Row]) -> list[Finding]:
     elif not lost:
         finished = [_failure(because(Code.ALL_FINISHED, count=len(trials)))]
     done = any(row.get("status") == "done" for row in trials)
-    none = [_failure(because(Code.NONE_COLLAPSED))] if done else []
-    unsound = [*by_status["collapsed"], *by_status["diverged"]]
-    left = {text_of(row, "recipe") for row in trials if row not in unsound}
-    if gone := [row for row in unsound if text_of(row, "recipe") not in left]:
-        lost = [*lost, _failure(because(Code.NO_SEED_LEFT, recipes=_recipes(gone)))]
     extreme = [
         *_extreme(trials, Code.PREDICTS_NOTHING, Code.SILENT_TRIALS),
         *_extreme(trials, Code.PREDICTS_EVERYTHING, Code.LOUD_TRIALS),
     ]
+    sound = [row for row in trials if row.get("status") == "done" and not reason_of(row).first(*_EXTREMES)]
+    none = [_failure(because(Code.NONE_COLLAPSED))] if sound and not extreme else []
+    if done and not sound:
+        none = [_failure(because(Code.NONE_WORKS, of=len(trials)))]
+    unsound = [*by_status["collapsed"], *by_status["diverged"]]
+    left = {text_of(row, "recipe") for row in trials if row not in unsound}
+    if gone := [row for row in unsound if text_of(row, "recipe") not in left]:
+        lost = [*lost, _failure(because(Code.NO_SEED_LEFT, recipes=_recipes(gone)))]
     return [*finished, *(lost or none), *extreme]
 
 
@@ -183,9 +191,18 @@ def _leakage(leakage: Sequence[Reason] | None, unnamed: str, drawn: bool, bounde
     if not leakage:
         none = because(Code.NO_COPIES, bounded=bounded, patients=not unnamed)
         return [_doubt(none, kind="leakage")]
+    found = copies_found(leakage)
+    return [Finding("leakage", found.codes[0].light, found)]
+
+
+def copies_found(leakage: Sequence[Reason]) -> Reason:
+    """Return one caution on all pairs of near copies; one to look at where none is surely a copy."""
     contradicting = sum(Code.CONTRADICTING_COPIES in reason for reason in leakage)
-    found = because(Code.COPIES_FOUND, count=len(leakage), contradicting=contradicting) + leakage[0]
-    return [_doubt(found, kind="leakage")]
+    likeness = max(float(str(dict(reason.causes[0].fields).get("likeness", 1))) for reason in leakage)
+    counts = {"count": len(leakage), "contradicting": contradicting}
+    if likeness < SURELY:
+        return because(Code.COPIES_SUSPECTED, **counts) + leakage[0]
+    return because(Code.COPIES_FOUND, **counts) + leakage[0]
 
 
 def _associations(environments: Sequence[Row]) -> list[Finding]:

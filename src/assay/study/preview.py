@@ -25,6 +25,7 @@ from assay.shifts.population import Population
 from assay.spec.environments import dose_axis, images_seed
 from assay.spec.schema import RecipePoint, StudySpec
 from assay.stats.doses import uneven_rows
+from assay.stats.doubts import copies_found
 from assay.stats.findings import Finding, to_row, with_ids
 from assay.store import kinds
 from assay.store.files import Row
@@ -101,7 +102,7 @@ def preview_tables(
     shortcuts = shortcut_rows(cues_of(spec.data, population.dataset))
     unnamed = without_patients(population.card.known_faults)
     doubts = (
-        *leakage_of(population),
+        *([copies_found(pairs)] if (pairs := leakage_of(population)) else []),
         *((because(Code.PATIENTS_UNKNOWN, text=unnamed),) if unnamed else ()),
         *_uneven(spec, environments),
         *cautions(spec, population, looked),
