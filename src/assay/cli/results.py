@@ -143,7 +143,8 @@ def published_command(run: str, out: Path, form: Form) -> None:
 def _published(row: Row | None) -> tuple[str, str]:
     if row is None:
         return "", ""
-    own = "not run" if math.isnan(row["value"]) else f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
+    interval = "" if math.isnan(row["low"]) else f" [{row['low']:.3f}, {row['high']:.3f}]"
+    own = "not run" if math.isnan(row["value"]) else f"{row['value']:.3f}{interval}"
     return "" if math.isnan(row["published"]) else f"{row['published']:g}", own
 
 
