@@ -38,7 +38,7 @@ def study(root: Path, models: dict[str, list[Layers]], rows: dict[str, np.ndarra
             id = f"{each.label}-{seed}"
             folder.write_sampled(id, (rows or {}).get(each.label, np.arange(IMAGES)), layers)
             folder.write_measurements(id, [], {"params": {}})
-            trial = SimpleNamespace(id=id, point=each)
+            trial = SimpleNamespace(id=id, point=each, training=SimpleNamespace(members=()))
             probes.append(SimpleNamespace(id=id, trial=trial, component=SimpleNamespace(name="representation")))
     spec = SimpleNamespace(points=points, axes={"start": tuple(models)}, contrasts=[], task="classification")
     trials = {(unit.trial.point.label, unit.id): unit.trial for unit in probes}
