@@ -632,8 +632,10 @@ def main() -> None:
     for measure in rates[domains[0]]:
         page.row(measure, *(shown(rates[name][measure]) for name in domains))
     page.close()
-    document = {name: one.document() for name, one in judged.items()}
-    (given.folder / "leads.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    path = given.folder / "leads.json"
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    document = known | {name: one.document() for name, one in judged.items()}
+    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
