@@ -16,7 +16,7 @@ from assay.core.request import Request
 from assay.execution.device import PROCESSOR
 from assay.execution.lease import held
 from assay.execution.remote import ENGINE, Exchange, Remote, chunk_seconds
-from assay.execution.slurm import Slurm, as_limit, require_slurm
+from assay.execution.slurm import CHUNK, Slurm, as_limit, require_slurm
 from assay.execution.tasks import Queue, Task
 from assay.spec.yaml import parse_yaml, read_yaml
 from assay.stats.format import count
@@ -148,7 +148,7 @@ class Engine(Request):
     def workers(self, tasks: Sequence[Task], at_once: int) -> int:
         """Return how many workers tasks are given to at first, at most as many as can be at once."""
         queue, workers = Queue.of(tasks), 0
-        worth = chunk_seconds(Slurm.chunk, queue.waiting_cost(), at_once) if self.name == "slurm" else 0.0
+        worth = chunk_seconds(CHUNK, queue.waiting_cost(), at_once) if self.name == "slurm" else 0.0
         while workers < at_once and queue.take_chunk(worth):
             workers += 1
         return max(1, workers)

@@ -18,6 +18,8 @@ from assay.execution.remote import BusyError, variables
 
 _PATIENCE = 60
 _TAIL = 4000
+CHUNK = (30.0, 300.0)
+"""Seconds of work of a worker, at least and at most: a fresh process spends about five on imports."""
 _BUSY = ("Unable to contact slurm controller", "Socket timed out", "Zero Bytes were transmitted", "temporarily unable",
          "did not answer", "MaxSubmit")  # fmt: skip
 """Parts of what sbatch says where it may take the same jobs later."""
@@ -35,7 +37,7 @@ class Slurm:
         container: Command that starts a worker in a container; its `python` then has Assay.
         at_once: The most workers that are queued or running.
         shared: Workers of a job, which share its GPU.
-        chunk: Seconds of work of a worker, at least and at most: a fresh process spends about five on imports.
+        chunk: Seconds of work of a worker, at least and at most.
         avoided: Nodes that no further job goes to.
     """
 
@@ -46,7 +48,7 @@ class Slurm:
     container: str = ""
     at_once: int = 200
     shared: int = 1
-    chunk: tuple[float, float] = (30.0, 300.0)
+    chunk: tuple[float, float] = CHUNK
     asked_every: float = 30.0
     avoided: set[str] = field(default_factory=set[str])
     name: str = "slurm"
