@@ -128,9 +128,9 @@ def replicate(asked: RunRequest) -> None:
 @app.command(epilog="Example: assay look my-images --open")
 @taking(LookRequest)
 def look(asked: LookRequest) -> None:
-    """Look at images before any network: copies, simple cues that predict the target, odd images, small groups.
+    """Look for copies, simple cues and odd images; train nothing.
 
-    No study file is needed, and nothing is trained. Writes a page with pictures and issues.csv with the names of files.
+    No study file is needed. Writes a page with pictures and issues.csv with the names of files.
     """
     from assay.cli.look import look_command
 
@@ -315,7 +315,7 @@ def open_(
         Path | None, typer.Option("--bundle", metavar="FILE.zip", help="Pack pages, tables, pictures and checksums.")
     ] = None,
 ) -> None:
-    """Open the page of a run in the browser, or an index of several to sort.
+    """Open the page of a run, or an index of several.
 
     Over SSH, print its path and the command that copies it.
     """
@@ -382,7 +382,10 @@ def init(
     target: Annotated[str, typer.Option("--target", metavar="COLUMN", help="The column to predict.")] = "",
     patient: Annotated[str, typer.Option("--patient", metavar="COLUMN", help="The column of patients.")] = "",
 ) -> None:
-    """Write a study file from a folder or CSV, with every assumption as a comment."""
+    """Write a study file from a folder or CSV.
+
+    Every assumption is a comment in it.
+    """
     from assay.cli.init import init_command
 
     init_command(place, out, target, patient)

@@ -105,7 +105,6 @@ class Opening:
     places: tuple[Place, ...]
     lines: tuple[Line, ...]
     title: str = ""
-    heading: str = "What was done"
     more: tuple[str, ...] = ()
 
 

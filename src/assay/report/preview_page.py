@@ -47,7 +47,6 @@ def preview_account(evidence: Evidence) -> Account:
         places_of(evidence.root, evidence),
         tuple(lines)[:MOST_LINES],
         "Smallest difference that can be detected",
-        "What will be done",
     )
     parts = (facts["data"], count(int(facts["seeds"]), "seed"), plural(len(power), "comparison"))
     return Account(
