@@ -28,7 +28,7 @@ from assay.core.types import Factor
 from assay.plugin import MODULES
 from assay.report.glossary import GLOSSARY
 from assay.spec import schema as study
-from assay.store import schema
+from assay.store import data_tables, schema
 from assay.store.audit_tables import AUDIT_TABLES
 from assay.store.columns import Column, Table
 
@@ -216,7 +216,7 @@ def tables(which: str) -> str:
         "study": studies,
         "model": models,
         "audit": audits,
-        "look": {"issues": schema.ISSUES},
+        "look": {"issues": data_tables.ISSUES},
         "preview": planned,
     }[which]
     return "\n\n".join(_table(one, common) for one in chosen.values())

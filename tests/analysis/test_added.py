@@ -10,8 +10,8 @@ from assay.analysis.shortcuts import cues_of_table
 from assay.core.types import Factor, FactorTable
 from assay.report.sentences.cues import added_words
 from assay.stats.panel import Panel
+from assay.store.data_tables import ADDED
 from assay.store.files import Row
-from assay.store.schema import ADDED
 
 N = 400
 
@@ -53,6 +53,17 @@ def test_known_truth(seeds: int, halves: bool) -> None:
     worse = [_row(draw, 0, 1, 0.1, seeds, halves) for _ in range(20)]
     assert all(row["network"] < row["cue"] for row in worse)
     assert sum(row["verdict"] == "beyond" for row in worse) >= 19  # a lower AUROC, and added information
+
+
+def test_networks_that_are_always_wrong_are_below_a_cue_that_is_always_right() -> None:
+    target = np.arange(N) % 2
+    table = FactorTable(np.arange(N), target, np.arange(N), ("no", "yes"), (Factor("seen", "continuous"),),
+                        {"seen": 2.0 * target + np.linspace(0, 1, N)})  # fmt: skip
+    images = np.arange(N // 2, N)
+    score = np.stack([np.stack([0.0 * target, -1.0 * target], axis=-1)[images]] * 3)
+    panel = Panel(score, target[images], images, images=images)
+    (row,) = held_against(panel, list(cues_of_table(table)), table)
+    assert (row["network"], row["cue"], row["verdict"]) == (0, 1, "below")
 
 
 def test_words() -> None:

@@ -20,7 +20,7 @@ from assay.runs.run import quietly
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
 from assay.stats.findings import from_row
-from assay.store import schema
+from assay.store import data_tables
 from assay.store.files import Row
 from assay.store.folder import RunFolder
 from assay.study.preview import preview_tables
@@ -84,7 +84,7 @@ def test_every_factor_column_property_and_baseline_is_listed(rows: list[Row]) ->
     } - {"share of black pixels"}  # fmt: skip
     values = [one["value"] for one in rows]
     assert values == sorted(values, reverse=True)
-    assert all(set(one) == set(schema.SHORTCUTS.names) for one in rows)
+    assert all(set(one) == set(data_tables.SHORTCUTS.names) for one in rows)
 
 
 def test_the_figures_are_areas_with_intervals(rows: list[Row], images: Path) -> None:

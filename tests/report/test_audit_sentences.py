@@ -7,7 +7,7 @@ from typing import Any
 
 from assay.core.reasons import Code, because
 from assay.core.registry import entries
-from assay.report.sentences.audit import headline, verdict_line
+from assay.report.sentences.audit import answer_words, headline, verdict_line
 from assay.shifts.battery import marks_of
 
 
@@ -43,6 +43,26 @@ def test_a_column_with_a_large_swing_is_named_before_marks_with_a_small_one() ->
     rows = [row("tag", "objects", "relies-on"), row("jpeg", "detail") | {"g": 0.1}, undirected]
     view = row("view", "", "answers-differ-with") | {"kind": "column", "g": -0.2}
     assert headline([*rows, view]) == ("This model relies on tag. Its answers also change with view, JPEG and flatter.")
+
+
+def test_harm_that_is_shown_leads_before_a_search_that_found_no_region() -> None:
+    region = {"of": "place", "kind": "corners", "name": "", "trained": True, "flips": 0.2, "discrete": True,
+              "bright": True, "shape": 1.0, "shares": '{"yes": 0.9, "no": 0.1}'}  # fmt: skip
+    relied, affected = "This model relies on tag.", "This model's answers change with tag."
+    for verdict, leading in (
+        ("nothing-found", (relied, affected)),
+        ("inconclusive", (relied, affected)),
+        ("lead", (relied, "A bright mark")),
+        ("relies-on-look", ("A bright mark", "A bright mark")),
+        ("lives-by", ("A bright mark", "A bright mark")),
+    ):
+        for of, start in zip(("relies-on", "affected-by"), leading, strict=True):
+            tables = {"regions": [region | {"verdict": verdict}], "verdicts": [row("tag", "objects", of)]}
+            assert answer_words(tables)[0].startswith(start), (verdict, of)
+    tables = {"regions": [region | {"verdict": "nothing-found"}], "verdicts": [row("tag", "objects", "no-effect")]}
+    assert answer_words(tables)[0].endswith("which does not clear the model.")
+    tables["regions"] = [region | {"verdict": "not-tested"}, region | {"of": "whole", "verdict": "nothing-found"}]
+    assert answer_words(tables) == [headline(tables["verdicts"])]
 
 
 def test_a_line_of_a_terminal_has_the_verdict_its_swing_and_the_images_needed() -> None:

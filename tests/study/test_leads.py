@@ -131,7 +131,7 @@ def test_without_a_limit_it_is_a_lead_and_with_a_high_one_nothing_is_found(
     out = audited("letter", tmp_path, domain="chest-xray")
     assert {row["verdict"] for row in RunFolder(out).table("regions")} == {"nothing-found"}
     page = (out / "report.html").read_text()
-    assert "<h1>No region was found in these images that the answers live by." in page
+    assert "<h1>No region was found in these images that the answers live by, which does not clear the model." in page
     assert f'<p class="more">{TRAIN}' in page
     assert "Marks that wander (hair, stripes" in page
 

@@ -24,8 +24,8 @@ from assay.stats.influence import auroc_rows
 from assay.stats.metrics import placements
 from assay.stats.panel import Panel
 from assay.stats.rows import MINIMUM_SEEDS
+from assay.store.data_tables import ADDED_VERDICTS
 from assay.store.files import Row
-from assay.store.schema import ADDED_VERDICTS
 
 BEYOND, NOT_SHOWN, BELOW = ADDED_VERDICTS
 STRATA = 10
@@ -33,7 +33,7 @@ STRATA = 10
 
 
 def added_rows(gathered: Gathered, cues: Sequence[Cue], table: FactorTable) -> list[Row]:
-    """Return rows of `schema.ADDED`, one per recipe and test environment without interventions.
+    """Return rows of `data_tables.ADDED`, one per recipe and test environment without interventions.
 
     Args:
         gathered: The outputs.
@@ -175,7 +175,9 @@ class _Areas:
             error, df = float(np.sqrt(spread.variance)), float(spread.df)
         if error == 0 and value in bounds:  # no variance is seen: the exact bound of the smaller side
             edge = 0.025 ** (1 / max(1, self.least))
-            return (value, edge, 1.0) if value else (value, 0.0, 1 - edge)
+            if value == 0:
+                return value, 0.0, 1 - edge
+            return (value, edge, 1.0) if value > 0 else (value, -1.0, -edge)
         low, high = interval(value, error, df, bounds)
         return value, low, high
 

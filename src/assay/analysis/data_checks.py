@@ -141,7 +141,7 @@ def sampled(points: Sequence[RecipePoint], core: str) -> tuple[str, ...]:
 
 
 def visibility_rows(spec: StudySpec, looked: Looked) -> list[Row]:
-    """Rows of `schema.VISIBILITY`; none for a study that neither changes a pixel nor doses a factor."""
+    """Rows of `data_tables.VISIBILITY`; none for a study that neither changes a pixel nor doses a factor."""
     changes = confounders(spec.points)
     if not changes and not dose_axis(spec.points):
         return []

@@ -65,7 +65,7 @@ class DataDescription(BaseModel):
 
     Attributes:
         request: What it is a description for; empty of a study, which keeps its last one.
-        environments: Rows of `schema.ENVIRONMENTS`.
+        environments: Rows of `data_tables.ENVIRONMENTS`.
         pictures: Rows of `schema.PICTURES`.
         facts: The provenance of the data.
         cautions: Such as leakage, and properties that an environment could not have.

@@ -29,8 +29,8 @@ from assay.store.files import Row
 
 
 def dose_count_rows(spec: StudySpec, population: Population) -> list[Row]:
-    """Rows of `schema.DOSE_COUNTS`: of each dose of each confounder and amount of data, whatever else a recipe is; of
-    the first fold. None of a confounder that is a number or ordinal (see `bears`).
+    """Rows of `data_tables.DOSE_COUNTS`: of each dose of each confounder and amount of data, whatever else a recipe is;
+    of the first fold. None of a confounder that is a number or ordinal (see `bears`).
     """
     axis = dose_axis(spec.points)
     factors = dosed_factors(spec.points, axis) if axis else {}

@@ -74,7 +74,7 @@ def leads_of_images(
     Args:
         scored: The images without marks.
         properties: Name -> a number per image.
-        predictors: Rows of `schema.SHORTCUTS`, of which strong ones are leads.
+        predictors: Rows of `data_tables.SHORTCUTS`, of which strong ones are leads.
         seed: Seed of folds and clusters.
         margin: The smallest effect that matters.
     """

@@ -52,7 +52,7 @@ class Cue:
     """A score that may predict the target without a network.
 
     Attributes:
-        row: Its row of `schema.SHORTCUTS`.
+        row: Its row of `data_tables.SHORTCUTS`.
         scores: Class code -> the score of each image, NaN where there is none.
     """
 
@@ -68,7 +68,7 @@ class Cue:
 
 
 def shortcut_rows(cues: Iterable[Cue]) -> list[Row]:
-    """Return rows of `schema.SHORTCUTS`, the greatest AUROC first."""
+    """Return rows of `data_tables.SHORTCUTS`, the greatest AUROC first."""
     rows = [cue.row for cue in cues]
     return sorted(rows, key=lambda row: -1.0 if np.isnan(row["value"]) else float(row["value"]), reverse=True)
 

@@ -390,8 +390,6 @@ def _paragraph(text: str) -> str:
 
 SIZE_LIMIT = 5_000_000
 """Bytes that a page may have."""
-MOST_FIGURES = 2
-"""Figures of a section that are seen at once."""
 MARGIN = 2_000
 """Bytes left for the links of files that are carried."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -227,7 +226,6 @@ EXACT_FLIPS = 15
 """Up to so many seeds all sign flips are gone through."""
 ROUNDING = 1e-7
 """A standard error up to this is what activations in float32 leave: nothing varied."""
-BeyondSeeds = Literal["beyond seeds", "inconclusive"]
 
 
 @dataclass(frozen=True, slots=True)

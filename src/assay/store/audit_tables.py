@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from assay.store.columns import IMAGES, PATIENTS, Column, Table, keyed, number, whole
-from assay.store.schema import ADDED, COUNTS, ISSUES, POWER, PROVENANCE, SHORTCUTS, TABLES
+from assay.store.data_tables import ADDED, ISSUES, SHORTCUTS
+from assay.store.schema import COUNTS, POWER, PROVENANCE, TABLES
 
 
 def _bounded(name: str, meaning: str) -> tuple[Column, ...]:

@@ -126,3 +126,14 @@ def keyed(name: str, meaning: str) -> Column:
 
 PATIENTS = whole("patients", "patients behind the value; 0 where the data name none")
 IMAGES = whole("images", "images behind the value")
+
+RECIPE = (
+    Column("recipe", "label of the recipe"),
+    keyed("coordinates", "JSON: axis -> the recipe's value on it"),
+)
+INTERVAL = (number("low", "lower end of the 95% interval"), number("high", "upper end of the 95% interval"))
+TRAINING_SEEDS = whole("seeds", "training seeds behind the value")
+REASON = Column(
+    "reason",
+    "why the value is undefined or doubtful or a comparison inconclusive, codes with fields as JSON; empty otherwise",
+)

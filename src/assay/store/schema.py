@@ -35,7 +35,20 @@ Times, hosts and versions are in provenance.json alone: all other files are byte
 
 from __future__ import annotations
 
-from assay.store.columns import IMAGES, PATIENTS, Column, Table, keyed, number, whole
+from assay.store.columns import (
+    IMAGES,
+    INTERVAL,
+    PATIENTS,
+    REASON,
+    RECIPE,
+    TRAINING_SEEDS,
+    Column,
+    Table,
+    keyed,
+    number,
+    whole,
+)
+from assay.store.data_tables import ADDED, DOSE_COUNTS, ENVIRONMENTS, SHORTCUTS, VISIBILITY
 
 SCHEMA_VERSION = 1
 
@@ -67,10 +80,6 @@ MEASUREMENTS = {
 
 # --- Columns that several tables have ---------------------------------------------------------------------------------
 
-_RECIPE = (
-    Column("recipe", "label of the recipe"),
-    keyed("coordinates", "JSON: axis -> the recipe's value on it"),
-)
 _PLACE = (
     Column("measure", "name of the measure, see the list of measures"),
     Column("environment", "test environment; empty where the measure is of none or of all"),
@@ -79,13 +88,7 @@ _PLACE = (
     Column("layer", "layer of the network; empty for its output"),
     Column("group", "class, direction, reference or worst place that the value is of; empty for the whole"),
 )
-_INTERVAL = (number("low", "lower end of the 95% interval"), number("high", "upper end of the 95% interval"))
 _ERROR = (number("standard_error", "standard error"), number("df", "degrees of freedom of the interval"))
-_SEEDS = whole("seeds", "training seeds behind the value")
-_REASON = Column(
-    "reason",
-    "why the value is undefined or doubtful or a comparison inconclusive, codes with fields as JSON; empty otherwise",
-)
 _P = number("p", "p value, uncorrected")
 _HOLM = number("p_holm", "p value after Holm's correction within its family", head="p (Holm)")
 _DECIDED_BY = (
@@ -130,7 +133,7 @@ CONTRASTS = Table(
         Column("id", "identifier of the comparison"),
         *_COMPARED,
         number("value", "difference a - b, mean over seeds"),
-        *_INTERVAL,
+        *INTERVAL,
         *_ERROR,
         number("seed_error", "standard error over seeds alone"),
         number("p", "p value, uncorrected; of a dose-response the greater of both scales, 1 where signs differ"),
@@ -141,7 +144,7 @@ CONTRASTS = Table(
         Column("role", "primary, secondary, positive-control or a-a"),
         Column("correction", "correction of the family: holm or fixed-order"),
         Column("expected", "of a positive control, the direction that must be found: higher or lower"),
-        _SEEDS,
+        TRAINING_SEEDS,
         whole("left_out", "seeds that either recipe kept and the comparison does not rest on"),
         PATIENTS,
         number(
@@ -177,7 +180,7 @@ CONTRASTS = Table(
             "at matched clean performance, JSON: level, its environment (clean), training rows of a and of b, and all "
             "trained amounts; empty otherwise",
         ),
-        _REASON,
+        REASON,
     ),
     ("value", *_BY, "seeds", "decision", "reason"),
 )
@@ -193,12 +196,12 @@ LOOKS = Table(
         whole("seeds", "seeds of the look that both recipes kept"),
         number("alpha", "nominal level of the family at each look"),
         number("value", "difference a - b, mean over the seeds of the look"),
-        *_INTERVAL,
+        *INTERVAL,
         number("p", "p value, uncorrected; of a dose-response the greater of both scales, 1 where signs differ"),
         Column("decision", "decision at this look, or at the earlier one that closed it: see contrasts"),
         *_DECIDED_BY,
         number("seeds_needed", "of an inconclusive comparison, seeds that would decide it whatever the truth"),
-        _REASON,
+        REASON,
         number("closed_at", "seeds of the look that closed it, after which it gets none; NaN while open", "closed at"),
     ),
     ("look", "value", *_BY, "decision", "closed_at"),
@@ -263,19 +266,19 @@ ESTIMATES = Table(
     "recipe × measure × place: the mean over seeds with its interval over patients and seeds",
     (
         Column("id", "identifier: 12 digits of the hash of what names the estimate"),
-        *_RECIPE,
+        *RECIPE,
         *_PLACE,
         Column("unit", "unit of the value; empty for a share or a correlation"),
         Column("direction", "higher or lower: which is better; none for a measure that does not rank"),
         number("value", "mean over seeds"),
-        *_INTERVAL,
+        *INTERVAL,
         *_ERROR,
-        _SEEDS,
+        TRAINING_SEEDS,
         PATIENTS,
         IMAGES,
         number("chance", "value of a model that knows nothing; NaN where there is none"),
         Column("where", "which group or environment a worst value is of, codes with fields as JSON; empty otherwise"),
-        _REASON,
+        REASON,
     ),
     ("recipe", "measure", "environment", "factor", "layer", "group", "value", "low", "high", "reason"),
 )
@@ -292,7 +295,7 @@ VALUES = Table(
 SEEDS = Table(
     "seeds",
     "recipe × seed × measure × place, folds pooled",
-    (*_RECIPE, *_PLACE, *_OF_SEED),
+    (*RECIPE, *_PLACE, *_OF_SEED),
     ("recipe", "seed", "measure", "environment", "factor", "layer", "group", "value"),
     "No file: the rows of `values` with what names them in `estimates`.",
     parts=("estimates", "values"),
@@ -303,17 +306,17 @@ RELIANCE_CONTRASTS = Table(
     "recipe × measure of reliance × factor but the greatest: the greatest factor's value less the other's, paired by "
     "seed",
     (
-        *_RECIPE,
+        *RECIPE,
         Column("measure", "measure of reliance"),
         Column("factor", "factor with the greatest value"),
         Column("against", "factor that it is compared with"),
         number("value", "difference, mean over seeds"),
-        *_INTERVAL,
+        *INTERVAL,
         *_ERROR,
         _P,
         *_DECIDED_BY,
-        _SEEDS,
-        _REASON,
+        TRAINING_SEEDS,
+        REASON,
     ),
     ("recipe", "measure", "factor", "against", "value", *_BY, "seeds", "reason"),
     "Corrected by Holm's method over the other factors.",
@@ -324,19 +327,19 @@ HALF_DOSES = Table(
     "recipe without its dose × environment × measure: the smallest p at which half of the margin over chance that "
     "there was at p = 0 is gone",
     (
-        *_RECIPE,
+        *RECIPE,
         Column("axis", "axis of the doses"),
         Column("measure", "measure that is lost"),
         Column("environment", "test environment"),
         number("value", "half-effect dose; NaN where no dose reaches it"),
-        *_INTERVAL,
+        *INTERVAL,
         Column("beyond", "first of high, value, low above the greatest dose trained; empty where none is"),
         number("greatest", "greatest dose trained"),
         number("margin", "value at p = 0 less chance"),
         number("chance", "value of a model that knows nothing"),
-        _SEEDS,
+        TRAINING_SEEDS,
         PATIENTS,
-        _REASON,
+        REASON,
     ),
     ("recipe", "measure", "environment", "value", "low", "high", "beyond", "greatest", "margin", "seeds", "reason"),
 )
@@ -345,17 +348,17 @@ DOSE_CHANGES = Table(
     "dose_changes",
     "recipe without its dose × environment × measure: the mean over p > 0 of the measure less that at p = 0",
     (
-        *_RECIPE,
+        *RECIPE,
         Column("axis", "axis of the doses"),
         Column("doses", "JSON: doses above 0 that were trained; means over other doses do not compare"),
         Column("measure", "measure that changes"),
         Column("environment", "test environment"),
         number("value", "mean change over the seeds kept at every dose"),
-        *_INTERVAL,
-        _SEEDS,
+        *INTERVAL,
+        TRAINING_SEEDS,
         PATIENTS,
         keyed("per_seed", "JSON: seed -> change"),
-        _REASON,
+        REASON,
     ),
     ("recipe", "measure", "environment", "value", "low", "high", "seeds", "reason"),
 )
@@ -364,7 +367,7 @@ TRADES = Table(
     "trades",
     "recipe of a segmentation: overlap against false alarms, each in an environment of its own",
     (
-        *_RECIPE,
+        *RECIPE,
         Column("across", "measure of overlap"),
         Column("across_environment", "its environment"),
         Column("up", "measure of false alarms"),
@@ -372,8 +375,8 @@ TRADES = Table(
         number("correlation", "correlation of the errors of both estimates, over patients and seeds"),
         number("df", "degrees of freedom of the joint region"),
         Column("region", "JSON: outline of the joint 95% region as pairs (across, up); empty where there is none"),
-        _SEEDS,
-        _REASON,
+        TRAINING_SEEDS,
+        REASON,
     ),
     ("recipe", "across", "up", "correlation", "df", "seeds", "reason"),
 )
@@ -384,14 +387,14 @@ POINTS = Table(
     (
         Column("curve", "false-positives, free-response, train_loss, validation_loss, lr, or weight (of the first term "
                "of the loss)"),
-        *_RECIPE,
+        *RECIPE,
         Column("environment", "test environment; empty of a training"),
         number("x", "of false positives the least area of a component, as a share of the image; of the free response "
                "components per image that touch no lesion; of a training the epoch, from 1"),
         number("y", "of false positives the logit from which a pixel is predicted; NaN elsewhere"),
         number("value", "share of lesion-free images with such a component; share of lesions found with at most so "
                "many; or the value in that epoch"),
-        _SEEDS,
+        TRAINING_SEEDS,
         PATIENTS,
         IMAGES,
     ),
@@ -403,7 +406,7 @@ TRIALS = Table(
     "planned trial",
     (
         Column("trial", "identifier of the trial: hash of what determines its weights"),
-        *_RECIPE,
+        *RECIPE,
         whole("seed", "number of the seed"),
         whole("fold", "number of the fold; 0 where the split is fixed"),
         _STATUS,
@@ -453,8 +456,8 @@ STARTS = Table(
         number("images", "of a start trained here: images"),
         number("seeds", "of a start trained here: seeds trained to the end"),
         number("value", "of a start trained here: AUROC on its own validation images"),
-        *_INTERVAL,
-        _REASON,
+        *INTERVAL,
+        REASON,
     ),
     (
         "start",
@@ -479,7 +482,7 @@ RECIPES = Table(
     "recipes",
     "recipe",
     (
-        *_RECIPE,
+        *RECIPE,
         Column("mitigation", "mitigation of the shortcut"),
         Column("groups", "factor of its groups"),
         Column("training_labels", "whose group labels train: none, training or validation", head="labels that train"),
@@ -492,13 +495,13 @@ COLLAPSES = Table(
     "collapses",
     "recipe, and pair of recipes compared (against): how often training collapsed or diverged, by seed",
     (
-        *_RECIPE,
+        *RECIPE,
         Column("against", "recipe that it is compared with; empty for the rate of one recipe"),
         whole("collapsed", "seeds of the recipe that collapsed"),
         whole("diverged", "seeds of the recipe that diverged"),
         whole("seeds", "seeds trained to an end; of a pair, those of both"),
         number("rate", "share of seeds lost; of a pair, the difference"),
-        *_INTERVAL,
+        *INTERVAL,
         number("p", "of a pair, McNemar's p value"),
         number("min_p", "of a pair, the least p value that so many seeds can give"),
     ),
@@ -511,7 +514,7 @@ SIMILARITIES = Table(
     "pair of recipes that differ along one axis × measure × layer of the one × layer of the other; a recipe against "
     "itself is its seed baseline",
     (
-        *_RECIPE,
+        *RECIPE,
         Column("against", "label of the other recipe"),
         keyed("against_coordinates", "JSON: axis -> the other recipe's value on it"),
         Column("axis", "axis along which they differ"),
@@ -523,140 +526,20 @@ SIMILARITIES = Table(
         number("within", "mean over two seeds of the recipe"),
         number("against_within", "mean over two seeds of the other recipe", head="within the other"),
         number("below", "mean of both within less the value; NaN for layers of other names"),
-        *_INTERVAL,
+        *INTERVAL,
         *_ERROR,
         number("p", "one-sided p value of below > 0"),
         *_DECIDED_BY,
         *_SIGN_FLIPS,
         Column("decision", "beyond seeds or inconclusive"),
-        _SEEDS,
+        TRAINING_SEEDS,
         IMAGES,
-        _REASON,
+        REASON,
     ),
     ("recipe", "against", "measure", "layer", "against_layer", "value", "within", "against_within", "below", *_BY,
      "decision", "reason"),
     "Corrected by Holm's method within the measure; the interval is of `below`.",
 )  # fmt: skip
-
-ENVIRONMENTS = Table(
-    "environments",
-    "environment × factor of interest: the association requested and achieved",
-    (
-        Column("environment", "name of the environment"),
-        Column("recipe", "recipe whose training environment it is; empty for tests"),
-        Column("factor", "factor"),
-        Column("target", "class that the factor is tied to"),
-        number("asked", "strength requested"),
-        number("strength", "strength achieved"),
-        *_INTERVAL,
-        whole("kept", "images used"),
-        whole("available", "images that could be used"),
-        Column("counts", "JSON: triples of class, level and number of images"),
-        Column("held", "value of all images, whose strength is then 0; empty where the factor varies"),
-        Column("set", "set of data.tests that images are of; empty for the training set"),
-        whole("images", "images of the environment"),
-        whole("patients", "patients of the environment; 0 where the data name none"),
-    ),
-    ("environment", "recipe", "factor", "asked", "strength", "low", "high", "kept", "available"),
-)
-
-DOSE_COUNTS = Table(
-    "dose_counts",
-    "training environment of a dose-response × class",
-    (
-        *_RECIPE,
-        Column("factor", "factor of the confounder"),
-        Column("target", "class"),
-        whole("least", "images of the class with the confounder, least over seeds"),
-        whole("most", "images of the class with the confounder, most over seeds"),
-        whole("fewest_images", "images of the class, fewest over seeds", head="images, fewest"),
-        whole("most_images", "images of the class, most over seeds", head="images, most"),
-    ),
-    ("recipe", "factor", "target", "least", "most", "fewest_images", "most_images"),
-)
-
-VISIBILITY = Table(
-    "visibility",
-    "confounder: means over a fixed sample of clean test images",
-    (
-        Column("confounder", "intervention with its arguments, or factor"),
-        Column("factor", "name of its factor"),
-        Column("kind", "intervention, or sampled: a factor tied by sampling, which changes no pixel"),
-        number("share", "share of pixels changed"),
-        number("difference", "mean absolute difference, black to white being 1"),
-        number("ssim", "structural similarity"),
-        IMAGES,
-        _REASON,
-    ),
-    ("confounder", "share", "difference", "ssim", "images", "reason"),
-)
-
-SHORTCUTS = Table(
-    "shortcuts",
-    "simple cue that may predict the target without a network, of images from files",
-    (
-        Column("name", "name of the factor, column, property or baseline"),
-        Column(
-            "kind",
-            "factor, column (undeclared), filled (whether a column is), image (a property) or baseline (a ridge "
-            "regression on other patients)",
-        ),
-        Column("of", "class that it tells"),
-        number("value", "AUROC for that class"),
-        *_INTERVAL,
-        Column("direction", "higher or lower, of a number; mixed where it is neither; empty otherwise"),
-        Column("strong", "whether it is a caution", "BOOLEAN"),
-        IMAGES,
-        PATIENTS,
-        _REASON,
-    ),
-    ("name", "kind", "of", "value", "low", "high", "direction", "images", "patients", "reason"),
-)
-
-ADDED_VERDICTS = ("beyond", "not-shown", "below")
-"""Whether networks are beyond the best simple cue: shown, not shown, or worse than it."""
-ADDED = Table(
-    "added",
-    "recipe in a test environment without interventions: its networks held against the best simple cue",
-    (
-        Column("recipe", "recipe; empty for one model"),
-        Column("environment", "test environment; empty for one model"),
-        Column("name", "cue that predicts the target best among patients that are not tested"),
-        Column("kind", "see the table `shortcuts`"),
-        Column("of", "class that is told"),
-        Column("verdict", "beyond the best cue, not shown to be, or below it", values=ADDED_VERDICTS),
-        number("network", "AUROC of the networks"),
-        number("network_low", "lower end of its 95% interval"),
-        number("network_high", "upper end of its 95% interval"),
-        number("cue", "AUROC of the cue on the same images"),
-        number("value", "AUROC of the networks among images of the same tenth of the cue"),
-        *_INTERVAL,
-        number("rest", "AUROC of the cue among the same pairs of images"),
-        _SEEDS,
-        IMAGES,
-        PATIENTS,
-        _REASON,
-    ),
-    ("recipe", "environment", "name", "of", "verdict", "network", "cue", "value", "low", "high", "rest", "seeds",
-     "images", "patients", "reason"),
-)  # fmt: skip
-
-ISSUE_KINDS = (
-    "copy", "across-parts", "left-out", "blank", "dark", "bright", "blurry", "marked", "outlying", "small-group",
-)  # fmt: skip
-"""Kinds of issues of `assay look`, the gravest first."""
-ISSUES = Table(
-    "issues",
-    "issue of an image, or of a group of images, found by `assay look`",
-    (
-        Column("kind", "kind of issue", values=ISSUE_KINDS),
-        whole("row", "line of the table or number of the file; 0 of a group"),
-        whole("cluster", "number of the cluster of copies; 0 without"),
-        Column("of", "class of the image, or column and level of a group"),
-        number("value", "likeness, or how far the image is from the others, in robust standard deviations"),
-    ),
-    ("kind", "row", "cluster", "of", "value"),
-)
 
 PICTURES = Table(
     "pictures",
@@ -687,7 +570,7 @@ PUBLISHED = Table(
         Column("environment", "test environment of this run"),
         number("published", "published figure"),
         number("value", "mean over seeds of this run; NaN where it has no such recipe"),
-        *_INTERVAL,
+        *INTERVAL,
         Column("note", "difference between both sides"),
     ),
     ("table", "row", "column", "published", "value", "low", "high"),
@@ -733,7 +616,7 @@ POWER = Table(
         *_COMPARED,
         Column("role", "primary, secondary, positive-control or a-a"),
         number("detectable", "difference that the design finds with 80% power; NaN where it is unknown"),
-        _REASON,
+        REASON,
     ),
     ("detectable", "reason"),
 )

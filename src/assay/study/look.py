@@ -38,9 +38,9 @@ from assay.spec.schema import DataSpec
 from assay.spec.yaml import read_yaml
 from assay.stats.findings import Finding, to_row, with_ids
 from assay.store import kinds
+from assay.store.data_tables import ISSUE_KINDS
 from assay.store.files import Row, write_text
 from assay.store.folder import RunFolder
-from assay.store.schema import ISSUE_KINDS
 from assay.study.look_request import LookRequest
 
 FAR = 5.0

@@ -10,7 +10,7 @@ from assay.report.sentences.leads import answer, leading_region
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import VERDICTS, difference_words, displayed, sentence_case
 from assay.stats.format import count, listed, number
-from assay.stats.rows import Row, Verdict, numeric
+from assay.stats.rows import LeadVerdict, Row, Verdict, numeric
 from assay.stats.verdicts import LEAST_PATIENTS
 from assay.store.audit_tables import NOT_TESTED
 
@@ -132,21 +132,26 @@ MOST_NAMED = 3
 def answer_words(tables: Mapping[str, Sequence[Row]]) -> list[str]:
     """Return the answer of an audit in sentences: the region that answers live by, then marks and columns.
 
-    Where no region is open, marks and columns that do harm come first.
+    Marks and columns that do harm come first where no region was found; what the model relies on also comes before a
+    lead, which no limit supports.
     """
-    verdicts, open_ = tables["verdicts"], leading_region(tables["regions"]) is not None
-    last = " ".join(filter(None, (headline(verdicts, lead=open_), added_words(tables.get("added", ())))))
+    verdicts, region = tables["verdicts"], leading_region(tables["regions"])
+    found = "" if region is None else region["verdict"]
+    ahead = {LeadVerdict.LIVES: (), LeadVerdict.LOOKS: (), LeadVerdict.LEAD: (Verdict.RELIES,)}.get(found, HARMFUL)
+    first = any(row["verdict"] in ahead for row in verdicts)
+    marks = headline(verdicts, lead=region is not None, first=first)
+    last = " ".join(filter(None, (marks, added_words(tables.get("added", ())))))
     parts = [*answer(tables), *([last] if last else [])]
-    harmful = not open_ and any(row["verdict"] in HARMFUL for row in verdicts)
-    return [parts[-1], *parts[:-1]] if harmful else parts
+    return [parts[-1], *parts[:-1]] if first else parts
 
 
-def headline(rows: Sequence[Row], *, lead: bool = False) -> str:
+def headline(rows: Sequence[Row], *, lead: bool = False, first: bool = False) -> str:
     """Return the answer on marks and columns without numbers.
 
     Args:
         rows: Rows of `audit_tables.VERDICTS`.
         lead: Whether a region is open, so that no mark clears the model: only harmful ones are named.
+        first: Whether it comes before the sentences on the region.
     """
     harmful = _families(rows)
     relied = _named([one for one in harmful if one[0]["verdict"] == Verdict.RELIES])
@@ -157,7 +162,8 @@ def headline(rows: Sequence[Row], *, lead: bool = False) -> str:
         made.append(f"This model relies on {relied}.")
         made += [f"Its answers also change with {changed}."] if changed else []
     elif changed:
-        made.append(f"{'Its' if lead else 'This model' + chr(39) + 's'} answers {'also ' * lead}change with {changed}.")
+        start = "Its answers also" if lead and not first else "This model's answers"
+        made.append(f"{start} change with {changed}.")
     elif lead:
         return ""
     elif left:

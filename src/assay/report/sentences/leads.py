@@ -140,7 +140,8 @@ def answer(tables: Mapping[str, Sequence[Row]]) -> list[str]:
     They are the same on the page, in the terminal and on the model card.
     """
     rows = [row for row in tables["regions"] if row["verdict"] != NOT_TESTED]
-    return list(_answer(rows)) if rows else []
+    searched = leading_region(rows) is not None or any(row["of"] == "place" for row in rows)
+    return list(_answer(rows)) if searched else []
 
 
 def leading_region(rows: Sequence[Row]) -> Row | None:
@@ -154,7 +155,7 @@ def _answer(rows: Sequence[Row]) -> Iterator[str]:
     row = leading_region(rows)
     images = "training images" if rows[0]["trained"] else "images"
     if row is None:
-        yield f"No region was found in these {images} that the answers live by."
+        yield f"No region was found in these {images} that the answers live by, which does not clear the model."
     elif row["verdict"] == LeadVerdict.INCONCLUSIVE:
         yield f"Whether answers live by {what_words(row)} is inconclusive."
     else:

@@ -1,0 +1,125 @@
+"""Tables of a run folder on its images, and on cues that predict the target without a network."""
+
+from __future__ import annotations
+
+from assay.store.columns import IMAGES, INTERVAL, PATIENTS, REASON, RECIPE, TRAINING_SEEDS, Column, Table, number, whole
+
+ENVIRONMENTS = Table(
+    "environments",
+    "environment × factor of interest: the association requested and achieved",
+    (
+        Column("environment", "name of the environment"),
+        Column("recipe", "recipe whose training environment it is; empty for tests"),
+        Column("factor", "factor"),
+        Column("target", "class that the factor is tied to"),
+        number("asked", "strength requested"),
+        number("strength", "strength achieved"),
+        *INTERVAL,
+        whole("kept", "images used"),
+        whole("available", "images that could be used"),
+        Column("counts", "JSON: triples of class, level and number of images"),
+        Column("held", "value of all images, whose strength is then 0; empty where the factor varies"),
+        Column("set", "set of data.tests that images are of; empty for the training set"),
+        whole("images", "images of the environment"),
+        whole("patients", "patients of the environment; 0 where the data name none"),
+    ),
+    ("environment", "recipe", "factor", "asked", "strength", "low", "high", "kept", "available"),
+)
+
+DOSE_COUNTS = Table(
+    "dose_counts",
+    "training environment of a dose-response × class",
+    (
+        *RECIPE,
+        Column("factor", "factor of the confounder"),
+        Column("target", "class"),
+        whole("least", "images of the class with the confounder, least over seeds"),
+        whole("most", "images of the class with the confounder, most over seeds"),
+        whole("fewest_images", "images of the class, fewest over seeds", head="images, fewest"),
+        whole("most_images", "images of the class, most over seeds", head="images, most"),
+    ),
+    ("recipe", "factor", "target", "least", "most", "fewest_images", "most_images"),
+)
+
+VISIBILITY = Table(
+    "visibility",
+    "confounder: means over a fixed sample of clean test images",
+    (
+        Column("confounder", "intervention with its arguments, or factor"),
+        Column("factor", "name of its factor"),
+        Column("kind", "intervention, or sampled: a factor tied by sampling, which changes no pixel"),
+        number("share", "share of pixels changed"),
+        number("difference", "mean absolute difference, black to white being 1"),
+        number("ssim", "structural similarity"),
+        IMAGES,
+        REASON,
+    ),
+    ("confounder", "share", "difference", "ssim", "images", "reason"),
+)
+
+SHORTCUTS = Table(
+    "shortcuts",
+    "simple cue that may predict the target without a network, of images from files",
+    (
+        Column("name", "name of the factor, column, property or baseline"),
+        Column(
+            "kind",
+            "factor, column (undeclared), filled (whether a column is), image (a property) or baseline (a ridge "
+            "regression on other patients)",
+        ),
+        Column("of", "class that it tells"),
+        number("value", "AUROC for that class"),
+        *INTERVAL,
+        Column("direction", "higher or lower, of a number; mixed where it is neither; empty otherwise"),
+        Column("strong", "whether it is a caution", "BOOLEAN"),
+        IMAGES,
+        PATIENTS,
+        REASON,
+    ),
+    ("name", "kind", "of", "value", "low", "high", "direction", "images", "patients", "reason"),
+)
+
+ADDED_VERDICTS = ("beyond", "not-shown", "below")
+"""Whether networks are beyond the best simple cue: shown, not shown, or worse than it."""
+ADDED = Table(
+    "added",
+    "recipe in a test environment without interventions: its networks held against the best simple cue",
+    (
+        Column("recipe", "recipe; empty for one model"),
+        Column("environment", "test environment; empty for one model"),
+        Column("name", "cue that predicts the target best among patients that are not tested"),
+        Column("kind", "see the table `shortcuts`"),
+        Column("of", "class that is told"),
+        Column("verdict", "beyond the best cue, not shown to be, or below it", values=ADDED_VERDICTS),
+        number("network", "AUROC of the networks"),
+        number("network_low", "lower end of its 95% interval"),
+        number("network_high", "upper end of its 95% interval"),
+        number("cue", "AUROC of the cue on the same images"),
+        number("value", "AUROC of the networks among images of the same tenth of the cue"),
+        *INTERVAL,
+        number("rest", "AUROC of the cue among the same pairs of images"),
+        TRAINING_SEEDS,
+        IMAGES,
+        PATIENTS,
+        REASON,
+    ),
+    ("recipe", "environment", "name", "of", "verdict", "network", "cue", "value", "low", "high", "rest", "seeds",
+     "images", "patients", "reason"),
+)  # fmt: skip
+
+ISSUE_KINDS = (
+    "copy", "across-parts", "left-out", "blank", "dark", "bright", "blurry", "marked", "outlying", "small-group",
+)  # fmt: skip
+"""Kinds of issues of `assay look`, the gravest first."""
+ISSUES = Table(
+    "issues",
+    "issue of an image, or of a group of images, found by `assay look`",
+    (
+        Column("kind", "kind of issue", values=ISSUE_KINDS),
+        whole("row", "line of the table or number of the file; 0 of a group"),
+        whole("cluster", "number of the cluster of copies; 0 without"),
+        Column("of", "class of the image, or column and level of a group"),
+        number("value", "likeness, or how far the image is from the others, in robust standard deviations"),
+    ),
+    ("kind", "row", "cluster", "of", "value"),
+)
