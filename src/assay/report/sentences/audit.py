@@ -16,6 +16,12 @@ from assay.store.audit_tables import NOT_TESTED
 
 HARMFUL = (Verdict.RELIES, Verdict.AFFECTED, Verdict.UNDIRECTED, Verdict.DIFFERS)
 """Verdicts that an answer leads with."""
+_AHEAD: Mapping[str, tuple[Verdict, ...]] = {
+    LeadVerdict.LIVES: (),
+    LeadVerdict.LOOKS: (),
+    LeadVerdict.LEAD: (Verdict.RELIES,),
+}
+"""Verdict on a region that was found -> verdicts on marks and columns that still come first."""
 NO_REFERENCE = (
     "No reference networks were read for this domain. Networks that never saw a mark in training can be affected by "
     "it too, so that 'relies on' is not distinguished from 'affected by'. `assay audit --references 59` trains some on "
@@ -136,8 +142,7 @@ def answer_words(tables: Mapping[str, Sequence[Row]]) -> list[str]:
     lead, which no limit supports.
     """
     verdicts, region = tables["verdicts"], leading_region(tables["regions"])
-    found = "" if region is None else region["verdict"]
-    ahead = {LeadVerdict.LIVES: (), LeadVerdict.LOOKS: (), LeadVerdict.LEAD: (Verdict.RELIES,)}.get(found, HARMFUL)
+    ahead = HARMFUL if region is None else _AHEAD.get(region["verdict"], HARMFUL)
     first = any(row["verdict"] in ahead for row in verdicts)
     marks = headline(verdicts, lead=region is not None, first=first)
     last = " ".join(filter(None, (marks, added_words(tables.get("added", ())))))
