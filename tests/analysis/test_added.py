@@ -74,5 +74,7 @@ def test_words() -> None:
         f"The model: AUROC {row['network']:.3f}; factor 'brightness': {row['cue']:.3f}; it is below this cue."
     )
     rows = [{**row, "recipe": "a"}, {**_row(draw, 1, 0.6, 0.1), "recipe": "b"}]
+    found = [{**one, "environment": "found"} for one in rows]
+    assert " in as found; factor" in added_words(found, lambda name: f"as {name}"), "not the AUROC of another set"
     assert added_words(rows).endswith("; 1 of 2 recipes are beyond this cue.")
     assert added_words([]) == ""

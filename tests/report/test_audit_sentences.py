@@ -68,7 +68,7 @@ def test_harm_that_is_shown_leads_before_a_search_that_found_no_region() -> None
 def test_a_line_of_a_terminal_has_the_verdict_its_swing_and_the_images_needed() -> None:
     numbers = {"g": -0.25, "low": -0.3, "high": -0.2, "dice": math.nan, "open": "", "needed": math.nan}
     assert verdict_line(row("tag", "objects") | numbers, "0.05") == "Affected by tag; swing -0.25 [-0.30, -0.20]"
-    undecided = row("low-pass", "detail", "inconclusive") | numbers | {"open": "swing loss", "needed": 1200.0}
+    undecided = row("low-pass", "detail", "inconclusive") | numbers | {"open": "swing loss", "needed": 1234.0}
     assert verdict_line(undecided, "0.05").endswith("; about 1,200 images would settle it")
     untested = row("view", "", "not-tested") | numbers | {"g": math.nan, "reason": str(because(Code.NO_IMAGES))}
     assert verdict_line(untested, "0.05").startswith("View: not tested: ")

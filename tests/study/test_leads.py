@@ -18,7 +18,7 @@ from assay.analysis.leads import MOST, foremost, leads_of_images
 from assay.cli.audit import _print  # pyright: ignore[reportPrivateUsage]
 from assay.core.errors import DataError
 from assay.core.types import Factor, FactorTable
-from assay.report.sentences.leads import TRAIN, lead_words
+from assay.report.sentences.leads import TRAIN, answer, lead_words
 from assay.stats.rows import LeadVerdict
 from assay.stats.swing import rate_gap
 from assay.store.audit_tables import NOT_TESTED, REGIONS
@@ -134,6 +134,15 @@ def test_without_a_limit_it_is_a_lead_and_with_a_high_one_nothing_is_found(
     assert "<h1>No region was found in these images that the answers live by, which does not clear the model." in page
     assert f'<p class="more">{TRAIN}' in page
     assert "Marks that wander (hair, stripes" in page
+
+
+def test_a_region_that_changes_no_answer_is_no_headline_of_changed_answers(tmp_path: Path) -> None:
+    rows = RunFolder(audited("letter", tmp_path)).table("regions")
+    assert answer({"regions": rows})[0].startswith("A bright mark in the lower right corner changes ")
+    assert TRAIN not in answer({"regions": rows})
+    said = answer({"regions": [{**row, "flips": 0.0} for row in rows]})
+    assert said[0] == "Scores move most with a bright mark in the lower right corner, but no answer in 100 changes."
+    assert TRAIN in said, "the images may lack what the model learned"
 
 
 def test_a_mark_that_only_training_images_carry_is_found_in_them(

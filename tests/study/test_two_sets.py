@@ -173,7 +173,11 @@ def test_data_frames_are_sets_too_and_their_patients_are_others(own: Path, tmp_p
 @pytest.mark.parametrize(
     ("test", "environments", "said"),
     [
-        ({"classes": ("healthy", "sick")}, {}, "class 'healthy' is none of the training set's (ill, normal)"),
+        (
+            {"classes": ("healthy", "sick")},
+            {},
+            "(ill, normal); say which it is: one of these, as in map: {healthy: CLASS}",
+        ),
         ({"classes": ("ill", "ill")}, {}, "set 'site b': data.target: column 'grade' needs at least two different"),
         ({"prefix": "P"}, {}, "24 patients are in the training set too"),
         ({"seed": 1}, {}, "show the same images as rows of the training set"),

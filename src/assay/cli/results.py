@@ -266,7 +266,9 @@ def open_page(page: Path) -> None:
         return
     screen = sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     if not screen or not webbrowser.open(page.as_uri()):
-        print(f"no browser here: copy {page}, which needs no other file", file=sys.stderr)
+        alone = page.name != "index.html"
+        also = "which needs no other file" if alone else "with the pages that it links to, or use --bundle"
+        print(f"no browser here: copy {page}, {also}", file=sys.stderr)
 
 
 def clean_command(run: str, yes: bool, out: Path, json: bool) -> None:

@@ -89,10 +89,10 @@ def _mapped(data: DataSpec, table: FactorTable, classes: Sequence[str]) -> Int[n
     unknown = [(own, one) for own, one in zip(table.classes, named, strict=True) if one not in classes]
     if unknown:
         own, one = unknown[0]
-        likely = nearest(one, classes) or classes[-1]
+        likely = nearest(one, classes)
+        way = f"map: {{{own}: {likely}}}" if likely else f"one of these, as in map: {{{own}: CLASS}}"
         raise SpecError(
-            f"class '{cut(one)}' is none of the training set's ({', '.join(classes)}); say which it is, such "
-            f"as map: {{{own}: {likely}}}"
+            f"class '{cut(one)}' is none of the training set's ({', '.join(classes)}); say which it is: {way}"
         )
     target = np.array([classes.index(one) for one in named], dtype=np.int64)[table.target]
     there = {int(code) for code in np.unique(target)}

@@ -151,7 +151,7 @@ def verdict(evidence: Evidence) -> str:
     if "contrasts" not in evidence.tables:
         return model_headline(evidence.tables["estimates"], evidence.outline.measure, evidence.names)
     said = headline(evidence.tables["contrasts"], evidence.names)
-    return " ".join(filter(None, (said, added_words(evidence.tables.get("added", ())))))
+    return " ".join(filter(None, (said, added_words(evidence.tables.get("added", ()), evidence.names.place))))
 
 
 def opening(root: Path, evidence: Evidence, findings: Sequence[Finding]) -> Opening:

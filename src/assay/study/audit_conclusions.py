@@ -166,7 +166,8 @@ class Answers:
             if gain.value >= _GAIN and gain.low > 0 and after.quality is not None:
                 better[name] = after.quality[1].value
         if (better or flipped) and before.quality is not None and not self.plan.asked.as_given:
-            raise SpecError(misread(measure, before.quality[1].value, better, flipped))
+            positive = self.clean.table.classes[1] if flipped else ""
+            raise SpecError(misread(measure, before.quality[1].value, better, positive))
         for name, value in better.items():
             yield check("scaling", "warn", f"with images read as {name} the {measure} is higher", value)
         if own_scaling:

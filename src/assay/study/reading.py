@@ -175,14 +175,22 @@ def alternatives(scaling: Scaling | None, channels: int) -> dict[str, Change]:
     return found
 
 
-def misread(measure: str, given: float, better: Mapping[str, float], flipped: bool) -> str:
-    """Return why an audit stops: other ways to read images that are better, or classes the other way round."""
+def misread(measure: str, given: float, better: Mapping[str, float], flipped: str) -> str:
+    """Return why an audit stops: other ways to read images that are better, or classes the other way round.
+
+    Args:
+        measure: AUROC or Dice.
+        given: Its value as the images are read.
+        better: Other ways to read them, with their values.
+        flipped: The positive class where the AUROC is below chance, else empty.
+    """
     best = max(better, key=lambda one: better[one]) if better else ""
     if flipped:
         more = f", or images be read as {best} ({measure} {better[best]:.2f})" if better else ""
         return (
             f"the {measure} is {given:.2f}, below 0.5: the classes may be the other way round{more}, or a "
-            "shortcut be tied the other way here; check target, positive class and output, or give --as-given to go on"
+            f"shortcut be tied the other way here; check target, output and the positive class (here '{flipped}'; "
+            "--positive names another), or give --as-given to go on"
         )
     key = f"--scaling {best}" if best in SCALINGS else f"--{best}" if best in FITS else f"images prepared as {best}"
     return (

@@ -71,7 +71,7 @@ def evidence(row: Row) -> str:
     if row["open"]:
         parts.append(f"not settled: {open_words(row['open'])}")
     if row["open"] and not math.isnan(needed):
-        parts.append(f"about {needed:,.0f} images would settle it")
+        parts.append(f"about {float(format(needed, '.2g')):,.0f} images would settle it")
     return "; ".join(parts)
 
 

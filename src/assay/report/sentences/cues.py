@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from assay.report.sentences.reasons import cue_words
 from assay.stats.format import number
@@ -15,10 +15,14 @@ _SAID = {
 }
 
 
-def added_words(rows: Sequence[Row]) -> str:
+def added_words(rows: Sequence[Row], place: Callable[[str], str] = str) -> str:
     """Return the networks' AUROC, the best cue with its own, and the verdict; of the first test environment.
 
     Recipes that differ in their verdict are counted. Empty without rows.
+
+    Args:
+        rows: The table `added`.
+        place: The name of an environment in words.
     """
     rows = [row for row in rows if row["environment"] == rows[0]["environment"]]
     if not rows:
@@ -34,4 +38,5 @@ def added_words(rows: Sequence[Row]) -> str:
     else:
         said = f"{verdicts.count('beyond')} of {len(rows)} recipes are beyond this cue"
     cue = cue_words(best["kind"], best["name"])
-    return f"{who}: AUROC {ends}; {cue}: {number(numeric(best, 'cue'), 3)}; {said}."
+    where = f" in {place(best['environment'])}" if best["environment"] else ""
+    return f"{who}: AUROC {ends}{where}; {cue}: {number(numeric(best, 'cue'), 3)}; {said}."

@@ -160,7 +160,9 @@ def _answer(rows: Sequence[Row]) -> Iterator[str]:
         yield f"Whether answers live by {what_words(row)} is inconclusive."
     else:
         flips = f"{100 * row['flips']:.0f} of 100"
-        if row["discrete"] or row["verdict"] != LeadVerdict.LEAD:
+        if _moves_none(row):
+            yield f"Scores move most with {what_words(row)}, but no answer in 100 changes."
+        elif row["discrete"] or row["verdict"] != LeadVerdict.LEAD:
             yield f"{sentence_case(what_words(row))} changes {flips} answers."
         else:
             yield f"Answers change most with {what_words(row)}: {flips}."
@@ -168,8 +170,14 @@ def _answer(rows: Sequence[Row]) -> Iterator[str]:
             yield f"It is on {shares_words(row)}."
         if row["verdict"] == LeadVerdict.LEAD:
             yield "This is a lead: no limit from networks without a shortcut is known for this kind of image."
-    if not rows[0]["trained"] and (row is None or row["verdict"] not in _FOUND or not row["discrete"]):
+    shown = row is not None and row["verdict"] in _FOUND and row["discrete"] and not _moves_none(row)
+    if not rows[0]["trained"] and not shown:
         yield TRAIN
+
+
+def _moves_none(row: Row) -> bool:
+    """Return whether a region changes fewer than one answer in 200."""
+    return bool(row["flips"] < 0.005)
 
 
 def lead_words(row: Row) -> str:
