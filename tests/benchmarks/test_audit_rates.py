@@ -139,7 +139,7 @@ def test_a_small_calibration_goes_on_where_it_ended(tmp_path: Path, monkeypatch:
     base = BASES["nodule"]
     monkeypatch.setattr(audit_rates, "studies", small)
     monkeypatch.setattr(audit_rates, "LEAST_NETWORKS", 2)
-    tested = {"phantom": "nodule", "size": 32, "target": "malignant", "core": "margin", "test": 40}
+    tested = {"phantom": "nodule", "size": 32, "target": "malignant", "core": "margin", "test": 56}
     here = replace(base, tested=((tested, tested),))
     monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
     folder = tmp_path / "out"

@@ -183,6 +183,8 @@ def test_tables_of_an_earlier_spec_are_told(
 class _Interrupted:
     """An executor whose run is interrupted at once."""
 
+    def __init__(self, *_: object) -> None: ...
+
     def run(self, tasks: list[Task], observe: Observer) -> Outcome:
         observe(Event("started", tasks[0]))
         return Outcome(stopped=True)
