@@ -139,7 +139,7 @@ def test_a_small_calibration_goes_on_where_it_ended(tmp_path: Path, monkeypatch:
     base = BASES["nodule"]
     monkeypatch.setattr(audit_rates, "studies", small)
     monkeypatch.setattr(audit_rates, "LEAST_NETWORKS", 2)
-    tested = {"phantom": "nodule", "size": 32, "target": "malignant", "core": "margin", "test": 56}
+    tested = {"phantom": "nodule", "size": 32, "target": "malignant", "core": "margin", "test": 40}
     here = replace(base, tested=((tested, tested),))
     monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "cache"))
     folder = tmp_path / "out"
@@ -157,7 +157,7 @@ def test_a_small_calibration_goes_on_where_it_ended(tmp_path: Path, monkeypatch:
     assert run(here) == lines
     assert {path.name: path.read_bytes() for path in (folder / "worlds").iterdir()} == kept
     assert json.loads((folder / "phantom-nodule.json").read_text()) == document
-    other = {**tested, "test": 36}
+    other = {**tested, "test": 44}
     times = {path: path.stat().st_mtime_ns for path in (folder / "networks").rglob("checkpoint*")}
     run(replace(base, tested=((other, tested),)))
     assert {path: path.stat().st_mtime_ns for path in (folder / "networks").rglob("checkpoint*")} == times
