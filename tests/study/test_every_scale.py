@@ -76,6 +76,7 @@ def _renamed(value: Any, named: Mapping[Any, Any]) -> Any:
 
 
 def _few_of(data: Mapping[str, Any], key: str) -> Iterator[tuple[str, Any]]:
+    data, key = (data["train"], f"{key}.train") if isinstance(data.get("train"), Mapping) else (data, key)
     yield f"{key}.size", 64 if "phantom" in data else 32
     if "phantom" in data:
         yield from ((f"{key}.{part}", count) for part, count in FEW.items() if part in data)

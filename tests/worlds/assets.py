@@ -135,15 +135,13 @@ def _lidc_idri(root: Path) -> None:
 
 def _endoscopy(root: Path) -> None:
     """HyperKvasir's polyps and EndoTect's frames, of which every third is lesion-free."""
-    for name, count in (("hyperkvasir", 40), ("endotect", 12)):
-        rows: list[Sequence[object]] = [["image", "mask"]]
+    for place, count in ((root / "hyperkvasir" / "segmented-images", 40), (root / "endotect", 12)):
         for at in range(count):
-            files = [f"{name}/{kind}/{at}.png" for kind in ("images", "masks")]
-            empty = name == "endotect" and at % 3 == 0
-            save(root / "endoscopy" / files[0], noise(at + 1000 * (name == "endotect"), side=64, channels=3)[:48])
-            save(root / "endoscopy" / files[1], _wide(np.zeros_like(blob()) if empty else blob(width=4 + at % 5)))
-            rows.append(files)
-        write_table(root / "endoscopy" / f"{name}.csv", rows)
+            outside = place.name == "endotect"
+            mask = _wide(np.zeros_like(blob()) if outside and at % 3 == 0 else blob(width=4 + at % 5))
+            save(place / "images" / f"{at}.jpg", noise(at + 1000 * outside, side=64, channels=3)[:48])
+            save(place / "masks" / f"{at}.{'png' if outside else 'jpg'}", mask)
+    (root / "hyperkvasir" / "segmented-images" / "kavsir_bboxes.json").write_text("{}")
 
 
 def _dfuc2022(root: Path) -> None:
