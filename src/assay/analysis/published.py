@@ -39,7 +39,7 @@ def published_rows(spec: StudySpec, estimates: Sequence[Row]) -> list[Row]:
 
 
 def _of(estimates: Sequence[Row], column: PublishedColumn, at: dict[str, str]) -> Row | None:
-    """Return the estimate of the first recipe with these values on its axes."""
+    """Return the estimate of the first recipe with these values: other axes have their first value."""
     for row in estimates:
         if (row["measure"], row["environment"]) != (column.measure, column.environment) or any(
             row[name] for name in _WHOLE

@@ -16,7 +16,7 @@ class PublishedColumn(Frozen):
     """Figures of a column of a published table, and the measure of this study that stands beside them.
 
     Attributes:
-        where: Axis -> value of the recipes of this column.
+        where: Axis -> value of the recipes of this column. Other axes have their first value.
         values: Value of the axis of the rows -> published figure, in the unit of the measure.
     """
 
