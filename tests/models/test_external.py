@@ -242,7 +242,15 @@ def test_a_command_reads_a_folder_and_writes_scores(tmp_path: Path) -> None:
             "import sys; open(sys.argv[2], 'w').write('image,p\\n000000.png,0.5\\n')",
             "no row for 1 of 2 images, such as 000001.png",
         ),
-        ("import sys; open(sys.argv[2], 'w').write('image,p\\n000000.png,x\\n000001.png,1')", "a score is no number"),
+        (
+            "import sys; open(sys.argv[2], 'w').write('image,p\\n000000.png,x\\n000001.png,1')",
+            "a score that is no number",
+        ),
+        (
+            "import sys; open(sys.argv[2], 'w').write('image,p\\n000000.png,0.5\\n000000.png,0.7\\n000001.png,0')",
+            "1 rows of images that it has already, such as 000000.png",
+        ),
+        ("import sys; open(sys.argv[2], 'w').write('image,p\\n000000.png,1_0\\n000001.png,0')", "no number, such as 0"),
         ("import sys; open(sys.argv[2], 'w').write('a,p\\n0,1')", "needs a column `image`"),
     ],
 )
@@ -282,6 +290,9 @@ def test_a_command_reads_a_folder_and_writes_masks(tmp_path: Path) -> None:
     }.items():
         with pytest.raises(SpecError, match=text):
             masks_out(tmp_path, start + write.format(values))(images)
+    twice = "for name in ('000000.npy', '000000_0000.npy'): np.save(Path(sys.argv[2]) / name, np.zeros((8, 8)))"
+    with pytest.raises(SpecError, match=r"has 2 masks of one image: 000000\.npy, 000000_0000\.npy"):
+        masks_out(tmp_path, start + twice)(images)
     with pytest.raises(SpecError, match=r"wrote no mask of 5 of 5 images, such as 000000_0000\.png"):
         masks_out(tmp_path, "pass")(images)
     with pytest.raises(SpecError, match=r"one of \{scores\} and \{masks\}"):

@@ -174,16 +174,14 @@ def test_exported_models_answer_as_an_ensemble(run_copy: Path, tmp_path: Path) -
 
 def test_folds_trained_on_one_set_are_tested_on_another_as_an_ensemble(tmp_path: Path) -> None:
     write_assets(tmp_path)
-    images = {
-        "folder": str(tmp_path / "endoscopy"),
-        "target": "lesion",
-        "mask": "mask",
-        "size": 32,
-        "channels": "color",
-    }
+    images = {"size": 32, "channels": "color"}
+    polyps, frames = (
+        {**images, "dataset": {name: {"folder": str(tmp_path / folder)}}}
+        for name, folder in (("hyperkvasir-seg", "hyperkvasir"), ("endotect", "endotect"))
+    )
     study: dict[str, Any] = {
         "name": "trained",
-        "data": {**images, "table": "hyperkvasir.csv", "split": {"folds": 3}},
+        "data": {**polyps, "split": {"folds": 3}},
         "environments": {"train": {}, "same": {}},
         "recipe": {"task": "segmentation", "loss": ["cross-entropy", {"dice": {"reduce": "image"}}], "epochs": 1},
         "seeds": 2,
@@ -192,12 +190,11 @@ def test_folds_trained_on_one_set_are_tested_on_another_as_an_ensemble(tmp_path:
     trained = assay.Study(study).run(tmp_path / "runs", workers=0, progress=False)
     table = trained.export("all", tmp_path / "networks") / MODELS
     assert len(table.read_text().splitlines()) == 1 + 2 * 2 * 3
-    outside = {**images, "table": "endotect.csv", "split": {"train": 0.2, "validation": 0.3, "test": 0.5}}
     tested = assay.Study(
         {
             "name": "tested",
             "models": {"table": str(table), "ensemble": "folds"},
-            "data": outside,
+            "data": {**frames, "split": {"train": 0.2, "validation": 0.3, "test": 0.5}},
             "environments": {"same": {}},
             "probes": ["segmentation"],
             "contrasts": [{"axis": "loss", "against": "cross-entropy", "measure": "dice", "environment": "same"}],

@@ -60,10 +60,14 @@ def test_two_steps_give_the_verdicts_of_the_direct_audit(
     files = sorted(path.name for path in (tmp_path / "dir" / "images").iterdir())
     assert (tmp_path / "dir" / "images.csv").read_text().splitlines() == ["image", *files]
     scores = str(elsewhere(tmp_path / "dir", tmp_path / "scores.csv"))
+    with Path(scores).open("a") as file:
+        file.write("elsewhere/another.png,0.2\n")
     monkeypatch.chdir(tmp_path / "set")
-    score, out = ["audit", "score", str(tmp_path / "dir"), scores, "--quiet"], tmp_path / "dir" / "audit"
+    score, out = ["audit", "score", str(tmp_path / "dir"), scores], tmp_path / "dir" / "audit"
     assert run([*score, "--name", "far", "--no-pictures"]) == 0
-    assert f"report: {out / 'report.html'}" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert f"report: {out / 'report.html'}" in said.out
+    assert "scores.csv: 1 rows are of no image that was prepared, and were not read" in said.err
     assert not (out / "pictures").exists()
     direct = assay.audit(of_pictures, data, marks={"tag": MARKS["tag"]}, out=tmp_path / "direct", progress=False)
     same(out, direct, verdicts=["g", "low", "high", "loss", "flips"], distorted=["loss", "flips"])
@@ -115,9 +119,11 @@ def test_masks_give_the_verdicts_of_the_direct_audit(tmp_path: Path, capsys: pyt
 MARK_FILES = {"one.yaml": "bar: {tag: 1}", "two.yaml": "bar: [tag, tag]", "typo.yaml": "bar: [tagg, tag, tag]"}
 SCORED = ["image", "score"]
 WRONG_SCORES: dict[str, tuple[Sequence[Sequence[object]], list[str], str]] = {
-    "no image": ([["file", "score"], ["{name}", "{score}"]], [], "scores.csv has no column 'image'"),
+    "no image": ([["file", "score"], ["{name}", "{score}"]], [], "scores.csv needs a column `image`"),
     "no score": ([["image"], ["{name}"]], [], "needs a column `image` and one column per score"),
     "words": ([SCORED, ["{name}", "high"]], [], "have a score that is no number"),
+    "1_0": ([SCORED, ["{name}", "1_0"]], [], "have a score that is no number"),
+    "a path": ([SCORED, ["../../etc/{name}", "{score}"]], [], "holds their names without a folder"),
     "constant": ([SCORED, ["{name}", "0.5"]], [], "the model gives all images the same output"),
     "three": ([["image", "a", "b", "c"], ["{name}", "{score}", "0.1", "0.3"]], [], "choose one with --output"),
     "output": ([SCORED, ["{name}", "{score}"]], ["--output", "3"], "output '3': the model has outputs 0 to 0"),
@@ -171,6 +177,9 @@ def test_a_line_of_scores_that_is_there_twice_is_named(
     names = (prepared / "dir" / "images.csv").read_text().split()[1:]
     write_table(tmp_path / "scores.csv", [SCORED, *([one, 0.5] for one in [*names, names[0]])])
     text = f"scores.csv: 1 lines cannot be read, the first is line {len(names) + 2}: "
+    refused(["audit", "score", str(prepared / "dir"), str(tmp_path / "scores.csv")], text, capsys)
+    write_table(tmp_path / "scores.csv", [SCORED, *([one, 0.5] for one in names), [names[0], 0.7]])
+    text = f"scores.csv has 1 rows of images that it has already, such as {names[0]}"
     refused(["audit", "score", str(prepared / "dir"), str(tmp_path / "scores.csv")], text, capsys)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
-import csv
 import os
 import shlex
 import signal
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +20,9 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
 
-from assay.core.errors import SpecError, WeightsError, cut, extra, first_line
-from assay.core.files import content_hash, sha256
+from assay.core.errors import DataError, SpecError, WeightsError, cut, extra, first_line
+from assay.core.files import content_hash, is_file, sha256
+from assay.data.files.table import number, read_table, require_whole
 from assay.models.process import LIMIT, ModelFile
 from assay.models.ref import Facts, Origin, unwrapped
 
@@ -341,7 +342,12 @@ class CommandNetwork(nn.Module):
             scores = folder / "scores.csv"
             self._call({"{images}": folder / "images", "{scores}": scores, "{masks}": folder / MASKS}, len(files))
             if not self.masks:
-                return torch.as_tensor(np.array(_scores(scores, files), dtype=np.float32))
+                if not scores.is_file():
+                    raise SpecError(f"the command wrote no {scores.name}")
+                try:
+                    return torch.as_tensor(read_scores(scores, files)[0].astype(np.float32))
+                except DataError as error:
+                    raise SpecError(f"of the command: {error}") from error
             found = {file: mask_of(folder / MASKS, file) for file in files}
             missing = [file for file, mask in found.items() if mask is None]
             if missing:
@@ -397,10 +403,17 @@ _CERTAIN = 20.0
 
 
 def mask_of(folder: Path, picture: str) -> Path | None:
-    """Return the mask of a picture: a file of its name, with or without `_0000`; None where there is none."""
+    """Return the mask of a picture: a file of its name, with or without `_0000`; None where there is none.
+
+    Raises:
+        SpecError: There are several.
+    """
     stem = Path(picture).stem
-    names = (f"{one}{ending}" for one in (stem.removesuffix(FIRST_CHANNEL), stem) for ending in (".png", ".npy"))
-    return next((folder / name for name in names if (folder / name).is_file()), None)
+    stems = dict.fromkeys((stem.removesuffix(FIRST_CHANNEL), stem))
+    there = [name for one in stems for name in (f"{one}.png", f"{one}.npy") if (folder / name).is_file()]
+    if len(there) > 1:
+        raise SpecError(f"{folder} has {len(there)} masks of one image: {', '.join(there)}")
+    return folder / there[0] if there else None
 
 
 def lesion_map(path: Path, sides: tuple[int, int]) -> Float[Tensor, "1 h w"]:
@@ -430,21 +443,40 @@ def lesion_map(path: Path, sides: tuple[int, int]) -> Float[Tensor, "1 h w"]:
     return torch.as_tensor(found).logit(eps=1e-9).float()[None]
 
 
-def _scores(path: Path, files: Sequence[str]) -> list[list[float]]:
-    """Return one row of scores per file."""
-    try:
-        with path.open(newline="") as opened:
-            rows = list(csv.DictReader(opened))
-    except OSError as error:
-        raise SpecError(f"the command wrote no {path.name}: {error.strerror}") from error
-    columns = [name for name in (rows[0] if rows else {}) if name and name != "image"]
-    if not rows or "image" not in rows[0] or not columns:
-        raise SpecError(f"{path.name} needs a column `image` and at least one of scores")
-    found = {Path(row["image"]).name: row for row in rows}
-    missing = [file for file in files if file not in found]
+def read_scores(path: Path, files: Sequence[str]) -> tuple[Float[np.ndarray, "n k"], int]:
+    """Return the scores of pictures in a CSV with the column `image` and one column per score.
+
+    Args:
+        path: The table. Its names are those of the pictures, without a folder.
+        files: Names of pictures.
+
+    Returns:
+        A row per picture in this order, and the number of rows of other pictures, which are not read.
+
+    Raises:
+        DataError: The file cannot be read, lacks a picture or has it twice, or a score is no number.
+    """
+    if not is_file(path):
+        raise DataError(f"there is no file {path}")
+    read = read_table(path, "image")
+    require_whole(read)
+    if "image" not in read.header or not (columns := [one for one in read.header if one and one != "image"]):
+        raise DataError(f"{path.name} needs a column `image` and one column per score")
+    names = read.column("image", "scores")
+    at = {name: row for row, name in enumerate(names)}
+    twice = len(names) - len(at)
+    if twice:
+        name = next(name for name, times in Counter(names).items() if times > 1)
+        raise DataError(f"{path.name} has {twice:,} rows of images that it has already, such as {cut(name)}")
+    missing = [name for name in files if name not in at]
     if missing:
-        raise SpecError(f"{path.name} has no row for {len(missing)} of {len(files)} images, such as {missing[0]}")
-    try:
-        return [[float(cast(str, found[file][name])) for name in columns] for file in files]
-    except (TypeError, ValueError) as error:
-        raise SpecError(f"{path.name}: a score is no number: {error}") from error
+        raise DataError(
+            f"{path.name} has no row for {len(missing):,} of {len(files):,} images, such as {missing[0]}; the column "
+            "`image` holds their names without a folder"
+        )
+    cells = ([number(cell, read.comma) for cell in read.column(one, "scores")] for one in columns)
+    values = np.array(list(cells), dtype=np.float64).T[[at[name] for name in files]]
+    wrong = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if len(wrong):
+        raise DataError(f"{path.name}: {len(wrong):,} images have a score that is no number, such as {files[wrong[0]]}")
+    return values, len(names) - len(files)

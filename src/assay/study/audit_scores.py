@@ -50,13 +50,17 @@ def audit_predictions(path: Path, columns: PredictionColumns, asked: Asked, out:
     """Audit scores in a CSV by its columns, and write tables, `verdicts.json` and page. Return the run folder.
 
     Raises:
-        DataError: The file cannot be read, a score is no number, or all rows are of one class.
+        DataError: The file cannot be read, has an image twice, a score is no number, or all rows are of one class.
         SpecError: A column is missing, or the positive class is not known.
         StoreError: The folder holds the audit of another file or of other columns, or another kind of run.
     """
     read = read_table(path, columns.score)
     require_whole(read)
     place = "predictions"
+    if asked.image in read.header and (twice := len(read.rows) - len(set(read.column(asked.image, place)))):
+        raise DataError(
+            f"{path.name}: {twice:,} rows have a file in '{asked.image}' that another row has; keep one each"
+        )
     table = _rows_of(read, columns)
     scores = np.array([number(one, read.comma) for one in read.column(columns.score, place)], dtype=np.float64)
     if not np.isfinite(scores).all():

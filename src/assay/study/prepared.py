@@ -17,12 +17,12 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
 
-from assay.core.errors import DataError, SpecError, cut
+from assay.core.errors import DataError, SpecError
 from assay.core.files import content_hash, is_file, is_folder, sha256
 from assay.data.cache import Notify, silent
-from assay.data.files.table import number, read_table, require_whole
+from assay.data.files.table import read_table
 from assay.execution.device import PROCESSOR
-from assay.models.external import FIRST_CHANNEL, lesion_map, mask_of, picture_of
+from assay.models.external import FIRST_CHANNEL, lesion_map, mask_of, picture_of, read_scores
 from assay.models.ref import FunctionNetwork, Origin
 from assay.spec.request import parse_request
 from assay.store.files import read_checked_json, write_checked_json, write_text
@@ -190,8 +190,8 @@ def finish_audit(
 
     Args:
         folder: Folder that `prepare_images` wrote.
-        scores: A CSV with the column `image` and one column per score; of a segmentation, a folder with a file for each
-            image, see `external.lesion_map`.
+        scores: A CSV, see `external.read_scores`; of a segmentation, a folder with a file for each image, see
+            `external.lesion_map`.
         asked: What is asked of the scores: output, head, threshold, references and so on. What determines the images
             is taken from the folder.
         name: Name of the model on the page; that of the file by default.
@@ -210,7 +210,11 @@ def finish_audit(
         digest = content_hash({key: sha256(path) for key, path in masks.items()})
         asked = asked.but(scores="logits")
     else:
-        answer = _of_scores(_scores_of(scores, folder))
+        wanted = _wanted(folder)
+        values, others = read_scores(scores, wanted)
+        if others:
+            say(f"{scores.name}: {others:,} rows are of no image that was prepared, and were not read")
+        answer = _of_scores(dict(zip(wanted, values.tolist(), strict=True)))
         digest = sha256(scores)[:16]
     origin = _OfPictures(name or scores.stem, digest, answer)
     made = run_audit(origin, data, asked, out=out or folder / "audit", in_steps=True, skip_bad_rows=skip_bad_rows,
@@ -235,29 +239,6 @@ def prepared_request(folder: Path, asked: Asked) -> tuple[dict[str, Any], Asked,
     kept = dict(prepared["asked"])
     kept["distortions"] = None if kept["distortions"] is None else tuple(kept["distortions"])
     return prepared["data"], asked.but(**kept), bool(prepared["skip_bad_rows"])
-
-
-def _scores_of(path: Path, folder: Path) -> dict[str, list[float]]:
-    """Return the scores of every prepared image. Raises DataError where one is missing or no number."""
-    if not is_file(path):
-        raise DataError(f"there is no file {path}")
-    read = read_table(path, "image")
-    require_whole(read)
-    names = [Path(name).name for name in read.column("image", "scores")]
-    columns = [column for column in read.header if column and column != "image"]
-    if not columns:
-        raise DataError(f"{path.name} needs a column `image` and one column per score")
-    values = np.array([[number(cell, read.comma) for cell in read.column(one, "scores")] for one in columns],
-                      dtype=np.float64)  # fmt: skip
-    found: dict[str, list[float]] = dict(zip(names, values.T.tolist(), strict=True))
-    wanted = _wanted(folder)
-    missing = [name for name in wanted if name not in found]
-    if missing:
-        raise DataError(f"{path.name} has no row for {len(missing):,} of {len(wanted):,} images, such as {missing[0]}")
-    wrong = [name for name in wanted if not np.isfinite(found[name]).all()]
-    if wrong:
-        raise DataError(f"{path.name}: {len(wrong):,} images have a score that is no number, such as {cut(wrong[0])}")
-    return found
 
 
 def _masks_of(path: Path, folder: Path) -> dict[str, Path]:
