@@ -369,7 +369,7 @@ class Code(StrEnum):
         "none",
     )
 
-    # What a plan can detect.
+    # Detectable differences of a plan.
     UNKNOWN_SPREAD = "unknown-spread", "its variance is unknown until the study has run"
     UNPLANNED_VARIANCE = "unplanned-variance", "the variance of this measure is unknown until the study has run"
     TOO_FEW_PLANNED = "too-few-planned", "{seeds:seed}, {patients:list} patients by class: too few for an interval"

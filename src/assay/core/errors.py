@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-# What Assay says when something given to it cannot be right: what was given, what is allowed, what to do.
+# Errors of the user's input: they state the given value, the allowed ones and the remedy.
 
 
 class AssayError(Exception):
@@ -154,7 +154,7 @@ def or_else(told: str, also: str) -> str:
     return f"{told} {also[0].upper()}{also[1:]}" if told.endswith("?") else f"{told}; {also}"
 
 
-# Counts of many classes told in few: the most frequent by name, the rest as one number.
+# Counts of many classes in short: the most frequent by name, the rest as one number.
 
 MOST = 12
 """Number of classes that are listed one by one; the rest share one entry."""

@@ -173,7 +173,7 @@ def _say_unlocked(reason: str) -> None:
     warnings.warn(text, stacklevel=2)
 
 
-# What a path in a spec means, wherever it is read: `~`, `${NAME}`, and where relative ones start.
+# Paths in a spec: `~`, `${NAME}`, and the folder at which relative ones start.
 
 ASSETS = "ASSAY_ASSETS"
 """The variable that says where the image sets are, such as lung-nodule/."""

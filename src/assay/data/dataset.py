@@ -43,7 +43,7 @@ class Card:
     source: str = ""
     known_faults: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()  # rows that were skipped, with the reason; identifiers stay out
-    doubts: tuple[str, ...] = ()  # what puts any result from it in doubt, beside its known faults
+    doubts: tuple[str, ...] = ()  # reasons to doubt any result from it, other than its known faults
 
 
 @runtime_checkable

@@ -38,8 +38,8 @@ from assay.training.mitigations import phases_of
 from assay.training.run import begin
 
 BESIDE = 1.1  # workers share caches and memory, read images and tell their progress
-TRIAL = 0.3  # seconds of a trial beside steps: a head, weights, records
-PROBES = 0.5  # seconds of a trial's probes beside reading: fits, measures, records
+TRIAL = 0.3  # seconds of a trial other than steps: a head, weights, records
+PROBES = 0.5  # seconds of a trial's probes other than reading: fits, measures, records
 START = 5.0  # seconds until a worker has imported its libraries
 END_PER_TRIAL = 0.25  # seconds of comparisons, tables and page for every trial
 FEWEST, MOST, ENOUGH, LONG = (

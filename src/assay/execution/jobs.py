@@ -46,7 +46,7 @@ from assay.store.folder import OF_ROWS, RunFolder, UnitKind
 from assay.training.collapse import Collapsed
 from assay.training.loop import Diverged, Fitted, Interrupted, ProgressReport, fit
 
-# What is kept of a training: its curve, what its record says of the validation rows, and how that is read back.
+# Kept of a training: its curve and the validation rows in its record, and how they are read back.
 
 CURVE = "curve.parquet"
 """Name of a unit's curve."""
@@ -82,7 +82,7 @@ def write_curve(unit: Path, curve: Sequence[Mapping[str, float | int]]) -> None:
     write_rows(unit / CURVE, tuple(curve[0]), [dict(row) for row in curve])
 
 
-# When, where and by what a unit was made. Never part of a result, so that results are the same bytes everywhere.
+# Time, host and versions of a unit. Never part of a result, so that results are the same bytes everywhere.
 
 PROVENANCE = "provenance.json"
 

@@ -38,7 +38,7 @@ from assay.execution.tasks import (
 
 # Keeping freed memory: a training step frees its activations and asks for them again.
 #
-# glibc would give each large block back to the system and have it zeroed anew, a fifth of the time of a step.
+# glibc would give each large block back to the system, which zeroes it again: a fifth of the time of a step.
 
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**32)}
 """Environment variables that make a new process keep freed memory."""
@@ -204,7 +204,7 @@ def _without_script() -> Generator[None]:
 def _work(pipe: Connection, stop: Connection) -> None:
     """Main loop of a worker process until its pipe closes."""
     for number in ASKS_TO_STOP:
-        signal.signal(number, signal.SIG_IGN)  # the parent decides what it means
+        signal.signal(number, signal.SIG_IGN)  # the parent handles it
     _die_with_parent()
     last = 0.0
 
@@ -429,7 +429,7 @@ def _interrupts(stop: Stop, crew: Crew, heard: Callable[[], None] | None) -> Gen
             signal.signal(number, handler)
 
 
-# What runs the tasks of a study: this process, or as many workers as suit the machine.
+# Executors of a study's tasks: this process, or as many workers as suit the machine.
 
 
 def executor_for(

@@ -40,7 +40,7 @@ from assay.store.folder import REQUEST, RunFolder, UnitKind
 from assay.store.migrations import migrated
 from assay.store.schema import SCHEMA_VERSION
 
-# The starts that a study trains itself: what they are named by, and the job that trains one for all runs.
+# Sources that a study trains itself: their names, and the job that trains one for all runs.
 
 _LOOK_AGAIN = 0.2  # seconds
 
@@ -200,7 +200,7 @@ class SourceJob:
                 raise Stopped
             time.sleep(_LOOK_AGAIN)
 
-        if _in_cache(id, self.place.cache):  # what is there may be read-only
+        if _in_cache(id, self.place.cache):  # existing sources may be read-only
             self._take(shared.folder)
             return
         _check_weights(self.start, self.place)
@@ -266,7 +266,7 @@ def _leave(
     folder.write_record(kind, training.id, {"training": training.canonical(), **record})
 
 
-# From a spec to its units of work: which trials, which probes of which trial, and what each is named by.
+# From a spec to its units of work: trials, the probes of each trial, and their names.
 
 
 @dataclass(frozen=True)
@@ -380,7 +380,7 @@ def make_plan(
     probes: list[ProbeUnit] = []
     readings: dict[tuple[str, str, str], str] = {}
     kept = kept_columns(spec.task, spec.probes, population)
-    # many recipes share their environments, and what names the units there but for the trial
+    # many recipes share their environments, and all parts of the units' names but the trial
     seen: dict[tuple[object, ...], tuple[dict[str, dict[str, str]], list[tuple[dict[str, str], Component]]]] = {}
     keys: dict[tuple[str, bool], tuple[tuple[str, str], ...]] = {}
     answering = [one for one in spec.probes if _scope(one.name) == "tests"]
@@ -510,7 +510,7 @@ def _scope(probe: str) -> Scope:
     return cast("type[Probe]", lookup("probe", probe).load()).scope
 
 
-# What is asked of one model that was trained elsewhere.
+# Units of one model that was trained elsewhere.
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,7 @@ def _join(parent: Int[np.ndarray, " m"], root: int, neighbor: int) -> int:
     return root if other == root else united(parent, root, other)[0]
 
 
-# What the pixels' probabilities claim and what came, in bins, apart for boundary, lesion and background.
+# Predicted and observed shares of lesion pixels in bins, separately for boundary, lesion and background.
 
 BOUNDARY, LESION, BACKGROUND = range(len(REGIONS))
 
@@ -393,7 +393,7 @@ def _check(logits: Tensor, labels: Tensor, pixel_size: np.ndarray | None) -> Non
         )
 
 
-# Each kind of lesion by itself, where several kinds are told apart: its pixels, its lesions, and what is called it.
+# Each of several kinds of lesion: its pixels, its lesions, and the pixels predicted as it.
 
 KINDS_VERSION = 2
 """Rises when other columns are kept of several kinds, so that a model is read again."""
@@ -425,7 +425,7 @@ def _of_kind(
     both = there & said
     area, hit, image = _components(there, both)
     needed = np.maximum(np.ceil(covered * area - ROUNDING), 1)
-    # What is called everywhere marks no lesion, as with lesions of any kind.
+    # A kind predicted everywhere marks no lesion, as with lesions of any kind.
     everywhere = np.asarray(said.all((1, 2)), dtype=np.bool_)
     found = (hit >= needed) & ~everywhere[image]
     _, touched, called_in = _components(said, both)

@@ -25,7 +25,7 @@ from assay.models.untyped import fill_fresh_memory, fills_fresh_memory, fork_gen
 from assay.models.weight_files import read_weights
 from assay.models.weights import load_into, set_strides, start_of
 
-# What training leaves on disk: written whole or not at all, read back without running any code in it.
+# Files of a training: written whole or not at all, read back without running any code in them.
 
 WEIGHTS_FILE = "weights.safetensors"
 """Name of a unit's trained weights."""
@@ -124,7 +124,7 @@ def _sorted_header(content: bytes) -> bytes:
     return content[:8] + text + content[8 + length :]
 
 
-# Draws that libraries make from global state, seeded and undone: what a fit leaves behind is what it found.
+# Libraries draw from global state: it is seeded for a fit and restored afterward.
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from assay.models.untyped import named_layers, tensor_of
 from assay.models.weights import Start
 from assay.spec.recipe import RecipeSpec, readout_of
 
-# What the training loop and the probes need of a network.
+# The interface of a network for the training loop and the probes.
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Network(Protocol):
         ...
 
 
-# A linear logistic head on frozen features: what encoders end with, and the yardstick of matched fit.
+# A linear logistic head on frozen features, for encoders and as the yardstick of matched fit.
 
 _ITERATIONS = 3000
 _REMEMBERED = 40
@@ -170,8 +170,7 @@ def fit_head(features: Float[Tensor, "n d"], targets: Int[Tensor, "n"], classes:
 
 # Heads that give grades: from one or a few numbers per image to the probability of each grade of an ordered target.
 #
-# What a head gives are log-probabilities of the grades, [b, k], which are logits like any other: every metric, loss and
-# probe takes them as it takes those of a linear head.
+# A head gives log-probabilities of the grades, [b, k], which every metric, loss and probe takes like other logits.
 
 FIRST_CUT = 0.5
 """Between the grades 0 and 1, of a regression before its cuts are learned; each further cut is 1 higher."""

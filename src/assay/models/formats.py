@@ -35,7 +35,7 @@ Make = Callable[[int, int], nn.Module]
 _CHANNELS, _CLASSES = 5, 7
 """Numbers with which a network is built to see where the shapes of its weights depend on them."""
 
-# Weights, and what builds their network.
+# Weights, and the function that builds their network.
 
 
 @dataclass(frozen=True)
@@ -491,7 +491,7 @@ def _named(text: str, weights: Path | None, trust: bool, limit: float) -> Origin
             raise SpecError(f"{cut(text)} has its own weights; leave --weights out")
         return OfHub(Path(name), limit)
     if library in LIBRARIES:
-        LIBRARIES[library](name)  # a misspelled name is told before the weights are asked for
+        LIBRARIES[library](name)  # report a misspelled name before asking for the weights
     if weights is None:
         raise SpecError(f"{cut(text)} names a network; give its weights with --weights FILE")
     if library in LIBRARIES:

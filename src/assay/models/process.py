@@ -229,5 +229,5 @@ def _fail(connection: Connection, error: Exception) -> None:
 if __name__ == "__main__":
     with socket.socket(fileno=int(sys.argv[1])) as kept:
         opened = Connection(os.dup(kept.fileno()))
-    os.dup2(2, 1)  # what a model prints is no answer
+    os.dup2(2, 1)  # output that a model prints is no answer
     _serve(opened)

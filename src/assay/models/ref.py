@@ -22,7 +22,7 @@ from assay.core.reasons import NOTHING, Reason
 from assay.core.request import Task
 from assay.models.untyped import named_layers
 
-# What probes take: a network with what decides its calls.
+# The input of probes: a network with its thresholds.
 
 
 @dataclass(frozen=True)

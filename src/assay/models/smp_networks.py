@@ -47,8 +47,8 @@ SmpNetwork = Literal[
 # Encoders of segmentation-models-pytorch: which there are, how they scale images, and how they start from weights.
 #
 # Encoders named `tu-...` are networks of the timm library cut off before their last layers. Weights are loaded into the
-# timm network itself, without what the encoder lacks, and brought over from there: so files are read, accounted for and
-# refused as they are in classification.
+# timm network itself, without the layers that the encoder lacks, and copied from there: so files are read, accounted
+# for and refused as in classification.
 
 _TIMM = "tu-"
 _OF_TORCHVISION = ("resnet", "resnext50_32x4d", "resnext101_32x8d", "vgg", "densenet", "mobilenet_v2")

@@ -113,7 +113,7 @@ def _read_pickle(path: Path, start: bytes) -> WeightsFile:
         )
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a damaged file PyTorch asks to be told, and we tell of it ourselves
+            warnings.simplefilter("ignore")  # PyTorch warns of a damaged file; we report it ourselves
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the reader raises almost anything on a damaged file
         if _holds_more(error):
@@ -288,14 +288,14 @@ def download(url: str, part: Path, size: int | None, put: str) -> None:
     here = part.stat().st_size if part.is_file() else 0
     try:
         with writing(part), part.open("ab") as file:
-            plain = {"Accept-Encoding": "identity"}  # so that a position in the file is one in what was sent
+            plain = {"Accept-Encoding": "identity"}  # positions in the file are then positions in the response
             http_get(quote(url, _AS_THEY_ARE), file, resume_size=here, expected_size=size, headers=plain)
             os.fsync(file.fileno())
     except StoreError:
         raise
     except Exception as error:  # of the HTTP library that the hub's client uses
         kept = part.stat().st_size
-        if _beyond(error) or (size is not None and kept > size):  # what is here is of another file
+        if _beyond(error) or (size is not None and kept > size):  # the part on disk is of another file
             part.unlink()
             if here:
                 return download(url, part, size, put)

@@ -41,7 +41,7 @@ def fitted_positions(trunk: nn.Module, tensors: Mapping[str, Tensor]) -> tuple[d
     return {**tensors, POSITIONS: made}, f"{side}x{side} to {grid[0]}x{grid[1]}"
 
 
-# How libraries name the layers of the same networks, and what their networks do otherwise than timm's.
+# Names of layers in other libraries, and differences of their networks from timm's.
 
 
 @dataclass(frozen=True, slots=True)

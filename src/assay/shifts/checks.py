@@ -14,7 +14,7 @@ from torch.nn import functional
 from assay.core.types import Factor, FactorTable
 from assay.shifts.association import somers_d
 
-# Factors that are all but the target itself: what is said of one of them cannot be told from what is said of it.
+# Factors that nearly equal the target: a result on one of them cannot be separated from one on the target.
 
 PROXY = 0.98
 """AUROC of a factor for a class from which it counts as a proxy for the target."""
@@ -74,7 +74,7 @@ def _scores(factor: Factor, table: FactorTable, of: Bool[np.ndarray, "n"]) -> Fl
     level = table.columns[factor.name].astype(np.int64)
     patients, patient = np.unique(table.patient, return_inverse=True)
     _, code = np.unique(level, return_inverse=True)
-    # One code a pair of level and patient: what a patient adds to its level is taken away from its own rows.
+    # One code a pair of level and patient: a patient's share of its level is taken away from its own rows.
     _, pair = np.unique(code * len(patients) + patient, return_inverse=True)
     others = np.bincount(code)[code] - np.bincount(pair)[pair]
     positives = np.bincount(code, weights=of)[code] - np.bincount(pair, weights=of)[pair]

@@ -25,11 +25,11 @@ from assay.data.files.fitting import Box
 # Changes to pixels: parameters are drawn per row first, then applied deterministically, and kept.
 #
 # A row's parameters depend on (seed, name of the intervention, name of the parameter, row) alone, and its pixels on its
-# parameters and its own image alone: neither on the batch nor on the neighbors. So the pair with and without the
-# change is always to be had.
+# parameters and its own image alone: neither on the batch nor on the neighbors. So every image exists with and without
+# the change.
 #
-# Photographs that are not square lie in a square whose rest is padding. What is changed is the picture: its shape is
-# the one that an intervention sees, its edges are those at which marks lie, and padding stays as it is.
+# Photographs that are not square are padded to a square. Only the picture is changed: an intervention sees its shape
+# and puts marks at its edges, and the padding stays as it is.
 
 Parameters = Mapping[str, Tensor]
 """Parameter name -> float64 or int64 [n], one value per row."""

@@ -15,7 +15,7 @@ from assay.shifts.intervention import changes_of, unchanged, with_changes
 from assay.shifts.sampling import drawn
 from assay.spec.schema import AssociationSpec, EnvironmentSpec, InterventionSpec
 
-# What every scene derives from its test environments: the neutral one, and interventions put on and taken off.
+# Environments derived from the test environments of a scene: the neutral one, interventions put on and taken off.
 
 NEUTRAL = "(neutral)"
 INDEPENDENT = "(independent)"

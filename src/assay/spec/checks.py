@@ -422,7 +422,7 @@ def _of_one_confounder(claim: Claim) -> Claim | None:
     return None
 
 
-# Contrasts: the axis, the values compared, what is held constant, and what is measured where.
+# Contrasts: the axis, the values compared, the axes held constant, the measure and its environment.
 
 
 @dataclass(frozen=True, slots=True)
@@ -713,7 +713,7 @@ def _check_measure(claim: Claim, probes: Sequence[Component]) -> None:
             claim.wrong(field, f"measure '{measure.name}' is of the whole and of no {field}", "leave it out")
 
 
-# What a contrast needs of the axes that it runs along: budgets, doses, or amounts of training data.
+# Axes that a contrast needs to run along: budgets, doses, or amounts of training data.
 
 Fixed = Mapping[str, set[str]]
 """Axis -> the labels that a contrast's `where` leaves."""

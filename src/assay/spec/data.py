@@ -17,7 +17,7 @@ from assay.spec.issues import Issues, validated
 from assay.spec.recipe import Component
 from assay.spec.schema import DataSpec
 
-# What is known about a study's factors before any image is read: from the phantom's declaration or the `factors:`.
+# A study's factors before any image is read, from the phantom's declaration or from `factors:`.
 
 LESION = Factor(
     "lesion",

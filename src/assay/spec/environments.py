@@ -122,7 +122,7 @@ def _chain(name: str, environments: Mapping[str, Any], issues: Issues) -> list[s
             issues.add(keys, like, "no such environment", names=environments)
             break
         if like in chain:
-            if name == min(chain):  # told once, not by every environment of the circle
+            if name == min(chain):  # reported once, not by every environment of the circle
                 circle = " -> ".join([*chain, like])
                 issues.add(keys, like, f"environments are like each other in a circle: {circle}")
             break
@@ -147,7 +147,7 @@ def _inherit(base: Any, own: Any, name: str, parent: str, origins: dict[Keys, Ke
         merged[part] = {
             key: _entry(inherited.get(key), given.get(key), opened)
             for key in {**inherited, **given}
-            if given.get(key, "inherited") is not None  # `texture: null` drops what is inherited
+            if given.get(key, "inherited") is not None  # `texture: null` drops the inherited value
         }
         for key in inherited:
             if key not in given:
@@ -276,10 +276,10 @@ def association(
 #   none:     {like: train, dose: {p: 0.5, on: both}}                       # on half of each class: it tells nothing
 #   reversed: {like: train, dose: {p: 1, on: negative}}                     # on all negatives and no positive
 #
-# Of an intervention it is short for a share for each class, so what is said of these holds: the images marked at p =
-# 0.2 are among those marked at p = 0.5, and training at p = 0 is one and the same for every confounder.
+# For an intervention it is short for a share of each class: the images marked at p = 0.2 are among those marked at
+# p = 0.5, and training at p = 0 is the same for every confounder.
 #
-# Of a factor of the data it is short for an association (see `assay.spec.environments`).
+# For a factor of the data it is short for an association (see `assay.spec.environments`).
 
 
 _DOSED = "the intervention or the factor that is dosed, such as tag, {tag: {contrast: 0.6}} or sex"
@@ -473,7 +473,7 @@ def grid_points(
         return []
     before = len(issues.found)
     resolve_environments(environments, issues)
-    if len(issues.found) > before:  # what is inherited is not known
+    if len(issues.found) > before:  # the inherited values are not known
         issues.raise_found()
     made = [_point(settle(values, point.settings), point, issues, factors) for point in grid]
     points = [placed for placed in made if placed is not None]
@@ -537,7 +537,7 @@ def _refuse_twins(points: Sequence[RecipePoint], axes: Sequence[Axis], issues: I
         what = "\n".join(part.model_dump_json() for part in made)
         twin = seen.setdefault(what, point)
         axis = next((axis for axis in axes if twin.coordinates[axis.name] != point.coordinates[axis.name]), None)
-        if axis is not None:  # a value that stands twice on its axis under one label has been told there
+        if axis is not None:  # the axis has already reported two equal labels
             same = f"'{twin.coordinates[axis.name]}' and '{point.coordinates[axis.name]}'"
             issues.add(axis.paths[0], "", f"the values {same} of this axis are the same; keep one")
 
@@ -646,7 +646,7 @@ def _refuse_circle(name: str, sources: Mapping[str, SourceSpec], issues: Issues)
     chain = [name]
     while (start := start_of(sources[chain[-1]].recipe)) in sources:
         if start in chain:
-            if start == name == min(chain):  # told once, not by every source of the circle
+            if start == name == min(chain):  # reported once, not by every source of the circle
                 keys = (*SECTION, name, "recipe", "initialization")
                 issues.add(keys, start, f"sources start from each other in a circle: {' -> '.join([*chain, start])}")
             return

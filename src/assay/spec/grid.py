@@ -102,7 +102,7 @@ def _list_by_nature(keys: Keys) -> bool:
         return False
     try:
         field = lookup(cast(ComponentKind, names[0]), names[1]).params.model_fields.get(names[2])
-    except Exception:  # an unknown name or a user's module that does not import: told where components are checked
+    except Exception:  # unknown names and modules that do not import are reported where components are checked
         return False
     return field is not None and _holds_list(field.annotation)
 

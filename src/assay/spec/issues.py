@@ -178,7 +178,7 @@ def shorten(names: Sequence[str], most: int = 14) -> str:
     return ", ".join(cut(name) for name in names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
-# Validation by Pydantic. Its errors become issues: what is expected is read from the JSON schema of the model, which
+# Validation by Pydantic. Its errors become issues: expected values are read from the JSON schema of the model, which
 # holds types, ranges, choices and descriptions in one form whatever annotation they were declared by.
 
 T = TypeVar("T")

@@ -16,7 +16,7 @@ from assay.spec.document import Document, Keys, dotted, mapping_of, plain
 from assay.spec.issues import shorten, show
 from assay.spec.yaml import parse_yaml
 
-# Dotted overrides: what `--set a.b=c`, a `scales:` entry and `--seeds` change in a study before it is checked.
+# Dotted overrides of a study by `--set a.b=c`, a `scales:` entry and `--seeds`, before it is checked.
 
 
 def apply_scale(document: Document, scale: str | None) -> Document:

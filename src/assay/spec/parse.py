@@ -40,7 +40,7 @@ from assay.spec.yaml import read_yaml
 
 # From a built-in study's name, a YAML file or a Python mapping to a checked `StudySpec`.
 #
-# Everything that can be wrong is told before anything runs: place, what was given, what is allowed, the nearest name.
+# All mistakes are reported before anything runs: place, given value, allowed values, nearest name.
 
 FEWEST_SEEDS = 3
 """Seeds of the first look: with fewer, nothing is tested."""
@@ -168,7 +168,7 @@ def check_study(document: Document, compare: bool = True) -> StudySpec:
             issues.add(keys, value, "expected a finite number")
     for key in values.keys() - {*SECTIONS}:
         issues.note(unknown_key((key,), SECTIONS))
-    issues.raise_found()  # the rest would be told of values that no spec can hold, or of sections that are not read
+    issues.raise_found()  # later checks would report invalid values and sections that are not read
     document, models = take_models(document, issues)
     values, issues = document.values, Issues(document, issues.found)
     header = _header(document, issues)
@@ -282,7 +282,7 @@ def _list(values: Mapping[str, Any], key: str, issues: Issues) -> list[Any]:
     return cast(list[Any], given) if isinstance(given, list) else []
 
 
-# The line of a study that names what turned out to be wrong only when it was read.
+# The line of a study for a mistake that appears only when files are read.
 
 
 @contextmanager

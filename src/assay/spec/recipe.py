@@ -31,7 +31,7 @@ from assay.core.traits import (
 from assay.spec.fields import Start, component_of, components_of, read_component
 from assay.spec.grid import label
 
-# What every part of a spec is made of: frozen values without unknown keys, whose defaults leave the hash.
+# The base of every part of a spec: frozen values without unknown keys, whose defaults leave the hash.
 
 
 class Frozen(BaseModel):
@@ -87,7 +87,7 @@ def _beside(key: str, arguments: Container[str]) -> str:
 
 # Traits of a recipe's parts: those that do not go together are refused early.
 #
-# A dotted path to a user's own part is taken to allow all that is asked; what it lacks is refused when training begins.
+# A user's own part, given by a dotted path, is checked when training begins.
 
 WORST_GROUP = "best-worst-group"
 

@@ -254,7 +254,7 @@ class DataSpec(Frozen):
         return {name: value for name, value in self.canonical().items() if name not in of_tests}
 
 
-# A named distribution of images: what is tied to the target in it, marked, held constant or harder to see.
+# A named distribution of images: factors tied to the target, marks, constant factors and difficulty.
 
 Strength = Annotated[float, Field(ge=-1, le=1)]
 
@@ -403,10 +403,10 @@ class EnvironmentSpec(Frozen):
         return self.model_copy(update={"interventions": active, "difficulty": harder, "fraction": part}).canonical()
 
 
-# What a study is: a frozen, validated description in three parts, each with a hash of its own.
+# A study: a frozen, validated description in three parts, each with a hash of its own.
 #
-# What is trained (`data`, `environments.train`, `recipe`, `seeds`), what is probed (`environments`, `probes`) and what
-# is compared (`contrasts`). `assay.spec.parse` turns YAML or Python values into these, `assay.spec.grid` and `grid`
+# They are training (`data`, `environments.train`, `recipe`, `seeds`), probing (`environments`, `probes`) and
+# comparison (`contrasts`). `assay.spec.parse` turns YAML or Python values into these, `assay.spec.grid` and `grid`
 # expand lists into the points of the grid. Every field here is concrete: axes are gone by the time these are built.
 
 

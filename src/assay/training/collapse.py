@@ -14,7 +14,7 @@ from torch.nn import functional
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.models.untyped import singular_values
 
-# Collapse, found by what a model does: it is then called so, counted, and kept out of means.
+# Collapse is detected from a model's outputs, counted, and kept out of means.
 
 CONSTANT_LOGIT = 1e-4  # range of a logit over the images, in logits
 ONE_POINT = 1e-3  # spread of the embedding about its mean, as a share of the mean's length
@@ -22,7 +22,7 @@ RANK_ONE = 1.01  # effective rank
 EQUAL_DISTANCES = 5e-3  # coefficient of variation of the pairwise distances
 NO_BETTER = 0.01  # distance of a loss from a constant's, as a share of that: each batch's, and the yardstick's
 SAME = 1e-5  # distance of a loss from a constant's, as a share of that, which rounding explains
-SHRUNK = 0.1  # spread of the embedding, as a share of what it was before training
+SHRUNK = 0.1  # spread of the embedding, as a share of that before training
 FEWEST = 4  # images: two alone are always on one line, and at one distance
 _PAIRED = 512  # images whose pairwise distances are looked at
 
@@ -135,7 +135,7 @@ def _stuck(losses: Sequence[LossBeside]) -> Reason:
     return because(Code.COLLAPSED_STUCK, loss=mean)
 
 
-# Watching a training that looks at no label: what its features are like from epoch to epoch, and when to stop.
+# Watching a training without labels: its features from epoch to epoch, and when to stop.
 
 NEIGHBORS, TEMPERATURE = 20, 0.07
 """How many neighbors vote, and what divides their cosines: those of Wu, Xiong, Yu and Lin (CVPR 2018)."""

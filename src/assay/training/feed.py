@@ -109,7 +109,7 @@ def _whole_masks(environment: Environment, device: torch.device) -> Tensor:
     return environment.masks.read(np.arange(len(environment))).to(device)
 
 
-# What a network says of a whole set.
+# Outputs of a network on a whole set.
 
 
 @torch.no_grad()
@@ -139,7 +139,7 @@ def youden_threshold(logits: Float[Tensor, "n k"], targets: Int[Tensor, "n"]) ->
     scores = torch.softmax(logits.detach().cpu().double(), dim=1)[:, 1].numpy()
     order = np.argsort(scores, kind="stable")
     ranked, hits = scores[order], positive[order]
-    # Calling positive what stands at or above place i, for every i from 0 to n.
+    # Rows at or above place i are predicted positive, for every i from 0 to n.
     sensitivity = 1 - np.concatenate([[0], np.cumsum(hits)]) / hits.sum()
     specificity = np.concatenate([[0], np.cumsum(~hits)]) / (~hits).sum()
     cuts = np.concatenate([[0.0], (ranked[:-1] + ranked[1:]) / 2, [1.0]])

@@ -27,7 +27,7 @@ from assay.training.feed import read_all, youden_threshold
 from assay.training.mitigations import Frozen
 from assay.training.run import Run, begin
 
-# What follows the last step: selected weights, a head on frozen features, threshold, yardstick, collapse.
+# After the last step: selected weights, a head on frozen features, threshold, yardstick, collapse.
 
 _BATCHES_LOOKED_AT = 4
 

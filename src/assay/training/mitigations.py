@@ -107,7 +107,7 @@ def grouping(factor: str, table: FactorTable) -> Grouping:
     return Grouping(factor, table.classes, by.only(there.tolist()) if by.values else by)
 
 
-# What a recipe does against a shortcut, as hooks of the one training loop; the defaults are plain training.
+# Measures against shortcuts, as hooks of the one training loop; the defaults are plain training.
 
 
 @dataclass(frozen=True)

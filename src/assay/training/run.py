@@ -31,7 +31,7 @@ from assay.training.mitigations import Labels, Mitigation, Setting, build_mitiga
 from assay.training.objective import LossContext, Objective, Progress
 from assay.training.optim import Schedule
 
-# How many rows make how many steps, and what is checked and hashed of the rows before the first.
+# Numbers of rows and steps, and the checks and hashes of rows before the first step.
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def check_targets(training: Environment, validation: Environment, classes: int) 
             )
 
 
-# What a training begins with: a network with its first weights, the objective, and the optimizer over both.
+# The start of a training: a network with its first weights, the objective, and the optimizer over both.
 
 _CHUNK = 256
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -227,7 +227,7 @@ def _optimizer(
     return optimizer
 
 
-# A training under way: what it consists of, one step, the end of an epoch, and its state on disk.
+# A training under way: its parts, one step, the end of an epoch, and its state on disk.
 
 
 @dataclass

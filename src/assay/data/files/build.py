@@ -197,7 +197,7 @@ class Cut:
         return square
 
 
-# From a listing to a dataset: decode, leave out or refuse what is bad, look for copies, write the card.
+# From a listing to a dataset: decode, leave out or refuse bad rows, look for copies, write the card.
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,12 +25,11 @@ from assay.data.files.readers import examine, read_picture
 from assay.data.files.table import Unreadable
 from assay.spec.schema import BACKGROUND, DataSpec
 
-# What the values of a mask mean: label maps from what files store, or why a file holds none.
+# Label maps from the values that mask files store, or the reason why a file has none.
 #
-# Without names for its values a mask is of one kind, and lesion is what lies above half of the file's range, or above 0
+# Without names for its values a mask is of one kind: lesion is every value above half of the file's range, or above 0
 # in a file of 0 and 1. That rule is not used where it would hide something: several flat values or colors, or values
-# of which none is above half, are refused. In a lossy file values are smeared: `_of_lossy` says what is taken for
-# which.
+# of which none is above half, are refused. In a lossy file values are smeared: see `_of_lossy`.
 
 MASK_VERSION = 2
 """Rises when the same file gives another label map."""
@@ -524,7 +523,7 @@ def name_of(kind: str, digests: Sequence[str], *decides: object) -> str:
     return f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:24]}"
 
 
-# What files hold, remembered: content hash and header by (path, size, time of change), so that planning is quick.
+# Content hash and header of files are kept by (path, size, time of change), so that planning is quick.
 
 NOTES_VERSION = 1
 """Rises when the same file yields another fact."""

@@ -52,7 +52,7 @@ from assay.spec.data import LESION, has_masks, is_coco, undeclared_columns
 from assay.spec.issues import show
 from assay.spec.schema import DataSpec, FactorSpec
 
-# List a folder: a CSV beside images, `images/` and `masks/` with equal stems, or one folder per class.
+# List a folder: images with a CSV, `images/` and `masks/` with equal stems, or one folder per class.
 
 BY_MASK = "present where the mask shows a lesion"
 SHOWN = 6

@@ -205,7 +205,7 @@ def nifti_pixels(data: bytes, mask: bool, size: int) -> Picture:
     if image.get_data_dtype() == np.uint8 and not _rescaled(image):
         return Picture(np.ascontiguousarray(values.astype(np.uint8)))
     if mask:
-        return Picture(stored(np.clip(values, -1, 65536).astype(np.int64)))  # what lies beyond is refused as such
+        return Picture(stored(np.clip(values, -1, 65536).astype(np.int64)))  # values outside are refused later
     low, high = float(image.header["cal_min"]), float(image.header["cal_max"])
     if high > low:
         return _over(values, low, high)

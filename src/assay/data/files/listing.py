@@ -119,7 +119,7 @@ class Listing:
         return replace(self, frame=self.frame.iloc[kept], columns=columns, boxes=boxes)
 
 
-# Parts of a listing, from the rows of a table. What is wrong with a row is added to `problems`.
+# Parts of a listing, from the rows of a table. Faults of a row are added to `problems`.
 
 
 def located(table: Table, names: Sequence[str], find: Callable[[str], Path], problems: list[Problem]) -> list[Path]:
@@ -184,7 +184,7 @@ def factors_of(
     return tuple(made), columns
 
 
-# What leaving rows out does to the classes.
+# Check how leaving rows out changes the classes.
 
 FEWEST = 5
 """With fewer rows left out nothing is said of their classes."""

@@ -179,7 +179,7 @@ def _mapped(archive: zipfile.ZipFile, name: str, digest: str, cache: ArrayCache)
         return cache.get(f"medmnist-{digest}-{name}", shape, dtype, fill)
 
 
-# Images from files: a folder with a CSV, images beside masks, one folder per class, MedMNIST, or a public set.
+# Images from files: a folder with a CSV, images and masks, one folder per class, MedMNIST, or a public set.
 
 
 _PLACES = ("dataset", "folder", "classes", "medmnist")

@@ -38,7 +38,7 @@ from assay.data.files.table import Problem, Table, Unreadable, absent, inside, n
 from assay.spec.data import has_masks
 from assay.spec.schema import BoxesSpec, DataSpec
 
-# The masks of a whole set: where each comes from, how they are decoded, and what only all of them together show.
+# The masks of a whole set: where each comes from, how they are decoded, and checks that need all of them together.
 
 _MOST, _NEARLY_ALL, _LEAST = 0.5, 0.9, 5
 
@@ -150,7 +150,7 @@ def told_of(
     return ([", ".join(several)] if len(several) > 1 else []), warnings
 
 
-# Boxes of lesions by kind, from a table beside the images'. Heat-maps are held against them; nothing is trained on.
+# Boxes of lesions by kind, from a second table. Heat maps are compared with them; nothing is trained on them.
 
 EDGES = ("x0", "y0", "x1", "y1")
 """Columns of a table of boxes in addition to `image` and `kind`: left, top, right and bottom edge in px of the file."""

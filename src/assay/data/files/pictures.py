@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from assay.data.files.table import Unreadable
 
-# What a reader returns, and how numbers of any type become 8 or 16 bit.
+# The result of a reader, and the conversion of numbers of any type to 8 or 16 bit.
 
 SMALLEST = 8
 """Pixels on the shorter side below which a file is no image."""
@@ -122,7 +122,7 @@ def finite(values: np.ndarray) -> None:
             raise Unreadable(f"{bad} of its values are NaN or infinite", "replace them, for example by the background")
 
 
-# Named preprocessing of retinal photographs: cut to the field of view, and colors beside the local mean.
+# Named preprocessing of retinal photographs: cut to the field of view, and colors relative to the local mean.
 
 _DARK = 0.06
 """Of the brightest level of the image: darker pixels in every channel counts as outside the field of view."""

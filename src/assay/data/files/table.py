@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from _csv import Reader
 
 
-# Bad rows: what is wrong with each, said all at once.
+# Bad rows: all their faults are listed at once.
 
 SHOWN = 20
 
@@ -380,7 +380,7 @@ def _check_rows(name: str, header: tuple[str, ...], lines: Sequence[_Read], name
     return Table(name, frame.loc[:, list(map(bool, header))].copy(), tuple(problems), comma)
 
 
-# What the columns of a user's table mean: factors, target, patient, and which rows are used at all.
+# Meaning of the columns of a user's table: factors, target, patient, and which rows are used.
 
 MOST_CLASSES = 100
 _NO = frozenset({"0", "no", "false"})
@@ -574,7 +574,7 @@ def _sorted_values(cells: Any) -> list[str]:
     return sorted(values)
 
 
-# Where a spec's files are, and whether a row's file lies inside its folder.
+# Where a spec's files are, and whether a row's file is inside its folder.
 
 _ENDINGS = ("", ".png", ".jpg", ".dcm")
 """Endings that a name in a table may lack."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # Neutral marginals of a phantom's factors as quantile functions: u in [0, 1) -> values.
 #
-# They use exactly defined arithmetic only, so that a row's factor has the same bits whatever rows stand beside it.
+# They use exactly defined arithmetic only, so that a row's factor has the same bits in any batch.
 
 
 class Marginal(Protocol):
@@ -85,7 +85,7 @@ class Halves:
         return within + self.low * upper
 
 
-# What a phantom declares, and the checked rows of a request.
+# The declaration of a phantom, and the checked rows of a request.
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ FACTORS = (
 )
 
 
-# The build of a chest: where its parts lie, how large they are, and how the patient stands before the detector.
+# The build of a chest: place and size of its parts, and the patient's position before the detector.
 #
 # Lengths are millimeters at the patient, from the middle of the chest: x to the image's right (the patient's left), y
 # down. Everything follows from the visible factors and the nuisance seed.
@@ -75,7 +75,7 @@ def anatomy(rows: PhantomRows) -> Numbers:
     breath = draw("breath", -20, 20) - 13 * view - 10 * heavy
     loose = 1 + 0.6 * view
     return Numbers(
-        # How the patient stands: magnification, place of the chest in the image, sideways lean and bend of the midline.
+        # Position of the patient: magnification, place of the chest in the image, lean and bend of the midline.
         zoom=draw("zoom", 0.92, 1.1) * (1 - 0.02 * sex) * (1 + 0.03 * view),
         x=draw("x", -10, 10) * loose,
         y=draw("y", -16, 14) * loose + 2,
@@ -208,7 +208,7 @@ def _bulge(y: Lines, above: np.ndarray | float, below: np.ndarray | float) -> Li
     return np.sqrt((1 - t * t).clip(0))
 
 
-# Where each pixel lies in the patient: the coordinates that all parts of a chest are drawn in.
+# Coordinates of each pixel in the patient, in which all parts of a chest are drawn.
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,8 +390,8 @@ def _spine(b: Numbers, at: Frame) -> Plane:
 
 INFLATED = 0.8
 """Share of the chest's thickness that is lung where it is deepest."""
-_RECESS = 0.2  # share of that depth which lies behind the diaphragm's dome
-_TAPER = 0.25  # share of its thickness that the trunk has lost at the skin, beside what an ellipse has
+_RECESS = 0.2  # share of that depth behind the diaphragm's dome
+_TAPER = 0.25  # share of its thickness that the trunk loses at the skin, compared with an ellipse
 
 
 def soft_tissue(build: Numbers, at: Frame) -> tuple[Plane, Plane, Plane]:
@@ -498,7 +498,7 @@ def exposed(attenuation: Plane, rows: PhantomRows, grain: float, grid: Grid) -> 
     scatter = (0.06 + 0.1 * view + 0.1 * (heavy + 0.5)) * draw("scatter", 0.6, 1.4)
     contrast = draw("contrast", 0.82, 1.12) * (1 + 0.16 * scanner) * (1 - 0.22 * view) * (1 - scatter)
     level = draw("level", -0.07, 0.05) + 0.09 * rows["exposure"] + 0.5 * scatter + 0.1 * view
-    body = (attenuation * 4).clamp_(0, 1)  # what lies beside the patient stays dark, however the film is exposed
+    body = (attenuation * 4).clamp_(0, 1)  # the background stays dark at any exposure
     # The beam is not quite straight upon the detector, least so at the bedside.
     steep = (1 + 1.2 * view)[:, None] * draw("shading", -0.07, 0.07, 2) * (2 / grid.field)
     x, y = grid.axes()
@@ -588,7 +588,7 @@ def draw_mass(total: Plane, masses: Numbers, blur: Float[np.ndarray, "n"], grid:
     return mask.view(total.shape) > 0.5
 
 
-# The texture of a radiograph's lungs: what is too fine to be drawn as vessels, and chalk's speckle in cartilage.
+# The texture of a radiograph's lungs, too fine to be drawn as vessels, and calcified speckle in cartilage.
 
 _COARSE, _FINE = 7, 64
 """Cells over the field of the slow changes and of the fine ones (6 mm)."""

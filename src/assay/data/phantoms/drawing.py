@@ -20,7 +20,7 @@ Canvas = Float[Tensor, "n pixels"]
 Plane = Float[Tensor, "n size size"]
 """The same as pictures."""
 
-# Functions whose result is the same bits wherever a value stands in an array.
+# Functions whose result has the same bits at any place of a value in an array.
 #
 # Libraries compute sines and exponentials with one routine for full vectors and another for the remainder, which differ
 # in the last bit; a phantom's geometry uses these instead, which need only + - * and comparisons.

@@ -56,14 +56,14 @@ FACTORS = (
 # The wall of a bowel seen from within: a tube that leads to a dark lumen, with folds behind which light fades.
 #
 # Lengths are sides of the image, from its middle: x to the right, y down. A point of a straight tube that appears at
-# distance r from the lumen's middle lies at a depth in proportion to 1 / r, so folds at equal steps of depth crowd
+# distance r from the lumen's middle is at a depth in proportion to 1 / r, so folds at equal steps of depth crowd
 # toward the lumen.
 
 _TIP = 0.05
 """Added to distances from the lumen's middle, so that depth stays finite there."""
 _TUBE_UNEVEN = np.array([0.2, 0.2, 0.1, 0.1])
 _CREST = 0.25  # light on a crest over that on a smooth wall
-_WARP, _PARTIAL, _WAVES = 3, 3, 7  # cells over the image: of folds' course and strength, and of what is uneven else
+_WARP, _PARTIAL, _WAVES = 3, 3, 7  # cells over the image: of folds' course and strength, and of other unevenness
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,7 @@ def _behind(bowel: Numbers, draw: Draw, at: Around, grid: Grid) -> Plane:
     return shadow.mul_(partial)
 
 
-# Polyps: where they lie and what they look like, from a flat patch over a dome to a head on a stalk.
+# Polyps: place and appearance, from a flat patch over a dome to a head on a stalk.
 
 MOST = 3
 """Polyps in an image at most."""
@@ -188,7 +188,7 @@ BULGE = 1 + 1.6 * 2 * _POLYP_UNEVEN
 LOBES = 12
 """Lobules of a polyp."""
 _GOLDEN = 0.3819660112501051  # of a turn: points at multiples of it, at radii as square roots, lie evenly on a disc
-_ROOM = 0.3  # the center of a further polyp lies within this distance of the middle, across and down
+_ROOM = 0.3  # largest distance of a further polyp's center from the middle, across and down
 
 
 def polyps(rows: PhantomRows) -> Numbers:
@@ -261,7 +261,7 @@ def _lobes(draw: Draw) -> tuple[Float[np.ndarray, "n 3 k"], Float[np.ndarray, "n
     return away * cosine, away * sine
 
 
-# Polyps on the wall: their outline, slope, shade and color, laid over what the camera sees.
+# Polyps on the wall: their outline, slope, shade and color, laid over the picture of the wall.
 
 SHADOW = 0.45
 """Reach of a polyp's shadow beyond its outline, in its radii."""
@@ -436,7 +436,7 @@ def _draw_stalk(surface: Surface, mask: Bool[Tensor, "n pixels"], every: _Own) -
     surface.lay(windows, cover, light, away_x.mul_(flank), away_y.mul_(flank), blood)
 
 
-# A video endoscope: a lamp beside the lens, colors that saturate, a view with its corners cut, and grain.
+# A video endoscope: a lamp next to the lens, colors that saturate, a view with its corners cut, and grain.
 
 _DIFFUSE = 0.2  # share of the light that comes from the walls around
 FINEST = 256
@@ -513,7 +513,7 @@ def _noise(draw: Draw, grain: float, grid: Grid) -> Plane:
     return spline_zoom(white, grid.size).mul_(grid.put(strength / float(zoom_gain(cells, grid.size))))
 
 
-# What colors a mucosa: blood in its tissue and its vessels, and what the bowel was not rinsed of.
+# Colors of a mucosa: blood in its tissue and its vessels, and residue in the bowel.
 
 _COARSE, _FINE = 6, 34
 """Cells over the image of slow changes of color and of fine ones."""

@@ -158,7 +158,7 @@ def exposed(planes: Planes, level: Plane, shine: Plane, how: Numbers, frame: Num
     return planes.clamp_(0, 1).mul_(inside)
 
 
-# What lies around a foot in a photograph: a room out of focus with things in it, and a cloth under the foot.
+# The surroundings of a foot in a photograph: a room out of focus with things in it, and a cloth under the foot.
 
 _WALL = np.array([[0.07, 0.07, 0.08], [0.22, 0.21, 0.20], [0.42, 0.41, 0.39], [0.62, 0.59, 0.53], [0.74, 0.74, 0.72]])
 _FLOOR = np.array([[0.08, 0.07, 0.07], [0.24, 0.20, 0.17], [0.36, 0.30, 0.25], [0.30, 0.32, 0.35]])

@@ -28,10 +28,9 @@ from assay.data.phantoms.drawing import (
 )
 from assay.data.phantoms.noise import Draw, spline_zoom, white_noise, zoom_gain
 
-# The four sides from which a foot is seen, in numbers: limbs, toes and where ulcers lie, in % of the image's side.
+# The four sides from which a foot is seen, in numbers: limbs, toes and places of ulcers, in % of the image's side.
 #
-# The big toe of the sole and of the top lies at the right, the toes of the side at the right; nuisance mirrors and
-# turns.
+# The big toe of the sole and of the top is at the right, and so are the toes of the side; nuisance mirrors and turns.
 
 _GONE = (0.0, -900.0, 1.0)
 

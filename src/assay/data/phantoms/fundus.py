@@ -155,10 +155,10 @@ def in_order(rows: PhantomRows) -> Int[np.ndarray, "n 4 9"]:
     return ranks.reshape(turn.shape)
 
 
-# Where disc and fovea of a fundus lie, its color, and how disc, cup and macula look.
+# Place of disc and fovea of a fundus, its color, and the look of disc, cup and macula.
 #
 # Lengths are sides of the image, from its middle: x to the right, y down. Two eyes of a patient are the nuisance seeds
-# 2k and 2k + 1: what a patient's eyes share is drawn from k.
+# 2k and 2k + 1: properties that both eyes share are drawn from k.
 
 DISC = 0.077
 """Radius of a usual disc."""
@@ -234,7 +234,7 @@ def _draw_disc(planes: Planes, shape: Numbers, grid: Grid) -> None:
     extent = 1.25 * float(shape.radius.max(initial=0)) + float(soft.max(initial=0))
     windows = Windows.around(np.arange(n), whole.x, whole.y, extent, grid)
     share, depth, u, v = within(whole, windows, grid)
-    # The cup lies a little to the temple; u runs down and v to the left.
+    # The cup is a little to the temple; u runs down and v to the left.
     aside = v.sub_(put(0.08 * shape.nasal))
     from_cup = (u * u).add_(aside * aside).sqrt_()
     cup = ramp((put(shape.cup) - from_cup).mul_(put(shape.radius)), put(soft + 0.018))
@@ -331,14 +331,14 @@ FIELD, HEIGHT = 0.43, 0.36
 """Lesions lie within this distance of the middle and of the middle line: in the view of both cameras."""
 _GOLDEN = 0.38196601125010515  # of a turn
 _FOCI, _CLUSTERS = 3, 0.33  # clusters of exudates, and how far from the image's middle theirs lie at the most
-_RADII = {  # smallest, and what is added at the most
+_RADII = {  # smallest, and the most that is added
     "microaneurysms": (0.0042, 0.0025),
     "hemorrhages": (0.008, 0.028),
     "exudates": (0.0045, 0.0125),
     "cotton_wool": (0.015, 0.014),
     "new_vessels": (0.035, 0.02),
 }
-_LATTICES = {  # of places: cells a side, their pitch, and how far from the fovea the first lies
+_LATTICES = {  # of places: cells a side, their pitch, and the first one's distance from the fovea
     "microaneurysms": (14, 0.06, 0.02),
     "hemorrhages": (10, 0.085, 0.04),
     "cotton_wool": (6, 0.125, 0.13),
@@ -460,7 +460,7 @@ def _at_disc(x: np.ndarray, y: np.ndarray, shape: Numbers, rows: PhantomRows) ->
     return np.where(there, on_x, x), np.where(there, on_y, y)
 
 
-# Drawing the lesions of a fundus, and scars of laser that are none: what they add to the picture, and their masks.
+# Drawing the lesions of a fundus with their masks, and scars of laser, which are no lesions.
 
 _SOFT = {"microaneurysms": 0.0, "hemorrhages": 0.007, "exudates": 0.002, "cotton_wool": 0.024, "new_vessels": 0.03}
 """Width of each kind's edge beside what the picture blurs."""

@@ -69,7 +69,7 @@ FEEDER_HU = 750.0
 
 _SPICULES, _FEEDERS = 12, 3
 _UNEVEN = 0.085
-_BULGE = 1 + 1.6 * 2 * _UNEVEN  # the outline nowhere lies farther out than this, in half axes
+_BULGE = 1 + 1.6 * 2 * _UNEVEN  # the outline is nowhere farther out, in half axes
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ def _feeder(rows: PhantomRows, body: Numbers, draw: Draw) -> Capsules:
     )
 
 
-# What lies around a lesion in a CT patch of lung: parenchyma, chest wall with ribs, and the scanner's noise.
+# The surroundings of a lesion in a CT patch of lung: parenchyma, chest wall with ribs, and the scanner's noise.
 
 FINEST = 64
 """Cells of the finest lattice of noise over the field: CT noise has no structure finer than some 0.7 mm."""

@@ -25,7 +25,7 @@ from assay.data.phantoms.noise import uniforms
 
 # The classes of the radiology-like phantom: tasks on chest radiographs and on CT patches.
 #
-# None of them is what studies on these phantoms ask for: no chest holds a mass, no nodule has a spiculated margin.
+# None of them is a target of studies on these phantoms: no chest holds a mass, no nodule has a spiculated margin.
 # Neither are sex, view and scanner among them, which studies tie to a target: they vary freely within every class.
 
 Anatomy = Literal["both", "chest", "ct"]

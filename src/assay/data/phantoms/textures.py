@@ -156,7 +156,7 @@ SMALLEST, LARGEST = 0.024, 0.34
 """Radii of the circles of equal area, in sides of the image at scale 1."""
 _COVER = 3.0  # area of all leaves over that of the scene: a share of exp(-3) shows the ground
 _BANDS = 8  # of radii, each filled evenly, so that pictures of a kind hold as many large leaves as small
-_HALF = 0.5 / 0.7 + 0.02  # half the side of the scene: what is seen from furthest away
+_HALF = 0.5 / 0.7 + 0.02  # half the side of the scene, seen from furthest away
 
 Outline = Callable[[Tensor, Tensor], Bool[Tensor, "m w w"]]
 
@@ -316,7 +316,7 @@ def _density(
     at_x = torch.floor((x - (low_x + high_x) * 0.5) * zoom + put(shift[:, 0])).to(torch.int64)
     at_y = torch.floor((y - (low_y + high_y) * 0.5) * zoom + put(shift[:, 1])).to(torch.int64)
     inside = (at_x >= 0) & (at_x < size) & (at_y >= 0) & (at_y < size)
-    place = torch.where(inside, at_y * size + at_x, size * size)  # the last place takes what lies outside
+    place = torch.where(inside, at_y * size + at_x, size * size)  # the last place takes all points outside
     counts = torch.zeros(len(x), size * size + 1, device=grid.device)
     counts.scatter_add_(1, place, torch.ones_like(x))
     counts = counts[:, :-1].view(-1, size, size)

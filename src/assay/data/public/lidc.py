@@ -193,12 +193,12 @@ def pixels(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return codes // _SIDE, codes % _SIDE
 
 
-# Which outlines of different readers are one nodule, and what the readers together say of it.
+# Outlines of different readers that are one nodule, and their consensus on it.
 #
 # The rule: two outlines by different readers are the same nodule when their areas share pixels (outline included).
 # Pairs are joined in order of their overlap (pixels shared over pixels of either, all slices together), the largest
-# first, and never so that a reader would stand in a nodule twice. So a nodule has one to four readers, and where one
-# reader drew two nodules and another a single one around both, that one goes with what it overlaps most.
+# first, and never so that a nodule has a reader twice. So a nodule has one to four readers, and where one reader drew
+# two nodules and another a single one around both, the single one joins the nodule that it overlaps most.
 
 ABSENT_CALCIUM = 6
 

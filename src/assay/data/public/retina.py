@@ -294,7 +294,7 @@ def ddr(asked: GradedArguments, skip_bad_rows: bool) -> Rows:
     return _graded(asked, table, finder_by_part(root, parts), OWN_PATIENT)
 
 
-# DIARETDB1 (Kauppi et al. 2007): photographs of the retina with maps of where experts saw what; no grades.
+# DIARETDB1 (Kauppi et al. 2007): photographs of the retina with maps of the findings that experts marked; no grades.
 
 _FOUND: Mapping[str, str] = {
     "exudates": "hardexudates",

@@ -422,7 +422,7 @@ class Caliper(Mark):
         return [Layer(dotted + level + upright, within, WHITE if self.ink == "white" else BLACK)]
 
 
-# What frames the picture: a collimator's border, a dark vignette, the inset that shows where the scope is.
+# Frames of the picture: a collimator's border, a dark vignette, the inset with the position of the scope.
 
 _GREEN = (0.06, 0.64, 0.53)
 _DARK_GREEN = (0.05, 0.16, 0.15)

@@ -36,7 +36,7 @@ from assay.shifts.intervention import Draws
 
 Side = Literal["left", "right", "either"]
 
-_OUTSIDE = -0.02  # of the width: where what comes in from an edge begins
+_OUTSIDE = -0.02  # of the width: objects that enter at an edge begin here
 
 
 def sided(draws: Draws, side: Side) -> Tensor:
@@ -145,7 +145,7 @@ class Pacemaker(Mark):
             (np.full((len(x), 1), 0.5 * shape[2]), np.full((len(x), 1), 0.12 * shape[1])),
             (tip_x[:, None], rows["heart y"][:, None]),
         )
-        # a curve lies within the hull of its three points
+        # a curve is within the hull of its three points
         every_x, every_y = (np.concatenate(axis) for axis in zip(*points, strict=True))
         return Layer(curve(points, thick), around(shape, every_x, every_y, thick + 2), strength=0.85)
 
@@ -186,7 +186,7 @@ class Electrode(Mark):
         ]
 
 
-# What lies on skin: a surgeon's pen, and hair.
+# Marks on skin: a surgeon's pen, and hair.
 
 _VIOLET = (0.30, 0.16, 0.52)  # gentian violet on skin
 _BROWN = (0.13, 0.08, 0.06)

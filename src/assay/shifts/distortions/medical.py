@@ -70,7 +70,7 @@ def bubbled(image: np.ndarray, count: int, random: Random) -> np.ndarray:
     return toward(toward(image, _PALE, np.float32(0.6) * rims), (1.0, 1.0, 1.0), glints)
 
 
-# What comes before the lens of an endoscope: glare, bubbles, smoke.
+# In front of the lens of an endoscope: glare, bubbles, smoke.
 
 _PALE = (0.86, 0.88, 0.9)
 
@@ -97,7 +97,7 @@ def endoscopy_smoke(image: Levels, strength: float, random: Random) -> np.ndarra
     return toward(image, _PALE, (cloud_of(image, 2.0, random) + 1) * np.float32(0.5 * strength))
 
 
-# What goes wrong at a fundus camera, after the model of Shen et al. 2020 (arXiv 2005.12594), in its three parts.
+# Faults of a fundus camera, after the model of Shen et al. 2020 (arXiv 2005.12594), in its three parts.
 
 _GRAIN = 0.01
 
@@ -128,7 +128,7 @@ def retinal_artifacts(image: Levels, strength: tuple[int, float], random: Random
     return image + spots(image, count, 0.015, 0.06, random) * np.float32(255 * bright)
 
 
-# What a dermatoscope sees besides skin: hairs, its scale, its gel.
+# In front of a dermatoscope: hairs, its scale, its gel.
 
 _SHORTEST = 25
 
@@ -217,7 +217,7 @@ def absorbed(stains: Float32[np.ndarray, "3 h w"]) -> Float32[np.ndarray, "3 h w
     return cv2.exp(optical).reshape(stains.shape)
 
 
-# What goes wrong at an X-ray detector: few photons, a grid, too short an exposure.
+# Faults of an X-ray detector: few photons, a grid, too short an exposure.
 
 _FULL = 5e5  # photons of a full exposure
 _PERIOD = 4.7  # px of the aliased lines at 224 px

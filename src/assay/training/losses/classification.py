@@ -34,7 +34,7 @@ def without_autocast(device: torch.device) -> Generator[None]:
         yield
 
 
-# What the losses for segmentation look at: logits and labels of every pixel, and regions made of them.
+# Inputs of the losses for segmentation: logits and labels of every pixel, and regions made of them.
 
 
 def pixels(outputs: Outputs, batch: Batch) -> tuple[Float[Tensor, "b k h w"], Int[Tensor, "b h w"]]:

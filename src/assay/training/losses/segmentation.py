@@ -61,7 +61,7 @@ class Overlap:
     smoothing: Smoothing = 1.0
 
 
-_LEAST_DENOMINATOR = 1e-30  # stands for a denominator of 0, whose numerator is 0 too
+_LEAST_DENOMINATOR = 1e-30  # replaces a denominator of 0, whose numerator is 0 too
 
 
 class SegmentationObjective(Objective):

@@ -28,7 +28,7 @@ ThreeLayers = Annotated[_Width, Field(description="dimensions of the projection,
 Teacher = Annotated[_Momentum, Field(description="what a step keeps of the teacher, rising to 1 in byol")]
 
 
-# What two views of images should have in common: the criteria of losses that need no label, as pure functions.
+# Criteria of losses without labels, which compare two views of images, as pure functions.
 
 _VARIANCE_FLOOR = 1e-4  # added to a variance before its root, as published
 
@@ -327,7 +327,7 @@ class Moco(Taught):
         """See the class. In evaluation mode the queue stays as it is."""
         key = unit(self.taught(batch).chunk(2)[1])
         row = batch.row.chunk(2)[0]
-        own = (row[:, None] == self.rows) & self.training  # rows of validation images are numbered anew
+        own = (row[:, None] == self.rows) & self.training  # rows of validation images have numbers of their own
         loss = info_nce(one, key, self.keys.clone(), own, temperature=self.temperature)
         if self.training:
             at = (self.place + torch.arange(len(key), device=key.device)) % len(self.keys)
