@@ -188,7 +188,7 @@ def families_of(gathered: Gathered, beforehand: Collection[str]) -> list[Family]
     alpha = LOOK_ALPHA if gathered.plan.spec.looks else ALPHA
     found = [(pair, carry_out(gathered, pair)) for pair in spec_pairs(gathered.plan.spec)]
     stated = pooled_pairs([one for one in found if one[0].id in beforehand])
-    # What is exploratory is moderated by all contrasts and changes the variance of no stated one.
+    # Exploratory contrasts are moderated by all, and change the variance of no pre-specified one.
     exploratory = [one for one in pooled_pairs(found) if one[0].id not in beforehand]
     own = [
         family_of(name, family, alpha if family[0][0].stated.role == "primary" else ALPHA)

@@ -31,7 +31,7 @@ OF_EACH_SEED = (*NUMBERS, "unit", "direction", "reason", CONTRIBUTIONS)
 
 # The worst group and the worst environment of a recipe: chosen by the mean over its seeds, and then one place for all.
 #
-# A mean over seeds of each seed's own worst lies below the worst place's value, the more so the more places there are
+# A mean over seeds of each seed's own worst is below the worst place's value, the more so the more places there are
 # and the smaller: the least of several uncertain numbers is low for its uncertainty alone.
 
 Key = tuple[str, str, str, str, str, str]

@@ -48,7 +48,7 @@ from assay.stats.panel import Evaluated, Panel
 from assay.store.files import ColumnRows, Row
 from assay.store.folder import RunFolder, measurement_row
 
-# From records to what statistics take: panels of outputs per recipe and environment, and probes' values per seed.
+# From records to the input of statistics: panels of outputs per recipe and environment, and probes' values per seed.
 
 SURFACES = {"surface_code": "shared", f"{AT_NATIVE}surface_code": f"{AT_NATIVE}shared"}
 """Columns that are 0 where truth and prediction both have a surface -> those that say where all recipes have both."""
@@ -401,7 +401,7 @@ def _worst_key(environment: str, measure: str) -> Key:
     return (measure, environment, "", "", "", WORST_GROUP)
 
 
-# What was measured of a recipe: of its outputs, with patients behind it, or by a probe, one number per seed.
+# Measurements of a recipe: of its outputs, with patients, or by a probe, one number per seed.
 
 
 def measured(stated: ContrastSpec) -> str:

@@ -134,7 +134,7 @@ def _point(curve: str, point: RecipePoint, environment: str) -> Row:
     }
 
 
-# What each recipe outlines against its false alarms, with the region in which both may lie.
+# Overlap of each recipe against its false alarms, with their joint region.
 
 
 def trade_rows(gathered: Gathered) -> list[Row]:

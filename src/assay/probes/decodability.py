@@ -25,7 +25,7 @@ from assay.stats.influence import auroc_rows
 from assay.stats.metrics import placements
 from assay.stats.similarity import varying
 
-# What a decoder is asked of a factor: yes-or-no questions that make factors of any kind comparable.
+# Yes-or-no questions about a factor, which make factors of any kind comparable.
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,7 +325,7 @@ def _combined(space: Space, group: str, task: Task, answers: list[_Answered], pa
     return Score(group, space.layer, value, found.standard_error, found)
 
 
-# What a model carries: which factors a linear decoder can read from each of its layers.
+# Factors that a linear decoder can read from each layer of a model.
 
 TRAINED, UNTRAINED, PIXELS = "trained", "untrained", "pixels"
 INDEPENDENT = "independent"

@@ -26,7 +26,7 @@ _ReplacementArgument = Annotated[
 ]
 
 
-# What an explainer is given and what it gives: a network with the steps of one pass, and a heat-map per image.
+# Input and output of an explainer: a network with the steps of one pass, and a heat map per image.
 
 Hook = Callable[[nn.Module, object, Tensor], Tensor | None]
 Pixels = Float[Tensor, "b c h w"]
@@ -343,7 +343,7 @@ def rolled_out(attention: Sequence[Float[Tensor, "b heads t t"]]) -> Float[Tenso
     return total
 
 
-# What stands in place of pixels that are taken away.
+# Replacement of removed pixels.
 
 BLUR = 1 / 8
 """Standard deviation of the blur, the image's shorter side being 1: lesions go, light and shade stay."""
@@ -503,7 +503,7 @@ class _Guided(torch.autograd.Function):
         return grads[0].clamp(min=0)
 
 
-# An explainer that needs no gradient: cover a window, see what the network loses.
+# An explainer that needs no gradient: it covers a window and measures the loss.
 
 
 @component("explainer", "occlusion", summary="what the log-odds lose when a window is covered (Zeiler and Fergus 2014)")

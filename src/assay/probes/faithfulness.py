@@ -163,9 +163,9 @@ def _subsets(grid: tuple[int, int]) -> Bool[np.ndarray, "s k c"]:
     return found
 
 
-# Whether a heat-map depends on what was learned: explained again with layers whose weights are drawn anew.
+# Whether a heat map depends on learned weights: it is computed again with randomized layers.
 #
-# After Adebayo et al. (2018). A map that stays the same shows the image, or the architecture, and not what was learned.
+# After Adebayo et al. (2018). A map that stays the same shows the image or the architecture only.
 
 CASCADING, INDEPENDENT = "cascading", "independent"
 STAGES = 4
@@ -316,7 +316,7 @@ def verdict(correlations: Sequence[float] | Float[np.ndarray, " n"], nothing_cha
     return NOTHING if mean < LIMIT else because(Code.FAILS_SANITY, correlation=mean)
 
 
-# What is said of an explainer's maps: scores by kind and size, and whether they depend on what was learned.
+# Measures of an explainer's maps: scores by kind and size, and whether they depend on learned weights.
 
 RANK, STRUCTURE = "sanity-rank-correlation", "sanity-ssim"
 SPREAD = 0.25
@@ -425,9 +425,9 @@ def marked(rows: Sequence[Measurement], said: Reason) -> list[Measurement]:
     return [row if np.isnan(row.value) else replace(row, reason=row.reason + said) for row in rows]
 
 
-# What an answer loses with the lesion: exactly, where a phantom can draw the image without; by painting it over else.
+# Effect of removing the lesion: exact where a phantom can draw the image without it, else by painting it over.
 #
-# This is of what is *used*, and the truth that attribution is held against.
+# This measures which information is *used*: the reference for attribution.
 
 EFFECT, ERASED, OVER = "lesion-effect", "erasure-effect", "erasure-effect-over-elsewhere"
 EFFECT_BY_SIZE, ERASED_BY_SIZE = "lesion-effect-small-over-large", "erasure-effect-small-over-large"
@@ -483,7 +483,7 @@ def painted_over(images: Float[Tensor, "b c h w"], where: Bool[Tensor, "b 1 h w"
     return torch.where(where, around, images)
 
 
-# --- what it does to the answer -------------------------------------------------------------------------------------
+# --- effect on the answer -------------------------------------------------------------------------------------------
 
 
 def own_log_odds(logits: Float[np.ndarray, "n k"], own: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
@@ -561,7 +561,7 @@ def _removal_falls(where: Bool[np.ndarray, "n h w"], subject: Subject, sample: S
     return torch.cat(found).double().cpu().numpy()
 
 
-# --- what is attributed beside it -----------------------------------------------------------------------------------
+# --- attributed elsewhere -------------------------------------------------------------------------------------------
 
 
 def agreement(
@@ -586,7 +586,7 @@ def agreement(
     return estimated(place, value, influence, patient[known])
 
 
-# What is said of an explainer's maps beside where they lie: whether the network's answer follows them.
+# Faithfulness of an explainer's maps: whether the network's answer follows them.
 
 DELETION, INSERTION, SENSITIVITY = "deletion", "insertion", "sensitivity-n"
 FAITHFUL = (DELETION, INSERTION, SENSITIVITY)

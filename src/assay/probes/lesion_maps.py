@@ -253,7 +253,7 @@ def localized(
     """
     flat = len(maps), maps.shape[1] * maps.shape[2]
     size = np.abs(maps, dtype=np.float32).reshape(flat)
-    part = masks.reshape(flat).astype(np.int8)  # 1 in the mask, 0 beside it, -1 where it does not count
+    part = masks.reshape(flat).astype(np.int8)  # 1 in the mask, 0 outside, -1 where it does not count
     if ignored is not None:
         part[ignored.reshape(flat)] = -1
     return Localized(*_scored(size, part).T)
@@ -292,7 +292,7 @@ def _beside(
         value = size[p]
         if part[p] == 0 and value >= values[0]:
             low, left = 0, most
-            while left > 1:  # a search by halves whose steps do not depend on what is found
+            while left > 1:  # a search by halves with a fixed number of steps
                 half = left >> 1
                 low += half * (values[low + half] <= value)
                 left -= half

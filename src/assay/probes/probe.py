@@ -18,7 +18,7 @@ from assay.data.dataset import levels_of
 from assay.models.ref import Model
 from assay.shifts.environment import Environment, Scene
 
-# The probe protocol: what a probe asks to be read, and what it makes of it.
+# The probe protocol: the readings that a probe requests, and the measurements that it makes of them.
 
 
 @dataclass(frozen=True, slots=True)

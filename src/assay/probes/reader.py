@@ -30,7 +30,7 @@ from assay.stats.influence import Answers
 from assay.stats.metrics import class_score
 from assay.stats.similarity import varying
 
-# Answers to images that stand in several environments, told by their pixels.
+# Answers to images that occur in several environments, recognized by their pixels.
 
 
 @dataclass
@@ -80,7 +80,7 @@ def answers_apart(network: nn.Module, images: Images) -> bool:
     return torch.equal(beside[0][0], beside[1][0])
 
 
-# What a network gave, checked: logits of images, maps of logits, or why they cannot be used.
+# Checked outputs of a network: logits of images, maps of logits, or why they cannot be used.
 
 
 class ReadingError(AssayError):
@@ -373,7 +373,7 @@ def _of_one(
     height, width = labels.shape
     probabilities = unfitted(label_probabilities(logits)[0], height, width, masks.framing)
     known = environment.millimeters
-    # What is known is of pixels at study resolution, to which the longer side was brought.
+    # The known size is that of pixels at study resolution, to which the longer side was scaled.
     millimeters = 1.0 if known is None else float(known[at]) * logits.shape[-1] / max(height, width)
     return at_native(probabilities, labels, millimeters)
 

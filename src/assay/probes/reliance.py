@@ -20,7 +20,7 @@ from assay.probes.reader import log_odds, score_names
 from assay.shifts.environment import Environment, Scene, SobolDesign
 from assay.stats.metrics import predictions, probabilities
 
-# What a model does when one factor is changed and all else is held: flips and effects on the logit.
+# Effects of changing one factor with all else held: flips and changes of the logit.
 
 LOW_TO_HIGH, HIGH_TO_LOW = "low to high", "high to low"
 UNIT = MEASURES["logit-effect"].unit
@@ -285,7 +285,7 @@ def _gap(a: np.ndarray, b: np.ndarray, ab: np.ndarray, order: int) -> np.ndarray
     return np.abs(one - two) / np.maximum(error, 1e-9)
 
 
-# What a model uses: which factors its output depends on, by variance and by intervention.
+# Factors that a model's output depends on, by variance and by intervention.
 
 GAP = 4.0
 """Halves of the samples that differ by more standard errors than this have not converged: 1 in 16,000 by chance."""

@@ -39,7 +39,7 @@ from assay.stats.similarity import (
     varying,
 )
 
-# The shape of one representation: its eigenvalues and what they come down to, its units, its intrinsic dimension.
+# The shape of one representation: its eigenvalues and their summaries, its units, its intrinsic dimension.
 #
 # A representation is a matrix [n, d] of finite numbers, a row per image, a column per unit.
 
@@ -265,7 +265,7 @@ def separation(
     return Scalar(1 - correction * within, NOTHING, found.standard_error, n, found)
 
 
-# What a model's layers look like as geometry: how many dimensions they use, and how far training moved them.
+# Geometry of a model's layers: how many dimensions they use, and how far training moved them.
 
 TRAINED, UNTRAINED = "trained", "untrained"
 Layers = Mapping[str, np.ndarray]

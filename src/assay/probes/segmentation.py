@@ -217,7 +217,7 @@ class LesionFree(OfMaps):
     grouped: ClassVar[tuple[str, ...]] = ("false-positive-rate", "false-positive-rate-at-90")
 
 
-# Counterfactual painting: what a segmentation answers as a lesion fades, shrinks and moves, and where one is gone.
+# Counterfactual painting: the segmentation as a lesion fades, shrinks, moves and disappears.
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 """Where a factor is set, in its neutral marginal."""

@@ -55,10 +55,10 @@ def _check(margin: float) -> None:
         raise ValueError(f"the margin is {margin}: give a positive difference that would not matter")
 
 
-# Contrasts between recipes: paired in seeds and patients, with what the interval's model says of the difference.
+# Contrasts between recipes, paired by seed and by patient.
 #
 # A difference is judged on the plain scale with Student's t, by the same variance as an estimate. The sign-flip test
-# over seeds stands beside with the smallest p it could have reached, and decides nothing.
+# over seeds is reported with the smallest p that it could have reached, and decides nothing.
 
 EXACT_FLIPS = 14
 """Up to so many seeds all sign flips are counted; beyond, 2^14 of them are drawn."""
@@ -310,8 +310,8 @@ ADJUSTMENTS: Mapping[Correction, Callable[[Float[np.ndarray, " m"]], Float[np.nd
 #
 # The level is set for each seed: the lowest log-loss that both recipes come down to with it. Seeds draw training rows
 # of their own, some of which are harder than others, so that one level for all may be reached by none of a study's
-# budgets; what has to be equal is the fit of the two models that are compared. A given level holds for every seed. A
-# seed reaches a level when its smallest budget lies at or above it and a later one at or below; where the yardstick
+# budgets; only the two models that are compared need equal fit. A given level holds for every seed. A seed reaches a
+# level when its smallest budget is at or above it and a later one at or below; where the yardstick
 # rises again with more training, the first crossing counts; a seed that does not is left out. Levels and weights are
 # taken as fixed: they come from validation rows, which share no patient with the test rows.
 

@@ -115,7 +115,7 @@ def decide(family: Sequence[Contrast], alpha: float = ALPHA, correction: Correct
     beyond = _among(adjust, over, margins)
     directed = [margin and one.direction != "none" for one, margin in zip(family, margins, strict=True)]
     not_worse = _among(adjust, [one.noninferiority_p for one in family], directed)
-    # By what the levels of difference and equivalence were divided where each was decided.
+    # Divisors of the levels of difference and equivalence where each was decided.
     factors: list[float] = deciding_factors(np.array([one.p for one in family]), correction, alpha).tolist()
     reaches = _among(lambda some: deciding_factors(some, correction, alpha), within, margins)
     over_by = _among(lambda some: deciding_factors(some, correction, alpha / 2), over, margins)

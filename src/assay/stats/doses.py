@@ -114,10 +114,10 @@ def on_both_scales(plain: Contrast, other: Contrast) -> Contrast:
 # Half-dose: the smallest p at which half of the margin over chance that a recipe had at p = 0 is gone.
 #
 # With the mean over seeds m(p), linear between neighboring doses, and the level c of chance, it is the first p at
-# which excess(p) = (m(p) - c) - (m(0) - c) / 2 comes down to 0. Its interval holds every p at which the excess could be
-# 0, as Fieller's (1954) does: it begins where the lower 95% limit of the excess first comes down to 0 and ends where
-# the upper one does, with the variance over crossed seeds and patients of every interval of Assay (`variance`). What is
-# not reached by the greatest dose lies beyond it: the value is censored then, or an end of the interval.
+# which excess(p) = (m(p) - c) - (m(0) - c) / 2 falls to 0. Its interval holds every p at which the excess could be
+# 0, as Fieller's (1954) does: it begins where the lower 95% limit of the excess first falls to 0 and ends where
+# the upper one does, with the variance over crossed seeds and patients of every interval of Assay (`variance`). A
+# value, or an end of the interval, that the greatest dose does not reach is censored.
 
 STEPS = 20
 """Points between neighboring doses at which the limits of the excess are taken."""
@@ -218,12 +218,12 @@ def first_zero(points: Float[np.ndarray, " g"], line: Float[np.ndarray, " g"]) -
     return float(points[after - 1] + share * (points[after] - points[after - 1]))
 
 
-# Dose-response at matched clean performance: what a dose changes of two recipes that are equally good without it.
+# Dose-response at matched clean performance: the change by a dose of two recipes that are equally good without it.
 #
 # A recipe that has little to lose loses little, so a small fall may be want of skill and not robustness. Each recipe
 # was trained on several amounts of data, at every dose. Its clean performance is the measure at p = 0 on images that
-# bear no confounder; the level is the best that both recipes reach, and each stands at the amount, between two
-# neighboring ones, where it first comes up to that level. There the mean changes over the doses (`dose_response`) are
+# have no confounder; the level is the best that both recipes reach, and each is evaluated at the amount, between two
+# neighboring ones, where it first reaches that level. There the mean changes over the doses (`dose_response`) are
 # compared.
 #
 # Amounts are matched on the mean over seeds: seed by seed, those that were lucky on the clean images would be chosen.
@@ -328,7 +328,7 @@ def _compared(
         changes = [_changes(doses, scale) for doses in side.doses]
         terms += [(part, sign * w * v) for w, own in zip(weight, changes, strict=True) if w for part, v in own]
         if position == setter:
-            continue  # it stands at an amount that was trained, whatever the level
+            continue  # it is at an amount that was trained, whatever the level
         slope = sign * _slope(side, weight, [sum(v * float(part.values.mean()) for part, v in own) for own in changes])
         terms += [(part, -slope * w) for w, part in zip(weight, side.clean, strict=True) if w]
         terms += [(part, slope * w) for w, part in zip(weights[setter], sides[setter].clean, strict=True) if w]

@@ -33,7 +33,7 @@ from assay.stats.rows import CONFIDENCE, MINIMUM_SEEDS
 #
 # Satterthwaite (1946) has the squares of the shares in place of the shares. With 3 seeds a share that is small by
 # chance then promises tens of degrees of freedom: a family of four true null hypotheses was rejected in a tenth of
-# simulated studies. docs/statistics.md has the simulation, docs/decisions/ what else was tried.
+# simulated studies. docs/statistics.md has the simulation, docs/decisions/ the rejected options.
 
 
 PRIOR = 4
@@ -164,7 +164,7 @@ def degrees(
     """Degrees of freedom of a variance of which `seeds` is the seeds' part; NaN where the variance is 0."""
     with np.errstate(invalid="ignore", divide="ignore"):
         share = np.minimum(seeds / variance, 1.0)
-        return 1 / (share / df_seeds + (1 - share) / df_patients)  # infinite where only what has no end of df varies
+        return 1 / (share / df_seeds + (1 - share) / df_patients)  # infinite where only parts with infinite df vary
 
 
 # One value over seeds and patients, with the interval that both allow.

@@ -287,7 +287,7 @@ def _factor(stratum: Int[np.ndarray, " n"], position: Int[np.ndarray, " n"]) -> 
     return factor
 
 
-# How a measure is computed from outputs, and what each image contributes to it.
+# Measures from outputs, and the contribution of each image.
 
 Chance = Callable[[Int[np.ndarray, " n"], int], float]
 """Targets [n] and number of classes -> the value of a model that knows nothing but how frequent the classes are."""

@@ -110,8 +110,8 @@ OF_GRADES = tuple(_grade_measures())
 
 # The measures of a segmentation: overlap, lesions found, surfaces, false positives, calibration of pixels.
 #
-# Most are ratios of sums over images, so that an image contributes what it adds to both. The threshold is p = 0.5 where
-# none is named; measures `-at-80`, `-at-90`, `-at-95` stand at the threshold at which the same model finds that share
+# Most are ratios of sums over images: an image contributes its terms of both. The threshold is p = 0.5 where
+# none is named; measures `-at-80`, `-at-90`, `-at-95` use the threshold at which the same model finds that share
 # of the lesions of its validation images (METHODS, matched sensitivity).
 
 LEVELS = (0.8, 0.9, 0.95)
@@ -238,7 +238,7 @@ def _calibration(regions: tuple[str, ...], reason: Reason, answers: Answers) -> 
 def _at_native(terms: Callable[[Answers], Terms], answers: Answers) -> Terms:
     """The same terms of the columns that were kept at native size; none where none were."""
     kept = {name.removeprefix(AT_NATIVE): column for name, column in answers.maps.items() if name.startswith(AT_NATIVE)}
-    # There p = 0.5 alone was looked at, which stands in the place of every threshold.
+    # Only p = 0.5 is kept there, and serves for every threshold.
     everywhere = {name: np.repeat(kept[name][:, None], len(_THRESHOLDS), axis=1) for name in ("predicted", "hit")}
     return terms(replace(answers, maps={**kept, **everywhere}))
 
@@ -373,7 +373,7 @@ def _map_measures() -> Iterator[Computed]:
 OF_MAPS = tuple(_map_measures())
 
 
-# Measures of classes: how each is computed, and what each image contributes.
+# Measures of classes, and the contribution of each image.
 
 
 def _shares(target: np.ndarray, classes: int) -> np.ndarray:

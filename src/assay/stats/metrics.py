@@ -11,7 +11,7 @@ from scipy.stats import rankdata
 
 from assay.core.reasons import NOTHING, Code, Reason, because
 
-# What metrics take and give: scores and probabilities from logits, a value or the reason why there is none.
+# Input and result of metrics: scores and probabilities from logits, a value or the reason why there is none.
 
 
 class Metric(NamedTuple):
@@ -31,7 +31,7 @@ def undefined(reason: Reason | Code) -> Metric:
     return Metric(float("nan"), because(reason) if isinstance(reason, Code) else reason)
 
 
-# --- from logits to what the metrics take ---------------------------------------------------------------------------
+# --- from logits to the input of metrics ----------------------------------------------------------------------------
 
 
 def two_columns(logits: Float[np.ndarray, "*s n k"]) -> Float[np.ndarray, "*s n c"]:
@@ -97,7 +97,7 @@ def _not_finite(values: np.ndarray) -> Reason:
     return because(Code.NOT_FINITE, count=bad, images=len(values)) if bad else NOTHING
 
 
-# What a model's answers are worth: pure functions of scores or logits, and targets.
+# Metrics of a model's outputs: pure functions of scores or logits, and targets.
 #
 # Every function returns a `Metric`: a value, or NaN with the reason why there is none. Wrong shapes and targets that
 # are no class codes are mistakes of the caller and raise ValueError; answers that are not finite, or a class without

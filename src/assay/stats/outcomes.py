@@ -86,7 +86,7 @@ def _wilson(count: int, trials: int) -> tuple[float, float]:
     return float(found.low), float(found.high)
 
 
-# Corruption error: what distortions cost a recipe, in units of what they cost a baseline.
+# Corruption error: the loss of a recipe under distortions, relative to that of a baseline.
 
 CORRUPTION, RELATIVE, EVERY = "corruption-error", "relative-corruption-error", "all families"
 """The measures, and what stands in the place of a family where one is the mean over all (mCE, relative mCE)."""
@@ -203,7 +203,7 @@ def _alike(error: np.ndarray, baseline: np.ndarray) -> None:
         )
 
 
-# Two measures of one recipe together: where both may lie, since what moves one may move the other.
+# The joint region of two measures of one recipe, which are correlated.
 #
 # Two intervals side by side say nothing of that: a seed whose threshold comes out low finds more lesions and calls more
 # healthy images. The covariance is that of `variance.covariance`, over the same crossed patients and seeds as either

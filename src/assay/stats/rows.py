@@ -223,7 +223,7 @@ def find(estimates: Sequence[Row], contrast: Row, side: str) -> Row | None:
     return fitting[0] if len(fitting) == 1 else None
 
 
-# What became of the seeds of a recipe that none was kept of.
+# Outcomes of a recipe's seeds where none was kept.
 
 _ENDS = ("collapsed", "diverged", "failed", "pending", "done")
 

@@ -192,7 +192,7 @@ def _squared_products(xs: Sequence[np.ndarray], ys: Sequence[np.ndarray]) -> tup
     if wide_x * wide_y <= n * (wide_x + wide_y + len(xs) * len(ys)) / 2:
         return np.array([[((x.T @ y) ** 2).sum() for y in ys] for x in xs]), _own(xs), _own(ys)
     across, own_x, own_y = np.zeros((len(xs), len(ys))), np.zeros(len(xs)), np.zeros(len(ys))
-    step = max(1, min(n // 8, BLOCK // ((len(xs) + len(ys)) * n)))  # an eighth: what lies left of a block is saved
+    step = max(1, min(n // 8, BLOCK // ((len(xs) + len(ys)) * n)))  # an eighth: the part left of a block is saved
     for start in range(0, n, step):
         grams_x, grams_y = _gram_rows(xs, start, step), _gram_rows(ys, start, step)
         across += grams_x @ grams_y.T
@@ -219,7 +219,7 @@ def _same_images(ones: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> No
 # Whether two recipes are less alike than their own seeds are, by any measure of how alike two models are.
 #
 # Two models of one recipe that differ in their seed differ too. So likeness between recipes is taken between models of
-# different seeds, and beside it stands the likeness between different seeds of each recipe alone.
+# different seeds, and compared with the likeness between different seeds of each recipe.
 
 ALPHA = 1 - CONFIDENCE
 EXACT_FLIPS = 15

@@ -19,7 +19,7 @@ from assay.stats.panel import effective_patients
 #     g = 1/2 [ P(s1 of a positive > s0 of a negative) - P(s0 of a positive > s1 of a negative) ]
 #
 # with ties counting half. Of a column the images are different ones: s1 is the score of a row of the group, s0 that of
-# another row. g lies in -0.5 to 0.5; it is positive where the mark raises scores.
+# another row. g is in -0.5 to 0.5; it is positive where the mark raises scores.
 #
 # Each image has a contribution to g (DeLong, as in `influence`). Contributions are summed by patient, and the variance
 # is the sum of their squares. Bounds are by t on atanh(2g), with degrees of freedom by Welch and Satterthwaite from the

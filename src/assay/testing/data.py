@@ -36,7 +36,7 @@ from assay.plugin import (
 )
 from assay.testing.losses import NamedComponent
 
-# What every dataset from files must be.
+# Suite of datasets from files.
 
 
 class DatasetConformance:
@@ -131,7 +131,7 @@ class DatasetConformance:
         assert card.source
 
 
-# What every phantom must be.
+# Suite of phantoms.
 
 Values = Mapping[str, np.ndarray]
 
@@ -397,7 +397,7 @@ def spots(count: int, channels: int, size: int, per_pixel: bool) -> tuple[Tensor
     return images, inside.long() if per_pixel else inside.amax((1, 2)).long()
 
 
-# What every intervention must be.
+# Suite of interventions.
 
 Shape = tuple[int, int, int]
 

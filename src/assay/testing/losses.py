@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from assay.models.untyped import fork_generators, go_back, named_layers, seed_torch
 from assay.plugin import Batch, Component, ComponentKind, LossContext, Objective, Outputs, Progress, build, lookup
 
-# What the suites of registered components share: which component is tested, and how it is made.
+# Shared by suites of registered components: which component is tested, and how it is made.
 
 
 class NamedComponent:
@@ -51,7 +51,7 @@ class NamedComponent:
         return ()
 
 
-# What every loss must do.
+# Suite of losses.
 
 WIDTH, CLASSES, SIDE = 6, 2, 8
 PROGRESS = Progress(step=0, steps=1, epoch=0, epochs=1)
@@ -321,7 +321,7 @@ class Tiny(nn.Module):
         return (torch.cdist(z, centers).argmin(dim=1) == target).double().mean().item()
 
 
-# What every loss for segmentation must do, beyond what every loss must.
+# Suite of losses for segmentation, in addition to that of losses.
 
 
 def kinds(images: int) -> Tensor:

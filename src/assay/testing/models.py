@@ -45,7 +45,7 @@ from assay.plugin import (
 from assay.testing.data import images_of, spots, squares
 from assay.testing.losses import NamedComponent
 
-# What training must do with any loss and any network: killed and resumed, it ends the same bit for bit.
+# Suite of training: killed and resumed, it ends bit for bit the same with any loss and any network.
 
 EPOCHS, ROWS, BATCH = 4, 50, 8
 STEPS = EPOCHS * (ROWS // BATCH)
@@ -180,7 +180,7 @@ def _drain(heard: Connection) -> None:
         time.sleep(0.01)
 
 
-# What every architecture must be.
+# Suite of architectures.
 
 CLASSES = 3
 TINY = (1, 2, 3, 5, 8, 13)

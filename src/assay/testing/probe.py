@@ -31,7 +31,7 @@ from assay.plugin import (
 )
 from assay.testing.losses import NamedComponent
 
-# A phantom whose every factor is one pixel, and a scene over it: what a model reads is then known by construction.
+# A phantom whose every factor is one pixel, and a scene over it: the answer of a model is then known by construction.
 
 SIDE = 8
 MARGIN, TEXTURE, SIZE, TAG, NUISANCE = (0, 0), (0, 2), (2, 0), (2, 2), (4, 4)
@@ -244,7 +244,7 @@ def with_missing(rows: FactorTable, factor: str, share: float) -> FactorTable:
     return replace(rows, columns={**rows.columns, factor: values})
 
 
-# What every probe must do.
+# Suite of probes.
 
 DRAW_FROM = "it draws from a global generator: take assay.plugin.generator(model.seed, 'purpose')"
 WEIGHTS = {"tag": 1.0, "margin": 2.0, "noise": 1.0}

@@ -25,12 +25,12 @@ from assay.store.files import write_json
 from assay.store.folder import RunFolder, UnitKind, remove_unit
 from assay.store.schema import SCHEMA_VERSION
 
-# What a file system can do to a writer: the process is killed before a step, or the step fails.
+# Faults of a file system: the process is killed before a step, or the step fails.
 #
 # Steps are the file operations that Python announces to audit hooks (`open`, `os.rename`, `os.mkdir`, ...) within one
 # folder, counted from 1. So every moment between two of them is met once, whatever the writer's Python code looks like,
 # and no privilege, mount or timing is needed. Not met: moments within a library's own writes (DuckDB writes Parquet
-# without telling Python), of which only the steps around them are. What such a write leaves half done lies under the
+# without telling Python), of which only the steps around them are. A half-done write is under the
 # temporary name of `core.files.write_whole`, and its failures are tested with the files that use it.
 
 FAILURES = {"full": errno.ENOSPC, "read-only": errno.EROFS, "forbidden": errno.EACCES}
@@ -142,7 +142,7 @@ def _within(root: str, arguments: tuple[Any, ...]) -> bool:
     return any(str(path).startswith(root) for path in arguments if isinstance(path, (str, Path)))
 
 
-# What a store of a study's records must be.
+# Suite of stores of a study's records.
 
 ID = "unit-1"
 
