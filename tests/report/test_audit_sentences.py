@@ -7,7 +7,7 @@ from typing import Any
 
 from assay.core.reasons import Code, because
 from assay.core.registry import entries
-from assay.report.sentences.audit import answer_words, headline, verdict_line
+from assay.report.sentences.audit import answer_words, headline, stated, verdict_line
 from assay.shifts.battery import marks_of
 
 
@@ -62,7 +62,26 @@ def test_harm_that_is_shown_leads_before_a_search_that_found_no_region() -> None
     tables = {"regions": [region | {"verdict": "nothing-found"}], "verdicts": [row("tag", "objects", "no-effect")]}
     assert answer_words(tables)[0].endswith("which does not clear the model.")
     tables["regions"] = [region | {"verdict": "not-tested"}, region | {"of": "whole", "verdict": "nothing-found"}]
-    assert answer_words(tables) == [headline(tables["verdicts"])]
+    assert answer_words(tables) == ["No tested factor is shown to change this model's answers."]
+
+
+def test_drawn_marks_are_called_harmless_only_where_a_search_within_known_limits_found_nothing() -> None:
+    nothing = {"of": "place", "verdict": "nothing-found", "trained": True, "limit": 0.9}
+    harmless = row("tag", "objects", "no-effect")
+    for regions, clear in (
+        ([nothing], True),
+        ([nothing, nothing | {"limit": math.nan}], False),
+        ([nothing, nothing | {"verdict": "inconclusive"}], False),
+        ([nothing, nothing | {"verdict": "not-tested"}], False),
+        ([], False),
+    ):
+        tables = {"regions": regions, "verdicts": [harmless, row("view", "", "no-difference")]}
+        assert [one["factor"] for one in stated(tables)] == ["tag", "view"][not clear :]
+    said = answer_words({"regions": [nothing | {"limit": math.nan}], "verdicts": [harmless]})
+    assert said[-1] == "No tested factor is shown to change this model's answers."
+    assert answer_words({"regions": [nothing], "verdicts": [harmless]})[-1] == headline([harmless])
+    column = row("view", "", "no-difference")
+    assert answer_words({"regions": [], "verdicts": [column]}) == [headline([column])], "no drawing"
 
 
 def test_a_line_of_a_terminal_has_the_verdict_its_swing_and_the_images_needed() -> None:

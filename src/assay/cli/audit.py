@@ -24,11 +24,10 @@ from assay.execution.tasks import Observer, Task
 from assay.models.external import OfCommand
 from assay.models.ref import Origin
 from assay.report.audit_comparison import comparison_lines
-from assay.report.sentences.audit import answer_words, check_words, verdict_line
-from assay.report.sentences.leads import leading_region, region_evidence, region_title
+from assay.report.sentences.audit import answer_words, check_words, stated, verdict_line
+from assay.report.sentences.leads import region_evidence, region_title
 from assay.runs.run import carry_out, quietly
 from assay.stats.format import count, duration
-from assay.stats.rows import Verdict
 from assay.store.files import json_text
 from assay.store.folder import RunFolder
 from assay.study.audit_compare import AuditsRun, compare_audits
@@ -218,14 +217,12 @@ def _print(root: Path, json: bool) -> None:
         return
     folder = RunFolder(root)
     tables = {name: folder.table(name) for name in ("regions", "verdicts", "added")}
-    rows, regions = tables["verdicts"], tables["regions"]
     facts = {row["key"]: row["value"] for row in folder.table("provenance")}
     for text in answer_words(tables):
         print(text)
-    for row in regions:
+    for row in tables["regions"]:
         print(f"  {region_title(row)}; {region_evidence(row)}")
-    if leading_region(regions) is not None:
-        rows = [row for row in rows if row["verdict"] != Verdict.NO_EFFECT]
+    rows = stated(tables)
     for row in rows[:SHOWN]:
         print(f"  {verdict_line(row, facts['margin'])}")
     if any(not math.isnan(row["g"]) for row in rows[:SHOWN]):

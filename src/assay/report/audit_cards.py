@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from assay.report.crosswalk import CLAIM, FDA, Audited, Item
-from assay.report.sentences.audit import METHODS, answer_words, check_words, evidence, not_established, title
-from assay.report.sentences.leads import leading_region, region_evidence, region_title
+from assay.report.sentences.audit import METHODS, answer_words, check_words, evidence, not_established, stated, title
+from assay.report.sentences.leads import region_evidence, region_title
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import NONE, inert
 from assay.report.words import measure_words as measure_name
@@ -39,20 +39,18 @@ def write_cards(root: Path) -> None:
 
 
 def _model(found: Audited) -> Iterator[str]:
-    facts, verdicts = found.facts, found.tables["verdicts"]
+    facts = found.facts
     yield from (f"# Model card: {inert(facts['model'])}", "", "Written by an audit. Page: report.html.")
     yield from _listed_facts(found, "Model", ("kind", "hash of the model", "size", "scaling", "scores", "output",
                                               "threshold"))  # fmt: skip
     use = inert(facts.get("intended use", "Not stated to the audit: add the use, the users and the population."))
     yield from ("", "## Intended use", "", use)
     yield from ("", "## Findings", "", inert(" ".join(answer_words(found.tables))), "")
-    regions = found.tables["regions"]
-    shown = verdicts if leading_region(regions) is None else [row for row in verdicts if row["verdict"] != "no-effect"]
     yield from _table(
         ("verdict", "evidence"),
         (
-            *((region_title(row), sentence_case(region_evidence(row))) for row in regions),
-            *((title(row, facts["margin"]), sentence_case(evidence(row))) for row in shown),
+            *((region_title(row), sentence_case(region_evidence(row))) for row in found.tables["regions"]),
+            *((title(row, facts["margin"]), sentence_case(evidence(row))) for row in stated(found.tables)),
         ),
     )
     yield from ("", "## Performance", "")

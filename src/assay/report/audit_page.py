@@ -24,6 +24,7 @@ from assay.report.sentences.audit import (
     factor_words,
     leading,
     not_established,
+    stated,
     strength,
     title,
 )
@@ -70,7 +71,7 @@ def audit_account(evidence: Evidence) -> Account:
     lines = [Line(f"{region_title(row)}:", region_evidence(row), "regions") for row in tables["regions"]]
     lines += [
         Line(f"{title(row, margin)}:", strength(row), anchors[row["kind"], row["factor"]])
-        for row in leading(verdicts)[:MOST_LINES]
+        for row in leading(stated(tables))[:MOST_LINES]
         if not math.isnan(numeric(row, "g")) and (led is None or row["verdict"] in HARMFUL)
     ]
     chips = _chips(tables["checks"], facts, marks=any(row["kind"] == "mark" for row in verdicts))

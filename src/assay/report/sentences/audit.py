@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from assay.report.sentences.cues import added_words
-from assay.report.sentences.leads import answer, leading_region
+from assay.report.sentences.leads import answer, clears, leading_region
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import VERDICTS, difference_words, displayed, sentence_case
 from assay.stats.format import count, listed, number
@@ -144,19 +144,27 @@ def answer_words(tables: Mapping[str, Sequence[Row]]) -> list[str]:
     verdicts, region = tables["verdicts"], leading_region(tables["regions"])
     ahead = HARMFUL if region is None else _AHEAD.get(region["verdict"], HARMFUL)
     first = any(row["verdict"] in ahead for row in verdicts)
-    marks = headline(verdicts, lead=region is not None, first=first)
+    clear = clears(tables["regions"]) or not any(row["kind"] == "mark" for row in verdicts)
+    marks = headline(verdicts, lead=region is not None, first=first, clear=clear)
     last = " ".join(filter(None, (marks, added_words(tables.get("added", ())))))
     parts = [*answer(tables), *([last] if last else [])]
     return [parts[-1], *parts[:-1]] if first else parts
 
 
-def headline(rows: Sequence[Row], *, lead: bool = False, first: bool = False) -> str:
+def stated(tables: Mapping[str, Sequence[Row]]) -> list[Row]:
+    """Return the verdicts on marks and columns, without harmless marks unless the search clears the model of others."""
+    clear = clears(tables["regions"])
+    return [row for row in tables["verdicts"] if clear or row["verdict"] != Verdict.NO_EFFECT]
+
+
+def headline(rows: Sequence[Row], *, lead: bool = False, first: bool = False, clear: bool = True) -> str:
     """Return the answer on marks and columns without numbers.
 
     Args:
         rows: Rows of `audit_tables.VERDICTS`.
         lead: Whether a region is open, so that no mark clears the model: only harmful ones are named.
         first: Whether it comes before the sentences on the region.
+        clear: Whether marks may be called harmless, see `leads.clears`.
     """
     harmful = _families(rows)
     relied = _named([one for one in harmful if one[0]["verdict"] == Verdict.RELIES])
@@ -171,10 +179,10 @@ def headline(rows: Sequence[Row], *, lead: bool = False, first: bool = False) ->
         made.append(f"{start} change with {changed}.")
     elif lead:
         return ""
-    elif left:
-        made.append("No tested factor is shown to change this model's answers.")
     elif all(row["verdict"] == NOT_TESTED for row in rows):
         made.append("No mark or column was tested.")
+    elif left or not clear:
+        made.append("No tested factor is shown to change this model's answers.")
     else:
         made.append("No tested factor changes this model's answers by as much as the margin.")
     if left:

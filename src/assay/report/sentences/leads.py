@@ -151,6 +151,12 @@ def leading_region(rows: Sequence[Row]) -> Row | None:
     return min(there, key=lambda row: (order.index(row["verdict"]), row["of"] != "place"), default=None)
 
 
+def clears(rows: Sequence[Row]) -> bool:
+    """Return whether the search found nothing within known limits, so that drawn marks may be called harmless."""
+    nothing = [row["verdict"] == LeadVerdict.NOTHING_FOUND and not math.isnan(numeric(row, "limit")) for row in rows]
+    return bool(nothing) and all(nothing)
+
+
 def _answer(rows: Sequence[Row]) -> Iterator[str]:
     row = leading_region(rows)
     images = "training images" if rows[0]["trained"] else "images"
