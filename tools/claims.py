@@ -1,6 +1,6 @@
 """Make the tables of claims and of results from run folders, and of studies without one from earlier results.
 
-    python tools/claims.py runs/               # docs/claims.md and docs/results/STUDY.md
+    python tools/claims.py runs/               # docs/claims.md, docs/results/STUDY.md, docs/images/STUDY.svg
     python tools/claims.py runs/ --earlier     # also src/assay/studies/earlier/STUDY.json, of studies with a folder
 
 A study is read from `runs/STUDY` and `runs/STUDY-replication`, claims from tools/claims.yaml. The text between
@@ -24,6 +24,7 @@ from assay.analysis.looks import primary_pairs
 from assay.analysis.replication import SHIPPED, Earlier, design_of, earlier_of
 from assay.report.blocks import cell as page_cell
 from assay.report.evidence import Evidence, Tables, coordinates
+from assay.report.page import first_figures
 from assay.report.words import decided_by, number, statement, verdict_words
 from assay.spec.parse import parse_study
 from assay.stats.format import with_interval
@@ -41,8 +42,8 @@ class Found:
     """Results of a study.
 
     Attributes:
-        rows: Its primary comparisons, as rows of `contrasts`.
-        again: Id -> row of `replications`; empty without a replication.
+        rows: Its comparisons, as rows of `contrasts`; of an earlier result the primary ones.
+        again: Id -> row of `replications`, or of `contrasts` where it is not primary; empty without a replication.
         origin: Seeds, registration, and what else to know of both runs.
         run: Its run folder; None of an earlier result.
         second: The run folder of its replication.
@@ -75,8 +76,9 @@ def found(study: str, runs: Path, second_seeds: str = "") -> Found | None:
     """
     run, second = (evidence_of(runs / name) for name in (study, f"{study}-replication"))
     if run is not None:
-        rows = [row for row in run.tables["contrasts"] if row["role"] == PRIMARY and not row["exploratory"]]
-        again = {row["id"]: row for row in second.tables["replications"]} if second else {}
+        rows = [row for row in run.tables["contrasts"] if not row["exploratory"]]
+        tables = (second.tables["contrasts"], second.tables["replications"]) if second else ()
+        again = {row["id"]: row for rows in tables for row in rows}
         return Found(rows, again, _origin(run, second), run, second)
     file = SHIPPED / f"{study}.json"
     if not file.is_file():
@@ -84,7 +86,8 @@ def found(study: str, runs: Path, second_seeds: str = "") -> Found | None:
     known = Earlier(**json.loads(file.read_text(encoding="utf-8")))
     by_id = {row["id"]: row for row in known.rows}
     rows = [
-        {**compared(pair), "margin": pair.stated.margin, **by_id[pair.id]} for pair in primary_pairs(parse_study(study))
+        {**compared(pair), "role": PRIMARY, "margin": pair.stated.margin, **by_id[pair.id]}
+        for pair in primary_pairs(parse_study(study))
     ]
     return Found(rows, {}, f"seeds {known.first_seed} to {known.last_seed}, {second_seeds}; {known.note}")
 
@@ -107,9 +110,10 @@ def _seeds(one: Evidence) -> str:
 
 def selected(rows: Sequence[Row], claim: Mapping[str, Any]) -> Row:
     """Return the row that a claim reads. Raises SystemExit where it names none or several, or has another margin."""
-    some = [row for row in rows if all(str(row[name]) == value for name, value in claim["row"].items())]
+    asked = {"role": PRIMARY, **claim["row"]}
+    some = [row for row in rows if all(str(row[name]) == value for name, value in asked.items())]
     if len(some) != 1:
-        raise SystemExit(f"{claim['id']}: {claim['row']} names {len(some)} primary comparisons of {claim['study']}")
+        raise SystemExit(f"{claim['id']}: {asked} names {len(some)} comparisons of {claim['study']}")
     if some[0]["margin"] != claim["margin"]:
         raise SystemExit(f"{claim['id']}: the margin is {some[0]['margin']} in the study, {claim['margin']} here")
     return some[0]
@@ -117,7 +121,7 @@ def selected(rows: Sequence[Row], claim: Mapping[str, Any]) -> Row:
 
 def outcome(claim: Mapping[str, Any], of: Found | None) -> tuple[Row | None, Row | None]:
     """Return the row of the first run and that of the second; None where there is none."""
-    if of is None or "row" not in claim:
+    if of is None or "row" not in claim or (of.run is None and "role" in claim["row"]):
         return None, None
     row = selected(of.rows, claim)
     again = of.again.get(row["id"], None if of.run else claim.get("again"))
@@ -168,7 +172,8 @@ def claims_table(claims: Sequence[Mapping[str, Any]], results: Mapping[str, Foun
 
 def counts(every: Iterable[Mapping[str, Any]], of: Found | None, study: str) -> tuple[int, int, int]:
     """Return how many decisions of a study came again, how many were made, and of how many comparisons."""
-    pairs = [outcome(claim, of) for claim in every if claim.get("study") == study and "row" in claim]
+    rows = [claim for claim in every if claim.get("study") == study and "row" in claim]
+    pairs = [outcome(claim, of) for claim in rows if "role" not in claim["row"]]
     made = [(row, again) for row, again in pairs if row and row["decision"] in SETTLED]
     return (
         sum(bool(again) and again["decision"] == row["decision"] for row, again in made if again),
@@ -199,7 +204,7 @@ def comparisons(study: str, claims: Sequence[Mapping[str, Any]], of: Found) -> s
     lines: list[tuple[str, ...]] = []
     for claim in claims:
         row, again = outcome(claim, of) if claim.get("study") == study else (None, None)
-        if row is None:
+        if row is None or row["role"] != PRIMARY:
             continue
         second = ("", "", "")
         if again is not None:
@@ -298,6 +303,9 @@ def main(given: Sequence[str] | None = None) -> None:
         page = asked.docs / "results" / f"{study}.md"
         put(page, "comparisons", comparisons(study, claims, of))
         put(page, "values", values(tables[study], of.run))
+        figure = first_figures(of.run)[0]
+        svg = figure.svg.content if figure.svg else figure.wide.encode()
+        (asked.docs / "images" / f"{study}.svg").write_bytes(svg)
         if asked.earlier:
             keep(study, of)
 
