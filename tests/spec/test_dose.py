@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from assay.core.errors import SpecError
+from assay.spec.comparisons import sides_of
 from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec, TrainingSpec
 
@@ -69,6 +70,23 @@ def test_a_dose_is_the_intervention_that_it_is_short_for():
     )
     assert short.points[0].train == written.points[0].train
     assert short.points[0].tests == written.points[0].tests
+
+
+def test_one_dose_in_where_is_the_change_from_0_at_that_dose():
+    """It is the mean over that dose, whichever way it is written, and its recipes are those of p = 0 and of the dose."""
+    way = {"axis": "loss", "against": "cross-entropy", "environment": "reversed", "at": "dose-response"}
+    written = [{**way, "where": {"p": 0.2}}, {**way, "mean_over": {"p": [0.2]}}]
+    values = {
+        "name": "doses",
+        "data": {"phantom": "nodule", "size": 32, "core": "margin"},
+        "environments": {"train": {"dose": TRAIN}, **TESTS},
+        "recipe": {"loss": ["cross-entropy", "focal"]},
+        "contrasts": [{**one, "role": "primary", "margin": 0.05} for one in written],
+    }
+    spec = parse_study(values)
+    assert spec.contrasts[0] == spec.contrasts[1]
+    found = list(sides_of(spec.contrasts[0], spec.points, tuple(spec.axes)))
+    assert [[point.coordinates["p"] for point in one.a] for one in found] == [["0", "0.2"]] * 2, "by confounder"
 
 
 def test_a_confounder_may_not_stand_twice():

@@ -524,21 +524,26 @@ def _chosen(measure: Measure, probes: Sequence[Component]) -> list[str]:
 
 
 def settle_contrast(contrast: ContrastSpec, axes: Sequence[Axis], probes: Sequence[Component]) -> ContrastSpec:
-    """Name axes by their short names, and fill in the environment of the probe where none is named."""
+    """Name axes by their short names, and fill in the environment of the probe where none is named.
+
+    Along doses, a dose in `where` is the change from p = 0 at that dose alone: a mean over one.
+    """
     written = (contrast.axis, *contrast.where, *contrast.mean_over)
     names = {name: axis.name for name in written if (axis := resolve(name, axes))}
+    doses = resolve(dotted(P_PATH), axes) if contrast.at in OVER_DOSES else None
+    one = {name: (value,) for name, value in contrast.where.items() if doses and names.get(name) == doses.name}
     measure = COMPARED.get(contrast.measure)
     own = measure.environment if measure else ""
     chosen = _chosen(measure, probes) if measure else []
     return contrast.model_copy(
         update={
             "axis": names[contrast.axis],
-            "where": {names[name]: value for name, value in contrast.where.items() if name in names},
+            "where": {names[name]: v for name, v in contrast.where.items() if name in names and name not in one},
             "environment": contrast.environment
             or ("" if ENVIRONMENT in contrast.mean_over else chosen[0] if chosen else own),
             "mean_over": {
                 names.get(name, name): values or _all_of(contrast, name, axes)
-                for name, values in contrast.mean_over.items()
+                for name, values in {**contrast.mean_over, **one}.items()
             },
         }
     )
@@ -740,11 +745,11 @@ def _check_whole_axis(
     axis = resolve(dotted(path), claim.parts.axes)
     if axis is None or len(axis.paths) > 1 or len(axis.labels) < 2 or not suits(axis.labels):
         claim.wrong("at", f"{at} compares along {what}", f"such as {example}; {claim.left_out}")
-    elif axis.name == claim.contrast.axis or axis.name in fixed:
+    elif axis.name == claim.contrast.axis or (axis.name in fixed and path != P_PATH):
         remedy = f"compare along another axis, and leave {axis.name} out of `where`; {claim.left_out}"
-        if path == P_PATH and axis.name in fixed:
-            remedy = f"for one dose write mean_over: {{{axis.name}: [{claim.contrast.where[axis.name]}]}} instead"
         claim.wrong("at", f"{at} runs over all of {axis.name}", remedy)
+    elif "0" in fixed.get(axis.name, ()):
+        claim.wrong("where", "changes are those from p = 0", "name another dose, or leave it out", given=axis.name)
 
 
 def _check_doses(claim: Claim, fixed: Fixed) -> None:
