@@ -143,3 +143,22 @@ def test_a_study_is_written_and_runs_at_the_first_try(
         assert "neutral: {association: {sex: 0}}" in text
     with pytest.raises(StoreError, match="is there already"):
         init_command(tmp_path / "mine", path, "", "")
+
+
+def test_another_folder_is_a_set_to_test_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    table_of_paths(tmp_path / "here")
+    image_folder_in_parts(tmp_path / "there")
+    for path in sorted((tmp_path / "there").glob("*/*/*.png")):
+        Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
+    init_command(Path("here"), None, "", "", [Path("there")])
+    assert "to mend" not in capsys.readouterr().out
+    spec = assay.load("here.yaml").spec
+    assert list(spec.points[0].tests) == ["same", "neutral", "in-there"]
+    assert spec.ensemble
+    assert not spec.contrasts
+    assert (spec.data.folder, spec.data.tests["there"].folder) == (str(tmp_path / "here"), str(tmp_path / "there"))
+    with pytest.raises(StoreError, match="two of these folders have the same name"):
+        init_command(Path("here"), Path("two.yaml"), "", "", [Path("here")])

@@ -19,7 +19,7 @@ from assay.models.ref import Model
 from assay.probes import reader
 from assay.probes.decodability import Decodability
 from assay.probes.reader import Gram, run_probes, standardized_grams
-from assay.probes.representation import Representation, condition_maps
+from assay.probes.representation import Representation, condition_maps, eigenvalues_of_maps
 from assay.report.sentences.reasons import reason_words
 from assay.testing.probe import PIXELS, Reader, World, pixel
 
@@ -233,6 +233,27 @@ def test_the_condition_number_of_maps_equals_that_of_another_implementation(at_o
     expected = np.percentile(found, 99.9) / np.percentile(found, 90)
     assert condition_maps(grams["maps"]).value == pytest.approx(expected, rel=1e-6)
     assert grams["maps"].varying == 2 * 15 * 16
+    np.testing.assert_allclose(eigenvalues_of_maps(grams["maps"]), found, rtol=1e-6)
+    assert np.trace(grams["maps"].products) / 129 == pytest.approx(2 * 15 * 16 * 130 / 129)
+
+
+def test_maps_of_the_first_convolution_are_measured_by_rank() -> None:
+    class Convolved(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Conv2d(1, 60, 1), nn.Conv2d(60, 2, 1)
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.second(self.first(images)).mean((2, 3))
+
+    world = World()
+    found = run_probes(Model(Convolved(), layers=("second",)), world, {"r": Representation(maps=400)}).measurements["r"]
+    assert {m.layer for m in found if m.measure == "condition-number-maps"} == {"first", "second"}
+    shares = {int(m.level): m.value for m in found if (m.measure, m.layer) == ("eigenvalue-share-maps", "first")}
+    pixels = world.neutral().images.read(np.arange(400)).flatten(1).double().numpy()
+    pixels = pixels[:, pixels.std(axis=0) > 0]  # a channel is each pixel times a number, which standardizing removes
+    expected = np.linalg.eigvalsh(np.corrcoef(pixels.T))[::-1] / pixels.shape[1]
+    assert shares == pytest.approx({rank: expected[rank - 1] for rank in (1, 2, 4, 8)}, rel=1e-4)
 
 
 def test_the_condition_number_of_maps_is_small_for_noise_and_undefined_for_few_images_or_numbers() -> None:

@@ -73,7 +73,7 @@ def test_a_dose_is_the_intervention_that_it_is_short_for():
 
 
 def test_one_dose_in_where_is_the_change_from_0_at_that_dose():
-    """It is the mean over that dose, whichever way it is written, and its recipes are those of p = 0 and of the dose."""
+    """It is the mean over that dose, however it is written, and its recipes are those of p = 0 and of the dose."""
     way = {"axis": "loss", "against": "cross-entropy", "environment": "reversed", "at": "dose-response"}
     written = [{**way, "where": {"p": 0.2}}, {**way, "mean_over": {"p": [0.2]}}]
     values = {

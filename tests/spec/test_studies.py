@@ -23,12 +23,8 @@ COLUMNS = {
     "polyp": "image mask kind lesion_fraction",
 }
 
+EYES = ("eyepacs", "messidor", "messidor2")
 WEIGHTS = ("tf_efficientnet_lite0.imagenet", "legacy_xception.imagenet", "legacy_xception.dermoscopy-ft")
-TABLES = {
-    "diabetic-retinopathy/eyepacs.csv": "image,referable,patient",
-    "diabetic-retinopathy/messidor.csv": "image,referable",
-    "diabetic-retinopathy/messidor2.csv": "image,referable",
-}
 
 
 @pytest.fixture(autouse=True)
@@ -40,11 +36,8 @@ def assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             csv.writer(file).writerow(columns.split())
     (tmp_path / "fundus" / "idrid.csv").write_text("image,grade,macular_edema,split,origin\n")
     (tmp_path / "fundus" / "idrid_boxes.csv").write_text("image,kind,x0,y0,x1,y1\n")
-    for name in ("ChestX-ray14", "LIDC-IDRI", "DFUC2022", "hyperkvasir", "endotect"):
+    for name in ("ChestX-ray14", "chexpert", "LIDC-IDRI", "DFUC2022", "fuseg", "hyperkvasir", "endotect", *EYES):
         (tmp_path / name).mkdir()
-    for name, columns in TABLES.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(f"{columns}\n")
     (tmp_path / "weights" / "RadImageNet").mkdir(parents=True)
     (tmp_path / "weights" / "RadImageNet" / "ResNet50.pt").write_text("ResNet50")
     for name in WEIGHTS:

@@ -12,6 +12,8 @@ import pytest
 from tests.worlds.assets import write_assets
 from torch import Tensor, nn
 
+import assay
+from assay.cli.results import Form, published_command
 from assay.data import near_copies
 from assay.execution.jobs import TrainJob
 from assay.execution.lease import OneWriter
@@ -122,3 +124,56 @@ def test_a_scale_is_planned_and_its_first_training_starts(name: str, scale: str,
         job(STOPPING)
         done = [folder.record("trials", id)["status"] for id in folder.ids("trials")]
         assert done == ["done"]  # a head that is fitted without steps
+
+
+TINY: Mapping[str, Any] = {"recipe.architecture": {"timm": {"model": "test_resnet.r160_in1k"}}, "recipe.batch_size": 32}
+MAPS: Mapping[str, Any] = {"recipe.architecture": "small-unet", "recipe.initialization": "random",
+                           "recipe.batch_size": 8, "recipe.epochs": 1}  # fmt: skip
+FOLDS: Mapping[str, Any] = {"data.train.size": 32, "data.train.split": {"folds": 3}}
+SMALL: Mapping[str, Mapping[str, Any]] = {
+    "dr-pretraining-eyepacs": {
+        **TINY, **FOLDS, "recipe.epochs": [1, 2],
+        "probes": ["performance", {"representation": {"environment": "eyepacs", "maps": 110}}],
+        "sources.moco": {"initialization": "timm"}, "sources.imagenet-moco": {"initialization": "timm"},
+        "environments.train.fraction": [0.5, 1],
+        **{f"published.{i}.columns.{j}.where.fraction+epochs": "1+2" for i in (1, 2) for j in range(4)},
+        **{f"published.0.columns.{j}.where": {"fraction+epochs": "1+2"} for j in range(3)},
+        **{f"published.2.columns.{j}.layer": "trunk.conv1.0" for j in range(4)},
+    },
+    "source-matters-nih": {
+        **TINY, "data.train.size": 32, "recipe.epochs": 1, "probes": ["performance"], "seeds": 2,
+        "environments.train.rows": 48, "environments.train.dose.p": [0, 1],
+        "sources.radimagenet": {"initialization": "timm"},
+    },
+    "source-matters-lidc": {
+        **TINY, "data.size": 32, "recipe.epochs": 1, "probes": ["performance"], "seeds": 2,
+        "environments.train.rows": 24, "environments.train.dose.p": [0, 1],
+        "sources.radimagenet": {"initialization": "timm"},
+    },
+    "lesion-loss-endotect": {**MAPS, **FOLDS},
+    "lesion-loss-dfuc": {**MAPS, **FOLDS},
+}  # fmt: skip
+PRINTED = {
+    "dr-pretraining-eyepacs": ("Eigenvalues of the first convolution's maps", "trunk.layer4", "Messidor-2"),
+    "source-matters-nih": ("ImageNet, tag: published", "p, against RadImageNet, tag", "0.86"),
+    "source-matters-lidc": ("ImageNet: published", "p, against RadImageNet", "0.82"),
+    "lesion-loss-endotect": ("left empty: published", "0.7"),
+    "lesion-loss-dfuc": ("Dice on FUSeg", "left empty"),
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_study_of_public_sets_runs_and_prints_its_published_tables(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = assay.load(name).set("contrasts", []).set("seeds", 1)
+    for place, value in SMALL[name].items():
+        study = study.set(place, value)
+    run = study.run(tmp_path, workers=0, progress=False)
+    cells = run.table("published")
+    assert cells["value"].notna().any()
+    assert set(cells[cells["value"].notna()]["column"]) == set(cells["column"]), "every column has a figure of this run"
+    capsys.readouterr()
+    published_command(str(run.folder), tmp_path, Form())
+    printed = capsys.readouterr().out
+    assert all(text in printed for text in PRINTED[name])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,8 @@ def test_a_study_is_trained_on_one_folder_and_tested_on_another(
     assert "not run" in printed
     facts = dict(run.table("provenance")[["key", "value"]].itertuples(index=False))
     assert "data summary of site b" in facts
-    assert "site b" in (run.folder / "report.html").read_text()
+    page = (run.folder / "report.html").read_text()
+    assert re.search(r"AUROC of cross-entropy was [\d.]+ in site b, and [\d.]+ in images of the training set", page)
     again = assay.load(given).run(tmp_path / "runs", workers=0, progress=False)
     assert again.result is not None
     assert again.result.trained == again.result.probed == 0
@@ -198,6 +200,44 @@ def test_wrong_sets_are_one_sentence(
     with pytest.raises(AssayError) as refused:
         external(given, tmp_path)
     assert said in str(refused.value)
+
+
+def test_an_image_is_found_in_both_sets_whatever_its_file_format(own: Path, tmp_path: Path) -> None:
+    other = hospital(tmp_path / "b", 3, prefix="Q")
+    Image.open(own / "5.png").save(other / "7.png", format="TIFF")
+    with pytest.raises(AssayError, match=r"lines 9 of data.csv show the same images as rows of the training set"):
+        external(study(own, {"folder": str(other)}), tmp_path)
+
+
+def test_patients_of_a_public_set_and_of_a_folder_are_compared(tmp_path: Path) -> None:
+    """EyePACS names a patient by the number before the eye: 3_left is of patient 3."""
+    public, names = tmp_path / "eyepacs", [f"{at // 2}_{('left', 'right')[at % 2]}" for at in range(20)]
+    public.mkdir()
+    drawn = np.random.default_rng(4)
+    for name in names:
+        Image.fromarray(drawn.integers(0, 255, (40, 40, 3), dtype=np.uint8)).save(public / f"{name}.jpeg")
+    pd.DataFrame({"image": names, "level": [at % 5 for at in range(20)]}).to_csv(
+        public / "trainLabels.csv", index=False
+    )
+    folder = hospital(tmp_path / "b", 3, ("0-1", "2-4"), prefix="", color=True)
+    train = {"dataset": {"eyepacs": {"folder": str(public), "cut": 2}}, "size": 32, "channels": "color"}
+    given = study(tmp_path, {"folder": str(folder), "target": "grade", "patient": "patient"})
+    given["data"]["train"] = train
+    with pytest.raises(AssayError, match="10 patients are in the training set too"):
+        external(given, tmp_path)
+    given["data"]["tests"]["site b"]["numbering"] = "own"
+    assert len(external(given, tmp_path)) == IMAGES
+
+
+def test_classes_of_answers_are_mapped_by_their_cells(own: Path, tmp_path: Path) -> None:
+    """A column of no and yes has the classes `not grade` and `grade`; a map may say no and yes."""
+    other = hospital(tmp_path / "b", 3, ("no", "yes"), prefix="Q")
+    found = external(study(own, {"folder": str(other), "map": {"no": "normal", "yes": "ill"}}), tmp_path)
+    assert found.table.classes == ("ill", "normal")
+    assert found.table.target.tolist() == [1, 0] * (IMAGES // 2)
+    asked = hospital(tmp_path / "c", 7, ("no", "yes"), prefix="C")
+    given = study(asked, {"folder": str(own), "map": {"normal": "no", "ill": "yes"}})
+    assert external(given, tmp_path).table.classes == ("not grade", "grade")
 
 
 def external(given: Mapping[str, Any], folder: Path) -> Environment:

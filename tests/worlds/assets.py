@@ -11,7 +11,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 from tests.worlds.files import blob, noise, save, write_table
-from tests.worlds.public import nih, nodule, write_series
+from tests.worlds.public import chexpert, nih, nodule, write_series
 
 LITE0 = ("tf_efficientnet_lite0.imagenet",)
 XCEPTION = ("legacy_xception.imagenet", "legacy_xception.dermoscopy-ft")
@@ -113,7 +113,7 @@ def _weights(root: Path) -> None:
 
 
 def _chest_xray14(root: Path) -> None:
-    """NIH ChestX-ray14 as published, an image per patient."""
+    """NIH ChestX-ray14 and CheXpert as published, an image per patient."""
     labels = ("Mass", "Atelectasis", "No Finding", "No Finding")
     cells = [*product(labels, "FM", ("PA", "AP"))] * 48
     rows = [
@@ -121,6 +121,11 @@ def _chest_xray14(root: Path) -> None:
         for at, (label, sex, view) in enumerate(cells, start=1)
     ]
     folder = nih(root / "ChestX-ray14", rows=rows)
+    found = [{"path": f"{part}/patient{at:05}/study1/view1_frontal.jpg", "view": "PA", label: 1}
+             for part, count in (("train", 12), ("valid", 4)) for at in range(count)
+             for label in [("No Finding", "Lung Lesion", "Atelectasis")[at % 3]]]  # fmt: skip
+    for table, part in (("train.csv", found[:12]), ("valid.csv", found[12:])):
+        chexpert(root / "chexpert", part, table)
     for name, part in (("train_val_list", rows[: 3 * len(rows) // 4]), ("test_list", rows[3 * len(rows) // 4 :])):
         (folder / f"{name}.txt").write_text("\n".join(row[0] for row in part), encoding="utf-8")
 
@@ -149,6 +154,10 @@ def _dfuc2022(root: Path) -> None:
         place = root / "DFUC2022" / "DFUC2022_train_release"
         save(place / "DFUC2022_train_images" / f"{100000 + at}.jpg", noise(at, side=64, channels=3)[:48])
         save(place / "DFUC2022_train_masks" / f"{100000 + at}.png", _wide(blob(width=4 + at % 5)))
+    for part, at in product(("train", "validation"), range(4)):
+        place, seed = root / "fuseg" / part, 500 + at + 10 * (part == "train")
+        save(place / "images" / f"{at:04}.png", noise(seed, channels=3))
+        save(place / "labels" / f"{at:04}.png", blob() * np.uint8(at > 0))
 
 
 def _wide(mask: np.ndarray) -> np.ndarray:
@@ -157,16 +166,19 @@ def _wide(mask: np.ndarray) -> np.ndarray:
 
 
 def _retinopathy(root: Path) -> None:
-    """EyePACS with both eyes of 100 patients, and the two tables of Messidor without patients."""
-    folder = root / "diabetic-retinopathy"
-    eyes = [(f"eyepacs/{at // 2}_{('left', 'right')[at % 2]}.jpeg", at // 2 % 2, at // 2) for at in range(200)]
-    write_table(folder / "eyepacs.csv", [["image", "referable", "patient"], *eyes])
-    for name in ("messidor", "messidor2"):
-        rows = [[f"{name}/{at}.tif", at % 2] for at in range(20)]
-        write_table(folder / f"{name}.csv", [["image", "referable"], *rows])
-        eyes += [(str(image), 0, 0) for image, _ in rows]
-    for at, (image, *_) in enumerate(eyes):
-        save(folder / image, noise(at, side=24, channels=3))
+    """EyePACS with both eyes of 170 patients, a base of Messidor, and Messidor-2 without its list of pairs."""
+    eyes = [(f"{at // 2}_{('left', 'right')[at % 2]}", at // 2 % 5) for at in range(340)]
+    write_table(root / "eyepacs" / "trainLabels.csv", [["image", "level"], *eyes])
+    first = [(f"{at}.tif", "LaTIM", at % 4, 0) for at in range(20)]
+    head = ["Image name", "Ophthalmologic department", "Retinopathy grade", "Risk of macular edema "]
+    write_table(root / "messidor" / "Annotation_Base11.csv", [head, *first])
+    second = [(f"{at}.png", at % 5, 0, 1) for at in range(20)]
+    head = ["image_id", "adjudicated_dr_grade", "adjudicated_dme", "adjudicated_gradable"]
+    write_table(root / "messidor2" / "messidor_data.csv", [head, *second])
+    files = [root / "eyepacs" / "train" / f"{name}.jpeg" for name, _ in eyes]
+    files += [root / "messidor" / name for name, *_ in first] + [root / "messidor2" / name for name, *_ in second]
+    for at, file in enumerate(files):
+        save(file, noise(at, side=24, channels=3))
 
 
 def _radimagenet(root: Path) -> None:

@@ -4,47 +4,101 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from assay.spec.published import PublishedColumn
+import numpy as np
+from scipy import stats
+
+from assay.spec.published import OF_ROWS, PublishedColumn, PublishedTable
 from assay.spec.schema import StudySpec
-from assay.store.files import Row
+from assay.store.files import ColumnRows, Row
+from assay.store.views import SeedValues
 
-_WHOLE = ("factor", "level", "layer", "group")
-
-
-def published_rows(spec: StudySpec, estimates: Sequence[Row]) -> list[Row]:
-    """Return rows of `schema.PUBLISHED`: each published row and every value of its axis in this study, by column."""
-    rows: list[Row] = []
-    for table in spec.published:
-        known = spec.axes.get(table.rows, ())
-        for column in table.columns:
-            for level in dict.fromkeys((*column.values, *known)):
-                found = _of(estimates, column, {**column.where, table.rows: level})
-                rows.append(
-                    {
-                        "table": table.title,
-                        "source": table.source,
-                        "page": table.page,
-                        "row": level,
-                        "column": column.name,
-                        "measure": column.measure,
-                        "environment": column.environment,
-                        "published": column.values.get(level, math.nan),
-                        **{name: math.nan if found is None else found[name] for name in ("value", "low", "high")},
-                        "note": table.note,
-                    }
-                )
-    return rows
+_RESAMPLES = 20_000
+"""Divisions of the seeds that a permutation test draws where there are more; all of up to 8 against 8 are taken."""
+_FEWEST = 2
+"""Seeds that either side of a permutation test needs."""
 
 
-def _of(estimates: Sequence[Row], column: PublishedColumn, at: dict[str, str]) -> Row | None:
-    """Return the estimate of the first recipe with these values: other axes have their first value."""
-    for row in estimates:
-        if (row["measure"], row["environment"]) != (column.measure, column.environment) or any(
-            row[name] for name in _WHOLE
-        ):
+def published_rows(spec: StudySpec, estimates: Sequence[Row], values: ColumnRows) -> list[Row]:
+    """Return rows of `schema.PUBLISHED`: each published row and every one of this study, by column.
+
+    Args:
+        spec: The study.
+        estimates: Rows of `schema.ESTIMATES`.
+        values: Rows of `schema.VALUES`.
+    """
+    if not spec.published:
+        return []
+    measures = {column.measure for table in spec.published for column in table.columns}
+    known = [row for row in estimates if row["measure"] in measures and not row["factor"]]
+    seeds = SeedValues(values)
+    return [row for table in spec.published for row in _rows_of(table, spec, known, seeds)]
+
+
+def _rows_of(table: PublishedTable, spec: StudySpec, known: Sequence[Row], seeds: SeedValues) -> Iterator[Row]:
+    found = {column.name: _found(table, column, known) for column in table.columns}
+    for column in table.columns:
+        own = spec.axes.get(table.rows, found[column.name])
+        for level in dict.fromkeys((*column.values, *own)):
+            row = found[column.name].get(level)
+            drawn, other = (_values(one, seeds) for one in (row, found.get(column.against, {}).get(level)))
+            yield {
+                "table": table.title,
+                "source": table.source,
+                "page": table.page,
+                "row": level,
+                "column": column.name,
+                "measure": column.measure,
+                "environment": column.environment,
+                "layer": "" if row is None else row["layer"],
+                "published": column.values.get(level, math.nan),
+                **{name: math.nan if row is None else row[name] for name in ("value", "low", "high")},
+                "seeds": " ".join(f"{value:.3f}" for value in drawn),
+                "against": column.against,
+                "p": permutation_p(drawn, other),
+                "note": table.note,
+            }
+
+
+def _found(table: PublishedTable, column: PublishedColumn, known: Sequence[Row]) -> Mapping[str, Row]:
+    """Return row of the table -> the estimate of the first recipe of a column: other axes have their first value."""
+    place = {"measure": column.measure, "environment": column.environment, "layer": column.layer, "level": "",
+             "group": column.group}  # fmt: skip
+    fixed = {name: value for name, value in place.items() if name != table.rows}
+    found: dict[str, Row] = {}
+    for row in known:
+        if any(row[name] != value for name, value in fixed.items()):
             continue
-        if at.items() <= json.loads(row["coordinates"]).items():
-            return row
-    return None
+        at: dict[str, str] = json.loads(row["coordinates"])
+        level = row[table.rows] if table.rows in OF_ROWS else at.get(table.rows, "")
+        if level and column.where.items() <= at.items():
+            found.setdefault(level, row)
+    return found
+
+
+def _values(row: Row | None, seeds: SeedValues) -> list[float]:
+    return [] if row is None else [value for _, value in seeds.of(row["id"]) if not math.isnan(value)]
+
+
+def permutation_p(first: Sequence[float], second: Sequence[float]) -> float:
+    """Return the two-sided p-value of a permutation test of the difference between two means.
+
+    Both sides are pooled and divided anew in every way, or in 20,000 random ways where there are more.
+
+    Args:
+        first: Values of the seeds (or folds) of one side.
+        second: Those of the other.
+
+    Returns:
+        NaN with under two values on a side.
+    """
+    if min(len(first), len(second)) < _FEWEST:
+        return math.nan
+    sides = (np.array(first), np.array(second))
+    tested = stats.permutation_test(sides, _difference, vectorized=True, n_resamples=_RESAMPLES, rng=0)
+    return float(tested.pvalue)
+
+
+def _difference(first: np.ndarray, second: np.ndarray, axis: int) -> np.ndarray:
+    return first.mean(axis=axis) - second.mean(axis=axis)

@@ -375,7 +375,7 @@ MAKERS: Mapping[str, Callable[[Made], Sequence[Row]]] = {
     "added": lambda made: made.described.added,
     "findings": _findings,
     "pictures": lambda made: made.described.pictures,
-    "published": lambda made: published_rows(made.spec, made.estimates),
+    "published": lambda made: published_rows(made.spec, made.estimates, made.per_seed),
     "provenance": lambda made: _provenance_rows(made.gathered, made.described),
 }
 """Maker of the rows of every table of `schema.TABLES`."""

@@ -381,6 +381,9 @@ def init(
     out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="The study file to write.")] = None,
     target: Annotated[str, typer.Option("--target", metavar="COLUMN", help="The column to predict.")] = "",
     patient: Annotated[str, typer.Option("--patient", metavar="COLUMN", help="The column of patients.")] = "",
+    test: Annotated[
+        list[Path] | None, typer.Option("--test", metavar="FOLDER", help="Another set, to test on; may be repeated.")
+    ] = None,
 ) -> None:
     """Write a study file from a folder or CSV.
 
@@ -388,7 +391,7 @@ def init(
     """
     from assay.cli.init import init_command
 
-    init_command(place, out, target, patient)
+    init_command(place, out, target, patient, test or ())
 
 
 @app.command("list", epilog="Example: assay list losses")

@@ -7,7 +7,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -39,33 +39,34 @@ class Assumed:
         return f"{line:<{COMMENTS_AT}} # {self.why}" if self.why else line
 
 
-def init_command(place: Path, out: Path | None, target: str, patient: str) -> None:
-    """Write the study, and where no table of the folder has a row per image one beside it; print what is assumed.
+def init_command(place: Path, out: Path | None, target: str, patient: str, tests: Sequence[Path] = ()) -> None:
+    """Write the study, and where no table of a folder has a row per image one beside it; print what is assumed.
 
     Args:
         place: A folder or a table.
         out: The study file; by default it is named after the folder, in the working directory.
         target: The column to predict, where it is not to be guessed.
         patient: The column of patients, where it is not to be guessed.
+        tests: Folders or tables of other sets, all of whose images are tested.
 
     Raises:
         SpecError: Nothing labels the images, or no column is surely the target.
-        StoreError: The file is there.
+        StoreError: The file is there, or two folders have the same name.
     """
-    found = guess(place, target, patient)
-    if not found.target and found.targets:
-        found = guess(place, found.targets[0], patient)
-    found.data_keys()  # raises where there is no target
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", found.folder.resolve().name).strip("-.") or "my-images"
+    found = _guessed(place, target, patient)
+    name, others = _name(found), [_guessed(one, "", "", found.target) for one in tests]
+    sets = {_name(one): one for one in others}
+    if len({name, *sets}) <= len(others):
+        raise StoreError("two of these folders have the same name, and sets are told apart by it: rename one")
     path = out or Path(f"{name}.yaml")
-    table = path.with_name(f"{path.stem}-images.csv") if found.rows else None
-    for one in (path, table):
-        if one is not None and one.exists():
+    stems = {None: path.stem, **{one: f"{path.stem}-{one}" for one in sets}}
+    tables = {key: path.with_name(f"{stems[key]}-images.csv") for key, one in {None: found, **sets}.items() if one.rows}
+    for one in (path, *tables.values()):
+        if one.exists():
             raise StoreError(f"{one} is there already, and nothing was written: name another file with --out")
-    if table is not None:
-        write_text(table, _as_csv(found.rows))
-        found = replace(found, table=os.path.relpath(table.resolve(), found.folder.resolve()))
-    lines = list(_lines(found, name, path))
+    found = _with_table(found, tables.get(None))
+    sets = {key: _with_table(one, tables.get(key)) for key, one in sets.items()}
+    lines = list(_lines(found, name, path, sets))
     write_text(path, _document(lines, found.folder))
     if why := _refused(path):
         lines = [one for one in lines if not one.key.strip().startswith("neutral")]
@@ -77,6 +78,27 @@ def init_command(place: Path, out: Path | None, target: str, patient: str) -> No
     if why:
         print(f"to mend before a run: {why}")
     print(f"{path}: change what is wrong. Next: assay run {path} --open")
+
+
+def _guessed(place: Path, target: str, patient: str, likely: str = "") -> Guess:
+    """Return what a place holds, with a target, the likely one if it may be. Raises SpecError where there is none."""
+    found = guess(place, target, patient)
+    if likely in found.targets or (not found.target and found.targets):
+        found = guess(place, likely if likely in found.targets else found.targets[0], patient)
+    found.data_keys()  # raises where there is no target
+    return found
+
+
+def _name(found: Guess) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", found.folder.resolve().name).strip("-.") or "my-images"
+
+
+def _with_table(found: Guess, table: Path | None) -> Guess:
+    """Return what was found with its rows in a table that is written, where there is one."""
+    if table is None:
+        return found
+    write_text(table, _as_csv(found.rows))
+    return replace(found, table=os.path.relpath(table.resolve(), found.folder.resolve()))
 
 
 def _document(lines: Sequence[Assumed], folder: Path) -> str:
@@ -100,32 +122,54 @@ def _refused(path: Path) -> str:
     return ""
 
 
-def _lines(found: Guess, name: str, path: Path) -> Iterator[Assumed]:
+def _lines(found: Guess, name: str, path: Path, sets: Mapping[str, Guess]) -> Iterator[Assumed]:
     rows = _rows(found)
     masked = found.target == LESION.name and LESION.name not in (rows[0] if rows else {})
+    asked = f"work in {', '.join(sets)}?" if sets else "depend on its loss?"
     yield Assumed("name", name)
-    yield Assumed("question", f"Does what a network learns from {name} depend on its loss?")
+    yield Assumed("question", f"Does what a network learns from {name} {asked}")
     yield Assumed("data", None)
-    yield from _data(found, rows, path)
+    data = list(_data(found, rows, path))
+    if sets:
+        yield Assumed("  train", None)
+        yield from (replace(one, key=f"  {one.key}") for one in data)
+        yield Assumed("  tests", None, "every image is tested; write map: {its class: ours} where classes differ")
+        yield from (Assumed(f"    {_flow(one)}", _of_set(other, found, path)) for one, other in sets.items())
+    else:
+        yield from data
     yield Assumed("environments", None)
     yield Assumed("  train", {}, "associations as they are in these images")
     yield Assumed("  same", {}, "test images as they are; add conditions under which the model is to be used")
     tied = next((column for column in found.columns if column != SPLIT and len(_values(rows, column)) == 2), "")
     if tied and not masked:
         yield Assumed("  neutral", {"association": {tied: 0}}, f"test rows in which {tied} says nothing of the target")
+    yield from (Assumed(f"  in-{one}", {"data": one}) for one in sets)
     small = bool(rows) and len(rows) < FEW_IMAGES
     batch, more = (8 if small else 32), f"for {len(rows) or 'the'} images"
     losses = ["cross-entropy", "dice" if masked else "supcon"]
-    plain = {"loss": losses, "epochs": 12, "batch_size": batch}
+    plain = {"loss": losses[0] if sets else losses, "epochs": 12, "batch_size": batch}
     kind = {"task": "segmentation", "architecture": "small-unet"} if masked else {}
-    yield Assumed("recipe", {**kind, **plain}, f"two losses are compared; batches of {batch} {more}")
+    compared = "one loss" if sets else "two losses are compared"
+    yield Assumed("recipe", {**kind, **plain}, f"{compared}; batches of {batch} {more}")
+    if sets and data[-1].value == {"folds": 3}:
+        yield Assumed("ensemble", True, "the networks of the folds answer the other sets together")
     yield Assumed("seeds", 3, "the fewest that give intervals; 10 find smaller differences")
     yield Assumed("probes", ["performance", "segmentation"] if masked else ["performance"])
+    if sets:
+        return
     classes = len(_values(rows, found.target)) if rows else len(_class_folders(found))
     measure = "dice" if masked else "auroc" if classes <= 2 else "auroc-macro"
     compared = {"axis": "loss", "against": losses[0], "measure": measure, "environment": "same"}
     yield Assumed("contrasts", [{**compared, "role": "primary", "margin": MARGIN}],
                   "the one question; margin: the greatest difference that would not matter")  # fmt: skip
+
+
+def _of_set(found: Guess, train: Guess, path: Path) -> dict[str, Any]:
+    """Return the section of a set to test on: its folder from the study file, and no column that it lacks."""
+    where = os.path.relpath(found.folder.resolve(), path.resolve().parent)
+    own = {key: where if key in ("folder", "classes") else value for key, value in found.data_keys().items()}
+    lacks = () if found.classes else ("image", "mask", "patient")
+    return {**own, **{key: "" for key in lacks if getattr(train, key) and not getattr(found, key)}}
 
 
 def _data(found: Guess, rows: Sequence[dict[str, str]], path: Path) -> Iterator[Assumed]:

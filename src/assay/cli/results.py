@@ -129,23 +129,39 @@ def published_command(run: str, out: Path, form: Form) -> None:
         cells = [row for row in stored if row["table"] == title]
         said = ", ".join(str(cells[0][name]) for name in ("source", "page") if cells[0][name])
         print(f"{title} ({said})\n")
-        names = list(dict.fromkeys(row["column"] for row in cells))
-        heads = [("", False), *((head, True) for name in names for head in (f"{name}: published", "this run"))]
+        columns = {name: [row for row in cells if row["column"] == name] for name in _distinct(cells, "column")}
+        parts = {name: _parts(rows) for name, rows in columns.items()}
+        heads = [("", False), *((head, True) for heads in parts.values() for head in heads)]
         at = {(row["row"], row["column"]): row for row in cells}
         lines = [
-            [level, *(cell for name in names for cell in _published(at.get((level, name))))]
-            for level in dict.fromkeys(str(row["row"]) for row in cells)
+            [level, *(cell for name in columns for cell in _published(at.get((level, name)), parts[name]))]
+            for level in _distinct(cells, "row")
         ]
         (_print_markdown if form.markdown else _print_lines)(heads, lines)
         print(f"\n{cells[0]['note']}" if cells[0]["note"] else "")
 
 
-def _published(row: Row | None) -> tuple[str, str]:
+def _distinct(rows: Sequence[Row], name: str) -> list[str]:
+    return list(dict.fromkeys(str(row[name]) for row in rows))
+
+
+def _parts(rows: Sequence[Row]) -> list[str]:
+    """Return the headings of a column: published figures where there are any, the run's own, and a test's p-value."""
+    name, against = rows[0]["column"], rows[0]["against"]
+    published = [f"{name}: published"] if any(not math.isnan(row["published"]) for row in rows) else []
+    own = "this run" if published else name
+    return [*published, own, *([f"seeds of {name}", f"p, against {against}"] if against else [])]
+
+
+def _published(row: Row | None, parts: Sequence[str]) -> list[str]:
     if row is None:
-        return "", ""
+        return [""] * len(parts)
     interval = "" if math.isnan(row["low"]) else f" [{row['low']:.3f}, {row['high']:.3f}]"
     own = "not run" if math.isnan(row["value"]) else f"{row['value']:.3f}{interval}"
-    return "" if math.isnan(row["published"]) else f"{row['published']:g}", own
+    cells = [own, *([row["seeds"], "" if math.isnan(row["p"]) else f"{row['p']:.3f}"] if row["against"] else [])]
+    return (
+        cells if len(cells) == len(parts) else ["" if math.isnan(row["published"]) else f"{row['published']:g}", *cells]
+    )
 
 
 def _column(name: str, known: Sequence[str]) -> str:

@@ -80,8 +80,8 @@ class Code(StrEnum):
     ON_PROBIT_SCALE = "on-probit-scale", "on the probit scale:"
     UNREACHED_FIT = (
         "unreached-fit",
-        "no log-loss is reached by both recipes: it falls from {start_a:.2g} and {start_b:.2g} to {end_a:.2g} and "
-        "{end_b:.2g}[asked? (asked for {asked:.2g})]",
+        "no fit is reached by both recipes: log-loss, or 1 less Dice, falls from {start_a:.2g} and {start_b:.2g} to "
+        "{end_a:.2g} and {end_b:.2g}[asked? (asked for {asked:.2g})]",
     )
     UNREACHED_CLEAN = (
         "unreached-clean",

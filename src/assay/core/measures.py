@@ -469,6 +469,9 @@ register_measures(
            low=-math.inf, high=math.inf, compared=False, reference="Kornblith et al. 2019; Song et al. 2012"),
     _layer("eigenvalue-share", meaning="share of the layer's variance of the eigenvalue at a rank",
            unit="share of variance", compared=False),
+    _layer("eigenvalue-share-maps", meaning="share of the variance of a layer's flattened maps of the eigenvalue at a "
+           "rank", unit="share of variance", display="eigenvalue share of flattened maps", compared=False,
+           reference="Srinivasan et al. 2022"),
     Measure("factor-separation", "representation", "share of the layer's variance between levels of a factor",
             unit="share of variance", low=0.0, high=1.0, needs=("factor", "layer"), environment=NEUTRAL, chance=0.0,
             reference="Kelley 1935"),

@@ -244,6 +244,7 @@ class Dataset:
         names: Name of each row's patient, for comparison with another set; none where none are named.
         formats: How the name of each image's file ends, `jpg`; none where images are no files.
         digests: Hash of each image's file as it is; none where images are no files.
+        pixels: Hash of each image's pixels at study size; none where images are no files.
         search: Search for near copies; None where there is none.
         original: Pictures at original resolution; None where files have no other than the study's.
     """
@@ -262,6 +263,7 @@ class Dataset:
     names: tuple[str, ...] = field(default=(), repr=False)
     formats: tuple[str, ...] = ()
     digests: tuple[str, ...] = ()
+    pixels: tuple[int, ...] = field(default=(), repr=False)
     search: NearCopies | None = None
     original: Originals | None = None
 

@@ -13,6 +13,7 @@ from assay.core.files import content_hash
 from assay.core.types import FactorTable
 from assay.data.dataset import Dataset
 from assay.data.files.build import CopiesBetween, FileCopies
+from assay.data.files.table import answered
 from assay.spec.data import LESION
 from assay.spec.schema import DataSpec
 
@@ -82,10 +83,11 @@ def _refuse_other_pixels(found: Dataset, training: Training) -> None:
 
 def _mapped(data: DataSpec, table: FactorTable, classes: Sequence[str]) -> Int[np.ndarray, " n"]:
     """Return the classes of all rows as those of the training set. Raises SpecError for a class that this lacks."""
-    stray = [one for one in data.map if one not in table.classes]
+    given = {answered(one, table.classes): answered(to, classes) for one, to in data.map.items()}
+    stray = [one for one in given if one not in table.classes]
     if stray:
         raise SpecError(f"map: no class is called '{cut(stray[0])}': the set has {', '.join(table.classes)}")
-    named = [data.map.get(one, one) for one in table.classes]
+    named = [given.get(one, one) for one in table.classes]
     unknown = [(own, one) for own, one in zip(table.classes, named, strict=True) if one not in classes]
     if unknown:
         own, one = unknown[0]
@@ -105,22 +107,18 @@ def _mapped(data: DataSpec, table: FactorTable, classes: Sequence[str]) -> Int[n
     return target
 
 
-def _set(data: DataSpec) -> str:
-    """Return the public set, whose patients are numbered by itself; empty for files of the user's own."""
-    return data.dataset.name if data.dataset else ""
-
-
 def _refuse_shared(data: DataSpec, found: Dataset, trained: DataSpec, training: Dataset) -> None:
-    """Refuse images, and patients by name where both sets number them together."""
-    own = set(training.digests)
-    rows = np.array([row for row, digest in enumerate(found.digests) if digest in own], dtype=np.int64)
+    """Refuse images by their files or pixels, and patients by name unless each set numbers its own."""
+    known = [set(training.digests), set(training.pixels)]
+    same = [digest in known[0] for digest in found.digests], [pixels in known[1] for pixels in found.pixels]
+    rows = np.array(sorted({row for one in same for row, shared in enumerate(one) if shared}), dtype=np.int64)
     if len(rows):
         raise DataError(
             f"{found.table.named(rows)} show the same images as rows of the training set; leave them out of one of both"
         )
-    apart = data.numbering == "own" or _set(data) != _set(trained)
-    known = set[str]() if apart else set(training.names)
-    patients = known.intersection(found.names)
+    public = [one.dataset.name for one in (data, trained) if one.dataset]
+    apart = data.numbering == "own" or len(set(public)) == 2
+    patients = set[str]() if apart else set(training.names).intersection(found.names)
     rows = np.array([row for row, one in enumerate(found.names) if one in patients], dtype=np.int64)
     if patients:
         raise DataError(

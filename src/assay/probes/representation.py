@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Annotated, ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
 from pydantic import Field
+from torch import nn
 
 from assay.core.measures import MEASURES, NEUTRAL, OF_MAPS
 from assay.core.reasons import NOTHING, Code, Reason, because
@@ -138,6 +140,23 @@ def condition_percentiles(values: Float[np.ndarray, " d"]) -> Scalar:
     return _ratio(values, low, high, Code.PERCENTILE_EIGENVALUE_ZERO)
 
 
+def eigenvalues_of_maps(gram: Gram) -> Float[np.ndarray, " d"]:
+    """Return the eigenvalues of a layer's standardized, flattened maps (n - 1 in the denominator), greatest first.
+
+    Args:
+        gram: inner products of the images, see `standardized_grams`.
+
+    Returns:
+        The 100 greatest, whose sum over all is `varying` times n / (n - 1). Empty under 101 images, or under 100
+        numbers that vary.
+    """
+    n = len(gram.products)
+    if min(n - 1, gram.varying) < COMPONENTS:
+        return np.zeros(0)
+    values = np.linalg.eigvalsh(gram.products)[::-1][:COMPONENTS] / (n - 1)
+    return np.where(values > RESOLUTION * values[0], values, 0.0)
+
+
 def condition_maps(gram: Gram) -> Scalar:
     """Compute the condition number of a layer's maps: a ratio of percentiles of its leading eigenvalues, from 1 on.
 
@@ -153,14 +172,13 @@ def condition_maps(gram: Gram) -> Scalar:
     References:
         Srinivasan et al. (2022), "To pretrain or not?", PLoS ONE 17(10), e0274291: `tools/pca.py` of its code.
     """
-    n = len(gram.products)
-    if min(n - 1, gram.varying) < COMPONENTS:
+    values = eigenvalues_of_maps(gram)
+    if not len(values):
+        n = len(gram.products)
         return Scalar(
             math.nan,
             because(Code.FEW_FOR_EIGENVALUES, images=n, varying=gram.varying, eigenvalues=COMPONENTS),
         )
-    values = np.linalg.eigvalsh(gram.products)[::-1][:COMPONENTS] / (n - 1)
-    values = np.where(values > RESOLUTION * values[0], values, 0.0)
     low, high = (float(np.percentile(values, percentile)) for percentile in MAP_PERCENTILES)
     return _ratio(values, low, high, Code.UPPER_PERCENTILE_EIGENVALUE_ZERO)
 
@@ -289,7 +307,7 @@ class _Rows:
     "probe",
     "representation",
     summary="the geometry of each layer: spectrum, dimensions, separation, and how far training moved it (CKA)",
-    version=4,
+    version=5,
 )
 class Representation:
     """Implements `Probe`. The claim is geometry, not encoding or use.
@@ -311,9 +329,10 @@ class Representation:
     ratio to an eigenvalue of 0, a factor of one level. Where there are fewer images than units, `effective-rank` and
     `rankme` say so; the others are debiased or undefined.
 
-    maps: the number of images on which `condition-number-maps` is computed, of both networks, from activations that are
-    flattened in place of pooled: 0 for none. kept: of these images, the number whose activations are kept next to the
-    measurements, so that models can be compared with each other later; none of 0.
+    maps: the number of images on which `condition-number-maps` and `eigenvalue-share-maps` (by rank) are computed, of
+    both networks, from activations that are flattened in place of pooled, of the first convolution too: 0 for none.
+    kept: of these images, the number whose activations are kept next to the measurements, so that models can be
+    compared with each other later; none of 0.
     """
 
     scope: ClassVar[Scope] = "neutral"
@@ -337,7 +356,7 @@ class Representation:
             Field(
                 ge=0,
                 le=1000,
-                description="images whose flattened maps condition-number-maps is computed on; 0 for none",
+                description="images whose flattened maps are described, of the first convolution too; 0 for none",
             ),
         ] = 0,
         environment: SourceOfImages = NEUTRAL,
@@ -375,9 +394,13 @@ class Representation:
         images = PickedImages(environment.images, rows.index)
         for group, make in ((TRAINED, lambda: model.network), (UNTRAINED, model.untrained)):
             if make is not None:
-                grams = standardized_grams(make().to(model.device), model.layers, images, model.device)
-                for layer, gram in grams.items():
+                network = make().to(model.device)
+                convolutions = (name for name, module in network.named_modules() if isinstance(module, nn.Conv2d))
+                layers = tuple(dict.fromkeys((*islice(convolutions, 1), *model.layers)))
+                for layer, gram in standardized_grams(network, layers, images, model.device).items():
                     yield _one(OF_MAPS, condition_maps(gram), layer, group, rows)
+                    total = gram.varying * len(images) / (len(images) - 1)
+                    yield from _shares(eigenvalues_of_maps(gram), layer, group, rows, total, "eigenvalue-share-maps")
 
     def kept(self, reading: Reading, scene: Scene) -> Sampled | None:
         """Pooled activations of the trained network, float32: 4 bytes x images x units of all layers."""
@@ -423,16 +446,17 @@ def _described(x: np.ndarray, layer: str, group: str, rows: _Rows) -> Iterator[M
         ("intrinsic-dimension", intrinsic_dimension(x[rows.per_patient])),
     ):
         yield _one(measure, scalar, layer, group, rows)
-    yield from _shares(values, layer, group, rows)
+    yield from _shares(values, layer, group, rows, float(values.sum()))
     yield from _separations(x, layer, group, rows)
 
 
-def _shares(values: np.ndarray, layer: str, group: str, rows: _Rows) -> Iterator[Measurement]:
-    """Return the spectrum at the ranks 1, 2, 4, 8 and so on: each one's share of the variance."""
-    total = float(values.sum())
+def _shares(
+    values: np.ndarray, layer: str, group: str, rows: _Rows, total: float, measure: str = "eigenvalue-share"
+) -> Iterator[Measurement]:
+    """Return the spectrum at the ranks 1, 2, 4, 8 and so on: each one's share of the variance, `total`."""
     for rank in (2**i for i in range(int(np.count_nonzero(values)).bit_length())):
         share = Scalar(float(values[rank - 1]) / total)
-        yield _one("eigenvalue-share", share, layer, group, rows, level=str(rank))
+        yield _one(measure, share, layer, group, rows, level=str(rank))
 
 
 def _separations(x: np.ndarray, layer: str, group: str, rows: _Rows) -> Iterator[Measurement]:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from assay.core.reasons import Code
 from assay.report.blocks import anchor
-from assay.report.evidence import Evidence, distinct, networks, whole
+from assay.report.evidence import Evidence, coordinates, distinct, networks, whole
 from assay.report.images import encoded, natural
 from assay.report.sentences.cues import added_words
 from assay.report.sentences.reasons import chip_words, reason_words
@@ -147,11 +147,34 @@ class Account:
 
 
 def verdict(evidence: Evidence) -> str:
-    """Return the headline of a study, of compared predictions, or of one model; of a study with its best simple cue."""
+    """Return the headline of a study, of compared predictions, or of one model; of a study with its best simple cue.
+
+    That of a study which is tested on other sets, and asks no primary comparison, is how well it does there.
+    """
     if "contrasts" not in evidence.tables:
         return model_headline(evidence.tables["estimates"], evidence.outline.measure, evidence.names)
-    said = headline(evidence.tables["contrasts"], evidence.names)
+    asked = any(row["role"] in (PRIMARY, *CONTROLS) for row in evidence.tables["contrasts"])
+    said = ("" if asked else elsewhere(evidence)) or headline(evidence.tables["contrasts"], evidence.names)
     return " ".join(filter(None, (said, added_words(evidence.tables.get("added", ()), evidence.names.place))))
+
+
+def elsewhere(evidence: Evidence) -> str:
+    """Return the first recipe's performance in each other set, and beside it in the images of the training set.
+
+    Empty without both.
+    """
+    sets = {row["environment"]: row.get("set", "") for row in evidence.tables.get("environments", ())}
+    measure, found = evidence.outline.measure, dict[str, Row]()
+    for row in evidence.tables["estimates"]:
+        if row["measure"] == measure and not any(row[name] for name in ("factor", "level", "layer", "group")):
+            found.setdefault(row["environment"], row)
+    own = next((row for name, row in found.items() if sets.get(name) == ""), None)
+    others = [f"{valued(row)} in {sets[name]}" for name, row in found.items() if sets.get(name)]
+    if own is None or not others:
+        return ""
+    recipe = evidence.names.recipe(coordinates(own), evidence.outline.axes)
+    there = f"{listed(others)}, and {valued(own)} in images of the training set"
+    return f"{sentence_case(measure_words(measure))}{f' of {recipe}' if recipe else ''} was {there}."
 
 
 def opening(root: Path, evidence: Evidence, findings: Sequence[Finding]) -> Opening:

@@ -124,7 +124,7 @@ _PUBLISHED = Block(
     id="published",
     title="As published, and in this run",
     table="published",
-    columns=("table", "row", "column", "published", "value", "low", "high", "source", "page", "note"),
+    columns=("table", "row", "column", "published", "value", "low", "high", "against", "p", "source", "page", "note"),
     note="Published figures are copied from the publication; images, networks and seeds of this run are its own.",
     folded=True,
 )

@@ -102,7 +102,7 @@ def check_parts(parts: Parts) -> None:
         parts = replace(parts, contrasts=known)
     claims = [Claim(one, ("contrasts", i), parts) for i, one in enumerate(parts.contrasts) if one is not None]
     claims = [claim for written in claims if (claim := _of_one_confounder(written)) is not None]
-    _check_task(parts, claims)
+    _check_task(parts)
     check_probes(parts.probes or (), parts.tests, issues)
     for i, claim in enumerate(claims):
         _check_claim(claim)
@@ -124,7 +124,7 @@ def usual_probes(values: Mapping[str, Any]) -> list[str]:
     return ["performance", *PROBES_OF_MAPS] if asked == "segmentation" else ["performance"]
 
 
-def _check_task(parts: Parts, claims: Sequence[Claim]) -> None:
+def _check_task(parts: Parts) -> None:
     """Check that recipes have one task, and that images, probes and contrasts fit it."""
     issues, probes, data = parts.issues, parts.probes or (), parts.data
     tasks = list(dict.fromkeys(point.recipe.task for point in parts.points))
@@ -142,11 +142,6 @@ def _check_task(parts: Parts, claims: Sequence[Claim]) -> None:
             if without_masks(own):
                 remedy = "name the column of masks in data.mask, or table: '' for the folders images/ and masks/"
                 issues.add(("recipe", "task"), "segmentation", f"{where} have no masks", remedy)
-        for claim in claims:
-            if claim.contrast.at == "matched-fit":
-                what = "matched fit refits a head on pooled features, which a segmentation does not have"
-                claim.wrong("at", what, "leave `at` out; lesion-free false positives at equal sensitivity are measured "
-                            "by false-positive-rate-at-80, -90 and -95")  # fmt: skip
 
 
 def asks_native(probes: Sequence[Component]) -> bool:
@@ -732,7 +727,9 @@ def _check_budgets(claim: Claim, fixed: Fixed) -> None:
         remedy = f"give recipe.epochs a list, and leave it out of this contrast's `where`; {claim.left_out}"
         claim.wrong("at", "matched-fit compares along several budgets", remedy)
     measure = COMPARED.get(contrast.measure)
-    if measure is not None and (measure.probe != "performance" or measure.name in OF_WORST_GROUP):
+    if measure is not None and (
+        measure.probe not in ("performance", *PROBES_OF_MAPS) or measure.name in OF_WORST_GROUP
+    ):
         what = f"matched-fit compares performance on all images, which '{contrast.measure}' is not"
         claim.wrong("measure", what, "compare it at equal budget, or along doses")
 

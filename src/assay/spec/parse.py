@@ -33,7 +33,7 @@ from assay.spec.given import take_models
 from assay.spec.grid import expand
 from assay.spec.issues import Issues, SpecIssues, issue, shorten, unknown_key, validated
 from assay.spec.load import Override, apply_scale, apply_sets, put, study_files
-from assay.spec.published import PublishedTable, check_published
+from assay.spec.published import PublishedTable, published_section
 from assay.spec.recipe import Component, Frozen
 from assay.spec.schema import ContrastSpec, DataSpec, SourceSpec, StudySpec
 from assay.spec.yaml import read_yaml
@@ -186,8 +186,9 @@ def check_study(document: Document, compare: bool = True) -> StudySpec:
     ]
     if header is not None and data is not None:
         check_ensemble(header.ensemble, header.keep, data, [point for point, _ in points], issues)
+    published: tuple[PublishedTable, ...] = ()
     if header is not None and points:
-        check_published(header.published, list(points[0][0].tests), issues)
+        published = published_section(header.published, list(points[0][0].tests), axes, issues)
     parts = Parts(points, axes, data, _factors(data, issues) if points else None, probes, contrasts, issues)
     if points:
         check_parts(parts)
@@ -214,7 +215,7 @@ def check_study(document: Document, compare: bool = True) -> StudySpec:
         keep=header.keep,
         models=models,
         ensemble=header.ensemble,
-        published=header.published,
+        published=published,
     )
 
 

@@ -103,7 +103,9 @@ _SIGN_FLIPS = (
     number("sign_flip_min_p", "least p value that a sign-flip test of so many seeds can give"),
 )
 _STATUS = Column("status", "done, collapsed, diverged, failed or pending")
-_YARDSTICK = number("yardstick", "validation log-loss of a refitted linear head: comparable between losses")
+_YARDSTICK = number(
+    "yardstick", "validation log-loss of a refitted linear head, or 1 less Dice of lesions: comparable between losses"
+)
 _LOSSES = (
     number("train_loss", "loss on training images", head="training loss"),
     number("validation_loss", "loss on validation images", head="validation loss"),
@@ -564,16 +566,20 @@ PUBLISHED = Table(
         Column("table", "title of the published table"),
         Column("source", "publication"),
         Column("page", "place in the publication"),
-        Column("row", "value of the axis of the rows"),
+        Column("row", "value of the axis of the rows, layer, or level of the measure"),
         Column("column", "column of the published table"),
         Column("measure", "name of the measure, see the list of measures"),
         Column("environment", "test environment of this run"),
+        Column("layer", "layer of this run's networks; empty for a measure of none"),
         number("published", "published figure"),
         number("value", "mean over seeds of this run; NaN where it has no such recipe"),
         *INTERVAL,
+        Column("seeds", "values of this run's seeds, folds pooled"),
+        Column("against", "column that a permutation test compares it with; empty for none"),
+        number("p", "p-value of that test over seeds, two-sided, without correction"),
         Column("note", "difference between both sides"),
     ),
-    ("table", "row", "column", "published", "value", "low", "high"),
+    ("table", "row", "column", "published", "value", "low", "high", "p"),
 )
 
 PROVENANCE = Table(

@@ -114,12 +114,13 @@ def _features_before(run: Run) -> Tensor:
 
 
 def _judge_maps(run: Run, selected: int) -> Fitted:
-    """Return the operating thresholds, from validation lesions alone; a network that says the same everywhere has
-    collapsed.
+    """Return the operating thresholds and the fit, from validation lesions alone; a network that says the same
+    everywhere has collapsed.
 
-    Maps are summarized batch by batch, and none is kept.
+    Fit is 1 less the mean Dice at p = 0.5 of images with a lesion, whatever loss was trained. Maps are summarized batch
+    by batch, and none is kept.
     """
-    columns, spread = Streamed(), 0.0
+    columns, spread, lost = Streamed(), 0.0, list[Tensor]()
     network = as_network(run.network)
     for batch in run.validation.in_order(run.recipe.batch_size):
         logits = lesion_logits(network.read(batch.images).logits)
@@ -127,6 +128,9 @@ def _judge_maps(run: Run, selected: int) -> Fitted:
             raise Diverged(run.steps_done, math.nan)
         assert batch.masks is not None
         columns.append(logits, batch.masks[:, 0])
+        shown, lesion = (logits >= 0).flatten(1), (batch.masks[:, 0] > 0).flatten(1)
+        dice = 2 * (shown & lesion).sum(1) / (shown.sum(1) + lesion.sum(1)).clamp(min=1)
+        lost.append(1 - dice[lesion.any(1)].double().cpu())
         spread = max(spread, float(logits.max() - logits.min()))
     found = columns.columns()
     reached = [threshold_at(found["lesion_score"], found["floor"], level) for level in LEVELS]
@@ -135,6 +139,7 @@ def _judge_maps(run: Run, selected: int) -> Fitted:
         run,
         selected_epoch=selected,
         collapsed=collapsed,
+        yardstick=float(torch.cat(lost).mean()),
         operating=tuple(one.value for one in reached),
         finding=_extreme(found["half_area"], found["pixels"]),
     )
@@ -205,7 +210,8 @@ class Fitted:
             features (`watching.figures`); of all phases, where a mitigation has several; of a linear probe the one row
             of epoch 0.
         threshold: On the positive probability, None unless there are two classes.
-        yardstick: Validation log-loss of a logistic head refitted on the frozen features, NaN for dense outputs.
+        yardstick: Validation log-loss of a logistic head refitted on the frozen features; of a segmentation 1 less the
+            mean Dice on validation images with a lesion, NaN without any.
         collapsed: The reason, if it has.
         selected_epoch: Counted from 1.
         steps: The steps done: fewer than planned where `patience` ended the training.

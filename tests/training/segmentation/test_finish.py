@@ -57,6 +57,27 @@ def test_one_that_calls_nearly_everything_is_told_so_too(verdict_with: Any) -> N
     assert not found.collapsed
 
 
+def test_fit_is_1_less_the_mean_dice_of_lesions_whatever_the_loss(verdict_with: Any, tmp_path: Path) -> None:
+    study = parse_study(STUDY)
+    _, validation = open_population(study.data, ArrayCache(tmp_path / "again")).training(study.points[0].train, 0)
+    masks = validation.masks.read(np.arange(12)).numpy().reshape(12, -1) > 0
+    areas = masks.sum(axis=1)[masks.any(axis=1)]
+    assert verdict_with(0.01, 20.0).yardstick == 1
+    whole = verdict_with(0.01, -20.0).yardstick
+    assert whole == pytest.approx(1 - np.mean(2 * areas / (areas + masks.shape[1])))
+
+
+def test_segmentations_are_compared_at_matched_fit() -> None:
+    way = {"axis": "loss", "against": "cross-entropy", "measure": "left-empty", "environment": "same"}
+    study = {
+        **STUDY,
+        "recipe": {**STUDY["recipe"], "loss": ["cross-entropy", "dice"], "epochs": [1, 2]},
+        "contrasts": [{**way, "at": "matched-fit"}],
+        "probes": ["performance", "segmentation", "lesion-free"],
+    }
+    assert parse_study(study).contrasts[0].at == "matched-fit"
+
+
 def test_one_that_calls_some_pixels_is_not() -> None:
     pixels = np.full(2, 100)
     assert not _extreme(np.array([0, 1]), pixels)

@@ -356,6 +356,7 @@ def assemble(
         names=() if without_patients(listing.warnings) else tuple(map(str, listing.frame["patient"])),
         formats=tuple(path.suffix.lstrip(".").lower() for path in listing.cells("image")),
         digests=tuple(pixels.digests[at] for at in rows) if pixels.digests else (),
+        pixels=tuple(hashes[kept].tolist()),
         search=search,
         original=original if spec.resize and pixels.sources else None,
     )

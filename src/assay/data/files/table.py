@@ -503,6 +503,14 @@ def target_column(name: str, positive: Sequence[str], cells: Sequence[str], plac
     return Target(np.array(codes, dtype=np.int64), tuple(found), f"classes in sorted order: {', '.join(found)}")
 
 
+def answered(cell: str, classes: Sequence[str]) -> str:
+    """Return the class that a cell of answers is: of `not ill` and `ill` also no and yes, 0 and 1, false and true."""
+    if len(classes) != 2 or classes[0] != f"not {classes[1]}":
+        return cell
+    word = _whole(cell.casefold())
+    return classes[word in _YES] if word in _NO | _YES else cell
+
+
 def _positive(name: str, positive: Sequence[str], cells: Sequence[str], found: list[str], place: str) -> Target:
     wanted = {value for value in found for asked in positive if _same(value, asked)}
     for asked in positive:
