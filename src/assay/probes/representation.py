@@ -19,6 +19,7 @@ from assay.core.registry import component
 from assay.core.types import Contributions, Factor, FactorTable, Measurement, undefined
 from assay.data.dataset import levels_of
 from assay.models.ref import Model
+from assay.models.untyped import named_layers
 from assay.probes.probe import (
     Reading,
     Request,
@@ -395,7 +396,7 @@ class Representation:
         for group, make in ((TRAINED, lambda: model.network), (UNTRAINED, model.untrained)):
             if make is not None:
                 network = make().to(model.device)
-                convolutions = (name for name, module in network.named_modules() if isinstance(module, nn.Conv2d))
+                convolutions = (name for name, module in named_layers(network) if isinstance(module, nn.Conv2d))
                 layers = tuple(dict.fromkeys((*islice(convolutions, 1), *model.layers)))
                 for layer, gram in standardized_grams(network, layers, images, model.device).items():
                     yield _one(OF_MAPS, condition_maps(gram), layer, group, rows)
