@@ -5,7 +5,8 @@
 
 The records of the given run, under other names: its recipes are repeated at other learning rates until there are enough
 trials, and noise is added to their logits. Each step then runs in a process of its own, whose processor time and most
-resident memory count. With `--folder` the records stay there and are used again.
+resident memory count. With `--folder` the records stay there and are used again. `--plan-only` plans `--trials` in
+memory, and writes nothing.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ def options() -> argparse.Namespace:
     made.add_argument("run", type=Path, help="folder of a finished study of a phantom")
     made.add_argument("--trials", type=int, default=1000)
     made.add_argument("--folder", type=Path, help="where the records are kept")
+    made.add_argument("--plan-only", action="store_true")
     made.add_argument("--steps", default="", help="comma-separated beginnings of the steps to take, default all")
     return made.parse_args()
 
@@ -74,6 +76,21 @@ def _at(point: RecipePoint, number: int) -> RecipePoint:
     own = optimizer.model_copy(update={"params": {**optimizer.params, "lr": rate}})
     recipe = point.recipe.model_copy(update={"optimizer": own})
     return point.model_copy(update={"recipe": recipe, "coordinates": {**point.coordinates, COPY: str(number)}})
+
+
+def repeated_for(spec: StudySpec, trials: int) -> StudySpec:
+    """The study with so many trials, or a few less."""
+    return repeated(spec, round(trials / len(spec.points) / spec.seeds))
+
+
+def planned_only(run: Path, trials: int) -> str:
+    """Plan so many trials of the study of a run folder."""
+    study = stored_study(run)
+    spec = repeated_for(study.plan.spec, trials)
+    population = population_of(spec.data, Place(run, default_cache_root(), study.skip_bad_rows))
+    start = time.process_time()
+    plan = make_plan(spec, population)
+    return f"{len(plan.trials)} trials, {len(plan.readings)} readings: {time.process_time() - start:.2f} s"
 
 
 def planned(root: Path) -> Plan:
@@ -103,7 +120,7 @@ def made_up(run: Path, root: Path, trials: int) -> None:
     """Write a run folder of so many trials, without waiting for the disk after each file."""
     os.fsync = lambda _: None
     base, source = stored_study(run), RunFolder(run)
-    spec = repeated(base.plan.spec, round(trials / len(base.plan.spec.points) / base.plan.spec.seeds))
+    spec = repeated_for(base.plan.spec, trials)
     folder = RunFolder(root)
     plan = make_plan(spec, population_of(spec.data, Place(root, default_cache_root(), base.skip_bad_rows)))
     root.mkdir(parents=True)
@@ -161,6 +178,9 @@ def taken(code: str) -> tuple[float, float, str]:
 
 def main() -> None:
     given = options()
+    if given.plan_only:
+        print(planned_only(given.run, given.trials))
+        return
     with tempfile.TemporaryDirectory() as temporary:
         root: Path = given.folder or Path(temporary, "run")
         if not (root / "study.json").is_file():

@@ -275,7 +275,11 @@ def canonical_json(value: Any) -> str:
     Raises:
         ValueError: On NaN or infinity, which no spec may hold.
     """
-    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _CANONICAL.encode(_plain(value))
+
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+"""One of its own, since `json.dumps` makes one a call."""
 
 
 def content_hash(value: Any, length: int = 16) -> str:
@@ -285,8 +289,11 @@ def content_hash(value: Any, length: int = 16) -> str:
 
 def hash_of_parts(parts: Mapping[str, str], length: int = 16) -> str:
     """Return the `content_hash` of a mapping from the canonical JSON of its values, so that none is written twice."""
-    text = ",".join(f"{json.dumps(name)}:{parts[name]}" for name in sorted(parts))
+    text = ",".join(f"{_quoted(name)}:{parts[name]}" for name in sorted(parts))
     return hashlib.sha256(f"{{{text}}}".encode()).hexdigest()[:length]
+
+
+_quoted = lru_cache(json.dumps)
 
 
 def _plain(value: Any) -> Any:

@@ -385,7 +385,7 @@ def make_plan(
     keys: dict[tuple[str, bool], tuple[tuple[str, str], ...]] = {}
     answering = [one for one in spec.probes if _scope(one.name) == "tests"]
     for trial in trials:
-        kind = trial.point.label, bool(trial.training.members)
+        kind = label, _ = trial.point.label, bool(trial.training.members)
         if kind not in keys:
             keys[kind] = tuple((name, one.model_dump_json()) for name, one in trial.tests.items())
         at = keys[kind], trial.training.seed, trial.training.fold, kind[1]
@@ -397,7 +397,7 @@ def make_plan(
         own, (read, probed) = _written({"trial": trial.id}), seen[at]
         probes += [ProbeUnit(hash_of_parts({**own, **parts}), trial, component) for parts, component in probed]
         for name, parts in read.items():
-            readings[trial.point.label, trial.id, name] = hash_of_parts({**own, **parts})
+            readings[label, trial.id, name] = hash_of_parts({**own, **parts})
     return Plan(spec, tuple(trials), tuple(probes), readings, tuple(sources.values()))
 
 
@@ -429,7 +429,8 @@ def _trials(
             for fold in range(population.folds):
                 recipe, needed = settled(with_weights(point, seed, spec), seed, fold, spec, starts)
                 sources |= {source.id: source for source in needed}
-                training = TrainingSpec(data=data, environment=point.train, recipe=recipe, seed=seed, fold=fold)
+                parts: dict[str, Any] = {"environment": point.train, "recipe": recipe, "seed": seed, "fold": fold}
+                training = TrainingSpec.model_construct(data=data, **parts)  # all of it was validated with the study
                 id = training.named(written, point.label) if recipe is point.recipe else training.id
                 members.append(Trial(id, training, point, spec.ensemble))
             trials += [*members, *([ensemble_of(members)] if spec.ensemble else [])]

@@ -581,7 +581,12 @@ class TrainingSpec(Frozen):
         for name, make in parts.items():
             if (label, name) not in written:
                 written[label, name] = canonical_json(make())
-        own = self.model_dump(mode="json", exclude_defaults=True, exclude=set(parts))
+        fields = TrainingSpec.model_fields.items()
+        own = {
+            name: value
+            for name, field in fields
+            if name not in parts and (value := getattr(self, name)) != field.default
+        }
         shared = {name: written[label, name] for name in parts}
         return hash_of_parts(shared | {name: canonical_json(value) for name, value in own.items()})
 
