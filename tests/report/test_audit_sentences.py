@@ -89,6 +89,12 @@ def test_a_line_of_a_terminal_has_the_verdict_its_swing_and_the_images_needed() 
     assert verdict_line(row("tag", "objects") | numbers, "0.05") == "Affected by tag; swing -0.25 [-0.30, -0.20]"
     undecided = row("low-pass", "detail", "inconclusive") | numbers | {"open": "swing loss", "needed": 1234.0}
     assert verdict_line(undecided, "0.05").endswith("; about 1,200 images would settle it")
+    (mark,) = marks_of({"tag": [{"tag": {"size": 0.2}}] * 3})
+    harmless = row("tag", "objects", "no-effect") | numbers | {"drawn": mark.drawn}
+    assert verdict_line(harmless, "0.05") == (
+        "No effect of 0.05 or more: tag, as drawn; swing -0.25 [-0.30, -0.20]; drawn with size 0.2, x 0.85, y 0.12, "
+        "contrast 0.6, jitter 0.04, shape letter"
+    )
     untested = row("view", "", "not-tested") | numbers | {"g": math.nan, "reason": str(because(Code.NO_IMAGES))}
     assert verdict_line(untested, "0.05").startswith("View: not tested: ")
 

@@ -33,19 +33,22 @@ GLYPH = np.zeros((6, 6), dtype=np.float32)
 GLYPH[::2], GLYPH[:, ::3] = 0.95, 0.95
 LETTER = (slice(40, 46), slice(40, 46))
 UPPER = np.tri(9)[::-1]
+BESIDE = (slice(19, 28), slice(0, 9))
 
 
 def pictures(folder: Path, mark: str = "letter", tie: float = 0.9, seed: int = 0) -> dict[str, Any]:
     """Noise with a finding in the middle, and a mark on most images of class 1 and few of class 0."""
-    draws = np.random.default_rng(seed)
+    draws, rare = np.random.default_rng(seed), np.random.default_rng(seed + 99)
     rows: list[list[object]] = [["image", "label", "who"]]
     for at in range(COUNT):
         label = at % 2
         pixels = 0.45 + 0.04 * draws.normal(size=(SIDE, SIDE))
         pixels += 0.06 * draws.normal(size=(8, 8)).repeat(6, axis=0).repeat(6, axis=1)
         pixels[16:32, 16:32] += 0.1 * label + 0.06 * draws.normal()
+        if mark == "both" and rare.random() < (0.03, 0.25)[label]:
+            pixels[BESIDE][UPPER > 0] = 0.9
         if draws.random() < 0.5 + tie * (label - 0.5):
-            if mark == "letter":
+            if mark in ("letter", "both"):
                 pixels[LETTER] = GLYPH
             elif mark == "frame":
                 for edge in (np.s_[:2], np.s_[-2:], np.s_[:, :2], np.s_[:, -2:]):
@@ -66,6 +69,7 @@ MODELS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "letter": lambda x: 15 * (x[:, 0, *LETTER] * (GLYPH - GLYPH.mean())).mean((1, 2)) + 0.5 * middle(x),
     "frame": lambda x: -8 * x[:, 0, 0].mean(axis=1) + 0.5 * middle(x),
     "triangle": lambda x: 25 * (x[:, 0, :9, :9] * (UPPER - UPPER.mean())).mean((1, 2)) + 0.5 * middle(x),
+    "both": lambda x: MODELS["letter"](x) + 25 * (x[:, 0, *BESIDE] * (UPPER - UPPER.mean())).mean((1, 2)),
 }
 
 
@@ -76,9 +80,13 @@ def audited(name: str, folder: Path, **more: Any) -> Path:
 
 
 def limits(monkeypatch: pytest.MonkeyPatch, value: float = 0.65) -> None:
-    known = LeadLimits(60, {"place": value, "whole": 3.0}, {"false_rate": 0.02, "false_rate_high": 0.05,
+    known = LeadLimits(60, {"place": value, "whole": 3.0, "drawn": value}, {"false_rate": 0.02, "false_rate_high": 0.05,
                                                             "missed_rate": 0.1, "missed_rate_high": 0.2})  # fmt: skip
-    monkeypatch.setattr(auditing, "shipped_limits", lambda domain: known if domain == "chest-xray" else None)
+
+    def shipped(domain: str) -> LeadLimits | None:
+        return known if domain == "chest-xray" else None
+
+    monkeypatch.setattr(auditing, "shipped_limits", shipped)
 
 
 @pytest.mark.parametrize(("name", "sentence"), [
@@ -119,6 +127,23 @@ def test_a_network_that_lives_by_a_mark_is_said_to_on_page_card_and_terminal(
     (out / "tables" / "stamp.json").unlink()
     audited(name, tmp_path, domain="chest-xray")
     assert (out / "tables" / "regions.parquet").read_bytes() == before
+
+
+def test_a_second_mark_is_named_apart_and_the_leading_one_is_not_named_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits(monkeypatch)
+    first, _, second = RunFolder(audited("both", tmp_path / "both", domain="chest-xray")).table("regions")
+    assert [(row["of"], row["verdict"]) for row in (first, second)] == [("place", "lives-by"), ("drawn", "lives-by")]
+    said = answer({"regions": [first, second]})
+    assert said[0].startswith("A bright mark in the lower right corner changes")
+    assert said[2].startswith("Apart from it, a bright mark in the left side changes")
+    shares = json.loads(second["shares"])
+    assert shares["label"] == pytest.approx(0.25, abs=0.1)
+    assert shares["not label"] == pytest.approx(0.03, abs=0.05)
+    *_, second = RunFolder(audited("letter", tmp_path / "one", domain="chest-xray")).table("regions")
+    assert (second["of"], second["verdict"]) == ("drawn", "nothing-found")
+    assert "Apart" not in " ".join(answer({"regions": [first, second]}))
 
 
 def test_without_a_limit_it_is_a_lead_and_with_a_high_one_nothing_is_found(

@@ -231,6 +231,7 @@ class Code(StrEnum):
     SMALL_GROUPS = "small-groups", "fewer than two groups have {least} images of each class"
     NOTHING_TO_COMPARE = "nothing-to-compare", "no group can be compared with the others"
     SMALL_BUDGET = "small-budget", "the budget is too small: {least:,} passes are needed"
+    NOTHING_DRAWN = "nothing-drawn", "nothing is drawn alike on {least} or more images of both halves of the patients"
     NO_DONORS = "no-donors", "an image has no other patient of its class, or of another class"
     NOTHING_INSIDE = "nothing-inside", "{kind} shows no layers and no gradients"
     NO_LINEAR_HEAD = "no-linear-head", "the network has no linear layer at its end"

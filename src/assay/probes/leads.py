@@ -49,19 +49,8 @@ LEAST_IMAGES = 40
 _MOST_OF_ALL = 2 / 3
 AT_ONCE = 64
 """Images that a model gets at once."""
-_AFTER: Mapping[Track, int] = {"place": RECIPIENTS + 2 * DONORS + 6, "whole": RECIPIENTS + 2 * DONORS + 2}
+AFTER: Mapping[Track, int] = {"place": RECIPIENTS + 2 * DONORS + 6, "whole": RECIPIENTS + 2 * DONORS + 2}
 """Passes of an image after the search: its patch on recipients, donors of both classes, and patches of both groups."""
-
-
-def images_within(passes: float) -> int:
-    """Return how many images so many passes allow in both searches; 0 where these are fewer than `LEAST_IMAGES`."""
-    count = int((passes - sum(MOST_PASSES.values())) / (1 + sum(_AFTER.values())))
-    return count if count >= LEAST_IMAGES else 0
-
-
-def passes_of(images: int) -> int:
-    """Return how many passes both searches of so many images take at most."""
-    return images * (1 + sum(_AFTER.values())) + sum(MOST_PASSES.values()) if images else 0
 
 
 @dataclass(eq=False)
@@ -320,20 +309,26 @@ class Groups:
 
 def name(model: Reader, sample: Sample, region: Region) -> Groups:
     """Return the groups of images by the worth of their patches on the same recipients."""
-    recipients = sample.order[:RECIPIENTS]
-    onto, count = sample.images[recipients], len(sample.target)
+    every = worths(model, sample, region, np.arange(len(sample.target)), RECIPIENTS)
+    column = int(every.std(axis=0).argmax())
+    worth = every[:, column]
+    high, separation = split(worth)
+    return Groups(worth, high, separation, _of_one_normal(len(worth)), column)
+
+
+def worths(
+    model: Reader, sample: Sample, region: Region, rows: Int[np.ndarray, " k"], recipients: int
+) -> Float[np.ndarray, "k m"]:
+    """Return the mean scores of so many images with the patch of each row, in standard deviations within class."""
+    onto = sample.images[sample.order[:recipients]]
 
     def put() -> Iterator[Pixels]:
-        step = max(1, AT_ONCE // len(recipients))
-        for start in range(0, count, step):
-            donors = sample.images[start : start + step]
-            yield region.put(np.tile(onto, (len(donors), 1, 1, 1)), np.repeat(donors, len(recipients), axis=0))
+        step = max(1, AT_ONCE // len(onto))
+        for start in range(0, len(rows), step):
+            donors = sample.images[rows[start : start + step]]
+            yield region.put(np.tile(onto, (len(donors), 1, 1, 1)), np.repeat(donors, len(onto), axis=0))
 
-    worths = model(put()).reshape(count, len(recipients), -1).mean(axis=1) / sample.spread
-    column = int(worths.std(axis=0).argmax())
-    worth = worths[:, column]
-    high, separation = split(worth)
-    return Groups(worth, high, separation, _of_one_normal(count), column)
+    return model(put()).reshape(len(rows), len(onto), -1).mean(axis=1) / sample.spread
 
 
 def split(values: Float[np.ndarray, " n"]) -> tuple[Bool[np.ndarray, " n"], float]:
@@ -374,7 +369,7 @@ class Answered:
     Attributes:
         low: With a patch of the lower group.
         high: With one of the higher group.
-        shape: The same with the patches given the mean color of what they cover; None of a region without a place.
+        shape: The same with the patches given the mean color of what they cover; None where it was not put on.
         tone: What is there, given the mean color of such patches.
     """
 
@@ -384,7 +379,9 @@ class Answered:
     tone: tuple[Float[np.ndarray, "n m"], Float[np.ndarray, "n m"]] | None
 
 
-def put_on(model: Reader, named: Sample, region: Region, high: Bool[np.ndarray, " k"], sample: Sample) -> Answered:
+def put_on(
+    model: Reader, named: Sample, region: Region, high: Bool[np.ndarray, " k"], sample: Sample, *, parts: bool = True
+) -> Answered:
     """Return the answers to images with patches of the two groups.
 
     Args:
@@ -393,6 +390,7 @@ def put_on(model: Reader, named: Sample, region: Region, high: Bool[np.ndarray, 
         region: The region.
         high: Images of the higher group.
         sample: Images of other patients.
+        parts: Whether shape and tone are put on too.
     """
     draws = generator(named.seed, "patches")
     where = region.where(*sample.images.shape[2:])
@@ -401,7 +399,7 @@ def put_on(model: Reader, named: Sample, region: Region, high: Bool[np.ndarray, 
         chosen = np.resize(draws.permutation(np.flatnonzero(group)), len(sample.target))
         donors = named.images[chosen]
         found["whole"].append(model(_put(region, sample.images, [donors])))
-        if where is None:
+        if where is None or not parts:
             continue
         colors, own = (_color(one, where) for one in (donors, sample.images))
         found["shape"].append(model(_put(region, sample.images, [donors - colors + own])))
@@ -464,7 +462,7 @@ class Lead:
         effect: Effect of the regions on the patients that they were not found on.
         swing: Swing, loss and flips with the higher group's patch in place of the lower group's.
         moved: Change of the score by it, in standard deviations within class.
-        shape: Share of the change that stays with the shape of the patch alone; NaN of a region without a place.
+        shape: Share of the change that stays with the shape of the patch alone; NaN where it was not put on.
         tone: Share that stays with its mean color alone.
         apart: Distance of the classes in standard deviations within class: the effect of exchanging all of an image.
         passes: Images put through the model.
@@ -533,12 +531,10 @@ def lead(
         threshold: Of one score: the log-odds from which an image is called positive.
         at_once: Images that the model gets at once, about.
     """
-    if len(sample.target) < LEAST_IMAGES:
-        return because(Code.FEW_IMAGES, images=len(sample.target), least=LEAST_IMAGES)
-    model, rows = Reader(scores, at_once), halves_of(sample)
-    parts = [sample.take(one) for one in rows]
-    if any(len(one.classes) < len(sample.classes) or one.donors is None for one in parts):
-        return because(Code.NO_DONORS)
+    rows = divided(sample)
+    if isinstance(rows, Reason):
+        return rows
+    parts, model = [sample.take(one) for one in rows], Reader(scores, at_once)
     found = [find(model, one, of) for one in parts]
     searched = model.passes
     halves: list[Half] = []
@@ -548,7 +544,27 @@ def lead(
         effect = exchange(model, other, [found[at].region], np.arange(len(other.target)), DONORS)[0]
         halves.append(Half(rows[at], found[at], groups, found[at].sign * effect))
         answered.append(put_on(model, own, found[at].region, groups.high, other))
-    order = np.concatenate(rows[::-1])
+    agree = same_place(found[0].region, found[1].region, *sample.images.shape[2:])
+    return verified(model, sample, (halves[0], halves[1]), answered, agree, searched, labels, threshold)
+
+
+def verified(
+    model: Reader, sample: Sample, halves: tuple[Half, Half], answered: Sequence[Answered], agree: bool, searched: int,
+    labels: Sequence[str], threshold: float,
+) -> Lead:  # fmt: skip
+    """Return a lead from both halves.
+
+    Args:
+        model: The model.
+        sample: All images.
+        halves: Both halves.
+        answered: For each half, the answers of the other with patches of its groups.
+        agree: Whether both halves lead to the same region.
+        searched: Images put through the model by the search alone.
+        labels: Name of each score.
+        threshold: See `lead`.
+    """
+    order = np.concatenate([one.rows for one in halves[::-1]])
     effects = np.empty(len(order))
     effects[order] = np.concatenate([one.effect for one in halves])
     first = int(halves[1].effect.mean() > halves[0].effect.mean())
@@ -559,9 +575,19 @@ def lead(
               for name in ("shape", "tone")]  # fmt: skip
     flipped = _called(low, threshold) != _called(high, threshold)
     swing = marked(low, high, sample.target[order], sample.patient[order], flipped, labels)
-    agree = same_place(found[0].region, found[1].region, *sample.images.shape[2:])
-    return Lead((halves[0], halves[1]), first, agree, effect_of(effects, sample), swing, moved, parted[0], parted[1],
+    return Lead(halves, first, agree, effect_of(effects, sample), swing, moved, parted[0], parted[1],
                 sample.apart, model.passes, searched)  # fmt: skip
+
+
+def divided(sample: Sample) -> tuple[Int[np.ndarray, " k"], Int[np.ndarray, " j"]] | Reason:
+    """Return the halves of `halves_of`, or why images allow no search in them."""
+    if len(sample.target) < LEAST_IMAGES:
+        return because(Code.FEW_IMAGES, images=len(sample.target), least=LEAST_IMAGES)
+    rows = halves_of(sample)
+    parts = [sample.take(one) for one in rows]
+    if any(len(one.classes) < len(sample.classes) or one.donors is None for one in parts):
+        return because(Code.NO_DONORS)
+    return rows
 
 
 def halves_of(sample: Sample) -> tuple[Int[np.ndarray, " k"], Int[np.ndarray, " j"]]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from assay.report.evidence import Evidence, whole
 from assay.report.opening import Account, Opening
 from assay.report.sentences.audit import factor_words
+from assay.report.sentences.leads import SOUGHT
 from assay.report.words import difference_words, sentence_case
 from assay.report.words import measure_words as measure_name
 from assay.results.audit_blocks import DIFFERENCES
@@ -46,8 +47,7 @@ def comparison_lines(rows: Sequence[Row], names: tuple[str, str]) -> list[str]:
     on = f" on the {max(whole(row, 'images') for row in rows):,} images that both read"
     made = [f"{_subject(row)}{on}: {_values(row, names)}." for row in rows if row["kind"] == "performance"]
     made += [
-        f"{'region with a place' if row['factor'] == 'place' else 'mirror half, bands and gray levels'}: "
-        f"{_verdicts(row, names)}; effect {number(row['a'], 2)} and {number(row['b'], 2)} sd"
+        f"{SOUGHT[row['factor']]}: {_verdicts(row, names)}; effect {number(row['a'], 2)} and {number(row['b'], 2)} sd"
         for row in rows
         if row["kind"] == "region"
     ]

@@ -137,10 +137,8 @@ def mark_pictures(evidence: Evidence) -> list[Row]:
 
 def _places_of_lead(evidence: Evidence, row: Row) -> Iterator[Place]:
     """Yield the means of images with and without what a region has, their difference, and images of both kinds."""
-    if row["of"] != "place":
-        return
     for name in _PICTURES:
-        path = evidence.root / "pictures" / f"{LEAD} {name}.png"
+        path = evidence.root / "pictures" / f"{LEAD} {row['of']} {name}.png"
         if path.is_file():
             yield Place(
                 name if " " in name or name == "difference" else f"mean {name}", (_small(path, place_words(row)),)

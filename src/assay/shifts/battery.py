@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from assay.core.errors import SpecError, unknown_of_few
+from assay.core.registry import lookup
 from assay.shifts.distortions.base import GROUPS
 from assay.spec.document import mapping_of
 from assay.spec.recipe import Component
@@ -32,6 +33,14 @@ class AuditedMark:
     def family(self) -> str:
         """Name of the family of its intervention; empty where it is in none."""
         return next((name for name, members in _FAMILIES.items() if self.doses[DECIDING].name in members), "")
+
+    @property
+    def drawn(self) -> str:
+        """Every argument at the deciding dose, such as its size, place and contrast."""
+        one = self.doses[DECIDING]
+        given = lookup("intervention", one.name).params.model_validate(dict(one.params)).model_dump(mode="json")
+        parts = {name.replace("_", " "): value for name, value in given.items() if value not in ("", None)}
+        return ", ".join(f"{name} {value}" for name, value in parts.items())
 
 
 _Values = tuple[Any, Any, Any]

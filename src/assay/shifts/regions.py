@@ -12,6 +12,8 @@ from jaxtyping import Bool, Float
 Kind = Literal["box", "border", "corners", "mirror", "band", "intensities"]
 Track = Literal["place", "whole"]
 """Regions with a place, and those without, which are searched apart: all of an image moves more than a part."""
+Sought = Track | Literal["drawn"]
+"""Searches: of regions, and of what is drawn alike on some images."""
 Pixels = Float[np.ndarray, "n c h w"]
 
 

@@ -36,7 +36,7 @@ _TOGETHER = (
 _NEEDED = number("needed", "images that would settle an inconclusive verdict, were the estimates to stay")
 
 NOT_TESTED = "not-tested"
-_TRACKS = ("place", "whole")
+_TRACKS = ("place", "whole", "drawn")
 _DECISIONS = ("within", "beyond", "inconclusive")
 
 VERDICTS = Table(
@@ -77,6 +77,7 @@ VERDICTS = Table(
         ),
         _NEEDED,
         Column("intervention", "the mark with its arguments at the deciding dose"),
+        Column("drawn", "of a mark: every argument at that dose, such as size, place and contrast"),
         Column("reason", "why it is not tested, in words"),
     ),
     ("factor", "kind", "verdict", "dose", "g", "low", "high", "loss_negatives", "loss", "flips", "images", "needed"),
@@ -144,9 +145,13 @@ GAPS = Table(
 )
 REGIONS = Table(
     "regions",
-    "search for the region that the answers live by: with a place, and without",
+    "search for the region that the answers live by: with a place, without, and of what is drawn alike",
     (
-        Column("of", "place: boxes, borders and corners; whole: mirror half, bands, gray levels", values=_TRACKS),
+        Column(
+            "of",
+            "place: boxes, borders and corners; whole: mirror half, bands, gray levels; drawn: alike on some images",
+            values=_TRACKS,
+        ),
         Column("trained", "whether images of the training were searched", "BOOLEAN"),
         Column(
             "verdict",
@@ -155,7 +160,7 @@ REGIONS = Table(
         ),
         Column("kind", "box, border, corners, mirror, band or intensities"),
         Column("name", "of a box its edges as shares of height and width; of others their size or number"),
-        *_bounded("value", "effect of its exchange on patients on whom it was not found, in standard deviations"),
+        *_bounded("value", "effect of its exchange on other patients, in standard deviations; of drawn: on one image"),
         number("first", "the same of the region found on the first half of the patients"),
         number("second", "of that found on the second half"),
         Column("agree", "whether both halves lead to the same region", "BOOLEAN"),
@@ -270,13 +275,13 @@ CARRIERS = Table(
     "carriers",
     "image that was searched: whether it carries what is in the region",
     (
-        Column("of", "the search: place or whole", values=_TRACKS),
+        Column("of", "the search: place, whole or drawn", values=_TRACKS),
         Column("trained", "whether it is an image of the training", "BOOLEAN"),
         whole("row", "its row in the data"),
         Column("class", "its class"),
         whole("patient", "number of its patient"),
         Column("carries", "whether it carries what is found", "BOOLEAN"),
-        number("worth", "mean score of eight images with its patch put on, in standard deviations"),
+        number("worth", "mean score of eight images with its patch put on, in standard deviations; NaN of drawn"),
     ),
     ("of", "row", "class", "carries", "worth"),
 )

@@ -20,7 +20,7 @@ from assay.probes.reader import ReadingError, log_odds
 from assay.report.audit_page import EXAMPLES, EXAMPLES_OF_LEAD, LEAD, picture_name
 from assay.shifts.battery import DECIDING, DOSES, AuditedMark
 from assay.shifts.environment import Environment
-from assay.shifts.regions import Region
+from assay.shifts.regions import Region, Sought
 from assay.stats.format import number
 from assay.stats.swing import ALPHA
 from assay.stats.verdicts import MARGIN, Reference, decide_mark, settled
@@ -99,7 +99,7 @@ class Answers:
             return not_tested_row(mark.name, "mark", why(error), component), []
         limit = reference and reference.limit(mark.name)
         decided = decide_mark(effects, doses.index(DECIDING), self.plan.asked.margin, limit)
-        row = verdict_row(mark.name, "mark", decided, component, mark.family)
+        row = {**verdict_row(mark.name, "mark", decided, component, mark.family), "drawn": mark.drawn}
         return row, [effect_row(mark.name, one) for one in effects]
 
     def distortions(self) -> Iterator[Row]:
@@ -267,7 +267,9 @@ def write_mark(folder: RunFolder, name: str, clean: Environment, shown: Environm
     _write(folder, f"{picture_name(name)}.png", np.concatenate(pairs, axis=0))
 
 
-def write_lead(folder: RunFolder, images: Environment, region: Region, carry: Bool[np.ndarray, " n"]) -> None:
+def write_lead(
+    folder: RunFolder, images: Environment, region: Region, carry: Bool[np.ndarray, " n"], of: Sought
+) -> None:
     """Write pictures of a region: the mean of the images that carry something there and of the others, their
     difference, and three images of each.
 
@@ -284,7 +286,7 @@ def write_lead(folder: RunFolder, images: Environment, region: Region, carry: Bo
     for name, group in (("with", carry), ("without", ~carry)):
         parts |= {f"{name} {at + 1}": pixels[one] for at, one in enumerate(np.flatnonzero(group)[:EXAMPLES_OF_LEAD])}
     for name, part in parts.items():
-        _write(folder, f"{LEAD} {name}.png", colored(part))
+        _write(folder, f"{LEAD} {of} {name}.png", colored(part))
 
 
 def _write(folder: RunFolder, name: str, pixels: np.ndarray) -> None:

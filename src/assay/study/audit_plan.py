@@ -18,7 +18,7 @@ from assay.core.errors import DataError, SpecError
 from assay.core.files import content_hash
 from assay.core.seeds import row_uniform
 from assay.core.types import FactorTable
-from assay.probes.leads import LEAST_IMAGES, images_within, passes_of
+from assay.probes import drawn, leads
 from assay.probes.reader import evaluating
 from assay.shifts.battery import DOSES, SEVERITIES, AuditedMark, battery, every_distortion, marks_of
 from assay.shifts.distortions.base import SEVERITIES as EVERY_SEVERITY
@@ -36,8 +36,11 @@ from assay.study.reading import operating_point
 
 _LEAST = 2 * LEAST_PATIENTS
 """Images that are audited at least, however small the budget."""
-_SEARCH = 0.6
+_SEARCH = 0.65
 """Share of the budget that the search for a region may take."""
+_ONCE = sum(leads.MOST_PASSES.values()) + drawn.MOST_PASSES
+_EACH = sum(leads.AFTER.values()) + drawn.AFTER + 1
+"""Passes of all searches at most, once and for each image, which is read without changes too."""
 _TIMED = 16
 _COMPARED = 200
 """Images on which other scalings are tried."""
@@ -127,8 +130,9 @@ def planned(asked: Asked, whole: Environment, *, search: bool = True) -> Planned
         search: Whether a region is searched for.
     """
     n, (marks, distortions), severities = len(whole), battery_of(asked, whole), _severities(asked)
-    searched = images_within(_SEARCH * asked.budget) if search and asked.leads else 0
-    searched = min(searched, n) if asked.train is None else searched
+    able = int((_SEARCH * asked.budget - _ONCE) / _EACH) if search and asked.leads else 0
+    able = able if able >= leads.LEAST_IMAGES else 0
+    searched = min(able, n) if asked.train is None else able
     left = asked.budget - passes_of(searched)
     clean = min(n, max(_LEAST, left // 3))
     times = max(1, len(marks) * len(DOSES) + len(distortions) * len(severities))
@@ -138,7 +142,12 @@ def planned(asked: Asked, whole: Environment, *, search: bool = True) -> Planned
 
 def least_budget() -> int:
     """Return the smallest budget that allows a search."""
-    return math.ceil(passes_of(LEAST_IMAGES) / _SEARCH)
+    return math.ceil(passes_of(leads.LEAST_IMAGES) / _SEARCH)
+
+
+def passes_of(images: int) -> int:
+    """Return how many passes all searches of so many images take at most."""
+    return images * _EACH + _ONCE if images else 0
 
 
 def seconds_each(given: Prepared, whole: Environment) -> float:

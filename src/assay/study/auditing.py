@@ -63,7 +63,7 @@ from assay.study.audit_plan import (
 )
 from assay.study.audit_request import Asked
 from assay.study.inside import inside_rows, nothing_inside
-from assay.study.leads import TRACKS, Search, measured, not_searched
+from assay.study.leads import Search, measured, not_searched
 from assay.study.origins import OfTraining
 from assay.study.reading import LOOKED, SCALINGS, ReadAs, alternatives, framings, with_outputs
 from assay.study.references import (
@@ -234,7 +234,8 @@ class AuditRun:
         stamp = {"audit": content_hash([self.given.model.id, self.given.request.id, self.request.seed])}
         self.given.place.folder.begin_audit(self.audited, stamp)
         label = f"search for a region in {plan.counts.searched:,} images"
-        yield [Task(one.id, one, label, remote=False) for one in self._searches]
+        for part in (self._searches[:2], self._searches[2:]):
+            yield [Task(one.id, one, label, remote=False) for one in part]
         deciding = [shots[DECIDING] for shots in plan.marks.values()]
         distorted = [shot for shots in plan.distortions.values() for shot in shots]
         yield self._tasks([*deciding, *distorted])
@@ -324,7 +325,9 @@ class AuditRun:
             require_same_classes(images.table, classes)
         images = picked(images, balanced(images.table, plan.counts.searched, asked.seed))
         threshold = self.answers.clean.threshold
-        return [Search(given, images, classes, asked.train is not None, of, asked.seed, threshold) for of in TRACKS]
+        made = partial(Search, given, images, classes, asked.train is not None)
+        place, whole = (made(of, asked.seed, threshold, self._limits) for of in ("place", "whole"))
+        return [place, whole, made("drawn", asked.seed, threshold, self._limits, place)]
 
     @cached_property
     def _limits(self) -> LeadLimits | None:
@@ -342,7 +345,7 @@ class AuditRun:
             return [not_searched(because(code))]
         if not self._searches:
             return [not_searched(because(Code.SMALL_BUDGET, least=least_budget()))]
-        return [one.found(self._limits) for one in self._searches]
+        return [one.found() for one in self._searches]
 
     def _open(self) -> Iterator[Shot]:
         """Yield the doses besides the deciding one that can change a verdict."""

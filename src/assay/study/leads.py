@@ -14,15 +14,17 @@ from scipy.special import logit
 
 from assay.analysis.shortcuts import properties_of
 from assay.core.files import content_hash
-from assay.core.reasons import Reason
+from assay.core.reasons import Code, Reason
 from assay.execution.tasks import Context
 from assay.models.external import AT_ONCE, CommandNetwork
 from assay.probes import leads
+from assay.probes.drawn import lead_drawn
 from assay.probes.leads import Lead, Sample, carriers, lead
 from assay.probes.reader import ReadingError, evaluating, score_names, scores_of
 from assay.shifts.environment import Environment
 from assay.shifts.intervention import by_box
-from assay.shifts.regions import Track, region_of
+from assay.shifts.regions import Pixels, Region, Sought, region_of
+from assay.stats.rows import LeadVerdict
 from assay.stats.swing import Bounded
 from assay.stats.verdicts import decide_lead
 from assay.store.audit_tables import NOT_TESTED
@@ -30,8 +32,6 @@ from assay.store.files import Row, read_checked_json
 from assay.study.audit import Prepared
 from assay.study.audit_conclusions import why, write_lead
 from assay.study.references import LeadLimits
-
-TRACKS: tuple[Track, ...] = ("place", "whole")
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,18 +43,22 @@ class Search:
         images: The images that are searched.
         classes: Classes of the images that the model is audited on.
         trained: Whether these are images of the training.
-        of: Regions with a place, or those without.
+        of: Regions with a place, those without, or what is drawn alike.
         seed: Seed of the search.
         threshold: On the probability of the second of two classes.
+        limits: Limits of effects; None without any.
+        after: A search whose mark is held the same in all images, so that another one is found and not its kin.
     """
 
     given: Prepared
     images: Environment
     classes: tuple[str, ...]
     trained: bool
-    of: Track
+    of: Sought
     seed: int
     threshold: float
+    limits: LeadLimits | None = None
+    after: Search | None = None
 
     @property
     def id(self) -> str:
@@ -62,7 +66,8 @@ class Search:
         table = self.images.table
         rows = [table.row.tolist(), table.target.tolist(), self.images.name, self.trained]
         scene = self.given.scene.identity("all")
-        return content_hash({"search": self.of, "model": self.given.model.content, "rows": rows, "data": scene,
+        after = {} if self.after is None else {"after": [self.after.id, self.after.limit]}
+        return content_hash({**after, "search": self.of, "model": self.given.model.content, "rows": rows, "data": scene,
                              "seed": self.seed, "threshold": self.threshold})  # fmt: skip
 
     def __call__(self, context: Context) -> None:
@@ -76,19 +81,44 @@ class Search:
         with model.opened(self.given.device) as opened, evaluating(opened.network):
             at_once = AT_ONCE if isinstance(opened.network, CommandNetwork) else leads.AT_ONCE
             sample = Sample(pixels, table.target, table.patient, scores(pixels), self.seed)
-            found = lead(scores, sample, self.of, labels, float(logit(self.threshold)), at_once)
-        kept: Row = {"of": self.of, "trained": self.trained, "images": len(table),
+            more = labels, float(logit(self.threshold)), at_once
+            if self.of == "drawn":
+                kept = self._holding(scores, pixels)
+                sample = Sample(pixels, table.target, table.patient, kept(pixels), self.seed, sample.spread)
+                found = lead_drawn(kept, sample, *more)
+            else:
+                found = lead(scores, sample, self.of, *more)
+        row: Row = {"of": self.of, "trained": self.trained, "images": len(table),
                      "patients": len(np.unique(table.patient))}  # fmt: skip
         record: dict[str, Any] = {"model": model.id, "probe": "search", "readings": {}}
         if isinstance(found, Reason):
-            kept = {**kept, "reason": str(found)}
+            row["reason"] = str(found)
         else:
             where = found.region.where(*pixels.shape[2:])
             carry, bright = (found.high, False) if where is None else carriers(sample, where, found.high)
-            kept = {**kept, **self._row(found, sample, carry), "bright": bright}
+            row |= {**self._row(found, sample, carry), "bright": bright}
             record |= {"region": list(astuple(cast("Any", found.region))), "carry": carry.tolist(),
                        "worth": found.worth.tolist()}  # fmt: skip
-        self.given.place.folder.write_record("probes", self.id, {**record, "rows": [kept]})
+        self.given.place.folder.write_record("probes", self.id, {**record, "rows": [row]})
+
+    def _holding(self, scores: leads.Scores, pixels: Pixels) -> leads.Scores:
+        """Return the model with the mark that the search before found in no image: as in one that lacks it."""
+        row: Row = {} if self.after is None else self.after.found()
+        if self.after is None or row["verdict"] not in (LeadVerdict.LIVES, LeadVerdict.LEAD) or not row["discrete"]:
+            return scores
+        region, lacks = self.after.region, pixels[np.flatnonzero(~np.array(self.after.record["carry"]))[:1]]
+        return lambda images: scores(region.put(images, lacks))
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What is kept; nothing where the search failed."""
+        return self.given.place.folder.record("probes", self.id) if self.done else {}
+
+    @property
+    def region(self) -> Region:
+        """The region that is kept."""
+        record = self.record
+        return region_of(record["rows"][0]["kind"], record["region"])
 
     def _row(self, found: Lead, sample: Sample, carry: Bool[np.ndarray, " n"]) -> Row:
         """Return columns of `audit_tables.REGIONS`."""
@@ -119,21 +149,26 @@ class Search:
         }
 
     @property
+    def limit(self) -> float | None:
+        """The limit of the effect; None without any."""
+        return None if self.limits is None else self.limits.largest.get(self.of)
+
+    @property
     def done(self) -> bool:
         """Whether something is kept."""
         return self.given.place.folder.complete("probes", self.id)
 
-    def found(self, limits: LeadLimits | None) -> Row:
+    def found(self) -> Row:
         """Return a row of `audit_tables.REGIONS`, with its verdict."""
-        folder = self.given.place.folder
+        folder, limits = self.given.place.folder, self.limits
         if not self.done:
             reason = why(ReadingError(read_checked_json(folder.failure_path(self.id))["text"]))
             return not_searched(reason, self.of, self.trained)
-        row = {key: math.nan if value is None else value
-               for key, value in folder.record("probes", self.id)["rows"][0].items()}  # fmt: skip
+        row = {key: _number(value) for key, value in folder.record("probes", self.id)["rows"][0].items()}
         if row["reason"]:
-            return {**row, "verdict": NOT_TESTED}
-        limit = limits and limits.largest.get(self.of)
+            nothing = Code.NOTHING_DRAWN in row["reason"]
+            return {**row, "verdict": str(LeadVerdict.NOTHING_FOUND) if nothing else NOT_TESTED}
+        limit = self.limit
         effect = Bounded(row["value"], math.nan, row["value_low"], row["value_high"])
         halves, agree, discrete = (row["first"], row["second"]), bool(row["agree"]), bool(row["discrete"])
         verdict = decide_lead(effect, halves, agree=agree, discrete=discrete,
@@ -143,22 +178,24 @@ class Search:
 
     def carriers(self) -> Iterator[Row]:
         """Yield rows of `audit_tables.CARRIERS`."""
-        record = self.given.place.folder.record("probes", self.id) if self.done else {}
-        table = self.images.table
+        record, table = self.record, self.images.table
         for at, carries in enumerate(record.get("carry", ())):
             yield {"of": self.of, "trained": self.trained, "row": int(table.row[at]),
                    "class": table.classes[int(table.target[at])], "patient": int(table.patient[at]),
-                   "carries": carries, "worth": record["worth"][at]}  # fmt: skip
+                   "carries": carries, "worth": _number(record["worth"][at])}  # fmt: skip
 
     def write_pictures(self) -> None:
         """Write pictures of a region with a place: means of both groups, their difference, and six images."""
-        record = self.given.place.folder.record("probes", self.id) if self.done else {}
-        if self.of == "place" and "region" in record:
-            region = region_of(record["rows"][0]["kind"], record["region"])
-            write_lead(self.given.place.folder, self.images, region, np.array(record["carry"]))
+        record = self.record
+        if self.of != "whole" and "region" in record:
+            write_lead(self.given.place.folder, self.images, self.region, np.array(record["carry"]), self.of)
 
 
-def not_searched(reason: Reason, of: Track = "place", trained: bool = False) -> Row:
+def _number(value: Any) -> Any:
+    return math.nan if value is None else value
+
+
+def not_searched(reason: Reason, of: Sought = "place", trained: bool = False) -> Row:
     """Return a row of `audit_tables.REGIONS` for a search that was not done."""
     return {"of": of, "trained": trained, "verdict": NOT_TESTED, "reason": str(reason), "images": 0, "patients": 0}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ import numpy as np
 from assay.core.errors import SpecError
 from assay.core.files import is_file, is_folder
 from assay.shifts.battery import DECIDING, DOSES
-from assay.stats.verdicts import Reference, reference_of
+from assay.stats.verdicts import WEAK_LEAD, Reference, reference_of
 from assay.store import kinds
+from assay.store.audit_tables import NOT_TESTED
 from assay.store.files import Row, read_json
 from assay.store.folder import RunFolder
 
@@ -103,7 +104,7 @@ class LeadLimits:
 
     Attributes:
         networks: Number of networks.
-        largest: Regions with a place (`place`) or without (`whole`) -> the largest effect, in standard deviations.
+        largest: Search (`place`, `whole`, `drawn`) -> the largest effect, in standard deviations.
         rates: Error rates of verdicts by them, as columns of `audit_tables.REGIONS`.
     """
 
@@ -130,15 +131,20 @@ def read_limits(root: Path, audited: str) -> LeadLimits | None:
         root: A folder of audits of clean networks.
         audited: Hash of the audited model, which is no reference of its own.
     """
-    found: dict[str, list[float]] = {"place": [], "whole": []}
+    found: dict[str, list[float]] = {"place": [], "whole": [], "drawn": []}
     for folder, _ in _audits(root, audited):
         for row in folder.table("regions"):
-            if not row["reason"]:
-                found[row["of"]].append(float(row["value"]))
+            if row["verdict"] != NOT_TESTED:
+                found[row["of"]].append(0.0 if row["reason"] else float(row["value"]))
     networks = min(map(len, found.values()))
     if networks < LEAST_NETWORKS:
         return None
-    return LeadLimits(networks, {of: max(values) for of, values in found.items()})
+    return LeadLimits(networks, {of: limit_of(of, values) for of, values in found.items()})
+
+
+def limit_of(of: str, effects: Sequence[float]) -> float:
+    """Return the limit of a search from the effects in clean networks, in which often nothing is drawn alike."""
+    return max(*effects, WEAK_LEAD if of == "drawn" else 0.0)
 
 
 _MODEL = "hash of the model"

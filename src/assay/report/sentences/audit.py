@@ -68,6 +68,8 @@ def evidence(row: Row) -> str:
     if not math.isnan(limit) and row["verdict"] in (Verdict.RELIES, Verdict.AFFECTED):
         side = "beyond" if row["verdict"] == Verdict.RELIES else "not beyond"
         parts.append(f"{side} the limit of reference networks, {number(limit, 3)}")
+    if row["verdict"] == Verdict.NO_EFFECT and row.get("drawn"):
+        parts.append(f"drawn with {row['drawn']}")
     if row["open"]:
         parts.append(f"not settled: {open_words(row['open'])}")
     if row["open"] and not math.isnan(needed):

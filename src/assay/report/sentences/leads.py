@@ -26,7 +26,7 @@ _FOUND = OPEN[:3]
 TRAIN = "Your images may not carry the mark: give the training images with --train."
 NOT_LOOKED_FOR = (
     "Marks that wander (hair, stripes, a small dot anywhere), the history of zoom or scaling, what these images do not "
-    "carry, and weaker regions than the leading one are not looked for."
+    "carry, and regions weaker than the leading one, unless something is drawn there alike, are not looked for."
 )
 _BANDS = ("below 1/32", "1/32 to 1/16", "1/16 to 1/8", "1/8 to 1/4", "above 1/4")
 _WORDS: Mapping[str, tuple[str, str]] = {
@@ -43,7 +43,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     LeadVerdict.LEAD: (
         "Lead: {what}",
         "A place where answers can be moved. Networks without a shortcut have one too, and no limit of theirs is known "
-        "for this kind of image: name it with --domain, or train some with --references 59.",
+        "for this search and kind of image: name it with --domain, or train some with --references 59.",
     ),
     LeadVerdict.INCONCLUSIVE: ("{what}: inconclusive", "The patients do not settle it. Next: more images."),
     LeadVerdict.NOTHING_FOUND: (
@@ -53,6 +53,12 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     NOT_TESTED: ("Not searched{which}", ""),
 }  # fmt: skip
 """Verdict on a region -> its heading, and what it means."""
+SOUGHT: Mapping[str, str] = {
+    "place": "region with a place", "whole": "mirror half, bands and gray levels", "drawn": "marks drawn alike",
+}  # fmt: skip
+"""Search -> what is looked for."""
+_MOVED = 2.0
+"""Standard deviations by which a mark moves the score of an image, for what a search could have seen."""
 
 
 def place_words(row: Row) -> str:
@@ -88,14 +94,14 @@ def what_words(row: Row) -> str:
         return f"the look of the {place}"
     if row["kind"] == "border":
         return f"a {tone} border"
-    drawn = numeric(row, "shape") >= 0.5
+    drawn = numeric(row, "shape") >= 0.5 or row["of"] == "drawn"
     where = {"corners": "one of the corners"}.get(row["kind"], f"the {place}")
     return f"a {tone} mark in {where}" if drawn else f"the brightness of {where}"
 
 
 def region_title(row: Row) -> str:
     """Return the verdict on a region as a heading."""
-    which = "" if row["of"] == "place" else " in mirror half, bands and gray levels"
+    which = "" if row["of"] == "place" else f" in {SOUGHT[row['of']]}"
     what = what_words(row) if row["kind"] else ""
     return sentence_case(_WORDS[row["verdict"]][0].format(what=what, which=which))
 
@@ -109,9 +115,11 @@ def region_meanings(rows: Sequence[Row]) -> dict[str, str]:
 
 def region_evidence(row: Row) -> str:
     """Return the numbers behind the verdict on a region, or why there are none."""
-    if row["verdict"] == NOT_TESTED:
+    if row["reason"]:
         return reason_words(row["reason"])
-    parts = [f"effect {number(row['value'], 2)} sd [{number(row['value_low'], 2)}, {number(row['value_high'], 2)}]"]
+    per = "on an image " if row["of"] == "drawn" else ""
+    ends = (number(row[name], 2) for name in ("value", "value_low", "value_high"))
+    parts = ["effect {}{} sd [{}, {}]".format(per, *ends)]
     if math.isnan(numeric(row, "limit")):
         parts.append("no limit from clean networks is known")
     else:
@@ -123,6 +131,12 @@ def region_evidence(row: Row) -> str:
         ]
         parts.append(f"limit {number(row['limit'], 2)}, the largest of {int(row['networks'])} clean networks")
         parts += [", ".join(known)] if known else []
+    if row["of"] == "drawn":
+        parts.append(f"on {shares_words(row)}")
+    if row["verdict"] == LeadVerdict.NOTHING_FOUND and row["of"] == "place":
+        least = row["least"] if math.isnan(numeric(row, "limit")) else row["limit"]
+        parts.append(f"a mark that moves scores by {_MOVED:g} sd shows if {min(100, 100 * least / _MOVED):.0f} of 100 "
+                     "images more of one class carry it")  # fmt: skip
     if row["verdict"] in _FOUND:
         parts.append(f"changed calls {number(100 * row['flips'], 1)}%, score moved by {number(row['moved'], 2)} sd")
     return "; ".join(parts)
@@ -148,13 +162,21 @@ def leading_region(rows: Sequence[Row]) -> Row | None:
     """Return the row of the region that the headline is about; None where none is open."""
     order = [str(one) for one in OPEN]
     there = [row for row in rows if row["verdict"] in order]
-    return min(there, key=lambda row: (order.index(row["verdict"]), row["of"] != "place"), default=None)
+    return min(
+        there, key=lambda row: (order.index(row["verdict"]), not _placed(row), not row["discrete"]), default=None
+    )
+
+
+def _placed(row: Row) -> bool:
+    """Return whether a region has a place."""
+    return bool(row["of"] != "whole")
 
 
 def clears(rows: Sequence[Row]) -> bool:
     """Return whether the search found nothing within known limits, so that drawn marks may be called harmless."""
-    nothing = [row["verdict"] == LeadVerdict.NOTHING_FOUND and not math.isnan(numeric(row, "limit")) for row in rows]
-    return bool(nothing) and all(nothing)
+    limits = [bool(row.get("reason")) or not math.isnan(numeric(row, "limit")) for row in rows]
+    nothing = [row["verdict"] == LeadVerdict.NOTHING_FOUND for row in rows]
+    return bool(rows) and all(nothing) and all(limits)
 
 
 def _answer(rows: Sequence[Row]) -> Iterator[str]:
@@ -172,8 +194,14 @@ def _answer(rows: Sequence[Row]) -> Iterator[str]:
             yield f"{sentence_case(what_words(row))} changes {flips} answers."
         else:
             yield f"Answers change most with {what_words(row)}: {flips}."
-        if row["of"] == "place" and row["discrete"]:
+        if _placed(row) and row["discrete"]:
             yield f"It is on {shares_words(row)}."
+        yield from (
+            f"Apart from it, {what_words(one)} changes {100 * one['flips']:.0f} of 100 answers: it is on "
+            f"{shares_words(one)}."
+            for one in rows
+            if one["of"] == "drawn" and one is not row and one["verdict"] in _FOUND
+        )
         if row["verdict"] == LeadVerdict.LEAD:
             yield "This is a lead: no limit from networks without a shortcut is known for this kind of image."
     shown = row is not None and row["verdict"] in _FOUND and row["discrete"] and not _moves_none(row)

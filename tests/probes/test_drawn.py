@@ -1,0 +1,112 @@
+"""What is drawn alike on a few images, on callables whose truth is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.probes.test_leads import CORNER, COUNT, GLYPH, MODELS, SIDE, verdict, world
+
+from assay.core.reasons import Code, Reason
+from assay.probes.drawn import MOST_PASSES, drawn, lead_drawn
+from assay.probes.leads import DONORS, Lead, Reader, Sample, carriers, exchange, lead
+from assay.shifts.regions import Box, Pixels
+from assay.stats.rows import LeadVerdict
+
+SHARES = (0.04, 0.24)
+"""Shares of both classes with a letter."""
+
+
+def rare(seed: int) -> tuple[Pixels, np.ndarray, np.ndarray]:
+    """Return images of which few have a letter, their classes, and whether they have it."""
+    made = world(seed)
+    has = np.zeros(COUNT, dtype=bool)
+    for code, share in enumerate(SHARES):
+        own = np.flatnonzero(made.target == code)
+        has[np.random.default_rng(seed + 9).permutation(own)[: round(share * len(own))]] = True
+    made.images[has, :, CORNER[0], CORNER[1]] = GLYPH
+    return made.images, made.target, has
+
+
+def letter(images: Pixels) -> np.ndarray:
+    return MODELS["letter"](images)[:, None]
+
+
+def sought(images: Pixels, target: np.ndarray, seed: int) -> Sample:
+    return Sample(images, target, np.arange(COUNT), letter(images), seed)
+
+
+@pytest.mark.parametrize("side", [1, 4])
+def test_what_is_drawn_alike_is_found_with_its_pixels_its_images_and_its_polarity(side: int) -> None:
+    images, _, has = rare(0)
+    (one, *more) = drawn(images.repeat(side, axis=2).repeat(side, axis=3))
+    assert not more or all((other.carry == has).all() for other in more), "the dark parts of the letter"
+    assert (one.carry == has).all()
+    pixels = np.zeros((SIDE, SIDE), dtype=bool)
+    pixels[CORNER] = True
+    kept = one.pixels[:: one.pixels.shape[0] // SIDE, :: one.pixels.shape[1] // SIDE]
+    assert not kept[~pixels].any()
+    assert kept[CORNER].sum() >= 0.9 * (GLYPH == 0.95).sum()
+    assert one.bright
+    assert isinstance(one.region, Box)
+    assert one.region.where(SIDE, SIDE)[CORNER].all()
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_mark_on_few_images_is_found_where_the_exchange_of_regions_cannot_see_it(seed: int) -> None:
+    images, target, has = rare(seed)
+    sample = sought(images, target, seed)
+    found, missed = lead_drawn(letter, sample), lead(letter, sample)
+    assert isinstance(found, Lead)
+    assert isinstance(missed, Lead)
+    where = found.region.where(SIDE, SIDE)
+    assert where is not None
+    assert where[CORNER].all()
+    assert (found.high == has).all()
+    assert (carriers(sample, where, found.high)[0] == has).all()
+    assert verdict(found, None) == LeadVerdict.LEAD
+    assert verdict(found, 1.0) == LeadVerdict.LIVES
+    elsewhere = missed.region.where(SIDE, SIDE)
+    assert elsewhere is not None
+    assert not elsewhere[CORNER].any(), "the finding in the middle moves answers more"
+    marked = images.copy()
+    marked[:, :, CORNER[0], CORNER[1]] = GLYPH
+    truth = (letter(marked) - letter(world(seed).images)).mean() / sample.spread
+    assert found.effect.value == pytest.approx(truth, rel=0.1)
+    assert found.searched <= MOST_PASSES
+
+
+def test_the_effect_of_an_exchange_is_that_on_an_image_times_the_difference_of_shares() -> None:
+    """From which what a search could have seen is said: a mark that moves scores by 2 sd shows from limit / 2 on."""
+    images, target, has = rare(0)
+    images[:] = 0.5
+    images[has, :, CORNER[0], CORNER[1]] = 1
+    sample = Sample(images, target, np.arange(COUNT), np.zeros((COUNT, 1)), spread=0.25)
+    model = Reader(lambda x: x[:, 0, 42, 42].astype(np.float64)[:, None])
+    box = Box(2 / 3, 2 / 3, 1, 1)
+    effect = exchange(model, sample, [box], np.arange(COUNT), DONORS)[0].mean()
+    assert effect == pytest.approx(0.5 / 0.25 * (SHARES[1] - SHARES[0]), abs=0.01)
+
+
+@pytest.mark.parametrize("model", ["middle", "diffuse"])
+def test_nothing_is_drawn_alike_without_a_mark(model: str) -> None:
+    made = world(2)
+
+    def scores(images: Pixels) -> np.ndarray:
+        return MODELS[model](images)[:, None]
+
+    assert drawn(made.images) == []
+    found = lead_drawn(scores, Sample(made.images, made.target, np.arange(COUNT), scores(made.images)))
+    assert isinstance(found, Reason)
+    assert Code.NOTHING_DRAWN in found
+
+
+def test_a_drawn_mark_that_moves_no_answer_is_no_lead() -> None:
+    images, target, _ = rare(3)
+
+    def scores(images: Pixels) -> np.ndarray:
+        return MODELS["middle"](images)[:, None]
+
+    found = lead_drawn(scores, Sample(images, target, np.arange(COUNT), scores(images)))
+    assert isinstance(found, Lead)
+    assert verdict(found, None) == LeadVerdict.NOTHING_FOUND
+    assert found.effect.value == pytest.approx(0, abs=1e-6)
