@@ -134,7 +134,8 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
     "dr-pretraining-eyepacs": {
         **TINY, **FOLDS, "recipe.epochs": [1, 2],
         "probes": ["performance", {"representation": {"environment": "eyepacs", "maps": 110}}],
-        "sources.moco": {"initialization": "timm"}, "sources.imagenet-moco": {"initialization": "timm"},
+        **{f"sources.{name}.recipe.{key}": value for name in ("moco", "imagenet-moco")
+           for key, value in (("epochs", 1), ("batch_size", 32), ("loss", {"moco": {"queue": 64}}))},
         "environments.train.fraction": [0.5, 1],
         **{f"published.{i}.columns.{j}.where.fraction+epochs": "1+2" for i in (1, 2) for j in range(4)},
         **{f"published.0.columns.{j}.where": {"fraction+epochs": "1+2"} for j in range(3)},
@@ -143,12 +144,12 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
     "source-matters-nih": {
         **TINY, "data.train.size": 32, "recipe.epochs": 1, "probes": ["performance"], "seeds": 2,
         "environments.train.rows": 48, "environments.train.dose.p": [0, 1],
-        "sources.radimagenet": {"initialization": "timm"},
+        "sources.radimagenet": {"initialization": "random"}, "recipe.initialization": ["imagenet", "radimagenet"],
     },
     "source-matters-lidc": {
         **TINY, "data.size": 32, "recipe.epochs": 1, "probes": ["performance"], "seeds": 2,
         "environments.train.rows": 24, "environments.train.dose.p": [0, 1],
-        "sources.radimagenet": {"initialization": "timm"},
+        "sources.radimagenet": {"initialization": "random"}, "recipe.initialization": ["imagenet", "radimagenet"],
     },
     "lesion-loss-endotect": {**MAPS, **FOLDS},
     "lesion-loss-dfuc": {**MAPS, **FOLDS},
