@@ -1,14 +1,18 @@
 # The two commands of a new user: `make demo` and `make test`. Both build the environment first, if it is not there.
-.PHONY: demo test tests acceptance environment docs gallery index clean anew
+.PHONY: demo readme test tests acceptance environment docs gallery index clean anew
 SHELL := /bin/bash
 BIN := .venv/bin
 # Compiled modules and rewritten tests are kept, or every worker and every subprocess compiles them.
 export PYTHONDONTWRITEBYTECODE :=
 
 demo: environment
-	$(BIN)/assay run nodule-loss
+	$(BIN)/assay run nodule-loss --scale quick
 	test -d demo || $(BIN)/assay example demo --audit
 	$(BIN)/assay audit demo/model.onnx --images demo --target mass --patient patient --columns sex,view --domain phantom-chest --out demo/audit
+
+# The sentences and pictures of README, from the demo's own run; needs Chromium.
+readme: .venv/.ready-dev demo
+	$(BIN)/python tools/gallery.py --readme
 
 test: .venv/.ready-dev
 	$(BIN)/ruff check .

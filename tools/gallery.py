@@ -1,7 +1,8 @@
-"""Run the built-in studies, and keep their pages for the gallery of the docs.
+"""Run the built-in studies, and keep their pages for the gallery of the docs; bring README to what `make demo` found.
 
     python tools/gallery.py                        # docs/gallery/STUDY.html at quick scale, ignored by git
     python tools/gallery.py --default --pictures   # also docs/images/gallery-STUDY.png; needs Chromium
+    python tools/gallery.py --readme               # README and docs/images/demo-*.png, after `make demo`; the same
 
 Finished training runs in `runs/` are used again.
 """
@@ -10,15 +11,20 @@ from __future__ import annotations
 
 import argparse
 import io
+import re
 import shutil
 from pathlib import Path
 
 import assay
+from assay.report.evidence import Evidence, Tables
+from assay.report.page import page_of
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDIES = ("nodule-loss", "source-matters", "lesion-loss-ood", "dr-pretraining")
 WIDTH, HEIGHT = 1280, 900
 LARGEST = 150_000  # bytes of a picture
+DEMO = {"study": Path("runs/nodule-loss-quick"), "audit": Path("demo/audit")}
+"""Folders of the runs of `make demo`."""
 
 
 def made(study: str, scale: str | None, out: Path) -> Path:
@@ -29,9 +35,31 @@ def made(study: str, scale: str | None, out: Path) -> Path:
     return Path(shutil.copyfile(page, kept))
 
 
-def picture(page: Path, file: Path) -> None:
-    """Keep the first screen of a page as a PNG of few colors."""
+def verdict(run: Path) -> str:
+    """Return the headline of a run."""
+    return page_of(run).account(Evidence(Tables(run), run)).verdict
+
+
+def demo_words(where: Path) -> str:
+    """Return what the runs of a demo found, as README has it."""
+    found = {name: verdict(where / run) for name, run in DEMO.items()}
+    shown = "".join(f"![The first screen of its {name}](docs/images/demo-{name}.png)\n\n" for name in DEMO)
+    return f"{shown}The demo found this. The study: **{found['study']}** The audit: **{found['audit']}**"
+
+
+def readme(where: Path) -> None:
+    """Put the words and the first screens of a demo into README and the docs."""
+    for name, run in DEMO.items():
+        picture(where / run / "report.html", ROOT / "docs" / "images" / f"demo-{name}.png", verdict(where / run))
+    file = ROOT / "README.md"
+    block = re.compile(r"(?<=<!--demo-->\n).*?(?=\n<!--/demo-->)", re.DOTALL)
+    file.write_text(block.sub(lambda _: demo_words(where), file.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def picture(page: Path, file: Path, said: str = "") -> None:
+    """Keep the first screen of a page as a PNG of few colors, with its headline as metadata."""
     from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
     from playwright.sync_api import sync_playwright
 
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
@@ -41,9 +69,10 @@ def picture(page: Path, file: Path) -> None:
         tab.goto(page.as_uri())
         shot = tab.screenshot()
         browser.close()
-    image = Image.open(io.BytesIO(shot)).convert("RGB")
+    image, info = Image.open(io.BytesIO(shot)).convert("RGB"), PngInfo()
+    info.add_itxt("verdict", said)
     for colors in (256, 128, 64, 32):
-        image.quantize(colors, Image.Quantize.MAXCOVERAGE).save(file, optimize=True)
+        image.quantize(colors, Image.Quantize.MAXCOVERAGE).save(file, optimize=True, pnginfo=info)
         if file.stat().st_size <= LARGEST:
             return
 
@@ -54,7 +83,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=ROOT / "runs", help="folder of the runs")
     parser.add_argument("--default", action="store_true", help="default scale instead of quick")
     parser.add_argument("--pictures", action="store_true", help="also make docs/images/gallery-STUDY.png")
+    parser.add_argument("--readme", action="store_true", help="bring README to the demo of this checkout, nothing else")
     asked = parser.parse_args()
+    if asked.readme:
+        readme(ROOT)
+        return
     for study in STUDIES:
         page = made(study, None if asked.default else "quick", asked.out)
         print(page)

@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 
-from assay.analysis.cases import _drawn, _probabilities
+from assay.analysis.cases import _masks, _probabilities, of_classes, of_masks, taken
+from assay.core.map_grid import MapGrid
 from assay.stats.panel import Panel
+
+
+def chosen(*judged: Any, count: int) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for at, facts in taken(*judged, count):
+        found.setdefault(facts["outcome"], []).append(at)
+    return found
 
 
 def test_the_surest_wrong_the_most_divided_and_the_surest_right_are_taken_once() -> None:
     target = np.array([0, 0, 1, 1, 1, 0, 1, 0])
     one = np.array([0.9, 0.6, 0.1, 0.4, 0.95, 0.1, 0.9, 0.05])  # of the positive class
     other = np.array([0.9, 0.6, 0.1, 0.4, 0.95, 0.1, 0.5, 0.15])
-    each = [(np.stack([1 - own, own], axis=1), target) for own in (one, other)]
-    table = SimpleNamespace(row=np.arange(8)[::-1], classes=("benign", "malignant"))  # images are in another order
-    took: list[tuple[int, dict[str, Any]]] = []
-    gallery = SimpleNamespace(case=lambda environment, position, facts, name, place: took.append((position, facts)))
-    list(_drawn(each, SimpleNamespace(table=table), "here", gallery, 2, made=True))  # type: ignore[arg-type]
-    chosen = {outcome: [7 - at for at, facts in took if facts["outcome"] == outcome]
-              for outcome in ("wrong", "divided", "right")}  # fmt: skip
-    assert chosen == {"wrong": [0, 2], "divided": [6, 7], "right": [4, 5]}
-    assert json.loads(json.dumps(took[0][1])) == {"outcome": "wrong", "truth": "benign", "called": "malignant",
-                                                  "probability": 0.9, "made": True}  # fmt: skip
+    judged = of_classes([(np.stack([1 - own, own], axis=1), target) for own in (one, other)], ("benign", "malignant"))
+    assert chosen(*judged, count=2) == {"wrong": [0, 2], "divided": [6, 7], "right": [4, 5]}
+    first = dict(taken(*judged, 2))[0]
+    assert json.loads(json.dumps(first)) == {"outcome": "wrong", "truth": "benign", "called": "malignant",
+                                             "probability": 0.9}  # fmt: skip
+
+
+def test_masks_are_missed_false_divided_or_found() -> None:
+    dice, other = np.array([0.1, 0.9, np.nan, np.nan, 0.6]), np.array([0.1, 0.9, np.nan, np.nan, 0.8])
+    area = np.array([0.01, 0.1, 0.3, 0.0, 0.1])
+    judged = of_masks([(dice, area), (other, area)])
+    assert chosen(*judged, count=2) == {"missed": [0], "false-mask": [2], "divided": [4], "outlined": [1]}
+    assert judged[1](2) == {"dice": None, "area": pytest.approx(0.3)}
 
 
 def test_probabilities_are_of_mean_logits_over_seeds_in_the_first_fold() -> None:
@@ -37,3 +48,22 @@ def test_probabilities_are_of_mean_logits_over_seeds_in_the_first_fold() -> None
     assert np.allclose(found[0][:, 1], [0.5, 1 / (1 + np.exp(-3))])
     assert found[1].tolist() == [0, 1]
     assert _probabilities(panel, 3) is None
+
+
+def test_dice_and_area_of_masks_are_means_over_seeds() -> None:
+    """At log-odds 0: 4 of 4 pixels and 2 of 4 are hit, by 4 and 4 predicted; the other image has no lesion."""
+    thresholds = MapGrid().thresholds
+    at = thresholds.index(0.0)
+
+    def column(values: list[list[int]]) -> np.ndarray:
+        made = np.zeros((2, 2, len(thresholds)), dtype=np.int64)
+        made[..., at] = values
+        return made
+
+    maps = {"truth": np.array([[4, 0], [4, 0]]), "predicted": column([[4, 1], [4, 3]]),
+            "hit": column([[4, 0], [2, 0]]), "pixels": np.full((2, 2), 16)}  # fmt: skip
+    found = _masks(Panel(np.zeros((2, 2, 1)), np.array([1, 0]), np.arange(2), maps=maps), 2)
+    assert found is not None
+    assert found[0][0] == pytest.approx(0.75)
+    assert np.isnan(found[0][1])
+    assert found[1].tolist() == [0.25, 0.125]

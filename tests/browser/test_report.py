@@ -114,7 +114,7 @@ WORDS_SEEN = """() => {
 @pytest.mark.parametrize(
     ("width", "most", "charts", "holds"),
     [(1280, 120, 1, ("h1", ".chips >> nth=0", ".done", "#figure-performance", ".lines")),
-     (390, 70, 1, ("h1", ".chips >> nth=0", ".places"))],
+     (390, 60, 1, ("h1", ".chips >> nth=0", ".places"))],
 )  # fmt: skip
 def test_the_first_screen_is_few_words_and_one_chart(
     browser: Browser, report: Path, width: int, most: int, charts: int, holds: tuple[str, ...]

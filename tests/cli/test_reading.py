@@ -56,3 +56,11 @@ def test_elsewhere_a_preview_tells_now_and_then_and_nothing_beside_json(
     read = [line.partition(", about")[0] for line in told.err.splitlines() if line.startswith("reading images")]
     assert read == [f"reading images: {n} of 40" for n in range(1, 41)]
     assert "reading images" not in told.out
+
+
+def test_data_that_a_run_refuses_are_not_registered(spec: Path, ask: Asking) -> None:
+    (spec.parent / "images" / "3.png").unlink()
+    refused = ask("run", spec)
+    assert refused.code == 2
+    assert ask("register", spec) == refused
+    assert not list(spec.parent.glob("runs/*"))

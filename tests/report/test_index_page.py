@@ -43,6 +43,9 @@ def test_an_index_and_a_bundle_of_runs(tmp_path: Path, capsys: pytest.CaptureFix
         assert all(hashlib.sha256(packed.read(name)).hexdigest() == one for name, one in sums.items())
         links = re.findall(r'<a href="([^"#]+)">', packed.read("index.html").decode())
         assert set(links) <= names
+    with pytest.raises(StoreError, match=r"give a name that ends in \.zip"):
+        open_command([str(runs)], runs, tmp_path / "out.txt")
+    assert not (tmp_path / "out.txt").exists()
     with pytest.raises(StoreError, match="two of the runs are called first"):
         open_command(["first", str(runs / "first")], runs, tmp_path / "twice.zip")
     (runs / "second/tables/provenance.parquet").unlink()

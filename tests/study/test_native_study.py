@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,9 @@ def test_the_page_shows_what_each_loss_outlines_on_the_same_images(run: RunFolde
     pictures = [row for row in run.table("pictures") if row["kind"] == "outline"]
     assert {row["environment"] for row in pictures} >= {"same"}
     assert all("White: truth; orange: called." in caption(row) for row in pictures)
+    cases = [row for row in run.table("pictures") if row["kind"] == "case"]
+    assert {json.loads(row["facts"])["outcome"] for row in cases} & {"missed", "outlined"}
+    assert all(re.fullmatch(r"Dice [01]\.\d\d|no lesion, [\d.e-]+% predicted", caption(row)) for row in cases)
     page = (run.root / "report.html").read_text()
     require_links(page)
     for text in ("Predicted outlines on the same images", "Lesions found against false positives",

@@ -1,19 +1,22 @@
-"""Choose single test images by condition and outcome: surely wrong, divided between recipes, surely right."""
+"""Choose single test images by condition and outcome: surely wrong, divided between recipes, moved by a mark, right."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
+from assay.analysis.audit import Scored, ScoredMaps
 from assay.analysis.pictures import Gallery
 from assay.analysis.results import Gathered
+from assay.core.map_grid import MapGrid
 from assay.shifts.environment import Environment
 from assay.shifts.population import Population
 from assay.spec.schema import RecipePoint, StudySpec
+from assay.stats.metrics import probabilities
 from assay.stats.panel import Panel
 from assay.store.files import Row
 
@@ -21,29 +24,122 @@ MOST_PLACES = 4
 """Test conditions with images, those of primary comparisons first."""
 FEWEST, OF_EACH = 24, 5
 """Images of a study, if it has as many; of each outcome in a condition, or more where there are few conditions."""
+OF_AUDIT = 8
+"""Images of each outcome in an audit."""
+MISSED = 0.5
+"""A Dice below this counts as wrong."""
+_HALF = MapGrid().thresholds.index(0.0)
+
+Facts = dict[str, Any]
+Outcomes = Sequence[tuple[str, Float[np.ndarray, " n"], Bool[np.ndarray, " n"]]]
+"""Outcome, score by which its images are taken, the smallest first, and which images have it."""
 
 
 def case_rows(gathered: Gathered, population: Population, gallery: Gallery) -> list[Row]:
-    """Draw single images of a classification, by the mean of recipes and seeds; none where no outputs were kept.
+    """Draw single images by the mean of recipes and seeds; none where no outputs were kept.
 
     Images are those of the first seed's first fold. Recipes differ on the compared axis alone.
     """
     spec = gathered.plan.spec
     points = [point for point in _beside(spec) if gathered.kept_seeds(point)]
-    if spec.task != "classification" or not points:
+    if not points:
         return []
     scene = population.scene(points[0].tests, gathered.kept_seeds(points[0])[0])
     asked = [stated.environment for stated in spec.contrasts]
     rows: list[Row] = []
     places = sorted(scene.names, key=lambda one: one not in asked)[:MOST_PLACES]
+    count = max(OF_EACH, FEWEST // (3 * len(places)))
     for name in places:
         environment = scene.environment(name)
         panels = [panel for point in points if (panel := gathered.panel(point, name)) is not None]
-        each = [found for panel in panels if (found := _probabilities(panel, len(environment))) is not None]
+        of = _masks if spec.task == "segmentation" else _probabilities
+        each = [found for panel in panels if (found := of(panel, len(environment))) is not None]
         if each:
-            count = max(OF_EACH, FEWEST // (3 * len(places)))
-            rows += _drawn(each, environment, name, gallery, count, made=population.dataset is None)
+            place, classes = np.argsort(environment.table.row, kind="stable"), environment.table.classes
+            judged = of_masks(each) if spec.task == "segmentation" else of_classes(each, classes)
+            made: Facts = {"made": population.dataset is None}
+            rows += [
+                gallery.case(environment, int(place[at]), facts | made, f"{name}-{facts['outcome']}-{at}", name)
+                for at, facts in taken(*judged, count)
+            ]
     return rows
+
+
+def audited_case_rows(
+    clean: Scored, images: Environment, moved: Sequence[tuple[str, Scored, Scored, Environment]], gallery: Gallery
+) -> list[Row]:
+    """Draw single images of an audit: surest wrong, surest right, and those that a mark moves most, with the mark.
+
+    Args:
+        clean: Answers to the images without changes.
+        images: These images.
+        moved: Mark, answers to its images without it and with it, and the images with it.
+        gallery: Where pictures are written.
+    """
+    classes = clean.table.classes
+    if isinstance(clean, ScoredMaps):
+        area = clean.maps["predicted"][:, _HALF] / clean.maps["pixels"]
+        chosen = taken(*of_masks([(clean.dice, area)]), OF_AUDIT)
+    else:
+        chosen = taken(*of_classes([(probabilities(clean.logits), clean.table.target)], classes), OF_AUDIT)
+    rows = [
+        gallery.case(images, at, {**facts, "made": False}, f"{facts['outcome']}-{at}", "clean") for at, facts in chosen
+    ]
+    for mark, before, after, marked in moved:
+        if isinstance(before, ScoredMaps):
+            continue
+        was, now = probabilities(before.logits), probabilities(after.logits)
+        change = np.abs(now - was).max(axis=1)
+        for at in np.argsort(-change, kind="stable")[:OF_AUDIT].tolist():
+            then: Facts = {"mark": mark, "before": classes[was[at].argmax()], "sure": float(was[at].max())}
+            facts = _called(now, before.table.target, classes, at)
+            rows.append(
+                gallery.case(marked, at, {**facts, **then, "outcome": "moved", "made": False}, f"moved-{at}", "clean")
+            )
+    return rows
+
+
+def taken(outcomes: Outcomes, facts: Callable[[int], Facts], count: int) -> Iterator[tuple[int, Facts]]:
+    """Yield position and facts of so many images of each outcome, each image once."""
+    seen: set[int] = set()
+    for outcome, score, among in outcomes:
+        order = np.flatnonzero(among)[np.argsort(score[among], kind="stable")]
+        for at in [one for one in order.tolist() if one not in seen][:count]:
+            seen.add(at)
+            yield at, {"outcome": outcome, **facts(at)}
+
+
+def of_classes(
+    each: Sequence[tuple[Float[np.ndarray, "n k"], Int[np.ndarray, " n"]]], classes: Sequence[str]
+) -> tuple[Outcomes, Callable[[int], Facts]]:
+    """Return the outcomes of a classification, from the probabilities of each recipe and the truth."""
+    mean: Float[np.ndarray, "n k"] = np.mean([own for own, _ in each], axis=0)
+    target = each[0][1]
+    every = np.arange(len(target))
+    true, right = mean[every, target], mean.argmax(axis=1) == target
+    apart = np.ptp([own[every, target] for own, _ in each], axis=0)
+    outcomes = (("wrong", true, ~right), ("divided", -apart, apart > 0), ("right", -true, right))
+    return outcomes, lambda at: _called(mean, target, classes, at)
+
+
+def of_masks(
+    each: Sequence[tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]],
+) -> tuple[Outcomes, Callable[[int], Facts]]:
+    """Return the outcomes of a segmentation, from Dice (NaN without a lesion) and predicted share of each recipe."""
+    dice, area = np.mean([own for own, _ in each], axis=0), np.mean([own for _, own in each], axis=0)
+    free, apart = np.isnan(dice), np.ptp([own for own, _ in each], axis=0)
+    outcomes = (
+        ("missed", dice, ~free & (dice < MISSED)),
+        ("false-mask", -area, free & (area > 0)),
+        ("divided", -apart, ~free & (apart > 0)),
+        ("outlined", -dice, ~free),
+    )
+    return outcomes, lambda at: {"dice": None if free[at] else float(dice[at]), "area": float(area[at])}
+
+
+def _called(share: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"], classes: Sequence[str], at: int) -> Facts:
+    code = int(share[at].argmax())
+    return {"truth": classes[int(target[at])], "called": classes[code], "probability": float(share[at, code])}
 
 
 def _beside(spec: StudySpec) -> list[RecipePoint]:
@@ -54,54 +150,25 @@ def _beside(spec: StudySpec) -> list[RecipePoint]:
     return [point for point, own in zip(spec.points, others, strict=True) if own == held]
 
 
-def _probabilities(panel: Panel, images: int) -> tuple[Float[np.ndarray, "n k"], Int[np.ndarray, " n"]] | None:
-    """Return the probability of each class, from the mean logits of seeds, and the truth.
-
-    Rows are in the order of their numbers. None where the first seed's first fold has other images.
-    """
+def _first(panel: Panel, images: int) -> Bool[np.ndarray, " n"] | None:
+    """Return the images of the first seed's first fold, in the order of their numbers; None where it has others."""
     mine = np.ones(len(panel.target), dtype=bool) if panel.tested is None else panel.tested[0]
     mine = mine if panel.fold is None else mine & (panel.fold[0] == 0)
-    if mine.sum() != images:
+    return mine if mine.sum() == images else None
+
+
+def _probabilities(panel: Panel, images: int) -> tuple[Float[np.ndarray, "n k"], Int[np.ndarray, " n"]] | None:
+    """Return the probability of each class, from the mean logits of seeds, and the truth."""
+    if (mine := _first(panel, images)) is None:
         return None
-    logits = np.nanmean(panel.scores[:, mine], axis=0)
-    if logits.shape[1] == 1:
-        positive: Float[np.ndarray, "n 1"] = 1 / (1 + np.exp(-logits))
-        return np.concatenate([1 - positive, positive], axis=1), panel.target[mine]
-    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return shares / shares.sum(axis=1, keepdims=True), panel.target[mine]
+    return probabilities(np.nanmean(panel.scores[:, mine], axis=0)), panel.target[mine]
 
 
-def _drawn(
-    each: Sequence[tuple[np.ndarray, np.ndarray]],
-    environment: Environment,
-    name: str,
-    gallery: Gallery,
-    count: int,
-    *,
-    made: bool,
-) -> Iterator[Row]:
-    probabilities: Float[np.ndarray, "n k"] = np.mean([own for own, _ in each], axis=0)
-    target = each[0][1]
-    every = np.arange(len(target))
-    true = probabilities[every, target]
-    called = probabilities.argmax(axis=1)
-    apart = np.ptp([own[every, target] for own, _ in each], axis=0)
-    place, classes = np.argsort(environment.table.row, kind="stable"), environment.table.classes
-    taken: set[int] = set()
-    facts: dict[str, Any]
-    for outcome, score, among in (
-        ("wrong", true, called != target),
-        ("divided", -apart, apart > 0),
-        ("right", -true, called == target),
-    ):
-        order = np.flatnonzero(among)[np.argsort(score[among], kind="stable")]
-        for position in [one for one in order.tolist() if one not in taken][:count]:
-            taken.add(position)
-            facts = {
-                "outcome": outcome,
-                "truth": classes[target[position]],
-                "called": classes[called[position]],
-                "probability": float(probabilities[position, called[position]]),
-                "made": made,
-            }
-            yield gallery.case(environment, int(place[position]), facts, f"{name}-{outcome}-{len(taken)}", name)
+def _masks(panel: Panel, images: int) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]] | None:
+    """Return the Dice of each image, NaN without a lesion, and the share of it that is predicted, means of seeds."""
+    if (mine := _first(panel, images)) is None:
+        return None
+    maps: Mapping[str, np.ndarray] = {name: values[:, mine] for name, values in panel.maps.items()}
+    truth, predicted = maps["truth"].astype(np.float64), maps["predicted"][..., _HALF]
+    dice = 2 * maps["hit"][..., _HALF] / np.maximum(predicted + truth, 1)
+    return np.where(truth[0] > 0, np.nanmean(dice, axis=0), np.nan), np.nanmean(predicted / maps["pixels"], axis=0)

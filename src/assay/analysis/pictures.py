@@ -204,8 +204,9 @@ class Gallery:
         return self._write(f"outline-{_safe(name)}.png", image, "outline", facts, environment=environment)
 
     def case(self, environment: Environment, position: int, facts: Facts, name: str, place: str) -> Row:
-        """Write one image of an environment."""
-        (image,) = _pixels(environment, np.array([position]))
+        """Write one image of an environment, of a segmentation with the outline of its mask."""
+        drawn = _with_masks if self.masks and environment.masks is not None else _pixels
+        (image,) = drawn(environment, np.array([position]))
         return self._write(f"case-{_safe(name)}.png", image, "case", facts, environment=place)
 
     def heat_map(self, image: np.ndarray, facts: Facts, name: str, environment: str, explainer: str) -> Row:

@@ -86,7 +86,7 @@ def run(asked: RunRequest) -> None:
 
 
 @app.command(epilog="Example: assay register nodule-loss --until decided")
-@taking(RunRequest, "spec sets seeds until max_seeds scale out no_own_code as_json")
+@taking(RunRequest, "spec sets seeds until max_seeds scale out skip_bad_rows no_own_code as_json")
 def register(
     asked: RunRequest,
     receipt: Annotated[
@@ -95,9 +95,9 @@ def register(
 ) -> None:
     """Register a study before its first seed.
 
-    Writes FOLDER/NAME.registration.json: the resolved study, primary comparisons with margins, looks, version of the
-    statistical rules, time, and a SHA-256 to deposit elsewhere. `assay run` takes it into the run folder and refuses
-    another study.
+    Data that a run would refuse are refused. Writes FOLDER/NAME.registration.json: the resolved study, primary
+    comparisons with margins, looks, version of the statistical rules, time, and a SHA-256 to deposit elsewhere.
+    `assay run` takes it into the run folder and refuses another study.
     """
     from assay.cli.register import register_command
 

@@ -21,6 +21,8 @@ FEW_IMAGES = 200
 MOST_FACTORS = 8
 MARGIN = 0.05
 COMMENTS_AT = 44
+PRINTED = ("classes", "table", "image", "mask", "target", "patient", "split")
+"""Keys whose assumptions are printed: what was taken from the folder. The file has all."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +75,11 @@ def init_command(place: Path, out: Path | None, target: str, patient: str, tests
         write_text(path, _document(lines, found.folder))
         why = _refused(path)
     for one in lines:
-        if one.why:
+        if one.key.strip() in PRINTED:
             print(f"{one.key.strip()}:{'' if one.value is None else ' ' + _flow(one.value)}  ({one.why})")
     if why:
         print(f"to mend before a run: {why}")
-    print(f"{path}: change what is wrong. Next: assay run {path} --open")
+    print(f"{path}: change what is wrong; the other assumptions are comments in it. Next: assay run {path} --open")
 
 
 def _guessed(place: Path, target: str, patient: str, likely: str = "") -> Guess:

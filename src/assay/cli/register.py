@@ -10,10 +10,14 @@ if TYPE_CHECKING:
 
 
 def register_command(asked: RunRequest, receipt: str) -> None:
-    """Register a study, and print its file and its hash."""
+    """Register a study whose data a run would accept, and print its file and its hash."""
     from assay.analysis.registration import register, registration_file
+    from assay.execution.progress import reading_shown
+    from assay.study.run import check_data
 
     settled = asked.settled()
+    with reading_shown(quietly=asked.as_json) as notify:
+        check_data(settled.spec, settled.root, skip_bad_rows=asked.skip_bad_rows, notify=notify)
     made = register(settled.root, settled.spec, receipt)
     file = registration_file(settled.root)
     if asked.as_json:

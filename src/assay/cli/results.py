@@ -105,8 +105,10 @@ def results_command(run: str, table: str, out: Path, form: Form) -> None:
         writer = csvlib.DictWriter(sys.stdout, names)
         writer.writeheader()
         writer.writerows(_part({key: _harmless(value) for key, value in _plain(row).items()}, names) for row in rows)
-    else:
+    elif rows or form.markdown or form.latex:
         _print_table(rows, described, columns, form)
+    else:
+        print(f"{table}: no row {'of this run' if not stored else 'with ' + ', '.join(form.rows)}", file=sys.stderr)
     if not (form.json or form.csv or form.markdown or form.latex):
         said = f"{table}: a row for every {described.row} (other tables: assay list tables)"
         print(fill(said, shutil.get_terminal_size().columns) if sys.stderr.isatty() else said, file=sys.stderr)

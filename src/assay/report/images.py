@@ -112,8 +112,12 @@ BUDGET = 1_800_000
 SHEET_ROOM, PAIR_ROOM, CASE_ROOM, PHONE, LOGIT_WIDTH = 1120, 480, 160, 350, 350.0
 OUTCOMES: Mapping[str, str] = {
     "wrong": "surest of those that are wrong",
+    "missed": "lowest Dice",
+    "false-mask": "no lesion, but a mask",
+    "moved": "moved most by a mark",
     "divided": "recipes differ most",
     "right": "surest of those that are right",
+    "outlined": "highest Dice",
 }
 """Outcome of single images -> its words."""
 SHOWN = 8

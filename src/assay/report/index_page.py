@@ -72,8 +72,10 @@ def write_bundle(folders: Sequence[Path], path: Path) -> Path:
         The file.
 
     Raises:
-        StoreError: Two runs have one name.
+        StoreError: Two runs have one name, or the file's name does not end in .zip.
     """
+    if path.suffix.lower() != ".zip":
+        raise StoreError(f"{path}: a bundle is a ZIP file; give a name that ends in .zip")
     names = [one.resolve().name for one in folders]
     if len(set(names)) < len(names):
         raise StoreError(f"two of the runs are called {max(names, key=names.count)}: pack them one at a time")

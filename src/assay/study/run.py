@@ -133,12 +133,8 @@ def prepare(
     """
     require_registered(root, spec)
     causes = finished.causes(spec, skip_bad_rows)
-    code = own_code(spec.model_dump_json(context={"complete": True}))
-    place = Place(root, default_cache_root(), skip_bad_rows, code)
     here = planning_device(device)
-    population = population_of(spec.data, place, here, fresh=True, notify=notify)
-    starts = {name: population_of(source.data, place, here, notify=notify) for name, source in spec.sources.items()}
-    check_sources(spec, population, starts)
+    place, population, starts = _opened(spec, root, skip_bad_rows, here, notify)
     plan, _ = _plan(spec, population, starts, place)
     inputs = inputs_of(population, spec.data, spec.task)
     check_layers(spec, plan, inputs)
@@ -164,6 +160,25 @@ def prepare(
     counts = len(sources), len(trials), len(probes)
     told = tuple(why), tuple(why_probes)
     return Prepared(spec, place, population, starts, plan, tasks, *counts, *told, device, causes)
+
+
+def check_data(spec: StudySpec, root: Path, *, skip_bad_rows: bool = False, notify: Notify = silent) -> None:
+    """Check that the images can be read and that every environment can be made of them. Raises as `prepare` does."""
+    _, population, starts = _opened(spec, root, skip_bad_rows, PROCESSOR, notify)
+    check_rows(spec, population, starts)
+    check_measurable(spec, population)
+
+
+def _opened(
+    spec: StudySpec, root: Path, skip_bad_rows: bool, here: str, notify: Notify
+) -> tuple[Place, Population, dict[str, Population]]:
+    """Return where a study is kept, its images, and the images of each of its sources."""
+    code = own_code(spec.model_dump_json(context={"complete": True}))
+    place = Place(root, default_cache_root(), skip_bad_rows, code)
+    population = population_of(spec.data, place, here, fresh=True, notify=notify)
+    starts = {name: population_of(source.data, place, here, notify=notify) for name, source in spec.sources.items()}
+    check_sources(spec, population, starts)
+    return place, population, starts
 
 
 def _plan(

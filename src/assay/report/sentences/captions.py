@@ -114,7 +114,16 @@ def _on_lesion(found: Facts) -> str:
 
 
 def _case(row: Row, facts: Facts) -> str:
-    return f"{in_words(facts['truth'])}, predicted {in_words(facts['called'])} ({number(facts['probability'])})"
+    if "area" in facts:
+        return (
+            f"no lesion, {100 * facts['area']:.2g}% predicted"
+            if facts["dice"] is None
+            else f"Dice {number(facts['dice'])}"
+        )
+    said = f"{in_words(facts['truth'])}, predicted {in_words(facts['called'])} ({number(facts['probability'])})"
+    if "mark" not in facts:
+        return said
+    return f"{said} with {in_words(facts['mark'])}, {in_words(facts['before'])} ({number(facts['sure'])}) without"
 
 
 def _found(row: Row, facts: Facts) -> str:
