@@ -169,6 +169,8 @@ def _masks(panel: Panel, images: int) -> tuple[Float[np.ndarray, " n"], Float[np
     if (mine := _first(panel, images)) is None:
         return None
     maps: Mapping[str, np.ndarray] = {name: values[:, mine] for name, values in panel.maps.items()}
+    seen = np.ones(maps["truth"].shape, dtype=bool) if panel.tested is None else panel.tested[:, mine]
     truth, predicted = maps["truth"].astype(np.float64), maps["predicted"][..., _HALF]
-    dice = 2 * maps["hit"][..., _HALF] / np.maximum(predicted + truth, 1)
-    return np.where(truth[0] > 0, np.nanmean(dice, axis=0), np.nan), np.nanmean(predicted / maps["pixels"], axis=0)
+    dice = np.mean(2 * maps["hit"][..., _HALF] / np.maximum(predicted + truth, 1), axis=0, where=seen)
+    area = np.mean(predicted / np.maximum(maps["pixels"], 1), axis=0, where=seen)
+    return np.where(truth[0] > 0, dice, np.nan), area
