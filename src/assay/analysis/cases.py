@@ -1,4 +1,4 @@
-"""Choose single test images by condition and outcome: surely wrong, divided between recipes, moved by a mark, right."""
+"""Choose single test images by condition and outcome: surely wrong, divided between recipes, surely right."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from assay.analysis.audit import Scored, ScoredMaps
 from assay.analysis.pictures import Gallery
 from assay.analysis.results import Gathered
 from assay.core.map_grid import MapGrid
-from assay.shifts.environment import Environment
 from assay.shifts.population import Population
 from assay.spec.schema import RecipePoint, StudySpec
 from assay.stats.metrics import probabilities
@@ -24,8 +22,6 @@ MOST_PLACES = 4
 """Test conditions with images, those of primary comparisons first."""
 FEWEST, OF_EACH = 24, 5
 """Images of a study, if it has as many; of each outcome in a condition, or more where there are few conditions."""
-OF_AUDIT = 8
-"""Images of each outcome in an audit."""
 MISSED = 0.5
 """A Dice below this counts as wrong."""
 _HALF = MapGrid().thresholds.index(0.0)
@@ -65,40 +61,6 @@ def case_rows(gathered: Gathered, population: Population, gallery: Gallery) -> l
     return rows
 
 
-def audited_case_rows(
-    clean: Scored, images: Environment, moved: Sequence[tuple[str, Scored, Scored, Environment]], gallery: Gallery
-) -> list[Row]:
-    """Draw single images of an audit: surest wrong, surest right, and those that a mark moves most, with the mark.
-
-    Args:
-        clean: Answers to the images without changes.
-        images: These images.
-        moved: Mark, answers to its images without it and with it, and the images with it.
-        gallery: Where pictures are written.
-    """
-    classes = clean.table.classes
-    if isinstance(clean, ScoredMaps):
-        area = clean.maps["predicted"][:, _HALF] / clean.maps["pixels"]
-        chosen = taken(*of_masks([(clean.dice, area)]), OF_AUDIT)
-    else:
-        chosen = taken(*of_classes([(probabilities(clean.logits), clean.table.target)], classes), OF_AUDIT)
-    rows = [
-        gallery.case(images, at, {**facts, "made": False}, f"{facts['outcome']}-{at}", "clean") for at, facts in chosen
-    ]
-    for mark, before, after, marked in moved:
-        if isinstance(before, ScoredMaps):
-            continue
-        was, now = probabilities(before.logits), probabilities(after.logits)
-        change = np.abs(now - was).max(axis=1)
-        for at in np.argsort(-change, kind="stable")[:OF_AUDIT].tolist():
-            then: Facts = {"mark": mark, "before": classes[was[at].argmax()], "sure": float(was[at].max())}
-            facts = _called(now, before.table.target, classes, at)
-            rows.append(
-                gallery.case(marked, at, {**facts, **then, "outcome": "moved", "made": False}, f"moved-{at}", "clean")
-            )
-    return rows
-
-
 def taken(outcomes: Outcomes, facts: Callable[[int], Facts], count: int) -> Iterator[tuple[int, Facts]]:
     """Yield position and facts of so many images of each outcome, each image once."""
     seen: set[int] = set()
@@ -119,7 +81,12 @@ def of_classes(
     true, right = mean[every, target], mean.argmax(axis=1) == target
     apart = np.ptp([own[every, target] for own, _ in each], axis=0)
     outcomes = (("wrong", true, ~right), ("divided", -apart, apart > 0), ("right", -true, right))
-    return outcomes, lambda at: _called(mean, target, classes, at)
+
+    def facts(at: int) -> Facts:
+        code = int(mean[at].argmax())
+        return {"truth": classes[int(target[at])], "called": classes[code], "probability": float(mean[at, code])}
+
+    return outcomes, facts
 
 
 def of_masks(
@@ -135,11 +102,6 @@ def of_masks(
         ("outlined", -dice, ~free),
     )
     return outcomes, lambda at: {"dice": None if free[at] else float(dice[at]), "area": float(area[at])}
-
-
-def _called(share: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"], classes: Sequence[str], at: int) -> Facts:
-    code = int(share[at].argmax())
-    return {"truth": classes[int(target[at])], "called": classes[code], "probability": float(share[at, code])}
 
 
 def _beside(spec: StudySpec) -> list[RecipePoint]:

@@ -114,7 +114,6 @@ OUTCOMES: Mapping[str, str] = {
     "wrong": "surest of those that are wrong",
     "missed": "lowest Dice",
     "false-mask": "no lesion, but a mask",
-    "moved": "moved most by a mark",
     "divided": "recipes differ most",
     "right": "surest of those that are right",
     "outlined": "highest Dice",

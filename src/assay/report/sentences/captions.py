@@ -120,10 +120,7 @@ def _case(row: Row, facts: Facts) -> str:
             if facts["dice"] is None
             else f"Dice {number(facts['dice'])}"
         )
-    said = f"{in_words(facts['truth'])}, predicted {in_words(facts['called'])} ({number(facts['probability'])})"
-    if "mark" not in facts:
-        return said
-    return f"{said} with {in_words(facts['mark'])}, {in_words(facts['before'])} ({number(facts['sure'])}) without"
+    return f"{in_words(facts['truth'])}, predicted {in_words(facts['called'])} ({number(facts['probability'])})"
 
 
 def _found(row: Row, facts: Facts) -> str:
