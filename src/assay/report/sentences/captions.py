@@ -116,7 +116,7 @@ def _on_lesion(found: Facts) -> str:
 def _case(row: Row, facts: Facts) -> str:
     if "area" in facts:
         return (
-            f"no lesion, {100 * facts['area']:.2g}% predicted"
+            f"no lesion, {100 * facts['area']:.3g}% predicted"
             if facts["dice"] is None
             else f"Dice {number(facts['dice'])}"
         )
