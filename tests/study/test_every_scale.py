@@ -131,21 +131,6 @@ MAPS: Mapping[str, Any] = {"recipe.architecture": "small-unet", "recipe.initiali
                            "recipe.batch_size": 8, "recipe.epochs": 1}  # fmt: skip
 FOLDS: Mapping[str, Any] = {"data.train.size": 32, "data.train.split": {"folds": 3}}
 SMALL: Mapping[str, Mapping[str, Any]] = {
-    "dr-pretraining-eyepacs": {
-        **TINY, **FOLDS, "recipe.epochs": [1, 2],
-        "probes": ["performance", {"representation": {"environment": "eyepacs", "maps": 110}}],
-        **{f"sources.{name}.recipe.{key}": value for name in ("moco", "imagenet-moco")
-           for key, value in (("epochs", 1), ("batch_size", 32), ("loss", {"moco": {"queue": 64}}))},
-        "environments.train.fraction": [0.5, 1],
-        **{f"published.{i}.columns.{j}.where.fraction+epochs": "1+2" for i in (1, 2) for j in range(4)},
-        **{f"published.0.columns.{j}.where": {"fraction+epochs": "1+2"} for j in range(3)},
-        **{f"published.2.columns.{j}.layer": "trunk.conv1.0" for j in range(4)},
-    },
-    "source-matters-nih": {
-        **TINY, "data.train.size": 32, "recipe.epochs": 1, "probes": ["performance"], "seeds": 2,
-        "environments.train.rows": 48, "environments.train.dose.p": [0, 1],
-        "sources.radimagenet": {"initialization": "random"}, "recipe.initialization": ["imagenet", "radimagenet"],
-    },
     "source-matters-lidc": {
         **TINY, "data.size": 32, "recipe.epochs": 1, "probes": ["performance"], "seeds": 2,
         "environments.train.rows": 24, "environments.train.dose.p": [0, 1],
@@ -155,8 +140,6 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
     "lesion-loss-dfuc": {**MAPS, **FOLDS},
 }  # fmt: skip
 PRINTED = {
-    "dr-pretraining-eyepacs": ("Eigenvalues of the first convolution's maps", "trunk.layer4", "Messidor-2"),
-    "source-matters-nih": ("ImageNet, tag: published", "p, against RadImageNet, tag", "0.86"),
     "source-matters-lidc": ("ImageNet: published", "p, against RadImageNet", "0.82"),
     "lesion-loss-endotect": ("left empty: published", "0.7"),
     "lesion-loss-dfuc": ("Dice on FUSeg", "left empty"),
