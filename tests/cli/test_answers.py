@@ -22,7 +22,7 @@ from assay.store.files import read_rows
 from assay.store.schema import TABLES
 from assay.study.finished import Result
 
-HIDDEN = ("audit compare", "audit prepare", "audit score")
+HIDDEN = ("audit compare", "audit remedy", "audit prepare", "audit score")
 """Commands of two words, which the help of the first word names."""
 GROUP: Any = typer.main.get_command(app)
 COMMANDS: list[str] = [name for name in GROUP.commands if name not in HIDDEN]

@@ -28,6 +28,7 @@ from tests.worlds.files import save, write_table
 from tests.worlds.studies import SMALL
 
 import assay
+from assay.cli.audit import _print  # pyright: ignore[reportPrivateUsage]
 from assay.core.errors import SpecError, StoreError
 from assay.shifts.battery import battery, every_distortion
 from assay.stats.rows import Verdict
@@ -83,7 +84,7 @@ def test_the_page_of_an_audit_cites_cells_and_names_no_patient(planted: Path) ->
         "This is a lead: no limit from networks without a shortcut",
         "answers also change with tag",
         "Affected by tag",
-        "same images, same answers",
+        "gives the same images the same answers",
         "margin 0.05, the default · intended use: not stated",
         "No reference networks were read",
         "data:image/png",
@@ -345,7 +346,7 @@ def test_the_auroc_is_compared_with_the_one_that_the_user_knows(
     assert as_number("auroc=.97") == 0.97
 
 
-def test_a_model_that_is_read_wrongly_stops_the_audit(tmp_path: Path) -> None:
+def test_a_model_that_is_read_wrongly_stops_the_audit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = images(tmp_path / "set", 120)
     with pytest.raises(SpecError, match=r"classes may be the other way round.*--positive names another"):
         audited(lambda images: -middle(images), data)
@@ -362,8 +363,10 @@ def test_a_model_that_is_read_wrongly_stops_the_audit(tmp_path: Path) -> None:
     assert scaled.table("checks").query("check == 'scaling'").status.tolist() == ["ok"]
     with pytest.raises(SpecError, match="same output"):
         audited(lambda images: np.zeros(len(images)), data)
-    with pytest.raises(SpecError, match="NaN or infinite"):
+    with pytest.raises(SpecError, match=r"NaN or infinite scores for (\d+) of \1 images: check its weights"):
         audited(lambda images: np.full(len(images), np.nan), data)
+    with pytest.raises(SpecError, match=r"NaN or infinite scores for 1 of \d+ images"):
+        audited(lambda images: np.where(np.arange(len(images)) == 3, np.nan, middle(images)), data)
     with pytest.raises(SpecError, match="gives 3 scores, and the target has two classes"):
         audited(lambda images: np.stack([middle(images)] * 3, axis=1), data)
     picked = audited(lambda images: np.stack([-middle(images), middle(images)], axis=1), data, output=1)
@@ -371,6 +374,8 @@ def test_a_model_that_is_read_wrongly_stops_the_audit(tmp_path: Path) -> None:
     draws = np.random.default_rng(0)
     moody = audited(lambda images: middle(images) + draws.normal(size=len(images)), data)
     assert moody.table("checks").query("check == 'repeatable'").status.tolist() == ["warn"]
+    _print(moody.folder, json=False)
+    assert "caution: the model answers the same images differently when asked again" in capsys.readouterr().out
     with pytest.raises(SpecError, match="at least two different labels"):
         audited(middle, images(tmp_path / "one", 20, one_class=True))
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.lib.stride_tricks import sliding_window_view
 from tests.worlds.files import save, write_table
 
 import assay
@@ -50,6 +51,9 @@ def pictures(folder: Path, mark: str = "letter", tie: float = 0.9, seed: int = 0
         if draws.random() < 0.5 + tie * (label - 0.5):
             if mark in ("letter", "both"):
                 pixels[LETTER] = GLYPH
+            elif mark == "moved":
+                down, across = draws.integers(32, 42, size=2)
+                pixels[down : down + 6, across : across + 6] = GLYPH
             elif mark == "frame":
                 for edge in (np.s_[:2], np.s_[-2:], np.s_[:, :2], np.s_[:, -2:]):
                     pixels[edge] = 0.05
@@ -65,9 +69,15 @@ def middle(images: np.ndarray) -> np.ndarray:
     return np.asarray(20 * (images[:, 0, 16:32, 16:32].mean((1, 2)) - 0.5))
 
 
+def moved(images: np.ndarray) -> np.ndarray:
+    corner = sliding_window_view(images[:, 0, 30:, 30:], GLYPH.shape, axis=(1, 2))
+    return np.asarray((corner * (GLYPH - GLYPH.mean())).mean((3, 4)))
+
+
 MODELS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "letter": lambda x: 15 * (x[:, 0, *LETTER] * (GLYPH - GLYPH.mean())).mean((1, 2)) + 0.5 * middle(x),
     "frame": lambda x: -8 * x[:, 0, 0].mean(axis=1) + 0.5 * middle(x),
+    "moved": lambda x: 25 * moved(x).max((1, 2)) + 0.5 * middle(x),
     "triangle": lambda x: 25 * (x[:, 0, :9, :9] * (UPPER - UPPER.mean())).mean((1, 2)) + 0.5 * middle(x),
     "both": lambda x: MODELS["letter"](x) + 25 * (x[:, 0, *BESIDE] * (UPPER - UPPER.mean())).mean((1, 2)),
 }
@@ -144,6 +154,13 @@ def test_a_second_mark_is_named_apart_and_the_leading_one_is_not_named_twice(
     *_, second = RunFolder(audited("letter", tmp_path / "one", domain="chest-xray")).table("regions")
     assert (second["of"], second["verdict"]) == ("drawn", "nothing-found")
     assert "Apart" not in " ".join(answer({"regions": [first, second]}))
+
+
+def test_a_letter_whose_place_varies_is_on_those_that_have_it(tmp_path: Path) -> None:
+    row = RunFolder(audited("moved", tmp_path)).table("regions")[0]
+    shares = json.loads(row["shares"])
+    assert shares["label"] > 0.8 > 0.2 > shares["not label"]
+    assert row["bright"]
 
 
 def test_without_a_limit_it_is_a_lead_and_with_a_high_one_nothing_is_found(

@@ -15,6 +15,7 @@ import typer
 
 from assay.core.errors import DataError, SpecError, unknown_name
 from assay.core.files import is_file, is_folder
+from assay.data.files.guess import guess
 from assay.data.files.in_memory import on_disk
 from assay.data.files.labels import HEADERS, IMAGE, PATIENT, joined
 from assay.data.files.table import read_table
@@ -31,7 +32,7 @@ from assay.stats.format import count, duration
 from assay.store.files import json_text
 from assay.store.folder import RunFolder
 from assay.study.audit_compare import AuditsRun, compare_audits
-from assay.study.audit_plan import Planned
+from assay.study.audit_plan import Planned, Say
 from assay.study.audit_request import Asked
 from assay.study.audit_scores import PredictionColumns, audit_predictions, factor_of
 from assay.study.auditing import run_audit
@@ -40,6 +41,7 @@ from assay.study.compare_request import AuditsRequest
 from assay.study.origins import origin_of
 from assay.study.policy import POLICY_FAILED, Policy, read_policy
 from assay.study.prepared import IMAGES, NAMES, finish_audit, prepare_images, prepared_request
+from assay.study.remedy import BALANCED, COVERED, remedy
 
 SHOWN = 15
 """Verdicts that are printed; the page has all."""
@@ -64,6 +66,7 @@ def audit_command(asked: Asked, *, dry_run: bool, quiet: bool, json: bool) -> No
         )
     else:
         origin = _origin(asked)
+        asked = _with_target(asked, _quiet if quiet or json else _say)
         if asked.train_images:
             asked = asked.but(train=_trained_on(asked))
         data = data_of(asked)
@@ -114,6 +117,7 @@ def prepare_command(folder: Path, asked: Asked, quiet: bool) -> None:
         SpecError: The folder is not empty, or the request is wrong.
         DataError: Rows cannot be read.
     """
+    asked = _with_target(asked, _quiet if quiet else _say)
     data = _anywhere(data_of(asked))
     if asked.train_images:
         asked = asked.but(train=_anywhere(_trained_on(asked)))
@@ -233,6 +237,21 @@ def _print(root: Path, json: bool) -> None:
     print(f"report: {root / 'report.html'}")
 
 
+def remedy_command(audit: Path, folder: Path, swap: bool, quiet: bool) -> None:
+    """Cover the mark that an audit found, and print what to do next.
+
+    Raises:
+        SpecError: The folder holds no audit, no mark was found, or the new folder is not empty.
+        DataError: The images changed since.
+    """
+    with reading_shown(quietly=quiet) as notify:
+        made = remedy(audit, folder, swapped=swap, notify=notify)
+    print(f"{folder / COVERED}: {made.images:,} images with {made.what} covered by those of {made.donors:,} without it")
+    known = f"{made.balanced:,} of {made.searched:,} images that were searched"
+    print(f"{folder / BALANCED}: {known}, half of each class with it")
+    print(f"retrain on either, audit the new model on the same images, then: assay audit compare {audit} NEW")
+
+
 def compare_command(asked: AuditsRequest) -> None:
     """Compare two audits and print the differences.
 
@@ -264,6 +283,26 @@ def _origin(given: Asked) -> Origin:
 
 
 # The images.
+
+
+def _with_target(asked: Asked, say: Say) -> Asked:
+    """Return what is asked with the column that is called like a target, where none is named and none is `target`.
+
+    Raises:
+        SpecError: No column is surely the target.
+    """
+    path = Path(asked.images).expanduser()
+    path = path / "data.csv" if is_folder(path) else path
+    if asked.target != Asked().target or asked.mask or asked.labels or not is_file(path):
+        return asked
+    if asked.target in read_table(path, asked.image).header:
+        return asked
+    try:
+        found = guess(path, patient=asked.patient, image=asked.image).data_keys()["target"]
+    except SpecError as error:
+        raise SpecError(f"--{error}") from error
+    say(f"--target {found}: the column that is called like one")
+    return asked.but(target=found)
 
 
 def data_of(given: Asked, option: str = "--images") -> dict[str, Any]:

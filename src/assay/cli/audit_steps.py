@@ -1,4 +1,4 @@
-"""`assay audit compare`, `assay audit prepare` and `assay audit score`."""
+"""`assay audit compare`, `assay audit remedy`, `assay audit prepare` and `assay audit score`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ def add_commands(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     for name, example, command in (
         ("audit compare", "assay audit compare audits/m1 audits/m2 --out differences", compare),
+        ("audit remedy", "assay audit remedy audits/model covered", remedy),
         ("audit prepare", "assay audit prepare prepared --images data.csv --target finding --size 224", prepare),
         ("audit score", "assay audit score prepared scores.csv", score),
     ):
@@ -34,6 +35,24 @@ def compare(asked: AuditsRequest) -> None:
     from assay.cli.audit import compare_command
 
     compare_command(asked)
+
+
+def remedy(
+    audit: Annotated[Path, typer.Argument(help="Folder of an audit that found a mark.", metavar="AUDIT")],
+    folder: Annotated[Path, typer.Argument(help="A new folder.", metavar="DIR")],
+    swap: Annotated[
+        bool, typer.Option("--swap", help="The mark is on the images that the page shows as without.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a copy of the images with the mark covered that an audit found, to train on.
+
+    DIR gets `images/` as the model reads them, `data.csv` with the columns of your table, and `balanced.csv`: rows of
+    your table with the mark on half of each class. Images are those that were searched: of --train where it was given.
+    """
+    from assay.cli.audit import remedy_command
+
+    remedy_command(audit, folder, swap, quiet)
 
 
 @taking(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
 
 from assay.core.files import content_hash
+from assay.report.blocks import render
 from assay.report.evidence import Evidence
 from assay.report.images import encoded
 from assay.report.opening import LIGHTS, MOST_PLACES, SIDE, SIGNS, Account, Chip, Line, Opening, Place, Said, Small
@@ -28,6 +29,7 @@ from assay.report.sentences.audit import (
     strength,
     title,
 )
+from assay.report.sentences.audit import evidence as audit_evidence
 from assay.report.sentences.leads import (
     NO_LEADS,
     NOT_LOOKED_FOR,
@@ -35,17 +37,21 @@ from assay.report.sentences.leads import (
     VALUES,
     leading_region,
     place_words,
-    region_evidence,
+    region_size,
     region_title,
 )
+from assay.report.sheets import Sheet
+from assay.results.audit_blocks import DOSES
+from assay.results.block import Query
 from assay.stats.rows import Row, numeric
 from assay.stats.verdicts import MARGIN
-from assay.store.audit_tables import NOT_TESTED
 
 _LONGEST = 40
 """Letters of the name of a mark in the name of its picture."""
-MOST_LINES = 3
-"""Verdicts on the first screen."""
+MOST_LINES = 2
+"""Verdicts on marks and columns on the first screen; one less where a region leads."""
+MOST_VERDICTS = 12
+"""Verdicts that open; the table has all."""
 MOST_CHIPS = 3
 """Chips on the first screen, problems first; the findings have all."""
 EXAMPLES = 2
@@ -68,10 +74,11 @@ def audit_account(evidence: Evidence) -> Account:
         parts.remove(f"{facts['patients']} patients")
     first, *more = answer_words(tables)
     led = leading_region(tables["regions"])
-    lines = [Line(f"{region_title(row)}:", region_evidence(row), "regions") for row in tables["regions"]]
+    regions = [led] if led is not None else tables["regions"][:1]
+    lines = [Line(f"{region_title(row)}:", region_size(row), "regions") for row in regions]
     lines += [
         Line(f"{title(row, margin)}:", strength(row), anchors[row["kind"], row["factor"]])
-        for row in leading(stated(tables))[:MOST_LINES]
+        for row in leading(stated(tables))[: MOST_LINES - (led is not None)]
         if not math.isnan(numeric(row, "g")) and (led is None or row["verdict"] in HARMFUL)
     ]
     chips = _chips(tables["checks"], facts, marks=any(row["kind"] == "mark" for row in verdicts))
@@ -90,7 +97,7 @@ def audit_account(evidence: Evidence) -> Account:
         verdict=first,
         opening=opening,
         doubts=tuple(map(_said, tables["checks"])),
-        limits=(*([NOT_LOOKED_FOR] if tables["regions"] else []), *not_established(tables)),
+        limits=not_established(tables),
         methods=METHODS,
     )
 
@@ -101,8 +108,9 @@ def _said(row: Row) -> Said:
 
 
 def leads_words(tables: Mapping[str, Sequence[Row]]) -> dict[str, str]:
-    """Return sentences on the section of leads, see `audit_blocks.audit_sections`."""
-    return {"found": NOTE if tables["leads"] else NO_LEADS, "leads": VALUES}
+    """Return sentences on the sections of regions and leads, see `audit_blocks.audit_sections`."""
+    region = NOT_LOOKED_FOR if tables["regions"] else ""
+    return {"region": region, "found": NOTE if tables["leads"] else NO_LEADS, "leads": VALUES}
 
 
 def _chips(checks: Sequence[Row], facts: Mapping[str, str], *, marks: bool) -> Iterator[Chip]:
@@ -120,19 +128,34 @@ def _chips(checks: Sequence[Row], facts: Mapping[str, str], *, marks: bool) -> I
         yield Chip("warn", SIGNS["warn"], "no reference networks: 'relies on' cannot be claimed", NO_REFERENCE)
 
 
+# Verdicts that open.
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A verdict with what a reader opens it for: its numbers, an image without and with the mark, and its doses."""
+
+    title: str
+    words: str
+    place: Place | None
+    doses: Sheet | None
+
+
+def opened(evidence: Evidence) -> Iterator[Opened]:
+    """Yield the leading verdicts on marks and columns."""
+    for at, row in enumerate(leading(stated(evidence.tables))[:MOST_VERDICTS]):
+        mark = row["kind"] == "mark"
+        doses = replace(DOSES, id=f"doses-{at}", keep=Query(only={"factor": (row["factor"],)}))
+        path = _picture_of(evidence.root, row["factor"])
+        yield Opened(
+            title(row, evidence.facts["margin"]),
+            audit_evidence(row),
+            _place(row, path) if mark and path.is_file() else None,
+            render(doses, evidence).sheet if mark else None,
+        )
+
+
 # Pictures of marks: images without (left) and with the mark.
-
-
-def mark_pictures(evidence: Evidence) -> list[Row]:
-    """Return the pictures of the marks that are not cleared, as rows of `schema.PICTURES`."""
-    kept = ("no-effect", NOT_TESTED)
-    return [
-        {"file": path.name, "kind": "mark", "environment": "", "factor": row["factor"],
-         "facts": json.dumps({"images": EXAMPLES}), "logits": "", "pixel_size": 0.0, "scale": 1}
-        for row in evidence.tables.get("verdicts", ())
-        if row["kind"] == "mark" and row["verdict"] not in kept
-        and (path := _picture_of(evidence.root, row["factor"])).is_file()
-    ]  # fmt: skip
 
 
 def _places_of_lead(evidence: Evidence, row: Row) -> Iterator[Place]:
@@ -140,13 +163,16 @@ def _places_of_lead(evidence: Evidence, row: Row) -> Iterator[Place]:
     for name in _PICTURES:
         path = evidence.root / "pictures" / f"{LEAD} {row['of']} {name}.png"
         if path.is_file():
-            yield Place(
-                name if " " in name or name == "difference" else f"mean {name}", (_small(path, place_words(row)),)
-            )
+            yield Place(_PICTURES[name], (_small(path, place_words(row)),))
 
 
-_PICTURES = ("with", "without", "difference",
-             *(f"{name} {at + 1}" for name in ("with", "without") for at in range(EXAMPLES_OF_LEAD)))  # fmt: skip
+_PICTURES = {
+    **{f"{name} 1": f"{name} it" for name in ("with", "without")},
+    **{name: f"mean {name}" for name in ("with", "without")},
+    "difference": "difference",
+    **{f"{name} {at + 1}": f"{name} it" for at in range(1, EXAMPLES_OF_LEAD) for name in ("with", "without")},
+}
+"""Name of a picture of a region -> its caption."""
 
 
 def _small(path: Path, label: str) -> Small:
@@ -162,17 +188,21 @@ def _places(evidence: Evidence) -> Iterator[Place]:
     marks = [row for row in evidence.tables["verdicts"]
              if row["kind"] == "mark" and _picture_of(evidence.root, row["factor"]).is_file()]  # fmt: skip
     for row in marks[:MOST_PLACES]:
-        with Image.open(_picture_of(evidence.root, row["factor"])) as opened:
-            image = opened.convert("RGB")
-        side = image.width // 2
-        height = image.height // EXAMPLES
-        by = math.ceil(max(side, height) / SIDE)
-        small: list[Small] = []
-        for at, label in enumerate(("without", "with")):
-            part = image.crop((at * side, 0, (at + 1) * side, height)).reduce(by)
-            times = max(1, SIDE // max(part.size))
-            small.append(Small(encoded(part, lossless=True), part.width * times, part.height * times, label))
-        yield Place(factor_words(row), tuple(small))
+        yield _place(row, _picture_of(evidence.root, row["factor"]))
+
+
+def _place(row: Row, path: Path) -> Place:
+    with Image.open(path) as opened:
+        image = opened.convert("RGB")
+    side = image.width // 2
+    height = image.height // EXAMPLES
+    by = math.ceil(max(side, height) / SIDE)
+    small: list[Small] = []
+    for at, label in enumerate(("without", "with")):
+        part = image.crop((at * side, 0, (at + 1) * side, height)).reduce(by)
+        times = max(1, SIDE // max(part.size))
+        small.append(Small(encoded(part, lossless=True), part.width * times, part.height * times, label))
+    return Place(factor_words(row), tuple(small))
 
 
 def _picture_of(root: Path, factor: str) -> Path:

@@ -44,6 +44,8 @@ COARSE = 0.2
 """A run that cannot detect a smaller difference than this gets a caution."""
 MOST_PLACES = 3
 """Test conditions that the first screen shows images of, training among them."""
+MOST_SMALL = 5
+"""Small pictures that are seen at once."""
 SIDE = 128
 """Most CSS pixels of a small picture."""
 MOST_CHIPS = 4

@@ -18,14 +18,14 @@ from ruamel.yaml import YAML
 
 from assay.core.errors import StoreError
 from assay.report.audit_comparison import comparison_account
-from assay.report.audit_page import audit_account, leads_words, mark_pictures
+from assay.report.audit_page import Opened, audit_account, leads_words, opened
 from assay.report.blocks import Figure, Rendered, chart, render
 from assay.report.drawing import DARK, LIGHT, declarations
 from assay.report.evidence import Evidence, Tables, distinct, networks, outline
 from assay.report.glossary import first_used
 from assay.report.images import Gallery, gallery
 from assay.report.look_page import look_account
-from assay.report.opening import MOST_LINES, Account, Opening, Said, opening, paper, said, verdict
+from assay.report.opening import MOST_LINES, MOST_SMALL, Account, Opening, Said, opening, paper, said, verdict
 from assay.report.preview_page import preview_account
 from assay.report.sentences.audit import meanings
 from assay.report.sentences.leads import region_meanings
@@ -87,6 +87,7 @@ class Content:
         files: Every table whole.
         methods: Sentences on methods; of a study the template has them.
         planned: Whether the run is planned, and nothing of it is done.
+        opened: Verdicts of an audit that open.
     """
 
     name: str
@@ -114,6 +115,7 @@ class Content:
     files: tuple[tuple[str, Download | None], ...]
     methods: tuple[str, ...] = ()
     planned: bool = False
+    opened: tuple[Opened, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -174,8 +176,8 @@ def content(evidence: Evidence, account: Account, asked: Sequence[Section]) -> C
         doubts=doubts,
         limits=_limits(account.limits, " " if evidence.of_audit else "; "),
         first=first,
-        gallery=gallery(root, evidence, mark_pictures(evidence) if evidence.of_audit else tables.get("pictures", ()),
-                        all_shown=account.planned),
+        gallery=gallery(root, evidence, tables.get("pictures", ()), all_shown=account.planned),
+        opened=tuple(opened(evidence)) if evidence.of_audit else (),
         sections=parts,
         lost=lost,
         environments=environments,
@@ -437,6 +439,7 @@ def rendered(template: str, page: object, **more: object) -> str:
         "svg": Markup,
         "plural": plural,
         "most_lines": MOST_LINES,
+        "most_small": MOST_SMALL,
     }
     return templates().get_template(template).render(page=page, **shared, **more)
 

@@ -34,8 +34,11 @@ _BATTERY = (
           keep=Query(without={"verdict": (NOT_TESTED,)}),
           columns=("factor", "verdict", *_EFFECT, "limit", "open", "needed", "images")),
     Block(id="effects", title="Swing by strength of the mark", table="effects", chart="curve", panel="factor",
-          along="dose", value="g", colors="measure", columns=("factor", "dose", *_EFFECT, "images"), folded=True),
+          along="dose", value="g", colors="measure", folded=True, listed=False),
 )  # fmt: skip
+DOSES = Block(id="doses", title="By strength of the mark", table="effects",
+              columns=("dose", *_EFFECT, "images"))  # fmt: skip
+"""The doses of one mark."""
 _GROUPS = (
     Block(id="gaps", title="Gaps between groups", table="gaps", chart="strip", place=("column", "a", "b"),
           panel="measure", colors="decision",
@@ -58,7 +61,7 @@ def audit_sections(tables: Mapping[str, Sequence[Row]], words: Mapping[str, str]
 
     Args:
         tables: Rows of every table, by name.
-        words: Sentences on the section of leads: its heading, `found`, and a note on the block `leads`.
+        words: Sentences on the sections `region` and `found`, and a note on the block `leads`.
     """
     lost = "dice" if any(row["dice"] == row["dice"] for row in tables["distorted"]) else "loss"
     leads = (
@@ -71,7 +74,7 @@ def audit_sections(tables: Mapping[str, Sequence[Row]], words: Mapping[str, str]
                       columns=("factor", "severity", "decision", "loss", "dice", "flips", "images",
                                "reason"))  # fmt: skip
     return [
-        Section("region", "What the answers live by", (REGIONS,)),
+        Section("region", "What the answers live by", (REGIONS,), words["region"]),
         Section("found", "Leads, not verdicts", leads, words["found"]),
         Section("performance", "Groups and distortions", (*_GROUPS, distorted)),
         Section("verdict", "Marks and columns", _BATTERY,

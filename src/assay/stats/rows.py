@@ -40,6 +40,9 @@ class LeadVerdict(StrEnum):
     NOTHING_FOUND = "nothing-found"
 
 
+FOUND = (LeadVerdict.LIVES, LeadVerdict.LOOKS, LeadVerdict.LEAD)
+"""Verdicts on a region that was found."""
+
 RULES = 1
 """Version of the statistical rules: raised with every change after which the same values can be decided otherwise."""
 ALPHA = 0.05

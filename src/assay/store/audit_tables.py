@@ -184,6 +184,7 @@ REGIONS = Table(
         IMAGES,
         PATIENTS,
         whole("passes", "images put through the model"),
+        Column("search", "name of its record below probes/"),
         Column("reason", "why the search was not done, in words"),
     ),
     ("verdict", "kind", "name", "value", "value_low", "limit", "moved", "g", "flips", "shares", "images"),

@@ -28,15 +28,17 @@ _TYPES: Mapping[str, Any] = {
 }
 
 
-def verdicts_document(tables: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
+def verdicts_document(tables: Mapping[str, Sequence[Row]], answer: Sequence[str]) -> dict[str, Any]:
     """Return the content of `verdicts.json`: facts of the audit, and rows with all columns of their tables.
+
+    The answer is in the sentences of the page, the terminal and the model card.
 
     A number that is undefined is null, and a text that is absent is empty.
     """
     facts = {str(row["key"]): str(row["value"]) for row in tables["provenance"]}
     shown = {name: [_complete(row, AUDIT_TABLES[name]) for row in tables[name]] for name in SHOWN}
     stable = {key: value for key, value in facts.items() if key not in _NEW_EACH_TIME}
-    return {"schema": SCHEMA_VERSION, "audit": stable, **shown}
+    return {"schema": SCHEMA_VERSION, "audit": stable, "answer": list(answer), **shown}
 
 
 def _complete(row: Row, table: Table) -> Row:
@@ -52,7 +54,8 @@ def _value(value: Any, column: Column) -> Any:
 def verdicts_schema() -> dict[str, Any]:
     """Return the JSON schema of `verdicts.json`."""
     facts = {"type": "object", "additionalProperties": {"type": "string"}, "required": ["model", "kind", "margin"]}
-    parts = {"schema": {"const": SCHEMA_VERSION}, "audit": facts}
+    sentences = {"description": "The answer in sentences", "type": "array", "items": {"type": "string"}}
+    parts = {"schema": {"const": SCHEMA_VERSION}, "audit": facts, "answer": sentences}
     parts |= {name: {"type": "array", "items": _row_schema(AUDIT_TABLES[name])} for name in SHOWN}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -75,7 +78,7 @@ def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
             "additionalProperties": False}  # fmt: skip
 
 
-def write_verdicts(folder: RunFolder) -> None:
-    """Write `verdicts.json` of an audit from its tables."""
+def write_verdicts(folder: RunFolder, answer: Sequence[str]) -> None:
+    """Write `verdicts.json` of an audit from its tables, and its answer in sentences."""
     tables = {name: folder.table(name) for name in (*SHOWN, "provenance")}
-    write_json(folder.root / FILE, verdicts_document(tables))
+    write_json(folder.root / FILE, verdicts_document(tables, answer))

@@ -67,7 +67,9 @@ class Asked(Request):
         ),
     ] = ""
     images: Annotated[str, Option("A CSV with a row per image, or a folder with one.", "PATH")] = ""
-    target: Annotated[str, Option("The class.", "COLUMN")] = "target"
+    target: Annotated[
+        str, Option("The class; by default the column that is called like one.", "COLUMN", shown=False)
+    ] = "target"
     positive: Annotated[str, Option("The positive class.", "CLASS")] = ""
     patient: Annotated[str, Option("The patient.", "COLUMN")] = ""
     image: Annotated[str, Option("The image's file.", "COLUMN")] = "image"

@@ -28,6 +28,7 @@ from assay.execution.tasks import Context, Event, Observer, Task
 from assay.models.ref import Origin
 from assay.probes.reader import ReadingError
 from assay.report.audit_cards import write_cards
+from assay.report.sentences.audit import answer_words
 from assay.runs.run import Tables, Watch, carry_out_held
 from assay.shifts.battery import DECIDING, DETAIL
 from assay.shifts.environment import Environment
@@ -153,7 +154,7 @@ def run_audit(
 
 def write_outcome(folder: RunFolder) -> None:
     """Write `verdicts.json` and the cards of an audit from its tables."""
-    write_verdicts(folder)
+    write_verdicts(folder, answer_words({name: folder.table(name) for name in ("regions", "verdicts", "added")}))
     write_cards(folder.root)
 
 
@@ -319,13 +320,14 @@ class AuditRun:
         plan, given, asked = self.plan, self.given, self.request
         if not plan.counts.searched:
             return ()
-        images, classes = plan.whole, plan.whole.table.classes
+        request, scene, images, classes = given.request, given.scene, plan.whole, plan.whole.table.classes
         if asked.train is not None:
-            images = training_scene(given, asked.train)[1].environment("all")
+            request, scene = training_scene(given, asked.train)
+            images = scene.environment("all")
             require_same_classes(images.table, classes)
         images = picked(images, balanced(images.table, plan.counts.searched, asked.seed))
         threshold = self.answers.clean.threshold
-        made = partial(Search, given, images, classes, asked.train is not None)
+        made = partial(Search, given, request, scene, images, classes, asked.train is not None)
         place, whole = (made(of, asked.seed, threshold, self._limits) for of in ("place", "whole"))
         return [place, whole, made("drawn", asked.seed, threshold, self._limits, place)]
 

@@ -15,6 +15,7 @@ from scipy.special import logit
 from assay.analysis.shortcuts import properties_of
 from assay.core.files import content_hash
 from assay.core.reasons import Code, Reason
+from assay.data.files.table import expand
 from assay.execution.tasks import Context
 from assay.models.external import AT_ONCE, CommandNetwork
 from assay.probes import leads
@@ -23,7 +24,9 @@ from assay.probes.leads import Lead, Sample, carriers, lead
 from assay.probes.reader import ReadingError, evaluating, score_names, scores_of
 from assay.shifts.environment import Environment
 from assay.shifts.intervention import by_box
+from assay.shifts.population import PopulationScene
 from assay.shifts.regions import Pixels, Region, Sought, region_of
+from assay.spec.request import ProbeRequest
 from assay.stats.rows import LeadVerdict
 from assay.stats.swing import Bounded
 from assay.stats.verdicts import decide_lead
@@ -40,7 +43,9 @@ class Search:
 
     Attributes:
         given: The model.
-        images: The images that are searched.
+        request: The images, as data.
+        scene: The images.
+        images: Those that are searched.
         classes: Classes of the images that the model is audited on.
         trained: Whether these are images of the training.
         of: Regions with a place, those without, or what is drawn alike.
@@ -51,6 +56,8 @@ class Search:
     """
 
     given: Prepared
+    request: ProbeRequest
+    scene: PopulationScene
     images: Environment
     classes: tuple[str, ...]
     trained: bool
@@ -65,10 +72,15 @@ class Search:
         """Name of what is kept."""
         table = self.images.table
         rows = [table.row.tolist(), table.target.tolist(), self.images.name, self.trained]
-        scene = self.given.scene.identity("all")
         after = {} if self.after is None else {"after": [self.after.id, self.after.limit]}
-        return content_hash({**after, "search": self.of, "model": self.given.model.content, "rows": rows, "data": scene,
+        return content_hash({**after, "search": self.of, "model": self.given.model.content, "rows": rows,
+                             "data": self._content,
                              "seed": self.seed, "threshold": self.threshold})  # fmt: skip
+
+    @property
+    def _content(self) -> str:
+        """Hash of all images that were to be searched."""
+        return content_hash(self.scene.identity("all"))
 
     def __call__(self, context: Context) -> None:
         """Search and keep what is found, as a `Job`. Raises ReadingError where the model cannot be read."""
@@ -95,10 +107,11 @@ class Search:
             row["reason"] = str(found)
         else:
             where = found.region.where(*pixels.shape[2:])
-            carry, bright = (found.high, False) if where is None else carriers(sample, where, found.high)
+            carry, bright = (found.high, False) if where is None else _carriers(found, sample, where)
             row |= {**self._row(found, sample, carry), "bright": bright}
             record |= {"region": list(astuple(cast("Any", found.region))), "carry": carry.tolist(),
-                       "worth": found.worth.tolist()}  # fmt: skip
+                       "worth": found.worth.tolist(), "searched": table.row.tolist(), "request": self._kept_request,
+                       "content": self._content}  # fmt: skip
         self.given.place.folder.write_record("probes", self.id, {**record, "rows": [row]})
 
     def _holding(self, scores: leads.Scores, pixels: Pixels) -> leads.Scores:
@@ -119,6 +132,14 @@ class Search:
         """The region that is kept."""
         record = self.record
         return region_of(record["rows"][0]["kind"], record["region"])
+
+    @property
+    def _kept_request(self) -> dict[str, Any]:
+        """The images as data, with a path that holds in any working directory."""
+        kept = self.request.model_dump(mode="json", context={"complete": True})
+        data = kept["data"]
+        return {**kept, "data": {**data, **{key: str(expand(data[key], key).resolve())
+                                            for key in ("folder", "classes") if data[key]}}}  # fmt: skip
 
     def _row(self, found: Lead, sample: Sample, carry: Bool[np.ndarray, " n"]) -> Row:
         """Return columns of `audit_tables.REGIONS`."""
@@ -145,6 +166,7 @@ class Search:
             **_bounded("flips", flips),
             "effective": found.swing.effective,
             "passes": found.passes,
+            "search": self.id,
             "reason": "",
         }
 
@@ -198,6 +220,15 @@ def _number(value: Any) -> Any:
 def not_searched(reason: Reason, of: Sought = "place", trained: bool = False) -> Row:
     """Return a row of `audit_tables.REGIONS` for a search that was not done."""
     return {"of": of, "trained": trained, "verdict": NOT_TESTED, "reason": str(reason), "images": 0, "patients": 0}
+
+
+def _carriers(found: Lead, sample: Sample, where: Bool[np.ndarray, "h w"]) -> tuple[Bool[np.ndarray, " n"], bool]:
+    """Return which images carry what is found, and whether it is bright: what is drawn has edges wherever it is."""
+    carry, bright = carriers(sample, where, found.high)
+    across, down = (np.abs(np.diff(sample.images, axis=axis)).mean(axis=1) for axis in (3, 2))
+    edges = (across[:, 1:] + down[:, :, 1:])[:, where[1:, 1:]].mean(axis=1)
+    swapped = found.shape >= 0.5 and edges[~carry].mean() > edges[carry].mean()
+    return (~carry, not bright) if swapped else (carry, bright)
 
 
 def _bounded(name: str, found: Bounded) -> Row:

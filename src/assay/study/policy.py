@@ -11,14 +11,13 @@ from typing import Any, Literal, cast
 from assay.core.errors import SpecError, cut, unknown_name
 from assay.spec.document import mapping_of
 from assay.spec.yaml import read_yaml
-from assay.stats.rows import LeadVerdict, Verdict
+from assay.stats.rows import FOUND, LeadVerdict, Verdict
 from assay.store.files import Row
 
 POLICY_FAILED = 3
 """Exit code of an audit that does not meet its policy."""
 ANY = "any"
-_OF_REGIONS = (LeadVerdict.LIVES, LeadVerdict.LOOKS, LeadVerdict.LEAD)
-_FORBIDDEN = (Verdict.RELIES, Verdict.AFFECTED, Verdict.UNDIRECTED, Verdict.DIFFERS, *_OF_REGIONS)
+_FORBIDDEN = (Verdict.RELIES, Verdict.AFFECTED, Verdict.UNDIRECTED, Verdict.DIFFERS, *FOUND)
 _REQUIRED = "subgroup-gap"
 _OPEN = (str(Verdict.INCONCLUSIVE), "not-tested")
 
@@ -60,7 +59,7 @@ class Policy:
         kinds = set[str]().union(*known.values())
         found: list[str] = []
         for verdict, factor in self.forbid:
-            if verdict in _OF_REGIONS:
+            if verdict in FOUND:
                 found += self._regions(verdict, regions)
                 continue
             kind = "column" if verdict == Verdict.DIFFERS else "mark"

@@ -6,7 +6,8 @@ import csv
 import hashlib
 import io
 import shutil
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,23 +129,30 @@ def prepare_images(
         SpecError: The folder is not empty, or the request is wrong.
         DataError: Rows cannot be read, or all are of one class.
     """
-    if folder.is_dir() and any(folder.iterdir()):
-        raise SpecError(f"{folder} is not empty: give a new folder")
-    try:
-        (folder / IMAGES).mkdir(parents=True)
-    except OSError as error:
-        raise SpecError(f"{folder / IMAGES} cannot be made: {error.strerror}; give a new folder") from error
-    try:
+    with filling(folder / IMAGES):
         names = _written(folder / IMAGES, data, asked, skip_bad_rows, notify, say)
-    except BaseException:
-        shutil.rmtree(folder / IMAGES)  # so that the folder can be given again
-        raise
     lines = io.StringIO()
     csv.writer(lines, lineterminator="\n").writerows([["image"], *([name] for name in sorted(names))])
     write_text(folder / NAMES, lines.getvalue())
     kept = {name: getattr(asked, name) for name in _PARTS}
     write_checked_json(folder / PREPARED, {"data": dict(data), "asked": kept, "skip_bad_rows": skip_bad_rows})
     return len(names)
+
+
+@contextmanager
+def filling(folder: Path) -> Generator[None]:
+    """Make a folder in a new or empty one, and remove it again where writing to it fails. Raises SpecError."""
+    if folder.parent.is_dir() and any(folder.parent.iterdir()):
+        raise SpecError(f"{folder.parent} is not empty: give a new folder")
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise SpecError(f"{folder} cannot be made: {error.strerror}; give a new folder") from error
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(folder)  # so that the folder can be given again
+        raise
 
 
 def _written(

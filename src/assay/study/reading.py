@@ -101,8 +101,10 @@ def _raw(model: GivenModel, whole: Environment, device: str) -> Float[np.ndarray
             raise SpecError(f"the model gives {shape}; an audit with masks needs maps [b, k, h, w] of the images' size")
         raise SpecError(f"the model gives {shape} for {len(images)} images; an audit needs scores [b] or [b, classes]")
     values = found.detach().float().cpu().numpy().reshape(len(images), -1)
-    if not np.isfinite(values).all():
-        raise SpecError("the model gives NaN or infinite scores: check the scaling of images with --scaling")
+    bad = int((~np.isfinite(values).all(axis=1)).sum())
+    if bad:
+        raise SpecError(f"the model gives NaN or infinite scores for {bad} of {len(values)} images: check its weights, "
+                        "and the scaling of images with --scaling")  # fmt: skip
     return values
 
 

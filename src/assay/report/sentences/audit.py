@@ -222,7 +222,6 @@ def done(facts: Mapping[str, str], rows: Sequence[Row]) -> list[str]:
 
 
 CHIPS: Mapping[tuple[str, str], str] = {
-    ("repeatable", "ok"): "same images, same answers",
     ("repeatable", "warn"): "answers differ when asked again: fix the model's randomness",
     ("reading", "warn"): "the model may be read wrongly: see Findings",
     ("scaling", "warn"): "another scaling gives a higher AUROC: see Findings",

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import sentence_case
 from assay.stats.format import in_words, listed, number
-from assay.stats.rows import LeadVerdict, Row, json_object, numeric
+from assay.stats.rows import FOUND, LeadVerdict, Row, json_object, numeric
 from assay.store.audit_tables import NOT_TESTED
 
 NOTE = (
@@ -20,9 +20,8 @@ VALUES = (
     "Value: of a property the swing; of errors the share of these images more than of the others; of a predictor its "
     "AUROC."
 )
-OPEN = (LeadVerdict.LIVES, LeadVerdict.LOOKS, LeadVerdict.LEAD, LeadVerdict.INCONCLUSIVE)
+OPEN = (*FOUND, LeadVerdict.INCONCLUSIVE)
 """Verdicts after which no mark clears the model."""
-_FOUND = OPEN[:3]
 TRAIN = "Your images may not carry the mark: give the training images with --train."
 NOT_LOOKED_FOR = (
     "Marks that wander (hair, stripes, a small dot anywhere), the history of zoom or scaling, what these images do not "
@@ -32,8 +31,8 @@ _BANDS = ("below 1/32", "1/32 to 1/16", "1/16 to 1/8", "1/8 to 1/4", "above 1/4"
 _WORDS: Mapping[str, tuple[str, str]] = {
     LeadVerdict.LIVES: (
         "Lives by {what}",
-        "The effect is beyond that in networks without a shortcut, and images are of two kinds there. Next: cover the "
-        "place or balance the images by it, retrain, and audit again.",
+        "The effect is beyond that in networks without a shortcut, and images are of two kinds there. Next: "
+        "`assay audit remedy` covers the place in a copy of the images; retrain on it, and audit again.",
     ),
     LeadVerdict.LOOKS: (
         "Relies on {what}",
@@ -113,15 +112,23 @@ def region_meanings(rows: Sequence[Row]) -> dict[str, str]:
     return {heads[code]: words[1] for code, words in _WORDS.items() if code in there and words[1]}
 
 
-def region_evidence(row: Row) -> str:
-    """Return the numbers behind the verdict on a region, or why there are none."""
+def region_size(row: Row) -> str:
+    """Return the effect of a region and its limit, or why there are none."""
     if row["reason"]:
         return reason_words(row["reason"])
     per = "on an image " if row["of"] == "drawn" else ""
     ends = (number(row[name], 2) for name in ("value", "value_low", "value_high"))
-    parts = ["effect {}{} sd [{}, {}]".format(per, *ends)]
+    limit = "" if math.isnan(numeric(row, "limit")) else f"; limit {number(row['limit'], 2)}"
+    return "effect {}{} sd [{}, {}]".format(per, *ends) + limit
+
+
+def region_evidence(row: Row) -> str:
+    """Return the numbers behind the verdict on a region, or why there are none."""
+    parts = [region_size(row)]
+    if row["reason"]:
+        return parts[0]
     if math.isnan(numeric(row, "limit")):
-        parts.append("no limit from clean networks is known")
+        parts.append("no limit from clean networks is known: --references 59 trains some")
     else:
         rates = {"false_rate": "wrong in {}% of clean networks", "missed_rate": "missed in {}% of others"}
         known = [
@@ -129,7 +136,7 @@ def region_evidence(row: Row) -> str:
             for rate, words in rates.items()
             if not math.isnan(numeric(row, rate))
         ]
-        parts.append(f"limit {number(row['limit'], 2)}, the largest of {int(row['networks'])} clean networks")
+        parts[0] += f", the largest of {int(row['networks'])} clean networks"
         parts += [", ".join(known)] if known else []
     if row["of"] == "drawn":
         parts.append(f"on {shares_words(row)}")
@@ -137,7 +144,7 @@ def region_evidence(row: Row) -> str:
         least = row["least"] if math.isnan(numeric(row, "limit")) else row["limit"]
         parts.append(f"a mark that moves scores by {_MOVED:g} sd shows if {min(100, 100 * least / _MOVED):.0f} of 100 "
                      "images more of one class carry it")  # fmt: skip
-    if row["verdict"] in _FOUND:
+    if row["verdict"] in FOUND:
         parts.append(f"changed calls {number(100 * row['flips'], 1)}%, score moved by {number(row['moved'], 2)} sd")
     return "; ".join(parts)
 
@@ -200,11 +207,11 @@ def _answer(rows: Sequence[Row]) -> Iterator[str]:
             f"Apart from it, {what_words(one)} changes {100 * one['flips']:.0f} of 100 answers: it is on "
             f"{shares_words(one)}."
             for one in rows
-            if one["of"] == "drawn" and one is not row and one["verdict"] in _FOUND
+            if one["of"] == "drawn" and one is not row and one["verdict"] in FOUND
         )
         if row["verdict"] == LeadVerdict.LEAD:
             yield "This is a lead: no limit from networks without a shortcut is known for this kind of image."
-    shown = row is not None and row["verdict"] in _FOUND and row["discrete"] and not _moves_none(row)
+    shown = row is not None and row["verdict"] in FOUND and row["discrete"] and not _moves_none(row)
     if not rows[0]["trained"] and not shown:
         yield TRAIN
 

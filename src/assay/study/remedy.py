@@ -1,0 +1,177 @@
+"""Cover the mark that an audit found in a copy of its images, and list rows in which it is balanced."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Bool, Float, Int
+from torch.nn.functional import adaptive_avg_pool2d
+
+from assay.core.errors import DataError, SpecError
+from assay.core.files import content_hash
+from assay.core.seeds import generator
+from assay.data.cache import Notify, silent
+from assay.data.files.folder import pasted
+from assay.data.files.load import listing_of
+from assay.data.files.table import expand
+from assay.execution.device import PROCESSOR
+from assay.models.external import picture_of
+from assay.report.sentences.leads import region_title, what_words
+from assay.shifts.environment import Environment
+from assay.shifts.regions import Border, Box, Corners, Region, region_of
+from assay.spec.data import is_coco
+from assay.spec.request import ProbeRequest
+from assay.spec.schema import DataSpec
+from assay.stats.rows import FOUND, Row
+from assay.store import kinds
+from assay.store.files import write_text
+from assay.store.folder import RunFolder
+from assay.study.audit import Settings, opened_images
+from assay.study.prepared import IMAGES, filling
+
+# A patch of another image leaves a seam. All images therefore get one, and from images of any class: patches of the
+# own class, or on carriers alone, would tell the class as the mark did.
+
+COVERED, BALANCED = "data.csv", "balanced.csv"
+CARRIES = "carries"
+"""Column of both tables: yes or no, empty of images that were not searched."""
+_MARGIN = 0.5
+"""How far what is covered goes beyond the region on each side, as a share of the region."""
+_SMALL = 16
+"""Side of the pictures by which images are compared outside the region."""
+_AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Remedied:
+    """What was written.
+
+    Attributes:
+        what: The mark in words.
+        images: Images that were covered.
+        donors: Images without the mark whose patches they got.
+        searched: Images of which it is known whether they carry the mark.
+        balanced: Rows that were listed.
+    """
+
+    what: str
+    images: int
+    donors: int
+    searched: int
+    balanced: int
+
+
+def remedy(audit: Path, out: Path, *, swapped: bool = False, notify: Notify = silent) -> Remedied:
+    """Write a copy of the images in which an audit found a mark, with the place of the mark covered in all of them.
+
+    Each image gets what the image without the mark has there that is most like it elsewhere, of another patient and of
+    any class. Images have the size and the framing that the model reads.
+
+    Args:
+        audit: The folder of the audit.
+        out: A new or empty folder. It gets `images/`, `data.csv` with the columns of the original table, and
+            `balanced.csv` with rows of the original table: of each class as many with the mark as without.
+        swapped: Whether the images that the audit takes for carriers are those without the mark.
+        notify: Callback for images while they are read.
+
+    Raises:
+        SpecError: The folder holds no audit, no mark with a place was found, or `out` is not empty.
+        DataError: The images changed since.
+    """
+    folder = RunFolder(audit)
+    row = _row_of(folder)
+    record = folder.record("probes", row["search"])
+    request = ProbeRequest.model_validate(record["request"])
+    settings = Settings(skip_bad_rows=bool(folder.record("models", record["model"])["skip_bad_rows"]))
+    _, population, scene = opened_images(request, settings, PROCESSOR, notify)
+    if population.dataset is None:
+        raise SpecError("the images of this audit are drawn by a phantom: draw them without the mark")
+    if content_hash(scene.identity("all")) != record["content"]:
+        raise DataError(f"the images of {audit} changed since the audit: audit them again")
+    places = population.dataset.table.places
+    assert places is not None
+    images = scene.environment("all")
+    table = _table(request.data, places.numbers).iloc[images.table.row].copy()
+    searched = np.searchsorted(images.table.row, record["searched"])
+    carry = np.array(record["carry"]) ^ swapped
+    table[CARRIES] = ""
+    table.iloc[searched, -1] = np.where(carry, "yes", "no")
+    chosen = _balanced(images.table.target[searched], carry)
+    with filling(out / IMAGES):
+        where = _grown(region_of(row["kind"], record["region"])).where(*images.images.shape[1:])
+        assert where is not None
+        files = _cover(images, where, searched[~carry], out / IMAGES)
+    write_text(out / BALANCED, table.iloc[searched[chosen]].to_csv(index=False, lineterminator="\n"))
+    table[request.data.image] = files
+    write_text(out / COVERED, table.to_csv(index=False, lineterminator="\n"))
+    return Remedied(what_words(row), len(files), int((~carry).sum()), len(searched), len(chosen))
+
+
+def _row_of(folder: RunFolder) -> Row:
+    """Return the verdict on a mark with a place. Raises SpecError where there is none."""
+    if folder.kind is not kinds.AUDIT:
+        raise SpecError(f"{folder.root} holds no audit; give a folder that assay audit wrote")
+    rows = [row for row in folder.table("regions") if row["of"] == "place"]
+    if not rows or rows[0]["verdict"] not in FOUND or not rows[0]["discrete"]:
+        found = f": {region_title(rows[0])}" if rows else ""
+        raise SpecError(f"{folder.root} found no mark that can be covered{found}")
+    return rows[0]
+
+
+def _table(data: DataSpec, numbers: Sequence[int]) -> pd.DataFrame:
+    """Return the rows of the original table; of images without one, their file, class and patient."""
+    if data.table and not is_coco(data):
+        path = expand(data.folder, "data.folder")
+        return pasted(path, path / data.table, data).usable.frame.loc[list(numbers)]
+    listing = listing_of(data)
+    frame = listing.frame.loc[list(numbers)]
+    made = {data.image: frame["name"], data.target: [listing.classes[code] for code in frame["target"]]}
+    return pd.DataFrame({**made, **({data.patient: frame["patient"]} if data.patient else {})})
+
+
+def _balanced(target: Int[np.ndarray, " n"], carry: Bool[np.ndarray, " n"]) -> Int[np.ndarray, " k"]:
+    """Return positions of as many images with the mark as without it in each class, by chance."""
+    cells = [np.flatnonzero((target == code) & (carry == with_it)) for code in np.unique(target)
+             for with_it in (False, True)]  # fmt: skip
+    least, draws = min(map(len, cells)), generator(0, "balanced")
+    return np.sort(np.concatenate([draws.permutation(one)[:least] for one in cells]))
+
+
+def _grown(region: Region) -> Region:
+    """Return the region with some of what is around it: a search keeps the smallest part that has most of an effect."""
+    match region:
+        case Box(top, left, bottom, right):
+            high, wide = _MARGIN * (bottom - top), _MARGIN * (right - left)
+            return Box(max(0.0, top - high), max(0.0, left - wide), min(1.0, bottom + high), min(1.0, right + wide))
+        case Border(width):
+            return Border((1 + _MARGIN) * width)
+        case Corners(side):
+            return Corners((1 + _MARGIN) * side)
+        case _:
+            return region
+
+
+def _cover(images: Environment, where: Bool[np.ndarray, "h w"], donors: Int[np.ndarray, " d"], out: Path) -> list[str]:
+    """Write all images with the patch of a donor, and return the names of their files in the folder of the table."""
+    given = images.images.read(donors).numpy()
+    patches, theirs, patient = given[:, :, where], _outside(given, where), images.table.patient
+    files: list[str] = []
+    for part in np.array_split(np.arange(len(images)), max(1, len(images) // _AT_ONCE)):
+        pixels = images.images.read(part).numpy().copy()
+        apart = ((_outside(pixels, where)[:, None] - theirs) ** 2).sum(axis=2)
+        apart[patient[part][:, None] == patient[donors]] = np.inf
+        pixels[:, :, where] = patches[apart.argmin(axis=1)]
+        for at, one in zip(part.tolist(), pixels, strict=True):
+            files.append(f"{IMAGES}/{at:06d}.png")
+            picture_of(torch.as_tensor(one)).save(out.parent / files[-1])
+    return files
+
+
+def _outside(images: Float[np.ndarray, "n c h w"], where: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "n k"]:
+    """Return small pictures of what is outside the region."""
+    return adaptive_avg_pool2d(torch.as_tensor(images * ~where), _SMALL).flatten(1).numpy()

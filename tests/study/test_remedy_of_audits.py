@@ -1,0 +1,128 @@
+"""From finding to remedy: the mark of a network is covered, the network is trained again, and the verdict is gone."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.metrics import roc_auc_score
+from tests.study.test_leads import COUNT, LETTER, SIDE, audited, limits, pictures
+from tests.worlds.files import save
+from torch import nn
+
+import assay
+from assay.cli import main
+from assay.store.folder import RunFolder
+
+COLUMNS = {"target": "label", "patient": "who", "size": SIDE}
+
+
+def trained(folder: Path) -> nn.Module:
+    """A small network, trained for seconds on the images of a table."""
+    images, label = read(folder)
+    torch.manual_seed(0)
+    made = nn.Sequential(nn.Conv2d(1, 8, 5, 2), nn.ReLU(), nn.Conv2d(8, 8, 3, 2), nn.ReLU(), nn.AvgPool2d(2),
+                         nn.Flatten(), nn.LazyLinear(1))  # fmt: skip
+    made(images[:1])
+    steps = torch.optim.AdamW(made.parameters(), 0.01, weight_decay=0.01)
+    for _ in range(120):
+        rows = torch.randint(len(images), (64,))
+        steps.zero_grad()
+        nn.functional.binary_cross_entropy_with_logits(made(images[rows])[:, 0], label[rows]).backward()
+        steps.step()
+    return made.eval()
+
+
+def read(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    rows = table(folder / "data.csv")
+    images = np.stack([np.asarray(Image.open(folder / row["image"]), dtype=np.float32) / 255 for row in rows])
+    return torch.tensor(images)[:, None], torch.tensor([float(row["label"]) for row in rows])
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.open(encoding="utf-8")))
+
+
+def auroc(network: nn.Module, folder: Path) -> float:
+    images, label = read(folder)
+    with torch.inference_mode():
+        return float(roc_auc_score(label, network(images)[:, 0]))
+
+
+def verdict(network: nn.Module, data: Mapping[str, Any], train: Mapping[str, Any], out: Path) -> str:
+    marks = {"tag": [{"tag": {"size": 0.1, "x": 0.9, "y": 0.1}}] * 3}
+    assay.audit(network, data, train=train, marks=marks, distortions=[], domain="chest-xray", out=out, progress=False)
+    return str(RunFolder(out).table("regions")[0]["verdict"])
+
+
+def test_the_verdict_is_gone_after_training_on_images_with_the_mark_covered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    limits(monkeypatch, 1.55)  # the middle, with the finding, is at 1.4 in networks without a letter
+    train, clean = pictures(tmp_path / "train", tie=0.96), pictures(tmp_path / "clean", "none", seed=1)
+    before, after, covered = tmp_path / "before", tmp_path / "after", tmp_path / "covered"
+    first = trained(tmp_path / "train")
+    assert verdict(first, clean, train, before) == "lives-by"
+    with pytest.raises(SystemExit, match="0"):
+        main(["audit", "remedy", str(before), str(covered), "--quiet"])
+    assert f"{COUNT} images with a bright mark in one of the corners covered by those of" in capsys.readouterr().out
+    second = trained(covered)
+    assert verdict(second, clean, train, after) == "nothing-found"
+    assert auroc(second, tmp_path / "clean") > auroc(first, tmp_path / "clean") + 0.03
+    with pytest.raises(SystemExit, match="0"):
+        main(["audit", "compare", str(before), str(after)])
+    assert "Region with a place: lives by (before), nothing found (after)" in capsys.readouterr().out
+
+
+def test_every_image_gets_a_place_without_the_mark_and_its_row_says_what_it_carried(tmp_path: Path) -> None:
+    out, covered = audited("letter", tmp_path), tmp_path / "covered"
+    with pytest.raises(SystemExit, match="0"):
+        main(["audit", "remedy", str(out), str(covered), "--quiet"])
+    before, after = table(tmp_path / "set" / "data.csv"), table(covered / "data.csv")
+    assert [row["label"] for row in before] == [row["label"] for row in after]
+    assert [row["who"] for row in before] == [row["who"] for row in after]
+    letters = [np.asarray(Image.open(tmp_path / "set" / row["image"]))[LETTER].max() > 200 for row in before]
+    assert np.mean([one == (row["carries"] == "yes") for one, row in zip(letters, after, strict=True)]) > 0.95
+    for old, new in zip(before, after, strict=True):
+        one, other = (np.asarray(Image.open(path)).astype(int) for path in (tmp_path / "set" / old["image"],
+                                                                           covered / new["image"]))  # fmt: skip
+        assert other[LETTER].max() < 200
+        assert (one != other).any()
+        assert np.abs(one - other)[:32, :32].max() == 0, "outside it is the same"
+    balanced = table(covered / "balanced.csv")
+    counts = {(row["label"], row["carries"]) for row in balanced}
+    assert len(counts) == 4
+    assert {sum((row["label"], row["carries"]) == one for row in balanced) for one in counts} == {len(balanced) // 4}
+    assert {row["image"] for row in balanced} <= {row["image"] for row in before}
+
+
+def test_what_cannot_be_covered_is_said_in_one_sentence_and_leaves_no_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, covered = audited("letter", tmp_path), tmp_path / "covered"
+    covered.mkdir()
+    (covered / "mine.txt").write_text("precious")
+
+    def refused(audit: Path) -> str:
+        with pytest.raises(SystemExit, match="2"):
+            main(["audit", "remedy", str(audit), str(covered), "--quiet"])
+        return capsys.readouterr().err
+
+    assert "is not empty: give a new folder" in refused(out)
+    (covered / "mine.txt").unlink()
+    assert "holds no audit" in refused(tmp_path / "set")
+    first = table(tmp_path / "set" / "data.csv")[0]["image"]
+    save(tmp_path / "set" / first, np.zeros((SIDE, SIDE), dtype=np.uint8))
+    assert "changed since the audit: audit them again" in refused(out)
+    limits(monkeypatch, 9.0)
+    audited("letter", tmp_path / "other", domain="chest-xray")
+    assert "found no mark that can be covered: Nothing found" in refused(tmp_path / "other" / "out")
+    assert list(covered.iterdir()) == []
+    assert json.loads((out / "verdicts.json").read_text())["regions"][0]["verdict"] == "lead"
