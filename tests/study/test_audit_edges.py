@@ -110,7 +110,7 @@ def test_the_target_is_found_by_its_name_or_asked_for(capsys: pytest.CaptureFixt
     given = ["audit", "m.onnx", "--images", "set/data.csv", "--size", str(SIDE), "--dry-run"]
     assert run(given) == 0
     assert "--target finding: the column that is called like one" in capsys.readouterr().err
-    table(Path("set/data.csv"), [{"image": row["image"], "a": row["finding"], "b": str(at % 3)}
+    table(Path("set/data.csv"), [{"image": row["image"], "a": row["finding"], "b": str(at // 2 % 2)}
                                  for at, row in enumerate(rows)])  # fmt: skip
     assert run(given) == 2
     assert "--target: no column of data.csv is surely the one to predict: name it; it has" in capsys.readouterr().err

@@ -15,6 +15,7 @@ import typer
 
 from assay.core.errors import DataError, SpecError, unknown_name
 from assay.core.files import is_file, is_folder
+from assay.core.request import names
 from assay.data.files.guess import guess
 from assay.data.files.in_memory import on_disk
 from assay.data.files.labels import HEADERS, IMAGE, PATIENT, joined
@@ -28,7 +29,7 @@ from assay.report.audit_comparison import comparison_lines
 from assay.report.sentences.audit import answer_words, check_words, stated, verdict_line
 from assay.report.sentences.leads import region_evidence, region_title
 from assay.runs.run import carry_out, quietly
-from assay.stats.format import count, duration
+from assay.stats.format import count, duration, number, p_value
 from assay.store.files import json_text
 from assay.store.folder import RunFolder
 from assay.study.audit_compare import AuditsRun, compare_audits
@@ -38,6 +39,7 @@ from assay.study.audit_scores import PredictionColumns, audit_predictions, facto
 from assay.study.auditing import run_audit
 from assay.study.clean_networks import trained_references
 from assay.study.compare_request import AuditsRequest
+from assay.study.labels import ALL, PAGE, TABLE, audit_labels
 from assay.study.origins import origin_of
 from assay.study.policy import POLICY_FAILED, Policy, read_policy
 from assay.study.prepared import IMAGES, NAMES, finish_audit, prepare_images, prepared_request
@@ -66,27 +68,70 @@ def audit_command(asked: Asked, *, dry_run: bool, quiet: bool, json: bool) -> No
         )
     else:
         origin = _origin(asked)
+        if asked.output == ALL:
+            _audit_labels(origin, asked, dry_run, quiet, json)
+            return
         asked = _with_target(asked, _quiet if quiet or json else _say)
-        if asked.train_images:
-            asked = asked.but(train=_trained_on(asked))
-        data = data_of(asked)
-        if asked.networks and not dry_run:
-            asked = _with_references(data, asked, quiet or json)
-        with reading_shown(quietly=quiet) as notify, _errors_as_options():
-            found = run_audit(
-                origin,
-                data,
-                asked,
-                skip_bad_rows=asked.skip_bad_rows,
-                out=asked.out or Path("audits") / origin.name,
-                dry_run=dry_run,
-                notify=notify,
-                say=_quiet if quiet or json else _say,
-            )
+        found = _audited(origin, asked, asked.out or Path("audits") / origin.name, dry_run, quiet, json)
     if isinstance(found, tuple):
         _print_plan(*found, json)
         return
     _answer(found, rules, json)
+
+
+def _audited(
+    origin: Origin, asked: Asked, out: Path, dry_run: bool, quiet: bool, json: bool
+) -> Path | tuple[Planned, float]:
+    """Audit a model, and return the folder; of a dry run the plan and the seconds an image takes."""
+    if asked.train_images:
+        asked = asked.but(train=_trained_on(asked))
+    data = data_of(asked)
+    if asked.networks and not dry_run:
+        asked = _with_references(data, asked, quiet or json)
+    with reading_shown(quietly=quiet) as notify, _errors_as_options():
+        return run_audit(
+            origin,
+            data,
+            asked,
+            skip_bad_rows=asked.skip_bad_rows,
+            out=out,
+            dry_run=dry_run,
+            notify=notify,
+            say=_quiet if quiet or json else _say,
+        )
+
+
+def _audit_labels(origin: Origin, asked: Asked, dry_run: bool, quiet: bool, json: bool) -> None:
+    """Audit every label of a model, and print a line of each, those with the smallest p first."""
+    if dry_run or asked.policy is not None:
+        raise SpecError("--output all: --dry-run and --policy are for one output")
+    out = asked.out or Path("audits") / origin.name
+
+    def audit(model: Origin, label: str, output: int, folder: Path) -> Path:
+        found = _audited(model, asked.but(target=label, output=str(output)), folder, False, quiet, json)
+        assert isinstance(found, Path)
+        return found
+
+    rows = audit_labels(origin, _labels(origin, asked), out, audit)
+    if json:
+        print(json_text(rows), end="")
+        return
+    for row in sorted(rows, key=lambda row: (math.isnan(row["p"]), row["p"])):
+        sure = f"; effect {number(row['value'], 2)} sd; {p_value(row['p'])}" if not math.isnan(row["p"]) else ""
+        what = f"AUROC {number(row['auroc'], 2)}; {row['found']}{sure}" if row["folder"] else row["reason"]
+        print(f"{row['label']}: {what}")
+    print(f"p: effect beyond its limit, corrected over labels by Holm's method\nreport: {out / PAGE}, {out / TABLE}")
+
+
+def _labels(origin: Origin, asked: Asked) -> Sequence[str]:
+    """Return the columns of labels: those named, or those that are called like an output. Raises SpecError."""
+    if asked.target != Asked().target:
+        return names(asked.target)
+    path = Path(asked.images).expanduser()
+    header = read_table(path / "data.csv" if is_folder(path) else path, asked.image).header
+    if found := [name for name in origin.facts.outputs if name in header]:
+        return found
+    raise SpecError("--output all: name the column of each output, in their order, with --target A,B,C")
 
 
 _OF_MODELS = ("images", "mask", "labels", "train_images", "weights", "command", "scaling", "output", "references")

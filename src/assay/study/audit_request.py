@@ -95,7 +95,7 @@ class Asked(Request):
         Literal["auto", "logits", "probabilities"],
         Option("logits or probabilities; found from the outputs by default.", "KIND"),
     ] = "auto"
-    output: Annotated[str, Option("The output to audit, by position or name.", "N")] = ""
+    output: Annotated[str, Option("The output to audit, by position or name; all: each, by its column.", "N")] = ""
     head: Annotated[Head, Option("Of several outputs: sigmoid (independent) or softmax.", "KIND")] = "auto"
     threshold: Annotated[
         float | str | None, Option("A probability, or sensitivity=0.95; 0.5 by default.", "P", parse=str)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -97,7 +98,7 @@ def remedy(audit: Path, out: Path, *, swapped: bool = False, notify: Notify = si
     assert places is not None
     images = scene.environment("all")
     table = _table(request.data, places.numbers).iloc[images.table.row].copy()
-    searched = np.searchsorted(images.table.row, record["searched"])
+    searched = np.searchsorted(images.table.row, np.array(record["searched"], dtype=np.int64))
     carry = np.array(record["carry"]) ^ swapped
     table[CARRIES] = ""
     table.iloc[searched, -1] = np.where(carry, "yes", "no")
@@ -130,7 +131,8 @@ def _table(data: DataSpec, numbers: Sequence[int]) -> pd.DataFrame:
         return pasted(path, path / data.table, data).usable.frame.loc[list(numbers)]
     listing = listing_of(data)
     frame = listing.frame.loc[list(numbers)]
-    made = {data.image: frame["name"], data.target: [listing.classes[code] for code in frame["target"]]}
+    codes: list[int] = frame["target"].tolist()
+    made: dict[str, Any] = {data.image: frame["name"], data.target: [listing.classes[code] for code in codes]}
     return pd.DataFrame({**made, **({data.patient: frame["patient"]} if data.patient else {})})
 
 

@@ -1,0 +1,166 @@
+"""Audit every label of a model with several outputs: an audit each, corrected over labels."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from scipy.special import stdtr, stdtrit
+from torch import Tensor, nn
+
+from assay.core.errors import DataError, SpecError
+from assay.models.ref import Facts, Origin
+from assay.report.index_page import write_index
+from assay.report.sentences.leads import region_title
+from assay.stats.compare import holm
+from assay.stats.rows import FOUND, LeadVerdict, numeric
+from assay.stats.swing import ALPHA
+from assay.store.audit_tables import NOT_TESTED
+from assay.store.files import Row, write_text
+from assay.store.folder import RunFolder
+
+ALL = "all"
+"""`--output` of an audit of every label."""
+TABLE, PAGE = "labels.csv", "report.html"
+Audit = Callable[[Origin, str, int, Path], Path]
+"""Given a model, a label, the position of its output and a folder: audits it, and returns the folder."""
+
+
+def audit_labels(origin: Origin, labels: Sequence[str], out: Path, audit: Audit) -> list[Row]:
+    """Audit labels, and write a page of all with `labels.csv`. An image that several ask for is read once.
+
+    Args:
+        origin: The model.
+        labels: Columns of the labels, named as outputs, or in the order of the outputs where these have no names.
+        out: The folder, which gets a folder for each label.
+        audit: Audits one label.
+
+    Returns:
+        Rows with `label`, `auroc`, `verdict` on the region with a place, `found` in words, `value`, `value_low`,
+        `limit`, `p` (Holm over labels), `folder` and `reason`. A verdict that does not hold over all labels is
+        inconclusive; the page of a label has the one without correction.
+
+    Raises:
+        SpecError: Labels are no outputs, or a request is wrong.
+    """
+    names = origin.facts.outputs
+    if names and (missing := [label for label in labels if label not in names]):
+        raise SpecError(f"--target {', '.join(missing)}: the model has no such output; it has {', '.join(names)}")
+    memory = Remembering(origin)
+    rows: list[Row] = []
+    for place, label in enumerate(labels):
+        try:
+            root = audit(memory, label, names.index(label) if names else place, out / label)
+        except DataError as error:  # such as a label that too few images have
+            rows.append({"label": label, "auroc": math.nan, "p": math.nan, "region": None, "folder": "",
+                         "reason": str(error)})  # fmt: skip
+            continue
+        rows.append(_read(label, RunFolder(root)))
+        memory.next_label(RunFolder(root))
+    corrected = _corrected(rows)
+    if pages := [Path(row["folder"]) for row in corrected if row["folder"]]:
+        write_index(pages, out / PAGE)
+    write_text(out / TABLE, pd.DataFrame(corrected).to_csv(index=False, lineterminator="\n"))
+    return corrected
+
+
+def _read(label: str, folder: RunFolder) -> Row:
+    """Return the AUROC, the row of the region with a place, and the p of an effect within its limit."""
+    auroc = next((row["value"] for row in folder.table("checks") if row["check"] == "ranking"), math.nan)
+    region = next((row for row in folder.table("regions") if row["of"] == "place"), None)
+    made: Row = {"label": label, "auroc": auroc, "p": math.nan, "region": region, "folder": str(folder.root)}
+    if region is None or math.isnan(numeric(region, "value")):
+        return made
+    known, df = numeric(region, "limit"), numeric(region, "patients") - 1
+    error = (region["value"] - region["value_low"]) / -float(stdtrit(df, ALPHA))
+    beyond: float = ((region["least"] if math.isnan(known) else known) - region["value"]) / error
+    return {**made, "p": float(stdtr(df, beyond))}
+
+
+def _corrected(rows: Sequence[Row]) -> list[Row]:
+    """Return rows with p by Holm over labels, and the verdicts that hold at it."""
+    tested = [at for at, row in enumerate(rows) if not math.isnan(row["p"])]
+    p = dict(zip(tested, holm(np.array([rows[at]["p"] for at in tested])).tolist(), strict=True))
+    made: list[Row] = []
+    for at, row in enumerate(rows):
+        region: Row = {"verdict": NOT_TESTED, **(row["region"] or {})}
+        if region["verdict"] in FOUND and not p.get(at, 1.0) < ALPHA:
+            region = {**region, "verdict": str(LeadVerdict.INCONCLUSIVE)}
+        numbers = {name: numeric(region, name) for name in ("value", "value_low", "limit")}
+        found = region_title(region) if row["region"] else ""
+        made.append({"label": row["label"], "auroc": row["auroc"], "verdict": region["verdict"], "found": found,
+                     **numbers, "p": p.get(at, math.nan), "folder": row["folder"],
+                     "reason": row.get("reason", "")})  # fmt: skip
+    return made
+
+
+@dataclass(frozen=True)
+class Remembering(Origin):
+    """A model that reads an image once for all labels; for each label anew where its answers change.
+
+    Attributes:
+        origin: The model.
+    """
+
+    origin: Origin
+    _known: dict[bytes, Tensor] = field(default_factory=dict[bytes, Tensor], compare=False, repr=False)
+    _new: dict[bytes, Tensor] = field(default_factory=dict[bytes, Tensor], compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for name in ("kind", "complete", "opaque"):
+            object.__setattr__(self, name, getattr(self.origin, name))
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        return self.origin.name
+
+    @property
+    def facts(self) -> Facts:
+        """What the model states."""
+        return self.origin.facts
+
+    def _content(self) -> str:
+        return self.origin.content
+
+    def network(self, device: str) -> nn.Module:
+        """Return the network with the memory before it."""
+        return _Memory(self.origin.network(device), self._known, self._new)
+
+    def next_label(self, audited: RunFolder) -> None:
+        """Go on to the next label: what was read is known, unless asking again gave other answers."""
+        repeats = {row["status"] for row in audited.table("checks") if row["check"] == "repeatable"}
+        if repeats == {"ok"}:
+            self._known.update(self._new)
+        self._new.clear()
+
+
+class _Memory(nn.Module):
+    """A network that looks up the answers to images that were known before, and keeps those to others."""
+
+    def __init__(self, network: nn.Module, known: Mapping[bytes, Tensor], new: dict[bytes, Tensor]) -> None:
+        super().__init__()
+        self.network, self.known, self.new = network, known, new
+
+    def forward(self, images: Float[Tensor, "b c h w"]) -> Tensor:
+        if images.requires_grad:
+            return cast(Tensor, self.network(images))
+        pixels = images.detach().cpu().numpy()
+        keys = [hashlib.blake2b(np.ascontiguousarray(one).tobytes(), digest_size=16).digest() for one in pixels]
+        left = [at for at, key in enumerate(keys) if key not in self.known]
+        fresh: dict[int, Tensor] = {}
+        if left:
+            found: Any = self.network(images[left])
+            if not isinstance(found, Tensor) or found.ndim != 2:
+                return cast(Tensor, found)  # refused by who asked
+            fresh = dict(zip(left, found.detach(), strict=True))
+            self.new.update({keys[at]: scores for at, scores in fresh.items()})
+        return torch.stack([fresh[at] if at in fresh else self.known[key] for at, key in enumerate(keys)])

@@ -1,0 +1,90 @@
+"""All labels of a model in one audit: a table of labels, corrected over them, and a page of each."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import t
+from tests.study.test_leads import COUNT, MODELS, SIDE, middle, pictures
+from tests.worlds.files import write_table
+
+from assay.cli import main
+from assay.models.ref import AFunction
+from assay.store.folder import RunFolder
+from assay.study.labels import Remembering
+
+
+def both(images: np.ndarray) -> np.ndarray:
+    """The first output lives by the letter, the second and third by the middle."""
+    return np.stack([MODELS["letter"](images), middle(images), middle(images)], axis=1)
+
+
+def test_every_label_has_a_row_a_page_and_a_p_corrected_over_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(importlib.import_module("assay.cli.audit"), "origin_of", lambda *_, **__: AFunction(both))
+    pictures(tmp_path / "set")
+    rows = list(csv.reader((tmp_path / "set" / "data.csv").open(encoding="utf-8")))
+    more = [["copy", "rare"], *([row[1], int(at < 3)] for at, row in enumerate(rows[1:]))]
+    write_table(tmp_path / "set" / "data.csv", [[*row, *new] for row, new in zip(rows, more, strict=True)])
+    asked = ["audit", "m.onnx", "--images", "set", "--output", "all", "--size", str(SIDE), "--out", "out", "--as-given"]
+    with pytest.raises(SystemExit, match="2"):
+        main(asked)
+    assert "name the column of each output, in their order, with --target A,B,C" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="0"):
+        main([*asked, "--target", "label,copy,rare", "--patient", "who", "--quiet"])
+    said = capsys.readouterr().out
+    assert "label: AUROC" in said
+    assert "Lead: a bright mark in the lower right corner; effect" in said
+    assert "rare: 157 of 'not rare' and 3 of 'rare': nothing is decided with fewer than 20 images of a class" in said
+    found = {
+        row["label"]: row for row in csv.DictReader(Path("out/labels.csv").read_text(encoding="utf-8").splitlines())
+    }
+    alone: list[float] = []
+    for label in ("label", "copy"):
+        region = RunFolder(Path("out") / label).table("regions")[0]
+        error = (region["value"] - region["value_low"]) / t.ppf(0.95, COUNT - 1)
+        alone.append(float(t.sf((region["value"] - 0.45) / error, COUNT - 1)))
+    held = [float(found[label]["p"]) for label in ("label", "copy")]
+    least, other = sorted(alone)
+    assert sorted(held) == pytest.approx([2 * least, max(2 * least, other)], rel=1e-6)
+    assert found["rare"]["p"] == ""
+    page = Path("out/report.html").read_text()
+    assert 'href="label/report.html"' in page
+    assert 'href="copy/report.html"' in page
+
+
+def test_images_are_read_once_for_all_labels_unless_answers_change() -> None:
+    given: list[int] = []
+
+    def counted(images: np.ndarray) -> np.ndarray:
+        given.append(len(images))
+        return images.mean(axis=(2, 3))
+
+    def told(status: str) -> RunFolder:
+        return cast("RunFolder", SimpleNamespace(table=lambda _: [{"check": "repeatable", "status": status}]))
+
+    images: Any = torch.rand(6, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+    steady = Remembering(AFunction(counted))
+    network = steady.network("cpu")
+    first = network(images[:4])
+    network(images[:4])
+    assert given == [4, 4], "one label asks a second time"
+    steady.next_label(told("ok"))
+    again = steady.network("cpu")(images)
+    assert given == [4, 4, 2]
+    assert torch.equal(again[:4], first)
+    assert again.numpy() == pytest.approx(images.mean(dim=(2, 3)).numpy())
+    moody = Remembering(AFunction(counted))
+    moody.network("cpu")(images)
+    moody.next_label(told("warn"))
+    moody.network("cpu")(images)
+    assert given == [4, 4, 2, 6, 6]
