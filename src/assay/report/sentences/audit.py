@@ -227,7 +227,6 @@ CHIPS: Mapping[tuple[str, str], str] = {
     ("scaling", "warn"): "another scaling gives a higher AUROC: see Findings",
     ("patients", "warn"): "patients unknown: name their column",
     ("few-patients", "warn"): "few patients: intervals are too narrow",
-    ("copies", "ok"): "no copies among the images",
     ("copies", "warn"): "copies among the images: remove them",
     ("contradictions", "warn"): "copies with other labels: look at them",
     ("near-copies", "warn"): "near copies across patients: look at them",
