@@ -588,6 +588,7 @@ def audit(
     weights: str | Path = "",
     trust: bool = False,
     time_limit: float = 60.0,
+    memory: float = 4.0,
     task: schema.Task = "classification",
     domain: str = "",
     references: int | str | Path | None = None,
@@ -624,7 +625,9 @@ def audit(
         command: A program that reads a folder of PNG files and writes a CSV, `python predict.py {images} {scores}`.
         weights: File of weights of a named network.
         trust: Whether code that the model needs may run: TorchScript, .pt2, module:function, expressions of a bundle.
-        time_limit: Seconds that an image of a file or a command may take. A file is read in a process of its own.
+        time_limit: Seconds that an image of a file or a command may take. A file is read in a process of its own,
+            without network.
+        memory: GB that this process may take on the CPU beyond the model's own size.
         task: Classification of images, or segmentation.
         domain: Kind of image, which chooses the marks: chest-xray, dermoscopy, endoscopy, fundus, mr or ultrasound.
         train: As `data`, the images that the model was trained on: the search for a region is in them, and copies and
@@ -693,7 +696,7 @@ def audit(
         found = run_audit(
             OfCommand(command, time_limit)
             if command
-            else origin_of(model, factory, weights=weights, trust=trust, limit=time_limit),
+            else origin_of(model, factory, weights=weights, trust=trust, limit=time_limit, memory=memory),
             data,
             asked,
             name=name,

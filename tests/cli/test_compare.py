@@ -50,7 +50,7 @@ def test_a_page_has_the_decisions_and_no_claim_about_training(tmp_path: Path, as
     )
     assert {row["role"] for row in kept} == {"primary"}
     assert kept[1]["decision_high"] == found["contrasts"][1]["decision_high"]
-    (out / "study.json").write_text("{}")
+    RunFolder(out).begin("study.json", {})
     assert "holds a study, not a comparison of predictions: give another folder" in ask(*command).err
 
 

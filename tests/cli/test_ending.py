@@ -62,7 +62,7 @@ def finish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, contrasts: Sequence[
     for table in TABLES.values():
         if not table.parts:
             folder.write_table(table.name, table.names, contrasts if table == CONTRASTS else [])
-    (root / STUDY).write_text("{}")
+    folder.begin(STUDY, {})
     page = root / "report.html"
     page.write_text("<!doctype html>")
     result = Result(root, trained=0, probed=0, failed=0, unlearned=0, stopped=False, page=page)

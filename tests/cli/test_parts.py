@@ -29,7 +29,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     blank = {name: "" if kind == "VARCHAR" else 0 for name, kind in kinds.items()}
     folder = RunFolder(Path("runs/small"))
     folder.write_table("trials", TRIALS.names, [{**blank, **row} for row in rows])
-    (folder.root / STUDY).write_text("{}")
+    folder.begin(STUDY, {})
     return "small"
 
 

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ASSAY = (sys.executable, "-m", "assay")
 
 
@@ -48,3 +50,20 @@ def test_a_pipe_that_is_closed_early_is_no_traceback() -> None:
     process.stdout.close()
     assert (process.wait(), process.stderr.read()) == (130, b"")
     process.stderr.close()
+
+
+@pytest.mark.parametrize(
+    ("shell", "code", "text"),
+    [
+        ('"$@" > /dev/full', 74, "nothing more can be written: No space left on device; free some space, or send"),
+        ('"$@" >&-', 74, "nothing more can be written: standard output is closed; free some space, or send"),
+        ('rmdir ../gone; PYTHONSAFEPATH=1 "$@"', 2, "the working folder was deleted; change to another one"),
+    ],
+)
+def test_where_nothing_can_be_printed_it_is_one_sentence(shell: str, code: int, text: str, tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    words = ["sh", "-c", shell, "sh", *ASSAY, "list", "losses"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path / "gone")
+    assert done.returncode == code
+    assert done.stderr.startswith(text)
+    assert len(done.stderr.splitlines()) == 1

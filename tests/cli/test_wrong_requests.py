@@ -34,7 +34,8 @@ def test_a_run_is_looked_for_among_those_that_there_are(ask: Asking, run_copy: P
 
 
 def test_a_run_that_never_finished_has_no_tables(ask: Asking, run_copy: Path) -> None:
-    (run_copy / "tables" / "contrasts.parquet").unlink()
+    for name in ("manifest.json", "tables/stamp.json", "tables/contrasts.parquet"):
+        (run_copy / name).unlink()
     answer = ask("results", "small")
     said = "runs/small holds no table 'contrasts': run the study, which trains only what is missing\n"
     assert (answer.code, answer.err) == (2, said)

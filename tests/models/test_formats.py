@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import pickle
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,9 @@ from torch import Tensor, nn
 
 from assay.cli import main
 from assay.core.errors import AssayError, ExtraError, SpecError, WeightsError
+from assay.core.files import is_alive
 from assay.models.formats import OfFile, OfProgram, given_origin
+from assay.models.process import REACHABLE
 from assay.models.ref import GivenModel, Inputs, Origin
 from assay.study.outside import config_of
 
@@ -44,6 +48,18 @@ class Slow(nn.Module):
 class Broken(nn.Module):
     def forward(self, images):
         raise ValueError("no such shape")
+
+def huge():
+    return nn.Linear(1_000_000, 1_000_000)
+
+def odd():
+    raise ValueError("of two\\nlines")
+
+class Reaching(nn.Module):
+    def forward(self, images):
+        import socket, subprocess
+        child = subprocess.Popen(["sleep", "600"])
+        return torch.tensor([[float(len(socket.if_nameindex())), float(child.pid)]] * len(images))
 
 class Scored(nn.Module):
     def forward(self, images):
@@ -248,6 +264,8 @@ def test_a_function_of_ones_own_needs_trust_and_is_imported_in_its_process_alone
     ("name", "error", "text"),
     [
         ("crash", SpecError, r"w.safetensors ended its process \(SIGSEGV\) while it was loaded"),
+        ("huge", SpecError, r"needs more memory than it may take \(.*; give --memory for more"),
+        ("odd", SpecError, "w.safetensors cannot be loaded: of two$"),
         ("Slow", SpecError, r"took more than 3 s on 3 images.*--time-limit"),
         ("Broken", RuntimeError, "no such shape"),
         ("absent", SpecError, "cannot be imported"),
@@ -260,6 +278,21 @@ def test_a_model_that_crashes_or_never_ends_ends_with_one_sentence(
     with pytest.raises(error, match=text) as raised:
         answers(given_origin(f"mine_of_formats:{name}", weights=own, trust=True, limit=1))
     assert len(str(raised.value).splitlines()) == 1
+
+
+def test_a_model_has_no_network_and_leaves_no_process(own: Path) -> None:
+    save_file({}, own)
+    origin = given_origin("mine_of_formats:Reaching", weights=own, trust=True)
+    interfaces, child = map(int, origin.network("cpu")(IMAGES)[0].tolist())
+    assert interfaces == 1 or origin.facts.notes == (REACHABLE,), "the loopback alone"
+    assert is_alive(child)
+    del origin
+    gc.collect()
+    for _ in range(100):
+        if not is_alive(child):
+            break
+        time.sleep(0.1)
+    assert not is_alive(child)
 
 
 def test_a_process_that_ended_is_explained_again_and_replaced(own: Path) -> None:

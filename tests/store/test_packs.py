@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from assay.core.errors import StoreError
-from assay.store import packs
 from assay.store.folder import RunFolder, UnitKind
 from assay.testing.store import WRITERS, contents, with_every_fault
 
@@ -61,7 +60,7 @@ def said(folder: RunFolder) -> Any:
         plain(list(map(list, folder.measurements_of(IDS)))),
         plain([list(folder.measurements(id)) for id in IDS]),
         samples,
-        [folder.damage(kind, id) for kind in KINDS for id in IDS],
+        folder.changes(),
     )
 
 
@@ -72,7 +71,6 @@ def test_packed_units_are_read_as_before_and_have_no_files_of_their_own(tmp_path
     assert said(folder) == before
     assert sorted(path.name for path in (tmp_path / "readings").iterdir()) == ["e2"]  # the fourth fills no pack
     assert len(list((tmp_path / "packs").iterdir())) == 4
-    assert packs.damaged_packs(tmp_path) == (2, [])
     assert not folder.complete("readings", "never")
 
 
@@ -123,9 +121,8 @@ def test_a_damaged_pack_is_refused_with_its_path(suffix: str, tmp_path: Path) ->
     os.utime(path.parent)
     with pytest.raises(StoreError, match=f"(?s){path.name}.*damaged.*delete it, with its"):
         folder.outputs("bb")
-    count, found = packs.damaged_packs(tmp_path)
-    assert (count, len(found)) == (2, 1)
-    assert path.name in found[0]
+    if suffix == ".parquet":
+        assert [one.path for one in folder.changes()] == [path]
 
 
 def test_the_units_of_a_pack_that_was_deleted_are_missing(tmp_path: Path) -> None:

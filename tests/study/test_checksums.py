@@ -43,6 +43,7 @@ def test_a_bit_that_turned_in_a_file_that_is_read_stops_the_report(run_copy: Pat
     with pytest.raises(StoreError, match=r"estimates\.parquet: it is damaged"):
         RunFolder(run_copy).table("estimates")
     rebuild(run_copy)
+    assert RunFolder(run_copy).changes() == []
     assert RunFolder(run_copy).table("estimates")
     for pattern in READ:
         path = one(run_copy, pattern)
@@ -59,7 +60,7 @@ def test_a_bit_that_turned_in_a_file_that_is_read_stops_the_report(run_copy: Pat
         path.write_bytes(kept)
     first, second, *_ = sorted((run_copy / "pictures").glob("*.png"))
     shutil.copy(second, first)
-    with pytest.raises(StoreError, match=r"\.png: it is damaged .*; delete this file and run the study again"):
+    with pytest.raises(StoreError, match=r"\.png: it is damaged .*; delete this file and run the study, which"):
         rebuild(run_copy)
 
 
@@ -102,7 +103,6 @@ def test_a_failure_that_was_altered_is_refused(run_copy: Path) -> None:
     path.write_text(path.read_text().replace("full", "fuel"))
     with pytest.raises(StoreError, match="is damaged"):
         folder.failures()
-    assert folder.damaged_documents() != []
 
 
 def test_the_doctor_finds_what_nobody_reads_and_its_remedy_works(
@@ -117,22 +117,52 @@ def test_the_doctor_finds_what_nobody_reads_and_its_remedy_works(
     monkeypatch.setenv("ASSAY_CACHE", str(shutil.copytree(study_cache, tmp_path / "cache")))
     assert asked("doctor", run_copy).code == 0
     damaged = [flip(one(run_copy, "trials/*/weights.safetensors")), flip(max(run_copy.glob("trials/*/curve.parquet"))),
-               flip(one(run_copy, "readings/*/outputs.parquet")), flip(run_copy / "tables" / "values.parquet"),
+               flip(one(run_copy, "trials/*/provenance.json")), flip(one(run_copy, "readings/*/outputs.parquet")),
+               flip(run_copy / "finished.json"), flip(run_copy / "tables" / "values.parquet"),
                flip(one(tmp_path / "cache", "*.npy"))]  # fmt: skip
+    (missing := run_copy / "report.html").unlink()
+    (run_copy / "added.txt").touch()
     found = asked("doctor", run_copy, "--json")
     assert found.code == 1
-    bad = [finding for finding in json.loads(found.out) if finding["light"] == "bad"]
-    assert {finding["found"].split(": ")[0] for finding in bad} == {f"cannot read {path}" for path in damaged}
+    findings = json.loads(found.out)
+    bad = [finding for finding in findings if finding["light"] == "bad"]
+    assert {one["found"].split(": ")[0] for one in bad} == {f"cannot read {path}" for path in (*damaged, missing)}
+    assert [one["found"] for one in findings if one["light"] == "warn"] == [f"{run_copy / 'added.txt'} was added later"]
     for finding in bad:
         path = Path(finding["found"].removeprefix("cannot read ").split(": ")[0])
-        if finding["remedy"] == "delete its folder and run the study again":
+        if finding["remedy"].startswith("delete its folder and run the study"):
             shutil.rmtree(path.parent)
-        else:
-            assert finding["remedy"] == "delete this file and run the study again"
+        elif finding["remedy"].startswith("delete this file and run the study"):
             path.unlink()
+        else:
+            assert finding["remedy"] == f"`assay report {run_copy}` writes it again"
+            assert path.name in ("report.html", "values.parquet")
     assay.load(SMALL).run(run_copy.parent, workers=0, progress=False)
     assert records(run_copy) == records(finished_run)
     assert asked("doctor", run_copy).code == 0
+
+
+def test_commands_refuse_a_folder_with_a_damaged_file_by_its_name(
+    run_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = Asking(capsys)
+    bundle = ["open", run_copy, "--bundle", tmp_path / "out.zip"]
+    flip(run_copy / "report.html")
+    assert asked("results", run_copy).code == 0, "the page is made of tables, and no table of the page"
+    assert f"report {run_copy}` writes it again" in asked(*bundle).err
+    path = flip(one(run_copy, "readings/*/outputs.parquet"))
+    for command in (["results", run_copy], ["report", run_copy], bundle):
+        answer = asked(*command)
+        assert answer.code == 2
+        assert answer.err.startswith(f"cannot read {path}: it is damaged")
+        assert len(answer.err.splitlines()) == 1
+    flip(path)
+    assert asked("report", run_copy).code == 0
+    assert asked(*bundle).code == 0
+    (run_copy / "manifest.json").unlink()
+    assert "manifest.json: there is no such file; `assay report" in asked("results", run_copy).err
+    assert asked("report", run_copy).code == 0
+    assert asked("results", run_copy).code == 0
 
 
 def test_a_training_does_not_start_from_an_image_array_that_was_altered(

@@ -155,6 +155,7 @@ def test_clean_refuses_when_the_study_names_nothing_here(copied: Path) -> None:
 )
 def test_a_study_of_another_assay_is_told_in_one_sentence(copied: Path, change: dict[str, object], text: str) -> None:
     study = read_checked_json(copied / "study.json")
+    (copied / "manifest.json").unlink()
     write_checked_json(copied / "study.json", {**study, **change})
     with pytest.raises(StoreError, match=text) as told:
         rebuild(copied)
@@ -162,7 +163,8 @@ def test_a_study_of_another_assay_is_told_in_one_sentence(copied: Path, change: 
 
 
 def test_a_folder_without_a_plan_says_what_to_do(copied: Path) -> None:
-    (copied / "plan.json").unlink()
+    for name in ("plan.json", "manifest.json"):
+        (copied / name).unlink()
     with pytest.raises(StoreError, match=r"holds no plan\.json, .*: run the study again with its spec"):
         rebuild(copied)
 

@@ -128,7 +128,7 @@ def test_every_kind_of_model_measures_the_same_and_is_read_once(tmp_path: Path, 
     record = folder.record("models", model)
     assert (record["task"], record["channels"], record["size"], record["classes"]) == ("classification", 1, SIDE, 2)
     assert json.loads((folder.unit("models", model) / "provenance.json").read_text())["device"]
-    assert not any(folder.damage(unit, id) for unit in ("models", "readings", "probes") for id in folder.ids(unit))
+    assert folder.changes() == []
     assert folder.outputs(reading)["logits"].shape == (24, 2)
 
     first = assay.probe(**asked, data=data, progress=False)

@@ -79,6 +79,12 @@ def test_two_steps_give_the_verdicts_of_the_direct_audit(
     lacking = elsewhere(tmp_path / "dir", tmp_path / "lacking.csv", skip=3)
     with pytest.raises(DataError, match=r"no row for 3 of \d+ images"):
         finish_audit(tmp_path / "dir", lacking, Asked())
+    picture = next((tmp_path / "dir" / "images").iterdir())
+    kept = picture.read_bytes()
+    picture.write_bytes(kept[:-1] + b"x")
+    with pytest.raises(DataError, match=rf"{picture.name}: it is damaged .*; prepare the images again in a new folder"):
+        finish_audit(tmp_path / "dir", Path(scores), Asked())
+    picture.write_bytes(kept)
     with pytest.raises(DataError, match=r"has no prepared.json"):
         finish_audit(tmp_path / "set", Path(scores), Asked())
     Image.open(tmp_path / "set" / "1.png").transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(tmp_path / "set" / "0.png")

@@ -28,7 +28,6 @@ from assay.report.words import statement
 from assay.spec.parse import parse_study
 from assay.stats.findings import from_row
 from assay.store.folder import RunFolder
-from assay.store.schema import SCHEMA_VERSION
 from assay.study.records import unnamed
 from assay.study.run import Prepared, prepare, rebuild, run_study, unlearned
 
@@ -199,6 +198,5 @@ def test_trials_that_share_a_training_are_counted_each(tmp_path: Path) -> None:
     planned = prepare(parse_study(SMALL), tmp_path / "run").plan.trials[0]
     trials = [replace(planned, id=id) for id in ("a", "a", "b", "c", "d")]
     for id, status in (("a", "collapsed"), ("b", "diverged"), ("c", "done")):
-        (tmp_path / "trials" / id).mkdir(parents=True)
-        (tmp_path / "trials" / id / "record.json").write_text(json.dumps({"schema": SCHEMA_VERSION, "status": status}))
+        RunFolder(tmp_path).write_record("trials", id, {"status": status})
     assert unlearned(trials, RunFolder(tmp_path)) == 3

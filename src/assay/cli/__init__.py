@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -468,22 +469,53 @@ def main(arguments: Sequence[str] | None = None) -> None:
         0 done, 1 some trials failed, 2 the request was wrong, 70 a fault of Assay or of code that the study names, 74
         no room to write, 130 interrupted.
     """
-    if (here := str(Path.cwd())) not in sys.path:
-        sys.path.append(here)
     sys.exit(_answer(list(sys.argv[1:] if arguments is None else arguments)))
 
 
+_UNPRINTED = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+"""Errors of a write to standard output that is full, was closed, or whose terminal has gone."""
+
+
 def _answer(arguments: list[str]) -> int:
-    """Do the request and return the exit code. Any problem with the request is reported on standard error."""
+    """Do the request and print its answer. Return the exit code, also where nothing can be printed."""
+    try:
+        if sys.__stdout__ is None:
+            raise OSError(errno.EBADF, "standard output is closed")
+        code = _done(arguments)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # the reader has gone: what is left to print goes nowhere
+        code = 130
+    except OSError as error:
+        remedy = "free some space, or send standard output to another place"
+        print(f"nothing more can be written: {error.strerror}; {remedy}", file=sys.stderr)
+        code = FULL
+    if sys.__stdout__ is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
+
+
+def _done(arguments: list[str]) -> int:
+    """Do the request and return the exit code. Any problem with the request is reported on standard error.
+
+    Raises:
+        OSError: Standard output cannot be written.
+    """
     from assay.core.errors import AssayError, FullError
 
+    try:
+        here = str(Path.cwd())
+    except FileNotFoundError:
+        print("the working folder was deleted; change to another one", file=sys.stderr)
+        return 2
+    if here not in sys.path:
+        sys.path.append(here)
     if instruction := os.environ.get(completion.VARIABLE):
         return completion.answer_shell(app, instruction)
     try:
         command = typer.main.get_command(app)
         with command.make_context("assay", arguments) as context:
             command.invoke(context)
-        sys.stdout.flush()
     except typer.Exit as end:
         return end.exit_code
     except TyperException as error:
@@ -492,9 +524,6 @@ def _answer(arguments: list[str]) -> int:
     except AssayError as error:
         print(error, file=sys.stderr)
         return FULL if isinstance(error, FullError) else 2
-    except BrokenPipeError:  # the reader has gone: what is left to print goes nowhere
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 130
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
@@ -502,7 +531,9 @@ def _answer(arguments: list[str]) -> int:
         traceback.print_exc()
         print(f"code that the study names called sys.exit({error.code!r}), which ends Assay too", file=sys.stderr)
         return FAULT
-    except Exception:  # 1, Python's own code for it, says that some trials failed
+    except Exception as error:  # 1, Python's own code for it, says that some trials failed
+        if isinstance(error, OSError) and error.errno in _UNPRINTED and error.filename is None:
+            raise
         traceback.print_exc()
         return FAULT
     return 0

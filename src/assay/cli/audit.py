@@ -324,7 +324,8 @@ def _origin(given: Asked) -> Origin:
         return OfCommand(given.command, given.time_limit)
     if not given.model:
         raise SpecError("name a model: an .onnx file, timm:NAME with --weights, or --command")
-    return origin_of(given.model, weights=given.weights, trust=given.trust, limit=given.time_limit)
+    return origin_of(given.model, weights=given.weights, trust=given.trust, limit=given.time_limit,
+                     memory=given.memory)  # fmt: skip
 
 
 # The images.

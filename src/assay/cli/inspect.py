@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
@@ -25,6 +25,10 @@ from assay.core.registry import entries
 from assay.core.traits import KINDS
 from assay.spec.load import builtin_studies, study_size, study_yaml
 from assay.store.audit_tables import EVERY_TABLE
+
+if TYPE_CHECKING:
+    from assay.store.folder import RunFolder, UnitKind
+    from assay.store.manifest import Change
 
 # `assay show` and `assay list`: what there is, without importing what it needs.
 
@@ -173,31 +177,26 @@ def _tell(findings: Sequence[Finding], json: bool) -> None:
 
 def _checksums(root: Path) -> Iterator[Finding]:
     from assay.data.cache import damaged_arrays, damaged_notes, default_cache_root
-    from assay.models.checkpoint import WEIGHTS_FILE
-    from assay.store import kinds
     from assay.store.folder import RunFolder
-    from assay.store.packs import damaged_packs
-    from assay.study.records import KINDS_OF_UNITS
 
-    folder, cache = RunFolder(root), default_cache_root()
-    of_model = folder.kind is kinds.MODEL
-    others = ("sources", "trials") if of_model else ("models",)
-    yield from _sound("request" if of_model else "study", len(list(root.glob("*.json"))), folder.damaged_documents())
-    for kind in KINDS_OF_UNITS:
-        if kind in others:
-            continue
-        ids = list(folder.ids(kind))
-        # weights are deleted after the probes where a study keeps none
-        yield from _sound(kind, len(ids), [said for id in ids for said in folder.damage(kind, id, {WEIGHTS_FILE})])
-    packs, broken = damaged_packs(root)
-    if packs:
-        yield from _sound("packs", packs, broken)
-    yield from _sound("tables", len(list((root / "tables").glob("*.parquet"))), folder.damaged_tables())
-    shared = RunFolder(cache)
-    starts = [id for id in folder.ids("sources") if shared.complete("sources", id)]
-    yield from _sound("weights of sources", len(starts), [s for id in starts for s in shared.damage("sources", id)])
+    folder, shared = RunFolder(root), RunFolder(cache := default_cache_root())
+    yield from _compared("files", folder, folder.changes())
+    if not folder.ended:
+        yield Finding("warn", "manifest", "the last run here did not end, and units alone were compared")
+    ids = sorted(path.parent.name for path in (root / "sources").glob("*/record.json"))
+    starts: list[tuple[UnitKind, str]] = [("sources", id) for id in ids if shared.complete("sources", id)]
+    yield from _compared("weights of sources", shared, shared.altered_units(starts))
     yield from _sound("images in the cache", *damaged_arrays(cache))
     yield from _sound("notes in the cache", *damaged_notes(cache))
+
+
+def _compared(what: str, folder: RunFolder, found: Sequence[Change]) -> Iterator[Finding]:
+    """Yield a finding for each changed file, or that there is none."""
+    for one in found:
+        extra = one.how == "extra"
+        yield Finding("warn" if extra else "bad", what, one.text, "" if extra else folder.remedy(one))
+    if not found:
+        yield Finding("ok", what, "all compared, none damaged")
 
 
 def _sound(what: str, checked: int, damaged: Sequence[str]) -> Iterator[Finding]:

@@ -23,13 +23,13 @@ from assay.core.errors import StoreError, nearest, unknown_of_few
 from assay.core.files import is_file, is_folder
 from assay.store.columns import Table
 from assay.store.files import Row
-from assay.store.folder import AUDIT, EARLIER, REQUEST, STUDY, RunFolder, remove_unit, working_in
+from assay.store.folder import AUDIT, EARLIER, PAGE, REQUEST, STUDY, RunFolder, remove_unit, working_in
+from assay.store.manifest import read_manifest, write_manifest
 from assay.store.schema import CONTRASTS, FINDINGS, LOOKS, PUBLISHED
 
 MOST_FOLDED = 2_000
 """Rows that are folded to the width of a terminal; of longer tables each row is a line."""
 
-PAGE = "report.html"
 COMPARISON, SENTENCE = "comparison", "sentence"
 """A row of `contrasts` or `looks`, and one of `findings`, in words: printed, and in its JSON."""
 
@@ -86,6 +86,7 @@ def results_command(run: str, table: str, out: Path, form: Form) -> None:
     if form.json + form.csv + form.markdown + form.latex > 1:
         raise StoreError("--json, --csv, --markdown and --latex: choose one of them")
     folder = RunFolder(find_run(run, out))
+    folder.require_sound()
     table = table or next(iter(folder.tables))
     stored = folder.table(table)
     described = folder.tables[table]
@@ -121,6 +122,7 @@ def published_command(run: str, out: Path, form: Form) -> None:
         StoreError: There is no such run, or its study names no published table.
     """
     folder = RunFolder(find_run(run, out))
+    folder.require_sound()
     stored = folder.table(PUBLISHED.name)
     if not stored:
         raise StoreError(f"{folder.root}: the study has no `published` tables to put its figures beside")
@@ -247,6 +249,8 @@ def open_command(runs: Sequence[str], out: Path, bundle: Path | None = None) -> 
     """
     folders = [folder for run in runs or [str(out)] for folder in _with_pages(run, out)]
     if bundle is not None:
+        for folder in map(RunFolder, folders):
+            folder.require_sound(page=True)
         from assay.report.index_page import write_bundle
 
         print(write_bundle(folders, bundle), flush=True)
@@ -300,6 +304,8 @@ def clean_command(run: str, yes: bool, out: Path, json: bool) -> None:
         size = sum(file.stat().st_size for path in paths for file in path.rglob("*") if file.is_file())
         for path in paths if yes else ():
             remove_unit(path)
+        if yes and (listed := read_manifest(folder)) is not None:
+            write_manifest(folder, {name: digest for name, (_, digest) in listed.items()})
     if json:
         print(jsonlib.dumps({"paths": [str(path) for path in paths], "bytes": size, "deleted": yes}))
         return

@@ -253,7 +253,7 @@ def file_state(path: Path | str) -> tuple[int, int, int, int]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=2**16)
 def _read_hash(path: Path, state: tuple[int, ...]) -> str:
     return sha256(path)
 

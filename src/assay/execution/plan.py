@@ -35,10 +35,9 @@ from assay.spec.environments import start_of
 from assay.spec.recipe import Component, RecipeSpec
 from assay.spec.request import ProbeRequest
 from assay.spec.schema import DataSpec, EnvironmentSpec, RecipePoint, StudySpec, TrainingSpec
-from assay.store.files import read_checked_json, write_checked_json, write_json
+from assay.store.files import read_checked_json, write_json
 from assay.store.folder import REQUEST, RunFolder, UnitKind
 from assay.store.migrations import migrated
-from assay.store.schema import SCHEMA_VERSION
 
 # Sources that a study trains itself: their names, and the job that trains one for all runs.
 
@@ -542,7 +541,6 @@ class ModelPlan:
         """Write it to the run folder."""
         complete = {"complete": True}
         values = {
-            "schema": SCHEMA_VERSION,
             "stamp": self.stamp,
             "model": self.model,
             "request": self.request.model_dump(mode="json", context=complete),
@@ -553,7 +551,7 @@ class ModelPlan:
             ],
             "doubts": list(self.doubts),
         }
-        write_checked_json(folder.root / REQUEST, values, sort_keys=False)
+        folder.begin(REQUEST, values, sort_keys=False)
 
     @classmethod
     def read(cls, folder: RunFolder) -> ModelPlan:

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -109,11 +110,16 @@ class OfOnnx(ModelFile):
     complete = True
     opaque = "an ONNX file"
 
+    @property
+    def files(self) -> Sequence[Path]:
+        """The graph, and the files of its tensors."""
+        return (self.path, *_tensor_files(self.path))
+
     def _content(self) -> str:
-        return content_hash([sha256(path) for path in (self.path, *_tensor_files(self.path))])
+        return content_hash([sha256(path) for path in self.files])
 
     def _load(self) -> OnnxNetwork:
-        _tensor_files(self.path)
+        _ = self.files  # refused where they lead out of the folder
         return OnnxNetwork(self.path)
 
     def _facts(self) -> Facts:
@@ -157,7 +163,8 @@ class OnnxNetwork(nn.Module):
             import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
         options: Any = onnxruntime.SessionOptions()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
         options.intra_op_num_threads = torch.get_num_threads()
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # errors are raised, too
+        onnxruntime.set_default_logger_severity(4)  # pyright: ignore[reportUnknownMemberType]
         try:
             self.session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:
@@ -371,14 +378,14 @@ class CommandNetwork(nn.Module):
                 raise SpecError(f"command '{cut(self.words[0])}' cannot be run: {error.strerror}") from error
             try:
                 code = process.wait(seconds)
-            except BaseException as error:
-                os.killpg(process.pid, signal.SIGKILL)  # it and all that it started
-                process.wait()
-                if not isinstance(error, subprocess.TimeoutExpired):
-                    raise
+            except subprocess.TimeoutExpired as error:
                 raise SpecError(
                     f"the command took more than {seconds:.0f} s for {count} images; give --time-limit for more"
                 ) from error
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)  # it and all that it started
+                process.wait()
             log.seek(0)
             last = next(reversed(log.read().decode(errors="replace").strip().splitlines()), "")
         if code:

@@ -400,6 +400,11 @@ class OfHub(ModelFile):
         """Last part of its name."""
         return self.path.name
 
+    @property
+    def downloaded(self) -> bool:
+        """Whether it is named on the hub."""
+        return not self.path.is_dir()
+
     def _content(self) -> str:
         return network_content(self.loaded)
 

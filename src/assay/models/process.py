@@ -12,7 +12,8 @@ import sys
 import weakref
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -24,9 +25,11 @@ from torch import Tensor, nn
 
 from assay.core import errors
 from assay.core.errors import AssayError, SpecError, first_line
+from assay.models.confined import MEMORY, limit_memory
 from assay.models.ref import Facts, Origin, channels_of, unwrapped
 from assay.models.untyped import tensor_of
 
+REACHABLE = "this system has no network namespaces for its users, so that the model's process could reach the network"
 LIMIT = 60.0
 """Seconds that an image may take."""
 _LOADING = 300.0
@@ -40,10 +43,12 @@ class ModelFile(Origin):
     Attributes:
         path: The file, or a folder of files.
         limit: Seconds that an image may take in a process of its own; 0 where the model is read in this process.
+        memory: GB that this process may take beyond the model's own size.
     """
 
     path: Path
     limit: float = 0.0
+    memory: float = field(default=MEMORY, kw_only=True)
 
     @property
     def name(self) -> str:
@@ -67,6 +72,16 @@ class ModelFile(Origin):
             AssayError: A library is missing, or the file is missing, damaged, or refused.
         """
         return self._apart(device) if self.limit else self.loaded.to(device)
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """Files that loading it reads."""
+        return [self.path] if self.path.is_file() else [one for one in self.path.rglob("*") if one.is_file()]
+
+    @property
+    def downloaded(self) -> bool:
+        """Whether loading it may need the network."""
+        return False
 
     @cached_property
     def loaded(self) -> nn.Module:
@@ -102,7 +117,7 @@ class ProcessNetwork(nn.Module):
         limit: Seconds that an image may take.
 
     Raises:
-        AssayError: The file cannot be loaded, as in this process; or loading ends its process.
+        AssayError: The file cannot be loaded, as in this process; or loading ends its process, or needs more memory.
     """
 
     def __init__(self, origin: ModelFile, device: str, limit: float) -> None:
@@ -110,12 +125,17 @@ class ProcessNetwork(nn.Module):
         self.name, self.limit = origin.path.name, limit
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            words = [sys.executable, "-m", "assay.models.process", str(theirs.fileno())]
-            self._process = subprocess.Popen(words, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+            words = [sys.executable, "-m", "assay.models.confined", str(theirs.fileno()), str(int(origin.downloaded))]
+            self._process = subprocess.Popen(
+                words, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True
+            )
             self._connection = Connection(os.dup(ours.fileno()))
         self._finalize = weakref.finalize(self, _end, self._process, self._connection)
         request = pickle.dumps((sys.path, origin, device, torch.get_num_threads(), limit))
-        facts, _ = self._answer((request,), _LOADING, "while it was loaded")
+        try:
+            facts, _ = self._answer((request,), _LOADING, "while it was loaded")
+        except RuntimeError as error:
+            raise SpecError(f"{self.name} cannot be loaded: {error}") from error
         self.content: str = facts["content"]
         self.facts = Facts(facts["framing"], tuple(facts["outputs"]), tuple(facts["notes"]))
         self.channels: int | None = facts["channels"]
@@ -157,8 +177,8 @@ class ProcessNetwork(nn.Module):
             try:
                 code = self._process.wait(timeout=10)
             except subprocess.TimeoutExpired:
-                self._process.kill()
-                code = self._process.wait()
+                code = -signal.SIGKILL
+            _end(self._process, self._connection)
             ended = signal.Signals(-code).name if code < 0 else f"exit code {code}"
             raise SpecError(
                 f"{self.name} ended its process ({ended}) {where}; check that it answers one image in a script of its "
@@ -171,23 +191,33 @@ class ProcessNetwork(nn.Module):
 
 
 def _end(process: subprocess.Popen[bytes], connection: Connection) -> None:
+    """End a process with all that it started."""
     connection.close()
-    process.kill()
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
-def _serve(connection: Connection) -> None:
-    """Load a model and answer images until the other end is closed."""
+def _serve(connection: Connection, alone: bool) -> None:
+    """Load a model and answer images until the other end is closed.
+
+    Args:
+        connection: To the process that asks.
+        alone: Whether this process has no network, or is to have one.
+    """
     path, origin, device, threads, limit = pickle.loads(connection.recv_bytes())
     sys.path[:] = path
     torch.set_num_threads(threads)
+    notes = () if alone else (REACHABLE,)
     try:
+        if device == "cpu":  # the address space of CUDA is far larger than what it takes
+            limit_memory(origin.files, origin.memory)
         network = cast(ModelFile, origin).network(device)
         facts = {
             "content": origin.content,
             "framing": dict(origin.facts.framing),
             "outputs": origin.facts.outputs,
-            "notes": origin.facts.notes,
+            "notes": [*origin.facts.notes, *notes],
             "channels": channels_of(network),
             "config": getattr(network, "pretrained_cfg", None),
         }
@@ -222,12 +252,14 @@ def _fail(connection: Connection, error: Exception) -> None:
     ours = isinstance(error, AssayError)
     known = type(error).__name__ if ours and hasattr(errors, type(error).__name__) else "other"
     text = str(error) if ours else first_line(error)
+    if isinstance(error, MemoryError) or "alloc" in text:
+        known, text = "SpecError", f"the model needs more memory than it may take ({text}); give --memory for more"
     connection.send_bytes(json.dumps({"error": known, "text": text}).encode())
     connection.send_bytes(b"")
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # by `assay.models.confined`
     with socket.socket(fileno=int(sys.argv[1])) as kept:
         opened = Connection(os.dup(kept.fileno()))
     os.dup2(2, 1)  # output that a model prints is no answer
-    _serve(opened)
+    _serve(opened, sys.argv[2] == "1")

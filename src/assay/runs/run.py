@@ -15,10 +15,9 @@ from assay.core.files import content_hash
 from assay.execution.tasks import Context, Event, Executor, Observer, Outcome, Task
 from assay.probes.reader import ReadingError
 from assay.report.page import write_page
-from assay.store.files import Row, write_checked_json
+from assay.store.files import Row
 from assay.store.folder import REQUEST, RunFolder, working_in
 from assay.store.kinds import Kind
-from assay.store.schema import SCHEMA_VERSION
 
 Tables = Mapping[str, Sequence[Row]]
 """Rows by name of the table."""
@@ -77,11 +76,16 @@ def carry_out(run: Run, root: Path, executor: Executor, watch: Watch = quietly) 
     """
     with working_in(root):
         RunFolder(root).remove_partial_files()
-        return carry_out_held(run, RunFolder(root), executor, watch)
+        done = carry_out_held(run, RunFolder(root), executor, watch)
+        if done.page is not None:
+            RunFolder(root).seal()
+        return done
 
 
 def carry_out_held(run: Run, folder: RunFolder, executor: Executor, watch: Watch) -> Done:
     """Carry out a run in a folder that is held: keep the request, run the tasks, write tables and page.
+
+    Whoever holds the folder seals it when all files are written.
 
     Raises:
         StoreError: The folder holds another kind of run.
@@ -99,7 +103,7 @@ def carry_out_held(run: Run, folder: RunFolder, executor: Executor, watch: Watch
 def _keep_request(run: Run, folder: RunFolder) -> None:
     values = run.request.model_dump(mode="json")
     stamp = {"kind": run.kind.name, "request": content_hash(values)}
-    write_checked_json(folder.root / REQUEST, {"schema": SCHEMA_VERSION, "stamp": stamp, "request": values})
+    folder.begin(REQUEST, {"stamp": stamp, "request": values})
 
 
 def run_rounds(run: Run, folder: RunFolder, executor: Executor, watch: Watch) -> Outcome:

@@ -110,25 +110,22 @@ def _object(texts: Mapping[str, str]) -> str:
     return f"{{\n {entries}\n}}\n" if texts else "{}\n"
 
 
-def read_checked_json(path: Path, *, damaged: str = REMADE) -> Any:
-    """Read a JSON object and compare its checksum, where it holds one.
+def read_checked_json(path: Path, *, damaged: str = REMADE) -> dict[str, Any]:
+    """Read a JSON object and compare its checksum.
 
     Args:
         path: The file.
         damaged: The remedy for a damaged file.
 
     Returns:
-        The object without its checksum; another value as it is.
+        The object without its checksum.
 
     Raises:
-        StoreError: The file is missing, cannot be read or is damaged.
+        StoreError: The file is missing, cannot be read or is damaged, or holds no checksum.
     """
     found = read_json(path, damaged=damaged)
-    if not isinstance(found, dict):
-        return found
-    values = cast("dict[str, Any]", found)
-    wanted = values.pop(CHECKSUM, None)
-    if wanted is not None and wanted != _digest(values):
+    values = cast("dict[str, Any]", found if isinstance(found, dict) else {})
+    if values.pop(CHECKSUM, None) != _digest(values):
         raise StoreError(f"cannot read {path}: {ALTERED}; {damaged}")
     return values
 

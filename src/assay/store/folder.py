@@ -7,12 +7,12 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -42,8 +42,9 @@ from assay.store.files import (
     write_rows,
 )
 from assay.store.kinds import KINDS, Kind
+from assay.store.manifest import MANIFEST, Change, altered, changes, read_manifest, write_manifest
 from assay.store.migrations import migrated, unversioned
-from assay.store.packs import PACKED, UNITS, pack, packed, read_packed
+from assay.store.packs import PACKED, PACKS, UNITS, pack, packed, read_packed, recorded_packs
 from assay.store.schema import MEASUREMENTS, SCHEMA_VERSION
 from assay.store.views import VIEWS
 
@@ -235,6 +236,8 @@ ACTIVATIONS = "activations.safetensors"
 CONTRIBUTIONS = "contributions.safetensors"
 OF_ROWS = ("row", "patient", "target", "fold")
 UnitKind = Literal["models", "sources", "trials", "readings", "probes"]
+UNIT_KINDS = cast("tuple[UnitKind, ...]", get_args(UnitKind))
+PAGE = "report.html"
 
 
 def remove_unit(path: Path) -> None:
@@ -246,12 +249,13 @@ def remove_unit(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-# Checksums: a record holds those of the files of its unit, and one of itself; the tables' stamp those of tables.
+# Checksums: a record holds those of the files of its unit, and one of itself; the manifest those of all files.
 
 FILES, SELF = "files", "sha256"
-_UNCHECKED = {"record.json", "provenance.json", "checkpoint.pt", "trials.parquet", "provenance.parquet", STAMP}
-"""Those that hold times, whose checksum would not be the same when they are made again, and the stamp, which another
-command may have written meanwhile where there are no locks."""
+_UNCHECKED = {"record.json", "provenance.json", "checkpoint.pt"}
+"""Those that hold times, whose checksum would not be the same when they are made again."""
+_MAY_LACK = "weights.safetensors"
+"""Deleted after the probes where a study keeps none."""
 
 
 def _checksums(folder: Path) -> dict[str, str]:
@@ -270,10 +274,10 @@ def _require(path: Path, wanted: str | None) -> Path:
     """Return the path, whose content has this checksum. A file that cannot be read is left to its reader to refuse.
 
     Raises:
-        StoreError: For another content.
+        StoreError: For another content, or where no checksum is known.
     """
     try:
-        altered = wanted is not None and sha256(path) != wanted
+        altered = sha256(path) != wanted
     except OSError:
         altered = False
     if altered:
@@ -304,7 +308,7 @@ class RunFolder:
                 return kind
         if not is_file(self.root / REQUEST):
             return None
-        name = read_json(self.root / REQUEST).get("stamp", {}).get("kind", kinds.MODEL.name)
+        name = read_checked_json(self.root / REQUEST).get("stamp", {}).get("kind", kinds.MODEL.name)
         if name not in KINDS:
             raise StoreError(f"{self.root} holds a run of the kind '{name}', which this version does not know")
         return KINDS[name]
@@ -343,9 +347,15 @@ class RunFolder:
                 f"{self.root} holds the audit of another model, target or images: choose another place with --out"
             )
 
+    def begin(self, document: str, values: Mapping[str, Any], *, sort_keys: bool = True) -> None:
+        """Write a file that holds what is asked for, after removing what only a run that ended has."""
+        for path in (self.root / MANIFEST, self.root / "tables" / STAMP):
+            path.unlink(missing_ok=True)
+        write_checked_json(self.root / document, {"schema": SCHEMA_VERSION, **values}, sort_keys=sort_keys)
+
     def begin_audit(self, audited: str, stamp: Mapping[str, str]) -> None:
         """Keep the hash of the model and the images for `require_audit_of`, and what the tables are made of."""
-        write_checked_json(self.root / AUDIT, {"schema": SCHEMA_VERSION, "stamp": stamp, "audited": audited})
+        self.begin(AUDIT, {"stamp": stamp, "audited": audited})
 
     def require_table(self, name: str) -> None:
         """Raises NoTableError, with the nearest name, when it has no table of that name."""
@@ -400,7 +410,7 @@ class RunFolder:
         path = self.unit(kind, id) / "record.json"
         in_pack = None if self._loose(kind, id) else packed(self.root, kind).get(id)
         record = migrated(json.loads(in_pack.record) if in_pack else read_json(path), path)
-        if SELF in record and record[SELF] != _checksum(id, record):
+        if record.get(SELF) != _checksum(id, record):
             raise StoreError(f"cannot read {path}: {ALTERED}; {REMADE}")
         return record
 
@@ -415,29 +425,99 @@ class RunFolder:
             _require(path, self._checked_record(kind, id).get(FILES, {}).get(name)) if self.complete(kind, id) else path
         )
 
-    def damage(self, kind: UnitKind, id: str, may_lack: Collection[str] = ()) -> list[str]:
-        """Return a sentence for everything of a complete unit that is missing or damaged.
+    def seal(self) -> None:
+        """Write the manifest, for whoever holds the folder, when all files of a run are written.
+
+        Files of units have the checksums of their records there, so that a change before now is found, too.
+
+        Raises:
+            StoreError: A record is damaged.
+        """
+        known = recorded_packs(self.root)
+        for kind, id in self._units():
+            known |= self._recorded(kind, id)
+        write_manifest(self.root, known)
+
+    def _units(self) -> Iterator[tuple[UnitKind, str]]:
+        return ((kind, id) for kind in UNIT_KINDS for id in self.ids(kind))
+
+    def _recorded(self, kind: UnitKind, id: str) -> dict[str, str]:
+        """Return the files of a complete unit, below this folder, with the checksums that its record has."""
+        files: Mapping[str, str] = self._checked_record(kind, id)[FILES]
+        in_pack = "" if self._loose(kind, id) else PACKED.get(kind)
+        return {f"{kind}/{id}/{name}": digest for name, digest in files.items() if name != in_pack}
+
+    def altered_units(self, units: Iterable[tuple[UnitKind, str]] | None = None) -> list[Change]:
+        """Return the files of complete units that are missing or altered by their records. Weights may be gone.
 
         Args:
-            may_lack: Files that may be gone.
+            units: Kinds and ids; all units, and packs, where None.
         """
-        try:
-            names: Mapping[str, str] = self._checked_record(kind, id).get(FILES, {})
-        except StoreError as error:
-            return [str(error)]
-        found: list[str] = []
-        for name in names:
-            if name == PACKED.get(kind) and not self._loose(kind, id):
-                continue  # `damaged_packs` compares it
-            path = self.unit(kind, id) / name
-            if not path.is_file():
-                found += [] if name in may_lack else [f"cannot read {path}: there is no such file; {_REMADE}"]
-                continue
+        wanted = recorded_packs(self.root) if units is None else {}
+        found: list[Change] = []
+        for kind, id in self._units() if units is None else units:
             try:
-                self.checked(kind, id, name)
-            except StoreError as error:
-                found.append(str(error))
-        return found
+                wanted |= self._recorded(kind, id)
+            except StoreError:
+                found.append(Change("changed", self.unit(kind, id) / "record.json"))
+        found += altered(self.root, wanted)
+        return [one for one in found if (one.how, one.path.name) != ("missing", _MAY_LACK)]
+
+    def changes(self) -> list[Change]:
+        """Return the files that are missing, altered or added since the manifest was written.
+
+        Where it is missing or damaged, it is among them, and files of units are compared with their records; of a run
+        that did not end only these are.
+        """
+        path = self.root / MANIFEST
+        try:
+            return changes(self.root)
+        except StoreError:
+            lost = [Change("changed" if path.is_file() else "missing", path)] if path.is_file() or self.ended else []
+            return [*lost, *self.altered_units()]
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last run here has written its tables."""
+        return (self.root / "tables" / STAMP).is_file()
+
+    def remedy(self, change: Change) -> str:
+        """Return what brings a file back."""
+        place, again = change.path.relative_to(self.root).parts[0], "run the same command again"
+        with suppress(StoreError):
+            again = (self.kind or kinds.STUDY).again
+        if self._remade(change):
+            return f"`assay report {self.root}` writes it again"
+        if change.how == "missing":
+            return again
+        what = "its folder" if place in UNIT_KINDS else "it, with its .json," if place == PACKS else "this file"
+        return f"delete {what} and {again}"
+
+    def _remade(self, change: Change) -> bool:
+        """Return whether a file is made with the page: the page itself, and tables that records suffice for."""
+        name = change.path.relative_to(self.root).parts[0]
+        with suppress(StoreError):
+            return name == PAGE or ((self.kind or kinds.STUDY).from_records and name in ("tables", MANIFEST))
+        return False
+
+    def require_sound(self, *, but_remade: bool = False, page: bool = False) -> None:
+        """Compare every file with the manifest, before anything is read.
+
+        Args:
+            but_remade: Files that are made with the page may be missing or altered.
+            page: The page may not be, of which nothing else is read.
+
+        Raises:
+            StoreError: A file is missing or altered.
+        """
+        wrong = [
+            one
+            for one in self.changes()
+            if one.how != "extra" and not (self._remade(one) if but_remade else one.path.name == PAGE and not page)
+        ]
+        if wrong:
+            more = f" (and {len(wrong) - 1:,} more: `assay doctor {self.root}`)" if len(wrong) > 1 else ""
+            raise StoreError(f"{wrong[0].text}{more}; {self.remedy(wrong[0])}")
 
     def failure_path(self, id: str) -> Path:
         """Where the traceback of a failed unit is kept."""
@@ -558,50 +638,23 @@ class RunFolder:
         path = self.root / "tables" / STAMP
         path.unlink(missing_ok=True)
         yield
-        write_json(path, {"schema": SCHEMA_VERSION, **stamp, FILES: _checksums(path.parent)})
+        write_checked_json(path, {"schema": SCHEMA_VERSION, **stamp})
 
     def tables_are_current(self) -> bool:
         """Return whether the tables were made of the study or request that was last begun here."""
-        stamp = self._stamp()
-        made_of = {key: value for key, value in stamp.items() if key not in ("schema", FILES)}
-        return bool(stamp) and made_of == self.asked()
+        stamp = self.stamp()
+        return bool(stamp) and stamp == self.asked()
 
     def asked(self) -> dict[str, str]:
         """Return the stamp of the study, request or audit that was last begun here; empty where it has none."""
         path = self.root / (self.kind or kinds.STUDY).document
         return migrated(unversioned(read_checked_json(path)), path).get("stamp", {})
 
-    def _stamp(self) -> dict[str, Any]:
-        """Read the stamp that is written after the tables; empty while they are made."""
+    def stamp(self) -> dict[str, Any]:
+        """Return what the tables were made of; empty while they are made."""
         path = self.root / "tables" / STAMP
-        return migrated(unversioned(read_json(path)), path) if path.is_file() else {}
-
-    def damaged_documents(self) -> list[str]:
-        """Return a sentence for every damaged JSON file of the study and of failures."""
-        found: list[str] = []
-        for path in sorted((*self.root.glob("*.json"), *(self.root / "failures").glob("*.json"))):
-            remedy = "restore it from a copy" if path.name == "stated.json" else REMADE
-            try:
-                document = read_checked_json(path, damaged=remedy)
-                if not isinstance(document, dict) or not document:
-                    raise StoreError(f"cannot read {path}: it is damaged (it holds no record); {remedy}")
-            except StoreError as error:
-                found.append(str(error))
-        return found
-
-    def damaged_tables(self) -> list[str]:
-        """Return a sentence for every table that is missing or damaged."""
-        found: list[str] = []
-        for name, wanted in self._stamp().get(FILES, {}).items():
-            path = self.root / "tables" / name
-            if not path.is_file():
-                found.append(f"cannot read {path}: there is no such file; {_REMADE}")
-                continue
-            try:
-                _require(path, wanted)
-            except StoreError as error:
-                found.append(str(error))
-        return found
+        found = migrated(read_checked_json(path), path) if path.is_file() else {}
+        return {key: value for key, value in found.items() if key != "schema"}
 
     def remove_partial_files(self) -> None:
         """Remove files that a killed run did not finish writing. For who holds the folder.
@@ -634,4 +687,7 @@ class RunFolder:
         path = self.root / "tables" / f"{name}.parquet"
         if not path.is_file():
             raise StoreError(f"{self.root} holds no table '{name}': {(self.kind or kinds.STUDY).again}")
-        return read_column_rows(_require(path, self._stamp().get(FILES, {}).get(path.name)))
+        listed = read_manifest(self.root)
+        if listed is not None:  # there is none while a run reads its tables for its page
+            _require(path, listed.get(f"tables/{path.name}", (0, ""))[1])
+        return read_column_rows(path)

@@ -92,9 +92,9 @@ def _index(folder: str, changed: int) -> dict[str, dict[str, Place]]:
 def _read_index(path: Path) -> dict[str, Any]:
     remedy = "delete it, with its .parquet, and run the study again"
     values = read_checked_json(path, damaged=remedy)
-    if not isinstance(values, dict) or not {"kind", "content", "units"} <= cast("dict[str, Any]", values).keys():
+    if not {"kind", "content", "units"} <= values.keys():
         raise StoreError(f"cannot read {path}: it is damaged (it is no index of a pack); {remedy}")
-    return cast("dict[str, Any]", values)
+    return values
 
 
 def read_packed(root: Path, kind: str, ids: Sequence[str]) -> dict[str, Columns]:
@@ -119,16 +119,14 @@ def read_packed(root: Path, kind: str, ids: Sequence[str]) -> dict[str, Columns]
     return found
 
 
-def damaged_packs(root: Path) -> tuple[int, list[str]]:
-    """Return the number of packs, and a sentence for every damaged one."""
+def recorded_packs(root: Path) -> dict[str, str]:
+    """Return the packs of a run folder, by their path there, with the checksums that their indices have.
+
+    Raises:
+        StoreError: An index is damaged.
+    """
     indices = sorted((root / PACKS).glob("*.json"))
-    found: list[str] = []
-    for index in indices:
-        try:
-            _require_whole(index.with_suffix(".parquet"))
-        except StoreError as error:
-            found.append(str(error))
-    return len(indices), found
+    return {f"{PACKS}/{index.stem}.parquet": _read_index(index)["content"] for index in indices}
 
 
 def _require_whole(path: Path) -> None:

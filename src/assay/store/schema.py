@@ -25,6 +25,7 @@
       failures/<id>.json               traceback of a unit that failed, removed when it succeeds
       tables/*.parquet                 results of the statistics: the tables below; the report shows nothing else
       tables/stamp.json                hashes of the spec and units that the tables were made of
+      manifest.json                    path, size and SHA-256 of every file, written when a run ends
       pictures/*.png                   sample images and pairs for the page
       report.html
       preview/                         a folder with tables, pictures and a page of its own

@@ -111,8 +111,11 @@ class Probed:
     def report(self) -> Path:
         """Make tables and page from the records; return the path of the page."""
         with working_in(self.folder.root):
+            self.folder.require_sound(but_remade=True)
             analyze_model(self.folder, self.plan, self._population)
-            return write_page(self.folder.root)
+            page = write_page(self.folder.root)
+            self.folder.seal()
+            return page
 
 
 def open_probed(root: Path) -> Probed:
@@ -261,6 +264,7 @@ def probe_model(
         keep_model(place, model, population, began, device)
         plan.write(place.folder)
         analyze_model(place.folder, plan, lambda: population)
+        place.folder.seal()
     return Probed(place.folder, plan, lambda: population)
 
 

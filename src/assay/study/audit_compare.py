@@ -217,6 +217,7 @@ def _opened(path: Path) -> Kept:
         raise SpecError(f"{path} holds no audit; give two folders that assay audit wrote")
     if not folder.tables_are_current():
         raise SpecError(f"{path}: the last audit there did not end, and its tables may be of two; run it again")
+    folder.require_sound()
     kept = Kept(folder)
     if ("", "") not in kept.answers:
         raise SpecError(f"{path} is an audit of predictions, without images; compare predictions with assay compare")

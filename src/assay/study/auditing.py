@@ -153,9 +153,10 @@ def run_audit(
 
 
 def write_outcome(folder: RunFolder) -> None:
-    """Write `verdicts.json` and the cards of an audit from its tables."""
+    """Write `verdicts.json` and the cards of an audit from its tables, and its manifest."""
     write_verdicts(folder, answer_words({name: folder.table(name) for name in ("regions", "verdicts", "added")}))
     write_cards(folder.root)
+    folder.seal()
 
 
 def _telling(say: Say) -> Watch:

@@ -23,6 +23,7 @@ from assay.core.registry import own_code
 from assay.spec.schema import StudySpec
 from assay.store.files import read_checked_json, write_checked_json
 from assay.store.folder import LOCK, PREVIEW
+from assay.store.manifest import MANIFEST
 from assay.store.schema import SCHEMA_VERSION
 
 FINISHED = "finished.json"
@@ -32,7 +33,7 @@ LIBRARIES = (
 """Libraries whose versions can change a number or the page."""
 MOST_FILES = 500_000
 """Files whose state is compared, at most; with more, the next run looks closer."""
-BESIDE = (PREVIEW, LOCK)
+BESIDE = (PREVIEW, LOCK, MANIFEST)
 """Names in a run folder that no result depends on."""
 
 
@@ -108,7 +109,7 @@ def forget(root: Path) -> None:
 
 def unchanged(root: Path, spec: StudySpec, skip_bad_rows: bool) -> Finished | None:
     """Return a finished study that nothing has changed since; None where a run has to look closer."""
-    if not (root / FINISHED).is_file():
+    if not (root / FINISHED).is_file() or not (root / MANIFEST).is_file():
         return None
     try:
         note: Mapping[str, Any] = read_checked_json(root / FINISHED)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from assay.core.errors import SpecError
 from assay.execution.jobs import TrainedModel
+from assay.models.confined import MEMORY
 from assay.models.formats import given_origin, is_bundle
+from assay.models.process import ModelFile
 from assay.models.ref import Facts, Model, Origin
 from assay.study.records import Exported, stored_study, trained_model
 
@@ -70,8 +73,12 @@ def origin_of(
     weights: str | Path = "",
     trust: bool = False,
     limit: float = 0.0,
+    memory: float = MEMORY,
 ) -> Origin:
-    """Return the origin of a model that the user names. Arguments are those of `formats.given_origin`.
+    """Return the origin of a model that the user names. Further arguments are those of `formats.given_origin`.
+
+    Args:
+        memory: GB that the process of a model's file may take beyond its own size.
 
     Raises:
         SpecError: It is none of those that can be probed, or runs code that is not trusted.
@@ -82,4 +89,7 @@ def origin_of(
         folder = Path(model).expanduser()
         if folder.is_dir() and not is_bundle(folder):
             return OfTraining(trained_model(Path(model)))
-    return given_origin(model, factory, weights=weights, trust=trust, limit=limit)
+    if not 0 < memory < 1e6:
+        raise SpecError(f"memory {memory:g}: expected a number of GB above 0, such as 8")
+    origin = given_origin(model, factory, weights=weights, trust=trust, limit=limit)
+    return replace(origin, memory=memory) if isinstance(origin, ModelFile) else origin

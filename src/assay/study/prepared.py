@@ -18,7 +18,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
 
-from assay.core.errors import DataError, SpecError
+from assay.core.errors import DataError, SpecError, StoreError
 from assay.core.files import content_hash, is_file, is_folder, sha256
 from assay.data.cache import Notify, silent
 from assay.data.files.table import read_table
@@ -27,6 +27,7 @@ from assay.models.external import FIRST_CHANNEL, lesion_map, mask_of, picture_of
 from assay.models.ref import FunctionNetwork, Origin
 from assay.spec.request import parse_request
 from assay.store.files import read_checked_json, write_checked_json, write_text
+from assay.store.manifest import changes, write_manifest
 from assay.study.audit import Settings, opened_images
 from assay.study.audit_plan import AuditPlan, Say, picked, planned, require_asked, require_fitting
 from assay.study.audit_request import Asked
@@ -136,6 +137,7 @@ def prepare_images(
     write_text(folder / NAMES, lines.getvalue())
     kept = {name: getattr(asked, name) for name in _PARTS}
     write_checked_json(folder / PREPARED, {"data": dict(data), "asked": kept, "skip_bad_rows": skip_bad_rows})
+    write_manifest(folder, {})
     return len(names)
 
 
@@ -239,11 +241,17 @@ def prepared_request(folder: Path, asked: Asked) -> tuple[dict[str, Any], Asked,
         asked: What is asked of the scores.
 
     Raises:
-        DataError: Nothing was prepared there.
+        DataError: Nothing was prepared there, or a file is missing or altered.
     """
     if not is_file(folder / PREPARED):
         raise DataError(f"{folder} has no {PREPARED}: write it with assay audit prepare")
-    prepared = read_checked_json(folder / PREPARED, damaged="prepare the images again")
+    try:
+        wrong = [one.text for one in changes(folder) if one.how != "extra"]
+    except StoreError as error:
+        wrong = [str(error)]
+    if wrong:
+        raise DataError(f"{wrong[0]}; prepare the images again in a new folder")
+    prepared = read_checked_json(folder / PREPARED)
     kept = dict(prepared["asked"])
     kept["distortions"] = None if kept["distortions"] is None else tuple(kept["distortions"])
     return prepared["data"], asked.but(**kept), bool(prepared["skip_bad_rows"])

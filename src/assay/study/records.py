@@ -24,10 +24,9 @@ from assay.spec.given import EXPORTED
 from assay.spec.recipe import Component
 from assay.spec.schema import DataSpec, RecipePoint, RecipeSpec, StudySpec, TrainingSpec
 from assay.store import kinds
-from assay.store.files import read_checked_json, read_json, write_checked_json
+from assay.store.files import read_checked_json, read_json
 from assay.store.folder import STUDY, RunFolder, UnitKind
 from assay.store.migrations import migrated
-from assay.store.schema import SCHEMA_VERSION
 
 PLAN = "plan.json"
 Value = TypeVar("Value")
@@ -53,9 +52,9 @@ def store(folder: RunFolder, plan: Plan, inputs: Inputs, skip_bad_rows: bool) ->
     """Write spec and plan, before anything of them is run."""
     spec = plan.spec
     complete = spec.model_dump(mode="json", context={"complete": True})
-    study = {"schema": SCHEMA_VERSION, "stamp": stamp(plan), "skip_bad_rows": skip_bad_rows, "spec": complete}
-    write_checked_json(folder.root / PLAN, {"schema": SCHEMA_VERSION, **_plan_values(plan, inputs)})
-    write_checked_json(folder.root / STUDY, study, sort_keys=False)
+    study = {"stamp": stamp(plan), "skip_bad_rows": skip_bad_rows, "spec": complete}
+    folder.begin(PLAN, _plan_values(plan, inputs))
+    folder.begin(STUDY, study, sort_keys=False)
 
 
 def stamp(plan: Plan) -> dict[str, str]:

@@ -298,6 +298,8 @@ def run_study(
             folder.pack("probes", [unit.id for unit in plan.probes if folder.complete("probes", unit.id)])
             now = finished.causes(plan.spec, place.skip_bad_rows)
             finished.remember(place.root, len(plan.trials), result.unlearned, causes, now)
+        if done.page is not None:
+            folder.seal()
         return result
 
 
@@ -462,15 +464,19 @@ def rebuild(root: Path) -> Path:
         root: The run folder.
 
     Raises:
-        StoreError: No run ended in the folder, or another run works in it.
+        StoreError: No run ended in the folder, another run works in it, or a file is missing or altered.
     """
     folder = RunFolder(root)
     folder.require_run()
     if folder.kind is kinds.MODEL:
         return open_probed(root).report()
     with working_in(root):
+        folder.require_sound(but_remade=True)
         if folder.kind is kinds.STUDY:
             study = stored_study(root)
             place = Place(root, default_cache_root(), study.skip_bad_rows)
             folder.write_tables(analyze_records(study.plan, place))
-        return write_page(root)
+        page = write_page(root)
+        if folder.ended:
+            folder.seal()
+        return page

@@ -21,7 +21,7 @@ from assay.core.files import content_hash
 from assay.report.evidence import Evidence, Tables
 from assay.report.opening import verdict
 from assay.store import kinds
-from assay.store.files import Row, read_json, read_rows
+from assay.store.files import Row, read_rows
 from assay.store.folder import RunFolder
 
 Metric = tuple[str, float, int]
@@ -97,9 +97,7 @@ def _of_model(folder: RunFolder) -> Logged:
 
 
 def _tags(folder: RunFolder, said: str, statuses: Sequence[object]) -> dict[str, str]:
-    stamp = read_json(folder.root / "tables" / "stamp.json")
-    made_of = {key: value for key, value in stamp.items() if key != "files"}
-    return {"assay.verdict": said, _MARK: content_hash([made_of, statuses])}
+    return {"assay.verdict": said, _MARK: content_hash([folder.stamp(), statuses])}
 
 
 def _trials(folder: RunFolder) -> Iterator[Logged]:

@@ -362,11 +362,11 @@ class StoreConformance:
 
     def test_tables_count_only_when_all_of_them_are_written(self, tmp_path: Path) -> None:
         before = self.store(tmp_path / "before")
-        write_json(before.root / "study.json", {"stamp": {"spec": "a"}})
+        before.begin("study.json", {"stamp": {"spec": "a"}})
         with before.tables_made_of({"spec": "a"}):
             before.write_table("trials", ("trial", "seed"), [])
         assert before.tables_are_current()
-        write_json(before.root / "study.json", {"stamp": {"spec": "b"}})
+        before.begin("study.json", {"stamp": {"spec": "b"}})
         assert not before.tables_are_current()
         work = functools.partial(write_tables, self.store)
         for root, end in with_every_fault(work, "killed", before.root, tmp_path).items():

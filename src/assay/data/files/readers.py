@@ -9,7 +9,10 @@ Arrays of NumPy (.npy) are read as TIFF files of the same values.
 from __future__ import annotations
 
 import io
+import logging
+import sys
 import zlib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
@@ -18,7 +21,7 @@ from typing import IO, Any, TypeVar
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from assay.core.errors import ExtraError
+from assay.core.errors import ExtraError, cut
 from assay.data.files.pictures import SMALLEST, Header, Picture, Used, stored
 from assay.data.files.table import Unreadable
 
@@ -27,6 +30,34 @@ T = TypeVar("T")
 _LONGEST_HEADER = 540
 """Bytes of the header of NIfTI-2."""
 _DEEP = frozenset({"I", "I;16", "I;16B", "I;16L", "I;16N"})
+
+
+class Counted(logging.Handler):
+    """Print the first warning of each library, and at the end of the process how many there were."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.counts = Counter[str]()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Count a warning."""
+        name = record.name.partition(".")[0]
+        self.counts[name] += 1
+        if self.counts[name] == 1:
+            print(f"{name}: {cut(record.getMessage(), 200)}", file=sys.stderr)
+
+    def close(self) -> None:
+        """Print the counts."""
+        for name, count in self.counts.items():
+            if count > 1:
+                print(f"{name} warned {count:,} times", file=sys.stderr)
+        self.counts.clear()
+        super().close()
+
+
+_counted = Counted()
+for _library in ("tifffile", "PIL"):
+    logging.getLogger(_library).addHandler(_counted)
 
 
 @dataclass(frozen=True, slots=True)
