@@ -19,7 +19,7 @@ from torch.nn.functional import cross_entropy
 
 from assay.core.seeds import generator
 from assay.data.phantoms.chest import ChestPhantom
-from assay.models.classifier import ArchitectureContext, small_cnn
+from assay.models.networks import ArchitectureContext, small_cnn
 
 TARGETS = ("mass", "sex", "view", "scanner")
 SHIFT = 4  # px, the augmentation

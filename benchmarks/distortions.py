@@ -24,7 +24,7 @@ import torch
 from _shared import Page, parser, summary
 
 from assay.core.registry import build
-from assay.shifts.distortions.base import GROUPS, SEVERITIES
+from assay.shifts.distortions import GROUPS, SEVERITIES
 from assay.shifts.intervention import draw
 
 PEERS = ("imagecorruptions", "albumentations")

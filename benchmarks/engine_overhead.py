@@ -26,8 +26,8 @@ from _shared import Page, parser
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from assay.execution.engines import Slurm
 from assay.execution.remote import Remote
-from assay.execution.slurm import Slurm
 from assay.execution.tasks import Context, Event, Task
 
 SOURCE = os.pathsep.join([str(Path(__file__).parents[1] / "src"), str(Path(__file__).parent)])
@@ -79,7 +79,7 @@ def measured(act: Callable[[], object]) -> tuple[float, float]:
 
 
 def on_ray(folder: Path, count: int, page: Page) -> None:
-    from assay.execution.ray import Ray
+    from assay.execution.engines import Ray
 
     executor = Remote(Ray(folder / "ray"), folder / "ray", interval=0.2)
     executor.run([Task(f"warm-{n}", Nothing(), "") for n in range(WARM)], ignored)

@@ -28,7 +28,7 @@ from _shared import Page, parser
 from torch import Tensor, nn
 from torch.nn import functional
 
-from assay.models.classifier import build_network
+from assay.models.networks import build_network
 from assay.spec.recipe import RecipeSpec
 
 MOST_SHIFT = 4

@@ -39,8 +39,7 @@ from skimage import measure
 
 from assay.core.map_grid import MapGrid, pixels_of
 from assay.maps.components import count_components
-from assay.maps.summary import Streamed, calibration_bins, exact_scores, summarize
-from assay.maps.surfaces import surfaces
+from assay.maps.summary import Streamed, calibration_bins, exact_scores, summarize, surfaces
 
 GRID = MapGrid()
 EIGHT = np.ones((3, 3), bool)

@@ -22,7 +22,7 @@ from PIL import Image
 from assay.core.registry import build
 from assay.core.seeds import generator, row_seed
 from assay.data.dataset import Phantom
-from assay.models.classifier import ArchitectureContext
+from assay.models.networks import ArchitectureContext
 from assay.shifts.sampling import Question, draw_rows
 from assay.spec.schema import EnvironmentSpec
 

@@ -29,8 +29,7 @@ from assay.models.ref import Model
 from assay.probes.reader import ModelReading, log_odds
 from assay.probes.reliance import SobolIndices, sobol_indices
 from assay.shifts.phantom_rows import Content, PhantomPopulation, RenderedImages
-from assay.shifts.population import Population
-from assay.shifts.scene import saltelli
+from assay.shifts.population import Population, saltelli
 from assay.shifts.sources import open_population
 from assay.training.loop import fit
 

@@ -26,7 +26,7 @@ from torchvision.transforms import v2
 
 from assay.core import registry
 from assay.data.dataset import Batch
-from assay.models.classifier import as_network, build_network, fit_head
+from assay.models.networks import as_network, build_network, fit_head
 from assay.shifts.environment import Environment
 from assay.spec.schema import TrainingSpec
 from assay.training.objective import LossContext, Objective, Progress

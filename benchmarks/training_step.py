@@ -33,15 +33,15 @@ from torch.nn import functional
 from assay.core.registry import build
 from assay.core.types import FactorTable
 from assay.data.cache import ArrayImages, ArrayMasks
-from assay.models.checkpoint import deterministic, library_draws
-from assay.models.classifier import build_network
+from assay.models.networks import build_network
+from assay.models.weights import deterministic, library_draws
 from assay.shifts.confounders.marks import Tag
 from assay.shifts.confounders.pixels import LowPass
 from assay.shifts.environment import Environment
 from assay.shifts.intervention import ChangedImages, draw
 from assay.spec.recipe import Component, RecipeSpec
 from assay.training import feed
-from assay.training.run import begin
+from assay.training.loop import begin
 
 CONFOUNDERS = ("low-pass", "tag")
 

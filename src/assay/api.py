@@ -230,9 +230,8 @@ class Study:
             DataError: Rows cannot be read.
             KeyboardInterrupt: The run was interrupted; all records are safe.
         """
-        from assay.execution.device import choose_device
         from assay.execution.engines import stop_file
-        from assay.execution.local import executor_for
+        from assay.execution.local import choose_device, executor_for
         from assay.execution.progress import display_for, reading_shown, telling
         from assay.execution.tasks import Observer, Task
         from assay.runs.run import quietly

@@ -17,7 +17,7 @@ from assay.analysis.results import Gathered
 from assay.execution.jobs import Place, population_of
 from assay.execution.plan import make_plan
 from assay.report.sentences.reasons import reason_words
-from assay.shifts import scene
+from assay.shifts import population as scene
 from assay.spec.parse import parse_study
 from assay.stats.findings import from_row
 from assay.store.folder import RunFolder

@@ -13,8 +13,8 @@ from torchmetrics.functional.classification import binary_auroc
 
 from assay.analysis.tables import recipe_rows
 from assay.data.cache import ArrayCache, default_cache_root
-from assay.models.checkpoint import WEIGHTS_FILE, load_weights
-from assay.models.classifier import empty_network
+from assay.models.networks import empty_network
+from assay.models.weights import WEIGHTS_FILE, load_weights
 from assay.shifts.sources import open_population
 from assay.spec.environments import images_seed
 from assay.spec.parse import parse_study

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from assay.shifts.distortions.base import GROUPS
+from assay.shifts.distortions import GROUPS
 
 pytestmark = pytest.mark.acceptance
 

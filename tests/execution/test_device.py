@@ -11,9 +11,8 @@ import torch
 from tests.worlds.studies import TINY, run_tiny
 
 from assay.core.errors import SpecError
-from assay.execution.device import choose_device, computing_on, device_name
 from assay.execution.jobs import ProbeJob, TrainJob
-from assay.execution.local import default_workers
+from assay.execution.local import choose_device, computing_on, default_workers, device_name
 from assay.spec.parse import parse_study
 from assay.store.files import read_json
 from assay.store.folder import RunFolder
@@ -60,7 +59,7 @@ def test_a_gpu_takes_few_workers() -> None:
 @pytest.fixture
 def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that counts two GPUs; planning touches none of them."""
-    monkeypatch.setattr("assay.execution.device._gpus", lambda: ["A", "B"])
+    monkeypatch.setattr("assay.execution.local._gpus", lambda: ["A", "B"])
 
 
 def test_where_no_gpu_is_jobs_get_the_device_and_planning_the_processor(tmp_path: Path) -> None:

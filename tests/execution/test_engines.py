@@ -18,22 +18,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.execution.executors import Die, ExecutorConformance, Refuse, Touch, Wait, interrupt, once
 from tests.execution.jobs_for_tests import Advance, Slow, StopOnce
 from tests.execution.slurm_for_tests import REQUIRED, require_slurm, slurm
 from tests.worlds.studies import records, write_spec
 
 import assay
 from assay.core.errors import SpecError, StoreError
-from assay.execution import slurm as slurm_module
-from assay.execution.engines import Engine, cancel, status_of, stop_file
+from assay.execution import engines as slurm_module
+from assay.execution.engines import Engine, Slurm, cancel, status_of, stop_file
 from assay.execution.local import Workers, executor_for
 from assay.execution.remote import TRIES, BusyError, Remote, required
-from assay.execution.slurm import Slurm
 from assay.execution.tasks import Event, Executor, Queue, Task
 from assay.store.files import write_json, write_text
-from assay.testing.executor import Die, ExecutorConformance, Refuse, Touch, Wait, interrupt, once
 
-SOURCE = str(Path(__file__).parents[2] / "src")
+ROOT = Path(__file__).parents[2]
+SOURCE = f"{ROOT / 'src'}:{ROOT}"
 
 
 class TestLocalPool(ExecutorConformance):
@@ -84,7 +84,7 @@ class TestSlurm(ExecutorConformance):
 def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
     if not os.environ.get(REQUIRED):
         pytest.importorskip("ray")
-    from assay.execution.ray import Ray
+    from assay.execution.engines import Ray
 
     ray: Any = importlib.import_module("ray")
     with pytest.MonkeyPatch.context() as patch:
@@ -101,7 +101,7 @@ class TestRay(ExecutorConformance):
 
     @pytest.fixture
     def executor(self, tmp_path: Path, ray_cluster: None) -> Executor:
-        from assay.execution.ray import Ray
+        from assay.execution.engines import Ray
 
         return Remote(Ray(tmp_path / "engine"), tmp_path / "engine", interval=0.1, grace=0.5)
 
@@ -410,7 +410,7 @@ def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.acceptance
 def test_an_address_where_no_cluster_answers_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ray = pytest.importorskip("ray")
-    from assay.execution.ray import Ray
+    from assay.execution.engines import Ray
 
     def refused(**given: object) -> None:
         raise ConnectionError(f"Failed to connect to Ray cluster at {given['address']}")

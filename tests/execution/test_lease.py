@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.execution.executors import Touch
 
 from assay.core.errors import StoreError
 from assay.execution import lease as lease_module
 from assay.execution.lease import OneWriter, held, lease
 from assay.execution.tasks import Context, Stopped
-from assay.testing.executor import Touch
 
 
 def never() -> None:

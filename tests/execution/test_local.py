@@ -9,12 +9,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from tests.execution.executors import Exit, Fill, Refuse, Touch, Wait
 from tests.execution.jobs_for_tests import Die, DieAtRest, Unreadable
 
 from assay.core.errors import FullError
 from assay.execution.local import InProcess, Workers
 from assay.execution.tasks import Event, Executor, Queue, Task
-from assay.testing.executor import Exit, Fill, Refuse, Touch, Wait
 
 
 @pytest.fixture

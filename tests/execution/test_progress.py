@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from tests.execution.executors import Refuse, Touch
 
 from assay.execution.local import InProcess
 from assay.execution.progress import DOUBT, Counter, display_for, drawn, warn
 from assay.execution.tasks import Event, Task
 from assay.stats.format import duration
-from assay.testing.executor import Refuse, Touch
 
 
 @pytest.fixture

@@ -23,9 +23,9 @@ from assay.execution import jobs
 from assay.execution.jobs import Place, network_of
 from assay.execution.plan import Source, SourceJob, start_id
 from assay.execution.tasks import Stopped
-from assay.models.checkpoint import WEIGHTS_FILE, load_weights
-from assay.models.classifier import empty_network
+from assay.models.networks import empty_network
 from assay.models.ref import Inputs
+from assay.models.weights import WEIGHTS_FILE, load_weights
 from assay.shifts.phantom_rows import PhantomPopulation
 from assay.shifts.sources import open_population
 from assay.spec.environments import images_seed

@@ -13,9 +13,9 @@ import pytest
 import torch
 from tests.worlds.environments import recipe
 
-from assay.models.checkpoint import deterministic, library_draws
+from assay.models.weights import deterministic, library_draws
 from assay.testing.data import squares
-from assay.training.run import begin
+from assay.training.loop import begin
 
 KEPT = Path(__file__).with_name("ten_steps.json")
 TOLERANCE = 2e-4

@@ -10,14 +10,13 @@ import torch
 from tests.worlds.environments import part, recipe
 from torch.nn import functional
 
-from assay.models.classifier import as_network, build_network, fit_head
 from assay.models.initialization import depths, to_training
+from assay.models.networks import as_network, build_network, fit_head
 from assay.spec.recipe import RecipeSpec
 from assay.testing.data import squares
 from assay.testing.models import same_state
 from assay.training.feed import read_all
-from assay.training.loop import Interrupted, fit
-from assay.training.run import begin
+from assay.training.loop import Interrupted, begin, fit
 
 TRAINING, VALIDATION = squares(70, seed=1), squares(30, seed=2)
 BLOCKS = ("trunk.block1", "trunk.block2", "trunk.block3", "trunk.block4")

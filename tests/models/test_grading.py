@@ -14,8 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from assay.core.errors import SpecError
-from assay.models.checkpoint import load_weights, save_weights
-from assay.models.classifier import (
+from assay.models.networks import (
     GradeHead,
     Outputs,
     between,
@@ -25,6 +24,7 @@ from assay.models.classifier import (
     learned_cuts,
     with_readout,
 )
+from assay.models.weights import load_weights, save_weights
 from assay.testing.losses import PROGRESS, batch_of
 from assay.training.losses.classification import Coral, Corn, expected_score
 from assay.training.objective import LossContext

@@ -11,8 +11,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_curve
 from torch import nn
 
-from assay.models import classifier as head_module
-from assay.models.classifier import HeadNotFitted, fit_head
+from assay.models import networks as head_module
+from assay.models.networks import HeadNotFitted, fit_head
 from assay.training.feed import youden_threshold
 
 

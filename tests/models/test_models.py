@@ -10,8 +10,8 @@ from torch import nn
 
 from assay.core.errors import SpecError
 from assay.core.registry import lookup
-from assay.models.checkpoint import deterministic, library_draws
-from assay.models.classifier import InputScaling, as_network, build_network, initialize_by_name, small_cnn
+from assay.models.networks import InputScaling, as_network, build_network, initialize_by_name, small_cnn
+from assay.models.weights import deterministic, library_draws
 
 ARCHITECTURES = [
     part("architecture", "small-cnn"),

@@ -13,10 +13,9 @@ from torch import nn
 
 from assay.core.errors import WeightsError
 from assay.models import initialization, weight_files
-from assay.models.checkpoint import load_weights, save_weights
-from assay.models.classifier import build_network, empty_network
+from assay.models.networks import build_network, empty_network
 from assay.models.weight_files import read_weights
-from assay.models.weights import SCALINGS, load_into
+from assay.models.weights import SCALINGS, load_into, load_weights, save_weights
 from assay.testing.models import same_state
 
 HERE = Path(__file__).parents[2]

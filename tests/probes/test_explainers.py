@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from assay.core.registry import build, entries
-from assay.models.checkpoint import library_draws
 from assay.models.untyped import named_layers
+from assay.models.weights import library_draws
 from assay.probes.explainers import Explainer, ExplainerError, Subject, class_log_odds, replaced
 from assay.stats.metrics import class_score
 

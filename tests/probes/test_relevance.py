@@ -12,9 +12,9 @@ import torchvision
 from torch import Tensor, nn
 
 from assay.core.registry import build
-from assay.models.checkpoint import library_draws
-from assay.models.classifier import ArchitectureContext, as_network
+from assay.models.networks import ArchitectureContext, as_network
 from assay.models.untyped import named_layers
+from assay.models.weights import library_draws
 from assay.probes.explainers import Explainer, Subject, class_log_odds
 
 OWN = torch.tensor([0, 1, 1])

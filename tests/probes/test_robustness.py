@@ -21,7 +21,7 @@ from assay.probes.performance import Performance
 from assay.probes.reader import run_probes
 from assay.probes.robustness import Robustness
 from assay.report.sentences.reasons import reason_words
-from assay.shifts.distortions.base import distorted
+from assay.shifts.distortions import distorted
 from assay.shifts.environment import Environment
 from assay.stats.outcomes import corruption_error, relative_corruption_error
 from assay.testing.data import ImagesInMemory

@@ -11,10 +11,10 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from assay.core.registry import build
-from assay.models.checkpoint import library_draws
-from assay.models.classifier import ArchitectureContext
+from assay.models.networks import ArchitectureContext
 from assay.models.timm import transformer_of
 from assay.models.untyped import named_layers
+from assay.models.weights import library_draws
 from assay.probes.explainers import Explainer, Subject, rolled_out
 from assay.probes.faithfulness import dealt_anew
 

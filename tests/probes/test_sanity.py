@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from assay.core.reasons import Code, because
 from assay.core.types import Measurement
-from assay.models.checkpoint import library_draws
 from assay.models.ref import Model
+from assay.models.weights import library_draws
 from assay.probes.attribution import Attribution
 from assay.probes.explainers import Subject
 from assay.probes.faithfulness import (

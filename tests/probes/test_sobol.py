@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import sobol_indices as scipy_indices
 
 from assay.probes.reliance import SobolIndices, sobol_indices
-from assay.shifts.scene import saltelli
+from assay.shifts.population import saltelli
 
 
 def on(function, samples: int, d: int, seed: int) -> SobolIndices:

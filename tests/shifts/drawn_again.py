@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from assay.core.registry import lookup
-from assay.shifts.distortions.base import Random
+from assay.shifts.distortions import Random
 
 
 class Again(Random):

@@ -21,7 +21,7 @@ from skimage import data
 from tests.shifts.drawn_again import planes
 
 from assay.core.registry import build
-from assay.shifts.distortions.base import SEVERITIES
+from assay.shifts.distortions import SEVERITIES
 from assay.shifts.intervention import draw
 
 SIDE, DRAWS = 224, 20

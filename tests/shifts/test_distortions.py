@@ -14,9 +14,7 @@ from skimage import color
 from assay.core.errors import SpecError
 from assay.core.registry import build, entries, lookup
 from assay.core.seeds import row_seed
-from assay.shifts.distortions.base import GROUPS, SEVERITIES, Random
-from assay.shifts.distortions.common import shot_noise, spatter
-from assay.shifts.distortions.medical import absorbed, densities
+from assay.shifts.distortions import GROUPS, SEVERITIES, Random, absorbed, densities, shot_noise, spatter
 from assay.shifts.intervention import draw
 from assay.testing.data import pictures
 

@@ -10,8 +10,7 @@ import torch
 from tests.shifts.drawn_again import levels_apart, made, planes
 
 from assay.core.registry import build
-from assay.shifts.distortions.base import GROUPS, Random
-from assay.shifts.distortions.medical import xray_under_exposure
+from assay.shifts.distortions import GROUPS, Random, xray_under_exposure
 
 COMMON, MEDICAL = (np.load(Path(__file__).with_name(f"reference_{name}.npz")) for name in ("distortions", "medmnistc"))
 SIDE = len(MEDICAL["picture"])

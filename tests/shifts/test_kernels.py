@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from assay.core.registry import build, entries
-from assay.data.phantoms.noise import hash_lattice, lattice_bits
+from assay.data.phantoms.drawing import hash_lattice, lattice_bits
 from assay.shifts.confounders.drawing import FLATNESS, Stroke, Window, bent, whole
 from assay.shifts.intervention import Drawn, draw
 

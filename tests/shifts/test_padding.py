@@ -15,7 +15,7 @@ from assay.data.cache import ArrayImages
 from assay.data.dataset import Batch
 from assay.data.files.fitting import placed
 from assay.shifts.checks import visibility
-from assay.shifts.distortions.base import distorted
+from assay.shifts.distortions import distorted
 from assay.shifts.intervention import draw
 from assay.spec.parse import parse_study
 from assay.spec.recipe import Component

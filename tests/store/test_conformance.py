@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from assay.testing.store import StoreConformance
+from tests.store.stores import StoreConformance
 
 pytestmark = pytest.mark.slow
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.store.stores import WRITERS, contents, with_every_fault
 
 from assay.core.errors import StoreError
 from assay.store.folder import RunFolder, UnitKind
-from assay.testing.store import WRITERS, contents, with_every_fault
 
 UNITS = 3
 IDS = ("g", "bb", "a", "e2")

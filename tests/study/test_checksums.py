@@ -16,7 +16,7 @@ import assay
 from assay.analysis import described
 from assay.analysis.prespecified import stated
 from assay.core.errors import StoreError
-from assay.models.checkpoint import load_checkpoint, save_checkpoint
+from assay.models.weights import load_checkpoint, save_checkpoint
 from assay.store.folder import RunFolder
 from assay.study.records import stored_study
 from assay.study.run import rebuild

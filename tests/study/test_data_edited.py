@@ -10,7 +10,7 @@ from assay.analysis.illustrations import same_pairs
 from assay.analysis.preview import distinct_environments
 from assay.execution import jobs
 from assay.execution.jobs import Place
-from assay.shifts.scene import NEUTRAL
+from assay.shifts.population import NEUTRAL
 from assay.spec.parse import parse_study
 
 

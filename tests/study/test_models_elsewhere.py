@@ -13,8 +13,8 @@ from torch import nn
 
 import assay
 from assay.core.errors import SpecError, WeightsError
-from assay.models.checkpoint import load_weights, save_weights
 from assay.models.untyped import seed_torch
+from assay.models.weights import load_weights, save_weights
 from assay.study.run import rebuild
 
 SIDE = 32

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from assay.data.dataset import Batch
-from assay.models.classifier import ArchitectureContext, InputScaling, Outputs, initialize_by_name
+from assay.models.networks import ArchitectureContext, InputScaling, Outputs, initialize_by_name
 from assay.training.objective import LossContext, Objective, Progress
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from assay.core.reasons import NOTHING
 from assay.data.dataset import Batch
-from assay.models.classifier import ArchitectureContext, Classifier, InputScaling, Outputs, initialize_by_name
+from assay.models.networks import ArchitectureContext, Classifier, InputScaling, Outputs, initialize_by_name
 from assay.report.sentences.reasons import reason_words
 from assay.testing.data import squares
 from assay.training.collapse import (

@@ -11,15 +11,14 @@ from torch import Tensor
 
 from assay.core.errors import SpecError
 from assay.data.dataset import Batch
-from assay.models.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint
-from assay.models.classifier import Outputs, fit_head
+from assay.models.networks import Outputs, fit_head
+from assay.models.weights import load_checkpoint, remove_checkpoint, save_checkpoint
 from assay.shifts.environment import Environment
 from assay.testing.data import squares
 from assay.testing.models import same_state
 from assay.training import feed
-from assay.training.loop import Diverged, Interrupted, fit
+from assay.training.loop import Diverged, Interrupted, Run, begin, fit
 from assay.training.objective import LossContext, Objective, Progress
-from assay.training.run import Run, begin
 
 TRAINING, VALIDATION = squares(70, seed=1), squares(30, seed=2)
 

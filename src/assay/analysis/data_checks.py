@@ -26,9 +26,8 @@ from assay.shifts.checks import Visibility, proxies, visibility
 from assay.shifts.confounders.drawing import LEGIBLE, Lettered
 from assay.shifts.environment import Environment, PickedImages
 from assay.shifts.intervention import Intervention, by_box, unchanged
-from assay.shifts.population import Population
+from assay.shifts.population import Population, Tests, switched
 from assay.shifts.sampling import TEST_SEED
-from assay.shifts.scene import Tests, switched
 from assay.spec.data import LESION, read_header
 from assay.spec.environments import dose_axis, dosed_factors
 from assay.spec.grid import label

@@ -16,8 +16,7 @@ from assay.probes.performance import Performance
 from assay.probes.probe import groups_of
 from assay.probes.segmentation import OfMaps
 from assay.shifts.environment import Environment
-from assay.shifts.population import Population, PopulationScene
-from assay.shifts.scene import Tests
+from assay.shifts.population import Population, PopulationScene, Tests
 from assay.spec.recipe import Component, readout_of
 from assay.spec.schema import EnvironmentSpec, RecipePoint
 from assay.stats.influence import Answers

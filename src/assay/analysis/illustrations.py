@@ -33,8 +33,7 @@ from assay.probes.explainers import Explainer
 from assay.probes.lesion_maps import Sample, Shown, localized, shown
 from assay.probes.reader import evaluating
 from assay.shifts.environment import Environment
-from assay.shifts.population import Population
-from assay.shifts.scene import NEUTRAL, Tests
+from assay.shifts.population import NEUTRAL, Population, Tests
 from assay.spec.schema import RecipePoint, StudySpec
 from assay.stats import maps
 from assay.stats.panel import Panel

@@ -14,8 +14,7 @@ from assay.core.measures import range_of
 from assay.core.reasons import Code, because
 from assay.shifts.association import also_achieved
 from assay.shifts.environment import Environment
-from assay.shifts.population import Population
-from assay.shifts.scene import Tests
+from assay.shifts.population import Population, Tests
 from assay.spec.environments import dose_axis
 from assay.spec.schema import RecipePoint, StudySpec
 from assay.stats.decisions import LOOK_ALPHA

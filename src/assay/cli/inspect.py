@@ -217,7 +217,7 @@ def _python() -> Iterator[Finding]:
 def _torch() -> Iterator[Finding]:
     import torch
 
-    from assay.execution.device import PROCESSOR, choose_device, device_name
+    from assay.execution.local import PROCESSOR, choose_device, device_name
 
     yield Finding("ok", "torch", torch.__version__)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)

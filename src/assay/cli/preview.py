@@ -21,7 +21,7 @@ from assay.study.run_request import RunRequest
 
 def preview_command(asked: RunRequest) -> None:
     """Print the tables, and write them, pictures and a page to `<run folder>/preview/`."""
-    from assay.execution.device import choose_device
+    from assay.execution.local import choose_device
     from assay.execution.progress import reading_shown
 
     settled = asked.settled()

@@ -49,9 +49,8 @@ def run_command(asked: RunRequest, given: Settled | None = None) -> None:
         return
     settled = given or asked.settled()
 
-    from assay.execution.device import choose_device
     from assay.execution.engines import detach, stop_file
-    from assay.execution.local import executor_for
+    from assay.execution.local import choose_device, executor_for
     from assay.execution.progress import display_for, reading_shown, telling
     from assay.study.run import prepare, run_study
 
@@ -72,15 +71,7 @@ def run_command(asked: RunRequest, given: Settled | None = None) -> None:
             found = prepare(settled.spec, settled.root, skip_bad_rows=asked.skip_bad_rows, device=device, notify=notify)
         if engine is not None:
             count = engine.workers(found.tasks, remote.backend.at_once if remote else engine.at_once)
-        if json:
-            disk = {"weight_bytes": found.weight_bytes()} if asked.dry_run else {}
-            print(jsonlib.dumps({**_planned(found, count), **disk}), flush=True)
-        elif asked.dry_run:
-            jobs = [] if engine is None else [engine.sized(found.tasks, count)]
-            print("\n".join([*plan_lines(found, count, asked.verbose), *jobs, *disk_lines(found)]))
-        elif not quiet:
-            for line in plan_lines(found, count, asked.verbose):
-                print(line, file=sys.stderr, flush=True)
+        _tell_plan(found, count, asked)
         return found
 
     def display(tasks: Sequence[Task]) -> AbstractContextManager[Observer]:
@@ -101,6 +92,18 @@ def run_command(asked: RunRequest, given: Settled | None = None) -> None:
         _tell(result)
     _show(asked, result)
     raise typer.Exit(130 if result.stopped else 1 if result.failed else 0)
+
+
+def _tell_plan(found: Prepared, count: int, asked: RunRequest) -> None:
+    if asked.as_json:
+        disk = {"weight_bytes": found.weight_bytes()} if asked.dry_run else {}
+        print(jsonlib.dumps({**_planned(found, count), **disk}), flush=True)
+    elif asked.dry_run:
+        jobs = [] if asked.engine is None else [asked.engine.sized(found.tasks, count)]
+        print("\n".join([*plan_lines(found, count, asked.verbose), *jobs, *disk_lines(found)]))
+    elif not asked.quiet:
+        for line in plan_lines(found, count, asked.verbose):
+            print(line, file=sys.stderr, flush=True)
 
 
 def _tell_detached(root: Path, text: str) -> None:

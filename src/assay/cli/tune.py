@@ -9,9 +9,8 @@ import threading
 import typer
 
 from assay.cli.run import disk_lines, plan_lines
-from assay.execution.device import choose_device
 from assay.execution.engines import stop_file
-from assay.execution.local import executor_for
+from assay.execution.local import choose_device, executor_for
 from assay.execution.progress import display_for, reading_shown
 from assay.spec.yaml import parse_yaml
 from assay.store.folder import RunFolder, require_writable, run_folder

@@ -34,6 +34,25 @@ class Factor:
     range: tuple[float, float] | None = None
     description: str = ""
 
+    @staticmethod
+    def numeric(
+        name: str, low: float, high: float, description: str = "", unit: str = "", role: Role = "nuisance"
+    ) -> Factor:
+        """Return a factor of numbers between `low` and `high`, in `unit`."""
+        return Factor(name, "continuous", role, unit, range=(low, high), description=description)
+
+    @staticmethod
+    def either(
+        name: str, low: tuple[str, ...], high: tuple[str, ...], description: str = "", role: Role = "nuisance"
+    ) -> Factor:
+        """Return a categorical factor with its low levels and, after them, its high ones."""
+        return Factor(name, "categorical", role, levels=(*low, *high), high=high, description=description)
+
+    @staticmethod
+    def ranked(name: str, levels: tuple[str, ...], description: str = "", role: Role = "nuisance") -> Factor:
+        """Return a factor of levels in order."""
+        return Factor(name, "ordinal", role, levels=levels, description=description)
+
     def numbers(self, values: np.ndarray) -> np.ndarray:
         """Values as float64 [n], higher meaning more; NaN where missing.
 

@@ -18,15 +18,14 @@ from assay.core.files import canonical_json
 from assay.core.registry import build
 from assay.core.types import FactorTable
 from assay.data.cache import ArrayImages, ArrayMasks, Notify, silent
-from assay.execution.device import PROCESSOR, computing_on
 from assay.execution.jobs import inputs_of, network_of
-from assay.execution.local import keeping_memory
+from assay.execution.local import PROCESSOR, computing_on, keeping_memory
 from assay.execution.plan import Plan, Source, start_id
-from assay.models.checkpoint import deterministic, library_draws
-from assay.models.classifier import as_network
 from assay.models.initialization import build_finetuning
+from assay.models.networks import as_network
 from assay.models.ref import Inputs, Model
 from assay.models.untyped import channels_last
+from assay.models.weights import deterministic, library_draws
 from assay.probes.probe import Probe
 from assay.probes.reader import batch_of
 from assay.shifts.environment import Environment
@@ -34,20 +33,16 @@ from assay.shifts.intervention import mark_factor
 from assay.shifts.population import Population
 from assay.spec.recipe import Component
 from assay.spec.schema import DataSpec, EnvironmentSpec, TrainingSpec
+from assay.training.loop import begin
 from assay.training.mitigations import phases_of
-from assay.training.run import begin
 
 BESIDE = 1.1  # workers share caches and memory, read images and tell their progress
 TRIAL = 0.3  # seconds of a trial other than steps: a head, weights, records
 PROBES = 0.5  # seconds of a trial's probes other than reading: fits, measures, records
 START = 5.0  # seconds until a worker has imported its libraries
 END_PER_TRIAL = 0.25  # seconds of comparisons, tables and page for every trial
-FEWEST, MOST, ENOUGH, LONG = (
-    3,
-    10,
-    0.3,
-    3.0,
-)  # repetitions, and seconds: of enough of them, and of one that is not redone
+FEWEST, MOST = 3, 10  # repetitions
+ENOUGH, LONG = 0.3, 3.0  # seconds of enough of them, and of one that is not redone
 MOST_SECONDS = 15.0  # of timing recipes that differ from a timed one in more than their network
 RENDERED = 64  # images that a phantom is timed on
 

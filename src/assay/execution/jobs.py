@@ -16,34 +16,35 @@ import numpy as np
 import torch
 from torch import nn
 
-from assay.core.errors import DataError, StoreError
-from assay.core.files import canonical_json
+from assay.core.errors import DataError, StoreError, WeightsError
+from assay.core.files import canonical_json, file_hash
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.registry import build, require_code
 from assay.core.request import Task
 from assay.core.types import FactorTable
 from assay.core.versions import versions
 from assay.data.cache import ArrayCache, Notify, check_opened, silent
-from assay.execution.device import computing_on, device_name
+from assay.execution.local import computing_on, device_name
 from assay.execution.tasks import Context, Stopped
-from assay.models.checkpoint import WEIGHTS_FILE, load_weights, remove_checkpoint, save_weights
-from assay.models.classifier import HeadNotFitted, as_network, build_network, empty_network, scaling_words
-from assay.models.given import Ensemble, given_network
-from assay.models.ref import Inputs, Model, ModelRef, Unit
-from assay.models.untyped import channels_last
-from assay.models.weights import start_of
-from assay.probes.probe import Read
-from assay.probes.reader import run_probes
+from assay.models.networks import HeadNotFitted, as_network, build_network, empty_network, scaling_words
+from assay.models.ref import Ensemble, Inputs, Model, ModelRef, Unit, given_network
+from assay.models.untyped import channels_last, tensor_of
+from assay.models.weights import WEIGHTS_FILE, load_weights, remove_checkpoint, save_weights, start_of
+from assay.probes.probe import Read, Request
+from assay.probes.reader import ModelReading, run_probes
+from assay.shifts.environment import Environment
 from assay.shifts.population import Population, PopulationScene
 from assay.shifts.sources import open_population
 from assay.spec.environments import images_seed, stream_seed
 from assay.spec.recipe import Component, RecipeSpec, readout_of
-from assay.spec.schema import DataSpec, EnvironmentSpec, TrainingSpec
-from assay.stats.measures import specific_thresholds
+from assay.spec.schema import DataSpec, EnvironmentSpec, GivenWeights, TrainingSpec
+from assay.stats.maps import threshold_at
+from assay.stats.measures import LEVELS, specific_thresholds
 from assay.stats.metrics import macro_auroc
 from assay.store.files import write_json, write_rows
 from assay.store.folder import OF_ROWS, RunFolder, UnitKind
 from assay.training.collapse import Collapsed
+from assay.training.feed import youden_threshold
 from assay.training.loop import Diverged, Fitted, Interrupted, ProgressReport, fit
 
 # Kept of a training: its curve and the validation rows in its record, and how they are read back.
@@ -558,3 +559,77 @@ def layers_of(recipe: RecipeSpec, network: nn.Module) -> tuple[str, ...]:
     if recipe.given is not None and (recipe.given.network or recipe.given.ensemble):
         return recipe.given.layers
     return as_network(network).layers
+
+
+# Take models that were trained elsewhere into a run folder, as if they had been trained there.
+
+
+@dataclass(frozen=True)
+class GivenJob:
+    """Copies one model that was trained elsewhere; validation images set its thresholds.
+
+    Attributes:
+        place: The run folder and the cache.
+        data: The images.
+        training: The trial that it stands for.
+        models: Its files, several of an ensemble.
+        device: Device on which validation images are read.
+    """
+
+    place: Place
+    data: DataSpec
+    training: TrainingSpec
+    models: tuple[GivenWeights, ...]
+    device: str = "cpu"
+
+    def __call__(self, context: Context) -> None:
+        """See `Job`. Raises WeightsError where a file was changed since the study was planned, or does not fit."""
+        require_code(self.place.code)
+        folder, id, began = self.place.folder, self.training.id, time.time()
+        if folder.complete("trials", id):
+            return
+        unit = folder.unit("trials", id)
+        with computing_on(self.device):
+            record = self._taken(context)
+        write_json(unit / PROVENANCE, provenance(began, self.device))
+        folder.write_record("trials", id, {"training": self.training.canonical(), **record})
+
+    def _taken(self, context: Context) -> dict[str, Any]:
+        population = population_of(self.data, self.place, self.device)
+        check_data(population, self.training)
+        given = self.training.recipe.given
+        assert given is not None
+        for model in self.models:
+            if file_hash(Path(model.path)) != model.sha256:
+                raise WeightsError(f"{model.path} was changed since this run began: run the same command again")
+        network = given_network(
+            self.training.recipe,
+            inputs_of(population, self.data, self.training.recipe.task),
+            [one.path for one in self.models],
+        )
+        context.report(0.5, "reading validation images")
+        _, validation = population.training(self.training.environment, self.training.seed, self.training.fold)
+        judged = self._judged(Model(network.to(self.device), device=self.device), validation)
+        save_weights(network, self.place.folder.unit("trials", self.training.id) / WEIGHTS_FILE)
+        return {
+            "status": "done",
+            "reason": "",
+            "yardstick": math.nan,
+            "scaling": given.preprocessing,
+            "validation_images": len(validation),
+            **judged,
+        }
+
+    def _judged(self, model: Model, validation: Environment) -> dict[str, Any]:
+        """Return the thresholds that validation images set, as the record of a training has them."""
+        read = ModelReading(model, [Request(validation)]).read(validation)
+        target = validation.table.target
+        if self.training.recipe.task == "segmentation":
+            reached = [threshold_at(read.maps["lesion_score"], read.maps["floor"], level) for level in LEVELS]
+            return {"threshold": None, "operating": [one.value for one in reached], "validation_auroc": None}
+        found = macro_auroc(read.logits, target)
+        return {
+            "threshold": youden_threshold(tensor_of(read.logits), tensor_of(target)),
+            "validation_auroc": found.value if found.defined else None,
+            "specific": [list(specific_thresholds(read.logits, target, cut)) for cut in range(1, read.logits.shape[1])],
+        }

@@ -6,6 +6,7 @@ import ctypes
 import multiprocessing
 import os
 import pickle
+import re
 import signal
 import sys
 import threading
@@ -19,8 +20,7 @@ from multiprocessing.resource_tracker import ensure_running
 from pathlib import Path
 from types import ModuleType
 
-from assay.core.errors import FullError
-from assay.execution.device import PROCESSOR, WORKERS_PER_GPU
+from assay.core.errors import FullError, SpecError
 from assay.execution.tasks import (
     Context,
     Event,
@@ -35,6 +35,90 @@ from assay.execution.tasks import (
     failed,
     finished,
 )
+
+# Where networks compute: chosen when a study is run, recorded next to its records, and part of no spec and no hash.
+
+PROCESSOR = "cpu"
+DEVICES = "auto, cpu, cuda or cuda:N"
+WORKERS_PER_GPU = 4
+"""Small networks wait for Python to launch their kernels, so a few processes share a GPU well; each holds a context of
+about half a GB there."""
+
+
+def is_device(text: str) -> bool:
+    """Return whether a text has the form of a device, there or not."""
+    return re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", text) is not None
+
+
+def choose_device(asked: str) -> str:
+    """`cpu` or `cuda:N`. `auto` is the first GPU that torch sees, else the processor.
+
+    Raises:
+        SpecError: For a word that names no device, and for a missing GPU, with the available devices.
+    """
+    if not is_device(asked):
+        raise SpecError(f"device '{asked}': expected {DEVICES}")
+    if asked == PROCESSOR:
+        return PROCESSOR
+    there = _gpus()
+    if asked == "auto":
+        return "cuda:0" if there else PROCESSOR
+    number = int(asked.partition(":")[2] or 0)
+    if number >= len(there):
+        import torch
+
+        named = ", ".join([PROCESSOR, *(f"cuda:{n} ({name})" for n, name in enumerate(there))])
+        seen = f"torch {torch.__version__} sees {named}"
+        raise SpecError(f"device '{asked}' is not there: {seen}; choose one of these, or auto")
+    return f"cuda:{number}"
+
+
+def planning_device(device: str) -> str:
+    """Return the device to plan on: the processor where tasks are for a GPU that is not on this machine."""
+    return device if device == PROCESSOR or _gpus() else PROCESSOR
+
+
+def device_name(device: str) -> str:
+    """Name of a device in records: `cpu`, or `cuda:0 (NVIDIA H200)`."""
+    if device == PROCESSOR:
+        return device
+    import torch
+
+    return f"{device} ({torch.cuda.get_device_name(device)})"
+
+
+@contextmanager
+def computing_on(device: str) -> Generator[None]:
+    """A GPU computes float32 in float32 and chooses the same kernels each time; for the processor nothing is changed.
+
+    The workspace of cuBLAS is fixed for the rest of the process, since the library reads it once.
+    """
+    if device == PROCESSOR:
+        yield
+        return
+    import torch
+
+    from assay.models.weights import deterministic
+
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+    try:
+        with exact, deterministic(torch.get_num_threads()):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
+
+
+def _gpus() -> list[str]:
+    """Return the names of the GPUs that torch can use."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return []
+    return [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
+
 
 # Keeping freed memory: a training step frees its activations and asks for them again.
 #
@@ -331,8 +415,16 @@ class Workers:
         queue, outcome = Queue.of(tasks), Outcome()
         stop = Stop()
         crew = Crew(self.threads, stop)
+
+        def interrupted() -> None:
+            if stop.is_set():
+                crew.kill()
+            elif self.heard is not None:
+                self.heard()
+            stop.set()
+
         try:
-            with _interrupts(stop, crew, self.heard):
+            with hearing(ASKS_TO_STOP, interrupted):
                 self._loop(queue, outcome, observe, crew, stop)
         except FullError:
             crew.kill()
@@ -409,19 +501,12 @@ def _reporter(task: Task, observe: Observer) -> Callable[[float, str], None]:
 
 
 @contextmanager
-def _interrupts(stop: Stop, crew: Crew, heard: Callable[[], None] | None) -> Generator[None]:
+def hearing(numbers: Sequence[signal.Signals], act: Callable[[], object]) -> Generator[None]:
+    """Call a function at each of these signals, where they arrive: in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-
-    def interrupted(_signal: int, _frame: object) -> None:
-        if stop.is_set():
-            crew.kill()
-        elif heard is not None:
-            heard()
-        stop.set()
-
-    before = {number: signal.signal(number, interrupted) for number in ASKS_TO_STOP}
+    before = {number: signal.signal(number, lambda *_: act()) for number in numbers}
     try:
         yield
     finally:

@@ -26,10 +26,9 @@ from assay.execution.jobs import (
 )
 from assay.execution.tasks import Context, Stopped
 from assay.maps.summary import COLUMNS_VERSION, KINDS_VERSION
-from assay.models.checkpoint import WEIGHTS_FILE
+from assay.models.weights import WEIGHTS_FILE
 from assay.probes.probe import Probe, Scope
-from assay.shifts.population import Population, PopulationScene
-from assay.shifts.scene import NEUTRAL
+from assay.shifts.population import NEUTRAL, Population, PopulationScene
 from assay.spec.checks import asks_native, environments_of
 from assay.spec.environments import start_of
 from assay.spec.recipe import Component, RecipeSpec

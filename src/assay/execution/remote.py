@@ -15,8 +15,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Generator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
@@ -26,7 +26,7 @@ from urllib.parse import quote
 
 from assay.core.errors import DISTRIBUTION, FullError, StoreError
 from assay.core.files import write_bytes
-from assay.execution.local import ASKS_TO_STOP, KEEP_MEMORY, THREAD_VARIABLES
+from assay.execution.local import ASKS_TO_STOP, KEEP_MEMORY, THREAD_VARIABLES, hearing
 from assay.execution.tasks import Context, Event, Observer, Outcome, Queue, Stopped, Task, describe, failed, finished
 from assay.store.files import read_json, write_json
 
@@ -45,27 +45,19 @@ class BusyError(StoreError):
 
 
 class Backend(Protocol):
-    """An engine. A handle names one of its jobs, which carries out a chunk of tasks in order."""
+    """An engine. A handle names one of its jobs, which carries out a chunk of tasks in order.
 
-    @property
-    def name(self) -> str:
-        """Its name, as `--on` has it."""
-        ...
+    Attributes:
+        name: Its name, as `--on` has it.
+        chunk: Seconds of work of a job, at least and at most.
+        asked_every: Seconds between two polls, at least: an engine of many users is asked rarely.
+        at_once: The most jobs that are submitted and not over.
+    """
 
-    @property
-    def chunk(self) -> tuple[float, float]:
-        """Seconds of work of a job, at least and at most."""
-        ...
-
-    @property
-    def asked_every(self) -> float:
-        """Seconds between two polls, at least: an engine of many users is asked rarely."""
-        ...
-
-    @property
-    def at_once(self) -> int:
-        """The most jobs that are submitted and not over."""
-        ...
+    name: str
+    chunk: tuple[float, float]
+    asked_every: float
+    at_once: int
 
     def submit(self, chunks: Sequence[str]) -> list[str]:
         """Submit one job per chunk, which calls `work(folder, chunk)`; return their handles, in order.
@@ -84,7 +76,7 @@ class Backend(Protocol):
 
     def waiting(self, handles: Collection[str]) -> set[str]:
         """Return those that have not begun and can be taken back; none where they begin at once."""
-        ...
+        return set()
 
     def rest(self, handles: Collection[str], seconds: float) -> None:
         """Wait before the next poll; shorter where the engine announces the end of a job."""
@@ -96,11 +88,11 @@ class Backend(Protocol):
 
     def avoid(self, host: str) -> bool:
         """Send no further job to a machine; return whether the engine can do that."""
-        ...
+        return False
 
     def log(self, handle: str) -> str:
         """Return the end of what a job printed; empty where nothing was kept."""
-        ...
+        return ""
 
 
 # The folder that driver and workers share.
@@ -180,7 +172,7 @@ def work(root: Path, chunk: str) -> None:
         return
     ended: set[str] = set()
     preempted = threading.Event()
-    with _heeding(preempted):
+    with hearing((signal.SIGTERM, signal.SIGUSR1), preempted.set):  # they announce an end
         for id, needs, job in tasks:
             if ended & set(needs):
                 ended.add(id)
@@ -237,24 +229,6 @@ def _asked_to_stop(exchange: Exchange, preempted: threading.Event) -> Callable[[
         return found or preempted.is_set()
 
     return asked
-
-
-@contextmanager
-def _heeding(preempted: threading.Event) -> Generator[None]:
-    """Let signals that announce an end set the event, where they arrive."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def announced(_signal: int, _frame: object) -> None:
-        preempted.set()
-
-    before = {number: signal.signal(number, announced) for number in (signal.SIGTERM, signal.SIGUSR1)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def variables(threads: int = 1) -> dict[str, str]:
@@ -314,12 +288,19 @@ class Remote:
             outcome.stopped = bool(self._sent)
             return outcome
         killed = threading.Event()
-        with _interrupts(exchange, killed, self.heard):
+
+        def interrupted() -> None:  # first workers are asked to stop, then they are ended
+            if exchange.stop.exists():
+                killed.set()
+                return
+            exchange.stop.touch()
+            if self.heard is not None:
+                self.heard()
+
+        with hearing(ASKS_TO_STOP, interrupted):
             while self._sent or (queue.waiting and not exchange.stop.exists()):
-                busy = False
-                if not exchange.stop.exists():
-                    busy = not self._submit(exchange, queue, outcome, observe)
-                else:  # jobs at work leave a checkpoint; others could wait for days to do so
+                busy = not exchange.stop.exists() and not self._submit(exchange, queue, outcome, observe)
+                if exchange.stop.exists():  # jobs at work leave a checkpoint; others could wait for days to do so
                     self._withdraw(outcome)
                 if killed.is_set():
                     self.backend.cancel(self.handles)
@@ -425,13 +406,7 @@ class Remote:
                 self._again(exchange, task, queue, outcome, observe)
 
     def _over(
-        self,
-        exchange: Exchange,
-        task: Task,
-        note: dict[str, Any],
-        queue: Queue,
-        outcome: Outcome,
-        observe: Observer,
+        self, exchange: Exchange, task: Task, note: dict[str, Any], queue: Queue, outcome: Outcome, observe: Observer
     ) -> None:
         match note["status"]:
             case "done":
@@ -499,29 +474,6 @@ def _progress(exchange: Exchange, task: Task, observe: Observer = lambda _: None
         observe(Event("progress", task, float(found["share"]), str(found["text"])))
         return float(found["share"])
     return 0.0
-
-
-@contextmanager
-def _interrupts(exchange: Exchange, killed: threading.Event, heard: Callable[[], None] | None) -> Generator[None]:
-    """Let the first interrupt ask workers to stop, and the second end them."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupted(_signal: int, _frame: object) -> None:
-        if exchange.stop.exists():
-            killed.set()
-            return
-        exchange.stop.touch()
-        if heard is not None:
-            heard()
-
-    before = {number: signal.signal(number, interrupted) for number in ASKS_TO_STOP}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

@@ -80,14 +80,8 @@ class FixedInput:
 # outside its folder, and operators that only a library of somebody else's could run.
 
 _DOMAINS = (
-    "",
-    "ai.onnx",
-    "ai.onnx.ml",
-    "com.microsoft",
-    "com.microsoft.nchwc",
-    "ai.onnx.training",
-    "com.ms.internal.nhwc",
-)
+    "", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc", "ai.onnx.training", "com.ms.internal.nhwc",
+)  # fmt: skip
 """Domains of operators that onnxruntime has itself."""
 _NAMES = ("names", "classes", "labels", "class_names", "id2label", "outputs")
 """Keys of metadata that hold the names of outputs."""

@@ -21,14 +21,15 @@ from assay.core.files import filled
 from assay.core.registry import Role, component
 from assay.core.seeds import derive
 from assay.data.cache import default_cache_root
-from assay.models.checkpoint import WEIGHTS_FILE, load_weights
-from assay.models.classifier import WithTrunk, as_network
+from assay.models.networks import WithTrunk, as_network
 from assay.models.weight_files import WeightsFile, fetch, reachable, read_weights, weights_cache
 from assay.models.weights import (
+    WEIGHTS_FILE,
     Start,
     fitted_positions,
     load_into,
     load_trunk,
+    load_weights,
     match,
     renamed_file,
     scaling_of,
@@ -379,7 +380,7 @@ class FineTuning:
     summary="a logistic head on the features of the start, no step",
 )
 class LinearProbe(FineTuning):
-    """No step: a multinomial logistic head on the frozen features (`assay.models.classifier.fit_head`), without
+    """No step: a multinomial logistic head on the frozen features (`assay.models.networks.fit_head`), without
     augmentation.
     """
 

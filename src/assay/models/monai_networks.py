@@ -11,8 +11,15 @@ from torch import Tensor, nn
 from assay.core.errors import extra
 from assay.core.registry import component
 from assay.core.traits import ArchitectureTraits
-from assay.models.classifier import ArchitectureContext, InputScaling, initialize_by_name
-from assay.models.segmenter import EncoderDecoder, Maps, refuse_smaller, widths_of
+from assay.models.networks import (
+    ArchitectureContext,
+    EncoderDecoder,
+    InputScaling,
+    Maps,
+    initialize_by_name,
+    refuse_smaller,
+    widths_of,
+)
 
 with extra("monai"):
     from monai.networks.nets.basic_unet import BasicUNet

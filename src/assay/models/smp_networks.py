@@ -14,12 +14,20 @@ from torch import Tensor, nn
 from assay.core.errors import SpecError, WeightsError, extra, first_line, unknown_name
 from assay.core.registry import component
 from assay.core.traits import ArchitectureTraits
-from assay.models.checkpoint import library_draws
-from assay.models.classifier import WEIGHTS, ArchitectureContext, InputScaling, initialize_by_name
-from assay.models.segmenter import EncoderDecoder, Seen, Segmenter, Stages, widths_of
+from assay.models.networks import (
+    WEIGHTS,
+    ArchitectureContext,
+    EncoderDecoder,
+    InputScaling,
+    Seen,
+    Segmenter,
+    Stages,
+    initialize_by_name,
+    widths_of,
+)
 from assay.models.timm import InputChannels, classifier_names, configuration_of, default_configuration
 from assay.models.untyped import named_layers
-from assay.models.weights import IMAGENET_MEAN, IMAGENET_SD, first_convolution, set_strides
+from assay.models.weights import IMAGENET_MEAN, IMAGENET_SD, first_convolution, library_draws, set_strides
 
 with extra("smp"):
     import segmentation_models_pytorch as smp  # pyright: ignore[reportMissingTypeStubs]
@@ -30,18 +38,9 @@ with extra("smp"):
     )
 
 SmpNetwork = Literal[
-    "unet",
-    "unetplusplus",
-    "manet",
-    "linknet",
-    "fpn",
-    "pspnet",
-    "deeplabv3",
-    "deeplabv3plus",
-    "pan",
-    "upernet",
+    "unet", "unetplusplus", "manet", "linknet", "fpn", "pspnet", "deeplabv3", "deeplabv3plus", "pan", "upernet",
     "segformer",
-]
+]  # fmt: skip
 
 
 # Encoders of segmentation-models-pytorch: which there are, how they scale images, and how they start from weights.

@@ -17,8 +17,7 @@ from torch import Tensor, nn
 
 from assay.core.errors import SpecError, first_line, unknown_name
 from assay.core.registry import component
-from assay.models.checkpoint import library_draws
-from assay.models.classifier import (
+from assay.models.networks import (
     WEIGHTS,
     ArchitectureContext,
     Classifier,
@@ -27,6 +26,7 @@ from assay.models.classifier import (
     initialize_by_name,
 )
 from assay.models.untyped import named_layers
+from assay.models.weights import library_draws
 
 InputChannels = Annotated[Literal[1, 3], Field(description="input channels; gray images are repeated to fill 3")]
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from assay.core.registry import component
-from assay.models.classifier import Classifier, InputScaling
+from assay.models.networks import Classifier, InputScaling
 from assay.models.untyped import named_layers
 from assay.probes.explainers import INSTEAD, Classes, HeatMaps, Hook, Pixels, Step, Subject, gradient, hooked
 

@@ -20,7 +20,7 @@ from assay.core.types import Contributions, Measurement, undefined
 from assay.models.ref import Model
 from assay.probes.probe import Reading, Request, Scope
 from assay.probes.reader import answers_of
-from assay.shifts.distortions.base import SEVERITIES, distorted, families_of
+from assay.shifts.distortions import SEVERITIES, distorted, families_of
 from assay.shifts.environment import Environment, Scene
 from assay.stats.influence import Answers
 from assay.stats.measures import influence_of, measure

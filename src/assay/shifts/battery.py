@@ -8,7 +8,7 @@ from typing import Any
 
 from assay.core.errors import SpecError, unknown_of_few
 from assay.core.registry import lookup
-from assay.shifts.distortions.base import GROUPS
+from assay.shifts.distortions import GROUPS
 from assay.spec.document import mapping_of
 from assay.spec.recipe import Component
 

@@ -23,9 +23,8 @@ from assay.data.leakage import check_disjoint
 from assay.data.splits import Split, assign_folds
 from assay.shifts.association import satisfies
 from assay.shifts.choosing import choose, preference
-from assay.shifts.environment import PickedImages, PickedMasks, PickedNative
+from assay.shifts.environment import Part, PickedImages, PickedMasks, PickedNative, Pixels, Rows, Untied, naming
 from assay.shifts.population import Population
-from assay.shifts.rows import Part, Pixels, Rows, Untied, naming
 from assay.shifts.sampling import ROWS_VERSION, TEST_SEED, enough, first_patients, first_rows, parts
 from assay.spec.data import LESION
 from assay.spec.schema import AssociationSpec, DataSpec, EnvironmentSpec

@@ -21,9 +21,8 @@ from assay.core.types import Factor, FactorTable
 from assay.data.cache import ArrayCache, ArrayImages, ArrayMasks
 from assay.data.dataset import ONE_KIND, Card, Phantom, PixelScale, Rendered, TellsKinds
 from assay.shifts.association import marginal
-from assay.shifts.environment import SobolDesign
-from assay.shifts.population import Population
-from assay.shifts.rows import Part, Pixels, Rows, Untied, naming
+from assay.shifts.environment import Part, Pixels, Rows, SobolDesign, Untied, naming
+from assay.shifts.population import Population, Tests, saltelli
 from assay.shifts.sampling import (
     ROWS_VERSION,
     Patients,
@@ -33,7 +32,6 @@ from assay.shifts.sampling import (
     part_of,
     ties,
 )
-from assay.shifts.scene import Tests, saltelli
 from assay.spec.recipe import Component
 from assay.spec.schema import AssociationSpec, DataSpec, EnvironmentSpec
 

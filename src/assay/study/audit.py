@@ -18,7 +18,6 @@ from assay.core.registry import own_code
 from assay.core.request import Task
 from assay.data.cache import Notify, default_cache_root, silent
 from assay.data.leakage import image_hashes
-from assay.execution.device import computing_on
 from assay.execution.jobs import (
     PROVENANCE,
     Place,
@@ -29,6 +28,7 @@ from assay.execution.jobs import (
     population_of,
     provenance,
 )
+from assay.execution.local import computing_on
 from assay.execution.plan import ModelPlan, kept_columns, looked_at, probe_units, reading_id
 from assay.execution.tasks import Context
 from assay.models.ref import GivenModel, InMemory, Model, Origin, Output, Scaling, Scores, channels_of

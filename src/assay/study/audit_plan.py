@@ -21,12 +21,12 @@ from assay.core.types import FactorTable
 from assay.probes import drawn, leads
 from assay.probes.reader import evaluating
 from assay.shifts.battery import DOSES, SEVERITIES, AuditedMark, battery, every_distortion, marks_of
-from assay.shifts.distortions.base import SEVERITIES as EVERY_SEVERITY
-from assay.shifts.distortions.base import distorted
+from assay.shifts.distortions import SEVERITIES as EVERY_SEVERITY
+from assay.shifts.distortions import distorted
 from assay.shifts.environment import Environment, PickedImages, PickedMasks
 from assay.shifts.intervention import unchanged
+from assay.shifts.population import switched
 from assay.shifts.sampling import TEST_SEED
-from assay.shifts.scene import switched
 from assay.spec.schema import InterventionSpec
 from assay.stats.format import listed
 from assay.stats.verdicts import LEAST_PATIENTS

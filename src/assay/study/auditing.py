@@ -22,8 +22,7 @@ from assay.core.files import content_hash
 from assay.core.reasons import Code, because
 from assay.data.cache import Notify, silent
 from assay.data.dataset import Images
-from assay.execution.device import computing_on
-from assay.execution.local import InProcess
+from assay.execution.local import InProcess, computing_on
 from assay.execution.tasks import Context, Event, Observer, Task
 from assay.models.ref import Origin
 from assay.probes.reader import ReadingError

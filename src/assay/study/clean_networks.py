@@ -16,8 +16,7 @@ from assay.core.files import content_hash, file_hash, filled, is_file
 from assay.data.cache import default_cache_root
 from assay.data.files.in_memory import on_disk
 from assay.data.files.table import read_table
-from assay.execution.device import PROCESSOR
-from assay.execution.local import executor_for
+from assay.execution.local import PROCESSOR, executor_for
 from assay.execution.tasks import Context, Job, Task
 from assay.probes.reader import ReadingError
 from assay.runs.run import Watch, quietly

@@ -20,9 +20,9 @@ from assay.core.measures import MEASURES
 from assay.data.cache import default_cache_root
 from assay.execution.jobs import TrainedModel, nothing_to_read
 from assay.execution.plan import Trial
-from assay.models.checkpoint import WEIGHTS_FILE
 from assay.models.ref import Inputs, Model
 from assay.models.weight_files import export_trunk
+from assay.models.weights import WEIGHTS_FILE
 from assay.report.evidence import Evidence, Tables
 from assay.report.opening import verdict
 from assay.report.sentences.reasons import reason_words
@@ -175,38 +175,23 @@ def _write_onnx(network: nn.Module, inputs: Inputs, path: Path) -> None:
 
 
 def _card(run: RunFolder, planned: Trial, values: Mapping[str, Any], format: str) -> Iterator[str]:
-    facts = {row["key"]: str(row["value"]) for row in run.table("provenance")}
-    taken, given, training = values["input"], values["output"], planned.training
-    classes = ", ".join(map(inert, given["classes"]))
+    facts = {row["key"]: inert(str(row["value"])) for row in run.table("provenance")}
     yield from (
-        f"# {inert(facts.get('study', run.root.name))}: {inert(planned.point.label)}, seed {training.seed}",
+        f"# {facts.get('study') or inert(run.root.name)}: {inert(planned.point.label)}, seed {planned.training.seed}",
         "",
-    )
-    yield from (
-        f"A network for {training.recipe.task}, trained by Assay in a study of the question: "
-        f"{inert(facts.get('question', '')) or 'none stated'}",
+        f"A network for {planned.training.recipe.task}, trained by Assay in a study of the question: "
+        f"{facts.get('question') or 'none stated'}",
         "",
         "**Use.** Trained to compare design choices. It was not validated for clinical use.",
         "",
         "## Data",
         "",
-    )
-    for name in ("data", "data summary", "license", "known faults"):
-        if facts.get(name):
-            yield f"- {name}: {inert(facts[name])}"
-    yield from (*(f"- {line}" for line in _associations(run, planned)), "")
-    threshold = (
-        "" if given["threshold"] is None else f" Threshold on the probability of the last: {given['threshold']:.4f}."
-    )
-    crop = f", of which {taken['crop_share']:g} is kept" if taken["crop_share"] != 1 else ""
-    crop += taken["resize"] and f", resized by `{taken['resize']}`"
-    steps = f"; before that {', '.join(taken['preprocessing'])}" if taken["preprocessing"] else ""
-    yield from (
+        *_listed(facts, "data", "data summary", "license", "known faults"),
+        *(f"- {line}" for line in _associations(run, planned)),
+        "",
         "## Input and output",
         "",
-        f"- Input: {taken['values']}, {taken['channels']} x {taken['size']} x {taken['size']}. Images become squares "
-        f"by `{taken['fit']}`{crop}{steps}. The network scales by itself: {inert(taken['scaling']) or 'no scaling'}.",
-        f"- Output: {given['values']}. Classes: {classes}.{threshold}",
+        *_in_and_out(values["input"], values["output"]),
         "",
         "## Results of this network",
         "",
@@ -214,11 +199,9 @@ def _card(run: RunFolder, planned: Trial, values: Mapping[str, Any], format: str
         "",
         "## Findings of the study",
         "",
+        f"- {inert(verdict(Evidence(Tables(run.root)))) or 'No answer is possible.'}",
     )
-    findings = list(map(from_row, run.table("findings")))
-    said = verdict(Evidence(Tables(run.root)))
-    yield f"- {inert(said) or 'No answer is possible.'}"
-    doubts = (one for one in findings if one.light in ("warn", "bad"))
+    doubts = (one for one in map(from_row, run.table("findings")) if one.light in ("warn", "bad"))
     yield from (f"- Caution: {inert(reason_words(one.reason))}" for one in doubts)
     load = (
         "`assay.load_model(FOLDER)` loads the network, `assay.probe(FOLDER, data)` probes it."
@@ -233,11 +216,29 @@ def _card(run: RunFolder, planned: Trial, values: Mapping[str, Any], format: str
         load,
         f"`{EXPORTED}` holds the facts of this page for programs, and the whole recipe.",
         "",
+        "## Provenance",
+        "",
+        f"- training run: {planned.id}",
+        f"- SHA-256 of the weights: {values['sha256']}",
+        *_listed(facts, "trained to", "hash of what is trained", "device", DISTRIBUTION, "torch", "timm"),
     )
-    yield from ("## Provenance", "", f"- training run: {planned.id}", f"- SHA-256 of the weights: {values['sha256']}")
-    for name in ("trained to", "hash of what is trained", "device", DISTRIBUTION, "torch", "timm"):
-        if facts.get(name):
-            yield f"- {name}: {inert(facts[name])}"
+
+
+def _listed(facts: Mapping[str, str], *names: str) -> Iterator[str]:
+    yield from (f"- {name}: {facts[name]}" for name in names if facts.get(name))
+
+
+def _in_and_out(taken: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[str]:
+    cut = given["threshold"]
+    threshold = "" if cut is None else f" Threshold on the probability of the last: {cut:.4f}."
+    crop = f", of which {taken['crop_share']:g} is kept" if taken["crop_share"] != 1 else ""
+    crop += taken["resize"] and f", resized by `{taken['resize']}`"
+    steps = f"; before that {', '.join(taken['preprocessing'])}" if taken["preprocessing"] else ""
+    yield (
+        f"- Input: {taken['values']}, {taken['channels']} x {taken['size']} x {taken['size']}. Images become squares "
+        f"by `{taken['fit']}`{crop}{steps}. The network scales by itself: {inert(taken['scaling']) or 'no scaling'}."
+    )
+    yield f"- Output: {given['values']}. Classes: {', '.join(map(inert, given['classes']))}.{threshold}"
 
 
 def _associations(run: RunFolder, planned: Trial) -> Iterator[str]:

@@ -143,15 +143,9 @@ def from_arrays(
         score = logit(np.clip(score, LEAST, 1 - LEAST))
     else:
         assumed.append(because(Code.LOG_ODDS))
-    shape, at = (len(group_names), len(seed_names), len(image_names)), (group, seed, image)
-    counted, scores, fold = np.zeros(shape, dtype=np.int64), np.zeros(shape), np.zeros(shape, dtype=np.int64)
-    np.add.at(counted, at, 1)
-    if (counted > 1).any():
-        g, s, i = np.argwhere(counted > 1)[0].tolist()
-        raise DataError(
-            f"{int((counted > 1).sum())} predictions are there twice, such as image '{image_names[i]}' of "
-            f"'{group_names[g]}', seed {seed_names[s]}: give one row per image, recipe and seed"
-        )
+    at = group, seed, image
+    counted = _counted(at, (group_names, seed_names, image_names))
+    scores, fold = np.zeros(counted.shape), np.zeros(counted.shape, dtype=np.int64)
     scores[at] = score
     fold[at] = 0 if folds is None else _codes(folds)[1]
     panels: dict[str, Panel] = {}
@@ -170,6 +164,19 @@ def from_arrays(
             seeds=own,
         )
     return Predictions(panels, tuple(assumed), tuple(seed_names))
+
+
+def _counted(at: tuple[np.ndarray, ...], names: Sequence[Sequence[str]]) -> Int[np.ndarray, "groups seeds images"]:
+    """Return how many predictions each recipe, seed and image has. Raises DataError where there are several."""
+    counted = np.zeros([len(one) for one in names], dtype=np.int64)
+    np.add.at(counted, at, 1)
+    if (counted > 1).any():
+        g, s, i = np.argwhere(counted > 1)[0].tolist()
+        raise DataError(
+            f"{int((counted > 1).sum())} predictions are there twice, such as image '{names[2][i]}' of "
+            f"'{names[0][g]}', seed {names[1][s]}: give one row per image, recipe and seed"
+        )
+    return counted
 
 
 def _codes(values: Sequence[object]) -> tuple[list[str], Int[np.ndarray, " n"]]:

@@ -20,12 +20,11 @@ from assay.core.registry import build
 from assay.core.types import FactorTable
 from assay.execution.jobs import layers_of, network_of, nothing_to_read, weights_path
 from assay.execution.plan import Plan, ProbeUnit, Trial, start_id
-from assay.models.checkpoint import remove_checkpoint
-from assay.models.classifier import empty_network
-from assay.models.given import given_network
 from assay.models.initialization import with_trunk
-from assay.models.ref import Inputs
+from assay.models.networks import empty_network
+from assay.models.ref import Inputs, given_network
 from assay.models.weight_files import shape
+from assay.models.weights import remove_checkpoint
 from assay.probes.attribution import Attribution
 from assay.probes.explainers import Subject
 from assay.probes.reader import evaluating

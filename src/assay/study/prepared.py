@@ -22,7 +22,7 @@ from assay.core.errors import DataError, SpecError, StoreError
 from assay.core.files import content_hash, is_file, is_folder, sha256
 from assay.data.cache import Notify, silent
 from assay.data.files.table import read_table
-from assay.execution.device import PROCESSOR
+from assay.execution.local import PROCESSOR
 from assay.models.external import FIRST_CHANNEL, lesion_map, mask_of, picture_of, read_scores
 from assay.models.ref import FunctionNetwork, Origin
 from assay.spec.request import parse_request

@@ -18,8 +18,8 @@ from assay.core.files import content_hash, sha256
 from assay.data.cache import default_cache_root
 from assay.execution.jobs import Place, TrainedModel, inputs_of, load_trained, population_of
 from assay.execution.plan import Plan, ProbeUnit, Source, Trial, start_id, started_from, with_weights
-from assay.models.checkpoint import WEIGHTS_FILE
 from assay.models.ref import Inputs, Model, Unit
+from assay.models.weights import WEIGHTS_FILE
 from assay.spec.given import EXPORTED
 from assay.spec.recipe import Component
 from assay.spec.schema import DataSpec, RecipePoint, RecipeSpec, StudySpec, TrainingSpec

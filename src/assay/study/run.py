@@ -16,12 +16,20 @@ from assay.analysis.tables import analyze, analyze_records, carried_looks
 from assay.core.reasons import Code, Reason, because
 from assay.core.registry import own_code
 from assay.data.cache import Notify, default_cache_root, silent
-from assay.execution.device import PROCESSOR, planning_device
 from assay.execution.engines import LEASES
 from assay.execution.estimate import Timer, after_units, source_seconds, unit_seconds
-from assay.execution.given import GivenJob
-from assay.execution.jobs import EnsembleJob, Place, ProbeJob, TrainedModel, TrainJob, inputs_of, population_of
+from assay.execution.jobs import (
+    EnsembleJob,
+    GivenJob,
+    Place,
+    ProbeJob,
+    TrainedModel,
+    TrainJob,
+    inputs_of,
+    population_of,
+)
 from assay.execution.lease import OneWriter
+from assay.execution.local import PROCESSOR, planning_device
 from assay.execution.plan import (
     Plan,
     ProbeUnit,

@@ -35,7 +35,7 @@ def _last_look(text: str) -> int:
 
 
 def _device(text: str) -> str:
-    from assay.execution.device import DEVICES, is_device
+    from assay.execution.local import DEVICES, is_device
 
     if not is_device(text):
         raise ValueError(f"expected {DEVICES}, not {cut(text)}")

@@ -50,7 +50,7 @@ from assay.testing.losses import NamedComponent
 EPOCHS, ROWS, BATCH = 4, 50, 8
 STEPS = EPOCHS * (ROWS // BATCH)
 # torch._dynamo: torch imports it with the first optimizer, which takes longer than these trainings.
-PRELOADED = ["assay.training.loop", "assay.models.classifier", "assay.models.initialization", "torch._dynamo"]
+PRELOADED = ["assay.training.loop", "assay.models.networks", "assay.models.initialization", "torch._dynamo"]
 
 
 def train(recipe: RecipeSpec, folder: Path, **options: Any) -> Fitted:

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from assay.core.seeds import generator
 from assay.data.dataset import Batch
-from assay.models.classifier import Outputs, as_network
+from assay.models.networks import Outputs, as_network
 from assay.models.untyped import tensor_of
 from assay.shifts.environment import Environment
 

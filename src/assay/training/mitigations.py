@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
+from pydantic import Field
 from torch import Tensor, nn
 
 from assay.core import registry
 from assay.core.errors import DataError, SpecError, unknown_name
-from assay.core.registry import component
-from assay.core.traits import Rows
+from assay.core.registry import Role, build, component
+from assay.core.seeds import generator
+from assay.core.traits import MitigationTraits, Rows
 from assay.core.types import FactorTable
 from assay.data.dataset import Batch, Levels, levels_of
-from assay.models.classifier import LinearHead, Network, Outputs
 from assay.models.initialization import build_finetuning
+from assay.models.networks import LinearHead, Network, Outputs, fit_head
+from assay.models.untyped import tensor_of
 from assay.shifts.environment import Environment
+from assay.shifts.intervention import Intervention, draw
 from assay.spec.recipe import WORST_GROUP, RecipeSpec
-from assay.training.augmentation import Augmentation
+from assay.training.augmentation import Augmentation, Draws
 from assay.training.feed import batch_order
+from assay.training.losses.classification import widened, without_autocast
 from assay.training.objective import LossContext, Objective, Progress
 
 # Groups of rows: the classes of the target crossed with the levels of one factor.
@@ -307,3 +314,523 @@ def labels_for(recipe: RecipeSpec, mitigation: Mitigation, training: Environment
     if selected is not None:
         made.check_all_there(selected, f"selection '{WORST_GROUP}'", "validation")
     return Labels(made, asked, trained, selected)
+
+
+# A head refitted on rows balanced by group; the encoder keeps its weights.
+
+
+def balanced_subset(groups: Int[np.ndarray, "n"], seed: int, number: int) -> Int[np.ndarray, "m"]:
+    """Positions of as many rows of every group as the smallest has, drawn without replacement, in rising order."""
+    draw = generator(seed, "balanced-subset", number)
+    sizes = np.bincount(groups)
+    chosen = [draw.permutation(np.flatnonzero(groups == kind))[: sizes.min()] for kind in range(len(sizes))]
+    return np.sort(np.concatenate(chosen))
+
+
+@component(
+    "mitigation",
+    "last-layer-retraining",
+    MitigationTraits(refits_head=True),
+    summary="the head refitted on rows balanced by group (Kirichenko et al. 2023)",
+    varies={"group_labels": ("rows", {"validation": "validation", "training": "training"})},
+)
+class LastLayerRetraining(Mitigation):
+    """Kirichenko, Izmailov and Wilson, *Last Layer Re-Training is Sufficient for Robustness*, ICLR 2023.
+
+    The mean of the heads fitted on `subsets` balanced subsets of the validation rows (the paper's DFR-Val) or of the
+    training rows (DFR-Tr). Each is a logistic regression on features standardized within its subset, with an L2 penalty
+    of one strength for all, where the paper tunes an L1 penalty on half of the rows. Under `rows: validation` the
+    threshold rests on rows that the head was fitted on. A group without such rows is refused.
+    """
+
+    def __init__(
+        self,
+        *,
+        rows: Annotated[
+            Literal["validation", "training"], Field(description="whose balanced subsets the head is fitted on")
+        ] = "validation",
+        subsets: Annotated[
+            int, Field(ge=1, le=1000, description="balanced subsets, over which the head is averaged")
+        ] = 10,
+        l2: Annotated[
+            float, Field(gt=0, le=1e6, description="l2 / 2 times the squared norm, added to the summed log-loss")
+        ] = 1.0,
+    ) -> None:
+        self.group_labels: Rows = rows
+        self.subsets, self.l2 = subsets, l2
+
+    def head(self, training: Frozen, validation: Frozen, setting: Setting) -> LinearHead:
+        """Return the averaged head."""
+        _, groups = setting.grouped()
+        rows = training if self.group_labels == "training" else validation
+        heads = [
+            self._fit(rows, balanced_subset(groups, setting.seed, number), setting) for number in range(self.subsets)
+        ]
+        return LinearHead(
+            weight=torch.stack([head.weight for head in heads]).mean(dim=0),
+            bias=torch.stack([head.bias for head in heads]).mean(dim=0),
+        )
+
+    def _fit(self, rows: Frozen, chosen: Int[np.ndarray, "m"], setting: Setting) -> LinearHead:
+        at = tensor_of(chosen)
+        return fit_head(rows.features[at], rows.target[at], setting.classes, l2=self.l2)
+
+
+# Mitigations that change which rows an epoch sees: evenly by group, or errors more often.
+
+
+def balanced_order(groups: Int[np.ndarray, "n"], count: int, seed: int, epoch: int) -> Int[np.ndarray, "count"]:
+    """Positions of rows such that every group has count / G of them, or 1 more where that does not divide.
+
+    A small group's rows are repeated, each as often or 1 more; of a large one a fresh part is seen in each epoch.
+    Drawn from (seed, epoch) alone. Every group must have a row.
+    """
+    draw = generator(seed, "group-balanced-order", epoch)
+    kinds = int(groups.max()) + 1
+    wanted = np.full(kinds, count // kinds)
+    wanted[draw.permutation(kinds)[: count % kinds]] += 1
+    chosen = [_repeated(np.flatnonzero(groups == kind), int(wanted[kind]), draw) for kind in range(kinds)]
+    return draw.permutation(np.concatenate(chosen))
+
+
+def _repeated(rows: Int[np.ndarray, "n"], count: int, draw: np.random.Generator) -> Int[np.ndarray, "count"]:
+    whole, rest = divmod(count, len(rows))
+    return np.concatenate([np.tile(rows, whole), draw.permutation(rows)[:rest]])
+
+
+@component("mitigation", "group-balanced-sampling", summary="each epoch draws equally many rows of every group")
+class GroupBalancedSampling(Mitigation):
+    """Every epoch is as long as a plain one and holds equally many rows of each group; works with any loss.
+
+    A group without training rows is refused: there is nothing to draw.
+    """
+
+    group_labels: Rows = "training"
+
+    def order(self, setting: Setting, found: tuple[int, ...], epoch: int) -> np.ndarray:
+        """See `balanced_order`."""
+        _, groups = setting.grouped()
+        return balanced_order(groups, setting.drawn, setting.seed, epoch)
+
+
+@component(
+    "mitigation",
+    "just-train-twice",
+    MitigationTraits(needs_head=True),
+    summary="trained again with the errors of a short first training drawn more often (Liu et al. 2021)",
+)
+class JustTrainTwice(Mitigation):
+    """Liu et al., *Just Train Twice: Improving Group Robustness without Training Group Information*, ICML 2021.
+
+    A plain training of T epochs, with a schedule of its own, finds the rows that it gets wrong. The recipe's training
+    then draws from the rows with these repeated `upweight` times. An epoch keeps its length, so that the second
+    training has as many steps as a plain one (the authors' passes over the whole enlarged set); with `upweight` 1 it is
+    plain training, bit for bit. Uses no group labels.
+    """
+
+    def __init__(
+        self,
+        *,
+        epochs: Annotated[
+            int, Field(ge=1, le=1000, description="epochs T of the identification model, a training before")
+        ] = 2,
+        upweight: Annotated[int, Field(ge=1, le=1000, description="copies of each error in the training set")] = 5,
+    ) -> None:
+        self.epochs, self.upweight = epochs, upweight
+
+    def phases(self, epochs: int) -> tuple[int, ...]:
+        """Return the identification model's, then the recipe's."""
+        return (self.epochs, epochs)
+
+    def order(self, setting: Setting, found: tuple[int, ...], epoch: int) -> np.ndarray:
+        """Return a part of the enlarged set, drawn without replacement; in the first phase nothing is enlarged."""
+        again = np.repeat(np.array(found, dtype=np.int64), self.upweight - 1)
+        enlarged = np.concatenate([np.arange(setting.rows), again])
+        return enlarged[batch_order(setting.seed, epoch, len(enlarged))][: setting.rows]
+
+    def find(self, logits: Float[Tensor, "n k"], target: Int[Tensor, "n"]) -> tuple[int, ...]:
+        """Return the rows whose largest logit is not that of their class."""
+        wrong = logits.argmax(dim=1) != target
+        return tuple(int(place) for place in wrong.nonzero()[:, 0])
+
+    def account(self, found: tuple[int, ...], objective: Objective) -> Mapping[str, Any]:
+        """How many rows were wrong."""
+        return {"error_set": len(found)}
+
+
+# Mitigations that weigh images by their group: by inverse size, or by how badly the group does.
+
+
+def group_weights(sizes: np.ndarray) -> Float[np.ndarray, "g"]:
+    """n / (G n_g) for G groups of n_g rows: inverse size, so that every group weighs the same and the mean is 1."""
+    return sizes.sum() / (len(sizes) * sizes)
+
+
+class WeightedByGroup(MitigatedObjective):
+    """Mean over the batch of weight[group] * loss of the image."""
+
+    def __init__(self, inner: Objective, weights: Float[np.ndarray, "g"]) -> None:
+        super().__init__(inner)
+        self.weights: Tensor
+        self.register_buffer("weights", torch.tensor(weights, dtype=torch.float32))
+
+    def mitigated(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
+        """See the class."""
+        return (self.weights[groups_in(batch)] * self.image_losses(outputs, batch, progress)).mean()
+
+
+@component(
+    "mitigation",
+    "reweighting",
+    MitigationTraits(weighs_images=True),
+    summary="each image weighted by the inverse size of its group",
+)
+class Reweighting(Mitigation):
+    """The expected loss is the mean over groups of the mean loss in each: importance weights of a balanced world.
+
+    Divided by the batch size and not by the batch's weights, so that the gradient is unbiased. A group without training
+    rows is refused: no weight makes up for it.
+    """
+
+    group_labels: Rows = "training"
+
+    def objective(self, inner: Objective, context: LossContext, setting: Setting) -> WeightedByGroup:
+        """Return the weighted mean."""
+        _, groups = setting.grouped()
+        return WeightedByGroup(inner, group_weights(np.bincount(groups)))
+
+
+class WorstGroups(MitigatedObjective):
+    """sum_g q_g * mean loss of the batch's images in g, with q updated before each use:
+
+    q_g <- q_g * exp(step * (mean loss of g + adjustment / sqrt(n_g))) for the groups in the batch, then divided by the
+    sum. A group that a batch lacks keeps its q before the division, as in the paper's algorithm 1, where a step sees
+    one group. q starts equal and is kept as logarithms in float64, so that no group is ever lost to rounding.
+    """
+
+    def __init__(self, inner: Objective, sizes: np.ndarray, *, step: float, adjustment: float) -> None:
+        super().__init__(inner)
+        self.step = step
+        self.log_q: Tensor
+        self.margins: Tensor
+        start = torch.full((len(sizes),), -float(np.log(len(sizes))), dtype=torch.float64)
+        self.register_buffer("log_q", start)
+        self.register_buffer(
+            "margins", torch.tensor(adjustment / np.sqrt(sizes), dtype=torch.float64), persistent=False
+        )
+
+    @property
+    def weights(self) -> Float[Tensor, "g"]:
+        """q: positive, with sum 1."""
+        return self.log_q.exp()
+
+    def mitigated(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
+        """See the class."""
+        each = self.image_losses(outputs, batch, progress)
+        member = torch.nn.functional.one_hot(groups_in(batch), len(self.log_q)).to(each.dtype)
+        count = member.sum(dim=0)
+        losses = (each @ member) / count.clamp_min(1)
+        self._update(losses.detach(), count > 0)
+        return (self.weights.to(each.dtype) * losses).sum()
+
+    def _update(self, losses: Float[Tensor, "g"], there: Tensor) -> None:
+        rise = self.step * (losses.to(self.log_q.dtype) + self.margins)
+        moved = self.log_q + torch.where(there, rise, torch.zeros_like(rise))
+        self.log_q.copy_(moved - moved.logsumexp(dim=0))
+
+
+@component(
+    "mitigation",
+    "group-dro",
+    MitigationTraits(weighs_images=True),
+    summary="groups weighted by exponentiated gradient toward the one with the largest loss (Sagawa et al. 2020)",
+)
+class GroupDro(Mitigation):
+    """Sagawa, Koh, Hashimoto and Liang, *Distributionally Robust Neural Networks for Group Shifts*, ICLR 2020.
+
+    The generalization adjustment C / sqrt(n_g) counts when weights are set and gives no gradient. The paper samples
+    groups evenly; `sampling: rows` leaves the order of plain training. A group without training rows is refused: its
+    worst-case loss is not defined.
+    """
+
+    group_labels: Rows = "training"
+
+    def __init__(
+        self,
+        *,
+        step: Annotated[
+            float, Field(gt=0, le=10, description="step size of the group weights, per nat of loss")
+        ] = 0.01,
+        adjustment: Annotated[
+            float, Field(ge=0, le=100, description="C of C / sqrt(n), added to a group's loss when weights are set")
+        ] = 0.0,
+        sampling: Annotated[
+            Literal["groups", "rows"],
+            Field(description="groups: each is drawn as often, as in the paper; rows: each row once an epoch"),
+        ] = "groups",
+    ) -> None:
+        self.step, self.adjustment, self.sampling = step, adjustment, sampling
+
+    def objective(self, inner: Objective, context: LossContext, setting: Setting) -> WorstGroups:
+        """Return the weighted sum of group losses."""
+        _, groups = setting.grouped()
+        return WorstGroups(inner, np.bincount(groups), step=self.step, adjustment=self.adjustment)
+
+    def order(self, setting: Setting, found: tuple[int, ...], epoch: int) -> np.ndarray:
+        """Balanced by group, or plain."""
+        if self.sampling == "rows":
+            return super().order(setting, found, epoch)
+        _, groups = setting.grouped()
+        return balanced_order(groups, setting.drawn, setting.seed, epoch)
+
+    def account(self, found: tuple[int, ...], objective: Objective) -> Mapping[str, Any]:
+        """Return the weights after the last step, in the order of the groups."""
+        assert isinstance(objective, WorstGroups)
+        return {"group_weights": [float(weight) for weight in objective.weights]}
+
+
+# Features from which a factor cannot be guessed: a guesser is trained, and its gradient reversed for the encoder.
+
+
+class _Reversal(torch.autograd.Function):
+    """The identity, whose gradient is multiplied by -strength."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, strength: float) -> Tensor:
+        ctx.strength = strength
+        return values.view_as(values)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return -ctx.strength * gradients[0], None
+
+
+def reversed_gradient(values: Float[Tensor, "b d"], strength: float) -> Float[Tensor, "b d"]:
+    """Return the same values; the gradient that flows back through them is multiplied by -strength."""
+    return _Reversal.apply(values, strength)  # pyright: ignore[reportUnknownMemberType, reportReturnType, reportUnknownVariableType]
+
+
+class Guesser(nn.Module):
+    """One hidden layer from features (and the class, where it is given) to the levels of a factor."""
+
+    def __init__(self, width: int, hidden: int, levels: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, levels))
+
+    def forward(self, features: Float[Tensor, "b d"]) -> Float[Tensor, "b l"]:
+        """Logits of the levels."""
+        return self.layers(features)
+
+
+class Adversarial(MitigatedObjective):
+    """The recipe's loss + cross-entropy of a classifier of the factor on features whose gradient is reversed.
+
+    By gradient descent the guesser learns to predict the factor, and the encoder to remove the information about it.
+
+    Args:
+        conditioned: The number of classes where the guesser is given the class, else 0.
+    """
+
+    def __init__(
+        self, inner: Objective, guesser: Guesser, *, levels: int, conditioned: int, strength: float, ramp: float
+    ) -> None:
+        super().__init__(inner)
+        self.guesser = guesser
+        self.levels, self.conditioned, self.strength, self.ramp = levels, conditioned, strength, ramp
+
+    def strength_at(self, progress: Progress) -> float:
+        """lambda at a step: strength * (2 / (1 + exp(-ramp * share)) - 1), or strength where there is no ramp."""
+        if self.ramp == 0:
+            return self.strength
+        return self.strength * (2 / (1 + math.exp(-self.ramp * progress.share)) - 1)
+
+    def guess_loss(self, features: Float[Tensor, "b d"], batch: Batch, strength: float) -> Float[Tensor, ""]:
+        """Mean cross-entropy of the guesses, in float32, its gradient with regard to the features reversed."""
+        with without_autocast(features.device):
+            seen = reversed_gradient(widened(features), strength)
+            if self.conditioned:
+                conditioned = nn.functional.one_hot(batch.target, self.conditioned).to(seen.dtype)
+                seen = torch.cat([seen, conditioned], dim=1)
+            return nn.functional.cross_entropy(self.guesser(seen), groups_in(batch) % self.levels)
+
+    def mitigated(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
+        """See the class."""
+        own = self.inner.loss(outputs, batch, progress)
+        return own + self.guess_loss(outputs.features, batch, self.strength_at(progress))
+
+
+@component(
+    "mitigation",
+    "domain-adversarial",
+    summary="features from which the factor cannot be guessed, by a reversed gradient (Ganin et al. 2016)",
+)
+class DomainAdversarial(Mitigation):
+    """Ganin et al., *Domain-Adversarial Training of Neural Networks*, JMLR 2016, with the factor as the domain.
+
+    The paper assumes that domain and class are not tied: where they are, features without the factor are features
+    without part of the class. `given_target` tells the guesser the class (as in Li et al., *Deep Domain Generalization
+    via Conditional Invariant Adversarial Networks*, ECCV 2018), to remove only variation that the class does not
+    explain. Groups may be empty; only the level is predicted.
+    """
+
+    group_labels: Rows = "training"
+    needs_every_group = False
+
+    def __init__(
+        self,
+        *,
+        strength: Annotated[
+            float, Field(gt=0, le=100, description="lambda, the factor of the reversed gradient")
+        ] = 1.0,
+        ramp: Annotated[
+            float,
+            Field(
+                ge=0,
+                le=1000,
+                description="lambda rises as 2 / (1 + exp(-ramp * share of the steps)) - 1; 0: whole from the "
+                "first step",
+            ),
+        ] = 10.0,
+        hidden: Annotated[
+            int, Field(ge=1, le=8192, description="width of the one hidden layer that guesses the factor")
+        ] = 64,
+        given_target: Annotated[
+            bool,
+            Field(description="tell the guesser the class, so that only what the class does not explain is removed"),
+        ] = False,
+    ) -> None:
+        self.strength, self.ramp, self.hidden, self.given_target = strength, ramp, hidden, given_target
+
+    def objective(self, inner: Objective, context: LossContext, setting: Setting) -> Adversarial:
+        """Return the recipe's loss and the adversary's."""
+        grouping, _ = setting.grouped()
+        conditioned, levels = context.classes if self.given_target else 0, len(grouping.levels)
+        guesser = Guesser(context.width + conditioned, self.hidden, levels)
+        return Adversarial(
+            inner, guesser, levels=levels, conditioned=conditioned, strength=self.strength, ramp=self.ramp
+        )
+
+
+# An intervention put on training images at random, so that it says nothing of their class.
+
+
+@dataclass(frozen=True)
+class RandomIntervention:
+    """An intervention as an augmentation: each image gets it with one probability, with parameters redrawn.
+
+    Neither the class nor the content of the image matters. An image that shows it may get a second one.
+    """
+
+    name: str
+    intervention: Intervention
+    probability: float
+    geometric: bool = False
+
+    def draw(self, rng: np.random.Generator, count: int) -> Draws:
+        """chosen: bool [count]; key: int64 [count], all of one value, the seed of the parameters."""
+        chosen = rng.random(count) < self.probability
+        return {"chosen": chosen, "key": np.full(count, rng.integers(0, 2**62))}
+
+    def apply(self, images: Float[Tensor, "b c h w"], draws: Draws) -> Float[Tensor, "b c h w"]:
+        """Return the images, changed where chosen."""
+        rows = np.arange(len(images))
+        channels, height, width = images.shape[1:]
+        shape, seed = (channels, height, width), int(draws["key"][0])
+        drawn = draw(self.name, self.intervention, draws["chosen"], rows, seed, shape, draws.get("boxes"))
+        return drawn.apply(images, rows)
+
+
+@component(
+    "mitigation",
+    "confounder-augmentation",
+    summary="an intervention put on training images at random, whatever their class",
+)
+class ConfounderAugmentation(Mitigation):
+    """Breaks the tie between a marking and the class by putting the marking on images of every class.
+
+    With probability q, images of a class whose share p of the rows bears it bear it with p + (1 - p) q: the difference
+    between classes is multiplied by (1 - q). Only pixel interventions can be treated so. Uses no group labels.
+    """
+
+    def __init__(
+        self,
+        *,
+        intervention: Annotated[
+            Mapping[str, Any],
+            Role("component", "intervention"),
+            Field(description="a change to pixels with its arguments, such as {tag: {}}"),
+        ],
+        probability: Annotated[
+            float, Field(gt=0, le=1, description="of an image to get it at a step, whatever it shows")
+        ] = 0.5,
+        version: Annotated[
+            str, Role("code", "intervention"), Field(description="of the intervention's code, found when left out")
+        ] = "",
+    ) -> None:
+        ((self.name, arguments),) = intervention.items()
+        self.intervention = cast(Intervention, build("intervention", self.name, arguments))
+        self.probability = probability
+
+    def augmentations(self) -> tuple[tuple[str, Augmentation], ...]:
+        """Return the intervention, before the recipe's own: it is moved and flipped with the image."""
+        return ((f"confounder {self.name}", RandomIntervention(self.name, self.intervention, self.probability)),)
+
+
+# Pairs of training images mixed with their labels.
+
+
+class Mixed(MitigatedObjective):
+    """The loss of images that are each mixed with another one of the batch, weighted like the images.
+
+    The share of an image's own pixels, one for the batch, and its partner are drawn from torch's generator, which the
+    loop seeds for each step.
+    """
+
+    def __init__(self, inner: Objective, alpha: float) -> None:
+        super().__init__(inner)
+        self.alpha = alpha
+        self.share = 1.0
+        self.partner: Tensor = torch.empty(0, dtype=torch.int64)
+
+    def read(self, network: Network, batch: Batch) -> Outputs:
+        """Run the network on mixed images in training mode, else as the inner loss does."""
+        if not self.training:
+            return self.inner.read(network, batch)
+        alpha = torch.tensor(self.alpha, dtype=torch.float64)
+        self.share = float(torch.distributions.Beta(alpha, alpha).sample())
+        self.partner = torch.randperm(len(batch.images)).to(batch.images.device)
+        mixed = self.share * batch.images + (1 - self.share) * batch.images[self.partner]
+        return self.inner.read(network, replace(batch, images=mixed))
+
+    def mitigated(self, outputs: Outputs, batch: Batch, progress: Progress) -> Float[Tensor, ""]:
+        """See the class."""
+        other = replace(batch, target=batch.target[self.partner])
+        own, theirs = (self.inner.loss(outputs, one, progress) for one in (batch, other))
+        return self.share * own + (1 - self.share) * theirs
+
+
+@component(
+    "mitigation",
+    "mixup",
+    MitigationTraits(needs_head=True),
+    summary="training images mixed in pairs, with their labels (Zhang et al. 2018)",
+)
+class Mixup(Mitigation):
+    """Zhang, Cisse, Dauphin and Lopez-Paz, *mixup: Beyond Empirical Risk Minimization*, ICLR 2018.
+
+    As in the authors' code, one share for each batch, drawn from Beta(alpha, alpha), and the loss of both labels in
+    place of soft labels: for cross-entropy the two are equal. Uses no group labels.
+    """
+
+    def __init__(
+        self,
+        *,
+        alpha: Annotated[
+            float, Field(gt=0, le=100, description="of the Beta distribution of shares; small: images are mixed little")
+        ] = 0.2,
+    ) -> None:
+        self.alpha = alpha
+
+    def objective(self, inner: Objective, context: LossContext, setting: Setting) -> Mixed:
+        """Return the recipe's loss on mixed images."""
+        return Mixed(inner, self.alpha)

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from assay.data.dataset import Batch
-from assay.models.classifier import Network, Outputs
+from assay.models.networks import Network, Outputs
 
 
 @dataclass(frozen=True, slots=True)

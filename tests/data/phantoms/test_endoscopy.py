@@ -13,10 +13,9 @@ from scipy import ndimage
 from torch import Tensor
 
 from assay.data.dataset import Phantom, Rendered
-from assay.data.phantoms.drawing import Grid
+from assay.data.phantoms.drawing import Draw, Grid
 from assay.data.phantoms.endoscopy import FACTORS as ENDOSCOPY
 from assay.data.phantoms.endoscopy import SHADOW, EndoscopyPhantom, view
-from assay.data.phantoms.noise import Draw
 from assay.testing.data import PhantomConformance, Values, draw_phantom, grow
 
 NAMES = [factor.name for factor in ENDOSCOPY]

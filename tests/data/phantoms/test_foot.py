@@ -14,11 +14,10 @@ from scipy import ndimage
 from torch import Tensor
 
 from assay.data.dataset import Phantom, Rendered
-from assay.data.phantoms.drawing import Grid, draw_depth
+from assay.data.phantoms.drawing import Draw, Grid, draw_depth
 from assay.data.phantoms.foot import FACTORS as FOOT
 from assay.data.phantoms.foot import SHADOW, SIDE, FootPhantom
 from assay.data.phantoms.foot_anatomy import depth_of, foot, photo, toes_of
-from assay.data.phantoms.noise import Draw
 from assay.testing.data import PhantomConformance, Values, draw_phantom, grow
 
 NAMES = [factor.name for factor in FOOT]

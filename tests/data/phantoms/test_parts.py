@@ -19,11 +19,16 @@ from assay.data.phantoms.drawing import (
     direction,
     draw_capsules,
     draw_depth,
+    lattice,
     mean_radius,
     reach,
+    soften,
+    spline_zoom,
+    uniforms,
+    white_noise,
     within,
+    zoom_gain,
 )
-from assay.data.phantoms.noise import lattice, soften, spline_zoom, uniforms, white_noise, zoom_gain
 
 
 def test_uniforms_are_uniform_and_unrelated_between_streams_and_rows() -> None:
@@ -37,7 +42,7 @@ def test_uniforms_are_uniform_and_unrelated_between_streams_and_rows() -> None:
 
 def test_white_noise_equals_its_definition_in_exact_integers() -> None:
     """The same hash in Python's own integers: products wrap at 32 bits, shifts are unsigned."""
-    from assay.data.phantoms import noise as counter
+    from assay.data.phantoms import drawing as counter
 
     rows = np.array([3, 4_000_000_000])
     keys = (counter._row_key(rows, "n") >> np.uint64(32)).astype(object)

@@ -5,7 +5,7 @@ import torch
 from tests.models.segmentation.networks import built, images
 
 from assay.core.registry import lookup
-from assay.models.segmenter import continued, small_unet
+from assay.models.networks import continued, small_unet
 
 
 def test_it_has_the_parameters_it_says():

@@ -14,9 +14,8 @@ from tests.worlds.environments import part
 from torch import nn
 
 from assay.core.errors import WeightsError
-from assay.models.checkpoint import WEIGHTS_FILE, load_weights, save_weights
 from assay.models.smp_networks import repeated
-from assay.models.weights import IMAGENET_MEAN, IMAGENET_SD
+from assay.models.weights import IMAGENET_MEAN, IMAGENET_SD, WEIGHTS_FILE, load_weights, save_weights
 
 ASSETS = Path(os.environ.get("ASSAY_ASSETS", Path(__file__).parents[4] / "shared" / "assets")) / "weights"
 LITE = ASSETS / "tf_efficientnet_lite0.imagenet.safetensors"

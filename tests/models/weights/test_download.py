@@ -15,7 +15,7 @@ from tests.worlds.environments import part
 
 from assay.core.errors import WeightsError
 from assay.models import weight_files
-from assay.models.classifier import build_network
+from assay.models.networks import build_network
 from assay.models.weight_files import cached_path, fetch, reachable
 
 CONTENT = bytes(range(256)) * 8000

@@ -11,8 +11,8 @@ from tests.models.weights.networks import filled, network, recipe_of, start
 from torch import nn
 
 from assay.core.errors import WeightsError
-from assay.models.checkpoint import load_weights, save_weights
-from assay.models.classifier import empty_network
+from assay.models.networks import empty_network
+from assay.models.weights import load_weights, save_weights
 
 IMAGES = torch.rand(2, 3, 80, 80, generator=torch.Generator().manual_seed(0))
 

@@ -6,7 +6,7 @@ import torch
 from tests.models.weights.networks import network, start
 from torch import nn
 
-from assay.models.classifier import InputScaling
+from assay.models.networks import InputScaling
 from assay.models.weights import SCALINGS, take_rgb
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3)).astype("f8")

@@ -8,7 +8,7 @@ from torch import nn
 
 from assay.core.errors import WeightsError
 from assay.models import initialization
-from assay.models.classifier import build_network
+from assay.models.networks import build_network
 from assay.testing.models import same_state
 
 

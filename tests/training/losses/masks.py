@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from assay.core.registry import build
-from assay.models.classifier import Outputs
+from assay.models.networks import Outputs
 from assay.testing.losses import PROGRESS, batch_of
 from assay.training.objective import LossContext
 

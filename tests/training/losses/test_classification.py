@@ -13,7 +13,7 @@ from tests.training.losses.batches import Example, examples, quickly
 
 from assay.core.errors import DataError, SpecError
 from assay.core.registry import build
-from assay.models.classifier import Outputs
+from assay.models.networks import Outputs
 from assay.testing.losses import PROGRESS, batch_of
 from assay.training.losses.classification import class_weights, cross_entropy, focals
 from assay.training.objective import LossContext

@@ -17,18 +17,17 @@ from torch import Tensor, nn
 from assay.core.errors import SpecError
 from assay.core.registry import build
 from assay.data.dataset import Batch
-from assay.models.checkpoint import WEIGHTS_FILE, library_draws, save_weights
-from assay.models.classifier import ArchitectureContext, Classifier, InputScaling, Outputs, build_network
 from assay.models.initialization import FromSource
+from assay.models.networks import ArchitectureContext, Classifier, InputScaling, Outputs, build_network
 from assay.models.timm import transformer_of
+from assay.models.weights import WEIGHTS_FILE, library_draws, save_weights
 from assay.spec.recipe import RecipeSpec
 from assay.testing.data import squares
 from assay.testing.models import same_state
 from assay.training.collapse import Collapsed
-from assay.training.loop import Interrupted, fit
-from assay.training.losses.masked import Masked, MaskedAutoencoder
+from assay.training.loop import Interrupted, begin, fit
+from assay.training.losses.self_supervised import Masked, MaskedAutoencoder
 from assay.training.objective import LossContext, Progress
-from assay.training.run import begin
 
 NOW = Progress(step=0, steps=5, epoch=0, epochs=1)
 SMALL = {"depth": 1, "width": 32}

@@ -12,7 +12,7 @@ from tests.training.losses import naive
 from tests.training.losses.batches import Example, criterion, examples, quickly, rotation
 from torch import Tensor
 
-from assay.training.losses.library import LibraryLoss
+from assay.training.losses.embedding import LibraryLoss
 
 DIRECTIONS = torch.tensor([[1.0, 0.2, 0.0], [-0.3, 2.0, 0.1], [0.0, -0.5, -0.7], [0.4, 0.4, 3.0]], dtype=torch.float64)
 

@@ -13,7 +13,7 @@ import torch
 from assay.core.errors import AssayError, DataError, SpecError
 from assay.core.registry import build, entries
 from assay.data.dataset import Batch
-from assay.models.classifier import Outputs
+from assay.models.networks import Outputs
 from assay.testing.losses import PROGRESS, DenseLossConformance, batch_of, lesions, random_outputs
 from assay.training.objective import LossContext
 

@@ -12,7 +12,7 @@ from tests.training.losses.masks import Maps, value
 
 from assay.core.errors import SpecError
 from assay.core.registry import build, lookup
-from assay.models.classifier import Outputs
+from assay.models.networks import Outputs
 from assay.spec.recipe import Component, RecipeSpec
 from assay.testing.losses import PROGRESS, batch_of, lesions
 from assay.training.losses.segmentation import Schedule, weight_at

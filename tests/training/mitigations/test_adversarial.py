@@ -10,9 +10,9 @@ from tests.training.test_train import train
 from tests.worlds.environments import mitigated, part, tagged
 
 from assay.data.dataset import Batch
-from assay.models.classifier import Outputs
-from assay.training.invariance import Adversarial, Guesser, reversed_gradient
+from assay.models.networks import Outputs
 from assay.training.losses.classification import CrossEntropy
+from assay.training.mitigations import Adversarial, Guesser, reversed_gradient
 from assay.training.objective import LossContext, Progress
 
 

@@ -12,8 +12,7 @@ from assay.data.dataset import Batch
 from assay.shifts.intervention import draw
 from assay.spec.recipe import Component
 from assay.training.augmentation import build_augmenter
-from assay.training.invariance import ConfounderAugmentation
-from assay.training.mitigations import build_mitigation
+from assay.training.mitigations import ConfounderAugmentation, build_mitigation
 
 CORNER = {"tests.worlds.environments:CornerTag": {}}
 

@@ -8,10 +8,9 @@ from torch import nn
 from torch.nn import functional
 
 from assay.data.dataset import Batch
-from assay.models.classifier import Outputs
-from assay.training.invariance import Mixup
+from assay.models.networks import Outputs
 from assay.training.losses.classification import CrossEntropy
-from assay.training.mitigations import Setting
+from assay.training.mitigations import Mixup, Setting
 from assay.training.objective import LossContext, Progress
 
 CONTEXT = LossContext(width=3, classes=3, counts=(2, 2, 2))

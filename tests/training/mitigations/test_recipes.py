@@ -17,11 +17,10 @@ from assay.core.traits import LossTraits, MitigationTraits
 from assay.spec.recipe import RecipeSpec, training_labels
 from assay.testing.models import same_state, stopping
 from assay.training.feed import worst_group
-from assay.training.loop import Interrupted
+from assay.training.loop import Interrupted, Run, begin
 from assay.training.losses.classification import ImageObjective
 from assay.training.mitigations import build_mitigation
 from assay.training.objective import LossContext
-from assay.training.run import Run, begin
 
 TRAINING, VALIDATION = tagged(70, seed=1, tied=0.5), tagged(40, seed=2, tied=0.5)
 ARGUMENTS = {"confounder-augmentation": {"intervention": "tests.worlds.environments:CornerTag"}}

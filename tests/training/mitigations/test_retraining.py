@@ -8,8 +8,7 @@ from sklearn.preprocessing import StandardScaler
 from tests.training.test_train import train
 from tests.worlds.environments import mitigated, tagged
 
-from assay.training.balancing import balanced_subset
-from assay.training.mitigations import grouping
+from assay.training.mitigations import balanced_subset, grouping
 
 TRAINING, VALIDATION = tagged(80, seed=1, tied=0.6), tagged(60, seed=2, tied=0.6)
 ROWS = {"training": TRAINING, "validation": VALIDATION}

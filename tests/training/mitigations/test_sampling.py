@@ -8,12 +8,10 @@ from hypothesis import strategies as st
 from tests.training.test_train import train
 from tests.worlds.environments import mitigated, tagged
 
-from assay.models.checkpoint import load_checkpoint
+from assay.models.weights import load_checkpoint
 from assay.testing.models import same_state
-from assay.training.balancing import JustTrainTwice, balanced_order
-from assay.training.loop import Interrupted
-from assay.training.mitigations import Setting
-from assay.training.run import begin
+from assay.training.loop import Interrupted, begin
+from assay.training.mitigations import JustTrainTwice, Setting, balanced_order
 
 TRAINING, VALIDATION = tagged(70, seed=1), tagged(30, seed=2, tied=0)
 

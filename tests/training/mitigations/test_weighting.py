@@ -9,9 +9,9 @@ from torch.nn import functional
 
 from assay.core.errors import SpecError
 from assay.data.dataset import Batch
-from assay.models.classifier import Outputs
-from assay.training.balancing import WeightedByGroup, WorstGroups, group_weights
+from assay.models.networks import Outputs
 from assay.training.losses.classification import CrossEntropy, ImageObjective
+from assay.training.mitigations import WeightedByGroup, WorstGroups, group_weights
 from assay.training.objective import LossContext, Objective, Progress
 
 CONTEXT = LossContext(width=3, classes=2, counts=(5, 5))

@@ -15,8 +15,7 @@ from assay.core.reasons import Code, because
 from assay.data.cache import ArrayCache
 from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study
-from assay.training.loop import Diverged, Fitted, _extreme, finish
-from assay.training.run import begin
+from assay.training.loop import Diverged, Fitted, _extreme, begin, finish
 
 STUDY: dict[str, Any] = {
     "name": "finished",

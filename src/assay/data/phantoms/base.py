@@ -16,8 +16,7 @@ from torch import Tensor
 from assay.core.errors import DataError, SpecError, unknown_name
 from assay.core.types import Factor
 from assay.data.dataset import Card, PixelScale, Rendered
-from assay.data.phantoms.drawing import Grid, take
-from assay.data.phantoms.noise import Draw
+from assay.data.phantoms.drawing import Draw, Grid, take
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

@@ -28,37 +28,27 @@ from assay.data.phantoms.drawing import (
     oval,
     ramp,
     smooth,
+    soften,
+    spline_zoom,
     uneven_outline,
     wander,
+    white_noise,
+    zoom_gain,
 )
-from assay.data.phantoms.noise import soften, spline_zoom, white_noise, zoom_gain
 
 FACTORS = (
-    Factor(
-        "mass", "categorical", "core", levels=("absent", "present"), high=("present",), description="a mass in a lung"
-    ),
-    Factor("size", "continuous", unit="mm", range=(29.0, 67.0), description="diameter of the circle of equal area"),
-    Factor(
-        "contrast",
-        "continuous",
-        range=(0.2, 0.5),
-        description="attenuation that the mass adds, the whole chest's being 1",
-    ),
-    Factor("edge", "continuous", range=(0.0, 1.0), description="0 sharp to 1 ill-defined"),
-    Factor(
-        "side", "categorical", levels=("right", "left"), high=("left",), description="the patient's side of the mass"
-    ),
-    Factor("zone", "ordinal", levels=("upper", "middle", "lower"), description="third of the lung with the mass"),
-    Factor("sex", "categorical", levels=("F", "M"), high=("M",), description="breasts, width of the thorax"),
-    Factor("age", "continuous", unit="years", range=(20.0, 90.0), description="bone, cartilage, aorta, lung marks"),
-    Factor(
-        "view", "categorical", levels=("PA", "AP"), high=("AP",), description="heart, shoulder blades, collar bones"
-    ),
-    Factor(
-        "scanner", "categorical", levels=("computed", "direct"), high=("direct",), description="grain, sharpness, tone"
-    ),
-    Factor("habitus", "continuous", range=(0.0, 1.0), description="0 slender to 1 heavy"),
-    Factor("exposure", "continuous", range=(-1.0, 1.0), description="-1 dark to 1 bright"),
+    Factor.either("mass", ("absent",), ("present",), "a mass in a lung", role="core"),
+    Factor.numeric("size", 29.0, 67.0, "diameter of the circle of equal area", unit="mm"),
+    Factor.numeric("contrast", 0.2, 0.5, "attenuation that the mass adds, the whole chest's being 1"),
+    Factor.numeric("edge", 0.0, 1.0, "0 sharp to 1 ill-defined"),
+    Factor.either("side", ("right",), ("left",), "the patient's side of the mass"),
+    Factor.ranked("zone", ("upper", "middle", "lower"), "third of the lung with the mass"),
+    Factor.either("sex", ("F",), ("M",), "breasts, width of the thorax"),
+    Factor.numeric("age", 20.0, 90.0, "bone, cartilage, aorta, lung marks", unit="years"),
+    Factor.either("view", ("PA",), ("AP",), "heart, shoulder blades, collar bones"),
+    Factor.either("scanner", ("computed",), ("direct",), "grain, sharpness, tone"),
+    Factor.numeric("habitus", 0.0, 1.0, "0 slender to 1 heavy"),
+    Factor.numeric("exposure", -1.0, 1.0, "-1 dark to 1 bright"),
 )
 
 

@@ -17,6 +17,7 @@ from assay.core.types import Factor
 from assay.data.dataset import Rendered
 from assay.data.phantoms.base import DrawnPhantom, Levels, PhantomDesign, PhantomRows, Shown, Skewed, drawn_by_assay
 from assay.data.phantoms.drawing import (
+    Draw,
     Grid,
     Numbers,
     Plane,
@@ -31,6 +32,7 @@ from assay.data.phantoms.drawing import (
     ramp,
     reach,
     smooth,
+    white_noise,
     within,
 )
 from assay.data.phantoms.foot_anatomy import (
@@ -45,46 +47,21 @@ from assay.data.phantoms.foot_anatomy import (
     toes_of,
     ulcers,
 )
-from assay.data.phantoms.noise import Draw, white_noise
 
 FACTORS = (
-    Factor(
-        "lesion",
-        "categorical",
-        "core",
-        levels=("absent", "present"),
-        high=("present",),
-        description="an ulcer on the foot",
-    ),
-    Factor(
-        "size",
-        "continuous",
-        range=(0.03, 0.24),
-        description="diameter of the circle of equal area, of the largest ulcer, image side 1",
-    ),
-    Factor("contrast", "continuous", range=(0.45, 1.0), description="0 the color of the skin around to 1 of a wound"),
-    Factor("slough", "continuous", range=(0.0, 1.0), description="share of the bed under yellow slough"),
-    Factor("rim", "continuous", range=(0.0, 1.0), description="0 no rim to 1 a broad pale one"),
-    Factor("irregularity", "continuous", range=(0.0, 1.0), description="0 a smooth to 1 a ragged outline"),
-    Factor("position_x", "continuous", range=(-1.0, 1.0), description="-1 left to 1 right on the foot"),
-    Factor("position_y", "continuous", range=(-1.0, 1.0), description="-1 top to 1 bottom of the foot"),
-    Factor("count", "ordinal", levels=("one", "two", "three"), description="how many ulcers"),
-    Factor("skin_tone", "continuous", range=(0.0, 1.0), description="0 lightest to 1 darkest"),
-    Factor(
-        "background",
-        "categorical",
-        levels=("white", "colored", "none"),
-        high=("colored", "none"),
-        description="the cloth under the foot",
-    ),
-    Factor("illumination", "continuous", range=(-1.0, 1.0), description="-1 dim to 1 glaring"),
-    Factor(
-        "view",
-        "categorical",
-        levels=("sole", "heel", "side", "top"),
-        high=("side", "top"),
-        description="from where the foot is seen",
-    ),
+    Factor.either("lesion", ("absent",), ("present",), "an ulcer on the foot", role="core"),
+    Factor.numeric("size", 0.03, 0.24, "diameter of the circle of equal area, of the largest ulcer, image side 1"),
+    Factor.numeric("contrast", 0.45, 1.0, "0 the color of the skin around to 1 of a wound"),
+    Factor.numeric("slough", 0.0, 1.0, "share of the bed under yellow slough"),
+    Factor.numeric("rim", 0.0, 1.0, "0 no rim to 1 a broad pale one"),
+    Factor.numeric("irregularity", 0.0, 1.0, "0 a smooth to 1 a ragged outline"),
+    Factor.numeric("position_x", -1.0, 1.0, "-1 left to 1 right on the foot"),
+    Factor.numeric("position_y", -1.0, 1.0, "-1 top to 1 bottom of the foot"),
+    Factor.ranked("count", ("one", "two", "three"), "how many ulcers"),
+    Factor.numeric("skin_tone", 0.0, 1.0, "0 lightest to 1 darkest"),
+    Factor.either("background", ("white",), ("colored", "none"), "the cloth under the foot"),
+    Factor.numeric("illumination", -1.0, 1.0, "-1 dim to 1 glaring"),
+    Factor.either("view", ("sole", "heel"), ("side", "top"), "from where the foot is seen"),
 )
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from assay.data.phantoms.base import PhantomRows
 from assay.data.phantoms.drawing import (
     Capsules,
+    Draw,
     Grid,
     Numbers,
     Plane,
@@ -24,9 +25,11 @@ from assay.data.phantoms.drawing import (
     paint,
     ramp,
     reach,
+    spline_zoom,
+    white_noise,
     within,
+    zoom_gain,
 )
-from assay.data.phantoms.noise import Draw, spline_zoom, white_noise, zoom_gain
 
 # The four sides from which a foot is seen, in numbers: limbs, toes and places of ulcers, in % of the image's side.
 #

@@ -20,6 +20,7 @@ from assay.data.phantoms.drawing import (
     Canvas,
     Capsules,
     Course,
+    Draw,
     Grid,
     Numbers,
     Plane,
@@ -29,26 +30,23 @@ from assay.data.phantoms.drawing import (
     extended,
     oval,
     ramp,
+    soften,
+    spline_zoom,
     uneven_outline,
     wander,
+    white_noise,
+    zoom_gain,
 )
-from assay.data.phantoms.noise import Draw, soften, spline_zoom, white_noise, zoom_gain
 
 FACTORS = (
-    Factor("margin", "continuous", "core", range=(0.0, 1.0), description="0 smooth to 1 spiculated"),
-    Factor(
-        "texture",
-        "categorical",
-        levels=("solid", "part-solid", "ground-glass"),
-        high=("part-solid", "ground-glass"),
-        description="how dense the nodule is",
-    ),
-    Factor("size", "continuous", unit="mm", range=(6.0, 18.0), description="diameter of the circle of equal area"),
-    Factor("contrast", "continuous", unit="HU", range=(550.0, 950.0), description="solid part over parenchyma"),
-    Factor("position_x", "continuous", unit="mm", range=(-6.0, 6.0), description="to the right of the middle"),
-    Factor("position_y", "continuous", unit="mm", range=(-6.0, 6.0), description="below the middle"),
-    Factor("elongation", "continuous", range=(1.0, 1.6), description="long over short axis, at equal area"),
-    Factor("vessel", "categorical", levels=("none", "attached"), high=("attached",), description="a feeding vessel"),
+    Factor.numeric("margin", 0.0, 1.0, "0 smooth to 1 spiculated", role="core"),
+    Factor.either("texture", ("solid",), ("part-solid", "ground-glass"), "how dense the nodule is"),
+    Factor.numeric("size", 6.0, 18.0, "diameter of the circle of equal area", unit="mm"),
+    Factor.numeric("contrast", 550.0, 950.0, "solid part over parenchyma", unit="HU"),
+    Factor.numeric("position_x", -6.0, 6.0, "to the right of the middle", unit="mm"),
+    Factor.numeric("position_y", -6.0, 6.0, "below the middle", unit="mm"),
+    Factor.numeric("elongation", 1.0, 1.6, "long over short axis, at equal area"),
+    Factor.either("vessel", ("none",), ("attached",), "a feeding vessel"),
 )
 
 

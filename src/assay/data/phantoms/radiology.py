@@ -19,9 +19,8 @@ from assay.core.types import Factor
 from assay.data.dataset import Phantom, Rendered
 from assay.data.phantoms.base import DrawnPhantom, PhantomDesign, PhantomRows, drawn_by_assay
 from assay.data.phantoms.chest import ChestPhantom, Patients
-from assay.data.phantoms.drawing import Capsules, Grid, Plane, direction, draw_capsules
+from assay.data.phantoms.drawing import Capsules, Grid, Plane, direction, draw_capsules, uniforms
 from assay.data.phantoms.nodule import NodulePhantom
-from assay.data.phantoms.noise import uniforms
 
 # The classes of the radiology-like phantom: tasks on chest radiographs and on CT patches.
 #

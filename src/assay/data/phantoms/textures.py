@@ -19,8 +19,19 @@ from assay.core.seeds import row_seed
 from assay.core.types import Factor
 from assay.data.dataset import Rendered
 from assay.data.phantoms.base import DrawnPhantom, PhantomDesign, PhantomRows, Shown, drawn_by_assay
-from assay.data.phantoms.drawing import Grid, Numbers, Plane, Windows, direction, take
-from assay.data.phantoms.noise import Draw, lattice_bits, spline_zoom, spread, white_noise
+from assay.data.phantoms.drawing import (
+    Draw,
+    Grid,
+    Numbers,
+    Plane,
+    Windows,
+    direction,
+    lattice_bits,
+    spline_zoom,
+    spread,
+    take,
+    white_noise,
+)
 
 # Kinds of the natural-like phantom: which law draws each.
 

@@ -75,13 +75,7 @@ _R = (
 )
 
 
-@image_change(
-    "intervention",
-    "tag",
-    "local",
-    "environment",
-    "a bright letter or box at a stated place, the laterality marker of a radiograph",
-)
+@image_change("tag", "a bright letter or box at a stated place, the laterality marker of a radiograph", extent="local")
 class Tag:
     """A bright tag, the laterality marker of a radiograph: pixels x become x + contrast (1 - x).
 
@@ -163,9 +157,7 @@ class Tag:
 _BOLD = 0.75  # half the width of a lead letter's strokes, in units of the glyphs' grid
 
 
-@image_change(
-    "intervention", "laterality-marker", "local", "environment", "a lead letter L or R, smooth, turned", version=2
-)
+@image_change("laterality-marker", "a lead letter L or R, smooth, turned", extent="local", version=2)
 class LateralityMarker(Mark):
     """A lead letter, L or R, slightly turned, as it is laid on the detector."""
 
@@ -206,14 +198,7 @@ class LateralityMarker(Mark):
         return self.size * min(shape[1:])
 
 
-@image_change(
-    "intervention",
-    "text-line",
-    "local",
-    "environment",
-    "a line of text burnt into the pixels, with digits drawn by row",
-    version=3,
-)
+@image_change("text-line", "a line of text burnt into the pixels, with digits drawn by row", extent="local", version=3)
 class TextLine(Mark):
     """A line of text burnt into the pixels; every # of it is a digit of the row's own."""
 
@@ -313,7 +298,7 @@ _THIN = 0.004  # radius of a line, as a share of the shorter side
 _CROSS = 0.03  # half of a caliper's cross, as a share of the shorter side
 
 
-@image_change("intervention", "ruler", "local", "environment", "a graduated scale along one edge", version=2)
+@image_change("ruler", "a graduated scale along one edge", extent="local", version=2)
 class Ruler(Mark):
     """A graduated scale along one edge of the image; every fifth and tenth mark is longer."""
 
@@ -382,7 +367,7 @@ class Ruler(Mark):
         }[self.side]
 
 
-@image_change("intervention", "caliper", "local", "environment", "two crosses joined by a dotted line", version=3)
+@image_change("caliper", "two crosses joined by a dotted line", extent="local", version=3)
 class Caliper(Mark):
     """Two crosses joined by a dotted line, as a reader measures a lesion on the screen."""
 
@@ -428,7 +413,7 @@ _GREEN = (0.06, 0.64, 0.53)
 _DARK_GREEN = (0.05, 0.16, 0.15)
 
 
-@image_change("intervention", "collimation-border", "local", "environment", "black outside a rectangle")
+@image_change("collimation-border", "black outside a rectangle", extent="local")
 class CollimationBorder(Mark):
     """Black outside a rectangle that the collimator left, each side at a width of its own."""
 
@@ -450,7 +435,7 @@ class CollimationBorder(Mark):
         return [Layer(Frame(rows["left"], right, rows["top"], bottom, softness), whole(shape), BLACK)]
 
 
-@image_change("intervention", "vignette", "local", "environment", "darkness outside a round field of view")
+@image_change("vignette", "darkness outside a round field of view", extent="local")
 class Vignette(Mark):
     """Darkness outside a round field of view, as a dermatoscope or a fundus camera leaves it."""
 
@@ -478,9 +463,7 @@ class Vignette(Mark):
         return [Layer(outside, whole(shape), BLACK)]
 
 
-@image_change(
-    "intervention", "scope-inset", "local", "environment", "the green panel of an endoscope's position", version=2
-)
+@image_change("scope-inset", "the green panel of an endoscope's position", extent="local", version=2)
 class ScopeInset(Mark):
     """The green panel in a corner of an endoscopy frame on which the scope's shape is drawn."""
 

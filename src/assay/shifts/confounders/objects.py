@@ -51,7 +51,7 @@ def mirrored(x: np.ndarray, side: np.ndarray, width: int) -> np.ndarray:
     return np.where(side == 1, width - x, x)
 
 
-@image_change("intervention", "chest-drain", "local", "patient", "a tube with a radio-opaque stripe", version=2)
+@image_change("chest-drain", "a tube with a radio-opaque stripe", extent="local", origin="patient", version=2)
 class ChestDrain(Mark):
     """A tube that enters from one edge and climbs, with its radio-opaque stripe and the gap of its side hole."""
 
@@ -92,7 +92,7 @@ class ChestDrain(Mark):
         ]
 
 
-@image_change("intervention", "pacemaker", "local", "patient", "a metal case with a lead to the heart", version=2)
+@image_change("pacemaker", "a metal case with a lead to the heart", extent="local", origin="patient", version=2)
 class Pacemaker(Mark):
     """A metal case below a collar bone, with its header and a lead to the heart."""
 
@@ -150,7 +150,7 @@ class Pacemaker(Mark):
         return Layer(curve(points, thick), around(shape, every_x, every_y, thick + 2), strength=0.85)
 
 
-@image_change("intervention", "electrode", "local", "patient", "electrodes on the chest, with their wires", version=2)
+@image_change("electrode", "electrodes on the chest, with their wires", extent="local", origin="patient", version=2)
 class Electrode(Mark):
     """Adhesive electrodes on the chest, each with its snap and a wire out of the image."""
 
@@ -194,14 +194,7 @@ _LEAST, _MOST = 0.85, 1.15  # half axis of a pen's ring, in units of its radius
 _WOBBLE = 0.03  # of the ring, as a share of its half axes
 
 
-@image_change(
-    "intervention",
-    "surgical-pen",
-    "local",
-    "environment",
-    "strokes of a violet skin marker around the lesion",
-    version=3,
-)
+@image_change("surgical-pen", "strokes of a violet skin marker around the lesion", extent="local", version=3)
 class SurgicalPen(Mark):
     """Strokes of a violet skin marker around the lesion, with gaps."""
 
@@ -251,7 +244,7 @@ class SurgicalPen(Mark):
         return wobble * np.cos(angle), wobble * np.sin(angle), radius
 
 
-@image_change("intervention", "hair", "local", "patient", "dark, bent hairs over the image", version=2)
+@image_change("hair", "dark, bent hairs over the image", extent="local", origin="patient", version=2)
 class Hair(Mark):
     """Dark, bent, tapering hairs scattered over the image."""
 

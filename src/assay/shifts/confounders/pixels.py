@@ -83,7 +83,7 @@ _ORDER = 3
 _TERMS = tuple((i, j) for i in range(_ORDER + 1) for j in range(_ORDER + 1) if 1 <= i + j <= _ORDER)
 
 
-@image_change("intervention", "bias-field", "global", "environment", "smoothly uneven brightness, as of an MR coil")
+@image_change("bias-field", "smoothly uneven brightness, as of an MR coil")
 class BiasField(Change):
     """Smoothly uneven brightness: pixels times exp(amplitude f), with f a polynomial of degree 3 that stays in -1..1.
 
@@ -116,7 +116,7 @@ def _legendre(length: int) -> Float32[np.ndarray, "length order"]:
     return np.polynomial.legendre.legvander((np.arange(length) + 0.5) * (2 / length) - 1, _ORDER).astype(np.float32)
 
 
-@image_change("intervention", "gamma", "global", "environment", "a power of the gray value")
+@image_change("gamma", "a power of the gray value")
 class Gamma(Change):
     """Pixels x become x^gamma: above 1 darker, below 1 brighter, at 1 unchanged; black and white stay."""
 
@@ -127,7 +127,7 @@ class Gamma(Change):
         return image if self.gamma == 1 else cv2.pow(flat(image), self.gamma).reshape(image.shape)
 
 
-@image_change("intervention", "contrast", "global", "environment", "a flatter or steeper tone curve")
+@image_change("contrast", "a flatter or steeper tone curve")
 class Contrast(Change):
     """Pixels x become pivot + factor (x - pivot), cut at black and white; a factor of 1 changes nothing."""
 
@@ -151,7 +151,7 @@ def _rising(values: tuple[float, ...]) -> tuple[float, ...]:
     return values
 
 
-@image_change("intervention", "scanner-histogram", "global", "environment", "gray values of another scanner")
+@image_change("scanner-histogram", "gray values of another scanner")
 class ScannerHistogram(Change):
     """The gray values of another scanner: each image's histogram moved toward a stated one.
 
@@ -193,7 +193,7 @@ class ScannerHistogram(Change):
 # Lossy compression.
 
 
-@image_change("intervention", "jpeg", "global", "environment", "the traces of JPEG compression")
+@image_change("jpeg", "the traces of JPEG compression")
 class Jpeg(Change):
     """The image saved as JPEG and read again, with 8 bits; colors at half resolution (4:2:0). quality: 1 to 100."""
 
@@ -249,9 +249,7 @@ def evenly(shape: tuple[int, ...], low: float = 0.0, high: float = 1.0) -> Float
     return made
 
 
-@image_change(
-    "intervention", "poisson-noise", "global", "environment", "the noise of a scan with fewer photons", version=2
-)
+@image_change("poisson-noise", "the noise of a scan with fewer photons", version=2)
 class PoissonNoise(Change):
     """The noise of a scan with fewer photons, as the published study of confounders made it.
 
@@ -288,9 +286,7 @@ class PoissonNoise(Change):
         return np.floor(noisy.clip(0, 1) * top) / top if self.levels else noisy
 
 
-@image_change(
-    "intervention", "gaussian-noise", "global", "environment", "independent Gaussian noise in every pixel", version=2
-)
+@image_change("gaussian-noise", "independent Gaussian noise in every pixel", version=2)
 class GaussianNoise(Change):
     """Independent Gaussian noise in every pixel and channel, cut at black and white.
 
@@ -330,13 +326,7 @@ def poisson_quantile(w: Float[np.ndarray, "*shape"], root: Float64[np.ndarray, "
 # Loss of fine detail: low-pass filters, blur, a coarser grid.
 
 
-@image_change(
-    "intervention",
-    "low-pass",
-    "global",
-    "environment",
-    "frequencies beyond a cutoff taken away, sharply or as a Gaussian",
-)
+@image_change("low-pass", "frequencies beyond a cutoff taken away, sharply or as a Gaussian")
 class LowPass(Change):
     """Frequencies beyond `cutoff` taken away in the Fourier plane: a centered disc, or a Gaussian.
 
@@ -383,7 +373,7 @@ def _squared_frequency(height: int, width: int) -> Float64[np.ndarray, "h w"]:
     return made
 
 
-@image_change("intervention", "blur", "global", "environment", "a Gaussian blur")
+@image_change("blur", "a Gaussian blur")
 class Blur(Change):
     """A Gaussian blur in space; the image is mirrored at its edges.
 
@@ -424,9 +414,7 @@ def gaussian(images: Float[Tensor, "b c h w"], sigma: float) -> Float[Tensor, "b
     return torch.as_tensor(np.stack(made), device=images.device)
 
 
-@image_change(
-    "intervention", "resample", "global", "environment", "a coarser resolution, brought back to size", version=2
-)
+@image_change("resample", "a coarser resolution, brought back to size", version=2)
 class Resample(Change):
     """The image at a coarser resolution, brought back to its size: means over areas down, bilinear up.
 

@@ -16,7 +16,7 @@ from assay.core.errors import DataError, SpecError
 from assay.core.registry import component
 from assay.core.traits import LossTraits
 from assay.data.dataset import Batch
-from assay.models.classifier import FIRST_CUT, Outputs
+from assay.models.networks import FIRST_CUT, Outputs
 from assay.training.objective import LossContext, Objective, Progress
 
 # Losses are computed in float32 whatever the network was computed in: bfloat16 has 8 bits for a difference of sums.
@@ -284,7 +284,7 @@ class Focal(LogitObjective):
 # Losses for grades: classes in an order, of which one is missed by more than another.
 #
 # Each takes the logits as log-probabilities of the grades, whatever head made them; the head that its paper has is put
-# in the place of the network's own (`assay.models.classifier`).
+# in the place of the network's own (`assay.models.networks`).
 
 
 def cumulative(logits: Float[Tensor, "b k"]) -> tuple[Float[Tensor, "b j"], Float[Tensor, "b j"]]:

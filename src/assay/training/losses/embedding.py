@@ -1,6 +1,6 @@
 """Objectives that shape an embedding: a loss of pairs, triplets or class directions, and how the head is trained.
 
-`library` holds those whose loss comes from pytorch-metric-learning. Under `head: after` the network's own head is never
+Most come from pytorch-metric-learning. Under `head: after` the network's own head is never
 trained: a linear head is fitted on the frozen features after the last step, for ArcFace and the normalized softmax too,
 whose class directions (and projection) are discarded; so every loss is judged by the same yardstick. Under `head:
 joint` the network's head is trained along by cross-entropy and gives the logits.
@@ -8,18 +8,20 @@ joint` the network's head is trained along by cross-entropy and gives the logits
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
 from pydantic import Field
+from pytorch_metric_learning import distances, losses, miners, reducers  # pyright: ignore[reportMissingTypeStubs]
 from torch import Tensor, nn
 
 from assay.core.registry import component
 from assay.data.dataset import Batch
-from assay.models.classifier import Outputs
+from assay.models.networks import Outputs
 from assay.training.losses.classification import class_logits, cross_entropy, widened, without_autocast
 from assay.training.objective import LossContext, Objective, Progress
 
@@ -255,3 +257,339 @@ def n_pair(
         return masked_mean(each, pairs) + regularization * z.square().sum(dim=1).mean() * pairs.any()
 
     return embedding_objective(context, criterion, options)
+
+
+# The losses that pytorch-metric-learning computes, each configured as in its paper.
+
+Temperature = Annotated[float, Field(gt=0, le=10, description="divides cosine similarities, no unit")]
+Scale = Annotated[float, Field(gt=0, le=256, description="multiplies cosines to class weights, no unit")]
+Terms = Callable[[Int[Tensor, "b"]], int | Int[Tensor, ""]]
+
+
+class LibraryLoss(nn.Module):
+    """A loss of the library on embeddings, divided by how many `terms` the batch has; 0 where it has none.
+
+    `normalize` scales embeddings to length 1 first. The library could do so itself, but divides by 1e-12 where there is
+    no length, which makes a gradient of 1e12 of the first dead feature. `miner` chooses the triplets.
+    """
+
+    def __init__(
+        self, loss: nn.Module, terms: Terms, *, normalize: bool = True, miner: nn.Module | None = None
+    ) -> None:
+        super().__init__()
+        self.loss, self.terms, self.normalize, self.miner = loss, terms, normalize, miner
+
+    def forward(self, z: Float[Tensor, "b d"], target: Int[Tensor, "b"]) -> Float[Tensor, ""]:
+        """Return the mean of the terms."""
+        seen = unit(z) if self.normalize else z
+        total: Tensor = self.loss(seen, target, *([self.miner(seen, target)] if self.miner else []))
+        terms = self.terms(target)
+        return total / (terms.clamp_min(1) if isinstance(terms, Tensor) else max(1, terms))
+
+
+def anchors(target: Int[Tensor, "b"]) -> Int[Tensor, ""]:
+    """Count the images with both a positive and a negative in the batch, without waiting for a GPU."""
+    return (positives(target).any(dim=1) & negatives(target).any(dim=1)).sum()
+
+
+def ordered_pairs(target: Int[Tensor, "b"]) -> int:
+    """How many ordered pairs of two images a batch has."""
+    return len(target) * (len(target) - 1)
+
+
+class Euclidean(distances.LpDistance):
+    """Distances between rows as they come, by differences: the library's own leave 3e-4 where 0 is due."""
+
+    def __init__(self) -> None:
+        super().__init__(normalize_embeddings=False)  # pyright: ignore[reportUnknownMemberType]
+
+    def compute_mat(self, query_emb: Tensor, ref_emb: Tensor) -> Tensor:
+        """Return the matrix of distances."""
+        return euclidean(query_emb, ref_emb)
+
+
+class OpenCosine(distances.CosineSimilarity):
+    """Cosines kept off 1 and -1, where the arc cosine that ArcFace takes of them has no finite gradient."""
+
+    def compute_mat(self, query_emb: Tensor, ref_emb: Tensor) -> Tensor:
+        """Return the matrix of cosines."""
+        limit = 1 - torch.finfo(query_emb.dtype).eps
+        return super().compute_mat(query_emb, ref_emb).clamp(-limit, limit)  # pyright: ignore[reportUnknownMemberType]
+
+
+class HalfSquares(reducers.SumReducer):
+    """Half the sum of the squares of the terms: Hadsell's loss of hinges, of which the library takes the mean."""
+
+    def element_reduction(self, losses: Tensor, *_: Any) -> Tensor:
+        """Half the sum of squares."""
+        return losses.square().sum() / 2
+
+
+class NearestSemiHardMiner(miners.BaseMiner):
+    """Each ordered positive pair with its nearest negative that is strictly farther, where within `margin` of it.
+
+    The library's own miner gives all such negatives, from all b^3 triplets of a batch; this one sorts.
+    """
+
+    def __init__(self, margin: float) -> None:
+        super().__init__()  # pyright: ignore[reportUnknownMemberType]
+        self.margin = margin
+
+    def mine(
+        self, embeddings: Tensor, labels: Tensor, ref_emb: Tensor, ref_labels: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Indices of anchors, positives and negatives."""
+        d = euclidean(embeddings, ref_emb)
+        apart = negatives(labels)
+        ordered, who = d.masked_fill(~apart, torch.inf).sort(dim=1)
+        place = torch.searchsorted(ordered, d, right=True).clamp_max(len(d) - 1)
+        beyond = ordered.gather(1, place)  # infinite where no negative is farther
+        anchor, positive = torch.where(positives(labels) & (beyond > d) & (beyond < d + self.margin))
+        return anchor, positive, who[anchor, place[anchor, positive]]
+
+
+class ClassDirections:
+    """Initializes the class directions `W` [d, classes] as the weights of a linear layer are, at the loop's request."""
+
+    W: nn.Parameter
+
+    def reset_parameters(self) -> None:
+        """Uniform within 1 / sqrt(d) of 0."""
+        bound = len(self.W) ** -0.5
+        nn.init.uniform_(self.W, -bound, bound)
+
+
+class ArcFaceLoss(ClassDirections, losses.ArcFaceLoss):
+    """The library's, with directions that can be redrawn."""
+
+
+class NormalizedSoftmaxLoss(ClassDirections, losses.NormalizedSoftmaxLoss):
+    """The library's, with directions that can be redrawn."""
+
+
+@component(
+    "loss",
+    "pairwise-contrastive",
+    summary="pulls pairs of a class together, pushes others a margin apart (Hadsell, Chopra and LeCun 2006)",
+    varies=BY_HEAD,
+)
+def pairwise_contrastive(
+    context: LossContext, *, options: Options, margin: Margin = 1.0, normalize: Normalized = True
+) -> EmbeddingObjective:
+    """Mean over all pairs of D^2 / 2 for two of a class and max(0, margin - D)^2 / 2 for others, D Euclidean.
+
+    Undefined, hence 0, for fewer than 2 images; a batch of one class, or of all different classes, is defined. Two
+    negatives in the same place have no direction to part in and get no gradient. On directions unless said: on raw
+    features a network with random weights tends to stop at equal distances for all. Hadsell, Chopra and LeCun,
+    *Dimensionality Reduction by Learning an Invariant Mapping*, CVPR 2006.
+    """
+    loss = losses.ContrastiveLoss(neg_margin=margin, distance=Euclidean(), reducer=HalfSquares())  # pyright: ignore[reportArgumentType]
+    return embedding_objective(context, LibraryLoss(loss, ordered_pairs, normalize=normalize), options)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TripletOptions(Options):
+    """Arguments of `triplet`.
+
+    Raises:
+        ValueError: An argument has no effect given the others.
+    """
+
+    margin: Annotated[
+        float, Field(gt=0, description="Euclidean distance in the embedding; has no effect with soft")
+    ] = 0.2
+    mining: Annotated[
+        Literal["semi-hard", "hard"],
+        Field(
+            description="semi-hard: every positive pair with its nearest negative that is farther than the positive "
+            "and within the margin; hard: every anchor with its farthest positive and its nearest negative"
+        ),
+    ] = "semi-hard"
+    soft: Annotated[bool, Field(description="softplus of the difference of distances in place of the margin")] = False
+    normalize: Normalized = True
+
+    def __post_init__(self) -> None:
+        """Refuse arguments without effect."""
+        super().__post_init__()
+        if self.soft and self.margin != 0.2:
+            raise ValueError(
+                f"margin: {self.margin:g} has no effect with soft: true: leave margin out, or set soft to false"
+            )
+
+
+@component(
+    "loss",
+    "triplet",
+    summary="positives nearer than negatives by a margin, semi-hard or batch-hard (Schroff 2015, Hermans 2017)",
+    varies=BY_HEAD,
+)
+def triplet(context: LossContext, *, options: TripletOptions) -> EmbeddingObjective:
+    """Mean over the mined triplets of max(0, gap + margin), or of log(1 + exp(gap)) when `soft`.
+
+    The gap is the anchor's distance to the positive minus that to the negative, Euclidean (not squared).
+
+    semi-hard: each ordered positive pair with its nearest negative that is strictly farther than the positive; a pair
+        whose gap is then at or beyond the margin is not counted (Schroff, Kalenichenko and Philbin, *FaceNet*, CVPR
+        2015). When `soft` there is no margin and none is left out for it.
+    hard: each anchor with its farthest positive and its nearest negative (Hermans, Beyer and Leibe, *In Defense of the
+        Triplet Loss for Person Re-Identification*, 2017).
+
+    Undefined, hence 0, where no triplet is mined: no positive pair, a single class, or (semi-hard) all embeddings
+    equal. Under hard mining equal embeddings score the margin, or ln 2 when soft.
+    """
+    distance, soft = Euclidean(), options.soft
+    hard, within = options.mining == "hard", math.inf if soft else options.margin
+    miner = miners.BatchHardMiner(distance=distance) if hard else NearestSemiHardMiner(within)
+    margin = 0.0 if soft else options.margin
+    loss = losses.TripletMarginLoss(margin=margin, smooth_loss=soft, distance=distance, reducer=reducers.MeanReducer())
+    criterion = LibraryLoss(loss, lambda _: 1, normalize=options.normalize, miner=miner)
+    return embedding_objective(context, criterion, options)
+
+
+def _over_anchors(temperature: float, terms: Terms) -> LibraryLoss:
+    """Mean over anchors i that have a positive of the mean over their positives p of
+
+    -log(exp(s_ip) / sum over k != i: exp(s_ik)), s being cosine / temperature.
+    """
+    return LibraryLoss(losses.SupConLoss(temperature=temperature, reducer=reducers.SumReducer()), terms)
+
+
+@component(
+    "loss",
+    "supcon",
+    summary="supervised contrastive, all positives of an anchor at once (Khosla et al. 2020)",
+    varies=BY_HEAD,
+)
+def supcon(context: LossContext, *, options: Options, temperature: Temperature = 0.1) -> EmbeddingObjective:
+    """See `_over_anchors`: the paper's L_out, at least 0.
+
+    Undefined, hence 0, without a positive pair or with a single class. Khosla et al., *Supervised Contrastive
+    Learning*, NeurIPS 2020.
+    """
+    return embedding_objective(context, _over_anchors(temperature, anchors), options)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TwoLayers(Options):
+    """Options with a projection of two layers unless another is given, as in SimCLR."""
+
+    projection: ProjectionLayers = "mlp"
+
+
+@component(
+    "loss",
+    "nt-xent",
+    summary="self-supervised: an image's second view among all other images (Chen et al. 2020)",
+    varies={**BY_HEAD, "unlabeled": ("head", {"after": True, "joint": False})},
+)
+def nt_xent(context: LossContext, *, options: TwoLayers, temperature: Temperature = 0.5) -> EmbeddingObjective:
+    """Mean over all 2 n rows of the cross-entropy of finding an image's other view among the 2 n - 1 other rows.
+
+    Rows are two views of n images, view 1 of all first (b = 2 n); the logits are cosine / temperature. At least 0.
+    A single image is 0: its other view is the only one left. It is `supcon` with each image a class of its own, which
+    the library computes with one table of b x b where its NTXentLoss has one of positive x negative pairs. The target
+    serves the cross-entropy of `head: joint` alone. Chen, Kornblith, Norouzi and Hinton, *A Simple Framework for
+    Contrastive Learning of Visual Representations*, ICML 2020.
+    """
+    over_images = _over_anchors(temperature, len)
+
+    def criterion(z: Float[Tensor, "b d"], target: Int[Tensor, "b"]) -> Float[Tensor, ""]:
+        return over_images(z, torch.arange(len(z) // 2, device=z.device).repeat(2))
+
+    return embedding_objective(context, criterion, options, 2, unlabeled=True)
+
+
+@component(
+    "loss",
+    "circle",
+    summary="pairwise cosine similarities, each weighted by how far it is from its optimum (Sun et al. 2020)",
+    varies=BY_HEAD,
+)
+def circle(
+    context: LossContext,
+    *,
+    options: Options,
+    margin: Annotated[float, Field(ge=0, lt=1, description="relaxation of the optima in cosine, no unit")] = 0.4,
+    scale: Annotated[float, Field(gt=0, le=512, description="multiplies weighted cosines, no unit")] = 16.0,
+) -> EmbeddingObjective:
+    """Mean over anchors with a positive and a negative of softplus(push + pull), at least 0, s being cosines:
+
+    push = logsumexp over negatives of scale * a_n * (s_n - margin),
+    pull = logsumexp over positives of -scale * a_p * (s_p - 1 + margin).
+
+    The weights a_n = max(0, s_n + margin) and a_p = max(0, 1 + margin - s_p) are constants of the step: no gradient
+    flows through them. Undefined, hence 0, without a positive pair or with a single class. Sun et al., *Circle Loss: A
+    Unified Perspective of Pair Similarity Optimization*, CVPR 2020.
+    """
+    loss = losses.CircleLoss(m=margin, gamma=scale, reducer=reducers.SumReducer())  # pyright: ignore[reportArgumentType]
+    return embedding_objective(context, LibraryLoss(loss, anchors), options)
+
+
+@component(
+    "loss",
+    "arcface",
+    summary="softmax over angles to class weights, with a margin in angle (Deng et al. 2019)",
+    version=2,
+    varies=BY_HEAD,
+)
+def arcface(
+    context: LossContext,
+    *,
+    options: Options,
+    scale: Scale = 16.0,
+    margin: Annotated[float, Field(ge=0, lt=1.5707963, description="angle added to the target's, radian")] = 0.2,
+) -> EmbeddingObjective:
+    """Mean cross-entropy of scale * cosines to learned class directions, the target's angle first enlarged by `margin`.
+
+    The margin is in radian. Where angle + margin passes pi, cos would turn upwards again; there the target's cosine is
+    lowered by margin * sin(margin) in its place, so that the loss keeps rising with the angle. Within 5e-4 radian of
+    its class's direction an embedding is not pulled any closer. Defined on every batch; an embedding of length 0 has
+    cosine 0 to all classes. The directions never give the logits. Deng, Guo, Xue and Zafeiriou, *ArcFace*, CVPR 2019.
+    """
+    loss = ArcFaceLoss(
+        context.classes,
+        options.dimensions(context),
+        scale=scale,  # pyright: ignore[reportArgumentType]
+        margin=math.degrees(margin),
+        distance=OpenCosine(),
+        reducer=reducers.SumReducer(),
+    )
+    loss.reset_parameters()
+    return embedding_objective(context, LibraryLoss(loss, len), options)
+
+
+@component(
+    "loss",
+    "normalized-softmax",
+    summary="softmax over cosines to class weights (Zhai and Wu 2019)",
+    version=2,
+    varies=BY_HEAD,
+)
+def normalized_softmax(context: LossContext, *, options: Options, scale: Scale = 16.0) -> EmbeddingObjective:
+    """Mean cross-entropy of scale * cosines to learned class directions: `arcface` without a margin.
+
+    Zhai and Wu, *Classification is a Strong Baseline for Deep Metric Learning*, BMVC 2019.
+    """
+    size, reducer = options.dimensions(context), reducers.SumReducer()
+    loss = NormalizedSoftmaxLoss(context.classes, size, temperature=1 / scale, reducer=reducer)
+    loss.reset_parameters()
+    return embedding_objective(context, LibraryLoss(loss, len), options)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupConTerm(Projected):
+    """The supervised contrastive term in addition to cross-entropy."""
+
+    weight: Annotated[float, Field(ge=0, description="weight of the supervised contrastive term")] = 1.0
+    temperature: Temperature = 0.1
+
+
+@component(
+    "loss",
+    "cross-entropy-supcon",
+    summary="cross-entropy of the logits + weight * supervised contrastive of the features",
+)
+def cross_entropy_supcon(context: LossContext, *, term: SupConTerm) -> EmbeddingObjective:
+    """Cross-entropy of the logits + weight * supcon of the (projected) features; the head is trained along."""
+    criterion = _over_anchors(term.temperature, anchors)
+    return EmbeddingObjective(term.layers(context), criterion, criterion_weight=term.weight, cross_entropy_weight=1.0)

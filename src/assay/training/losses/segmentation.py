@@ -17,7 +17,7 @@ from assay.core.errors import SpecError
 from assay.core.registry import Role, build, compare_nested, component, lookup
 from assay.core.traits import LossTraits
 from assay.data.dataset import Batch
-from assay.models.classifier import Outputs
+from assay.models.networks import Outputs
 from assay.training.losses.classification import (
     CrossEntropy,
     cross_entropies,

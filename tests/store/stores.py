@@ -1,4 +1,4 @@
-"""Conformance suite for stores, and faults to inject."""
+"""What a store of records must be, and faults to inject."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conformance suite for executors: the local pool, and engines that start processes elsewhere."""
+"""What every executor must be: the local pool, and engines that start processes elsewhere."""
 
 from __future__ import annotations
 
