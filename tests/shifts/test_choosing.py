@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from assay.core.errors import AssociationError
 from assay.core.types import Factor, FactorTable
-from assay.shifts.association import achieved, somers_d
-from assay.shifts.choosing import LEAST_ROWS, choose
+from assay.shifts.association import LEAST_ROWS, achieved, choose, somers_d
 from assay.spec.schema import AssociationSpec
 
 SITE = Factor("site", "categorical", levels=("a", "b"), high=("b",))

@@ -6,7 +6,7 @@ import numpy as np
 from tests.worlds.environments import Toy
 
 from assay.core.types import Factor, FactorTable
-from assay.shifts.choosing import choose
+from assay.shifts.association import choose
 from assay.shifts.sampling import ROWS_VERSION, Question, draw_rows, drawn
 from assay.spec.recipe import Component
 from assay.spec.schema import AssociationSpec, EnvironmentSpec, InterventionSpec

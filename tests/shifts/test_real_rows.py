@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from assay.core.types import Factor, FactorTable
-from assay.shifts.association import achieved
-from assay.shifts.choosing import choose
+from assay.shifts.association import achieved, choose
 from assay.spec.schema import AssociationSpec
 
 ASSETS = Path(os.environ.get("ASSAY_ASSETS") or Path(__file__).parents[3] / "shared" / "assets")

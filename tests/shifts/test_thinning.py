@@ -14,8 +14,7 @@ from tests.shifts.test_shares import DOSES, by_shares, crossed
 from assay.core.errors import DataError
 from assay.core.types import Factor, FactorTable
 from assay.data.cache import ArrayCache
-from assay.shifts.association import achieved, positive
-from assay.shifts.choosing import preference
+from assay.shifts.association import achieved, positive, preference
 from assay.shifts.phantom_rows import PhantomPopulation
 from assay.shifts.population import Population
 from assay.shifts.sampling import first_patients, first_rows

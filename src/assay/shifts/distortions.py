@@ -21,8 +21,7 @@ from assay.core.registry import build, entries
 from assay.core.traits import Extent, Origin
 from assay.data.dataset import Images
 from assay.shifts.confounders.drawing import Mark, Shape, image_change, in_channels, luminance
-from assay.shifts.confounders.marks import Ruler
-from assay.shifts.confounders.objects import Hair
+from assay.shifts.confounders.marks import Hair, Ruler
 from assay.shifts.confounders.pixels import (
     Change,
     Levels,

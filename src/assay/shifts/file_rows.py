@@ -21,8 +21,7 @@ from assay.data.dataset import Card, Crops, Dataset, Images, Masks, PixelScale
 from assay.data.files.fitting import Box
 from assay.data.leakage import check_disjoint
 from assay.data.splits import Split, assign_folds
-from assay.shifts.association import satisfies
-from assay.shifts.choosing import choose, preference
+from assay.shifts.association import choose, preference, satisfies
 from assay.shifts.environment import Part, PickedImages, PickedMasks, PickedNative, Pixels, Rows, Untied, naming
 from assay.shifts.population import Population
 from assay.shifts.sampling import ROWS_VERSION, TEST_SEED, enough, first_patients, first_rows, parts
