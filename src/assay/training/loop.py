@@ -80,11 +80,6 @@ class Plan:
         return Progress(step=step, steps=self.steps, epoch=step // self.per_epoch, epochs=self.epochs)
 
 
-def make_plans(rows: int, batch: int, phases: Sequence[int]) -> tuple[Plan, ...]:
-    """One plan for each phase of so many epochs."""
-    return tuple(Plan(rows=rows, batch=min(batch, rows), epochs=epochs) for epochs in phases)
-
-
 def identity(
     recipe: RecipeSpec,
     training: Environment,
@@ -103,34 +98,27 @@ def identity(
     return content_hash({"recipe": recipe.canonical(), "seed": seed, "classes": classes, "rows": rows.hexdigest()})
 
 
-def check_masks(training: Environment, validation: Environment, classes: int) -> None:
-    """Raises SpecError for a set without rows or without masks, for masks of another number of kinds, and where no
-    training image shows a lesion.
+def check_rows(training: Environment, validation: Environment, classes: int, dense: bool) -> None:
+    """Raises SpecError for a set without rows and for targets that are no class; or, where there are logits for each
+    pixel (`dense`), for one without masks and for masks of another number of kinds.
     """
     for environment, what in ((training, "training"), (validation, "validation")):
-        if len(environment) == 0:
-            raise SpecError(f"the {what} environment '{environment.name}' has no rows")
-        if environment.masks is None:
+        target, which = environment.table.target, f"the {what} environment '{environment.name}'"
+        if len(target) == 0:
+            raise SpecError(f"{which} has no rows")
+        if not dense and (target.min() < 0 or target.max() >= classes):
             raise SpecError(
-                f"task segmentation needs masks, and the {what} environment '{environment.name}' has none: name the "
-                "column of masks in data.mask, or use a phantom that draws a lesion"
+                f"{which} holds target {int(target.max())} and there are {classes} classes; targets are indices from 0 "
+                f"to {classes - 1}"
             )
-        if 1 + len(environment.masks.kinds) != classes:
+        if dense and environment.masks is None:
+            raise SpecError(
+                f"task segmentation needs masks, and {which} has none: name the column of masks in data.mask, or use a "
+                "phantom that draws a lesion"
+            )
+        if dense and environment.masks is not None and 1 + len(environment.masks.kinds) != classes:
             kinds = ", ".join(environment.masks.kinds)
             raise SpecError(f"the masks of '{environment.name}' tell {kinds} from background; {classes} classes given")
-
-
-def check_targets(training: Environment, validation: Environment, classes: int) -> None:
-    """Raises SpecError for a set without rows, and for targets that are no class."""
-    for environment, what in ((training, "training"), (validation, "validation")):
-        target = environment.table.target
-        if len(target) == 0:
-            raise SpecError(f"the {what} environment '{environment.name}' has no rows")
-        if target.min() < 0 or target.max() >= classes:
-            raise SpecError(
-                f"the {what} environment '{environment.name}' holds target {int(target.max())} and there are "
-                f"{classes} classes; targets are indices from 0 to {classes - 1}"
-            )
 
 
 # The start of a training: a network with its first weights, the objective, and the optimizer over both.
@@ -160,7 +148,8 @@ def make_learner(
         parameter.requires_grad_(rate > 0)
     network = to_training(network)
     dense = recipe.task == "segmentation"
-    counts = _pixels(training, setting.classes) if dense else _images(training, setting.classes)
+    images = np.bincount(training.table.target, minlength=setting.classes)
+    counts = _pixels(training, setting.classes) if dense else images
     context = LossContext(as_network(network).width, setting.classes, tuple(counts.tolist()), dense)
     objective = _objective(recipe, mitigation, setting, context).to(device).train()
     with library_draws(setting.seed, "objective-start"):
@@ -199,10 +188,6 @@ def _settle(network: nn.Module, feed: Feed, batch: int, seed: int) -> None:
             network(feed.batch(part).images)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
-
-
-def _images(training: Environment, classes: int) -> np.ndarray:
-    return np.bincount(training.table.target, minlength=classes)
 
 
 def _pixels(training: Environment, classes: int) -> np.ndarray:
@@ -485,10 +470,10 @@ def begin(
     folder: Path,
 ) -> Run:
     """Return a training at its first step, or where the checkpoint in `folder` left it. Within seeded library draws."""
-    (check_masks if recipe.task == "segmentation" else check_targets)(training, validation, classes)
+    check_rows(training, validation, classes, recipe.task == "segmentation")
     mitigation = build_mitigation(recipe)
     labels = labels_for(recipe, mitigation, training, validation)
-    plans = make_plans(len(training), recipe.batch_size, phases_of(recipe))
+    plans = tuple(Plan(len(training), min(recipe.batch_size, len(training)), epochs) for epochs in phases_of(recipe))
     setting = Setting(seed, len(training), plans[-1].drawn, classes, labels.grouping, labels.trained)
 
     def afresh() -> Learner:
@@ -660,8 +645,7 @@ def _extreme(area: Int[np.ndarray, " n"], pixels: Int[np.ndarray, " n"]) -> Reas
 # else.
 
 _REPORT_EVERY = 0.25  # seconds
-_CHECK_EVERY = {"cpu": 1}  # steps between looks at the loss; looking makes a GPU wait
-_CHECK_EVERY_ELSEWHERE = 50
+_CHECK_EVERY = 50  # steps between looks at the loss, which make a GPU wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -774,7 +758,7 @@ def _steps(
     should_stop: Callable[[], bool] | None,
 ) -> None:
     """All steps of a phase that remain, with the pauses between them."""
-    check_every = _CHECK_EVERY.get(run.device.type, _CHECK_EVERY_ELSEWHERE)
+    check_every = 1 if run.device.type == "cpu" else _CHECK_EVERY
     saved = reported = time.monotonic()
     loss = math.nan
     while not run.phase_ended:
