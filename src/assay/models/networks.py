@@ -565,35 +565,19 @@ def small_cnn(
         in_chans: Input channels, those of the images unless said; with 3 gray images are repeated, so that a start on
             gray images serves color ones.
     """
-    if context.size < SMALLEST_SIDE:
-        raise SpecError(
-            f"architecture 'small-cnn' cannot take images of {context.size} x {context.size} pixels: its four strides "
-            f"leave nothing; choose a size of at least {SMALLEST_SIDE}"
-        )
+    refuse_smaller("small-cnn", context, SMALLEST_SIDE, "its four strides leave nothing")
     channels = in_chans or context.channels
-    if context.channels not in (1, channels):
-        raise SpecError(
-            f"architecture 'small-cnn' was asked to take {channels} channel(s) and the images have {context.channels}; "
-            f"set in_chans: {context.channels}"
-        )
+    refuse_channels("architecture 'small-cnn'", context, channels)
     widths = [channels, *(width * 2**block for block in range(4))]
     trunk = nn.Sequential()
     for number, (before, after) in enumerate(pairwise(widths), start=1):
-        trunk.add_module(f"block{number}", _block(before, after))
+        trunk.add_module(f"block{number}", nn.Sequential(*_convolution(before, after, stride=2)))
     trunk.add_module("pool", nn.AdaptiveAvgPool2d(1))
     trunk.add_module("flat", nn.Flatten())
     layers = ("block1", "block2", "block3", "block4")
     network = Classifier(trunk, widths[-1], layers, InputScaling(channels), context.classes, dropout=dropout)
     initialize_by_name(network, context.seed)
     return network
-
-
-def _block(before: int, after: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(before, after, kernel_size=3, stride=2, padding=1, bias=False),
-        nn.BatchNorm2d(after),
-        nn.ReLU(inplace=True),
-    )
 
 
 # Segmentation networks: input scaling, an encoder, a decoder, and a head that makes logits for every pixel.
@@ -731,6 +715,15 @@ def refuse_smaller(name: str, context: ArchitectureContext, smallest: int, why: 
         raise SpecError(
             f"architecture '{name}' cannot take images of {context.size} x {context.size} pixels: {why}; "
             f"choose a size of at least {smallest}"
+        )
+
+
+def refuse_channels(what: str, context: ArchitectureContext, channels: int) -> None:
+    """Raises SpecError for images of several channels, other than the network was asked to take."""
+    if context.channels not in (1, channels):
+        raise SpecError(
+            f"{what} was asked to take {channels} channel(s) and the images have {context.channels}; "
+            f"set in_chans: {context.channels}"
         )
 
 

@@ -23,6 +23,7 @@ from assay.models.networks import (
     Segmenter,
     Stages,
     initialize_by_name,
+    refuse_channels,
     widths_of,
 )
 from assay.models.timm import InputChannels, classifier_names, configuration_of, default_configuration
@@ -65,11 +66,7 @@ def check_encoder(name: str, in_chans: int, context: ArchitectureContext) -> Non
     if not (timm.is_model(name.removeprefix(_TIMM)) if name.startswith(_TIMM) else name in _own_names()):
         known = [*_own_names(), *(f"{_TIMM}{model}" for model in timm.list_models())]
         raise SpecError(unknown_name("encoder", name, known))
-    if context.channels not in (1, in_chans):
-        raise SpecError(
-            f"encoder '{name}' was asked to take {in_chans} channel(s) and the images have {context.channels}; "
-            f"set in_chans: {context.channels}"
-        )
+    refuse_channels(f"encoder '{name}'", context, in_chans)
 
 
 def _own_names() -> list[str]:

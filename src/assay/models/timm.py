@@ -24,6 +24,7 @@ from assay.models.networks import (
     Dropout,
     InputScaling,
     initialize_by_name,
+    refuse_channels,
 )
 from assay.models.untyped import named_layers
 from assay.models.weights import library_draws
@@ -97,11 +98,7 @@ def published(trunk: nn.Module, channels: int) -> Mapping[str, Any]:
 def _trunk(model: str, in_chans: int, context: ArchitectureContext) -> nn.Module:
     if not timm.is_model(model):
         raise SpecError(unknown_name("timm network", model, timm.list_models()))
-    if context.channels not in (1, in_chans):
-        raise SpecError(
-            f"timm network '{model}' was asked to take {in_chans} channel(s) and the images have {context.channels}; "
-            f"set in_chans: {context.channels}"
-        )
+    refuse_channels(f"timm network '{model}'", context, in_chans)
     return _created(model, in_chans, 0, context)
 
 
@@ -136,15 +133,8 @@ def configuration_of(model: str) -> Mapping[str, Any]:
 def _classifier(trunk: nn.Module, in_chans: int, context: ArchitectureContext, dropout: float) -> Classifier:
     configuration = default_configuration(trunk)
     scaling = InputScaling(in_chans, configuration.get("mean", (0.5,)), configuration.get("std", (0.5,)))
-    network = Classifier(
-        trunk,
-        int(cast(Any, trunk).num_features),
-        _stages(trunk),
-        scaling,
-        context.classes,
-        classifier_names(configuration),
-        dropout,
-    )
+    width, replaced = int(cast(Any, trunk).num_features), classifier_names(configuration)
+    network = Classifier(trunk, width, _stages(trunk), scaling, context.classes, replaced, dropout)
     initialize_by_name(network.head, context.seed, "head")
     return network
 
