@@ -15,7 +15,7 @@ from assay.core.errors import DataError, SpecError
 from assay.core.registry import build
 from assay.models.networks import Outputs
 from assay.testing.losses import PROGRESS, batch_of
-from assay.training.losses.classification import class_weights, cross_entropy, focals
+from assay.training.losses.classification import class_weights, cross_entropies, focals
 from assay.training.objective import LossContext
 
 
@@ -30,7 +30,7 @@ FOUR = examples(dimensions=(4, 4))
 @given(FOUR, st.floats(0, 0.9))
 def test_cross_entropy_equals_the_loop(e: Example, smoothing: float) -> None:
     weights = (0.5, 1.0, 2.0, 0.25)
-    got = cross_entropy(e.z, e.y, weights=torch.tensor(weights, dtype=torch.float64), smoothing=smoothing)
+    got = cross_entropies(e.z, e.y, weights=torch.tensor(weights, dtype=torch.float64), smoothing=smoothing).mean()
     assert got.item() == pytest.approx(naive.cross_entropy(e.rows, e.labels, weights, smoothing), rel=1e-10)
 
 
@@ -45,7 +45,7 @@ def test_focal_equals_the_loop(e: Example, gamma: float) -> None:
 def test_focal_with_gamma_0_and_smoothing_0_are_cross_entropy(e: Example) -> None:
     expected = torch.nn.functional.cross_entropy(e.z, e.y)
     torch.testing.assert_close(focal(e.z, e.y, gamma=0.0), expected)
-    torch.testing.assert_close(cross_entropy(e.z, e.y, smoothing=0.0), expected)
+    torch.testing.assert_close(cross_entropies(e.z, e.y, smoothing=0.0).mean(), expected)
 
 
 @quickly
@@ -53,26 +53,26 @@ def test_focal_with_gamma_0_and_smoothing_0_are_cross_entropy(e: Example) -> Non
 def test_classes_can_be_renamed(e: Example) -> None:
     order = torch.tensor([2, 0, 3, 1])
     renamed = e.z[:, order.argsort()], order[e.y]
-    torch.testing.assert_close(cross_entropy(*renamed), cross_entropy(e.z, e.y))
+    torch.testing.assert_close(cross_entropies(*renamed).mean(), cross_entropies(e.z, e.y).mean())
     torch.testing.assert_close(focal(*renamed, gamma=2.0), focal(e.z, e.y, gamma=2.0))
 
 
 def test_values_by_hand() -> None:
     logits, y = torch.tensor([[math.log(3.0), 0.0]]), torch.tensor([0])  # p = 3/4
-    assert cross_entropy(logits, y).item() == pytest.approx(math.log(4 / 3))
+    assert cross_entropies(logits, y).mean().item() == pytest.approx(math.log(4 / 3))
     assert focal(logits, y, gamma=2.0).item() == pytest.approx(math.log(4 / 3) / 16)
     softened = 0.9 * math.log(4 / 3) + 0.1 * math.log(4)  # q = (0.9, 0.1)
-    assert cross_entropy(logits, y, smoothing=0.2).item() == pytest.approx(softened)
+    assert cross_entropies(logits, y, smoothing=0.2).mean().item() == pytest.approx(softened)
 
 
 def test_certainty_costs_nothing_when_right_and_the_entropy_of_the_target_under_smoothing() -> None:
     y = torch.tensor([0, 1])
     sure = torch.tensor([[200.0, 0.0], [0.0, 200.0]])
-    assert cross_entropy(sure, y).item() == 0
+    assert cross_entropies(sure, y).mean().item() == 0
     assert focal(sure, y, gamma=0.5).item() == 0
     best = torch.tensor([[0.95, 0.05], [0.05, 0.95]]).log()
     entropy = -(0.95 * math.log(0.95) + 0.05 * math.log(0.05))
-    assert cross_entropy(best, y, smoothing=0.1).item() == pytest.approx(entropy)
+    assert cross_entropies(best, y, smoothing=0.1).mean().item() == pytest.approx(entropy)
 
 
 @pytest.mark.parametrize("gamma", [0.3, 1.0, 2.0])

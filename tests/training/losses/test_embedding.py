@@ -10,11 +10,11 @@ import pytest
 import torch
 from tests.training.losses.batches import criterion
 from torch import nn
+from torch.nn.functional import cross_entropy
 
 from assay.core.registry import build
 from assay.models.networks import initialize_by_name
 from assay.testing.losses import PROGRESS, batch_of, random_outputs
-from assay.training.losses.classification import cross_entropy
 from assay.training.losses.embedding import EmbeddingObjective
 from assay.training.objective import LossContext
 

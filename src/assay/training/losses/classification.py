@@ -95,17 +95,6 @@ def rows_of(maps: Tensor, *, by_image: bool) -> Tensor:
 # is then the mean over its pixels.
 
 
-def cross_entropy(
-    logits: Float[Tensor, "b k *hw"],
-    target: Int[Tensor, "b *hw"],
-    *,
-    weights: Float[Tensor, "k"] | None = None,
-    smoothing: float = 0.0,
-) -> Float[Tensor, ""]:
-    """Return the mean over the batch (and pixels) of `cross_entropies`."""
-    return cross_entropies(logits, target, weights=weights, smoothing=smoothing).mean()
-
-
 def cross_entropies(
     logits: Float[Tensor, "b k *hw"],
     target: Int[Tensor, "b *hw"],
@@ -202,7 +191,7 @@ class LogitObjective(ImageObjective):
     summary="log-loss of the softmax",
 )
 class CrossEntropy(LogitObjective):
-    """`cross_entropy` of the logits. Defined on every batch; a mask without lesion as any other."""
+    """`cross_entropies` of the logits. Defined on every batch; a mask without lesion as any other."""
 
     def of_labels(self, logits: Float[Tensor, "b k *hw"], target: Int[Tensor, "b *hw"]) -> Float[Tensor, "b *hw"]:
         """-log p(target)."""
@@ -216,8 +205,8 @@ class CrossEntropy(LogitObjective):
     summary="cross-entropy, classes weighted by inverse frequency in training",
 )
 class WeightedCrossEntropy(LogitObjective):
-    """`cross_entropy` with `class_weights` of the training environment's counts. Defined on every batch; a mask without
-    lesion counts with the weight of background alone, which is small.
+    """`cross_entropies` with `class_weights` of the training environment's counts. Defined on every batch; a mask
+    without lesion counts with the weight of background alone, which is small.
     """
 
     def __init__(self, context: LossContext) -> None:
@@ -238,7 +227,7 @@ class WeightedCrossEntropy(LogitObjective):
     summary="cross-entropy against a target softened toward the uniform (Szegedy et al. 2016)",
 )
 class LabelSmoothing(LogitObjective):
-    """`cross_entropy` against a softened target; 0 is plain. Defined on every batch; its least value is above 0, and
+    """`cross_entropies` against a softened target; 0 is plain. Defined on every batch; its least value is above 0, and
     it is reached, on a mask without lesion too, with a lesion's probability at smoothing / K, not at 0.
     """
 

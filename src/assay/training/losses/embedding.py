@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from assay.core.registry import component
 from assay.data.dataset import Batch
 from assay.models.networks import Outputs
-from assay.training.losses.classification import class_logits, cross_entropy, widened, without_autocast
+from assay.training.losses.classification import class_logits, cross_entropies, widened, without_autocast
 from assay.training.objective import LossContext, Objective, Progress
 
 # Distances, directions and pairs of a batch of embeddings, with gradients that are finite everywhere.
@@ -184,7 +184,7 @@ class EmbeddingObjective(Objective):
             total = self.criterion_weight * self.criterion(embedded, batch.target)
             if self.cross_entropy_weight is None:
                 return total
-            return total + self.cross_entropy_weight * cross_entropy(class_logits(outputs), batch.target)
+            return total + self.cross_entropy_weight * cross_entropies(class_logits(outputs), batch.target).mean()
 
 
 def embedding_objective(
