@@ -506,7 +506,11 @@ def hearing(numbers: Sequence[signal.Signals], act: Callable[[], object]) -> Gen
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, lambda *_: act()) for number in numbers}
+
+    def heard(_signal: int, _frame: object) -> None:
+        act()
+
+    before = {number: signal.signal(number, heard) for number in numbers}
     try:
         yield
     finally:
