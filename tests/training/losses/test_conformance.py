@@ -45,11 +45,7 @@ globals().update({f"Test{title}": type(f"Test{title}", (LossConformance,), body)
 
 
 def test_no_classification_loss_is_left_out() -> None:
-    modules = (
-        "assay.training.losses.classification:",
-        "assay.training.losses.embedding:",
-        "assay.training.losses.embedding:",
-    )
+    modules = ("assay.training.losses.classification:", "assay.training.losses.embedding:")
     registered = {entry.name for entry in entries("loss") if entry.target.startswith(modules)}
     suites = (suite for suite in LossConformance.__subclasses__() if suite.__module__ == __name__)
     assert registered == {suite.name for suite in suites}
