@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from assay.analysis.contrasts import Pair, spec_pairs
 from assay.analysis.registration import FILE as REGISTRATION
@@ -136,6 +136,6 @@ def _known(root: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     found = read_checked_json(path, damaged=_LOST)
-    if not isinstance(found, dict) or not isinstance(cast(dict[str, Any], found).get("pairs"), dict):
+    if not isinstance(found.get("pairs"), dict):
         raise StoreError(f"cannot read {path}: it is damaged (it lists no comparisons); {_LOST}")
-    return migrated(unversioned(cast(dict[str, Any], found)), path)
+    return migrated(unversioned(found), path)
