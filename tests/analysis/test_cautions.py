@@ -1,4 +1,4 @@
-"""What a user is told of the data: proxies, unseen levels, a column and a mark that are there already."""
+"""What a user is told of the data: unseen levels, a column and a mark that are there already."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 from syrupy.assertion import SnapshotAssertion
 
-from assay.analysis.data_checks import Looked, cautions
+from assay.analysis.confounders import Looked, cautions
+from assay.analysis.data_checks import data_checks
 from assay.analysis.described import Described, describe, keep, kept
 from assay.analysis.folds import Folds
 from assay.analysis.results import Gathered
@@ -79,16 +80,9 @@ def test_every_caution_is_given_with_its_figures(images: Path, tmp_path: Path, s
     also = int((everywhere.columns["site"] == levels.index("C")).sum())
     assert strange > 0
     found = told(tmp_path, **asked)
-    assert f"C ({strange}) of {len(table)} images" in found[1]
-    assert f"C ({also}) of {len(everywhere)} images" in found[2]
+    assert f"C ({strange}) of {len(table)} images" in found[0]
+    assert f"C ({also}) of {len(everywhere)} images" in found[1]
     assert found == snapshot
-
-
-def test_a_column_that_is_not_declared_is_a_proxy_too(images: Path, tmp_path: Path) -> None:
-    asked = study(images)
-    declared = told(tmp_path, **asked)[0]
-    del asked["data"]["factors"]["reader"]
-    assert told(tmp_path, **asked)[0] == declared.replace("factor 'reader'", "column 'reader'") != declared
 
 
 def test_unseen_levels_of_folds_are_counted_over_all_of_them(
@@ -195,7 +189,8 @@ def test_preview_tells_them_and_the_folder_keeps_them_for_the_page(images: Path,
     spec = parse_study(study(images))
     place = Place(tmp_path / "run", tmp_path / "cache")
     population = population_of(spec.data, place)
-    expected = cautions(spec, population, Looked.at(spec, population))
+    checks = data_checks(spec.data, population.dataset)
+    expected = (*checks.reasons, *cautions(spec, population, Looked.at(spec, population)))
     found = preview_tables(spec, population, tmp_path / "preview")["findings"]
     assert tuple(from_row(row).reason for row in found) == expected
     gathered = Gathered(make_plan(spec, population), place.folder, Folds(population, spec.probes))

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from tests.worlds.studies import TINY
 
-from assay.analysis.data_checks import SAMPLE, Looked, confounders, sampled, visibility_rows
+from assay.analysis.confounders import SAMPLE, Looked, confounders, sampled, visibility_rows
 from assay.analysis.pictures import GAP
 from assay.core.reasons import Code, read
 from assay.data.cache import ArrayCache

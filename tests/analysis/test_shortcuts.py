@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 from scipy.stats import mannwhitneyu
 
-from assay.analysis.data_checks import Looked
-from assay.analysis.shortcuts import Cue, _number_cue, cues_of, shortcut_cautions, shortcut_rows
+from assay.analysis.confounders import Looked
+from assay.analysis.data_checks import data_checks
+from assay.analysis.shortcuts import Cue, _number_cue, shortcut_cautions, shortcut_rows
 from assay.core.types import FactorTable
 from assay.execution.jobs import Place, population_of
 from assay.execution.local import InProcess
@@ -66,7 +67,7 @@ def rows(images: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
 
 
 def _cues(spec: StudySpec, place: Place) -> list[Cue]:
-    return cues_of(spec.data, population_of(spec.data, place).dataset)
+    return list(data_checks(spec.data, population_of(spec.data, place).dataset).cues)
 
 
 def row(rows: list[Row], name: str) -> Row:

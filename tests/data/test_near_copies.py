@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from assay.analysis.data_checks import data_checks
 from assay.analysis.pictures import CONTRADICTING, GAP, Gallery
+from assay.core.reasons import Code
 from assay.data.cache import ArrayCache
 from assay.data.dataset import Dataset, PixelScale
 from assay.data.files.load import load_dataset
-from assay.data.near_copies import Pair, details, near_pairs, not_looked_for, together
+from assay.data.near_copies import Pair, details, near_pairs, together
 from assay.data.splits import split
 from assay.report.sentences.captions import caption
 from assay.report.sentences.reasons import reason_words
@@ -124,10 +126,8 @@ def test_whole_images_alone_are_compared_in_a_very_large_set(monkeypatch: pytest
     images[30], images[31] = CHANGES["mirrored"](images[2]), CHANGES["cropped in a corner"](images[4])
     detail = np.stack([details(np.asarray(image)) for image in images])
     assert [(pair.first, pair.second) for pair in near_pairs(detail, np.arange(40))] == [(2, 30), (4, 31)]
-    assert not_looked_for(40) == ""
     monkeypatch.setattr("assay.data.near_copies._MOST", 39)
     assert [(pair.first, pair.second) for pair in near_pairs(detail, np.arange(40))] == [(2, 30)]
-    assert not_looked_for(40).startswith("40 images are more than the 39")
 
 
 @pytest.mark.parametrize(("shape", "dtype"), [((8, 8), "uint8"), ((28, 40, 3), "uint8"), ((300, 200), "uint16")])
@@ -147,9 +147,8 @@ def test_16_bit_images_are_reduced_at_the_range_of_their_set(tmp_path: Path) -> 
         path = tmp_path / "set" / "ab"[seed % 2] / f"{seed}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(values).save(path)
-    load_dataset(
-        DataSpec.model_validate({"classes": str(tmp_path / "set"), "size": 32}), ArrayCache(tmp_path / "c")
-    ).searched()
+    spec = DataSpec.model_validate({"classes": str(tmp_path / "set"), "size": 32})
+    assert load_dataset(spec, ArrayCache(tmp_path / "c")).near_copies == ()
     (kept,) = (tmp_path / "c").rglob("detail-*.npy")
     found = np.load(kept).astype(int)
     assert [np.abs(one).max() > 20 for one in found] == [True] * 5 + [False]
@@ -187,31 +186,22 @@ def loaded(spec: DataSpec, cache: Path, **changes: object) -> Dataset:
 def test_pairs_do_not_depend_on_the_size_of_the_study_and_are_counted_rightly(tmp_path: Path) -> None:
     spec = folder_of(tmp_path / "set", copies=25)
     small, large = (loaded(spec, tmp_path / "cache", size=size) for size in (16, 64))
-    assert len(small.leakage) == len(small.near_copies) == 25  # "21 signs" was said of any number
-    assert small.leakage == large.leakage
+    assert len(small.near_copies) == 25
     assert small.near_copies == large.near_copies
     # Row 35 is a copy of row 0, which has another label.
-    assert all("and their labels contradict: " in reason_words(one) for one in small.leakage)
-    assert not any("near copies" in fault for fault in small.searched().card.known_faults)
+    words = reason_words(data_checks(spec, small).reasons[0])
+    assert words.startswith("copies, exact or near: 25 pictures in 50 files, 25 pictures under several patients, 25 ")
+    assert "25 pictures with different classes, such as rows 2 and 37" in words
+    assert "cropped" not in words
 
 
-def test_the_card_of_a_large_set_names_the_copies_that_are_not_searched(
+def test_of_a_large_set_the_copies_that_are_not_searched_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("assay.data.near_copies._MOST", 59)
-    found = loaded(folder_of(tmp_path / "set", copies=2), tmp_path / "cache", size=16).searched()
-    assert found.card.known_faults[-1].startswith("60 images are more than the 59")
-
-
-def test_contradicting_labels_come_first(tmp_path: Path) -> None:
-    spec = folder_of(tmp_path / "set", copies=4)
-    table = tmp_path / "set" / "data.csv"
-    table.write_text(table.read_text().replace("0.png,0,", "0.png,1,").replace("50.png,1,", "50.png,0,"))
-    table.write_text(table.read_text().replace("\n2.png,0,", "\n2.png,1,"))
-    said = loaded(spec, tmp_path / "cache").leakage
-    assert len(said) == 4
-    contradicting = ["contradict" in text for text in said]
-    assert contradicting == sorted(contradicting, reverse=True)
+    spec = folder_of(tmp_path / "set", copies=2)
+    words = reason_words(data_checks(spec, loaded(spec, tmp_path / "cache", size=16)).reasons[0])
+    assert words.endswith("such as rows 2 and 60; among so many images cropped ones were not searched")
 
 
 def test_near_copies_stay_on_one_side_when_asked(tmp_path: Path) -> None:
@@ -230,7 +220,8 @@ def test_near_copies_stay_on_one_side_when_asked(tmp_path: Path) -> None:
 
     assert crossing(apart) > 0
     assert crossing(kept) == 0
-    assert kept.leakage == ()
+    assert data_checks(spec, kept).reasons[0].codes == (Code.COPY_CLUSTERS,)  # their labels contradict
+    assert data_checks(spec, kept).reasons[0].causes[0]["across"] == 0
     assert len(kept.near_copies) == 20
     assert any("(split.together)" in text for text in kept.card.known_faults)
     assert apart.content != kept.content
@@ -245,8 +236,8 @@ def test_pairs_are_drawn_one_above_the_other_and_those_that_contradict_come_firs
     table.write_text(text)
     dataset = loaded(spec, tmp_path / "cache", size=32)
     (tmp_path / "out").mkdir()
-    first, second = Gallery(tmp_path / "out", PixelScale(), "sick").near_copies(dataset)
-    of = "of 11 pairs of near copies (2 with contradicting labels): one image above the other"
+    first, second = data_checks(spec, dataset).pictures(Gallery(tmp_path / "out", PixelScale(), "sick"))
+    of = "of 11 pictures that several files hold (2 with contradicting labels): two of the files, one above the other"
     assert caption(first) == f"1 to 8 {of}; from the left, labels contradict in 1 and 2 (framed)."
     assert caption(second) == f"9 to 11 {of}."
     shapes = [Image.open(tmp_path / "out" / str(row["file"])) for row in (first, second)]
@@ -257,11 +248,12 @@ def test_pairs_are_drawn_one_above_the_other_and_those_that_contradict_come_firs
 
 
 def test_all_pairs_are_counted_and_a_few_are_drawn(tmp_path: Path) -> None:
-    dataset = loaded(folder_of(tmp_path / "set", copies=29), tmp_path / "cache", size=16)
+    spec = folder_of(tmp_path / "set", copies=29)
+    dataset = loaded(spec, tmp_path / "cache", size=16)
     (tmp_path / "out").mkdir()
-    rows = Gallery(tmp_path / "out", PixelScale(), "sick").near_copies(dataset)
+    rows = data_checks(spec, dataset).pictures(Gallery(tmp_path / "out", PixelScale(), "sick"))
     assert len(dataset.near_copies) == 29
-    assert [caption(row).split(" pairs")[0] for row in rows] == [
+    assert [caption(row).split(" pictures")[0] for row in rows] == [
         "1 to 8 of 29",
         "9 to 16 of 29",
         "17 to 24 of 29",

@@ -81,10 +81,13 @@ OF_CODES: dict[Code, dict[str, Any]] = {
     Code.SOME_EFFECTIVE_PATIENTS: {"patients": 8.2},
     Code.OUTLYING_SEEDS: {"limit": 4, "gap": 0.0},
     Code.WORST_GROUP_PLACE: {"level": "part-solid"},
-    Code.PROXY: {"of": "benign"},
-    Code.COPY_CLUSTERS: {"groups": 38, "files": 152, "across": 2},
+    Code.COPY_CLUSTERS: {"groups": 38, "files": 152, "across": 2, "masks": 1, "searched": 0, "rows": ("3", "1,200")},
+    Code.COPIES_OF_ONE_PATIENT: {"groups": 3, "files": 6, "rows": ("3", "1,200")},
+    Code.COPIES_SUSPECTED: {"groups": 3, "files": 6, "rows": ("3", "1,200")},
+    Code.COPIES_BETWEEN_SETS: {"set": "site b", "first": 3, "second": 9},
+    Code.NO_COPIES: {"searched": 0},
     Code.PARTS_SHARED: {"groups": 3},
-    Code.ODD_IMAGES: {"kind": "blank"},
+    Code.ODD_IMAGES: {"kind": "blank", "rows": ("3", "1,200")},
     Code.DETECTABLE: {"low": 0.06, "high": 0.12},
 }
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from assay.analysis.data_checks import Looked, cautions
+from assay.analysis.confounders import Looked, cautions
 from assay.core.errors import DataError, SpecError
 from assay.data.cache import ArrayCache
 from assay.data.files.fitting import placed

@@ -7,7 +7,7 @@ import pytest
 import torch
 from tests.shifts.test_file_population import PLAIN, TESTS, dataset, population
 
-from assay.analysis.data_checks import Looked, confounders
+from assay.analysis.confounders import Looked, confounders
 from assay.core.errors import SpecError
 from assay.core.files import content_hash
 from assay.core.registry import build, entries

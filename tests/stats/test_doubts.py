@@ -44,7 +44,7 @@ def at_dose(p: str, low: float, measure: str = "auroc") -> dict[str, Any]:
     ],
 )
 def test_that_nothing_was_learned_is_told(rows: list[dict[str, Any]], dosed: str, told: str) -> None:
-    said = [row["text"] for row in verdict([contrast()], rows, [], [], [], None, dosed)]
+    said = [row["text"] for row in verdict([contrast()], rows, [], [], None, dosed)]
     found = [text for text in said if text.startswith("no recipe is above chance (AUROC 0.50)")]
     assert len(found) == bool(told)
     assert all(text.endswith(told) for text in found)
@@ -55,10 +55,9 @@ def test_lights_when_it_is_not(snapshot: SnapshotAssertion) -> None:
         {"status": status, "recipe": "triplet"} for status in ("done", "failed", "failed", "pending", "collapsed")
     ]
     environments = [{"asked": 0.9, "strength": 0.7, "factor": "texture", "environment": "train"}]
-    assert lights(trials, environments, [stated("rows 3 and 9 show one image")]) == {
+    assert lights(trials, environments) == {
         "2 failed, 1 pending, of 5 training runs: left out": "bad",
         "1 training run collapsed (triplet): left out of means": "warn",
-        "1 pair of near copies: rows 3 and 9 show one image": "bad",
         "1 of 1 association not achieved within 0.05: texture in train is 0.70, asked 0.90": "warn",
         "5 seeds: the variation between seeds is only roughly known": "warn",
     }
@@ -96,7 +95,7 @@ def test_a_lack_of_seeds_is_told_once_and_other_reasons_beside_it(snapshot: Snap
     assert found == snapshot
     roughly = "3 seeds: the variation between seeds is only roughly known"
     assert roughly in doubts([contrast(seeds=3, decision="inconclusive")])
-    assert len(found) == 4  # with the leakage
+    assert len(found) == 3
 
 
 FAR_OUT = contrast(seeds=3, p=1e-6, p_holm=1e-5, sign_flip_min_p=0.25)
@@ -152,18 +151,6 @@ def test_what_is_said_of_splits_is_what_was_simulated(split: Split) -> None:
         rates = [float(row["rate"]) for row in csv.DictReader(lines) if row["design"].startswith(split)]
     assert len(rates) >= 6
     assert max(rates) == ONE_POOL[split]
-
-
-def test_pairs_of_near_copies_are_counted_and_phantoms_have_none(snapshot: SnapshotAssertion) -> None:
-    alike = {"word": "row", "first": 1, "second": 2, "likeness": 0.97, "named": 1}
-    pairs = [because(Code.CONTRADICTING_COPIES, labels=("a", "b"), **alike)]
-    pairs += [because(Code.NEAR_COPIES, **alike) for _ in range(30)]
-    first = reason_words(pairs[0])
-    assert first == snapshot
-    assert lights([], [], pairs) == snapshot
-    said = verdict([contrast()], ESTIMATES, leakage=[], drawn=True)
-    assert [(row["light"], row["text"]) for row in said] == snapshot
-    assert not any("near copy" in row["text"] for row in said)
 
 
 def seed_rows(values: dict[str, list[float]], **changes: Any) -> list[dict[str, Any]]:
@@ -223,13 +210,3 @@ def test_networks_that_predict_nothing_or_everything_do_not_work() -> None:
     assert said(silent, loud) == [Code.ALL_FINISHED, Code.NONE_WORKS, Code.SILENT_TRIALS, Code.LOUD_TRIALS]
     assert said(silent, NOTHING) == [Code.ALL_FINISHED, Code.SILENT_TRIALS]
     assert said(NOTHING, NOTHING) == [Code.ALL_FINISHED, Code.NONE_COLLAPSED]
-
-
-def test_near_copies_below_certainty_are_looked_at() -> None:
-    """Pairs that may be copies are a caution; surer ones a problem. Either is one line."""
-    pairs = [because(Code.NEAR_COPIES, word="line", first=1, second=at, likeness=0.8, named=1) for at in (2, 3)]
-    sure = because(Code.NEAR_COPIES, word="line", first=1, second=4, likeness=0.95, named=1)
-    (one,) = [one for one in findings_of([], [], leakage=pairs) if one.kind == "leakage"]
-    assert (one.reason.codes[0], one.light) == (Code.COPIES_SUSPECTED, "warn")
-    (one,) = [one for one in findings_of([], [], leakage=[*pairs, sure]) if one.kind == "leakage"]
-    assert (one.reason.codes[0], one.light) == (Code.COPIES_FOUND, "bad")

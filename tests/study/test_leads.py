@@ -19,7 +19,7 @@ from assay.analysis.leads import MOST, foremost, leads_of_images
 from assay.cli.audit import _print  # pyright: ignore[reportPrivateUsage]
 from assay.core.errors import DataError
 from assay.core.types import Factor, FactorTable
-from assay.report.sentences.leads import TRAIN, answer, lead_words
+from assay.report.sentences.leads import TRAIN, answer
 from assay.stats.rows import LeadVerdict
 from assay.stats.swing import rate_gap
 from assay.store.audit_tables import NOT_TESTED, REGIONS
@@ -245,7 +245,7 @@ def test_errors_of_some_images_are_found_and_overlapping_slices_merged() -> None
     flipped = np.where(wrong, draws.random(1200) < 0.7, draws.random(1200) < 0.05)
     called = np.where(flipped, 1 - images.target, images.target)
     scored = Scored(images, np.stack([np.zeros(1200), 4.0 * called - 2], axis=1).astype(np.float32), 0.5)
-    found = list(leads_of_images(scored, {"sharpness": draws.normal(size=1200)}, [], 0))
+    found = list(leads_of_images(scored, {"sharpness": draws.normal(size=1200)}, 0))
     errors = [row for row in found if row["about"] == "error"]
     assert {row["class"] for row in errors} == {"no", "yes"}
     best = max(errors, key=lambda row: row["low"])
@@ -256,19 +256,15 @@ def test_errors_of_some_images_are_found_and_overlapping_slices_merged() -> None
     assert not [row for row in found if row["name"].startswith("sharpness")]
     assert len(foremost(found * 5)) == MOST
     fair = Scored(images, np.stack([np.zeros(1200), draws.normal(size=1200)], axis=1).astype(np.float32), 0.5)
-    assert not list(leads_of_images(fair, {"sharpness": draws.normal(size=1200)}, [], 0))
+    assert not list(leads_of_images(fair, {"sharpness": draws.normal(size=1200)}, 0))
 
 
 def test_a_property_that_moves_scores_is_a_lead() -> None:
     images, draws = table(400), np.random.default_rng(3)
     sharp = draws.normal(size=400)
     logits = np.stack([np.zeros(400), images.target + 2 * sharp], axis=1).astype(np.float32)
-    found = list(leads_of_images(Scored(images, logits, 0.5), {"sharpness": sharp}, [], 0))
+    found = list(leads_of_images(Scored(images, logits, 0.5), {"sharpness": sharp}, 0))
     assert [(row["kind"], row["name"]) for row in found if row["about"] == "score"] == [("property", "sharpness")]
-    row = {"name": "width", "of": "yes", "value": 0.9, "low": 0.85, "high": 0.95, "strong": True, "images": 9,
-           "patients": 9}  # fmt: skip
-    (given,) = leads_of_images(Scored(images, logits * 0, 0.5), {}, [row], 0)
-    assert lead_words(given) == "Width predicts the target without a network"
 
 
 def test_the_bounds_of_a_gap_between_groups_hold() -> None:

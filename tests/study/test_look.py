@@ -99,4 +99,5 @@ def test_plain_images_have_no_issue(root: Path, tmp_path: Path) -> None:
     found = look(frame, target="ill", out=tmp_path / "look")
     assert not found.table("issues").shape[0]
     assert not found.table("shortcuts")["strong"].any()
-    assert not found.table("findings").shape[0]
+    assert found.table("findings")["light"].tolist() == ["ok"]
+    assert "no exact or near copy" in (tmp_path / "look" / "report.html").read_text()

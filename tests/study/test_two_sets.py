@@ -16,9 +16,11 @@ from PIL import Image
 from tests.data.public.test_lesion_sets import endotect, hyperkvasir
 
 import assay
+from assay.analysis.data_checks import data_checks
 from assay.cli.results import Form, published_command
 from assay.core.errors import AssayError
 from assay.data.cache import ArrayCache
+from assay.report.sentences.reasons import reason_words
 from assay.shifts.environment import Environment
 from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study
@@ -258,7 +260,10 @@ def test_near_copies_are_searched_across_sets(own: Path, tmp_path: Path) -> None
     dataset = population.sets["site b"].dataset
     assert dataset is not None
     assert [(pair.first, pair.second) for pair in dataset.near_copies] == [(0, 3)]
-    assert [dict(reason.causes[0].fields)["set"] for reason in dataset.leakage] == ["site b"]
+    reason = data_checks(spec.data, population.dataset, population.sets).reasons[0]
+    assert reason_words(reason) == (
+        "1 image of site b found in the training set, exactly or nearly, such as row 5, a copy of row 2 there"
+    )
 
 
 def test_the_published_external_test_runs_on_files_of_the_true_layout(

@@ -12,13 +12,12 @@ from jaxtyping import Bool, Float, Int
 
 from assay.analysis.audit import Scored
 from assay.analysis.results import Gathered
-from assay.analysis.shortcuts import SEED, Cue
+from assay.analysis.shortcuts import LEAST_ROWS, SEED, Cue
 from assay.core.reasons import NOTHING, Code, because
 from assay.core.types import FactorTable
 from assay.probes.decodability import folds_by_patient
 from assay.probes.probe import clustered
 from assay.probes.reader import log_odds
-from assay.shifts.checks import LEAST_ROWS
 from assay.stats.estimate import degrees_of_patients, interval, two_way
 from assay.stats.influence import auroc_rows
 from assay.stats.metrics import placements

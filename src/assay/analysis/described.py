@@ -14,13 +14,13 @@ from jaxtyping import Int
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
 from assay.analysis.added import added_rows
-from assay.analysis.data_checks import Looked, cautions, visibility_rows
+from assay.analysis.confounders import Looked, cautions, visibility_rows
+from assay.analysis.data_checks import data_checks
 from assay.analysis.doses import dose_count_rows
 from assay.analysis.folds import Folds, Group, Outputs
 from assay.analysis.illustrations import illustrate
 from assay.analysis.preview import distinct_environments
 from assay.analysis.results import Gathered
-from assay.analysis.shortcuts import cues_of, shortcut_cautions, shortcut_rows
 from assay.core.errors import StoreError
 from assay.core.files import sha256
 from assay.core.measures import OF_WORST_GROUP
@@ -28,7 +28,6 @@ from assay.core.reasons import Reason, read
 from assay.core.types import FactorTable
 from assay.data.cards import without_patients
 from assay.data.dataset import Card
-from assay.data.near_copies import not_looked_for
 from assay.execution.plan import Plan
 from assay.shifts.environment import Achieved, Environment
 from assay.shifts.population import Population
@@ -114,26 +113,18 @@ class Described(DataDescription):
         visibility: Rows of this table.
         shortcuts: Rows of this table.
         added: Rows of this table.
-        leakage: As datasets have it.
         folds: Folds of every seed.
         pooled: Measurements over folds.
         worst: Worst groups.
-        unnamed: A remark on a set whose patients are not named, else empty.
-        drawn: Whether images come from a phantom, in which no copies are looked for.
-        bounded: Whether the set is too large to search it for cropped copies.
     """
 
     dose_counts: Rows
     visibility: Rows
     shortcuts: Rows
     added: Rows
-    leakage: tuple[StoredReason, ...] | None
     folds: int
     pooled: tuple[Pooled, ...]
     worst: tuple[WorstGroup, ...]
-    unnamed: str
-    drawn: bool
-    bounded: bool
 
     def measurements(self, point: RecipePoint, seed: int, outputs: Mapping[str, Outputs]) -> list[Row]:
         """The measurements over all folds together, as `Folds` made them."""
@@ -158,24 +149,19 @@ class Described(DataDescription):
 def describe(gathered: Gathered, population: Population) -> Described:
     """Draw the pictures of a finished study to `pictures/`, and describe its data for the tables."""
     spec, dataset = gathered.plan.spec, population.dataset
-    looked, cues = Looked.at(spec, population), cues_of(spec.data, dataset)
-    shortcuts = shortcut_rows(cues)
+    looked, checks = Looked.at(spec, population), data_checks(spec.data, dataset, population.sets)
     return Described(
         environments=environment_rows(gathered.plan, population),
-        pictures=illustrate(gathered, population),
+        pictures=illustrate(gathered, population, checks),
         facts=facts_of_sets(population),
-        cautions=(*cautions(spec, population, looked), *shortcut_cautions(shortcuts)),
+        cautions=(*checks.reasons, *cautions(spec, population, looked)),
         dose_counts=dose_count_rows(spec, population),
         visibility=visibility_rows(spec, looked),
-        shortcuts=shortcuts,
-        added=added_rows(gathered, cues, dataset.table) if dataset else [],
-        leakage=leakage_of(population),
+        shortcuts=checks.shortcuts,
+        added=added_rows(gathered, checks.cues, dataset.table) if dataset else [],
         folds=population.folds,
         pooled=tuple(Pooled(recipe=recipe, seed=seed, rows=rows) for (recipe, seed), rows in gathered.pooled.items()),
         worst=_worst_groups(gathered),
-        unnamed=without_patients(population.card.known_faults),
-        drawn=dataset is None,
-        bounded=dataset is not None and bool(not_looked_for(len(dataset.table))),
     )
 
 
@@ -287,12 +273,6 @@ def facts_of_sets(population: Population) -> dict[str, str]:
     for name, other in population.sets.items():
         found |= {f"{key} of {name}": fact for key, fact in facts_of(other.card).items()}
     return found
-
-
-def leakage_of(population: Population) -> tuple[Reason, ...]:
-    """Return near copies across patients of the training set, and of its images in other sets."""
-    sets = [one.dataset for one in (population, *population.sets.values())]
-    return tuple(reason for dataset in sets if dataset is not None for reason in dataset.leakage)
 
 
 def _achieved_row(found: Achieved) -> Row:

@@ -16,7 +16,8 @@ from scipy import ndimage
 from torch import nn
 
 from assay.analysis.cases import case_rows
-from assay.analysis.data_checks import Confounder, Looked, confounders
+from assay.analysis.confounders import Confounder, Looked, confounders
+from assay.analysis.data_checks import DataChecks
 from assay.analysis.measurements import KEY_FIELDS, OF_ONE_IMAGE
 from assay.analysis.pictures import TRUTH, Facts, Gallery, colored, enlarged, outlined
 from assay.analysis.preview import distinct_environments, headed
@@ -298,7 +299,7 @@ Logits = Mapping[str, Mapping[int, tuple[float, float]]]
 """Recipe -> row -> the logits with a factor low and high, in units of the recipe's within-class deviation."""
 
 
-def illustrate(gathered: Gathered, population: Population) -> list[Row]:
+def illustrate(gathered: Gathered, population: Population, checks: DataChecks) -> list[Row]:
     """Write the sheets and pairs to `pictures/` and return their rows.
 
     Confounders, which a study is about, come before factors. One that no model was asked about has no pairs: its sheet
@@ -313,7 +314,7 @@ def illustrate(gathered: Gathered, population: Population) -> list[Row]:
     rows += outline_rows(gathered, population, gallery)
     rows += heat_map_rows(gathered, population, gallery)
     rows += case_rows(gathered, population, gallery)
-    rows += gallery.near_copies(population.dataset) if population.dataset else []
+    rows += checks.pictures(gallery)
     looked, changes = Looked.at(spec, population), confounders(spec.points)
     rows += [gallery.contact(number, change, looked) for number, change in enumerate(changes, start=1)]
     drawn = {change.name for change in changes}

@@ -65,7 +65,6 @@ class _Slice:
 def leads_of_images(
     scored: Scored,
     properties: Mapping[str, Float[np.ndarray, " n"]],
-    predictors: Sequence[Row],
     seed: int,
     margin: float = MARGIN,
 ) -> Iterator[Row]:
@@ -74,7 +73,6 @@ def leads_of_images(
     Args:
         scored: The images without marks.
         properties: Name -> a number per image.
-        predictors: Rows of `data_tables.SHORTCUTS`, of which strong ones are leads.
         seed: Seed of folds and clusters.
         margin: The smallest effect that matters.
     """
@@ -96,10 +94,6 @@ def leads_of_images(
         for one, others in merged([one for one in slices if one.gap.low > margin]):
             row = _row(one.kind, one.text, "error", name, one.gap, one.images, one.patients)
             yield row | {"merged": "; ".join(others)}
-    for row in predictors:
-        if row["strong"]:
-            bounds = Bounded(row["value"], math.nan, row["low"], row["high"])
-            yield _row("predictor", row["name"], "target", row["of"], bounds, row["images"], row["patients"])
 
 
 def _row(kind: str, name: str, about: str, label: str, found: Bounded, images: int, patients: int) -> Row:
@@ -250,7 +244,7 @@ def merged(slices: Sequence[_Slice]) -> Iterator[tuple[_Slice, list[str]]]:
         left = [one for one in rest if one not in alike]
 
 
-_KINDS = ("property", "slice", "tree", "cluster", "predictor")
+_KINDS = ("property", "slice", "tree", "cluster")
 
 
 def foremost(rows: Sequence[Row]) -> list[Row]:

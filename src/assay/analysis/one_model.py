@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from assay.analysis.data_checks import data_checks
 from assay.analysis.described import DESCRIBED, DataDescription, environment_rows_of, facts_of, keep, kept
 from assay.analysis.folds import PERFORMANCE
 from assay.analysis.measurements import with_overall
@@ -22,8 +23,8 @@ from assay.probes.performance import overall
 from assay.shifts.association import also_achieved
 from assay.shifts.environment import Environment
 from assay.shifts.population import Population, PopulationScene
+from assay.stats.doubts import caution_rows
 from assay.stats.estimate import interval
-from assay.stats.findings import Finding, to_row, with_ids
 from assay.stats.influence import Answers
 from assay.stats.rows import identified
 from assay.store.files import ColumnRows, Row
@@ -43,7 +44,7 @@ def analyze_model(folder: RunFolder, plan: ModelPlan, population: Callable[[], P
     cautions = (*map(stated, plan.doubts), *described.cautions)
     rows: dict[str, Sequence[Row]] = {
         "estimates": measured_rows(folder, plan),
-        "findings": list(map(to_row, with_ids([Finding("caution", "warn", one) for one in cautions]))),
+        "findings": caution_rows(cautions),
         "environments": described.environments,
         "pictures": described.pictures,
         "provenance": _provenance_rows(folder, plan, record, described),
@@ -112,16 +113,14 @@ def describe_data(folder: RunFolder, plan: ModelPlan, population: Population) ->
     gallery = Gallery(folder.root / "pictures", population.scale, request.data.target, 1, masks)
     pictures = [gallery.sheet(found, found.name, found.name) for found in shown]
     pictures += [row for name in scene.tests.interventions for row in gallery.pairs(scene, name, {})]
-    dataset = population.dataset and population.dataset.searched()
-    leakage, card = ((), population.card) if dataset is None else (dataset.leakage, dataset.card)
     notes = tuple(dict.fromkeys(note for found in (*shown, *_neutral(scene, plan)) for note in found.notes))
     rows = [row for found in shown for row in environment_rows_of(found.name, "", found, found.table)]
     return DataDescription(
         request=request.id,
         environments=rows,
         pictures=pictures,
-        facts=facts_of(card),
-        cautions=(*leakage, *map(read, notes)),
+        facts=facts_of(population.card),
+        cautions=(*data_checks(request.data, population.dataset).reasons, *map(read, notes)),
     )
 
 

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
 from scipy import ndimage
 
-from assay.analysis.data_checks import Confounder, Looked
+from assay.analysis.confounders import Confounder, Looked
 from assay.core.errors import foremost
 from assay.core.files import write_whole
 from assay.data.dataset import Dataset, PixelScale
@@ -129,14 +129,17 @@ class Gallery:
         grid = _grid([drawn[start : start + COLUMNS] for start in range(0, len(drawn), COLUMNS)])
         return self._write(f"found-{kind}-{int(rows[0])}.png", grid, "found", facts)
 
-    def near_copies(self, dataset: Dataset) -> list[Row]:
-        """Draw pairs of near copies, eight a sheet: the first image of each pair above the second.
+    def copies(self, dataset: Dataset, clusters: Sequence[Int[np.ndarray, " m"]]) -> list[Row]:
+        """Draw pictures that several files hold, eight a sheet: the first file of each above the second.
 
-        Pairs with contradicting labels are framed and come first, then the most alike. At most `MOST_COPIES` pairs are
-        drawn; facts count all of them.
+        Those with contradicting labels are framed and come first. At most `MOST_COPIES` are drawn; facts count all.
+
+        Args:
+            dataset: The images.
+            clusters: Positions of the files of each picture.
         """
-        places = np.array([(pair.first, pair.second) for pair in dataset.near_copies], dtype=np.int64).reshape(-1, 2)
-        contradict = np.ptp(dataset.table.target[places], axis=1) > 0
+        places = np.array([files[:2] for files in clusters], dtype=np.int64).reshape(-1, 2)
+        contradict = np.array([np.ptp(dataset.table.target[files]) > 0 for files in clusters], dtype=bool)
         order = np.argsort(~contradict, kind="stable")
         made: list[Row] = []
         for start in range(0, min(len(places), MOST_COPIES), COLUMNS):
@@ -148,11 +151,11 @@ class Gallery:
             ]
             facts = {
                 "first": start + 1,
-                "pairs": len(places),
+                "pictures": len(places),
                 "contradicting": int(contradict.sum()),
                 "framed": framed.tolist(),
             }
-            made.append(self._write(f"near-copies-{start // COLUMNS + 1}.png", _grid(rows), "copies", facts))
+            made.append(self._write(f"copies-{start // COLUMNS + 1}.png", _grid(rows), "copies", facts))
         return made
 
     def contact(self, number: int, confounder: Confounder, looked: Looked) -> Row:

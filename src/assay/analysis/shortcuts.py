@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,13 +15,10 @@ from assay.core.reasons import Code, Field, Reason, because
 from assay.core.seeds import row_uniform
 from assay.core.types import Factor, FactorTable
 from assay.data.cards import without_patients
-from assay.data.dataset import Dataset
-from assay.data.files.folder import undeclared_table
+from assay.data.dataset import Dataset, Images
 from assay.probes.decodability import folds_by_patient, held_out
 from assay.probes.probe import clustered
-from assay.shifts.checks import LEAST_ROWS, PROXY
 from assay.shifts.intervention import by_box
-from assay.spec.schema import DataSpec
 from assay.stats.estimate import interval
 from assay.stats.influence import auroc_rows
 from assay.stats.metrics import placements
@@ -32,6 +29,8 @@ CLEAR = 0.6
 MOST_IMAGES = 4000
 """Image properties and baselines are taken of so many images at most, all images of patients drawn at random."""
 FOLDS, SEED = 5, 0
+LEAST_ROWS = 10
+"""With fewer rows on either side nothing is said: by chance a column tells so few."""
 BINS = 8
 """Bins of equal size into which a number is cut to see whether it tells the target other than by being high or low."""
 CLEARER = 0.05
@@ -45,6 +44,10 @@ MARK = 0.4
 """By so much are thin bright marks brighter than what is around them."""
 _BATCH = 64
 _SUFFIXES = {"jpeg": "jpg", "jpe": "jpg", "tif": "tiff", "dicom": "dcm"}
+
+
+Measure = Callable[[Tensor], Mapping[str, Tensor]]
+"""Pictures [b, c, h, w] -> name -> a number, or numbers, for each."""
 
 
 @dataclass(frozen=True)
@@ -73,21 +76,39 @@ def shortcut_rows(cues: Iterable[Cue]) -> list[Row]:
     return sorted(rows, key=lambda row: -1.0 if np.isnan(row["value"]) else float(row["value"]), reverse=True)
 
 
-def cues_of(data: DataSpec, dataset: Dataset | None) -> list[Cue]:
-    """Return what may predict the target; nothing of a phantom, whose factors the study draws itself.
+@dataclass(frozen=True)
+class Seen:
+    """What cheap measures see in images, at study resolution and without padding.
+
+    Attributes:
+        rows: Positions of the images: all of them, or whole patients up to `MOST_IMAGES`.
+        properties: Name -> a number for each.
+        features: Name of a baseline -> its input for each; that of the thumbnail first.
+    """
+
+    rows: Int[np.ndarray, " m"]
+    properties: Mapping[str, Float[np.ndarray, " m"]]
+    features: Mapping[str, Float[np.ndarray, "m d"]]
+
+
+def cues_of(dataset: Dataset, others: FactorTable | None, seen: Seen) -> list[Cue]:
+    """Return what may predict the target.
 
     Every factor (but one of the role *core*, which defines the target), every column that the study does not name,
     whether they are filled, properties of the images, and ridge regressions on held-out patients. Where patients are
     not named, rows count none. Columns whose rows are not those of the images have no scores.
+
+    Args:
+        dataset: The images.
+        others: The columns that are not named; None where there are none.
+        seen: Measures of the images.
     """
-    if dataset is None:
-        return []
-    table, others = dataset.table, undeclared_table(data)
+    table = dataset.table
     cues = list(cues_of_table(table))
     if others is not None:
         aligned = np.array_equal(others.target, table.target)
         cues += [cue if aligned else replace(cue, scores={}) for cue in cues_of_table(others, "column")]
-    cues += _image_cues(dataset)
+    cues += [cue.at(seen.rows, len(table)) for cue in _cues_of_images(dataset, seen)]
     if without_patients(dataset.card.known_faults):
         cues = [replace(cue, row={**cue.row, "patients": 0}) for cue in cues]
     return cues
@@ -105,18 +126,13 @@ def cues_of_table(table: FactorTable, kind: str = "factor") -> Iterator[Cue]:
             yield _cue("filled", factor.name, table, dict.fromkeys(_codes(table), known), None)
 
 
-def shortcut_cautions(rows: Sequence[Row], *, proxies: bool = False) -> Iterator[Reason]:
-    """Return the caution on strong predictors; factors and columns from `PROXY` on only where asked for `proxies`."""
-    strong = [row for row in rows if row["strong"] and (proxies or not _is_proxy(row))]
+def shortcut_cautions(rows: Sequence[Row]) -> Iterator[Reason]:
+    """Yield the caution on strong predictors."""
+    strong = [row for row in rows if row["strong"]]
     if strong:
         columns = {"kinds": "kind", "names": "name", "values": "value", "lows": "low", "highs": "high"}
         fields: dict[str, Field] = {key: tuple(str(row[column]) for row in strong) for key, column in columns.items()}
         yield because(Code.PLAIN_SIGHT, **fields)
-
-
-def _is_proxy(row: Row) -> bool:
-    """A proxy is monotone."""
-    return row["kind"] in ("factor", "column") and row["value"] >= PROXY and row["direction"] != MIXED
 
 
 # One row: a score per image against the target.
@@ -189,17 +205,12 @@ def _number_cue(kind: str, name: str, values: Float[np.ndarray, " n"], table: Fa
     known = np.isfinite(values)
     if len(np.unique(values[known])) <= 2:
         return plain
-    fold = folds_by_patient(table.patient, FOLDS, SEED)
-    scores = {code: np.full(len(values), np.nan) for code in _codes(table)}
-    for part in np.unique(fold):
-        fitted, tested = known & (fold != part), known & (fold == part)
-        if not fitted.any() or not tested.any():
-            continue
+
+    def bins(fitted: Bool[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
         edges = np.unique(np.quantile(values[fitted], np.arange(1, BINS) / BINS))
-        bins = [np.searchsorted(edges, values[rows], side="right") for rows in (fitted, tested)]
-        for code, score in scores.items():
-            score[tested] = _shares(bins[0], table.target[fitted] == code, bins[1])
-    binned = _cue(kind, name, table, scores, fold)
+        return np.searchsorted(edges, values, side="right")
+
+    binned = _level_cue(kind, name, table, known, bins)
     better = binned.row["value"] > plain.row["value"] + CLEARER
     return replace(binned, row={**binned.row, "direction": MIXED}) if better else plain
 
@@ -218,19 +229,25 @@ def _factor_cue(kind: str, factor: Factor, table: FactorTable) -> Cue:
         score = np.where(values < 0, np.nan, values) if factor.levels else values
         return _number_cue(kind, factor.name, score, table)
     level = table.columns[factor.name].astype(np.int64)
-    return _level_cue(kind, factor.name, level, table)
+    return _level_cue(kind, factor.name, table, level >= 0, lambda _: level)
 
 
-def _level_cue(kind: str, name: str, level: Int[np.ndarray, " n"], table: FactorTable) -> Cue:
+def _level_cue(
+    kind: str,
+    name: str,
+    table: FactorTable,
+    known: Bool[np.ndarray, " n"],
+    levels: Callable[[Bool[np.ndarray, " n"]], Int[np.ndarray, " n"]],
+) -> Cue:
+    """levels: the level of every row, given the rows that it may be fitted to."""
     fold = folds_by_patient(table.patient, FOLDS, SEED)
-    scores: dict[int, np.ndarray] = {}
-    for code in _codes(table):
-        score = np.full(len(level), np.nan)
-        for part in np.unique(fold):
-            fitted, tested = (fold != part) & (level >= 0), (fold == part) & (level >= 0)
-            if fitted.any() and tested.any():
+    scores = {code: np.full(len(known), np.nan) for code in _codes(table)}
+    for part in np.unique(fold):
+        fitted, tested = known & (fold != part), known & (fold == part)
+        if fitted.any() and tested.any():
+            level = levels(fitted)
+            for code, score in scores.items():
                 score[tested] = _shares(level[fitted], table.target[fitted] == code, level[tested])
-        scores[code] = score
     return _cue(kind, name, table, scores, fold)
 
 
@@ -246,15 +263,9 @@ def _shares(
 # The images: cheap properties, and what a thumbnail, the outer tenth and the padding say.
 
 
-def _image_cues(dataset: Dataset) -> Iterator[Cue]:
-    rows = sampled_images(dataset.table.patient)
-    return (cue.at(rows, len(dataset.table)) for cue in _cues_of_images(dataset, rows))
-
-
-def _cues_of_images(dataset: Dataset, rows: Int[np.ndarray, " m"]) -> Iterator[Cue]:
-    table = dataset.table.take(rows)
-    measured, pictures = looked_at(dataset, rows)
-    for name, values in {**_native(dataset, rows), **measured}.items():
+def _cues_of_images(dataset: Dataset, seen: Seen) -> Iterator[Cue]:
+    rows, table = seen.rows, dataset.table.take(seen.rows)
+    for name, values in {**_native(dataset, rows), **seen.properties}.items():
         if np.ptp(values) > 0:
             yield _number_cue("image", name, values, table)
     ends: list[str] = [dataset.formats[at] for at in rows.tolist()] if dataset.formats else []
@@ -262,9 +273,9 @@ def _cues_of_images(dataset: Dataset, rows: Int[np.ndarray, " m"]) -> Iterator[C
     found = sorted(set(formats))
     if len(found) > 1:
         level = np.array([found.index(name) for name in formats], dtype=np.int64)
-        yield _level_cue("image", "file format", level, table)
+        yield _level_cue("image", "file format", table, level >= 0, lambda _: level)
     fold = folds_by_patient(table.patient, FOLDS, SEED)
-    for name, features in pictures.items():
+    for name, features in seen.features.items():
         wanted = np.stack([table.target == code for code in _codes(table)], axis=1).astype(np.float64)
         said = held_out(features, wanted, fold)
         yield _cue("baseline", name, table, dict(zip(_codes(table), said.T, strict=True)), fold)
@@ -287,24 +298,28 @@ def _native(dataset: Dataset, rows: Int[np.ndarray, " m"]) -> dict[str, np.ndarr
     return {"width": width, "height": height, "aspect (width / height)": width / height}
 
 
-def looked_at(
-    dataset: Dataset, rows: Int[np.ndarray, " m"]
-) -> tuple[dict[str, np.ndarray], dict[str, Float[np.ndarray, "m d"]]]:
-    """Return properties of every picture and features of baselines, at study resolution and without padding."""
-    shape = dataset.images.shape
-    properties: dict[str, np.ndarray] = {}
-    features: dict[str, np.ndarray] = {}
-    boxes = None if dataset.boxes is None else dataset.boxes[rows]
-    for box, alike in by_box(boxes, np.arange(len(rows)), shape):
+def looked_at(dataset: Dataset) -> Seen:
+    """Measure every image, or those of some patients."""
+    rows, boxes = sampled_images(dataset.table.patient), dataset.boxes
+    found = of_pictures(dataset.images, boxes, rows, lambda pictures: properties_of(pictures) | _features(pictures))
+    properties = {name: values for name, values in found.items() if values.ndim == 1}
+    features = {name: values for name, values in found.items() if values.ndim == 2}
+    if boxes is not None and len(np.unique(boxes[rows], axis=0)) > 1:
+        features["padding mask"] = _padding(boxes[rows], dataset.images.shape)
+    return Seen(rows, properties, features)
+
+
+def of_pictures(
+    images: Images, boxes: Int[np.ndarray, "n 4"] | None, rows: Int[np.ndarray, " m"], measure: Measure
+) -> dict[str, np.ndarray]:
+    """Return a measure of every picture, without its padding: name -> a number or a row for each of these positions."""
+    found: dict[str, np.ndarray] = {}
+    for box, alike in by_box(None if boxes is None else boxes[rows], np.arange(len(rows)), images.shape):
         for part in (alike[start : start + _BATCH] for start in range(0, len(alike), _BATCH)):
-            pictures = dataset.images.read(rows[part])[:, :, box.rows, box.columns]
-            for into, found in ((properties, properties_of(pictures)), (features, _features(pictures))):
-                for name, values in found.items():
-                    place = into.setdefault(name, np.zeros((len(rows), *values.shape[1:])))
-                    place[part] = values.double().numpy()
-    if boxes is not None and len(np.unique(boxes, axis=0)) > 1:
-        features["padding mask"] = _padding(boxes, shape)
-    return properties, features
+            pictures = images.read(rows[part])[:, :, box.rows, box.columns]
+            for name, values in measure(pictures).items():
+                found.setdefault(name, np.zeros((len(rows), *values.shape[1:])))[part] = values.double().numpy()
+    return found
 
 
 def properties_of(pictures: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, " b"]]:

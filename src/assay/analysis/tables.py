@@ -260,7 +260,7 @@ class Made(Mapping[str, Sequence[Row]]):
 
     def __getitem__(self, name: str) -> Sequence[Row]:
         rows = MAKERS[name](self)
-        return [over_images(row) for row in rows] if self.described.unnamed else rows
+        return [over_images(row) for row in rows] if self.described.facts["intervals over"] == "images" else rows
 
     def __iter__(self) -> Iterator[str]:
         return iter(MAKERS)
@@ -339,14 +339,10 @@ def _findings(made: Made) -> Sequence[Row]:
         made.estimates,
         made.trials,
         described.environments,
-        described.leakage,
         (made.before.looks[-1], spec.most_seeds),
         dose_axis(spec.points),
         (*described.cautions, *outlying_seeds(seeds, made.contrasts)),
-        unnamed=described.unnamed,
-        drawn=described.drawn,
         split=split_of(spec),
-        bounded=described.bounded,
     )
     return list(map(to_row, found))
 

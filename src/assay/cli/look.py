@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsonlib
-import math
 import sys
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from assay.execution.progress import reading_shown
 from assay.report.evidence import Evidence, Tables
 from assay.report.look_page import look_lines, look_verdict
 from assay.report.sentences.reasons import reason_words
+from assay.store.files import json_text
 from assay.store.folder import RunFolder
 from assay.study.look import broken, look
 from assay.study.look_request import LookRequest
@@ -30,7 +29,7 @@ def look_command(asked: LookRequest) -> None:
         root = look(asked, notify)
     folder, evidence = RunFolder(root), Evidence(Tables(root), root)
     if asked.as_json:
-        print(jsonlib.dumps(_facts(evidence, root), indent=1))
+        print(json_text(_facts(evidence, root), sort_keys=False), end="")
     else:
         for line in [*look_lines(evidence), *_worst(root), f"report: {root / 'report.html'}"]:
             print(line)
@@ -60,10 +59,6 @@ def _facts(evidence: Evidence, root: Path) -> dict[str, object]:
     return {
         "verdict": look_verdict(evidence),
         "findings": [reason_words(row["reason"]) for row in tables["findings"]],
-        **{
-            name: [{key: None if isinstance(one, float) and math.isnan(one) else one for key, one in row.items()}
-                   for row in tables[name]]
-            for name in ("shortcuts", "issues")
-        },
+        **{name: tables[name] for name in ("shortcuts", "issues")},
         "report": str(root / "report.html"),
-    }  # fmt: skip
+    }

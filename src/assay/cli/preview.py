@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsonlib
-import math
 from pathlib import Path
 
 from assay.cli.results import open_page
@@ -13,6 +11,7 @@ from assay.report.preview_page import preview_lines
 from assay.report.sentences.reasons import reason_words
 from assay.runs.run import carry_out
 from assay.stats.findings import from_row
+from assay.store.files import json_text
 from assay.store.folder import PREVIEW
 from assay.study.preview import PreviewRun
 from assay.study.run import prepare
@@ -33,7 +32,7 @@ def preview_command(asked: RunRequest) -> None:
     assert page is not None
     evidence = Evidence(Tables(page.parent), page.parent)
     if asked.as_json:
-        print(jsonlib.dumps(_facts(evidence, page), indent=1))
+        print(json_text(_facts(evidence, page), sort_keys=False), end="")
     else:
         for line in preview_lines(evidence):
             print(line)
@@ -53,13 +52,7 @@ def _facts(evidence: Evidence, page: Path) -> dict[str, object]:
         "seconds": float(facts["seconds"]),
         "workers": int(facts["workers"]),
         "device": facts["device"],
-        **{
-            name: [
-                {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
-                for row in tables[name]
-            ]
-            for name in shown
-        },
+        **{name: tables[name] for name in shown},
         "doubts": [reason_words(from_row(row).reason) for row in tables["findings"]],
         "pictures": [str(page.parent / "pictures" / row["file"]) for row in tables["pictures"]],
         "preview": str(page),

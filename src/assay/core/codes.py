@@ -427,47 +427,44 @@ class Code(StrEnum):
         "no leakage: each image is generated",
         "ok",
     )
-    LEAKAGE_UNCHECKED = (
-        "leakage-unchecked",
-        "leakage between patients was not checked: no column identifies patients",
-        "leakage unknown: search for copies",
-        "bad",
+    COPIES_UNCHECKED = (
+        "copies-unchecked",
+        "near copies were not searched: this set has no search",
+        "near copies unknown",
     )
     NO_COPIES = (
         "no-copies",
-        "no exact or near copy (rotated, mirrored, [bounded?|cropped to 90%, ]re-encoded) [patients?of an image "
-        "across patients|among the images]",
-        "no copies between splits",
+        "no exact or near copy (turned by quarters, mirrored, [bounded?|cropped to 90%, ]re-encoded) [patients?of an "
+        "image across patients|among the images][searched?, near copies among {searched:,} of {images:,} images]",
+        "no copies among the images",
         "ok",
     )
-    COPIES_FOUND = (
-        "copies-found",
-        "{count:pair} of near copies[contradicting?, {contradicting} with contradicting labels]:",
-        "copies found: look at them",
+    COPY_CLUSTERS = (
+        "copy-clusters",
+        "copies, exact or near: {groups:picture} in {files:file}[across?, {across:picture} under several "
+        "patients|][contradicting?, {contradicting:picture} with different classes|][masks?, {masks:picture} with "
+        "different masks|], such as rows {rows:list}[searched?, near copies among {searched:,} of {images:,} images]"
+        "[bounded?; among so many images cropped ones were not searched]",
+        "{groups:picture} in {files:file}: copies",
         "bad",
+    )
+    COPIES_OF_ONE_PATIENT = (
+        "copies-of-one-patient",
+        "{groups:picture} in {files:file}, each of one patient, such as rows {rows:list}",
+        "{groups:picture} in {files:file} of the same patient",
     )
     COPIES_SUSPECTED = (
         "copies-suspected",
-        "{count:pair} of images that may be near copies[contradicting?, {contradicting} with contradicting labels]:",
+        "pictures much alike, which may be copies: {groups:picture} in {files:file}, such as rows {rows:list}; look at "
+        "them",
         "pictures much alike: look at them",
-    )
-    NEAR_COPIES = (
-        "near-copies",
-        "{word}s {first} and {second} [named?of different patients are nearly the same image|are different "
-        "images, nearly the same] (likeness {likeness:.3f})",
-        "near copies found: look at them",
-    )
-    CONTRADICTING_COPIES = (
-        "contradicting-copies",
-        "{word}s {first} and {second} [named?of different patients are nearly the same image|are different "
-        "images, nearly the same] (likeness {likeness:.3f}), and their labels contradict: {labels:list}",
-        "copies with other labels: look at them",
     )
     COPIES_BETWEEN_SETS = (
         "copies-between-sets",
-        "{word} {first} of the training set and {other} {second} of {set} are nearly the same image "
-        "(likeness {likeness:.3f})",
+        "{count:image} of {set} found in the training set, exactly or nearly, such as row {second}, a copy of row "
+        "{first} there",
         "images of a test set in training: remove them",
+        "bad",
     )
     ASSOCIATIONS_ACHIEVED = "associations-achieved", "associations achieved as asked", "associations as asked", "ok"
     ASSOCIATIONS_OFF = (
@@ -576,11 +573,6 @@ class Code(StrEnum):
         "the target is '{target}', not whether an image shows a lesion: AUROC and average precision rank images "
         "by it, while overlap and false positives go by the masks",
     )
-    PROXY = (
-        "proxy",
-        "{kind} '{name}' is a proxy for the target: alone it predicts '{of}' with AUROC {auroc:.3f} ({rows:,} "
-        "rows), so findings about the two cannot be separated",
-    )
     UNSEEN_LEVELS = (
         "unseen-levels",
         "'{environment}' has levels of '{factor}' that no training image has[folds? (of its fold, all "
@@ -611,19 +603,17 @@ class Code(StrEnum):
         "without a network, the target is predicted by {names:properties}; a network may learn these instead",
         "without a network, the target is predicted by {names:cue}",
     )
-    COPY_CLUSTERS = (
-        "copy-clusters",
-        "copies, exact or near: {groups:picture} in {files:file}[across?, {across:picture} under several "
-        "patients|][contradicting?, {contradicting:picture} with different classes|]",
-        "{groups:picture} in {files:file}: copies",
-    )
     PARTS_SHARED = (
         "parts-shared",
         "{count:patient} and {groups:picture} are in several parts of '{column}': what is tested was trained on",
         "parts of '{column}' share patients or pictures",
         "bad",
     )
-    ODD_IMAGES = "odd-images", "{count:image}: {kind:issue}", "{count:image}: {kind:issue}"
+    ODD_IMAGES = (
+        "odd-images",
+        "{count:image}: {kind:issue}, such as rows {rows:list}",
+        "{count:image}: {kind:issue}",
+    )
     ROWS_LEFT_OUT = "rows-left-out", "{count:row} cannot be used; the page says why"
     SMALL_GROUPS_OF = (
         "small-groups-of",

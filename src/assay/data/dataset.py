@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -13,7 +13,6 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from torch import Tensor
 
-from assay.core.reasons import Reason
 from assay.core.types import Factor, FactorTable
 
 if TYPE_CHECKING:
@@ -186,10 +185,6 @@ class NearCopies(Protocol):
         """Return pairs of rows, the most alike first. Images are compared with those of these rows only."""
         ...
 
-    def reasons(self, table: FactorTable, pairs: Sequence[Pair]) -> tuple[Reason, ...]:
-        """Return a reason for every pair of different patients; those with contradicting labels come first."""
-        ...
-
 
 @dataclass(frozen=True)
 class BoxedLesions:
@@ -247,6 +242,7 @@ class Dataset:
         pixels: Hash of each image's pixels at study size; none where images are no files.
         search: Search for near copies; None where there is none.
         original: Pictures at original resolution; None where files have no other than the study's.
+        mask_pixels: Hash of each mask's pixels at study size; none without masks.
     """
 
     table: FactorTable
@@ -266,29 +262,12 @@ class Dataset:
     pixels: tuple[int, ...] = field(default=(), repr=False)
     search: NearCopies | None = None
     original: Originals | None = None
+    mask_pixels: tuple[int, ...] = field(default=(), repr=False)
 
     @cached_property
     def near_copies(self) -> tuple[Pair, ...]:
         """Near copies of different patients, and with `split.together` of those put together; the most alike first."""
         return () if self.search is None else self.search.among(self.table.row)
-
-    @cached_property
-    def leakage(self) -> tuple[Reason, ...]:
-        """Near copies across patients, a reason for each pair; exact copies are refused."""
-        return () if self.search is None else self.search.reasons(self.table, self.near_copies)
-
-    def searched(self) -> Dataset:
-        """Return the dataset after a search for near copies among all rows, with the search's limit on its card."""
-        if self.search is None:
-            return self
-        from assay.data.near_copies import not_looked_for
-
-        faults = self.card.known_faults
-        if limit := not_looked_for(len(self.table)):
-            faults = (*faults, limit)
-        made = replace(self, card=replace(self.card, known_faults=faults))
-        _ = made.near_copies
-        return made
 
 
 @dataclass(frozen=True, slots=True)

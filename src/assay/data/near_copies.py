@@ -110,7 +110,7 @@ def near_pairs(
     """Find pairs of different patients whose images are nearly the same, the most alike first.
 
     Every image is compared with all others; the six nearest candidates of each are verified. Of very large sets whole
-    images alone are compared (see `not_looked_for`).
+    images alone are compared (see `bounded`).
 
     Args:
         detail: `details` of images.
@@ -134,19 +134,14 @@ def near_pairs(
     return sorted(pairs, key=lambda pair: (-pair.likeness, pair.first, pair.second))
 
 
-def not_looked_for(images: int) -> str:
-    """Name the copies that are not searched in a set of so many images; empty where all are."""
-    if images <= _MOST:
-        return ""
-    return (
-        f"{images:,} images are more than the {_MOST:,} among which cropped and shifted near copies are searched: "
-        "mirrored, turned, brightened and re-encoded ones alone were"
-    )
+def bounded(images: int) -> bool:
+    """Return whether a set of so many images is too large to search it for cropped and shifted copies."""
+    return images > _MOST
 
 
 def _laid(images: int) -> Sequence[tuple[_Window, _Window]]:
     """Return the windows that are laid over each other in a set of so many images."""
-    return _LAID[:1] if not_looked_for(images) else _LAID
+    return _LAID[:1] if bounded(images) else _LAID
 
 
 def _threshold(searched: _Searched, patients: Int[np.ndarray, "n"], asked: Int[np.ndarray, "m"]) -> float:

@@ -12,7 +12,7 @@ from assay.core.errors import DataError, SpecError, cut, nearest
 from assay.core.files import content_hash
 from assay.core.types import FactorTable
 from assay.data.dataset import Dataset
-from assay.data.files.build import CopiesBetween, FileCopies
+from assay.data.files.build import FileCopies
 from assay.data.files.table import answered
 from assay.spec.data import LESION
 from assay.spec.schema import DataSpec
@@ -37,12 +37,11 @@ class Training:
     dataset: Dataset | None
 
 
-def outside(number: int, name: str, data: DataSpec, found: Dataset, training: Training) -> Dataset:
+def outside(number: int, data: DataSpec, found: Dataset, training: Training) -> Dataset:
     """Return a set with the classes of the training set and patient codes of its own.
 
     Args:
         number: Its place among the sets, from 1.
-        name: Name of the set.
         data: Its section of the study.
         found: Its files.
         training: The training set.
@@ -60,7 +59,7 @@ def outside(number: int, name: str, data: DataSpec, found: Dataset, training: Tr
         _refuse_shared(data, found, training.data, training.dataset)
         searches = training.dataset.search, found.search
         if isinstance(searches[0], FileCopies) and isinstance(searches[1], FileCopies):
-            search = CopiesBetween(name, searches[0], searches[1])
+            search = replace(searches[1], training=searches[0])
     return replace(found, table=table, content=content, search=search)
 
 

@@ -20,9 +20,8 @@ from assay.store.files import Row, write_text
 from assay.store.folder import RunFolder
 
 MODEL_CARD, DATA_CARD, CROSSWALK = "model-card.md", "data-card.md", "crosswalk.md"
-_DATA_CHECKS = ("patients", "copies", "contradictions", "near-copies", "training-images", "training-patients",
-                "training-copies")  # fmt: skip
-"""Checks of the data; the others are of the model."""
+_MODEL_CHECKS = ("repeatable", "reading", "scaling", "ranking", "expected", "pixels")
+"""Checks of the model; the others are of the data."""
 
 
 def write_cards(root: Path) -> None:
@@ -59,7 +58,7 @@ def _model(found: Audited) -> Iterator[str]:
         yield from ("", f"{found.gaps}, with the margin {facts['margin']}.")
     if found.distortions:
         yield from ("", f"{found.distortions}, with the margin {facts['margin']}.")
-    checks = [row for row in found.tables["checks"] if row["check"] not in _DATA_CHECKS]
+    checks = [row for row in found.tables["checks"] if row["check"] in _MODEL_CHECKS]
     yield from ("", "## Checks", "", *_checks(checks))
     yield from ("", "## Scope", "", "These verdicts hold for this model, these images and these marks as drawn.")
     yield from ("", *(f"- {text}" for text in METHODS))
@@ -76,15 +75,8 @@ def _data(found: Audited) -> Iterator[str]:
         yield "- patients are not named: each image counts as one"
     yield from ("", "## Columns", "")
     yield from _table(("column", "role", "kind", "values", "missing"), map(_column, found.tables["columns"]))
-    shown = [row for row in found.tables["shortcuts"] if row.get("strong")]
-    if shown:
-        yield from ("", "Columns and properties that tell the target without a network:", "")
-        yield from _table(
-            ("name", "kind", "class", "AUROC"),
-            ((in_words(row["name"]), row["kind"], row["of"], f"{row['value']:.2f}") for row in shown),
-        )
-    checks = [row for row in found.tables["checks"] if row["check"] in _DATA_CHECKS]
-    yield from ("", "## Copies, patients and parts", "", *_checks(checks))
+    checks = [row for row in found.tables["checks"] if row["check"] not in _MODEL_CHECKS]
+    yield from ("", "## Copies, cues, odd images and patients", "", *_checks(checks))
     if "known faults" in facts:
         faults = facts["known faults"].split("; ")
         yield from ("", "## Known faults", "", *(f"- {inert(text)}" for text in faults))

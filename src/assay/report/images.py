@@ -154,8 +154,8 @@ _OF_FIRST = "Models of the first seed"
 _GROUPS: Mapping[str, tuple[str, str, int, str]] = {
     "sheet": ("", "", 1, "further environment"),
     "source": ("What sources are trained on", "", 1, "further source"),
-    "copies": ("Near copies", "Nearly identical images in the data. If one of a pair is in training and the other in "
-               "test, results are too good.", 1, "further sheet"),
+    "copies": ("Copies, exact or near", "If one file is in training and another in test, results are too good.", 1,
+               "further sheet"),
     "found": ("What stands out", "", 1, "further sheet"),
     "outline": ("Predicted outlines on the same images", "Ranked by the mean over recipes: by Dice in images with a "
                 f"lesion, by predicted area in the others. {_OF_FIRST}, threshold p = 0.5.", 0, "image"),

@@ -437,8 +437,7 @@ class FilePopulation(Population):
 
     @cached_property
     def _loaded(self) -> Dataset:
-        made = self.load()
-        return made if self.all_tested else made.searched()
+        return self.load()
 
 
 def _row_ties(environment: EnvironmentSpec) -> dict[str, AssociationSpec]:

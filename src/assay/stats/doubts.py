@@ -6,12 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Literal
+from typing import Any, Literal
 
 from assay.core.measures import range_of
 from assay.core.reasons import NOTHING, Code, Reason, because, reason_of
 from assay.stats.doses import uneven_rows
-from assay.stats.findings import Finding, Kind, with_ids
+from assay.stats.findings import Finding, Kind, to_row, with_ids
 from assay.stats.measures import COMPUTED
 from assay.stats.rows import (
     CONTROLS,
@@ -51,8 +51,6 @@ FAR_GAP = 0.2
 """Share of a measure's range beyond which a seed is doubted where too few distances give a standard deviation."""
 FOLDED = 0.0833
 """The greatest share of true null hypotheses with p < 0.05 in simulated repeated k-fold (docs/statistics.md)."""
-SURELY = 0.9
-"""Likeness from which on near copies are no mere suspicion."""
 Split = Literal["", "shares", "column"]
 """How training rows of all seeds come from one pool; empty where each seed has rows of its own, or folds."""
 ONE_POOL: dict[Split, float] = {"shares": 0.0612, "column": 0.0617}
@@ -69,15 +67,11 @@ def findings_of(
     estimates: Sequence[Row],
     trials: Sequence[Row] = (),
     environments: Sequence[Row] = (),
-    leakage: Sequence[Reason] | None = None,
     seeds: tuple[int, int] | None = None,
     dosed: str = "",
     cautions: Sequence[Reason] = (),
     *,
-    unnamed: str = "",
-    drawn: bool = False,
     split: Split = "",
-    bounded: bool = False,
 ) -> list[Finding]:
     """Return the limits and cautions of a study, in the order in which they are read.
 
@@ -86,22 +80,16 @@ def findings_of(
         estimates: See contrasts.
         trials: See contrasts.
         environments: See contrasts.
-        leakage: The result of the leakage check; None when none was made.
         seeds: How many were planned when results first existed, and how many now.
         dosed: The axis of the doses, or empty.
         cautions: Further remarks on the data.
-        unnamed: A remark of the data where no column names patients, else empty.
-        drawn: Whether images come from a phantom, each drawn for itself.
         split: How the training rows of all seeds come from one pool.
-        bounded: Whether the set is too large to search it for cropped copies.
     """
     contrasts = with_outcomes(contrasts, trials)
     found = [
         *limits(contrasts, estimates),
         *_trials(trials),
-        *_unnamed(unnamed),
-        *_leakage(leakage, unnamed, drawn, bounded),
-        *(_doubt(reason, kind=_kind_of(reason)) for reason in cautions),
+        *cautioned(cautions),
         *_associations(environments),
         *_uneven_rows(environments, trials, dosed),
         *_at_chance(estimates, dosed),
@@ -123,9 +111,22 @@ def _doubt(reason: Reason, table: str = "", *, kind: Kind = "caution", row: Row 
     return Finding(kind, reason.codes[0].light, reason, "contrasts" if id else table, id)
 
 
-def _kind_of(reason: Reason) -> Kind:
-    shortcut = reason.first(Code.PLAIN_SIGHT, Code.PROXY)
-    return "shortcut" if shortcut else "caution"
+_LEAKAGE = (
+    Code.PARTS_SHARED, Code.COPY_CLUSTERS, Code.COPIES_OF_ONE_PATIENT, Code.COPIES_SUSPECTED, Code.COPIES_BETWEEN_SETS,
+    Code.COPIES_UNCHECKED, Code.NO_COPIES, Code.DRAWN_IMAGES, Code.PATIENTS_UNKNOWN,
+)  # fmt: skip
+_KINDS: dict[Code, Kind] = {Code.PLAIN_SIGHT: "shortcut", **dict.fromkeys(_LEAKAGE, "leakage")}
+"""Kind of what is found in the images; others are cautions."""
+
+
+def cautioned(reasons: Sequence[Reason]) -> list[Finding]:
+    """Return what is known of the images as findings, each with the light of its code."""
+    return [_doubt(reason, kind=_KINDS.get(reason.codes[0], "caution")) for reason in reasons]
+
+
+def caution_rows(reasons: Sequence[Reason]) -> list[dict[str, Any]]:
+    """Return what is known of the images as rows of `schema.FINDINGS`."""
+    return list(map(to_row, with_ids(cautioned(reasons))))
 
 
 _EXTREMES = (Code.PREDICTS_NOTHING, Code.PREDICTS_EVERYTHING)
@@ -176,33 +177,6 @@ def _lost(status: str, rows: Sequence[Row]) -> Finding:
 
 def _recipes(rows: Sequence[Row]) -> tuple[str, ...]:
     return tuple(sorted({text_of(row, "recipe") for row in rows}))
-
-
-def _unnamed(unnamed: str) -> list[Finding]:
-    """Report that patients are unknown: images of one may be on both sides, and intervals are over images."""
-    return [_doubt(because(Code.PATIENTS_UNKNOWN, text=unnamed), kind="leakage")] if unnamed else []
-
-
-def _leakage(leakage: Sequence[Reason] | None, unnamed: str, drawn: bool, bounded: bool) -> list[Finding]:
-    if drawn:
-        return [_doubt(because(Code.DRAWN_IMAGES), kind="leakage")]
-    if leakage is None:
-        return [] if unnamed else [_doubt(because(Code.LEAKAGE_UNCHECKED), kind="leakage")]
-    if not leakage:
-        none = because(Code.NO_COPIES, bounded=bounded, patients=not unnamed)
-        return [_doubt(none, kind="leakage")]
-    found = copies_found(leakage)
-    return [Finding("leakage", found.codes[0].light, found)]
-
-
-def copies_found(leakage: Sequence[Reason]) -> Reason:
-    """Return one caution on all pairs of near copies; one to look at where none is surely a copy."""
-    contradicting = sum(Code.CONTRADICTING_COPIES in reason for reason in leakage)
-    likeness = max(float(str(dict(reason.causes[0].fields).get("likeness", 1))) for reason in leakage)
-    counts = {"count": len(leakage), "contradicting": contradicting}
-    if likeness < SURELY:
-        return because(Code.COPIES_SUSPECTED, **counts) + leakage[0]
-    return because(Code.COPIES_FOUND, **counts) + leakage[0]
 
 
 def _associations(environments: Sequence[Row]) -> list[Finding]:

@@ -108,7 +108,8 @@ ADDED = Table(
 )  # fmt: skip
 
 ISSUE_KINDS = (
-    "copy", "across-parts", "left-out", "blank", "dark", "bright", "blurry", "marked", "outlying", "small-group",
+    "copy", "across-parts", "suspected-copy", "left-out", "blank", "dark", "bright", "blurry", "marked", "outlying",
+    "small-group",
 )  # fmt: skip
 """Kinds of issues of `assay look`, the gravest first."""
 ISSUES = Table(

@@ -16,8 +16,9 @@ import numpy as np
 
 from assay.analysis.added import model_added
 from assay.analysis.audit import by_harm, column_rows, of_columns
+from assay.analysis.data_checks import data_checks
 from assay.analysis.leads import foremost, leads_of_images
-from assay.analysis.shortcuts import Cue, cues_of, shortcut_rows
+from assay.analysis.shortcuts import Cue
 from assay.core.files import content_hash
 from assay.core.reasons import Code, because
 from assay.data.cache import Notify, silent
@@ -46,7 +47,7 @@ from assay.study.audit_conclusions import (
     why,
     write_mark,
 )
-from assay.study.audit_data import data_checks, training_scene
+from assay.study.audit_data import checks_of_images, training_scene
 from assay.study.audit_plan import (
     AuditPlan,
     Planned,
@@ -368,8 +369,7 @@ class AuditRun:
             if effects and asked.pictures:
                 write_mark(folder, mark.name, plan.before, plan.marks[mark.name][DECIDING].images())
         columns, groups, gaps = of_columns(answers.clean, asked.margin)
-        cues = cues_of(given.request.data, given.population.dataset)
-        shortcuts = shortcut_rows(cues)
+        checks = data_checks(given.request.data, given.population.dataset, near=plan.images.table.row)
         if asked.pictures:
             for one in self._searches:
                 one.write_pictures()
@@ -377,16 +377,16 @@ class AuditRun:
             "verdicts": by_harm([*(row for _, row, _ in marks), *columns]),
             "regions": self._regions(),
             "carriers": [row for one in self._searches for row in one.carriers()],
-            "leads": self._leads(shortcuts),
+            "leads": self._leads(),
             "inside": self._inside(folder),
             "effects": [row for _, _, effects in marks for row in effects],
             "distorted": list(answers.distortions()),
             "groups": groups,
             "gaps": gaps,
-            "checks": [*self.checks, *data_checks(plan.whole, plan.images, given, asked.train)],
+            "checks": [*self.checks, *checks_of_images(plan.whole, plan.images, given, checks, asked.train)],
             "columns": column_rows(plan.whole.table),
-            "shortcuts": shortcuts,
-            "added": self._added(cues),
+            "shortcuts": checks.shortcuts,
+            "added": self._added(checks.cues),
             "images": image_rows(given, plan.images),
             "answers": [
                 {"factor": one.factor, "kind": one.kind, "dose": one.dose, "change": one.change, "reading": one.id}
@@ -430,12 +430,12 @@ class AuditRun:
         dataset = self.given.population.dataset
         return [] if dataset is None else model_added(self.answers.clean, cues, dataset.table)
 
-    def _leads(self, predictors: Sequence[Row]) -> list[Row]:
+    def _leads(self) -> list[Row]:
         asked = self.request
         if not asked.leads or asked.task == "segmentation":
             return []
         properties = measured(self.plan.images)
-        return foremost(list(leads_of_images(self.answers.clean, properties, predictors, asked.seed, asked.margin)))
+        return foremost(list(leads_of_images(self.answers.clean, properties, asked.seed, asked.margin)))
 
     def _inside(self, folder: RunFolder) -> list[Row]:
         if self.request.task == "segmentation":

@@ -95,8 +95,7 @@ class CompareRun:
             "contrasts": list(map(counted, made.contrasts)),
             "estimates": list(map(counted, made.estimates)),
             "values": made.values,
-            # there are no images to look for copies in
-            "findings": [to_row(one) for one in found if one.kind != "leakage"],
+            "findings": list(map(to_row, found)),
             "provenance": [{"key": key, "value": value} for key, value in facts.items()],
         }
 

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.special import logit
 
-from assay.analysis.shortcuts import properties_of
+from assay.analysis.shortcuts import of_pictures, properties_of
 from assay.core.files import content_hash
 from assay.core.reasons import Code, Reason
 from assay.data.files.table import expand
@@ -24,7 +24,6 @@ from assay.probes.leads import Lead, Sample, carriers, lead
 from assay.probes.reader import ReadingError, evaluating, score_names, scores_of
 from assay.shifts.environment import Environment
 from assay.shifts.intervention import by_box
-from assay.shifts.population import PopulationScene
 from assay.shifts.regions import Pixels, Region, Sought, region_of
 from assay.spec.request import ProbeRequest
 from assay.stats.rows import LeadVerdict
@@ -237,10 +236,5 @@ def _bounded(name: str, found: Bounded) -> Row:
 
 def measured(environment: Environment) -> dict[str, Float[np.ndarray, " n"]]:
     """Return cheap properties of images, without padding; those that do not vary are left out."""
-    found: dict[str, np.ndarray] = {}
-    for box, alike in by_box(environment.boxes, np.arange(len(environment)), environment.images.shape):
-        for part in np.array_split(alike, max(1, len(alike) // 64)):
-            pictures = environment.images.read(part)[:, :, box.rows, box.columns]
-            for name, values in properties_of(pictures).items():
-                found.setdefault(name, np.zeros(len(environment)))[part] = values.double().numpy()
+    found = of_pictures(environment.images, environment.boxes, np.arange(len(environment)), properties_of)
     return {name: values for name, values in found.items() if np.ptp(values) > 0}

@@ -10,8 +10,8 @@ from typing import Any, cast
 import numpy as np
 import torch
 
+from assay.analysis.confounders import reads_neutral
 from assay.analysis.contrasts import pairs
-from assay.analysis.data_checks import reads_neutral
 from assay.core.errors import SpecError, StoreError, UnfitError, WeightsError, unknown_name
 from assay.core.files import canonical_json
 from assay.core.measures import COMPARED, Among

@@ -7,17 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from assay.analysis.data_checks import Looked, cautions, confounders, visibility_rows
-from assay.analysis.described import environment_rows_of, facts_of_sets, leakage_of
+from assay.analysis.confounders import Looked, cautions, confounders, visibility_rows
+from assay.analysis.data_checks import DataChecks, data_checks
+from assay.analysis.described import environment_rows_of, facts_of_sets
 from assay.analysis.folds import Folds
 from assay.analysis.pictures import Gallery
 from assay.analysis.preview import Distinct, detectable_differences, distinct_environments, headed
-from assay.analysis.shortcuts import cues_of, shortcut_cautions, shortcut_rows
 from assay.analysis.tables import without_home
 from assay.core.files import canonical_json
-from assay.core.reasons import Code, Reason, because
+from assay.core.reasons import Reason
 from assay.core.versions import versions
-from assay.data.cards import without_patients
 from assay.execution.tasks import Task
 from assay.runs.run import Tables
 from assay.shifts.association import also_achieved
@@ -25,8 +24,7 @@ from assay.shifts.population import Population
 from assay.spec.environments import dose_axis, images_seed
 from assay.spec.schema import RecipePoint, StudySpec
 from assay.stats.doses import uneven_rows
-from assay.stats.doubts import copies_found
-from assay.stats.findings import Finding, to_row, with_ids
+from assay.stats.doubts import caution_rows
 from assay.store import kinds
 from assay.store.files import Row
 from assay.store.folder import RunFolder
@@ -99,15 +97,8 @@ def preview_tables(
     environments = distinct_environments(spec.points, population, spec.first_seed)
     marks = dict.fromkeys((change.name for change in changes), ())
     rows = list(_environment_rows(spec, population, environments, marks))
-    shortcuts = shortcut_rows(cues_of(spec.data, population.dataset))
-    unnamed = without_patients(population.card.known_faults)
-    doubts = (
-        *([copies_found(pairs)] if (pairs := leakage_of(population)) else []),
-        *((because(Code.PATIENTS_UNKNOWN, text=unnamed),) if unnamed else ()),
-        *_uneven(spec, environments),
-        *cautions(spec, population, looked),
-        *shortcut_cautions(shortcuts),
-    )
+    checks = data_checks(spec.data, population.dataset, population.sets)
+    doubts = (*checks.reasons, *_uneven(spec, environments), *cautions(spec, population, looked))
     return {
         "environments": rows,
         "counts": [
@@ -116,10 +107,10 @@ def preview_tables(
             for target, level, n in json.loads(row.get("counts", "[]"))
         ],
         "visibility": visibility_rows(spec, looked),
-        "shortcuts": shortcuts,
+        "shortcuts": checks.shortcuts,
         "power": detectable_differences(spec, population),
-        "findings": list(map(to_row, with_ids([Finding("caution", one.codes[0].light, one) for one in doubts]))),
-        "pictures": list(_pictures(spec, population, pictures, environments, starts or {})),
+        "findings": caution_rows(doubts),
+        "pictures": list(_pictures(spec, population, pictures, environments, starts or {}, checks)),
     }
 
 
@@ -140,8 +131,9 @@ def _pictures(
     folder: Path,
     environments: Sequence[Distinct],
     starts: Mapping[str, Population],
+    checks: DataChecks,
 ) -> Iterator[Row]:
-    """Draw environments, sources, confounders, pairs that differ in one factor, and near copies."""
+    """Draw environments, sources, confounders, pairs that differ in one factor, copies and odd images."""
     gallery = Gallery(folder, population.scale, spec.data.target, population.folds, spec.task == "segmentation")
     for found, head in zip(environments, headed(environments, spec.points), strict=True):
         yield gallery.sheet(found.environment, head, head)
@@ -156,8 +148,7 @@ def _pictures(
     for factor in scene.changeable():
         if factor not in {change.name for change in changes}:
             yield from gallery.pairs(scene, factor, {})
-    if population.dataset:
-        yield from gallery.near_copies(population.dataset)
+    yield from checks.pictures(gallery)
 
 
 def _uneven(spec: StudySpec, environments: Sequence[Distinct]) -> Iterator[Reason]:

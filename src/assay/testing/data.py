@@ -113,7 +113,7 @@ class DatasetConformance:
             again = self.make(tmp_path / "files", ArrayCache(tmp_path / cache))
             assert again.content == dataset.content, "loaded again it has another content hash"
             assert again.card == dataset.card
-            assert again.leakage == dataset.leakage
+            assert again.near_copies == dataset.near_copies
             assert torch.equal(again.images.read(index), dataset.images.read(index))
             np.testing.assert_array_equal(again.table.target, dataset.table.target)
             np.testing.assert_array_equal(again.table.patient, dataset.table.patient)

@@ -292,7 +292,7 @@ def test_patient_identifiers_never_leave(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         load(folder, patient="who")
     dataset = load(folder, patient="who", skip_bad_rows=True)
-    assert "Jane" not in f"{caught.value}{dataset.card}{dataset.table}{dataset.leakage}"
+    assert "Jane" not in f"{caught.value}{dataset.card}{dataset.table}{dataset.near_copies}"
     assert not any("Jane" in path.read_text(errors="ignore") for path in (tmp_path / "set-cache").iterdir())
 
 

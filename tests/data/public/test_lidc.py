@@ -336,7 +336,7 @@ def test_all_entries_that_cannot_be_used_at_once(tmp_path: Path) -> None:
         assert what in text, what
     kept = load("lidc", folder, skip_bad_rows=True, **WHOLE)
     assert len(kept.card.left_out) == 7
-    assert not re.search(r"LIDC-IDRI-0\d|14519", repr((kept.card, kept.leakage)))
+    assert not re.search(r"LIDC-IDRI-0\d|14519", repr((kept.card, kept.near_copies)))
 
 
 @pytest.mark.parametrize("spacing", [b"0.5 ", b"wide\\0.5", b"\\ ", b"0.5\\0.5\\2 "])

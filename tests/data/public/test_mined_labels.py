@@ -187,7 +187,7 @@ def test_mimic_joins_its_tables(tmp_path: Path) -> None:
     assert [part.tolist() for part in (found.train, found.validation, found.test)] == [[0, 1, 2], [3], [4, 5]]
     assert "1 images belong to a study without labels and were left out" in dataset.card.known_faults
     assert dataset.card.license.startswith("PhysioNet")
-    assert not re.search(r"1[0-2]000\d{3}", repr((dataset.card, dataset.leakage)))
+    assert not re.search(r"1[0-2]000\d{3}", repr((dataset.card, dataset.near_copies)))
     np.testing.assert_array_equal(dataset.table.row, np.arange(6))
 
 

@@ -124,7 +124,7 @@ def test_bad_rows_can_be_left_out_and_no_identifier_stays(tmp_path: Path) -> Non
     folder = nih(tmp_path / "set", rows=rows, lists=False)
     dataset = load("nih", folder, finding="Mass", skip_bad_rows=True)
     assert dataset.card.left_out == ("line 5: age is 'old', which is not a number",)
-    kept = repr((dataset.card, dataset.leakage, dataset.table.factors))
+    kept = repr((dataset.card, dataset.near_copies, dataset.table.factors))
     assert "00000" not in kept
     assert "777" not in kept
 
@@ -196,4 +196,4 @@ def test_real_radiographs_in_the_published_layout(tmp_path: Path) -> None:
     assert dataset.images.shape == (1, 64, 64)
     assert "No Finding 30, Pneumonia 30" in dataset.card.summary
     assert np.unique(dataset.table.patient).size == len({row["patient"] for row in real})
-    assert dataset.leakage == ()
+    assert dataset.near_copies == ()

@@ -14,7 +14,6 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from assay.core.errors import DataError, SpecError
-from assay.core.reasons import Code, Field, Reason, because
 from assay.core.types import FactorTable, Places
 from assay.data import near_copies
 from assay.data.cache import ArrayCache, ArrayImages, ArrayMasks, release
@@ -50,7 +49,7 @@ from assay.data.files.masks import (
 from assay.data.files.pictures import Picture
 from assay.data.files.readers import read_picture
 from assay.data.files.table import Problem, Unreadable, left_out, refuse
-from assay.data.leakage import exact_groups, row_hashes
+from assay.data.leakage import exact_groups, exact_pairs, row_hashes
 from assay.data.near_copies import Pair, together
 from assay.spec.data import LESION
 from assay.spec.schema import DataSpec
@@ -306,20 +305,20 @@ def assemble(
 ) -> Dataset:
     """Return the dataset of decoded images. Position i is row i of the table, in the order of the listing.
 
-    With `keep_copies`, exact copies of different patients are no bad rows.
+    With `keep_copies` or `split.together`, exact copies of different patients are no bad rows.
 
     Raises:
         DataError: For bad rows, unless they are to be left out; for a class, or a whole set, of which none is left.
     """
     hashes = _hashes(pixels.images, cache)
     depth = _doubts_of_depth(listing, pixels.images)
-    listing, kept = _usable(listing, pixels, hashes, skip_bad_rows, keep_copies)
+    listing, kept = _usable(listing, pixels, hashes, skip_bad_rows, keep_copies or bool(spec.split.together))
     table, native = _table(listing), pixels.native[kept]
     images = ArrayImages(pixels.images.array, kept)
     masks, about_masks, warnings = _masks(listing, pixels, kept, framing_of(spec))
     mask_hashes = None if pixels.masks is None else _hashes(pixels.masks, cache)[kept]
-    search = FileCopies(pixels.detail, kept, table.patient, listing, cache)
-    if spec.split.together and (pairs := search.among(table.row)):
+    search = FileCopies(pixels.detail, kept, table.patient, cache)
+    if spec.split.together and (pairs := [*exact_pairs(hashes[kept], table.patient), *search.among(table.row)]):
         table = replace(table, patient=together(table.patient, pairs))
         warnings = (*warnings, _put_together(pairs))
     known = listing.about
@@ -359,6 +358,7 @@ def assemble(
         pixels=tuple(hashes[kept].tolist()),
         search=search,
         original=original if spec.resize and pixels.sources else None,
+        mask_pixels=() if mask_hashes is None else tuple(mask_hashes.tolist()),
     )
 
 
@@ -631,19 +631,26 @@ class FileCopies:
         detail: Returns descriptors of the images at some positions of the listing of all files.
         kept: Position of each row there.
         patient: Patient of each row.
-        listing: The rows.
         cache: The cache of decoded images.
+        training: The search of a training set, among whose images those of this set are looked for (first of each pair)
+            in place of this set's; None for a set of its own.
     """
 
     detail: Callable[[np.ndarray], np.ndarray]
     kept: np.ndarray
     patient: np.ndarray
-    listing: Listing
     cache: ArrayCache
+    training: FileCopies | None = None
 
     def among(self, rows: Int[np.ndarray, " m"]) -> tuple[Pair, ...]:
         """Return pairs of rows, the most alike first. Images are compared with those of these rows only."""
         detail, patient = self.detail(self.kept[rows]), self.patient[rows]
+        if self.training is not None:
+            sets = [self.training.detail(self.training.kept), detail]
+            count = len(sets[0])
+            of_set = np.repeat(np.arange(2, dtype=np.int64), [count, len(rows)])
+            pairs = near_copies.near_pairs(np.concatenate(sets), of_set, np.arange(count, count + len(rows)))
+            return tuple(Pair(pair.first, int(rows[pair.second - count]), pair.likeness) for pair in pairs)
         notes = f"near-{_origin(detail)}-{hashlib.sha256(patient.tobytes()).hexdigest()[:16]}.json"
         found: list[tuple[int, int, float]] | None = self.cache.read_notes(notes)
         if found is None:
@@ -652,72 +659,12 @@ class FileCopies:
             self.cache.write_notes(notes, found)
         return tuple(Pair(int(rows[first]), int(rows[second]), likeness) for first, second, likeness in found)
 
-    def reasons(self, table: FactorTable, pairs: Sequence[Pair]) -> tuple[Reason, ...]:
-        """Return a reason for every pair of different patients; those with contradicting labels come first."""
-        found: list[tuple[bool, Reason]] = []
-        word, numbers = self.listing.word, self.listing.numbers
-        named = int(not without_patients(self.listing.warnings))
-        for pair in pairs:
-            if table.patient[pair.first] == table.patient[pair.second]:
-                continue
-            labels = [table.classes[int(table.target[at])] for at in (pair.first, pair.second)]
-            first, second = int(numbers[pair.first]), int(numbers[pair.second])
-            same: dict[str, Field] = {
-                "word": word, "first": first, "second": second, "likeness": float(pair.likeness), "named": named,
-            }  # fmt: skip
-            contradict = labels[0] != labels[1]
-            reason = because(Code.NEAR_COPIES, **same)
-            if contradict:
-                reason = because(Code.CONTRADICTING_COPIES, labels=tuple(labels), **same)
-            found.append((not contradict, reason))
-        return tuple(reason for _, reason in sorted(found, key=lambda one: one[0]))
-
-
-@dataclass(frozen=True)
-class CopiesBetween:
-    """`NearCopies` of a set among the images of the training set.
-
-    Attributes:
-        name: Name of the set.
-        training: The search of the training set.
-        own: The search of the set.
-    """
-
-    name: str
-    training: FileCopies
-    own: FileCopies
-
-    def among(self, rows: Int[np.ndarray, " m"]) -> tuple[Pair, ...]:
-        """Return pairs of an image of the training set (first) and a row of the set (second), the most alike first."""
-        sets = [self.training.detail(self.training.kept), self.own.detail(self.own.kept[rows])]
-        count = len(sets[0])
-        of_set = np.repeat(np.arange(2, dtype=np.int64), [count, len(rows)])
-        asked = np.arange(count, count + len(rows), dtype=np.int64)
-        pairs = near_copies.near_pairs(np.concatenate(sets), of_set, asked)
-        return tuple(Pair(pair.first, int(rows[pair.second - count]), pair.likeness) for pair in pairs)
-
-    def reasons(self, table: FactorTable, pairs: Sequence[Pair]) -> tuple[Reason, ...]:
-        """Return a reason for every pair."""
-        trained, tested = self.training.listing, self.own.listing
-        return tuple(
-            because(
-                Code.COPIES_BETWEEN_SETS,
-                set=self.name,
-                word=trained.word,
-                first=int(trained.numbers[pair.first]),
-                other=tested.word,
-                second=int(tested.numbers[pair.second]),
-                likeness=float(pair.likeness),
-            )
-            for pair in pairs
-        )
-
 
 def _put_together(pairs: Sequence[Pair]) -> str:
     images = len({at for pair in pairs for at in (pair.first, pair.second)})
     return (
-        f"{images:,} images in {len(pairs):,} pairs are near copies of other patients' images; the patients of each "
-        "pair count as one, so that both images stay on one side (split.together)"
+        f"{images:,} images in {len(pairs):,} pairs are copies, exact or near, of other patients' images; the "
+        "patients of each pair count as one, so that both images stay on one side (split.together)"
     )
 
 

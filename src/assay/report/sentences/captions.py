@@ -53,10 +53,10 @@ def _source(row: Row, facts: Facts) -> str:
 
 
 def _copies(row: Row, facts: Facts) -> str:
-    pairs, contradicting, framed = facts["pairs"], facts["contradicting"], facts["framed"]
-    of = f"{pairs:,} {'pair' if pairs == 1 else 'pairs'} of near copies"
+    contradicting, framed = facts["contradicting"], facts["framed"]
+    of = f"{count(facts['pictures'], 'picture')} that several files hold"
     of += f" ({contradicting:,} with contradicting labels)" if contradicting else ""
-    text = f"{facts['first']} to {facts['first'] + len(framed) - 1} of {of}: one image above the other"
+    text = f"{facts['first']} to {facts['first'] + len(framed) - 1} of {of}: two of the files, one above the other"
     return text + (f"; from the left, labels contradict in {_which(framed)} (framed)." if any(framed) else ".")
 
 
@@ -125,8 +125,7 @@ def _case(row: Row, facts: Facts) -> str:
 
 def _found(row: Row, facts: Facts) -> str:
     shown = listed([f"{row:,}" for row in facts["rows"]])
-    words = ISSUES.get(facts["kind"], "the same picture")
-    return f"{count(facts['images'], 'image')}: {words}; from the left, rows {shown}."
+    return f"{count(facts['images'], 'image')}: {ISSUES[facts['kind']]}; from the left, rows {shown}."
 
 
 CAPTIONS: Mapping[str, Callable[[Row, Facts], str]] = {

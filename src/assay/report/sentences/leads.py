@@ -16,10 +16,7 @@ NOTE = (
     "or a column of its own."
 )
 NO_LEADS = "No such lead was found. That clears nothing: a shortcut that these images lack cannot be seen."
-VALUES = (
-    "Value: of a property the swing; of errors the share of these images more than of the others; of a predictor its "
-    "AUROC."
-)
+VALUES = "Value: of a property the swing; of errors the share of these images more than of the others."
 OPEN = (*FOUND, LeadVerdict.INCONCLUSIVE)
 """Verdicts after which no mark clears the model."""
 TRAIN = "Your images may not carry the mark: give the training images with --train."
@@ -227,6 +224,4 @@ def lead_words(row: Row) -> str:
     also = f". The same images: {row['merged']}" if row["merged"] else ""
     if row["kind"] == "property":
         return f"Scores differ with {name}"
-    if row["kind"] == "predictor":
-        return f"{sentence_case(name)} predicts the target without a network"
     return f"Errors on '{of}' {'gather near' if row['kind'] == 'cluster' else 'where'} {name}{also}"
