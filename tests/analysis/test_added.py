@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -70,9 +72,11 @@ def test_words() -> None:
     draw = np.random.default_rng(4)
     row = _row(draw, 1, 0, 1.0)
     assert set(row) == set(ADDED.names)
+    within = f"(AUROC {row['value']:.2f} [{row['low']:.2f}, {row['high']:.2f}] among images alike in it)"
     assert added_words([row]) == (
-        f"The model: AUROC {row['network']:.3f}; factor 'brightness': {row['cue']:.3f}; it is below this cue."
+        f"The model: AUROC {row['network']:.3f}; factor 'brightness': {row['cue']:.3f}; it is below this cue {within}."
     )
+    assert not added_words([{**row, "value": math.nan}]).count("among")
     rows = [{**row, "recipe": "a"}, {**_row(draw, 1, 0.6, 0.1), "recipe": "b"}]
     found = [{**one, "environment": "found"} for one in rows]
     assert " in as found; factor" in added_words(found, lambda name: f"as {name}"), "not the AUROC of another set"

@@ -230,7 +230,7 @@ def make_run(root: Path, made: Made = EVERYTHING) -> Path:
         "recipes": list(_recipes(made)),
         "collapses": list(_collapses(trials)),
         "environments": environments,
-        "findings": [to_row(one) for one in findings_of(contrasts, estimates, trials, environments, [])],
+        "findings": [to_row(one) for one in findings_of(contrasts, estimates, trials, environments)],
         "pictures": list(pictures(root, made)) if made.pictures else [],
         "dose_counts": list(dose_counts(made)),
         "visibility": list(visibility()) if made.pictures else [],

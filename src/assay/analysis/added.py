@@ -101,7 +101,14 @@ def held_against(panel: Panel, cues: Sequence[Cue], table: FactorTable, *, halve
     network = np.stack([log_odds(one)[:, column] for one in panel.scores])
     pairs = _Pairs(network, score, tested & np.isfinite(score), panel.target == code, panel.patient)
     name = cues[Counter(at for at, _ in chosen).most_common(1)[0][0]].row
-    return [{"name": name["name"], "kind": name["kind"], "of": table.classes[code], **_row(pairs, fold, stratum)}]
+    return [
+        {
+            "name": name["name"],
+            "kind": name["kind"],
+            "of": table.classes[code],
+            **_row(pairs, fold, stratum, fold * (not halves)),
+        }
+    ]
 
 
 def _told_elsewhere(
@@ -181,9 +188,12 @@ class _Areas:
         return value, low, high
 
 
-def _row(pairs: _Pairs, fold: Int[np.ndarray, "s n"], stratum: Int[np.ndarray, "s n"]) -> Row:
+def _row(
+    pairs: _Pairs, fold: Int[np.ndarray, "s n"], stratum: Int[np.ndarray, "s n"], own: Int[np.ndarray, "s n"]
+) -> Row:
+    """own: folds of the networks; those of the cue are others where each half of the patients chooses it."""
     whole, within = pairs.areas(fold), pairs.areas(stratum)
-    network, network_low, network_high = whole.ends((1, 0), (0.0, 1.0))
+    network, network_low, network_high = pairs.areas(own).ends((1, 0), (0.0, 1.0))
     value, low, high = within.ends((1, 0), (0.0, 1.0))
     more = within.ends((1, -1), (-1.0, 1.0))
     less = whole.ends((1, -1), (-1.0, 1.0))

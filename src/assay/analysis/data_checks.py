@@ -213,7 +213,7 @@ def _across_parts(table: FactorTable, others: FactorTable | None, clusters: Sequ
         shared = len(pairs) - len(np.unique(pairs[:, 0]))
         groups = sum(len(np.unique(part[files])) > 1 for files in clusters)
         if shared or groups:
-            yield because(Code.PARTS_SHARED, count=shared, groups=groups, column=factor.name)
+            yield because(Code.PARTS_SHARED, count=shared, groups=groups, both=min(shared, groups), column=factor.name)
 
 
 # Odd images.

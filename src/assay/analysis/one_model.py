@@ -111,16 +111,17 @@ def describe_data(folder: RunFolder, plan: ModelPlan, population: Population) ->
     shown = [also_achieved(scene.environment(name), scene.tests.ties) for name in scene.names]
     masks = request.task == "segmentation"
     gallery = Gallery(folder.root / "pictures", population.scale, request.data.target, 1, masks)
-    pictures = [gallery.sheet(found, found.name, found.name) for found in shown]
+    pictures = [gallery.sheet(one, one.name, one.name) for one in shown]
     pictures += [row for name in scene.tests.interventions for row in gallery.pairs(scene, name, {})]
-    notes = tuple(dict.fromkeys(note for found in (*shown, *_neutral(scene, plan)) for note in found.notes))
-    rows = [row for found in shown for row in environment_rows_of(found.name, "", found, found.table)]
+    found = data_checks(request.data, population.dataset)
+    notes = tuple(dict.fromkeys(note for one in (*shown, *_neutral(scene, plan)) for note in one.notes))
+    rows = [row for one in shown for row in environment_rows_of(one.name, "", one, one.table)]
     return DataDescription(
         request=request.id,
         environments=rows,
         pictures=pictures,
         facts=facts_of(population.card),
-        cautions=(*data_checks(request.data, population.dataset).reasons, *map(read, notes)),
+        cautions=(*(one for one in found.reasons if one.codes[0].light == "bad"), *map(read, notes)),
     )
 
 

@@ -59,6 +59,6 @@ def _facts(evidence: Evidence, root: Path) -> dict[str, object]:
     return {
         "verdict": look_verdict(evidence),
         "findings": [reason_words(row["reason"]) for row in tables["findings"]],
-        **{name: tables[name] for name in ("shortcuts", "issues")},
+        **{name: list(tables[name]) for name in ("shortcuts", "issues")},
         "report": str(root / "report.html"),
     }

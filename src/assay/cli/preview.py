@@ -52,7 +52,7 @@ def _facts(evidence: Evidence, page: Path) -> dict[str, object]:
         "seconds": float(facts["seconds"]),
         "workers": int(facts["workers"]),
         "device": facts["device"],
-        **{name: tables[name] for name in shown},
+        **{name: list(tables[name]) for name in shown},
         "doubts": [reason_words(from_row(row).reason) for row in tables["findings"]],
         "pictures": [str(page.parent / "pictures" / row["file"]) for row in tables["pictures"]],
         "preview": str(page),

@@ -443,20 +443,19 @@ class Code(StrEnum):
         "copy-clusters",
         "copies, exact or near: {groups:picture} in {files:file}[across?, {across:picture} under several "
         "patients|][contradicting?, {contradicting:picture} with different classes|][masks?, {masks:picture} with "
-        "different masks|], such as rows {rows:list}[searched?, near copies among {searched:,} of {images:,} images]"
+        "different masks|], such as {rows:rows}[searched?, near copies among {searched:,} of {images:,} images]"
         "[bounded?; among so many images cropped ones were not searched]",
         "{groups:picture} in {files:file}: copies",
         "bad",
     )
     COPIES_OF_ONE_PATIENT = (
         "copies-of-one-patient",
-        "{groups:picture} in {files:file}, each of one patient, such as rows {rows:list}",
+        "{groups:picture} in {files:file}, each of one patient, such as {rows:rows}",
         "{groups:picture} in {files:file} of the same patient",
     )
     COPIES_SUSPECTED = (
         "copies-suspected",
-        "pictures much alike, which may be copies: {groups:picture} in {files:file}, such as rows {rows:list}; look at "
-        "them",
+        "pictures much alike, which may be copies: {groups:picture} in {files:file}, such as {rows:rows}; look at them",
         "pictures much alike: look at them",
     )
     COPIES_BETWEEN_SETS = (
@@ -605,13 +604,14 @@ class Code(StrEnum):
     )
     PARTS_SHARED = (
         "parts-shared",
-        "{count:patient} and {groups:picture} are in several parts of '{column}': what is tested was trained on",
+        "several parts of '{column}' have [count?{count:patient}|][both? and |][groups?{groups:picture}|] in common: "
+        "what is tested was trained on",
         "parts of '{column}' share patients or pictures",
         "bad",
     )
     ODD_IMAGES = (
         "odd-images",
-        "{count:image}: {kind:issue}, such as rows {rows:list}",
+        "{count:image}: {kind:issue}; {rows:rows}",
         "{count:image}: {kind:issue}",
     )
     ROWS_LEFT_OUT = "rows-left-out", "{count:row} cannot be used; the page says why"

@@ -320,6 +320,8 @@ def _chance(block: Block, rows: Sequence[Row]) -> tuple[Reference, ...]:
     """Return the level of a model that knows nothing, where it is the same for all rows; of a difference 0."""
     if block.table == "groups":
         return ()
+    if block.table == "shortcuts":
+        return (Reference.level("chance", 0.5),)
     if block.table != "estimates":
         return (Reference.level("0", 0.0),)
     measure = rows[0]["measure"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.report.evidence import Evidence
 from assay.report.opening import Account, Opening, doubts, said
 from assay.report.sentences.reasons import cue_words, reason_words
@@ -43,18 +44,29 @@ def look_account(evidence: Evidence) -> Account:
 def look_verdict(evidence: Evidence) -> str:
     """Return the gravest finding and the best cue in one or two sentences."""
     findings = list(map(from_row, evidence.tables["findings"]))
-    grave = [sentence_case(reason_words(one.reason)) for one in findings if one.light == "bad"][:1]
+    grave = [f"{sentence_case(reason_words(one.reason))}." for one in findings if one.light == "bad"][:1]
     strong = [row for row in evidence.tables["shortcuts"] if row["strong"]]
+    cue = "No simple cue clearly predicts the target."
     if strong:
         best = strong[0]
-        cue = f"{cue_words(best['kind'], best['name'])} predicts the target: AUROC {number(numeric(best, 'value'))}"
-        return " ".join([*(f"{one}." for one in grave), f"Without a network, {cue}."])
-    return " ".join([*(f"{one}." for one in grave), "No simple cue clearly predicts the target."])
+        words = f"{cue_words(best['kind'], best['name'])} predicts the target"
+        cue = f"Without a network, {words}: AUROC {number(numeric(best, 'value'))}."
+    return " ".join([*grave, cue])
 
 
 def look_lines(evidence: Evidence) -> Iterator[str]:
-    """Yield the verdict, what was looked at, and a line per finding."""
-    yield look_verdict(evidence)
+    """Yield the verdict, what was looked at, and a line for each finding that the verdict does not have."""
+    verdict = look_verdict(evidence)
+    yield verdict
     yield look_account(evidence).opening.done[0]
     for row in evidence.tables["findings"]:
-        yield f"  {reason_words(row['reason'])}"
+        words = reason_words(without_first_cue(from_row(row).reason))
+        if words and sentence_case(words) not in verdict:
+            yield f"  {words}"
+
+
+def without_first_cue(reason: Reason) -> Reason:
+    """Return a reason whose simple cues go without the best, which the verdict names; no reason where it is alone."""
+    cause = reason.first(Code.PLAIN_SIGHT)
+    fields = {key: value[1:] for key, value in cause.fields if isinstance(value, tuple)} if cause else {}
+    return reason if cause is None else because(Code.PLAIN_SIGHT, **fields) if fields["names"] else NOTHING

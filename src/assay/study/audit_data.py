@@ -78,9 +78,12 @@ def _training_checks(
     images, own, trained = scene.environment("all").images, given.population.dataset, scene.population.dataset
     copies = int(np.isin(image_hashes(whole.images), image_hashes(images)).sum())
     pairs: Sequence[Pair] = ()
-    if own is not None and isinstance(own.search, FileCopies) and trained is not None:
-        assert isinstance(trained.search, FileCopies)
-        pairs = replace(own.search, training=trained.search).among(audited.table.row)
+    searches = [one.search for one in (own, trained) if one is not None]
+    match searches:
+        case [FileCopies() as search, FileCopies() as training]:
+            pairs = replace(search, training=training).among(audited.table.row)
+        case _:
+            pass
     found = max(copies, len({pair.second for pair in pairs}))
     turned = "turned and mirrored" if bounded(len(images) + len(audited)) else "turned, mirrored and cropped"
     near = f", {turned} ones too" if len(audited) == len(whole) else f"; {turned} ones among {_part(audited, whole)}"

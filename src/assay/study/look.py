@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -104,6 +105,7 @@ class LookRun:
             "images": f"{len(self.dataset.table):,}",
             "patients": f"{len(np.unique(self.dataset.table.patient)):,}",
             **facts_of(self.dataset.card),
+            "looked at": datetime.now(UTC).isoformat(timespec="seconds"),
             **versions(),
         }
         return {

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from assay.report.sentences.reasons import cue_words
-from assay.stats.format import number
+from assay.stats.format import number, with_interval
 from assay.stats.rows import Row, numeric
 
 _SAID = {
-    "beyond": "{} beyond this cue",
-    "not-shown": "nothing beyond this cue was shown",
-    "below": "{} below this cue",
+    "beyond": "{} beyond this cue{}",
+    "not-shown": "nothing beyond this cue was shown{}",
+    "below": "{} below this cue{}",
 }
 
 
@@ -34,7 +35,9 @@ def added_words(rows: Sequence[Row], place: Callable[[str], str] = str) -> str:
     verdicts = [row["verdict"] for row in rows]
     if len(set(verdicts)) == 1:
         are = "they are" if best["recipe"] else "it is"
-        said = _SAID[verdicts[0]].format(are)
+        within = with_interval(*(numeric(best, end) for end in ("value", "low", "high")))
+        alike = "" if math.isnan(numeric(best, "value")) else f" (AUROC {within} among images alike in it)"
+        said = _SAID[verdicts[0]].format(*([are, alike] if verdicts[0] != "not-shown" else [alike]))
     else:
         said = f"{verdicts.count('beyond')} of {len(rows)} recipes are beyond this cue"
     cue = cue_words(best["kind"], best["name"])

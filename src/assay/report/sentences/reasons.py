@@ -145,6 +145,7 @@ _FORMS: Mapping[str, Callable[[str, Fields], str]] = {
     "group": lambda _, fields: _group(fields),
     "properties": _properties,
     "cue": _first_cue,
+    "rows": lambda name, fields: ("row " if len(fields[name]) == 1 else "rows ") + _listed(name, fields),
     "issue": lambda name, fields: ISSUES[str(fields[name])],
     "measure": lambda name, fields: label_of(str(fields[name])),
     "words": lambda name, fields: in_words(str(fields[name])),
