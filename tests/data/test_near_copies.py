@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 
 from assay.analysis.data_checks import data_checks
 from assay.analysis.pictures import CONTRADICTING, GAP, Gallery
@@ -50,6 +50,18 @@ def encoded(image: Image.Image, quality: int = 60) -> Image.Image:
     return Image.open(kept)
 
 
+def padded(image: Image.Image, left: int = 0, below: int = 0) -> Image.Image:
+    canvas = Image.new("L", (image.width + left, image.height + below))
+    canvas.paste(image, (left, 0))
+    return canvas
+
+
+def annotated(image: Image.Image) -> Image.Image:
+    made = image.copy()
+    ImageDraw.Draw(made).text((50, 60), "R  12:30", fill=255)
+    return made
+
+
 CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
     "mirrored": lambda image: image.transpose(T.FLIP_LEFT_RIGHT),
     "upside down": lambda image: image.transpose(T.FLIP_TOP_BOTTOM),
@@ -65,6 +77,9 @@ CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
     "cropped at a side": lambda image: cropped(image, 0.5, 1),
     "shifted": lambda image: image.transform(image.size, Image.Transform.AFFINE, (1, 0, -6, 0, 1, 6)),
     "brighter": lambda image: image.point([min(255, int(value * 1.2 + 10)) for value in range(256)]),
+    "padded and half-turned": lambda image: padded(image, below=70).transpose(T.ROTATE_180),
+    "padded, re-encoded, mirrored": lambda image: encoded(padded(image, left=70)).transpose(T.FLIP_LEFT_RIGHT),
+    "annotated": annotated,
     "cropped, mirrored, re-encoded": lambda image: encoded(cropped(image, 0.2, 0.8).transpose(T.FLIP_LEFT_RIGHT)),
 }
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from assay.core.reasons import Code, because
 from assay.core.registry import entries
-from assay.report.sentences.audit import answer_words, headline, stated, verdict_line
+from assay.report.sentences.audit import answer_words, headline, stated, verdict_line, worst_group
 from assay.shifts.battery import marks_of
 
 
@@ -104,3 +104,14 @@ def test_every_intervention_is_of_a_family() -> None:
     families = {name: marks_of({"mine": [name] * 3})[0].family for name in names}
     assert families["hair"] == families["surgical-pen"] == "lines"
     assert not [name for name, family in families.items() if not family]
+
+
+def test_a_worst_group_far_below_all_images_is_named_with_its_interval() -> None:
+    def group(column: str, level: str, value: float, low: float = 0.9, high: float = 0.97) -> dict[str, Any]:
+        return {"column": column, "level": level, "measure": "auroc", "value": value, "low": low, "high": high}
+
+    rows = [group("", "", 0.95), group("site", "A", 0.96), group("site", "B", 0.54, 0.05, 1.0),
+            group("sex", "f", math.nan)]  # fmt: skip
+    assert worst_group(rows) == ("Worst group, site B", "AUROC 0.54 [0.05, 1.00], of all images 0.95")
+    assert worst_group([rows[0], group("site", "A", 0.93)]) is None
+    assert worst_group([]) is None

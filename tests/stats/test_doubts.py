@@ -15,7 +15,7 @@ from tests.stats.sentences import ESTIMATES, contrast, estimate, verdict
 
 from assay.core.reasons import NOTHING, Code, Reason, because, stated
 from assay.report.sentences.reasons import reason_words
-from assay.stats.doubts import FOLDED, ONE_POOL, Split, findings_of, outlying_seeds
+from assay.stats.doubts import FOLDED, ONE_POOL, Split, cautioned, findings_of, outlying_seeds
 from assay.stats.rows import Row
 
 
@@ -210,3 +210,18 @@ def test_networks_that_predict_nothing_or_everything_do_not_work() -> None:
     assert said(silent, loud) == [Code.ALL_FINISHED, Code.NONE_WORKS, Code.SILENT_TRIALS, Code.LOUD_TRIALS]
     assert said(silent, NOTHING) == [Code.ALL_FINISHED, Code.SILENT_TRIALS]
     assert said(NOTHING, NOTHING) == [Code.ALL_FINISHED, Code.NONE_COLLAPSED]
+
+
+def test_many_cautions_of_one_kind_are_one_line_and_others_keep_theirs() -> None:
+    """51 lines of one kind pushed the decisive one to place 53."""
+
+    def marks(count: int) -> list[Reason]:
+        fields: dict[str, Any] = {"count": 3, "images": 40}
+        return [because(Code.HARDLY_CHANGED, confounder=f"tag {at}", **fields) for at in range(count)]
+
+    own = [stated(f"the user says {at}") for at in range(5)]
+    found = cautioned([*marks(51), because(Code.PATIENTS_UNKNOWN, text="none"), *own])
+    assert [one.light for one in found] == ["warn", "bad", *["warn"] * 5]
+    assert reason_words(found[0].reason).count("confounder 'tag ") == 3
+    assert reason_words(found[0].reason).endswith("; and 48 more like these")
+    assert len(cautioned(marks(3))) == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from assay import look
 from assay.cli import main
+from assay.report.index_page import write_index
 
 N = 240
 
@@ -81,6 +83,8 @@ def test_what_was_planted_is_found(root: Path, tmp_path: Path, capsys: pytest.Ca
     page = (tmp_path / "look" / "report.html").read_text()
     assert "AUROC 1.00" in page
     assert "010.png" not in page  # a name may hold an identifier
+    write_index([tmp_path / "look"], tmp_path / "index.html")
+    assert f">{datetime.now(UTC):%Y-%m-%d}<" in (tmp_path / "index.html").read_text()
     policy = tmp_path / "policy.yaml"
     policy.write_text("forbid: [copy, bright]\nrequire: {cue: 0.8}\n")
     with pytest.raises(SystemExit) as ended:
@@ -88,6 +92,7 @@ def test_what_was_planted_is_found(root: Path, tmp_path: Path, capsys: pytest.Ca
     assert ended.value.code == 3
     said = capsys.readouterr()
     assert "whether 'biopsy' is filled predicts the target: AUROC 1.00" in said.out
+    assert "without a network, the target is predicted" not in said.out, "the verdict has said it"
     assert "copy: 010.png, 031.png, 230.png" in said.out
     assert said.err.count("policy: ") == 2
 

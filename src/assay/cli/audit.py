@@ -26,7 +26,7 @@ from assay.execution.tasks import Observer, Task
 from assay.models.external import OfCommand
 from assay.models.ref import Origin
 from assay.report.audit_comparison import comparison_lines
-from assay.report.sentences.audit import answer_words, check_words, stated, verdict_line
+from assay.report.sentences.audit import answer_words, check_words, stated, verdict_line, worst_group
 from assay.report.sentences.leads import region_evidence, region_title
 from assay.runs.run import carry_out, quietly
 from assay.stats.format import count, duration, number, p_value
@@ -276,6 +276,8 @@ def _print(root: Path, json: bool) -> None:
         print(f"  {verdict_line(row, facts['margin'])}")
     if any(not math.isnan(row["g"]) for row in rows[:SHOWN]):
         print("swing: half of the AUROC with the mark on positives alone, less that with it on negatives alone")
+    if worst := worst_group(folder.table("groups")):
+        print(": ".join(worst))
     for row in folder.table("checks"):
         if row["status"] == "warn":
             print(f"caution: {as_options(check_words(row))}")

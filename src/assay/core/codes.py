@@ -621,6 +621,7 @@ class Code(StrEnum):
         "{count:small group}",
     )
     OF_RECIPE = "of-recipe", "in {recipe}"
+    MORE_OF_A_KIND = "more-of-a-kind", "and {count} more like these"
 
     # Tables of the data.
     NO_SSIM = "no-ssim", "an edge is shorter than the window of 11 px"

@@ -26,7 +26,7 @@ from scipy.sparse import csgraph
 from torch import Tensor
 from torch.nn import functional
 
-VERSION = 4
+VERSION = 5
 """Rises when the same images give other pairs."""
 GRID = 96
 STRICTEST = 0.9
@@ -36,6 +36,7 @@ _FEW_PAIRS = 0.85
 """The threshold where there are too few random pairs."""
 
 _COARSE, _MIDDLE = 32, 48  # sides at which pairs are registered; they are scored at GRID
+_FLAT = 8.0  # gray levels that the lines of a constant border span at most, as after compression
 _SCALE = 40.0  # detail of 1 as an int8
 _FREQUENCIES = 12
 _WINDOW, _SHIFTED = 0.91, 0.96
@@ -80,8 +81,9 @@ class Pair:
 def details(pixels: np.ndarray) -> Int8[np.ndarray, "g g"]:
     """Reduce an image to its local detail on a square grid.
 
-    The gray image is squeezed to the grid, so that aspect does not matter. Each point is taken less the local mean and
-    over the local spread, both without the black surroundings of the picture, which become 0.
+    The gray image without constant borders is squeezed to the grid, so that neither padding nor aspect matters. Each
+    point is taken less the local mean and over the local spread, both without the black surroundings of the picture,
+    which become 0.
 
     Args:
         pixels: uint8 [h, w] or [h, w, 3], or uint16 at the range of the set: an image that spans little of it is nearly
@@ -90,6 +92,9 @@ def details(pixels: np.ndarray) -> Int8[np.ndarray, "g g"]:
     gray = pixels.astype(np.float32) if pixels.ndim == 2 else pixels @ np.array([0.299, 0.587, 0.114], dtype=np.float32)
     if pixels.dtype != np.uint8:
         gray = gray * np.float32(255 / 65535)
+    varied = [np.flatnonzero(np.ptp(gray, axis=axis) > _FLAT) for axis in (1, 0)]
+    if all(len(one) for one in varied):
+        gray = gray[varied[0][0] : varied[0][-1] + 1, varied[1][0] : varied[1][-1] + 1]
     size = (GRID, GRID)
     small = np.asarray(Image.fromarray(gray.astype(np.float32)).resize(size, Image.Resampling.BILINEAR, reducing_gap=2))
     low, high = np.quantile(small, (0.005, 0.995))

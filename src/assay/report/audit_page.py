@@ -28,6 +28,7 @@ from assay.report.sentences.audit import (
     stated,
     strength,
     title,
+    worst_group,
 )
 from assay.report.sentences.audit import evidence as audit_evidence
 from assay.report.sentences.leads import (
@@ -81,6 +82,8 @@ def audit_account(evidence: Evidence) -> Account:
         for row in leading(stated(tables))[: MOST_LINES - (led is not None)]
         if not math.isnan(numeric(row, "g")) and (led is None or row["verdict"] in HARMFUL)
     ]
+    if worst := worst_group(tables["groups"]):
+        lines.append(Line(f"{worst[0]}:", worst[1], "groups"))
     chips = _chips(tables["checks"], facts, marks=any(row["kind"] == "mark" for row in verdicts))
     opening = Opening(
         tuple(sorted(chips, key=lambda one: one.light == "ok")[:MOST_CHIPS]),

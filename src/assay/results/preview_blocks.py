@@ -42,7 +42,7 @@ def preview_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
     ]
 
 
-LOOK_CUES = replace(CUES, chart="strip", place=("name",), colors="kind", keep=Query(most=12))
+LOOK_CUES = replace(CUES, chart="strip", place=("name",), colors="kind", keep=Query(most=12), listed=False)
 """The chart of the first screen of a look."""
 
 

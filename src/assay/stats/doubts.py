@@ -56,6 +56,8 @@ Split = Literal["", "shares", "column"]
 ONE_POOL: dict[Split, float] = {"shares": 0.0612, "column": 0.0617}
 """The same share of such splits, simulated."""
 ASSOCIATION_TOLERANCE = 0.05
+MOST_ALIKE = 3
+"""Cautions of one kind that are a line each. Of more, these are named in one line and the others counted."""
 MATCHING = ("matched-fit", MATCHED)
 """How comparisons are made that accompany one at equal budget or of all amounts."""
 AREAS = ("auroc", "auroc-macro", "auroc-referable")
@@ -120,8 +122,16 @@ _KINDS: dict[Code, Kind] = {Code.PLAIN_SIGHT: "shortcut", **dict.fromkeys(_LEAKA
 
 
 def cautioned(reasons: Sequence[Reason]) -> list[Finding]:
-    """Return what is known of the images as findings, each with the light of its code."""
-    return [_doubt(reason, kind=_KINDS.get(reason.codes[0], "caution")) for reason in reasons]
+    """Return what is known of the images as findings, each with the light of its code; many of one kind are one."""
+    by_code: dict[object, list[Reason]] = {}
+    for at, reason in enumerate(reasons):
+        code = reason.codes[0]
+        by_code.setdefault(at if code == Code.STATED else code, []).append(reason)
+    found: list[Reason] = []
+    for alike in by_code.values():
+        more = len(alike) - MOST_ALIKE
+        found += [sum(alike[:MOST_ALIKE], NOTHING) + because(Code.MORE_OF_A_KIND, count=more)] if more > 0 else alike
+    return [_doubt(reason, kind=_KINDS.get(reason.codes[0], "caution")) for reason in found]
 
 
 def caution_rows(reasons: Sequence[Reason]) -> list[dict[str, Any]]:

@@ -9,9 +9,9 @@ from assay.report.sentences.cues import added_words
 from assay.report.sentences.leads import answer, clears, leading_region
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import VERDICTS, difference_words, displayed, sentence_case
-from assay.stats.format import count, listed, number
+from assay.stats.format import count, in_words, listed, number, with_interval
 from assay.stats.rows import LeadVerdict, Row, Verdict, numeric
-from assay.stats.verdicts import LEAST_PATIENTS
+from assay.stats.verdicts import LEAST_PATIENTS, MARGIN
 from assay.store.audit_tables import NOT_TESTED
 
 HARMFUL = (Verdict.RELIES, Verdict.AFFECTED, Verdict.UNDIRECTED, Verdict.DIFFERS)
@@ -80,6 +80,21 @@ def evidence(row: Row) -> str:
 def open_words(open_: str) -> str:
     """Return the quantities that keep a verdict open."""
     return listed([_OPEN[one] for one in open_.split()])
+
+
+def worst_group(rows: Sequence[Row]) -> tuple[str, str] | None:
+    """Return the group with the lowest AUROC with its value, where it is lower than that of all images by the margin.
+
+    Args:
+        rows: Rows of `audit_tables.GROUPS`.
+    """
+    known = [row for row in rows if row["measure"] == "auroc" and not math.isnan(numeric(row, "value"))]
+    whole = next((row["value"] for row in known if not row["column"]), math.nan)
+    worst = min(known, key=lambda row: row["value"], default=None)
+    if worst is None or not whole - worst["value"] >= MARGIN:
+        return None
+    value = with_interval(*(numeric(worst, end) for end in ("value", "low", "high")))
+    return f"Worst group, {in_words(worst['column'])} {worst['level']}", f"AUROC {value}, of all images {number(whole)}"
 
 
 def verdict_line(row: Row, margin: str) -> str:

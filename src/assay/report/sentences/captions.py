@@ -56,7 +56,8 @@ def _copies(row: Row, facts: Facts) -> str:
     contradicting, framed = facts["contradicting"], facts["framed"]
     of = f"{count(facts['pictures'], 'picture')} that several files hold"
     of += f" ({contradicting:,} with contradicting labels)" if contradicting else ""
-    text = f"{facts['first']} to {facts['first'] + len(framed) - 1} of {of}: two of the files, one above the other"
+    part = f"{facts['first']} to {facts['first'] + len(framed) - 1} of " if len(framed) < facts["pictures"] else ""
+    text = f"{part}{of}: two of the files, one above the other"
     return text + (f"; from the left, labels contradict in {_which(framed)} (framed)." if any(framed) else ".")
 
 
