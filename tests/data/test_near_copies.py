@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from assay.analysis.data_checks import data_checks
 from assay.analysis.pictures import CONTRADICTING, GAP, Gallery
+from assay.core.errors import DataError
 from assay.core.reasons import Code
 from assay.data.cache import ArrayCache
 from assay.data.dataset import Dataset, PixelScale
@@ -235,11 +237,34 @@ def test_near_copies_stay_on_one_side_when_asked(tmp_path: Path) -> None:
 
     assert crossing(apart) > 0
     assert crossing(kept) == 0
-    assert data_checks(spec, kept).reasons[0].codes == (Code.COPY_CLUSTERS,)  # their labels contradict
-    assert data_checks(spec, kept).reasons[0].causes[0]["across"] == 0
+    assert data_checks(spec, apart).reasons[0].codes == (Code.COPY_CLUSTERS,)
+    assert data_checks(spec, kept).reasons[0].codes == (Code.COPIES_OF_ONE_PATIENT,)
     assert len(kept.near_copies) == 20
     assert any("(split.together)" in text for text in kept.card.known_faults)
     assert apart.content != kept.content
+
+
+def test_exact_copies_stay_on_one_side_too_when_asked(tmp_path: Path) -> None:
+    spec = folder_of(tmp_path / "set", copies=0)
+    shutil.copyfile(tmp_path / "set" / "4.png", tmp_path / "set" / "50.png")
+    with pytest.raises(DataError, match="its pixels are those of line 6"):
+        loaded(spec, tmp_path / "cache")
+    kept = loaded(spec, tmp_path / "cache", split=spec.split.model_copy(update={"together": "near-copies"}))
+    assert kept.table.patient[50] == kept.table.patient[4]
+    assert len(np.unique(kept.table.patient)) == 59
+
+
+def test_exact_copies_with_different_masks_are_named(tmp_path: Path) -> None:
+    for at in range(24):
+        mask = np.zeros((SIDE, SIDE), np.uint8)
+        mask[40:60, 30 + at : 60 + at] = 255 * (at % 3 > 0)
+        scene(max(at, 2)).save(tmp_path / f"{at}.png")  # 0, 1 and 2 show one picture
+        Image.fromarray(mask).save(tmp_path / f"m{at}.png")
+    lines = ["image,mask,patient", *(f"{at}.png,m{at}.png,p{max(at, 2)}" for at in range(24))]
+    (tmp_path / "data.csv").write_text("\n".join(lines))
+    spec = DataSpec(folder=str(tmp_path), table="data.csv", mask="mask", target="lesion", patient="patient", size=160)
+    (said, *_) = map(reason_words, data_checks(spec, loaded(spec, tmp_path / "cache")).reasons)
+    assert "1 picture in 3 files, 1 picture with different classes, 1 picture with different masks, such as" in said
 
 
 def test_pairs_are_drawn_one_above_the_other_and_those_that_contradict_come_first(tmp_path: Path) -> None:

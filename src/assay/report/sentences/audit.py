@@ -93,7 +93,7 @@ def worst_group(rows: Sequence[Row]) -> tuple[str, str] | None:
     worst = min(known, key=lambda row: row["value"], default=None)
     if worst is None or not whole - worst["value"] >= MARGIN:
         return None
-    value = with_interval(*(numeric(worst, end) for end in ("value", "low", "high")))
+    value = with_interval(numeric(worst, "value"), numeric(worst, "low"), numeric(worst, "high"))
     return f"Worst group, {in_words(worst['column'])} {worst['level']}", f"AUROC {value}, of all images {number(whole)}"
 
 

@@ -35,7 +35,7 @@ def added_words(rows: Sequence[Row], place: Callable[[str], str] = str) -> str:
     verdicts = [row["verdict"] for row in rows]
     if len(set(verdicts)) == 1:
         are = "they are" if best["recipe"] else "it is"
-        within = with_interval(*(numeric(best, end) for end in ("value", "low", "high")))
+        within = with_interval(numeric(best, "value"), numeric(best, "low"), numeric(best, "high"))
         alike = "" if math.isnan(numeric(best, "value")) else f" (AUROC {within} among images alike in it)"
         said = _SAID[verdicts[0]].format(*([are, alike] if verdicts[0] != "not-shown" else [alike]))
     else:
