@@ -6,6 +6,7 @@ import csv
 import io
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -265,6 +266,30 @@ def test_exact_copies_with_different_masks_are_named(tmp_path: Path) -> None:
     spec = DataSpec(folder=str(tmp_path), table="data.csv", mask="mask", target="lesion", patient="patient", size=160)
     (said, *_) = map(reason_words, data_checks(spec, loaded(spec, tmp_path / "cache")).reasons)
     assert "1 picture in 3 files, 1 picture with different classes, 1 picture with different masks, such as" in said
+
+
+class Found:
+    """A search whose pairs are known."""
+
+    def among(self, rows: np.ndarray) -> tuple[Pair, ...]:
+        return Pair(2, 3, 0.95), Pair(0, 1, 0.8)
+
+
+def test_pairs_below_certainty_are_shown_to_look_at_and_not_called_copies(tmp_path: Path) -> None:
+    spec = folder_of(tmp_path / "set", copies=0)
+    dataset = replace(loaded(spec, tmp_path / "cache", size=16), search=Found())
+    checks = data_checks(spec, dataset)
+    assert [(one.codes[0], one.codes[0].light) for one in checks.reasons[:2]] == [
+        (Code.COPY_CLUSTERS, "bad"), (Code.COPIES_SUSPECTED, "warn")]  # fmt: skip
+    assert reason_words(checks.reasons[1]).endswith("1 picture in 2 files, such as rows 2 and 3; look at them")
+    assert [(row["kind"], row["row"]) for row in checks.issues[:4]] == [
+        ("copy", 4), ("copy", 5), ("suspected-copy", 2), ("suspected-copy", 3)]  # fmt: skip
+    drawn = [caption(row) for row in checks.pictures(Gallery(tmp_path, PixelScale(), "sick"))]
+    assert (
+        drawn[0] == "1 picture that several files hold (1 with contradicting labels): two of the files, one above "
+        "the other; from the left, labels contradict in all (framed)."
+    )
+    assert drawn[1] == "2 images: much alike, which may be copies; from the left, rows 2 and 3."
 
 
 def test_pairs_are_drawn_one_above_the_other_and_those_that_contradict_come_first(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -34,6 +35,7 @@ BLANK, MARKED = 0.003, 0.002
 NEIGHBORS, COMPONENTS = 5, 16
 NAMED = 3
 """Rows that a reason names."""
+SUSPECTED = "suspected-copy"
 
 Cluster = Int[np.ndarray, " m"]
 """Positions of images that belong together, ascending."""
@@ -49,6 +51,7 @@ class DataChecks:
         dataset: The images; None of a phantom.
         cues: What may predict the target.
         clusters: The files of each picture that several files hold, the most frequent first.
+        suspected: Files that may show one picture.
         odd: Images that are unlike the others.
         issues: Rows of this table.
         reasons: What was found, the gravest first.
@@ -58,9 +61,8 @@ class DataChecks:
     reasons: Sequence[Reason]
     cues: Sequence[Cue] = ()
     clusters: Sequence[Cluster] = ()
-    odd: Mapping[str, tuple[Cluster, Float[np.ndarray, " m"]]] = field(
-        default_factory=dict[str, tuple[Cluster, Cluster]]
-    )
+    suspected: Sequence[Cluster] = ()
+    odd: Odd = field(default_factory=dict[str, Any])
     issues: Sequence[Row] = ()
 
     @property
@@ -72,6 +74,7 @@ class DataChecks:
         """Draw copies and odd images."""
         if self.dataset is not None:
             yield from gallery.copies(self.dataset, self.clusters)
+            yield from (gallery.found(self.dataset, one, SUSPECTED) for one in self.suspected[:NAMED])
             yield from (gallery.found(self.dataset, rows, kind) for kind, (rows, _) in self.odd.items())
 
 
@@ -98,7 +101,7 @@ def data_checks(
     small = [name for one in (table, others) for name in _small_groups(one)]
     parts = list(_across_parts(table, others, clusters))
     numbers = numbers_of(table)
-    groups = [("copy", one) for one in clusters] + [("suspected-copy", one) for one in suspected]
+    groups = [("copy", one) for one in clusters] + [(SUSPECTED, one) for one in suspected]
     issues = [
         *(issue(kind, numbers[at], of=_class(table, at), cluster=group)
           for group, (kind, files) in enumerate(groups, start=1) for at in _positions(files)),
@@ -121,7 +124,7 @@ def data_checks(
         *([because(Code.SMALL_GROUPS_OF, count=len(small), least=LEAST_IN_CLASS, names=tuple(small[:NAMED]))]
           if small else []),
     ]  # fmt: skip
-    return DataChecks(dataset, reasons, cues, clusters, odd, issues)
+    return DataChecks(dataset, reasons, cues, clusters, suspected, odd, issues)
 
 
 def numbers_of(table: FactorTable) -> Sequence[int]:

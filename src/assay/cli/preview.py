@@ -53,7 +53,7 @@ def _facts(evidence: Evidence, page: Path) -> dict[str, object]:
         "workers": int(facts["workers"]),
         "device": facts["device"],
         **{name: list(tables[name]) for name in shown},
-        "doubts": [reason_words(from_row(row).reason) for row in tables["findings"]],
+        "doubts": [reason_words(from_row(row).reason) for row in tables["findings"] if row["light"] != "ok"],
         "pictures": [str(page.parent / "pictures" / row["file"]) for row in tables["pictures"]],
         "preview": str(page),
     }

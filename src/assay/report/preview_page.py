@@ -97,7 +97,7 @@ def preview_lines(evidence: Evidence) -> Iterator[str]:
             made = render(block, evidence).sheet
             yield from () if made is None else _table(made)
     yield ""
-    yield from (f"doubt: {one.text}" for one in account.doubts)
+    yield from (f"{'checked' if one.light == 'ok' else 'doubt'}: {one.text}" for one in account.doubts)
     for name, head in (("known faults", "data"), ("rows left out", "left out")):
         if facts.get(name):
             yield f"{head}: {shorten(facts[name], _LONGEST, placeholder=' ... (the page has all)')}"
