@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import mannwhitneyu
 
 from assay.analysis.added import held_against
 from assay.analysis.shortcuts import cues_of_table
@@ -66,6 +67,18 @@ def test_networks_that_are_always_wrong_are_below_a_cue_that_is_always_right() -
     panel = Panel(score, target[images], images, images=images)
     (row,) = held_against(panel, list(cues_of_table(table)), table)
     assert (row["network"], row["cue"], row["verdict"]) == (0, 1, "below")
+
+
+def test_the_auroc_of_one_model_is_that_of_all_its_images() -> None:
+    """Not that within the halves whose cue the other half chooses: it is the number of the rest of the page."""
+    draw = np.random.default_rng(4)
+    cue, score, noise = draw.normal(size=(3, N))
+    target = (cue + score + noise > 0).astype(np.int64)
+    table = FactorTable(np.arange(N), target, np.arange(N), ("no", "yes"), (Factor("cue", "continuous"),), {"cue": cue})
+    panel = Panel(np.stack([0 * score, score], axis=-1)[None], target, table.patient, images=np.arange(N))
+    (row,) = held_against(panel, list(cues_of_table(table)), table, halves=True)
+    area = mannwhitneyu(score[target == 1], score[target == 0]).statistic / (target.sum() * (1 - target).sum())
+    assert row["network"] == pytest.approx(area)
 
 
 def test_words() -> None:
