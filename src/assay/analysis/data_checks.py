@@ -156,7 +156,7 @@ def _class(table: FactorTable, at: int) -> str:
 def _clusters(dataset: Dataset, near: Sequence[Pair]) -> list[Cluster]:
     """Return the files of every picture that is there more than once, exactly or as a near copy."""
     each = np.arange(len(dataset.table))
-    exact = [] if dataset.hashes is None else exact_pairs(dataset.hashes, each)
+    exact = exact_pairs(np.array(dataset.pixels, dtype=np.uint64), each) if dataset.pixels else []
     linked = together(each, [*exact, *near])
     groups = [np.flatnonzero(linked == first) for first in np.unique(linked)]
     return sorted((group for group in groups if len(group) > 1), key=len, reverse=True)
@@ -187,10 +187,10 @@ def _of_copies(
 
 def _masks_differ(dataset: Dataset, files: Cluster) -> bool:
     """Return whether images that are the same pixel by pixel have different masks."""
-    if dataset.hashes is None or dataset.mask_hashes is None:
+    if not dataset.pixels or not dataset.mask_pixels:
         return False
-    both = np.stack([dataset.hashes[files], dataset.mask_hashes[files]], axis=1)
-    return len(np.unique(both, axis=0)) > len(np.unique(both[:, 0]))
+    pairs = {(dataset.pixels[at], dataset.mask_pixels[at]) for at in _positions(files)}
+    return len(pairs) > len({pixels for pixels, _ in pairs})
 
 
 def _counts(table: FactorTable, clusters: Sequence[Cluster]) -> dict[str, int | tuple[str, ...]]:
