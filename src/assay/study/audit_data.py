@@ -18,7 +18,7 @@ from assay.execution.jobs import population_of
 from assay.report.sentences.reasons import reason_words
 from assay.shifts.environment import Environment
 from assay.shifts.population import PopulationScene
-from assay.spec.request import parse_request
+from assay.spec.request import ProbeRequest, parse_request
 from assay.store.files import Row
 from assay.study.audit import Prepared
 

@@ -23,7 +23,7 @@ from assay.probes.drawn import lead_drawn
 from assay.probes.leads import Lead, Sample, carriers, lead
 from assay.probes.reader import ReadingError, evaluating, score_names, scores_of
 from assay.shifts.environment import Environment
-from assay.shifts.intervention import by_box
+from assay.shifts.population import PopulationScene
 from assay.shifts.regions import Pixels, Region, Sought, region_of
 from assay.spec.request import ProbeRequest
 from assay.stats.rows import LeadVerdict
