@@ -234,13 +234,14 @@ def values(asked: Mapping[str, Any], run: Evidence) -> str:
     """Return a table of estimates: a row for each level of the leading axis."""
     axis, lines = run.outline.axis, list[tuple[str, ...]]()
     for level in run.outline.levels:
-        cells = [_estimate(run, {**asked["where"], axis: level}, wanted) for wanted in asked["columns"].values()]
+        held = {**asked["where"], axis: level}
+        cells = [_estimate(run, {**held, **one.get("at", {})}, one) for one in asked["columns"].values()]
         lines.append((run.names.level(axis, level), *cells))
     return table((axis, *asked["columns"]), lines)
 
 
-def _estimate(run: Evidence, at: Mapping[str, str], wanted: Mapping[str, str]) -> str:
-    named = {"factor": "", "level": "", "layer": "", **wanted}
+def _estimate(run: Evidence, at: Mapping[str, str], wanted: Mapping[str, Any]) -> str:
+    named = {"factor": "", "level": "", "layer": ""} | {name: each for name, each in wanted.items() if name != "at"}
     rows = [
         row
         for row in run.tables["estimates"]
