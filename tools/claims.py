@@ -190,7 +190,8 @@ def head(claims: Mapping[str, Sequence[Mapping[str, Any]]], results: Mapping[str
     first = f"**{again} of {made} decisions came again** on other seeds, as the same word; {made} of {pairs} primary "
     first += "comparisons were decided. "
     first += f"Registered, run and replicated by the commands: {', '.join(new) or 'none yet'}. "
-    first += "Studies without run folders keep their earlier figures: earlier images, not registered."
+    if any(of is None or of.run is None for of in map(results.get, by_study)):
+        first += "Studies without run folders keep their earlier figures: earlier images, not registered."
     lines = [
         (f"[`{study}`](results/{study}.md)", str(a), str(m), str(p), of.origin if (of := results[study]) else "")
         for study, (a, m, p) in by_study.items()
