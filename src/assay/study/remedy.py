@@ -20,7 +20,7 @@ from assay.data.cache import Notify, silent
 from assay.data.files.folder import pasted
 from assay.data.files.load import listing_of
 from assay.data.files.table import expand
-from assay.execution.device import PROCESSOR
+from assay.execution.local import PROCESSOR
 from assay.models.external import picture_of
 from assay.report.sentences.leads import region_title, what_words
 from assay.shifts.environment import Environment
