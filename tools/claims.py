@@ -307,6 +307,7 @@ def main(given: Sequence[str] | None = None) -> None:
         put(page, "values", values(tables[study], of.run))
         figure = first_figures(of.run)[0]
         svg = figure.svg.content if figure.svg else figure.wide.encode()
+        (asked.docs / "images").mkdir(exist_ok=True)
         (asked.docs / "images" / f"{study}.svg").write_bytes(svg)
         if asked.earlier:
             keep(study, of)

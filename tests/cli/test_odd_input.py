@@ -102,7 +102,7 @@ def test_records_of_another_kind(value: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["{}", "[]", "null", '{"pairs": []}'])
 def test_a_list_of_comparisons_without_any_is_damaged(text: str, tmp_path: Path) -> None:
     (tmp_path / "stated.json").write_text(text)
-    with pytest.raises(StoreError, match=r"stated\.json: it is damaged \(it lists no comparisons\); restore it"):
+    with pytest.raises(StoreError, match=r"stated\.json: it is damaged .*; restore it"):
         stated(tmp_path, parse_study(TINY))
 
 

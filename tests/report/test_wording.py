@@ -157,6 +157,7 @@ def test_an_explanation_follows_a_colon_and_another_reason_a_semicolon(snapshot:
 
 
 LITERALS = {
+    "analysis/data_checks.py": "the name of a property of images",
     "analysis/one_model.py": "facts of provenance",
     "analysis/prespecified.py": "remedy of an error",
     "analysis/registration.py": "remedies and differences in errors",

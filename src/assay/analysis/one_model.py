@@ -16,7 +16,7 @@ from assay.analysis.measurements import with_overall
 from assay.analysis.pictures import Gallery
 from assay.analysis.tables import without_home
 from assay.core.measures import range_of
-from assay.core.reasons import read, stated
+from assay.core.reasons import Code, Reason, read, stated
 from assay.execution.jobs import kept_provenance
 from assay.execution.plan import ModelPlan
 from assay.probes.performance import overall
@@ -29,6 +29,12 @@ from assay.stats.influence import Answers
 from assay.stats.rows import identified
 from assay.store.files import ColumnRows, Row
 from assay.store.folder import RunFolder, measurement_row
+
+_OF_COPIES = (Code.COPIES_OF_ONE_PATIENT, Code.COPIES_SUSPECTED, Code.COPIES_UNCHECKED)
+
+
+def _grave(found: Reason) -> bool:
+    return found.codes[0].light == "bad" or found.codes[0] in _OF_COPIES
 
 
 def analyze_model(folder: RunFolder, plan: ModelPlan, population: Callable[[], Population]) -> None:
@@ -121,7 +127,10 @@ def describe_data(folder: RunFolder, plan: ModelPlan, population: Population) ->
         environments=rows,
         pictures=pictures,
         facts=facts_of(population.card),
-        cautions=(*(one for one in found.reasons if one.codes[0].light == "bad"), *map(read, notes)),
+        cautions=(
+            *filter(_grave, found.reasons),
+            *map(read, notes),
+        ),
     )
 
 

@@ -20,6 +20,7 @@ from assay.spec.schema import StudySpec
 from assay.stats.rows import RULES
 from assay.store.files import read_json, write_json
 from assay.store.folder import RunFolder
+from assay.store.manifest import read_manifest, write_manifest
 
 FILE = "registration.json"
 PLACES = ("folder", "table", "classes", "medmnist", "dataset")
@@ -67,6 +68,8 @@ def register(root: Path, spec: StudySpec, receipt: str = "") -> Registration:
     made = Registration(made.content, receipt or made.receipt)
     for path in (file, *([root / FILE] if (root / FILE).is_file() else [])):
         write_json(path, {"registered": made.content, "sha256": made.sha256, "receipt": made.receipt})
+    if (root / FILE).is_file() and (listed := read_manifest(root)) is not None:
+        write_manifest(root, {name: digest for name, (_, digest) in listed.items() if name != FILE})
     return made
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import signal
 import socket
 import subprocess
@@ -178,7 +179,7 @@ class ProcessNetwork(nn.Module):
                 code = self._process.wait(timeout=10)
             except subprocess.TimeoutExpired:
                 code = -signal.SIGKILL
-            _end(self._process, self._connection)
+            self._finalize()
             ended = signal.Signals(-code).name if code < 0 else f"exit code {code}"
             raise SpecError(
                 f"{self.name} ended its process ({ended}) {where}; check that it answers one image in a script of its "
@@ -193,7 +194,7 @@ class ProcessNetwork(nn.Module):
 def _end(process: subprocess.Popen[bytes], connection: Connection) -> None:
     """End a process with all that it started."""
     connection.close()
-    with suppress(ProcessLookupError):
+    with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
@@ -248,11 +249,14 @@ def _serve(connection: Connection, alone: bool) -> None:
         signal.alarm(0)
 
 
+_FULL = re.compile(r"bad_?alloc|can(?:'|no)t allocate memory|failed to allocate|DefaultCPUAllocator", re.IGNORECASE)
+
+
 def _fail(connection: Connection, error: Exception) -> None:
     ours = isinstance(error, AssayError)
     known = type(error).__name__ if ours and hasattr(errors, type(error).__name__) else "other"
     text = str(error) if ours else first_line(error)
-    if isinstance(error, MemoryError) or "alloc" in text:
+    if isinstance(error, MemoryError) or _FULL.search(text):
         known, text = "SpecError", f"the model needs more memory than it may take ({text}); give --memory for more"
     connection.send_bytes(json.dumps({"error": known, "text": text}).encode())
     connection.send_bytes(b"")

@@ -254,6 +254,7 @@ def remove_unit(path: Path) -> None:
 FILES, SELF = "files", "sha256"
 _UNCHECKED = {"record.json", "provenance.json", "checkpoint.pt"}
 """Those that hold times, whose checksum would not be the same when they are made again."""
+_NEVER_REMADE = ("stated.json", "registration.json", "replication.json")
 _MAY_LACK = "weights.safetensors"
 """Deleted after the probes where a study keeps none."""
 
@@ -470,11 +471,13 @@ class RunFolder:
         that did not end only these are.
         """
         path = self.root / MANIFEST
-        try:
+        sealed = False
+        with suppress(StoreError):
+            sealed = read_manifest(self.root) is not None
+        if sealed:
             return changes(self.root)
-        except StoreError:
-            lost = [Change("changed" if path.is_file() else "missing", path)] if path.is_file() or self.ended else []
-            return [*lost, *self.altered_units()]
+        lost = [Change("changed" if path.is_file() else "missing", path)] if path.is_file() or self.ended else []
+        return [*lost, *self.altered_units()]
 
     @property
     def ended(self) -> bool:
@@ -488,6 +491,8 @@ class RunFolder:
             again = (self.kind or kinds.STUDY).again
         if self._remade(change):
             return f"`assay report {self.root}` writes it again"
+        if change.path.name in _NEVER_REMADE:
+            return "restore it from a copy"
         if change.how == "missing":
             return again
         what = "its folder" if place in UNIT_KINDS else "it, with its .json," if place == PACKS else "this file"
@@ -636,7 +641,8 @@ class RunFolder:
     def tables_made_of(self, stamp: Mapping[str, str]) -> Generator[None]:
         """Around the making of all tables: they bear this stamp when they are whole, and none before."""
         path = self.root / "tables" / STAMP
-        path.unlink(missing_ok=True)
+        for old in (self.root / MANIFEST, path):  # the manifest has checksums of the tables before
+            old.unlink(missing_ok=True)
         yield
         write_checked_json(path, {"schema": SCHEMA_VERSION, **stamp})
 

@@ -77,16 +77,17 @@ def _training_checks(
     _, scene = training_scene(given, train)
     images, own, trained = scene.environment("all").images, given.population.dataset, scene.population.dataset
     copies = int(np.isin(image_hashes(whole.images), image_hashes(images)).sum())
-    pairs: Sequence[Pair] = ()
+    pairs: Sequence[Pair] | None = None
     searches = [one.search for one in (own, trained) if one is not None]
     match searches:
         case [FileCopies() as search, FileCopies() as training]:
             pairs = replace(search, training=training).among(audited.table.row)
         case _:
             pass
-    found = max(copies, len({pair.second for pair in pairs}))
+    found = max(copies, len({pair.second for pair in pairs or ()}))
     turned = "turned and mirrored" if bounded(len(images) + len(audited)) else "turned, mirrored and cropped"
     near = f", {turned} ones too" if len(audited) == len(whole) else f"; {turned} ones among {_part(audited, whole)}"
+    near = "; near copies were not searched" if pairs is None else near
     text = f"images that are copies of one of {len(images):,} training images{near}"
     yield check("training-copies", "warn" if found else "ok", text, found)
     if own is None or trained is None or not own.names or not trained.names:

@@ -81,8 +81,8 @@ def _read(label: str, folder: RunFolder) -> Row:
         return made
     known, df = numeric(region, "limit"), numeric(region, "patients") - 1
     error = (region["value"] - region["value_low"]) / -float(stdtrit(df, ALPHA))
-    beyond: float = ((region["least"] if math.isnan(known) else known) - region["value"]) / error
-    return {**made, "p": float(stdtr(df, beyond))}
+    short: float = (region["least"] if math.isnan(known) else known) - region["value"]
+    return {**made, "p": float(stdtr(df, short / error)) if error > 0 else float(short >= 0)}
 
 
 def _corrected(rows: Sequence[Row]) -> list[Row]:
@@ -151,7 +151,8 @@ class _Memory(nn.Module):
         self.network, self.known, self.new = network, known, new
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> Tensor:
-        if images.requires_grad:
+        hooked = any(one._forward_hooks or one._forward_pre_hooks for one in self.network.modules())  # pyright: ignore[reportPrivateUsage]
+        if images.requires_grad or hooked:  # who hooks layers is to see all images
             return cast(Tensor, self.network(images))
         pixels = images.detach().cpu().numpy()
         keys = [hashlib.blake2b(np.ascontiguousarray(one).tobytes(), digest_size=16).digest() for one in pixels]

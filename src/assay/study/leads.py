@@ -224,8 +224,11 @@ def not_searched(reason: Reason, of: Sought = "place", trained: bool = False) ->
 def _carriers(found: Lead, sample: Sample, where: Bool[np.ndarray, "h w"]) -> tuple[Bool[np.ndarray, " n"], bool]:
     """Return which images carry what is found, and whether it is bright: what is drawn has edges wherever it is."""
     carry, bright = carriers(sample, where, found.high)
+    inner = where[1:, 1:]
+    if not inner.any():
+        return carry, bright
     across, down = (np.abs(np.diff(sample.images, axis=axis)).mean(axis=1) for axis in (3, 2))
-    edges = (across[:, 1:] + down[:, :, 1:])[:, where[1:, 1:]].mean(axis=1)
+    edges = (across[:, 1:] + down[:, :, 1:])[:, inner].mean(axis=1)
     swapped = found.shape >= 0.5 and edges[~carry].mean() > edges[carry].mean()
     return (~carry, not bright) if swapped else (carry, bright)
 

@@ -56,6 +56,7 @@ from assay.stats.rows import SETTLED
 from assay.store import kinds
 from assay.store.files import Row
 from assay.store.folder import RunFolder, working_in
+from assay.store.manifest import MANIFEST
 from assay.study import finished
 from assay.study.audit import open_probed
 from assay.study.finished import Result
@@ -237,6 +238,7 @@ class StudyRun:
             return ()
         plan, place = self.prepared.plan, self.prepared.place
         if not self._begun:
+            (place.root / MANIFEST).unlink(missing_ok=True)  # before any file that it lists
             finished.forget(place.root)
             state(place.root, plan.spec, results_exist=any(folder.ids("probes")))
         _begin(self.prepared)
