@@ -151,7 +151,8 @@ class _Memory(nn.Module):
         self.network, self.known, self.new = network, known, new
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> Tensor:
-        hooked = any(one._forward_hooks or one._forward_pre_hooks for one in self.network.modules())  # pyright: ignore[reportPrivateUsage]
+        parts = map(vars, self.network.modules())
+        hooked = any(one["_forward_hooks"] or one["_forward_pre_hooks"] for one in parts)
         if images.requires_grad or hooked:  # who hooks layers is to see all images
             return cast(Tensor, self.network(images))
         pixels = images.detach().cpu().numpy()
