@@ -167,7 +167,7 @@ class ProcessNetwork(nn.Module):
             for part in parts:
                 self._connection.send_bytes(part)
             if not self._connection.poll(seconds):
-                _end(self._process, self._connection)
+                self._finalize()
                 raise SpecError(
                     f"{self.name} took more than {seconds:.0f} s {where}; give --time-limit for more per image, or a "
                     "smaller --size"

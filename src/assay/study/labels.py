@@ -59,12 +59,17 @@ def audit_labels(origin: Origin, labels: Sequence[str], out: Path, audit: Audit)
     for place, label in enumerate(labels):
         try:
             root = audit(memory, label, names.index(label) if names else place, out / label)
-        except DataError as error:  # such as a label that too few images have
+        except (
+            DataError,
+            SpecError,
+        ) as error:  # such as a label that too few images have, or that the model ranks the wrong way
             rows.append({"label": label, "auroc": math.nan, "p": math.nan, "region": None, "folder": "",
                          "reason": str(error)})  # fmt: skip
             continue
         rows.append(_read(label, RunFolder(root)))
         memory.next_label(RunFolder(root))
+    if not any(row["folder"] for row in rows):
+        raise SpecError(rows[0]["reason"])
     corrected = _corrected(rows)
     if pages := [Path(row["folder"]) for row in corrected if row["folder"]]:
         write_index(pages, out / PAGE)
@@ -80,8 +85,8 @@ def _read(label: str, folder: RunFolder) -> Row:
     if region is None or math.isnan(numeric(region, "value")):
         return made
     known, df = numeric(region, "limit"), numeric(region, "patients") - 1
-    error = (region["value"] - region["value_low"]) / -float(stdtrit(df, ALPHA))
-    short: float = (region["least"] if math.isnan(known) else known) - region["value"]
+    error = (numeric(region, "value") - numeric(region, "value_low")) / -float(stdtrit(df, ALPHA))
+    short = numeric(region, "least" if math.isnan(known) else "limit") - numeric(region, "value")
     return {**made, "p": float(stdtr(df, short / error)) if error > 0 else float(short >= 0)}
 
 

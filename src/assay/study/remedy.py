@@ -117,11 +117,12 @@ def _row_of(folder: RunFolder) -> Row:
     """Return the verdict on a mark with a place. Raises SpecError where there is none."""
     if folder.kind is not kinds.AUDIT:
         raise SpecError(f"{folder.root} holds no audit; give a folder that assay audit wrote")
-    rows = [row for row in folder.table("regions") if row["of"] == "place"]
-    if not rows or rows[0]["verdict"] not in FOUND or not rows[0]["discrete"]:
+    rows = [row for row in folder.table("regions") if row["of"] != "whole"]
+    able = [row for row in rows if row["verdict"] in FOUND and row["discrete"]]
+    if not able:
         found = f": {region_title(rows[0])}" if rows else ""
         raise SpecError(f"{folder.root} found no mark that can be covered{found}")
-    return rows[0]
+    return able[0]
 
 
 def _table(data: DataSpec, numbers: Sequence[int]) -> pd.DataFrame:
