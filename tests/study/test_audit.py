@@ -109,6 +109,7 @@ def of_network(folder: Path, number: int, **changed: str) -> None:
     """Let an audit be that of another network, with other facts."""
     new = {"hash of the model": f"clean {number}", **changed}
     rows = [{**row, "value": new.get(row["key"], row["value"])} for row in RunFolder(folder).table("provenance")]
+    (folder / "manifest.json").unlink(missing_ok=True)
     RunFolder(folder).write_table("provenance", PROVENANCE.names, rows)
 
 

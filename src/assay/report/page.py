@@ -177,7 +177,7 @@ def content(evidence: Evidence, account: Account, asked: Sequence[Section]) -> C
         limits=_limits(account.limits, " " if evidence.of_audit else "; "),
         first=first,
         gallery=gallery(root, evidence, tables.get("pictures", ()), all_shown=account.planned),
-        opened=tuple(opened(evidence)) if evidence.of_audit else (),
+        opened=tuple(opened(evidence)) if "regions" in evidence.tables else (),
         sections=parts,
         lost=lost,
         environments=environments,

@@ -91,7 +91,7 @@ def worst_group(rows: Sequence[Row]) -> tuple[str, str] | None:
     known = [row for row in rows if row["measure"] == "auroc" and not math.isnan(numeric(row, "value"))]
     whole = next((row["value"] for row in known if not row["column"]), math.nan)
     worst = min(known, key=lambda row: row["value"], default=None)
-    if worst is None or not whole - worst["value"] >= MARGIN or not numeric(worst, "high") < whole:
+    if worst is None or not whole - worst["value"] >= MARGIN:
         return None
     value = with_interval(numeric(worst, "value"), numeric(worst, "low"), numeric(worst, "high"))
     return f"Worst group, {in_words(worst['column'])} {worst['level']}", f"AUROC {value}, of all images {number(whole)}"
