@@ -45,7 +45,8 @@ COLUMNS = (
 )  # fmt: skip
 ASSAY = {"Assay, performance": ["performance"], "Assay, all probes": None}
 GRID = {
-    "grid.only": None, "contrasts": [], "seeds": 5, "recipe.streams": 0, "environments.train.association.texture": 0.9,
+    "grid.only": None, "contrasts": [], "published": [], "seeds": 5, "recipe.streams": 0,
+    "environments.train.association.texture": 0.9,
 }  # fmt: skip
 """Every loss with every budget; controls are left out."""
 QUICK = {

@@ -36,7 +36,7 @@ def test_the_example_runs_and_its_page_shows_the_fall_and_the_near_copy(
         if row["measure"] == "auroc" and row["environment"] in ("same", "reversed") and not row["group"]
     }
     assert auroc["reversed"] < auroc["same"] - 0.2
-    assert "near cop" in (run.folder / "report.html").read_text(encoding="utf-8")
+    assert "copies, exact or near: 1 picture in 2 files" in (run.folder / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_folder_with_content_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
