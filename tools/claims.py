@@ -189,9 +189,13 @@ def head(claims: Mapping[str, Sequence[Mapping[str, Any]]], results: Mapping[str
     new = [f"`{study}`" for study in by_study if (of := results[study]) and of.by_commands]
     first = f"**{again} of {made} decisions came again** on other seeds, as the same word; {made} of {pairs} primary "
     first += "comparisons were decided. "
-    first += f"Registered, run and replicated by the commands: {', '.join(new) or 'none yet'}. "
+    first += f"Registered, run and replicated by the commands: {', '.join(new) or 'none yet'}."
+    repeated = [row for of in results.values() if of for row in of.again.values() if row.get("within")]
+    if repeated:
+        inside = sum(row["within"] == "yes" for row in repeated)
+        first += f" {inside} of {len(repeated)} second estimates lie in the 95% prediction interval of the first."
     if any(of is None or of.run is None for of in map(results.get, by_study)):
-        first += "Studies without run folders keep their earlier figures: earlier images, not registered."
+        first += " Studies without run folders keep their earlier figures."
     lines = [
         (f"[`{study}`](results/{study}.md)", str(a), str(m), str(p), of.origin if (of := results[study]) else "")
         for study, (a, m, p) in by_study.items()
