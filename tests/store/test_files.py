@@ -169,3 +169,15 @@ def test_partial_files_of_living_writers_stay(tmp_path: Path) -> None:
     os.utime(tmp_path / gone[1], (hour, hour))
     RunFolder(tmp_path).remove_partial_files()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(living)
+
+
+def test_who_completes_a_unit_removes_what_a_killed_worker_left_in_it(tmp_path: Path) -> None:
+    """An engine starts a task again within one command, which removes partial files only where it begins."""
+    here = re.sub(r"[^\w-]", "-", platform.node())[:32]
+    folder = RunFolder(tmp_path)
+    living, gone = (f".curve.parquet.{here}-{pid}-00000000.partial" for pid in (os.getppid(), 2**22 + 1))
+    (unit := folder.unit("trials", "a")).mkdir(parents=True)
+    for name in (living, gone):
+        (unit / name).touch()
+    folder.write_record("trials", "a", {"status": "complete"})
+    assert sorted(path.name for path in unit.iterdir()) == [living, "record.json"]

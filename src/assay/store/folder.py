@@ -392,8 +392,14 @@ class RunFolder:
         return iter(sorted(loose | packed(self.root, kind).keys()))  # in this order, as units go from one to the other
 
     def write_record(self, kind: UnitKind, id: str, record: Mapping[str, Any]) -> None:
-        """Mark a unit complete. Everything else it leaves must be written before; an earlier failure is forgotten."""
+        """Mark a unit complete. Everything else it leaves must be written before; an earlier failure is forgotten.
+
+        What a killed worker did not finish writing before this one took the unit over goes.
+        """
         unit = self.unit(kind, id)
+        for left in unit.glob(".*.partial"):
+            if is_abandoned(left):
+                left.unlink(missing_ok=True)
         complete = {"schema": SCHEMA_VERSION, **record, FILES: _checksums(unit)}
         write_json(unit / "record.json", {**complete, SELF: _checksum(id, complete)})
         self.forget_failure(id)
