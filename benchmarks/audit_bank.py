@@ -1,6 +1,6 @@
 """How often find, name and verify are right: a bank of small networks, clean and with planted marks.
 
-    python benchmarks/audit_bank.py [--domain phantom-chest] [--networks 60 30 48] [--folder bank] [--out FILE]
+    python benchmarks/audit_bank.py [--domain phantom-chest] [--networks 60 30 48] [--seed 0] [--folder bank]
 
 Networks of five architectures are trained on 300 images each, clean or with a mark tied to the class, and searched on
 160 images of other patients as in training. Marks are drawn here, by code that audits do not use. The first clean
@@ -35,6 +35,7 @@ from torch.nn import functional
 from assay.core.reasons import Reason
 from assay.data.cache import ArrayCache, default_cache_root
 from assay.data.files.load import load_dataset
+from assay.probes.drawn import lead_drawn
 from assay.probes.leads import Lead, Sample, Scores, carriers, lead
 from assay.shifts.regions import Pixels, Track
 from assay.shifts.sources import open_population
@@ -300,8 +301,8 @@ class Network:
         return "-".join((self.role, self.architecture, str(self.seed), self.mark, *map(str, self.tie)))
 
 
-def bank(references: int, held_out: int, planted: int, column: bool) -> Iterator[Network]:
-    """Yield the networks of a domain: those of the reference, then clean and planted ones in turns."""
+def bank(references: int, held_out: int, planted: int, column: bool, seed: int = 0) -> Iterator[Network]:
+    """Yield the networks of a domain: those of the reference, then clean and planted ones in turns, from a seed on."""
     kinds = tuple(ARCHITECTURES)
     for at in range(references):
         yield Network("reference", kinds[at % len(kinds)], 1000 + at)
@@ -309,9 +310,9 @@ def bank(references: int, held_out: int, planted: int, column: bool) -> Iterator
     for at in range(max(held_out, planted)):
         if at < planted:
             mark, tie = marks[at % len(marks)]
-            yield Network("planted", kinds[at % len(kinds)], 3000 + at, mark, tie)
+            yield Network("planted", kinds[at % len(kinds)], 3000 + seed + at, mark, tie)
         if at < held_out:
-            yield Network("held-out", kinds[at % len(kinds)], 2000 + at)
+            yield Network("held-out", kinds[at % len(kinds)], 2000 + seed + at)
 
 
 def parts(whole: Pool, network: Network, draws: np.random.Generator) -> list[np.ndarray]:
@@ -362,6 +363,7 @@ def measured(network: Network, whole: Pool) -> Row:
         found = lead(scores, sample, of, at_once=256)
         assert not isinstance(found, Reason)
         row |= {f"{of} {key}": value for key, value in _searched(found, sample, network, clean).items()}
+    row |= _drawn(scores, sample, network, clean)
     row |= _occluded(network, scores, sample)
     row |= _tested(network, scores, clean, draws)
     return row
@@ -408,6 +410,18 @@ def _searched(found: Lead, sample: Sample, network: Network, clean: Pixels) -> R
         "place": _near(where, pixels),
         "polarity": bool(carriers(sample, where, found.high)[1] == (level > around)),
     }
+
+
+def _drawn(scores: Scores, sample: Sample, network: Network, clean: Pixels) -> Row:
+    """Return what the search for what is drawn alike said, and whether place and polarity are right."""
+    found = lead_drawn(scores, sample, at_once=256)
+    if isinstance(found, Reason):
+        return {"drawn": LeadVerdict.NOTHING_FOUND, "drawn z": 0.0, "drawn passes": 0, "drawn right": False}
+    said = _searched(found, sample, network, clean)
+    called = decide_lead(found.effect, found.values, agree=found.agree, discrete=said["discrete"],
+                         effective=found.swing.effective, least=found.least)  # fmt: skip
+    return {"drawn": called, "drawn z": said["z"], "drawn passes": said["passes"],
+            "drawn right": said["place"] is True and said["polarity"] is True}  # fmt: skip
 
 
 def _occluded(network: Network, scores: Scores, sample: Sample, images: int = 16) -> Row:
@@ -542,6 +556,9 @@ class Judged:
         def decided(row: Row) -> bool:
             return any(deciding(row, of) > bounds[of] for of in TRACKS)
 
+        def hinted(row: Row) -> bool:
+            return row["drawn"] == LeadVerdict.LEAD
+
         def of(mark: str) -> list[Row]:
             return [row for row in self.planted if row["mark"] == mark and abs(float(row["moves"])) >= MOVES]
 
@@ -558,6 +575,13 @@ class Judged:
             "planted: nothing found": share(lambda row: self.says(row) == {LeadVerdict.NOTHING_FOUND}, strong),
             "sticker at a random place: lives by, or look": share(self.called, of("sticker")),
             "column: lives by, or look": share(self.called, of("column")),
+            "drawn alike: clean with a lead": share(hinted, clean),
+            **{f"drawn alike: planted, tied {tie} / {other}, a lead with place and polarity right":
+               share(lambda row: hinted(row) and row["drawn right"] == "True",
+                     [row for row in strong if row["tie"] == str(tie)]) for tie, other in TIES},
+            "drawn alike: planted, a lead with another place or polarity":
+                share(lambda row: hinted(row) and row["drawn right"] == "False", strong),
+            "drawn alike: sticker or column with a lead": share(hinted, [*of("sticker"), *of("column")]),
             "limit of bounds: place, whole image": ", ".join(f"{bounds[of]:.2f}" for of in TRACKS),
             "limit of bounds: clean beyond": share(decided, clean),
             "limit of bounds: planted beyond": share(decided, strong),
@@ -619,12 +643,15 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--domain", action="append", choices=tuple(DOMAINS), help="repeatable; default: phantoms")
     arguments.add_argument("--networks", type=int, nargs=3, default=(60, 60, 66), help="reference, held out, planted")
+    arguments.add_argument("--seed", type=int, default=0, help="added to the seeds of judged networks")
     arguments.add_argument("--folder", type=Path, default=Path("bank"), help="folder of the bank")
     given = arguments.parse_args()
     torch.set_num_threads(1)
     domains = given.domain or ["phantom-chest", "phantom-nodule"]
     judged = {
-        name: Judged.of(collected(name, list(bank(*given.networks, bool(DOMAINS[name].column))), given.folder))
+        name: Judged.of(
+            collected(name, list(bank(*given.networks, bool(DOMAINS[name].column), given.seed)), given.folder)
+        )
         for name in domains
     }
     rates = {name: one.rates() for name, one in judged.items()}

@@ -32,6 +32,8 @@ from audit_bank import (  # noqa: E402
     pixels_of,
 )
 
+from assay.stats.rows import LeadVerdict  # noqa: E402
+
 
 def pool(count: int = 1600) -> Pool:
     """Images with a finding in the middle, two of a patient."""
@@ -67,6 +69,15 @@ def test_marks_change_their_pixels_alone() -> None:
     assert len({one.tobytes() for one in stuck}) == len(images)
 
 
+def test_another_seed_gives_other_judged_networks_and_the_same_limits() -> None:
+    first, other = (list(bank(3, 4, 5, column=False, seed=seed)) for seed in (0, 100_000))
+    assert first[:3] == other[:3]
+    assert not {one.seed for one in first[3:]} & {one.seed for one in other}
+    assert [(one.mark, one.tie, one.architecture) for one in first] == [
+        (one.mark, one.tie, one.architecture) for one in other
+    ]
+
+
 def test_a_bank_has_every_architecture_in_its_reference_and_no_seed_twice() -> None:
     networks = list(bank(60, 60, 72, column=True))
     assert len({one.seed for one in networks}) == len(networks) == 192
@@ -77,7 +88,8 @@ def test_a_bank_has_every_architecture_in_its_reference_and_no_seed_twice() -> N
 
 
 def row(role: str, z: float, **more: Any) -> dict[str, str]:
-    one = {"role": role, "architecture": "flat", "mark": "", "tie": 0.95, "moves": 0.0, "occlusion": z, "t test": False}
+    one = {"role": role, "architecture": "flat", "mark": "", "tie": 0.95, "moves": 0.0, "occlusion": z, "t test": False,
+           "drawn": "nothing-found", "drawn right": False}  # fmt: skip
     for of in ("place", "whole"):
         here = {"z": z, "error": 0.05, "low": z - 0.1, "high": z + 0.1, "first": z, "second": z, "agree": True,
                 "discrete": True, "effective": 80, "place": "", "polarity": ""}  # fmt: skip
@@ -87,11 +99,11 @@ def row(role: str, z: float, **more: Any) -> dict[str, str]:
 
 def test_networks_are_judged_by_the_reference() -> None:
     mark = {"mark": "letter", "moves": 2.0, "place place": True, "place polarity": True, "occlusion place": True,
-            "t test": True, "t test names": "letter"}  # fmt: skip
+            "t test": True, "t test names": "letter", "drawn": "lead", "drawn right": True}  # fmt: skip
     judged = Judged.of([
         row("reference", 0.3), row("reference", 0.5, architecture="pooled"),
         row("held-out", 0.4), row("held-out", 0.9),
-        row("planted", 1.2, **mark), row("planted", 0.2, **mark),
+        row("planted", 1.2, **mark), row("planted", 0.2, **{**mark, "drawn right": False}),
         row("planted", 1.2, **{**mark, "place polarity": False}),
         row("planted", 1.2, **{**mark, "moves": 0.5}),
     ])  # fmt: skip
@@ -106,6 +118,9 @@ def test_networks_are_judged_by_the_reference() -> None:
     assert rates["limit of bounds: place, whole image"] == "0.40, 0.40"
     assert rates["limit of bounds: planted beyond"] == (2, 3)
     assert rates["occlusion map: clean beyond the limit"] == (1, 2)
+    assert rates["drawn alike: clean with a lead"] == (0, 2)
+    assert rates["drawn alike: planted, tied 0.95 / 0.05, a lead with place and polarity right"] == (2, 3)
+    assert rates["drawn alike: planted, a lead with another place or polarity"] == (1, 3)
     assert interval(0, 59) == [0.0, 0.0, pytest.approx(1 - 0.025 ** (1 / 59), abs=1e-4)]
 
 
@@ -121,6 +136,7 @@ def test_a_small_bank_goes_on_where_it_ended(tmp_path: Path, monkeypatch: pytest
     assert float(found["moves"]) > 1
     assert float(found["place z"]) > 1 > document["limits"]["place"]
     assert found["place place"] == found["place polarity"] == "True"
+    assert {one["drawn"] for one in audit_bank.read(tmp_path / "phantom-chest" / "networks.csv")} <= set(LeadVerdict)
 
     def never(*_: Any) -> None:
         raise AssertionError("trained again")
