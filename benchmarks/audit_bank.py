@@ -1,6 +1,6 @@
 """How often find, name and verify are right: a bank of small networks, clean and with planted marks.
 
-    python benchmarks/audit_bank.py [--domain phantom-chest] [--networks 60 30 48] [--seed 0] [--folder bank]
+    python benchmarks/audit_bank.py [--domain phantom-chest] [--networks 60 30 48] [--seed 0] [--tie 0.6]
 
 Networks of five architectures are trained on 300 images each, clean or with a mark tied to the class, and searched on
 160 images of other patients as in training. Marks are drawn here, by code that audits do not use. The first clean
@@ -44,6 +44,7 @@ from assay.stats.metrics import auroc
 from assay.stats.rows import LeadVerdict
 from assay.stats.swing import Bounded, marked
 from assay.stats.verdicts import decide_lead
+from assay.study.references import LeadLimits, shipped_limits
 
 Row = dict[str, Any]
 SIDE = 48
@@ -301,12 +302,24 @@ class Network:
         return "-".join((self.role, self.architecture, str(self.seed), self.mark, *map(str, self.tie)))
 
 
-def bank(references: int, held_out: int, planted: int, column: bool, seed: int = 0) -> Iterator[Network]:
-    """Yield the networks of a domain: those of the reference, then clean and planted ones in turns, from a seed on."""
+def bank(
+    references: int, held_out: int, planted: int, column: bool, seed: int = 0, first: Sequence[float] = ()
+) -> Iterator[Network]:
+    """Yield the networks of a domain: those of the reference, then clean and planted ones in turns.
+
+    Args:
+        references: Clean networks that set the limits.
+        held_out: Other clean networks.
+        planted: Networks with a mark.
+        column: Whether the domain has a column that can be tied.
+        seed: Added to the seeds of judged networks.
+        first: Shares of the positive images with a mark; all of `TIES` by default.
+    """
     kinds = tuple(ARCHITECTURES)
     for at in range(references):
         yield Network("reference", kinds[at % len(kinds)], 1000 + at)
-    marks = [(mark, tie) for tie in TIES for mark in MARKS if column or mark != "column"]
+    ties = [tie for tie in TIES if not first or tie[0] in first]
+    marks = [(mark, tie) for tie in ties for mark in MARKS if column or mark != "column"]
     for at in range(max(held_out, planted)):
         if at < planted:
             mark, tie = marks[at % len(marks)]
@@ -489,21 +502,24 @@ class Judged:
         reference: Clean networks that set the limits.
         clean: Other clean networks.
         planted: Networks with a mark.
+        shipped: Limits where there is no reference.
     """
 
     reference: Sequence[Row]
     clean: Sequence[Row]
     planted: Sequence[Row]
+    shipped: LeadLimits | None = None
 
     @classmethod
-    def of(cls, rows: Sequence[Row]) -> Judged:
+    def of(cls, rows: Sequence[Row], shipped: LeadLimits | None = None) -> Judged:
         """Divide the rows of a domain by their role."""
-        return cls(*([row for row in rows if row["role"] == role] for role in ("reference", "held-out", "planted")))
+        parts = ([row for row in rows if row["role"] == role] for role in ("reference", "held-out", "planted"))
+        return cls(*parts, shipped)
 
     @cached_property
-    def limits(self) -> dict[str, float]:
+    def limits(self) -> Mapping[str, float]:
         """The limits."""
-        return limits_of(self.reference)
+        return self.shipped.largest if self.shipped is not None and not self.reference else limits_of(self.reference)
 
     def says(self, row: Row) -> set[LeadVerdict]:
         """Return the verdicts of both searches."""
@@ -543,8 +559,8 @@ class Judged:
     def rates(self) -> dict[str, tuple[int, int] | str]:
         """Return what the table shows."""
         limits, clean, strong = self.limits, self.clean, self.strong
-        occlusion = max(float(row["occlusion"]) for row in self.reference)
-        bounds = {of: max(deciding(row, of) for row in self.reference) for of in TRACKS}
+        occlusion = max((float(row["occlusion"]) for row in self.reference), default=math.nan)
+        bounds = {of: max((deciding(row, of) for row in self.reference), default=math.nan) for of in TRACKS}
         out = [one for of in self.left_out().values() for one in of.values()]
 
         def share(test: Callable[[Row], bool], among: Sequence[Row]) -> tuple[int, int]:
@@ -562,8 +578,9 @@ class Judged:
         def of(mark: str) -> list[Row]:
             return [row for row in self.planted if row["mark"] == mark and abs(float(row["moves"])) >= MOVES]
 
-        return {
-            "limit: place, whole image": f"{limits['place']:.2f}, {limits['whole']:.2f} ({len(self.reference)})",
+        networks = len(self.reference) or (self.shipped.networks if self.shipped else 0)
+        found: dict[str, tuple[int, int] | str] = {
+            "limit: place, whole image": f"{limits['place']:.2f}, {limits['whole']:.2f} ({networks})",
             "beyond the other architectures": (int(sum(row[1] for row in out)), int(sum(row[2] for row in out))),
             "clean: lives by": share(lambda row: LeadVerdict.LIVES in self.says(row), clean),
             "clean: lives by, or look": share(self.called, clean),
@@ -594,6 +611,8 @@ class Judged:
             "t test: planted, the mark has the largest t":
                 share(lambda row: row["t test"] == "True" and row["t test names"] == row["mark"], strong),
         }  # fmt: skip
+        own = ("beyond the other", "limit of bounds", "occlusion map: clean", "occlusion map: planted beyond")
+        return {name: one for name, one in found.items() if self.reference or not name.startswith(own)}
 
 
 # The command.
@@ -644,13 +663,18 @@ def main() -> None:
     arguments.add_argument("--domain", action="append", choices=tuple(DOMAINS), help="repeatable; default: phantoms")
     arguments.add_argument("--networks", type=int, nargs=3, default=(60, 60, 66), help="reference, held out, planted")
     arguments.add_argument("--seed", type=int, default=0, help="added to the seeds of judged networks")
+    arguments.add_argument("--tie", type=float, action="append", choices=[one for one, _ in TIES],
+                           help="repeatable: share of positive images with a mark; default: all")  # fmt: skip
     arguments.add_argument("--folder", type=Path, default=Path("bank"), help="folder of the bank")
     given = arguments.parse_args()
     torch.set_num_threads(1)
     domains = given.domain or ["phantom-chest", "phantom-nodule"]
     judged = {
         name: Judged.of(
-            collected(name, list(bank(*given.networks, bool(DOMAINS[name].column), given.seed)), given.folder)
+            collected(
+                name, list(bank(*given.networks, bool(DOMAINS[name].column), given.seed, given.tie or ())), given.folder
+            ),
+            shipped_limits(name),
         )
         for name in domains
     }
@@ -659,6 +683,8 @@ def main() -> None:
     for measure in rates[domains[0]]:
         page.row(measure, *(shown(rates[name][measure]) for name in domains))
     page.close()
+    if not given.networks[0]:
+        return
     path = given.folder / "leads.json"
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     document = known | {name: one.document() for name, one in judged.items()}

@@ -19,30 +19,36 @@ def row(factor: str, family: str, verdict: str = "affected-by") -> dict[str, Any
 def test_kin_are_reported_as_a_family_led_by_the_most_harmful() -> None:
     rows = [row("tag", "objects"), row("low-pass", "detail"), row("chest-drain", "objects"), row("view", ""),
             row("jpeg", "detail", "inconclusive")]  # fmt: skip
-    assert headline(rows) == (
+    assert " ".join(headline(rows)) == (
         "This model's answers change with tag (and marks like it), low pass and view. One more is inconclusive."
     )
     rows[0]["verdict"] = "relies-on"
-    assert headline(rows) == (
+    assert " ".join(headline(rows)) == (
         "This model relies on tag (and marks like it). Its answers also change with low pass and view. One more is "
         "inconclusive."
     )
-    assert headline([rows[0]]) == "This model relies on tag."
-    assert headline([rows[-1], rows[-1] | {"factor": "blur"}]).endswith(" Two tested factors are inconclusive.")
+    assert headline([rows[0]]) == ["This model relies on tag."]
+    sized = [rows[0] | {"flips": 0.94}, row("drain", "lines", "relies-on") | {"g": 0.1}]
+    assert headline(sized[:1]) == ["This model relies on tag: when it is put on, 94 of 100 answers change."]
+    assert headline(sized) == ["This model relies on tag and drain: when tag is put on, 94 of 100 answers change."]
+    assert headline([rows[-1], rows[-1] | {"factor": "blur"}])[-1] == "Two tested factors are inconclusive."
 
 
 def test_marks_that_move_answers_in_opposite_directions_are_no_family() -> None:
     rows = [row("scope-inset", "objects") | {"g": -0.5}, row("text-line", "objects"), row("tag", "objects")]
-    assert headline(rows) == "This model's answers change with scope inset and text line (and marks like it)."
+    assert headline(rows) == ["This model's answers change with scope inset and text line (and marks like it)."]
     rows[1]["verdict"] = "affected-without-direction"
-    assert headline(rows[:2]) == "This model's answers change with scope inset (and marks like it)."
+    assert headline(rows[:2]) == ["This model's answers change with scope inset (and marks like it)."]
 
 
 def test_a_column_with_a_large_swing_is_named_before_marks_with_a_small_one() -> None:
     undirected = row("flatter", "tone", "affected-without-direction") | {"g": 0.4}
     rows = [row("tag", "objects", "relies-on"), row("jpeg", "detail") | {"g": 0.1}, undirected]
     view = row("view", "", "answers-differ-with") | {"kind": "column", "g": -0.2}
-    assert headline([*rows, view]) == ("This model relies on tag. Its answers also change with view, JPEG and flatter.")
+    assert headline([*rows, view]) == [
+        "This model relies on tag.",
+        "Its answers also change with view, JPEG and flatter.",
+    ]
 
 
 def test_harm_that_is_shown_leads_before_a_search_that_found_no_region() -> None:
@@ -59,6 +65,12 @@ def test_harm_that_is_shown_leads_before_a_search_that_found_no_region() -> None
         for of, start in zip(("relies-on", "affected-by"), leading, strict=True):
             tables = {"regions": [region | {"verdict": verdict}], "verdicts": [row("tag", "objects", of)]}
             assert answer_words(tables)[0].startswith(start), (verdict, of)
+    tables = {
+        "regions": [region | {"verdict": "lead"}],
+        "verdicts": [row("tag", "objects", "relies-on"), row("jpeg", "detail")],
+    }
+    said = answer_words(tables)
+    assert (said[0], said[-1]) == (relied, "Its answers also change with JPEG."), "one sentence leads"
     tables = {"regions": [region | {"verdict": "nothing-found"}], "verdicts": [row("tag", "objects", "no-effect")]}
     assert answer_words(tables)[0].endswith("which does not clear the model.")
     tables["regions"] = [region | {"verdict": "not-tested"}, region | {"of": "whole", "verdict": "nothing-found"}]
@@ -79,9 +91,9 @@ def test_drawn_marks_are_called_harmless_only_where_a_search_within_known_limits
         assert [one["factor"] for one in stated(tables)] == ["tag", "view"][not clear :]
     said = answer_words({"regions": [nothing | {"limit": math.nan}], "verdicts": [harmless]})
     assert said[-1] == "No tested factor is shown to change this model's answers."
-    assert answer_words({"regions": [nothing], "verdicts": [harmless]})[-1] == headline([harmless])
+    assert answer_words({"regions": [nothing], "verdicts": [harmless]})[-1:] == headline([harmless])
     column = row("view", "", "no-difference")
-    assert answer_words({"regions": [], "verdicts": [column]}) == [headline([column])], "no drawing"
+    assert answer_words({"regions": [], "verdicts": [column]}) == headline([column]), "no drawing"
 
 
 def test_a_line_of_a_terminal_has_the_verdict_its_swing_and_the_images_needed() -> None:

@@ -163,9 +163,9 @@ def answer_words(tables: Mapping[str, Sequence[Row]]) -> list[str]:
     first = any(row["verdict"] in ahead for row in verdicts)
     clear = clears(tables["regions"]) or not any(row["kind"] == "mark" for row in verdicts)
     marks = headline(verdicts, lead=region is not None, first=first, clear=clear)
-    last = " ".join(filter(None, (marks, added_words(tables.get("added", ())))))
-    parts = [*answer(tables), *([last] if last else [])]
-    return [parts[-1], *parts[:-1]] if first else parts
+    begin = marks[:1] if first else []
+    last = " ".join(filter(None, (*marks[len(begin) :], added_words(tables.get("added", ())))))
+    return [*begin, *answer(tables), *([last] if last else [])]
 
 
 def stated(tables: Mapping[str, Sequence[Row]]) -> list[Row]:
@@ -174,8 +174,8 @@ def stated(tables: Mapping[str, Sequence[Row]]) -> list[Row]:
     return [row for row in tables["verdicts"] if clear or row["verdict"] != Verdict.NO_EFFECT]
 
 
-def headline(rows: Sequence[Row], *, lead: bool = False, first: bool = False, clear: bool = True) -> str:
-    """Return the answer on marks and columns without numbers.
+def headline(rows: Sequence[Row], *, lead: bool = False, first: bool = False, clear: bool = True) -> list[str]:
+    """Return sentences on marks and columns.
 
     Args:
         rows: Rows of `audit_tables.VERDICTS`.
@@ -189,13 +189,13 @@ def headline(rows: Sequence[Row], *, lead: bool = False, first: bool = False, cl
     left = 0 if lead else sum(row["verdict"] == Verdict.INCONCLUSIVE for row in rows)
     made: list[str] = []
     if relied:
-        made.append(f"This model relies on {relied}.")
+        made.append(f"This model relies on {relied}{_flipped(harmful)}.")
         made += [f"Its answers also change with {changed}."] if changed else []
     elif changed:
         start = "Its answers also" if lead and not first else "This model's answers"
         made.append(f"{start} change with {changed}.")
     elif lead:
-        return ""
+        return []
     elif all(row["verdict"] == NOT_TESTED for row in rows):
         made.append("No mark or column was tested.")
     elif left or not clear:
@@ -205,7 +205,15 @@ def headline(rows: Sequence[Row], *, lead: bool = False, first: bool = False, cl
     if left:
         more, factors = (" more", "factors") if harmful else ("", "tested factors")
         made.append(f"One{more} is inconclusive." if left == 1 else f"{_count(left)}{more} {factors} are inconclusive.")
-    return " ".join(made)
+    return made
+
+
+def _flipped(families: Sequence[Sequence[Row]]) -> str:
+    """Return how many calls the first mark changes, after a sentence that ends with marks the model relies on."""
+    mark, flips = families[0][0], numeric(families[0][0], "flips")
+    alone = len(families) == 1 or families[1][0]["verdict"] != Verdict.RELIES
+    calls = f"{100 * flips:.0f} of 100 answers change"
+    return "" if math.isnan(flips) else f": when {'it' if alone else factor_words(mark)} is put on, {calls}"
 
 
 def _named(families: Sequence[Sequence[Row]]) -> str:
