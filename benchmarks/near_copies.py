@@ -5,9 +5,11 @@
 
 A set is a table with a column `image` (paths from the table's folder). Some of its images are copied and changed, and
 the copies are searched together with all images that were drawn, as rows of patients of their own: found is a copy that
-is paired with its original. False pairs are pairs among the originals of different patients; they may be true copies,
-and are listed with `--list`. Time is processor time on one thread, without and with decoding the files. `--rows` takes
-made-up images instead, all different, and prints how the search grows with their number.
+is paired with its original, in brackets those of a likeness that makes them copies and no suspects. False pairs are
+pairs among the originals of different patients; where `--patients` names no column, those of one patient too, such as
+of both eyes. They may be true copies, and are listed with `--list`. Time is processor time on one thread, without and
+with decoding the files. `--rows` takes made-up images instead, all different, and prints how the search grows with
+their number.
 """
 
 from __future__ import annotations
@@ -24,8 +26,9 @@ import numpy as np
 import pandas as pd
 import torch
 from _shared import Page, parser
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
+from assay.analysis.data_checks import SURELY
 from assay.core.seeds import generator
 from assay.data.near_copies import details, near_pairs
 from assay.data.phantoms.chest import ChestPhantom
@@ -61,12 +64,33 @@ def in_levels(image: Image.Image, change: Callable[[float], float]) -> Image.Ima
     return image.point([min(255, int(change(value))) for value in range(256)] * len(image.getbands()))
 
 
+def padded(image: Image.Image) -> Image.Image:
+    """With constant borders: black above and below, by a fifth of the height."""
+    wide = Image.new(image.mode, (image.width, round(image.height * 1.4)))
+    wide.paste(image, (0, round(image.height * 0.2)))
+    return wide
+
+
+def annotated(image: Image.Image) -> Image.Image:
+    """With two lines of white text in a corner and a caliper across the middle."""
+    made, white = image.copy(), 255 if image.mode == "L" else (255, 255, 255)
+    draw, side = ImageDraw.Draw(made), min(image.size)
+    font = ImageFont.load_default(max(8, side // 16))
+    draw.multiline_text((side // 40, side // 40), "PORTABLE 12:30\nR SUPINE", fill=white, font=font)
+    draw.line((side * 0.3, side * 0.4, side * 0.6, side * 0.6), fill=white, width=max(1, side // 100))
+    return made
+
+
 CHANGES: dict[str, Change] = {
     "mirrored": lambda image: image.transpose(Transpose.FLIP_LEFT_RIGHT),
     "upside down": lambda image: image.transpose(Transpose.FLIP_TOP_BOTTOM),
     "quarter turn": lambda image: image.transpose(Transpose.ROTATE_90),
     "half turn": lambda image: image.transpose(Transpose.ROTATE_180),
     "mirrored and turned": lambda image: image.transpose(Transpose.TRANSPOSE),
+    "padded": padded,
+    "padded, half turn": lambda image: padded(image).transpose(Transpose.ROTATE_180),
+    "annotated": annotated,
+    "annotated, mirrored": lambda image: annotated(image.transpose(Transpose.FLIP_LEFT_RIGHT)),
     "JPEG 60": lambda image: encoded(image, 60),
     "JPEG 30": lambda image: encoded(image, 30),
     "half the size": lambda image: image.resize((image.width // 2, image.height // 2), Image.Resampling.BILINEAR),
@@ -188,11 +212,12 @@ def measured(of: Set, copies: int, recall: bool) -> tuple[dict[str, str], list[s
         made = np.stack([detail(change(image)) for image in images[:copies]])
         n = len(made)
         hits = near_pairs(np.concatenate([plain, made]), np.concatenate([of.patients, own[:n]]))
-        together = {(pair.first, pair.second) for pair in hits}
-        cells[kind] = f"{sum((at, len(plain) + at) in together for at in range(n)) / n:.2f}"
+        likeness = {(pair.first, pair.second): pair.likeness for pair in hits}
+        own_pair = np.array([likeness.get((at, len(plain) + at), 0.0) for at in range(n)])
+        cells[kind] = f"{np.mean(own_pair > 0):.2f} ({np.mean(own_pair >= SURELY):.2f})"
         print(f"{of.name}, {kind}: {cells[kind]}", file=sys.stderr, flush=True)
     paired = {at for pair in pairs for at in (pair.first, pair.second)}
-    cells["pairs among originals"] = f"{len(pairs):,}"
+    cells["pairs among originals"] = f"{len(pairs):,} ({sum(pair.likeness >= SURELY for pair in pairs):,})"
     cells["images in them"] = f"{100 * len(paired) / len(images):.1f} %"
     cells["ms an image"] = f"{1000 * (searched - decoded) / len(images):.1f}"
     cells["ms with decoding"] = f"{1000 * (searched - start) / len(images):.1f}"

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 from scipy.special import expit
+from scipy.stats import norm
 
 from assay.analysis.audit import IN_THE_LARGE, SLOPE, Scored, of_columns
 from assay.core.types import Factor, FactorTable
+from assay.report.sentences.audit import evidence, headline
 from assay.stats.influence import calibration_in_the_large, calibration_slope
 
 
@@ -49,3 +51,23 @@ def test_a_group_that_is_calibrated_otherwise_has_a_gap_and_a_small_group_is_lis
     assert not [row for row in gaps if row["measure"] == SLOPE], "a slope is not on the margin's scale"
     (small,) = (row for row in groups if row.get("reason"))
     assert (small["column"], small["level"]) == ("site", "c")
+
+
+@pytest.mark.parametrize(("shift", "verdict"), [(0.0, "no-difference"), (1.5, "answers-differ-with")])
+def test_a_column_with_an_empty_cell_is_tied_to_the_target_and_tested_within_a_class(
+    shift: float, verdict: str
+) -> None:
+    draws, n = np.random.default_rng(2), 12_000
+    target = np.arange(n) % 2
+    site = np.where(target == 1, 0, draws.integers(0, 2, n))  # no positive is of site b
+    score = draws.normal(target + shift * (site == 0))
+    factors = [Factor(name, "categorical", levels=("a", "b")) for name in ("site", "copy")]
+    columns = {"site": site, "copy": target}
+    table = FactorTable(np.arange(n), target, np.arange(n), ("no", "yes"), tuple(factors), columns)
+    (found, untested), *_ = of_columns(Scored(table, np.stack([np.zeros(n), score], axis=1), 0.5), 0.05)
+    assert (found["verdict"], found["class"], untested["verdict"]) == (verdict, "no", "not-tested")
+    exact = norm.cdf(-shift / np.sqrt(2)) - 0.5  # of b over a within the class
+    assert found["low"] < exact < found["high"]
+    words = headline([found, untested])
+    assert words.startswith("In these images site and copy are tied to the target: what a model takes from them")
+    assert "within no" in evidence(found)

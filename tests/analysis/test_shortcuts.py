@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from assay.spec.parse import parse_study
 from assay.spec.schema import StudySpec
 from assay.stats.findings import from_row
 from assay.store import data_tables
+from assay.store.data_tables import LARGE
 from assay.store.files import Row
 from assay.store.folder import RunFolder
 from assay.study.preview import preview_tables
@@ -181,6 +183,50 @@ def test_of_several_classes_the_one_that_is_told_best_is_named(images: Path, tmp
     found = row(shortcut_rows(_cues(spec, Place(tmp_path, tmp_path / "cache"))), "ill")
     assert found["of"] in ("a", "c")
     assert found["value"] > 0.7
+
+
+def test_of_a_segmentation_lesion_area_is_what_cues_predict(tmp_path: Path) -> None:
+    """Every image has a lesion, and `scanner` says whether it is large: nothing predicts the target, one cue area."""
+    draw = np.random.default_rng(4)
+    lines = ["image,mask,who,scanner,shoe"]
+    for i in range(80):
+        side = 8 if i % 2 else 20
+        mask = np.zeros((48, 48), np.uint8)
+        top, left = draw.integers(0, 48 - side, 2)
+        mask[top : top + side, left : left + side] = 255
+        Image.fromarray(draw.integers(60, 120, (48, 48)).astype(np.uint8)).save(tmp_path / f"{i}.png")
+        Image.fromarray(mask).save(tmp_path / f"m{i}.png")
+        lines.append(f"{i}.png,m{i}.png,p{i},{'AB'[i % 2]},{draw.normal():.4f}")
+    (tmp_path / "data.csv").write_text("\n".join(lines) + "\n")
+    spec = parse_study(study(tmp_path, target="lesion", mask="mask", factors={"scanner": "categorical"}))
+    found = _cues(spec, Place(tmp_path / "run", tmp_path / "cache"))
+    assert {one.row["of"] for one in found} == {LARGE}
+    assert not any(one.scores for one in found), "networks are held against cues of the target"
+    rows = shortcut_rows(found)
+    assert [one["name"] for one in rows if one["strong"]] == ["scanner"]
+    (said,) = shortcut_cautions(rows)
+    assert reason_words(said).startswith("without a network, lesion area is predicted by factor 'scanner' (AUROC 1.00")
+
+
+def test_nearly_white_pixels_are_those_of_the_files(tmp_path: Path) -> None:
+    """Thin white lines of one class are gray at study size, where they would tell nothing."""
+    draw = np.random.default_rng(6)
+    lines = ["image,ill,who"]
+    for i in range(60):
+        pixels = np.kron(draw.integers(60, 120, (8, 8)), np.ones((16, 16))).astype(np.uint8)
+        pixels[::16] = 250 if i % 2 else 160
+        pixels[8::16] = 60 if i % 2 else 150  # as bright on average
+        Image.fromarray(pixels).save(tmp_path / f"{i}.png")
+        lines.append(f"{i}.png,{i % 2},p{i}")
+    (tmp_path / "data.csv").write_text("\n".join(lines) + "\n")
+    spec = parse_study(study(tmp_path, factors={}, size=8))
+    dataset = population_of(spec.data, Place(tmp_path / "run", tmp_path / "cache")).dataset
+    assert dataset is not None
+    assert dataset.tones is not None
+    np.testing.assert_allclose(dataset.tones(np.array([1, 0])), [[0, 8 / 128], [0, 0]])
+    rows = shortcut_rows(data_checks(spec.data, dataset).cues)
+    assert row(rows, "share of nearly white pixels")["value"] == 1
+    assert not row(shortcut_rows(data_checks(spec.data, replace(dataset, tones=None)).cues), "contrast")["strong"]
 
 
 def test_a_phantom_has_none(tmp_path: Path) -> None:

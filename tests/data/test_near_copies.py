@@ -8,6 +8,8 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -281,7 +283,11 @@ def test_pairs_below_certainty_are_shown_to_look_at_and_not_called_copies(tmp_pa
     checks = data_checks(spec, dataset)
     assert [(one.codes[0], one.codes[0].light) for one in checks.reasons[:2]] == [
         (Code.COPY_CLUSTERS, "bad"), (Code.COPIES_SUSPECTED, "warn")]  # fmt: skip
-    assert reason_words(checks.reasons[1]).endswith("1 picture in 2 files, such as rows 2 and 3; look at them")
+    assert "1 picture in 2 files, such as rows 2 and 3; look at them; not searched:" in reason_words(checks.reasons[1])
+    between = data_checks(spec, dataset, {"far": cast("Any", SimpleNamespace(dataset=dataset))}).reasons[:2]
+    assert [(one.codes[0], one.codes[0].light) for one in between] == [
+        (Code.COPIES_BETWEEN_SETS, "bad"), (Code.SUSPECTED_BETWEEN_SETS, "warn")]  # fmt: skip
+    assert reason_words(between[1]).startswith("1 image of far much like one of the training set, such as row 3, like")
     assert [(row["kind"], row["row"]) for row in checks.issues[:4]] == [
         ("copy", 4), ("copy", 5), ("suspected-copy", 2), ("suspected-copy", 3)]  # fmt: skip
     drawn = [caption(row) for row in checks.pictures(Gallery(tmp_path, PixelScale(), "sick"))]

@@ -256,6 +256,22 @@ def test_intervals_are_called_over_images_where_patients_are_not_named(run: Path
     assert "intervals are over images" not in page
 
 
+def test_a_group_far_below_all_images_is_on_the_first_screen(run: Path, page: str, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(run, tmp_path / "grouped"))
+    rows = RunFolder(copy).table("estimates")
+    worst = next(row for row in rows if row["group"] == "worst group" and row["environment"] == "same")
+    whole = next(row for row in rows if not row["group"] and row["measure"] == "auroc" and not row["factor"]
+                 and (row["recipe"], row["environment"]) == (worst["recipe"], "same"))  # fmt: skip
+    rows.append({**worst, "id": "grouped", "measure": "auroc", "value": 0.54, "low": 0.05, "high": 1.0})
+    RunFolder(copy).write_table("estimates", schema.ESTIMATES.names, rows)
+    said = html.unescape(write_page(copy).read_text(encoding="utf-8"))
+    require_links(said)
+    first = said[: said.index('id="performance"')]
+    assert f"AUROC 0.54 [0.05, 1.00], of all images {whole['value']:.2f}" in first
+    assert "Worst group, texture part-solid benign in same" in first
+    assert "Worst group" not in page, "all others are near"
+
+
 def test_texts_for_a_paper_say_what_was_done_and_found_and_how_to_cite(page: str) -> None:
     texts = {id: html.unescape(text) for id, text in re.findall(r'<pre id="paper-(\w+)"[^>]*>(.*?)</pre>', page, re.S)}
     question, verdict = re.findall(r'<p class="question">(.*?)</p>\s*<h1>(.*?)</h1>', page)[0]

@@ -456,3 +456,10 @@ def test_training_images_are_looked_for_among_those_of_the_audit(tmp_path: Path)
     page = (tmp_path / "shared" / "report.html").read_text()
     assert limit in page
     assert "Smith" not in page
+    for path in (other, tmp_path / "set"):
+        table = path / "data.csv"
+        table.write_text(re.sub(r"(Smith|Jones)(\d+)", lambda found: str(int(found[2]) % 12 + 1), table.read_text()))
+    assert checks("numbered", train)["training-patients"][0] == "not-done"  # each set counts its own from 1
+    table = other / "data.csv"
+    table.write_text(re.sub(r",1$", ",900", table.read_text(), flags=re.MULTILINE))
+    assert checks("numbers", train)["training-patients"][0] == "warn"  # as of one hospital

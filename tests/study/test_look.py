@@ -106,3 +106,19 @@ def test_plain_images_have_no_issue(root: Path, tmp_path: Path) -> None:
     assert not found.table("shortcuts")["strong"].any()
     assert found.table("findings")["light"].tolist() == ["ok"]
     assert "no exact or near copy" in (tmp_path / "look" / "report.html").read_text()
+
+
+def test_labels_that_pictures_contradict_are_suspected_and_shuffled_ones_are_not(tmp_path: Path) -> None:
+    draw, side, wrong = np.random.default_rng(8), np.arange(160) % 2, {7, 30, 55, 81, 120}
+    for at in range(160):
+        pixels = _blobs(draw).astype(np.int64)
+        pixels[:, 48 * side[at] : 48 * side[at] + 48] += 40
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(tmp_path / f"{at:03d}.png")
+    for name, labels in (("kept", side), ("shuffled", draw.permutation(side))):
+        ill = [label ^ (at in wrong) for at, label in enumerate(labels.tolist())]
+        table = pd.DataFrame({"image": [f"{at:03d}.png" for at in range(160)], "ill": ill, "patient": range(160)})
+        table.to_csv(tmp_path / f"{name}.csv", index=False)
+        look(tmp_path / f"{name}.csv", out=tmp_path / name)
+        issues = pd.read_csv(tmp_path / name / "issues.csv", keep_default_na=False)
+        found = set(issues["file"][issues["kind"] == "suspected-label"])
+        assert found == ({f"{at:03d}.png" for at in wrong} if name == "kept" else set())

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -21,7 +22,7 @@ from assay.stats.influence import Answers, calibration_in_the_large, calibration
 from assay.stats.measures import influence_of
 from assay.stats.metrics import predictions, probabilities
 from assay.stats.rows import CONFIDENCE, Verdict
-from assay.stats.swing import Bounded, Effect, area, changed, gained, grouped, marked, share
+from assay.stats.swing import Bounded, Effect, area, changed, gained, grouped, marked, share, within_classes
 from assay.stats.verdicts import Decision, decide_column
 from assay.store.files import Row
 
@@ -44,12 +45,14 @@ class Grouped:
         groups: Level -> its rows; empty where the column has no groups.
         reason: Why it is not tested; nothing where it is.
         small: Levels with too few images, where others have enough.
+        tied: Level -> its rows, of a column so tied to the target that it has no groups.
     """
 
     column: str
     groups: Mapping[str, Bool[np.ndarray, " n"]]
     reason: Reason = NOTHING
     small: tuple[str, ...] = ()
+    tied: Mapping[str, Bool[np.ndarray, " n"]] = field(default_factory=dict[str, Any])
 
 
 def groups_of(table: FactorTable, name: str) -> Grouped:
@@ -68,9 +71,10 @@ def groups_of(table: FactorTable, name: str) -> Grouped:
         if all(np.count_nonzero(rows & (table.target == code)) >= LEAST_IN_CLASS for code in classes)
     }
     if len(large) < 2:
-        crowded = sum(np.count_nonzero(rows) >= len(classes) * LEAST_IN_CLASS for rows in found.values())
-        if crowded > 1:
-            return Grouped(name, {}, because(Code.TIED_TO_TARGET, least=LEAST_IN_CLASS))
+        tied = {level: rows for level, rows in found.items()
+                if np.count_nonzero(rows) >= len(classes) * LEAST_IN_CLASS}  # fmt: skip
+        if len(tied) > 1:
+            return Grouped(name, {}, because(Code.TIED_TO_TARGET, least=LEAST_IN_CLASS), tied=tied)
         return Grouped(name, {}, because(Code.SMALL_GROUPS, least=LEAST_IN_CLASS))
     return Grouped(name, large, small=tuple(level for level in found if level not in large))
 
@@ -225,15 +229,21 @@ _AT_HALF = DEFAULT_GRID.thresholds.index(0.0)
 def column_decision(scored: Scored, found: Grouped, margin: float) -> Decision | None:
     """Decide whether answers differ with a column; None where no group can be compared with the others.
 
-    Levels that are too small for a group are left out.
+    Levels that are too small for a group are left out. Of a column that is tied to the target, images of a class are
+    compared.
     """
-    known = np.flatnonzero(np.any(list(found.groups.values()), axis=0))
+    groups = found.groups or found.tied
+    if not groups:
+        return None
+    known = np.flatnonzero(np.any(list(groups.values()), axis=0))
     table = scored.table.take(known)
-    groups = dict(list(found.groups.items())[1:] if len(found.groups) == 2 else found.groups.items())
-    labels = score_names(table.classes)
+    asked = list(groups.items())[1:] if len(groups) == 2 else groups.items()
+    scores, labels = scored.scores[known], score_names(table.classes)
     effects = [
-        grouped(scored.scores[known], table.target, rows[known], table.patient, labels, level)
-        for level, rows in groups.items()
+        within_classes(scores, table.target, rows[known], table.patient, table.classes, level, LEAST_IN_CLASS)
+        if found.tied
+        else grouped(scores, table.target, rows[known], table.patient, labels, level)
+        for level, rows in asked
     ]
     there = [one for one in effects if one is not None]
     return decide_column(there, margin) if there else None
@@ -431,10 +441,12 @@ def of_columns(scored: Scored, margin: float) -> tuple[list[Row], list[Row], lis
     columns = [groups_of(scored.table, factor.name) for factor in scored.table.factors if factor.role != "core"]
     verdicts: list[Row] = []
     for one in columns:
-        decided = column_decision(scored, one, margin) if one.groups else None
+        decided = column_decision(scored, one, margin)
         reason = one.reason or because(Code.NOTHING_TO_COMPARE)
         verdicts.append(
-            verdict_row(one.column, "column", decided) if decided else not_tested_row(one.column, "column", reason)
+            {**verdict_row(one.column, "column", decided), "reason": str(one.reason)}
+            if decided
+            else not_tested_row(one.column, "column", reason)
         )
     groups, gaps = subgroup_rows(scored, [one for one in columns if one.groups], margin)
     untested = [one for one in columns if not one.groups]

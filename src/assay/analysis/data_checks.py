@@ -35,7 +35,9 @@ BLANK, MARKED = 0.003, 0.002
 NEIGHBORS, COMPONENTS = 5, 16
 NAMED = 3
 """Rows that a reason names."""
-SUSPECTED = "suspected-copy"
+SUSPECTED, LABEL = "suspected-copy", "suspected-label"
+READ_OUT = 0.85
+"""AUROC of a read-out of images, lower end, from which on labels that it contradicts are suspected."""
 
 Cluster = Int[np.ndarray, " m"]
 """Positions of images that belong together, ascending."""
@@ -97,7 +99,8 @@ def data_checks(
     clusters = _clusters(dataset, [pair for pair in pairs if pair.likeness >= SURELY])
     known = {tuple(_positions(one)) for one in clusters}
     suspected = [one for one in _clusters(dataset, pairs) if tuple(_positions(one)) not in known]
-    odd = {kind: one for kind, one in _odd(seen).items() if len(one[0])}
+    found = {**_odd(seen), LABEL: _suspected_labels(table, cues, next(iter(seen.features)))}
+    odd = {kind: one for kind, one in found.items() if len(one[0])}
     small = [name for one in (table, others) for name in _small_groups(one)]
     parts = list(_across_parts(table, others, clusters))
     numbers = numbers_of(table)
@@ -178,7 +181,7 @@ def _of_copies(
             contradicting=against, masks=masks, **part
         )  # fmt: skip
     if suspected:
-        yield because(Code.COPIES_SUSPECTED, **_counts(table, suspected))
+        yield because(Code.COPIES_SUSPECTED, **_counts(table, suspected), **part)
     if dataset.search is None:
         yield because(Code.COPIES_UNCHECKED)
     elif not clusters and not suspected:
@@ -198,11 +201,22 @@ def _counts(table: FactorTable, clusters: Sequence[Cluster]) -> dict[str, int | 
 
 
 def _between(name: str, training: Dataset, other: Dataset | None) -> Iterator[Reason]:
-    """Yield images of another set that are nearly those of the training set."""
-    if other is not None and (pairs := other.near_copies):
-        first, second = numbers_of(training.table)[pairs[0].first], numbers_of(other.table)[pairs[0].second]
-        count = len({pair.second for pair in pairs})
-        yield because(Code.COPIES_BETWEEN_SETS, count=count, set=name, first=first, second=second)
+    """Yield images of another set that are surely, or perhaps, those of the training set."""
+    near = () if other is None else other.near_copies
+    known = copied(near)
+    for sure in (True, False):
+        pairs = [pair for pair in near if (pair.second in known) == sure]
+        if other is not None and pairs:
+            first, second = numbers_of(training.table)[pairs[0].first], numbers_of(other.table)[pairs[0].second]
+            yield because(
+                Code.COPIES_BETWEEN_SETS if sure else Code.SUSPECTED_BETWEEN_SETS,
+                count=len({pair.second for pair in pairs}), set=name, first=first, second=second,
+            )  # fmt: skip
+
+
+def copied(near: Sequence[Pair]) -> set[int]:
+    """Return positions of the second images of pairs that are surely copies."""
+    return {pair.second for pair in near if pair.likeness >= SURELY}
 
 
 def _across_parts(table: FactorTable, others: FactorTable | None, clusters: Sequence[Cluster]) -> Iterator[Reason]:
@@ -243,6 +257,31 @@ def _odd(seen: Seen) -> Odd:
         taken[own] = True
         made[kind] = seen.rows[own], away[own]
     return made
+
+
+def _suspected_labels(
+    table: FactorTable, cues: Sequence[Cue], read_out: str
+) -> tuple[Cluster, Float[np.ndarray, " m"]]:
+    """Return images whose label a read-out of other patients contradicts, and by how much, the surest first.
+
+    It must predict the target well, or its contradictions say nothing.
+
+    References:
+        Northcutt, Jiang and Chuang, "Confident learning: estimating uncertainty in dataset labels", JAIR 70, 2021.
+    """
+    good = [cue.scores for cue in cues if cue.row["name"] == read_out and cue.row["low"] >= READ_OUT]
+    if not good or not good[0]:
+        return np.zeros(0, dtype=np.int64), np.zeros(0)
+    by_class = np.stack([*good[0].values()], axis=1)
+    by_class = np.concatenate([1 - by_class, by_class], axis=1) if len(table.classes) == 2 else by_class
+    rows = np.flatnonzero(np.isfinite(by_class).all(axis=1))
+    score, own = by_class[rows], table.target[rows]
+    usual = np.array([score[own == code, code].mean() for code in range(len(table.classes))])
+    called = np.argmax(np.where(score >= usual, score, -np.inf), axis=1)
+    away = score[np.arange(len(rows)), called] - score[np.arange(len(rows)), own]
+    order = np.argsort(-away, kind="stable")
+    order = order[(called != own)[order] & (away > 0)[order]]
+    return rows[order], away[order]
 
 
 def _away(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:

@@ -15,13 +15,15 @@ from assay.core.reasons import Code, Field, Reason, because
 from assay.core.seeds import row_uniform
 from assay.core.types import Factor, FactorTable
 from assay.data.cards import without_patients
-from assay.data.dataset import Dataset, Images
+from assay.data.dataset import Dataset, Images, Masks
 from assay.probes.decodability import folds_by_patient, held_out
 from assay.probes.probe import clustered
 from assay.shifts.intervention import by_box
+from assay.spec.data import LESION
 from assay.stats.estimate import interval
 from assay.stats.influence import auroc_rows
 from assay.stats.metrics import placements
+from assay.store.data_tables import LARGE
 from assay.store.files import Row
 
 CLEAR = 0.6
@@ -37,8 +39,11 @@ CLEARER = 0.05
 """By so much greater must the AUROC of the bins be to be given in place of that of the number."""
 THUMBNAIL, RING = 16, 20
 """Pixels a side of the thumbnail, and of the image whose outer tenth is the frame of two pixels."""
+OF_IMAGES = ("image", "baseline")
+"""Kinds of cues of the pictures alone."""
 MIXED = "mixed"
 """Direction of a number that tells the target, and not by being high or low."""
+TONES = "share of black pixels", "share of nearly white pixels"
 _BLACK, _WHITE = 1 / 255, 240 / 255
 MARK = 0.4
 """By so much are thin bright marks brighter than what is around them."""
@@ -78,7 +83,7 @@ def shortcut_rows(cues: Iterable[Cue]) -> list[Row]:
 
 @dataclass(frozen=True)
 class Seen:
-    """What cheap measures see in images, at study resolution and without padding.
+    """What cheap measures see in images, without padding: black and nearly white pixels in files, else at study size.
 
     Attributes:
         rows: Positions of the images: all of them, or whole patients up to `MOST_IMAGES`.
@@ -96,7 +101,8 @@ def cues_of(dataset: Dataset, others: FactorTable | None, seen: Seen) -> list[Cu
 
     Every factor (but one of the role *core*, which defines the target), every column that the study does not name,
     whether they are filled, properties of the images, and ridge regressions on held-out patients. Where patients are
-    not named, rows count none. Columns whose rows are not those of the images have no scores.
+    not named, rows count none. Columns whose rows are not those of the images have no scores. Of a segmentation they
+    may also predict which lesions are large; these have no scores either.
 
     Args:
         dataset: The images.
@@ -104,14 +110,34 @@ def cues_of(dataset: Dataset, others: FactorTable | None, seen: Seen) -> list[Cu
         seen: Measures of the images.
     """
     table = dataset.table
-    cues = list(cues_of_table(table))
+    aligned = others is not None and np.array_equal(others.target, table.target)
+    cues = [*cues_of_table(table), *_cues_of_images(dataset, table.take(seen.rows), seen)]
+    cues = [cue.at(seen.rows, len(table)) if cue.row["kind"] in OF_IMAGES else cue for cue in cues]
     if others is not None:
-        aligned = np.array_equal(others.target, table.target)
         cues += [cue if aligned else replace(cue, scores={}) for cue in cues_of_table(others, "column")]
-    cues += [cue.at(seen.rows, len(table)) for cue in _cues_of_images(dataset, seen)]
+    if dataset.masks is not None and table.classes == LESION.levels:
+        told = np.bincount(table.target, minlength=2).min() >= LEAST_ROWS
+        cues = [*(cues if told else ()), *_cues_of_area(dataset, dataset.masks, others if aligned else None, seen)]
     if without_patients(dataset.card.known_faults):
         cues = [replace(cue, row={**cue.row, "patients": 0}) for cue in cues]
     return cues
+
+
+def _cues_of_area(dataset: Dataset, masks: Masks, others: FactorTable | None, seen: Seen) -> Iterator[Cue]:
+    """Yield what may predict which lesions are over their median area, among images with a lesion."""
+    parts = np.array_split(seen.rows, max(1, len(seen.rows) // _BATCH))
+    area = np.concatenate([(masks.read(part) > 0).sum(dim=(1, 2, 3)).numpy() for part in parts])
+    there = area > 0
+    rows, over = seen.rows[there], (area[there] > np.median(area[there])).astype(np.int64)
+
+    def sized(table: FactorTable) -> FactorTable:
+        return replace(table.take(rows), target=over, classes=("small lesion", LARGE))
+
+    own = [{name: values[there] for name, values in one.items()} for one in (seen.properties, seen.features)]
+    table = sized(dataset.table)
+    cues = [*cues_of_table(table), *_cues_of_images(dataset, table, Seen(rows, *own))]
+    cues += [] if others is None else cues_of_table(sized(others), "column")
+    yield from (replace(cue, scores={}) for cue in cues)
 
 
 def cues_of_table(table: FactorTable, kind: str = "factor") -> Iterator[Cue]:
@@ -127,12 +153,12 @@ def cues_of_table(table: FactorTable, kind: str = "factor") -> Iterator[Cue]:
 
 
 def shortcut_cautions(rows: Sequence[Row]) -> Iterator[Reason]:
-    """Yield the caution on strong predictors."""
-    strong = [row for row in rows if row["strong"]]
-    if strong:
-        columns = {"kinds": "kind", "names": "name", "values": "value", "lows": "low", "highs": "high"}
-        fields: dict[str, Field] = {key: tuple(str(row[column]) for row in strong) for key, column in columns.items()}
-        yield because(Code.PLAIN_SIGHT, **fields)
+    """Yield the caution on strong predictors of the target, and of lesion area."""
+    for size in (0, 1):
+        if strong := [row for row in rows if row["strong"] and (row["of"] == LARGE) == size]:
+            columns = {"kinds": "kind", "names": "name", "values": "value", "lows": "low", "highs": "high"}
+            fields: dict[str, Field] = {key: tuple(str(row[of]) for row in strong) for key, of in columns.items()}
+            yield because(Code.PLAIN_SIGHT, **fields, **({"size": size} if size else {}))
 
 
 # One row: a score per image against the target.
@@ -263,8 +289,8 @@ def _shares(
 # The images: cheap properties, and what a thumbnail, the outer tenth and the padding say.
 
 
-def _cues_of_images(dataset: Dataset, seen: Seen) -> Iterator[Cue]:
-    rows, table = seen.rows, dataset.table.take(seen.rows)
+def _cues_of_images(dataset: Dataset, table: FactorTable, seen: Seen) -> Iterator[Cue]:
+    rows = seen.rows
     for name, values in {**_native(dataset, rows), **seen.properties}.items():
         if np.ptp(values) > 0:
             yield _number_cue("image", name, values, table)
@@ -304,6 +330,8 @@ def looked_at(dataset: Dataset) -> Seen:
     found = of_pictures(dataset.images, boxes, rows, lambda pictures: properties_of(pictures) | _features(pictures))
     properties = {name: values for name, values in found.items() if values.ndim == 1}
     features = {name: values for name, values in found.items() if values.ndim == 2}
+    if dataset.tones is not None:
+        properties |= dict(zip(TONES, dataset.tones(rows).T.astype(np.float64), strict=True))
     if boxes is not None and len(np.unique(boxes[rows], axis=0)) > 1:
         features["padding mask"] = _padding(boxes[rows], dataset.images.shape)
     return Seen(rows, properties, features)
@@ -333,8 +361,8 @@ def properties_of(pictures: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor,
     found = {
         "mean brightness": flat.mean(dim=1),
         "contrast": contrast,
-        "share of black pixels": (flat <= _BLACK).double().mean(dim=1),
-        "share of white pixels": (flat >= _WHITE).double().mean(dim=1),
+        TONES[0]: (flat <= _BLACK).double().mean(dim=1),
+        TONES[1]: (flat >= _WHITE).double().mean(dim=1),
         "brightness of the border": border,
         "share of thin bright marks": (gray - _opened(gray) > MARK).flatten(1).double().mean(dim=1),
         "sharpness": sum(steps, torch.zeros(len(gray))) / contrast.clamp(min=_BLACK),

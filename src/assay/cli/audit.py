@@ -30,6 +30,7 @@ from assay.report.sentences.audit import answer_words, check_words, stated, verd
 from assay.report.sentences.leads import region_evidence, region_title
 from assay.runs.run import carry_out, quietly
 from assay.stats.format import count, duration, number, p_value
+from assay.stats.rows import numeric
 from assay.store.files import json_text
 from assay.store.folder import RunFolder
 from assay.study.audit_compare import AuditsRun, compare_audits
@@ -274,7 +275,7 @@ def _print(root: Path, json: bool) -> None:
     rows = stated(tables)
     for row in rows[:SHOWN]:
         print(f"  {verdict_line(row, facts['margin'])}")
-    if any(not math.isnan(row["g"]) for row in rows[:SHOWN]):
+    if any(not math.isnan(numeric(row, "g")) for row in rows[:SHOWN]):
         print("swing: half of the AUROC with the mark on positives alone, less that with it on negatives alone")
     if worst := worst_group(folder.table("groups")):
         print(": ".join(worst))

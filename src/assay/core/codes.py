@@ -450,13 +450,23 @@ class Code(StrEnum):
     )
     COPIES_OF_ONE_PATIENT = (
         "copies-of-one-patient",
-        "{groups:picture} in {files:file}, each of one patient, such as {rows:rows}",
+        "{groups:picture} in {files:file}, each of one patient, such as {rows:rows}[searched?, near copies among "
+        "{searched:,} of {images:,} images]; not searched: other turns than by quarters, and closer crops than to "
+        "[bounded?the whole image|90%]",
         "{groups:picture} in {files:file} of the same patient",
     )
     COPIES_SUSPECTED = (
         "copies-suspected",
-        "pictures much alike, which may be copies: {groups:picture} in {files:file}, such as {rows:rows}; look at them",
+        "pictures much alike, which may be copies: {groups:picture} in {files:file}, such as {rows:rows}; look at "
+        "them[searched?; searched: {searched:,} of {images:,} images]; not searched: other turns than by quarters, and "
+        "closer crops than to [bounded?the whole image|90%]",
         "pictures much alike: look at them",
+    )
+    SUSPECTED_BETWEEN_SETS = (
+        "suspected-between-sets",
+        "{count:image} of {set} much like one of the training set, such as row {second}, like row {first} there; look "
+        "at them",
+        "test images much like training images: look at them",
     )
     COPIES_BETWEEN_SETS = (
         "copies-between-sets",
@@ -599,8 +609,9 @@ class Code(StrEnum):
     )
     PLAIN_SIGHT = (
         "plain-sight",
-        "without a network, the target is predicted by {names:properties}; a network may learn these instead",
-        "without a network, the target is predicted by {names:cue}",
+        "without a network, [size?lesion area|the target] is predicted by {names:properties}; a network may learn "
+        "these instead",
+        "[size?lesion area|the target] is predicted by {names:cue}",
     )
     PARTS_SHARED = (
         "parts-shared",

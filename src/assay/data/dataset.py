@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -243,6 +243,8 @@ class Dataset:
         search: Search for near copies; None where there is none.
         original: Pictures at original resolution; None where files have no other than the study's.
         mask_pixels: Hash of each mask's pixels at study size; none without masks.
+        tones: Returns the shares of black and of nearly white pixels of images in their files, of these positions; None
+            where files are not what the study shows.
     """
 
     table: FactorTable
@@ -263,6 +265,7 @@ class Dataset:
     search: NearCopies | None = None
     original: Originals | None = None
     mask_pixels: tuple[int, ...] = field(default=(), repr=False)
+    tones: Callable[[Int[np.ndarray, " k"]], Float[np.ndarray, "k 2"]] | None = field(default=None, repr=False)
 
     @cached_property
     def near_copies(self) -> tuple[Pair, ...]:

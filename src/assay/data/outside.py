@@ -115,12 +115,17 @@ def _refuse_shared(data: DataSpec, found: Dataset, trained: DataSpec, training: 
         raise DataError(
             f"{found.table.named(rows)} show the same images as rows of the training set; leave them out of one of both"
         )
-    public = [one.dataset.name for one in (data, trained) if one.dataset]
-    apart = data.numbering == "own" or len(set(public)) == 2
-    patients = set[str]() if apart else set(training.names).intersection(found.names)
+    patients = shared_patients(data, found, trained, training)
     rows = np.array([row for row, one in enumerate(found.names) if one in patients], dtype=np.int64)
     if patients:
         raise DataError(
             f"{len(patients):,} patients are in the training set too ({found.table.named(rows)}); leave their rows "
             "out of one of both, or write numbering: own where each set numbers its patients by itself"
         )
+
+
+def shared_patients(data: DataSpec, found: Dataset, trained: DataSpec, training: Dataset) -> set[str]:
+    """Return names of patients that both sets have; none of two public sets, or where a set numbers its own."""
+    public = {one.dataset.name for one in (data, trained) if one.dataset}
+    apart = "own" in (data.numbering, trained.numbering) or len(public) == 2
+    return set() if apart else {*training.names} & {*found.names}

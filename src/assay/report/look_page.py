@@ -11,7 +11,8 @@ from assay.report.sentences.reasons import cue_words, reason_words
 from assay.report.words import sentence_case
 from assay.stats.findings import from_row
 from assay.stats.format import in_words, number
-from assay.stats.rows import numeric
+from assay.stats.rows import Row, numeric
+from assay.store.data_tables import LARGE
 
 MOST_CHIPS = 4
 METHODS = (
@@ -42,16 +43,22 @@ def look_account(evidence: Evidence) -> Account:
 
 
 def look_verdict(evidence: Evidence) -> str:
-    """Return the gravest finding and the best cue in one or two sentences."""
+    """Return the gravest finding in the images and the best cue in one or two sentences."""
     findings = list(map(from_row, evidence.tables["findings"]))
-    grave = [f"{sentence_case(reason_words(one.reason))}." for one in findings if one.light == "bad"][:1]
-    strong = [row for row in evidence.tables["shortcuts"] if row["strong"]]
+    grave = [f"{sentence_case(reason_words(one.reason))}." for one in findings
+             if one.light == "bad" and not one.reason.first(Code.PATIENTS_UNKNOWN)][:1]  # fmt: skip
+    strong = sorted((row for row in evidence.tables["shortcuts"] if row["strong"]), key=lambda row: row["of"] == LARGE)
     cue = "No simple cue clearly predicts the target."
     if strong:
         best = strong[0]
-        words = f"{cue_words(best['kind'], best['name'])} predicts the target"
+        words = f"{cue_words(best['kind'], best['name'])} predicts {of_words(best)}"
         cue = f"Without a network, {words}: AUROC {number(numeric(best, 'value'))}."
     return " ".join([*grave, cue])
+
+
+def of_words(cue: Row) -> str:
+    """Return what a cue predicts."""
+    return "lesion area" if cue["of"] == LARGE else "the target"
 
 
 def look_lines(evidence: Evidence) -> Iterator[str]:
@@ -68,5 +75,7 @@ def look_lines(evidence: Evidence) -> Iterator[str]:
 def without_first_cue(reason: Reason) -> Reason:
     """Return a reason whose simple cues go without the best, which the verdict names; no reason where it is alone."""
     cause = reason.first(Code.PLAIN_SIGHT)
+    if cause is not None and "size" in dict(cause.fields):
+        return reason
     fields = {key: value[1:] for key, value in cause.fields if isinstance(value, tuple)} if cause else {}
     return reason if cause is None else because(Code.PLAIN_SIGHT, **fields) if fields["names"] else NOTHING

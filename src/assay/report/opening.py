@@ -9,12 +9,13 @@ from pathlib import Path
 
 from PIL import Image
 
+from assay.core.measures import WORST_GROUP, better
 from assay.core.reasons import Code
 from assay.report.blocks import anchor
 from assay.report.evidence import Evidence, coordinates, distinct, networks, whole
 from assay.report.images import encoded, natural
 from assay.report.sentences.cues import added_words
-from assay.report.sentences.reasons import chip_words, reason_words
+from assay.report.sentences.reasons import chip_words, place_words, reason_words
 from assay.report.words import (
     TRAINING,
     bare_place,
@@ -37,6 +38,7 @@ from assay.report.words import (
 from assay.stats.findings import Finding
 from assay.stats.format import in_words, listed, number
 from assay.stats.rows import CONTROLS, PASSED, PRIMARY, SETTLED, Row, json_object, numeric
+from assay.stats.verdicts import MARGIN
 
 LIGHTS = {"ok": "fine", "warn": "caution", "bad": "problem"}
 SIGNS = {"ok": "✓", "warn": "!", "bad": "✕"}
@@ -199,6 +201,7 @@ def opening(root: Path, evidence: Evidence, findings: Sequence[Finding]) -> Open
              f"{sides(row, evidence.names)[0]}: {verdict_words(row)}:" if len(about) == len(bases) == 1 else "")
         for row in rows
     ] or list(_measured(evidence))  # fmt: skip
+    lines += _worst_group(evidence)
     shown = [*reach, *chips][:MOST_CHIPS] if quick else [*chips[: MOST_CHIPS - len(reach)], *reach]
     title = (
         f"{about.pop()}, against {bases.pop()}"
@@ -229,6 +232,27 @@ def _measured(evidence: Evidence) -> Iterator[Line]:
     flips = [row for row in rows if row["measure"] == "flip-rate" and row["factor"] and numeric(row, "value") > 0]
     for row in sorted(flips, key=lambda row: -numeric(row, "value"))[:MOST_FLIPS]:
         yield Line(f"Answers that change with {displayed(row['factor'])}:", valued(row), "reliance-table")
+
+
+def _worst_group(evidence: Evidence) -> Iterator[Line]:
+    """Yield the group that is furthest below all images of its recipe and test condition, if by `MARGIN` or more."""
+    measure = evidence.outline.measure
+    if better(measure) != "higher":
+        return
+    rows = [row for row in evidence.tables["estimates"] if row["measure"] == measure and row["environment"]
+            and not (row["factor"] or row["layer"]) and not math.isnan(numeric(row, "value"))]  # fmt: skip
+    all_images = {(row["recipe"], row["environment"]): row for row in rows if not row["group"]}
+    pairs = [(row, all_images[key]) for row in rows
+             if row["group"] == WORST_GROUP and (key := (row["recipe"], row["environment"])) in all_images]  # fmt: skip
+    gaps = [numeric(own, "value") - numeric(row, "value") for row, own in pairs]
+    if max(gaps, default=0.0) < MARGIN:
+        return
+    row, own = pairs[gaps.index(max(gaps))]
+    of = f", {recipe}" if evidence.several and (recipe := evidence.recipe(row)) else ""
+    where = f"{place_words(row['where'])}{evidence.names.inside(row['environment'])}{of}"
+    yield Line(
+        f"Worst group, {where}:", f"{measure_words(measure)} {valued(row)}, of all images {valued(own)}", "worst"
+    )
 
 
 def is_quick(root: Path) -> bool:

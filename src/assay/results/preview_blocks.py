@@ -9,6 +9,7 @@ from assay.results.block import Block, Query, Row, Section
 from assay.results.study_blocks import CUES, ENVIRONMENTS, VISIBLE
 from assay.stats.format import count
 from assay.stats.power import Assumptions
+from assay.store.data_tables import LARGE
 
 
 def preview_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
@@ -42,16 +43,19 @@ def preview_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
     ]
 
 
-LOOK_CUES = replace(CUES, chart="strip", place=("name",), colors="kind", keep=Query(most=12), listed=False)
-"""The chart of the first screen of a look."""
+def look_cues(tables: Mapping[str, Sequence[Row]]) -> Block:
+    """Return the chart of the first screen of a look. Cues name what they predict where that is lesion area, too."""
+    sized = any(row["of"] == LARGE for row in tables["shortcuts"])
+    return replace(CUES, chart="strip", place=("name", "of") if sized else ("name",), colors="kind",
+                   keep=Query(most=12), listed=False)  # fmt: skip
 
 
-def look_sections(_: Mapping[str, Sequence[Row]]) -> list[Section]:
+def look_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
     """Return the sections of the page of a look at images."""
     issues = Block(id="issues", title="Issues; issues.csv has the files", table="issues", folded=True,
                    columns=("kind", "row", "cluster", "of", "value"))  # fmt: skip
     return [
-        Section("cues", "Simple cues", (LOOK_CUES, replace(CUES, id="every-cue"))),
+        Section("cues", "Simple cues", (look_cues(tables), replace(CUES, id="every-cue"))),
         Section("found", "Issues", (issues,)),
     ]
 

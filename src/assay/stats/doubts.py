@@ -115,7 +115,7 @@ def _doubt(reason: Reason, table: str = "", *, kind: Kind = "caution", row: Row 
 
 _LEAKAGE = (
     Code.PARTS_SHARED, Code.COPY_CLUSTERS, Code.COPIES_OF_ONE_PATIENT, Code.COPIES_SUSPECTED, Code.COPIES_BETWEEN_SETS,
-    Code.COPIES_UNCHECKED, Code.NO_COPIES, Code.DRAWN_IMAGES, Code.PATIENTS_UNKNOWN,
+    Code.SUSPECTED_BETWEEN_SETS, Code.COPIES_UNCHECKED, Code.NO_COPIES, Code.DRAWN_IMAGES, Code.PATIENTS_UNKNOWN,
 )  # fmt: skip
 _KINDS: dict[Code, Kind] = {Code.PLAIN_SIGHT: "shortcut", **dict.fromkeys(_LEAKAGE, "leakage")}
 """Kind of what is found in the images; others are cautions."""

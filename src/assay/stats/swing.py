@@ -199,6 +199,44 @@ def grouped(
     return Effect(tuple(found), len(target), len(np.unique(patient)), None, dose) if found else None
 
 
+def within_classes(
+    score: Float[np.ndarray, "n m"],
+    target: Int[np.ndarray, " n"],
+    group: Bool[np.ndarray, " n"],
+    patient: Int[np.ndarray, " n"],
+    labels: Sequence[str],
+    dose: str,
+    least: int,
+) -> Effect | None:
+    """Compute how far scores of a group are above those of the others of a class: their AUROC less 0.5.
+
+    Of a group so tied to the target that `grouped` has no images for one of its cells.
+
+    Args:
+        score: As `before` of `marked`.
+        target: Class codes.
+        group: Images of the group.
+        patient: Patient of each image.
+        labels: Name of each class.
+        dose: Name of the group.
+        least: Images of a class that are needed in the group and outside it.
+
+    Returns:
+        One swing per class that has as many; None where none has.
+    """
+    found: list[Swing] = []
+    for code, label in enumerate(labels):
+        here = target == code
+        own, people = group[here].astype(np.int64), patient[here]
+        if min(np.count_nonzero(own), np.count_nonzero(own == 0)) < least:
+            continue
+        values, rows = _areas(score[None, here, min(code, score.shape[1] - 1)], own)
+        parts = _Contributions.of(2 * rows[0], own, people)
+        g = _bounded(2 * float(values[0]) - 1, parts, 0.5, ALPHA)
+        found.append(Swing(g, label, least=_unseen(own, people), effective=parts.effective))
+    return Effect(tuple(found), len(target), len(np.unique(patient)), None, dose) if found else None
+
+
 def share(of: Bool[np.ndarray, " n"], patient: Int[np.ndarray, " n"]) -> Bounded:
     """Compute a share with exact bounds (Clopper and Pearson) at the effective number of images.
 

@@ -78,7 +78,7 @@ VERDICTS = Table(
         _NEEDED,
         Column("intervention", "the mark with its arguments at the deciding dose"),
         Column("drawn", "of a mark: every argument at that dose, such as size, place and contrast"),
-        Column("reason", "why it is not tested, in words"),
+        Column("reason", "why it is not tested, or within classes only, in words"),
     ),
     ("factor", "kind", "verdict", "dose", "g", "low", "high", "loss_negatives", "loss", "flips", "images", "needed"),
 )

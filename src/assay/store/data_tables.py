@@ -57,6 +57,8 @@ VISIBILITY = Table(
     ("confounder", "share", "difference", "ssim", "images", "reason"),
 )
 
+LARGE = "large lesion"
+"""Class of a segmentation's lesions over their median area."""
 SHORTCUTS = Table(
     "shortcuts",
     "simple cue that may predict the target without a network, of images from files",
@@ -67,7 +69,7 @@ SHORTCUTS = Table(
             "factor, column (undeclared), filled (whether a column is), image (a property) or baseline (a ridge "
             "regression on other patients)",
         ),
-        Column("of", "class that it tells"),
+        Column("of", f"class that it tells; {LARGE}: over the median area, among images with a lesion"),
         number("value", "AUROC for that class"),
         *INTERVAL,
         Column("direction", "higher or lower, of a number; mixed where it is neither; empty otherwise"),
@@ -109,7 +111,7 @@ ADDED = Table(
 
 ISSUE_KINDS = (
     "copy", "across-parts", "suspected-copy", "left-out", "blank", "dark", "bright", "blurry", "marked", "outlying",
-    "small-group",
+    "suspected-label", "small-group",
 )  # fmt: skip
 """Kinds of issues of `assay look`, the gravest first."""
 ISSUES = Table(
@@ -120,7 +122,11 @@ ISSUES = Table(
         whole("row", "line of the table or number of the file; 0 of a group"),
         whole("cluster", "number of the cluster of copies; 0 without"),
         Column("of", "class of the image, or column and level of a group"),
-        number("value", "likeness, or how far the image is from the others, in robust standard deviations"),
+        number(
+            "value",
+            "likeness, or how far the image is from the others, in robust standard deviations; of a label by how much "
+            "more another class is expected",
+        ),
     ),
     ("kind", "row", "cluster", "of", "value"),
 )

@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from assay.analysis.data_checks import DataChecks
+from assay.analysis.data_checks import DataChecks, copied
+from assay.data.dataset import Dataset
 from assay.data.files.build import FileCopies
 from assay.data.leakage import image_hashes
 from assay.data.near_copies import Pair, bounded
+from assay.data.outside import shared_patients
 from assay.execution.jobs import population_of
 from assay.report.sentences.reasons import reason_words
 from assay.shifts.environment import Environment
@@ -24,6 +26,8 @@ from assay.study.audit import Prepared
 
 FEW_PATIENTS = 20
 """Patients below which intervals are too narrow."""
+MOST_NUMBERED = 2
+"""Largest number of a patient, in patients, in a set that seems to count its own from 1."""
 
 
 def check(name: str, status: str, text: str, value: float = math.nan) -> Row:
@@ -74,7 +78,7 @@ def _training_checks(
         yield check("training-images", "not-done", "no training images were given: independence of these images from "
                      "training is not established")  # fmt: skip
         return
-    _, scene = training_scene(given, train)
+    asked, scene = training_scene(given, train)
     images, own, trained = scene.environment("all").images, given.population.dataset, scene.population.dataset
     copies = int(np.isin(image_hashes(whole.images), image_hashes(images)).sum())
     pairs: Sequence[Pair] | None = None
@@ -84,15 +88,26 @@ def _training_checks(
             pairs = replace(search, training=training).among(audited.table.row)
         case _:
             pass
-    found = max(copies, len({pair.second for pair in pairs or ()}))
+    sure = copied(pairs or ())
+    found, suspected = max(copies, len(sure)), len({pair.second for pair in pairs or ()} - sure)
     turned = "turned and mirrored" if bounded(len(images) + len(audited)) else "turned, mirrored and cropped"
     near = f", {turned} ones too" if len(audited) == len(whole) else f"; {turned} ones among {_part(audited, whole)}"
     near = "; near copies were not searched" if pairs is None else near
+    near += f"; {suspected:,} more are much alike, look at them" if suspected else ""
     text = f"images that are copies of one of {len(images):,} training images{near}"
     yield check("training-copies", "warn" if found else "ok", text, found)
     if own is None or trained is None or not own.names or not trained.names:
         yield check("training-patients", "not-done", "patients are not named in a file of both sets")
+        return
+    shared = len(shared_patients(given.request.data, own, asked.data, trained))
+    if shared and given.request.data.folder != asked.data.folder and all(map(_counts_from_1, (own, trained))):
+        yield check("training-patients", "not-done", "both sets number their patients from 1: whether a number is one "
+                     "patient in both is not known")  # fmt: skip
     else:
-        shared = len({*own.names} & {*trained.names})
         yield check("training-patients", "warn" if shared else "ok", "patients who are in the training images too",
                      shared)  # fmt: skip
+
+
+def _counts_from_1(dataset: Dataset) -> bool:
+    names = {*dataset.names}
+    return all(name.isdecimal() for name in names) and max(map(int, names)) <= MOST_NUMBERED * len(names)

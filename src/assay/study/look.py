@@ -30,7 +30,7 @@ from assay.spec.schema import DataSpec
 from assay.spec.yaml import read_yaml
 from assay.stats.doubts import caution_rows
 from assay.store import kinds
-from assay.store.data_tables import ISSUE_KINDS
+from assay.store.data_tables import ISSUE_KINDS, ISSUES
 from assay.store.files import Row, write_text
 from assay.store.folder import RunFolder
 from assay.study.look_request import LookRequest
@@ -96,7 +96,8 @@ class LookRun:
         names, places = self._names, self.dataset.table.places
         left = sorted(names.keys() - set(places.numbers)) if places else []
         issues = [*found.issues, *(issue("left-out", number) for number in left)]
-        lines = pd.DataFrame([{"file": names.get(row["row"], ""), **row} for row in issues])
+        rows = [{"file": names.get(row["row"], ""), **row} for row in issues]
+        lines = pd.DataFrame(rows, columns=["file", *ISSUES.names])
         write_text(folder.root / "issues.csv", lines.to_csv(index=False, lineterminator="\n"))
         facts = {
             "data": str(self.request.data),

@@ -219,6 +219,10 @@ class Pixels:
     sources: Sequence[Callable[[], np.ndarray | bytes]] = ()
 
 
+NEAR_WHITE = 240
+"""Gray level of 8 bit from which on a pixel is nearly white, such as of letters and of glare."""
+
+
 @dataclass(frozen=True)
 class FileOriginals:
     """See `Originals`.
@@ -257,14 +261,34 @@ class FileOriginals:
             raise DataError(f"{len(made.failures)} images cannot be read at original resolution: {what}; {remedy}")
         return ArrayImages(made.array)
 
+    def tones(self, rows: Int[np.ndarray, "k"]) -> Float[np.ndarray, "k 2"]:
+        """Return `Dataset.tones`, which are kept in the cache."""
+        asked: list[int] = self.rows[rows].tolist()
+
+        def one(at: int, out: np.ndarray) -> None:
+            shown = np.atleast_3d(self.framing.kept(self._read(asked[at])))
+            gray, one = shown.mean(axis=2, dtype=np.float32), np.float32(np.iinfo(shown.dtype).max / 255)
+            out[:] = np.mean(gray <= one), np.mean(gray >= NEAR_WHITE * one)
+
+        def fill(array: np.ndarray) -> None:
+            for at, _ in enumerate(in_threads(lambda at: one(at, array[at]), range(len(array)))):
+                self.cache.notify("measuring the original images", at + 1, len(array))
+
+        digests = [self.pixels.digests[at] for at in asked]
+        name = name_of("tones", digests, NEAR_WHITE, self.framing.label, *self.pixels.images.stretch)
+        return self.cache.get(name, (len(asked), 2), np.float32, fill)
+
     @property
     def _planes(self) -> int:
         return self.pixels.images.array.shape[1]
 
-    def _changed(self, row: int, change: Callable[[Tensor], Tensor]) -> np.ndarray:
+    def _read(self, row: int) -> np.ndarray:
         given = self.pixels.sources[row]()
         picture = Picture(given) if isinstance(given, np.ndarray) else read_picture(given, 0)
-        pixels = self.pixels.images.stretch.shown(picture.pixels, picture.used)
+        return self.pixels.images.stretch.shown(picture.pixels, picture.used)
+
+    def _changed(self, row: int, change: Callable[[Tensor], Tensor]) -> np.ndarray:
+        pixels = self._read(row)
         pixels = np.atleast_3d(grayed(pixels) if self._planes == 1 else pixels)
         out = np.repeat(pixels, self._planes // pixels.shape[2], axis=2)
         window, most = self.framing.window(*out.shape[:2]), np.float32(np.iinfo(out.dtype).max)
@@ -358,6 +382,7 @@ def assemble(
         pixels=tuple(hashes[kept].tolist()),
         search=search,
         original=original if spec.resize and pixels.sources else None,
+        tones=original.tones if pixels.sources and not spec.preprocessing else None,
         mask_pixels=() if mask_hashes is None else tuple(mask_hashes.tolist()),
     )
 

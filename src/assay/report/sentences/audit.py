@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
+from assay.core.reasons import Code, reason_of
 from assay.report.sentences.cues import added_words
 from assay.report.sentences.leads import answer, clears, leading_region
 from assay.report.sentences.reasons import reason_words
@@ -58,7 +59,9 @@ def evidence(row: Row) -> str:
     """Return the numbers behind a verdict, or why there are none."""
     if row["verdict"] == NOT_TESTED:
         return reason_words(row["reason"])
-    of = f" ({row['class']} against the rest)" if row.get("class") else ""
+    label = row.get("class")
+    within, against = f"within {label}: AUROC of the group less 0.5", f"{label} against the rest"
+    of = f" ({within if is_tied(row) else against})" if label else ""
     flips, limit, needed = (numeric(row, name) for name in ("flips", "limit", "needed"))
     parts = [strength(row) + of] if not math.isnan(numeric(row, "g")) else []
     if not math.isnan(numeric(row, "dice")):
@@ -74,7 +77,14 @@ def evidence(row: Row) -> str:
         parts.append(f"not settled: {open_words(row['open'])}")
     if row["open"] and not math.isnan(needed):
         parts.append(f"about {float(format(needed, '.2g')):,.0f} images would settle it")
+    if is_tied(row):
+        parts.append("tied to the target")
     return "; ".join(parts)
+
+
+def is_tied(row: Row) -> bool:
+    """Return whether a row is of a column that is tied to the target."""
+    return Code.TIED_TO_TARGET in reason_of(row).codes
 
 
 def open_words(open_: str) -> str:
@@ -188,6 +198,10 @@ def headline(rows: Sequence[Row], *, lead: bool = False, first: bool = False, cl
     changed = _named([one for one in harmful if one[0]["verdict"] != Verdict.RELIES])
     left = 0 if lead else sum(row["verdict"] == Verdict.INCONCLUSIVE for row in rows)
     made: list[str] = []
+    if tied := [factor_words(row) for row in rows if is_tied(row)]:
+        are, them = ("is", "it") if len(tied) == 1 else ("are", "them")
+        made.append(f"In these images {listed(tied)} {are} tied to the target: what a model takes from {them} cannot "
+                    "be told from the target.")  # fmt: skip
     if relied:
         made.append(f"This model relies on {relied}{_flipped(harmful)}.")
         made += [f"Its answers also change with {changed}."] if changed else []
