@@ -197,19 +197,19 @@ def headline(rows: Sequence[Row], *, lead: bool = False, first: bool = False, cl
     relied = _named([one for one in harmful if one[0]["verdict"] == Verdict.RELIES])
     changed = _named([one for one in harmful if one[0]["verdict"] != Verdict.RELIES])
     left = 0 if lead else sum(row["verdict"] == Verdict.INCONCLUSIVE for row in rows)
-    made: list[str] = []
-    if tied := [factor_words(row) for row in rows if is_tied(row)]:
-        are, them = ("is", "it") if len(tied) == 1 else ("are", "them")
-        made.append(f"In these images {listed(tied)} {are} tied to the target: what a model takes from {them} cannot "
-                    "be told from the target.")  # fmt: skip
+    names = [factor_words(row) for row in rows if is_tied(row)]
+    are, them = ("is", "it") if len(names) == 1 else ("are", "them")
+    tied = f"In these images {listed(names)} {are} tied to the target, which hides what a model takes from {them}."
+    made = [tied] if names and not relied else []
     if relied:
         made.append(f"This model relies on {relied}{_flipped(harmful)}.")
         made += [f"Its answers also change with {changed}."] if changed else []
+        made += [tied] if names else []
     elif changed:
         start = "Its answers also" if lead and not first else "This model's answers"
         made.append(f"{start} change with {changed}.")
     elif lead:
-        return []
+        return made
     elif all(row["verdict"] == NOT_TESTED for row in rows):
         made.append("No mark or column was tested.")
     elif left or not clear:
