@@ -1,5 +1,5 @@
 # The two commands of a new user: `make demo` and `make test`. Both build the environment first, if it is not there.
-.PHONY: demo readme test tests acceptance environment docs gallery index clean anew
+.PHONY: demo readme test tests acceptance environment docs gallery index release torture clean anew
 SHELL := /bin/bash
 BIN := .venv/bin
 # Compiled modules and rewritten tests are kept, or every worker and every subprocess compiles them.
@@ -50,6 +50,14 @@ docs: .venv/.ready-dev
 # One page per study on synthetic images, at quick scale, for the gallery of the docs: a quarter of an hour.
 gallery: environment
 	$(BIN)/python tools/gallery.py
+
+# What a release hands over, in dist/, with its checks: two minutes.
+release: environment
+	./tools/release
+
+# Kills, full disks, odd folders, locales and outputs around commands, with a new seed: nightly, as root.
+torture: .venv/.ready-dev
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/torture.py
 
 clean:
 	rm -rf .venv site

@@ -66,6 +66,19 @@ def test_the_wheel_is_named_and_has_what_is_no_code(installed: Path) -> None:
     assert not [name for name in names if not name.startswith(("assay/", "assay_imaging-"))]
 
 
+def test_a_build_in_another_folder_is_equal_byte_for_byte(installed: Path, tmp_path: Path) -> None:
+    (first,) = (installed.parents[1] / "dist").glob("*.whl")
+    elsewhere = tmp_path / "another folder"
+    shutil.copytree(ROOT / "src", elsewhere / "src")
+    for name in ("pyproject.toml", "README.md", "LICENSE", ".gitignore"):
+        shutil.copy(ROOT / name, elsewhere)
+    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    assert uv
+    done = called(uv, "build", "--wheel", "--out-dir", tmp_path / "dist", elsewhere, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "dist" / first.name).read_bytes() == first.read_bytes()
+
+
 def test_it_answers_without_extras(installed: Path, tmp_path: Path) -> None:
     answer = called(installed / "assay", "--help", folder=tmp_path)
     assert answer.returncode == 0, answer.stderr
