@@ -693,7 +693,7 @@ def audit(
         asked = asked.but(references=root)
     with reading_shown(quietly=not progress) as notify:
         found = run_audit(
-            OfCommand(command, time_limit)
+            OfCommand(command, time_limit, memory)
             if command
             else origin_of(model, factory, weights=weights, trust=trust, limit=time_limit, memory=memory),
             data,

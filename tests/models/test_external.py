@@ -237,6 +237,7 @@ def test_a_command_reads_a_folder_and_writes_scores(tmp_path: Path) -> None:
         ("import sys; sys.exit('no weights')", "ended with exit code 1: no weights"),
         ("import os; os.kill(os.getpid(), 11)", "ended with signal 11"),
         ("import os; os.write(2, bytes([255])); os._exit(1)", "ended with exit code 1: \ufffd"),
+        ("bytearray(10**11)", "exit code 1: MemoryError; it may take 4 GB, and --memory gives more"),
         ("pass", "wrote no scores.csv"),
         (
             "import sys; open(sys.argv[2], 'w').write('image,p\\n000000.png,0.5\\n')",

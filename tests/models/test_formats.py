@@ -7,10 +7,12 @@ import json
 import os
 import pickle
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import monai.networks.nets
 import pytest
 import segmentation_models_pytorch as smp
@@ -22,8 +24,8 @@ from torch import Tensor, nn
 from assay.cli import main
 from assay.core.errors import AssayError, ExtraError, SpecError, WeightsError
 from assay.core.files import is_alive
-from assay.models.formats import OfFile, OfProgram, given_origin
-from assay.models.process import REACHABLE
+from assay.models.confined import REACHABLE, WRITABLE
+from assay.models.formats import OfFile, OfHub, OfProgram, given_origin
 from assay.models.ref import GivenModel, Inputs, Origin
 from assay.study.outside import config_of
 
@@ -60,6 +62,32 @@ class Reaching(nn.Module):
         import socket, subprocess
         child = subprocess.Popen(["sleep", "600"])
         return torch.tensor([[float(len(socket.if_nameindex())), float(child.pid)]] * len(images))
+
+class Leaving(nn.Module):
+    def forward(self, images):
+        raise SystemExit(3)
+
+class Gone(nn.Module):
+    def forward(self, images):
+        import os
+        os._exit(3)
+
+class Writing(nn.Module):
+    def forward(self, images):
+        import os, tempfile
+        from pathlib import Path
+        def written(path):
+            try:
+                Path(path).write_text("x")
+            except PermissionError:
+                return 0.0
+            return 1.0
+        try:
+            os.truncate(os.environ["KEPT"], 0)
+        except PermissionError:
+            pass
+        places = os.environ["KEPT"], os.environ["KEPT"] + "-new", "/dev/null", tempfile.mkdtemp() + "/x"
+        return torch.tensor([[written(place) for place in places]] * len(images))
 
 class Scored(nn.Module):
     def forward(self, images):
@@ -268,6 +296,8 @@ def test_a_function_of_ones_own_needs_trust_and_is_imported_in_its_process_alone
         ("odd", SpecError, "w.safetensors cannot be loaded: of two$"),
         ("Slow", SpecError, r"took more than 3 s on 3 images.*--time-limit"),
         ("Broken", RuntimeError, "no such shape"),
+        ("Leaving", RuntimeError, r"its code raised SystemExit\(3\)"),
+        ("Gone", SpecError, r"ended its process \(exit code 3\) on 3 images"),
         ("absent", SpecError, "cannot be imported"),
     ],
 )
@@ -284,7 +314,7 @@ def test_a_model_has_no_network_and_leaves_no_process(own: Path) -> None:
     save_file({}, own)
     origin = given_origin("mine_of_formats:Reaching", weights=own, trust=True)
     interfaces, child = map(int, origin.network("cpu")(IMAGES)[0].tolist())
-    assert interfaces == 1 or origin.facts.notes == (REACHABLE,), "the loopback alone"
+    assert interfaces == 1 or REACHABLE in origin.facts.notes, "the loopback alone"
     assert is_alive(child)
     del origin
     gc.collect()
@@ -293,6 +323,40 @@ def test_a_model_has_no_network_and_leaves_no_process(own: Path) -> None:
             break
         time.sleep(0.1)
     assert not is_alive(child)
+
+
+def test_a_model_writes_to_a_folder_of_its_own_alone_which_goes_with_it(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_file({}, own)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    (tmp_path / "scratch").mkdir()
+    (kept := tmp_path / "kept").write_text("kept")
+    monkeypatch.setenv("KEPT", str(kept))
+    origin = given_origin("mine_of_formats:Writing", weights=own, trust=True)
+    found = origin.network("cpu")(IMAGES)[0].tolist()
+    if WRITABLE not in origin.facts.notes:
+        assert (found, kept.read_text()) == ([0, 0, 1, 1], "kept")
+    del origin
+    gc.collect()
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_a_model_of_the_hub_is_downloaded_before_its_memory_is_limited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model.safetensors").write_bytes(bytes(10))
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda name, allow_patterns: str(tmp_path))
+    origin = given_origin("hf:owner/name", limit=1)
+    assert isinstance(origin, OfHub)
+    assert origin.files == [tmp_path / "model.safetensors"]
+
+    def absent(*_: object, **__: object) -> str:
+        raise OSError("no such name")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", absent)
+    with pytest.raises(WeightsError, match="hf:owner/name cannot be loaded: no such name"):
+        _ = origin.files
 
 
 def test_a_process_that_ended_is_explained_again_and_replaced(own: Path) -> None:

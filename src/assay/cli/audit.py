@@ -324,7 +324,7 @@ def _origin(given: Asked) -> Origin:
     if given.command:
         if given.model:
             raise SpecError("give a model or --command, not both")
-        return OfCommand(given.command, given.time_limit)
+        return OfCommand(given.command, given.time_limit, given.memory)
     if not given.model:
         raise SpecError("name a model: an .onnx file, timm:NAME with --weights, or --command")
     return origin_of(given.model, weights=given.weights, trust=given.trust, limit=given.time_limit,

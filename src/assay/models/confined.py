@@ -1,4 +1,4 @@
-"""Entry of a model's process: the network is left before torch is imported, since a process of threads may not."""
+"""Entry of a model's process: its rights go before torch is imported, since a process of threads cannot drop them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import resource
 import runpy
 import signal
+import struct
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
@@ -14,6 +15,16 @@ from pathlib import Path
 
 _NEW_USER, _NEW_NETWORK = 0x10000000, 0x40000000
 """Flags of Linux's unshare."""
+_NO_NEW_RIGHTS = 38
+"""Option of Linux's prctl, which Landlock needs."""
+_LANDLOCK = 444
+"""First of Landlock's three system calls."""
+_WRITING = 0b1_1111_1111_0010
+"""Rights of its first version to write, make and remove files."""
+_MOVING, _CUTTING = 1 << 13, 1 << 14
+"""Rights of its second and third version, to move files between folders and to cut them short."""
+REACHABLE = "this system has no network namespaces for its users, so that the model's process could reach the network"
+WRITABLE = "this system has no Landlock, so that the model's process could write files"
 MEMORY = 4.0
 """GB that a model may take beyond what its files take while they are loaded."""
 _COPIES = 3
@@ -37,8 +48,25 @@ def without_network() -> bool:
     return True
 
 
+def files_kept(*writable: str) -> bool:
+    """Let this process and all that it starts write below these folders alone. Return whether the system allows it."""
+    library = ctypes.CDLL(None)
+    version = library.syscall(_LANDLOCK, None, 0, 1)
+    if version < 1:
+        return False
+    rights = _WRITING | (_MOVING if version > 1 else 0) | (_CUTTING if version > 2 else 0)
+    rules = library.syscall(_LANDLOCK, struct.pack("Q", rights), 8, 0)
+    for folder in writable:
+        place = os.open(folder, os.O_PATH | os.O_CLOEXEC)
+        library.syscall(_LANDLOCK + 1, rules, 1, struct.pack("=Qi", rights, place), 0)
+    library.prctl(_NO_NEW_RIGHTS, 1, 0, 0, 0)
+    return library.syscall(_LANDLOCK + 2, rules, 0) == 0
+
+
 def limit_memory(files: Iterable[Path], gigabytes: float) -> None:
-    """Let this process take so much more memory than it has now. Allocations fail beyond it.
+    """Let this process take so much more memory of its own than it has now. Allocations fail beyond it.
+
+    Counted is what it can write to, not the address space, most of which is reserved and never taken.
 
     Args:
         files: Files of the model.
@@ -46,15 +74,15 @@ def limit_memory(files: Iterable[Path], gigabytes: float) -> None:
     """
     more = int(gigabytes * 1e9) + _COPIES * sum(one.stat().st_size for one in files)
     with suppress(OSError):  # there is no such file where there is no Linux
-        taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        taken = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
         wanted = taken + more if hard == resource.RLIM_INFINITY else min(taken + more, hard)
-        resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
+        resource.setrlimit(resource.RLIMIT_DATA, (wanted, hard))
 
 
 if __name__ == "__main__":
-    sys.argv[2] = str(int(sys.argv[2] == "1" or without_network()))
-    try:
-        runpy.run_module("assay.models.process", run_name="__main__")
-    finally:
-        os.killpg(os.getpid(), signal.SIGKILL)  # with all that it started
+    _, _, downloaded, scratch = sys.argv
+    closed = downloaded == "1" or without_network(), downloaded == "1" or files_kept(scratch, "/dev")
+    sys.argv[2:] = [what for what, done in zip((REACHABLE, WRITABLE), closed, strict=True) if not done]
+    runpy.run_module("assay.models.process", run_name="__main__")  # one that ends itself has its own exit code
+    os.killpg(os.getpid(), signal.SIGKILL)  # with all that it started

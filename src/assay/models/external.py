@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import resource
 import shlex
 import signal
 import subprocess
@@ -24,7 +25,8 @@ from torch import Tensor, nn
 from assay.core.errors import DataError, SpecError, WeightsError, cut, extra, first_line
 from assay.core.files import content_hash, is_file, sha256
 from assay.data.files.table import number, read_table, require_whole
-from assay.models.process import LIMIT, ModelFile
+from assay.models.confined import MEMORY
+from assay.models.process import FULL, LIMIT, ModelFile
 from assay.models.ref import Facts, Origin, unwrapped
 
 
@@ -277,10 +279,12 @@ class OfCommand(Origin):
     Attributes:
         command: The command line, with `{images}`, and `{scores}` or `{masks}`.
         limit: Seconds that an image may take.
+        memory: GB that each of its processes may take.
     """
 
     command: str
     limit: float = LIMIT
+    memory: float = MEMORY
     kind = "command"
     opaque = "a command"
 
@@ -292,7 +296,7 @@ class OfCommand(Origin):
 
     def network(self, device: str) -> nn.Module:
         """Return a module that calls the command."""
-        return CommandNetwork(self.command, self.limit)
+        return CommandNetwork(self.command, self.limit, self.memory)
 
     def _content(self) -> str:
         words = shlex.split(self.command)
@@ -305,14 +309,15 @@ class CommandNetwork(nn.Module):
     Args:
         command: See `OfCommand`.
         limit: See `OfCommand`.
+        memory: See `OfCommand`.
 
     Raises:
         SpecError: The command lacks `{images}`, or does not have one of `{scores}` and `{masks}`.
     """
 
-    def __init__(self, command: str, limit: float = LIMIT) -> None:
+    def __init__(self, command: str, limit: float = LIMIT, memory: float = MEMORY) -> None:
         super().__init__()
-        self.limit = limit
+        self.limit, self.memory = limit, memory
         try:
             self.words = shlex.split(command)
         except ValueError as error:
@@ -370,6 +375,9 @@ class CommandNetwork(nn.Module):
                 )
             except OSError as error:
                 raise SpecError(f"command '{cut(self.words[0])}' cannot be run: {error.strerror}") from error
+            most = int(self.memory * 1e9)
+            with suppress(ProcessLookupError, PermissionError):  # what it starts has the same limit
+                resource.prlimit(process.pid, resource.RLIMIT_DATA, (most, most))
             try:
                 code = process.wait(seconds)
             except subprocess.TimeoutExpired as error:
@@ -384,7 +392,8 @@ class CommandNetwork(nn.Module):
             last = next(reversed(log.read().decode(errors="replace").strip().splitlines()), "")
         if code:
             ended = f"signal {-code}" if code < 0 else f"exit code {code}"
-            raise SpecError(f"the command ended with {ended}{': ' + cut(last, 200) if last else ''}")
+            more = f"; it may take {self.memory:g} GB, and --memory gives more" if FULL.search(last) else ""
+            raise SpecError(f"the command ended with {ended}{': ' + cut(last, 200) if last else ''}{more}")
 
 
 def picture_of(image: Float[Tensor, "c h w"]) -> Image.Image:

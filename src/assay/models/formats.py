@@ -405,6 +405,23 @@ class OfHub(ModelFile):
         """Whether it is named on the hub."""
         return not self.path.is_dir()
 
+    @property
+    def files(self) -> Sequence[Path]:
+        """Files of its folder, or those that are downloaded of its name. Raises WeightsError where none can be had."""
+        if not self.downloaded:
+            return super().files
+        with extra("hf"):
+            import transformers  # noqa: F401  # pyright: ignore
+        import huggingface_hub
+
+        try:
+            folder: str = cast(Any, huggingface_hub).snapshot_download(
+                str(self.path), allow_patterns=["*.json", "model*.safetensors"]
+            )
+        except (OSError, ValueError) as error:
+            raise WeightsError(f"hf:{self.path} cannot be loaded: {first_line(error)}") from error
+        return [one for one in Path(folder).rglob("*") if one.is_file()]
+
     def _content(self) -> str:
         return network_content(self.loaded)
 

@@ -6,10 +6,12 @@ import json
 import os
 import pickle
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import weakref
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -30,7 +32,6 @@ from assay.models.confined import MEMORY, limit_memory
 from assay.models.ref import Facts, Origin, channels_of, unwrapped
 from assay.models.untyped import tensor_of
 
-REACHABLE = "this system has no network namespaces for its users, so that the model's process could reach the network"
 LIMIT = 60.0
 """Seconds that an image may take."""
 _LOADING = 300.0
@@ -125,13 +126,17 @@ class ProcessNetwork(nn.Module):
         super().__init__()
         self.name, self.limit = origin.path.name, limit
         ours, theirs = socket.socketpair()
+        scratch = tempfile.mkdtemp(prefix="assay-")
+        threads = str(torch.get_num_threads())  # each has a stack, and an arena of memory unless these are few
+        own = {"TMPDIR": scratch, "NUMBA_CACHE_DIR": scratch, "OMP_NUM_THREADS": threads, "MALLOC_ARENA_MAX": "2"}
         with ours, theirs:
-            words = [sys.executable, "-m", "assay.models.confined", str(theirs.fileno()), str(int(origin.downloaded))]
+            of_process = str(theirs.fileno()), str(int(origin.downloaded)), scratch
             self._process = subprocess.Popen(
-                words, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True
-            )
+                [sys.executable, "-m", "assay.models.confined", *of_process], pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL, start_new_session=True, env={**os.environ, **own},
+            )  # fmt: skip
             self._connection = Connection(os.dup(ours.fileno()))
-        self._finalize = weakref.finalize(self, _end, self._process, self._connection)
+        self._finalize = weakref.finalize(self, _end, self._process, self._connection, scratch)
         request = pickle.dumps((sys.path, origin, device, torch.get_num_threads(), limit))
         try:
             facts, _ = self._answer((request,), _LOADING, "while it was loaded")
@@ -191,25 +196,25 @@ class ProcessNetwork(nn.Module):
         return head, found
 
 
-def _end(process: subprocess.Popen[bytes], connection: Connection) -> None:
-    """End a process with all that it started."""
+def _end(process: subprocess.Popen[bytes], connection: Connection, scratch: str) -> None:
+    """End a process with all that it started, and remove its folder."""
     connection.close()
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _serve(connection: Connection, alone: bool) -> None:
+def _serve(connection: Connection, notes: Sequence[str]) -> None:
     """Load a model and answer images until the other end is closed.
 
     Args:
         connection: To the process that asks.
-        alone: Whether this process has no network, or is to have one.
+        notes: What this process could reach.
     """
     path, origin, device, threads, limit = pickle.loads(connection.recv_bytes())
     sys.path[:] = path
     torch.set_num_threads(threads)
-    notes = () if alone else (REACHABLE,)
     try:
         if device == "cpu":  # the address space of CUDA is far larger than what it takes
             limit_memory(origin.files, origin.memory)
@@ -222,7 +227,7 @@ def _serve(connection: Connection, alone: bool) -> None:
             "channels": channels_of(network),
             "config": getattr(network, "pretrained_cfg", None),
         }
-    except Exception as error:
+    except BaseException as error:
         _fail(connection, error)
         return
     connection.send_bytes(json.dumps(facts, default=str).encode())
@@ -241,7 +246,7 @@ def _serve(connection: Connection, alone: bool) -> None:
                 raise SpecError(f"the model gave a {type(found).__name__}; expected scores [b] or [b, classes]")
             values = found.detach().cpu()
             plain = (values if values.dtype == torch.float64 else values.float()).contiguous().numpy()
-        except Exception as error:
+        except BaseException as error:
             _fail(connection, error)
         else:
             connection.send_bytes(json.dumps({"dtype": plain.dtype.name, "shape": plain.shape}).encode())
@@ -249,14 +254,18 @@ def _serve(connection: Connection, alone: bool) -> None:
         signal.alarm(0)
 
 
-_FULL = re.compile(r"bad_?alloc|can(?:'|no)t allocate memory|failed to allocate|DefaultCPUAllocator", re.IGNORECASE)
+FULL = re.compile(
+    r"MemoryError|bad_?alloc|can(?:'|no)t allocate memory|failed to allocate|DefaultCPUAllocator", re.IGNORECASE
+)
 
 
-def _fail(connection: Connection, error: Exception) -> None:
+def _fail(connection: Connection, error: BaseException) -> None:
     ours = isinstance(error, AssayError)
     known = type(error).__name__ if ours and hasattr(errors, type(error).__name__) else "other"
     text = str(error) if ours else first_line(error)
-    if isinstance(error, MemoryError) or _FULL.search(text):
+    if not isinstance(error, Exception):
+        text = f"its code raised {type(error).__name__}({text})"
+    if isinstance(error, MemoryError) or FULL.search(text):
         known, text = "SpecError", f"the model needs more memory than it may take ({text}); give --memory for more"
     connection.send_bytes(json.dumps({"error": known, "text": text}).encode())
     connection.send_bytes(b"")
@@ -266,4 +275,4 @@ if __name__ == "__main__":  # by `assay.models.confined`
     with socket.socket(fileno=int(sys.argv[1])) as kept:
         opened = Connection(os.dup(kept.fileno()))
     os.dup2(2, 1)  # output that a model prints is no answer
-    _serve(opened, sys.argv[2] == "1")
+    _serve(opened, sys.argv[2:])
