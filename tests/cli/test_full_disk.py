@@ -6,6 +6,7 @@ import errno
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from tests.cli.asking import Asking
 from tests.worlds.studies import TINY, records, write_spec
 
@@ -40,6 +41,17 @@ def test_a_run_stops_at_once_and_goes_on_when_there_is_room(
     assert ask("run", spec, "--workers", "0", "--out", tmp_path / "runs").code == 0
     assert ask("run", spec, "--workers", "0", "--out", tmp_path / "whole").code == 0
     assert records(root) == records(tmp_path / "whole" / "tiny")
+
+
+def test_an_error_of_another_file_is_none_of_standard_output(
+    ask: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "of a read")
+
+    monkeypatch.setattr(Image.Image, "save", fails)
+    answer = ask("example", tmp_path / "set")
+    assert (answer.code, answer.err.splitlines()[-1]) == (70, "OSError: [Errno 5] of a read")
 
 
 def test_a_full_cache_ends_a_run_with_the_same_code(

@@ -6,6 +6,7 @@ import errno
 import json
 import multiprocessing
 import os
+import pwd
 import signal
 import time
 from pathlib import Path
@@ -197,6 +198,17 @@ def test_the_root_is_named_by_the_environment(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.delenv("ASSAY_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     assert default_cache_root() == tmp_path / "xdg" / "assay"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert default_cache_root() == tmp_path / ".cache" / "assay"
+
+    def unknown(_: int) -> None:
+        raise KeyError("uid not found")
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    with pytest.raises(StoreError, match="no home folder: let ASSAY_CACHE name"):
+        default_cache_root()
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import assay
 from assay.analysis import described
 from assay.analysis.prespecified import stated
 from assay.core.errors import StoreError
+from assay.core.files import sha256
 from assay.models.weights import load_checkpoint, save_checkpoint
 from assay.store.folder import RunFolder
 from assay.study.records import stored_study
@@ -163,6 +165,49 @@ def test_commands_refuse_a_folder_with_a_damaged_file_by_its_name(
     assert "manifest.json: there is no such file; `assay report" in asked("results", run_copy).err
     assert asked("report", run_copy).code == 0
     assert asked("results", run_copy).code == 0
+
+
+def test_a_signature_is_of_the_data_and_a_page_made_later_keeps_it(
+    run_copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, key = Asking(capsys), tmp_path / "key"
+
+    def signature() -> dict[str, str]:
+        found = json.loads(asked("doctor", run_copy, "--json").out)
+        return next((one for one in found if one["what"] == "signature"), {})
+
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", "")
+        assert asked("seal", run_copy, "--key", key).err.startswith("there is no ssh-keygen; signatures need it")
+    if shutil.which("ssh-keygen") is None:
+        return
+    assert "Couldn't load public key" in asked("seal", run_copy, "--key", key).err
+    assert signature() == {}
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    assert asked("seal", run_copy, "--key", key).code == 0
+    shown = subprocess.run(["ssh-keygen", "-lf", key], check=True, capture_output=True, text=True).stdout.split()[1]
+    assert (signature()["light"], signature()["found"]) == ("ok", f"the data are signed by ED25519 key {shown}")
+    lines = (run_copy / "signed.txt").read_text().splitlines()
+    assert {line[66:] for line in lines} == {
+        path.relative_to(run_copy).as_posix()
+        for path in run_copy.rglob("*")
+        if path.is_file() and path.name not in ("manifest.json", "report.html", "finished.json")
+        and not path.name.startswith((".", "signed.txt"))
+    }  # fmt: skip
+    assert all(sha256(run_copy / line[66:]) == line[:64] for line in lines)
+    before = (run_copy / "signed.txt.sig").read_bytes()
+    page = run_copy / "report.html"
+    page.unlink()
+    assert asked("report", run_copy).code == 0
+    assert page.is_file()
+    assert asked("doctor", run_copy).code == 0
+    assert (run_copy / "signed.txt.sig").read_bytes() == before
+    folder = RunFolder(run_copy)
+    flip(one(run_copy, "pictures/*.png"))
+    folder.seal()  # as who can write the folder would
+    assert not folder.changes()
+    assert signature()["light"] == "bad"
+    assert signature()["found"].startswith("the data are not those that were signed: ssh-keygen: ")
 
 
 def test_a_training_does_not_start_from_an_image_array_that_was_altered(

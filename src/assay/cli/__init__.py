@@ -458,6 +458,18 @@ def doctor(
         check_command(run, out, json)
 
 
+@app.command(epilog="Example: assay seal nodule-loss --key ~/.ssh/id_ed25519")
+def seal(
+    run: Run,
+    key: Annotated[Path, typer.Option("--key", metavar="FILE", help="A key of SSH, as ssh-keygen makes it.")],
+    out: Out = RUNS,
+) -> None:
+    """Sign the data of a finished run, all but its page. `assay doctor RUN` checks the signature."""
+    from assay.cli.inspect import seal_command
+
+    seal_command(run, out, key)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line.
 
@@ -472,8 +484,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(_answer(list(sys.argv[1:] if arguments is None else arguments)))
 
 
-_UNPRINTED = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
-"""Errors of a write to standard output that is full, was closed, or whose terminal has gone."""
+_UNPRINTED = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EBADF)
+"""Errors of a write to standard output that is full or was closed."""
+
+
+def _unprinted(error: Exception) -> bool:
+    """Return whether standard output, or a disk, takes no more."""
+    if not isinstance(error, OSError):
+        return False
+    if error.errno == errno.EIO and error.filename is None:  # of a terminal that has gone, or of a file that was read
+        try:
+            os.write(1, b"")
+        except OSError:
+            return True
+    return error.errno in _UNPRINTED and (error.filename is None or error.errno in (errno.ENOSPC, errno.EDQUOT))
 
 
 def _answer(arguments: list[str]) -> int:
@@ -532,7 +556,7 @@ def _done(arguments: list[str]) -> int:
         print(f"code that the study names called sys.exit({error.code!r}), which ends Assay too", file=sys.stderr)
         return FAULT
     except Exception as error:  # 1, Python's own code for it, says that some trials failed
-        if isinstance(error, OSError) and error.errno in _UNPRINTED and error.filename is None:
+        if _unprinted(error):
             raise
         traceback.print_exc()
         return FAULT

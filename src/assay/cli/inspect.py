@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 import typer
 
-from assay.core.errors import DISTRIBUTION, SpecError, unknown_of_few
+from assay.core.errors import DISTRIBUTION, SpecError, StoreError, unknown_of_few
 from assay.core.files import ASSETS, at_home
 from assay.core.measures import COMPARED, better
 from assay.core.registry import entries
@@ -162,6 +162,19 @@ def check_command(run: str, out: Path, json: bool) -> None:
     _tell(list(_checksums(find_run(run, out))), json)
 
 
+def seal_command(run: str, out: Path, key: Path) -> None:
+    """Compare the files of a run with their checksums, sign its data, and print the key."""
+    from assay.cli.results import find_run
+    from assay.store.folder import RunFolder, working_in
+    from assay.store.manifest import SIGNATURE, SIGNED, sign, signer
+
+    root = find_run(run, out)
+    with working_in(root):
+        RunFolder(root).require_sound()
+        sign(root, at_home(key))
+    print(f"{root / SIGNED}, {root / SIGNATURE}: signed by {signer(root)}")
+
+
 def _tell(findings: Sequence[Finding], json: bool) -> None:
     if json:
         print(jsonlib.dumps([asdict(finding) for finding in findings], indent=1))
@@ -183,11 +196,22 @@ def _checksums(root: Path) -> Iterator[Finding]:
     yield from _compared("files", folder, folder.changes())
     if not folder.ended:
         yield Finding("warn", "manifest", "the last run here did not end, and units alone were compared")
+    yield from _signed(root)
     ids = sorted(path.parent.name for path in (root / "sources").glob("*/record.json"))
     starts: list[tuple[UnitKind, str]] = [("sources", id) for id in ids if shared.complete("sources", id)]
     yield from _compared("weights of sources", shared, shared.altered_units(starts))
     yield from _sound("images in the cache", *damaged_arrays(cache))
     yield from _sound("notes in the cache", *damaged_notes(cache))
+
+
+def _signed(root: Path) -> Iterator[Finding]:
+    from assay.store.manifest import signer
+
+    try:
+        if key := signer(root):
+            yield Finding("ok", "signature", f"the data are signed by {key}", "compare it with the key of who signs")
+    except StoreError as error:
+        yield Finding("bad", "signature", str(error), "`assay seal` signs what is there now")
 
 
 def _compared(what: str, folder: RunFolder, found: Sequence[Change]) -> Iterator[Finding]:

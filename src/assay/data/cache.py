@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float, UInt8, UInt16
 from torch import Tensor
 
 from assay.core.errors import StoreError
-from assay.core.files import file_state, holding, not_written, sha256, write_bytes
+from assay.core.files import at_home, file_state, holding, not_written, sha256, write_bytes
 from assay.data.dataset import ONE_KIND
 
 _ALTERED = "it is damaged (its content is not that of its checksum)"
@@ -39,12 +39,16 @@ ELSEWHERE = "make room there, or let ASSAY_CACHE name another folder"
 
 
 def default_cache_root() -> Path:
-    """Return the folder that runs share: `ASSAY_CACHE`, else `assay` in the user's cache folder (`XDG_CACHE_HOME`)."""
+    """Return the folder that runs share: `ASSAY_CACHE`, else `assay` in the user's cache folder (`XDG_CACHE_HOME`).
+
+    Raises:
+        StoreError: The user has no home, and none of both is set.
+    """
     named = os.environ.get("ASSAY_CACHE")
-    if named:
-        return Path(named).expanduser()
-    home = os.environ.get("XDG_CACHE_HOME")
-    return (Path(home).expanduser() if home else Path.home() / ".cache") / "assay"
+    place = at_home(named) if named else at_home(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "assay"
+    if place.parts[0] == "~":
+        raise StoreError("this user has no home folder: let ASSAY_CACHE name a folder")
+    return place
 
 
 Notify = Callable[[str, int, int], None]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,13 +13,17 @@ from typing import Literal
 
 from assay.core.errors import StoreError
 from assay.core.files import file_hash, file_state
-from assay.store.files import ALTERED, read_checked_json, write_checked_json
+from assay.store.files import ALTERED, read_checked_json, write_checked_json, write_text
 from assay.store.schema import SCHEMA_VERSION
 
 MANIFEST = "manifest.json"
 BESIDE = ("preview", "leases", "engine")
 """Folders that no result depends on. A preview has a manifest of its own."""
 _LISTED = "files"
+SIGNED, SIGNATURE = "signed.txt", "signed.txt.sig"
+"""The data of a folder in the format of sha256sum, and their signature in that of ssh-keygen."""
+_LATER = ("report.html", "finished.json", SIGNED, SIGNATURE)
+"""Files that may be made again without a change of the data."""
 
 
 @dataclass(frozen=True)
@@ -118,3 +124,54 @@ def _files(root: Path) -> dict[str, Path]:
                 path = Path(folder, name)
                 found[path.relative_to(root).as_posix()] = path
     return found
+
+
+def sign(root: Path, key: Path) -> None:
+    """Sign the data of a folder: every file that the manifest lists, but the page.
+
+    Args:
+        root: The folder.
+        key: A private key of SSH, or a public one whose private key an agent holds.
+
+    Raises:
+        StoreError: There is no manifest, or ssh-keygen is missing or refuses the key.
+    """
+    listed = read_manifest(root)
+    if listed is None:
+        raise StoreError(f"{root} has no {MANIFEST}: only a run that ended can be signed")
+    signature = _keygen(_data(listed), "sign", "-f", str(key))
+    write_text(root / SIGNED, _data(listed))
+    write_text(root / SIGNATURE, signature)
+    write_manifest(root, {name: digest for name, (_, digest) in listed.items() if name not in (SIGNED, SIGNATURE)})
+
+
+def signer(root: Path) -> str:
+    """Return the key that signed the data of a folder, such as `ED25519 key SHA256:...`; empty where none did.
+
+    Raises:
+        StoreError: The signature is not of these data, or ssh-keygen is missing.
+    """
+    listed = read_manifest(root) or {}
+    if SIGNED not in listed and SIGNATURE not in listed:
+        return ""
+    try:
+        said = _keygen(_data(listed), "check-novalidate", "-s", str(root / SIGNATURE))
+    except StoreError as error:
+        raise StoreError(f"the data are not those that were signed: {error}") from error
+    return re.sub(r"^.* with ", "", said.strip())
+
+
+def _data(listed: Mapping[str, tuple[int, str]]) -> str:
+    return "".join(f"{digest}  {name}\n" for name, (_, digest) in sorted(listed.items()) if name not in _LATER)
+
+
+def _keygen(text: str, what: str, *words: str) -> str:
+    """Return what ssh-keygen says of a text. Raises StoreError with its reason."""
+    command = ["ssh-keygen", "-Y", what, "-n", "assay", *words]
+    try:
+        done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise StoreError("there is no ssh-keygen; signatures need it, of OpenSSH 8.2 or later") from error
+    if done.returncode:
+        raise StoreError(f"ssh-keygen: {' '.join((done.stderr or done.stdout).split())}")
+    return done.stdout
