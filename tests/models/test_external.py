@@ -115,6 +115,13 @@ def test_images_of_another_shape_are_refused_with_the_remedy(
         model(torch.zeros(images))
 
 
+def test_a_gpu_that_onnxruntime_cannot_use_is_one_sentence(tmp_path: Path) -> None:
+    session = OnnxNetwork(mean(tmp_path / "model.onnx", ["b", 1, 8, 8]))
+    assert session.session_on(torch.device("cpu")) is session.session
+    with pytest.raises(SpecError, match="no CUDA that works; install onnxruntime-gpu"):
+        session.session_on(torch.device("cuda:0"))
+
+
 def outside(folder: Path, location: str, weight: float = 2.0) -> Path:
     """The weighted mean of an image, whose weight is in another file."""
     nodes = [

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import cast
 
@@ -14,7 +16,7 @@ from assay.core.map_grid import MapGrid
 from assay.data.leakage import row_hashes
 from assay.models.ref import Model
 from assay.probes.probe import Read, Request
-from assay.probes.reader import BATCH, ModelReading, ReadingError, batch_of, run_probes
+from assay.probes.reader import BATCH, ModelReading, ReadingError, batch_of, overlapped, run_probes
 from assay.shifts.environment import Environment
 from assay.testing.data import ImagesInMemory, squares
 from assay.testing.probe import Pictures, Reader, World, design, environment, table
@@ -446,3 +448,31 @@ def test_surfaces_are_measured_in_millimeters_where_the_pixels_have_a_size() -> 
 @pytest.mark.parametrize(("side", "images"), [(64, 64), (224, 64), (512, 12), (2048, 1)])
 def test_a_batch_of_large_images_is_smaller(side: int, images: int) -> None:
     assert batch_of("cpu", (3, side, side)) == images
+
+
+def test_the_next_part_is_made_while_one_is_read_and_no_more_than_that() -> None:
+    made: list[int] = []
+    follows = [threading.Event() for _ in range(6)]
+
+    def parts() -> Iterator[int]:
+        for part in range(5):
+            made.append(part)
+            follows[part].set()
+            yield part
+        follows[5].set()
+
+    def read(part: int) -> int:
+        assert follows[part + 1].wait(10), "the next part was not made meanwhile"
+        return part**2
+
+    for part, found in overlapped(read, parts()):
+        assert found == part**2
+        assert len(made) <= part + 2
+    assert made == [0, 1, 2, 3, 4]
+
+
+def test_what_a_reading_raises_comes_at_its_part() -> None:
+    found = overlapped(lambda one: 1 // (2 - one), range(5))
+    assert [next(found), next(found)] == [(0, 0), (1, 1)]
+    with pytest.raises(ZeroDivisionError):
+        next(found)

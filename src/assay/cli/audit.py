@@ -20,7 +20,7 @@ from assay.data.files.guess import guess
 from assay.data.files.in_memory import on_disk
 from assay.data.files.labels import HEADERS, IMAGE, PATIENT, joined
 from assay.data.files.table import read_table
-from assay.execution.local import InProcess, default_workers
+from assay.execution.local import InProcess, choose_device, default_workers
 from assay.execution.progress import display_for, reading_shown
 from assay.execution.tasks import Observer, Task
 from assay.models.external import OfCommand
@@ -94,6 +94,7 @@ def _audited(
             origin,
             data,
             asked,
+            device=choose_device(asked.device),
             skip_bad_rows=asked.skip_bad_rows,
             out=out,
             dry_run=dry_run,

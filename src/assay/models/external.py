@@ -96,11 +96,12 @@ _TYPES: Mapping[str, type] = {
     "tensor(uint8)": np.uint8,
 }
 """Types of input images."""
+_CUDA = "CUDAExecutionProvider"
 
 
 @dataclass(frozen=True)
 class OfOnnx(ModelFile):
-    """A network in an ONNX file, run by onnxruntime on the CPU. Tensors may be in other files of its folder."""
+    """A network in an ONNX file, run by onnxruntime. Tensors may be in other files of its folder."""
 
     kind = "ONNX file"
     complete = True
@@ -155,16 +156,8 @@ class OnnxNetwork(nn.Module):
 
     def __init__(self, path: Path, output: str = "") -> None:
         super().__init__()
-        with extra("onnx"):
-            import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
-        options: Any = onnxruntime.SessionOptions()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-        options.intra_op_num_threads = torch.get_num_threads()
-        options.log_severity_level = 4  # errors are raised, too
-        onnxruntime.set_default_logger_severity(4)  # pyright: ignore[reportUnknownMemberType]
-        try:
-            self.session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except Exception as error:
-            raise WeightsError(f"{path}: onnxruntime cannot load it: {first_line(error)}") from error
+        self.path = path
+        self.session = self._opened(["CPUExecutionProvider"])
         inputs: list[Any] = self.session.get_inputs()
         if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].type not in _TYPES:
             shown = ", ".join(f"{one.name} {one.type} {one.shape}" for one in inputs)
@@ -173,7 +166,7 @@ class OnnxNetwork(nn.Module):
         if not outputs or (output and output not in [one.name for one in outputs]):
             shown = ", ".join(one.name for one in self.session.get_outputs())
             raise WeightsError(f"{path}: no output of scores{f' named {output}' if output else ''}; it has {shown}")
-        self.path = path
+        self._on_gpu: dict[int, Any] = {}
         self.input: Any = inputs[0]
         self.output: str = output or outputs[0].name
         fixed = [side if isinstance(side, int) and side > 0 else None for side in self.input.shape]
@@ -182,21 +175,58 @@ class OnnxNetwork(nn.Module):
         self.taken = FixedInput(path.name, fixed[0], (fixed[order[0]], fixed[order[1]], fixed[order[2]]))
 
     def forward(self, images: Float[Tensor, "b c h w"]) -> Tensor:
-        """Return the output for the images, as float32.
+        """Return the output for the images, as float32, computed on their device.
 
         Raises:
-            SpecError: The images are of another size or have other channels.
+            SpecError: The images are of another size or have other channels, or onnxruntime cannot use their device.
         """
-        return self.taken.answers(images.detach().float().cpu(), self._run)
+        session = self.session_on(images.device)
+        found = self.taken.answers(images.detach().float().cpu(), lambda part: self._run(part, session))
+        return found.to(images.device)
 
-    def _run(self, images: Tensor) -> Tensor:
+    def session_on(self, device: torch.device) -> Any:
+        """Return the session of a device.
+
+        Raises:
+            SpecError: It is a GPU, and this onnxruntime has no CUDA or cannot load it.
+        """
+        if device.type == "cpu":
+            return self.session
+        number = device.index or 0
+        if number not in self._on_gpu:
+            import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
+
+            made = None
+            if _CUDA in cast("list[str]", onnxruntime.get_available_providers()):  # pyright: ignore[reportUnknownMemberType]
+                made = self._opened([(_CUDA, {"device_id": number}), "CPUExecutionProvider"])
+            if made is None or _CUDA not in made.get_providers():  # it goes on without one that it cannot load
+                raise SpecError(
+                    f"{self.path.name}: this onnxruntime has no CUDA that works; install onnxruntime-gpu in place of "
+                    "onnxruntime, or give --device cpu"
+                )
+            self._on_gpu[number] = made
+        return self._on_gpu[number]
+
+    def _opened(self, providers: Sequence[str | tuple[str, dict[Any, Any]]]) -> Any:
+        with extra("onnx"):
+            import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
+        options: Any = onnxruntime.SessionOptions()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 4  # errors are raised, too
+        onnxruntime.set_default_logger_severity(4)  # pyright: ignore[reportUnknownMemberType]
+        try:
+            return onnxruntime.InferenceSession(str(self.path), options, providers=providers)
+        except Exception as error:
+            raise WeightsError(f"{self.path}: onnxruntime cannot load it: {first_line(error)}") from error
+
+    def _run(self, images: Tensor, session: Any) -> Tensor:
         values = images.numpy()
         if self.channels_last:
             values = values.transpose(0, 2, 3, 1)
         kind = _TYPES[self.input.type]
         values = np.ascontiguousarray(values.round() if kind is np.uint8 else values).astype(kind)
         try:
-            (found,) = self.session.run([self.output], {self.input.name: values})
+            (found,) = session.run([self.output], {self.input.name: values})
         except Exception as error:
             raise SpecError(f"{self.path.name} failed on images {list(values.shape)}: {first_line(error)}") from error
         return torch.as_tensor(np.asarray(found).astype(np.float32))

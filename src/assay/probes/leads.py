@@ -13,6 +13,7 @@ from scipy.special import stdtrit
 
 from assay.core.reasons import Code, Reason, because
 from assay.core.seeds import generator
+from assay.probes.reader import overlapped
 from assay.shifts.regions import Box, Pixels, Region, Track, candidates, same_place, size_of
 from assay.stats.swing import ALPHA, Bounded, Effect, marked
 from assay.stats.verdicts import WEAK_LEAD
@@ -69,17 +70,19 @@ class Reader:
 
     def __call__(self, images: Iterator[Pixels]) -> Float[np.ndarray, "n m"]:
         """Return the scores of images that come in parts."""
-        found: list[np.ndarray] = []
+        found = [scores for _, scores in overlapped(self.scores, self._batches(images))]
+        self.passes += sum(map(len, found))
+        return np.concatenate(found)
+
+    def _batches(self, images: Iterator[Pixels]) -> Iterator[Pixels]:
         held: list[Pixels] = []
         for part in images:
             held.append(part)
             if sum(map(len, held)) >= self.at_once:
-                found.append(self.scores(np.concatenate(held)))
+                yield np.concatenate(held)
                 held = []
         if held:
-            found.append(self.scores(np.concatenate(held)))
-        self.passes += sum(map(len, found))
-        return np.concatenate(found)
+            yield np.concatenate(held)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 from types import TracebackType
-from typing import Self, cast
+from typing import Self, TypeVar, cast
 
 import numpy as np
 import torch
@@ -23,6 +25,7 @@ from assay.data.dataset import Images, NativeMasks
 from assay.data.files.fitting import unfitted
 from assay.maps.summary import Streamed, at_native, count_kinds, joined, label_probabilities, lesion_logits
 from assay.models.external import AT_ONCE, CommandNetwork
+from assay.models.process import ProcessNetwork
 from assay.models.ref import Model
 from assay.probes.probe import Keeping, Probe, Read, Reading, Request, Sampled
 from assay.shifts.environment import Environment, Scene
@@ -389,6 +392,22 @@ ACCELERATOR_BATCH = 256
 LARGE = 224
 """Above so many px a side, a batch holds as many pixels as one of images of that side."""
 
+Part = TypeVar("Part")
+Found = TypeVar("Found")
+
+
+def overlapped(read: Callable[[Part], Found], parts: Iterable[Part]) -> Iterator[tuple[Part, Found]]:
+    """Yield each part with what is read of it, in order. The next part is made while one is read."""
+    with ThreadPoolExecutor(1) as thread:
+        waiting = deque[tuple[Part, Future[Found]]]()
+        for part in parts:
+            waiting.append((part, thread.submit(read, part)))
+            if len(waiting) > 1:  # one at work, and one that follows it at once
+                first, found = waiting.popleft()
+                yield first, found.result()
+        for last, found in waiting:
+            yield last, found.result()
+
 
 class ModelReading:
     """Implements `Reading` for any `torch.nn.Module` that gives logits [b, k], [b, 1] or [b], or of pixels [b, k, h,
@@ -547,11 +566,19 @@ class ModelReading:
         with evaluating(network), torch.inference_mode(), Recorder(network, layers, n) as recorder:
             places = np.arange(n) if rows is None else rows
             fill = of is not None and self._shares
-            for start in range(0, len(places), step):
-                index = places[start : start + step]
-                recorder.at(start)
-                batch = images.read(index).to(self.model.device)
-                output = _filled(network, batch, step) if fill else network(batch)
+            batches = (
+                (start, images.read(places[start : start + step]).to(self.model.device))
+                for start in range(0, len(places), step)
+            )
+
+            def put_through(part: tuple[int, Tensor]) -> object:
+                recorder.at(part[0])
+                return _filled(network, part[1], step) if fill else network(part[1])
+
+            apart = isinstance(network, ProcessNetwork)
+            answered = overlapped(put_through, batches) if apart else ((one, put_through(one)) for one in batches)
+            for (start, batch), given in answered:
+                index, output = places[start : start + step], given
                 if isinstance(output, Tensor) and output.ndim == 4:
                     lesion = lesion_map(output, batch, where)
                     if of is not None and of.masks is not None:

@@ -10,6 +10,7 @@ from pydantic import field_validator, model_validator
 
 from assay.core.errors import SpecError, cut
 from assay.core.request import Option, Request, Task, names, seconds
+from assay.study.run_request import device_in
 
 BUDGET = 15_000
 """Images that an audit puts through the model at most."""
@@ -82,6 +83,7 @@ class Asked(Request):
     memory: Annotated[
         float, Option("Most memory of a model on the CPU beyond its own size, or of a command.", "GB")
     ] = 4.0
+    device: Annotated[str, Option("Of a model in a file: cpu, cuda, cuda:N or auto.", "NAME", parse=device_in)] = "cpu"
     command: Annotated[str, Option("Any program: 'python predict.py {images} {scores}', or {masks}.", "LINE")] = ""
     size: Annotated[int, Option("Side of the images that the model takes.", "PX", shown=False)] = 0
     fit: Annotated[

@@ -328,7 +328,7 @@ class AuditRun:
             require_same_classes(images.table, classes)
         images = picked(images, balanced(images.table, plan.counts.searched, asked.seed))
         threshold = self.answers.clean.threshold
-        made = partial(Search, given, request, scene, images, classes, asked.train is not None)
+        made = partial(Search, given, request, scene, images, classes, asked.train is not None, clean=[])
         place, whole = (made(of, asked.seed, threshold, self._limits) for of in ("place", "whole"))
         return [place, whole, made("drawn", asked.seed, threshold, self._limits, place)]
 

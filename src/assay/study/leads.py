@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field, replace
 from typing import Any, cast
 
 import numpy as np
@@ -52,6 +52,7 @@ class Search:
         threshold: On the probability of the second of two classes.
         limits: Limits of effects; None without any.
         after: A search whose mark is held the same in all images, so that another one is found and not its kin.
+        clean: Scores of the images without exchanges, of whichever search reads them first.
     """
 
     given: Prepared
@@ -65,6 +66,7 @@ class Search:
     threshold: float
     limits: LeadLimits | None = None
     after: Search | None = None
+    clean: list[Float[np.ndarray, "n m"]] = field(default_factory=list[np.ndarray])
 
     @property
     def id(self) -> str:
@@ -91,11 +93,14 @@ class Search:
 
         with model.opened(self.given.device) as opened, evaluating(opened.network):
             at_once = AT_ONCE if isinstance(opened.network, CommandNetwork) else leads.AT_ONCE
-            sample = Sample(pixels, table.target, table.patient, scores(pixels), self.seed)
+            if not self.clean:
+                self.clean.append(scores(pixels))
+            sample = Sample(pixels, table.target, table.patient, self.clean[0], self.seed)
             more = labels, float(logit(self.threshold)), at_once
             if self.of == "drawn":
                 kept = self._holding(scores, pixels)
-                sample = Sample(pixels, table.target, table.patient, kept(pixels), self.seed, sample.spread)
+                if kept is not scores:
+                    sample = replace(sample, clean=kept(pixels))
                 found = lead_drawn(kept, sample, *more)
             else:
                 found = lead(scores, sample, self.of, *more)

@@ -34,7 +34,8 @@ def _last_look(text: str) -> int:
     return int(text)
 
 
-def _device(text: str) -> str:
+def device_in(text: str) -> str:
+    """Return the name of a device. Raises ValueError for a word that names none."""
     from assay.execution.local import DEVICES, is_device
 
     if not is_device(text):
@@ -73,7 +74,7 @@ class RunRequest(Request):
         Option("Worker processes; default: one per core; 0: none.", "N", short="-w", parse=whole(0, 1000)),
     ] = None
     device: Annotated[
-        str, Option("auto (a GPU if there is one), cpu, cuda or cuda:N.", "NAME", parse=_device, text="auto")
+        str, Option("auto (a GPU if there is one), cpu, cuda or cuda:N.", "NAME", parse=device_in, text="auto")
     ] = "auto"
     out: Annotated[Path, Option("The folder of all run folders.", "FOLDER", short="-o")] = Path("runs")
     skip_bad_rows: Annotated[bool, Option("Leave bad rows out; the report lists them.")] = False
