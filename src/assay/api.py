@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from assay.data.files.in_memory import Rows
-    from assay.models.ref import Model
+    from assay.models.ref import Model, Origin
     from assay.report.notebook import Chart
     from assay.spec import schema
     from assay.study.compare import Compared
@@ -575,7 +575,13 @@ class Audit(Run):
 
     Its tables are `regions`, `verdicts`, `effects`, `distorted`, `groups`, `gaps`, `checks`, `shortcuts` and
     `provenance`.
+
+    Attributes:
+        labels: With `output="all"`, the audit of each label; the folder then has `report.html` and `labels.csv`, and
+            no tables of its own.
     """
+
+    labels: Mapping[str, Audit] = field(default_factory=dict[str, "Audit"])
 
 
 def audit(
@@ -638,7 +644,8 @@ def audit(
         budget: Images put through the model at most, about.
         marks: Marks in place of the battery: name -> three interventions, from weak to strong.
         distortions: Families of distortions in place of the battery's.
-        output: The output to audit, of several: its position, or its name in the metadata of the model.
+        output: The output to audit, of several: its position, or its name in the metadata of the model; `all` for
+            each that is in `data["target"]`, a list of columns in the order of the outputs, or named like them.
         head: Whether several outputs are independent (sigmoid) or exclude each other (softmax); by default
             probabilities that add up to 1 exclude each other.
         scores: Whether the model gives logits or probabilities; by default outputs from 0 to 1 are probabilities.
@@ -664,13 +671,13 @@ def audit(
     from assay.models.external import OfCommand
     from assay.study.audit_request import Asked
     from assay.study.auditing import run_audit
+    from assay.study.labels import ALL, audit_labels
     from assay.study.origins import origin_of
 
     asked = Asked(
         task=task,
         domain=domain,
         references=None if references is None or isinstance(references, int) else Path(references),
-        train=train,
         margin=margin,
         budget=budget,
         marks=marks,
@@ -686,26 +693,39 @@ def audit(
         seed=seed,
         pictures=pictures,
     )
-    if isinstance(references, int):
-        from assay.study.clean_networks import trained_references
+    origin = (
+        OfCommand(command, time_limit, memory)
+        if command
+        else origin_of(model, factory, weights=weights, trust=trust, limit=time_limit, memory=memory)
+    )
 
-        root = trained_references(data, train, asked, references, say=print if progress else lambda text: None)
-        asked = asked.but(references=root)
-    with reading_shown(quietly=not progress) as notify:
-        found = run_audit(
-            OfCommand(command, time_limit, memory)
-            if command
-            else origin_of(model, factory, weights=weights, trust=trust, limit=time_limit, memory=memory),
-            data,
-            asked,
-            name=name,
-            device=device,
-            skip_bad_rows=skip_bad_rows,
-            out=None if out is None else Path(out),
-            notify=notify,
-        )
-    assert isinstance(found, Path)
-    return Audit(found)
+    def audited(origin: Origin, asked: Asked, target: Mapping[str, str], root: Path | None) -> Path:
+        images = {**data, **target}
+        asked = asked.but(train=None if train is None else {**train, **target})
+        if isinstance(references, int):
+            from assay.study.clean_networks import trained_references
+
+            say: Callable[[str], None] = print if progress else lambda text: None
+            asked = asked.but(references=trained_references(images, asked.train, asked, references, say=say))
+        with reading_shown(quietly=not progress) as notify:
+            found = run_audit(
+                origin, images, asked, name=name, device=device, skip_bad_rows=skip_bad_rows, out=root, notify=notify
+            )
+        assert isinstance(found, Path)
+        return found
+
+    root = None if out is None else Path(out)
+    if output != ALL:
+        return Audit(audited(origin, asked, {}, root))
+    labels = data.get("target", origin.facts.outputs)
+    if root is None or not labels or isinstance(labels, str):
+        raise SpecError("output 'all': list the column of each output in data['target'], and name a folder with out")
+
+    def of_label(origin: Origin, label: str, at: int, folder: Path) -> Path:
+        return audited(origin, asked.but(output=str(at)), {"target": label}, folder)
+
+    rows = audit_labels(origin, labels, root, of_label)
+    return Audit(root, labels={row["label"]: Audit(Path(row["folder"])) for row in rows if row["folder"]})
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,15 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import t
-from tests.study.test_leads import COUNT, MODELS, SIDE, middle, pictures
+from tests.study.test_leads import COUNT, MARKS, MODELS, SIDE, middle, pictures
 from tests.worlds.files import write_table
 
+import assay
 from assay.cli import main
+from assay.core.errors import SpecError
+from assay.models.external import CommandNetwork, OfCommand
 from assay.models.ref import AFunction
+from assay.probes.reader import scores_of
 from assay.store.folder import RunFolder
 from assay.study.labels import Remembering
 
@@ -88,3 +92,42 @@ def test_images_are_read_once_for_all_labels_unless_answers_change() -> None:
     moody.next_label(told("warn"))
     moody.network("cpu")(images)
     assert given == [4, 4, 2, 6, 6]
+
+
+def test_python_audits_every_label_and_reads_an_image_once(tmp_path: Path) -> None:
+    given: list[int] = []
+
+    def counted(images: np.ndarray) -> np.ndarray:
+        given.append(len(images))
+        return both(images)
+
+    data = pictures(tmp_path / "set")
+    rows = list(csv.reader((tmp_path / "set" / "data.csv").open(encoding="utf-8")))
+    write_table(tmp_path / "set" / "data.csv", [[*row, row[1] if at else "copy"] for at, row in enumerate(rows)])
+    asked: dict[str, Any] = {"marks": MARKS, "distortions": [], "as_given": True, "progress": False}
+    with pytest.raises(SpecError, match="list the column of each output"):
+        assay.audit(counted, data, output="all", out=tmp_path / "out", **asked)
+    found = assay.audit(counted, {**data, "target": ["label", "copy"]}, output="all", out=tmp_path / "out", **asked)
+    assert list(found.labels) == ["label", "copy"]
+    assert (found.folder / "report.html").is_file()
+    leads = {label: one.table("regions").iloc[0]["verdict"] for label, one in found.labels.items()}
+    assert leads["label"] == "lead"
+    all_at_once = sum(given)
+    given.clear()
+    for label, output in (("label", 0), ("copy", 1)):
+        assay.audit(counted, {**data, "target": label}, output=output, out=tmp_path / label, **asked)
+    assert all_at_once <= sum(given) - COUNT
+
+
+def test_a_program_is_started_as_rarely_for_all_labels_as_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    starts: list[int] = []
+
+    def forward(_: CommandNetwork, images: torch.Tensor) -> torch.Tensor:
+        starts.append(len(images))
+        return images.mean(dim=(2, 3))
+
+    monkeypatch.setattr(CommandNetwork, "forward", forward)
+    origin, images = OfCommand("predict {images} {scores}"), np.random.default_rng(0).random((600, 1, 8, 8), np.float32)
+    for one in (origin, Remembering(origin)):
+        scores_of(cast("Any", SimpleNamespace(network=one.network("cpu"), device="cpu")), images, 2)
+    assert starts == [600, 600]

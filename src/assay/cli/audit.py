@@ -26,7 +26,7 @@ from assay.execution.tasks import Observer, Task
 from assay.models.external import OfCommand
 from assay.models.ref import Origin
 from assay.report.audit_comparison import comparison_lines
-from assay.report.sentences.audit import answer_words, check_words, stated, verdict_line, worst_group
+from assay.report.sentences.audit import ANSWERED, answer_words, check_words, stated, verdict_line, worst_group
 from assay.report.sentences.leads import region_evidence, region_title
 from assay.runs.run import carry_out, quietly
 from assay.stats.format import count, duration, number, p_value
@@ -267,7 +267,7 @@ def _print(root: Path, json: bool) -> None:
         print((root / "verdicts.json").read_text(), end="")
         return
     folder = RunFolder(root)
-    tables = {name: folder.table(name) for name in ("regions", "verdicts", "added")}
+    tables = {name: folder.table(name) for name in ANSWERED}
     facts = {row["key"]: row["value"] for row in folder.table("provenance")}
     for text in answer_words(tables):
         print(text)
@@ -280,7 +280,7 @@ def _print(root: Path, json: bool) -> None:
         print("swing: half of the AUROC with the mark on positives alone, less that with it on negatives alone")
     if worst := worst_group(folder.table("groups")):
         print(": ".join(worst))
-    for row in folder.table("checks"):
+    for row in tables["checks"]:
         if row["status"] == "warn":
             print(f"caution: {as_options(check_words(row))}")
     print(f"report: {root / 'report.html'}")

@@ -426,6 +426,11 @@ class CommandNetwork(nn.Module):
             raise SpecError(f"the command ended with {ended}{': ' + cut(last, 200) if last else ''}{more}")
 
 
+def starts_program(network: nn.Module) -> bool:
+    """Return whether a network, or one in it, starts a program for each batch, which large batches spare."""
+    return any(isinstance(one, CommandNetwork) for one in network.modules())
+
+
 def picture_of(image: Float[Tensor, "c h w"]) -> Image.Image:
     """Return an image in [0, 1] as a picture of 8 bit."""
     pixels = (image.clamp(0, 1) * 255).round().byte().numpy()

@@ -24,7 +24,7 @@ from assay.core.types import Measurement
 from assay.data.dataset import Images, NativeMasks
 from assay.data.files.fitting import unfitted
 from assay.maps.summary import Streamed, at_native, count_kinds, joined, label_probabilities, lesion_logits
-from assay.models.external import AT_ONCE, CommandNetwork
+from assay.models.external import AT_ONCE, starts_program
 from assay.models.process import ProcessNetwork
 from assay.models.ref import Model
 from assay.probes.probe import Keeping, Probe, Read, Reading, Request, Sampled
@@ -337,8 +337,8 @@ def log_odds(logits: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n m"]:
 def scores_of(model: Model, images: Float[np.ndarray, "n c h w"], classes: int) -> Float[np.ndarray, "n m"]:
     """Return log-odds of images in memory, as `log_odds`; the network is in eval mode. Raises ReadingError."""
     where, found = "images with exchanged content", list[np.ndarray]()
-    command = isinstance(model.network, CommandNetwork)
-    step = len(images) if command else batch_of(model.device, (images.shape[1], images.shape[2], images.shape[3]))
+    sides = images.shape[1], images.shape[2], images.shape[3]
+    step = len(images) if starts_program(model.network) else batch_of(model.device, sides)
     with torch.inference_mode():
         for start in range(0, len(images), step):
             part = torch.as_tensor(images[start : start + step], device=model.device)
@@ -562,7 +562,7 @@ class ModelReading:
             raise ReadingError(f"{where} holds no image")
         logits: list[np.ndarray] = []
         maps, beside = Streamed(), list[dict[str, np.ndarray]]()
-        step = AT_ONCE if isinstance(network, CommandNetwork) else batch_of(self.model.device, images.shape)
+        step = AT_ONCE if starts_program(network) else batch_of(self.model.device, images.shape)
         with evaluating(network), torch.inference_mode(), Recorder(network, layers, n) as recorder:
             places = np.arange(n) if rows is None else rows
             fill = of is not None and self._shares

@@ -28,7 +28,7 @@ from assay.execution.tasks import Context, Event, Observer, Task
 from assay.models.ref import Origin
 from assay.probes.reader import ReadingError
 from assay.report.audit_cards import write_cards
-from assay.report.sentences.audit import answer_words
+from assay.report.sentences.audit import ANSWERED, answer_words
 from assay.runs.run import Tables, Watch, carry_out_held
 from assay.shifts.battery import DECIDING, DETAIL
 from assay.shifts.environment import Environment
@@ -154,7 +154,7 @@ def run_audit(
 
 def write_outcome(folder: RunFolder) -> None:
     """Write `verdicts.json` and the cards of an audit from its tables, and its manifest."""
-    write_verdicts(folder, answer_words({name: folder.table(name) for name in ("regions", "verdicts", "added")}))
+    write_verdicts(folder, answer_words({name: folder.table(name) for name in ANSWERED}))
     write_cards(folder.root)
     folder.seal()
 

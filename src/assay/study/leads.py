@@ -17,7 +17,7 @@ from assay.core.files import content_hash
 from assay.core.reasons import Code, Reason
 from assay.data.files.table import expand
 from assay.execution.tasks import Context
-from assay.models.external import AT_ONCE, CommandNetwork
+from assay.models.external import AT_ONCE, starts_program
 from assay.probes import leads
 from assay.probes.drawn import lead_drawn
 from assay.probes.leads import Lead, Sample, carriers, lead
@@ -92,7 +92,7 @@ class Search:
             return scores_of(opened, images, len(self.classes))
 
         with model.opened(self.given.device) as opened, evaluating(opened.network):
-            at_once = AT_ONCE if isinstance(opened.network, CommandNetwork) else leads.AT_ONCE
+            at_once = AT_ONCE if starts_program(opened.network) else leads.AT_ONCE
             if not self.clean:
                 self.clean.append(scores(pixels))
             sample = Sample(pixels, table.target, table.patient, self.clean[0], self.seed)

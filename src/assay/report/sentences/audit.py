@@ -160,10 +160,16 @@ def _akin(first: Row, row: Row) -> bool:
 
 
 MOST_NAMED = 3
+_RANDOM = 0.1
+"""Log-odds by which an answer may change from call to call before this leads."""
+ANSWERED = ("regions", "verdicts", "added", "checks")
+"""Tables that the answer of an audit is from."""
 
 
 def answer_words(tables: Mapping[str, Sequence[Row]]) -> list[str]:
     """Return the answer of an audit in sentences: the region that answers live by, then marks and columns.
+
+    Before all comes that the model answers the same images differently when asked again.
 
     Marks and columns that do harm come first where no region was found; what the model relies on also comes before a
     lead, which no limit supports.
@@ -175,7 +181,9 @@ def answer_words(tables: Mapping[str, Sequence[Row]]) -> list[str]:
     marks = headline(verdicts, lead=region is not None, first=first, clear=clear)
     begin = marks[:1] if first else []
     last = " ".join(filter(None, (*marks[len(begin) :], added_words(tables.get("added", ())))))
-    return [*begin, *answer(tables), *([last] if last else [])]
+    random = [f"{sentence_case(row['text'])}: switch off what is random in it, such as dropout, and audit it again."
+              for row in tables.get("checks", ()) if row["check"] == "repeatable" and row["value"] > _RANDOM]  # fmt: skip
+    return [*random, *begin, *answer(tables), *([last] if last else [])]
 
 
 def stated(tables: Mapping[str, Sequence[Row]]) -> list[Row]:
