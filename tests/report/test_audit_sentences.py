@@ -77,6 +77,15 @@ def test_harm_that_is_shown_leads_before_a_search_that_found_no_region() -> None
     assert answer_words(tables) == ["No tested factor is shown to change this model's answers."]
 
 
+def test_answers_that_change_from_call_to_call_come_first() -> None:
+    check = {"check": "repeatable", "status": "warn", "text": "the model answers otherwise when asked again"}
+    tables = {"regions": [], "verdicts": [row("tag", "objects")]}
+    for moved, leads in ((0.01, False), (2.0, True)):
+        said = answer_words({**tables, "checks": [check | {"value": moved}]})
+        assert said[0].startswith("The model answers otherwise when asked again: switch off") == leads
+        assert len(said) == 1 + leads
+
+
 def test_drawn_marks_are_called_harmless_only_where_a_search_within_known_limits_found_nothing() -> None:
     nothing = {"of": "place", "verdict": "nothing-found", "trained": True, "limit": 0.9}
     harmless = row("tag", "objects", "no-effect")

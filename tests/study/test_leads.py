@@ -49,7 +49,7 @@ def pictures(folder: Path, mark: str = "letter", tie: float = 0.9, seed: int = 0
         if mark == "both" and rare.random() < (0.03, 0.25)[label]:
             pixels[BESIDE][UPPER > 0] = 0.9
         if draws.random() < 0.5 + tie * (label - 0.5):
-            if mark in ("letter", "both"):
+            if mark in ("letter", "both", "opposed"):
                 pixels[LETTER] = GLYPH
             elif mark == "moved":
                 down, across = draws.integers(32, 42, size=2)
@@ -59,6 +59,8 @@ def pictures(folder: Path, mark: str = "letter", tie: float = 0.9, seed: int = 0
                     pixels[edge] = 0.05
             elif mark == "triangle":
                 pixels[:9, :9][UPPER > 0] = 0.9
+        elif mark == "opposed":
+            pixels[:9, :9][UPPER > 0] = 0.9
         save(folder / f"{seed}-{at}.png", (255 * pixels).clip(0, 255).astype(np.uint8))
         rows.append([f"{seed}-{at}.png", label, f"p{seed}-{at}"])
     write_table(folder / "data.csv", rows)
@@ -79,6 +81,7 @@ MODELS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "frame": lambda x: -8 * x[:, 0, 0].mean(axis=1) + 0.5 * middle(x),
     "moved": lambda x: 25 * moved(x).max((1, 2)) + 0.5 * middle(x),
     "triangle": lambda x: 25 * (x[:, 0, :9, :9] * (UPPER - UPPER.mean())).mean((1, 2)) + 0.5 * middle(x),
+    "opposed": lambda x: MODELS["letter"](x) - MODELS["triangle"](x),
     "both": lambda x: MODELS["letter"](x) + 25 * (x[:, 0, *BESIDE] * (UPPER - UPPER.mean())).mean((1, 2)),
 }
 
@@ -97,6 +100,17 @@ def limits(monkeypatch: pytest.MonkeyPatch, value: float = 0.65) -> None:
         return known if domain == "chest-xray" else None
 
     monkeypatch.setattr(auditing, "shipped_limits", shipped)
+
+
+def test_marks_of_both_classes_in_two_corners_are_named_with_place_and_polarity(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits(monkeypatch)
+    regions = RunFolder(audited("opposed", tmp_path, domain="chest-xray", pictures=False)).table("regions")
+    said = answer({"regions": regions})[0]
+    assert said.startswith("A bright mark in the upper left corner (against the lower right corner) changes"), said
+    shares = json.loads(regions[0]["shares"])
+    assert shares["not label"] > 0.85 > 0.2 > shares["label"]
 
 
 @pytest.mark.parametrize(("name", "sentence"), [

@@ -159,7 +159,7 @@ REGIONS = Table(
             values=("lives-by", "relies-on-look", "lead", "inconclusive", "nothing-found", NOT_TESTED),
         ),
         Column("kind", "box, border, corners, mirror, band or intensities"),
-        Column("name", "of a box its edges as shares of height and width; of others their size or number"),
+        Column("name", "of a box its edges as shares of height and width; of others size or number, and which corners"),
         *_bounded("value", "effect of its exchange on other patients, in standard deviations; of drawn: on one image"),
         number("first", "the same of the region found on the first half of the patients"),
         number("second", "of that found on the second half"),

@@ -35,6 +35,9 @@ from assay.study.audit import Prepared
 from assay.study.audit_conclusions import why, write_lead
 from assay.study.references import LeadLimits
 
+_HELD = 0.15
+"""Squared difference of the groups in a corner, as a share of the largest, from which on it holds something."""
+
 
 @dataclass(frozen=True, eq=False)
 class Search:
@@ -110,9 +113,11 @@ class Search:
         if isinstance(found, Reason):
             row["reason"] = str(found)
         else:
-            where = found.region.where(*pixels.shape[2:])
+            where, name = found.region.where(*pixels.shape[2:]), found.region.name
             carry, bright = (found.high, False) if where is None else _carriers(found, sample, where)
-            row |= {**self._row(found, sample, carry), "bright": bright}
+            if where is not None and found.region.kind == "corners":
+                name, carry, bright = _of_corners(found, sample, where, name)
+            row |= {**self._row(found, sample, carry), "name": name, "bright": bright}
             record |= {"region": list(astuple(cast("Any", found.region))), "carry": carry.tolist(),
                        "worth": found.worth.tolist(), "searched": table.row.tolist(), "request": self._kept_request,
                        "content": self._content}  # fmt: skip
@@ -236,6 +241,28 @@ def _carriers(found: Lead, sample: Sample, where: Bool[np.ndarray, "h w"]) -> tu
     edges = (across[:, 1:] + down[:, :, 1:])[:, inner].mean(axis=1)
     swapped = found.shape >= 0.5 and edges[~carry].mean() > edges[carry].mean()
     return (~carry, not bright) if swapped else (carry, bright)
+
+
+def _of_corners(
+    found: Lead, sample: Sample, where: Bool[np.ndarray, "h w"], name: str
+) -> tuple[str, Bool[np.ndarray, " n"], bool]:
+    """Return the name of corners with those that hold something, which images carry it, and whether it is bright.
+
+    Where images of the other group carry something too, in another corner, this is of the corner with most.
+    """
+    gray = sample.images.mean(axis=1)
+    gap = (gray[found.high].mean(axis=0) - gray[~found.high].mean(axis=0)) ** 2
+    down, across = np.indices(where.shape)
+    lower, right = 2 * down >= where.shape[0], 2 * across >= where.shape[1]
+    parts = {"upper left": where & ~lower & ~right, "upper right": where & ~lower & right,
+             "lower left": where & lower & ~right, "lower right": where & lower & right}  # fmt: skip
+    sizes = {corner: float(gap[part].sum()) for corner, part in parts.items()}
+    held = sorted((one for one in sizes if sizes[one] >= _HELD * max(sizes.values())), key=lambda one: -sizes[one])
+    (first, bright), *others = (_carriers(found, sample, parts[one]) for one in held)
+    if all(np.array_equal(first, other) for other, _ in others):
+        first, bright = _carriers(found, sample, where)
+        return name if len(held) == len(parts) else f"{name} {' or '.join(held)}", first, bright
+    return f"{name} {held[0]} against {held[1]}", first, bright
 
 
 def _bounded(name: str, found: Bounded) -> Row:

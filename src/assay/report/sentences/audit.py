@@ -181,8 +181,11 @@ def answer_words(tables: Mapping[str, Sequence[Row]]) -> list[str]:
     marks = headline(verdicts, lead=region is not None, first=first, clear=clear)
     begin = marks[:1] if first else []
     last = " ".join(filter(None, (*marks[len(begin) :], added_words(tables.get("added", ())))))
-    random = [f"{sentence_case(row['text'])}: switch off what is random in it, such as dropout, and audit it again."
-              for row in tables.get("checks", ()) if row["check"] == "repeatable" and row["value"] > _RANDOM]  # fmt: skip
+    random = [
+        f"{sentence_case(row['text'])}: switch off what is random in it, such as dropout, and audit it again."
+        for row in tables.get("checks", ())
+        if row["check"] == "repeatable" and row["value"] > _RANDOM
+    ]
     return [*random, *begin, *answer(tables), *([last] if last else [])]
 
 

@@ -64,7 +64,8 @@ def place_words(row: Row) -> str:
         case "border":
             return "border"
         case "corners":
-            return "corners"
+            held, _, other = name.partition(" ")[2].partition(" against ")
+            return f"{held} corner{f' (against the {other} corner)' if other else ''}" if held else "corners"
         case "mirror":
             return "side that images face"
         case "band":
@@ -91,7 +92,7 @@ def what_words(row: Row) -> str:
     if row["kind"] == "border":
         return f"a {tone} border"
     drawn = numeric(row, "shape") >= 0.5 or row["of"] == "drawn"
-    where = {"corners": "one of the corners"}.get(row["kind"], f"the {place}")
+    where = "one of the corners" if place == "corners" else f"the {place}"
     return f"a {tone} mark in {where}" if drawn else f"the brightness of {where}"
 
 
