@@ -150,6 +150,31 @@ def test_a_local_mark_is_found_named_and_verified(model: str, mark: str, kind: s
         assert found.region.where(SIDE, SIDE)[CORNER].mean() > 0.5
 
 
+@pytest.mark.parametrize("color", [(0.9, 0.1, 0.1), (0.1, 0.3, 0.9)])
+def test_a_colored_sticker_is_found_on_images_that_are_not_aligned(color: tuple[float, float, float]) -> None:
+    draws, made = np.random.default_rng(5), world(5)
+    images = made.images * np.array([1, 0.8, 0.7], dtype=np.float32)[:, None, None]
+    images = np.stack([np.roll(one, draws.integers(0, SIDE, 2), (1, 2)) for one in images])
+    has = draws.random(COUNT) < np.where(made.target == 1, 0.95, 0.05)
+    tint = np.array(color, dtype=np.float32)
+    images[has, :, CORNER[0], CORNER[1]] = tint[:, None, None]
+
+    def scores(images: Pixels) -> np.ndarray:
+        sticker = images[:, :, *CORNER].mean((2, 3)) @ (tint - tint.mean())
+        return np.asarray(15 * sticker + 100 * images.mean((1, 2, 3)), dtype=np.float64)[:, None]
+
+    found = lead(scores, Sample(images, made.target, np.arange(COUNT), scores(images), 5))
+    assert isinstance(found, Lead)
+    assert verdict(found, 0.65) == LeadVerdict.LIVES
+    where = found.region.where(SIDE, SIDE)
+    assert where is not None
+    assert where[CORNER].any()
+    assert not where[MIDDLE].any()
+    assert (
+        carriers(Sample(images, made.target, np.arange(COUNT), scores(images)), where, found.high)[0] == has
+    ).mean() > 0.95
+
+
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_a_network_that_reads_the_finding_does_not_live_by_a_mark(seed: int) -> None:
     found, _ = led("middle", "letter", seed)

@@ -427,11 +427,11 @@ def carriers(
         where: The pixels of the region.
         high: Images of the higher group.
     """
-    content = sample.images.mean(axis=1)[:, where]
+    content = sample.images[:, :, where]
     gap = content[high].mean(axis=0) - content[~high].mean(axis=0)
     spread = [float((gap**2 * content[group].var(axis=0)).sum()) for group in (high, ~high)]
-    first = spread[0] <= spread[1]
-    return (high if first else ~high), (float((gap * np.abs(gap)).sum()) > 0) == first
+    first, gray = spread[0] <= spread[1], gap.mean(axis=0)
+    return (high if first else ~high), (float((gray * np.abs(gray)).sum()) > 0) == first
 
 
 # All three, crossed.

@@ -250,13 +250,12 @@ def _of_corners(
 
     Where images of the other group carry something too, in another corner, this is of the corner with most.
     """
-    gray = sample.images.mean(axis=1)
-    gap = (gray[found.high].mean(axis=0) - gray[~found.high].mean(axis=0)) ** 2
+    gap = sample.images[found.high].mean(axis=0) - sample.images[~found.high].mean(axis=0)
     down, across = np.indices(where.shape)
     lower, right = 2 * down >= where.shape[0], 2 * across >= where.shape[1]
     parts = {"upper left": where & ~lower & ~right, "upper right": where & ~lower & right,
              "lower left": where & lower & ~right, "lower right": where & lower & right}  # fmt: skip
-    sizes = {corner: float(gap[part].sum()) for corner, part in parts.items()}
+    sizes = {corner: float((gap[:, part] ** 2).sum()) for corner, part in parts.items()}
     held = sorted((one for one in sizes if sizes[one] >= _HELD * max(sizes.values())), key=lambda one: -sizes[one])
     (first, bright), *others = (_carriers(found, sample, parts[one]) for one in held)
     if all(np.array_equal(first, other) for other, _ in others):
