@@ -76,12 +76,13 @@ def audit_account(evidence: Evidence) -> Account:
     first, *more = answer_words(tables)
     led = leading_region(tables["regions"])
     regions = [led] if led is not None else tables["regions"][:1]
-    lines = [Line(f"{region_title(row)}:", region_size(row), "regions") for row in regions]
-    lines += [
+    said = [Line(f"{region_title(row)}:", region_size(row), "regions") for row in regions]
+    marks = [
         Line(f"{title(row, margin)}:", strength(row), anchors[row["kind"], row["factor"]])
         for row in leading(stated(tables))[: MOST_LINES - (led is not None)]
         if not math.isnan(numeric(row, "g")) and (led is None or row["verdict"] in HARMFUL)
     ]
+    lines = [*said, *marks] if led is not None else [*marks, *said]
     if worst := worst_group(tables["groups"]):
         lines.append(Line(f"{worst[0]}:", worst[1], "groups"))
     chips = _chips(tables["checks"], facts, marks=any(row["kind"] == "mark" for row in verdicts))
