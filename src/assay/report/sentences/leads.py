@@ -65,7 +65,7 @@ def place_words(row: Row) -> str:
             return "border"
         case "corners":
             held, _, other = name.partition(" ")[2].partition(" against ")
-            return f"{held} corner{f' (against the {other} corner)' if other else ''}" if held else "corners"
+            return f"{held} corner{f' (against one in the {other})' if other else ''}" if held else "corners"
         case "mirror":
             return "side that images face"
         case "band":
