@@ -321,7 +321,17 @@ def test_pointing_at_a_recipe_fades_the_others_in_every_figure(browser: Browser,
     page.context.close()
 
 
-def test_single_images_open_large_by_the_keyboard_and_are_not_printed(browser: Browser, report: Path) -> None:
+SWIPE = """([from, to]) => {
+    const target = document.querySelector("dialog"), at = (x) => [new Touch({ identifier: 0, target, clientX: x })];
+    target.dispatchEvent(new TouchEvent("touchstart", { touches: at(from) }));
+    target.dispatchEvent(new TouchEvent("touchend", { changedTouches: at(to) }));
+}"""
+"""A finger goes over the large image, from one x to another."""
+
+
+def test_single_images_open_large_by_the_keyboard_or_a_finger_and_are_not_printed(
+    browser: Browser, report: Path
+) -> None:
     page = opened(browser, report)
     images = page.locator("#cases .cases button")
     assert 24 <= images.count() <= 60
@@ -335,6 +345,10 @@ def test_single_images_open_large_by_the_keyboard_and_are_not_printed(browser: B
     page.keyboard.press("ArrowRight")
     assert page.locator("dialog[open] figcaption").inner_text() == "malignant, predicted benign (0.93)"
     page.keyboard.press("ArrowLeft")
+    assert shown.get_attribute("src") == first
+    page.evaluate(SWIPE, [300, 100])
+    assert page.locator("dialog[open] figcaption").inner_text() == "malignant, predicted benign (0.93)"
+    page.evaluate(SWIPE, [100, 300])
     assert shown.get_attribute("src") == first
     page.keyboard.press("Escape")
     assert page.locator("dialog[open]").count() == 0

@@ -11,6 +11,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+from PIL import Image
 from tests.worlds.audits import (
     CALLS,
     MARKS,
@@ -103,6 +104,34 @@ def test_the_page_of_an_audit_cites_cells_and_names_no_patient(planted: Path) ->
     assert "<svg" in found.figure("g").svg
     assert found.report() == path
     assert path.read_text() == page
+
+
+def test_single_images_are_shown_by_outcome_those_that_the_leading_mark_moves_also_with_it(planted: Path) -> None:
+    found = opened(planted / "reader")
+    cases = [{**row, **json.loads(row["facts"])} for row in found.table("pictures").to_dict("records")]
+    assert {row["kind"] for row in cases} == {"case"}
+    outcomes = [row["outcome"] for row in cases]
+    assert list(dict.fromkeys(outcomes)) == ["wrong", "moved", "right"]
+    assert 24 <= len(cases) <= 60
+
+    def of_one(facts: dict[str, Any]) -> float:
+        """The probability of class 1."""
+        return facts["probability"] if facts["called"] == "1" else 1 - facts["probability"]
+
+    for row in cases:
+        with Image.open(planted / "reader" / "pictures" / row["file"]) as picture:
+            across = picture.width / row["scale"]
+        assert (row["truth"] == row["called"]) or row["outcome"] != "right"
+        if row["outcome"] == "moved":
+            assert row["factor"] == "tag"
+            assert of_one(row["marked"]) > of_one(row), "the model adds how bright the corner is"
+            assert across == 2 * SIDE + 2, "without and with it, a gap of two pixels between them"
+        else:
+            assert (row["factor"], across) == ("", SIDE)
+    page = (planted / "reader" / "report.html").read_text()
+    assert f"<summary>{len(cases)} single images by outcome</summary>" in page
+    assert "<h3>Most moved by tag</h3>" in page
+    assert "; with the mark 1 (" in page
 
 
 def of_network(folder: Path, number: int, **changed: str) -> None:

@@ -1,17 +1,20 @@
-"""Choose single test images by condition and outcome: surely wrong, divided between recipes, surely right."""
+"""Choose single test images by outcome: surely wrong, divided between recipes, moved by a mark, surely right."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from assay.analysis.audit import Scored, ScoredMaps
 from assay.analysis.pictures import Gallery
 from assay.analysis.results import Gathered
 from assay.core.map_grid import MapGrid
+from assay.shifts.environment import Environment
 from assay.shifts.population import Population
 from assay.spec.schema import RecipePoint, StudySpec
 from assay.stats.metrics import probabilities
@@ -22,6 +25,8 @@ MOST_PLACES = 4
 """Test conditions with images, those of primary comparisons first."""
 FEWEST, OF_EACH = 24, 5
 """Images of a study, if it has as many; of each outcome in a condition, or more where there are few conditions."""
+OF_AUDIT = 12
+"""Images of each outcome in an audit."""
 MISSED = 0.5
 """A Dice below this counts as wrong."""
 _HALF = MapGrid().thresholds.index(0.0)
@@ -55,10 +60,60 @@ def case_rows(gathered: Gathered, population: Population, gallery: Gallery) -> l
             judged = of_masks(each) if spec.task == "segmentation" else of_classes(each, classes)
             made: Facts = {"made": population.dataset is None}
             rows += [
-                gallery.case(environment, int(place[at]), facts | made, f"{name}-{facts['outcome']}-{at}", name)
-                for at, facts in taken(*judged, count)
+                gallery.case({"": (environment, int(place[at]))}, own | made, f"{name}-{own['outcome']}-{at}", name)
+                for at, own in taken(*judged, count)
             ]
     return rows
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Answers to some images with the mark that leads.
+
+    Attributes:
+        mark: Its name.
+        scored: The answers.
+        images: The images.
+        sample: Their positions among those without a mark.
+    """
+
+    mark: str
+    scored: Scored
+    images: Environment
+    sample: Int[np.ndarray, " m"]
+
+
+def audited_cases(clean: Scored, images: Environment, moved: Moved | None, made: bool, gallery: Gallery) -> list[Row]:
+    """Draw single images of an audit: the surest of the wrong, those that a mark moves most, the surest of the right.
+
+    Args:
+        clean: The answers to images without a mark.
+        images: These images.
+        moved: The mark that leads, if there is one.
+        made: Whether the images are synthetic.
+        gallery: Where they are drawn.
+    """
+    (first, *others), facts = _of_scored(clean)
+    if moved is not None:
+        apart = np.zeros(len(clean.table))
+        apart[moved.sample] = np.abs(moved.scored.scores - clean.take(moved.sample).scores).max(axis=1)
+        others = [("moved", -apart, apart > 0), *others]
+    rows: list[Row] = []
+    for at, own in taken((first, *others), facts, OF_AUDIT):
+        shown = {"": (images, at)}
+        if moved is not None and own["outcome"] == "moved":
+            there = int(np.flatnonzero(moved.sample == at)[0])
+            shown[moved.mark] = (moved.images, there)
+            own["marked"] = _of_scored(moved.scored)[1](there)
+        rows.append(gallery.case(shown, {**own, "made": made}, f"{own['outcome']}-{at}", ""))
+    return rows
+
+
+def _of_scored(scored: Scored) -> tuple[Outcomes, Callable[[int], Facts]]:
+    """Return the outcomes of an audited model."""
+    if isinstance(scored, ScoredMaps):
+        return of_masks([(scored.dice, scored.maps["predicted"][:, _HALF] / scored.maps["pixels"])])
+    return of_classes([(probabilities(scored.logits), scored.table.target)], scored.table.classes, scored.called)
 
 
 def taken(outcomes: Outcomes, facts: Callable[[int], Facts], count: int) -> Iterator[tuple[int, Facts]]:
@@ -72,18 +127,26 @@ def taken(outcomes: Outcomes, facts: Callable[[int], Facts], count: int) -> Iter
 
 
 def of_classes(
-    each: Sequence[tuple[Float[np.ndarray, "n k"], Int[np.ndarray, " n"]]], classes: Sequence[str]
+    each: Sequence[tuple[Float[np.ndarray, "n k"], Int[np.ndarray, " n"]]],
+    classes: Sequence[str],
+    called: Int[np.ndarray, " n"] | None = None,
 ) -> tuple[Outcomes, Callable[[int], Facts]]:
-    """Return the outcomes of a classification, from the probabilities of each recipe and the truth."""
+    """Return the outcomes of a classification, from the probabilities of each recipe and the truth.
+
+    Args:
+        each: Probabilities and class codes by recipe.
+        classes: Names of the classes.
+        called: Predicted class codes; by default those of the highest probability.
+    """
     mean: Float[np.ndarray, "n k"] = np.mean([own for own, _ in each], axis=0)
     target = each[0][1]
-    every = np.arange(len(target))
-    true, right = mean[every, target], mean.argmax(axis=1) == target
-    apart = np.ptp([own[every, target] for own, _ in each], axis=0)
+    codes = mean.argmax(axis=1) if called is None else called
+    true, right = mean[np.arange(len(target)), target], codes == target
+    apart = np.ptp([own[np.arange(len(target)), target] for own, _ in each], axis=0)
     outcomes = (("wrong", true, ~right), ("divided", -apart, apart > 0), ("right", -true, right))
 
     def facts(at: int) -> Facts:
-        code = int(mean[at].argmax())
+        code = int(codes[at])
         return {"truth": classes[int(target[at])], "called": classes[code], "probability": float(mean[at, code])}
 
     return outcomes, facts

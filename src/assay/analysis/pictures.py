@@ -206,11 +206,19 @@ class Gallery:
         """Write the outlines of recipes on one image, at its final pixel size."""
         return self._write(f"outline-{_safe(name)}.png", image, "outline", facts, environment=environment)
 
-    def case(self, environment: Environment, position: int, facts: Facts, name: str, place: str) -> Row:
-        """Write one image of an environment, of a segmentation with the outline of its mask."""
-        drawn = _with_masks if self.masks and environment.masks is not None else _pixels
-        (image,) = drawn(environment, np.array([position]))
-        return self._write(f"case-{_safe(name)}.png", image, "case", facts, environment=place)
+    def case(self, shown: Mapping[str, tuple[Environment, int]], facts: Facts, name: str, place: str) -> Row:
+        """Write one image, of a segmentation with the outline of its mask; beside it the same image with a mark.
+
+        Args:
+            shown: Mark, empty of the image as it is -> environment and position in it.
+            place: The environment's name in tables.
+        """
+        drawn = [
+            (_with_masks if self.masks and one.masks is not None else _pixels)(one, np.array([at]))[0]
+            for one, at in shown.values()
+        ]
+        *_, mark = shown
+        return self._write(f"case-{_safe(name)}.png", _grid([drawn]), "case", facts, environment=place, factor=mark)
 
     def heat_map(self, image: np.ndarray, facts: Facts, name: str, environment: str, explainer: str) -> Row:
         """Write recipes' heat maps of one image, at its final pixel size."""

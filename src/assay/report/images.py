@@ -115,6 +115,7 @@ OUTCOMES: Mapping[str, str] = {
     "missed": "lowest Dice",
     "false-mask": "no lesion, but a mask",
     "divided": "recipes differ most",
+    "moved": "most moved by {mark}",
     "right": "surest of those that are right",
     "outlined": "highest Dice",
 }
@@ -176,7 +177,7 @@ class Gallery:
         pairs: Factor -> its pictures.
         said: Scale and losses in words.
         drawn: The drawings next to pairs.
-        cases: Single images by test condition and outcome.
+        cases: Single images by test condition, where there are several, and outcome.
     """
 
     groups: tuple[Group, ...]
@@ -184,6 +185,11 @@ class Gallery:
     said: str
     drawn: str
     cases: tuple[Group, ...] = ()
+
+    @property
+    def any(self) -> bool:
+        """Whether there is a picture."""
+        return bool(self.groups or self.pairs or self.cases)
 
     @property
     def single(self) -> int:
@@ -228,10 +234,9 @@ def gallery(root: Path, evidence: Evidence, rows: Sequence[Row], *, all_shown: b
     cases: dict[str, list[Picture]] = {}
     for row, picture in zip(rows, made, strict=True):
         if row["kind"] == "case":
-            outcome = OUTCOMES[json_object(row["facts"])["outcome"]]
-            cases.setdefault(f"{sentence_case(evidence.names.place(row['environment']))}: {outcome}", []).append(
-                picture
-            )
+            outcome = OUTCOMES[json_object(row["facts"])["outcome"]].format(mark=row["factor"].replace("-", " "))
+            place = f"{evidence.names.place(row['environment'])}: " if row["environment"] else ""
+            cases.setdefault(sentence_case(f"{place}{outcome}"), []).append(picture)
     single = tuple(Group(title, "", tuple(own), len(own), "image") for title, own in cases.items())
     return Gallery(tuple(groups), pairs, _scales(rows, loss), _drawn(made, evidence), single)
 

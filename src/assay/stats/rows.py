@@ -29,6 +29,10 @@ class Verdict(StrEnum):
     NO_DIFFERENCE = "no-difference"
 
 
+MOVING = (Verdict.RELIES, Verdict.AFFECTED, Verdict.UNDIRECTED)
+"""Verdicts on a mark that changes answers."""
+
+
 @unique
 class LeadVerdict(StrEnum):
     """Verdict on the region that a model's answers lead to, in order of harm."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from assay.store.columns import IMAGES, PATIENTS, Column, Table, keyed, number, whole
 from assay.store.data_tables import ADDED, ISSUES, SHORTCUTS
-from assay.store.schema import COUNTS, POWER, PROVENANCE, TABLES
+from assay.store.schema import COUNTS, PICTURES, POWER, PROVENANCE, TABLES
 
 
 def _bounded(name: str, meaning: str) -> tuple[Column, ...]:
@@ -363,6 +363,7 @@ AUDIT_TABLES = {
         AUDITED_IMAGES,
         CARRIERS,
         ANSWERS,
+        PICTURES,
         PROVENANCE,
     )
 }

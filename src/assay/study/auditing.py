@@ -16,8 +16,10 @@ import numpy as np
 
 from assay.analysis.added import model_added
 from assay.analysis.audit import by_harm, column_rows, of_columns
+from assay.analysis.cases import Moved, audited_cases
 from assay.analysis.data_checks import data_checks
 from assay.analysis.leads import foremost, leads_of_images
+from assay.analysis.pictures import Gallery
 from assay.analysis.shortcuts import Cue
 from assay.core.files import content_hash
 from assay.core.reasons import Code, because
@@ -32,6 +34,7 @@ from assay.report.sentences.audit import ANSWERED, answer_words
 from assay.runs.run import Tables, Watch, carry_out_held
 from assay.shifts.battery import DECIDING, DETAIL
 from assay.shifts.environment import Environment
+from assay.stats.rows import MOVING
 from assay.stats.verdicts import MARGIN, Reference
 from assay.store import kinds
 from assay.store.files import Row, read_checked_json
@@ -369,12 +372,13 @@ class AuditRun:
             if effects and asked.pictures:
                 write_mark(folder, mark.name, plan.before, plan.marks[mark.name][DECIDING].images())
         columns, groups, gaps = of_columns(answers.clean, asked.margin)
+        verdicts = by_harm([*(row for _, row, _ in marks), *columns])
         checks = data_checks(given.request.data, given.population.dataset, near=plan.images.table.row)
         if asked.pictures:
             for one in self._searches:
                 one.write_pictures()
         return {
-            "verdicts": by_harm([*(row for _, row, _ in marks), *columns]),
+            "verdicts": verdicts,
             "regions": self._regions(),
             "carriers": [row for one in self._searches for row in one.carriers()],
             "leads": self._leads(),
@@ -393,9 +397,21 @@ class AuditRun:
                 for one in plan.shots()
                 if folder.complete("readings", one.id)
             ],
+            "pictures": self._cases(folder, verdicts) if asked.pictures else [],
             "rates": self._rates,
             "provenance": provenance_rows(given, answers, self.reference),
         }
+
+    def _cases(self, folder: RunFolder, verdicts: Sequence[Row]) -> list[Row]:
+        """Draw single images, some of them also with the mark that leads."""
+        plan, population, moved = self.plan, self.given.population, None
+        leading = next((row["factor"] for row in verdicts if row["kind"] == "mark" and row["verdict"] in MOVING), "")
+        if leading:
+            shot = plan.marks[leading][DECIDING]
+            moved = Moved(leading, self.answers.to(shot), shot.images(), plan.sample)
+        masks = self.request.task == "segmentation"
+        gallery = Gallery(folder.root / "pictures", population.scale, self.given.request.data.target, masks=masks)
+        return audited_cases(self.answers.clean, plan.images, moved, population.dataset is None, gallery)
 
     @property
     def _shipped(self) -> bool:

@@ -11,11 +11,11 @@ from assay.report.sentences.leads import answer, clears, leading_region
 from assay.report.sentences.reasons import reason_words
 from assay.report.words import VERDICTS, difference_words, displayed, sentence_case
 from assay.stats.format import count, in_words, listed, number, with_interval
-from assay.stats.rows import LeadVerdict, Row, Verdict, numeric
+from assay.stats.rows import MOVING, LeadVerdict, Row, Verdict, numeric
 from assay.stats.verdicts import LEAST_PATIENTS, MARGIN
 from assay.store.audit_tables import NOT_TESTED
 
-HARMFUL = (Verdict.RELIES, Verdict.AFFECTED, Verdict.UNDIRECTED, Verdict.DIFFERS)
+HARMFUL = (*MOVING, Verdict.DIFFERS)
 """Verdicts that an answer leads with."""
 _AHEAD: Mapping[str, tuple[Verdict, ...]] = {
     LeadVerdict.LIVES: (),

@@ -115,13 +115,18 @@ def _on_lesion(found: Facts) -> str:
 
 
 def _case(row: Row, facts: Facts) -> str:
-    if "area" in facts:
-        return (
-            f"no lesion, {100 * facts['area']:.3g}% predicted"
-            if facts["dice"] is None
-            else f"Dice {number(facts['dice'])}"
-        )
-    return f"{in_words(facts['truth'])}, predicted {in_words(facts['called'])} ({number(facts['probability'])})"
+    head = "" if "area" in facts else f"{in_words(facts['truth'])}, predicted "
+    after = f"; with the mark {_answer(facts['marked'])}" if "marked" in facts else ""
+    return f"{head}{_answer(facts)}{after}"
+
+
+def _answer(facts: Facts) -> str:
+    """Return `benign (0.93)`, or what is predicted of a mask."""
+    if "area" not in facts:
+        return f"{in_words(facts['called'])} ({number(facts['probability'])})"
+    return (
+        f"no lesion, {100 * facts['area']:.3g}% predicted" if facts["dice"] is None else f"Dice {number(facts['dice'])}"
+    )
 
 
 def _found(row: Row, facts: Facts) -> str:

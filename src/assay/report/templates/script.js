@@ -41,7 +41,7 @@ for (const button of all("[data-copy]")) {
   for (let box = cell; (box = box?.parentElement?.closest("details")); ) box.open = true;
   cell?.scrollIntoView({ block: "center", inline: "nearest" });
 })();
-// A click on a single image shows it large; arrow keys go on, Escape or a click closes.
+// A click on a single image shows it large; arrow keys or a swipe go on, Escape or a click closes.
 const cases = all(".cases figure"), large = made("dialog", { ariaLabel: "Image" });
 let at = 0;
 const enlarge = (to) => {
@@ -52,6 +52,12 @@ cases.forEach((one, i) => {
   one.firstElementChild.onclick = () => (enlarge(i), large.showModal());
 });
 large.onclick = () => large.close();
+let began = 0;
+large.ontouchstart = ({ touches: [finger] }) => (began = finger.clientX);
+large.ontouchend = ({ changedTouches: [finger] }) => {
+  const way = finger.clientX - began;
+  if (Math.abs(way) > 40) enlarge(at - Math.sign(way));
+};
 large.onkeydown = ({ key }) => enlarge(at + (key === "ArrowRight") - (key === "ArrowLeft"));
 document.body.append(large);
 onbeforeprint = () => all("details.print").forEach((part) => (part.open = true));
