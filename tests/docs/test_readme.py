@@ -6,6 +6,7 @@ import importlib.util
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from tests.docs.reading import ROOT
 from tests.worlds.tables import Made, make_run
 
@@ -33,3 +34,11 @@ def test_the_demo_block_gets_the_headlines_and_pictures_of_the_runs_of_the_makef
     )
     assert set(taken) == {"demo-study.png", "demo-audit.png"}
     assert all(f"docs/images/{name}" in block and said and said in block for name, said in taken.items())
+
+
+def test_readme_has_the_headlines_that_its_pictures_were_taken_with() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in ("study", "audit"):
+        with Image.open(ROOT / "docs" / "images" / f"demo-{name}.png") as picture:
+            assert f"**{picture.text['verdict']}**" in text  # type: ignore[attr-defined]
+    assert "(images/demo-study.png)" in (ROOT / "docs/index.md").read_text(encoding="utf-8"), "also on the front page"
