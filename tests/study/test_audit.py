@@ -115,8 +115,8 @@ def test_single_images_are_shown_by_outcome_those_that_the_leading_mark_moves_al
     assert 24 <= len(cases) <= 60
 
     def of_one(facts: dict[str, Any]) -> float:
-        """The probability of class 1."""
-        return facts["probability"] if facts["called"] == "1" else 1 - facts["probability"]
+        """The probability of the positive class."""
+        return facts["probability"] if facts["called"] == "label" else 1 - facts["probability"]
 
     for row in cases:
         with Image.open(planted / "reader" / "pictures" / row["file"]) as picture:
@@ -131,7 +131,7 @@ def test_single_images_are_shown_by_outcome_those_that_the_leading_mark_moves_al
     page = (planted / "reader" / "report.html").read_text()
     assert f"<summary>{len(cases)} single images by outcome</summary>" in page
     assert "<h3>Most moved by tag</h3>" in page
-    assert "; with the mark 1 (" in page
+    assert "; with the mark label (" in page
 
 
 def of_network(folder: Path, number: int, **changed: str) -> None:
