@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
+from tests.worlds.audits import audited, images, shortcut
 from tests.worlds.tables import Made, make_run
 
 from assay.report.blocks import FULL, NARROW
@@ -41,6 +42,12 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
         losses=("cross-entropy", "supcon", "arcface"), budgets=("10",), seeds=3, environments=("same", "reversed")
     )
     return write_page(make_run(tmp_path_factory.mktemp("short"), made))
+
+
+@pytest.fixture(scope="module")
+def audit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("audit")
+    return audited(shortcut, images(folder / "set"), folder / "out").report()
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +111,8 @@ WORDS_SEEN = """() => {
             range.setStart(node, found.index);
             range.setEnd(node, found.index + found[0].length);
             const box = range.getBoundingClientRect();
-            if (box.width && box.right > 0 && box.bottom > 0 && box.top < innerHeight) words.push(found[0]);
+            const seen = box.width && box.right > 0 && box.bottom > 0 && box.top < innerHeight;
+            if (seen && node.parentElement.checkVisibility()) words.push(found[0]);
         }
     return words;
 }"""
@@ -128,6 +136,14 @@ def test_the_first_screen_is_few_words_and_one_chart(
         assert box["y"] + box["height"] <= 800, what
     drawn = "[...document.querySelectorAll('svg')].filter((one) => one.getClientRects()[0]?.top < innerHeight).length"
     assert page.evaluate(drawn) == charts
+    page.context.close()
+
+
+@pytest.mark.parametrize(("width", "most"), [(1280, 120), (390, 60)])
+def test_the_first_screen_of_an_audit_is_few_words(browser: Browser, audit: Path, width: int, most: int) -> None:
+    page = opened(browser, audit, width, 800)
+    words = page.evaluate(WORDS_SEEN)
+    assert 30 < len(words) <= most, " ".join(words)
     page.context.close()
 
 
@@ -321,12 +337,12 @@ def test_pointing_at_a_recipe_fades_the_others_in_every_figure(browser: Browser,
     page.context.close()
 
 
-SWIPE = """([from, to]) => {
-    const target = document.querySelector("dialog"), at = (x) => [new Touch({ identifier: 0, target, clientX: x })];
-    target.dispatchEvent(new TouchEvent("touchstart", { touches: at(from) }));
-    target.dispatchEvent(new TouchEvent("touchend", { changedTouches: at(to) }));
-}"""
-"""A finger goes over the large image, from one x to another."""
+def swipe(page: Page, by: int) -> None:
+    """Drag over the large image."""
+    page.mouse.move(640, 440)
+    page.mouse.down()
+    page.mouse.move(640 + by, 440)
+    page.mouse.up()
 
 
 def test_single_images_open_large_by_the_keyboard_or_a_finger_and_are_not_printed(
@@ -346,9 +362,9 @@ def test_single_images_open_large_by_the_keyboard_or_a_finger_and_are_not_printe
     assert page.locator("dialog[open] figcaption").inner_text() == "malignant, predicted benign (0.93)"
     page.keyboard.press("ArrowLeft")
     assert shown.get_attribute("src") == first
-    page.evaluate(SWIPE, [300, 100])
+    swipe(page, -200)
     assert page.locator("dialog[open] figcaption").inner_text() == "malignant, predicted benign (0.93)"
-    page.evaluate(SWIPE, [100, 300])
+    swipe(page, 200)
     assert shown.get_attribute("src") == first
     page.keyboard.press("Escape")
     assert page.locator("dialog[open]").count() == 0

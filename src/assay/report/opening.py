@@ -102,7 +102,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """Parts of the first screen next to verdict and chart. more: sentences that go on from the verdict."""
+    """Parts of the first screen next to verdict and chart.
+
+    more: sentences that go on from the verdict, the first on the first screen and the others among the findings.
+    """
 
     chips: tuple[Chip, ...]
     done: tuple[str, ...]

@@ -51,13 +51,10 @@ const enlarge = (to) => {
 cases.forEach((one, i) => {
   one.firstElementChild.onclick = () => (enlarge(i), large.showModal());
 });
-large.onclick = () => large.close();
 let began = 0;
-large.ontouchstart = ({ touches: [finger] }) => (began = finger.clientX);
-large.ontouchend = ({ changedTouches: [finger] }) => {
-  const way = finger.clientX - began;
-  if (Math.abs(way) > 40) enlarge(at - Math.sign(way));
-};
+large.onpointerdown = ({ clientX }) => (began = clientX);
+large.onpointerup = ({ clientX }) =>
+  Math.abs(clientX - began) > 40 ? enlarge(at - Math.sign(clientX - began)) : large.close();
 large.onkeydown = ({ key }) => enlarge(at + (key === "ArrowRight") - (key === "ArrowLeft"));
 document.body.append(large);
 onbeforeprint = () => all("details.print").forEach((part) => (part.open = true));
