@@ -43,7 +43,6 @@ YAML = [
 ]
 RUN = (
     "README.md",
-    "docs/tutorials/phantom.md",
     "docs/reference/interventions.md",
     "docs/reference/python.md",
     "docs/reference/spec.md",
