@@ -26,11 +26,12 @@ from assay.core.seeds import derive
 from assay.data.cache import ArrayCache
 from assay.data.dataset import Images
 from assay.models.ref import Model
-from assay.probes.reader import ModelReading, log_odds
+from assay.probes.reader import ModelReading
 from assay.probes.reliance import SobolIndices, sobol_indices
 from assay.shifts.phantom_rows import Content, PhantomPopulation, RenderedImages
 from assay.shifts.population import Population, saltelli
 from assay.shifts.sources import open_population
+from assay.stats.metrics import log_odds
 from assay.training.loop import fit
 
 HELD = "vessel"

@@ -82,6 +82,19 @@ def test_nothing_heavy_is_imported_to_refuse_a_spec(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+def test_no_network_library_is_imported_to_audit_predictions(tmp_path: Path) -> None:
+    rows = "".join(f"{at}.png,{at % 2},{0.3 + 0.3 * (at % 2) + at / 1000},{'fm'[at // 2 % 2]}\n" for at in range(160))
+    file = tmp_path / "predictions.csv"
+    file.write_text(f"image,target,score,sex\n{rows}")
+    out = tmp_path / "audit"
+    code, modules, text = imports_of("audit", str(file), "--columns", "sex", "--out", str(out))
+    assert code == 0
+    assert "No difference of 0.05 or more by sex" in text
+    assert (out / "report.html").is_file()
+    assert "assay.study.audit_scores" in modules
+    assert modules & (HEAVY - {"scipy", "pandas"}) == set()  # of intervals and tables
+
+
 @pytest.mark.parametrize("table", ["contrasts", "findings"])
 def test_nothing_heavy_is_imported_to_print_results(table: str, tmp_path: Path) -> None:
     folder = make_run(tmp_path / "run", Made(budgets=("10",), seeds=3, pictures=False, probes=()))

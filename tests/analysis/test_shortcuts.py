@@ -13,7 +13,7 @@ from scipy.stats import mannwhitneyu
 
 from assay.analysis.confounders import Looked
 from assay.analysis.data_checks import data_checks
-from assay.analysis.shortcuts import Cue, _number_cue, shortcut_cautions, shortcut_rows
+from assay.analysis.shortcuts import Cue, number_cue, shortcut_cautions, shortcut_rows
 from assay.core.types import FactorTable
 from assay.execution.jobs import Place, population_of
 from assay.execution.local import InProcess
@@ -174,7 +174,7 @@ def test_numbers_that_tell_nothing_are_hardly_ever_cautions() -> None:
         table = FactorTable(
             row=np.arange(40), target=target, patient=np.arange(40), classes=("a", "b"), factors=(), columns={}
         )
-        strong += bool(_number_cue("image", "x", nothing, table).row["strong"])
+        strong += bool(number_cue("image", "x", nothing, table).row["strong"])
     assert strong == 0
 
 

@@ -8,9 +8,10 @@ from torch import nn
 
 from assay.core.reasons import Code, because
 from assay.core.registry import build
+from assay.core.seeds import folds_by_patient
 from assay.core.types import Factor, FactorTable, Measurement
 from assay.models.ref import Model
-from assay.probes.decodability import Decodability, Space, folds_by_patient, low_resolution, scored, tasks_of
+from assay.probes.decodability import Decodability, Space, low_resolution, scored, tasks_of
 from assay.probes.reader import BATCH, run_probes
 from assay.probes.reliance import Reliance
 from assay.report.sentences.reasons import reason_words

@@ -13,10 +13,11 @@ from assay.core.registry import build
 from assay.core.types import Factor, FactorTable, Measurement
 from assay.models.ref import Model
 from assay.probes.performance import Performance, overall
-from assay.probes.probe import Read, clustered, estimated_mean, groups_of, worst_group_place
+from assay.probes.probe import Read, estimated_mean, groups_of, worst_group_place
 from assay.probes.reader import run_probes
 from assay.report.sentences.reasons import place_words, reason_words
 from assay.shifts.environment import Scene
+from assay.stats.estimate import clustered
 from assay.stats.influence import Answers
 from assay.testing.probe import Reader, World
 

@@ -159,10 +159,10 @@ def test_an_explanation_follows_a_colon_and_another_reason_a_semicolon(snapshot:
 
 LITERALS = {
     "analysis/data_checks.py": "the name of a property of images",
+    "analysis/image_cues.py": "names of properties of images",
     "analysis/one_model.py": "facts of provenance",
     "analysis/prespecified.py": "remedy of an error",
     "analysis/registration.py": "remedies and differences in errors",
-    "analysis/shortcuts.py": "names of properties of images",
     "analysis/tables.py": "facts of provenance",
     "probes/explainers.py": "refusals of explainers, stored as stated",
     "probes/reader.py": "names of images for errors",

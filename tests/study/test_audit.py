@@ -29,7 +29,7 @@ from tests.worlds.files import save, write_table
 from tests.worlds.studies import SMALL
 
 import assay
-from assay.cli.audit import _print  # pyright: ignore[reportPrivateUsage]
+from assay.cli.audit_predictions import print_verdicts
 from assay.core.errors import SpecError, StoreError
 from assay.shifts.battery import battery, every_distortion
 from assay.stats.rows import Verdict
@@ -404,7 +404,7 @@ def test_a_model_that_is_read_wrongly_stops_the_audit(tmp_path: Path, capsys: py
     draws = np.random.default_rng(0)
     moody = audited(lambda images: middle(images) + draws.normal(size=len(images)), data)
     assert moody.table("checks").query("check == 'repeatable'").status.tolist() == ["warn"]
-    _print(moody.folder, json=False)
+    print_verdicts(moody.folder, json=False)
     assert "caution: the model answers the same images differently when asked again" in capsys.readouterr().out
     with pytest.raises(SpecError, match="at least two different labels"):
         audited(middle, images(tmp_path / "one", 20, one_class=True))

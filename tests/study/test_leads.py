@@ -16,7 +16,7 @@ from tests.worlds.files import save, write_table
 import assay
 from assay.analysis.audit import Scored
 from assay.analysis.leads import MOST, foremost, leads_of_images
-from assay.cli.audit import _print  # pyright: ignore[reportPrivateUsage]
+from assay.cli.audit_predictions import print_verdicts
 from assay.core.errors import DataError
 from assay.core.types import Factor, FactorTable
 from assay.report.sentences.leads import TRAIN, answer
@@ -138,7 +138,7 @@ def test_a_network_that_lives_by_a_mark_is_said_to_on_page_card_and_terminal(
     assert page.index("<figcaption>mean without</figcaption>") < page.index("<nav")
     assert json.loads((out / "verdicts.json").read_text())["regions"][0]["verdict"] == "lives-by"
     assert sentence in card
-    _print(out, json=False)
+    print_verdicts(out, json=False)
     said = capsys.readouterr().out
     assert said.startswith(sentence)
     assert (

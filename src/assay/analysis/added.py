@@ -6,25 +6,26 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from assay.analysis.audit import Scored
-from assay.analysis.results import Gathered
 from assay.analysis.shortcuts import LEAST_ROWS, SEED, Cue
 from assay.core.reasons import NOTHING, Code, because
+from assay.core.seeds import folds_by_patient
 from assay.core.types import FactorTable
-from assay.probes.decodability import folds_by_patient
-from assay.probes.probe import clustered
-from assay.probes.reader import log_odds
-from assay.stats.estimate import degrees_of_patients, interval, two_way
+from assay.stats.estimate import clustered, degrees_of_patients, interval, two_way
 from assay.stats.influence import auroc_rows
-from assay.stats.metrics import placements
+from assay.stats.metrics import log_odds, placements
 from assay.stats.panel import Panel
 from assay.stats.rows import MINIMUM_SEEDS
 from assay.store.data_tables import ADDED_VERDICTS
 from assay.store.files import Row
+
+if TYPE_CHECKING:
+    from assay.analysis.results import Gathered
 
 BEYOND, NOT_SHOWN, BELOW = ADDED_VERDICTS
 STRATA = 10

@@ -7,23 +7,24 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import stdtrit
 
+from assay.core.errors import DataError, SpecError, cut
+from assay.core.map_grid import MapGrid
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.types import Factor, FactorTable
-from assay.maps.summary import DEFAULT_GRID
-from assay.probes.reader import log_odds, score_names
 from assay.stats.estimate import moved
+from assay.stats.format import listed
 from assay.stats.influence import Answers, calibration_in_the_large, calibration_slope
 from assay.stats.measures import influence_of
-from assay.stats.metrics import predictions, probabilities
+from assay.stats.metrics import log_odds, predictions, probabilities, score_names
 from assay.stats.rows import CONFIDENCE, Verdict
 from assay.stats.swing import Bounded, Effect, area, changed, gained, grouped, marked, share, within_classes
-from assay.stats.verdicts import Decision, decide_column
+from assay.stats.verdicts import LEAST_PATIENTS, Decision, decide_column
 from assay.store.files import Row
 
 # Groups of a column: its levels, or the halves of a number.
@@ -100,6 +101,63 @@ def _levels(factor: Factor, values: np.ndarray, known: np.ndarray) -> dict[str, 
         return {f"{one:g}": known & (numbers == one) for one in present}
     middle = float(np.median(numbers[known]))
     return {f"up to {middle:g}": known & (numbers <= middle), f"above {middle:g}": known & (numbers > middle)}
+
+
+# What an audit needs: images of two classes, and a threshold.
+
+
+def require_classes(table: FactorTable) -> None:
+    """Raise DataError where no class has enough images to decide anything, or all images are of one."""
+    counts = {table.classes[int(code)]: int((table.target == code).sum()) for code in np.unique(table.target)}
+    if len(counts) < 2:
+        raise DataError(f"all {len(table):,} images are '{next(iter(counts))}': an audit needs images of every class")
+    if sum(count >= LEAST_PATIENTS for count in counts.values()) < 2:
+        there = listed([f"{count} of '{one}'" for one, count in counts.items()])
+        raise DataError(
+            f"{there}: nothing is decided with fewer than {LEAST_PATIENTS} images of a class; give more images"
+        )
+
+
+def operating_point(text: float | str) -> tuple[Literal["probability", "sensitivity"], float]:
+    """Return the kind and the number of a threshold. Raises SpecError for others than `0.37` or `sensitivity=0.95`."""
+    name, _, share = str(text).rpartition("=")
+    try:
+        number = float(share)
+    except ValueError:
+        number = math.nan
+    if name == "sensitivity" and 0 < number <= 1:
+        return "sensitivity", number
+    if not name and 0 < number < 1:
+        return "probability", number
+    raise SpecError(f"threshold {cut(str(text))}: expected a probability such as 0.37, or sensitivity=0.95")
+
+
+def threshold_of(
+    asked: float | str | None, logits: Float[np.ndarray, "n k"], table: FactorTable, own: float | None = None
+) -> float:
+    """Return the threshold on the probability of the second of two classes.
+
+    Args:
+        asked: See `operating_point`; None for the model's own.
+        logits: Answers to images, on which a sensitivity is reached.
+        table: These images.
+        own: The model's own threshold; 0.5 where it has none.
+
+    Raises:
+        SpecError: The threshold cannot be read.
+    """
+    if asked is None:
+        return 0.5 if own is None else own
+    kind, number = operating_point(asked)
+    if kind == "probability":
+        return number
+    positive = np.sort(probabilities(logits)[table.target == 1, 1])
+    return float(positive[int((1 - number) * len(positive) + 1e-9)])
+
+
+def check(name: str, status: str, text: str, value: float = math.nan) -> Row:
+    """Return a row of `audit_tables.AUDIT_CHECKS`."""
+    return {"check": name, "status": status, "value": value, "text": text}
 
 
 # Marks and columns.
@@ -222,7 +280,7 @@ class ScoredMaps(Scored):
         return replace(found, dice=lost, stray=changed(after.stray - self.stray, table.patient))
 
 
-_AT_HALF = DEFAULT_GRID.thresholds.index(0.0)
+_AT_HALF = MapGrid().thresholds.index(0.0)
 """Position of the threshold of a probability of 0.5."""
 
 

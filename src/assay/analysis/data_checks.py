@@ -11,8 +11,9 @@ from jaxtyping import Float, Int
 from scipy.spatial import KDTree
 
 from assay.analysis.audit import LEAST_IN_CLASS, groups_of
+from assay.analysis.image_cues import Seen, cues_of, looked_at
 from assay.analysis.pictures import Gallery
-from assay.analysis.shortcuts import Cue, Seen, cues_of, looked_at, shortcut_cautions, shortcut_rows
+from assay.analysis.shortcuts import Cue, shortcut_cautions, shortcut_rows
 from assay.core.reasons import Code, Reason, because
 from assay.core.types import FactorTable
 from assay.data.cards import without_patients

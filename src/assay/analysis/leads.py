@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from assay.analysis.audit import MOST_LEVELS, Scored
-from assay.probes.decodability import folds_by_patient
-from assay.probes.reader import score_names
+from assay.core.seeds import folds_by_patient
+from assay.stats.metrics import score_names
 from assay.stats.swing import ALPHA, Bounded, grouped, rate_gap
 from assay.stats.verdicts import MARGIN
 from assay.store.files import Row

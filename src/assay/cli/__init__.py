@@ -285,6 +285,11 @@ def audit(
     two audits of the same images. `assay audit prepare` and `assay audit score` audit a model that runs elsewhere. Each
     has its own --help.
     """
+    if asked.model.endswith(".csv"):
+        from assay.cli.audit_predictions import predictions_command
+
+        predictions_command(asked, dry_run=dry_run, json=json)
+        return
     from assay.cli.audit import audit_command
 
     audit_command(asked, dry_run=dry_run, quiet=quiet, json=json)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json as jsonlib
 import math
-import re
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-import typer
-
+from assay.cli.audit_predictions import answer, as_options
 from assay.core.errors import DataError, SpecError, unknown_name
 from assay.core.files import is_file, is_folder
 from assay.core.request import names
@@ -26,28 +24,21 @@ from assay.execution.tasks import Observer, Task
 from assay.models.external import OfCommand
 from assay.models.ref import Origin
 from assay.report.audit_comparison import comparison_lines
-from assay.report.sentences.audit import ANSWERED, answer_words, check_words, stated, verdict_line, worst_group
-from assay.report.sentences.leads import region_evidence, region_title
 from assay.runs.run import carry_out, quietly
 from assay.stats.format import count, duration, number, p_value
-from assay.stats.rows import numeric
 from assay.store.files import json_text
-from assay.store.folder import RunFolder
 from assay.study.audit_compare import AuditsRun, compare_audits
 from assay.study.audit_plan import Planned, Say
 from assay.study.audit_request import Asked
-from assay.study.audit_scores import PredictionColumns, audit_predictions, factor_of
+from assay.study.audit_scores import factor_of
 from assay.study.auditing import run_audit
 from assay.study.clean_networks import trained_references
 from assay.study.compare_request import AuditsRequest
 from assay.study.labels import ALL, PAGE, TABLE, audit_labels
 from assay.study.origins import origin_of
-from assay.study.policy import POLICY_FAILED, Policy, read_policy
+from assay.study.policy import read_policy
 from assay.study.prepared import IMAGES, NAMES, finish_audit, prepare_images, prepared_request
 from assay.study.remedy import BALANCED, COVERED, remedy
-
-SHOWN = 15
-"""Verdicts that are printed; the page has all."""
 
 
 def audit_command(asked: Asked, *, dry_run: bool, quiet: bool, json: bool) -> None:
@@ -58,26 +49,16 @@ def audit_command(asked: Asked, *, dry_run: bool, quiet: bool, json: bool) -> No
         DataError: Images or predictions cannot be read.
     """
     rules = None if asked.policy is None else read_policy(asked.policy)
-    if asked.model.endswith(".csv"):
-        _require_none_of_models(asked, dry_run)
-        columns = PredictionColumns(asked.target, asked.score, asked.patient, asked.columns, asked.positive)
-        path = Path(asked.model).expanduser()
-        if not is_file(path):
-            raise DataError(f"there is no file {path}")
-        found: Path | tuple[Planned, float] = audit_predictions(
-            path, columns, asked, asked.out or Path("audits") / path.stem
-        )
-    else:
-        origin = _origin(asked)
-        if asked.output == ALL:
-            _audit_labels(origin, asked, dry_run, quiet, json)
-            return
-        asked = _with_target(asked, _quiet if quiet or json else _say)
-        found = _audited(origin, asked, asked.out or Path("audits") / origin.name, dry_run, quiet, json)
+    origin = _origin(asked)
+    if asked.output == ALL:
+        _audit_labels(origin, asked, dry_run, quiet, json)
+        return
+    asked = _with_target(asked, _quiet if quiet or json else _say)
+    found = _audited(origin, asked, asked.out or Path("audits") / origin.name, dry_run, quiet, json)
     if isinstance(found, tuple):
         _print_plan(*found, json)
         return
-    _answer(found, rules, json)
+    answer(found, rules, json)
 
 
 def _audited(
@@ -136,19 +117,6 @@ def _labels(origin: Origin, asked: Asked) -> Sequence[str]:
     raise SpecError("--output all: name the column of each output, in their order, with --target A,B,C")
 
 
-_OF_MODELS = ("images", "mask", "labels", "train_images", "weights", "command", "scaling", "output", "references")
-"""Fields that mean nothing to an audit of predictions."""
-
-
-def _require_none_of_models(asked: Asked, dry_run: bool) -> None:
-    """Check that an audit of predictions is given no option of models. Raises SpecError."""
-    given = [field for field in _OF_MODELS if getattr(asked, field)]
-    given += [name for name, there in (("expect", asked.expect is not None), ("dry-run", dry_run)) if there]
-    if given:
-        option = given[0].removesuffix("_images")
-        raise SpecError(f"--{option} is for models: of predictions nothing is read but the file")
-
-
 def _with_references(data: Mapping[str, Any], asked: Asked, quiet: bool) -> Asked:
     """Return what is asked with reference networks, which are trained where they are not there."""
     watch, say = (quietly, _quiet) if quiet else (shown, _say)
@@ -192,38 +160,7 @@ def score_command(folder: Path, scores: Path, asked: Asked, *, name: str, quiet:
     with reading_shown(quietly=quiet) as notify:
         found = finish_audit(folder, scores, asked, name=name, out=asked.out, notify=notify,
                              say=_quiet if quiet or json else _say)  # fmt: skip
-    _answer(found, rules, json)
-
-
-def _answer(found: Path, rules: Policy | None, json: bool) -> None:
-    """Print the verdicts. Raises typer.Exit where a policy is not met."""
-    _print(found, json)
-    if rules is not None:
-        folder = RunFolder(found)
-        broken = rules.broken(*(folder.table(name) for name in ("verdicts", "gaps", "groups", "regions")))
-        for line in broken:
-            print(f"policy: {line}", file=sys.stderr)
-        if broken:
-            raise typer.Exit(POLICY_FAILED)
-
-
-_KEY = re.compile(
-    r"\b(?:data\.(image|target|patient|positive|mask|size|fit|channels)\b|(channels|scores|scaling): (?=[a-z]))"
-)
-
-
-_SENTENCES = {
-    "write data.links: follow": "give --follow-links",
-    "say so in `data`, or give preprocessing='none' and images stay in 0..1": "give its own, and its --scaling",
-}
-"""Remedies of a study, and those of `assay audit`."""
-
-
-def as_options(text: str) -> str:
-    """Return a text with options of `assay audit` in place of the keys of a study: `--fit` for `data.fit`."""
-    for of_study, of_audit in _SENTENCES.items():
-        text = text.replace(of_study, of_audit)
-    return _KEY.sub(lambda found: f"--{found[1]}" if found[1] else f"--{found[2]} ", text)
+    answer(found, rules, json)
 
 
 @contextmanager
@@ -260,30 +197,6 @@ def _print_plan(plan: Planned, each: float, json: bool) -> None:
     print(f"{count(plan.marks, 'mark')} at three doses, {plan.distortions} distortions at {plan.severities} severities")
     took = f"{1000 * each:.3g} ms each"
     print(f"{plan.passes:,} passes of images through the model at most, {took}: about {duration(plan.passes * each)}")
-
-
-def _print(root: Path, json: bool) -> None:
-    if json:
-        print((root / "verdicts.json").read_text(), end="")
-        return
-    folder = RunFolder(root)
-    tables = {name: folder.table(name) for name in ANSWERED}
-    facts = {row["key"]: row["value"] for row in folder.table("provenance")}
-    for text in answer_words(tables):
-        print(text)
-    for row in tables["regions"]:
-        print(f"  {region_title(row)}; {region_evidence(row)}")
-    rows = stated(tables)
-    for row in rows[:SHOWN]:
-        print(f"  {verdict_line(row, facts['margin'])}")
-    if any(not math.isnan(numeric(row, "g")) for row in rows[:SHOWN]):
-        print("swing: half of the AUROC with the mark on positives alone, less that with it on negatives alone")
-    if worst := worst_group(folder.table("groups")):
-        print(": ".join(worst))
-    for row in tables["checks"]:
-        if row["status"] == "warn":
-            print(f"caution: {as_options(check_words(row))}")
-    print(f"report: {root / 'report.html'}")
 
 
 def remedy_command(audit: Path, folder: Path, swap: bool, quiet: bool) -> None:

@@ -64,3 +64,14 @@ def _mix(x: np.ndarray) -> np.ndarray:
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
+
+
+def folds_by_patient(patient: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """Return the fold [n] of each row: patients in an order drawn from (seed, patient), distributed in turn."""
+    import numpy as np
+
+    codes, position = np.unique(patient, return_inverse=True)
+    order = np.argsort(row_uniform(seed, "decodability-folds", codes), kind="stable")
+    dealt = np.empty(len(codes), dtype=np.int64)
+    dealt[order] = np.arange(len(codes)) % folds
+    return dealt[position]

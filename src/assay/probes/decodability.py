@@ -15,12 +15,13 @@ from scipy.stats import rankdata
 
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.registry import Role, component
-from assay.core.seeds import generator, row_uniform
+from assay.core.seeds import folds_by_patient, generator
 from assay.core.types import Contributions, Factor, FactorTable, Measurement, undefined
 from assay.data.dataset import Images
 from assay.models.ref import Model
-from assay.probes.probe import Reading, Request, Scope, clustered, with_untrained
+from assay.probes.probe import Reading, Request, Scope, with_untrained
 from assay.shifts.environment import Environment, Scene
+from assay.stats.estimate import clustered
 from assay.stats.influence import auroc_rows
 from assay.stats.metrics import placements
 from assay.stats.similarity import varying
@@ -61,15 +62,6 @@ class Task:
     def rows(self) -> np.ndarray:
         """The rows of all questions, one after another; no row is in two."""
         return np.concatenate([question.rows for question in self.questions] or [np.empty(0, dtype=np.int64)])
-
-
-def folds_by_patient(patient: np.ndarray, folds: int, seed: int) -> np.ndarray:
-    """Return the fold [n] of each row: patients in an order drawn from (seed, patient), distributed in turn."""
-    codes, position = np.unique(patient, return_inverse=True)
-    order = np.argsort(row_uniform(seed, "decodability-folds", codes), kind="stable")
-    dealt = np.empty(len(codes), dtype=np.int64)
-    dealt[order] = np.arange(len(codes)) % folds
-    return dealt[position]
 
 
 def tasks_of(table: FactorTable, folds: int, within_class: bool) -> list[Task]:

@@ -22,11 +22,10 @@ from assay.models.untyped import tensor_of
 from assay.probes.explainers import Explainer, Replacement, Subject, replaced
 from assay.probes.lesion_maps import MEASURES, SIZES, Part, Sample, Shown, localized
 from assay.probes.probe import Reading, estimated, estimated_mean, patients
-from assay.probes.reader import log_odds
 from assay.probes.reliance import UNIT, within_class_spread
 from assay.shifts.confounders.pixels import gaussian
 from assay.shifts.environment import Environment, PickedImages, Scene
-from assay.stats.metrics import class_score
+from assay.stats.metrics import class_score, log_odds
 
 # Whether a network's answer follows a heat-map when pixels are taken away: deletion, insertion, sensitivity-n.
 

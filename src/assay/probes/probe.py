@@ -13,10 +13,11 @@ from assay.core.measures import INDEPENDENT, NEUTRAL
 from assay.core.reasons import Code, Reason, because
 from assay.core.registry import Role
 from assay.core.seeds import row_uniform
-from assay.core.types import Contributions, Factor, FactorTable, Measurement
+from assay.core.types import Factor, FactorTable, Measurement
 from assay.data.dataset import levels_of
 from assay.models.ref import Model
 from assay.shifts.environment import Environment, Scene
+from assay.stats.estimate import clustered
 
 # The probe protocol: the readings that a probe requests, and the measurements that it makes of them.
 
@@ -178,19 +179,6 @@ def _groups_by(factor: Factor, table: FactorTable, reference: FactorTable) -> li
 def patients(patient: Int[np.ndarray, "n"]) -> int:
     """How many patients there are."""
     return len(np.unique(patient))
-
-
-def clustered(influence: Float[np.ndarray, "n"], patient: Int[np.ndarray, "n"]) -> Contributions:
-    """Return the contributions of patients to an estimate whose error is the sum of `influence` over images.
-
-    The sum of a patient's influence times sqrt(P / (P - 1)), an image's influence being already divided by the number
-    of images. With one image per patient and a mean the standard error is s / sqrt(n). NaN under two patients.
-    """
-    samples, code = np.unique(patient, return_inverse=True)
-    count = len(samples)
-    if count < 2:
-        return Contributions(samples, np.full(count, np.nan))
-    return Contributions(samples, np.sqrt(count / (count - 1)) * np.bincount(code, influence))
 
 
 def estimated(

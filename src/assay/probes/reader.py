@@ -30,7 +30,7 @@ from assay.models.ref import Model
 from assay.probes.probe import Keeping, Probe, Read, Reading, Request, Sampled
 from assay.shifts.environment import Environment, Scene
 from assay.stats.influence import Answers
-from assay.stats.metrics import class_score
+from assay.stats.metrics import log_odds
 from assay.stats.similarity import varying
 
 # Answers to images that occur in several environments, recognized by their pixels.
@@ -326,14 +326,6 @@ def answers_of(reading: Reading, environment: Environment) -> Answers:
     )
 
 
-def log_odds(logits: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n m"]:
-    """Return the log-odds of the positive class [n, 1] (positive minus negative logit), or with several classes of each
-    against the rest [n, k].
-    """
-    classes = logits.shape[1]
-    return np.stack([class_score(logits, label) for label in (range(classes) if classes > 2 else (1,))], axis=1)
-
-
 def scores_of(model: Model, images: Float[np.ndarray, "n c h w"], classes: int) -> Float[np.ndarray, "n m"]:
     """Return log-odds of images in memory, as `log_odds`; the network is in eval mode. Raises ReadingError."""
     where, found = "images with exchanged content", list[np.ndarray]()
@@ -346,11 +338,6 @@ def scores_of(model: Model, images: Float[np.ndarray, "n c h w"], classes: int) 
     values = np.concatenate(found)
     finite(values, "logits", where)
     return log_odds(paired(values, classes, where).astype(np.float64))
-
-
-def score_names(classes: tuple[str, ...]) -> tuple[str, ...]:
-    """Result of `level` for each column of `log_odds`: nothing with two classes, else the class."""
-    return classes if len(classes) > 2 else ("",)
 
 
 # A batch of maps at the size of each image's own file, one image at a time.

@@ -16,9 +16,8 @@ from assay.core.registry import component
 from assay.core.types import Contributions, FactorTable, Measurement, undefined
 from assay.models.ref import Model
 from assay.probes.probe import Reading, Request, Scope, estimated, estimated_mean, patients
-from assay.probes.reader import log_odds, score_names
 from assay.shifts.environment import Environment, Scene, SobolDesign
-from assay.stats.metrics import predictions, probabilities
+from assay.stats.metrics import log_odds, predictions, probabilities, score_names
 
 # Effects of changing one factor with all else held: flips and changes of the logit.
 

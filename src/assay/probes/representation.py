@@ -20,19 +20,10 @@ from assay.core.types import Contributions, Factor, FactorTable, Measurement, un
 from assay.data.dataset import levels_of
 from assay.models.ref import Model
 from assay.models.untyped import named_layers
-from assay.probes.probe import (
-    Reading,
-    Request,
-    Sampled,
-    Scope,
-    SourceOfImages,
-    clustered,
-    same_rows,
-    source_of,
-    with_untrained,
-)
+from assay.probes.probe import Reading, Request, Sampled, Scope, SourceOfImages, same_rows, source_of, with_untrained
 from assay.probes.reader import Gram, standardized_grams
 from assay.shifts.environment import Environment, PickedImages, Scene
+from assay.stats.estimate import clustered
 from assay.stats.similarity import (
     centered,
     cka_matrix,

@@ -1,4 +1,4 @@
-"""Write the model card, the data card and the crosswalk of an audit as Markdown."""
+"""Write what programs and reviewers read of an audit: `verdicts.json`, model card, data card and crosswalk."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from assay.report.crosswalk import CLAIM, FDA, Audited, Item
-from assay.report.sentences.audit import METHODS, answer_words, check_words, evidence, not_established, stated, title
+from assay.report.sentences.audit import (
+    ANSWERED,
+    METHODS,
+    answer_words,
+    check_words,
+    evidence,
+    not_established,
+    stated,
+    title,
+)
 from assay.report.sentences.leads import region_evidence, region_title
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import NONE, inert
@@ -18,10 +27,18 @@ from assay.stats.format import count, in_words, with_interval
 from assay.store.audit_tables import AUDIT_TABLES
 from assay.store.files import Row, write_text
 from assay.store.folder import RunFolder
+from assay.store.verdicts_file import write_verdicts
 
 MODEL_CARD, DATA_CARD, CROSSWALK = "model-card.md", "data-card.md", "crosswalk.md"
 _MODEL_CHECKS = ("repeatable", "reading", "scaling", "ranking", "expected", "pixels")
 """Checks of the model; the others are of the data."""
+
+
+def write_outcome(folder: RunFolder) -> None:
+    """Write `verdicts.json` and the cards of an audit from its tables, and its manifest."""
+    write_verdicts(folder, answer_words({name: folder.table(name) for name in ANSWERED}))
+    write_cards(folder.root)
+    folder.seal()
 
 
 def write_cards(root: Path) -> None:

@@ -53,6 +53,19 @@ def class_score(logits: Float[np.ndarray, "*s n k"], label: int = 1) -> Float[np
     return wide[..., label] - logsumexp(np.delete(wide, label, axis=-1), axis=-1)
 
 
+def log_odds(logits: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n m"]:
+    """Return the log-odds of the positive class [n, 1] (positive minus negative logit), or with several classes of each
+    against the rest [n, k].
+    """
+    classes = logits.shape[1]
+    return np.stack([class_score(logits, label) for label in (range(classes) if classes > 2 else (1,))], axis=1)
+
+
+def score_names(classes: tuple[str, ...]) -> tuple[str, ...]:
+    """Result of `level` for each column of `log_odds`: nothing with two classes, else the class."""
+    return classes if len(classes) > 2 else ("",)
+
+
 def beyond(logits: Float[np.ndarray, "*s n k"], cut: int) -> Float[np.ndarray, "*s n"]:
     """The log-odds of the classes from `cut` on against those before it, (-inf, inf); `cut` is from 1 to k - 1."""
     wide = two_columns(logits)

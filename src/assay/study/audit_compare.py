@@ -18,12 +18,11 @@ from assay.core.types import FactorTable
 from assay.core.versions import OF_STATISTICS, versions
 from assay.execution.jobs import kept_read
 from assay.execution.tasks import Task
-from assay.probes.reader import score_names
 from assay.runs.run import Tables
 from assay.shifts.battery import DECIDING, DOSES
 from assay.stats.compare import holm
 from assay.stats.format import listed
-from assay.stats.metrics import auroc
+from assay.stats.metrics import auroc, score_names
 from assay.stats.swing import Bounded, gained, group_swing_less, grouped, marked, p_of_nothing, swing_less
 from assay.store import kinds
 from assay.store.audit_tables import COMPARED, NOT_TESTED

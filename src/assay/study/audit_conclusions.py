@@ -10,27 +10,37 @@ import numpy as np
 from jaxtyping import Bool
 from PIL import Image
 
-from assay.analysis.audit import Scored, ScoredMaps, distorted_row, effect_row, group_names, not_tested_row, verdict_row
+from assay.analysis.audit import (
+    Scored,
+    ScoredMaps,
+    check,
+    distorted_row,
+    effect_row,
+    group_names,
+    not_tested_row,
+    threshold_of,
+    verdict_row,
+)
 from assay.analysis.pictures import colored
 from assay.core.errors import SpecError, cut
 from assay.core.files import content_hash, write_whole
 from assay.core.reasons import Reason, stated
 from assay.execution.jobs import kept_provenance, kept_read
-from assay.probes.reader import ReadingError, log_odds
+from assay.probes.reader import ReadingError
 from assay.report.audit_page import EXAMPLES, EXAMPLES_OF_LEAD, LEAD, picture_name
 from assay.shifts.battery import DECIDING, DOSES, AuditedMark
 from assay.shifts.environment import Environment
 from assay.shifts.regions import Region, Sought
 from assay.stats.format import number
+from assay.stats.metrics import log_odds
 from assay.stats.swing import ALPHA
 from assay.stats.verdicts import MARGIN, Reference, decide_mark, settled
 from assay.store.files import Row, read_checked_json
 from assay.store.folder import RunFolder
 from assay.study.audit import Prepared
-from assay.study.audit_data import check
 from assay.study.audit_plan import AuditPlan, Shot
 from assay.study.outside import CAUSES, signs
-from assay.study.reading import FITS, misread, output_words, threshold_of
+from assay.study.reading import FITS, misread, output_words
 from assay.study.references import trained_on
 
 _GAIN = 0.03

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from assay.analysis.audit import check
 from assay.analysis.data_checks import DataChecks, copied
 from assay.data.dataset import Dataset
 from assay.data.files.build import FileCopies
@@ -28,11 +28,6 @@ FEW_PATIENTS = 20
 """Patients below which intervals are too narrow."""
 MOST_NUMBERED = 2
 """Largest number of a patient, in patients, in a set that seems to count its own from 1."""
-
-
-def check(name: str, status: str, text: str, value: float = math.nan) -> Row:
-    """Return a row of `audit_tables.AUDIT_CHECKS`."""
-    return {"check": name, "status": status, "value": value, "text": text}
 
 
 def checks_of_images(

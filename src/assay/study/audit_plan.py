@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
+from assay.analysis.audit import operating_point, require_classes
 from assay.core.errors import DataError, SpecError
 from assay.core.files import content_hash
 from assay.core.seeds import row_uniform
@@ -32,7 +33,6 @@ from assay.stats.format import listed
 from assay.stats.verdicts import LEAST_PATIENTS
 from assay.study.audit import Prepared
 from assay.study.audit_request import Asked
-from assay.study.reading import operating_point
 
 _LEAST = 2 * LEAST_PATIENTS
 """Images that are audited at least, however small the budget."""
@@ -64,18 +64,6 @@ def require_fitting(asked: Asked, table: FactorTable) -> None:
         require_classes(table)
         if str(asked.threshold).startswith("sensitivity") and len(table.classes) != 2:
             raise SpecError("threshold: a sensitivity is of two classes; give a probability")
-
-
-def require_classes(table: FactorTable) -> None:
-    """Raise DataError where no class has enough images to decide anything, or all images are of one."""
-    counts = {table.classes[int(code)]: int((table.target == code).sum()) for code in np.unique(table.target)}
-    if len(counts) < 2:
-        raise DataError(f"all {len(table):,} images are '{next(iter(counts))}': an audit needs images of every class")
-    if sum(count >= LEAST_PATIENTS for count in counts.values()) < 2:
-        there = listed([f"{count} of '{one}'" for one, count in counts.items()])
-        raise DataError(
-            f"{there}: nothing is decided with fewer than {LEAST_PATIENTS} images of a class; give more images"
-        )
 
 
 def require_same_classes(table: FactorTable, classes: tuple[str, ...]) -> None:

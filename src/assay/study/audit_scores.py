@@ -10,21 +10,18 @@ import numpy as np
 from scipy.special import logit
 
 from assay.analysis.added import model_added
-from assay.analysis.audit import Scored, by_harm, column_rows, of_columns
+from assay.analysis.audit import Scored, by_harm, check, column_rows, of_columns, require_classes, threshold_of
 from assay.analysis.shortcuts import cues_of_table, shortcut_rows
 from assay.core.errors import DataError, SpecError, cut
 from assay.core.files import content_hash, sha256
 from assay.core.types import Factor, FactorTable
 from assay.core.versions import OF_STATISTICS, versions
 from assay.data.files.table import Table, number, read_table, require_whole
+from assay.report.audit_cards import write_outcome
 from assay.report.page import write_page
 from assay.stats.swing import area
 from assay.store.folder import RunFolder, working_in
-from assay.study.audit_data import check
-from assay.study.audit_plan import require_classes
 from assay.study.audit_request import Asked
-from assay.study.auditing import write_outcome
-from assay.study.reading import threshold_of
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,7 @@ from assay.execution.local import InProcess, computing_on
 from assay.execution.tasks import Context, Event, Observer, Task
 from assay.models.ref import Origin
 from assay.probes.reader import ReadingError
-from assay.report.audit_cards import write_cards
-from assay.report.sentences.audit import ANSWERED, answer_words
+from assay.report.audit_cards import write_outcome
 from assay.runs.run import Tables, Watch, carry_out_held
 from assay.shifts.battery import DECIDING, DETAIL
 from assay.shifts.environment import Environment
@@ -39,7 +38,6 @@ from assay.stats.verdicts import MARGIN, Reference
 from assay.store import kinds
 from assay.store.files import Row, read_checked_json
 from assay.store.folder import RunFolder, working_in
-from assay.store.verdicts_file import write_verdicts
 from assay.study.audit import Prepared, Settings, keep_model, prepare_model, read_answers
 from assay.study.audit_conclusions import (
     Answers,
@@ -153,13 +151,6 @@ def run_audit(
         carry_out_held(run, folder, InProcess(), _telling(say))
         write_outcome(folder)
     return folder.root
-
-
-def write_outcome(folder: RunFolder) -> None:
-    """Write `verdicts.json` and the cards of an audit from its tables, and its manifest."""
-    write_verdicts(folder, answer_words({name: folder.table(name) for name in ANSWERED}))
-    write_cards(folder.root)
-    folder.seal()
 
 
 def _telling(say: Say) -> Watch:

@@ -11,14 +11,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from assay.core.reasons import Code, Reason, because
+from assay.core.seeds import folds_by_patient
 from assay.models.ref import GivenModel
 from assay.models.untyped import tensor_of
-from assay.probes.decodability import Space, folds_by_patient, scored, tasks_of
+from assay.probes.decodability import Space, scored, tasks_of
 from assay.probes.explainers import Subject, slopes
-from assay.probes.probe import clustered
 from assay.probes.reader import evaluating
 from assay.shifts.environment import Environment
-from assay.stats.estimate import interval
+from assay.stats.estimate import clustered, interval
 from assay.store.files import Row
 
 MOST_EXPLAINED = 100

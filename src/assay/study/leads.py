@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.special import logit
 
-from assay.analysis.shortcuts import of_pictures, properties_of
+from assay.analysis.image_cues import of_pictures, properties_of
 from assay.core.files import content_hash
 from assay.core.reasons import Code, Reason
 from assay.data.files.table import expand
@@ -21,11 +21,12 @@ from assay.models.external import AT_ONCE, starts_program
 from assay.probes import leads
 from assay.probes.drawn import lead_drawn
 from assay.probes.leads import Lead, Sample, carriers, lead
-from assay.probes.reader import ReadingError, evaluating, score_names, scores_of
+from assay.probes.reader import ReadingError, evaluating, scores_of
 from assay.shifts.environment import Environment
 from assay.shifts.population import PopulationScene
 from assay.shifts.regions import Pixels, Region, Sought, region_of
 from assay.spec.request import ProbeRequest
+from assay.stats.metrics import score_names
 from assay.stats.rows import LeadVerdict
 from assay.stats.swing import Bounded
 from assay.stats.verdicts import decide_lead

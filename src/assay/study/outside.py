@@ -11,11 +11,10 @@ from torch import nn
 
 from assay.core.types import FactorTable
 from assay.models.ref import channels_of
-from assay.probes.reader import log_odds
 from assay.spec.document import mapping_of
 from assay.stats.format import count, number
 from assay.stats.influence import auroc_rows
-from assay.stats.metrics import auroc, placements, predictions, probabilities
+from assay.stats.metrics import auroc, log_odds, placements, predictions, probabilities
 
 # The config that timm keeps with its models: size, framing, channels and scaling of the images that they were trained
 # on.

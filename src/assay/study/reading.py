@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, cast
@@ -13,7 +12,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from assay.core.errors import SpecError, cut
-from assay.core.types import FactorTable
 from assay.data.cache import ArrayCache
 from assay.data.dataset import Images
 from assay.data.files.load import load_images
@@ -21,7 +19,6 @@ from assay.models.ref import GivenModel, Output, Scaling
 from assay.probes.reader import evaluating
 from assay.shifts.environment import Environment
 from assay.spec.schema import Fit
-from assay.stats.metrics import probabilities
 from assay.study.audit import Prepared
 from assay.study.audit_request import Head
 
@@ -230,40 +227,3 @@ def framings(given: Prepared, rows: Sequence[int]) -> dict[str, Images]:
 
 
 # The operating point.
-
-
-def operating_point(text: float | str) -> tuple[Literal["probability", "sensitivity"], float]:
-    """Return the kind and the number of a threshold. Raises SpecError for others than `0.37` or `sensitivity=0.95`."""
-    name, _, share = str(text).rpartition("=")
-    try:
-        number = float(share)
-    except ValueError:
-        number = math.nan
-    if name == "sensitivity" and 0 < number <= 1:
-        return "sensitivity", number
-    if not name and 0 < number < 1:
-        return "probability", number
-    raise SpecError(f"threshold {cut(str(text))}: expected a probability such as 0.37, or sensitivity=0.95")
-
-
-def threshold_of(
-    asked: float | str | None, logits: Float[np.ndarray, "n k"], table: FactorTable, own: float | None = None
-) -> float:
-    """Return the threshold on the probability of the second of two classes.
-
-    Args:
-        asked: See `operating_point`; None for the model's own.
-        logits: Answers to images, on which a sensitivity is reached.
-        table: These images.
-        own: The model's own threshold; 0.5 where it has none.
-
-    Raises:
-        SpecError: The threshold cannot be read.
-    """
-    if asked is None:
-        return 0.5 if own is None else own
-    kind, number = operating_point(asked)
-    if kind == "probability":
-        return number
-    positive = np.sort(probabilities(logits)[table.target == 1, 1])
-    return float(positive[int((1 - number) * len(positive) + 1e-9)])

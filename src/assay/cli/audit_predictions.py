@@ -1,0 +1,106 @@
+"""`assay audit` of a CSV of predictions, which needs no PyTorch, and what every audit prints."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from pathlib import Path
+
+import typer
+
+from assay.core.errors import DataError, SpecError
+from assay.core.files import is_file
+from assay.report.sentences.audit import ANSWERED, answer_words, check_words, stated, verdict_line, worst_group
+from assay.report.sentences.leads import region_evidence, region_title
+from assay.stats.rows import numeric
+from assay.store.folder import RunFolder
+from assay.study.audit_request import Asked
+from assay.study.audit_scores import PredictionColumns, audit_predictions
+from assay.study.policy import POLICY_FAILED, Policy, read_policy
+
+SHOWN = 15
+"""Verdicts that are printed; the page has all."""
+_OF_MODELS = ("images", "mask", "labels", "train_images", "weights", "command", "scaling", "output", "references")
+"""Fields that mean nothing to an audit of predictions."""
+
+
+def predictions_command(asked: Asked, *, dry_run: bool, json: bool) -> None:
+    """Audit predictions, print the verdicts, and end with 3 where a policy is not met.
+
+    Raises:
+        SpecError: The request is wrong.
+        DataError: The predictions cannot be read.
+    """
+    rules = None if asked.policy is None else read_policy(asked.policy)
+    _require_none_of_models(asked, dry_run)
+    columns = PredictionColumns(asked.target, asked.score, asked.patient, asked.columns, asked.positive)
+    path = Path(asked.model).expanduser()
+    if not is_file(path):
+        raise DataError(f"there is no file {path}")
+    answer(audit_predictions(path, columns, asked, asked.out or Path("audits") / path.stem), rules, json)
+
+
+def _require_none_of_models(asked: Asked, dry_run: bool) -> None:
+    """Check that an audit of predictions is given no option of models. Raises SpecError."""
+    given = [field for field in _OF_MODELS if getattr(asked, field)]
+    given += [name for name, there in (("expect", asked.expect is not None), ("dry-run", dry_run)) if there]
+    if given:
+        option = given[0].removesuffix("_images")
+        raise SpecError(f"--{option} is for models: of predictions nothing is read but the file")
+
+
+def answer(found: Path, rules: Policy | None, json: bool) -> None:
+    """Print the verdicts. Raises typer.Exit where a policy is not met."""
+    print_verdicts(found, json)
+    if rules is not None:
+        folder = RunFolder(found)
+        broken = rules.broken(*(folder.table(name) for name in ("verdicts", "gaps", "groups", "regions")))
+        for line in broken:
+            print(f"policy: {line}", file=sys.stderr)
+        if broken:
+            raise typer.Exit(POLICY_FAILED)
+
+
+_KEY = re.compile(
+    r"\b(?:data\.(image|target|patient|positive|mask|size|fit|channels)\b|(channels|scores|scaling): (?=[a-z]))"
+)
+
+
+_SENTENCES = {
+    "write data.links: follow": "give --follow-links",
+    "say so in `data`, or give preprocessing='none' and images stay in 0..1": "give its own, and its --scaling",
+}
+"""Remedies of a study, and those of `assay audit`."""
+
+
+def as_options(text: str) -> str:
+    """Return a text with options of `assay audit` in place of the keys of a study: `--fit` for `data.fit`."""
+    for of_study, of_audit in _SENTENCES.items():
+        text = text.replace(of_study, of_audit)
+    return _KEY.sub(lambda found: f"--{found[1]}" if found[1] else f"--{found[2]} ", text)
+
+
+def print_verdicts(root: Path, json: bool) -> None:
+    """Print the verdicts of an audit, or its `verdicts.json`."""
+    if json:
+        print((root / "verdicts.json").read_text(), end="")
+        return
+    folder = RunFolder(root)
+    tables = {name: folder.table(name) for name in ANSWERED}
+    facts = {row["key"]: row["value"] for row in folder.table("provenance")}
+    for text in answer_words(tables):
+        print(text)
+    for row in tables["regions"]:
+        print(f"  {region_title(row)}; {region_evidence(row)}")
+    rows = stated(tables)
+    for row in rows[:SHOWN]:
+        print(f"  {verdict_line(row, facts['margin'])}")
+    if any(not math.isnan(numeric(row, "g")) for row in rows[:SHOWN]):
+        print("swing: half of the AUROC with the mark on positives alone, less that with it on negatives alone")
+    if worst := worst_group(folder.table("groups")):
+        print(": ".join(worst))
+    for row in tables["checks"]:
+        if row["status"] == "warn":
+            print(f"caution: {as_options(check_words(row))}")
+    print(f"report: {root / 'report.html'}")
