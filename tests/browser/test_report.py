@@ -363,7 +363,7 @@ def test_single_images_open_large_by_the_keyboard_or_a_finger_and_are_not_printe
     page.keyboard.press("ArrowLeft")
     assert shown.get_attribute("src") == first
     swipe(page, -200)
-    assert page.locator("dialog[open] figcaption").inner_text() == "malignant, predicted benign (0.93)"
+    assert shown.get_attribute("src") != first
     swipe(page, 200)
     assert shown.get_attribute("src") == first
     page.keyboard.press("Escape")
