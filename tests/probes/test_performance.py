@@ -17,8 +17,7 @@ from assay.probes.probe import Read, estimated_mean, groups_of, worst_group_plac
 from assay.probes.reader import run_probes
 from assay.report.sentences.reasons import place_words, reason_words
 from assay.shifts.environment import Scene
-from assay.stats.estimate import clustered
-from assay.stats.influence import Answers
+from assay.stats.influence import Answers, clustered
 from assay.testing.probe import Reader, World
 
 

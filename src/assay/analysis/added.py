@@ -16,8 +16,8 @@ from assay.analysis.shortcuts import LEAST_ROWS, SEED, Cue
 from assay.core.reasons import NOTHING, Code, because
 from assay.core.seeds import folds_by_patient
 from assay.core.types import FactorTable
-from assay.stats.estimate import clustered, degrees_of_patients, interval, two_way
-from assay.stats.influence import auroc_rows
+from assay.stats.estimate import degrees_of_patients, interval, two_way
+from assay.stats.influence import auroc_rows, clustered
 from assay.stats.metrics import log_odds, placements
 from assay.stats.panel import Panel
 from assay.stats.rows import MINIMUM_SEEDS

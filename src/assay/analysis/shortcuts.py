@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float, Int
 from assay.core.reasons import Code, Field, Reason, because
 from assay.core.seeds import folds_by_patient
 from assay.core.types import Factor, FactorTable
-from assay.stats.estimate import clustered, interval
-from assay.stats.influence import auroc_rows
+from assay.stats.estimate import interval
+from assay.stats.influence import auroc_rows, clustered
 from assay.stats.metrics import placements
 from assay.store.data_tables import LARGE
 from assay.store.files import Row

@@ -21,8 +21,7 @@ from assay.data.dataset import Images
 from assay.models.ref import Model
 from assay.probes.probe import Reading, Request, Scope, with_untrained
 from assay.shifts.environment import Environment, Scene
-from assay.stats.estimate import clustered
-from assay.stats.influence import auroc_rows
+from assay.stats.influence import auroc_rows, clustered
 from assay.stats.metrics import placements
 from assay.stats.similarity import varying
 

@@ -17,7 +17,7 @@ from assay.core.types import Factor, FactorTable, Measurement
 from assay.data.dataset import levels_of
 from assay.models.ref import Model
 from assay.shifts.environment import Environment, Scene
-from assay.stats.estimate import clustered
+from assay.stats.influence import clustered
 
 # The probe protocol: the readings that a probe requests, and the measurements that it makes of them.
 

@@ -23,7 +23,7 @@ from assay.models.untyped import named_layers
 from assay.probes.probe import Reading, Request, Sampled, Scope, SourceOfImages, same_rows, source_of, with_untrained
 from assay.probes.reader import Gram, standardized_grams
 from assay.shifts.environment import Environment, PickedImages, Scene
-from assay.stats.estimate import clustered
+from assay.stats.influence import clustered
 from assay.stats.similarity import (
     centered,
     cka_matrix,

@@ -11,7 +11,6 @@ from jaxtyping import Float, Int
 from scipy import special
 
 from assay.core.reasons import NOTHING, Code, Reason, because
-from assay.core.types import Contributions
 from assay.stats.panel import Evaluated, Panel, evaluate
 from assay.stats.rows import CONFIDENCE, MINIMUM_SEEDS
 
@@ -275,19 +274,6 @@ def uncertainties(parts: Sequence[Evaluated]) -> list[Uncertainty]:
             spread = two_way(values, np.stack([parts[i].contributions for i in some]))
             found |= {i: _sure(parts[i], _one_of(spread, at)) for at, i in enumerate(some)}
     return [found[i] for i in range(len(parts))]
-
-
-def clustered(influence: Float[np.ndarray, "n"], patient: Int[np.ndarray, "n"]) -> Contributions:
-    """Return the contributions of patients to an estimate whose error is the sum of `influence` over images.
-
-    The sum of a patient's influence times sqrt(P / (P - 1)), an image's influence being already divided by the number
-    of images. With one image per patient and a mean the standard error is s / sqrt(n). NaN under two patients.
-    """
-    samples, code = np.unique(patient, return_inverse=True)
-    count = len(samples)
-    if count < 2:
-        return Contributions(samples, np.full(count, np.nan))
-    return Contributions(samples, np.sqrt(count / (count - 1)) * np.bincount(code, influence))
 
 
 def _one_of(batch: Spread, at: int) -> Spread:

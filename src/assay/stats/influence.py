@@ -14,6 +14,7 @@ from scipy.special import expit
 
 from assay.core.measures import Measure
 from assay.core.reasons import Reason
+from assay.core.types import Contributions
 from assay.stats.metrics import (
     Metric,
     binary_fault,
@@ -40,6 +41,19 @@ from assay.stats.metrics import (
 # metric runs over. For AUROC with one image a patient their squares then sum to the variance of DeLong et al. (1988);
 # with several images a patient, to that of Obuchowski (1997) up to the order of 1 / g. They are NaN where g is 1: no
 # variance can be had from one patient.
+
+
+def clustered(influence: Float[np.ndarray, "n"], patient: Int[np.ndarray, "n"]) -> Contributions:
+    """Return the contributions of patients to an estimate whose error is the sum of `influence` over images.
+
+    The sum of a patient's influence times sqrt(P / (P - 1)), an image's influence being already divided by the number
+    of images. With one image per patient and a mean the standard error is s / sqrt(n). NaN under two patients.
+    """
+    samples, code = np.unique(patient, return_inverse=True)
+    count = len(samples)
+    if count < 2:
+        return Contributions(samples, np.full(count, np.nan))
+    return Contributions(samples, np.sqrt(count / (count - 1)) * np.bincount(code, influence))
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from assay.probes.decodability import Space, scored, tasks_of
 from assay.probes.explainers import Subject, slopes
 from assay.probes.reader import evaluating
 from assay.shifts.environment import Environment
-from assay.stats.estimate import clustered, interval
+from assay.stats.estimate import interval
+from assay.stats.influence import clustered
 from assay.store.files import Row
 
 MOST_EXPLAINED = 100
