@@ -72,7 +72,7 @@ def test_the_verdict_is_gone_after_training_on_images_with_the_mark_covered(
     assert verdict(first, clean, train, before) == "lives-by"
     with pytest.raises(SystemExit, match="0"):
         main(["audit", "remedy", str(before), str(covered), "--quiet"])
-    assert f"{COUNT} images with a bright mark in one of the corners covered by those of" in capsys.readouterr().out
+    assert f"{COUNT} images with a bright mark in the lower right corner covered by those of" in capsys.readouterr().out
     second = trained(covered)
     assert verdict(second, clean, train, after) == "nothing-found"
     assert auroc(second, tmp_path / "clean") > auroc(first, tmp_path / "clean") + 0.03
