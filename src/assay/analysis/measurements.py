@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from operator import itemgetter
 from typing import Any
@@ -20,12 +20,14 @@ from assay.store.files import Row
 
 CONTRIBUTIONS = "contributions"
 """The entry of a measurement's row that reads its contributions when they are needed; none in tables."""
-Reader = Callable[[], Contributions | None]
+AT = "at"
+"""What it is called with: the place of the measurement in its probe unit."""
+Reader = Callable[[int], Contributions | None]
 Columns = Mapping[str, Any]
 """Measurements by column."""
 KEY_FIELDS = ("measure", "environment", "factor", "level", "layer", "group")
 NUMBERS = ("value", "standard_error", "n", "patients", "chance")
-OF_EACH_SEED = (*NUMBERS, "unit", "direction", "reason", CONTRIBUTIONS)
+OF_EACH_SEED = (*NUMBERS, "unit", "direction", "reason", CONTRIBUTIONS, AT)
 """Columns of a measurement that may differ between seeds."""
 
 
@@ -84,8 +86,7 @@ def _worst(key: Key, rows: BySeed, every: Mapping[Key, BySeed], smallest_group: 
         where = because(Code.WORST_ENVIRONMENT_PLACE, environment=chosen[1])
     else:
         where = worst_group_place(chosen[2], chosen[3], chosen[5])
-    named = {"environment": key[1], "factor": "", "level": key[3], "group": key[5]}
-    return {seed: {**every[chosen][seed], **named, "reason": str(where)} for seed in rows}
+    return of_place(every[chosen], key, list(rows), str(where))
 
 
 def _is_place(other: Key, key: Key) -> bool:
@@ -137,7 +138,7 @@ def over_folds(key: Key, folds: Sequence[Mapping[Key, Row]]) -> Row:
         return rows[0]
     reasons = together(map(reason_of, rows))
     images, patients = (sum(row[name] for row in rows) for name in ("n", "patients"))
-    readers: list[Reader | None] = [row.get(CONTRIBUTIONS) for row in rows]
+    readers: list[tuple[Reader | None, int]] = [(row.get(CONTRIBUTIONS), row.get(AT, 0)) for row in rows]
     total = {**rows[0], "n": images, "patients": patients, CONTRIBUTIONS: partial(_averaged, readers)}
     values = np.array([row["value"] for row in rows], dtype=np.float64)
     if rows[0]["measure"] == MISSING:
@@ -153,9 +154,9 @@ def over_folds(key: Key, folds: Sequence[Mapping[Key, Row]]) -> Row:
     return {**total, "value": float(values.mean()), "standard_error": error, "reason": str(reasons)}
 
 
-def _averaged(readers: Sequence[Reader | None]) -> Contributions | None:
+def _averaged(readers: Sequence[tuple[Reader | None, int]], _: int) -> Contributions | None:
     """The contributions to a mean of values; None where one of them has none."""
-    found = [read() if read else None for read in readers]
+    found = [read(at) if read else None for read, at in readers]
     known = [one for one in found if one is not None]
     if len(known) < len(found):
         return None
@@ -171,15 +172,14 @@ def _units(rows: Iterable[Row]) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Reads the contributions to the measurement of a probe unit at a place; None where the probe kept none."""
+    """Reads the contributions to the measurements of a probe unit by their place there; None where it kept none."""
 
     read: Callable[[str], Mapping[int, Contributions]]
     unit: str
-    place: int
 
-    def __call__(self) -> Contributions | None:
-        """Read them."""
-        return self.read(self.unit).get(self.place)
+    def __call__(self, place: int) -> Contributions | None:
+        """Read those of one measurement."""
+        return self.read(self.unit).get(place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,33 +189,44 @@ class OfSeeds(Mapping[int, Row]):
     Attributes:
         key: What was measured.
         seeds: The seeds.
-        places: The place of each in the columns.
+        places: Their places in the columns, one after another.
         columns: Columns of all measurements of a recipe.
+        reason: In place of those in the columns; theirs where None.
     """
 
     key: Key
     seeds: tuple[int, ...]
-    places: tuple[int, ...]
+    places: range
     columns: Columns
+    reason: str | None = None
 
     def column(self, name: str) -> list[Any]:
         """Return the values of the seeds in a column."""
-        column = self.columns[name]
-        if isinstance(column, np.ndarray):
-            return column[list(self.places)].tolist()
-        return [column[place] for place in self.places]
+        if name == "reason" and self.reason is not None:
+            return [self.reason] * len(self.seeds)
+        found = self.columns[name][self.places.start : self.places.stop]
+        return found.tolist() if isinstance(found, np.ndarray) else found
 
     def __getitem__(self, seed: int) -> Row:
         at = self.places[self.seeds.index(seed)]
-        named = dict(zip(KEY_FIELDS, self.key, strict=True))
-        values = {name: column[at] for name, column in self.columns.items()}
-        return {**named, **{k: one.item() if isinstance(one, np.generic) else one for k, one in values.items()}}
+        row: Row = {**dict(zip(KEY_FIELDS, self.key, strict=True))}
+        for name, column in self.columns.items():
+            row[name] = column.item(at) if isinstance(column, np.ndarray) else column[at]
+        return row if self.reason is None else {**row, "reason": self.reason}
 
     def __iter__(self) -> Iterator[int]:
         return iter(self.seeds)
 
     def __len__(self) -> int:
         return len(self.seeds)
+
+
+def of_place(found: BySeed, key: Key, seeds: Sequence[int], reason: str) -> BySeed:
+    """Return the measurement of a place as that of the worst one, of these seeds."""
+    if isinstance(found, OfSeeds) and list(found) == seeds:
+        return replace(found, key=key, reason=reason)
+    named = {"environment": key[1], "factor": "", "level": key[3], "group": key[5]}
+    return {seed: {**found[seed], **named, "reason": reason} for seed in seeds}
 
 
 def column_of(by_seed: BySeed, name: str) -> list[Any]:
@@ -259,7 +270,8 @@ def values_of_seeds(
         return of_seeds(values, seeds, reason=reason_of(undefined))
     if np.isnan(errors).all():
         return of_seeds(values, seeds, bounds=bounds)
-    found = [read() if read else None for read in column_of(by_seed, CONTRIBUTIONS)]
+    readers = zip(column_of(by_seed, CONTRIBUTIONS), column_of(by_seed, AT), strict=True)
+    found = [read(at) if read else None for read, at in readers]
     kept = [one for one in found if one is not None]
     if len(kept) < len(found):
         shared = own_samples(errors, own)

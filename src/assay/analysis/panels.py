@@ -30,7 +30,10 @@ def panel_of(outputs: Mapping[int, Mapping[str, np.ndarray]], where: str) -> Pan
 
     Raises StoreError where a seed answered a row twice, or seeds disagree about the target or patient of a row.
     """
-    rows = np.unique(np.concatenate([found["row"] for found in outputs.values()]))
+    first = next(iter(outputs.values()))["row"]
+    alike = all(np.array_equal(found["row"], first) for found in outputs.values())
+    rows = np.unique(first if alike else np.concatenate([found["row"] for found in outputs.values()]))
+    apart = alike and len(rows) == len(first)
     classes = next(iter(outputs.values()))["logits"].shape[1]
     shape = (len(outputs), len(rows))
     scores = np.full((*shape, classes), np.nan)
@@ -38,7 +41,7 @@ def panel_of(outputs: Mapping[int, Mapping[str, np.ndarray]], where: str) -> Pan
     facts = {"target": np.full(len(rows), -1), "patient": np.full(len(rows), -1)}
     known = np.zeros(len(rows), dtype=bool)
     for s, (seed, found) in enumerate(outputs.items()):
-        if len(np.unique(found["row"])) < len(found["row"]):
+        if not apart and len(np.unique(found["row"])) < len(found["row"]):
             raise StoreError(f"{where}: seed {seed} answered a row twice; delete its readings and run the study again")
         place = np.searchsorted(rows, found["row"])
         for name, column in facts.items():

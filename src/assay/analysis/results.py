@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
+from itertools import accumulate
 from typing import Any, cast
 
 import numpy as np
@@ -13,6 +14,7 @@ from jaxtyping import Int
 
 from assay.analysis.folds import PERFORMANCE, Group, Pooled
 from assay.analysis.measurements import (
+    AT,
     CONTRIBUTIONS,
     KEY_FIELDS,
     NUMBERS,
@@ -256,8 +258,18 @@ class Gathered:
             keys = zip(*(columns[name][start:] for name in KEY_FIELDS), strict=True)
             for place, key in enumerate(cast("Iterator[Key]", keys), start):
                 places.setdefault(key, {}).setdefault(seed, place)
-        kept = {name: np.array(columns[name]) if name in NUMBERS else columns[name] for name in OF_EACH_SEED}
-        every = {key: of_one_unit(OfSeeds(key, tuple(own), tuple(own.values()), kept)) for key, own in places.items()}
+        # the seeds of a measurement one after another: their places are then a range, and their values a slice
+        order = [place for own in places.values() for place in own.values()]
+        kept = {
+            name: np.array(columns[name])[order] if name in NUMBERS else [columns[name][at] for at in order]
+            for name in OF_EACH_SEED
+        }
+        ends = accumulate(map(len, places.values()))
+        alike: dict[tuple[int, ...], tuple[int, ...]] = {}
+        every: dict[Key, BySeed] = {}
+        for (key, own), end in zip(places.items(), ends, strict=True):
+            found = alike.setdefault(tuple(own), tuple(own))
+            every[key] = of_one_unit(OfSeeds(key, found, range(end - len(own), end), kept))
         settled = with_one_worst(every, self._smallest_group)
         return {key: rows for key, rows in settled.items() if not _from_outputs(key)}
 
@@ -293,9 +305,8 @@ class Gathered:
         """
         for unit in self._probes.get((trial.point.label, trial.id), []):
             columns, count = read[unit.id].columns, len(read[unit.id])
-            kept = self.folder.has_contributions(unit.id)
-            readers = [Kept(self._contributions, unit.id, i) if kept else None for i in range(count)]
-            columns = {**columns, CONTRIBUTIONS: readers}
+            reader = Kept(self._contributions, unit.id) if self.folder.has_contributions(unit.id) else None
+            columns = {**columns, CONTRIBUTIONS: [reader] * count, AT: _places(count)}
             overall = unit.component.name == PERFORMANCE
             yield with_overall(columns, self._overall(trial.point, trial.training.seed)) if overall else columns
 
@@ -362,6 +373,12 @@ class Gathered:
 
     def _kept(self, trial: Trial) -> bool:
         return self.records.get(trial.id, {}).get("status") == "done"
+
+
+@lru_cache
+def _places(count: int) -> list[int]:
+    """Return the first numbers, the same objects for all units."""
+    return list(range(count))
 
 
 @dataclass(frozen=True)

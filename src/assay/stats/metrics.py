@@ -364,7 +364,9 @@ def calibration_pairs(
 
 def equal_mass_bins(values: Float[np.ndarray, " n"], bins: int = CALIBRATION_BINS) -> Int[np.ndarray, " n"]:
     """A bin per row so that bins hold equally many rows; equal values share the bin of their mean rank."""
-    return np.floor((rankdata(values) - 0.5) / len(values) * bins).astype(np.int64)
+    ordered = np.sort(values)
+    below, through = (np.searchsorted(ordered, values, side=side) for side in ("left", "right"))
+    return np.floor((below + through) / 2 / len(values) * bins).astype(np.int64)  # the mean rank, less a half
 
 
 def calibration_error(

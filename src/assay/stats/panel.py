@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, reduce
+from functools import cached_property, lru_cache, reduce
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -74,6 +74,11 @@ class Panel:
         """The seeds' numbers."""
         return np.arange(len(self.scores)) if self.seeds is None else self.seeds
 
+    @cached_property
+    def effective(self) -> float:
+        """Effective patients, see `effective_of_classes`."""
+        return effective_of_classes(self.target, self.patient)
+
     def rows(self, index: np.ndarray) -> Panel:
         """The panel of some images only (integers or booleans), such as a group of patients."""
         thresholds = self.thresholds
@@ -97,7 +102,9 @@ class Panel:
         return self._answers[position]
 
     def _answered(self, position: int) -> tuple[Answers, Int[np.ndarray, " m"]]:
-        here = np.ones(len(self.target), dtype=bool) if self.tested is None else self.tested[position]
+        tested = None if self.tested is None else self.tested[position]
+        # of all rows no array is copied: patients are then coded once for all seeds
+        here = slice(None) if tested is None or tested.all() else tested
         threshold: float | np.ndarray = 0.5
         if self.thresholds is not None:
             own = self.thresholds[position]
@@ -105,10 +112,10 @@ class Panel:
         fold = None if self.fold is None else self.fold[position][here]
         maps = {name: column[position][here] for name, column in self.maps.items()}
         specific = None if self.specific is None else self.specific[position][here]
-        said = Answers(
-            self.scores[position][here], self.target[here], threshold, fold, maps, self.middle, self.cut, specific
-        )
-        return said, self.patient[here]
+        whole = isinstance(here, slice)
+        target, patient = (self.target, self.patient) if whole else (self.target[here], self.patient[here])
+        scores = self.scores[position][here]
+        return Answers(scores, target, threshold, fold, maps, self.middle, self.cut, specific), patient
 
 
 @dataclass(frozen=True)
@@ -214,7 +221,7 @@ def evaluate(panel: Panel, name: str) -> Evaluated:
         min(images),
         (chosen.entry.low, chosen.entry.high),
         _undefined_seeds(reasons, len(values)),
-        effective_of_classes(panel.target, panel.patient),
+        panel.effective,
     )
 
 
