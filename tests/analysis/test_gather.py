@@ -80,7 +80,7 @@ def test_folds_are_averaged_with_their_errors_and_counts() -> None:
 
 def rests_on(samples: list[int], values: list[float]) -> dict[str, object]:
     found = Contributions(np.array(samples), np.array(values))
-    return {CONTRIBUTIONS: lambda: found, "standard_error": found.standard_error}
+    return {CONTRIBUTIONS: lambda _: found, "standard_error": found.standard_error}
 
 
 def test_seeds_are_laid_together_by_their_samples() -> None:

@@ -30,7 +30,7 @@ from assay.core.measures import MEASURES, range_of
 from assay.core.reasons import NOTHING, Reason, read, together
 from assay.core.reasons import stated as stated_words
 from assay.execution.jobs import Place, kept_provenance
-from assay.execution.plan import Plan, Source, Trial
+from assay.execution.plan import Plan, Source, Trial, uncollected
 from assay.execution.progress import Stage
 from assay.shifts.population import Population
 from assay.spec.checks import asks_native
@@ -430,6 +430,7 @@ AT_ONCE = 64
 """Measurements whose contributions are held at once, to compute their variances together."""
 
 
+@uncollected()
 def _estimates(gathered: Gathered) -> tuple[ColumnRows, ColumnRows]:
     """Return rows of `schema.VALUES` and of `schema.ESTIMATES`."""
     values, estimates = (ColumnRows({name: [] for name in one.names}) for one in (schema.VALUES, schema.ESTIMATES))

@@ -287,13 +287,28 @@ def content_hash(value: Any, length: int = 16) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:length]
 
 
-def hash_of_parts(parts: Mapping[str, str], length: int = 16) -> str:
-    """Return the `content_hash` of a mapping from the canonical JSON of its values, so that none is written twice."""
-    text = ",".join(f"{_quoted(name)}:{parts[name]}" for name in sorted(parts))
-    return hashlib.sha256(f"{{{text}}}".encode()).hexdigest()[:length]
+def hash_by_last(parts: Mapping[str, str], last: str, length: int = 16) -> Callable[[str], str]:
+    """Return the `content_hash` of a mapping as a function of one value, before which all others are hashed once.
 
+    Args:
+        parts: Canonical JSON of the other values.
+        last: Name of the one, after all others in the order of the alphabet.
+        length: Digits of the hash.
 
-_quoted = lru_cache(json.dumps)
+    Returns:
+        Canonical JSON of the value -> hash.
+    """
+    if late := [name for name in parts if name >= last]:
+        raise ValueError(f"{late[0]} does not come before {last}")
+    text = "".join(f"{json.dumps(name)}:{parts[name]}," for name in sorted(parts))
+    begun = hashlib.sha256(f"{{{text}{json.dumps(last)}:".encode())
+
+    def finished(value: str) -> str:
+        one = begun.copy()
+        one.update(f"{value}}}".encode())
+        return one.hexdigest()[:length]
+
+    return finished
 
 
 def _plain(value: Any) -> Any:

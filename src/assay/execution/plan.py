@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from assay.core.errors import SpecError, StoreError
-from assay.core.files import canonical_json, content_hash, hash_of_parts, holding, write_bytes
+from assay.core.files import canonical_json, content_hash, hash_by_last, holding, write_bytes
 from assay.core.reasons import Code, because, reason_of
 from assay.core.registry import lookup
 from assay.core.request import Task
@@ -373,13 +375,32 @@ def make_plan(
         starts: The populations of the study's `sources`, by name.
         seeds: Label of a recipe -> its number of seeds, where it has more than the study's.
     """
+    with uncollected():
+        return _planned(spec, population, starts or {}, seeds or {})
+
+
+@contextmanager
+def uncollected() -> Generator[None]:
+    """Look for no garbage while many objects are made: all so far are looked through again and again, for 40% of it."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _planned(
+    spec: StudySpec, population: Population, starts: Mapping[str, Population], seeds: Mapping[str, int]
+) -> Plan:
     sources: dict[str, Source] = {}
-    trials = _trials(spec, population, starts or {}, sources, seeds or {})
+    trials = _trials(spec, population, starts, sources, seeds)
     probes: list[ProbeUnit] = []
     readings: dict[tuple[str, str, str], str] = {}
     kept = kept_columns(spec.task, spec.probes, population)
     # many recipes share their environments, and all parts of the units' names but the trial
-    seen: dict[tuple[object, ...], tuple[dict[str, dict[str, str]], list[tuple[dict[str, str], Component]]]] = {}
+    seen: dict[tuple[object, ...], tuple[dict[str, _ByTrial], list[tuple[_ByTrial, Component]]]] = {}
     keys: dict[tuple[str, bool], tuple[tuple[str, str], ...]] = {}
     answering = [one for one in spec.probes if _scope(one.name) == "tests"]
     for trial in trials:
@@ -390,12 +411,12 @@ def make_plan(
         if at not in seen:
             looked = looked_at(population.scene(trial.tests, trial.training.seed, trial.training.fold))
             asked = answering if trial.training.members else spec.probes
-            read = {name: _written(_reading(looked, name, kept)) for name in looked.tests}
-            seen[at] = read, [(_written(one), each) for one, each in _probes(asked, looked, kept)]
-        own, (read, probed) = _written({"trial": trial.id}), seen[at]
-        probes += [ProbeUnit(hash_of_parts({**own, **parts}), trial, component) for parts, component in probed]
-        for name, parts in read.items():
-            readings[label, trial.id, name] = hash_of_parts({**own, **parts})
+            read = {name: _by_trial(_reading(looked, name, kept)) for name in looked.tests}
+            seen[at] = read, [(_by_trial(one), each) for one, each in _probes(asked, looked, kept)]
+        own, (read, probed) = canonical_json(trial.id), seen[at]
+        probes += [ProbeUnit(named(own), trial, component) for named, component in probed]
+        for name, named in read.items():
+            readings[label, trial.id, name] = named(own)
     return Plan(spec, tuple(trials), tuple(probes), readings, tuple(sources.values()))
 
 
@@ -416,7 +437,8 @@ def _trials(
 ) -> list[Trial]:
     """Return all trials; the sources that they start from are added to `sources` by id."""
     trials: list[Trial] = []
-    written: dict[tuple[str, str], str] = {}
+    texts: dict[str, dict[str, str]] = {}
+    begun: dict[tuple[str, int], Callable[[str], str]] = {}
     for number in range(max([spec.seeds, *seeds.values()])):
         seed = spec.first_seed + number
         for point in (one for one in spec.points if number < seeds.get(one.label, spec.seeds)):
@@ -429,7 +451,7 @@ def _trials(
                 sources |= {source.id: source for source in needed}
                 parts: dict[str, Any] = {"environment": point.train, "recipe": recipe, "seed": seed, "fold": fold}
                 training = TrainingSpec.model_construct(data=data, **parts)  # all of it was validated with the study
-                id = training.named(written, point.label) if recipe is point.recipe else training.id
+                id = training.named(texts, begun, point.label) if recipe is point.recipe else training.id
                 members.append(Trial(id, training, point, spec.ensemble))
             trials += [*members, *([ensemble_of(members)] if spec.ensemble else [])]
     return trials
@@ -471,8 +493,12 @@ def _reading(looked: Looked, name: str, kept: Mapping[str, Any]) -> dict[str, An
     return {"environment": looked.tests[name], **kept}
 
 
-def _written(parts: Mapping[str, Any]) -> dict[str, str]:
-    return {name: canonical_json(part) for name, part in parts.items()}
+_ByTrial = Callable[[str], str]
+"""Canonical JSON of a trial's id -> name of a unit."""
+
+
+def _by_trial(parts: Mapping[str, Any]) -> _ByTrial:
+    return hash_by_last({name: canonical_json(part) for name, part in parts.items()}, "trial")
 
 
 def probe_units(

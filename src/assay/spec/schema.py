@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from assay.core.files import canonical_json, content_hash, hash_of_parts
+from assay.core.files import canonical_json, content_hash, hash_by_last
 from assay.core.request import Task
 from assay.spec.document import Keys
 from assay.spec.fields import (
@@ -564,31 +564,28 @@ class TrainingSpec(Frozen):
     @property
     def id(self) -> str:
         """Return the hash that names the trial: 16 hexadecimal digits."""
-        return self.named({}, "")
+        return self.named({}, {}, "")
 
-    def named(self, written: dict[tuple[str, str], str], label: str) -> str:
-        """Return `id`.
+    def named(
+        self, texts: dict[str, dict[str, str]], begun: dict[tuple[str, int], Callable[[str], str]], label: str
+    ) -> str:
+        """Return `id`, with what trainings share written and hashed once.
 
         Args:
-            written: Canonical JSON of data, environment and recipe by label and name, and what is added here.
-            label: The same of all trainings that share the three.
+            texts: Canonical JSON of data, environment and recipe by label, and what is added here.
+            begun: Hash by seed, of each label and fold, and what is added here.
+            label: The same of all trainings that share the three, none of which is an ensemble.
         """
-        parts: dict[str, Callable[[], Any]] = {
-            "data": lambda: self.data,
-            "environment": self.environment.for_training,
-            "recipe": self.recipe.canonical,
-        }
-        for name, make in parts.items():
-            if (label, name) not in written:
-                written[label, name] = canonical_json(make())
-        fields = TrainingSpec.model_fields.items()
-        own = {
-            name: value
-            for name, field in fields
-            if name not in parts and (value := getattr(self, name)) != field.default
-        }
-        shared = {name: written[label, name] for name in parts}
-        return hash_of_parts(shared | {name: canonical_json(value) for name, value in own.items()})
+        if (label, self.fold) not in begun:
+            if label not in texts:
+                parts = {"data": self.data, "environment": self.environment.for_training(),
+                         "recipe": self.recipe.canonical()}  # fmt: skip
+                texts[label] = {name: canonical_json(part) for name, part in parts.items()}
+            own = {"fold": self.fold} if self.fold else {}
+            own |= {"members": self.members} if self.members else {}
+            written = {name: canonical_json(value) for name, value in own.items()}
+            begun[label, self.fold] = hash_by_last(texts[label] | written, "seed")
+        return begun[label, self.fold](canonical_json(self.seed))
 
 
 class GivenWeights(Frozen):
