@@ -19,7 +19,7 @@ from pydantic import Field, create_model
 from tests.spec.conftest import STUDY, trial_ids
 
 from assay.core import registry
-from assay.core.files import canonical_json, content_hash
+from assay.core.files import canonical_json, content_hash, hash_by_last
 from assay.spec.parse import parse_study
 from assay.spec.recipe import Component, RecipeSpec
 from assay.spec.schema import EnvironmentSpec, StudySpec, TrainingSpec
@@ -268,3 +268,12 @@ def test_a_training_spec_is_restored_from_its_complete_form(study: Study) -> Non
     assert TrainingSpec.model_validate(complete) == training
     assert "tag" in TrainingSpec.model_validate(complete).environment.interventions
     assert EnvironmentSpec.for_training(training.environment) == training.canonical()["environment"]
+
+
+def test_a_hash_by_its_last_value_is_that_of_the_whole() -> None:
+    parts = {"environment": {"p": 0.5, "name": "naïve"}, "kept": [1, 2.0]}
+    found = hash_by_last({name: canonical_json(part) for name, part in parts.items()}, "trial")
+    for trial in ("a1", 'b"2', "c3"):
+        assert found(canonical_json(trial)) == content_hash({**parts, "trial": trial})
+    with pytest.raises(ValueError, match="zoom does not come before trial"):
+        hash_by_last({"zoom": "1"}, "trial")
