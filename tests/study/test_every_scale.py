@@ -138,11 +138,18 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
     },
     "lesion-loss-endotect": {**MAPS, **FOLDS},
     "lesion-loss-dfuc": {**MAPS, **FOLDS},
+    "dr-pretraining-eyepacs": {
+        **TINY, **FOLDS, "recipe.optimizer": {"adamw": {"lr": 0.01}}, "grid.only": [{"fraction+epochs": "1+10"}],
+        **{f"sources.{name}.recipe.{key}": value for name in ("moco", "imagenet-moco")
+           for key, value in {"epochs": 1, "batch_size": 32, "loss.moco.queue": 64}.items()},
+        "probes": ["performance", {"representation": {"environment": "eyepacs", "maps": 110}}],
+    },
 }  # fmt: skip
 PRINTED = {
     "source-matters-lidc": ("ImageNet: published", "p, against RadImageNet", "0.82"),
     "lesion-loss-endotect": ("left empty: published", "0.7"),
     "lesion-loss-dfuc": ("Dice on FUSeg", "left empty"),
+    "dr-pretraining-eyepacs": ("Messidor-2", "MoCo from ImageNet", "99.9th over 90th percentile"),
 }
 
 

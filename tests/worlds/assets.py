@@ -166,7 +166,9 @@ def _wide(mask: np.ndarray) -> np.ndarray:
 
 
 def _retinopathy(root: Path) -> None:
-    """EyePACS with both eyes of 170 patients, a base of Messidor, and Messidor-2 without its list of pairs."""
+    """EyePACS with both eyes of 170 patients, a base of Messidor, and Messidor-2 without its list of pairs. A patch is
+    bright from grade 2, so that no network predicts the same for all.
+    """
     eyes = [(f"{at // 2}_{('left', 'right')[at % 2]}", at // 2 % 5) for at in range(340)]
     write_table(root / "eyepacs" / "trainLabels.csv", [["image", "level"], *eyes])
     first = [(f"{at}.tif", "LaTIM", at % 4, 0) for at in range(20)]
@@ -177,8 +179,11 @@ def _retinopathy(root: Path) -> None:
     write_table(root / "messidor2" / "messidor_data.csv", [head, *second])
     files = [root / "eyepacs" / "train" / f"{name}.jpeg" for name, _ in eyes]
     files += [root / "messidor" / name for name, *_ in first] + [root / "messidor2" / name for name, *_ in second]
-    for at, file in enumerate(files):
-        save(file, noise(at, side=24, channels=3))
+    grades = [*(grade for _, grade in eyes), *(grade for *_, grade, _ in first), *(grade for _, grade, *_ in second)]
+    for at, (file, grade) in enumerate(zip(files, grades, strict=True)):
+        pixels = noise(at, side=24, channels=3)
+        pixels[8:16, 8:16] = np.clip(pixels[8:16, 8:16].astype(float) + 120 * (grade > 1), 0, 255)
+        save(file, pixels)
 
 
 def _radimagenet(root: Path) -> None:

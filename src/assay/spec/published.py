@@ -16,6 +16,7 @@ from assay.spec.recipe import Frozen
 
 OF_ROWS = ("layer", "level")
 """Rows of a table that are no axis: layers of the networks, or levels of the measure, such as ranks of a spectrum."""
+LEFT_OUT = "--set published=[] leaves the published tables out"
 
 
 class PublishedColumn(Frozen):
@@ -100,11 +101,12 @@ def _column(
         issues.add((*at, "against"), column.against, "no other column of this table has this name", names=others)
     if rows and column.values and not any(one in rows.labels for one in column.values):
         what = f"none of these rows is a value of axis '{rows.name}'"
-        issues.add((*at, "values"), next(iter(column.values)), what, names=rows.labels)
+        issues.add((*at, "values"), next(iter(column.values)), what, LEFT_OUT, rows.labels)
     alone = {name: found for name in column.where if not resolve(name, axes)
              and (found := fixed_field(name, issues.document.values))}  # fmt: skip
     for name, (place, value) in alone.items():
         if value != column.where[name]:
-            issues.add((*at, "where", name), column.where[name], f"{place} is {value} in this study, and no axis")
+            what = f"{place} is {value} in this study, and no axis"
+            issues.add((*at, "where", name), column.where[name], what, LEFT_OUT)
     held = selection({k: v for k, v in column.where.items() if k not in alone}, axes, (*at, "where"), issues)
     return column.model_copy(update={"where": {name: next(iter(labels)) for name, labels in held.items()}})
