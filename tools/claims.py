@@ -1,10 +1,11 @@
-"""Make the tables of claims and of results from run folders, and of studies without one from earlier results.
+"""Make the tables of claims and of results from run folders.
 
     python tools/claims.py runs/               # docs/claims.md, docs/results/STUDY.md, docs/images/STUDY.svg
-    python tools/claims.py runs/ --earlier     # also src/assay/studies/earlier/STUDY.json, of studies with a folder
+    python tools/claims.py runs/ --earlier     # also src/assay/studies/earlier/STUDY.json
 
-A study is read from `runs/STUDY` and `runs/STUDY-replication`, claims from tools/claims.yaml. The text between
-`<!--claims:NAME-->` and `<!--/claims-->` is replaced; nothing is computed but counts.
+A study is read from `runs/STUDY` and `runs/STUDY-replication`, claims from tools/claims.yaml. Studies of real images
+stand in docs/results/real-images.md. The text between `<!--claims:NAME-->` and `<!--/claims-->` is replaced; what is
+said there of a study without a run folder stays. Nothing is computed but counts.
 """
 
 from __future__ import annotations
@@ -19,9 +20,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from assay.analysis.contrasts import compared
-from assay.analysis.looks import primary_pairs
-from assay.analysis.replication import SHIPPED, Earlier, design_of, earlier_of
+from assay.analysis.replication import SHIPPED, design_of, earlier_of
 from assay.report.blocks import cell as page_cell
 from assay.report.evidence import Evidence, Tables, coordinates
 from assay.report.page import first_figures
@@ -42,23 +41,28 @@ class Found:
     """Results of a study.
 
     Attributes:
-        rows: Its comparisons, as rows of `contrasts`; of an earlier result the primary ones.
-        again: Id -> row of `replications`, or of `contrasts` where it is not primary; empty without a replication.
-        origin: Seeds, registration, and what else to know of both runs.
-        run: Its run folder; None of an earlier result.
-        second: The run folder of its replication.
+        run: Its run folder.
+        second: The run folder of its replication, if there is one.
+        rows: Its comparisons, as rows of `contrasts`.
+        again: Id -> row of `replications`, or of `contrasts` where it is not primary.
     """
 
+    run: Evidence
+    second: Evidence | None
     rows: Sequence[Row]
     again: Mapping[str, Row]
-    origin: str
-    run: Evidence | None = None
-    second: Evidence | None = None
 
     @property
-    def by_commands(self) -> bool:
-        """Return whether the study was registered, run and replicated."""
-        return bool(self.run and "registered" in self.run.facts and self.second)
+    def origin(self) -> str:
+        """Seeds, registration, and what else to know of both runs."""
+        facts = self.run.facts
+        seeds = [f"seeds {_seeds(one)}" for one in (self.run, self.second) if one]
+        patients = f", {self.second.facts['repeated with']}" if self.second else "; not replicated"
+        known = "not registered"
+        if "registered" in facts:
+            known = f"registered {facts['registered']}, SHA-256 `{facts['hash of the registration']}`"
+            known += f" ({facts.get('deposit', 'registered locally')})"
+        return f"{' and '.join(seeds)}{patients}; {known}"
 
 
 def evidence_of(root: Path) -> Evidence | None:
@@ -66,41 +70,14 @@ def evidence_of(root: Path) -> Evidence | None:
     return Evidence(Tables(root), root) if (root / "report.html").is_file() and RunFolder(root).of_any else None
 
 
-def found(study: str, runs: Path, second_seeds: str = "") -> Found | None:
-    """Return the results of a study: of its run folders, or the earlier ones that are shipped; None without.
-
-    Args:
-        study: Its name.
-        runs: The folder of all run folders.
-        second_seeds: Seeds of the second earlier run.
-    """
+def found(study: str, runs: Path) -> Found | None:
+    """Return the results of a study in its run folders; None without."""
     run, second = (evidence_of(runs / name) for name in (study, f"{study}-replication"))
-    if run is not None:
-        rows = [row for row in run.tables["contrasts"] if not row["exploratory"]]
-        tables = (second.tables["contrasts"], second.tables["replications"]) if second else ()
-        again = {row["id"]: row for rows in tables for row in rows}
-        return Found(rows, again, _origin(run, second), run, second)
-    file = SHIPPED / f"{study}.json"
-    if not file.is_file():
+    if run is None:
         return None
-    known = Earlier(**json.loads(file.read_text(encoding="utf-8")))
-    by_id = {row["id"]: row for row in known.rows}
-    rows = [
-        {**compared(pair), "role": PRIMARY, "margin": pair.stated.margin, **by_id[pair.id]}
-        for pair in primary_pairs(parse_study(study))
-    ]
-    return Found(rows, {}, f"seeds {known.first_seed} to {known.last_seed}, {second_seeds}; {known.note}")
-
-
-def _origin(run: Evidence, second: Evidence | None) -> str:
-    facts = run.facts
-    seeds = [f"seeds {_seeds(one)}" for one in (run, second) if one]
-    patients = f", {second.facts['repeated with']}" if second else "; not replicated"
-    known = "not registered"
-    if "registered" in facts:
-        known = f"registered {facts['registered']}, SHA-256 `{facts['hash of the registration']}`"
-        known += f" ({facts.get('deposit', 'registered locally')})"
-    return f"{' and '.join(seeds)}{patients}; {known}"
+    rows = [row for row in run.tables["contrasts"] if not row["exploratory"]]
+    tables = (second.tables["contrasts"], second.tables["replications"]) if second else ()
+    return Found(run, second, rows, {row["id"]: row for rows in tables for row in rows})
 
 
 def _seeds(one: Evidence) -> str:
@@ -119,12 +96,10 @@ def selected(rows: Sequence[Row], claim: Mapping[str, Any]) -> Row:
     return some[0]
 
 
-def outcome(claim: Mapping[str, Any], of: Found | None) -> tuple[Row | None, Row | None]:
-    """Return the row of the first run and that of the second; None where there is none."""
-    if of is None or "row" not in claim or (of.run is None and "role" in claim["row"]):
-        return None, None
+def outcome(claim: Mapping[str, Any], of: Found) -> tuple[Row, Row | None]:
+    """Return the row of the first run and that of the second; None where it was not replicated."""
     row = selected(of.rows, claim)
-    again = of.again.get(row["id"], None if of.run else claim.get("again"))
+    again = of.again.get(row["id"])
     return row, None if again is None else {**row, **dict.fromkeys(_OWN), "reason": "", **again}
 
 
@@ -139,11 +114,9 @@ def decided(row: Row) -> str:
     return f"**{', '.join((word, *size))}**{late}: {decided_by(row)}"
 
 
-def verdict(claim: Mapping[str, Any], of: Found | None) -> str:
+def verdict(claim: Mapping[str, Any], of: Found) -> str:
     """Return the cell of a claim: both decisions, the published direction, and what to know."""
     row, again = outcome(claim, of)
-    if row is None:
-        return "not run"
     published = claim.get("direction")
     way = row["decision"].partition("-")[0] if row["decision"] in DIFFERENT else ""
     parts = [decided(row)]
@@ -151,65 +124,89 @@ def verdict(claim: Mapping[str, Any], of: Found | None) -> str:
         parts.append("the published direction" if way == published else "**reversed**")
     if again is not None:
         parts.append(f"again: {decided(again)}")
-    if "note" in claim and (claim.get("lasting") or not (of and of.run)):
+    if "note" in claim:
         parts.append(claim["note"])
     return "; ".join(parts)
 
 
-def claims_table(claims: Sequence[Mapping[str, Any]], results: Mapping[str, Found | None]) -> str:
-    """Return the table of the claims of a paper."""
+def claims_table(
+    claims: Sequence[Mapping[str, Any]], results: Mapping[str, Found | None], before: Mapping[str, Sequence[str]]
+) -> str:
+    """Return the table of the claims of a paper.
+
+    Args:
+        claims: The claims.
+        results: Study -> its results.
+        before: Id -> the cells that stand there.
+    """
     lines: list[tuple[str, ...]] = []
     for claim in claims:
-        made = verdict(claim, results.get(claim.get("study", "")))
-        real = claim["domain"] == "real"
+        drawn, real = before.get(claim["id"], ("", "not run"))[-2:]
+        if (of := results.get(claim.get("study", ""))) and "row" in claim:
+            drawn = verdict(claim, of)
+        asked = on_real_images(claim)
+        if isinstance(claim.get("real"), str):
+            real = claim["real"]
+        elif all(results[one["study"]] for one in asked) and asked:
+            cells = ((one, verdict(one, results[one["study"]])) for one in asked)
+            real = "; ".join(f"{one['ours']}, margin {one['margin']}: {cell}" for one, cell in cells)
         ours = f"{claim['ours']}; {claim['margin']}" if "margin" in claim else claim["ours"]
-        lines.append((
-            claim["id"], claim["claim"], claim.get("published") or "none printed", ours,
-            claim.get("drawn", "" if real else made), claim.get("real", made if real else "not run"),
-        ))  # fmt: skip
+        lines.append((claim["id"], claim["claim"], claim.get("published") or "none printed", ours, drawn, real))
     return table(HEADS, lines)
 
 
-def counts(every: Iterable[Mapping[str, Any]], of: Found | None, study: str) -> tuple[int, int, int]:
-    """Return how many decisions of a study came again, how many were made, and of how many comparisons."""
-    rows = [claim for claim in every if claim.get("study") == study and "row" in claim]
-    pairs = [outcome(claim, of) for claim in rows if "role" not in claim["row"]]
-    made = [(row, again) for row, again in pairs if row and row["decision"] in SETTLED]
-    return (
-        sum(bool(again) and again["decision"] == row["decision"] for row, again in made if again),
-        len(made),
-        len(pairs),
-    )
+def on_real_images(claim: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the claim as its comparisons of a study of real images ask it."""
+    real = claim.get("real", ())
+    own = {name: value for name, value in claim.items() if name not in ("again", "note", "real")}
+    return [] if isinstance(real, str) else [{**own, **one, "domain": "real"} for one in real]
 
 
-def head(claims: Mapping[str, Sequence[Mapping[str, Any]]], results: Mapping[str, Found | None]) -> str:
+def each_test(data: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Mapping[str, Any]]:
+    """Return the claims that name a row of a study, a claim on real images after the one on drawn images."""
+    every = [one for claims in data.values() for claim in claims for one in (claim, *on_real_images(claim))]
+    return [one for one in every if "row" in one]
+
+
+def counts(every: Iterable[Mapping[str, Any]], of: Found) -> tuple[str, str, str, str]:
+    """Return how many decisions of a study came again, how many were made, of how many comparisons; and how many second
+    estimates lie in the prediction interval of the first. Without a replication a dash stands for the first and last.
+    """
+    pairs = [outcome(claim, of) for claim in every if "role" not in claim["row"]]
+    made = [(row, again) for row, again in pairs if row["decision"] in SETTLED]
+    same = sum(again is not None and again["decision"] == row["decision"] for row, again in made)
+    inside = sum(row.get("within") == "yes" for row in of.again.values())
+    again, inside = (str(same), str(inside)) if of.second else ("–", "–")
+    return again, str(len(made)), str(len(pairs)), inside
+
+
+def head(
+    data: Mapping[str, Sequence[Mapping[str, Any]]], results: Mapping[str, Found | None],
+    before: Mapping[str, Sequence[str]],
+) -> str:  # fmt: skip
     """Return how many decisions came again, before how many were made, in all and by study."""
-    by_study = {(study := own[0]["study"]): counts(own, results[study], study) for own in claims.values()}
-    again, made, pairs = (sum(column) for column in zip(*by_study.values(), strict=True))
-    new = [f"`{study}`" for study in by_study if (of := results[study]) and of.by_commands]
-    first = f"**{again} of {made} decisions came again** on other seeds, as the same word; {made} of {pairs} primary "
-    first += "comparisons were decided. "
-    first += f"Registered, run and replicated by the commands: {', '.join(new) or 'none yet'}."
-    repeated = [row for of in results.values() if of for row in of.again.values() if row.get("within")]
-    if repeated:
-        inside = sum(row["within"] == "yes" for row in repeated)
-        first += f" {inside} of {len(repeated)} second estimates lie in the 95% prediction interval of the first."
-    if any(of is None or of.run is None for of in map(results.get, by_study)):
-        first += " Studies without run folders keep their earlier figures."
-    lines = [
-        (f"[`{study}`](results/{study}.md)", str(a), str(m), str(p), of.origin if (of := results[study]) else "")
-        for study, (a, m, p) in by_study.items()
-    ]
-    return f"{first}\n\n{table(('study', 'came again', 'decided', 'of', 'runs'), lines)}"
+    lines: list[Sequence[str]] = []
+    for study, of in results.items():
+        own = [one for one in each_test(data) if one["study"] == study]
+        name = f"[`{study}`](results/{'real-images' if own[0]['domain'] == 'real' else study}.md)"
+        if of is not None:
+            lines.append((name, *counts(own, of), of.origin))
+        elif name in before:
+            lines.append(before[name])
+    again, made, pairs, inside = ([int(line[at]) for line in lines if line[1].isdigit()] for at in range(1, 5))
+    every, decisions = (sum(int(line[at]) for line in lines) for at in (3, 2))
+    first = f"**{sum(again)} of {sum(made)} decisions came again** on other seeds, as the same word; {decisions} of "
+    first += f"{every} primary comparisons were decided. {sum(inside)} of {sum(pairs)} second estimates lie in the 95% "
+    first += "prediction interval of the first (column *inside*)."
+    return f"{first}\n\n{table(('study', 'came again', 'decided', 'of', 'inside', 'runs'), lines)}"
 
 
-def comparisons(study: str, claims: Sequence[Mapping[str, Any]], of: Found) -> str:
+def comparisons(claims: Sequence[Mapping[str, Any]], of: Found) -> str:
     """Return the table of the primary comparisons and controls of a run and its replication."""
-    assert of.run is not None
     lines: list[tuple[str, ...]] = []
     for claim in claims:
-        row, again = outcome(claim, of) if claim.get("study") == study else (None, None)
-        if row is None or row["role"] != PRIMARY:
+        row, again = outcome(claim, of)
+        if row["role"] != PRIMARY:
             continue
         second = ("", "", "")
         if again is not None:
@@ -265,6 +262,14 @@ def table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in every)
 
 
+def standing(file: Path, name: str) -> dict[str, tuple[str, ...]]:
+    """Return first cell -> cells of the table that stands between the marks of a name."""
+    text = re.search(rf"<!--claims:{name}-->\n(.*?)<!--/claims-->", file.read_text(encoding="utf-8"), flags=re.DOTALL)
+    rows = re.findall(r"^\| (.*) \|$", text[1] if text else "", flags=re.MULTILINE)
+    cells = (tuple(row.split(" | ")) for row in rows)
+    return {row[0]: row for row in cells}
+
+
 def put(file: Path, name: str, text: str) -> None:
     """Replace the text of a file between the marks of a name. Raises SystemExit where there are none."""
     before = file.read_text(encoding="utf-8")
@@ -278,7 +283,6 @@ def put(file: Path, name: str, text: str) -> None:
 
 def keep(study: str, of: Found) -> None:
     """Keep the results of a run as the earlier ones that the next run of the built-in study replicates."""
-    assert of.run is not None
     plan = stored_study(of.run.root).plan
     last = max(trial.training.seed for trial in plan.trials)
     made = earlier_of(study, plan.spec, last, of.run.tables["contrasts"])
@@ -296,19 +300,20 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, default=ROOT / "tools" / "claims.yaml", help="the claims")
     asked = parser.parse_args(given)
     data: dict[str, Any] = YAML(typ="safe").load(asked.data)
-    tables, seconds = data.pop("values"), data.pop("again", {})
-    studies = {claim["study"]: None for claims in data.values() for claim in claims if "study" in claim}
-    results = {study: found(study, asked.runs, seconds.get(study, "")) for study in studies}
-    put(asked.docs / "claims.md", "head", head(data, results))
+    tables = data.pop("values")
+    results = {study: found(study, asked.runs) for study in dict.fromkeys(one["study"] for one in each_test(data))}
+    claims_page = asked.docs / "claims.md"
+    put(claims_page, "head", head(data, results, standing(claims_page, "head")))
     for letter, claims in data.items():
-        put(asked.docs / "claims.md", letter, claims_table(claims, results))
-        study = claims[0]["study"]
-        of = results[study]
-        if of is None or of.run is None:
+        put(claims_page, letter, claims_table(claims, results, standing(claims_page, letter)))
+    for study, of in results.items():
+        if of is None:
             continue
-        page = asked.docs / "results" / f"{study}.md"
-        put(page, "comparisons", comparisons(study, claims, of))
-        put(page, "values", values(tables[study], of.run))
+        own = [claim for claim in each_test(data) if claim["study"] == study]
+        real = own[0]["domain"] == "real"
+        page = asked.docs / "results" / f"{'real-images' if real else study}.md"
+        put(page, f"{study}-comparisons" if real else "comparisons", comparisons(own, of))
+        put(page, f"{study}-values" if real else "values", values(tables[study], of.run))
         figure = first_figures(of.run)[0]
         svg = figure.svg.content if figure.svg else figure.wide.encode()
         (asked.docs / "images").mkdir(exist_ok=True)
