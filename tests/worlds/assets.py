@@ -43,7 +43,7 @@ def _dermoscopy(root: Path) -> None:
 
 
 def _foot_ulcer(root: Path) -> None:
-    rows = [["validation" if at % 4 == 0 else "train", 0.1] for at in range(60)]
+    rows = [["validation" if at % 4 == 0 else "train", 0.1] for at in range(120)]
     _write(root / "foot-ulcer", ["image", "mask", "split", "lesion_fraction"], rows, channels=3, empty=6)
 
 
