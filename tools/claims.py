@@ -212,24 +212,18 @@ def comparisons(claims: Sequence[Mapping[str, Any]], of: Found) -> str:
         if again is not None:
             both = with_interval(again["both"], again["both_low"], again["both_high"])
             second = decided(again), page_cell("predicted", again, of.run).text, both
-        lines.append((claim["id"], claim["ours"], number(row["margin"]), decided(row), *second))
-    others = {row["id"]: row for row in of.second.tables["contrasts"]} if of.second else {}
+        asked = statement(row, of.run.names) if claim["domain"] == "real" else claim["ours"]
+        lines.append((claim["id"], asked, number(row["margin"]), decided(row), *second))
+    again = {row["id"]: row for row in of.second.tables["contrasts"]} if of.second else {}
     for row in of.run.tables["contrasts"]:
         if row["role"] in CONTROLS:
             name = "A/A" if row["role"] == "a-a" else "control"
-            second = decided(others[row["id"]]) if row["id"] in others else ""
+            second = decided(again[row["id"]]) if row["id"] in again else ""
             lines.append((name, statement(row, of.run.names), "", decided(row), second, "", ""))
-    seeds = [f"seeds {_seeds(one)}" for one in (of.run, of.second) if one]
-    heads = (
-        "",
-        "comparison",
-        "margin",
-        seeds[0],
-        seeds[1] if of.second else "not replicated",
-        "predicted",
-        "both runs",
-    )
-    return f"{of.origin[:1].upper()}{of.origin[1:]}.\n\n{table(heads, lines)}"
+    first, *others = (f"seeds {_seeds(one)}" for one in (of.run, of.second) if one)
+    heads = ("", "comparison", "margin", first, *others, "predicted", "both runs")[: 7 if others else 4]
+    shown = table(heads, [line[: len(heads)] for line in lines])
+    return f"{of.origin[:1].upper()}{of.origin[1:]}.\n\n{shown}"
 
 
 def values(asked: Mapping[str, Any], run: Evidence) -> str:

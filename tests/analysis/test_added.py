@@ -67,6 +67,9 @@ def test_networks_that_are_always_wrong_are_below_a_cue_that_is_always_right() -
     panel = Panel(score, target[images], images, images=images)
     (row,) = held_against(panel, list(cues_of_table(table)), table)
     assert (row["network"], row["cue"], row["verdict"]) == (0, 1, "below")
+    lesions = images[target[images] == 1]
+    alone = Panel(np.stack([0 * lesions, lesions], axis=-1)[None], target[lesions], lesions, images=lesions)
+    assert held_against(alone, list(cues_of_table(table)), table) == [], "no AUROC of one class"
 
 
 def test_the_auroc_of_one_model_is_that_of_all_its_images() -> None:

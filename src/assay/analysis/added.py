@@ -64,7 +64,7 @@ def model_added(scored: Scored, cues: Sequence[Cue], table: FactorTable) -> list
 
 
 def held_against(panel: Panel, cues: Sequence[Cue], table: FactorTable, *, halves: bool = False) -> list[Row]:
-    """Return one row, without its place; none where no cue has scores.
+    """Return one row, without its place; none where no cue has scores, or all images are of one side.
 
     The cue is the best one among patients that a fold does not test. Networks are then ranked within strata of its
     score. They are beyond it where they rank better than chance there, and better than the cue itself.
@@ -89,7 +89,7 @@ def held_against(panel: Panel, cues: Sequence[Cue], table: FactorTable, *, halve
         return []
     code = Counter(_best(found)[1] for found in areas).most_common(1)[0][0]
     chosen = [_best({key: one for key, one in found.items() if key[1] == code} or found) for found in areas]
-    if any(key[1] != code for key in chosen):
+    if any(key[1] != code for key in chosen) or len(np.unique(panel.target[tested.any(0)] == code)) < 2:
         return []
     score, stratum = np.full(shape, np.nan), fold * (STRATA + 1)
     for (seed, _, here), (at, _), found in zip(parts, chosen, areas, strict=True):
