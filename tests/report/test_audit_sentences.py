@@ -30,6 +30,7 @@ def test_kin_are_reported_as_a_family_led_by_the_most_harmful() -> None:
     assert headline([rows[0]]) == ["This model relies on tag."]
     sized = [rows[0] | {"flips": 0.94}, row("drain", "lines", "relies-on") | {"g": 0.1}]
     assert headline(sized[:1]) == ["This model relies on tag: when it is put on, 94 of 100 answers change."]
+    assert headline([sized[0] | {"flips": 0.0}]) == ["This model relies on tag."], "no call at this threshold changes"
     assert headline(sized) == ["This model relies on tag and drain: when tag is put on, 94 of 100 answers change."]
     assert headline([rows[-1], rows[-1] | {"factor": "blur"}])[-1] == "Two tested factors are inconclusive."
 

@@ -169,6 +169,10 @@ def test_a_new_field_with_a_default_renames_nothing() -> None:
     ).canonical()
 
 
+def test_the_id_of_a_trial_names_every_field_of_its_training() -> None:
+    assert set(TrainingSpec.model_fields) == {"data", "environment", "recipe", "seed", "fold", "members"}
+
+
 @pytest.fixture
 def newer_supcon() -> Iterator[None]:
     entries: dict[tuple[str, str], registry.Entry] = vars(registry)["_indexed"]()

@@ -13,7 +13,10 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 from assay import look
+from assay.analysis import data_checks
+from assay.analysis.shortcuts import Cue
 from assay.cli import main
+from assay.core.types import FactorTable
 from assay.report.index_page import write_index
 
 N = 240
@@ -106,6 +109,19 @@ def test_plain_images_have_no_issue(root: Path, tmp_path: Path) -> None:
     assert not found.table("shortcuts")["strong"].any()
     assert found.table("findings")["light"].tolist() == ["ok"]
     assert "no exact or near copy" in (tmp_path / "look" / "report.html").read_text()
+
+
+def test_labels_of_unsure_images_are_suspected_of_no_class() -> None:
+    """A positive that reads 0.4 and a negative that reads 0.6 are mirrors: neither reaches the mean of a class."""
+    target = np.repeat([0, 1], 10)
+    read = np.where(target == 1, 0.8, 0.2)
+    read[[0, 10]] = 0.6, 0.4
+    read[[1, 11]] = 0.95, 0.05  # called the other class with confidence
+    cue = Cue({"name": "thumbnail", "low": 0.9, "kind": "baseline"}, {1: read})
+    table = FactorTable(np.arange(20), target, np.arange(20), ("no", "yes"), (), {})
+    rows, away = data_checks._suspected_labels(table, [cue], "thumbnail")
+    assert sorted(rows.tolist()) == [1, 11]
+    assert away[0] == pytest.approx(away[1])
 
 
 def test_labels_that_pictures_contradict_are_suspected_and_shuffled_ones_are_not(tmp_path: Path) -> None:

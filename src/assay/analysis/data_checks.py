@@ -278,7 +278,8 @@ def _suspected_labels(
     rows = np.flatnonzero(np.isfinite(by_class).all(axis=1))
     score, own = by_class[rows], table.target[rows]
     usual = np.array([score[own == code, code].mean() for code in range(len(table.classes))])
-    called = np.argmax(np.where(score >= usual, score, -np.inf), axis=1)
+    sure = score >= usual
+    called = np.where(sure.any(axis=1), np.argmax(np.where(sure, score, -np.inf), axis=1), own)
     away = score[np.arange(len(rows)), called] - score[np.arange(len(rows)), own]
     order = np.argsort(-away, kind="stable")
     order = order[(called != own)[order] & (away > 0)[order]]

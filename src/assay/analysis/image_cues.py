@@ -85,6 +85,8 @@ def _cues_of_area(dataset: Dataset, masks: Masks, others: FactorTable | None, se
     parts = np.array_split(seen.rows, max(1, len(seen.rows) // _BATCH))
     area = np.concatenate([(masks.read(part) > 0).sum(dim=(1, 2, 3)).numpy() for part in parts])
     there = area > 0
+    if not there.any():
+        return
     rows, over = seen.rows[there], (area[there] > np.median(area[there])).astype(np.int64)
 
     def sized(table: FactorTable) -> FactorTable:

@@ -193,10 +193,12 @@ def _checksums(root: Path) -> Iterator[Finding]:
     from assay.store.folder import RunFolder
 
     folder, shared = RunFolder(root), RunFolder(cache := default_cache_root())
-    yield from _compared("files", folder, folder.changes())
+    changes = folder.changes()
+    yield from _compared("files", folder, changes)
     if not folder.ended:
         yield Finding("warn", "manifest", "the last run here did not end, and units alone were compared")
-    yield from _signed(root)
+    if not changes:
+        yield from _signed(root)
     ids = sorted(path.parent.name for path in (root / "sources").glob("*/record.json"))
     starts: list[tuple[UnitKind, str]] = [("sources", id) for id in ids if shared.complete("sources", id)]
     yield from _compared("weights of sources", shared, shared.altered_units(starts))

@@ -19,8 +19,8 @@ _NO_NEW_RIGHTS = 38
 """Option of Linux's prctl, which Landlock needs."""
 _LANDLOCK = 444
 """First of Landlock's three system calls."""
-_WRITING = 0b1_1111_1111_0010
-"""Rights of its first version to write, make and remove files."""
+_WRITING, _CHANGING = 0b1_1111_1111_0010, 0b10
+"""Rights of its first version to write, make and remove files; the first of them alone, which a file can have."""
 _MOVING, _CUTTING = 1 << 13, 1 << 14
 """Rights of its second and third version, to move files between folders and to cut them short."""
 REACHABLE = "this system has no network namespaces for its users, so that the model's process could reach the network"
@@ -48,17 +48,26 @@ def without_network() -> bool:
     return True
 
 
-def files_kept(*writable: str) -> bool:
-    """Let this process and all that it starts write below these folders alone. Return whether the system allows it."""
+def files_kept(scratch: str) -> bool:
+    """Let this process and all that it starts change the content of no file but below a folder.
+
+    Devices of GPUs are written to as before. Modes and times of files are not covered.
+
+    Returns:
+        Whether the system allows it.
+    """
     library = ctypes.CDLL(None)
     version = library.syscall(_LANDLOCK, None, 0, 1)
     if version < 1:
         return False
-    rights = _WRITING | (_MOVING if version > 1 else 0) | (_CUTTING if version > 2 else 0)
+    cutting = _CUTTING if version > 2 else 0
+    rights = _WRITING | (_MOVING if version > 1 else 0) | cutting
     rules = library.syscall(_LANDLOCK, struct.pack("Q", rights), 8, 0)
-    for folder in writable:
-        place = os.open(folder, os.O_PATH | os.O_CLOEXEC)
-        library.syscall(_LANDLOCK + 1, rules, 1, struct.pack("=Qi", rights, place), 0)
+    for path in (Path(scratch), Path("/dev/null"), *Path("/dev").glob("nvidia*")):
+        place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        allowed = rights if path.is_dir() else _CHANGING | cutting
+        if library.syscall(_LANDLOCK + 1, rules, 1, struct.pack("=Qi", allowed, place), 0) != 0:
+            return False
     library.prctl(_NO_NEW_RIGHTS, 1, 0, 0, 0)
     return library.syscall(_LANDLOCK + 2, rules, 0) == 0
 
@@ -82,7 +91,7 @@ def limit_memory(files: Iterable[Path], gigabytes: float) -> None:
 
 if __name__ == "__main__":
     _, _, downloaded, scratch = sys.argv
-    closed = downloaded == "1" or without_network(), downloaded == "1" or files_kept(scratch, "/dev")
+    closed = downloaded == "1" or without_network(), downloaded == "1" or files_kept(scratch)
     sys.argv[2:] = [what for what, done in zip((REACHABLE, WRITABLE), closed, strict=True) if not done]
     runpy.run_module("assay.models.process", run_name="__main__")  # one that ends itself has its own exit code
     os.killpg(os.getpid(), signal.SIGKILL)  # with all that it started

@@ -8,6 +8,7 @@ import resource
 import shlex
 import signal
 import subprocess
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -406,8 +407,9 @@ class CommandNetwork(nn.Module):
             except OSError as error:
                 raise SpecError(f"command '{cut(self.words[0])}' cannot be run: {error.strerror}") from error
             most = int(self.memory * 1e9)
-            with suppress(ProcessLookupError, PermissionError):  # what it starts has the same limit
-                resource.prlimit(process.pid, resource.RLIMIT_DATA, (most, most))
+            if sys.platform == "linux":
+                with suppress(ProcessLookupError, PermissionError):  # what it starts has the same limit
+                    resource.prlimit(process.pid, resource.RLIMIT_DATA, (most, most))
             try:
                 code = process.wait(seconds)
             except subprocess.TimeoutExpired as error:
@@ -422,7 +424,8 @@ class CommandNetwork(nn.Module):
             last = next(reversed(log.read().decode(errors="replace").strip().splitlines()), "")
         if code:
             ended = f"signal {-code}" if code < 0 else f"exit code {code}"
-            more = f"; it may take {self.memory:g} GB, and --memory gives more" if FULL.search(last) else ""
+            full = code < 0 or FULL.search(last)
+            more = f"; it may take {self.memory:g} GB, and --memory gives more" if full else ""
             raise SpecError(f"the command ended with {ended}{': ' + cut(last, 200) if last else ''}{more}")
 
 

@@ -169,7 +169,7 @@ def _keygen(text: str, what: str, *words: str) -> str:
     """Return what ssh-keygen says of a text. Raises StoreError with its reason."""
     command = ["ssh-keygen", "-Y", what, "-n", "assay", *words]
     try:
-        done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, input=text, capture_output=True, encoding="utf-8", check=False)
     except FileNotFoundError as error:
         raise StoreError("there is no ssh-keygen; signatures need it, of OpenSSH 8.2 or later") from error
     if done.returncode:

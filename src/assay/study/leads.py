@@ -262,7 +262,8 @@ def _of_corners(
     if all(np.array_equal(first, other) for other, _ in others):
         first, bright = _carriers(found, sample, where)
         return name if len(held) == len(parts) else f"{name} {' or '.join(held)}", first, bright
-    return f"{name} {held[0]} against {held[1]}", first, bright
+    against = next(one for one, (other, _) in zip(held[1:], others, strict=True) if not np.array_equal(first, other))
+    return f"{name} {held[0]} against {against}", first, bright
 
 
 def _bounded(name: str, found: Bounded) -> Row:

@@ -234,11 +234,14 @@ def headline(rows: Sequence[Row], *, lead: bool = False, first: bool = False, cl
 
 
 def _flipped(families: Sequence[Sequence[Row]]) -> str:
-    """Return how many calls the first mark changes, after a sentence that ends with marks the model relies on."""
+    """Return how many calls the first mark changes, after a sentence that ends with marks the model relies on.
+
+    Empty under the margin: ranks can change without a call, as where the threshold is far from all scores.
+    """
     mark, flips = families[0][0], numeric(families[0][0], "flips")
     alone = len(families) == 1 or families[1][0]["verdict"] != Verdict.RELIES
     calls = f"{100 * flips:.0f} of 100 answers change"
-    return "" if math.isnan(flips) else f": when {'it' if alone else factor_words(mark)} is put on, {calls}"
+    return f": when {'it' if alone else factor_words(mark)} is put on, {calls}" if flips >= MARGIN else ""
 
 
 def _named(families: Sequence[Sequence[Row]]) -> str:
