@@ -23,10 +23,10 @@ SHOWN: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "own-model": (("relies on tag",), ("relies-on", "tag"), ("AUROC is",)),
     "own-loss": (
-        ("6 training runs", "my_losses:Smoothed"),
+        ("6 training runs", "own_losses:Smoothed"),
         ("<svg",),
         ("AUROC", "reversed"),
-        ("my_losses:Smoothed",),
+        ("own_losses:Smoothed",),
         ("Linear",),
     ),
 }

@@ -195,8 +195,8 @@ class OnnxNetwork(nn.Module):
             return self.session
         number = device.index or 0
         if number not in self._on_gpu:
-            import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
-
+            with extra("onnx"):
+                import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
             made = None
             if _CUDA in cast("list[str]", onnxruntime.get_available_providers()):  # pyright: ignore[reportUnknownMemberType]
                 made = self._opened([(_CUDA, {"device_id": number}), "CPUExecutionProvider"])
