@@ -196,6 +196,11 @@ def test_a_signature_is_of_the_data_and_a_page_made_later_keeps_it(
     }  # fmt: skip
     assert all(sha256(run_copy / line[66:]) == line[:64] for line in lines)
     before = (run_copy / "signed.txt.sig").read_bytes()
+    (stray := run_copy / "stray.txt").touch()
+    assert asked("seal", run_copy, "--key", key).err.startswith(f"{stray} was added later")
+    assert signature()["found"] == "not checked, since files are not as the run left them"
+    stray.unlink()
+    assert signature()["light"] == "ok"
     page = run_copy / "report.html"
     page.unlink()
     assert asked("report", run_copy).code == 0

@@ -275,4 +275,5 @@ if __name__ == "__main__":  # by `assay.models.confined`
     with socket.socket(fileno=int(sys.argv[1])) as kept:
         opened = Connection(os.dup(kept.fileno()))
     os.dup2(2, 1)  # output that a model prints is no answer
-    _serve(opened, sys.argv[2:])
+    with suppress(BrokenPipeError, ConnectionResetError):  # who asked has ended
+        _serve(opened, sys.argv[2:])
