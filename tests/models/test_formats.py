@@ -63,6 +63,10 @@ class Reaching(nn.Module):
         child = subprocess.Popen(["sleep", "600"])
         return torch.tensor([[float(len(socket.if_nameindex())), float(child.pid)]] * len(images))
 
+class Calling(nn.Module):
+    def forward(self, images):
+        raise OSError(101, "Network is unreachable")  # as a connection does where the system has network namespaces
+
 class Leaving(nn.Module):
     def forward(self, images):
         raise SystemExit(3)
@@ -297,6 +301,7 @@ def test_a_function_of_ones_own_needs_trust_and_is_imported_in_its_process_alone
         ("Slow", SpecError, r"took more than 3 s on 3 images.*--time-limit"),
         ("Broken", RuntimeError, "no such shape"),
         ("Leaving", RuntimeError, r"its code raised SystemExit\(3\)"),
+        ("Calling", SpecError, r"code was refused \(.*unreachable\): it has no network and may change no files$"),
         ("Gone", SpecError, r"ended its process \(exit code 3\) on 3 images"),
         ("absent", SpecError, "cannot be imported"),
     ],

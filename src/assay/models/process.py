@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pickle
@@ -259,6 +260,10 @@ FULL = re.compile(
 )
 
 
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENETUNREACH)
+"""Errors of code that reaches for the network or for files."""
+
+
 def _fail(connection: Connection, error: BaseException) -> None:
     ours = isinstance(error, AssayError)
     known = type(error).__name__ if ours and hasattr(errors, type(error).__name__) else "other"
@@ -267,6 +272,8 @@ def _fail(connection: Connection, error: BaseException) -> None:
         text = f"its code raised {type(error).__name__}({text})"
     if isinstance(error, MemoryError) or FULL.search(text):
         known, text = "SpecError", f"the model needs more memory than it may take ({text}); give --memory for more"
+    if isinstance(error, OSError) and error.errno in _REFUSED:
+        known, text = "SpecError", f"the model's code was refused ({text}): it has no network and may change no files"
     connection.send_bytes(json.dumps({"error": known, "text": text}).encode())
     connection.send_bytes(b"")
 
