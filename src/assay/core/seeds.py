@@ -72,6 +72,6 @@ def folds_by_patient(patient: np.ndarray, folds: int, seed: int) -> np.ndarray:
 
     codes, position = np.unique(patient, return_inverse=True)
     order = np.argsort(row_uniform(seed, "decodability-folds", codes), kind="stable")
-    dealt = np.empty(len(codes), dtype=np.int64)
-    dealt[order] = np.arange(len(codes)) % folds
-    return dealt[position]
+    fold = np.empty(len(codes), dtype=np.int64)
+    fold[order] = np.arange(len(codes)) % folds
+    return fold[position]
