@@ -12,6 +12,7 @@ import pytest
 from scipy import stats
 
 from assay.analysis.published import permutation_p, published_rows
+from assay.cli.results import _published
 from assay.core.errors import SpecError
 from assay.core.files import canonical_json
 from assay.spec.parse import parse_study
@@ -83,6 +84,19 @@ def test_cells_are_of_the_named_recipe_and_the_others_are_not_run() -> None:
     }
     assert (found["focal"]["value"], found["focal"]["seeds"]) == (0.6, "0.500 0.700")
     assert math.isnan(found["dice"]["value"])
+    assert found["dice"]["seeds"] == ""
+
+
+def test_a_value_that_is_undefined_is_not_called_not_run() -> None:
+    estimates = [estimate("a", math.nan, "focal"), estimate("b", 0.5, "focal", epochs=1)]
+    other = {**COLUMN, "name": "after one", "where": {"epochs": 1}}
+    values = seeds(a=[math.nan, math.nan, 0.4], b=[0.5, 0.6, 0.7])
+    rows = published_rows(study([{**COLUMN, "against": "after one"}, other]), estimates, values)
+    (found,) = (row for row in rows if (row["row"], row["column"]) == ("focal", "AUROC"))
+    assert (found["seeds"], math.isnan(found["p"])) == ("nan nan 0.400", True)
+    heads = ["this run", "seeds of AUROC", "p, against after one"]
+    assert _published(found, heads)[0] == "undefined"
+    assert _published({**found, "seeds": ""}, heads)[0] == "not run"
 
 
 def test_rows_are_layers_and_ranks_of_a_spectrum() -> None:

@@ -78,7 +78,7 @@ def _found(table: PublishedTable, column: PublishedColumn, known: Sequence[Row])
 
 
 def _values(row: Row | None, seeds: SeedValues) -> list[float]:
-    return [] if row is None else [value for _, value in seeds.of(row["id"]) if not math.isnan(value)]
+    return [] if row is None else [value for _, value in seeds.of(row["id"])]
 
 
 def permutation_p(first: Sequence[float], second: Sequence[float]) -> float:
@@ -91,11 +91,11 @@ def permutation_p(first: Sequence[float], second: Sequence[float]) -> float:
         second: Those of the other.
 
     Returns:
-        NaN with under two values on a side.
+        NaN with under two values on a side. Undefined values are left out.
     """
-    if min(len(first), len(second)) < _FEWEST:
+    sides = tuple(np.array([value for value in side if not math.isnan(value)]) for side in (first, second))
+    if min(map(len, sides)) < _FEWEST:
         return math.nan
-    sides = (np.array(first), np.array(second))
     tested = stats.permutation_test(sides, _difference, vectorized=True, n_resamples=_RESAMPLES, rng=0)
     return float(tested.pvalue)
 

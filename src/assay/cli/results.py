@@ -161,7 +161,9 @@ def _published(row: Row | None, parts: Sequence[str]) -> list[str]:
     if row is None:
         return [""] * len(parts)
     interval = "" if math.isnan(row["low"]) else f" [{row['low']:.3f}, {row['high']:.3f}]"
-    own = "not run" if math.isnan(row["value"]) else f"{row['value']:.3f}{interval}"
+    own = f"{row['value']:.3f}{interval}"
+    if math.isnan(row["value"]):
+        own = "undefined" if row["seeds"] else "not run"
     cells = [own, *([row["seeds"], "" if math.isnan(row["p"]) else f"{row['p']:.3f}"] if row["against"] else [])]
     return (
         cells if len(cells) == len(parts) else ["" if math.isnan(row["published"]) else f"{row['published']:g}", *cells]
