@@ -199,21 +199,14 @@ class Code(StrEnum):
     EQUAL_DISTANCES = "equal-distances", "all images are equally far apart"
     ZERO_ACTIVATIONS = "zero-activations", "all activations are 0"
     LIMITED_RANK = "limited-rank", "{images} images for {units} units: it cannot exceed {most}"
-    LEAST_EIGENVALUE_ZERO = (
-        "least-eigenvalue-zero",
-        "the least eigenvalue is 0: {varying} of {directions} directions vary",
-    )
-    PERCENTILE_EIGENVALUE_ZERO = (
-        "percentile-eigenvalue-zero",
-        "the 10th percentile of the eigenvalues is 0: {varying} of {directions} directions vary",
+    EIGENVALUE_ZERO = (
+        "eigenvalue-zero",
+        "the [percentile?{percentile:g}th percentile of the eigenvalues|least eigenvalue] is 0: {varying} of "
+        "{directions} directions vary",
     )
     FEW_FOR_EIGENVALUES = (
         "few-for-eigenvalues",
         "{images} images and {varying} numbers of a map that vary are too few for {eigenvalues} eigenvalues",
-    )
-    UPPER_PERCENTILE_EIGENVALUE_ZERO = (
-        "upper-percentile-eigenvalue-zero",
-        "the 90th percentile of the eigenvalues is 0: {varying} of {directions} directions vary",
     )
     FEW_DISTINCT_IMAGES = "few-distinct-images", "{images} distinct images, at least {least} are needed"
     WITHIN_ROUNDING = "within-rounding", "images differ by no more than rounding"

@@ -123,13 +123,13 @@ def participation_ratio(features: Float[np.ndarray, "n d"]) -> float:
 
 def condition(values: Float[np.ndarray, " d"]) -> Scalar:
     """The greatest eigenvalue over the least, from 1 on. NaN where the least is 0: it would be infinite."""
-    return _ratio(values, float(values[-1]), float(values[0]), Code.LEAST_EIGENVALUE_ZERO)
+    return _ratio(values, float(values[-1]), float(values[0]), 0)
 
 
 def condition_percentiles(values: Float[np.ndarray, " d"]) -> Scalar:
     """Return the 90th percentile of the eigenvalues over the 10th, from 1 on: robust to a single dead direction."""
     low, high = (float(np.percentile(values, percentile)) for percentile in PERCENTILES)
-    return _ratio(values, low, high, Code.PERCENTILE_EIGENVALUE_ZERO)
+    return _ratio(values, low, high, PERCENTILES[0])
 
 
 def eigenvalues_of_maps(gram: Gram) -> Float[np.ndarray, " d"]:
@@ -172,14 +172,15 @@ def condition_maps(gram: Gram) -> Scalar:
             because(Code.FEW_FOR_EIGENVALUES, images=n, varying=gram.varying, eigenvalues=COMPONENTS),
         )
     low, high = (float(np.percentile(values, percentile)) for percentile in MAP_PERCENTILES)
-    return _ratio(values, low, high, Code.UPPER_PERCENTILE_EIGENVALUE_ZERO)
+    return _ratio(values, low, high, MAP_PERCENTILES[0])
 
 
-def _ratio(values: np.ndarray, low: float, high: float, zero: Code) -> Scalar:
+def _ratio(values: np.ndarray, low: float, high: float, percentile: float) -> Scalar:
     nonzero = int(np.count_nonzero(values))
     if low > 0:
         return Scalar(high / low)
-    return Scalar(math.nan, because(zero, varying=nonzero, directions=len(values)))
+    zero = because(Code.EIGENVALUE_ZERO, percentile=percentile, varying=nonzero, directions=len(values))
+    return Scalar(math.nan, zero)
 
 
 def components(values: Float[np.ndarray, " d"], share: float = 0.9) -> int:
