@@ -61,7 +61,8 @@ class Found:
         known = "not registered"
         if "registered" in facts:
             known = f"registered {facts['registered']}, SHA-256 `{facts['hash of the registration']}`"
-            known += f" ({facts.get('deposit', 'registered locally')})"
+            commit = facts.get("commit of the registration")
+            known += f" ({facts.get('deposit', 'registered locally')}{f', commit `{commit}`' if commit else ''})"
         return f"{' and '.join(seeds)}{patients}; {known}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from tests.cli.asking import Asking
 from tests.worlds.studies import SMALL, write_spec
 
 import assay
-from assay.analysis import prespecified
+from assay.analysis import prespecified, registration
 from assay.analysis.prespecified import state, stated
 from assay.analysis.registration import FILE, register, registered, registration_file
 from assay.core.errors import SpecError, StoreError
@@ -40,6 +41,27 @@ def test_a_registration_holds_what_is_decided_by_which_rules_and_the_hash_of_it(
     assert content["time"].endswith("+00:00")
     assert content["spec"]["data"]["phantom"] == "nodule"
     assert parse_study({**SMALL, "contrasts": [PRIMARY]}, looks=(10, 20)).looks == (10, 20)
+
+
+def test_a_registration_names_the_commit_and_whether_files_differ_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def commit(name: str) -> str:
+        return register(tmp_path / name, small()).content["commit"]
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert commit("outside") == ""
+    (study := tmp_path / "study.yaml").write_text("a")
+    own = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for words in (["init", "-q"], ["add", "study.yaml"], ["commit", "-q", "-m", "a"], ["tag", "v1"]):
+        subprocess.run([*own, *words], check=True)
+    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    assert commit("clean") == head
+    study.write_text("b")
+    assert commit("changed") == f"{head}-dirty"
+    monkeypatch.setenv("PATH", "")
+    assert commit("without") == ""
 
 
 def test_the_receipt_of_the_deposit_changes_no_hash(tmp_path: Path) -> None:
@@ -131,14 +153,15 @@ def test_a_run_shows_its_registration_and_the_look_that_was_added(
     ask = Asking(capsys)
     monkeypatch.setenv("ASSAY_CACHE", str(study_cache))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(registration, "_commit", lambda: "3fac-dirty")
     spec = write_spec(tmp_path, contrasts=[PRIMARY])
-    assert ask("register", spec).out.startswith("registered: runs/small.registration.json, ")
+    assert ", commit 3fac-dirty\n" in ask("register", spec).out
     assert ask("run", spec, "-q", "-w", "0").code == 0
     page = Path("runs/small/report.html")
-    assert "(registered locally)" in page.read_text()
+    assert "(registered locally, commit 3fac-dirty)" in page.read_text()
     assert ask("register", spec, "--receipt", "https://osf.io/x").code == 0
     assert ask("report", "small").code == 0
-    assert "(hash deposited: https://osf.io/x)" in page.read_text()
+    assert "(hash deposited: https://osf.io/x, commit 3fac-dirty)" in page.read_text()
     assert "registers another study: seeds is 3 there and 4 here" in ask("run", spec, "--seeds", "4").err
     for file in (Path("runs/small.registration.json"), Path("runs/small") / FILE):
         file.unlink()

@@ -6,6 +6,7 @@ as the place where it was deposited, which the receipt names.
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -33,7 +34,8 @@ class Registration:
 
     Attributes:
         content: The resolved spec without the places of files, the primary comparisons with their margins, the numbers
-            of seeds at which they are tested, the version of the statistical rules, and the time (UTC).
+            of seeds at which they are tested, the version of the statistical rules, the time (UTC), and the commit of
+            the working folder.
         receipt: Where the hash was deposited; empty without a deposit.
     """
 
@@ -118,6 +120,7 @@ def _content(spec: StudySpec) -> dict[str, Any]:
     return {
         "study": spec.name,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": _commit(),
         "rules": RULES,
         "looks": planned_looks(spec),
         "primary": [
@@ -126,6 +129,15 @@ def _content(spec: StudySpec) -> dict[str, Any]:
         ],
         "spec": _spec(spec),
     }
+
+
+def _commit() -> str:
+    """Return the commit of the working folder, with `-dirty` where files differ from it; empty outside of git."""
+    words = ["git", "-c", "core.fsmonitor=false", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    try:
+        return subprocess.run(words, capture_output=True, encoding="utf-8", check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
 
 
 def planned_looks(spec: StudySpec) -> list[int]:

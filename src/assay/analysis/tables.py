@@ -587,7 +587,8 @@ def _registration(root: Path) -> dict[str, str]:
     held = registered(root / REGISTRATION)
     if held is None:
         return {}
-    return {"registered": held.content["time"], "hash of the registration": held.sha256, "deposit": held.receipt}
+    facts = {"registered": held.content["time"], "hash of the registration": held.sha256, "deposit": held.receipt}
+    return {**facts, "commit of the registration": held.content.get("commit", "")}
 
 
 def _replication(root: Path, spec: StudySpec) -> dict[str, str]:

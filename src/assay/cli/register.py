@@ -21,12 +21,10 @@ def register_command(asked: RunRequest, receipt: str) -> None:
     made = register(settled.root, settled.spec, receipt)
     file = registration_file(settled.root)
     if asked.as_json:
-        print(
-            json.dumps(
-                {"file": str(file), "sha256": made.sha256, "time": made.content["time"], "receipt": made.receipt}
-            )
-        )
+        told = {key: made.content.get(key, "") for key in ("time", "commit")}
+        print(json.dumps({"file": str(file), "sha256": made.sha256, **told, "receipt": made.receipt}))
         return
-    print(f"registered: {file}, {made.content['time']}\nSHA-256: {made.sha256}")
+    commit = f", commit {made.content['commit']}" if made.content.get("commit") else ""
+    print(f"registered: {file}, {made.content['time']}{commit}\nSHA-256: {made.sha256}")
     if not made.receipt:
         print("deposit the hash elsewhere (a commit, an e-mail, a registry), and name the place with --receipt")

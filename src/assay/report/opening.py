@@ -358,7 +358,8 @@ def _registered(facts: Mapping[str, str]) -> str:
     if "registered" not in facts:
         return ""
     place = f"hash deposited: {facts['deposit']}" if "deposit" in facts else "registered locally"
-    return f"Registered {facts['registered']}, SHA-256 {facts['hash of the registration']} ({place})."
+    commit = f", commit {facts['commit of the registration']}" if "commit of the registration" in facts else ""
+    return f"Registered {facts['registered']}, SHA-256 {facts['hash of the registration']} ({place}{commit})."
 
 
 def _replicated(evidence: Evidence) -> str:
