@@ -244,7 +244,7 @@ def test_a_command_reads_a_folder_and_writes_scores(tmp_path: Path) -> None:
         ("import sys; sys.exit('no weights')", "ended with exit code 1: no weights"),
         ("import os; os.kill(os.getpid(), 11)", "ended with signal 11"),
         ("import os; os.write(2, bytes([255])); os._exit(1)", "ended with exit code 1: \ufffd"),
-        ("bytearray(10**11)", "exit code 1: MemoryError; it may take 4 GB, and --memory gives more"),
+        ("raise MemoryError", "ended with exit code 1: MemoryError$"),
         ("pass", "wrote no scores.csv"),
         (
             "import sys; open(sys.argv[2], 'w').write('image,p\\n000000.png,0.5\\n')",
@@ -265,6 +265,17 @@ def test_a_command_reads_a_folder_and_writes_scores(tmp_path: Path) -> None:
 def test_a_command_that_fails_is_explained(tmp_path: Path, program: str, text: str) -> None:
     with pytest.raises(SpecError, match=text):
         CommandNetwork(command(tmp_path, program))(torch.zeros(2, 1, 8, 8))
+
+
+def test_a_command_is_ended_by_what_it_holds_and_not_by_what_it_reserves(tmp_path: Path) -> None:
+    images = torch.zeros(2, 1, 8, 8)
+    reserved = "import mmap; kept = mmap.mmap(-1, 2**31, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)"  # as CUDA does
+    assert CommandNetwork(command(tmp_path, f"{reserved}{PROGRAM}"), memory=0.3)(images).shape == (2, 1)
+    child = "import subprocess, sys; subprocess.run([sys.executable, '-c', {!r}])"
+    held = "import time; kept = b'x' * 400_000_000; time.sleep(60)"
+    for program in (held, child.format(held)):
+        with pytest.raises(SpecError, match=r"took more than 0.3 GB; give --memory for more$"):
+            CommandNetwork(command(tmp_path, program), memory=0.3)(images)
 
 
 MASKS_OUT = """

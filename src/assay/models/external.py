@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import ast
 import os
-import resource
 import shlex
 import signal
 import subprocess
-import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -27,7 +26,7 @@ from assay.core.errors import DataError, SpecError, WeightsError, cut, extra, fi
 from assay.core.files import content_hash, is_file, sha256
 from assay.data.files.table import number, read_table, require_whole
 from assay.models.confined import MEMORY
-from assay.models.process import FULL, LIMIT, ModelFile
+from assay.models.process import LIMIT, ModelFile
 from assay.models.ref import Facts, Origin, unwrapped
 
 
@@ -310,7 +309,7 @@ class OfCommand(Origin):
     Attributes:
         command: The command line, with `{images}`, and `{scores}` or `{masks}`.
         limit: Seconds that an image may take.
-        memory: GB that each of its processes may take.
+        memory: GB that each of its processes may hold; looked at five times a second.
     """
 
     command: str
@@ -406,16 +405,17 @@ class CommandNetwork(nn.Module):
                 )
             except OSError as error:
                 raise SpecError(f"command '{cut(self.words[0])}' cannot be run: {error.strerror}") from error
-            most = int(self.memory * 1e9)
-            if sys.platform == "linux":
-                with suppress(ProcessLookupError, PermissionError):  # what it starts has the same limit
-                    resource.prlimit(process.pid, resource.RLIMIT_DATA, (most, most))
+            code, ends = None, time.monotonic() + seconds
             try:
-                code = process.wait(seconds)
-            except subprocess.TimeoutExpired as error:
-                raise SpecError(
-                    f"the command took more than {seconds:.0f} s for {count} images; give --time-limit for more"
-                ) from error
+                while code is None:
+                    with suppress(subprocess.TimeoutExpired):
+                        code = process.wait(_LOOK)
+                    if code is None and time.monotonic() > ends:
+                        raise SpecError(
+                            f"the command took more than {seconds:.0f} s for {count} images; give --time-limit for more"
+                        )
+                    if code is None and _taken(process.pid) > self.memory * 1e9:
+                        raise SpecError(f"the command took more than {self.memory:g} GB; give --memory for more")
             finally:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)  # it and all that it started
@@ -424,9 +424,24 @@ class CommandNetwork(nn.Module):
             last = next(reversed(log.read().decode(errors="replace").strip().splitlines()), "")
         if code:
             ended = f"signal {-code}" if code < 0 else f"exit code {code}"
-            full = code < 0 or FULL.search(last)
-            more = f"; it may take {self.memory:g} GB, and --memory gives more" if full else ""
-            raise SpecError(f"the command ended with {ended}{': ' + cut(last, 200) if last else ''}{more}")
+            raise SpecError(f"the command ended with {ended}{': ' + cut(last, 200) if last else ''}")
+
+
+_LOOK = 0.2
+"""Seconds between two looks at the memory of a command."""
+
+
+def _taken(session: int) -> int:
+    """Return the bytes of its own that the largest process of a session holds; 0 where the system does not say.
+
+    Not what it could write to, of which CUDA reserves more than it takes.
+    """
+    taken = [0]
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, IndexError):
+            if os.getsid(int(folder.name)) == session:
+                taken.append(1024 * int((folder / "status").read_text().partition("RssAnon:")[2].split()[0]))
+    return max(taken)
 
 
 def starts_program(network: nn.Module) -> bool:
