@@ -58,9 +58,9 @@ def _fundus(root: Path) -> None:
     names = [f"idrid/{at}.png" for at in range(40)]
     for at, name in enumerate(names):
         save(other.parent / name, noise(1000 + at, channels=3))
-    header = ["image", "grade", "macular_edema", "split", "boxed", "hard_exudates", "hemorrhages", "origin"]
+    header = ["image", "grade", "macular_edema", "split", "boxed", "hard_exudates", "haemorrhages", "origin"]
     write_table(other, [header, *([name, at % 5, 0, "train", 1, 1, 1, "idrid"] for at, name in enumerate(names))])
-    kinds = ("optic_disc", "hard_exudates", "hemorrhage")
+    kinds = ("optic_disc", "hard_exudates", "haemorrhage")
     boxes = [[name, kind, 2, 2, 6 + k, 7] for name in names for k, kind in enumerate(kinds)]
     write_table(root / "fundus" / "idrid_boxes.csv", [["image", "kind", "x0", "y0", "x1", "y1"], *boxes])
 
