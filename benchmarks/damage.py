@@ -4,8 +4,8 @@
 
 Small runs are made where no folders are given. Each trial picks a kind of file, then a file of it, and turns a bit at
 random, deletes the file or puts another file of the folder in its place. It is right where exactly that file is named;
-afterwards the file is as it was. `results` counts trials after which `assay results` prints a number, which it may only
-beside a damaged page. Exits 1 where a trial goes unnoticed.
+afterwards the file is as it was. `refused` counts trials after which a command that reads every file stops, as it has
+to but beside a damaged page. Exits 1 where a trial goes unnoticed.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def named(root: Path) -> set[Path]:
 
 
 def trial(draw: random.Random, root: Path, path: Path, how: str) -> tuple[bool, bool]:
-    """Return whether the damage is named, and alone, and whether `assay results` is refused."""
+    """Return whether the damage is named, and alone, and whether a command that reads every file stops."""
     kept, state = path.read_bytes(), path.stat()
     if how == "deleted" or not kept:
         path.unlink()
@@ -93,9 +93,7 @@ def main() -> None:
     options = asked.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folders = options.folders or made(Path(temporary))
-        page = Page(
-            ("folder", "kinds", "files", "flipped", "deleted", "swapped", "results refused", "seconds"), options.out
-        )
+        page = Page(("folder", "kinds", "files", "flipped", "deleted", "swapped", "refused", "seconds"), options.out)
         wrong: list[str] = []
         for root in folders:
             draw, began, files = random.Random(options.seed), time.monotonic(), kinds(root)

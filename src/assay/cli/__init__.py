@@ -469,7 +469,7 @@ def seal(
     key: Annotated[Path, typer.Option("--key", metavar="FILE", help="A key of SSH, as ssh-keygen makes it.")],
     out: Out = RUNS,
 ) -> None:
-    """Sign the data of a finished run, all but its page. `assay doctor RUN` checks the signature."""
+    """Sign a finished run. What reads it refuses other data, and `assay doctor RUN` names the key to compare."""
     from assay.cli.inspect import seal_command
 
     seal_command(run, out, key)

@@ -171,9 +171,8 @@ def seal_command(run: str, out: Path, key: Path) -> None:
     root = find_run(run, out)
     with working_in(root):
         folder = RunFolder(root)
-        folder.require_sound()
-        if changes := folder.changes():
-            raise StoreError(f"{changes[0].text}: move it elsewhere, since what is signed is what the run wrote")
+        if wrong := [one for one in folder.changes() if one.path.name not in (SIGNED, SIGNATURE)]:
+            raise StoreError(f"{wrong[0].text}; {folder.remedy(wrong[0])}")
         sign(root, at_home(key))
     print(f"{root / SIGNED}, {root / SIGNATURE}: signed by {signer(root)}")
 
@@ -197,10 +196,10 @@ def _checksums(root: Path) -> Iterator[Finding]:
 
     folder, shared = RunFolder(root), RunFolder(cache := default_cache_root())
     changes = folder.changes()
-    yield from _compared("files", folder, changes)
+    yield from _compared("files", folder, [one for one in changes if one.how != "unsigned"])
     if not folder.ended:
         yield Finding("warn", "manifest", "the last run here did not end, and units alone were compared")
-    yield from _signed(root, changes)
+    yield from _signed(folder, changes)
     ids = sorted(path.parent.name for path in (root / "sources").glob("*/record.json"))
     starts: list[tuple[UnitKind, str]] = [("sources", id) for id in ids if shared.complete("sources", id)]
     yield from _compared("weights of sources", shared, shared.altered_units(starts))
@@ -208,25 +207,29 @@ def _checksums(root: Path) -> Iterator[Finding]:
     yield from _sound("notes in the cache", *damaged_notes(cache))
 
 
-def _signed(root: Path, changes: Sequence[Change]) -> Iterator[Finding]:
-    from assay.store.manifest import SIGNATURE, signer
+def _signed(folder: RunFolder, changes: Sequence[Change]) -> Iterator[Finding]:
+    from assay.store.manifest import signer
 
-    if changes:
-        if (root / SIGNATURE).exists():
-            yield Finding("warn", "signature", "not checked, since files are not as the run left them")
-        return
-    try:
-        if key := signer(root):
-            yield Finding("ok", "signature", f"the data are signed by {key}", "compare it with the key of who signs")
-    except StoreError as error:
-        yield Finding("bad", "signature", str(error), "`assay seal` signs what is there now")
+    broken = next((one for one in changes if one.how == "unsigned"), None)
+    if broken:
+        yield Finding("bad", "signature", broken.text, folder.remedy(broken))
+    elif not folder.signed:
+        yield Finding("ok", "signature", "none")
+    elif changes:
+        yield Finding("warn", "signature", "not checked, since files are not as the run left them")
+    else:
+        try:
+            found = f"the data are signed by {signer(folder.root)}"
+            yield Finding("ok", "signature", found, "compare it with the key of who signs")
+        except FileNotFoundError:
+            yield Finding("warn", "signature", "not checked, since there is no ssh-keygen", "install OpenSSH")
 
 
 def _compared(what: str, folder: RunFolder, found: Sequence[Change]) -> Iterator[Finding]:
     """Yield a finding for each changed file, or that there is none."""
     for one in found:
         extra = one.how == "extra"
-        yield Finding("warn" if extra else "bad", what, one.text, "" if extra else folder.remedy(one))
+        yield Finding("warn" if extra else "bad", what, one.text, folder.remedy(one))
     if not found:
         yield Finding("ok", what, "all compared, none damaged")
 

@@ -86,7 +86,7 @@ def results_command(run: str, table: str, out: Path, form: Form) -> None:
     if form.json + form.csv + form.markdown + form.latex > 1:
         raise StoreError("--json, --csv, --markdown and --latex: choose one of them")
     folder = RunFolder(find_run(run, out))
-    folder.require_sound()
+    folder.require_sound(["tables"])
     table = table or next(iter(folder.tables))
     stored = folder.table(table)
     described = folder.tables[table]
@@ -122,7 +122,7 @@ def published_command(run: str, out: Path, form: Form) -> None:
         StoreError: There is no such run, or its study names no published table.
     """
     folder = RunFolder(find_run(run, out))
-    folder.require_sound()
+    folder.require_sound(["tables"])
     stored = folder.table(PUBLISHED.name)
     if not stored:
         raise StoreError(f"{folder.root}: the study has no `published` tables to put its figures beside")
@@ -230,7 +230,9 @@ def report_command(run: str, out: Path, json: bool) -> None:
     from assay.study.run import rebuild
 
     page, kind = rebuild(folder), RunFolder(folder).kind
-    if kind and not kind.from_records:
+    if RunFolder(folder).signed:
+        print("only the page is new: the tables are those that were signed", file=sys.stderr)
+    elif kind and not kind.from_records:
         print(
             f"only the page is new; to make the tables of {kind.words} again, {kind.again}",
             file=sys.stderr,
@@ -251,10 +253,10 @@ def open_command(runs: Sequence[str], out: Path, bundle: Path | None = None) -> 
     """
     folders = [folder for run in runs or [str(out)] for folder in _with_pages(run, out)]
     if bundle is not None:
-        for folder in map(RunFolder, folders):
-            folder.require_sound(page=True)
-        from assay.report.index_page import write_bundle
+        from assay.report.index_page import PACKED, write_bundle
 
+        for folder in map(RunFolder, folders):
+            folder.require_sound(PACKED, page=True)
         print(write_bundle(folders, bundle), flush=True)
         return
     page = folders[0] / PAGE

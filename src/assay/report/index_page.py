@@ -14,6 +14,7 @@ from assay.report.evidence import Evidence, Tables
 from assay.report.page import page_of, rendered
 from assay.report.sheets import Cell, Line
 from assay.store.files import write_text
+from assay.store.manifest import SIGNATURE, SIGNED, read_manifest
 
 HEADS = ("run", "verdict", "set", "model", "date")
 PACKED = ("tables", "pictures")
@@ -62,7 +63,7 @@ def _described(folder: Path) -> tuple[str, ...]:
 
 
 def write_bundle(folders: Sequence[Path], path: Path) -> Path:
-    """Pack pages, tables and pictures of runs into a ZIP file, with an index where there are several, and checksums.
+    """Pack pages, tables, pictures and signatures of runs into a ZIP file, with checksums and an index of several.
 
     Args:
         folders: Run folders with pages.
@@ -82,7 +83,12 @@ def write_bundle(folders: Sequence[Path], path: Path) -> Path:
     files: dict[str, Path] = {}
     for name, folder in zip(names, folders, strict=True):
         inside = (file for part in PACKED for file in sorted((folder / part).rglob("*")) if file.is_file())
-        files |= {f"{name}/{file.relative_to(folder).as_posix()}": file for file in (folder / "report.html", *inside)}
+        seal = (file for file in (folder / SIGNED, folder / SIGNATURE) if file.is_file())
+        within = {file.relative_to(folder).as_posix(): file for file in (folder / "report.html", *inside, *seal)}
+        listed = read_manifest(folder) or within
+        own = folder.resolve()  # a link out of the folder may lead to what is not to be handed over
+        files |= {f"{name}/{place}": file for place, file in within.items()
+                  if place in listed and file.resolve().is_relative_to(own)}  # fmt: skip
     sums = "".join(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {name}\n" for name, file in files.items())
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
         for name, file in files.items():

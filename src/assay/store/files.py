@@ -84,7 +84,7 @@ def read_json(path: Path, *, damaged: str = REMADE) -> Any:
     """
     try:
         return json.loads(_content(path, missing="restore it from a copy, or run the study again"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StoreError(f"cannot read {path}: it is damaged ({error}); {damaged}") from error
 
 

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +42,17 @@ from assay.store.files import (
     write_rows,
 )
 from assay.store.kinds import KINDS, Kind
-from assay.store.manifest import MANIFEST, Change, altered, changes, read_manifest, write_manifest
+from assay.store.manifest import (
+    MANIFEST,
+    SIGNATURE,
+    SIGNED,
+    Change,
+    altered,
+    broken_seal,
+    changes,
+    read_manifest,
+    write_manifest,
+)
 from assay.store.migrations import migrated, unversioned
 from assay.store.packs import PACKED, PACKS, UNITS, pack, packed, read_packed, recorded_packs
 from assay.store.schema import MEASUREMENTS, SCHEMA_VERSION
@@ -242,7 +252,7 @@ PAGE = "report.html"
 
 def remove_unit(path: Path) -> None:
     """Delete the folder of a unit, its record first, so that an interrupted deletion leaves no complete unit."""
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         (path / "record.json").unlink(missing_ok=True)
         shutil.rmtree(path)
     else:
@@ -470,25 +480,34 @@ class RunFolder:
         found += altered(self.root, wanted)
         return [one for one in found if (one.how, one.path.name) != ("missing", _MAY_LACK)]
 
-    def changes(self) -> list[Change]:
+    def changes(self, parts: Collection[str] = ()) -> list[Change]:
         """Return the files that are missing, altered or added since the manifest was written.
 
         Where it is missing or damaged, it is among them, and files of units are compared with their records; of a run
         that did not end only these are.
+
+        Args:
+            parts: See `store.manifest.changes`.
         """
         path = self.root / MANIFEST
         sealed = False
         with suppress(StoreError):
             sealed = read_manifest(self.root) is not None
         if sealed:
-            return changes(self.root)
-        lost = [Change("changed" if path.is_file() else "missing", path)] if path.is_file() or self.ended else []
-        return [*lost, *self.altered_units()]
+            return changes(self.root, parts)
+        there = path.is_file()
+        lost = [Change("changed" if there else "missing", path)] if there or self.ended or self.signed else []
+        return [*lost, *(() if parts else self.altered_units())]
 
     @property
     def ended(self) -> bool:
         """Whether the last run here has written its tables."""
         return (self.root / "tables" / STAMP).is_file()
+
+    @property
+    def signed(self) -> bool:
+        """Whether there is a signature, of these data or of others."""
+        return (self.root / SIGNATURE).is_file()
 
     def remedy(self, change: Change) -> str:
         """Return what brings a file back."""
@@ -497,7 +516,12 @@ class RunFolder:
             again = (self.kind or kinds.STUDY).again
         if self._remade(change):
             return f"`assay report {self.root}` writes it again"
-        if change.path.name in _NEVER_REMADE:
+        if change.how == "extra":
+            return "move it elsewhere, since the run did not write it"
+        if change.path.name in (SIGNED, SIGNATURE):
+            what = "them" if change.how == "unsigned" else "it"
+            return f"restore {what} from a copy, or sign what is there with `assay seal {self.root} --key FILE`"
+        if (self.signed and self.ended) or change.path.name in _NEVER_REMADE:
             return "restore it from a copy"
         if change.how == "missing":
             return again
@@ -505,27 +529,33 @@ class RunFolder:
         return f"delete {what} and {again}"
 
     def _remade(self, change: Change) -> bool:
-        """Return whether a file is made with the page: the page itself, and tables that records suffice for."""
+        """Return whether a file is made with the page: the page itself, and unsigned tables if records suffice."""
         name = change.path.relative_to(self.root).parts[0]
+        if name == PAGE or self.signed or change.how == "extra":
+            return name == PAGE
         with suppress(StoreError):
-            return name == PAGE or ((self.kind or kinds.STUDY).from_records and name in ("tables", MANIFEST))
+            return (self.kind or kinds.STUDY).from_records and name in ("tables", MANIFEST)
         return False
 
-    def require_sound(self, *, but_remade: bool = False, page: bool = False) -> None:
-        """Compare every file with the manifest, before anything is read.
+    def require_sound(self, parts: Collection[str] = (), *, but_remade: bool = False, page: bool = False) -> None:
+        """Compare files with the manifest, and it with its signature, before anything is read.
 
         Args:
+            parts: Folders of which files are read; all where empty.
             but_remade: Files that are made with the page may be missing or altered.
             page: The page may not be, of which nothing else is read.
 
         Raises:
-            StoreError: A file is missing or altered.
+            StoreError: A file is missing or altered, was added to what is signed, or the signature is of other data.
         """
-        wrong = [
+        self._refuse([
             one
-            for one in self.changes()
-            if one.how != "extra" and not (self._remade(one) if but_remade else one.path.name == PAGE and not page)
-        ]
+            for one in self.changes(parts)
+            if (self.signed or one.how != "extra")
+            and not (self._remade(one) if but_remade else one.path.name == PAGE and not page)
+        ])  # fmt: skip
+
+    def _refuse(self, wrong: Sequence[Change]) -> None:
         if wrong:
             more = f" (and {len(wrong) - 1:,} more: `assay doctor {self.root}`)" if len(wrong) > 1 else ""
             raise StoreError(f"{wrong[0].text}{more}; {self.remedy(wrong[0])}")
@@ -701,5 +731,6 @@ class RunFolder:
             raise StoreError(f"{self.root} holds no table '{name}': {(self.kind or kinds.STUDY).again}")
         listed = read_manifest(self.root)
         if listed is not None:  # there is none while a run reads its tables for its page
+            self._refuse(broken_seal(self.root))
             _require(path, listed.get(f"tables/{path.name}", (0, ""))[1])
         return read_column_rows(path)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 from assay.core.errors import StoreError
-from assay.core.files import file_hash, file_state
+from assay.core.files import file_hash, file_state, is_file
 from assay.store.files import ALTERED, read_checked_json, write_checked_json, write_text
 from assay.store.schema import SCHEMA_VERSION
 
@@ -21,9 +22,16 @@ BESIDE = ("preview", "leases", "engine")
 """Folders that no result depends on. A preview has a manifest of its own."""
 _LISTED = "files"
 SIGNED, SIGNATURE = "signed.txt", "signed.txt.sig"
-"""The data of a folder in the format of sha256sum, and their signature in that of ssh-keygen."""
-_LATER = ("report.html", "finished.json", SIGNED, SIGNATURE)
-"""Files that may be made again without a change of the data."""
+"""The files of a folder in the format of sha256sum, and their signature in that of ssh-keygen."""
+_PAGE = "report.html"
+_UNSIGNED = ("finished.json", SIGNED, SIGNATURE)
+_REFUSED = {
+    "passphrase": "{key} has a passphrase, which was not given: sign in a terminal, or add it to an agent (ssh-add)",
+    "too open": "others can read {key}, and ssh-keygen does not use it: chmod 600 {key}",
+    "No private key found": "{key} is a public key, and no agent holds its private key: give the private key",
+    "Couldn't load public key": "{key} holds no private key of SSH that can be read: `ssh-keygen -t ed25519` makes one",
+}
+"""Part of what ssh-keygen says -> why it did not sign."""
 
 
 @dataclass(frozen=True)
@@ -31,28 +39,37 @@ class Change:
     """A file that is not as the manifest, or the record of its unit, has it.
 
     Attributes:
-        how: `extra` of a file that it does not list.
+        how: `extra` of a file that it does not list, `unsigned` of a signature that is not of the data.
         path: The file.
     """
 
-    how: Literal["missing", "extra", "changed"]
+    how: Literal["missing", "extra", "changed", "unsigned"]
     path: Path
 
     @property
     def text(self) -> str:
         """What is wrong, without the remedy."""
-        why = {"missing": "there is no such file", "changed": ALTERED}
-        return f"cannot read {self.path}: {why[self.how]}" if self.how in why else f"{self.path} was added later"
+        if self.how == "unsigned":
+            return f"the data in {self.path.parent} are not those that were signed"
+        if self.how == "extra":
+            return f"{self.path} was added later"
+        return f"cannot read {self.path}: {ALTERED if self.how == 'changed' else 'there is no such file'}"
 
 
 def write_manifest(root: Path, known: Mapping[str, str]) -> None:
-    """List every file of a folder.
+    """List every file of a folder. A signature goes where a later run changed what it is of.
 
     Args:
         root: The folder.
         known: Path below it -> SHA-256 when it was written, so that a change since is found and not listed.
     """
-    listed = {name: [path.stat().st_size, known.get(name) or file_hash(path)] for name, path in _files(root).items()}
+    there = {name: path for name, path in _files(root).items() if path.is_file()}
+    digests = {name: known.get(name) or file_hash(path) for name, path in there.items()}
+    if SIGNED in digests and not _signs(root, digests):
+        for name in (SIGNED, SIGNATURE):
+            (root / name).unlink(missing_ok=True)
+            digests.pop(name, None)
+    listed = {name: [(root / name).stat().st_size, digest] for name, digest in digests.items()}
     write_checked_json(root / MANIFEST, {"schema": SCHEMA_VERSION, _LISTED: listed})
 
 
@@ -73,14 +90,19 @@ def read_manifest(root: Path) -> Mapping[str, tuple[int, str]] | None:
 def _read(path: Path, state: tuple[int, ...]) -> Mapping[str, tuple[int, str]]:
     """Cached as long as the file stays."""
     remedy = "restore it from a copy"
-    listed: Mapping[str, tuple[int, str]] | None = read_checked_json(path, damaged=remedy).get(_LISTED)
-    if listed is None:
-        raise StoreError(f"cannot read {path}: {ALTERED}; {remedy}")
-    return {name: (size, digest) for name, (size, digest) in listed.items()}
+    found = read_checked_json(path, damaged=remedy)
+    try:
+        return {name: (int(size), str(digest)) for name, (size, digest) in found[_LISTED].items()}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"cannot read {path}: {ALTERED}; {remedy}") from error
 
 
-def changes(root: Path) -> list[Change]:
-    """Compare every file of a folder with its manifest.
+def changes(root: Path, parts: Collection[str] = ()) -> list[Change]:
+    """Compare files of a folder with its manifest, and the manifest with its signature.
+
+    Args:
+        root: The folder.
+        parts: Folders in it whose files are compared, as those are that lie in none; all where empty.
 
     Raises:
         StoreError: The manifest is missing or damaged.
@@ -88,9 +110,12 @@ def changes(root: Path) -> list[Change]:
     listed = read_manifest(root)
     if listed is None:
         raise StoreError(f"cannot read {root / MANIFEST}: there is no such file")
-    there = _files(root)
-    extra = [Change("extra", path) for name, path in there.items() if name not in listed]
-    return [*altered(root, {name: digest for name, (_, digest) in listed.items()}), *extra]
+    read = {name: digest for name, (_, digest) in listed.items()
+            if not parts or "/" not in name or name.split("/")[0] in parts}  # fmt: skip
+    found = altered(root, read)
+    if not any(one.path.name in (SIGNED, SIGNATURE) for one in found):
+        found += broken_seal(root)
+    return found + [Change("extra", path) for name, path in _files(root, parts).items() if name not in listed]
 
 
 def altered(root: Path, wanted: Mapping[str, str]) -> list[Change]:
@@ -104,21 +129,22 @@ def altered(root: Path, wanted: Mapping[str, str]) -> list[Change]:
     for name, digest in wanted.items():
         path = root / name
         try:
-            if file_hash(path) != digest:
+            if not path.is_file():  # nor a pipe, which would be waited for
+                found.append(Change("missing", path))
+            elif file_hash(path) != digest:
                 found.append(Change("changed", path))
-        except FileNotFoundError:
-            found.append(Change("missing", path))
         except OSError as error:  # no evidence against its content
             raise StoreError(f"cannot read {path}: {error.strerror}; see to its permissions and its disk") from error
     return found
 
 
-def _files(root: Path) -> dict[str, Path]:
-    """Return the files below a folder, without hidden ones and those of `BESIDE`, by their path there."""
+def _files(root: Path, parts: Collection[str] = ()) -> dict[str, Path]:
+    """Return the files below a folder, or parts of it, without hidden ones and those of `BESIDE`, by path there."""
     found: dict[str, Path] = {}
     for folder, folders, names in os.walk(root):
         top = folder == str(root)
-        folders[:] = sorted(one for one in folders if not one.startswith(".") and not (top and one in BESIDE))
+        left = {one for one in folders if one in BESIDE or (parts and one not in parts)} if top else ()
+        folders[:] = sorted(one for one in folders if not one.startswith(".") and one not in left)
         for name in sorted(names):
             if not name.startswith(".") and not (top and name == MANIFEST):
                 path = Path(folder, name)
@@ -127,7 +153,7 @@ def _files(root: Path) -> dict[str, Path]:
 
 
 def sign(root: Path, key: Path) -> None:
-    """Sign the data of a folder: every file that the manifest lists, but the page.
+    """Sign the files of a folder that its manifest lists.
 
     Args:
         root: The folder.
@@ -139,39 +165,65 @@ def sign(root: Path, key: Path) -> None:
     listed = read_manifest(root)
     if listed is None:
         raise StoreError(f"{root} has no {MANIFEST}: only a run that ended can be signed")
-    signature = _keygen(_data(listed), "sign", "-f", str(key))
-    write_text(root / SIGNED, _data(listed))
-    write_text(root / SIGNATURE, signature)
-    write_manifest(root, {name: digest for name, (_, digest) in listed.items() if name not in (SIGNED, SIGNATURE)})
-
-
-def signer(root: Path) -> str:
-    """Return the key that signed the data of a folder, such as `ED25519 key SHA256:...`; empty where none did.
-
-    Raises:
-        StoreError: The signature is not of these data, or ssh-keygen is missing.
-    """
-    listed = read_manifest(root) or {}
-    if SIGNED not in listed and SIGNATURE not in listed:
-        return ""
+    if not is_file(key):
+        raise StoreError(f"there is no key {key}: `ssh-keygen -t ed25519` makes one")
+    text = "".join(f"{digest}  {name}\n" for name, (_, digest) in sorted(listed.items()) if name not in _UNSIGNED)
     try:
-        said = _keygen(_data(listed), "check-novalidate", "-s", str(root / SIGNATURE))
-    except StoreError as error:
-        raise StoreError(f"the data are not those that were signed: {error}") from error
-    return re.sub(r"^.* with ", "", said.strip())
-
-
-def _data(listed: Mapping[str, tuple[int, str]]) -> str:
-    return "".join(f"{digest}  {name}\n" for name, (_, digest) in sorted(listed.items()) if name not in _LATER)
-
-
-def _keygen(text: str, what: str, *words: str) -> str:
-    """Return what ssh-keygen says of a text. Raises StoreError with its reason."""
-    command = ["ssh-keygen", "-Y", what, "-n", "assay", *words]
-    try:
-        done = subprocess.run(command, input=text, capture_output=True, encoding="utf-8", check=False)
+        done = _keygen(text, "sign", "-f", str(key))
     except FileNotFoundError as error:
         raise StoreError("there is no ssh-keygen; signatures need it, of OpenSSH 8.2 or later") from error
     if done.returncode:
-        raise StoreError(f"ssh-keygen: {' '.join((done.stderr or done.stdout).split())}")
-    return done.stdout
+        why = next((why for part, why in _REFUSED.items() if part in done.stderr), "ssh-keygen cannot sign with {key}")
+        raise StoreError(why.format(key=key))
+    write_text(root / SIGNED, text)
+    write_text(root / SIGNATURE, done.stdout)
+    write_manifest(root, {name: digest for name, (_, digest) in listed.items() if name not in (SIGNED, SIGNATURE)})
+
+
+def signer(root: Path) -> str | None:
+    """Return the key that signed the data of a folder, such as `ED25519 key SHA256:...`.
+
+    Returns:
+        Empty where nothing is signed; None where the signature is not of these data.
+
+    Raises:
+        FileNotFoundError: There is no ssh-keygen.
+    """
+    listed = {name: digest for name, (_, digest) in (read_manifest(root) or {}).items()}
+    if SIGNED not in listed and SIGNATURE not in listed:
+        return ""
+    signed, signature = _signs(root, listed), root / SIGNATURE
+    key = signature.is_file() and _key(signed, signature, file_state(signature))
+    later = "" if f"{listed.get(_PAGE)}  {_PAGE}\n" in signed else "; the page was made later"
+    return key + later if signed and key else None
+
+
+@lru_cache(maxsize=8)
+def _key(text: str, signature: Path, state: tuple[int, ...]) -> str:
+    """Return the key of a signature, empty if it is of another text. Cached as long as the file stays."""
+    done = _keygen(text, "check-novalidate", "-s", str(signature))
+    return "" if done.returncode else re.sub(r"^.* with ", "", done.stdout.strip())
+
+
+def broken_seal(root: Path) -> list[Change]:
+    """Return the signature of a folder if it is not of its data. Without ssh-keygen, only what it is of is compared."""
+    with suppress(FileNotFoundError):
+        return [Change("unsigned", root / SIGNATURE)] if signer(root) is None else []
+    return []
+
+
+def _signs(root: Path, listed: Mapping[str, str]) -> str:
+    """Return what was signed where it is these files, but for the page, which may be made again; empty otherwise."""
+    try:
+        text = (root / SIGNED).read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return ""
+    signed = {line[66:]: line[:64] for line in text.split("\n")[:-1]}
+    data = ({name: one[name] for name in one if name not in (_PAGE, *_UNSIGNED)} for one in (signed, listed))
+    return text if next(data) == next(data) else ""
+
+
+def _keygen(text: str, what: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Let ssh-keygen sign a text, or check its signature."""
+    command = ["ssh-keygen", "-Y", what, "-n", "assay", *words]
+    return subprocess.run(command, input=text, capture_output=True, encoding="utf-8", check=False)

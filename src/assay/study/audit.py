@@ -112,7 +112,8 @@ class Probed:
         """Make tables and page from the records; return the path of the page."""
         with working_in(self.folder.root):
             self.folder.require_sound(but_remade=True)
-            analyze_model(self.folder, self.plan, self._population)
+            if not self.folder.signed:
+                analyze_model(self.folder, self.plan, self._population)
             page = write_page(self.folder.root)
             self.folder.seal()
             return page

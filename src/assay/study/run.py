@@ -482,7 +482,7 @@ def rebuild(root: Path) -> Path:
         return open_probed(root).report()
     with working_in(root):
         folder.require_sound(but_remade=True)
-        if folder.kind is kinds.STUDY:
+        if folder.kind is kinds.STUDY and not folder.signed:
             study = stored_study(root)
             place = Place(root, default_cache_root(), study.skip_bad_rows)
             folder.write_tables(analyze_records(study.plan, place))
