@@ -623,8 +623,8 @@ def audit(
     A second call with the same model and images reads the kept answers.
 
     Args:
-        model: As for `probe`, or timm:NAME, smp:ARCHITECTURE/ENCODER, monai:NAME or module:function with `weights`,
-            hf:OWNER/NAME, the folder of a MONAI bundle, TorchScript or .pt2; empty where `command` is given.
+        model: As for `probe`, or timm:NAME, smp:ARCHITECTURE/ENCODER or monai:NAME with `weights`, module:function
+            with or without, hf:OWNER/NAME, the folder of a MONAI bundle, TorchScript or .pt2; empty with `command`.
         data: As `data` of a study. All rows are tested; its factors are the columns that are audited.
         factory: Returns the network that a file of weights belongs to.
         command: A program that reads a folder of PNG files and writes a CSV, `python predict.py {images} {scores}`.

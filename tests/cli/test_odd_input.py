@@ -113,7 +113,7 @@ def test_own_code_is_named_before_it_is_imported(
     monkeypatch.syspath_prepend(tmp_path)
     assert answer("show", study(tmp_path, recipe={"loss": "telling_module:f"}), "--json") == 2
     said = capsys.readouterr().err
-    assert said.startswith("importing telling_module, which the study names: its code runs\nimported\n")
+    assert said.startswith("importing telling_module, which loss 'telling_module:f' names: its code runs\nimported\n")
 
 
 @pytest.mark.parametrize("name", ["os:abort", "subprocess:Popen", "os.path:join"])

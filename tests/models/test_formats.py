@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import os
 import pickle
+import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -24,7 +27,8 @@ from torch import Tensor, nn
 from assay.cli import main
 from assay.core.errors import AssayError, ExtraError, SpecError, WeightsError
 from assay.core.files import is_alive
-from assay.models.confined import REACHABLE, WRITABLE
+from assay.models import process
+from assay.models.confined import ASKABLE, REACHABLE, WRITABLE
 from assay.models.formats import OfFile, OfHub, OfProgram, given_origin
 from assay.models.ref import GivenModel, Inputs, Origin
 from assay.study.outside import config_of
@@ -66,6 +70,64 @@ class Reaching(nn.Module):
 class Calling(nn.Module):
     def forward(self, images):
         raise OSError(101, "Network is unreachable")  # as a connection does where the system has network namespaces
+
+def caching():
+    raise RuntimeError("no cache") from PermissionError(13, "Permission denied", "/kept")
+
+class Asking(nn.Module):
+    def forward(self, images):
+        import socket
+        raise ConnectionError("no connection") from socket.gaierror(-3, "Temporary failure in name resolution")
+
+def posing():
+    import assay.models.formats as formats
+    from assay.models.ref import Facts
+    formats.OfFile._facts = lambda self: Facts({"size": 32, "dataset": "mine_of_formats:make", "folder": "/"})
+    return Scored()
+
+def connection():  # to the process that asks
+    import gc
+    from multiprocessing.connection import Connection
+    return next(one for one in gc.get_objects() if isinstance(one, Connection))
+
+class Garbling(nn.Module):
+    def forward(self, images):
+        for part in (b"[1", b""):
+            connection().send_bytes(part)
+        return images
+
+class Lying(nn.Module):
+    def forward(self, images):
+        for part in (b'{"dtype": "object", "shape": []}', b""):
+            connection().send_bytes(part)
+        return images
+
+class Stalling(nn.Module):
+    def forward(self, images):
+        import os, time
+        os.write(connection().fileno(), bytes([0, 0, 0, 9, 1]))
+        time.sleep(600)
+
+class Acting(nn.Module):
+    def forward(self, images):
+        import os, socket, subprocess
+        def program():
+            with socket.socket(socket.AF_UNIX) as one:
+                one.connect(os.environ["PROGRAM"])
+        acts = {
+            "connect": program, "host": lambda: socket.socket(40, socket.SOCK_STREAM),
+            "send": lambda: socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM),
+            "kill": lambda: os.kill(int(os.environ["VICTIM"]), 9),
+            "rename": lambda: socket.sethostname(socket.gethostname()),
+            "own pair": socket.socketpair, "own child": lambda: subprocess.Popen(["sleep", "60"]).kill(),
+        }
+        def done(act):
+            try:
+                act()
+            except PermissionError:
+                return 0.0
+            return 1.0
+        return torch.tensor([[done(act) for act in acts.values()]] * len(images))
 
 class Leaving(nn.Module):
     def forward(self, images):
@@ -289,6 +351,11 @@ def test_a_function_of_ones_own_needs_trust_and_is_imported_in_its_process_alone
     save_file({}, own)
     scored = answers(given_origin("mine_of_formats:Scored", weights=own, trust=True))
     assert scored.dtype == torch.float64
+    whole = given_origin("mine_of_formats:Scored", trust=True)
+    assert torch.equal(answers(whole), scored), "a function may bring its weights"
+    assert (whole.name, whole.content) == ("mine_of_formats:Scored", given_origin(str(whole.name), trust=True).content)
+    with pytest.raises(SpecError, match="is code: read it, then give --trust"):
+        given_origin("mine_of_formats:Scored")
     assert torch.allclose(scored, IMAGES.mean((1, 2, 3), dtype=torch.float64))
 
 
@@ -302,17 +369,44 @@ def test_a_function_of_ones_own_needs_trust_and_is_imported_in_its_process_alone
         ("Broken", RuntimeError, "no such shape"),
         ("Leaving", RuntimeError, r"its code raised SystemExit\(3\)"),
         ("Calling", SpecError, r"code was refused \(.*unreachable\): it has no network and may change no files$"),
+        ("caching", SpecError, r"code was refused \(.*denied.*/kept.*\): it has no network and may change no files$"),
+        ("Asking", SpecError, r"code was refused \(.*name resolution\): it has no network and may change no files$"),
+        ("Garbling", SpecError, r"w.safetensors ended its process \(SIGKILL\) on 3 images"),
+        ("Lying", SpecError, r"w.safetensors gave no scores on 3 images of \[1, 32, 32\]$"),
+        ("Stalling", SpecError, r"w.safetensors ended its process \(SIGKILL\) on 3 images"),
         ("Gone", SpecError, r"ended its process \(exit code 3\) on 3 images"),
         ("absent", SpecError, "cannot be imported"),
     ],
 )
 def test_a_model_that_crashes_or_never_ends_ends_with_one_sentence(
-    own: Path, name: str, error: type[Exception], text: str
+    own: Path, name: str, error: type[Exception], text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_file({}, own)
+    monkeypatch.setattr(process, "_STALL", 1)
     with pytest.raises(error, match=text) as raised:
         answers(given_origin(f"mine_of_formats:{name}", weights=own, trust=True, limit=1))
     assert len(str(raised.value).splitlines()) == 1
+
+
+def test_a_model_states_size_and_channels_of_images_and_not_where_they_are(own: Path) -> None:
+    save_file({}, own)
+    assert given_origin("mine_of_formats:posing", weights=own, trust=True).facts.framing == {"size": 32}
+
+
+def test_a_model_has_no_other_program_act_for_it(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_file({}, own)
+    with subprocess.Popen(["sleep", "600"]) as victim, socket.socket(socket.AF_UNIX) as program:
+        program.bind(str(own.parent / "program"))
+        program.listen()
+        monkeypatch.setenv("PROGRAM", str(own.parent / "program"))
+        monkeypatch.setenv("VICTIM", str(victim.pid))
+        origin = given_origin("mine_of_formats:Acting", weights=own, trust=True)
+        connect, host, send, kill, rename, *of_its_own = map(bool, origin.network("cpu")(IMAGES)[0].tolist())
+        victim.kill()
+    assert not (connect or host or send) or ASKABLE in origin.facts.notes
+    assert not kill or ctypes.CDLL(None).syscall(444, None, 0, 1) < 6, "older kernels cannot refuse signals"
+    assert not rename, "no right of an administrator"
+    assert all(of_its_own)
 
 
 def test_a_model_has_no_network_and_leaves_no_process(own: Path) -> None:

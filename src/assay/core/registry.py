@@ -362,7 +362,7 @@ def own_object(kind: str, name: str) -> tuple[Any, str]:
         raise SpecError(f"{kind} '{name}' is in the script that runs: move it to a module of its own and name that")
     if module_name.partition(".")[0] in sys.stdlib_module_names:
         raise SpecError(f"{kind} '{name}' is no {kind}: it is of Python's own library; name a module of yours")
-    _name_own_code(module_name, "the study")
+    _name_own_code(module_name, f"{kind} '{name}'")
     try:
         module = importlib.import_module(module_name)
         target = getattr(module, attribute)

@@ -23,8 +23,13 @@ _WRITING, _CHANGING = 0b1_1111_1111_0010, 0b10
 """Rights of its first version to write, make and remove files; the first of them alone, which a file can have."""
 _MOVING, _CUTTING = 1 << 13, 1 << 14
 """Rights of its second and third version, to move files between folders and to cut them short."""
+_CALLS = {"x86_64": (0xC000003E, 41, 42), "aarch64": (0xC00000B7, 198, 203)}
+"""Machine -> its number in Linux, and those of its system calls `socket` and `connect`."""
+_READING = 1 << 2
+"""The one right of an administrator that is left: to read any file."""
 REACHABLE = "this system has no network namespaces for its users, so that the model's process could reach the network"
 WRITABLE = "this system has no Landlock, so that the model's process could write files"
+ASKABLE = "this system has no seccomp, so that the model's process could have other programs act for it"
 MEMORY = 4.0
 """GB that a model may take beyond what its files take while they are loaded."""
 _COPIES = 3
@@ -62,7 +67,8 @@ def files_kept(scratch: str) -> bool:
         return False
     cutting = _CUTTING if version > 2 else 0
     rights = _WRITING | (_MOVING if version > 1 else 0) | cutting
-    rules = library.syscall(_LANDLOCK, struct.pack("Q", rights), 8, 0)
+    kinds = struct.pack("QQQ", rights, 0, 3) if version > 5 else struct.pack("Q", rights)  # 3: signals to others
+    rules = library.syscall(_LANDLOCK, kinds, len(kinds), 0)
     for path in (Path(scratch), Path("/dev/null"), *Path("/dev").glob("nvidia*")):
         place = os.open(path, os.O_PATH | os.O_CLOEXEC)
         allowed = rights if path.is_dir() else _CHANGING | cutting
@@ -70,6 +76,32 @@ def files_kept(scratch: str) -> bool:
             return False
     library.prctl(_NO_NEW_RIGHTS, 1, 0, 0, 0)
     return library.syscall(_LANDLOCK + 2, rules, 0) == 0
+
+
+def alone() -> bool:
+    """Let this process connect to no program, and take an administrator's rights from it.
+
+    Programs such as Docker, D-Bus, an agent of SSH or a virtual machine's host act for whoever asks, and are reached by
+    sockets that no network of its own closes. Sockets that it only listens to are left, as CUDA makes them.
+
+    Returns:
+        Whether the system allows it.
+    """
+    if sys.platform != "linux" or os.uname().machine not in _CALLS:
+        return False
+    library, (machine, opens, connects) = ctypes.CDLL(None), _CALLS[os.uname().machine]
+    load, equal, beyond, mask, end = 0x20, 0x15, 0x35, 0x54, 0x06
+    program = [  # of a packet filter: code, steps to skip if true and if false, number
+        (load, 0, 0, 4), (equal, 0, 13, machine),
+        (load, 0, 0, 0), (equal, 11, 0, 425), (beyond, 10, 0, 1 << 30), (equal, 9, 0, connects), (equal, 0, 9, opens),
+        (load, 0, 0, 16), (equal, 7, 0, 2), (equal, 6, 0, 10), (equal, 5, 0, 16), (equal, 0, 3, 1),  # families
+        (load, 0, 0, 24), (mask, 0, 0, 15), (equal, 0, 1, 2),  # of local sockets no datagrams, which need no connection
+        (end, 0, 0, 0x5000D), (end, 0, 0, 0x7FFF0000),  # refused, allowed
+    ]  # fmt: skip
+    kept = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in program))
+    library.prctl(_NO_NEW_RIGHTS, 1, 0, 0, 0)
+    library.capset(struct.pack("Ii", 0x20080522, 0), struct.pack("6I", _READING, _READING, 0, 0, 0, 0))
+    return library.prctl(22, 2, struct.pack("HP", len(program), ctypes.addressof(kept))) == 0
 
 
 def limit_memory(files: Iterable[Path], gigabytes: float) -> None:
@@ -91,7 +123,7 @@ def limit_memory(files: Iterable[Path], gigabytes: float) -> None:
 
 if __name__ == "__main__":
     _, _, downloaded, scratch = sys.argv
-    closed = downloaded == "1" or without_network(), downloaded == "1" or files_kept(scratch)
-    sys.argv[2:] = [what for what, done in zip((REACHABLE, WRITABLE), closed, strict=True) if not done]
+    closed = [True] * 3 if downloaded == "1" else [without_network(), files_kept(scratch), alone()]
+    sys.argv[2:] = [what for what, done in zip((REACHABLE, WRITABLE, ASKABLE), closed, strict=True) if not done]
     runpy.run_module("assay.models.process", run_name="__main__")  # one that ends itself has its own exit code
     os.killpg(os.getpid(), signal.SIGKILL)  # with all that it started

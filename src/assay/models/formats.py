@@ -57,15 +57,33 @@ class OfFile(ModelFile):
         return read_weights(self.path)
 
     def _load(self) -> nn.Module:
-        made = self.factory()
-        if not isinstance(made, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise SpecError(f"factory returned {type(made).__name__}; expected a torch.nn.Module")
+        made = _built(self.factory)
         load_into(made, unprefixed(self._file, list(made.state_dict()))[0])
         return made.eval()
 
     def _facts(self) -> Facts:
         _, note = unprefixed(self._file, list(self.loaded.state_dict()))
         return Facts(outputs=names_of(self._file.metadata), notes=(note,) if note else ())
+
+
+@dataclass(frozen=True)
+class OfFunction(ModelFile):
+    """A network that a function of the user's returns with its weights. Its path is the function's name."""
+
+    kind = "function that returns a network"
+
+    def _content(self) -> str:
+        return network_content(self.loaded)
+
+    def _load(self) -> nn.Module:
+        return _built(Own(str(self.path))).eval()
+
+
+def _built(factory: Factory) -> nn.Module:
+    made = factory()
+    if not isinstance(made, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise SpecError(f"factory returned {type(made).__name__}; expected a torch.nn.Module")
+    return made
 
 
 def unprefixed(file: WeightsFile, wanted: Sequence[str]) -> tuple[WeightsFile, str]:
@@ -477,7 +495,7 @@ def given_origin(
         model: A module, a function, a path, or `timm:NAME`, `smp:ARCHITECTURE/ENCODER`, `monai:NAME`, `hf:OWNER/NAME`
             or `module:function`.
         factory: Returns the network of a file of weights.
-        weights: File of weights of a name.
+        weights: File of weights of a name; a function may bring its own.
         trust: Whether code of the file, or a function that is named, may run.
         limit: Seconds that an image may take.
 
@@ -514,13 +532,13 @@ def _named(text: str, weights: Path | None, trust: bool, limit: float) -> Origin
         return OfHub(Path(name), limit)
     if library in LIBRARIES:
         LIBRARIES[library](name)  # report a misspelled name before asking for the weights
-    if weights is None:
-        raise SpecError(f"{cut(text)} names a network; give its weights with --weights FILE")
     if library in LIBRARIES:
+        if weights is None:
+            raise SpecError(f"{cut(text)} names a network; give its weights with --weights FILE")
         return OfFile(weights, limit, factory=Named(library, name, weights))
     if not trust:
         raise SpecError(f"'{cut(text)}' is code: read it, then give --trust")
-    return OfFile(weights, limit, factory=Own(text))
+    return OfFunction(Path(text), limit) if weights is None else OfFile(weights, limit, factory=Own(text))
 
 
 def _of_path(path: Path, trust: bool, limit: float) -> Origin:

@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,7 @@ from torch import Tensor, nn
 
 from assay.core import errors
 from assay.core.errors import AssayError, SpecError, first_line
+from assay.core.files import is_file
 from assay.models.confined import MEMORY, limit_memory
 from assay.models.ref import Facts, Origin, channels_of, unwrapped
 from assay.models.untyped import tensor_of
@@ -37,6 +39,8 @@ LIMIT = 60.0
 """Seconds that an image may take."""
 _LOADING = 300.0
 """Seconds that a model may take to load."""
+_STALL = 60
+"""Seconds that a message may come to a halt, which only code does that writes messages of its own."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,8 @@ class ProcessNetwork(nn.Module):
         scratch = tempfile.mkdtemp(prefix="assay-")
         threads = str(torch.get_num_threads())  # each has a stack, and an arena of memory unless these are few
         own = {"TMPDIR": scratch, "NUMBA_CACHE_DIR": scratch, "OMP_NUM_THREADS": threads, "MALLOC_ARENA_MAX": "2"}
+        for way in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            ours.setsockopt(socket.SOL_SOCKET, way, struct.pack("ll", _STALL, 0))
         with ours, theirs:
             of_process = str(theirs.fileno()), str(int(origin.downloaded)), scratch
             self._process = subprocess.Popen(
@@ -144,7 +150,8 @@ class ProcessNetwork(nn.Module):
         except RuntimeError as error:
             raise SpecError(f"{self.name} cannot be loaded: {error}") from error
         self.content: str = facts["content"]
-        self.facts = Facts(facts["framing"], tuple(facts["outputs"]), tuple(facts["notes"]))
+        framing = {key: facts["framing"][key] for key in ("size", "channels") if key in facts["framing"]}  # no more
+        self.facts = Facts(framing, tuple(facts["outputs"]), tuple(facts["notes"]))
         self.channels: int | None = facts["channels"]
         self.pretrained_cfg: Mapping[str, Any] | None = facts["config"]
 
@@ -159,7 +166,10 @@ class ProcessNetwork(nn.Module):
         where = f"on {len(values)} images of {list(values.shape[1:])}"
         parts = json.dumps(values.shape).encode(), values.tobytes()
         head, found = self._answer(parts, self.limit * len(values), where)
-        made = np.frombuffer(found, dtype=head["dtype"]).reshape(head["shape"])
+        try:
+            made = np.frombuffer(found, dtype=head["dtype"]).reshape(head["shape"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise SpecError(f"{self.name} gave no scores {where}") from error
         return tensor_of(made.copy()).to(images.device)
 
     @property
@@ -178,9 +188,9 @@ class ProcessNetwork(nn.Module):
                     f"{self.name} took more than {seconds:.0f} s {where}; give --time-limit for more per image, or a "
                     "smaller --size"
                 )
-            head = cast("dict[str, Any]", json.loads(self._connection.recv_bytes()))
+            head: dict[str, Any] = dict(json.loads(self._connection.recv_bytes()))
             found = self._connection.recv_bytes()
-        except (EOFError, OSError) as error:
+        except (EOFError, OSError, TypeError, ValueError, MemoryError) as error:
             try:
                 code = self._process.wait(timeout=10)
             except subprocess.TimeoutExpired:
@@ -192,8 +202,10 @@ class ProcessNetwork(nn.Module):
                 "own, or give that script with --command"
             ) from error
         if "error" in head:
-            kind = getattr(errors, head["error"], None)
-            raise (kind or RuntimeError)(head["text"])
+            kind = getattr(errors, str(head["error"]), None)
+            if isinstance(kind, type) and issubclass(kind, AssayError):
+                raise kind(head.get("text"))
+            raise RuntimeError(head.get("text"))
         return head, found
 
 
@@ -229,7 +241,7 @@ def _serve(connection: Connection, notes: Sequence[str]) -> None:
             "config": getattr(network, "pretrained_cfg", None),
         }
     except BaseException as error:
-        _fail(connection, error)
+        _fail(connection, error, confined=not origin.downloaded)
         return
     connection.send_bytes(json.dumps(facts, default=str).encode())
     connection.send_bytes(b"")
@@ -248,7 +260,7 @@ def _serve(connection: Connection, notes: Sequence[str]) -> None:
             values = found.detach().cpu()
             plain = (values if values.dtype == torch.float64 else values.float()).contiguous().numpy()
         except BaseException as error:
-            _fail(connection, error)
+            _fail(connection, error, confined=not origin.downloaded)
         else:
             connection.send_bytes(json.dumps({"dtype": plain.dtype.name, "shape": plain.shape}).encode())
             connection.send_bytes(plain.tobytes())
@@ -261,10 +273,19 @@ FULL = re.compile(
 
 
 _REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENETUNREACH)
-"""Errors of code that reaches for the network or for files."""
 
 
-def _fail(connection: Connection, error: BaseException) -> None:
+def _refusal(error: BaseException | None) -> OSError | None:
+    """Return the error of code that reached for the network or for files, which others may come from."""
+    while error is not None:
+        if isinstance(error, OSError) and (error.errno in _REFUSED or isinstance(error, socket.gaierror)):
+            unreadable = is_file(Path(name := str(error.filename or ""))) and not os.access(name, os.R_OK)
+            return None if unreadable else error
+        error = error.__cause__ or (error.__context__ if isinstance(error, OSError) else None)
+    return None
+
+
+def _fail(connection: Connection, error: BaseException, *, confined: bool) -> None:
     ours = isinstance(error, AssayError)
     known = type(error).__name__ if ours and hasattr(errors, type(error).__name__) else "other"
     text = str(error) if ours else first_line(error)
@@ -272,8 +293,9 @@ def _fail(connection: Connection, error: BaseException) -> None:
         text = f"its code raised {type(error).__name__}({text})"
     if isinstance(error, MemoryError) or FULL.search(text):
         known, text = "SpecError", f"the model needs more memory than it may take ({text}); give --memory for more"
-    if isinstance(error, OSError) and error.errno in _REFUSED:
-        known, text = "SpecError", f"the model's code was refused ({text}): it has no network and may change no files"
+    if confined and (refused := _refusal(error)):
+        why = f"the model's code was refused ({first_line(refused)}): it has no network and may change no files"
+        known, text = "SpecError", why
     connection.send_bytes(json.dumps({"error": known, "text": text}).encode())
     connection.send_bytes(b"")
 
