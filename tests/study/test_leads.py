@@ -59,8 +59,12 @@ def pictures(folder: Path, mark: str = "letter", tie: float = 0.9, seed: int = 0
                     pixels[edge] = 0.05
             elif mark == "triangle":
                 pixels[:9, :9][UPPER > 0] = 0.9
+            elif mark == "three":
+                pixels[LETTER], pixels[2:8, 40:46] = GLYPH, 0.9 * GLYPH
         elif mark == "opposed":
             pixels[:9, :9][UPPER > 0] = 0.9
+        elif mark == "three":
+            pixels[2:6, 2:6] = GLYPH[:4, :4]
         save(folder / f"{seed}-{at}.png", (255 * pixels).clip(0, 255).astype(np.uint8))
         rows.append([f"{seed}-{at}.png", label, f"p{seed}-{at}"])
     write_table(folder / "data.csv", rows)
@@ -82,6 +86,9 @@ MODELS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "moved": lambda x: 25 * moved(x).max((1, 2)) + 0.5 * middle(x),
     "triangle": lambda x: 25 * (x[:, 0, :9, :9] * (UPPER - UPPER.mean())).mean((1, 2)) + 0.5 * middle(x),
     "opposed": lambda x: MODELS["letter"](x) - MODELS["triangle"](x),
+    "three": lambda x: (
+        sum(sign * MODELS["letter"](np.roll(x, by, (2, 3))) for sign, by in ((1, 0), (1, (-10, 0)), (-1, -10))) - 2
+    ),
     "both": lambda x: MODELS["letter"](x) + 25 * (x[:, 0, *BESIDE] * (UPPER - UPPER.mean())).mean((1, 2)),
 }
 
@@ -102,15 +109,19 @@ def limits(monkeypatch: pytest.MonkeyPatch, value: float = 0.65) -> None:
     monkeypatch.setattr(auditing, "shipped_limits", shipped)
 
 
-def test_marks_of_both_classes_in_two_corners_are_named_with_place_and_polarity(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("name", "corners", "carrier"), [
+    ("opposed", "upper left corner (against one in the lower right)", "not label"),
+    ("three", "lower right corner (against one in the upper left)", "label"),  # and one in the upper right
+])  # fmt: skip
+def test_marks_of_both_classes_in_corners_are_named_with_the_place_of_the_other_class(
+    name: str, corners: str, carrier: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits(monkeypatch)
-    regions = RunFolder(audited("opposed", tmp_path, domain="chest-xray", pictures=False)).table("regions")
+    regions = RunFolder(audited(name, tmp_path, domain="chest-xray", pictures=False)).table("regions")
     said = answer({"regions": regions})[0]
-    assert said.startswith("A bright mark in the upper left corner (against one in the lower right) changes"), said
+    assert said.startswith(f"A bright mark in the {corners} changes"), (said, regions[0]["kind"], regions[0]["name"])
     shares = json.loads(regions[0]["shares"])
-    assert shares["not label"] > 0.85 > 0.2 > shares["label"]
+    assert shares.pop(carrier) > 0.85 > 0.2 > next(iter(shares.values()))
 
 
 @pytest.mark.parametrize(("name", "sentence"), [
