@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import InitVar, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from assay.models.ref import Model, Origin
     from assay.report.notebook import Chart
     from assay.spec import schema
+    from assay.study.audit_request import Asked
     from assay.study.compare import Compared
     from assay.study.finished import Result
 
@@ -667,65 +669,50 @@ def audit(
         DataError: Rows cannot be read, or all are of one class.
         ReadingError: The model cannot take the images, or gives no scores of the right shape.
     """
-    from assay.execution.progress import reading_shown
     from assay.models.external import OfCommand
     from assay.study.audit_request import Asked
-    from assay.study.auditing import run_audit
     from assay.study.labels import ALL, audit_labels
     from assay.study.origins import origin_of
 
-    asked = Asked(
-        task=task,
-        domain=domain,
-        references=None if references is None or isinstance(references, int) else Path(references),
-        margin=margin,
-        budget=budget,
-        marks=marks,
-        distortions=None if distortions is None else tuple(distortions),
-        output=str(output),
-        head=head,
-        scores=scores,
-        scaling=scaling,
-        threshold=threshold,
-        as_given=as_given,
-        expect=expect,
-        intended_use=intended_use,
-        seed=seed,
-        pictures=pictures,
-    )
-    origin = (
-        OfCommand(command, time_limit, memory)
-        if command
-        else origin_of(model, factory, weights=weights, trust=trust, limit=time_limit, memory=memory)
-    )
-
-    def audited(origin: Origin, asked: Asked, target: Mapping[str, str], root: Path | None) -> Path:
-        images = {**data, **target}
-        asked = asked.but(train=None if train is None else {**train, **target})
-        if isinstance(references, int):
-            from assay.study.clean_networks import trained_references
-
-            say: Callable[[str], None] = print if progress else lambda text: None
-            asked = asked.but(references=trained_references(images, asked.train, asked, references, say=say))
-        with reading_shown(quietly=not progress) as notify:
-            found = run_audit(
-                origin, images, asked, name=name, device=device, skip_bad_rows=skip_bad_rows, out=root, notify=notify
-            )
-        assert isinstance(found, Path)
-        return found
-
+    asked = Asked(task=task, domain=domain, references=None if references is None else Path(str(references)),
+                  margin=margin, budget=budget, marks=marks, head=head, scores=scores, scaling=scaling,
+                  distortions=None if distortions is None else tuple(distortions), threshold=threshold,
+                  as_given=as_given, expect=expect, intended_use=intended_use, seed=seed, pictures=pictures,
+                  device=device, skip_bad_rows=skip_bad_rows)  # fmt: skip
+    more: dict[str, Any] = {"weights": weights, "trust": trust, "limit": time_limit, "memory": memory}
+    origin = OfCommand(command, time_limit, memory) if command else origin_of(model, factory, **more)
+    audited = partial(_audited, data=data, train=train, asked=asked, name=name, progress=progress)
     root = None if out is None else Path(out)
     if output != ALL:
-        return Audit(audited(origin, asked, {}, root))
+        return Audit(audited(origin, "", output, root))
     labels = data.get("target", origin.facts.outputs)
     if root is None or not labels or isinstance(labels, str):
         raise SpecError("output 'all': list the column of each output in data['target'], and name a folder with out")
-
-    def of_label(origin: Origin, label: str, at: int, folder: Path) -> Path:
-        return audited(origin, asked.but(output=str(at)), {"target": label}, folder)
-
-    rows = audit_labels(origin, labels, root, of_label)
+    rows = audit_labels(origin, labels, root, audited)
     return Audit(root, labels={row["label"]: Audit(Path(row["folder"])) for row in rows if row["folder"]})
+
+
+def _audited(
+    origin: Origin, label: str, output: int | str, root: Path | None, *, data: Mapping[str, Any],
+    train: Mapping[str, Any] | None, asked: Asked, name: str, progress: bool,
+) -> Path:  # fmt: skip
+    """Audit an output of a model, and train reference networks where a number of them is asked for."""
+    from assay.execution.progress import reading_shown
+    from assay.study.auditing import run_audit
+
+    target = {"target": label} if label else {}
+    images = {**data, **target}
+    asked = asked.but(output=str(output), train=None if train is None else {**train, **target})
+    if asked.networks:
+        from assay.study.clean_networks import trained_references
+
+        say: Callable[[str], None] = print if progress else lambda text: None
+        asked = asked.but(references=trained_references(images, asked.train, asked, asked.networks, say=say))
+    with reading_shown(quietly=not progress) as notify:
+        found = run_audit(origin, images, asked, name=name, device=asked.device, skip_bad_rows=asked.skip_bad_rows,
+                          out=root, notify=notify)  # fmt: skip
+    assert isinstance(found, Path)
+    return found
 
 
 @dataclass(frozen=True)
