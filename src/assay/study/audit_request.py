@@ -166,7 +166,7 @@ class Asked(Request):
         """Set the task where masks are named, and the number of networks where `references` is one."""
         more: dict[str, Any] = {"task": "segmentation"} if given.get("mask") else {}
         if str(given.get("references", "")).isdecimal():
-            more |= {"references": None, "networks": int(given["references"])}
+            more |= {"references": None, "networks": int(str(given["references"]))}
         return {**given, **more}
 
     @field_validator("scaling")
