@@ -119,6 +119,7 @@ class Acting(nn.Module):
             "send": lambda: socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM),
             "kill": lambda: os.kill(int(os.environ["VICTIM"]), 9),
             "rename": lambda: socket.sethostname(socket.gethostname()),
+            "stay": lambda: subprocess.Popen(["sleep", "600"], start_new_session=True),
             "own pair": socket.socketpair, "own child": lambda: subprocess.Popen(["sleep", "60"]).kill(),
         }
         def done(act):
@@ -401,9 +402,9 @@ def test_a_model_has_no_other_program_act_for_it(own: Path, monkeypatch: pytest.
         monkeypatch.setenv("PROGRAM", str(own.parent / "program"))
         monkeypatch.setenv("VICTIM", str(victim.pid))
         origin = given_origin("mine_of_formats:Acting", weights=own, trust=True)
-        connect, host, send, kill, rename, *of_its_own = map(bool, origin.network("cpu")(IMAGES)[0].tolist())
+        connect, host, send, kill, rename, stay, *of_its_own = map(bool, origin.network("cpu")(IMAGES)[0].tolist())
         victim.kill()
-    assert not (connect or host or send) or ASKABLE in origin.facts.notes
+    assert not (connect or host or send or stay) or ASKABLE in origin.facts.notes
     assert not kill or ctypes.CDLL(None).syscall(444, None, 0, 1) < 6, "older kernels cannot refuse signals"
     assert not rename, "no right of an administrator"
     assert all(of_its_own)

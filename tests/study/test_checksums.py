@@ -364,7 +364,8 @@ def test_a_folder_of_a_strangers_is_named_damaged_and_leads_to_no_file_elsewhere
     assert f"cannot read {picture}: there is no such file" in asked("doctor", run_copy).out
     picture.unlink()
     picture.write_bytes(kept[1])
-    for files in ({"a": 1}, [], None):
+    entry = [0, "0" * 64]
+    for files in ({"a": 1}, [], None, {"": entry}, {"/etc/passwd": entry}, {"tables/../../x": entry}):
         write_checked_json(manifest, {"schema": SCHEMA_VERSION, "files": files})
         assert asked("results", run_copy).err.startswith(f"cannot read {manifest}: it is damaged")
     manifest.write_text("[" * 100_000)

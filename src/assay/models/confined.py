@@ -7,6 +7,7 @@ import os
 import resource
 import runpy
 import signal
+import socket
 import struct
 import sys
 from collections.abc import Iterable
@@ -23,8 +24,10 @@ _WRITING, _CHANGING = 0b1_1111_1111_0010, 0b10
 """Rights of its first version to write, make and remove files; the first of them alone, which a file can have."""
 _MOVING, _CUTTING = 1 << 13, 1 << 14
 """Rights of its second and third version, to move files between folders and to cut them short."""
-_CALLS = {"x86_64": (0xC000003E, 41, 42), "aarch64": (0xC00000B7, 198, 203)}
-"""Machine -> its number in Linux, and those of its system calls `socket` and `connect`."""
+_CALLS = {"x86_64": (0xC000003E, 41, (425, 42, 109, 112)), "aarch64": (0xC00000B7, 198, (425, 203, 154, 157))}
+"""Machine -> its number in Linux, that of the call `socket`, those of io_uring_setup, connect, setpgid and setsid."""
+_FAMILIES = (2, 10, 16)
+"""Kinds of sockets of the network, which is empty."""
 _READING = 1 << 2
 """The one right of an administrator that is left: to read any file."""
 REACHABLE = "this system has no network namespaces for its users, so that the model's process could reach the network"
@@ -79,7 +82,7 @@ def files_kept(scratch: str) -> bool:
 
 
 def alone() -> bool:
-    """Let this process connect to no program, and take an administrator's rights from it.
+    """Let this process connect to no program, start none that outlives it, and lose an administrator's rights.
 
     Programs such as Docker, D-Bus, an agent of SSH or a virtual machine's host act for whoever asks, and are reached by
     sockets that no network of its own closes. Sockets that it only listens to are left, as CUDA makes them.
@@ -89,19 +92,23 @@ def alone() -> bool:
     """
     if sys.platform != "linux" or os.uname().machine not in _CALLS:
         return False
-    library, (machine, opens, connects) = ctypes.CDLL(None), _CALLS[os.uname().machine]
+    library, (machine, opens, refused) = ctypes.CDLL(None), _CALLS[os.uname().machine]
     load, equal, beyond, mask, end = 0x20, 0x15, 0x35, 0x54, 0x06
-    program = [  # of a packet filter: code, steps to skip if true and if false, number
-        (load, 0, 0, 4), (equal, 0, 13, machine),
-        (load, 0, 0, 0), (equal, 11, 0, 425), (beyond, 10, 0, 1 << 30), (equal, 9, 0, connects), (equal, 0, 9, opens),
-        (load, 0, 0, 16), (equal, 7, 0, 2), (equal, 6, 0, 10), (equal, 5, 0, 16), (equal, 0, 3, 1),  # families
-        (load, 0, 0, 24), (mask, 0, 0, 15), (equal, 0, 1, 2),  # of local sockets no datagrams, which need no connection
-        (end, 0, 0, 0x5000D), (end, 0, 0, 0x7FFF0000),  # refused, allowed
+    steps = [  # of a packet filter: code, where to go if true and if false, number
+        (load, "", "", 4), (equal, "", "no", machine),
+        (load, "", "", 0), (beyond, "no", "", 1 << 30), *((equal, "no", "", call) for call in refused),
+        (equal, "", "yes", opens), (load, "", "", 16), *((equal, "yes", "", family) for family in _FAMILIES),
+        (equal, "", "no", socket.AF_UNIX), (load, "", "", 24), (mask, "", "", 15), (equal, "no", "yes", 2),  # datagrams
+        (end, "", "", 0x5000D), (end, "", "", 0x7FFF0000),
     ]  # fmt: skip
-    kept = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in program))
+    places = {"no": len(steps) - 3, "yes": len(steps) - 2}
+    program = ctypes.create_string_buffer(b"".join(
+        struct.pack("HBBI", code, *(places[to] - at if to else 0 for to in (true, false)), number)
+        for at, (code, true, false, number) in enumerate(steps)
+    ))  # fmt: skip
     library.prctl(_NO_NEW_RIGHTS, 1, 0, 0, 0)
     library.capset(struct.pack("Ii", 0x20080522, 0), struct.pack("6I", _READING, _READING, 0, 0, 0, 0))
-    return library.prctl(22, 2, struct.pack("HP", len(program), ctypes.addressof(kept))) == 0
+    return library.prctl(22, 2, struct.pack("HP", len(steps), ctypes.addressof(program))) == 0
 
 
 def limit_memory(files: Iterable[Path], gigabytes: float) -> None:

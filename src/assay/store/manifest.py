@@ -92,6 +92,8 @@ def _read(path: Path, state: tuple[int, ...]) -> Mapping[str, tuple[int, str]]:
     remedy = "restore it from a copy"
     found = read_checked_json(path, damaged=remedy)
     try:
+        if any(re.search(r"(^|/)\.{0,2}(/|$)", name) for name in found[_LISTED]):
+            raise ValueError("a path that leads out of the folder")
         return {name: (int(size), str(digest)) for name, (size, digest) in found[_LISTED].items()}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise StoreError(f"cannot read {path}: {ALTERED}; {remedy}") from error
@@ -216,7 +218,7 @@ def _signs(root: Path, listed: Mapping[str, str]) -> str:
     """Return what was signed where it is these files, but for the page, which may be made again; empty otherwise."""
     try:
         text = (root / SIGNED).read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
+    except OSError:
         return ""
     signed = {line[66:]: line[:64] for line in text.split("\n")[:-1]}
     data = ({name: one[name] for name in one if name not in (_PAGE, *_UNSIGNED)} for one in (signed, listed))
