@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
+from tests.study.test_look import planted_set
 from tests.worlds.audits import audited, images, shortcut
 from tests.worlds.tables import Made, make_run
 
+import assay
 from assay.report.blocks import FULL, NARROW
 from assay.report.charts import draw_rows
 from assay.report.drawing import Mark, Panel, Plot, styles
@@ -48,6 +50,14 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def audit(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("audit")
     return audited(shortcut, images(folder / "set"), folder / "out").report()
+
+
+@pytest.fixture(scope="module")
+def looked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("look")
+    planted_set(folder / "set", True)
+    assay.look(folder / "set", out=folder / "out")
+    return folder / "out" / "report.html"
 
 
 @pytest.fixture(scope="module")
@@ -117,33 +127,40 @@ WORDS_SEEN = """() => {
     return words;
 }"""
 """The words of the page that lie on the first screen, those of figures and axes among them."""
+DRAWN = "[...document.querySelectorAll('svg')].filter((one) => one.getClientRects()[0]?.top < innerHeight).length"
+"""Charts on the first screen."""
 
 
 @pytest.mark.parametrize(
-    ("width", "most", "charts", "holds"),
-    [(1280, 120, 1, ("h1", ".chips >> nth=0", ".done", "#figure-performance", ".lines")),
-     (390, 60, 1, ("h1", ".chips >> nth=0", ".places"))],
+    ("width", "height", "most", "charts", "holds"),
+    [(1280, 800, 120, 1, ("h1", ".chips >> nth=0", ".done", "#figure-performance", ".lines")),
+     (390, 844, 60, 1, ("h1", ".chips >> nth=0", ".places"))],
 )  # fmt: skip
 def test_the_first_screen_is_few_words_and_one_chart(
-    browser: Browser, report: Path, width: int, most: int, charts: int, holds: tuple[str, ...]
+    browser: Browser, report: Path, width: int, height: int, most: int, charts: int, holds: tuple[str, ...]
 ) -> None:
-    page = opened(browser, report, width, 800)
+    page = opened(browser, report, width, height)
     words = page.evaluate(WORDS_SEEN)
     assert 30 < len(words) <= most, " ".join(words)
     for what in holds:
         box = page.locator(what).bounding_box()
         assert box is not None
-        assert box["y"] + box["height"] <= 800, what
-    drawn = "[...document.querySelectorAll('svg')].filter((one) => one.getClientRects()[0]?.top < innerHeight).length"
-    assert page.evaluate(drawn) == charts
+        assert box["y"] + box["height"] <= height, what
+    assert page.evaluate(DRAWN) == charts
     page.context.close()
 
 
-@pytest.mark.parametrize(("width", "most"), [(1280, 120), (390, 60)])
-def test_the_first_screen_of_an_audit_is_few_words(browser: Browser, audit: Path, width: int, most: int) -> None:
-    page = opened(browser, audit, width, 800)
+@pytest.mark.parametrize("of", ["audit", "looked"])
+@pytest.mark.parametrize(("width", "height", "most"), [(1280, 800, 120), (390, 844, 60)])
+def test_the_first_screen_of_an_audit_or_a_look_is_few_words_and_one_picture_at_most(
+    browser: Browser, request: pytest.FixtureRequest, of: str, width: int, height: int, most: int
+) -> None:
+    page = opened(browser, request.getfixturevalue(of), width, height)
     words = page.evaluate(WORDS_SEEN)
     assert 30 < len(words) <= most, " ".join(words)
+    assert page.evaluate(DRAWN) <= 1
+    if of == "looked":
+        assert "AUROC 1.00" in page.locator("h1").inner_text()
     page.context.close()
 
 

@@ -31,7 +31,7 @@ def _blobs(draw: np.random.Generator) -> np.ndarray:
     return pixels.clip(0, 255).astype(np.uint8)
 
 
-def _set(folder: Path, planted: bool) -> None:
+def planted_set(folder: Path, planted: bool) -> None:
     draw = np.random.default_rng(7)
     folder.mkdir()
     rows: list[dict[str, Any]] = []
@@ -64,8 +64,8 @@ def _set(folder: Path, planted: bool) -> None:
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("look")
-    _set(root / "planted", True)
-    _set(root / "plain", False)
+    planted_set(root / "planted", True)
+    planted_set(root / "plain", False)
     return root
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.report.evidence import Evidence
 from assay.report.opening import Account, Opening, doubts, said
-from assay.report.sentences.reasons import cue_words, reason_words
+from assay.report.sentences.reasons import chip_words, cue_words, reason_words
 from assay.report.words import sentence_case
-from assay.stats.findings import from_row
+from assay.stats.findings import Finding, from_row
 from assay.stats.format import in_words, number
 from assay.stats.rows import Row, numeric
 from assay.store.data_tables import LARGE
@@ -28,13 +29,13 @@ def look_account(evidence: Evidence) -> Account:
     """Return the words on a look."""
     facts, findings = evidence.facts, list(map(from_row, evidence.tables["findings"]))
     who = f"{facts['patients']} patients" if evidence.unit == "patients" else "patients not named"
-    target = f'target "{in_words(facts["target"])}"'
+    target = f'"{in_words(facts["target"])}"'
     return Account(
         name=facts["data"],
-        question="What do these images give away before any network?",
-        meta=f"{facts['images']} images · {who} · {target}",
+        question=f"What do {facts['images']} images give away about {target}?",
+        meta=f"{facts['images']} images, {who}, target {target}",
         verdict=look_verdict(evidence),
-        opening=Opening(tuple(doubts(findings)[:MOST_CHIPS]), (f"{facts['images']} images, {who}, {target}.",), (), ()),
+        opening=Opening(tuple(doubts(_further(findings, _gravest(findings)))[:MOST_CHIPS]), (), (), ()),
         doubts=tuple(map(said, findings)),
         limits=("what a network would learn", "whether labels are right"),
         methods=METHODS,
@@ -44,9 +45,8 @@ def look_account(evidence: Evidence) -> Account:
 
 def look_verdict(evidence: Evidence) -> str:
     """Return the gravest finding in the images and the best cue in one or two sentences."""
-    findings = list(map(from_row, evidence.tables["findings"]))
-    grave = [f"{sentence_case(reason_words(one.reason))}." for one in findings
-             if one.light == "bad" and not one.reason.first(Code.PATIENTS_UNKNOWN)][:1]  # fmt: skip
+    found = _gravest(list(map(from_row, evidence.tables["findings"])))
+    grave = [f"{sentence_case(chip_words(one.reason) or reason_words(one.reason))}." for one in found]
     strong = sorted((row for row in evidence.tables["shortcuts"] if row["strong"]), key=lambda row: row["of"] == LARGE)
     cue = "No simple cue clearly predicts the target."
     if strong:
@@ -56,20 +56,27 @@ def look_verdict(evidence: Evidence) -> str:
     return " ".join([*grave, cue])
 
 
+def _gravest(findings: Sequence[Finding]) -> list[Finding]:
+    """Return the finding that the verdict begins with, if any."""
+    return [one for one in findings if one.light == "bad" and not one.reason.first(Code.PATIENTS_UNKNOWN)][:1]
+
+
 def of_words(cue: Row) -> str:
     """Return what a cue predicts."""
     return "lesion area" if cue["of"] == LARGE else "the target"
 
 
 def look_lines(evidence: Evidence) -> Iterator[str]:
-    """Yield the verdict, what was looked at, and a line for each finding that the verdict does not have."""
-    verdict = look_verdict(evidence)
-    yield verdict
-    yield look_account(evidence).opening.done[0]
-    for row in evidence.tables["findings"]:
-        words = reason_words(without_first_cue(from_row(row).reason))
-        if words and sentence_case(words) not in verdict:
-            yield f"  {words}"
+    """Yield the verdict, what was looked at, and a line for each finding, without the cue that the verdict names."""
+    yield look_verdict(evidence)
+    yield f"{look_account(evidence).meta}."
+    yield from (f"  {reason_words(one.reason)}" for one in _further(list(map(from_row, evidence.tables["findings"]))))
+
+
+def _further(findings: Sequence[Finding], said: Sequence[Finding] = ()) -> list[Finding]:
+    """Return the findings but these, without the best cue, which the verdict names."""
+    left = (replace(one, reason=without_first_cue(one.reason)) for one in findings if one not in said)
+    return [one for one in left if one.reason]
 
 
 def without_first_cue(reason: Reason) -> Reason:

@@ -34,7 +34,7 @@ from assay.report.sheets import Download, Sheet, as_file, as_markdown
 from assay.report.words import plural
 from assay.results.audit_blocks import COMPARISON, SWINGS, UNTESTED, audit_sections
 from assay.results.block import Block, Section
-from assay.results.preview_blocks import look_cues, look_sections, preview_sections
+from assay.results.preview_blocks import best_cues, look_sections, preview_sections
 from assay.results.study_blocks import ACCOUNT, ENVIRONMENTS, FIRST, PROVENANCE, doses, performance, sections
 from assay.stats.findings import from_row
 from assay.store import kinds
@@ -258,7 +258,7 @@ def first_figures(evidence: Evidence) -> tuple[Figure, ...]:
         swings = None if searched else chart(SWINGS, evidence, FIRST_WIDTH)
         return () if swings is None else (swings,)
     if "issues" in evidence.tables:
-        return () if (cues := chart(look_cues(evidence.tables), evidence, FIRST_WIDTH)) is None else (cues,)
+        return () if (cues := chart(best_cues(evidence.tables), evidence, FIRST_WIDTH)) is None else (cues,)
     if "estimates" not in evidence.tables:
         return ()
     view = evidence.outline

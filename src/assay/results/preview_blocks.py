@@ -44,10 +44,15 @@ def preview_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
 
 
 def look_cues(tables: Mapping[str, Sequence[Row]]) -> Block:
-    """Return the chart of the first screen of a look. Cues name what they predict where that is lesion area, too."""
+    """Return the chart of the cues of a look. They name what they predict where that is lesion area, too."""
     sized = any(row["of"] == LARGE for row in tables["shortcuts"])
     return replace(CUES, chart="strip", place=("name", "of") if sized else ("name",), colors="kind",
                    keep=Query(most=12), listed=False)  # fmt: skip
+
+
+def best_cues(tables: Mapping[str, Sequence[Row]]) -> Block:
+    """Return the chart of the first screen of a look."""
+    return replace(look_cues(tables), id="best-cues", title="Best simple cues", note="AUROC.", keep=Query(most=3))
 
 
 def look_sections(tables: Mapping[str, Sequence[Row]]) -> list[Section]:
