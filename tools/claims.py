@@ -89,12 +89,17 @@ def _seeds(one: Evidence) -> str:
 def selected(rows: Sequence[Row], claim: Mapping[str, Any]) -> Row:
     """Return the row that a claim reads. Raises SystemExit where it names none or several, or has another margin."""
     asked = {"role": PRIMARY, **claim["row"]}
-    some = [row for row in rows if all(str(row[name]) == value for name, value in asked.items())]
+    some = [row for row in rows if all(_has(row[name], value) for name, value in asked.items())]
     if len(some) != 1:
         raise SystemExit(f"{claim['id']}: {asked} names {len(some)} comparisons of {claim['study']}")
     if some[0]["margin"] != claim["margin"]:
         raise SystemExit(f"{claim['id']}: the margin is {some[0]['margin']} in the study, {claim['margin']} here")
     return some[0]
+
+
+def _has(cell: Any, wanted: str | Mapping[str, str]) -> bool:
+    """Return whether a cell has a value, or one in JSON has these among its own."""
+    return str(cell) == wanted if isinstance(wanted, str) else wanted.items() <= json.loads(cell).items()
 
 
 def outcome(claim: Mapping[str, Any], of: Found) -> tuple[Row, Row | None]:
