@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import re
 import shutil
 import sys
 from dataclasses import asdict, replace
@@ -141,7 +142,7 @@ def test_claims_of_the_docs_each_name_a_primary_comparison_and_stay_without_run_
     docs.mkdir()
     page = Path(shutil.copy(CLAIMS.ROOT / "docs" / "claims.md", docs))
     before = page.read_text()
-    assert "6 of 9 decisions came again" in before
+    assert re.search(r"\d+ of \d+ decisions came again", before)
     CLAIMS.main([str(tmp_path), "--docs", str(docs)])
     assert page.read_text() == before
     data = YAML(typ="safe").load(CLAIMS.ROOT / "tools" / "claims.yaml")
