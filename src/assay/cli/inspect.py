@@ -214,7 +214,7 @@ def _signed(folder: RunFolder, changes: Sequence[Change]) -> Iterator[Finding]:
     if broken:
         yield Finding("bad", "signature", broken.text, folder.remedy(broken))
     elif not folder.signed:
-        yield Finding("ok", "signature", "none")
+        yield Finding("ok", "signature", "none: who wrote the files is not known")
     elif changes:
         yield Finding("warn", "signature", "not checked, since files are not as the run left them")
     else:

@@ -21,8 +21,8 @@ def register_command(asked: RunRequest, receipt: str) -> None:
     made = register(settled.root, settled.spec, receipt)
     file = registration_file(settled.root)
     if asked.as_json:
-        told = {key: made.content.get(key, "") for key in ("time", "commit")}
-        print(json.dumps({"file": str(file), "sha256": made.sha256, **told, "receipt": made.receipt}))
+        more = {key: made.content.get(key, "") for key in ("time", "commit")}
+        print(json.dumps({"file": str(file), "sha256": made.sha256, **more, "receipt": made.receipt}))
         return
     commit = f", commit {made.content['commit']}" if made.content.get("commit") else ""
     print(f"registered: {file}, {made.content['time']}{commit}\nSHA-256: {made.sha256}")
