@@ -8,7 +8,6 @@ from tests.stats.sentences import verdict
 
 from assay.report.sentences.reasons import reason_words
 from assay.stats.doses import uneven_rows
-from assay.stats.rows import along
 
 
 def at(confounder: str, p: str) -> dict[str, str]:
@@ -57,12 +56,3 @@ def test_a_dose_of_0_that_confounders_share_is_compared_with_the_doses_of_each()
         if row["text"].startswith("training rows")
     ]
     assert told.startswith("training rows differ over the doses of position x: 500 at p = 0, 320 at p = 1, so")
-
-
-def test_a_response_averaged_over_confounders_runs_along_its_doses() -> None:
-    row = {"coordinates": '{"confounder": "tag", "p": 0.2, "initialization": "natural"}'}
-    pooled = '{"confounder": ["tag", "low-pass"], "p": [0.2, 0.5]}'
-    assert along({"axis": "initialization", "where": "{}", "pooled": pooled}, row) == "p"
-    assert along({"axis": "initialization", "where": '{"confounder": "tag"}', "pooled": ""}, row) == "p"
-    two = {"coordinates": '{"train.dose.confounder": "tag", "train.dose.p": 0.2}'}
-    assert along({"axis": "initialization", "where": "{}"}, two) == "train.dose.p"

@@ -294,8 +294,7 @@ def _carried_out(gathered: Gathered, pair: Pair) -> Contrast:
         curves = [_curve(gathered, recipes, stated.environment) for recipes in (pair.a, pair.b)]
         if curves[0] is None or curves[1] is None:
             return untested(because(Code.NO_SEED_AT_EVERY_BUDGET), stated.margin)
-        matched = matched_fit(curves[0], curves[1], stated.measure, stated.margin)
-        return matched.contrast or untested(matched.reason, stated.margin)
+        return matched_fit(curves[0], curves[1], stated.measure, stated.margin)
     a, b = pair.a[0], pair.b[0]
     if is_of_panels(stated):
         panels = [panel_for(gathered, stated, point) for point in (a, b)]

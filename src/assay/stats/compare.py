@@ -16,7 +16,7 @@ from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.seeds import generator
 from assay.core.types import Direction
 from assay.stats.estimate import Spread, Uncertainty, interval, uncertainty
-from assay.stats.panel import Evaluated, Panel, combine, evaluate, probit
+from assay.stats.panel import Evaluated, Panel, combine, evaluate
 from assay.stats.rows import LEAST_PATIENTS
 
 # Tests against a margin stated beforehand: a difference that would not matter, in either direction or in the worse.
@@ -66,7 +66,6 @@ EXACT_FLIPS = 14
 NO_BOUNDS = (-np.inf, np.inf)
 
 Correction = Literal["holm", "fixed-order"]
-Scale = Literal["plain", "probit"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,18 +164,10 @@ def contrast(a: Panel, b: Panel, name: str, margin: float | None = None) -> Cont
 
 
 def combination(
-    panels: Sequence[Panel],
-    weights: Float[np.ndarray, " m"],
-    name: str,
-    margin: float | None = None,
-    scale: Scale = "plain",
+    panels: Sequence[Panel], weights: Float[np.ndarray, " m"], name: str, margin: float | None = None
 ) -> Contrast:
-    """The linear combination sum_m weights[m] measure(panels[m]), such as a difference of differences (1, -1, -1, 1).
-
-    scale: `probit` puts the measure, held within 0.005 .. 0.995, on the probit scale first.
-    """
-    parts = [evaluate(panel, name) for panel in panels]
-    return compare([probit(part) for part in parts] if scale == "probit" else parts, weights, margin)
+    """The linear combination sum_m weights[m] measure(panels[m]): of (1, -1, -1, 1) a difference of differences."""
+    return compare([evaluate(panel, name) for panel in panels], weights, margin)
 
 
 def compare(parts: Sequence[Evaluated], weights: Float[np.ndarray, "m *s"], margin: float | None = None) -> Contrast:
@@ -310,7 +301,7 @@ ADJUSTMENTS: Mapping[Correction, Callable[[Float[np.ndarray, " m"]], Float[np.nd
 #
 # The level is set for each seed: the lowest log-loss that both recipes come down to with it. Seeds draw training rows
 # of their own, some of which are harder than others, so that one level for all may be reached by none of a study's
-# budgets; only the two models that are compared need equal fit. A given level holds for every seed. A seed reaches a
+# budgets; only the two models that are compared need equal fit. A seed reaches a
 # level when its smallest budget is at or above it and a later one at or below; where the yardstick
 # rises again with more training, the first crossing counts; a seed that does not is left out. Levels and weights are
 # taken as fixed: they come from validation rows, which share no patient with the test rows.
@@ -333,28 +324,19 @@ Curve = Sequence[Budget]
 """A recipe's budgets, smallest first."""
 
 
-@dataclass(frozen=True)
-class Matched:
-    """A contrast at equal fit, the mean level of the yardstick, and the reason when no level is reached by both."""
-
-    contrast: Contrast | None
-    level: float
-    reason: Reason = NOTHING
-
-
-def matched_fit(a: Curve, b: Curve, name: str, margin: float | None = None, level: float | None = None) -> Matched:
+def matched_fit(a: Curve, b: Curve, name: str, margin: float | None = None) -> Contrast:
     """The contrast a - b at an equal yardstick, over the seeds that both kept at every budget and that reach the level.
 
     Undefined when no seed does.
     """
     seeds = _seeds([*a, *b])
     if not len(seeds):
-        return Matched(None, float("nan"), because(Code.NO_SEED_AT_EVERY_BUDGET))
+        return untested(because(Code.NO_SEED_AT_EVERY_BUDGET), margin)
     yardsticks = [np.stack([_of_seeds(budget, seeds) for budget in curve]) for curve in (a, b)]
-    levels = seed_levels(yardsticks, level)
+    levels = seed_levels(yardsticks)
     reached = np.isfinite(levels)
     if not reached.any():
-        return Matched(None, float("nan"), _unreached(yardsticks, level))
+        return untested(_unreached(yardsticks), margin)
     seeds, levels = seeds[reached], levels[reached]
     tables = [table[:, reached] for table in yardsticks]
     weights = [np.stack([crossing(*pair) for pair in zip(table.T, levels, strict=True)], axis=1) for table in tables]
@@ -363,26 +345,23 @@ def matched_fit(a: Curve, b: Curve, name: str, margin: float | None = None, leve
         for curve, weight in zip((a, b), weights, strict=True)
     ]
     every = {int(seed) for budget in [*a, *b] for seed in budget.panel.numbers}
-    result = compare(sides, np.array([1.0, -1.0]), margin)
-    return Matched(replace(result, left_out=len(every) - len(seeds)), float(levels.mean()))
+    return replace(compare(sides, np.array([1.0, -1.0]), margin), left_out=len(every) - len(seeds))
 
 
-def seed_levels(yardsticks: Sequence[Float[np.ndarray, "b s"]], level: float | None = None) -> Float[np.ndarray, " s"]:
-    """Per seed, the lowest log-loss that all recipes come down to (or the given one); NaN where one does not reach it.
+def seed_levels(yardsticks: Sequence[Float[np.ndarray, "b s"]]) -> Float[np.ndarray, " s"]:
+    """Per seed, the lowest log-loss that all recipes come down to; NaN where one does not reach it.
 
     yardsticks: one table per recipe, its budgets by rows, smallest first.
     """
     deepest = np.max([table.min(axis=0) for table in yardsticks], axis=0)
     shallowest = np.min([table[0] for table in yardsticks], axis=0)
-    wanted = deepest if level is None else np.full_like(deepest, level)
-    return np.where((deepest <= wanted) & (wanted <= shallowest), wanted, np.nan)
+    return np.where(deepest <= shallowest, deepest, np.nan)
 
 
-def _unreached(yardsticks: Sequence[np.ndarray], level: float | None) -> Reason:
+def _unreached(yardsticks: Sequence[np.ndarray]) -> Reason:
     start_a, start_b = (float(table[0].mean()) for table in yardsticks)
     end_a, end_b = (float(table.min(axis=0).mean()) for table in yardsticks)
-    asked = {} if level is None else {"asked": level}
-    return because(Code.UNREACHED_FIT, start_a=start_a, start_b=start_b, end_a=end_a, end_b=end_b, **asked)
+    return because(Code.UNREACHED_FIT, start_a=start_a, start_b=start_b, end_a=end_a, end_b=end_b)
 
 
 def crossing(yardstick: Float[np.ndarray, " b"], level: float) -> Float[np.ndarray, " b"]:

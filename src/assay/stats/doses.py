@@ -16,7 +16,6 @@ from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.stats.compare import (
     Contrast,
     EqualClean,
-    Scale,
     Scales,
     combination,
     compare,
@@ -319,7 +318,7 @@ def _compared(
     weights: Sequence[Float[np.ndarray, " n"]],
     setter: int,
     margin: float | None,
-    scale: Scale,
+    scale: Literal["plain", "probit"],
 ) -> Contrast:
     """The contrast on one scale; clean performance is matched on the plain one, so that places are the same on both."""
     terms: list[Term] = []
@@ -336,7 +335,7 @@ def _compared(
     return compare(parts, np.array(amounts), margin)
 
 
-def _changes(doses: Sequence[Evaluated], scale: Scale) -> list[Term]:
+def _changes(doses: Sequence[Evaluated], scale: str) -> list[Term]:
     """The terms of the mean change over p > 0 from p = 0."""
     parts = [probit(part) for part in doses] if scale == "probit" else doses
     return list(zip(parts, outcome_weights(len(parts)).tolist(), strict=True))

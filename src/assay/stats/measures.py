@@ -56,10 +56,7 @@ def _fault(answers: Answers) -> Reason:
 
 
 def _auroc(answers: Answers) -> Metric:
-    if fault := _fault(answers):
-        return undefined(fault)
-    two = at_cut(answers)
-    return metrics.auroc(two.score, two.target, two.fold)
+    return undefined(fault) if (fault := _fault(answers)) else _ranking(at_cut(answers))
 
 
 def _graded_at_least(answers: Answers, level: int) -> Bool[np.ndarray, " n"]:
@@ -273,16 +270,16 @@ def _ranked(score: str) -> Iterator[Computed]:
     name, given = score.replace("half_", "").replace("_", "-"), partial(_scored, score)
     yield Computed(
         registry.MEASURES[f"auroc-{name}"],
-        lambda answers: metrics.auroc(given(answers).score, answers.target, answers.fold),
+        lambda answers: _ranking(given(answers)),
         lambda answers, at, patient: influence.auroc(given(answers), at, patient),
         binary=True,
         maps=True,
     )
     yield Computed(
         registry.MEASURES[f"average-precision-{name}"],
-        lambda answers: metrics.average_precision(given(answers).score, answers.target, answers.fold),
+        lambda answers: _precision(given(answers)),
         lambda answers, at, patient: influence.average_precision(given(answers), at, patient),
-        lambda target, classes: float((target == 1).mean()),
+        _positives,
         binary=True,
         maps=True,
     )
@@ -370,9 +367,6 @@ def _map_measures() -> Iterator[Computed]:
     yield from (_outlined(name, native=True) for name in _OUTLINED)
 
 
-OF_MAPS = tuple(_map_measures())
-
-
 # Measures of classes, and the contribution of each image.
 
 
@@ -385,7 +379,7 @@ def _commonest(target: np.ndarray, classes: int) -> float:
 
 
 def _positives(target: np.ndarray, classes: int) -> float:
-    return float(_shares(target, classes)[1])
+    return float((target == 1).sum() / max(len(target), 1))
 
 
 def _entropy(target: np.ndarray, classes: int) -> float:
@@ -401,6 +395,10 @@ def _gini(target: np.ndarray, classes: int) -> float:
 def _ranking(answers: Answers) -> Metric:
     """AUROC of two classes, which are ranked once for all measures."""
     return undefined(reason) if (reason := answers.unranked) else metrics.area(*answers.placements, answers.target)
+
+
+def _precision(answers: Answers) -> Metric:
+    return undefined(answers.unranked) if answers.unranked else metrics.mean_precision(*answers.calls, answers.target)
 
 
 def _macro_ranking(answers: Answers) -> Metric:
@@ -424,13 +422,7 @@ def _of_images() -> Iterator[Computed]:
     yield Computed(of["auroc"], _ranking, influence.auroc, binary=True)
     yield Computed(of["auroc-macro"], _macro_ranking, influence.macro_auroc)
     yield Computed(of["somers-d"], _somers_d, influence.somers_d, binary=True)
-    yield Computed(
-        of["average-precision"],
-        lambda a: undefined(a.unranked) if a.unranked else metrics.mean_precision(*a.calls, a.target),
-        influence.average_precision,
-        _positives,
-        binary=True,
-    )
+    yield Computed(of["average-precision"], _precision, influence.average_precision, _positives, binary=True)
     yield Computed(of["accuracy"], lambda a: metrics.accuracy(a.predicted, a.target), influence.accuracy, _commonest)
     yield Computed(
         of["sensitivity"], lambda a: metrics.sensitivity(a.predicted, a.target), influence.sensitivity, binary=True
@@ -453,7 +445,7 @@ def _of_images() -> Iterator[Computed]:
     )
 
 
-COMPUTED: Mapping[str, Computed] = {one.name: one for one in (*_of_images(), *OF_GRADES, *OF_MAPS)}
+COMPUTED: Mapping[str, Computed] = {one.name: one for one in (*_of_images(), *OF_GRADES, *_map_measures())}
 """Every measure that is computed from outputs, by name."""
 
 

@@ -221,31 +221,13 @@ def macro_auroc(
     return Metric(float(np.mean(values)))
 
 
-def somers_d(
-    values: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"], fold: Int[np.ndarray, " n"] | None = None
-) -> Metric:
-    """Somers' D of values given a binary target, 2 AUROC - 1. Range -1..1, 0 without association. Somers (1962)."""
-    area = auroc(values, target, fold)
-    return Metric(2 * area.value - 1, area.reason)
-
-
-def average_precision(
-    score: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"], fold: Int[np.ndarray, " n"] | None = None
-) -> Metric:
-    """Mean over positives of the precision at their score (rows that tie enter together). Range 0..1.
-
-    fold: with it a positive is ranked among the rows of its fold only. Chance is the share of positives. Undefined
-    without a positive or without a negative.
-    """
-    if reason := binary_fault(score, target):
-        return undefined(reason)
-    return mean_precision(*calls_at(score, target, fold), target)
-
-
 def mean_precision(
     called: Float[np.ndarray, " n"], hit: Float[np.ndarray, " n"], target: Int[np.ndarray, " n"]
 ) -> Metric:
-    """Compute the average precision from `calls_at`."""
+    """Mean over positives of the precision at their score (rows that tie enter together), from `calls_at`. Range 0..1.
+
+    Chance is the share of positives.
+    """
     positive = target == 1
     return Metric(float((hit[positive] / called[positive]).mean()))
 
@@ -328,25 +310,10 @@ def brier_losses(probability: Float[np.ndarray, "n k"], target: Int[np.ndarray, 
     return ((probability - np.eye(probability.shape[-1])[target]) ** 2).sum(axis=-1)
 
 
-def brier(logits: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"]) -> Metric:
-    """Mean squared error of the probabilities (see `brier_losses`). 0 is perfect. Undefined without images."""
-    reason = class_fault(logits, target)
-    return undefined(reason) if reason else Metric(float(brier_losses(probabilities(logits), target).mean()))
-
-
 def log_losses(logits: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """Per row: minus the log-probability of its class, in nats, from logits and so never clipped."""
     wide = two_columns(logits)
     return logsumexp(wide, axis=-1) - wide[np.arange(len(target)), target]
-
-
-def log_loss(logits: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"]) -> Metric:
-    """Mean minus log-probability of the true class, in nats. 0 is perfect, ln k a uniform guess.
-
-    Undefined without images. Where only probabilities are at hand their logarithms are logits.
-    """
-    reason = class_fault(logits, target)
-    return undefined(reason) if reason else Metric(float(log_losses(logits, target).mean()))
 
 
 def calibration_pairs(
@@ -367,21 +334,6 @@ def equal_mass_bins(values: Float[np.ndarray, " n"], bins: int = CALIBRATION_BIN
     ordered = np.sort(values)
     below, through = (np.searchsorted(ordered, values, side=side) for side in ("left", "right"))
     return np.floor((below + through) / 2 / len(values) * bins).astype(np.int64)  # the mean rank, less a half
-
-
-def calibration_error(
-    logits: Float[np.ndarray, "n k"], target: Int[np.ndarray, " n"], bins: int = CALIBRATION_BINS
-) -> Metric:
-    """Expected calibration error, l1, over 15 bins of equal mass: the mean over rows of |claimed - came| of their bin.
-
-    See `calibration_pairs` for the compared values. Range 0..1. Even a calibrated model has a positive value, the
-    greater the fewer images a bin has: compare it at equal n. Naeini, Cooper and Hauskrecht (2015); equal mass: Nguyen
-    and O'Connor (2015). Undefined without images.
-    """
-    if reason := class_fault(logits, target):
-        return undefined(reason)
-    claimed, came = calibration_pairs(probabilities(logits), target)
-    return mean_gap(claimed - came, equal_mass_bins(claimed, bins))
 
 
 def mean_gap(gaps: Float[np.ndarray, " n"], bins: Int[np.ndarray, " n"]) -> Metric:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,17 +105,12 @@ def corruption_rows(estimates: Sequence[Mapping[str, Any]], axis: str, against: 
             over severities, means over seeds.
         against: The baseline of a recipe has this value on the axis and all else alike; `group` names it.
     """
-    absolute = _ratios(estimates, axis, against, _ERROR, CORRUPTION, corruption_error)
-    return absolute + _ratios(estimates, axis, against, _INCREASE, RELATIVE, relative_corruption_error)
+    absolute = _ratios(estimates, axis, against, _ERROR, CORRUPTION, Code.BASELINE_WITHOUT_ERROR)
+    return absolute + _ratios(estimates, axis, against, _INCREASE, RELATIVE, Code.BASELINE_NOT_WORSE)
 
 
 def _ratios(
-    estimates: Sequence[Mapping[str, Any]],
-    axis: str,
-    against: str,
-    of: str,
-    measure: str,
-    ratio: Callable[[Float[np.ndarray, " s"], Float[np.ndarray, " s"]], Metric],
+    estimates: Sequence[Mapping[str, Any]], axis: str, against: str, of: str, measure: str, none: Code
 ) -> list[dict[str, Any]]:
     errors: dict[tuple[str, str, str], dict[str, Mapping[str, Any]]] = {}
     least: dict[tuple[str, str, str], float] = {}
@@ -134,7 +129,8 @@ def _ratios(
         if base is None or base.keys() != own.keys():
             alone.add(_place(next(iter(own.values()))))
             continue
-        value = ratio(*(np.array([rows[level]["value"] for level in own]) for rows in (own, base)))
+        errors_of = [np.array([rows[level]["value"] for level in own]) for rows in (own, base)]
+        value = corruption_error(errors_of[0], errors_of[1], none)
         if value.defined and of == _INCREASE and not least.get(below, 1.0) > 0:
             known = not math.isnan(least[below])
             value = undefined(Code.BASELINE_NEAR_ZERO if known else Code.BASELINE_UNKNOWN)
@@ -164,43 +160,20 @@ def _row(like: Mapping[str, Any], family: str, baseline: str, ratio: Metric) -> 
     return {**like, **gone, **named, "value": ratio.value, "reason": str(ratio.reason)}
 
 
-def corruption_error(error: Float[np.ndarray, " s"], baseline: Float[np.ndarray, " s"]) -> Metric:
+def corruption_error(error: Float[np.ndarray, " s"], baseline: Float[np.ndarray, " s"], none: Code) -> Metric:
     """CE of one family (Hendrycks and Dietterich 2019): the sum of a recipe's errors over severities, over that of the
-    baseline. 1 is as good as the baseline, 0 is without error. Undefined where the baseline makes no error.
+    baseline. 1 is as good as the baseline, 0 is without error. Undefined, as `none`, where the baseline's sum is not
+    above 0.
 
-    error, baseline: share of images called wrongly at each severity (`distorted-error`), in the same order. The mean
-    over families is mCE. Of several seeds, ratios are made of the means over seeds, not averaged: a ratio of two noisy
-    numbers is biased.
+    error, baseline: share of images called wrongly at each severity (`distorted-error`), in the same order; of the
+    relative CE the increase of that share over the one on clean images, so that it can be negative where a distortion
+    helps. The mean over families is mCE. Of several seeds, ratios are made of the means over seeds, not averaged: a
+    ratio of two noisy numbers is biased.
     """
-    _alike(error, baseline)
     below = float(baseline.sum())
     if np.isnan(error).any() or np.isnan(below):
         return undefined(Code.UNDEFINED_ERROR)
-    if not below > 0:
-        return undefined(Code.BASELINE_WITHOUT_ERROR)
-    return Metric(float(error.sum()) / below)
-
-
-def relative_corruption_error(increase: Float[np.ndarray, " s"], baseline: Float[np.ndarray, " s"]) -> Metric:
-    """Relative CE of one family: the same of the increase of the error over that on clean images.
-
-    It can be negative where a distortion helps. Undefined where the baseline's error does not increase.
-    increase, baseline: `distorted-error-increase` at each severity, in the same order.
-    """
-    _alike(increase, baseline)
-    below = float(baseline.sum())
-    if np.isnan(increase).any() or np.isnan(below):
-        return undefined(Code.UNDEFINED_ERROR)
-    if not below > 0:
-        return undefined(Code.BASELINE_NOT_WORSE)
-    return Metric(float(increase.sum()) / below)
-
-
-def _alike(error: np.ndarray, baseline: np.ndarray) -> None:
-    if error.shape != baseline.shape or error.ndim != 1 or not len(error):
-        raise ValueError(
-            f"errors of shape {error.shape} and of the baseline {baseline.shape}: give one per severity of each"
-        )
+    return Metric(float(error.sum()) / below) if below > 0 else undefined(none)
 
 
 # The joint region of two measures of one recipe, which are correlated.

@@ -62,8 +62,6 @@ MINIMUM_SEEDS = 3
 
 DOSES, MATCHED = "dose-response", "matched-clean"
 """How contrasts are made that compare along the doses, the second where clean performance is equal."""
-AMOUNTS = "rows"
-"""The axis of amounts of training data, by the end of its name."""
 CONFOUNDER = "confounder"
 """The axis of what is dosed."""
 RELIANCE = ("sobol-total", "flip-rate")
@@ -161,20 +159,6 @@ def json_object(value: Any) -> Mapping[str, Any]:
     return found
 
 
-def along(contrast: Row, row: Row) -> str:
-    """Return the axis of a dose-response: `p` of those that its contrast neither compares nor holds, else the first."""
-    held = {text_of(contrast, "axis"), *json_object(contrast.get("where"))}
-    matched = along_amounts(contrast, row)
-    free = [axis for axis in json_object(row.get("coordinates")) if axis not in held and axis != matched]
-    return next((axis for axis in free if axis.split(".")[-1] == "p"), free[0] if free else "")
-
-
-def along_amounts(contrast: Row, row: Row) -> str:
-    """The axis of amounts that a comparison at matched clean performance runs along; empty for any other."""
-    axes = json_object(row.get("coordinates")) if contrast.get("at") == MATCHED else ()
-    return next((axis for axis in axes if axis.split(".")[-1] == AMOUNTS), "")
-
-
 def belongs(estimate: Row, contrast: Row, side: str) -> bool:
     """Whether an estimate belongs to the recipe on that side of a contrast."""
     pooled = json_object(contrast.get("pooled"))
@@ -204,8 +188,8 @@ class _Indexed:
 _INDEXED: deque[_Indexed] = deque(maxlen=1)
 
 
-def of_the_model(estimates: Sequence[Row], contrast: Row, environment: str | None = None) -> Sequence[Row]:
-    """Return the estimates of the trained network in the place of a contrast, or in another environment.
+def of_the_model(estimates: Sequence[Row], contrast: Row, environment: str) -> Sequence[Row]:
+    """Return the estimates of the trained network in an environment, and else in the place of a contrast.
 
     The same rows are indexed once: there are tens of thousands in a large study, and hundreds of contrasts.
     """
@@ -217,20 +201,9 @@ def of_the_model(estimates: Sequence[Row], contrast: Row, environment: str | Non
                 found.setdefault(tuple(text_of(row, key) for key in _PLACE), []).append(row)
         known = _Indexed(estimates, found)
         _INDEXED.append(known)
-    measure, own, factor, layer = (text_of(contrast, key) for key in _PLACE)
-    return known.by_place.get((measure, own if environment is None else environment, factor, layer), ())
+    measure, _, factor, layer = (text_of(contrast, key) for key in _PLACE)
+    return known.by_place.get((measure, environment, factor, layer), ())
 
-
-def find(estimates: Sequence[Row], contrast: Row, side: str) -> Row | None:
-    """Return the estimate of one side of a contrast, of the trained network where there are references too.
-
-    None when none, or more than one, fits.
-    """
-    fitting = [row for row in of_the_model(estimates, contrast) if belongs(row, contrast, side)]
-    return fitting[0] if len(fitting) == 1 else None
-
-
-# Outcomes of a recipe's seeds where none was kept.
 
 _ENDS = ("collapsed", "diverged", "failed", "pending", "done")
 
