@@ -21,7 +21,7 @@ from assay.analysis.tables import collapse_rows
 from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.report.words import statement
 from assay.spec.parse import parse_study
-from assay.spec.schema import ContrastSpec
+from assay.spec.schema import ContrastSpec, RecipePoint
 from assay.stats.compare import Contrast, compare, untested
 from assay.stats.decisions import decided
 from assay.stats.doses import Dose, interaction
@@ -32,7 +32,7 @@ from assay.store.schema import COLLAPSES, CONTRASTS, RELIANCE_CONTRASTS
 
 
 def point(label: str) -> Any:
-    return SimpleNamespace(label=label, coordinates={"loss": label})
+    return RecipePoint.model_construct(coordinates={"loss": label})
 
 
 @dataclass

@@ -14,6 +14,7 @@ import pytest
 from assay.analysis.similarity import recipe_pairs, similarity_rows
 from assay.core.reasons import Code, read
 from assay.report.sentences.reasons import reason_words
+from assay.spec.schema import RecipePoint
 from assay.stats.panel import Panel
 from assay.stats.similarity import cka_matrix, rbf_cka_vector
 from assay.store import schema
@@ -24,14 +25,14 @@ IMAGES, UNITS = 60, 6
 Layers = dict[str, np.ndarray]
 
 
-def point(label: str, **coordinates: str) -> Any:
-    return SimpleNamespace(label=label, coordinates=coordinates or {"start": label}, tests={"same": "spec"})
+def point(**coordinates: str) -> Any:
+    return RecipePoint.model_construct(coordinates=coordinates, tests={"same": "spec"})
 
 
 def study(root: Path, models: dict[str, list[Layers]], rows: dict[str, np.ndarray] | None = None) -> Any:
     """A gathered study of recipes with one model per seed; recipes may have rows of their own."""
     folder = RunFolder(root)
-    points = [point(label) for label in models]
+    points = [point(start=label) for label in models]
     probes: list[Any] = []
     for each in points:
         for seed, layers in enumerate(models[each.label]):
@@ -176,20 +177,20 @@ def test_nothing_kept_is_nothing_compared(tmp_path: Path) -> None:
 def test_recipes_are_paired_along_one_axis_with_what_it_is_compared_against() -> None:
     """A grid of 3 x 10 has 9 pairs in each of 3 columns, and 2 in each of 10 rows; not 435."""
     names = [str(i) for i in range(10)]
-    points = [point(f"{x}{y}", loss=x, p=y) for x in "abc" for y in names]
+    points = [point(loss=x, p=y) for x in "abc" for y in names]
     stated = [SimpleNamespace(axis="loss", against="b")]
     spec: Any = SimpleNamespace(points=points, axes={"loss": tuple("abc"), "p": tuple(names)}, contrasts=stated)
     pairs = recipe_pairs(spec)
     assert len(pairs) == 3 * 9 + 2 * 10
-    assert {(pair.a.label, pair.b.label) for pair in pairs if pair.axis == "loss" and pair.a.label[1] == "4"} == {
-        ("a4", "b4"),
-        ("c4", "b4"),
+    assert {(pair.a.label, pair.b.label) for pair in pairs if pair.axis == "loss" and pair.a.label[-1] == "4"} == {
+        ("a · 4", "b · 4"),
+        ("c · 4", "b · 4"),
     }
-    assert all(pair.b.label[1] == "0" for pair in pairs if pair.axis == "p")
+    assert all(pair.b.label[-1] == "0" for pair in pairs if pair.axis == "p")
 
 
 def test_a_pair_is_likened_once_though_both_are_compared_against() -> None:
     stated = [SimpleNamespace(axis="start", against=name) for name in ("a", "b")]
-    points = [point(name) for name in "abc"]
+    points = [point(start=name) for name in "abc"]
     spec: Any = SimpleNamespace(points=points, axes={"start": tuple("abc")}, contrasts=stated)
     assert len(recipe_pairs(spec)) == 3

@@ -12,6 +12,7 @@ import torch
 
 from assay.analysis.segmentation import trade_rows
 from assay.maps.summary import summarize
+from assay.spec.schema import RecipePoint
 from assay.stats.estimate import estimate
 from assay.stats.panel import Panel
 
@@ -47,7 +48,7 @@ PANELS = {
 def gathered(contrasts: list[Any], *left_out: tuple[str, str]) -> Any:
     """What a study of two recipes gathered, without some of it."""
     points = [
-        SimpleNamespace(label=label, coordinates={"loss": label}, tests={"lesions": None, "healthy": None})
+        RecipePoint.model_construct(coordinates={"loss": label}, tests={"lesions": None, "healthy": None})
         for label in ("quiet", "loud")
     ]
     there = {key: one for key, one in PANELS.items() if key not in left_out}

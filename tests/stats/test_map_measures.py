@@ -14,7 +14,7 @@ from assay.maps.summary import summarize
 from assay.report.sentences.reasons import reason_words
 from assay.stats.compare import contrast
 from assay.stats.influence import Answers, Computed
-from assay.stats.measures import LEVELS, OF_MAPS, influence_of, value
+from assay.stats.measures import COMPUTED, LEVELS, influence_of, value
 from assay.stats.panel import Panel, evaluate
 
 HIGH, LOW = 4.0, -4.0
@@ -85,6 +85,7 @@ def test_a_healthy_image_that_is_left_empty_is_told_otherwise_by_every_conventio
     )
 
 
+OF_MAPS = [one for one in COMPUTED.values() if one.maps]
 NATIVE = [one for one in OF_MAPS if one.native]
 
 

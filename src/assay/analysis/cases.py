@@ -42,7 +42,7 @@ def case_rows(gathered: Gathered, population: Population, gallery: Gallery) -> l
     Images are those of the first seed's first fold. Recipes differ on the compared axis alone.
     """
     spec = gathered.plan.spec
-    points = [point for point in _beside(spec) if gathered.kept_seeds(point)]
+    points = [point for point in beside(spec, spec.points) if gathered.kept_seeds(point)]
     if not points:
         return []
     scene = population.scene(points[0].tests, gathered.kept_seeds(points[0])[0])
@@ -167,12 +167,12 @@ def of_masks(
     return outcomes, lambda at: {"dice": None if free[at] else float(dice[at]), "area": float(area[at])}
 
 
-def _beside(spec: StudySpec) -> list[RecipePoint]:
+def beside(spec: StudySpec, points: Sequence[RecipePoint]) -> list[RecipePoint]:
     """Return the recipes that differ on the axis compared first and in nothing else, the most there are."""
     axis = spec.contrasts[0].axis if spec.contrasts else next(iter(spec.axes), "")
-    others = [tuple(item for item in point.coordinates.items() if item[0] != axis) for point in spec.points]
-    held = Counter(reversed(others)).most_common(1)[0][0]
-    return [point for point, own in zip(spec.points, others, strict=True) if own == held]
+    others = [tuple(item for item in point.coordinates.items() if item[0] != axis) for point in points]
+    held = [most for most, _ in Counter(reversed(others)).most_common(1)]  # of equal counts the one met last
+    return [point for point, own in zip(points, others, strict=True) if own in held]
 
 
 def _first(panel: Panel, images: int) -> Bool[np.ndarray, " n"] | None:

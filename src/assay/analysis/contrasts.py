@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import get_args
 
@@ -165,9 +165,9 @@ class Pair:
         return listed(above) if any(len(side) > len(doses) for side in sides) else ""
 
 
-def pairs(stated: ContrastSpec, points: Sequence[RecipePoint], axes: Sequence[str]) -> Iterator[Pair]:
-    """Yield every comparison that a contrast means (see `spec.comparisons`)."""
-    yield from map(_pair, sides_of(stated, points, axes))
+def pairs(stated: ContrastSpec, points: Sequence[RecipePoint], axes: Sequence[str]) -> list[Pair]:
+    """Return every comparison that a contrast means (see `spec.comparisons`)."""
+    return list(map(_pair, sides_of(stated, points, axes)))
 
 
 def _pair(sides: Sides) -> Pair:
@@ -387,8 +387,7 @@ def _against_greatest(point: RecipePoint, measure: str, by_factor: Mapping[str, 
     results = [compare([first, other], np.array([1.0, -1.0])) for _, other in others]
     return [
         {
-            "recipe": point.label,
-            "coordinates": json.dumps(dict(point.coordinates)),
+            **point.columns,
             "measure": measure,
             "factor": factor,
             "against": against,

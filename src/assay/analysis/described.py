@@ -276,15 +276,7 @@ def facts_of_sets(population: Population) -> dict[str, str]:
 
 
 def _achieved_row(found: Achieved) -> Row:
-    return {
-        "factor": found.factor,
-        "target": found.target,
-        "asked": math.nan if found.asked is None else found.asked,
-        "strength": found.strength,
-        "low": found.low,
-        "high": found.high,
-        "kept": found.kept,
-        "available": found.available,
-        "counts": json.dumps([[label, level, count] for (label, level), count in found.counts.items()]),
-        "held": found.held,
-    }
+    names = ("factor", "target", "strength", "low", "high", "kept", "available", "held")
+    counts = json.dumps([[label, level, count] for (label, level), count in found.counts.items()])
+    asked = math.nan if found.asked is None else found.asked
+    return {**{name: getattr(found, name) for name in names}, "asked": asked, "counts": counts}

@@ -14,12 +14,13 @@ from jaxtyping import Bool
 from assay.analysis.results import Gathered
 from assay.core.files import canonical_json
 from assay.core.measures import direction_of
-from assay.core.reasons import Code, because
+from assay.core.reasons import NOTHING, Code, Reason, because
 from assay.core.types import FactorTable
 from assay.shifts.association import tied
 from assay.shifts.population import Population
 from assay.spec.environments import Borne, dose_axis, dosed_factors
 from assay.spec.schema import RecipePoint, StudySpec
+from assay.stats.compare import untested
 from assay.stats.doses import Dose, half_dose, outcome
 from assay.stats.measures import COMPUTED
 from assay.stats.rows import DOSES, MATCHED
@@ -56,8 +57,7 @@ def _counted(
         if not bearing:
             return
         yield {
-            "recipe": point.label,
-            "coordinates": json.dumps(dict(point.coordinates)),
+            **point.columns,
             "factor": factor,
             "target": name,
             "least": min(bearing),
@@ -85,16 +85,32 @@ ByDose = Mapping[float, RecipePoint]
 
 def half_dose_rows(gathered: Gathered) -> list[Row]:
     """Rows of `schema.HALF_DOSES`; none in a study that has no axis of doses with 0 and another."""
-    spec = gathered.plan.spec
-    axis = dose_axis(spec.points)
-    if not axis:
-        return []
-    return [
-        {**place(points, axis), "axis": axis, "measure": measure, "environment": environment, **found}
-        for points in by_recipe(spec.points, axis)
-        for environment in points[0.0].tests
-        for measure, found in _half_dose_rows(gathered, points, environment)
-    ]
+    rows: list[Row] = []
+    for where, doses, kept, lost in _responses(gathered):
+        for measure in measures(gathered):
+            row = {**where, "measure": measure}
+            if lost:
+                nothing = dict.fromkeys(("value", "low", "high", "margin", "chance"), math.nan)
+                rows.append({**row, **nothing, "greatest": max(doses), "reason": str(lost)})
+                continue
+            chance = COMPUTED[measure].chance(kept[0].panel.target, kept[0].panel.scores.shape[2])
+            if not math.isnan(chance):
+                found = half_dose(kept, measure, chance)
+                rows.append({**row, **asdict(found), "chance": chance, "reason": str(found.reason)})
+    return rows
+
+
+def _responses(gathered: Gathered) -> Iterator[tuple[Row, ByDose, list[Dose], Reason]]:
+    """Yield each recipe in each environment: its columns, its doses, their panels, and why there is none of one."""
+    points = gathered.plan.spec.points
+    axis = dose_axis(points)
+    for doses in by_recipe(points, axis) if axis else ():
+        for environment in doses[0.0].tests:
+            panels = {p: gathered.panel(point, environment) for p, point in doses.items()}
+            lost = [doses[p].label for p, panel in panels.items() if panel is None]
+            why = because(Code.NO_SEED_OF, recipe=lost[0]) if lost else NOTHING
+            kept = [Dose(p, panel) for p, panel in panels.items() if panel is not None]
+            yield {**place(doses, axis), "axis": axis, "environment": environment}, doses, kept, why
 
 
 def by_recipe(points: Sequence[RecipePoint], axis: str) -> list[ByDose]:
@@ -112,28 +128,6 @@ def place(points: ByDose, axis: str) -> Row:
     return {"recipe": " · ".join(rest.values()) or points[0.0].recipe.loss.label, "coordinates": json.dumps(rest)}
 
 
-def _half_dose_rows(gathered: Gathered, points: ByDose, environment: str) -> Iterator[tuple[str, Row]]:
-    """Measure -> its half-dose, for AUROC and the measures that the study's dose-responses compare."""
-    panels = {p: gathered.panel(point, environment) for p, point in points.items()}
-    kept = [Dose(p, panel) for p, panel in panels.items() if panel is not None]
-    if len(kept) < len(points):
-        lost = next(points[p].label for p, panel in panels.items() if panel is None)
-        nothing = dict.fromkeys(("value", "low", "high", "margin", "chance"), math.nan)
-        undefined = {
-            **nothing,
-            "greatest": max(points),
-            "reason": str(because(Code.NO_SEED_OF, recipe=lost)),
-        }
-        yield from ((measure, undefined) for measure in measures(gathered))
-        return
-    target, classes = kept[0].panel.target, kept[0].panel.scores.shape[2]
-    for measure in measures(gathered):
-        chance = COMPUTED[measure].chance(target, classes)
-        if not math.isnan(chance):
-            found = half_dose(kept, measure, chance)
-            yield measure, {**asdict(found), "chance": chance, "reason": str(found.reason)}
-
-
 def measures(gathered: Gathered) -> list[str]:
     """AUROC, and those of the measures compared along doses of which more is better."""
     spec = gathered.plan.spec
@@ -149,42 +143,17 @@ def measures(gathered: Gathered) -> list[str]:
 
 def dose_change_rows(gathered: Gathered) -> list[Row]:
     """Rows of `schema.DOSE_CHANGES`; none in a study that has no axis of doses with 0 and another."""
-    spec = gathered.plan.spec
-    axis = dose_axis(spec.points)
-    if not axis:
-        return []
-    return [
-        {**place(points, axis), "axis": axis, "doses": _above_none(points), "environment": environment, **found}
-        for points in by_recipe(spec.points, axis)
-        for environment in points[0.0].tests
-        for found in _change_rows(gathered, points, environment)
-    ]
-
-
-def _above_none(points: ByDose) -> str:
-    return json.dumps([p for p in points if p])
-
-
-def _change_rows(gathered: Gathered, points: ByDose, environment: str) -> Iterator[Row]:
-    panels = {p: gathered.panel(point, environment) for p, point in points.items()}
-    kept = [Dose(p, panel) for p, panel in panels.items() if panel is not None]
-    if len(kept) < len(points):
-        lost = next(points[p].label for p, panel in panels.items() if panel is None)
-        nothing = dict.fromkeys(("value", "low", "high"), math.nan)
+    rows: list[Row] = []
+    for where, doses, kept, lost in _responses(gathered):
         for measure in measures(gathered):
-            yield {"measure": measure, **nothing, "seeds": 0, "patients": 0, "per_seed": "{}",
-                   "reason": str(because(Code.NO_SEED_OF, recipe=lost))}  # fmt: skip
-        return
-    seeds = reduce(np.intersect1d, [dose.panel.numbers for dose in kept])
-    for measure in measures(gathered):
-        found = outcome(kept, measure)
-        yield {
-            "measure": measure,
-            "value": found.value,
-            "low": found.low,
-            "high": found.high,
-            "seeds": found.seeds,
-            "patients": found.patients,
-            "per_seed": json.dumps(dict(zip(seeds.tolist(), found.per_seed.tolist(), strict=True))),
-            "reason": str(found.reason),
-        }
+            found = untested(lost) if lost else outcome(kept, measure)
+            seeds: list[int] = [] if lost else reduce(np.intersect1d, [dose.panel.numbers for dose in kept]).tolist()
+            rows.append({
+                **where,
+                "doses": json.dumps([p for p in doses if p]),
+                "measure": measure,
+                **{name: getattr(found, name) for name in ("value", "low", "high", "seeds", "patients")},
+                "per_seed": json.dumps(dict(zip(seeds, found.per_seed.tolist(), strict=True))),
+                "reason": str(found.reason),
+            })  # fmt: skip
+    return rows

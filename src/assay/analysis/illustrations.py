@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -15,7 +14,7 @@ from jaxtyping import Bool, Float, UInt8
 from scipy import ndimage
 from torch import nn
 
-from assay.analysis.cases import case_rows
+from assay.analysis.cases import beside, case_rows
 from assay.analysis.confounders import Confounder, Looked, confounders
 from assay.analysis.data_checks import DataChecks
 from assay.analysis.measurements import KEY_FIELDS, OF_ONE_IMAGE
@@ -86,19 +85,11 @@ def recipes_of(gathered: Gathered, population: Population) -> Iterator[Recipe]:
     """Recipes that differ on the axis compared first and in nothing else, whose weights were kept: the most there are,
     of equally many those at the last values of the other axes.
     """
-    spec, found = gathered.plan.spec, 0
-    axis = spec.contrasts[0].axis if spec.contrasts else next(iter(spec.axes), "")
-    beside = [
-        tuple((name, value) for name, value in point.coordinates.items() if name != axis) for point in spec.points
-    ]
-    kept = [(point, others, trial) for point, others in zip(spec.points, beside, strict=True)
-            if (trial := _first(gathered, point)) is not None]  # fmt: skip
-    counted = Counter(others for _, others, _ in reversed(kept)).most_common(1)  # of equal counts the one met last
-    for point, others, trial in kept:
-        if others == counted[0][0] and found < MOST_RECIPES:
-            inputs = inputs_of(population, spec.data, spec.task)
-            yield Recipe(point, TrainedModel.of(gathered.folder.root, trial.id, trial.training, inputs).load().network)
-            found += 1
+    spec = gathered.plan.spec
+    trials = {point.label: trial for point in spec.points if (trial := _first(gathered, point)) is not None}
+    for point in beside(spec, [point for point in spec.points if point.label in trials])[:MOST_RECIPES]:
+        trial, inputs = trials[point.label], inputs_of(population, spec.data, spec.task)
+        yield Recipe(point, TrainedModel.of(gathered.folder.root, trial.id, trial.training, inputs).load().network)
 
 
 def _first(gathered: Gathered, point: RecipePoint) -> Trial | None:

@@ -29,6 +29,7 @@ KEY_FIELDS = ("measure", "environment", "factor", "level", "layer", "group")
 NUMBERS = ("value", "standard_error", "n", "patients", "chance")
 OF_EACH_SEED = (*NUMBERS, "unit", "direction", "reason", CONTRIBUTIONS, AT)
 """Columns of a measurement that may differ between seeds."""
+_UNDEFINED: Mapping[str, float] = dict.fromkeys(("value", "standard_error"), math.nan)
 
 
 # The worst group and the worst environment of a recipe: chosen by the mean over its seeds, and then one place for all.
@@ -80,8 +81,7 @@ def _worst(key: Key, rows: BySeed, every: Mapping[Key, BySeed], smallest_group: 
     if chosen is None:
         known = (reason_of(row) for row in rows.values() if math.isnan(row["value"]))
         reason = str(next(known, NOTHING) or because(Code.NO_COMMON_GROUP))
-        return {seed: {**row, "value": math.nan, "standard_error": math.nan, "reason": reason}
-                for seed, row in rows.items()}  # fmt: skip
+        return {seed: {**row, **_UNDEFINED, "reason": reason} for seed, row in rows.items()}
     if key[5] == WORST_ENVIRONMENT:
         where = because(Code.WORST_ENVIRONMENT_PLACE, environment=chosen[1])
     else:
@@ -120,10 +120,7 @@ def of_one_unit(rows: BySeed) -> BySeed:
     if len(units) < 2:
         return rows
     reason = str(because(Code.MIXED_UNITS, of="seeds", units=" and some ".join(units)))
-    return {
-        seed: {**row, "unit": "", "value": math.nan, "standard_error": math.nan, "reason": reason}
-        for seed, row in rows.items()
-    }
+    return {seed: {**row, **_UNDEFINED, "unit": "", "reason": reason} for seed, row in rows.items()}
 
 
 def over_folds(key: Key, folds: Sequence[Mapping[Key, Row]]) -> Row:
@@ -146,10 +143,10 @@ def over_folds(key: Key, folds: Sequence[Mapping[Key, Row]]) -> Row:
     units = _units(rows)
     if len(units) > 1:
         reasons += because(Code.MIXED_UNITS, of="folds", units=" and some ".join(units))
-        return {**total, "unit": "", "value": math.nan, "standard_error": math.nan, "reason": str(reasons)}
+        return {**total, **_UNDEFINED, "unit": "", "reason": str(reasons)}
     if len(rows) < len(folds):
         reasons += because(Code.MISSING_FOLDS, count=len(rows), folds=len(folds))
-        return {**total, "value": math.nan, "standard_error": math.nan, "reason": str(reasons)}
+        return {**total, **_UNDEFINED, "reason": str(reasons)}
     error = math.sqrt(sum(row["standard_error"] ** 2 for row in rows)) / len(rows)
     return {**total, "value": float(values.mean()), "standard_error": error, "reason": str(reasons)}
 

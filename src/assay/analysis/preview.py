@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from assay.analysis.contrasts import Pair, compared, pairs, pooling_group
+from assay.analysis.contrasts import Pair, compared, pooling_group, spec_pairs
 from assay.core.files import canonical_json
 from assay.core.measures import range_of
 from assay.core.reasons import Code, because
@@ -108,7 +108,7 @@ def detectable_differences(spec: StudySpec, population: Population) -> list[Row]
     `detectable` is NaN, with `reason`, where the plan cannot say: a measure whose patients or range are not
     known beforehand, too few patients, fewer than 3 seeds. The assumptions are `stats.power.Assumptions`.
     """
-    family = [pair for stated in spec.contrasts for pair in pairs(stated, spec.points, tuple(spec.axes))]
+    family = spec_pairs(spec)
     groups = [pooling_group(pair.stated) for pair in family]
     return [
         _entry(pair, spec, population, _of_family(pair, family), groups.count(group))

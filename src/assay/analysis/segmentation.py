@@ -124,14 +124,7 @@ def _where(curve: str, point: RecipePoint, environment: str, panel: Panel, among
 
 
 def _point(curve: str, point: RecipePoint, environment: str) -> Row:
-    coordinates = json.dumps(dict(point.coordinates))
-    return {
-        "curve": curve,
-        "recipe": point.label,
-        "coordinates": coordinates,
-        "environment": environment,
-        "y": math.nan,
-    }
+    return {"curve": curve, **point.columns, "environment": environment, "y": math.nan}
 
 
 # Overlap of each recipe against its false alarms, with their joint region.
@@ -157,8 +150,7 @@ def trade_rows(gathered: Gathered) -> list[Row]:
         found = joint(across, up)
         rows.append(
             {
-                "recipe": point.label,
-                "coordinates": json.dumps(dict(point.coordinates)),
+                **point.columns,
                 "across": measured[0],
                 "across_environment": places[0],
                 "up": measured[1],

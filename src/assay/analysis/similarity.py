@@ -6,7 +6,6 @@ as contrasts pair them, each level of an axis with the one that it is compared a
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -236,10 +235,9 @@ def _kappas(ones: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> Float[n
 
 def _row(axis: str, a: RecipePoint, b: RecipePoint, measure: str, layer: str = "", other: str = "") -> Row:
     return {
-        "recipe": a.label,
-        "coordinates": json.dumps(dict(a.coordinates)),
+        **a.columns,
         "against": b.label,
-        "against_coordinates": json.dumps(dict(b.coordinates)),
+        "against_coordinates": b.columns["coordinates"],
         "axis": axis,
         "measure": measure,
         "environment": "",

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from assay.analysis.contrasts import families_of, pairs, reliance_rows
+from assay.analysis.contrasts import families_of, reliance_rows, spec_pairs
 from assay.analysis.described import Described, describe, keep, kept
 from assay.analysis.doses import dose_change_rows, half_dose_rows
 from assay.analysis.folds import Folds, Pooled
@@ -75,8 +75,7 @@ def recipe_rows(points: Sequence[RecipePoint]) -> list[Row]:
     """Rows of `schema.RECIPES`."""
     return [
         {
-            "recipe": point.label,
-            "coordinates": json.dumps(dict(point.coordinates)),
+            **point.columns,
             "mitigation": point.recipe.mitigation.label,
             "groups": point.recipe.groups,
             "training_labels": training_labels(point.recipe.mitigation),
@@ -176,9 +175,8 @@ def collapse_rows(gathered: Gathered) -> list[Row]:
     rows = [_rate(gathered, point) for point in spec.points]
     compared = dict.fromkeys(
         (one.a[0].label, one.b[0].label)
-        for stated in spec.contrasts
-        if stated.at == "equal-budget"
-        for pair in pairs(stated, spec.points, tuple(spec.axes))
+        for pair in spec_pairs(spec)
+        if pair.stated.at == "equal-budget"
         for one in pair.single
     )
     by_label = {point.label: point for point in spec.points}
@@ -210,12 +208,7 @@ def _ended(gathered: Gathered, point: RecipePoint) -> dict[int, bool]:
 def _lost(gathered: Gathered, point: RecipePoint, seeds: list[int]) -> Row:
     """Which of a recipe's lost seeds diverged; those that did in no fold collapsed."""
     diverged = sum("diverged" in _statuses(gathered, point, seed) for seed in seeds)
-    return {
-        "recipe": point.label,
-        "coordinates": json.dumps(dict(point.coordinates)),
-        "collapsed": len(seeds) - diverged,
-        "diverged": diverged,
-    }
+    return {**point.columns, "collapsed": len(seeds) - diverged, "diverged": diverged}
 
 
 def _statuses(gathered: Gathered, point: RecipePoint, seed: int) -> Iterator[str]:
@@ -397,8 +390,7 @@ def _trial_row(trial: Trial, gathered: Gathered) -> Row:
     lacking = gathered.unfinished(trial) if record and not failure else NOTHING
     return {
         "trial": trial.id,
-        "recipe": trial.point.label,
-        "coordinates": json.dumps(dict(trial.point.coordinates)),
+        **trial.point.columns,
         "seed": trial.training.seed,
         "fold": trial.training.fold,
         "status": "failed" if record and failure else "pending" if lacking else status,
@@ -523,28 +515,15 @@ def scalar_rows(measured: Sequence[tuple[Row, Mapping[int, Row]]]) -> list[Row]:
 
 def where_of(point: RecipePoint, key: Mapping[str, str]) -> Row:
     """Return the columns that name an estimate; those without a value are empty."""
-    empty = dict.fromkeys(KEY_FIELDS, "")
-    return {"recipe": point.label, "coordinates": json.dumps(dict(point.coordinates)), **empty, **key}
+    return {**point.columns, **dict.fromkeys(KEY_FIELDS, ""), **key}
 
 
 def estimate_row(where: Row, found: Estimate, unit: str, direction: str, chance: float) -> Row:
     """Return a row of `schema.ESTIMATES`."""
-    row = {
-        **where,
-        "unit": unit,
-        "direction": direction,
-        "value": found.value,
-        "low": found.low,
-        "high": found.high,
-        "standard_error": found.standard_error,
-        "df": found.df,
-        "seeds": found.seeds,
-        "patients": found.patients,
-        "images": found.images,
-        "chance": chance,
-        "reason": str(found.reason),
-    }
-    return identified(row)
+    names = ("value", "low", "high", "standard_error", "df", "seeds", "patients", "images")
+    numbers = {name: getattr(found, name) for name in names}
+    described = {"unit": unit, "direction": direction, "chance": chance, "reason": str(found.reason)}
+    return identified({**where, **numbers, **described})
 
 
 def _provenance_rows(gathered: Gathered, described: Described) -> list[Row]:

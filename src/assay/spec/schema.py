@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Literal, cast
 
@@ -633,6 +634,11 @@ class RecipePoint(Frozen):
     def label(self) -> str:
         """Return the name of this recipe in tables: its coordinates, joined."""
         return " · ".join(self.coordinates.values()) or self.recipe.loss.label
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Return the columns that name this recipe in tables."""
+        return {"recipe": self.label, "coordinates": json.dumps(dict(self.coordinates))}
 
 
 class StudySpec(Frozen):

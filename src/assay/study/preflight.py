@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from assay.analysis.confounders import reads_neutral
-from assay.analysis.contrasts import pairs
+from assay.analysis.contrasts import spec_pairs
 from assay.core.errors import SpecError, StoreError, UnfitError, WeightsError, unknown_name
 from assay.core.files import canonical_json
 from assay.core.measures import COMPARED, Among
@@ -150,9 +150,7 @@ def check_measurable(spec: StudySpec, population: Population) -> None:
     fold of the first seed. Which images show a lesion is known where that is the target.
     """
     point, found = spec.points[0], dict[str, tuple[int, ...]]()
-    each = [one.stated for stated in spec.contrasts for pair in pairs(stated, spec.points, tuple(spec.axes))
-            for one in pair.single]  # fmt: skip
-    for stated in each:
+    for stated in (one.stated for pair in spec_pairs(spec) for one in pair.single):
         among = COMPARED[stated.measure].among if stated.measure in COMPARED else ""
         name = stated.environment
         unknown = among != "both" and population.classes != LESION.levels
@@ -250,9 +248,9 @@ def check_layers(spec: StudySpec, plan: Plan, inputs: Inputs) -> None:
     """
     trainings = {trial.point.label: trial.training for trial in plan.trials}
     layers: dict[str, tuple[str, ...]] = {}
-    for stated in spec.contrasts:
-        points = [point for pair in pairs(stated, spec.points, tuple(spec.axes)) for point in (*pair.a, *pair.b)]
-        for point in points if stated.layer else ():
+    for pair in spec_pairs(spec):
+        stated = pair.stated
+        for point in (*pair.a, *pair.b) if stated.layer else ():
             training = trainings[point.label]
             given = training.recipe.given
             key = canonical_json([training.recipe.architecture.model_dump(mode="json"), given and given.network])
