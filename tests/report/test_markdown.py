@@ -13,7 +13,8 @@ from markdown_it.token import Token
 from tests.worlds.tables import Made, make_run
 
 from assay.report.blocks import Figure, Rendered
-from assay.report.page import Content, Part, Said, as_text, collect
+from assay.report.opening import Said
+from assay.report.page import Content, Part, as_text, collect
 from assay.report.sheets import Cell, Line, Sheet
 
 OWN = {
@@ -70,10 +71,7 @@ def saying(content: Content, text: str) -> Content:
     sections = (Part("a", text, text, (Rendered(figure, sheet),), False), Part("b", text, text, (), False))
     return replace(
         content,
-        question=text,
-        meta=text,
-        verdict=text,
-        doubts=(said,),
+        account=replace(content.account, question=text, meta=text, verdict=text, doubts=(said,)),
         limits=text,
         sections=sections,
         lost=(sheet,),

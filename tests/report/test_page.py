@@ -21,10 +21,10 @@ from tests.worlds.tables import Made, make_run
 
 from assay.analysis.tables import over_images
 from assay.core.errors import StoreError
+from assay.report.blocks import MOST_COLUMNS
 from assay.report.glossary import GLOSSARY
 from assay.report.page import SIZE_LIMIT, write_page
 from assay.report.sentences.reasons import reason_words
-from assay.report.sheets import MOST_COLUMNS
 from assay.stats.findings import from_row
 from assay.store import schema
 from assay.store.folder import RunFolder

@@ -24,6 +24,7 @@ from assay.core.measures import COMPARED, better
 from assay.core.registry import entries
 from assay.core.traits import KINDS
 from assay.spec.load import builtin_studies, study_size, study_yaml
+from assay.stats.format import plural
 from assay.store.audit_tables import EVERY_TABLE
 
 if TYPE_CHECKING:
@@ -88,11 +89,6 @@ def list_command(kind: str | None, json: bool) -> None:
 def listed_kinds() -> tuple[str, ...]:
     """Return the kinds that can be listed."""
     return ("study", *KINDS, "measure", "table")
-
-
-def plural(kind: str) -> str:
-    """Return `losses`, `studies`, `probes`."""
-    return f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}es" if kind.endswith("s") else f"{kind}s"
 
 
 ASSET = re.compile(r"\$\{ASSAY_ASSETS\}/(weights/)?([\w.-]+)")

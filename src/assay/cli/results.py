@@ -417,11 +417,10 @@ def _print_folded(columns: list[tuple[str, bool]], cells: list[list[str]]) -> No
 
 def _print_lines(columns: list[tuple[str, bool]], cells: list[list[str]]) -> None:
     """Print a row a line, whatever its width: a folded table takes 0.6 ms a row."""
+    from assay.report.sheets import aligned
+
     table = [[head for head, _ in columns], *([cell.replace("\n", " ") for cell in row] for row in cells)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for row in table:
-        put = zip(row, columns, widths, strict=True)
-        print("  ".join(cell.rjust(w) if is_number else cell.ljust(w) for cell, (_, is_number), w in put).rstrip())
+    print("\n".join(aligned(table, [is_number for _, is_number in columns])))
 
 
 def _said(row: Row, table: str) -> Row:

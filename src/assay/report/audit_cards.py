@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from assay.core.measures import label_of
 from assay.report.crosswalk import CLAIM, FDA, Audited, Item
 from assay.report.sentences.audit import (
     ANSWERED,
@@ -21,9 +22,8 @@ from assay.report.sentences.audit import (
 from assay.report.sentences.leads import region_evidence, region_title
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import NONE, inert
-from assay.report.words import measure_words as measure_name
-from assay.report.words import sentence_case
-from assay.stats.format import count, in_words, with_interval
+from assay.report.words import sentence_case, valued
+from assay.stats.format import count, in_words
 from assay.store.audit_tables import AUDIT_TABLES
 from assay.store.files import Row, write_text
 from assay.store.folder import RunFolder
@@ -133,9 +133,7 @@ def _group(row: Row) -> tuple[str, ...]:
     name = f"{in_words(row['column'])}: {row['level']}" if row["column"] else "all"
     if row["reason"]:
         return name.removesuffix(": "), f"not tested: {reason_words(row['reason'])}", NONE, NONE
-    ends = (row["value"], row["low"], row["high"])
-    value = f"{ends[0]:.3f}" if math.isnan(ends[1]) else with_interval(*ends, places=3)
-    return name, measure_name(row["measure"]), value, f"{int(row['images']):,}"
+    return name, label_of(row["measure"]), valued(row, 3), f"{int(row['images']):,}"
 
 
 def _column(row: Row) -> tuple[str, ...]:

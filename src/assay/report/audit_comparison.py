@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from assay.core.measures import label_of
 from assay.report.evidence import Evidence, whole
 from assay.report.opening import Account, Opening
 from assay.report.sentences.audit import factor_words
 from assay.report.sentences.leads import SOUGHT
 from assay.report.words import difference_words, sentence_case
-from assay.report.words import measure_words as measure_name
 from assay.results.audit_blocks import DIFFERENCES
 from assay.stats.format import in_words, listed, number
 from assay.stats.rows import Row
@@ -34,7 +34,7 @@ def comparison_account(evidence: Evidence) -> Account:
 
 def _headline(rows: Sequence[Row], names: tuple[str, str]) -> str:
     differing = [row for row in rows if row["decision"] == "differs" and not math.isnan(row["p"])]
-    overall = [measure_name(row["measure"]) for row in differing if not row["factor"]]
+    overall = [label_of(row["measure"]) for row in differing if not row["factor"]]
     factors = list(dict.fromkeys(factor_words(row) for row in differing if row["factor"]))
     parts = [*dict.fromkeys(overall), *([f"the swing of {listed(factors)}"] if factors else [])]
     if not parts:
@@ -77,7 +77,7 @@ def _verdicts(row: Row, names: tuple[str, str]) -> str:
 
 def _subject(row: Row) -> str:
     of = f" ({row['class']} against the rest)" if row["class"] else ""
-    name = measure_name(row["measure"])
+    name = label_of(row["measure"])
     return f"{factor_words(row)} ({row['dose']}), {name}{of}" if row["factor"] else f"{name}{of}"
 
 

@@ -12,8 +12,18 @@ from PIL import Image
 from assay.core.files import content_hash
 from assay.report.blocks import render
 from assay.report.evidence import Evidence
-from assay.report.images import encoded
-from assay.report.opening import LIGHTS, MOST_PLACES, SIDE, SIGNS, Account, Chip, Line, Opening, Place, Said, Small
+from assay.report.opening import (
+    LIGHTS,
+    MOST_PLACES,
+    SIGNS,
+    Account,
+    Chip,
+    Line,
+    Opening,
+    Place,
+    Said,
+    small,
+)
 from assay.report.sentences.audit import (
     CHIPS,
     HARMFUL,
@@ -167,7 +177,7 @@ def _places_of_lead(evidence: Evidence, row: Row) -> Iterator[Place]:
     for name in _PICTURES:
         path = evidence.root / "pictures" / f"{LEAD} {row['of']} {name}.png"
         if path.is_file():
-            yield Place(_PICTURES[name], (_small(path, place_words(row)),))
+            yield Place(_PICTURES[name], (small(_opened(path), place_words(row)),))
 
 
 _PICTURES = {
@@ -179,12 +189,9 @@ _PICTURES = {
 """Name of a picture of a region -> its caption."""
 
 
-def _small(path: Path, label: str) -> Small:
+def _opened(path: Path) -> Image.Image:
     with Image.open(path) as opened:
-        image = opened.convert("RGB")
-    image = image.reduce(math.ceil(max(image.size) / SIDE))
-    times = max(1, SIDE // max(image.size))
-    return Small(encoded(image, lossless=True), image.width * times, image.height * times, label)
+        return opened.convert("RGB")
 
 
 def _places(evidence: Evidence) -> Iterator[Place]:
@@ -196,17 +203,10 @@ def _places(evidence: Evidence) -> Iterator[Place]:
 
 
 def _place(row: Row, path: Path) -> Place:
-    with Image.open(path) as opened:
-        image = opened.convert("RGB")
-    side = image.width // 2
-    height = image.height // EXAMPLES
-    by = math.ceil(max(side, height) / SIDE)
-    small: list[Small] = []
-    for at, label in enumerate(("without", "with")):
-        part = image.crop((at * side, 0, (at + 1) * side, height)).reduce(by)
-        times = max(1, SIDE // max(part.size))
-        small.append(Small(encoded(part, lossless=True), part.width * times, part.height * times, label))
-    return Place(factor_words(row), tuple(small))
+    image = _opened(path)
+    side, height = image.width // 2, image.height // EXAMPLES
+    parts = {label: (at * side, 0, (at + 1) * side, height) for at, label in enumerate(("without", "with"))}
+    return Place(factor_words(row), tuple(small(image.crop(box), label) for label, box in parts.items()))
 
 
 def _picture_of(root: Path, factor: str) -> Path:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
-from assay.core.measures import MEASURES, range_of
+from assay.core.measures import MEASURES, label_of, range_of
 from assay.report.charts import Field, Planes, Spot, Trace, draw_curves, draw_field, draw_planes, draw_rows
 from assay.report.drawing import Drawing, Mark, Panel, Plot, Reference, Style, limits, short_names, styles
 from assay.report.evidence import Evidence, coordinates, distinct, whole
@@ -39,13 +39,11 @@ from assay.report.words import (
     doubtful,
     half_dose_words,
     margin_test,
-    measure_words,
-    plural,
     sentence_case,
     verdict_words,
 )
 from assay.results.block import Block
-from assay.stats.format import common_decimals, in_words, listed, number
+from assay.stats.format import common_decimals, count, in_words, listed, number
 from assay.stats.rows import Row, numeric
 from assay.store.audit_tables import EVERY_TABLE
 
@@ -478,7 +476,7 @@ def _counted(rows: Sequence[Row]) -> str:
     over = "patients" if any(whole(row, "patients") for row in rows if "patients" in row) else "images"
     parts = [_range([whole(row, name) for row in rows if name in row], name) for name in ("seeds", over)]
     doubts = sum(doubtful(row) for row in rows)
-    words = f" {doubts} of {plural(len(rows), 'value')} undefined or doubtful." if doubts else ""
+    words = f" {doubts} of {count(len(rows), 'value')} undefined or doubtful." if doubts else ""
     return ", ".join(part for part in parts if part) + "." + words if any(parts) else words.strip()
 
 
@@ -487,7 +485,7 @@ def _range(found: Sequence[int], name: str) -> str:
     if not some:
         return ""
     low, high = some[0], some[-1]
-    return plural(low, name.removesuffix("s")) if low == high else f"{low:,} to {high:,} {name}"
+    return count(low, name.removesuffix("s")) if low == high else f"{low:,} to {high:,} {name}"
 
 
 # Tables.
@@ -515,7 +513,7 @@ def _text(column: str, row: Row, evidence: Evidence) -> str:
         case "against":
             return evidence.called(value)
         case "measure":
-            return measure_words(value)
+            return label_of(value)
         case "factor" if evidence.of_audit:
             return factor_words({"kind": "mark", **row})
         case "open":

@@ -215,7 +215,7 @@ def _drawn(panel: Panel) -> set[str]:
 def _place(plot: Plot, panel: Panel, left: float, right: float, top: float) -> _Place:
     scale = Scale(*(panel.limits or plot.limits), top + CURVE_HEIGHT, top)
     if plot.scaled:
-        numbers = [math.log10(float(at)) if plot.logarithmic else float(at) for at in plot.positions]
+        numbers = [float(at) for at in plot.positions]
         along = Scale(min(numbers), max(numbers), left + EDGE, right - EDGE)
         across = {position: along(value) for position, value in zip(plot.positions, numbers, strict=True)}
         return _Place(scale, across, left, right, 5.0 * len(plot.levels))

@@ -9,14 +9,14 @@ References:
 
 from __future__ import annotations
 
-import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
 
+from assay.core.measures import label_of
 from assay.report.sentences.audit import HARMFUL, check_words, not_established
-from assay.report.words import measure_words as measure_name
-from assay.stats.format import count, in_words, listed, with_interval
+from assay.report.words import sentence_case, valued
+from assay.stats.format import count, in_words, listed
 from assay.store.files import Row
 
 
@@ -34,7 +34,7 @@ class Audited:
 
     def facts_of(self, *names: str) -> str:
         """Return facts that are known, as one sentence each."""
-        return ". ".join(f"{name[:1].upper()}{name[1:]}: {self.facts[name]}" for name in names if name in self.facts)
+        return ". ".join(f"{sentence_case(name)}: {self.facts[name]}" for name in names if name in self.facts)
 
     def checks_of(self, *names: str) -> str:
         """Return outcomes of checks that were done."""
@@ -44,7 +44,7 @@ class Audited:
     def overall(self, *measures: str) -> str:
         """Return measures over all images with their intervals."""
         rows = [row for row in self.tables["groups"] if not row["column"] and row["measure"] in measures]
-        return "; ".join(f"{measure_name(row['measure'])} {_interval(row)}" for row in rows)
+        return "; ".join(f"{label_of(row['measure'])} {valued(row, 3)}" for row in rows)
 
     @property
     def columns(self) -> str:
@@ -90,16 +90,9 @@ class Audited:
 
 
 def _counted(rows: Sequence[Row], name: str, one: str, several: str) -> str:
-    found: dict[str, int] = {}
-    for row in rows:
-        found[row[name]] = found.get(row[name], 0) + 1
+    found = Counter(row[name] for row in rows)
     parts = ", ".join(f"{n} {in_words(key.replace('-', ' '))}" for key, n in found.items())
     return f"{len(rows)} {one if len(rows) == 1 else several}: {parts}" if rows else ""
-
-
-def _interval(row: Row) -> str:
-    value, low, high = (cast(float, row[end]) for end in ("value", "low", "high"))
-    return f"{value:.3f}" if math.isnan(low) else with_interval(value, low, high, places=3)
 
 
 @dataclass(frozen=True)
@@ -160,7 +153,7 @@ CLAIM: tuple[Item, ...] = (
     Item("26", "selection of the final model", _TRAINING),
     Item("27", "ensembling", _TRAINING),
     Item("28", "metrics of performance", "Metrics of clinical benefit.",
-         lambda found: listed(list(dict.fromkeys(measure_name(row["measure"]) for row in found.tables["groups"]
+         lambda found: listed(list(dict.fromkeys(label_of(row["measure"]) for row in found.tables["groups"]
                                                  if row["measure"])))),
     Item("29", "significance and uncertainty", "Uncertainty of the labels and of the training.",
          lambda found: "Verdicts have one-sided 95% bounds over patients; intervals of a table of groups hold together "

@@ -209,10 +209,9 @@ def text(
     return element("text", inside, x=x, y=y, font_size=size, text_anchor=anchor, fill=color, **more)
 
 
-def line(x1: float, y1: float, x2: float, y2: float, color: str, width: float = 1.0, dash: str = "") -> str:
+def line(x1: float, y1: float, x2: float, y2: float, color: str, width: float = 1.0) -> str:
     """A straight line."""
-    more = {"stroke_dasharray": dash} if dash else {}
-    return element("path", d=f"M{_n(x1)} {_n(y1)}L{_n(x2)} {_n(y2)}", stroke=color, stroke_width=width, **more)
+    return element("path", d=f"M{_n(x1)} {_n(y1)}L{_n(x2)} {_n(y2)}", stroke=color, stroke_width=width)
 
 
 def polyline(points: Iterable[tuple[float, float]], color: str, width: float = 1.0, dash: str = "") -> str:
@@ -228,15 +227,13 @@ def polygon(points: Iterable[tuple[float, float]], color: str, opacity: float) -
     return element("path", d=path, fill=color, fill_opacity=opacity, stroke=color, stroke_width=0.8, stroke_opacity=0.5)
 
 
-def marker(shape: str, x: float, y: float, radius: float, color: str, said: str = "", opacity: float = 1.0) -> str:
-    """A mark of one of the shapes of `palette.MARKERS`; its text is shown on hovering."""
-    title = element("title", escape(said)) if said else ""
-    more = {"fill_opacity": opacity} if opacity < 1 else {}
+def marker(shape: str, x: float, y: float, radius: float, color: str) -> str:
+    """A mark of one of the shapes of `MARKERS`."""
     if shape == "circle":
-        return element("circle", title, cx=x, cy=y, r=radius, fill=color, **more)
+        return element("circle", cx=x, cy=y, r=radius, fill=color)
     points = [(x + radius * dx, y + radius * dy) for dx, dy in _SHAPES[shape]]
     path = "M" + "L".join(f"{_n(px)} {_n(py)}" for px, py in points) + "Z"
-    return element("path", title, d=path, fill=color, **more)
+    return element("path", d=path, fill=color)
 
 
 def dots(points: Iterable[tuple[float, float]], color: str, size: float) -> str:
@@ -318,11 +315,7 @@ def _n(value: float) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One estimate. at: where on a curve's axis, unused in strips. seeds: (seed, value). reason: why undefined.
-
-    text: its value in words where the numbers alone would mislead, such as of a censored value. known_to: where an
-    infinite value is shown to go on, beyond which nothing is known; the edge of the panel if that is infinite.
-    """
+    """One estimate. at: where on a curve's axis, unused in strips. seeds: (seed, value). reason: why undefined."""
 
     level: str
     value: float
@@ -331,18 +324,12 @@ class Mark:
     seeds: tuple[tuple[int, float], ...] = ()
     at: str = ""
     reason: str = ""
-    text: str = ""
-    known_to: float = math.inf
 
     @property
     def said(self) -> str:
         """The mark in words."""
-        if math.isnan(self.value):
-            return f"{self.level} undefined" + (f" ({self.reason})" if self.reason else "")
-        doubt = f" ({self.reason})" if self.reason else ""
-        if self.text:
-            return f"{self.level} {self.text}{doubt}"
-        return f"{self.level} {with_interval(self.value, self.low, self.high)}{doubt}"
+        value = "undefined" if math.isnan(self.value) else with_interval(self.value, self.low, self.high)
+        return f"{self.level} {value}{f' ({self.reason})' if self.reason else ''}"
 
     @property
     def points(self) -> tuple[float, ...]:
@@ -383,8 +370,7 @@ class Panel:
 class Plot:
     """Panels that are compared: same limits, same levels, same styles. hover: whether marks say their value.
 
-    scaled: whether positions of curves are numbers that stand at their place; intervals are bands then. logarithmic:
-    whether that place is by their logarithm.
+    scaled: whether positions of curves are numbers that stand at their place; intervals are bands then.
     """
 
     panels: tuple[Panel, ...]
@@ -396,7 +382,6 @@ class Plot:
     position_name: str = ""
     hover: bool = True
     scaled: bool = False
-    logarithmic: bool = False
 
     def words(self) -> Iterator[str]:
         """Every panel as a sentence, for those who do not see the figure."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from assay.core.measures import WORST_GROUP, better
+from assay.core.measures import WORST_GROUP, better, label_of
 from assay.core.reasons import Code
 from assay.report.blocks import anchor
 from assay.report.evidence import Evidence, coordinates, distinct, networks, whole
@@ -24,9 +24,7 @@ from assay.report.words import (
     displayed,
     headline,
     held_words,
-    measure_words,
     model_headline,
-    plural,
     primary_line,
     sentence_case,
     sides,
@@ -36,7 +34,7 @@ from assay.report.words import (
     verdict_words,
 )
 from assay.stats.findings import Finding
-from assay.stats.format import in_words, listed, number
+from assay.stats.format import count, in_words, listed, number, plural
 from assay.stats.rows import CONTROLS, PASSED, PRIMARY, SETTLED, Row, json_object, numeric
 from assay.stats.verdicts import MARGIN
 
@@ -181,7 +179,7 @@ def elsewhere(evidence: Evidence) -> str:
         return ""
     recipe = evidence.names.recipe(coordinates(own), evidence.outline.axes)
     there = f"{listed(others)}, and {valued(own)} in images of the training set"
-    return f"{sentence_case(measure_words(measure))}{f' of {recipe}' if recipe else ''} was {there}."
+    return f"{sentence_case(label_of(measure))}{f' of {recipe}' if recipe else ''} was {there}."
 
 
 def opening(root: Path, evidence: Evidence, findings: Sequence[Finding]) -> Opening:
@@ -231,7 +229,7 @@ def _measured(evidence: Evidence) -> Iterator[Line]:
     for row in rows:
         if row["measure"] == measure and row["environment"] and not row["factor"]:
             inside = evidence.names.inside(row["environment"])
-            yield Line(f"{sentence_case(measure_words(measure))}{inside}:", valued(row), "performance")
+            yield Line(f"{sentence_case(label_of(measure))}{inside}:", valued(row), "performance")
     flips = [row for row in rows if row["measure"] == "flip-rate" and row["factor"] and numeric(row, "value") > 0]
     for row in sorted(flips, key=lambda row: -numeric(row, "value"))[:MOST_FLIPS]:
         yield Line(f"Answers that change with {displayed(row['factor'])}:", valued(row), "reliance-table")
@@ -253,9 +251,7 @@ def _worst_group(evidence: Evidence) -> Iterator[Line]:
     row, own = pairs[gaps.index(max(gaps))]
     of = f", {recipe}" if evidence.several and (recipe := evidence.recipe(row)) else ""
     where = f"{place_words(row['where'])}{evidence.names.inside(row['environment'])}{of}"
-    yield Line(
-        f"Worst group, {where}:", f"{measure_words(measure)} {valued(row)}, of all images {valued(own)}", "worst"
-    )
+    yield Line(f"Worst group, {where}:", f"{label_of(measure)} {valued(row)}, of all images {valued(own)}", "worst")
 
 
 def is_quick(root: Path) -> bool:
@@ -302,7 +298,7 @@ def detectable(evidence: Evidence, *, quick: bool) -> list[Chip]:
     elif least >= COARSE:
         text = f"only {what} could be detected reliably: add seeds"
     else:
-        text = f"{plural(seeds, 'seed')} detect {what}"
+        text = f"{count(seeds, 'seed')} detect {what}"
     light = "warn" if quick or least >= COARSE else "ok"
     return [Chip(light, SIGNS[light], text, f"{text} (80% power)")]
 
@@ -310,12 +306,12 @@ def detectable(evidence: Evidence, *, quick: bool) -> list[Chip]:
 def quick_look(measure: str, least: float | None, seeds: int) -> str:
     """Return the limit of a quick look: the smallest difference it detects, or that it can show none."""
     if least is None:
-        return f"quick look: {plural(seeds, 'seed')} cannot show a difference; use the default scale"
+        return f"quick look: {count(seeds, 'seed')} cannot show a difference; use the default scale"
     return f"quick look: detects only {_differences(measure, least)}"
 
 
 def _differences(measure: str, least: float) -> str:
-    name, size = measure_words(measure), f"differences of {number(least)} or more"
+    name, size = label_of(measure), f"differences of {number(least)} or more"
     return f"{size} in {name}" if " " in name else f"{name} {size}"
 
 
@@ -334,21 +330,17 @@ def done(evidence: Evidence) -> tuple[str, ...]:
         counts = [whole(row, "images") for row in evidence.tables.get("environments", ())]
         if not counts:
             return ()
-        first = f"One model ({facts.get('kind', 'model')}) was read as it is on {plural(max(counts), 'image')}"
+        first = f"One model ({facts.get('kind', 'model')}) was read as it is on {count(max(counts), 'image')}"
         return tuple(part for part in (f"{first} to predict {named}.", tied(evidence)) if part)
     trained = len({(row["recipe"], row["seed"], row.get("fold")) for row in trials})
     recipes, seeds, folds = (len({row.get(key) for row in trials}) for key in ("recipe", "seed", "fold"))
     axis = in_words(evidence.outline.axis)
-    kinds = (
-        f"{axis}{'es' if axis.endswith('s') else 's'}"
-        if recipes == len(evidence.outline.levels) and axis
-        else "recipes"
-    )
+    kinds = plural(axis) if recipes == len(evidence.outline.levels) and axis else "recipes"
     levels = f"{recipes} {kinds}, " if recipes > 1 else ""
     parts = f", {folds} folds" if folds > 1 else ""
     elsewhere = facts.get("models") or facts.get("predictions")
     verb = "that were trained elsewhere predicted" if elsewhere else "were trained to predict"
-    first = f"{plural(trained, 'network')} ({levels}{plural(seeds, 'seed')}{parts}) {verb} {named}"
+    first = f"{count(trained, 'network')} ({levels}{count(seeds, 'seed')}{parts}) {verb} {named}"
     return tuple(
         part for part in (f"{first}{images}.", tied(evidence), _registered(facts), _replicated(evidence)) if part
     )
@@ -370,8 +362,8 @@ def _replicated(evidence: Evidence) -> str:
     decided = [row for row in rows if row["first_decision"] in SETTLED]
     again = sum(row["decision"] == row["first_decision"] for row in decided)
     told, inside = [row for row in rows if row["within"]], [row for row in rows if row["within"] == "yes"]
-    parts = [f"{again} of {plural(len(decided), 'decision')} came again" if decided else "it had decided nothing"]
-    parts += [f"{len(inside)} of {plural(len(told), 'difference')} fell in the prediction interval"] if told else []
+    parts = [f"{again} of {count(len(decided), 'decision')} came again" if decided else "it had decided nothing"]
+    parts += [f"{len(inside)} of {count(len(told), 'difference')} fell in the prediction interval"] if told else []
     return f"Replication of {facts['replication of']}, with {facts['repeated with']}: {listed(parts)}."
 
 
@@ -413,17 +405,17 @@ def _small(root: Path, row: Row) -> tuple[Small, ...]:
     for number_of in dict.fromkeys((0, len(labels) - 1)):
         top = number_of * (height + GAP)
         image = whole_sheet.crop((0, top, width, top + height))
-        by = math.ceil(max(width, height) / SIDE)
-        image = image.reduce(by) if by > 1 else image
-        times = max(1, SIDE // max(image.size))
         label = labels[number_of]
-        label = f"{in_words(target)} {label}" if label.isdigit() else label
-        made.append(Small(encoded(_plain(image), lossless=True), image.width * times, image.height * times, label))
+        made.append(small(image, f"{in_words(target)} {label}" if label.isdigit() else label))
     return tuple(made)
 
 
-def _plain(image: Image.Image) -> Image.Image:
-    return image if image.mode in ("L", "RGB") else image.convert("RGB")
+def small(image: Image.Image, label: str) -> Small:
+    """Return an image of the first screen, reduced or enlarged by a whole number."""
+    image = image if image.mode in ("L", "RGB") else image.convert("RGB")
+    image = image.reduce(max(1, math.ceil(max(image.size) / SIDE)))
+    times = max(1, SIDE // max(image.size))
+    return Small(encoded(image, lossless=True), image.width * times, image.height * times, label)
 
 
 def said(one: Finding) -> Said:

@@ -25,18 +25,18 @@ from assay.report.evidence import Evidence, Tables, distinct, networks, outline
 from assay.report.glossary import first_used
 from assay.report.images import Gallery, gallery
 from assay.report.look_page import look_account
-from assay.report.opening import MOST_LINES, MOST_SMALL, Account, Opening, Said, opening, paper, said, verdict
+from assay.report.opening import MOST_LINES, MOST_SMALL, Account, opening, paper, said, verdict
 from assay.report.preview_page import preview_account
 from assay.report.sentences.audit import meanings
 from assay.report.sentences.leads import region_meanings
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import Download, Sheet, as_file, as_markdown
-from assay.report.words import plural
 from assay.results.audit_blocks import COMPARISON, SWINGS, UNTESTED, audit_sections
 from assay.results.block import Block, Section
 from assay.results.preview_blocks import best_cues, look_sections, preview_sections
 from assay.results.study_blocks import ACCOUNT, ENVIRONMENTS, FIRST, PROVENANCE, doses, performance, sections
 from assay.stats.findings import from_row
+from assay.stats.format import count
 from assay.store import kinds
 from assay.store.audit_tables import ANSWERS, AUDITED_IMAGES, CARRIERS
 from assay.store.files import write_text
@@ -69,12 +69,10 @@ class Content:
     """Everything that the template shows.
 
     Attributes:
+        account: Its words; cautions without a place on this page have no anchor.
         facts: The provenance.
-        verdict: The headline, without numbers.
-        opening: Chips, the account of the run and its primary comparisons.
         paper: Texts to copy into a paper: heading, id, text.
         study: The study as YAML, without the recipes that its grid makes.
-        doubts: Cautions.
         limits: What the results do not show, in one sentence; or empty.
         first: The chart of the first screen, if there is one.
         lost: What failed, collapsed or is undefined.
@@ -85,20 +83,13 @@ class Content:
         trained: Whether there are trained networks with seeds.
         unit: The unit of intervals in addition to seeds: patients, or images where patients are not named.
         files: Every table whole.
-        methods: Sentences on methods; of a study the template has them.
-        planned: Whether the run is planned, and nothing of it is done.
         opened: Verdicts of an audit that open.
     """
 
-    name: str
-    question: str
-    meta: str
+    account: Account
     facts: Mapping[str, str]
-    verdict: str
-    opening: Opening
     paper: tuple[tuple[str, str, str], ...]
     study: str
-    doubts: tuple[Said, ...]
     limits: str
     first: tuple[Figure, ...]
     gallery: Gallery
@@ -113,8 +104,6 @@ class Content:
     trained: bool
     unit: str
     files: tuple[tuple[str, Download | None], ...]
-    methods: tuple[str, ...] = ()
-    planned: bool = False
     opened: tuple[Opened, ...] = ()
 
 
@@ -165,15 +154,10 @@ def content(evidence: Evidence, account: Account, asked: Sequence[Section]) -> C
         terms |= {"verdict": {**terms.get("verdict", {}), **meanings(tables.get("verdicts", ()))},
                   "region": {**terms.get("region", {}), **region_meanings(tables.get("regions", ()))}}  # fmt: skip
     return Content(
-        name=account.name,
-        question=account.question,
-        meta=account.meta,
+        account=replace(account, doubts=doubts),
         facts=facts,
-        verdict=account.verdict,
-        opening=account.opening,
         paper=paper(evidence, account.verdict, account.opening),
         study=_study(facts["spec"]),
-        doubts=doubts,
         limits=_limits(account.limits, " " if evidence.of_audit else "; "),
         first=first,
         gallery=gallery(root, evidence, tables.get("pictures", ()), all_shown=account.planned),
@@ -190,8 +174,6 @@ def content(evidence: Evidence, account: Account, asked: Sequence[Section]) -> C
         unit=evidence.unit,
         files=tuple((one.name, as_file(one, tables)) for one in RunFolder(root).tables.values()
                     if one not in _UNLISTED and all(map(tables.get, one.parts or (one.name,)))),
-        methods=account.methods,
-        planned=account.planned,
     )  # fmt: skip
 
 
@@ -319,9 +301,9 @@ def _meta(name: str, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     trials = networks(tables)
     if not trials:
         places = distinct(row["environment"] for row in tables.get("environments", ()))
-        return f"{name} · {plural(len(places), 'test condition')}"
+        return f"{name} · {count(len(places), 'test condition')}"
     seeds, recipes = len({row["seed"] for row in trials}), len(distinct(row["recipe"] for row in trials))
-    return f"{name} · {plural(recipes, 'recipe')} · {plural(len(trials), 'training run')} · {plural(seeds, 'seed')}"
+    return f"{name} · {count(recipes, 'recipe')} · {count(len(trials), 'training run')} · {count(seeds, 'seed')}"
 
 
 # The page's text as Markdown: sentences, what each figure shows, comparisons, what failed, where it comes from.
@@ -340,15 +322,16 @@ def as_text(content: Content) -> str:
 
 
 def _lines(content: Content) -> Iterator[str]:
-    yield from (f"# {_paragraph(content.question)}", "", _paragraph(content.verdict), "")
-    yield from (_paragraph(content.meta), "")
-    for text in content.opening.done:
+    account = content.account
+    yield from (f"# {_paragraph(account.question)}", "", _paragraph(account.verdict), "")
+    yield from (_paragraph(account.meta), "")
+    for text in account.opening.done:
         yield from (_paragraph(text), "")
-    yield from (f"- {_plain(line.decision)} {_plain(line.numbers)}" for line in content.opening.lines)
+    yield from (f"- {_plain(line.decision)} {_plain(line.numbers)}" for line in account.opening.lines)
     yield from ("", *([_paragraph(content.limits), ""] if content.limits else []))
-    if content.doubts:
+    if account.doubts:
         yield from ("## Can it be trusted?", "")
-        yield from (f"- {_paragraph(said.word or 'note')}: {_plain(said.text)}" for said in content.doubts)
+        yield from (f"- {_paragraph(said.word or 'note')}: {_plain(said.text)}" for said in account.doubts)
         yield ""
     for part in content.sections:
         yield from (f"## {_paragraph(part.title)}", "", *([_paragraph(part.words), ""] if part.words else []))
@@ -425,7 +408,7 @@ def _fitting(content: Content) -> str:
 
 def as_html(content: Content) -> str:
     """The page as HTML."""
-    words = as_markdown(content.name, as_text(content))
+    words = as_markdown(content.account.name, as_text(content))
     return rendered("page.html", content, markdown=words)
 
 
@@ -437,7 +420,7 @@ def rendered(template: str, page: object, **more: object) -> str:
         "style": Markup(template_text("style.css")),
         "script": Markup(script()),
         "svg": Markup,
-        "plural": plural,
+        "plural": count,
         "most_lines": MOST_LINES,
         "most_small": MOST_SMALL,
     }

@@ -10,8 +10,8 @@ from assay.report.blocks import render
 from assay.report.evidence import Evidence
 from assay.report.opening import Account, Line, Opening, doubts, places_of, said, tied
 from assay.report.sentences.captions import caption
-from assay.report.sheets import Sheet
-from assay.report.words import plural, sentence_case
+from assay.report.sheets import Sheet, aligned
+from assay.report.words import sentence_case
 from assay.results.preview_blocks import defining, preview_sections
 from assay.stats.findings import from_row
 from assay.stats.format import count, duration, in_words, listed, number
@@ -48,7 +48,7 @@ def preview_account(evidence: Evidence) -> Account:
         tuple(lines)[:MOST_LINES],
         "Smallest difference that can be detected",
     )
-    parts = (facts["data"], count(int(facts["seeds"]), "seed"), plural(len(power), "comparison"))
+    parts = (facts["data"], count(int(facts["seeds"]), "seed"), count(len(power), "comparison"))
     return Account(
         name=facts["study"],
         question=facts.get("question") or facts["study"],
@@ -70,10 +70,10 @@ def planned_words(facts: Mapping[str, str]) -> str:
         most = int(facts["most training runs"])
         more = f"; {looks_words(list(map(int, facts['looks'].split(', '))), most, runs)}"
     if facts["tasks"] == "0":
-        return f"{plural(runs, 'training run')}, all done: nothing to train{more}."
+        return f"{count(runs, 'training run')}, all done: nothing to train{more}."
     device = "" if facts["device"] == "cpu" else f" on {facts['device']}"
     time = f"about {duration(float(facts['seconds']))} with {count(int(facts['workers']), 'worker')}{device}"
-    return f"{plural(runs, 'training run')}, of which {new:,} are to be trained: {time}{more}."
+    return f"{count(runs, 'training run')}, of which {new:,} are to be trained: {time}{more}."
 
 
 def looks_words(looks: Sequence[int], most: int, now: int) -> str:
@@ -106,11 +106,7 @@ def preview_lines(evidence: Evidence) -> Iterator[str]:
 
 def _table(sheet: Sheet) -> Iterator[str]:
     table = [sheet.heads, *([cell.text for cell in line.cells] for line in sheet.lines[:MOST_ROWS])]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    yield from ("", sheet.caption)
-    for row in table:
-        put = zip(row, sheet.numbers, widths, strict=True)
-        yield "  " + "  ".join(text.rjust(w) if is_number else text.ljust(w) for text, is_number, w in put).rstrip()
+    yield from ("", sheet.caption, *(f"  {line}" for line in aligned(table, sheet.numbers)))
     if len(sheet.lines) > MOST_ROWS:
         yield f"  and {len(sheet.lines) - MOST_ROWS:,} rows more, which the page has"
     if sheet.note:

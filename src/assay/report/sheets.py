@@ -7,7 +7,7 @@ import csv
 import gzip
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
@@ -89,6 +89,14 @@ def harmless(text: str) -> str:
     return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
+def aligned(rows: Sequence[Sequence[str]], numbers: Sequence[bool]) -> Iterator[str]:
+    """Yield the rows of a table as lines of columns, numbers on the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        put = zip(row, numbers, widths, strict=True)
+        yield "  ".join(cell.rjust(w) if is_number else cell.ljust(w) for cell, is_number, w in put).rstrip()
+
+
 def inert(text: object) -> str:
     """Return a text on one line in which Markdown and HTML find nothing to obey."""
     plain = " ".join(str(text).split())
@@ -101,8 +109,6 @@ SHOWN_ROWS = 300
 """Rows that a page shows of one table; the file has all."""
 NONE = "–"
 """What stands where there is no value."""
-MOST_COLUMNS = 8
-"""Columns of a table on the page; its file has all."""
 SHORT = 36
 """Texts of up to so many letters are not broken."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from assay.core.measures import INDEPENDENT, MEASURES, NEUTRAL, label_of
 from assay.core.reasons import Code, reason_of
 from assay.report.sentences.reasons import cause_words, reason_words
-from assay.stats.format import decimals, in_words, listed, number, p_value, with_interval
+from assay.stats.format import count, decimals, in_words, listed, number, p_value, with_interval
 from assay.stats.rows import (
     BEYOND,
     CONFIDENCE,
@@ -174,11 +174,6 @@ class Names:
 PLAIN = Names()
 
 
-def measure_words(measure: str) -> str:
-    """Return the name of a measure for readers, such as `AUROC` or `flip rate`."""
-    return label_of(measure)
-
-
 def axis_words(measure: str, unit: str = "") -> str:
     """Return the text along an axis that shows a measure, with its unit and the better direction."""
     entry = MEASURES.get(measure)
@@ -189,11 +184,6 @@ def axis_words(measure: str, unit: str = "") -> str:
     given = unit or entry.unit
     ranked = f" ({entry.direction} is better)" if entry.direction != "none" else ""
     return f"{entry.label}{f' in {given}' if given else ''}{ranked}"
-
-
-def plural(count: int, name: str) -> str:
-    """`1 trial`, `2 trials`, `3 boxes`."""
-    return f"{count:,} {name}" if count == 1 else f"{count:,} {name}{'es' if name.endswith(('s', 'x')) else 's'}"
 
 
 def sentence_case(text: str) -> str:
@@ -283,7 +273,7 @@ def subject(row: Row, names: Names = PLAIN) -> str:
     factors = (
         [text_of(row, "factor")] if text_of(row, "factor") else list(json_object(row.get("pooled")).get("factor", ()))
     )
-    name = measure_words(text_of(row, "measure"))
+    name = label_of(text_of(row, "measure"))
     if factors:
         name = f"{'mean ' if len(factors) > 1 else ''}{name} of {listed([displayed(one) for one in factors])}"
     if over_doses(row):
@@ -302,7 +292,7 @@ def held_words(row: Row, names: Names = PLAIN) -> str:
     if row.get("at") == "matched-fit":
         parts.append("at matched fit")
     if row.get("at") == MATCHED:
-        parts.append(f"at equal {measure_words(text_of(row, 'measure'))}{names.inside(text_of(row, 'clean'))}")
+        parts.append(f"at equal {label_of(text_of(row, 'measure'))}{names.inside(text_of(row, 'clean'))}")
     for axis, values in json_object(row.get("pooled")).items():
         if axis not in (text_of(row, "axis"), "factor"):
             called = [names.place(one) if axis == "environment" else names.level(axis, one) for one in map(str, values)]
@@ -429,7 +419,7 @@ def _nothing_shown(rows: Sequence[Row], names: Names) -> str:
     compared = list(dict.fromkeys(sides(row, names) for row in rows))
     levels, bases = dict.fromkeys(a for a, _ in compared), dict.fromkeys(b for _, b in compared)
     axis = in_words(text_of(rows[0], "axis"))
-    named = listed(list(levels)) if len(levels) <= MOST_NAMED else plural(len(levels), axis)
+    named = listed(list(levels)) if len(levels) <= MOST_NAMED else count(len(levels), axis)
     against_what = next(iter(bases)) if len(bases) == 1 else "one another"
     about = {subject(row, names) for row in rows}
     where = f" in {_inside(about.pop())}" if len(about) == 1 else ""
@@ -446,7 +436,7 @@ def model_headline(rows: Sequence[Row], measure: str, names: Names = PLAIN) -> s
     if whole and all(not math.isnan(numeric(row, "chance")) for row in whole):
         there = listed([names.place(name) for name in unsure])
         found.append(f"not shown to be above chance in {there}" if unsure else "above chance in every test condition")
-        found = [f"This model's {measure_words(measure)} is {found[0]}"]
+        found = [f"This model's {label_of(measure)} is {found[0]}"]
     flips = [row for row in rows if row["measure"] == "flip-rate" and not (row["level"] or row["group"])]
     moved = {row["factor"]: numeric(row, "value") for row in flips if numeric(row, "low") > 0}
     most = sorted(moved, key=lambda name: -moved[name])[:3]

@@ -30,16 +30,15 @@ def number(value: float, places: int = 2) -> str:
     return f"-{digits}" if value < 0 and float(digits) != 0 else digits
 
 
-def with_interval(value: float, low: float, high: float, unit: str = "", places: int | None = None) -> str:
+def with_interval(value: float, low: float, high: float, places: int | None = None) -> str:
     """A value with its 95% interval, `0.48 [0.43, 0.53]`, or the value alone where there is none.
 
     places: decimals that a column has in common; by default those that the value's own uncertainty deserves.
     """
     places = decimals((high - low) / 2) if places is None else places
-    tail = f" {unit}" if unit else ""
     if math.isnan(low) or math.isnan(high):
-        return number(value, places) + tail
-    return f"{number(value, places)} [{number(low, places)}, {number(high, places)}]{tail}"
+        return number(value, places)
+    return f"{number(value, places)} [{number(low, places)}, {number(high, places)}]"
 
 
 def p_value(p: float) -> str:
@@ -51,9 +50,14 @@ def p_value(p: float) -> str:
     return f"p = {number(p, 3 if p < 0.01 or 0.045 <= p < 0.055 else 2)}"
 
 
+def plural(name: str) -> str:
+    """Return `trials`, `boxes`, `phantoms`, `strategies`."""
+    return f"{name[:-1]}ies" if name.endswith("y") else f"{name}{'es' if name.endswith(('s', 'x')) else 's'}"
+
+
 def count(n: int, thing: str) -> str:
     """`1 trial`, `90 trials`, `2,000 images`."""
-    return f"{n:,} {thing}{'' if n == 1 else 's'}"
+    return f"{n:,} {thing if n == 1 else plural(thing)}"
 
 
 def duration(seconds: float) -> str:

@@ -16,7 +16,7 @@ from torch import nn
 
 from assay.core.errors import DISTRIBUTION, StoreError, WeightsError, extra, nearest, unknown_name
 from assay.core.files import sha256
-from assay.core.measures import MEASURES
+from assay.core.measures import MEASURES, label_of
 from assay.data.cache import default_cache_root
 from assay.execution.jobs import TrainedModel, nothing_to_read
 from assay.execution.plan import Trial
@@ -27,7 +27,6 @@ from assay.report.evidence import Evidence, Tables
 from assay.report.opening import verdict
 from assay.report.sentences.reasons import reason_words
 from assay.report.sheets import inert
-from assay.report.words import measure_words as measure_name
 from assay.results.study_blocks import CONVENTIONS
 from assay.spec.given import EXPORTED, FOLD, NETWORK, PATH, SEED
 from assay.stats.findings import from_row
@@ -272,7 +271,7 @@ def _results(run: RunFolder, planned: Trial) -> Iterator[str]:
     if not measures:
         yield "No measure of all images was made of it."
         return
-    yield f"| environment | {' | '.join(map(measure_name, measures))} |"
+    yield f"| environment | {' | '.join(map(label_of, measures))} |"
     yield f"|---|{'--:|' * len(measures)}"
     for name in dict.fromkeys(row["environment"] for row in own):
         at = {row["measure"]: float(row["value"]) for row in own if row["environment"] == name}
