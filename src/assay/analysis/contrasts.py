@@ -326,16 +326,11 @@ def compared(pair: Pair) -> Row:
     stated = pair.stated
     return {
         "id": pair.id,
-        "axis": stated.axis,
+        **{name: getattr(stated, name) for name in ("axis", "at", "measure", "environment", "factor", "layer")},
         "a": pair.level_a,
         "b": stated.against,
-        "at": stated.at,
         "doses": pair.doses,
-        "measure": stated.measure,
-        "environment": stated.environment,
         "clean": stated.clean if stated.at == MATCHED else "",
-        "factor": stated.factor,
-        "layer": stated.layer,
         "where": json.dumps(dict(pair.where)),
         "pooled": json.dumps(dict(stated.mean_over)) if stated.mean_over else "",
     }

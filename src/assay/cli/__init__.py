@@ -16,7 +16,7 @@ from typer.exceptions import TyperException
 
 from assay.cli import completion
 from assay.cli.audit_steps import add_commands
-from assay.cli.requests import taking
+from assay.cli.requests import Json, Quiet, taking
 from assay.study.audit_request import Asked
 from assay.study.compare_request import CompareRequest
 from assay.study.look_request import LookRequest
@@ -48,8 +48,6 @@ Run = Annotated[
     typer.Argument(help="A run folder, or the name of one under --out.", metavar="RUN", autocompletion=completion.runs),
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="The folder of all run folders.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print failures and the answer only.")]
 
 RUNS = Path("runs")
 FULL = 74

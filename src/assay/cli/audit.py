@@ -293,20 +293,15 @@ def data_of(given: Asked, option: str = "--images") -> dict[str, Any]:
         raise SpecError(f"{option}: there is no file {folder / table}")
     read = read_table(folder / table, given.image)
     factors = {name: _factor(name, read.column(name, "--columns"), read.comma) for name in given.columns}
-    data: dict[str, Any] = {
-        "folder": str(folder),
-        "table": table,
-        "image": given.image,
-        "target": "lesion" if given.mask else given.target,
-        "factors": factors,
-    }
-    if given.mask:
-        data["mask"] = given.mask
-    if given.patient:
-        data["patient"] = given.patient
-    if given.positive:
-        data["positive"] = [given.positive]
-    return {**data, **keys}
+    named = _named(given, given.image, given.patient)
+    return {"folder": str(folder), "table": table, **named, "factors": factors, **keys}
+
+
+def _named(given: Asked, image: str, patient: str) -> dict[str, Any]:
+    """Return what `data` says of the columns of a table, factors apart."""
+    named: dict[str, Any] = {"image": image, "target": "lesion" if given.mask else given.target}
+    more = {"mask": given.mask, "patient": patient, "positive": [given.positive] if given.positive else ()}
+    return named | {name: value for name, value in more.items() if value}
 
 
 def _trained_on(given: Asked) -> dict[str, Any]:
@@ -331,16 +326,9 @@ def _labeled(folder: Path, given: Asked) -> dict[str, Any]:
     for name in kept:
         if name not in there:
             raise SpecError(f"--labels: {unknown_name('column', name, there)}")
-    data: dict[str, Any] = {
-        "folder": str(folder),
-        "table": [{name: row[name] for name in (IMAGE, *kept)} for row in rows],
-        "image": IMAGE,
-        "target": "lesion" if given.mask else given.target,
-        **({"mask": given.mask} if given.mask else {}),
-        "factors": {name: _factor(name, [row[name] for row in rows]) for name in names},
-        **({"patient": patient} if patient else {}),
-        **({"positive": [given.positive]} if given.positive else {}),
-    }
+    table = [{name: row[name] for name in (IMAGE, *kept)} for row in rows]
+    factors = {name: _factor(name, [row[name] for row in rows]) for name in names}
+    data = {"folder": str(folder), "table": table, **_named(given, IMAGE, patient), "factors": factors}
     return cast("dict[str, Any]", on_disk(data))
 
 

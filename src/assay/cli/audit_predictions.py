@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import typer
@@ -55,11 +56,15 @@ def answer(found: Path, rules: Policy | None, json: bool) -> None:
     print_verdicts(found, json)
     if rules is not None:
         folder = RunFolder(found)
-        broken = rules.broken(*(folder.table(name) for name in ("verdicts", "gaps", "groups", "regions")))
-        for line in broken:
-            print(f"policy: {line}", file=sys.stderr)
-        if broken:
-            raise typer.Exit(POLICY_FAILED)
+        end_if_broken(rules.broken(*(folder.table(name) for name in ("verdicts", "gaps", "groups", "regions"))))
+
+
+def end_if_broken(broken: Sequence[str]) -> None:
+    """Print the rules of a policy that are not met, and end with 3 where there is one."""
+    for line in broken:
+        print(f"policy: {line}", file=sys.stderr)
+    if broken:
+        raise typer.Exit(POLICY_FAILED)
 
 
 _KEY = re.compile(

@@ -7,12 +7,9 @@ from typing import Annotated
 
 import typer
 
-from assay.cli.requests import taking
+from assay.cli.requests import Json, Quiet, taking
 from assay.study.audit_request import BUDGET, Asked
 from assay.study.compare_request import AuditsRequest
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print failures and the answer only.")]
 
 
 def add_commands(app: typer.Typer) -> None:

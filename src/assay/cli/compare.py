@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 import math
 import sys
-from collections.abc import Sequence
 
 from assay.execution.local import InProcess
 from assay.report.sentences.reasons import reason_words
@@ -13,7 +11,7 @@ from assay.report.words import verdict_words
 from assay.runs.run import carry_out
 from assay.stats.format import p_value, with_interval
 from assay.stats.rows import undefined
-from assay.store.files import Row
+from assay.store.files import Row, json_text
 from assay.study.compare import Compared, CompareRun, compare_predictions
 from assay.study.compare_request import CompareRequest
 from assay.study.predictions import read_predictions
@@ -31,10 +29,10 @@ def compare_command(asked: CompareRequest) -> None:
     run = CompareRun(asked, read, asked.file.stem)
     page = None if asked.out is None else carry_out(run, asked.out, InProcess()).page
     if asked.as_json:
-        rows = {"estimates": _plain(found.estimates), "contrasts": _plain(found.contrasts)}
+        rows = {"estimates": found.estimates, "contrasts": found.contrasts}
         shown = {} if page is None else {"report": str(page)}
         notes, cautions = (list(map(reason_words, one)) for one in (found.notes, found.cautions))
-        print(jsonlib.dumps({**rows, "notes": notes, "cautions": cautions, **shown}, indent=1))
+        print(json_text({**rows, "notes": notes, "cautions": cautions, **shown}, sort_keys=False), end="")
         return
     for note in found.notes:
         print(reason_words(note), file=sys.stderr)
@@ -65,7 +63,3 @@ def _decision(row: Row) -> str:
     if row["decision"] == "inconclusive" and not math.isnan(row["seeds_needed"]):
         return f"{said}; about {row['seeds_needed']:.0f} seeds would settle it"
     return said
-
-
-def _plain(rows: Sequence[Row]) -> list[Row]:
-    return [{key: None if value != value else value for key, value in row.items()} for row in rows]

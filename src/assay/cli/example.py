@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from assay.data.cache import ArrayCache, default_cache_root
 from assay.shifts.environment import Environment
 from assay.shifts.sources import open_population
 from assay.spec.parse import parse_study
-from assay.store.files import write_text
+from assay.store.files import csv_text, write_text
 
 IMAGES = 600
 """Enough for a network to learn from in seconds, and for a test of reversed rows."""
@@ -119,7 +118,4 @@ def _write(folder: Path, rows: Sequence[Mapping[str, str]], images: Sequence[np.
     (folder / "images").mkdir(parents=True)
     for row, image in zip(rows, images, strict=True):
         Image.fromarray((image[0] * 255).round().astype(np.uint8)).save(folder / row["image"])
-    with (folder / "data.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    write_text(folder / "data.csv", csv_text([list(rows[0]), *(list(row.values()) for row in rows)]))

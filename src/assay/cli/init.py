@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import re
@@ -15,7 +13,7 @@ from typing import Any, cast
 from assay.core.errors import AssayError, StoreError
 from assay.data.files.guess import SPLIT, Guess, guess
 from assay.spec.data import LESION
-from assay.store.files import write_text
+from assay.store.files import csv_text, write_text
 
 FEW_IMAGES = 200
 MOST_FACTORS = 8
@@ -99,7 +97,7 @@ def _with_table(found: Guess, table: Path | None) -> Guess:
     """Return what was found with its rows in a table that is written, where there is one."""
     if table is None:
         return found
-    write_text(table, _as_csv(found.rows))
+    write_text(table, csv_text([list(found.rows[0]), *(list(row.values()) for row in found.rows)]))
     return replace(found, table=os.path.relpath(table.resolve(), found.folder.resolve()))
 
 
@@ -231,14 +229,6 @@ def _values(rows: Sequence[dict[str, str]], column: str) -> set[str]:
 
 def _class_folders(found: Guess) -> list[str]:
     return sorted(one.name for one in found.folder.iterdir() if one.is_dir()) if found.classes else []
-
-
-def _as_csv(rows: Sequence[Any]) -> str:
-    out = io.StringIO()
-    writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()
 
 
 _PLAIN = re.compile(r"[A-Za-z_][\w./-]*$")

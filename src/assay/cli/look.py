@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pandas as pd
-import typer
 
+from assay.cli.audit_predictions import end_if_broken
 from assay.cli.results import open_page
 from assay.execution.progress import reading_shown
 from assay.report.evidence import Evidence, Tables
@@ -17,7 +16,6 @@ from assay.store.files import json_text
 from assay.store.folder import RunFolder
 from assay.study.look import broken, look
 from assay.study.look_request import LookRequest
-from assay.study.policy import POLICY_FAILED
 
 MOST_FILES = 3
 """Files that are named for each kind of issue; `issues.csv` has all."""
@@ -36,11 +34,7 @@ def look_command(asked: LookRequest) -> None:
     if asked.open:
         open_page(root / "report.html")
     if asked.policy is not None:
-        lines = broken(asked.policy, folder.table("issues"), folder.table("shortcuts"))
-        for line in lines:
-            print(f"policy: {line}", file=sys.stderr)
-        if lines:
-            raise typer.Exit(POLICY_FAILED)
+        end_if_broken(broken(asked.policy, folder.table("issues"), folder.table("shortcuts")))
 
 
 def _worst(root: Path) -> list[str]:

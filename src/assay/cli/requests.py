@@ -14,6 +14,8 @@ from assay.cli import completion
 from assay.core.errors import SpecError
 from assay.core.request import Option, Request, one_of, values_of
 
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print failures and the answer only.")]
 Act = Callable[..., None]
 
 

@@ -228,11 +228,7 @@ def _finished(result: Result) -> dict[str, object]:
     return {
         "event": "finished",
         "folder": str(result.folder),
-        "trained": result.trained,
-        "probed": result.probed,
-        "failed": result.failed,
-        "unlearned": result.unlearned,
-        "stopped": result.stopped,
+        **{name: getattr(result, name) for name in ("trained", "probed", "failed", "unlearned", "stopped")},
         "verdict": said,
         "primary": lines,
         "report": str(result.page) if result.page else None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 import sys
 import threading
 
@@ -13,6 +12,7 @@ from assay.execution.engines import stop_file
 from assay.execution.local import choose_device, executor_for
 from assay.execution.progress import display_for, reading_shown
 from assay.spec.yaml import parse_yaml
+from assay.store.files import json_text
 from assay.store.folder import RunFolder, require_writable, run_folder
 from assay.study.run import prepare, train_only
 from assay.study.run_request import TuneRequest
@@ -47,8 +47,8 @@ def tune_command(asked: TuneRequest) -> None:
     rows = tried(tuning, prepared.plan.trials, RunFolder(root))
     study = write_tuned(tuning, rows, root, in_place=asked.write)
     if asked.as_json:
-        made = [{key: None if value != value else value for key, value in row.items()} for row in table_rows(rows)]
-        print(jsonlib.dumps({"tried": made, "cautions": notes(tuning, rows), "study": study and str(study)}))
+        made = {"tried": table_rows(rows), "cautions": notes(tuning, rows), "study": study and str(study)}
+        print(json_text(made, sort_keys=False), end="")
     else:
         print("\n".join([*lines(tuning, rows), *([f"study: {study}"] if study else [])]))
     raise typer.Exit(1 if outcome.failed or study is None else 0)

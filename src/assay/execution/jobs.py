@@ -53,15 +53,12 @@ CURVE = "curve.parquet"
 """Name of a unit's curve."""
 
 
-def of_validation(fitted: Fitted, target: np.ndarray) -> dict[str, Any]:
+def of_validation(logits: np.ndarray, target: np.ndarray) -> dict[str, Any]:
     """`validation_auroc`, of several classes the mean of each against the rest, None where undefined; and `specific`,
     for every cut of the classes in two the log-odds from which each validation specificity is reached.
 
     Of a network that says something of pixels there is neither a ranking of images nor a cut.
     """
-    if fitted.validated is None:
-        return {"validation_auroc": None}
-    logits = fitted.validated.double().numpy()
     found = macro_auroc(logits, target)
     specific = [list(specific_thresholds(logits, target, cut)) for cut in range(1, logits.shape[1])]
     return {"validation_auroc": found.value if found.defined else None, "specific": specific}
@@ -227,6 +224,9 @@ class TrainJob:
 
     def _record(self, fitted: Fitted, trained_on: int, validated_on: np.ndarray) -> dict[str, Any]:
         last, start = fitted.curve[-1], start_of(fitted.network)
+        judged: dict[str, Any] = {"validation_auroc": None}
+        if fitted.validated is not None:
+            judged = of_validation(fitted.validated.double().numpy(), validated_on)
         return {
             "status": "collapsed" if fitted.collapsed else "done",
             "reason": str(fitted.collapsed or fitted.finding),
@@ -242,7 +242,7 @@ class TrainJob:
             "validation_loss": last["validation_loss"],
             "images": trained_on,
             "validation_images": len(validated_on),
-            **of_validation(fitted, validated_on),
+            **judged,
         }
 
 
@@ -627,9 +627,5 @@ class GivenJob:
         if self.training.recipe.task == "segmentation":
             reached = [threshold_at(read.maps["lesion_score"], read.maps["floor"], level) for level in LEVELS]
             return {"threshold": None, "operating": [one.value for one in reached], "validation_auroc": None}
-        found = macro_auroc(read.logits, target)
-        return {
-            "threshold": youden_threshold(tensor_of(read.logits), tensor_of(target)),
-            "validation_auroc": found.value if found.defined else None,
-            "specific": [list(specific_thresholds(read.logits, target, cut)) for cut in range(1, read.logits.shape[1])],
-        }
+        threshold = youden_threshold(tensor_of(read.logits), tensor_of(target))
+        return {"threshold": threshold, **of_validation(read.logits, target)}

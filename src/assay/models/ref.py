@@ -297,16 +297,12 @@ class GivenModel:
         """Return the facts that its record keeps."""
         return {
             "kind": self.origin.kind,
-            "name": self.name,
-            "content": self.content,
-            "task": self.task,
+            **{name: getattr(self, name) for name in ("name", "content", "task", "scores", "seed")},
             "channels": self.inputs.channels,
             "size": self.inputs.size,
             "classes": self.inputs.classes,
             "scaling": None if self.scaling is None else {"mean": self.scaling.mean, "sd": self.scaling.sd},
-            "scores": self.scores,
             "layers": list(self.layers),
-            "seed": self.seed,
             **self._decisions,
         }
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import csv
 import gzip
-import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +15,7 @@ from assay.report.words import valued
 from assay.stats.format import number
 from assay.stats.rows import Row, numeric
 from assay.store.columns import Table
+from assay.store.files import csv_text
 
 # Files that the page carries in itself: CSV, SVG and Markdown, as data URIs.
 
@@ -47,11 +46,8 @@ def as_csv(name: str, columns: Sequence[str], rows: Sequence[Row]) -> Download |
     """
     if len(rows) > MOST_ROWS:
         return None
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([harmless(column) for column in columns])
-    writer.writerows([[_cell(row.get(column)) for column in columns] for row in rows])
-    content = buffer.getvalue()
+    heads = [harmless(column) for column in columns]
+    content = csv_text([heads, *([_cell(row.get(column)) for column in columns] for row in rows)])
     if len(content) <= PLAIN:
         return Download(f"{name}.csv", _base64("text/csv", content.encode()))
     uri = _base64("application/gzip", gzip.compress(content.encode(), 9, mtime=0))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import functools
 import hashlib
+import io
 import json
 import math
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Any, cast
@@ -69,6 +71,13 @@ def _text(value: Any, newline: str, sort_keys: bool) -> str:
     else:
         raise TypeError(f"{type(value).__name__} is no JSON: {value!r}")
     return f"{ends[0]}{below}{f',{below}'.join(texts)}{newline}{ends[1]}" if texts else ends
+
+
+def csv_text(rows: Iterable[Sequence[object]]) -> str:
+    """Return rows, the first of which has the heads, as CSV."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 REMADE = "delete this file and run the study again"

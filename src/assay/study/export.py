@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,7 +29,7 @@ from assay.results.study_blocks import CONVENTIONS
 from assay.spec.given import EXPORTED, FOLD, NETWORK, PATH, SEED
 from assay.stats.findings import from_row
 from assay.stats.format import number
-from assay.store.files import Row, write_json, write_text
+from assay.store.files import Row, csv_text, write_json, write_text
 from assay.store.folder import RunFolder
 from assay.study.records import stored_study, trained_model
 
@@ -91,9 +89,7 @@ def _export_models(root: Path, folder: Path) -> Path:
             rows.append([f"{trial.id}/{WEIGHTS_FILE}", *own, trial.training.seed, *fold])
     if len(rows) == 1:
         raise StoreError(f"{root} holds no trained network: run its study first")
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    write_text(folder / MODELS, text.getvalue())
+    write_text(folder / MODELS, csv_text(rows))
     return folder
 
 

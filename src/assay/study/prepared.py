@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import shutil
 from collections.abc import Callable, Container, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,7 +24,7 @@ from assay.execution.local import PROCESSOR
 from assay.models.external import FIRST_CHANNEL, lesion_map, mask_of, picture_of, read_scores
 from assay.models.ref import FunctionNetwork, Origin
 from assay.spec.request import parse_request
-from assay.store.files import read_checked_json, write_checked_json, write_text
+from assay.store.files import csv_text, read_checked_json, write_checked_json, write_text
 from assay.store.manifest import changes, write_manifest
 from assay.study.audit import Settings, opened_images
 from assay.study.audit_plan import AuditPlan, Say, picked, planned, require_asked, require_fitting
@@ -132,9 +130,7 @@ def prepare_images(
     """
     with filling(folder / IMAGES):
         names = _written(folder / IMAGES, data, asked, skip_bad_rows, notify, say)
-    lines = io.StringIO()
-    csv.writer(lines, lineterminator="\n").writerows([["image"], *([name] for name in sorted(names))])
-    write_text(folder / NAMES, lines.getvalue())
+    write_text(folder / NAMES, csv_text([["image"], *([name] for name in sorted(names))]))
     kept = {name: getattr(asked, name) for name in _PARTS}
     write_checked_json(folder / PREPARED, {"data": dict(data), "asked": kept, "skip_bad_rows": skip_bad_rows})
     write_manifest(folder, {})

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +18,7 @@ from assay.spec.load import Override, edited_yaml, parse_yaml, study_files
 from assay.spec.parse import parse_study, read_study
 from assay.spec.schema import RecipePoint, StudySpec
 from assay.stats.format import count, number
-from assay.store.files import Row, write_text
+from assay.store.files import Row, csv_text, write_text
 from assay.store.folder import RunFolder
 
 TABLE = "tuning.csv"
@@ -248,11 +246,7 @@ def write_tuned(tuning: Tuning, rows: Sequence[Tried], folder: Path, *, in_place
         raise SpecError(f"--write: '{tuning.source}' comes with Assay; save it with `assay show`, and tune that file")
     path = Path(tuning.source).expanduser() if in_place else folder / f"{tuning.study.name}.yaml"
     made = table_rows(rows)
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(made[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(made)
-    write_text(folder / TABLE, text.getvalue())
+    write_text(folder / TABLE, csv_text([list(made[0]), *(list(row.values()) for row in made)]))
     if len({row.recipe for row in rows if row.chosen}) < len({row.recipe for row in rows}):
         return None
     changes = changes_of(tuning, rows, moved=not in_place)

@@ -395,16 +395,9 @@ class Run:
     def save(self, folder: Path) -> None:
         """Write a checkpoint: all that the steps to come depend on."""
         state = {
-            "identity": self.identity,
-            "phase": self.phase,
+            **{name: getattr(self, name) for name in ("identity", "phase", "step", "losses", "curve", "best")},
+            **{name: getattr(self, name).state_dict() for name in ("network", "objective", "optimizer")},
             "found": list(self.found),
-            "step": self.step,
-            "network": self.network.state_dict(),
-            "objective": self.objective.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "losses": self.losses,
-            "curve": self.curve,
-            "best": self.best,
         }
         save_checkpoint(folder, state)
 
