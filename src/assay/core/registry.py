@@ -560,17 +560,13 @@ def _entry(kind: ComponentKind, name: str, body: Mapping[str, Any]) -> Entry:
         kind,
         name,
         body["target"],
-        cache(partial(_arguments, body.get("arguments", {}), "compares" in body)),
+        cache(lambda: Arguments(_model(body.get("arguments", {})), "compares" in body)),
         body["summary"],
         body.get("version", 1),
         known,
         {trait: (argument, dict(values)) for trait, (argument, values) in body.get("varies", {}).items()},
         indexed=True,
     )
-
-
-def _arguments(fields: Mapping[str, Any], compares: bool) -> Arguments:
-    return Arguments(_model(fields), compares)
 
 
 _TYPES: Mapping[str, Any] = {"number": float, "integer": int, "string": str, "boolean": bool, "null": None}

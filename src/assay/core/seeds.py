@@ -39,28 +39,21 @@ def row_uniform(seed: int, purpose: str, rows: np.ndarray) -> np.ndarray:
         float64 [n]. A row keeps its number regardless of other rows, so that the images marked at one dose are among
         those marked at a higher one.
     """
-    import numpy as np
-
-    key = np.uint64(derive(seed, purpose))
-    with np.errstate(over="ignore"):
-        x = _mix(rows.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + key)
-    return (x >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return (_mixed(seed, purpose, rows) >> 11).astype("float64") * 2.0**-53
 
 
 def row_seed(seed: int, purpose: str, rows: np.ndarray) -> np.ndarray:
     """One non-negative 32-bit seed per row, int64 [n], for generators that are keyed by row and pixel."""
+    return (_mixed(seed, purpose, rows) >> 32).astype("int64")
+
+
+def _mixed(seed: int, purpose: str, rows: np.ndarray) -> np.ndarray:
+    """Return the finalizer of SplitMix64 (Steele, Lea and Flood 2014) of each row."""
     import numpy as np
 
     key = np.uint64(derive(seed, purpose))
     with np.errstate(over="ignore"):
-        x = _mix(rows.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + key)
-    return (x >> np.uint64(32)).astype(np.int64)
-
-
-def _mix(x: np.ndarray) -> np.ndarray:
-    """Return the finalizer of SplitMix64 (Steele, Lea and Flood 2014)."""
-    import numpy as np
-
+        x = rows.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + key
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))

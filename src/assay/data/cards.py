@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from assay.core.types import Factor, FactorTable
+from assay.core.types import FactorTable
 from assay.data.dataset import Card
 from assay.data.public.sets import PREPARED, KnownSet
 
@@ -85,12 +85,8 @@ def _shape(shape: tuple[int, int, int], deep: bool) -> str:
 
 
 def _missing(table: FactorTable) -> list[str]:
-    counted = [(factor.name, _absent(factor, table.columns[factor.name])) for factor in table.factors]
+    counted = [(one.name, int(np.isnan(one.numbers(table.columns[one.name])).sum())) for one in table.factors]
     return [f"{name} is missing in {count:,} of {len(table):,} rows" for name, count in counted if count]
-
-
-def _absent(factor: Factor, values: np.ndarray) -> int:
-    return int((values < 0).sum() if factor.levels else np.isnan(values).sum())
 
 
 _ASPECT = {"pad": "in black padding", "squash": "in how much they are stretched", "crop": "in how much is cut off"}

@@ -548,7 +548,8 @@ def given_network(recipe: RecipeSpec, inputs: Inputs, files: Sequence[str] = ())
     given = recipe.given
     assert given is not None
     count = max(1, len(given.weights))
-    members = [_member(given, inputs) if given.network else _exported(recipe, inputs) for _ in range(count)]
+    sizes = {"channels": inputs.channels, "size": inputs.size, "classes": inputs.classes}
+    members = [_member(given, inputs) if given.network else empty_network(recipe, **sizes) for _ in range(count)]
     for member, path in zip(members, files, strict=False):
         load_into(member, read_weights(Path(path)))
     return (Ensemble(members) if given.ensemble else members[0]).eval()
@@ -559,10 +560,6 @@ def scaling_of(network: nn.Module) -> Scaling | None:
     config = mapping_of(getattr(network, "pretrained_cfg", None)) or {}
     mean, sd = (tuple(float(part) for part in config.get(key) or ()) for key in ("mean", "std"))
     return Scaling(mean, sd) if mean and len(mean) == len(sd) and channels_of(network) in (None, len(mean)) else None
-
-
-def _exported(recipe: RecipeSpec, inputs: Inputs) -> nn.Module:
-    return empty_network(recipe, channels=inputs.channels, size=inputs.size, classes=inputs.classes)
 
 
 def _member(given: GivenSpec, inputs: Inputs) -> nn.Module:

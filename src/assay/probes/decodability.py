@@ -77,7 +77,7 @@ def tasks_of(table: FactorTable, folds: int, within_class: bool) -> list[Task]:
 
 def _task(table: FactorTable, factor: Factor, folds: int, within_class: bool) -> Task:
     values = table.columns[factor.name].astype(np.float64)
-    known = np.flatnonzero(values >= 0 if factor.levels else ~np.isnan(values))
+    known = np.flatnonzero(~np.isnan(factor.numbers(values)))
     missing = len(values) - len(known)
     if not len(known):
         return Task(factor.name, (), missing=missing, reason=because(Code.NO_VALUE))

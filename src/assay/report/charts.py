@@ -395,7 +395,11 @@ def draw_field(field: Field, width: float) -> Drawing:
     x = _Across(field, Scale(*_rooted(field), FIELD_LEFT, width - RIGHT))
     y = Scale(*field.up_limits, top + FIELD_HEIGHT, top + 20)
     body = [shapes, _field_frame(field, x, y, width)]
-    body += [_region(spot, field.styles[spot.level], x, y) for spot in field.spots if spot.region]
+    body += [
+        polygon([(x(across), y(up)) for across, up in spot.region], field.styles[spot.level].color, 0.1)
+        for spot in field.spots
+        if spot.region
+    ]
     body += [_trace(trace, field.styles[trace.level], x, y) for trace in field.traces]
     body += [_spot(spot, field.styles[spot.level], x, y) for spot in field.spots]
     return Drawing(width, top + FIELD_HEIGHT + FIELD_FOOT, "".join(body))
@@ -443,11 +447,6 @@ def _trace(trace: Trace, style: Style, x: _Across, y: Scale) -> str:
     points = [(x(a), y(b)) for a, b in trace.points]
     ends = "".join(marker(style.marker, *points[i], 3.4, style.color) for i in (0, -1)) if points else ""
     return group(trace.level, polyline(points, style.color, 1.8) + ends)
-
-
-def _region(spot: Spot, style: Style, x: _Across, y: Scale) -> str:
-    """A shade with a thin edge, held at the ends of the axes."""
-    return polygon([(x(across), y(up)) for across, up in spot.region], style.color, 0.1)
 
 
 def _spot(spot: Spot, style: Style, x: _Across, y: Scale) -> str:

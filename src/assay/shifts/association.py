@@ -37,8 +37,7 @@ class Allowed:
         numbers = column.astype(np.float64)
         if self.values:
             return np.isin(numbers, self.values)
-        missing = numbers < 0 if self.factor.levels else np.isnan(numbers)
-        return ~missing & (numbers >= self.low) & (numbers <= self.high)
+        return ~np.isnan(self.factor.numbers(column)) & (numbers >= self.low) & (numbers <= self.high)
 
 
 def allowed(factor: Factor, wanted: Any) -> Allowed:

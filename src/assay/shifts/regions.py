@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, cast
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -17,30 +18,46 @@ Sought = Track | Literal["drawn"]
 Pixels = Float[np.ndarray, "n c h w"]
 
 
-class Region(Protocol):
+class Region(ABC):
     """A part of images that can be exchanged."""
+
+    __slots__ = ()
 
     @property
     def kind(self) -> Kind:
         """Kind of region."""
-        ...
+        return cast(Kind, type(self).__name__.lower())
 
     @property
     def name(self) -> str:
         """Name within its kind; empty where the kind has one region."""
-        ...
+        return ""
 
     def where(self, height: int, width: int) -> Bool[np.ndarray, "h w"] | None:
         """Return its pixels; None of a region that is not local."""
-        ...
+        return None
 
+    @abstractmethod
     def put(self, images: Pixels, donors: Pixels) -> Pixels:
         """Return images with the content of the donors there, in [0, 1]."""
-        ...
+
+
+class Place(Region):
+    """A region with a place."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def where(self, height: int, width: int) -> Bool[np.ndarray, "h w"]:
+        """Return its pixels."""
+
+    def put(self, images: Pixels, donors: Pixels) -> Pixels:
+        """Return images with the pixels of the donors there."""
+        return np.where(self.where(*images.shape[2:]), donors, images)
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
+class Box(Place):
     """A rectangle, by its edges as shares of the height and the width.
 
     Attributes:
@@ -54,11 +71,6 @@ class Box:
     left: float
     bottom: float
     right: float
-
-    @property
-    def kind(self) -> Kind:
-        """`box`."""
-        return "box"
 
     @property
     def name(self) -> str:
@@ -79,10 +91,6 @@ class Box:
         found[self.pixels(height, width)] = True
         return found
 
-    def put(self, images: Pixels, donors: Pixels) -> Pixels:
-        """Return images with the pixels of the donors there."""
-        return np.where(self.where(*images.shape[2:]), donors, images)
-
     def halves(self) -> Iterator[Box]:
         """Yield nine windows of half of its height and width, at steps of a quarter."""
         high, wide = (self.bottom - self.top) / 4, (self.right - self.left) / 4
@@ -93,7 +101,7 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True)
-class Border:
+class Border(Place):
     """A frame along the edges of the image.
 
     Attributes:
@@ -101,11 +109,6 @@ class Border:
     """
 
     width: float
-
-    @property
-    def kind(self) -> Kind:
-        """`border`."""
-        return "border"
 
     @property
     def name(self) -> str:
@@ -118,13 +121,9 @@ class Border:
         found[wide:-wide, wide:-wide] = False
         return found
 
-    def put(self, images: Pixels, donors: Pixels) -> Pixels:
-        """Return images with the pixels of the donors there."""
-        return np.where(self.where(*images.shape[2:]), donors, images)
-
 
 @dataclass(frozen=True, slots=True)
-class Corners:
+class Corners(Place):
     """The four corners as one.
 
     Attributes:
@@ -132,11 +131,6 @@ class Corners:
     """
 
     side: float
-
-    @property
-    def kind(self) -> Kind:
-        """`corners`."""
-        return "corners"
 
     @property
     def name(self) -> str:
@@ -150,27 +144,10 @@ class Corners:
         )
         return rows[:, None] & columns
 
-    def put(self, images: Pixels, donors: Pixels) -> Pixels:
-        """Return images with the pixels of the donors there."""
-        return np.where(self.where(*images.shape[2:]), donors, images)
-
 
 @dataclass(frozen=True, slots=True)
-class Mirror:
+class Mirror(Region):
     """The half of the content that changes its sign where left and right are exchanged."""
-
-    @property
-    def kind(self) -> Kind:
-        """`mirror`."""
-        return "mirror"
-
-    @property
-    def name(self) -> str:
-        """Empty."""
-        return ""
-
-    def where(self, height: int, width: int) -> None:
-        """Return None: it has no place."""
 
     def put(self, images: Pixels, donors: Pixels) -> Pixels:
         """Return images with the odd half of the donors."""
@@ -182,7 +159,7 @@ BANDS = (0.0, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Band:
+class Band(Region):
     """A band of spatial frequency; the lowest has the mean.
 
     Attributes:
@@ -192,17 +169,9 @@ class Band:
     at: int
 
     @property
-    def kind(self) -> Kind:
-        """`band`."""
-        return "band"
-
-    @property
     def name(self) -> str:
         """Its position."""
         return str(self.at)
-
-    def where(self, height: int, width: int) -> None:
-        """Return None: it has no place."""
 
     def put(self, images: Pixels, donors: Pixels) -> Pixels:
         """Return images with the band of the donors."""
@@ -215,21 +184,8 @@ class Band:
 
 
 @dataclass(frozen=True, slots=True)
-class Intensities:
+class Intensities(Region):
     """The distribution of gray levels of each channel; their order stays."""
-
-    @property
-    def kind(self) -> Kind:
-        """`intensities`."""
-        return "intensities"
-
-    @property
-    def name(self) -> str:
-        """Empty."""
-        return ""
-
-    def where(self, height: int, width: int) -> None:
-        """Return None: it has no place."""
 
     def put(self, images: Pixels, donors: Pixels) -> Pixels:
         """Return images with the intensities of the donors, by rank, equal pixels in order."""
@@ -245,10 +201,8 @@ _STEPS = 5
 
 def region_of(kind: str, values: Sequence[Any]) -> Region:
     """Return a region from its kind and the values of its fields."""
-    made: Mapping[str, Callable[..., Region]] = {
-        "box": Box, "border": Border, "corners": Corners, "mirror": Mirror, "band": Band, "intensities": Intensities,
-    }  # fmt: skip
-    return made[kind](*values)
+    made: Sequence[type[Region]] = (Box, Border, Corners, Mirror, Band, Intensities)
+    return next(one for one in made if one.__name__.lower() == kind)(*values)
 
 
 def candidates(of: Track) -> tuple[Region, ...]:

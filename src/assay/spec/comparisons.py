@@ -42,7 +42,8 @@ class Sides:
     @property
     def complete(self) -> bool:
         """Return whether a mean has every combination of the values that it is taken over."""
-        sizes = (len(self.stated.mean_over[name]) for name in _grouped_over(self.stated, self.a))
+        along = _along(self.stated, self.a)  # of which each member has all values
+        sizes = (len(values) for name, values in self.stated.mean_over.items() if name not in along)
         return not self.stated.mean_over or len(self.members) == math.prod(sizes)
 
 
@@ -102,11 +103,6 @@ def _taken(point: RecipePoint, stated: ContrastSpec, points: Sequence[RecipePoin
         for axis, values in stated.mean_over.items()
         if axis not in (ENVIRONMENT, FACTOR)
     )
-
-
-def _grouped_over(stated: ContrastSpec, points: Sequence[RecipePoint]) -> list[str]:
-    """Return what members of a mean differ in; along doses and budgets each member has all of them."""
-    return [name for name in stated.mean_over if name not in _along(stated, points)]
 
 
 def _with_factor(one: Sides, points: Sequence[RecipePoint]) -> Sides:

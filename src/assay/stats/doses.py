@@ -289,7 +289,7 @@ def matched_clean(a: Amounts, b: Amounts, name: str, margin: float | None = None
 
 def _checked(a: Amounts, b: Amounts) -> list[Panel]:
     doses = {tuple(dose.p for dose in amount.doses) for amount in (*a, *b)}
-    if min(len(a), len(b)) < 2 or len(doses) != 1 or not _run_from_0(next(iter(doses))):
+    if min(len(a), len(b)) < 2 or len(doses) != 1 or not (len(one := next(iter(doses))) > 1 and one[0] == 0):
         raise ValueError(
             f"amounts of {_listed(one.rows for one in a)} rows, and of {_listed(one.rows for one in b)}, with doses "
             f"{' or '.join(map(_listed, sorted(doses)))}: give each recipe at least 2 amounts, and all of them the "
@@ -300,10 +300,6 @@ def _checked(a: Amounts, b: Amounts) -> list[Panel]:
 
 def _listed(values: Iterable[float]) -> str:
     return listed([f"{value:g}" for value in values])
-
-
-def _run_from_0(doses: tuple[float, ...]) -> bool:
-    return len(doses) > 1 and doses[0] == 0
 
 
 def _side(amounts: Amounts, name: str, seeds: Int[np.ndarray, " s"]) -> _Side:

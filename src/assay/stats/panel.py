@@ -259,7 +259,7 @@ def combine(parts: Sequence[Evaluated], weights: Float[np.ndarray, "m *s"]) -> E
     weights: [m], or [m, s] where they differ by seed, seeds in ascending order of their numbers. Patients are matched
     by code: those in common are paired, the others are not.
     """
-    seeds = common_seeds(parts)
+    seeds = reduce(np.intersect1d, [np.unique(part.seeds) for part in parts])
     shared = all(np.array_equal(part.patients, parts[0].patients) for part in parts)
     patients = parts[0].patients if shared else np.unique(np.concatenate([part.patients for part in parts]))
     spread = np.broadcast_to(weights.reshape(len(parts), -1), (len(parts), len(seeds)))
@@ -283,11 +283,6 @@ def combine(parts: Sequence[Evaluated], weights: Float[np.ndarray, "m *s"]) -> E
         reasons[0] if reasons else NOTHING,
         min(part.effective for part in parts),
     )
-
-
-def common_seeds(parts: Sequence[Evaluated]) -> Int[np.ndarray, " s"]:
-    """The numbers of the seeds that every part has, ascending."""
-    return reduce(np.intersect1d, [np.unique(part.seeds) for part in parts])
 
 
 def _bounds(parts: Sequence[Evaluated], weights: np.ndarray) -> tuple[float, float]:

@@ -208,11 +208,7 @@ def knn_accuracy(
 def collapse_of(curve: Sequence[Figures]) -> Reason:
     """Return why to stop a training, from the rows of its curve; nothing where it goes on."""
     last = curve[-PATIENCE:]
-    if len(last) < PATIENCE or not all(map(_dead, last)):
+    if len(last) < PATIENCE or not all(row["rank"] < RANK_ONE or row["spread"] <= ONE_POINT for row in last):
         return NOTHING
     row = last[-1]
     return because(Code.COLLAPSED_FEATURES, epoch=int(row["epoch"]), rank=row["rank"], spread=row["spread"])
-
-
-def _dead(row: Figures) -> bool:
-    return row["rank"] < RANK_ONE or row["spread"] <= ONE_POINT
