@@ -160,7 +160,6 @@ PLACED: Mapping[str, Callable[[], tuple[np.ndarray, float]]] = {
     "ruler": lambda: (_at(_ruler(), 4, 2), 0.9),
 }
 """Mark -> its pixels and their gray level; NaN for one far from that of the images there."""
-STICKER = np.ones((7, 7), dtype=bool)
 MARKS = (*PLACED, "sticker", "column")
 TIES = ((0.95, 0.05), (0.6, 0.2), (0.2, 0.02))
 """Shares of the positive and of the other images with a mark."""

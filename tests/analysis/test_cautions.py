@@ -25,7 +25,6 @@ from assay.store.folder import RunFolder
 from assay.study.preview import preview_tables
 
 PATIENTS = 120
-TAGGED = 12
 
 
 @pytest.fixture(scope="module")

@@ -96,13 +96,7 @@ class Wait:
 
 
 class ExecutorConformance:
-    """Suite of an `Executor`. Define the fixture `executor`, and `tries`.
-
-    Attributes:
-        tries: How often a task whose process is killed is tried before it fails.
-    """
-
-    tries: int
+    """Suite of an `Executor`. Define the fixture `executor`."""
 
     @pytest.fixture
     def executor(self, tmp_path: Path) -> Executor:
@@ -132,16 +126,34 @@ class ExecutorConformance:
         counts = Counter(event.status for event in events if event.status not in ("progress", "started"))
         assert counts == {"done": 2, "failed": 1, "skipped": 2}
 
-    def test_workers_have_one_thread(self, executor: Executor, tmp_path: Path) -> None:
-        """Results do not depend on the number of cores of a machine."""
-        executor.run([Task("a", Touch(tmp_path / "a"), "a")], lambda _: None)
-        assert (tmp_path / "a").read_text(encoding="utf-8") == "1"
-
     def test_sys_exit_fails_its_task_alone(self, executor: Executor, chain: list[Task]) -> None:
         """Own code may call it."""
         outcome = executor.run([Task("exits", Exit(), "exits", cost=9), *chain], lambda _: None)
         assert sorted(outcome.done) == ["a", "c"]
         assert outcome.failed["exits"].endswith("called sys.exit(0), which ends the trial\n")
+
+    def test_a_full_disk_ends_the_run(self, executor: Executor, tmp_path: Path) -> None:
+        """Other tasks are neither failed nor skipped: they are tried again by the next run."""
+        events: list[Event] = []
+        waits = Task("waits", Wait(tmp_path / "started", tmp_path / "left"), "waits", needs=("fills",))
+        with pytest.raises(FullError, match="the disk is full"):
+            executor.run([Task("fills", Fill(), "fills", first=True), waits], events.append)
+        assert not [event for event in events if event.status in ("failed", "skipped")]
+
+
+class PoolConformance(ExecutorConformance):
+    """Suite of an executor that starts processes. Define `tries`, too.
+
+    Attributes:
+        tries: How often a task whose process is killed is tried before it fails.
+    """
+
+    tries: int
+
+    def test_workers_have_one_thread(self, executor: Executor, tmp_path: Path) -> None:
+        """Results do not depend on the number of cores of a machine."""
+        executor.run([Task("a", Touch(tmp_path / "a"), "a")], lambda _: None)
+        assert (tmp_path / "a").read_text(encoding="utf-8") == "1"
 
     def test_a_killed_worker_costs_nothing(self, executor: Executor, tmp_path: Path) -> None:
         """Its task is tried again, and no other is lost."""
@@ -159,14 +171,6 @@ class ExecutorConformance:
         outcome = executor.run([dies, after, other], lambda _: None)
         assert (outcome.done, list(outcome.failed), outcome.skipped) == (["other"], ["dies"], ["after"])
         assert len(list(tmp_path.glob("dies.try-*"))) == self.tries
-
-    def test_a_full_disk_ends_the_run(self, executor: Executor, tmp_path: Path) -> None:
-        """Other tasks are neither failed nor skipped: they are tried again by the next run."""
-        events: list[Event] = []
-        waits = Task("waits", Wait(tmp_path / "started", tmp_path / "left"), "waits", needs=("fills",))
-        with pytest.raises(FullError, match="the disk is full"):
-            executor.run([Task("fills", Fill(), "fills", first=True), waits], events.append)
-        assert not [event for event in events if event.status in ("failed", "skipped")]
 
     def test_an_interrupt_lets_a_job_leave_a_checkpoint(self, executor: Executor, tmp_path: Path) -> None:
         """Tasks that have not begun stay for the next run."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.execution.executors import Die, ExecutorConformance, Refuse, Touch, Wait, interrupt, once
+from tests.execution.executors import Die, PoolConformance, Refuse, Touch, Wait, interrupt, once
 from tests.execution.jobs_for_tests import Advance, Slow, StopOnce
 from tests.execution.slurm_for_tests import REQUIRED, require_slurm, slurm
 from tests.worlds.studies import records, write_spec
@@ -36,7 +36,7 @@ ROOT = Path(__file__).parents[2]
 SOURCE = f"{ROOT / 'src'}:{ROOT}"
 
 
-class TestLocalPool(ExecutorConformance):
+class TestLocalPool(PoolConformance):
     tries = 2
 
     @pytest.fixture
@@ -69,7 +69,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
 
 @pytest.mark.acceptance
 @pytest.mark.usefixtures("cluster")
-class TestSlurm(ExecutorConformance):
+class TestSlurm(PoolConformance):
     tries = TRIES
 
     @pytest.fixture
@@ -96,7 +96,7 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
 
 
 @pytest.mark.acceptance
-class TestRay(ExecutorConformance):
+class TestRay(PoolConformance):
     tries = TRIES
 
     @pytest.fixture
@@ -298,12 +298,12 @@ def test_a_loss_after_progress_is_not_counted(processes: Processes, tmp_path: Pa
     assert (outcome.done, outcome.failed) == (["a"], {})
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_run_of_this_machine_is_stopped_from_elsewhere(workers: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [0, 2, None])
+def test_a_run_is_stopped_from_elsewhere(workers: int | None, processes: Processes, tmp_path: Path) -> None:
     started, left = tmp_path / "started", tmp_path / "left"
-    executor, _ = executor_for(workers, "cpu", asked=stop_file(tmp_path))
+    here = None if workers is None else executor_for(workers, "cpu", asked=stop_file(tmp_path))[0]
     threading.Thread(target=once, args=(started.exists, lambda: cancel(tmp_path)), daemon=True).start()
-    outcome = executor.run([Task("waits", Wait(started, left), "waits")], lambda _: None)
+    outcome = (here or driver(processes)).run([Task("waits", Wait(started, left), "waits")], lambda _: None)
     assert outcome.stopped
     assert left.exists()
 
@@ -358,14 +358,6 @@ def test_a_word_about_progress_that_cannot_be_written_fails_no_task(processes: P
     (processes.root / "progress").write_text("a file in place of the folder", encoding="utf-8")
     outcome = driver(processes).run([Task("a", Touch(tmp_path / "a"), "a")], lambda _: None)
     assert outcome.done == ["a"]
-
-
-def test_a_run_is_stopped_from_elsewhere(processes: Processes, tmp_path: Path) -> None:
-    started, left = tmp_path / "started", tmp_path / "left"
-    threading.Thread(target=once, args=(started.exists, lambda: cancel(tmp_path)), daemon=True).start()
-    outcome = driver(processes).run([Task("waits", Wait(started, left), "waits")], lambda _: None)
-    assert outcome.stopped
-    assert left.exists()
 
 
 class Full(Processes):

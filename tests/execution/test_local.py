@@ -5,70 +5,20 @@ import os
 import signal
 import threading
 import time
-from collections import Counter
 from pathlib import Path
 
 import pytest
-from tests.execution.executors import Exit, Fill, Refuse, Touch, Wait
+from tests.execution.executors import ExecutorConformance, Touch, Wait
 from tests.execution.jobs_for_tests import Die, DieAtRest, Unreadable
 
-from assay.core.errors import FullError
 from assay.execution.local import InProcess, Workers
 from assay.execution.tasks import Event, Executor, Queue, Task
 
 
-@pytest.fixture
-def executor() -> Executor:
-    """Return the executor that is not a pool: pools pass the suite in `test_engines`."""
-    return InProcess()
-
-
-def chain(tmp_path: Path) -> list[Task]:
-    return [
-        Task("a", Touch(tmp_path / "a"), "a"),
-        Task("b", Refuse(), "b"),
-        Task("c", Touch(tmp_path / "c"), "c", needs=("a",)),
-        Task("d", Touch(tmp_path / "d"), "d", needs=("b",)),
-        Task("e", Touch(tmp_path / "e"), "e", needs=("d",)),
-    ]
-
-
-def test_a_failure_skips_what_needs_it_and_the_rest_goes_on(executor: Executor, tmp_path: Path) -> None:
-    events: list[Event] = []
-    outcome = executor.run(chain(tmp_path), events.append)
-    assert sorted(outcome.done) == ["a", "c"]
-    assert outcome.failed == {"b": "row 3 is wrong"}
-    assert sorted(outcome.skipped) == ["d", "e"]
-    assert not outcome.stopped
-    assert Counter(event.status for event in events if event.status != "progress") == {
-        "started": 3,
-        "done": 2,
-        "failed": 1,
-        "skipped": 2,
-    }
-
-
-def test_a_job_that_calls_sys_exit_fails_alone_and_says_so(executor: Executor, tmp_path: Path) -> None:
-    outcome = executor.run([Task("exits", Exit(), "exits", cost=9), *chain(tmp_path)], lambda _: None)
-    assert sorted(outcome.done) == ["a", "c"]
-    assert outcome.failed["exits"].endswith("called sys.exit(0), which ends the trial\n")
-    assert not outcome.stopped
-
-
-def test_a_full_disk_ends_a_run_before_any_other_task_is_lost(executor: Executor, tmp_path: Path) -> None:
-    others = [Task(str(n), Wait(tmp_path / "began", tmp_path / "left"), "") for n in range(9)]
-    tasks = [Task("fills", Fill(), "fills", first=True), *others]
-    events: list[Event] = []
-    with pytest.raises(FullError, match="the disk is full"):
-        executor.run(tasks, events.append)
-    assert len([event for event in events if event.status == "started"]) <= 2
-    assert not [event for event in events if event.status in ("failed", "skipped")]
-
-
-def test_needs_run_before_what_needs_them(executor: Executor, tmp_path: Path) -> None:
-    order: list[str] = []
-    executor.run(chain(tmp_path), lambda event: order.append(event.task.id) if event.status == "done" else None)
-    assert order.index("a") < order.index("c")
+class TestInProcess(ExecutorConformance):
+    @pytest.fixture
+    def executor(self, tmp_path: Path) -> Executor:
+        return InProcess()
 
 
 def test_worker_threads_are_fixed_whatever_their_number(tmp_path: Path) -> None:

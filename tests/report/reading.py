@@ -7,7 +7,6 @@ from pathlib import Path
 
 from tests.worlds.tables import Made, make_run
 
-from assay.report.evidence import Evidence, Tables
 from assay.report.page import write_page
 
 DOSED = Made(
@@ -19,11 +18,6 @@ DOSED = Made(
     more=(("confounder", ("tag", "low-pass")), ("p", ("0", "0.3", "1"))),
 )
 """A dose-response of two losses and two confounders."""
-
-
-def evidence_of(root: Path, made: Made) -> Evidence:
-    """The evidence of a made-up study."""
-    return Evidence(Tables(make_run(root, made)))
 
 
 def page_of(root: Path, made: Made) -> str:

@@ -42,7 +42,6 @@ def contrast(**changes: Any) -> dict[str, Any]:
     return {**row, **changes}
 
 
-SAME = [estimate("arcface", "auroc", 0.97, 0.01, "same"), estimate("cross-entropy", "auroc", 0.99, 0.01, "same")]
 ESTIMATES = [
     estimate("arcface", "auroc", 0.48, 0.05, "reversed"),
     estimate("cross-entropy", "auroc", 0.70, 0.11, "reversed"),
@@ -51,7 +50,6 @@ ESTIMATES = [
     estimate("cross-entropy", "sobol-total", 0.55, 0.07, factor="margin"),
     estimate("cross-entropy", "sobol-total", 0.50, 0.07, factor="texture"),
 ]
-MATCHED = contrast(id="c2", at="matched-fit", value=0.03, low=-0.02, high=0.08, p_holm=0.2, decision="inconclusive")
 DOSED = contrast(
     at="dose-response", where='{"confounder": "tag"}', plain_p=0.002, probit_p=0.003, p=0.003, value=-0.12, low=-0.2,
     high=-0.04,

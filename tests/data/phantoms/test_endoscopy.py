@@ -7,20 +7,18 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy import ndimage
+from tests.data.phantoms.lesioned import Lesioned
 from torch import Tensor
 
 from assay.data.dataset import Phantom, Rendered
 from assay.data.phantoms.drawing import Draw, Grid
 from assay.data.phantoms.endoscopy import FACTORS as ENDOSCOPY
 from assay.data.phantoms.endoscopy import SHADOW, EndoscopyPhantom, view
-from assay.testing.data import PhantomConformance, Values, draw_phantom, grow
+from assay.testing.data import Values, draw_phantom, grow
 
-NAMES = [factor.name for factor in ENDOSCOPY]
 OF_THE_LESION = ("lesion", "size", "shape", "contrast", "texture", "position_x", "position_y", "count")
-OF_THE_PICTURE = tuple(name for name in NAMES if name not in OF_THE_LESION)
+OF_THE_PICTURE = tuple(factor.name for factor in ENDOSCOPY if factor.name not in OF_THE_LESION)
 LONGEST = 0.5 * np.sqrt(1.5) * (1 + SHADOW)
 """How far from its center the roundest shadow of a polyp of diameter 1 can reach: its long half axis, and beyond."""
 
@@ -40,9 +38,11 @@ def masks_of(rows: int = 40, pixels: int = 128, **values: float) -> Tensor:
     return EndoscopyPhantom().render(fixed(rows, **values), np.arange(rows), pixels, {}).masks[:, 0]
 
 
-class TestEndoscopy(PhantomConformance):
+class TestEndoscopy(Lesioned):
     sizes = (64, 65, 96)
-    wrong_sizes = (0, 63, 513)
+    lesion = OF_THE_LESION
+    looks = OF_THE_PICTURE
+    shown = fixed(8, shape=0.7)
     held = MappingProxyType({"lesion": 1, "size": 0.4})  # the look of a polyp is seen where there is one
 
     def make(self) -> EndoscopyPhantom:
@@ -58,27 +58,6 @@ class TestEndoscopy(PhantomConformance):
         reach = np.ceil(LONGEST * widest * np.ones(len(nuisance)) * pixels).astype(int) + 1
         either = before.masks | after.masks
         return torch.cat([grow(either[i : i + 1], int(reach[i])) for i in range(len(nuisance))])
-
-    @settings(max_examples=10, deadline=None)
-    @given(seed=st.integers(0, 2**31))
-    def test_without_a_lesion_nothing_of_it_shows(self, seed: int) -> None:
-        phantom = EndoscopyPhantom()
-        values, nuisance = draw_phantom(phantom, 3, seed)
-        values["lesion"] = np.zeros(3, dtype=np.int64)
-        bare = phantom.render(values, nuisance, 64, {})
-        assert not bool(bare.masks.any())
-        for name in OF_THE_LESION[1:]:
-            other = {**values, name: phantom.quantile(name, np.random.default_rng(seed).random(3))}
-            assert torch.equal(phantom.render(other, nuisance, 64, {}).images, bare.images)
-
-    @settings(max_examples=10, deadline=None)
-    @given(seed=st.integers(0, 2**31), name=st.sampled_from(OF_THE_PICTURE))
-    def test_the_picture_around_leaves_the_mask(self, seed: int, name: str) -> None:
-        phantom = EndoscopyPhantom()
-        values, nuisance = draw_phantom(phantom, 3, seed)
-        ends = [{**values, name: phantom.quantile(name, np.full(3, u))} for u in (0.0, 0.999)]
-        masks = [phantom.render(end, nuisance, 64, {}).masks for end in ends]
-        assert torch.equal(*masks)
 
 
 @pytest.mark.parametrize("size", [0.14, 0.25, 0.45])
@@ -179,15 +158,3 @@ def test_a_larger_image_shows_the_same_scene() -> None:
     assert float((small.images - shrunk).abs().mean()) < 0.02
     share = [masks.float().mean((1, 2, 3)).numpy() for masks in (small.masks, large.masks)]
     assert share[0] == pytest.approx(share[1], abs=0.004)
-
-
-def test_at_no_difficulty_a_lesion_leaves_no_mask_and_at_half_it_is_half_seen() -> None:
-    phantom, there = EndoscopyPhantom(), fixed(8, shape=0.7)
-    without = phantom.render({**there, "lesion": np.zeros(8)}, np.arange(8), 64, {})
-    hidden, half, whole = (phantom.render(there, np.arange(8), 64, {"lesion": d}) for d in (0.0, 0.5, 1.0))
-    assert torch.equal(hidden.images, without.images)
-    assert not bool(hidden.masks.any())
-    assert torch.equal(half.masks, whole.masks)
-    change = [(seen.images - without.images).abs().mean((1, 2, 3)) for seen in (half, whole)]
-    assert bool((change[0] < 0.8 * change[1]).all())
-    assert bool((change[0] > 0.2 * change[1]).all())

@@ -11,18 +11,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
+from tests.data.phantoms.lesioned import Lesioned
 from torch import Tensor
 
 from assay.data.dataset import Phantom, Rendered
 from assay.data.phantoms.drawing import Draw, Grid, draw_depth
-from assay.data.phantoms.foot import FACTORS as FOOT
 from assay.data.phantoms.foot import SHADOW, SIDE, FootPhantom
 from assay.data.phantoms.foot_anatomy import depth_of, foot, photo, toes_of
-from assay.testing.data import PhantomConformance, Values, draw_phantom, grow
+from assay.testing.data import Values, draw_phantom, grow
 
-NAMES = [factor.name for factor in FOOT]
 OF_THE_ULCER = ("lesion", "size", "contrast", "slough", "rim", "irregularity", "position_x", "position_y", "count")
-OF_ITS_LOOKS = ("contrast", "slough", "rim", "skin_tone", "background", "illumination")
 LARGEST = 24.0
 FURTHEST = 0.5 * LARGEST * (0.7 + 0.15) + 1.5
 """How far from its bed redness and ragged edge of the largest ulcer reach, in % of the side."""
@@ -53,9 +51,11 @@ def upright(values: Values, count: int) -> np.ndarray:
     return seeds[foot(FootPhantom.design.request(many, seeds, {}), photo(draw, 0.5), draw).on == 0][:count]
 
 
-class TestFoot(PhantomConformance):
+class TestFoot(Lesioned):
     sizes = (64, 65, 96)
-    wrong_sizes = (0, 63, 513)
+    lesion = OF_THE_ULCER
+    looks = ("contrast", "slough", "rim", "skin_tone", "background", "illumination")
+    shown = fixed(8)
     held = MappingProxyType({"lesion": 1})  # an ulcer is there to have a size
 
     def make(self) -> FootPhantom:
@@ -74,26 +74,6 @@ class TestFoot(PhantomConformance):
         if factor == "background":  # the cloth's relief lights the pixels next to it
             return grow(inside < edge, 1)
         return torch.ones_like(before.masks)
-
-    @settings(max_examples=10, deadline=None)
-    @given(seed=st.integers(0, 2**31))
-    def test_without_an_ulcer_nothing_of_it_shows(self, seed: int) -> None:
-        phantom = FootPhantom()
-        values, nuisance = draw_phantom(phantom, 3, seed)
-        values["lesion"] = np.zeros(3, dtype=np.int64)
-        bare = phantom.render(values, nuisance, 64, {})
-        assert not bool(bare.masks.any())
-        for name in OF_THE_ULCER[1:]:
-            other = {**values, name: phantom.quantile(name, np.random.default_rng(seed).random(3))}
-            assert torch.equal(phantom.render(other, nuisance, 64, {}).images, bare.images)
-
-    @settings(max_examples=10, deadline=None)
-    @given(seed=st.integers(0, 2**31), name=st.sampled_from(OF_ITS_LOOKS))
-    def test_looks_leave_the_mask(self, seed: int, name: str) -> None:
-        phantom = FootPhantom()
-        values, nuisance = draw_phantom(phantom, 3, seed)
-        ends = [{**values, name: phantom.quantile(name, np.full(3, u))} for u in (0.0, 0.999)]
-        assert torch.equal(*(phantom.render(end, nuisance, 64, {}).masks for end in ends))
 
     @settings(max_examples=10, deadline=None)
     @given(seed=st.integers(0, 2**31))
@@ -226,7 +206,3 @@ def test_marks_are_alike_with_and_without_an_ulcer() -> None:
     elsewhere = ~grow(masks[1], int(np.ceil(FURTHEST * 64 / SIDE)) + 1)
     assert torch.equal(changed[0] & elsewhere, changed[1] & elsewhere)
     assert int(changed[0].any((1, 2, 3)).sum()) > 15
-
-
-def test_at_no_difficulty_an_ulcer_leaves_no_mask() -> None:
-    assert not bool(FootPhantom().render(fixed(4), np.arange(4), 64, {"lesion": 0}).masks.any())

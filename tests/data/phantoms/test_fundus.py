@@ -10,17 +10,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
+from tests.data.phantoms.lesioned import Lesioned
 from torch import Tensor
 
 from assay.core.errors import DataError
 from assay.data.dataset import Phantom, Rendered
 from assay.data.phantoms.fundus import DISC, FEWEST, KINDS, MOST, SEVERE, Counts, FundusPhantom, grade_of
-from assay.data.phantoms.fundus import FACTORS as FUNDUS
-from assay.testing.data import PhantomConformance, Values, draw_phantom, grow
+from assay.testing.data import Values, draw_phantom, grow
 
-NAMES = [factor.name for factor in FUNDUS]
 OF_LESIONS = ("grade", *KINDS, "lesion_size", "lesion_contrast", "centrality")
-OF_THE_PICTURE = ("camera", "pigment", "cup", "caliber", "illumination")
 REACH = 0.025
 """How far outside its mask a lesion may be seen: half of the widest edge, in sides of the image."""
 CLEAR = {"scars": 0.0, "flaws": 0.0, "blur": 0.0, "texture": 0.0, "grain": 0.0}
@@ -43,13 +41,18 @@ def spots_of(masks: Tensor) -> np.ndarray:
     return np.array([ndimage.label(mask, np.ones((3, 3)))[1] for mask in masks.numpy()])
 
 
-class TestFundus(PhantomConformance):
+class TestFundus(Lesioned):
     sizes = (64, 65)
-    wrong_sizes = (0, 63, 513)
+    lesion = OF_LESIONS
+    looks = ("camera", "pigment", "cup", "caliber", "illumination")
+    shown = fixed(8, grade=3)
     held = MappingProxyType({"grade": 4, "lesion_contrast": 1.0, "hemorrhages": 0.8})
 
     def make(self) -> FundusPhantom:
         return FundusPhantom()
+
+    def masks(self, values: Values, nuisance: np.ndarray) -> Tensor:
+        return self.make().masks_by_kind(values, nuisance, 64, {})
 
     def may_touch(
         self, phantom: Phantom, factor: str, values: Values, nuisance: np.ndarray, before: Rendered, after: Rendered
@@ -57,26 +60,6 @@ class TestFundus(PhantomConformance):
         if factor not in OF_LESIONS:
             return torch.ones_like(before.masks)
         return grow(before.masks | after.masks, int(np.ceil(REACH * before.images.shape[-1])) + 1)
-
-    @settings(max_examples=8, deadline=None)
-    @given(seed=st.integers(0, 2**31))
-    def test_without_retinopathy_nothing_of_a_lesion_shows(self, seed: int) -> None:
-        phantom = FundusPhantom()
-        values, nuisance = draw_phantom(phantom, 3, seed)
-        values["grade"] = np.zeros(3, dtype=np.int64)
-        bare = phantom.render(values, nuisance, 64, {})
-        assert not bool(bare.masks.any())
-        for name in OF_LESIONS[1:]:
-            other = {**values, name: phantom.quantile(name, np.random.default_rng(seed).random(3))}
-            assert torch.equal(phantom.render(other, nuisance, 64, {}).images, bare.images)
-
-    @settings(max_examples=8, deadline=None)
-    @given(seed=st.integers(0, 2**31), name=st.sampled_from(OF_THE_PICTURE))
-    def test_the_picture_around_leaves_the_masks(self, seed: int, name: str) -> None:
-        phantom = FundusPhantom()
-        values, nuisance = draw_phantom(phantom, 3, seed)
-        ends = [{**values, name: phantom.quantile(name, np.full(3, u))} for u in (0.0, 0.999)]
-        assert torch.equal(*(phantom.masks_by_kind(end, nuisance, 64, {}) for end in ends))
 
     @settings(max_examples=8, deadline=None)
     @given(seed=st.integers(0, 2**31), kind=st.sampled_from(KINDS))
@@ -264,18 +247,6 @@ def test_the_least_radius_enlarges_small_lesions_and_leaves_large_ones() -> None
     tufts = fixed(40, grade=4)
     usual, larger = (FundusPhantom(**CLEAR, smallest=least).render(tufts, nuisance, 128, {}) for least in (0, 0.016))
     assert torch.equal(usual.images, larger.images)  # tufts are larger than that
-
-
-def test_at_no_difficulty_there_is_no_lesion_and_at_half_it_is_half_seen() -> None:
-    phantom, there, seeds = FundusPhantom(), fixed(8, grade=3), np.arange(8)
-    without = phantom.render({**there, "grade": np.zeros(8)}, seeds, 64, {})
-    hidden, half, whole = (phantom.render(there, seeds, 64, {"grade": d}) for d in (0.0, 0.5, 1.0))
-    assert torch.equal(hidden.images, without.images)
-    assert not bool(hidden.masks.any())
-    assert torch.equal(half.masks, whole.masks)
-    change = [(seen.images - without.images).abs().mean((1, 2, 3)) for seen in (half, whole)]
-    assert bool((change[0] < 0.8 * change[1]).all())
-    assert bool((change[0] > 0.2 * change[1]).all())
 
 
 @pytest.mark.parametrize("kind", KINDS)

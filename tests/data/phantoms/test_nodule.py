@@ -11,11 +11,9 @@ from torch import Tensor
 
 from assay.core.errors import AssayError
 from assay.data.dataset import Phantom, Rendered
-from assay.data.phantoms.nodule import FACTORS as NODULE
 from assay.data.phantoms.nodule import FEEDER, FIELD, HIGH, LOW, SPICULE, NodulePhantom
 from assay.testing.data import PhantomConformance, Values, draw_phantom, grow
 
-NAMES = [factor.name for factor in NODULE]
 SOLID, GROUND_GLASS = 0, 2
 
 
