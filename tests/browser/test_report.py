@@ -165,7 +165,7 @@ def test_the_first_screen_of_an_audit_or_a_look_is_few_words_and_one_picture_at_
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_figures_are_legible(browser: Browser, report: Path, width: int) -> None:
+def test_figures_are_legible_and_no_word_of_theirs_is_cut_off(browser: Browser, report: Path, width: int) -> None:
     """Text in a figure is drawn at 10 pixels or more at either width."""
     page = opened(browser, report, width)
     least = page.evaluate(
@@ -174,12 +174,6 @@ def test_figures_are_legible(browser: Browser, report: Path, width: int) -> None
             .map((text) => parseFloat(text.getAttribute("font-size")) * text.ownerSVGElement.getScreenCTM().a))"""
     )
     assert least >= 9.9
-    page.context.close()
-
-
-@pytest.mark.parametrize("width", [390, 1280])
-def test_no_word_of_a_figure_is_cut_off(browser: Browser, report: Path, width: int) -> None:
-    page = opened(browser, report, width)
     cut = page.evaluate(
         """() => [...document.querySelectorAll("svg text")].filter((text) => {
             const box = text.getBoundingClientRect(), all = text.ownerSVGElement.getBoundingClientRect();

@@ -16,22 +16,6 @@ from assay.data.cache import ArrayCache
 from assay.store.folder import working_in
 
 
-def test_a_file_system_that_knows_no_locks_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError(errno.ENOLCK, "No locks available")
-
-    monkeypatch.setattr(fcntl, "flock", refuse)
-    files._say_unlocked.cache_clear()  # pyright: ignore[reportPrivateUsage]
-    with pytest.warns(UserWarning, match="no locks"):
-        built = _built_under_locks(tmp_path)
-    assert built.tolist() == [0, 0]
-
-
-def _built_under_locks(folder: Path) -> np.ndarray:
-    with working_in(folder / "run"), holding(folder / "source" / ".lock"):
-        return ArrayCache(folder / "cache").get("a", (2,), np.uint8, lambda array: None)
-
-
 def test_who_waits_is_asked_between_tries_and_has_it_when_it_is_free(tmp_path: Path) -> None:
     path = tmp_path / ".lock"
     first = holding(path)
@@ -64,12 +48,16 @@ def test_a_lock_that_cannot_be_made_says_what_to_do(tmp_path: Path) -> None:
         raise AssertionError("it was made")
 
 
-def test_a_file_system_without_locks_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_locks_are_told_once_and_hold_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     files._say_unlocked.cache_clear()  # pyright: ignore[reportPrivateUsage]
-    with pytest.warns(UserWarning, match=r"no locks \(No locks available\): make sure") as warned:
-        _built_under_locks(tmp_path)
-    assert len(warned) == 1
+    with (
+        pytest.warns(UserWarning, match=r"no locks \(No locks available\): make sure") as warned,
+        working_in(tmp_path / "run"),
+        holding(tmp_path / "source" / ".lock"),
+    ):
+        built = ArrayCache(tmp_path / "cache").get("a", (2,), np.uint8, lambda array: None)
+    assert (len(warned), built.tolist()) == (1, [0, 0])

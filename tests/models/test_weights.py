@@ -174,18 +174,18 @@ def test_a_program_is_refused_as_one(tmp_path):
         read_weights(Path(path))
 
 
-def test_another_file_than_the_one_named_is_refused(tmp_path, source):
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"sha256": "0" * 64}, r"has SHA-256 \w{64}, expected 0{64}: it is another file"),
+        ({"prefix": "model."}, r"no key begins with 'model\.'; the first is"),
+    ],
+)
+def test_a_file_that_is_not_as_described_is_refused(tmp_path, source, given, told):
     path = tmp_path / "weights.safetensors"
     save_file(source, path)
-    with pytest.raises(WeightsError, match=r"has SHA-256 \w{64}, expected 0{64}: it is another file"):
-        network(start(path, sha256="0" * 64))
-
-
-def test_a_prefix_that_no_key_has_is_said(tmp_path, source):
-    path = tmp_path / "weights.safetensors"
-    save_file(source, path)
-    with pytest.raises(WeightsError, match=r"no key begins with 'model\.'; the first is"):
-        network(start(path, prefix="model."))
+    with pytest.raises(WeightsError, match=told):
+        network(start(path, **given))
 
 
 def test_metadata_set_input_scaling_and_epsilon_and_survive_a_round_trip(tmp_path, source):

@@ -204,24 +204,24 @@ def test_folds_trained_on_one_set_are_tested_on_another_as_an_ensemble(tmp_path:
     assert tested.table()["seeds"].tolist() == [2]
 
 
-def test_a_description_of_other_weights_is_refused(run_copy: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"sha256": "0" * 64}, "does not describe these weights"),
+        (
+            {"recipe": {"task": "segmentation", "architecture": "small-unet", "loss": "dice"}},
+            "models of classification and of segmentation are in one table",
+        ),
+    ],
+)
+def test_a_description_that_does_not_go_with_the_table_is_refused(
+    run_copy: Path, tmp_path: Path, changes: dict[str, Any], text: str
+) -> None:
     folder = assay.open_run(run_copy).export("all", tmp_path / "nets")
     described = next(folder.glob(f"*/{EXPORTED}"))
-    values = json.loads(described.read_text())
-    described.write_text(json.dumps({**values, "sha256": "0" * 64}))
+    described.write_text(json.dumps({**json.loads(described.read_text()), **changes}))
     study = {"name": "again", "data": SMALL["data"], "models": str(folder / MODELS), "probes": ["performance"]}
-    with pytest.raises(SpecError, match="does not describe these weights"):
-        _ = assay.Study(study).spec
-
-
-def test_models_of_two_tasks_in_one_table_are_refused(run_copy: Path, tmp_path: Path) -> None:
-    folder = assay.open_run(run_copy).export("all", tmp_path / "nets")
-    described = next(folder.glob(f"*/{EXPORTED}"))
-    values = json.loads(described.read_text())
-    segments = {"task": "segmentation", "architecture": "small-unet", "loss": "dice"}
-    described.write_text(json.dumps({**values, "recipe": segments}))
-    study = {"name": "again", "data": SMALL["data"], "models": str(folder / MODELS), "probes": ["performance"]}
-    with pytest.raises(SpecError, match="models of classification and of segmentation are in one table"):
+    with pytest.raises(SpecError, match=text):
         _ = assay.Study(study).spec
 
 
