@@ -20,12 +20,12 @@ from functools import cache, lru_cache
 import numpy as np
 import numpy.typing as npt
 from _simulation import CHUNK, effects, promised_claims, tabulate, target
-from scipy import stats
+from scipy import optimize, stats
 
 from assay.core.seeds import generator
 from assay.stats.compare import Correction
 from assay.stats.estimate import Spread, limited, moderated, recombined, two_way
-from assay.stats.power import detectable, df_of_group, reachable
+from assay.stats.power import POWER, df_of_group, reachable
 
 FAMILIES = (1, 4, 8, 20, 32)
 RATIOS = (1.0, 3.0, 6.0, 10.0)
@@ -131,7 +131,14 @@ def reaches(
 def critical_table(family: int) -> tuple[np.ndarray, np.ndarray]:
     """Degrees of freedom, and what one contrast with a standard error of 1 detects by itself."""
     df = np.geomspace(2, PATIENTS, 25)
-    return df, np.array([detectable(1.0, one, alpha=0.05 / family) for one in df.tolist()])
+    return df, np.array([detectable(one, 0.05 / family) for one in df.tolist()])
+
+
+def detectable(df: float, alpha: float) -> float:
+    """Difference that a two-sided t-test with a standard error of 1 finds with `POWER`, by the noncentral t."""
+    critical = float(stats.t.ppf(1 - alpha / 2, df))
+    # sf rises from alpha / 2 at a shift of 0 to its half near the critical value, and on.
+    return float(optimize.brentq(lambda shift: stats.nct.sf(critical, df, shift) - POWER, 0.0, 4 * critical + 10))
 
 
 def cells() -> Iterator[tuple[str, int, int, float]]:

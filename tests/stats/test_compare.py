@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.power import TTestPower
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 from syrupy.assertion import SnapshotAssertion
 from tests.worlds.panels import panel
@@ -41,7 +40,7 @@ from assay.stats.decisions import decide
 from assay.stats.estimate import estimate
 from assay.stats.outcomes import collapse_rate, contrast_collapse
 from assay.stats.panel import Panel, effective_of_classes, effective_patients, evaluate, of_seeds, own_samples, probit
-from assay.stats.power import Assumptions, detectable, patient_variance, planned, rests_on
+from assay.stats.power import Assumptions, patient_variance, planned, rests_on
 
 DIFFERENCE = np.array([1.0, -1.0])
 
@@ -356,15 +355,6 @@ def test_collapse_of_two_recipes_against_statsmodels() -> None:
     assert contrast_collapse(b, b).p == 1
     with pytest.raises(ValueError, match="5 of 3 trials collapsed"):
         collapse_rate(5, 3)
-
-
-def test_detectable_difference_is_found_with_the_power_asked_for() -> None:
-    effect = detectable(1 / math.sqrt(12), 11)
-    assert effect == pytest.approx(TTestPower().solve_power(nobs=12, alpha=0.05, power=0.8), rel=1e-4)
-    rng = np.random.default_rng(0)
-    draws = rng.normal(detectable(1 / math.sqrt(3), 2), 1, (20_000, 3))
-    assert (stats.ttest_1samp(draws, 0, axis=1).pvalue < 0.05).mean() == pytest.approx(0.8, abs=0.01)
-    assert math.isnan(detectable(math.nan, 5))
 
 
 def test_plans_improve_with_seeds_and_patients_and_state_their_assumptions(snapshot: SnapshotAssertion) -> None:

@@ -15,6 +15,7 @@ from assay.core.reasons import Code, Reason, because
 from assay.core.seeds import generator
 from assay.probes.reader import overlapped
 from assay.shifts.regions import Box, Pixels, Region, Track, candidates, same_place, size_of
+from assay.stats.influence import clustered
 from assay.stats.swing import ALPHA, Bounded, Effect, marked
 from assay.stats.verdicts import WEAK_LEAD
 
@@ -210,13 +211,11 @@ def effect_of(values: Float[np.ndarray, " n"], sample: Sample) -> Bounded:
 
     The standard deviation that they are in is an estimate too, so that images far from their class add to the error.
     """
-    groups = np.unique(sample.patient, return_inverse=True)[1]
-    people, mean = int(groups.max()) + 1, float(values.mean())
+    mean, squares = float(values.mean()), (sample.residuals / sample.spread) ** 2
+    parts = clustered(values - mean - mean / 2 * (squares - squares.mean()), sample.patient)
+    people, error = len(parts.samples), parts.standard_error / len(values)
     if people < 2:
         return Bounded(mean, math.inf, -math.inf, math.inf, 1.0)
-    squares = (sample.residuals / sample.spread) ** 2
-    sums = np.bincount(groups, weights=values - mean - mean / 2 * (squares - squares.mean()))
-    error = math.sqrt(float((sums**2).sum()) * people / (people - 1)) / len(values)
     reach = -float(stdtrit(people - 1, ALPHA)) * error
     return Bounded(mean, error, mean - reach, mean + reach, people - 1.0)
 

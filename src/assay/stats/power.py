@@ -32,22 +32,6 @@ OF_ALL = ("accuracy", "dice-one", "dice-zero", "dice-smoothed")
 """Shares and means between 0 and 1 over the images of a class, or of all."""
 
 
-def detectable(standard_error: float, df: float, power: float = POWER, alpha: float = 0.05) -> float:
-    """The true difference that a two-sided t-test finds with this power; NaN where the standard error is.
-
-    By the noncentral t distribution. For a family of m contrasts give alpha / m, Holm's first step.
-    """
-    if np.isnan(standard_error) or np.isnan(df):
-        return float("nan")
-    critical = float(stats.t.ppf(1 - alpha / 2, df))
-
-    def shortfall(shift: float) -> float:
-        return float(stats.nct.sf(critical, df, shift)) - power
-
-    # sf rises from alpha / 2 at a shift of 0 to its half near the critical value, and on.
-    return float(optimize.brentq(shortfall, 0.0, 4 * critical + 10)) * standard_error
-
-
 @cache
 def reachable(
     between: float,

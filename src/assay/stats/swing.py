@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import betaincinv, stdtr, stdtrit
 
-from assay.stats.influence import auroc_rows, widened
+from assay.stats.influence import auroc_rows, clustered, widened
 from assay.stats.metrics import placements
 from assay.stats.panel import effective_patients
 
@@ -244,15 +244,11 @@ def share(of: Bool[np.ndarray, " n"], patient: Int[np.ndarray, " n"]) -> Bounded
     the number of patients.
     """
     n, value = len(of), float(np.mean(of))
-    groups = np.unique(patient, return_inverse=True)[1]
-    people = int(groups.max()) + 1
-    if value in (0.0, 1.0) or people < 2:
-        error, size = 0.0, float(people)
-    else:
-        sums = np.bincount(groups, weights=of - value)
-        variance = float((sums**2).sum()) / n**2 * people / (people - 1)
-        error = math.sqrt(variance)
-        size = min(float(n), value * (1 - value) / variance) if variance else float(people)
+    parts = clustered(of - value, patient)
+    error, size = 0.0, float(len(parts.samples))
+    if value not in (0.0, 1.0) and size > 1:
+        error = parts.standard_error / n
+        size = min(float(n), value * (1 - value) / error**2) if error else size
     hits = value * size
     low = float(betaincinv(hits, size - hits + 1, ALPHA)) if hits > 0 else 0.0
     high = float(betaincinv(hits + 1, size - hits, 1 - ALPHA)) if hits < size else 1.0
@@ -269,12 +265,11 @@ def changed(values: Float[np.ndarray, " n"], patient: Int[np.ndarray, " n"], alp
         patient: Patient of each image.
         alpha: Level of each bound.
     """
-    groups = np.unique(patient, return_inverse=True)[1]
-    people, mean = int(groups.max()) + 1, float(values.mean())
+    mean = float(values.mean())
+    parts = clustered(values - mean, patient)
+    people, error = len(parts.samples), parts.standard_error / len(values)
     if people < 2:
         return Bounded(mean, math.inf, -math.inf, math.inf, 1.0)
-    sums = np.bincount(groups, weights=values - mean)
-    error = math.sqrt(float((sums**2).sum()) * people / (people - 1)) / len(values)
     reach = _quantile(people - 1.0, alpha) * error
     return Bounded(mean, error, mean - reach, max(mean + reach, 1 - alpha ** (1 / people)), people - 1.0)
 
@@ -340,16 +335,14 @@ def rate_gap(
         patient: Patient of each image.
         alpha: Level of each bound.
     """
-    groups = np.unique(patient, return_inverse=True)[1]
     rows = np.zeros(len(of))
     shares: list[float] = []
     for sign, side in ((1.0, group), (-1.0, ~group)):
         # One image of either kind more, so that a group without errors has a variance.
         shares.append((float(of[side].sum()) + 1) / (int(side.sum()) + 2))
         rows[side] = sign * (of[side] - shares[-1]) / side.sum()
-    sums = np.bincount(groups, weights=rows)
     value = float(of[group].mean() - of[~group].mean())
-    error = math.sqrt(float((sums**2).sum()))
+    error = math.sqrt(float((np.bincount(np.unique(patient, return_inverse=True)[1], weights=rows) ** 2).sum()))
     people = min(len(np.unique(patient[side])) for side in (group, ~group))
     reach = _quantile(max(1.0, people - 1.0), alpha) * error
     return Bounded(value, error, value - reach, value + reach, max(1.0, people - 1.0))
