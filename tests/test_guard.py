@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import duckdb
 import pytest
+from tests.worlds.scripts import script
 
-PLACE = Path(__file__).parents[1] / "tools" / "guard.py"
-
-
-def load() -> ModuleType:
-    place = importlib.util.spec_from_file_location("guard", PLACE)
-    assert place is not None
-    assert place.loader is not None
-    module = sys.modules["guard"] = importlib.util.module_from_spec(place)
-    place.loader.exec_module(module)
-    return module
-
-
-GUARD = load()
+GUARD = script("tools/guard.py")
 TABLES: dict[str, tuple[str, dict[str, Any]]] = {  # run -> a table of it, and a row
     "study": ("estimates", {"recipe": "a", "measure": "auroc", "value": 0.8, "low": 0.7, "high": 0.9, "seeds": 4}),
     "segmentation": ("trades", {"recipe": "a", "across": "dice", "up": "false-positive-rate", "correlation": 0.25}),

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from scipy.ndimage import center_of_mass
+from tests.worlds.scripts import script
 
 from assay.core.registry import build, entries
 from assay.shifts.intervention import draw
 from assay.testing.data import pictures as noise
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 NAMES = sorted(entry.name for entry in entries("intervention"))
 # name -> largest difference of a pixel, with the reason where it is not rounding alone
 EXACT = {
@@ -38,17 +34,7 @@ DRAWN_AT_ONE_PLACE = (
 SCATTERED = ("hair", "electrode")
 
 
-def loaded(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    made = importlib.util.module_from_spec(spec)
-    sys.modules[name] = made
-    spec.loader.exec_module(made)
-    return made
-
-
-PEERS = loaded("confounder_peers").PEERS
+PEERS = script("benchmarks/confounder_peers.py").PEERS
 
 
 def both(name: str, images: torch.Tensor, **params: object) -> tuple[np.ndarray, np.ndarray]:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from tests.docs.reading import ROOT
+from tests.worlds.scripts import script
 from tests.worlds.tables import Made, make_run
 
 
 def test_the_demo_block_gets_the_headlines_and_pictures_of_the_runs_of_the_makefile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    described = importlib.util.spec_from_file_location("gallery", ROOT / "tools" / "gallery.py")
-    assert described is not None
-    assert described.loader is not None
-    gallery = importlib.util.module_from_spec(described)
-    described.loader.exec_module(gallery)
+    gallery = script("tools/gallery.py")
     recipe = (ROOT / "Makefile").read_text().partition("\ndemo:")[2].partition("\n\n")[0]
     assert "run nodule-loss --scale quick" in recipe, "whose folder is runs/nodule-loss-quick"
     assert f"--out {gallery.DEMO['audit']}" in recipe

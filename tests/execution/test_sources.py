@@ -249,6 +249,16 @@ def test_what_a_killed_pretraining_left_half_written_is_removed(tmp_path: Path) 
     assert not left.exists()
 
 
+def _goes_on_alike(begun: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (wanted,) = begun.plan.sources
+    SourceJob(begun.place, wanted)(WORKING)
+    continued = weights_of(wanted).read_bytes()
+    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "fresh"))
+    fresh = prepared(tmp_path / "again", sources=source(epochs=7))
+    SourceJob(fresh.place, fresh.plan.sources[0])(WORKING)
+    assert weights_of(wanted).read_bytes() == continued
+
+
 def test_a_stopped_pretraining_goes_on_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     longer = prepared(tmp_path, sources=source(epochs=7))
     (wanted,) = longer.plan.sources
@@ -256,12 +266,7 @@ def test_a_stopped_pretraining_goes_on_to_the_same_weights(tmp_path: Path, monke
     with pytest.raises(Stopped):
         SourceJob(longer.place, wanted)(replace(WORKING, should_stop=lambda: next(looks)))
     assert (weights_of(wanted).parent / "checkpoint.pt").is_file()
-    SourceJob(longer.place, wanted)(WORKING)
-    continued = weights_of(wanted).read_bytes()
-    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "fresh"))
-    fresh = prepared(tmp_path / "again", sources=source(epochs=7))
-    SourceJob(fresh.place, fresh.plan.sources[0])(WORKING)
-    assert weights_of(wanted).read_bytes() == continued
+    _goes_on_alike(longer, tmp_path, monkeypatch)
 
 
 @pytest.mark.acceptance
@@ -277,12 +282,7 @@ def test_a_pretraining_that_is_killed_goes_on_to_the_same_weights(tmp_path: Path
     process.join(60)
     assert (weights_of(wanted).parent / "checkpoint.pt").is_file()
     assert not weights_of(wanted).is_file()
-    SourceJob(killed.place, wanted)(WORKING)
-    continued = weights_of(wanted).read_bytes()
-    monkeypatch.setenv("ASSAY_CACHE", str(tmp_path / "fresh"))
-    fresh = prepared(tmp_path / "again", sources=source(epochs=7))
-    SourceJob(fresh.place, fresh.plan.sources[0])(WORKING)
-    assert weights_of(wanted).read_bytes() == continued
+    _goes_on_alike(killed, tmp_path, monkeypatch)
 
 
 def _train_and_tell(place: Place, source: Source, begun: Any) -> None:

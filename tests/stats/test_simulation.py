@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-from types import ModuleType
-
 import numpy as np
 import pytest
 from scipy.stats import norm
+from tests.worlds.scripts import script
 
 from assay.stats.compare import compare
 from assay.stats.compare import tested as combined
@@ -17,21 +13,10 @@ from assay.stats.doses import outcome_weights
 from assay.stats.estimate import uncertainty
 from assay.stats.panel import Evaluated, Panel, combine, evaluate, probit
 
-
-def load(name: str) -> ModuleType:
-    """A script of benchmarks/, as a module by which others import it."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[2] / "benchmarks" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-_, simulation, doses = load("_simulation"), load("interval_simulation"), load("dose_simulation")
-worst, families = load("worst_group_simulation"), load("family_simulation")
-_, looks = load("decision_simulation"), load("look_simulation")
+_, simulation, doses, worst, families, _, looks = (
+    script(f"benchmarks/{name}_simulation.py")
+    for name in ("", "interval", "dose", "worst_group", "family", "decision", "look")
+)
 
 
 @pytest.mark.parametrize("world", [simulation.auroc_world(0.8, 60, 20), simulation.accuracy_world(0.8, 60)])

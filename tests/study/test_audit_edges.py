@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import importlib
 import json
 import os
@@ -19,7 +18,7 @@ import numpy as np
 import pytest
 import timm
 from tests.study.test_audit import CALLS, MARKS, SIDE, images, middle, run
-from tests.worlds.files import save
+from tests.worlds.files import save, write_rows
 
 import assay
 from assay.core.errors import SpecError
@@ -65,14 +64,6 @@ def drawn(folder: Path, count: int = COUNT, height: int = SIDE) -> Rows:
     return rows
 
 
-def table(path: Path, rows: Rows) -> Path:
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
-
-
 def asked(*more: str, images: str = "set/data.csv", target: str = "finding") -> list[str]:
     return ["audit", "m.onnx", "--images", images, "--target", target, "--size", str(SIDE), *more, "--out", "out"]
 
@@ -106,11 +97,11 @@ REFUSED: Mapping[str, tuple[Callable[[Rows], Rows], list[str], str]] = {
 
 def test_the_target_is_found_by_its_name_or_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     rows = drawn(Path("set"))
-    table(Path("set/data.csv"), rows)
+    write_rows(Path("set/data.csv"), rows)
     given = ["audit", "m.onnx", "--images", "set/data.csv", "--size", str(SIDE), "--dry-run"]
     assert run(given) == 0
     assert "--target finding: the column that is called like one" in capsys.readouterr().err
-    table(Path("set/data.csv"), [{"image": row["image"], "a": row["finding"], "b": str(at // 2 % 2)}
+    write_rows(Path("set/data.csv"), [{"image": row["image"], "a": row["finding"], "b": str(at // 2 % 2)}
                                  for at, row in enumerate(rows)])  # fmt: skip
     assert run(given) == 2
     assert "--target: no column of data.csv is surely the one to predict: name it; it has" in capsys.readouterr().err
@@ -121,7 +112,7 @@ def test_a_table_that_cannot_be_audited_is_refused_with_the_remedy(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     change, more, text = REFUSED[name]
-    table(Path("set/data.csv"), change(drawn(Path("set"), 40)))
+    write_rows(Path("set/data.csv"), change(drawn(Path("set"), 40)))
     assert run(asked(*more)) == 2
     error = capsys.readouterr().err
     assert text in error
@@ -133,7 +124,7 @@ def test_thirty_images_of_three_patients_with_odd_columns_are_audited(capsys: py
     rows = drawn(Path("set"), 40)
     for at, row in enumerate(rows):
         row["who"] = f"Smith{at % 3}"
-    table(Path("set/data.csv"), rows)
+    write_rows(Path("set/data.csv"), rows)
     columns = ["id", "date", "copy", "note", "missing", "one", "<script>alert(1)</script>", "=HYPERLINK(1)"]
     assert run(asked("--patient", "who", "--columns", ",".join(columns))) == 0
     out = capsys.readouterr().out
@@ -154,7 +145,7 @@ def test_a_thousand_levels_dates_and_free_text_of_predictions_are_not_tested() -
         odd = {"lots": f"level {at % 1000}", "day": f"2020-{1 + at % 12:02d}-{1 + at % 28:02d}", "text": f"said {at}"}
         score = 1 / (1 + np.exp(-draws.normal(at % 2)))
         rows.append({"finding": str(at % 2), "score": str(score), "sex": "fm"[at // 2 % 2], "copy": str(at % 2), **odd})
-    table(Path("predictions.csv"), rows)
+    write_rows(Path("predictions.csv"), rows)
     columns = ["lots", "day", "text", "copy"]
     more = ["--target", "finding", "--columns", ",".join([*columns, "sex"]), "--out", "out"]
     assert run(["audit", "predictions.csv", *more]) == 0
@@ -169,7 +160,7 @@ def test_images_behind_a_link_are_read_with_the_option_that_the_refusal_names(
     rows = drawn(Path("elsewhere"), 40)
     Path("set").mkdir()
     Path("set/images").symlink_to(Path("elsewhere").absolute())
-    table(Path("set/data.csv"), changed("image", lambda name: f"images/{name}")(rows))
+    write_rows(Path("set/data.csv"), changed("image", lambda name: f"images/{name}")(rows))
     assert run(asked("--dry-run")) == 2
     assert "or give --follow-links" in capsys.readouterr().err
     capsys.readouterr()
@@ -196,7 +187,7 @@ class WithNames(AFunction):
 
 
 def of(function: Callable[[np.ndarray], Any], names: tuple[str, ...] = (), **more: Any) -> Path:
-    path = table(Path("set/data.csv"), drawn(Path("set")))
+    path = write_rows(Path("set/data.csv"), drawn(Path("set")))
     data = {"folder": str(path.parent), "target": "finding", "patient": "who", "size": SIDE}
     given = Asked(marks={"tag": MARKS["tag"]}, distortions=(), **more)
     found = run_audit(WithNames(function, names), data, given, out=Path("out"))
@@ -262,7 +253,7 @@ def test_another_framing_that_is_better_stops_the_audit() -> None:
         pixels[:10, :4] += int(draws.normal(24 * (at % 2), 8))
         save(Path(f"set/{at}.png"), pixels.clip(0, 255).astype(np.uint8))
         rows.append({"image": f"{at}.png", "finding": str(at % 2), "who": f"p{at}"})
-    table(Path("set/data.csv"), rows)
+    write_rows(Path("set/data.csv"), rows)
     data = {"folder": "set", "target": "finding", "patient": "who", "size": SIDE}
     more: dict[str, Any] = {"marks": {"tag": MARKS["tag"]}, "distortions": [], "progress": False, "scores": "logits"}
     with pytest.raises(SpecError, match=r"with images read as fit squash.*give --fit squash, or --as-given"):
@@ -285,7 +276,7 @@ main(sys.argv[1:])
 
 
 def test_an_audit_that_was_killed_goes_on_and_writes_the_same_bytes() -> None:
-    table(Path("set/data.csv"), drawn(Path("set")))
+    write_rows(Path("set/data.csv"), drawn(Path("set")))
     words = asked("--patient", "who", "--quiet", "--no-pictures")[:-1]
     assert run([*words, "whole"]) == 0
     path = os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])

@@ -101,11 +101,3 @@ def test_an_audit_goes_on_where_a_model_cannot_be_looked_into(
     assert all(code in row["reason"] for row in found.values())
     assert RunFolder(tmp_path / "out").table("verdicts")
     assert text in (tmp_path / "out" / "report.html").read_text()
-
-
-def test_an_audit_goes_on_where_a_network_cannot_be_looked_into(data: dict[str, Any], tmp_path: Path) -> None:
-    found = inside(WithoutGradients(), data, tmp_path / "out")
-    assert all("no gradients here" in row["reason"] for row in found.values())
-    assert len(found) == 3
-    assert RunFolder(tmp_path / "out").table("verdicts")
-    assert "no gradients here" in (tmp_path / "out" / "report.html").read_text()

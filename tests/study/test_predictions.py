@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
+from tests.worlds.files import write_rows
 
 import assay
 from assay.core.errors import DataError, SpecError
@@ -50,14 +50,6 @@ def entries() -> dict[str, Any]:
     return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
 
 
-def write(path: Path, rows: list[dict[str, Any]]) -> Path:
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
-
-
 def rows_of_file() -> list[dict[str, Any]]:
     given = entries()
     names = {"groups": "loss", "seeds": "seed", "images": "image", "y_true": "target", "patients": "patient"}
@@ -85,7 +77,7 @@ def test_the_rows_are_those_of_the_contrasts_of_a_study() -> None:
 def test_a_file_gives_what_arrays_give_in_any_order_of_its_rows(tmp_path: Path) -> None:
     rows = rows_of_file()
     rows = [rows[i] for i in np.random.default_rng(1).permutation(len(rows))]
-    read = read_predictions(ASKED.but(file=write(tmp_path / "p.csv", rows)))
+    read = read_predictions(ASKED.but(file=write_rows(tmp_path / "p.csv", rows)))
     found = compare_predictions(read, ASKED)
     expected = assay.compare(**entries(), against="reference")
     values = {row["a"]: (row["value"], row["p_holm"]) for row in expected.contrasts}
@@ -96,7 +88,7 @@ def test_a_file_gives_what_arrays_give_in_any_order_of_its_rows(tmp_path: Path) 
 
 
 def test_a_file_with_semicolons_has_numbers_with_commas_and_a_bad_score_is_named(tmp_path: Path) -> None:
-    plain, european = write(tmp_path / "plain.csv", rows_of_file()), tmp_path / "european.csv"
+    plain, european = write_rows(tmp_path / "plain.csv", rows_of_file()), tmp_path / "european.csv"
     european.write_text(plain.read_text().replace(",", ";").replace(".", ","))
     first, second = (read_predictions(ASKED.but(file=path)).panels["worse"].scores for path in (plain, european))
     np.testing.assert_array_equal(first, second)

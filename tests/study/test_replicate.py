@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 import re
 import shutil
-import sys
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 from tests.cli.asking import Asking
 from tests.worlds.assets import write_assets
+from tests.worlds.scripts import script
 from tests.worlds.studies import SMALL
 
 import assay
@@ -40,19 +38,9 @@ from assay.study.records import stored_study
 from assay.study.replicate import replication
 
 SHIPPED_STUDIES = sorted(file.stem for file in SHIPPED.glob("*.json"))
-TOOL = Path(__file__).parents[2] / "tools" / "claims.py"
 
 
-def _tool() -> ModuleType:
-    place = importlib.util.spec_from_file_location("claims", TOOL)
-    assert place is not None
-    assert place.loader is not None
-    module = sys.modules["claims"] = importlib.util.module_from_spec(place)
-    place.loader.exec_module(module)
-    return module
-
-
-CLAIMS = _tool()
+CLAIMS = script("tools/claims.py")
 STUDY: dict[str, Any] = {**SMALL, "contrasts": [{**SMALL["contrasts"][0], "role": "primary", "margin": 0.05}]}
 
 

@@ -15,6 +15,7 @@ from assay.data.cache import ArrayCache
 from assay.data.dataset import Dataset
 from assay.data.files.load import load_dataset
 from assay.spec.schema import DataSpec
+from assay.store.files import csv_text
 
 SIDE = 16
 
@@ -44,6 +45,12 @@ def write_table(path: Path, rows: Sequence[Sequence[object]], separator: str = "
     path.write_bytes(text.encode(encoding))
 
 
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """Write a CSV with the keys of the first row as its header."""
+    path.write_text(csv_text([list(rows[0]), *(list(row.values()) for row in rows)]), encoding="utf-8")
+    return path
+
+
 def small_set(folder: Path, n: int = 8, *, extra: Mapping[str, Sequence[object]] | None = None) -> Path:
     """`n` noise images with alternating labels and a CSV `image,label[,extra...]`; row i of the file is image i - 2."""
     names = list((extra or {}).keys())
@@ -63,6 +70,12 @@ def load(folder: Path, /, *, skip_bad_rows: bool = False, **fields: Any) -> Data
     """Load a folder with a cache of its own beside it."""
     cache = ArrayCache(folder.parent / f"{folder.name}-cache")
     return load_dataset(spec_of(folder, **fields), cache, skip_bad_rows=skip_bad_rows)
+
+
+def labels(dataset: Dataset) -> np.ndarray:
+    """Masks [n, h, w] of all rows."""
+    assert dataset.masks is not None
+    return dataset.masks.read(np.arange(len(dataset.table)))[:, 0].numpy()
 
 
 def age(folder: Path, seconds: float = 60) -> None:

@@ -12,11 +12,10 @@ import nibabel
 import numpy as np
 import pytest
 from PIL import Image
-from tests.worlds.files import SIDE, blob, load, noise, save, small_set, spec_of
+from tests.worlds.files import SIDE, blob, labels, load, noise, save, small_set, spec_of
 
 from assay.core.errors import DataError, SpecError
 from assay.data.cache import ArrayCache
-from assay.data.dataset import Dataset
 from assay.data.files.load import load_dataset
 from assay.spec.parse import parse_study
 from assay.spec.schema import DataSpec, FactorSpec
@@ -32,11 +31,6 @@ def masked(folder: Path, masks: Mapping[int, np.ndarray | None] | None = None, *
         if mask is not None:
             save(folder / f"m{at}.png", mask, **fields)
     return folder
-
-
-def labels(dataset: Dataset) -> np.ndarray:
-    assert dataset.masks is not None
-    return dataset.masks.read(np.arange(len(dataset.table)))[:, 0].numpy()
 
 
 def refused(folder: Path, **fields: Any) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.worlds.files import SIDE, blob, load, noise, save, small_set, write_table
+from tests.worlds.files import SIDE, blob, labels, load, noise, save, small_set, write_table
 
 from assay.core.errors import DataError, SpecError
 from assay.data.dataset import Dataset
@@ -20,11 +20,6 @@ from assay.spec.parse import parse_study
 from assay.spec.schema import FactorSpec
 
 LESION = blob() > 0
-
-
-def labels(dataset: Dataset) -> np.ndarray:
-    assert dataset.masks is not None
-    return dataset.masks.read(np.arange(len(dataset.table)))[:, 0].numpy()
 
 
 # --- run lengths ------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.worlds.files import SIDE, noise, save
+from tests.worlds.files import SIDE, labels, noise, save
 from tests.worlds.public import load, spec_of, targets, values
 
 from assay.core.errors import DataError, SpecError
@@ -74,11 +74,6 @@ def idrid_seg(folder: Path) -> Path:
     red[..., 0] = lesion("HE")
     save(where(folder, 4, "HE"), red)
     return folder
-
-
-def labels(dataset: Dataset) -> np.ndarray:
-    assert dataset.masks is not None
-    return dataset.masks.read(np.arange(len(dataset.table)))[:, 0].numpy()
 
 
 def test_the_kinds_are_told_apart_and_the_smaller_one_is_seen_where_they_overlap(tmp_path: Path) -> None:
