@@ -134,6 +134,6 @@ def test_a_worst_group_far_below_all_images_is_named_with_its_interval() -> None
 
     rows = [group("", "", 0.95), group("site", "A", 0.96), group("site", "B", 0.54, 0.05, 1.0),
             group("sex", "f", math.nan)]  # fmt: skip
-    assert worst_group(rows) == ("Worst group, site B", "AUROC 0.54 [0.05, 1.00], of all images 0.95")
+    assert worst_group(rows) == ("Worst group, site B", "AUROC 0.54 [0.05, 1.00] (joint 95% CI), of all images 0.95")
     assert worst_group([rows[0], group("site", "A", 0.93)]) is None
     assert worst_group([]) is None

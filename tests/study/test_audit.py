@@ -106,6 +106,19 @@ def test_the_page_of_an_audit_cites_cells_and_names_no_patient(planted: Path) ->
     assert path.read_text() == page
 
 
+def test_the_auroc_of_all_images_has_one_interval_and_those_of_groups_hold_together(planted: Path) -> None:
+    found = opened(planted / "reader")
+    areas = found.table("groups").query("measure == 'auroc'").set_index("level")
+    own, added = areas.loc["all"], found.table("added").iloc[0]
+    assert [own.value, own.low, own.high] == pytest.approx(
+        [added.network, added.network_low, added.network_high], abs=0.002
+    )
+    assert np.diff(areas.loc[["f", "all"], ["low", "high"]])[0] > 1.25 * 2**0.5 * (own.high - own.low), (
+        "of half of them"
+    )
+    assert "Leading verdicts, with one-sided 95% bounds" in (planted / "reader" / "report.html").read_text()
+
+
 def test_single_images_are_shown_by_outcome_those_that_the_leading_mark_moves_also_with_it(planted: Path) -> None:
     found = opened(planted / "reader")
     cases = [{**row, **json.loads(row["facts"])} for row in found.table("pictures").to_dict("records")]

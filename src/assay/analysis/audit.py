@@ -396,16 +396,17 @@ class _Part:
 def subgroup_rows(scored: Scored, columns: Sequence[Grouped], margin: float) -> tuple[list[Row], list[Row]]:
     """Return rows of `audit_tables.GROUPS` and of `audit_tables.GAPS`.
 
-    All intervals of a table hold together at 95% (Bonferroni). Contributions are summed by patient, who may be in
-    several groups.
+    Intervals of groups hold together at 95%, and those of gaps (Bonferroni). Contributions are summed by patient, who
+    may be in several groups.
     """
     whole = np.ones(len(scored.table), dtype=bool)
     parts = {("", "all"): _measured(scored, whole)}
     parts |= {(one.column, level): _measured(scored, rows) for one in columns for level, rows in one.groups.items()}
     cells = [(place, name, part) for place, found in parts.items() for name, part in found.items()]
+    together = len(cells) - len(parts["", "all"])
     groups = [
-        {"column": column, "level": level, "measure": name, **_interval(name, part, len(cells)), "images": part.images,
-         "patients": part.patients}
+        {"column": column, "level": level, "measure": name, **_interval(name, part, together if column else 1),
+         "images": part.images, "patients": part.patients}
         for (column, level), name, part in cells
     ]  # fmt: skip
     pairs = [

@@ -102,7 +102,7 @@ def print_verdicts(root: Path, json: bool) -> None:
     for row in rows[:SHOWN]:
         print(f"  {verdict_line(row, facts['margin'])}")
     if any(not math.isnan(numeric(row, "g")) for row in rows[:SHOWN]):
-        print("swing: half of the AUROC with the mark on positives alone, less that with it on negatives alone")
+        print("swing: half of the AUROC with the mark on positives less that on negatives; one-sided 95% bounds")
     if worst := worst_group(folder.table("groups")):
         print(": ".join(worst))
     for row in tables["checks"]:

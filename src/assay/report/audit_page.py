@@ -101,7 +101,7 @@ def audit_account(evidence: Evidence) -> Account:
         tuple(done(facts, verdicts)),
         tuple(_places_of_lead(evidence, led) if led else _places(evidence)),
         tuple(lines),
-        "Leading verdicts",
+        "Leading verdicts, with one-sided 95% bounds",
         more=tuple(more),
     )
     return Account(

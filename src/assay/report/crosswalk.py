@@ -156,8 +156,7 @@ CLAIM: tuple[Item, ...] = (
          lambda found: listed(list(dict.fromkeys(label_of(row["measure"]) for row in found.tables["groups"]
                                                  if row["measure"])))),
     Item("29", "significance and uncertainty", "Uncertainty of the labels and of the training.",
-         lambda found: "Verdicts have one-sided 95% bounds over patients; intervals of a table of groups hold together "
-                       "at 95%"),
+         lambda found: "Verdicts have one-sided 95% bounds over patients; intervals of groups hold together at 95%"),
     Item("30", "robustness or sensitivity analysis", "Marks and distortions that were not tested.",
          lambda found: ". ".join(filter(None, (found.marks, found.distortions)))),
     Item("31", "explainability", "Explanations of single answers.", lambda found: found.harmful),

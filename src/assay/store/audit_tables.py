@@ -30,7 +30,7 @@ _FLIPS = (
     *_bounded("stray", "increase of the share of the image wrongly called lesion, of a segmentation"),
 )
 _TOGETHER = (
-    number("low", "lower end of the interval; all intervals of the table hold together at 95%"),
+    number("low", "lower end of the interval; those of groups hold together at 95%"),
     number("high", "upper end of the interval"),
 )
 _NEEDED = number("needed", "images that would settle an inconclusive verdict, were the estimates to stay")

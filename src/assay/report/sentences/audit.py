@@ -103,7 +103,8 @@ def worst_group(rows: Sequence[Row]) -> tuple[str, str] | None:
     worst = min(known, key=lambda row: row["value"], default=None)
     if worst is None or not whole - worst["value"] >= MARGIN:
         return None
-    value = with_interval(numeric(worst, "value"), numeric(worst, "low"), numeric(worst, "high"))
+    ends = with_interval(numeric(worst, "value"), numeric(worst, "low"), numeric(worst, "high"))
+    value = f"{ends} (joint 95% CI)"
     return f"Worst group, {in_words(worst['column'])} {worst['level']}", f"AUROC {value}, of all images {number(whole)}"
 
 
@@ -340,5 +341,5 @@ METHODS = (
     f"{SWING} It is positive where the mark raises scores. For a column, a group is compared with all other images.",
     "Brackets are one-sided 95% bounds over patients. A verdict needs a bound beyond the margin; 'no effect' needs the "
     "upper bounds of |g|, of the AUROC lost and of the share of changed calls below it at all three doses.",
-    "Verdicts are about the middle dose. Intervals in the tables of groups and gaps hold together at 95%.",
+    "Verdicts are about the middle dose. 95% intervals of groups hold together, as do those of gaps.",
 )
