@@ -78,6 +78,12 @@ def test_a_heavy_name_is_imported_when_it_is_used() -> None:
     assert done.stdout.strip() == "True"
 
 
+def test_the_error_that_users_catch_is_there_once_the_package_is_imported() -> None:
+    program = "import assay; print(assay.plugin.AssayError.__name__, assay.testing.__name__)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "AssayError assay.testing"
+
+
 @pytest.mark.parametrize("public", plugin.__all__)
 def test_every_name_resolves_to_the_module_that_defines_it(public: str) -> None:
     found = getattr(plugin, public)

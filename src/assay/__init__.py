@@ -37,6 +37,8 @@ _ELSEWHERE = {"intervention": "assay.shifts.intervention"}
 
 def __getattr__(name: str) -> Any:
     """Import on first use, so that `assay --help` need not wait for PyTorch."""
+    if name in ("plugin", "testing"):
+        return import_module(f"assay.{name}")
     if name in __all__:
         return getattr(import_module(_ELSEWHERE.get(name, "assay.api")), name)
     raise AttributeError(f"module 'assay' has no attribute '{name}'")

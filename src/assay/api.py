@@ -149,9 +149,11 @@ class Study:
 
     def __post_init__(self, train: Any, tests: Mapping[str, Any] | None) -> None:
         """Replace tables and images in memory by folders, once."""
-        if tests is not None:
+        if tests is not None or train is not None:
             if isinstance(self.source, str):
                 raise SpecError("train and tests are for a study given as a mapping; write them in its `data` instead")
+            if not isinstance(tests, Mapping) or train is None:
+                raise SpecError("give both: train, a set as in `data`, and tests, a mapping of names to other sets")
             found = {"train": {}, "found": {}, **{name: {"data": name} for name in tests}}
             usual = {"name": "study", "environments": found, "data": {"train": train, "tests": dict(tests)}}
             object.__setattr__(self, "source", {**usual, **self.source})

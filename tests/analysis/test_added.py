@@ -58,6 +58,20 @@ def test_known_truth(seeds: int, halves: bool) -> None:
     assert sum(row["verdict"] == "beyond" for row in worse) >= 19  # a lower AUROC, and added information
 
 
+def test_a_value_that_is_undefined_has_no_interval() -> None:
+    """A cue that separates the classes leaves no images alike in it to rank."""
+    bright = np.where(np.arange(N) // 2 % 2, 1.0, -1.0) + np.linspace(0, 0.5, N)
+    target = (bright > 0.6).astype(np.int64)
+    table = FactorTable(np.arange(N), target, np.arange(N) // 2, ("no", "yes"), (Factor("bright", "continuous"),),
+                        {"bright": bright})  # fmt: skip
+    images = np.arange(N // 2, N)
+    score = np.stack([bright[images]] * 3)
+    panel = Panel(np.stack([0 * score, score], axis=-1), target[images], table.patient[images], images=images)
+    (row,) = held_against(panel, list(cues_of_table(table)), table)
+    assert row["reason"]
+    assert all(math.isnan(row[name]) for name in ("value", "low", "high"))
+
+
 def test_networks_that_are_always_wrong_are_below_a_cue_that_is_always_right() -> None:
     target = np.arange(N) % 2
     table = FactorTable(np.arange(N), target, np.arange(N), ("no", "yes"), (Factor("seen", "continuous"),),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -154,9 +155,11 @@ def test_another_folder_is_a_set_to_test_on(
     for path in sorted((tmp_path / "there").glob("*/*/*.png")):
         Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
     init_command(Path("here"), None, "", "", [Path("there")])
-    assert "to mend" not in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "to mend" not in told
+    assert re.search(r"^there: {.+}  \(nothing names patients: each image counts as one\)$", told, re.MULTILINE)
     spec = assay.load("here.yaml").spec
-    assert list(spec.points[0].tests) == ["same", "neutral", "in-there"]
+    assert list(spec.points[0].tests) == ["same", "neutral", "there"]
     assert spec.ensemble
     assert not spec.contrasts
     assert (spec.data.folder, spec.data.tests["there"].folder) == (str(tmp_path / "here"), str(tmp_path / "there"))

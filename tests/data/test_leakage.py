@@ -55,8 +55,8 @@ def test_shared_patients_are_named_by_their_rows() -> None:
     with pytest.raises(DataError) as caught:
         check_disjoint(table_of([0, 1, 2], [8, 8, 9]), table_of([3, 4, 5], [8, 9, 7]))
     assert str(caught.value) == (
-        "2 patients are in training and in test: rows 0, 1 in training and rows 3 in test; "
-        "rows 2 in training and rows 4 in test; split by patient"
+        "2 patients are in training and in test: rows 0, 1 in training and row 3 in test; "
+        "row 2 in training and row 4 in test; split by patient"
     )
 
 

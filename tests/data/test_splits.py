@@ -220,7 +220,7 @@ def test_rows_are_named_as_their_file_counts_them() -> None:
     side = Factor("side", "categorical", levels=("test", "train"))
     table = table.with_column(side, np.array([0, 1, 0, -1, 1]))
     named = replace(table, places=Places("data.csv", "line", (2, 3, 5, 9, 10)))
-    with pytest.raises(DataError, match=r"is missing in 1 rows \(lines 9 of data\.csv\); fill it in"):
+    with pytest.raises(DataError, match=r"is missing in 1 rows \(line 9 of data\.csv\); fill it in"):
         split(named, SplitSpec(column="side"), 0)
     whole = named.with_column(side, np.array([0, 1, 0, 0, 1]))
     with pytest.raises(DataError, match=r"\(2 rows: lines 2, 3 of data\.csv\)"):

@@ -214,14 +214,15 @@ def test_formulas_are_harmless_in_files(tmp_path: Path) -> None:
         (Made(contrasts=False, seeds=3), "No comparison was pre-specified"),
         (Made(probes=(), contrasts=False), "No comparison was pre-specified"),
         (Made(all_failed=True, contrasts=False), "75 failed, of 75 training runs"),
+        (Made(all_failed=True, contrasts=False), "There are no results, since every training run collapsed"),
         (Made(seeds=1), "there are no intervals"),
         (Made(probes=("attribution",), contrasts=False), "What models attend to"),
         (Made(probes=("reliance",), classes=("mild", "severe"), contrasts=False), "margin, severe"),
         (Made(losses=tuple(f"loss {i}" for i in range(40)), budgets=("10",), seeds=3), "; the table has all."),
         (Made(losses=("交叉エントロピー", "Größe", "потеря"), budgets=("10",)), "交叉エントロピー"),
     ],
-    ids=["no contrasts", "no probes", "all failed", "one seed", "attribution alone", "several classes", "forty recipes",
-         "unicode"],
+    ids=["no contrasts", "no probes", "all failed", "no results", "one seed", "attribution alone", "several classes",
+         "forty recipes", "unicode"],
 )  # fmt: skip
 def test_it_can_be_made_of_any_study(tmp_path: Path, made: Made, words: str) -> None:
     page = page_of(tmp_path, made)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Mapping
@@ -109,7 +110,8 @@ def test_a_study_is_trained_on_one_folder_and_tested_on_another(
     facts = dict(run.table("provenance")[["key", "value"]].itertuples(index=False))
     assert "data summary of site b" in facts
     page = (run.folder / "report.html").read_text()
-    assert re.search(r"AUROC of cross-entropy was [\d.]+ in site b, and [\d.]+ in images of the training set", page)
+    answer = r"AUROC of cross-entropy was [\d.]+ in site b, and [\d.]+ in held-out images of the training set\."
+    assert re.search(answer, page)
     again = assay.load(given).run(tmp_path / "runs", workers=0, progress=False)
     assert again.result is not None
     assert again.result.trained == again.result.probed == 0
@@ -156,6 +158,21 @@ def test_the_networks_of_folds_answer_an_outside_set_together(own: Path, tmp_pat
     estimates = run.table("estimates").query("measure == 'auroc' and group == '' and level == ''")
     assert set(estimates["environment"]) == {"found", "external"}
     assert estimates.set_index("environment").loc["external", "images"] == IMAGES
+    page = html.unescape((run.folder / "report.html").read_text())
+    assert "and tested on site b too, by the mean probability of a seed's networks." in page
+    named = re.findall(r"(found|external): rows are [^<]*? images \([^)]+\)[.]( This is the first of 3 folds.)?", page)
+    assert set(named) == {("found", " This is the first of 3 folds."), ("external", "")}
+    assert "No row of the data was excluded." in page
+
+
+def test_rows_left_out_of_an_outside_set_are_on_the_page(own: Path, tmp_path: Path) -> None:
+    other = hospital(tmp_path / "b", 3, prefix="Q")
+    (other / "7.png").unlink()
+    given = study(own, {"folder": str(other)}, recipe={"epochs": 1})
+    run = assay.load(given).run(tmp_path / "runs", workers=0, progress=False, skip_bad_rows=True)
+    page = (run.folder / "report.html").read_text()
+    assert "Excluded rows of the data of site b: line 9: the file is missing" in page
+    assert "No row of the data was excluded" not in page
 
 
 def test_data_frames_are_sets_too_and_their_patients_are_others(own: Path, tmp_path: Path) -> None:
@@ -172,6 +189,11 @@ def test_data_frames_are_sets_too_and_their_patients_are_others(own: Path, tmp_p
     patients = [scene.environment(name).table.patient for name in scene.names]
     assert not set(patients[0]) & set(patients[1]), "P0 of another hospital is another patient"
     assert scene.environment("site b").table.classes == population.classes == ("ill", "normal")
+    for given in ({"train": train}, {"train": train, "tests": [frames["b"]]}, {"tests": {"site b": frames["b"]}}):
+        with pytest.raises(AssayError, match="give both: train, a set as in `data`, and tests, a mapping of names"):
+            assay.Study(**given)
+    with pytest.raises(AssayError, match=r"data\.train\.target\n  no column to predict is named\n  allowed: image, gr"):
+        assay.Study(train=frames["a"], tests={"site b": frames["b"]}).spec  # noqa: B018  the error comes with it
 
 
 @pytest.mark.parametrize(
@@ -180,11 +202,12 @@ def test_data_frames_are_sets_too_and_their_patients_are_others(own: Path, tmp_p
         (
             {"classes": ("healthy", "sick")},
             {},
-            "(ill, normal); say which it is: one of these, as in map: {healthy: CLASS}",
+            "no class of the training set (ill, normal) is called 'healthy' or 'sick'; say which it is: map: {healthy: "
+            "CLASS, sick: CLASS}",
         ),
         ({"classes": ("ill", "ill")}, {}, "set 'site b': data.target: column 'grade' needs at least two different"),
-        ({"prefix": "P"}, {}, "24 patients are in the training set too"),
-        ({"seed": 1}, {}, "show the same images as rows of the training set"),
+        ({"prefix": "P"}, {}, "the training set has patients of this set too (24: lines 2, 3, "),
+        ({"seed": 1}, {}, "the training set has images of this set too (lines 2, 3, "),
         ({"color": True}, {}, "images are color (3 channels), and those of the training set gray"),
         ({}, {"external": {"data": "site c"}}, "did you mean 'site b'?"),
         ({}, {"train": {"data": "site b"}}, "training rows are those of data.train"),
@@ -207,7 +230,7 @@ def test_wrong_sets_are_one_sentence(
 def test_an_image_is_found_in_both_sets_whatever_its_file_format(own: Path, tmp_path: Path) -> None:
     other = hospital(tmp_path / "b", 3, prefix="Q")
     Image.open(own / "5.png").save(other / "7.png", format="TIFF")
-    with pytest.raises(AssayError, match=r"lines 9 of data.csv show the same images as rows of the training set"):
+    with pytest.raises(AssayError, match=r"images of this set too \(line 9 of data\.csv\)"):
         external(study(own, {"folder": str(other)}), tmp_path)
 
 
@@ -225,7 +248,7 @@ def test_patients_of_a_public_set_and_of_a_folder_are_compared(tmp_path: Path) -
     train = {"dataset": {"eyepacs": {"folder": str(public), "cut": 2}}, "size": 32, "channels": "color"}
     given = study(tmp_path, {"folder": str(folder), "target": "grade", "patient": "patient"})
     given["data"]["train"] = train
-    with pytest.raises(AssayError, match="10 patients are in the training set too"):
+    with pytest.raises(AssayError, match=r"patients of this set too \(10: lines 2, 3, "):
         external(given, tmp_path)
     given["data"]["tests"]["site b"]["numbering"] = "own"
     assert len(external(given, tmp_path)) == IMAGES

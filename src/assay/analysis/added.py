@@ -176,6 +176,8 @@ class _Areas:
         weights = np.array(of)
         values, moves = weights @ self.values, np.tensordot(weights, self.moves, 1)
         value, mean = float(values.mean()), moves.mean(axis=0)
+        if math.isnan(value):
+            return value, value, value
         error, df = float(np.sqrt((mean**2).sum())), float(degrees_of_patients(mean, len(mean)))
         if len(values) >= MINIMUM_SEEDS and error > 0:
             spread = two_way(values, moves)

@@ -99,7 +99,7 @@ class Gallery:
             "counts": {label: rows_of[label] for label in named},
             "rest": {label: rows_of[label] for label in rest},
             "marks": _marked(environment, dict(zip(shown, chosen, strict=True))),
-            "folds": self.folds,
+            "folds": 1 if environment.data else self.folds,
             "masks": drawn is _with_masks,
         }
         rows = [drawn(environment, index) for index in chosen]

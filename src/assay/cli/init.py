@@ -73,7 +73,7 @@ def init_command(place: Path, out: Path | None, target: str, patient: str, tests
         write_text(path, _document(lines, found.folder))
         why = _refused(path)
     for one in lines:
-        if one.key.strip() in PRINTED:
+        if one.key.strip() in PRINTED or one.key in {f"    {_flow(key)}" for key in sets}:
             print(f"{one.key.strip()}:{'' if one.value is None else ' ' + _flow(one.value)}  ({one.why})")
     if why:
         print(f"to mend before a run: {why}")
@@ -134,7 +134,9 @@ def _lines(found: Guess, name: str, path: Path, sets: Mapping[str, Guess]) -> It
         yield Assumed("  train", None)
         yield from (replace(one, key=f"  {one.key}") for one in data)
         yield Assumed("  tests", None, "every image is tested; write map: {its class: ours} where classes differ")
-        yield from (Assumed(f"    {_flow(one)}", _of_set(other, found, path)) for one, other in sets.items())
+        yield from (Assumed(f"    {_flow(one)}", _of_set(other, found, path),
+                            "as found there" if other.patient else "nothing names patients: each image counts as one")
+                    for one, other in sets.items())  # fmt: skip
     else:
         yield from data
     yield Assumed("environments", None)
@@ -143,7 +145,8 @@ def _lines(found: Guess, name: str, path: Path, sets: Mapping[str, Guess]) -> It
     tied = next((column for column in found.columns if column != SPLIT and len(_values(rows, column)) == 2), "")
     if tied and not masked:
         yield Assumed("  neutral", {"association": {tied: 0}}, f"test rows in which {tied} says nothing of the target")
-    yield from (Assumed(f"  in-{one}", {"data": one}) for one in sets)
+    taken = ("train", "same", "neutral")
+    yield from (Assumed(f"  {_flow(f'in-{one}' if one in taken else one)}", {"data": one}) for one in sets)
     small = bool(rows) and len(rows) < FEW_IMAGES
     batch, more = (8 if small else 32), f"for {len(rows) or 'the'} images"
     losses = ["cross-entropy", "dice" if masked else "supcon"]

@@ -116,13 +116,14 @@ class FactorTable:
         return len(self.row)
 
     def named(self, rows: np.ndarray, most: int = 8) -> str:
-        """Name rows, given by `row`, as their file counts them: `lines 3, 9 of data.csv`."""
+        """Name rows, given by `row`, as their file counts them: `lines 3, 9 of data.csv`, `line 3 of data.csv`."""
         places = self.places
         ordered: list[int] = np.sort(rows).tolist()
         numbers = ordered if places is None else sorted(places.numbers[row] for row in ordered)
         text = ", ".join(str(number) for number in numbers[:most])
         text += f", ... ({len(numbers)} in all)" if len(numbers) > most else ""
-        return f"rows {text}" if places is None else f"{places.word}s {text} of {places.where}"
+        word, where = ("row", "") if places is None else (places.word, f" of {places.where}")
+        return f"{word}{'' if len(numbers) == 1 else 's'} {text}{where}"
 
     def factor(self, name: str) -> Factor:
         """Return the factor of that name. Raises KeyError."""

@@ -87,13 +87,12 @@ def _mapped(data: DataSpec, table: FactorTable, classes: Sequence[str]) -> Int[n
     if stray:
         raise SpecError(f"map: no class is called '{cut(stray[0])}': the set has {', '.join(table.classes)}")
     named = [given.get(one, one) for one in table.classes]
-    unknown = [(own, one) for own, one in zip(table.classes, named, strict=True) if one not in classes]
+    unknown = {own: one for own, one in zip(table.classes, named, strict=True) if one not in classes}
     if unknown:
-        own, one = unknown[0]
-        likely = nearest(one, classes)
-        way = f"map: {{{own}: {likely}}}" if likely else f"one of these, as in map: {{{own}: CLASS}}"
+        strays = " or ".join(f"'{cut(one)}'" for one in dict.fromkeys(unknown.values()))
+        way = ", ".join(f"{own}: {nearest(one, classes) or 'CLASS'}" for own, one in unknown.items())
         raise SpecError(
-            f"class '{cut(one)}' is none of the training set's ({', '.join(classes)}); say which it is: {way}"
+            f"no class of the training set ({', '.join(classes)}) is called {strays}; say which it is: map: {{{way}}}"
         )
     target = np.array([classes.index(one) for one in named], dtype=np.int64)[table.target]
     there = {int(code) for code in np.unique(target)}
@@ -113,14 +112,14 @@ def _refuse_shared(data: DataSpec, found: Dataset, trained: DataSpec, training: 
     rows = np.array(sorted({row for one in same for row, shared in enumerate(one) if shared}), dtype=np.int64)
     if len(rows):
         raise DataError(
-            f"{found.table.named(rows)} show the same images as rows of the training set; leave them out of one of both"
+            f"the training set has images of this set too ({found.table.named(rows)}); leave them out of one of both"
         )
     patients = shared_patients(data, found, trained, training)
     rows = np.array([row for row, one in enumerate(found.names) if one in patients], dtype=np.int64)
     if patients:
         raise DataError(
-            f"{len(patients):,} patients are in the training set too ({found.table.named(rows)}); leave their rows "
-            "out of one of both, or write numbering: own where each set numbers its patients by itself"
+            f"the training set has patients of this set too ({len(patients):,}: {found.table.named(rows)}); leave "
+            "their rows out of one of both, or write numbering: own where each set numbers its patients by itself"
         )
 
 

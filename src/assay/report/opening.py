@@ -158,6 +158,9 @@ def verdict(evidence: Evidence) -> str:
     """
     if "contrasts" not in evidence.tables:
         return model_headline(evidence.tables["estimates"], evidence.outline.measure, evidence.names)
+    ends = {row.get("status") for row in networks(evidence.tables)}
+    if ends and ends <= {"failed", "collapsed", "diverged"}:
+        return "There are no results, since every training run collapsed, diverged or failed."
     asked = any(row["role"] in (PRIMARY, *CONTROLS) for row in evidence.tables["contrasts"])
     said = ("" if asked else elsewhere(evidence)) or headline(evidence.tables["contrasts"], evidence.names)
     return " ".join(filter(None, (said, added_words(evidence.tables.get("added", ()), evidence.names.place))))
@@ -178,7 +181,7 @@ def elsewhere(evidence: Evidence) -> str:
     if own is None or not others:
         return ""
     recipe = evidence.names.recipe(coordinates(own), evidence.outline.axes)
-    there = f"{listed(others)}, and {valued(own)} in images of the training set"
+    there = f"{listed(others)}, and {valued(own)} in held-out images of the training set"
     return f"{sentence_case(label_of(measure))}{f' of {recipe}' if recipe else ''} was {there}."
 
 
@@ -325,7 +328,6 @@ def done(evidence: Evidence) -> tuple[str, ...]:
     named = f'"{in_words(target)}"' if target else "the target"
     images = f' on "{facts["data"]}"' if facts.get("data") else ""
     others = [name for name in distinct(row.get("set", "") for row in evidence.tables.get("environments", ())) if name]
-    images += f", and tested on {listed(others)} too" if others else ""
     if not trials:
         counts = [whole(row, "images") for row in evidence.tables.get("environments", ())]
         if not counts:
@@ -338,6 +340,8 @@ def done(evidence: Evidence) -> tuple[str, ...]:
     kinds = plural(axis) if recipes == len(evidence.outline.levels) and axis else "recipes"
     levels = f"{recipes} {kinds}, " if recipes > 1 else ""
     parts = f", {folds} folds" if folds > 1 else ""
+    joint = ", by the mean probability of a seed's networks" if folds > 1 else ""
+    images += f", and tested on {listed(others)} too{joint}" if others else ""
     elsewhere = facts.get("models") or facts.get("predictions")
     verb = "that were trained elsewhere predicted" if elsewhere else "were trained to predict"
     first = f"{count(trained, 'network')} ({levels}{count(seeds, 'seed')}{parts}) {verb} {named}"

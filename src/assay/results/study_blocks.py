@@ -345,7 +345,7 @@ def further(name: str) -> Block:
         chart="strip",
         place=place,
         columns=("recipe", *place, "value", "seeds", "images"),
-        note=f"{MEASURES[name].meaning.capitalize()}." if name in MEASURES else "",
+        note=f"{MEASURES[name].meaning[:1].upper()}{MEASURES[name].meaning[1:]}." if name in MEASURES else "",
         folded=True,
     )
 

@@ -236,7 +236,9 @@ def check_table(data: DataSpec, issues: Issues, keys: Keys = ("data",)) -> None:
             remedy = f"with masks `target: {derived}` is whether one shows any" if derived and at == ("target",) else ""
             if at == ("image",):
                 remedy = "write image: and the column that names the files"
-            issues.add((*keys, *at), column, f"{path.name} has no column '{column}'", remedy, header)
+            what = f"{path.name} has no column '{column}'"
+            given = at != ("target",) or "target" in data.model_fields_set or bool(remedy)
+            issues.add((*keys, *at), column * given, what if given else "no column to predict is named", remedy, header)
 
 
 def undeclared_columns(data: DataSpec) -> tuple[str, ...]:
