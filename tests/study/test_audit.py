@@ -441,7 +441,7 @@ def test_wrong_requests_are_refused(planted: Path, more: dict[str, Any], text: s
 
 
 def test_the_audit_of_a_trial_agrees_with_the_reliance_probe_of_that_trial(tmp_path: Path) -> None:
-    tag = {"tag": {"size": 0.2, "shape": "rectangle", "contrast": 1.0}}
+    tag = {"tag": {"size": 0.2, "shape": "rectangle", "contrast": 1.0, "x": 0.8, "y": 0.15}}  # at no other place
     tied = {"association": {"tag": 0.9}, "interventions": tag}
     recipe = {"epochs": 3, "batch_size": 8}
     spec: dict[str, Any] = {

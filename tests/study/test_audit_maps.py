@@ -37,8 +37,10 @@ def test_a_mark_that_is_called_lesion_is_named_and_one_that_is_not_looked_at_is_
     assert found.loc["tag", "dice"] == pytest.approx(1 - 72 / (72 + area), abs=0.02)
     assert found.loc["tag", "stray"] == pytest.approx(0.4**2, abs=0.05)
     assert found.loc["tag", "flips"] == 0.5
-    cleared = verdicts(segmented(lower, data))
-    assert (cleared["tag"], cleared["small"]) == ("no-effect", "no-effect")
+    cleared = segmented(lower, data).table("verdicts").set_index("factor")
+    assert cleared.loc["upper", "verdict"] == "no-effect"
+    assert cleared.loc["tag", "verdict"] == "affected-by"
+    assert not set(cleared.loc["tag", "place"].split(" or ")) & {"upper left", "top", "upper right"}
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Dice lost" in page
     assert re.search(
@@ -53,11 +55,11 @@ def test_where_all_images_have_a_lesion_dice_and_area_decide(tmp_path: Path) -> 
     assert table.loc["tag", "verdict"] == "affected-without-direction"
     assert table.loc["sex", "verdict"] == "not-tested"
     clean = segmented(lower, data)
-    assert verdicts(clean)["tag"] == "no-effect"
+    assert verdicts(clean)["upper"] == "no-effect"
     gaps = clean.table("gaps")
     assert set(gaps[gaps.measure == "dice"].column) == {"sex"}
     few = lesions(tmp_path / "few", without=False, count=40)
-    assert verdicts(segmented(lower, few))["tag"] == "inconclusive", "40 images can miss what 5% of images show"
+    assert verdicts(segmented(lower, few))["upper"] == "inconclusive", "40 images can miss what 5% of images show"
 
 
 def test_inverted_images_stop_the_audit_and_a_distortion_costs_dice(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,19 @@ from assay.analysis.leads import MOST, foremost, leads_of_images
 from assay.cli.audit_predictions import print_verdicts
 from assay.core.errors import DataError
 from assay.core.types import Factor, FactorTable
+from assay.data.cache import silent
+from assay.report.sentences.audit import ANSWERED, answer_words, stated, title
 from assay.report.sentences.leads import TRAIN, answer
+from assay.spec.request import parse_request
 from assay.stats.rows import LeadVerdict
 from assay.stats.swing import rate_gap
 from assay.store.audit_tables import NOT_TESTED, REGIONS
 from assay.store.folder import RunFolder
 from assay.study import auditing
-from assay.study.audit_plan import least_budget
+from assay.study.audit import Settings, opened_images
+from assay.study.audit_conclusions import Answers
+from assay.study.audit_plan import AuditPlan, least_budget, picked, planned
+from assay.study.audit_request import Asked
 from assay.study.references import LEAST_NETWORKS, LeadLimits, read_limits
 
 SIDE, COUNT = 48, 160
@@ -49,7 +56,9 @@ def pictures(folder: Path, mark: str = "letter", tie: float = 0.9, seed: int = 0
         if mark == "both" and rare.random() < (0.03, 0.25)[label]:
             pixels[BESIDE][UPPER > 0] = 0.9
         if draws.random() < 0.5 + tie * (label - 0.5):
-            if mark in ("letter", "both", "opposed"):
+            if mark == "lit":
+                pixels[2:8, 40:46] = GLYPH
+            elif mark in ("letter", "lit apart", "both", "opposed"):
                 pixels[LETTER] = GLYPH
             elif mark == "moved":
                 down, across = draws.integers(32, 42, size=2)
@@ -89,6 +98,8 @@ MODELS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "three": lambda x: (
         sum(sign * MODELS["letter"](np.roll(x, by, (2, 3))) for sign, by in ((1, 0), (1, (-10, 0)), (-1, -10))) - 2
     ),
+    "lit": lambda x: 8 * x[:, 0, 1:10, 38:47].mean((1, 2)) + 0.5 * middle(x) - 4.5,
+    "lit apart": lambda x: MODELS["letter"](x) + 20 * x[:, 0, 1:10, 1:10].mean((1, 2)) + 0.5 * middle(x) - 10.5,
     "both": lambda x: MODELS["letter"](x) + 25 * (x[:, 0, *BESIDE] * (UPPER - UPPER.mean())).mean((1, 2)),
 }
 
@@ -179,6 +190,96 @@ def test_a_second_mark_is_named_apart_and_the_leading_one_is_not_named_twice(
     *_, second = RunFolder(audited("letter", tmp_path / "one", domain="chest-xray")).table("regions")
     assert (second["of"], second["verdict"]) == ("drawn", "nothing-found")
     assert "Apart" not in " ".join(answer({"regions": [first, second]}))
+
+
+BATTERY: dict[str, Any] = {
+    "tag": [{"tag": {"size": 0.12, "contrast": 0.9, "shape": "rectangle"}}] * 3,
+    "border": [{"collimation-border": {"width": 0.12}}] * 3,
+    "left": [{"tag": {"size": 0.1, "x": 0.1, "y": 0.9}}] * 3,
+}
+
+
+def said_of(out: Path) -> tuple[str, dict[str, dict[str, Any]], list[str]]:
+    """The answer, verdicts by mark, and the marks that are said."""
+    tables = {name: RunFolder(out).table(name) for name in ANSWERED}
+    verdicts = {row["factor"]: row for row in tables["verdicts"]}
+    return " ".join(answer_words(tables)), verdicts, [row["factor"] for row in stated(tables)]
+
+
+def test_marks_that_the_leading_one_explains_are_no_second_finding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits(monkeypatch)
+    said, verdicts, named = said_of(audited("lit", tmp_path, domain="chest-xray", marks=BATTERY))
+    assert said.startswith("A bright mark in the upper right corner changes")
+    for name in ("tag", "border"):  # each covers that corner
+        assert (verdicts[name]["verdict"], verdicts[name]["explained"]) == ("affected-by", True)
+        assert name not in named
+    assert "also change with" not in said
+
+
+def test_a_mark_with_an_effect_apart_from_the_leading_one_is_named_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits(monkeypatch)
+    out = audited("lit apart", tmp_path, domain="chest-xray", marks=BATTERY)
+    said, verdicts, named = said_of(out)
+    assert said.startswith("A bright mark in the lower right corner changes")
+    assert (verdicts["tag"]["place"], verdicts["tag"]["explained"]) == ("upper left", False)
+    assert "tag (upper left)" in said.partition("Its answers also change with ")[2]
+    assert "tag" in named
+    assert "Affected by tag (upper left)" in (out / "report.html").read_text()
+
+
+def test_a_mark_is_tried_in_corners_and_at_the_middle_of_each_side(tmp_path: Path) -> None:
+    for name, place, verdict in (("lit apart", "upper left", "affected-by"), ("none", "", "no-effect")):
+        out = audited(name, tmp_path / name, budget=4_000, marks=BATTERY)
+        tag = said_of(out)[1]["tag"]
+        assert (tag["place"], tag["verdict"]) == (place, verdict)
+    assert title(tag, "0.05") == (
+        "No effect of 0.05 or more: tag, drawn with size 0.12, x 0.85, y 0.12, contrast 0.9, jitter 0.04, "
+        "shape rectangle, gray value 0.94, tried at 8 places"
+    )
+
+
+def test_each_half_of_the_patients_gets_a_mark_where_the_other_half_is_changed_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that an effect at the place is not that of the luckiest of eight."""
+    request = parse_request(pictures(tmp_path), {"all": {}}, ("performance",))
+    whole = opened_images(request, Settings(), "cpu", silent)[2].environment("all")
+    asked = Asked(marks=BATTERY, distortions=())
+    plan = AuditPlan(whole, asked, planned(asked, whole), {})
+    tag, border, _ = plan.battery[0]
+    assert len(plan.tried(tag)) == 8
+    assert not plan.tried(border)
+    assert abs(plan.second.mean() - 0.5) < 0.01
+    scores = {place: np.where(plan.second[plan.scouts], place == "top", place == "left")[:, None] * 1.0
+              for place in tag.places}  # fmt: skip
+    read = {plan.tried(tag)[place].id: scores[place] for place in tag.places}
+    answers = Answers(RunFolder(tmp_path), plan, None, False)
+    monkeypatch.setattr(Answers, "to", lambda self, shot: SimpleNamespace(scores=read[shot.id]))
+    monkeypatch.setitem(vars(answers), "sample", SimpleNamespace(scores=np.zeros((COUNT, 1))))
+    chosen = answers.elsewhere(tag, None)
+    assert chosen == ("top", "left")
+    every = np.arange(COUNT)
+    shown, before = (one.images.read(every).numpy()[:, 0] for one in (plan.placed(tag, chosen).images(), plan.before))
+    changed = [np.abs(shown - before)[plan.second == half].max(axis=0) > 0.1 for half in (False, True)]
+    for one, (down, across) in zip(changed, ((0.1, 0.5), (0.5, 0.1)), strict=True):
+        where = np.argwhere(one).mean(axis=0) / SIDE
+        assert np.abs(where - (down, across)).max() < 0.05
+
+
+@pytest.mark.parametrize("domain", ["", "chest-xray", "endoscopy", "ultrasound"])
+def test_a_plan_stays_within_its_passes(domain: str, tmp_path: Path) -> None:
+    request = parse_request(pictures(tmp_path), {"all": {}}, ("performance",))
+    whole = opened_images(request, Settings(), "cpu", silent)[2].environment("all")
+    for count in (100, 450, 5_000):
+        images = picked(whole, np.arange(count) % COUNT)
+        for asked in (Asked(domain=domain), Asked(domain=domain, budget=90_000)):
+            assert planned(asked, images).passes <= asked.budget, (count, asked.budget)
+        for search in (False, True):
+            assert planned(Asked(domain=domain), images, search=search).marked >= min(count, 60)
 
 
 def test_a_letter_whose_place_varies_is_on_those_that_have_it(tmp_path: Path) -> None:

@@ -89,6 +89,7 @@ def run(arguments: list[str]) -> int:
 LESION_MARKS: dict[str, Any] = {
     "tag": [{"tag": {"size": size, "shape": "rectangle", "contrast": 1.0}} for size in (0.25, 0.4, 0.5)],
     "small": [{"tag": {"size": 0.12, "shape": "rectangle", "contrast": 1.0}}] * 3,
+    "upper": [{"tag": {"size": 0.4, "shape": "rectangle", "contrast": 1.0, "x": 0.8, "y": 0.2}}] * 3,
 }
 
 

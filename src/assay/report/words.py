@@ -241,7 +241,7 @@ VERDICTS: Mapping[str, Worded] = {
     ),
     Verdict.NO_EFFECT: Worded(
         "no effect",
-        "No effect of {margin} or more: {factor}, as drawn",
+        "No effect of {margin} or more: {factor}, {drawn}",
         "All bounds are below the margin at three strengths, for the mark as drawn.",
     ),
     Verdict.NO_DIFFERENCE: Worded(

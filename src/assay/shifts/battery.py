@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from assay.core.errors import SpecError, unknown_of_few
 from assay.core.registry import lookup
+from assay.core.request import values_of
 from assay.shifts.distortions import GROUPS
 from assay.spec.document import mapping_of
 from assay.spec.recipe import Component
@@ -15,6 +17,11 @@ from assay.spec.recipe import Component
 DOSES = ("weak", "middle", "strong")
 DECIDING = 1
 """Position of the dose that a verdict is about, since nothing is matched to the images."""
+_PLACES: Mapping[str, tuple[float, float]] = {
+    "upper left": (0.1, 0.1), "top": (0.5, 0.1), "upper right": (0.9, 0.1), "left": (0.1, 0.5), "right": (0.9, 0.5),
+    "lower left": (0.1, 0.9), "bottom": (0.5, 0.9), "lower right": (0.9, 0.9),
+}  # fmt: skip
+"""Place -> center of a mark there, as shares of the width and the height."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,24 @@ class AuditedMark:
         given = lookup("intervention", one.name).params.model_validate(dict(one.params)).model_dump(mode="json")
         parts = {name.replace("_", " "): value for name, value in given.items() if value not in ("", None)}
         return ", ".join(f"{name} {value}" for name, value in parts.items())
+
+    @cached_property
+    def places(self) -> Mapping[str, Component]:
+        """Place -> the mark there at the deciding dose; none where its place is given, or is the middle or the whole.
+
+        A place is a corner or the middle of a side, or one of four corners or sides that the mark can be at.
+        """
+        one = self.doses[DECIDING]
+        able, at = lookup("intervention", one.name).params.model_fields, dict[str, dict[str, Any]]()
+        if {"x", "y"} <= set(able) and able["x"].default != 0.5:
+            at = {place: {"x": x, "y": y} for place, (x, y) in _PLACES.items()}
+        for name in {"corner", "side"} & set(able):
+            values = values_of(able[name].annotation)
+            at |= {value: {name: value} for value in values if set(values) <= set(_PLACES)}
+        if all(set(more) <= set(one.params) for more in at.values()):
+            return {}
+        return {place: Component(kind="intervention", name=one.name, params={**one.params, **more})
+                for place, more in at.items()}  # fmt: skip
 
 
 _Values = tuple[Any, Any, Any]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -33,18 +34,21 @@ from assay.shifts.environment import Environment
 from assay.shifts.regions import Region, Sought
 from assay.stats.format import number
 from assay.stats.metrics import log_odds
-from assay.stats.swing import ALPHA
-from assay.stats.verdicts import MARGIN, Reference, decide_mark, settled
+from assay.stats.rows import MOVING, Verdict
+from assay.stats.swing import ALPHA, Effect
+from assay.stats.verdicts import MARGIN, Decision, Reference, decide_mark, settled
 from assay.store.files import Row, read_checked_json
 from assay.store.folder import RunFolder
 from assay.study.audit import Prepared
-from assay.study.audit_plan import AuditPlan, Shot
+from assay.study.audit_plan import AuditPlan, Held, Shot
 from assay.study.outside import CAUSES, signs
 from assay.study.reading import FITS, misread, output_words
 from assay.study.references import trained_on
 
 _GAIN = 0.03
 """AUROC by which another scaling must be better to stop the audit."""
+_MEASURED = 16
+"""Images in which the gray value of a mark is measured."""
 SAME = 1e-4
 """Two readings of one image may differ by so much of a log-odds."""
 
@@ -99,17 +103,74 @@ class Answers:
         deciding = self.sample.effect(self.to(shots[DECIDING]), DOSES[DECIDING])
         return (DECIDING,) if self.short and settled(deciding, self.plan.asked.margin) else every
 
-    def mark(self, mark: AuditedMark, reference: Reference | None) -> tuple[Row, list[Row]]:
-        """Return a row of `audit_tables.VERDICTS` and rows of `audit_tables.EFFECTS`."""
-        shots, component = self.plan.marks[mark.name], mark.doses[DECIDING].label
+    def moves(self, mark: AuditedMark) -> bool:
+        """Return whether a mark changes answers as it is drawn. Raises ReadingError where it was not read."""
+        deciding = self.sample.effect(self.to(self.plan.marks[mark.name][DECIDING]), DOSES[DECIDING])
+        return decide_mark([deciding], 0, self.plan.asked.margin).verdict in MOVING
+
+    def decided(self, mark: AuditedMark, reference: Reference | None) -> tuple[Decision, list[Effect]]:
+        """Decide on a mark as it is drawn. Raises ReadingError where it was not read."""
+        doses, shots = self.needed(mark), self.plan.marks[mark.name]
+        effects = [self.sample.effect(self.to(shots[at]), DOSES[at]) for at in doses]
+        limit = reference and reference.limit(mark.name)
+        return decide_mark(effects, doses.index(DECIDING), self.plan.asked.margin, limit), effects
+
+    def elsewhere(self, mark: AuditedMark, held: Held | None) -> tuple[str, str] | None:
+        """Return where each half of the patients has a mark; None where no place was tried.
+
+        It is the place with the largest mean change of scores in the other half, so that the choice adds nothing to
+        the effect.
+        """
+        plan, moved = self.plan, dict[str, np.ndarray]()
+        for place, shot in plan.tried(mark).items():
+            with suppress(ReadingError):
+                after = self.to(plan.held(shot, held)).scores
+                moved[place] = np.abs(after - self._unmarked(held).scores[plan.scouts]).max(axis=1)
+        second = plan.second[plan.scouts]
+        sums = np.array([[values[second].sum(), values[~second].sum()] for values in moved.values()])
+        first, other = (list(moved)[int(column.argmax())] for column in sums.T) if moved else ("", "")
+        return (first, other) if moved else None
+
+    def _unmarked(self, held: Held | None) -> Scored:
+        return self.sample if held is None else self.to(self.plan.held(self.plan.unmarked, held))
+
+    def _kept(self, shot: Shot, held: Held | None) -> bool:
+        """Return whether half of the mean change of scores by a mark stays where the leading region is held."""
+        with suppress(ReadingError):
+            changes = [float(np.abs(self.to(self.plan.held(shot, one)).scores - self._unmarked(one).scores).mean())
+                       for one in (None, held)]  # fmt: skip
+            return changes[1] >= changes[0] / 2
+        return True
+
+    def mark(self, mark: AuditedMark, reference: Reference | None, held: Held | None) -> tuple[Row, list[Row]]:
+        """Return a row of `audit_tables.VERDICTS` and rows of `audit_tables.EFFECTS`.
+
+        The verdict is the more harmful one of the mark as it is drawn and at the place with most effect, without those
+        that the leading region explains where another one is left.
+
+        Args:
+            mark: The mark.
+            reference: Clean networks, in which it is as it is drawn.
+            held: The leading region.
+        """
+        component, shot, drawn = mark.doses[DECIDING].label, self.plan.marks[mark.name][DECIDING], [mark.drawn]
         try:
-            doses = self.needed(mark)
-            effects = [self.sample.effect(self.to(shots[at]), DOSES[at]) for at in doses]
+            decided, effects = self.decided(mark, reference)
         except ReadingError as error:  # such as NaN under this mark alone
             return not_tested_row(mark.name, "mark", why(error), component), []
-        limit = reference and reference.limit(mark.name)
-        decided = decide_mark(effects, doses.index(DECIDING), self.plan.asked.margin, limit)
-        row = {**verdict_row(mark.name, "mark", decided, component, mark.family), "drawn": mark.drawn}
+        drawn.append(_gray(self.plan.before, shot.images()))
+        arms = [(decided, "", shot)]
+        with suppress(ReadingError):
+            if chosen := self.elsewhere(mark, held):
+                shot = self.plan.placed(mark, chosen)
+                there = decide_mark([self.sample.effect(self.to(shot), DOSES[DECIDING])], 0, self.plan.asked.margin)
+                arms.append((there, " or ".join(dict.fromkeys(chosen)), shot))
+                drawn.append(f"tried at {len(mark.places)} places")
+        known = [(decided, place, decided.verdict in MOVING and not self._kept(shot, held))
+                 for decided, place, shot in arms]  # fmt: skip
+        decided, place, explained = min(known, key=lambda one: _harm(one[0], one[2]))
+        row = {**verdict_row(mark.name, "mark", decided, component, mark.family), "place": place,
+               "drawn": ", ".join(filter(None, drawn)), "explained": explained}  # fmt: skip
         return row, [effect_row(mark.name, one) for one in effects]
 
     def distortions(self) -> Iterator[Row]:
@@ -190,6 +251,21 @@ class Answers:
 def why(error: Exception) -> Reason:
     """Return why something was not tested, in the words of an error."""
     return stated(cut(str(error), 200))
+
+
+def _harm(decided: Decision, explained: bool) -> tuple[bool, bool, int, float]:
+    """Return a key by which the more harmful decision is first, of two effects the larger."""
+    size = abs(decided.effect.largest.g.value) if decided.verdict in (Verdict.RELIES, Verdict.AFFECTED) else 0.0
+    last = explained and decided.verdict != Verdict.RELIES
+    return decided.verdict not in MOVING, last, list(Verdict).index(decided.verdict), -size
+
+
+def _gray(without: Environment, marked: Environment) -> str:
+    """Return the mean gray value of what a mark covers; empty of a change of most of the image."""
+    rows = np.arange(min(_MEASURED, len(without)))
+    off, on = (one.images.read(rows).numpy() for one in (without, marked))
+    changed = np.abs(on - off) > 1 / 256
+    return f"gray value {on[changed].mean():.2f}" if 0 < changed.mean() < 0.5 else ""
 
 
 def _expected(scored: Scored, expect: float) -> Row:

@@ -7,12 +7,12 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from assay.analysis.audit import operating_point, require_classes
 from assay.core.errors import DataError, SpecError
@@ -25,14 +25,16 @@ from assay.shifts.battery import DOSES, SEVERITIES, AuditedMark, battery, every_
 from assay.shifts.distortions import SEVERITIES as EVERY_SEVERITY
 from assay.shifts.distortions import distorted
 from assay.shifts.environment import Environment, PickedImages, PickedMasks
-from assay.shifts.intervention import unchanged
+from assay.shifts.intervention import ChangedImages, changes_of, unchanged
 from assay.shifts.population import switched
 from assay.shifts.sampling import TEST_SEED
+from assay.spec.recipe import Component
 from assay.spec.schema import InterventionSpec
 from assay.stats.format import listed
 from assay.stats.verdicts import LEAST_PATIENTS
 from assay.study.audit import Prepared
 from assay.study.audit_request import Asked
+from assay.study.reading import Change, ReadAs
 
 _LEAST = 2 * LEAST_PATIENTS
 """Images that are audited at least, however small the budget."""
@@ -41,6 +43,9 @@ _SEARCH = 0.65
 _ONCE = sum(leads.MOST_PASSES.values()) + drawn.MOST_PASSES
 _EACH = sum(leads.AFTER.values()) + drawn.AFTER + 1
 """Passes of all searches at most, once and for each image, which is read without changes too."""
+_SCOUTS, _TRIED = 8, 0.1
+"""Images of each half of the patients on which places of a mark are compared; share of the budget that this may take.
+"""
 _TIMED = 16
 _COMPARED = 200
 """Images on which other scalings are tried."""
@@ -87,6 +92,9 @@ class Planned:
         distortions: Number of distortions.
         severities: Number of severities of each.
         searched: Images that are searched for a region; 0 where none are.
+        times: How often each of the marked images is read at most.
+        tried: Passes of the comparison of places of marks; 0 where none are compared.
+        short: Whether doses that cannot change a verdict are left out.
     """
 
     all: int
@@ -95,13 +103,15 @@ class Planned:
     marks: int
     distortions: int
     severities: int
-    searched: int = 0
+    searched: int
+    times: int
+    tried: int
+    short: bool
 
     @property
     def passes(self) -> int:
         """Images put through the model at most."""
-        times = self.marks * len(DOSES) + self.distortions * self.severities
-        return self.clean + self.marked * times + passes_of(self.searched)
+        return self.clean + self.marked * self.times + self.tried + passes_of(self.searched)
 
     @property
     def words(self) -> str:
@@ -115,17 +125,25 @@ def planned(asked: Asked, whole: Environment, *, search: bool = True) -> Planned
     Args:
         asked: What to do.
         whole: All images.
-        search: Whether a region is searched for.
+        search: Whether the model can be asked for what depends on its answers.
     """
     n, (marks, distortions), severities = len(whole), battery_of(asked, whole), _severities(asked)
-    able = int((_SEARCH * asked.budget - _ONCE) / _EACH) if search and asked.leads else 0
+    of_classes = asked.leads and asked.task == "classification"
+    able = int((_SEARCH * asked.budget - _ONCE) / _EACH) if search and of_classes else 0
     able = able if able >= leads.LEAST_IMAGES else 0
     searched = min(able, n) if asked.train is None else able
-    left = asked.budget - passes_of(searched)
+    held = search and asked.elsewhere and searched > 0
+    tried = sum(len(mark.places) for mark in marks) * 2 * _SCOUTS
+    tried = tried if search and asked.elsewhere and tried <= _TRIED * asked.budget else 0
+    left = asked.budget - passes_of(searched) - tried
     clean = min(n, max(_LEAST, left // 3))
-    times = max(1, len(marks) * len(DOSES) + len(distortions) * len(severities))
-    marked = min(clean, max(_LEAST, (left - clean) // times))
-    return Planned(n, clean, marked, len(marks), len(distortions), len(severities), searched)
+    placed = sum(bool(mark.places) for mark in marks) if tried else 0
+    times = max(1, len(marks) * len(DOSES) + placed * (1 + held) + held + len(distortions) * len(severities))
+    more = held * len(marks)  # without the leading region, which takes the place of doses where these are left out
+    marked = min(clean, max(_LEAST, (left - clean) // (times + more * asked.full)))
+    short = not asked.full and (marked < n or marked * (times + more) > left - clean)
+    return Planned(n, clean, marked, len(marks), len(distortions), len(severities), searched,
+                   times if short else times + more, tried, short)  # fmt: skip
 
 
 def least_budget() -> int:
@@ -192,6 +210,19 @@ class Shot:
 
 
 @dataclass(frozen=True, eq=False)
+class Held:
+    """Regions that are made the same in all images.
+
+    Attributes:
+        id: Hash of the regions and of what they have.
+        put: Puts it on images.
+    """
+
+    id: str
+    put: Change
+
+
+@dataclass(frozen=True, eq=False)
 class AuditPlan:
     """The images of an audit without and with changes.
 
@@ -251,22 +282,67 @@ class AuditPlan:
         return {mark.name: self._doses(mark) for mark in self.battery[0]}
 
     def _doses(self, mark: AuditedMark) -> list[Shot]:
-        @cache
-        def every() -> list[Environment]:
-            """Return all doses: where one cannot be put on the images, the mark is not tested."""
-            given = [InterventionSpec(component=one, share=0.5) for one in mark.doses]
-            return [switched(self.before, mark.name, one, "high", TEST_SEED) for one in given]
-
-        def shown(at: int) -> Environment:
-            return every()[at]
-
         table = self.before.table
         return [
-            self.shot("mark", partial(shown, at), table, {"mark": mark.name, "change": one.canonical()},
+            self.shot("mark", partial(_marked, self.before, mark.name, one), table,
+                      {"mark": mark.name, "change": one.canonical()},
                       f"mark {mark.name}", factor=mark.name, dose=DOSES[at],
                       change=json.dumps(one.canonical(), sort_keys=True))
             for at, one in enumerate(mark.doses)
         ]  # fmt: skip
+
+    # Marks at other places, and without the region that leads.
+
+    @cached_property
+    def second(self) -> Bool[np.ndarray, " m"]:
+        """Whether each of the images that get marks is of the second half of the patients."""
+        people, own = np.unique(self.before.table.patient, return_inverse=True)
+        return np.argsort(np.argsort(row_uniform(self.asked.seed, "places", people)))[own] % 2 == 1
+
+    @cached_property
+    def scouts(self) -> Int[np.ndarray, " k"]:
+        """Positions in `before` of images of both halves on which places are compared."""
+        table, halves = self.before.table, (np.flatnonzero(self.second == half) for half in (False, True))
+        return np.concatenate([own[balanced(table.take(own), _SCOUTS, self.asked.seed)] for own in halves])
+
+    def tried(self, mark: AuditedMark) -> dict[str, Shot]:
+        """Return few images with a mark at each place; none where places are not compared."""
+        few = picked(self.before, self.scouts) if self.counts.tried else None
+        return {
+            place: self.shot("mark", partial(_marked, few, mark.name, one), few.table,
+                             {"mark": mark.name, "at": one.canonical()}, "marks at other places")
+            for place, one in mark.places.items()
+            if few is not None
+        }  # fmt: skip
+
+    def placed(self, mark: AuditedMark, chosen: tuple[str, str]) -> Shot:
+        """Return images with a mark at one place in the first half of the patients, and at one in the second."""
+        at = [mark.places[place] for place in chosen]
+
+        def shown() -> Environment:
+            ends = [_marked(self.before, mark.name, one) for one in at]
+            changes = [replace(one, marked=self.second == half)
+                       for half, end in enumerate(ends) for one in changes_of(end.images)]  # fmt: skip
+            return replace(ends[0], images=ChangedImages(self.before.images, changes))
+
+        named = {"mark": mark.name, "halves": [one.canonical() for one in at]}
+        return self.shot("mark", shown, self.before.table, named, f"mark {mark.name} elsewhere")
+
+    def held(self, shot: Shot, hold: Held | None) -> Shot:
+        """Return the images of a shot with regions that are the same in all of them."""
+        if hold is None:
+            return shot
+
+        def shown() -> Environment:
+            found = shot.images()
+            return replace(found, images=ReadAs(found.images, hold.put))
+
+        return self.shot("held", shown, shot.table, {"held": hold.id, "of": shot.id}, "apart from the leading region")
+
+    @cached_property
+    def unmarked(self) -> Shot:
+        """The images that get marks, without them."""
+        return self.shot("clean", lambda: self.before, self.before.table, {}, self.counts.words)
 
     @cached_property
     def distortions(self) -> Mapping[str, Sequence[Shot]]:
@@ -290,6 +366,10 @@ class AuditPlan:
         yield self.clean
         for group in (*self.marks.values(), *self.distortions.values()):
             yield from group
+
+
+def _marked(images: Environment, name: str, mark: Component) -> Environment:
+    return switched(images, name, InterventionSpec(component=mark, share=0.5), "high", TEST_SEED)
 
 
 def balanced(table: FactorTable, most: int, seed: int) -> Int[np.ndarray, " m"]:

@@ -56,6 +56,7 @@ class Asked(Request):
         distortions: Distortions in place of the battery's.
         seed: Seed of the choice of images.
         leads: Whether unknown shortcuts are looked for.
+        elsewhere: Whether marks are tried at other places, and without the region that leads.
         shipped: Whether the shipped reference of the domain is used where no folder is given.
     """
 
@@ -147,6 +148,7 @@ class Asked(Request):
     seed: int = 0
     shipped: bool = True
     leads: bool = True
+    elsewhere: bool = True
 
     @property
     def full(self) -> bool:

@@ -8,11 +8,13 @@ import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property, partial, reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from assay.analysis.added import model_added
 from assay.analysis.audit import by_harm, column_rows, of_columns
@@ -30,10 +32,11 @@ from assay.execution.tasks import Context, Event, Observer, Task
 from assay.models.ref import Origin
 from assay.probes.reader import ReadingError
 from assay.report.audit_cards import write_outcome
+from assay.report.sentences.leads import leading_region
 from assay.runs.run import Tables, Watch, carry_out_held
 from assay.shifts.battery import DECIDING, DETAIL
 from assay.shifts.environment import Environment
-from assay.stats.rows import MOVING
+from assay.stats.rows import FOUND, MOVING
 from assay.stats.verdicts import MARGIN, Reference
 from assay.store import kinds
 from assay.store.files import Row, read_checked_json
@@ -51,6 +54,7 @@ from assay.study.audit_conclusions import (
 from assay.study.audit_data import checks_of_images, training_scene
 from assay.study.audit_plan import (
     AuditPlan,
+    Held,
     Planned,
     Say,
     Shot,
@@ -77,6 +81,9 @@ from assay.study.references import (
     shipped_reference,
     trained_on,
 )
+
+_AROUND = 1 / 12
+"""Share of the image by which a region is larger where marks are put on without it, for those that stick out."""
 
 
 def run_audit(
@@ -142,7 +149,7 @@ def run_audit(
     folder = given.place.folder
     folder.require_audit_of(audited)
     with working_in(folder.root), computing_on(given.device):
-        counts = planned(asked, whole, search=not in_steps and asked.task == "classification")
+        counts = planned(asked, whole, search=not in_steps)
         if dry_run:
             return counts, seconds_each(given, whole)
         folder.remove_partial_files()
@@ -234,10 +241,12 @@ class AuditRun:
             yield [Task(one.id, one, label, remote=False) for one in part]
         deciding = [shots[DECIDING] for shots in plan.marks.values()]
         distorted = [shot for shots in plan.distortions.values() for shot in shots]
-        yield self._tasks([*deciding, *distorted])
+        tried = [plan.held(shot, self._held) for mark in plan.battery[0] for shot in plan.tried(mark).values()]
+        held = [] if self._held is None else [plan.held(plan.unmarked, self._held)]
+        yield self._tasks([*deciding, *distorted, *tried, *held])
         if self.request.task == "classification":
             yield [Task(self._inside_id, self._look_inside, "inside the network", remote=False)]
-        yield self._tasks([*self._open()])
+        yield self._tasks(self._open())
 
     def _tasks(self, shots: Iterable[Shot]) -> list[Task]:
         return [
@@ -269,9 +278,8 @@ class AuditRun:
     @cached_property
     def answers(self) -> Answers:
         """The answers that are kept."""
-        counts, model = self.plan.counts, self.given.model
-        short = not self.in_steps and counts.marked < counts.all and not self.request.full
-        return Answers(self.given.place.folder, self.plan, model.threshold, short)
+        short = not self.in_steps and self.plan.counts.short
+        return Answers(self.given.place.folder, self.plan, self.given.model.threshold, short)
 
     @property
     def _scales_itself(self) -> bool:
@@ -327,6 +335,21 @@ class AuditRun:
         return [place, whole, made("drawn", asked.seed, threshold, self._limits, place)]
 
     @cached_property
+    def _held(self) -> Held | None:
+        """The regions that the answer names, made the same in all images; None where none was found."""
+        found = [(one, one.found()) for one in self._searches if self.request.elsewhere]
+        led = leading_region([row for _, row in found])
+        if led is None or led["verdict"] not in FOUND:
+            return None
+        named = [one for one, row in found if row is led or (one.of == "drawn" and row["verdict"] in FOUND)]
+        puts = [one.held(_AROUND) for one in named]
+
+        def put(images: Tensor) -> Tensor:
+            return torch.as_tensor(reduce(lambda made, one: one(made), puts, images.numpy()))
+
+        return Held(content_hash([_AROUND, *(one.id for one in named)]), put)
+
+    @cached_property
     def _limits(self) -> LeadLimits | None:
         """Limits of the effect of a region."""
         asked = self.request
@@ -345,11 +368,16 @@ class AuditRun:
         return [one.found() for one in self._searches]
 
     def _open(self) -> Iterator[Shot]:
-        """Yield the doses besides the deciding one that can change a verdict."""
+        """Yield marks besides the deciding dose: doses that can change a verdict, elsewhere, and without the region."""
+        answers, held = self.answers, self._held
         for mark in self.plan.battery[0]:
             with suppress(ReadingError):
-                needed = self.answers.needed(mark)
-                yield from (self.plan.marks[mark.name][at] for at in needed if at != DECIDING)
+                yield from (self.plan.marks[mark.name][at] for at in answers.needed(mark) if at != DECIDING)
+                if held is not None and answers.moves(mark):
+                    yield self.plan.held(self.plan.marks[mark.name][DECIDING], held)
+                if chosen := answers.elsewhere(mark, held):
+                    placed = self.plan.placed(mark, chosen)
+                    yield from dict.fromkeys((placed, self.plan.held(placed, held)))
 
     # What follows.
 
@@ -358,10 +386,12 @@ class AuditRun:
         given, plan, answers, asked = self.given, self.plan, self.answers, self.request
         shutil.rmtree(folder.root / "pictures", ignore_errors=True)  # those of an earlier audit
         keep_model(given.place, given.model, given.population, self.began, given.device)
-        marks = [(mark, *answers.mark(mark, self.reference)) for mark in plan.battery[0]]
-        for mark, _, effects in marks:
+        marks = [(mark, *answers.mark(mark, self.reference, self._held)) for mark in plan.battery[0]]
+        for mark, row, effects in marks:
             if effects and asked.pictures:
-                write_mark(folder, mark.name, plan.before, plan.marks[mark.name][DECIDING].images())
+                chosen = answers.elsewhere(mark, self._held) if row["place"] else None
+                shown = plan.placed(mark, chosen) if chosen else plan.marks[mark.name][DECIDING]
+                write_mark(folder, mark.name, plan.before, shown.images())
         columns, groups, gaps = of_columns(answers.clean, asked.margin)
         verdicts = by_harm([*(row for _, row, _ in marks), *columns])
         checks = data_checks(given.request.data, given.population.dataset, near=plan.images.table.row)
@@ -396,8 +426,9 @@ class AuditRun:
     def _cases(self, folder: RunFolder, verdicts: Sequence[Row]) -> list[Row]:
         """Draw single images, some of them also with the mark that leads."""
         plan, population, moved = self.plan, self.given.population, None
-        leading = next((row["factor"] for row in verdicts if row["kind"] == "mark" and row["verdict"] in MOVING), "")
-        if leading:
+        moving = (row["factor"] for row in verdicts
+                  if row["kind"] == "mark" and row["verdict"] in MOVING and not row["place"])  # fmt: skip
+        if leading := next(moving, ""):
             shot = plan.marks[leading][DECIDING]
             moved = Moved(leading, self.answers.to(shot), shot.images(), plan.sample)
         masks = self.request.task == "segmentation"

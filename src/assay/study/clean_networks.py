@@ -317,7 +317,7 @@ def audit_trained(
         out: Folder of the audit.
         environment: How the images are drawn.
     """
-    wanted = asked.but(budget=_ALL, as_given=True, pictures=False, shipped=False, distortions=())
+    wanted = asked.but(budget=_ALL, as_given=True, pictures=False, shipped=False, distortions=(), elsewhere=False)
     found = run_audit(OfTraining(trained_model(trial)), data, wanted, environment=environment, out=out)
     assert isinstance(found, Path)
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass, field, replace
 from typing import Any, cast
 
@@ -24,7 +24,7 @@ from assay.probes.leads import Lead, Sample, carriers, lead
 from assay.probes.reader import ReadingError, evaluating, scores_of
 from assay.shifts.environment import Environment
 from assay.shifts.population import PopulationScene
-from assay.shifts.regions import Pixels, Region, Sought, region_of
+from assay.shifts.regions import Box, Pixels, Region, Sought, region_of
 from assay.spec.request import ProbeRequest
 from assay.stats.metrics import score_names
 from assay.stats.rows import LeadVerdict
@@ -102,7 +102,7 @@ class Search:
             sample = Sample(pixels, table.target, table.patient, self.clean[0], self.seed)
             more = labels, float(logit(self.threshold)), at_once
             if self.of == "drawn":
-                kept = self._holding(scores, pixels)
+                kept = self._holding(scores)
                 if kept is not scores:
                     sample = replace(sample, clean=kept(pixels))
                 found = lead_drawn(kept, sample, *more)
@@ -124,13 +124,26 @@ class Search:
                        "content": self._content}  # fmt: skip
         self.given.place.folder.write_record("probes", self.id, {**record, "rows": [row]})
 
-    def _holding(self, scores: leads.Scores, pixels: Pixels) -> leads.Scores:
+    def _holding(self, scores: leads.Scores) -> leads.Scores:
         """Return the model with the mark that the search before found in no image: as in one that lacks it."""
         row: Row = {} if self.after is None else self.after.found()
         if self.after is None or row["verdict"] not in (LeadVerdict.LIVES, LeadVerdict.LEAD) or not row["discrete"]:
             return scores
-        region, lacks = self.after.region, pixels[np.flatnonzero(~np.array(self.after.record["carry"]))[:1]]
-        return lambda images: scores(region.put(images, lacks))
+        held = self.after.held()
+        return lambda images: scores(held(images))
+
+    def held(self, more: float = 0.0) -> Callable[[Pixels], Pixels]:
+        """Return a function that gives images what one without the mark has in the region that was found.
+
+        Args:
+            more: Share of the image that is added to a box on each side.
+        """
+        region, carry = self.region, np.array(self.record["carry"])
+        if isinstance(region, Box):
+            top, left, bottom, right = astuple(region)
+            region = Box(max(0, top - more), max(0, left - more), min(1, bottom + more), min(1, right + more))
+        content = self.images.images.read(np.argsort(carry, kind="stable")[:1]).numpy()
+        return lambda images: region.put(images, np.broadcast_to(content, images.shape))
 
     @property
     def record(self) -> dict[str, Any]:

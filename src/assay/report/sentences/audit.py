@@ -40,13 +40,15 @@ _OPEN: Mapping[str, str] = {
 
 
 def factor_words(row: Row) -> str:
-    """Return the name of a mark or column in words."""
-    return displayed(row["factor"].replace("-", " ") if row.get("kind") == "mark" else row["factor"])
+    """Return the name of a mark or column in words, of a mark at another place than usual with the place."""
+    name = displayed(row["factor"].replace("-", " ") if row.get("kind") == "mark" else row["factor"])
+    return f"{name} ({row['place']})" if row.get("place") else name
 
 
 def title(row: Row, margin: str) -> str:
     """Return a verdict as a heading."""
-    return sentence_case(VERDICTS[row["verdict"]].title.format(factor=factor_words(row), margin=margin))
+    drawn = f"drawn with {row['drawn']}" if row.get("drawn") else "as drawn"
+    return sentence_case(VERDICTS[row["verdict"]].title.format(factor=factor_words(row), margin=margin, drawn=drawn))
 
 
 def meanings(rows: Sequence[Row]) -> dict[str, str]:
@@ -71,8 +73,6 @@ def evidence(row: Row) -> str:
     if not math.isnan(limit) and row["verdict"] in (Verdict.RELIES, Verdict.AFFECTED):
         side = "beyond" if row["verdict"] == Verdict.RELIES else "not beyond"
         parts.append(f"{side} the limit of reference networks, {number(limit, 3)}")
-    if row["verdict"] == Verdict.NO_EFFECT and row.get("drawn"):
-        parts.append(f"drawn with {row['drawn']}")
     if row["open"]:
         parts.append(f"not settled: {open_words(row['open'])}")
     if row["open"] and not math.isnan(needed):
@@ -175,9 +175,8 @@ def answer_words(tables: Mapping[str, Sequence[Row]]) -> list[str]:
     Marks and columns that do harm come first where no region was found; what the model relies on also comes before a
     lead, which no limit supports.
     """
-    verdicts, region = tables["verdicts"], leading_region(tables["regions"])
-    ahead = HARMFUL if region is None else _AHEAD.get(region["verdict"], HARMFUL)
-    first = any(row["verdict"] in ahead for row in verdicts)
+    verdicts, region = _apart(tables), leading_region(tables["regions"])
+    first = any(row["verdict"] in _ahead(region) for row in verdicts)
     clear = clears(tables["regions"]) or not any(row["kind"] == "mark" for row in verdicts)
     marks = headline(verdicts, lead=region is not None, first=first, clear=clear)
     begin = marks[:1] if first else []
@@ -190,10 +189,24 @@ def answer_words(tables: Mapping[str, Sequence[Row]]) -> list[str]:
     return [*random, *begin, *answer(tables), *([last] if last else [])]
 
 
+def _ahead(region: Row | None) -> Sequence[Verdict]:
+    """Return the verdicts on marks and columns that come before a region."""
+    return HARMFUL if region is None else _AHEAD.get(region["verdict"], HARMFUL)
+
+
+def _apart(tables: Mapping[str, Sequence[Row]]) -> list[Row]:
+    """Return the verdicts on marks and columns, without marks that have no effect apart from the leading region."""
+    ahead = _ahead(leading_region(tables["regions"]))
+    return [row for row in tables["verdicts"] if not row.get("explained") or row["verdict"] in ahead]
+
+
 def stated(tables: Mapping[str, Sequence[Row]]) -> list[Row]:
-    """Return the verdicts on marks and columns, without harmless marks unless the search clears the model of others."""
+    """Return the verdicts on marks and columns that are said: those apart from the leading region.
+
+    Harmless marks are among them only where the search clears the model of others.
+    """
     clear = clears(tables["regions"])
-    return [row for row in tables["verdicts"] if clear or row["verdict"] != Verdict.NO_EFFECT]
+    return [row for row in _apart(tables) if clear or row["verdict"] != Verdict.NO_EFFECT]
 
 
 def headline(rows: Sequence[Row], *, lead: bool = False, first: bool = False, clear: bool = True) -> list[str]:
