@@ -119,17 +119,16 @@ class Answers:
         """Return where each half of the patients has a mark; None where no place was tried.
 
         It is the place with the largest mean change of scores in the other half, so that the choice adds nothing to
-        the effect.
+        the effect. Raises ReadingError where places were not read.
         """
-        plan, moved = self.plan, dict[str, np.ndarray]()
-        for place, shot in plan.tried(mark).items():
-            with suppress(ReadingError):
-                after = self.to(plan.held(shot, held)).scores
-                moved[place] = np.abs(after - self._unmarked(held).scores[plan.scouts]).max(axis=1)
+        plan, shot, places = self.plan, self.plan.tried(mark), list(mark.places)
+        if shot is None:
+            return None
+        before, after = self._unmarked(held).scores[plan.scouts], self.to(plan.held(shot, held)).scores
+        moved = np.abs(after.reshape(len(places), *before.shape) - before).max(axis=2)
         second = plan.second[plan.scouts]
-        sums = np.array([[values[second].sum(), values[~second].sum()] for values in moved.values()])
-        first, other = (list(moved)[int(column.argmax())] for column in sums.T) if moved else ("", "")
-        return (first, other) if moved else None
+        first, other = (places[int(moved[:, half].sum(axis=1).argmax())] for half in (second, ~second))
+        return first, other
 
     def _unmarked(self, held: Held | None) -> Scored:
         return self.sample if held is None else self.to(self.plan.held(self.plan.unmarked, held))

@@ -305,28 +305,27 @@ class AuditPlan:
         table, halves = self.before.table, (np.flatnonzero(self.second == half) for half in (False, True))
         return np.concatenate([own[balanced(table.take(own), _SCOUTS, self.asked.seed)] for own in halves])
 
-    def tried(self, mark: AuditedMark) -> dict[str, Shot]:
-        """Return few images with a mark at each place; none where places are not compared."""
-        few = picked(self.before, self.scouts) if self.counts.tried else None
-        return {
-            place: self.shot("mark", partial(_marked, few, mark.name, one), few.table,
-                             {"mark": mark.name, "at": one.canonical()}, "marks at other places")
-            for place, one in mark.places.items()
-            if few is not None
-        }  # fmt: skip
+    def tried(self, mark: AuditedMark) -> Shot | None:
+        """Return the scouts with a mark at its first place, then at the next; None where places are not compared."""
+        if not (self.counts.tried and mark.places):
+            return None
+        few = picked(self.before, np.tile(self.scouts, len(mark.places)))
+        which = np.repeat(np.arange(len(mark.places)), len(self.scouts))
+        return self._at(few, mark, tuple(mark.places), which)
 
     def placed(self, mark: AuditedMark, chosen: tuple[str, str]) -> Shot:
         """Return images with a mark at one place in the first half of the patients, and at one in the second."""
-        at = [mark.places[place] for place in chosen]
+        return self._at(self.before, mark, chosen, self.second.astype(np.int64))
 
+    def _at(self, images: Environment, mark: AuditedMark, places: Sequence[str], which: Int[np.ndarray, " n"]) -> Shot:
         def shown() -> Environment:
-            ends = [_marked(self.before, mark.name, one) for one in at]
-            changes = [replace(one, marked=self.second == half)
-                       for half, end in enumerate(ends) for one in changes_of(end.images)]  # fmt: skip
-            return replace(ends[0], images=ChangedImages(self.before.images, changes))
+            ends = [_marked(images, mark.name, mark.places[place]) for place in places]
+            changes = [replace(one, marked=which == at) for at, end in enumerate(ends)
+                       for one in changes_of(end.images)]  # fmt: skip
+            return replace(ends[0], images=ChangedImages(images.images, changes))
 
-        named = {"mark": mark.name, "halves": [one.canonical() for one in at]}
-        return self.shot("mark", shown, self.before.table, named, f"mark {mark.name} elsewhere")
+        named = {"mark": mark.name, "at": [mark.places[place].canonical() for place in places]}
+        return self.shot("mark", shown, images.table, named, f"mark {mark.name} elsewhere")
 
     def held(self, shot: Shot, hold: Held | None) -> Shot:
         """Return the images of a shot with regions that are the same in all of them."""

@@ -241,7 +241,7 @@ class AuditRun:
             yield [Task(one.id, one, label, remote=False) for one in part]
         deciding = [shots[DECIDING] for shots in plan.marks.values()]
         distorted = [shot for shots in plan.distortions.values() for shot in shots]
-        tried = [plan.held(shot, self._held) for mark in plan.battery[0] for shot in plan.tried(mark).values()]
+        tried = [plan.held(shot, self._held) for mark in plan.battery[0] if (shot := plan.tried(mark)) is not None]
         held = [] if self._held is None else [plan.held(plan.unmarked, self._held)]
         yield self._tasks([*deciding, *distorted, *tried, *held])
         if self.request.task == "classification":
