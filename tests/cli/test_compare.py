@@ -6,13 +6,14 @@ import json
 from pathlib import Path
 
 from tests.cli.asking import Asking
-from tests.study.test_predictions import rows_of_file, write
+from tests.study.test_predictions import rows_of_file
+from tests.worlds.files import write_rows
 
 from assay.store.folder import RunFolder
 
 
 def test_the_command_prints_decisions_and_json(tmp_path: Path, ask: Asking) -> None:
-    path = write(tmp_path / "p.csv", rows_of_file())
+    path = write_rows(tmp_path / "p.csv", rows_of_file())
     answer = ask("compare", path, "--by", "loss", "--margin", "0.05")
     lines = answer.out.splitlines()
     assert lines[0] == "AUROC against reference"
@@ -29,7 +30,7 @@ def test_the_command_prints_decisions_and_json(tmp_path: Path, ask: Asking) -> N
 
 
 def test_a_page_has_the_decisions_and_no_claim_about_training(tmp_path: Path, ask: Asking) -> None:
-    path, out = write(tmp_path / "p.csv", rows_of_file()), tmp_path / "page"
+    path, out = write_rows(tmp_path / "p.csv", rows_of_file()), tmp_path / "page"
     command = ("compare", path, "--by", "loss", "--margin", "0.05", "--out", out)
     assert ask(*command).out.splitlines()[-1] == f"report: {out / 'report.html'}"
     page = (out / "report.html").read_text()
@@ -60,7 +61,7 @@ def test_a_seed_that_failed_is_a_caution(tmp_path: Path, ask: Asking) -> None:
         row["seed"] = f"run {row['seed']}"
         if row["loss"] == "copy" and row["seed"] == "run 3":
             row["score"] = 1 - row["score"]
-    path = write(tmp_path / "p.csv", rows)
+    path = write_rows(tmp_path / "p.csv", rows)
     (caution,) = json.loads(ask("compare", path, "--by", "loss", "--json").out)["cautions"]
     assert caution.startswith("1 value of single seeds far from the other seeds")
     assert "copy with seed run 3 has AUROC in these images 0." in caution
