@@ -9,11 +9,13 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from assay.core.reasons import Code, because
+from assay.report.evidence import outline
 from assay.report.words import (
     Names,
     control_words,
     decided_by,
     headline,
+    leading,
     level_words,
     model_headline,
     place_labels,
@@ -68,6 +70,20 @@ CASES: list[list[dict[str, Any]]] = [
 
 def test_the_headline_is_of_the_first_rule_that_applies(snapshot: SnapshotAssertion) -> None:
     assert [headline(rows, NAMES) for rows in CASES] == snapshot
+
+
+def test_pictures_are_of_the_comparison_that_the_title_names() -> None:
+    coordinates = [
+        {"loss": loss, "confounder": kind} for loss in ("cross-entropy", "supcon") for kind in ("tag", "low")
+    ]
+    networks = [{"recipe": str(n), "seed": 0, "coordinates": json.dumps(one)} for n, one in enumerate(coordinates)]
+    low = json.dumps({"confounder": "low"})
+    contrasts = [row("inconclusive", where=json.dumps({"confounder": "tag"})), EQUAL, row("lower", where=low)]
+    assert leading(contrasts) == contrasts[-1]
+    assert outline({"trials": networks, "contrasts": contrasts}).held == {"confounder": "low"}
+    assert leading([OPEN, EQUAL, CONTROL]) == EQUAL
+    assert leading([OPEN, OPEN]) == OPEN
+    assert leading([row("differs", **TWIN)]) is None
 
 
 def test_a_primary_line_has_the_verdict_and_the_numbers_that_decided(snapshot: SnapshotAssertion) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Int
 
 from assay.core.errors import StoreError
+from assay.core.measures import PROBES_OF_MAPS
 from assay.core.registry import build
 from assay.core.types import FactorTable
 from assay.probes.performance import Performance
@@ -29,7 +30,7 @@ from assay.store.folder import OF_ROWS, measurement_row
 # is lower for their smallness alone; and a mean over folds weighs one image with a kind like forty. So both are made
 # anew, of the outputs that are kept per image.
 PERFORMANCE = "performance"
-POOLED = (PERFORMANCE, "segmentation", "lesion-free")
+POOLED = (PERFORMANCE, *PROBES_OF_MAPS)
 """Probes whose groups and kinds are of all folds together."""
 Outputs = Mapping[str, np.ndarray]
 """What one seed said of an environment, folds one after another: row, fold, threshold [n], logits [n, k]."""

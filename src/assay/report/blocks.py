@@ -259,9 +259,10 @@ def _first_of(found: Mapping[str, T], most: int, name: str) -> tuple[dict[str, T
 def _panel_of(block: Block, row: Row, evidence: Evidence) -> str:
     """Return the title of a row's panel: its value of the panel's column; confounders of doses are apart."""
     name = _text(block.panel or "measure", row, evidence) if block.panel or "measure" in row else ""
-    apart = coordinates(row).get("confounder", "") if block.along and evidence.outline.axis != "confounder" else ""
-    several = "confounder" in evidence.outline.axes
-    return f"{name}, {displayed(apart)}" if apart and several and block.along.startswith("axis ") else name
+    apart = coordinates(row).get("confounder", "") if block.along.startswith("axis ") else ""
+    if not apart or "confounder" not in evidence.outline.axes or evidence.outline.axis == "confounder":
+        return name
+    return f"{name}, {evidence.names.level('confounder', apart)}"
 
 
 def _place(block: Block, row: Row, evidence: Evidence) -> str:

@@ -12,12 +12,12 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from assay.core.errors import StoreError
-from assay.core.measures import MEASURES
+from assay.core.measures import MEASURES, PROBES_OF_MAPS
 from assay.core.reasons import Cause, Field, Reason
 from assay.report.drawing import Style, styles
 from assay.report.sentences.leads import lead_words, region_title, shares_words
-from assay.report.words import Names, place_labels, places_by_recipe, statement
-from assay.stats.rows import CONTROLS, PRIMARY, Row, numeric
+from assay.report.words import Names, leading, place_labels, places_by_recipe, statement
+from assay.stats.rows import CONTROLS, Row, numeric
 from assay.store.columns import Table
 from assay.store.files import ColumnRows
 from assay.store.folder import RunFolder
@@ -27,7 +27,7 @@ from assay.store.views import SeedValues
 Rows = Sequence[Row]
 BUDGETS = ("epochs", "fraction", "rows")
 """Axes along which performance is drawn, where they are not compared."""
-_PERFORMANCE = ("performance", "segmentation", "lesion-free")
+_PERFORMANCE = ("performance", *PROBES_OF_MAPS)
 
 
 def whole(row: Row, name: str) -> int:
@@ -136,16 +136,12 @@ def outline(tables: Mapping[str, Rows]) -> Outline:
             values.setdefault(axis, []).append(value)
     wide = {axis: levels for axis, found in values.items() if len(levels := distinct(found)) > 1}
     contrasts = [row for row in tables.get("contrasts", ()) if row["role"] not in CONTROLS]
-    leading = next((row for row in contrasts if row["role"] == PRIMARY), next(iter(contrasts), None))
+    named = leading(contrasts) or next(iter(contrasts), None)
     doses = tables.get("half_doses", ())
     dosed = str(doses[0]["axis"]) if doses else ""
     free = [axis for axis in wide if axis not in (*BUDGETS, dosed)] or list(wide)
-    axis = (
-        leading["axis"]
-        if leading and leading["axis"] in wide
-        else max(free, key=lambda one: len(wide[one]), default="")
-    )
-    where = mapping(leading["where"] if leading else "")
+    axis = named["axis"] if named and named["axis"] in wide else max(free, key=lambda one: len(wide[one]), default="")
+    where = mapping(named["where"] if named else "")
     held = {other: where.get(other) or levels[-1] for other, levels in wide.items() if other != axis}
     levels = wide.get(axis) or distinct(row["recipe"] for row in networks(tables)) or [""]
     budgets = next((one for one in wide if one.split("+")[0] in BUDGETS and one != axis), "")

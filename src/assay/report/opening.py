@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from assay.core.measures import WORST_GROUP, better, label_of
+from assay.core.measures import MEASURES, PROBES_OF_MAPS, WORST_GROUP, better, label_of
 from assay.core.reasons import Code
 from assay.report.blocks import anchor
 from assay.report.evidence import Evidence, coordinates, distinct, networks, whole
@@ -325,7 +325,8 @@ def done(evidence: Evidence) -> tuple[str, ...]:
     """Return sentences on models and images, on what was tied to the target, and on the registration."""
     facts, trials = evidence.facts, networks(evidence.tables)
     target = next((row["target"] for row in evidence.tables.get("environments", ()) if row["target"]), "")
-    named = f'"{in_words(target)}"' if target else "the target"
+    masks = MEASURES[evidence.outline.measure].probe in PROBES_OF_MAPS
+    named = "masks" if masks else f'"{in_words(target)}"' if target else "the target"
     images = f' on "{facts["data"]}"' if facts.get("data") else ""
     others = [name for name in distinct(row.get("set", "") for row in evidence.tables.get("environments", ())) if name]
     if not trials:
@@ -334,7 +335,7 @@ def done(evidence: Evidence) -> tuple[str, ...]:
             return ()
         first = f"One model ({facts.get('kind', 'model')}) was read as it is on {count(max(counts), 'image')}"
         return tuple(part for part in (f"{first} to predict {named}.", tied(evidence)) if part)
-    trained = len({(row["recipe"], row["seed"], row.get("fold")) for row in trials})
+    trained = len({row.get("trial") or (row["recipe"], row["seed"], row.get("fold")) for row in trials})
     recipes, seeds, folds = (len({row.get(key) for row in trials}) for key in ("recipe", "seed", "fold"))
     axis = in_words(evidence.outline.axis)
     kinds = plural(axis) if recipes == len(evidence.outline.levels) and axis else "recipes"

@@ -380,6 +380,28 @@ def control_words(row: Row, names: Names | None = None) -> str:
     return f"{role}{compared} {verb}"
 
 
+def asked(contrasts: Sequence[Row]) -> list[Row]:
+    """Return the comparisons that a title speaks of: the primary ones, or all that were pre-specified if none is."""
+    stated = [row for row in contrasts if not row.get("exploratory") and text_of(row, "role") not in CONTROLS]
+    return [row for row in stated if row.get("role") == PRIMARY] or stated
+
+
+def shown(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Return the decided comparisons by kind, the kind that a title names first in front."""
+    rows = [row for row in rows if any(not math.isnan(numeric(row, low)) for low in ("decision_low", "low"))]
+    return {
+        "different by more than the margin": [row for row in rows if row.get("decision") in BEYOND],
+        "different": [row for row in rows if row.get("decision") in DIFFERENT and row["decision"] not in BEYOND],
+        "equivalent": [row for row in rows if row.get("decision") == "equivalent"],
+    }
+
+
+def leading(contrasts: Sequence[Row]) -> Row | None:
+    """Return the comparison that a title names, or the first that was asked where nothing was shown."""
+    rows = asked(contrasts)
+    return next(iter([row for kind in shown(rows).values() for row in kind] or rows), None)
+
+
 def headline(contrasts: Sequence[Row], names: Names = PLAIN) -> str:
     """Return the verdict of a study, without numbers, by the first rule that applies.
 
@@ -390,17 +412,11 @@ def headline(contrasts: Sequence[Row], names: Names = PLAIN) -> str:
     failed = [row for row in contrasts if row.get("decision") in FAILED]
     if failed:
         return f"No difference is claimed, since the {control_words(failed[0])}."
-    stated = [row for row in contrasts if not row.get("exploratory") and text_of(row, "role") not in CONTROLS]
-    rows = [row for row in stated if row.get("role") == PRIMARY] or stated
+    rows = asked(contrasts)
     if not rows:
         return "No comparison was pre-specified, so no difference is claimed."
     called = "primary comparisons" if rows[0].get("role") == PRIMARY else "comparisons"
-    shown = [row for row in rows if any(not math.isnan(numeric(row, low)) for low in ("decision_low", "low"))]
-    kinds = {
-        "different by more than the margin": [row for row in shown if row.get("decision") in BEYOND],
-        "different": [row for row in shown if row.get("decision") in DIFFERENT and row["decision"] not in BEYOND],
-        "equivalent": [row for row in shown if row.get("decision") == "equivalent"],
-    }
+    kinds = shown(rows)
     open_ = len(rows) - sum(map(len, kinds.values()))
     if open_ == len(rows):
         return _nothing_shown(rows, names)

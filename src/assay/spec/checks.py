@@ -18,6 +18,7 @@ from assay.core.measures import (
     NEUTRAL,
     OF_MAPS,
     OF_WORST_GROUP,
+    PROBES_OF_MAPS,
     SHARES,
     Measure,
 )
@@ -113,9 +114,6 @@ def check_parts(parts: Parts) -> None:
 
 
 # The task: a class for each image, or for each pixel.
-
-PROBES_OF_MAPS = ("segmentation", "lesion-free")
-"""Probes that read logits of pixels."""
 
 
 def usual_probes(values: Mapping[str, Any]) -> list[str]:
