@@ -82,7 +82,7 @@ def write_set(folder: Path, images: list[Image.Image], label: np.ndarray, at: in
     """Write images with `data.csv` and what was planted, `truth.json`. Two images in turn are of a patient."""
     folder.mkdir(parents=True)
     draws, count = np.random.default_rng([9, at]), len(images)
-    images, given = list(images), label.copy()
+    images, given = [image.copy() for image in images], label.copy()
     truth: dict[str, Any] = {}
     patient = np.arange(count) // 2
     places = (draws.permutation(count // 4) * 4).tolist()  # the first image of every other patient

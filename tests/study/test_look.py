@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from assay import look
 from assay.analysis import data_checks
-from assay.analysis.shortcuts import Cue
+from assay.analysis.image_cues import EDGES, Seen
 from assay.cli import main
 from assay.core.types import FactorTable
 from assay.report.index_page import write_index
@@ -112,16 +112,41 @@ def test_plain_images_have_no_issue(root: Path, tmp_path: Path) -> None:
 
 
 def test_labels_of_unsure_images_are_suspected_of_no_class() -> None:
-    """A positive that reads 0.4 and a negative that reads 0.6 are mirrors: neither reaches the mean of a class."""
-    target = np.repeat([0, 1], 10)
-    read = np.where(target == 1, 0.8, 0.2)
-    read[[0, 10]] = 0.6, 0.4
-    read[[1, 11]] = 0.95, 0.05  # called the other class with confidence
-    cue = Cue({"name": "thumbnail", "low": 0.9, "kind": "baseline"}, {1: read})
-    table = FactorTable(np.arange(20), target, np.arange(20), ("no", "yes"), (), {})
-    rows, away = data_checks._suspected_labels(table, [cue], "thumbnail")
-    assert sorted(rows.tolist()) == [1, 11]
-    assert away[0] == pytest.approx(away[1])
+    """A positive that reads a bit negative and its mirror are not suspected: neither is typical of another class."""
+    target = np.repeat([0, 1], 100)
+    seen = target + np.random.default_rng(3).normal(0, 0.1, 200)
+    seen[[0, 100]] = 0.55, 0.45
+    seen[[1, 101]] = 1.1, -0.1  # typical of the other class
+    table = FactorTable(np.arange(200), target, np.arange(200), ("no", "yes"), (), {})
+    features = {"thumbnail": seen[:, None], EDGES: np.zeros((200, 1))}
+    rows, away = data_checks._suspected_labels(table, Seen(np.arange(200), {}, features))
+    assert sorted(rows.tolist()) == [1, 101]
+    assert (away > 0.9).all()
+
+
+def test_text_and_pictures_of_something_else_are_found_where_every_image_has_a_letter(tmp_path: Path) -> None:
+    """Images of one scene at any contrast, each with a letter; three have text, and three are blocks of gray."""
+    draw, font = np.random.default_rng(4), ImageFont.load_default(18)
+    x, y = np.meshgrid(*2 * [np.linspace(-1, 1, 256)])
+    texts, blocks = {5, 40, 77}, {12, 61, 90}
+    for at in range(120):
+        rough = Image.fromarray(draw.normal(size=(16, 16)).astype(np.float32)).resize((256, 256))
+        scene = np.cos(3 * x) * np.sin(2 * y + 1) + 0.5 * np.asarray(rough)
+        if at in blocks:
+            scene = np.kron(draw.normal(size=(6, 6)), np.ones((43, 43)))[:256, :256]
+        gray = 140 + draw.uniform(8, 30) * scene + draw.normal(0, 3, scene.shape)
+        image = Image.fromarray(gray.clip(0, 255).astype(np.uint8))
+        pen = ImageDraw.Draw(image)
+        pen.text(tuple(draw.integers(20, 220, 2).tolist()), "L", fill=255, font=font)
+        if at in texts:
+            pen.multiline_text((10, 10), "PORTABLE 12:30\nR SUPINE AP", fill=255, font=font)
+        image.save(tmp_path / f"{at:03d}.png")
+    table = pd.DataFrame({"image": [f"{at:03d}.png" for at in range(120)], "ill": np.arange(120) % 2})
+    table.to_csv(tmp_path / "data.csv", index=False)
+    look(tmp_path / "data.csv", out=tmp_path / "look")
+    issues = pd.read_csv(tmp_path / "look" / "issues.csv", keep_default_na=False)
+    files = {kind: {int(file[:3]) for file in part["file"]} for kind, part in issues.groupby("kind")}
+    assert files == {"marked": texts, "outlying": blocks}
 
 
 def test_labels_that_pictures_contradict_are_suspected_and_shuffled_ones_are_not(tmp_path: Path) -> None:

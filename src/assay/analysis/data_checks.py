@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
-from scipy.spatial import KDTree
+from jaxtyping import Bool, Float, Int
+from scipy.special import expit
 
 from assay.analysis.audit import LEAST_IN_CLASS, groups_of
-from assay.analysis.image_cues import Seen, cues_of, looked_at
+from assay.analysis.image_cues import EDGES, Seen, cues_of, looked_at
 from assay.analysis.pictures import Gallery
-from assay.analysis.shortcuts import Cue, shortcut_cautions, shortcut_rows
+from assay.analysis.shortcuts import FOLDS, SEED, Cue, cue_of, shortcut_cautions, shortcut_rows
 from assay.core.reasons import Code, Reason, because
+from assay.core.seeds import folds_by_patient
 from assay.core.types import FactorTable
 from assay.data.cards import without_patients
 from assay.data.dataset import Dataset
@@ -22,6 +23,7 @@ from assay.data.files.folder import undeclared_table
 from assay.data.files.guess import SPLITS
 from assay.data.leakage import exact_pairs
 from assay.data.near_copies import Pair, bounded, together
+from assay.probes.decodability import held_out
 from assay.shifts.population import Population
 from assay.spec.schema import DataSpec
 from assay.store.data_tables import ISSUE_KINDS
@@ -30,10 +32,11 @@ from assay.store.files import Row
 SURELY = 0.9
 """Likeness from which on near copies are no mere suspicion."""
 FAR = 5.0
-"""Robust standard deviations from the median from which on an image is odd."""
-BLANK, MARKED = 0.003, 0.002
+FARS = {"marked": 4.0, "outlying": 6.0}
+"""Robust standard deviations from the median from which on an image is odd, if not `FAR`: 1% of usual sets at most."""
+BLANK, MARKED = 0.003, 0.12
 """Contrast under which an image is blank, and share of thin bright marks over which it is marked."""
-NEIGHBORS, COMPONENTS = 5, 16
+NEIGHBORS = 10
 NAMED = 3
 """Rows that a reason names."""
 SUSPECTED, LABEL = "suspected-copy", "suspected-label"
@@ -100,7 +103,7 @@ def data_checks(
     clusters = _clusters(dataset, [pair for pair in pairs if pair.likeness >= SURELY])
     known = {tuple(_positions(one)) for one in clusters}
     suspected = [one for one in _clusters(dataset, pairs) if tuple(_positions(one)) not in known]
-    found = {**_odd(seen), LABEL: _suspected_labels(table, cues, next(iter(seen.features)))}
+    found = {**_odd(seen), LABEL: _suspected_labels(table, seen)}
     odd = {kind: one for kind, one in found.items() if len(one[0])}
     small = [name for one in (table, others) for name in _small_groups(one)]
     parts = list(_across_parts(table, others, clusters))
@@ -241,28 +244,26 @@ def _odd(seen: Seen) -> Odd:
     found = seen.properties
     bright, contrast = found["mean brightness"], found["contrast"]
     marks = found["share of thin bright marks"]
-    rare = FAR if np.median(marks) == 0 else 0.0
+    more = _away(np.sqrt(marks))
     far = {
         "blank": np.where(contrast < BLANK, FAR, 0.0),
         "dark": np.where(bright < 0.1, -_away(bright), 0.0),
         "bright": np.where(bright > 0.9, _away(bright), 0.0),
         "blurry": -_away(np.log(found["sharpness"] + 1e-6)),
-        "marked": np.where(marks > MARKED, np.maximum(_away(np.sqrt(marks)), rare), 0.0),
-        "outlying": _away(np.log(_distances(next(iter(seen.features.values()))) + 1e-6)),
+        "marked": np.where(marks > MARKED, more if more.any() else FAR, 0.0),
+        "outlying": _away(_unlike(next(iter(seen.features.values())))),
     }
     taken = np.zeros(len(seen.rows), dtype=bool)
     made: dict[str, tuple[Cluster, Float[np.ndarray, " m"]]] = {}
     for kind, away in far.items():
-        own = np.flatnonzero((away >= FAR) & ~taken)
+        own = np.flatnonzero((away >= FARS.get(kind, FAR)) & ~taken)
         own = own[np.argsort(-away[own], kind="stable")]
         taken[own] = True
         made[kind] = seen.rows[own], away[own]
     return made
 
 
-def _suspected_labels(
-    table: FactorTable, cues: Sequence[Cue], read_out: str
-) -> tuple[Cluster, Float[np.ndarray, " m"]]:
+def _suspected_labels(table: FactorTable, seen: Seen) -> tuple[Cluster, Float[np.ndarray, " m"]]:
     """Return images whose label a read-out of other patients contradicts, and by how much, the surest first.
 
     It must predict the target well, or its contradictions say nothing.
@@ -270,20 +271,30 @@ def _suspected_labels(
     References:
         Northcutt, Jiang and Chuang, "Confident learning: estimating uncertainty in dataset labels", JAIR 70, 2021.
     """
-    good = [cue.scores for cue in cues if cue.row["name"] == read_out and cue.row["low"] >= READ_OUT]
-    if not good or not good[0]:
+    table = table.take(seen.rows)
+    classes, own = np.unique(table.target, return_inverse=True)
+    member, fold = own[:, None] == np.arange(len(classes)), folds_by_patient(table.patient, FOLDS, SEED)
+    features = np.concatenate([next(iter(seen.features.values())), seen.features[EDGES]], axis=1)
+    score = held_out(features, member.astype(np.float64), fold)
+    cue = cue_of("baseline", EDGES, table, dict(zip(classes.tolist(), score.T, strict=True)), fold)
+    if not cue.row["low"] >= READ_OUT:
         return np.zeros(0, dtype=np.int64), np.zeros(0)
-    by_class = np.stack([*good[0].values()], axis=1)
-    by_class = np.concatenate([1 - by_class, by_class], axis=1) if len(table.classes) == 2 else by_class
-    rows = np.flatnonzero(np.isfinite(by_class).all(axis=1))
-    score, own = by_class[rows], table.target[rows]
-    usual = np.array([score[own == code, code].mean() for code in range(len(table.classes))])
-    sure = score >= usual
-    called = np.where(sure.any(axis=1), np.argmax(np.where(sure, score, -np.inf), axis=1), own)
-    away = score[np.arange(len(rows)), called] - score[np.arange(len(rows)), own]
+    sure = _probabilities(score, member)
+    usual = np.array([sure[own == code, code].mean() for code in range(len(classes))])
+    called = np.where((sure >= usual).any(axis=1), np.argmax(np.where(sure >= usual, sure, -1), axis=1), own)
+    each = np.arange(len(own))
+    away = sure[each, called] - sure[each, own]
     order = np.argsort(-away, kind="stable")
-    order = order[(called != own)[order] & (away > 0)[order]]
-    return rows[order], away[order]
+    order = order[away[order] > 0]
+    return seen.rows[order], away[order]
+
+
+def _probabilities(score: Float[np.ndarray, "n c"], member: Bool[np.ndarray, "n c"]) -> Float[np.ndarray, "n c"]:
+    """Return scores of classes as probabilities, each class against the others: linear discriminant analysis."""
+    share = member.mean(axis=0)
+    inside, outside = ((score * side).mean(axis=0) / side.mean(axis=0) for side in (member, ~member))
+    spread = (score - np.where(member, inside, outside)).var(axis=0)
+    return expit((inside - outside) / spread * (score - (inside + outside) / 2) + np.log(share / (1 - share)))
 
 
 def _away(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
@@ -293,13 +304,13 @@ def _away(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     return (values - middle) / spread if spread > 0 else np.zeros(len(values))
 
 
-def _distances(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
-    """Return the distance of every image to its fifth neighbor, in the leading components of thumbnails."""
-    centered = features - features.mean(axis=0)
-    parts = np.linalg.svd(centered, full_matrices=False)
-    near = min(NEIGHBORS, len(features) - 1)
-    places = (parts.U * parts.S)[:, :COMPONENTS]
-    return np.asarray(KDTree(places).query(places, near + 1)[0])[:, near]
+def _unlike(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+    """Return 1 less the correlation of every picture with the tenth that is most like it."""
+    centered = features - features.mean(axis=1, keepdims=True)
+    units = centered / (np.linalg.norm(centered, axis=1, keepdims=True) + 1e-3 * np.sqrt(features.shape[1]))
+    near, away = min(NEIGHBORS, len(units) - 1), 1 - units @ units.T
+    away.partition(near, axis=1)
+    return away[:, near]
 
 
 def _small_groups(table: FactorTable | None) -> Iterator[str]:

@@ -25,8 +25,9 @@ MOST_IMAGES = 4000
 """Image properties and baselines are taken of so many images at most, all images of patients drawn at random."""
 THUMBNAIL, RING = 16, 20
 """Pixels a side of the thumbnail, and of the image whose outer tenth is the frame of two pixels."""
-MARK = 0.4
-"""By so much are thin bright marks brighter than what is around them."""
+MARK, BRIGHTER = 0.4, 0.15
+"""Thin bright marks go by this share of the way from what is around them to white, and are brighter by this."""
+CELLS, DIRECTIONS, EDGES = 8, 8, "edges by direction"
 OF_IMAGES = ("image", "baseline")
 """Kinds of cues of the pictures alone."""
 TONES = "share of black pixels", "share of nearly white pixels"
@@ -45,7 +46,7 @@ class Seen:
     Attributes:
         rows: Positions of the images: all of them, or whole patients up to `MOST_IMAGES`.
         properties: Name -> a number for each.
-        features: Name of a baseline -> its input for each; that of the thumbnail first.
+        features: Name of a baseline -> its input for each; that of the thumbnail first. `EDGES` are no baseline.
     """
 
     rows: Int[np.ndarray, " m"]
@@ -112,9 +113,10 @@ def _cues_of_images(dataset: Dataset, table: FactorTable, seen: Seen) -> Iterato
         yield level_cue("image", "file format", table, level >= 0, lambda _: level)
     fold = folds_by_patient(table.patient, FOLDS, SEED)
     for name, features in seen.features.items():
-        wanted = np.stack([table.target == code for code in codes(table)], axis=1).astype(np.float64)
-        said = held_out(features, wanted, fold)
-        yield cue_of("baseline", name, table, dict(zip(codes(table), said.T, strict=True)), fold)
+        if name != EDGES:
+            wanted = np.stack([table.target == code for code in codes(table)], axis=1).astype(np.float64)
+            said = held_out(features, wanted, fold)
+            yield cue_of("baseline", name, table, dict(zip(codes(table), said.T, strict=True)), fold)
 
 
 def sampled_images(patient: Int[np.ndarray, " n"]) -> Int[np.ndarray, " m"]:
@@ -174,7 +176,7 @@ def properties_of(pictures: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor,
         TONES[0]: (flat <= _BLACK).double().mean(dim=1),
         TONES[1]: (flat >= _WHITE).double().mean(dim=1),
         "brightness of the border": border,
-        "share of thin bright marks": (gray - _opened(gray) > MARK).flatten(1).double().mean(dim=1),
+        "share of thin bright marks": _most_marked(gray),
         "sharpness": sum(steps, torch.zeros(len(gray))) / contrast.clamp(min=_BLACK),
     }
     if pictures.shape[1] > 1:
@@ -182,10 +184,17 @@ def properties_of(pictures: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor,
     return found
 
 
-def _opened(gray: Float[Tensor, "b h w"]) -> Float[Tensor, "b h w"]:
-    """Images without bright structures of under five pixels, such as letters and calipers."""
+def _most_marked(gray: Float[Tensor, "b h w"]) -> Float[Tensor, " b"]:
+    """Return the share of thin bright marks where there are most: in a window of two lines of text, not at the rim."""
     eroded = -functional.max_pool2d(-gray, 5, 1, 2)
-    return functional.max_pool2d(eroded, 5, 1, 2)
+    around = functional.max_pool2d(eroded, 5, 1, 2)  # without bright structures of under five pixels
+    above = gray - around
+    marks = (above > BRIGHTER) & (above > MARK * (1 - around))
+    height, width = gray.shape[1:]
+    down, across = height // 40, width // 40
+    inner = marks[:, None, down : height - down, across : width - across].double()
+    window = max(1, height * 3 // 32), max(1, width * 3 // 8)
+    return functional.avg_pool2d(inner, window, 2).flatten(1).amax(dim=1)
 
 
 def _inner(height: int, width: int) -> tuple[slice, slice]:
@@ -199,15 +208,30 @@ def _size(inner: tuple[slice, slice]) -> int:
 
 
 def _features(pictures: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, "b d"]]:
-    small = functional.adaptive_avg_pool2d(pictures, RING)
+    small, thumbnail = (functional.adaptive_avg_pool2d(pictures, side) for side in (RING, THUMBNAIL))
     frame = torch.ones(RING, RING, dtype=torch.bool)
     frame[2:-2, 2:-2] = False
     return {
-        f"thumbnail of {THUMBNAIL} x {THUMBNAIL} pixels": functional.adaptive_avg_pool2d(pictures, THUMBNAIL).flatten(
-            1
-        ),
+        f"thumbnail of {THUMBNAIL} x {THUMBNAIL} pixels": thumbnail.flatten(1),
         "outer tenth of the image": small[:, :, frame].flatten(1),
+        EDGES: _edges(pictures.mean(dim=1)),
     }
+
+
+def _edges(gray: Float[Tensor, "b h w"]) -> Float[Tensor, "b d"]:
+    """Return the strength of edges by direction in squares, in units of that around each square.
+
+    References:
+        Dalal and Triggs, "Histograms of oriented gradients for human detection", CVPR 2005.
+    """
+    padded = functional.pad(gray[:, None], (1, 1, 1, 1), mode="replicate")
+    across, down = padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2], padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]
+    away = torch.atan2(down, across) * (DIRECTIONS / torch.pi) - torch.arange(DIRECTIONS)[:, None, None]
+    away = (away + DIRECTIONS / 2) % DIRECTIONS - DIRECTIONS / 2
+    strength = torch.hypot(down, across) * (1 - away.abs()).clamp(min=0)
+    cells = functional.adaptive_avg_pool2d(strength, CELLS)
+    around = functional.avg_pool2d(cells.square().sum(dim=1, keepdim=True), 3, 1, 1)
+    return (cells / (around.sqrt() + 0.01)).flatten(1)
 
 
 def _padding(boxes: Int[np.ndarray, "n 4"], shape: tuple[int, int, int]) -> Float[np.ndarray, "n d"]:
