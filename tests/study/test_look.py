@@ -15,9 +15,14 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from assay import look
 from assay.analysis import data_checks
 from assay.analysis.image_cues import EDGES, Seen
+from assay.analysis.shortcuts import shortcut_cautions
 from assay.cli import main
 from assay.core.types import FactorTable
+from assay.report import look_page
 from assay.report.index_page import write_index
+from assay.report.sentences.reasons import reason_words
+from assay.stats.doubts import cautioned
+from assay.store.data_tables import LARGE
 
 N = 240
 
@@ -163,3 +168,18 @@ def test_labels_that_pictures_contradict_are_suspected_and_shuffled_ones_are_not
         issues = pd.read_csv(tmp_path / name / "issues.csv", keep_default_na=False)
         found = set(issues["file"][issues["kind"] == "suspected-label"])
         assert found == ({f"{at:03d}.png" for at in wrong} if name == "kept" else set())
+
+
+@pytest.mark.parametrize("both", [True, False])
+def test_the_cue_that_the_verdict_names_is_not_said_again(both: bool) -> None:
+    """Of a segmentation the best cue may be one of lesion area, where no cue tells whether there is a lesion."""
+    rows: list[dict[str, Any]] = [
+        {"name": name, "kind": "image", "of": of, "value": 0.9, "low": 0.8, "high": 0.95, "strong": both or of == LARGE}
+        for of, name in (("lesion", "contrast"), (LARGE, "sharpness"), (LARGE, "mean brightness"))
+    ]
+    findings = cautioned(list(shortcut_cautions(rows)))
+    words = " ".join(reason_words(one.reason) for one in look_page._further(findings))
+    assert "contrast" not in words
+    assert ("sharpness" in words) == both
+    assert "lesion area is predicted by" in words
+    assert "mean brightness" in words

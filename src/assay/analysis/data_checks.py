@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.special import expit
 
 from assay.analysis.audit import LEAST_IN_CLASS, groups_of
 from assay.analysis.image_cues import EDGES, Seen, cues_of, looked_at
@@ -292,9 +291,10 @@ def _suspected_labels(table: FactorTable, seen: Seen) -> tuple[Cluster, Float[np
 def _probabilities(score: Float[np.ndarray, "n c"], member: Bool[np.ndarray, "n c"]) -> Float[np.ndarray, "n c"]:
     """Return scores of classes as probabilities, each class against the others: linear discriminant analysis."""
     share = member.mean(axis=0)
-    inside, outside = ((score * side).mean(axis=0) / side.mean(axis=0) for side in (member, ~member))
-    spread = (score - np.where(member, inside, outside)).var(axis=0)
-    return expit((inside - outside) / spread * (score - (inside + outside) / 2) + np.log(share / (1 - share)))
+    inside, outside = (score * member).mean(axis=0) / share, (score * ~member).mean(axis=0) / (1 - share)
+    spread = (member * (score - inside) ** 2 + ~member * (score - outside) ** 2).mean(axis=0)
+    odds = (inside - outside) / (spread + 1e-9) * (score - (inside + outside) / 2) + np.log(share / (1 - share))
+    return 1 / (1 + np.exp(-np.clip(odds, -50, 50)))
 
 
 def _away(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:

@@ -20,8 +20,8 @@ METHODS = (
     "Levels and baselines (ridge regressions) of simple cues are fitted on other patients than the AUROC is of. A "
     "simple cue is a caution where the interval of its AUROC is above 0.6.",
     "Copies are found on the original files, mirrored, turned, cropped and re-encoded ones too. Odd images are 5 "
-    "robust standard deviations or more from the median: of brightness, sharpness, thin bright marks such as letters, "
-    "or the distance to the fifth neighbor among thumbnails.",
+    "robust standard deviations or more from the median: of brightness, sharpness, thin bright marks such as letters "
+    "(4), or the correlation with the tenth most similar thumbnail (6).",
 )
 
 
@@ -75,14 +75,13 @@ def look_lines(evidence: Evidence) -> Iterator[str]:
 
 def _further(findings: Sequence[Finding], said: Sequence[Finding] = ()) -> list[Finding]:
     """Return the findings but these, without the best cue, which the verdict names."""
-    left = (replace(one, reason=without_first_cue(one.reason)) for one in findings if one not in said)
-    return [one for one in left if one.reason]
+    cues = [one for one in findings if one.reason.first(Code.PLAIN_SIGHT)][:1]
+    left = (replace(one, reason=_without_best(one.reason)) if one in cues else one for one in findings)
+    return [one for one, whole in zip(left, findings, strict=True) if one.reason and whole not in said]
 
 
-def without_first_cue(reason: Reason) -> Reason:
-    """Return a reason whose simple cues go without the best, which the verdict names; no reason where it is alone."""
+def _without_best(reason: Reason) -> Reason:
+    """Return simple cues without the best, which the verdict names; no reason where it is alone."""
     cause = reason.first(Code.PLAIN_SIGHT)
-    if cause is not None and "size" in dict(cause.fields):
-        return reason
-    fields = {key: value[1:] for key, value in cause.fields if isinstance(value, tuple)} if cause else {}
-    return reason if cause is None else because(Code.PLAIN_SIGHT, **fields) if fields["names"] else NOTHING
+    fields = {key: value[1:] if isinstance(value, tuple) else value for key, value in cause.fields} if cause else {}
+    return because(Code.PLAIN_SIGHT, **fields) if fields["names"] else NOTHING
