@@ -244,12 +244,13 @@ def _odd(seen: Seen) -> Odd:
     bright, contrast = found["mean brightness"], found["contrast"]
     marks = found["share of thin bright marks"]
     more = _away(np.sqrt(marks))
+    alone = FAR if np.median(marks) <= MARKED else 0.0  # where most images have the same share
     far = {
         "blank": np.where(contrast < BLANK, FAR, 0.0),
         "dark": np.where(bright < 0.1, -_away(bright), 0.0),
         "bright": np.where(bright > 0.9, _away(bright), 0.0),
         "blurry": -_away(np.log(found["sharpness"] + 1e-6)),
-        "marked": np.where(marks > MARKED, more if more.any() else FAR, 0.0),
+        "marked": np.where(marks > MARKED, more if more.any() else alone, 0.0),
         "outlying": _away(_unlike(next(iter(seen.features.values())))),
     }
     taken = np.zeros(len(seen.rows), dtype=bool)
