@@ -63,6 +63,7 @@ SAMPLES: dict[str, Any] = {
     "least": 3, "level": 0.9, "levels": ("c", "d"), "likeness": 0.98, "limit": 0.001, "loss": 0.6931, "low": 0.6,
     "low_a": 0.6, "low_b": 0.5, "lows": ("0.7", "0.8"), "margin": 0.05, "measure": "auroc",
     "measures": ("log-loss",), "median": 0.8, "most": 5, "names": ("view", "width"), "of": 6, "patients": ("12", "2"),
+    "places": ("site b",), "sensitivity": 0.0, "specificity": 1.0,
     "percentile": 10.0, "rank": 1.01, "rate": 0.0612, "recipe": "supcon", "recipes": ("a", "b", "c", "d", "e"),
     "rows": 1200, "seeds": 4, "share": 1e-7, "slope": 2e-3, "spread": 1e-6, "start_a": 0.7, "start_b": 0.6,
     "strength": 0.7, "asked": 0.8, "target": "benign", "tolerance": 0.05, "unmatched": 1, "value": 0.7,

@@ -35,9 +35,9 @@ def at_dose(p: str, low: float, measure: str = "auroc") -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("rows", "dosed", "told"),
     [
-        ([at_dose("0", 0.45), at_dose("1", 0.7)], "p", " at p = 0: a change from there means little"),
+        ([at_dose("0", 0.45), at_dose("1", 0.7)], "p", " at p = 0: comparisons mean little"),
         ([at_dose("0", 0.45), at_dose("0", 0.7)], "p", ""),
-        ([at_dose("0", 0.45), at_dose("1", 0.4)], "", ": differences mean little"),
+        ([at_dose("0", 0.45), at_dose("1", 0.4)], "", ": comparisons mean little"),
         ([at_dose("0", 0.45), at_dose("1", 0.7)], "", ""),
         ([at_dose("0", 0.45, "accuracy")], "", ""),
         ([at_dose("0", 0.45), {**at_dose("0", 0.9), **ALWAYS_RIGHT}], "p", ""),
@@ -48,6 +48,27 @@ def test_that_nothing_was_learned_is_told(rows: list[dict[str, Any]], dosed: str
     found = [text for text in said if text.startswith("no recipe is above chance (AUROC 0.50)")]
     assert len(found) == bool(told)
     assert all(text.endswith(told) for text in found)
+
+
+@pytest.mark.parametrize(
+    ("sensitivity", "specificity", "told"),
+    [(0.0, 1.0, True), (0.97, 0.04, True), (0.06, 1.0, False), (0.0, 0.0, False), (0.0, float("nan"), False)],
+)
+def test_a_place_where_nearly_all_images_get_one_class_is_said(
+    sensitivity: float, specificity: float, told: bool
+) -> None:
+    rows = [
+        {**estimate("arcface", measure, value, 0.0, place), "group": group}
+        for place, group, values in (
+            ("site b", "", {"sensitivity": sensitivity, "specificity": specificity}),
+            ("site a", "", {"sensitivity": 0.8, "specificity": 0.9}),
+            ("site a", "worst", {"sensitivity": 0.0, "specificity": 1.0}),
+        )
+        for measure, value in values.items()
+    ]
+    said = [one.reason for one in findings_of([], rows) if one.reason.codes[0] == Code.ONE_CLASS_CALLED]
+    assert len(said) == told
+    assert all(dict(one.causes[0].fields)["places"] == ("site b",) for one in said)
 
 
 def test_lights_when_it_is_not(snapshot: SnapshotAssertion) -> None:

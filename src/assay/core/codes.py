@@ -484,13 +484,15 @@ class Code(StrEnum):
     )
     ALL_AT_CHANCE = (
         "all-at-chance",
-        "no recipe is above chance (AUROC 0.50): differences mean little",
+        "no recipe is above chance (AUROC 0.50)[dosed? at p = 0]: comparisons mean little",
         "no recipe above chance: train longer",
     )
-    ALL_AT_CHANCE_WITHOUT_DOSE = (
-        "all-at-chance-without-dose",
-        "no recipe is above chance (AUROC 0.50) at p = 0: a change from there means little",
-        "no recipe above chance: train longer",
+    ONE_CLASS_CALLED = (
+        "one-class-called",
+        "nearly all images get one class in {places:list}: sensitivity {sensitivity:number} and specificity "
+        "{specificity:number}; check how these images are framed and scaled, or set the "
+        "threshold on images of that place",
+        "one class for nearly all: {places:list}",
     )
     SCALE_EXHAUSTED = (
         "scale-exhausted",

@@ -335,7 +335,9 @@ def done(evidence: Evidence) -> tuple[str, ...]:
             return ()
         first = f"One model ({facts.get('kind', 'model')}) was read as it is on {count(max(counts), 'image')}"
         return tuple(part for part in (f"{first} to predict {named}.", tied(evidence)) if part)
-    trained = len({row.get("trial") or (row["recipe"], row["seed"], row.get("fold")) for row in trials})
+    keys = [(row["recipe"], row["seed"], row.get("fold")) for row in trials]
+    by_key = {key: row.get("trial", key) for key, row in zip(reversed(keys), reversed(trials), strict=True)}
+    trained = len(set(by_key.values()))  # recipes share trainings, and an ensemble of folds, which comes last, is none
     recipes, seeds, folds = (len({row.get(key) for row in trials}) for key in ("recipe", "seed", "fold"))
     axis = in_words(evidence.outline.axis)
     kinds = plural(axis) if recipes == len(evidence.outline.levels) and axis else "recipes"

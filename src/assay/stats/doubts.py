@@ -58,6 +58,8 @@ ONE_POOL: dict[Split, float] = {"shares": 0.0612, "column": 0.0617}
 ASSOCIATION_TOLERANCE = 0.05
 MOST_ALIKE = 3
 """Cautions of one kind that are a line each. Of more, these are named in one line and the others counted."""
+CALLED, NEARLY_NONE = ("sensitivity", "specificity"), 0.05
+"""Shares of both classes that are called right, and a share that is close to none of a class."""
 MATCHING = ("matched-fit", MATCHED)
 """How comparisons are made that accompany one at equal budget or of all amounts."""
 AREAS = ("auroc", "auroc-macro", "auroc-referable")
@@ -95,6 +97,7 @@ def findings_of(
         *_associations(environments),
         *_uneven_rows(environments, trials, dosed),
         *_at_chance(estimates, dosed),
+        *_one_class(estimates),
         *_ends_of_scale(contrasts),
         *_few_patients(contrasts),
         *_few_seeds(contrasts, estimates),
@@ -239,7 +242,23 @@ def _at_chance(estimates: Sequence[Row], dosed: str) -> list[Finding]:
     ]
     if not rows or any(ends(row)[0] > 0.5 for row in rows):
         return []
-    return [_doubt(because(Code.ALL_AT_CHANCE_WITHOUT_DOSE if dosed else Code.ALL_AT_CHANCE), "estimates")]
+    return [_doubt(because(Code.ALL_AT_CHANCE, dosed=dosed), "estimates")]
+
+
+def _one_class(estimates: Sequence[Row]) -> list[Finding]:
+    """Report test conditions in which nearly all images get one class, as at a threshold of images that differ."""
+    found: dict[tuple[str, str], dict[str, float]] = {}
+    for row in estimates:
+        if text_of(row, "environment") and not any(text_of(row, part) for part in ("factor", "level", "group")):
+            place = text_of(row, "environment"), text_of(row, "recipe")
+            found.setdefault(place, {})[text_of(row, "measure")] = numeric(row, "value")
+    right = {place: [one.get(name, math.nan) for name in CALLED] for place, one in found.items()}
+    most = [place for place, pair in right.items() if min(pair) <= NEARLY_NONE and max(pair) >= 1 - NEARLY_NONE]
+    if not most:
+        return []
+    places, (sensitivity, specificity) = tuple(dict.fromkeys(place for place, _ in most)), right[most[0]]
+    reason = because(Code.ONE_CLASS_CALLED, places=places, sensitivity=sensitivity, specificity=specificity)
+    return [_doubt(reason, "estimates")]
 
 
 def _ends_of_scale(contrasts: Sequence[Row]) -> list[Finding]:
