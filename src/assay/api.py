@@ -150,8 +150,8 @@ class Study:
     def __post_init__(self, train: Any, tests: Mapping[str, Any] | None) -> None:
         """Replace tables and images in memory by folders, once."""
         if tests is not None or train is not None:
-            if isinstance(self.source, str):
-                raise SpecError("train and tests are for a study given as a mapping; write them in its `data` instead")
+            if isinstance(self.source, str) or "data" in self.source:
+                raise SpecError("train and tests are for a mapping without `data`; write them in that `data`")
             if not isinstance(tests, Mapping) or train is None:
                 raise SpecError("give both: train, a set as in `data`, and tests, a mapping of names to other sets")
             found = {"train": {}, "found": {}, **{name: {"data": name} for name in tests}}
