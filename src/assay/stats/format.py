@@ -51,8 +51,9 @@ def p_value(p: float) -> str:
 
 
 def plural(name: str) -> str:
-    """Return `trials`, `boxes`, `phantoms`, `strategies`."""
-    return f"{name[:-1]}ies" if name.endswith("y") else f"{name}{'es' if name.endswith(('s', 'x')) else 's'}"
+    """Return `trials`, `boxes`, `weight decays`, `strategies`."""
+    ends = name.endswith("y") and name[-2:-1] not in "aeiou"
+    return f"{name[:-1]}ies" if ends else f"{name}{'es' if name.endswith(('s', 'x', 'ch', 'sh')) else 's'}"
 
 
 def count(n: int, thing: str) -> str:
