@@ -7,6 +7,7 @@ from typing import Any
 
 from assay.core.reasons import Code, because
 from assay.core.registry import entries
+from assay.report.crosswalk import Audited
 from assay.report.sentences.audit import answer_words, headline, stated, verdict_line, worst_group
 from assay.shifts.battery import marks_of
 
@@ -80,6 +81,7 @@ def test_harm_that_is_shown_leads_before_a_search_that_found_no_region() -> None
         kin = row("tag", "objects", of) | {"explained": True}
         tables = {"regions": [region | {"verdict": verdict}], "verdicts": [kin]}
         assert ("tag" in " ".join(answer_words(tables))) == named == (stated(tables) == [kin])
+        assert Audited(tables, {}).harmful == ("Answers change with tag" if named else ""), "of a checklist"
     tables = {"regions": [region | {"verdict": "nothing-found"}], "verdicts": [row("tag", "objects", "no-effect")]}
     assert answer_words(tables)[0].endswith("which does not clear the model.")
     tables["regions"] = [region | {"verdict": "not-tested"}, region | {"of": "whole", "verdict": "nothing-found"}]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from assay.core.measures import label_of
-from assay.report.sentences.audit import HARMFUL, check_words, not_established
+from assay.report.sentences.audit import HARMFUL, check_words, not_established, stated
 from assay.report.words import sentence_case, valued
 from assay.stats.format import count, in_words, listed
 from assay.store.files import Row
@@ -78,8 +78,8 @@ class Audited:
 
     @property
     def harmful(self) -> str:
-        """Factors that answers change with."""
-        names = [in_words(row["factor"]) for row in self.tables["verdicts"] if row["verdict"] in HARMFUL]
+        """Factors that answers change with, apart from the leading region."""
+        names = [in_words(row["factor"]) for row in stated(self.tables) if row["verdict"] in HARMFUL]
         return f"Answers change with {listed(names)}" if names else ""
 
     @property
