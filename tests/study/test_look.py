@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import tracemalloc
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,19 @@ def test_labels_of_unsure_images_are_suspected_of_no_class() -> None:
     rows, away = data_checks._suspected_labels(table, Seen(np.arange(200), {}, features))
     assert sorted(rows.tolist()) == [1, 101]
     assert (away > 0.9).all()
+
+
+def test_thousands_of_images_are_compared_with_each_other_in_parts() -> None:
+    """A patient may have more images than are looked at of many patients."""
+    images = np.random.default_rng(0).normal(size=(3000, 64)).astype(np.float32)
+    units = (images - images.mean(axis=1, keepdims=True)) / images.std(axis=1, keepdims=True)
+    likest = np.sort(units[7] @ units.T / 64)[::-1][10]
+    tracemalloc.start()
+    found = data_checks._unlike(images)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found[7] == pytest.approx(1 - likest, abs=2e-3)
+    assert most < 3000 * 3000 * 4
 
 
 def test_text_and_pictures_of_something_else_are_found_where_every_image_has_a_letter(tmp_path: Path) -> None:

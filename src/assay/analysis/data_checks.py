@@ -309,9 +309,8 @@ def _unlike(features: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
     """Return 1 less the correlation of every picture with the tenth that is most like it."""
     centered = features - features.mean(axis=1, keepdims=True)
     units = centered / (np.linalg.norm(centered, axis=1, keepdims=True) + 1e-3 * np.sqrt(features.shape[1]))
-    near, away = min(NEIGHBORS, len(units) - 1), 1 - units @ units.T
-    away.partition(near, axis=1)
-    return away[:, near]
+    near, parts = min(NEIGHBORS, len(units) - 1), np.array_split(units, len(units) // 500 + 1)
+    return np.concatenate([np.partition(1 - part @ units.T, near, axis=1)[:, near].copy() for part in parts])
 
 
 def _small_groups(table: FactorTable | None) -> Iterator[str]:
