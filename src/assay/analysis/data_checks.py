@@ -32,7 +32,7 @@ SURELY = 0.9
 """Likeness from which on near copies are no mere suspicion."""
 FAR = 5.0
 FARS = {"marked": 4.0, "outlying": 6.0}
-"""Robust standard deviations from the median from which on an image is odd, if not `FAR`: 1% of usual sets at most."""
+"""Robust standard deviations from the median from which an image is odd, by kind or `FAR`: 1% of usual ones at most."""
 BLANK, MARKED = 0.003, 0.12
 """Contrast under which an image is blank, and share of thin bright marks over which it is marked."""
 NEIGHBORS = 10
