@@ -39,21 +39,19 @@ def row_uniform(seed: int, purpose: str, rows: np.ndarray) -> np.ndarray:
         float64 [n]. A row keeps its number regardless of other rows, so that the images marked at one dose are among
         those marked at a higher one.
     """
-    return (_mixed(seed, purpose, rows) >> 11).astype("float64") * 2.0**-53
+    return (mixed(rows, derive(seed, purpose)) >> 11).astype("float64") * 2.0**-53
 
 
 def row_seed(seed: int, purpose: str, rows: np.ndarray) -> np.ndarray:
     """One non-negative 32-bit seed per row, int64 [n], for generators that are keyed by row and pixel."""
-    return (_mixed(seed, purpose, rows) >> 32).astype("int64")
+    return (mixed(rows, derive(seed, purpose)) >> 32).astype("int64")
 
 
-def _mixed(seed: int, purpose: str, rows: np.ndarray) -> np.ndarray:
-    """Return the finalizer of SplitMix64 (Steele, Lea and Flood 2014) of each row."""
+def mixed(rows: np.ndarray, key: int | np.ndarray = 0) -> np.ndarray:
+    """Return the finalizer of SplitMix64 (Steele, Lea and Flood 2014) of each row, after a key."""
     import numpy as np
 
-    key = np.uint64(derive(seed, purpose))
-    with np.errstate(over="ignore"):
-        x = rows.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + key
+    x = rows.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.asarray(key, dtype=np.uint64)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))

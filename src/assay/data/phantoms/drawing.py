@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int, UInt32
 from torch import Tensor
 
 from assay.core.compiled import compiled
-from assay.core.seeds import derive
+from assay.core.seeds import derive, mixed
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -480,14 +480,10 @@ def hash_lattice(
 # exactly defined operations are used (integers, and + - * / on floats), so that values are the same bits in any batch,
 # in any order and on any processor.
 
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-
 
 def uniforms(nuisance: Int[np.ndarray, "n"], stream: str, count: int) -> Float[np.ndarray, "n count"]:
     """`count` uniform numbers in [0, 1) per row, float64, that depend on (row's seed, stream, position) alone."""
-    with np.errstate(over="ignore"):
-        position = np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN
-        bits = _mix(_row_key(nuisance, stream)[:, None] + position)
+    bits = mixed(np.arange(1, count + 1), _row_key(nuisance, stream)[:, None])
     return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
@@ -549,15 +545,13 @@ _BYTES_SCALE = float(1.0 / np.sqrt(4 * (256**2 - 1) / 12))
 
 
 def _row_key(nuisance: Int[np.ndarray, "n"], stream: str) -> np.ndarray:
-    with np.errstate(over="ignore"):
-        return _mix(nuisance.astype(np.uint64) * _GOLDEN + np.uint64(derive(0, "phantom", stream)))
+    return mixed(nuisance, derive(0, "phantom", stream))
 
 
 @lru_cache(maxsize=32)
 def _lattice_codes(count: int, device: str) -> Int[Tensor, "count"]:
     """One well-mixed 32-bit code per lattice point."""
-    with np.errstate(over="ignore"):
-        codes = _mix(np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN)
+    codes = mixed(np.arange(1, count + 1))
     return torch.as_tensor((codes >> np.uint64(32)).astype(np.uint32).view(np.int32), device=device)
 
 
@@ -569,13 +563,6 @@ def _hash32_(x: Int[Tensor, "..."]) -> Int[Tensor, "..."]:
     x *= 0x846CA68B - 2**32
     x ^= (x >> 16) & 0xFFFF
     return x
-
-
-def _mix(x: np.ndarray) -> np.ndarray:
-    """The finalizer of SplitMix64 (Steele, Lea and Flood 2014)."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
 
 
 # Smooth random fields on an image, batched, from lattices of white noise.
