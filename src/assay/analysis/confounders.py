@@ -19,7 +19,7 @@ from assay.core.files import canonical_json, filled
 from assay.core.reasons import Code, Reason, because, stated
 from assay.core.registry import build, lookup
 from assay.core.types import Factor, FactorTable
-from assay.data.dataset import Images
+from assay.data.dataset import OverImages
 from assay.probes.probe import Probe
 from assay.shifts.checks import Visibility, visibility
 from assay.shifts.confounders.drawing import LEGIBLE, Lettered
@@ -56,18 +56,8 @@ class Confounder:
 
 
 @dataclass(frozen=True)
-class ReadOnce:
+class ReadOnce(OverImages):
     """`Images` that are read whole at the first reading and then held: few, and looked at again and again."""
-
-    images: Images
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(channels, height, width)."""
-        return self.images.shape
-
-    def __len__(self) -> int:
-        return len(self.images)
 
     def read(self, index: np.ndarray) -> Float[Tensor, "n c h w"]:
         """See `Images`."""

@@ -61,6 +61,21 @@ class Images(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class OverImages:
+    """Other images that are changed or chosen on reading, as many and of the same shape if not said otherwise."""
+
+    images: Images
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channels, height, width)."""
+        return self.images.shape
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
 ONE_KIND = ("lesion",)
 """The kinds of masks that tell lesion from background alone."""
 

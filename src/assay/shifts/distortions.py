@@ -19,7 +19,7 @@ from assay.core.errors import SpecError, unknown_name
 from assay.core.opencv import cv2
 from assay.core.registry import build, entries
 from assay.core.traits import Extent, Origin
-from assay.data.dataset import Images
+from assay.data.dataset import OverImages
 from assay.shifts.confounders.drawing import Mark, Shape, image_change, in_channels, luminance
 from assay.shifts.confounders.marks import Hair, Ruler
 from assay.shifts.confounders.pixels import (
@@ -207,20 +207,11 @@ def only_color(name: str) -> Callable[[Shape], str]:
 
 
 @dataclass(frozen=True)
-class DistortedImages:
+class DistortedImages(OverImages):
     """`Images` that are distorted on reading, and then moved to a device."""
 
-    images: Images
     change: Drawn
     device: str = "cpu"
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(channels, height, width)."""
-        return self.images.shape
-
-    def __len__(self) -> int:
-        return len(self.images)
 
     def read(self, index: np.ndarray) -> Float[Tensor, "n c h w"]:
         """Distorted images at these positions, in this order, on the device."""

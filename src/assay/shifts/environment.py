@@ -13,7 +13,7 @@ from torch import Tensor
 
 from assay.core.errors import AssociationError, DataError
 from assay.core.types import FactorTable
-from assay.data.dataset import Images, Lesions, Masks, NativeMasks, Originals
+from assay.data.dataset import Images, Lesions, Masks, NativeMasks, Originals, OverImages
 from assay.data.files.fitting import Framing
 from assay.shifts.intervention import Drawn
 from assay.spec.schema import AssociationSpec, EnvironmentSpec
@@ -32,7 +32,6 @@ class Achieved:
         kept, available: Rows chosen and rows there were.
         held: The value that all rows have, or the levels that count alike, so that nothing can be tied and the strength
             is 0 whatever else holds; empty where the factor varies.
-        put_on: Whether the factor is an intervention, whose shares are made and never found.
     """
 
     factor: str
@@ -45,7 +44,6 @@ class Achieved:
     kept: int
     available: int
     held: str = ""
-    put_on: bool = False
 
 
 @dataclass(frozen=True)
@@ -152,16 +150,10 @@ class SobolDesign:
 
 
 @dataclass(frozen=True)
-class PickedImages:
+class PickedImages(OverImages):
     """Some of the images, by position."""
 
-    images: Images
     positions: Int[np.ndarray, "n"]
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(channels, height, width)."""
-        return self.images.shape
 
     def __len__(self) -> int:
         return len(self.positions)

@@ -19,7 +19,7 @@ from torch.nn import functional
 from assay.core.errors import SpecError
 from assay.core.seeds import row_seed, row_uniform
 from assay.core.types import Factor
-from assay.data.dataset import DrawnLesions, Images, Originals
+from assay.data.dataset import DrawnLesions, Images, Originals, OverImages
 from assay.data.files.fitting import Box
 
 # Changes to pixels: parameters are drawn per row first, then applied deterministically, and kept.
@@ -217,23 +217,14 @@ def draw(
 
 
 @dataclass(frozen=True)
-class ChangedImages:
+class ChangedImages(OverImages):
     """Images with interventions applied on reading, one after another.
 
     Those at original resolution come first: a row that has any is read from pictures that were changed before they
     were brought to the study's size.
     """
 
-    images: Images
     changes: Sequence[Drawn]
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(channels, height, width)."""
-        return self.images.shape
-
-    def __len__(self) -> int:
-        return len(self.images)
 
     def read(self, index: np.ndarray) -> Float[Tensor, "n c h w"]:
         """Float32 images in [0, 1] at these positions, in this order, on the CPU."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from assay.core.errors import SpecError, cut
 from assay.data.cache import ArrayCache
-from assay.data.dataset import Images
+from assay.data.dataset import Images, OverImages
 from assay.data.files.load import load_images
 from assay.models.ref import GivenModel, Output, Scaling
 from assay.probes.reader import evaluating
@@ -131,19 +131,10 @@ Change = Callable[[Float[Tensor, "b c h w"]], Float[Tensor, "b c h w"]]
 
 
 @dataclass(frozen=True)
-class ReadAs:
+class ReadAs(OverImages):
     """`Images` that are changed on reading."""
 
-    images: Images
     change: Change
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(channels, height, width)."""
-        return self.images.shape
-
-    def __len__(self) -> int:
-        return len(self.images)
 
     def read(self, index: np.ndarray) -> Float[Tensor, "n c h w"]:
         """Changed images at these positions."""
