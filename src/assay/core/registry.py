@@ -292,11 +292,6 @@ def _import_catalogs(own_code: bool) -> None:
             importlib.import_module(point.value)
 
 
-def own_code_allowed() -> bool:
-    """Return whether code of the user's may be imported in this context."""
-    return _own_code_allowed.get()
-
-
 def _known() -> Mapping[tuple[str, str], Entry]:
     """Components by kind and name: those of the index, and those of plug-ins."""
     _import_catalogs(_own_code_allowed.get())

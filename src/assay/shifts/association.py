@@ -16,7 +16,6 @@ from assay.core.seeds import row_uniform
 from assay.core.types import Factor, FactorTable
 from assay.data.dataset import Phantom
 from assay.shifts.environment import Achieved, Environment
-from assay.shifts.intervention import mark_factor
 from assay.spec.data import no_shares
 from assay.spec.schema import AssociationSpec
 
@@ -224,7 +223,6 @@ def achieved(
         kept=len(table),
         available=len(table) if available is None else available,
         held=_held(described, table.columns[factor][known], values[known]),
-        put_on=table.factor(factor) == mark_factor(factor),
     )
 
 

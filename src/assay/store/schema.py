@@ -53,15 +53,6 @@ from assay.store.data_tables import ADDED, DOSE_COUNTS, ENVIRONMENTS, SHORTCUTS,
 
 SCHEMA_VERSION = 1
 
-OUTPUTS = {
-    "row": "BIGINT",  # the image's number within its dataset
-    "patient": "BIGINT",  # a code; identifiers never enter a run folder
-    "target": "BIGINT",
-    "fold": "BIGINT",  # the fold that tested the row, 0 where the split is fixed
-    "logit_0": "FLOAT",  # one column per class
-    # of a segmentation further columns, such as hit[3]: docs/reference/maps.md
-}
-
 MEASUREMENTS = {
     "measure": "VARCHAR",
     "value": "DOUBLE",

@@ -34,7 +34,6 @@ class Tuning:
 
     Attributes:
         source: The study: a built-in name or a file.
-        overrides: The changes with which it is tuned.
         scale: The scale at which it is tuned.
         place: Dotted key of the value that is tuned.
         values: The values that are tried.
@@ -44,7 +43,6 @@ class Tuning:
     """
 
     source: str
-    overrides: tuple[Override, ...]
     scale: str | None
     place: str
     values: tuple[Any, ...]
@@ -114,7 +112,7 @@ def plan_tuning(
         ("grid.only", entries or None),
     )
     spec = parse_study(source, overrides=tried, scale=scale)
-    return Tuning(source, tuple(overrides), scale, place, tuple(values), asked, study, spec)
+    return Tuning(source, scale, place, tuple(values), asked, study, spec)
 
 
 def _first_of_each(study: StudySpec, by: Sequence[str]) -> list[RecipePoint]:
