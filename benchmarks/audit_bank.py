@@ -88,7 +88,8 @@ DOMAINS: Mapping[str, Domain] = {
     "phantom-chest": Domain(
         {"phantom": "chest", "target": "mass", "core": "mass"}, {"difficulty": {"mass": 2.5}}, "view"
     ),
-    "phantom-nodule": Domain({"phantom": "nodule", "target": "malignant", "core": "margin"}, {}),
+    "phantom-nodule": Domain({"phantom": "nodule", "target": "malignant", "core": "margin"},
+                             {"difficulty": {"margin": 3}}),
     "chest-xray": Domain({"folder": "chest-xray", "target": "finding", "patient": "patient",
                           "where": {"origin": "a"}}, {}),
     "dermoscopy": Domain({"folder": "dermoscopy", "target": "melanoma", "patient": "lesion"}, {}),

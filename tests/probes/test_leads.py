@@ -216,6 +216,21 @@ def test_carriers_are_the_images_that_are_alike_whatever_is_around(mark: str, le
         assert bright == (level > 0.5)
 
 
+def test_a_bright_letter_is_bright_where_its_class_is_darker_all_around() -> None:
+    made = world(0)
+    has = np.random.default_rng(1).random(COUNT) < 0.5
+    where = Box(2 / 3, 2 / 3, 1, 1).where(SIDE, SIDE)
+    images = made.images.copy()
+    images[has] -= 0.2
+    images[has, :, -7:-2, -5] = images[has, :, -7:-2:2, -5:-2] = 0.95
+    sample = Sample(images, made.target, np.arange(COUNT), np.zeros((COUNT, 1)))
+    assert images[has][:, :, where].mean() < images[~has][:, :, where].mean(), "darker as a whole"
+    for high in (has, ~has):
+        carry, bright = carriers(sample, where, high)
+        assert (carry == has).all()
+        assert bright
+
+
 def test_a_mirrored_history_is_found_by_the_mirror_half() -> None:
     found, made = led("mirrored", "mirrored", 0, "whole")
     assert found.region.kind == "mirror"

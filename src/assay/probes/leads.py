@@ -429,8 +429,17 @@ def carriers(
     content = sample.images[:, :, where]
     gap = content[high].mean(axis=0) - content[~high].mean(axis=0)
     spread = [float((gap**2 * content[group].var(axis=0)).sum()) for group in (high, ~high)]
-    first, gray = spread[0] <= spread[1], gap.mean(axis=0)
-    return (high if first else ~high), (float((gray * np.abs(gray)).sum()) > 0) == first
+    carry = high if spread[0] <= spread[1] else ~high
+    return carry, brighter(sample, where, carry)
+
+
+def brighter(sample: Sample, where: Bool[np.ndarray, "h w"], carry: Bool[np.ndarray, " n"]) -> bool:
+    """Return whether what images carry is brighter than what others have, by pixels at which carriers are alike."""
+    with_it, without = (sample.images[group][:, :, where] for group in (carry, ~carry))
+    least = 0.01 * sample.images[:, :, where].var(axis=0).mean()
+    alike = (without.var(axis=0) + least) / (with_it.var(axis=0) + least)
+    gray = ((with_it.mean(axis=0) - without.mean(axis=0)) * alike).mean(axis=0)
+    return float((gray * np.abs(gray)).sum()) > 0
 
 
 # All three, crossed.

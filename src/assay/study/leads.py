@@ -20,7 +20,7 @@ from assay.execution.tasks import Context
 from assay.models.external import AT_ONCE, starts_program
 from assay.probes import leads
 from assay.probes.drawn import lead_drawn
-from assay.probes.leads import Lead, Sample, carriers, lead
+from assay.probes.leads import Lead, Sample, brighter, carriers, lead
 from assay.probes.reader import ReadingError, evaluating, scores_of
 from assay.shifts.environment import Environment
 from assay.shifts.population import PopulationScene
@@ -254,7 +254,7 @@ def _carriers(found: Lead, sample: Sample, where: Bool[np.ndarray, "h w"]) -> tu
     across, down = (np.abs(np.diff(sample.images, axis=axis)).mean(axis=1) for axis in (3, 2))
     edges = (across[:, 1:] + down[:, :, 1:])[:, inner].mean(axis=1)
     swapped = found.shape >= 0.5 and edges[~carry].mean() > edges[carry].mean()
-    return (~carry, not bright) if swapped else (carry, bright)
+    return (~carry, brighter(sample, where, ~carry)) if swapped else (carry, bright)
 
 
 def _of_corners(
