@@ -44,7 +44,7 @@ from assay.stats.metrics import auroc
 from assay.stats.rows import LeadVerdict
 from assay.stats.swing import Bounded, marked
 from assay.stats.verdicts import decide_lead
-from assay.study.references import LeadLimits, shipped_limits
+from assay.study.references import LeadLimits, limit_of, shipped_limits
 
 Row = dict[str, Any]
 SIDE = 48
@@ -52,6 +52,9 @@ TRAINED, SEARCHED, TRUTH = 300, 160, 100
 """Images of a network: half of each class, no patient in two of these parts."""
 EPOCHS, BATCH, RATE = 12, 32, 3e-3
 TRACKS: tuple[Track, ...] = ("place", "whole")
+SEARCHES = (*TRACKS, "drawn")
+NUMBERS = ("z", "error", "low", "high", "first", "second", "effective", "passes")
+"""Numbers of the search for what is drawn alike."""
 MOVES = 1.0
 """Change of scores by a planted mark, in standard deviations within class, from which on it should be found."""
 
@@ -429,12 +432,14 @@ def _drawn(scores: Scores, sample: Sample, network: Network, clean: Pixels) -> R
     """Return what the search for what is drawn alike said, and whether place and polarity are right."""
     found = lead_drawn(scores, sample, at_once=256)
     if isinstance(found, Reason):
-        return {"drawn": LeadVerdict.NOTHING_FOUND, "drawn z": 0.0, "drawn passes": 0, "drawn right": False}
+        nothing = {**dict.fromkeys(NUMBERS, 0.0), "agree": False, "discrete": False}
+        return {**{f"drawn {key}": value for key, value in nothing.items()},
+                "drawn": LeadVerdict.NOTHING_FOUND, "drawn right": False}  # fmt: skip
     said = _searched(found, sample, network, clean)
     called = decide_lead(found.effect, found.values, agree=found.agree, discrete=said["discrete"],
                          effective=found.swing.effective, least=found.least)  # fmt: skip
-    return {"drawn": called, "drawn z": said["z"], "drawn passes": said["passes"],
-            "drawn right": said["place"] is True and said["polarity"] is True}  # fmt: skip
+    return {**{f"drawn {key}": said[key] for key in (*NUMBERS, "agree", "discrete")},
+            "drawn": called, "drawn right": said["place"] is True and said["polarity"] is True}  # fmt: skip
 
 
 def _occluded(network: Network, scores: Scores, sample: Sample, images: int = 16) -> Row:
@@ -477,7 +482,7 @@ def interval(count: int, of: int) -> list[float | None]:
 
 def limits_of(rows: Sequence[Row]) -> dict[str, float]:
     """Return the largest effect of clean networks for each search."""
-    return {of: round(max(float(row[f"{of} z"]) for row in rows), 4) for of in TRACKS}
+    return {of: round(limit_of(of, [float(row[f"{of} z"]) for row in rows]), 4) for of in SEARCHES}
 
 
 def deciding(row: Row, of: str) -> float:
@@ -486,8 +491,10 @@ def deciding(row: Row, of: str) -> float:
     return least if row[f"{of} agree"] == "True" else 0.0
 
 
-def verdict(row: Row, of: str, limit: float) -> LeadVerdict:
-    """Return the verdict of a search by a limit."""
+def verdict(row: Row, of: str, limit: float | None) -> LeadVerdict:
+    """Return the verdict of a search by a limit; of what is drawn alike also without."""
+    if limit is None:
+        return LeadVerdict(row[of])
     effect = Bounded(*(float(row[f"{of} {key}"]) for key in ("z", "error", "low", "high")))
     halves = float(row[f"{of} first"]), float(row[f"{of} second"])
     return decide_lead(effect, halves, agree=row[f"{of} agree"] == "True", discrete=row[f"{of} discrete"] == "True",
@@ -522,8 +529,8 @@ class Judged:
         return self.shipped.largest if self.shipped is not None and not self.reference else limits_of(self.reference)
 
     def says(self, row: Row) -> set[LeadVerdict]:
-        """Return the verdicts of both searches."""
-        return {verdict(row, of, self.limits[of]) for of in TRACKS}
+        """Return the verdicts of all searches."""
+        return {verdict(row, of, self.limits.get(of)) for of in SEARCHES}
 
     def called(self, row: Row) -> bool:
         """Return whether a network is said to live by a mark, or to rely on a region's look."""
@@ -531,8 +538,9 @@ class Judged:
 
     def named(self, row: Row) -> bool:
         """Return whether a local mark is said to be lived by, with its place and polarity."""
-        return (verdict(row, "place", self.limits["place"]) == LeadVerdict.LIVES
-                and row["place place"] == row["place polarity"] == "True")  # fmt: skip
+        said = {of: verdict(row, of, self.limits.get(of)) == LeadVerdict.LIVES for of in SEARCHES}
+        return ((said["place"] and row["place place"] == row["place polarity"] == "True")
+                or (said["drawn"] and row["drawn right"] == "True"))  # fmt: skip
 
     @property
     def strong(self) -> list[Row]:
@@ -546,7 +554,7 @@ class Judged:
             own = [row for row in self.reference if row["architecture"] == name]
             limits = limits_of([row for row in self.reference if row["architecture"] != name])
             found[name] = {of: [limits[of], sum(float(row[f"{of} z"]) > limits[of] for row in own), len(own)]
-                           for of in TRACKS}  # fmt: skip
+                           for of in SEARCHES}  # fmt: skip
         return found
 
     def document(self) -> Row:
@@ -580,7 +588,8 @@ class Judged:
 
         networks = len(self.reference) or (self.shipped.networks if self.shipped else 0)
         found: dict[str, tuple[int, int] | str] = {
-            "limit: place, whole image": f"{limits['place']:.2f}, {limits['whole']:.2f} ({networks})",
+            "limit: place, whole image, drawn alike":
+                ", ".join(f"{limits[of]:.2f}" for of in SEARCHES if of in limits) + f" ({networks})",
             "beyond the other architectures": (int(sum(row[1] for row in out)), int(sum(row[2] for row in out))),
             "clean: lives by": share(lambda row: LeadVerdict.LIVES in self.says(row), clean),
             "clean: lives by, or look": share(self.called, clean),

@@ -90,9 +90,9 @@ def test_a_bank_has_every_architecture_in_its_reference_and_no_seed_twice() -> N
 def row(role: str, z: float, **more: Any) -> dict[str, str]:
     one = {"role": role, "architecture": "flat", "mark": "", "tie": 0.95, "moves": 0.0, "occlusion": z, "t test": False,
            "drawn": "nothing-found", "drawn right": False}  # fmt: skip
-    for of in ("place", "whole"):
-        here = {"z": z, "error": 0.05, "low": z - 0.1, "high": z + 0.1, "first": z, "second": z, "agree": True,
-                "discrete": True, "effective": 80, "place": "", "polarity": ""}  # fmt: skip
+    for of, value in (("place", z), ("whole", z), ("drawn", 0.1)):
+        here = {"z": value, "error": 0.05, "low": value - 0.1, "high": value + 0.1, "first": value, "second": value,
+                "agree": True, "discrete": True, "effective": 80, "place": "", "polarity": ""}  # fmt: skip
         one |= {f"{of} {key}": value for key, value in here.items()}
     return {key: str(value) for key, value in (one | more).items()}
 
@@ -107,11 +107,13 @@ def test_networks_are_judged_by_the_reference() -> None:
         row("planted", 1.2, **{**mark, "place polarity": False}),
         row("planted", 1.2, **{**mark, "moves": 0.5}),
     ])  # fmt: skip
-    assert judged.limits == {"place": 0.5, "whole": 0.5}
+    assert judged.limits == {"place": 0.5, "whole": 0.5, "drawn": 0.45}, "never below a lead"
     document = judged.document()
     assert document["false_rate"] == interval(1, 2)
     assert document["missed_rate"] == interval(1, 3)
-    assert document["leave_one_architecture_out"]["pooled"] == {"place": [0.3, 1, 1], "whole": [0.3, 1, 1]}
+    assert document["leave_one_architecture_out"]["pooled"] == {
+        "place": [0.3, 1, 1], "whole": [0.3, 1, 1], "drawn": [0.45, 0, 1],
+    }  # fmt: skip
     rates = judged.rates()
     assert rates["planted: lives by, place and polarity right"] == (1, 3)
     assert rates["planted: nothing found"] == (1, 3)

@@ -169,6 +169,7 @@ def test_a_network_that_lives_by_a_mark_is_said_to_on_page_card_and_terminal(
     verdicts = {row["factor"]: row["verdict"] for row in RunFolder(out).table("verdicts")}
     for text in (said, card, page[: page.index("<nav")]):
         assert "No effect" not in text, verdicts
+        assert "no reference networks" not in text
     before = (out / "tables" / "regions.parquet").read_bytes()
     (out / "tables" / "stamp.json").unlink()
     audited(name, tmp_path, domain="chest-xray")

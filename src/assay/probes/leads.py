@@ -434,11 +434,13 @@ def carriers(
 
 
 def brighter(sample: Sample, where: Bool[np.ndarray, "h w"], carry: Bool[np.ndarray, " n"]) -> bool:
-    """Return whether what images carry is brighter than what others have, by pixels at which carriers are alike."""
-    with_it, without = (sample.images[group][:, :, where] for group in (carry, ~carry))
-    least = 0.01 * sample.images[:, :, where].var(axis=0).mean()
-    alike = (without.var(axis=0) + least) / (with_it.var(axis=0) + least)
-    gray = ((with_it.mean(axis=0) - without.mean(axis=0)) * alike).mean(axis=0)
+    """Return whether what images carry is brighter than what others have, apart from the tone of whole images."""
+    with_it, without = sample.images[carry], sample.images[~carry]
+    least = 0.01 * sample.images.var(axis=0).mean()
+    alike = np.maximum(1, (without.var(axis=0) + least) / (with_it.var(axis=0) + least))
+    gap = with_it.mean(axis=0) - without.mean(axis=0)
+    apart = gap - np.average(gap, axis=(1, 2), weights=1 / alike**2, keepdims=True)
+    gray = (apart * alike).mean(axis=0)[where]
     return float((gray * np.abs(gray)).sum()) > 0
 
 

@@ -95,7 +95,8 @@ def audit_account(evidence: Evidence) -> Account:
     lines = [*said, *marks] if led is not None else [*marks, *said]
     if worst := worst_group(tables["groups"]):
         lines.append(Line(f"{worst[0]}:", worst[1], "groups"))
-    chips = _chips(tables["checks"], facts, marks=any(row["kind"] == "mark" for row in verdicts))
+    unlimited = led is None or math.isnan(numeric(led, "limit"))
+    chips = _chips(tables["checks"], facts, marks=unlimited and any(row["kind"] == "mark" for row in verdicts))
     opening = Opening(
         tuple(sorted(chips, key=lambda one: one.light == "ok")[:MOST_CHIPS]),
         tuple(done(facts, verdicts)),

@@ -200,7 +200,7 @@ def _answer(rows: Sequence[Row]) -> Iterator[str]:
         else:
             yield f"Answers change most with {what_words(row)}: {flips}."
         if _placed(row) and row["discrete"]:
-            yield f"It is on {shares_words(row)}."
+            yield f"It is on {shares_words(row)}{' in the training images' if row['trained'] else ''}."
         yield from (
             f"Apart from it, {what_words(one)} changes {100 * one['flips']:.0f} of 100 answers: it is on "
             f"{shares_words(one)}."
