@@ -18,7 +18,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -485,12 +485,6 @@ def limits_of(rows: Sequence[Row]) -> dict[str, float]:
     return {of: round(limit_of(of, [float(row[f"{of} z"]) for row in rows]), 4) for of in SEARCHES}
 
 
-def deciding(row: Row, of: str) -> float:
-    """Return the least of both halves and the lower bound, which decides on reliance; 0 where the halves disagree."""
-    least = min(float(row[f"{of} {key}"]) for key in ("first", "second", "low"))
-    return least if row[f"{of} agree"] == "True" else 0.0
-
-
 def verdict(row: Row, of: str, limit: float | None) -> LeadVerdict:
     """Return the verdict of a search by a limit; of what is drawn alike also without."""
     if limit is None:
@@ -568,8 +562,8 @@ class Judged:
         """Return what the table shows."""
         limits, clean, strong = self.limits, self.clean, self.strong
         occlusion = max((float(row["occlusion"]) for row in self.reference), default=math.nan)
-        bounds = {of: max((deciding(row, of) for row in self.reference), default=math.nan) for of in TRACKS}
-        out = [one for of in self.left_out().values() for one in of.values()]
+        without = self.left_out()
+        out = [one for of in without.values() for one in of.values()]
 
         def share(test: Callable[[Row], bool], among: Sequence[Row]) -> tuple[int, int]:
             return sum(map(test, among)), len(among)
@@ -577,8 +571,9 @@ class Judged:
         def beyond(row: Row) -> bool:
             return float(row["occlusion"]) > occlusion
 
-        def decided(row: Row) -> bool:
-            return any(deciding(row, of) > bounds[of] for of in TRACKS)
+        def ends(values: Iterable[float]) -> str:
+            there = list(values) or [math.nan]
+            return f"{min(there):.2f} to {max(there):.2f}"
 
         def hinted(row: Row) -> bool:
             return row["drawn"] == LeadVerdict.LEAD
@@ -590,8 +585,12 @@ class Judged:
         found: dict[str, tuple[int, int] | str] = {
             "limit: place, whole image, drawn alike":
                 ", ".join(f"{limits[of]:.2f}" for of in SEARCHES if of in limits) + f" ({networks})",
+            "limit without one architecture":
+                ", ".join(ends(one[of][0] for one in without.values()) for of in SEARCHES),
+            "median AUROC of architectures": ends(
+                float(np.median([float(row["auroc"]) for row in self.reference if row["architecture"] == name]))
+                for name in without),
             "beyond the other architectures": (int(sum(row[1] for row in out)), int(sum(row[2] for row in out))),
-            "clean: lives by": share(lambda row: LeadVerdict.LIVES in self.says(row), clean),
             "clean: lives by, or look": share(self.called, clean),
             "planted: lives by, or look": share(self.called, strong),
             "planted: lives by, place and polarity right": share(self.named, strong),
@@ -608,9 +607,6 @@ class Judged:
             "drawn alike: planted, a lead with another place or polarity":
                 share(lambda row: hinted(row) and row["drawn right"] == "False", strong),
             "drawn alike: sticker or column with a lead": share(hinted, [*of("sticker"), *of("column")]),
-            "limit of bounds: place, whole image": ", ".join(f"{bounds[of]:.2f}" for of in TRACKS),
-            "limit of bounds: clean beyond": share(decided, clean),
-            "limit of bounds: planted beyond": share(decided, strong),
             "occlusion map: clean beyond the limit": share(beyond, clean),
             "occlusion map: planted, the largest cell at the mark":
                 share(lambda row: row["occlusion place"] == "True", strong),
@@ -620,7 +616,13 @@ class Judged:
             "t test: planted, the mark has the largest t":
                 share(lambda row: row["t test"] == "True" and row["t test names"] == row["mark"], strong),
         }  # fmt: skip
-        own = ("beyond the other", "limit of bounds", "occlusion map: clean", "occlusion map: planted beyond")
+        own = (
+            "limit without",
+            "median AUROC",
+            "beyond the other",
+            "occlusion map: clean",
+            "occlusion map: planted beyond",
+        )
         return {name: one for name, one in found.items() if self.reference or not name.startswith(own)}
 
 

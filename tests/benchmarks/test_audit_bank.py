@@ -101,7 +101,7 @@ def test_networks_are_judged_by_the_reference() -> None:
     mark = {"mark": "letter", "moves": 2.0, "place place": True, "place polarity": True, "occlusion place": True,
             "t test": True, "t test names": "letter", "drawn": "lead", "drawn right": True}  # fmt: skip
     judged = Judged.of([
-        row("reference", 0.3), row("reference", 0.5, architecture="pooled"),
+        row("reference", 0.3, auroc=0.8), row("reference", 0.5, architecture="pooled", auroc=0.9),
         row("held-out", 0.4), row("held-out", 0.9),
         row("planted", 1.2, **mark), row("planted", 0.2, **{**mark, "drawn right": False}),
         row("planted", 1.2, **{**mark, "place polarity": False}),
@@ -117,8 +117,8 @@ def test_networks_are_judged_by_the_reference() -> None:
     rates = judged.rates()
     assert rates["planted: lives by, place and polarity right"] == (1, 3)
     assert rates["planted: nothing found"] == (1, 3)
-    assert rates["limit of bounds: place, whole image"] == "0.40, 0.40"
-    assert rates["limit of bounds: planted beyond"] == (2, 3)
+    assert rates["limit without one architecture"] == "0.30 to 0.50, 0.30 to 0.50, 0.45 to 0.45"
+    assert rates["median AUROC of architectures"] == "0.80 to 0.90"
     assert rates["occlusion map: clean beyond the limit"] == (1, 2)
     assert rates["drawn alike: clean with a lead"] == (0, 2)
     assert rates["drawn alike: planted, tied 0.95 / 0.05, a lead with place and polarity right"] == (2, 3)
