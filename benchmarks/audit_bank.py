@@ -665,7 +665,7 @@ def shown(cell: tuple[int, int] | str) -> str:
     _, low, high = interval(*cell)
     assert low is not None
     assert high is not None
-    return f"{cell[0]} of {cell[1]} [{100 * low:.0f}, {100 * high:.0f}%]"
+    return f"{cell[0]}/{cell[1]} [{100 * low:.0f}, {100 * high:.0f}%]"
 
 
 def main() -> None:

@@ -170,28 +170,15 @@ class Search:
         assert flips is not None
         codes = np.unique(sample.target).tolist()
         return {
-            "kind": found.region.kind,
-            "name": found.region.name,
-            **_bounded("value", found.effect),
-            "first": found.values[0],
-            "second": found.values[1],
-            "agree": found.agree,
-            "discrete": all(bool(one.groups.discrete) for one in found.halves),
-            "separation": half.groups.separation,
-            "least": found.least,
-            "raises": bool((carry == found.high).all()),
-            "class": score_names(self.classes)[half.groups.column],
+            "kind": found.region.kind, "name": found.region.name, "search": self.id, "passes": found.passes,
+            **_bounded("value", found.effect), "first": found.values[0], "second": found.values[1],
+            "agree": found.agree, "discrete": all(bool(one.groups.discrete) for one in found.halves),
+            "separation": half.groups.separation, "least": found.least,
+            "raises": bool((carry == found.high).all()), "class": score_names(self.classes)[half.groups.column],
             "shares": {self.classes[code]: float(carry[sample.target == code].mean()) for code in codes},
-            "moved": found.moved,
-            "shape": found.shape,
-            "tone": found.tone,
-            **_bounded("g", swing.g),
-            **_bounded("flips", flips),
-            "effective": found.swing.effective,
-            "passes": found.passes,
-            "search": self.id,
-            "reason": "",
-        }
+            "moved": found.moved, "shape": found.shape, "tone": found.tone, "effective": found.swing.effective,
+            **_bounded("g", swing.g), **_bounded("flips", flips), "reason": "",
+        }  # fmt: skip
 
     @property
     def limit(self) -> float | None:
