@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from torch.nn import functional
 
 from assay import look
 from assay.analysis import data_checks
-from assay.analysis.image_cues import EDGES, Seen
+from assay.analysis.image_cues import EDGES, Seen, properties_of
 from assay.analysis.shortcuts import shortcut_cautions
 from assay.cli import main
 from assay.core.types import FactorTable
@@ -166,6 +168,25 @@ def test_text_and_pictures_of_something_else_are_found_where_every_image_has_a_l
     issues = pd.read_csv(tmp_path / "look" / "issues.csv", keep_default_na=False)
     files = {kind: {int(file[:3]) for file in part["file"]} for kind, part in issues.groupby("kind")}
     assert files == {"marked": texts, "outlying": blocks}
+
+
+@pytest.mark.parametrize("kind", ["glints", "noise", "dark"])
+@pytest.mark.parametrize("side", [16, 28, 32, 48, 128])
+def test_texture_is_no_text(side: int, kind: str) -> None:
+    """Glints in ten pictures, or the grain of noise, look like letters where a picture has few pixels."""
+    draw = torch.Generator().manual_seed(side)
+    smooth, noise = torch.rand(200, 1, 6, 6, generator=draw), torch.randn(200, side, side, generator=draw)
+    gray = functional.interpolate(0.4 + 0.2 * smooth, (128, 128), mode="bicubic")
+    for _ in range(6):
+        y, x = torch.randint(20, 105, (2,), generator=draw).tolist()
+        gray[:10, :, y : y + 6, x : x + 6] = 1
+    gray = functional.interpolate(gray, (side, side), mode="area")[:, 0]
+    if kind != "glints":
+        grain = torch.rand(200, 1, 1, generator=draw) * noise
+        gray = 0.1 + 0.15 * grain.abs() if kind == "dark" else 0.5 + 0.2 * grain
+    found = {name: values.double().numpy() for name, values in properties_of(gray.clamp(0, 1)[:, None]).items()}
+    thumbnail = functional.adaptive_avg_pool2d(gray, 16).flatten(1).double().numpy()
+    assert not len(data_checks._odd(Seen(np.arange(200), found, {"thumbnail": thumbnail}))["marked"][0])
 
 
 def test_labels_that_pictures_contradict_are_suspected_and_shuffled_ones_are_not(tmp_path: Path) -> None:

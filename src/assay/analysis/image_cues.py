@@ -25,8 +25,11 @@ MOST_IMAGES = 4000
 """Image properties and baselines are taken of so many images at most, all images of patients drawn at random."""
 THUMBNAIL, RING = 16, 20
 """Pixels a side of the thumbnail, and of the image whose outer tenth is the frame of two pixels."""
-MARK, BRIGHTER = 0.4, 0.15
-"""Thin bright marks go by this share of the way from what is around them to white, and are brighter by this."""
+MARK, BRIGHTER, LEGIBLE = 0.4, 0.15, 64
+"""Thin bright marks go by this share of the way from what is around them to white, and are brighter by this.
+
+On fewer pixels a side no letter can be told from texture.
+"""
 CELLS, DIRECTIONS, EDGES = 8, 8, "edges by direction"
 OF_IMAGES = ("image", "baseline")
 """Kinds of cues of the pictures alone."""
@@ -186,15 +189,16 @@ def properties_of(pictures: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor,
 
 def _most_marked(gray: Float[Tensor, "b h w"]) -> Float[Tensor, " b"]:
     """Return the share of thin bright marks where there are most: in a window of two lines of text, not at the rim."""
+    height, width = gray.shape[1:]
+    if min(height, width) < LEGIBLE:
+        return torch.zeros(len(gray))
     eroded = -functional.max_pool2d(-gray, 5, 1, 2)
     around = functional.max_pool2d(eroded, 5, 1, 2)  # without bright structures of under five pixels
     above = gray - around
     marks = (above > BRIGHTER) & (above > MARK * (1 - around))
-    height, width = gray.shape[1:]
     down, across = height // 40, width // 40
     inner = marks[:, None, down : height - down, across : width - across].double()
-    window = max(1, height * 3 // 32), max(1, width * 3 // 8)
-    return functional.avg_pool2d(inner, window, 2).flatten(1).amax(dim=1)
+    return functional.avg_pool2d(inner, (height * 3 // 32, width * 3 // 8), 2).flatten(1).amax(dim=1)
 
 
 def _inner(height: int, width: int) -> tuple[slice, slice]:
