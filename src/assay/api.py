@@ -729,6 +729,7 @@ def look(
     positive: str = "",
     patient: str = "",
     image: str = "",
+    embeddings: str | Path | None = None,
     size: int = 128,
     out: str | Path | None = None,
     progress: bool = False,
@@ -741,6 +742,7 @@ def look(
         positive: The positive class.
         patient: The patient; by default the column that is called like one.
         image: The image's file; by default the column that names files.
+        embeddings: A CSV of numbers by image, such as a network's features, from which labels are judged.
         size: Side in pixels at which images are looked at.
         out: The folder of the page and of issues.csv; by default `looks/NAME`.
         progress: Whether reading is shown.
@@ -757,6 +759,7 @@ def look(
     from assay.study.look_request import LookRequest
 
     asked = LookRequest(data=data, target=target, positive=positive, patient=patient, image=image, size=size,
+                        embeddings=None if embeddings is None else Path(embeddings),
                         out=None if out is None else Path(out))  # fmt: skip
     with reading_shown(quietly=not progress) as notify:
         return Look(looked(asked, notify))

@@ -20,6 +20,7 @@ from assay.analysis import data_checks
 from assay.analysis.image_cues import EDGES, Seen, properties_of
 from assay.analysis.shortcuts import shortcut_cautions
 from assay.cli import main
+from assay.core.errors import AssayError
 from assay.core.types import FactorTable
 from assay.report import look_page
 from assay.report.index_page import write_index
@@ -203,6 +204,31 @@ def test_labels_that_pictures_contradict_are_suspected_and_shuffled_ones_are_not
         issues = pd.read_csv(tmp_path / name / "issues.csv", keep_default_na=False)
         found = set(issues["file"][issues["kind"] == "suspected-label"])
         assert found == ({f"{at:03d}.png" for at in wrong} if name == "kept" else set())
+
+
+def test_given_embeddings_judge_labels(root: Path, tmp_path: Path) -> None:
+    """Pictures say nothing of the label; numbers of a network do, but for three images."""
+    truth, draw = pd.read_csv(root / "plain" / "data.csv")["ill"].to_numpy(), np.random.default_rng(2)
+    names, wrong = [f"{at:03d}.png" for at in range(N)], [9, 90, 200]
+    told = truth.astype(float)
+    told[wrong] = 1 - told[wrong]
+    given = pd.DataFrame({"image": names, "a": told + draw.normal(0, 0.15, N), "b": draw.normal(size=N)})
+    more = pd.DataFrame({"image": ["another.png"], "a": [0.5], "b": [0.5]})
+    pd.concat([more, given.sample(frac=1, random_state=0)]).to_csv(tmp_path / "seen.csv", index=False)
+    found = look(root / "plain", embeddings=tmp_path / "seen.csv", out=tmp_path / "look")
+    issues = pd.read_csv(tmp_path / "look" / "issues.csv")
+    assert set(issues["file"][issues["kind"] == "suspected-label"]) == {names[at] for at in wrong}
+    assert not found.table("shortcuts")["strong"].any(), "what a network sees is no simple cue"
+    for frame, said in (
+        (given[5:], "seen.csv: 5 of 240 images have no row, such as 000.png"),
+        (given.assign(image="x" + given["image"]), "seen.csv: 240 of 240 images have no row, such as 000.png"),
+        (given.assign(b=given["b"].where(given["image"] != "003.png")), "seen.csv: a cell of 003.png is no number"),
+        (given[["image"]], "seen.csv: no column of numbers"),
+        (given.rename(columns={"image": "scan"}), "--embeddings: seen.csv has no column 'image'"),
+    ):
+        frame.to_csv(tmp_path / "seen.csv", index=False)
+        with pytest.raises(AssayError, match=f"^{said}"):
+            look(root / "plain", embeddings=tmp_path / "seen.csv", out=tmp_path / "look")
 
 
 @pytest.mark.parametrize("both", [True, False])

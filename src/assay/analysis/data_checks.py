@@ -84,7 +84,11 @@ class DataChecks:
 
 
 def data_checks(
-    spec: DataSpec, dataset: Dataset | None, sets: Mapping[str, Population] | None = None, near: Cluster | None = None
+    spec: DataSpec,
+    dataset: Dataset | None,
+    sets: Mapping[str, Population] | None = None,
+    near: Cluster | None = None,
+    embeddings: Float[np.ndarray, "n d"] | None = None,
 ) -> DataChecks:
     """Check images; of a phantom, which draws each for itself, there is nothing to check.
 
@@ -93,6 +97,7 @@ def data_checks(
         dataset: The images as they were read; None of a phantom.
         sets: Other sets to test on, in which copies of these images are looked for.
         near: Positions of the images among which near copies are searched; all where None.
+        embeddings: Features of every image that judge labels; thumbnails and edges where None.
     """
     if dataset is None:
         return DataChecks(None, [because(Code.DRAWN_IMAGES)])
@@ -102,7 +107,7 @@ def data_checks(
     clusters = _clusters(dataset, [pair for pair in pairs if pair.likeness >= SURELY])
     known = {tuple(_positions(one)) for one in clusters}
     suspected = [one for one in _clusters(dataset, pairs) if tuple(_positions(one)) not in known]
-    found = {**_odd(seen), LABEL: _suspected_labels(table, seen)}
+    found = {**_odd(seen), LABEL: _suspected_labels(table, seen, embeddings)}
     odd = {kind: one for kind, one in found.items() if len(one[0])}
     small = [name for one in (table, others) for name in _small_groups(one)]
     parts = list(_across_parts(table, others, clusters))
@@ -263,7 +268,9 @@ def _odd(seen: Seen) -> Odd:
     return made
 
 
-def _suspected_labels(table: FactorTable, seen: Seen) -> tuple[Cluster, Float[np.ndarray, " m"]]:
+def _suspected_labels(
+    table: FactorTable, seen: Seen, embeddings: Float[np.ndarray, "n d"] | None = None
+) -> tuple[Cluster, Float[np.ndarray, " m"]]:
     """Return images whose label a read-out of other patients contradicts, and by how much, the surest first.
 
     It must predict the target well, or its contradictions say nothing.
@@ -274,7 +281,8 @@ def _suspected_labels(table: FactorTable, seen: Seen) -> tuple[Cluster, Float[np
     table = table.take(seen.rows)
     classes, own = np.unique(table.target, return_inverse=True)
     member, fold = own[:, None] == np.arange(len(classes)), folds_by_patient(table.patient, FOLDS, SEED)
-    features = np.concatenate([next(iter(seen.features.values())), seen.features[EDGES]], axis=1)
+    plain = np.concatenate([next(iter(seen.features.values())), seen.features[EDGES]], axis=1)
+    features = plain if embeddings is None else embeddings[seen.rows]
     score = held_out(features, member.astype(np.float64), fold)
     cue = cue_of("baseline", EDGES, table, dict(zip(classes.tolist(), score.T, strict=True)), fold)
     if not cue.row["low"] >= READ_OUT:

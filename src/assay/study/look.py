@@ -5,23 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from assay.analysis.data_checks import data_checks, issue
 from assay.analysis.described import facts_of
 from assay.analysis.pictures import Gallery
-from assay.core.errors import SpecError
+from assay.core.errors import DataError, SpecError
 from assay.core.versions import versions
 from assay.data.cache import ArrayCache, Notify, default_cache_root, silent
 from assay.data.dataset import Dataset
 from assay.data.files.guess import guess
 from assay.data.files.in_memory import on_disk
 from assay.data.files.load import listing_of, load_dataset
+from assay.data.files.table import number, read_table
 from assay.execution.local import InProcess
 from assay.execution.tasks import Task
 from assay.runs.run import Tables, carry_out
@@ -91,11 +93,11 @@ class LookRun:
 
     def conclude(self, folder: RunFolder) -> Tables:
         """Return the tables, draw the pictures, and write `issues.csv` with the names of files."""
-        found = data_checks(self.spec, self.dataset)
+        found = data_checks(self.spec, self.dataset, embeddings=self._embeddings())
         gallery = Gallery(folder.root / "pictures", self.dataset.scale, self.spec.target)
         names, places = self._names, self.dataset.table.places
         left = sorted(names.keys() - set(places.numbers)) if places else []
-        issues = [*found.issues, *(issue("left-out", number) for number in left)]
+        issues = [*found.issues, *(issue("left-out", at) for at in left)]
         rows = [{"file": names.get(row["row"], ""), **row} for row in issues]
         lines = pd.DataFrame(rows, columns=["file", *ISSUES.names])
         write_text(folder.root / "issues.csv", lines.to_csv(index=False, lineterminator="\n"))
@@ -103,6 +105,7 @@ class LookRun:
             "data": str(self.request.data),
             "target": self.spec.target if not self.spec.classes else "folder",
             "patient": self.spec.patient,
+            "embeddings": getattr(self.request.embeddings, "name", ""),
             "images": f"{len(self.dataset.table):,}",
             "patients": f"{len(np.unique(self.dataset.table.patient)):,}",
             **facts_of(self.dataset.card),
@@ -116,6 +119,28 @@ class LookRun:
             "pictures": list(found.pictures(gallery)),
             "provenance": [{"key": key, "value": value} for key, value in facts.items() if value],
         }
+
+    def _embeddings(self) -> Float[np.ndarray, "n d"] | None:
+        """Return the numbers of every image from the file that was given.
+
+        Raises:
+            DataError: An image has no row there, or a cell is no finite number.
+        """
+        path, places = self.request.embeddings, self.dataset.table.places
+        if path is None or places is None:
+            return None
+        column = self.spec.image if self.spec.table else "file"
+        table, names = read_table(path, column), [self._names[at] for at in places.numbers]
+        given = table.usable.frame.set_index(column) if table.column(column, "--embeddings") else table.frame
+        lacking = [name for name in names if name not in given.index]
+        if lacking:
+            raise DataError(f"{path.name}: {len(lacking)} of {len(names)} images have no row, such as {lacking[0]}")
+        cells = given[~given.index.duplicated()].loc[names].map(partial(number, comma=table.comma)).to_numpy(np.float64)
+        bad = np.flatnonzero(np.isnan(cells).any(axis=1))
+        if len(bad) or not cells.shape[1]:
+            what = f"a cell of {names[bad[0]]} is no number" if len(bad) else "no column of numbers"
+            raise DataError(f"{path.name}: {what}; expected {column} and columns of numbers")
+        return cells
 
     @cached_property
     def _names(self) -> Mapping[int, str]:

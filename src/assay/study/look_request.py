@@ -16,6 +16,10 @@ class LookRequest(Request):
     positive: Annotated[str, Option("The positive class.", "CLASS")] = ""
     patient: Annotated[str, Option("The patient; by default the column that is called like one.", "COLUMN")] = ""
     image: Annotated[str, Option("The image's file; by default the column that names files.", "COLUMN")] = ""
+    embeddings: Annotated[
+        Path | None,
+        Option("Columns of numbers by image, such as a network's features; they judge labels.", "FILE.csv"),
+    ] = None
     size: Annotated[int, Option("Side at which images are looked at.", "PX")] = 128
     policy: Annotated[Path | None, Option("Issues that are forbidden; exit code 3 where one is found.", "FILE")] = None
     out: Annotated[Path | None, Option("The folder of the page; default: looks/NAME.", "FOLDER", short="-o")] = None
