@@ -94,6 +94,7 @@ def test_what_was_planted_is_found(root: Path, tmp_path: Path, capsys: pytest.Ca
     assert biopsy.loc["filled", "strong"]
     page = (tmp_path / "look" / "report.html").read_text()
     assert "AUROC 1.00" in page
+    assert "1 image: blank; row 52." in page
     assert "010.png" not in page  # a name may hold an identifier
     write_index([tmp_path / "look"], tmp_path / "index.html")
     assert f">{datetime.now(UTC):%Y-%m-%d}<" in (tmp_path / "index.html").read_text()
@@ -146,8 +147,9 @@ def test_thousands_of_images_are_compared_with_each_other_in_parts() -> None:
     assert most < 3000 * 3000 * 4
 
 
-def test_text_and_pictures_of_something_else_are_found_where_every_image_has_a_letter(tmp_path: Path) -> None:
-    """Images of one scene at any contrast, each with a letter; three have text, and three are blocks of gray."""
+@pytest.mark.parametrize("lettered", [True, False])
+def test_text_and_pictures_of_something_else_are_found(tmp_path: Path, lettered: bool) -> None:
+    """Images of one scene at any contrast, or each with a letter; three have text, and three are blocks of gray."""
     draw, font = np.random.default_rng(4), ImageFont.load_default(18)
     x, y = np.meshgrid(*2 * [np.linspace(-1, 1, 256)])
     texts, blocks = {5, 40, 77}, {12, 61, 90}
@@ -159,9 +161,11 @@ def test_text_and_pictures_of_something_else_are_found_where_every_image_has_a_l
         gray = 140 + draw.uniform(8, 30) * scene + draw.normal(0, 3, scene.shape)
         image = Image.fromarray(gray.clip(0, 255).astype(np.uint8))
         pen = ImageDraw.Draw(image)
-        pen.text(tuple(draw.integers(20, 220, 2).tolist()), "L", fill=255, font=font)
+        if lettered:
+            pen.text(tuple(draw.integers(20, 220, 2).tolist()), "L", fill=255, font=font)
         if at in texts:
-            pen.multiline_text((10, 10), "PORTABLE 12:30\nR SUPINE AP", fill=255, font=font)
+            text = "PORTABLE 12:30\nR SUPINE AP" if lettered else "DR. SMITH"
+            pen.multiline_text((10, 10), text, fill=255, font=font)
         image.save(tmp_path / f"{at:03d}.png")
     table = pd.DataFrame({"image": [f"{at:03d}.png" for at in range(120)], "ill": np.arange(120) % 2})
     table.to_csv(tmp_path / "data.csv", index=False)

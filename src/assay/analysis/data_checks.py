@@ -31,10 +31,11 @@ from assay.store.files import Row
 SURELY = 0.9
 """Likeness from which on near copies are no mere suspicion."""
 FAR = 5.0
-FARS = {"marked": 4.0, "outlying": 6.0}
+FARS = {"marked": 1.0, "outlying": 6.0}
 """Robust standard deviations from the median from which an image is odd, by kind or `FAR`: 1% of usual ones at most."""
-BLANK, MARKED = 0.003, 0.12
-"""Contrast under which an image is blank, and share of thin bright marks over which it is marked."""
+BLANK, MARKED, MORE = 0.003, 0.06, 2.5
+"""Contrast under which an image is blank, and share of thin bright marks over which it is marked where it has so many
+times as many as the 90th percentile."""
 NEIGHBORS = 10
 NAMED = 3
 """Rows that a reason names."""
@@ -248,14 +249,12 @@ def _odd(seen: Seen) -> Odd:
     found = seen.properties
     bright, contrast = found["mean brightness"], found["contrast"]
     marks = found["share of thin bright marks"]
-    more = _away(np.sqrt(marks))
-    alone = FAR if np.median(marks) <= MARKED else 0.0  # where most images have the same share
     far = {
         "blank": np.where(contrast < BLANK, FAR, 0.0),
         "dark": np.where(bright < 0.1, -_away(bright), 0.0),
         "bright": np.where(bright > 0.9, _away(bright), 0.0),
         "blurry": -_away(np.log(found["sharpness"] + 1e-6)),
-        "marked": np.where(marks > MARKED, more if more.any() else alone, 0.0),
+        "marked": marks / max(MARKED, MORE * np.quantile(marks, 0.9)),
         "outlying": _away(_unlike(next(iter(seen.features.values())))),
     }
     taken = np.zeros(len(seen.rows), dtype=bool)

@@ -20,8 +20,8 @@ METHODS = (
     "Levels and baselines (ridge regressions) of simple cues are fitted on other patients than the AUROC is of. A "
     "simple cue is a caution where the interval of its AUROC is above 0.6.",
     "Copies are found on the original files, mirrored, turned, cropped and re-encoded ones too. Odd images are 5 "
-    "robust standard deviations or more from the median: of brightness, sharpness, thin bright marks such as letters "
-    "(4), or the correlation with the tenth most similar thumbnail (6).",
+    "robust standard deviations or more from the median: of brightness, sharpness, or the correlation with the tenth "
+    "most similar thumbnail (6); or have 2.5 times the 90th percentile of thin bright marks such as letters.",
 )
 
 

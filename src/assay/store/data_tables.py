@@ -124,8 +124,8 @@ ISSUES = Table(
         Column("of", "class of the image, or column and level of a group"),
         number(
             "value",
-            "likeness, or how far the image is from the others, in robust standard deviations; of a label by how much "
-            "more another class is expected",
+            "likeness, or how far the image is from the others, in robust standard deviations, of marks in limits; of "
+            "a label by how much more another class is expected",
         ),
     ),
     ("kind", "row", "cluster", "of", "value"),

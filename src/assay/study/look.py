@@ -103,7 +103,7 @@ class LookRun:
         write_text(folder.root / "issues.csv", lines.to_csv(index=False, lineterminator="\n"))
         facts = {
             "data": str(self.request.data),
-            "target": self.spec.target if not self.spec.classes else "folder",
+            "target": self.spec.target if not self.spec.classes else "class",
             "patient": self.spec.patient,
             "embeddings": getattr(self.request.embeddings, "name", ""),
             "images": f"{len(self.dataset.table):,}",

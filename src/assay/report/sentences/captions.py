@@ -130,8 +130,9 @@ def _answer(facts: Facts) -> str:
 
 
 def _found(row: Row, facts: Facts) -> str:
+    where = "from the left, rows" if len(facts["rows"]) > 1 else "row"
     shown = listed([f"{row:,}" for row in facts["rows"]])
-    return f"{count(facts['images'], 'image')}: {ISSUES[facts['kind']]}; from the left, rows {shown}."
+    return f"{count(facts['images'], 'image')}: {ISSUES[facts['kind']]}; {where} {shown}."
 
 
 CAPTIONS: Mapping[str, Callable[[Row, Facts], str]] = {
