@@ -34,7 +34,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 IMAGES, SIDE = 200, 96
 EACH = 6
 """Images of an issue of single images."""
-SETS, SHUFFLED = 4, 40
+SETS, SHUFFLED, FIRST = 4, 40, 8
 ROLES = ("planted", "plain")
 PER_IMAGE = ("copies", "text", "wrong labels", "outliers")
 PER_SET = ("leak by patient", "proxy column", "missing values", "brightness", "border", "tied view")
@@ -132,9 +132,10 @@ def write_set(folder: Path, images: list[Image.Image], label: np.ndarray, at: in
 def draw_all(folder: Path, asked: argparse.Namespace) -> None:
     """Write every set with and without issues, and the labels of one set without them again and again."""
     for at in range(SETS):
-        images, label = drawn(at) if asked.real is None else taken(asked.real, asked.target, at)
+        draw = FIRST + at
+        images, label = drawn(draw) if asked.real is None else taken(asked.real, asked.target, draw)
         for role in ROLES:
-            write_set(folder / f"{role}-{at}", images, label, at, role == "planted")
+            write_set(folder / f"{role}-{at}", images, label, draw, role == "planted")
     rows = list(csv.DictReader((folder / "plain-0" / "data.csv").open()))
     for at in range(SHUFFLED):
         order = np.random.default_rng([10, at]).permutation(IMAGES // 2)

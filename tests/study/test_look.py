@@ -164,7 +164,7 @@ def test_text_and_pictures_of_something_else_are_found(tmp_path: Path, lettered:
         if lettered:
             pen.text(tuple(draw.integers(20, 220, 2).tolist()), "L", fill=255, font=font)
         if at in texts:
-            text = "PORTABLE 12:30\nR SUPINE AP" if lettered else "DR. SMITH"
+            text = "PORTABLE 12:30\nR SUPINE AP" if lettered else "12:30"
             pen.multiline_text((10, 10), text, fill=255, font=font)
         image.save(tmp_path / f"{at:03d}.png")
     table = pd.DataFrame({"image": [f"{at:03d}.png" for at in range(120)], "ill": np.arange(120) % 2})
