@@ -91,10 +91,10 @@ print(passes, time.perf_counter() - first, file=sys.stderr)
 """
 
 
-def audited(path: Path, data: Path, side: int, budget: int, out: Path) -> float:
+def audited(path: Path, data: Path, side: int, budget: int, out: Path, *more: str) -> float:
     """Passes a second of an audit, from its first pass to its page."""
     asked = f"--target mass --patient patient --columns sex,view --size {side} --domain phantom-chest --head softmax"
-    given = ["--images", str(data), *asked.split(), "--as-given", "-q", "--budget", str(budget), "-o", str(out)]
+    given = ["--images", str(data), *asked.split(), "--as-given", "-q", "--budget", str(budget), "-o", str(out), *more]
     command = [sys.executable, "-c", COUNTED, "audit", str(path), *given]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -136,8 +136,10 @@ def bare(
     return step
 
 
-def assays(recipe: RecipeSpec, training: Environment, validation: Environment, folder: Path) -> Callable[[], None]:
-    run = begin(recipe, training, validation, 2, 0, torch.device("cpu"), folder)
+def assays(
+    recipe: RecipeSpec, training: Environment, validation: Environment, folder: Path, device: str = "cpu"
+) -> Callable[[], None]:
+    run = begin(recipe, training, validation, 2, 0, torch.device(device), folder)
     return run.train_step
 
 

@@ -111,16 +111,16 @@ def alone() -> bool:
     return library.prctl(22, 2, struct.pack("HP", len(steps), ctypes.addressof(program))) == 0
 
 
-def limit_memory(files: Iterable[Path], gigabytes: float) -> None:
-    """Let this process take so much more memory of its own than it has now. Allocations fail beyond it.
+def allowed(files: Iterable[Path], gigabytes: float) -> int:
+    """Return the bytes that a model may take: so much, and what loading its files needs."""
+    return int(gigabytes * 1e9) + _COPIES * sum(one.stat().st_size for one in files)
+
+
+def limit_memory(more: int) -> None:
+    """Let this process take so many more bytes of memory of its own than it has now. Allocations fail beyond it.
 
     Counted is what it can write to, not the address space, most of which is reserved and never taken.
-
-    Args:
-        files: Files of the model.
-        gigabytes: Allowed beyond their size.
     """
-    more = int(gigabytes * 1e9) + _COPIES * sum(one.stat().st_size for one in files)
     with suppress(OSError):  # there is no such file where there is no Linux
         taken = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
         hard = resource.getrlimit(resource.RLIMIT_DATA)[1]

@@ -26,7 +26,7 @@ from assay.core.errors import DataError, SpecError, WeightsError, cut, extra, fi
 from assay.core.files import content_hash, is_file, sha256
 from assay.data.files.table import number, read_table, require_whole
 from assay.models.confined import MEMORY
-from assay.models.process import LIMIT, ModelFile
+from assay.models.process import LIMIT, LOOK, ModelFile, taken
 from assay.models.ref import Facts, Origin, unwrapped
 
 
@@ -409,12 +409,12 @@ class CommandNetwork(nn.Module):
             try:
                 while code is None:
                     with suppress(subprocess.TimeoutExpired):
-                        code = process.wait(_LOOK)
+                        code = process.wait(LOOK)
                     if code is None and time.monotonic() > ends:
                         raise SpecError(
                             f"the command took more than {seconds:.0f} s for {count} images; give --time-limit for more"
                         )
-                    if code is None and _taken(process.pid) > self.memory * 1e9:
+                    if code is None and taken(process.pid) > self.memory * 1e9:
                         raise SpecError(f"the command took more than {self.memory:g} GB; give --memory for more")
             finally:
                 with suppress(ProcessLookupError):
@@ -425,23 +425,6 @@ class CommandNetwork(nn.Module):
         if code:
             ended = f"signal {-code}" if code < 0 else f"exit code {code}"
             raise SpecError(f"the command ended with {ended}{': ' + cut(last, 200) if last else ''}")
-
-
-_LOOK = 0.2
-"""Seconds between two looks at the memory of a command."""
-
-
-def _taken(session: int) -> int:
-    """Return the bytes of its own that the largest process of a session holds; 0 where the system does not say.
-
-    Not what it could write to, of which CUDA reserves more than it takes.
-    """
-    taken = [0]
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError, IndexError):
-            if os.getsid(int(folder.name)) == session:
-                taken.append(1024 * int((folder / "status").read_text().partition("RssAnon:")[2].split()[0]))
-    return max(taken)
 
 
 def starts_program(network: nn.Module) -> bool:

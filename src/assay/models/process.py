@@ -14,6 +14,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 import weakref
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -31,7 +32,7 @@ from torch import Tensor, nn
 from assay.core import errors
 from assay.core.errors import AssayError, SpecError, first_line
 from assay.core.files import is_file
-from assay.models.confined import MEMORY, limit_memory
+from assay.models.confined import MEMORY, allowed, limit_memory
 from assay.models.ref import Facts, Origin, channels_of, unwrapped
 from assay.models.untyped import tensor_of
 
@@ -129,7 +130,7 @@ class ProcessNetwork(nn.Module):
 
     def __init__(self, origin: ModelFile, device: str, limit: float) -> None:
         super().__init__()
-        self.name, self.limit = origin.path.name, limit
+        self.name, self.limit, self._most = origin.path.name, limit, allowed(origin.files, origin.memory)
         ours, theirs = socket.socketpair()
         scratch = tempfile.mkdtemp(prefix="assay-")
         threads = str(torch.get_num_threads())  # each has a stack, and an arena of memory unless these are few
@@ -182,12 +183,17 @@ class ProcessNetwork(nn.Module):
         try:
             for part in parts:
                 self._connection.send_bytes(part)
-            if not self._connection.poll(seconds):
-                self._finalize()
-                raise SpecError(
-                    f"{self.name} took more than {seconds:.0f} s {where}; give --time-limit for more per image, or a "
-                    "smaller --size"
-                )
+            ends = time.monotonic() + seconds
+            while not self._connection.poll(min(seconds, LOOK)):
+                if time.monotonic() > ends:
+                    self._finalize()
+                    raise SpecError(
+                        f"{self.name} took more than {seconds:.0f} s {where}; give --time-limit for more per image, or "
+                        "a smaller --size"
+                    )
+                if taken(self._process.pid) > self._most:  # on a GPU nothing else limits it
+                    self._finalize()
+                    raise SpecError(f"{self.name} took more than {self._most / 1e9:.1f} GB {where}; see --memory")
             head: dict[str, Any] = dict(json.loads(self._connection.recv_bytes()))
             found = self._connection.recv_bytes()
         except (EOFError, OSError, TypeError, ValueError, MemoryError) as error:
@@ -207,6 +213,23 @@ class ProcessNetwork(nn.Module):
                 raise kind(head.get("text"))
             raise RuntimeError(head.get("text"))
         return head, found
+
+
+LOOK = 0.2
+"""Seconds between two looks at the memory of a program."""
+
+
+def taken(session: int) -> int:
+    """Return the bytes of its own that the largest process of a session holds; 0 where the system does not say.
+
+    Not what it could write to, of which CUDA reserves more than it takes.
+    """
+    found = [0]
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, IndexError):
+            if os.getsid(int(folder.name)) == session:
+                found.append(1024 * int((folder / "status").read_text().partition("RssAnon:")[2].split()[0]))
+    return max(found)
 
 
 def _end(process: subprocess.Popen[bytes], connection: Connection, scratch: str) -> None:
@@ -230,7 +253,7 @@ def _serve(connection: Connection, notes: Sequence[str]) -> None:
     torch.set_num_threads(threads)
     try:
         if device == "cpu":  # the address space of CUDA is far larger than what it takes
-            limit_memory(origin.files, origin.memory)
+            limit_memory(allowed(origin.files, origin.memory))
         network = cast(ModelFile, origin).network(device)
         facts = {
             "content": origin.content,

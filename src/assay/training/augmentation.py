@@ -214,7 +214,7 @@ class Noise:
 
 
 def _to(values: np.ndarray, like: Tensor) -> Tensor:
-    return tensor_of(np.ascontiguousarray(values)).to(like.device)
+    return tensor_of(np.ascontiguousarray(values)).to(like.device, non_blocking=True)
 
 
 # Augmentations that make two views of an image differ as much as losses without labels need.

@@ -21,7 +21,15 @@ from assay.shifts.environment import Environment
 
 PRELOADED_BYTES = 512 * 2**20
 """Sets up to this size as float32 are kept on the device; larger ones are read from where they are."""
+_PART_OF_GPU = 16
 _CHUNK = 512
+
+
+def preloaded_bytes(device: torch.device) -> int:
+    """Return the size of sets that are kept on a device: on a GPU at least a 16th of its memory."""
+    if device.type != "cuda":
+        return PRELOADED_BYTES
+    return max(PRELOADED_BYTES, torch.cuda.get_device_properties(device).total_memory // _PART_OF_GPU)
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,7 @@ class Feed:
 
     def batch(self, index: np.ndarray) -> Batch:
         """Return the images at these positions, in this order, on the device."""
-        at = tensor_of(index).to(self.device)
+        at = tensor_of(index).to(self.device, non_blocking=True)  # else each copy waits for all work of a GPU
         return Batch(
             images=self._images(index, at),
             target=self.target[at],
@@ -61,13 +69,13 @@ class Feed:
     def _images(self, index: np.ndarray, at: Tensor) -> Tensor:
         if self.whole is not None:
             return self.whole.index_select(0, at)
-        return self.environment.images.read(index).to(self.device)
+        return self.environment.images.read(index).to(self.device, non_blocking=True)
 
     def _masks(self, index: np.ndarray, at: Tensor) -> Tensor:
         if self.whole_masks is not None:
             return self.whole_masks.index_select(0, at)
         assert self.environment.masks is not None
-        return self.environment.masks.read(index).to(self.device)
+        return self.environment.masks.read(index).to(self.device, non_blocking=True)
 
 
 def make_feed(environment: Environment, device: torch.device, masks: bool, group: np.ndarray | None = None) -> Feed:
@@ -76,7 +84,7 @@ def make_feed(environment: Environment, device: torch.device, masks: bool, group
     """
     table = environment.table
     channels, height, width = environment.images.shape
-    small = 4 * len(environment) * channels * height * width <= PRELOADED_BYTES
+    small = 4 * len(environment) * channels * height * width <= preloaded_bytes(device)
     carried = masks and environment.masks is not None
     return Feed(
         environment=environment,

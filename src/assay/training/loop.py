@@ -442,15 +442,15 @@ class Run:
         """Mean of the objective over validation batches; images are augmented only to have several views of them."""
         self.network.eval()
         self.objective.eval()
-        total, progress = 0.0, self.plan.progress(self.step - 1)
+        total, progress = torch.zeros((), dtype=torch.float64, device=self.device), self.plan.progress(self.step - 1)
         for number, index in enumerate(self.batches_beside(self.validation, "validation")):
             batch = self.validation.batch(index)
             if self.objective.views > 1:
                 batch = self.views(batch, "validation-augmentation", number)
-            total += float(self.objective.loss(self.outputs(batch), batch, progress)) * len(index)
+            total += self.objective.loss(self.outputs(batch), batch, progress).double() * len(index)
         to_training(self.network)
         self.objective.train()
-        return total / len(self.validation)
+        return float(total) / len(self.validation)
 
 
 def begin(
