@@ -216,7 +216,8 @@ def workers(page: Page, given: argparse.Namespace) -> None:
         for count in given.workers:
             out = Path(folder) / str(count)
             asked = ["run", "nodule-loss", "--scale", "quick", "--seeds", str(given.seeds), "-q", "-o", str(out)]
-            words = [*asked, "--device", given.device, "--workers", str(count)]
+            alone = ["--set", "probes=[performance]", "--set", "contrasts=[]"]
+            words = [*asked, *alone, "--device", given.device, "--workers", str(count)]
             begun = time.perf_counter()
             subprocess.run([sys.executable, "-m", "assay", *words], check=True, capture_output=True)
             whole = time.perf_counter() - begun
