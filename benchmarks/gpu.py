@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import partial
@@ -55,8 +55,9 @@ def options() -> argparse.Namespace:
     made.add_argument("--steps", type=int, default=30)
     made.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8])
     made.add_argument("--seeds", type=int, default=2, help="of the study that workers train")
+    made.add_argument("--epochs", type=int, default=20, help="of a trial")
     made.add_argument("--budget", type=int, default=3000, help="passes of an audit")
-    made.add_argument("--small", action="store_true", help="small networks and sets alone, to try the script")
+    made.add_argument("--networks", nargs="+", choices=("small-cnn", "resnet50"), default=["small-cnn", "resnet50"])
     return made.parse_args()
 
 
@@ -126,7 +127,7 @@ def seconds(act: Callable[[], object], times: int, device: str) -> float:
     return (time.perf_counter() - begun) / times
 
 
-def compare(page: Page, name: str, recipe: RecipeSpec, sides: tuple[int, int, int], given: argparse.Namespace) -> None:
+def compare(page: Page, name: str, recipe: RecipeSpec, sides: Sequence[int], given: argparse.Namespace) -> None:
     """One row: Assay's speed, and its ratio to the bare loop in each arithmetic that the recipe allows."""
     size, rows, times = sides
     training, validation = environment(rows, size, 0), environment(recipe.batch_size, size, 1)
@@ -159,18 +160,16 @@ def compare(page: Page, name: str, recipe: RecipeSpec, sides: tuple[int, int, in
 
 
 def steps(page: Page, given: argparse.Namespace) -> None:
-    networks = [("small-cnn", 64, 128, 2000, given.steps)]
-    if not given.small:
-        networks.append(("resnet50", 224, 64, 800, max(1, given.steps // 4)))
-    for architecture, size, batch, rows, times in networks:
-        for precision in ("float32", "bfloat16"):
-            for augmented in (False, True):
-                recipe = recipe_of(architecture, batch, precision, augmented)
-                how = f"{architecture}, {size} px, batch {batch}, {precision}{', flips and shifts' * augmented}"
-                compare(page, how, recipe, (size, rows, times), given)
+    networks = {"small-cnn": (64, 128, 2000, given.steps), "resnet50": (224, 64, 800, max(1, given.steps // 4))}
+    for architecture in given.networks:
+        size, batch, *sides = networks[architecture]
+        told = f"{architecture}, {size} px, batch {batch}"
+        for precision, augmented in (("float32", False), ("float32", True), ("bfloat16", False)):
+            how = f"{told}, {precision}{', flips and shifts' * augmented}"
+            compare(page, how, recipe_of(architecture, batch, precision, augmented), (size, *sides), given)
         with patch.object(feed, "preloaded_bytes", return_value=0):
-            how = f"{architecture}, {size} px, batch {batch}, float32, read batch by batch"
-            compare(page, how, recipe_of(architecture, batch, "float32", False), (size, rows, times), given)
+            how = f"{told}, float32, read batch by batch"
+            compare(page, how, recipe_of(architecture, batch, "float32", False), (size, *sides), given)
 
 
 def bare_trial(recipe: RecipeSpec, training: Environment, validation: Environment, device: str) -> float:
@@ -195,17 +194,17 @@ def bare_trial(recipe: RecipeSpec, training: Environment, validation: Environmen
 
 
 def trial(page: Page, given: argparse.Namespace) -> None:
-    recipe = recipe_of("small-cnn", 128, "float32", True, epochs=2 if given.small else 20)
+    recipe = recipe_of("small-cnn", 128, "float32", True, epochs=given.epochs)
     training, validation = environment(1000, 64, 0), environment(500, 64, 1)
     ours: list[float] = []
     theirs: list[float] = []
-    for number in range(max(2, given.rounds // 2) + 1):
+    for number in range(given.rounds // 2 + 1):
         with tempfile.TemporaryDirectory() as folder, computing_on(given.device):
             asked = {"classes": 2, "seed": number, "folder": Path(folder), "device": given.device}
             ours.append(seconds(partial(fit, recipe, training, validation, **asked), 1, given.device))
         with usual("float32"):
             theirs.append(seconds(partial(bare_trial, recipe, training, validation, given.device), 1, given.device))
-    mine, bare = statistics.median(ours[1:]), statistics.median(theirs[1:])
+    mine, bare = statistics.median(ours[1:] or ours), statistics.median(theirs[1:] or theirs)
     page.row(
         "trial", f"small-cnn, {recipe.epochs} epochs", f"{mine:.2f} s", f"{bare / mine:.2f} ({bare:.2f} s)", "", ""
     )
@@ -233,7 +232,7 @@ def workers(page: Page, given: argparse.Namespace) -> None:
 
 
 def audits(page: Page, given: argparse.Namespace) -> None:
-    networks = [("three convolutions", small(), 64)] + ([] if given.small else [("ResNet-18", resnet(), 224)])
+    networks = (("three convolutions", small(), 64), ("ResNet-18", resnet(), 224))[: len(given.networks)]
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         example = [sys.executable, "-m", "assay", "example", str(root / "data"), "--audit"]

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,12 @@ def make():
 def crash():
     import os
     os.kill(os.getpid(), 11)
+
+class Grabbing(nn.Module):
+    def forward(self, images):
+        self.kept = bytearray(b"1") * 1_600_000_000
+        while True:
+            pass
 
 class Slow(nn.Module):
     def forward(self, images):
@@ -387,6 +394,15 @@ def test_a_model_that_crashes_or_never_ends_ends_with_one_sentence(
     with pytest.raises(error, match=text) as raised:
         answers(given_origin(f"mine_of_formats:{name}", weights=own, trust=True, limit=1))
     assert len(str(raised.value).splitlines()) == 1
+
+
+def test_a_model_ends_by_what_it_holds_where_the_system_does_not_limit_it_as_on_a_gpu(own: Path) -> None:
+    save_file({}, own)
+    origin = replace(given_origin("mine_of_formats:Grabbing", weights=own, trust=True), memory=1.0)
+    with pytest.raises(SpecError, match=r"w.safetensors took more than 1.0 GB on 3 images .*; give --memory for more$"):
+        origin.network("cpu:0")(IMAGES)
+    with pytest.raises(SpecError, match="needs more memory than it may take"):
+        origin.network("cpu")(IMAGES)
 
 
 def test_a_model_states_size_and_channels_of_images_and_not_where_they_are(own: Path) -> None:

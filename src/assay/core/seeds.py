@@ -26,7 +26,11 @@ def generator(seed: int, *purpose: str | int) -> np.random.Generator:
     """Return a NumPy generator of its own for one purpose."""
     import numpy as np
 
-    return np.random.Generator(np.random.Philox(key=derive(seed, *purpose)))
+    made = np.random.Philox(np.random.SeedSequence(0))  # given a key, it would first ask the system for entropy
+    state = made.state
+    state["state"]["key"][:] = derive(seed, *purpose), 0
+    made.state = state
+    return np.random.Generator(made)
 
 
 def row_uniform(seed: int, purpose: str, rows: np.ndarray) -> np.ndarray:

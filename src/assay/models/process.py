@@ -193,7 +193,9 @@ class ProcessNetwork(nn.Module):
                     )
                 if taken(self._process.pid) > self._most:  # on a GPU nothing else limits it
                     self._finalize()
-                    raise SpecError(f"{self.name} took more than {self._most / 1e9:.1f} GB {where}; see --memory")
+                    raise SpecError(
+                        f"{self.name} took more than {self._most / 1e9:.1f} GB {where}; give --memory for more"
+                    )
             head: dict[str, Any] = dict(json.loads(self._connection.recv_bytes()))
             found = self._connection.recv_bytes()
         except (EOFError, OSError, TypeError, ValueError, MemoryError) as error:

@@ -115,6 +115,10 @@ class Flip:
     def apply(self, images: Float[Tensor, "b c h w"], draws: Draws) -> Float[Tensor, "b c h w"]:
         """Return a copy, in which every mirrored image is written once."""
         right, down = draws["left_right"], draws["up_down"]
+        if images.is_cuda:  # where a deterministic `index_copy_` sorts
+            for axis, some in ((-1, right), (-2, down)):
+                images = torch.where(_to(some, images)[:, None, None, None], images.flip(axis), images)
+            return images
         mirrored = images.clone()
         for axes, some in (((-1,), right & ~down), ((-2,), down & ~right), ((-2, -1), right & down)):
             chosen = _to(np.flatnonzero(some), images)
