@@ -52,6 +52,21 @@ class Grabbing(nn.Module):
         while True:
             pass
 
+class Filling(nn.Module):
+    def forward(self, images):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+class Naming(nn.Module):
+    def forward(self, images):
+        import threading
+        from pathlib import Path
+        done = threading.Event()
+        thread = threading.Thread(target=done.wait)
+        thread.start()
+        Path(f"/proc/self/task/{thread.native_id}/comm").write_text("named")
+        done.set()
+        return images.mean((2, 3))
+
 class Slow(nn.Module):
     def forward(self, images):
         print("a model that prints")
@@ -384,6 +399,7 @@ def test_a_function_of_ones_own_needs_trust_and_is_imported_in_its_process_alone
         ("Stalling", SpecError, r"w.safetensors ended its process \(SIGKILL\) on 3 images"),
         ("Gone", SpecError, r"ended its process \(exit code 3\) on 3 images"),
         ("absent", SpecError, "cannot be imported"),
+        ("Filling", SpecError, r"the GPU has too little free memory for the model \(CUDA out of memory"),
     ],
 )
 def test_a_model_that_crashes_or_never_ends_ends_with_one_sentence(
@@ -403,6 +419,11 @@ def test_a_model_ends_by_what_it_holds_where_the_system_does_not_limit_it_as_on_
         origin.network("cpu:0")(IMAGES)
     with pytest.raises(SpecError, match="needs more memory than it may take"):
         origin.network("cpu")(IMAGES)
+
+
+def test_a_model_may_name_its_threads_as_cuda_does_when_it_starts(own: Path) -> None:
+    save_file({}, own)
+    assert answers(given_origin("mine_of_formats:Naming", weights=own, trust=True)).shape == (3, 1)
 
 
 def test_a_model_states_size_and_channels_of_images_and_not_where_they_are(own: Path) -> None:

@@ -59,7 +59,8 @@ def without_network() -> bool:
 def files_kept(scratch: str) -> bool:
     """Let this process and all that it starts change the content of no file but below a folder.
 
-    Devices of GPUs are written to as before. Modes and times of files are not covered.
+    Devices of GPUs, and the names of its own threads, which CUDA sets, are written to as before. Modes and times of
+    files are not covered.
 
     Returns:
         Whether the system allows it.
@@ -72,9 +73,9 @@ def files_kept(scratch: str) -> bool:
     rights = _WRITING | (_MOVING if version > 1 else 0) | cutting
     kinds = struct.pack("QQQ", rights, 0, 3) if version > 5 else struct.pack("Q", rights)  # 3: signals to others
     rules = library.syscall(_LANDLOCK, kinds, len(kinds), 0)
-    for path in (Path(scratch), Path("/dev/null"), *Path("/dev").glob("nvidia*")):
+    for path in (Path(scratch), Path("/dev/null"), Path("/proc/self/task"), *Path("/dev").glob("nvidia*")):
         place = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        allowed = rights if path.is_dir() else _CHANGING | cutting
+        allowed = rights if path == Path(scratch) else _CHANGING | cutting
         if library.syscall(_LANDLOCK + 1, rules, 1, struct.pack("=Qi", allowed, place), 0) != 0:
             return False
     library.prctl(_NO_NEW_RIGHTS, 1, 0, 0, 0)

@@ -316,6 +316,8 @@ def _fail(connection: Connection, error: BaseException, *, confined: bool) -> No
     text = str(error) if ours else first_line(error)
     if not isinstance(error, Exception):
         text = f"its code raised {type(error).__name__}({text})"
+    if "CUDA out of memory" in text:
+        known, text = "SpecError", f"the GPU has too little free memory for the model ({text})"
     if isinstance(error, MemoryError) or FULL.search(text):
         known, text = "SpecError", f"the model needs more memory than it may take ({text}); give --memory for more"
     if confined and (refused := _refusal(error)):
