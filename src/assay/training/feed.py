@@ -29,7 +29,7 @@ def preloaded_bytes(device: torch.device) -> int:
     """Return the size of sets that are kept on a device: on a GPU at least a 16th of its memory."""
     if device.type != "cuda":
         return PRELOADED_BYTES
-    return max(PRELOADED_BYTES, torch.cuda.get_device_properties(device).total_memory // _PART_OF_GPU)
+    return max(PRELOADED_BYTES, torch.cuda.mem_get_info(device)[1] // _PART_OF_GPU)
 
 
 @dataclass(frozen=True)
