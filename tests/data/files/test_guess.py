@@ -59,6 +59,17 @@ def test_names_without_folder_or_ending(tmp_path: Path) -> None:
     assert _classes(tmp_path, found.data()) == ("melanoma", "nevus")
 
 
+def test_decimal_commas_of_a_joined_table_stay_numbers(tmp_path: Path) -> None:
+    _images(tmp_path, [f"png/x{at}.png" for at in range(12)])
+    rows = [f"x{at}.png;{'ja' if at % 3 else 'nein'};{at // 2};{20 + at},5" for at in range(12)]
+    _table(tmp_path, "Dateiname;Befund;PatID;Alter", rows, "export.csv")
+    found = guess(tmp_path, "Befund")
+    assert (found.patient, found.columns["Alter"].kind) == ("PatID", "continuous")
+    spec = DataSpec.model_validate({**found.data(), "factors": {"Alter": "continuous"}, "size": 16})
+    ages = load_dataset(spec, ArrayCache(tmp_path / "cache")).table.columns
+    assert sorted(ages["Alter"].tolist()) == [20.5 + at for at in range(12)]
+
+
 def test_folders(tmp_path: Path) -> None:
     """A folder per class, inside of train and test too, and masks beside images."""
     plain, parted, masked, empty = (tmp_path / name for name in ("plain", "parted", "masked", "empty"))

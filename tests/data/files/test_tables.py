@@ -265,6 +265,9 @@ def test_missing_values_are_counted_in_the_card(tmp_path: Path) -> None:
     [
         ("patient_id", ["a", "a", "b", "b", "c", "c", "d", "d"], True),
         ("PatientID", [1, 1, 2, 2, 3, 3, 4, 4], True),
+        ("PatID", [1, 1, 2, 2, 3, 3, 4, 4], True),
+        ("Fallnummer", [1, 1, 2, 2, 3, 3, 4, 4], True),
+        ("pattern", [1, 1, 2, 2, 3, 3, 4, 4], False),
         ("case", [1, 1, 2, 2, 3, 3, 4, 4], True),
         ("patient_id", list(range(8)), False),  # each has one image: nothing to gain
         ("patient_id", ["a"] * 8, False),

@@ -72,7 +72,9 @@ def _asked(spec: DataSpec, table: Table) -> str:
 
 
 _PATIENT_STEMS = ("patient", "subject", "participant")
-_PATIENT_WORDS = frozenset({"pid", "mrn", "person", "case", "study", "individual", "eid", "donor"})
+_PATIENT_WORDS = frozenset(
+    {"pid", "pat", "mrn", "person", "case", "study", "individual", "eid", "donor", "fall", "fallnummer"}
+)
 """Words of a column's name that speak of patients, as a part of it and as a whole word."""
 
 

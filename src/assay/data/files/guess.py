@@ -85,7 +85,7 @@ class Guess:
             there = self.targets or tuple(self.columns)
             may = f"; it has {', '.join(there[:20])}" if there else "; no column has a few values"
             raise SpecError(f"target: no column of {self.table or self.folder.name} is surely the one to predict: name "
-                            f"it{may}")  # fmt: skip
+                            f"it{may}{f'; --target {there[0]}, for example' if there else ''}")  # fmt: skip
         if self.classes:
             return {"classes": str(self.folder)}
         named = {"image": self.image, "mask": self.mask, "patient": self.patient, "target": self.target}
@@ -219,6 +219,9 @@ def _of_table(path: Path, target: str, patient: str, image: str) -> Guess:
     target = target or next(iter(sure), LESION.name if mask else "")
     kinds = {name: kind_of(read.column(name, "data"), read.comma) for name in left if name not in (target, *KEYS)}
     columns = {name: kind for name, kind in kinds.items() if kind is not None}
+    if read.comma:  # rows are written with commas between them
+        numbers = [name for name, kind in columns.items() if kind.kind == "continuous"]
+        rows = tuple({**row, **{name: row[name].replace(",", ".") for name in numbers}} for row in rows)
     return Guess(folder, path.name, image, mask, target, patient, targets, columns, rows)
 
 
