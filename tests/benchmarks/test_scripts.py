@@ -28,6 +28,7 @@ SMALLEST = {
     "distortions": ["--images", "1", "--size", "32", "--repetitions", "1"],
     "audit_columns": ["--seeds", "1", "--images", "50"],
     "fleet": ["--models", "1", "2", "--rounds", "1", "--steps", "1", "--size", "32", "--batch", "8"],
+    "gpu": ["--device", "cpu", "--only", "step", "--networks", "small-cnn", "--rounds", "1", "--steps", "1"],
     "torture": ["--only", "score", "--troubles", "killed", "--kills", "1"],
     "likeness_simulation": ["--studies", "5", "--seeds", "3", "--dimensions", "1", "--shifts", "0", "1"],
 }
@@ -47,6 +48,7 @@ FIRST_CELLS = {
     "distortions": [f"`{name}`" for names in GROUPS.values() for name in names],
     "audit_columns": ["answers-differ-with", "no-difference", "inconclusive"],
     "fleet": ["1", "2"],
+    "gpu": ["step"] * 4,
     "torture": ["score"],
     "likeness_simulation": ["3", "3"],
 }  # fmt: skip
