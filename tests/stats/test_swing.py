@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from scipy.optimize import brentq
 
 from assay.stats.swing import (
     ALPHA,
@@ -155,6 +157,20 @@ def test_of_several_classes_the_largest_counts_and_holm_widens_its_lower_bound()
     assert alone.largest.g == found.largest.g
     assert 0 < found.at_least < alone.at_least
     assert found.at_most == alone.at_most
+
+
+def test_the_more_harmful_of_two_places_is_called_at_the_level_of_one() -> None:
+    """A mark whose swing is the margin at both places lies beyond it in at most one of twenty models."""
+    spread, margin = math.sqrt(3), 0.05
+    shift = brentq(lambda s: stats.norm.cdf((1.5 + s) / spread) - stats.norm.cdf((1.5 - s) / spread) - 2 * margin, 0, 1)
+    called, models = np.zeros(2), 500
+    for seed in range(models):
+        before, after, target, patient = world(160, 80, shift, 1.0, seed)
+        other = before + shift + np.random.default_rng(models + seed).normal(size=160)
+        places = [effect(before, one, target, patient) for one in (after, other)]
+        called += [max(replace(one, chances=of).at_least for one in places) > margin for of in (1, 2)]
+    assert called[0] / models > ALPHA
+    assert called[1] / models < ALPHA
 
 
 def test_bounds_of_a_share_are_exact_and_count_patients() -> None:

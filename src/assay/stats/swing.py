@@ -101,6 +101,7 @@ class Effect:
         dose: The dose of a mark, or the group of a column.
         dice: Dice lost, of a segmentation, over the images with a lesion.
         stray: Increase of the share of the image that is wrongly called lesion, of a segmentation.
+        chances: Effects of which the most harmful one decides, such as of a mark at two places.
     """
 
     swings: tuple[Swing, ...]
@@ -110,6 +111,7 @@ class Effect:
     dose: str = ""
     dice: Bounded | None = None
     stray: Bounded | None = None
+    chances: int = 1
     largest: Swing = field(init=False)
 
     def __post_init__(self) -> None:
@@ -117,8 +119,8 @@ class Effect:
 
     @property
     def at_least(self) -> float:
-        """Lower bound of the largest |g|, by Holm's first step over the classes."""
-        return max((one.at_least(ALPHA / len(self.swings)) for one in self.swings), default=0.0)
+        """Lower bound of the largest |g|, by Holm's first step over the classes and chances."""
+        return max((one.at_least(ALPHA / len(self.swings) / self.chances) for one in self.swings), default=0.0)
 
     @property
     def at_most(self) -> float:

@@ -63,7 +63,7 @@ VERDICTS = Table(
         ),
         Column("dose", "dose of the mark, or group of the column, that decided"),
         *_SWING,
-        number("at_least", "lower bound of |g|, corrected for classes and groups"),
+        number("at_least", "lower bound of |g|, corrected for classes, groups and places"),
         number("at_most", "upper bound of |g|"),
         number("limit", "reference limit of |g|; NaN without a reference"),
         *_ON_NEGATIVES,

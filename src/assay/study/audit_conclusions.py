@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import numpy as np
@@ -111,9 +111,15 @@ class Answers:
     def decided(self, mark: AuditedMark, reference: Reference | None) -> tuple[Decision, list[Effect]]:
         """Decide on a mark as it is drawn. Raises ReadingError where it was not read."""
         doses, shots = self.needed(mark), self.plan.marks[mark.name]
-        effects = [self.sample.effect(self.to(shots[at]), DOSES[at]) for at in doses]
+        effects = [self._effect(mark, shots[at], DOSES[at]) for at in doses]
         limit = reference and reference.limit(mark.name)
         return decide_mark(effects, doses.index(DECIDING), self.plan.asked.margin, limit), effects
+
+    def _effect(self, mark: AuditedMark, shot: Shot, dose: str) -> Effect:
+        """Return the effect of a mark, one of two where it was also tried at other places."""
+        return replace(
+            self.sample.effect(self.to(shot), dose), chances=2 if self.plan.counts.tried and mark.places else 1
+        )
 
     def elsewhere(self, mark: AuditedMark, held: Held | None) -> tuple[str, str] | None:
         """Return where each half of the patients has a mark; None where no place was tried.
@@ -162,7 +168,7 @@ class Answers:
         with suppress(ReadingError):
             if chosen := self.elsewhere(mark, held):
                 shot = self.plan.placed(mark, chosen)
-                there = decide_mark([self.sample.effect(self.to(shot), DOSES[DECIDING])], 0, self.plan.asked.margin)
+                there = decide_mark([self._effect(mark, shot, DOSES[DECIDING])], 0, self.plan.asked.margin)
                 arms.append((there, " or ".join(dict.fromkeys(chosen)), shot))
                 drawn.append(f"tried at {len(mark.places)} places")
         known = [(decided, place, decided.verdict in MOVING and not self._kept(shot, held))

@@ -354,6 +354,6 @@ METHODS = (
     f"{SWING} It is positive where the mark raises scores. For a column, a group is compared with all other images.",
     "Brackets are one-sided 95% bounds over patients. A verdict needs a bound beyond the margin; 'no effect' needs the "
     "upper bounds of |g|, of the AUROC lost and of the share of changed calls below it at all three doses.",
-    "Verdicts are about the middle dose, as drawn and at the place with most effect; bounds are not corrected for two. "
+    "Verdicts are about the middle dose, as drawn and at the place with most effect, corrected for two. "
     "95% intervals of groups hold together, as do those of gaps.",
 )
