@@ -90,8 +90,9 @@ class Guess:
             return {"classes": str(self.folder)}
         named = {"image": self.image, "mask": self.mask, "patient": self.patient, "target": self.target}
         keys: dict[str, Any] = {"folder": str(self.folder), **{key: name for key, name in named.items() if name}}
+        of_masks = self.target == LESION.name and LESION.name not in self.targets
         more = {"mask_values": dict(self.mask_values)} if self.mask_values else {}
-        return {**keys, **more, "table": self.table}
+        return {**keys, **more, **({"unmasked": "lesion-free"} if of_masks else {}), "table": self.table}
 
 
 def guess(place: str | Path, target: str = "", patient: str = "", image: str = "") -> Guess:
