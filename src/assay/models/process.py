@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import pickle
 import re
@@ -130,7 +131,8 @@ class ProcessNetwork(nn.Module):
 
     def __init__(self, origin: ModelFile, device: str, limit: float) -> None:
         super().__init__()
-        self.name, self.limit, self._most = origin.path.name, limit, allowed(origin.files, origin.memory)
+        self.name, self.limit = origin.path.name, limit
+        self._most = math.inf if origin.downloaded else allowed(origin.files, origin.memory)  # they are not here yet
         ours, theirs = socket.socketpair()
         scratch = tempfile.mkdtemp(prefix="assay-")
         threads = str(torch.get_num_threads())  # each has a stack, and an arena of memory unless these are few
