@@ -81,9 +81,9 @@ class Asked(Request):
     weights: Annotated[str, Option("Weights of a named network.", "FILE")] = ""
     trust: Annotated[bool, Option("Run code that the model needs: TorchScript, .pt2, module:function.")] = False
     time_limit: Annotated[float, Option("Longest time per image.", "TIME", parse=seconds, text="60s")] = 60.0
-    memory: Annotated[
-        float, Option("Most memory of a model on the CPU beyond its own size, or held by a command.", "GB")
-    ] = 4.0
+    memory: Annotated[float, Option("Most main memory of a model beyond its own size, or held by a command.", "GB")] = (
+        4.0
+    )
     device: Annotated[str, Option("Of a model in a file: cpu, cuda, cuda:N or auto.", "NAME", parse=device_in)] = "cpu"
     command: Annotated[str, Option("Any program: 'python predict.py {images} {scores}', or {masks}.", "LINE")] = ""
     size: Annotated[int, Option("Side of the images that the model takes.", "PX", shown=False)] = 0
