@@ -49,13 +49,13 @@ def exported(network: nn.Module, side: int, path: Path) -> Path:
 def small() -> nn.Module:
     """Three convolutions."""
     layers = [nn.Conv2d(1, 16, 3, 2), nn.ReLU(), nn.Conv2d(16, 32, 3, 2), nn.ReLU(), nn.Conv2d(32, 64, 3, 2), nn.ReLU()]
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 2))
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 1))
 
 
 def resnet() -> nn.Module:
     import torchvision
 
-    made = torchvision.models.resnet18(num_classes=2)
+    made = torchvision.models.resnet18(num_classes=1)
     made.conv1 = nn.Conv2d(1, 64, 7, 2, 3, bias=False)
     return made
 
